@@ -1,0 +1,27 @@
+//! Backbone Hub: a model hub people can run themselves. One binary is server, worker and client.
+//!
+//! The rooms of the house, from the ground up (`docs/ARCHITECTURE.md` draws the arrows between them):
+//!
+//! - [`domain`]: the words everything else is said in; no I/O.
+//! - [`wire`]: the JSON bodies both ends of the cable share.
+//! - [`db`], [`catalog`]: one SQL text, and what it says about repos, people and jobs.
+//! - [`blob`]: bytes named by their sha256.
+//! - [`service`]: user stories as verbs; the only place that decides who may do what.
+//! - [`http`]: the API and the pages. [`client`], [`cache`]: the other end.
+//! - [`nn`], [`data`], [`train`], [`import`]: networks, data sets, the training loop, other people's files.
+//! - [`worker`]: leases jobs and runs them. [`cli`]: one file per command. [`app`]: wires the parts.
+
+pub mod blob;
+pub mod cache;
+pub mod catalog;
+pub mod client;
+pub mod data;
+pub mod db;
+pub mod domain;
+pub mod http;
+pub mod import;
+pub mod nn;
+pub mod service;
+pub mod train;
+pub mod wire;
+pub mod worker;
