@@ -1,4 +1,16 @@
 //! The words of the house as types. No I/O, no clock but the one it is given; everything may use it.
 
 pub mod config;
+pub mod digest;
+pub mod id;
+pub mod job;
+pub mod manifest;
+pub mod name;
+pub mod page;
+pub mod path;
 pub mod recipe;
+pub mod repo;
+pub mod revision;
+pub mod search;
+pub mod time;
+pub mod user;

@@ -1,0 +1,79 @@
+//! Jobs: queued, leased, restartable pieces of work. A fine-tune is one.
+
+use super::id::{AccountId, JobId};
+use super::name::RepoId;
+use super::recipe::Recipe;
+use super::time::Timestamp;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+super::user::words!(JobState, Queued = "queued", Running = "running", Succeeded = "succeeded", Failed = "failed", Cancelled = "cancelled");
+
+impl JobState {
+    pub fn is_final(self) -> bool {
+        !matches!(self, JobState::Queued | JobState::Running)
+    }
+}
+
+/// What a fine-tune is asked to do; revisions are pinned to version numbers when it is admitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FineTune {
+    pub base: RepoId,
+    pub base_version: u32,
+    pub dataset: RepoId,
+    pub dataset_version: u32,
+    /// Where the result is published.
+    pub name: RepoId,
+    pub private: bool,
+    pub recipe: Recipe,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    pub id: JobId,
+    pub owner: AccountId,
+    pub owner_name: String,
+    pub fine_tune: FineTune,
+    pub state: JobState,
+    /// Times a worker has started it.
+    pub attempt: u32,
+    pub cancel_requested: bool,
+    /// Steps done and to do, in all epochs.
+    pub step: u64,
+    pub total_steps: u64,
+    /// What a person reads: `caching features`, `epoch 3 of 10` ...
+    pub stage: String,
+    /// Why it failed, with a hint.
+    pub error: Option<String>,
+    /// The version published.
+    pub result_version: Option<u32>,
+    pub created: Timestamp,
+    pub started: Option<Timestamp>,
+    pub finished: Option<Timestamp>,
+}
+
+/// Something that happened in a job, numbered from 1 within it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobEvent {
+    pub number: u64,
+    pub time: Timestamp,
+    /// `state`, `progress`, `epoch`, `log`, `result`.
+    pub kind: String,
+    /// JSON whose shape depends on the kind; `wire::jobs` describes it.
+    pub body: String,
+}
+
+/// A worker's claim on a job. The number fences: only the holder of the newest lease may write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    pub job: JobId,
+    pub number: u64,
+    pub worker: String,
+    pub until: Timestamp,
+}

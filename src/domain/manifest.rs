@@ -1,0 +1,116 @@
+//! The manifest: the sorted list of what a version holds. Its canonical bytes hash to the commit id.
+
+use super::digest::{CommitId, Digest};
+use super::path::RepoPath;
+
+/// One file of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestEntry {
+    pub path: RepoPath,
+    pub size_bytes: u64,
+    pub digest: Digest,
+}
+
+/// Sorted by path; no two paths equal, nor equal but for case, nor one a folder of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    entries: Vec<ManifestEntry>,
+}
+
+/// Why a list of files is not a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    #[error("a version holds at least one file")]
+    Empty,
+    #[error("a version holds at most {0} files; pack small files into an archive")]
+    TooMany(usize),
+    #[error("the paths '{0}' and '{1}' are the same, or differ only in case; rename one")]
+    Collision(String, String),
+    #[error("'{0}' is both a file and a folder; rename one")]
+    FileAndFolder(String),
+}
+
+/// More files than this belong into an archive.
+pub const MAX_FILES: usize = 100_000;
+
+impl Manifest {
+    pub fn new(mut entries: Vec<ManifestEntry>) -> Result<Manifest, ManifestError> {
+        if entries.is_empty() {
+            return Err(ManifestError::Empty);
+        }
+        if entries.len() > MAX_FILES {
+            return Err(ManifestError::TooMany(MAX_FILES));
+        }
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        let mut seen = std::collections::HashMap::with_capacity(entries.len());
+        for entry in &entries {
+            if let Some(other) = seen.insert(entry.path.folded(), entry.path.as_str()) {
+                return Err(ManifestError::Collision(other.into(), entry.path.as_str().into()));
+            }
+        }
+        for entry in &entries {
+            let folded = entry.path.folded();
+            let mut folders = folded.match_indices('/').map(|(at, _)| &folded[..at]);
+            if let Some(folder) = folders.find(|folder| seen.contains_key(*folder)) {
+                return Err(ManifestError::FileAndFolder(folder.into()));
+            }
+        }
+        Ok(Manifest { entries })
+    }
+
+    pub fn entries(&self) -> &[ManifestEntry] {
+        &self.entries
+    }
+
+    pub fn total_bytes(&self) -> u64 {
+        self.entries.iter().map(|e| e.size_bytes).sum()
+    }
+
+    pub fn find(&self, path: &str) -> Option<&ManifestEntry> {
+        self.entries.binary_search_by(|e| e.path.as_str().cmp(path)).ok().map(|at| &self.entries[at])
+    }
+
+    /// One line a file, sorted by path: `sha256 SP size SP path LF`.
+    pub fn canonical(&self) -> String {
+        self.entries.iter().map(|e| format!("{} {} {}\n", e.digest, e.size_bytes, e.path)).collect()
+    }
+
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.canonical().as_bytes())
+    }
+
+    pub fn commit_id(&self) -> CommitId {
+        CommitId::of_manifest(&self.digest())
+    }
+
+    /// The text `sha256sum -c` reads: `sha256 SP SP path LF`.
+    pub fn sha256sums(&self) -> String {
+        self.entries.iter().map(|e| format!("{}  {}\n", e.digest, e.path)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(path: &str) -> ManifestEntry {
+        ManifestEntry { path: RepoPath::parse(path).unwrap(), size_bytes: 3, digest: Digest::of(b"abc") }
+    }
+
+    #[test]
+    fn order_does_not_change_the_commit_id() {
+        let one = Manifest::new(vec![entry("a"), entry("b/c")]).unwrap();
+        let two = Manifest::new(vec![entry("b/c"), entry("a")]).unwrap();
+        assert_eq!(one.commit_id(), two.commit_id());
+        assert_eq!(one.commit_id().as_str().len(), 40);
+        assert_eq!(one.find("b/c").map(|e| e.path.as_str()), Some("b/c"));
+    }
+
+    #[test]
+    fn colliding_paths_are_refused() {
+        assert!(matches!(Manifest::new(vec![entry("a"), entry("A")]), Err(ManifestError::Collision(..))));
+        assert!(matches!(Manifest::new(vec![entry("a"), entry("a")]), Err(ManifestError::Collision(..))));
+        assert!(matches!(Manifest::new(vec![entry("a"), entry("a/b")]), Err(ManifestError::FileAndFolder(_))));
+        assert!(matches!(Manifest::new(vec![]), Err(ManifestError::Empty)));
+    }
+}

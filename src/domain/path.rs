@@ -1,0 +1,136 @@
+//! A file's path inside a repo version: relative, forward slashes, the same on every file system.
+
+use std::fmt;
+
+use unicode_normalization::is_nfc;
+
+/// A path such as `weights/model.safetensors`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RepoPath(String);
+
+/// Why a path was refused; the text names the path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the path {path:?} {problem}; rename the file")]
+pub struct PathError {
+    pub path: String,
+    pub problem: &'static str,
+}
+
+impl RepoPath {
+    pub fn parse(text: &str) -> Result<RepoPath, PathError> {
+        match problem(text) {
+            None => Ok(RepoPath(text.into())),
+            Some(problem) => Err(PathError { path: text.chars().take(120).collect(), problem }),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last segment.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// Lower-case extension without the dot, or "".
+    pub fn extension(&self) -> String {
+        self.file_name().rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase()).unwrap_or_default()
+    }
+
+    /// The form two paths of one version must not share: some file systems ignore case.
+    pub fn folded(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+fn problem(text: &str) -> Option<&'static str> {
+    if text.is_empty() || text.len() > 512 {
+        return Some("is empty or longer than 512 bytes");
+    }
+    if !is_nfc(text) {
+        return Some("is not in Unicode's composed form (NFC)");
+    }
+    if text.starts_with('/') || text.contains('\\') || text.contains(':') {
+        return Some("is absolute or holds '\\' or ':'");
+    }
+    if text.chars().any(invisible) {
+        return Some("holds control, bidirectional or invisible characters");
+    }
+    if text.split('/').count() > 16 {
+        return Some("is more than 16 folders deep");
+    }
+    text.split('/').find_map(segment_problem)
+}
+
+fn segment_problem(segment: &str) -> Option<&'static str> {
+    if segment.is_empty() || segment == "." || segment == ".." {
+        return Some("holds an empty, '.' or '..' part");
+    }
+    if segment.starts_with(' ') || segment.ends_with([' ', '.']) {
+        return Some("has a part that starts with a space or ends in a space or dot");
+    }
+    if segment.eq_ignore_ascii_case(".git") {
+        return Some("holds a '.git' folder");
+    }
+    let stem = segment.split('.').next().unwrap_or(segment).to_ascii_lowercase();
+    if ["con", "nul", "aux", "prn"].contains(&stem.as_str()) {
+        return Some("uses a device name that some systems cannot store");
+    }
+    None
+}
+
+/// Control, bidirectional-override and zero-width characters: they make a name look like another.
+pub fn invisible(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
+}
+
+impl fmt::Display for RepoPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_paths_pass() {
+        for text in ["model.safetensors", ".gitattributes", "a/b/c.txt", "données/été.png", "a b/c+d#e.txt"] {
+            assert!(RepoPath::parse(text).is_ok(), "{text}");
+        }
+        assert_eq!(RepoPath::parse("a/B.TXT").unwrap().extension(), "txt");
+    }
+
+    #[test]
+    fn hostile_paths_are_refused() {
+        let deep = vec!["a"; 17].join("/");
+        let long = "a".repeat(513);
+        for text in [
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a//b",
+            "./a",
+            "C:\\x",
+            "c:x",
+            "a\\b",
+            "a\0",
+            "a\nb",
+            "a\u{202e}b",
+            ".git/config",
+            "x/.GIT/y",
+            "a./b",
+            " a",
+            "a ",
+            "nul.txt",
+            "e\u{301}.png",
+            &deep,
+            &long,
+        ] {
+            assert!(RepoPath::parse(text).is_err(), "{text:?} was accepted");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Repos, their versions, and the facts the server read out of them.
+
+use super::digest::{CommitId, Digest};
+use super::id::RepoKey;
+use super::name::{RepoId, RepoKind};
+use super::revision::RefName;
+use super::time::Timestamp;
+
+/// A named place for versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repo {
+    pub key: RepoKey,
+    pub kind: RepoKind,
+    pub id: RepoId,
+    pub private: bool,
+    /// One line, from the card or the owner.
+    pub summary: String,
+    pub downloads: u64,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+}
+
+/// One immutable snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    pub number: u32,
+    pub commit: CommitId,
+    pub manifest: Digest,
+    pub parent: Option<u32>,
+    pub author: String,
+    pub message: String,
+    pub created: Timestamp,
+    pub state: VersionState,
+    pub files: u64,
+    pub total_bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionState {
+    Live,
+    /// Hidden from `main` and lists, still there for those who pinned it.
+    Yanked,
+    /// Gone; the number is never given again.
+    Deleted,
+}
+super::user::words!(VersionState, Live = "live", Yanked = "yanked", Deleted = "deleted");
+
+/// A movable name for a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ref {
+    pub name: RefName,
+    pub number: u32,
+    pub commit: CommitId,
+    pub updated: Timestamp,
+}
+
+/// One file of a version as pages and APIs list it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry {
+    pub path: String,
+    pub size_bytes: u64,
+    pub digest: Digest,
+}
+
+/// One tensor of a safetensors file of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorEntry {
+    pub file: String,
+    pub name: String,
+    /// As safetensors spells it: `F32`, `BF16` ...
+    pub dtype: String,
+    pub shape: Vec<u64>,
+    pub size_bytes: u64,
+}
+
+/// What the server read in a version when it was published. Empty strings and lists mean "not said".
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Facts {
+    // from the card
+    pub license: String,
+    pub tags: Vec<String>,
+    /// `image-classification`, `image-feature-extraction` ...
+    pub task: String,
+    /// `image`, `text`, `video`, `audio`, or empty.
+    pub modality: String,
+    pub library: String,
+    /// The data sets a model was trained on, as written in the card (`imagenet-1k`, `acme/cats`).
+    pub source_datasets: Vec<String>,
+    pub base_models: Vec<String>,
+    pub metrics: Vec<Metric>,
+    // from config.json and the weights
+    pub architecture: String,
+    pub num_features: u64,
+    pub num_classes: u64,
+    pub parameters: u64,
+    pub image_size: u64,
+    pub labels: Vec<String>,
+    // of a data set
+    pub classes: u64,
+    pub samples: u64,
+    /// The data set check's report as JSON, or empty.
+    pub dataset_report: String,
+    /// The card's body as safe HTML, rendered once.
+    pub card_html: String,
+    /// What looked wrong but did not stop the publish.
+    pub warnings: Vec<String>,
+}
+
+/// A number somebody measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metric {
+    pub dataset: String,
+    pub name: String,
+    pub value: f64,
+}
+
+/// A repo as a list shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RepoSummary {
+    pub repo: Repo,
+    /// Absent while nothing is published.
+    pub head: Option<Version>,
+    pub facts: Facts,
+}
+
+/// How a model relates to a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrainedAs {
+    /// Its card names the data set and no base model.
+    Pretrained,
+    /// It was made from a base model on this data set.
+    FineTuned,
+}
+super::user::words!(TrainedAs, Pretrained = "pretrained", FineTuned = "fine-tuned");
+
+/// A data set named by a model's card: a repo here, or only a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceDataset {
+    pub written: String,
+    pub repo: Option<RepoId>,
+    pub trained_as: TrainedAs,
+}
