@@ -2,7 +2,11 @@
 //! every call off the async threads. SQLite is the embedded default; PostgreSQL fits behind the same types.
 
 pub mod error;
+mod migrate;
+mod sqlite;
 pub mod value;
+
+use std::path::Path;
 
 pub use error::{Error, Result};
 pub use value::{Row, Value};
@@ -11,4 +15,93 @@ pub use value::{Row, Value};
 #[macro_export]
 macro_rules! params {
     ($($value:expr),* $(,)?) => { &[$($crate::db::Value::from($value)),*] };
+}
+
+/// A database: cheap to clone, shared by every part of a process.
+#[derive(Clone)]
+pub struct Db {
+    engine: sqlite::Sqlite,
+}
+
+impl Db {
+    /// Opens (or creates) the database file and brings its tables up to date.
+    pub async fn open(path: &Path) -> Result<Db> {
+        let path = path.to_owned();
+        let engine = blocking(move || {
+            let engine = sqlite::Sqlite::open(&path)?;
+            engine.write(migrate::up)?;
+            Ok::<_, Error>(engine)
+        })
+        .await?;
+        Ok(Db { engine })
+    }
+
+    /// Runs `story` in a read transaction: everything it sees is one moment.
+    pub async fn read<T, E, F>(&self, story: F) -> std::result::Result<T, E>
+    where
+        F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let engine = self.engine.clone();
+        blocking(move || engine.read(story)).await
+    }
+
+    /// Runs `story` in the write transaction. `Ok` commits, and the commit is on the disk before this
+    /// returns; an error rolls everything back.
+    pub async fn write<T, E, F>(&self, story: F) -> std::result::Result<T, E>
+    where
+        F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let engine = self.engine.clone();
+        blocking(move || engine.write(story)).await
+    }
+}
+
+/// An open transaction: the only thing catalog functions take.
+pub struct Tx<'a> {
+    statements: &'a mut dyn Statements,
+}
+
+/// What an engine must be able to do inside a transaction.
+trait Statements {
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64>;
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>>;
+    fn script(&mut self, sql: &str) -> Result<()>;
+}
+
+impl Tx<'_> {
+    /// Runs a statement; the number of rows it changed.
+    pub fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+        self.statements.execute(sql, params)
+    }
+
+    /// All rows of an answer.
+    pub fn all(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+        self.statements.query(sql, params)
+    }
+
+    /// The first row, if there is one.
+    pub fn find(&mut self, sql: &str, params: &[Value]) -> Result<Option<Row>> {
+        Ok(self.statements.query(sql, params)?.into_iter().next())
+    }
+
+    /// The row of an answer that always has one, such as a count.
+    pub fn one(&mut self, sql: &str, params: &[Value]) -> Result<Row> {
+        self.find(sql, params)?.ok_or_else(|| Error::Engine("a query that must answer gave no row".into()))
+    }
+}
+
+/// Moves `work` off the async threads.
+async fn blocking<T, E>(work: impl FnOnce() -> std::result::Result<T, E> + Send + 'static) -> std::result::Result<T, E>
+where
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(stopped) => Err(Error::Engine(format!("a database call was stopped: {stopped}")).into()),
+    }
 }

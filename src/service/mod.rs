@@ -1,1 +1,64 @@
-//! To be filled.
+//! User stories as verbs. Each method takes the actor first, decides access on its first line
+//! (`access.rs`, nowhere else), and does at most one write transaction. Pages, our API and the dialects
+//! all call these.
+
+pub mod error;
+
+use std::sync::Arc;
+
+pub use error::{Error, Problem, Result};
+
+use crate::blob::Blobs;
+use crate::db::Db;
+use crate::domain::time::{Clock, Timestamp};
+
+/// The house's memory and its rules; cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    db: Db,
+    blobs: Blobs,
+    clock: Arc<dyn Clock>,
+    policy: Arc<Policy>,
+}
+
+/// What an administrator may configure about who may do what, and how much.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Anybody may create an account.
+    pub open_signup: bool,
+    /// Pickle files (`.pt`, `.bin`, `.pkl` ...) may be published.
+    pub allow_pickle: bool,
+    /// Largest file that may be uploaded.
+    pub max_file_bytes: u64,
+    /// Largest image a prediction may be asked for.
+    pub max_image_bytes: u64,
+    /// Queued and running jobs one user may have.
+    pub max_jobs_per_user: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy { open_signup: false, allow_pickle: false, max_file_bytes: 64 << 30, max_image_bytes: 16 << 20, max_jobs_per_user: 20 }
+    }
+}
+
+impl Service {
+    pub fn new(db: Db, blobs: Blobs, clock: Arc<dyn Clock>, policy: Policy) -> Service {
+        Service { db, blobs, clock, policy: Arc::new(policy) }
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Randomness for an id or a secret.
+    fn random<const N: usize>(&self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        getrandom::fill(&mut bytes).map_err(|e| Error::Internal(format!("the system gave no randomness: {e}")))?;
+        Ok(bytes)
+    }
+}

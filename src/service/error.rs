@@ -1,0 +1,99 @@
+//! What a user story can end in, named by what the caller can do. `wire::error` holds the one table from
+//! these codes to HTTP statuses and CLI exit codes.
+
+use crate::{blob, db};
+
+/// A story that did not end well. `message` says what is wrong, `hint` what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It does not exist, or this caller may not know that it does.
+    #[error("{0}")]
+    NotFound(Problem),
+    /// Someone must log in first, or the token is no good.
+    #[error("{0}")]
+    Unauthorized(Problem),
+    /// Known, visible, and not allowed.
+    #[error("{0}")]
+    Forbidden(Problem),
+    /// It exists already, or moved since the caller looked.
+    #[error("{0}")]
+    Conflict(Problem),
+    /// The request is understood and wrong.
+    #[error("{0}")]
+    Invalid(Problem),
+    #[error("{0}")]
+    TooLarge(Problem),
+    /// Try again later.
+    #[error("{0}")]
+    Busy(Problem),
+    /// Stored bytes do not have their digest.
+    #[error("{0}")]
+    Corrupt(Problem),
+    /// Our fault; the log says more.
+    #[error("{0}")]
+    Internal(String),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A stable code for programs, a message and a hint for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub code: &'static str,
+    pub message: String,
+    pub hint: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+macro_rules! makers {
+    ($($function:ident => $variant:ident),+ $(,)?) => {
+        impl Error {
+            $(pub fn $function(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Error {
+                Error::$variant(Problem { code, message: message.into(), hint: hint.into() })
+            })+
+        }
+    };
+}
+
+makers! {
+    not_found => NotFound,
+    unauthorized => Unauthorized,
+    forbidden => Forbidden,
+    conflict => Conflict,
+    invalid => Invalid,
+    too_large => TooLarge,
+    busy => Busy,
+    corrupt => Corrupt,
+}
+
+impl From<db::Error> for Error {
+    fn from(error: db::Error) -> Error {
+        match error {
+            db::Error::Busy => Error::busy("busy", "the database is busy", "try again in a moment"),
+            db::Error::Full => Error::busy("disk_full", "the server's disk is full", "ask its administrator to make room"),
+            other => Error::Internal(other.to_string()),
+        }
+    }
+}
+
+impl From<blob::Error> for Error {
+    fn from(error: blob::Error) -> Error {
+        use blob::Error as Blob;
+        let message = error.to_string();
+        match error {
+            Blob::NotFound(_) => Error::Internal(message),
+            Blob::Offset { .. } => Error::conflict("wrong_offset", message, "ask the upload for its offset and go on from there"),
+            Blob::Mismatch { .. } => Error::invalid("digest_mismatch", message, "hash the file again and send it from the start"),
+            Blob::TooLong { .. } => Error::invalid("too_many_bytes", message, "announce the true size when the upload is created"),
+            Blob::Short { .. } => Error::invalid("upload_incomplete", message, "send the missing bytes, then finish"),
+            Blob::Full => Error::busy("disk_full", message, "ask the server's administrator to make room"),
+            Blob::Corrupt { .. } => Error::corrupt("blob_corrupt", message, "upload the file again to repair it"),
+            Blob::Store(_) => Error::busy("store_unavailable", message, "try again in a moment"),
+        }
+    }
+}
