@@ -77,7 +77,33 @@ pub struct Preprocessing {
     pub std: [f32; 3],
 }
 
+/// Longest config.json in bytes; 21,000 class names fit well inside.
+pub const MAX_CONFIG_BYTES: usize = 4 * 1024 * 1024;
+/// Most classes a classifier may have.
+pub const MAX_CLASSES: usize = 100_000;
+
+/// Why a config.json is not one we can work with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("config.json has {bytes} bytes, more than the {MAX_CONFIG_BYTES} allowed")]
+    TooLarge { bytes: usize },
+    #[error("config.json is not what timm writes: {0}; export the model again or correct the file")]
+    Json(String),
+    #[error("config.json, `{setting}`: {problem}")]
+    Setting { setting: &'static str, problem: String },
+}
+
 impl ModelConfig {
+    /// Reads and checks `config.json`: what a publish and an import do.
+    pub fn read(text: &str) -> Result<ModelConfig, ConfigError> {
+        if text.len() > MAX_CONFIG_BYTES {
+            return Err(ConfigError::TooLarge { bytes: text.len() });
+        }
+        let config = ModelConfig::parse(text).map_err(|error| ConfigError::Json(error.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
     /// Reads `config.json`. Both timm's present form and its older flat one (the `pretrained_cfg` fields at
     /// top level) are understood.
     pub fn parse(text: &str) -> Result<ModelConfig, serde_json::Error> {
@@ -93,11 +119,37 @@ impl ModelConfig {
         serde_json::from_value(value)
     }
 
+    /// Refuses values that no model has, before anything allocates by them.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_architecture(&self.architecture)?;
+        let cfg = &self.pretrained_cfg;
+        for (setting, value) in [("num_classes", self.num_classes), ("pretrained_cfg.num_classes", cfg.num_classes)] {
+            if value.is_some_and(|classes| classes > MAX_CLASSES) {
+                return refuse(setting, format!("more than the {MAX_CLASSES} allowed"));
+            }
+        }
+        if self.num_features.is_some_and(|features| !(1..=65_536).contains(&features)) {
+            return refuse("num_features", "not between 1 and 65536".into());
+        }
+        if let Some(names) = &self.label_names {
+            let classes = self.num_classes.or(cfg.num_classes).unwrap_or(names.len());
+            if names.len() != classes {
+                return refuse("label_names", format!("{} names for {classes} classes; give one per class", names.len()));
+            }
+            if let Some(bad) = names.iter().find(|name| name.is_empty() || name.len() > 1_000 || name.chars().any(char::is_control)) {
+                let bad: String = bad.chars().take(40).collect();
+                return refuse("label_names", format!("{bad:?} is empty, too long or holds control characters"));
+            }
+        }
+        cfg.check()
+    }
+
     /// Pretty JSON as timm would write it.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 
+    /// How images become input, with timm's defaults where the file says nothing.
     pub fn preprocessing(&self) -> Preprocessing {
         let cfg = &self.pretrained_cfg;
         let [_, height, width] = cfg.input_size.unwrap_or([3, 224, 224]);
@@ -111,3 +163,49 @@ impl ModelConfig {
         }
     }
 }
+
+impl PretrainedCfg {
+    fn check(&self) -> Result<(), ConfigError> {
+        if let Some([channels, height, width]) = self.input_size {
+            if channels != 3 {
+                return refuse("pretrained_cfg.input_size", format!("{channels} channels; only colour images (3) are understood"));
+            }
+            if !(1..=2048).contains(&height) || !(1..=2048).contains(&width) {
+                return refuse("pretrained_cfg.input_size", format!("{height} x {width} is not between 1 and 2048 pixels"));
+            }
+        }
+        if self.crop_pct.is_some_and(|share| !(share.is_finite() && share > 0.0 && share <= 2.0)) {
+            return refuse("pretrained_cfg.crop_pct", "not a share above 0 and up to 2".into());
+        }
+        if self.mean.is_some_and(|mean| mean.iter().any(|value| !value.is_finite() || value.abs() > 255.0)) {
+            return refuse("pretrained_cfg.mean", "not three finite numbers within 255".into());
+        }
+        if self.std.is_some_and(|std| std.iter().any(|value| !value.is_finite() || !(1e-6..=255.0).contains(value))) {
+            return refuse("pretrained_cfg.std", "not three finite numbers above zero and within 255".into());
+        }
+        for (setting, word) in [("pretrained_cfg.interpolation", &self.interpolation), ("pretrained_cfg.crop_mode", &self.crop_mode)] {
+            if word.as_ref().is_some_and(|word| word.len() > 32 || !word.chars().all(|c| c.is_ascii_lowercase())) {
+                return refuse(setting, "not one of timm's words, such as `bicubic` or `center`".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// timm's names: `mobilenetv2_100`, `resnet50.a1_in1k`, `vit_small_patch14_reg4_dinov2.lvd142m`.
+fn check_architecture(name: &str) -> Result<(), ConfigError> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let starts = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+    if starts && name.len() <= 128 && name.chars().all(good) {
+        return Ok(());
+    }
+    refuse("architecture", "not a timm name, such as `mobilenetv2_100`".into())
+}
+
+fn refuse(setting: &'static str, problem: String) -> Result<(), ConfigError> {
+    Err(ConfigError::Setting { setting, problem })
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

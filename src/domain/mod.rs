@@ -1,5 +1,6 @@
 //! The words of the house as types. No I/O, no clock but the one it is given; everything may use it.
 
+pub mod card;
 pub mod config;
 pub mod digest;
 pub mod id;
@@ -11,6 +12,7 @@ pub mod path;
 pub mod recipe;
 pub mod repo;
 pub mod revision;
+pub mod safetensors;
 pub mod search;
 pub mod time;
 pub mod user;
