@@ -1,1 +1,13 @@
-//! To be filled.
+//! What the tables say, one file per aggregate: SQL in, domain records out. Functions take an open
+//! transaction; who may see what is decided above, in `service::access`, and arrives here as [`Visibility`].
+
+pub mod search;
+
+/// Which private repos a list may hold beside the public ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Visibility {
+    /// All of them: a site administrator asks.
+    Everything,
+    /// Those in these namespaces (folded names).
+    Public { and_namespaces: Vec<String> },
+}
