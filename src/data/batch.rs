@@ -1,0 +1,191 @@
+//! Batches, decoded and transformed on threads ahead of the consumer.
+//!
+//! Each thread makes every n-th batch and hands it over through a channel of its own that holds one; the consumer asks the
+//! channels in turn. So the order is the plan's, whatever the number of threads; memory is bounded by two batches a thread;
+//! and what is random about a view comes only from (seed, sample, view), never from who computed it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::dataset::{Dataset, Sample};
+use super::error::Result;
+use super::image::decode;
+use super::image::transform::Transformer;
+use super::report::Problem;
+use crate::domain::config::Preprocessing;
+use crate::domain::recipe::Augment;
+
+/// One view of one sample. View 0 is the plain (eval) view; any other number is a random training view of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    pub sample: Sample,
+    pub view: u32,
+}
+
+/// Each sample once, in the given order, as its plain view.
+pub fn plain(samples: &[Sample]) -> Vec<Item> {
+    samples.iter().map(|s| Item { sample: s.clone(), view: 0 }).collect()
+}
+
+/// One epoch of training: each sample once, shuffled by (seed, epoch), in a view no other epoch shows.
+pub fn shuffled(samples: &[Sample], seed: u64, epoch: u32) -> Vec<Item> {
+    let mut items: Vec<Item> = samples.iter().map(|s| Item { sample: s.clone(), view: epoch + 1 }).collect();
+    items.shuffle(&mut random(seed, u64::from(u32::MAX), epoch));
+    items
+}
+
+/// For caching features: the plain view of each sample, then its views 1..=`views`.
+pub fn views(samples: &[Sample], views: u32) -> Vec<Item> {
+    samples.iter().flat_map(|s| (0..=views).map(|view| Item { sample: s.clone(), view })).collect()
+}
+
+fn random(seed: u64, stream: u64, view: u32) -> ChaCha8Rng {
+    let mut key = [0u8; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&stream.to_le_bytes());
+    key[16..20].copy_from_slice(&view.to_le_bytes());
+    ChaCha8Rng::from_seed(key)
+}
+
+/// How batches are made.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub batch_size: usize,
+    /// Threads that decode; at least one.
+    pub threads: usize,
+    pub seed: u64,
+    pub preprocessing: Preprocessing,
+    pub augment: Augment,
+    /// Leave out the last batch if it is smaller than the others (batch norm dislikes batches of one).
+    pub drop_last: bool,
+}
+
+/// `labels.len()` images; an unreadable image is missing here and named in `skipped`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Batch {
+    /// (B, 3, height, width), normalised.
+    pub images: Vec<f32>,
+    pub labels: Vec<u32>,
+    /// [`Sample::id`] of each image.
+    pub ids: Vec<u32>,
+    pub views: Vec<u32>,
+    pub height: usize,
+    pub width: usize,
+    pub skipped: Vec<Problem>,
+}
+
+impl Batch {
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+}
+
+/// Iterates over the batches of a plan. Dropping it stops the threads.
+pub struct Loader {
+    channels: Vec<Receiver<Result<Batch>>>,
+    threads: Vec<JoinHandle<()>>,
+    next: usize,
+    batches: usize,
+}
+
+impl Loader {
+    /// Starts decoding at once.
+    ///
+    /// # Errors
+    /// [`super::Error::BadPreprocessing`]; the iterator itself yields errors of damaged archives and files that vanished.
+    pub fn new(dataset: Arc<Dataset>, plan: Vec<Item>, options: &Options) -> Result<Loader> {
+        Transformer::new(&options.preprocessing)?;
+        let size = options.batch_size.max(1);
+        let batches = if options.drop_last && plan.len() >= size { plan.len() / size } else { plan.len().div_ceil(size) };
+        let plan = Arc::new(plan);
+        let workers = options.threads.max(1).min(batches.max(1));
+        let (mut channels, mut threads) = (Vec::new(), Vec::new());
+        for first in 0..workers {
+            let (sender, receiver) = sync_channel(1);
+            let (dataset, plan, options) = (dataset.clone(), plan.clone(), options.clone());
+            let work = move || produce(&dataset, &plan, &options, (first..batches).step_by(workers), &sender);
+            channels.push(receiver);
+            threads.push(std::thread::spawn(work));
+        }
+        Ok(Loader { channels, threads, next: 0, batches })
+    }
+
+    /// How many batches there will be in all.
+    pub fn batches(&self) -> usize {
+        self.batches
+    }
+}
+
+impl Iterator for Loader {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Result<Batch>> {
+        if self.next >= self.batches {
+            return None;
+        }
+        let channel = &self.channels[self.next % self.channels.len()];
+        self.next += 1;
+        // A closed channel before the end: its thread gave its error out already.
+        channel.recv().ok()
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.channels.clear();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn produce(dataset: &Dataset, plan: &[Item], options: &Options, batches: impl Iterator<Item = usize>, sender: &SyncSender<Result<Batch>>) {
+    let size = options.batch_size.max(1);
+    let mut transformer = match Transformer::new(&options.preprocessing) {
+        Ok(transformer) => transformer,
+        Err(error) => return drop(sender.send(Err(error))),
+    };
+    for index in batches {
+        let items = &plan[index * size..plan.len().min((index + 1) * size)];
+        let batch = make(dataset, items, options, &mut transformer);
+        let failed = batch.is_err();
+        if sender.send(batch).is_err() || failed {
+            return;
+        }
+    }
+}
+
+fn make(dataset: &Dataset, items: &[Item], options: &Options, transformer: &mut Transformer) -> Result<Batch> {
+    let view = transformer.len();
+    let (height, width) = (options.preprocessing.height, options.preprocessing.width);
+    let mut batch = Batch { images: vec![0.0; items.len() * view], height, width, ..Batch::default() };
+    for Item { sample, view: number } in items {
+        let image = match decode::decode(&dataset.encoded(sample)?, dataset.limits()) {
+            Ok(image) => image,
+            Err(refusal) => {
+                batch.skipped.push(Problem { path: sample.path.clone(), reason: refusal.0 });
+                continue;
+            }
+        };
+        let at = batch.labels.len() * view;
+        let out = &mut batch.images[at..at + view];
+        match number {
+            0 => transformer.eval(&image, out)?,
+            _ => transformer.train(&image, &options.augment, &mut random(options.seed, u64::from(sample.id), *number), out)?,
+        }
+        batch.labels.push(sample.label);
+        batch.ids.push(sample.id);
+        batch.views.push(*number);
+    }
+    batch.images.truncate(batch.labels.len() * view);
+    Ok(batch)
+}

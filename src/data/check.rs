@@ -1,0 +1,211 @@
+//! The judge: reads and decodes every image of a data set and says what it found. Used on publish and before a job.
+
+use std::collections::{BTreeMap, HashMap};
+
+use base64::Engine;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::dataset::{Dataset, Sample, Split};
+use super::error::{Error, Result};
+use super::image::{decode, thumbnail};
+use super::limits::Limits;
+use super::listing::Source;
+use super::report::{Preview, Problem, Report, Sizes, SplitCount, Spread};
+
+/// Images decoded between two calls of `progress`; also bounds what is in memory at a time.
+const CHUNK: usize = 64;
+const PREVIEW_SIDE: u32 = 96;
+const PREVIEWS_PER_CLASS: usize = 3;
+const PREVIEWS: usize = 60;
+const PAIRS: usize = 1_000;
+
+/// Decodes everything on all threads. `progress` gets (images done, images in all).
+///
+/// # Errors
+/// Anything [`Dataset::open`] refuses, a damaged or lying archive entry, and more unreadable images than the limits allow.
+pub fn check(source: &Source, limits: &Limits, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
+    let dataset = Dataset::open(source, limits)?;
+    let wanted = previews_wanted(&dataset);
+    let total = dataset.samples().len();
+    let mut findings = Findings::default();
+    progress(0, total as u64);
+    for (index, chunk) in dataset.samples().chunks(CHUNK).enumerate() {
+        let seen: Vec<Result<Seen>> = chunk.par_iter().map(|s| look(&dataset, s, wanted.contains(&s.id))).collect();
+        for (sample, seen) in chunk.iter().zip(seen) {
+            findings.add(sample, seen?);
+        }
+        progress((index * CHUNK + chunk.len()) as u64, total as u64);
+    }
+    if findings.unreadable.len() as f64 > limits.unreadable_share * total as f64 {
+        return Err(Error::TooManyUnreadable { problems: findings.unreadable, total });
+    }
+    Ok(findings.into_report(dataset))
+}
+
+/// What one look at an image gave.
+struct Seen {
+    hash: [u8; 32],
+    image: std::result::Result<Picture, decode::Refusal>,
+}
+
+struct Picture {
+    width: u32,
+    height: u32,
+    channels: &'static str,
+    format: &'static str,
+    preview: Option<thumbnail::Thumbnail>,
+}
+
+fn look(dataset: &Dataset, sample: &Sample, preview: bool) -> Result<Seen> {
+    let bytes = dataset.encoded(sample)?;
+    let image = decode::inspect(&bytes, dataset.limits()).map(|decoded| Picture {
+        width: decoded.image.width(),
+        height: decoded.image.height(),
+        channels: decoded.channels,
+        format: decoded.format,
+        preview: preview.then(|| thumbnail::of_image(&decoded.image, PREVIEW_SIDE).ok()).flatten(),
+    });
+    Ok(Seen { hash: Sha256::digest(&bytes).into(), image })
+}
+
+/// The ids of the first samples of each class, as many classes as there is room for.
+fn previews_wanted(dataset: &Dataset) -> std::collections::HashSet<u32> {
+    let mut per_class: HashMap<u32, usize> = HashMap::new();
+    let share = (PREVIEWS / dataset.classes.len().max(1)).clamp(1, PREVIEWS_PER_CLASS);
+    let mut first = |s: &&Sample| {
+        let count = per_class.entry(s.label).or_default();
+        *count += 1;
+        *count <= share
+    };
+    dataset.samples().iter().filter(|s| first(s)).map(|s| s.id).take(PREVIEWS).collect()
+}
+
+#[derive(Default)]
+struct Findings {
+    readable: Vec<(Sample, [u8; 32])>,
+    unreadable: Vec<Problem>,
+    widths: Vec<u32>,
+    heights: Vec<u32>,
+    channels: BTreeMap<String, usize>,
+    formats: BTreeMap<String, usize>,
+    previews: Vec<(u32, String, thumbnail::Thumbnail)>,
+}
+
+impl Findings {
+    fn add(&mut self, sample: &Sample, seen: Seen) {
+        match seen.image {
+            Err(refusal) => self.unreadable.push(Problem { path: sample.path.clone(), reason: refusal.0 }),
+            Ok(picture) => {
+                self.readable.push((sample.clone(), seen.hash));
+                self.widths.push(picture.width);
+                self.heights.push(picture.height);
+                *self.channels.entry(picture.channels.into()).or_default() += 1;
+                *self.formats.entry(picture.format.into()).or_default() += 1;
+                if let Some(small) = picture.preview {
+                    self.previews.push((sample.label, sample.path.clone(), small));
+                }
+            }
+        }
+    }
+
+    fn into_report(self, dataset: Dataset) -> Report {
+        let dataset = dataset.without(&self.unreadable);
+        let mut report = Report {
+            classes: dataset.classes.clone(),
+            splits: split_counts(&dataset),
+            images: self.readable.len(),
+            total_bytes: dataset.total_bytes,
+            sizes: Sizes { width: Spread::of(self.widths), height: Spread::of(self.heights) },
+            channels: self.channels,
+            formats: self.formats,
+            unreadable: self.unreadable,
+            duplicates_across_splits: Vec::new(),
+            duplicates_within_split: Vec::new(),
+            warnings: dataset.warnings.clone(),
+            previews: self.previews.into_iter().map(|(label, path, small)| preview(&dataset, label, path, small)).collect(),
+            digest: dataset.digest_of(&self.readable.iter().map(|(_, hash)| *hash).collect::<Vec<_>>()),
+        };
+        find_duplicates(&self.readable, &mut report);
+        warn(&mut report);
+        report
+    }
+}
+
+fn preview(dataset: &Dataset, label: u32, path: String, small: thumbnail::Thumbnail) -> Preview {
+    Preview {
+        class: dataset.classes[label as usize].clone(),
+        path,
+        media_type: small.media_type.into(),
+        base64: base64::engine::general_purpose::STANDARD.encode(small.bytes),
+    }
+}
+
+fn split_counts(dataset: &Dataset) -> Vec<SplitCount> {
+    let count = |split: Split| {
+        let mut per_class = vec![0; dataset.classes.len()];
+        dataset.samples().iter().filter(|s| s.split == split).for_each(|s| per_class[s.label as usize] += 1);
+        SplitCount { name: split.as_str().into(), images: per_class.iter().sum(), per_class }
+    };
+    Split::ALL.into_iter().map(count).filter(|c| c.images > 0).collect()
+}
+
+fn find_duplicates(readable: &[(Sample, [u8; 32])], report: &mut Report) {
+    let mut first: HashMap<([u8; 32], Split), &Sample> = HashMap::new();
+    let (mut across, mut within, mut torn) = (0usize, 0usize, 0usize);
+    for (sample, hash) in readable {
+        // Samples come sorted by split, so an equal file in an earlier split was seen already.
+        for split in Split::ALL {
+            let Some(other) = first.get(&(*hash, split)) else { continue };
+            let (count, list) = match split == sample.split {
+                true => (&mut within, &mut report.duplicates_within_split),
+                false => (&mut across, &mut report.duplicates_across_splits),
+            };
+            *count += 1;
+            torn += usize::from(other.label != sample.label);
+            if list.len() < PAIRS {
+                list.push((other.path.clone(), sample.path.clone()));
+            }
+        }
+        first.entry((*hash, sample.split)).or_insert(sample);
+    }
+    if across > 0 {
+        report.warnings.push(format!("{across} images of val or test are also in another split: the measured accuracy will flatter"));
+    }
+    if within > 0 {
+        report.warnings.push(format!("{within} images are in the data set twice in the same split"));
+    }
+    if torn > 0 {
+        report.warnings.push(format!("{torn} pairs of equal images have different labels"));
+    }
+}
+
+/// Sentences about what is allowed and still worth knowing.
+fn warn(report: &mut Report) {
+    let Report { classes, splits, warnings, unreadable, .. } = report;
+    if !unreadable.is_empty() {
+        warnings.push(format!("{} images cannot be read and will be left out", unreadable.len()));
+    }
+    let Some(train) = splits.iter().find(|s| s.name == "train") else {
+        warnings.push("there is no train split: the data set can only be used to measure".into());
+        return;
+    };
+    for (class, count) in classes.iter().zip(&train.per_class) {
+        match count {
+            0 => warnings.push(format!("class `{class}` has no training images: it cannot be learned")),
+            1..=4 => warnings.push(format!("class `{class}` has only {count} training images")),
+            _ => {}
+        }
+    }
+    let smallest = train.per_class.iter().copied().filter(|n| *n > 0).min().unwrap_or(0);
+    let largest = train.per_class.iter().copied().max().unwrap_or(0);
+    if smallest > 0 && largest >= 10 * smallest {
+        warnings.push(format!("the classes are uneven: the largest has {largest} training images, the smallest {smallest}"));
+    }
+    for split in splits.iter().filter(|s| s.name != "train") {
+        let missing: Vec<_> = classes.iter().zip(&split.per_class).filter(|(_, n)| **n == 0).map(|(c, _)| format!("`{c}`")).collect();
+        if !missing.is_empty() {
+            warnings.push(format!("{} has no images of {}", split.name, missing[..missing.len().min(10)].join(", ")));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What can be wrong with a data set. Each variant has a stable code for the API and a hint that says what to do next.
+
+use std::path::PathBuf;
+
+use super::report::Problem;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The message (`Display`) names the entry and the trouble; [`Error::hint`] says what to do; [`Error::code`] never changes.
+/// Names from archives are shown with control characters escaped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read `{}`: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("`{name}` is not an archive we read")]
+    ArchiveUnknown { name: String },
+    #[error("the archive is damaged at `{entry}`: {reason}")]
+    ArchiveBroken { entry: String, reason: String },
+    #[error("the archive contradicts itself at `{entry}`: {reason}")]
+    ArchiveInconsistent { entry: String, reason: String },
+    #[error("the entry `{entry}` has a path that is not allowed: {reason}")]
+    ArchivePath { entry: String, reason: &'static str },
+    #[error("the entry `{entry}` is a {kind}, and only plain files and folders are taken")]
+    ArchiveEntryKind { entry: String, kind: &'static str },
+    #[error("the entries `{first}` and `{second}` have the same name on a disk that ignores case")]
+    ArchiveCollision { first: String, second: String },
+    #[error("the entry `{entry}` is itself an archive")]
+    ArchiveNested { entry: String },
+    #[error("the entry `{entry}` unpacks to more than {ratio} times its packed size")]
+    ArchiveBomb { entry: String, ratio: u64 },
+    #[error("`{entry}` is larger than the limit of {limit_bytes} bytes")]
+    TooLarge { entry: String, limit_bytes: u64 },
+    #[error("more than {limit} files, the last one seen is `{entry}`")]
+    TooManyFiles { entry: String, limit: usize },
+    #[error("`{file}` line {line}: {reason}")]
+    BadMetadata { file: String, line: usize, reason: String },
+    #[error("the folders cannot be read as classes: {reason}")]
+    BadLayout { reason: String },
+    #[error("the class name `{name}` is not allowed: {reason}")]
+    ClassName { name: String, reason: &'static str },
+    #[error("{count} classes, at most {limit} are taken")]
+    TooManyClasses { count: usize, limit: usize },
+    #[error("no image was found{}", if .left_out.is_empty() { String::new() } else { format!(" (left out: {})", .left_out) })]
+    NoImages { left_out: String },
+    #[error("all images belong to one class, `{class}`")]
+    OneClass { class: String },
+    #[error("{} of {total} images cannot be read; the first is `{}`: {}", problems.len(), problems[0].path, problems[0].reason)]
+    TooManyUnreadable { problems: Vec<Problem>, total: usize },
+    #[error("the image `{path}` cannot be read: {reason}")]
+    Image { path: String, reason: String },
+    #[error("the data set has no file `{path}`")]
+    NoSuchFile { path: String },
+    #[error("the model's preprocessing cannot be used: {reason}")]
+    BadPreprocessing { reason: String },
+}
+
+impl Error {
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Io { .. } => "io",
+            Error::ArchiveUnknown { .. } => "archive_unknown",
+            Error::ArchiveBroken { .. } => "archive_broken",
+            Error::ArchiveInconsistent { .. } => "archive_inconsistent",
+            Error::ArchivePath { .. } => "archive_path",
+            Error::ArchiveEntryKind { .. } => "archive_entry_kind",
+            Error::ArchiveCollision { .. } => "archive_collision",
+            Error::ArchiveNested { .. } => "archive_nested",
+            Error::ArchiveBomb { .. } => "archive_bomb",
+            Error::TooLarge { .. } => "too_large",
+            Error::TooManyFiles { .. } => "too_many_files",
+            Error::BadMetadata { .. } => "bad_metadata",
+            Error::BadLayout { .. } => "bad_layout",
+            Error::ClassName { .. } => "class_name",
+            Error::TooManyClasses { .. } => "too_many_classes",
+            Error::NoImages { .. } => "no_images",
+            Error::OneClass { .. } => "one_class",
+            Error::TooManyUnreadable { .. } => "too_many_unreadable",
+            Error::Image { .. } => "image_unreadable",
+            Error::NoSuchFile { .. } => "no_such_file",
+            Error::BadPreprocessing { .. } => "bad_preprocessing",
+        }
+    }
+
+    /// What the person who sees this can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Error::Io { .. } => "check that the file exists and may be read, then try again",
+            Error::ArchiveUnknown { .. } => "send a .zip, .tar, .tar.gz or .tar.zst, or a folder",
+            Error::ArchiveBroken { .. } => "the file may be cut short: pack it again and compare its size before sending",
+            Error::ArchiveInconsistent { .. } => "pack the files again with a plain zip or tar program",
+            Error::ArchivePath { .. } => "rename the entry to a relative path of plain names with forward slashes, and pack again",
+            Error::ArchiveEntryKind { .. } => "replace it by a plain, unencrypted file and pack again",
+            Error::ArchiveCollision { .. } => "rename or remove one of the two and pack again",
+            Error::ArchiveNested { .. } => "unpack the inner archive and pack its images directly",
+            Error::ArchiveBomb { .. } => "remove the entry, or store it as a normally compressed image",
+            Error::TooLarge { .. } => "make the file smaller or split the data set",
+            Error::TooManyFiles { .. } => "split the data set into several, or remove files that are not needed",
+            Error::BadMetadata { .. } => {
+                "give a header `file_name,label` and optionally `split`, and one row or JSON object per image that is there"
+            }
+            Error::BadLayout { .. } => {
+                "use one folder per class (cat/1.jpg, dog/1.jpg), optionally inside train/, val/ and test/, or a metadata.csv"
+            }
+            Error::ClassName { .. } => "rename the class to at most 100 visible characters",
+            Error::TooManyClasses { .. } => "check that the folders are classes, not single images",
+            Error::NoImages { .. } => "add JPEG, PNG, GIF, WebP or BMP images in one folder per class",
+            Error::OneClass { .. } => "add a second class: use one folder per class, or labels in metadata.csv",
+            Error::TooManyUnreadable { .. } => "repair or remove the listed files and publish again",
+            Error::Image { .. } => "open the image in a viewer and save it again as JPEG or PNG, or remove it",
+            Error::NoSuchFile { .. } => "choose a path from the data set's list of files",
+            Error::BadPreprocessing { .. } => {
+                "correct `pretrained_cfg` in the model's config.json (input_size, interpolation, crop_pct, mean, std)"
+            }
+        }
+    }
+
+    pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Io { path, source }
+    }
+}

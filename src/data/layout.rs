@@ -1,0 +1,140 @@
+//! From paths to meaning: which entry is an image of which class in which split.
+//!
+//! Read are a folder per class, optionally inside `train/`, `val/`, `test/`; or a `metadata.csv`/`metadata.jsonl` at the top
+//! or in each split folder. One folder wrapped around everything is looked through.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::dataset::Split;
+use super::error::{Error, Result};
+use super::limits::Limits;
+use super::listing::Listing;
+use super::{metadata, name};
+
+/// Which entry of the listing is what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labelled {
+    pub entry: usize,
+    pub split: Split,
+    pub label: String,
+}
+
+#[derive(Debug, Default)]
+pub struct Layout {
+    pub samples: Vec<Labelled>,
+    /// Sorted by name; the index is the label.
+    pub classes: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+/// The entries that may count, by their path below the wrapping folder.
+pub(super) type Kept<'a> = BTreeMap<&'a str, usize>;
+
+/// Gives every image its split and label.
+pub fn read(listing: &Listing, limits: &Limits) -> Result<Layout> {
+    let mut kept: Kept<'_> = BTreeMap::new();
+    for (index, entry) in listing.entries.iter().enumerate() {
+        if !name::is_ignored(&entry.path) {
+            kept.insert(&entry.path, index);
+        }
+    }
+    let mut folders: Vec<&str> = listing.folders.iter().map(String::as_str).filter(|p| !name::is_ignored(p)).collect();
+    while let Some(top) = wrapping_folder(&kept) {
+        kept = kept.into_iter().filter_map(|(path, index)| Some((below(path, &top)?, index))).collect();
+        folders = folders.into_iter().filter_map(|path| below(path, &top)).collect();
+    }
+    let mut layout = match metadata::find(&kept)? {
+        tables if tables.is_empty() => by_folders(&kept, &folders)?,
+        tables => metadata::read(&tables, &kept, listing, limits)?,
+    };
+    layout.classes = classes(&layout.samples, limits)?;
+    if layout.classes.len() == 1 {
+        return Err(Error::OneClass { class: layout.classes[0].clone() });
+    }
+    if layout.samples.is_empty() {
+        let left_out = kept.keys().take(3).copied().collect::<Vec<_>>().join(", ");
+        return Err(Error::NoImages { left_out });
+    }
+    Ok(layout)
+}
+
+fn below<'a>(path: &'a str, top: &str) -> Option<&'a str> {
+    path.strip_prefix(top)?.strip_prefix('/')
+}
+
+/// The one folder everything lies in, if there are still classes inside it.
+fn wrapping_folder(kept: &Kept<'_>) -> Option<String> {
+    let (top, _) = kept.keys().next()?.split_once('/')?;
+    let wraps = kept.keys().all(|path| below(path, top).is_some())
+        && Split::parse(top).is_none()
+        && kept.keys().any(|path| path.matches('/').count() >= 2 || metadata::is_table(&path[top.len() + 1..]));
+    wraps.then(|| top.to_string())
+}
+
+fn by_folders(kept: &Kept<'_>, folders: &[&str]) -> Result<Layout> {
+    let split_depth = usize::from(has_splits(kept)?);
+    let mut layout = Layout::default();
+    let mut left_out = Vec::new();
+    for (path, entry) in kept {
+        let parts: Vec<&str> = path.split('/').collect();
+        if !name::is_image(path) || parts.len() < split_depth + 2 {
+            left_out.push(*path);
+            continue;
+        }
+        let split = if split_depth == 1 { Split::parse(parts[0]).unwrap_or(Split::Train) } else { Split::Train };
+        layout.samples.push(Labelled { entry: *entry, split, label: parts[split_depth].to_string() });
+    }
+    warn_left_out(&left_out, "not images in a class folder", &mut layout.warnings);
+    let seen: BTreeSet<&str> = layout.samples.iter().map(|s| s.label.as_str()).collect();
+    let empty: BTreeSet<&str> = folders
+        .iter()
+        .map(|path| path.split('/').collect::<Vec<_>>())
+        .filter(|parts| parts.len() == split_depth + 1)
+        .filter_map(|parts| parts.last().copied())
+        .filter(|class| !seen.contains(class) && Split::parse(class).is_none())
+        .collect();
+    layout.warnings.extend(empty.iter().map(|class| format!("class `{class}` has no images and is left out")));
+    Ok(layout)
+}
+
+pub(super) fn warn_left_out(paths: &[&str], why: &str, warnings: &mut Vec<String>) {
+    if !paths.is_empty() {
+        let first = paths.iter().take(5).map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
+        let more = if paths.len() > 5 { ", ..." } else { "" };
+        warnings.push(format!("{} files were left out, {why}: {first}{more}", paths.len()));
+    }
+}
+
+/// Splits are meant if folders of classes lie under `train`, `val` or `test`; a class may well be called `train`.
+fn has_splits(kept: &Kept<'_>) -> Result<bool> {
+    let deep = |path: &str| path.matches('/').count() >= 2;
+    let images: Vec<&str> = kept.keys().copied().filter(|path| path.contains('/') && name::is_image(path)).collect();
+    let top = |path: &str| path.split('/').next().unwrap_or_default().to_string();
+    let split_tops: BTreeSet<String> = images.iter().filter(|p| deep(p) && Split::parse(&top(p)).is_some()).map(|p| top(p)).collect();
+    if split_tops.is_empty() {
+        return Ok(false);
+    }
+    match images.iter().map(|p| top(p)).find(|t| Split::parse(t).is_none()) {
+        None => Ok(true),
+        Some(other) => {
+            let splits = split_tops.into_iter().collect::<Vec<_>>().join("`, `");
+            Err(Error::BadLayout { reason: format!("`{other}` stands beside the split folders `{splits}`") })
+        }
+    }
+}
+
+fn classes(samples: &[Labelled], limits: &Limits) -> Result<Vec<String>> {
+    let classes: BTreeSet<&str> = samples.iter().map(|s| s.label.as_str()).collect();
+    if classes.len() > limits.classes {
+        return Err(Error::TooManyClasses { count: classes.len(), limit: limits.classes });
+    }
+    let mut folded = BTreeSet::new();
+    for class in &classes {
+        let refuse = |reason| Error::ClassName { name: name::shown(class.as_bytes()), reason };
+        name::class_name(class).map_err(refuse)?;
+        if !folded.insert(name::folded(class)) {
+            return Err(refuse("another class differs from it only in upper and lower case"));
+        }
+    }
+    Ok(classes.into_iter().map(String::from).collect())
+}

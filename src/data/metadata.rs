@@ -1,0 +1,144 @@
+//! Labels from a table: `metadata.csv` or `metadata.jsonl` with `file_name`, `label` and optionally `split`.
+//! A table lies at the top (paths relative to it) or in each split folder, as the common data set tools write it.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::dataset::Split;
+use super::error::{Error, Result};
+use super::layout::{Kept, Labelled, Layout, warn_left_out};
+use super::limits::Limits;
+use super::listing::Listing;
+use super::name;
+
+const NAMES: [&str; 2] = ["metadata.csv", "metadata.jsonl"];
+
+pub fn is_table(path: &str) -> bool {
+    NAMES.contains(&path)
+}
+
+/// A table: its path, its entry, and the split its folder stands for.
+pub struct Table {
+    path: String,
+    entry: usize,
+    folder: String,
+    split: Option<Split>,
+}
+
+/// The tables of a data set; none means that folders are the classes.
+pub fn find(kept: &Kept<'_>) -> Result<Vec<Table>> {
+    let mut tables: Vec<Table> = Vec::new();
+    for (path, entry) in kept {
+        let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+        let split = Split::parse(folder);
+        if is_table(file) && (folder.is_empty() || split.is_some()) {
+            tables.push(Table { path: path.to_string(), entry: *entry, folder: folder.into(), split });
+        }
+    }
+    let folders: BTreeSet<&str> = tables.iter().map(|t| t.folder.as_str()).collect();
+    if folders.len() < tables.len() || (folders.contains("") && folders.len() > 1) {
+        let found = tables.iter().map(|t| t.path.as_str()).collect::<Vec<_>>().join("`, `");
+        return Err(Error::BadLayout { reason: format!("more than one table describes the same images: `{found}`") });
+    }
+    Ok(tables)
+}
+
+/// One line of a table.
+struct Row {
+    line: usize,
+    file_name: String,
+    label: String,
+    split: Option<String>,
+}
+
+pub fn read(tables: &[Table], kept: &Kept<'_>, listing: &Listing, limits: &Limits) -> Result<Layout> {
+    let mut layout = Layout::default();
+    let mut used = HashSet::new();
+    for table in tables {
+        let bytes = listing.entries[table.entry].read(limits)?;
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        let rows = if table.path.ends_with(".csv") { csv_rows(table, bytes)? } else { json_rows(table, bytes)? };
+        for row in rows {
+            let sample = resolve(table, &row, kept)?;
+            if !used.insert(sample.entry) {
+                return Err(bad(table, row.line, format!("`{}` has a row already", name::shown(row.file_name.as_bytes()))));
+            }
+            layout.samples.push(sample);
+        }
+    }
+    let tables: HashSet<usize> = tables.iter().map(|t| t.entry).collect();
+    let left_out: Vec<&str> =
+        kept.iter().filter(|(_, entry)| !used.contains(entry) && !tables.contains(entry)).map(|(path, _)| *path).collect();
+    warn_left_out(&left_out, "without a row in the table", &mut layout.warnings);
+    Ok(layout)
+}
+
+fn bad(table: &Table, line: usize, reason: impl Into<String>) -> Error {
+    Error::BadMetadata { file: table.path.clone(), line, reason: reason.into() }
+}
+
+fn resolve(table: &Table, row: &Row, kept: &Kept<'_>) -> Result<Labelled> {
+    let shown = name::shown(row.file_name.as_bytes());
+    let path = name::entry_path(row.file_name.as_bytes()).map_err(|reason| bad(table, row.line, format!("`{shown}`: {reason}")))?;
+    let full = if table.folder.is_empty() { path.clone() } else { format!("{}/{path}", table.folder) };
+    let Some(entry) = kept.get(full.as_str()) else {
+        return Err(bad(table, row.line, format!("there is no file `{shown}`")));
+    };
+    if row.label.is_empty() {
+        return Err(bad(table, row.line, format!("`{shown}` has no label")));
+    }
+    let split = match &row.split {
+        Some(text) => Split::parse(text)
+            .ok_or_else(|| bad(table, row.line, format!("`{}` is not train, val or test", name::shown(text.as_bytes()))))?,
+        None => table.split.or_else(|| Split::parse(full.split_once('/')?.0)).unwrap_or(Split::Train),
+    };
+    Ok(Labelled { entry: *entry, split, label: row.label.clone() })
+}
+
+fn csv_rows(table: &Table, bytes: &[u8]) -> Result<Vec<Row>> {
+    let broken = |e: csv::Error| bad(table, e.position().map_or(1, |p| p.line() as usize), e.to_string());
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
+    let headers = reader.headers().map_err(broken)?.clone();
+    let column = |name: &str| headers.iter().position(|h| h == name);
+    let (Some(file_name), Some(label)) = (column("file_name"), column("label")) else {
+        return Err(bad(table, 1, "the header has no `file_name` or no `label`"));
+    };
+    let split = column("split");
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(broken)?;
+        let line = record.position().map_or(0, |p| p.line() as usize);
+        let field = |index: usize| record.get(index).unwrap_or_default().to_string();
+        let split = split.map(field).filter(|s| !s.is_empty());
+        rows.push(Row { line, file_name: field(file_name), label: field(label), split });
+    }
+    Ok(rows)
+}
+
+fn json_rows(table: &Table, bytes: &[u8]) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (index, text) in bytes.split(|b| *b == b'\n').enumerate() {
+        if text.trim_ascii().is_empty() {
+            continue;
+        }
+        let line = index + 1;
+        let value: serde_json::Value = serde_json::from_slice(text).map_err(|e| bad(table, line, e.to_string()))?;
+        let Some(file_name) = value.get("file_name").and_then(|v| v.as_str()) else {
+            return Err(bad(table, line, "`file_name` is missing or not a string"));
+        };
+        let Some(label) = value.get("label").and_then(scalar) else {
+            return Err(bad(table, line, "`label` is missing or not a string or whole number"));
+        };
+        let split = value.get("split").and_then(|v| v.as_str()).map(String::from);
+        rows.push(Row { line, file_name: file_name.to_string(), label, split });
+    }
+    Ok(rows)
+}
+
+fn scalar(value: &serde_json::Value) -> Option<String> {
+    match value {
+        serde_json::Value::String(text) => Some(text.trim().to_string()),
+        serde_json::Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        serde_json::Value::Bool(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
