@@ -1,0 +1,34 @@
+# Backbone Hub. `make` alone lists the targets.
+.PHONY: help demo test bench lint fmt docs packages-demo packages-test packages-bench
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: packages-demo ## set everything up and run the main job on real weights and images (ARGS=--exit ends by itself)
+	@echo "== demo: build, import, publish, search, pull, fine-tune, predict"
+	@bash examples/demo.sh $(ARGS)
+
+test: packages-test ## run all tests
+	@echo "== test: unit, contract, parity and story tests"
+	cargo test --all-targets
+
+bench: packages-bench ## measure against peers in the same run; prints `ratio NAME VALUE` lines
+	@echo "== bench: images/s beside PyTorch, downloads beside nginx"
+	@bash benches/end_to_end.sh
+
+lint: packages-demo ## formatting, clippy and documentation, warnings as errors
+	@echo "== lint: rustfmt, clippy, rustdoc"
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+
+fmt: ## format the code
+	@echo "== fmt: rustfmt"
+	cargo fmt
+
+docs: ## build the API documentation of the library
+	@echo "== docs: rustdoc, opened from target/doc/hub/index.html"
+	cargo doc --no-deps
+
+packages-demo packages-test packages-bench:
+	@bash .ci/packages $(@:packages-%=%)
