@@ -1,0 +1,130 @@
+//! What every feature extractor can do, and a backbone with a head on it.
+
+use candle_core::Tensor;
+
+use super::head::Head;
+use super::registry::Architecture;
+use super::weights::Weights;
+use super::{Error, Result};
+
+/// How a network is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Learning: batch norm uses (and follows) the batch, dropout drops, every parameter gets a gradient.
+    Train,
+    /// Using: running statistics, no dropout, and parameters are constants, so nothing is kept for a backward pass.
+    /// (A gradient to the input still flows if the input is a variable.)
+    Eval,
+}
+
+/// A part of a backbone that is frozen or trained as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// `stem`, then the family's own module names.
+    pub name: String,
+    /// Names of its trainable tensors.
+    pub parameters: Vec<String>,
+    /// Names of its tensors that follow the data instead (running means and variances).
+    pub buffers: Vec<String>,
+}
+
+/// A feature extractor. Stages run in order from the input, so that freezing from the bottom is a number.
+///
+/// Between stages tensors may lie in the memory order the network likes best; what `forward_stage` takes and gives
+/// has the shape the architecture documents (images: `(B, C, H, W)`) whatever its strides.
+pub trait Backbone: Send + Sync {
+    /// timm's name.
+    fn architecture(&self) -> &str;
+
+    /// Width of the pooled feature vector.
+    fn num_features(&self) -> usize;
+
+    /// From the input upwards.
+    fn stages(&self) -> &[Stage];
+
+    /// Its tensors; the handles are shared, so what an optimiser writes there is used here.
+    fn weights(&self) -> &Weights;
+
+    /// Runs one stage: `(B, C, H, W)` to `(B, C', H', W')`. Errors when the stage does not exist or the shape does
+    /// not fit.
+    fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor>;
+
+    /// `(B, C, H, W)` after the last stage to `(B, num_features)`.
+    fn pool(&self, features: &Tensor) -> Result<Tensor>;
+
+    /// How far each training step moves the running statistics: `running += momentum * (batch - running)`, as in
+    /// PyTorch; 0.1 unless set.
+    fn set_norm_momentum(&self, momentum: f64);
+
+    /// Runs the stages `from..`, the first `frozen_stages` (counted from the stem) as constants in eval mode.
+    fn features_from(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        let mut x = x.clone();
+        for stage in from..self.stages().len() {
+            x = match stage < frozen_stages {
+                true => self.forward_stage(stage, &x, Mode::Eval)?.detach(),
+                false => self.forward_stage(stage, &x, mode)?,
+            };
+        }
+        Ok(x)
+    }
+
+    /// All stages: images `(B, 3, H, W)` to feature maps `(B, C, H', W')`. There is no graph below the boundary.
+    fn features(&self, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        self.features_from(0, x, frozen_stages, mode)
+    }
+
+    /// All stages and pooling: images `(B, 3, H, W)` to `(B, num_features)`.
+    fn pooled(&self, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        self.pool(&self.features(x, frozen_stages, mode)?)
+    }
+
+    /// Names of the trainable tensors above the boundary, from the bottom up.
+    fn trainable(&self, frozen_stages: usize) -> Vec<&str> {
+        self.stages().iter().skip(frozen_stages).flat_map(|stage| &stage.parameters).map(String::as_str).collect()
+    }
+}
+
+/// A backbone and the head that names classes.
+pub struct Classifier {
+    pub backbone: Box<dyn Backbone>,
+    pub head: Head,
+}
+
+impl Classifier {
+    /// Puts `head` on `backbone` under the name the architecture gives its classifier. Errors when the widths differ.
+    pub fn new(architecture: &Architecture, backbone: Box<dyn Backbone>, head: Head) -> Result<Classifier> {
+        if head.num_features() != backbone.num_features() {
+            return Err(Error::Invalid(format!(
+                "a head for {} features does not fit {} with {}",
+                head.num_features(),
+                backbone.architecture(),
+                backbone.num_features()
+            )));
+        }
+        Ok(Classifier { backbone, head: head.named(architecture.classifier) })
+    }
+
+    /// Images `(B, 3, H, W)` to logits `(B, classes)`; nothing is frozen.
+    pub fn logits(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.forward(x, 0, mode, 0)
+    }
+
+    /// Logits with the first `frozen_stages` as constants; `step` tells the head's dropout masks apart.
+    pub fn forward(&self, x: &Tensor, frozen_stages: usize, mode: Mode, step: u64) -> Result<Tensor> {
+        self.head.forward(&self.backbone.pooled(x, frozen_stages, mode)?, mode, step)
+    }
+
+    /// Images `(B, 3, H, W)` to features `(B, num_features)`, in eval mode.
+    pub fn pooled(&self, x: &Tensor) -> Result<Tensor> {
+        self.backbone.pooled(x, self.backbone.stages().len(), Mode::Eval)
+    }
+
+    /// Every tensor under timm's names, sharing handles: what is saved as `model.safetensors`.
+    pub fn weights(&self) -> Weights {
+        let mut weights = self.backbone.weights().clone();
+        for (name, var) in self.head.parameters() {
+            weights.insert(name, var.clone());
+        }
+        weights
+    }
+}

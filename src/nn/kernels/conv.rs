@@ -1,0 +1,112 @@
+//! Convolution as a candle op: `conv2d` learns, `conv2d_affine` is the same with a folded batch norm for inference.
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+
+use super::affine::Epilogue;
+use super::dense::{self, Weights};
+use super::geometry::{Geometry, Spec};
+use super::memory::{floats, read, tensor};
+use super::{Activation, depthwise, patches, portable};
+
+/// Convolves `x (B, H, W, C)` with `weight (O, C / groups, kh, kw)` to `(B, OH, OW, O)`.
+///
+/// Gradients flow to both. Errors when shapes do not fit or the image is smaller than the kernel.
+pub fn conv2d(x: &Tensor, weight: &Tensor, spec: &Spec) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return portable::conv2d(x, weight, spec);
+    }
+    let geometry = Geometry::of(x.dims(), weight.dims(), spec)?;
+    x.contiguous()?.apply_op2(&weight.contiguous()?, Convolution(geometry))
+}
+
+/// `activation(conv2d(x, weight) * scale + shift + residual)` with one scale and shift per output channel, in one
+/// pass and without gradients: what inference needs. Scale and shift are applied to each block of pixels while it
+/// is in the cache, so nothing is folded into (or cached beside) weights that may yet change.
+pub fn conv2d_affine(
+    x: &Tensor,
+    weight: &Tensor,
+    spec: &Spec,
+    (scale, shift): (&[f32], &[f32]),
+    residual: Option<&Tensor>,
+    activation: Activation,
+) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        let y = portable::conv2d(&x.detach(), &weight.detach(), spec)?;
+        let (scale, shift) = (Tensor::new(scale, x.device())?, Tensor::new(shift, x.device())?);
+        return portable::affine(&y, &scale, &shift, residual, activation);
+    }
+    let geometry = Geometry::of(x.dims(), weight.dims(), spec)?;
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    let residual = residual.map(Tensor::contiguous).transpose()?;
+    if let Some(residual) = &residual
+        && residual.dims() != geometry.output_shape()
+    {
+        candle_core::bail!("a residual of shape {:?} does not fit an output of {:?}", residual.dims(), geometry.output_shape())
+    }
+    if scale.len() != geometry.out_c || shift.len() != geometry.out_c {
+        candle_core::bail!("{} scales and {} shifts for {} channels", scale.len(), shift.len(), geometry.out_c)
+    }
+    let residual = residual.as_ref().map(read).transpose()?;
+    let epilogue = Epilogue { affine: Some((scale, shift)), residual: residual.as_deref(), activation };
+    let y = run(&read(&x)?, &read(&weight)?, &geometry, &epilogue);
+    tensor(y, &geometry.output_shape())
+}
+
+/// Picks the kernel by shape.
+fn run(x: &[f32], weight: &[f32], g: &Geometry, epilogue: &Epilogue<'_>) -> Vec<f32> {
+    if g.is_depthwise() {
+        return depthwise::forward(x, &depthwise::pack(weight, g), g, epilogue);
+    }
+    if g.kernel_h * g.kernel_w == 1 {
+        return dense::forward(x, Weights::OutputsFirst(weight), g, epilogue);
+    }
+    dense::forward(x, Weights::OutputsLast(&patches::pack_outputs_last(weight, g)), g, epilogue)
+}
+
+fn input_gradient(dy: &[f32], weight: &[f32], g: &Geometry) -> Vec<f32> {
+    if g.is_depthwise() {
+        return depthwise::input_gradient(dy, &depthwise::pack(weight, g), g);
+    }
+    if g.stride == 1 {
+        return dense::forward(dy, Weights::OutputsLast(&patches::pack_turned(weight, g)), &g.turned(), &Epilogue::default());
+    }
+    if g.kernel_h * g.kernel_w == 1 {
+        return dense::input_gradient_strided(dy, weight, g);
+    }
+    dense::input_gradient_strided(dy, &patches::pack_outputs_first(weight, g), g)
+}
+
+fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
+    if g.is_depthwise() {
+        return depthwise::weight_gradient(x, dy, g);
+    }
+    patches::unpack_outputs_first(&dense::weight_gradient(x, dy, g), g)
+}
+
+struct Convolution(Geometry);
+
+impl CustomOp2 for Convolution {
+    fn name(&self) -> &'static str {
+        "convolution"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+        let y = run(floats(x, xl)?, floats(w, wl)?, &self.0, &Epilogue::default());
+        Ok((CpuStorage::F32(y), Shape::from(&self.0.output_shape()[..])))
+    }
+
+    fn bwd(&self, x: &Tensor, weight: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (g, dy) = (&self.0, dy.contiguous()?);
+        let dy = read(&dy)?;
+        // The image itself wants no gradient, and neither does a frozen weight.
+        let dx = match x.track_op() {
+            true => Some(tensor(input_gradient(&dy, &read(weight)?, g), &g.input_shape())?),
+            false => None,
+        };
+        let dw = match weight.track_op() {
+            true => Some(tensor(weight_gradient(&read(x)?, &dy, g), &g.weight_shape())?),
+            false => None,
+        };
+        Ok((dx, dw))
+    }
+}

@@ -1,0 +1,67 @@
+//! Between candle's tensors and the plain slices the kernels work on.
+
+use std::cell::Cell;
+use std::ops::Deref;
+
+use candle_core::{CpuStorage, Device, Layout, Result, Storage, StorageRef, Tensor, bail};
+
+/// The floats behind a contiguous f32 layout.
+pub(crate) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let all = storage.as_slice::<f32>()?;
+    match layout.contiguous_offsets() {
+        Some((from, to)) => Ok(&all[from..to]),
+        None => bail!("this kernel needs a contiguous tensor, shape {:?} strides {:?}", layout.shape(), layout.stride()),
+    }
+}
+
+/// A tensor's floats, borrowed for as long as this lives.
+pub(crate) struct Floats<'a> {
+    storage: StorageRef<'a>,
+    range: (usize, usize),
+}
+
+/// Borrows the values of a contiguous f32 tensor on the CPU.
+pub(crate) fn read(tensor: &Tensor) -> Result<Floats<'_>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Some(range) = layout.contiguous_offsets() else {
+        bail!("this kernel needs a contiguous tensor, got strides {:?}", layout.stride())
+    };
+    match &*storage {
+        Storage::Cpu(CpuStorage::F32(_)) => {}
+        _ => bail!("this kernel needs f32 values on the CPU, got {:?} on {:?}", tensor.dtype(), tensor.device()),
+    }
+    Ok(Floats { storage, range })
+}
+
+impl Deref for Floats<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match &*self.storage {
+            Storage::Cpu(CpuStorage::F32(values)) => &values[self.range.0..self.range.1],
+            // `read` lets nothing else in.
+            _ => &[],
+        }
+    }
+}
+
+/// A new CPU tensor around `values`; no copy.
+pub(crate) fn tensor(values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
+    Tensor::from_vec(values, shape, &Device::Cpu)
+}
+
+thread_local! {
+    static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// Lends `body` a buffer of `length` floats with arbitrary content. The buffer is taken out of its place meanwhile,
+/// so a task that this thread picks up in between (work stealing) gets its own.
+pub(crate) fn with_scratch<R>(length: usize, body: impl FnOnce(&mut [f32]) -> R) -> R {
+    let mut buffer = SCRATCH.take();
+    if buffer.len() < length {
+        buffer.resize(length, 0.0);
+    }
+    let result = body(&mut buffer[..length]);
+    SCRATCH.set(buffer);
+    result
+}

@@ -1,0 +1,54 @@
+//! What candle lacks for training on a CPU: convolutions whose gradients are matrix products, depthwise
+//! convolution, fused batch norm, max pooling with a gradient. Each is a candle custom op with its own `bwd`.
+//!
+//! Inside the kernels tensors are *channels last*: `(batch, height, width, channels)`, f32, contiguous. A 1x1
+//! convolution is then one plain matrix product over all pixels, and everything else streams over channels, which
+//! is what vector units like. Weights keep PyTorch's order `(out, in / groups, height, width)`.
+//!
+//! On any other device than the CPU the same functions are composed from candle's own ops (`portable`).
+//!
+//! Results do not depend on which thread did what: work is cut into pieces by shape and thread count alone, and
+//! partial sums are added in the order of the pieces.
+
+mod affine;
+pub mod conv;
+mod dense;
+mod depthwise;
+mod geometry;
+mod memory;
+mod norm;
+mod patches;
+pub mod pool;
+pub mod portable;
+#[cfg(test)]
+mod reference;
+mod simd;
+mod statistics;
+
+pub use affine::Epilogue;
+pub use conv::{conv2d, conv2d_affine};
+pub use geometry::{Padding, Spec};
+pub use norm::{BatchStatistics, Norm, batch_norm_eval, batch_norm_train};
+pub use pool::{global_average_pool, max_pool};
+
+/// What follows a normalisation. NaN stays NaN, so that a diverged run shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activation {
+    #[default]
+    None,
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+}
+
+impl Activation {
+    /// The range outside which the value is held and the gradient is zero.
+    pub(crate) fn bounds(self) -> (f32, f32) {
+        match self {
+            Activation::None => (f32::NEG_INFINITY, f32::INFINITY),
+            Activation::Relu => (0.0, f32::INFINITY),
+            Activation::Relu6 => (0.0, 6.0),
+        }
+    }
+}

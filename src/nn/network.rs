@@ -1,0 +1,243 @@
+//! Runs a [`Plan`]: the one executor behind every convolutional family.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::{Device, Tensor, Var};
+
+use super::kernels::{self, Activation, Norm, Spec};
+use super::plan::{Plan, Shortcut, Unit};
+use super::weights::Weights;
+use super::{Backbone, Error, Mode, Result, Stage};
+
+/// A backbone built from a plan and its tensors. Inside, maps are channels last.
+pub(crate) struct Network {
+    architecture: String,
+    num_features: usize,
+    stages: Vec<Stage>,
+    running: Vec<RunningStage>,
+    weights: Weights,
+    /// The bits of an f64.
+    momentum: Arc<AtomicU64>,
+}
+
+struct RunningStage {
+    blocks: Vec<RunningBlock>,
+    max_pool: bool,
+}
+
+struct RunningBlock {
+    layers: Vec<Layer>,
+    shortcut: RunningShortcut,
+}
+
+enum RunningShortcut {
+    None,
+    Identity,
+    Projection(Box<Layer>),
+}
+
+/// Convolution, batch norm, activation.
+struct Layer {
+    weight: Var,
+    gamma: Var,
+    beta: Var,
+    mean: Var,
+    variance: Var,
+    spec: Spec,
+    eps: f64,
+    activation: Activation,
+    momentum: Arc<AtomicU64>,
+}
+
+impl Network {
+    /// Takes the handles it needs from `weights`, which the registry has checked.
+    pub fn build(architecture: &str, plan: &Plan, weights: Weights) -> Result<Network> {
+        let momentum = Arc::new(AtomicU64::new(0.1f64.to_bits()));
+        let layer = |unit: &Unit| Layer::build(architecture, unit, plan, &weights, &momentum);
+        let mut running = Vec::new();
+        for stage in &plan.stages {
+            let mut blocks = Vec::new();
+            for block in &stage.blocks {
+                let layers = block.units.iter().map(layer).collect::<Result<_>>()?;
+                let shortcut = match &block.shortcut {
+                    Shortcut::None => RunningShortcut::None,
+                    Shortcut::Identity => RunningShortcut::Identity,
+                    Shortcut::Projection(unit) => RunningShortcut::Projection(Box::new(layer(unit)?)),
+                };
+                blocks.push(RunningBlock { layers, shortcut });
+            }
+            running.push(RunningStage { blocks, max_pool: stage.max_pool });
+        }
+        let stages = plan.stages.iter().map(|stage| {
+            let (buffers, parameters) = stage.units().flat_map(Unit::tensor_names).partition(|name| super::weights::is_buffer(name));
+            Stage { name: stage.name.clone(), parameters, buffers }
+        });
+        let stages = stages.collect();
+        Ok(Network { architecture: architecture.into(), num_features: plan.num_features, stages, running, weights, momentum })
+    }
+
+    /// One stage over channels-last maps.
+    fn run(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let Some(stage) = self.running.get(stage) else {
+            return Err(Error::Invalid(format!("{} has {} stages, there is no stage {stage}", self.architecture, self.running.len())));
+        };
+        let mut x = x.clone();
+        for block in &stage.blocks {
+            x = block.forward(&x, mode)?;
+        }
+        if stage.max_pool {
+            x = kernels::max_pool(&x, 3, 2, 1)?;
+        }
+        Ok(x)
+    }
+}
+
+impl Backbone for Network {
+    fn architecture(&self) -> &str {
+        &self.architecture
+    }
+
+    fn num_features(&self) -> usize {
+        self.num_features
+    }
+
+    fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    fn set_norm_momentum(&self, momentum: f64) {
+        self.momentum.store(momentum.to_bits(), Ordering::Relaxed);
+    }
+
+    fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        channels_first(&self.run(stage, &channels_last(x)?, mode)?)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        Ok(kernels::global_average_pool(&channels_last(features)?)?)
+    }
+
+    // The provided methods would do; these spare the graph a change of memory order at each stage.
+    fn features_from(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        channels_first(&self.maps(from, x, frozen_stages, mode)?)
+    }
+
+    fn pooled(&self, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        Ok(kernels::global_average_pool(&self.maps(0, x, frozen_stages, mode)?)?)
+    }
+}
+
+impl Network {
+    fn maps(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        let mut maps = channels_last(x)?;
+        for stage in from..self.stages.len() {
+            maps = match stage < frozen_stages {
+                true => self.run(stage, &maps, Mode::Eval)?.detach(),
+                false => self.run(stage, &maps, mode)?,
+            };
+        }
+        Ok(maps)
+    }
+}
+
+/// `(B, C, H, W)` to contiguous `(B, H, W, C)`; free if it came from `channels_first`.
+fn channels_last(x: &Tensor) -> Result<Tensor> {
+    if x.rank() != 4 {
+        return Err(Error::Invalid(format!("a batch of images has the shape (batch, channels, height, width), not {:?}", x.dims())));
+    }
+    Ok(x.permute((0, 2, 3, 1))?.contiguous()?)
+}
+
+/// `(B, H, W, C)` seen as `(B, C, H, W)`; no copy.
+fn channels_first(x: &Tensor) -> Result<Tensor> {
+    Ok(x.permute((0, 3, 1, 2))?)
+}
+
+impl RunningBlock {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let residual = match &self.shortcut {
+            RunningShortcut::None => None,
+            RunningShortcut::Identity => Some(x.clone()),
+            RunningShortcut::Projection(layer) => Some(layer.forward(x, None, mode)?),
+        };
+        let Some((last, first)) = self.layers.split_last() else { return Ok(x.clone()) };
+        let mut y = x.clone();
+        for layer in first {
+            y = layer.forward(&y, None, mode)?;
+        }
+        last.forward(&y, residual.as_ref(), mode)
+    }
+}
+
+impl Layer {
+    fn build(architecture: &str, unit: &Unit, plan: &Plan, weights: &Weights, momentum: &Arc<AtomicU64>) -> Result<Layer> {
+        let [weight, gamma, beta, mean, variance] = unit.tensors().map(|(name, shape)| {
+            let missing = || Error::Missing { architecture: architecture.into(), name: name.clone(), shape: shape.clone() };
+            weights.get(&name).cloned().ok_or_else(missing)
+        });
+        Ok(Layer {
+            weight: weight?,
+            gamma: gamma?,
+            beta: beta?,
+            mean: mean?,
+            variance: variance?,
+            spec: Spec { stride: unit.stride, padding: plan.padding(unit), groups: unit.groups },
+            eps: plan.norm_eps,
+            activation: unit.activation,
+            momentum: momentum.clone(),
+        })
+    }
+
+    /// `activation(norm(conv(x)) + residual)` over channels-last maps.
+    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
+        match mode {
+            Mode::Train => self.train(x, residual),
+            // Somebody wants the gradient to the input: the same numbers through ops that have one.
+            Mode::Eval if x.track_op() => {
+                let y = kernels::conv2d(x, &self.weight.detach(), &self.spec)?;
+                let (gamma, beta) = (self.gamma.detach(), self.beta.detach());
+                let norm = Norm { gamma: &gamma, beta: &beta, eps: self.eps, activation: self.activation };
+                Ok(kernels::batch_norm_eval(&y, &norm, &self.mean, &self.variance, residual)?)
+            }
+            Mode::Eval => {
+                let (scale, shift) = self.folded()?;
+                Ok(kernels::conv2d_affine(x, &self.weight, &self.spec, (&scale, &shift), residual, self.activation)?)
+            }
+        }
+    }
+
+    fn train(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+        let y = kernels::conv2d(x, &self.weight, &self.spec)?;
+        let norm = Norm { gamma: &self.gamma, beta: &self.beta, eps: self.eps, activation: self.activation };
+        let (y, batch) = kernels::batch_norm_train(&y, &norm, residual)?;
+        let momentum = f64::from_bits(self.momentum.load(Ordering::Relaxed));
+        follow(&self.mean, &batch.mean, momentum)?;
+        follow(&self.variance, &batch.unbiased_variance, momentum)?;
+        Ok(y)
+    }
+
+    /// The batch norm as one scale and shift per channel.
+    fn folded(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        let values = |var: &Var| var.as_tensor().to_vec1::<f32>();
+        let (gamma, beta) = (values(&self.gamma)?, values(&self.beta)?);
+        let (mean, variance) = (values(&self.mean)?, values(&self.variance)?);
+        let scale: Vec<f32> =
+            gamma.iter().zip(&variance).map(|(&g, &v)| (f64::from(g) / (f64::from(v) + self.eps).sqrt()) as f32).collect();
+        let shift = beta.iter().zip(&mean).zip(&scale).map(|((beta, mean), scale)| beta - mean * scale).collect();
+        Ok((scale, shift))
+    }
+}
+
+/// `running += momentum * (batch - running)`.
+fn follow(running: &Var, batch: &[f32], momentum: f64) -> Result<()> {
+    let old = running.as_tensor().to_vec1::<f32>()?;
+    let (keep, take) = ((1.0 - momentum) as f32, momentum as f32);
+    let new: Vec<f32> = old.iter().zip(batch).map(|(old, batch)| keep * old + take * batch).collect();
+    running.set(&Tensor::from_vec(new, batch.len(), &Device::Cpu)?.to_device(running.device())?)?;
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! ResNet (He et al. 2015, with the stride in the 3x3 convolution of a bottleneck), under timm's names.
+//!
+//! ```text
+//! stem            conv1 7x7/2, bn1, max pooling 3x3/2
+//! stages 1..4     layer1 .. layer4
+//! ```
+
+use super::kernels::Activation;
+use super::plan::{Block, Init, Plan, Shortcut, StagePlan, Unit};
+
+/// One member of the family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResNet {
+    /// Blocks per stage.
+    repeats: [usize; 4],
+    /// Bottleneck blocks (1x1, 3x3, 1x1 to four times the width) instead of two 3x3.
+    bottleneck: bool,
+}
+
+impl ResNet {
+    pub const fn basic(repeats: [usize; 4]) -> ResNet {
+        ResNet { repeats, bottleneck: false }
+    }
+
+    pub const fn bottleneck(repeats: [usize; 4]) -> ResNet {
+        ResNet { repeats, bottleneck: true }
+    }
+
+    /// Its description.
+    pub fn plan(&self) -> Plan {
+        let stem = unit("conv1", "bn1", (3, 64), 7, 2, Activation::Relu);
+        let mut stages = vec![StagePlan { name: "stem".into(), blocks: vec![Block::chain(vec![stem])], max_pool: true }];
+        let expansion = if self.bottleneck { 4 } else { 1 };
+        let mut channels = 64;
+        for (index, &repeats) in self.repeats.iter().enumerate() {
+            let width = 64 << index;
+            let mut blocks = Vec::new();
+            for block in 0..repeats {
+                let stride = if block == 0 && index > 0 { 2 } else { 1 };
+                blocks.push(self.block(&format!("layer{}.{block}", index + 1), channels, width, width * expansion, stride));
+                channels = width * expansion;
+            }
+            stages.push(StagePlan { name: format!("layer{}", index + 1), blocks, max_pool: false });
+        }
+        Plan { stages, num_features: channels, same_padding: false, norm_eps: 1e-5, init: Init::Residual }
+    }
+
+    fn block(&self, prefix: &str, input: usize, width: usize, output: usize, stride: usize) -> Block {
+        let relu = Activation::Relu;
+        let layer = |index: usize, channels: (usize, usize), kernel: usize, stride: usize| {
+            unit(&format!("{prefix}.conv{index}"), &format!("{prefix}.bn{index}"), channels, kernel, stride, relu)
+        };
+        let units = if self.bottleneck {
+            vec![layer(1, (input, width), 1, 1), layer(2, (width, width), 3, stride), layer(3, (width, output), 1, 1)]
+        } else {
+            vec![layer(1, (input, width), 3, stride), layer(2, (width, output), 3, 1)]
+        };
+        let shortcut = if input == output && stride == 1 {
+            Shortcut::Identity
+        } else {
+            let names = (format!("{prefix}.downsample.0"), format!("{prefix}.downsample.1"));
+            Shortcut::Projection(unit(&names.0, &names.1, (input, output), 1, stride, Activation::None))
+        };
+        Block { units, shortcut }
+    }
+}
+
+fn unit(conv: &str, norm: &str, (input, output): (usize, usize), kernel: usize, stride: usize, activation: Activation) -> Unit {
+    Unit { conv: conv.into(), norm: norm.into(), input, output, kernel, stride, groups: 1, activation }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bottleneck_strides_in_the_middle_and_projects_its_input() {
+        let plan = ResNet::bottleneck([3, 4, 6, 3]).plan();
+        let first = &plan.stages[2].blocks[0];
+        assert_eq!(first.units.iter().map(|unit| unit.stride).collect::<Vec<_>>(), [1, 2, 1]);
+        assert!(matches!(&first.shortcut, Shortcut::Projection(unit) if (unit.input, unit.output, unit.stride) == (256, 512, 2)));
+        assert_eq!(plan.num_features, 2048);
+    }
+}

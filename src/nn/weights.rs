@@ -1,0 +1,126 @@
+//! Named tensors: what a backbone and its head are made of.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use candle_core::{DType, Tensor, Var};
+use sha2::{Digest, Sha256};
+
+use super::{Error, Result, init, safetensors_file};
+
+/// Named f32 tensors under timm's names. Handles are shared: a clone sees what an optimiser writes to the original.
+///
+/// Batch norm's `num_batches_tracked` counters are left out: nothing here needs them, and PyTorch's strict loading
+/// accepts a state dict without them.
+#[derive(Debug, Clone, Default)]
+pub struct Weights {
+    tensors: BTreeMap<String, Var>,
+}
+
+/// Whether a tensor follows the data instead of being learnt.
+pub fn is_buffer(name: &str) -> bool {
+    name.ends_with(".running_mean") || name.ends_with(".running_var")
+}
+
+/// Whether a tensor is one of the counters that are left out.
+pub fn is_counter(name: &str) -> bool {
+    name.ends_with(".num_batches_tracked")
+}
+
+impl Weights {
+    /// Reads a safetensors file. F16 and BF16 become f32; other kinds of numbers are an error that names the tensor.
+    pub fn load(path: &Path) -> Result<Weights> {
+        Weights::from_tensors(safetensors_file::read(path)?)
+    }
+
+    /// Takes tensors as they are (converted to f32), copying each into a variable of its own.
+    pub fn from_tensors(tensors: HashMap<String, Tensor>) -> Result<Weights> {
+        let mut weights = Weights::default();
+        for (name, tensor) in tensors {
+            if is_counter(&name) {
+                continue;
+            }
+            if !tensor.dtype().is_float() {
+                return Err(Error::DType { name, dtype: tensor.dtype().as_str().into() });
+            }
+            // Detached first, so that a variable given here is copied instead of shared.
+            let tensor = tensor.detach().to_dtype(DType::F32)?.contiguous()?;
+            weights.tensors.insert(name, Var::from_tensor(&tensor)?);
+        }
+        Ok(weights)
+    }
+
+    /// Fresh weights as timm draws them for this family, the same on every machine. `num_classes` 0 leaves out the
+    /// classifier.
+    pub fn random(architecture: &str, num_classes: usize, seed: u64) -> Result<Weights> {
+        init::random(architecture, num_classes, seed)
+    }
+
+    /// Writes a safetensors file that timm loads strictly: names sorted, `{"format": "pt"}` and `metadata` in the
+    /// header. The same weights give the same bytes.
+    pub fn save(&self, path: &Path, metadata: &[(&str, &str)]) -> Result<()> {
+        safetensors_file::write(path, &self.tensors, metadata)
+    }
+
+    /// Trainable tensors by name.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.iter().filter(|(name, _)| !is_buffer(name))
+    }
+
+    /// Running means and variances by name.
+    pub fn buffers(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.iter().filter(|(name, _)| is_buffer(name))
+    }
+
+    /// All tensors by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.tensors.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Var> {
+        self.tensors.get(name)
+    }
+
+    /// Adds or replaces a tensor, sharing its handle.
+    pub fn insert(&mut self, name: String, var: Var) {
+        self.tensors.insert(name, var);
+    }
+
+    pub fn len(&self) -> usize {
+        self.tensors.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// sha256 over every tensor's name, shape and bytes in the order of names.
+    pub fn digest(&self) -> Result<[u8; 32]> {
+        let mut hash = Sha256::new();
+        for (name, var) in self.iter() {
+            hash.update((name.len() as u64).to_le_bytes());
+            hash.update(name.as_bytes());
+            hash.update((var.rank() as u64).to_le_bytes());
+            var.dims().iter().for_each(|&size| hash.update((size as u64).to_le_bytes()));
+            hash.update(safetensors_file::bytes(var)?);
+        }
+        Ok(hash.finalize().into())
+    }
+
+    /// Without the module `head` (such as `classifier` or `fc`): what a new head is put on.
+    pub fn without_head(self, head: &str) -> Weights {
+        self.split(head).0
+    }
+
+    /// The backbone's tensors and those of the module `head`.
+    pub fn split(self, head: &str) -> (Weights, Weights) {
+        let of_head = |name: &str| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
+        let (head, backbone) = self.tensors.into_iter().partition(|(name, _)| of_head(name));
+        (Weights { tensors: backbone }, Weights { tensors: head })
+    }
+
+    /// The same values in variables of their own.
+    pub fn deep_copy(&self) -> Result<Weights> {
+        Weights::from_tensors(self.iter().map(|(name, var)| (name.to_string(), var.as_tensor().clone())).collect())
+    }
+}
