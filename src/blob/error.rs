@@ -1,5 +1,7 @@
 //! What can go wrong with stored bytes, named by what the caller can do.
 
+use std::io;
+
 use crate::domain::digest::Digest;
 
 #[derive(Debug, thiserror::Error)]
@@ -8,6 +10,8 @@ pub enum Error {
     NotFound(Digest),
     #[error("the upload stands at byte {expected}, not at {got}")]
     Offset { expected: u64, got: u64 },
+    #[error("another request is writing to this upload")]
+    InUse,
     #[error("the bytes have sha256 {got}, not {expected}")]
     Mismatch { expected: Digest, got: Digest },
     #[error("the upload was announced with {announced} bytes and holds more")]
@@ -23,3 +27,25 @@ pub enum Error {
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        match error.kind() {
+            // A limit on file sizes answers EFBIG where a full disk answers ENOSPC; people do the same about both.
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Error::Full,
+            _ => Error::Store(error.to_string()),
+        }
+    }
+}
+
+impl From<object_store::Error> for Error {
+    fn from(error: object_store::Error) -> Error {
+        Error::Store(error.to_string())
+    }
+}
+
+impl From<tokio::task::JoinError> for Error {
+    fn from(stopped: tokio::task::JoinError) -> Error {
+        Error::Store(format!("the work was stopped: {stopped}"))
+    }
+}

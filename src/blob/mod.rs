@@ -1,9 +1,133 @@
-//! Bytes named by their sha256, over object_store.
+//! Bytes named by their sha256, over object_store; immutable once they have a name.
+//!
+//! ```text
+//! DIR/staging/<upload id>          growing, nobody's; a crash leaves them for the sweeper
+//! DIR/blobs/ab/cd/<64 hex>         final: size and sha256 were proved, file and folders are on the disk
+//! ```
+//!
+//! [`stage`] is the only writer of final names. The local directory is the default store; any other
+//! object_store takes the same keys, with staging still in a local directory.
 
 pub mod error;
+mod reader;
+pub mod stage;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
+use sha2::Sha256;
 
 pub use error::{Error, Result};
+pub use reader::Reader;
+pub use stage::Stage;
 
-/// The store of blobs; cheap to clone. (The room's owner fills this in.)
+use crate::domain::digest::Digest;
+use crate::domain::id::UploadId;
+
+/// The store of blobs; cheap to clone.
 #[derive(Clone)]
-pub struct Blobs {}
+pub struct Blobs {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn ObjectStore>,
+    /// Where the store's files lie, when it is a local directory: reading and promoting go straight to them.
+    root: Option<PathBuf>,
+    staging: PathBuf,
+    /// Hashes of uploads between two requests, so that the next one need not read everything again.
+    hashes: Mutex<HashMap<UploadId, (u64, Sha256)>>,
+    /// Keeps a test's staging directory alive.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Blobs {
+    /// Opens (or creates) a store in a local directory.
+    pub fn open_local(dir: &Path) -> Result<Blobs> {
+        std::fs::create_dir_all(dir.join("blobs"))?;
+        let root = dir.canonicalize()?;
+        let staging = root.join("staging");
+        std::fs::create_dir_all(&staging)?;
+        sync_directory(&root)?;
+        let store = LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
+        Ok(Blobs::of(Arc::new(store), Some(root), staging, None))
+    }
+
+    /// A store that forgets everything when it is dropped.
+    pub fn memory() -> Result<Blobs> {
+        let temporary = tempfile::tempdir()?;
+        let staging = temporary.path().to_owned();
+        Ok(Blobs::of(Arc::new(InMemory::new()), None, staging, Some(temporary)))
+    }
+
+    fn of(store: Arc<dyn ObjectStore>, root: Option<PathBuf>, staging: PathBuf, temporary: Option<tempfile::TempDir>) -> Blobs {
+        Blobs { inner: Arc::new(Inner { store, root, staging, hashes: Mutex::default(), _temporary: temporary }) }
+    }
+
+    /// The size of a stored blob.
+    pub async fn find_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        match self.inner.store.head(&object_key(digest)).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens a blob; its bytes are read when the reader is asked for them.
+    pub async fn open(&self, digest: &Digest) -> Result<Reader> {
+        let Some(root) = &self.inner.root else {
+            let size = self.find_size(digest).await?.ok_or(Error::NotFound(*digest))?;
+            return Ok(Reader::of_object(*digest, size, self.inner.store.clone(), object_key(digest)));
+        };
+        let (path, digest) = (root.join(key(digest)), *digest);
+        tokio::task::spawn_blocking(move || match File::open(path) {
+            Ok(file) => Ok(Reader::of_file(digest, file.metadata()?.len(), file)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::NotFound(digest)),
+            Err(error) => Err(error.into()),
+        })
+        .await?
+    }
+
+    /// A whole blob of at most `max` bytes; a larger one is cut there.
+    pub async fn read_all(&self, digest: &Digest, max: u64) -> Result<Bytes> {
+        self.read_range(digest, 0..max).await
+    }
+
+    /// Some bytes of a blob; the range is cut to its size.
+    pub async fn read_range(&self, digest: &Digest, range: Range<u64>) -> Result<Bytes> {
+        let reader = self.open(digest).await?;
+        let range = range.start.min(reader.size())..range.end.min(reader.size());
+        let parts: Vec<Bytes> = reader.stream(range).try_collect().await?;
+        Ok(parts.concat().into())
+    }
+
+    /// The file of a blob, for those on this machine who want to map or link it; `None` for other stores.
+    /// It is read-only and must stay as it is.
+    pub fn local_path(&self, digest: &Digest) -> Option<PathBuf> {
+        let path = self.inner.root.as_ref()?.join(key(digest));
+        path.is_file().then_some(path)
+    }
+}
+
+/// `blobs/ab/cd/<64 hex>`: two levels keep folders small for millions of blobs.
+fn key(digest: &Digest) -> String {
+    let hex = digest.to_hex();
+    format!("blobs/{}/{}/{hex}", &hex[..2], &hex[2..4])
+}
+
+fn object_key(digest: &Digest) -> object_store::path::Path {
+    key(digest).into()
+}
+
+/// A new name in a directory survives a power cut only once the directory itself is written.
+fn sync_directory(dir: &Path) -> Result<()> {
+    Ok(File::open(dir)?.sync_all()?)
+}

@@ -88,6 +88,9 @@ impl From<blob::Error> for Error {
         match error {
             Blob::NotFound(_) => Error::Internal(message),
             Blob::Offset { .. } => Error::conflict("wrong_offset", message, "ask the upload for its offset and go on from there"),
+            Blob::InUse => {
+                Error::busy("upload_in_use", message, "try again in a moment; the other request may be one of yours that broke off")
+            }
             Blob::Mismatch { .. } => Error::invalid("digest_mismatch", message, "hash the file again and send it from the start"),
             Blob::TooLong { .. } => Error::invalid("too_many_bytes", message, "announce the true size when the upload is created"),
             Blob::Short { .. } => Error::invalid("upload_incomplete", message, "send the missing bytes, then finish"),
