@@ -6,7 +6,8 @@ create table jobs (
     spec text not null,                 -- JSON, never queried inside
     name_folded text not null,          -- folded name of the result
     state text not null,                -- queued | running | succeeded | failed | cancelled
-    attempt bigint not null default 0,
+    attempt bigint not null default 0,  -- times a worker has started it
+    fruitless bigint not null default 0,-- starts since the last checkpoint; too many of these fail the job
     cancel_requested bigint not null default 0,
     step bigint not null default 0,
     total_steps bigint not null default 0,

@@ -1,6 +1,7 @@
 //! What the tables say, one file per aggregate: SQL in, domain records out. Functions take an open
 //! transaction; who may see what is decided above, in `service::access`, and arrives here as [`Visibility`].
 
+pub mod jobs;
 pub mod search;
 
 /// Which private repos a list may hold beside the public ones.

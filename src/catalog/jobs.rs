@@ -1,0 +1,278 @@
+//! The queue and its events. A lease is a worker's claim on a job: every write a worker makes names the
+//! lease's number, so that one that lost its claim changes nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::db::{Error, Result, Row, Tx};
+use crate::domain::id::{AccountId, JobId};
+use crate::domain::job::{FineTune, Job, JobEvent, JobState, Lease};
+use crate::domain::name::RepoId;
+use crate::domain::page::Page;
+use crate::domain::recipe::Recipe;
+use crate::domain::time::Timestamp;
+use crate::params;
+
+/// What the `spec` column holds.
+#[derive(Serialize, Deserialize)]
+struct Spec {
+    base: String,
+    base_version: u32,
+    dataset: String,
+    dataset_version: u32,
+    name: String,
+    private: bool,
+    recipe: Recipe,
+}
+
+impl Spec {
+    fn of(task: &FineTune) -> Spec {
+        Spec {
+            base: task.base.to_string(),
+            base_version: task.base_version,
+            dataset: task.dataset.to_string(),
+            dataset_version: task.dataset_version,
+            name: task.name.to_string(),
+            private: task.private,
+            recipe: task.recipe.clone(),
+        }
+    }
+
+    fn read(text: &str) -> std::result::Result<FineTune, String> {
+        let spec: Spec = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let repo = |text: &str| RepoId::parse(text).map_err(|e| e.to_string());
+        Ok(FineTune {
+            base: repo(&spec.base)?,
+            base_version: spec.base_version,
+            dataset: repo(&spec.dataset)?,
+            dataset_version: spec.dataset_version,
+            name: repo(&spec.name)?,
+            private: spec.private,
+            recipe: spec.recipe,
+        })
+    }
+}
+
+const COLUMNS: &str = "j.id, j.owner, a.name as owner_name, j.spec, j.state, j.attempt, j.cancel_requested, j.step, j.total_steps, \
+     j.stage, j.error, j.result_version, j.created, j.started, j.finished \
+     from jobs j join accounts a on a.id = j.owner";
+
+fn from_row(row: &Row) -> Result<Job> {
+    let at = |column: &str| Ok::<_, Error>(row.find_int(column)?.map(Timestamp::from_unix_ms));
+    Ok(Job {
+        id: row.parse("id", JobId::parse)?,
+        owner: row.parse("owner", AccountId::parse)?,
+        owner_name: row.text("owner_name")?,
+        fine_tune: row.parse("spec", Spec::read)?,
+        state: row.parse("state", |text| JobState::parse(text).ok_or("is no state"))?,
+        attempt: row.count("attempt")? as u32,
+        cancel_requested: row.flag("cancel_requested")?,
+        step: row.count("step")?,
+        total_steps: row.count("total_steps")?,
+        stage: row.text("stage")?,
+        error: row.find_text("error")?,
+        result_version: row.find_int("result_version")?.map(|n| n as u32),
+        created: Timestamp::from_unix_ms(row.int("created")?),
+        started: at("started")?,
+        finished: at("finished")?,
+    })
+}
+
+/// Puts a job in the queue.
+pub fn insert(tx: &mut Tx<'_>, job: &Job) -> Result<()> {
+    let spec = serde_json::to_string(&Spec::of(&job.fine_tune)).map_err(|e| Error::Engine(e.to_string()))?;
+    tx.execute(
+        "insert into jobs (id, owner, kind, spec, name_folded, state, stage, not_before, created) \
+         values ($1, $2, 'fine-tune', $3, $4, $5, $6, $7, $7)",
+        params![
+            job.id.as_str(),
+            job.owner.as_str(),
+            spec,
+            job.fine_tune.name.folded(),
+            job.state.as_str(),
+            &job.stage,
+            job.created.unix_ms()
+        ],
+    )?;
+    Ok(())
+}
+
+pub fn find(tx: &mut Tx<'_>, id: &JobId) -> Result<Option<Job>> {
+    tx.find(&format!("select {COLUMNS} where j.id = $1"), params![id.as_str()])?.map(|row| from_row(&row)).transpose()
+}
+
+/// Newest first; `owner` and `state` narrow the list, `before` is the last id of the page before.
+pub fn list(
+    tx: &mut Tx<'_>,
+    owner: Option<&AccountId>,
+    state: Option<JobState>,
+    limit: usize,
+    before: Option<&JobId>,
+) -> Result<Page<Job>> {
+    let rows = tx.all(
+        &format!(
+            "select {COLUMNS} where ($1 = '' or j.owner = $1) and ($2 = '' or j.state = $2) and ($3 = '' or j.id < $3) \
+             order by j.id desc limit $4"
+        ),
+        params![owner.map_or("", AccountId::as_str), state.map_or("", JobState::as_str), before.map_or("", JobId::as_str), limit + 1],
+    )?;
+    let mut items: Vec<Job> = rows.iter().map(from_row).collect::<Result<_>>()?;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|job| job.id.to_string());
+    Ok(Page { items, next })
+}
+
+/// Jobs of this person that wait or run.
+pub fn count_unfinished(tx: &mut Tx<'_>, owner: &AccountId) -> Result<u64> {
+    let sql = "select count(*) as n from jobs where owner = $1 and state in ('queued', 'running')";
+    tx.one(sql, params![owner.as_str()])?.count("n")
+}
+
+/// How many jobs are in each state.
+pub fn count_by_state(tx: &mut Tx<'_>) -> Result<Vec<(JobState, u64)>> {
+    let rows = tx.all("select state, count(*) as n from jobs group by state order by state", &[])?;
+    let read = |row: &Row| Ok((row.parse("state", |text| JobState::parse(text).ok_or("is no state"))?, row.count("n")?));
+    rows.iter().map(read).collect()
+}
+
+/// A job a worker may start now, oldest first: one that waits, or one whose worker let its lease run out.
+/// With it comes how often it was started since its last checkpoint.
+pub fn find_ready(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<(Job, u32)>> {
+    let row = tx.find(
+        &format!(
+            "select j.fruitless, {COLUMNS} where (j.state = 'queued' and j.not_before <= $1) \
+             or (j.state = 'running' and j.lease_until < $1) order by j.created, j.id limit 1"
+        ),
+        params![now.unix_ms()],
+    )?;
+    row.map(|row| Ok((from_row(&row)?, row.count("fruitless")? as u32))).transpose()
+}
+
+/// Gives the job to `worker` until `until`, under a new lease number.
+pub fn lease(tx: &mut Tx<'_>, job: &JobId, worker: &str, now: Timestamp, until: Timestamp) -> Result<Lease> {
+    tx.execute(
+        "update jobs set state = 'running', attempt = attempt + 1, fruitless = fruitless + 1, lease_number = lease_number + 1, \
+         lease_worker = $2, lease_until = $3, started = coalesce(started, $4) where id = $1",
+        params![job.as_str(), worker, until.unix_ms(), now.unix_ms()],
+    )?;
+    let number = tx.one("select lease_number from jobs where id = $1", params![job.as_str()])?.count("lease_number")?;
+    Ok(Lease { job: job.clone(), number, worker: worker.into(), until })
+}
+
+/// What a worker learns when it looks at its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    pub until: Timestamp,
+    pub cancel_requested: bool,
+}
+
+/// The lease as it stands, if this worker still holds it.
+pub fn find_held(tx: &mut Tx<'_>, lease: &Lease) -> Result<Option<Held>> {
+    let row = tx.find(
+        "select lease_until, cancel_requested from jobs \
+         where id = $1 and lease_number = $2 and lease_worker = $3 and state = 'running'",
+        params![lease.job.as_str(), lease.number, &lease.worker],
+    )?;
+    row.map(|row| {
+        let until = Timestamp::from_unix_ms(row.int("lease_until")?);
+        Ok(Held { until, cancel_requested: row.flag("cancel_requested")? })
+    })
+    .transpose()
+}
+
+/// Moves the lease's end; false when it was lost.
+pub fn extend(tx: &mut Tx<'_>, lease: &Lease, until: Timestamp) -> Result<bool> {
+    let changed = tx.execute(
+        "update jobs set lease_until = $4 where id = $1 and lease_number = $2 and lease_worker = $3 and state = 'running'",
+        params![lease.job.as_str(), lease.number, &lease.worker, until.unix_ms()],
+    )?;
+    Ok(changed == 1)
+}
+
+pub fn set_progress(tx: &mut Tx<'_>, job: &JobId, step: u64, total_steps: u64, stage: &str) -> Result<()> {
+    tx.execute("update jobs set step = $2, total_steps = $3, stage = $4 where id = $1", params![job.as_str(), step, total_steps, stage])?;
+    Ok(())
+}
+
+/// A saved checkpoint proves that the attempt bore fruit.
+pub fn set_checkpoint(tx: &mut Tx<'_>, job: &JobId, digest: &str) -> Result<()> {
+    tx.execute("update jobs set checkpoint = $2, fruitless = 0 where id = $1", params![job.as_str(), digest])?;
+    Ok(())
+}
+
+pub fn find_checkpoint(tx: &mut Tx<'_>, job: &JobId) -> Result<Option<String>> {
+    tx.find("select checkpoint from jobs where id = $1", params![job.as_str()])?.map_or(Ok(None), |row| row.find_text("checkpoint"))
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    pub state: JobState,
+    pub error: Option<String>,
+    pub result_version: Option<u32>,
+}
+
+/// Writes the end of a job. The caller has made sure that it may.
+pub fn finish(tx: &mut Tx<'_>, job: &JobId, ending: &Ending, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "update jobs set state = $2, error = $3, result_version = $4, finished = $5, stage = $2, checkpoint = null, \
+         lease_worker = null, lease_until = null where id = $1",
+        params![job.as_str(), ending.state.as_str(), ending.error.clone(), ending.result_version, now.unix_ms()],
+    )?;
+    Ok(())
+}
+
+/// Puts a started job back in the queue, not to be taken before `not_before`.
+pub fn requeue(tx: &mut Tx<'_>, job: &JobId, not_before: Timestamp, stage: &str) -> Result<()> {
+    tx.execute(
+        "update jobs set state = 'queued', stage = $3, not_before = $2, lease_worker = null, lease_until = null where id = $1",
+        params![job.as_str(), not_before.unix_ms(), stage],
+    )?;
+    Ok(())
+}
+
+pub fn request_cancel(tx: &mut Tx<'_>, job: &JobId) -> Result<()> {
+    tx.execute("update jobs set cancel_requested = 1 where id = $1", params![job.as_str()])?;
+    Ok(())
+}
+
+/// The running jobs a worker of this name has, with the number of their fruitless starts.
+pub fn list_held_by(tx: &mut Tx<'_>, worker: &str) -> Result<Vec<(Job, u32)>> {
+    let rows = tx.all(&format!("select j.fruitless, {COLUMNS} where j.state = 'running' and j.lease_worker = $1"), params![worker])?;
+    rows.iter().map(|row| Ok((from_row(row)?, row.count("fruitless")? as u32))).collect()
+}
+
+/// The kind of event of which only the newest is kept: progress is where a job stands, not its history.
+const PROGRESS: &str = "progress";
+
+/// Adds an event under the job's next number.
+pub fn append_event(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, kind: &str, body: &str) -> Result<u64> {
+    let last = tx.one("select coalesce(max(number), 0) as n from job_events where job = $1", params![job.as_str()])?;
+    let number = last.count("n")? + 1;
+    tx.execute(
+        "insert into job_events (job, number, time, kind, body) values ($1, $2, $3, $4, $5)",
+        params![job.as_str(), number, now.unix_ms(), kind, body],
+    )?;
+    if kind == PROGRESS {
+        let sql = "delete from job_events where job = $1 and kind = $2 and number < $3";
+        tx.execute(sql, params![job.as_str(), PROGRESS, number])?;
+    }
+    Ok(number)
+}
+
+/// Events after number `after`, in order, at most `limit`.
+pub fn events_after(tx: &mut Tx<'_>, job: &JobId, after: u64, limit: usize) -> Result<Vec<JobEvent>> {
+    let rows = tx.all(
+        "select number, time, kind, body from job_events where job = $1 and number > $2 order by number limit $3",
+        params![job.as_str(), after, limit],
+    )?;
+    let read = |row: &Row| {
+        let time = Timestamp::from_unix_ms(row.int("time")?);
+        Ok(JobEvent { number: row.count("number")?, time, kind: row.text("kind")?, body: row.text("body")? })
+    };
+    rows.iter().map(read).collect()
+}
+
+#[cfg(test)]
+#[path = "jobs_tests.rs"]
+mod tests;
