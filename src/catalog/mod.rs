@@ -1,8 +1,17 @@
 //! What the tables say, one file per aggregate: SQL in, domain records out. Functions take an open
 //! transaction; who may see what is decided above, in `service::access`, and arrives here as [`Visibility`].
 
+pub mod blobs;
+pub mod counters;
+pub mod facts;
 pub mod jobs;
+pub mod lineage;
+pub mod refs;
+pub mod repos;
 pub mod search;
+pub mod tensors;
+pub mod uploads;
+pub mod versions;
 
 /// Which private repos a list may hold beside the public ones.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,6 +10,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0003_catalog", include_str!("../../migrations/0003_catalog.sql")),
     ("0004_search", include_str!("../../migrations/0004_search.sqlite.sql")),
     ("0005_jobs", include_str!("../../migrations/0005_jobs.sql")),
+    ("0006_details", include_str!("../../migrations/0006_details.sql")),
 ];
 
 /// Applies what is missing, in one transaction.

@@ -15,4 +15,5 @@ pub mod revision;
 pub mod safetensors;
 pub mod search;
 pub mod time;
+pub mod upload;
 pub mod user;

@@ -1,0 +1,45 @@
+//! Counts: downloads by repo and day, and the few numbers of the home page.
+
+use crate::db::{Result, Tx};
+use crate::domain::id::RepoKey;
+use crate::domain::time::Timestamp;
+use crate::params;
+
+const DAY_MS: i64 = 86_400_000;
+
+pub fn add_downloads(tx: &mut Tx<'_>, repo: &RepoKey, downloads: u64, now: Timestamp) -> Result<()> {
+    tx.execute("update repos set downloads = downloads + $2 where key = $1 and deleted is null", params![repo.as_str(), downloads])?;
+    tx.execute(
+        "insert into downloads_daily (repo, day, downloads) values ($1, $2, $3)
+         on conflict (repo, day) do update set downloads = downloads_daily.downloads + excluded.downloads",
+        params![repo.as_str(), now.unix_ms().div_euclid(DAY_MS), downloads],
+    )?;
+    Ok(())
+}
+
+/// What the home page counts: public repos only, so that a number never tells of private ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SiteCounts {
+    pub models: u64,
+    pub datasets: u64,
+    /// Of the newest versions.
+    pub bytes: u64,
+    /// Fine-tunes that succeeded.
+    pub jobs: u64,
+}
+
+pub fn site(tx: &mut Tx<'_>) -> Result<SiteCounts> {
+    let repos = tx.one(
+        "select count(case when r.kind = 'model' then 1 end) as models, count(case when r.kind = 'dataset' then 1 end) as datasets,
+                cast(coalesce(sum(f.total_bytes), 0) as bigint) as bytes
+         from repos r left join repo_facts f on f.repo = r.key where r.deleted is null and r.private = 0",
+        &[],
+    )?;
+    let jobs = tx.one("select count(*) as n from jobs where state = 'succeeded'", &[])?;
+    Ok(SiteCounts {
+        models: repos.count("models")?,
+        datasets: repos.count("datasets")?,
+        bytes: repos.count("bytes")?,
+        jobs: jobs.count("n")?,
+    })
+}

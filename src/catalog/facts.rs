@@ -1,0 +1,157 @@
+//! What was read in a version: encoded beside it, and spread over the tables that lists and searches filter on.
+//!
+//! Lists read [`find`], which leaves out what only a version's own page shows (card, labels, report);
+//! [`complete`] adds that.
+
+use serde::{Deserialize, Serialize};
+
+use crate::db::{Error, Result, Row, Tx};
+use crate::domain::id::RepoKey;
+use crate::domain::repo::{Facts, Metric, Repo, Version};
+use crate::params;
+
+/// How facts are written in `versions.facts`.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Stored {
+    license: String,
+    tags: Vec<String>,
+    task: String,
+    modality: String,
+    library: String,
+    source_datasets: Vec<String>,
+    base_models: Vec<String>,
+    metrics: Vec<(String, String, f64)>,
+    architecture: String,
+    num_features: u64,
+    num_classes: u64,
+    parameters: u64,
+    image_size: u64,
+    classes: u64,
+    samples: u64,
+    warnings: Vec<String>,
+}
+
+/// Facts as `versions.facts` holds them.
+pub fn encode(facts: &Facts) -> String {
+    let f = facts.clone();
+    let stored = Stored {
+        license: f.license,
+        tags: f.tags,
+        task: f.task,
+        modality: f.modality,
+        library: f.library,
+        source_datasets: f.source_datasets,
+        base_models: f.base_models,
+        metrics: f.metrics.into_iter().map(|m| (m.dataset, m.name, m.value)).collect(),
+        architecture: f.architecture,
+        num_features: f.num_features,
+        num_classes: f.num_classes,
+        parameters: f.parameters,
+        image_size: f.image_size,
+        classes: f.classes,
+        samples: f.samples,
+        warnings: f.warnings,
+    };
+    // Strings, numbers and lists always have a JSON form; a number that is not finite reads as null and is refused before.
+    serde_json::to_string(&stored).unwrap_or_default()
+}
+
+fn decode(row: &Row) -> Result<Facts> {
+    let s: Stored = serde_json::from_str(&row.text("facts")?).map_err(|e| wrong("facts", &e))?;
+    Ok(Facts {
+        license: s.license,
+        tags: s.tags,
+        task: s.task,
+        modality: s.modality,
+        library: s.library,
+        source_datasets: s.source_datasets,
+        base_models: s.base_models,
+        metrics: s.metrics.into_iter().map(|(dataset, name, value)| Metric { dataset, name, value }).collect(),
+        architecture: s.architecture,
+        num_features: s.num_features,
+        num_classes: s.num_classes,
+        parameters: s.parameters,
+        image_size: s.image_size,
+        classes: s.classes,
+        samples: s.samples,
+        warnings: s.warnings,
+        ..Facts::default()
+    })
+}
+
+fn wrong(column: &str, problem: &serde_json::Error) -> Error {
+    Error::Column { column: column.into(), problem: problem.to_string() }
+}
+
+/// The facts of a version without card, labels and report.
+pub fn find(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<Option<Facts>> {
+    let row = tx.find("select facts from versions where repo = $1 and number = $2", params![repo.as_str(), number])?;
+    row.as_ref().map(decode).transpose()
+}
+
+/// Adds card, labels and report.
+pub fn complete(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, facts: &mut Facts) -> Result<()> {
+    let sql = "select card_html, labels, dataset_report from version_details where repo = $1 and number = $2";
+    if let Some(row) = tx.find(sql, params![repo.as_str(), number])? {
+        facts.card_html = row.text("card_html")?;
+        facts.labels = serde_json::from_str(&row.text("labels")?).map_err(|e| wrong("labels", &e))?;
+        facts.dataset_report = row.text("dataset_report")?;
+    }
+    Ok(())
+}
+
+/// Writes what only a version's own page shows.
+pub fn insert_details(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, facts: &Facts, card_text: &str, previews: &str) -> Result<()> {
+    let labels = serde_json::to_string(&facts.labels).unwrap_or_default();
+    tx.execute(
+        "insert into version_details (repo, number, card_html, card_text, labels, dataset_report, previews)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        params![repo.as_str(), number, &facts.card_html, card_text, labels, &facts.dataset_report, previews],
+    )?;
+    Ok(())
+}
+
+/// The small pictures of a data set's version, as JSON; empty where there are none.
+pub fn previews(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<String> {
+    let row = tx.find("select previews from version_details where repo = $1 and number = $2", params![repo.as_str(), number])?;
+    row.map_or(Ok(String::new()), |row| row.text("previews"))
+}
+
+/// Makes `head` what lists, filters and searches know of a repo; with `None`, only its name and summary.
+pub fn set_head(tx: &mut Tx<'_>, repo: &Repo, head: Option<&Version>) -> Result<()> {
+    let key = repo.key.as_str();
+    tx.execute("delete from repo_facts where repo = $1", params![key])?;
+    tx.execute("delete from repo_tags where repo = $1", params![key])?;
+    let (mut facts, mut body) = (Facts::default(), String::new());
+    if let Some(head) = head {
+        facts = find(tx, &repo.key, head.number)?.unwrap_or_default();
+        let sql = "select card_text from version_details where repo = $1 and number = $2";
+        body = tx.find(sql, params![key, head.number])?.map_or(Ok(String::new()), |row| row.text("card_text"))?;
+        insert_head(tx, key, head, &facts)?;
+    }
+    let tags = [&facts.tags[..], &[facts.task, facts.architecture, facts.license]].concat().join(" ");
+    super::search::index(tx, &repo.key, &repo.id.to_string(), &repo.summary, &tags, &body)
+}
+
+fn insert_head(tx: &mut Tx<'_>, key: &str, head: &Version, facts: &Facts) -> Result<()> {
+    tx.execute(
+        "insert into repo_facts (repo, number, task, modality, architecture, license, library, parameters, total_bytes)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        params![
+            key,
+            head.number,
+            &facts.task,
+            &facts.modality,
+            &facts.architecture,
+            &facts.license,
+            &facts.library,
+            facts.parameters,
+            head.total_bytes
+        ],
+    )?;
+    for tag in &facts.tags {
+        tx.execute("insert into repo_tags (repo, tag) values ($1, $2) on conflict (repo, tag) do nothing", params![key, tag])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! What versions were made from: data sets and base models, by the names their cards give them. A name need
+//! not be a repo here; once one of that name is published, the lines meet.
+
+use super::search::fold_repo;
+use crate::db::{Result, Row, Tx};
+use crate::domain::id::RepoKey;
+use crate::domain::repo::TrainedAs;
+use crate::params;
+
+/// Writes the data sets a version was trained on, as its card names them.
+pub fn insert_sources(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, written: &[String], trained_as: TrainedAs) -> Result<()> {
+    for (position, name) in written.iter().enumerate() {
+        tx.execute(
+            "insert into version_sources (repo, number, position, written, folded, trained_as) values ($1, $2, $3, $4, $5, $6)",
+            params![repo.as_str(), number, position, name, fold_repo(name), trained_as.as_str()],
+        )?;
+    }
+    Ok(())
+}
+
+/// Writes the base models of a version; the base's version number where it is known.
+pub fn insert_bases(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, bases: &[(String, Option<u32>)]) -> Result<()> {
+    for (position, (name, base_number)) in bases.iter().enumerate() {
+        tx.execute(
+            "insert into version_bases (repo, number, position, written, folded, base_number) values ($1, $2, $3, $4, $5, $6)",
+            params![repo.as_str(), number, position, name, fold_repo(name), *base_number],
+        )?;
+    }
+    Ok(())
+}
+
+fn trained_as(row: &Row) -> Result<TrainedAs> {
+    row.parse("trained_as", |word| TrainedAs::parse(word).ok_or("is no way to be trained"))
+}
+
+/// The data sets of a version: as written, folded, and how they were used.
+pub fn sources(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<Vec<(String, String, TrainedAs)>> {
+    let sql = "select written, folded, trained_as from version_sources where repo = $1 and number = $2 order by position";
+    let rows = tx.all(sql, params![repo.as_str(), number])?;
+    rows.iter().map(|row| Ok((row.text("written")?, row.text("folded")?, trained_as(row)?))).collect()
+}
+
+/// The base models of a version: as written, folded, and the base's version where it is known.
+pub fn bases(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<Vec<(String, String, Option<u32>)>> {
+    let sql = "select written, folded, base_number from version_bases where repo = $1 and number = $2 order by position";
+    let rows = tx.all(sql, params![repo.as_str(), number])?;
+    let number = |row: &Row| Ok::<_, crate::db::Error>(row.find_int("base_number")?.map(|n| u32::try_from(n).unwrap_or(u32::MAX)));
+    rows.iter().map(|row| Ok((row.text("written")?, row.text("folded")?, number(row)?))).collect()
+}
+
+/// Models whose head names this data set, most downloaded first.
+pub fn trained_on(tx: &mut Tx<'_>, folded: &str, limit: usize) -> Result<Vec<(RepoKey, TrainedAs)>> {
+    let sql = "select s.repo, s.trained_as from version_sources s
+         join repo_facts f on f.repo = s.repo and f.number = s.number
+         join repos r on r.key = s.repo
+         where s.folded = $1 and r.deleted is null and r.kind = 'model'
+         order by r.downloads desc, r.key limit $2";
+    let rows = tx.all(sql, params![folded, limit])?;
+    rows.iter().map(|row| Ok((row.parse("repo", RepoKey::parse)?, trained_as(row)?))).collect()
+}
+
+/// Models whose head names this model as its base, most downloaded first.
+pub fn children(tx: &mut Tx<'_>, folded: &str, limit: usize) -> Result<Vec<RepoKey>> {
+    let sql = "select b.repo from version_bases b
+         join repo_facts f on f.repo = b.repo and f.number = b.number
+         join repos r on r.key = b.repo
+         where b.folded = $1 and r.deleted is null
+         order by r.downloads desc, r.key limit $2";
+    let rows = tx.all(sql, params![folded, limit])?;
+    rows.iter().map(|row| row.parse("repo", RepoKey::parse)).collect()
+}

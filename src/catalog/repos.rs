@@ -1,0 +1,102 @@
+//! Repos: the rows names stand for. A deleted repo's row stays, so that its name is never given again.
+
+use crate::db::{Result, Row, Tx};
+use crate::domain::id::RepoKey;
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::repo::Repo;
+use crate::domain::time::Timestamp;
+use crate::params;
+
+const COLUMNS: &str = "key, kind, namespace, name, private, summary, downloads, created, updated";
+
+fn from_row(row: &Row) -> Result<Repo> {
+    let namespace = row.text("namespace")?;
+    Ok(Repo {
+        key: row.parse("key", RepoKey::parse)?,
+        kind: row.parse("kind", RepoKind::parse)?,
+        id: row.parse("name", |name| RepoId::from_parts(&namespace, name))?,
+        private: row.flag("private")?,
+        summary: row.text("summary")?,
+        downloads: row.count("downloads")?,
+        created: Timestamp::from_unix_ms(row.int("created")?),
+        updated: Timestamp::from_unix_ms(row.int("updated")?),
+    })
+}
+
+/// Fails with `Conflict` where the folded name is taken, by a repo or by the tombstone of one.
+pub fn insert(tx: &mut Tx<'_>, repo: &Repo) -> Result<()> {
+    tx.execute(
+        "insert into repos (key, kind, namespace, name, folded, private, summary, created, updated)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        params![
+            repo.key.as_str(),
+            repo.kind.as_str(),
+            repo.id.namespace().as_str(),
+            repo.id.name().as_str(),
+            repo.id.folded(),
+            repo.private,
+            &repo.summary,
+            repo.created.unix_ms(),
+            repo.updated.unix_ms(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// The repo of this name, however its case and separators are typed.
+pub fn find(tx: &mut Tx<'_>, kind: RepoKind, id: &RepoId) -> Result<Option<Repo>> {
+    find_folded(tx, kind, &id.folded())
+}
+
+/// By the folded `namespace/name`.
+pub fn find_folded(tx: &mut Tx<'_>, kind: RepoKind, folded: &str) -> Result<Option<Repo>> {
+    let sql = format!("select {COLUMNS} from repos where kind = $1 and folded = $2 and deleted is null");
+    tx.find(&sql, params![kind.as_str(), folded])?.as_ref().map(from_row).transpose()
+}
+
+pub fn find_by_key(tx: &mut Tx<'_>, key: &RepoKey) -> Result<Option<Repo>> {
+    let sql = format!("select {COLUMNS} from repos where key = $1 and deleted is null");
+    tx.find(&sql, params![key.as_str()])?.as_ref().map(from_row).transpose()
+}
+
+/// Whether the name belonged to a repo that was deleted.
+pub fn is_buried(tx: &mut Tx<'_>, kind: RepoKind, id: &RepoId) -> Result<bool> {
+    let sql = "select key from repos where kind = $1 and folded = $2 and deleted is not null";
+    Ok(tx.find(sql, params![kind.as_str(), id.folded()])?.is_some())
+}
+
+/// Writes back what an owner may change, and when the repo last changed.
+pub fn update(tx: &mut Tx<'_>, repo: &Repo) -> Result<()> {
+    tx.execute(
+        "update repos set private = $2, summary = $3, updated = $4 where key = $1",
+        params![repo.key.as_str(), repo.private, &repo.summary, repo.updated.unix_ms()],
+    )?;
+    Ok(())
+}
+
+/// Takes the next version number; a number is given once, whatever becomes of its version.
+pub fn next_number(tx: &mut Tx<'_>, key: &RepoKey) -> Result<u32> {
+    tx.execute("update repos set last_number = last_number + 1 where key = $1", params![key.as_str()])?;
+    let row = tx.one("select last_number from repos where key = $1", params![key.as_str()])?;
+    Ok(row.count("last_number")?.try_into().unwrap_or(u32::MAX))
+}
+
+/// Deletes a repo and all that was said about it. Its own row and those of its versions stay as tombstones.
+pub fn bury(tx: &mut Tx<'_>, key: &RepoKey, now: Timestamp) -> Result<()> {
+    super::search::unindex(tx, key)?;
+    for sql in [
+        "delete from refs where repo = $1",
+        "delete from files where repo = $1",
+        "delete from version_details where repo = $1",
+        "delete from version_sources where repo = $1",
+        "delete from version_bases where repo = $1",
+        "delete from repo_facts where repo = $1",
+        "delete from repo_tags where repo = $1",
+        "delete from downloads_daily where repo = $1",
+        "update versions set state = 'deleted', facts = '{}' where repo = $1",
+    ] {
+        tx.execute(sql, params![key.as_str()])?;
+    }
+    tx.execute("update repos set deleted = $2, summary = '' where key = $1", params![key.as_str(), now.unix_ms()])?;
+    Ok(())
+}

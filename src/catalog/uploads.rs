@@ -1,0 +1,74 @@
+//! Upload sessions. How far one is says its staging file; `received_bytes` is what was last seen of it.
+
+use crate::db::{Result, Row, Tx};
+use crate::domain::digest::Digest;
+use crate::domain::id::{AccountId, UploadId};
+use crate::domain::time::Timestamp;
+use crate::domain::upload::Upload;
+use crate::params;
+
+const SELECT: &str = "select u.id, u.account, u.digest, u.size_bytes, u.received_bytes, u.created, u.expires,
+       case when g.digest is null then 0 else 1 end as complete
+     from uploads u left join blob_grants g on g.digest = u.digest and g.account = u.account";
+
+fn from_row(row: &Row) -> Result<Upload> {
+    Ok(Upload {
+        id: row.parse("id", UploadId::parse)?,
+        account: row.parse("account", AccountId::parse)?,
+        digest: row.parse("digest", Digest::parse)?,
+        size_bytes: row.count("size_bytes")?,
+        offset: row.count("received_bytes")?,
+        complete: row.flag("complete")?,
+        created: Timestamp::from_unix_ms(row.int("created")?),
+        expires: Timestamp::from_unix_ms(row.int("expires")?),
+    })
+}
+
+pub fn insert(tx: &mut Tx<'_>, upload: &Upload) -> Result<()> {
+    tx.execute(
+        "insert into uploads (id, account, digest, size_bytes, received_bytes, created, expires) values ($1, $2, $3, $4, $5, $6, $7)",
+        params![
+            upload.id.as_str(),
+            upload.account.as_str(),
+            upload.digest.to_hex(),
+            upload.size_bytes,
+            upload.offset,
+            upload.created.unix_ms(),
+            upload.expires.unix_ms(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// An account's upload; those of others do not exist for it.
+pub fn find(tx: &mut Tx<'_>, account: &AccountId, id: &UploadId) -> Result<Option<Upload>> {
+    let sql = format!("{SELECT} where u.id = $1 and u.account = $2");
+    tx.find(&sql, params![id.as_str(), account.as_str()])?.as_ref().map(from_row).transpose()
+}
+
+pub fn find_of_digest(tx: &mut Tx<'_>, account: &AccountId, digest: &Digest) -> Result<Option<Upload>> {
+    let sql = format!("{SELECT} where u.account = $1 and u.digest = $2");
+    tx.find(&sql, params![account.as_str(), digest.to_hex()])?.as_ref().map(from_row).transpose()
+}
+
+pub fn count(tx: &mut Tx<'_>, account: &AccountId) -> Result<u64> {
+    tx.one("select count(*) as n from uploads where account = $1", params![account.as_str()])?.count("n")
+}
+
+/// Notes progress, and gives the upload its time again.
+pub fn set_received(tx: &mut Tx<'_>, id: &UploadId, received: u64, expires: Timestamp) -> Result<()> {
+    let sql = "update uploads set received_bytes = $2, expires = $3 where id = $1";
+    tx.execute(sql, params![id.as_str(), received, expires.unix_ms()])?;
+    Ok(())
+}
+
+pub fn delete(tx: &mut Tx<'_>, id: &UploadId) -> Result<()> {
+    tx.execute("delete from uploads where id = $1", params![id.as_str()])?;
+    Ok(())
+}
+
+/// Uploads whose time is over, oldest first.
+pub fn expired(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Result<Vec<UploadId>> {
+    let rows = tx.all("select id from uploads where expires < $1 order by expires limit $2", params![now.unix_ms(), limit])?;
+    rows.iter().map(|row| row.parse("id", UploadId::parse)).collect()
+}

@@ -1,0 +1,132 @@
+//! Versions and their files. Rows never change once written, but for the state; a deleted version keeps its
+//! row (the tombstone) and loses everything else.
+
+use crate::db::{Result, Row, Tx};
+use crate::domain::digest::{CommitId, Digest};
+use crate::domain::id::RepoKey;
+use crate::domain::manifest::Manifest;
+use crate::domain::page::Page;
+use crate::domain::repo::{FileEntry, Version, VersionState};
+use crate::domain::time::Timestamp;
+use crate::params;
+
+const COLUMNS: &str = "v.number, v.commit_id, v.manifest, v.parent, v.author, v.message, v.created, v.state, v.files, v.total_bytes";
+
+fn from_row(row: &Row) -> Result<Version> {
+    let number = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
+    Ok(Version {
+        number: number(row.int("number")?),
+        commit: row.parse("commit_id", CommitId::parse)?,
+        manifest: row.parse("manifest", Digest::parse)?,
+        parent: row.find_int("parent")?.map(number),
+        author: row.text("author")?,
+        message: row.text("message")?,
+        created: Timestamp::from_unix_ms(row.int("created")?),
+        state: row.parse("state", |word| VersionState::parse(word).ok_or("is no state of a version"))?,
+        files: row.count("files")?,
+        total_bytes: row.count("total_bytes")?,
+    })
+}
+
+/// Writes a version and its files; `facts` as [`super::facts`] encodes them.
+pub fn insert(tx: &mut Tx<'_>, repo: &RepoKey, version: &Version, manifest: &Manifest, facts: &str) -> Result<()> {
+    tx.execute(
+        "insert into versions (repo, number, commit_id, manifest, parent, author, message, created, state, files, total_bytes, facts)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        params![
+            repo.as_str(),
+            version.number,
+            version.commit.as_str(),
+            version.manifest.to_hex(),
+            version.parent,
+            &version.author,
+            &version.message,
+            version.created.unix_ms(),
+            version.state.as_str(),
+            version.files,
+            version.total_bytes,
+            facts,
+        ],
+    )?;
+    for entry in manifest.entries() {
+        tx.execute(
+            "insert into files (repo, number, path, size_bytes, digest) values ($1, $2, $3, $4, $5)",
+            params![repo.as_str(), version.number, entry.path.as_str(), entry.size_bytes, entry.digest.to_hex()],
+        )?;
+    }
+    Ok(())
+}
+
+pub fn find(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<Option<Version>> {
+    let sql = format!("select {COLUMNS} from versions v where v.repo = $1 and v.number = $2");
+    tx.find(&sql, params![repo.as_str(), number])?.as_ref().map(from_row).transpose()
+}
+
+/// The version `main` names.
+pub fn find_head(tx: &mut Tx<'_>, repo: &RepoKey) -> Result<Option<Version>> {
+    let sql = format!(
+        "select {COLUMNS} from versions v join refs m on m.repo = v.repo and m.number = v.number where m.repo = $1 and m.name = 'main'"
+    );
+    tx.find(&sql, params![repo.as_str()])?.as_ref().map(from_row).transpose()
+}
+
+/// Versions whose commit id begins so, newest first; tombstones last.
+pub fn with_commit(tx: &mut Tx<'_>, repo: &RepoKey, prefix: &str) -> Result<Vec<Version>> {
+    // All that begins so lies between the prefix and the prefix followed by something above 'f'.
+    let sql = format!(
+        "select {COLUMNS} from versions v where v.repo = $1 and v.commit_id >= $2 and v.commit_id < $3
+         order by case v.state when 'deleted' then 1 else 0 end, v.number desc limit 50"
+    );
+    tx.all(&sql, params![repo.as_str(), prefix, format!("{prefix}g")])?.iter().map(from_row).collect()
+}
+
+/// The newest version that is neither yanked nor deleted.
+pub fn find_newest_live(tx: &mut Tx<'_>, repo: &RepoKey) -> Result<Option<Version>> {
+    let sql = format!("select {COLUMNS} from versions v where v.repo = $1 and v.state = 'live' order by v.number desc limit 1");
+    tx.find(&sql, params![repo.as_str()])?.as_ref().map(from_row).transpose()
+}
+
+/// All versions, newest first, yanked ones and tombstones too; `before` is where the last page ended.
+pub fn list(tx: &mut Tx<'_>, repo: &RepoKey, before: Option<u32>, limit: usize) -> Result<Page<Version>> {
+    let sql = format!("select {COLUMNS} from versions v where v.repo = $1 and v.number < $2 order by v.number desc limit $3");
+    let rows = tx.all(&sql, params![repo.as_str(), before.map_or(i64::MAX, i64::from), limit + 1])?;
+    let mut items: Vec<Version> = rows.iter().map(from_row).collect::<Result<_>>()?;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|last| last.number.to_string());
+    Ok(Page { items, next })
+}
+
+pub fn set_state(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, state: VersionState) -> Result<()> {
+    tx.execute("update versions set state = $3 where repo = $1 and number = $2", params![repo.as_str(), number, state.as_str()])?;
+    Ok(())
+}
+
+/// Leaves only the tombstone.
+pub fn bury(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<()> {
+    for sql in [
+        "delete from files where repo = $1 and number = $2",
+        "delete from version_details where repo = $1 and number = $2",
+        "delete from version_sources where repo = $1 and number = $2",
+        "delete from version_bases where repo = $1 and number = $2",
+        "update versions set state = 'deleted', facts = '{}' where repo = $1 and number = $2",
+    ] {
+        tx.execute(sql, params![repo.as_str(), number])?;
+    }
+    Ok(())
+}
+
+fn file(row: &Row) -> Result<FileEntry> {
+    Ok(FileEntry { path: row.text("path")?, size_bytes: row.count("size_bytes")?, digest: row.parse("digest", Digest::parse)? })
+}
+
+/// All files of a version, by path.
+pub fn files(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<Vec<FileEntry>> {
+    let sql = "select path, size_bytes, digest from files where repo = $1 and number = $2 order by path";
+    tx.all(sql, params![repo.as_str(), number])?.iter().map(file).collect()
+}
+
+pub fn find_file(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, path: &str) -> Result<Option<FileEntry>> {
+    let sql = "select path, size_bytes, digest from files where repo = $1 and number = $2 and path = $3";
+    tx.find(sql, params![repo.as_str(), number, path])?.as_ref().map(file).transpose()
+}
