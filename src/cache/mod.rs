@@ -1,1 +1,101 @@
-//! To be filled.
+//! The client's store of what it has fetched: bytes under their sha256, and versions as folders of links to
+//! them. Nothing gets its final name before its digest is proved, so whatever has a name can be used, also
+//! offline; several processes may share one store.
+//!
+//! ```text
+//! blobs/<ab>/<sha256>                                   proved bytes, read-only
+//! partial/<sha256>.part                                 bytes that have arrived so far
+//! locks/<sha256>                                        held while a process fetches that blob
+//! snapshots/<server>/<kind>/<ns>/<name>/<commit>/...    a version's files, hard links to blobs
+//! manifests/<commit>                                    canonical manifest; hashes to its own name
+//! refs/<server>/<kind>/<ns>/<name>/<revision>           the commit a revision named when last asked
+//! ```
+
+mod blobs;
+mod error;
+mod export;
+mod link;
+mod lock;
+mod refs;
+mod snapshot;
+
+use std::path::{Path, PathBuf};
+
+pub use blobs::hash_file;
+pub use error::Error;
+pub use export::Exported;
+pub use lock::Lock;
+pub use refs::Remembered;
+
+use crate::domain::name::{RepoId, RepoKind};
+use error::at;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A store in one folder; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+/// Whose repo a snapshot is of. Commits are the hash of what they hold, so two servers can never
+/// disagree about a snapshot; the server's name only keeps the folders readable.
+#[derive(Debug, Clone)]
+pub struct Place<'a> {
+    /// Host and port, as [`server_folder`] writes them.
+    pub server: &'a str,
+    pub kind: RepoKind,
+    pub id: &'a RepoId,
+}
+
+impl Cache {
+    /// Makes the folders that are not there yet.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Cache> {
+        let root = root.into();
+        for folder in ["blobs", "partial", "locks", "snapshots", "manifests", "refs"] {
+            let path = root.join(folder);
+            std::fs::create_dir_all(&path).map_err(at("make the folder", &path))?;
+        }
+        Ok(Cache { root })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Bytes that can still be written where the store lies.
+    pub fn free_bytes(&self) -> Result<u64> {
+        fs4::available_space(&self.root).map_err(at("measure the free space of", &self.root))
+    }
+}
+
+impl Place<'_> {
+    fn folder(&self, below: &Path) -> PathBuf {
+        below.join(self.server).join(self.kind.as_str()).join(self.id.namespace().as_str()).join(self.id.name().as_str())
+    }
+}
+
+/// A server's address as a folder name: `hub.example.com_8080`.
+pub fn server_folder(host: &str, port: Option<u16>, path: &str) -> String {
+    let mut text = host.to_ascii_lowercase();
+    if let Some(port) = port {
+        text.push_str(&format!("_{port}"));
+    }
+    text.push_str(path.trim_end_matches('/'));
+    let safe: String = text.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' }).collect();
+    let safe = safe.trim_start_matches('.');
+    if safe.is_empty() { "server".into() } else { safe.chars().take(120).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_one_harmless_folder() {
+        assert_eq!(server_folder("Hub.example.com", Some(8080), "/"), "hub.example.com_8080");
+        assert_eq!(server_folder("::1", Some(8080), ""), "__1_8080");
+        assert_eq!(server_folder("..", None, ""), "server");
+        assert_eq!(server_folder("a", None, "/../../etc/"), "a_.._.._etc");
+    }
+}

@@ -1,0 +1,66 @@
+//! `--to DIR`: copies of a version's files in a folder of the user's, who may edit them afterwards.
+
+use std::path::{Path, PathBuf};
+
+use super::error::at;
+use super::link::copy;
+use super::{Cache, Error, Result, hash_file};
+use crate::domain::manifest::Manifest;
+
+/// What an export did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exported {
+    pub written: usize,
+    /// Files that were there already with the right bytes.
+    pub unchanged: usize,
+}
+
+impl Cache {
+    /// Looks at everything before it writes anything: without `force`, a file with other content stops the whole.
+    pub fn export(&self, manifest: &Manifest, to: &Path, force: bool) -> Result<Exported> {
+        let mut missing = Vec::new();
+        let mut differing: Vec<PathBuf> = Vec::new();
+        for entry in manifest.entries() {
+            let path = to.join(entry.path.as_str());
+            match std::fs::symlink_metadata(&path) {
+                Err(_) => missing.push((entry, path)),
+                Ok(found) if found.is_file() && found.len() == entry.size_bytes && hash_file(&path, &mut |_| ())?.0 == entry.digest => {}
+                Ok(_) => {
+                    differing.push(path.clone());
+                    missing.push((entry, path));
+                }
+            }
+        }
+        if let (Some(first), false) = (differing.first(), force) {
+            return Err(Error::WouldOverwrite { first: first.clone(), count: differing.len() });
+        }
+        std::fs::create_dir_all(to).map_err(at("make the folder", to))?;
+        for (entry, path) in &missing {
+            copy(&self.blob_path(&entry.digest), path).map_err(at("write", path))?;
+        }
+        Ok(Exported { written: missing.len(), unchanged: manifest.entries().len() - missing.len() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::tests::stored;
+    use super::*;
+
+    #[test]
+    fn files_of_the_user_are_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path().join("cache")).unwrap();
+        let manifest = stored(&cache, &[("a", "one"), ("b/c", "two")]);
+        let to = folder.path().join("out");
+        assert_eq!(cache.export(&manifest, &to, false).unwrap(), Exported { written: 2, unchanged: 0 });
+        assert_eq!(cache.export(&manifest, &to, false).unwrap(), Exported { written: 0, unchanged: 2 });
+
+        std::fs::write(to.join("a"), "mine").unwrap();
+        std::fs::remove_file(to.join("b/c")).unwrap();
+        assert!(matches!(cache.export(&manifest, &to, false), Err(Error::WouldOverwrite { count: 1, .. })));
+        assert!(!to.join("b/c").exists(), "something was written although the export was refused");
+        assert_eq!(cache.export(&manifest, &to, true).unwrap(), Exported { written: 2, unchanged: 0 });
+        assert_eq!(std::fs::read_to_string(to.join("a")).unwrap(), "one");
+    }
+}
