@@ -1,1 +1,96 @@
-//! To be filled.
+//! The other end of the wire: an HTTP client that believes nothing it has not proved. One method per wire
+//! call (`repos`, `blobs`, `jobs`, `users`), and the stories made of several: [`Client::pull`] and
+//! [`Client::publish`].
+//!
+//! - `send`: one request, repeated where that is safe; what a token may travel over.
+//! - `download`: bytes into the cache, resumed, counted and hashed before they get a name.
+//! - `upload`: only the blobs the server lacks, from the offset it last saw.
+//! - `folder`, `pack`: what a publish would send.
+
+mod address;
+mod blobs;
+mod download;
+mod error;
+mod event;
+mod events;
+mod folder;
+mod jobs;
+mod pack;
+mod publish;
+mod pull;
+mod repos;
+mod retry;
+mod send;
+mod upload;
+mod users;
+
+use std::sync::Arc;
+
+pub use address::Address;
+pub use error::Error;
+pub use event::{Event, Sink};
+pub use events::Follow;
+pub use folder::{Folder, LocalFile};
+pub use pack::pack_images;
+pub use publish::{Publication, Published};
+pub use pull::Pulled;
+pub use upload::hash_files;
+
+/// The client's own store, which [`Client::pull`] fills.
+pub use crate::cache::{Cache, Error as CacheError, Exported};
+/// The bodies these calls take and give.
+pub use crate::wire::{
+    List,
+    files::{Committed, File, Manifest, Tensor},
+    jobs::{CreateFineTune, Epoch, Job, JobEvent},
+    predict::{Embedding, Prediction},
+    repos::{CreateRepo, Facet, ModelsOfDataset, Ref, Repo, RepoDetail, SearchAnswer, SourceDataset, Version},
+    users::{Account, CreatedToken, Token, Whoami},
+};
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A connection to one server, as one caller. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    address: Address,
+    token: Option<Arc<str>>,
+    sink: Sink,
+}
+
+/// How to reach a server.
+#[derive(Default)]
+pub struct Options {
+    /// Absent: as a stranger.
+    pub token: Option<String>,
+    /// Send the token over plain http to another machine.
+    pub insecure: bool,
+    /// Hears of progress, waits and repeats.
+    pub sink: Option<Sink>,
+}
+
+impl Client {
+    /// Connects to nothing yet. Refuses to carry a token over plain http to another machine.
+    pub fn new(address: Address, options: Options) -> Result<Client> {
+        let token = options.token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        if let Some(token) = &token {
+            send::check_token(token)?;
+            if address.is_plain() && !address.is_loopback() && !options.insecure {
+                return Err(Error::Insecure { server: address.to_string() });
+            }
+        }
+        let http = send::http_client(&address)?;
+        let sink = options.sink.unwrap_or_else(|| Arc::new(|_| ()));
+        Ok(Client { http, address, token: token.map(Arc::from), sink })
+    }
+
+    /// The server's address.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+}

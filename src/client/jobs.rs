@@ -1,0 +1,59 @@
+//! The calls about fine-tunes, and what models say about images.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Method;
+
+use super::retry::Repeat;
+use super::send::Call;
+use super::{Client, Result};
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::revision::Revision;
+use crate::wire::List;
+use crate::wire::jobs::{CreateFineTune, Job};
+use crate::wire::predict::{Embedding, Prediction};
+
+/// A model that nobody used for a while is read from disk first.
+const MODEL_PATIENCE: Duration = Duration::from_secs(5 * 60);
+
+impl Client {
+    pub async fn create_finetune(&self, body: &CreateFineTune) -> Result<Job> {
+        self.json(Call::with(Method::POST, self.address.api(&["finetunes"]), Repeat::IfRefused, body)?.patient(MODEL_PATIENCE)).await
+    }
+
+    pub async fn job(&self, id: &str) -> Result<Job> {
+        self.json(Call::get(self.address.api(&["finetunes", id]))).await
+    }
+
+    /// Newest first; `query`: state, limit, cursor.
+    pub async fn jobs(&self, query: &[(&str, String)]) -> Result<List<Job>> {
+        self.json(Call::get(self.address.api(&["finetunes"])).query(query)).await
+    }
+
+    pub async fn cancel_job(&self, id: &str) -> Result<Job> {
+        self.json(Call::new(Method::POST, self.address.api(&["finetunes", id, "cancel"]), Repeat::Always)).await
+    }
+
+    /// Plain text.
+    pub async fn job_logs(&self, id: &str) -> Result<String> {
+        let body = self.text(Call::get(self.address.api(&["finetunes", id, "logs"]))).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Pooled features of one image file (PNG, JPEG, WebP, GIF, BMP).
+    pub async fn embed(&self, id: &RepoId, revision: &Revision, image: Bytes) -> Result<Embedding> {
+        let call = Call::new(Method::POST, self.address.repo(RepoKind::Model, id, &["embed"]), Repeat::Always)
+            .query(&[("revision", revision.to_string())])
+            .bytes(image, "application/octet-stream");
+        self.json(call.patient(MODEL_PATIENCE)).await
+    }
+
+    /// The `top` likeliest classes of one image file, best first.
+    pub async fn predict(&self, id: &RepoId, revision: &Revision, image: Bytes, top: usize) -> Result<Prediction> {
+        let call = Call::new(Method::POST, self.address.repo(RepoKind::Model, id, &["predict"]), Repeat::Always)
+            .query(&[("revision", revision.to_string()), ("top", top.to_string())])
+            .bytes(image, "application/octet-stream");
+        self.json(call.patient(MODEL_PATIENCE)).await
+    }
+}

@@ -1,0 +1,80 @@
+//! Publish: a folder becomes a version. Only what the server lacks is sent; the commit names the version
+//! `main` was seen at, so two people publishing at once cannot overwrite each other unseen.
+
+use super::{Client, Error, Folder, Result};
+use crate::domain::manifest::Manifest;
+use crate::domain::name::{RepoId, RepoKind};
+use crate::wire::files::{CreateCommit, File};
+use crate::wire::repos::{CreateRepo, RepoDetail, Version};
+
+/// What shall become of a folder.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    pub kind: RepoKind,
+    pub id: RepoId,
+    pub message: String,
+    pub tags: Vec<String>,
+    /// Only for a repo that does not exist yet.
+    pub private: bool,
+}
+
+/// What became of it.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// As the server writes it.
+    pub id: String,
+    pub version: Version,
+    /// False: the server had exactly these files as `main`.
+    pub created: bool,
+    pub sent_bytes: u64,
+    pub warnings: Vec<String>,
+    /// The page people look at.
+    pub page: String,
+}
+
+impl Client {
+    /// Makes the repo where there is none. `manifest` is what [`super::hash_files`] said of `folder`.
+    /// Errors: refused (no right to write), conflict (`main` moved), invalid files (the message names one).
+    pub async fn publish(&self, folder: &Folder, manifest: &Manifest, publication: &Publication) -> Result<Published> {
+        let Publication { kind, id, .. } = publication;
+        let repo = self.repo_for(publication).await?;
+        let page = self.address.page(*kind, id);
+        let head = repo.version.as_ref();
+        if let (Some(head), true) = (head, publication.tags.is_empty())
+            && head.manifest == manifest.digest().to_hex()
+        {
+            return Ok(Published { id: repo.repo.id, version: head.clone(), created: false, sent_bytes: 0, warnings: Vec::new(), page });
+        }
+        let sent_bytes = self.send_missing(folder, manifest).await?;
+        let file = |entry: &crate::domain::manifest::ManifestEntry| File {
+            path: entry.path.to_string(),
+            size_bytes: entry.size_bytes,
+            sha256: entry.digest.to_hex(),
+        };
+        let body = CreateCommit {
+            message: publication.message.clone(),
+            parent: head.map(|version| version.number),
+            files: manifest.entries().iter().map(file).collect(),
+            tags: publication.tags.clone(),
+        };
+        let done = self.commit(*kind, id, &body).await?;
+        Ok(Published { id: repo.repo.id, version: done.version, created: done.created, sent_bytes, warnings: done.warnings, page })
+    }
+
+    /// The repo, made if there is none.
+    async fn repo_for(&self, publication: &Publication) -> Result<RepoDetail> {
+        let Publication { kind, id, private, .. } = publication;
+        match self.repo(*kind, id).await {
+            Ok(found) if *private && !found.repo.private => Err(Error::Input {
+                code: "already_public",
+                message: format!("{id} exists and is public, so its versions would be public too"),
+                hint: "leave --private out, or choose another name".into(),
+            }),
+            Err(error) if error.is_not_found() => {
+                let body = CreateRepo { kind: kind.as_str().into(), id: id.to_string(), private: *private, summary: String::new() };
+                self.create_repo(&body).await
+            }
+            other => other,
+        }
+    }
+}
