@@ -15,8 +15,8 @@ use sha2::{Digest as _, Sha256};
 use super::error::at;
 use super::retry::pause;
 use super::send::{Call, PATIENCE, reason};
-use super::{Cache, Client, Event, Result};
-use crate::client::Error;
+use super::{Client, Error, Event, Result};
+use crate::cache::Cache;
 use crate::domain::digest::Digest;
 
 /// Cuts in a row without one new byte before a download is given up.

@@ -6,7 +6,8 @@ use reqwest::header::{ACCEPT, HeaderName};
 
 use super::retry::pause;
 use super::send::{Call, PATIENCE, reason};
-use super::{Client, Event, JobEvent, Result};
+use super::{Client, Event, Result};
+use crate::wire::jobs::JobEvent;
 
 /// Broken lines in a row without an event before following is given up.
 const CUTS: u32 = 8;

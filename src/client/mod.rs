@@ -38,16 +38,6 @@ pub use upload::hash_files;
 
 /// The client's own store, which [`Client::pull`] fills.
 pub use crate::cache::{Cache, Error as CacheError, Exported};
-/// The bodies these calls take and give.
-pub use crate::wire::{
-    List,
-    files::{Committed, File, Manifest, Tensor},
-    jobs::{CreateFineTune, Epoch, Job, JobEvent},
-    predict::{Embedding, Prediction},
-    repos::{CreateRepo, Facet, ModelsOfDataset, Ref, Repo, RepoDetail, SearchAnswer, SourceDataset, Version},
-    users::{Account, CreatedToken, Token, Whoami},
-};
-
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// A connection to one server, as one caller. Cheap to clone.

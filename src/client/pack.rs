@@ -83,7 +83,7 @@ mod tests {
         let paths: Vec<_> = packed.files.iter().map(|f| f.path.as_str()).collect();
         assert_eq!(paths, ["README.md", "data.zip"]);
         let mut zip = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
-        let names: Vec<_> = zip.file_names().map(str::to_owned).collect();
+        let names: Vec<_> = zip.file_names().map(|name| name.unwrap().into_owned()).collect();
         assert_eq!(names, ["cats/a.png", "cats/b.png", "dogs/c.png"]);
         let text = std::io::read_to_string(zip.by_name("dogs/c.png").unwrap()).unwrap();
         assert_eq!(text, "c.png");

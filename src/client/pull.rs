@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::download::Want;
-use super::{Cache, Client, Error, Event, Result};
-use crate::cache::Place;
+use super::{Client, Error, Event, Result};
+use crate::cache::{Cache, Place};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
