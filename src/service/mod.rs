@@ -2,6 +2,7 @@
 //! (`access.rs`, nowhere else), and does at most one write transaction. Pages, our API and the dialects
 //! all call these.
 
+pub mod card_html;
 pub mod error;
 
 use std::sync::Arc;
