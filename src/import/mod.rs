@@ -1,1 +1,129 @@
-//! To be filled.
+//! What others made, turned into a model folder that this hub, timm and huggingface_hub read.
+//!
+//! A source is a safetensors file, a PyTorch file of the zip or the legacy form, or a folder with one of them.
+//! Nothing in it is executed: `pickle` builds plain values and refuses every name it does not know. `names`
+//! holds the tables from other projects' tensor names to timm's, `matching` proves that an architecture is
+//! complete, `folder` writes the result in one piece.
+
+mod card;
+mod error;
+mod folder;
+mod labels;
+mod matching;
+mod names;
+mod pickle;
+mod source;
+mod state_dict;
+mod tensor;
+mod torch_calls;
+mod torch_file;
+
+use std::path::{Path, PathBuf};
+
+use crate::domain::safetensors::is_running_statistic;
+
+pub use error::{Error, Result};
+
+/// What the person adds to what the file says.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// timm's name; found from names and shapes when absent.
+    pub architecture: Option<String>,
+    /// Title of the card.
+    pub name: Option<String>,
+    /// SPDX-like identifier.
+    pub license: Option<String>,
+    /// Source data sets: `library/imagenet-1k`.
+    pub datasets: Vec<String>,
+    /// Markdown for the card.
+    pub description: Option<String>,
+    /// File with one class name per line, or JSON.
+    pub labels: Option<PathBuf>,
+    /// Models these weights were made from.
+    pub base_model: Vec<String>,
+}
+
+/// How far an import is; `done` and `total` in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub step: Step,
+    pub done: u64,
+    pub total: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Reading,
+    Matching,
+    Writing,
+}
+
+/// What an import made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// timm's name.
+    pub architecture: String,
+    /// 0 for a backbone without a classifier.
+    pub num_classes: usize,
+    /// Width of the pooled features.
+    pub num_features: usize,
+    /// Learned numbers, running statistics not counted.
+    pub parameters: u64,
+    /// Tensors written.
+    pub tensors: usize,
+    /// Which names were read, in words.
+    pub mapping: String,
+    /// In words: which form the file had.
+    pub form: String,
+    /// Of the source file, in hex.
+    pub sha256: String,
+    /// Files of the model folder.
+    pub files: Vec<PathBuf>,
+    /// What the person may want to add, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// Turns `source` (a weights file, or a folder with one) into the model folder `out`, which must not exist or
+/// be empty. Tensors are matched entirely or not at all: a missing, unknown or misshaped one is an error that
+/// names it. Blocking; reads the whole file into memory.
+///
+/// # Errors
+/// [`Error::RefusedGlobal`] when the file would run code, [`Error::NoMatch`] when the tensors fit no known
+/// architecture, [`Error::Corrupt`] when the file contradicts itself. `out` is untouched then.
+pub fn import(source: &Path, options: &Options, out: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Imported> {
+    let mut read = source::read(source, progress)?;
+    let size = read.size_bytes;
+    progress(Progress { step: Step::Matching, done: 0, total: size });
+    let named = options.architecture.clone().or_else(|| read.config.as_ref().map(|config| config.architecture.clone()));
+    let found = matching::find(std::mem::take(&mut read.tensors), named.as_deref())?;
+    progress(Progress { step: Step::Writing, done: 0, total: size });
+    let (form, sha256) = (read.form.to_owned(), read.sha256.clone());
+    let notes = notes(&read, options);
+    folder::write(read, &found, options, out)?;
+    progress(Progress { step: Step::Writing, done: size, total: size });
+    let learned = found.tensors.iter().filter(|(name, _)| !is_running_statistic(name));
+    Ok(Imported {
+        architecture: found.architecture,
+        num_classes: found.num_classes,
+        num_features: found.num_features,
+        parameters: learned.map(|(_, tensor)| tensor.shape.iter().product::<usize>() as u64).sum(),
+        tensors: found.tensors.len(),
+        mapping: found.mapping,
+        form,
+        sha256,
+        files: ["README.md", "config.json", folder::WEIGHTS_FILE].iter().map(|name| out.join(name)).collect(),
+        notes,
+    })
+}
+
+fn notes(source: &source::Source, options: &Options) -> Vec<String> {
+    let card = source.card.as_ref();
+    let mut notes = Vec::new();
+    if options.license.is_none() && card.is_none_or(|card| card.license.is_none()) {
+        notes.push("no licence is stated; say under which one the weights may be used with --license".to_owned());
+    }
+    if options.datasets.is_empty() && card.is_none_or(|card| card.datasets.is_empty()) {
+        notes.push("no source data set is stated; say what the weights were trained on with --dataset".to_owned());
+    }
+    notes
+}

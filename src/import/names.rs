@@ -1,0 +1,200 @@
+//! Name mappings: how other projects call the tensors that timm calls something else. The tables are data
+//! (`mappings/*.toml`); this file reads them and applies them.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::error::{Error, Result};
+
+const TABLES: [(&str, &str); 4] = [
+    ("timm", include_str!("mappings/timm.toml")),
+    ("efficientnet_lite_lukemelas", include_str!("mappings/efficientnet_lite_lukemelas.toml")),
+    ("mobilenetv2_tonylins", include_str!("mappings/mobilenetv2_tonylins.toml")),
+    ("mobilenetv2_torchvision", include_str!("mappings/mobilenetv2_torchvision.toml")),
+];
+
+/// One project's way of naming, for one or more architectures.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mapping {
+    /// In words, for cards and messages.
+    pub title: String,
+    /// Names are timm's already.
+    #[serde(default)]
+    identity: bool,
+    /// Whole module names.
+    #[serde(default)]
+    modules: BTreeMap<String, String>,
+    blocks: Option<Blocks>,
+    /// Preprocessing shared by the architectures.
+    pub input: Input,
+    pub architectures: Vec<Target>,
+}
+
+/// Blocks numbered through, to be numbered by stage.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Blocks {
+    from: String,
+    to: String,
+    /// Number of the first block.
+    first: usize,
+    first_stage: BTreeMap<String, String>,
+    other_stages: BTreeMap<String, String>,
+}
+
+/// An architecture a mapping leads to.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// timm's name.
+    pub name: String,
+    /// Blocks per stage.
+    #[serde(default)]
+    repeats: Vec<usize>,
+    pub input: Input,
+}
+
+/// How images become input; what an architecture leaves out, its mapping says.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Side in pixels.
+    pub size: Option<usize>,
+    pub crop_pct: Option<f64>,
+    pub interpolation: Option<String>,
+    pub mean: Option<[f32; 3]>,
+    pub std: Option<[f32; 3]>,
+    pub first_conv: Option<String>,
+    /// Module of the classifier in timm's names.
+    pub classifier: Option<String>,
+}
+
+/// All mappings, timm's own names first.
+pub fn mappings() -> Result<Vec<Mapping>> {
+    let read = |(name, text): &(&str, &str)| {
+        toml::from_str(text).map_err(|error| Error::Corrupt(format!("the built-in mapping `{name}` does not read: {error}")))
+    };
+    TABLES.iter().map(read).collect()
+}
+
+impl Mapping {
+    /// timm's name of a tensor in architecture `target`; None when the mapping does not know it.
+    pub fn rename(&self, target: &Target, name: &str) -> Option<String> {
+        if self.identity {
+            return Some(name.to_owned());
+        }
+        let (module, leaf) = name.rsplit_once('.')?;
+        let module = match self.modules.get(module) {
+            Some(module) => module.clone(),
+            None => self.blocks.as_ref()?.rename(&target.repeats, module)?,
+        };
+        Some(format!("{module}.{leaf}"))
+    }
+
+    /// Preprocessing of one architecture, with the mapping's where it says nothing.
+    pub fn input_of(&self, target: &Target) -> Input {
+        let (own, shared) = (&target.input, &self.input);
+        Input {
+            size: own.size.or(shared.size),
+            crop_pct: own.crop_pct.or(shared.crop_pct),
+            interpolation: own.interpolation.clone().or_else(|| shared.interpolation.clone()),
+            mean: own.mean.or(shared.mean),
+            std: own.std.or(shared.std),
+            first_conv: own.first_conv.clone().or_else(|| shared.first_conv.clone()),
+            classifier: own.classifier.clone().or_else(|| shared.classifier.clone()),
+        }
+    }
+}
+
+impl Blocks {
+    fn rename(&self, repeats: &[usize], module: &str) -> Option<String> {
+        let (number, part) = module.strip_prefix(&self.from)?.strip_prefix('.')?.split_once('.')?;
+        let mut block = number.parse::<usize>().ok()?.checked_sub(self.first)?;
+        for (stage, &count) in repeats.iter().enumerate() {
+            if block < count {
+                let parts = if stage == 0 { &self.first_stage } else { &self.other_stages };
+                return Some(format!("{}.{stage}.{block}.{}", self.to, parts.get(part)?));
+            }
+            block -= count;
+        }
+        None
+    }
+}
+
+/// The way back, for tests: what a project calls the tensor that timm calls `name`.
+#[cfg(test)]
+impl Mapping {
+    pub fn original(&self, target: &Target, name: &str) -> Option<String> {
+        let (module, leaf) = name.rsplit_once('.')?;
+        let find = |table: &BTreeMap<String, String>, wanted: &str| {
+            table.iter().find(|(_, timm)| *timm == wanted).map(|(original, _)| original.clone())
+        };
+        if self.identity {
+            return Some(name.to_owned());
+        }
+        if let Some(original) = find(&self.modules, module) {
+            return Some(format!("{original}.{leaf}"));
+        }
+        let blocks = self.blocks.as_ref()?;
+        let mut parts = module.strip_prefix(&blocks.to)?.strip_prefix('.')?.splitn(3, '.');
+        let (stage, block) = (parts.next()?.parse::<usize>().ok()?, parts.next()?.parse::<usize>().ok()?);
+        let table = if stage == 0 { &blocks.first_stage } else { &blocks.other_stages };
+        let number = blocks.first + target.repeats[..stage].iter().sum::<usize>() + block;
+        Some(format!("{}.{number}.{}.{leaf}", blocks.from, find(table, parts.next()?)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn renamed(mapping: usize, architecture: &str, name: &str) -> Option<String> {
+        let mappings = mappings().unwrap();
+        let mapping = &mappings[mapping];
+        mapping.rename(mapping.architectures.iter().find(|target| target.name == architecture).unwrap(), name)
+    }
+
+    #[test]
+    fn every_table_is_complete() {
+        for mapping in mappings().unwrap() {
+            for target in &mapping.architectures {
+                let input = mapping.input_of(target);
+                assert!(input.size.is_some() && input.crop_pct.is_some() && input.mean.is_some() && input.std.is_some(), "{}", target.name);
+                assert!(input.interpolation.is_some() && input.first_conv.is_some() && input.classifier.is_some(), "{}", target.name);
+                assert_eq!(target.repeats.is_empty(), mapping.blocks.is_none(), "{}", target.name);
+            }
+        }
+    }
+
+    #[test]
+    fn efficientnet_lite_blocks_fall_into_their_stages() {
+        let name = |old: &str| renamed(1, "tf_efficientnet_lite0", old);
+        assert_eq!(name("_conv_stem.weight").as_deref(), Some("conv_stem.weight"));
+        assert_eq!(name("_bn1.running_var").as_deref(), Some("bn2.running_var"));
+        assert_eq!(name("_fc.bias").as_deref(), Some("classifier.bias"));
+        assert_eq!(name("_blocks.0._project_conv.weight").as_deref(), Some("blocks.0.0.conv_pw.weight"));
+        assert_eq!(name("_blocks.1._expand_conv.weight").as_deref(), Some("blocks.1.0.conv_pw.weight"));
+        assert_eq!(name("_blocks.2._bn2.bias").as_deref(), Some("blocks.1.1.bn3.bias"));
+        assert_eq!(name("_blocks.15._project_conv.weight").as_deref(), Some("blocks.6.0.conv_pwl.weight"));
+        assert_eq!(name("_blocks.16._project_conv.weight"), None, "lite0 has sixteen blocks");
+        assert_eq!(name("_blocks.0._expand_conv.weight"), None, "the first stage does not expand");
+        assert_eq!(name("_blocks.x._bn2.bias"), None);
+        assert_eq!(name("weight"), None);
+        assert_eq!(renamed(1, "tf_efficientnet_lite4", "_blocks.29._bn0.bias").as_deref(), Some("blocks.6.0.bn1.bias"));
+    }
+
+    #[test]
+    fn both_mobilenets_meet() {
+        let tonylins = |old: &str| renamed(2, "mobilenetv2_100", old);
+        let torchvision = |old: &str| renamed(3, "mobilenetv2_100", old);
+        assert_eq!(tonylins("features.1.conv.3.weight"), torchvision("features.1.conv.1.weight"));
+        assert_eq!(tonylins("features.17.conv.6.weight"), torchvision("features.17.conv.2.weight"));
+        assert_eq!(tonylins("features.17.conv.6.weight").as_deref(), Some("blocks.6.0.conv_pwl.weight"));
+        assert_eq!(tonylins("features.4.conv.4.bias").as_deref(), Some("blocks.2.0.bn2.bias"));
+        assert_eq!(torchvision("features.4.conv.1.1.bias").as_deref(), Some("blocks.2.0.bn2.bias"));
+        assert_eq!(tonylins("features.18.0.weight").as_deref(), Some("conv_head.weight"));
+        assert_eq!(torchvision("classifier.1.weight").as_deref(), Some("classifier.weight"));
+    }
+}

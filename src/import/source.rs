@@ -1,0 +1,129 @@
+//! What lies at the path a person named: which file holds the weights, and what stands beside it.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::error::{Error, Result};
+use super::state_dict::{self, StateDict};
+use super::torch_file::{LEGACY_MAGIC, ZIP_MAGIC};
+use super::{Progress, Step};
+use crate::domain::card::{Card, MAX_CARD_BYTES};
+use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
+
+/// Largest weights file in bytes; it is held in memory twice.
+pub const MAX_SOURCE_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// Bytes read between two reports of progress.
+const CHUNK_BYTES: usize = 4 * 1024 * 1024;
+/// Names tried in a folder, in this order.
+const USUAL_NAMES: [&str; 4] = ["model.safetensors", "pytorch_model.bin", "model.pth", "model.pt"];
+
+/// The weights and what was found with them.
+#[derive(Debug)]
+pub struct Source {
+    pub tensors: StateDict,
+    pub file_name: String,
+    pub size_bytes: u64,
+    pub sha256: String,
+    /// In words: `PyTorch file, legacy form`.
+    pub form: &'static str,
+    pub config: Option<ModelConfig>,
+    pub card: Option<Card>,
+}
+
+/// Reads a weights file, or a folder that holds one.
+pub fn read(path: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Source> {
+    let is_folder = path.is_dir();
+    let file = if is_folder { weights_in(path)? } else { path.to_owned() };
+    let bytes = read_whole(&file, MAX_SOURCE_BYTES, progress)?;
+    let (form, tensors) = read_tensors(&file, &bytes)?;
+    let file_name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let (config, card) = if is_folder { companions(path)? } else { (None, None) };
+    Ok(Source { tensors, file_name, size_bytes: bytes.len() as u64, sha256: hex::encode(Sha256::digest(&bytes)), form, config, card })
+}
+
+fn read_tensors(path: &Path, bytes: &[u8]) -> Result<(&'static str, StateDict)> {
+    if bytes.starts_with(LEGACY_MAGIC) {
+        return Ok(("PyTorch file, legacy form", state_dict::from_torch(bytes)?));
+    }
+    if bytes.starts_with(ZIP_MAGIC) {
+        return Ok(("PyTorch file, zip form", state_dict::from_torch(bytes)?));
+    }
+    if bytes.get(8) == Some(&b'{') {
+        return Ok(("safetensors file", state_dict::from_safetensors(bytes)?));
+    }
+    let problem = match bytes {
+        [] => "the file is empty",
+        [0x80, 2..=5, ..] => "this is a bare pickle, which may hold any program; save the state dict with torch.save or as safetensors",
+        [0x89, b'H', b'D', b'F', ..] => "this is an HDF5 (Keras) file, which is not read; save the weights as safetensors",
+        [0x08, ..] => "this looks like an ONNX file, which is not read yet; export the weights as safetensors",
+        _ => "this is neither a safetensors file nor a PyTorch file",
+    };
+    Err(Error::Unsupported { path: path.to_owned(), problem: problem.into() })
+}
+
+/// The one file in a folder that holds weights.
+fn weights_in(folder: &Path) -> Result<PathBuf> {
+    if let Some(usual) = USUAL_NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file()) {
+        return Ok(usual);
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        if path.is_file() && matches!(extension, "safetensors" | "pth" | "pt" | "bin") {
+            found.push(path);
+        }
+    }
+    if found.len() == 1 {
+        return Ok(found.remove(0));
+    }
+    let problem = match found.len() {
+        0 => "the folder holds no weights (model.safetensors, *.pth or *.pt)".to_owned(),
+        many => format!("the folder holds {many} weights files; name the one to import"),
+    };
+    Err(Error::Unsupported { path: folder.to_owned(), problem })
+}
+
+/// config.json and README.md of a folder, when it has them.
+fn companions(folder: &Path) -> Result<(Option<ModelConfig>, Option<Card>)> {
+    let invalid = |setting: &'static str, error: &dyn std::fmt::Display| Error::Invalid { setting, problem: error.to_string() };
+    let config = match text_of(&folder.join("config.json"), MAX_CONFIG_BYTES)? {
+        Some(text) => Some(ModelConfig::read(&text).map_err(|error| invalid("config.json", &error))?),
+        None => None,
+    };
+    let card = match text_of(&folder.join("README.md"), MAX_CARD_BYTES)? {
+        Some(text) => Some(Card::parse(&text).map_err(|error| invalid("README.md", &error))?),
+        None => None,
+    };
+    Ok((config, card))
+}
+
+fn text_of(path: &Path, limit: usize) -> Result<Option<String>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let bytes = read_whole(path, limit as u64, &mut |_| {})?;
+    let text = String::from_utf8(bytes);
+    text.map(Some).map_err(|_| Error::Unsupported { path: path.to_owned(), problem: "this file is not UTF-8 text".into() })
+}
+
+/// Reads a file of at most `limit` bytes.
+pub(super) fn read_whole(path: &Path, limit: u64, progress: &mut dyn FnMut(Progress)) -> Result<Vec<u8>> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let total = file.metadata().map_err(Error::io(path))?.len();
+    if total > limit {
+        return Err(Error::TooLarge(format!("{} has {total} bytes, more than {limit}", path.display())));
+    }
+    let mut bytes = Vec::with_capacity(total as usize);
+    // A file that grows while it is read stays within the limit too.
+    while file.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut bytes).map_err(Error::io(path))? > 0 {
+        if bytes.len() as u64 > limit {
+            return Err(Error::TooLarge(format!("{} is larger than {limit} bytes", path.display())));
+        }
+        progress(Progress { step: Step::Reading, done: bytes.len() as u64, total });
+    }
+    Ok(bytes)
+}
