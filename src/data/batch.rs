@@ -89,7 +89,7 @@ impl Batch {
     }
 }
 
-/// Iterates over the batches of a plan. Dropping it stops the threads.
+/// Iterates over the batches of a plan; ends after the first error. Dropping it stops the threads.
 pub struct Loader {
     channels: Vec<Receiver<Result<Batch>>>,
     threads: Vec<JoinHandle<()>>,
@@ -132,10 +132,20 @@ impl Iterator for Loader {
         if self.next >= self.batches {
             return None;
         }
-        let channel = &self.channels[self.next % self.channels.len()];
+        let turn = self.next % self.channels.len();
         self.next += 1;
-        // A closed channel before the end: its thread gave its error out already.
-        channel.recv().ok()
+        match self.channels[turn].recv() {
+            Ok(Ok(batch)) => Some(Ok(batch)),
+            Ok(Err(error)) => {
+                self.next = self.batches;
+                Some(Err(error))
+            }
+            // A thread that ended without a word has panicked; a short epoch must not pass for a whole one.
+            Err(_) => match self.threads.swap_remove(turn).join() {
+                Err(panic) => std::panic::resume_unwind(panic),
+                Ok(()) => None,
+            },
+        }
     }
 }
 

@@ -16,8 +16,8 @@ pub enum Source {
     Folder(PathBuf),
     /// One archive file: zip, tar, tar.gz or tar.zst, told by its content.
     Archive(PathBuf),
-    /// The files of a repo version: each path with the local file that holds it. A version that is one archive beside its
-    /// papers (README.md and the like) is read as that archive.
+    /// The files of a repo version: each path with the local file that holds it. A version with one archive and no
+    /// images beside it is read as that archive.
     Files(Vec<(String, PathBuf)>),
 }
 
@@ -102,9 +102,10 @@ fn folder(root: &Path, limits: &Limits) -> Result<Listing> {
 }
 
 fn version(files: &[(String, PathBuf)], limits: &Limits) -> Result<Listing> {
-    let data: Vec<_> = files.iter().filter(|(path, _)| !name::is_ignored(path)).collect();
-    if let [(path, local)] = data.as_slice()
-        && name::is_archive(path)
+    let data = || files.iter().filter(|(path, _)| !name::is_ignored(path));
+    let archives: Vec<_> = data().filter(|(path, _)| name::is_archive(path)).collect();
+    if let [(_, local)] = archives.as_slice()
+        && !data().any(|(path, _)| name::is_image(path))
     {
         return archive::list(local, limits);
     }

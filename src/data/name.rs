@@ -111,7 +111,8 @@ pub fn is_ignored(path: &str) -> bool {
     let lower = file.to_ascii_lowercase();
     let stem = lower.split('.').next().unwrap_or_default();
     matches!(lower.as_str(), "thumbs.db" | "desktop.ini" | "sha256sums")
-        || matches!(stem, "readme" | "license" | "licence" | "copying" | "notice" | "changelog" | "citation") && !is_image(&lower)
+        || matches!(stem, "readme" | "license" | "licence" | "copying" | "notice" | "changelog" | "citation")
+            && (lower == stem || !is_image(&lower))
 }
 
 fn extension(path: &str) -> Option<String> {

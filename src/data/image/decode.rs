@@ -146,7 +146,10 @@ fn channels(color: ColorType) -> &'static str {
 }
 
 fn png(bytes: &[u8], limits: &Limits) -> Pixels {
-    let decoder = PngDecoder::with_limits(Cursor::new(bytes), library_limits(limits)).map_err(damaged)?;
+    // Sides are judged in `still`, where the message can tell them; here only memory is bounded.
+    let mut memory = image::Limits::no_limits();
+    memory.max_alloc = Some(limits.image_bytes.saturating_mul(2));
+    let decoder = PngDecoder::with_limits(Cursor::new(bytes), memory).map_err(damaged)?;
     if decoder.is_apng().map_err(damaged)? {
         return Err(animated());
     }

@@ -5,7 +5,7 @@
 //! convolutions" (area 8-100 %, aspect ratio 3/4-4/3), here with the recipe's smallest area.
 
 use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{Filter, FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use rand::{Rng, RngExt};
 
@@ -33,6 +33,9 @@ pub fn train(image: &RgbImage, preprocessing: &Preprocessing, augment: &Augment,
     Ok(out)
 }
 
+/// The widest filter reaches this far, in pixels of the smaller of the two images.
+const SUPPORT_MAX: f64 = 3.0;
+
 /// A box in the source image, in pixels; fractions are allowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Window {
@@ -48,6 +51,8 @@ pub struct Transformer {
     filter: FilterType,
     resizer: Resizer,
     resized: Image<'static>,
+    /// The image after the first of the two passes.
+    across: Vec<u8>,
     /// By channel and byte: the normalised value.
     table: [[f32; 256]; 3],
 }
@@ -76,7 +81,7 @@ impl Transformer {
         }
         let filter = filter(&preprocessing.interpolation)?;
         let resized = Image::new(width as u32, height as u32, PixelType::U8x3);
-        Ok(Transformer { preprocessing: preprocessing.clone(), filter, resizer: Resizer::new(), resized, table })
+        Ok(Transformer { preprocessing: preprocessing.clone(), filter, resizer: Resizer::new(), resized, across: Vec::new(), table })
     }
 
     /// Values in one view: `3 * height * width`.
@@ -111,39 +116,75 @@ impl Transformer {
     fn resize(&mut self, image: &RgbImage, window: Window) -> Result<()> {
         let unusable = |e: &dyn std::fmt::Display| Error::BadPreprocessing { reason: format!("the image cannot be resized ({e})") };
         let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3).map_err(|e| unusable(&e))?;
-        let options =
-            ResizeOptions::new().resize_alg(ResizeAlg::Convolution(self.filter)).crop(window.left, window.top, window.width, window.height);
-        self.resizer.resize(&source, &mut self.resized, &options).map_err(|e| unusable(&e))
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(self.filter));
+        let (width, height) = (self.resized.width(), self.resized.height());
+        // Across first, then down, each rounded to bytes: the order PIL takes for most shapes. In one call the library takes
+        // the other, and edges come out up to seven steps of 255 apart. Only the rows that the second pass will look at are made.
+        let reach = SUPPORT_MAX * (window.height / f64::from(height)).max(1.0) + 1.0;
+        let first = (window.top - reach).floor().max(0.0);
+        let last = (window.top + window.height + reach).ceil().min(f64::from(image.height()));
+        let rows = (last - first) as u32;
+        self.across.resize(3 * width as usize * rows as usize, 0);
+        let mut across = Image::from_slice_u8(width, rows, &mut self.across, PixelType::U8x3).map_err(|e| unusable(&e))?;
+        let columns = options.crop(window.left, first, window.width, f64::from(rows));
+        self.resizer.resize(&source, &mut across, &columns).map_err(|e| unusable(&e))?;
+        let down = options.crop(0.0, window.top - first, f64::from(width), window.height);
+        self.resizer.resize(&across, &mut self.resized, &down).map_err(|e| unusable(&e))
     }
 
     /// Interleaved bytes to three planes, by table.
     fn normalise(&self, mirrored: bool, out: &mut [f32]) {
         let (width, plane) = (self.preprocessing.width, self.preprocessing.width * self.preprocessing.height);
-        let bytes = self.resized.buffer();
-        for (channel, out) in out.chunks_exact_mut(plane).enumerate() {
-            let table = &self.table[channel];
-            for (row, out) in bytes.chunks_exact(3 * width).zip(out.chunks_exact_mut(width)) {
-                let values = row.iter().skip(channel).step_by(3).map(|byte| table[usize::from(*byte)]);
-                if mirrored {
-                    out.iter_mut().rev().zip(values).for_each(|(out, value)| *out = value);
-                } else {
-                    out.iter_mut().zip(values).for_each(|(out, value)| *out = value);
-                }
+        let [table_red, table_green, table_blue] = &self.table;
+        let (red, rest) = out.split_at_mut(plane);
+        let (green, blue) = rest.split_at_mut(plane);
+        let planes = red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
+        for (row, ((red, green), blue)) in self.resized.buffer().chunks_exact(3 * width).zip(planes) {
+            for (x, pixel) in row.chunks_exact(3).enumerate() {
+                red[x] = table_red[usize::from(pixel[0])];
+                green[x] = table_green[usize::from(pixel[1])];
+                blue[x] = table_blue[usize::from(pixel[2])];
+            }
+            if mirrored {
+                red.reverse();
+                green.reverse();
+                blue.reverse();
             }
         }
     }
 }
 
+/// PIL's resampling filters. They are our own because the library trims weights that are exactly zero, and a trimmed first
+/// weight makes it index before its buffer when a window begins on a pixel boundary; a weight of 1e-30 is as good as zero.
 fn filter(interpolation: &str) -> Result<FilterType> {
-    match interpolation {
-        // timm writes `random` where training drew one of the two; evaluation then takes bicubic's place in the middle.
-        "bicubic" | "random" => Ok(FilterType::CatmullRom),
-        "bilinear" => Ok(FilterType::Bilinear),
-        "lanczos" => Ok(FilterType::Lanczos3),
-        "hamming" => Ok(FilterType::Hamming),
-        "box" => Ok(FilterType::Box),
-        other => Err(Error::BadPreprocessing { reason: format!("the interpolation `{other}` is not known") }),
+    let (function, support): (fn(f64) -> f64, f64) = match interpolation {
+        // timm writes `random` where training drew one of the two; it evaluates such models with bicubic.
+        "bicubic" | "random" => (|x| never_zero(bicubic(x.abs())), 2.0),
+        "bilinear" => (|x| never_zero((1.0 - x.abs()).max(0.0)), 1.0),
+        "lanczos" => (|x| never_zero(lanczos(x.abs())), 3.0),
+        other => return Err(Error::BadPreprocessing { reason: format!("the interpolation `{other}` is not known") }),
+    };
+    let filter = Filter::new("pil", function, support);
+    filter.map(FilterType::Custom).map_err(|e| Error::BadPreprocessing { reason: e.to_string() })
+}
+
+fn never_zero(weight: f64) -> f64 {
+    if weight == 0.0 { 1e-30 } else { weight }
+}
+
+/// Keys, "Cubic convolution interpolation", with a = -1/2; `x` is not negative.
+fn bicubic(x: f64) -> f64 {
+    match x {
+        x if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
+        x if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
+        _ => 0.0,
     }
+}
+
+/// The sinc windowed by its own middle, three lobes; `x` is not negative.
+fn lanczos(x: f64) -> f64 {
+    let sinc = |x: f64| if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) };
+    if x < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 }
 }
 
 /// Where the centre crop of the resized image lies in the source. The resized sides are whole pixels, rounded the way

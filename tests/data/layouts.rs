@@ -1,0 +1,159 @@
+//! The ways people lay out labelled images, and the ways that cannot be read.
+
+use hub::data::{Dataset, Limits, Source, check};
+
+use crate::support::*;
+
+fn files(paths: &[&str]) -> Vec<(String, Vec<u8>)> {
+    paths.iter().zip(0..).map(|(path, seed)| (path.to_string(), png(seed))).collect()
+}
+
+fn text(files: &mut Vec<(String, Vec<u8>)>, path: &str, content: &str) {
+    files.push((path.into(), content.as_bytes().to_vec()));
+}
+
+fn error_of(files: &[(String, Vec<u8>)]) -> (&'static str, String) {
+    let error = check_folder(files).unwrap_err();
+    (error.code(), error.to_string())
+}
+
+/// (split, class, path) of every sample.
+fn seen(files: &[(String, Vec<u8>)]) -> Vec<(String, String, String)> {
+    let dir = folder(files);
+    let dataset = Dataset::open(&Source::Folder(dir.path().into()), &Limits::default()).unwrap();
+    dataset.samples().iter().map(|s| (s.split.to_string(), dataset.classes[s.label as usize].clone(), s.path.clone())).collect()
+}
+
+fn row(split: &str, class: &str, path: &str) -> (String, String, String) {
+    (split.into(), class.into(), path.into())
+}
+
+#[test]
+fn a_folder_per_class() {
+    let got = seen(&files(&["dog/1.png", "cat/1.png", "cat/deep/2.png", "README.md", ".hidden/x.png", "__MACOSX/cat/._1.png"]));
+    assert_eq!(got, [row("train", "cat", "cat/1.png"), row("train", "cat", "cat/deep/2.png"), row("train", "dog", "dog/1.png")]);
+}
+
+#[test]
+fn splits_by_the_names_people_use_inside_one_wrapping_folder() {
+    let got = seen(&files(&["pets/training/cat/1.png", "pets/training/dog/1.png", "pets/valid/dog/2.png", "pets/test/cat/3.png"]));
+    assert_eq!(got[0], row("train", "cat", "pets/training/cat/1.png"));
+    assert_eq!(got[2], row("val", "dog", "pets/valid/dog/2.png"));
+    assert_eq!(got[3], row("test", "cat", "pets/test/cat/3.png"));
+}
+
+#[test]
+fn a_class_may_be_called_train() {
+    let got = seen(&files(&["train/1.png", "car/2.png"]));
+    assert_eq!(got, [row("train", "car", "car/2.png"), row("train", "train", "train/1.png")]);
+}
+
+#[test]
+fn a_table_of_labels() {
+    let mut set = files(&["images/a.png", "images/b.png", "images/c.png", "spare.png"]);
+    text(
+        &mut set,
+        "metadata.csv",
+        "\u{feff}label,file_name,split,note\ncat,images/a.png,train,x\n\"dog, big\",images/b.png,,\ncat,images/c.png,validation,\n",
+    );
+    let got = seen(&set);
+    assert_eq!(got, [row("train", "cat", "images/a.png"), row("train", "dog, big", "images/b.png"), row("val", "cat", "images/c.png")]);
+    let report = check_folder(&set).unwrap();
+    assert!(report.warnings.iter().any(|w| w.contains("without a row") && w.contains("spare.png")), "{:?}", report.warnings);
+}
+
+#[test]
+fn tables_of_json_lines_in_split_folders() {
+    let mut set = files(&["train/a.png", "train/b.png", "test/a.png"]);
+    set[2].1 = png(77);
+    text(&mut set, "train/metadata.jsonl", "{\"file_name\":\"a.png\",\"label\":3}\n\n{\"file_name\":\"./b.png\",\"label\":\"x\"}\n");
+    text(&mut set, "test/metadata.jsonl", "{\"file_name\":\"a.png\",\"label\":\"x\"}");
+    assert_eq!(seen(&set), [row("train", "3", "train/a.png"), row("train", "x", "train/b.png"), row("test", "x", "test/a.png")]);
+}
+
+#[test]
+fn tables_that_cannot_be_right_name_their_line() {
+    for (table, line, reason) in [
+        ("file_name,label\na.png,cat\nno.png,dog\n", "line 3", "there is no file"),
+        ("file_name,label\na.png,cat\n../b.png,dog\n", "line 3", "outside"),
+        ("file_name,label\na.png,cat\na.png,dog\n", "line 3", "row already"),
+        ("file_name,label\na.png,\n", "line 2", "no label"),
+        ("file_name,label,split\na.png,cat,middle\n", "line 2", "not train, val or test"),
+        ("image,class\na.png,cat\n", "line 1", "no `file_name`"),
+        ("file_name,label\na.png,cat,extra\n", "line 2", ""),
+    ] {
+        let mut set = files(&["a.png", "b.png"]);
+        text(&mut set, "metadata.csv", table);
+        let (code, message) = error_of(&set);
+        assert_eq!(code, "bad_metadata", "{message}");
+        assert!(message.contains(line) && message.contains(reason), "{message}");
+    }
+    let mut set = files(&["a.png", "b.png"]);
+    text(&mut set, "metadata.jsonl", "{\"file_name\":\"a.png\",\"label\":1}\n{\"file_name\":\"b.png\",\"label\":null}");
+    assert!(error_of(&set).1.contains("line 2"));
+    text(&mut set, "metadata.csv", "file_name,label\n");
+    assert_eq!(error_of(&set).0, "bad_layout");
+}
+
+#[test]
+fn what_cannot_be_learned_from_is_refused() {
+    assert_eq!(error_of(&files(&["cat/1.png", "cat/2.png"])).0, "one_class");
+    assert!(error_of(&files(&["cat/1.png"])).1.contains("`cat`"));
+    assert_eq!(error_of(&files(&["1.png", "2.png"])).0, "no_images");
+    assert_eq!(error_of(&[]).0, "no_images");
+    assert_eq!(error_of(&files(&["README.md"])).0, "no_images");
+    assert_eq!(error_of(&files(&["train/cat/1.png", "train/dog/1.png", "extra/cat/2.png"])).0, "bad_layout");
+    assert_eq!(error_of(&files(&["cat/1.png", "Cat/2.png"])).0, "class_name");
+    let long = format!("{}/1.png", "k".repeat(101));
+    assert_eq!(error_of(&files(&["cat/1.png", &long])).0, "class_name");
+    let many: Vec<String> = (0..30).map(|i| format!("c{i}/1.png")).collect();
+    let dir = folder(&files(&many.iter().map(String::as_str).collect::<Vec<_>>()));
+    let limits = Limits { classes: 20, ..Limits::default() };
+    let error = check(&Source::Folder(dir.path().into()), &limits, &mut |_, _| {}).unwrap_err();
+    assert_eq!(error.code(), "too_many_classes");
+}
+
+#[test]
+fn oddities_are_told_and_not_fatal() {
+    let mut set = files(&["train/cat/1.png", "train/dog/1.png", "test/bird/1.png", "val/cat/9.png"]);
+    text(&mut set, "train/cat/notes.txt", "hello");
+    set[3].1 = set[0].1.clone();
+    let report = check_folder(&set).unwrap();
+    let told = |needle: &str| assert!(report.warnings.iter().any(|w| w.contains(needle)), "{needle}: {:?}", report.warnings);
+    told("class `bird` has no training images");
+    told("notes.txt");
+    told("also in another split");
+    assert_eq!(report.duplicates_across_splits.len(), 1);
+    assert!(report.duplicates_across_splits[0].0.ends_with("train/cat/1.png"));
+    assert_eq!(report.classes, ["bird", "cat", "dog"]);
+}
+
+#[test]
+fn links_in_a_folder_are_refused() {
+    let dir = folder(&four_images());
+    std::os::unix::fs::symlink("/etc/passwd", dir.path().join("cat/link.png")).unwrap();
+    let error = check(&Source::Folder(dir.path().into()), &Limits::default(), &mut |_, _| {}).unwrap_err();
+    assert_eq!(error.code(), "archive_entry_kind");
+    assert!(error.to_string().contains("cat/link.png"));
+}
+
+#[test]
+fn a_version_of_files_or_of_one_archive() {
+    let dir = folder(&four_images());
+    let loose: Vec<_> = four_images().into_iter().map(|(path, _)| (path.clone(), dir.path().join(&path))).collect();
+    let by_files = check(&Source::Files(loose), &Limits::default(), &mut |_, _| {}).unwrap();
+    let zip = packed(&zip_of(&four_images()));
+    std::fs::write(dir.path().join("README.md"), "# Pets").unwrap();
+    let version = vec![("README.md".into(), dir.path().join("README.md")), ("pets.zip".into(), zip.path.clone())];
+    let by_archive = check(&Source::Files(version), &Limits::default(), &mut |_, _| {}).unwrap();
+    assert_eq!(by_files.digest, by_archive.digest);
+    assert_eq!(by_archive.images, 4);
+}
+
+#[test]
+fn progress_reaches_the_end() {
+    let file = packed(&zip_of(&four_images()));
+    let mut steps = Vec::new();
+    check(&Source::Archive(file.path.clone()), &Limits::default(), &mut |done, all| steps.push((done, all))).unwrap();
+    assert_eq!((steps.first(), steps.last()), (Some(&(0, 4)), Some(&(4, 4))));
+}
