@@ -1,0 +1,74 @@
+//! What can go wrong in a fine-tune, named by what the caller can do about it.
+
+use std::path::PathBuf;
+
+use crate::domain::recipe::RecipeError;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a fine-tune or a prediction ended without a result. Every message says what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting of the recipe is out of bounds.
+    #[error("the recipe cannot be used: {0}; change that setting and start again")]
+    Recipe(#[from] RecipeError),
+    /// The data set cannot be read, or holds nothing to learn from.
+    #[error(transparent)]
+    Data(#[from] crate::data::Error),
+    /// The base model's weights or config do not make a model.
+    #[error(transparent)]
+    Model(#[from] crate::nn::Error),
+    /// The data set has nothing to train on.
+    #[error("{0}")]
+    NothingToLearn(String),
+    /// The loss or a weight is no longer a number.
+    #[error("training diverged in epoch {epoch}, step {step}: {what} is not a finite number; lower the learning rate (lr, head_lr) or lengthen the warm-up, and check the images and base weights")]
+    NonFinite { epoch: u32, step: u64, what: String },
+    /// A parameter that should learn took no part in the loss.
+    #[error("`{name}` should learn but has no gradient: the network does not use it, or an operation in it cannot be differentiated; freeze its stage or report this as a defect")]
+    NoGradient { name: String },
+    /// The sink asked to stop.
+    #[error("the fine-tune was cancelled; start it again to continue from its last checkpoint")]
+    Cancelled,
+    /// A checkpoint of another run, or a damaged one.
+    #[error("the checkpoint {path} cannot be resumed: {reason}; remove it to start from the beginning")]
+    Checkpoint { path: PathBuf, reason: String },
+    /// More memory or time than allowed.
+    #[error("{0}")]
+    TooMuch(String),
+    /// A question the model has no answer to.
+    #[error("{0}")]
+    Unsupported(String),
+    #[error("{what} {path}: {source}; check that the disk has room and the folder can be written")]
+    Io { what: &'static str, path: PathBuf, source: std::io::Error },
+}
+
+impl Error {
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Recipe(_) => "recipe",
+            Error::Data(error) => error.code(),
+            Error::Model(_) => "model",
+            Error::NothingToLearn(_) => "nothing_to_learn",
+            Error::NonFinite { .. } => "non_finite",
+            Error::NoGradient { .. } => "no_gradient",
+            Error::Cancelled => "cancelled",
+            Error::Checkpoint { .. } => "checkpoint",
+            Error::TooMuch(_) => "too_much",
+            Error::Unsupported(_) => "unsupported",
+            Error::Io { .. } => "io",
+        }
+    }
+
+    pub(super) fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Io { what, path, source }
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Error {
+        Error::Model(error.into())
+    }
+}

@@ -1,0 +1,190 @@
+//! What a run tells while it works, and the meter that knows how fast it goes.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{Error, Result};
+
+/// Something worth telling. Epochs and checkpoints are always told, progress about four times a second.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    Log {
+        level: Level,
+        message: String,
+    },
+    /// `step` counts batches over the whole run: those of the feature pass (head only) and of all epochs.
+    Progress {
+        stage: String,
+        step: u64,
+        total_steps: u64,
+        images_per_second: f64,
+        eta_seconds: f64,
+    },
+    Epoch(EpochNumbers),
+    /// A complete checkpoint lies at `path` (renamed into place); the next one takes the same name.
+    Checkpoint {
+        path: PathBuf,
+        epoch: u32,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Info,
+    Warn,
+}
+
+impl Level {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Info => "info",
+            Level::Warn => "warn",
+        }
+    }
+}
+
+/// What the sink answers; asked between steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    Continue,
+    /// End with [`Error::Cancelled`].
+    Stop,
+}
+
+/// Numbers after one epoch. Shares are 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochNumbers {
+    /// From 1.
+    pub epoch: u32,
+    pub epochs: u32,
+    /// With label smoothing, where the recipe asks for it.
+    pub train_loss: f64,
+    pub train_top1: f64,
+    pub val_loss: f64,
+    pub val_top1: f64,
+    pub val_top5: f64,
+    pub macro_f1: f64,
+    /// Learning rate of the head at the end of the epoch.
+    pub lr: f64,
+    /// Images (head only: cached views) trained on, per second.
+    pub images_per_second: f64,
+    pub seconds: f64,
+    pub eta_seconds: f64,
+    /// The best validation top-1 so far.
+    pub best: bool,
+}
+
+/// How often progress is told.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// Counts steps and images, and speaks to the sink. The estimate of what is left uses the speed of the present
+/// stage only, because a feature pass and an epoch on its results differ a hundredfold.
+pub(super) struct Teller<'a> {
+    sink: &'a mut dyn FnMut(Event) -> Control,
+    stage: String,
+    step: u64,
+    total_steps: u64,
+    stage_began: Instant,
+    stage_steps: u64,
+    stage_images: u64,
+    last_told: Option<Instant>,
+}
+
+impl<'a> Teller<'a> {
+    pub fn new(sink: &'a mut dyn FnMut(Event) -> Control) -> Teller<'a> {
+        Teller {
+            sink,
+            stage: String::new(),
+            step: 0,
+            total_steps: 0,
+            stage_began: Instant::now(),
+            stage_steps: 0,
+            stage_images: 0,
+            last_told: None,
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Cancelled`] when the sink says stop; so do all that tell.
+    pub fn tell(&mut self, event: Event) -> Result<()> {
+        match (self.sink)(event) {
+            Control::Continue => Ok(()),
+            Control::Stop => Err(Error::Cancelled),
+        }
+    }
+
+    pub fn info(&mut self, message: impl Into<String>) -> Result<()> {
+        self.tell(Event::Log { level: Level::Info, message: message.into() })
+    }
+
+    pub fn warn(&mut self, message: impl Into<String>) -> Result<()> {
+        self.tell(Event::Log { level: Level::Warn, message: message.into() })
+    }
+
+    /// How many steps the run has in all; `done` of them lie behind (a resumed run).
+    pub fn plan(&mut self, done: u64, total: u64) {
+        (self.step, self.total_steps) = (done, total);
+    }
+
+    pub fn add_steps(&mut self, more: u64) {
+        self.step += more;
+    }
+
+    /// Opens a stage a person reads: `caching features`, `epoch 3 of 10`.
+    pub fn stage(&mut self, name: impl Into<String>) -> Result<()> {
+        self.stage = name.into();
+        self.stage_began = Instant::now();
+        (self.stage_steps, self.stage_images) = (0, 0);
+        self.progress()
+    }
+
+    /// One batch of `images` is done.
+    pub fn step(&mut self, images: usize) -> Result<()> {
+        self.step += 1;
+        self.stage_steps += 1;
+        self.stage_images += images as u64;
+        match self.last_told {
+            Some(at) if at.elapsed() < PROGRESS_EVERY => Ok(()),
+            _ => self.progress(),
+        }
+    }
+
+    pub fn images_per_second(&self) -> f64 {
+        self.stage_images as f64 / self.stage_began.elapsed().as_secs_f64().max(1e-6)
+    }
+
+    fn progress(&mut self) -> Result<()> {
+        self.last_told = Some(Instant::now());
+        let seconds = self.stage_began.elapsed().as_secs_f64();
+        let left = self.total_steps.saturating_sub(self.step);
+        let eta_seconds = if self.stage_steps == 0 { 0.0 } else { seconds / self.stage_steps as f64 * left as f64 };
+        let (stage, step, total_steps) = (self.stage.clone(), self.step, self.total_steps);
+        self.tell(Event::Progress { stage, step, total_steps, images_per_second: self.images_per_second(), eta_seconds })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_bounded_and_a_stop_cancels() {
+        let mut seen = Vec::new();
+        let mut sink = |event: Event| {
+            seen.push(event);
+            if seen.len() < 3 { Control::Continue } else { Control::Stop }
+        };
+        let mut teller = Teller::new(&mut sink);
+        teller.plan(0, 1000);
+        teller.stage("epoch 1 of 1").unwrap();
+        for _ in 0..100 {
+            teller.step(4).unwrap();
+        }
+        teller.info("still here").unwrap();
+        assert!(matches!(teller.warn("stop"), Err(Error::Cancelled)));
+        assert_eq!(seen.len(), 3, "a hundred quick steps are one line of progress: {seen:?}");
+        assert!(matches!(&seen[0], Event::Progress { step: 0, total_steps: 1000, .. }));
+    }
+}
