@@ -145,6 +145,11 @@ impl<'a> Teller<'a> {
         self.step += 1;
         self.stage_steps += 1;
         self.stage_images += images as u64;
+        self.pulse()
+    }
+
+    /// Something went on that is no step of the plan; tells progress if it is time to.
+    pub fn pulse(&mut self) -> Result<()> {
         match self.last_told {
             Some(at) if at.elapsed() < PROGRESS_EVERY => Ok(()),
             _ => self.progress(),

@@ -1,1 +1,57 @@
-//! To be filled.
+//! Fine-tuning: a recipe, a base's weights and a data set go in; a model with a new head and honest numbers come out.
+//!
+//! [`fit`] reads top to bottom. It knows nothing of jobs, users or HTTP: what it has to tell goes through one
+//! function, which may answer that it is to stop. The same recipe, seed and thread count give the same weights, bit
+//! for bit, also over a kill and a resume from the last [`checkpoint`].
+//!
+//! - [`split`](self), `feed`, `features`: which images, in which order, as pixels or as cached features.
+//! - `model`, [`optim`], [`schedule`]: what learns, and how.
+//! - [`metrics`], [`report`]: how good it got, and the model folder to publish.
+//! - [`estimate`](mod@estimate): what a recipe will cost, before anything is spent.
+//! - [`predict`]: a published model answers.
+
+pub mod checkpoint;
+mod card;
+mod error;
+pub mod estimate;
+mod event;
+mod features;
+mod feed;
+mod fit;
+pub mod metrics;
+mod model;
+pub mod optim;
+pub mod predict;
+pub mod report;
+mod run;
+pub mod schedule;
+mod split;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use self::error::{Error, Result};
+pub use self::estimate::{Estimate, estimate};
+pub use self::event::{Control, EpochNumbers, Event, Level};
+pub use self::fit::fit;
+pub use self::metrics::Evaluation;
+pub use self::predict::Predictor;
+pub use self::report::{Report, Stopped};
+pub use self::split::Held;
+use crate::data::Dataset;
+use crate::domain::config::ModelConfig;
+use crate::domain::recipe::Recipe;
+
+/// One fine-tune to run.
+pub struct Task<'a> {
+    pub recipe: &'a Recipe,
+    /// The base's `config.json`.
+    pub config: &'a ModelConfig,
+    /// The base's `model.safetensors`; not read when the recipe says `from_scratch`.
+    pub weights: &'a Path,
+    pub dataset: &'a Arc<Dataset>,
+    /// A folder of this run's own for the feature cache and the checkpoint; kept between attempts, it saves work.
+    pub scratch: &'a Path,
+    /// A checkpoint of the same run to go on from.
+    pub resume: Option<&'a Path>,
+}

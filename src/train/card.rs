@@ -1,0 +1,166 @@
+//! The card of a fine-tuned model: where it comes from, what it scores, on what, and how far to believe it.
+
+use std::fmt::Write;
+
+use super::metrics::Evaluation;
+use super::report::{Lineage, Report, Stopped};
+use super::split::Held;
+use crate::domain::card::{Card, Metric};
+use crate::domain::recipe::Strategy;
+
+/// Larger tables are left to metrics.json.
+const LISTED_CLASSES: usize = 60;
+const MATRIX_CLASSES: usize = 12;
+
+pub fn of(report: &Report, lineage: &Lineage) -> Card {
+    let scratch = report.recipe.from_scratch;
+    let metric = |kind: &str, value: f64| Metric {
+        model: lineage.name.clone(),
+        task: "image-classification".into(),
+        dataset: lineage.dataset.clone(),
+        kind: kind.into(),
+        value,
+    };
+    // With a test split its numbers are the honest ones: nothing was chosen by them.
+    let measured = report.test.as_ref().unwrap_or(&report.validation);
+    Card {
+        license: lineage.license.clone(),
+        license_name: lineage.license_name.clone(),
+        license_link: lineage.license_link.clone(),
+        tags: vec!["image-classification".into(), "timm".into(), "fine-tuned".into()],
+        datasets: vec![lineage.dataset.clone()],
+        // Random weights owe the base nothing but its architecture.
+        base_model: if scratch { Vec::new() } else { vec![lineage.base.clone()] },
+        base_model_relation: (!scratch).then(|| "finetune".into()),
+        pipeline_tag: Some("image-classification".into()),
+        library_name: Some("timm".into()),
+        metrics: vec![metric("accuracy", measured.top1), metric("top5_accuracy", measured.top5), metric("f1_macro", measured.macro_f1)],
+        body: body(report, lineage),
+        ..Card::default()
+    }
+}
+
+fn body(report: &Report, lineage: &Lineage) -> String {
+    let mut text = format!("\n# {}\n\n{}\n\n", lineage.name, origin(report, lineage));
+    text += &numbers(report);
+    text += &how_to_read(report);
+    text += &classes(report.test.as_ref().unwrap_or(&report.validation));
+    let recipe = serde_json::to_string_pretty(&report.recipe).unwrap_or_default();
+    let _ = write!(text, "## Recipe\n\n```json\n{recipe}\n```\n\n");
+    let _ = writeln!(text, "The same recipe, base, data set and thread count give these weights again (digest `{}`).", report.digest.to_hex());
+    let _ = writeln!(text, "All numbers of all epochs are in `metrics.json`.");
+    text
+}
+
+fn origin(report: &Report, lineage: &Lineage) -> String {
+    let architecture = &report.config.architecture;
+    let classes = report.config.num_classes.unwrap_or(0);
+    let on = format!("{} images of {classes} classes from `{}`", report.train_images, lineage.dataset);
+    match (report.recipe.from_scratch, report.recipe.strategy) {
+        (true, Strategy::Head) => format!(
+            "A new head on a `{architecture}` with **random weights** that were not trained, fitted on {on}. It exists to show what the features of `{}` are worth.",
+            lineage.base
+        ),
+        (true, Strategy::Full) => format!("`{architecture}` trained from **random weights** on {on}, to compare with fine-tuning `{}`.", lineage.base),
+        (false, Strategy::Head) => format!("A new head on the features of `{}` (`{architecture}`), which are unchanged, fitted on {on}.", lineage.base),
+        (false, Strategy::Full) => format!(
+            "`{}` (`{architecture}`) with a new head, fine-tuned on {on}{}.",
+            lineage.base,
+            match report.recipe.frozen_stages {
+                0 => String::new(),
+                frozen => format!(" with its first {frozen} stages unchanged"),
+            }
+        ),
+    }
+}
+
+fn numbers(report: &Report) -> String {
+    let mut text = String::from("## Results\n\n| measured on | images | top-1 | top-5 | macro F1 | loss |\n| --- | --- | --- | --- | --- | --- |\n");
+    let mut row = |name: &str, e: &Evaluation| {
+        let (top1, top5) = (100.0 * e.top1, 100.0 * e.top5);
+        let _ = writeln!(text, "| {name} | {} | {top1:.2} % | {top5:.2} % | {:.4} | {:.4} |", e.images, e.macro_f1, e.loss);
+    };
+    let on = match report.validated_on {
+        Held::ValSplit => "the data set's `val` split",
+        Held::HeldOut => "images held out of `train`",
+        Held::Training => "the training images themselves",
+    };
+    row(on, &report.validation);
+    if let Some(test) = &report.test {
+        row("the data set's `test` split", test);
+    }
+    text.push('\n');
+    text
+}
+
+fn how_to_read(report: &Report) -> String {
+    let mut text = format!("Always answering the most frequent class would score {:.2} % top-1 there. ", 100.0 * report.majority_top1);
+    let last = report.epochs.len();
+    match report.validated_on {
+        Held::Training => text += "There were too few images to hold any out, so these numbers say how well the training images were learned, not how well new ones will be recognised. ",
+        _ => {
+            let _ = write!(text, "The weights are those of epoch {} of {last}, chosen by validation top-1, so the validation numbers flatter a little. ", report.best_epoch);
+        }
+    }
+    // The standard error of a share, at the share measured.
+    let share = report.validation.top1;
+    let error = (share * (1.0 - share) / report.validation.images.max(1) as f64).sqrt();
+    let _ = write!(text, "With {} images, top-1 is uncertain by about ±{:.1} points (one standard error). ", report.validation.images, 100.0 * error);
+    if report.stopped == Stopped::Early {
+        let _ = write!(text, "Training stopped early: {} epochs had brought nothing better. ", report.recipe.patience);
+    }
+    if !report.skipped.is_empty() {
+        let _ = write!(text, "{} images could not be read and took no part; metrics.json names them. ", report.skipped.len());
+    }
+    text.truncate(text.trim_end().len());
+    text + "\n\n"
+}
+
+fn classes(evaluation: &Evaluation) -> String {
+    let mut text = String::from("## Classes\n\n");
+    if evaluation.per_class.len() > LISTED_CLASSES {
+        let _ = writeln!(text, "The {} weakest by F1; metrics.json has all {}.\n", LISTED_CLASSES, evaluation.per_class.len());
+    }
+    text += "| class | images | precision | recall | F1 |\n| --- | --- | --- | --- | --- |\n";
+    let mut scores: Vec<_> = evaluation.per_class.iter().collect();
+    if scores.len() > LISTED_CLASSES {
+        scores.sort_by(|a, b| a.f1.total_cmp(&b.f1));
+        scores.truncate(LISTED_CLASSES);
+    }
+    for score in scores {
+        let name = cell(&score.class);
+        let _ = writeln!(text, "| {name} | {} | {:.3} | {:.3} | {:.3} |", score.support, score.precision, score.recall, score.f1);
+    }
+    text.push('\n');
+    if evaluation.per_class.len() <= MATRIX_CLASSES {
+        text += &matrix(evaluation);
+    }
+    text
+}
+
+fn matrix(evaluation: &Evaluation) -> String {
+    let names: Vec<String> = evaluation.per_class.iter().map(|score| cell(&score.class)).collect();
+    let mut text = format!("Rows are the true classes, columns the answers.\n\n| | {} |\n|{}\n", names.join(" | "), " --- |".repeat(names.len() + 1));
+    for (name, row) in names.iter().zip(evaluation.confusion_matrix()) {
+        let row: Vec<String> = row.iter().map(u64::to_string).collect();
+        let _ = writeln!(text, "| **{name}** | {} |", row.join(" | "));
+    }
+    text.push('\n');
+    text
+}
+
+/// Class names come from folder names of strangers; in a table they are text and nothing else.
+fn cell(name: &str) -> String {
+    name.chars().flat_map(|c| if c.is_ascii_punctuation() && c != '-' && c != '.' { vec!['\\', c] } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_name_cannot_leave_its_cell() {
+        assert_eq!(cell("a|b<script>`*"), "a\\|b\\<script\\>\\`\\*");
+        assert_eq!(cell("T-shirt 2.0"), "T-shirt 2.0");
+    }
+}

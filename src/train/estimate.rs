@@ -1,0 +1,223 @@
+//! What a recipe will cost, before anything is spent: steps, arithmetic and memory, from the architecture's plan.
+
+use super::error::{Error, Result};
+use super::split::even_batches;
+use crate::domain::config::ModelConfig;
+use crate::domain::recipe::{Recipe, RecipeError, Strategy};
+use crate::nn::plan::{Plan, Shortcut, Unit};
+use crate::nn::registry;
+use crate::nn::weights::is_buffer;
+
+/// The least a machine can do, in multiply-adds per second and thread; an old laptop does several times that.
+const SLOWEST_MULTIPLY_ADDS: f64 = 2e9;
+/// Training keeps, per value a convolution writes: itself, its normalised form, and the gradients of both in turn.
+const TRAINING_COPIES: f64 = 4.0;
+/// Weights as read, best, in the checkpoint's making, their gradients and up to two moments.
+const WEIGHT_COPIES: f64 = 7.0;
+/// The program, its libraries and decoding threads.
+const FIXED_BYTES: f64 = 256.0 * 1024.0 * 1024.0;
+
+/// A prediction on the safe side; real runs need less.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Optimiser steps in all epochs.
+    pub steps: u64,
+    /// Times an image is sent through the backbone, forward.
+    pub backbone_passes: u64,
+    /// In all epochs.
+    pub multiply_adds: f64,
+    pub memory_bytes: u64,
+    /// Feature cache and checkpoints in the scratch folder.
+    pub scratch_bytes: u64,
+    /// On one slow thread; divide by the threads.
+    pub slowest_seconds: f64,
+}
+
+/// Foresees a fine-tune of `config`'s architecture on `samples` training images of `classes` classes.
+///
+/// # Errors
+/// The recipe is out of bounds, or the architecture is not known.
+pub fn estimate(recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u64) -> Result<Estimate> {
+    recipe.check()?;
+    let architecture = registry::get(&config.architecture)?;
+    let plan = architecture.plan();
+    let preprocessing = config.preprocessing();
+    let side = if recipe.image_size > 0 { recipe.image_size } else { preprocessing.height.max(preprocessing.width) };
+    let head = recipe.strategy == Strategy::Head;
+    if !head && recipe.frozen_stages > plan.stages.len() {
+        let problem = format!("{} has {} stages, {} cannot be frozen", architecture.name, plan.stages.len(), recipe.frozen_stages);
+        return Err(RecipeError { setting: "frozen_stages", problem }.into());
+    }
+    let frozen = if head { plan.stages.len() } else { recipe.frozen_stages };
+    let cost = stage_costs(&plan, side);
+    let forward: f64 = cost.iter().map(|stage| stage.multiply_adds).sum();
+    let learned: f64 = cost[frozen..].iter().map(|stage| stage.multiply_adds).sum();
+    let kept: f64 = cost[frozen..].iter().map(|stage| stage.outputs).sum();
+    let widest = cost.iter().map(|stage| stage.widest).fold(0.0, f64::max);
+
+    let (images, epochs) = (samples as f64, f64::from(recipe.epochs));
+    let batch = even_batches(samples as usize, recipe.batch_size) as f64;
+    let views = f64::from(recipe.augment.views) + 1.0;
+    let head_size = (architecture.num_features as u64 * classes) as f64;
+    let steps = (images / batch).ceil() * epochs;
+    // A backward pass is two products where a forward pass is one.
+    let (passes, multiply_adds) = match recipe.strategy {
+        Strategy::Head => (images * views, images * views * forward + 3.0 * images * epochs * head_size),
+        Strategy::Full => (images * epochs, images * epochs * (forward + 2.0 * learned + 3.0 * head_size)),
+    };
+    let weights = backbone_weights(architecture.name)? + head_size;
+    let evaluated = 32.0 * 3.0 * widest;
+    let activations = if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
+    let inputs = 4.0 * batch.max(32.0) * 3.0 * (side * side) as f64 * 2.0;
+    let features = if head { images * views * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };
+    Ok(Estimate {
+        steps: steps as u64,
+        backbone_passes: passes as u64,
+        multiply_adds,
+        memory_bytes: (FIXED_BYTES + 4.0 * (weights * WEIGHT_COPIES + activations) + inputs) as u64,
+        scratch_bytes: (features + 4.0 * 5.0 * if head { head_size } else { weights }) as u64,
+        slowest_seconds: multiply_adds / SLOWEST_MULTIPLY_ADDS,
+    })
+}
+
+impl Estimate {
+    /// Refuses what would not fit or never end.
+    ///
+    /// # Errors
+    /// [`Error::TooMuch`] with both numbers and what to change.
+    pub fn within(&self, memory_bytes: u64, seconds: f64, threads: usize) -> Result<()> {
+        if self.memory_bytes > memory_bytes {
+            return Err(Error::TooMuch(format!(
+                "this fine-tune would need about {} MiB of memory, {} MiB are allowed; choose a smaller batch_size or image_size, freeze more stages, or train the head only",
+                self.memory_bytes >> 20,
+                memory_bytes >> 20
+            )));
+        }
+        let least = self.slowest_seconds / threads.max(1) as f64;
+        if least > seconds {
+            return Err(Error::TooMuch(format!(
+                "this fine-tune might take {:.0} hours, {:.0} are allowed; choose fewer epochs, a smaller image_size or fewer views, or train the head only",
+                least / 3600.0,
+                seconds / 3600.0
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Per image.
+#[derive(Debug, Clone, Copy, Default)]
+struct StageCost {
+    multiply_adds: f64,
+    /// Values its convolutions write.
+    outputs: f64,
+    /// The most one of them writes or reads.
+    widest: f64,
+}
+
+fn stage_costs(plan: &Plan, side: usize) -> Vec<StageCost> {
+    let mut side = side;
+    let mut costs = Vec::new();
+    for stage in &plan.stages {
+        let mut cost = StageCost::default();
+        for block in &stage.blocks {
+            if let Shortcut::Projection(unit) = &block.shortcut {
+                cost.add(unit, side);
+            }
+            for unit in &block.units {
+                side = cost.add(unit, side);
+            }
+        }
+        if stage.max_pool {
+            side = side.div_ceil(2);
+        }
+        costs.push(cost);
+    }
+    costs
+}
+
+impl StageCost {
+    /// Adds one convolution over a map of this side; answers the side of what it writes. All convolutions here pad
+    /// so that only the stride shrinks a map.
+    fn add(&mut self, unit: &Unit, side: usize) -> usize {
+        let out = side.div_ceil(unit.stride);
+        let outputs = (out * out * unit.output) as f64;
+        self.outputs += outputs;
+        self.multiply_adds += outputs * (unit.kernel * unit.kernel * unit.input / unit.groups) as f64;
+        self.widest = self.widest.max(outputs).max((side * side * unit.input) as f64);
+        out
+    }
+}
+
+fn backbone_weights(architecture: &str) -> Result<f64> {
+    let tensors = registry::expected(architecture, 0)?;
+    let parameters = tensors.iter().filter(|(name, ..)| !is_buffer(name));
+    Ok(parameters.map(|(_, shape, _)| shape.iter().product::<usize>() as f64).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::config::PretrainedCfg;
+
+    fn config(architecture: &str) -> ModelConfig {
+        ModelConfig::parse(&format!(r#"{{"architecture": "{architecture}"}}"#)).unwrap()
+    }
+
+    /// Counted with forward hooks over the convolutions of timm's models at 224 pixels: millions of outputs, millions
+    /// of multiply-adds.
+    #[test]
+    fn costs_are_those_counted_in_timm() {
+        let counted = [
+            ("tf_efficientnet_lite0", 6.74, 384.0),
+            ("tf_efficientnet_lite4", 15.70, 1346.0),
+            ("mobilenetv2_100", 6.68, 299.0),
+            ("mobilenetv2_140", 9.57, 580.0),
+            ("resnet18", 2.48, 1814.0),
+            ("resnet50", 11.11, 4087.0),
+            ("resnet152", 22.55, 11512.0),
+        ];
+        for (name, outputs, multiply_adds) in counted {
+            let costs = stage_costs(&registry::get(name).unwrap().plan(), 224);
+            let sum = |of: fn(&StageCost) -> f64| costs.iter().map(of).sum::<f64>() / 1e6;
+            assert!((sum(|c| c.outputs) - outputs).abs() < 0.006, "{name}: {}", sum(|c| c.outputs));
+            assert!((sum(|c| c.multiply_adds) - multiply_adds).abs() < 1.5, "{name}: {}", sum(|c| c.multiply_adds));
+        }
+    }
+
+    #[test]
+    fn head_only_costs_no_more_with_more_epochs_and_freezing_saves() {
+        let base = Recipe { epochs: 10, ..Recipe::default() };
+        let of = |recipe: &Recipe| estimate(recipe, &config("resnet50"), 4_000, 10).unwrap();
+        let head = of(&base);
+        assert_eq!((head.steps, head.backbone_passes), (1_250, 4_000));
+        assert!(of(&Recipe { epochs: 100, ..base.clone() }).multiply_adds < 1.01 * head.multiply_adds);
+        let full = of(&Recipe { strategy: Strategy::Full, ..base.clone() });
+        let frozen = of(&Recipe { strategy: Strategy::Full, frozen_stages: 4, ..base });
+        assert!(full.multiply_adds > 29.0 * head.multiply_adds);
+        assert!(frozen.memory_bytes < full.memory_bytes && frozen.multiply_adds < full.multiply_adds);
+    }
+
+    #[test]
+    fn madness_is_refused_before_it_starts() {
+        let mad = Recipe { strategy: Strategy::Full, batch_size: 1_024, image_size: 640, epochs: 1_000, ..Recipe::default() };
+        let cost = estimate(&mad, &config("resnet152"), 1_000_000, 1_000).unwrap();
+        let refusal = cost.within(16 << 30, 86_400.0, 8).unwrap_err();
+        assert!(matches!(refusal, Error::TooMuch(_)) && refusal.to_string().contains("batch_size"), "{refusal}");
+        assert!(cost.within(u64::MAX, 86_400.0, 8).unwrap_err().to_string().contains("epochs"));
+        let sane = estimate(&Recipe::default(), &config("mobilenetv2_100"), 4_000, 10).unwrap();
+        sane.within(2 << 30, 3_600.0, 2).unwrap();
+    }
+
+    #[test]
+    fn recipes_and_bases_out_of_bounds_are_refused() {
+        let refused = |recipe: Recipe, name: &str| estimate(&recipe, &config(name), 100, 2).is_err();
+        assert!(refused(Recipe { lr: f64::NAN, ..Recipe::default() }, "resnet18"));
+        assert!(refused(Recipe { epochs: 1_000_000_000, ..Recipe::default() }, "resnet18"));
+        assert!(refused(Recipe { strategy: Strategy::Full, frozen_stages: 6, ..Recipe::default() }, "resnet18"));
+        assert!(refused(Recipe::default(), "vit_tiny_patch16_224"));
+        let large = ModelConfig { pretrained_cfg: PretrainedCfg { input_size: Some([3, 2048, 2048]), ..PretrainedCfg::default() }, ..config("resnet18") };
+        let cost = estimate(&Recipe { strategy: Strategy::Full, ..Recipe::default() }, &large, 100, 2).unwrap();
+        assert!(cost.within(4 << 30, f64::INFINITY, 1).is_err(), "the base's own size counts");
+    }
+}

@@ -1,0 +1,126 @@
+//! The network of a run: a base's backbone (or a random one), a new head, and which of its tensors learn.
+
+use candle_core::{Tensor, Var};
+
+use super::Task;
+use super::error::{Error, Result};
+use super::features::Scale;
+use super::optim::Group;
+use crate::domain::recipe::{Recipe, RecipeError, Strategy};
+use crate::nn::registry::{self, Architecture};
+use crate::nn::{Classifier, Head, Mode, Weights};
+
+/// Tells the head's random numbers from the backbone's and the data's.
+const HEAD_SEED: u64 = 0x6865_6164;
+
+pub struct Model {
+    pub classifier: Classifier,
+    /// Stages frozen from the bottom; all of them when only the head learns.
+    pub frozen: usize,
+    pub architecture: &'static Architecture,
+    /// Digest of the backbone's weights before training.
+    pub base_digest: [u8; 32],
+    /// Everything a checkpoint must hold: parameters that learn, and the running statistics of trained stages.
+    learned: Vec<(String, Var)>,
+}
+
+impl Model {
+    /// Loads the base without its old head, or draws random weights, and puts a new head on.
+    pub fn load(task: &Task, classes: usize) -> Result<Model> {
+        let recipe = task.recipe;
+        let architecture = registry::get(&task.config.architecture)?;
+        let weights = match recipe.from_scratch {
+            true => Weights::random(architecture.name, 0, recipe.seed)?,
+            false => Weights::load(task.weights)?.without_head(architecture.classifier),
+        };
+        if let Some(name) = first_not_finite(weights.iter())? {
+            return Err(Error::NonFinite { epoch: 0, step: 0, what: format!("the base's tensor `{name}`") });
+        }
+        let base_digest = weights.digest()?;
+        let backbone = registry::build(architecture.name, &weights)?;
+        let head = Head::new(backbone.num_features(), classes, recipe.dropout, recipe.seed ^ HEAD_SEED)?;
+        let classifier = Classifier::new(architecture, backbone, head)?;
+        let stages = classifier.backbone.stages().len();
+        let frozen = match recipe.strategy {
+            Strategy::Head => stages,
+            Strategy::Full if recipe.frozen_stages > stages => {
+                let problem = format!("{} has {stages} stages, {} cannot be frozen", architecture.name, recipe.frozen_stages);
+                return Err(RecipeError { setting: "frozen_stages", problem }.into());
+            }
+            Strategy::Full => recipe.frozen_stages,
+        };
+        let mut model = Model { classifier, frozen, architecture, base_digest, learned: Vec::new() };
+        let buffers = model.classifier.backbone.stages().iter().skip(frozen).flat_map(|stage| &stage.buffers);
+        let body = model.classifier.backbone.trainable(frozen).into_iter().chain(buffers.map(String::as_str));
+        let weights = model.classifier.weights();
+        let head = model.classifier.head.parameters().into_iter().map(|(name, _)| name);
+        let names = body.map(str::to_owned).chain(head);
+        model.learned = names.filter_map(|name| weights.get(&name).map(|var| (name.clone(), var.clone()))).collect();
+        Ok(model)
+    }
+
+    /// Parameters with their rates: the body at `lr`, the head at `head_lr`.
+    pub fn groups(&self, recipe: &Recipe) -> Vec<Group> {
+        let weights = self.classifier.backbone.weights();
+        let body = self.classifier.backbone.trainable(self.frozen).into_iter();
+        let body = body.filter_map(|name| weights.get(name).map(|var| (name.to_owned(), var.clone()))).collect();
+        let head = self.classifier.head.parameters().into_iter().map(|(name, var)| (name, var.clone())).collect();
+        let body = Group::split(recipe.lr, recipe.weight_decay, body);
+        body.into_iter().chain(Group::split(recipe.head_lr, recipe.weight_decay, head)).collect()
+    }
+
+    /// Logits of images `(B, 3, H, W)`, or of pooled features `(B, D)` where those are cached.
+    pub fn logits(&self, input: &Tensor, mode: Mode, step: u64) -> Result<Tensor> {
+        Ok(match input.rank() {
+            2 => self.classifier.head.forward(input, mode, step)?,
+            _ => self.classifier.forward(input, self.frozen, mode, step)?,
+        })
+    }
+
+    /// Copies of all that has changed since the base.
+    pub fn snapshot(&self) -> Result<Vec<(String, Tensor)>> {
+        let copy = |(name, var): &(String, Var)| Ok((name.clone(), var.as_tensor().detach().copy()?));
+        self.learned.iter().map(copy).collect()
+    }
+
+    /// Puts a snapshot back. Answers the name of a tensor that is missing or misshaped.
+    pub fn restore(&self, mut take: impl FnMut(&str) -> Option<Tensor>) -> std::result::Result<(), String> {
+        for (name, var) in &self.learned {
+            take(name).and_then(|tensor| var.set(&tensor).ok()).ok_or_else(|| name.clone())?;
+        }
+        Ok(())
+    }
+
+    /// The first tensor that learns and holds something that is no number.
+    pub fn first_not_finite(&self) -> Result<Option<String>> {
+        first_not_finite(self.learned.iter().map(|(name, var)| (name.as_str(), var)))
+    }
+
+    /// Makes a head that learned on scaled features one for the features as they are: `W' = W s`, `b' = b - W' m`.
+    pub fn fold(&self, scale: &Scale) -> Result<()> {
+        let parameters = self.classifier.head.parameters();
+        let [(_, weight), (_, bias)] = parameters.as_slice() else { return Ok(()) };
+        let (mut rows, mut shifts) = (weight.to_vec2::<f32>()?, bias.to_vec1::<f32>()?);
+        for (row, shift) in rows.iter_mut().zip(&mut shifts) {
+            let mut moved = f64::from(*shift);
+            for ((w, inverse), mean) in row.iter_mut().zip(&scale.inverse).zip(&scale.mean) {
+                let folded = f64::from(*w) * inverse;
+                moved -= folded * mean;
+                *w = folded as f32;
+            }
+            *shift = moved as f32;
+        }
+        weight.set(&Tensor::new(rows, weight.device())?)?;
+        bias.set(&Tensor::new(shifts, bias.device())?)?;
+        Ok(())
+    }
+}
+
+fn first_not_finite<'a>(tensors: impl Iterator<Item = (&'a str, &'a Var)>) -> Result<Option<String>> {
+    for (name, var) in tensors {
+        if var.flatten_all()?.to_vec1::<f32>()?.iter().any(|value| !value.is_finite()) {
+            return Ok(Some(name.to_owned()));
+        }
+    }
+    Ok(None)
+}
