@@ -13,7 +13,7 @@ pub enum Error {
     #[error("the recipe cannot be used: {0}; change that setting and start again")]
     Recipe(#[from] RecipeError),
     /// The data set cannot be read, or holds nothing to learn from.
-    #[error("{0}; {}", .0.hint())]
+    #[error("{problem}; {hint}", problem = .0, hint = .0.hint())]
     Data(#[from] crate::data::Error),
     /// The base model's weights or config do not make a model.
     #[error(transparent)]

@@ -30,11 +30,14 @@ pub struct Step {
 
 pub type Steps<'a> = Box<dyn Iterator<Item = Result<Step>> + 'a>;
 
+#[derive(Clone)]
 enum Source {
     Images,
     Features { cache: Features, views: u32 },
 }
 
+/// Cheap to clone: the cache is shared.
+#[derive(Clone)]
 pub struct Feed {
     dataset: Arc<Dataset>,
     options: Options,

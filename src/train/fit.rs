@@ -64,7 +64,8 @@ fn train_epoch(run: &mut Run, teller: &mut Teller) -> Result<Trained> {
     let mut loss_sum = 0.0;
     let samples = run.split.train.clone();
     let mut number = run.first_step();
-    for step in run.feed.training(&samples, run.epoch() + 1)? {
+    let feed = run.feed.clone();
+    for step in feed.training(&samples, run.epoch() + 1)? {
         let step = step?;
         run.skipped.note(&step.skipped, teller)?;
         let images = step.labels.len();
@@ -100,7 +101,8 @@ fn train_step(run: &mut Run, step: &Step, number: u64) -> Result<(Vec<f32>, f64)
 /// The network as it is, on the plain view of each sample.
 fn evaluate(run: &mut Run, samples: &[Sample], teller: &mut Teller) -> Result<Evaluation> {
     let mut tally = Tally::new(run.classes());
-    for step in run.feed.plain(samples)? {
+    let feed = run.feed.clone();
+    for step in feed.plain(samples)? {
         let step = step?;
         run.skipped.note(&step.skipped, teller)?;
         if !step.labels.is_empty() {

@@ -1,0 +1,354 @@
+//! Fine-tunes on small drawn pictures with small networks: they learn, they repeat themselves bit for bit, they
+//! resume, and what cannot work ends in an error that says why.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use hub::data::{Dataset, Limits, Source};
+use hub::domain::config::ModelConfig;
+use hub::domain::recipe::{Augment, Optimizer, Recipe, Strategy};
+use hub::nn::{Weights, registry};
+use hub::train::report::{Lineage, write_folder};
+use hub::train::{Control, Error, Event, Held, Predictor, Report, Stopped, Task, fit};
+use image::{Rgb, RgbImage};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tempfile::TempDir;
+
+const CLASSES: [&str; 3] = ["disc", "horizontal", "vertical"];
+const SIDE: u32 = 32;
+
+/// A disc, horizontal stripes or vertical stripes, in random colours, places and widths.
+fn picture(class: usize, random: &mut impl Rng) -> RgbImage {
+    let mut colour = |low: u8, high: u8| Rgb([0; 3].map(|_| random.random_range(low..high)));
+    let (dark, light) = (colour(0, 90), colour(160, 255));
+    let (x0, y0) = (random.random_range(10..22), random.random_range(10..22));
+    let (radius, period) = (random.random_range(5..9), random.random_range(4..8));
+    RgbImage::from_fn(SIDE, SIDE, |x, y| {
+        let inside = match class {
+            0 => (x as i32 - x0).pow(2) + (y as i32 - y0).pow(2) < radius * radius,
+            1 => (y as i32 + y0) / (period / 2) % 2 == 0,
+            _ => (x as i32 + x0) / (period / 2) % 2 == 0,
+        };
+        if inside { light } else { dark }
+    })
+}
+
+/// A folder per class under each split.
+fn draw(root: &Path, splits: &[(&str, usize)]) {
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    for (split, count) in splits {
+        for (class, name) in CLASSES.iter().enumerate() {
+            let folder = root.join(split).join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            for i in 0..*count {
+                picture(class, &mut random).save(folder.join(format!("{i:03}.png"))).unwrap();
+            }
+        }
+    }
+}
+
+/// A base with random weights and an old head, and a drawn data set.
+struct Bench {
+    folder: TempDir,
+    config: ModelConfig,
+    dataset: Arc<Dataset>,
+}
+
+impl Bench {
+    fn new(architecture: &str, splits: &[(&str, usize)]) -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        draw(&folder.path().join("data"), splits);
+        Weights::random(architecture, 7, 3).unwrap().save(&folder.path().join("base.safetensors"), &[]).unwrap();
+        let config = format!(
+            r#"{{"architecture": "{architecture}", "num_classes": 7, "pretrained_cfg": {{"input_size": [3, 32, 32], "crop_pct": 1.0, "interpolation": "bilinear", "tag": "made_up"}}}}"#
+        );
+        let dataset = Dataset::open(&Source::Folder(folder.path().join("data")), &Limits::default()).unwrap();
+        Bench { config: ModelConfig::read(&config).unwrap(), dataset: Arc::new(dataset), folder }
+    }
+
+    fn weights(&self) -> PathBuf {
+        self.folder.path().join("base.safetensors")
+    }
+
+    fn scratch(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join("scratch").join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// Runs in the scratch folder `name`, resuming from its checkpoint if there is one.
+    fn run(&self, recipe: &Recipe, name: &str, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report, Error> {
+        let scratch = self.scratch(name);
+        let checkpoint = scratch.join("checkpoint.safetensors");
+        let resume = checkpoint.exists().then_some(checkpoint.as_path());
+        let weights = self.weights();
+        fit(&Task { recipe, config: &self.config, weights: &weights, dataset: &self.dataset, scratch: &scratch, resume }, sink)
+    }
+
+    fn fit(&self, recipe: &Recipe, name: &str) -> Result<Report, Error> {
+        self.run(recipe, name, &mut |_| Control::Continue)
+    }
+}
+
+fn head(epochs: u32) -> Recipe {
+    Recipe { epochs, batch_size: 16, ..Recipe::default() }
+}
+
+fn full(epochs: u32) -> Recipe {
+    Recipe { strategy: Strategy::Full, lr: 2e-2, head_lr: 2e-2, ..head(epochs) }
+}
+
+fn stop_after_epoch(last: u32) -> impl FnMut(Event) -> Control {
+    move |event| match event {
+        Event::Checkpoint { epoch, .. } if epoch == last => Control::Stop,
+        _ => Control::Continue,
+    }
+}
+
+#[test]
+fn a_head_learns_on_random_features_and_the_folder_it_becomes_answers() {
+    let bench = Bench::new("mobilenetv2_100", &[("train", 40), ("val", 20), ("test", 10)]);
+    let mut events = Vec::new();
+    let report = bench
+        .run(&Recipe { dropout: 0.1, ..head(15) }, "head", &mut |event| {
+            events.push(event);
+            Control::Continue
+        })
+        .unwrap();
+    assert!(report.validation.top1 > 0.8, "{:?}", report.validation);
+    assert_eq!((report.stopped, report.validated_on, report.majority_top1), (Stopped::Finished, Held::ValSplit, 1.0 / 3.0));
+    assert_eq!((report.validation.images, report.test.as_ref().unwrap().images), (60, 30));
+    let best = &report.epochs[report.best_epoch as usize - 1];
+    assert!(best.best && report.epochs.iter().all(|epoch| epoch.val_top1 <= best.val_top1));
+    // The published head works on plain features, the trained one on scaled ones: the same answers.
+    assert!((report.validation.top1 - best.val_top1).abs() < 1e-9 && (report.validation.loss - best.val_loss).abs() < 1e-3);
+    let epochs: Vec<u32> = events.iter().filter_map(|e| if let Event::Epoch(n) = e { Some(n.epoch) } else { None }).collect();
+    assert_eq!(epochs, (1..=15).collect::<Vec<_>>());
+    let steps = |e: &Event| if let Event::Progress { step, total_steps, .. } = e { Some((*step, *total_steps)) } else { None };
+    assert!(events.iter().filter_map(steps).all(|(step, total)| step <= total && total > 0));
+
+    // The backbone is the base's, bit for bit.
+    let base = Weights::load(&bench.weights()).unwrap().without_head("classifier");
+    for (name, var) in base.iter() {
+        let (old, new) = (var.flatten_all().unwrap(), report.weights.get(name).unwrap().flatten_all().unwrap());
+        assert_eq!(old.to_vec1::<f32>().unwrap(), new.to_vec1::<f32>().unwrap(), "{name}");
+    }
+
+    let out = bench.folder.path().join("out");
+    let lineage = Lineage {
+        name: "ada/shapes".into(),
+        base: "library/tiny@3".into(),
+        dataset: "ada/drawings@2".into(),
+        license: Some("apache-2.0".into()),
+        ..Lineage::default()
+    };
+    write_folder(&report, &lineage, &out).unwrap();
+    let predictor = Predictor::load(&out).unwrap();
+    assert_eq!(predictor.labels(), CLASSES);
+    let val = bench.dataset.split("val");
+    let images: Vec<_> = val.iter().map(|sample| bench.dataset.encoded(sample).unwrap()).collect();
+    let answers = predictor.classify_batch(&images, 2).unwrap();
+    let right = answers.iter().zip(&val).filter(|(answer, sample)| answer[0].0 == sample.label as usize).count();
+    assert_eq!(right as f64 / 60.0, report.validation.top1, "the card's number is what the published folder does");
+    assert!(answers.iter().all(|answer| answer.len() == 2 && answer[0].2 >= answer[1].2 && answer[0].1 == CLASSES[answer[0].0]));
+    let embedding = predictor.embed(&images[0]).unwrap();
+    assert_eq!(embedding.len(), predictor.num_features());
+    assert!(matches!(predictor.classify(b"<svg/>", 1), Err(Error::Data(hub::data::Error::Image { .. }))));
+    card_and_metrics_tell(&out, &report);
+}
+
+fn card_and_metrics_tell(out: &Path, report: &Report) {
+    let text = std::fs::read_to_string(out.join("README.md")).unwrap();
+    let card = hub::domain::card::Card::parse(&text).unwrap();
+    assert_eq!((card.base_model.as_slice(), card.datasets.as_slice()), (&["library/tiny@3".to_owned()][..], &["ada/drawings@2".to_owned()][..]));
+    assert_eq!((card.license.as_deref(), card.base_model_relation.as_deref()), (Some("apache-2.0"), Some("finetune")));
+    let accuracy = card.metrics.iter().find(|metric| metric.kind == "accuracy").unwrap();
+    assert_eq!(accuracy.value, report.test.as_ref().unwrap().top1, "the index holds the test split's number");
+    assert!(card.body.contains("33.33 %") && card.body.contains("| horizontal |"), "{}", card.body);
+    let metrics: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out.join("metrics.json")).unwrap()).unwrap();
+    assert_eq!(metrics["validation"]["confusion"].as_array().unwrap().len(), 3);
+    assert_eq!(metrics["weights_digest"], report.digest.to_hex());
+    assert_eq!(metrics["epochs"].as_array().unwrap().len(), 15);
+    let config = ModelConfig::read(&std::fs::read_to_string(out.join("config.json")).unwrap()).unwrap();
+    assert_eq!(config.label_names.unwrap(), CLASSES);
+}
+
+#[test]
+fn a_whole_network_learns_from_random_weights_and_repeats_itself_over_a_resume() {
+    let bench = Bench::new("resnet18", &[("train", 32), ("val", 12)]);
+    let recipe = full(4);
+    let whole = bench.fit(&recipe, "whole").unwrap();
+    assert!(whole.validation.top1 > 0.7, "{:?}", whole.epochs);
+    assert!(whole.epochs[3].train_loss < whole.epochs[0].train_loss);
+    assert!((whole.validation.loss - whole.epochs[whole.best_epoch as usize - 1].val_loss).abs() < 1e-6);
+
+    let cut = bench.run(&recipe, "cut", &mut stop_after_epoch(2));
+    assert!(matches!(cut, Err(Error::Cancelled)), "{cut:?}");
+    let mut first = None;
+    let resumed = bench.run(&recipe, "cut", &mut |event| {
+        if let Event::Epoch(numbers) = &event {
+            first.get_or_insert(numbers.epoch);
+        }
+        Control::Continue
+    });
+    assert_eq!(first, Some(3), "the first two epochs are not run again");
+    assert_eq!(resumed.unwrap().digest, whole.digest, "a resumed run ends with the same weights");
+
+    let refused = bench.fit(&Recipe { seed: 1, ..recipe }, "cut");
+    assert!(matches!(refused, Err(Error::Checkpoint { .. })), "a checkpoint of another recipe is not taken up: {refused:?}");
+}
+
+#[test]
+fn a_head_repeats_itself_over_kills_in_the_feature_pass_and_between_epochs() {
+    let bench = Bench::new("resnet18", &[("train", 30)]);
+    let augment = Augment { views: 2, ..Augment::default() };
+    let recipe = Recipe { augment, optimizer: Optimizer::Adamw, head_lr: 1e-3, label_smoothing: 0.1, dropout: 0.2, ..head(6) };
+    let whole = bench.fit(&recipe, "whole").unwrap();
+    assert_eq!((whole.validated_on, whole.train_images, whole.validation.images), (Held::HeldOut, 72, 18));
+    assert_eq!(bench.fit(&recipe, "again").unwrap().digest, whole.digest);
+
+    let scratch = bench.scratch("cut");
+    let cached = |scratch: &Path| -> PathBuf {
+        let mut files = std::fs::read_dir(scratch).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|path| path.to_string_lossy().contains("features-")).unwrap()
+    };
+    let mut told = 0;
+    let stopped = bench.run(&recipe, "cut", &mut |event| {
+        told += usize::from(matches!(event, Event::Progress { .. }));
+        if told == 0 { Control::Continue } else { Control::Stop }
+    });
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+    // As if the power had gone in the middle of a write: half of what the whole run cached.
+    let bytes = std::fs::read(cached(&bench.scratch("whole"))).unwrap();
+    std::fs::write(cached(&scratch), &bytes[..bytes.len() / 2]).unwrap();
+    assert!(matches!(bench.run(&recipe, "cut", &mut stop_after_epoch(1)), Err(Error::Cancelled)));
+    assert_eq!(std::fs::read(cached(&scratch)).unwrap(), bytes, "the rest was added, batch by batch");
+    assert_eq!(bench.fit(&recipe, "cut").unwrap().digest, whole.digest);
+    assert_ne!(bench.fit(&Recipe { seed: 1, ..recipe }, "other").unwrap().digest, whole.digest);
+}
+
+#[test]
+fn frozen_stages_keep_every_bit_and_the_rest_learns() {
+    let bench = Bench::new("mobilenetv2_100", &[("train", 12), ("val", 4)]);
+    let recipe = Recipe { frozen_stages: 6, ..full(1) };
+    let report = bench.fit(&recipe, "frozen").unwrap();
+    let base = Weights::load(&bench.weights()).unwrap().without_head("classifier");
+    let backbone = registry::build("mobilenetv2_100", &base).unwrap();
+    for (number, stage) in backbone.stages().iter().enumerate() {
+        for name in stage.parameters.iter().chain(&stage.buffers) {
+            let same = base.get(name).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+                == report.weights.get(name).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(same, number < 6, "{name} of stage {number}");
+        }
+    }
+}
+
+#[test]
+fn a_random_backbone_is_not_the_base() {
+    let bench = Bench::new("resnet18", &[("train", 12)]);
+    std::fs::remove_file(bench.weights()).unwrap();
+    let report = bench.fit(&Recipe { from_scratch: true, ..head(2) }, "scratch").unwrap();
+    let lineage = Lineage { name: "a/b".into(), base: "library/tiny@1".into(), dataset: "a/d@1".into(), ..Lineage::default() };
+    let out = bench.folder.path().join("out");
+    write_folder(&report, &lineage, &out).unwrap();
+    let card = hub::domain::card::Card::parse(&std::fs::read_to_string(out.join("README.md")).unwrap()).unwrap();
+    assert!(card.base_model.is_empty() && card.body.contains("random weights"));
+}
+
+#[test]
+fn divergence_ends_in_an_error_and_leaves_the_last_good_checkpoint() {
+    let bench = Bench::new("resnet18", &[("train", 12), ("val", 4)]);
+    let wild = Recipe { lr: 10.0, head_lr: 10.0, warmup: 0.0, weight_decay: 1.0, ..full(200) };
+    let mut checkpoint = None;
+    let result = bench.run(&wild, "wild", &mut |event| {
+        if let Event::Checkpoint { path, .. } = event {
+            checkpoint = Some(path);
+        }
+        Control::Continue
+    });
+    assert!(matches!(result, Err(Error::NonFinite { .. })), "{result:?}");
+    if let Some(path) = checkpoint {
+        for (name, tensor) in candle_core::safetensors::load(path, &Device::Cpu).unwrap() {
+            let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert!(values.iter().all(|value| value.is_finite()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_poisoned_base_is_refused_by_the_tensors_name() {
+    let bench = Bench::new("resnet18", &[("train", 12)]);
+    let weights = Weights::load(&bench.weights()).unwrap();
+    let var = weights.get("layer2.0.bn1.weight").unwrap();
+    var.set(&Tensor::full(f32::NAN, var.shape(), &Device::Cpu).unwrap()).unwrap();
+    weights.save(&bench.weights(), &[]).unwrap();
+    match bench.fit(&head(1), "poisoned") {
+        Err(error @ Error::NonFinite { .. }) => assert!(error.to_string().contains("layer2.0.bn1.weight"), "{error}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_cannot_work_is_refused_with_a_reason() {
+    let bench = Bench::new("resnet18", &[("train", 4)]);
+    let refused = |recipe: Recipe| bench.fit(&recipe, "refused").unwrap_err();
+    assert_eq!(refused(Recipe { lr: f64::NAN, ..head(1) }).code(), "recipe");
+    assert_eq!(refused(Recipe { frozen_stages: 6, ..full(1) }).code(), "recipe");
+    std::fs::write(bench.weights(), b"not safetensors").unwrap();
+    assert_eq!(refused(head(1)).code(), "model");
+
+    let empty = tempfile::tempdir().unwrap();
+    let open = |path: &Path| Dataset::open(&Source::Folder(path.to_owned()), &Limits::default());
+    assert_eq!(open(empty.path()).unwrap_err().code(), "no_images");
+    draw(empty.path(), &[("train", 3)]);
+    for class in &CLASSES[1..] {
+        std::fs::remove_dir_all(empty.path().join("train").join(class)).unwrap();
+    }
+    assert_eq!(open(empty.path()).unwrap_err().code(), "one_class");
+}
+
+#[test]
+fn too_few_images_are_all_trained_on_and_that_is_said() {
+    let bench = Bench::new("resnet18", &[("train", 5)]);
+    let mut warned = false;
+    let report = bench
+        .run(&Recipe { patience: 1, ..head(3) }, "few", &mut |event| {
+            warned |= matches!(&event, Event::Log { message, .. } if message.contains("none are held out"));
+            Control::Continue
+        })
+        .unwrap();
+    assert!(warned);
+    assert_eq!((report.validated_on, report.best_epoch, report.stopped), (Held::Training, 3, Stopped::Finished));
+}
+
+#[test]
+fn without_progress_it_stops_early_and_keeps_the_best() {
+    let bench = Bench::new("resnet18", &[("train", 12), ("val", 6)]);
+    let report = bench.fit(&Recipe { patience: 2, ..head(400) }, "early").unwrap();
+    assert_eq!(report.stopped, Stopped::Early);
+    assert_eq!(report.epochs.len() as u32, report.best_epoch + 2);
+}
+
+#[test]
+fn unreadable_images_are_passed_over_and_named() {
+    let bench = Bench::new("resnet18", &[("train", 12), ("val", 4)]);
+    for path in ["train/disc/003.png", "val/disc/001.png"] {
+        std::fs::write(bench.folder.path().join("data").join(path), b"\x89PNG\r\n\x1a\nbroken").unwrap();
+    }
+    let reopened = Dataset::open(&Source::Folder(bench.folder.path().join("data")), &Limits::default()).unwrap();
+    let bench = Bench { dataset: Arc::new(reopened), ..bench };
+    for recipe in [head(2), full(1)] {
+        let report = bench.fit(&recipe, recipe_name(&recipe)).unwrap();
+        assert_eq!(report.validation.images, 11);
+        assert!(report.skipped.iter().any(|skipped| skipped.starts_with("train/disc/003.png")), "{:?}", report.skipped);
+    }
+}
+
+fn recipe_name(recipe: &Recipe) -> &'static str {
+    match recipe.strategy {
+        Strategy::Head => "head",
+        Strategy::Full => "full",
+    }
+}
