@@ -162,7 +162,10 @@ fn a_head_learns_on_random_features_and_the_folder_it_becomes_answers() {
 fn card_and_metrics_tell(out: &Path, report: &Report) {
     let text = std::fs::read_to_string(out.join("README.md")).unwrap();
     let card = hub::domain::card::Card::parse(&text).unwrap();
-    assert_eq!((card.base_model.as_slice(), card.datasets.as_slice()), (&["library/tiny@3".to_owned()][..], &["ada/drawings@2".to_owned()][..]));
+    assert_eq!(
+        (card.base_model.as_slice(), card.datasets.as_slice()),
+        (&["library/tiny@3".to_owned()][..], &["ada/drawings@2".to_owned()][..])
+    );
     assert_eq!((card.license.as_deref(), card.base_model_relation.as_deref()), (Some("apache-2.0"), Some("finetune")));
     let accuracy = card.metrics.iter().find(|metric| metric.kind == "accuracy").unwrap();
     assert_eq!(accuracy.value, report.test.as_ref().unwrap().top1, "the index holds the test split's number");

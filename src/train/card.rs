@@ -47,7 +47,8 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     text += &classes(report.test.as_ref().unwrap_or(&report.validation));
     let recipe = serde_json::to_string_pretty(&report.recipe).unwrap_or_default();
     let _ = write!(text, "## Recipe\n\n```json\n{recipe}\n```\n\n");
-    let _ = writeln!(text, "The same recipe, base, data set and thread count give these weights again (digest `{}`).", report.digest.to_hex());
+    let _ =
+        writeln!(text, "The same recipe, base, data set and thread count give these weights again (digest `{}`).", report.digest.to_hex());
     let _ = writeln!(text, "All numbers of all epochs are in `metrics.json`.");
     text
 }
@@ -61,8 +62,12 @@ fn origin(report: &Report, lineage: &Lineage) -> String {
             "A new head on a `{architecture}` with **random weights** that were not trained, fitted on {on}. It exists to show what the features of `{}` are worth.",
             lineage.base
         ),
-        (true, Strategy::Full) => format!("`{architecture}` trained from **random weights** on {on}, to compare with fine-tuning `{}`.", lineage.base),
-        (false, Strategy::Head) => format!("A new head on the features of `{}` (`{architecture}`), which are unchanged, fitted on {on}.", lineage.base),
+        (true, Strategy::Full) => {
+            format!("`{architecture}` trained from **random weights** on {on}, to compare with fine-tuning `{}`.", lineage.base)
+        }
+        (false, Strategy::Head) => {
+            format!("A new head on the features of `{}` (`{architecture}`), which are unchanged, fitted on {on}.", lineage.base)
+        }
         (false, Strategy::Full) => format!(
             "`{}` (`{architecture}`) with a new head, fine-tuned on {on}{}.",
             lineage.base,
@@ -75,7 +80,8 @@ fn origin(report: &Report, lineage: &Lineage) -> String {
 }
 
 fn numbers(report: &Report) -> String {
-    let mut text = String::from("## Results\n\n| measured on | images | top-1 | top-5 | macro F1 | loss |\n| --- | --- | --- | --- | --- | --- |\n");
+    let mut text =
+        String::from("## Results\n\n| measured on | images | top-1 | top-5 | macro F1 | loss |\n| --- | --- | --- | --- | --- | --- |\n");
     let mut row = |name: &str, e: &Evaluation| {
         let (top1, top5) = (100.0 * e.top1, 100.0 * e.top5);
         let _ = writeln!(text, "| {name} | {} | {top1:.2} % | {top5:.2} % | {:.4} | {:.4} |", e.images, e.macro_f1, e.loss);
@@ -97,15 +103,26 @@ fn how_to_read(report: &Report) -> String {
     let mut text = format!("Always answering the most frequent class would score {:.2} % top-1 there. ", 100.0 * report.majority_top1);
     let last = report.epochs.len();
     match report.validated_on {
-        Held::Training => text += "There were too few images to hold any out, so these numbers say how well the training images were learned, not how well new ones will be recognised. ",
+        Held::Training => {
+            text += "There were too few images to hold any out, so these numbers say how well the training images were learned, not how well new ones will be recognised. "
+        }
         _ => {
-            let _ = write!(text, "The weights are those of epoch {} of {last}, chosen by validation top-1, so the validation numbers flatter a little. ", report.best_epoch);
+            let _ = write!(
+                text,
+                "The weights are those of epoch {} of {last}, chosen by validation top-1, so the validation numbers flatter a little. ",
+                report.best_epoch
+            );
         }
     }
     // The standard error of a share, at the share measured.
     let share = report.validation.top1;
     let error = (share * (1.0 - share) / report.validation.images.max(1) as f64).sqrt();
-    let _ = write!(text, "With {} images, top-1 is uncertain by about ±{:.1} points (one standard error). ", report.validation.images, 100.0 * error);
+    let _ = write!(
+        text,
+        "With {} images, top-1 is uncertain by about ±{:.1} points (one standard error). ",
+        report.validation.images,
+        100.0 * error
+    );
     if report.stopped == Stopped::Early {
         let _ = write!(text, "Training stopped early: {} epochs had brought nothing better. ", report.recipe.patience);
     }
@@ -140,7 +157,8 @@ fn classes(evaluation: &Evaluation) -> String {
 
 fn matrix(evaluation: &Evaluation) -> String {
     let names: Vec<String> = evaluation.per_class.iter().map(|score| cell(&score.class)).collect();
-    let mut text = format!("Rows are the true classes, columns the answers.\n\n| | {} |\n|{}\n", names.join(" | "), " --- |".repeat(names.len() + 1));
+    let mut text =
+        format!("Rows are the true classes, columns the answers.\n\n| | {} |\n|{}\n", names.join(" | "), " --- |".repeat(names.len() + 1));
     for (name, row) in names.iter().zip(evaluation.confusion_matrix()) {
         let row: Vec<String> = row.iter().map(u64::to_string).collect();
         let _ = writeln!(text, "| **{name}** | {} |", row.join(" | "));

@@ -22,10 +22,14 @@ pub enum Error {
     #[error("{0}")]
     NothingToLearn(String),
     /// The loss or a weight is no longer a number.
-    #[error("training diverged in epoch {epoch}, step {step}: {what} is not a finite number; lower the learning rate (lr, head_lr) or lengthen the warm-up, and check the images and base weights")]
+    #[error(
+        "training diverged in epoch {epoch}, step {step}: {what} is not a finite number; lower the learning rate (lr, head_lr) or lengthen the warm-up, and check the images and base weights"
+    )]
     NonFinite { epoch: u32, step: u64, what: String },
     /// A parameter that should learn took no part in the loss.
-    #[error("`{name}` should learn but has no gradient: the network does not use it, or an operation in it cannot be differentiated; freeze its stage or report this as a defect")]
+    #[error(
+        "`{name}` should learn but has no gradient: the network does not use it, or an operation in it cannot be differentiated; freeze its stage or report this as a defect"
+    )]
     NoGradient { name: String },
     /// The sink asked to stop.
     #[error("the fine-tune was cancelled; start it again to continue from its last checkpoint")]

@@ -216,7 +216,10 @@ mod tests {
         assert!(refused(Recipe { epochs: 1_000_000_000, ..Recipe::default() }, "resnet18"));
         assert!(refused(Recipe { strategy: Strategy::Full, frozen_stages: 6, ..Recipe::default() }, "resnet18"));
         assert!(refused(Recipe::default(), "vit_tiny_patch16_224"));
-        let large = ModelConfig { pretrained_cfg: PretrainedCfg { input_size: Some([3, 2048, 2048]), ..PretrainedCfg::default() }, ..config("resnet18") };
+        let large = ModelConfig {
+            pretrained_cfg: PretrainedCfg { input_size: Some([3, 2048, 2048]), ..PretrainedCfg::default() },
+            ..config("resnet18")
+        };
         let cost = estimate(&Recipe { strategy: Strategy::Full, ..Recipe::default() }, &large, 100, 2).unwrap();
         assert!(cost.within(4 << 30, f64::INFINITY, 1).is_err(), "the base's own size counts");
     }

@@ -99,7 +99,6 @@ pub struct Scale {
 }
 
 impl Features {
-
     /// Appends the scaled features of one view to `out`; false if the image was unreadable.
     pub fn read(&self, id: u32, view: u32, out: &mut Vec<f32>) -> bool {
         let Some(raw) = self.raw(id, view) else { return false };

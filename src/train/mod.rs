@@ -10,8 +10,8 @@
 //! - [`estimate`](mod@estimate): what a recipe will cost, before anything is spent.
 //! - [`predict`]: a published model answers.
 
-pub mod checkpoint;
 mod card;
+pub mod checkpoint;
 mod error;
 pub mod estimate;
 mod event;
