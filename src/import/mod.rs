@@ -9,6 +9,7 @@ mod card;
 mod error;
 mod folder;
 mod labels;
+mod machine;
 mod matching;
 mod names;
 mod pickle;

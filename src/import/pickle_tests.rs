@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use super::super::error::Error;
+use super::super::machine::MAX_VALUES;
 use super::*;
 
 fn refused(pickle: &[u8]) -> String {

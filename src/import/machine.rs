@@ -1,0 +1,387 @@
+//! The stack machine that reads a pickle: the opcodes PyTorch writes, and no others.
+
+use std::collections::HashMap;
+
+use super::error::{Error, Result, corrupt};
+use super::pickle::{Id, Value};
+use super::torch_calls;
+
+/// Longest pickle; PyTorch keeps the numbers outside of it, so real ones are a few hundred KiB.
+const MAX_PICKLE_BYTES: usize = 32 * 1024 * 1024;
+pub(super) const MAX_VALUES: usize = 1_000_000;
+const MAX_MEMO: usize = 1_000_000;
+const MAX_MARKS: usize = 1_000;
+
+/// The state of a reading.
+pub(super) struct Machine<'a> {
+    input: &'a [u8],
+    at: usize,
+    values: Vec<Value>,
+    stack: Vec<Id>,
+    /// Heights of the stack where MARK was called.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Id>,
+    /// One value per imported name.
+    globals: HashMap<(String, String), Id>,
+    /// Items that calls have copied: a shared list may be copied often, each time for a few bytes of input.
+    copied: usize,
+}
+
+impl<'a> Machine<'a> {
+    pub(super) fn new(input: &'a [u8]) -> Self {
+        let (stack, marks, memo, globals) = (Vec::new(), Vec::new(), HashMap::new(), HashMap::new());
+        Machine { input, at: 0, values: Vec::new(), stack, marks, memo, globals, copied: 0 }
+    }
+
+    /// All values built, and the number of bytes read.
+    pub(super) fn into_values(self) -> (Vec<Value>, usize) {
+        (self.values, self.at)
+    }
+
+    /// Runs to STOP and gives the value it leaves.
+    pub(super) fn run(&mut self) -> Result<Id> {
+        loop {
+            if self.at > MAX_PICKLE_BYTES {
+                return Err(Error::TooLarge(format!("its pickle is longer than {MAX_PICKLE_BYTES} bytes")));
+            }
+            let start = self.at;
+            let opcode = self.byte()?;
+            if opcode == b'.' {
+                return self.pop();
+            }
+            if !(self.scalar(opcode)? || self.container(opcode)? || self.bookkeeping(opcode)? || self.name_or_call(opcode)?) {
+                return Err(refused_opcode(opcode, start));
+            }
+        }
+    }
+
+    /// Opcodes that push one plain value.
+    fn scalar(&mut self, opcode: u8) -> Result<bool> {
+        let value = match opcode {
+            b'N' => Value::None,
+            0x88 => Value::Bool(true),
+            0x89 => Value::Bool(false),
+            b'J' => Value::Int(i32::from_le_bytes(self.array()?).into()),
+            b'K' => Value::Int(self.byte()?.into()),
+            b'M' => Value::Int(u16::from_le_bytes(self.array()?).into()),
+            0x8a => Value::Int(self.long()?),
+            b'G' => Value::Float(f64::from_be_bytes(self.array()?)),
+            b'X' => {
+                let length = u32::from_le_bytes(self.array()?) as usize;
+                Value::Text(self.utf8(length)?)
+            }
+            0x8c | b'U' => {
+                let length = self.byte()? as usize;
+                Value::Text(self.utf8(length)?)
+            }
+            b'T' => {
+                let length = u32::from_le_bytes(self.array()?) as usize;
+                Value::Text(self.utf8(length)?)
+            }
+            b'C' => {
+                let length = self.byte()? as usize;
+                self.take(length)?;
+                Value::Bytes
+            }
+            b'B' => {
+                let length = u32::from_le_bytes(self.array()?) as usize;
+                self.take(length)?;
+                Value::Bytes
+            }
+            _ => return Ok(false),
+        };
+        self.push(value)?;
+        Ok(true)
+    }
+
+    /// Opcodes that make or fill tuples, lists and dicts.
+    fn container(&mut self, opcode: u8) -> Result<bool> {
+        match opcode {
+            b')' => self.push(Value::Tuple(Vec::new()))?,
+            b'}' => self.push(Value::Dict(Vec::new()))?,
+            b']' => self.push(Value::List(Vec::new()))?,
+            0x85..=0x87 => {
+                let length = (opcode - 0x84) as usize;
+                let from = self.floor().checked_add(length).filter(|need| *need <= self.stack.len());
+                let from = from.map(|_| self.stack.len() - length).ok_or_else(underflow)?;
+                let items = self.stack.split_off(from);
+                self.push(Value::Tuple(items))?;
+            }
+            b't' => {
+                let items = self.pop_mark()?;
+                self.push(Value::Tuple(items))?;
+            }
+            b'l' => {
+                let items = self.pop_mark()?;
+                self.push(Value::List(items))?;
+            }
+            b'd' => {
+                let items = pairs(self.pop_mark()?)?;
+                self.push(Value::Dict(items))?;
+            }
+            b'a' => {
+                let item = self.pop()?;
+                self.extend_list(vec![item])?;
+            }
+            b'e' => {
+                let items = self.pop_mark()?;
+                self.extend_list(items)?;
+            }
+            b's' => {
+                let value = self.pop()?;
+                let key = self.pop()?;
+                self.extend_dict(vec![(key, value)])?;
+            }
+            b'u' => {
+                let items = pairs(self.pop_mark()?)?;
+                self.extend_dict(items)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Opcodes that move values about.
+    fn bookkeeping(&mut self, opcode: u8) -> Result<bool> {
+        match opcode {
+            0x80 => {
+                let protocol = self.byte()?;
+                if !(2..=5).contains(&protocol) {
+                    return Err(corrupt(format!("pickle protocol {protocol} is not one PyTorch writes")));
+                }
+            }
+            0x95 => {
+                let length = u64::from_le_bytes(self.array()?);
+                if length > (self.input.len() - self.at) as u64 {
+                    return Err(corrupt("a pickle frame is longer than the file"));
+                }
+            }
+            b'(' => {
+                if self.marks.len() == MAX_MARKS {
+                    return Err(corrupt("its pickle is nested too deeply"));
+                }
+                self.marks.push(self.stack.len());
+            }
+            b'0' => {
+                self.pop()?;
+            }
+            b'q' => {
+                let slot = self.byte()?.into();
+                self.remember(slot)?;
+            }
+            b'r' => {
+                let slot = u32::from_le_bytes(self.array()?);
+                self.remember(slot)?;
+            }
+            0x94 => {
+                let slot = self.memo.len() as u32;
+                self.remember(slot)?;
+            }
+            b'h' => {
+                let slot = self.byte()?.into();
+                self.recall(slot)?;
+            }
+            b'j' => {
+                let slot = u32::from_le_bytes(self.array()?);
+                self.recall(slot)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Opcodes that import a name or apply one; here is where a pickle would run code.
+    fn name_or_call(&mut self, opcode: u8) -> Result<bool> {
+        match opcode {
+            b'c' => {
+                let module = self.line()?;
+                let name = self.line()?;
+                self.import(module, name)?;
+            }
+            0x93 => {
+                let name = self.pop()?;
+                let module = self.pop()?;
+                let (Value::Text(module), Value::Text(name)) = (&self.values[module], &self.values[name]) else {
+                    return Err(corrupt("it imports a name that is not text"));
+                };
+                let (module, name) = (module.clone(), name.clone());
+                self.import(module, name)?;
+            }
+            b'R' => {
+                let arguments = self.pop()?;
+                let callable = self.pop()?;
+                let value = torch_calls::apply(&self.values, callable, arguments)?;
+                if let Value::Dict(items) = &value {
+                    self.copied += items.len();
+                }
+                if self.copied > MAX_VALUES {
+                    return Err(Error::TooLarge("its pickle copies too many values".into()));
+                }
+                self.push(value)?;
+            }
+            b'Q' => {
+                let id = self.pop()?;
+                let value = torch_calls::storage(&self.values, id)?;
+                self.push(value)?;
+            }
+            b'b' => {
+                // State of an OrderedDict is its `_metadata`, which nothing needs; a list or tuple has none.
+                self.pop()?;
+                let object = self.top()?;
+                if !matches!(self.values[object], Value::Dict(_)) {
+                    return Err(Error::RefusedGlobal { global: "__setstate__".into(), why: "it sets the state of an object".into() });
+                }
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn import(&mut self, module: String, name: String) -> Result<()> {
+        let key = (module, name);
+        if let Some(&id) = self.globals.get(&key) {
+            self.stack.push(id);
+            return Ok(());
+        }
+        let global = torch_calls::allowed(&key.0, &key.1)?;
+        self.push(Value::Global(global))?;
+        let id = self.top()?;
+        self.globals.insert(key, id);
+        Ok(())
+    }
+
+    fn push(&mut self, value: Value) -> Result<()> {
+        if self.values.len() >= MAX_VALUES {
+            return Err(Error::TooLarge(format!("its pickle holds more than {MAX_VALUES} values")));
+        }
+        self.values.push(value);
+        self.stack.push(self.values.len() - 1);
+        Ok(())
+    }
+
+    /// Height below which values belong to an open MARK.
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
+    fn pop(&mut self) -> Result<Id> {
+        if self.stack.len() <= self.floor() {
+            return Err(underflow());
+        }
+        self.stack.pop().ok_or_else(underflow)
+    }
+
+    fn top(&self) -> Result<Id> {
+        let top = self.stack.last().filter(|_| self.stack.len() > self.floor());
+        top.copied().ok_or_else(underflow)
+    }
+
+    fn pop_mark(&mut self) -> Result<Vec<Id>> {
+        let mark = self.marks.pop().ok_or_else(underflow)?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn extend_list(&mut self, items: Vec<Id>) -> Result<()> {
+        let list = self.top()?;
+        match &mut self.values[list] {
+            Value::List(list) => list.extend(items),
+            _ => return Err(corrupt("it appends to something that is not a list")),
+        }
+        Ok(())
+    }
+
+    fn extend_dict(&mut self, items: Vec<(Id, Id)>) -> Result<()> {
+        let dict = self.top()?;
+        match &mut self.values[dict] {
+            Value::Dict(dict) => dict.extend(items),
+            _ => return Err(corrupt("it sets an item of something that is not a dict")),
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, slot: u32) -> Result<()> {
+        let id = self.top()?;
+        if self.memo.len() >= MAX_MEMO {
+            return Err(Error::TooLarge("its pickle remembers too many values".into()));
+        }
+        self.memo.insert(slot, id);
+        Ok(())
+    }
+
+    fn recall(&mut self, slot: u32) -> Result<()> {
+        let id = *self.memo.get(&slot).ok_or_else(|| corrupt("it recalls a value it never remembered"))?;
+        self.stack.push(id);
+        Ok(())
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        self.take(N)?.try_into().map_err(|_| ended())
+    }
+
+    fn take(&mut self, length: usize) -> Result<&[u8]> {
+        let bytes = self.at.checked_add(length).and_then(|end| self.input.get(self.at..end)).ok_or_else(ended)?;
+        self.at += length;
+        Ok(bytes)
+    }
+
+    fn utf8(&mut self, length: usize) -> Result<String> {
+        let bytes = self.take(length)?;
+        // Old Python 2 files carry bytes here; names of tensors are ASCII in all of them.
+        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| corrupt("it holds text that is not UTF-8"))
+    }
+
+    /// A name ended by a line feed, as GLOBAL carries it.
+    fn line(&mut self) -> Result<String> {
+        const LONGEST: usize = 512;
+        let rest = &self.input[self.at..self.input.len().min(self.at + LONGEST)];
+        let length = rest.iter().position(|&byte| byte == b'\n').ok_or_else(|| corrupt("it imports a name that never ends"))?;
+        let text = self.utf8(length)?;
+        self.at += 1;
+        Ok(text)
+    }
+
+    fn long(&mut self) -> Result<i128> {
+        let length = self.byte()? as usize;
+        if length > 16 {
+            return Err(corrupt("it holds a whole number of more than 128 bits"));
+        }
+        let bytes = self.take(length)?;
+        let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
+        let mut wide = [if negative { 0xff } else { 0 }; 16];
+        wide[..length].copy_from_slice(bytes);
+        Ok(i128::from_le_bytes(wide))
+    }
+}
+
+fn pairs(items: Vec<Id>) -> Result<Vec<(Id, Id)>> {
+    if !items.len().is_multiple_of(2) {
+        return Err(corrupt("a dict has a key without a value"));
+    }
+    Ok(items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+}
+
+fn underflow() -> Error {
+    corrupt("its pickle takes values that are not there")
+}
+
+fn ended() -> Error {
+    corrupt("its pickle ends too early")
+}
+
+fn refused_opcode(opcode: u8, at: usize) -> Error {
+    let name = match opcode {
+        b'i' => "INST",
+        b'o' => "OBJ",
+        0x81 => "NEWOBJ",
+        0x92 => "NEWOBJ_EX",
+        0x82..=0x84 => "EXT",
+        b'P' => "PERSID",
+        0x96..=0x98 => "an out-of-band buffer",
+        _ => return corrupt(format!("opcode 0x{opcode:02x} at byte {at} of its pickle is not one PyTorch writes")),
+    };
+    Error::RefusedGlobal { global: name.into(), why: "this opcode makes objects of a class the file names".into() }
+}
