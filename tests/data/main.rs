@@ -1,5 +1,7 @@
 //! Data sets end to end: real archives, hostile archives, layouts, decoding, transforms and batches.
 
+#![allow(clippy::unwrap_used, reason = "builders of test data object by panicking, as tests do")]
+
 mod batches;
 mod images;
 mod layouts;

@@ -146,3 +146,20 @@ fn archives_inside_and_archives_cut_short_are_refused() {
     let packed = gzip(&bytes);
     assert_eq!(check_bytes(&packed[..packed.len() / 2], &Limits::default()).unwrap_err().code(), "archive_broken");
 }
+
+#[test]
+fn flipped_bytes_never_break_the_process() {
+    let mut extra = pax(&[("path", "cat/by-pax.png")]);
+    extra.extend(tar_entry(b"x", EntryType::Regular, &png(9), b""));
+    let honest = tar_with(extra);
+    let packed = gzip(&honest);
+    let mut refused = 0;
+    for bytes in [honest, packed] {
+        for at in (0..bytes.len()).step_by(3) {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1 << (at % 8);
+            refused += usize::from(check_bytes(&bytes, &Limits::default()).is_err());
+        }
+    }
+    assert!(refused > 500, "{refused}");
+}

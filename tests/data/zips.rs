@@ -94,7 +94,7 @@ fn bombs_are_refused() {
 #[test]
 fn size_limits_hold() {
     let limits = Limits { entry_bytes: 1_000, ..Limits::default() };
-    let noise: Vec<u8> = (0..2_000u32).map(|i| (i * i * 31 >> 3) as u8).collect();
+    let noise: Vec<u8> = (0..2_000u32).map(|i| ((i * i * 31) >> 3) as u8).collect();
     refused_under(&limits, &zip_of(&with(&[("cat/big.png", noise.clone())])), "too_large", "cat/big.png");
     let limits = Limits { total_bytes: 1_500, ..Limits::default() };
     refused_under(&limits, &zip_of(&with(&[("cat/big.png", noise)])), "too_large", "cat/big.png");
@@ -199,4 +199,26 @@ fn damaged_and_foreign_files_are_refused() {
     let at = flipped.windows(9).position(|w| w == b"dog/2.png").unwrap() + 60;
     flipped[at] ^= 0x40;
     assert_eq!(check_bytes(&flipped, &Limits::default()).unwrap_err().code(), "archive_broken");
+}
+
+#[test]
+fn flipped_bytes_never_break_the_process_or_pass_for_other_images() {
+    let honest = zip_of(&four_images());
+    let before = check_bytes(&honest, &Limits::default()).unwrap();
+    let (mut refused, mut same) = (0, 0);
+    for at in 0..honest.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut bytes = honest.clone();
+            bytes[at] ^= flip;
+            match check_bytes(&bytes, &Limits::default()) {
+                Err(_) => refused += 1,
+                // Dates, attributes and names may change; the images may not.
+                Ok(report) => {
+                    assert_eq!(report.images, 4, "byte {at}");
+                    same += usize::from(report.digest == before.digest);
+                }
+            }
+        }
+    }
+    assert!(refused > honest.len() && same > 0, "{refused} refused, {same} unchanged, {} bytes", honest.len());
 }
