@@ -1,0 +1,59 @@
+//! Forward (embedding) and one whole training step of two backbones. `benches/pytorch_step.py` does the same work.
+//!
+//! `cargo bench --bench nn`; divan prints items per second, which are images.
+
+use candle_core::{Device, Tensor};
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use hub::nn::{Classifier, Mode, Weights, loss, registry};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    divan::main();
+}
+
+const BATCH: usize = 16;
+const MODELS: [&str; 4] = ["mobilenetv2_100", "resnet18", "resnet50", "tf_efficientnet_lite0"];
+
+fn model(architecture: &str) -> Classifier {
+    let weights = Weights::random(architecture, 10, 0).unwrap();
+    registry::build_classifier(architecture, 10, &weights).unwrap()
+}
+
+fn images(side: usize) -> Tensor {
+    Tensor::randn(0f32, 1.0, (BATCH, 3, side, side), &Device::Cpu).unwrap()
+}
+
+#[divan::bench(args = MODELS, sample_count = 7, sample_size = 1)]
+fn forward_224(bencher: Bencher<'_, '_>, architecture: &str) {
+    let (model, x) = (model(architecture), images(224));
+    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| model.pooled(&x).unwrap());
+}
+
+#[divan::bench(args = MODELS, sample_count = 7, sample_size = 1)]
+fn train_step_224(bencher: Bencher<'_, '_>, architecture: &str) {
+    train_step(bencher, architecture, 224);
+}
+
+#[divan::bench(args = MODELS, sample_count = 7, sample_size = 1)]
+fn train_step_96(bencher: Bencher<'_, '_>, architecture: &str) {
+    train_step(bencher, architecture, 96);
+}
+
+/// Forward, loss, backward and plain SGD on every parameter.
+fn train_step(bencher: Bencher<'_, '_>, architecture: &str, side: usize) {
+    let (model, x) = (model(architecture), images(side));
+    let labels = Tensor::from_iter((0..BATCH).map(|index| (index % 10) as u32), &Device::Cpu).unwrap();
+    let weights = model.weights();
+    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
+        let loss = loss::cross_entropy(&model.logits(&x, Mode::Train).unwrap(), &labels, 0.0).unwrap();
+        let gradients = loss.backward().unwrap();
+        for (_, var) in weights.parameters() {
+            let gradient = gradients.get(var).unwrap();
+            var.set(&(var.as_tensor() - (gradient * 0.01).unwrap()).unwrap()).unwrap();
+        }
+        loss.to_scalar::<f32>().unwrap()
+    });
+}
