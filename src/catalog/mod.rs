@@ -1,6 +1,7 @@
 //! What the tables say, one file per aggregate: SQL in, domain records out. Functions take an open
 //! transaction; who may see what is decided above, in `service::access`, and arrives here as [`Visibility`].
 
+pub mod audit;
 pub mod blobs;
 pub mod counters;
 pub mod facts;
@@ -10,7 +11,9 @@ pub mod refs;
 pub mod repos;
 pub mod search;
 pub mod tensors;
+pub mod tokens;
 pub mod uploads;
+pub mod users;
 pub mod versions;
 
 /// Which private repos a list may hold beside the public ones.

@@ -14,6 +14,7 @@ pub mod repo;
 pub mod revision;
 pub mod safetensors;
 pub mod search;
+pub mod secret;
 pub mod time;
 pub mod upload;
 pub mod user;

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    pub fn from_unix_ms(ms: i64) -> Timestamp {
+    pub const fn from_unix_ms(ms: i64) -> Timestamp {
         Timestamp(ms)
     }
 

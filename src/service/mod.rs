@@ -2,8 +2,12 @@
 //! (`access.rs`, nowhere else), and does at most one write transaction. Pages, our API and the dialects
 //! all call these.
 
+mod access;
+pub mod accounts;
 pub mod card_html;
 pub mod error;
+pub mod sessions;
+pub mod tokens;
 
 use std::sync::Arc;
 
@@ -50,6 +54,12 @@ impl Service {
 
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The database answers.
+    pub async fn ready(&self) -> Result<()> {
+        self.db.read(|tx| crate::catalog::users::count(tx)).await?;
+        Ok(())
     }
 
     fn now(&self) -> Timestamp {
