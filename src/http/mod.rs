@@ -1,1 +1,154 @@
-//! To be filled.
+//! The HTTP edge: the API, the pages, and the frame around both. Handlers extract, call the service and render;
+//! all routes stand on one page, `routes.rs`.
+
+pub mod api;
+pub mod attempts;
+pub mod caller;
+pub mod error;
+pub mod extract;
+pub mod guard;
+pub mod routes;
+
+use std::any::Any;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::dev::{Extensions, Server};
+use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, HttpRequest, HttpServer, web};
+
+use crate::service::Service;
+use crate::telemetry::Metrics;
+
+/// What the edge knows about this server as a whole.
+pub struct Site {
+    /// The address people reach it at, without a slash at the end.
+    pub public_url: Option<String>,
+    /// Lower-case host names it answers to; empty: any.
+    hosts: Vec<String>,
+    pub metrics: Metrics,
+    pub attempts: attempts::Attempts,
+}
+
+const LOOPBACK: &[&str] = &["localhost", "127.0.0.1", "[::1]"];
+
+/// Open connections in all; beyond, new ones wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 8_192;
+/// A peer that takes no bytes for so long is cut off.
+const UNREAD_FOR: Duration = Duration::from_secs(60);
+/// How long requests in flight may go on when the server is told to stop.
+const SHUTDOWN_SECONDS: u64 = 10;
+
+impl Site {
+    /// `trusted_hosts` are further names beside that of `public_url`. A server that listens on loopback only
+    /// answers to loopback names only, so that no web page can reach it under a name of its own (DNS rebinding).
+    pub fn new(public_url: Option<String>, trusted_hosts: &[String], loopback_only: bool, metrics: Metrics) -> Site {
+        let public_host = public_url.as_deref().and_then(|u| url::Url::parse(u).ok()).and_then(|u| u.host_str().map(str::to_lowercase));
+        let mut hosts: Vec<String> = trusted_hosts.iter().map(|host| host.to_lowercase()).chain(public_host).collect();
+        if loopback_only || !hosts.is_empty() {
+            hosts.extend(LOOPBACK.iter().map(|host| host.to_string()));
+        }
+        Site { public_url, hosts, metrics, attempts: attempts::Attempts::default() }
+    }
+
+    /// The site a request came to.
+    pub fn of(request: &HttpRequest) -> Result<web::Data<Site>, error::HttpError> {
+        request.app_data::<web::Data<Site>>().cloned().ok_or_else(|| error::HttpError::internal("the site is not registered"))
+    }
+
+    /// Does the server answer to this `host` or `host:port`?
+    pub fn knows_host(&self, host: &str) -> bool {
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => host,
+        };
+        self.hosts.is_empty() || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+    }
+
+    /// The address to show in snippets and links: the configured one, or what this (known) host was called by.
+    pub fn address(&self, request: &HttpRequest) -> String {
+        self.public_url.clone().unwrap_or_else(|| format!("http://{}", request.connection_info().host()))
+    }
+
+    /// `__Host-` binds a cookie to this host and to TLS; without TLS browsers would refuse it.
+    pub fn cookie_name(&self) -> &'static str {
+        if self.is_https() { "__Host-hub" } else { "hub" }
+    }
+}
+
+/// Starts serving on a bound listener. HTTP/1.1 only, strict parsing, bounded connections and patience.
+pub fn serve(listener: TcpListener, service: Service, site: Site, threads: usize) -> std::io::Result<Server> {
+    let (site, service) = (web::Data::new(site), web::Data::new(service));
+    let server = HttpServer::new(move || {
+        App::new().app_data(site.clone()).app_data(service.clone()).configure(routes::configure).wrap(from_fn(guard::frame))
+    })
+    .workers(threads)
+    .max_connections((MAX_CONNECTIONS / threads.max(1)).max(64))
+    .client_request_timeout(Duration::from_secs(10))
+    .keep_alive(Duration::from_secs(30))
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .disable_signals()
+    .on_connect(limit_unread)
+    .listen(listener)?;
+    Ok(server.run())
+}
+
+/// Lets the kernel cut a connection whose peer acknowledges nothing: a reader that never reads would otherwise
+/// hold its answer in memory for ever.
+#[cfg(target_os = "linux")]
+fn limit_unread(connection: &dyn Any, _: &mut Extensions) {
+    use std::os::fd::AsRawFd as _;
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    let milliseconds = UNREAD_FOR.as_millis() as libc::c_uint;
+    // SAFETY: the descriptor belongs to `stream`, which outlives the call; the option's value is a c_uint that
+    // lives on this stack frame, and its size is given.
+    let result = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_USER_TIMEOUT,
+            (&raw const milliseconds).cast(),
+            size_of::<libc::c_uint>() as libc::socklen_t,
+        )
+    };
+    if result != 0 {
+        tracing::debug!("a connection's time limit could not be set");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_unread(_: &dyn Any, _: &mut Extensions) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(public_url: Option<&str>, trusted: &[&str], loopback_only: bool) -> Site {
+        let trusted: Vec<String> = trusted.iter().map(|h| h.to_string()).collect();
+        Site::new(public_url.map(String::from), &trusted, loopback_only, Metrics::new().unwrap())
+    }
+
+    #[test]
+    fn a_site_answers_to_its_names_only() {
+        let public = site(Some("https://hub.example.org"), &["other.lan"], false);
+        for good in ["hub.example.org", "HUB.example.org:443", "other.lan:8080", "localhost:1", "127.0.0.1", "[::1]:8080"] {
+            assert!(public.knows_host(good), "{good}");
+        }
+        for bad in ["evil", "hub.example.org.evil", "evil:443", "", "127.0.0.1.evil"] {
+            assert!(!public.knows_host(bad), "{bad}");
+        }
+        assert!(site(None, &[], false).knows_host("anything"));
+        assert!(!site(None, &[], true).knows_host("rebound.example"));
+    }
+
+    #[test]
+    fn only_tls_sites_use_host_bound_cookies() {
+        assert_eq!(site(Some("https://x.org"), &[], false).cookie_name(), "__Host-hub");
+        assert_eq!(site(Some("http://x.org"), &[], false).cookie_name(), "hub");
+    }
+}

@@ -1,0 +1,307 @@
+//! One configuration for server, worker and client: each setting has a default, which a file, the environment
+//! (`HUB_*`) and a flag override in that order. `hub config` prints all of it and where each value came from.
+//! This is the only place that reads the environment.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::ToSocketAddrs as _;
+use std::path::{Path, PathBuf};
+
+/// Everything that can be set: key (as in the file; `HUB_` and upper case in the environment), default, meaning.
+pub const SETTINGS: &[(&str, &str, &str)] = &[
+    ("data", "~/.local/share/backbone-hub", "directory of the server's database and blobs"),
+    ("listen", "127.0.0.1:8080", "address and port to serve on; port 0 picks a free one"),
+    ("public_url", "", "the address people reach the server at, such as https://hub.example.org"),
+    ("trusted_hosts", "", "further names the server answers to, with commas"),
+    ("open_signup", "false", "anybody may create an account"),
+    ("allow_pickle", "false", "pickle files (.pt, .bin, .pkl ...) may be published"),
+    ("max_file_bytes", "68719476736", "largest file that may be uploaded"),
+    ("max_jobs_per_user", "20", "queued and running fine-tunes one user may have"),
+    ("workers", "1", "worker processes that run fine-tunes; 0 for none"),
+    ("threads", "0", "threads for training and predictions; 0 for all cores"),
+    ("log", "info", "what to log: error, warn, info, debug, trace, or a filter such as hub=debug"),
+    ("log_format", "auto", "auto (text on a terminal, else JSON), text or json"),
+    ("server", "http://127.0.0.1:8080", "the hub that commands talk to"),
+    ("token", "", "the token commands use; 'hub login' stores one"),
+    ("cache", "~/.cache/backbone-hub", "where pulled files are kept"),
+];
+
+/// Where a value came from; later ones win.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    Default,
+    File,
+    Environment,
+    Flag,
+}
+
+impl Source {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Default => "default",
+            Source::File => "file",
+            Source::Environment => "environment",
+            Source::Flag => "flag",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("the configuration file {path}: {problem}")]
+    File { path: String, problem: String },
+    #[error("the setting '{key}' ({from}) is '{value}', but should be {expected}")]
+    Value { key: String, value: String, from: &'static str, expected: &'static str },
+}
+
+/// The resolved configuration. Typed fields are for use, [`Config::entries`] is for printing.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub data: PathBuf,
+    pub listen: String,
+    /// Without a slash at the end.
+    pub public_url: Option<String>,
+    pub trusted_hosts: Vec<String>,
+    pub open_signup: bool,
+    pub allow_pickle: bool,
+    pub max_file_bytes: u64,
+    pub max_jobs_per_user: u64,
+    pub workers: usize,
+    /// At least 1.
+    pub threads: usize,
+    pub log: String,
+    pub log_format: String,
+    pub server: String,
+    pub token: Option<String>,
+    pub cache: PathBuf,
+    /// Where `hub login` keeps its token and a user's own `hub.toml` may stand.
+    pub config_dir: PathBuf,
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    /// People asked for no colours (`NO_COLOR`).
+    pub no_color: bool,
+    /// What of the environment a worker process inherits.
+    passed_on: Vec<(String, String)>,
+    values: BTreeMap<&'static str, (String, Source)>,
+}
+
+/// Variables a worker process needs beside its settings; nothing that could hold a secret.
+const PASSED_ON: &[&str] = &["PATH", "LANG", "HOME", "TMPDIR", "TZ"];
+
+impl Config {
+    /// Resolves the configuration of this process. `flags` are (key, value) pairs from the command line;
+    /// `file` names a configuration file that must exist.
+    pub fn load(flags: &[(&'static str, String)], file: Option<&Path>) -> Result<Config, Error> {
+        let texts = |(key, value): (OsString, OsString)| Some((key.into_string().ok()?, value.into_string().ok()?));
+        let environment: BTreeMap<String, String> = std::env::vars_os().filter_map(texts).collect();
+        Config::resolve(flags, file, &environment)
+    }
+
+    fn resolve(flags: &[(&'static str, String)], file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Config, Error> {
+        let mut values: BTreeMap<&'static str, (String, Source)> =
+            SETTINGS.iter().map(|(key, default, _)| (*key, (default.to_string(), Source::Default))).collect();
+        for (key, ..) in SETTINGS {
+            let name = format!("HUB_{}", key.to_uppercase());
+            if let Some(value) = environment.get(&name).filter(|v| !v.is_empty()) {
+                values.insert(key, (value.clone(), Source::Environment));
+            }
+        }
+        for (key, value) in flags {
+            values.insert(key, (value.clone(), Source::Flag));
+        }
+        let home = environment.get("HOME").cloned().unwrap_or_else(|| ".".into());
+        let in_home = |key: &str, default: &str| environment.get(key).map_or_else(|| Path::new(&home).join(default), PathBuf::from);
+        for (key, directory, default) in [("data", "XDG_DATA_HOME", ".local/share"), ("cache", "XDG_CACHE_HOME", ".cache")] {
+            if values[key].1 == Source::Default {
+                let path = in_home(directory, default).join("backbone-hub");
+                values.insert(key, (path.to_string_lossy().into_owned(), Source::Default));
+            }
+        }
+        let config_dir = in_home("XDG_CONFIG_HOME", ".config").join("backbone-hub");
+        let file = find_file(file, Path::new(&values["data"].0), &config_dir);
+        if let Some(path) = &file {
+            for (key, value) in read_file(path)? {
+                if values[key].1 == Source::Default {
+                    values.insert(key, (value, Source::File));
+                }
+            }
+        }
+        let mut config = Config::typed(values, config_dir, file)?;
+        config.no_color = environment.get("NO_COLOR").is_some_and(|v| !v.is_empty());
+        config.passed_on = PASSED_ON.iter().filter_map(|key| Some((key.to_string(), environment.get(*key)?.clone()))).collect();
+        Ok(config)
+    }
+
+    fn typed(values: BTreeMap<&'static str, (String, Source)>, config_dir: PathBuf, file: Option<PathBuf>) -> Result<Config, Error> {
+        let read = Reader { values: &values };
+        let threads = read.number("threads")?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Config {
+            data: read.path("data"),
+            listen: read.checked("listen", "an address and a port, such as 127.0.0.1:8080", |v| v.to_socket_addrs().is_ok())?,
+            public_url: read.url("public_url")?,
+            trusted_hosts: read.text("trusted_hosts").split(',').map(|h| h.trim().to_lowercase()).filter(|h| !h.is_empty()).collect(),
+            open_signup: read.flag("open_signup")?,
+            allow_pickle: read.flag("allow_pickle")?,
+            max_file_bytes: read.number("max_file_bytes")?,
+            max_jobs_per_user: read.number("max_jobs_per_user")?,
+            workers: read.number("workers")?.min(64) as usize,
+            threads: if threads == 0 { cores } else { threads.min(1024) as usize },
+            log: read.text("log").into(),
+            log_format: read.checked("log_format", "auto, text or json", |v| ["auto", "text", "json"].contains(&v))?,
+            server: read.url("server")?.unwrap_or_default(),
+            token: Some(read.text("token").trim().to_owned()).filter(|t| !t.is_empty()),
+            cache: read.path("cache"),
+            config_dir,
+            file,
+            no_color: false,
+            passed_on: Vec::new(),
+            values,
+        })
+    }
+
+    /// Key, value, where from, meaning; a token is not shown.
+    pub fn entries(&self) -> Vec<(&'static str, String, Source, &'static str)> {
+        let entry = |(key, _, meaning): &(&'static str, &'static str, &'static str)| {
+            let (value, from) = &self.values[key];
+            let shown = if *key == "token" && !value.is_empty() { "hub_...".into() } else { value.clone() };
+            (*key, shown, *from, *meaning)
+        };
+        SETTINGS.iter().map(entry).collect()
+    }
+
+    /// Where a setting came from.
+    pub fn source(&self, key: &str) -> Source {
+        self.values.get(key).map_or(Source::Default, |(_, from)| *from)
+    }
+
+    /// What a worker process is given: the settings that concern it, and no token.
+    pub fn worker_environment(&self) -> Vec<(String, String)> {
+        let keys = ["data", "threads", "log", "log_format", "allow_pickle", "max_file_bytes"];
+        let own = keys.iter().map(|key| (format!("HUB_{}", key.to_uppercase()), self.values[key].0.clone()));
+        own.chain(self.passed_on.iter().cloned()).collect()
+    }
+}
+
+/// The path of the running program, for starting it again as a worker.
+pub fn own_executable() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
+fn find_file(asked: Option<&Path>, data: &Path, config_dir: &Path) -> Option<PathBuf> {
+    if let Some(path) = asked {
+        return Some(path.to_owned());
+    }
+    [data.join("hub.toml"), config_dir.join("hub.toml")].into_iter().find(|path| path.is_file())
+}
+
+/// The settings of a TOML file as texts; an unknown key is an error, so that a typo is not silently ignored.
+fn read_file(path: &Path) -> Result<Vec<(&'static str, String)>, Error> {
+    let wrong = |problem: String| Error::File { path: path.display().to_string(), problem };
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|e| wrong(e.message().to_owned()))?;
+    let mut settings = Vec::new();
+    for (key, value) in table {
+        let known = SETTINGS.iter().find(|(name, ..)| *name == key);
+        let (name, ..) = known.ok_or_else(|| wrong(format!("'{key}' is no setting; 'hub config' lists them")))?;
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Array(list) => list.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(","),
+            toml::Value::Integer(_) | toml::Value::Boolean(_) => value.to_string(),
+            _ => return Err(wrong(format!("'{key}' should be a text, a number, true or false"))),
+        };
+        settings.push((*name, text));
+    }
+    Ok(settings)
+}
+
+/// Reads typed values, with an error that says where a wrong one came from.
+struct Reader<'a> {
+    values: &'a BTreeMap<&'static str, (String, Source)>,
+}
+
+impl Reader<'_> {
+    fn text(&self, key: &str) -> &str {
+        &self.values[key].0
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        PathBuf::from(self.text(key))
+    }
+
+    fn wrong(&self, key: &str, expected: &'static str) -> Error {
+        let (value, from) = &self.values[key];
+        Error::Value { key: key.into(), value: value.clone(), from: from.as_str(), expected }
+    }
+
+    fn checked(&self, key: &str, expected: &'static str, good: impl Fn(&str) -> bool) -> Result<String, Error> {
+        if good(self.text(key)) { Ok(self.text(key).into()) } else { Err(self.wrong(key, expected)) }
+    }
+
+    fn number(&self, key: &str) -> Result<u64, Error> {
+        self.text(key).replace('_', "").parse().map_err(|_| self.wrong(key, "a whole number, 0 or more"))
+    }
+
+    fn flag(&self, key: &str) -> Result<bool, Error> {
+        match self.text(key).to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => Ok(true),
+            "0" | "false" | "no" | "off" => Ok(false),
+            _ => Err(self.wrong(key, "true or false")),
+        }
+    }
+
+    /// An http or https address without its last slash; `None` where empty.
+    fn url(&self, key: &str) -> Result<Option<String>, Error> {
+        let text = self.text(key).trim().trim_end_matches('/');
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let good = url::Url::parse(text).is_ok_and(|u| ["http", "https"].contains(&u.scheme()) && u.has_host());
+        if good { Ok(Some(text.into())) } else { Err(self.wrong(key, "an address such as https://hub.example.org")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+    }
+
+    #[test]
+    fn flag_beats_environment_beats_file_beats_default() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("hub.toml"), "workers = 3\nopen_signup = true\nlog = 'debug'\n").unwrap();
+        let data = dir.path().to_str().unwrap();
+        let env = environment(&[("HUB_DATA", data), ("HUB_LOG", "warn"), ("HUB_LISTEN", "127.0.0.1:1")]);
+        let config = Config::resolve(&[("listen", "127.0.0.1:0".into())], None, &env).unwrap();
+        assert_eq!((config.listen.as_str(), config.log.as_str(), config.workers), ("127.0.0.1:0", "warn", 3));
+        let from = |key| config.source(key);
+        assert_eq!([from("listen"), from("log"), from("workers")], [Source::Flag, Source::Environment, Source::File]);
+        assert_eq!((from("cache"), config.open_signup, config.allow_pickle), (Source::Default, true, false));
+    }
+
+    #[test]
+    fn wrong_values_say_where_they_came_from() {
+        let wrong = |pairs: &[(&str, &str)]| Config::resolve(&[], None, &environment(pairs)).unwrap_err().to_string();
+        assert!(wrong(&[("HUB_WORKERS", "many")]).contains("'workers' (environment) is 'many'"));
+        assert!(wrong(&[("HUB_PUBLIC_URL", "ftp://x")]).contains("public_url"));
+        assert!(wrong(&[("HUB_LISTEN", "nonsense")]).contains("an address and a port"));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.toml");
+        std::fs::write(&file, "wrokers = 1\n").unwrap();
+        let error = Config::resolve(&[], Some(&file), &environment(&[])).unwrap_err().to_string();
+        assert!(error.contains("'wrokers' is no setting"), "{error}");
+        assert!(Config::resolve(&[], Some(&dir.path().join("none.toml")), &environment(&[])).is_err());
+    }
+
+    #[test]
+    fn a_token_is_not_printed_and_not_given_to_workers() {
+        let config = Config::resolve(&[], None, &environment(&[("HUB_TOKEN", "hub_secret"), ("HOME", "/h")])).unwrap();
+        assert_eq!(config.token.as_deref(), Some("hub_secret"));
+        assert!(!format!("{:?}", config.entries()).contains("secret"));
+        assert!(config.worker_environment().iter().all(|(_, value)| !value.contains("secret")));
+        assert_eq!(config.data, Path::new("/h/.local/share/backbone-hub"));
+    }
+}

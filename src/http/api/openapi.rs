@@ -1,0 +1,86 @@
+//! The OpenAPI document, assembled from the descriptions beside the handlers.
+
+use actix_web::HttpResponse;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::{tokens, users};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Backbone Hub", description = "Publish, find, fetch and fine-tune pretrained models. \
+        Send a token as `Authorization: Bearer hub_...`; what is public needs none. \
+        Every answer of 400 and above is a problem body: a stable code, a message, a hint."),
+    paths(
+        // people
+        users::whoami, users::list, users::create, users::show, users::change,
+        users::members, users::set_member, users::remove_member,
+        tokens::list, tokens::create, tokens::revoke,
+        // repos, versions, files
+        // uploads, commits, refs
+        // fine-tunes, predictions
+    ),
+    modifiers(&Bearer),
+)]
+struct Document;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        document.components.get_or_insert_default().add_security_scheme("token", scheme);
+        let none = SecurityRequirement::default();
+        document.security = Some(vec![none, SecurityRequirement::new::<_, [&str; 0], &str>("token", [])]);
+    }
+}
+
+/// The description of every route below `/api/v1`.
+pub fn description() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+pub async fn document() -> HttpResponse {
+    HttpResponse::Ok().json(description())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::routes::routes;
+
+    /// `{path:.*}` -> `{path}`
+    fn plain(path: &str) -> String {
+        let mut parts = path.split('{');
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| {
+            let (name, rest) = part.split_once('}').unwrap_or((part, ""));
+            format!("{text}{{{}}}{rest}", name.split(':').next().unwrap_or(name))
+        })
+    }
+
+    #[test]
+    fn every_api_route_is_described_and_nothing_else() {
+        let document = serde_json::to_value(description()).unwrap();
+        let described: Vec<String> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| format!("{method} {path}")))
+            .collect();
+        let served: Vec<String> = routes()
+            .iter()
+            .filter(|entry| entry.path.starts_with("/api/v1/") && entry.path != "/api/v1/openapi.json")
+            .flat_map(|entry| entry.methods.iter().map(|method| format!("{} {}", method.as_str().to_lowercase(), plain(entry.path))))
+            .collect();
+        let missing: Vec<_> = served.iter().filter(|route| !described.contains(route)).collect();
+        assert!(missing.is_empty(), "describe these with #[utoipa::path] and list them in openapi.rs: {missing:?}");
+        let stale: Vec<_> = described.iter().filter(|route| !served.contains(route)).collect();
+        assert!(stale.is_empty(), "described but not in routes.rs: {stale:?}");
+    }
+
+    #[test]
+    fn path_patterns_read_plainly() {
+        assert_eq!(plain("/a/{kind:models|datasets}/{rev}/files/{path:.*}"), "/a/{kind}/{rev}/files/{path}");
+    }
+}

@@ -1,0 +1,145 @@
+//! From a service's error to an answer. Handlers return [`HttpError`]; it carries the problem beside an empty
+//! body, and the frame (`guard.rs`) writes it once, as JSON for programs or as a page for browsers.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+
+use crate::service;
+use crate::wire::error::{Kind, ProblemBody};
+
+/// What handlers return.
+pub type Answer = Result<HttpResponse, HttpError>;
+
+/// A problem on its way out.
+#[derive(Debug, Clone)]
+pub struct HttpError {
+    pub status: StatusCode,
+    pub problem: ProblemBody,
+    /// For the log only.
+    pub detail: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What the frame finds beside the empty body of a refused request.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    pub problem: ProblemBody,
+    pub detail: String,
+}
+
+impl HttpError {
+    pub fn new(status: StatusCode, code: &str, message: impl Into<String>, hint: impl Into<String>) -> HttpError {
+        let problem = ProblemBody { code: code.into(), message: message.into(), hint: hint.into(), request_id: String::new() };
+        HttpError { status, problem, detail: String::new(), headers: Vec::new() }
+    }
+
+    /// 400: the request itself is malformed.
+    pub fn bad_request(code: &str, message: impl Into<String>, hint: impl Into<String>) -> HttpError {
+        HttpError::new(StatusCode::BAD_REQUEST, code, message, hint)
+    }
+
+    /// 500; `detail` goes to the log, the caller learns the request's id.
+    pub fn internal(detail: impl Into<String>) -> HttpError {
+        let mut error = HttpError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "something went wrong on the server",
+            "try again; if it stays, tell the server's administrator the request id",
+        );
+        error.detail = detail.into();
+        error
+    }
+
+    pub fn with_header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> HttpError {
+        if let Ok(value) = value.try_into() {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    /// The problem of an answer that came without one: what the framework itself refused.
+    pub fn of_status(status: StatusCode) -> HttpError {
+        let (code, message, hint) = match status.as_u16() {
+            404 => ("no_such_page", "there is nothing at this address", "the API is described at /api/v1/openapi.json"),
+            405 => ("method_not_allowed", "this address does not take this method", "the header Allow lists those it takes"),
+            408 => ("too_slow", "the request did not arrive in time", "try again on a better line"),
+            413 => ("too_large", "the request is larger than this address takes", "send less at once"),
+            416 => ("bad_range", "the range lies outside the file", "ask HEAD for the file's length"),
+            _ => ("bad_request", "the request could not be read", "the API is described at /api/v1/openapi.json"),
+        };
+        if status.is_server_error() {
+            let mut error = HttpError::internal("");
+            error.status = status;
+            return error;
+        }
+        HttpError::new(status, code, message, hint)
+    }
+}
+
+impl From<service::Error> for HttpError {
+    fn from(error: service::Error) -> HttpError {
+        use service::Error as E;
+        let (kind, problem) = match error {
+            E::NotFound(p) => (Kind::NotFound, p),
+            E::Unauthorized(p) => (Kind::Unauthorized, p),
+            E::Forbidden(p) => (Kind::Forbidden, p),
+            E::Conflict(p) => (Kind::Conflict, p),
+            E::Invalid(p) => (Kind::Invalid, p),
+            E::TooLarge(p) => (Kind::TooLarge, p),
+            E::Busy(p) => (Kind::Busy, p),
+            E::Corrupt(p) => (Kind::Corrupt, p),
+            E::Internal(detail) => return HttpError::internal(detail),
+        };
+        let status = if problem.code == "disk_full" { 507 } else { kind.status() };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let error = HttpError::new(status, problem.code, problem.message, problem.hint);
+        match kind {
+            Kind::Unauthorized => error.with_header(header::WWW_AUTHENTICATE, "Bearer realm=\"hub\""),
+            Kind::Busy => error.with_header(header::RETRY_AFTER, "2"),
+            _ => error,
+        }
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem.message)
+    }
+}
+
+impl ResponseError for HttpError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::new(self.status);
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+        let refused = Refused { problem: self.problem.clone(), detail: self.detail.clone() };
+        response.extensions_mut().insert(refused);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_errors_keep_their_words_and_internal_ones_hide_them() {
+        let error = HttpError::from(service::Error::unauthorized("login_required", "this needs a token", "log in"));
+        assert_eq!(error.status, 401);
+        assert_eq!(error.problem.code, "login_required");
+        assert!(error.error_response().headers().contains_key("www-authenticate"));
+        let error = HttpError::from(service::Error::Internal("secret path /data".into()));
+        assert_eq!((error.status.as_u16(), error.detail.as_str()), (500, "secret path /data"));
+        assert!(!format!("{:?}", error.problem).contains("secret"));
+        let full = HttpError::from(service::Error::busy("disk_full", "full", "make room"));
+        assert_eq!(full.status, 507);
+    }
+}

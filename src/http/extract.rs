@@ -1,0 +1,247 @@
+//! What handlers receive: parsed once, here, or refused with 400 and a hint. Path parts are percent-decoded
+//! fully before they meet the grammar of names, so that `..%2F` reads as what it is.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::future::{Ready, ready};
+use std::str::FromStr;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{FromRequest, HttpRequest, web};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use futures_util::future::LocalBoxFuture;
+use serde::de::DeserializeOwned;
+
+use super::error::HttpError;
+use crate::domain::id::{JobId, TokenId, UploadId};
+use crate::domain::name::{Name, RepoId, RepoKind};
+use crate::domain::page::PageRequest;
+use crate::domain::path::RepoPath;
+use crate::domain::revision::{RefName, Revision};
+
+/// A longer wait for the next bytes of a body ends the request (there is no such limit in the framework).
+pub const CHUNK_WAIT: Duration = Duration::from_secs(30);
+
+/// Largest JSON body: a commit of some ten thousand files.
+const MAX_JSON_BYTES: usize = 8 << 20;
+
+/// The repo a path names; `{kind}` is absent where a route is about models.
+pub struct RepoAt {
+    pub kind: RepoKind,
+    pub id: RepoId,
+}
+
+/// `.../{rev}`
+pub struct VersionAt {
+    pub kind: RepoKind,
+    pub id: RepoId,
+    pub revision: Revision,
+}
+
+/// `.../{rev}/.../{path:.*}`
+pub struct FileAt {
+    pub kind: RepoKind,
+    pub id: RepoId,
+    pub revision: Revision,
+    pub path: RepoPath,
+}
+
+/// `.../refs/{ref:.*}`
+pub struct RefAt {
+    pub kind: RepoKind,
+    pub id: RepoId,
+    pub name: RefName,
+}
+
+/// `/finetunes/{id}`
+pub struct JobAt(pub JobId);
+
+/// `/uploads/{id}`
+pub struct UploadAt(pub UploadId);
+
+/// `/tokens/{id}`
+pub struct TokenAt(pub TokenId);
+
+/// `{name}` of a user or an organisation.
+pub struct AccountAt(pub Name);
+
+/// `/orgs/{name}/members/{user}`
+pub struct MemberAt {
+    pub organisation: Name,
+    pub user: Name,
+}
+
+/// The decoded parts of a path.
+struct Parts(HashMap<String, String>);
+
+impl Parts {
+    fn of(request: &HttpRequest) -> Result<Parts, HttpError> {
+        let parts = web::Path::<HashMap<String, String>>::extract(request).into_inner();
+        let wrong = |_| HttpError::bad_request("bad_path", "the address is not valid UTF-8", "encode names as UTF-8");
+        Ok(Parts(parts.map_err(wrong)?.into_inner()))
+    }
+
+    fn read<T, E: Display>(&self, key: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, HttpError> {
+        let text = self.0.get(key).map_or("", String::as_str);
+        let wrong = |e: E| HttpError::bad_request("bad_path", format!("in the address: {e}"), "check the address for a typo");
+        parse(text).map_err(wrong)
+    }
+
+    fn kind(&self) -> Result<RepoKind, HttpError> {
+        if self.0.contains_key("kind") { self.read("kind", RepoKind::parse) } else { Ok(RepoKind::Model) }
+    }
+
+    fn repo(&self) -> Result<RepoId, HttpError> {
+        self.read("name", |name| RepoId::from_parts(self.0.get("ns").map_or("", String::as_str), name))
+    }
+}
+
+macro_rules! from_path {
+    ($($type:ident: $parts:ident => $build:expr;)+) => {
+        $(impl FromRequest for $type {
+            type Error = HttpError;
+            type Future = Ready<Result<$type, HttpError>>;
+
+            fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+                let read = |$parts: Parts| -> Result<$type, HttpError> { Ok($build) };
+                ready(Parts::of(request).and_then(read))
+            }
+        })+
+    };
+}
+
+from_path! {
+    RepoAt: parts => RepoAt { kind: parts.kind()?, id: parts.repo()? };
+    VersionAt: parts => VersionAt { kind: parts.kind()?, id: parts.repo()?, revision: parts.read("rev", Revision::parse)? };
+    FileAt: parts => FileAt {
+        kind: parts.kind()?,
+        id: parts.repo()?,
+        revision: parts.read("rev", Revision::parse)?,
+        path: parts.read("path", RepoPath::parse)?,
+    };
+    RefAt: parts => RefAt { kind: parts.kind()?, id: parts.repo()?, name: parts.read("ref", RefName::parse)? };
+    JobAt: parts => JobAt(parts.read("id", JobId::parse)?);
+    UploadAt: parts => UploadAt(parts.read("id", UploadId::parse)?);
+    TokenAt: parts => TokenAt(parts.read("id", TokenId::parse)?);
+    AccountAt: parts => AccountAt(parts.read("name", Name::parse)?);
+    MemberAt: parts => MemberAt { organisation: parts.read("name", Name::parse)?, user: parts.read("user", Name::parse)? };
+}
+
+/// The query, tolerant of repeated and unknown keys.
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub fn new(text: &str) -> Query {
+        Query(url::form_urlencoded::parse(text.as_bytes()).into_owned().collect())
+    }
+
+    /// The last value of a key; an empty one reads as absent.
+    pub fn find(&self, key: &str) -> Option<&str> {
+        self.all(key).last().filter(|value| !value.is_empty())
+    }
+
+    /// Like [`Query::find`], with "" for absent.
+    pub fn text(&self, key: &str) -> String {
+        self.find(key).unwrap_or_default().to_owned()
+    }
+
+    pub fn all(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(k, _)| k == key).map(|(_, value)| value.as_str())
+    }
+
+    /// A number or another value with a `FromStr`.
+    pub fn parse<T: FromStr>(&self, key: &str) -> Result<Option<T>, HttpError> {
+        let wrong = |_| HttpError::bad_request("bad_query", format!("'{key}' in the query is out of range"), "give a whole number");
+        self.find(key).map(|value| value.parse().map_err(wrong)).transpose()
+    }
+
+    /// `limit` (1 to 100) and `cursor`.
+    pub fn page(&self) -> Result<PageRequest, HttpError> {
+        Ok(PageRequest::new(self.parse("limit")?, self.find("cursor").map(String::from)))
+    }
+
+    /// `revision`, or `main`.
+    pub fn revision(&self) -> Result<Revision, HttpError> {
+        let wrong = |e| HttpError::bad_request("bad_query", format!("{e}"), "leave 'revision' out for 'main'");
+        self.find("revision").map_or(Ok(Revision::main()), |text| Revision::parse(text).map_err(wrong))
+    }
+}
+
+impl FromRequest for Query {
+    type Error = HttpError;
+    type Future = Ready<Result<Query, HttpError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Query::new(request.query_string())))
+    }
+}
+
+/// A JSON body, bounded in size, depth and patience.
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
+    type Error = HttpError;
+    type Future = LocalBoxFuture<'static, Result<Json<T>, HttpError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let content_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let is_json = content_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json"));
+        let payload = payload.take();
+        Box::pin(async move {
+            if !is_json {
+                let hint = "send JSON with the header Content-Type: application/json";
+                return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "this address takes JSON", hint));
+            }
+            let body = read_body(payload, MAX_JSON_BYTES).await?;
+            let wrong = |e| HttpError::bad_request("bad_json", format!("the body: {e}"), "the API is described at /api/v1/openapi.json");
+            serde_json::from_slice(&body).map(Json).map_err(wrong)
+        })
+    }
+}
+
+/// A body that fits in memory: 413 beyond `limit` bytes, 408 when the sender stalls.
+pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, HttpError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = next_chunk(&mut payload).await? {
+        if body.len() + chunk.len() > limit {
+            let message = format!("the body is larger than {limit} bytes");
+            return Err(HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message, "send less at once"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// The next bytes of a body; 408 when the sender stalls, 400 when it breaks off.
+pub async fn next_chunk(payload: &mut Payload) -> Result<Option<Bytes>, HttpError> {
+    match tokio::time::timeout(CHUNK_WAIT, payload.next()).await {
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
+        Ok(Some(Err(e))) => Err(HttpError::bad_request("body_broke_off", format!("the body broke off: {e}"), "send it again")),
+        Err(_) => Err(HttpError::of_status(StatusCode::REQUEST_TIMEOUT)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_tolerate_repeats_and_refuse_nonsense() {
+        let query = Query::new("limit=5&x=1&x=2&empty=&revision=v1");
+        assert_eq!(query.find("x"), Some("2"));
+        assert_eq!(query.all("x").collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(query.find("empty"), None);
+        assert_eq!(query.page().unwrap().limit, 5);
+        assert!(query.revision().is_ok());
+        assert_eq!(Query::new("limit=9223372036854775808").page().unwrap().limit, 100);
+        for bad in ["limit=-1", "limit=1e9", "limit=99999999999999999999999"] {
+            assert_eq!(Query::new(bad).page().unwrap_err().status, 400, "{bad}");
+        }
+        assert!(Query::new("revision=..%2F..").revision().is_err());
+    }
+}

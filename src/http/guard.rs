@@ -1,0 +1,246 @@
+//! The frame around every request, from the outside in: names it, refuses it at the door if it must, runs the
+//! handler, writes problems, sets the security headers, counts it and logs it once.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::{BodySize, BoxBody, MessageBody as _};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage as _, HttpResponse, ResponseError, web};
+use futures_util::FutureExt as _;
+
+use super::Site;
+use super::error::{HttpError, Refused};
+use crate::telemetry::Answered;
+use crate::wire::error::ProblemBody;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What was known about a request before it moved into its handler.
+struct Seen {
+    id: String,
+    method: Method,
+    path: String,
+    peer: String,
+    browser: bool,
+    received_bytes: u64,
+    start: Instant,
+}
+
+/// The id of a request, for handlers and logs.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub String);
+
+pub async fn frame(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let Some(site) = request.app_data::<web::Data<Site>>().cloned() else {
+        return Err(HttpError::internal("the site is not registered").into());
+    };
+    let seen = Seen::of(&request);
+    request.extensions_mut().insert(RequestId(seen.id.clone()));
+    let answer = match door(&request, &site) {
+        Err(refused) => {
+            site.metrics.refused(&refused.problem.code);
+            Ok(request.into_response(refused.error_response()))
+        }
+        Ok(()) => match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+            Ok(answer) => answer,
+            Err(panic) => return Err(Broken::new(&seen, &site, &panic).into()),
+        },
+    };
+    let mut response = write_problem(answer?, &seen);
+    dress(response.response_mut().headers_mut(), &seen, &site);
+    let route = response.request().match_pattern();
+    let sent_bytes = match response.response().body().size() {
+        BodySize::Sized(n) => n,
+        _ => 0,
+    };
+    tell(&seen, &site, route.as_deref().unwrap_or("none"), response.status(), sent_bytes);
+    Ok(response)
+}
+
+impl Seen {
+    fn of(request: &ServiceRequest) -> Seen {
+        let header = |name: HeaderName| request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let browser = header(header::ACCEPT).contains("text/html") && !request.path().starts_with("/api/");
+        Seen {
+            id: request_id(request.headers()),
+            method: request.method().clone(),
+            path: request.path().to_owned(),
+            peer: request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default(),
+            browser,
+            received_bytes: header(header::CONTENT_LENGTH).parse().unwrap_or(0),
+            start: Instant::now(),
+        }
+    }
+}
+
+/// The caller's id where it is harmless, else one of ours.
+fn request_id(headers: &HeaderMap) -> String {
+    let inside = |c: char| c.is_ascii_alphanumeric() || "-_.=;:".contains(c);
+    let given = ["x-request-id", "x-amzn-trace-id"].iter().find_map(|name| headers.get(*name)?.to_str().ok());
+    if let Some(id) = given.filter(|id| !id.is_empty() && id.len() <= 128 && id.chars().all(inside)) {
+        return id.to_owned();
+    }
+    let mut random = [0; 8];
+    // Without randomness ids repeat, which harms nobody.
+    let _ = getrandom::fill(&mut random);
+    hex::encode(random)
+}
+
+/// Refuses what no handler should see.
+fn door(request: &ServiceRequest, site: &Site) -> Result<(), HttpError> {
+    let host = request.headers().get(header::HOST).and_then(|v| v.to_str().ok());
+    let hosts = host.into_iter().chain(request.uri().host());
+    if let Some(foreign) = hosts.clone().find(|host| !site.knows_host(host)) {
+        let message = format!("this server is not called '{}'", foreign.chars().filter(|c| !c.is_control()).take(100).collect::<String>());
+        let hint = "use its right address; its administrator can add this one with the setting 'trusted_hosts'";
+        return Err(HttpError::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", message, hint));
+    }
+    if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        let hint = "send the bytes as they are, without Content-Encoding";
+        return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded_body", "compressed requests are not taken", hint));
+    }
+    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    if !reads && !request.path().starts_with("/api/") && comes_from_elsewhere(request.headers(), site) {
+        let hint = "open the page on this site and send the form from there";
+        return Err(HttpError::new(StatusCode::FORBIDDEN, "cross_site", "the form was sent by another site", hint));
+    }
+    Ok(())
+}
+
+/// Was a form sent from another origin's page? Browsers say so themselves; old ones at least send Origin.
+fn comes_from_elsewhere(headers: &HeaderMap, site: &Site) -> bool {
+    let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
+    if let Some(fetch_site) = text("sec-fetch-site")
+        && !["same-origin", "none"].contains(&fetch_site)
+    {
+        return true;
+    }
+    let Some(origin) = text("origin") else { return false };
+    let origin_host = origin.split_once("://").map(|(_, host)| host);
+    origin_host != text("host") && site.public_url.as_deref() != Some(origin)
+}
+
+/// Writes the body of a refused request: JSON for programs, a page for browsers.
+fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    let is_page = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/html"));
+    if !(status.is_client_error() || status.is_server_error()) || is_page {
+        return response;
+    }
+    let refused = response.response_mut().extensions_mut().remove::<Refused>();
+    let refused = refused.unwrap_or_else(|| {
+        let error = HttpError::of_status(status);
+        Refused { problem: error.problem, detail: error.detail }
+    });
+    if status.is_server_error() {
+        tracing::error!(request_id = %seen.id, path = ?seen.path, status = status.as_u16(), detail = ?refused.detail, "a request failed");
+    }
+    let (content_type, body) = problem_body(refused.problem, seen);
+    response.map_body(|head, _| {
+        head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        head.headers_mut().remove(header::CONTENT_LENGTH);
+        BoxBody::new(body)
+    })
+}
+
+fn problem_body(mut problem: ProblemBody, seen: &Seen) -> (&'static str, String) {
+    problem.request_id.clone_from(&seen.id);
+    if seen.browser {
+        let ProblemBody { message, hint, request_id, .. } = &problem;
+        return ("text/plain; charset=utf-8", format!("{message}\n{hint}\nrequest {request_id}\n"));
+    }
+    ("application/problem+json", serde_json::to_string(&problem).unwrap_or_default())
+}
+
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'";
+
+/// On every answer; a handler's own stricter values stay.
+const HEADERS: &[(&str, &str)] = &[
+    ("content-security-policy", CSP),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ("x-frame-options", "DENY"),
+    ("cache-control", "no-store"),
+    ("vary", "Authorization, Cookie"),
+];
+
+fn dress(headers: &mut HeaderMap, seen: &Seen, site: &Site) {
+    for (name, value) in HEADERS {
+        if !headers.contains_key(*name) {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+    }
+    if site.is_https() {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
+    }
+    if let Ok(id) = HeaderValue::from_str(&seen.id) {
+        headers.insert(REQUEST_ID, id);
+    }
+}
+
+/// Counts and logs a request. The query is left out: it may hold what people should not have put there.
+fn tell(seen: &Seen, site: &Site, route: &str, status: StatusCode, sent_bytes: u64) {
+    let seconds = seen.start.elapsed().as_secs_f64();
+    let method = known_method(&seen.method);
+    let received_bytes = seen.received_bytes;
+    site.metrics.answered(&Answered { route, method, status: status.as_u16(), seconds, sent_bytes, received_bytes });
+    let ms = (seconds * 1e6).round() / 1e3;
+    let (id, path, peer, status) = (&seen.id, &seen.path, &seen.peer, status.as_u16());
+    if ["/healthz", "/readyz", "/metrics"].contains(&path.as_str()) {
+        tracing::debug!(request_id = %id, method, ?path, status, ms, peer, "answered");
+    } else {
+        tracing::info!(request_id = %id, method, ?path, status, ms, bytes = sent_bytes, peer, "answered");
+    }
+}
+
+/// Method names are the caller's to choose, label values must not be.
+fn known_method(method: &Method) -> &'static str {
+    let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
+    known.into_iter().find(|name| method == *name).unwrap_or("other")
+}
+
+/// The whole answer of a request whose handler panicked: the request itself is gone with it.
+#[derive(Debug)]
+struct Broken {
+    body: String,
+    headers: HeaderMap,
+}
+
+impl Broken {
+    fn new(seen: &Seen, site: &Site, panic: &(dyn std::any::Any + Send)) -> Broken {
+        let text = panic.downcast_ref::<&str>().map(|s| s.to_string()).or_else(|| panic.downcast_ref::<String>().cloned());
+        tracing::error!(request_id = %seen.id, path = ?seen.path, detail = ?text.unwrap_or_default(), "a handler panicked");
+        let (content_type, body) = problem_body(HttpError::internal("").problem, seen);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        dress(&mut headers, seen, site);
+        tell(seen, site, "panicked", StatusCode::INTERNAL_SERVER_ERROR, body.len() as u64);
+        Broken { body, headers }
+    }
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a handler panicked")
+    }
+}
+
+impl ResponseError for Broken {
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::InternalServerError().body(self.body.clone());
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+        response
+    }
+}

@@ -1,0 +1,97 @@
+//! Every route of the server, on one page: path, then a handler per method. `get` answers HEAD too, unless the
+//! path has a `head` of its own; any other method is 405 with `Allow`.
+
+use actix_web::guard::{Any, Get, Head};
+use actix_web::http::header::ALLOW;
+use actix_web::http::{Method, StatusCode};
+use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
+
+use super::api::{health, openapi, tokens, users};
+use super::error::HttpError;
+
+/// Fills the application with [`routes`]; whatever is not there is 404.
+pub fn configure(config: &mut web::ServiceConfig) {
+    for entry in routes() {
+        config.service(entry.into_resource());
+    }
+    config.default_service(web::to(|| async { Err::<&str, _>(HttpError::of_status(StatusCode::NOT_FOUND)) }));
+}
+
+/// The page itself. Order matters where patterns overlap: the first match wins.
+#[rustfmt::skip]
+pub fn routes() -> Vec<Entry> {
+    vec![
+        // the house
+        at("/healthz", [get(health::alive)]),
+        at("/readyz", [get(health::ready)]),
+        at("/metrics", [get(health::metrics)]),
+        at("/api/v1/openapi.json", [get(openapi::document)]),
+
+        // people
+        at("/api/v1/whoami", [get(users::whoami)]),
+        at("/api/v1/users", [get(users::list), post(users::create)]),
+        at("/api/v1/users/{name}", [get(users::show), patch(users::change)]),
+        at("/api/v1/orgs/{name}/members", [get(users::members)]),
+        at("/api/v1/orgs/{name}/members/{user}", [put(users::set_member), delete(users::remove_member)]),
+        at("/api/v1/tokens", [get(tokens::list), post(tokens::create)]),
+        at("/api/v1/tokens/{id}", [delete(tokens::revoke)]),
+
+        // bytes, before repos: /api/v1/uploads/{id} must not read as a kind
+        // fine-tunes and predictions
+        // repos, versions, files ({kind:models|datasets})
+
+        // nothing below /api is a page
+        at("/api/{rest:.*}", []),
+
+        // pages; /{ns}/{name} comes last
+    ]
+}
+
+/// One line of the page.
+pub struct Entry {
+    pub path: &'static str,
+    pub methods: Vec<Method>,
+    handlers: Vec<(Method, Route)>,
+}
+
+/// A path and its handlers.
+pub fn at<const N: usize>(path: &'static str, handlers: [(Method, Route); N]) -> Entry {
+    let methods = handlers.iter().map(|(method, _)| method.clone()).collect();
+    Entry { path, methods, handlers: handlers.into() }
+}
+
+macro_rules! verbs {
+    ($($verb:ident => $method:ident),+) => {
+        $(pub fn $verb<F, Args>(handler: F) -> (Method, Route)
+        where
+            F: Handler<Args>,
+            Args: FromRequest + 'static,
+            F::Output: Responder + 'static,
+        {
+            (Method::$method, web::to(handler))
+        })+
+    };
+}
+
+verbs! { get => GET, head => HEAD, post => POST, put => PUT, patch => PATCH, delete => DELETE }
+
+impl Entry {
+    fn into_resource(self) -> Resource {
+        let own_head = self.methods.contains(&Method::HEAD);
+        let mut allowed: Vec<String> = self.methods.iter().map(Method::to_string).collect();
+        if self.methods.contains(&Method::GET) && !own_head {
+            allowed.push("HEAD".into());
+        }
+        let mut resource = web::resource(self.path);
+        for (method, route) in self.handlers {
+            let route = if method == Method::GET && !own_head { route.guard(Any(Get()).or(Head())) } else { route.method(method) };
+            resource = resource.route(route);
+        }
+        let allow = allowed.join(", ");
+        resource.default_service(web::to(move || {
+            let status = if allow.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::METHOD_NOT_ALLOWED };
+            let error = HttpError::of_status(status).with_header(ALLOW, allow.clone());
+            async move { Err::<&str, _>(error) }
+        }))
+    }
+}
