@@ -11,10 +11,13 @@
 //! - [`nn`], [`data`], [`train`], [`import`]: networks, data sets, the training loop, other people's files.
 //! - [`worker`]: leases jobs and runs them. [`cli`]: one file per command. [`app`]: wires the parts.
 
+pub mod app;
 pub mod blob;
 pub mod cache;
 pub mod catalog;
+pub mod cli;
 pub mod client;
+pub mod config;
 pub mod data;
 pub mod db;
 pub mod domain;
@@ -22,6 +25,7 @@ pub mod http;
 pub mod import;
 pub mod nn;
 pub mod service;
+pub mod telemetry;
 pub mod train;
 pub mod wire;
 pub mod worker;

@@ -1,0 +1,69 @@
+//! Acts of administration on a data directory itself, for whoever may read and write it: also while a server
+//! runs on it, since both go through the same database.
+
+use super::{Result, open_service};
+use crate::config::Config;
+use crate::domain::id::TokenId;
+use crate::domain::name::Name;
+use crate::domain::page::PageRequest;
+use crate::domain::user::{Account, AccountKind, Actor, Role, Scope, Token};
+use crate::service::Service;
+use crate::service::accounts::AccountChange;
+
+/// The house, opened for its administrator.
+pub struct Administration {
+    service: Service,
+}
+
+impl Administration {
+    pub async fn open(config: &Config) -> Result<Administration> {
+        Ok(Administration { service: open_service(config).await? })
+    }
+
+    /// A new user and their first token.
+    pub async fn add_user(&self, name: &str, full_name: &str, is_admin: bool) -> Result<(Account, String)> {
+        let (account, secret) = self.service.create_account(&Actor::System, name, AccountKind::User, full_name).await?;
+        let change = AccountChange { is_admin: is_admin.then_some(true), ..AccountChange::default() };
+        let account = if is_admin { self.service.patch_account(&Actor::System, &account.name, change).await? } else { account };
+        Ok((account, secret.unwrap_or_default()))
+    }
+
+    pub async fn add_organisation(&self, name: &str, full_name: &str) -> Result<Account> {
+        Ok(self.service.create_account(&Actor::System, name, AccountKind::Organisation, full_name).await?.0)
+    }
+
+    pub async fn set_member(&self, organisation: &Name, user: &Name, role: Role) -> Result<()> {
+        Ok(self.service.set_member(&Actor::System, organisation, user, role).await?)
+    }
+
+    /// Every account, by name.
+    pub async fn list_accounts(&self) -> Result<Vec<Account>> {
+        let (mut all, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = self.service.list_accounts(&Actor::System, PageRequest::new(Some(100), cursor)).await?;
+            all.extend(page.items);
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    pub async fn set_disabled(&self, name: &Name, disabled: bool) -> Result<Account> {
+        let change = AccountChange { disabled: Some(disabled), ..AccountChange::default() };
+        Ok(self.service.patch_account(&Actor::System, name, change).await?)
+    }
+
+    /// A token for a user, and its secret.
+    pub async fn create_token(&self, user: &Name, name: &str, scope: Scope, days: Option<u32>) -> Result<(Token, String)> {
+        Ok(self.service.create_token(&Actor::System, name, scope, days, Some(user)).await?)
+    }
+
+    pub async fn list_tokens(&self, user: &Name) -> Result<Vec<Token>> {
+        Ok(self.service.list_tokens(&Actor::System, Some(user)).await?)
+    }
+
+    pub async fn revoke_token(&self, id: &TokenId) -> Result<()> {
+        Ok(self.service.revoke_token(&Actor::System, id).await?)
+    }
+}

@@ -1,0 +1,165 @@
+//! The only place that knows the parts: configuration -> database and blobs -> service -> server and workers;
+//! and how all of it stops.
+
+mod administration;
+mod error;
+mod lock;
+mod supervisor;
+
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use administration::Administration;
+pub use error::{Error, Result};
+
+use crate::blob::Blobs;
+use crate::config::Config;
+use crate::db::{self, Db};
+use crate::domain::time::SystemClock;
+use crate::http::{self, Site};
+use crate::service::{Policy, Service};
+use crate::telemetry::Metrics;
+
+/// The file the first administrator's token is written to.
+pub const ADMIN_TOKEN_FILE: &str = "admin-token";
+const DATABASE_FILE: &str = "hub.db";
+/// Kept connections of a small server; each thread serves thousands.
+const MAX_HTTP_THREADS: usize = 8;
+
+/// Opens the database and the blobs of a data directory. Several processes may (the server and its workers).
+pub async fn open_service(config: &Config) -> Result<Service> {
+    let data = &config.data;
+    std::fs::create_dir_all(data).map_err(|e| Error::data(data, &e))?;
+    let db = Db::open(&data.join(DATABASE_FILE)).await.map_err(|e| open_error(data, e))?;
+    let blobs = open_blobs(data)?;
+    let policy = Policy {
+        open_signup: config.open_signup,
+        allow_pickle: config.allow_pickle,
+        max_file_bytes: config.max_file_bytes,
+        max_jobs_per_user: config.max_jobs_per_user,
+        ..Policy::default()
+    };
+    Ok(Service::new(db, blobs, Arc::new(SystemClock), policy))
+}
+
+/// A server that listens, and has not yet begun to serve.
+pub struct App {
+    config: Config,
+    service: Service,
+    listener: TcpListener,
+    address: SocketAddr,
+    first_start: Option<FirstStart>,
+    /// Held as long as the server lives.
+    _lock: lock::Lock,
+}
+
+/// What the very first start made.
+#[derive(Debug, Clone)]
+pub struct FirstStart {
+    pub admin: String,
+    pub token: String,
+    /// Where the token was written.
+    pub file: PathBuf,
+}
+
+impl App {
+    /// Takes the data directory for itself, opens it, makes the administrator on the first start, and listens.
+    pub async fn build(config: Config) -> Result<App> {
+        ignore_file_size_signal();
+        std::fs::create_dir_all(&config.data).map_err(|e| Error::data(&config.data, &e))?;
+        let lock = lock::Lock::take(&config.data)?;
+        let service = open_service(&config).await?;
+        let first_start = match service.first_start().await? {
+            None => None,
+            Some(made) => {
+                let file = write_token(&config.data, &made.token).map_err(|e| Error::data(&config.data, &e))?;
+                Some(FirstStart { admin: made.admin.to_string(), token: made.token, file })
+            }
+        };
+        let listener = listen(&config.listen)?;
+        let address = listener.local_addr().map_err(|e| Error::failed(format!("listening: {e}"), "try again"))?;
+        Ok(App { config, service, listener, address, first_start, _lock: lock })
+    }
+
+    /// Where it listens; the port is the real one even if 0 was asked.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn first_start(&self) -> Option<&FirstStart> {
+        self.first_start.as_ref()
+    }
+
+    /// Serves until SIGTERM or SIGINT, then lets requests in flight end and stops the workers.
+    pub async fn run(self) -> Result<()> {
+        let metrics = Metrics::new().map_err(|e| Error::failed(format!("metrics: {e}"), "report this"))?;
+        let (config, loopback) = (&self.config, self.address.ip().is_loopback());
+        let site = Site::new(config.public_url.clone(), &config.trusted_hosts, loopback, metrics);
+        let threads = config.threads.clamp(2, MAX_HTTP_THREADS);
+        let server = http::serve(self.listener, self.service.clone(), site, threads);
+        let server = server.map_err(|e| Error::failed(format!("serving: {e}"), "try again"))?;
+        let handle = server.handle();
+        let workers = supervisor::Supervisor::start(config)?;
+        let mut serving = tokio::spawn(server);
+        tokio::select! {
+            _ = stop_signal() => tracing::info!("stopping"),
+            _ = &mut serving => tracing::error!("the server stopped by itself"),
+        }
+        workers.stop().await;
+        handle.stop(true).await;
+        Ok(())
+    }
+}
+
+fn open_blobs(data: &Path) -> Result<Blobs> {
+    let opened = Blobs::open_local(data);
+    opened.map_err(|e| Error::failed(format!("the blobs in {}: {e}", data.display()), "check the directory's owner and free space"))
+}
+
+fn open_error(data: &Path, error: db::Error) -> Error {
+    match error {
+        db::Error::Corrupt(problem) => {
+            let message = format!("the database {} is damaged: {problem}", data.join(DATABASE_FILE).display());
+            Error::corrupt(message, "restore the data directory from a backup; nothing was changed")
+        }
+        other => Error::failed(format!("the database in {}: {other}", data.display()), "check the directory's owner and free space"),
+    }
+}
+
+fn listen(address: &str) -> Result<TcpListener> {
+    let wrong = |e: std::io::Error| {
+        let hint = "another program may use the port; choose one with --listen 127.0.0.1:PORT (0 for a free one)";
+        Error::failed(format!("cannot listen on {address}: {e}"), hint)
+    };
+    let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(wrong)?.collect();
+    TcpListener::bind(&addresses[..]).map_err(wrong)
+}
+
+/// Writes the administrator's token where only this user may read it.
+fn write_token(data: &Path, token: &str) -> std::io::Result<PathBuf> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let path = data.join(ADMIN_TOKEN_FILE);
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    writeln!(file, "{token}")?;
+    file.sync_all()?;
+    Ok(path)
+}
+
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// A write beyond the file size limit shall be an error, not the end of the server.
+fn ignore_file_size_signal() {
+    // SAFETY: setting a signal's disposition to "ignore" installs no handler and touches no memory of ours.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}

@@ -1,0 +1,141 @@
+//! The command line: one file per command. A command returns an [`Output`]; `output.rs` prints it.
+
+mod admin;
+mod config;
+pub mod output;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+pub use output::{CliError, Output, Result};
+
+use crate::config::Config;
+use output::{Printer, Style};
+
+/// A model hub you can run yourself: publish, find, fetch and fine-tune pretrained models.
+#[derive(Debug, Parser)]
+#[command(name = "hub", version, about, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub globals: Globals,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every command, one line each; `run` below says where it goes.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve a hub from a data directory
+    Serve(serve::ServeArgs),
+    /// Manage users, organisations and tokens on this machine's data directory
+    Admin(admin::AdminArgs),
+    /// Print the configuration and where each value came from
+    Config,
+}
+
+/// Where each command goes.
+fn run_command(command: Command, context: &Context) -> Result<Output> {
+    match command {
+        Command::Serve(args) => serve::run(args, context),
+        Command::Admin(args) => admin::run(args, context),
+        Command::Config => config::run(context),
+    }
+}
+
+/// Flags every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Globals {
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print only the one line that matters
+    #[arg(long, short, global = true, conflicts_with = "json")]
+    pub quiet: bool,
+    /// Show progress: bars on a terminal, plain lines, or nothing
+    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "KIND")]
+    pub progress: Progress,
+    /// Configuration file [default: DATA/hub.toml, then ~/.config/backbone-hub/hub.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The hub to talk to [env: HUB_SERVER]
+    #[arg(long, global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// The token to use; better kept in HUB_TOKEN or by 'hub login', since others can see a process's flags
+    #[arg(long, global = true, value_name = "TOKEN", hide_default_value = true)]
+    pub token: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    Auto,
+    Plain,
+    None,
+}
+
+/// What a command is given: the resolved configuration and the global flags.
+pub struct Context {
+    pub config: Config,
+    pub globals: Globals,
+}
+
+impl Context {
+    /// Runs an asynchronous story to its end.
+    pub fn block_on<T>(&self, story: impl Future<Output = T>) -> Result<T> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| CliError::failed(format!("no threads: {e}"), "close other programs and try again"))?;
+        Ok(runtime.block_on(story))
+    }
+}
+
+/// Reads the arguments, runs the command, prints what it returns, and says how it went.
+pub fn main() -> ExitCode {
+    // The one TLS provider of the process; a second call would only say that there is one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    let printer = Printer::new(Style::of(cli.globals.json, cli.globals.quiet));
+    match run(cli) {
+        Ok(output) => printer.print(&output),
+        Err(error) => printer.fail(&error),
+    }
+}
+
+fn run(cli: Cli) -> Result<Output> {
+    let Cli { globals, command } = cli;
+    let mut flags = own_flags(&command);
+    flags.extend(globals.server.iter().map(|url| ("server", url.clone())));
+    flags.extend(globals.token.iter().map(|token| ("token", token.clone())));
+    let config =
+        Config::load(&flags, globals.config.as_deref()).map_err(|e| CliError::usage(e.to_string(), "'hub config' prints all settings"))?;
+    // A second call would only find the pool built already.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(config.threads).build_global();
+    run_command(command, &Context { config, globals })
+}
+
+/// Settings that a command's own flags set.
+fn own_flags(command: &Command) -> Vec<(&'static str, String)> {
+    match command {
+        Command::Serve(args) => args.flags(),
+        Command::Admin(args) => args.flags(),
+        _ => Vec::new(),
+    }
+}
+
+/// The whole command line, for completions and help texts.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_sound() {
+        super::command().debug_assert();
+    }
+}
