@@ -10,11 +10,11 @@ demo: packages-demo ## set everything up and run the main job on real weights an
 
 test: packages-test ## run all tests
 	@echo "== test: unit, contract, parity and story tests"
-	cargo test --all-targets
+	cargo test
 
 bench: packages-bench ## measure against peers in the same run; prints `ratio NAME VALUE` lines
 	@echo "== bench: images/s beside PyTorch, downloads beside nginx"
-	@bash benches/end_to_end.sh
+	@python3 benches/end_to_end.py
 
 lint: packages-demo ## formatting, clippy and documentation, warnings as errors
 	@echo "== lint: rustfmt, clippy, rustdoc"
