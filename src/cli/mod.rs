@@ -1,9 +1,24 @@
 //! The command line: one file per command. A command returns an [`Output`]; `output.rs` prints it.
 
 mod admin;
+mod completions;
 mod config;
+mod credentials;
+mod finetune;
+mod images;
+mod import;
+mod jobs;
+mod login;
 pub mod output;
+mod progress;
+mod publish;
+mod pull;
+mod remote;
+mod search;
 mod serve;
+mod show;
+mod table;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,17 +43,43 @@ pub struct Cli {
 /// Every command, one line each; `run` below says where it goes.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Search(search::Search),
+    Show(show::Show),
+    Pull(pull::Pull),
+    Publish(publish::Publish),
+    Import(import::Import),
+    Finetune(finetune::Finetune),
+    Jobs(jobs::Jobs),
+    Embed(images::Embed),
+    Predict(images::Predict),
+    Login(login::Login),
+    Logout(login::Logout),
+    Whoami(login::Whoami),
     /// Serve a hub from a data directory
     Serve(serve::ServeArgs),
     /// Manage users, organisations and tokens on this machine's data directory
     Admin(admin::AdminArgs),
     /// Print the configuration and where each value came from
     Config,
+    Completions(completions::Completions),
 }
 
 /// Where each command goes.
 fn run_command(command: Command, context: &Context) -> Result<Output> {
     match command {
+        Command::Search(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Show(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Pull(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Publish(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Import(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Finetune(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Jobs(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Embed(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Predict(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Login(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Logout(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Whoami(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Completions(args) => args.run(),
         Command::Serve(args) => serve::run(args, context),
         Command::Admin(args) => admin::run(args, context),
         Command::Config => config::run(context),
@@ -67,6 +108,9 @@ pub struct Globals {
     /// The token to use; better kept in HUB_TOKEN or by 'hub login', since others can see a process's flags
     #[arg(long, global = true, value_name = "TOKEN", hide_default_value = true)]
     pub token: Option<String>,
+    /// Send the token over plain http to another machine
+    #[arg(long, global = true)]
+    pub insecure: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -156,6 +156,12 @@ pub fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", clean(line));
 }
 
+/// A value on a line of its own on stdout, at once: for results that come bit by bit.
+pub fn json_line(value: &impl serde::Serialize) {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 /// What the argument parser says: help and version on stdout, mistakes on stderr with exit code 2.
 pub fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();

@@ -77,6 +77,12 @@ impl Client {
         Ok(Pulled { kind, id: id.clone(), number: found.number, manifest: found.manifest, path, fetched_bytes: 0, fetched_files: 0 })
     }
 
+    /// Could [`Client::recall`] know this version?
+    pub fn remembers(&self, cache: &Cache, kind: RepoKind, id: &RepoId, revision: &Revision) -> bool {
+        let folder = self.address.folder();
+        matches!(cache.recall(&Place { server: &folder, kind, id }, revision), Ok(Some(_)))
+    }
+
     async fn fetch_missing(&self, cache: &Cache, target: &Target) -> Result<(usize, u64)> {
         let missing = self.missing(cache, &target.manifest).await?;
         let bytes = missing.iter().map(|entry| entry.size_bytes).sum();

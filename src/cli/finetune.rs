@@ -1,0 +1,258 @@
+//! `hub finetune`: a base model and a data set become a new model, on the server.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use super::output::{CliError, Output, Result};
+use super::remote::{Remote, Target};
+use super::{publish, watch};
+use crate::client::{Client, Publication, hash_files};
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::recipe::Recipe;
+use crate::domain::revision::Revision;
+use crate::wire::jobs::{CreateFineTune, Job};
+
+/// Fine-tune a model on a data set, on the server
+///
+/// The server keeps the backbone of the base, trains a new head (and more, with --strategy full) and publishes
+/// the result with its lineage. A data set that is a path here is published first.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hub finetune --base mobilenetv2_100 --dataset acme/flowers --name acme/flowers-net --watch
+  hub finetune --base resnet50@2 --dataset ./flowers.zip --name acme/net --strategy full --epochs 20 --frozen-stages 2
+  hub finetune --base resnet18 --dataset acme/flowers --name acme/net --set augment.horizontal_flip=false --set optimizer=adamw")]
+pub struct Finetune {
+    /// The model to start from: NAME[@REVISION]
+    #[arg(long, value_name = "NAME")]
+    base: String,
+    /// A data set on the server, or a folder or archive here
+    #[arg(long, value_name = "NAME|PATH")]
+    dataset: String,
+    /// Where to publish the result: namespace/name
+    #[arg(long)]
+    name: String,
+    /// The result is only visible to its namespace
+    #[arg(long)]
+    private: bool,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// Follow the job to its end
+    #[arg(long)]
+    watch: bool,
+}
+
+/// What is left out keeps its default.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Recipe")]
+struct RecipeArgs {
+    /// Train the head alone, or the backbone too
+    #[arg(long, value_enum)]
+    strategy: Option<Strategy>,
+    #[arg(long)]
+    epochs: Option<u32>,
+    /// Learning rate of the backbone
+    #[arg(long)]
+    lr: Option<f64>,
+    /// Learning rate of the head
+    #[arg(long)]
+    head_lr: Option<f64>,
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// With --strategy full: stages kept as they are, from the input (the stem is the first)
+    #[arg(long, value_name = "COUNT")]
+    frozen_stages: Option<usize>,
+    /// Side of the input in pixels
+    #[arg(long, value_name = "PIXELS")]
+    image_size: Option<usize>,
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Start from random weights, to see what the pretrained ones are worth
+    #[arg(long)]
+    from_scratch: bool,
+    /// Any other setting of the recipe, such as augment.views=2 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Strategy {
+    Head,
+    Full,
+}
+
+impl Finetune {
+    pub async fn run(self, remote: &Remote) -> Result<Output> {
+        let recipe = self.recipe.recipe()?;
+        let client = remote.client()?;
+        let base = Target::parse(&self.base, false)?;
+        let name = Target::parse_repo(&self.name, false)?.id;
+        let dataset = self.dataset(remote, &client, &name).await?;
+        let body = CreateFineTune {
+            base: named(&base.id, &base.revision),
+            dataset: named(&dataset.id, &dataset.revision),
+            name: name.to_string(),
+            private: self.private,
+            recipe,
+        };
+        let job = client.create_finetune(&body).await?;
+        if self.watch {
+            return watch::to_the_end(remote, &client, &job.id, 0).await;
+        }
+        Ok(queued(&client, job))
+    }
+
+    /// The data set's name; a path is published first, beside where the result will be.
+    async fn dataset(&self, remote: &Remote, client: &Client, result: &RepoId) -> Result<Target> {
+        let path = PathBuf::from(&self.dataset);
+        if !path.exists() || self.dataset.starts_with("dataset:") {
+            let looks_like_path = self.dataset.starts_with(['.', '/', '~']) || self.dataset.matches('/').count() > 1;
+            if looks_like_path {
+                return Err(CliError::usage(
+                    format!("{} does not exist", self.dataset),
+                    "name a folder or archive here, or a data set on the server",
+                ));
+            }
+            return Target::parse(&self.dataset, true);
+        }
+        let id = repo_for(&path, result)?;
+        remote.reporter.note(&format!("publishing {} as the data set {id}", path.display()));
+        let folder = publish::read(&path, RepoKind::Dataset, None, remote)?;
+        let (folder, _archive) = publish::pack_if_many(folder, RepoKind::Dataset, false, remote).await?;
+        let manifest = hash_files(&folder, &remote.reporter.sink()).await?;
+        let message = format!("For the fine-tune {result}");
+        let publication = Publication { kind: RepoKind::Dataset, id: id.clone(), message, tags: Vec::new(), private: self.private };
+        let published = client.publish(&folder, &manifest, &publication).await?;
+        published.warnings.iter().for_each(|warning| remote.reporter.note(&format!("warning: {warning}")));
+        Ok(Target { kind: RepoKind::Dataset, id, revision: Revision::Number(published.version.number) })
+    }
+}
+
+/// `acme/flowers` for `./Flowers 2.tar.gz` and a result in `acme`.
+fn repo_for(path: &Path, result: &RepoId) -> Result<RepoId> {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let name = real.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let endings = [".tar.gz", ".tar.zst", ".tgz", ".tar", ".zip"];
+    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+    let words: Vec<_> =
+        stem.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '.')).filter(|word| !word.is_empty()).collect();
+    let clean = words.join("-");
+    RepoId::from_parts(result.namespace().as_str(), &clean).map_err(|e| {
+        CliError::usage(
+            format!("'{stem}' cannot name a data set: {e}"),
+            "publish it with `hub publish PATH NAME --dataset`, then name it here",
+        )
+    })
+}
+
+fn named(id: &RepoId, revision: &Revision) -> String {
+    format!("{id}@{revision}")
+}
+
+fn queued(client: &Client, job: Job) -> Output {
+    let human = format!(
+        "Queued job {} for {}\n{}\nFollow it with: hub jobs watch {}",
+        job.id,
+        job.name,
+        client.address().job_page(&job.id),
+        job.id
+    );
+    let quiet = job.id.clone();
+    Output::new(human, json!(job), quiet)
+}
+
+impl RecipeArgs {
+    /// The defaults, then `--set`, then the flags; checked before anything is sent.
+    fn recipe(&self) -> Result<Recipe> {
+        let mut value = serde_json::to_value(Recipe::default()).unwrap_or_default();
+        for pair in &self.set {
+            set(&mut value, pair)?;
+        }
+        let wrong = |message: String| CliError::usage(message, "docs/FINETUNE.md lists every setting with its bounds");
+        let mut recipe: Recipe = serde_json::from_value(value).map_err(|e| wrong(format!("the recipe is refused: {e}")))?;
+        if let Some(strategy) = self.strategy {
+            recipe.strategy = match strategy {
+                Strategy::Head => crate::domain::recipe::Strategy::Head,
+                Strategy::Full => crate::domain::recipe::Strategy::Full,
+            };
+        }
+        recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
+        recipe.lr = self.lr.unwrap_or(recipe.lr);
+        recipe.head_lr = self.head_lr.unwrap_or(recipe.head_lr);
+        recipe.batch_size = self.batch_size.unwrap_or(recipe.batch_size);
+        recipe.frozen_stages = self.frozen_stages.unwrap_or(recipe.frozen_stages);
+        recipe.image_size = self.image_size.unwrap_or(recipe.image_size);
+        recipe.seed = self.seed.unwrap_or(recipe.seed);
+        recipe.from_scratch |= self.from_scratch;
+        recipe.check().map_err(|e| wrong(e.to_string()))?;
+        Ok(recipe)
+    }
+}
+
+/// `augment.views=2` into the recipe's JSON; a key that is not there is refused with those that are.
+fn set(recipe: &mut Value, pair: &str) -> Result<()> {
+    let (key, text) = pair.split_once('=').ok_or_else(|| CliError::usage(format!("--set {pair}: no '='"), "write --set KEY=VALUE"))?;
+    let mut place = recipe;
+    for part in key.split('.') {
+        let known: Vec<String> = place.as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default();
+        let Some(next) = place.get_mut(part) else {
+            return Err(CliError::usage(
+                format!("--set {pair}: there is no setting '{part}'"),
+                format!("settings are {}", known.join(", ")),
+            ));
+        };
+        place = next;
+    }
+    // What does not read as JSON is a word, such as adamw.
+    *place = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe(set: &[&str], epochs: Option<u32>) -> Result<Recipe> {
+        let args = RecipeArgs {
+            strategy: Some(Strategy::Full),
+            epochs,
+            lr: None,
+            head_lr: None,
+            batch_size: None,
+            frozen_stages: None,
+            image_size: None,
+            seed: Some(7),
+            from_scratch: false,
+            set: set.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        args.recipe()
+    }
+
+    #[test]
+    fn settings_and_flags_make_a_recipe() {
+        let made = recipe(&["augment.views=2", "optimizer=adamw", "epochs=3"], Some(4)).unwrap();
+        assert_eq!((made.augment.views, made.epochs, made.seed), (2, 4, 7));
+        assert_eq!(made.optimizer, crate::domain::recipe::Optimizer::Adamw);
+    }
+
+    #[test]
+    fn what_cannot_be_a_recipe_is_refused_here() {
+        let refused = |set: &[&str], epochs| recipe(set, epochs).unwrap_err();
+        assert!(refused(&["speed=9"], None).message.contains("no setting 'speed'"));
+        assert!(refused(&["speed=9"], None).hint.contains("batch_size"));
+        assert!(refused(&["epochs"], None).message.contains("no '='"));
+        assert!(refused(&["lr=fast"], None).message.contains("refused"));
+        assert!(refused(&[], Some(1_000_000_000)).message.contains("epochs"));
+        assert_eq!(refused(&["lr=0"], None).exit_code, 2);
+    }
+
+    #[test]
+    fn a_path_names_its_data_set() {
+        let result = RepoId::parse("acme/net").unwrap();
+        let name = |path: &str| repo_for(Path::new(path), &result).unwrap().to_string();
+        assert_eq!(name("/x/fashion_mnist_4k.zip"), "acme/fashion_mnist_4k");
+        assert_eq!(name("/x/My Flowers (2).tar.gz"), "acme/My-Flowers-2");
+        assert!(repo_for(Path::new("/x/..."), &result).is_err());
+    }
+}

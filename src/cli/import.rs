@@ -1,0 +1,131 @@
+//! `hub import`: a weights file that others made becomes a model folder, and is published or kept.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::{CliError, Output, Result};
+use super::publish::{self, How};
+use super::remote::{Remote, Target};
+use super::table::count;
+use crate::client::{Folder, hash_files};
+use crate::import::{self, Imported, Options};
+
+/// Turn weights that others made into a model, and publish it
+///
+/// Reads safetensors and PyTorch files (.pth, .pt), executes nothing in them, finds the architecture by its
+/// tensors, and writes config.json, model.safetensors and README.md in the form timm reads.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hub import efficientnet_lite0.pth efficientnet-lite0 --license apache-2.0 --dataset imagenet-1k
+  hub import weights.safetensors --architecture resnet50 --to ./resnet50")]
+pub struct Import {
+    /// A weights file, or a folder with one
+    source: PathBuf,
+    /// Where to publish: namespace/name
+    #[arg(required_unless_present = "to")]
+    name: Option<String>,
+    /// Only write the model folder, and publish nothing
+    #[arg(long, value_name = "FOLDER")]
+    to: Option<PathBuf>,
+    /// timm's name; found by the tensors if left out
+    #[arg(long)]
+    architecture: Option<String>,
+    /// SPDX identifier, such as apache-2.0
+    #[arg(long)]
+    license: Option<String>,
+    /// What the weights were trained on (may be repeated)
+    #[arg(long = "dataset", value_name = "DATASET")]
+    datasets: Vec<String>,
+    /// The model these weights were made from (may be repeated)
+    #[arg(long = "base-model", value_name = "MODEL")]
+    base_models: Vec<String>,
+    /// The class names: one a line, or JSON
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// The card's title
+    #[arg(long)]
+    title: Option<String>,
+    /// The card's text, Markdown
+    #[arg(long)]
+    description: Option<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+impl Import {
+    pub async fn run(self, remote: &Remote) -> Result<Output> {
+        let target = self.name.as_deref().map(|name| Target::parse_repo(name, false)).transpose()?;
+        let place = tempfile::tempdir().map_err(|e| {
+            CliError::new(1, "io", format!("cannot make a temporary folder: {e}"), "set TMPDIR to a folder you may write to")
+        })?;
+        let out = self.to.clone().unwrap_or_else(|| place.path().join("model"));
+        let imported = self.convert(remote, target.as_ref(), out.clone()).await?;
+        imported.notes.iter().for_each(|text| remote.reporter.note(&format!("note: {text}")));
+        let said = format!(
+            "{}: {} with {} parameters, {} features{}",
+            imported.form,
+            imported.architecture,
+            count(imported.parameters),
+            imported.num_features,
+            if imported.num_classes == 0 { ", no classifier".into() } else { format!(", {} classes", imported.num_classes) },
+        );
+        remote.reporter.note(&said);
+        let Some(target) = target.filter(|_| self.to.is_none()) else {
+            return Ok(converted(&imported, &out));
+        };
+        let folder = Folder::read(&out)?;
+        let manifest = hash_files(&folder, &remote.reporter.sink()).await?;
+        let mut publication = self.how.publication(&target)?;
+        if publication.message.is_empty() {
+            let name = self.source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            publication.message = format!("Import {name}");
+        }
+        publish::send(remote, &folder, &manifest, &publication).await
+    }
+
+    async fn convert(&self, remote: &Remote, target: Option<&Target>, out: PathBuf) -> Result<Imported> {
+        let options = Options {
+            architecture: self.architecture.clone(),
+            name: self.title.clone().or_else(|| target.map(|target| target.id.name().to_string())),
+            license: self.license.clone(),
+            datasets: self.datasets.clone(),
+            description: self.description.clone(),
+            labels: self.labels.clone(),
+            base_model: self.base_models.clone(),
+        };
+        let (source, progress) = (self.source.clone(), remote.reporter.clone());
+        progress.step(&format!("reading {}", source.display()));
+        let work = tokio::task::spawn_blocking(move || import::import(&source, &options, &out, &mut |_| ()));
+        let done = work.await.map_err(|e| CliError::new(1, "internal", format!("the import failed: {e}"), "report this as a bug"))?;
+        done.map_err(failed)
+    }
+}
+
+/// The messages of an import say what to do with the file; the hints name our flags.
+fn failed(error: import::Error) -> CliError {
+    let message = error.to_string();
+    match error {
+        import::Error::RefusedGlobal { .. } => {
+            CliError::new(4, "pickle_refused", message, "nothing in the file was executed, nothing was published")
+        }
+        import::Error::Corrupt(_) => CliError::new(5, "corrupt", message, "nothing was published"),
+        import::Error::NoMatch(_) => CliError::new(1, "no_match", message, "name the architecture with --architecture if you know it"),
+        import::Error::Invalid { .. } => CliError::usage(message, "`hub import --help` lists the flags"),
+        import::Error::TooLarge(_) => CliError::new(1, "too_large", message, "convert the file to safetensors where it was made"),
+        import::Error::Unsupported { .. } | import::Error::Io { .. } => {
+            CliError::new(1, "source", message, "name a .safetensors, .pth or .pt file, or a folder with one")
+        }
+    }
+}
+
+fn converted(imported: &Imported, out: &std::path::Path) -> Output {
+    let path = out.display().to_string();
+    let json = json!({
+        "architecture": imported.architecture, "num_classes": imported.num_classes, "num_features": imported.num_features,
+        "parameters": imported.parameters, "tensors": imported.tensors, "mapping": imported.mapping, "form": imported.form,
+        "source_sha256": imported.sha256, "notes": imported.notes, "path": path,
+    });
+    Output::new(path.clone(), json, path)
+}

@@ -1,0 +1,117 @@
+//! `hub jobs`: look after fine-tunes.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::output::{CliError, Output, Result};
+use super::remote::Remote;
+use super::table::{facts, minute, table};
+use super::watch;
+use crate::client::Client;
+use crate::domain::id::JobId;
+use crate::wire::jobs::Job;
+
+/// List, show, follow and cancel fine-tunes
+#[derive(Debug, Args)]
+pub struct Jobs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List your jobs, newest first
+    List {
+        /// Only those that are queued, running, succeeded, failed or cancelled
+        #[arg(long)]
+        state: Option<String>,
+        /// How many to show
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Show one job with its recipe
+    Show { id: String },
+    /// Follow a job to its end
+    Watch { id: String },
+    /// Print what a job has logged
+    Logs { id: String },
+    /// Stop a job; nothing of it is published
+    Cancel { id: String },
+}
+
+impl Jobs {
+    pub async fn run(self, remote: &Remote) -> Result<Output> {
+        let client = remote.client()?;
+        match self.command {
+            Command::List { state, limit } => list(&client, remote, state, limit).await,
+            Command::Show { id } => show(&client, &client.job(&checked(&id)?).await?),
+            Command::Watch { id } => watch::to_the_end(remote, &client, &checked(&id)?, 0).await,
+            Command::Logs { id } => {
+                let text = client.job_logs(&checked(&id)?).await?;
+                let lines: Vec<_> = text.lines().collect();
+                let said = text.trim_end();
+                Ok(Output::new(said, json!({"id": id, "lines": lines}), said))
+            }
+            Command::Cancel { id } => cancel(client.cancel_job(&checked(&id)?).await?),
+        }
+    }
+}
+
+fn checked(id: &str) -> Result<String> {
+    JobId::parse(id).map_err(|e| CliError::usage(format!("'{id}': {e}"), "`hub jobs list` shows the ids"))?;
+    Ok(id.to_owned())
+}
+
+async fn list(client: &Client, remote: &Remote, state: Option<String>, limit: usize) -> Result<Output> {
+    let mut query = vec![("limit", limit.clamp(1, 100).to_string())];
+    query.extend(state.map(|state| ("state", state)));
+    let jobs = client.jobs(&query).await?.items;
+    if jobs.is_empty() {
+        remote.reporter.note("no jobs; `hub finetune` starts one");
+    }
+    let row = |job: &Job| {
+        let progress =
+            if job.total_steps == 0 { String::new() } else { format!("{} %", 100 * job.step.min(job.total_steps) / job.total_steps) };
+        vec![job.id.clone(), job.state.clone(), progress, job.name.clone(), job.base.clone(), job.dataset.clone(), minute(&job.created)]
+    };
+    let human = if jobs.is_empty() {
+        String::new()
+    } else {
+        table(&["job", "state", ">done", "result", "base", "data set", "created"], &jobs.iter().map(row).collect::<Vec<_>>())
+    };
+    let ids: Vec<_> = jobs.iter().map(|job| job.id.clone()).collect();
+    Ok(Output::new(human, json!(jobs), ids.join("\n")))
+}
+
+fn show(client: &Client, job: &Job) -> Result<Output> {
+    let result = job.result_version.map_or(job.name.clone(), |version| format!("{}@{version}", job.name));
+    let attempt = if job.attempt > 1 { format!("{} (a worker was lost before)", job.attempt) } else { String::new() };
+    let human = facts(&[
+        ("job", job.id.clone()),
+        ("state", if job.cancel_requested && job.state == "running" { "running, to be cancelled".into() } else { job.state.clone() }),
+        ("stage", job.stage.clone()),
+        ("steps", if job.total_steps == 0 { String::new() } else { format!("{} of {}", job.step, job.total_steps) }),
+        ("attempt", attempt),
+        ("error", job.error.clone().unwrap_or_default()),
+        ("base", job.base.clone()),
+        ("data set", job.dataset.clone()),
+        ("result", result),
+        ("owner", job.owner.clone()),
+        ("created", minute(&job.created)),
+        ("started", job.started.as_deref().map(minute).unwrap_or_default()),
+        ("finished", job.finished.as_deref().map(minute).unwrap_or_default()),
+        ("recipe", serde_json::to_string(&job.recipe).unwrap_or_default()),
+        ("page", client.address().job_page(&job.id)),
+    ]);
+    Ok(Output::new(human, json!(job), job.state.clone()))
+}
+
+fn cancel(job: Job) -> Result<Output> {
+    let human = match job.state.as_str() {
+        "cancelled" => format!("Cancelled job {}", job.id),
+        "running" | "queued" => format!("Job {} will stop in a moment", job.id),
+        state => format!("Job {} had {state} already", job.id),
+    };
+    let quiet = job.state.clone();
+    Ok(Output::new(human, json!(job), quiet))
+}

@@ -1,0 +1,201 @@
+//! `hub publish`: a folder becomes a version of a repo.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::{CliError, Output, Result};
+use super::remote::{Remote, Target};
+use super::table::{bytes, plural, table};
+use crate::client::{Folder, Publication, Published, hash_files, pack_images};
+use crate::domain::manifest::Manifest;
+use crate::domain::name::RepoKind;
+use crate::domain::revision::RefName;
+
+/// More files than this in a data set travel as one archive.
+const LOOSE_FILES: usize = 100;
+
+/// Publish a folder as a new version of a model or data set
+///
+/// The repo is made if there is none. Only what the server does not have is sent; the same files again make
+/// no new version. Dot files stay home.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hub publish ./net acme/flowers-net --message \"Trained longer\" --tag v2
+  hub publish flowers.zip acme/flowers --dataset
+  hub publish ./net acme/flowers-net --dry-run")]
+pub struct Publish {
+    /// A folder; with --dataset also one archive (zip, tar, tar.gz, tar.zst)
+    path: PathBuf,
+    /// Where to publish: namespace/name
+    name: String,
+    /// It is a data set
+    #[arg(long)]
+    dataset: bool,
+    #[command(flatten)]
+    how: How,
+    /// With one archive: the README.md to publish beside it
+    #[arg(long, value_name = "README")]
+    card: Option<PathBuf>,
+    /// With --dataset: send every file by itself, however many there are
+    #[arg(long)]
+    loose: bool,
+    /// Say what would be sent, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What `publish` and `import` have in common.
+#[derive(Debug, Args)]
+pub struct How {
+    /// What changed
+    #[arg(long, short, default_value = "")]
+    message: String,
+    /// Also name the new version so (may be repeated)
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// A new repo is only visible to its namespace
+    #[arg(long)]
+    private: bool,
+}
+
+impl How {
+    pub fn publication(&self, target: &Target) -> Result<Publication> {
+        for tag in &self.tags {
+            RefName::parse(tag)
+                .map_err(|e| CliError::usage(format!("the tag '{tag}' is refused: {e}"), "choose another tag, such as v1.0"))?;
+        }
+        let (kind, id) = (target.kind, target.id.clone());
+        Ok(Publication { kind, id, message: self.message.clone(), tags: self.tags.clone(), private: self.private })
+    }
+}
+
+impl Publish {
+    pub async fn run(self, remote: &Remote) -> Result<Output> {
+        let target = Target::parse_repo(&self.name, self.dataset)?;
+        let publication = self.how.publication(&target)?;
+        let folder = read(&self.path, target.kind, self.card.as_deref(), remote)?;
+        let (folder, _archive) = pack_if_many(folder, target.kind, self.loose, remote).await?;
+        let manifest = hash_files(&folder, &remote.reporter.sink()).await?;
+        if self.dry_run {
+            return Ok(dry_run(&target, &manifest, &folder));
+        }
+        send(remote, &folder, &manifest, &publication).await
+    }
+}
+
+/// Sends it, and words the answer.
+pub async fn send(remote: &Remote, folder: &Folder, manifest: &Manifest, publication: &Publication) -> Result<Output> {
+    remote.on_interrupt("no version was made; what was sent is kept, so run the command again to go on");
+    let published = remote.client()?.publish(folder, manifest, publication).await?;
+    for warning in &published.warnings {
+        remote.reporter.note(&format!("warning: {warning}"));
+    }
+    Ok(answer(&published, publication.kind))
+}
+
+fn answer(published: &Published, kind: RepoKind) -> Output {
+    let version = &published.version;
+    let short = version.commit.get(..10).unwrap_or(&version.commit);
+    let what = format!("{} version {} ({short})", published.id, version.number);
+    let human = match published.created {
+        true => {
+            let size = format!("{}, {}", plural(version.files, "file"), bytes(version.total_bytes));
+            format!("Published {what}: {size}, {} sent\n{}", bytes(published.sent_bytes), published.page)
+        }
+        false => format!("Already up to date: {what} holds exactly these files\n{}", published.page),
+    };
+    let json = json!({
+        "repo": published.id, "kind": kind.as_str(), "version": version, "created": published.created,
+        "sent_bytes": published.sent_bytes, "warnings": published.warnings, "page": published.page,
+    });
+    Output::new(human, json, format!("{}@{}", published.id, version.number))
+}
+
+/// What lies at `path`, with the paths it will have in the repo.
+pub fn read(path: &Path, kind: RepoKind, card: Option<&Path>, remote: &Remote) -> Result<Folder> {
+    if !path.exists() {
+        return Err(CliError::usage(format!("{} does not exist", path.display()), "name a folder, or an archive of a data set"));
+    }
+    if path.is_dir() {
+        let folder = Folder::read(path)?;
+        if !folder.ignored.is_empty() {
+            remote.reporter.note(&format!("left out: {}", shortened(&folder.ignored)));
+        }
+        return Ok(folder);
+    }
+    if kind == RepoKind::Model {
+        let hint = "put it into a folder with config.json and README.md, or turn a weights file into one with `hub import`";
+        return Err(CliError::usage(format!("{} is a file; a model is a folder", path.display()), hint));
+    }
+    let mut folder = Folder::of_file(path)?;
+    let beside = path.with_file_name("README.md");
+    match card {
+        Some(card) => add_card(&mut folder, card)?,
+        // Any project has a README.md; only one with a card's front matter is meant for the repo.
+        None if std::fs::read_to_string(&beside).is_ok_and(|text| text.starts_with("---\n")) => {
+            remote.reporter.note(&format!("{} goes with it", beside.display()));
+            add_card(&mut folder, &beside)?;
+        }
+        None => {}
+    }
+    Ok(folder)
+}
+
+fn add_card(folder: &mut Folder, card: &Path) -> Result<()> {
+    let mut file = Folder::of_file(card)?.files;
+    for file in &mut file {
+        file.path = crate::domain::path::RepoPath::parse("README.md").map_err(|e| CliError::usage(e.to_string(), "choose another card"))?;
+    }
+    folder.files.append(&mut file);
+    folder.files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(())
+}
+
+/// A data set of many files becomes one archive, which lives as long as the second value.
+pub async fn pack_if_many(folder: Folder, kind: RepoKind, loose: bool, remote: &Remote) -> Result<(Folder, Option<tempfile::TempDir>)> {
+    if kind == RepoKind::Model || loose || folder.files.len() <= LOOSE_FILES {
+        return Ok((folder, None));
+    }
+    remote.reporter.note(&format!("{} files are packed into one data.zip (--loose sends them one by one)", folder.files.len()));
+    let cache = remote.cache()?;
+    let place = tempfile::Builder::new().prefix("pack-").tempdir_in(cache.root());
+    let place = place.map_err(|e| {
+        CliError::new(
+            1,
+            "cache",
+            format!("cannot make a folder in {}: {e}", cache.root().display()),
+            "set HUB_CACHE to a folder you may write to",
+        )
+    })?;
+    let (to, sink) = (place.path().join("data.zip"), remote.reporter.sink());
+    let packed = tokio::task::spawn_blocking(move || pack_images(&folder, &to, &sink)).await;
+    let packed = packed.map_err(|e| CliError::new(1, "internal", format!("packing failed: {e}"), "run the command again"))??;
+    Ok((packed, Some(place)))
+}
+
+fn dry_run(target: &Target, manifest: &Manifest, folder: &Folder) -> Output {
+    let rows: Vec<_> =
+        manifest.entries().iter().map(|e| vec![e.path.to_string(), bytes(e.size_bytes), e.digest.to_hex()[..12].to_owned()]).collect();
+    let total = format!("{}, {}", plural(rows.len() as u64, "file"), bytes(manifest.total_bytes()));
+    let human = format!(
+        "{}\n\n{total} would become {} commit {}; nothing was sent",
+        table(&["path", ">size", "sha256"], &rows),
+        target.id,
+        manifest.commit_id().short()
+    );
+    let files: Vec<_> = manifest
+        .entries()
+        .iter()
+        .map(|e| json!({"path": e.path.as_str(), "size_bytes": e.size_bytes, "sha256": e.digest.to_hex()}))
+        .collect();
+    let json = json!({"repo": target.id.to_string(), "commit": manifest.commit_id().as_str(), "files": files, "left_out": folder.ignored, "dry_run": true});
+    Output::new(human, json, manifest.commit_id().as_str())
+}
+
+fn shortened(names: &[String]) -> String {
+    let some: Vec<_> = names.iter().take(5).cloned().collect();
+    let more = names.len() - some.len();
+    if more == 0 { some.join(", ") } else { format!("{} and {more} more", some.join(", ")) }
+}

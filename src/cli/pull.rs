@@ -1,0 +1,95 @@
+//! `hub pull`: a version into the cache, or copies of its files into a folder. The last line on stdout is
+//! where they are.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::output::{CliError, Output, Result};
+use super::remote::{Remote, Target};
+use super::table::{bytes, plural};
+use crate::client::{Client, Pulled};
+
+/// Fetch a model or data set, every byte proved by its sha256
+///
+/// Only what the cache does not have is transferred; a download that broke off goes on where it stopped.
+/// Prints the folder that holds the files.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hub pull resnet50                       library/resnet50, its newest version
+  hub pull acme/flowers-net@3 --to model  version 3, copied to ./model
+  hub pull dataset:flowers                a data set
+  cd $(hub pull resnet50 --quiet)         for scripts")]
+pub struct Pull {
+    /// NAME[@REVISION]; a revision is main, a tag, a version number or a commit
+    #[arg(value_name = "NAME[@REVISION]")]
+    name: String,
+    /// The name is a data set's (also: dataset:NAME)
+    #[arg(long)]
+    dataset: bool,
+    /// Copy the files to this folder
+    #[arg(long, value_name = "FOLDER")]
+    to: Option<PathBuf>,
+    /// With --to: overwrite files that differ
+    #[arg(long, requires = "to")]
+    force: bool,
+    /// Take it from the cache without asking the server
+    #[arg(long)]
+    offline: bool,
+}
+
+impl Pull {
+    pub async fn run(self, remote: &Remote) -> Result<Output> {
+        let target = Target::parse(&self.name, self.dataset)?;
+        let cache = remote.cache()?;
+        let client = remote.client()?;
+        remote.on_interrupt("what has arrived is kept; run the command again to go on");
+        let pulled = pull(&client, remote, &target, self.offline).await?;
+        let path = match &self.to {
+            None => pulled.path.clone(),
+            Some(folder) => {
+                let done = cache.export(&pulled.manifest, folder, self.force)?;
+                remote.reporter.note(&format!("{} written, {} unchanged", plural(done.written as u64, "file"), done.unchanged));
+                folder.canonicalize().unwrap_or_else(|_| folder.clone())
+            }
+        };
+        let path = path.display().to_string();
+        let json = json!({
+            "repo": pulled.id.to_string(), "kind": pulled.kind.as_str(), "version": pulled.number,
+            "commit": pulled.manifest.commit_id().as_str(), "manifest": pulled.manifest.digest().to_hex(),
+            "files": pulled.manifest.entries().len(), "total_bytes": pulled.manifest.total_bytes(),
+            "fetched_files": pulled.fetched_files, "fetched_bytes": pulled.fetched_bytes, "path": path,
+        });
+        Ok(Output::new(path.clone(), json, path))
+    }
+}
+
+/// Brings a version into the cache and says so on stderr.
+pub async fn pull(client: &Client, remote: &Remote, target: &Target, offline: bool) -> Result<Pulled> {
+    let cache = remote.cache()?;
+    let begun = std::time::Instant::now();
+    let pulled = match offline {
+        true => client.recall(&cache, target.kind, &target.id, &target.revision).await,
+        false => client.pull(&cache, target.kind, &target.id, &target.revision).await,
+    };
+    let pulled = pulled.map_err(|error| with_offline_hint(error, &cache, client, target))?;
+    let manifest = &pulled.manifest;
+    let whole = format!("{}, {}", plural(manifest.entries().len() as u64, "file"), bytes(manifest.total_bytes()));
+    let how = match pulled.fetched_files {
+        0 => "already here".to_owned(),
+        _ => format!("fetched {} in {:.1} s", bytes(pulled.fetched_bytes), begun.elapsed().as_secs_f64()),
+    };
+    let version = format!("{} version {} ({})", pulled.id, pulled.number, manifest.commit_id().short());
+    remote.reporter.note(&format!("{version}: {whole}, {how}, every sha256 proved"));
+    Ok(pulled)
+}
+
+fn with_offline_hint(error: crate::client::Error, cache: &crate::cache::Cache, client: &Client, target: &Target) -> CliError {
+    let unreachable = matches!(error, crate::client::Error::Unreachable { .. });
+    let mut failure = CliError::from(error);
+    if unreachable && client.remembers(cache, target.kind, &target.id, &target.revision) {
+        failure.hint = format!("{}; or use what was pulled before with --offline", failure.hint);
+    }
+    failure
+}

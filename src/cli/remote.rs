@@ -1,0 +1,167 @@
+//! What every command that talks to a server is given: the settings, its way to the server and the cache, and
+//! a place to say how far it is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Context;
+use super::credentials::Credentials;
+use super::output::{CliError, Output, Result, Style};
+use super::progress::Reporter;
+use crate::cache::Cache;
+use crate::client::{Address, Client, Options};
+use crate::config::Config;
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::revision::Revision;
+use crate::{cache, client};
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Remote {
+    pub config: Arc<Config>,
+    pub style: Style,
+    pub reporter: Reporter,
+    /// `--insecure`
+    insecure: bool,
+    if_interrupted: Arc<Mutex<String>>,
+}
+
+/// Runs a command's story to its end, or until Ctrl-C.
+pub fn run(context: &Context, story: impl AsyncFnOnce(&Remote) -> Result<Output>) -> Result<Output> {
+    let remote = Remote::new(context);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| CliError::failed(format!("no threads: {e}"), "close other programs and try again"))?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = story(&remote) => result,
+            _ = tokio::signal::ctrl_c() => Err(remote.interrupted()),
+        }
+    });
+    remote.reporter.finish();
+    // Hashing may still be under way on another thread after Ctrl-C; nobody waits for it.
+    runtime.shutdown_timeout(Duration::ZERO);
+    result
+}
+
+impl Remote {
+    fn new(context: &Context) -> Remote {
+        let style = Style::of(context.globals.json, context.globals.quiet);
+        Remote {
+            config: Arc::new(context.config.clone()),
+            style,
+            reporter: Reporter::new(context.globals.progress, style == Style::Quiet),
+            insecure: context.globals.insecure,
+            if_interrupted: Arc::new(Mutex::new("nothing is half done; run the command again".into())),
+        }
+    }
+
+    pub fn address(&self) -> Result<Address> {
+        Ok(Address::parse(&self.config.server)?)
+    }
+
+    /// As whoever the settings or `hub login` say; as a stranger otherwise.
+    pub fn client(&self) -> Result<Client> {
+        let address = self.address()?;
+        let token = match &self.config.token {
+            Some(token) => Some(token.clone()),
+            None => Credentials::at(&self.config.config_dir).token(&address)?,
+        };
+        self.client_with(address, token)
+    }
+
+    pub fn client_with(&self, address: Address, token: Option<String>) -> Result<Client> {
+        let options = Options { token, insecure: self.insecure, sink: Some(self.reporter.sink()) };
+        Ok(Client::new(address, options)?)
+    }
+
+    pub fn cache(&self) -> Result<Cache> {
+        Ok(Cache::open(&self.config.cache)?)
+    }
+
+    /// What a person who presses Ctrl-C from now on is told.
+    pub fn on_interrupt(&self, hint: impl Into<String>) {
+        *self.if_interrupted.lock().unwrap_or_else(PoisonError::into_inner) = hint.into();
+    }
+
+    fn interrupted(&self) -> CliError {
+        let hint = self.if_interrupted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        CliError { hint, ..CliError::interrupted() }
+    }
+}
+
+impl From<client::Error> for CliError {
+    fn from(error: client::Error) -> CliError {
+        let exit_code = u8::try_from(error.exit_code()).unwrap_or(1);
+        CliError::new(exit_code, error.code(), error.to_string(), error.hint())
+    }
+}
+
+impl From<cache::Error> for CliError {
+    fn from(error: cache::Error) -> CliError {
+        client::Error::from(error).into()
+    }
+}
+
+/// A version as people name it: `NAME`, `NAME@REVISION`, `dataset:NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub kind: RepoKind,
+    pub id: RepoId,
+    pub revision: Revision,
+}
+
+impl Target {
+    /// `dataset`: the flag that says the name is a data set's.
+    pub fn parse(text: &str, dataset: bool) -> Result<Target> {
+        let (prefixed, rest) = kind_prefix(text);
+        let kind = if dataset { RepoKind::Dataset } else { prefixed.unwrap_or(RepoKind::Model) };
+        let (name, revision) = match rest.split_once('@') {
+            None => (rest, Revision::main()),
+            Some((name, revision)) => (
+                name,
+                Revision::parse(revision)
+                    .map_err(|e| CliError::usage(format!("'{revision}': {e}"), "write NAME@main, NAME@3 or NAME@TAG"))?,
+            ),
+        };
+        let id = RepoId::parse(name)
+            .map_err(|e| CliError::usage(format!("'{name}': {e}"), "write `namespace/name`, or `name` for library/name"))?;
+        Ok(Target { kind, id, revision })
+    }
+
+    /// The same, where a revision makes no sense.
+    pub fn parse_repo(text: &str, dataset: bool) -> Result<Target> {
+        if text.contains('@') {
+            return Err(CliError::usage(format!("'{text}' names a version, but a repo is wanted"), "leave out '@' and what follows"));
+        }
+        Target::parse(text, dataset)
+    }
+}
+
+/// `dataset:x`, `model:x`, and the paths of pages (`datasets/acme/x`).
+fn kind_prefix(text: &str) -> (Option<RepoKind>, &str) {
+    let prefixes =
+        [("dataset:", RepoKind::Dataset), ("model:", RepoKind::Model), ("datasets/", RepoKind::Dataset), ("models/", RepoKind::Model)];
+    prefixes.into_iter().find_map(|(prefix, kind)| text.strip_prefix(prefix).map(|rest| (Some(kind), rest))).unwrap_or((None, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_as_people_type_them() {
+        let read = |text: &str, dataset| {
+            let target = Target::parse(text, dataset).unwrap();
+            format!("{} {} {}", target.kind, target.id, target.revision)
+        };
+        assert_eq!(read("resnet50", false), "model library/resnet50 main");
+        assert_eq!(read("acme/net@v1.0", false), "model acme/net v1.0");
+        assert_eq!(read("dataset:flowers@3", false), "dataset library/flowers 3");
+        assert_eq!(read("datasets/acme/flowers", false), "dataset acme/flowers main");
+        assert_eq!(read("flowers", true), "dataset library/flowers main");
+        for text in ["", "a/b/c", "a@", "a@..", "../x", "a b"] {
+            assert_eq!(Target::parse(text, false).unwrap_err().exit_code, 2, "{text:?}");
+        }
+        assert!(Target::parse_repo("a@1", false).is_err());
+    }
+}

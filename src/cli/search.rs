@@ -1,0 +1,207 @@
+//! `hub search`: the catalog in a table.
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::output::{CliError, Output, Result};
+use super::remote::Remote;
+use super::table::{bytes, count, minute, plural, table};
+use crate::client::Client;
+use crate::wire::repos::{RepoDetail, SearchAnswer};
+
+/// Find models and data sets
+///
+/// Words match the beginnings of words in names, summaries, tags and cards; all filters must hold.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hub search mobilenet
+  hub search --source-dataset imagenet-1k --max-parameters 10M --sort downloads
+  hub search --datasets flowers --json")]
+pub struct Search {
+    /// Words to look for
+    words: Vec<String>,
+    /// Data sets instead of models
+    #[arg(long)]
+    datasets: bool,
+    /// Such as image-classification
+    #[arg(long)]
+    task: Option<String>,
+    /// image, text, video or audio
+    #[arg(long)]
+    modality: Option<String>,
+    /// timm's name, such as resnet50
+    #[arg(long)]
+    architecture: Option<String>,
+    /// Models trained on this data set
+    #[arg(long, value_name = "DATASET")]
+    source_dataset: Option<String>,
+    /// Models made from this one
+    #[arg(long, value_name = "MODEL")]
+    base_model: Option<String>,
+    #[arg(long)]
+    license: Option<String>,
+    #[arg(long)]
+    tag: Option<String>,
+    /// Such as timm
+    #[arg(long)]
+    library: Option<String>,
+    /// Namespace
+    #[arg(long)]
+    author: Option<String>,
+    /// At least so many, such as 500k or 5M
+    #[arg(long, value_name = "COUNT")]
+    min_parameters: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "COUNT")]
+    max_parameters: Option<String>,
+    #[arg(long, value_enum, default_value_t)]
+    sort: Sort,
+    /// How many to show
+    #[arg(long, default_value_t = 20)]
+    limit: usize,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Sort {
+    #[default]
+    Relevance,
+    Downloads,
+    Newest,
+    Size,
+    Name,
+}
+
+/// The most one page of the server holds.
+const PAGE: usize = 100;
+
+impl Search {
+    pub async fn run(self, remote: &Remote) -> Result<Output> {
+        let query = self.query()?;
+        let answer = pages(&remote.client()?, query, self.limit.max(1)).await?;
+        let names: Vec<_> = answer.items.iter().map(|hit| hit.repo.id.clone()).collect();
+        let shown = answer.items.len() as u64;
+        if answer.total > shown {
+            remote.reporter.note(&format!("{shown} of {} shown; --limit shows more", answer.total));
+        }
+        let human = match (shown, self.datasets) {
+            (0, _) => {
+                remote.reporter.note("nothing was found; try fewer words or filters, or --datasets");
+                String::new()
+            }
+            (_, false) => models_table(&answer.items),
+            (_, true) => datasets_table(&answer.items),
+        };
+        Ok(Output::new(human, json!({"total": answer.total, "items": answer.items, "facets": answer.facets}), names.join("\n")))
+    }
+
+    fn query(&self) -> Result<Vec<(&'static str, String)>> {
+        let sort = self.sort.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let mut query = vec![("kind", if self.datasets { "dataset" } else { "model" }.to_owned()), ("sort", sort)];
+        if !self.words.is_empty() {
+            query.push(("q", self.words.join(" ")));
+        }
+        let filters = [
+            ("task", &self.task),
+            ("modality", &self.modality),
+            ("architecture", &self.architecture),
+            ("source_dataset", &self.source_dataset),
+            ("base_model", &self.base_model),
+            ("license", &self.license),
+            ("tag", &self.tag),
+            ("library", &self.library),
+            ("author", &self.author),
+        ];
+        query.extend(filters.into_iter().filter_map(|(key, value)| value.clone().map(|value| (key, value))));
+        for (key, text) in [("min_parameters", &self.min_parameters), ("max_parameters", &self.max_parameters)] {
+            if let Some(text) = text {
+                let number = parse_count(text).ok_or_else(|| CliError::usage(format!("'{text}' is no count"), "write 500k, 5M or 1.5B"))?;
+                query.push((key, number.to_string()));
+            }
+        }
+        Ok(query)
+    }
+}
+
+/// Page after page until there are enough.
+async fn pages(client: &Client, query: Vec<(&'static str, String)>, limit: usize) -> Result<SearchAnswer> {
+    let mut whole: Option<SearchAnswer> = None;
+    loop {
+        let have = whole.as_ref().map_or(0, |answer| answer.items.len());
+        let mut query = query.clone();
+        query.push(("limit", (limit - have).min(PAGE).to_string()));
+        query.extend(whole.as_ref().and_then(|answer| answer.next.clone()).map(|next| ("cursor", next)));
+        let page = client.search(&query).await?;
+        let (came, next) = (page.items.len(), page.next.clone());
+        let answer = match whole.take() {
+            None => page,
+            Some(mut answer) => {
+                answer.items.extend(page.items);
+                answer.next = page.next;
+                answer
+            }
+        };
+        if next.is_none() || came == 0 || answer.items.len() >= limit {
+            return Ok(answer);
+        }
+        whole = Some(answer);
+    }
+}
+
+/// `500k`, `5M`, `1.5B`, `4_652_008`
+fn parse_count(text: &str) -> Option<u64> {
+    let text = text.replace('_', "");
+    let (digits, factor) = match text.char_indices().last()? {
+        (at, 'k' | 'K') => (&text[..at], 1e3),
+        (at, 'm' | 'M') => (&text[..at], 1e6),
+        (at, 'b' | 'B' | 'g' | 'G') => (&text[..at], 1e9),
+        _ => (text.as_str(), 1.0),
+    };
+    let value = digits.parse::<f64>().ok()? * factor;
+    (value.is_finite() && (0.0..1e18).contains(&value)).then_some(value.round() as u64)
+}
+
+/// Models as rows; also used for the models of a data set.
+pub fn models_table(items: &[RepoDetail]) -> String {
+    let row = |hit: &RepoDetail| {
+        let facts = &hit.facts;
+        vec![
+            hit.repo.id.clone(),
+            facts.architecture.clone(),
+            if facts.parameters == 0 { String::new() } else { count(facts.parameters) },
+            facts.source_datasets.join(", "),
+            facts.license.clone(),
+            count(hit.repo.downloads),
+            minute(&hit.repo.updated),
+        ]
+    };
+    let headings = ["model", "architecture", ">parameters", "trained on", "license", ">downloads", "updated"];
+    table(&headings, &items.iter().map(row).collect::<Vec<_>>())
+}
+
+fn datasets_table(items: &[RepoDetail]) -> String {
+    let row = |hit: &RepoDetail| {
+        let facts = &hit.facts;
+        let number = |value: u64| if value == 0 { String::new() } else { count(value) };
+        let size = hit
+            .version
+            .as_ref()
+            .map_or(String::new(), |version| format!("{}, {}", plural(version.files, "file"), bytes(version.total_bytes)));
+        vec![hit.repo.id.clone(), number(facts.samples), number(facts.classes), size, facts.license.clone(), minute(&hit.repo.updated)]
+    };
+    table(&["data set", ">samples", ">classes", "size", "license", "updated"], &items.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_as_people_write_them() {
+        let read = |text| parse_count(text);
+        assert_eq!(
+            [read("500k"), read("1.5B"), read("4_652_008"), read("0")],
+            [Some(500_000), Some(1_500_000_000), Some(4_652_008), Some(0)]
+        );
+        assert!(["", "M", "-5", "1e400", "nan", "5MM"].iter().all(|text| read(text).is_none()));
+    }
+}

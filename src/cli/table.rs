@@ -1,0 +1,121 @@
+//! Plain tables and numbers as people read them.
+
+use console::measure_text_width;
+
+use crate::domain::path::invisible;
+
+/// Names and messages come from servers and other people: nothing in them may steer the terminal.
+pub fn visible(text: &str) -> String {
+    text.chars().map(|c| if invisible(c) && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
+}
+
+/// Columns as wide as their widest cell, two spaces apart; `>` before a heading aligns its column right.
+pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let right: Vec<bool> = headings.iter().map(|heading| heading.starts_with('>')).collect();
+    let first = headings.iter().map(|heading| heading.trim_start_matches('>').to_owned()).collect();
+    let clean = |row: &Vec<String>| row.iter().map(|cell| visible(cell).replace(['\n', '\t'], " ")).collect::<Vec<_>>();
+    let lines: Vec<Vec<String>> = std::iter::once(first).chain(rows.iter().map(clean)).collect();
+    let widths: Vec<usize> = (0..headings.len())
+        .map(|column| lines.iter().filter_map(|line| line.get(column)).map(|cell| measure_text_width(cell)).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for line in &lines {
+        let mut row = String::new();
+        for (column, cell) in line.iter().enumerate() {
+            let gap = " ".repeat(widths[column].saturating_sub(measure_text_width(cell)));
+            let padded = if right[column] { format!("{gap}{cell}") } else { format!("{cell}{gap}") };
+            row.push_str(if column == 0 { "" } else { "  " });
+            row.push_str(&padded);
+        }
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text.trim_end_matches('\n').to_owned()
+}
+
+/// `name  value` lines; empty values are left out.
+pub fn facts(rows: &[(&str, String)]) -> String {
+    let rows: Vec<_> = rows.iter().filter(|(_, value)| !value.is_empty()).collect();
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{name:width$}  {}", visible(value))).collect::<Vec<_>>().join("\n")
+}
+
+/// `17.9 MB`
+pub fn bytes(count: u64) -> String {
+    if count < 1_000 {
+        return format!("{count} B");
+    }
+    format!("{}B", scaled(count, &["k", "M", "G", "T", "P"]))
+}
+
+/// `4.65 M`
+pub fn count(count: u64) -> String {
+    if count < 10_000 { count.to_string() } else { scaled(count, &["k", "M", "B", "T", "P"]).trim_end().to_owned() }
+}
+
+/// Three digits that count, and the unit.
+fn scaled(count: u64, units: &[&str]) -> String {
+    let mut value = count as f64;
+    let mut unit = "";
+    for next in units {
+        // 999.5 and more would be shown as 1000 of the smaller unit.
+        if value < 999.5 {
+            break;
+        }
+        value /= 1_000.0;
+        unit = next;
+    }
+    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+    format!("{value:.digits$} {unit}")
+}
+
+/// `2026-11-23 22:00` of an RFC 3339 time in UTC.
+pub fn minute(time: &str) -> String {
+    time.chars().take(16).map(|c| if c == 'T' { ' ' } else { c }).collect()
+}
+
+/// `71.3 %`
+pub fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// `45 s`, `3 min 20 s`, `2 h 5 min`
+pub fn duration(seconds: f64) -> String {
+    let whole = if seconds.is_finite() { seconds.max(0.0).round() as u64 } else { return "?".into() };
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3_600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3_600, whole / 60 % 60),
+    }
+}
+
+/// `1 file`, `2 files`
+pub fn plural(count: u64, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        let sizes = [0, 999, 1_000, 17_856_134, 999_949, 999_999, 10u64.pow(12)].map(bytes);
+        assert_eq!(sizes, ["0 B", "999 B", "1.00 kB", "17.9 MB", "1.00 MB", "1.00 MB", "1.00 TB"]);
+        assert_eq!([9_999, 10_000, 4_652_008].map(count), ["9999", "10.0 k", "4.65 M"]);
+        assert_eq!([3.4, 200.0, 7_500.0, f64::NAN].map(duration), ["3 s", "3 min 20 s", "2 h 5 min", "?"]);
+        assert_eq!(minute("2026-11-23T22:00:59.123Z"), "2026-11-23 22:00");
+    }
+
+    #[test]
+    fn nothing_from_a_server_steers_the_terminal() {
+        assert_eq!(visible("a\u{1b}[2Jb\tc\nd\u{202e}"), "a\u{fffd}[2Jb\tc\nd\u{fffd}");
+    }
+
+    #[test]
+    fn columns_line_up_and_cells_stay_on_their_line() {
+        let text = table(&["name", ">size"], &[vec!["ü".into(), "1 B".into()], vec!["a\nb".into(), "20 MB".into()]]);
+        assert_eq!(text, "name   size\nü       1 B\na b   20 MB");
+        assert_eq!(facts(&[("a", "1".into()), ("none", String::new()), ("long", "2".into())]), "a     1\nlong  2");
+    }
+}

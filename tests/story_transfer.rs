@@ -1,0 +1,322 @@
+//! Pulling from servers that cut, flip, lie and redirect: the cache ends with the true bytes or with nothing.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use hub::cache::Cache;
+use hub::client::{Address, Client, Error, Options, Pulled};
+use hub::domain::digest::Digest;
+use hub::domain::manifest::{Manifest, ManifestEntry};
+use hub::domain::name::{RepoId, RepoKind};
+use hub::domain::path::RepoPath;
+use hub::domain::revision::Revision;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// A request as the server saw it.
+#[derive(Debug, Clone)]
+struct Seen {
+    path: String,
+    headers: BTreeMap<String, String>,
+}
+
+impl Seen {
+    /// Where a range asks to begin.
+    fn from(&self) -> usize {
+        let range = self.headers.get("range").and_then(|text| text.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+        range.unwrap_or(0)
+    }
+}
+
+/// Raw bytes of an answer; the connection closes after them.
+type Answer = Box<dyn Fn(&Seen, &[u8], usize) -> Vec<u8> + Send + Sync>;
+
+/// A server with one model of some files, which sends files as `answer` says: (request, whole file, how often
+/// this file was asked for before) -> the answer's bytes.
+struct Hostile {
+    address: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    manifest: Manifest,
+}
+
+impl Hostile {
+    fn start(files: BTreeMap<String, Vec<u8>>, answer: Answer) -> Hostile {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let manifest = manifest(&files);
+        let (list, log) = (manifest_json(&manifest), seen.clone());
+        let shared = Arc::new((files, answer, list));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (shared, log) = (shared.clone(), log.clone());
+                std::thread::spawn(move || serve(stream, &shared.0, &shared.1, &shared.2, &log));
+            }
+        });
+        Hostile { address, seen, manifest }
+    }
+
+    async fn pull(&self, folder: &Path) -> Result<Pulled, Error> {
+        let client = Client::new(Address::parse(&self.address).unwrap(), Options::default()).unwrap();
+        let cache = Cache::open(folder).unwrap();
+        client.pull(&cache, RepoKind::Model, &RepoId::parse("acme/net").unwrap(), &Revision::main()).await
+    }
+
+    fn file_requests(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().iter().filter(|seen| seen.path.contains("/files/")).cloned().collect()
+    }
+}
+
+fn serve(mut stream: TcpStream, files: &BTreeMap<String, Vec<u8>>, answer: &Answer, list: &str, log: &Mutex<Vec<Seen>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut line = String::new();
+    if reader.read_line(&mut line).unwrap_or(0) == 0 {
+        return;
+    }
+    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 || line.trim().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':') {
+            headers.insert(name.trim().to_ascii_lowercase(), value.trim().to_owned());
+        }
+    }
+    let seen = Seen { path: path.clone(), headers };
+    let before = {
+        let mut log = log.lock().unwrap();
+        log.push(seen.clone());
+        log.iter().filter(|other| other.path == path).count() - 1
+    };
+    let bytes = match path.split_once("/files/") {
+        Some((_, name)) => answer(&seen, &files[name], before),
+        None => head(200, &[("content-type", "application/json"), ("content-length", &list.len().to_string())], list.as_bytes()),
+    };
+    let _ = stream.write_all(&bytes);
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let _ = reader.read(&mut [0; 1024]);
+}
+
+fn head(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut text = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n");
+    headers.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));
+    let mut bytes = (text + "\r\n").into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// What an honest server sends, its body changed or cut by `spoil` (the headers promise the honest length).
+fn honest(seen: &Seen, file: &[u8], spoil: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let from = seen.from();
+    let mut body = file[from..].to_vec();
+    spoil(&mut body);
+    let length = (file.len() - from).to_string();
+    let etag = format!("\"{}\"", Digest::of(file));
+    let range = format!("bytes {from}-{}/{}", file.len() - 1, file.len());
+    match seen.headers.contains_key("range") {
+        true => head(206, &[("content-length", &length), ("etag", &etag), ("content-range", &range)], &body),
+        false => head(200, &[("content-length", &length), ("etag", &etag)], &body),
+    }
+}
+
+fn manifest(files: &BTreeMap<String, Vec<u8>>) -> Manifest {
+    let entry = |(path, bytes): (&String, &Vec<u8>)| ManifestEntry {
+        path: RepoPath::parse(path).unwrap(),
+        size_bytes: bytes.len() as u64,
+        digest: Digest::of(bytes),
+    };
+    Manifest::new(files.iter().map(entry).collect()).unwrap()
+}
+
+fn manifest_json(manifest: &Manifest) -> String {
+    let file = |e: &ManifestEntry| serde_json::json!({"path": e.path.as_str(), "size_bytes": e.size_bytes, "sha256": e.digest.to_hex()});
+    let files: Vec<_> = manifest.entries().iter().map(file).collect();
+    let version = serde_json::json!({
+        "number": 1, "commit": manifest.commit_id().as_str(), "manifest": manifest.digest().to_hex(), "author": "acme", "message": "",
+        "created": "2026-01-01T00:00:00.000Z", "state": "live", "files": files.len(), "total_bytes": manifest.total_bytes(),
+    });
+    serde_json::json!({"repo": "acme/net", "kind": "model", "version": version, "files": files}).to_string()
+}
+
+fn random_file(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut bytes);
+    bytes
+}
+
+fn one_file(length: usize) -> BTreeMap<String, Vec<u8>> {
+    BTreeMap::from([("model.safetensors".to_owned(), random_file(1, length))])
+}
+
+/// Every file below `folder` that has a final name.
+fn finals(folder: &Path) -> Vec<String> {
+    ["blobs", "snapshots", "manifests", "refs"]
+        .iter()
+        .flat_map(|room| walkdir::WalkDir::new(folder.join(room)))
+        .map(|entry| entry.unwrap())
+        .filter(|entry| !entry.file_type().is_dir())
+        .map(|entry| entry.path().display().to_string())
+        .collect()
+}
+
+async fn is_refused(name: &str, answer: Answer) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Hostile::start(one_file(50_000), answer);
+    let error = server.pull(folder.path()).await.err().unwrap_or_else(|| panic!("{name}: was accepted"));
+    assert_eq!(error.exit_code(), 5, "{name}: {error}");
+    assert!(error.to_string().contains("model.safetensors"), "{name}: the file is not named: {error}");
+    assert_eq!(finals(folder.path()), Vec::<String>::new(), "{name}: something got its final name");
+    let parts = std::fs::read_dir(folder.path().join("partial")).unwrap().count();
+    assert_eq!(parts, 0, "{name}: untrue bytes were kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn untrue_answers_are_refused() {
+    let flip = |seen: &Seen, file: &[u8], _| honest(seen, file, |body| body[30_000] ^= 1);
+    let longer = |seen: &Seen, file: &[u8], _| {
+        let mut body = file[seen.from()..].to_vec();
+        body.push(0);
+        head(200, &[("content-length", &body.len().to_string())], &body)
+    };
+    let endless = |_: &Seen, file: &[u8], _| head(200, &[], &[file, &vec![0; 1 << 20]].concat());
+    let shorter = |_: &Seen, file: &[u8], _| head(200, &[("content-length", "49999")], &file[..49_999]);
+    let gzip = |_: &Seen, file: &[u8], _| head(200, &[("content-encoding", "gzip"), ("content-length", "50000")], file);
+    is_refused("one bit flipped", Box::new(flip)).await;
+    is_refused("a longer body", Box::new(longer)).await;
+    is_refused("a body without an end", Box::new(endless)).await;
+    is_refused("a shorter length", Box::new(shorter)).await;
+    is_refused("an encoded body", Box::new(gzip)).await;
+}
+
+/// Cuts first, so that a range is asked for; then answers the range with `headers`, the rest of the file and
+/// its full-length promise.
+fn lying_range(headers: fn(usize, usize) -> Vec<(&'static str, String)>) -> Answer {
+    Box::new(move |seen, file, _| {
+        if !seen.headers.contains_key("range") {
+            return honest(seen, file, |body| body.truncate(20_000));
+        }
+        let body = &file[seen.from()..];
+        let mut headers = headers(seen.from(), file.len());
+        headers.push(("content-length", body.len().to_string()));
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        head(206, &headers, body)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lies_about_ranges_are_refused() {
+    let elsewhere = |from: usize, size: usize| vec![("content-range", format!("bytes {}-{}/{size}", from + 1, size - 1))];
+    let other_size = |from: usize, size: usize| vec![("content-range", format!("bytes {from}-{size}/{}", size + 1))];
+    let missing = |_: usize, _: usize| vec![];
+    let nonsense = |_: usize, _: usize| vec![("content-range", "bytes -5-/*".to_owned())];
+    let changed = |from: usize, size: usize| {
+        vec![("content-range", format!("bytes {from}-{}/{size}", size - 1)), ("etag", format!("\"{}\"", "0".repeat(64)))]
+    };
+    is_refused("a range from elsewhere", lying_range(elsewhere)).await;
+    is_refused("another size", lying_range(other_size)).await;
+    is_refused("a 206 without a range", lying_range(missing)).await;
+    is_refused("a range that is none", lying_range(nonsense)).await;
+    is_refused("another file's range", lying_range(changed)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_bad_copy_is_fetched_once_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let flip_once = |seen: &Seen, file: &[u8], before: usize| honest(seen, file, |body| body[7] ^= u8::from(before == 0));
+    let server = Hostile::start(one_file(50_000), Box::new(flip_once));
+    let pulled = server.pull(folder.path()).await.unwrap();
+    assert_eq!(std::fs::read(pulled.path.join("model.safetensors")).unwrap(), random_file(1, 50_000));
+    assert_eq!(server.file_requests().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_download_goes_on_where_it_broke() {
+    let files: BTreeMap<String, Vec<u8>> = (0..6).map(|n| (format!("weights/{n}.bin"), random_file(n, 300_000))).collect();
+    let cuts = Mutex::new(ChaCha8Rng::seed_from_u64(44));
+    // Each file breaks off twice at an offset drawn at random, also in the middle of a range.
+    let cutting = move |seen: &Seen, file: &[u8], before: usize| {
+        let left = file.len() - seen.from();
+        let at = cuts.lock().unwrap().random_range(1..left);
+        honest(seen, file, |body| body.truncate(if before < 2 { at } else { left }))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let server = Hostile::start(files.clone(), Box::new(cutting));
+    let pulled = server.pull(folder.path()).await.unwrap();
+    for (path, bytes) in &files {
+        assert_eq!(&std::fs::read(pulled.path.join(path)).unwrap(), bytes, "{path}");
+    }
+    let requests = server.file_requests();
+    assert_eq!(requests.len(), 18, "three requests a file");
+    assert!(requests.iter().filter(|seen| seen.from() > 0).count() == 12, "each repeat went on with a range");
+    assert!(requests.iter().filter(|seen| seen.from() > 0).all(|seen| seen.headers.contains_key("if-range")));
+
+    let again = server.pull(folder.path()).await.unwrap();
+    assert_eq!((again.fetched_files, again.path), (0, pulled.path));
+    assert_eq!(server.file_requests().len(), 18, "the second pull transferred something");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ignores_ranges_or_is_busy_still_serves() {
+    let stubborn = |_: &Seen, file: &[u8], before: usize| match before {
+        0 => head(503, &[("retry-after", "0"), ("content-length", "0")], b""),
+        1 => head(200, &[("content-length", &file.len().to_string())], &file[..10_000]),
+        _ => head(200, &[("content-length", &file.len().to_string())], file),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let server = Hostile::start(one_file(50_000), Box::new(stubborn));
+    let pulled = server.pull(folder.path()).await.unwrap();
+    assert_eq!(pulled.manifest, server.manifest);
+    assert_eq!(std::fs::read(pulled.path.join("model.safetensors")).unwrap(), random_file(1, 50_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_cache_is_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Hostile::start(one_file(50_000), Box::new(|seen, file, _| honest(seen, file, |_| ())));
+    let pulled = server.pull(folder.path()).await.unwrap();
+    let file = pulled.path.join("model.safetensors");
+    let mut permissions = std::fs::metadata(&file).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
+    std::fs::set_permissions(&file, permissions).unwrap();
+    std::fs::write(&file, vec![0; 50_000]).unwrap();
+    let again = server.pull(folder.path()).await.unwrap();
+    assert_eq!(again.fetched_files, 1);
+    assert_eq!(std::fs::read(&file).unwrap(), random_file(1, 50_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_stays_with_its_server() {
+    let honest_server = Hostile::start(one_file(1_000), Box::new(|seen, file, _| honest(seen, file, |_| ())));
+    let target = honest_server.address.replace("127.0.0.1", "localhost");
+    let redirecting =
+        move |seen: &Seen, _: &[u8], _: usize| head(307, &[("location", &format!("{target}{}", seen.path)), ("content-length", "0")], b"");
+    let server = Hostile::start(one_file(1_000), Box::new(redirecting));
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { token: Some("hub_secret".into()), ..Options::default() };
+    let client = Client::new(Address::parse(&server.address).unwrap(), options).unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    client.pull(&cache, RepoKind::Model, &RepoId::parse("acme/net").unwrap(), &Revision::main()).await.unwrap();
+    let first = server.file_requests();
+    assert_eq!(first[0].headers.get("authorization").map(String::as_str), Some("Bearer hub_secret"));
+    let second = honest_server.file_requests();
+    assert_eq!(second.len(), 1);
+    assert!(!second[0].headers.contains_key("authorization"), "the token went to another host");
+}
+
+#[test]
+fn a_token_does_not_travel_in_the_open() {
+    let make = |address: &str, token: Option<&str>, insecure| {
+        let options = Options { token: token.map(str::to_owned), insecure, ..Options::default() };
+        Client::new(Address::parse(address).unwrap(), options).map(|_| ())
+    };
+    assert!(matches!(make("http://10.0.0.5:8080", Some("hub_x"), false), Err(Error::Insecure { .. })));
+    assert!(make("http://10.0.0.5:8080", Some("hub_x"), true).is_ok());
+    assert!(make("http://10.0.0.5:8080", None, false).is_ok());
+    assert!(make("http://127.0.0.1:8080", Some("hub_x"), false).is_ok());
+    assert!(matches!(make("http://127.0.0.1:8080", Some("hub_x\r\nx: y"), false), Err(Error::Input { .. })));
+}
