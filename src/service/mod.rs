@@ -4,10 +4,21 @@
 
 mod access;
 pub mod accounts;
+pub mod browse;
 pub mod card_html;
+mod check_dataset;
 pub mod error;
 pub mod sessions;
 pub mod tokens;
+pub mod fetch;
+pub mod manage;
+pub mod publish;
+mod publish_folder;
+mod read_facts;
+pub mod relations;
+mod resolve;
+mod scan;
+pub mod uploads;
 
 use std::sync::Arc;
 
@@ -24,6 +35,7 @@ pub struct Service {
     blobs: Blobs,
     clock: Arc<dyn Clock>,
     policy: Arc<Policy>,
+    downloads: fetch::SharedDownloads,
 }
 
 /// What an administrator may configure about who may do what, and how much.
@@ -49,7 +61,7 @@ impl Default for Policy {
 
 impl Service {
     pub fn new(db: Db, blobs: Blobs, clock: Arc<dyn Clock>, policy: Policy) -> Service {
-        Service { db, blobs, clock, policy: Arc::new(policy) }
+        Service { db, blobs, clock, policy: Arc::new(policy), downloads: Default::default() }
     }
 
     pub fn policy(&self) -> &Policy {

@@ -1,0 +1,41 @@
+//! `/{kind}/{ns}/{name}/versions/{rev}/files`: lists them, and serves their bytes.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::http::caller::Caller;
+use crate::http::error::Answer;
+use crate::http::extract::{FileAt, VersionAt};
+use crate::http::stream;
+use crate::service::Service;
+use crate::wire::List;
+use crate::wire::error::ProblemBody;
+use crate::wire::files::File;
+
+/// The files of a version, by path.
+#[utoipa::path(get, path = "/api/v1/{kind}/{ns}/{name}/versions/{rev}/files", tag = "files", responses(
+    (status = 200, body = List<File>),
+    (status = 404, body = ProblemBody),
+))]
+pub async fn list(service: web::Data<Service>, caller: Caller, at: VersionAt) -> Answer {
+    let (_, files) = service.list_files(&caller.0, at.kind, &at.id, &at.revision).await?;
+    let items: Vec<File> = files.into_iter().map(File::from).collect();
+    Ok(HttpResponse::Ok().json(List { items, next: None }))
+}
+
+/// A file's bytes; with `Range`, some of them. `ETag` is the sha256, `Repr-Digest` says it as RFC 9530 does.
+#[utoipa::path(get, path = "/api/v1/{kind}/{ns}/{name}/versions/{rev}/files/{path}", tag = "files", responses(
+    (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = 206, body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = 304, description = "If-None-Match names these bytes"),
+    (status = 404, body = ProblemBody),
+    (status = 416, body = ProblemBody),
+    (status = 502, body = ProblemBody, description = "the stored bytes are damaged"),
+))]
+pub async fn fetch(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: FileAt) -> Answer {
+    let file = service.open_file(&caller.0, at.kind, &at.id, &at.revision, &at.path).await?;
+    let (response, begins): (HttpResponse, bool) = stream::serve(&request, &file)?;
+    if begins {
+        service.count_download(&file.repo);
+    }
+    Ok(response)
+}
