@@ -8,6 +8,7 @@ pub mod error;
 pub mod extract;
 pub mod guard;
 pub mod routes;
+pub mod stream;
 
 use std::any::Any;
 use std::net::TcpListener;

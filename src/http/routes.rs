@@ -6,7 +6,7 @@ use actix_web::http::header::ALLOW;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 
-use super::api::{health, openapi, tokens, users};
+use super::api::{commits, files, health, openapi, refs, repos, search, tokens, uploads, users, versions};
 use super::error::HttpError;
 
 /// Fills the application with [`routes`]; whatever is not there is 404.
@@ -36,9 +36,28 @@ pub fn routes() -> Vec<Entry> {
         at("/api/v1/tokens", [get(tokens::list), post(tokens::create)]),
         at("/api/v1/tokens/{id}", [delete(tokens::revoke)]),
 
-        // bytes, before repos: /api/v1/uploads/{id} must not read as a kind
+        // bytes
+        at("/api/v1/blobs/missing", [post(uploads::missing)]),
+        at("/api/v1/uploads", [post(uploads::create)]),
+        at("/api/v1/uploads/{id}", [get(uploads::show), patch(uploads::append), delete(uploads::cancel)]),
         // fine-tunes and predictions
-        // repos, versions, files ({kind:models|datasets})
+        // repos, versions, files
+        at("/api/v1/search", [get(search::search)]),
+        at("/api/v1/repos", [post(repos::create)]),
+        at("/api/v1/models/{ns}/{name}/datasets", [get(repos::datasets)]),
+        at("/api/v1/datasets/{ns}/{name}/models", [get(repos::models)]),
+        at("/api/v1/{kind:models|datasets}", [get(search::list)]),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}", [get(repos::show), patch(repos::change), delete(repos::remove)]),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/commits", [post(commits::create)]),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/refs", [get(refs::list)]),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/refs/{ref:.*}", [put(refs::set), delete(refs::remove)]),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions", [get(versions::list)]),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}", [get(versions::show), patch(versions::change), delete(versions::remove)]),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/manifest", [get(versions::manifest)]),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/tensors", [get(versions::tensors)]),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/SHA256SUMS", [get(versions::sums)]),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/files", [get(files::list)]),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/files/{path:.*}", [get(files::fetch)]),
 
         // nothing below /api is a page
         at("/api/{rest:.*}", []),

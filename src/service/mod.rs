@@ -8,8 +8,6 @@ pub mod browse;
 pub mod card_html;
 mod check_dataset;
 pub mod error;
-pub mod sessions;
-pub mod tokens;
 pub mod fetch;
 pub mod manage;
 pub mod publish;
@@ -18,6 +16,8 @@ mod read_facts;
 pub mod relations;
 mod resolve;
 mod scan;
+pub mod sessions;
+pub mod tokens;
 pub mod uploads;
 
 use std::sync::Arc;

@@ -1,6 +1,13 @@
 //! The API: one file per subject, each handler beside its OpenAPI description.
 
+pub mod commits;
+pub mod files;
 pub mod health;
 pub mod openapi;
+pub mod refs;
+pub mod repos;
+pub mod search;
 pub mod tokens;
+pub mod uploads;
 pub mod users;
+pub mod versions;

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{tokens, users};
+use super::{commits, files, refs, repos, search, tokens, uploads, users, versions};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,7 +17,14 @@ use super::{tokens, users};
         users::members, users::set_member, users::remove_member,
         tokens::list, tokens::create, tokens::revoke,
         // repos, versions, files
+        search::search, search::list,
+        repos::create, repos::show, repos::change, repos::remove, repos::datasets, repos::models,
+        versions::list, versions::show, versions::change, versions::remove,
+        versions::manifest, versions::tensors, versions::sums,
+        files::list, files::fetch,
         // uploads, commits, refs
+        uploads::missing, uploads::create, uploads::show, uploads::append, uploads::cancel,
+        commits::create, refs::list, refs::set, refs::remove,
         // fine-tunes, predictions
     ),
     modifiers(&Bearer),

@@ -67,7 +67,8 @@ pub async fn remove(service: web::Data<Service>, caller: Caller, at: VersionAt) 
 ))]
 pub async fn manifest(service: web::Data<Service>, caller: Caller, at: VersionAt) -> Answer {
     let (repo, version, manifest) = service.named_manifest(&caller.0, at.kind, &at.id, &at.revision).await?;
-    let file = |e: &crate::domain::manifest::ManifestEntry| File { path: e.path.to_string(), size_bytes: e.size_bytes, sha256: e.digest.to_hex() };
+    let file =
+        |e: &crate::domain::manifest::ManifestEntry| File { path: e.path.to_string(), size_bytes: e.size_bytes, sha256: e.digest.to_hex() };
     let files = manifest.entries().iter().map(file).collect();
     Ok(HttpResponse::Ok().json(Manifest { repo: repo.to_string(), kind: at.kind.to_string(), version: version.into(), files }))
 }
