@@ -63,9 +63,8 @@ fn train_epoch(run: &mut Run, teller: &mut Teller) -> Result<Trained> {
     let mut tally = Tally::new(run.classes());
     let mut loss_sum = 0.0;
     let samples = run.split.train.clone();
-    let mut number = run.first_step();
     let feed = run.feed.clone();
-    for step in feed.training(&samples, run.epoch() + 1)? {
+    for (number, step) in (run.first_step()..).zip(feed.training(&samples, run.epoch() + 1)?) {
         let step = step?;
         run.skipped.note(&step.skipped, teller)?;
         let images = step.labels.len();
@@ -75,7 +74,6 @@ fn train_epoch(run: &mut Run, teller: &mut Teller) -> Result<Trained> {
             tally.add(&logits, &step.labels);
             loss_sum += loss * images as f64;
         }
-        number += 1;
         teller.step(images)?;
     }
     if tally.images() == 0 {
