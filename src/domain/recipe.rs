@@ -31,8 +31,8 @@ pub struct Recipe {
     /// Stages frozen from the bottom (stem = 1). Only for `full`; `head` freezes all. 0: nothing measured speaks for
     /// freezing part of a network by default.
     pub frozen_stages: usize,
-    /// 10: 4,000 images make 1,250 steps, between BiT's 500 for small data sets at its batch of 512 and Kornblith's
-    /// median of 1,151 steps to convergence.
+    /// 10: 4,000 images make 1,250 steps; BiT takes 500 for small data sets at its batch of 512, Kornblith reports
+    /// 1,151 steps to convergence.
     pub epochs: u32,
     /// `sgd`: what the rates below were measured with (BiT, Transfer Learning Library).
     pub optimizer: Optimizer,
@@ -41,7 +41,7 @@ pub struct Recipe {
     /// Learning rate of the head: 1e-2, ten times the backbone's (Transfer Learning Library), since it starts anew.
     /// With `head` it acts on features brought to unit variance, so that it fits every backbone alike.
     pub head_lr: f64,
-    /// 32: Transfer Learning Library's; also what fits 4 GiB with every architecture here.
+    /// 32, by judgement: enough for batch norm's statistics, little enough for memory.
     pub batch_size: usize,
     /// 5e-4 (Transfer Learning Library). Not on biases and batch norm (Goyal 2017).
     pub weight_decay: f64,
