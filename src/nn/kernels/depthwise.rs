@@ -130,7 +130,7 @@ fn input_gradient_line(dy: &[f32], weight: &[f32], g: &Geometry, image: usize, y
 #[inline(always)]
 fn source_of(at: usize, tap: usize, pad: isize, stride: usize, size: usize) -> Option<usize> {
     let shifted = at as isize + pad - tap as isize;
-    if shifted < 0 || shifted as usize % stride != 0 {
+    if shifted < 0 || !(shifted as usize).is_multiple_of(stride) {
         return None;
     }
     let position = shifted as usize / stride;
