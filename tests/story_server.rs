@@ -2,7 +2,12 @@
 
 mod support;
 
-use support::Server;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use hub::http::routes::routes;
+use reqwest::Method;
+use support::{Reply, Server, hub};
 
 #[tokio::test]
 async fn a_first_start_makes_the_administrator_and_says_so_once() {
@@ -31,4 +36,289 @@ async fn it_is_alive_ready_and_counts() {
     api.get("/api/v1/whoami").await.problem(401, "login_required");
     let metrics = api.get("/metrics").await.text();
     assert!(metrics.contains(r#"hub_http_requests_total{method="GET",route="/api/v1/whoami",status="401"} 1"#), "{metrics}");
+    assert!(metrics.contains(r#"hub_jobs{state="queued"} 0"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn every_answer_wears_the_security_headers() {
+    let server = Server::start();
+    let api = server.anonymous();
+    let answers = [
+        api.get("/healthz").await,
+        api.get("/api/v1/openapi.json").await,
+        api.get("/api/v1/nothing").await,
+        api.get("/no/such/page/here/at/all").await,
+        api.get("/api/v1/whoami").await,
+        Reply::of(api.request(Method::TRACE, "/healthz")).await,
+        Reply::of(api.request(Method::GET, "/healthz").header("host", "evil.example")).await,
+    ];
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(statuses, [200, 200, 404, 404, 401, 405, 421]);
+    for answer in &answers {
+        assert!(answer.header("content-security-policy").contains("default-src 'none'"));
+        assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"));
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "same-origin");
+        assert_eq!(answer.header("cross-origin-opener-policy"), "same-origin");
+        assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
+        assert!(answer.header("permissions-policy").contains("camera=()"));
+        assert_eq!(answer.header("x-request-id").len(), 16);
+        assert_eq!(answer.header("access-control-allow-origin"), "", "no other site may read");
+        assert_eq!(answer.header("strict-transport-security"), "", "not without TLS");
+    }
+    let public = Server::start_with(&["--workers", "0", "--public-url", "https://hub.example.org"], &[]);
+    let answer = public.anonymous().get("/healthz").await;
+    assert!(answer.header("strict-transport-security").contains("max-age=63072000"));
+}
+
+#[tokio::test]
+async fn a_request_keeps_the_id_its_caller_gave_it_if_that_is_harmless() {
+    let server = Server::start();
+    let api = server.anonymous();
+    let with = async |id: &str| Reply::of(api.request(Method::GET, "/api/v1/whoami").header("x-request-id", id)).await;
+    let answer = with("trace-1.2_3").await;
+    assert_eq!(answer.header("x-request-id"), "trace-1.2_3");
+    assert_eq!(answer.json()["request_id"], "trace-1.2_3");
+    let answer = with("<script>alert(1)</script>").await;
+    assert_eq!(answer.header("x-request-id").len(), 16);
+}
+
+#[tokio::test]
+async fn it_answers_to_its_own_names_only() {
+    let server = Server::start();
+    let asked =
+        async |server: &Server, host: &str| Reply::of(server.anonymous().request(Method::GET, "/healthz").header("host", host)).await;
+    for good in [server.authority(), "localhost", "[::1]:99"] {
+        assert_eq!(asked(&server, good).await.status, 200, "{good}");
+    }
+    asked(&server, "rebound.evil.example").await.problem(421, "unknown_host");
+    let absolute = raw(&server, "GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(absolute.starts_with("HTTP/1.1 421"), "{absolute}");
+    let named = Server::start_with(&["--workers", "0", "--trusted-host", "hub.lan", "--public-url", "http://hub.example.org:8080"], &[]);
+    for good in ["hub.lan:1", "HUB.LAN", "hub.example.org", "127.0.0.1"] {
+        assert_eq!(asked(&named, good).await.status, 200, "{good}");
+    }
+    let forwarded = named.anonymous().request(Method::GET, "/healthz").header("host", "evil").header("x-forwarded-host", "hub.lan");
+    Reply::of(forwarded).await.problem(421, "unknown_host");
+}
+
+#[tokio::test]
+async fn other_methods_are_refused_with_those_that_work() {
+    let server = Server::start();
+    let api = server.admin();
+    for entry in routes().iter().filter(|entry| !entry.methods.is_empty()) {
+        let path = fill(entry.path, "x");
+        let mut unknown = vec![Method::TRACE, Method::OPTIONS];
+        unknown.extend([Method::PUT, Method::PATCH, Method::POST, Method::DELETE].into_iter().filter(|m| !served(&entry.methods, m)));
+        for method in unknown {
+            let answer = Reply::of(api.request(method.clone(), &path)).await;
+            assert_eq!(answer.status, 405, "{method} {path}: {}", answer.text());
+            assert!(entry.methods.iter().all(|m| answer.header("allow").contains(m.as_str())), "{method} {path}");
+        }
+    }
+}
+
+/// Compares method names: the framework and the client have types of their own.
+fn served(methods: &[actix_web::http::Method], method: &Method) -> bool {
+    methods.iter().any(|m| m.as_str() == method.as_str())
+}
+
+/// Fills the parameters of a route's pattern, each with `text`; `{kind:models|datasets}` with one of its words.
+fn fill(pattern: &str, text: &str) -> String {
+    let mut path = String::new();
+    let mut rest = pattern;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (parameter, after) = after.split_once('}').unwrap();
+        let words = parameter.split_once(':').map(|(_, words)| words).filter(|words| !words.contains('*'));
+        path += before;
+        path += words.and_then(|words| words.split('|').next()).unwrap_or(text);
+        rest = after;
+    }
+    path + rest
+}
+
+#[tokio::test]
+async fn hostile_path_parts_open_nothing_on_any_route() {
+    let server = Server::start();
+    let long = "a".repeat(300);
+    let hostile = [
+        "..%2F..%2F..%2F..%2Fetc%2Fpasswd",
+        "%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "..%5c..%5cwindows",
+        "%00",
+        "a%00b",
+        "a%0d%0aX-Evil:%201",
+        "%252e%252e%252fetc",
+        "a;x=1",
+        "a%23b",
+        "a%3fb",
+        "%ff%fe",
+        "%e2%80%aeevil",
+        "..",
+        ".",
+        "%2e%2e",
+        "-rf",
+        "a..b",
+        "x.git",
+        &long,
+    ];
+    for entry in routes().iter().filter(|entry| entry.path.contains('{') && !entry.methods.is_empty()) {
+        let is_api = entry.path.starts_with("/api/");
+        for text in hostile {
+            for method in entry.methods.iter().filter(|method| is_api || method.as_str() == "GET") {
+                let path = fill(entry.path, text);
+                let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n", server.admin_token);
+                let body = "Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+                let answer = raw(&server, &format!("{head}{body}"));
+                let status: u16 = answer.split(' ').nth(1).unwrap().parse().unwrap();
+                let fine: &[u16] = if is_api { &[400, 404] } else { &[303, 400, 404] };
+                assert!(fine.contains(&status), "{method} {path}: {answer}");
+                assert!(!answer.contains("root:") && !answer.contains("\nX-Evil"), "{method} {path}: {answer}");
+            }
+        }
+    }
+    assert!(!server.log().contains("panicked"), "no handler panicked");
+    assert_eq!(server.anonymous().get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn ambiguous_requests_are_refused_and_the_line_is_cut() {
+    let server = Server::start();
+    let post = |headers: &str, body: &str| format!("POST /api/v1/tokens HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n\r\n{body}");
+    let forms = [
+        post("Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n"),
+        post("Content-Length: 2\r\nContent-Length: 2", "{}"),
+        post("Content-Length: 2\r\nContent-Length: 3", "{}"),
+        post("Content-Length: 2,2", "{}"),
+        post("Content-Length: +2", "{}"),
+        post("Content-Length: -1", "{}"),
+        post("Content-Length: 0x2", "{}"),
+        post("Content-Length: 18446744073709551616", "{}"),
+        post("Transfer-Encoding: xchunked", "0\r\n\r\n"),
+        post("Transfer-Encoding: chunked, identity", "0\r\n\r\n"),
+        post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "0\r\n\r\n"),
+        post("Content-Length : 2", "{}"),
+        post("X-A: b\r\n folded: c", ""),
+        "GET /healthz HTTP/1.1\r\n\r\n".into(),
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n".into(),
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: \0\r\n\r\n".into(),
+    ];
+    for form in forms {
+        let second = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let answer = raw(&server, &format!("{form}{second}"));
+        assert!(answer.starts_with("HTTP/1.1 400"), "{form:?} was answered {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "what follows is not a request: {form:?}");
+    }
+}
+
+/// Sends bytes as they are and reads until the server closes or stops talking.
+fn raw(server: &Server, request: &str) -> String {
+    let mut stream = TcpStream::connect(server.authority()).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(3))).unwrap();
+    // A server that has refused may close before all is written.
+    let _ = stream.write_all(request.as_bytes());
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_plain_json() {
+    let server = Server::start();
+    let api = server.admin();
+    let send = async |body: Vec<u8>, kind: &str, encoding: &str| {
+        let request = api.request(Method::POST, "/api/v1/tokens").header("content-type", kind).body(body);
+        Reply::of(if encoding.is_empty() { request } else { request.header("content-encoding", encoding) }).await
+    };
+    let json = "application/json";
+    send(b"{\"name\":\"x\"}".to_vec(), json, "gzip").await.problem(415, "encoded_body");
+    send(b"{\"name\":\"x\"}".to_vec(), "text/plain", "").await.problem(415, "not_json");
+    for body in [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{\"name\":\"a\",\"name\":\"b\"}",
+        "{\"name\":\"a\",\"surprise\":1}",
+        "{\"name\":\"a\",\"expires_in_days\":1e400}",
+    ] {
+        send(body.as_bytes().to_vec(), json, "").await.problem(400, "bad_json");
+    }
+    send(format!("{{\"name\":{}", "[".repeat(200_000)).into_bytes(), json, "").await.problem(400, "bad_json");
+    send(vec![b' '; 9 << 20], json, "").await.problem(413, "too_large");
+}
+
+#[tokio::test]
+async fn another_sites_form_is_refused() {
+    let server = Server::start();
+    let post = |name: &'static str, value: String| server.anonymous().request(Method::POST, "/login").header(name, value);
+    for request in [
+        post("origin", "https://evil.example".into()),
+        post("origin", "null".into()),
+        post("sec-fetch-site", "cross-site".into()),
+        post("sec-fetch-site", "same-site".into()),
+    ] {
+        Reply::of(request).await.problem(403, "cross_site");
+    }
+    let own = Reply::of(post("origin", server.url.clone())).await;
+    assert_ne!(own.status, 403, "{}", own.text());
+}
+
+#[test]
+fn a_second_server_on_the_same_directory_is_refused() {
+    let server = Server::start();
+    let second = hub(server.data()).args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(server.data()).assert();
+    let second = second.code(1);
+    let text = String::from_utf8_lossy(&second.get_output().stderr).into_owned();
+    assert!(text.contains("already serving") && text.contains("hint:"), "{text}");
+}
+
+#[test]
+fn a_damaged_database_is_named_and_not_served() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start_on(data.path(), &["--workers", "0"], &[]);
+    assert_eq!(server.stop(), Some(0));
+    let file = data.path().join("hub.db");
+    let whole = std::fs::read(&file).unwrap();
+    let mut torn = whole.clone();
+    torn[8192..12288].fill(0);
+    for damaged in [vec![7u8; 65_536], torn] {
+        std::fs::write(&file, &damaged).unwrap();
+        let outcome = hub(data.path()).args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data.path()).assert().code(5);
+        let text = String::from_utf8_lossy(&outcome.get_output().stderr).into_owned();
+        assert!(text.contains("damaged") && text.contains("backup"), "{text}");
+    }
+    std::fs::write(&file, &whole).unwrap();
+    assert_eq!(Server::start_on(data.path(), &["--workers", "0"], &[]).stop(), Some(0));
+}
+
+#[test]
+fn a_taken_port_and_a_wrong_setting_say_what_to_do() {
+    let server = Server::start();
+    let data = tempfile::tempdir().unwrap();
+    let outcome = hub(data.path()).args(["serve", "--listen", server.authority()]).assert().code(1);
+    let text = String::from_utf8_lossy(&outcome.get_output().stderr).into_owned();
+    assert!(text.contains("cannot listen") && text.contains("hint:"), "{text}");
+    let outcome = hub(data.path()).env("HUB_WORKERS", "many").arg("serve").assert().code(2);
+    let text = String::from_utf8_lossy(&outcome.get_output().stderr).into_owned();
+    assert!(text.contains("'workers' (environment) is 'many'"), "{text}");
+}
+
+#[tokio::test]
+async fn secrets_do_not_reach_the_log() {
+    let server = Server::start_with(&["--workers", "0", "--log", "trace", "--log-format", "json"], &[]);
+    let api = server.user("ada").await;
+    api.get("/api/v1/whoami?token=hub_query_secret").await.ok();
+    server.with_token("hub_wrong_secret").get("/api/v1/whoami").await.problem(401, "bad_token");
+    let cookie = api.request(Method::GET, "/api/v1/whoami").header("cookie", "hub=hub_cookie_secret");
+    Reply::of(cookie).await.ok();
+    raw(&server, "GET /api/v1/\u{1b}[31mred HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let log = server.log();
+    let after_start = log.split("listening on").nth(1).unwrap();
+    assert!(after_start.contains("/api/v1/whoami"), "requests are logged");
+    for secret in ["query_secret", "wrong_secret", "cookie_secret", api.token.as_str(), server.admin_token.as_str()] {
+        assert!(!after_start.contains(secret), "{secret} is in the log");
+    }
+    assert!(!after_start.contains('\u{1b}'));
 }

@@ -1,7 +1,7 @@
 //! Acts of administration on a data directory itself, for whoever may read and write it: also while a server
 //! runs on it, since both go through the same database.
 
-use super::{Result, open_service};
+use super::{DATABASE_FILE, Error, Result, open_service};
 use crate::config::Config;
 use crate::domain::id::TokenId;
 use crate::domain::name::Name;
@@ -16,7 +16,13 @@ pub struct Administration {
 }
 
 impl Administration {
+    /// The directory must hold a hub already: a mistyped one must not become a new, empty hub.
     pub async fn open(config: &Config) -> Result<Administration> {
+        if !config.data.join(DATABASE_FILE).is_file() {
+            let message = format!("there is no hub in {}", config.data.display());
+            let hint = "name its directory with --data DIR or HUB_DATA; 'hub serve' makes a new one".into();
+            return Err(Error::NotFound { message, hint });
+        }
         Ok(Administration { service: open_service(config).await? })
     }
 

@@ -32,6 +32,7 @@ pub async fn open_service(config: &Config) -> Result<Service> {
     let data = &config.data;
     std::fs::create_dir_all(data).map_err(|e| Error::data(data, &e))?;
     let db = Db::open(&data.join(DATABASE_FILE)).await.map_err(|e| open_error(data, e))?;
+    db.check().await.map_err(|e| open_error(data, e))?;
     let blobs = open_blobs(data)?;
     let policy = Policy {
         open_signup: config.open_signup,

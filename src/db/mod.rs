@@ -36,6 +36,15 @@ impl Db {
         Ok(Db { engine })
     }
 
+    /// Reads every page of the database and its indexes: damage is `Corrupt`, before any of it is believed.
+    pub async fn check(&self) -> Result<()> {
+        let row = self.read(|tx| tx.one("pragma quick_check(1)", &[])).await?;
+        match row.text("quick_check")?.as_str() {
+            "ok" => Ok(()),
+            problem => Err(Error::Corrupt(problem.lines().next().unwrap_or_default().to_owned())),
+        }
+    }
+
     /// Runs `story` in a read transaction: everything it sees is one moment.
     pub async fn read<T, E, F>(&self, story: F) -> std::result::Result<T, E>
     where

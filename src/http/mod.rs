@@ -71,9 +71,11 @@ impl Site {
         self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
     }
 
-    /// The address to show in snippets and links: the configured one, or what this (known) host was called by.
+    /// The address to show in snippets: the configured one, or the name this server was called by. Forwarding
+    /// headers are anyone's to write and say nothing here.
     pub fn address(&self, request: &HttpRequest) -> String {
-        self.public_url.clone().unwrap_or_else(|| format!("http://{}", request.connection_info().host()))
+        let host = request.headers().get("host").and_then(|v| v.to_str().ok()).unwrap_or("localhost");
+        self.public_url.clone().unwrap_or_else(|| format!("http://{host}"))
     }
 
     /// `__Host-` binds a cookie to this host and to TLS; without TLS browsers would refuse it.

@@ -18,11 +18,15 @@ mod resolve;
 mod scan;
 pub mod sessions;
 pub mod tokens;
+pub mod upkeep;
 pub mod uploads;
 
 use std::sync::Arc;
 
 pub use error::{Error, Problem, Result};
+
+#[cfg(test)]
+mod people_tests;
 
 use crate::blob::Blobs;
 use crate::db::Db;
@@ -66,12 +70,6 @@ impl Service {
 
     pub fn policy(&self) -> &Policy {
         &self.policy
-    }
-
-    /// The database answers.
-    pub async fn ready(&self) -> Result<()> {
-        self.db.read(|tx| crate::catalog::users::count(tx)).await?;
-        Ok(())
     }
 
     fn now(&self) -> Timestamp {

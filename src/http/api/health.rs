@@ -19,7 +19,10 @@ pub async fn ready(service: web::Data<Service>) -> Answer {
 }
 
 /// Prometheus' text form.
-pub async fn metrics(site: web::Data<Site>) -> Answer {
+pub async fn metrics(site: web::Data<Site>, service: web::Data<Service>) -> Answer {
+    for (state, count) in service.count_jobs().await? {
+        site.metrics.jobs(state.as_str(), count);
+    }
     let text = site.metrics.text().map_err(|e| HttpError::internal(e.to_string()))?;
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")).body(text))
 }

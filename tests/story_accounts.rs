@@ -1,0 +1,170 @@
+//! People and what their tokens may do, through the API and on the server's own machine.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Api, Server, hub};
+
+async fn token(api: &Api, server: &Server, body: Value) -> (String, Api) {
+    let made = api.post("/api/v1/tokens", &body).await.created();
+    (made["id"].as_str().unwrap().to_owned(), server.with_token(made["secret"].as_str().unwrap()))
+}
+
+#[tokio::test]
+async fn a_token_reaches_no_further_than_its_scope() {
+    let server = Server::start();
+    let ada = server.user("ada").await;
+    let (_, reads) = token(&ada, &server, json!({ "name": "ci" })).await;
+    let me = reads.get("/api/v1/whoami").await.ok();
+    assert_eq!((me["name"].as_str(), me["scope"].as_str()), (Some("ada"), Some("read")));
+    assert_eq!(me["namespaces"], json!([{ "name": "ada", "role": "admin" }]));
+    reads.post("/api/v1/tokens", &json!({ "name": "more", "scope": "write" })).await.problem(403, "token_scope");
+    reads.post("/api/v1/users", &json!({ "name": "org", "kind": "organisation" })).await.problem(403, "token_scope");
+    reads.patch("/api/v1/users/ada", &json!({ "full_name": "Ada" })).await.problem(403, "token_scope");
+    assert_eq!(ada.patch("/api/v1/users/ada", &json!({ "full_name": "Ada" })).await.ok()["full_name"], "Ada");
+    let body = json!({ "name": "x", "scope": "everything" });
+    ada.post("/api/v1/tokens", &body).await.problem(400, "bad_json");
+    ada.post("/api/v1/tokens", &json!({ "name": "x", "expires_in_days": 0 })).await.problem(422, "bad_expiry");
+}
+
+#[tokio::test]
+async fn revoking_works_at_once_and_a_foreign_token_does_not_exist() {
+    let server = Server::start();
+    let (ada, bob) = (server.user("ada").await, server.user("bob").await);
+    let (id, other) = token(&ada, &server, json!({ "name": "laptop", "scope": "write", "expires_in_days": 30 })).await;
+    let listed = ada.get("/api/v1/tokens").await.ok();
+    assert_eq!(listed["items"][0]["name"], "laptop");
+    assert!(!listed.to_string().contains(&other.token), "the secret is in no other answer");
+    bob.delete(&format!("/api/v1/tokens/{id}")).await.problem(404, "token_not_found");
+    other.get("/api/v1/whoami").await.ok();
+    ada.delete(&format!("/api/v1/tokens/{id}")).await.done();
+    let refused = other.get("/api/v1/whoami").await;
+    refused.problem(401, "bad_token");
+    assert!(refused.header("www-authenticate").starts_with("Bearer"));
+    ada.delete(&format!("/api/v1/tokens/{id}")).await.problem(404, "token_not_found");
+}
+
+#[tokio::test]
+async fn tokens_come_by_header_only() {
+    let server = Server::start();
+    let ada = server.user("ada").await;
+    let anonymous = server.anonymous();
+    anonymous.get(&format!("/api/v1/whoami?token={}", ada.token)).await.problem(401, "login_required");
+    let with = |name: &'static str, value: String| anonymous.request(reqwest::Method::GET, "/api/v1/whoami").header(name, value);
+    let cookie = support::Reply::of(with("cookie", format!("hub={}", ada.token))).await;
+    cookie.problem(401, "login_required");
+    use base64::Engine as _;
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("anything:{}", ada.token));
+    assert_eq!(support::Reply::of(with("authorization", format!("Basic {basic}"))).await.ok()["name"], "ada");
+    for odd in ["Bearer", "Basic !!!", "Digest x", "Basic aHVi"] {
+        support::Reply::of(with("authorization", odd.into())).await.problem(401, "bad_authorization");
+    }
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_but_known_tokens_go_on() {
+    let server = Server::start();
+    let ada = server.user("ada").await;
+    ada.get("/api/v1/whoami").await.ok();
+    for n in 0..10 {
+        server.with_token(&format!("hub_guess{n}")).get("/api/v1/whoami").await.problem(401, "bad_token");
+    }
+    let refused = server.with_token("hub_guess").get("/api/v1/whoami").await;
+    refused.problem(429, "too_many_logins");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 800);
+    ada.get("/api/v1/whoami").await.ok();
+    assert_eq!(server.anonymous().get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn sign_up_is_closed_by_default_and_can_be_opened() {
+    let server = Server::start();
+    server.anonymous().post("/api/v1/users", &json!({ "name": "eve" })).await.problem(403, "signup_closed");
+    let open = Server::start_with(&["--workers", "0", "--open-signup"], &[]);
+    let made = open.anonymous().post("/api/v1/users", &json!({ "name": "eve" })).await.created();
+    assert_eq!(made["account"]["is_admin"], false);
+    let eve = open.with_token(made["token"].as_str().unwrap());
+    assert_eq!(eve.get("/api/v1/whoami").await.ok()["name"], "eve");
+    open.anonymous().post("/api/v1/users", &json!({ "name": "Eve" })).await.problem(409, "name_taken");
+    open.anonymous().post("/api/v1/users", &json!({ "name": "api" })).await.problem(422, "bad_name");
+    open.anonymous().post("/api/v1/users", &json!({ "name": "mal", "is_admin": true })).await.problem(400, "bad_json");
+    open.anonymous().post("/api/v1/users", &json!({ "name": "o", "kind": "organisation" })).await.problem(401, "login_required");
+}
+
+#[tokio::test]
+async fn administrators_manage_and_others_do_not() {
+    let server = Server::start();
+    let (admin, ada) = (server.admin(), server.user("ada").await);
+    ada.get("/api/v1/users").await.problem(403, "site_admin_only");
+    ada.patch("/api/v1/users/ada", &json!({ "is_admin": true })).await.problem(403, "site_admin_only");
+    ada.patch("/api/v1/users/admin", &json!({ "full_name": "x" })).await.problem(403, "no_right");
+    let page = admin.get("/api/v1/users?limit=2").await.ok();
+    let names = |page: &Value| page["items"].as_array().unwrap().iter().map(|a| a["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&page), ["ada", "admin"]);
+    let rest = admin.get(&format!("/api/v1/users?limit=2&cursor={}", page["next"].as_str().unwrap())).await.ok();
+    assert_eq!((names(&rest), rest["next"].is_null()), (vec!["library".to_owned()], true));
+    admin.patch("/api/v1/users/ada", &json!({ "disabled": true })).await.ok();
+    ada.get("/api/v1/whoami").await.problem(401, "bad_token");
+    admin.patch("/api/v1/users/ada", &json!({ "disabled": false })).await.ok();
+    ada.get("/api/v1/whoami").await.ok();
+    admin.patch("/api/v1/users/admin", &json!({ "is_admin": false })).await.problem(409, "last_admin");
+    admin.get("/api/v1/users/nobody").await.problem(404, "account_not_found");
+    server.anonymous().get("/api/v1/users/ada").await.problem(401, "login_required");
+}
+
+#[tokio::test]
+async fn organisations_and_their_members() {
+    let server = Server::start();
+    let (ada, bob, eve) = (server.user("ada").await, server.user("bob").await, server.user("eve").await);
+    let made = ada.post("/api/v1/users", &json!({ "name": "acme", "kind": "organisation" })).await.created();
+    assert!(made.get("token").is_none());
+    ada.put("/api/v1/orgs/acme/members/bob", &json!({ "user": "bob", "role": "write" })).await.ok();
+    bob.put("/api/v1/orgs/acme/members/bob", &json!({ "user": "bob", "role": "admin" })).await.problem(403, "no_right");
+    ada.put("/api/v1/orgs/acme/members/bob", &json!({ "user": "bob", "role": "king" })).await.problem(400, "bad_json");
+    ada.put("/api/v1/orgs/acme/members/eve", &json!({ "user": "bob", "role": "read" })).await.problem(400, "bad_json");
+    let members = bob.get("/api/v1/orgs/Acme/members").await.ok();
+    assert_eq!(members["items"], json!([{ "user": "ada", "role": "admin" }, { "user": "bob", "role": "write" }]));
+    eve.get("/api/v1/orgs/acme/members").await.problem(404, "account_not_found");
+    assert!(bob.get("/api/v1/whoami").await.ok()["namespaces"].to_string().contains("acme"));
+    bob.delete("/api/v1/orgs/acme/members/bob").await.done();
+    bob.get("/api/v1/orgs/acme/members").await.problem(404, "account_not_found");
+}
+
+#[tokio::test]
+async fn hub_admin_acts_on_the_directory_while_the_server_runs() {
+    let server = Server::start();
+    let home = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let done = hub(home.path()).args(["admin", "--data"]).arg(server.data()).args(args).assert();
+        let output = done.get_output().clone();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap().trim().to_owned(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (status, secret, _) = run(&["user", "add", "ada", "--quiet"]);
+    assert_eq!(status, 0);
+    let ada = server.with_token(&secret);
+    assert_eq!(ada.get("/api/v1/whoami").await.ok()["name"], "ada");
+    let (_, listed, _) = run(&["user", "list", "--json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 3);
+    let (_, made, _) = run(&["token", "create", "ada", "--scope", "read", "--days", "7", "--json"]);
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let reads = server.with_token(made["secret"].as_str().unwrap());
+    assert_eq!(reads.get("/api/v1/whoami").await.ok()["scope"], "read");
+    assert_eq!(run(&["token", "revoke", made["id"].as_str().unwrap()]).0, 0);
+    reads.get("/api/v1/whoami").await.problem(401, "bad_token");
+    assert_eq!(run(&["org", "add", "acme"]).0, 0);
+    assert_eq!(run(&["org", "member", "acme", "ada", "write"]).0, 0);
+    assert!(ada.get("/api/v1/whoami").await.ok()["namespaces"].to_string().contains("acme"));
+    assert_eq!(run(&["user", "disable", "ada"]).0, 0);
+    ada.get("/api/v1/whoami").await.problem(401, "bad_token");
+    let (status, _, complaint) = run(&["user", "disable", "nobody"]);
+    assert_eq!(status, 3);
+    assert!(complaint.contains("error: there is no 'nobody'") && complaint.contains("hint:"), "{complaint}");
+    assert_eq!(run(&["token", "create", "ada", "--scope", "all"]).0, 2);
+    let empty = hub(home.path()).args(["admin", "--data"]).arg(home.path()).args(["user", "list"]).assert().code(3);
+    assert!(String::from_utf8_lossy(&empty.get_output().stderr).contains("there is no hub in"));
+}
