@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 pub use administration::Administration;
 pub use error::{Error, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::blob::Blobs;
 use crate::config::Config;
@@ -51,6 +52,7 @@ pub struct App {
     listener: TcpListener,
     address: SocketAddr,
     first_start: Option<FirstStart>,
+    stop: StopSignals,
     /// Held as long as the server lives.
     _lock: lock::Lock,
 }
@@ -68,6 +70,7 @@ impl App {
     /// Takes the data directory for itself, opens it, makes the administrator on the first start, and listens.
     pub async fn build(config: Config) -> Result<App> {
         ignore_file_size_signal();
+        let stop = StopSignals::catch()?;
         std::fs::create_dir_all(&config.data).map_err(|e| Error::data(&config.data, &e))?;
         let lock = lock::Lock::take(&config.data)?;
         let service = open_service(&config).await?;
@@ -80,7 +83,7 @@ impl App {
         };
         let listener = listen(&config.listen)?;
         let address = listener.local_addr().map_err(|e| Error::failed(format!("listening: {e}"), "try again"))?;
-        Ok(App { config, service, listener, address, first_start, _lock: lock })
+        Ok(App { config, service, listener, address, first_start, stop, _lock: lock })
     }
 
     /// Where it listens; the port is the real one even if 0 was asked.
@@ -93,7 +96,7 @@ impl App {
     }
 
     /// Serves until SIGTERM or SIGINT, then lets requests in flight end and stops the workers.
-    pub async fn run(self) -> Result<()> {
+    pub async fn run(mut self) -> Result<()> {
         let metrics = Metrics::new().map_err(|e| Error::failed(format!("metrics: {e}"), "report this"))?;
         let (config, loopback) = (&self.config, self.address.ip().is_loopback());
         let site = Site::new(config.public_url.clone(), &config.trusted_hosts, loopback, metrics);
@@ -104,7 +107,7 @@ impl App {
         let workers = supervisor::Supervisor::start(config)?;
         let mut serving = tokio::spawn(server);
         tokio::select! {
-            _ = stop_signal() => tracing::info!("stopping"),
+            () = self.stop.wait() => tracing::info!("stopping"),
             _ = &mut serving => tracing::error!("the server stopped by itself"),
         }
         workers.stop().await;
@@ -148,14 +151,24 @@ fn write_token(data: &Path, token: &str) -> std::io::Result<PathBuf> {
     Ok(path)
 }
 
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that end a server, caught from before it says that it listens.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn catch() -> Result<StopSignals> {
+        let wrong = |e: std::io::Error| Error::failed(format!("signals: {e}"), "report this");
+        let terminate = signal(SignalKind::terminate()).map_err(wrong)?;
+        Ok(StopSignals { terminate, interrupt: signal(SignalKind::interrupt()).map_err(wrong)? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

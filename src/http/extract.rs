@@ -10,10 +10,11 @@ use std::time::Duration;
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
+use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 use super::error::HttpError;
@@ -79,10 +80,11 @@ pub struct MemberAt {
 struct Parts(HashMap<String, String>);
 
 impl Parts {
+    /// The router leaves `%25`, `%2F` and `%2B` encoded, so this decodes each part exactly once.
     fn of(request: &HttpRequest) -> Result<Parts, HttpError> {
-        let parts = web::Path::<HashMap<String, String>>::extract(request).into_inner();
         let wrong = |_| HttpError::bad_request("bad_path", "the address is not valid UTF-8", "encode names as UTF-8");
-        Ok(Parts(parts.map_err(wrong)?.into_inner()))
+        let decode = |(key, value): (&str, &str)| Ok((key.to_owned(), percent_decode_str(value).decode_utf8()?.into_owned()));
+        request.match_info().iter().map(decode).collect::<Result<_, std::str::Utf8Error>>().map(Parts).map_err(wrong)
     }
 
     fn read<T, E: Display>(&self, key: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, HttpError> {
@@ -229,6 +231,27 @@ pub async fn next_chunk(payload: &mut Payload) -> Result<Option<Bytes>, HttpErro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn path_parts_are_decoded_once_and_parsed() {
+        let at = |ns: &str, name: &str, rev: &str, path: &str| {
+            let uri = format!("/api/v1/models/{ns}/{name}/versions/{rev}/files/{path}");
+            let mut info = actix_web::dev::Path::new(actix_web::dev::Url::new(uri.parse().unwrap()));
+            let pattern = "/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/files/{path:.*}";
+            assert!(actix_web::dev::ResourceDef::new(pattern).capture_match_info(&mut info), "{uri}");
+            let decode = |(key, value): (&str, &str)| (key.to_owned(), percent_decode_str(value).decode_utf8_lossy().into_owned());
+            let parts = Parts(info.iter().map(decode).collect());
+            let revision = parts.read("rev", Revision::parse)?;
+            Ok::<_, HttpError>((parts.kind()?, parts.repo()?, revision, parts.read("path", RepoPath::parse)?))
+        };
+        let (kind, id, revision, path) = at("acme", "cats", "rel%2F1.0", "a%2Bb%20c%2520d%23e.txt").unwrap();
+        assert_eq!((kind, id.to_string(), revision.to_string()), (RepoKind::Model, "acme/cats".into(), "rel/1.0".into()));
+        assert_eq!(path.as_str(), "a+b c%20d#e.txt");
+        for hostile in ["..%2Fetc", "%2e%2e", "a%00b", "%252e%252e", "a%0d%0ab", "x%5c"] {
+            assert_eq!(at("acme", hostile, "main", "f").unwrap_err().status, 400, "{hostile}");
+        }
+        assert!(at("acme", "cats", "main", "..%2F..%2Fetc%2Fpasswd").is_err());
+    }
 
     #[test]
     fn queries_tolerate_repeats_and_refuse_nonsense() {
