@@ -5,6 +5,7 @@ mod administration;
 mod error;
 mod lock;
 mod supervisor;
+mod work;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub use administration::Administration;
 pub use error::{Error, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+pub use work::work;
 
 use crate::blob::Blobs;
 use crate::config::Config;
@@ -21,6 +23,7 @@ use crate::domain::time::SystemClock;
 use crate::http::{self, Site};
 use crate::service::{Policy, Service};
 use crate::telemetry::Metrics;
+use crate::worker::limits;
 
 /// The file the first administrator's token is written to.
 pub const ADMIN_TOKEN_FILE: &str = "admin-token";
@@ -40,6 +43,7 @@ pub async fn open_service(config: &Config) -> Result<Service> {
         allow_pickle: config.allow_pickle,
         max_file_bytes: config.max_file_bytes,
         max_jobs_per_user: config.max_jobs_per_user,
+        max_job_bytes: limits::machine_memory_bytes() / 10 * 8,
         ..Policy::default()
     };
     Ok(Service::new(db, blobs, Arc::new(SystemClock), policy))

@@ -34,7 +34,7 @@ impl Supervisor {
             let (program, data, environment) = (program.clone(), config.data.clone(), config.worker_environment());
             let command = move || {
                 let mut command = Command::new(&program);
-                command.arg("worker").arg("--data").arg(&data);
+                command.arg("worker").arg("--data").arg(&data).arg("--parent").arg(std::process::id().to_string());
                 command.env_clear().envs(environment.iter().cloned());
                 command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
                 command

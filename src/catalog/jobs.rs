@@ -231,6 +231,12 @@ pub fn requeue(tx: &mut Tx<'_>, job: &JobId, not_before: Timestamp, stage: &str)
     Ok(())
 }
 
+/// Takes the last start off the count of fruitless ones.
+pub fn forgive(tx: &mut Tx<'_>, job: &JobId) -> Result<()> {
+    tx.execute("update jobs set fruitless = fruitless - 1 where id = $1 and fruitless > 0", params![job.as_str()])?;
+    Ok(())
+}
+
 pub fn request_cancel(tx: &mut Tx<'_>, job: &JobId) -> Result<()> {
     tx.execute("update jobs set cancel_requested = 1 where id = $1", params![job.as_str()])?;
     Ok(())

@@ -19,6 +19,7 @@ mod serve;
 mod show;
 mod table;
 mod watch;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,6 +60,8 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Manage users, organisations and tokens on this machine's data directory
     Admin(admin::AdminArgs),
+    /// Run fine-tunes from the queue of a data directory
+    Worker(worker::WorkerArgs),
     /// Print the configuration and where each value came from
     Config,
     Completions(completions::Completions),
@@ -82,6 +85,7 @@ fn run_command(command: Command, context: &Context) -> Result<Output> {
         Command::Completions(args) => args.run(),
         Command::Serve(args) => serve::run(args, context),
         Command::Admin(args) => admin::run(args, context),
+        Command::Worker(args) => worker::run(args, context),
         Command::Config => config::run(context),
     }
 }
@@ -167,6 +171,7 @@ fn own_flags(command: &Command) -> Vec<(&'static str, String)> {
     match command {
         Command::Serve(args) => args.flags(),
         Command::Admin(args) => args.flags(),
+        Command::Worker(args) => args.flags(),
         _ => Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use actix_web::http::header::ALLOW;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 
-use super::api::{commits, files, health, openapi, refs, repos, search, tokens, uploads, users, versions};
+use super::api::{commits, files, finetunes, health, openapi, predict, refs, repos, search, tokens, uploads, users, versions};
 use super::error::HttpError;
 
 /// Fills the application with [`routes`]; whatever is not there is 404.
@@ -40,7 +40,15 @@ pub fn routes() -> Vec<Entry> {
         at("/api/v1/blobs/missing", [post(uploads::missing)]),
         at("/api/v1/uploads", [post(uploads::create)]),
         at("/api/v1/uploads/{id}", [get(uploads::show), patch(uploads::append), delete(uploads::cancel)]),
-        // fine-tunes and predictions
+        // fine-tunes and predictions, before repos: these are no kind
+        at("/api/v1/finetunes", [get(finetunes::list), post(finetunes::create)]),
+        at("/api/v1/finetunes/{id}", [get(finetunes::get)]),
+        at("/api/v1/finetunes/{id}/cancel", [post(finetunes::cancel)]),
+        at("/api/v1/finetunes/{id}/events", [get(finetunes::events)]),
+        at("/api/v1/finetunes/{id}/logs", [get(finetunes::logs)]),
+        at("/api/v1/models/{ns}/{name}/embed", [post(predict::embed)]),
+        at("/api/v1/models/{ns}/{name}/predict", [post(predict::predict)]),
+
         // repos, versions, files
         at("/api/v1/search", [get(search::search)]),
         at("/api/v1/repos", [post(repos::create)]),

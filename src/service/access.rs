@@ -94,6 +94,16 @@ pub(super) fn visible_to(tx: &mut Tx<'_>, actor: &Actor) -> Result<Visibility> {
     })
 }
 
+/// Every job there is: the administrators' view.
+pub(super) fn sees_all_jobs(actor: &Actor) -> bool {
+    matches!(actor, Actor::System | Actor::User { is_admin: true, .. })
+}
+
+/// A job is its owner's business, and the administrators'. For all others it does not exist.
+pub(super) fn sees_job(actor: &Actor, owner: &AccountId) -> bool {
+    sees_all_jobs(actor) || actor.account() == Some(owner)
+}
+
 fn may(tx: &mut Tx<'_>, actor: &Actor, namespace: &Name, needed: Role) -> Result<bool> {
     Ok(role_in(tx, actor, namespace)?.is_some_and(|role| role >= needed))
 }

@@ -4,17 +4,23 @@
 
 mod access;
 pub mod accounts;
+mod admit;
 pub mod browse;
 pub mod card_html;
 mod check_dataset;
 pub mod error;
 pub mod fetch;
+pub mod finetune;
+pub mod jobs;
 pub mod manage;
+mod materialize;
+pub mod predict;
 pub mod publish;
 mod publish_folder;
 mod read_facts;
 pub mod relations;
 mod resolve;
+mod result;
 mod scan;
 pub mod sessions;
 pub mod tokens;
@@ -40,6 +46,7 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     policy: Arc<Policy>,
     downloads: fetch::SharedDownloads,
+    models: Arc<predict::Models>,
 }
 
 /// What an administrator may configure about who may do what, and how much.
@@ -55,17 +62,29 @@ pub struct Policy {
     pub max_image_bytes: u64,
     /// Queued and running jobs one user may have.
     pub max_jobs_per_user: u64,
+    /// Memory one job may need.
+    pub max_job_bytes: u64,
+    /// How long one job may take on a slow machine.
+    pub max_job_seconds: f64,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Policy { open_signup: false, allow_pickle: false, max_file_bytes: 64 << 30, max_image_bytes: 16 << 20, max_jobs_per_user: 20 }
+        Policy {
+            open_signup: false,
+            allow_pickle: false,
+            max_file_bytes: 64 << 30,
+            max_image_bytes: 16 << 20,
+            max_jobs_per_user: 20,
+            max_job_bytes: 16 << 30,
+            max_job_seconds: 14.0 * 86_400.0,
+        }
     }
 }
 
 impl Service {
     pub fn new(db: Db, blobs: Blobs, clock: Arc<dyn Clock>, policy: Policy) -> Service {
-        Service { db, blobs, clock, policy: Arc::new(policy), downloads: Default::default() }
+        Service { db, blobs, clock, policy: Arc::new(policy), downloads: Default::default(), models: Arc::default() }
     }
 
     pub fn policy(&self) -> &Policy {

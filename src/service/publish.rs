@@ -4,6 +4,7 @@
 //! A crash before the commit leaves blobs without names, never a name without bytes.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::check_dataset::is_paper;
 use super::read_facts::{Earlier, Reading};
@@ -45,6 +46,9 @@ pub struct Committed {
     pub warnings: Vec<String>,
 }
 
+/// What else the transaction that makes a version does: both happen, or neither.
+pub(super) type Also = Arc<dyn Fn(&mut Tx<'_>, &Version) -> Result<()> + Send + Sync>;
+
 /// What the first look at the catalog found.
 struct Seen {
     head: Option<Version>,
@@ -53,7 +57,7 @@ struct Seen {
 
 impl Service {
     pub async fn commit(&self, actor: &Actor, kind: RepoKind, id: &RepoId, commit: Commit) -> Result<Committed> {
-        self.commit_proved(actor, kind, id, commit, HashSet::new()).await
+        self.commit_proved(actor, kind, id, commit, HashSet::new(), None).await
     }
 
     /// As [`Service::commit`]; the bytes of `proved` were in the caller's own hands.
@@ -64,6 +68,7 @@ impl Service {
         id: &RepoId,
         mut commit: Commit,
         proved: HashSet<Digest>,
+        also: Option<Also>,
     ) -> Result<Committed> {
         let files = std::mem::take(&mut commit.files);
         let manifest = Manifest::new(files)
@@ -72,7 +77,7 @@ impl Service {
         let (asker, name, wanted) = (actor.clone(), id.clone(), manifest.clone());
         let seen = self.db.read(move |tx| look(tx, &asker, kind, &name, &wanted, &proved)).await?;
         if let Some(head) = seen.head.filter(|head| head.manifest == manifest.digest()) {
-            return self.tag_same(actor, kind, id, head, commit.tags).await;
+            return self.tag_same(actor, kind, id, head, commit.tags, also).await;
         }
         let reading = self.read_facts(kind, &manifest, seen.earlier).await?;
         let (actor, id, now) = (actor.clone(), id.clone(), self.now());
@@ -82,18 +87,28 @@ impl Service {
                 let warnings = reading.facts.warnings.clone();
                 let author = actor.name().map_or_else(|| "hub".to_owned(), ToString::to_string);
                 let version = write(tx, repo, &commit, &manifest, reading, author, now)?;
+                also.map_or(Ok(()), |also| also(tx, &version))?;
                 Ok(Committed { version, created: true, warnings })
             })
             .await
     }
 
     /// Nothing new to publish; the tags are set all the same.
-    async fn tag_same(&self, actor: &Actor, kind: RepoKind, id: &RepoId, head: Version, tags: Vec<RefName>) -> Result<Committed> {
+    async fn tag_same(
+        &self,
+        actor: &Actor,
+        kind: RepoKind,
+        id: &RepoId,
+        head: Version,
+        tags: Vec<RefName>,
+        also: Option<Also>,
+    ) -> Result<Committed> {
         let (actor, id, now) = (actor.clone(), id.clone(), self.now());
         self.db
             .write(move |tx| {
                 let repo = access::write_repo(tx, &actor, kind, &id)?;
                 set_tags(tx, &repo, &head, &tags, now)?;
+                also.map_or(Ok(()), |also| also(tx, &head))?;
                 let warnings = facts::find(tx, &repo.key, head.number)?.unwrap_or_default().warnings;
                 Ok(Committed { version: head, created: false, warnings })
             })

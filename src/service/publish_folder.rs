@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::publish::{Commit, Committed};
+use super::publish::{Also, Commit, Committed};
 use super::{Error, Result, Service};
 use crate::catalog::blobs;
 use crate::domain::id::UploadId;
@@ -37,6 +37,19 @@ impl Service {
         folder: &Path,
         commit: FolderCommit,
     ) -> Result<Committed> {
+        self.publish_folder_and(actor, kind, id, folder, commit, None).await
+    }
+
+    /// As [`Service::publish_folder`], and `also` in the transaction that makes the version.
+    pub(super) async fn publish_folder_and(
+        &self,
+        actor: &Actor,
+        kind: RepoKind,
+        id: &RepoId,
+        folder: &Path,
+        commit: FolderCommit,
+        also: Option<Also>,
+    ) -> Result<Committed> {
         match self.get_repo(actor, kind, id).await {
             Err(Error::NotFound(_)) => {
                 self.create_repo(actor, kind, id, commit.private, String::new()).await?;
@@ -52,7 +65,7 @@ impl Service {
             let parent = self.get_repo(actor, kind, id).await?.head.map(|head| head.number);
             let FolderCommit { message, tags, bases, .. } = commit.clone();
             let next = Commit { message, parent, files: files.clone(), tags, bases };
-            match self.commit_proved(actor, kind, id, next, proved.clone()).await {
+            match self.commit_proved(actor, kind, id, next, proved.clone(), also.clone()).await {
                 Err(Error::Conflict(problem)) if problem.code == "head_moved" && tries < TRIES => tries += 1,
                 other => return other,
             }

@@ -2,8 +2,10 @@
 
 pub mod commits;
 pub mod files;
+pub mod finetunes;
 pub mod health;
 pub mod openapi;
+pub mod predict;
 pub mod refs;
 pub mod repos;
 pub mod search;

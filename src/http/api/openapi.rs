@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{commits, files, refs, repos, search, tokens, uploads, users, versions};
+use super::{commits, files, finetunes, predict, refs, repos, search, tokens, uploads, users, versions};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,6 +26,8 @@ use super::{commits, files, refs, repos, search, tokens, uploads, users, version
         uploads::missing, uploads::create, uploads::show, uploads::append, uploads::cancel,
         commits::create, refs::list, refs::set, refs::remove,
         // fine-tunes, predictions
+        finetunes::create, finetunes::list, finetunes::get, finetunes::cancel, finetunes::events, finetunes::logs,
+        predict::embed, predict::predict,
     ),
     modifiers(&Bearer),
 )]

@@ -1,0 +1,30 @@
+//! Opens the house for a worker process and lets it work until it is told to stop.
+
+use super::{Error, Result, open_service, stop_signal};
+use crate::config::Config;
+use crate::worker::{self, Options, limits};
+
+/// What the program itself needs beside any job.
+const LEAST_MEMORY: u64 = 2 << 30;
+
+/// Works through the queue of `config.data`; with `once` until nothing is ready, else until SIGTERM or SIGINT.
+/// A worker whose `parent` is given ends with that process. The number of jobs that were taken on.
+pub async fn work(config: &Config, once: bool, parent: Option<u32>) -> Result<u64> {
+    let refused = |e: std::io::Error| Error::failed(format!("the worker cannot set its limits: {e}"), "start it from a running hub");
+    if let Some(parent) = parent {
+        limits::die_with(parent).map_err(refused)?;
+    }
+    limits::restrain((limits::machine_memory_bytes() / 10 * 9).max(LEAST_MEMORY)).map_err(refused)?;
+    let service = open_service(config).await?;
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    tokio::spawn(async move {
+        stop_signal().await;
+        tracing::info!("the worker was asked to stop");
+        // Nobody listening means that the work is done.
+        let _ = stop.send(true);
+        stop.closed().await;
+    });
+    let options = Options { folder: config.data.join("workers"), once };
+    let failed = |e: worker::Error| Error::failed(e.to_string(), "check the data directory's owner and free space");
+    worker::work(service, options, stopping).await.map_err(failed)
+}

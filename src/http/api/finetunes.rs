@@ -1,0 +1,107 @@
+//! Fine-tune jobs: ask for one, follow it, cancel it.
+
+use actix_web::http::header::ACCEPT;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::domain::job::JobState;
+use crate::domain::name::RepoId;
+use crate::domain::revision::Revision;
+use crate::http::caller::Caller;
+use crate::http::error::{Answer, HttpError};
+use crate::http::extract::{JobAt, Json, Query};
+use crate::http::job_events;
+use crate::service::Service;
+use crate::service::finetune::NewFineTune;
+use crate::wire::List;
+use crate::wire::error::ProblemBody;
+use crate::wire::jobs::{CreateFineTune, Job, JobEvent};
+
+/// Ask for a fine-tune. What is wrong with it is said now; what is right waits for a worker.
+#[utoipa::path(post, path = "/api/v1/finetunes", tag = "finetunes", request_body = CreateFineTune, responses(
+    (status = 201, body = Job),
+    (status = 404, body = ProblemBody, description = "The base or the data set is not there, or not for you."),
+    (status = 422, body = ProblemBody, description = "It could not work: the message says why."),
+))]
+pub async fn create(caller: Caller, service: Data<Service>, body: Json<CreateFineTune>) -> Answer {
+    let job = service.create_finetune(&caller.0, asked(body.0)?).await?;
+    Ok(HttpResponse::Created().json(Job::from(job)))
+}
+
+/// Your jobs, newest first; administrators see all.
+#[utoipa::path(get, path = "/api/v1/finetunes", tag = "finetunes", params(
+    ("state" = Option<String>, Query, description = "queued, running, succeeded, failed or cancelled"),
+    ("limit" = Option<u64>, Query), ("cursor" = Option<String>, Query),
+), responses((status = 200, body = List<Job>)))]
+pub async fn list(caller: Caller, service: Data<Service>, query: Query) -> Answer {
+    let unknown = || HttpError::bad_request("bad_query", "no job has such a state", "use queued, running, succeeded, failed or cancelled");
+    let state = query.find("state").map(|text| JobState::parse(text).ok_or_else(unknown)).transpose()?;
+    let page = service.list_jobs(&caller.0, state, query.page()?).await?;
+    Ok(HttpResponse::Ok().json(List::<Job>::from(page)))
+}
+
+/// One job.
+#[utoipa::path(get, path = "/api/v1/finetunes/{id}", tag = "finetunes", params(("id" = String, Path)), responses(
+    (status = 200, body = Job), (status = 404, body = ProblemBody),
+))]
+pub async fn get(caller: Caller, service: Data<Service>, job: JobAt) -> Answer {
+    Ok(HttpResponse::Ok().json(Job::from(service.get_job(&caller.0, &job.0).await?)))
+}
+
+/// Cancel a job: at once while it waits, within seconds while it runs. An ended one stays as it is.
+#[utoipa::path(post, path = "/api/v1/finetunes/{id}/cancel", tag = "finetunes", params(("id" = String, Path)), responses(
+    (status = 200, body = Job), (status = 404, body = ProblemBody),
+))]
+pub async fn cancel(caller: Caller, service: Data<Service>, job: JobAt) -> Answer {
+    Ok(HttpResponse::Ok().json(Job::from(service.cancel_job(&caller.0, &job.0).await?)))
+}
+
+/// What happens in a job, as server-sent events until it ends; with `Accept: application/json` a list of what
+/// has happened so far. Of progress events only the newest is kept.
+#[utoipa::path(get, path = "/api/v1/finetunes/{id}/events", tag = "finetunes", params(
+    ("id" = String, Path),
+    ("after" = Option<u64>, Query, description = "only events with a higher number"),
+    ("Last-Event-ID" = Option<u64>, Header, description = "the same, as browsers send it"),
+), responses(
+    (status = 200, content((List<JobEvent> = "application/json"), (JobEvent = "text/event-stream"))),
+    (status = 404, body = ProblemBody),
+))]
+pub async fn events(caller: Caller, service: Data<Service>, job: JobAt, query: Query, request: HttpRequest) -> Answer {
+    let seen = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.trim().parse().ok());
+    let after = query.parse("after")?.or(seen).unwrap_or(0);
+    let wants_json = request.headers().get(ACCEPT).is_some_and(|v| v.to_str().is_ok_and(|v| v.contains("application/json")));
+    if wants_json {
+        let events = service.job_events(&caller.0, &job.0, after).await?;
+        return Ok(HttpResponse::Ok().json(List::<JobEvent> { items: events.into_iter().map(JobEvent::from).collect(), next: None }));
+    }
+    job_events::stream(service.get_ref().clone(), caller.0, job.0, after).await
+}
+
+/// The job's log as text, oldest line first.
+#[utoipa::path(get, path = "/api/v1/finetunes/{id}/logs", tag = "finetunes", params(("id" = String, Path)), responses(
+    (status = 200, content_type = "text/plain", body = String), (status = 404, body = ProblemBody),
+))]
+pub async fn logs(caller: Caller, service: Data<Service>, job: JobAt) -> Answer {
+    let text = job_events::log(&service, &caller.0, &job.0).await?;
+    Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text))
+}
+
+/// The body's texts become names and revisions.
+fn asked(body: CreateFineTune) -> Result<NewFineTune, HttpError> {
+    let (base, base_revision) = repo_at("base", &body.base)?;
+    let (dataset, dataset_revision) = repo_at("dataset", &body.dataset)?;
+    let (name, recipe) = (repo("name", &body.name)?, body.recipe);
+    Ok(NewFineTune { base, base_revision, dataset, dataset_revision, name, private: body.private, recipe })
+}
+
+/// `namespace/name` or `namespace/name@revision`.
+fn repo_at(field: &str, text: &str) -> Result<(RepoId, Revision), HttpError> {
+    let (id, revision) = text.split_once('@').map_or((text, None), |(id, revision)| (id, Some(revision)));
+    let wrong = |e| HttpError::bad_request("bad_name", format!("{field}: {e}"), "write 'namespace/name' or 'namespace/name@revision'");
+    Ok((repo(field, id)?, revision.map_or(Ok(Revision::main()), Revision::parse).map_err(wrong)?))
+}
+
+fn repo(field: &str, text: &str) -> Result<RepoId, HttpError> {
+    let wrong = |e| HttpError::bad_request("bad_name", format!("{field}: {e}"), "write 'namespace/name'");
+    RepoId::parse(text).map_err(wrong)
+}

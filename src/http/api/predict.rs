@@ -1,0 +1,53 @@
+//! Ask a model about one image: its features, its classes. The body is the image file itself.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Payload};
+use bytes::Bytes;
+
+use crate::domain::name::RepoId;
+use crate::domain::repo::Version;
+use crate::http::caller::Caller;
+use crate::http::error::{Answer, HttpError};
+use crate::http::extract::{Query, RepoAt, read_body};
+use crate::service::Service;
+use crate::wire::error::ProblemBody;
+use crate::wire::predict::{ClassScore, Embedding, Prediction};
+
+/// Classes told when the query does not say.
+const TOP: usize = 5;
+
+/// The pooled features of an image.
+#[utoipa::path(post, path = "/api/v1/models/{ns}/{name}/embed", tag = "predict", params(
+    ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
+), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
+    (status = 200, body = Embedding), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody),
+))]
+pub async fn embed(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Payload) -> Answer {
+    let image = image(&service, body).await?;
+    let (version, features) = service.embed(&caller.0, &at.id, &query.revision()?, image).await?;
+    Ok(HttpResponse::Ok().json(Embedding { model: named(&at.id, &version), features }))
+}
+
+/// The likeliest classes of an image.
+#[utoipa::path(post, path = "/api/v1/models/{ns}/{name}/predict", tag = "predict", params(
+    ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
+    ("top" = Option<usize>, Query, description = "how many classes, 5 if left out"),
+), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
+    (status = 200, body = Prediction), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody),
+))]
+pub async fn predict(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Payload) -> Answer {
+    let top = query.parse("top")?.unwrap_or(TOP).clamp(1, 1_000);
+    let image = image(&service, body).await?;
+    let (version, classes) = service.predict(&caller.0, &at.id, &query.revision()?, image, top).await?;
+    let score = |(index, label, probability)| ClassScore { index, label, probability };
+    Ok(HttpResponse::Ok().json(Prediction { model: named(&at.id, &version), classes: classes.into_iter().map(score).collect() }))
+}
+
+async fn image(service: &Service, body: Payload) -> Result<Bytes, HttpError> {
+    let limit = usize::try_from(service.policy().max_image_bytes).unwrap_or(usize::MAX);
+    read_body(body.into_inner(), limit).await
+}
+
+fn named(id: &RepoId, version: &Version) -> String {
+    format!("{id}@{}", version.number)
+}

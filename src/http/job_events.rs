@@ -1,0 +1,156 @@
+//! A job's events on the wire: as server-sent events that end when the job does, and as log lines. The API and
+//! the job's page both use them.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::time::Instant;
+
+use super::error::{Answer, HttpError};
+use crate::domain::id::JobId;
+use crate::domain::job;
+use crate::domain::user::Actor;
+use crate::service::Service;
+use crate::wire::jobs::JobEvent;
+
+/// How often the table is looked at for news.
+const LOOK: Duration = Duration::from_millis(500);
+/// A comment this often keeps proxies from thinking the line dead.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
+/// What the stream knows between two pieces.
+struct Follower {
+    service: Service,
+    actor: Actor,
+    job: JobId,
+    after: u64,
+    spoke: Instant,
+    ended: bool,
+}
+
+/// Answers with the events after number `after`, then with each as it happens; ends after the last one.
+pub async fn stream(service: Service, actor: Actor, job: JobId, after: u64) -> Answer {
+    // A job that is not for this caller is refused before the stream begins.
+    service.get_job(&actor, &job).await?;
+    let follower = Follower { service, actor, job, after, spoke: Instant::now(), ended: false };
+    let pieces = stream::unfold(follower, |mut follower| async move {
+        let piece = follower.next_piece().await?;
+        Some((Ok::<_, actix_web::Error>(piece), follower))
+    });
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((CONTENT_TYPE, "text/event-stream"));
+    answer.insert_header((CACHE_CONTROL, "no-store")).insert_header(("x-accel-buffering", "no"));
+    Ok(answer.streaming(Box::pin(pieces)))
+}
+
+impl Follower {
+    /// The next bytes to send; `None` ends the stream.
+    async fn next_piece(&mut self) -> Option<Bytes> {
+        loop {
+            if self.ended {
+                return None;
+            }
+            let text = match self.look().await {
+                Ok(text) => text,
+                Err(error) => {
+                    // The browser comes back with the last number it saw.
+                    tracing::warn!(error = %error.problem.message, job = %self.job, "an event stream broke off");
+                    return None;
+                }
+            };
+            if !text.is_empty() {
+                self.spoke = Instant::now();
+                return Some(text.into());
+            }
+            if self.spoke.elapsed() >= SIGN_OF_LIFE {
+                self.spoke = Instant::now();
+                return Some(Bytes::from_static(b": still here\n\n"));
+            }
+            if !self.ended {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+
+    /// New events as text. The state is read before the events: if the job had ended by then, they are the last.
+    async fn look(&mut self) -> Result<String, HttpError> {
+        let ended = self.service.get_job(&self.actor, &self.job).await?.state.is_final();
+        let events = self.service.job_events(&self.actor, &self.job, self.after).await?;
+        self.ended = ended && events.is_empty();
+        self.after = events.last().map_or(self.after, |event| event.number);
+        Ok(events.into_iter().map(|event| message(event.into())).collect())
+    }
+}
+
+/// `id`, `event` and `data` lines. JSON has no line breaks, so one data line holds it all.
+fn message(event: JobEvent) -> String {
+    let data = serde_json::to_string(&event).unwrap_or_default();
+    format!("id: {}\nevent: {}\ndata: {data}\n\n", event.number, event.kind)
+}
+
+/// All lines of a job's log.
+pub async fn log(service: &Service, actor: &Actor, job: &JobId) -> Result<String, HttpError> {
+    let (mut text, mut after) = (String::new(), 0);
+    loop {
+        let events = service.job_events(actor, job, after).await?;
+        let Some(last) = events.last() else { return Ok(text) };
+        after = last.number;
+        events.iter().for_each(|event| text += &line(event));
+    }
+}
+
+/// One line; what other people's files are called cannot break it.
+fn line(event: &job::JobEvent) -> String {
+    let body: serde_json::Value = serde_json::from_str(&event.body).unwrap_or_default();
+    let word = |key: &str| body[key].as_str().unwrap_or_default();
+    let share = |key: &str| body[key].as_f64().map_or("-".into(), |share| format!("{:.2}%", 100.0 * share));
+    let loss = |key: &str| body[key].as_f64().map_or("-".into(), |loss| format!("{loss:.4}"));
+    let text = match event.kind.as_str() {
+        "log" => format!("{}: {}", word("level"), word("message")),
+        "state" => [word("state"), word("error")].join(" ").trim_end().to_owned(),
+        "epoch" => format!(
+            "epoch {}/{}: train loss {} top-1 {}, validation loss {} top-1 {}, {:.1} s",
+            body["epoch"],
+            body["epochs"],
+            loss("train_loss"),
+            share("train_top1"),
+            loss("val_loss"),
+            share("val_top1"),
+            body["seconds"].as_f64().unwrap_or(0.0)
+        ),
+        "progress" => format!("{}: step {} of {}", word("stage"), body["step"], body["total_steps"]),
+        "result" => format!("published {}@{}", word("name"), body["version"]),
+        kind => kind.to_owned(),
+    };
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("{} {clean}\n", event.time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    fn event(kind: &str, body: &str) -> job::JobEvent {
+        job::JobEvent { number: 3, time: Timestamp::from_unix_ms(0), kind: kind.into(), body: body.into() }
+    }
+
+    #[test]
+    fn an_event_is_one_message_of_three_lines() {
+        let text = message(event("log", "{\"level\":\"info\",\"message\":\"a\\nid: 9\\n\\nb\"}").into());
+        assert_eq!(text.lines().count(), 4, "{text:?}");
+        assert!(text.starts_with("id: 3\nevent: log\ndata: {\"number\":3,") && text.ends_with("}\n\n"));
+    }
+
+    #[test]
+    fn log_lines_stay_lines() {
+        let text = line(&event("log", "{\"level\":\"warn\",\"message\":\"a\\nfake\\u001b[31m\"}"));
+        assert_eq!(text, "1970-01-01T00:00:00.000Z warn: a fake [31m\n");
+        let text = line(&event("epoch", "{\"epoch\":1,\"epochs\":2,\"train_loss\":0.5,\"val_top1\":0.25,\"seconds\":1.25}"));
+        assert!(text.contains("epoch 1/2: train loss 0.5000 top-1 -, validation loss - top-1 25.00%, 1.2 s"), "{text}");
+        assert!(line(&event("state", "{\"state\":\"failed\",\"error\":\"no\"}")).ends_with("failed no\n"));
+    }
+}

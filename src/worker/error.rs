@@ -1,0 +1,69 @@
+//! Why an attempt at a job ended without a result, named by what the worker does next.
+
+use std::path::PathBuf;
+
+use crate::{service, train};
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The owner asked for it.
+    #[error("the job was cancelled")]
+    Cancelled,
+    /// Another worker has the job now: hands off.
+    #[error("the lease was lost")]
+    Lost,
+    /// This worker shuts down: the job goes back as it is.
+    #[error("the worker shuts down")]
+    Stopping,
+    /// The same again may well succeed later.
+    #[error("{0}")]
+    Later(String),
+    /// Trying again would end the same way.
+    #[error("{0}")]
+    Never(String),
+    /// What an earlier attempt left cannot be used; without it the job can.
+    #[error("{0}")]
+    Checkpoint(String),
+    #[error("cannot use {}: {source}; check that the disk has room and the folder can be written", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+}
+
+impl Error {
+    pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Io { path, source }
+    }
+}
+
+impl From<service::Error> for Error {
+    fn from(error: service::Error) -> Error {
+        use service::Error as Story;
+        match error {
+            Story::Conflict(problem) if problem.code == "lease_lost" => Error::Lost,
+            Story::Busy(problem) => Error::Later(problem.message),
+            // A moved ref or a name taken in this moment looks different next time.
+            Story::Conflict(problem) => Error::Later(problem.message),
+            Story::Internal(message) => Error::Later(message),
+            Story::NotFound(problem)
+            | Story::Unauthorized(problem)
+            | Story::Forbidden(problem)
+            | Story::Invalid(problem)
+            | Story::TooLarge(problem)
+            | Story::Corrupt(problem) => Error::Never(format!("{}; {}", problem.message, problem.hint)),
+        }
+    }
+}
+
+impl From<train::Error> for Error {
+    fn from(error: train::Error) -> Error {
+        match error {
+            train::Error::Cancelled => Error::Cancelled,
+            train::Error::Checkpoint { .. } => Error::Checkpoint(error.to_string()),
+            train::Error::Io { .. } => Error::Later(error.to_string()),
+            train::Error::Data(data) => Error::Never(format!("{data}; {}", data.hint())),
+            other => Error::Never(other.to_string()),
+        }
+    }
+}

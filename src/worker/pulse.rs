@@ -1,0 +1,131 @@
+//! The pulse of a running job: once a second it tells the service what happened and hears whether to go on.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::Error;
+use crate::domain::job::Lease;
+use crate::service::Service;
+use crate::service::jobs::Beat;
+use crate::train::{Control, Event};
+
+/// Also how long a cancelled job goes on at most, beside the step it is in.
+const EVERY: Duration = Duration::from_secs(1);
+
+const GO_ON: u8 = 0;
+const CANCEL: u8 = 1;
+const LOST: u8 = 2;
+const STOPPING: u8 = 3;
+
+/// What the training thread and the heartbeat share.
+#[derive(Default)]
+pub(super) struct Pulse {
+    news: Mutex<Vec<Event>>,
+    halt: AtomicU8,
+    /// One beat at a time, so that news stays in order.
+    beating: tokio::sync::Mutex<()>,
+    done: Notify,
+}
+
+impl Pulse {
+    /// Takes an event to be told with the next beat, and says whether to go on. Called between training steps.
+    pub fn note(&self, event: Event) -> Control {
+        if !matches!(event, Event::Checkpoint { .. }) {
+            let mut news = self.news();
+            // Where a job stood a moment ago is no news once it stands elsewhere.
+            if matches!((&event, news.last()), (Event::Progress { .. }, Some(Event::Progress { .. }))) {
+                news.pop();
+            }
+            news.push(event);
+        }
+        self.control()
+    }
+
+    pub fn control(&self) -> Control {
+        if self.halt.load(Ordering::Relaxed) == GO_ON { Control::Continue } else { Control::Stop }
+    }
+
+    /// Why the job must not go on, if so.
+    pub fn verdict(&self) -> Option<Error> {
+        match self.halt.load(Ordering::Relaxed) {
+            CANCEL => Some(Error::Cancelled),
+            LOST => Some(Error::Lost),
+            STOPPING => Some(Error::Stopping),
+            _ => None,
+        }
+    }
+
+    fn news(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.news.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn halt(&self, why: u8) {
+        self.halt.store(why, Ordering::Relaxed);
+    }
+
+    /// Tells all news now.
+    pub async fn beat(&self, service: &Service, lease: &Lease) {
+        let _one = self.beating.lock().await;
+        let news = std::mem::take(&mut *self.news());
+        match service.heartbeat(lease, news.clone()).await {
+            Ok(Beat::GoOn) => {}
+            Ok(Beat::Cancel) => self.halt(CANCEL),
+            Ok(Beat::Lost) => self.halt(LOST),
+            Err(error) => {
+                // The lease outlives a few missed beats; the news goes with the next one.
+                tracing::warn!(%error, job = %lease.job, "a heartbeat failed");
+                let mut waiting = self.news();
+                let later = std::mem::replace(&mut *waiting, news);
+                waiting.extend(later);
+            }
+        }
+    }
+
+    /// Ends [`Pulse::run`]. Never in the middle of a beat: its news would be lost.
+    pub fn finish(&self) {
+        self.done.notify_one();
+    }
+
+    /// Beats until [`Pulse::finish`], and once more for what happened last.
+    pub async fn run(&self, service: &Service, lease: &Lease, mut stopping: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            if *stopping.borrow() {
+                self.halt(STOPPING);
+            }
+            tokio::select! {
+                _ = ticks.tick() => self.beat(service, lease).await,
+                // A sender that is gone says nothing more: then only the ticks count.
+                Ok(()) = stopping.changed() => {}
+                () = self.done.notified() => break,
+            }
+        }
+        self.beat(service, lease).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(step: u64) -> Event {
+        Event::Progress { stage: "epoch".into(), step, total_steps: 9, images_per_second: 1.0, eta_seconds: 1.0 }
+    }
+
+    #[test]
+    fn only_the_newest_progress_is_news() {
+        let pulse = Pulse::default();
+        let log = Event::Log { level: crate::train::Level::Info, message: "x".into() };
+        for event in [progress(1), progress(2), log.clone(), progress(3)] {
+            assert_eq!(pulse.note(event), Control::Continue);
+        }
+        assert_eq!(*pulse.news(), [progress(2), log, progress(3)]);
+        pulse.halt(CANCEL);
+        assert_eq!(pulse.note(progress(4)), Control::Stop);
+        assert!(matches!(pulse.verdict(), Some(Error::Cancelled)));
+    }
+}

@@ -1,0 +1,199 @@
+//! One job, from lease to end: fetch what it names, train, publish. However it ends, the queue hears of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::pulse::Pulse;
+use super::{Error, Result};
+use crate::data::{Dataset, Limits, Source};
+use crate::domain::config::ModelConfig;
+use crate::domain::job::{Job, Lease};
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::revision::Revision;
+use crate::domain::user::Actor;
+use crate::service::Service;
+use crate::train::{self, Event, Level, Report, Task};
+
+/// Storing checkpoints may take this share of a job's time.
+const CHECKPOINT_SHARE: u32 = 20;
+
+/// Runs the job and ends it, or gives it back.
+pub(super) async fn run(service: &Service, lease: &Lease, job: &Job, scratch: &Path, stopping: &watch::Receiver<bool>) {
+    tracing::info!(job = %job.id, attempt = job.attempt, name = %job.fine_tune.name, "job begins");
+    let pulse = Arc::new(Pulse::default());
+    let attempt = Attempt { service, lease, job, scratch, pulse: pulse.clone() };
+    let making = async {
+        let result = attempt.make().await;
+        pulse.finish();
+        result
+    };
+    let (result, ()) = tokio::join!(making, pulse.run(service, lease, stopping.clone()));
+    let told = match result {
+        Ok(version) => {
+            tracing::info!(job = %job.id, version, "job succeeded");
+            return;
+        }
+        // The loop only knows that it was told to stop; the pulse knows why.
+        Err(error) => end(service, lease, pulse.verdict().filter(|_| matches!(error, Error::Cancelled)).unwrap_or(error)).await,
+    };
+    if let Err(error) = told {
+        // The lease runs out, and the job is judged then.
+        tracing::warn!(job = %job.id, %error, "cannot tell how the job ended");
+    }
+}
+
+async fn end(service: &Service, lease: &Lease, error: Error) -> crate::service::Result<()> {
+    tracing::warn!(job = %lease.job, %error, "job did not succeed");
+    match error {
+        Error::Lost => Ok(()),
+        Error::Cancelled => service.stop_job(lease).await,
+        Error::Stopping => service.release_job(lease).await,
+        Error::Never(message) | Error::Checkpoint(message) => service.fail_job(lease, message).await,
+        Error::Later(_) | Error::Io { .. } => service.retry_job(lease, &error.to_string()).await,
+    }
+}
+
+/// All an attempt needs.
+struct Attempt<'a> {
+    service: &'a Service,
+    lease: &'a Lease,
+    job: &'a Job,
+    scratch: &'a Path,
+    pulse: Arc<Pulse>,
+}
+
+impl Attempt<'_> {
+    async fn make(&self) -> Result<u32> {
+        let task = &self.job.fine_tune;
+        std::fs::create_dir_all(self.scratch).map_err(Error::io(self.scratch))?;
+        let owner = self.service.job_owner(self.job).await?;
+        let base = self.files(&owner, RepoKind::Model, &task.base, task.base_version).await?;
+        let images = self.files(&owner, RepoKind::Dataset, &task.dataset, task.dataset_version).await?;
+        let resume = self.service.fetch_checkpoint(self.lease, &self.scratch.join("checkpoint")).await?;
+        let report = match self.train(base.clone(), images.clone(), resume.clone()).await {
+            // A checkpoint that does not fit (another release wrote it) costs the epochs behind it, not the job.
+            Err(Error::Checkpoint(why)) => {
+                self.pulse.note(log(Level::Warn, format!("{why}; starting from the beginning")));
+                self.train(base, images, None).await
+            }
+            result => result,
+        }?;
+        let folder = self.scratch.join("result");
+        let lineage = self.service.lineage(&owner, task).await?;
+        let written = (folder.clone(), report);
+        let report = blocking(move || {
+            train::report::write_folder(&written.1, &lineage, &written.0)?;
+            Ok(written.1)
+        })
+        .await?;
+        self.pulse.beat(self.service, self.lease).await;
+        let version = self.service.publish_result(self.lease, self.job, &folder, metrics(&report)).await?;
+        Ok(version.number)
+    }
+
+    async fn files(&self, owner: &Actor, kind: RepoKind, id: &RepoId, number: u32) -> Result<Vec<(String, PathBuf)>> {
+        let folder = self.scratch.join(kind.as_str());
+        Ok(self.service.materialize(owner, kind, id, &Revision::Number(number), &folder).await?.1)
+    }
+
+    /// Runs the training loop on a thread of its own; the heartbeat goes on beside it.
+    async fn train(&self, base: Vec<(String, PathBuf)>, images: Vec<(String, PathBuf)>, resume: Option<PathBuf>) -> Result<Report> {
+        let (recipe, scratch) = (self.job.fine_tune.recipe.clone(), self.scratch.join("train"));
+        let (pulse, keeper) = (self.pulse.clone(), Keeper::new(self.service, self.lease));
+        blocking(move || {
+            std::fs::create_dir_all(&scratch).map_err(Error::io(&scratch))?;
+            let config = read_config(&find(&base, "config.json")?)?;
+            let weights = find(&base, "model.safetensors")?;
+            let dataset = Arc::new(Dataset::open(&Source::Files(images), &Limits::default()).map_err(train::Error::from)?);
+            let mut keeper = keeper;
+            let mut sink = |event: Event| {
+                if let Event::Checkpoint { path, .. } = &event {
+                    keeper.keep(path, &pulse);
+                }
+                pulse.note(event)
+            };
+            let task = Task {
+                recipe: &recipe,
+                config: &config,
+                weights: &weights,
+                dataset: &dataset,
+                scratch: &scratch,
+                resume: resume.as_deref(),
+            };
+            with_threads(recipe.threads, || train::fit(&task, &mut sink))
+        })
+        .await
+    }
+}
+
+/// The numbers people ask for first; `metrics.json` of the result has all.
+fn metrics(report: &Report) -> serde_json::Value {
+    let (split, measured) = report.test.as_ref().map_or(("validation", &report.validation), |test| ("test", test));
+    json!({
+        "split": split, "images": measured.images, "loss": measured.loss, "top1": measured.top1, "top5": measured.top5,
+        "macro_f1": measured.macro_f1, "majority_top1": report.majority_top1, "best_epoch": report.best_epoch,
+        "stopped": report.stopped.as_str(), "seconds": report.seconds,
+    })
+}
+
+fn log(level: Level, message: String) -> Event {
+    Event::Log { level, message }
+}
+
+/// Heavy work off the async threads. A panic in it is a defect of ours, and would happen again.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let crashed = |e| Error::Never(format!("training crashed ({e}); the server's log says where: please report it"));
+    tokio::task::spawn_blocking(work).await.map_err(crashed)?
+}
+
+/// A recipe that names a number of threads gets that many, since the sum of floats depends on it.
+fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> train::Result<T> + Send) -> Result<T> {
+    if threads == 0 {
+        return Ok(work()?);
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| Error::Later(format!("cannot start {threads} threads: {e}")))?;
+    Ok(pool.install(work)?)
+}
+
+fn find(files: &[(String, PathBuf)], name: &str) -> Result<PathBuf> {
+    let found = files.iter().find(|(path, _)| path == name).map(|(_, file)| file.clone());
+    found.ok_or_else(|| Error::Never(format!("the base has no {name}; choose another base")))
+}
+
+fn read_config(path: &Path) -> Result<ModelConfig> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    ModelConfig::read(&text).map_err(|e| Error::Never(e.to_string()))
+}
+
+/// Stores checkpoints, but not so often that a quick job spends its time on it.
+struct Keeper {
+    service: Service,
+    lease: Lease,
+    handle: Handle,
+    last: Option<(Instant, Duration)>,
+}
+
+impl Keeper {
+    fn new(service: &Service, lease: &Lease) -> Keeper {
+        Keeper { service: service.clone(), lease: lease.clone(), handle: Handle::current(), last: None }
+    }
+
+    fn keep(&mut self, path: &Path, pulse: &Pulse) {
+        if self.last.is_some_and(|(at, took)| at.elapsed() < took * CHECKPOINT_SHARE) {
+            return;
+        }
+        let began = Instant::now();
+        let saved = self.handle.block_on(self.service.save_checkpoint(&self.lease, path));
+        self.last = Some((Instant::now(), began.elapsed()));
+        if let Err(error) = saved {
+            // Training goes on: without this checkpoint a later attempt only has more to do again.
+            pulse.note(log(Level::Warn, format!("a checkpoint could not be stored: {error}")));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! A fine-tune from the form to the prediction, on the real server with its own worker; and everything that is
+//! refused before it could waste anybody's time.
+
+mod support;
+mod training;
+
+use serde_json::{Value, json};
+use support::Server;
+use training::{COLOURS, Person, base_files, picture, pictures_zip};
+
+/// The events of a stream that ended by itself, as (id, kind, data).
+fn read_stream(text: &str) -> Vec<(u64, String, Value)> {
+    let field = |message: &str, key: &str| message.lines().find_map(|line| Some(line.strip_prefix(key)?.to_owned()));
+    let messages = text.split("\n\n").filter(|message| !message.is_empty() && !message.starts_with(':'));
+    messages
+        .map(|message| {
+            let id = field(message, "id: ").unwrap().parse().unwrap();
+            let data: Value = serde_json::from_str(&field(message, "data: ").unwrap()).unwrap();
+            (id, field(message, "event: ").unwrap(), data)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn from_a_base_and_pictures_to_a_model_that_knows_them() {
+    let server = Server::start_with(&["--workers", "1"], &[]);
+    let admin = Person::admin(&server);
+    let ada = admin.invite("ada").await;
+    ada.publish_both("ada/tiny", "ada/colours", 12).await;
+    let recipe = json!({ "epochs": 6, "batch_size": 8, "seed": 3, "threads": 1 });
+    let id = ada.finetune(json!({ "base": "ada/tiny", "dataset": "ada/colours@1", "name": "ada/colour-net", "recipe": recipe })).await;
+
+    // The stream begins before the job does and ends with it.
+    let response = ada.stream(&format!("/finetunes/{id}/events")).send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let events = read_stream(&response.text().await.unwrap());
+    let job = ada.job(&id).await;
+    assert_eq!(job["state"], "succeeded", "{job:#}\n{}", ada.log(&id).await);
+    assert!(events.windows(2).all(|pair| pair[0].0 < pair[1].0), "numbers rise");
+    let states: Vec<_> = events.iter().filter(|e| e.1 == "state").map(|e| e.2["body"]["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["queued", "running", "succeeded"]);
+    let epochs: Vec<_> = events.iter().filter(|e| e.1 == "epoch").map(|e| e.2["body"]["epoch"].as_u64().unwrap()).collect();
+    assert_eq!(epochs, [1, 2, 3, 4, 5, 6]);
+    let result = &events.iter().find(|e| e.1 == "result").unwrap().2["body"];
+    assert_eq!((&result["name"], &result["version"]), (&json!("ada/colour-net"), &json!(1)));
+    assert!(result["metrics"]["top1"].as_f64().unwrap() > 0.9, "three colours are easy even on random features: {result}");
+
+    // Coming back later with the last number seen gives only what is new.
+    let last = events.last().unwrap().0;
+    let rest = ada.stream(&format!("/finetunes/{id}/events")).header("Last-Event-ID", last - 1).send().await.unwrap();
+    let rest = read_stream(&rest.text().await.unwrap());
+    assert_eq!(rest.iter().map(|e| e.0).collect::<Vec<_>>(), [last]);
+
+    check_result(&ada).await;
+    let log = ada.log(&id).await;
+    assert!(log.contains("epoch 6/6: train loss") && log.contains("published ada/colour-net@1"), "{log}");
+}
+
+/// The version is there with its lineage, and it answers.
+async fn check_result(ada: &Person<'_>) {
+    let (_, model) = ada.get("/models/ada/colour-net").await;
+    let facts = &model["facts"];
+    assert_eq!(facts["base_models"], json!(["ada/tiny@1"]));
+    assert_eq!(facts["source_datasets"], json!(["ada/colours@1"]));
+    assert_eq!((&facts["num_classes"], &facts["labels"]), (&json!(3), &json!(["blue", "green", "red"])));
+    assert_eq!(facts["license"], "apache-2.0");
+    assert!(facts["metrics"].as_array().unwrap().iter().any(|m| m["name"] == "accuracy"), "{facts}");
+    assert_eq!(model["version"]["author"], "ada");
+    let (_, related) = ada.get("/datasets/ada/colours/models").await;
+    assert_eq!(related["fine_tuned"][0]["id"], "ada/colour-net", "{related}");
+
+    for (name, colour) in COLOURS {
+        let (status, answer) = ada.send("/models/ada/colour-net/predict?top=2", picture(colour, 999)).await;
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(answer["model"], "ada/colour-net@1");
+        assert_eq!((answer["classes"].as_array().unwrap().len(), &answer["classes"][0]["label"]), (2, &json!(name)), "{answer}");
+    }
+    let (status, answer) = ada.send("/models/ada/colour-net/embed?revision=1", picture([9, 9, 9], 1)).await;
+    assert_eq!((status, answer["features"].as_array().unwrap().len()), (200, 1280));
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_before_it_waits() {
+    let server = Server::start();
+    let admin = Person::admin(&server);
+    let (ada, eve) = (admin.invite("ada").await, admin.invite("eve").await);
+    ada.publish_both("ada/tiny", "ada/colours", 3).await;
+    ada.publish("dataset", "ada/secret", true, vec![("data.zip", pictures_zip(2, 2))]).await;
+    ada.publish("dataset", "ada/card-only", false, vec![("README.md", b"# nothing yet\n".to_vec())]).await;
+    let mut strange = base_files();
+    strange[1].1 = br#"{"architecture": "vit_tiny_patch16_224"}"#.to_vec();
+    ada.publish("model", "ada/strange", false, strange).await;
+    ada.publish("model", "ada/papers", false, vec![("README.md", b"# only words\n".to_vec())]).await;
+    let good = json!({ "base": "ada/tiny", "dataset": "ada/colours", "name": "ada/out" });
+    let with = |changes: Value| {
+        let mut body = good.clone();
+        body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        body
+    };
+    let cases = [
+        (404, "repo_not_found", json!({ "base": "ada/none" })),
+        (404, "version_not_found", json!({ "base": "ada/tiny@7" })),
+        (404, "repo_not_found", json!({ "dataset": "ada/none" })),
+        (422, "model", json!({ "base": "ada/strange" })),
+        (422, "model_unusable", json!({ "base": "ada/papers" })),
+        (422, "dataset_unusable", json!({ "dataset": "ada/card-only" })),
+        (422, "bad_recipe", json!({ "recipe": { "epochs": 1_000_000_000 } })),
+        (422, "bad_recipe", json!({ "recipe": { "epochs": 0 } })),
+        (422, "bad_recipe", json!({ "recipe": { "lr": -1 } })),
+        (422, "bad_recipe", json!({ "recipe": { "lr": 1e300 } })),
+        (422, "bad_recipe", json!({ "recipe": { "batch_size": 1_000_000 } })),
+        (400, "bad_json", json!({ "recipe": { "epochs": -3 } })),
+        (400, "bad_json", json!({ "recipe": { "lr": "NaN" } })),
+        (400, "bad_json", json!({ "recipe": { "learning_rate": 1 } })),
+        (400, "bad_json", json!({ "surprise": 1 })),
+        (400, "bad_name", json!({ "base": "../etc" })),
+        (400, "bad_name", json!({ "name": "ada/../x" })),
+        (400, "bad_name", json!({ "dataset": "ada/colours@" })),
+        (403, "no_right", json!({ "name": "eve/out" })),
+        (403, "no_right", json!({ "name": "library/out" })),
+    ];
+    for (status, code, changes) in cases {
+        let (got, problem) = ada.post("/finetunes", with(changes.clone())).await;
+        assert_eq!((got, problem["code"].as_str().unwrap_or("")), (status, code), "{changes}: {problem}");
+        assert!(!problem["hint"].as_str().unwrap().is_empty(), "{problem}");
+    }
+    // NaN has no place in JSON, but some programs write it.
+    let nan = r#"{"base":"ada/tiny","dataset":"ada/colours","name":"ada/out","recipe":{"lr":NaN}}"#;
+    let response = ada.raw_post("/finetunes", nan).await;
+    assert_eq!((response.0, &response.1["code"]), (400, &json!("bad_json")));
+    // Another's private data set does not exist; nor do jobs for nobody.
+    let (status, problem) = eve.post("/finetunes", with(json!({ "dataset": "ada/secret", "name": "eve/out" }))).await;
+    assert_eq!((status, &problem["code"]), (404, &json!("repo_not_found")));
+    let nobody = Person::new(&server, "");
+    assert_eq!(nobody.post("/finetunes", good.clone()).await.0, 401);
+    let (_, list) = ada.get("/finetunes").await;
+    assert_eq!(list["items"], json!([]), "nothing of all this was queued");
+}
+
+#[tokio::test]
+async fn a_job_is_its_owners_business() {
+    let server = Server::start();
+    let admin = Person::admin(&server);
+    let (ada, eve) = (admin.invite("ada").await, admin.invite("eve").await);
+    ada.publish_both("ada/tiny", "ada/colours", 3).await;
+    let body = json!({ "base": "ada/tiny", "dataset": "ada/colours", "name": "ada/out" });
+    let id = ada.finetune(body.clone()).await;
+    let unknown = "0".repeat(26);
+    for path in ["", "/events", "/logs"] {
+        let (status, mut theirs) = eve.get(&format!("/finetunes/{id}{path}")).await;
+        let (_, mut none) = eve.get(&format!("/finetunes/{unknown}{path}")).await;
+        assert_eq!(status, 404, "{path}");
+        for problem in [&mut theirs, &mut none] {
+            problem["request_id"] = json!("");
+            problem["message"] = json!(problem["message"].as_str().unwrap().replace(&id, "ID").replace(&unknown, "ID"));
+        }
+        assert_eq!(theirs, none, "another's job reads as none");
+    }
+    assert_eq!(eve.post(&format!("/finetunes/{id}/cancel"), json!({})).await.0, 404);
+    assert_eq!(eve.get("/finetunes").await.1["items"], json!([]));
+    assert_eq!(admin.get("/finetunes").await.1["items"][0]["id"], json!(id));
+    assert_eq!(Person::new(&server, "").get("/finetunes").await.0, 401);
+    for bad in ["x", "..%2F..%2Fetc", &"A".repeat(26), "%00"] {
+        assert_eq!(ada.get(&format!("/finetunes/{bad}")).await.0, 400, "{bad}");
+    }
+
+    // A waiting job is cancelled at once, and a second time nothing changes.
+    let (status, job) = ada.post(&format!("/finetunes/{id}/cancel"), json!({})).await;
+    assert_eq!((status, &job["state"]), (200, &json!("cancelled")));
+    assert_eq!(ada.post(&format!("/finetunes/{id}/cancel"), json!({})).await.1["finished"], job["finished"]);
+    assert_eq!(ada.get("/finetunes?state=cancelled").await.1["items"].as_array().unwrap().len(), 1);
+    assert_eq!(ada.get("/finetunes?state=sleeping").await.0, 400);
+
+    // Twenty may wait, no more.
+    for _ in 0..20 {
+        ada.finetune(body.clone()).await;
+    }
+    let (status, problem) = ada.post("/finetunes", body).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("too_many_jobs")), "{problem}");
+    let page = ada.get("/finetunes?limit=15").await.1;
+    let rest = ada.get(&format!("/finetunes?cursor={}&limit=100", page["next"].as_str().unwrap())).await.1;
+    assert_eq!((page["items"].as_array().unwrap().len(), rest["items"].as_array().unwrap().len()), (15, 6));
+}
+
+#[tokio::test]
+async fn questions_a_model_cannot_answer_are_refused() {
+    let server = Server::start();
+    let admin = Person::admin(&server);
+    let ada = admin.invite("ada").await;
+    ada.publish("model", "ada/tiny", true, base_files()).await;
+    let good = picture([1, 2, 3], 4);
+    assert_eq!(ada.send("/models/ada/tiny/embed", good.clone()).await.0, 200);
+    let (status, problem) = admin.invite("eve").await.send("/models/ada/tiny/embed", good.clone()).await;
+    assert_eq!((status, &problem["code"]), (404, &json!("repo_not_found")));
+    for bytes in [Vec::new(), b"<svg/>".to_vec(), good[..good.len() / 2].to_vec(), training::huge_png()] {
+        let (status, problem) = ada.send("/models/ada/tiny/predict", bytes).await;
+        assert_eq!(status, 422, "{problem}");
+        assert!(!problem["hint"].as_str().unwrap().is_empty());
+    }
+    assert_eq!(ada.send("/models/ada/tiny/embed", vec![0; 17 << 20]).await.0, 413);
+    for query in ["top=x", "top=-1", "revision=.."] {
+        assert_eq!(ada.send(&format!("/models/ada/tiny/predict?{query}"), good.clone()).await.0, 400, "{query}");
+    }
+    let (_, answer) = ada.send("/models/ada/tiny/predict?top=99999999", good).await;
+    assert_eq!(answer["classes"].as_array().unwrap().len(), 10);
+}

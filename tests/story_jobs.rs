@@ -1,0 +1,195 @@
+//! What happens to jobs when workers die, are stopped or are two: every job ends in exactly one way.
+
+mod support;
+mod training;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::Server;
+use training::{Person, Random, Worker};
+
+/// A server without workers of its own, and a person with a base and a data set.
+async fn hub() -> Server {
+    let server = Server::start();
+    let admin = Person::admin(&server);
+    admin.publish_both("library/tiny", "library/colours", 12).await;
+    server
+}
+
+/// A fine-tune that takes some seconds: much of the backbone learns, and every epoch leaves a checkpoint.
+fn slow(name: &str, epochs: u32) -> Value {
+    let recipe = json!({ "strategy": "full", "frozen_stages": 6, "epochs": epochs, "batch_size": 6, "seed": 5, "threads": 1 });
+    json!({ "base": "tiny", "dataset": "colours", "name": name, "recipe": recipe })
+}
+
+/// The sha256 of the published weights, if exactly one version was published.
+async fn weights_of(person: &Person<'_>, name: &str) -> String {
+    let (_, versions) = person.get(&format!("/models/{name}/versions")).await;
+    assert_eq!(versions["items"].as_array().unwrap().len(), 1, "{versions}");
+    let (_, manifest) = person.get(&format!("/models/{name}/versions/1/manifest")).await;
+    let files = manifest["files"].as_array().unwrap();
+    files.iter().find(|f| f["path"] == "model.safetensors").unwrap()["sha256"].as_str().unwrap().to_owned()
+}
+
+async fn epochs_seen(person: &Person<'_>, id: &str) -> usize {
+    person.events(id).await.iter().filter(|event| event["kind"] == "epoch").count()
+}
+
+async fn pause(random: &mut Random, ms: u64) {
+    tokio::time::sleep(Duration::from_millis(random.below(ms))).await;
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_a_job_gives_one_result_and_the_same_weights() {
+    let server = hub().await;
+    let admin = Person::admin(&server);
+    let quiet = admin.finetune(slow("library/quiet", 8)).await;
+    let worker = Worker::start(&server);
+    assert_eq!(admin.end(&quiet).await["state"], "succeeded", "{}", admin.log(&quiet).await);
+    drop(worker);
+
+    let mut random = Random(11);
+    let id = admin.finetune(slow("library/shaken", 8)).await;
+    let mut killed = 0;
+    for wanted_epochs in [0, 2, 5] {
+        let worker = Worker::start(&server);
+        let before = admin.job(&id).await["attempt"].as_u64().unwrap();
+        admin.wait(&id, "started again", |job| job["attempt"].as_u64() > Some(before) || !job["finished"].is_null()).await;
+        while epochs_seen(&admin, &id).await < wanted_epochs && admin.job(&id).await["finished"].is_null() {
+            pause(&mut random, 40).await;
+        }
+        pause(&mut random, 250).await;
+        worker.kill();
+        killed += 1;
+        if !admin.job(&id).await["finished"].is_null() {
+            break;
+        }
+    }
+    let worker = Worker::start(&server);
+    let job = admin.end(&id).await;
+    drop(worker);
+    let log = admin.log(&id).await;
+    assert_eq!(job["state"], "succeeded", "{job:#}\n{log}");
+    assert!(killed > 1 && job["attempt"].as_u64().unwrap() > 1, "{job:#}\n{log}");
+    assert!(log.contains("the worker stopped answering"), "{log}");
+    assert_eq!(job["result_version"], 1);
+    assert_eq!(weights_of(&admin, "library/shaken").await, weights_of(&admin, "library/quiet").await, "{log}");
+}
+
+#[tokio::test]
+async fn killed_while_publishing_a_job_still_gives_one_result() {
+    let server = hub().await;
+    let admin = Person::admin(&server);
+    let mut random = Random(23);
+    for round in 0..3 {
+        let name = format!("library/hasty{round}");
+        let recipe = json!({ "epochs": 2, "batch_size": 8, "seed": 1, "threads": 1 });
+        let id = admin.finetune(json!({ "base": "tiny", "dataset": "colours", "name": name, "recipe": recipe })).await;
+        let worker = Worker::start(&server);
+        while epochs_seen(&admin, &id).await < 2 {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+        pause(&mut random, 60).await;
+        worker.kill();
+        let worker = Worker::start(&server);
+        let job = admin.end(&id).await;
+        drop(worker);
+        assert_eq!((&job["state"], &job["result_version"]), (&json!("succeeded"), &json!(1)), "{job:#}");
+        weights_of(&admin, &name).await;
+    }
+}
+
+#[tokio::test]
+async fn a_running_job_is_cancelled_within_seconds_and_publishes_nothing() {
+    let server = hub().await;
+    let admin = Person::admin(&server);
+    let _worker = Worker::start(&server);
+    let id = admin.finetune(slow("library/unwanted", 1_000)).await;
+    admin.wait(&id, "training", |job| job["step"].as_u64() > Some(3)).await;
+    let (status, job) = admin.post(&format!("/finetunes/{id}/cancel"), json!({})).await;
+    assert_eq!((status, &job["cancel_requested"]), (200, &json!(true)));
+    let job = admin.end(&id).await;
+    assert_eq!((&job["state"], &job["error"]), (&json!("cancelled"), &Value::Null), "{job:#}");
+    assert_eq!(admin.get("/models/library/unwanted").await.0, 404);
+    let last = admin.events(&id).await.pop().unwrap();
+    assert_eq!((&last["kind"], &last["body"]["state"]), (&json!("state"), &json!("cancelled")));
+}
+
+#[tokio::test]
+async fn two_workers_share_the_queue_and_never_a_job() {
+    let server = hub().await;
+    let admin = Person::admin(&server);
+    let mut jobs = Vec::new();
+    for n in 0..4 {
+        jobs.push(admin.finetune(slow(&format!("library/shared{n}"), 2)).await);
+    }
+    let _workers = [Worker::start(&server), Worker::start(&server)];
+    for (n, id) in jobs.iter().enumerate() {
+        let job = admin.end(id).await;
+        assert_eq!((&job["state"], &job["attempt"]), (&json!("succeeded"), &json!(1)), "{job:#}");
+        weights_of(&admin, &format!("library/shared{n}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_is_asked_to_stop_gives_its_job_back() {
+    let server = hub().await;
+    let admin = Person::admin(&server);
+    let id = admin.finetune(slow("library/handed", 6)).await;
+    let worker = Worker::start(&server);
+    admin.wait(&id, "training", |job| job["step"].as_u64() > Some(6)).await;
+    worker.signal(libc::SIGTERM);
+    assert_eq!(worker.wait(), Some(0));
+    let job = admin.job(&id).await;
+    assert_eq!((&job["state"], &job["attempt"]), (&json!("queued"), &json!(1)), "{job:#}");
+    let worker = Worker::start(&server);
+    let job = admin.end(&id).await;
+    drop(worker);
+    assert_eq!((&job["state"], &job["attempt"]), (&json!("succeeded"), &json!(2)), "{job:#}");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_while_training_is_said_and_nothing_is_published() {
+    let server = hub().await;
+    let admin = Person::admin(&server);
+    let _worker = Worker::start(&server);
+    let recipe = json!({ "strategy": "full", "lr": 10, "head_lr": 10, "warmup": 0, "epochs": 50, "batch_size": 6, "weight_decay": 1 });
+    let id = admin.finetune(json!({ "base": "tiny", "dataset": "colours", "name": "library/burst", "recipe": recipe })).await;
+    let job = admin.end(&id).await;
+    assert_eq!(job["state"], "failed", "{job:#}");
+    let error = job["error"].as_str().unwrap();
+    assert!(error.contains("not a finite number") && error.contains("learning rate"), "{error}");
+    assert_eq!(admin.get("/models/library/burst").await.0, 404);
+
+    // What is gone by the time the job's turn comes is named.
+    let ada = admin.invite("ada").await;
+    ada.publish("dataset", "ada/short-lived", false, vec![("data.zip", training::pictures_zip(2, 4))]).await;
+    drop(_worker);
+    let id = ada.finetune(json!({ "base": "tiny", "dataset": "ada/short-lived", "name": "ada/late" })).await;
+    assert!(ada.delete("/datasets/ada/short-lived").await < 300);
+    let _worker = Worker::start(&server);
+    let job = ada.end(&id).await;
+    assert_eq!(job["state"], "failed");
+    assert!(job["error"].as_str().unwrap().contains("ada/short-lived"), "{job:#}");
+}
+
+#[tokio::test]
+async fn the_servers_own_worker_is_replaced_when_it_dies_and_goes_with_the_server() {
+    let server = Server::start_with(&["--workers", "1"], &[]);
+    let admin = Person::admin(&server);
+    admin.publish_both("library/tiny", "library/colours", 12).await;
+    let id = admin.finetune(slow("library/supervised", 6)).await;
+    admin.wait(&id, "training", |job| job["step"].as_u64() > Some(6)).await;
+    let worker = training::children_of(server.pid())[0];
+    // SAFETY: a signal to the worker that this story's own server started.
+    assert_eq!(unsafe { libc::kill(worker as libc::pid_t, libc::SIGKILL) }, 0);
+    let job = admin.end(&id).await;
+    assert_eq!((&job["state"], &job["result_version"]), (&json!("succeeded"), &json!(1)), "{job:#}");
+    assert!(job["attempt"].as_u64() > Some(1), "{job:#}");
+    let worker = training::children_of(server.pid())[0];
+    let _data = server.kill();
+    while std::path::Path::new(&format!("/proc/{worker}/stat")).exists() && !training::is_zombie(worker) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
