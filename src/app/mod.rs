@@ -116,6 +116,9 @@ impl App {
         }
         workers.stop().await;
         handle.stop(true).await;
+        if let Err(error) = self.service.write_downloads().await {
+            tracing::warn!(%error, "the last downloads were not counted");
+        }
         Ok(())
     }
 }

@@ -4,6 +4,8 @@
 // Each story is a crate of its own and uses what it needs of this.
 #![allow(dead_code)]
 
+pub mod publishing;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -1,0 +1,295 @@
+//! The contract of the catalog's registry tables: what is written reads back, names and numbers are given once,
+//! and who may name a blob is decided by who sent or may read it.
+
+use hub::catalog::{Visibility, blobs, counters, facts, lineage, refs, repos, tensors, uploads, versions};
+use hub::db::{Db, Error, Result, Tx};
+use hub::domain::digest::Digest;
+use hub::domain::id::{AccountId, RepoKey, UploadId};
+use hub::domain::manifest::{Manifest, ManifestEntry};
+use hub::domain::name::{RepoId, RepoKind};
+use hub::domain::path::RepoPath;
+use hub::domain::repo::{Facts, Metric, Repo, TrainedAs, Version, VersionState};
+use hub::domain::revision::RefName;
+use hub::domain::safetensors;
+use hub::domain::time::Timestamp;
+use hub::domain::upload::Upload;
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_unix_ms(ms)
+}
+
+fn repo(id: &str) -> Repo {
+    let digest = Digest::of(id.as_bytes());
+    let mut random = [0; 10];
+    random.copy_from_slice(&digest.as_bytes()[..10]);
+    Repo {
+        key: RepoKey::new(at(1), random),
+        kind: RepoKind::Model,
+        id: RepoId::parse(id).unwrap(),
+        private: false,
+        summary: "one line".into(),
+        downloads: 0,
+        created: at(1),
+        updated: at(2),
+    }
+}
+
+fn manifest(files: &[(&str, &str)]) -> Manifest {
+    let entry = |(path, text): &(&str, &str)| ManifestEntry {
+        path: RepoPath::parse(path).unwrap(),
+        size_bytes: text.len() as u64,
+        digest: Digest::of(text.as_bytes()),
+    };
+    Manifest::new(files.iter().map(entry).collect()).unwrap()
+}
+
+fn facts_of(license: &str) -> Facts {
+    Facts {
+        license: license.into(),
+        tags: vec!["tiny".into(), "timm".into()],
+        metrics: vec![Metric { dataset: "pets".into(), name: "accuracy".into(), value: 0.5 }],
+        labels: vec!["cat".into(), "dog".into()],
+        parameters: 14,
+        card_html: "<p>A net</p>".into(),
+        warnings: vec!["a warning".into()],
+        ..Facts::default()
+    }
+}
+
+/// Writes the next version of a repo.
+fn publish(tx: &mut Tx<'_>, repo: &Repo, files: &[(&str, &str)], facts: &Facts) -> Result<Version> {
+    let manifest = manifest(files);
+    let version = Version {
+        number: repos::next_number(tx, &repo.key)?,
+        commit: manifest.commit_id(),
+        manifest: manifest.digest(),
+        parent: None,
+        author: "ada".into(),
+        message: "a message".into(),
+        created: at(3),
+        state: VersionState::Live,
+        files: files.len() as u64,
+        total_bytes: manifest.total_bytes(),
+    };
+    versions::insert(tx, &repo.key, &version, &manifest, &facts::encode(facts))?;
+    facts::insert_details(tx, &repo.key, version.number, facts, "the card's words", "")?;
+    refs::set(tx, &repo.key, &RefName::main(), version.number, at(3))?;
+    facts::set_head(tx, repo, Some(&version))?;
+    Ok(version)
+}
+
+/// Runs a story in one write transaction of a fresh database.
+async fn story(run: impl FnOnce(&mut Tx<'_>) -> Result<()> + Send + 'static) {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(&dir.path().join("hub.db")).await.unwrap();
+    db.write(run).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_repo_is_found_by_its_folded_name_and_its_name_is_given_once() {
+    story(|tx| {
+        let net = repo("Ada/My.Net");
+        repos::insert(tx, &net)?;
+        let found = repos::find(tx, RepoKind::Model, &RepoId::parse("ada/my_net").unwrap())?;
+        assert_eq!(found.as_ref(), Some(&net), "kept as written");
+        assert_eq!(repos::find_by_key(tx, &net.key)?, Some(net.clone()));
+        assert_eq!(repos::find(tx, RepoKind::Dataset, &net.id)?, None);
+        let same = Repo { key: repo("other/key").key, id: RepoId::parse("ada/my-net").unwrap(), ..net.clone() };
+        assert!(matches!(repos::insert(tx, &same), Err(Error::Conflict(_))));
+        let dataset = Repo { key: repo("data/key").key, kind: RepoKind::Dataset, ..net.clone() };
+        repos::insert(tx, &dataset)?;
+
+        publish(tx, &net, &[("a", "1")], &facts_of("mit"))?;
+        repos::bury(tx, &net.key, at(9))?;
+        assert_eq!(repos::find(tx, RepoKind::Model, &net.id)?, None);
+        assert!(repos::is_buried(tx, RepoKind::Model, &net.id)?);
+        assert!(!repos::is_buried(tx, RepoKind::Dataset, &net.id)?);
+        assert!(matches!(repos::insert(tx, &same), Err(Error::Conflict(_))), "the tombstone keeps the name");
+        assert_eq!(versions::find(tx, &net.key, 1)?.map(|v| v.state), Some(VersionState::Deleted));
+        assert!(versions::files(tx, &net.key, 1)?.is_empty());
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn versions_read_back_and_numbers_are_given_once() {
+    story(|tx| {
+        let net = repo("ada/net");
+        repos::insert(tx, &net)?;
+        let first = publish(tx, &net, &[("b", "2"), ("a/c", "3")], &facts_of("mit"))?;
+        assert_eq!(versions::find(tx, &net.key, 1)?, Some(first.clone()));
+        assert_eq!(versions::find_head(tx, &net.key)?, Some(first.clone()));
+        let files = versions::files(tx, &net.key, 1)?;
+        assert_eq!(files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["a/c", "b"]);
+        assert_eq!(versions::find_file(tx, &net.key, 1, "b")?.map(|f| f.digest), Some(Digest::of(b"2")));
+        assert_eq!(versions::find_file(tx, &net.key, 1, "B")?, None);
+
+        let second = publish(tx, &net, &[("b", "4")], &facts_of("mit"))?;
+        versions::bury(tx, &net.key, 2)?;
+        assert_eq!(versions::find_newest_live(tx, &net.key)?.map(|v| v.number), Some(1));
+        let third = publish(tx, &net, &[("b", "4")], &facts_of("mit"))?;
+        assert_eq!((third.number, &third.commit), (3, &second.commit), "the same files, another number");
+        let same: Vec<u32> = versions::with_commit(tx, &net.key, &second.commit.as_str()[..7])?.iter().map(|v| v.number).collect();
+        assert_eq!(same, [3, 2], "tombstones come last");
+        let page = versions::list(tx, &net.key, None, 2)?;
+        assert_eq!(page.items.iter().map(|v| v.number).collect::<Vec<_>>(), [3, 2]);
+        let rest = versions::list(tx, &net.key, page.next.map(|n| n.parse().unwrap()), 2)?;
+        assert_eq!((rest.items.len(), rest.next), (1, None));
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn facts_are_split_between_lists_and_the_versions_own_page() {
+    story(|tx| {
+        let net = repo("ada/net");
+        repos::insert(tx, &net)?;
+        publish(tx, &net, &[("a", "1")], &facts_of("mit"))?;
+        let mut read = facts::find(tx, &net.key, 1)?.unwrap();
+        assert_eq!(read, Facts { card_html: String::new(), labels: vec![], ..facts_of("mit") });
+        facts::complete(tx, &net.key, 1, &mut read)?;
+        assert_eq!(read, facts_of("mit"));
+        assert_eq!(facts::find(tx, &net.key, 2)?, None);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn refs_name_versions() {
+    story(|tx| {
+        let net = repo("ada/net");
+        repos::insert(tx, &net)?;
+        let version = publish(tx, &net, &[("a", "1")], &facts_of("mit"))?;
+        let tag = RefName::parse("best").unwrap();
+        refs::set(tx, &net.key, &tag, 1, at(5))?;
+        assert_eq!(refs::find(tx, &net.key, &tag)?.map(|r| r.commit), Some(version.commit));
+        assert_eq!(refs::list(tx, &net.key)?.iter().map(|r| r.name.to_string()).collect::<Vec<_>>(), ["main", "best"]);
+        assert_eq!((refs::naming(tx, &net.key, 1)?.len(), refs::count(tx, &net.key)?), (2, 2));
+        refs::delete(tx, &net.key, &tag)?;
+        assert_eq!(refs::find(tx, &net.key, &tag)?, None);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_blob_is_for_those_who_sent_it_or_may_read_it() {
+    story(|tx| {
+        let (ada, eve) = (AccountId::new(at(1), [1; 10]), AccountId::new(at(1), [2; 10]));
+        let digest = Digest::of(b"secret");
+        blobs::insert(tx, &digest, 6, at(1))?;
+        blobs::insert(tx, &digest, 6, at(2))?;
+        assert_eq!(blobs::find_size(tx, &digest)?, Some(6));
+        blobs::grant(tx, &digest, &ada, at(1))?;
+        assert!(blobs::has_grant(tx, &digest, &ada)? && !blobs::has_grant(tx, &digest, &eve)?);
+        blobs::revoke(tx, &digest, &ada)?;
+        assert!(!blobs::has_grant(tx, &digest, &ada)?);
+
+        let public = Visibility::Public { and_namespaces: vec![] };
+        let members = Visibility::Public { and_namespaces: vec!["ada".into()] };
+        let neighbours = Visibility::Public { and_namespaces: vec!["ad".into(), "ada-b".into()] };
+        let mut net = Repo { private: true, ..repo("ada/net") };
+        repos::insert(tx, &net)?;
+        assert!(!blobs::is_readable(tx, &digest, &Visibility::Everything)?, "no repo holds it yet");
+        publish(tx, &net, &[("a", "secret")], &facts_of("mit"))?;
+        for (visible, readable) in [(&public, false), (&neighbours, false), (&members, true), (&Visibility::Everything, true)] {
+            assert_eq!(blobs::is_readable(tx, &digest, visible)?, readable, "{visible:?}");
+        }
+        net.private = false;
+        repos::update(tx, &net)?;
+        assert!(blobs::is_readable(tx, &digest, &public)?);
+        versions::bury(tx, &net.key, 1)?;
+        assert!(!blobs::is_readable(tx, &digest, &Visibility::Everything)?);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn uploads_belong_to_their_account_and_expire() {
+    story(|tx| {
+        let (ada, eve) = (AccountId::new(at(1), [1; 10]), AccountId::new(at(1), [2; 10]));
+        let digest = Digest::of(b"x");
+        let id = UploadId::new(at(1), [3; 10]);
+        let upload = Upload {
+            id: id.clone(),
+            account: ada.clone(),
+            digest,
+            size_bytes: 10,
+            offset: 0,
+            complete: false,
+            created: at(1),
+            expires: at(100),
+        };
+        uploads::insert(tx, &upload)?;
+        assert_eq!(uploads::find(tx, &ada, &id)?, Some(upload.clone()));
+        assert_eq!(uploads::find(tx, &eve, &id)?, None);
+        assert_eq!(uploads::find_of_digest(tx, &ada, &digest)?, Some(upload));
+        uploads::set_received(tx, &id, 7, at(200))?;
+        assert_eq!(uploads::find(tx, &ada, &id)?.map(|u| (u.offset, u.expires)), Some((7, at(200))));
+        assert_eq!((uploads::count_open(tx, &ada)?, uploads::count_open(tx, &eve)?), (1, 0));
+        assert!(uploads::expired(tx, at(150), 9)?.is_empty());
+        assert_eq!(uploads::expired(tx, at(201), 9)?, std::slice::from_ref(&id));
+        blobs::grant(tx, &digest, &ada, at(1))?;
+        assert_eq!(uploads::find(tx, &ada, &id)?.map(|u| u.complete), Some(true), "proved bytes complete it");
+        assert_eq!(uploads::count_open(tx, &ada)?, 0);
+        uploads::delete(tx, &id)?;
+        assert_eq!(uploads::find(tx, &ada, &id)?, None);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lineage_meets_by_folded_name_at_the_head() {
+    story(|tx| {
+        let (net, tuned) = (repo("ada/net"), repo("ada/tuned"));
+        for repo in [&net, &tuned] {
+            repos::insert(tx, repo)?;
+            publish(tx, repo, &[("a", "1")], &facts_of("mit"))?;
+        }
+        lineage::insert_sources(tx, &net.key, 1, &["ImageNet_1k".into()], TrainedAs::Pretrained)?;
+        lineage::insert_sources(tx, &tuned.key, 1, &["library/imagenet-1k".into()], TrainedAs::FineTuned)?;
+        lineage::insert_bases(tx, &tuned.key, 1, &[("Ada/Net".into(), Some(1)), ("elsewhere/x".into(), None)])?;
+        let mut models = lineage::trained_on(tx, "library/imagenet-1k", 9)?;
+        models.sort_by_key(|(_, how)| *how == TrainedAs::FineTuned);
+        assert_eq!(models, [(net.key.clone(), TrainedAs::Pretrained), (tuned.key.clone(), TrainedAs::FineTuned)]);
+        assert_eq!(lineage::sources(tx, &net.key, 1)?[0], ("ImageNet_1k".into(), "library/imagenet-1k".into(), TrainedAs::Pretrained));
+        assert_eq!(lineage::children(tx, "ada/net", 9)?, std::slice::from_ref(&tuned.key));
+        assert_eq!(lineage::bases(tx, &tuned.key, 1)?[1], ("elsewhere/x".into(), "elsewhere/x".into(), None));
+        // Another head that says nothing of it: the old lines are history.
+        publish(tx, &tuned, &[("a", "2")], &facts_of("mit"))?;
+        assert!(lineage::children(tx, "ada/net", 9)?.is_empty());
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tensors_and_downloads_read_back() {
+    story(|tx| {
+        let header = br#"{"b":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"a":{"dtype":"I64","shape":[],"data_offsets":[24,32]}}"#;
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], header].concat();
+        let parsed = safetensors::parse_header(&bytes, bytes.len() as u64 + 32).unwrap();
+        let digest = Digest::of(b"weights");
+        tensors::insert(tx, &digest, &parsed)?;
+        tensors::insert(tx, &digest, &parsed)?;
+        let listed = tensors::list(tx, &digest, "model.safetensors")?;
+        let shown: Vec<_> = listed.iter().map(|t| (t.name.as_str(), t.dtype.as_str(), t.shape.clone(), t.size_bytes)).collect();
+        assert_eq!(shown, [("b", "F32", vec![2, 3], 24), ("a", "I64", vec![], 8)]);
+
+        let net = repo("ada/net");
+        repos::insert(tx, &net)?;
+        publish(tx, &net, &[("a", "123")], &facts_of("mit"))?;
+        counters::add_downloads(tx, &net.key, 2, at(86_400_000))?;
+        counters::add_downloads(tx, &net.key, 3, at(86_400_001))?;
+        assert_eq!(repos::find_by_key(tx, &net.key)?.map(|r| r.downloads), Some(5));
+        let site = counters::site(tx)?;
+        assert_eq!((site.models, site.datasets, site.bytes, site.jobs), (1, 0, 3, 0));
+        Ok(())
+    })
+    .await;
+}

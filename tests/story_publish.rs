@@ -1,0 +1,322 @@
+//! Publishing, told against the real server: what arrives, what is refused, and that nothing is half-published.
+
+mod support;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use support::publishing::{announce, commit, create_repo, file, png, publish, safetensors, send, sha256, upload, with_header, zip};
+use support::{Api, Reply, Server};
+
+const CARD: &str =
+    "---\nlicense: apache-2.0\ntags: [tiny]\ndatasets: [imagenet-1k]\n---\n# Net\n\nA net for tests. <script>alert(1)</script>\n";
+const CONFIG: &str = r#"{"architecture": "mobilenetv2_100", "num_classes": 2, "num_features": 4, "label_names": ["cat", "dog"]}"#;
+
+async fn ada(server: &Server) -> Api {
+    let ada = server.user("ada").await;
+    create_repo(&ada, "model", "ada/net").await;
+    ada
+}
+
+#[tokio::test]
+async fn a_published_model_is_read_searched_and_listed() {
+    let server = Server::start();
+    let ada = ada(&server).await;
+    let weights = safetensors(&[("conv_stem.weight", &[2, 3]), ("classifier.weight", &[2, 4])]);
+    let files: &[(&str, &[u8])] = &[("README.md", CARD.as_bytes()), ("config.json", CONFIG.as_bytes()), ("model.safetensors", &weights)];
+    let done = publish(&ada, "models/ada/net", None, files).await.created();
+    assert_eq!((&done["created"], &done["version"]["number"], &done["warnings"]), (&json!(true), &json!(1), &json!([])));
+
+    let stranger = server.anonymous();
+    let repo = stranger.get("/api/v1/models/Ada/NET").await.ok();
+    assert_eq!(repo["id"], "ada/net", "found however it is typed, named as it was made");
+    assert_eq!(repo["summary"], "A net for tests. <script>alert(1)</script>");
+    let facts = &repo["facts"];
+    for (fact, value) in [
+        ("license", json!("apache-2.0")),
+        ("architecture", json!("mobilenetv2_100")),
+        ("task", json!("image-classification")),
+        ("modality", json!("image")),
+        ("parameters", json!(14)),
+        ("labels", json!(["cat", "dog"])),
+        ("source_datasets", json!(["imagenet-1k"])),
+    ] {
+        assert_eq!(facts[fact], value, "{fact}");
+    }
+    let tensors = stranger.get("/api/v1/models/ada/net/versions/main/tensors").await.ok();
+    assert_eq!(tensors["items"][0]["name"], "conv_stem.weight");
+    assert_eq!(tensors["items"][1]["shape"], json!([2, 4]));
+    let found = stranger.get("/api/v1/search?q=net&architecture=mobilenetv2_100&source_dataset=imagenet-1k").await.ok();
+    assert_eq!((&found["total"], &found["items"][0]["id"]), (&json!(1), &json!("ada/net")));
+    assert_eq!(stranger.get("/api/v1/datasets").await.ok()["total"], 0);
+
+    // The same again makes nothing new; a change upon the wrong parent is a conflict that says where main stands.
+    assert_eq!(publish(&ada, "models/ada/net", None, files).await.ok()["created"], false);
+    let moved = commit(&ada, "models/ada/net", None, vec![file("README.md", CARD.as_bytes())]).await;
+    let moved = moved.problem(409, "head_moved");
+    assert!(moved["message"].as_str().unwrap().contains("version 1"), "{moved}");
+    assert_eq!(commit(&ada, "models/ada/net", Some(1), vec![file("README.md", CARD.as_bytes())]).await.created()["version"]["number"], 2);
+}
+
+#[tokio::test]
+async fn uploads_resume_at_the_byte_they_stand_at() {
+    let server = Server::start();
+    let ada = ada(&server).await;
+    let bytes: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).collect();
+    let announced = announce(&ada, &bytes).await;
+    assert_eq!((&announced["offset"], &announced["complete"]), (&json!(0), &json!(false)));
+    assert_eq!(send(&ada, &announced, 0, &bytes[..500_000]).await.ok()["offset"], 500_000);
+    let again = announce(&ada, &bytes).await;
+    assert_eq!((&again["id"], &again["offset"]), (&announced["id"], &json!(500_000)), "announcing again continues");
+    send(&ada, &announced, 400_000, &bytes[400_000..]).await.problem(409, "wrong_offset");
+    send(&ada, &announced, 600_000, &bytes[600_000..]).await.problem(409, "wrong_offset");
+    let path = format!("/api/v1/uploads/{}", announced["id"].as_str().unwrap());
+    assert_eq!(ada.get(&path).await.ok()["offset"], 500_000);
+    let done = send(&ada, &announced, 500_000, &bytes[500_000..]).await.ok();
+    assert_eq!((&done["complete"], &done["offset"]), (&json!(true), &json!(1_200_000)));
+    assert_eq!(ada.get(&path).await.ok()["complete"], true);
+    let missing = ada.post("/api/v1/blobs/missing", &json!({"sha256": [sha256(&bytes), sha256(b"other")]})).await.ok();
+    assert_eq!(missing["missing"], json!([sha256(b"other")]));
+    assert_eq!(announce(&ada, b"").await["complete"], true, "nothing is complete at once");
+}
+
+#[tokio::test]
+async fn an_upload_survives_a_killed_server() {
+    let server = Server::start();
+    let ada = ada(&server).await;
+    let bytes = vec![7u8; 2_000_000];
+    let announced = announce(&ada, &bytes).await;
+    send(&ada, &announced, 0, &bytes[..1_500_000]).await.ok();
+    let data = server.kill().unwrap();
+    let server = Server::start_on(data.path(), &["--workers", "0"], &[]);
+    let ada = server.with_token(&ada.token);
+    assert_eq!(announce(&ada, &bytes).await["offset"], 1_500_000);
+    assert_eq!(send(&ada, &announced, 1_500_000, &bytes[1_500_000..]).await.ok()["complete"], true);
+}
+
+#[tokio::test]
+async fn wrong_uploads_get_no_name() {
+    let server = Server::start();
+    let ada = ada(&server).await;
+    let wrong = announce(&ada, b"what was announced").await;
+    send(&ada, &wrong, 0, b"What was announced").await.problem(422, "digest_mismatch");
+    assert_eq!(announce(&ada, b"what was announced").await["offset"], 0, "it starts again");
+    send(&ada, &wrong, 0, b"what was announced and more").await.problem(422, "too_many_bytes");
+    commit(&ada, "models/ada/net", None, vec![file("a.txt", b"what was announced")]).await.problem(422, "blob_unknown");
+    let path = format!("/api/v1/uploads/{}", wrong["id"].as_str().unwrap());
+    for offset in ["", "-1", "+0", "0x0", "1e3", "18446744073709551616"] {
+        let request = ada.request(Method::PATCH, &path).header("Upload-Offset", offset).body("x");
+        Reply::of(request).await.problem(400, "bad_offset");
+    }
+    for digest in ["sha256:../../etc/passwd", &"A".repeat(64), &"a".repeat(63), &"٣".repeat(32)] {
+        ada.post("/api/v1/uploads", &json!({"sha256": digest, "size_bytes": 1})).await.problem(400, "bad_digest");
+    }
+    let huge = json!({"sha256": sha256(b"x"), "size_bytes": u64::MAX});
+    ada.post("/api/v1/uploads", &huge).await.problem(413, "file_too_large");
+    ada.delete(&path).await.done();
+    ada.get(&path).await.problem(404, "upload_not_found");
+    assert_eq!(std::fs::read_dir(server.data().join("staging")).unwrap().count(), 0, "nothing stays behind");
+}
+
+#[tokio::test]
+async fn a_digest_is_no_key_to_bytes() {
+    let server = Server::start();
+    let (ada, eve) = (ada(&server).await, server.user("eve").await);
+    ada.patch("/api/v1/models/ada/net", &json!({"private": true})).await.ok();
+    let secret = b"the weights of ada".as_slice();
+    publish(&ada, "models/ada/net", None, &[("secret.txt", secret)]).await.created();
+
+    create_repo(&eve, "model", "eve/net").await;
+    let missing = eve.post("/api/v1/blobs/missing", &json!({"sha256": [sha256(secret)]})).await.ok();
+    assert_eq!(missing["missing"], json!([sha256(secret)]), "what eve may not read does not exist for her");
+    let announced = announce(&eve, secret).await;
+    assert_eq!((&announced["complete"], &announced["offset"]), (&json!(false), &json!(0)), "she must send all of it");
+    commit(&eve, "models/eve/net", None, vec![file("secret.txt", secret)]).await.problem(422, "blob_unknown");
+    send(&ada, &announced, 0, secret).await.problem(404, "upload_not_found");
+    server.anonymous().post("/api/v1/uploads", &json!({"sha256": sha256(secret), "size_bytes": 1})).await.problem(401, "login_required");
+    for path in ["", "/versions", "/versions/1/manifest", "/versions/1/files/secret.txt", "/versions/1/SHA256SUMS", "/refs", "/datasets"] {
+        let hidden = eve.get(&format!("/api/v1/models/ada/net{path}")).await.problem(404, "repo_not_found");
+        let unknown = eve.get(&format!("/api/v1/models/ada/nothing{path}")).await.problem(404, "repo_not_found");
+        let text = |body: &Value| body["message"].as_str().unwrap().replace("ada/nothing", "ada/net");
+        assert_eq!(text(&hidden), text(&unknown));
+    }
+    // Once she has proved that she holds the bytes they are hers to publish.
+    send(&eve, &announced, 0, secret).await.ok();
+    commit(&eve, "models/eve/net", None, vec![file("secret.txt", secret)]).await.created();
+}
+
+#[tokio::test]
+async fn hostile_paths_and_messages_are_refused_whole() {
+    let server = Server::start();
+    let ada = ada(&server).await;
+    upload(&ada, b"x").await;
+    for path in
+        ["../x", "/etc/passwd", "a/../b", "C:\\x", "a\\b", "a\0b", "a\nb", "a\u{202e}b", ".git/config", "nul", "e\u{301}", "", "a//b"]
+    {
+        let refused = commit(&ada, "models/ada/net", None, vec![file("good.txt", b"x"), file(path, b"x")]).await;
+        refused.problem(422, "bad_path");
+    }
+    for (one, other) in [("a.txt", "A.txt"), ("a.txt", "a.txt"), ("a", "a/b"), ("été/x", "ÉTÉ/X")] {
+        commit(&ada, "models/ada/net", None, vec![file(one, b"x"), file(other, b"x")]).await.problem(422, "bad_manifest");
+    }
+    commit(&ada, "models/ada/net", Some(1), vec![]).await.problem(422, "bad_manifest");
+    let mut lying = file("a.txt", b"x");
+    lying["size_bytes"] = json!(2);
+    commit(&ada, "models/ada/net", Some(1), vec![lying]).await.problem(422, "size_mismatch");
+    let body = json!({"message": "a\u{1b}[31m", "parent": 1, "files": [file("a.txt", b"x")]});
+    ada.post("/api/v1/models/ada/net/commits", &body).await.problem(422, "bad_message");
+    let body = json!({"message": "", "parent": 1, "files": [file("b.txt", b"x")], "tags": ["12"]});
+    ada.post("/api/v1/models/ada/net/commits", &body).await.problem(422, "bad_tag");
+}
+
+#[tokio::test]
+async fn files_that_run_code_are_refused_unless_the_server_allows_them() {
+    let server = Server::start();
+    let ada = ada(&server).await;
+    let pickle: &[u8] = b"\x80\x02cos\nsystem\nq\x00X\x04\x00\x00\x00trueq\x01\x85q\x02Rq\x03.";
+    let torch = zip(&[("archive/data.pkl", pickle), ("archive/data/0", b"0000")]);
+    let hdf5: &[u8] = b"\x89HDF\r\n\x1a\n\0\0";
+    for (path, bytes) in [
+        ("model.pt", pickle),
+        ("model.safetensors", pickle),
+        ("model.safetensors", &torch),
+        ("model.safetensors", hdf5),
+        ("weights.txt", pickle),
+        ("pytorch_model.bin", b"\0\0\0\0"),
+        ("model.h5", hdf5),
+    ] {
+        publish(&ada, "models/ada/net", None, &[(path, bytes)]).await.problem(422, "pickle_refused");
+    }
+    ada.get("/api/v1/models/ada/net/versions/main").await.problem(404, "nothing_published");
+
+    let server = Server::start_with(&["--workers", "0"], &[("HUB_ALLOW_PICKLE", "true")]);
+    let ada = server.user("ada").await;
+    create_repo(&ada, "model", "ada/net").await;
+    publish(&ada, "models/ada/net", None, &[("model.pt", pickle)]).await.created();
+}
+
+#[tokio::test]
+async fn broken_weights_configs_and_cards_are_refused() {
+    let server = Server::start();
+    let ada = ada(&server).await;
+    let tensor = |offsets: &str| format!(r#"{{"dtype":"F32","shape":[1],"data_offsets":{offsets}}}"#);
+    let length = |length: u64| [&length.to_le_bytes()[..], b"{}"].concat();
+    let broken: Vec<(&str, Vec<u8>)> = vec![
+        ("length 2^63", length(1 << 63)),
+        ("header over 16 MiB", length(17 << 20)),
+        ("header longer than the file", length(1_000)),
+        ("overlap", with_header(&format!(r#"{{"a":{},"b":{}}}"#, tensor("[0,4]"), tensor("[2,6]")), 6)),
+        ("hole", with_header(&format!(r#"{{"a":{},"b":{}}}"#, tensor("[0,4]"), tensor("[8,12]")), 12)),
+        ("past the end", with_header(&format!(r#"{{"a":{}}}"#, tensor("[0,4]")), 3)),
+        ("trailing bytes", with_header(&format!(r#"{{"a":{}}}"#, tensor("[0,4]")), 5)),
+        ("duplicate key", with_header(&format!(r#"{{"a":{0},"a":{0}}}"#, tensor("[0,4]")), 4)),
+        ("shape overflow", with_header(r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,4]}}"#, 4)),
+        ("unknown dtype", with_header(r#"{"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}"#, 4)),
+        ("leading space", with_header(&format!(r#" {{"a":{}}}"#, tensor("[0,4]")), 4)),
+        ("no tensors", with_header("{}", 0)),
+        ("empty file", Vec::new()),
+        ("name with control characters", with_header(&format!(r#"{{"a\u0007":{}}}"#, tensor("[0,4]")), 4)),
+    ];
+    for (what, bytes) in &broken {
+        let answer = publish(&ada, "models/ada/net", None, &[("model.safetensors", bytes)]).await;
+        assert_eq!(answer.status, 422, "{what}: {}", answer.text());
+        answer.problem(422, "safetensors_invalid");
+    }
+    for config in [
+        "{",
+        "[]",
+        "\"x\"",
+        r#"{"architecture": 3}"#,
+        r#"{"architecture": "../x"}"#,
+        "\u{0}",
+        r#"{"architecture":"resnet18","label_names":["a"],"num_classes":2}"#,
+    ] {
+        publish(&ada, "models/ada/net", None, &[("config.json", config.as_bytes())]).await.problem(422, "config_invalid");
+    }
+    let bomb = "---\na: &a [x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d]\n---\n";
+    let long = "x".repeat(600 * 1024);
+    for card in ["---\nlicense: [\n---\n", "---\nlicense: mit\n", bomb, &long] {
+        publish(&ada, "models/ada/net", None, &[("README.md", card.as_bytes())]).await.problem(422, "card_invalid");
+    }
+    let named =
+        publish(&ada, "models/ada/net", None, &[("README.md", b"---\nlicense: mit\ntags: [\n---\n")]).await.problem(422, "card_invalid");
+    assert!(named["message"].as_str().unwrap().contains("line"), "{named}");
+    publish(&ada, "models/ada/net", None, &[("README.md", &[0xff, 0xfe])]).await.problem(422, "card_invalid");
+    ada.get("/api/v1/models/ada/net/versions/1").await.problem(404, "revision_not_found");
+    publish(&ada, "models/ada/net", None, &[("config.json", br#"{"model_type": "bert"}"#)]).await.created();
+}
+
+#[tokio::test]
+async fn data_sets_are_checked_when_they_are_published() {
+    let server = Server::start();
+    let ada = server.user("ada").await;
+    create_repo(&ada, "dataset", "ada/pets").await;
+    let (red, blue, green) = (png(200), png(20), png(90));
+    let good = zip(&[("train/cat/1.png", &red), ("train/dog/1.png", &blue), ("val/cat/2.png", &green), ("val/dog/2.png", &png(50))]);
+    let done = publish(&ada, "datasets/ada/pets", None, &[("README.md", CARD.as_bytes()), ("pets.zip", &good)]).await.created();
+    assert_eq!(done["version"]["number"], 1);
+    let facts = ada.get("/api/v1/datasets/ada/pets").await.ok()["facts"].clone();
+    assert_eq!((&facts["classes"], &facts["samples"], &facts["labels"]), (&json!(2), &json!(4), &json!(["cat", "dog"])));
+    assert_eq!(facts["dataset_report"]["splits"][0]["per_class"], json!([1, 1]));
+    // Another card over the same images keeps what was found in them.
+    let card = CARD.replace("A net", "Pets");
+    publish(&ada, "datasets/ada/pets", Some(1), &[("README.md", card.as_bytes()), ("pets.zip", &good)]).await.created();
+    assert_eq!(ada.get("/api/v1/datasets/ada/pets").await.ok()["facts"]["samples"], 4);
+
+    let bomb = vec![0u8; 30 << 20];
+    for (code, status, entries) in [
+        ("one_class", 422, vec![("cat/1.png", red.as_slice()), ("cat/2.png", &blue)]),
+        ("archive_path", 422, vec![("../cat/1.png", red.as_slice())]),
+        ("no_images", 422, vec![("notes.txt", b"none".as_slice())]),
+        ("too_many_unreadable", 422, vec![("cat/1.png", b"no png".as_slice()), ("dog/1.png", &red)]),
+        ("archive_bomb", 413, vec![("cat/1.png", bomb.as_slice()), ("dog/1.png", &red)]),
+    ] {
+        publish(&ada, "datasets/ada/pets", Some(2), &[("pets.zip", &zip(&entries))]).await.problem(status, code);
+    }
+    create_repo(&ada, "dataset", "ada/facts").await;
+    publish(&ada, "datasets/ada/facts", None, &[("README.md", CARD.as_bytes())]).await.created();
+}
+
+#[tokio::test]
+async fn models_and_data_sets_find_each_other() {
+    let server = Server::start();
+    let ada = ada(&server).await;
+    let admin = server.admin();
+    create_repo(&admin, "dataset", "library/ImageNet-1k").await;
+    publish(&admin, "datasets/library/imagenet-1k", None, &[("README.md", b"# ImageNet\n\nPhotos.\n")]).await.created();
+    publish(&ada, "models/ada/net", None, &[("README.md", CARD.as_bytes())]).await.created();
+    create_repo(&ada, "model", "ada/tuned").await;
+    let tuned = "---\nlicense: mit\ndatasets: [imagenet-1k, ada/unknown]\nbase_model: ada/net\n---\nTuned.\n";
+    publish(&ada, "models/ada/tuned", None, &[("README.md", tuned.as_bytes())]).await.created();
+
+    let models = server.anonymous().get("/api/v1/datasets/library/imagenet-1k/models").await.ok();
+    assert_eq!((&models["pretrained"][0]["id"], models["pretrained"].as_array().unwrap().len()), (&json!("ada/net"), 1));
+    assert_eq!((&models["fine_tuned"][0]["id"], models["fine_tuned"].as_array().unwrap().len()), (&json!("ada/tuned"), 1));
+    let sources = ada.get("/api/v1/models/ada/tuned/datasets").await.ok();
+    assert_eq!(sources["items"][0], json!({"written": "imagenet-1k", "repo": "library/ImageNet-1k", "trained_as": "fine-tuned"}));
+    assert_eq!(sources["items"][1]["repo"], Value::Null);
+    assert_eq!(ada.get("/api/v1/search?base_model=ada/net").await.ok()["items"][0]["id"], "ada/tuned");
+    // A private model is in nobody else's list.
+    ada.patch("/api/v1/models/ada/tuned", &json!({"private": true})).await.ok();
+    let models = server.anonymous().get("/api/v1/datasets/library/imagenet-1k/models").await.ok();
+    assert_eq!(models["fine_tuned"], json!([]));
+    assert_eq!(server.anonymous().get("/api/v1/search?q=tuned").await.ok()["total"], 0);
+}
+
+#[tokio::test]
+async fn names_are_kept_unique_and_reserved() {
+    let server = Server::start();
+    let ada = ada(&server).await;
+    for id in ["ada/net", "ADA/NET", "ada/Net"] {
+        ada.post("/api/v1/repos", &json!({"kind": "model", "id": id})).await.problem(409, "repo_exists");
+    }
+    create_repo(&ada, "model", "ada/a-b").await;
+    ada.post("/api/v1/repos", &json!({"kind": "model", "id": "ada/a_b"})).await.problem(409, "repo_exists");
+    create_repo(&ada, "dataset", "ada/net").await;
+    for id in ["ada/..", "ada/x.git", "ada/a--b", "ada/mоdel", "api/x", "ada/x/y", "ada/"] {
+        ada.post("/api/v1/repos", &json!({"kind": "model", "id": id})).await.problem(400, "bad_name");
+    }
+    ada.post("/api/v1/repos", &json!({"kind": "model", "id": "eve/net"})).await.problem(403, "no_right");
+    ada.delete("/api/v1/models/ada/net").await.done();
+    ada.get("/api/v1/models/ada/net").await.problem(404, "repo_not_found");
+    ada.post("/api/v1/repos", &json!({"kind": "model", "id": "ada/net"})).await.problem(409, "name_reserved");
+}
