@@ -1,0 +1,52 @@
+//! A repo as lists show it, and the addresses of repo pages.
+
+use super::format;
+use crate::domain::name::{LIBRARY, RepoId, RepoKind};
+use crate::domain::repo::RepoSummary;
+
+pub struct RepoCard {
+    pub href: String,
+    pub title: String,
+    pub summary: String,
+    pub private: bool,
+    pub facts: Vec<String>,
+}
+
+impl From<RepoSummary> for RepoCard {
+    fn from(summary: RepoSummary) -> RepoCard {
+        let RepoSummary { repo, head, facts } = summary;
+        let mut lines = vec![];
+        if repo.kind == RepoKind::Dataset {
+            lines.push("data set".to_owned());
+        }
+        let texts = [facts.architecture, facts.task, facts.license];
+        lines.extend(texts.into_iter().filter(|text| !text.is_empty()));
+        if facts.parameters > 0 {
+            lines.push(format!("{} parameters", format::count(facts.parameters)));
+        }
+        if facts.samples > 0 {
+            lines.push(format!("{} samples, {} classes", format::count(facts.samples), facts.classes));
+        }
+        match &head {
+            Some(version) => lines.push(format!("v{} · {}", version.number, format::day(version.created))),
+            None => lines.push("nothing published yet".to_owned()),
+        }
+        if repo.downloads > 0 {
+            lines.push(format!("{} downloads", format::count(repo.downloads)));
+        }
+        RepoCard { href: href(repo.kind, &repo.id), title: title(&repo.id), summary: repo.summary, private: repo.private, facts: lines }
+    }
+}
+
+/// The address of a repo's page.
+pub fn href(kind: RepoKind, id: &RepoId) -> String {
+    match kind {
+        RepoKind::Model => format!("/{id}"),
+        RepoKind::Dataset => format!("/datasets/{id}"),
+    }
+}
+
+/// `library/resnet50` is `resnet50` to everybody.
+pub fn title(id: &RepoId) -> String {
+    if id.namespace().as_str() == LIBRARY { id.name().to_string() } else { id.to_string() }
+}

@@ -1,0 +1,188 @@
+//! Lists of models and data sets: words, facets, sorts, pages. A facet is a link that adds or removes its filter.
+
+use actix_web::web::Data;
+use askama::Template;
+use url::form_urlencoded::Serializer;
+
+use super::card::RepoCard;
+use super::frame::{Frame, page};
+use crate::domain::name::RepoKind;
+use crate::domain::page::PageRequest;
+use crate::domain::search::{Facet, SearchQuery, Sort};
+use crate::http::caller::Visitor;
+use crate::http::error::{Answer, HttpError};
+use crate::http::extract::Query;
+use crate::service::Service;
+
+struct FacetView {
+    label: &'static str,
+    values: Vec<FacetValue>,
+    /// Facets in use, and the first ones, stand open.
+    open: bool,
+}
+
+struct FacetValue {
+    value: String,
+    count: u64,
+    href: String,
+    on: bool,
+}
+
+/// A link with a text, one of several.
+struct Choice {
+    label: String,
+    href: String,
+    on: bool,
+}
+
+#[derive(Template)]
+#[template(path = "catalog.html")]
+struct Catalog {
+    frame: Frame,
+    heading: &'static str,
+    path: &'static str,
+    query: String,
+    total: u64,
+    facets: Vec<FacetView>,
+    chosen: Vec<Choice>,
+    hidden: Vec<(&'static str, String)>,
+    sorts: Vec<Choice>,
+    repos: Vec<RepoCard>,
+    next: Option<String>,
+}
+
+/// Facet names as they stand in addresses, and as people read them.
+const FACETS: &[(&str, &str)] = &[
+    ("task", "Task"),
+    ("source_dataset", "Trained on"),
+    ("architecture", "Architecture"),
+    ("modality", "Modality"),
+    ("license", "Licence"),
+    ("author", "Namespace"),
+];
+
+/// Filters that are no facets, but may stand in an address.
+const MORE_FILTERS: &[(&str, &str)] = &[
+    ("base_model", "Base model"),
+    ("tag", "Tag"),
+    ("library", "Library"),
+    ("min_parameters", "At least (parameters)"),
+    ("max_parameters", "At most (parameters)"),
+];
+
+const SORTS: &[(&str, &str)] =
+    &[("relevance", "Best match"), ("downloads", "Downloads"), ("newest", "Newest"), ("size", "Size"), ("name", "Name")];
+
+pub async fn everything(visitor: Visitor, service: Data<Service>, query: Query) -> Answer {
+    let kind = query.find("kind").and_then(|text| RepoKind::parse(text).ok());
+    list(&visitor, &service, &query, kind, ("/search", "Search")).await
+}
+
+pub async fn models(visitor: Visitor, service: Data<Service>, query: Query) -> Answer {
+    list(&visitor, &service, &query, Some(RepoKind::Model), ("/models", "Models")).await
+}
+
+pub async fn datasets(visitor: Visitor, service: Data<Service>, query: Query) -> Answer {
+    list(&visitor, &service, &query, Some(RepoKind::Dataset), ("/datasets", "Data sets")).await
+}
+
+async fn list(
+    visitor: &Visitor,
+    service: &Service,
+    query: &Query,
+    kind: Option<RepoKind>,
+    (path, heading): (&'static str, &'static str),
+) -> Answer {
+    let asked = read(query, kind)?;
+    let request = PageRequest { limit: 24, ..query.page()? };
+    let hits = service.search(&visitor.actor(), asked, request).await?;
+    let links = Links { path, query };
+    let section = if path == "/search" { "" } else { &path[1..] };
+    let hidden = FACETS.iter().chain(MORE_FILTERS).map(|(name, _)| (*name, query.text(name)));
+    page(&Catalog {
+        frame: Frame::of(visitor, section).searching(&query.text("q")),
+        heading,
+        path,
+        query: query.text("q"),
+        total: hits.total,
+        facets: hits.facets.iter().filter_map(|facet| links.facet(facet)).collect(),
+        chosen: links.chosen(),
+        hidden: hidden.filter(|(_, value)| !value.is_empty()).collect(),
+        sorts: links.sorts(),
+        repos: hits.page.items.into_iter().map(RepoCard::from).collect(),
+        next: hits.page.next.map(|cursor| links.with("cursor", Some(&cursor))),
+    })
+}
+
+fn read(query: &Query, kind: Option<RepoKind>) -> Result<SearchQuery, HttpError> {
+    Ok(SearchQuery {
+        kind,
+        text: query.text("q"),
+        task: query.text("task"),
+        modality: query.text("modality"),
+        architecture: query.text("architecture"),
+        source_dataset: query.text("source_dataset"),
+        base_model: query.text("base_model"),
+        license: query.text("license"),
+        tag: query.text("tag"),
+        library: query.text("library"),
+        author: query.text("author"),
+        min_parameters: query.parse("min_parameters")?,
+        max_parameters: query.parse("max_parameters")?,
+        sort: Sort::parse(&query.text("sort")).unwrap_or_default(),
+    })
+}
+
+/// Makes addresses that differ from the present one in one filter.
+struct Links<'a> {
+    path: &'static str,
+    query: &'a Query,
+}
+
+impl Links<'_> {
+    /// The present address with `key` set or removed, and back on the first page.
+    fn with(&self, key: &str, value: Option<&str>) -> String {
+        let names = ["q", "kind", "sort"].into_iter().chain(FACETS.iter().chain(MORE_FILTERS).map(|(name, _)| *name));
+        let mut text = Serializer::new(String::new());
+        for name in names.filter(|name| *name != key) {
+            if let Some(present) = self.query.find(name) {
+                text.append_pair(name, present);
+            }
+        }
+        if let Some(value) = value {
+            text.append_pair(key, value);
+        }
+        let text = text.finish();
+        if text.is_empty() { self.path.to_owned() } else { format!("{}?{text}", self.path) }
+    }
+
+    fn facet(&self, facet: &Facet) -> Option<FacetView> {
+        let at = FACETS.iter().position(|(name, _)| *name == facet.name)?;
+        let (name, label) = FACETS[at];
+        let present = self.query.find(name);
+        let value = |(value, count): &(String, u64)| {
+            let on = present == Some(value.as_str());
+            FacetValue { value: value.clone(), count: *count, href: self.with(name, (!on).then_some(value)), on }
+        };
+        let values: Vec<_> = facet.values.iter().map(value).collect();
+        (!values.is_empty()).then_some(FacetView { label, values, open: at < 4 || present.is_some() })
+    }
+
+    fn chosen(&self) -> Vec<Choice> {
+        let chip = |(name, label): &(&str, &str)| {
+            let value = self.query.find(name)?;
+            Some(Choice { label: format!("{label}: {value}"), href: self.with(name, None), on: true })
+        };
+        FACETS.iter().chain(MORE_FILTERS).filter_map(chip).collect()
+    }
+
+    fn sorts(&self) -> Vec<Choice> {
+        let present = Sort::parse(&self.query.text("sort")).unwrap_or_default().as_str();
+        let choice = |(sort, label): &(&str, &str)| Choice {
+            label: (*label).to_owned(),
+            href: self.with("sort", (*sort != "relevance").then_some(sort)),
+            on: *sort == present,
+        };
+        SORTS.iter().map(choice).collect()
+    }
+}

@@ -1,0 +1,84 @@
+//! What every page has: the header, the footer, who is logged in; and how a page becomes an answer.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, LOCATION, VARY};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use askama::Template;
+
+use crate::http::assets;
+use crate::http::caller::Visitor;
+use crate::http::error::{Answer, HttpError};
+use crate::wire::error::ProblemBody;
+
+/// The header and footer of a page.
+pub struct Frame {
+    pub style: String,
+    pub script: String,
+    pub icon: String,
+    /// Which entry of the navigation is current.
+    pub section: &'static str,
+    /// What stands in the search box.
+    pub query: String,
+    pub user: Option<String>,
+    pub version: &'static str,
+}
+
+impl Frame {
+    pub fn of(visitor: &Visitor, section: &'static str) -> Frame {
+        Frame::named(visitor.actor().name().map(|name| name.to_string()), section)
+    }
+
+    fn named(user: Option<String>, section: &'static str) -> Frame {
+        Frame {
+            style: assets::url("style.css"),
+            script: assets::url("hub.js"),
+            icon: assets::url("icon.svg"),
+            section,
+            query: String::new(),
+            user,
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    pub fn searching(mut self, query: &str) -> Frame {
+        query.clone_into(&mut self.query);
+        self
+    }
+}
+
+/// A page of status 200.
+pub fn page(template: &impl Template) -> Answer {
+    page_with(StatusCode::OK, template)
+}
+
+pub fn page_with(status: StatusCode, template: &impl Template) -> Answer {
+    let html = template.render().map_err(|e| HttpError::internal(format!("a page was not rendered: {e}")))?;
+    Ok(html_answer(status, html))
+}
+
+/// Pages differ by who looks at them, and what one person saw is not kept for the next.
+fn html_answer(status: StatusCode, html: String) -> HttpResponse {
+    HttpResponseBuilder::new(status)
+        .content_type("text/html; charset=utf-8")
+        .insert_header((CACHE_CONTROL, "private, no-store"))
+        .insert_header((VARY, "Cookie"))
+        .body(html)
+}
+
+/// After a form was accepted: go and look, so that a reload does not send it again.
+pub fn see_other(path: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((LOCATION, path)).insert_header((CACHE_CONTROL, "no-store")).finish()
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    frame: Frame,
+    status: u16,
+    problem: &'a ProblemBody,
+}
+
+/// A refusal as a page: what is wrong, and what to do next.
+pub fn error_page(status: StatusCode, problem: &ProblemBody) -> Option<String> {
+    ErrorPage { frame: Frame::named(None, ""), status: status.as_u16(), problem }.render().ok()
+}
