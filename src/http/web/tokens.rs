@@ -1,0 +1,80 @@
+//! A person's tokens: listed, made (the secret is shown once), revoked.
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use askama::Template;
+
+use super::form::{CSRF, Form};
+use super::format;
+use super::frame::{Frame, page_with, see_other};
+use crate::domain::user::{Scope, Token};
+use crate::http::caller::Visitor;
+use crate::http::error::Answer;
+use crate::http::extract::TokenAt;
+use crate::service::Service;
+
+#[derive(Template)]
+#[template(path = "tokens.html")]
+struct Tokens {
+    frame: Frame,
+    csrf: String,
+    tokens: Vec<TokenView>,
+    secret: Option<String>,
+    error: Option<String>,
+}
+
+struct TokenView {
+    id: String,
+    name: String,
+    scope: &'static str,
+    created: String,
+    expires: String,
+    last_used: String,
+}
+
+impl From<Token> for TokenView {
+    fn from(token: Token) -> TokenView {
+        TokenView {
+            id: token.id.to_string(),
+            name: token.name,
+            scope: token.scope.as_str(),
+            created: format::day(token.created),
+            expires: token.expires.map_or_else(|| "never".into(), format::day),
+            last_used: token.last_used.map_or_else(|| "never".into(), format::minute),
+        }
+    }
+}
+
+pub async fn show(visitor: Visitor, service: Data<Service>) -> Answer {
+    if visitor.0.is_none() {
+        return Ok(see_other("/login?next=/settings/tokens"));
+    }
+    tokens_page(&visitor, &service, StatusCode::OK, None, None).await
+}
+
+async fn tokens_page(visitor: &Visitor, service: &Service, status: StatusCode, secret: Option<String>, error: Option<String>) -> Answer {
+    let tokens = service.list_tokens(&visitor.actor(), None).await?;
+    let tokens = tokens.into_iter().map(TokenView::from).collect();
+    let frame = Frame::of(visitor, "settings");
+    page_with(status, &Tokens { frame, csrf: visitor.csrf().to_owned(), tokens, secret, error })
+}
+
+pub async fn create(visitor: Visitor, service: Data<Service>, form: Form) -> Answer {
+    visitor.check_csrf(&form.0.text(CSRF))?;
+    let scope = Scope::parse(&form.0.text("scope")).unwrap_or(Scope::Read);
+    let days = form.0.parse("days")?;
+    match service.create_token(&visitor.actor(), &form.0.text("name"), scope, days, None).await {
+        Ok((_, secret)) => tokens_page(&visitor, &service, StatusCode::CREATED, Some(secret), None).await,
+        Err(error) => {
+            let refused = crate::http::error::HttpError::from(error);
+            let text = format!("{}; {}", refused.problem.message, refused.problem.hint);
+            tokens_page(&visitor, &service, refused.status, None, Some(text)).await
+        }
+    }
+}
+
+pub async fn revoke(visitor: Visitor, service: Data<Service>, at: TokenAt, form: Form) -> Answer {
+    visitor.check_csrf(&form.0.text(CSRF))?;
+    service.revoke_token(&visitor.actor(), &at.0).await?;
+    Ok(see_other("/settings/tokens"))
+}
