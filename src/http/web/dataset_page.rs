@@ -1,0 +1,132 @@
+//! A data set's page: what is in it, class by class, and which models were trained on it.
+
+use askama::Template;
+use serde::Deserialize;
+
+use super::card::RepoCard;
+use super::format;
+use super::frame::{Frame, page};
+use super::repo::{Fact, Head};
+use super::snippets::{Snippet, snippets};
+use crate::domain::repo::RepoSummary;
+use crate::domain::revision::Revision;
+use crate::http::caller::Visitor;
+use crate::http::error::Answer;
+use crate::http::extract::Query;
+use crate::service::Service;
+
+/// Small pictures on the page.
+pub const THUMBNAILS: usize = 24;
+
+#[derive(Template)]
+#[template(path = "dataset.html")]
+struct DatasetPage {
+    frame: Frame,
+    head: Head,
+    card_html: String,
+    facts: Vec<Fact>,
+    thumbnails: Vec<Thumb>,
+    splits: Vec<SplitView>,
+    problems: Vec<String>,
+    pretrained: Vec<RepoCard>,
+    fine_tuned: Vec<RepoCard>,
+    snippets: Vec<Snippet>,
+}
+
+struct Thumb {
+    class: String,
+    src: String,
+}
+
+struct SplitView {
+    name: String,
+    images: usize,
+    most: usize,
+    classes: Vec<(String, usize)>,
+}
+
+/// The parts of the data set check's report that this page shows.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Report {
+    classes: Vec<String>,
+    splits: Vec<SplitCount>,
+    unreadable: Vec<Problem>,
+    duplicates_across_splits: Vec<(String, String)>,
+    warnings: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct SplitCount {
+    name: String,
+    images: usize,
+    per_class: Vec<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    path: String,
+    reason: String,
+}
+
+pub async fn show(
+    visitor: &Visitor,
+    service: &Service,
+    summary: RepoSummary,
+    revision: &Revision,
+    query: &Query,
+    address: &str,
+) -> Answer {
+    let (actor, id) = (visitor.actor(), summary.repo.id.clone());
+    let checked = !summary.facts.dataset_report.is_empty();
+    let thumbnails = if checked { service.thumbnails(&actor, &id, revision, THUMBNAILS).await? } else { vec![] };
+    let (pretrained, fine_tuned) = service.models_of(&actor, &id).await?;
+    let report: Report = serde_json::from_str(&summary.facts.dataset_report).unwrap_or_default();
+    let head = Head::of(&summary, "card", query);
+    let thumb = |(at, class): (usize, String)| Thumb { class, src: format!("{}/thumbnails/{at}{}", head.href, head.rev_query) };
+    page(&DatasetPage {
+        frame: Frame::of(visitor, "datasets"),
+        thumbnails: thumbnails.into_iter().map(|t| t.class).enumerate().map(thumb).collect(),
+        card_html: summary.facts.card_html.clone(),
+        facts: facts(&summary),
+        splits: splits(&report),
+        problems: problems(&report),
+        pretrained: pretrained.into_iter().map(RepoCard::from).collect(),
+        fine_tuned: fine_tuned.into_iter().map(RepoCard::from).collect(),
+        snippets: if summary.head.is_some() { snippets(&summary, address) } else { vec![] },
+        head,
+    })
+}
+
+fn facts(summary: &RepoSummary) -> Vec<Fact> {
+    let facts = &summary.facts;
+    let some = |number: u64| if number > 0 { format::count(number) } else { String::new() };
+    let lines = [
+        ("Samples", some(facts.samples)),
+        ("Classes", some(facts.classes)),
+        ("Task", facts.task.clone()),
+        ("Modality", facts.modality.clone()),
+        ("Licence", facts.license.clone()),
+        ("Downloads", format::count(summary.repo.downloads)),
+    ];
+    let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
+    lines.map(|(label, value)| Fact { label, value, href: None }).collect()
+}
+
+fn splits(report: &Report) -> Vec<SplitView> {
+    let view = |split: &SplitCount| SplitView {
+        name: split.name.clone(),
+        images: split.images,
+        most: split.per_class.iter().copied().max().unwrap_or(0).max(1),
+        classes: report.classes.iter().cloned().zip(split.per_class.iter().copied()).take(200).collect(),
+    };
+    report.splits.iter().map(view).collect()
+}
+
+fn problems(report: &Report) -> Vec<String> {
+    let unreadable = report.unreadable.iter().take(20).map(|p| format!("{} cannot be read: {}", p.path, p.reason));
+    let duplicates = report.duplicates_across_splits.iter().take(20).map(|(a, b)| format!("{a} and {b} are the same image in two splits"));
+    report.warnings.iter().cloned().chain(unreadable).chain(duplicates).collect()
+}
