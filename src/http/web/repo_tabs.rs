@@ -1,0 +1,181 @@
+//! The other tabs of a repo: files, tensors, versions, data sets; and a data set's thumbnails.
+
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+
+use super::card::href;
+use super::dataset_page::THUMBNAILS;
+use super::format;
+use super::frame::{Frame, page};
+use super::repo::{Head, Source, VersionLine, look, urlencode};
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::page::PageRequest;
+use crate::domain::repo::{FileEntry, RepoSummary, TrainedAs};
+use crate::domain::revision::Revision;
+use crate::domain::user::Actor;
+use crate::http::caller::Visitor;
+use crate::http::error::{Answer, HttpError};
+use crate::http::extract::{Query, RepoAt};
+use crate::service::Service;
+
+/// More tensors than this no page shows; the API lists all.
+const MOST_TENSORS: usize = 2_000;
+
+#[derive(Template)]
+#[template(path = "files.html")]
+struct Files {
+    frame: Frame,
+    head: Head,
+    files: Vec<FileView>,
+    sums: String,
+}
+
+struct FileView {
+    path: String,
+    size: String,
+    digest: String,
+    href: String,
+}
+
+#[derive(Template)]
+#[template(path = "tensors.html")]
+struct Tensors {
+    frame: Frame,
+    head: Head,
+    total: usize,
+    parameters: String,
+    tensors: Vec<TensorView>,
+}
+
+struct TensorView {
+    name: String,
+    dtype: String,
+    shape: String,
+    size: String,
+}
+
+#[derive(Template)]
+#[template(path = "versions.html")]
+struct Versions {
+    frame: Frame,
+    head: Head,
+    versions: Vec<VersionLine>,
+    next: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "sources.html")]
+struct Sources {
+    frame: Frame,
+    head: Head,
+    pretrained: Vec<Source>,
+    fine_tuned: Vec<Source>,
+}
+
+pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, tab: Tab, query: Query) -> Answer {
+    let actor = visitor.actor();
+    let (summary, revision) = look(&service, &actor, at.kind, &at.id, &query).await?;
+    let section = if at.kind == RepoKind::Model { "models" } else { "datasets" };
+    let (frame, head) = (Frame::of(&visitor, section), Head::of(&summary, &tab.0, &query));
+    match (tab.0.as_str(), at.kind) {
+        ("files", _) => files(&service, &actor, &summary, &revision, frame, head).await,
+        ("tensors", RepoKind::Model) => tensors(&service, &actor, &summary, &revision, frame, head).await,
+        ("versions", _) => versions(&service, &actor, &summary, &query, frame, head).await,
+        ("datasets", RepoKind::Model) => sources(&service, &actor, &summary, &revision, frame, head).await,
+        _ => Err(HttpError::of_status(actix_web::http::StatusCode::NOT_FOUND)),
+    }
+}
+
+/// `.../{tab}`
+pub struct Tab(String);
+
+impl actix_web::FromRequest for Tab {
+    type Error = HttpError;
+    type Future = std::future::Ready<Result<Tab, HttpError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
+        std::future::ready(Ok(Tab(request.match_info().query("tab").to_owned())))
+    }
+}
+
+async fn files(service: &Service, actor: &Actor, summary: &RepoSummary, revision: &Revision, frame: Frame, head: Head) -> Answer {
+    let (kind, id) = (summary.repo.kind, &summary.repo.id);
+    let mut base = format!("/api/v1/{kind}s/{id}/versions/main");
+    let mut files = Vec::new();
+    if summary.head.is_some() {
+        let (version, list) = service.list_files(actor, kind, id, revision).await?;
+        base = format!("/api/v1/{kind}s/{id}/versions/{}", version.number);
+        files = list.into_iter().map(|file| FileView::of(file, &base)).collect();
+    }
+    page(&Files { frame, head, files, sums: format!("{base}/SHA256SUMS") })
+}
+
+impl FileView {
+    fn of(file: FileEntry, base: &str) -> FileView {
+        let path: Vec<String> = file.path.split('/').map(encode_segment).collect();
+        FileView {
+            href: format!("{base}/files/{}", path.join("/")),
+            path: file.path,
+            size: format::bytes(file.size_bytes),
+            digest: file.digest.to_hex(),
+        }
+    }
+}
+
+fn encode_segment(segment: &str) -> String {
+    percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+async fn tensors(service: &Service, actor: &Actor, summary: &RepoSummary, revision: &Revision, frame: Frame, head: Head) -> Answer {
+    let list = match summary.head {
+        Some(_) => service.list_tensors(actor, RepoKind::Model, &summary.repo.id, revision).await?,
+        None => vec![],
+    };
+    let total = list.len();
+    let view = |tensor: crate::domain::repo::TensorEntry| TensorView {
+        name: tensor.name,
+        dtype: tensor.dtype,
+        shape: tensor.shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" × "),
+        size: format::bytes(tensor.size_bytes),
+    };
+    let tensors = list.into_iter().take(MOST_TENSORS).map(view).collect();
+    page(&Tensors { frame, head, total, parameters: format::count(summary.facts.parameters), tensors })
+}
+
+async fn versions(service: &Service, actor: &Actor, summary: &RepoSummary, query: &Query, frame: Frame, head: Head) -> Answer {
+    let (kind, id) = (summary.repo.kind, &summary.repo.id);
+    let refs = service.list_refs(actor, kind, id).await?;
+    let request = PageRequest { limit: 50, ..query.page()? };
+    let list = service.list_versions(actor, kind, id, request).await?;
+    let line = |version: &crate::domain::repo::Version| {
+        let tags = refs.iter().filter(|r| r.number == version.number).map(|r| r.name.to_string()).collect();
+        VersionLine { tags, ..VersionLine::from(version) }
+    };
+    let next = list.next.as_deref().map(|cursor| format!("{}/versions?cursor={}", href(kind, id), urlencode(cursor)));
+    page(&Versions { frame, versions: list.items.iter().map(line).collect(), next, head })
+}
+
+async fn sources(service: &Service, actor: &Actor, summary: &RepoSummary, revision: &Revision, frame: Frame, head: Head) -> Answer {
+    let (mut pretrained, mut fine_tuned) = (vec![], vec![]);
+    if summary.head.is_some() {
+        for source in service.datasets_of(actor, &summary.repo.id, revision).await? {
+            let list = if source.trained_as == TrainedAs::FineTuned { &mut fine_tuned } else { &mut pretrained };
+            list.push(Source::from(source));
+        }
+    }
+    page(&Sources { frame, head, pretrained, fine_tuned })
+}
+
+/// One small picture of a data set, by its place in the list.
+pub async fn thumbnail(visitor: Visitor, service: Data<Service>, path: Path<(String, String, usize)>, query: Query) -> Answer {
+    let (namespace, name, number) = path.into_inner();
+    let wrong = |e| HttpError::bad_request("bad_path", format!("{e}"), "check the address for a typo");
+    let id = RepoId::from_parts(&namespace, &name).map_err(wrong)?;
+    let revision = query.find("rev").and_then(|rev| Revision::parse(rev).ok()).unwrap_or_else(Revision::main);
+    let list = service.thumbnails(&visitor.actor(), &id, &revision, THUMBNAILS).await?;
+    let found = list.into_iter().nth(number);
+    let found = found.ok_or_else(|| HttpError::of_status(actix_web::http::StatusCode::NOT_FOUND))?;
+    Ok(HttpResponse::Ok().content_type(found.media_type).insert_header((CACHE_CONTROL, "private, max-age=600")).body(found.bytes))
+}
