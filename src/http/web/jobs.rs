@@ -1,0 +1,197 @@
+//! Jobs: the list, and one job with its curve, its numbers and its log.
+
+use actix_web::HttpRequest;
+use actix_web::web::Data;
+use askama::Template;
+use serde_json::Value;
+
+use super::card::{href, title};
+use super::form::{CSRF, Form};
+use super::frame::{Frame, page, see_other};
+use super::{curve, format};
+use crate::domain::job::{Job, JobState};
+use crate::domain::name::RepoKind;
+use crate::http::caller::Visitor;
+use crate::http::error::{Answer, HttpError};
+use crate::http::extract::{JobAt, Query};
+use crate::http::job_events;
+use crate::service::Service;
+use crate::wire::jobs::{Epoch, JobEvent};
+
+#[derive(Template)]
+#[template(path = "jobs.html")]
+struct JobsPage {
+    frame: Frame,
+    jobs: Vec<JobLine>,
+    next: Option<String>,
+}
+
+struct JobLine {
+    href: String,
+    name: String,
+    state: &'static str,
+    tone: &'static str,
+    base: String,
+    dataset: String,
+    owner: String,
+    created: String,
+    stage: String,
+}
+
+impl From<&Job> for JobLine {
+    fn from(job: &Job) -> JobLine {
+        JobLine {
+            href: format!("/jobs/{}", job.id),
+            name: title(&job.fine_tune.name),
+            state: job.state.as_str(),
+            tone: tone(job.state),
+            base: title(&job.fine_tune.base),
+            dataset: title(&job.fine_tune.dataset),
+            owner: job.owner_name.clone(),
+            created: format::minute(job.created),
+            stage: job.stage.clone(),
+        }
+    }
+}
+
+fn tone(state: JobState) -> &'static str {
+    match state {
+        JobState::Succeeded => "good",
+        JobState::Failed => "bad",
+        JobState::Cancelled => "warn",
+        JobState::Queued | JobState::Running => "on",
+    }
+}
+
+pub async fn list(visitor: Visitor, service: Data<Service>, query: Query) -> Answer {
+    if visitor.0.is_none() {
+        return Ok(see_other("/login?next=/jobs"));
+    }
+    let list = service.list_jobs(&visitor.actor(), None, query.page()?).await?;
+    let next = list.next.as_deref().map(|cursor| format!("/jobs?cursor={}", super::repo::urlencode(cursor)));
+    page(&JobsPage { frame: Frame::of(&visitor, "jobs"), jobs: list.items.iter().map(JobLine::from).collect(), next })
+}
+
+#[derive(Template)]
+#[template(path = "job.html")]
+struct JobPage {
+    frame: Frame,
+    csrf: String,
+    id: String,
+    line: JobLine,
+    live: bool,
+    cancelling: bool,
+    error: Option<String>,
+    percent: u64,
+    speed: String,
+    base: (String, String),
+    dataset: (String, String),
+    result: Option<(String, String)>,
+    recipe: Vec<(String, String)>,
+    epochs: Vec<EpochLine>,
+    loss: String,
+    top1: String,
+    log: String,
+    last_event: u64,
+}
+
+struct EpochLine {
+    epoch: u32,
+    train_loss: String,
+    val_loss: String,
+    train_top1: String,
+    val_top1: String,
+    macro_f1: String,
+    speed: String,
+    best: bool,
+}
+
+impl From<&Epoch> for EpochLine {
+    fn from(epoch: &Epoch) -> EpochLine {
+        EpochLine {
+            epoch: epoch.epoch,
+            train_loss: format!("{:.4}", epoch.train_loss),
+            val_loss: format!("{:.4}", epoch.val_loss),
+            train_top1: format::percent(epoch.train_top1),
+            val_top1: format::percent(epoch.val_top1),
+            macro_f1: format!("{:.3}", epoch.macro_f1),
+            speed: format!("{:.0}", epoch.images_per_second),
+            best: epoch.best,
+        }
+    }
+}
+
+pub async fn show(visitor: Visitor, service: Data<Service>, at: JobAt) -> Answer {
+    let actor = visitor.actor();
+    if visitor.0.is_none() {
+        return Ok(see_other(&format!("/login?next=/jobs/{}", at.0)));
+    }
+    let job = service.get_job(&actor, &at.0).await?;
+    let events = service.job_events(&actor, &at.0, 0).await?;
+    let last_event = events.last().map_or(0, |event| event.number);
+    let events: Vec<JobEvent> = events.into_iter().map(JobEvent::from).collect();
+    let log = job_events::log(&service, &actor, &at.0).await?;
+    page(&JobPage::of(&visitor, &job, &events, log, last_event))
+}
+
+impl JobPage {
+    fn of(visitor: &Visitor, job: &Job, events: &[JobEvent], log: String, last_event: u64) -> JobPage {
+        let of_kind = |kind: &'static str| events.iter().filter(move |event| event.kind == kind);
+        let epochs: Vec<Epoch> = of_kind("epoch").filter_map(|event| serde_json::from_value(event.body.clone()).ok()).collect();
+        let speed = of_kind("progress").last().map(|event| speed(&event.body)).unwrap_or_default();
+        let asked = &job.fine_tune;
+        let link = |kind, id, version: u32| (format!("{}?rev={version}", href(kind, id)), format!("{} v{version}", title(id)));
+        JobPage {
+            frame: Frame::of(visitor, "jobs"),
+            csrf: visitor.csrf().to_owned(),
+            id: job.id.to_string(),
+            line: JobLine::from(job),
+            live: !job.state.is_final(),
+            cancelling: job.cancel_requested && !job.state.is_final(),
+            error: job.error.clone(),
+            percent: (job.step * 100).checked_div(job.total_steps).unwrap_or(0).min(100),
+            speed: if job.state == JobState::Running { speed } else { String::new() },
+            base: link(RepoKind::Model, &asked.base, asked.base_version),
+            dataset: link(RepoKind::Dataset, &asked.dataset, asked.dataset_version),
+            result: job.result_version.map(|version| link(RepoKind::Model, &asked.name, version)),
+            recipe: recipe(job),
+            loss: curve::loss(&epochs),
+            top1: curve::top1(&epochs),
+            epochs: epochs.iter().map(EpochLine::from).collect(),
+            log,
+            last_event,
+        }
+    }
+}
+
+fn speed(progress: &Value) -> String {
+    let number = |key: &str| progress.get(key).and_then(Value::as_f64).unwrap_or(0.0);
+    format!("{:.0} images/s, {} left", number("images_per_second"), format::duration(number("eta_seconds")))
+}
+
+/// The recipe as it is written in the API, one setting a line.
+fn recipe(job: &Job) -> Vec<(String, String)> {
+    let Ok(Value::Object(settings)) = serde_json::to_value(&job.fine_tune.recipe) else { return vec![] };
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+    let mut lines = Vec::new();
+    for (name, value) in &settings {
+        match value {
+            Value::Object(inner) => lines.extend(inner.iter().map(|(key, value)| (format!("{name}.{key}"), text(value)))),
+            value => lines.push((name.clone(), text(value))),
+        }
+    }
+    lines
+}
+
+/// The API's events for this page: the session's cookie opens them, since `/api` takes tokens only.
+pub async fn events(visitor: Visitor, service: Data<Service>, at: JobAt, query: Query, request: HttpRequest) -> Answer {
+    let seen = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.trim().parse().ok());
+    let after = seen.or(query.parse("after")?).unwrap_or(0);
+    job_events::stream(service.get_ref().clone(), visitor.actor(), at.0, after).await
+}
+
+pub async fn cancel(visitor: Visitor, service: Data<Service>, at: JobAt, form: Form) -> Answer {
+    visitor.check_csrf(&form.0.text(CSRF))?;
+    service.cancel_job(&visitor.actor(), &at.0).await.map_err(HttpError::from)?;
+    Ok(see_other(&format!("/jobs/{}", at.0)))
+}

@@ -1,0 +1,21 @@
+//! Pages for people: askama structs filled from the same service methods the API calls. Everything works without
+//! JavaScript; `static/hub.js` only saves clicks.
+
+mod card;
+pub mod catalog;
+mod curve;
+mod dataset_page;
+pub mod finetune;
+mod form;
+mod format;
+mod frame;
+pub mod home;
+pub mod jobs;
+pub mod login;
+pub mod reference;
+pub mod repo;
+pub mod repo_tabs;
+mod snippets;
+pub mod tokens;
+
+pub use frame::error_page;

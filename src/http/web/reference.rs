@@ -1,0 +1,113 @@
+//! The API as a page: the OpenAPI document, read by people.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use serde_json::Value;
+
+use super::frame::{Frame, page};
+use crate::http::api::openapi;
+use crate::http::caller::Visitor;
+use crate::http::error::{Answer, HttpError};
+
+#[derive(Template)]
+#[template(path = "reference.html")]
+struct Reference {
+    frame: Frame,
+    groups: Vec<Group>,
+    schemas: Vec<Schema>,
+}
+
+struct Group {
+    name: String,
+    calls: Vec<Call>,
+}
+
+struct Call {
+    method: String,
+    path: String,
+    summary: String,
+    description: String,
+    parameters: Vec<(String, String, String)>,
+    body: Option<String>,
+    answers: Vec<(String, String, Option<String>)>,
+}
+
+struct Schema {
+    name: String,
+    description: String,
+    fields: Vec<(String, String, String)>,
+}
+
+pub async fn show(visitor: Visitor) -> Answer {
+    let document = serde_json::to_value(openapi::api()).map_err(|e| HttpError::internal(format!("the API's description: {e}")))?;
+    page(&Reference { frame: Frame::of(&visitor, "api"), groups: groups(&document), schemas: schemas(&document) })
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn entries<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    value.get(key).and_then(Value::as_object).into_iter().flatten()
+}
+
+fn groups(document: &Value) -> Vec<Group> {
+    let mut by_tag: BTreeMap<String, Vec<Call>> = BTreeMap::new();
+    for (path, methods) in entries(document, "paths") {
+        for (method, operation) in methods.as_object().into_iter().flatten() {
+            let tag = operation.pointer("/tags/0").and_then(Value::as_str).unwrap_or("other");
+            by_tag.entry(tag.to_owned()).or_default().push(call(method, path, operation));
+        }
+    }
+    by_tag.into_iter().map(|(name, calls)| Group { name, calls }).collect()
+}
+
+fn call(method: &str, path: &str, operation: &Value) -> Call {
+    let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+    let parameter = |p: &Value| (text(p, "name"), text(p, "in"), text(p, "description"));
+    let answer = |(status, answer): (&String, &Value)| (status.clone(), text(answer, "description"), content(answer));
+    Call {
+        method: method.to_uppercase(),
+        path: path.to_owned(),
+        summary: text(operation, "summary"),
+        description: text(operation, "description"),
+        parameters: parameters.map(parameter).collect(),
+        body: operation.get("requestBody").and_then(content),
+        answers: entries(operation, "responses").map(answer).collect(),
+    }
+}
+
+/// The schema a body has, by name.
+fn content(body: &Value) -> Option<String> {
+    let (media, content) = entries(body, "content").next()?;
+    let schema = content.get("schema").map(type_name).unwrap_or_default();
+    Some(if schema.is_empty() || media != "application/json" { media.clone() } else { schema })
+}
+
+fn type_name(schema: &Value) -> String {
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+        return reference.rsplit('/').next().unwrap_or_default().to_owned();
+    }
+    let kind = match schema.get("type") {
+        Some(Value::String(kind)) => kind.clone(),
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        _ => return schema.pointer("/oneOf/1").or(schema.pointer("/allOf/0")).map(type_name).unwrap_or_default(),
+    };
+    match schema.get("items") {
+        Some(items) => format!("list of {}", type_name(items)),
+        None => kind,
+    }
+}
+
+fn schemas(document: &Value) -> Vec<Schema> {
+    let all = document.pointer("/components/schemas").and_then(Value::as_object).into_iter().flatten();
+    all.map(|(name, schema)| Schema { name: name.clone(), description: text(schema, "description"), fields: fields(schema) }).collect()
+}
+
+/// The fields of an object, also of the parts it is put together from.
+fn fields(schema: &Value) -> Vec<(String, String, String)> {
+    let parts = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
+    let field = |(name, field): (&String, &Value)| (name.clone(), type_name(field), text(field, "description"));
+    std::iter::once(schema).chain(parts).flat_map(|part| entries(part, "properties")).map(field).collect()
+}
