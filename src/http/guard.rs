@@ -14,6 +14,7 @@ use futures_util::FutureExt as _;
 
 use super::Site;
 use super::error::{HttpError, Refused};
+use super::web::error_page;
 use crate::telemetry::Answered;
 use crate::wire::error::ProblemBody;
 
@@ -141,7 +142,7 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
     if status.is_server_error() {
         tracing::error!(request_id = %seen.id, path = ?seen.path, status = status.as_u16(), detail = ?refused.detail, "a request failed");
     }
-    let (content_type, body) = problem_body(refused.problem, seen);
+    let (content_type, body) = problem_body(status, refused.problem, seen);
     response.map_body(|head, _| {
         head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         head.headers_mut().remove(header::CONTENT_LENGTH);
@@ -149,11 +150,12 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
     })
 }
 
-fn problem_body(mut problem: ProblemBody, seen: &Seen) -> (&'static str, String) {
+fn problem_body(status: StatusCode, mut problem: ProblemBody, seen: &Seen) -> (&'static str, String) {
     problem.request_id.clone_from(&seen.id);
-    if seen.browser {
-        let ProblemBody { message, hint, request_id, .. } = &problem;
-        return ("text/plain; charset=utf-8", format!("{message}\n{hint}\nrequest {request_id}\n"));
+    if seen.browser
+        && let Some(page) = error_page(status, &problem)
+    {
+        return ("text/html; charset=utf-8", page);
     }
     ("application/problem+json", serde_json::to_string(&problem).unwrap_or_default())
 }
@@ -220,7 +222,7 @@ impl Broken {
     fn new(seen: &Seen, site: &Site, panic: &(dyn std::any::Any + Send)) -> Broken {
         let text = panic.downcast_ref::<&str>().map(|s| s.to_string()).or_else(|| panic.downcast_ref::<String>().cloned());
         tracing::error!(request_id = %seen.id, path = ?seen.path, detail = ?text.unwrap_or_default(), "a handler panicked");
-        let (content_type, body) = problem_body(HttpError::internal("").problem, seen);
+        let (content_type, body) = problem_body(StatusCode::INTERNAL_SERVER_ERROR, HttpError::internal("").problem, seen);
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         dress(&mut headers, seen, site);

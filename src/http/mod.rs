@@ -2,6 +2,7 @@
 //! all routes stand on one page, `routes.rs`.
 
 pub mod api;
+pub mod assets;
 pub mod attempts;
 pub mod caller;
 pub mod error;
@@ -10,6 +11,7 @@ pub mod guard;
 pub mod job_events;
 pub mod routes;
 pub mod stream;
+pub mod web;
 
 use std::any::Any;
 use std::net::TcpListener;
@@ -18,7 +20,8 @@ use std::time::Duration;
 use actix_web::dev::{Extensions, Server};
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
-use actix_web::{App, HttpRequest, HttpServer, web};
+use actix_web::web::Data;
+use actix_web::{App, HttpRequest, HttpServer};
 
 use crate::service::Service;
 use crate::telemetry::Metrics;
@@ -55,8 +58,8 @@ impl Site {
     }
 
     /// The site a request came to.
-    pub fn of(request: &HttpRequest) -> Result<web::Data<Site>, error::HttpError> {
-        request.app_data::<web::Data<Site>>().cloned().ok_or_else(|| error::HttpError::internal("the site is not registered"))
+    pub fn of(request: &HttpRequest) -> Result<Data<Site>, error::HttpError> {
+        request.app_data::<Data<Site>>().cloned().ok_or_else(|| error::HttpError::internal("the site is not registered"))
     }
 
     /// Does the server answer to this `host` or `host:port`?
@@ -87,7 +90,7 @@ impl Site {
 
 /// Starts serving on a bound listener. HTTP/1.1 only, strict parsing, bounded connections and patience.
 pub fn serve(listener: TcpListener, service: Service, site: Site, threads: usize) -> std::io::Result<Server> {
-    let (site, service) = (web::Data::new(site), web::Data::new(service));
+    let (site, service) = (Data::new(site), Data::new(service));
     let server = HttpServer::new(move || {
         App::new().app_data(site.clone()).app_data(service.clone()).configure(routes::configure).wrap(from_fn(guard::frame))
     })

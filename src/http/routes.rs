@@ -8,6 +8,7 @@ use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 
 use super::api::{commits, files, finetunes, health, openapi, predict, refs, repos, search, tokens, uploads, users, versions};
 use super::error::HttpError;
+use super::{assets, web as pages};
 
 /// Fills the application with [`routes`]; whatever is not there is 404.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -67,10 +68,30 @@ pub fn routes() -> Vec<Entry> {
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/files", [get(files::list)]),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/files/{path:.*}", [get(files::fetch)]),
 
-        // nothing below /api is a page
+        // nothing below /api is a page, but for the one that describes it
+        at("/api", [get(pages::reference::show)]),
         at("/api/{rest:.*}", []),
 
         // pages; /{ns}/{name} comes last
+        at("/", [get(pages::home::show)]),
+        at("/static/{file}", [get(assets::show)]),
+        at("/search", [get(pages::catalog::everything)]),
+        at("/models", [get(pages::catalog::models)]),
+        at("/datasets", [get(pages::catalog::datasets)]),
+        at("/finetune", [get(pages::finetune::show), post(pages::finetune::submit)]),
+        at("/jobs", [get(pages::jobs::list)]),
+        at("/jobs/{id}", [get(pages::jobs::show)]),
+        at("/jobs/{id}/events", [get(pages::jobs::events)]),
+        at("/jobs/{id}/cancel", [post(pages::jobs::cancel)]),
+        at("/login", [get(pages::login::show), post(pages::login::submit)]),
+        at("/logout", [post(pages::login::leave)]),
+        at("/settings/tokens", [get(pages::tokens::show), post(pages::tokens::create)]),
+        at("/settings/tokens/{id}/revoke", [post(pages::tokens::revoke)]),
+        at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]),
+        at("/{kind:datasets}/{ns}/{name}/thumbnails/{number}", [get(pages::repo_tabs::thumbnail)]),
+        at("/{kind:datasets}/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]),
+        at("/{ns}/{name}", [get(pages::repo::show)]),
+        at("/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]),
     ]
 }
 

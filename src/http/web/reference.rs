@@ -40,7 +40,7 @@ struct Schema {
 }
 
 pub async fn show(visitor: Visitor) -> Answer {
-    let document = serde_json::to_value(openapi::api()).map_err(|e| HttpError::internal(format!("the API's description: {e}")))?;
+    let document = serde_json::to_value(openapi::description()).map_err(|e| HttpError::internal(format!("the API's description: {e}")))?;
     page(&Reference { frame: Frame::of(&visitor, "api"), groups: groups(&document), schemas: schemas(&document) })
 }
 

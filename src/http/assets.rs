@@ -1,0 +1,61 @@
+//! The few files pages need, built into the program. Their addresses carry a hash of their content, so browsers
+//! keep them for ever and never show an old one.
+
+use std::sync::LazyLock;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, VARY};
+use actix_web::{HttpRequest, HttpResponse};
+use sha2::{Digest as _, Sha256};
+
+use super::error::{Answer, HttpError};
+
+struct Asset {
+    name: &'static str,
+    media_type: &'static str,
+    text: &'static str,
+}
+
+const ASSETS: &[Asset] = &[
+    Asset { name: "style.css", media_type: "text/css; charset=utf-8", text: include_str!("../../static/style.css") },
+    Asset { name: "hub.js", media_type: "text/javascript; charset=utf-8", text: include_str!("../../static/hub.js") },
+    Asset { name: "icon.svg", media_type: "image/svg+xml", text: include_str!("../../static/icon.svg") },
+];
+
+/// `style.css` -> `/static/style-0a1b2c3d4e5f.css`, in the order of [`ASSETS`].
+static URLS: LazyLock<Vec<String>> = LazyLock::new(|| ASSETS.iter().map(address).collect());
+
+fn address(asset: &Asset) -> String {
+    let hash = hex::encode(Sha256::digest(asset.text));
+    let (stem, ending) = asset.name.rsplit_once('.').unwrap_or((asset.name, ""));
+    format!("/static/{stem}-{}.{ending}", &hash[..12])
+}
+
+/// The address of a file by its plain name.
+pub fn url(name: &str) -> String {
+    let at = ASSETS.iter().position(|asset| asset.name == name);
+    at.and_then(|at| URLS.get(at)).cloned().unwrap_or_default()
+}
+
+/// Answers `/static/{file}`; other names than those pages link to are not there.
+pub async fn show(request: HttpRequest) -> Answer {
+    let at = URLS.iter().position(|url| url == request.path());
+    let asset = at.and_then(|at| ASSETS.get(at)).ok_or_else(|| HttpError::of_status(StatusCode::NOT_FOUND))?;
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable")).insert_header((VARY, "Accept-Encoding"));
+    Ok(answer.content_type(asset.media_type).body(asset.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_name_the_content() {
+        let url = url("style.css");
+        assert!(url.starts_with("/static/style-") && url.ends_with(".css"), "{url}");
+        assert_eq!(super::url("nothing.js"), "");
+        let other = Asset { name: "style.css", media_type: "", text: "other" };
+        assert_ne!(address(&other), url);
+    }
+}
