@@ -41,8 +41,9 @@ enum Stretch {
 }
 
 impl Client {
-    /// Afterwards the cache has the blob, proved.
-    pub(super) async fn fetch(&self, cache: &Cache, want: &Want) -> Result<()> {
+    /// Afterwards the cache has the blob, proved. Answers the bytes this process fetched: none where another
+    /// process was quicker.
+    pub(super) async fn fetch(&self, cache: &Cache, want: &Want) -> Result<u64> {
         let lock = loop {
             if let Some(lock) = cache.try_lock(&want.digest)? {
                 break lock;
@@ -56,7 +57,7 @@ impl Client {
             // The process that held the lock has fetched and proved it.
             (self.sink)(Event::Advance(want.size_bytes));
             lock.done();
-            return Ok(());
+            return Ok(0);
         }
         let part = cache.part_path(&want.digest);
         if let Some(first) = self.fill(&part, want).await? {
@@ -67,7 +68,7 @@ impl Client {
         }
         cache.adopt(&part, &want.digest)?;
         lock.done();
-        Ok(())
+        Ok(want.size_bytes)
     }
 
     /// Brings the part to its full size and proves it. Some(why): the bytes were untrue and are gone.

@@ -96,10 +96,10 @@ impl Client {
         let result = stream::iter(wants)
             .map(|want| async move { self.fetch(cache, &want).await })
             .buffer_unordered(AT_ONCE)
-            .try_for_each(|()| async { Ok(()) })
+            .try_fold((0, 0), |(files, sum), bytes| async move { Ok((files + usize::from(bytes > 0), sum + bytes)) })
             .await;
         (self.sink)(Event::End);
-        result.map(|()| (missing.len(), bytes))
+        result
     }
 
     fn want(&self, target: &Target, entry: &ManifestEntry) -> Want {
