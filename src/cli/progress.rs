@@ -29,14 +29,11 @@ enum Shown {
 impl Reporter {
     pub fn new(asked: Progress, quiet: bool) -> Reporter {
         let terminal = io::stderr().is_terminal();
-        // A terminal that cannot move its cursor (TERM=dumb) gets lines.
-        let dumb = !console::Term::stderr().features().is_attended();
         let shown = match asked {
             _ if quiet => Shown::Nothing,
             Progress::None => Shown::Nothing,
             Progress::Plain => Shown::Lines,
-            Progress::Auto if terminal && !dumb => Shown::Bars,
-            Progress::Auto if terminal => Shown::Lines,
+            Progress::Auto if terminal => Shown::Bars,
             Progress::Auto => Shown::Nothing,
         };
         Reporter { shown, notes: !quiet, bar: Arc::default() }
