@@ -71,14 +71,7 @@ struct Problem {
     reason: String,
 }
 
-pub async fn show(
-    visitor: &Visitor,
-    service: &Service,
-    summary: RepoSummary,
-    revision: &Revision,
-    query: &Query,
-    address: &str,
-) -> Answer {
+pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, revision: &Revision, query: &Query, address: &str) -> Answer {
     let (actor, id) = (visitor.actor(), summary.repo.id.clone());
     let checked = !summary.facts.dataset_report.is_empty();
     let thumbnails = if checked { service.thumbnails(&actor, &id, revision, THUMBNAILS).await? } else { vec![] };

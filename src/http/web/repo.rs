@@ -106,14 +106,7 @@ pub async fn look(
     Ok((service.get_repo_at(actor, kind, id, &revision).await?, revision))
 }
 
-async fn model(
-    visitor: &Visitor,
-    service: &Service,
-    summary: RepoSummary,
-    revision: &Revision,
-    query: &Query,
-    address: &str,
-) -> Answer {
+async fn model(visitor: &Visitor, service: &Service, summary: RepoSummary, revision: &Revision, query: &Query, address: &str) -> Answer {
     let (actor, id) = (visitor.actor(), summary.repo.id.clone());
     let published = summary.head.is_some();
     let sources = if published { service.datasets_of(&actor, &id, revision).await? } else { vec![] };

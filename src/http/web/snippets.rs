@@ -37,7 +37,9 @@ pub fn snippets(summary: &RepoSummary, address: &str) -> Vec<Snippet> {
 
 fn curl(kind: RepoKind, base: &str) -> String {
     match kind {
-        RepoKind::Model => format!("curl -O -C - {base}/files/model.safetensors\ncurl -s {base}/SHA256SUMS | sha256sum -c --ignore-missing"),
+        RepoKind::Model => {
+            format!("curl -O -C - {base}/files/model.safetensors\ncurl -s {base}/SHA256SUMS | sha256sum -c --ignore-missing")
+        }
         RepoKind::Dataset => format!("curl -s {base}/SHA256SUMS"),
     }
 }
