@@ -1,6 +1,6 @@
 //! Opens the house for a worker process and lets it work until it is told to stop.
 
-use super::{Error, Result, open_service, stop_signal};
+use super::{Error, Result, StopSignals, open_service};
 use crate::config::Config;
 use crate::worker::{self, Options, limits};
 
@@ -17,8 +17,9 @@ pub async fn work(config: &Config, once: bool, parent: Option<u32>) -> Result<u6
     limits::restrain((limits::machine_memory_bytes() / 10 * 9).max(LEAST_MEMORY)).map_err(refused)?;
     let service = open_service(config).await?;
     let (stop, stopping) = tokio::sync::watch::channel(false);
+    let mut signals = StopSignals::catch()?;
     tokio::spawn(async move {
-        stop_signal().await;
+        signals.wait().await;
         tracing::info!("the worker was asked to stop");
         // Nobody listening means that the work is done.
         let _ = stop.send(true);
