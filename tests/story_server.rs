@@ -7,7 +7,7 @@ use std::net::TcpStream;
 
 use hub::http::routes::routes;
 use reqwest::Method;
-use support::{Reply, Server, hub};
+use support::{Reply, Server, fill, hub};
 
 #[tokio::test]
 async fn a_first_start_makes_the_administrator_and_says_so_once() {
@@ -107,7 +107,7 @@ async fn other_methods_are_refused_with_those_that_work() {
     let server = Server::start();
     let api = server.admin();
     for entry in routes().iter().filter(|entry| !entry.methods.is_empty()) {
-        let path = fill(entry.path, "x");
+        let path = fill(entry.path, |name| (name != "kind").then(|| "x".into()));
         let mut unknown = vec![Method::TRACE, Method::OPTIONS];
         unknown.extend([Method::PUT, Method::PATCH, Method::POST, Method::DELETE].into_iter().filter(|m| !served(&entry.methods, m)));
         for method in unknown {
@@ -121,20 +121,6 @@ async fn other_methods_are_refused_with_those_that_work() {
 /// Compares method names: the framework and the client have types of their own.
 fn served(methods: &[actix_web::http::Method], method: &Method) -> bool {
     methods.iter().any(|m| m.as_str() == method.as_str())
-}
-
-/// Fills the parameters of a route's pattern, each with `text`; `{kind:models|datasets}` with one of its words.
-fn fill(pattern: &str, text: &str) -> String {
-    let mut path = String::new();
-    let mut rest = pattern;
-    while let Some((before, after)) = rest.split_once('{') {
-        let (parameter, after) = after.split_once('}').unwrap();
-        let words = parameter.split_once(':').map(|(_, words)| words).filter(|words| !words.contains('*'));
-        path += before;
-        path += words.and_then(|words| words.split('|').next()).unwrap_or(text);
-        rest = after;
-    }
-    path + rest
 }
 
 #[tokio::test]
@@ -166,7 +152,7 @@ async fn hostile_path_parts_open_nothing_on_any_route() {
         let is_api = entry.path.starts_with("/api/");
         for text in hostile {
             for method in entry.methods.iter().filter(|method| is_api || method.as_str() == "GET") {
-                let path = fill(entry.path, text);
+                let path = fill(entry.path, |name| (name != "kind").then(|| text.into()));
                 let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n", server.admin_token);
                 let body = "Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
                 let answer = raw(&server, &format!("{head}{body}"));
@@ -263,6 +249,65 @@ async fn another_sites_form_is_refused() {
     }
     let own = Reply::of(post("origin", server.url.clone())).await;
     assert_ne!(own.status, 403, "{}", own.text());
+}
+
+/// The processes whose parent is `pid`.
+fn children(pid: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.parse::<u32>().ok());
+    let parent = |process: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()
+    };
+    processes.filter(|process| parent(*process) == Some(pid)).collect()
+}
+
+/// Waits until `probe` finds what it looks for.
+fn eventually<T>(probe: impl Fn() -> Option<T>) -> T {
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_worker_is_kept_alive_without_tokens_and_goes_with_the_server() {
+    let environment = [("HUB_TOKEN", "hub_a_secret_of_the_shell"), ("AWS_SECRET_ACCESS_KEY", "another"), ("HUB_LOG", "info")];
+    let server = Server::start_with(&["--workers", "1"], &environment);
+    let worker_of = |server: &Server| {
+        let pid = server.pid();
+        eventually(move || {
+            let process = *children(pid).first()?;
+            let environment = std::fs::read_to_string(format!("/proc/{process}/environ")).ok()?;
+            let command = std::fs::read_to_string(format!("/proc/{process}/cmdline")).ok()?;
+            command.contains("\0worker\0").then_some((process, environment))
+        })
+    };
+    let (first, environment) = worker_of(&server);
+    assert!(environment.contains("HUB_DATA=") && environment.contains("PATH="), "{environment:?}");
+    assert!(!environment.contains("HUB_TOKEN") && !environment.contains("SECRET"), "{environment:?}");
+    support::signal(first, libc::SIGKILL);
+    let pid = server.pid();
+    let second = eventually(move || children(pid).into_iter().find(|process| *process != first));
+    let gone = move || (!std::path::Path::new(&format!("/proc/{second}")).exists()).then_some(());
+    assert_eq!(server.stop(), Some(0));
+    eventually(gone);
+}
+
+#[test]
+fn a_worker_does_not_outlive_a_server_that_was_killed() {
+    let server = Server::start_with(&["--workers", "1"], &[]);
+    let pid = server.pid();
+    // Only once it has set up its limits does the kernel know that it shall go with its parent.
+    let worker = eventually(move || {
+        let process = *children(pid).first()?;
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        status.contains("Threads:").then_some(process)
+    });
+    eventually(|| server.log().contains("worker").then_some(()));
+    let _directory = server.kill();
+    eventually(move || (!std::path::Path::new(&format!("/proc/{worker}")).exists()).then_some(()));
 }
 
 #[test]

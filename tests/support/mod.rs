@@ -144,6 +144,21 @@ impl Drop for Server {
     }
 }
 
+/// Fills the parameters of a route's pattern with `value` of each name; where that gives none, with the first of
+/// the pattern's own words (`{kind:models|datasets}`).
+pub fn fill(pattern: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let mut path = String::new();
+    let mut rest = pattern;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (parameter, after) = after.split_once('}').unwrap();
+        let (name, words) = parameter.split_once(':').unwrap_or((parameter, ""));
+        path += before;
+        path += &value(name).unwrap_or_else(|| words.split('|').next().unwrap_or_default().to_owned());
+        rest = after;
+    }
+    path + rest
+}
+
 /// Sends a signal to a process this test started.
 pub fn signal(pid: u32, signal: i32) {
     // SAFETY: a plain system call; the process is a child that was not waited for, so the id is still its own.
