@@ -246,3 +246,49 @@ impl ResponseError for Broken {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Metrics;
+    use actix_web::test::{TestRequest, init_service, try_call_service};
+    use actix_web::{App, middleware::from_fn};
+
+    async fn answer(request: TestRequest) -> (StatusCode, HeaderMap, String, String) {
+        async fn panics() -> HttpResponse {
+            panic!("a secret of the handler")
+        }
+        let site = web::Data::new(Site::new(None, &[], true, Metrics::new().unwrap()));
+        let app = App::new().app_data(site.clone()).route("/panics", web::get().to(panics)).wrap(from_fn(frame));
+        let app = init_service(app).await;
+        let request = request.insert_header((header::HOST, "localhost")).to_request();
+        let response = match try_call_service(&app, request).await {
+            Ok(response) => response.into_parts().1,
+            Err(error) => error.error_response(),
+        };
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();
+        (status, headers, String::from_utf8(body.to_vec()).unwrap(), site.metrics.text().unwrap())
+    }
+
+    #[actix_web::test]
+    async fn a_panic_is_a_500_that_tells_nothing() {
+        let (status, headers, body, metrics) = answer(TestRequest::get().uri("/panics")).await;
+        assert_eq!(status, 500);
+        assert!(headers.contains_key("content-security-policy") && headers.contains_key("x-request-id"));
+        let problem: ProblemBody = serde_json::from_str(&body).unwrap();
+        assert_eq!((problem.code.as_str(), problem.request_id.as_str()), ("internal", headers["x-request-id"].to_str().unwrap()));
+        assert!(!body.contains("secret"));
+        assert!(metrics.contains(r#"hub_http_requests_total{method="GET",route="panicked",status="500"} 1"#), "{metrics}");
+    }
+
+    #[actix_web::test]
+    async fn programs_get_json_and_browsers_something_to_read() {
+        let (status, headers, body, _) = answer(TestRequest::get().uri("/nothing")).await;
+        assert_eq!((status.as_u16(), headers["content-type"].to_str().unwrap()), (404, "application/problem+json"));
+        assert!(body.contains("\"hint\""));
+        let (_, headers, body, _) = answer(TestRequest::get().uri("/nothing").insert_header((header::ACCEPT, "text/html"))).await;
+        assert!(headers["content-type"].to_str().unwrap().starts_with("text/"));
+        assert!(!body.starts_with('{'));
+    }
+}
