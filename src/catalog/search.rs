@@ -268,9 +268,10 @@ fn fold(text: &str) -> String {
     text.chars().map(|c| if matches!(c, '.' | '_') { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
-/// The folded name a data set or base model would have here: a bare name lives in the library.
+/// The folded name a data set or base model would have here: a bare name lives in the library, and the
+/// version a card may name after it (`acme/cats@3`) is no part of the name.
 pub fn fold_repo(written: &str) -> String {
-    let folded = fold(written.trim());
+    let folded = fold(written.trim().split('@').next().unwrap_or_default());
     if folded.contains('/') { folded } else { format!("{LIBRARY}/{folded}") }
 }
 
