@@ -99,7 +99,7 @@ async fn what_cannot_work_is_refused_before_it_waits() {
     };
     let cases = [
         (404, "repo_not_found", json!({ "base": "ada/none" })),
-        (404, "version_not_found", json!({ "base": "ada/tiny@7" })),
+        (404, "revision_not_found", json!({ "base": "ada/tiny@7" })),
         (404, "repo_not_found", json!({ "dataset": "ada/none" })),
         (422, "model", json!({ "base": "ada/strange" })),
         (422, "model_unusable", json!({ "base": "ada/papers" })),
@@ -176,7 +176,7 @@ async fn a_job_is_its_owners_business() {
         ada.finetune(body.clone()).await;
     }
     let (status, problem) = ada.post("/finetunes", body).await;
-    assert_eq!((status, &problem["code"]), (503, &json!("too_many_jobs")), "{problem}");
+    assert_eq!((status, &problem["code"]), (429, &json!("too_many_jobs")), "{problem}");
     let page = ada.get("/finetunes?limit=15").await.1;
     let rest = ada.get(&format!("/finetunes?cursor={}&limit=100", page["next"].as_str().unwrap())).await.1;
     assert_eq!((page["items"].as_array().unwrap().len(), rest["items"].as_array().unwrap().len()), (15, 6));
@@ -197,7 +197,7 @@ async fn questions_a_model_cannot_answer_are_refused() {
         assert_eq!(status, 422, "{problem}");
         assert!(!problem["hint"].as_str().unwrap().is_empty());
     }
-    assert_eq!(ada.send("/models/ada/tiny/embed", vec![0; 17 << 20]).await.0, 413);
+    assert_eq!(ada.send("/models/ada/tiny/embed", vec![0; (16 << 20) + 1]).await.0, 413);
     for query in ["top=x", "top=-1", "revision=.."] {
         assert_eq!(ada.send(&format!("/models/ada/tiny/predict?{query}"), good.clone()).await.0, 400, "{query}");
     }

@@ -153,22 +153,28 @@ async fn a_worker_that_is_asked_to_stop_gives_its_job_back() {
 async fn what_goes_wrong_while_training_is_said_and_nothing_is_published() {
     let server = hub().await;
     let admin = Person::admin(&server);
-    let _worker = Worker::start(&server);
-    let recipe = json!({ "strategy": "full", "lr": 10, "head_lr": 10, "warmup": 0, "epochs": 50, "batch_size": 6, "weight_decay": 1 });
-    let id = admin.finetune(json!({ "base": "tiny", "dataset": "colours", "name": "library/burst", "recipe": recipe })).await;
+    let worker = Worker::start(&server);
+    // The weights of the first layer are no numbers; that shows only once somebody computes with them.
+    let mut poisoned = training::base_files();
+    let weights = &mut poisoned[2].1;
+    let end = weights.len();
+    weights[end - 64..].chunks_exact_mut(4).for_each(|value| value.copy_from_slice(&f32::NAN.to_le_bytes()));
+    admin.publish("model", "library/poisoned", false, poisoned).await;
+    let recipe = json!({ "strategy": "full", "epochs": 3, "batch_size": 6 });
+    let id = admin.finetune(json!({ "base": "poisoned", "dataset": "colours", "name": "library/burst", "recipe": recipe })).await;
     let job = admin.end(&id).await;
     assert_eq!(job["state"], "failed", "{job:#}");
     let error = job["error"].as_str().unwrap();
-    assert!(error.contains("not a finite number") && error.contains("learning rate"), "{error}");
+    assert!(error.contains("finite"), "{error}");
     assert_eq!(admin.get("/models/library/burst").await.0, 404);
 
     // What is gone by the time the job's turn comes is named.
     let ada = admin.invite("ada").await;
     ada.publish("dataset", "ada/short-lived", false, vec![("data.zip", training::pictures_zip(2, 4))]).await;
-    drop(_worker);
+    drop(worker);
     let id = ada.finetune(json!({ "base": "tiny", "dataset": "ada/short-lived", "name": "ada/late" })).await;
     assert!(ada.delete("/datasets/ada/short-lived").await < 300);
-    let _worker = Worker::start(&server);
+    let _other = Worker::start(&server);
     let job = ada.end(&id).await;
     assert_eq!(job["state"], "failed");
     assert!(job["error"].as_str().unwrap().contains("ada/short-lived"), "{job:#}");

@@ -93,7 +93,11 @@ impl From<service::Error> for HttpError {
             E::Corrupt(p) => (Kind::Corrupt, p),
             E::Internal(detail) => return HttpError::internal(detail),
         };
-        let status = if problem.code == "disk_full" { 507 } else { kind.status() };
+        let status = match problem.code {
+            "disk_full" => 507,
+            "too_many_jobs" => 429,
+            _ => kind.status(),
+        };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let error = HttpError::new(status, problem.code, problem.message, problem.hint);
         match kind {
