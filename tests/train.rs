@@ -1,6 +1,8 @@
 //! Fine-tunes on small drawn pictures with small networks: they learn, they repeat themselves bit for bit, they
 //! resume, and what cannot work ends in an error that says why.
 
+#![allow(clippy::unwrap_used, reason = "what draws the test's pictures objects by panicking, as tests do")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

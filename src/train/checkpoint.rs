@@ -34,6 +34,9 @@ pub struct State {
     pub optimizer_steps: u64,
     /// One entry per whole epoch.
     pub history: Vec<EpochNumbers>,
+    /// The bits of the best epoch's validation top-1 and loss: JSON's decimals may come back one bit off, and a tie
+    /// must stay a tie over a resume.
+    best_bits: Option<(u64, u64)>,
     /// Seconds spent so far, over all attempts.
     pub seconds: f64,
     /// Images that could not be decoded, by path.
@@ -42,12 +45,21 @@ pub struct State {
 
 impl State {
     pub fn new(run: String) -> State {
-        State { format: FORMAT, run, optimizer_steps: 0, history: Vec::new(), seconds: 0.0, skipped: Vec::new() }
+        State { format: FORMAT, run, optimizer_steps: 0, history: Vec::new(), best_bits: None, seconds: 0.0, skipped: Vec::new() }
     }
 
     /// Whole epochs done.
     pub fn epoch(&self) -> u32 {
         self.history.len() as u32
+    }
+
+    /// Whether these validation numbers are better than the best so far: a higher top-1, or the same with less loss.
+    pub fn is_beaten_by(&self, top1: f64, loss: f64) -> bool {
+        self.best_bits.is_none_or(|(best, least)| (top1, -loss) > (f64::from_bits(best), -f64::from_bits(least)))
+    }
+
+    pub fn set_best(&mut self, top1: f64, loss: f64) {
+        self.best_bits = Some((top1.to_bits(), loss.to_bits()));
     }
 
     /// The epoch whose weights are the best so far, and how many epochs have gone by since.
@@ -143,9 +155,14 @@ mod tests {
         let mut state = State::new("run".into());
         save(folder.path(), &state, &[("now.w".into(), tensor.clone())]).unwrap();
         state.history = vec![numbers(1, true), numbers(2, true), numbers(3, false)];
+        let (top1, loss) = (1.0 / 3.0, 0.1 + 0.2);
+        state.set_best(top1, loss);
         let path = save(folder.path(), &state, &[("now.w".into(), tensor.clone())]).unwrap();
         let mut read = Checkpoint::load(&path, "run").unwrap();
         assert_eq!(read.state, state);
+        let beaten = |top1: f64, loss: f64| read.state.is_beaten_by(top1, loss);
+        assert!(beaten(top1.next_up(), 9.0) && beaten(top1, loss.next_down()), "by the smallest step");
+        assert!(!beaten(top1, loss) && !beaten(top1.next_down(), 0.0) && State::new("run".into()).is_beaten_by(0.0, 9.0));
         assert_eq!(read.state.best().map(|(epoch, since)| (epoch.epoch, since)), Some((2, 1)));
         assert_eq!(read.take("now.w").unwrap().to_vec2::<f32>().unwrap(), tensor.to_vec2::<f32>().unwrap());
         assert!(read.take("now.w").is_none());

@@ -79,13 +79,15 @@ pub struct EpochNumbers {
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
-/// Counts steps and images, and speaks to the sink. The estimate of what is left uses the speed of the present
-/// stage only, because a feature pass and an epoch on its results differ a hundredfold.
+/// Counts steps and images, and speaks to the sink. What is left is estimated from the present stage alone, its pace
+/// and the steps that will go at it, because a step of a feature pass and one on its results differ a hundredfold.
 pub(super) struct Teller<'a> {
     sink: &'a mut dyn FnMut(Event) -> Control,
     stage: String,
     step: u64,
     total_steps: u64,
+    /// The last step that goes at this stage's pace.
+    stage_end: u64,
     stage_began: Instant,
     stage_steps: u64,
     stage_images: u64,
@@ -99,6 +101,7 @@ impl<'a> Teller<'a> {
             stage: String::new(),
             step: 0,
             total_steps: 0,
+            stage_end: 0,
             stage_began: Instant::now(),
             stage_steps: 0,
             stage_images: 0,
@@ -132,9 +135,11 @@ impl<'a> Teller<'a> {
         self.step += more;
     }
 
-    /// Opens a stage a person reads: `caching features`, `epoch 3 of 10`.
-    pub fn stage(&mut self, name: impl Into<String>) -> Result<()> {
+    /// Opens a stage a person reads: `caching features`, `epoch 3 of 10`. The steps up to `end` will take as long as
+    /// those of this stage.
+    pub fn stage(&mut self, name: impl Into<String>, end: u64) -> Result<()> {
         self.stage = name.into();
+        self.stage_end = end;
         self.stage_began = Instant::now();
         (self.stage_steps, self.stage_images) = (0, 0);
         self.progress()
@@ -163,7 +168,7 @@ impl<'a> Teller<'a> {
     fn progress(&mut self) -> Result<()> {
         self.last_told = Some(Instant::now());
         let seconds = self.stage_began.elapsed().as_secs_f64();
-        let left = self.total_steps.saturating_sub(self.step);
+        let left = self.stage_end.saturating_sub(self.step);
         let eta_seconds = if self.stage_steps == 0 { 0.0 } else { seconds / self.stage_steps as f64 * left as f64 };
         let (stage, step, total_steps) = (self.stage.clone(), self.step, self.total_steps);
         self.tell(Event::Progress { stage, step, total_steps, images_per_second: self.images_per_second(), eta_seconds })
@@ -183,7 +188,7 @@ mod tests {
         };
         let mut teller = Teller::new(&mut sink);
         teller.plan(0, 1000);
-        teller.stage("epoch 1 of 1").unwrap();
+        teller.stage("epoch 1 of 1", 1000).unwrap();
         for _ in 0..100 {
             teller.step(4).unwrap();
         }
@@ -191,5 +196,26 @@ mod tests {
         assert!(matches!(teller.warn("stop"), Err(Error::Cancelled)));
         assert_eq!(seen.len(), 3, "a hundred quick steps are one line of progress: {seen:?}");
         assert!(matches!(&seen[0], Event::Progress { step: 0, total_steps: 1000, .. }));
+    }
+    #[test]
+    fn what_is_left_is_counted_at_the_pace_of_the_stage() {
+        let mut left = Vec::new();
+        let mut sink = |event: Event| {
+            if let Event::Progress { eta_seconds, .. } = event {
+                left.push(eta_seconds);
+            }
+            Control::Continue
+        };
+        let mut teller = Teller::new(&mut sink);
+        teller.plan(0, 1_000_000);
+        teller.stage("caching features", 4).unwrap();
+        for _ in 0..4 {
+            std::thread::sleep(PROGRESS_EVERY);
+            teller.step(1).unwrap();
+        }
+        assert_eq!(left.len(), 5);
+        assert_eq!((left[0], left[4]), (0.0, 0.0), "nothing is known at first, nothing of this stage is left at last");
+        let three = 3.0 * PROGRESS_EVERY.as_secs_f64();
+        assert!(left[1] >= three && left[1] < 1_000.0 * three, "the million steps of other stages do not count: {left:?}");
     }
 }

@@ -101,7 +101,7 @@ impl Feed {
         let mut writer = Writer::open(path, model.classifier.backbone.num_features())?;
         let done = writer.batches();
         teller.add_steps(done as u64);
-        teller.stage("caching features")?;
+        teller.stage("caching features", cache_steps(items.len()))?;
         let left: Vec<Item> = items.into_iter().skip(done * EVAL_BATCH).collect();
         for batch in self.loader(left, EVAL_BATCH)? {
             let batch = batch?;

@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
     pub fn open_epoch(&mut self, teller: &mut Teller) -> Result<()> {
         self.epoch_began = Instant::now();
         teller.plan(self.pass_steps + self.first_step(), self.total_steps());
-        teller.stage(format!("epoch {} of {}", self.epoch() + 1, self.task.recipe.epochs))
+        teller.stage(format!("epoch {} of {}", self.epoch() + 1, self.task.recipe.epochs), self.total_steps())
     }
 
     /// Judges an epoch and keeps its weights if they are the best so far.
@@ -179,12 +179,11 @@ impl<'a> Run<'a> {
         if let Some(name) = self.model.first_not_finite()? {
             return Err(self.diverged(self.first_step() + self.steps_per_epoch, &format!("the weight `{name}`")));
         }
-        let best = match self.state.best() {
-            Some((last, _)) if self.split.held != Held::Training => (validation.top1, -validation.loss) > (last.val_top1, -last.val_loss),
-            _ => true,
-        };
+        // With nothing held out there is nothing to choose by: the last epoch is taken.
+        let best = self.split.held == Held::Training || self.state.is_beaten_by(validation.top1, validation.loss);
         if best {
             self.best = self.model.snapshot()?;
+            self.state.set_best(validation.top1, validation.loss);
         }
         let seconds = self.epoch_began.elapsed().as_secs_f64();
         let numbers = EpochNumbers {
