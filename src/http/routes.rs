@@ -89,8 +89,10 @@ pub fn routes() -> Vec<Entry> {
         at("/settings/tokens/{id}/revoke", [post(pages::tokens::revoke)]),
         at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]),
         at("/{kind:datasets}/{ns}/{name}/thumbnails/{number}", [get(pages::repo_tabs::thumbnail)]),
+        at("/{kind:datasets}/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]),
         at("/{kind:datasets}/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]),
         at("/{ns}/{name}", [get(pages::repo::show)]),
+        at("/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]),
         at("/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]),
     ]
 }

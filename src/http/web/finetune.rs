@@ -23,8 +23,9 @@ use crate::service::finetune::NewFineTune;
 struct FineTunePage {
     frame: Frame,
     csrf: String,
-    error: Option<String>,
-    /// Name of the field the error is about, or "".
+    /// What is wrong with what was sent, or "".
+    problem: String,
+    /// Name of the field the problem is about, or "".
     wrong: String,
     fields: Fields,
     models: Vec<String>,
@@ -181,12 +182,12 @@ pub async fn submit(visitor: Visitor, service: Data<Service>, form: Form) -> Ans
 
 async fn form_page(visitor: &Visitor, service: &Service, status: StatusCode, fields: Fields, wrong: Option<Wrong>) -> Answer {
     let actor = visitor.actor();
-    let (field, error) = wrong.map_or((String::new(), None), |w| (w.field, Some(w.text)));
+    let (wrong, problem) = wrong.map_or_else(Default::default, |wrong| (wrong.field, wrong.text));
     let page = FineTunePage {
         frame: Frame::of(visitor, "jobs"),
         csrf: visitor.csrf().to_owned(),
-        error,
-        wrong: field,
+        problem,
+        wrong,
         fields,
         models: suggestions(service, &actor, RepoKind::Model).await?,
         datasets: suggestions(service, &actor, RepoKind::Dataset).await?,

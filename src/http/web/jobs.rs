@@ -8,9 +8,12 @@ use serde_json::Value;
 use super::card::{href, title};
 use super::form::{CSRF, Form};
 use super::frame::{Frame, page, see_other};
+use super::outcome::{self, Outcome};
 use super::{curve, format};
+use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobState};
 use crate::domain::name::RepoKind;
+use crate::domain::user::Actor;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{JobAt, Query};
@@ -93,6 +96,7 @@ struct JobPage {
     top1: String,
     log: String,
     last_event: u64,
+    outcome: Option<Outcome>,
 }
 
 struct EpochLine {
@@ -127,15 +131,27 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: JobAt) -> Answer
         return Ok(see_other(&format!("/login?next=/jobs/{}", at.0)));
     }
     let job = service.get_job(&actor, &at.0).await?;
-    let events = service.job_events(&actor, &at.0, 0).await?;
-    let last_event = events.last().map_or(0, |event| event.number);
-    let events: Vec<JobEvent> = events.into_iter().map(JobEvent::from).collect();
+    let events = all_events(&service, &actor, &at.0).await?;
     let log = job_events::log(&service, &actor, &at.0).await?;
-    page(&JobPage::of(&visitor, &job, &events, log, last_event))
+    let outcome = outcome::find(&service, &actor, &job).await;
+    page(&JobPage { outcome, ..JobPage::of(&visitor, &job, &events, log) })
+}
+
+/// A job's events from the first; the service hands over so many at a time.
+async fn all_events(service: &Service, actor: &Actor, job: &JobId) -> Result<Vec<JobEvent>, HttpError> {
+    let mut all: Vec<JobEvent> = Vec::new();
+    loop {
+        let after = all.last().map_or(0, |event| event.number);
+        let more = service.job_events(actor, job, after).await?;
+        if more.is_empty() {
+            return Ok(all);
+        }
+        all.extend(more.into_iter().map(JobEvent::from));
+    }
 }
 
 impl JobPage {
-    fn of(visitor: &Visitor, job: &Job, events: &[JobEvent], log: String, last_event: u64) -> JobPage {
+    fn of(visitor: &Visitor, job: &Job, events: &[JobEvent], log: String) -> JobPage {
         let of_kind = |kind: &'static str| events.iter().filter(move |event| event.kind == kind);
         let epochs: Vec<Epoch> = of_kind("epoch").filter_map(|event| serde_json::from_value(event.body.clone()).ok()).collect();
         let speed = of_kind("progress").last().map(|event| speed(&event.body)).unwrap_or_default();
@@ -159,7 +175,8 @@ impl JobPage {
             top1: curve::top1(&epochs),
             epochs: epochs.iter().map(EpochLine::from).collect(),
             log,
-            last_event,
+            last_event: events.last().map_or(0, |event| event.number),
+            outcome: None,
         }
     }
 }

@@ -12,6 +12,7 @@ mod frame;
 pub mod home;
 pub mod jobs;
 pub mod login;
+mod outcome;
 pub mod reference;
 pub mod repo;
 pub mod repo_tabs;

@@ -17,7 +17,8 @@ use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
-use crate::http::extract::{Query, RepoAt};
+use crate::http::extract::{FileAt, Query, RepoAt};
+use crate::http::stream;
 use crate::service::Service;
 
 /// More tensors than this no page shows; the API lists all.
@@ -29,7 +30,8 @@ struct Files {
     frame: Frame,
     head: Head,
     files: Vec<FileView>,
-    sums: String,
+    /// Where the version's SHA256SUMS lies; the API's address, which a browser's session does not open.
+    sums: Option<String>,
 }
 
 struct FileView {
@@ -102,21 +104,31 @@ impl actix_web::FromRequest for Tab {
 
 async fn files(service: &Service, actor: &Actor, summary: &RepoSummary, revision: &Revision, frame: Frame, head: Head) -> Answer {
     let (kind, id) = (summary.repo.kind, &summary.repo.id);
-    let mut base = format!("/api/v1/{kind}s/{id}/versions/main");
-    let mut files = Vec::new();
-    if summary.head.is_some() {
-        let (version, list) = service.list_files(actor, kind, id, revision).await?;
-        base = format!("/api/v1/{kind}s/{id}/versions/{}", version.number);
-        files = list.into_iter().map(|file| FileView::of(file, &base)).collect();
+    if summary.head.is_none() {
+        return page(&Files { frame, head, files: vec![], sums: None });
     }
-    page(&Files { frame, head, files, sums: format!("{base}/SHA256SUMS") })
+    let (version, list) = service.list_files(actor, kind, id, revision).await?;
+    let public = format!("/api/v1/{kind}s/{id}/versions/{}", version.number);
+    let base = if summary.repo.private { format!("{}/download/{}", head.href, version.number) } else { format!("{public}/files") };
+    let files = list.into_iter().map(|file| FileView::of(file, &base)).collect();
+    page(&Files { frame, head, files, sums: (!summary.repo.private).then(|| format!("{public}/SHA256SUMS")) })
+}
+
+/// A file of a private repo, for the browser of somebody who may see it: the API takes no cookies.
+pub async fn download(visitor: Visitor, service: Data<Service>, at: FileAt, request: HttpRequest) -> Answer {
+    let file = service.open_file(&visitor.actor(), at.kind, &at.id, &at.revision, &at.path).await?;
+    let (answer, begins) = stream::serve(&request, &file)?;
+    if begins {
+        service.count_download(&file.repo);
+    }
+    Ok(answer)
 }
 
 impl FileView {
     fn of(file: FileEntry, base: &str) -> FileView {
         let path: Vec<String> = file.path.split('/').map(encode_segment).collect();
         FileView {
-            href: format!("{base}/files/{}", path.join("/")),
+            href: format!("{base}/{}", path.join("/")),
             path: file.path,
             size: format::bytes(file.size_bytes),
             digest: file.digest.to_hex(),
