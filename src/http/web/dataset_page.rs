@@ -1,5 +1,7 @@
 //! A data set's page: what is in it, class by class, and which models were trained on it.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use serde::Deserialize;
 
@@ -15,8 +17,12 @@ use crate::http::error::Answer;
 use crate::http::extract::Query;
 use crate::service::Service;
 
+/// Previews looked through for the page.
+pub const MOST_THUMBNAILS: usize = 200;
 /// Small pictures on the page.
-pub const THUMBNAILS: usize = 24;
+const SHOWN: usize = 40;
+/// Pictures of one class, while there is room for all classes.
+const PER_CLASS: usize = 3;
 
 #[derive(Template)]
 #[template(path = "dataset.html")]
@@ -74,14 +80,14 @@ struct Problem {
 pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, revision: &Revision, query: &Query, address: &str) -> Answer {
     let (actor, id) = (visitor.actor(), summary.repo.id.clone());
     let checked = !summary.facts.dataset_report.is_empty();
-    let thumbnails = if checked { service.thumbnails(&actor, &id, revision, THUMBNAILS).await? } else { vec![] };
+    let thumbnails = if checked { service.thumbnails(&actor, &id, revision, MOST_THUMBNAILS).await? } else { vec![] };
     let (pretrained, fine_tuned) = service.models_of(&actor, &id).await?;
     let report: Report = serde_json::from_str(&summary.facts.dataset_report).unwrap_or_default();
     let head = Head::of(&summary, "card", query);
-    let thumb = |(at, class): (usize, String)| Thumb { class, src: format!("{}/thumbnails/{at}{}", head.href, head.rev_query) };
+    let classes: Vec<String> = thumbnails.into_iter().map(|thumbnail| thumbnail.class).collect();
     page(&DatasetPage {
         frame: Frame::of(visitor, "datasets"),
-        thumbnails: thumbnails.into_iter().map(|t| t.class).enumerate().map(thumb).collect(),
+        thumbnails: thumbs(&classes, &head),
         card_html: summary.facts.card_html.clone(),
         facts: facts(&summary),
         splits: splits(&report),
@@ -91,6 +97,21 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
         snippets: if summary.head.is_some() { snippets(&summary, address) } else { vec![] },
         head,
     })
+}
+
+/// As many pictures of each class as there is room for; their addresses count through all previews.
+fn thumbs(classes: &[String], head: &Head) -> Vec<Thumb> {
+    let mut shown: HashMap<&str, usize> = classes.iter().map(|class| (class.as_str(), 0)).collect();
+    let each = (SHOWN / shown.len().max(1)).clamp(1, PER_CLASS);
+    let mut thumbs = Vec::new();
+    for (at, class) in classes.iter().enumerate() {
+        let count = shown.entry(class).or_default();
+        *count += 1;
+        if *count <= each && thumbs.len() < SHOWN {
+            thumbs.push(Thumb { class: class.clone(), src: format!("{}/thumbnails/{at}{}", head.href, head.rev_query) });
+        }
+    }
+    thumbs
 }
 
 fn facts(summary: &RepoSummary) -> Vec<Fact> {

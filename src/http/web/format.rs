@@ -7,8 +7,13 @@ pub fn bytes(count: u64) -> String {
     scaled(count as f64, &[" B", " kB", " MB", " GB", " TB"])
 }
 
-/// `4.65 M`, for parameters and downloads.
+/// `4,000` while that is short, then `4.65 M`.
 pub fn count(number: u64) -> String {
+    match number {
+        0..1_000 => return number.to_string(),
+        1_000..100_000 => return format!("{},{:03}", number / 1_000, number % 1_000),
+        _ => {}
+    }
     scaled(number as f64, &["", " k", " M", " G"])
 }
 
@@ -61,6 +66,7 @@ mod tests {
         assert_eq!(bytes(13_600_000), "13.6 MB");
         assert_eq!(count(4_652_008), "4.65 M");
         assert_eq!(count(12), "12");
+        assert_eq!(count(4_005), "4,005");
         assert_eq!(percent(0.838), "83.8 %");
         assert_eq!(duration(80.2), "1 min 20 s");
         assert_eq!(duration(3_700.0), "1 h 1 min");

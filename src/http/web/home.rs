@@ -9,10 +9,12 @@ use super::format;
 use super::frame::{Frame, page};
 use crate::domain::name::RepoKind;
 use crate::domain::page::PageRequest;
+use crate::domain::repo::RepoSummary;
 use crate::domain::search::{SearchQuery, Sort};
+use crate::domain::user::Actor;
 use crate::http::Site;
 use crate::http::caller::Visitor;
-use crate::http::error::Answer;
+use crate::http::error::{Answer, HttpError};
 use crate::service::Service;
 
 #[derive(Template)]
@@ -21,6 +23,7 @@ struct Home {
     frame: Frame,
     counts: Counts,
     newest: Vec<RepoCard>,
+    favourites: Vec<RepoCard>,
     datasets: Vec<RepoCard>,
     pull_command: String,
 }
@@ -35,11 +38,11 @@ struct Counts {
 pub async fn show(visitor: Visitor, service: Data<Service>, request: HttpRequest) -> Answer {
     let actor = visitor.actor();
     let site = service.site_counts(&actor).await?;
-    let of = |kind| SearchQuery { kind: Some(kind), sort: Sort::Newest, ..SearchQuery::default() };
-    let six = PageRequest::new(Some(6), None);
-    let models = service.search(&actor, of(RepoKind::Model), six.clone()).await?;
-    let datasets = service.search(&actor, of(RepoKind::Dataset), six).await?;
-    let newest: Vec<RepoCard> = models.page.items.into_iter().map(RepoCard::from).collect();
+    let newest = six(&service, &actor, RepoKind::Model, Sort::Newest).await?;
+    let mut favourites = six(&service, &actor, RepoKind::Model, Sort::Downloads).await?;
+    favourites.retain(|summary| summary.repo.downloads > 0);
+    let datasets = six(&service, &actor, RepoKind::Dataset, Sort::Newest).await?;
+    let newest = cards(newest);
     let name = newest.first().map_or("resnet50", |card| card.title.as_str());
     let address = Site::of(&request)?.address(&request);
     let pull_command = format!("export HUB_SERVER={address}\nhub pull {name}");
@@ -52,7 +55,17 @@ pub async fn show(visitor: Visitor, service: Data<Service>, request: HttpRequest
             jobs: format::count(site.jobs),
         },
         newest,
-        datasets: datasets.page.items.into_iter().map(RepoCard::from).collect(),
+        favourites: cards(favourites),
+        datasets: cards(datasets),
         pull_command,
     })
+}
+
+async fn six(service: &Service, actor: &Actor, kind: RepoKind, sort: Sort) -> Result<Vec<RepoSummary>, HttpError> {
+    let query = SearchQuery { kind: Some(kind), sort, ..SearchQuery::default() };
+    Ok(service.search(actor, query, PageRequest::new(Some(6), None)).await?.page.items)
+}
+
+fn cards(list: Vec<RepoSummary>) -> Vec<RepoCard> {
+    list.into_iter().map(RepoCard::from).collect()
 }

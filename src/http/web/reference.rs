@@ -26,17 +26,31 @@ struct Group {
 struct Call {
     method: String,
     path: String,
-    summary: String,
-    description: String,
-    parameters: Vec<(String, String, String)>,
+    summary: Text,
+    description: Text,
+    /// Name, place and meaning.
+    parameters: Vec<(String, String, Text)>,
     body: Option<String>,
-    answers: Vec<(String, String, Option<String>)>,
+    /// Status, meaning and body.
+    answers: Vec<(String, Text, Option<String>)>,
 }
 
 struct Schema {
     name: String,
-    description: String,
-    fields: Vec<(String, String, String)>,
+    description: Text,
+    /// Name, type and meaning.
+    fields: Vec<(String, String, Text)>,
+}
+
+/// Prose whose parts between back quotes are code.
+struct Text(Vec<(bool, String)>);
+
+impl Text {
+    fn of(value: &Value, key: &str) -> Text {
+        let whole = text(value, key);
+        let parts = whole.split('`').enumerate().map(|(at, part)| (at % 2 == 1, part.to_owned()));
+        Text(parts.filter(|(_, part)| !part.is_empty()).collect())
+    }
 }
 
 pub async fn show(visitor: Visitor) -> Answer {
@@ -65,13 +79,13 @@ fn groups(document: &Value) -> Vec<Group> {
 
 fn call(method: &str, path: &str, operation: &Value) -> Call {
     let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
-    let parameter = |p: &Value| (text(p, "name"), text(p, "in"), text(p, "description"));
-    let answer = |(status, answer): (&String, &Value)| (status.clone(), text(answer, "description"), content(answer));
+    let parameter = |p: &Value| (text(p, "name"), text(p, "in"), Text::of(p, "description"));
+    let answer = |(status, answer): (&String, &Value)| (status.clone(), Text::of(answer, "description"), content(answer));
     Call {
         method: method.to_uppercase(),
         path: path.to_owned(),
-        summary: text(operation, "summary"),
-        description: text(operation, "description"),
+        summary: Text::of(operation, "summary"),
+        description: Text::of(operation, "description"),
         parameters: parameters.map(parameter).collect(),
         body: operation.get("requestBody").and_then(content),
         answers: entries(operation, "responses").map(answer).collect(),
@@ -102,12 +116,12 @@ fn type_name(schema: &Value) -> String {
 
 fn schemas(document: &Value) -> Vec<Schema> {
     let all = document.pointer("/components/schemas").and_then(Value::as_object).into_iter().flatten();
-    all.map(|(name, schema)| Schema { name: name.clone(), description: text(schema, "description"), fields: fields(schema) }).collect()
+    all.map(|(name, schema)| Schema { name: name.clone(), description: Text::of(schema, "description"), fields: fields(schema) }).collect()
 }
 
 /// The fields of an object, also of the parts it is put together from.
-fn fields(schema: &Value) -> Vec<(String, String, String)> {
+fn fields(schema: &Value) -> Vec<(String, String, Text)> {
     let parts = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
-    let field = |(name, field): (&String, &Value)| (name.clone(), type_name(field), text(field, "description"));
+    let field = |(name, field): (&String, &Value)| (name.clone(), type_name(field), Text::of(field, "description"));
     std::iter::once(schema).chain(parts).flat_map(|part| entries(part, "properties")).map(field).collect()
 }

@@ -1,16 +1,20 @@
 //! The other tabs of a repo: files, tensors, versions, data sets; and a data set's thumbnails.
 
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
-use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use askama::Template;
 
 use super::card::href;
-use super::dataset_page::THUMBNAILS;
+use super::dataset_page::MOST_THUMBNAILS;
 use super::format;
 use super::frame::{Frame, page};
 use super::repo::{Head, Source, VersionLine, look, urlencode};
-use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::name::RepoKind;
 use crate::domain::page::PageRequest;
 use crate::domain::repo::{FileEntry, RepoSummary, TrainedAs};
 use crate::domain::revision::Revision;
@@ -86,19 +90,19 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, tab: Tab
         ("tensors", RepoKind::Model) => tensors(&service, &actor, &summary, &revision, frame, head).await,
         ("versions", _) => versions(&service, &actor, &summary, &query, frame, head).await,
         ("datasets", RepoKind::Model) => sources(&service, &actor, &summary, &revision, frame, head).await,
-        _ => Err(HttpError::of_status(actix_web::http::StatusCode::NOT_FOUND)),
+        _ => Err(HttpError::of_status(StatusCode::NOT_FOUND)),
     }
 }
 
 /// `.../{tab}`
 pub struct Tab(String);
 
-impl actix_web::FromRequest for Tab {
+impl FromRequest for Tab {
     type Error = HttpError;
-    type Future = std::future::Ready<Result<Tab, HttpError>>;
+    type Future = Ready<Result<Tab, HttpError>>;
 
-    fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
-        std::future::ready(Ok(Tab(request.match_info().query("tab").to_owned())))
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Tab(request.match_info().query("tab").to_owned())))
     }
 }
 
@@ -181,13 +185,24 @@ async fn sources(service: &Service, actor: &Actor, summary: &RepoSummary, revisi
 }
 
 /// One small picture of a data set, by its place in the list.
-pub async fn thumbnail(visitor: Visitor, service: Data<Service>, path: Path<(String, String, usize)>, query: Query) -> Answer {
-    let (namespace, name, number) = path.into_inner();
-    let wrong = |e| HttpError::bad_request("bad_path", format!("{e}"), "check the address for a typo");
-    let id = RepoId::from_parts(&namespace, &name).map_err(wrong)?;
+pub async fn thumbnail(visitor: Visitor, service: Data<Service>, at: RepoAt, number: Number, query: Query) -> Answer {
     let revision = query.find("rev").and_then(|rev| Revision::parse(rev).ok()).unwrap_or_else(Revision::main);
-    let list = service.thumbnails(&visitor.actor(), &id, &revision, THUMBNAILS).await?;
-    let found = list.into_iter().nth(number);
-    let found = found.ok_or_else(|| HttpError::of_status(actix_web::http::StatusCode::NOT_FOUND))?;
-    Ok(HttpResponse::Ok().content_type(found.media_type).insert_header((CACHE_CONTROL, "private, max-age=600")).body(found.bytes))
+    let list = service.thumbnails(&visitor.actor(), &at.id, &revision, MOST_THUMBNAILS).await?;
+    let found = list.into_iter().nth(number.0).ok_or_else(|| HttpError::of_status(StatusCode::NOT_FOUND))?;
+    let mut answer = HttpResponse::Ok();
+    answer.content_type(found.media_type).insert_header((CACHE_CONTROL, "private, max-age=600"));
+    Ok(answer.body(found.bytes))
+}
+
+/// `.../{number}`
+pub struct Number(usize);
+
+impl FromRequest for Number {
+    type Error = HttpError;
+    type Future = Ready<Result<Number, HttpError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let number = request.match_info().query("number").parse();
+        ready(number.map(Number).map_err(|_| HttpError::of_status(StatusCode::NOT_FOUND)))
+    }
 }
