@@ -232,9 +232,10 @@ async fn broken_weights_configs_and_cards_are_refused() {
     ] {
         publish(&ada, "models/ada/net", None, &[("config.json", config.as_bytes())]).await.problem(422, "config_invalid");
     }
-    let bomb = "---\na: &a [x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d]\n---\n";
+    let level = |n: usize| format!("k{n}: &k{n} [{}]\n", vec![format!("*k{}", n - 1); 9].join(", "));
+    let bomb = format!("---\nk0: &k0 [x, x]\n{}---\n", (1..10).map(level).collect::<String>());
     let long = "x".repeat(600 * 1024);
-    for card in ["---\nlicense: [\n---\n", "---\nlicense: mit\n", bomb, &long] {
+    for card in ["---\nlicense: [\n---\n", "---\nlicense: mit\n", &bomb, &long] {
         publish(&ada, "models/ada/net", None, &[("README.md", card.as_bytes())]).await.problem(422, "card_invalid");
     }
     let named =

@@ -3,6 +3,7 @@
 
 use super::{Error, Result};
 use crate::domain::path::RepoPath;
+use crate::domain::safetensors::MAX_HEADER_BYTES;
 
 /// As many first bytes as [`refuse_code`] looks at.
 pub const PREFIX_BYTES: u64 = 512;
@@ -30,12 +31,19 @@ pub fn refuse_code(path: &RepoPath, prefix: &[u8]) -> Result<()> {
 
 fn format_of(prefix: &[u8]) -> Option<&'static str> {
     match prefix {
-        [0x80, 2..=5, ..] => Some("a Python pickle"),
+        [0x80, 2..=5, ..] if !begins_like_safetensors(prefix) => Some("a Python pickle"),
         [0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1a, b'\n', ..] => Some("an HDF5 file (Keras layers in it can hold code)"),
         [b'P', b'K', 3, 4, ..] => zipped_pickle(prefix).then_some("a zip archive with a pickle in it (a PyTorch file)"),
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => object_array(prefix).then_some("a NumPy array of pickled objects"),
         _ => None,
     }
+}
+
+/// A header of 640 bytes is written as `80 02 00 ...` too. What follows such a length (zeros, then `{`) is no
+/// pickle: NUL is not one of its opcodes, and as an argument it would announce more than any file holds.
+fn begins_like_safetensors(prefix: &[u8]) -> bool {
+    let length = prefix.get(..8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+    length.is_some_and(|length| length <= MAX_HEADER_BYTES) && prefix.get(8) == Some(&b'{')
 }
 
 /// PyTorch writes its pickle first: `archive/data.pkl`.
@@ -87,6 +95,16 @@ mod tests {
         for path in ["pytorch_model.bin", "a.PT", "b.pth", "c.pkl", "d.joblib", "e.keras", "f.h5"] {
             assert!(refused(path, b"harmless?"), "{path}");
         }
+    }
+
+    #[test]
+    fn a_header_length_that_looks_like_a_pickle_is_a_length() {
+        for length in [0x0280u64, 0x0380, 0x0480, 0x0580, 0x0002_0280, 0x0028_0280] {
+            let begin = [&length.to_le_bytes()[..], b"{\"conv.weight\":"].concat();
+            assert!(!refused("model.safetensors", &begin), "{length:x}");
+        }
+        assert!(refused("model.safetensors", b"\x80\x02X\0\0\0\0q\0."));
+        assert!(refused("model.safetensors", b"\x80\x02(X\0\0\0\0{"));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse, web};
-use futures_util::stream;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::domain::digest::Digest;
 use crate::domain::upload;
@@ -15,6 +16,9 @@ use crate::http::extract::{Json, UploadAt, next_chunk};
 use crate::service::{self, Service};
 use crate::wire::error::ProblemBody;
 use crate::wire::files::{CheckBlobs, CreateUpload, MissingBlobs, Upload};
+
+/// As much of a refused body is read and thrown away; clients send pieces of this order.
+const DRAINED_BYTES: usize = 16 << 20;
 
 /// The byte a PATCH begins at.
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
@@ -69,7 +73,11 @@ pub async fn append(request: HttpRequest, payload: web::Payload, service: web::D
         });
         part.transpose().map(|part| (part, payload))
     });
-    let appended = service.append_upload(&caller.0, &at.0, offset, Box::pin(body)).await;
+    let mut body = Box::pin(body);
+    let appended = service.append_upload(&caller.0, &at.0, offset, &mut body).await;
+    if appended.is_err() {
+        drain(body).await;
+    }
     match (trouble.take(), appended) {
         (Some(error), Err(service::Error::Invalid(_))) => Err(error),
         (_, appended) => Ok(answer(StatusCode::OK, appended?)),
@@ -84,6 +92,14 @@ pub async fn append(request: HttpRequest, payload: web::Payload, service: web::D
 pub async fn cancel(service: web::Data<Service>, caller: Caller, at: UploadAt) -> Answer {
     service.cancel_upload(&caller.0, &at.0).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Reads on for a while after a refusal: closing upon unsent bytes would lose the answer on its way.
+async fn drain(mut body: impl Stream<Item = service::Result<Bytes>> + Unpin) {
+    let mut left = DRAINED_BYTES;
+    while let (1.., Some(Ok(part))) = (left, body.next().await) {
+        left = left.saturating_sub(part.len());
+    }
 }
 
 fn answer(status: StatusCode, upload: upload::Upload) -> HttpResponse {
