@@ -73,9 +73,10 @@ pub async fn append(request: HttpRequest, payload: web::Payload, service: web::D
         });
         part.transpose().map(|part| (part, payload))
     });
-    let mut body = Box::pin(body);
+    // Fused: what was read to its end may be asked once more.
+    let mut body = Box::pin(body.fuse());
     let appended = service.append_upload(&caller.0, &at.0, offset, &mut body).await;
-    if appended.is_err() {
+    if appended.is_err() && trouble.borrow().is_none() {
         drain(body).await;
     }
     match (trouble.take(), appended) {
