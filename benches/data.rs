@@ -1,5 +1,7 @@
 //! Images per second from encoded bytes to network input, on one thread.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use hub::data::transform::Transformer;

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench nn`; divan prints items per second, which are images.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 use candle_core::{Device, Tensor};
 use divan::Bencher;
 use divan::counter::ItemsCount;

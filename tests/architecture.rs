@@ -1,5 +1,7 @@
 //! The arrows and habits of `docs/ARCHITECTURE.md`, checked on the text of `src`. Each objection says what to do.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

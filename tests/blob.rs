@@ -1,6 +1,8 @@
 //! The contract of the blob store, told on each engine: bytes get a name only when they are proved, and a
 //! name always has its bytes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use hub::blob::{Blobs, Error};

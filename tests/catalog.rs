@@ -1,6 +1,8 @@
 //! The contract of the catalog's registry tables: what is written reads back, names and numbers are given once,
 //! and who may name a blob is decided by who sent or may read it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 use hub::catalog::{Visibility, blobs, counters, facts, lineage, refs, repos, tensors, uploads, versions};
 use hub::db::{Db, Error, Result, Tx};
 use hub::domain::digest::Digest;

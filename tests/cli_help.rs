@@ -1,5 +1,7 @@
 //! The help of every command, as people read it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod support;
 
 use support::hub;

@@ -2,7 +2,7 @@
 //! made to run code. What torch 2.15 reads from the same files is recorded here as digests.
 
 // The lint spares test functions, but not the helpers beside them.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};

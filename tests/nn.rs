@@ -1,6 +1,8 @@
 //! Our networks against timm's: same weights (made by one formula on both sides, see `golden/make.py`), same numbers.
 //! Then what travels through files, what is refused, and that everything which should learn does.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;

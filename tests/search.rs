@@ -1,5 +1,7 @@
 //! The contract of catalog search on a real database: words, filters, sorts, pages, facets, visibility.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 use hub::catalog::Visibility;
 use hub::catalog::search::{self, Cursor, SearchHits};
 use hub::db::{Db, Error};

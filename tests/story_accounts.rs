@@ -1,5 +1,7 @@
 //! People and what their tokens may do, through the API and on the server's own machine.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod support;
 
 use serde_json::{Value, json};

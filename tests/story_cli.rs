@@ -1,5 +1,7 @@
 //! The real command line against the real server: what people type, what they read, what scripts rely on.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod support;
 
 use std::io::{Read, Write};

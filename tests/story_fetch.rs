@@ -1,5 +1,7 @@
 //! Fetching and managing versions, told against the real server.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod support;
 
 use std::process::Command;

@@ -1,6 +1,8 @@
 //! A fine-tune from the form to the prediction, on the real server with its own worker; and everything that is
 //! refused before it could waste anybody's time.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod support;
 mod training;
 

@@ -1,5 +1,7 @@
 //! What happens to jobs when workers die, are stopped or are two: every job ends in exactly one way.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod support;
 mod training;
 

@@ -1,6 +1,8 @@
 //! What a stranger may not see does not exist: on every route about a repo, a private one answers as an unknown
 //! one does, whatever the method, with a token and without.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod support;
 
 use hub::http::routes::routes;

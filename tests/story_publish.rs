@@ -1,5 +1,7 @@
 //! Publishing, told against the real server: what arrives, what is refused, and that nothing is half-published.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod support;
 
 use reqwest::Method;

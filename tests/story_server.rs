@@ -1,5 +1,7 @@
 //! The server as a process and as an HTTP peer: first start, headers, refusals at the door, how it ends.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod support;
 
 use std::io::{Read as _, Write as _};

@@ -70,8 +70,8 @@ async fn list(client: &Client, remote: &Remote, state: Option<String>, limit: us
         remote.reporter.note("no jobs; `hub finetune` starts one");
     }
     let row = |job: &Job| {
-        let progress =
-            if job.total_steps == 0 { String::new() } else { format!("{} %", 100 * job.step.min(job.total_steps) / job.total_steps) };
+        let percent = (100 * job.step.min(job.total_steps)).checked_div(job.total_steps);
+        let progress = percent.map(|percent| format!("{percent} %")).unwrap_or_default();
         vec![job.id.clone(), job.state.clone(), progress, job.name.clone(), job.base.clone(), job.dataset.clone(), minute(&job.created)]
     };
     let human = if jobs.is_empty() {

@@ -99,7 +99,7 @@ impl Statements for Open<'_> {
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
         let mut statement = self.connection.prepare_cached(sql)?;
         bind(&mut statement, params)?;
-        let names: Arc<[String]> = statement.column_names().into_iter().map(String::from).collect();
+        let names: Arc<[String]> = statement.column_names().map(String::from).collect();
         let mut rows = statement.raw_query();
         let mut answer = Vec::new();
         while let Some(row) = rows.next()? {

@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn settings_out_of_bounds_are_named() {
-        let bad: [(&str, fn(&mut Recipe)); 12] = [
+        type Spoil = fn(&mut Recipe);
+        let bad: [(&str, Spoil); 12] = [
             ("lr", |r| r.lr = f64::NAN),
             ("lr", |r| r.lr = -1.0),
             ("head_lr", |r| r.head_lr = f64::INFINITY),

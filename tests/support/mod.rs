@@ -1,6 +1,8 @@
 //! What every story needs: the real server on a free port with a directory of its own, a way to talk to it,
 //! and the real command line with an environment of its own.
 
+#![allow(clippy::disallowed_methods)] // a test may look at its own environment
+
 // Each story is a crate of its own and uses what it needs of this.
 #![allow(dead_code)]
 

@@ -154,7 +154,7 @@ impl JobPage {
     fn of(visitor: &Visitor, job: &Job, events: &[JobEvent], log: String) -> JobPage {
         let of_kind = |kind: &'static str| events.iter().filter(move |event| event.kind == kind);
         let epochs: Vec<Epoch> = of_kind("epoch").filter_map(|event| serde_json::from_value(event.body.clone()).ok()).collect();
-        let speed = of_kind("progress").last().map(|event| speed(&event.body)).unwrap_or_default();
+        let speed = of_kind("progress").next_back().map(|event| speed(&event.body)).unwrap_or_default();
         let asked = &job.fine_tune;
         let link = |kind, id, version: u32| (format!("{}?rev={version}", href(kind, id)), format!("{} v{version}", title(id)));
         JobPage {
