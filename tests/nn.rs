@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
 use hub::nn::registry::{self, Kind};
-use hub::nn::{Backbone, Classifier, Error, Head, Mode, Weights, loss};
+use hub::nn::{Classifier, Error, Head, Mode, Weights, loss};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 
