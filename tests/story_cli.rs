@@ -309,7 +309,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, mut budget: usize, cuts: &Atomic
 #[test]
 fn a_cut_line_costs_time_and_nothing_else() {
     let (server, desk) = (Server::start(), Desk::new());
-    let model = desk.model("net", 5, 6_000_000);
+    let model = desk.model("net", 5, 8_000_000);
     let through = |scissors: &Scissors| {
         let mut command = server.hub(desk.home.path());
         command.env("HUB_SERVER", &scissors.address);
@@ -322,7 +322,7 @@ fn a_cut_line_costs_time_and_nothing_else() {
     let pulled = json(through(&scissors).args(["pull", "admin/net"]));
     assert_eq!(scissors.cuts.load(Ordering::SeqCst), 0, "the download was not cut");
     let path = Path::new(pulled["path"].as_str().unwrap()).join("model.safetensors");
-    assert_eq!(std::fs::read(path).unwrap(), safetensors(5, 6_000_000));
+    assert_eq!(std::fs::read(path).unwrap(), safetensors(5, 8_000_000));
 }
 
 #[test]
