@@ -149,7 +149,8 @@ impl Config {
             threads: if threads == 0 { cores } else { threads.min(1024) as usize },
             log: read.text("log").into(),
             log_format: read.checked("log_format", "auto, text or json", |v| ["auto", "text", "json"].contains(&v))?,
-            server: read.url("server")?.unwrap_or_default(),
+            // The client reads it, also without a scheme, and says what is wrong.
+            server: read.text("server").to_owned(),
             token: Some(read.text("token").trim().to_owned()).filter(|t| !t.is_empty()),
             cache: read.path("cache"),
             config_dir,

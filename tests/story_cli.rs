@@ -85,33 +85,33 @@ fn publish_show_find_and_pull() {
     let (server, desk) = (Server::start(), Desk::new());
     let hub = || server.hub(desk.home.path());
     let model = desk.model("net", 1, 1_000);
-    let first = run(hub().args(["publish", "net", "admin/net", "--message", "First", "--tag", "v1.0"]).current_dir(desk.home.path()), 0);
-    assert!(text(&first.stdout).contains("Published admin/net version 1"), "{}", text(&first.stdout));
-    assert!(text(&first.stdout).contains(&format!("{}/admin/net", server.url)));
+    let first = run(hub().args(["publish", "net", "library/net", "--message", "First", "--tag", "v1.0"]).current_dir(desk.home.path()), 0);
+    assert!(text(&first.stdout).contains("Published library/net version 1"), "{}", text(&first.stdout));
+    assert!(text(&first.stdout).contains(&format!("{}/library/net", server.url)));
     assert!(text(&first.stderr).contains("left out: .git"));
 
-    hub().arg("publish").args([&model]).arg("admin/net").assert().success().stdout(contains("Already up to date: admin/net version 1"));
-    let quiet = run(hub().arg("publish").args([&model]).args(["admin/net", "--quiet"]), 0);
-    assert_eq!((text(&quiet.stdout), text(&quiet.stderr)), ("admin/net@1\n".into(), String::new()));
+    hub().arg("publish").args([&model]).arg("library/net").assert().success().stdout(contains("Already up to date: library/net version 1"));
+    let quiet = run(hub().arg("publish").args([&model]).args(["library/net", "--quiet"]), 0);
+    assert_eq!((text(&quiet.stdout), text(&quiet.stderr)), ("library/net@1\n".into(), String::new()));
 
-    let shown = json(hub().args(["show", "admin/net@v1.0"]));
-    assert_eq!((shown["id"].as_str(), shown["facts"]["parameters"].as_u64()), (Some("admin/net"), Some(1_000)));
-    hub().args(["show", "admin/net", "--files"]).assert().success().stdout(contains("model.safetensors"));
-    hub().args(["show", "admin/net", "--tensors"]).assert().success().stdout(contains("weight").and(contains("F32")));
-    hub().args(["show", "admin/net", "--versions"]).assert().success().stdout(contains("main, v1.0").or(contains("v1.0")));
+    let shown = json(hub().args(["show", "library/net@v1.0"]));
+    assert_eq!((shown["id"].as_str(), shown["facts"]["parameters"].as_u64()), (Some("library/net"), Some(1_000)));
+    hub().args(["show", "library/net", "--files"]).assert().success().stdout(contains("model.safetensors"));
+    hub().args(["show", "library/net", "--tensors"]).assert().success().stdout(contains("weight").and(contains("F32")));
+    hub().args(["show", "library/net", "--versions"]).assert().success().stdout(contains("main, v1.0").or(contains("v1.0")));
     let found = json(hub().args(["search", "net", "--source-dataset", "imagenet-1k", "--max-parameters", "5k"]));
-    assert_eq!(found["items"][0]["id"], "admin/net");
+    assert_eq!(found["items"][0]["id"], "library/net");
     hub().args(["search", "nothing-like-it"]).assert().success().stdout("").stderr(contains("nothing was found"));
 
-    let pulled = json(hub().args(["pull", "admin/net"]));
+    let pulled = json(hub().args(["pull", "library/net"]));
     assert_eq!((pulled["fetched_files"].as_u64(), pulled["version"].as_u64()), (Some(2), Some(1)));
     let path = PathBuf::from(pulled["path"].as_str().unwrap());
     assert_eq!(std::fs::read(path.join("model.safetensors")).unwrap(), safetensors(1, 1_000));
     for revision in ["", "@1", "@v1.0", "@main", &format!("@{}", &pulled["commit"].as_str().unwrap()[..8])] {
-        let again = json(hub().args(["pull", &format!("admin/net{revision}")]));
+        let again = json(hub().args(["pull", &format!("library/net{revision}")]));
         assert_eq!((again["fetched_files"].as_u64(), &again["path"]), (Some(0), &pulled["path"]), "{revision}");
     }
-    let human = run(hub().args(["pull", "admin/net"]), 0);
+    let human = run(hub().args(["pull", "library/net"]), 0);
     assert_eq!(text(&human.stdout).lines().last(), path.to_str(), "the last line is the path");
     assert!(text(&human.stderr).contains("already here"));
 }
@@ -121,25 +121,25 @@ fn versions_and_copies() {
     let (server, desk) = (Server::start(), Desk::new());
     let hub = || server.hub(desk.home.path());
     let model = desk.model("net", 1, 1_000);
-    run(hub().arg("publish").args([&model]).arg("admin/net"), 0);
+    run(hub().arg("publish").args([&model]).arg("library/net"), 0);
     desk.write("net/notes.txt", "more");
-    let second = json(hub().arg("publish").args([&model]).arg("admin/net"));
+    let second = json(hub().arg("publish").args([&model]).arg("library/net"));
     assert_eq!((second["version"]["number"].as_u64(), second["sent_bytes"].as_u64()), (Some(2), Some(4)), "only the new file travels");
 
     let out = desk.path("out");
-    let first = run(hub().args(["pull", "admin/net@1", "--to"]).arg(&out), 0);
+    let first = run(hub().args(["pull", "library/net@1", "--to"]).arg(&out), 0);
     assert_eq!(text(&first.stdout).trim_end(), out.to_str().unwrap());
     assert!(!out.join("notes.txt").exists());
     std::fs::write(out.join("README.md"), "mine").unwrap();
-    let refused = run(hub().args(["pull", "admin/net", "--to"]).arg(&out), 1);
+    let refused = run(hub().args(["pull", "library/net", "--to"]).arg(&out), 1);
     assert!(text(&refused.stderr).contains("--force"), "{}", text(&refused.stderr));
     assert!(!out.join("notes.txt").exists(), "a refused copy wrote something");
-    run(hub().args(["pull", "admin/net", "--force", "--to"]).arg(&out), 0);
+    run(hub().args(["pull", "library/net", "--force", "--to"]).arg(&out), 0);
     assert_eq!(std::fs::read_to_string(out.join("notes.txt")).unwrap(), "more");
 
-    let plan = json(hub().args(["publish", "--dry-run"]).args([&model]).arg("admin/other"));
+    let plan = json(hub().args(["publish", "--dry-run"]).args([&model]).arg("library/other"));
     assert_eq!((plan["files"].as_array().unwrap().len(), &plan["dry_run"]), (3, &Value::Bool(true)));
-    run(hub().args(["show", "admin/other"]), 3);
+    run(hub().args(["show", "library/other"]), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,16 +212,17 @@ fn a_data_set_of_many_files_travels_as_one() {
         image.save(path).unwrap();
     }
     desk.write("pets/README.md", "---\nlicense: mit\n---\n# Pets\n");
-    let published = run(hub().args(["publish", "pets", "admin/pets", "--dataset"]).current_dir(desk.home.path()), 0);
+    let published = run(hub().args(["publish", "pets", "library/pets", "--dataset"]).current_dir(desk.home.path()), 0);
     assert!(text(&published.stderr).contains("packed into one data.zip"));
-    let files = run(hub().args(["show", "dataset:admin/pets", "--files", "--quiet"]), 0);
+    let files = run(hub().args(["show", "dataset:library/pets", "--files", "--quiet"]), 0);
     assert_eq!(text(&files.stdout), "README.md\ndata.zip\n");
-    let shown = json(hub().args(["show", "admin/pets", "--dataset"]));
+    let shown = json(hub().args(["show", "library/pets", "--dataset"]));
     assert_eq!((shown["facts"]["classes"].as_u64(), shown["facts"]["samples"].as_u64()), (Some(2), Some(120)));
-    run(hub().args(["publish", "pets", "admin/pets", "--dataset"]).current_dir(desk.home.path()), 0);
-    assert_eq!(json(hub().args(["show", "admin/pets", "--dataset"]))["version"]["number"], 1, "the same files made a new version");
-    run(hub().args(["pull", "admin/pets"]), 3);
-    run(hub().args(["pull", "dataset:admin/pets"]), 0);
+    run(hub().args(["publish", "pets", "library/pets", "--dataset"]).current_dir(desk.home.path()), 0);
+    assert_eq!(json(hub().args(["show", "library/pets", "--dataset"]))["version"]["number"], 1, "the same files made a new version");
+    let wrong_kind = run(hub().args(["pull", "library/pets"]), 3);
+    assert!(text(&wrong_kind.stderr).contains("--dataset"), "{}", text(&wrong_kind.stderr));
+    run(hub().args(["pull", "dataset:library/pets"]), 0);
     let left: Vec<_> = std::fs::read_dir(desk.path("cache"))
         .unwrap()
         .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains("pack"))
@@ -234,7 +235,7 @@ fn what_must_not_be_published_stays_here() {
     let (server, desk) = (Server::start(), Desk::new());
     let hub = || server.hub(desk.home.path());
     let model = desk.model("net", 1, 100);
-    let publish = |code| run(hub().arg("publish").args([&model]).arg("admin/net"), code);
+    let publish = |code| run(hub().arg("publish").args([&model]).arg("library/net"), code);
     desk.write("net/old.pkl", b"\x80\x02.");
     assert!(text(&publish(1).stderr).contains("old.pkl"));
     std::fs::remove_file(desk.path("net/old.pkl")).unwrap();
@@ -243,19 +244,19 @@ fn what_must_not_be_published_stays_here() {
     std::fs::remove_file(desk.path("net/users.txt")).unwrap();
     desk.write("net/model.safetensors", b"\xff\xff\xff\xff\xff\xff\xff\x7f{}");
     assert!(text(&publish(1).stderr).contains("model.safetensors"));
-    run(hub().args(["pull", "admin/net"]), 3);
-    run(hub().args(["publish", "nowhere", "admin/net"]), 2);
+    run(hub().args(["pull", "library/net"]), 3);
+    run(hub().args(["publish", "nowhere", "library/net"]), 2);
     run(hub().arg("publish").args([&model]).arg("../net"), 2);
-    run(hub().arg("publish").args([&model]).args(["admin/net", "--tag", "12"]), 2);
+    run(hub().arg("publish").args([&model]).args(["library/net", "--tag", "12"]), 2);
 }
 
 #[test]
 fn four_pulls_at_once_fetch_once() {
     let (server, desk) = (Server::start(), Desk::new());
     let model = desk.model("net", 3, 2_000_000);
-    run(server.hub(desk.home.path()).arg("publish").args([&model]).arg("admin/net"), 0);
+    run(server.hub(desk.home.path()).arg("publish").args([&model]).arg("library/net"), 0);
     let answers: Vec<Value> = std::thread::scope(|scope| {
-        let pulls: Vec<_> = (0..4).map(|_| scope.spawn(|| json(server.hub(desk.home.path()).args(["pull", "admin/net"])))).collect();
+        let pulls: Vec<_> = (0..4).map(|_| scope.spawn(|| json(server.hub(desk.home.path()).args(["pull", "library/net"])))).collect();
         pulls.into_iter().map(|pull| pull.join().unwrap()).collect()
     });
     let fetched: u64 = answers.iter().map(|answer| answer["fetched_bytes"].as_u64().unwrap()).sum();
@@ -316,10 +317,10 @@ fn a_cut_line_costs_time_and_nothing_else() {
         command
     };
     let scissors = Scissors::start(&server, 7, 3);
-    run(through(&scissors).arg("publish").args([&model]).arg("admin/net"), 0);
+    run(through(&scissors).arg("publish").args([&model]).arg("library/net"), 0);
     assert_eq!(scissors.cuts.load(Ordering::SeqCst), 0, "the upload was not cut");
     let scissors = Scissors::start(&server, 8, 3);
-    let pulled = json(through(&scissors).args(["pull", "admin/net"]));
+    let pulled = json(through(&scissors).args(["pull", "library/net"]));
     assert_eq!(scissors.cuts.load(Ordering::SeqCst), 0, "the download was not cut");
     let path = Path::new(pulled["path"].as_str().unwrap()).join("model.safetensors");
     assert_eq!(std::fs::read(path).unwrap(), safetensors(5, 8_000_000));
@@ -329,8 +330,8 @@ fn a_cut_line_costs_time_and_nothing_else() {
 fn a_server_that_is_gone() {
     let (server, desk) = (Server::start(), Desk::new());
     let model = desk.model("net", 1, 100);
-    run(server.hub(desk.home.path()).arg("publish").args([&model]).arg("admin/net"), 0);
-    run(server.hub(desk.home.path()).args(["pull", "admin/net"]), 0);
+    run(server.hub(desk.home.path()).arg("publish").args([&model]).arg("library/net"), 0);
+    run(server.hub(desk.home.path()).args(["pull", "library/net"]), 0);
     let address = server.url.clone();
     assert_eq!(server.stop(), Some(0));
     let hub = || {
@@ -338,11 +339,11 @@ fn a_server_that_is_gone() {
         command.env("HUB_SERVER", &address);
         command
     };
-    let gone = run(hub().args(["pull", "admin/net"]), 1);
+    let gone = run(hub().args(["pull", "library/net"]), 1);
     assert!(text(&gone.stderr).contains("cannot reach") && text(&gone.stderr).contains("--offline"), "{}", text(&gone.stderr));
-    let offline = run(hub().args(["pull", "admin/net", "--offline", "--quiet"]), 0);
+    let offline = run(hub().args(["pull", "library/net", "--offline", "--quiet"]), 0);
     assert!(Path::new(text(&offline.stdout).trim_end()).join("model.safetensors").is_file());
-    run(hub().args(["pull", "admin/other", "--offline"]), 3);
+    run(hub().args(["pull", "library/other", "--offline"]), 3);
     let search = run(hub().args(["search", "net", "--json"]), 1);
     let error: Value = serde_json::from_str(text(&search.stderr).lines().last().unwrap()).unwrap();
     assert_eq!(error["error"]["code"], "unreachable");

@@ -10,6 +10,7 @@ use super::output::{Output, Result};
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hub completions bash > ~/.local/share/bash-completion/completions/hub")]
 pub struct Completions {
+    /// Which shell
     shell: Shell,
 }
 

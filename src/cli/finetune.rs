@@ -50,6 +50,7 @@ struct RecipeArgs {
     /// Train the head alone, or the backbone too
     #[arg(long, value_enum)]
     strategy: Option<Strategy>,
+    /// Times each image is seen
     #[arg(long)]
     epochs: Option<u32>,
     /// Learning rate of the backbone
@@ -58,6 +59,7 @@ struct RecipeArgs {
     /// Learning rate of the head
     #[arg(long)]
     head_lr: Option<f64>,
+    /// Images per step
     #[arg(long)]
     batch_size: Option<usize>,
     /// With --strategy full: stages kept as they are, from the input (the stem is the first)
@@ -66,6 +68,7 @@ struct RecipeArgs {
     /// Side of the input in pixels
     #[arg(long, value_name = "PIXELS")]
     image_size: Option<usize>,
+    /// The same seed gives the same weights
     #[arg(long)]
     seed: Option<u64>,
     /// Start from random weights, to see what the pretrained ones are worth

@@ -129,7 +129,7 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 fn bytes_style() -> ProgressStyle {
-    style("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+    style("{msg} {bar:30} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}")
 }
 
 fn step_style() -> ProgressStyle {

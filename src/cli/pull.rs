@@ -7,9 +7,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::{CliError, Output, Result};
-use super::remote::{Remote, Target};
+use super::remote::{Remote, Target, or_say_dataset};
 use super::table::{bytes, plural};
-use crate::client::{Client, Pulled};
+use crate::cache::Cache;
+use crate::client::{Client, Error, Pulled};
 
 /// Fetch a model or data set, every byte proved by its sha256
 ///
@@ -73,7 +74,10 @@ pub async fn pull(client: &Client, remote: &Remote, target: &Target, offline: bo
         true => client.recall(&cache, target.kind, &target.id, &target.revision).await,
         false => client.pull(&cache, target.kind, &target.id, &target.revision).await,
     };
-    let pulled = pulled.map_err(|error| with_offline_hint(error, &cache, client, target))?;
+    if let Err(error @ Error::Unreachable { .. }) = pulled {
+        return Err(with_offline_hint(error, &cache, client, target));
+    }
+    let pulled = or_say_dataset(client, target, pulled).await?;
     let manifest = &pulled.manifest;
     let whole = format!("{}, {}", plural(manifest.entries().len() as u64, "file"), bytes(manifest.total_bytes()));
     let how = match pulled.fetched_files {
@@ -85,10 +89,10 @@ pub async fn pull(client: &Client, remote: &Remote, target: &Target, offline: bo
     Ok(pulled)
 }
 
-fn with_offline_hint(error: crate::client::Error, cache: &crate::cache::Cache, client: &Client, target: &Target) -> CliError {
-    let unreachable = matches!(error, crate::client::Error::Unreachable { .. });
+/// What was pulled before can still be used.
+fn with_offline_hint(error: Error, cache: &Cache, client: &Client, target: &Target) -> CliError {
     let mut failure = CliError::from(error);
-    if unreachable && client.remembers(cache, target.kind, &target.id, &target.revision) {
+    if client.remembers(cache, target.kind, &target.id, &target.revision) {
         failure.hint = format!("{}; or use what was pulled before with --offline", failure.hint);
     }
     failure

@@ -89,6 +89,20 @@ impl Remote {
     }
 }
 
+/// Where no such model was found: perhaps a data set has that name.
+pub async fn or_say_dataset<T>(client: &Client, target: &Target, result: client::Result<T>) -> Result<T> {
+    let error = match result {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    let other = error.is_not_found() && target.kind == RepoKind::Model && client.repo(RepoKind::Dataset, &target.id).await.is_ok();
+    let mut failure = CliError::from(error);
+    if other {
+        failure.hint = format!("there is a data set of that name: add --dataset, or write dataset:{}", target.id);
+    }
+    Err(failure)
+}
+
 impl From<client::Error> for CliError {
     fn from(error: client::Error) -> CliError {
         let exit_code = u8::try_from(error.exit_code()).unwrap_or(1);

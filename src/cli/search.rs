@@ -38,8 +38,10 @@ pub struct Search {
     /// Models made from this one
     #[arg(long, value_name = "MODEL")]
     base_model: Option<String>,
+    /// SPDX identifier, such as apache-2.0
     #[arg(long)]
     license: Option<String>,
+    /// A tag of the card
     #[arg(long)]
     tag: Option<String>,
     /// Such as timm
@@ -54,6 +56,7 @@ pub struct Search {
     /// At most so many
     #[arg(long, value_name = "COUNT")]
     max_parameters: Option<String>,
+    /// What comes first
     #[arg(long, value_enum, default_value_t)]
     sort: Sort,
     /// How many to show

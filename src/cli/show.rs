@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::{Output, Result};
-use super::remote::{Remote, Target};
+use super::remote::{Remote, Target, or_say_dataset};
 use super::search::models_table;
 use super::table::{bytes, count, facts, minute, percent, plural, table};
 use crate::client::Client;
@@ -49,10 +49,11 @@ impl Show {
 }
 
 async fn overview(client: &Client, target: &Target) -> Result<Output> {
-    let repo = match target.revision.to_string().as_str() {
-        "main" => client.repo(target.kind, &target.id).await?,
-        _ => client.version(target.kind, &target.id, &target.revision).await?,
+        let found = match target.revision.to_string().as_str() {
+        "main" => client.repo(target.kind, &target.id).await,
+        _ => client.version(target.kind, &target.id, &target.revision).await,
     };
+    let repo = or_say_dataset(client, target, found).await?;
     let mut human = facts(&rows(&repo, &client.address().page(target.kind, &target.id)));
     let mut json = serde_json::to_value(&repo).unwrap_or_default();
     if target.kind == RepoKind::Dataset {
