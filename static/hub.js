@@ -16,6 +16,11 @@ for (const block of document.querySelectorAll(".command")) {
   block.append(button);
 }
 
+// On a narrow screen the filters would push the results out of sight: those not in use fold up.
+if (window.matchMedia("(max-width: 60rem)").matches) {
+  for (const facet of document.querySelectorAll(".facets details")) facet.open = facet.querySelector("[aria-current]") !== null;
+}
+
 // A running job's page follows its events: progress moves the bar, anything else fetches the page's new inside.
 const job = document.getElementById("job");
 if (job && job.dataset.live === "true") {

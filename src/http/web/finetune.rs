@@ -6,7 +6,7 @@ use askama::Template;
 
 use super::form::{CSRF, Form};
 use super::frame::{Frame, page_with, see_other};
-use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::name::{LIBRARY, RepoId, RepoKind};
 use crate::domain::page::PageRequest;
 use crate::domain::recipe::{Optimizer, Recipe, Strategy};
 use crate::domain::revision::Revision;
@@ -56,6 +56,8 @@ impl Fields {
     fn new(query: &Query, owner: &str) -> Fields {
         let recipe = Recipe::default();
         let (base, dataset) = (query.text("base"), query.text("dataset"));
+        // The first administrator's own name is a reserved word: no namespace of that name can be.
+        let owner = if RepoId::parse(&format!("{owner}/name")).is_ok() { owner } else { LIBRARY };
         let last = |id: &str| id.rsplit('/').next().unwrap_or_default().to_owned();
         let name = match (base.is_empty(), dataset.is_empty()) {
             (false, false) => format!("{owner}/{}-{}", last(&base), last(&dataset)),
