@@ -1,6 +1,8 @@
 //! The pages, told as a person with a browser meets them: every link leads somewhere, nothing strangers wrote is
 //! anything but text, forms come from our own pages only, and all of it without a script.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
 mod support;
 mod training;
 

@@ -49,7 +49,7 @@ impl Show {
 }
 
 async fn overview(client: &Client, target: &Target) -> Result<Output> {
-        let found = match target.revision.to_string().as_str() {
+    let found = match target.revision.to_string().as_str() {
         "main" => client.repo(target.kind, &target.id).await,
         _ => client.version(target.kind, &target.id, &target.revision).await,
     };
