@@ -167,7 +167,7 @@ async fn who_may_do_what() {
         assert_eq!(json(with(token).args(["search", "secret"]))["total"], 0);
     }
     let refused = run(with(reader["secret"].as_str().unwrap()).arg("publish").args([&model]).arg("ann/other"), 4);
-    assert!(text(&refused.stderr).contains("read"), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("it needs 'write'"), "{}", text(&refused.stderr));
     run(with(&bob.token).arg("publish").args([&model]).arg("ann/other"), 4);
     run(with("").arg("publish").args([&model]).arg("ann/other"), 4);
     run(with("hub_wrong").args(["whoami"]), 4);

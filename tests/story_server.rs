@@ -150,7 +150,8 @@ async fn hostile_path_parts_open_nothing_on_any_route() {
         "x.git",
         &long,
     ];
-    for entry in routes().iter().filter(|entry| entry.path.contains('{') && !entry.methods.is_empty()) {
+    let has_room = |path: &str| path.replace("{kind:", "").contains('{');
+    for entry in routes().iter().filter(|entry| has_room(entry.path) && !entry.methods.is_empty()) {
         let is_api = entry.path.starts_with("/api/");
         for text in hostile {
             for method in entry.methods.iter().filter(|method| is_api || method.as_str() == "GET") {
@@ -327,6 +328,8 @@ fn a_damaged_database_is_named_and_not_served() {
     let server = Server::start_on(data.path(), &["--workers", "0"], &[]);
     assert_eq!(server.stop(), Some(0));
     let file = data.path().join("hub.db");
+    // What the log still holds goes into the file first, so that there is a page to tear.
+    rusqlite::Connection::open(&file).unwrap().execute_batch("pragma wal_checkpoint(truncate)").unwrap();
     let whole = std::fs::read(&file).unwrap();
     let mut torn = whole.clone();
     torn[8192..12288].fill(0);

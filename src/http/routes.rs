@@ -19,8 +19,12 @@ pub fn configure(config: &mut web::ServiceConfig) {
 }
 
 /// The page itself. Order matters where patterns overlap: the first match wins.
-#[rustfmt::skip]
 pub fn routes() -> Vec<Entry> {
+    api_routes().into_iter().chain(page_routes()).collect()
+}
+
+#[rustfmt::skip]
+fn api_routes() -> Vec<Entry> {
     vec![
         // the house
         at("/healthz", [get(health::alive)]),
@@ -71,8 +75,13 @@ pub fn routes() -> Vec<Entry> {
         // nothing below /api is a page, but for the one that describes it
         at("/api", [get(pages::reference::show)]),
         at("/api/{rest:.*}", []),
+    ]
+}
 
-        // pages; /{ns}/{name} comes last
+/// Pages; `/{ns}/{name}` comes last.
+#[rustfmt::skip]
+fn page_routes() -> Vec<Entry> {
+    vec![
         at("/", [get(pages::home::show)]),
         at("/static/{file}", [get(assets::show)]),
         at("/search", [get(pages::catalog::everything)]),

@@ -21,7 +21,7 @@ mod patches;
 pub mod pool;
 pub mod portable;
 #[cfg(test)]
-mod reference;
+mod reference_tests;
 mod simd;
 mod statistics;
 
