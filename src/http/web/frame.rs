@@ -72,13 +72,17 @@ pub fn see_other(path: &str) -> HttpResponse {
 
 #[derive(Template)]
 #[template(path = "error.html")]
-struct ErrorPage<'a> {
+struct ErrorPage {
     frame: Frame,
     status: u16,
-    problem: &'a ProblemBody,
+    problem: ProblemBody,
 }
 
 /// A refusal as a page: what is wrong, and what to do next.
 pub fn error_page(status: StatusCode, problem: &ProblemBody) -> Option<String> {
+    let mut problem = problem.clone();
+    if problem.code == "no_such_page" {
+        problem.hint = "check the address, search for what you want, or start at the first page".into();
+    }
     ErrorPage { frame: Frame::named(None, ""), status: status.as_u16(), problem }.render().ok()
 }

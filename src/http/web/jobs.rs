@@ -52,7 +52,7 @@ impl From<&Job> for JobLine {
             dataset: title(&job.fine_tune.dataset),
             owner: job.owner_name.clone(),
             created: format::minute(job.created),
-            stage: job.stage.clone(),
+            stage: if job.state.is_final() { String::new() } else { job.stage.clone() },
         }
     }
 }
@@ -173,12 +173,19 @@ impl JobPage {
             recipe: recipe(job),
             loss: curve::loss(&epochs),
             top1: curve::top1(&epochs),
-            epochs: epochs.iter().map(EpochLine::from).collect(),
+            epochs: epoch_lines(&epochs),
             log,
             last_event: events.last().map_or(0, |event| event.number),
             outcome: None,
         }
     }
+}
+
+/// A line per epoch; only the best of all is marked, each having said so of itself when it was.
+fn epoch_lines(epochs: &[Epoch]) -> Vec<EpochLine> {
+    let best = epochs.iter().rposition(|epoch| epoch.best);
+    let line = |(at, epoch): (usize, &Epoch)| EpochLine { best: Some(at) == best, ..EpochLine::from(epoch) };
+    epochs.iter().enumerate().map(line).collect()
 }
 
 fn speed(progress: &Value) -> String {
