@@ -14,7 +14,8 @@ use support::{Api, Reply, Server, fill};
 /// A body that each method of each route takes, so that the answer is about the repo and not about the body.
 fn body(path: &str) -> Value {
     if path.ends_with("/commits") {
-        return json!({ "message": "m", "files": [] });
+        let file = json!({ "path": "README.md", "size_bytes": 1, "sha256": "0".repeat(64) });
+        return json!({ "message": "m", "files": [file] });
     }
     if path.contains("/refs/") {
         return json!({ "revision": "1", "expected": null });
