@@ -1,12 +1,12 @@
 //! Small pictures for pages: PNG where the image is small already (drawings and digits stay crisp), JPEG otherwise.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
 use super::decode::{Refusal, decode};
+use super::transform::{Rgb, resize_rgb};
 use crate::data::limits::Limits;
 
 /// An encoded small picture.
@@ -40,13 +40,13 @@ pub fn of_image(image: &RgbImage, side: u32) -> Result<Thumbnail, Refusal> {
     }
     let scaled = |s: u32| ((f64::from(s) * f64::from(side) / f64::from(longer)).round() as u32).max(1);
     let (width, height) = (scaled(width), scaled(height));
-    let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3).map_err(|e| failed(&e))?;
-    let mut small = Image::new(width, height, PixelType::U8x3);
+    let source = Rgb { width: image.width(), height: image.height(), bytes: image.as_raw() };
+    let mut small = vec![0; 3 * width as usize * height as usize];
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    Resizer::new().resize(&source, &mut small, &options).map_err(|e| failed(&e))?;
+    resize_rgb(&mut Resizer::new(), source, (width, height, &mut small), &options).map_err(|e| failed(&e))?;
     let mut out = Vec::new();
     JpegEncoder::new_with_quality(&mut out, 82)
-        .write_image(small.buffer(), width, height, ExtendedColorType::Rgb8)
+        .write_image(&small, width, height, ExtendedColorType::Rgb8)
         .map_err(|e| failed(&e))?;
     Ok(Thumbnail { bytes: out, media_type: "image/jpeg", width, height })
 }

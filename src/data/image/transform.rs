@@ -4,8 +4,9 @@
 //! Only the part that survives the crop is resized. Source for the training crop: Szegedy et al., "Going deeper with
 //! convolutions" (area 8-100 %, aspect ratio 3/4-4/3), here with the recipe's smallest area.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{Filter, FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{Filter, FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use rand::{Rng, RngExt};
 
@@ -45,12 +46,30 @@ struct Window {
     height: f64,
 }
 
+/// Interleaved pixels.
+pub(super) struct Rgb<'a> {
+    pub width: u32,
+    pub height: u32,
+    pub bytes: &'a [u8],
+}
+
+/// Resizes into a buffer of (width, height). The one place that calls the library, and for one type of pixel: each
+/// other call would compile all its kernels for all types once more.
+pub(super) fn resize_rgb(resizer: &mut Resizer, from: Rgb, to: (u32, u32, &mut [u8]), options: &ResizeOptions) -> Result<()> {
+    let unusable = |e: &dyn std::fmt::Display| Error::BadPreprocessing { reason: format!("the image cannot be resized ({e})") };
+    let source = TypedImageRef::<U8x3>::from_buffer(from.width, from.height, from.bytes).map_err(|e| unusable(&e))?;
+    let (width, height, bytes) = to;
+    let mut target = TypedImage::<U8x3>::from_buffer(width, height, bytes).map_err(|e| unusable(&e))?;
+    resizer.resize_typed(&source, &mut target, options).map_err(|e| unusable(&e))
+}
+
 /// Holds the tables and buffers for many images of one model.
 pub struct Transformer {
     preprocessing: Preprocessing,
     filter: FilterType,
     resizer: Resizer,
-    resized: Image<'static>,
+    /// Bytes of the image after both passes.
+    resized: Vec<u8>,
     /// The image after the first of the two passes.
     across: Vec<u8>,
     /// By channel and byte: the normalised value.
@@ -80,7 +99,7 @@ impl Transformer {
             }
         }
         let filter = filter(&preprocessing.interpolation)?;
-        let resized = Image::new(width as u32, height as u32, PixelType::U8x3);
+        let resized = vec![0; 3 * width * height];
         Ok(Transformer { preprocessing: preprocessing.clone(), filter, resizer: Resizer::new(), resized, across: Vec::new(), table })
     }
 
@@ -114,10 +133,8 @@ impl Transformer {
     }
 
     fn resize(&mut self, image: &RgbImage, window: Window) -> Result<()> {
-        let unusable = |e: &dyn std::fmt::Display| Error::BadPreprocessing { reason: format!("the image cannot be resized ({e})") };
-        let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3).map_err(|e| unusable(&e))?;
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(self.filter));
-        let (width, height) = (self.resized.width(), self.resized.height());
+        let (width, height) = (self.preprocessing.width as u32, self.preprocessing.height as u32);
         // Across first, then down, each rounded to bytes: the order PIL takes for most shapes. In one call the library takes
         // the other, and edges come out up to seven steps of 255 apart. Only the rows that the second pass will look at are made.
         let reach = SUPPORT_MAX * (window.height / f64::from(height)).max(1.0) + 1.0;
@@ -125,11 +142,12 @@ impl Transformer {
         let last = (window.top + window.height + reach).ceil().min(f64::from(image.height()));
         let rows = (last - first) as u32;
         self.across.resize(3 * width as usize * rows as usize, 0);
-        let mut across = Image::from_slice_u8(width, rows, &mut self.across, PixelType::U8x3).map_err(|e| unusable(&e))?;
+        let source = Rgb { width: image.width(), height: image.height(), bytes: image.as_raw() };
         let columns = options.crop(window.left, first, window.width, f64::from(rows));
-        self.resizer.resize(&source, &mut across, &columns).map_err(|e| unusable(&e))?;
+        resize_rgb(&mut self.resizer, source, (width, rows, &mut self.across), &columns)?;
+        let source = Rgb { width, height: rows, bytes: &self.across };
         let down = options.crop(0.0, window.top - first, f64::from(width), window.height);
-        self.resizer.resize(&across, &mut self.resized, &down).map_err(|e| unusable(&e))
+        resize_rgb(&mut self.resizer, source, (width, height, &mut self.resized), &down)
     }
 
     /// Interleaved bytes to three planes, by table.
@@ -139,7 +157,7 @@ impl Transformer {
         let (red, rest) = out.split_at_mut(plane);
         let (green, blue) = rest.split_at_mut(plane);
         let planes = red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
-        for (row, ((red, green), blue)) in self.resized.buffer().chunks_exact(3 * width).zip(planes) {
+        for (row, ((red, green), blue)) in self.resized.chunks_exact(3 * width).zip(planes) {
             for (x, pixel) in row.chunks_exact(3).enumerate() {
                 red[x] = table_red[usize::from(pixel[0])];
                 green[x] = table_green[usize::from(pixel[1])];
