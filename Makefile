@@ -1,8 +1,8 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test bench lint fmt docs packages-demo packages-test packages-bench
+.PHONY: help demo test bench bench-transfer lint fmt docs packages-demo packages-test packages-bench
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: packages-demo ## set everything up and run the main job on real weights and images (ARGS=--exit ends by itself)
 	@echo "== demo: build, import, publish, search, pull, fine-tune, predict"
@@ -13,8 +13,12 @@ test: packages-test ## run all tests
 	cargo test
 
 bench: packages-bench ## measure against peers in the same run; prints `ratio NAME VALUE` lines
-	@echo "== bench: images/s beside PyTorch, downloads beside nginx"
+	@echo "== bench: images/s beside PyTorch"
 	@python3 benches/end_to_end.py
+
+bench-transfer: packages-bench ## measure serving, pulling, publishing and sharing beside nginx, hf and curl
+	@echo "== bench-transfer: bytes beside nginx, hf download and curl"
+	@python3 benches/transfer.py
 
 lint: packages-demo ## formatting, clippy and documentation, warnings as errors
 	@echo "== lint: rustfmt, clippy, rustdoc"

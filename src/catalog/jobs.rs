@@ -215,8 +215,9 @@ pub struct Ending {
 /// Writes the end of a job. The caller has made sure that it may.
 pub fn finish(tx: &mut Tx<'_>, job: &JobId, ending: &Ending, now: Timestamp) -> Result<()> {
     tx.execute(
+        // Stopping early leaves steps undone that nobody waits for any more: a success is a hundred percent.
         "update jobs set state = $2, error = $3, result_version = $4, finished = $5, stage = $2, checkpoint = null, \
-         lease_worker = null, lease_until = null where id = $1",
+         step = case $2 when 'succeeded' then total_steps else step end, lease_worker = null, lease_until = null where id = $1",
         params![job.as_str(), ending.state.as_str(), ending.error.clone(), ending.result_version, now.unix_ms()],
     )?;
     Ok(())

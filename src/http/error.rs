@@ -21,6 +21,14 @@ pub struct HttpError {
     /// For the log only.
     pub detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
+    dialect: Dialect,
+}
+
+/// Whose clients read the problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    Hub,
+    HuggingFace,
 }
 
 /// What the frame finds beside the empty body of a refused request.
@@ -28,12 +36,13 @@ pub struct HttpError {
 pub struct Refused {
     pub problem: ProblemBody,
     pub detail: String,
+    pub dialect: Dialect,
 }
 
 impl HttpError {
     pub fn new(status: StatusCode, code: &str, message: impl Into<String>, hint: impl Into<String>) -> HttpError {
         let problem = ProblemBody { code: code.into(), message: message.into(), hint: hint.into(), request_id: String::new() };
-        HttpError { status, problem, detail: String::new(), headers: Vec::new() }
+        HttpError { status, problem, detail: String::new(), headers: Vec::new(), dialect: Dialect::Hub }
     }
 
     /// 400: the request itself is malformed.
@@ -58,6 +67,17 @@ impl HttpError {
             self.headers.push((name, value));
         }
         self
+    }
+
+    /// The same refusal for clients of the Hugging Face Hub, which look for these headers.
+    pub fn for_hugging_face(mut self, code: Option<&'static str>) -> HttpError {
+        self.dialect = Dialect::HuggingFace;
+        let line: String = self.problem.message.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+        let error = self.with_header(HeaderName::from_static("x-error-message"), line);
+        match code {
+            Some(code) => error.with_header(HeaderName::from_static("x-error-code"), code),
+            None => error,
+        }
     }
 
     /// The problem of an answer that came without one: what the framework itself refused.
@@ -124,7 +144,7 @@ impl ResponseError for HttpError {
         for (name, value) in &self.headers {
             response.headers_mut().insert(name.clone(), value.clone());
         }
-        let refused = Refused { problem: self.problem.clone(), detail: self.detail.clone() };
+        let refused = Refused { problem: self.problem.clone(), detail: self.detail.clone(), dialect: self.dialect };
         response.extensions_mut().insert(refused);
         response
     }

@@ -13,9 +13,10 @@ use actix_web::{HttpMessage as _, HttpResponse, ResponseError, web};
 use futures_util::FutureExt as _;
 
 use super::Site;
-use super::error::{HttpError, Refused};
+use super::error::{Dialect, HttpError, Refused};
 use super::web::error_page;
 use crate::telemetry::Answered;
+use crate::wire;
 use crate::wire::error::ProblemBody;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -137,12 +138,15 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
     let refused = response.response_mut().extensions_mut().remove::<Refused>();
     let refused = refused.unwrap_or_else(|| {
         let error = HttpError::of_status(status);
-        Refused { problem: error.problem, detail: error.detail }
+        Refused { problem: error.problem, detail: error.detail, dialect: Dialect::Hub }
     });
     if status.is_server_error() {
         tracing::error!(request_id = %seen.id, path = ?seen.path, status = status.as_u16(), detail = ?refused.detail, "a request failed");
     }
-    let (content_type, body) = problem_body(status, refused.problem, seen);
+    let (content_type, body) = match refused.dialect {
+        Dialect::Hub => problem_body(status, refused.problem, seen),
+        Dialect::HuggingFace => ("application/json", hugging_face_body(refused.problem)),
+    };
     response.map_body(|head, _| {
         head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         head.headers_mut().remove(header::CONTENT_LENGTH);
@@ -158,6 +162,11 @@ fn problem_body(status: StatusCode, mut problem: ProblemBody, seen: &Seen) -> (&
         return ("text/html; charset=utf-8", page);
     }
     ("application/problem+json", serde_json::to_string(&problem).unwrap_or_default())
+}
+
+fn hugging_face_body(problem: ProblemBody) -> String {
+    let problem = wire::hf::Problem { error: format!("{}; {}", problem.message, problem.hint) };
+    serde_json::to_string(&problem).unwrap_or_default()
 }
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \

@@ -8,6 +8,7 @@ pub mod caller;
 pub mod error;
 pub mod extract;
 pub mod guard;
+pub mod hf;
 pub mod job_events;
 pub mod routes;
 pub mod stream;

@@ -8,7 +8,7 @@ use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 
 use super::api::{commits, files, finetunes, health, openapi, predict, refs, repos, search, tokens, uploads, users, versions};
 use super::error::HttpError;
-use super::{assets, web as pages};
+use super::{assets, hf, web as pages};
 
 /// Fills the application with [`routes`]; whatever is not there is 404.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -20,7 +20,20 @@ pub fn configure(config: &mut web::ServiceConfig) {
 
 /// The page itself. Order matters where patterns overlap: the first match wins.
 pub fn routes() -> Vec<Entry> {
-    api_routes().into_iter().chain(page_routes()).collect()
+    hugging_face_routes().into_iter().chain(api_routes()).chain(page_routes()).collect()
+}
+
+/// What clients of the Hugging Face Hub ask; a data set's address begins with its kind, a model's does not.
+#[rustfmt::skip]
+fn hugging_face_routes() -> Vec<Entry> {
+    vec![
+        at("/api/{kind:models|datasets}/{ns}/{name}", [get(hf::info::show)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/revision/{rev}", [get(hf::info::show_at)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/tree/{rev}", [get(hf::tree::top)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/tree/{rev}/{path:.*}", [get(hf::tree::folder)]),
+        at("/{kind:datasets}/{ns}/{name}/resolve/{rev}/{path:.*}", [get(hf::resolve::fetch)]),
+        at("/{ns}/{name}/resolve/{rev}/{path:.*}", [get(hf::resolve::fetch)]),
+    ]
 }
 
 #[rustfmt::skip]

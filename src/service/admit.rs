@@ -93,9 +93,8 @@ fn affordable(policy: &Policy, recipe: &Recipe, config: &ModelConfig, samples: u
 pub(super) fn unfit(error: train::Error) -> Error {
     let hint = match &error {
         train::Error::Data(data) => data.hint(),
-        train::Error::Model(_) | train::Error::Unsupported(_) => {
-            "choose a base whose config.json names a known architecture: efficientnet-lite, mobilenetv2 or resnet"
-        }
+        train::Error::Unsupported(_) => "ask for what this model can do; its page shows it",
+        train::Error::Model(_) => "choose a base whose config.json names a known architecture: efficientnet-lite, mobilenetv2 or resnet",
         train::Error::Recipe(_) => "correct that setting; settings left out take their defaults",
         _ => "change what the message names and try again",
     };

@@ -231,7 +231,15 @@ fn modality_of(task: &str) -> &'static str {
 fn summary_of(card: &Card) -> String {
     const LONGEST: usize = 200;
     let prose = |line: &&str| !line.is_empty() && !line.starts_with(['#', '<', '!', '|', '-', '*', '>', '`', '[', '=']);
-    let mut lines = card.body.lines().map(str::trim).skip_while(|line| !prose(line)).take_while(prose).peekable();
+    let mut fenced = false;
+    // A line of code reads as an empty one: it ends a paragraph and begins none.
+    let code = |line: &str| {
+        let fence = line.starts_with("```") || line.starts_with("~~~");
+        fenced ^= fence;
+        fenced || fence
+    };
+    let lines: Vec<&str> = card.body.lines().map(str::trim).scan(code, |code, line| Some(if code(line) { "" } else { line })).collect();
+    let mut lines = lines.into_iter().skip_while(|line| !prose(line)).take_while(prose).peekable();
     let text = match lines.peek() {
         Some(_) => lines.collect::<Vec<_>>().join(" "),
         None => card.pretty_name.clone().unwrap_or_default(),
@@ -253,6 +261,7 @@ mod tests {
         let card = |body: &str| Card { body: body.into(), pretty_name: Some("Nice".into()), ..Card::default() };
         assert_eq!(summary_of(&card("# Title\n\n![x](y)\nA **small** net\nfor `cats`.\n\nMore.")), "A small net for cats.");
         assert_eq!(summary_of(&card("# Title\n- a list")), "Nice");
+        assert_eq!(summary_of(&card("# Title\n```sh\nhub pull net\n```\nA net.")), "A net.");
         let long = summary_of(&card(&"word ".repeat(100)));
         assert!(long.chars().count() <= 200 && long.ends_with("word…"), "{long}");
     }

@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod files;
+pub mod hf;
 pub mod jobs;
 pub mod predict;
 pub mod repos;

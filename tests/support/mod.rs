@@ -6,6 +6,7 @@
 // Each story is a crate of its own and uses what it needs of this.
 #![allow(dead_code)]
 
+pub mod browser;
 pub mod publishing;
 
 use std::io::{BufRead as _, BufReader};

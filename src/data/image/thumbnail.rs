@@ -45,8 +45,6 @@ pub fn of_image(image: &RgbImage, side: u32) -> Result<Thumbnail, Refusal> {
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     resize_rgb(&mut Resizer::new(), source, (width, height, &mut small), &options).map_err(|e| failed(&e))?;
     let mut out = Vec::new();
-    JpegEncoder::new_with_quality(&mut out, 82)
-        .write_image(&small, width, height, ExtendedColorType::Rgb8)
-        .map_err(|e| failed(&e))?;
+    JpegEncoder::new_with_quality(&mut out, 82).write_image(&small, width, height, ExtendedColorType::Rgb8).map_err(|e| failed(&e))?;
     Ok(Thumbnail { bytes: out, media_type: "image/jpeg", width, height })
 }

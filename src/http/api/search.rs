@@ -49,9 +49,13 @@ async fn find(service: &Service, caller: &Caller, query: &Query, kind: Option<Re
     }))
 }
 
-/// A search as the query of an address says it; pages read theirs the same way.
-pub fn read(query: &Query, kind: Option<RepoKind>) -> Result<SearchQuery, HttpError> {
+fn read(query: &Query, kind: Option<RepoKind>) -> Result<SearchQuery, HttpError> {
     let sort = query.find("sort").map(|text| word(text, Sort::parse, "sort", "relevance, downloads, newest, size, name"));
+    Ok(SearchQuery { sort: sort.transpose()?.unwrap_or_default(), ..filters(query, kind)? })
+}
+
+/// Words and filters as the query of an address says them; pages read theirs the same way.
+pub fn filters(query: &Query, kind: Option<RepoKind>) -> Result<SearchQuery, HttpError> {
     Ok(SearchQuery {
         kind,
         text: query.text("q"),
@@ -66,7 +70,7 @@ pub fn read(query: &Query, kind: Option<RepoKind>) -> Result<SearchQuery, HttpEr
         author: query.text("author"),
         min_parameters: query.parse("min_parameters")?,
         max_parameters: query.parse("max_parameters")?,
-        sort: sort.transpose()?.unwrap_or_default(),
+        sort: Sort::default(),
     })
 }
 

@@ -9,8 +9,9 @@ use super::frame::{Frame, page};
 use crate::domain::name::RepoKind;
 use crate::domain::page::PageRequest;
 use crate::domain::search::{Facet, SearchQuery, Sort};
+use crate::http::api::search::filters;
 use crate::http::caller::Visitor;
-use crate::http::error::{Answer, HttpError};
+use crate::http::error::Answer;
 use crate::http::extract::Query;
 use crate::service::Service;
 
@@ -93,7 +94,9 @@ async fn list(
     kind: Option<RepoKind>,
     (path, heading): (&'static str, &'static str),
 ) -> Answer {
-    let asked = read(query, kind)?;
+    // A sort nobody knows is the usual one: an old link shall still show its page.
+    let sort = Sort::parse(&query.text("sort")).unwrap_or_default();
+    let asked = SearchQuery { sort, ..filters(query, kind)? };
     let request = PageRequest { limit: 24, ..query.page()? };
     let hits = service.search(&visitor.actor(), asked, request).await?;
     let links = Links { path, query };
@@ -111,25 +114,6 @@ async fn list(
         sorts: links.sorts(),
         repos: hits.page.items.into_iter().map(RepoCard::from).collect(),
         next: hits.page.next.map(|cursor| links.with("cursor", Some(&cursor))),
-    })
-}
-
-fn read(query: &Query, kind: Option<RepoKind>) -> Result<SearchQuery, HttpError> {
-    Ok(SearchQuery {
-        kind,
-        text: query.text("q"),
-        task: query.text("task"),
-        modality: query.text("modality"),
-        architecture: query.text("architecture"),
-        source_dataset: query.text("source_dataset"),
-        base_model: query.text("base_model"),
-        license: query.text("license"),
-        tag: query.text("tag"),
-        library: query.text("library"),
-        author: query.text("author"),
-        min_parameters: query.parse("min_parameters")?,
-        max_parameters: query.parse("max_parameters")?,
-        sort: Sort::parse(&query.text("sort")).unwrap_or_default(),
     })
 }
 

@@ -1,0 +1,96 @@
+"""What the end-to-end benches share: the hub and nginx as processes of their own, on free ports, and Pythons with peers."""
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "backbone-hub"
+HUB = Path(os.environ.get("BENCH_HUB", ROOT / "target" / "release" / "hub"))
+
+
+def run(*command, **options):
+    return subprocess.run([str(part) for part in command], check=True, text=True, cwd=ROOT, **options)
+
+
+def build_hub():
+    if "BENCH_HUB" not in os.environ:
+        run("cargo", "build", "--release", "--locked", "--bin", "hub")
+
+
+def python_with(name, *packages):
+    """A Python that has these packages, installed once from PyPI."""
+    if given := os.environ.get(f"BENCH_PYTHON_{name.upper()}"):
+        return Path(given)
+    python = CACHE / f"bench-{name}" / "bin" / "python"
+    if not python.exists():
+        print(f"installing {' and '.join(packages)} from PyPI (once)", flush=True)
+        run(sys.executable, "-m", "venv", CACHE / f"bench-{name}")
+        run(python, "-m", "pip", "install", "--quiet", *packages)
+    return python
+
+
+def ratio(name, value):
+    print(f"ratio {name} {value:.2f}", flush=True)
+
+
+def cpu_seconds(pid):
+    """CPU time of a process and its children that are alive, user and system."""
+    pids, total = [pid], 0.0
+    pids += [int(p) for p in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()]
+    for each in pids:
+        fields = Path(f"/proc/{each}/stat").read_text().rsplit(")", 1)[1].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+@contextlib.contextmanager
+def hub_server(data, *args):
+    """A hub on `data`: (address, administrator's token, pid)."""
+    log = Path(data).with_suffix(".log")
+    with open(log, "w") as out:
+        process = subprocess.Popen([HUB, "serve", "--data", data, "--listen", "127.0.0.1:0", "--workers", "0", *args], stdout=out, stderr=out)
+    try:
+        for _ in range(600):
+            if match := re.search(r"listening on (http://\S+)", log.read_text()):
+                break
+            time.sleep(0.05)
+        else:
+            sys.exit(f"the hub gave no address:\n{log.read_text()}")
+        yield match[1], (Path(data) / "admin-token").read_text().strip(), process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+@contextlib.contextmanager
+def nginx_server(work, folder, sendfile):
+    """nginx on `folder`: (address, pid)."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    work.mkdir(parents=True, exist_ok=True)
+    config = work / "nginx.conf"
+    temporary = "".join(f"{kind}_temp_path {work}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    config.write_text(
+        f"daemon off; user root; worker_processes 2; pid {work}/nginx.pid; error_log {work}/nginx.err;\n"
+        "events { worker_connections 512; }\n"
+        f"http {{ access_log off; sendfile {'on' if sendfile else 'off'}; {temporary}\n"
+        f"  server {{ listen 127.0.0.1:{port}; root {folder}; }} }}\n"
+    )
+    process = subprocess.Popen([shutil.which("nginx") or "/usr/sbin/nginx", "-c", config], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}", process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
