@@ -273,6 +273,15 @@ fn every_dependency_says_why() {
     assert!(without.is_empty(), "say in a comment why these are there: {:?}", without.keys());
 }
 
+#[test]
+fn every_setting_is_in_the_readme() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    for (key, ..) in hub::config::SETTINGS {
+        let variable = format!("`HUB_{}`", key.to_uppercase());
+        assert!(readme.contains(&format!("`{key}`")) && readme.contains(&variable), "README's table of settings lacks {key}");
+    }
+}
+
 /// The checks above must be able to object.
 mod the_checks_object {
     use super::*;
