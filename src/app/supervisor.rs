@@ -113,7 +113,7 @@ mod tests {
     async fn a_worker_that_dies_is_started_again_and_all_end_when_told() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
-        let script = format!("echo started >> {}; [ $(wc -l < {0}) -lt 2 ] && exit 1; sleep 1000", log.display());
+        let script = format!("echo started >> {}; [ $(wc -l < {0}) -lt 2 ] && exit 1; exec sleep 1000", log.display());
         let command = move || {
             let mut command = Command::new("sh");
             command.arg("-c").arg(&script).kill_on_drop(true);
