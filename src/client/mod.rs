@@ -3,7 +3,8 @@
 //! [`Client::publish`].
 //!
 //! - `send`: one request, repeated where that is safe; what a token may travel over.
-//! - `download`: bytes into the cache, resumed, counted and hashed before they get a name.
+//! - `prove`: a version's list of files, believed only where it proves itself.
+//! - `download`, `small`, `large`, `stretch`: bytes into the cache, resumed, counted and hashed before they get a name.
 //! - `upload`: only the blobs the server lacks, from the offset it last saw.
 //! - `folder`, `pack`: what a publish would send.
 
@@ -15,12 +16,16 @@ mod event;
 mod events;
 mod folder;
 mod jobs;
+mod large;
 mod pack;
+mod prove;
 mod publish;
 mod pull;
 mod repos;
 mod retry;
 mod send;
+mod small;
+mod stretch;
 mod upload;
 mod users;
 

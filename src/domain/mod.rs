@@ -16,6 +16,7 @@ pub mod revision;
 pub mod safetensors;
 pub mod search;
 pub mod secret;
+pub mod selection;
 pub mod time;
 pub mod upload;
 pub mod user;
