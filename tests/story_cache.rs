@@ -28,7 +28,7 @@ impl Desk {
         for name in ["net", "pets"] {
             create_repo(&admin, "dataset", &format!("library/{name}")).await;
         }
-        let shared: (&str, &[u8]) = ("shared.bin", &[7; 5_000]);
+        let shared: (&str, &[u8]) = ("shared.raw", &[7; 5_000]);
         publish(&admin, "datasets/library/net", None, &[("a.txt", b"one"), shared]).await.created();
         publish(&admin, "datasets/library/net", Some(1), &[("a.txt", b"other"), shared]).await.created();
         publish(&admin, "datasets/library/pets", None, &[("b.txt", b"pets")]).await.created();
@@ -91,7 +91,7 @@ async fn what_is_here_is_listed_and_found() {
     desk.run(&["pull", "dataset:library/net@1", "--include", "a.txt"], 0);
     assert_eq!(desk.labels(), ["dataset:library/net@1", "dataset:library/net@1", "dataset:library/net@2", "dataset:library/pets@1"]);
     let human = text(&desk.run(&["cache", "list"], 0).stdout);
-    assert!(human.contains("1 of 2") && human.contains("5.01 kB"), "{human}");
+    assert!(human.contains("1 of 2") && human.contains("5.00 kB"), "{human}");
 
     let listed = desk.json(&["cache", "list"]);
     let version = &listed["versions"][2];
@@ -116,11 +116,11 @@ async fn damage_is_named_and_fetched_anew() {
     let said = text(&desk.run(&["cache", "verify"], 0).stdout);
     assert!(said.starts_with("3 files, 5.01 kB"), "{said}");
 
-    rot(&folder.join("shared.bin"));
+    rot(&folder.join("shared.raw"));
     assert_eq!(desk.json(&["pull", "dataset:library/net"])["fetched_files"], 0, "a pull trusts what it has proved before");
     let found = desk.run(&["cache", "verify", "--json"], 5);
     let report: Value = serde_json::from_slice(&found.stdout).unwrap();
-    let named = json!(["dataset:library/net@1 shared.bin", "dataset:library/net@2 shared.bin"]);
+    let named = json!(["dataset:library/net@2 shared.raw", "dataset:library/net@1 shared.raw"]);
     assert_eq!((&report["damaged"][0]["stood_for"], report["damaged"].as_array().unwrap().len()), (&named, 1));
     let error: Value = serde_json::from_str(text(&found.stderr).lines().last().unwrap()).unwrap();
     assert_eq!((error["error"]["code"].as_str(), error["error"]["exit_code"].as_i64()), (Some("damaged"), Some(5)));
@@ -128,7 +128,7 @@ async fn damage_is_named_and_fetched_anew() {
     desk.run(&["pull", "dataset:library/net", "--offline"], 3);
     let again = desk.json(&["pull", "dataset:library/net"]);
     assert_eq!((again["fetched_files"].as_u64(), again["path"].as_str()), (Some(1), folder.to_str()));
-    assert_eq!(std::fs::read(folder.join("shared.bin")).unwrap(), [7; 5_000]);
+    assert_eq!(std::fs::read(folder.join("shared.raw")).unwrap(), [7; 5_000]);
 
     // Somebody edits a file in the cache: seen at the next pull, without a verification.
     let file = folder.join("a.txt");
@@ -158,7 +158,7 @@ async fn what_is_not_needed_goes() {
     let done = text(&desk.run(&["cache", "prune", "--unused-for", "30d"], 0).stdout);
     assert_eq!(done, "dataset:library/net@1\n1 file, 3 B\nfreed 3 B\n");
     assert_eq!(desk.labels(), ["dataset:library/net@2", "dataset:library/pets@1"]);
-    assert!(!first.exists() && second.join("shared.bin").is_file());
+    assert!(!first.exists() && second.join("shared.raw").is_file());
     desk.run(&["cache", "verify"], 0);
 
     desk.run(&["cache", "prune", "library/net"], 3);
@@ -178,7 +178,7 @@ async fn what_is_not_needed_goes() {
 async fn pruning_beside_pulls_takes_nothing_they_need() {
     let desk = Desk::new().await;
     let weights: Vec<u8> = (0..6_000_000u32).flat_map(|n| n.to_le_bytes()).collect();
-    let files: &[(&str, &[u8])] = &[("a.txt", b"other"), ("weights.bin", &weights)];
+    let files: &[(&str, &[u8])] = &[("a.txt", b"other"), ("weights.raw", &weights)];
     publish(&desk.server.admin(), "datasets/library/net", Some(2), files).await.created();
     desk.pull("dataset:library/net@2");
     let proxy = Proxy::start(&desk.server, Duration::from_millis(2));

@@ -108,8 +108,8 @@ fn arrived(cache: &Path, digest: &Digest) -> Vec<Range<u64>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_pull_asks_only_for_what_had_not_arrived() {
     let size = 100_000_000;
-    let files = BTreeMap::from([("weights.bin".to_owned(), random(1, size))]);
-    let digest = Digest::of(&files["weights.bin"]);
+    let files = BTreeMap::from([("weights.raw".to_owned(), random(1, size))]);
+    let digest = Digest::of(&files["weights.raw"]);
     let server = serving(&files).await;
     let (proxy, home) = (Proxy::start(&server, Duration::from_millis(1)), tempfile::tempdir().unwrap());
     let cache = home.path().join("cache");
@@ -166,7 +166,7 @@ async fn a_killed_pull_of_many_files_begins_with_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pulls_side_by_side_share_the_work() {
     let mut files = many_small(300);
-    files.insert("weights.bin".to_owned(), random(1, 30_000_000));
+    files.insert("weights.raw".to_owned(), random(1, 30_000_000));
     let server = serving(&files).await;
     let (proxy, home) = (Proxy::start(&server, Duration::from_millis(1)), tempfile::tempdir().unwrap());
     let answers: Vec<Value> = std::thread::scope(|scope| {
@@ -187,7 +187,7 @@ async fn pulls_side_by_side_share_the_work() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn some_files_are_a_folder_of_their_own() {
-    let names = ["README.md", "config.json", "onnx/config.json", "onnx/model.bin"];
+    let names = ["NOTES.txt", "config.json", "onnx/config.json", "onnx/model.raw"];
     let files: BTreeMap<String, Vec<u8>> = names.iter().zip(0..).map(|(name, n)| ((*name).to_owned(), random(n, 1_000))).collect();
     let server = serving(&files).await;
     let home = tempfile::tempdir().unwrap();
@@ -204,8 +204,8 @@ async fn some_files_are_a_folder_of_their_own() {
     assert_eq!(listed(&folder(&some)), ["config.json"]);
     fails(pull(&["--offline"]), 3);
     assert_eq!(json(pull(&["--offline", "--include", "config.json"]))["path"], some["path"]);
-    let more = json(pull(&["--include", "onnx/", "--include", "README*"]));
-    assert_eq!(listed(&folder(&more)), ["README.md", "onnx/config.json", "onnx/model.bin"]);
+    let more = json(pull(&["--include", "onnx/", "--include", "NOTES*"]));
+    assert_eq!(listed(&folder(&more)), ["NOTES.txt", "onnx/config.json", "onnx/model.raw"]);
     assert_eq!(listed(&folder(&some)), ["config.json"], "another selection changed this one");
 
     let whole = json(pull(&[]));

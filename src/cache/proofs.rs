@@ -104,11 +104,8 @@ impl Proofs {
 fn read(line: &str) -> Option<(Stamp, Digest)> {
     let mut words = line.split(' ');
     let digest = Digest::parse(words.next()?).ok()?;
-    let stamp = Stamp {
-        inode: words.next()?.parse().ok()?,
-        size_bytes: words.next()?.parse().ok()?,
-        modified_ns: words.next()?.parse().ok()?,
-    };
+    let stamp =
+        Stamp { inode: words.next()?.parse().ok()?, size_bytes: words.next()?.parse().ok()?, modified_ns: words.next()?.parse().ok()? };
     words.next().is_none().then_some((stamp, digest))
 }
 
@@ -142,7 +139,8 @@ mod tests {
         let cache = Cache::open(folder.path()).unwrap();
         let stamp = Stamp { inode: 7, size_bytes: 3, modified_ns: 5 };
         let line = stamp.line(&Digest::of(b"x"));
-        std::fs::write(folder.path().join("proofs"), format!("nonsense\n{line}{} 1 2\n{} 1 2 x", Digest::of(b"y"), Digest::of(b"z"))).unwrap();
+        std::fs::write(folder.path().join("proofs"), format!("nonsense\n{line}{} 1 2\n{} 1 2 x", Digest::of(b"y"), Digest::of(b"z")))
+            .unwrap();
         let proofs = cache.proofs();
         assert_eq!((proofs.find(&stamp), proofs.known().len()), (Some(Digest::of(b"x")), 1));
 

@@ -60,7 +60,8 @@ impl Cache {
         // Until the end of this function: nobody can take hold of what is about to go.
         let closed = self.close()?;
         let manifests = self.manifests()?;
-        let held: HashSet<CommitId> = manifests.iter().filter(|(_, file, _)| closed.is_held(file)).map(|(commit, ..)| commit.clone()).collect();
+        let held: HashSet<CommitId> =
+            manifests.iter().filter(|(_, file, _)| closed.is_held(file)).map(|(commit, ..)| commit.clone()).collect();
         let (chosen, staying): (Vec<Cached>, Vec<Cached>) = self.list()?.into_iter().partition(|version| (choice.versions)(version));
         let (in_use, going): (Vec<Cached>, Vec<Cached>) = chosen.into_iter().partition(|version| held.contains(&version.commit));
 
@@ -320,7 +321,7 @@ mod tests {
         let before = left(&cache).len();
         prune(&cache, &|_| false, now());
         assert_eq!(left(&cache).len(), before);
-        prune(&cache, &|_| false, now() .plus_ms(Duration::from_secs(2 * 86_400).as_millis() as i64));
+        prune(&cache, &|_| false, now().plus_ms(Duration::from_secs(2 * 86_400).as_millis() as i64));
         assert_eq!(left(&cache).len(), before - 2);
         assert!(path.join("a").exists());
     }

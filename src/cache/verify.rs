@@ -109,7 +109,10 @@ impl Cache {
             if self.read_manifest(&commit).is_err() {
                 remove(&entry.path())?;
                 let of = versions.iter().filter(|version| version.commit == commit);
-                damaged.push(Damaged { path: entry.path(), stood_for: of.map(|version| format!("{} list of files", version.label())).collect() });
+                damaged.push(Damaged {
+                    path: entry.path(),
+                    stood_for: of.map(|version| format!("{} list of files", version.label())).collect(),
+                });
             }
         }
         Ok(damaged)

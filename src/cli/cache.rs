@@ -99,7 +99,8 @@ fn list(remote: &Remote) -> Result<Output> {
     let shared = "counting once what versions share";
     let count = plural(versions.len() as u64, "version");
     remote.reporter.note(&format!("{count} in {root}: {} on the disk, {shared}{cut}", bytes(blobs.bytes)));
-    let human = if versions.is_empty() { String::new() } else { table(&["name", "refs", ">files", ">size", "last used (UTC)", "server"], &rows) };
+    let human =
+        if versions.is_empty() { String::new() } else { table(&["name", "refs", ">files", ">size", "last used (UTC)", "server"], &rows) };
     let json = json!({
         "path": cache.root(), "versions": versions.iter().map(described).collect::<Vec<_>>(),
         "blobs": tally(blobs), "partial": tally(partial),

@@ -289,10 +289,9 @@ mod tests {
         let cut = |gap: Range<u64>| pieces(gap).collect::<Vec<_>>();
         assert_eq!(cut(0..5), [0..5]);
         assert_eq!(cut(3..PIECE_BYTES), [3..PIECE_BYTES]);
-        assert_eq!(cut(PIECE_BYTES - 1..2 * PIECE_BYTES + 1), [
-            PIECE_BYTES - 1..PIECE_BYTES,
-            PIECE_BYTES..2 * PIECE_BYTES,
-            2 * PIECE_BYTES..2 * PIECE_BYTES + 1
-        ]);
+        assert_eq!(
+            cut(PIECE_BYTES - 1..2 * PIECE_BYTES + 1),
+            [PIECE_BYTES - 1..PIECE_BYTES, PIECE_BYTES..2 * PIECE_BYTES, 2 * PIECE_BYTES..2 * PIECE_BYTES + 1]
+        );
     }
 }

@@ -78,14 +78,7 @@ impl Client {
     }
 
     /// The same from the cache alone, without a word to the server.
-    pub async fn recall(
-        &self,
-        cache: &Cache,
-        kind: RepoKind,
-        id: &RepoId,
-        revision: &Revision,
-        selection: &Selection,
-    ) -> Result<Pulled> {
+    pub async fn recall(&self, cache: &Cache, kind: RepoKind, id: &RepoId, revision: &Revision, selection: &Selection) -> Result<Pulled> {
         let folder = self.address.folder();
         let absent = |what: String| Error::Answer {
             kind: wire::error::Kind::NotFound,
