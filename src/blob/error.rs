@@ -18,6 +18,12 @@ pub enum Error {
     TooLong { announced: u64 },
     #[error("the upload holds {received} of {announced} bytes")]
     Short { received: u64, announced: u64 },
+    /// The staging file is not what the catalog says of it, or is promoted already.
+    #[error("the bytes of this upload are no longer here")]
+    Vanished,
+    /// The disk did not take them; nothing of the file can be trusted.
+    #[error("the server's disk did not keep the bytes of this upload: {0}")]
+    Unsynced(String),
     #[error("the server's disk is full")]
     Full,
     #[error("the stored bytes of {digest} are damaged: {problem}")]

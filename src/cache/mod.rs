@@ -9,11 +9,13 @@
 //! snapshots/<server>/<kind>/<ns>/<name>/<commit>/...    a version's files, hard links to blobs
 //! manifests/<commit>                                    canonical manifest; hashes to its own name
 //! refs/<server>/<kind>/<ns>/<name>/<revision>           the commit a revision named when last asked
+//! hashes                                                digests of the user's own files, for publishing them again
 //! ```
 
 mod blobs;
 mod error;
 mod export;
+mod hashes;
 mod link;
 mod lock;
 mod refs;
@@ -24,6 +26,7 @@ use std::path::{Path, PathBuf};
 pub use blobs::hash_file;
 pub use error::Error;
 pub use export::Exported;
+pub use hashes::Hashes;
 pub use lock::Lock;
 pub use refs::Remembered;
 

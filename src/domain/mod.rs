@@ -9,6 +9,7 @@ pub mod manifest;
 pub mod name;
 pub mod page;
 pub mod path;
+pub mod ranges;
 pub mod recipe;
 pub mod repo;
 pub mod revision;

@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 
 pub mod browser;
+pub mod line;
 pub mod publishing;
 
 use std::io::{BufRead as _, BufReader};
