@@ -3,3 +3,5 @@
 alter table uploads add column received text not null default '';
 -- What the old way had received began with the first byte.
 update uploads set received = '0-' || cast(received_bytes as text) where received_bytes > 0;
+-- Those under way are counted with each announcement, the many that have ended are not.
+create index uploads_open on uploads (account) where received_bytes < size_bytes;

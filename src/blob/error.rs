@@ -14,7 +14,7 @@ pub enum Error {
     InUse,
     #[error("the bytes have sha256 {got}, not {expected}")]
     Mismatch { expected: Digest, got: Digest },
-    #[error("the upload was announced with {announced} bytes and holds more")]
+    #[error("more bytes came than were announced: they were to end at byte {announced}")]
     TooLong { announced: u64 },
     #[error("the upload holds {received} of {announced} bytes")]
     Short { received: u64, announced: u64 },

@@ -45,6 +45,11 @@ struct Running {
     hashed: u64,
     /// Runs whose bytes are on their way into the file.
     writing: Vec<Range<u64>>,
+    /// How far the hash may follow, and whether a thread is at it.
+    wanted: u64,
+    is_followed: bool,
+    /// Files that were here before this one.
+    past: u64,
 }
 
 /// The sessions of a store.
@@ -75,7 +80,8 @@ impl Session {
 
     /// The file is gone: promoted, or thrown away.
     pub fn reset(&self) {
-        *lock(&self.running) = Running::default();
+        let mut running = lock(&self.running);
+        *running = Running { past: running.past + 1, ..Running::default() };
     }
 
     /// Writes a block at `at`; where the hash stands there, it goes on over the block.
@@ -94,31 +100,40 @@ impl Session {
     }
 
     /// Hashes on to byte `to`, or to the first byte that is being written. The bytes before `to` must be in the file.
+    /// Where a thread is at it already, that one goes on as far.
     pub fn follow(&self, file: &File, to: u64) -> io::Result<()> {
+        let past = {
+            let mut running = lock(&self.running);
+            running.wanted = running.wanted.max(to);
+            if std::mem::replace(&mut running.is_followed, true) {
+                return Ok(());
+            }
+            running.past
+        };
         let mut block = Vec::new();
-        while self.step(file, to, &mut block)? {
+        loop {
+            let mut running = lock(&self.running);
+            if running.past != past {
+                return Ok(());
+            }
+            let wanted = running.wanted;
+            let stepped = running.step(file, wanted, &mut block);
+            if !matches!(stepped, Ok(true)) {
+                // Under the same lock as the last look at what is wanted, so that no wish is overheard.
+                running.is_followed = false;
+                return stepped.map(drop);
+            }
+            drop(running);
+            // Writers wait for the lock.
             std::thread::yield_now();
         }
-        Ok(())
-    }
-
-    fn step(&self, file: &File, to: u64, block: &mut Vec<u8>) -> io::Result<bool> {
-        let mut running = lock(&self.running);
-        let next = running.hashed..to.min(running.hashed + STEP_BYTES);
-        if next.is_empty() || !running.is_quiet(&next) {
-            return Ok(false);
-        }
-        block.resize((next.end - next.start) as usize, 0);
-        file.read_exact_at(block, next.start)?;
-        running.hash.update(&block);
-        running.hashed = next.end;
-        Ok(true)
     }
 
     /// The sha256 of the file's first `size` bytes. Nobody may write meanwhile.
     pub fn digest(&self, file: &File, size: u64) -> io::Result<Digest> {
-        self.follow(file, size)?;
-        let running = lock(&self.running);
+        let mut block = Vec::new();
+        let mut running = lock(&self.running);
+        while running.step(file, size, &mut block)? {}
         if running.hashed != size {
             return Err(io::Error::other("the upload was written to while it was finished"));
         }
@@ -138,6 +153,19 @@ impl Running {
         if let Some(at) = self.writing.iter().position(|other| other == run) {
             self.writing.swap_remove(at);
         }
+    }
+
+    /// Reads and hashes the next bytes before `to`. False: there are none, or they are being written.
+    fn step(&mut self, file: &File, to: u64, block: &mut Vec<u8>) -> io::Result<bool> {
+        let next = self.hashed..to.min(self.hashed + STEP_BYTES);
+        if next.is_empty() || !self.is_quiet(&next) {
+            return Ok(false);
+        }
+        block.resize((next.end - next.start) as usize, 0);
+        file.read_exact_at(block, next.start)?;
+        self.hash.update(&*block);
+        self.hashed = next.end;
+        Ok(true)
     }
 
     fn is_quiet(&self, run: &Range<u64>) -> bool {
@@ -197,14 +225,33 @@ mod tests {
         let (session, file) = (Session::default(), file());
         file.write_all_at(b"abcdef", 0).unwrap();
         lock(&session.running).begin(&(4..6));
-        session.follow(&file, 6).unwrap();
-        assert_eq!(hashed(&session), 0, "a step that meets a writer waits");
         session.follow(&file, 4).unwrap();
+        session.follow(&file, 6).unwrap();
+        assert_eq!(hashed(&session), 4, "a step that meets a writer is not taken");
         session.write(&file, 4, &["ef".into()]).unwrap();
         assert_eq!(hashed(&session), 4, "two writers on one run: neither is believed");
         assert!(session.digest(&file, 6).is_err());
         lock(&session.running).end(&(4..6));
         assert_eq!(session.digest(&file, 6).unwrap(), Digest::of(b"abcdef"));
+    }
+
+    #[test]
+    fn many_follow_as_one_and_a_file_that_is_gone_is_not_followed() {
+        let (session, file) = (Session::default(), file());
+        let bytes: Vec<u8> = (0..5_000_000u32).map(|n| (n % 251) as u8).collect();
+        file.write_all_at(&bytes, 0).unwrap();
+        std::thread::scope(|scope| {
+            for to in (1..=50).map(|n| n * 100_000) {
+                let (session, file) = (&session, &file);
+                scope.spawn(move || session.follow(file, to).unwrap());
+            }
+        });
+        assert_eq!(hashed(&session), 5_000_000);
+        assert_eq!(session.digest(&file, 5_000_000).unwrap(), Digest::of(&bytes));
+        session.reset();
+        assert_eq!((hashed(&session), lock(&session.running).wanted), (0, 0));
+        assert!(session.follow(&file, 6_000_000).is_err(), "it ends before");
+        session.follow(&file, 10).unwrap_err();
     }
 
     #[test]

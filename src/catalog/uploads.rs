@@ -56,10 +56,9 @@ pub fn find_of_digest(tx: &mut Tx<'_>, account: &AccountId, digest: &Digest) -> 
     tx.find(&sql, params![account.as_str(), digest.to_hex()])?.as_ref().map(from_row).transpose()
 }
 
-/// Uploads of an account whose bytes are not all proved yet.
+/// Uploads of an account whose bytes are not all here yet.
 pub fn count_open(tx: &mut Tx<'_>, account: &AccountId) -> Result<u64> {
-    let sql = "select count(*) as n from uploads u left join blob_grants g on g.digest = u.digest and g.account = u.account
-         where u.account = $1 and g.digest is null";
+    let sql = "select count(*) as n from uploads where account = $1 and received_bytes < size_bytes";
     tx.one(sql, params![account.as_str()])?.count("n")
 }
 

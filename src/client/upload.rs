@@ -19,9 +19,9 @@ use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::ranges::Ranges;
 use crate::wire::files::Upload;
 
-/// The width of the road: a part takes four of its lanes, a small file one.
-const LANES: usize = 16;
-const LANES_OF_A_PART: u32 = 4;
+/// The width of the road: a part takes eight of its lanes, a small file one.
+const LANES: usize = 32;
+const LANES_OF_A_PART: u32 = 8;
 /// Up to here a file takes one lane: what counts is the way there and back, not its bytes.
 const SMALL: u64 = 1 << 20;
 /// Failures in a row without one byte of progress before an upload is given up.

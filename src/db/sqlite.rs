@@ -12,7 +12,7 @@ use super::group::{Queue, Waiting};
 use super::{Error, Result, Row, Statements, Tx, Value};
 
 /// Idle readers kept open; more are opened when more are asked for at once.
-const IDLE_READERS: usize = 8;
+const IDLE_READERS: usize = 16;
 
 #[derive(Clone)]
 pub(super) struct Sqlite {

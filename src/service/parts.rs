@@ -259,3 +259,7 @@ fn part_incomplete(at: u64, end: u64) -> Error {
     let message = format!("the body ended at byte {at} of the file, not at {end}");
     Error::invalid("body_broke_off", message, "ask the upload what it has received and go on from there")
 }
+
+#[cfg(test)]
+#[path = "parts_tests.rs"]
+mod tests;
