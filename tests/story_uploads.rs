@@ -373,7 +373,8 @@ fn a_dry_run_says_what_would_travel_and_changes_nothing() {
         String::from_utf8(output.stdout).unwrap()
     };
     let plan = |args: &[&str]| serde_json::from_str::<Value>(&run(&[args, &["--dry-run", "--json"]].concat())).unwrap();
-    let states = |plan: &Value| plan["files"].as_array().unwrap().iter().map(|f| f["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let states =
+        |plan: &Value| plan["files"].as_array().unwrap().iter().map(|f| f["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     let first = plan(&["library/net"]);
     assert_eq!((&first["makes_repo"], &first["makes_version"], &first["main"]), (&json!(true), &json!(true), &Value::Null));
     assert_eq!((&first["new_files"], &first["new_bytes"], &first["total_bytes"]), (&json!(2), &json!(8), &json!(11)));
@@ -389,7 +390,10 @@ fn a_dry_run_says_what_would_travel_and_changes_nothing() {
     assert!(run(&["library/net", "--dry-run"]).contains("no version would be made: library/net version 1 holds exactly these files"));
     std::fs::write(net.join("b.dat"), "ccc").unwrap();
     let next = plan(&["library/net"]);
-    assert_eq!((states(&next), &next["new_bytes"], &next["makes_version"]), (vec!["held".into(), "new".into(), "held".into()], &json!(3), &json!(true)));
+    assert_eq!(
+        (states(&next), &next["new_bytes"], &next["makes_version"]),
+        (vec!["held".into(), "new".into(), "held".into()], &json!(3), &json!(true))
+    );
     assert_eq!(plan(&["library/other"])["new_bytes"], 3, "what may be read here need not travel");
     server.hub(home.path()).arg("publish").arg(&net).args(["library/net", "--dry-run"]).env("HUB_TOKEN", "").assert().code(4);
     server.hub(home.path()).arg("publish").arg(&net).args(["library/net", "--dry-run", "--private"]).assert().code(1);
@@ -407,7 +411,11 @@ fn digests_are_remembered_for_files_that_rest() {
     let (first, list) = (dry(), home.path().join("cache/hashes"));
     let lines = || std::fs::read_to_string(&list).unwrap().lines().filter(|line| !line.is_empty()).count();
     assert_eq!(lines(), first["files"].as_array().unwrap().len());
-    assert_eq!((dry()["commit"].clone(), lines()), (first["commit"].clone(), first["files"].as_array().unwrap().len()), "nothing new was learned");
+    assert_eq!(
+        (dry()["commit"].clone(), lines()),
+        (first["commit"].clone(), first["files"].as_array().unwrap().len()),
+        "nothing new was learned"
+    );
     std::fs::write(&list, b"\xff\xfe damaged").unwrap();
     assert_eq!(dry()["commit"], first["commit"]);
 }

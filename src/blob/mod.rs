@@ -71,7 +71,16 @@ impl Blobs {
     }
 
     fn of(store: Arc<dyn ObjectStore>, root: Option<PathBuf>, staging: PathBuf, temporary: Option<tempfile::TempDir>) -> Blobs {
-        Blobs { inner: Arc::new(Inner { store, root, staging, sessions: Default::default(), folders: Default::default(), _temporary: temporary }) }
+        Blobs {
+            inner: Arc::new(Inner {
+                store,
+                root,
+                staging,
+                sessions: Default::default(),
+                folders: Default::default(),
+                _temporary: temporary,
+            }),
+        }
     }
 
     /// The size of a stored blob.

@@ -74,7 +74,8 @@ impl Cache {
         let path = self.root.join("hashes");
         let text = std::fs::read(&path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let known: HashMap<_, _> = text.lines().filter_map(read_line).map(|(print, digest)| ((print.device, print.inode), (print, digest))).collect();
+        let known: HashMap<_, _> =
+            text.lines().filter_map(read_line).map(|(print, digest)| ((print.device, print.inode), (print, digest))).collect();
         Hashes { path: Some(path), known, lines: text.lines().count(), learned: Mutex::default() }
     }
 

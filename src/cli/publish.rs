@@ -188,10 +188,18 @@ fn dry_run(target: &Target, manifest: &Manifest, folder: &Folder, plan: &Plan) -
     let files: Vec<_> = manifest.entries().iter().map(|entry| (entry, lacking.remove(&entry.digest))).collect();
     let new_bytes: u64 = files.iter().filter(|(_, new)| *new).map(|(entry, _)| entry.size_bytes).sum();
     let state = |new: bool| if new { "new" } else { "held" };
-    let row = |(e, new): &(&ManifestEntry, bool)| vec![e.path.to_string(), bytes(e.size_bytes), e.digest.to_hex()[..12].to_owned(), state(*new).into()];
+    let row = |(e, new): &(&ManifestEntry, bool)| {
+        vec![e.path.to_string(), bytes(e.size_bytes), e.digest.to_hex()[..12].to_owned(), state(*new).into()]
+    };
     let rows: Vec<Vec<String>> = files.iter().map(row).collect();
     let new_files = files.iter().filter(|(_, new)| *new).count() as u64;
-    let travels = format!("{} of {} would be sent: {} of {}", new_files, plural(rows.len() as u64, "file"), bytes(new_bytes), bytes(manifest.total_bytes()));
+    let travels = format!(
+        "{} of {} would be sent: {} of {}",
+        new_files,
+        plural(rows.len() as u64, "file"),
+        bytes(new_bytes),
+        bytes(manifest.total_bytes())
+    );
     let makes = match (&plan.head, plan.makes_version) {
         (Some(head), false) => format!("no version would be made: {} version {} holds exactly these files", target.id, head.number),
         (Some(head), true) => format!("{} would get a new version upon version {}", target.id, head.number),

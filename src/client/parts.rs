@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_cut_where_the_whole_was() {
-        let shown = |runs: &[Range<u64>]| cut(runs, 10).iter().map(|run| format!("{}-{}", run.start, run.end)).collect::<Vec<_>>().join(" ");
+        let shown =
+            |runs: &[Range<u64>]| cut(runs, 10).iter().map(|run| format!("{}-{}", run.start, run.end)).collect::<Vec<_>>().join(" ");
         assert_eq!(shown(&[Range { start: 0, end: 25 }]), "0-10 10-20 20-25");
         assert_eq!(shown(&[3..12, 20..30, 35..36]), "3-10 10-12 20-30 35-36");
         assert_eq!(shown(&[]), "");

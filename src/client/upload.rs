@@ -214,10 +214,7 @@ async fn lanes(road: &Semaphore, count: u32) -> Option<tokio::sync::SemaphorePer
 
 /// The line broke, or the server has other bytes in mind, or forgot the upload, or does not come to its end.
 fn may_go_on(error: &Error) -> bool {
-    matches!(error, Error::Unreachable { .. })
-        || error.has_code("body_broke_off")
-        || error.is_not_found()
-        || error.is_server_trouble()
+    matches!(error, Error::Unreachable { .. }) || error.has_code("body_broke_off") || error.is_not_found() || error.is_server_trouble()
 }
 
 /// Bytes that are not those that were hashed, or fewer: somebody writes to the file.

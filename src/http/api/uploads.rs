@@ -227,9 +227,26 @@ mod tests {
         let most = u64::MAX;
         assert_eq!(parse_range(&format!("bytes 0-{}/{most}", most - 1)), Ok((0..most, most)));
         for text in [
-            "", "bytes", "bytes ", "bytes 0-9", "bytes */10", "bytes 0-9/*", "bytes -9/10", "bytes 0-/10", "bytes 9-0/10", "bytes 0-10/10",
-            "bytes 0-0/0", "bytes=0-9/10", "items 0-9/10", "bytes +0-9/10", "bytes 0 -9/10", "bytes 0x0-9/10", "bytes 0-1,3-4/10",
-            "bytes 0-18446744073709551615/18446744073709551616", "bytes 0-18446744073709551615/18446744073709551615", "bytes ٠-٩/10",
+            "",
+            "bytes",
+            "bytes ",
+            "bytes 0-9",
+            "bytes */10",
+            "bytes 0-9/*",
+            "bytes -9/10",
+            "bytes 0-/10",
+            "bytes 9-0/10",
+            "bytes 0-10/10",
+            "bytes 0-0/0",
+            "bytes=0-9/10",
+            "items 0-9/10",
+            "bytes +0-9/10",
+            "bytes 0 -9/10",
+            "bytes 0x0-9/10",
+            "bytes 0-1,3-4/10",
+            "bytes 0-18446744073709551615/18446744073709551616",
+            "bytes 0-18446744073709551615/18446744073709551615",
+            "bytes ٠-٩/10",
         ] {
             assert!(parse_range(text).is_err(), "{text}");
         }
