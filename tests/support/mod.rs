@@ -163,6 +163,13 @@ pub fn fill(pattern: &str, value: impl Fn(&str) -> Option<String>) -> String {
     path + rest
 }
 
+/// Asks until the answer is as wanted. It always comes to be, or the story is stuck and its runner ends it.
+pub async fn until(mut wanted: impl AsyncFnMut() -> bool) {
+    while !wanted().await {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
 /// Sends a signal to a process this test started.
 pub fn signal(pid: u32, signal: i32) {
     // SAFETY: a plain system call; the process is a child that was not waited for, so the id is still its own.
