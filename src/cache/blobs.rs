@@ -16,7 +16,12 @@ use crate::domain::digest::Digest;
 
 /// The sha256 and the size in bytes of a file, read in pieces of 1 MiB.
 pub fn hash_file(path: &Path, advance: &mut dyn FnMut(u64)) -> Result<(Digest, u64)> {
-    let mut file = File::open(path).map_err(at("open", path))?;
+    let file = File::open(path).map_err(at("open", path))?;
+    hash_open(&file, path, advance)
+}
+
+/// The same of a file that is open; `path` is what it is called.
+pub(super) fn hash_open(mut file: &File, path: &Path, advance: &mut dyn FnMut(u64)) -> Result<(Digest, u64)> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     let mut size_bytes = 0;

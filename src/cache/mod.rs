@@ -11,6 +11,7 @@
 //! manifests/<commit>                                    canonical manifest; hashes to its own name; locked while in use
 //! refs/<server>/<kind>/<ns>/<name>/<revision>           the commit a revision named when last asked
 //! proofs                                                files that were hashed, by inode, size and time
+//! hashes                                                digests of the user's own files, for publishing them again
 //! ```
 //!
 //! - `lock`, `hold`: between processes. `part`, `shelf`: bytes on their way in. `proofs`: what need not be read again.
@@ -19,6 +20,7 @@
 mod blobs;
 mod error;
 mod export;
+mod hashes;
 mod hold;
 mod inventory;
 mod link;
@@ -36,6 +38,7 @@ use std::path::{Path, PathBuf};
 pub use blobs::hash_file;
 pub use error::Error;
 pub use export::Exported;
+pub use hashes::Hashes;
 pub use hold::Hold;
 pub use inventory::{Cached, Tally};
 pub use lock::{Lock, Locks};
