@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName};
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, TRANSFER_ENCODING};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
@@ -174,9 +174,12 @@ fn offset_of(request: &HttpRequest) -> Result<u64, HttpError> {
     })
 }
 
-/// The length a request promises; none where its body says itself where it ends.
+/// The length a request promises; none where its body says itself where it ends. A request that says nothing has no
+/// body, which is how some clients send an empty one.
 fn content_length(request: &HttpRequest) -> Result<Option<u64>, HttpError> {
-    let Some(given) = request.headers().get(CONTENT_LENGTH) else { return Ok(None) };
+    let Some(given) = request.headers().get(CONTENT_LENGTH) else {
+        return Ok((!request.headers().contains_key(TRANSFER_ENCODING)).then_some(0));
+    };
     let length = given.to_str().ok().and_then(number);
     let wrong = || HttpError::bad_request("bad_length", "the header Content-Length is no number of bytes", "send the body's length");
     length.ok_or_else(wrong).map(Some)
