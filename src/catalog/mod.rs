@@ -10,6 +10,7 @@ pub mod lineage;
 pub mod refs;
 pub mod repos;
 pub mod search;
+pub mod segments;
 pub mod tensors;
 pub mod tokens;
 pub mod uploads;

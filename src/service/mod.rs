@@ -24,6 +24,7 @@ mod resolve;
 mod result;
 mod scan;
 pub mod sessions;
+mod sharing;
 pub mod tokens;
 pub mod upkeep;
 pub mod uploads;
