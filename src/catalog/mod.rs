@@ -11,7 +11,6 @@ pub mod refs;
 pub mod repos;
 pub mod search;
 pub mod segments;
-pub mod tensors;
 pub mod tokens;
 pub mod uploads;
 pub mod users;

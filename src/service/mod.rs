@@ -25,6 +25,7 @@ mod result;
 mod scan;
 pub mod sessions;
 mod sharing;
+mod tensors;
 pub mod tokens;
 pub mod upkeep;
 pub mod uploads;

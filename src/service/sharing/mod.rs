@@ -1,11 +1,13 @@
 //! Keeping once what is the same: a safetensors file whose tensors lie in other blobs already is stored as a list
 //! of where they lie and a remainder of its own. Which blobs those are tells nobody anything: whoever stores the
-//! file had all its bytes. What callers may be offered of others' bytes is another matter: `fill`, `offer`.
+//! file had all its bytes. What callers may be offered of others' bytes is another matter: [`fill`], [`offer`].
 //!
 //! A file gets such a list only after all its bytes were proved, and each source was compared with them byte by
 //! byte (`blob::compose`). Until then, and until the catalog keeps the collector away from the sources, the
 //! staged file stays; where anything comes between, it is stored whole.
 
+mod fill;
+mod offer;
 mod plan;
 
 use std::collections::{HashMap, HashSet};
