@@ -138,7 +138,8 @@ async fn publish_tune(admin: &Api, id: &str, bytes: &[u8], tensors: &[Value]) {
     let body = json!({"sha256": Digest::of(bytes).to_hex(), "size_bytes": bytes.len(), "tensors": tensors});
     let upload_json = admin.post("/api/v1/uploads", &body).await.created();
     let mut at = 0;
-    let gaps: Vec<[usize; 2]> = upload_json["received"].as_array().unwrap().iter().map(|r| [0, 1].map(|n| r[n].as_u64().unwrap() as usize)).collect();
+    let gaps: Vec<[usize; 2]> =
+        upload_json["received"].as_array().unwrap().iter().map(|r| [0, 1].map(|n| r[n].as_u64().unwrap() as usize)).collect();
     for [start, end] in gaps.into_iter().chain([[bytes.len(), bytes.len()]]) {
         if at < start {
             let range = format!("bytes {at}-{}/{}", start - 1, bytes.len());
@@ -163,7 +164,13 @@ async fn many(server: &Server, dir: &Path, base: &Weights, count: usize) {
     let header = hub::domain::safetensors::parse_header(&bytes, bytes.len() as u64).unwrap();
     let head = header.tensors.iter().find(|tensor| tensor.name == "fc.weight").unwrap().clone();
     let mut tensors = tensors_of(&bytes);
-    let database = || ["hub.db", "hub.db-wal"].iter().filter_map(|name| std::fs::metadata(server.data().join(name)).ok()).map(|found| found.len()).sum::<u64>();
+    let database = || {
+        ["hub.db", "hub.db-wal"]
+            .iter()
+            .filter_map(|name| std::fs::metadata(server.data().join(name)).ok())
+            .map(|found| found.len())
+            .sum::<u64>()
+    };
     let before = (bytes_below(&server.data().join("blobs")), disk(&server.data().join("blobs")), database());
     let started = Instant::now();
     for number in 0..count as u32 {

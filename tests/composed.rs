@@ -70,7 +70,9 @@ async fn a_composed_blob_reads_as_if_it_were_whole() {
         assert_eq!(blobs.read_all(&digest, u64::MAX).await.unwrap(), whole);
         let reader = blobs.open(&digest).await.unwrap();
         let len = whole.len();
-        for (from, to) in [(0, 1), (1_099_999, 1_100_001), (1_099_990, 1_100_020), (1_100_000, 1_100_005), (524_288, len), (len - 1, len), (7, 7)] {
+        for (from, to) in
+            [(0, 1), (1_099_999, 1_100_001), (1_099_990, 1_100_020), (1_100_000, 1_100_005), (524_288, len), (len - 1, len), (7, 7)]
+        {
             let parts: Vec<Bytes> = reader.stream(from as u64..to as u64).try_collect().await.unwrap();
             assert_eq!(parts.concat(), whole[from..to], "{from}..{to}");
         }

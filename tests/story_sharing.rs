@@ -102,7 +102,10 @@ async fn a_composed_file_is_served_as_if_it_were_whole() {
     let head = Reply::of(server.anonymous().request(Method::HEAD, &path)).await;
     assert_eq!(head.header("content-length"), second.len().to_string());
     let tensors = server.anonymous().get(&format!("/api/v1/{name}/versions/2/tensors")).await.ok();
-    assert!(tensors["items"].as_array().unwrap().iter().any(|t| t["name"] == "classifier.weight" && t["shape"] == json!([3, 1280])), "{tensors}");
+    assert!(
+        tensors["items"].as_array().unwrap().iter().any(|t| t["name"] == "classifier.weight" && t["shape"] == json!([3, 1280])),
+        "{tensors}"
+    );
 
     // The base's repo goes; what shares with it stays whole. (Here both are versions of one repo, so one goes.)
     admin.delete(&format!("/api/v1/{name}/versions/1")).await;
@@ -177,7 +180,13 @@ async fn offers_that_make_no_sense_are_refused() {
         ada.post("/api/v1/uploads", &body).await
     };
     let size = bytes.len() as u64;
-    for tensors in [vec![tensor(0, 0)], vec![tensor(10, 5), tensor(14, 5)], vec![tensor(10, 5), tensor(0, 5)], vec![tensor(size, 1)], vec![tensor(u64::MAX, 2)]] {
+    for tensors in [
+        vec![tensor(0, 0)],
+        vec![tensor(10, 5), tensor(14, 5)],
+        vec![tensor(10, 5), tensor(0, 5)],
+        vec![tensor(size, 1)],
+        vec![tensor(u64::MAX, 2)],
+    ] {
         announce(tensors).await.problem(422, "bad_tensors");
     }
     announce(vec![json!({"offset_bytes": 0, "size_bytes": 1, "sha256": "../x"})]).await.problem(400, "bad_digest");

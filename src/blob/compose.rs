@@ -66,7 +66,8 @@ impl Blobs {
             }
             Err(error) => return Err(error),
         };
-        let sizes = stream::iter(layout.sources()).map(|source| async move { Ok::<_, Error>((source, self.find_whole_size(&source).await?)) });
+        let sizes =
+            stream::iter(layout.sources()).map(|source| async move { Ok::<_, Error>((source, self.find_whole_size(&source).await?)) });
         let sizes: Vec<_> = sizes.buffered(AT_ONCE).try_collect().await?;
         let lost = sizes.iter().find(|(source, size)| size.unwrap_or(0) < needed(&layout, source));
         if let Some((source, _)) = lost {

@@ -152,11 +152,8 @@ fn object_bytes(
 /// One segment after the other.
 fn part_bytes(digest: Digest, parts: &Parts, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
     let end = range.end;
-    let mut streams: Vec<_> = parts
-        .layout
-        .within(range)
-        .filter_map(|segment| Some(parts.sources.get(&segment.source)?.stream(segment.source_range())))
-        .collect();
+    let mut streams: Vec<_> =
+        parts.layout.within(range).filter_map(|segment| Some(parts.sources.get(&segment.source)?.stream(segment.source_range()))).collect();
     if end > parts.layout.size_bytes() {
         let problem = format!("it ends before byte {end}");
         streams.push(stream::once(async move { Err(Error::Corrupt { digest, problem }) }).boxed());

@@ -154,7 +154,12 @@ impl Blobs {
     }
 
     /// Stages bytes of this process, and proves that they are what was staged.
-    pub(super) async fn stage_bytes(&self, id: &UploadId, size: u64, mut bytes: impl Stream<Item = Result<Bytes>> + Unpin) -> Result<Proved> {
+    pub(super) async fn stage_bytes(
+        &self,
+        id: &UploadId,
+        size: u64,
+        mut bytes: impl Stream<Item = Result<Bytes>> + Unpin,
+    ) -> Result<Proved> {
         self.discard(id).await?;
         let mut part = self.part(id, size, &Ranges::default()).await?;
         while let Some(block) = bytes.next().await {

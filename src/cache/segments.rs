@@ -10,7 +10,6 @@ use super::error::at;
 use super::link::write_whole;
 use super::{Cache, Part, Proofs, Result};
 use crate::domain::digest::Digest;
-use crate::domain::ranges::Ranges;
 use crate::domain::segments::{Layout, MOST_TEXT_BYTES, Segment};
 
 /// Lists looked through for one blob, those of blobs fetched last first.
@@ -72,8 +71,7 @@ impl Cache {
 
     /// Runs that are missing in the part and that a cached blob is said to hold, long enough to be worth it.
     fn find_runs(&self, part: &Part, layout: &Layout) -> Vec<Found> {
-        let mut have = Ranges::from(0..part.size_bytes());
-        part.missing().into_iter().for_each(|gap| have.remove(gap));
+        let mut have = part.arrived();
         let lists = self.lists();
         let mut runs = Vec::new();
         for segment in layout.segments() {

@@ -31,14 +31,7 @@ pub fn insert(tx: &mut Tx<'_>, digest: &Digest, layout: &Layout) -> Result<()> {
     for (position, segment) in layout.segments().iter().enumerate() {
         tx.execute(
             "insert into blob_segments (digest, position, offset_bytes, size_bytes, source, source_offset) values ($1, $2, $3, $4, $5, $6)",
-            params![
-                digest.to_hex(),
-                position,
-                segment.offset,
-                segment.size_bytes,
-                segment.source.to_hex(),
-                segment.source_offset
-            ],
+            params![digest.to_hex(), position, segment.offset, segment.size_bytes, segment.source.to_hex(), segment.source_offset],
         )?;
     }
     Ok(())

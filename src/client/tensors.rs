@@ -37,7 +37,8 @@ mod tests {
 
     #[test]
     fn a_file_offers_its_tensors() {
-        let header = br#"{"a":{"dtype":"F32","shape":[2000],"data_offsets":[0,8000]},"b":{"dtype":"F32","shape":[2],"data_offsets":[8000,8008]}}"#;
+        let header =
+            br#"{"a":{"dtype":"F32","shape":[2000],"data_offsets":[0,8000]},"b":{"dtype":"F32","shape":[2],"data_offsets":[8000,8008]}}"#;
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
         bytes.extend(header);
         let start = bytes.len();

@@ -60,7 +60,9 @@ fn a_text_is_read_as_it_was_written_or_not_at_all() {
     let line = |line: String| sealed(format!("segments 1 {blob} 100\n{line}\n"));
     assert_eq!(line(format!("0 100 {blob} 0")), Err(LayoutError::Itself));
     let other = Digest::of(b"other");
-    for odd in [format!("+0 100 {other} 0"), format!("00 100 {other} 0"), format!("0 100 {other}"), format!("0 100 {other} 0 1"), String::new()] {
+    for odd in
+        [format!("+0 100 {other} 0"), format!("00 100 {other} 0"), format!("0 100 {other}"), format!("0 100 {other} 0 1"), String::new()]
+    {
         assert_eq!(line(odd.clone()), Err(LayoutError::Line(2)), "{odd:?}");
     }
     assert!(line(format!("0 100 {other} 0")).is_ok());

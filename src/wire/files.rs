@@ -34,7 +34,6 @@ pub struct Tensor {
     pub size_bytes: u64,
 }
 
-/// Announces bytes. Announcing the same digest again gives the same upload back, with what it has received.
 /// A run of a file that also lies elsewhere: `size_bytes` bytes from `offset_bytes` on are those of the blob
 /// `source` from `source_offset` on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -65,6 +64,7 @@ pub struct OfferedTensor {
     pub sha256: String,
 }
 
+/// Announces bytes. Announcing the same digest again gives the same upload back, with what it has received.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateUpload {

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use super::{Error, Result, Service};
 use crate::blob::{Composed, Proved, Reader};
-use crate::catalog::segments::{self, Place};
 use crate::catalog::blobs;
+use crate::catalog::segments::{self, Place};
 use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
