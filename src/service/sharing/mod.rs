@@ -48,7 +48,8 @@ impl Service {
         // Bytes that lie here already were sent again because they are damaged, or others need them: whole, they
         // repair what is there.
         if !pieces.is_empty() && self.blobs.find_source(proved.digest()).await?.is_none() {
-            let mut refused = HashSet::new();
+            // Its own rows may outlive its bytes.
+            let mut refused = HashSet::from([*proved.digest()]);
             while let Some(plan) = self.plan(&proved, &pieces, &refused).await? {
                 match self.compose(&proved, &plan, &noted).await? {
                     Outcome::Stored => return Ok(proved.discard().await?),
