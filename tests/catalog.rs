@@ -3,17 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
-use hub::catalog::{Visibility, blobs, counters, facts, lineage, refs, repos, tensors, uploads, versions};
+use hub::catalog::{Visibility, blobs, counters, facts, lineage, refs, repos, segments, uploads, versions};
 use hub::db::{Db, Error, Result, Tx};
 use hub::domain::digest::Digest;
 use hub::domain::id::{AccountId, RepoKey, UploadId};
 use hub::domain::manifest::{Manifest, ManifestEntry};
 use hub::domain::name::{RepoId, RepoKind};
 use hub::domain::path::RepoPath;
+use hub::domain::pieces::Piece;
 use hub::domain::ranges::Ranges;
 use hub::domain::repo::{Facts, Metric, Repo, TrainedAs, Version, VersionState};
 use hub::domain::revision::RefName;
-use hub::domain::safetensors;
+use hub::domain::segments::{Layout, Segment};
 use hub::domain::time::Timestamp;
 use hub::domain::upload::Upload;
 
@@ -276,18 +277,8 @@ async fn lineage_meets_by_folded_name_at_the_head() {
 }
 
 #[tokio::test]
-async fn tensors_and_downloads_read_back() {
+async fn downloads_are_counted() {
     story(|tx| {
-        let header = br#"{"b":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"a":{"dtype":"I64","shape":[],"data_offsets":[24,32]}}"#;
-        let bytes = [&(header.len() as u64).to_le_bytes()[..], header].concat();
-        let parsed = safetensors::parse_header(&bytes, bytes.len() as u64 + 32).unwrap();
-        let digest = Digest::of(b"weights");
-        tensors::insert(tx, &digest, &parsed)?;
-        tensors::insert(tx, &digest, &parsed)?;
-        let listed = tensors::list(tx, &digest, "model.safetensors")?;
-        let shown: Vec<_> = listed.iter().map(|t| (t.name.as_str(), t.dtype.as_str(), t.shape.clone(), t.size_bytes)).collect();
-        assert_eq!(shown, [("b", "F32", vec![2, 3], 24), ("a", "I64", vec![], 8)]);
-
         let net = repo("ada/net");
         repos::insert(tx, &net)?;
         publish(tx, &net, &[("a", "123")], &facts_of("mit"))?;
@@ -296,6 +287,52 @@ async fn tensors_and_downloads_read_back() {
         assert_eq!(repos::find_by_key(tx, &net.key)?.map(|r| r.downloads), Some(5));
         let site = counters::site(tx)?;
         assert_eq!((site.models, site.datasets, site.bytes, site.jobs), (1, 0, 3, 0));
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_shared_is_found_by_those_who_may_read_it() {
+    story(|tx| {
+        let (base, tune, account) = (Digest::of(b"base"), Digest::of(b"tune"), AccountId::new(at(1), [7; 10]));
+        let everybody = Visibility::Public { and_namespaces: Vec::new() };
+        let ada = Visibility::Public { and_namespaces: vec!["ada".into()] };
+        for (digest, size) in [(base, 1_000_000), (tune, 500_000), (Digest::of(b"rest"), 100_000)] {
+            blobs::insert(tx, &digest, size, at(1))?;
+        }
+        let piece = |offset, size_bytes| Piece { offset, size_bytes, sha256: Digest::of(b"tensor") };
+        segments::insert_pieces(tx, &base, &[piece(100, 400_000), piece(400_100, 4_095)])?;
+        segments::insert_pieces(tx, &base, &[piece(100, 400_000)])?;
+        let place = segments::Place { source: base, offset: 100 };
+        assert_eq!(segments::places(tx, &piece(7, 400_000))?, [place]);
+        assert!(segments::places(tx, &piece(7, 399_999))?.is_empty() && segments::places(tx, &piece(7, 4_095))?.is_empty());
+
+        let run = |offset, size_bytes, source, source_offset| Segment { offset, size_bytes, source, source_offset };
+        let layout = vec![run(0, 100_000, Digest::of(b"rest"), 0), run(100_000, 400_000, base, 100)];
+        let layout = Layout::covering(500_000, layout).unwrap();
+        segments::insert(tx, &tune, &layout)?;
+        segments::insert(tx, &tune, &layout)?;
+        assert_eq!((segments::find_layout(tx, &tune)?, segments::find_layout(tx, &base)?), (Some(layout), None));
+        assert_eq!((segments::sources(tx, &tune)?.len(), segments::dependents(tx, &base, 9)?), (2, vec![tune]));
+        assert!(segments::is_whole(tx, &base)? && !segments::is_whole(tx, &tune)? && !segments::is_whole(tx, &Digest::of(b"?"))?);
+
+        // Nobody: neither blob is in a repo they see. The sender of one, the reader of the other, the reader of all.
+        let none: [std::ops::Range<u64>; 0] = [];
+        assert_eq!(segments::readable(tx, &base, Some(&account), &everybody)?, none);
+        blobs::grant(tx, &tune, &account, at(1))?;
+        assert_eq!(segments::readable(tx, &base, Some(&account), &everybody)?, [100..400_100]);
+        assert_eq!(segments::readable(tx, &base, None, &everybody)?, none);
+        let net = Repo { private: true, ..repo("ada/net") };
+        repos::insert(tx, &net)?;
+        publish(tx, &net, &[("model.safetensors", "base")], &facts_of("mit"))?;
+        assert_eq!(segments::readable(tx, &base, None, &ada)?, [0..1_000_000]);
+        assert_eq!(segments::readable(tx, &base, None, &everybody)?, none);
+        assert!(segments::may_read(tx, &base, None, &Visibility::Everything)?);
+
+        segments::forget(tx, &base)?;
+        assert!(segments::places(tx, &piece(7, 400_000))?.is_empty());
+        assert_eq!(segments::dependents(tx, &base, 9)?, [tune], "those made of it are not touched");
         Ok(())
     })
     .await;

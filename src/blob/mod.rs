@@ -3,15 +3,19 @@
 //! ```text
 //! DIR/staging/<upload id>          sparse, filled in any order; a crash leaves them for the sweeper
 //! DIR/blobs/ab/cd/<64 hex>         final: size and sha256 were proved, file and folders are on the disk
+//! DIR/blobs/ab/cd/<64 hex>.segments  the same, its bytes in pieces of other blobs
 //! ```
 //!
-//! [`stage`] is the only writer of final names: parts go into staging files (`part`), their hash follows (`running`),
-//! and what was proved is renamed or copied (`promote`). Folders below `blobs` are never removed. The local directory is the default store; any other
+//! Parts go into staging files (`stage`, `part`), their hash follows (`running`), and what was proved (`proved`) gets
+//! its final name, whole (`promote`) or as pieces of other blobs (`compose`); nothing else writes final names. Folders
+//! below `blobs` are never removed. The local directory is the default store; any other
 //! object_store takes the same keys, with staging still in a local directory.
 
+mod compose;
 pub mod error;
 pub mod part;
 mod promote;
+mod proved;
 mod reader;
 mod running;
 pub mod stage;
@@ -27,8 +31,10 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+pub use compose::Composed;
 pub use error::{Error, Result};
 pub use part::Part;
+pub use proved::Proved;
 pub use reader::Reader;
 
 use crate::domain::digest::Digest;
@@ -85,6 +91,13 @@ impl Blobs {
 
     /// The size of a stored blob.
     pub async fn find_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        match self.find_whole_size(digest).await? {
+            Some(size) => Ok(Some(size)),
+            None => self.find_composed_size(digest).await,
+        }
+    }
+
+    async fn find_whole_size(&self, digest: &Digest) -> Result<Option<u64>> {
         match self.inner.store.head(&object_key(digest)).await {
             Ok(meta) => Ok(Some(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -92,10 +105,17 @@ impl Blobs {
         }
     }
 
-    /// Opens a blob; its bytes are read when the reader is asked for them.
+    /// Opens a blob, whole or composed; its bytes are read when the reader is asked for them.
     pub async fn open(&self, digest: &Digest) -> Result<Reader> {
+        match self.open_whole(digest).await {
+            Err(Error::NotFound(_)) => self.open_composed(digest).await,
+            other => other,
+        }
+    }
+
+    async fn open_whole(&self, digest: &Digest) -> Result<Reader> {
         let Some(root) = &self.inner.root else {
-            let size = self.find_size(digest).await?.ok_or(Error::NotFound(*digest))?;
+            let size = self.find_whole_size(digest).await?.ok_or(Error::NotFound(*digest))?;
             return Ok(Reader::of_object(*digest, size, self.inner.store.clone(), object_key(digest)));
         };
         let (path, digest) = (root.join(key(digest)), *digest);
@@ -120,8 +140,8 @@ impl Blobs {
         Ok(parts.concat().into())
     }
 
-    /// The file of a blob, for those on this machine who want to map or link it; `None` for other stores.
-    /// It is read-only and must stay as it is.
+    /// The file of a blob, for those on this machine who want to map or link it; `None` for other stores, and for
+    /// blobs that lie in pieces. It is read-only and must stay as it is.
     pub fn local_path(&self, digest: &Digest) -> Option<PathBuf> {
         let path = self.inner.root.as_ref()?.join(key(digest));
         path.is_file().then_some(path)

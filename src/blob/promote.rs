@@ -1,5 +1,5 @@
 //! Proved bytes get their final name: a rename in the local store, a copy into any other. Called by
-//! [`super::stage`] only, after size and sha256 matched and the file was synced.
+//! [`super::proved`] only, after size and sha256 matched and the file was synced.
 
 use std::fs::File;
 use std::path::Path;
@@ -38,7 +38,7 @@ fn prefix(digest: &Digest) -> [u8; 2] {
 }
 
 /// A rename on the same file system: gigabytes are written once. Renaming over an equal blob repairs it.
-pub(super) fn promote(root: &Path, known: &Folders, staged: &Path, file: File, digest: &Digest) -> Result<()> {
+pub(super) fn promote(root: &Path, known: &Folders, staged: &Path, file: &File, digest: &Digest) -> Result<()> {
     let mut permissions = file.metadata()?.permissions();
     permissions.set_readonly(true);
     file.set_permissions(permissions)?;
@@ -66,7 +66,7 @@ fn sync_together(folders: &[&Path]) -> Result<()> {
 }
 
 /// Other stores get a copy, in parts.
-pub(super) async fn put(inner: &Inner, staged: &Path, file: File, digest: &Digest) -> Result<()> {
+pub(super) async fn put(inner: &Inner, staged: &Path, file: &File, digest: &Digest) -> Result<()> {
     let key = object_key(digest);
     if file.metadata()?.len() <= BLOCK_BYTES as u64 {
         let bytes = tokio::fs::read(staged).await?;

@@ -1,5 +1,5 @@
 //! Staging: bytes arrive in parts, in any order and several at once, and get their final name only when size and
-//! sha256 match. Nothing else writes final names.
+//! sha256 match (`proved`).
 //!
 //! A staging file is sparse: each part is written at its place. Which runs of it count says the caller's catalog,
 //! which records a run only after [`Part::sync`] has put it on the disk. The order of [`Blobs::finish`] is what makes
@@ -13,14 +13,15 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::task::spawn_blocking;
 
 use super::part::{Part, Staged};
-use super::promote::{promote, put};
+use super::proved::Proved;
 use super::running::Turn;
 use super::{Blobs, Error, Inner, Result};
 use crate::domain::digest::Digest;
@@ -79,22 +80,13 @@ impl Blobs {
     /// when both are on the disk. After [`Error::Mismatch`], [`Error::Unsynced`] and [`Error::Vanished`] nothing is
     /// left of it.
     pub async fn finish(&self, id: &UploadId, announced: u64, expected: &Digest) -> Result<()> {
-        self.prove(id, announced, Some(*expected)).await.map(drop)
+        self.prove(id, announced, Some(*expected)).await?.promote().await
     }
 
-    async fn prove(&self, id: &UploadId, announced: u64, expected: Option<Digest>) -> Result<Digest> {
+    /// Proves size and, where one is expected, sha256. Until the answer is dropped nobody writes to these bytes.
+    pub async fn prove(&self, id: &UploadId, announced: u64, expected: Option<Digest>) -> Result<Proved> {
         let (inner, id) = (self.inner.clone(), id.clone());
-        let (digest, locked) = {
-            let (inner, id) = (inner.clone(), id.clone());
-            spawn_blocking(move || inner.proved(&id, announced, expected)).await??
-        };
-        if let Some(file) = locked {
-            let path = inner.staging_path(&id);
-            put(&inner, &path, file, &digest).await?;
-            spawn_blocking(move || remove(&path)).await??;
-            inner.sessions.of(&id).reset();
-        }
-        Ok(digest)
+        spawn_blocking(move || prove(inner, id, announced, expected)).await?
     }
 
     /// Is the staging file there, as long as its received bytes say?
@@ -140,58 +132,51 @@ impl Blobs {
 
     /// Stores a file of this machine; its digest and size.
     pub async fn store_file(&self, path: &Path, id: &UploadId) -> Result<(Digest, u64)> {
-        let (path, size) = (path.to_owned(), tokio::fs::metadata(path).await?.len());
+        let proved = self.prove_file(path, id).await?;
+        let stored = (*proved.digest(), proved.size_bytes());
+        proved.promote().await?;
+        Ok(stored)
+    }
+
+    /// Stages a copy of a file of this machine.
+    pub async fn prove_file(&self, path: &Path, id: &UploadId) -> Result<Proved> {
+        let (file, size) = (Arc::new(File::open(path)?), tokio::fs::metadata(path).await?.len());
+        let blocks = stream::try_unfold(file, |file| async move {
+            let read_from = file.clone();
+            let block = spawn_blocking(move || {
+                let mut block = Vec::with_capacity(BLOCK_BYTES);
+                (&*read_from).take(BLOCK_BYTES as u64).read_to_end(&mut block).map(|_| block)
+            });
+            let block = block.await??;
+            Ok((!block.is_empty()).then(|| (Bytes::from(block), file)))
+        });
+        self.stage_bytes(id, size, Box::pin(blocks)).await
+    }
+
+    /// Stages bytes of this process, and proves that they are what was staged.
+    pub(super) async fn stage_bytes(
+        &self,
+        id: &UploadId,
+        size: u64,
+        mut bytes: impl Stream<Item = Result<Bytes>> + Unpin,
+    ) -> Result<Proved> {
         self.discard(id).await?;
         let mut part = self.part(id, size, &Ranges::default()).await?;
-        let mut file = File::open(path)?;
-        loop {
-            let (read_from, block) = spawn_blocking(move || {
-                let mut block = Vec::with_capacity(BLOCK_BYTES);
-                (&file).take(BLOCK_BYTES as u64).read_to_end(&mut block).map(|_| (file, block))
-            })
-            .await??;
-            if block.is_empty() {
-                break;
-            }
-            file = read_from;
-            part.write(block.into()).await?;
+        while let Some(block) = bytes.next().await {
+            part.write(block?).await?;
         }
         part.settle().await?;
         if part.offset() != size {
             return Err(Error::Short { received: part.offset(), announced: size });
         }
-        Ok((self.prove(id, size, None).await?, size))
+        drop(part);
+        self.prove(id, size, None).await
     }
 }
 
 impl Inner {
     pub(super) fn staging_path(&self, id: &UploadId) -> PathBuf {
         self.staging.join(id.as_str())
-    }
-
-    /// Proves a staged file and promotes it in a local store. For another it comes back, still locked, to be copied.
-    fn proved(&self, id: &UploadId, announced: u64, expected: Option<Digest>) -> Result<(Digest, Option<File>)> {
-        let path = self.staging_path(id);
-        let file = if announced == 0 { create(&path) } else { open(&path) }.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::Vanished,
-            _ => error.into(),
-        })?;
-        wait_for(|| file.try_lock())?;
-        if !is_named(&file, &path)? || file.metadata()?.len() != announced {
-            return Err(Error::Vanished);
-        }
-        self.synced(id, &file)?;
-        let session = self.sessions.of(id);
-        let digest = session.digest(&file, announced)?;
-        if let Some(expected) = expected.filter(|expected| *expected != digest) {
-            session.reset();
-            remove(&path)?;
-            return Err(Error::Mismatch { expected, got: digest });
-        }
-        let Some(root) = &self.root else { return Ok((digest, Some(file))) };
-        promote(root, &self.folders, &path, file, &digest)?;
-        session.reset();
-        Ok((digest, None))
     }
 
     /// A file whose sync failed may have lost any of its bytes, and a second sync would say "fine": it is thrown
@@ -202,6 +187,28 @@ impl Inner {
         remove(&self.staging_path(id))?;
         Err(Error::Unsynced(error.to_string()))
     }
+}
+
+/// Takes a staged file for itself and proves it. Wrong bytes are thrown away.
+fn prove(inner: Arc<Inner>, id: UploadId, announced: u64, expected: Option<Digest>) -> Result<Proved> {
+    let path = inner.staging_path(&id);
+    let file = if announced == 0 { create(&path) } else { open(&path) }.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::Vanished,
+        _ => error.into(),
+    })?;
+    wait_for(|| file.try_lock())?;
+    if !is_named(&file, &path)? || file.metadata()?.len() != announced {
+        return Err(Error::Vanished);
+    }
+    inner.synced(&id, &file)?;
+    let session = inner.sessions.of(&id);
+    let digest = session.digest(&file, announced)?;
+    if let Some(expected) = expected.filter(|expected| *expected != digest) {
+        session.reset();
+        remove(&path)?;
+        return Err(Error::Mismatch { expected, got: digest });
+    }
+    Ok(Proved { inner, id, file: Arc::new(file), digest, size: announced })
 }
 
 fn open(path: &Path) -> std::io::Result<File> {

@@ -10,6 +10,7 @@
 //! snapshots/.../<commit>-only-<id>/...                  some of a version's files
 //! manifests/<commit>                                    canonical manifest; hashes to its own name; locked while in use
 //! refs/<server>/<kind>/<ns>/<name>/<revision>           the commit a revision named when last asked
+//! segments/<sha256>                                     where a blob's bytes lie in others, by its server's word
 //! proofs                                                files that were hashed, by inode, size and time
 //! hashes                                                digests of the user's own files, for publishing them again
 //! ```
@@ -29,6 +30,7 @@ mod part;
 mod proofs;
 mod prune;
 mod refs;
+mod segments;
 mod shelf;
 mod snapshot;
 mod verify;
@@ -46,6 +48,7 @@ pub use part::{Part, StopOnDrop};
 pub use proofs::{Proofs, Stamp};
 pub use prune::{Choice, Pruned};
 pub use refs::Remembered;
+pub use segments::Reused;
 pub use shelf::Shelf;
 pub use verify::{Damaged, Verified};
 
@@ -74,7 +77,7 @@ impl Cache {
     /// Makes the folders that are not there yet.
     pub fn open(root: impl Into<PathBuf>) -> Result<Cache> {
         let root = root.into();
-        for folder in ["blobs", "partial", "locks", "snapshots", "manifests", "refs"] {
+        for folder in ["blobs", "partial", "locks", "snapshots", "manifests", "refs", "segments"] {
             let path = root.join(folder);
             std::fs::create_dir_all(&path).map_err(at("make the folder", &path))?;
         }

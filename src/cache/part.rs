@@ -96,6 +96,11 @@ impl Part {
         self.state().arrived.total()
     }
 
+    /// What has arrived.
+    pub(super) fn arrived(&self) -> Ranges {
+        self.state().arrived.clone()
+    }
+
     /// What is still to come, in order.
     pub fn missing(&self) -> Vec<Range<u64>> {
         self.state().arrived.gaps(0..self.size_bytes)

@@ -83,6 +83,9 @@ impl Cache {
         sweep.partials(self, &young)?;
         sweep.temporaries(self, choice.now)?;
         sweep.words(self, &manifests, &needed)?;
+        if !dry_run {
+            self.prune_segments();
+        }
         pruned.versions = going;
         Ok(pruned)
     }

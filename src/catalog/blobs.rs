@@ -44,20 +44,21 @@ pub fn revoke(tx: &mut Tx<'_>, digest: &Digest, account: &AccountId) -> Result<(
 /// Whether a repo that may be seen holds the blob in one of its versions.
 pub fn is_readable(tx: &mut Tx<'_>, digest: &Digest, visible: &Visibility) -> Result<bool> {
     let mut params = vec![Value::Text(digest.to_hex())];
-    let seen = match visible {
-        Visibility::Everything => "1 = 1".to_owned(),
-        Visibility::Public { and_namespaces } => {
-            let mut sql = "r.private = 0".to_owned();
-            for namespace in and_namespaces {
-                // All of `namespace/...` lies between `namespace/` and `namespace0`, since '0' follows '/'.
-                params.push(Value::Text(format!("{namespace}/")));
-                params.push(Value::Text(format!("{namespace}0")));
-                sql += &format!(" or (r.folded >= ${} and r.folded < ${})", params.len() - 1, params.len());
-            }
-            sql
-        }
-    };
+    let seen = seen_by(visible, &mut params);
     let sql =
         format!("select f.repo from files f join repos r on r.key = f.repo where f.digest = $1 and r.deleted is null and ({seen}) limit 1");
     Ok(tx.find(&sql, &params)?.is_some())
+}
+
+/// The condition under which a repo `r` may be seen; what it needs is added to `params`.
+pub(super) fn seen_by(visible: &Visibility, params: &mut Vec<Value>) -> String {
+    let Visibility::Public { and_namespaces } = visible else { return "1 = 1".to_owned() };
+    let mut sql = "r.private = 0".to_owned();
+    for namespace in and_namespaces {
+        // All of `namespace/...` lies between `namespace/` and `namespace0`, since '0' follows '/'.
+        params.push(Value::Text(format!("{namespace}/")));
+        params.push(Value::Text(format!("{namespace}0")));
+        sql += &format!(" or (r.folded >= ${} and r.folded < ${})", params.len() - 1, params.len());
+    }
+    sql
 }

@@ -10,7 +10,7 @@ pub mod lineage;
 pub mod refs;
 pub mod repos;
 pub mod search;
-pub mod tensors;
+pub mod segments;
 pub mod tokens;
 pub mod uploads;
 pub mod users;

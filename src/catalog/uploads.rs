@@ -62,6 +62,14 @@ pub fn count_open(tx: &mut Tx<'_>, account: &AccountId) -> Result<u64> {
     tx.one(sql, params![account.as_str()])?.count("n")
 }
 
+/// Bytes an account's unfinished uploads hold.
+pub fn open_bytes(tx: &mut Tx<'_>, account: &AccountId) -> Result<u64> {
+    let sql = "select cast(coalesce(sum(u.received_bytes), 0) as bigint) as n
+         from uploads u left join blob_grants g on g.digest = u.digest and g.account = u.account
+         where u.account = $1 and g.digest is null";
+    tx.one(sql, params![account.as_str()])?.count("n")
+}
+
 /// Notes which bytes are here, and gives the upload its time again.
 pub fn set_received(tx: &mut Tx<'_>, id: &UploadId, received: &Ranges, expires: Timestamp) -> Result<()> {
     let sql = "update uploads set received = $2, received_bytes = $3, expires = $4 where id = $1";

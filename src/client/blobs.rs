@@ -11,7 +11,8 @@ use super::send::Call;
 use super::{Client, Result};
 use crate::domain::digest::Digest;
 use crate::domain::name::{RepoId, RepoKind};
-use crate::wire::files::{CheckBlobs, Committed, CreateCommit, CreateUpload, MissingBlobs, Upload};
+use crate::domain::pieces::Piece;
+use crate::wire::files::{CheckBlobs, Committed, CreateCommit, CreateUpload, MissingBlobs, OfferedTensor, Upload};
 
 /// After its last byte a large file is proved, and perhaps copied to a store elsewhere.
 const PROOF_PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -27,7 +28,14 @@ impl Client {
 
     /// Announcing the same bytes again gives the same upload, so this may be repeated.
     pub async fn create_upload(&self, digest: &Digest, size_bytes: u64) -> Result<Upload> {
-        let body = CreateUpload { sha256: digest.to_hex(), size_bytes };
+        self.create_upload_of(digest, size_bytes, &[]).await
+    }
+
+    /// The same, with what the file's tensors are: the server takes those it has from its own blobs.
+    pub(super) async fn create_upload_of(&self, digest: &Digest, size_bytes: u64, pieces: &[Piece]) -> Result<Upload> {
+        let offered =
+            |piece: &Piece| OfferedTensor { offset_bytes: piece.offset, size_bytes: piece.size_bytes, sha256: piece.sha256.to_hex() };
+        let body = CreateUpload { sha256: digest.to_hex(), size_bytes, tensors: pieces.iter().map(offered).collect() };
         self.json(Call::with(Method::POST, self.address.api(&["uploads"]), Repeat::Always, &body)?.patient(PROOF_PATIENCE)).await
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Want {
     pub size_bytes: u64,
     /// What people call it.
     pub name: String,
+    /// Who can say what of it other blobs have.
+    pub segments: Option<Url>,
 }
 
 /// The downloads of one pull.

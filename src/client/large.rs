@@ -17,7 +17,7 @@ use super::download::{Downloads, Want, blocking, finished};
 use super::retry::Line;
 use super::stretch::{Answer, Body, Flow};
 use super::{Event, Result};
-use crate::cache::{self, Lock, Part, StopOnDrop};
+use crate::cache::{self, Lock, Part, Reused, StopOnDrop};
 use crate::domain::digest::Digest;
 
 /// Connections of one file.
@@ -63,13 +63,16 @@ impl Downloads {
             let part = self.open_part(want).await?;
             let left = part.arrived_bytes();
             self.tell(Event::Advance(left));
+            // Bytes that were untrue are not copied again.
+            let reused = if refused { Reused::default() } else { self.reuse(&part, want).await? };
             let (part, untrue) = self.fill(part, want).await?;
             let Some(why) = untrue else {
                 let (cache, proofs, digest) = (self.cache.clone(), self.proofs.clone(), want.digest);
                 blocking(move || cache.adopt(&proofs, &part, &digest)).await?;
                 drop(lock);
-                return Ok(want.size_bytes - left);
+                return Ok(want.size_bytes - left - reused.bytes);
             };
+            self.distrust(want, &reused);
             self.throw_away(&part)?;
             self.refuse(want, &why, &mut refused)?;
         }
@@ -77,8 +80,6 @@ impl Downloads {
 
     /// Brings a part to its full size and proves it. Some(why): the bytes are untrue.
     async fn fill(&self, part: Arc<Part>, want: &Want) -> Result<(Arc<Part>, Option<String>)> {
-        // Bytes that lie in other blobs of this cache can be put into the part here (`Part::fill`): only what is
-        // missing afterwards is asked for.
         let hash = Hash::of(&part);
         match self.fetch_pieces(&part, want).await? {
             Ending::Done => Ok((part, hash.disproves(want).await?)),

@@ -11,6 +11,7 @@ use futures_util::{StreamExt, stream};
 
 use super::download::{Downloads, Want, blocking};
 use super::prove::{Target, prove};
+use super::reuse::may_share;
 use super::{Client, Error, Event, Result};
 use crate::cache::{Cache, Hold, Place, Proofs};
 use crate::domain::digest::Digest;
@@ -147,10 +148,13 @@ impl Client {
     fn want(&self, target: &Target, entry: &ManifestEntry) -> Want {
         // By number: versions are immutable, while `main` may move between two files.
         let number = target.number.to_string();
-        let mut parts = vec!["versions", &number, "files"];
-        parts.extend(entry.path.as_str().split('/'));
-        let url = self.address.repo(target.kind, &target.id, &parts);
-        Want { url, digest: entry.digest, size_bytes: entry.size_bytes, name: entry.path.to_string() }
+        let url = |what: &str| {
+            let mut parts = vec!["versions", &number, what];
+            parts.extend(entry.path.as_str().split('/'));
+            self.address.repo(target.kind, &target.id, &parts)
+        };
+        let segments = may_share(entry.path.as_str(), entry.size_bytes).then(|| url("segments"));
+        Want { url: url("files"), digest: entry.digest, size_bytes: entry.size_bytes, name: entry.path.to_string(), segments }
     }
 
     /// One entry for each blob that is absent or damaged; the others are proved, most of them without reading them

@@ -13,6 +13,8 @@ use tokio::sync::Semaphore;
 use super::error::at;
 use super::parts::{FileRun, SMALLEST_PART, Shown, cut, part_bytes};
 use super::retry::pause;
+use super::reuse::may_share;
+use super::tensors::pieces_of;
 use super::{Client, Error, Event, Folder, Result};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
@@ -87,7 +89,8 @@ impl Client {
     async fn send_file(&self, lanes: &Semaphore, source: &Path, entry: &ManifestEntry) -> Result<u64> {
         let file = File::open(source).map_err(at("open", source))?;
         let sending = Sending { entry, file: Arc::new(file), shown: Shown::new(self.sink.clone()), lanes };
-        let sent = if entry.size_bytes <= SMALLEST_PART { self.send_whole(&sending).await } else { self.send_in_parts(&sending).await };
+        let in_parts = entry.size_bytes > SMALLEST_PART || may_share(entry.path.as_str(), entry.size_bytes);
+        let sent = if in_parts { self.send_in_parts(&sending).await } else { self.send_whole(&sending).await };
         sending.shown.set(if sent.is_ok() { entry.size_bytes } else { 0 });
         sent.map_err(|error| changed_meanwhile(error, &sending))
     }
@@ -106,9 +109,22 @@ impl Client {
         }
     }
 
+    /// Announces a file. Of large weights the tensors are offered: those the server has it need not be sent.
+    async fn announce(&self, sending: &Sending<'_>) -> Result<Upload> {
+        let entry = sending.entry;
+        if !may_share(entry.path.as_str(), entry.size_bytes) {
+            return self.create_upload(&entry.digest, entry.size_bytes).await;
+        }
+        let (file, size_bytes) = (sending.file.clone(), entry.size_bytes);
+        let pieces = tokio::task::spawn_blocking(move || pieces_of(&file, size_bytes)).await;
+        // A file that cannot be read to its end fails again, and better told, when it is sent.
+        let pieces = pieces.ok().and_then(std::result::Result::ok).unwrap_or_default();
+        self.create_upload_of(&entry.digest, entry.size_bytes, &pieces).await
+    }
+
     async fn send_in_parts(&self, sending: &Sending<'_>) -> Result<u64> {
         let entry = sending.entry;
-        let mut upload = self.create_upload(&entry.digest, entry.size_bytes).await?;
+        let mut upload = self.announce(sending).await?;
         let before = self.received(&upload)?.total();
         let (mut best, mut failures) = (before, 0);
         while !upload.complete {

@@ -6,7 +6,7 @@ use actix_web::http::header::ALLOW;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 
-use super::api::{commits, files, finetunes, health, openapi, predict, refs, repos, search, tokens, uploads, users, versions};
+use super::api::{commits, files, finetunes, health, openapi, predict, refs, repos, search, segments, tokens, uploads, users, versions};
 use super::error::HttpError;
 use super::{assets, hf, web as pages};
 
@@ -85,6 +85,7 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/SHA256SUMS", [get(versions::sums)]),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/files", [get(files::list)]),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/files/{path:.*}", [get(files::fetch)]),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/segments/{path:.*}", [get(segments::show)]),
 
         // nothing below /api is a page, but for the one that describes it
         at("/api", [get(pages::reference::show)]),

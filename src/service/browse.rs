@@ -1,15 +1,15 @@
-//! Looking around: searches, repos, versions, their files and tensors.
+//! Looking around: searches, repos, versions and their files.
 
 use super::{Error, Result, Service, access, resolve};
 use crate::catalog::counters::{self, SiteCounts};
 use crate::catalog::search::{self, Cursor};
-use crate::catalog::{facts, refs, repos, tensors, versions};
+use crate::catalog::{facts, refs, repos, versions};
 use crate::db::Tx;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::path::RepoPath;
-use crate::domain::repo::{Facts, FileEntry, Ref, Repo, RepoSummary, TensorEntry, Version};
+use crate::domain::repo::{Facts, FileEntry, Ref, Repo, RepoSummary, Version};
 use crate::domain::revision::Revision;
 use crate::domain::search::{Facet, SearchQuery};
 use crate::domain::user::Actor;
@@ -117,20 +117,6 @@ impl Service {
         self.at(actor, kind, id, revision, |tx, repo, version| {
             let files = versions::files(tx, &repo.key, version.number)?;
             Ok((version, files))
-        })
-        .await
-    }
-
-    /// The tensors of all safetensors files of a version, file by file in the order of their bytes.
-    pub async fn list_tensors(&self, actor: &Actor, kind: RepoKind, id: &RepoId, revision: &Revision) -> Result<Vec<TensorEntry>> {
-        self.at(actor, kind, id, revision, |tx, repo, version| {
-            let mut all = Vec::new();
-            for file in versions::files(tx, &repo.key, version.number)? {
-                if file.path.ends_with(".safetensors") {
-                    all.extend(tensors::list(tx, &file.digest, &file.path)?);
-                }
-            }
-            Ok(all)
         })
         .await
     }

@@ -10,7 +10,7 @@ use crate::catalog::{counters, versions};
 use crate::domain::id::RepoKey;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::path::RepoPath;
-use crate::domain::repo::{FileEntry, Version};
+use crate::domain::repo::{FileEntry, Repo, Version};
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
 
@@ -38,13 +38,7 @@ impl Service {
         let (repo, version, entry) = self
             .at(actor, kind, id, revision, move |tx, repo, version| {
                 let entry = versions::find_file(tx, &repo.key, version.number, wanted.as_str())?;
-                let entry = entry.ok_or_else(|| {
-                    Error::not_found(
-                        "file_not_found",
-                        format!("version {} of '{}' has no file '{wanted}'", version.number, repo.id),
-                        "list the version's files; paths are case-sensitive",
-                    )
-                })?;
+                let entry = entry.ok_or_else(|| no_file(&repo, &version, &wanted))?;
                 Ok((repo.key, version, entry))
             })
             .await?;
@@ -94,6 +88,14 @@ impl Service {
             })
             .await
     }
+}
+
+pub(super) fn no_file(repo: &Repo, version: &Version, path: &RepoPath) -> Error {
+    Error::not_found(
+        "file_not_found",
+        format!("version {} of '{}' has no file '{path}'", version.number, repo.id),
+        "list the version's files; paths are case-sensitive",
+    )
 }
 
 /// Shared by all clones of a service.

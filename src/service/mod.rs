@@ -24,6 +24,8 @@ mod resolve;
 mod result;
 mod scan;
 pub mod sessions;
+mod sharing;
+mod tensors;
 pub mod tokens;
 pub mod upkeep;
 pub mod uploads;

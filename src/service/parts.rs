@@ -6,6 +6,7 @@
 //! and the transaction that completes the upload records all.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -14,6 +15,7 @@ use super::uploads::{KEPT_MS, no_upload, uploader};
 use super::{Error, Result, Service};
 use crate::blob;
 use crate::catalog::{blobs, uploads};
+use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 use crate::domain::ranges::Ranges;
@@ -207,19 +209,18 @@ impl Service {
             self.blobs.discard(&upload.id).await?;
             return Ok(upload);
         }
-        if let Err(error) = self.blobs.finish(&upload.id, upload.size_bytes, &upload.digest).await {
-            return self.after_loss(&upload, error).await;
-        }
-        let now = self.now();
-        self.db
-            .write(move |tx| {
-                let received = Ranges::from(0..upload.size_bytes);
-                blobs::insert(tx, &upload.digest, upload.size_bytes, now)?;
-                blobs::grant(tx, &upload.digest, &upload.account, now)?;
-                uploads::set_received(tx, &upload.id, &received, now.plus_ms(KEPT_MS))?;
-                Ok(Upload { received, complete: true, ..upload })
-            })
-            .await
+        let proved = match self.blobs.prove(&upload.id, upload.size_bytes, Some(upload.digest)).await {
+            Ok(proved) => proved,
+            Err(error) => return self.after_loss(&upload, error).await,
+        };
+        let (whole, now, noted) = (Ranges::from(0..upload.size_bytes), self.now(), upload.clone());
+        let received = whole.clone();
+        let noted = move |tx: &mut Tx<'_>| {
+            blobs::grant(tx, &noted.digest, &noted.account, now)?;
+            Ok(uploads::set_received(tx, &noted.id, &received, now.plus_ms(KEPT_MS))?)
+        };
+        self.keep(proved, Arc::new(noted)).await?;
+        Ok(Upload { received: whole, complete: true, ..upload })
     }
 
     /// The staging file went away under a part: another request has finished the upload, or it is lost.

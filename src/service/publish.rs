@@ -10,7 +10,7 @@ use super::check_dataset::is_paper;
 use super::read_facts::{Earlier, Reading};
 use super::{Error, Result, Service, access, uploads};
 use crate::catalog::search::fold_repo;
-use crate::catalog::{facts, lineage, refs, repos, tensors, versions};
+use crate::catalog::{facts, lineage, refs, repos, versions};
 use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
@@ -208,9 +208,6 @@ fn write(
     let (key, number) = (repo.key.clone(), version.number);
     versions::insert(tx, &key, &version, manifest, &facts::encode(&reading.facts))?;
     facts::insert_details(tx, &key, number, &reading.facts, &reading.card_text, &reading.previews)?;
-    for (digest, header) in &reading.headers {
-        tensors::insert(tx, digest, header)?;
-    }
     write_lineage(tx, &repo, number, commit, &reading)?;
     if repo.summary.is_empty() {
         repo.summary = reading.summary;

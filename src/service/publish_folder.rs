@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::publish::{Also, Commit, Committed};
 use super::{Error, Result, Service};
-use crate::catalog::blobs;
 use crate::domain::id::UploadId;
 use crate::domain::manifest::ManifestEntry;
 use crate::domain::name::{RepoId, RepoKind};
@@ -80,11 +80,10 @@ impl Service {
         let staging = UploadId::new(self.now(), self.random()?);
         let mut files = Vec::with_capacity(listed.len());
         for (path, file) in listed {
-            let (digest, size_bytes) = self.blobs.store_file(&file, &staging).await?;
-            files.push(ManifestEntry { path, size_bytes, digest });
+            let proved = self.blobs.prove_file(&file, &staging).await?;
+            files.push(ManifestEntry { path, size_bytes: proved.size_bytes(), digest: *proved.digest() });
+            self.keep(proved, Arc::new(|_| Ok(()))).await?;
         }
-        let (stored, now) = (files.clone(), self.now());
-        self.db.write(move |tx| stored.iter().try_for_each(|e| Ok::<_, Error>(blobs::insert(tx, &e.digest, e.size_bytes, now)?))).await?;
         Ok(files)
     }
 }

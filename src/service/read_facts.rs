@@ -13,10 +13,10 @@ use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::RepoKind;
 use crate::domain::repo::{Facts, Metric};
-use crate::domain::safetensors::{self, Header};
+use crate::domain::safetensors::Header;
 
 /// Files looked at side by side.
-const SIDE_BY_SIDE: usize = 8;
+pub(super) const SIDE_BY_SIDE: usize = 8;
 
 /// All that was read.
 #[derive(Debug, Default)]
@@ -77,23 +77,6 @@ impl Service {
             scan::refuse_code(&entry.path, &prefix)
         };
         stream::iter(unseen.cloned().map(scan)).buffer_unordered(SIDE_BY_SIDE).try_collect().await
-    }
-
-    async fn read_headers(&self, manifest: &Manifest) -> Result<Vec<(Digest, Header)>> {
-        let weights = manifest.entries().iter().filter(|entry| entry.path.extension() == "safetensors");
-        let read = |entry: ManifestEntry| async move { Ok((entry.digest, self.read_header(&entry).await?)) };
-        stream::iter(weights.cloned().map(read)).buffered(SIDE_BY_SIDE).try_collect().await
-    }
-
-    async fn read_header(&self, entry: &ManifestEntry) -> Result<Header> {
-        let refused = |problem: safetensors::HeaderError| {
-            let hint = "write the file again with a safetensors library, or convert it with 'hub import'";
-            Error::invalid("safetensors_invalid", format!("{}: {problem}", entry.path), hint)
-        };
-        let first = self.blobs.read_range(&entry.digest, 0..8).await?;
-        let length = safetensors::header_len(&first).map_err(refused)? as u64;
-        let prefix = self.blobs.read_range(&entry.digest, 0..8 + length).await?;
-        safetensors::parse_header(&prefix, entry.size_bytes).map_err(refused)
     }
 
     async fn read_card(&self, manifest: &Manifest) -> Result<Option<Card>> {

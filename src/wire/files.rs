@@ -34,12 +34,45 @@ pub struct Tensor {
     pub size_bytes: u64,
 }
 
+/// A run of a file that also lies elsewhere: `size_bytes` bytes from `offset_bytes` on are those of the blob
+/// `source` from `source_offset` on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Segment {
+    pub offset_bytes: u64,
+    pub size_bytes: u64,
+    pub source: String,
+    pub source_offset: u64,
+}
+
+/// What of a file need not be fetched by a client that has other blobs. Segments are sorted and never overlap; what
+/// lies in none is in this file only. A file that shares nothing is a segment of itself.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Segments {
+    pub sha256: String,
+    pub size_bytes: u64,
+    pub segments: Vec<Segment>,
+}
+
+/// A run of the file that is announced, such as a tensor of a safetensors file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OfferedTensor {
+    /// From the start of the file.
+    pub offset_bytes: u64,
+    pub size_bytes: u64,
+    /// Of its bytes.
+    pub sha256: String,
+}
+
 /// Announces bytes. Announcing the same digest again gives the same upload back, with what it has received.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateUpload {
     pub sha256: String,
     pub size_bytes: u64,
+    /// In the order of their bytes, at most 16,384. What of them lies in blobs the caller may read is received at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tensors: Vec<OfferedTensor>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

@@ -9,6 +9,7 @@ pub mod predict;
 pub mod refs;
 pub mod repos;
 pub mod search;
+pub mod segments;
 pub mod tokens;
 pub mod uploads;
 pub mod users;

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{commits, files, finetunes, predict, refs, repos, search, tokens, uploads, users, versions};
+use super::{commits, files, finetunes, predict, refs, repos, search, segments, tokens, uploads, users, versions};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,7 +21,7 @@ use super::{commits, files, finetunes, predict, refs, repos, search, tokens, upl
         repos::create, repos::show, repos::change, repos::remove, repos::datasets, repos::models,
         versions::list, versions::show, versions::change, versions::remove,
         versions::manifest, versions::tensors, versions::sums,
-        files::list, files::fetch,
+        files::list, files::fetch, segments::show,
         // uploads, commits, refs
         uploads::missing, uploads::store, uploads::create, uploads::show, uploads::part, uploads::append, uploads::cancel,
         commits::create, refs::list, refs::set, refs::remove,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::domain::digest::Digest;
+use crate::domain::pieces::Piece;
 use crate::domain::upload;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
@@ -17,7 +18,7 @@ use crate::http::extract::{BlobAt, Json, UploadAt, next_chunk};
 use crate::service::parts::MAX_PART_BYTES;
 use crate::service::{self, Service};
 use crate::wire::error::ProblemBody;
-use crate::wire::files::{CheckBlobs, CreateUpload, MissingBlobs, Upload};
+use crate::wire::files::{CheckBlobs, CreateUpload, MissingBlobs, OfferedTensor, Upload};
 
 /// As much of a body nobody wants is read and thrown away: a part.
 const DRAINED_BYTES: usize = MAX_PART_BYTES as usize;
@@ -56,15 +57,18 @@ pub async fn store(request: HttpRequest, payload: web::Payload, service: web::Da
     take(payload, async |body| service.store_blob(&caller.0, at.0, length, body).await).await
 }
 
-/// Announces bytes; the same announcement again continues the same upload.
+/// Announces bytes; the same announcement again continues the same upload. Of the tensors that are offered, those that
+/// lie in blobs the caller may read are received at once.
 #[utoipa::path(post, path = "/api/v1/uploads", tag = "uploads", request_body = CreateUpload, responses(
     (status = 201, body = Upload),
     (status = 401, body = ProblemBody),
     (status = 413, body = ProblemBody),
+    (status = 422, body = ProblemBody, description = "another size, or tensors that overlap or lie outside the file"),
 ))]
 pub async fn create(service: web::Data<Service>, caller: Caller, body: Json<CreateUpload>) -> Answer {
     service.may_upload(&caller.0)?;
-    let upload = service.create_upload(&caller.0, digest(&body.0.sha256)?, body.0.size_bytes).await?;
+    let offered = body.0.tensors.iter().map(piece).collect::<Result<_, _>>()?;
+    let upload = service.create_upload_of(&caller.0, digest(&body.0.sha256)?, body.0.size_bytes, offered).await?;
     Ok(answer(StatusCode::CREATED, upload))
 }
 
@@ -161,6 +165,10 @@ fn answer(status: StatusCode, upload: upload::Upload) -> HttpResponse {
         expires: upload.expires.to_string(),
     };
     HttpResponse::build(status).insert_header((UPLOAD_OFFSET, upload.offset().to_string())).json(body)
+}
+
+fn piece(offered: &OfferedTensor) -> Result<Piece, HttpError> {
+    Ok(Piece { offset: offered.offset_bytes, size_bytes: offered.size_bytes, sha256: digest(&offered.sha256)? })
 }
 
 fn digest(text: &str) -> Result<Digest, HttpError> {
