@@ -3,15 +3,19 @@
 //! ```text
 //! DIR/staging/<upload id>          sparse, filled in any order; a crash leaves them for the sweeper
 //! DIR/blobs/ab/cd/<64 hex>         final: size and sha256 were proved, file and folders are on the disk
+//! DIR/quarantine/<64 hex>          had a final name and no longer its sha256
 //! ```
 //!
 //! [`stage`] is the only writer of final names: parts go into staging files (`part`), their hash follows (`running`),
 //! and what was proved is renamed or copied (`promote`). Folders below `blobs` are never removed. The local directory is the default store; any other
 //! object_store takes the same keys, with staging still in a local directory.
 
+mod adopt;
 pub mod error;
+mod list;
 pub mod part;
 mod promote;
+mod prove;
 mod reader;
 mod running;
 pub mod stage;
@@ -28,7 +32,9 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 pub use error::{Error, Result};
+pub use list::{Lying, Staged, Stored};
 pub use part::Part;
+pub use prove::{Pace, Verdict};
 pub use reader::Reader;
 
 use crate::domain::digest::Digest;

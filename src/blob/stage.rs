@@ -79,22 +79,18 @@ impl Blobs {
     /// when both are on the disk. After [`Error::Mismatch`], [`Error::Unsynced`] and [`Error::Vanished`] nothing is
     /// left of it.
     pub async fn finish(&self, id: &UploadId, announced: u64, expected: &Digest) -> Result<()> {
-        self.prove(id, announced, Some(*expected)).await.map(drop)
-    }
-
-    async fn prove(&self, id: &UploadId, announced: u64, expected: Option<Digest>) -> Result<Digest> {
-        let (inner, id) = (self.inner.clone(), id.clone());
-        let (digest, locked) = {
+        let (inner, id, expected) = (self.inner.clone(), id.clone(), *expected);
+        let locked = {
             let (inner, id) = (inner.clone(), id.clone());
             spawn_blocking(move || inner.proved(&id, announced, expected)).await??
         };
         if let Some(file) = locked {
             let path = inner.staging_path(&id);
-            put(&inner, &path, file, &digest).await?;
+            put(&inner, &path, file, &expected).await?;
             spawn_blocking(move || remove(&path)).await??;
             inner.sessions.of(&id).reset();
         }
-        Ok(digest)
+        Ok(())
     }
 
     /// Is the staging file there, as long as its received bytes say?
@@ -119,27 +115,15 @@ impl Blobs {
         Ok(spawn_blocking(move || remove(&path)).await??)
     }
 
-    /// Uploads whose staging file was last written before `then`; some of them may be nobody's.
-    pub async fn staged_before(&self, then: SystemTime) -> Result<Vec<UploadId>> {
-        let inner = self.inner.clone();
-        let listed = spawn_blocking(move || {
-            let mut old = Vec::new();
-            for entry in std::fs::read_dir(&inner.staging)? {
-                let entry = entry?;
-                let id = entry.file_name().to_str().and_then(|name| UploadId::parse(name).ok());
-                // One that ended while the folder was read is no longer of interest.
-                let written = entry.metadata().and_then(|meta| meta.modified());
-                if let (Some(id), true) = (id, written.is_ok_and(|written| written < then)) {
-                    old.push(id);
-                }
-            }
-            Ok::<_, std::io::Error>(old)
-        });
-        Ok(listed.await??)
-    }
-
     /// Stores a file of this machine; its digest and size.
     pub async fn store_file(&self, path: &Path, id: &UploadId) -> Result<(Digest, u64)> {
+        let (digest, size) = self.stage_file(path, id).await?;
+        self.finish(id, size, &digest).await?;
+        Ok((digest, size))
+    }
+
+    /// Stages a file of this machine, for [`Blobs::finish`]; its digest and size.
+    pub async fn stage_file(&self, path: &Path, id: &UploadId) -> Result<(Digest, u64)> {
         let (path, size) = (path.to_owned(), tokio::fs::metadata(path).await?.len());
         self.discard(id).await?;
         let mut part = self.part(id, size, &Ranges::default()).await?;
@@ -160,7 +144,11 @@ impl Blobs {
         if part.offset() != size {
             return Err(Error::Short { received: part.offset(), announced: size });
         }
-        Ok((self.prove(id, size, None).await?, size))
+        drop(part);
+        let (inner, id) = (self.inner.clone(), id.clone());
+        // An empty file was not written to; it is made now.
+        let hashed = spawn_blocking(move || Ok::<_, Error>(inner.sessions.of(&id).digest(&create(&inner.staging_path(&id))?, size)?));
+        Ok((hashed.await??, size))
     }
 }
 
@@ -170,7 +158,7 @@ impl Inner {
     }
 
     /// Proves a staged file and promotes it in a local store. For another it comes back, still locked, to be copied.
-    fn proved(&self, id: &UploadId, announced: u64, expected: Option<Digest>) -> Result<(Digest, Option<File>)> {
+    fn proved(&self, id: &UploadId, announced: u64, expected: Digest) -> Result<Option<File>> {
         let path = self.staging_path(id);
         let file = if announced == 0 { create(&path) } else { open(&path) }.map_err(|error| match error.kind() {
             ErrorKind::NotFound => Error::Vanished,
@@ -182,16 +170,16 @@ impl Inner {
         }
         self.synced(id, &file)?;
         let session = self.sessions.of(id);
-        let digest = session.digest(&file, announced)?;
-        if let Some(expected) = expected.filter(|expected| *expected != digest) {
+        let got = session.digest(&file, announced)?;
+        if got != expected {
             session.reset();
             remove(&path)?;
-            return Err(Error::Mismatch { expected, got: digest });
+            return Err(Error::Mismatch { expected, got });
         }
-        let Some(root) = &self.root else { return Ok((digest, Some(file))) };
-        promote(root, &self.folders, &path, file, &digest)?;
+        let Some(root) = &self.root else { return Ok(Some(file)) };
+        promote(root, &self.folders, &path, file, &expected)?;
         session.reset();
-        Ok((digest, None))
+        Ok(None)
     }
 
     /// A file whose sync failed may have lost any of its bytes, and a second sync would say "fine": it is thrown

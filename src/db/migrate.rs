@@ -12,6 +12,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_jobs", include_str!("../../migrations/0005_jobs.sql")),
     ("0006_details", include_str!("../../migrations/0006_details.sql")),
     ("0007_uploads", include_str!("../../migrations/0007_uploads.sql")),
+    ("0009_upkeep", include_str!("../../migrations/0009_upkeep.sql")),
 ];
 
 /// Applies what is missing, in one transaction.

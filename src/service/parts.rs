@@ -10,14 +10,15 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use super::uploads::{KEPT_MS, no_upload, uploader};
+use super::uploads::{no_upload, uploader};
 use super::{Error, Result, Service};
 use crate::blob;
+use crate::catalog::reservations::{self, Keeper};
 use crate::catalog::{blobs, uploads};
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 use crate::domain::ranges::Ranges;
-use crate::domain::upload::Upload;
+use crate::domain::upload::{KEPT_MS, Upload};
 use crate::domain::user::Actor;
 
 /// Most bytes of one part, and of a file that is sent in one request.
@@ -26,6 +27,9 @@ pub const MAX_PART_BYTES: u64 = 64 << 20;
 const RECORDED_EVERY: u64 = 64 << 20;
 /// Separate runs of one upload: who sends parts of a file needs few, and each is a line in the catalog.
 const MOST_RUNS: usize = 4_096;
+
+/// With less than this left, an upload is given its time again before its bytes get their final name.
+const ENOUGH_MS: i64 = 3_600_000;
 
 /// Why a body was not taken to its end.
 enum Broken {
@@ -182,6 +186,8 @@ impl Service {
             if upload.complete {
                 return Ok(upload);
             }
+            // Its time may have been over for a moment, and the collector may have passed by.
+            reservations::claim(tx, &upload.digest)?;
             upload.received.extend(&written);
             upload.expires = expires;
             if upload.received.runs().len() > MOST_RUNS {
@@ -207,6 +213,9 @@ impl Service {
             self.blobs.discard(&upload.id).await?;
             return Ok(upload);
         }
+        if upload.expires <= self.now().plus_ms(ENOUGH_MS) {
+            self.record(&upload, Ranges::default()).await?;
+        }
         if let Err(error) = self.blobs.finish(&upload.id, upload.size_bytes, &upload.digest).await {
             return self.after_loss(&upload, error).await;
         }
@@ -214,7 +223,7 @@ impl Service {
         self.db
             .write(move |tx| {
                 let received = Ranges::from(0..upload.size_bytes);
-                blobs::insert(tx, &upload.digest, upload.size_bytes, now)?;
+                blobs::insert(tx, &upload.digest, upload.size_bytes, &Keeper::Upload(upload.id.clone()), now)?;
                 blobs::grant(tx, &upload.digest, &upload.account, now)?;
                 uploads::set_received(tx, &upload.id, &received, now.plus_ms(KEPT_MS))?;
                 Ok(Upload { received, complete: true, ..upload })
