@@ -16,6 +16,9 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("open_signup", "false", "anybody may create an account"),
     ("allow_pickle", "false", "pickle files (.pt, .bin, .pkl ...) may be published"),
     ("max_file_bytes", "68719476736", "largest file that may be uploaded"),
+    ("patience_seconds", "60", "how long a client may move almost nothing (under 64 KiB) before its connection is cut"),
+    ("max_connections", "8192", "open connections in all; further ones wait"),
+    ("max_connections_per_peer", "1024", "open connections of one address; 0 for no limit, as behind a proxy"),
     ("max_jobs_per_user", "20", "queued and running fine-tunes one user may have"),
     ("workers", "1", "worker processes that run fine-tunes; 0 for none"),
     ("threads", "0", "threads for training and predictions; 0 for all cores"),
@@ -65,6 +68,9 @@ pub struct Config {
     pub open_signup: bool,
     pub allow_pickle: bool,
     pub max_file_bytes: u64,
+    pub patience_seconds: u64,
+    pub max_connections: usize,
+    pub max_connections_per_peer: usize,
     pub max_jobs_per_user: u64,
     pub workers: usize,
     /// At least 1.
@@ -144,6 +150,9 @@ impl Config {
             open_signup: read.flag("open_signup")?,
             allow_pickle: read.flag("allow_pickle")?,
             max_file_bytes: read.number("max_file_bytes")?,
+            patience_seconds: read.number("patience_seconds")?.max(1),
+            max_connections: read.size("max_connections")?.max(1),
+            max_connections_per_peer: read.size("max_connections_per_peer")?,
             max_jobs_per_user: read.number("max_jobs_per_user")?,
             workers: read.number("workers")?.min(64) as usize,
             threads: if threads == 0 { cores } else { threads.min(1024) as usize },
@@ -241,6 +250,10 @@ impl Reader<'_> {
 
     fn number(&self, key: &str) -> Result<u64, Error> {
         self.text(key).replace('_', "").parse().map_err(|_| self.wrong(key, "a whole number, 0 or more"))
+    }
+
+    fn size(&self, key: &str) -> Result<usize, Error> {
+        Ok(usize::try_from(self.number(key)?).unwrap_or(usize::MAX))
     }
 
     fn flag(&self, key: &str) -> Result<bool, Error> {

@@ -3,7 +3,7 @@
 
 use std::io::IsTerminal as _;
 
-use prometheus::{Encoder as _, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
+use prometheus::{Encoder as _, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging for this process; a second call changes nothing. `format` is auto, text or json.
@@ -32,6 +32,8 @@ pub struct Metrics {
     received: IntCounterVec,
     jobs: IntGaugeVec,
     refused: IntCounterVec,
+    cut: IntCounterVec,
+    connections: IntGauge,
 }
 
 /// One answered request.
@@ -60,12 +62,15 @@ impl Metrics {
         let sent = counter("hub_http_sent_bytes_total", "Bytes of answers whose length was known.", &["route"])?;
         let received = counter("hub_http_received_bytes_total", "Bytes of announced request bodies.", &["route"])?;
         let refused = counter("hub_refused_total", "Requests refused before any handler.", &["reason"])?;
+        let cut = counter("hub_connections_cut_total", "Connections ended because nothing moved or there were too many.", &["reason"])?;
+        let connections = IntGauge::new("hub_connections", "Open connections.")?;
+        registry.register(Box::new(connections.clone()))?;
         let options = prometheus::HistogramOpts::new("hub_http_seconds", "Time to the head of the answer.").buckets(BUCKETS.to_vec());
         let seconds = HistogramVec::new(options, &["route"])?;
         registry.register(Box::new(seconds.clone()))?;
         let jobs = IntGaugeVec::new(Opts::new("hub_jobs", "Jobs by state."), &["state"])?;
         registry.register(Box::new(jobs.clone()))?;
-        Ok(Metrics { registry, requests, seconds, sent, received, jobs, refused })
+        Ok(Metrics { registry, requests, seconds, sent, received, jobs, refused, cut, connections })
     }
 
     pub fn answered(&self, request: &Answered<'_>) {
@@ -79,6 +84,16 @@ impl Metrics {
     /// A request refused at the door: a wrong host, too many failed logins ...
     pub fn refused(&self, reason: &str) {
         self.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// A connection ended from our side.
+    pub fn cut(&self, reason: &str) {
+        self.cut.with_label_values(&[reason]).inc();
+    }
+
+    /// One connection more (1) or fewer (-1).
+    pub fn connections(&self, change: i64) {
+        self.connections.add(change);
     }
 
     pub fn jobs(&self, state: &str, count: u64) {

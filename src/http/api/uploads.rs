@@ -10,9 +10,10 @@ use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::domain::digest::Digest;
 use crate::domain::upload;
+use crate::http::body::Body;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
-use crate::http::extract::{Json, UploadAt, next_chunk};
+use crate::http::extract::{Json, UploadAt};
 use crate::service::{self, Service};
 use crate::wire::error::ProblemBody;
 use crate::wire::files::{CheckBlobs, CreateUpload, MissingBlobs, Upload};
@@ -62,16 +63,16 @@ pub async fn show(service: web::Data<Service>, caller: Caller, at: UploadAt) -> 
     (status = 409, body = ProblemBody, description = "the upload stands at another byte"),
     (status = 422, body = ProblemBody, description = "more bytes than announced, or not the announced sha256"),
 ))]
-pub async fn append(request: HttpRequest, payload: web::Payload, service: web::Data<Service>, caller: Caller, at: UploadAt) -> Answer {
+pub async fn append(request: HttpRequest, body: Body, service: web::Data<Service>, caller: Caller, at: UploadAt) -> Answer {
     let offset = offset_of(&request)?;
     // The body's own trouble (a stall, a broken line) keeps its status on its way through the service.
     let trouble = RefCell::new(None);
-    let body = stream::unfold(payload.into_inner(), |mut payload| async {
-        let part = next_chunk(&mut payload).await.map_err(|error| {
+    let body = stream::unfold(body, |mut body| async {
+        let part = body.next().await.map_err(|error| {
             *trouble.borrow_mut() = Some(error);
             service::Error::invalid("body_broke_off", "the body broke off", "ask the upload for its offset and go on from there")
         });
-        part.transpose().map(|part| (part, payload))
+        part.transpose().map(|part| (part, body))
     });
     // Fused: what was read to its end may be asked once more.
     let mut body = Box::pin(body.fuse());
