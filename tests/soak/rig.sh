@@ -142,8 +142,10 @@ publish_on() {
         printf '# %s\n\nround %s, number %s\n' "$1" "$ROUND" "$number" >"$folder/README.md"
         head -c $((RANDOM * 8)) /dev/urandom >"$folder/weights.dat"
         answer=$(client publish "$folder" "library/$1" --json 2>>"$WORK/client.log") || continue
+        # One write for one line: two publishers note theirs in the same file.
         python3 -c 'import json, sys
-v = json.load(sys.stdin); print(v["repo"], v["version"]["number"], v["version"]["commit"])' <<<"$answer" >>"$WORK/acked"
+v = json.load(sys.stdin)
+sys.stdout.write("{} {} {}\n".format(v["repo"], v["version"]["number"], v["version"]["commit"]))' <<<"$answer" >>"$WORK/acked"
     done
 }
 
