@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
+use serde_json::Value;
+
 use super::File;
 
 /// `models/library/net` and a number.
@@ -30,7 +32,7 @@ pub struct Notes {
     pub doubtful: BTreeSet<Place>,
     /// Publishes under way when the server died: repo and files.
     pub cut: Vec<(String, Vec<File>)>,
-    /// Upload to bytes received, as last acknowledged; without those that are complete.
+    /// Upload to bytes received, the most that was acknowledged; all of them: `u64::MAX`.
     pub received: BTreeMap<String, u64>,
     /// Digests on their way.
     pub sending: Vec<String>,
@@ -51,13 +53,17 @@ impl Ledger {
         assert!(before.is_none_or(|before| before.commit == commit), "{repo}@{number} was acknowledged twice");
     }
 
-    /// Part of an upload was acknowledged.
-    pub fn received(&self, upload: &str, bytes: u64, complete: bool) {
+    /// The answer to a part of an upload.
+    pub fn received(&self, id: &str, upload: &Value) {
+        let bytes = if upload["complete"] == true { u64::MAX } else { received(upload) };
         let mut notes = self.notes();
-        if complete {
-            notes.received.remove(upload);
-        } else {
-            notes.received.insert(upload.into(), bytes);
-        }
+        let known = notes.received.entry(id.into()).or_default();
+        *known = bytes.max(*known);
     }
+}
+
+/// How many bytes of an upload have arrived, in whatever order.
+pub fn received(upload: &Value) -> u64 {
+    let runs = upload["received"].as_array().unwrap();
+    runs.iter().map(|run| run[1].as_u64().unwrap() - run[0].as_u64().unwrap()).sum()
 }

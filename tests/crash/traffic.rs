@@ -75,25 +75,61 @@ impl Person {
         }
     }
 
-    /// Sends a file in the pieces and by the way that chance decides.
+    /// Sends a file by the way and in the pieces that chance decides.
     async fn send(&mut self, file: &File) -> Result<(), Gone> {
-        assert_eq!(file.sha256, sha256(&file.bytes));
         self.ledger.notes().sending.push(file.sha256.clone());
-        let body = json!({ "sha256": file.sha256, "size_bytes": file.bytes.len() });
-        let upload = ask(self.api.request(Method::POST, "/api/v1/uploads").json(&body)).await?.created();
-        let id = upload["id"].as_str().unwrap().to_owned();
-        let mut offset = upload["offset"].as_u64().unwrap() as usize;
-        let mut complete = upload["complete"] == true;
-        while !complete {
-            let left = file.bytes.len() - offset;
-            let piece = if self.random.random_bool(0.5) { left } else { self.random.random_range(0..=left) };
-            let request = self.api.request(Method::PATCH, &format!("/api/v1/uploads/{id}")).header("Upload-Offset", offset.to_string());
-            let sent = ask(request.body(file.bytes.slice(offset..offset + piece))).await?.ok();
-            offset = sent["offset"].as_u64().unwrap() as usize;
-            complete = sent["complete"] == true;
-            self.ledger.received(&id, offset as u64, complete);
+        if self.random.random_bool(0.2) {
+            let request = self.api.request(Method::PUT, &format!("/api/v1/blobs/{}", file.sha256));
+            let sent = ask(request.body(file.bytes.clone())).await?.ok();
+            assert_eq!(sent["complete"], true, "{sent}");
+            return Ok(());
         }
-        self.ledger.received(&id, 0, true);
+        let body = json!({ "sha256": file.sha256, "size_bytes": file.bytes.len(), "tensors": file.tensors });
+        let upload = ask(self.api.request(Method::POST, "/api/v1/uploads").json(&body)).await?.created();
+        if upload["complete"] == true {
+            return Ok(());
+        }
+        if self.random.random_bool(0.5) { self.send_in_order(file, upload).await } else { self.send_parts(file, upload).await }
+    }
+
+    async fn send_in_order(&mut self, file: &File, mut upload: Value) -> Result<(), Gone> {
+        let id = upload["id"].as_str().unwrap().to_owned();
+        while upload["complete"] != true {
+            let offset = upload["offset"].as_u64().unwrap() as usize;
+            let left = file.bytes.len() - offset;
+            let piece = if self.random.random_bool(0.5) { left } else { self.random.random_range(1..=left) };
+            let request = self.api.request(Method::PATCH, &format!("/api/v1/uploads/{id}")).header("Upload-Offset", offset.to_string());
+            upload = ask(request.body(file.bytes.slice(offset..offset + piece))).await?.ok();
+            self.ledger.received(&id, &upload);
+        }
+        Ok(())
+    }
+
+    /// Two halves at once, in pieces and in any order, until all is there.
+    async fn send_parts(&mut self, file: &File, upload: Value) -> Result<(), Gone> {
+        let id = upload["id"].as_str().unwrap();
+        let size = file.bytes.len();
+        let mut cuts: Vec<usize> = (0..3).map(|_| self.random.random_range(0..=size)).chain([0, size]).collect();
+        cuts.sort_unstable();
+        let mut parts: Vec<_> = cuts.windows(2).map(|cut| cut[0]..cut[1]).filter(|part| !part.is_empty()).collect();
+        parts.rotate_left(self.random.random_range(0..=parts.len()) % parts.len());
+        let put = |part: std::ops::Range<usize>| {
+            let range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
+            let request = self.api.request(Method::PUT, &format!("/api/v1/uploads/{id}")).header("Content-Range", range);
+            let sent = ask(request.body(file.bytes.slice(part)));
+            async { sent.await.map(|reply| self.ledger.received(id, &reply.ok())) }
+        };
+        let (first, second) = parts.split_at(parts.len() / 2);
+        let one_by_one = |parts: Vec<std::ops::Range<usize>>| async {
+            for part in parts {
+                put(part).await?;
+            }
+            Ok::<_, Gone>(())
+        };
+        let (first, second) = tokio::join!(one_by_one(first.to_vec()), one_by_one(second.to_vec()));
+        first.and(second)?;
+        let upload = ask(self.api.request(Method::GET, &format!("/api/v1/uploads/{id}"))).await?.ok();
+        assert_eq!(upload["complete"], true, "every part was acknowledged: {upload}");
         Ok(())
     }
 
