@@ -99,7 +99,14 @@ impl Person {
             let left = file.bytes.len() - offset;
             let piece = if self.random.random_bool(0.5) { left } else { self.random.random_range(1..=left) };
             let request = self.api.request(Method::PATCH, &format!("/api/v1/uploads/{id}")).header("Upload-Offset", offset.to_string());
-            upload = ask(request.body(file.bytes.slice(offset..offset + piece))).await?.ok();
+            let reply = ask(request.body(file.bytes.slice(offset..offset + piece))).await?;
+            if reply.status == 409 {
+                // Somebody else of this account sends the same file.
+                reply.problem(409, "wrong_offset");
+                upload = ask(self.api.request(Method::GET, &format!("/api/v1/uploads/{id}"))).await?.ok();
+                continue;
+            }
+            upload = reply.ok();
             self.ledger.received(&id, &upload);
         }
         Ok(())
