@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use hub::blob::{Blobs, Error};
 use hub::domain::digest::Digest;
 use hub::domain::id::UploadId;
+use hub::domain::ranges::Ranges;
 use hub::domain::time::Timestamp;
 use proptest::prelude::*;
 
@@ -31,13 +34,25 @@ fn bytes_of(len: usize) -> Bytes {
     (0..len).map(|at| (at * 31 % 251) as u8).collect::<Vec<_>>().into()
 }
 
+fn nothing() -> Ranges {
+    Ranges::default()
+}
+
+/// Writes one run of an upload, syncs it, and says what the file holds now by this writer.
+async fn put(blobs: &Blobs, id: &UploadId, whole: &Bytes, held: &Ranges, run: Range<usize>) -> Result<Ranges, Error> {
+    let mut part = blobs.part(id, whole.len() as u64, held).await?;
+    part.go_to(run.start as u64..run.end as u64).await?;
+    for bytes in whole[run].chunks(300_000) {
+        part.write(Bytes::copy_from_slice(bytes)).await?;
+    }
+    part.settle().await?;
+    part.sync().await
+}
+
 async fn store(blobs: &Blobs, bytes: &Bytes) -> Digest {
     let digest = Digest::of(bytes);
-    let mut stage = blobs.stage(&id(9), bytes.len() as u64).await.unwrap();
-    for part in bytes.chunks(300_000) {
-        stage.write(Bytes::copy_from_slice(part)).await.unwrap();
-    }
-    stage.finish(&digest).await.unwrap();
+    put(blobs, &id(9), bytes, &nothing(), 0..bytes.len()).await.unwrap();
+    blobs.finish(&id(9), bytes.len() as u64, &digest).await.unwrap();
     digest
 }
 
@@ -69,71 +84,171 @@ async fn an_unknown_digest_is_not_found() {
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_where_it_stopped_even_after_a_restart() {
+async fn an_upload_goes_on_from_what_was_recorded_even_after_a_restart() {
     let bytes = bytes_of(2_500_000);
     let dir = tempfile::tempdir().unwrap();
     for (at, restart) in [(0, false), (1, true), (700_000, false), (1_048_576, true), (2_499_999, true)] {
         let mut blobs = Blobs::open_local(dir.path()).unwrap();
-        let mut stage = blobs.stage(&id(1), 2_500_000).await.unwrap();
-        stage.write(bytes.slice(..at)).await.unwrap();
-        assert_eq!(stage.sync().await.unwrap(), at as u64);
-        assert_eq!(blobs.staged_bytes(&id(1)), at as u64);
+        let recorded = put(&blobs, &id(1), &bytes, &nothing(), 0..at).await.unwrap();
+        assert_eq!(recorded, Ranges::from(0..at as u64));
         if restart {
             blobs = Blobs::open_local(dir.path()).unwrap();
         }
-        let mut stage = blobs.stage(&id(1), 2_500_000).await.unwrap();
-        assert_eq!(stage.offset(), at as u64);
-        stage.write(bytes.slice(at..)).await.unwrap();
-        stage.finish(&Digest::of(&bytes)).await.unwrap();
+        assert!(blobs.has_staged(&id(1), &recorded));
+        put(&blobs, &id(1), &bytes, &recorded, at..bytes.len()).await.unwrap();
+        blobs.finish(&id(1), 2_500_000, &Digest::of(&bytes)).await.unwrap();
         assert_eq!(blobs.read_all(&Digest::of(&bytes), u64::MAX).await.unwrap(), bytes);
-        assert_eq!(blobs.staged_bytes(&id(1)), 0, "nothing stays in staging");
+        assert!(!blobs.has_staged(&id(1), &Ranges::from(0..1)), "nothing stays in staging");
     }
 }
 
 #[tokio::test]
-async fn a_hash_kept_from_before_is_not_trusted_when_the_file_changed() {
-    let Store { blobs, dir } = stores().swap_remove(0);
-    let mut stage = blobs.stage(&id(1), 6).await.unwrap();
-    stage.write("abc".into()).await.unwrap();
-    stage.sync().await.unwrap();
-    let staged = dir.path().join("staging").join(id(1).as_str());
-    std::fs::write(&staged, "ab").unwrap();
-    let mut stage = blobs.stage(&id(1), 6).await.unwrap();
-    assert_eq!(stage.offset(), 2);
-    stage.write("cdef".into()).await.unwrap();
-    stage.finish(&Digest::of(b"abcdef")).await.unwrap();
+async fn parts_arrive_in_any_order_and_may_overlap() {
+    let bytes = bytes_of(3_000_000);
+    for Store { blobs, .. } in stores() {
+        let mut recorded = nothing();
+        for run in [2_000_000..3_000_000, 0..1_000_000, 500_000..1_500_000, 500_000..600_000, 1_400_000..2_100_000] {
+            recorded.extend(&put(&blobs, &id(1), &bytes, &recorded, run).await.unwrap());
+            blobs.follow(&id(1), recorded.frontier());
+        }
+        assert_eq!(recorded, Ranges::from(0..3_000_000));
+        blobs.finish(&id(1), 3_000_000, &Digest::of(&bytes)).await.unwrap();
+        assert_eq!(blobs.read_all(&Digest::of(&bytes), u64::MAX).await.unwrap(), bytes);
+    }
 }
 
 #[tokio::test]
-async fn wrong_short_and_long_uploads_get_no_name() {
+async fn one_writer_may_write_here_and_there_and_sync_once() {
+    let bytes = bytes_of(2_000_000);
+    for Store { blobs, .. } in stores() {
+        let runs = [(1_500_000, 1_600_000), (0, 700_000), (1_600_000, 2_000_000)];
+        let stream = |(from, to): (usize, usize)| {
+            let parts: Vec<_> = bytes[from..to].chunks(90_000).map(|part| Ok(Bytes::copy_from_slice(part))).collect();
+            (from as u64, futures_util::stream::iter(parts))
+        };
+        let filled = blobs.fill_staged(&id(1), 2_000_000, &nothing(), runs.map(stream).into()).await.unwrap();
+        assert_eq!(filled.to_string(), "0-700000,1500000-2000000");
+        put(&blobs, &id(1), &bytes, &filled, 700_000..1_500_000).await.unwrap();
+        blobs.finish(&id(1), 2_000_000, &Digest::of(&bytes)).await.unwrap();
+        let beyond = vec![(1_999_999, futures_util::stream::iter([Ok(Bytes::from("ab"))]))];
+        assert!(matches!(blobs.fill_staged(&id(2), 2_000_000, &nothing(), beyond).await, Err(Error::TooLong { .. })));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_at_once_end_as_one_blob() {
+    let bytes = bytes_of(8_000_000);
+    for Store { blobs, .. } in stores() {
+        let parts = (0..40).map(|n| {
+            // Each overlaps the one behind it, so that two write the same bytes at the same time.
+            let run = n * 200_000..(n * 200_000 + 250_000).min(8_000_000);
+            let (blobs, bytes) = (blobs.clone(), bytes.clone());
+            tokio::spawn(async move { put(&blobs, &id(1), &bytes, &nothing(), run).await.unwrap() })
+        });
+        let mut recorded = nothing();
+        for part in parts.collect::<Vec<_>>() {
+            recorded.extend(&part.await.unwrap());
+            blobs.follow(&id(1), recorded.frontier());
+        }
+        assert!(recorded.covers(&(0..8_000_000)));
+        blobs.finish(&id(1), 8_000_000, &Digest::of(&bytes)).await.unwrap();
+        assert_eq!(blobs.read_all(&Digest::of(&bytes), u64::MAX).await.unwrap(), bytes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finished_file_is_never_written_to_again() {
+    let (good, evil) = (bytes_of(1_500_000), Bytes::from(vec![0; 1_500_000]));
+    for Store { blobs, .. } in stores() {
+        let digest = Digest::of(&good);
+        // A part that was begun before and goes on after.
+        let mut late = blobs.part(&id(1), 1_500_000, &nothing()).await.unwrap();
+        late.write(evil.slice(..100)).await.unwrap();
+        put(&blobs, &id(1), &good, &nothing(), 0..1_500_000).await.unwrap();
+        blobs.finish(&id(1), 1_500_000, &digest).await.unwrap();
+        late.write(evil.slice(100..)).await.unwrap();
+        assert!(matches!(late.settle().await, Err(Error::Vanished)));
+        assert!(matches!(blobs.finish(&id(1), 1_500_000, &digest).await, Err(Error::Vanished)));
+        assert_eq!(blobs.read_all(&digest, u64::MAX).await.unwrap(), good);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finishing_while_others_write_gives_true_bytes_or_no_name() {
+    let (good, evil) = (bytes_of(600_000), Bytes::from(vec![7; 600_000]));
+    let digest = Digest::of(&good);
+    for Store { blobs, .. } in stores() {
+        for round in 0..20u8 {
+            put(&blobs, &id(round), &good, &nothing(), 0..600_000).await.unwrap();
+            let writers = [evil.clone(), good.clone(), evil.clone()].map(|bytes| {
+                let blobs = blobs.clone();
+                tokio::spawn(async move { put(&blobs, &id(round), &bytes, &nothing(), 0..600_000).await.map(drop) })
+            });
+            let finished = blobs.finish(&id(round), 600_000, &digest).await;
+            for writer in writers {
+                let written = writer.await.unwrap();
+                assert!(matches!(written, Ok(()) | Err(Error::Vanished)), "{written:?}");
+            }
+            assert!(matches!(finished, Ok(()) | Err(Error::Mismatch { .. })), "{finished:?}");
+            if blobs.find_size(&digest).await.unwrap().is_some() {
+                assert_eq!(blobs.read_all(&digest, u64::MAX).await.unwrap(), good);
+            }
+            blobs.discard(&id(round)).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_recorded_and_not_there_is_noticed() {
+    let bytes = bytes_of(10_000);
+    for Store { blobs, .. } in stores() {
+        let recorded = put(&blobs, &id(1), &bytes, &nothing(), 4_000..6_000).await.unwrap();
+        assert!(blobs.has_staged(&id(1), &recorded) && !blobs.has_staged(&id(1), &Ranges::from(0..6_001)));
+        assert!(matches!(blobs.part(&id(1), 10_000, &Ranges::from(0..6_001)).await, Err(Error::Vanished)));
+        assert!(matches!(blobs.finish(&id(1), 10_000, &Digest::of(&bytes)).await, Err(Error::Vanished)), "it is too short");
+        blobs.discard(&id(1)).await.unwrap();
+        assert!(matches!(blobs.part(&id(1), 10_000, &recorded).await, Err(Error::Vanished)));
+        assert!(matches!(blobs.finish(&id(1), 10_000, &Digest::of(&bytes)).await, Err(Error::Vanished)));
+        assert!(blobs.has_staged(&id(1), &nothing()), "of nothing nothing is missing");
+    }
+}
+
+#[tokio::test]
+async fn wrong_and_long_uploads_get_no_name() {
     for Store { blobs, .. } in stores() {
         let digest = Digest::of(b"abcdef");
-        let mut stage = blobs.stage(&id(1), 6).await.unwrap();
-        stage.write("abc".into()).await.unwrap();
-        assert!(matches!(stage.finish(&digest).await, Err(Error::Short { received: 3, announced: 6 })));
+        let mut part = blobs.part(&id(2), 6, &nothing()).await.unwrap();
+        part.write("abc".into()).await.unwrap();
+        assert!(matches!(part.write("defg".into()).await, Err(Error::TooLong { announced: 6 })));
+        part.settle().await.unwrap();
+        assert_eq!(part.sync().await.unwrap(), Ranges::from(0..3), "the good part is kept");
+        for run in [5..7, 7..7, 4..3] {
+            assert!(matches!(part.go_to(run).await, Err(Error::TooLong { .. })));
+        }
 
-        let mut stage = blobs.stage(&id(2), 6).await.unwrap();
-        stage.write("abc".into()).await.unwrap();
-        assert!(matches!(stage.write("defg".into()).await, Err(Error::TooLong { announced: 6 })));
-        assert_eq!(stage.sync().await.unwrap(), 3, "the good part is kept");
-
-        let mut stage = blobs.stage(&id(3), 6).await.unwrap();
-        stage.write("abcdeF".into()).await.unwrap();
-        assert!(matches!(stage.finish(&digest).await, Err(Error::Mismatch { .. })));
-        assert_eq!(blobs.staged_bytes(&id(3)), 0, "damaged bytes are thrown away, the upload starts again");
+        put(&blobs, &id(3), &"abcdeF".into(), &nothing(), 0..6).await.unwrap();
+        assert!(matches!(blobs.finish(&id(3), 6, &digest).await, Err(Error::Mismatch { .. })));
+        assert!(!blobs.has_staged(&id(3), &Ranges::from(0..1)), "damaged bytes are thrown away, the upload starts again");
         assert_eq!(blobs.find_size(&digest).await.unwrap(), None);
     }
 }
 
 #[tokio::test]
-async fn one_writer_at_a_time() {
+async fn received_bytes_are_not_written_again() {
     for Store { blobs, .. } in stores() {
-        let mut first = blobs.stage(&id(1), 6).await.unwrap();
-        assert!(matches!(blobs.stage(&id(1), 6).await, Err(Error::InUse)));
-        first.write("abcdef".into()).await.unwrap();
-        first.finish(&Digest::of(b"abcdef")).await.unwrap();
-        assert_eq!(blobs.stage(&id(1), 6).await.unwrap().offset(), 0, "a promoted file is never written to again");
-        assert_eq!(blobs.read_all(&Digest::of(b"abcdef"), 99).await.unwrap(), "abcdef");
+        let recorded = put(&blobs, &id(1), &"abcdef".into(), &nothing(), 1..4).await.unwrap();
+        put(&blobs, &id(1), &"aXXXef".into(), &recorded, 0..6).await.unwrap();
+        blobs.finish(&id(1), 6, &Digest::of(b"abcdef")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn old_staging_files_are_found_and_others_left() {
+    for Store { blobs, .. } in stores() {
+        put(&blobs, &id(1), &"abc".into(), &nothing(), 0..3).await.unwrap();
+        let now = std::time::SystemTime::now();
+        assert!(blobs.staged_before(now - std::time::Duration::from_secs(3_600)).await.unwrap().is_empty());
+        assert_eq!(blobs.staged_before(now + std::time::Duration::from_secs(3_600)).await.unwrap(), [id(1)]);
     }
 }
 
@@ -171,23 +286,29 @@ async fn files_of_this_machine_are_stored_by_what_they_hold() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn however_an_upload_is_cut_it_ends_as_the_same_blob(bytes in prop::collection::vec(any::<u8>(), 0..5_000), cuts in prop::collection::vec(0usize..5_000, 0..6)) {
+    fn however_an_upload_is_cut_it_ends_as_the_same_blob(
+        bytes in prop::collection::vec(any::<u8>(), 0..5_000),
+        cuts in prop::collection::vec((0usize..5_000, 0usize..5_000, any::<bool>()), 0..8),
+    ) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let blobs = Blobs::memory().unwrap();
-        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
-        cuts.sort_unstable();
-        cuts.push(bytes.len());
+        let dir = tempfile::tempdir().unwrap();
+        let mut blobs = Blobs::open_local(dir.path()).unwrap();
+        let bytes = Bytes::from(bytes);
         let digest = Digest::of(&bytes);
         runtime.block_on(async {
-            let mut from = 0;
-            for cut in cuts {
-                let mut stage = blobs.stage(&id(1), bytes.len() as u64).await.unwrap();
-                assert_eq!(stage.offset(), from as u64);
-                stage.write(Bytes::copy_from_slice(&bytes[from..cut])).await.unwrap();
-                stage.sync().await.unwrap();
-                from = cut;
+            let mut recorded = nothing();
+            for (one, other, restart) in cuts {
+                let (one, other) = (one.min(bytes.len()), other.min(bytes.len()));
+                recorded.extend(&put(&blobs, &id(1), &bytes, &recorded, one.min(other)..one.max(other)).await.unwrap());
+                if restart {
+                    blobs = Blobs::open_local(dir.path()).unwrap();
+                }
+                blobs.follow(&id(1), recorded.frontier());
             }
-            blobs.stage(&id(1), bytes.len() as u64).await.unwrap().finish(&digest).await.unwrap();
+            for gap in recorded.gaps(0..bytes.len() as u64) {
+                put(&blobs, &id(1), &bytes, &recorded, gap.start as usize..gap.end as usize).await.unwrap();
+            }
+            blobs.finish(&id(1), bytes.len() as u64, &digest).await.unwrap();
             assert_eq!(blobs.read_all(&digest, u64::MAX).await.unwrap(), bytes);
         });
     }

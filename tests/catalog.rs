@@ -10,6 +10,7 @@ use hub::domain::id::{AccountId, RepoKey, UploadId};
 use hub::domain::manifest::{Manifest, ManifestEntry};
 use hub::domain::name::{RepoId, RepoKind};
 use hub::domain::path::RepoPath;
+use hub::domain::ranges::Ranges;
 use hub::domain::repo::{Facts, Metric, Repo, TrainedAs, Version, VersionState};
 use hub::domain::revision::RefName;
 use hub::domain::safetensors;
@@ -221,7 +222,7 @@ async fn uploads_belong_to_their_account_and_expire() {
             account: ada.clone(),
             digest,
             size_bytes: 10,
-            offset: 0,
+            received: Ranges::default(),
             complete: false,
             created: at(1),
             expires: at(100),
@@ -230,13 +231,17 @@ async fn uploads_belong_to_their_account_and_expire() {
         assert_eq!(uploads::find(tx, &ada, &id)?, Some(upload.clone()));
         assert_eq!(uploads::find(tx, &eve, &id)?, None);
         assert_eq!(uploads::find_of_digest(tx, &ada, &digest)?, Some(upload));
-        uploads::set_received(tx, &id, 7, at(200))?;
-        assert_eq!(uploads::find(tx, &ada, &id)?.map(|u| (u.offset, u.expires)), Some((7, at(200))));
+        let received = Ranges::parse("0-2,5-9").unwrap();
+        uploads::set_received(tx, &id, &received, at(200))?;
+        let found = uploads::find(tx, &ada, &id)?.unwrap();
+        assert_eq!((found.offset(), found.is_whole(), found.received, found.expires), (2, false, received, at(200)));
+        assert_eq!(uploads::known(tx, &[UploadId::new(at(1), [4; 10]), id.clone()])?, std::slice::from_ref(&id));
         assert_eq!((uploads::count_open(tx, &ada)?, uploads::count_open(tx, &eve)?), (1, 0));
         assert!(uploads::expired(tx, at(150), 9)?.is_empty());
         assert_eq!(uploads::expired(tx, at(201), 9)?, std::slice::from_ref(&id));
         blobs::grant(tx, &digest, &ada, at(1))?;
-        assert_eq!(uploads::find(tx, &ada, &id)?.map(|u| u.complete), Some(true), "proved bytes complete it");
+        assert_eq!(uploads::find(tx, &ada, &id)?.map(|u| (u.complete, u.offset())), Some((true, 10)), "proved bytes complete it");
+        uploads::set_received(tx, &id, &Ranges::from(0..10), at(200))?;
         assert_eq!(uploads::count_open(tx, &ada)?, 0);
         uploads::delete(tx, &id)?;
         assert_eq!(uploads::find(tx, &ada, &id)?, None);

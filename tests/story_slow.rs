@@ -200,7 +200,9 @@ async fn five_hundred_of_each_kind_hold_nobody_up_and_are_cut() {
         before_kib >> 10,
         peak_kib >> 10,
     );
-    assert!(peak_kib - before_kib < 512 << 10, "1,500 slow clients took {} MiB", (peak_kib - before_kib) >> 10);
+    // A reader that stalls holds the blocks that were read ahead for it; the others hold next to nothing.
+    let most_kib = (of_each_kind as u64 * 2) << 10;
+    assert!(peak_kib - before_kib < most_kib, "slow clients took {} MiB", (peak_kib - before_kib) >> 10);
     let metrics = server.anonymous().get("/metrics").await.text();
     for reason in ["slow_reader", "slow_request"] {
         assert!(metrics.contains(&format!("hub_connections_cut_total{{reason=\"{reason}\"}}")), "{reason} is missing: {metrics}");

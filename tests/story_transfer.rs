@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hub::cache::Cache;
@@ -26,10 +28,15 @@ struct Seen {
 }
 
 impl Seen {
-    /// Where a range asks to begin.
-    fn from(&self) -> usize {
-        let range = self.headers.get("range").and_then(|text| text.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
-        range.unwrap_or(0)
+    /// The range asked for, if any.
+    fn range(&self) -> Option<Range<usize>> {
+        let (first, last) = self.headers.get("range")?.strip_prefix("bytes=")?.split_once('-')?;
+        Some(first.parse().ok()?..last.parse::<usize>().ok()? + 1)
+    }
+
+    /// The bytes asked for.
+    fn of<'a>(&self, file: &'a [u8]) -> &'a [u8] {
+        &file[self.range().unwrap_or(0..file.len())]
     }
 }
 
@@ -46,10 +53,14 @@ struct Hostile {
 
 impl Hostile {
     fn start(files: BTreeMap<String, Vec<u8>>, answer: Answer) -> Hostile {
+        Hostile::claiming(manifest(&files), files, answer)
+    }
+
+    /// Its list of files may be another than that of the files it has.
+    fn claiming(manifest: Manifest, files: BTreeMap<String, Vec<u8>>, answer: Answer) -> Hostile {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let manifest = manifest(&files);
         let (list, log) = (manifest_json(&manifest), seen.clone());
         let shared = Arc::new((files, answer, list));
         std::thread::spawn(move || {
@@ -114,16 +125,22 @@ fn head(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
 
 /// What an honest server sends, its body changed or cut by `spoil` (the headers promise the honest length).
 fn honest(seen: &Seen, file: &[u8], spoil: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let from = seen.from();
-    let mut body = file[from..].to_vec();
+    let mut body = seen.of(file).to_vec();
+    let length = body.len().to_string();
     spoil(&mut body);
-    let length = (file.len() - from).to_string();
     let etag = format!("\"{}\"", Digest::of(file));
-    let range = format!("bytes {from}-{}/{}", file.len() - 1, file.len());
-    match seen.headers.contains_key("range") {
-        true => head(206, &[("content-length", &length), ("etag", &etag), ("content-range", &range)], &body),
-        false => head(200, &[("content-length", &length), ("etag", &etag)], &body),
+    match seen.range() {
+        Some(range) => {
+            let range = format!("bytes {}-{}/{}", range.start, range.end - 1, file.len());
+            head(206, &[("content-length", &length), ("etag", &etag), ("content-range", &range)], &body)
+        }
+        None => head(200, &[("content-length", &length), ("etag", &etag)], &body),
     }
+}
+
+/// The whole file, whatever was asked for.
+fn whole(file: &[u8]) -> Vec<u8> {
+    head(200, &[("content-length", &file.len().to_string())], file)
 }
 
 fn manifest(files: &BTreeMap<String, Vec<u8>>) -> Manifest {
@@ -151,13 +168,16 @@ fn random_file(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// Fetched as one, and in three pieces.
+const SIZES: [usize; 2] = [50_000, 20_000_000];
+
 fn one_file(length: usize) -> BTreeMap<String, Vec<u8>> {
     BTreeMap::from([("model.safetensors".to_owned(), random_file(1, length))])
 }
 
-/// Every file below `folder` that has a final name.
+/// Every file below `folder` that has a final name. (The proved list of files is kept from the beginning.)
 fn finals(folder: &Path) -> Vec<String> {
-    ["blobs", "snapshots", "manifests", "refs"]
+    ["blobs", "snapshots", "refs"]
         .iter()
         .flat_map(|room| walkdir::WalkDir::new(folder.join(room)))
         .map(|entry| entry.unwrap())
@@ -166,74 +186,86 @@ fn finals(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-async fn is_refused(name: &str, answer: Answer) {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Hostile::start(one_file(50_000), answer);
-    let error = server.pull(folder.path()).await.err().unwrap_or_else(|| panic!("{name}: was accepted"));
-    assert_eq!(error.exit_code(), 5, "{name}: {error}");
-    assert!(error.to_string().contains("model.safetensors"), "{name}: the file is not named: {error}");
-    assert_eq!(finals(folder.path()), Vec::<String>::new(), "{name}: something got its final name");
-    let parts = std::fs::read_dir(folder.path().join("partial")).unwrap().count();
-    assert_eq!(parts, 0, "{name}: untrue bytes were kept");
+async fn is_refused(name: &str, answer: impl Fn(&Seen, &[u8], usize) -> Vec<u8> + Send + Sync + 'static) {
+    let answer = Arc::new(answer);
+    for size in SIZES {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = answer.clone();
+        let server = Hostile::start(one_file(size), Box::new(move |seen, file, before| shared(seen, file, before)));
+        let error = server.pull(folder.path()).await.err().unwrap_or_else(|| panic!("{name}: was accepted"));
+        assert_eq!(error.exit_code(), 5, "{name}: {error}");
+        assert!(error.to_string().contains("model.safetensors"), "{name}: the file is not named: {error}");
+        assert_eq!(finals(folder.path()), Vec::<String>::new(), "{name}: something got its final name");
+        let parts = std::fs::read_dir(folder.path().join("partial")).unwrap().count();
+        assert_eq!(parts, 0, "{name}: untrue bytes were kept");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn untrue_answers_are_refused() {
-    let flip = |seen: &Seen, file: &[u8], _| honest(seen, file, |body| body[30_000] ^= 1);
-    let longer = |seen: &Seen, file: &[u8], _| {
-        let mut body = file[seen.from()..].to_vec();
-        body.push(0);
-        head(200, &[("content-length", &body.len().to_string())], &body)
-    };
-    let endless = |_: &Seen, file: &[u8], _| head(200, &[], &[file, &vec![0; 1 << 20]].concat());
-    let shorter = |_: &Seen, file: &[u8], _| head(200, &[("content-length", "49999")], &file[..49_999]);
-    let gzip = |_: &Seen, file: &[u8], _| head(200, &[("content-encoding", "gzip"), ("content-length", "50000")], file);
-    is_refused("one bit flipped", Box::new(flip)).await;
-    is_refused("a longer body", Box::new(longer)).await;
-    is_refused("a body without an end", Box::new(endless)).await;
-    is_refused("a shorter length", Box::new(shorter)).await;
-    is_refused("an encoded body", Box::new(gzip)).await;
+    is_refused("one bit flipped", |seen, file, _| honest(seen, file, |body| body[30_000] ^= 1)).await;
+    is_refused("a longer body", |_, file, _| whole(&[file, &[0]].concat())).await;
+    is_refused("a body without an end", |_, file, _| head(200, &[], &[file, &vec![0; 1 << 20]].concat())).await;
+    is_refused("a shorter length", |_, file, _| whole(&file[..file.len() - 1])).await;
+    is_refused("an encoded body", |seen, file, _| {
+        let length = seen.of(file).len().to_string();
+        head(200, &[("content-encoding", "gzip"), ("content-length", &length)], seen.of(file))
+    })
+    .await;
 }
 
-/// Cuts first, so that a range is asked for; then answers the range with `headers`, the rest of the file and
-/// its full-length promise.
-fn lying_range(headers: fn(usize, usize) -> Vec<(&'static str, String)>) -> Answer {
-    Box::new(move |seen, file, _| {
-        if !seen.headers.contains_key("range") {
-            return honest(seen, file, |body| body.truncate(20_000));
-        }
-        let body = &file[seen.from()..];
-        let mut headers = headers(seen.from(), file.len());
+/// Cuts first where the whole is asked for, so that a range is asked for; then answers the range with `headers`,
+/// the bytes of it and its full-length promise.
+fn lying_range(headers: fn(Range<usize>, usize) -> Vec<(&'static str, String)>) -> impl Fn(&Seen, &[u8], usize) -> Vec<u8> {
+    move |seen, file, _| {
+        let Some(range) = seen.range() else { return honest(seen, file, |body| body.truncate(20_000)) };
+        let body = seen.of(file);
+        let mut headers = headers(range, file.len());
         headers.push(("content-length", body.len().to_string()));
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         head(206, &headers, body)
-    })
+    }
+}
+
+fn says(first: usize, last: usize, size: usize) -> Vec<(&'static str, String)> {
+    vec![("content-range", format!("bytes {first}-{last}/{size}"))]
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lies_about_ranges_are_refused() {
-    let elsewhere = |from: usize, size: usize| vec![("content-range", format!("bytes {}-{}/{size}", from + 1, size - 1))];
-    let other_size = |from: usize, size: usize| vec![("content-range", format!("bytes {from}-{size}/{}", size + 1))];
-    let missing = |_: usize, _: usize| vec![];
-    let nonsense = |_: usize, _: usize| vec![("content-range", "bytes -5-/*".to_owned())];
-    let changed = |from: usize, size: usize| {
-        vec![("content-range", format!("bytes {from}-{}/{size}", size - 1)), ("etag", format!("\"{}\"", "0".repeat(64)))]
-    };
-    is_refused("a range from elsewhere", lying_range(elsewhere)).await;
-    is_refused("another size", lying_range(other_size)).await;
-    is_refused("a 206 without a range", lying_range(missing)).await;
-    is_refused("a range that is none", lying_range(nonsense)).await;
-    is_refused("another file's range", lying_range(changed)).await;
+    is_refused("a range from elsewhere", lying_range(|range, size| says(range.start + 1, range.end - 1, size))).await;
+    is_refused("a range that ends behind", lying_range(|range, size| says(range.start, range.end, size))).await;
+    is_refused("another size", lying_range(|range, size| says(range.start, range.end - 1, size + 1))).await;
+    is_refused("a 206 without a range", lying_range(|_, _| vec![])).await;
+    is_refused("a range that is none", lying_range(|_, _| vec![("content-range", "bytes -5-/*".to_owned())])).await;
+    is_refused(
+        "another file's range",
+        lying_range(|range, size| {
+            let etag = ("etag", format!("\"{}\"", "0".repeat(64)));
+            [says(range.start, range.end - 1, size), vec![etag]].concat()
+        }),
+    )
+    .await;
+    is_refused("a file that changes between two ranges", |seen, file, _| match seen.range() {
+        Some(range) if range.start > 0 => {
+            let text = format!("bytes {}-{}/{}", range.start, range.end - 1, file.len());
+            head(206, &[("content-range", &text), ("etag", "\"another\"")], seen.of(file))
+        }
+        _ => honest(seen, file, |body| body.truncate(body.len() - 1)),
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_bad_copy_is_fetched_once_more() {
-    let folder = tempfile::tempdir().unwrap();
-    let flip_once = |seen: &Seen, file: &[u8], before: usize| honest(seen, file, |body| body[7] ^= u8::from(before == 0));
-    let server = Hostile::start(one_file(50_000), Box::new(flip_once));
-    let pulled = server.pull(folder.path()).await.unwrap();
-    assert_eq!(std::fs::read(pulled.path.join("model.safetensors")).unwrap(), random_file(1, 50_000));
-    assert_eq!(server.file_requests().len(), 2);
+    for (size, requests) in SIZES.into_iter().zip([2, 6]) {
+        let folder = tempfile::tempdir().unwrap();
+        let flip_once = |seen: &Seen, file: &[u8], before: usize| honest(seen, file, |body| body[7] ^= u8::from(before == 0));
+        let server = Hostile::start(one_file(size), Box::new(flip_once));
+        let pulled = server.pull(folder.path()).await.unwrap();
+        assert_eq!(std::fs::read(pulled.path.join("model.safetensors")).unwrap(), random_file(1, size));
+        assert_eq!(server.file_requests().len(), requests);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,7 +274,7 @@ async fn a_cut_download_goes_on_where_it_broke() {
     let cuts = Mutex::new(ChaCha8Rng::seed_from_u64(44));
     // Each file breaks off twice at an offset drawn at random, also in the middle of a range.
     let cutting = move |seen: &Seen, file: &[u8], before: usize| {
-        let left = file.len() - seen.from();
+        let left = seen.of(file).len();
         let at = cuts.lock().unwrap().random_range(1..left);
         honest(seen, file, |body| body.truncate(if before < 2 { at } else { left }))
     };
@@ -254,8 +286,8 @@ async fn a_cut_download_goes_on_where_it_broke() {
     }
     let requests = server.file_requests();
     assert_eq!(requests.len(), 18, "three requests a file");
-    assert!(requests.iter().filter(|seen| seen.from() > 0).count() == 12, "each repeat went on with a range");
-    assert!(requests.iter().filter(|seen| seen.from() > 0).all(|seen| seen.headers.contains_key("if-range")));
+    assert!(requests.iter().filter(|seen| seen.range().is_some()).count() == 12, "each repeat went on with a range");
+    assert!(requests.iter().filter(|seen| seen.range().is_some()).all(|seen| seen.headers.contains_key("if-range")));
 
     let again = server.pull(folder.path()).await.unwrap();
     assert_eq!((again.fetched_files, again.path), (0, pulled.path));
@@ -263,17 +295,60 @@ async fn a_cut_download_goes_on_where_it_broke() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_ignores_ranges_or_is_busy_still_serves() {
-    let stubborn = |_: &Seen, file: &[u8], before: usize| match before {
-        0 => head(503, &[("retry-after", "0"), ("content-length", "0")], b""),
-        1 => head(200, &[("content-length", &file.len().to_string())], &file[..10_000]),
-        _ => head(200, &[("content-length", &file.len().to_string())], file),
+async fn pieces_that_break_off_go_on_and_no_byte_comes_twice() {
+    let (random, sent) = (Mutex::new(ChaCha8Rng::seed_from_u64(45)), Arc::new(AtomicU64::new(0)));
+    let counted = sent.clone();
+    // Nine answers of ten or so break off somewhere.
+    let cutting = move |seen: &Seen, file: &[u8], before: usize| {
+        let left = seen.of(file).len();
+        let at = if before < 30 { random.lock().unwrap().random_range(1..=left) } else { left };
+        counted.fetch_add(at as u64, Ordering::Relaxed);
+        honest(seen, file, |body| body.truncate(at))
     };
     let folder = tempfile::tempdir().unwrap();
-    let server = Hostile::start(one_file(50_000), Box::new(stubborn));
+    let server = Hostile::start(one_file(SIZES[1]), Box::new(cutting));
     let pulled = server.pull(folder.path()).await.unwrap();
-    assert_eq!(pulled.manifest, server.manifest);
-    assert_eq!(std::fs::read(pulled.path.join("model.safetensors")).unwrap(), random_file(1, 50_000));
+    assert_eq!(std::fs::read(pulled.path.join("model.safetensors")).unwrap(), random_file(1, SIZES[1]));
+    let requests = server.file_requests();
+    assert!(requests.iter().all(|seen| seen.headers.contains_key("if-range")));
+    assert_eq!(sent.load(Ordering::Relaxed), SIZES[1] as u64, "in {} requests", requests.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ignores_ranges_or_is_busy_still_serves() {
+    for size in SIZES {
+        let stubborn = |_: &Seen, file: &[u8], before: usize| match before {
+            0 => head(503, &[("retry-after", "0"), ("content-length", "0")], b""),
+            1 => head(200, &[("content-length", &file.len().to_string())], &file[..10_000]),
+            _ => whole(file),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let server = Hostile::start(one_file(size), Box::new(stubborn));
+        let pulled = server.pull(folder.path()).await.unwrap();
+        assert_eq!(pulled.manifest, server.manifest);
+        assert_eq!(std::fs::read(pulled.path.join("model.safetensors")).unwrap(), random_file(1, size));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_forgets_ranges_half_way_still_serves() {
+    let forgetful = |seen: &Seen, file: &[u8], before: usize| if before < 2 { honest(seen, file, |_| ()) } else { whole(file) };
+    let folder = tempfile::tempdir().unwrap();
+    let server = Hostile::start(one_file(SIZES[1]), Box::new(forgetful));
+    let pulled = server.pull(folder.path()).await.unwrap();
+    assert_eq!(std::fs::read(pulled.path.join("model.safetensors")).unwrap(), random_file(1, SIZES[1]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_stored_is_not_begun() {
+    let files = one_file(50_000);
+    let mut entries = manifest(&files).entries().to_vec();
+    entries[0].size_bytes = 1 << 60;
+    let server = Hostile::claiming(Manifest::new(entries).unwrap(), files, Box::new(|seen, file, _| honest(seen, file, |_| ())));
+    let folder = tempfile::tempdir().unwrap();
+    let error = server.pull(folder.path()).await.unwrap_err();
+    assert_eq!((error.code(), server.file_requests().len()), ("disk_full", 0));
+    assert!(error.to_string().contains(&(1u64 << 60).to_string()), "it does not say how much is needed: {error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

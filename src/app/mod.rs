@@ -11,6 +11,7 @@ mod work;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use administration::Administration;
 pub use error::{Error, Result};
@@ -31,6 +32,8 @@ pub const ADMIN_TOKEN_FILE: &str = "admin-token";
 const DATABASE_FILE: &str = "hub.db";
 /// Kept connections of a small server; each thread serves thousands.
 const MAX_HTTP_THREADS: usize = 8;
+/// How often expired uploads are looked for, besides at each announcement of others.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Opens the database and the blobs of a data directory. Several processes may (the server and its workers).
 pub async fn open_service(config: &Config) -> Result<Service> {
@@ -110,17 +113,29 @@ impl App {
         let server = server.map_err(|e| Error::failed(format!("serving: {e}"), "try again"))?;
         let handle = server.handle();
         let workers = supervisor::Supervisor::start(config)?;
+        let sweeping = tokio::spawn(sweep(self.service.clone()));
         let mut serving = tokio::spawn(server);
         tokio::select! {
             () = self.stop.wait() => tracing::info!("stopping"),
             _ = &mut serving => tracing::error!("the server stopped by itself"),
         }
+        sweeping.abort();
         workers.stop().await;
         handle.stop(true).await;
         if let Err(error) = self.service.write_downloads().await {
             tracing::warn!(%error, "the last downloads were not counted");
         }
         Ok(())
+    }
+}
+
+/// Clears away, now and every hour, what uploads have left behind.
+async fn sweep(service: Service) {
+    loop {
+        if let Err(error) = service.sweep_uploads().await {
+            tracing::warn!(%error, "expired uploads were not cleared away");
+        }
+        tokio::time::sleep(SWEEP_EVERY).await;
     }
 }
 

@@ -14,10 +14,16 @@ pub enum Error {
     InUse,
     #[error("the bytes have sha256 {got}, not {expected}")]
     Mismatch { expected: Digest, got: Digest },
-    #[error("the upload was announced with {announced} bytes and holds more")]
+    #[error("more bytes came than were announced: they were to end at byte {announced}")]
     TooLong { announced: u64 },
     #[error("the upload holds {received} of {announced} bytes")]
     Short { received: u64, announced: u64 },
+    /// The staging file is not what the catalog says of it, or is promoted already.
+    #[error("the bytes of this upload are no longer here")]
+    Vanished,
+    /// The disk did not take them; nothing of the file can be trusted.
+    #[error("the server's disk did not keep the bytes of this upload: {0}")]
+    Unsynced(String),
     #[error("the server's disk is full")]
     Full,
     #[error("the stored bytes of {digest} are damaged: {problem}")]

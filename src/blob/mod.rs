@@ -1,36 +1,37 @@
 //! Bytes named by their sha256, over object_store; immutable once they have a name.
 //!
 //! ```text
-//! DIR/staging/<upload id>          growing, nobody's; a crash leaves them for the sweeper
+//! DIR/staging/<upload id>          sparse, filled in any order; a crash leaves them for the sweeper
 //! DIR/blobs/ab/cd/<64 hex>         final: size and sha256 were proved, file and folders are on the disk
 //! ```
 //!
-//! [`stage`] is the only writer of final names. The local directory is the default store; any other
+//! [`stage`] is the only writer of final names: parts go into staging files (`part`), their hash follows (`running`),
+//! and what was proved is renamed or copied (`promote`). Folders below `blobs` are never removed. The local directory is the default store; any other
 //! object_store takes the same keys, with staging still in a local directory.
 
 pub mod error;
+pub mod part;
+mod promote;
 mod reader;
+mod running;
 pub mod stage;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
-use sha2::Sha256;
 
 pub use error::{Error, Result};
+pub use part::Part;
 pub use reader::Reader;
-pub use stage::Stage;
 
 use crate::domain::digest::Digest;
-use crate::domain::id::UploadId;
 
 /// The store of blobs; cheap to clone.
 #[derive(Clone)]
@@ -43,8 +44,9 @@ struct Inner {
     /// Where the store's files lie, when it is a local directory: reading and promoting go straight to them.
     root: Option<PathBuf>,
     staging: PathBuf,
-    /// Hashes of uploads between two requests, so that the next one need not read everything again.
-    hashes: Mutex<HashMap<UploadId, (u64, Sha256)>>,
+    /// What is known of uploads between two requests, so that the next one need not read everything again.
+    sessions: running::Sessions,
+    folders: promote::Folders,
     /// Keeps a test's staging directory alive.
     _temporary: Option<tempfile::TempDir>,
 }
@@ -69,7 +71,16 @@ impl Blobs {
     }
 
     fn of(store: Arc<dyn ObjectStore>, root: Option<PathBuf>, staging: PathBuf, temporary: Option<tempfile::TempDir>) -> Blobs {
-        Blobs { inner: Arc::new(Inner { store, root, staging, hashes: Mutex::default(), _temporary: temporary }) }
+        Blobs {
+            inner: Arc::new(Inner {
+                store,
+                root,
+                staging,
+                sessions: Default::default(),
+                folders: Default::default(),
+                _temporary: temporary,
+            }),
+        }
     }
 
     /// The size of a stored blob.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::at;
 use super::link::copy;
-use super::{Cache, Error, Result, hash_file};
+use super::{Cache, Error, Proofs, Result};
 use crate::domain::manifest::Manifest;
 
 /// What an export did.
@@ -17,27 +17,29 @@ pub struct Exported {
 
 impl Cache {
     /// Looks at everything before it writes anything: without `force`, a file with other content stops the whole.
-    pub fn export(&self, manifest: &Manifest, to: &Path, force: bool) -> Result<Exported> {
+    pub fn export(&self, proofs: &Proofs, manifest: &Manifest, to: &Path, force: bool) -> Result<Exported> {
         let mut missing = Vec::new();
         let mut differing: Vec<PathBuf> = Vec::new();
         for entry in manifest.entries() {
             let path = to.join(entry.path.as_str());
-            match std::fs::symlink_metadata(&path) {
-                Err(_) => missing.push((entry, path)),
-                Ok(found) if found.is_file() && found.len() == entry.size_bytes && hash_file(&path, &mut |_| ())?.0 == entry.digest => {}
-                Ok(_) => {
-                    differing.push(path.clone());
-                    missing.push((entry, path));
-                }
+            if proofs.prove(&path, &entry.digest, entry.size_bytes)? {
+                continue;
             }
+            if std::fs::symlink_metadata(&path).is_ok() {
+                differing.push(path.clone());
+            }
+            missing.push((entry, path));
         }
         if let (Some(first), false) = (differing.first(), force) {
             return Err(Error::WouldOverwrite { first: first.clone(), count: differing.len() });
         }
         std::fs::create_dir_all(to).map_err(at("make the folder", to))?;
+        let mut proved = Vec::new();
         for (entry, path) in &missing {
-            copy(&self.blob_path(&entry.digest), path).map_err(at("write", path))?;
+            let stamp = copy(&self.blob_path(&entry.digest), path).map_err(at("write", path))?;
+            proved.push((stamp, entry.digest));
         }
+        proofs.add(&proved)?;
         Ok(Exported { written: missing.len(), unchanged: manifest.entries().len() - missing.len() })
     }
 }
@@ -53,14 +55,19 @@ mod tests {
         let cache = Cache::open(folder.path().join("cache")).unwrap();
         let manifest = stored(&cache, &[("a", "one"), ("b/c", "two")]);
         let to = folder.path().join("out");
-        assert_eq!(cache.export(&manifest, &to, false).unwrap(), Exported { written: 2, unchanged: 0 });
-        assert_eq!(cache.export(&manifest, &to, false).unwrap(), Exported { written: 0, unchanged: 2 });
+        let export = |force| cache.export(&cache.proofs(), &manifest, &to, force);
+        assert_eq!(export(false).unwrap(), Exported { written: 2, unchanged: 0 });
+        assert_eq!(export(false).unwrap(), Exported { written: 0, unchanged: 2 });
 
         std::fs::write(to.join("a"), "mine").unwrap();
         std::fs::remove_file(to.join("b/c")).unwrap();
-        assert!(matches!(cache.export(&manifest, &to, false), Err(Error::WouldOverwrite { count: 1, .. })));
+        assert!(matches!(export(false), Err(Error::WouldOverwrite { count: 1, .. })));
         assert!(!to.join("b/c").exists(), "something was written although the export was refused");
-        assert_eq!(cache.export(&manifest, &to, true).unwrap(), Exported { written: 2, unchanged: 0 });
+        assert_eq!(export(true).unwrap(), Exported { written: 2, unchanged: 0 });
         assert_eq!(std::fs::read_to_string(to.join("a")).unwrap(), "one");
+        // An edit of the same length, in the same tick of the clock.
+        std::fs::write(to.join("a"), "two").unwrap();
+        assert!(matches!(export(false), Err(Error::WouldOverwrite { count: 1, .. })));
+        assert_eq!(std::fs::read(cache.blob_path(&manifest.entries()[0].digest)).unwrap(), b"one", "an edit reached the store");
     }
 }

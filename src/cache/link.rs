@@ -1,9 +1,12 @@
-//! Giving a file a second name: a hard link where the file system has them, else a copy; always moved into
-//! place, so that a name never holds half a file.
+//! Giving a file a second name: a hard link where the file system has them, else a copy (which shares its blocks
+//! where the file system can do that); always moved into place, so that a name never holds half a file.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::proofs::{Stamp, mark};
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -13,26 +16,47 @@ pub fn beside(path: &Path) -> PathBuf {
     path.with_file_name(unique)
 }
 
+/// Is it a name that [`beside`] gives? A process that was killed leaves such files behind.
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with(".hub-") && name.ends_with(".tmp")
+}
+
 /// `to` becomes `from`'s bytes, replacing what was there; the two may share one inode.
 pub fn link(from: &Path, to: &Path) -> io::Result<()> {
-    through_temporary(to, |temporary| std::fs::hard_link(from, temporary).or_else(|_| std::fs::copy(from, temporary).map(|_| ())))
+    through_temporary(to, |temporary| link_new(from, temporary))
+}
+
+/// The same where `to` is new and its folder is there; for folders that are not in place yet.
+pub fn link_new(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::hard_link(from, to).or_else(|_| std::fs::copy(from, to).map(drop))
 }
 
 /// `to` becomes a copy of `from` that its owner may edit.
-pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+pub fn copy(from: &Path, to: &Path) -> io::Result<Stamp> {
     through_temporary(to, |temporary| {
-        let mut source = std::fs::File::open(from)?;
-        let mut target = std::fs::File::create_new(temporary)?;
-        io::copy(&mut source, &mut target).map(|_| ())
+        let mut source = File::open(from)?;
+        let mut target = File::create_new(temporary)?;
+        // Done by the kernel, and without moving a byte on file systems that share blocks.
+        io::copy(&mut source, &mut target)?;
+        mark(&target)
     })
 }
 
-fn through_temporary(to: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    if let Some(folder) = to.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
+/// `path` becomes a file of these bytes.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    through_temporary(path, |temporary| std::fs::write(temporary, bytes))
+}
+
+fn through_temporary<T>(to: &Path, write: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
     let temporary = beside(to);
-    let result = write(&temporary).and_then(|()| std::fs::rename(&temporary, to));
+    let written = match (write(&temporary), to.parent()) {
+        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(folder)?;
+            write(&temporary)
+        }
+        (written, _) => written,
+    };
+    let result = written.and_then(|value| std::fs::rename(&temporary, to).map(|()| value));
     // Renaming one hard link over another of the same file does nothing and leaves both names.
     let _ = std::fs::remove_file(&temporary);
     result
@@ -53,7 +77,17 @@ mod tests {
         std::fs::write(path("c"), "two").unwrap();
         assert_eq!(std::fs::read_to_string(path("a")).unwrap(), "one");
         assert_eq!(std::fs::read_to_string(path("deep/b")).unwrap(), "one");
+        write_whole(&path("deep/b"), b"three").unwrap();
+        assert_eq!(std::fs::read_to_string(path("a")).unwrap(), "one");
         let left: Vec<_> = std::fs::read_dir(path("deep")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["b"], "a temporary name was left behind");
+        assert!(is_temporary(beside(&path("x")).file_name().unwrap().to_str().unwrap()) && !is_temporary("x.tmp"));
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_linked() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = link(&folder.path().join("none"), &folder.path().join("x")).unwrap_err();
+        assert_eq!((error.kind(), std::fs::read_dir(folder.path()).unwrap().count()), (io::ErrorKind::NotFound, 0));
     }
 }

@@ -4,28 +4,50 @@
 //!
 //! ```text
 //! blobs/<ab>/<sha256>                                   proved bytes, read-only
-//! partial/<sha256>.part                                 bytes that have arrived so far
-//! locks/<sha256>                                        held while a process fetches that blob
+//! partial/<sha256>.part, .ranges                        bytes that have arrived so far, and which they are
+//! locks/blobs, locks/store                              who fetches which blob; who prunes
 //! snapshots/<server>/<kind>/<ns>/<name>/<commit>/...    a version's files, hard links to blobs
-//! manifests/<commit>                                    canonical manifest; hashes to its own name
+//! snapshots/.../<commit>-only-<id>/...                  some of a version's files
+//! manifests/<commit>                                    canonical manifest; hashes to its own name; locked while in use
 //! refs/<server>/<kind>/<ns>/<name>/<revision>           the commit a revision named when last asked
+//! proofs                                                files that were hashed, by inode, size and time
+//! hashes                                                digests of the user's own files, for publishing them again
 //! ```
+//!
+//! - `lock`, `hold`: between processes. `part`, `shelf`: bytes on their way in. `proofs`: what need not be read again.
+//! - `snapshot`, `refs`, `export`: versions. `inventory`, `verify`, `prune`: looking after the store.
 
 mod blobs;
 mod error;
 mod export;
+mod hashes;
+mod hold;
+mod inventory;
 mod link;
 mod lock;
+mod part;
+mod proofs;
+mod prune;
 mod refs;
+mod shelf;
 mod snapshot;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
 pub use blobs::hash_file;
 pub use error::Error;
 pub use export::Exported;
-pub use lock::Lock;
+pub use hashes::Hashes;
+pub use hold::Hold;
+pub use inventory::{Cached, Tally};
+pub use lock::{Lock, Locks};
+pub use part::{Part, StopOnDrop};
+pub use proofs::{Proofs, Stamp};
+pub use prune::{Choice, Pruned};
 pub use refs::Remembered;
+pub use shelf::Shelf;
+pub use verify::{Damaged, Verified};
 
 use crate::domain::name::{RepoId, RepoKind};
 use error::at;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::at;
-use super::link::beside;
+use super::link::write_whole;
 use super::{Cache, Error, Place, Result};
 use crate::domain::digest::{CommitId, Digest};
 use crate::domain::manifest::{Manifest, ManifestEntry};
@@ -19,36 +19,76 @@ pub struct Remembered {
 }
 
 impl Cache {
-    /// Keeps the manifest and what `revision` and the version's number name now.
+    /// Keeps what `revision` and the version's number name now. The manifest itself is kept by who holds it.
     pub fn remember(&self, place: &Place, revision: &Revision, number: u32, manifest: &Manifest) -> Result<()> {
         let commit = manifest.commit_id();
-        write(&self.root.join("manifests").join(commit.as_str()), &manifest.canonical())?;
         let line = format!("{commit} {number}\n");
-        for revision in [revision, &Revision::Number(number), &Revision::Commit(commit.as_str().into())] {
-            write(&self.ref_path(place, revision), &line)?;
+        let commit = Revision::Commit(commit.as_str().into());
+        // Other words for a commit are found by the commit itself.
+        let named = Some(revision).filter(|revision| matches!(revision, Revision::Ref(_)));
+        for revision in named.into_iter().chain([&Revision::Number(number), &commit]) {
+            let path = self.ref_path(place, revision);
+            // The time of the file says since when a version is here, so that what is still true is not written again.
+            if !std::fs::read(&path).is_ok_and(|found| found == line.as_bytes()) {
+                write_whole(&path, line.as_bytes()).map_err(at("write", &path))?;
+            }
         }
         Ok(())
     }
 
     /// None where this revision was never pulled.
     pub fn recall(&self, place: &Place, revision: &Revision) -> Result<Option<Remembered>> {
-        let Ok(line) = std::fs::read_to_string(self.ref_path(place, revision)) else { return Ok(None) };
-        let Some((commit, number)) = line.trim_end().split_once(' ') else { return Ok(None) };
-        let (Ok(commit), Ok(number)) = (CommitId::parse(commit), number.parse()) else { return Ok(None) };
-        let path = self.root.join("manifests").join(commit.as_str());
-        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
-        let corrupt = |found: String| Error::Corrupt { what: path.display().to_string(), expected: commit.to_string(), found };
-        let manifest = parse_canonical(&text).ok_or_else(|| corrupt("no manifest".into()))?;
-        if manifest.commit_id() != commit {
-            return Err(corrupt(manifest.commit_id().to_string()));
+        let Some((commit, number)) = self.known_ref(place, revision) else { return Ok(None) };
+        Ok(self.read_manifest(&commit)?.map(|manifest| Remembered { number, manifest }))
+    }
+
+    /// Every version is kept under its whole commit id, so that a prefix or the manifest's digest finds it too.
+    fn known_ref(&self, place: &Place, revision: &Revision) -> Option<(CommitId, u32)> {
+        let folder = self.refs_folder(place);
+        match revision {
+            Revision::Manifest(digest) => read_ref(&folder.join(CommitId::of_manifest(digest).as_str())),
+            Revision::Commit(prefix) => {
+                let names = std::fs::read_dir(&folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+                let mut fitting = names.filter(|name| name.starts_with(prefix) && CommitId::parse(name).is_ok());
+                let only = fitting.next().filter(|_| fitting.next().is_none())?;
+                read_ref(&folder.join(only))
+            }
+            Revision::Ref(_) | Revision::Number(_) => read_ref(&self.ref_path(place, revision)),
         }
-        Ok(Some(Remembered { number, manifest }))
+    }
+
+    pub(super) fn manifest_path(&self, commit: &CommitId) -> PathBuf {
+        self.root.join("manifests").join(commit.as_str())
+    }
+
+    /// None where it is not kept.
+    pub(super) fn read_manifest(&self, commit: &CommitId) -> Result<Option<Manifest>> {
+        let path = self.manifest_path(commit);
+        let Ok(bytes) = std::fs::read(&path) else { return Ok(None) };
+        let corrupt = |found: String| Error::Corrupt { what: path.display().to_string(), expected: commit.to_string(), found };
+        let text = String::from_utf8(bytes).map_err(|_| corrupt("no text".into()))?;
+        let manifest = parse_canonical(&text).ok_or_else(|| corrupt("no manifest".into()))?;
+        match manifest.commit_id() {
+            found if found == *commit => Ok(Some(manifest)),
+            found => Err(corrupt(found.to_string())),
+        }
+    }
+
+    pub(super) fn refs_folder(&self, place: &Place) -> PathBuf {
+        place.folder(&self.root.join("refs"))
     }
 
     fn ref_path(&self, place: &Place, revision: &Revision) -> PathBuf {
         // A tag may hold '/'; '%' is in no revision, so the two never meet.
-        place.folder(&self.root.join("refs")).join(revision.to_string().replace('/', "%").replace(':', "-"))
+        self.refs_folder(place).join(revision.to_string().replace('/', "%").replace(':', "-"))
     }
+}
+
+/// The commit and the number that the file of a revision names.
+pub(super) fn read_ref(path: &Path) -> Option<(CommitId, u32)> {
+    let line = std::fs::read_to_string(path).ok()?;
+    let (commit, number) = line.trim_end().split_once(' ')?;
+    Some((CommitId::parse(commit).ok()?, number.parse().ok()?))
 }
 
 /// Reads back what [`Manifest::canonical`] wrote.
@@ -59,15 +99,6 @@ fn parse_canonical(text: &str) -> Option<Manifest> {
         Some(ManifestEntry { path: RepoPath::parse(path).ok()?, size_bytes: size.parse().ok()?, digest: Digest::parse(digest).ok()? })
     };
     Manifest::new(text.lines().map(line).collect::<Option<Vec<_>>>()?).ok()
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(at("make the folder", folder))?;
-    }
-    let temporary = beside(path);
-    std::fs::write(&temporary, text).map_err(at("write", &temporary))?;
-    std::fs::rename(&temporary, path).map_err(at("name", path))
 }
 
 #[cfg(test)]
@@ -85,8 +116,11 @@ mod tests {
         let place = Place { server: "localhost", kind: RepoKind::Model, id: &id };
         let main = Revision::main();
         assert!(cache.recall(&place, &main).unwrap().is_none());
+        let _hold = cache.try_hold(&manifest).unwrap().unwrap();
         cache.remember(&place, &Revision::parse("release/1.0").unwrap(), 3, &manifest).unwrap();
-        for revision in ["release/1.0", "3", manifest.commit_id().as_str()] {
+        let digest = format!("sha256:{}", manifest.digest());
+        let commit = manifest.commit_id();
+        for revision in ["release/1.0", "3", commit.as_str(), &commit.as_str()[..9], &digest] {
             let found = cache.recall(&place, &Revision::parse(revision).unwrap()).unwrap().unwrap();
             assert_eq!((found.number, found.manifest), (3, manifest.clone()));
         }
@@ -100,9 +134,12 @@ mod tests {
         let manifest = stored(&cache, &[("a", "x")]);
         let id = RepoId::parse("acme/net").unwrap();
         let place = Place { server: "localhost", kind: RepoKind::Model, id: &id };
+        cache.try_hold(&manifest).unwrap();
         cache.remember(&place, &Revision::main(), 1, &manifest).unwrap();
         let path = folder.path().join("manifests").join(manifest.commit_id().as_str());
-        std::fs::write(&path, manifest.canonical().replace(" a\n", " b\n")).unwrap();
-        assert!(matches!(cache.recall(&place, &Revision::main()), Err(Error::Corrupt { .. })));
+        for damaged in [manifest.canonical().replace(" a\n", " b\n").into_bytes(), b"\xff".to_vec(), Vec::new()] {
+            std::fs::write(&path, damaged).unwrap();
+            assert!(matches!(cache.recall(&place, &Revision::main()), Err(Error::Corrupt { .. })));
+        }
     }
 }

@@ -123,7 +123,7 @@ impl Finetune {
         remote.reporter.note(&format!("publishing {} as the data set {id}", path.display()));
         let folder = publish::read(&path, RepoKind::Dataset, None, remote)?;
         let (folder, _archive) = publish::pack_if_many(folder, RepoKind::Dataset, false, remote).await?;
-        let manifest = hash_files(&folder, &remote.reporter.sink()).await?;
+        let manifest = hash_files(&folder, remote.cache().ok().as_ref(), &remote.reporter.sink()).await?;
         let message = format!("For the fine-tune {result}");
         let publication = Publication { kind: RepoKind::Dataset, id: id.clone(), message, tags: Vec::new(), private: self.private };
         let published = client.publish(&folder, &manifest, &publication).await?;

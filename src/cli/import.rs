@@ -76,7 +76,7 @@ impl Import {
             return Ok(converted(&imported, &out));
         };
         let folder = Folder::read(&out)?;
-        let manifest = hash_files(&folder, &remote.reporter.sink()).await?;
+        let manifest = hash_files(&folder, None, &remote.reporter.sink()).await?;
         let mut publication = self.how.publication(&target)?;
         if publication.message.is_empty() {
             let name = self.source.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -1,6 +1,7 @@
 //! The command line: one file per command. A command returns an [`Output`]; `output.rs` prints it.
 
 mod admin;
+mod cache;
 mod completions;
 mod config;
 mod credentials;
@@ -47,6 +48,7 @@ pub enum Command {
     Search(search::Search),
     Show(show::Show),
     Pull(pull::Pull),
+    Cache(cache::CacheArgs),
     Publish(publish::Publish),
     Import(import::Import),
     Finetune(finetune::Finetune),
@@ -73,6 +75,7 @@ fn run_command(command: Command, context: &Context) -> Result<Output> {
         Command::Search(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Show(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Pull(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Cache(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Publish(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Import(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Finetune(args) => remote::run(context, async |remote| args.run(remote).await),

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::output::{CliError, Output, Result};
 use super::remote::{Remote, Target};
 use super::table::{bytes, plural, table};
-use crate::client::{Folder, Publication, Published, hash_files, pack_images};
-use crate::domain::manifest::Manifest;
+use crate::client::{self, Folder, Plan, Publication, Published, hash_files, pack_images};
+use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::RepoKind;
 use crate::domain::revision::RefName;
 
@@ -41,7 +41,7 @@ pub struct Publish {
     /// With --dataset: send every file by itself, however many there are
     #[arg(long)]
     loose: bool,
-    /// Say what would be sent, and send nothing
+    /// Say what would be sent and made, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -77,9 +77,11 @@ impl Publish {
         let publication = self.how.publication(&target)?;
         let folder = read(&self.path, target.kind, self.card.as_deref(), remote)?;
         let (folder, _archive) = pack_if_many(folder, target.kind, self.loose, remote).await?;
-        let manifest = hash_files(&folder, &remote.reporter.sink()).await?;
+        // Without a cache every file is read, which is only slower.
+        let manifest = hash_files(&folder, remote.cache().ok().as_ref(), &remote.reporter.sink()).await?;
         if self.dry_run {
-            return Ok(dry_run(&target, &manifest, &folder));
+            let plan = remote.client()?.plan(&manifest, &publication).await?;
+            return Ok(dry_run(&target, &manifest, &folder, &plan));
         }
         send(remote, &folder, &manifest, &publication).await
     }
@@ -88,7 +90,11 @@ impl Publish {
 /// Sends it, and words the answer.
 pub async fn send(remote: &Remote, folder: &Folder, manifest: &Manifest, publication: &Publication) -> Result<Output> {
     remote.on_interrupt("no version was made; what was sent is kept, so run the command again to go on");
-    let published = remote.client()?.publish(folder, manifest, publication).await?;
+    let published = remote.client()?.publish(folder, manifest, publication).await.inspect_err(|error| {
+        if let (client::CHANGED, Ok(cache)) = (error.code(), remote.cache()) {
+            cache.forget_hashes();
+        }
+    })?;
     for warning in &published.warnings {
         remote.reporter.note(&format!("warning: {warning}"));
     }
@@ -175,22 +181,41 @@ pub async fn pack_if_many(folder: Folder, kind: RepoKind, loose: bool, remote: &
     Ok((packed, Some(place)))
 }
 
-fn dry_run(target: &Target, manifest: &Manifest, folder: &Folder) -> Output {
-    let rows: Vec<_> =
-        manifest.entries().iter().map(|e| vec![e.path.to_string(), bytes(e.size_bytes), e.digest.to_hex()[..12].to_owned()]).collect();
-    let total = format!("{}, {}", plural(rows.len() as u64, "file"), bytes(manifest.total_bytes()));
-    let human = format!(
-        "{}\n\n{total} would become {} commit {}; nothing was sent",
-        table(&["path", ">size", "sha256"], &rows),
-        target.id,
-        manifest.commit_id().short()
+/// What would travel, and what would be made of it.
+fn dry_run(target: &Target, manifest: &Manifest, folder: &Folder, plan: &Plan) -> Output {
+    // Of several files with the same bytes the first brings them.
+    let mut lacking = plan.lacking.clone();
+    let files: Vec<_> = manifest.entries().iter().map(|entry| (entry, lacking.remove(&entry.digest))).collect();
+    let new_bytes: u64 = files.iter().filter(|(_, new)| *new).map(|(entry, _)| entry.size_bytes).sum();
+    let state = |new: bool| if new { "new" } else { "held" };
+    let row = |(e, new): &(&ManifestEntry, bool)| {
+        vec![e.path.to_string(), bytes(e.size_bytes), e.digest.to_hex()[..12].to_owned(), state(*new).into()]
+    };
+    let rows: Vec<Vec<String>> = files.iter().map(row).collect();
+    let new_files = files.iter().filter(|(_, new)| *new).count() as u64;
+    let travels = format!(
+        "{} of {} would be sent: {} of {}",
+        new_files,
+        plural(rows.len() as u64, "file"),
+        bytes(new_bytes),
+        bytes(manifest.total_bytes())
     );
-    let files: Vec<_> = manifest
-        .entries()
+    let makes = match (&plan.head, plan.makes_version) {
+        (Some(head), false) => format!("no version would be made: {} version {} holds exactly these files", target.id, head.number),
+        (Some(head), true) => format!("{} would get a new version upon version {}", target.id, head.number),
+        (None, _) if plan.makes_repo => format!("{} would be made, with this as version 1", target.id),
+        (None, _) => format!("{} would get its first version", target.id),
+    };
+    let human = format!("{}\n\n{travels}\n{makes}; nothing was changed", table(&["path", ">size", "sha256", "state"], &rows));
+    let files: Vec<_> = files
         .iter()
-        .map(|e| json!({"path": e.path.as_str(), "size_bytes": e.size_bytes, "sha256": e.digest.to_hex()}))
+        .map(|(e, new)| json!({"path": e.path.as_str(), "size_bytes": e.size_bytes, "sha256": e.digest.to_hex(), "state": state(*new)}))
         .collect();
-    let json = json!({"repo": target.id.to_string(), "commit": manifest.commit_id().as_str(), "files": files, "left_out": folder.ignored, "dry_run": true});
+    let json = json!({
+        "repo": target.id.to_string(), "kind": target.kind.as_str(), "commit": manifest.commit_id().as_str(), "makes_repo": plan.makes_repo,
+        "makes_version": plan.makes_version, "main": plan.head.as_ref().map(|head| head.number), "new_files": new_files, "new_bytes": new_bytes,
+        "total_bytes": manifest.total_bytes(), "files": files, "left_out": folder.ignored, "dry_run": true,
+    });
     Output::new(human, json, manifest.commit_id().as_str())
 }
 

@@ -11,16 +11,19 @@ use super::remote::{Remote, Target, or_say_dataset};
 use super::table::{bytes, plural};
 use crate::cache::Cache;
 use crate::client::{Client, Error, Pulled};
+use crate::domain::selection::Selection;
 
 /// Fetch a model or data set, every byte proved by its sha256
 ///
 /// Only what the cache does not have is transferred; a download that broke off goes on where it stopped.
-/// Prints the folder that holds the files.
+/// Prints the folder that holds the files: treat it as read-only, or copy the files with --to. `hub cache` lists,
+/// verifies and prunes what was pulled.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hub pull resnet50                       library/resnet50, its newest version
   hub pull acme/flowers-net@3 --to model  version 3, copied to ./model
   hub pull dataset:flowers                a data set
+  hub pull acme/net --include '*.json' --include onnx/     some of its files
   cd $(hub pull resnet50 --quiet)         for scripts")]
 pub struct Pull {
     /// NAME[@REVISION]; a revision is main, a tag, a version number or a commit
@@ -29,7 +32,13 @@ pub struct Pull {
     /// The name is a data set's (also: dataset:NAME)
     #[arg(long)]
     dataset: bool,
-    /// Copy the files to this folder
+    /// Only the files that fit a pattern (may be repeated): '*' and '?' match '/' too, FOLDER/ all in a folder
+    #[arg(long, value_name = "PATTERN")]
+    include: Vec<String>,
+    /// Without the files that fit a pattern (may be repeated)
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Copy the files to this folder, where they may be edited
     #[arg(long, value_name = "FOLDER")]
     to: Option<PathBuf>,
     /// With --to: overwrite files that differ
@@ -43,49 +52,58 @@ pub struct Pull {
 impl Pull {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         let target = Target::parse(&self.name, self.dataset)?;
-        let cache = remote.cache()?;
         let client = remote.client()?;
         remote.on_interrupt("what has arrived is kept; run the command again to go on");
-        let pulled = pull(&client, remote, &target, self.offline).await?;
-        let path = match &self.to {
+        let selection = Selection::parse(&self.include, &self.exclude);
+        let selection = selection.map_err(|e| CliError::usage(e.to_string(), "write it as '*.json', 'model-*' or 'folder/', in quotes"))?;
+        let pulled = pull_some(&client, remote, &target, &selection, self.offline).await?;
+        let path = match self.to.clone() {
             None => pulled.path.clone(),
-            Some(folder) => {
-                let done = cache.export(&pulled.manifest, folder, self.force)?;
-                remote.reporter.note(&format!("{} written, {} unchanged", plural(done.written as u64, "file"), done.unchanged));
-                folder.canonicalize().unwrap_or_else(|_| folder.clone())
-            }
+            Some(folder) => self.export(remote, &pulled, folder).await?,
         };
         let path = path.display().to_string();
         let json = json!({
             "repo": pulled.id.to_string(), "kind": pulled.kind.as_str(), "version": pulled.number,
             "commit": pulled.manifest.commit_id().as_str(), "manifest": pulled.manifest.digest().to_hex(),
-            "files": pulled.manifest.entries().len(), "total_bytes": pulled.manifest.total_bytes(),
+            "files": pulled.files.entries().len(), "total_bytes": pulled.files.total_bytes(), "whole": pulled.is_whole(),
             "fetched_files": pulled.fetched_files, "fetched_bytes": pulled.fetched_bytes, "path": path,
         });
         Ok(Output::new(path.clone(), json, path))
+    }
+
+    async fn export(&self, remote: &Remote, pulled: &Pulled, folder: PathBuf) -> Result<PathBuf> {
+        let (cache, files, force, to) = (remote.cache()?, pulled.files.clone(), self.force, folder.clone());
+        let copied = tokio::task::spawn_blocking(move || cache.export(&cache.proofs(), &files, &to, force)).await;
+        let copied = copied.map_err(|e| CliError::new(1, "internal", format!("copying failed: {e}"), "report this as a bug"))??;
+        remote.reporter.note(&format!("{} written, {} unchanged", plural(copied.written as u64, "file"), copied.unchanged));
+        Ok(folder.canonicalize().unwrap_or(folder))
     }
 }
 
 /// Brings a version into the cache and says so on stderr.
 pub async fn pull(client: &Client, remote: &Remote, target: &Target, offline: bool) -> Result<Pulled> {
+    pull_some(client, remote, target, &Selection::everything(), offline).await
+}
+
+async fn pull_some(client: &Client, remote: &Remote, target: &Target, selection: &Selection, offline: bool) -> Result<Pulled> {
     let cache = remote.cache()?;
     let begun = std::time::Instant::now();
     let pulled = match offline {
-        true => client.recall(&cache, target.kind, &target.id, &target.revision).await,
-        false => client.pull(&cache, target.kind, &target.id, &target.revision).await,
+        true => client.recall(&cache, target.kind, &target.id, &target.revision, selection).await,
+        false => client.pull_some(&cache, target.kind, &target.id, &target.revision, selection).await,
     };
     if let Err(error @ Error::Unreachable { .. }) = pulled {
         return Err(with_offline_hint(error, &cache, client, target));
     }
     let pulled = or_say_dataset(client, target, pulled).await?;
-    let manifest = &pulled.manifest;
-    let whole = format!("{}, {}", plural(manifest.entries().len() as u64, "file"), bytes(manifest.total_bytes()));
+    let (files, all) = (&pulled.files, pulled.manifest.entries().len());
+    let count = if pulled.is_whole() { plural(all as u64, "file") } else { format!("{} of {all} files", files.entries().len()) };
     let how = match pulled.fetched_files {
         0 => "already here".to_owned(),
         _ => format!("fetched {} in {:.1} s", bytes(pulled.fetched_bytes), begun.elapsed().as_secs_f64()),
     };
-    let version = format!("{} version {} ({})", pulled.id, pulled.number, manifest.commit_id().short());
-    remote.reporter.note(&format!("{version}: {whole}, {how}, every sha256 proved"));
+    let version = format!("{} version {} ({})", pulled.id, pulled.number, pulled.manifest.commit_id().short());
+    remote.reporter.note(&format!("{version}: {count}, {}, {how}, every sha256 proved", bytes(files.total_bytes())));
     Ok(pulled)
 }
 

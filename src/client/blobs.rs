@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::HeaderName;
+use reqwest::header::CONTENT_RANGE;
 
+use super::parts::FileRun;
 use super::retry::Repeat;
 use super::send::Call;
 use super::{Client, Result};
@@ -13,8 +13,8 @@ use crate::domain::digest::Digest;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::wire::files::{CheckBlobs, Committed, CreateCommit, CreateUpload, MissingBlobs, Upload};
 
-/// A piece of 8 MiB over a slow line.
-const PIECE_PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// After its last byte a large file is proved, and perhaps copied to a store elsewhere.
+const PROOF_PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// The server reads what it was given: headers of weights, every image of a data set.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(60 * 60);
 
@@ -28,21 +28,25 @@ impl Client {
     /// Announcing the same bytes again gives the same upload, so this may be repeated.
     pub async fn create_upload(&self, digest: &Digest, size_bytes: u64) -> Result<Upload> {
         let body = CreateUpload { sha256: digest.to_hex(), size_bytes };
-        self.json(Call::with(Method::POST, self.address.api(&["uploads"]), Repeat::Always, &body)?.patient(PIECE_PATIENCE)).await
+        self.json(Call::with(Method::POST, self.address.api(&["uploads"]), Repeat::Always, &body)?.patient(PROOF_PATIENCE)).await
     }
 
     pub async fn upload(&self, id: &str) -> Result<Upload> {
         self.json(Call::get(self.address.api(&["uploads", id]))).await
     }
 
-    /// Sends the bytes at `offset`. A repeat is harmless for the data, but the server would answer it with
-    /// "wrong offset", so the caller asks for the offset instead.
-    pub async fn append_upload(&self, id: &str, offset: u64, bytes: Bytes) -> Result<Upload> {
-        let call = Call::new(Method::PATCH, self.address.api(&["uploads", id]), Repeat::IfRefused)
-            .bytes(bytes, "application/octet-stream")
-            .header(HeaderName::from_static("upload-offset"), &offset.to_string())
-            .patient(PIECE_PATIENCE);
-        self.json(call).await
+    /// Sends a part of a file of `size_bytes`. A repeat is harmless, but may send what has arrived; so the caller asks
+    /// what that is instead.
+    pub(super) async fn put_part(&self, id: &str, run: FileRun, size_bytes: u64) -> Result<Upload> {
+        let range = format!("bytes {}-{}/{size_bytes}", run.run.start, run.run.end.saturating_sub(1));
+        let call = Call::new(Method::PUT, self.address.api(&["uploads", id]), Repeat::IfRefused).file(run);
+        self.json(call.header(CONTENT_RANGE, &range).patient(PROOF_PATIENCE)).await
+    }
+
+    /// Sends a small file whole.
+    pub(super) async fn put_blob(&self, digest: &Digest, run: FileRun) -> Result<Upload> {
+        let call = Call::new(Method::PUT, self.address.api(&["blobs", &digest.to_hex()]), Repeat::Always).file(run);
+        self.json(call.patient(PROOF_PATIENCE)).await
     }
 
     pub async fn cancel_upload(&self, id: &str) -> Result<()> {

@@ -1,7 +1,7 @@
 //! What the long stories tell while they run; whoever started them decides how to show it.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -31,3 +31,19 @@ pub enum Event {
 
 /// Hears of events, from any thread.
 pub type Sink = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Passes everything on, but repeats only one at a time: many connections break together.
+pub(super) fn calm(sink: &Sink) -> Sink {
+    let (sink, quiet_until) = (sink.clone(), Mutex::new(None::<Instant>));
+    Arc::new(move |event| {
+        if let Event::Repeat { after, .. } = &event {
+            let mut until = quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            if until.is_some_and(|until| now < until) {
+                return;
+            }
+            *until = Some(now + *after);
+        }
+        sink(event);
+    })
+}

@@ -3,9 +3,10 @@
 //! [`Client::publish`].
 //!
 //! - `send`: one request, repeated where that is safe; what a token may travel over.
-//! - `download`: bytes into the cache, resumed, counted and hashed before they get a name.
-//! - `upload`: only the blobs the server lacks, from the offset it last saw.
-//! - `folder`, `pack`: what a publish would send.
+//! - `prove`: a version's list of files, believed only where it proves itself.
+//! - `download`, `small`, `large`, `stretch`: bytes into the cache, resumed, counted and hashed before they get a name.
+//! - `upload`, `parts`: only the bytes the server lacks, several parts at once.
+//! - `folder`, `pack`, `hashing`: what a publish would send.
 
 mod address;
 mod blobs;
@@ -14,13 +15,19 @@ mod error;
 mod event;
 mod events;
 mod folder;
+mod hashing;
 mod jobs;
+mod large;
 mod pack;
+mod parts;
+mod prove;
 mod publish;
 mod pull;
 mod repos;
 mod retry;
 mod send;
+mod small;
+mod stretch;
 mod upload;
 mod users;
 
@@ -31,10 +38,11 @@ pub use error::Error;
 pub use event::{Event, Sink};
 pub use events::Follow;
 pub use folder::{Folder, LocalFile};
+pub use hashing::hash_files;
 pub use pack::pack_images;
-pub use publish::{Publication, Published};
+pub use publish::{Plan, Publication, Published};
 pub use pull::Pulled;
-pub use upload::hash_files;
+pub use upload::CHANGED;
 
 /// The client's own store, which [`Client::pull`] fills.
 pub use crate::cache::{Cache, Error as CacheError, Exported};

@@ -1,7 +1,10 @@
 //! Publish: a folder becomes a version. Only what the server lacks is sent; the commit names the version
 //! `main` was seen at, so two people publishing at once cannot overwrite each other unseen.
 
+use std::collections::HashSet;
+
 use super::{Client, Error, Folder, Result};
+use crate::domain::digest::Digest;
 use crate::domain::manifest::Manifest;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::wire::files::{CreateCommit, File};
@@ -30,6 +33,19 @@ pub struct Published {
     pub warnings: Vec<String>,
     /// The page people look at.
     pub page: String,
+}
+
+/// What would become of it.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// There is no such repo yet, or none this caller may see.
+    pub makes_repo: bool,
+    /// False: `main` holds exactly these files.
+    pub makes_version: bool,
+    /// Where `main` stands.
+    pub head: Option<Version>,
+    /// Blobs the server lacks: these would travel, each once.
+    pub lacking: HashSet<Digest>,
 }
 
 impl Client {
@@ -61,8 +77,26 @@ impl Client {
         Ok(Published { id: repo.repo.id, version: done.version, created: done.created, sent_bytes, warnings: done.warnings, page })
     }
 
+    /// What [`Client::publish`] would do, without doing any of it.
+    pub async fn plan(&self, manifest: &Manifest, publication: &Publication) -> Result<Plan> {
+        let repo = self.find_repo(publication).await?;
+        let head = repo.as_ref().and_then(|repo| repo.version.clone());
+        let is_same = head.as_ref().is_some_and(|head| head.manifest == manifest.digest().to_hex());
+        let lacking = if is_same { HashSet::new() } else { self.lacking(manifest).await? };
+        Ok(Plan { makes_repo: repo.is_none(), makes_version: !is_same, head, lacking })
+    }
+
     /// The repo, made if there is none.
     async fn repo_for(&self, publication: &Publication) -> Result<RepoDetail> {
+        if let Some(found) = self.find_repo(publication).await? {
+            return Ok(found);
+        }
+        let Publication { kind, id, private, .. } = publication;
+        let body = CreateRepo { kind: kind.as_str().into(), id: id.to_string(), private: *private, summary: String::new() };
+        self.create_repo(&body).await
+    }
+
+    async fn find_repo(&self, publication: &Publication) -> Result<Option<RepoDetail>> {
         let Publication { kind, id, private, .. } = publication;
         match self.repo(*kind, id).await {
             Ok(found) if *private && !found.repo.private => Err(Error::Input {
@@ -70,11 +104,8 @@ impl Client {
                 message: format!("{id} exists and is public, so its versions would be public too"),
                 hint: "leave --private out, or choose another name".into(),
             }),
-            Err(error) if error.is_not_found() => {
-                let body = CreateRepo { kind: kind.as_str().into(), id: id.to_string(), private: *private, summary: String::new() };
-                self.create_repo(&body).await
-            }
-            other => other,
+            Err(error) if error.is_not_found() => Ok(None),
+            other => other.map(Some),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which failures are worth another try, and how long to wait before it: doubling pauses with jitter, or
 //! what the server asked for.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -40,9 +40,36 @@ pub(super) fn pause_after(status: StatusCode, headers: &HeaderMap, next: u32, re
     if !(refused || passing && repeat == Repeat::Always) {
         return None;
     }
-    let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse().ok());
-    let pause = asked.map_or_else(|| pause(next), Duration::from_secs);
+    let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| asked_for(text.trim(), SystemTime::now()));
+    let pause = asked.unwrap_or_else(|| pause(next));
     (pause <= LONGEST_PAUSE).then_some(pause)
+}
+
+/// `Retry-After` is a number of seconds, or a date. One that has passed asks for no pause.
+fn asked_for(text: &str, now: SystemTime) -> Option<Duration> {
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(text).ok().map(|date| date.duration_since(now).unwrap_or_default()),
+    }
+}
+
+/// Failures in a row without one new byte before a download is given up.
+const CUTS: u32 = 8;
+
+/// The line of one download: how often it broke since bytes last came.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    cuts: u32,
+    furthest: u64,
+}
+
+impl Line {
+    /// It broke with so many bytes here. None: it is not worth another try.
+    pub fn broke(&mut self, arrived: u64) -> Option<Duration> {
+        self.cuts = if arrived > self.furthest { 1 } else { self.cuts + 1 };
+        self.furthest = self.furthest.max(arrived);
+        (self.cuts <= CUTS).then(|| pause(self.cuts + 1))
+    }
 }
 
 #[cfg(test)]
@@ -55,6 +82,28 @@ mod tests {
             let pause = pause(next).as_millis();
             assert!((full / 2..=full).contains(&pause), "try {next}: {pause} ms");
         }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for (text, seconds) in [("0", Some(0)), ("17", Some(17)), ("Sun, 06 Nov 1994 08:49:42 GMT", Some(5))] {
+            assert_eq!(asked_for(text, now), seconds.map(Duration::from_secs), "{text}");
+        }
+        assert_eq!(asked_for("Sun, 06 Nov 1994 08:00:00 GMT", now), Some(Duration::ZERO), "it has passed");
+        for text in ["", "soon", "-1", "1.5"] {
+            assert_eq!(asked_for(text, now), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_brings_bytes_is_tried_again() {
+        let mut line = Line::default();
+        for arrived in 1..100 {
+            assert!(line.broke(arrived).is_some_and(|pause| pause < Duration::from_secs(1)));
+        }
+        let tries = (0..100).take_while(|_| line.broke(50).is_some()).count();
+        assert_eq!(tries, CUTS as usize - 1, "what a server that ignores ranges sends again is nothing new");
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response, Url, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::parts::FileRun;
 use super::retry::{CONNECT_TRIES, Repeat, TRIES, pause, pause_after};
 use super::{Address, Client, Error, Event, Result};
 
@@ -22,10 +23,16 @@ pub(super) struct Call {
     method: Method,
     url: Url,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
     repeat: Repeat,
     patience: Duration,
     accept: Option<u16>,
+}
+
+#[derive(Clone)]
+enum Body {
+    Bytes(Bytes),
+    File(FileRun),
 }
 
 impl Call {
@@ -38,7 +45,7 @@ impl Call {
     }
 
     pub fn new(method: Method, url: Url, repeat: Repeat) -> Call {
-        Call { method, url, headers: HeaderMap::new(), body: Bytes::new(), repeat, patience: PATIENCE, accept: None }
+        Call { method, url, headers: HeaderMap::new(), body: Body::Bytes(Bytes::new()), repeat, patience: PATIENCE, accept: None }
     }
 
     /// A JSON body.
@@ -52,8 +59,16 @@ impl Call {
     }
 
     pub fn bytes(mut self, body: Bytes, content_type: &'static str) -> Call {
-        self.body = body;
+        self.body = Body::Bytes(body);
         self.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        self
+    }
+
+    /// A body that is read from a file as it is sent.
+    pub fn file(mut self, run: FileRun) -> Call {
+        self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        self.headers.insert(CONTENT_LENGTH, HeaderValue::from(run.length()));
+        self.body = Body::File(run);
         self
     }
 
@@ -81,6 +96,22 @@ impl Call {
     pub fn patient(mut self, patience: Duration) -> Call {
         self.patience = patience;
         self
+    }
+
+    /// Comes to its end when no answer is to be expected any more, with the reason. A body of a file may take as long
+    /// as it moves.
+    async fn impatience(&self) -> String {
+        if let Body::File(run) = &self.body {
+            let mut taken = None;
+            while run.taken() < run.length() {
+                if taken.replace(run.taken()) == Some(run.taken()) {
+                    return format!("nothing of the file was taken for {} s", PATIENCE.as_secs());
+                }
+                tokio::time::sleep(PATIENCE).await;
+            }
+        }
+        tokio::time::sleep(self.patience).await;
+        format!("no answer for {} s", self.patience.as_secs())
     }
 }
 
@@ -139,7 +170,11 @@ pub(super) fn reason(error: &reqwest::Error) -> String {
 
 impl Client {
     fn request(&self, call: &Call) -> reqwest::RequestBuilder {
-        let request = self.http.request(call.method.clone(), call.url.clone()).headers(call.headers.clone()).body(call.body.clone());
+        let request = self.http.request(call.method.clone(), call.url.clone()).headers(call.headers.clone());
+        let request = match &call.body {
+            Body::Bytes(bytes) => request.body(bytes.clone()),
+            Body::File(run) => request.body(reqwest::Body::wrap_stream(run.stream())),
+        };
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -148,14 +183,13 @@ impl Client {
 
     /// One try, without a look at the status.
     pub(super) async fn send_once(&self, call: &Call) -> std::result::Result<Response, Failure> {
-        match tokio::time::timeout(call.patience, self.request(call).send()).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(Failure {
+        tokio::select! {
+            sent = self.request(call).send() => sent.map_err(|error| Failure {
                 before_sending: error.is_connect(),
                 passing: !error.is_redirect() && !error.is_builder(),
                 reason: reason(&error),
             }),
-            Err(_) => Err(Failure { before_sending: false, passing: true, reason: format!("no answer for {} s", call.patience.as_secs()) }),
+            reason = call.impatience() => Err(Failure { before_sending: false, passing: true, reason }),
         }
     }
 

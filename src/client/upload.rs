@@ -1,155 +1,229 @@
-//! Bytes to the server: hashed side by side, asked about, and sent in pieces from the offset the server has,
-//! so that a broken line costs at most one piece.
+//! Bytes to the server: asked about, and only those sent that it lacks; small files in one request each, large ones
+//! in parts, several at once. What has arrived is never sent again, whoever's line broke.
 
+use std::collections::VecDeque;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, future, stream};
+use tokio::sync::Semaphore;
 
 use super::error::at;
+use super::parts::{FileRun, SMALLEST_PART, Shown, cut, part_bytes};
 use super::retry::pause;
-use super::{Client, Error, Event, Folder, LocalFile, Result, Sink};
-use crate::cache::hash_file;
+use super::{Client, Error, Event, Folder, Result};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
+use crate::domain::ranges::Ranges;
 use crate::wire::files::Upload;
 
-/// One request's worth of bytes.
-const PIECE: u64 = 8 << 20;
-/// Files sent at the same time.
-const AT_ONCE: usize = 3;
+/// The width of the road: a part takes eight of its lanes, a small file one.
+const LANES: usize = 32;
+const LANES_OF_A_PART: u32 = 8;
+/// Up to here a file takes one lane: what counts is the way there and back, not its bytes.
+const SMALL: u64 = 1 << 20;
 /// Failures in a row without one byte of progress before an upload is given up.
 const FAILURES: u32 = 8;
 /// Digests asked about in one request.
 const ASKED: usize = 1_000;
 
-/// Hashes all files, as many at once as there are cores, and answers their manifest.
-pub async fn hash_files(folder: &Folder, sink: &Sink) -> Result<Manifest> {
-    let threads = std::thread::available_parallelism().map_or(2, |n| n.get());
-    sink(Event::Begin { what: "hashing", files: folder.files.len() as u64, bytes: folder.total_bytes() });
-    let entries: Vec<_> = stream::iter(folder.files.iter().cloned())
-        .map(|file| {
-            let sink = sink.clone();
-            tokio::task::spawn_blocking(move || hash_entry(&file, &sink))
-        })
-        .buffered(threads)
-        .collect()
-        .await;
-    sink(Event::End);
-    let lost = |e: tokio::task::JoinError| Error::Input { code: "internal", message: e.to_string(), hint: "run the command again".into() };
-    let entries = entries.into_iter().map(|entry| entry.map_err(lost)?).collect::<Result<Vec<_>>>()?;
-    Manifest::new(entries).map_err(|e| Error::Input {
-        code: "manifest",
-        message: e.to_string(),
-        hint: "change the folder, then publish again".into(),
-    })
-}
+/// The code of the error that a file's bytes were not those that were hashed.
+pub const CHANGED: &str = "changed";
 
-fn hash_entry(file: &LocalFile, sink: &Sink) -> Result<ManifestEntry> {
-    let (digest, size_bytes) = hash_file(&file.source, &mut |count| sink(Event::Advance(count)))?;
-    Ok(ManifestEntry { path: file.path.clone(), size_bytes, digest })
+/// A file on its way.
+struct Sending<'a> {
+    entry: &'a ManifestEntry,
+    file: Arc<File>,
+    shown: Arc<Shown>,
+    lanes: &'a Semaphore,
 }
 
 impl Client {
-    /// Sends what the server lacks of `manifest`, whose files lie where `folder` says. Answers bytes sent.
-    pub(super) async fn send_missing(&self, folder: &Folder, manifest: &Manifest) -> Result<u64> {
+    /// Which of a manifest's blobs the server lacks, or may not show this caller.
+    pub(super) async fn lacking(&self, manifest: &Manifest) -> Result<std::collections::HashSet<Digest>> {
         let mut digests: Vec<Digest> = manifest.entries().iter().map(|entry| entry.digest).collect();
         digests.sort();
         digests.dedup();
-        let mut missing = std::collections::HashSet::new();
+        let mut lacking = std::collections::HashSet::new();
         for some in digests.chunks(ASKED) {
-            missing.extend(self.missing_blobs(some).await?.missing);
+            for text in self.missing_blobs(some).await?.missing {
+                lacking.insert(Digest::parse(&text).map_err(|e| self.strange(format!("it misses '{text}': {e}")))?);
+            }
         }
+        Ok(lacking)
+    }
+
+    /// Sends what the server lacks of `manifest`, whose files lie where `folder` says. Answers the bytes that
+    /// travelled: of an upload that goes on, only the rest.
+    pub(super) async fn send_missing(&self, folder: &Folder, manifest: &Manifest) -> Result<u64> {
+        let mut lacking = self.lacking(manifest).await?;
         // One file for each missing digest: two equal files are sent once.
         let mut todo = Vec::new();
         for file in &folder.files {
             let Some(entry) = manifest.find(file.path.as_str()) else { continue };
-            if missing.remove(&entry.digest.to_hex()) {
+            if lacking.remove(&entry.digest) {
                 todo.push((file, entry));
             }
         }
-        let bytes = todo.iter().map(|(_, entry)| entry.size_bytes).sum();
         if todo.is_empty() {
             return Ok(0);
         }
+        // The largest first, so that none is left to travel alone at the end.
+        todo.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.size_bytes));
+        let bytes = todo.iter().map(|(_, entry)| entry.size_bytes).sum();
         (self.sink)(Event::Begin { what: "sending", files: todo.len() as u64, bytes });
+        let lanes = Semaphore::new(LANES);
         let sent = stream::iter(todo)
-            .map(|(file, entry)| self.send_file(&file.source, entry))
-            .buffer_unordered(AT_ONCE)
-            .try_for_each(|()| async { Ok(()) })
+            .map(|(file, entry)| self.send_file(&lanes, &file.source, entry))
+            .buffer_unordered(LANES)
+            .try_fold(0, |sum, sent| future::ok(sum + sent))
             .await;
         (self.sink)(Event::End);
-        sent.map(|()| bytes)
+        sent
     }
 
-    async fn send_file(&self, source: &Path, entry: &ManifestEntry) -> Result<()> {
+    async fn send_file(&self, lanes: &Semaphore, source: &Path, entry: &ManifestEntry) -> Result<u64> {
         let file = File::open(source).map_err(at("open", source))?;
-        let mut upload = self.create_upload(&entry.digest, entry.size_bytes).await?;
-        let mut told = 0;
+        let sending = Sending { entry, file: Arc::new(file), shown: Shown::new(self.sink.clone()), lanes };
+        let sent = if entry.size_bytes <= SMALLEST_PART { self.send_whole(&sending).await } else { self.send_in_parts(&sending).await };
+        sending.shown.set(if sent.is_ok() { entry.size_bytes } else { 0 });
+        sent.map_err(|error| changed_meanwhile(error, &sending))
+    }
+
+    async fn send_whole(&self, sending: &Sending<'_>) -> Result<u64> {
+        let entry = sending.entry;
         let mut failures = 0;
         loop {
-            self.tell(&mut told, upload.offset);
-            if upload.complete {
-                self.tell(&mut told, entry.size_bytes);
-                return Ok(());
+            let _lane = lanes(sending.lanes, if entry.size_bytes <= SMALL { 1 } else { LANES_OF_A_PART }).await;
+            match self.put_blob(&entry.digest, self.run_of(sending, 0..entry.size_bytes)).await {
+                Ok(upload) if upload.complete => return Ok(entry.size_bytes),
+                Ok(_) => return Err(self.strange("it took a file's last byte and does not have it whole")),
+                Err(error) => self.after(&mut failures, error, entry).await?,
             }
-            let piece = read_piece(&file, source, upload.offset, entry.size_bytes)?;
-            let before = upload.offset;
-            upload = match self.append_upload(&upload.id, before, piece).await {
-                Ok(next) => next,
-                Err(error) => {
+            sending.shown.set(0);
+        }
+    }
+
+    async fn send_in_parts(&self, sending: &Sending<'_>) -> Result<u64> {
+        let entry = sending.entry;
+        let mut upload = self.create_upload(&entry.digest, entry.size_bytes).await?;
+        let before = self.received(&upload)?.total();
+        let (mut best, mut failures) = (before, 0);
+        while !upload.complete {
+            let received = self.received(&upload)?;
+            sending.shown.set(received.total());
+            if received.total() > best {
+                (best, failures) = (received.total(), 0);
+            }
+            let parts = cut(&received.gaps(0..entry.size_bytes), part_bytes(entry.size_bytes));
+            let next = match self.send_parts(sending, &upload.id, parts).await {
+                Ok(Some(done)) => Ok(done),
+                // All has arrived and it is not complete: announcing it again completes it.
+                Ok(None) => self.create_upload(&entry.digest, entry.size_bytes).await,
+                Err(error) => Err(error),
+            };
+            upload = match next {
+                // One that is not complete has lost what it took; that can happen once, not for ever.
+                Ok(next) if next.complete || failures < FAILURES => {
                     failures += 1;
-                    if failures > FAILURES || !may_go_on(&error) {
-                        return Err(changed_meanwhile(error, entry));
-                    }
-                    let after = pause(failures + 1);
-                    (self.sink)(Event::Repeat { reason: format!("{} broke off ({error})", entry.path), after });
-                    tokio::time::sleep(after).await;
-                    self.where_to_go_on(&upload, entry).await?
+                    next
+                }
+                Ok(_) => return Err(self.strange("it takes all parts and has none of them")),
+                Err(error) => {
+                    self.after(&mut failures, error, entry).await?;
+                    self.where_to_go_on(&mut failures, upload, entry).await?
                 }
             };
-            if upload.offset > before {
-                failures = 0;
-            }
         }
+        Ok(entry.size_bytes - before)
+    }
+
+    /// Sends parts side by side. After a failure no new one begins, and those under way come to their end. The answer
+    /// that says that the upload is complete, if one does.
+    async fn send_parts(&self, sending: &Sending<'_>, id: &str, parts: Vec<Range<u64>>) -> Result<Option<Upload>> {
+        let waiting = Mutex::new(VecDeque::from(parts));
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let worker = || async {
+            let mut complete = None;
+            while let Some(part) = next() {
+                let _lanes = lanes(sending.lanes, LANES_OF_A_PART).await;
+                match self.put_part(id, self.run_of(sending, part), sending.entry.size_bytes).await {
+                    Ok(upload) => complete = complete.or(upload.complete.then_some(upload)),
+                    Err(error) => {
+                        waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                        return Err(error);
+                    }
+                }
+            }
+            Ok(complete)
+        };
+        let ended = future::join_all((0..LANES / LANES_OF_A_PART as usize).map(|_| worker())).await;
+        let ended = ended.into_iter().collect::<Result<Vec<_>>>()?;
+        Ok(ended.into_iter().flatten().next())
+    }
+
+    fn run_of(&self, sending: &Sending<'_>, run: Range<u64>) -> FileRun {
+        FileRun::new(sending.file.clone(), run, sending.shown.clone())
     }
 
     /// Only the server knows what has arrived; an upload it has forgotten begins anew.
-    async fn where_to_go_on(&self, upload: &Upload, entry: &ManifestEntry) -> Result<Upload> {
-        match self.upload(&upload.id).await {
-            Err(error) if error.is_not_found() => self.create_upload(&entry.digest, entry.size_bytes).await,
-            other => other,
+    async fn where_to_go_on(&self, failures: &mut u32, upload: Upload, entry: &ManifestEntry) -> Result<Upload> {
+        loop {
+            let asked = match self.upload(&upload.id).await {
+                Err(error) if error.is_not_found() => self.create_upload(&entry.digest, entry.size_bytes).await,
+                other => other,
+            };
+            match asked {
+                Ok(upload) => return Ok(upload),
+                Err(error) => self.after(failures, error, entry).await?,
+            }
         }
     }
 
-    fn tell(&self, told: &mut u64, now: u64) {
-        if now >= *told {
-            (self.sink)(Event::Advance(now - *told));
-        } else {
-            (self.sink)(Event::Retreat(*told - now));
+    /// Waits before another try; an error that will not go away by itself, or comes too often, is returned.
+    async fn after(&self, failures: &mut u32, error: Error, entry: &ManifestEntry) -> Result<()> {
+        *failures += 1;
+        if *failures > FAILURES || !may_go_on(&error) {
+            return Err(error);
         }
-        *told = now;
+        let after = pause(*failures + 1);
+        (self.sink)(Event::Repeat { reason: format!("{} broke off ({error})", entry.path), after });
+        tokio::time::sleep(after).await;
+        Ok(())
+    }
+
+    /// What the server says it has, if that can be.
+    fn received(&self, upload: &Upload) -> Result<Ranges> {
+        let mut received = Ranges::default();
+        for [start, end] in &upload.received {
+            if start >= end || *end > upload.size_bytes {
+                return Err(self.strange(format!("it has received bytes {start} to {end} of {}", upload.size_bytes)));
+            }
+            received.insert(*start..*end);
+        }
+        Ok(received)
     }
 }
 
-/// The line broke, or the server has another offset in mind, or forgot the upload.
+/// Waits for free lanes. The road is never closed.
+async fn lanes(road: &Semaphore, count: u32) -> Option<tokio::sync::SemaphorePermit<'_>> {
+    road.acquire_many(count).await.ok()
+}
+
+/// The line broke, or the server has other bytes in mind, or forgot the upload, or does not come to its end.
 fn may_go_on(error: &Error) -> bool {
-    matches!(error, Error::Unreachable { .. }) || error.has_code("wrong_offset") || error.is_not_found() || error.is_server_trouble()
+    matches!(error, Error::Unreachable { .. }) || error.has_code("body_broke_off") || error.is_not_found() || error.is_server_trouble()
 }
 
-fn changed_meanwhile(error: Error, entry: &ManifestEntry) -> Error {
-    if error.has_code("digest_mismatch") {
+/// Bytes that are not those that were hashed, or fewer: somebody writes to the file.
+fn changed_meanwhile(error: Error, sending: &Sending<'_>) -> Error {
+    let entry = sending.entry;
+    let is_shorter = || sending.file.metadata().is_ok_and(|facts| facts.len() != entry.size_bytes);
+    if error.has_code("digest_mismatch") || (may_go_on(&error) && is_shorter()) {
         let message = format!("{} changed while it was being sent", entry.path);
-        return Error::Input { code: "changed", message, hint: "publish again when nothing writes to it any more".into() };
+        return Error::Input { code: CHANGED, message, hint: "publish again when nothing writes to it any more".into() };
     }
     error
-}
-
-fn read_piece(file: &File, source: &Path, offset: u64, size_bytes: u64) -> Result<Bytes> {
-    let length = PIECE.min(size_bytes.saturating_sub(offset)) as usize;
-    let mut piece = vec![0; length];
-    file.read_exact_at(&mut piece, offset).map_err(at("read (it became shorter)", source))?;
-    Ok(piece.into())
 }

@@ -1,7 +1,7 @@
 //! What can go wrong below the catalog, named by what the caller can do.
 
 /// A database call that did not succeed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// A unique or foreign key said no.
     #[error("the row conflicts with one that exists: {0}")]

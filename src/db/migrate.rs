@@ -11,6 +11,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_search", include_str!("../../migrations/0004_search.sqlite.sql")),
     ("0005_jobs", include_str!("../../migrations/0005_jobs.sql")),
     ("0006_details", include_str!("../../migrations/0006_details.sql")),
+    ("0007_uploads", include_str!("../../migrations/0007_uploads.sql")),
 ];
 
 /// Applies what is missing, in one transaction.

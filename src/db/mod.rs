@@ -2,6 +2,7 @@
 //! every call off the async threads. SQLite is the embedded default; PostgreSQL fits behind the same types.
 
 pub mod error;
+mod group;
 mod migrate;
 mod sqlite;
 pub mod value;
@@ -56,8 +57,8 @@ impl Db {
         blocking(move || engine.read(story)).await
     }
 
-    /// Runs `story` in the write transaction. `Ok` commits, and the commit is on the disk before this
-    /// returns; an error rolls everything back.
+    /// Runs `story` in the write transaction, which it may share with others that wait (`group`). `Ok` commits, and the
+    /// commit is on the disk before this returns; an error rolls back everything the story did.
     pub async fn write<T, E, F>(&self, story: F) -> std::result::Result<T, E>
     where
         F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,

@@ -8,10 +8,11 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, ToSql, TransactionBehavior};
 
+use super::group::{Queue, Waiting};
 use super::{Error, Result, Row, Statements, Tx, Value};
 
 /// Idle readers kept open; more are opened when more are asked for at once.
-const IDLE_READERS: usize = 8;
+const IDLE_READERS: usize = 16;
 
 #[derive(Clone)]
 pub(super) struct Sqlite {
@@ -21,22 +22,33 @@ pub(super) struct Sqlite {
 struct Shared {
     path: PathBuf,
     writer: Mutex<Connection>,
+    /// Stories that wait for the writer.
+    queue: Queue,
     readers: Mutex<Vec<Connection>>,
 }
 
 impl Sqlite {
     pub(super) fn open(path: &Path) -> Result<Sqlite> {
         let writer = connect(path)?;
-        let shared = Shared { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() };
+        let shared = Shared { path: path.to_owned(), writer: Mutex::new(writer), queue: Queue::default(), readers: Mutex::default() };
         Ok(Sqlite { shared: Arc::new(shared) })
     }
 
-    pub(super) fn write<T, E: From<Error>>(
-        &self,
-        story: impl FnOnce(&mut Tx<'_>) -> std::result::Result<T, E>,
-    ) -> std::result::Result<T, E> {
+    pub(super) fn write<T, E, F>(&self, story: F) -> std::result::Result<T, E>
+    where
+        F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let answer = self.shared.queue.push(story);
         let mut writer = lock(&self.shared.writer);
-        transact(&mut writer, TransactionBehavior::Immediate, story)
+        // Whoever had the writer before may have told this story along with its own.
+        loop {
+            if let Some(answer) = answer.take() {
+                return answer;
+            }
+            commit_together(&mut writer, self.shared.queue.next());
+        }
     }
 
     pub(super) fn read<T, E: From<Error>>(
@@ -48,7 +60,7 @@ impl Sqlite {
             Some(reader) => reader,
             None => connect(&self.shared.path)?,
         };
-        let result = transact(&mut reader, TransactionBehavior::Deferred, story);
+        let result = look(&mut reader, story);
         let mut readers = lock(&self.shared.readers);
         if readers.len() < IDLE_READERS {
             readers.push(reader);
@@ -73,45 +85,92 @@ fn connect(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-fn transact<T, E: From<Error>>(
+fn look<T, E: From<Error>>(
     connection: &mut Connection,
-    behavior: TransactionBehavior,
     story: impl FnOnce(&mut Tx<'_>) -> std::result::Result<T, E>,
 ) -> std::result::Result<T, E> {
-    let transaction = connection.transaction_with_behavior(behavior).map_err(Error::from)?;
-    let mut open = Open { connection: &transaction };
-    let value = story(&mut Tx { statements: &mut open })?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(Error::from)?;
+    let value = story(&mut Tx { statements: &mut Open { connection: &transaction, error: None } })?;
     transaction.commit().map_err(Error::from)?;
     Ok(value)
 }
 
+/// Tells stories in one transaction, and each how it ended.
+fn commit_together(connection: &mut Connection, mut stories: Vec<Box<dyn Waiting>>) {
+    let error = tell_all(connection, &mut stories).err();
+    stories.iter_mut().for_each(|story| story.end(error.clone()));
+}
+
+fn tell_all(connection: &mut Connection, stories: &mut [Box<dyn Waiting>]) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let alone = stories.len() == 1;
+    for story in stories {
+        if !alone {
+            transaction.execute_batch("savepoint story")?;
+        }
+        let mut open = Open { connection: &transaction, error: None };
+        let good = story.tell(&mut Tx { statements: &mut open });
+        if transaction.is_autocommit() {
+            // A full disk ends a transaction by itself, with all that was told before.
+            return Err(open.error.unwrap_or_else(|| Error::Engine("the database ended a transaction by itself".into())));
+        }
+        match (alone, good) {
+            (true, false) => return Ok(transaction.rollback()?),
+            (true, true) => {}
+            (false, true) => transaction.execute_batch("release story")?,
+            (false, false) => transaction.execute_batch("rollback to story; release story")?,
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
 struct Open<'a> {
     connection: &'a Connection,
+    /// The last statement that failed.
+    error: Option<Error>,
+}
+
+impl Open<'_> {
+    fn noted<T>(&mut self, result: Result<T>) -> Result<T> {
+        self.error = result.as_ref().err().cloned();
+        result
+    }
 }
 
 impl Statements for Open<'_> {
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        bind(&mut statement, params)?;
-        Ok(statement.raw_execute()? as u64)
+        let done = execute(self.connection, sql, params);
+        self.noted(done)
     }
 
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        bind(&mut statement, params)?;
-        let names: Arc<[String]> = statement.column_names().map(String::from).collect();
-        let mut rows = statement.raw_query();
-        let mut answer = Vec::new();
-        while let Some(row) = rows.next()? {
-            let values = (0..names.len()).map(|at| Ok(owned(row.get_ref(at)?))).collect::<Result<_>>()?;
-            answer.push(Row::new(names.clone(), values));
-        }
-        Ok(answer)
+        let rows = query(self.connection, sql, params);
+        self.noted(rows)
     }
 
     fn script(&mut self, sql: &str) -> Result<()> {
-        Ok(self.connection.execute_batch(sql)?)
+        let done = self.connection.execute_batch(sql).map_err(Error::from);
+        self.noted(done)
     }
+}
+
+fn execute(connection: &Connection, sql: &str, params: &[Value]) -> Result<u64> {
+    let mut statement = connection.prepare_cached(sql)?;
+    bind(&mut statement, params)?;
+    Ok(statement.raw_execute()? as u64)
+}
+
+fn query(connection: &Connection, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    bind(&mut statement, params)?;
+    let names: Arc<[String]> = statement.column_names().map(String::from).collect();
+    let mut rows = statement.raw_query();
+    let mut answer = Vec::new();
+    while let Some(row) = rows.next()? {
+        let values = (0..names.len()).map(|at| Ok(owned(row.get_ref(at)?))).collect::<Result<_>>()?;
+        answer.push(Row::new(names.clone(), values));
+    }
+    Ok(answer)
 }
 
 /// Binds `$1`, `$2` ... by name, so that a parameter may stand several times and in any order.
@@ -153,10 +212,18 @@ impl From<rusqlite::Error> for Error {
             Some(ErrorCode::ConstraintViolation) => Error::Conflict(error.to_string()),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy,
             Some(ErrorCode::DiskFull) => Error::Full,
+            Some(ErrorCode::SystemIoFailure) if is_out_of_room(&std::io::Error::last_os_error()) => Error::Full,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt(error.to_string()),
             _ => Error::Engine(error.to_string()),
         }
     }
+}
+
+/// SQLite knows one errno of a full disk and calls the others an I/O error: a quota, a limit on file sizes. The errno
+/// is still that of the call that failed, which was made on this thread.
+fn is_out_of_room(last: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    [StorageFull, QuotaExceeded, FileTooLarge].contains(&last.kind())
 }
 
 #[cfg(test)]
@@ -185,6 +252,61 @@ mod tests {
         let rows = db.read(|tx| tx.all("select digest, created from blobs order by digest", &[])).await.unwrap();
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].text("digest").unwrap().as_str(), rows[0].int("created").unwrap()), ("b", 2));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn stories_that_wait_share_a_commit_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(&dir).await;
+        let insert = "insert into blobs (digest, size_bytes, created) values ($1, $2, 0)";
+        // The first holds the writer until all others wait for it.
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let first = tokio::spawn({
+            let db = db.clone();
+            async move { db.write(move |_| wait.recv().map_err(|e| Error::Engine(e.to_string()))).await }
+        });
+        while !lock_is_held(&db) {
+            tokio::task::yield_now().await;
+        }
+        let stories: Vec<_> = (0..100usize)
+            .map(|n| {
+                let db = db.clone();
+                tokio::spawn(async move {
+                    let told: Result<usize> = db
+                        .write(move |tx| {
+                            tx.execute(insert, params![format!("{n}"), n])?;
+                            match n % 10 {
+                                3 => Err(Error::Busy),
+                                4 => panic!("a story that panics"),
+                                5 => tx.execute(insert, params![format!("{n}"), n]).map(|_| n),
+                                _ => Ok(n),
+                            }
+                        })
+                        .await;
+                    (n, told)
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        go.send(()).unwrap();
+        first.await.unwrap().unwrap();
+        for story in stories {
+            let (n, told) = story.await.unwrap();
+            match (n % 10, told) {
+                (3, told) => assert!(matches!(told, Err(Error::Busy)), "{n}"),
+                (4, told) => assert!(matches!(told, Err(Error::Engine(_))), "{n}"),
+                (5, told) => assert!(matches!(told, Err(Error::Conflict(_))), "{n}"),
+                (_, told) => assert_eq!(told.unwrap(), n),
+            }
+        }
+        let rows = db.read(|tx| tx.all("select digest from blobs", &[])).await.unwrap();
+        let mut kept: Vec<usize> = rows.iter().map(|row| row.text("digest").unwrap().parse().unwrap()).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, (0..100).filter(|n| ![3, 4, 5].contains(&(n % 10))).collect::<Vec<_>>());
+    }
+
+    fn lock_is_held(db: &Db) -> bool {
+        db.engine.shared.writer.try_lock().is_err()
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::body::Body;
 use super::error::HttpError;
+use crate::domain::digest::Digest;
 use crate::domain::id::{JobId, TokenId, UploadId};
 use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::page::PageRequest;
@@ -58,6 +59,9 @@ pub struct JobAt(pub JobId);
 
 /// `/uploads/{id}`
 pub struct UploadAt(pub UploadId);
+
+/// `/blobs/{sha256}`
+pub struct BlobAt(pub Digest);
 
 /// `/tokens/{id}`
 pub struct TokenAt(pub TokenId);
@@ -123,6 +127,7 @@ from_path! {
     RefAt: parts => RefAt { kind: parts.kind()?, id: parts.repo()?, name: parts.read("ref", RefName::parse)? };
     JobAt: parts => JobAt(parts.read("id", JobId::parse)?);
     UploadAt: parts => UploadAt(parts.read("id", UploadId::parse)?);
+    BlobAt: parts => BlobAt(parts.read("sha256", Digest::parse)?);
     TokenAt: parts => TokenAt(parts.read("id", TokenId::parse)?);
     AccountAt: parts => AccountAt(parts.read("name", Name::parse)?);
     MemberAt: parts => MemberAt { organisation: parts.read("name", Name::parse)?, user: parts.read("user", Name::parse)? };

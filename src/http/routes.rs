@@ -56,8 +56,9 @@ fn api_routes() -> Vec<Entry> {
 
         // bytes
         at("/api/v1/blobs/missing", [post(uploads::missing)]),
+        at("/api/v1/blobs/{sha256}", [put(uploads::store)]),
         at("/api/v1/uploads", [post(uploads::create)]),
-        at("/api/v1/uploads/{id}", [get(uploads::show), patch(uploads::append), delete(uploads::cancel)]),
+        at("/api/v1/uploads/{id}", [get(uploads::show), put(uploads::part), patch(uploads::append), delete(uploads::cancel)]),
         // fine-tunes and predictions, before repos: these are no kind
         at("/api/v1/finetunes", [get(finetunes::list), post(finetunes::create)]),
         at("/api/v1/finetunes/{id}", [get(finetunes::get)]),

@@ -91,9 +91,11 @@ impl From<blob::Error> for Error {
             Blob::InUse => {
                 Error::busy("upload_in_use", message, "try again in a moment; the other request may be one of yours that broke off")
             }
-            Blob::Mismatch { .. } => Error::invalid("digest_mismatch", message, "hash the file again and send it from the start"),
+            Blob::Mismatch { .. } => Error::invalid("digest_mismatch", message, "hash the file again, and announce it with what it holds"),
             Blob::TooLong { .. } => Error::invalid("too_many_bytes", message, "announce the true size when the upload is created"),
             Blob::Short { .. } => Error::invalid("upload_incomplete", message, "send the missing bytes, then finish"),
+            Blob::Vanished => Error::not_found("upload_not_found", message, "announce the file again"),
+            Blob::Unsynced(_) => Error::busy("store_unavailable", message, "announce the file again and send it from the start"),
             Blob::Full => Error::busy("disk_full", message, "ask the server's administrator to make room"),
             Blob::Corrupt { .. } => Error::corrupt("blob_corrupt", message, "upload the file again to repair it"),
             Blob::Store(_) => Error::busy("store_unavailable", message, "try again in a moment"),

@@ -14,6 +14,7 @@ pub mod finetune;
 pub mod jobs;
 pub mod manage;
 mod materialize;
+pub mod parts;
 pub mod predict;
 pub mod publish;
 mod publish_folder;

@@ -56,6 +56,12 @@ struct Seen {
 }
 
 impl Service {
+    /// May the caller make versions of this repo? Asked before anything else of a request is looked at.
+    pub async fn may_commit(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<()> {
+        let (asker, name) = (actor.clone(), id.clone());
+        self.db.read(move |tx| access::write_repo(tx, &asker, kind, &name).map(drop)).await
+    }
+
     pub async fn commit(&self, actor: &Actor, kind: RepoKind, id: &RepoId, commit: Commit) -> Result<Committed> {
         self.commit_proved(actor, kind, id, commit, HashSet::new(), None).await
     }
@@ -70,6 +76,7 @@ impl Service {
         proved: HashSet<Digest>,
         also: Option<Also>,
     ) -> Result<Committed> {
+        self.may_commit(actor, kind, id).await?;
         let files = std::mem::take(&mut commit.files);
         let manifest = Manifest::new(files)
             .map_err(|e| Error::invalid("bad_manifest", e.to_string(), "correct the list of files and publish again"))?;

@@ -1,32 +1,47 @@
-//! Sending bytes: announced by digest, resumed by offset, proved before they count.
+//! Announcing bytes by digest: what need not be sent, and sessions in which the rest is (`parts.rs`).
 //!
 //! Whoever may read a blob already, or has sent it before, need not send it again. For all others it does not
 //! exist, whatever the store holds: knowing a digest never yields bytes.
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use std::time::{Duration, UNIX_EPOCH};
+
+use futures_util::StreamExt;
 
 use super::{Error, Result, Service, access};
-use crate::blob;
 use crate::catalog::{Visibility, blobs, uploads};
 use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::id::{AccountId, UploadId};
+use crate::domain::ranges::Ranges;
+use crate::domain::time::Timestamp;
 use crate::domain::upload::Upload;
 use crate::domain::user::{Actor, Role};
 
 /// An unfinished upload is kept this long after its last byte.
-const KEPT_MS: i64 = 24 * 3_600_000;
+pub(super) const KEPT_MS: i64 = 24 * 3_600_000;
 /// Unfinished uploads of one account.
 const MOST_OPEN: u64 = 1_000;
 /// Digests asked about in one request.
 const MOST_ASKED: usize = 10_000;
-/// Expired uploads cleared away by one announcement.
-const SWEPT_AT_ONCE: usize = 20;
+/// Expired uploads cleared away by one announcement, and by one step of a sweep.
+const SWEPT_WITH_OTHERS: usize = 20;
+const SWEPT_AT_ONCE: usize = 500;
 /// Existence checks in flight.
 const CHECKS: usize = 16;
 
+/// What an announcement found.
+enum Told {
+    /// The caller need not send it, if the store still has it.
+    Held,
+    Open(Upload),
+}
+
 impl Service {
+    /// May the caller send bytes at all? Asked before anything else of a request is looked at.
+    pub fn may_upload(&self, actor: &Actor) -> Result<()> {
+        uploader(actor).map(drop)
+    }
+
     /// Which of these blobs must the caller send before naming them in a commit?
     pub async fn missing_blobs(&self, actor: &Actor, digests: Vec<Digest>) -> Result<Vec<Digest>> {
         let account = uploader(actor)?;
@@ -66,185 +81,134 @@ impl Service {
                 "split the file, or ask the server's administrator to raise the limit",
             ));
         }
-        self.sweep_uploads().await?;
-        let held = self.is_held(actor, &account, digest, size_bytes).await?;
         let now = self.now();
         let fresh = Upload {
             id: UploadId::new(now, self.random()?),
-            account: account.clone(),
+            account,
             digest,
             size_bytes,
-            offset: if held { size_bytes } else { 0 },
-            complete: held,
+            received: Ranges::default(),
+            complete: false,
             created: now,
             expires: now.plus_ms(KEPT_MS),
         };
-        if held {
-            return Ok(fresh);
-        }
-        let (upload, replaced) = self.db.write(move |tx| announce(tx, fresh)).await?;
-        if let Some(old) = replaced {
-            self.blobs.discard(&old).await?;
-        }
-        if size_bytes == 0 {
-            return self.finish_upload(actor, &upload.id).await;
-        }
-        Ok(self.as_staged(upload))
+        let upload = self.announce(actor, fresh).await?;
+        // Nothing is complete at once; and a server that was stopped before it had finished does so now.
+        if upload.complete || !upload.is_whole() { Ok(upload) } else { self.finish_upload(upload).await }
     }
 
     pub async fn get_upload(&self, actor: &Actor, id: &UploadId) -> Result<Upload> {
         let account = uploader(actor)?;
-        Ok(self.as_staged(self.find_upload(&account, id).await?))
-    }
-
-    /// Takes bytes from `offset` on. When the last is in, they are proved and stored; else they are on the
-    /// disk when this returns, even if the body breaks off.
-    pub async fn append_upload(
-        &self,
-        actor: &Actor,
-        id: &UploadId,
-        offset: u64,
-        mut body: impl Stream<Item = Result<Bytes>> + Unpin,
-    ) -> Result<Upload> {
-        let account = uploader(actor)?;
-        let upload = self.as_staged(self.find_upload(&account, id).await?);
-        if upload.complete {
-            // The answer to the last request was lost; the client may say it again.
-            return if offset == upload.size_bytes { Ok(upload) } else { Err(wrong_offset(upload.size_bytes, offset)) };
-        }
-        let mut stage = self.blobs.stage(id, upload.size_bytes).await?;
-        if stage.offset() != offset {
-            return Err(wrong_offset(stage.offset(), offset));
-        }
-        let mut broken = None;
-        while let Some(part) = body.next().await {
-            let written = match part {
-                Ok(bytes) => stage.write(bytes).await.map_err(Error::from),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = written {
-                broken = Some(error);
-                break;
-            }
-        }
-        match broken {
-            None if stage.offset() == upload.size_bytes => self.promote(upload, stage).await,
-            broken => {
-                let received = stage.sync().await?;
-                let upload = self.note_received(upload, received).await?;
-                broken.map_or(Ok(upload), Err)
-            }
-        }
-    }
-
-    /// Proves and stores an upload whose bytes are all here.
-    pub async fn finish_upload(&self, actor: &Actor, id: &UploadId) -> Result<Upload> {
-        let account = uploader(actor)?;
-        let upload = self.find_upload(&account, id).await?;
-        if upload.complete {
-            return Ok(self.as_staged(upload));
-        }
-        let stage = self.blobs.stage(id, upload.size_bytes).await?;
-        self.promote(upload, stage).await
+        self.find_upload(&account, id).await
     }
 
     /// Forgets an upload and what was sent of it.
     pub async fn cancel_upload(&self, actor: &Actor, id: &UploadId) -> Result<()> {
         let account = uploader(actor)?;
         let upload = self.find_upload(&account, id).await?;
-        let gone = upload.id.clone();
-        self.db.write(move |tx| Ok::<_, Error>(uploads::delete(tx, &gone)?)).await?;
-        Ok(self.blobs.discard(&upload.id).await?)
+        self.forget_upload(&upload.id).await
     }
 
-    /// Clears away some of the uploads whose time is over.
+    /// Clears away the uploads whose time is over, and staging files that are nobody's: those of a process that was
+    /// killed before it had a row for them, or after it had deleted it.
     pub async fn sweep_uploads(&self) -> Result<()> {
         let now = self.now();
-        let expired = self.db.read(move |tx| Ok::<_, Error>(uploads::expired(tx, now, SWEPT_AT_ONCE)?)).await?;
-        for id in expired {
-            let gone = id.clone();
-            self.db.write(move |tx| Ok::<_, Error>(uploads::delete(tx, &gone)?)).await?;
-            self.blobs.discard(&id).await?;
+        loop {
+            let gone = self.db.write(move |tx| delete_expired(tx, now, SWEPT_AT_ONCE)).await?;
+            for id in &gone {
+                self.blobs.discard(id).await?;
+            }
+            if gone.len() < SWEPT_AT_ONCE {
+                break;
+            }
+        }
+        let a_day_ago = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.unix_ms() - KEPT_MS).unwrap_or(0));
+        for old in self.blobs.staged_before(a_day_ago).await?.chunks(SWEPT_AT_ONCE) {
+            let asked = old.to_vec();
+            let known = self.db.read(move |tx| Ok::<_, Error>(uploads::known(tx, &asked)?)).await?;
+            for id in old.iter().filter(|id| !known.contains(id)) {
+                self.blobs.discard(id).await?;
+            }
         }
         Ok(())
     }
 
-    async fn find_upload(&self, account: &AccountId, id: &UploadId) -> Result<Upload> {
+    pub(super) async fn find_upload(&self, account: &AccountId, id: &UploadId) -> Result<Upload> {
         let (account, wanted) = (account.clone(), id.clone());
         let found = self.db.read(move |tx| Ok::<_, Error>(uploads::find(tx, &account, &wanted)?)).await?;
-        found.ok_or_else(|| Error::not_found("upload_not_found", format!("there is no upload '{id}'"), "announce the file again"))
+        found.ok_or_else(|| no_upload(id))
     }
 
-    fn as_staged(&self, upload: Upload) -> Upload {
-        let offset = if upload.complete { upload.size_bytes } else { self.blobs.staged_bytes(&upload.id) };
-        Upload { offset, ..upload }
+    /// Row first, file second: whoever is still sending finds no upload, and announces anew.
+    pub(super) async fn forget_upload(&self, id: &UploadId) -> Result<()> {
+        let gone = id.clone();
+        self.db.write(move |tx| Ok::<_, Error>(uploads::delete(tx, &gone)?)).await?;
+        Ok(self.blobs.discard(id).await?)
     }
 
-    /// May the caller use this blob without sending it, and does the store really have it?
-    async fn is_held(&self, actor: &Actor, account: &AccountId, digest: Digest, size_bytes: u64) -> Result<bool> {
-        let (asker, owner) = (actor.clone(), account.clone());
-        let size = self
-            .db
-            .read(move |tx| {
-                let visible = access::visible_to(tx, &asker)?;
-                entitlement(tx, &digest, Some(&owner), &visible)
-            })
-            .await?;
-        let Some(size) = size else { return Ok(false) };
-        if size != size_bytes {
-            let message = format!("the bytes with sha256 {digest} are {size}, not {size_bytes}");
-            return Err(Error::invalid("size_mismatch", message, "announce the file's true size"));
+    /// The account's upload of these bytes: complete where it need not send them, else the one that is open, or `fresh`.
+    async fn announce(&self, actor: &Actor, fresh: Upload) -> Result<Upload> {
+        let mut lost = false;
+        loop {
+            let (asker, wanted) = (actor.clone(), fresh.clone());
+            let (told, gone) = self.db.write(move |tx| announce(tx, &asker, wanted, lost)).await?;
+            for id in &gone {
+                self.blobs.discard(id).await?;
+            }
+            match told {
+                Told::Open(upload) if self.blobs.has_staged(&upload.id, &upload.received) => return Ok(upload),
+                // The staging folder was emptied, or the catalog is older than it: what is recorded is not there.
+                Told::Open(upload) => self.forget_upload(&upload.id).await?,
+                Told::Held if self.blobs.find_size(&fresh.digest).await? == Some(fresh.size_bytes) => {
+                    return Ok(Upload { complete: true, received: Ranges::from(0..fresh.size_bytes), ..fresh });
+                }
+                Told::Held => {
+                    // The store has lost the blob; sending it again repairs that.
+                    let (digest, owner) = (fresh.digest, fresh.account.clone());
+                    self.db.write(move |tx| Ok::<_, Error>(blobs::revoke(tx, &digest, &owner)?)).await?;
+                    lost = true;
+                }
+            }
         }
-        if self.blobs.find_size(&digest).await? == Some(size) {
-            return Ok(true);
-        }
-        let owner = account.clone();
-        self.db.write(move |tx| Ok::<_, Error>(blobs::revoke(tx, &digest, &owner)?)).await?;
-        Ok(false)
-    }
-
-    async fn promote(&self, upload: Upload, stage: blob::Stage) -> Result<Upload> {
-        stage.finish(&upload.digest).await?;
-        let now = self.now();
-        self.db
-            .write(move |tx| {
-                blobs::insert(tx, &upload.digest, upload.size_bytes, now)?;
-                blobs::grant(tx, &upload.digest, &upload.account, now)?;
-                uploads::set_received(tx, &upload.id, upload.size_bytes, now.plus_ms(KEPT_MS))?;
-                Ok(Upload { offset: upload.size_bytes, complete: true, ..upload })
-            })
-            .await
-    }
-
-    async fn note_received(&self, upload: Upload, received: u64) -> Result<Upload> {
-        let expires = self.now().plus_ms(KEPT_MS);
-        self.db
-            .write(move |tx| {
-                uploads::set_received(tx, &upload.id, received, expires)?;
-                Ok(Upload { offset: received, expires, ..upload })
-            })
-            .await
     }
 }
 
-/// Continues the account's upload of this digest, or begins one. An old one of another size is replaced.
-fn announce(tx: &mut Tx<'_>, fresh: Upload) -> Result<(Upload, Option<UploadId>)> {
-    let old = uploads::find_of_digest(tx, &fresh.account, &fresh.digest)?;
-    if let Some(old) = old {
+/// Continues the account's upload of this digest, or begins one; an old one of another size is replaced. Also the ids
+/// of uploads that are no more: that one, and some whose time is over.
+fn announce(tx: &mut Tx<'_>, actor: &Actor, fresh: Upload, lost: bool) -> Result<(Told, Vec<UploadId>)> {
+    let visible = access::visible_to(tx, actor)?;
+    let held = if lost { None } else { entitlement(tx, &fresh.digest, Some(&fresh.account), &visible)? };
+    match held {
+        Some(size) if size == fresh.size_bytes => return Ok((Told::Held, Vec::new())),
+        Some(size) => {
+            let message = format!("the bytes with sha256 {} are {size}, not {}", fresh.digest, fresh.size_bytes);
+            return Err(Error::invalid("size_mismatch", message, "announce the file's true size"));
+        }
+        None => {}
+    }
+    let mut gone = delete_expired(tx, fresh.created, SWEPT_WITH_OTHERS)?;
+    if let Some(old) = uploads::find_of_digest(tx, &fresh.account, &fresh.digest)? {
         if old.size_bytes == fresh.size_bytes && !old.complete {
-            uploads::set_received(tx, &old.id, old.offset, fresh.expires)?;
-            return Ok((Upload { expires: fresh.expires, ..old }, None));
+            uploads::set_received(tx, &old.id, &old.received, fresh.expires)?;
+            return Ok((Told::Open(Upload { expires: fresh.expires, ..old }), gone));
         }
         uploads::delete(tx, &old.id)?;
-        uploads::insert(tx, &fresh)?;
-        return Ok((fresh, Some(old.id)));
+        gone.push(old.id);
     }
     if uploads::count_open(tx, &fresh.account)? >= MOST_OPEN {
         let message = format!("you have {MOST_OPEN} unfinished uploads");
         return Err(Error::busy("too_many_uploads", message, "finish or cancel some; they expire a day after their last byte"));
     }
     uploads::insert(tx, &fresh)?;
-    Ok((fresh, None))
+    Ok((Told::Open(fresh), gone))
+}
+
+fn delete_expired(tx: &mut Tx<'_>, now: Timestamp, most: usize) -> Result<Vec<UploadId>> {
+    let expired = uploads::expired(tx, now, most)?;
+    for id in &expired {
+        uploads::delete(tx, id)?;
+    }
+    Ok(expired)
 }
 
 /// The size of a blob the caller may name without sending it: sent before, or readable in a repo.
@@ -258,11 +222,11 @@ pub(super) fn entitlement(tx: &mut Tx<'_>, digest: &Digest, account: Option<&Acc
 }
 
 /// Anybody with an account and a token that may write.
-fn uploader(actor: &Actor) -> Result<AccountId> {
+pub(super) fn uploader(actor: &Actor) -> Result<AccountId> {
     access::scope(actor, Role::Write)?;
     access::known(actor).cloned()
 }
 
-fn wrong_offset(expected: u64, got: u64) -> Error {
-    blob::Error::Offset { expected, got }.into()
+pub(super) fn no_upload(id: &UploadId) -> Error {
+    Error::not_found("upload_not_found", format!("there is no upload '{id}'"), "announce the file again")
 }

@@ -34,7 +34,7 @@ pub struct Tensor {
     pub size_bytes: u64,
 }
 
-/// Announces bytes. Announcing the same digest again gives the same upload back, with its offset.
+/// Announces bytes. Announcing the same digest again gives the same upload back, with what it has received.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateUpload {
@@ -47,8 +47,11 @@ pub struct Upload {
     pub id: String,
     pub sha256: String,
     pub size_bytes: u64,
-    /// Where to go on: `PATCH` with `Upload-Offset: <this>`.
+    /// Where to go on in order: `PATCH` with `Upload-Offset: <this>`.
     pub offset: u64,
+    /// The runs of bytes that are on the server's disk, as [start, end) pairs: sorted, none touching the next. What is
+    /// between them is left to send, in any order: `PUT` with `Content-Range: bytes <start>-<end - 1>/<size_bytes>`.
+    pub received: Vec<[u64; 2]>,
     /// The bytes are proved and stored; nothing is left to send.
     pub complete: bool,
     pub expires: String,

@@ -119,7 +119,8 @@ impl Person {
         let mut cuts: Vec<usize> = (0..3).map(|_| self.random.random_range(0..=size)).chain([0, size]).collect();
         cuts.sort_unstable();
         let mut parts: Vec<_> = cuts.windows(2).map(|cut| cut[0]..cut[1]).filter(|part| !part.is_empty()).collect();
-        parts.rotate_left(self.random.random_range(0..=parts.len()) % parts.len());
+        let first = self.random.random_range(0..parts.len());
+        parts.rotate_left(first);
         let put = |part: std::ops::Range<usize>| {
             let range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
             let request = self.api.request(Method::PUT, &format!("/api/v1/uploads/{id}")).header("Content-Range", range);

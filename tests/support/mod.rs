@@ -7,6 +7,8 @@
 #![allow(dead_code)]
 
 pub mod browser;
+pub mod line;
+pub mod proxy;
 pub mod publishing;
 
 use std::io::{BufRead as _, BufReader};
@@ -160,6 +162,13 @@ pub fn fill(pattern: &str, value: impl Fn(&str) -> Option<String>) -> String {
         rest = after;
     }
     path + rest
+}
+
+/// Asks until the answer is as wanted. It always comes to be, or the story is stuck and its runner ends it.
+pub async fn until(mut wanted: impl AsyncFnMut() -> bool) {
+    while !wanted().await {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 /// Sends a signal to a process this test started.

@@ -3,10 +3,19 @@
 use std::io::Write as _;
 
 use hub::domain::digest::Digest;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Api, Reply};
+
+/// Bytes drawn from a seed.
+pub fn random(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut bytes);
+    bytes
+}
 
 pub fn sha256(bytes: &[u8]) -> String {
     Digest::of(bytes).to_hex()

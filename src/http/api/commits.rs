@@ -24,6 +24,8 @@ use crate::wire::files::{Committed, CreateCommit, File};
     (status = 422, body = ProblemBody, description = "a file cannot be what it claims to be"),
 ))]
 pub async fn create(service: web::Data<Service>, caller: Caller, at: RepoAt, body: Json<CreateCommit>) -> Answer {
+    // Whoever may not publish here learns nothing from what else is wrong with the request.
+    service.may_commit(&caller.0, at.kind, &at.id).await?;
     let commit = read(body.0)?;
     let done = service.commit(&caller.0, at.kind, &at.id, commit).await?;
     let mut response = if done.created { HttpResponse::Created() } else { HttpResponse::Ok() };

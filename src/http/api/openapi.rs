@@ -23,7 +23,7 @@ use super::{commits, files, finetunes, predict, refs, repos, search, tokens, upl
         versions::manifest, versions::tensors, versions::sums,
         files::list, files::fetch,
         // uploads, commits, refs
-        uploads::missing, uploads::create, uploads::show, uploads::append, uploads::cancel,
+        uploads::missing, uploads::store, uploads::create, uploads::show, uploads::part, uploads::append, uploads::cancel,
         commits::create, refs::list, refs::set, refs::remove,
         // fine-tunes, predictions
         finetunes::create, finetunes::list, finetunes::get, finetunes::cancel, finetunes::events, finetunes::logs,

@@ -1,0 +1,268 @@
+//! The sha256 of an upload while its bytes arrive in any order. It follows the first run of bytes: from memory
+//! where they are written in order, read back from the page cache for what came before its turn.
+//!
+//! A hash that is kept while others write is only worth something if no byte behind it can change unnoticed.
+//! So each write says where it writes before it does: writing again what was hashed throws the hash away, and
+//! what is being written is not hashed until it is written.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::digest::Digest;
+use crate::domain::id::UploadId;
+
+/// Bytes hashed before a writer is let in between.
+const STEP_BYTES: u64 = 1024 * 1024;
+/// Sessions kept between requests; one is some hundred bytes.
+const KEPT: usize = 4096;
+
+/// What a process remembers of an upload between and during requests. Losing it costs time, nothing else.
+#[derive(Default)]
+pub(super) struct Session {
+    running: Mutex<Running>,
+    /// Held by the one request that finishes the upload.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The right to finish an upload, until dropped. It holds the session too, which otherwise could be swept away and
+/// made a second time.
+pub struct Turn {
+    _session: Arc<Session>,
+    _guard: tokio::sync::OwnedMutexGuard<()>,
+}
+
+#[derive(Default)]
+struct Running {
+    hash: Sha256,
+    /// The hash is that of the file's first so many bytes.
+    hashed: u64,
+    /// Runs whose bytes are on their way into the file.
+    writing: Vec<Range<u64>>,
+    /// How far the hash may follow, and whether a thread is at it.
+    wanted: u64,
+    is_followed: bool,
+    /// Files that were here before this one.
+    past: u64,
+}
+
+/// The sessions of a store.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<HashMap<UploadId, Arc<Session>>>);
+
+impl Sessions {
+    pub fn of(&self, id: &UploadId) -> Arc<Session> {
+        let mut sessions = lock(&self.0);
+        if sessions.len() >= KEPT && !sessions.contains_key(id) {
+            // One that a request holds must stay: a second one of the same upload would not see its writes.
+            sessions.retain(|_, session| Arc::strong_count(session) > 1);
+        }
+        sessions.entry(id.clone()).or_default().clone()
+    }
+
+    pub fn forget(&self, id: &UploadId) {
+        lock(&self.0).remove(id);
+    }
+}
+
+impl Session {
+    /// Waits until nobody else of this process has it.
+    pub async fn turn(self: Arc<Self>) -> Turn {
+        let guard = self.turn.clone().lock_owned().await;
+        Turn { _session: self, _guard: guard }
+    }
+
+    /// The file is gone: promoted, or thrown away.
+    pub fn reset(&self) {
+        let mut running = lock(&self.running);
+        *running = Running { past: running.past + 1, ..Running::default() };
+    }
+
+    /// Writes a block at `at`; where the hash stands there, it goes on over the block.
+    pub fn write(&self, file: &File, at: u64, block: &[Bytes]) -> io::Result<()> {
+        let run = at..at + block.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+        lock(&self.running).begin(&run);
+        let written = write_at(file, at, block);
+        let mut running = lock(&self.running);
+        running.end(&run);
+        written?;
+        if running.hashed == at && running.is_quiet(&run) {
+            block.iter().for_each(|bytes| running.hash.update(bytes));
+            running.hashed = run.end;
+        }
+        Ok(())
+    }
+
+    /// Hashes on to byte `to`, or to the first byte that is being written. The bytes before `to` must be in the file.
+    /// Where a thread is at it already, that one goes on as far.
+    pub fn follow(&self, file: &File, to: u64) -> io::Result<()> {
+        let past = {
+            let mut running = lock(&self.running);
+            running.wanted = running.wanted.max(to);
+            if std::mem::replace(&mut running.is_followed, true) {
+                return Ok(());
+            }
+            running.past
+        };
+        let mut block = Vec::new();
+        loop {
+            let mut running = lock(&self.running);
+            if running.past != past {
+                return Ok(());
+            }
+            let wanted = running.wanted;
+            let stepped = running.step(file, wanted, &mut block);
+            if !matches!(stepped, Ok(true)) {
+                // Under the same lock as the last look at what is wanted, so that no wish is overheard.
+                running.is_followed = false;
+                return stepped.map(drop);
+            }
+            drop(running);
+            // Writers wait for the lock.
+            std::thread::yield_now();
+        }
+    }
+
+    /// The sha256 of the file's first `size` bytes. Nobody may write meanwhile.
+    pub fn digest(&self, file: &File, size: u64) -> io::Result<Digest> {
+        let mut block = Vec::new();
+        let mut running = lock(&self.running);
+        while running.step(file, size, &mut block)? {}
+        if running.hashed != size {
+            return Err(io::Error::other("the upload was written to while it was finished"));
+        }
+        Ok(Digest::from_bytes(running.hash.clone().finalize().into()))
+    }
+}
+
+impl Running {
+    fn begin(&mut self, run: &Range<u64>) {
+        if run.start < self.hashed {
+            (self.hash, self.hashed) = (Sha256::new(), 0);
+        }
+        self.writing.push(run.clone());
+    }
+
+    fn end(&mut self, run: &Range<u64>) {
+        if let Some(at) = self.writing.iter().position(|other| other == run) {
+            self.writing.swap_remove(at);
+        }
+    }
+
+    /// Reads and hashes the next bytes before `to`. False: there are none, or they are being written.
+    fn step(&mut self, file: &File, to: u64, block: &mut Vec<u8>) -> io::Result<bool> {
+        let next = self.hashed..to.min(self.hashed + STEP_BYTES);
+        if next.is_empty() || !self.is_quiet(&next) {
+            return Ok(false);
+        }
+        block.resize((next.end - next.start) as usize, 0);
+        file.read_exact_at(block, next.start)?;
+        self.hash.update(&*block);
+        self.hashed = next.end;
+        Ok(true)
+    }
+
+    fn is_quiet(&self, run: &Range<u64>) -> bool {
+        self.writing.iter().all(|other| other.end <= run.start || run.end <= other.start)
+    }
+}
+
+fn write_at(file: &File, mut at: u64, block: &[Bytes]) -> io::Result<()> {
+    for bytes in block {
+        file.write_all_at(bytes, at)?;
+        at += bytes.len() as u64;
+    }
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The guarded values are whole between any two statements that could panic.
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> File {
+        tempfile::tempfile().unwrap()
+    }
+
+    fn hashed(session: &Session) -> u64 {
+        lock(&session.running).hashed
+    }
+
+    #[test]
+    fn what_comes_in_order_is_hashed_from_memory_and_the_rest_read_back() {
+        let (session, file) = (Session::default(), file());
+        session.write(&file, 0, &["ab".into(), "c".into()]).unwrap();
+        assert_eq!(hashed(&session), 3);
+        session.write(&file, 6, &["ghi".into()]).unwrap();
+        session.write(&file, 3, &["def".into()]).unwrap();
+        assert_eq!(hashed(&session), 6, "what lies behind is read back when it is known to be there");
+        session.follow(&file, 9).unwrap();
+        assert_eq!(session.digest(&file, 9).unwrap(), Digest::of(b"abcdefghi"));
+    }
+
+    #[test]
+    fn a_byte_that_was_hashed_does_not_change_unnoticed() {
+        let (session, file) = (Session::default(), file());
+        session.write(&file, 0, &["abcdef".into()]).unwrap();
+        session.write(&file, 2, &["X".into()]).unwrap();
+        assert_eq!(session.digest(&file, 6).unwrap(), Digest::of(b"abXdef"));
+        session.write(&file, 0, &["abc".into()]).unwrap();
+        assert_eq!(session.digest(&file, 6).unwrap(), Digest::of(b"abcdef"));
+    }
+
+    #[test]
+    fn what_is_being_written_is_not_hashed() {
+        let (session, file) = (Session::default(), file());
+        file.write_all_at(b"abcdef", 0).unwrap();
+        lock(&session.running).begin(&(4..6));
+        session.follow(&file, 4).unwrap();
+        session.follow(&file, 6).unwrap();
+        assert_eq!(hashed(&session), 4, "a step that meets a writer is not taken");
+        session.write(&file, 4, &["ef".into()]).unwrap();
+        assert_eq!(hashed(&session), 4, "two writers on one run: neither is believed");
+        assert!(session.digest(&file, 6).is_err());
+        lock(&session.running).end(&(4..6));
+        assert_eq!(session.digest(&file, 6).unwrap(), Digest::of(b"abcdef"));
+    }
+
+    #[test]
+    fn many_follow_as_one_and_a_file_that_is_gone_is_not_followed() {
+        let (session, file) = (Session::default(), file());
+        let bytes: Vec<u8> = (0..5_000_000u32).map(|n| (n % 251) as u8).collect();
+        file.write_all_at(&bytes, 0).unwrap();
+        std::thread::scope(|scope| {
+            for to in (1..=50).map(|n| n * 100_000) {
+                let (session, file) = (&session, &file);
+                scope.spawn(move || session.follow(file, to).unwrap());
+            }
+        });
+        assert_eq!(hashed(&session), 5_000_000);
+        assert_eq!(session.digest(&file, 5_000_000).unwrap(), Digest::of(&bytes));
+        session.reset();
+        assert_eq!((hashed(&session), lock(&session.running).wanted), (0, 0));
+        assert!(session.follow(&file, 6_000_000).is_err(), "it ends before");
+        session.follow(&file, 10).unwrap_err();
+    }
+
+    #[test]
+    fn a_session_in_use_is_never_replaced() {
+        let sessions = Sessions::default();
+        let id = |n: u32| UploadId::new(crate::domain::time::Timestamp::from_unix_ms(i64::from(n)), [0; 10]);
+        let held = sessions.of(&id(0));
+        (1..=KEPT as u32 + 1).for_each(|n| drop(sessions.of(&id(n))));
+        assert!(Arc::ptr_eq(&held, &sessions.of(&id(0))));
+        assert!(lock(&sessions.0).len() < KEPT);
+        sessions.forget(&id(0));
+        assert!(!Arc::ptr_eq(&held, &sessions.of(&id(0))));
+    }
+}

@@ -1,0 +1,100 @@
+//! Keeping a version's blobs from being pruned while somebody needs them. Whoever pulls or uses a version
+//! holds its manifest (a shared lock on `manifests/<commit>`); a prune leaves alone what is held. Taking hold
+//! and pruning exclude each other through `locks/store`, so what a pull finds once it holds stays there.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::error::at;
+use super::link::write_whole;
+use super::{Cache, Result};
+use crate::domain::manifest::Manifest;
+
+/// While it lives, no prune touches what the manifest names. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Hold {
+    _file: Arc<File>,
+}
+
+/// While it lives, nobody can take hold.
+#[derive(Debug)]
+pub(super) struct Closed {
+    _file: File,
+}
+
+impl Cache {
+    /// Keeps the manifest and takes hold of what it names. None while the cache is being pruned.
+    pub fn try_hold(&self, manifest: &Manifest) -> Result<Option<Hold>> {
+        let store = self.store_lock()?;
+        match store.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(source)) => return Err(at("lock", &self.root)(source)),
+        }
+        let path = self.manifest_path(&manifest.commit_id());
+        let text = manifest.canonical();
+        if !std::fs::read(&path).is_ok_and(|found| found == text.as_bytes()) {
+            write_whole(&path, text.as_bytes()).map_err(at("write", &path))?;
+        }
+        let file = File::open(&path).map_err(at("open", &path))?;
+        file.lock_shared().map_err(at("lock", &path))?;
+        // When the version was last wanted: a cut pull is kept for a while, so that it can go on.
+        let _ = file.set_modified(SystemTime::now());
+        Ok(Some(Hold { _file: Arc::new(file) }))
+    }
+
+    /// Waits until nobody is just taking hold, and keeps it so.
+    pub(super) fn close(&self) -> Result<Closed> {
+        let store = self.store_lock()?;
+        store.lock().map_err(at("lock", &self.root))?;
+        Ok(Closed { _file: store })
+    }
+
+    fn store_lock(&self) -> Result<File> {
+        let path = self.root.join("locks").join("store");
+        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(at("open the lock", &path))
+    }
+}
+
+impl Closed {
+    /// Does anybody hold this manifest?
+    pub(super) fn is_held(&self, manifest: &File) -> bool {
+        manifest.try_lock().is_err()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::tests::stored;
+    use super::*;
+
+    #[test]
+    fn holding_and_pruning_exclude_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let manifest = stored(&cache, &[("a", "x")]);
+        let first = cache.try_hold(&manifest).unwrap().unwrap();
+        let second = cache.try_hold(&manifest).unwrap().unwrap();
+        let closed = cache.close().unwrap();
+        assert!(cache.try_hold(&manifest).unwrap().is_none(), "a prune is under way");
+        let open = || File::open(cache.manifest_path(&manifest.commit_id())).unwrap();
+        drop(first);
+        assert!(closed.is_held(&open()), "the second still holds it");
+        drop(second);
+        assert!(!closed.is_held(&open()));
+        drop(closed);
+        assert!(cache.try_hold(&manifest).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_damaged_manifest_is_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let manifest = stored(&cache, &[("a", "x")]);
+        let path = cache.manifest_path(&manifest.commit_id());
+        std::fs::write(&path, "nonsense").unwrap();
+        cache.try_hold(&manifest).unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), manifest.canonical());
+    }
+}
