@@ -18,6 +18,9 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("open_signup", "false", "anybody may create an account"),
     ("allow_pickle", "false", "pickle files (.pt, .bin, .pkl ...) may be published"),
     ("max_file_bytes", "68719476736", "largest file that may be uploaded"),
+    ("patience_seconds", "60", "how long a client may move almost nothing (under 64 KiB) before its connection is cut"),
+    ("max_connections", "8192", "open connections in all; further ones wait"),
+    ("max_connections_per_peer", "1024", "open connections of one address; 0 for no limit, as behind a proxy"),
     ("max_jobs_per_user", "20", "queued and running fine-tunes one user may have"),
     ("gc_interval", "24h", "how often the server collects what nobody names any more; 0 for never"),
     ("gc_grace", "24h", "how long that stays before it is collected"),
@@ -70,6 +73,9 @@ pub struct Config {
     pub open_signup: bool,
     pub allow_pickle: bool,
     pub max_file_bytes: u64,
+    pub patience_seconds: u64,
+    pub max_connections: usize,
+    pub max_connections_per_peer: usize,
     pub max_jobs_per_user: u64,
     /// 0: never.
     pub gc_interval_ms: i64,
@@ -154,6 +160,9 @@ impl Config {
             open_signup: read.flag("open_signup")?,
             allow_pickle: read.flag("allow_pickle")?,
             max_file_bytes: read.number("max_file_bytes")?,
+            patience_seconds: read.number("patience_seconds")?.max(1),
+            max_connections: read.size("max_connections")?.max(1),
+            max_connections_per_peer: read.size("max_connections_per_peer")?,
             max_jobs_per_user: read.number("max_jobs_per_user")?,
             gc_interval_ms: read.span("gc_interval")?,
             gc_grace_ms: read.span("gc_grace")?,
@@ -258,6 +267,10 @@ impl Reader<'_> {
 
     fn span(&self, key: &str) -> Result<i64, Error> {
         parse_span_ms(self.text(key)).map_err(|_| self.wrong(key, "a length of time such as 90s, 15m, 24h or 30d, or 0"))
+    }
+
+    fn size(&self, key: &str) -> Result<usize, Error> {
+        Ok(usize::try_from(self.number(key)?).unwrap_or(usize::MAX))
     }
 
     fn flag(&self, key: &str) -> Result<bool, Error> {

@@ -34,6 +34,8 @@ pub struct Metrics {
     received: IntCounterVec,
     jobs: IntGaugeVec,
     refused: IntCounterVec,
+    cut: IntCounterVec,
+    connections: IntGauge,
     /// Numbers kept elsewhere and only shown here, by name.
     shown: Arc<Mutex<HashMap<&'static str, Shown>>>,
 }
@@ -69,12 +71,15 @@ impl Metrics {
         let sent = counter("hub_http_sent_bytes_total", "Bytes of answers whose length was known.", &["route"])?;
         let received = counter("hub_http_received_bytes_total", "Bytes of announced request bodies.", &["route"])?;
         let refused = counter("hub_refused_total", "Requests refused before any handler.", &["reason"])?;
+        let cut = counter("hub_connections_cut_total", "Connections ended because nothing moved or there were too many.", &["reason"])?;
+        let connections = IntGauge::new("hub_connections", "Open connections.")?;
+        registry.register(Box::new(connections.clone()))?;
         let options = prometheus::HistogramOpts::new("hub_http_seconds", "Time to the head of the answer.").buckets(BUCKETS.to_vec());
         let seconds = HistogramVec::new(options, &["route"])?;
         registry.register(Box::new(seconds.clone()))?;
         let jobs = IntGaugeVec::new(Opts::new("hub_jobs", "Jobs by state."), &["state"])?;
         registry.register(Box::new(jobs.clone()))?;
-        Ok(Metrics { registry, requests, seconds, sent, received, jobs, refused, shown: Arc::default() })
+        Ok(Metrics { registry, requests, seconds, sent, received, jobs, refused, cut, connections, shown: Arc::default() })
     }
 
     pub fn answered(&self, request: &Answered<'_>) {
@@ -88,6 +93,16 @@ impl Metrics {
     /// A request refused at the door: a wrong host, too many failed logins ...
     pub fn refused(&self, reason: &str) {
         self.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// A connection ended from our side.
+    pub fn cut(&self, reason: &str) {
+        self.cut.with_label_values(&[reason]).inc();
+    }
+
+    /// One connection more (1) or fewer (-1).
+    pub fn connections(&self, change: i64) {
+        self.connections.add(change);
     }
 
     pub fn jobs(&self, state: &str, count: u64) {

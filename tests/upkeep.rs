@@ -494,7 +494,8 @@ async fn a_life(seed: u64, steps: usize) {
         }
         (passes, freed)
     });
-    let refused: usize = stream::iter(dwellers).then(|dweller| async { dweller.await.unwrap() }).collect::<Vec<_>>().await.into_iter().sum();
+    let refused: usize =
+        stream::iter(dwellers).then(|dweller| async { dweller.await.unwrap() }).collect::<Vec<_>>().await.into_iter().sum();
     stop.store(true, Ordering::Relaxed);
     let (passes, freed) = collector.await.unwrap();
     let live: Vec<_> = live.lock().unwrap().clone().into_iter().collect();

@@ -45,7 +45,9 @@ impl Housekeeping {
 async fn tidy(service: Service, data: PathBuf) {
     loop {
         match service.expire_uploads().await {
-            Ok(gone) if gone != Default::default() => tracing::info!(uploads = gone.uploads, files = gone.files, "cleared away what expired"),
+            Ok(gone) if gone != Default::default() => {
+                tracing::info!(uploads = gone.uploads, files = gone.files, "cleared away what expired")
+            }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "expired uploads were not cleared away"),
         }

@@ -245,7 +245,9 @@ mod tests {
         assert_eq!(Lying::of(&whole), Lying::Whole(digest));
         assert_eq!(Lying::of(&format!("{whole}.segments")), Lying::Segments(digest));
         assert_eq!(Lying::of(&format!("{whole}#1")), Lying::Leftover);
-        for foreign in ["blobs/README", "blobs/ab/cd/x", &format!("blobs/00/00/{digest}"), &format!("blobs/{digest}"), &format!("{whole}.bak")] {
+        for foreign in
+            ["blobs/README", "blobs/ab/cd/x", &format!("blobs/00/00/{digest}"), &format!("blobs/{digest}"), &format!("{whole}.bak")]
+        {
             assert_eq!(Lying::of(foreign), Lying::Foreign, "{foreign}");
         }
     }

@@ -12,14 +12,14 @@
 //! below `blobs` are never removed. The local directory is the default store; any other
 //! object_store takes the same keys, with staging still in a local directory.
 
-mod compose;
 mod adopt;
+mod compose;
 pub mod error;
 mod list;
 pub mod part;
 mod promote;
-mod proved;
 mod prove;
+mod proved;
 mod reader;
 mod running;
 pub mod stage;
@@ -39,8 +39,8 @@ pub use compose::Composed;
 pub use error::{Error, Result};
 pub use list::{Lying, Staged, Stored};
 pub use part::Part;
-pub use proved::Proved;
 pub use prove::{Pace, Verdict};
+pub use proved::Proved;
 pub use reader::Reader;
 
 use crate::domain::digest::Digest;

@@ -172,7 +172,8 @@ pub fn due(tx: &mut Tx<'_>, reach: &Reach, after: Option<&Digest>, limit: usize)
 
 /// How many those are, and their bytes.
 pub fn count_due(tx: &mut Tx<'_>, reach: &Reach) -> Result<(u64, u64)> {
-    let sql = "select count(*) as n, cast(coalesce(sum(size_bytes), 0) as bigint) as bytes from condemned where deleting = 0 and since <= $1";
+    let sql =
+        "select count(*) as n, cast(coalesce(sum(size_bytes), 0) as bigint) as bytes from condemned where deleting = 0 and since <= $1";
     let row = tx.one(sql, params![reach.cut().unix_ms()])?;
     Ok((row.count("n")?, row.count("bytes")?))
 }

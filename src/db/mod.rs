@@ -56,7 +56,9 @@ impl Db {
         let strays = self.read(|tx| tx.all("pragma foreign_key_check", &[])).await?;
         match strays.first() {
             None => Ok(()),
-            Some(row) => Err(Error::Corrupt(format!("a row of '{}' refers to one of '{}' that is gone", row.text("table")?, row.text("parent")?))),
+            Some(row) => {
+                Err(Error::Corrupt(format!("a row of '{}' refers to one of '{}' that is gone", row.text("table")?, row.text("parent")?)))
+            }
         }
     }
 

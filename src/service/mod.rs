@@ -88,7 +88,15 @@ impl Default for Policy {
 
 impl Service {
     pub fn new(db: Db, blobs: Blobs, clock: Arc<dyn Clock>, policy: Policy) -> Service {
-        Service { db, blobs, clock, policy: Arc::new(policy), downloads: Default::default(), models: Arc::default(), counted: Arc::default() }
+        Service {
+            db,
+            blobs,
+            clock,
+            policy: Arc::new(policy),
+            downloads: Default::default(),
+            models: Arc::default(),
+            counted: Arc::default(),
+        }
     }
 
     pub fn policy(&self) -> &Policy {

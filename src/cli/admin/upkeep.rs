@@ -51,8 +51,10 @@ pub(super) struct Fsck {}
 
 /// Back up catalog and blobs while the hub runs
 #[derive(Debug, Args)]
-#[command(after_help = "The first backup copies all blobs, later ones only new ones. On the same disk blobs are linked, which is quick but does\n\
-    not outlive the disk. 'hub admin restore DIR' makes a hub from it.\n\nExamples:\n  hub admin backup /mnt/backup/hub --keep 14")]
+#[command(
+    after_help = "The first backup copies all blobs, later ones only new ones. On the same disk blobs are linked, which is quick but does\n\
+    not outlive the disk. 'hub admin restore DIR' makes a hub from it.\n\nExamples:\n  hub admin backup /mnt/backup/hub --keep 14"
+)]
 pub(super) struct Backup {
     /// An empty directory, or one that holds an earlier backup
     dir: PathBuf,
@@ -117,7 +119,8 @@ fn collected(done: &Collected, dry_run: bool) -> String {
         lines.push(format!("{}: expired", plural(done.expired_uploads, "unfinished upload")));
     }
     if !done.list.is_empty() {
-        let rows: Vec<_> = done.list.iter().take(SHOWN).map(|(d, size, why)| vec![d.to_string(), bytes(*size), (*why).to_owned()]).collect();
+        let rows: Vec<_> =
+            done.list.iter().take(SHOWN).map(|(d, size, why)| vec![d.to_string(), bytes(*size), (*why).to_owned()]).collect();
         lines.push(format!("\n{}", table(&["BLOB", "SIZE", "WHY"], &rows)));
         lines.extend(more(done.list.len()));
     }
@@ -161,7 +164,8 @@ fn damaged(output: Output, well: bool, message: String, hint: &str) -> Output {
 }
 
 fn scrubbed_text(scrubbed: &Scrubbed) -> String {
-    let mut lines = vec![format!("read {}: {}", amount(scrubbed.read), if scrubbed.damaged.is_empty() { "all good" } else { "not all good" })];
+    let mut lines =
+        vec![format!("read {}: {}", amount(scrubbed.read), if scrubbed.damaged.is_empty() { "all good" } else { "not all good" })];
     for damage in &scrubbed.damaged {
         lines.push(format!("\n{}  {}{}", damage.digest, damage.problem, if damage.quarantined { "; moved to quarantine" } else { "" }));
         lines.extend(named(&damage.named_by));
@@ -226,7 +230,8 @@ fn explain(kind: &str) -> &str {
 
 fn checked_json(checked: &Checked) -> Value {
     let finding = |f: &Finding| json!({ "code": f.code, "message": f.message, "named_by": f.named_by });
-    let garbage: serde_json::Map<String, Value> = checked.garbage.iter().map(|(kind, count)| ((*kind).to_owned(), counted(*count))).collect();
+    let garbage: serde_json::Map<String, Value> =
+        checked.garbage.iter().map(|(kind, count)| ((*kind).to_owned(), counted(*count))).collect();
     json!({
         "blobs": counted(checked.blobs),
         "versions": checked.versions,

@@ -204,7 +204,11 @@ impl Service {
             .db
             .read(move |tx| {
                 let all = usize::MAX >> 1;
-                Ok::<_, Error>((condemned::unnamed(tx, &reach, None, all)?, condemned::due(tx, &reach, None, all)?, condemned::waiting(tx)?))
+                Ok::<_, Error>((
+                    condemned::unnamed(tx, &reach, None, all)?,
+                    condemned::due(tx, &reach, None, all)?,
+                    condemned::waiting(tx)?,
+                ))
             })
             .await?;
         for entry in unnamed {

@@ -191,7 +191,8 @@ impl Service {
         let (refs, stray_rows, checkpoints, uploads) = self.db.read(look).await?;
         refs.into_iter().for_each(|lost| checked.damage("ref", format!("there is no {lost}"), vec![]));
         (0..stray_rows).for_each(|_| checked.waste("row_of_deleted_version", 0));
-        let sizes = stream::iter(checkpoints).map(|(job, digest)| async move { Ok::<_, Error>((self.blobs.find_size(&digest).await?, job)) });
+        let sizes =
+            stream::iter(checkpoints).map(|(job, digest)| async move { Ok::<_, Error>((self.blobs.find_size(&digest).await?, job)) });
         let sizes: Vec<_> = sizes.buffered(SIDE_BY_SIDE).try_collect().await?;
         for (_, job) in sizes.into_iter().filter(|(size, _)| size.is_none()) {
             checked.damage("checkpoint", format!("the checkpoint of job {job} is gone; it will fail"), vec![]);

@@ -80,7 +80,8 @@ fn choose(vault: &Vault, from: &Path, asked: Option<&str>) -> Result<String> {
     };
     found.cloned().ok_or_else(|| {
         let what = asked.map_or("a completed backup".to_owned(), |asked| format!("a backup of {asked}"));
-        let hint = if there.is_empty() { "run 'hub admin backup' to its end".to_owned() } else { format!("there are: {}", there.join(", ")) };
+        let hint =
+            if there.is_empty() { "run 'hub admin backup' to its end".to_owned() } else { format!("there are: {}", there.join(", ")) };
         Error::not_found("no_backup", format!("{} does not hold {what}", from.display()), hint)
     })
 }

@@ -103,13 +103,7 @@ impl Service {
     }
 
     /// Reads one blob, and puts it aside if it is damaged.
-    pub(super) async fn scrub_blob(
-        &self,
-        digest: Digest,
-        size_bytes: u64,
-        pace: &mut Pace,
-        tell: impl Fn(u64),
-    ) -> Result<Option<Damage>> {
+    pub(super) async fn scrub_blob(&self, digest: Digest, size_bytes: u64, pace: &mut Pace, tell: impl Fn(u64)) -> Result<Option<Damage>> {
         let mut verdict = self.blobs.prove(&digest, size_bytes, pace, &tell).await?;
         let mut quarantined = false;
         if matches!(verdict, Verdict::Size(_) | Verdict::Content(_)) {

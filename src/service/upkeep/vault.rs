@@ -135,7 +135,8 @@ impl Vault {
         for generation in kept {
             each_blob(&self.catalog(&generation).await?, |digest, _| {
                 named.insert(digest);
-            }).await?;
+            })
+            .await?;
         }
         self.clear(writing).await?;
         let (mut removed, mut listing) = (Count::default(), self.blobs.list());
