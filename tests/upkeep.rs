@@ -114,8 +114,8 @@ impl House {
         }
         let upload = self.service.create_upload(&self.ada, digest, bytes.len() as u64).await?;
         if !upload.complete {
-            let parts = stream::iter(vec![Ok(bytes.slice(upload.offset as usize..))]);
-            let upload = self.service.append_upload(&self.ada, &upload.id, upload.offset, parts).await?;
+            let parts = stream::iter(vec![Ok(bytes.slice(upload.offset() as usize..))]);
+            let upload = self.service.append_upload(&self.ada, &upload.id, upload.offset(), parts).await?;
             assert!(upload.complete);
         }
         Ok(())

@@ -13,7 +13,6 @@ mod work;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use administration::Administration;
 pub use error::{Error, Result};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tokio::task::spawn_blocking;
 
 use super::list::found;
-use super::prove::sha256;
+use super::verify::sha256;
 use super::{Blobs, Error, Result, key, sync_directory};
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
@@ -23,8 +23,14 @@ impl Blobs {
                 return Ok(());
             }
         }
-        let (_, size) = self.stage_file(path, staging).await?;
-        self.finish(staging, size, expected).await
+        let proved = self.prove_file(path, staging).await?;
+        match *proved.digest() {
+            got if got == *expected => proved.promote().await,
+            got => {
+                proved.discard().await?;
+                Err(Error::Mismatch { expected: *expected, got })
+            }
+        }
     }
 }
 

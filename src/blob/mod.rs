@@ -18,11 +18,11 @@ pub mod error;
 mod list;
 pub mod part;
 mod promote;
-mod prove;
 mod proved;
 mod reader;
 mod running;
 pub mod stage;
+mod verify;
 
 use std::fs::File;
 use std::ops::Range;
@@ -39,9 +39,9 @@ pub use compose::Composed;
 pub use error::{Error, Result};
 pub use list::{Lying, Staged, Stored};
 pub use part::Part;
-pub use prove::{Pace, Verdict};
 pub use proved::Proved;
 pub use reader::Reader;
+pub use verify::{Pace, Verdict};
 
 use crate::domain::digest::Digest;
 

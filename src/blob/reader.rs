@@ -44,11 +44,19 @@ enum Source {
 /// Bytes of this machine that can be read from any place, by several threads at once.
 trait ReadAt: Debug + Send + Sync {
     fn fill(&self, block: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Lets the kernel forget what it has of them in memory.
+    fn drop_cached(&self);
 }
 
 impl ReadAt for File {
     fn fill(&self, block: &mut [u8], offset: u64) -> io::Result<()> {
         self.read_exact_at(block, offset)
+    }
+
+    fn drop_cached(&self) {
+        use std::os::fd::AsRawFd as _;
+        // SAFETY: the descriptor is `self`'s own; advice changes no data. It may be ignored, and so is the answer.
+        let _ = unsafe { libc::posix_fadvise(self.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
     }
 }
 
@@ -71,6 +79,10 @@ impl ReadAt for Parts {
             block = rest;
         }
         if block.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn drop_cached(&self) {
+        self.sources.values().for_each(Reader::drop_cached);
     }
 }
 
@@ -102,11 +114,9 @@ impl Reader {
     /// Lets the kernel forget what it has in memory of a local blob, so that the next reading asks the disk, and
     /// a long reading does not push out what others need.
     pub(super) fn drop_cached(&self) {
-        use std::os::fd::AsRawFd as _;
-        if let Source::File(file) = &self.source {
-            // SAFETY: the descriptor belongs to `file`, which outlives the call; advice changes no data.
-            // It may be ignored, and so is the answer.
-            let _ = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        match &self.source {
+            Source::Local(file) => file.drop_cached(),
+            Source::Object(..) | Source::Parts(_) => {}
         }
     }
 

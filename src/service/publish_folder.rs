@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::publish::{Also, Commit, Committed};
 use super::{Error, Result, Service};

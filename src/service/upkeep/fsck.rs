@@ -202,7 +202,7 @@ impl Service {
             checked.waste("stray_upload", staged.iter().find(|file| file.name == stray).map_or(0, |file| file.size_bytes));
         }
         for upload in uploads {
-            if staged.iter().all(|file| file.name != upload.as_str()) && self.blobs.staged_bytes(&upload) == 0 {
+            if staged.iter().all(|file| file.name != upload.as_str()) {
                 checked.waste("upload_to_send_again", 0);
             }
         }

@@ -104,7 +104,7 @@ impl Service {
 
     /// Reads one blob, and puts it aside if it is damaged.
     pub(super) async fn scrub_blob(&self, digest: Digest, size_bytes: u64, pace: &mut Pace, tell: impl Fn(u64)) -> Result<Option<Damage>> {
-        let mut verdict = self.blobs.prove(&digest, size_bytes, pace, &tell).await?;
+        let mut verdict = self.blobs.verify(&digest, size_bytes, pace, &tell).await?;
         let mut quarantined = false;
         if matches!(verdict, Verdict::Size(_) | Verdict::Content(_)) {
             match self.blobs.quarantine(&digest).await {
@@ -114,7 +114,7 @@ impl Service {
             }
             if !quarantined {
                 // It was repaired meanwhile, or its row is what is wrong.
-                verdict = self.blobs.prove(&digest, size_bytes, pace, |_| {}).await?;
+                verdict = self.blobs.verify(&digest, size_bytes, pace, |_| {}).await?;
             }
         }
         let problem = match &verdict {

@@ -179,7 +179,7 @@ pub(super) async fn each_blob(catalog: &Db, mut each: impl FnMut(Digest, u64)) -
 /// what is there already is read. Trouble of the target is an error, trouble of the source an answer.
 pub(super) async fn copy(source: &Blobs, target: &Blobs, (digest, size): (Digest, u64), prove: bool) -> Result<Copied> {
     if target.find_size(&digest).await? == Some(size)
-        && (!prove || target.prove(&digest, size, &mut Pace::free(), |_| {}).await? == Verdict::Good)
+        && (!prove || target.verify(&digest, size, &mut Pace::free(), |_| {}).await? == Verdict::Good)
     {
         return Ok(Copied::Had);
     }

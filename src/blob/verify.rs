@@ -61,7 +61,7 @@ impl Pace {
 impl Blobs {
     /// Reads a blob and says whether it is what it is named by. Errors of the store are errors: only what was
     /// read is judged.
-    pub async fn prove(&self, digest: &Digest, size_bytes: u64, pace: &mut Pace, tell: impl Fn(u64)) -> Result<Verdict> {
+    pub async fn verify(&self, digest: &Digest, size_bytes: u64, pace: &mut Pace, tell: impl Fn(u64)) -> Result<Verdict> {
         let reader = match self.open(digest).await {
             Ok(reader) => reader,
             Err(Error::NotFound(_)) => return Ok(Verdict::Missing),
