@@ -1,5 +1,5 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test bench bench-transfer lint fmt docs packages-demo packages-test packages-bench
+.PHONY: help demo test soak bench bench-transfer lint fmt docs packages-demo packages-test packages-soak packages-bench
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -11,6 +11,14 @@ demo: packages-demo ## set everything up and run the main job on real weights an
 test: packages-test ## run all tests
 	@echo "== test: unit, contract, parity and story tests"
 	cargo test
+
+soak: packages-soak ## kill, cut the power and break the disk hundreds of times (root for the last two; an hour)
+	@echo "== soak: kills at any moment (HUB_CRASH_SEED, HUB_CRASH_ROUNDS)"
+	HUB_CRASH_ROUNDS=$${HUB_CRASH_ROUNDS:-300} cargo test --test story_crash --test story_full --test story_slow -- --nocapture --test-threads=1
+	@echo "== soak: power cuts, and their negative control (HUB_SOAK_CUTS)"
+	@bash tests/soak/powercut.sh
+	@echo "== soak: disk errors (HUB_SOAK_ERRORS)"
+	@bash tests/soak/diskerror.sh
 
 bench: packages-bench ## measure against peers in the same run; prints `ratio NAME VALUE` lines
 	@echo "== bench: images/s beside PyTorch"
@@ -34,5 +42,5 @@ docs: ## build the API documentation of the library
 	@echo "== docs: rustdoc, opened from target/doc/hub/index.html"
 	cargo doc --no-deps
 
-packages-demo packages-test packages-bench:
+packages-demo packages-test packages-soak packages-bench:
 	@bash .ci/packages $(@:packages-%=%)

@@ -7,6 +7,8 @@ use std::ffi::OsString;
 use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
 
+use crate::domain::time::parse_span_ms;
+
 /// Everything that can be set: key (as in the file; `HUB_` and upper case in the environment), default, meaning.
 pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("data", "~/.local/share/backbone-hub", "directory of the server's database and blobs"),
@@ -16,7 +18,13 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("open_signup", "false", "anybody may create an account"),
     ("allow_pickle", "false", "pickle files (.pt, .bin, .pkl ...) may be published"),
     ("max_file_bytes", "68719476736", "largest file that may be uploaded"),
+    ("patience_seconds", "60", "how long a client may move almost nothing (under 64 KiB) before its connection is cut"),
+    ("max_connections", "8192", "open connections in all; further ones wait"),
+    ("max_connections_per_peer", "1024", "open connections of one address; 0 for no limit, as behind a proxy"),
     ("max_jobs_per_user", "20", "queued and running fine-tunes one user may have"),
+    ("gc_interval", "24h", "how often the server collects what nobody names any more; 0 for never"),
+    ("gc_grace", "24h", "how long that stays before it is collected"),
+    ("scrub_period", "30d", "the time in which the server reads all blobs again to find damage; 0 for never"),
     ("workers", "1", "worker processes that run fine-tunes; 0 for none"),
     ("threads", "0", "threads for training and predictions; 0 for all cores"),
     ("log", "info", "what to log: error, warn, info, debug, trace, or a filter such as hub=debug"),
@@ -65,7 +73,15 @@ pub struct Config {
     pub open_signup: bool,
     pub allow_pickle: bool,
     pub max_file_bytes: u64,
+    pub patience_seconds: u64,
+    pub max_connections: usize,
+    pub max_connections_per_peer: usize,
     pub max_jobs_per_user: u64,
+    /// 0: never.
+    pub gc_interval_ms: i64,
+    pub gc_grace_ms: i64,
+    /// 0: never.
+    pub scrub_period_ms: i64,
     pub workers: usize,
     /// At least 1.
     pub threads: usize,
@@ -144,7 +160,13 @@ impl Config {
             open_signup: read.flag("open_signup")?,
             allow_pickle: read.flag("allow_pickle")?,
             max_file_bytes: read.number("max_file_bytes")?,
+            patience_seconds: read.number("patience_seconds")?.max(1),
+            max_connections: read.size("max_connections")?.max(1),
+            max_connections_per_peer: read.size("max_connections_per_peer")?,
             max_jobs_per_user: read.number("max_jobs_per_user")?,
+            gc_interval_ms: read.span("gc_interval")?,
+            gc_grace_ms: read.span("gc_grace")?,
+            scrub_period_ms: read.span("scrub_period")?,
             workers: read.number("workers")?.min(64) as usize,
             threads: if threads == 0 { cores } else { threads.min(1024) as usize },
             log: read.text("log").into(),
@@ -243,6 +265,14 @@ impl Reader<'_> {
         self.text(key).replace('_', "").parse().map_err(|_| self.wrong(key, "a whole number, 0 or more"))
     }
 
+    fn span(&self, key: &str) -> Result<i64, Error> {
+        parse_span_ms(self.text(key)).map_err(|_| self.wrong(key, "a length of time such as 90s, 15m, 24h or 30d, or 0"))
+    }
+
+    fn size(&self, key: &str) -> Result<usize, Error> {
+        Ok(usize::try_from(self.number(key)?).unwrap_or(usize::MAX))
+    }
+
     fn flag(&self, key: &str) -> Result<bool, Error> {
         match self.text(key).to_ascii_lowercase().as_str() {
             "1" | "true" | "yes" | "on" => Ok(true),
@@ -289,6 +319,7 @@ mod tests {
         assert!(wrong(&[("HUB_WORKERS", "many")]).contains("'workers' (environment) is 'many'"));
         assert!(wrong(&[("HUB_PUBLIC_URL", "ftp://x")]).contains("public_url"));
         assert!(wrong(&[("HUB_LISTEN", "nonsense")]).contains("an address and a port"));
+        assert!(wrong(&[("HUB_GC_GRACE", "24")]).contains("a length of time"));
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.toml");
         std::fs::write(&file, "wrokers = 1\n").unwrap();

@@ -1,9 +1,11 @@
 //! Logs and numbers. Logs go to stderr: text on a terminal, JSON lines elsewhere; control characters of
 //! callers' texts are escaped by the formatter. Numbers are counted here and read at `/metrics`.
 
+use std::collections::HashMap;
 use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::{Encoder as _, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
+use prometheus::{Encoder as _, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging for this process; a second call changes nothing. `format` is auto, text or json.
@@ -32,6 +34,15 @@ pub struct Metrics {
     received: IntCounterVec,
     jobs: IntGaugeVec,
     refused: IntCounterVec,
+    cut: IntCounterVec,
+    connections: IntGauge,
+    /// Numbers kept elsewhere and only shown here, by name.
+    shown: Arc<Mutex<HashMap<&'static str, Shown>>>,
+}
+
+enum Shown {
+    Total(IntCounter),
+    Now(IntGauge),
 }
 
 /// One answered request.
@@ -60,12 +71,15 @@ impl Metrics {
         let sent = counter("hub_http_sent_bytes_total", "Bytes of answers whose length was known.", &["route"])?;
         let received = counter("hub_http_received_bytes_total", "Bytes of announced request bodies.", &["route"])?;
         let refused = counter("hub_refused_total", "Requests refused before any handler.", &["reason"])?;
+        let cut = counter("hub_connections_cut_total", "Connections ended because nothing moved or there were too many.", &["reason"])?;
+        let connections = IntGauge::new("hub_connections", "Open connections.")?;
+        registry.register(Box::new(connections.clone()))?;
         let options = prometheus::HistogramOpts::new("hub_http_seconds", "Time to the head of the answer.").buckets(BUCKETS.to_vec());
         let seconds = HistogramVec::new(options, &["route"])?;
         registry.register(Box::new(seconds.clone()))?;
         let jobs = IntGaugeVec::new(Opts::new("hub_jobs", "Jobs by state."), &["state"])?;
         registry.register(Box::new(jobs.clone()))?;
-        Ok(Metrics { registry, requests, seconds, sent, received, jobs, refused })
+        Ok(Metrics { registry, requests, seconds, sent, received, jobs, refused, cut, connections, shown: Arc::default() })
     }
 
     pub fn answered(&self, request: &Answered<'_>) {
@@ -81,8 +95,46 @@ impl Metrics {
         self.refused.with_label_values(&[reason]).inc();
     }
 
+    /// A connection ended from our side.
+    pub fn cut(&self, reason: &str) {
+        self.cut.with_label_values(&[reason]).inc();
+    }
+
+    /// One connection more (1) or fewer (-1).
+    pub fn connections(&self, change: i64) {
+        self.connections.add(change);
+    }
+
     pub fn jobs(&self, state: &str, count: u64) {
         self.jobs.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Shows a total that is kept in the catalog, where all processes add to it.
+    pub fn total(&self, name: &'static str, help: &'static str, value: u64) -> prometheus::Result<()> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if !shown.contains_key(name) {
+            let counter = IntCounter::new(name, help)?;
+            self.registry.register(Box::new(counter.clone()))?;
+            shown.insert(name, Shown::Total(counter));
+        }
+        if let Some(Shown::Total(counter)) = shown.get(name) {
+            counter.inc_by(value.saturating_sub(counter.get()));
+        }
+        Ok(())
+    }
+
+    /// Shows a number as it is now.
+    pub fn gauge(&self, name: &'static str, help: &'static str, value: i64) -> prometheus::Result<()> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if !shown.contains_key(name) {
+            let gauge = IntGauge::new(name, help)?;
+            self.registry.register(Box::new(gauge.clone()))?;
+            shown.insert(name, Shown::Now(gauge));
+        }
+        if let Some(Shown::Now(gauge)) = shown.get(name) {
+            gauge.set(value);
+        }
+        Ok(())
     }
 
     /// Prometheus' text form.
@@ -108,6 +160,18 @@ mod tests {
         assert!(text.contains(r#"hub_http_requests_total{method="GET",route="/x/{name}",status="200"} 2"#), "{text}");
         assert!(text.contains(r#"hub_http_sent_bytes_total{route="/x/{name}"} 14"#));
         assert!(text.contains(r#"hub_jobs{state="running"} 3"#));
+    }
+
+    #[test]
+    fn numbers_of_others_are_shown_as_they_stand() {
+        let metrics = Metrics::new().unwrap();
+        for value in [3, 5, 5] {
+            metrics.total("hub_x_total", "All.", value).unwrap();
+            metrics.gauge("hub_y", "Now.", 9 - value as i64).unwrap();
+        }
+        let text = metrics.text().unwrap();
+        assert!(text.contains("# TYPE hub_x_total counter\nhub_x_total 5\n"), "{text}");
+        assert!(text.contains("# TYPE hub_y gauge\nhub_y 4\n"), "{text}");
     }
 
     #[test]

@@ -246,9 +246,12 @@ async fn received_bytes_are_not_written_again() {
 async fn old_staging_files_are_found_and_others_left() {
     for Store { blobs, .. } in stores() {
         put(&blobs, &id(1), &"abc".into(), &nothing(), 0..3).await.unwrap();
-        let now = std::time::SystemTime::now();
-        assert!(blobs.staged_before(now - std::time::Duration::from_secs(3_600)).await.unwrap().is_empty());
-        assert_eq!(blobs.staged_before(now + std::time::Duration::from_secs(3_600)).await.unwrap(), [id(1)]);
+        let staged = blobs.staged().await.unwrap();
+        assert_eq!((staged.len(), staged[0].name.as_str(), staged[0].size_bytes), (1, id(1).as_str(), 3));
+        let written = staged[0].modified;
+        assert_eq!(blobs.discard_stray(id(1).as_str(), written.plus_ms(-1)).await.unwrap(), None);
+        assert_eq!(blobs.discard_stray(id(1).as_str(), written).await.unwrap(), Some(3));
+        assert!(blobs.staged().await.unwrap().is_empty());
     }
 }
 

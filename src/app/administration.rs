@@ -1,6 +1,8 @@
 //! Acts of administration on a data directory itself, for whoever may read and write it: also while a server
 //! runs on it, since both go through the same database.
 
+use std::path::PathBuf;
+
 use super::{DATABASE_FILE, Error, Result, open_service};
 use crate::config::Config;
 use crate::domain::id::TokenId;
@@ -12,7 +14,8 @@ use crate::service::accounts::AccountChange;
 
 /// The house, opened for its administrator.
 pub struct Administration {
-    service: Service,
+    pub(super) service: Service,
+    pub(super) data: PathBuf,
 }
 
 impl Administration {
@@ -23,7 +26,7 @@ impl Administration {
             let hint = "name its directory with --data DIR or HUB_DATA; 'hub serve' makes a new one".into();
             return Err(Error::NotFound { message, hint });
         }
-        Ok(Administration { service: open_service(config).await? })
+        Ok(Administration { service: open_service(config).await?, data: config.data.clone() })
     }
 
     /// A new user and their first token.

@@ -3,6 +3,9 @@
 
 mod administration;
 mod error;
+mod housekeeping;
+mod keeping;
+mod limits;
 mod lock;
 mod supervisor;
 mod work;
@@ -14,6 +17,7 @@ use std::time::Duration;
 
 pub use administration::Administration;
 pub use error::{Error, Result};
+pub use keeping::{restore, upkeep};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 pub use work::work;
 
@@ -24,15 +28,13 @@ use crate::domain::time::SystemClock;
 use crate::http::{self, Site};
 use crate::service::{Policy, Service};
 use crate::telemetry::Metrics;
-use crate::worker::limits;
+use crate::worker;
 
 /// The file the first administrator's token is written to.
 pub const ADMIN_TOKEN_FILE: &str = "admin-token";
 const DATABASE_FILE: &str = "hub.db";
 /// Kept connections of a small server; each thread serves thousands.
 const MAX_HTTP_THREADS: usize = 8;
-/// How often expired uploads are looked for, besides at each announcement of others.
-const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Opens the database and the blobs of a data directory. Several processes may (the server and its workers).
 pub async fn open_service(config: &Config) -> Result<Service> {
@@ -46,7 +48,7 @@ pub async fn open_service(config: &Config) -> Result<Service> {
         allow_pickle: config.allow_pickle,
         max_file_bytes: config.max_file_bytes,
         max_jobs_per_user: config.max_jobs_per_user,
-        max_job_bytes: limits::machine_memory_bytes() / 10 * 8,
+        max_job_bytes: worker::limits::machine_memory_bytes() / 10 * 8,
         ..Policy::default()
     };
     Ok(Service::new(db, blobs, Arc::new(SystemClock), policy))
@@ -76,7 +78,7 @@ pub struct FirstStart {
 impl App {
     /// Takes the data directory for itself, opens it, makes the administrator on the first start, and listens.
     pub async fn build(config: Config) -> Result<App> {
-        ignore_file_size_signal();
+        limits::ignore_file_size_signal();
         let stop = StopSignals::catch()?;
         std::fs::create_dir_all(&config.data).map_err(|e| Error::data(&config.data, &e))?;
         let lock = lock::Lock::take(&config.data)?;
@@ -106,35 +108,25 @@ impl App {
     pub async fn run(mut self) -> Result<()> {
         let metrics = Metrics::new().map_err(|e| Error::failed(format!("metrics: {e}"), "report this"))?;
         let (config, loopback) = (&self.config, self.address.ip().is_loopback());
-        let site = Site::new(config.public_url.clone(), &config.trusted_hosts, loopback, metrics);
+        let site = Site::new(config.public_url.clone(), &config.trusted_hosts, loopback, metrics).within(limits::of(config));
         let threads = config.threads.clamp(2, MAX_HTTP_THREADS);
         let server = http::serve(self.listener, self.service.clone(), site, threads);
         let server = server.map_err(|e| Error::failed(format!("serving: {e}"), "try again"))?;
         let handle = server.handle();
         let workers = supervisor::Supervisor::start(config)?;
-        let sweeping = tokio::spawn(sweep(self.service.clone()));
+        let housekeeping = housekeeping::Housekeeping::start(&self.service, config);
         let mut serving = tokio::spawn(server);
         tokio::select! {
             () = self.stop.wait() => tracing::info!("stopping"),
             _ = &mut serving => tracing::error!("the server stopped by itself"),
         }
-        sweeping.abort();
+        housekeeping.stop();
         workers.stop().await;
         handle.stop(true).await;
         if let Err(error) = self.service.write_downloads().await {
             tracing::warn!(%error, "the last downloads were not counted");
         }
         Ok(())
-    }
-}
-
-/// Clears away, now and every hour, what uploads have left behind.
-async fn sweep(service: Service) {
-    loop {
-        if let Err(error) = service.sweep_uploads().await {
-            tracing::warn!(%error, "expired uploads were not cleared away");
-        }
-        tokio::time::sleep(SWEEP_EVERY).await;
     }
 }
 
@@ -159,7 +151,9 @@ fn listen(address: &str) -> Result<TcpListener> {
         Error::failed(format!("cannot listen on {address}: {e}"), hint)
     };
     let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(wrong)?.collect();
-    TcpListener::bind(&addresses[..]).map_err(wrong)
+    let listener = TcpListener::bind(&addresses[..]).map_err(wrong)?;
+    limits::widen_queue(&listener);
+    Ok(listener)
 }
 
 /// Writes the administrator's token where only this user may read it.
@@ -192,10 +186,4 @@ impl StopSignals {
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-/// A write beyond the file size limit shall be an error, not the end of the server.
-fn ignore_file_size_signal() {
-    // SAFETY: setting a signal's disposition to "ignore" installs no handler and touches no memory of ours.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }

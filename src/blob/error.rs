@@ -28,6 +28,9 @@ pub enum Error {
     Full,
     #[error("the stored bytes of {digest} are damaged: {problem}")]
     Corrupt { digest: Digest, problem: String },
+    /// The disk gave an input/output error: part of it has gone bad.
+    #[error("the disk cannot read some stored bytes: {0}")]
+    Unreadable(String),
     #[error("the blob store does not answer: {0}")]
     Store(String),
 }
@@ -37,6 +40,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
         match error.kind() {
+            _ if error.raw_os_error() == Some(libc::EIO) => Error::Unreadable(error.to_string()),
             // A limit on file sizes answers EFBIG where a full disk answers ENOSPC; people do the same about both.
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Error::Full,
             _ => Error::Store(error.to_string()),

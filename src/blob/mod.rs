@@ -4,6 +4,7 @@
 //! DIR/staging/<upload id>          sparse, filled in any order; a crash leaves them for the sweeper
 //! DIR/blobs/ab/cd/<64 hex>         final: size and sha256 were proved, file and folders are on the disk
 //! DIR/blobs/ab/cd/<64 hex>.segments  the same, its bytes in pieces of other blobs
+//! DIR/quarantine/<64 hex>          had a final name and no longer its sha256
 //! ```
 //!
 //! Parts go into staging files (`stage`, `part`), their hash follows (`running`), and what was proved (`proved`) gets
@@ -11,10 +12,13 @@
 //! below `blobs` are never removed. The local directory is the default store; any other
 //! object_store takes the same keys, with staging still in a local directory.
 
+mod adopt;
 mod compose;
 pub mod error;
+mod list;
 pub mod part;
 mod promote;
+mod prove;
 mod proved;
 mod reader;
 mod running;
@@ -33,7 +37,9 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 pub use compose::Composed;
 pub use error::{Error, Result};
+pub use list::{Lying, Staged, Stored};
 pub use part::Part;
+pub use prove::{Pace, Verdict};
 pub use proved::Proved;
 pub use reader::Reader;
 

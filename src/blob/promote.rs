@@ -1,9 +1,10 @@
 //! Proved bytes get their final name: a rename in the local store, a copy into any other. Called by
 //! [`super::proved`] only, after size and sha256 matched and the file was synced.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use object_store::{ObjectStoreExt, WriteMultipart};
 
@@ -13,28 +14,30 @@ use crate::domain::digest::Digest;
 /// One part of a copy into an object store.
 const BLOCK_BYTES: usize = 1024 * 1024;
 
-/// Which folders of the local store are known to be on the disk under their names: `blobs/ab/cd` for each `abcd`.
+/// Which folders of the local store are known to be on the disk under their names: `blobs/ab`, and `blobs/ab/cd`.
 /// Nobody removes such a folder, so what was synced once need not be synced again.
 #[derive(Default)]
-pub(super) struct Folders(Mutex<std::collections::HashSet<[u8; 2]>>);
+pub(super) struct Folders(Mutex<HashSet<(u8, Option<u8>)>>);
 
 impl Folders {
-    fn known(&self, digest: &Digest) -> bool {
-        self.lock().contains(&prefix(digest))
+    /// How many folders above a blob must be synced for its new name, from the innermost.
+    fn unsynced(&self, digest: &Digest) -> usize {
+        let ([first, second, ..], known) = (digest.as_bytes(), self.lock());
+        match (known.contains(&(*first, None)), known.contains(&(*first, Some(*second)))) {
+            (_, true) => 1,
+            (true, false) => 2,
+            (false, false) => 3,
+        }
     }
 
     fn learn(&self, digest: &Digest) {
-        self.lock().insert(prefix(digest));
+        let [first, second, ..] = digest.as_bytes();
+        self.lock().extend([(*first, None), (*first, Some(*second))]);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::HashSet<[u8; 2]>> {
+    fn lock(&self) -> MutexGuard<'_, HashSet<(u8, Option<u8>)>> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
-}
-
-fn prefix(digest: &Digest) -> [u8; 2] {
-    let bytes = digest.as_bytes();
-    [bytes[0], bytes[1]]
 }
 
 /// A rename on the same file system: gigabytes are written once. Renaming over an equal blob repairs it.
@@ -43,14 +46,13 @@ pub(super) fn promote(root: &Path, known: &Folders, staged: &Path, file: &File, 
     permissions.set_readonly(true);
     file.set_permissions(permissions)?;
     let target = root.join(key(digest));
-    let folders: Vec<&Path> = target.ancestors().skip(1).take(3).collect();
-    let is_known = known.known(digest);
-    if let (Some(folder), false) = (folders.first(), is_known) {
+    // Also the folders that another process has made: it may not have come to syncing them yet.
+    let folders: Vec<&Path> = target.ancestors().skip(1).take(known.unsynced(digest)).collect();
+    if let [folder, _, ..] = folders[..] {
         std::fs::create_dir_all(folder)?;
     }
     std::fs::rename(staged, &target)?;
-    // All three for a folder this process has not seen synced: another may have made it and not be that far.
-    sync_together(&folders[..if is_known { 1 } else { folders.len() }])?;
+    sync_together(&folders)?;
     known.learn(digest);
     Ok(())
 }
@@ -85,4 +87,18 @@ pub(super) async fn put(inner: &Inner, staged: &Path, file: &File, digest: &Dige
     }
     upload.finish().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_was_synced_is_not_synced_again() {
+        let known = Folders::default();
+        let digest = |first, second| Digest::from_bytes([&[first, second][..], &[7; 30]].concat().try_into().unwrap());
+        assert_eq!(known.unsynced(&digest(1, 2)), 3);
+        known.learn(&digest(1, 2));
+        assert_eq!([(1, 2), (1, 3), (2, 2)].map(|(first, second)| known.unsynced(&digest(first, second))), [1, 2, 3]);
+    }
 }

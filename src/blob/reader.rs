@@ -99,6 +99,17 @@ impl Reader {
         self.size
     }
 
+    /// Lets the kernel forget what it has in memory of a local blob, so that the next reading asks the disk, and
+    /// a long reading does not push out what others need.
+    pub(super) fn drop_cached(&self) {
+        use std::os::fd::AsRawFd as _;
+        if let Source::File(file) = &self.source {
+            // SAFETY: the descriptor belongs to `file`, which outlives the call; advice changes no data.
+            // It may be ignored, and so is the answer.
+            let _ = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        }
+    }
+
     /// The bytes of `range`, in order. A range past the end is an error of the stream.
     pub fn stream(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
         if range.is_empty() {

@@ -111,25 +111,6 @@ impl Blobs {
         Ok(spawn_blocking(move || remove(&path)).await??)
     }
 
-    /// Uploads whose staging file was last written before `then`; some of them may be nobody's.
-    pub async fn staged_before(&self, then: SystemTime) -> Result<Vec<UploadId>> {
-        let inner = self.inner.clone();
-        let listed = spawn_blocking(move || {
-            let mut old = Vec::new();
-            for entry in std::fs::read_dir(&inner.staging)? {
-                let entry = entry?;
-                let id = entry.file_name().to_str().and_then(|name| UploadId::parse(name).ok());
-                // One that ended while the folder was read is no longer of interest.
-                let written = entry.metadata().and_then(|meta| meta.modified());
-                if let (Some(id), true) = (id, written.is_ok_and(|written| written < then)) {
-                    old.push(id);
-                }
-            }
-            Ok::<_, std::io::Error>(old)
-        });
-        Ok(listed.await??)
-    }
-
     /// Stores a file of this machine; its digest and size.
     pub async fn store_file(&self, path: &Path, id: &UploadId) -> Result<(Digest, u64)> {
         let proved = self.prove_file(path, id).await?;

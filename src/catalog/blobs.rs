@@ -2,13 +2,17 @@
 //! may read a repo that holds them. Knowing a digest is not enough.
 
 use super::Visibility;
+use super::reservations::{self, Keeper};
 use crate::db::{Result, Tx, Value};
 use crate::domain::digest::Digest;
 use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
 use crate::params;
 
-pub fn insert(tx: &mut Tx<'_>, digest: &Digest, size_bytes: u64, now: Timestamp) -> Result<()> {
+/// Makes stored bytes usable, if `keeper` has kept the collector away from them all the time; else they may be
+/// gone again, and must be stored once more.
+pub fn insert(tx: &mut Tx<'_>, digest: &Digest, size_bytes: u64, keeper: &Keeper, now: Timestamp) -> Result<()> {
+    reservations::check(tx, digest, keeper, now)?;
     tx.execute(
         "insert into blobs (digest, size_bytes, created) values ($1, $2, $3) on conflict (digest) do nothing",
         params![digest.to_hex(), size_bytes, now.unix_ms()],
@@ -21,13 +25,40 @@ pub fn find_size(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<u64>> {
     row.map(|row| row.count("size_bytes")).transpose()
 }
 
+/// Blobs with a row and their sizes, in the order of their digests after `after`.
+pub fn list(tx: &mut Tx<'_>, after: Option<&Digest>, limit: usize) -> Result<Vec<(Digest, u64)>> {
+    let sql = "select digest, size_bytes from blobs where digest > $1 order by digest limit $2";
+    let rows = tx.all(sql, params![after.map_or(String::new(), Digest::to_hex), limit])?;
+    rows.iter().map(|row| Ok((row.parse("digest", Digest::parse)?, row.count("size_bytes")?))).collect()
+}
+
+/// How many blobs have a row, and their bytes.
+pub fn count(tx: &mut Tx<'_>) -> Result<(u64, u64)> {
+    let row = tx.one("select count(*) as n, cast(coalesce(sum(size_bytes), 0) as bigint) as bytes from blobs", &[])?;
+    Ok((row.count("n")?, row.count("bytes")?))
+}
+
 /// Notes that an account has proved to hold these bytes.
 pub fn grant(tx: &mut Tx<'_>, digest: &Digest, account: &AccountId, now: Timestamp) -> Result<()> {
     tx.execute(
-        "insert into blob_grants (digest, account, created) values ($1, $2, $3) on conflict (digest, account) do nothing",
+        "insert into blob_grants (digest, account, created) values ($1, $2, $3)
+             on conflict (digest, account) do update set created = excluded.created",
         params![digest.to_hex(), account.as_str(), now.unix_ms()],
     )?;
     Ok(())
+}
+
+/// When an account last proved to hold these bytes, or was told that it need not.
+pub fn find_granted(tx: &mut Tx<'_>, digest: &Digest, account: &AccountId) -> Result<Option<Timestamp>> {
+    let sql = "select created from blob_grants where digest = $1 and account = $2";
+    let row = tx.find(sql, params![digest.to_hex(), account.as_str()])?;
+    row.map(|row| Ok(Timestamp::from_unix_ms(row.int("created")?))).transpose()
+}
+
+/// Gives a grant its time again; false where the collector has taken it.
+pub fn renew(tx: &mut Tx<'_>, digest: &Digest, account: &AccountId, now: Timestamp) -> Result<bool> {
+    let sql = "update blob_grants set created = $3 where digest = $1 and account = $2";
+    Ok(tx.execute(sql, params![digest.to_hex(), account.as_str(), now.unix_ms()])? == 1)
 }
 
 pub fn has_grant(tx: &mut Tx<'_>, digest: &Digest, account: &AccountId) -> Result<bool> {

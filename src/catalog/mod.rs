@@ -3,15 +3,19 @@
 
 pub mod audit;
 pub mod blobs;
+pub mod condemned;
 pub mod counters;
 pub mod facts;
+pub mod fsck;
 pub mod jobs;
 pub mod lineage;
 pub mod refs;
 pub mod repos;
+pub mod reservations;
 pub mod search;
 pub mod segments;
 pub mod tokens;
+pub mod upkeep;
 pub mod uploads;
 pub mod users;
 pub mod versions;

@@ -83,9 +83,9 @@ pub fn delete(tx: &mut Tx<'_>, id: &UploadId) -> Result<()> {
 }
 
 /// Uploads whose time is over, oldest first.
-pub fn expired(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Result<Vec<UploadId>> {
-    let rows = tx.all("select id from uploads where expires < $1 order by expires limit $2", params![now.unix_ms(), limit])?;
-    rows.iter().map(|row| row.parse("id", UploadId::parse)).collect()
+pub fn expired(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Result<Vec<Upload>> {
+    let sql = format!("{SELECT} where u.expires <= $1 order by u.expires limit $2");
+    tx.all(&sql, params![now.unix_ms(), limit])?.iter().map(from_row).collect()
 }
 
 /// Those of `ids` that have a row, whoever's.

@@ -60,7 +60,7 @@ pub enum Command {
     Whoami(login::Whoami),
     /// Serve a hub from a data directory
     Serve(serve::ServeArgs),
-    /// Manage users, organisations and tokens on this machine's data directory
+    /// Manage people and keep up the store of this machine's data directory
     Admin(admin::AdminArgs),
     /// Run fine-tunes from the queue of a data directory
     Worker(worker::WorkerArgs),

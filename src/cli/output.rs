@@ -18,11 +18,18 @@ pub struct Output {
     pub json: Value,
     /// With `--quiet`: the one line that matters, or nothing.
     pub quiet: String,
+    /// Why the command did not end well although it has something to say.
+    pub failure: Option<CliError>,
 }
 
 impl Output {
     pub fn new(human: impl Into<String>, json: Value, quiet: impl Into<String>) -> Output {
-        Output { human: human.into(), json, quiet: quiet.into() }
+        Output { human: human.into(), json, quiet: quiet.into(), failure: None }
+    }
+
+    /// The same result, and the command did not end well.
+    pub fn but(self, failure: CliError) -> Output {
+        Output { failure: Some(failure), ..self }
     }
 
     /// Nothing to say.
@@ -120,7 +127,7 @@ impl Printer {
         Printer { style }
     }
 
-    /// Prints a result on stdout.
+    /// Prints a result on stdout, and a failure that comes with it on stderr.
     pub fn print(&self, output: &Output) -> ExitCode {
         let text = match self.style {
             Style::Human => clean(&output.human),
@@ -132,7 +139,7 @@ impl Printer {
             // A reader that closed the pipe has seen enough.
             let _ = writeln!(std::io::stdout(), "{text}");
         }
-        ExitCode::SUCCESS
+        output.failure.as_ref().map_or(ExitCode::SUCCESS, |failure| self.fail(failure))
     }
 
     /// Prints an error on stderr; with `--json` as an object.

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::Progress;
 use super::output::note;
 use super::table::{bytes, visible};
+use crate::app::upkeep::{self, Tell};
 use crate::client::{Event, Sink};
 
 /// Shows one thing at a time; cheap to clone.
@@ -61,6 +62,19 @@ impl Reporter {
     pub fn sink(&self) -> Sink {
         let progress = self.clone();
         Arc::new(move |event| progress.show(event))
+    }
+
+    /// Shows the events of upkeep.
+    pub fn upkeep(&self) -> Tell {
+        let progress = self.clone();
+        Arc::new(move |event| {
+            progress.show(match event {
+                upkeep::Event::Begin { what, items, bytes } => Event::Begin { what, files: items, bytes },
+                upkeep::Event::Advance(bytes) => Event::Advance(bytes),
+                upkeep::Event::End => Event::End,
+                upkeep::Event::Note(text) => Event::Note(text),
+            });
+        })
     }
 
     fn show(&self, event: Event) {

@@ -9,6 +9,9 @@ pub enum Error {
     /// Another writer held on too long; trying again may help.
     #[error("the database is busy")]
     Busy,
+    /// Another story came between and changed what this one relied on; from the start it may succeed.
+    #[error("{0}")]
+    Overtaken(&'static str),
     #[error("the disk is full")]
     Full,
     /// A row did not have the shape its reader expected.

@@ -13,6 +13,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0006_details", include_str!("../../migrations/0006_details.sql")),
     ("0007_uploads", include_str!("../../migrations/0007_uploads.sql")),
     ("0008_segments", include_str!("../../migrations/0008_segments.sql")),
+    ("0009_upkeep", include_str!("../../migrations/0009_upkeep.sql")),
 ];
 
 /// Applies what is missing, in one transaction.

@@ -46,6 +46,35 @@ impl Db {
         }
     }
 
+    /// As [`Db::check`], and every index entry and reference besides.
+    pub async fn check_all(&self) -> Result<()> {
+        let problems = self.read(|tx| tx.all("pragma integrity_check(10)", &[])).await?;
+        let problems = problems.iter().map(|row| row.text("integrity_check")).collect::<Result<Vec<_>>>()?;
+        if problems != ["ok"] {
+            return Err(Error::Corrupt(problems.join("; ")));
+        }
+        let strays = self.read(|tx| tx.all("pragma foreign_key_check", &[])).await?;
+        match strays.first() {
+            None => Ok(()),
+            Some(row) => {
+                Err(Error::Corrupt(format!("a row of '{}' refers to one of '{}' that is gone", row.text("table")?, row.text("parent")?)))
+            }
+        }
+    }
+
+    /// Writes all that is committed into a new file, as of one moment, while others go on writing. The file is
+    /// on the disk when this returns.
+    pub async fn copy_into(&self, path: &Path) -> Result<()> {
+        let (engine, path) = (self.engine.clone(), path.to_owned());
+        blocking(move || engine.copy_into(&path)).await
+    }
+
+    /// Opens a file that [`Db::copy_into`] has made, for reading only; nothing is written beside it.
+    pub async fn open_copy(path: &Path) -> Result<Db> {
+        let path = path.to_owned();
+        Ok(Db { engine: blocking(move || sqlite::Sqlite::open_copy(&path)).await? })
+    }
+
     /// Runs `story` in a read transaction: everything it sees is one moment.
     pub async fn read<T, E, F>(&self, story: F) -> std::result::Result<T, E>
     where

@@ -1,12 +1,13 @@
 //! SQLite: write-ahead log, one writer, a pool of readers, `synchronous=full`, so that a commit that was
 //! acknowledged survives a power cut (with `normal` thousands were seen to be lost).
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, ToSql, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, TransactionBehavior};
 
 use super::group::{Queue, Waiting};
 use super::{Error, Result, Row, Statements, Tx, Value};
@@ -21,6 +22,8 @@ pub(super) struct Sqlite {
 
 struct Shared {
     path: PathBuf,
+    /// How further connections are opened.
+    connect: fn(&Path) -> Result<Connection>,
     writer: Mutex<Connection>,
     /// Stories that wait for the writer.
     queue: Queue,
@@ -29,9 +32,26 @@ struct Shared {
 
 impl Sqlite {
     pub(super) fn open(path: &Path) -> Result<Sqlite> {
-        let writer = connect(path)?;
-        let shared = Shared { path: path.to_owned(), writer: Mutex::new(writer), queue: Queue::default(), readers: Mutex::default() };
+        Sqlite::open_with(path, connect)
+    }
+
+    pub(super) fn open_copy(path: &Path) -> Result<Sqlite> {
+        Sqlite::open_with(path, connect_copy)
+    }
+
+    fn open_with(path: &Path, connect: fn(&Path) -> Result<Connection>) -> Result<Sqlite> {
+        let writer = Mutex::new(connect(path)?);
+        let shared = Shared { path: path.to_owned(), connect, writer, queue: Queue::default(), readers: Mutex::default() };
         Ok(Sqlite { shared: Arc::new(shared) })
+    }
+
+    /// A connection of its own: a transaction of the pool must not be open around it.
+    pub(super) fn copy_into(&self, path: &Path) -> Result<()> {
+        let connection = (self.shared.connect)(&self.shared.path)?;
+        connection.execute("vacuum into ?1", [path.to_string_lossy()])?;
+        let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
+        let folder = path.parent().unwrap_or(path);
+        sync(path).and_then(|()| sync(folder)).map_err(|e| Error::Engine(format!("the copy {}: {e}", path.display())))
     }
 
     pub(super) fn write<T, E, F>(&self, story: F) -> std::result::Result<T, E>
@@ -58,7 +78,7 @@ impl Sqlite {
         let idle = lock(&self.shared.readers).pop();
         let mut reader = match idle {
             Some(reader) => reader,
-            None => connect(&self.shared.path)?,
+            None => (self.shared.connect)(&self.shared.path)?,
         };
         let result = look(&mut reader, story);
         let mut readers = lock(&self.shared.readers);
@@ -82,6 +102,13 @@ fn connect(path: &Path) -> Result<Connection> {
     connection.pragma_update(None, "foreign_keys", "on")?;
     connection.pragma_update(None, "temp_store", "memory")?;
     connection.set_prepared_statement_cache_capacity(128);
+    Ok(connection)
+}
+
+/// Of a file nobody writes to: no journal is kept beside it.
+fn connect_copy(path: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.pragma_update(None, "temp_store", "memory")?;
     Ok(connection)
 }
 
@@ -212,10 +239,18 @@ impl From<rusqlite::Error> for Error {
             Some(ErrorCode::ConstraintViolation) => Error::Conflict(error.to_string()),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy,
             Some(ErrorCode::DiskFull) => Error::Full,
+            Some(ErrorCode::SystemIoFailure) if is_out_of_room(&std::io::Error::last_os_error()) => Error::Full,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt(error.to_string()),
             _ => Error::Engine(error.to_string()),
         }
     }
+}
+
+/// SQLite knows one errno of a full disk and calls the others an I/O error: a quota, a limit on file sizes. The errno
+/// is still that of the call that failed, which was made on this thread.
+fn is_out_of_room(last: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    [StorageFull, QuotaExceeded, FileTooLarge].contains(&last.kind())
 }
 
 #[cfg(test)]
@@ -309,6 +344,25 @@ mod tests {
         assert_eq!(row.int("synchronous").unwrap(), 2, "2 is full");
         let orphan = db.write(|tx| tx.execute("insert into refs (repo, name, number, updated) values ('x', 'main', 1, 0)", &[])).await;
         assert!(matches!(orphan, Err(Error::Conflict(_))));
+    }
+
+    #[tokio::test]
+    async fn a_copy_is_one_moment_and_can_only_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = open(&dir).await;
+        let insert = "insert into blobs (digest, size_bytes, created) values ($1, 1, 1)";
+        db.write(move |tx| tx.execute(insert, params!["a"])).await.unwrap();
+        let path = dir.path().join("it's a copy?.db");
+        db.copy_into(&path).await.unwrap();
+        db.write(move |tx| tx.execute(insert, params!["b"])).await.unwrap();
+        let copy = Db::open_copy(&path).await.unwrap();
+        copy.check().await.unwrap();
+        copy.check_all().await.unwrap();
+        assert_eq!(copy.read(|tx| tx.one("select count(*) as n from blobs", &[])).await.unwrap().int("n").unwrap(), 1);
+        assert!(copy.write(move |tx| tx.execute(insert, params!["c"])).await.is_err());
+        let beside = std::fs::read_dir(dir.path()).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains("copy"));
+        assert_eq!(beside.count(), 1);
+        assert!(db.copy_into(&path).await.is_err(), "an existing file is never written over");
     }
 
     #[tokio::test]

@@ -48,6 +48,28 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
 }
 
+/// The text was no length of time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a length of time is a whole number with s, m, h or d behind it, such as 90s or 24h; or 0")]
+pub struct SpanError;
+
+/// A length of time as people write it (`90s`, `15m`, `24h`, `30d`, `0`), in milliseconds.
+pub fn parse_span_ms(text: &str) -> Result<i64, SpanError> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let unit_ms = match &text[digits.len()..] {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        "" if digits == "0" => 0,
+        _ => return Err(SpanError),
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    let number: i64 = if plain { digits.parse().map_err(|_| SpanError)? } else { return Err(SpanError) };
+    number.checked_mul(unit_ms).ok_or(SpanError)
+}
+
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
@@ -68,5 +90,16 @@ mod tests {
         assert_eq!(Timestamp::from_unix_ms(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_unix_ms(1_709_210_096_789).to_string(), "2024-02-29T12:34:56.789Z");
         assert_eq!(Timestamp::from_unix_ms(-1).to_string(), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn lengths_of_time_read_as_people_write_them() {
+        let good = [("0", 0), ("0s", 0), ("90s", 90_000), ("15m", 900_000), ("24h", 86_400_000), (" 30d ", 2_592_000_000)];
+        for (text, ms) in good {
+            assert_eq!(parse_span_ms(text), Ok(ms), "{text}");
+        }
+        for text in ["", "24", "-1h", "1.5h", "h", "1 h", "24H", "1w", "9223372036854775807d", "٣h"] {
+            assert_eq!(parse_span_ms(text), Err(SpanError), "{text}");
+        }
     }
 }

@@ -5,6 +5,9 @@ use super::id::{AccountId, UploadId};
 use super::ranges::Ranges;
 use super::time::Timestamp;
 
+/// An unfinished upload is kept this long after its last byte.
+pub const KEPT_MS: i64 = 24 * 3_600_000;
+
 /// A session in which one account sends the bytes of one blob, in any order. Announcing the same digest again
 /// continues it.
 #[derive(Debug, Clone, PartialEq, Eq)]

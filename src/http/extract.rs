@@ -5,18 +5,16 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::{Ready, ready};
 use std::str::FromStr;
-use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
+use super::body::Body;
 use super::error::HttpError;
 use crate::domain::digest::Digest;
 use crate::domain::id::{JobId, TokenId, UploadId};
@@ -24,9 +22,6 @@ use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::page::PageRequest;
 use crate::domain::path::RepoPath;
 use crate::domain::revision::{RefName, Revision};
-
-/// A longer wait for the next bytes of a body ends the request (there is no such limit in the framework).
-pub const CHUNK_WAIT: Duration = Duration::from_secs(30);
 
 /// Largest JSON body: a commit of some ten thousand files.
 const MAX_JSON_BYTES: usize = 8 << 20;
@@ -197,39 +192,16 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let content_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let is_json = content_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json"));
-        let payload = payload.take();
+        let body = Body::of(request, payload.take());
         Box::pin(async move {
             if !is_json {
                 let hint = "send JSON with the header Content-Type: application/json";
                 return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", "this address takes JSON", hint));
             }
-            let body = read_body(payload, MAX_JSON_BYTES).await?;
+            let body = body?.gather(MAX_JSON_BYTES).await?;
             let wrong = |e| HttpError::bad_request("bad_json", format!("the body: {e}"), "the API is described at /api/v1/openapi.json");
             serde_json::from_slice(&body).map(Json).map_err(wrong)
         })
-    }
-}
-
-/// A body that fits in memory: 413 beyond `limit` bytes, 408 when the sender stalls.
-pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, HttpError> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = next_chunk(&mut payload).await? {
-        if body.len() + chunk.len() > limit {
-            let message = format!("the body is larger than {limit} bytes");
-            return Err(HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message, "send less at once"));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
-
-/// The next bytes of a body; 408 when the sender stalls, 400 when it breaks off.
-pub async fn next_chunk(payload: &mut Payload) -> Result<Option<Bytes>, HttpError> {
-    match tokio::time::timeout(CHUNK_WAIT, payload.next()).await {
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
-        Ok(Some(Err(e))) => Err(HttpError::bad_request("body_broke_off", format!("the body broke off: {e}"), "send it again")),
-        Err(_) => Err(HttpError::of_status(StatusCode::REQUEST_TIMEOUT)),
     }
 }
 

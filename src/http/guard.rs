@@ -7,14 +7,16 @@ use std::time::Instant;
 use actix_web::body::{BodySize, BoxBody, MessageBody as _};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpResponse, ResponseError, web};
 use futures_util::FutureExt as _;
 
 use super::Site;
+use super::connection::Connection;
 use super::error::{Dialect, HttpError, Refused};
 use super::web::error_page;
+use crate::service;
 use crate::telemetry::Answered;
 use crate::wire;
 use crate::wire::error::ProblemBody;
@@ -41,6 +43,7 @@ pub async fn frame(request: ServiceRequest, next: Next<BoxBody>) -> Result<Servi
         return Err(HttpError::internal("the site is not registered").into());
     };
     let seen = Seen::of(&request);
+    let turn = request.conn_data::<Connection>().map(Connection::begin);
     request.extensions_mut().insert(RequestId(seen.id.clone()));
     let answer = match door(&request, &site) {
         Err(refused) => {
@@ -60,7 +63,24 @@ pub async fn frame(request: ServiceRequest, next: Next<BoxBody>) -> Result<Servi
         _ => 0,
     };
     tell(&seen, &site, route.as_deref().unwrap_or("none"), response.status(), sent_bytes);
-    Ok(response)
+    close_if_hopeless(&mut response);
+    Ok(match turn {
+        Some(turn) => response.map_body(|_, body| turn.held_by(body)),
+        None => response,
+    })
+}
+
+/// A request that came too slowly and a connection that is one too many end with their answer.
+fn close_if_hopeless(response: &mut ServiceResponse<BoxBody>) {
+    let too_slow = response.status() == StatusCode::REQUEST_TIMEOUT;
+    let connection = response.request().conn_data::<Connection>();
+    if !too_slow && !connection.is_some_and(Connection::is_refused) {
+        return;
+    }
+    if let Some(connection) = connection {
+        connection.end_after_answer();
+    }
+    response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
 }
 
 impl Seen {
@@ -94,6 +114,10 @@ fn request_id(headers: &HeaderMap) -> String {
 
 /// Refuses what no handler should see.
 fn door(request: &ServiceRequest, site: &Site) -> Result<(), HttpError> {
+    if request.conn_data::<Connection>().is_some_and(Connection::is_refused) {
+        let hint = "use fewer at once; the server's administrator sets the limit 'max_connections_per_peer'";
+        return Err(service::Error::busy("too_many_connections", "this address has too many open connections", hint).into());
+    }
     let host = request.headers().get(header::HOST).and_then(|v| v.to_str().ok());
     let hosts = host.into_iter().chain(request.uri().host());
     if let Some(foreign) = hosts.clone().find(|host| !site.knows_host(host)) {

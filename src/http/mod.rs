@@ -4,26 +4,29 @@
 pub mod api;
 pub mod assets;
 pub mod attempts;
+pub mod body;
 pub mod caller;
+pub mod connection;
 pub mod error;
 pub mod extract;
 pub mod guard;
 pub mod hf;
 pub mod job_events;
+pub mod limits;
 pub mod routes;
+pub mod socket;
 pub mod stream;
 pub mod web;
 
-use std::any::Any;
 use std::net::TcpListener;
-use std::time::Duration;
+use std::sync::Arc;
 
-use actix_web::dev::{Extensions, Server};
+use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
-use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{App, HttpRequest, HttpServer};
 
+use self::limits::Limits;
 use crate::service::Service;
 use crate::telemetry::Metrics;
 
@@ -35,14 +38,12 @@ pub struct Site {
     hosts: Vec<String>,
     pub metrics: Metrics,
     pub attempts: attempts::Attempts,
+    limits: Limits,
+    gathered: Arc<body::Gathered>,
 }
 
 const LOOPBACK: &[&str] = &["localhost", "127.0.0.1", "[::1]"];
 
-/// Open connections in all; beyond, new ones wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 8_192;
-/// A peer that takes no bytes for so long is cut off.
-const UNREAD_FOR: Duration = Duration::from_secs(60);
 /// How long requests in flight may go on when the server is told to stop.
 const SHUTDOWN_SECONDS: u64 = 10;
 
@@ -55,7 +56,13 @@ impl Site {
         if loopback_only || !hosts.is_empty() {
             hosts.extend(LOOPBACK.iter().map(|host| host.to_string()));
         }
-        Site { public_url, hosts, metrics, attempts: attempts::Attempts::default() }
+        let (limits, gathered) = (Limits::default(), Arc::default());
+        Site { public_url, hosts, metrics, attempts: attempts::Attempts::default(), limits, gathered }
+    }
+
+    /// The same site with limits of its own.
+    pub fn within(self, limits: Limits) -> Site {
+        Site { limits, ..self }
     }
 
     /// The site a request came to.
@@ -91,46 +98,22 @@ impl Site {
 
 /// Starts serving on a bound listener. HTTP/1.1 only, strict parsing, bounded connections and patience.
 pub fn serve(listener: TcpListener, service: Service, site: Site, threads: usize) -> std::io::Result<Server> {
+    let limits = site.limits;
+    let doorkeeper = connection::Doorkeeper::new(limits, site.metrics.clone());
     let (site, service) = (Data::new(site), Data::new(service));
     let server = HttpServer::new(move || {
         App::new().app_data(site.clone()).app_data(service.clone()).configure(routes::configure).wrap(from_fn(guard::frame))
     })
     .workers(threads)
-    .max_connections((MAX_CONNECTIONS / threads.max(1)).max(64))
-    .client_request_timeout(Duration::from_secs(10))
-    .keep_alive(Duration::from_secs(30))
+    .max_connections(limits.max_connections.div_ceil(threads.max(1)).max(1))
+    .client_request_timeout(limits.head())
+    .keep_alive(limits.keep_alive())
     .shutdown_timeout(SHUTDOWN_SECONDS)
     .disable_signals()
-    .on_connect(limit_unread)
+    .on_connect(move |connection, data| doorkeeper.greet(connection, data))
     .listen(listener)?;
     Ok(server.run())
 }
-
-/// Lets the kernel cut a connection whose peer acknowledges nothing: a reader that never reads would otherwise
-/// hold its answer in memory for ever.
-#[cfg(target_os = "linux")]
-fn limit_unread(connection: &dyn Any, _: &mut Extensions) {
-    use std::os::fd::AsRawFd as _;
-    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
-    let milliseconds = UNREAD_FOR.as_millis() as libc::c_uint;
-    // SAFETY: the descriptor belongs to `stream`, which outlives the call; the option's value is a c_uint that
-    // lives on this stack frame, and its size is given.
-    let result = unsafe {
-        libc::setsockopt(
-            stream.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_USER_TIMEOUT,
-            (&raw const milliseconds).cast(),
-            size_of::<libc::c_uint>() as libc::socklen_t,
-        )
-    };
-    if result != 0 {
-        tracing::debug!("a connection's time limit could not be set");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn limit_unread(_: &dyn Any, _: &mut Extensions) {}
 
 #[cfg(test)]
 mod tests {

@@ -36,6 +36,9 @@ pub enum Error {
 
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// The code of what another story came between.
+pub(super) const OVERTAKEN: &str = "overtaken";
+
 /// A stable code for programs, a message and a hint for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -75,6 +78,7 @@ impl From<db::Error> for Error {
     fn from(error: db::Error) -> Error {
         match error {
             db::Error::Busy => Error::busy("busy", "the database is busy", "try again in a moment"),
+            db::Error::Overtaken(what) => Error::busy(OVERTAKEN, what, "try again in a moment"),
             db::Error::Full => Error::busy("disk_full", "the server's disk is full", "ask its administrator to make room"),
             other => Error::Internal(other.to_string()),
         }
@@ -98,6 +102,7 @@ impl From<blob::Error> for Error {
             Blob::Unsynced(_) => Error::busy("store_unavailable", message, "announce the file again and send it from the start"),
             Blob::Full => Error::busy("disk_full", message, "ask the server's administrator to make room"),
             Blob::Corrupt { .. } => Error::corrupt("blob_corrupt", message, "upload the file again to repair it"),
+            Blob::Unreadable(_) => Error::corrupt("blob_unreadable", message, "replace the disk and restore from a backup"),
             Blob::Store(_) => Error::busy("store_unavailable", message, "try again in a moment"),
         }
     }

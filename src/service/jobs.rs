@@ -96,16 +96,23 @@ impl Service {
             .await
     }
 
-    /// Keeps a checkpoint where any worker finds it. The blob is safe before the job names it.
+    /// Keeps a checkpoint where any worker finds it. The blob is safe before the job names it; those before it are
+    /// left to the collector.
     pub async fn save_checkpoint(&self, lease: &Lease, path: &Path) -> Result<()> {
-        let (digest, _) = self.blobs.store_file(path, &UploadId::new(self.now(), self.random()?)).await?;
-        let lease = lease.clone();
-        self.db
-            .write(move |tx| {
-                hold(tx, &lease)?;
-                Ok(jobs::set_checkpoint(tx, &lease.job, &digest.to_hex())?)
-            })
-            .await
+        let holder = UploadId::new(self.now(), self.random()?);
+        let named = match self.store_passing_file(path, &holder).await {
+            Ok((digest, _)) => {
+                let lease = lease.clone();
+                let name = move |tx: &mut Tx<'_>| {
+                    hold(tx, &lease)?;
+                    Ok(jobs::set_checkpoint(tx, &lease.job, &digest.to_hex())?)
+                };
+                self.db.write(name).await
+            }
+            Err(error) => Err(error),
+        };
+        self.release(&holder).await;
+        named
     }
 
     /// The newest checkpoint as a file in `folder`, proved; `None` for a job that has none.

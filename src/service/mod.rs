@@ -50,6 +50,7 @@ pub struct Service {
     policy: Arc<Policy>,
     downloads: fetch::SharedDownloads,
     models: Arc<predict::Models>,
+    counted: Arc<upkeep::Counted>,
 }
 
 /// What an administrator may configure about who may do what, and how much.
@@ -87,14 +88,23 @@ impl Default for Policy {
 
 impl Service {
     pub fn new(db: Db, blobs: Blobs, clock: Arc<dyn Clock>, policy: Policy) -> Service {
-        Service { db, blobs, clock, policy: Arc::new(policy), downloads: Default::default(), models: Arc::default() }
+        Service {
+            db,
+            blobs,
+            clock,
+            policy: Arc::new(policy),
+            downloads: Default::default(),
+            models: Arc::default(),
+            counted: Arc::default(),
+        }
     }
 
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    fn now(&self) -> Timestamp {
+    /// What time it is here.
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 

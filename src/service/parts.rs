@@ -11,15 +11,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use super::uploads::{KEPT_MS, no_upload, uploader};
+use super::uploads::{no_upload, uploader};
 use super::{Error, Result, Service};
 use crate::blob;
+use crate::catalog::reservations::{self, Keeper};
 use crate::catalog::{blobs, uploads};
 use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 use crate::domain::ranges::Ranges;
-use crate::domain::upload::Upload;
+use crate::domain::upload::{KEPT_MS, Upload};
 use crate::domain::user::Actor;
 
 /// Most bytes of one part, and of a file that is sent in one request.
@@ -28,6 +29,9 @@ pub const MAX_PART_BYTES: u64 = 64 << 20;
 const RECORDED_EVERY: u64 = 64 << 20;
 /// Separate runs of one upload: who sends parts of a file needs few, and each is a line in the catalog.
 const MOST_RUNS: usize = 4_096;
+
+/// With less than this left, an upload is given its time again before its bytes get their final name.
+const ENOUGH_MS: i64 = 3_600_000;
 
 /// Why a body was not taken to its end.
 enum Broken {
@@ -184,6 +188,8 @@ impl Service {
             if upload.complete {
                 return Ok(upload);
             }
+            // Its time may have been over for a moment, and the collector may have passed by.
+            reservations::claim(tx, &upload.digest)?;
             upload.received.extend(&written);
             upload.expires = expires;
             if upload.received.runs().len() > MOST_RUNS {
@@ -209,6 +215,9 @@ impl Service {
             self.blobs.discard(&upload.id).await?;
             return Ok(upload);
         }
+        if upload.expires <= self.now().plus_ms(ENOUGH_MS) {
+            self.record(&upload, Ranges::default()).await?;
+        }
         let proved = match self.blobs.prove(&upload.id, upload.size_bytes, Some(upload.digest)).await {
             Ok(proved) => proved,
             Err(error) => return self.after_loss(&upload, error).await,
@@ -219,7 +228,7 @@ impl Service {
             blobs::grant(tx, &noted.digest, &noted.account, now)?;
             Ok(uploads::set_received(tx, &noted.id, &received, now.plus_ms(KEPT_MS))?)
         };
-        self.keep(proved, Arc::new(noted)).await?;
+        self.keep(proved, Keeper::Upload(upload.id.clone()), Arc::new(noted)).await?;
         Ok(Upload { received: whole, complete: true, ..upload })
     }
 

@@ -73,10 +73,10 @@ async fn an_upload_expires_a_day_after_its_last_byte() {
     house.wait(23 * HOUR_MS);
     house.put(&upload, 5..6).await.unwrap();
     house.wait(23 * HOUR_MS);
-    house.service.sweep_uploads().await.unwrap();
+    house.service.expire_uploads().await.unwrap();
     assert_eq!(house.service.get_upload(&house.ada, &upload.id).await.unwrap().received.to_string(), "0-3,5-6");
     house.wait(2 * HOUR_MS);
-    house.service.sweep_uploads().await.unwrap();
+    house.service.expire_uploads().await.unwrap();
     assert!(matches!(house.service.get_upload(&house.ada, &upload.id).await, Err(Error::NotFound(_))));
     assert!(matches!(house.put(&upload, 0..3).await, Err(Error::NotFound(_))));
     assert_eq!(house.staged(), 0);

@@ -10,7 +10,7 @@ use super::check_dataset::is_paper;
 use super::read_facts::{Earlier, Reading};
 use super::{Error, Result, Service, access, uploads};
 use crate::catalog::search::fold_repo;
-use crate::catalog::{facts, lineage, refs, repos, versions};
+use crate::catalog::{blobs, facts, lineage, refs, repos, versions};
 use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
@@ -147,7 +147,7 @@ fn look(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId, manifest: &
     let visible = access::visible_to(tx, actor)?;
     for entry in manifest.entries() {
         let size = if proved.contains(&entry.digest) || held.contains(&entry.digest) {
-            crate::catalog::blobs::find_size(tx, &entry.digest)?
+            blobs::find_size(tx, &entry.digest)?
         } else {
             uploads::entitlement(tx, &entry.digest, actor.account(), &visible)?
         };
@@ -206,6 +206,7 @@ fn write(
         total_bytes: manifest.total_bytes(),
     };
     let (key, number) = (repo.key.clone(), version.number);
+    still_there(tx, manifest)?;
     versions::insert(tx, &key, &version, manifest, &facts::encode(&reading.facts))?;
     facts::insert_details(tx, &key, number, &reading.facts, &reading.card_text, &reading.previews)?;
     write_lineage(tx, &repo, number, commit, &reading)?;
@@ -215,6 +216,18 @@ fn write(
     move_main(tx, &mut repo, Some(&version), now)?;
     set_tags(tx, &repo, &version, &commit.tags, now)?;
     Ok(version)
+}
+
+/// Reading a manifest's files may take long, and the collector does not wait for it: what the first look found
+/// must be there now, in the transaction that names it.
+fn still_there(tx: &mut Tx<'_>, manifest: &Manifest) -> Result<()> {
+    for entry in manifest.entries() {
+        if blobs::find_size(tx, &entry.digest)? != Some(entry.size_bytes) {
+            let message = format!("the bytes of '{}' (sha256 {}) were sent too long ago and are gone", entry.path, entry.digest);
+            return Err(Error::invalid("blob_unknown", message, "upload the file again, then commit"));
+        }
+    }
+    Ok(())
 }
 
 /// `main` moves only from where the caller saw it.

@@ -58,7 +58,23 @@ impl Service {
                 other?;
             }
         }
-        let files = self.store_folder(folder).await?;
+        let holder = UploadId::new(self.now(), self.random()?);
+        let committed = self.store_and_commit(actor, (kind, id), folder, commit, also, &holder).await;
+        self.release(&holder).await;
+        committed
+    }
+
+    /// Until `holder` is released, the collector leaves the files alone.
+    async fn store_and_commit(
+        &self,
+        actor: &Actor,
+        (kind, id): (RepoKind, &RepoId),
+        folder: &Path,
+        commit: FolderCommit,
+        also: Option<Also>,
+        holder: &UploadId,
+    ) -> Result<Committed> {
+        let files = self.store_folder(folder, holder).await?;
         let proved: HashSet<_> = files.iter().map(|entry| entry.digest).collect();
         let mut tries = 1;
         loop {
@@ -72,17 +88,14 @@ impl Service {
         }
     }
 
-    /// Stores the folder's files; blobs first, their rows second.
-    async fn store_folder(&self, folder: &Path) -> Result<Vec<ManifestEntry>> {
+    async fn store_folder(&self, folder: &Path, holder: &UploadId) -> Result<Vec<ManifestEntry>> {
         let root = folder.to_owned();
         let listed = tokio::task::spawn_blocking(move || list(&root)).await;
         let listed = listed.map_err(|e| Error::Internal(format!("listing a folder was stopped: {e}")))??;
-        let staging = UploadId::new(self.now(), self.random()?);
         let mut files = Vec::with_capacity(listed.len());
         for (path, file) in listed {
-            let proved = self.blobs.prove_file(&file, &staging).await?;
-            files.push(ManifestEntry { path, size_bytes: proved.size_bytes(), digest: *proved.digest() });
-            self.keep(proved, Arc::new(|_| Ok(()))).await?;
+            let (digest, size_bytes) = self.store_file(&file, holder).await?;
+            files.push(ManifestEntry { path, size_bytes, digest });
         }
         Ok(files)
     }

@@ -3,29 +3,25 @@
 //! Whoever may read a blob already, or has sent it before, need not send it again. For all others it does not
 //! exist, whatever the store holds: knowing a digest never yields bytes.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use futures_util::StreamExt;
 
+use super::upkeep::expire::delete_expired;
 use super::{Error, Result, Service, access};
+use crate::catalog::reservations;
 use crate::catalog::{Visibility, blobs, uploads};
 use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::id::{AccountId, UploadId};
 use crate::domain::ranges::Ranges;
-use crate::domain::time::Timestamp;
-use crate::domain::upload::Upload;
+use crate::domain::upload::{KEPT_MS, Upload};
 use crate::domain::user::{Actor, Role};
 
-/// An unfinished upload is kept this long after its last byte.
-pub(super) const KEPT_MS: i64 = 24 * 3_600_000;
 /// Unfinished uploads of one account.
 const MOST_OPEN: u64 = 1_000;
 /// Digests asked about in one request.
 const MOST_ASKED: usize = 10_000;
-/// Expired uploads cleared away by one announcement, and by one step of a sweep.
+/// Expired uploads cleared away by one announcement.
 const SWEPT_WITH_OTHERS: usize = 20;
-const SWEPT_AT_ONCE: usize = 500;
 /// Existence checks in flight.
 const CHECKS: usize = 16;
 
@@ -58,6 +54,7 @@ impl Service {
                 digests.into_iter().map(entitled).collect::<Result<Vec<_>>>()
             })
             .await?;
+        let asked = self.renew_grants(actor, asked).await?;
         let held = futures_util::stream::iter(asked).map(|(digest, size)| async move {
             let missing = match size {
                 // A blob the store has lost is asked for again: that repairs it.
@@ -109,34 +106,11 @@ impl Service {
         self.forget_upload(&upload.id).await
     }
 
-    /// Clears away the uploads whose time is over, and staging files that are nobody's: those of a process that was
-    /// killed before it had a row for them, or after it had deleted it.
-    pub async fn sweep_uploads(&self) -> Result<()> {
-        let now = self.now();
-        loop {
-            let gone = self.db.write(move |tx| delete_expired(tx, now, SWEPT_AT_ONCE)).await?;
-            for id in &gone {
-                self.blobs.discard(id).await?;
-            }
-            if gone.len() < SWEPT_AT_ONCE {
-                break;
-            }
-        }
-        let a_day_ago = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.unix_ms() - KEPT_MS).unwrap_or(0));
-        for old in self.blobs.staged_before(a_day_ago).await?.chunks(SWEPT_AT_ONCE) {
-            let asked = old.to_vec();
-            let known = self.db.read(move |tx| Ok::<_, Error>(uploads::known(tx, &asked)?)).await?;
-            for id in old.iter().filter(|id| !known.contains(id)) {
-                self.blobs.discard(id).await?;
-            }
-        }
-        Ok(())
-    }
-
     pub(super) async fn find_upload(&self, account: &AccountId, id: &UploadId) -> Result<Upload> {
         let (account, wanted) = (account.clone(), id.clone());
         let found = self.db.read(move |tx| Ok::<_, Error>(uploads::find(tx, &account, &wanted)?)).await?;
-        found.ok_or_else(|| no_upload(id))
+        let now = self.now();
+        found.filter(|upload| upload.expires > now).ok_or_else(|| no_upload(id))
     }
 
     /// Row first, file second: whoever is still sending finds no upload, and announces anew.
@@ -150,8 +124,11 @@ impl Service {
     async fn announce(&self, actor: &Actor, fresh: Upload) -> Result<Upload> {
         let mut lost = false;
         loop {
-            let (asker, wanted) = (actor.clone(), fresh.clone());
-            let (told, gone) = self.db.write(move |tx| announce(tx, &asker, wanted, lost)).await?;
+            let announced = || {
+                let (asker, wanted) = (actor.clone(), fresh.clone());
+                self.db.write(move |tx| announce(tx, &asker, wanted, lost))
+            };
+            let (told, gone) = self.patiently(announced).await?;
             for id in &gone {
                 self.blobs.discard(id).await?;
             }
@@ -179,14 +156,19 @@ fn announce(tx: &mut Tx<'_>, actor: &Actor, fresh: Upload, lost: bool) -> Result
     let visible = access::visible_to(tx, actor)?;
     let held = if lost { None } else { entitlement(tx, &fresh.digest, Some(&fresh.account), &visible)? };
     match held {
-        Some(size) if size == fresh.size_bytes => return Ok((Told::Held, Vec::new())),
+        Some(size) if size == fresh.size_bytes => {
+            // Told that it need not send them, the caller relies on these bytes until it has named them.
+            blobs::renew(tx, &fresh.digest, &fresh.account, fresh.created)?;
+            return Ok((Told::Held, Vec::new()));
+        }
         Some(size) => {
             let message = format!("the bytes with sha256 {} are {size}, not {}", fresh.digest, fresh.size_bytes);
             return Err(Error::invalid("size_mismatch", message, "announce the file's true size"));
         }
         None => {}
     }
-    let mut gone = delete_expired(tx, fresh.created, SWEPT_WITH_OTHERS)?;
+    reservations::claim(tx, &fresh.digest)?;
+    let (mut gone, _) = delete_expired(tx, fresh.created, SWEPT_WITH_OTHERS)?;
     if let Some(old) = uploads::find_of_digest(tx, &fresh.account, &fresh.digest)? {
         if old.size_bytes == fresh.size_bytes && !old.complete {
             uploads::set_received(tx, &old.id, &old.received, fresh.expires)?;
@@ -201,14 +183,6 @@ fn announce(tx: &mut Tx<'_>, actor: &Actor, fresh: Upload, lost: bool) -> Result
     }
     uploads::insert(tx, &fresh)?;
     Ok((Told::Open(fresh), gone))
-}
-
-fn delete_expired(tx: &mut Tx<'_>, now: Timestamp, most: usize) -> Result<Vec<UploadId>> {
-    let expired = uploads::expired(tx, now, most)?;
-    for id in &expired {
-        uploads::delete(tx, id)?;
-    }
-    Ok(expired)
 }
 
 /// The size of a blob the caller may name without sending it: sent before, or readable in a repo.

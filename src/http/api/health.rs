@@ -3,9 +3,12 @@
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpResponse, web};
 
+use crate::domain::time::Timestamp;
 use crate::http::Site;
 use crate::http::error::{Answer, HttpError};
 use crate::service::Service;
+use crate::service::upkeep::{Numbers, TOTALS};
+use crate::telemetry::Metrics;
 
 /// The process answers.
 pub async fn alive() -> HttpResponse {
@@ -23,6 +26,19 @@ pub async fn metrics(site: web::Data<Site>, service: web::Data<Service>) -> Answ
     for (state, count) in service.count_jobs().await? {
         site.metrics.jobs(state.as_str(), count);
     }
+    show_upkeep(&site.metrics, &service.upkeep_numbers().await?).map_err(|e| HttpError::internal(e.to_string()))?;
     let text = site.metrics.text().map_err(|e| HttpError::internal(e.to_string()))?;
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")).body(text))
+}
+
+fn show_upkeep(metrics: &Metrics, numbers: &Numbers) -> prometheus::Result<()> {
+    for ((name, help), (_, value)) in TOTALS.iter().zip(&numbers.totals) {
+        metrics.total(name, help, *value)?;
+    }
+    let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let seconds = |at: Option<Timestamp>| at.map_or(0, |at| at.unix_ms() / 1_000);
+    metrics.gauge("hub_store_blobs", "Blobs the catalog has a row of.", whole(numbers.stored.blobs))?;
+    metrics.gauge("hub_store_bytes", "Bytes of those blobs.", whole(numbers.stored.bytes))?;
+    metrics.gauge("hub_gc_last_timestamp_seconds", "When a collection last ended well.", seconds(numbers.last_collection))?;
+    metrics.gauge("hub_backup_last_timestamp_seconds", "When a backup was last completed.", seconds(numbers.last_backup))
 }

@@ -1,14 +1,15 @@
 //! Ask a model about one image: its features, its classes. The body is the image file itself.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Payload};
+use actix_web::web::Data;
 use bytes::Bytes;
 
 use crate::domain::name::RepoId;
 use crate::domain::repo::Version;
+use crate::http::body::Body;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
-use crate::http::extract::{Query, RepoAt, read_body};
+use crate::http::extract::{Query, RepoAt};
 use crate::service::Service;
 use crate::wire::error::ProblemBody;
 use crate::wire::predict::{ClassScore, Embedding, Prediction};
@@ -22,7 +23,7 @@ const TOP: usize = 5;
 ), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
     (status = 200, body = Embedding), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody),
 ))]
-pub async fn embed(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Payload) -> Answer {
+pub async fn embed(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
     let image = image(&service, body).await?;
     let (version, features) = service.embed(&caller.0, &at.id, &query.revision()?, image).await?;
     Ok(HttpResponse::Ok().json(Embedding { model: named(&at.id, &version), features }))
@@ -35,7 +36,7 @@ pub async fn embed(caller: Caller, service: Data<Service>, at: RepoAt, query: Qu
 ), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
     (status = 200, body = Prediction), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody),
 ))]
-pub async fn predict(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Payload) -> Answer {
+pub async fn predict(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
     let top = query.parse("top")?.unwrap_or(TOP).clamp(1, 1_000);
     let image = image(&service, body).await?;
     let (version, classes) = service.predict(&caller.0, &at.id, &query.revision()?, image, top).await?;
@@ -43,9 +44,9 @@ pub async fn predict(caller: Caller, service: Data<Service>, at: RepoAt, query: 
     Ok(HttpResponse::Ok().json(Prediction { model: named(&at.id, &version), classes: classes.into_iter().map(score).collect() }))
 }
 
-async fn image(service: &Service, body: Payload) -> Result<Bytes, HttpError> {
+async fn image(service: &Service, body: Body) -> Result<Bytes, HttpError> {
     let limit = usize::try_from(service.policy().max_image_bytes).unwrap_or(usize::MAX);
-    read_body(body.into_inner(), limit).await
+    body.gather(limit).await
 }
 
 fn named(id: &RepoId, version: &Version) -> String {

@@ -12,9 +12,10 @@ use futures_util::{Stream, StreamExt as _, stream};
 use crate::domain::digest::Digest;
 use crate::domain::pieces::Piece;
 use crate::domain::upload;
+use crate::http::body::Body;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
-use crate::http::extract::{BlobAt, Json, UploadAt, next_chunk};
+use crate::http::extract::{BlobAt, Json, UploadAt};
 use crate::service::parts::MAX_PART_BYTES;
 use crate::service::{self, Service};
 use crate::wire::error::ProblemBody;
@@ -27,7 +28,7 @@ const DRAINED_BYTES: usize = MAX_PART_BYTES as usize;
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
 /// A request's body as the service reads it.
-type Body<'a> = &'a mut (dyn Stream<Item = service::Result<Bytes>> + Unpin + 'a);
+type Parts<'a> = &'a mut (dyn Stream<Item = service::Result<Bytes>> + Unpin + 'a);
 
 /// Which of these blobs must be sent before a commit may name them?
 #[utoipa::path(post, path = "/api/v1/blobs/missing", tag = "uploads", request_body = CheckBlobs, responses(
@@ -49,12 +50,12 @@ pub async fn missing(service: web::Data<Service>, caller: Caller, body: Json<Che
     (status = 413, body = ProblemBody, description = "announce it, and send it in parts"),
     (status = 422, body = ProblemBody, description = "not the sha256 of the address"),
 ))]
-pub async fn store(request: HttpRequest, payload: web::Payload, service: web::Data<Service>, caller: Caller, at: BlobAt) -> Answer {
+pub async fn store(request: HttpRequest, body: Body, service: web::Data<Service>, caller: Caller, at: BlobAt) -> Answer {
     service.may_upload(&caller.0)?;
     let length = content_length(&request)?.ok_or_else(|| {
         HttpError::new(StatusCode::LENGTH_REQUIRED, "length_required", "the body comes without its length", "send Content-Length")
     })?;
-    take(payload, async |body| service.store_blob(&caller.0, at.0, length, body).await).await
+    take(body, async |body| service.store_blob(&caller.0, at.0, length, body).await).await
 }
 
 /// Announces bytes; the same announcement again continues the same upload. Of the tensors that are offered, those that
@@ -92,10 +93,10 @@ pub async fn show(service: web::Data<Service>, caller: Caller, at: UploadAt) -> 
     (status = 413, body = ProblemBody),
     (status = 422, body = ProblemBody, description = "another size than announced, or not the announced sha256: announce it again"),
 ))]
-pub async fn part(request: HttpRequest, payload: web::Payload, service: web::Data<Service>, caller: Caller, at: UploadAt) -> Answer {
+pub async fn part(request: HttpRequest, body: Body, service: web::Data<Service>, caller: Caller, at: UploadAt) -> Answer {
     service.may_upload(&caller.0)?;
     let range = content_range(&request)?;
-    take(payload, async |body| service.put_part(&caller.0, &at.0, range, body).await).await
+    take(body, async |body| service.put_part(&caller.0, &at.0, range, body).await).await
 }
 
 /// Takes the raw bytes of the body from `Upload-Offset` on, in order. With the last byte the upload is proved and complete.
@@ -106,10 +107,10 @@ pub async fn part(request: HttpRequest, payload: web::Payload, service: web::Dat
     (status = 409, body = ProblemBody, description = "the upload stands at another byte"),
     (status = 422, body = ProblemBody, description = "more bytes than announced, or not the announced sha256"),
 ))]
-pub async fn append(request: HttpRequest, payload: web::Payload, service: web::Data<Service>, caller: Caller, at: UploadAt) -> Answer {
+pub async fn append(request: HttpRequest, body: Body, service: web::Data<Service>, caller: Caller, at: UploadAt) -> Answer {
     service.may_upload(&caller.0)?;
     let offset = offset_of(&request)?;
-    take(payload, async |body| service.append_upload(&caller.0, &at.0, offset, body).await).await
+    take(body, async |body| service.append_upload(&caller.0, &at.0, offset, body).await).await
 }
 
 /// Forgets an upload and what was sent of it.
@@ -123,18 +124,18 @@ pub async fn cancel(service: web::Data<Service>, caller: Caller, at: UploadAt) -
 }
 
 /// Hands a request's body to the service.
-async fn take(payload: web::Payload, story: impl AsyncFnOnce(Body<'_>) -> service::Result<upload::Upload>) -> Answer {
+async fn take(body: Body, story: impl AsyncFnOnce(Parts<'_>) -> service::Result<upload::Upload>) -> Answer {
     // The body's own trouble (a stall, a broken line) keeps its status on its way through the service.
     let trouble = RefCell::new(None);
-    let body = stream::unfold(payload.into_inner(), |mut payload| async {
-        let part = next_chunk(&mut payload).await.map_err(|error| {
+    let body = stream::unfold(body, |mut body| async {
+        let part = body.next().await.map_err(|error| {
             *trouble.borrow_mut() = Some(error);
             service::Error::invalid("body_broke_off", "the body broke off", "ask the upload what it has received and go on from there")
         });
-        part.transpose().map(|part| (part, payload))
+        part.transpose().map(|part| (part, body))
     });
     // Fused: what was read to its end may be asked once more.
-    let mut body: Body<'_> = &mut Box::pin(body.fuse());
+    let mut body: Parts<'_> = &mut Box::pin(body.fuse());
     let taken = story(&mut body).await;
     if trouble.borrow().is_none() {
         drain(body).await;

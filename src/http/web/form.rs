@@ -8,8 +8,9 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 use subtle::ConstantTimeEq as _;
 
+use crate::http::body::Body;
 use crate::http::error::HttpError;
-use crate::http::extract::{Query, read_body};
+use crate::http::extract::Query;
 
 /// No form of ours is larger.
 const MAX_FORM_BYTES: usize = 64 << 10;
@@ -31,7 +32,7 @@ impl FromRequest for Form {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let same = same_origin(request);
         let urlencoded = request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded");
-        let payload = payload.take();
+        let body = Body::of(request, payload.take());
         Box::pin(async move {
             if !same {
                 return Err(foreign());
@@ -40,7 +41,7 @@ impl FromRequest for Form {
                 let hint = "send the form from its page";
                 return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_a_form", "this address takes a form", hint));
             }
-            let body = read_body(payload, MAX_FORM_BYTES).await?;
+            let body = body?.gather(MAX_FORM_BYTES).await?;
             Ok(Form(Query::new(&String::from_utf8_lossy(&body))))
         })
     }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::{Error, Result, Service};
 use crate::blob::{Composed, Proved, Reader};
 use crate::catalog::blobs;
+use crate::catalog::reservations::Keeper;
 use crate::catalog::segments::{self, Place};
 use crate::db::Tx;
 use crate::domain::digest::Digest;
@@ -43,7 +44,9 @@ struct Recipe {
 
 impl Service {
     /// Gives proved bytes their name, shared or whole, and makes them usable.
-    pub(super) async fn keep(&self, proved: Proved, noted: Noted) -> Result<()> {
+    ///
+    /// `keeper` keeps the collector away from the blob until it has a row.
+    pub(super) async fn keep(&self, proved: Proved, keeper: Keeper, noted: Noted) -> Result<()> {
         let pieces = self.pieces_of(&proved).await?;
         // Bytes that lie here already were sent again because they are damaged, or others need them: whole, they
         // repair what is there.
@@ -51,7 +54,7 @@ impl Service {
             // Its own rows may outlive its bytes.
             let mut refused = HashSet::from([*proved.digest()]);
             while let Some(plan) = self.plan(&proved, &pieces, &refused).await? {
-                match self.compose(&proved, &plan, &noted).await? {
+                match self.compose(&proved, &plan, &keeper, &noted).await? {
                     Outcome::Stored => return Ok(proved.discard().await?),
                     Outcome::Overtaken => break,
                     Outcome::Differs(source) => {
@@ -61,17 +64,18 @@ impl Service {
                 }
             }
         }
-        self.keep_whole(proved, pieces, noted).await
+        self.keep_whole(proved, pieces, keeper, noted).await
     }
 
-    async fn keep_whole(&self, proved: Proved, pieces: Vec<Piece>, noted: Noted) -> Result<()> {
+    /// Stores proved bytes whole; `pieces` are those that others may share.
+    pub(super) async fn keep_whole(&self, proved: Proved, pieces: Vec<Piece>, keeper: Keeper, noted: Noted) -> Result<()> {
         let (digest, size_bytes, now) = (*proved.digest(), proved.size_bytes(), self.now());
         let may_have_list = !pieces.is_empty();
         proved.promote().await?;
         self.db
             .write(move |tx| {
                 segments::forget(tx, &digest)?;
-                blobs::insert(tx, &digest, size_bytes, now)?;
+                blobs::insert(tx, &digest, size_bytes, &keeper, now)?;
                 segments::insert_pieces(tx, &digest, &pieces)?;
                 noted(tx)
             })
@@ -133,26 +137,35 @@ impl Service {
         Ok(Some(plan))
     }
 
-    async fn compose(&self, proved: &Proved, plan: &Plan, noted: &Noted) -> Result<Outcome> {
-        let runs = plan.runs();
+    async fn compose(&self, proved: &Proved, plan: &Plan, keeper: &Keeper, noted: &Noted) -> Result<Outcome> {
+        // What is left becomes a blob of its own, which the collector leaves alone as long as this is reserved.
         let staging = UploadId::new(self.now(), self.random()?);
+        let outcome = self.compose_beside(proved, plan, keeper, noted, &staging).await;
+        self.release(&staging).await;
+        outcome
+    }
+
+    async fn compose_beside(&self, proved: &Proved, plan: &Plan, keeper: &Keeper, noted: &Noted, staging: &UploadId) -> Result<Outcome> {
+        let runs = plan.runs();
         let odd = |e| Error::Internal(format!("a plan to share is no layout: {e}"));
         let left = Layout::new(proved.size_bytes(), runs.clone()).map_err(odd)?.gaps();
-        let remainder = proved.carve(&self.blobs, left.clone(), &staging).await?;
+        let remainder = proved.carve(&self.blobs, left.clone(), staging).await?;
         let recipe = recipe(proved, plan, &runs, left, &remainder).map_err(odd)?;
+        self.reserve(*remainder.digest(), staging).await?;
         remainder.promote().await?;
         match self.blobs.compose(proved, &recipe.layout).await? {
             Composed::Stored => {}
             Composed::Differs(source) => return Ok(Outcome::Differs(source)),
         }
         let (digest, size_bytes, noted, now) = (*proved.digest(), proved.size_bytes(), noted.clone(), self.now());
+        let (keeper, beside) = (keeper.clone(), Keeper::Holder(staging.clone()));
         let stored = self.db.write(move |tx| {
             let stands = recipe.still_stands(tx, &digest)?;
             if stands {
-                blobs::insert(tx, &recipe.remainder, recipe.remainder_bytes, now)?;
+                blobs::insert(tx, &recipe.remainder, recipe.remainder_bytes, &beside, now)?;
                 segments::insert_pieces(tx, &recipe.remainder, &recipe.pieces)?;
                 segments::insert(tx, &digest, &recipe.layout)?;
-                blobs::insert(tx, &digest, size_bytes, now)?;
+                blobs::insert(tx, &digest, size_bytes, &keeper, now)?;
                 noted(tx)?;
             }
             Ok::<_, Error>(stands)

@@ -1,42 +1,18 @@
-//! `hub admin`: users, organisations and tokens of this machine's data directory, whether its server runs or not.
+//! `hub admin user|org|token`: people of a data directory.
 
-use std::path::PathBuf;
-
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::output::table;
-use super::{CliError, Context, Output, Result};
+use super::super::output::table;
+use super::super::{CliError, Output, Result};
 use crate::app::Administration;
 use crate::domain::id::TokenId;
 use crate::domain::name::Name;
 use crate::domain::user::{Account, Role, Scope, Token};
 use crate::wire::users as wire;
 
-#[derive(Debug, Args)]
-pub struct AdminArgs {
-    /// The server's data directory [env: HUB_DATA]
-    #[arg(long, global = true, value_name = "DIR")]
-    data: Option<PathBuf>,
-    #[command(subcommand)]
-    subject: Subject,
-}
-
 #[derive(Debug, Subcommand)]
-enum Subject {
-    /// Users
-    #[command(subcommand)]
-    User(UserCommand),
-    /// Organisations
-    #[command(subcommand)]
-    Org(OrgCommand),
-    /// Tokens
-    #[command(subcommand)]
-    Token(TokenCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum UserCommand {
+pub(super) enum UserCommand {
     /// Add a user and print their first token
     Add {
         name: String,
@@ -55,7 +31,7 @@ enum UserCommand {
 }
 
 #[derive(Debug, Subcommand)]
-enum OrgCommand {
+pub(super) enum OrgCommand {
     /// Add an organisation
     Add {
         name: String,
@@ -67,7 +43,7 @@ enum OrgCommand {
 }
 
 #[derive(Debug, Subcommand)]
-enum TokenCommand {
+pub(super) enum TokenCommand {
     /// Make a token and print its secret
     Create {
         user: String,
@@ -87,24 +63,7 @@ enum TokenCommand {
     Revoke { id: String },
 }
 
-impl AdminArgs {
-    pub fn flags(&self) -> Vec<(&'static str, String)> {
-        self.data.iter().map(|path| ("data", path.to_string_lossy().into_owned())).collect()
-    }
-}
-
-pub fn run(args: AdminArgs, context: &Context) -> Result<Output> {
-    context.block_on(async {
-        let house = Administration::open(&context.config).await?;
-        match args.subject {
-            Subject::User(command) => user(&house, command).await,
-            Subject::Org(command) => organisation(&house, command).await,
-            Subject::Token(command) => token(&house, command).await,
-        }
-    })?
-}
-
-async fn user(house: &Administration, command: UserCommand) -> Result<Output> {
+pub(super) async fn user(house: &Administration, command: UserCommand) -> Result<Output> {
     match command {
         UserCommand::Add { name, full_name, admin } => {
             let (account, secret) = house.add_user(&name, &full_name, admin).await?;
@@ -118,7 +77,7 @@ async fn user(house: &Administration, command: UserCommand) -> Result<Output> {
     }
 }
 
-async fn organisation(house: &Administration, command: OrgCommand) -> Result<Output> {
+pub(super) async fn organisation(house: &Administration, command: OrgCommand) -> Result<Output> {
     match command {
         OrgCommand::Add { name, full_name } => changed(house.add_organisation(&name, &full_name).await?, "added"),
         OrgCommand::Member { organisation, user, role } => {
@@ -130,7 +89,7 @@ async fn organisation(house: &Administration, command: OrgCommand) -> Result<Out
     }
 }
 
-async fn token(house: &Administration, command: TokenCommand) -> Result<Output> {
+pub(super) async fn token(house: &Administration, command: TokenCommand) -> Result<Output> {
     match command {
         TokenCommand::Create { user, name, scope, days } => {
             let known =

@@ -1,0 +1,99 @@
+//! What a server does for its data directory by itself: clearing away what expired, collecting, reading blobs
+//! again. Each in a task of its own that may be ended at any moment; none of it is ever in a hurry.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::service::upkeep::Tell;
+use crate::service::upkeep::collect::Collection;
+use crate::service::upkeep::lock::Alone;
+use crate::service::{Error, Result, Service};
+
+/// How often expired uploads are looked for, and whether a collection is due.
+const LOOK: Duration = Duration::from_secs(600);
+/// After an error of the store or the disk.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// The tasks of a server.
+pub struct Housekeeping {
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Housekeeping {
+    pub fn start(service: &Service, config: &Config) -> Housekeeping {
+        let data = config.data.clone();
+        let mut tasks = vec![tokio::spawn(tidy(service.clone(), data.clone()))];
+        if config.gc_interval_ms > 0 {
+            tasks.push(tokio::spawn(collect(service.clone(), data, config.gc_interval_ms, config.gc_grace_ms)));
+        }
+        if config.scrub_period_ms > 0 {
+            tasks.push(tokio::spawn(scrub(service.clone(), config.scrub_period_ms)));
+        }
+        Housekeeping { tasks }
+    }
+
+    pub fn stop(self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Expired uploads, strays, and what a collector that died has begun.
+async fn tidy(service: Service, data: PathBuf) {
+    loop {
+        match service.expire_uploads().await {
+            Ok(gone) if gone != Default::default() => {
+                tracing::info!(uploads = gone.uploads, files = gone.files, "cleared away what expired")
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "expired uploads were not cleared away"),
+        }
+        if let Ok(Some(alone)) = Alone::try_take(&data)
+            && let Err(error) = service.end_interrupted(&alone).await
+        {
+            tracing::warn!(%error, "an interrupted collection could not be ended");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn collect(service: Service, data: PathBuf, interval_ms: i64, grace_ms: i64) {
+    let look = LOOK.min(Duration::from_millis(interval_ms.unsigned_abs()));
+    loop {
+        match collect_if_due(&service, &data, interval_ms, grace_ms).await {
+            Ok(()) => tokio::time::sleep(look).await,
+            Err(error) => {
+                tracing::warn!(%error, "the collection was given up; nothing is lost by that");
+                tokio::time::sleep(AGAIN.max(look)).await;
+            }
+        }
+    }
+}
+
+async fn collect_if_due(service: &Service, data: &std::path::Path, interval_ms: i64, grace_ms: i64) -> Result<()> {
+    let last = service.upkeep_numbers().await?.last_collection;
+    if last.is_some_and(|last| last.plus_ms(interval_ms) > service.now()) {
+        return Ok(());
+    }
+    let taken = Alone::try_take(data).map_err(|e| Error::Internal(format!("the lock of the collector: {e}")))?;
+    let Some(alone) = taken else { return Ok(()) };
+    let silent: Tell = Arc::new(|_| {});
+    let done = service.collect(&alone, Collection { grace_ms, dry_run: false, force: false }, &silent).await?;
+    tracing::info!(condemned = done.condemned.blobs, freed = done.freed.blobs, freed_bytes = done.freed.bytes, "collected");
+    Ok(())
+}
+
+async fn scrub(service: Service, period_ms: i64) {
+    loop {
+        match service.scrub_slowly(period_ms).await {
+            Ok(pause) => tokio::time::sleep(pause).await,
+            Err(error) => {
+                tracing::warn!(%error, "reading blobs again is put off");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}

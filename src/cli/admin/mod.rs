@@ -1,0 +1,69 @@
+//! `hub admin`: people and upkeep of this machine's data directory, whether its server runs or not.
+
+mod people;
+mod upkeep;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::progress::Reporter;
+use super::{Context, Output, Result};
+use crate::app::Administration;
+use people::{OrgCommand, TokenCommand, UserCommand};
+
+#[derive(Debug, Args)]
+pub struct AdminArgs {
+    /// The server's data directory [env: HUB_DATA]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subject {
+    /// Users
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Organisations
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    Gc(upkeep::Gc),
+    Scrub(upkeep::Scrub),
+    Fsck(upkeep::Fsck),
+    Backup(upkeep::Backup),
+    Restore(upkeep::Restore),
+}
+
+impl AdminArgs {
+    pub fn flags(&self) -> Vec<(&'static str, String)> {
+        self.data.iter().map(|path| ("data", path.to_string_lossy().into_owned())).collect()
+    }
+}
+
+pub fn run(args: AdminArgs, context: &Context) -> Result<Output> {
+    let reporter = Reporter::new(context.globals.progress, context.globals.quiet);
+    let tell = reporter.upkeep();
+    let output = context.block_on(async {
+        if let Subject::Restore(restore) = args.subject {
+            return restore.run(&context.config, &tell).await;
+        }
+        let house = Administration::open(&context.config).await?;
+        match args.subject {
+            Subject::User(command) => people::user(&house, command).await,
+            Subject::Org(command) => people::organisation(&house, command).await,
+            Subject::Token(command) => people::token(&house, command).await,
+            Subject::Gc(gc) => gc.run(&house, &context.config, &tell).await,
+            Subject::Scrub(scrub) => scrub.run(&house, &tell).await,
+            Subject::Fsck(fsck) => fsck.run(&house, &tell).await,
+            Subject::Backup(backup) => backup.run(&house, &tell).await,
+            Subject::Restore(restore) => restore.run(&context.config, &tell).await,
+        }
+    })?;
+    reporter.finish();
+    output
+}

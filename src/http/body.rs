@@ -1,0 +1,156 @@
+//! A request's body, read with bounded patience and bounded memory; the framework has no limit for either.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::{FromRequest, HttpRequest};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, timeout};
+
+use super::Site;
+use super::error::HttpError;
+use super::limits::{LEAST_BYTES, MAX_GATHERED_BYTES};
+use crate::service;
+
+/// The bytes of a body as they arrive. Only the time spent waiting for the sender counts against it.
+pub struct Body {
+    payload: Payload,
+    patience: Duration,
+    gathered: Arc<Gathered>,
+    waited: Duration,
+    /// Arrived within `waited`.
+    arrived: u64,
+}
+
+/// Bytes of unfinished bodies that lie in memory, over all requests.
+#[derive(Debug, Default)]
+pub struct Gathered(AtomicUsize);
+
+impl FromRequest for Body {
+    type Error = HttpError;
+    type Future = Ready<Result<Body, HttpError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(Body::of(request, payload.take()))
+    }
+}
+
+impl Body {
+    pub fn of(request: &HttpRequest, payload: Payload) -> Result<Body, HttpError> {
+        let site = Site::of(request)?;
+        Ok(Body::new(payload, site.limits.patience, site.gathered.clone()))
+    }
+
+    fn new(payload: Payload, patience: Duration, gathered: Arc<Gathered>) -> Body {
+        Body { payload, patience, gathered, waited: Duration::ZERO, arrived: 0 }
+    }
+
+    /// The next bytes; 408 when too few come for too long, 400 when the body breaks off.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+        let asked = Instant::now();
+        let next = timeout(self.patience.saturating_sub(self.waited), self.payload.next()).await;
+        self.waited += asked.elapsed();
+        match next {
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(chunk))) => {
+                self.arrived += chunk.len() as u64;
+                if self.arrived >= LEAST_BYTES {
+                    (self.arrived, self.waited) = (0, Duration::ZERO);
+                }
+                Ok(Some(chunk))
+            }
+            Ok(Some(Err(e))) => Err(HttpError::bad_request("body_broke_off", format!("the body broke off: {e}"), "send it again")),
+            Err(_) => Err(HttpError::of_status(StatusCode::REQUEST_TIMEOUT)),
+        }
+    }
+
+    /// All of a body that fits in memory: 413 beyond `limit` bytes.
+    pub async fn gather(mut self, limit: usize) -> Result<Bytes, HttpError> {
+        let mut body = BytesMut::new();
+        let mut room = Room { gathered: self.gathered.clone(), bytes: 0 };
+        while let Some(chunk) = self.next().await? {
+            if body.len() + chunk.len() > limit {
+                let message = format!("the body is larger than {limit} bytes");
+                return Err(HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message, "send less at once"));
+            }
+            room.take(chunk.len())?;
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+}
+
+/// A part of the memory for unfinished bodies; given back when dropped.
+struct Room {
+    gathered: Arc<Gathered>,
+    bytes: usize,
+}
+
+impl Room {
+    fn take(&mut self, bytes: usize) -> Result<(), HttpError> {
+        self.bytes += bytes;
+        if self.gathered.0.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_GATHERED_BYTES {
+            return Ok(());
+        }
+        Err(service::Error::busy("too_busy", "the server is reading too much at once", "try again in a moment").into())
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.gathered.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::error::PayloadError;
+    use futures_util::stream;
+
+    /// A body that sends `size` bytes after each pause, for a server with this patience.
+    fn dripping(patience_ms: u64, size: usize, pause_ms: u64, count: usize) -> Body {
+        let parts = stream::iter(0..count).then(move |_| async move {
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            Ok::<_, PayloadError>(Bytes::from(vec![7; size]))
+        });
+        Body::new(Payload::Stream { payload: Box::pin(parts) }, Duration::from_millis(patience_ms), Arc::default())
+    }
+
+    #[tokio::test]
+    async fn a_body_that_moves_is_read_and_one_that_drips_is_not() {
+        let moves = dripping(4_000, LEAST_BYTES as usize / 4, 30, 200).gather(usize::MAX).await;
+        assert_eq!(moves.unwrap().len(), 50 * LEAST_BYTES as usize, "longer than the patience, but it moves");
+        let error = dripping(200, 100, 20, 100_000).gather(usize::MAX).await.unwrap_err();
+        assert_eq!((error.status.as_u16(), error.problem.code.as_str()), (408, "too_slow"));
+        let error = dripping(50, 1 << 20, 3_600_000, 1).gather(usize::MAX).await.unwrap_err();
+        assert_eq!(error.status, 408);
+        // The server's own pauses are nobody's fault.
+        let mut body = dripping(2_000, 100, 1, 3);
+        while body.next().await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(900)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn bodies_share_bounded_memory() {
+        let gathered = Arc::<Gathered>::default();
+        let mut first = Room { gathered: gathered.clone(), bytes: 0 };
+        let mut second = Room { gathered: gathered.clone(), bytes: 0 };
+        first.take(MAX_GATHERED_BYTES - 10).unwrap();
+        second.take(10).unwrap();
+        let error = second.take(1).unwrap_err();
+        assert_eq!((error.status.as_u16(), error.problem.code.as_str()), (503, "too_busy"));
+        drop(first);
+        second.take(1).unwrap();
+        drop(second);
+        assert_eq!(gathered.0.load(Ordering::Relaxed), 0);
+        let error = dripping(10_000, 10, 0, 3).gather(29).await.unwrap_err();
+        assert_eq!(error.status, 413);
+    }
+}

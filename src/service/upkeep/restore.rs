@@ -1,0 +1,105 @@
+//! A hub from a backup: every blob is read and proved on its way into the new directory, and the catalog gets its
+//! name last. What was cut off can be begun again and goes on.
+
+use std::path::Path;
+
+use futures_util::{StreamExt, stream};
+
+use super::super::{Error, Result};
+use super::backup::Lost;
+use super::scrub::NAMED;
+use super::vault::{self, Copied, Vault, unusable};
+use super::{Count, Event, Tell};
+use crate::blob::Blobs;
+use crate::catalog::{condemned, fsck};
+use crate::db::Db;
+
+const SIDE_BY_SIDE: usize = 4;
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    pub generation: String,
+    pub blobs: Count,
+    /// Blobs the backup does not have whole, where that was allowed.
+    pub lost: Vec<Lost>,
+}
+
+/// Restores the newest catalog of the backup in `from`, or the one named, as `database`, and its blobs into
+/// `target`. Unless `incomplete`, every blob must be there.
+pub async fn restore(
+    from: &Path,
+    generation: Option<&str>,
+    database: &Path,
+    target: &Blobs,
+    incomplete: bool,
+    tell: &Tell,
+) -> Result<Restored> {
+    let vault = Vault::open(from)?;
+    let generation = choose(&vault, from, generation)?;
+    let catalog = vault.catalog(&generation).await?;
+    let (mut all, mut blobs) = (Vec::new(), Count::default());
+    vault::each_blob(&catalog, |digest, size| {
+        all.push((digest, size));
+        blobs.add(size);
+    })
+    .await?;
+    tell(Event::Begin { what: "restoring", items: blobs.blobs, bytes: blobs.bytes });
+    let mut lost = Vec::new();
+    let mut copies = stream::iter(all)
+        .map(|blob| {
+            let source = &vault.blobs;
+            // What an earlier attempt left is proved as well.
+            async move { (blob, vault::copy(source, target, blob, true).await) }
+        })
+        .buffer_unordered(SIDE_BY_SIDE);
+    while let Some(((digest, size), copy)) = copies.next().await {
+        tell(Event::Advance(size));
+        if let Copied::Damaged(problem) = copy? {
+            let named_by = catalog.read(move |tx| Ok::<_, Error>(fsck::named_by(tx, &digest, NAMED)?)).await?;
+            lost.push(Lost { digest, problem, named_by });
+        }
+    }
+    tell(Event::End);
+    lost.sort_by_key(|lost| lost.digest);
+    if let Some(first) = lost.first().filter(|_| !incomplete) {
+        let named = first.named_by.first().map_or(String::new(), |name| format!(" ({name})"));
+        let message = format!("{} of {} blobs are damaged in the backup, such as {}{named}", lost.len(), blobs.blobs, first.digest);
+        let hint = "use an earlier one with --generation, or restore what there is with --incomplete";
+        return Err(Error::corrupt("backup_damaged", message, hint));
+    }
+    place(&vault.path(&generation), database).await?;
+    Ok(Restored { generation, blobs, lost })
+}
+
+fn choose(vault: &Vault, from: &Path, asked: Option<&str>) -> Result<String> {
+    let there = vault.generations()?;
+    let found = match asked {
+        None => there.first(),
+        Some(asked) => there.iter().find(|name| *name == asked),
+    };
+    found.cloned().ok_or_else(|| {
+        let what = asked.map_or("a completed backup".to_owned(), |asked| format!("a backup of {asked}"));
+        let hint =
+            if there.is_empty() { "run 'hub admin backup' to its end".to_owned() } else { format!("there are: {}", there.join(", ")) };
+        Error::not_found("no_backup", format!("{} does not hold {what}", from.display()), hint)
+    })
+}
+
+/// Copies the catalog to its place, and clears away what was under way when it was copied: the bytes of unfinished
+/// uploads were not.
+async fn place(copy: &Path, database: &Path) -> Result<()> {
+    let (from, to) = (copy.to_owned(), database.to_owned());
+    let placed = tokio::task::spawn_blocking(move || {
+        let part = to.with_extension("part");
+        std::fs::copy(&from, &part)?;
+        std::fs::File::open(&part)?.sync_all()?;
+        std::fs::rename(&part, &to)?;
+        std::fs::File::open(to.parent().unwrap_or(&to))?.sync_all()
+    });
+    let placed = placed.await.map_err(|e| Error::Internal(format!("copying was stopped: {e}")))?;
+    placed.map_err(|e| unusable(database, &e))?;
+    let db = Db::open(database).await?;
+    db.check().await?;
+    db.write(|tx| Ok::<_, Error>(condemned::forget_unfinished(tx)?)).await
+}
