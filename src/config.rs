@@ -2,16 +2,21 @@
 //! (`HUB_*`) and a flag override in that order. `hub config` prints all of it and where each value came from.
 //! This is the only place that reads the environment.
 
+mod store;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
 
 use crate::domain::time::parse_span_ms;
+pub use store::{AwsVariables, Bucket};
 
 /// Everything that can be set: key (as in the file; `HUB_` and upper case in the environment), default, meaning.
 pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("data", "~/.local/share/backbone-hub", "directory of the server's database and blobs"),
+    ("store", "", "where blobs lie: empty for the data directory, or s3://bucket/prefix"),
+    ("redirect_downloads", "false", "send clients to short-lived addresses of the S3 store rather than pass its bytes through"),
     ("listen", "127.0.0.1:8080", "address and port to serve on; port 0 picks a free one"),
     ("public_url", "", "the address people reach the server at, such as https://hub.example.org"),
     ("trusted_hosts", "", "further names the server answers to, with commas"),
@@ -66,6 +71,9 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Config {
     pub data: PathBuf,
+    /// `None`: blobs lie in the data directory.
+    pub store: Option<Bucket>,
+    pub redirect_downloads: bool,
     pub listen: String,
     /// Without a slash at the end.
     pub public_url: Option<String>,
@@ -96,12 +104,14 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// People asked for no colours (`NO_COLOR`).
     pub no_color: bool,
+    /// How to reach the S3 store: the usual `AWS_*` variables.
+    pub aws: AwsVariables,
     /// What of the environment a worker process inherits.
     passed_on: Vec<(String, String)>,
     values: BTreeMap<&'static str, (String, Source)>,
 }
 
-/// Variables a worker process needs beside its settings; nothing that could hold a secret.
+/// Variables a worker process needs beside its settings and the store's; nothing that could hold a secret.
 const PASSED_ON: &[&str] = &["PATH", "LANG", "HOME", "TMPDIR", "TZ"];
 
 impl Config {
@@ -144,6 +154,7 @@ impl Config {
         }
         let mut config = Config::typed(values, config_dir, file)?;
         config.no_color = environment.get("NO_COLOR").is_some_and(|v| !v.is_empty());
+        config.aws = AwsVariables::of(environment);
         config.passed_on = PASSED_ON.iter().filter_map(|key| Some((key.to_string(), environment.get(*key)?.clone()))).collect();
         Ok(config)
     }
@@ -154,6 +165,8 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Config {
             data: read.path("data"),
+            store: read.bucket("store")?,
+            redirect_downloads: read.flag("redirect_downloads")?,
             listen: read.checked("listen", "an address and a port, such as 127.0.0.1:8080", |v| v.to_socket_addrs().is_ok())?,
             public_url: read.url("public_url")?,
             trusted_hosts: read.text("trusted_hosts").split(',').map(|h| h.trim().to_lowercase()).filter(|h| !h.is_empty()).collect(),
@@ -178,6 +191,7 @@ impl Config {
             config_dir,
             file,
             no_color: false,
+            aws: AwsVariables::default(),
             passed_on: Vec::new(),
             values,
         })
@@ -198,11 +212,11 @@ impl Config {
         self.values.get(key).map_or(Source::Default, |(_, from)| *from)
     }
 
-    /// What a worker process is given: the settings that concern it, and no token.
+    /// What a worker process is given: the settings that concern it, the way into the store, and no token of the hub.
     pub fn worker_environment(&self) -> Vec<(String, String)> {
-        let keys = ["data", "threads", "log", "log_format", "allow_pickle", "max_file_bytes"];
+        let keys = ["data", "store", "threads", "log", "log_format", "allow_pickle", "max_file_bytes"];
         let own = keys.iter().map(|key| (format!("HUB_{}", key.to_uppercase()), self.values[key].0.clone()));
-        own.chain(self.passed_on.iter().cloned()).collect()
+        own.chain(self.aws.0.iter().cloned()).chain(self.passed_on.iter().cloned()).collect()
     }
 }
 
@@ -281,6 +295,15 @@ impl Reader<'_> {
         }
     }
 
+    /// `s3://bucket` or `s3://bucket/prefix`; keys belong in the environment, where no list of settings shows them.
+    fn bucket(&self, key: &str) -> Result<Option<Bucket>, Error> {
+        let text = self.text(key).trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        Bucket::parse(text).map(Some).ok_or_else(|| self.wrong(key, "empty, or an S3 bucket such as s3://models/hub"))
+    }
+
     /// An http or https address without its last slash; `None` where empty.
     fn url(&self, key: &str) -> Result<Option<String>, Error> {
         let text = self.text(key).trim().trim_end_matches('/');
@@ -335,5 +358,17 @@ mod tests {
         assert!(!format!("{:?}", config.entries()).contains("secret"));
         assert!(config.worker_environment().iter().all(|(_, value)| !value.contains("secret")));
         assert_eq!(config.data, Path::new("/h/.local/share/backbone-hub"));
+        assert_eq!((config.store, config.redirect_downloads), (None, false));
+    }
+
+    #[test]
+    fn workers_get_the_way_into_the_store_and_nobody_sees_its_keys() {
+        let variables = environment(&[("HUB_STORE", "s3://models/hub"), ("AWS_SECRET_ACCESS_KEY", "hidden"), ("HOME", "/h")]);
+        let config = Config::resolve(&[], None, &variables).unwrap();
+        let given = config.worker_environment();
+        assert!(given.contains(&("HUB_STORE".into(), "s3://models/hub".into())));
+        assert!(given.contains(&("AWS_SECRET_ACCESS_KEY".into(), "hidden".into())));
+        assert!(!format!("{config:?} {:?}", config.entries()).contains("hidden"));
+        assert!(Config::resolve(&[("store", "s3://key:secret@models".into())], None, &variables).is_err());
     }
 }

@@ -3,27 +3,36 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod support;
+
 use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use hub::blob::{Blobs, Error};
+use hub::blob::{self, Blobs, Error};
 use hub::domain::digest::Digest;
 use hub::domain::id::UploadId;
 use hub::domain::ranges::Ranges;
 use hub::domain::time::Timestamp;
 use proptest::prelude::*;
+use support::s3::{self, S3};
 
 struct Store {
     blobs: Blobs,
     dir: tempfile::TempDir,
+    _server: Option<S3>,
 }
 
+/// A directory, memory, and a bucket of a real S3 server.
 fn stores() -> Vec<Store> {
-    let dir = tempfile::tempdir().unwrap();
-    let local = Blobs::open_local(dir.path()).unwrap();
-    let memory = Blobs::memory().unwrap();
-    vec![Store { blobs: local, dir }, Store { blobs: memory, dir: tempfile::tempdir().unwrap() }]
+    let dir = || tempfile::tempdir().unwrap();
+    let (local, memory, bucket, server) = (dir(), dir(), dir(), S3::start());
+    let place = blob::S3 { bucket: s3::BUCKET, prefix: "a/prefix", variables: &s3::variables(server.port) };
+    vec![
+        Store { blobs: Blobs::open_local(local.path()).unwrap(), dir: local, _server: None },
+        Store { blobs: Blobs::memory().unwrap(), dir: memory, _server: None },
+        Store { blobs: Blobs::open_s3(place, bucket.path()).unwrap(), dir: bucket, _server: Some(server) },
+    ]
 }
 
 fn id(n: u8) -> UploadId {
@@ -58,8 +67,8 @@ async fn store(blobs: &Blobs, bytes: &Bytes) -> Digest {
 
 #[tokio::test]
 async fn what_was_proved_reads_back_whole_and_in_ranges() {
-    for Store { blobs, .. } in stores() {
-        for len in [0, 1, 524_288, 524_289, 3_000_000] {
+    for Store { blobs, _server, .. } in stores() {
+        for len in [0, 1, 122_880, 524_288, 524_289, 3_000_000, 8 << 20, (8 << 20) + 1, 25_000_000] {
             let bytes = bytes_of(len);
             let digest = store(&blobs, &bytes).await;
             assert_eq!(blobs.find_size(&digest).await.unwrap(), Some(len as u64));
@@ -75,7 +84,7 @@ async fn what_was_proved_reads_back_whole_and_in_ranges() {
 
 #[tokio::test]
 async fn an_unknown_digest_is_not_found() {
-    for Store { blobs, .. } in stores() {
+    for Store { blobs, _server, .. } in stores() {
         let digest = Digest::of(b"nobody sent this");
         assert!(matches!(blobs.open(&digest).await, Err(Error::NotFound(_))));
         assert_eq!(blobs.find_size(&digest).await.unwrap(), None);
@@ -105,7 +114,7 @@ async fn an_upload_goes_on_from_what_was_recorded_even_after_a_restart() {
 #[tokio::test]
 async fn parts_arrive_in_any_order_and_may_overlap() {
     let bytes = bytes_of(3_000_000);
-    for Store { blobs, .. } in stores() {
+    for Store { blobs, _server, .. } in stores() {
         let mut recorded = nothing();
         for run in [2_000_000..3_000_000, 0..1_000_000, 500_000..1_500_000, 500_000..600_000, 1_400_000..2_100_000] {
             recorded.extend(&put(&blobs, &id(1), &bytes, &recorded, run).await.unwrap());
@@ -120,7 +129,7 @@ async fn parts_arrive_in_any_order_and_may_overlap() {
 #[tokio::test]
 async fn one_writer_may_write_here_and_there_and_sync_once() {
     let bytes = bytes_of(2_000_000);
-    for Store { blobs, .. } in stores() {
+    for Store { blobs, _server, .. } in stores() {
         let runs = [(1_500_000, 1_600_000), (0, 700_000), (1_600_000, 2_000_000)];
         let stream = |(from, to): (usize, usize)| {
             let parts: Vec<_> = bytes[from..to].chunks(90_000).map(|part| Ok(Bytes::copy_from_slice(part))).collect();
@@ -138,7 +147,7 @@ async fn one_writer_may_write_here_and_there_and_sync_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_at_once_end_as_one_blob() {
     let bytes = bytes_of(8_000_000);
-    for Store { blobs, .. } in stores() {
+    for Store { blobs, _server, .. } in stores() {
         let parts = (0..40).map(|n| {
             // Each overlaps the one behind it, so that two write the same bytes at the same time.
             let run = n * 200_000..(n * 200_000 + 250_000).min(8_000_000);
@@ -159,7 +168,7 @@ async fn parts_at_once_end_as_one_blob() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_finished_file_is_never_written_to_again() {
     let (good, evil) = (bytes_of(1_500_000), Bytes::from(vec![0; 1_500_000]));
-    for Store { blobs, .. } in stores() {
+    for Store { blobs, _server, .. } in stores() {
         let digest = Digest::of(&good);
         // A part that was begun before and goes on after.
         let mut late = blobs.part(&id(1), 1_500_000, &nothing()).await.unwrap();
@@ -177,7 +186,7 @@ async fn a_finished_file_is_never_written_to_again() {
 async fn finishing_while_others_write_gives_true_bytes_or_no_name() {
     let (good, evil) = (bytes_of(600_000), Bytes::from(vec![7; 600_000]));
     let digest = Digest::of(&good);
-    for Store { blobs, .. } in stores() {
+    for Store { blobs, _server, .. } in stores() {
         for round in 0..20u8 {
             put(&blobs, &id(round), &good, &nothing(), 0..600_000).await.unwrap();
             let writers = [evil.clone(), good.clone(), evil.clone()].map(|bytes| {
@@ -201,7 +210,7 @@ async fn finishing_while_others_write_gives_true_bytes_or_no_name() {
 #[tokio::test]
 async fn what_is_recorded_and_not_there_is_noticed() {
     let bytes = bytes_of(10_000);
-    for Store { blobs, .. } in stores() {
+    for Store { blobs, _server, .. } in stores() {
         let recorded = put(&blobs, &id(1), &bytes, &nothing(), 4_000..6_000).await.unwrap();
         assert!(blobs.has_staged(&id(1), &recorded) && !blobs.has_staged(&id(1), &Ranges::from(0..6_001)));
         assert!(matches!(blobs.part(&id(1), 10_000, &Ranges::from(0..6_001)).await, Err(Error::Vanished)));
@@ -215,7 +224,7 @@ async fn what_is_recorded_and_not_there_is_noticed() {
 
 #[tokio::test]
 async fn wrong_and_long_uploads_get_no_name() {
-    for Store { blobs, .. } in stores() {
+    for Store { blobs, _server, .. } in stores() {
         let digest = Digest::of(b"abcdef");
         let mut part = blobs.part(&id(2), 6, &nothing()).await.unwrap();
         part.write("abc".into()).await.unwrap();
@@ -235,7 +244,7 @@ async fn wrong_and_long_uploads_get_no_name() {
 
 #[tokio::test]
 async fn received_bytes_are_not_written_again() {
-    for Store { blobs, .. } in stores() {
+    for Store { blobs, _server, .. } in stores() {
         let recorded = put(&blobs, &id(1), &"abcdef".into(), &nothing(), 1..4).await.unwrap();
         put(&blobs, &id(1), &"aXXXef".into(), &recorded, 0..6).await.unwrap();
         blobs.finish(&id(1), 6, &Digest::of(b"abcdef")).await.unwrap();
@@ -244,7 +253,7 @@ async fn received_bytes_are_not_written_again() {
 
 #[tokio::test]
 async fn old_staging_files_are_found_and_others_left() {
-    for Store { blobs, .. } in stores() {
+    for Store { blobs, _server, .. } in stores() {
         put(&blobs, &id(1), &"abc".into(), &nothing(), 0..3).await.unwrap();
         let staged = blobs.staged().await.unwrap();
         assert_eq!((staged.len(), staged[0].name.as_str(), staged[0].size_bytes), (1, id(1).as_str(), 3));
@@ -257,7 +266,7 @@ async fn old_staging_files_are_found_and_others_left() {
 
 #[tokio::test]
 async fn a_damaged_blob_is_named_and_a_second_upload_repairs_it() {
-    let Store { blobs, dir: _dir } = stores().swap_remove(0);
+    let Store { blobs, dir: _dir, .. } = stores().swap_remove(0);
     let bytes = bytes_of(600_000);
     let digest = store(&blobs, &bytes).await;
     let path = blobs.local_path(&digest).unwrap();
@@ -275,7 +284,7 @@ async fn a_damaged_blob_is_named_and_a_second_upload_repairs_it() {
 
 #[tokio::test]
 async fn files_of_this_machine_are_stored_by_what_they_hold() {
-    for Store { blobs, dir } in stores() {
+    for Store { blobs, dir, _server } in stores() {
         let bytes = bytes_of(1_500_000);
         let file = dir.path().join("model.safetensors");
         std::fs::write(&file, &bytes).unwrap();

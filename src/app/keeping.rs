@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Administration, DATABASE_FILE, Error, Result, lock, open_blobs};
+use super::{Administration, DATABASE_FILE, Error, Result, lock, store};
 use crate::config::Config;
 use crate::service::upkeep::lock::{Alone, Beside};
 use upkeep::{BackedUp, BackupPlan, Checked, Collected, Collection, Event, Restored, Scrubbed, Tell};
@@ -78,7 +78,7 @@ pub async fn restore(config: &Config, from: &Path, generation: Option<&str>, inc
     if database.exists() {
         return Err(holds_a_hub());
     }
-    let target = open_blobs(data)?;
+    let target = store::open(config)?;
     let from: Arc<Path> = from.into();
     Ok(crate::service::upkeep::restore::restore(&from, generation, &database, &target, incomplete, tell).await?)
 }

@@ -7,6 +7,7 @@ mod housekeeping;
 mod keeping;
 mod limits;
 mod lock;
+mod store;
 mod supervisor;
 mod work;
 
@@ -20,7 +21,6 @@ pub use keeping::{restore, upkeep};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 pub use work::work;
 
-use crate::blob::Blobs;
 use crate::config::Config;
 use crate::db::{self, Db};
 use crate::domain::time::SystemClock;
@@ -41,10 +41,11 @@ pub async fn open_service(config: &Config) -> Result<Service> {
     std::fs::create_dir_all(data).map_err(|e| Error::data(data, &e))?;
     let db = Db::open(&data.join(DATABASE_FILE)).await.map_err(|e| open_error(data, e))?;
     db.check().await.map_err(|e| open_error(data, e))?;
-    let blobs = open_blobs(data)?;
+    let blobs = store::open(config)?;
     let policy = Policy {
         open_signup: config.open_signup,
         allow_pickle: config.allow_pickle,
+        redirect_downloads: config.redirect_downloads,
         max_file_bytes: config.max_file_bytes,
         max_jobs_per_user: config.max_jobs_per_user,
         max_job_bytes: worker::limits::machine_memory_bytes() / 10 * 8,
@@ -82,6 +83,7 @@ impl App {
         std::fs::create_dir_all(&config.data).map_err(|e| Error::data(&config.data, &e))?;
         let lock = lock::Lock::take(&config.data)?;
         let service = open_service(&config).await?;
+        store::greet(&service).await?;
         let first_start = match service.first_start().await? {
             None => None,
             Some(made) => {
@@ -127,11 +129,6 @@ impl App {
         }
         Ok(())
     }
-}
-
-fn open_blobs(data: &Path) -> Result<Blobs> {
-    let opened = Blobs::open_local(data);
-    opened.map_err(|e| Error::failed(format!("the blobs in {}: {e}", data.display()), "check the directory's owner and free space"))
 }
 
 fn open_error(data: &Path, error: db::Error) -> Error {

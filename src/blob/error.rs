@@ -33,6 +33,9 @@ pub enum Error {
     Unreadable(String),
     #[error("the blob store does not answer: {0}")]
     Store(String),
+    /// It answers, and will say the same until somebody changes its keys, its rights or its bucket.
+    #[error("the blob store refuses: {0}")]
+    Refused(String),
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -50,7 +53,12 @@ impl From<io::Error> for Error {
 
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Error {
-        Error::Store(error.to_string())
+        use object_store::Error as Store;
+        match error {
+            // Of a blob that is not there callers make [`Error::NotFound`]; what is left is a bucket that is not there.
+            Store::PermissionDenied { .. } | Store::Unauthenticated { .. } | Store::NotFound { .. } => Error::Refused(error.to_string()),
+            other => Error::Store(other.to_string()),
+        }
     }
 }
 

@@ -9,13 +9,17 @@
 //!
 //! Parts go into staging files (`stage`, `part`), their hash follows (`running`), and what was proved (`proved`) gets
 //! its final name, whole (`promote`) or as pieces of other blobs (`compose`); nothing else writes final names. Folders
-//! below `blobs` are never removed. The local directory is the default store; any other
-//! object_store takes the same keys, with staging still in a local directory.
+//! below `blobs` are never removed. The local directory is the default store; a bucket of an S3 store takes
+//! the same keys below its prefix, with staging still in a local directory.
 
 mod adopt;
 mod compose;
 pub mod error;
+mod file;
 mod list;
+mod multipart;
+mod object;
+mod open;
 pub mod part;
 mod promote;
 mod proved;
@@ -31,13 +35,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::ObjectStore;
 
 pub use compose::Composed;
 pub use error::{Error, Result};
 pub use list::{Lying, Staged, Stored};
+use multipart::Remote;
+pub use open::S3;
 pub use part::Part;
 pub use proved::Proved;
 pub use reader::Reader;
@@ -53,6 +57,8 @@ pub struct Blobs {
 
 struct Inner {
     store: Arc<dyn ObjectStore>,
+    /// What a store that is no directory of ours has beside that.
+    remote: Option<Remote>,
     /// Where the store's files lie, when it is a local directory: reading and promoting go straight to them.
     root: Option<PathBuf>,
     staging: PathBuf,
@@ -64,35 +70,20 @@ struct Inner {
 }
 
 impl Blobs {
-    /// Opens (or creates) a store in a local directory.
-    pub fn open_local(dir: &Path) -> Result<Blobs> {
-        std::fs::create_dir_all(dir.join("blobs"))?;
-        let root = dir.canonicalize()?;
-        let staging = root.join("staging");
-        std::fs::create_dir_all(&staging)?;
-        sync_directory(&root)?;
-        let store = LocalFileSystem::new_with_prefix(&root)?.with_fsync(true);
-        Ok(Blobs::of(Arc::new(store), Some(root), staging, None))
+    fn of(
+        store: Arc<dyn ObjectStore>,
+        remote: Option<Remote>,
+        root: Option<PathBuf>,
+        staging: PathBuf,
+        temporary: Option<tempfile::TempDir>,
+    ) -> Blobs {
+        let (sessions, folders) = Default::default();
+        Blobs { inner: Arc::new(Inner { store, remote, root, staging, sessions, folders, _temporary: temporary }) }
     }
 
-    /// A store that forgets everything when it is dropped.
-    pub fn memory() -> Result<Blobs> {
-        let temporary = tempfile::tempdir()?;
-        let staging = temporary.path().to_owned();
-        Ok(Blobs::of(Arc::new(InMemory::new()), None, staging, Some(temporary)))
-    }
-
-    fn of(store: Arc<dyn ObjectStore>, root: Option<PathBuf>, staging: PathBuf, temporary: Option<tempfile::TempDir>) -> Blobs {
-        Blobs {
-            inner: Arc::new(Inner {
-                store,
-                root,
-                staging,
-                sessions: Default::default(),
-                folders: Default::default(),
-                _temporary: temporary,
-            }),
-        }
+    /// Blobs lie in a store across a network, not in a directory of this machine.
+    pub fn is_remote(&self) -> bool {
+        self.inner.remote.is_some()
     }
 
     /// The size of a stored blob.
@@ -104,11 +95,7 @@ impl Blobs {
     }
 
     async fn find_whole_size(&self, digest: &Digest) -> Result<Option<u64>> {
-        match self.inner.store.head(&object_key(digest)).await {
-            Ok(meta) => Ok(Some(meta.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        object::find_size(self.inner.store.as_ref(), &object_key(digest)).await
     }
 
     /// Opens a blob, whole or composed; its bytes are read when the reader is asked for them.

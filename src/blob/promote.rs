@@ -1,4 +1,4 @@
-//! Proved bytes get their final name: a rename in the local store, a copy into any other. Called by
+//! Proved bytes get their final name in the local store: a rename (`multipart` copies them into any other). Called by
 //! [`super::proved`] only, after size and sha256 matched and the file was synced.
 
 use std::collections::HashSet;
@@ -6,13 +6,8 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
-use object_store::{ObjectStoreExt, WriteMultipart};
-
-use super::{Inner, Result, key, object_key, sync_directory};
+use super::{Result, key, sync_directory};
 use crate::domain::digest::Digest;
-
-/// One part of a copy into an object store.
-const BLOCK_BYTES: usize = 1024 * 1024;
 
 /// Which folders of the local store are known to be on the disk under their names: `blobs/ab`, and `blobs/ab/cd`.
 /// Nobody removes such a folder, so what was synced once need not be synced again.
@@ -65,28 +60,6 @@ fn sync_together(folders: &[&Path]) -> Result<()> {
         sync_directory(first)?;
         others.into_iter().try_for_each(|synced| synced.join().unwrap_or_else(|_| Err(std::io::Error::other("a sync stopped").into())))
     })
-}
-
-/// Other stores get a copy, in parts.
-pub(super) async fn put(inner: &Inner, staged: &Path, file: &File, digest: &Digest) -> Result<()> {
-    let key = object_key(digest);
-    if file.metadata()?.len() <= BLOCK_BYTES as u64 {
-        let bytes = tokio::fs::read(staged).await?;
-        inner.store.put(&key, bytes.into()).await?;
-        return Ok(());
-    }
-    let mut upload = WriteMultipart::new(inner.store.put_multipart(&key).await?);
-    let mut file = tokio::fs::File::open(staged).await?;
-    loop {
-        let mut block = bytes::BytesMut::with_capacity(BLOCK_BYTES);
-        if tokio::io::AsyncReadExt::read_buf(&mut file, &mut block).await? == 0 {
-            break;
-        }
-        upload.wait_for_capacity(4).await?;
-        upload.put(block.freeze());
-    }
-    upload.finish().await?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::task::spawn_blocking;
 
-use super::promote::{promote, put};
+use super::multipart::put;
+use super::promote::promote;
 use super::reader::Reader;
 use super::stage::remove;
 use super::{Blobs, Error, Inner, Result};

@@ -1,29 +1,23 @@
 //! Reading a blob: any run of its bytes as a stream of blocks, with the next blocks read ahead.
 //!
-//! Local files are read here rather than through object_store, whose stream hands over 8 KiB at a time. A blob
+//! Local files are read by `file.rs` rather than through object_store, whose stream hands over 8 KiB at a time. A blob
 //! that lies in pieces of other files is read in the same large blocks: each is filled from as many pieces as
 //! it spans, so that its stream is as quick as that of a whole file.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use object_store::{GetOptions, GetRange, ObjectStore};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use object_store::ObjectStore;
 
-use super::{Error, Result};
+use super::file::ReadAt;
+use super::{Error, Result, file, object};
 use crate::domain::digest::Digest;
 use crate::domain::segments::Layout;
-
-/// Large enough that the trip to a blocking thread costs little, small enough that 64 downloads stay in 100 MiB.
-const BLOCK_BYTES: u64 = 512 * 1024;
-/// The block being sent and two behind it.
-const BLOCKS_IN_FLIGHT: usize = 3;
 
 /// An open blob.
 #[derive(Debug, Clone)]
@@ -39,25 +33,6 @@ enum Source {
     Object(Arc<dyn ObjectStore>, object_store::path::Path),
     /// Pieces of objects, each read by a request of its own.
     Parts(Arc<Parts>),
-}
-
-/// Bytes of this machine that can be read from any place, by several threads at once.
-trait ReadAt: Debug + Send + Sync {
-    fn fill(&self, block: &mut [u8], offset: u64) -> io::Result<()>;
-    /// Lets the kernel forget what it has of them in memory.
-    fn drop_cached(&self);
-}
-
-impl ReadAt for File {
-    fn fill(&self, block: &mut [u8], offset: u64) -> io::Result<()> {
-        self.read_exact_at(block, offset)
-    }
-
-    fn drop_cached(&self) {
-        use std::os::fd::AsRawFd as _;
-        // SAFETY: the descriptor is `self`'s own; advice changes no data. It may be ignored, and so is the answer.
-        let _ = unsafe { libc::posix_fadvise(self.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
-    }
 }
 
 /// A composed blob: where its bytes lie, and the blobs they lie in. Files stay open, so that a blob whose
@@ -79,6 +54,18 @@ impl ReadAt for Parts {
             block = rest;
         }
         if block.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn append_cached(&self, block: &mut Vec<u8>, offset: u64, most: usize) {
+        for segment in self.layout.within(offset..offset + most as u64) {
+            let wanted = block.len() + segment.size_bytes as usize;
+            if let Some(Source::Local(file)) = self.sources.get(&segment.source).map(|source| &source.source) {
+                file.append_cached(block, segment.source_offset, segment.size_bytes as usize);
+            }
+            if block.len() < wanted {
+                return;
+            }
+        }
     }
 
     fn drop_cached(&self) {
@@ -120,54 +107,25 @@ impl Reader {
         }
     }
 
+    /// The key of the object that is this blob, where there is one.
+    pub(super) fn object_key(&self) -> Option<&object_store::path::Path> {
+        match &self.source {
+            Source::Object(_, key) => Some(key),
+            Source::Local(_) | Source::Parts(_) => None,
+        }
+    }
+
     /// The bytes of `range`, in order. A range past the end is an error of the stream.
     pub fn stream(&self, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
         if range.is_empty() {
             return stream::empty().boxed();
         }
         match &self.source {
-            Source::Local(file) => blocks_of(self.digest, file.clone(), range),
-            Source::Object(store, key) => object_bytes(self.digest, store.clone(), key.clone(), range),
+            Source::Local(file) => file::blocks(self.digest, file.clone(), range),
+            Source::Object(store, key) => object::blocks(self.digest, store.clone(), key.clone(), range),
             Source::Parts(parts) => part_bytes(self.digest, parts, range),
         }
     }
-}
-
-fn blocks_of(digest: Digest, file: Arc<dyn ReadAt>, range: Range<u64>) -> BoxStream<'static, Result<Bytes>> {
-    let starts = (range.start..range.end).step_by(BLOCK_BYTES as usize);
-    let blocks = stream::iter(starts).map(move |start| {
-        let (file, end) = (file.clone(), range.end.min(start + BLOCK_BYTES));
-        async move { tokio::task::spawn_blocking(move || read_block(digest, &*file, start..end)).await? }
-    });
-    blocks.buffered(BLOCKS_IN_FLIGHT).boxed()
-}
-
-fn read_block(digest: Digest, file: &dyn ReadAt, range: Range<u64>) -> Result<Bytes> {
-    let mut block = vec![0; (range.end - range.start) as usize];
-    match file.fill(&mut block, range.start) {
-        Ok(()) => Ok(block.into()),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(Error::Corrupt { digest, problem: format!("it ends before byte {}", range.end) })
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn object_bytes(
-    digest: Digest,
-    store: Arc<dyn ObjectStore>,
-    key: object_store::path::Path,
-    range: Range<u64>,
-) -> BoxStream<'static, Result<Bytes>> {
-    let opened = async move {
-        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
-        match store.get_opts(&key, options).await {
-            Ok(answer) => Ok(answer.into_stream().map_err(Error::from)),
-            Err(object_store::Error::NotFound { .. }) => Err(Error::NotFound(digest)),
-            Err(error) => Err(Error::from(error)),
-        }
-    };
-    stream::once(opened).try_flatten().boxed()
 }
 
 /// One segment after the other.

@@ -14,6 +14,12 @@ pub struct ServeArgs {
     /// Directory of the database and the blobs [env: HUB_DATA] [default: ~/.local/share/backbone-hub]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Keep blobs in an S3 bucket, such as s3://bucket/prefix; AWS_* variables say how to reach it [env: HUB_STORE]
+    #[arg(long, value_name = "S3_URL")]
+    store: Option<String>,
+    /// Send clients to short-lived addresses of the S3 store for large files [env: HUB_REDIRECT_DOWNLOADS]
+    #[arg(long)]
+    redirect_downloads: bool,
     /// Address and port; port 0 picks a free one [env: HUB_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
@@ -49,6 +55,8 @@ impl ServeArgs {
         let hosts = Some(self.trusted_host.join(",")).filter(|hosts| !hosts.is_empty());
         let given = [
             ("data", self.data.as_ref().map(|path| path.to_string_lossy().into_owned())),
+            ("store", self.store.clone()),
+            ("redirect_downloads", self.redirect_downloads.then(|| "true".into())),
             ("listen", self.listen.clone()),
             ("public_url", self.public_url.clone()),
             ("trusted_hosts", hosts),

@@ -127,7 +127,7 @@ pub(super) fn check_token(token: &str) -> Result<()> {
     })
 }
 
-/// Redirects lose the token when they lead to another host (reqwest does that) and never lead from https to
+/// Redirects lose the token when they lead to another host, port or scheme (reqwest does that) and never lead from https to
 /// http; a server on this machine is never reached through a proxy; bodies arrive as they were sent.
 pub(super) fn http_client(address: &Address) -> Result<reqwest::Client> {
     // Err only says that main has installed one already.

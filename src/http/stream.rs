@@ -12,6 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::HttpError;
 use crate::domain::digest::Digest;
+use crate::service::Service;
 use crate::service::fetch::OpenFile;
 
 /// What may stand unescaped in `filename*` (RFC 8187).
@@ -31,7 +32,7 @@ enum Plan {
 
 /// The answer that carries a file, or what the request's headers make of it, and whether it begins a download
 /// (a GET from the first byte; its later ranges are the same download).
-pub fn serve(request: &HttpRequest, file: &OpenFile) -> Result<(HttpResponse, bool), HttpError> {
+pub async fn serve(request: &HttpRequest, service: &Service, file: &OpenFile) -> Result<(HttpResponse, bool), HttpError> {
     let size = file.entry.size_bytes;
     let reads = request.method() == Method::GET;
     let plan = plan(request.headers(), reads, size, &etag(&file.entry.digest));
@@ -47,41 +48,63 @@ pub fn serve(request: &HttpRequest, file: &OpenFile) -> Result<(HttpResponse, bo
     describe(&mut response, file);
     let (from, to) = match plan {
         Plan::NotModified => return Ok((response.finish(), false)),
-        Plan::Part(first, last) => {
-            response.insert_header((header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}")));
-            (first, last + 1)
-        }
+        Plan::Part(first, last) => (first, last + 1),
         _ => (0, size),
     };
-    if size == 0 && request.headers().contains_key(header::RANGE) {
+    // HEAD says the true length though nothing follows; the framework's own empty body would say 0.
+    if !reads {
+        return Ok((response.body(SizedStream::new(size, stream::empty::<std::io::Result<Bytes>>())), false));
+    }
+    if let Some(url) = service.direct_url(file, &disposition(file)).await? {
+        return Ok((redirect(url, file), from == 0));
+    }
+    if let Plan::Part(first, last) = plan {
+        response.insert_header((header::CONTENT_RANGE, format!("bytes {first}-{last}/{size}")));
+    } else if size == 0 && request.headers().contains_key(header::RANGE) {
         // Nothing can be satisfied, yet an empty file is whole: clients that probe with a range stay happy.
         response.insert_header((header::CONTENT_RANGE, "bytes */0"));
     }
-    // HEAD says the true length though nothing follows; the framework's own empty body would say 0.
-    let bytes = if reads { file.reader.stream(from..to) } else { stream::empty().boxed() };
     let digest = file.entry.digest;
+    let bytes = file.reader.stream(from..to);
     let told = bytes.map(move |part| part.inspect_err(|error| tracing::error!(%digest, %error, "a file broke off while it was sent")));
-    let body = SizedStream::new(to - from, told.boxed());
-    Ok((response.body(body), reads && from == 0))
+    Ok((response.body(SizedStream::new(to - from, told.boxed())), from == 0))
+}
+
+/// Sends the client to the store itself. The address is a key to the bytes, and soon a broken one: nobody
+/// between may keep it, and where it leads learns nothing of where the client came from.
+fn redirect(url: String, file: &OpenFile) -> HttpResponse {
+    HttpResponse::TemporaryRedirect()
+        .insert_header((header::LOCATION, url))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .insert_header((HeaderName::from_static("repr-digest"), repr_digest(&file.entry.digest)))
+        .insert_header((HeaderName::from_static("x-repo-commit"), file.version.commit.as_str()))
+        .finish()
 }
 
 fn describe(response: &mut actix_web::HttpResponseBuilder, file: &OpenFile) {
-    let name = file.entry.path.rsplit('/').next().unwrap_or_default();
-    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || "-._ ".contains(c) { c } else { '_' }).collect();
-    let disposition = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", utf8_percent_encode(name, ATTRIBUTE));
-    let digest = base64::engine::general_purpose::STANDARD.encode(file.entry.digest.as_bytes());
     response
         .content_type("application/octet-stream")
         .insert_header((header::ETAG, etag(&file.entry.digest)))
-        .insert_header((HeaderName::from_static("repr-digest"), format!("sha-256=:{digest}:")))
+        .insert_header((HeaderName::from_static("repr-digest"), repr_digest(&file.entry.digest)))
         .insert_header((header::ACCEPT_RANGES, "bytes"))
-        .insert_header((header::CONTENT_DISPOSITION, disposition))
+        .insert_header((header::CONTENT_DISPOSITION, disposition(file)))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"))
         // A revision may move and a repo turn private: a cache asks again, and the strong ETag makes that cheap.
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::VARY, "Authorization"))
         .insert_header((HeaderName::from_static("x-repo-commit"), file.version.commit.as_str()));
+}
+
+fn disposition(file: &OpenFile) -> String {
+    let name = file.entry.path.rsplit('/').next().unwrap_or_default();
+    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || "-._ ".contains(c) { c } else { '_' }).collect();
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{}", utf8_percent_encode(name, ATTRIBUTE))
+}
+
+fn repr_digest(digest: &Digest) -> String {
+    format!("sha-256=:{}:", base64::engine::general_purpose::STANDARD.encode(digest.as_bytes()))
 }
 
 fn etag(digest: &Digest) -> String {

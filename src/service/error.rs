@@ -103,7 +103,11 @@ impl From<blob::Error> for Error {
             Blob::Full => Error::busy("disk_full", message, "ask the server's administrator to make room"),
             Blob::Corrupt { .. } => Error::corrupt("blob_corrupt", message, "upload the file again to repair it"),
             Blob::Unreadable(_) => Error::corrupt("blob_unreadable", message, "replace the disk and restore from a backup"),
-            Blob::Store(_) => Error::busy("store_unavailable", message, "try again in a moment"),
+            Blob::Store(_) | Blob::Refused(_) => {
+                // What it says names files, buckets and addresses, which are the administrator's business.
+                tracing::error!(problem = message, "the blob store failed");
+                Error::busy("store_unavailable", "the server's blob store does not answer", "try again in a moment")
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ mod result;
 mod scan;
 pub mod sessions;
 mod sharing;
+mod store;
 mod tensors;
 pub mod tokens;
 pub mod upkeep;
@@ -60,6 +61,8 @@ pub struct Policy {
     pub open_signup: bool,
     /// Pickle files (`.pt`, `.bin`, `.pkl` ...) may be published.
     pub allow_pickle: bool,
+    /// Clients fetch large files from the S3 store itself, at addresses that are good for a few minutes.
+    pub redirect_downloads: bool,
     /// Largest file that may be uploaded.
     pub max_file_bytes: u64,
     /// Largest image a prediction may be asked for.
@@ -77,6 +80,7 @@ impl Default for Policy {
         Policy {
             open_signup: false,
             allow_pickle: false,
+            redirect_downloads: false,
             max_file_bytes: 64 << 30,
             max_image_bytes: 16 << 20,
             max_jobs_per_user: 20,

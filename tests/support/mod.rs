@@ -10,6 +10,7 @@ pub mod browser;
 pub mod line;
 pub mod proxy;
 pub mod publishing;
+pub mod s3;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

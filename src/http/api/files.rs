@@ -26,6 +26,7 @@ pub async fn list(service: web::Data<Service>, caller: Caller, at: VersionAt) ->
 #[utoipa::path(get, path = "/api/v1/{kind}/{ns}/{name}/versions/{rev}/files/{path}", tag = "files", responses(
     (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
     (status = 206, body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = 307, description = "a short-lived address in the store itself, where the server is set up so"),
     (status = 304, description = "If-None-Match names these bytes"),
     (status = 404, body = ProblemBody),
     (status = 416, body = ProblemBody),
@@ -33,7 +34,7 @@ pub async fn list(service: web::Data<Service>, caller: Caller, at: VersionAt) ->
 ))]
 pub async fn fetch(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: FileAt) -> Answer {
     let file = service.open_file(&caller.0, at.kind, &at.id, &at.revision, &at.path).await?;
-    let (response, begins): (HttpResponse, bool) = stream::serve(&request, &file)?;
+    let (response, begins): (HttpResponse, bool) = stream::serve(&request, &service, &file).await?;
     if begins {
         service.count_download(&file.repo);
     }

@@ -13,7 +13,7 @@ use crate::service::Service;
 
 pub async fn fetch(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: FileAt) -> Answer {
     let file = service.open_file(&caller.0, at.kind, &at.id, &at.revision, &at.path).await.map_err(refuse)?;
-    let (mut response, begins) = stream::serve(&request, &file)?;
+    let (mut response, begins) = stream::serve(&request, &service, &file).await?;
     let headers = response.headers_mut();
     let entry = &file.entry;
     for (name, value) in [("x-linked-etag", format!("\"{}\"", entry.digest)), ("x-linked-size", entry.size_bytes.to_string())] {

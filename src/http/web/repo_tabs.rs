@@ -121,7 +121,7 @@ async fn files(service: &Service, actor: &Actor, summary: &RepoSummary, revision
 /// A file of a private repo, for the browser of somebody who may see it: the API takes no cookies.
 pub async fn download(visitor: Visitor, service: Data<Service>, at: FileAt, request: HttpRequest) -> Answer {
     let file = service.open_file(&visitor.actor(), at.kind, &at.id, &at.revision, &at.path).await?;
-    let (answer, begins) = stream::serve(&request, &file)?;
+    let (answer, begins) = stream::serve(&request, &service, &file).await?;
     if begins {
         service.count_download(&file.repo);
     }

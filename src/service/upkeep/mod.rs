@@ -74,10 +74,10 @@ pub struct Numbers {
 }
 
 impl Service {
-    /// The database answers.
+    /// The database and the store answer.
     pub async fn ready(&self) -> Result<()> {
         self.db.read(users::count).await?;
-        Ok(())
+        Ok(self.blobs.ready().await?)
     }
 
     /// How many jobs are in each state, also where none is.
