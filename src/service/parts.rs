@@ -228,7 +228,13 @@ impl Service {
             blobs::grant(tx, &noted.digest, &noted.account, now)?;
             Ok(uploads::set_received(tx, &noted.id, &received, now.plus_ms(KEPT_MS))?)
         };
-        self.keep(proved, Keeper::Upload(upload.id.clone()), Arc::new(noted)).await?;
+        if let Err(error) = self.keep(proved, Keeper::Upload(upload.id.clone()), Arc::new(noted)).await {
+            // A store elsewhere may be away; what was proved is on this disk and need not be sent again.
+            if self.blobs.has_staged(&upload.id, &whole) {
+                self.record(&upload, whole).await?;
+            }
+            return Err(error);
+        }
         Ok(Upload { received: whole, complete: true, ..upload })
     }
 
