@@ -197,7 +197,7 @@ async fn damage_is_found_put_aside_and_repaired_by_publishing_again() {
     assert_eq!((&damage["sha256"], &damage["quarantined"]), (&json!(sha256(&weights)), &json!(true)));
     assert_eq!(damage["named_by"], json!(["model library/net@1: model.safetensors"]));
     assert!(server.data().join("quarantine").join(sha256(&weights)).is_file());
-    api.get("/api/v1/models/library/net/versions/main/files/model.safetensors").await.problem(500, "blob_corrupt");
+    api.get("/api/v1/models/library/net/versions/main/files/model.safetensors").await.problem(502, "blob_corrupt");
     let lost = admin(server.data(), &["fsck"], 5);
     assert_eq!((&lost["damaged"][0]["code"], lost["damaged"].as_array().unwrap().len()), (&json!("blob_lost"), 1));
     assert!(lost["damaged"][0]["message"].as_str().unwrap().contains("quarantine"), "{lost}");

@@ -176,12 +176,14 @@ pub(super) async fn each_blob(catalog: &Db, mut each: impl FnMut(Digest, u64)) -
 }
 
 /// Copies a blob from store to store, proved on the way, and linked where they share a disk. With `prove`, also
-/// what is there already is read. Trouble of the target is an error, trouble of the source an answer.
+/// what is there already is read; and always where the source has lost the blob, since what was linked is damaged
+/// together. Trouble of the target is an error, trouble of the source an answer.
 pub(super) async fn copy(source: &Blobs, target: &Blobs, (digest, size): (Digest, u64), prove: bool) -> Result<Copied> {
-    if target.find_size(&digest).await? == Some(size)
-        && (!prove || target.verify(&digest, size, &mut Pace::free(), |_| {}).await? == Verdict::Good)
-    {
-        return Ok(Copied::Had);
+    if target.find_size(&digest).await? == Some(size) {
+        let doubtful = prove || source.find_size(&digest).await? != Some(size);
+        if !doubtful || target.verify(&digest, size, &mut Pace::free(), |_| {}).await? == Verdict::Good {
+            return Ok(Copied::Had);
+        }
     }
     let staging = staging_id()?;
     let copied = match source.local_path(&digest) {
