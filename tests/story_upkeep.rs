@@ -328,6 +328,46 @@ async fn a_damaged_backup_is_not_restored_unseen_and_a_damaged_hub_not_backed_up
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_lies_in_pieces_of_others_keeps_them_and_is_backed_up_as_it_lies() {
+    let server = Server::start();
+    let (api, home) = (server.admin(), tempfile::tempdir().unwrap());
+    let base = safetensors(&[("stem", &[300_000]), ("head", &[1_000])]);
+    let tuned = safetensors(&[("stem", &[300_000]), ("head", &[2_000])]);
+    for (name, bytes) in [("base", &base), ("tuned", &tuned)] {
+        create_repo(&api, "model", &format!("library/{name}")).await;
+        publish(&api, &format!("models/library/{name}"), None, &[("model.safetensors", bytes)]).await.created();
+    }
+    let list = |data: &Path| blob(data, &tuned).with_extension("segments");
+    assert!(list(server.data()).is_file() && !blob(server.data(), &tuned).exists(), "the story needs a shared blob");
+    api.delete("/api/v1/models/library/base").await.done();
+    age(server.data()).await;
+    assert_eq!(admin(server.data(), &["gc", "--grace", "0s"], 0)["freed"]["blobs"], 0, "the other lies in pieces of it");
+    let ours = read_all(&api, "models/library/tuned").await;
+    admin(server.data(), &["scrub"], 0);
+    admin(server.data(), &["fsck"], 0);
+
+    let (vault, restored) = (home.path().join("vault"), home.path().join("restored"));
+    admin(server.data(), &["backup", vault.to_str().unwrap()], 0);
+    assert!(list(&vault).is_file() && !blob(&vault, &tuned).exists());
+    admin(&restored, &["restore", vault.to_str().unwrap()], 0);
+    admin(&restored, &["fsck"], 0);
+    let twin = Server::start_on(&restored, &["--workers", "0"], &[]);
+    assert_eq!(read_all(&twin.with_token(&server.admin_token), "models/library/tuned").await, ours);
+
+    rot(&blob(server.data(), &base));
+    let found = admin(server.data(), &["scrub"], 5);
+    let damage = found["damaged"].as_array().unwrap().iter().find(|damage| damage["sha256"] == sha256(&base)).unwrap();
+    assert_eq!(damage["named_by"], json!(["model library/tuned@1: model.safetensors"]));
+    upload(&api, &tuned).await;
+    assert_eq!(read_all(&api, "models/library/tuned").await, ours, "sent again, it needs nobody else");
+
+    api.delete("/api/v1/models/library/tuned").await.done();
+    age(server.data()).await;
+    admin(server.data(), &["gc", "--grace", "0s"], 0);
+    assert_eq!(lying(server.data()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_keeps_its_house_by_itself() {
     let dir = tempfile::tempdir().unwrap();
     let quiet = Server::start_on(dir.path(), &["--workers", "0"], &[("HUB_GC_INTERVAL", "0"), ("HUB_SCRUB_PERIOD", "0")]);
