@@ -197,7 +197,7 @@ async fn damage_is_found_put_aside_and_repaired_by_publishing_again() {
     assert_eq!((&damage["sha256"], &damage["quarantined"]), (&json!(sha256(&weights)), &json!(true)));
     assert_eq!(damage["named_by"], json!(["model library/net@1: model.safetensors"]));
     assert!(server.data().join("quarantine").join(sha256(&weights)).is_file());
-    api.get("/api/v1/models/library/net/versions/main/files/model.safetensors").await.problem(500, "blob_corrupt");
+    api.get("/api/v1/models/library/net/versions/main/files/model.safetensors").await.problem(502, "blob_corrupt");
     let lost = admin(server.data(), &["fsck"], 5);
     assert_eq!((&lost["damaged"][0]["code"], lost["damaged"].as_array().unwrap().len()), (&json!("blob_lost"), 1));
     assert!(lost["damaged"][0]["message"].as_str().unwrap().contains("quarantine"), "{lost}");
@@ -325,6 +325,46 @@ async fn a_damaged_backup_is_not_restored_unseen_and_a_damaged_hub_not_backed_up
     let second = home.path().join("second");
     let lost = admin(server.data(), &["backup", second.to_str().unwrap()], 5);
     assert_eq!((&lost["lost"][0]["sha256"], &lost["blobs"]["blobs"]), (&json!(sha256(b"bbbb")), &json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_in_pieces_of_others_keeps_them_and_is_backed_up_as_it_lies() {
+    let server = Server::start();
+    let (api, home) = (server.admin(), tempfile::tempdir().unwrap());
+    let base = safetensors(&[("stem", &[300_000]), ("head", &[1_000])]);
+    let tuned = safetensors(&[("stem", &[300_000]), ("head", &[2_000])]);
+    for (name, bytes) in [("base", &base), ("tuned", &tuned)] {
+        create_repo(&api, "model", &format!("library/{name}")).await;
+        publish(&api, &format!("models/library/{name}"), None, &[("model.safetensors", bytes)]).await.created();
+    }
+    let list = |data: &Path| blob(data, &tuned).with_extension("segments");
+    assert!(list(server.data()).is_file() && !blob(server.data(), &tuned).exists(), "the story needs a shared blob");
+    api.delete("/api/v1/models/library/base").await.done();
+    age(server.data()).await;
+    assert_eq!(admin(server.data(), &["gc", "--grace", "0s"], 0)["freed"]["blobs"], 0, "the other lies in pieces of it");
+    let ours = read_all(&api, "models/library/tuned").await;
+    admin(server.data(), &["scrub"], 0);
+    admin(server.data(), &["fsck"], 0);
+
+    let (vault, restored) = (home.path().join("vault"), home.path().join("restored"));
+    admin(server.data(), &["backup", vault.to_str().unwrap()], 0);
+    assert!(list(&vault).is_file() && !blob(&vault, &tuned).exists());
+    admin(&restored, &["restore", vault.to_str().unwrap()], 0);
+    admin(&restored, &["fsck"], 0);
+    let twin = Server::start_on(&restored, &["--workers", "0"], &[]);
+    assert_eq!(read_all(&twin.with_token(&server.admin_token), "models/library/tuned").await, ours);
+
+    rot(&blob(server.data(), &base));
+    let found = admin(server.data(), &["scrub"], 5);
+    let damage = found["damaged"].as_array().unwrap().iter().find(|damage| damage["sha256"] == sha256(&base)).unwrap();
+    assert_eq!(damage["named_by"], json!(["model library/tuned@1: model.safetensors"]));
+    upload(&api, &tuned).await;
+    assert_eq!(read_all(&api, "models/library/tuned").await, ours, "sent again, it needs nobody else");
+
+    api.delete("/api/v1/models/library/tuned").await.done();
+    age(server.data()).await;
+    admin(server.data(), &["gc", "--grace", "0s"], 0);
+    assert_eq!(lying(server.data()), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,15 +11,17 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
+use sha2::{Digest as _, Sha256};
 
 use super::proved::Proved;
 use super::reader::Reader;
 use super::{Blobs, Error, Result, key, sync_directory};
 use crate::domain::digest::Digest;
+use crate::domain::id::UploadId;
 use crate::domain::segments::{Layout, MOST_TEXT_BYTES};
 
 /// Sources looked for at the same time.
@@ -79,6 +81,10 @@ impl Blobs {
     /// Opens a composed blob and all it is made of.
     pub(super) async fn open_composed(&self, digest: &Digest) -> Result<Reader> {
         let layout = self.find_layout(digest).await?.ok_or(Error::NotFound(*digest))?;
+        self.open_layout(digest, layout).await
+    }
+
+    async fn open_layout(&self, digest: &Digest, layout: Layout) -> Result<Reader> {
         let opened = stream::iter(layout.sources()).map(|source| async move {
             let lost = |problem: String| Error::Corrupt { digest: *digest, problem };
             match self.open_whole(&source).await {
@@ -117,8 +123,23 @@ impl Blobs {
                 }
             }
         }
-        self.write_list(proved, layout.encode(&digest)).await?;
+        self.write_list(&digest, proved.path().with_extension("segments"), layout.encode(&digest)).await?;
         Ok(Composed::Stored)
+    }
+
+    /// Stores a blob as `layout`, whose sources lie here, after hashing all it leads to. `staging` names a file of the
+    /// staging directory that is free.
+    pub async fn adopt_layout(&self, digest: &Digest, layout: &Layout, staging: &UploadId) -> Result<()> {
+        let reader = self.open_layout(digest, layout.clone()).await?;
+        let (mut hash, mut bytes) = (Sha256::new(), reader.stream(0..reader.size()));
+        while let Some(block) = bytes.try_next().await? {
+            hash.update(&block);
+        }
+        let got = Digest::from_bytes(hash.finalize().into());
+        if got != *digest {
+            return Err(Error::Mismatch { expected: *digest, got });
+        }
+        self.write_list(digest, self.inner.staging_path(staging), layout.encode(digest)).await
     }
 
     /// Takes a list away: the blob is whole now.
@@ -138,13 +159,12 @@ impl Blobs {
         }
     }
 
-    async fn write_list(&self, proved: &Proved, text: String) -> Result<()> {
+    async fn write_list(&self, digest: &Digest, temporary: PathBuf, text: String) -> Result<()> {
         let Some(root) = self.inner.root.clone() else {
-            self.inner.store.put(&segments_key(proved.digest()), text.into()).await?;
+            self.inner.store.put(&segments_key(digest), text.into()).await?;
             return Ok(());
         };
-        let temporary = proved.path().with_extension("segments");
-        let target = root.join(format!("{}.segments", key(proved.digest())));
+        let target = root.join(format!("{}.segments", key(digest)));
         tokio::task::spawn_blocking(move || write_durably(&temporary, &target, text.as_bytes())).await?
     }
 }

@@ -31,6 +31,8 @@ pub enum Verdict {
     Content(Digest),
     /// The disk gave an error for this blob.
     Unreadable(String),
+    /// It lies in pieces of others, and the list of them or one of those is damaged or gone.
+    Broken(String),
 }
 
 /// How fast to read. One pace may be shared by nobody: it remembers what it is owed.
@@ -66,6 +68,7 @@ impl Blobs {
             Ok(reader) => reader,
             Err(Error::NotFound(_)) => return Ok(Verdict::Missing),
             Err(Error::Unreadable(problem)) => return Ok(Verdict::Unreadable(problem)),
+            Err(Error::Corrupt { problem, .. }) => return Ok(Verdict::Broken(problem)),
             Err(error) => return Err(error),
         };
         if reader.size() != size_bytes {

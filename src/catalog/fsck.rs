@@ -38,10 +38,12 @@ pub fn versions(tx: &mut Tx<'_>, after: Option<&Claim>, limit: usize) -> Result<
     tx.all(&sql, params![repo, number, limit])?.iter().map(claim).collect()
 }
 
-/// The files of versions that hold a blob, such as `model ada/net@3: model.safetensors`; at most `limit`.
+/// The files of versions that hold a blob or one that lies in pieces of it, such as
+/// `model ada/net@3: model.safetensors`; at most `limit`.
 pub fn named_by(tx: &mut Tx<'_>, digest: &Digest, limit: usize) -> Result<Vec<String>> {
     let sql = format!(
-        "select f.number, f.path, {NAME} from files f join repos r on r.key = f.repo where f.digest = $1
+        "select f.number, f.path, {NAME} from files f join repos r on r.key = f.repo
+         where f.digest = $1 or f.digest in (select s.digest from blob_segments s where s.source = $1)
          order by r.namespace, r.name, f.number, f.path limit $2"
     );
     let file = |row: &Row| Ok(format!("{}: {}", name(row, row.int("number")?)?, row.text("path")?));

@@ -59,6 +59,19 @@ fn segment(row: &Row) -> Result<Segment> {
     })
 }
 
+/// All blobs that lie in pieces of others.
+pub fn composed(tx: &mut Tx<'_>) -> Result<Vec<Digest>> {
+    let rows = tx.all("select distinct digest from blob_segments", &[])?;
+    rows.iter().map(|row| row.parse("digest", Digest::parse)).collect()
+}
+
+/// Blobs that lie in pieces of one that has no row: nobody keeps the collector away from it.
+pub fn without_source(tx: &mut Tx<'_>) -> Result<Vec<(Digest, Digest)>> {
+    let sql = "select distinct s.digest, s.source from blob_segments s left join blobs b on b.digest = s.source where b.digest is null";
+    let rows = tx.all(sql, &[])?;
+    rows.iter().map(|row| Ok((row.parse("digest", Digest::parse)?, row.parse("source", Digest::parse)?))).collect()
+}
+
 /// The blobs a blob is made of; none of one that lies whole.
 pub fn sources(tx: &mut Tx<'_>, digest: &Digest) -> Result<Vec<Digest>> {
     let rows = tx.all("select distinct source from blob_segments where digest = $1 order by source", params![digest.to_hex()])?;

@@ -56,12 +56,13 @@ impl Client {
         let repo = self.repo_for(publication).await?;
         let page = self.address.page(*kind, id);
         let head = repo.version.as_ref();
+        // Also if `main` holds exactly these files: the server may have lost some of their bytes, and asks for them.
+        let sent_bytes = self.send_missing(folder, manifest).await?;
         if let (Some(head), true) = (head, publication.tags.is_empty())
             && head.manifest == manifest.digest().to_hex()
         {
-            return Ok(Published { id: repo.repo.id, version: head.clone(), created: false, sent_bytes: 0, warnings: Vec::new(), page });
+            return Ok(Published { id: repo.repo.id, version: head.clone(), created: false, sent_bytes, warnings: Vec::new(), page });
         }
-        let sent_bytes = self.send_missing(folder, manifest).await?;
         let file = |entry: &crate::domain::manifest::ManifestEntry| File {
             path: entry.path.to_string(),
             size_bytes: entry.size_bytes,
@@ -82,7 +83,7 @@ impl Client {
         let repo = self.find_repo(publication).await?;
         let head = repo.as_ref().and_then(|repo| repo.version.clone());
         let is_same = head.as_ref().is_some_and(|head| head.manifest == manifest.digest().to_hex());
-        let lacking = if is_same { HashSet::new() } else { self.lacking(manifest).await? };
+        let lacking = self.lacking(manifest).await?;
         Ok(Plan { makes_repo: repo.is_none(), makes_version: !is_same, head, lacking })
     }
 

@@ -41,7 +41,9 @@ pub async fn send(api: &Api, upload: &Value, offset: usize, bytes: &[u8]) -> Rep
 pub async fn upload(api: &Api, bytes: &[u8]) {
     let announced = announce(api, bytes).await;
     if announced["complete"] != true {
-        let sent = send(api, &announced, 0, bytes).await.ok();
+        // What arrived before the line broke, or the disk was full, need not come again.
+        let offset = announced["offset"].as_u64().unwrap() as usize;
+        let sent = send(api, &announced, offset, &bytes[offset..]).await.ok();
         assert_eq!(sent["complete"], true, "{sent}");
     }
 }

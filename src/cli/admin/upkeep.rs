@@ -244,7 +244,7 @@ impl Backup {
     pub async fn run(self, house: &Administration, tell: &Tell) -> Result<Output> {
         let BackedUp { generation, blobs, copied, generations, removed, lost } =
             house.back_up(&self.dir, BackupPlan { keep: self.keep, verify: self.verify }, tell).await?;
-        let mut lines = vec![format!("backed up {generation}: {} of them new ({})", amount(blobs), amount(copied))];
+        let mut lines = vec![format!("backed up {generation}: {}; new since the last: {}", amount(blobs), amount(copied))];
         lines.push(format!("{} of {} kept", plural(generations.len() as u64, "moment"), self.dir.display()));
         if removed.blobs > 0 {
             lines.push(format!("removed with older ones: {}", amount(removed)));

@@ -6,19 +6,12 @@
 
 use std::path::Path;
 
-use futures_util::{StreamExt, stream};
-
 use super::super::{Error, Result, Service};
 use super::lock::Beside;
-use super::scrub::NAMED;
-use super::vault::{self, Copied, Vault, unusable};
-use super::{Count, Event, Tell};
-use crate::catalog::fsck;
+use super::vault::{self, Vault, unusable};
+use super::{Count, Tell};
 use crate::catalog::upkeep::{self, Chore};
 use crate::domain::digest::Digest;
-
-/// Blobs copied side by side.
-const SIDE_BY_SIDE: usize = 4;
 
 /// How to back up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,38 +54,12 @@ impl Service {
         let part = vault.part(&generation);
         self.db.copy_into(&part).await?;
         let catalog = vault::open_copy(&part).await?;
-        let (mut all, mut blobs) = (Vec::new(), Count::default());
-        vault::each_blob(&catalog, |digest, size| {
-            all.push((digest, size));
-            blobs.add(size);
-        })
-        .await?;
-        tell(Event::Begin { what: "backing up", items: blobs.blobs, bytes: blobs.bytes });
-        let (mut copied, mut lost) = (Count::default(), Vec::new());
-        let mut copies = stream::iter(all)
-            .map(|blob| {
-                let (source, target, verify) = (&self.blobs, &vault.blobs, plan.verify);
-                async move { (blob, vault::copy(source, target, blob, verify).await) }
-            })
-            .buffer_unordered(SIDE_BY_SIDE);
-        while let Some(((digest, size), copy)) = copies.next().await {
-            tell(Event::Advance(size));
-            match copy? {
-                Copied::Had => {}
-                Copied::Now => copied.add(size),
-                Copied::Damaged(problem) => {
-                    let named_by = catalog.read(move |tx| Ok::<_, Error>(fsck::named_by(tx, &digest, NAMED)?)).await?;
-                    lost.push(Lost { digest, problem, named_by });
-                }
-            }
-        }
-        drop(copies);
+        let copies = vault::copy_all("backing up", &catalog, (&self.blobs, &vault.blobs), plan.verify, tell).await?;
         drop(catalog);
-        tell(Event::End);
         vault.name(&generation, &writing)?;
         let removed = vault.prune(plan.keep, &writing).await?;
         self.note_backup().await?;
-        lost.sort_by_key(|lost| lost.digest);
+        let vault::Copies { blobs, copied, lost } = copies;
         Ok(BackedUp { generations: vault.generations()?, generation, blobs, copied, removed, lost })
     }
 

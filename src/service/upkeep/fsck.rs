@@ -12,10 +12,10 @@ use super::super::{Error, Result, Service};
 use super::expire::in_flight;
 use super::scrub::NAMED;
 use super::{Count, Event, Tell};
-use crate::blob::Lying;
+use crate::blob::{self, Lying};
 use crate::catalog::condemned::{self, Reach};
 use crate::catalog::fsck::{self, Claim};
-use crate::catalog::{blobs, versions};
+use crate::catalog::{blobs, segments, versions};
 use crate::db::{self, Tx};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
@@ -30,7 +30,7 @@ const SIDE_BY_SIDE: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     /// For programs: `blob_lost`, `blob_size`, `file_without_blob`, `file_size`, `manifest`, `ref`, `checkpoint`,
-    /// `database`.
+    /// `recipe`, `database`.
     pub code: &'static str,
     pub message: String,
     /// Files of versions that are hit.
@@ -69,6 +69,7 @@ impl Service {
         self.check_blobs(&mut lying, &mut checked, tell).await?;
         self.check_unknown(lying, &mut checked).await?;
         self.check_versions(&mut checked).await?;
+        self.check_recipes(&mut checked).await?;
         self.check_the_rest(&mut checked).await?;
         checked.damaged.sort();
         checked.damaged.dedup();
@@ -180,6 +181,34 @@ impl Service {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// What lies in pieces of others is known with them, as the store has it; else the collector takes its sources.
+    async fn check_recipes(&self, checked: &mut Checked) -> Result<()> {
+        let look = |tx: &mut Tx<'_>| {
+            let mut strays = Vec::new();
+            for (digest, source) in segments::without_source(tx)? {
+                strays.push((digest, source, fsck::named_by(tx, &digest, NAMED)?));
+            }
+            Ok::<_, Error>((strays, segments::composed(tx)?))
+        };
+        let (strays, composed) = self.db.read(look).await?;
+        for (digest, source, named_by) in strays {
+            checked.damage("recipe", format!("{digest} lies in pieces of {source}, which has no row"), named_by);
+        }
+        for digest in composed {
+            let stored = match self.blobs.find_layout(&digest).await {
+                // Lost, damaged, or whole meanwhile: what was compared before says so.
+                Ok(None) | Err(blob::Error::Corrupt { .. }) => continue,
+                stored => stored?,
+            };
+            let look = move |tx: &mut Tx<'_>| Ok::<_, Error>((segments::find_layout(tx, &digest)?, fsck::named_by(tx, &digest, NAMED)?));
+            let (known, named_by) = self.db.read(look).await?;
+            if known.is_some() && known != stored {
+                checked.damage("recipe", format!("the store has {digest} in other pieces than the catalog"), named_by);
+            }
+        }
+        Ok(())
     }
 
     async fn check_the_rest(&self, checked: &mut Checked) -> Result<()> {

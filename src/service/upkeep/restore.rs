@@ -3,18 +3,13 @@
 
 use std::path::Path;
 
-use futures_util::{StreamExt, stream};
-
 use super::super::{Error, Result};
 use super::backup::Lost;
-use super::scrub::NAMED;
-use super::vault::{self, Copied, Vault, unusable};
-use super::{Count, Event, Tell};
+use super::vault::{self, Vault, unusable};
+use super::{Count, Tell};
 use crate::blob::Blobs;
-use crate::catalog::{condemned, fsck};
+use crate::catalog::condemned;
 use crate::db::Db;
-
-const SIDE_BY_SIDE: usize = 4;
 
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,30 +33,8 @@ pub async fn restore(
     let vault = Vault::open(from)?;
     let generation = choose(&vault, from, generation)?;
     let catalog = vault.catalog(&generation).await?;
-    let (mut all, mut blobs) = (Vec::new(), Count::default());
-    vault::each_blob(&catalog, |digest, size| {
-        all.push((digest, size));
-        blobs.add(size);
-    })
-    .await?;
-    tell(Event::Begin { what: "restoring", items: blobs.blobs, bytes: blobs.bytes });
-    let mut lost = Vec::new();
-    let mut copies = stream::iter(all)
-        .map(|blob| {
-            let source = &vault.blobs;
-            // What an earlier attempt left is proved as well.
-            async move { (blob, vault::copy(source, target, blob, true).await) }
-        })
-        .buffer_unordered(SIDE_BY_SIDE);
-    while let Some(((digest, size), copy)) = copies.next().await {
-        tell(Event::Advance(size));
-        if let Copied::Damaged(problem) = copy? {
-            let named_by = catalog.read(move |tx| Ok::<_, Error>(fsck::named_by(tx, &digest, NAMED)?)).await?;
-            lost.push(Lost { digest, problem, named_by });
-        }
-    }
-    tell(Event::End);
-    lost.sort_by_key(|lost| lost.digest);
+    // What an earlier attempt left is proved as well.
+    let vault::Copies { blobs, lost, .. } = vault::copy_all("restoring", &catalog, (&vault.blobs, target), true, tell).await?;
     if let Some(first) = lost.first().filter(|_| !incomplete) {
         let named = first.named_by.first().map_or(String::new(), |name| format!(" ({name})"));
         let message = format!("{} of {} blobs are damaged in the backup, such as {}{named}", lost.len(), blobs.blobs, first.digest);

@@ -124,6 +124,7 @@ impl Service {
             Verdict::Size(bytes) => format!("it has {bytes} bytes instead of {size_bytes}"),
             Verdict::Content(got) => format!("its bytes have sha256 {got}"),
             Verdict::Unreadable(problem) => format!("the disk cannot read it: {problem}"),
+            Verdict::Broken(problem) => problem.clone(),
         };
         let named = self
             .db

@@ -7,22 +7,28 @@
 //! DIR/backup.lock                       held while a backup writes here
 //! ```
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::super::{Error, Result};
-use super::Count;
+use super::backup::Lost;
+use super::scrub::NAMED;
+use super::{Count, Event, Tell};
 use crate::blob::{self, Blobs, Pace, Verdict};
-use crate::catalog::blobs;
+use crate::catalog::{blobs, fsck, segments};
 use crate::db::Db;
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 use crate::domain::ranges::Ranges;
+use crate::domain::segments::Layout;
 use crate::domain::time::Timestamp;
 
 const PAGE: usize = 1_000;
+/// Blobs copied side by side.
+const SIDE_BY_SIDE: usize = 4;
 const ENDING: &str = ".db";
 const CATALOGS: &str = "catalogs";
 
@@ -37,9 +43,18 @@ pub(super) struct Writing {
     _lock: File,
 }
 
+/// All blobs of a catalog, and what became of them.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    pub blobs: Count,
+    pub copied: Count,
+    /// In the order of their digests.
+    pub lost: Vec<Lost>,
+}
+
 /// What became of a blob that was to be copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Copied {
+enum Copied {
     /// It was there already.
     Had,
     Now,
@@ -131,7 +146,7 @@ impl Vault {
             let path = self.path(&generation);
             std::fs::remove_file(&path).map_err(|e| unusable(&path, &e))?;
         }
-        let mut named = std::collections::HashSet::new();
+        let mut named = HashSet::new();
         for generation in kept {
             each_blob(&self.catalog(&generation).await?, |digest, _| {
                 named.insert(digest);
@@ -165,7 +180,7 @@ pub(super) async fn open_copy(path: &Path) -> Result<Db> {
 }
 
 /// Shows `each` every blob a catalog has a row of.
-pub(super) async fn each_blob(catalog: &Db, mut each: impl FnMut(Digest, u64)) -> Result<()> {
+async fn each_blob(catalog: &Db, mut each: impl FnMut(Digest, u64)) -> Result<()> {
     let mut after = None;
     loop {
         let page = catalog.read(move |tx| Ok::<_, Error>(blobs::list(tx, after.as_ref(), PAGE)?)).await?;
@@ -175,18 +190,61 @@ pub(super) async fn each_blob(catalog: &Db, mut each: impl FnMut(Digest, u64)) -
     }
 }
 
+/// Copies every blob a catalog has a row of from store to store: first those that lie whole, then those that lie in
+/// pieces of them. With `prove`, also what is there already is read.
+pub(super) async fn copy_all(
+    what: &'static str,
+    catalog: &Db,
+    (source, target): (&Blobs, &Blobs),
+    prove: bool,
+    tell: &Tell,
+) -> Result<Copies> {
+    let composed = catalog.read(|tx| Ok::<_, Error>(segments::composed(tx)?)).await?;
+    let composed: HashSet<Digest> = composed.into_iter().collect();
+    let (mut whole, mut pieces, mut copies) = (Vec::new(), Vec::new(), Copies::default());
+    each_blob(catalog, |digest, size| {
+        copies.blobs.add(size);
+        if composed.contains(&digest) { pieces.push((digest, size)) } else { whole.push((digest, size)) }
+    })
+    .await?;
+    tell(Event::Begin { what, items: copies.blobs.blobs, bytes: copies.blobs.bytes });
+    for group in [whole, pieces] {
+        let mut copying = stream::iter(group)
+            .map(|blob| async move { (blob, copy(catalog, (source, target), blob, prove).await) })
+            .buffer_unordered(SIDE_BY_SIDE);
+        while let Some(((digest, size), copied)) = copying.next().await {
+            tell(Event::Advance(size));
+            match copied? {
+                Copied::Had => {}
+                Copied::Now => copies.copied.add(size),
+                Copied::Damaged(problem) => {
+                    let named_by = catalog.read(move |tx| Ok::<_, Error>(fsck::named_by(tx, &digest, NAMED)?)).await?;
+                    copies.lost.push(Lost { digest, problem, named_by });
+                }
+            }
+        }
+    }
+    tell(Event::End);
+    copies.lost.sort_by_key(|lost| lost.digest);
+    Ok(copies)
+}
+
 /// Copies a blob from store to store, proved on the way, and linked where they share a disk. With `prove`, also
-/// what is there already is read. Trouble of the target is an error, trouble of the source an answer.
-pub(super) async fn copy(source: &Blobs, target: &Blobs, (digest, size): (Digest, u64), prove: bool) -> Result<Copied> {
-    if target.find_size(&digest).await? == Some(size)
-        && (!prove || target.verify(&digest, size, &mut Pace::free(), |_| {}).await? == Verdict::Good)
-    {
-        return Ok(Copied::Had);
+/// what is there already is read; and always where the source has lost the blob, since what was linked is damaged
+/// together. Trouble of the target is an error, trouble of the source an answer.
+async fn copy(catalog: &Db, (source, target): (&Blobs, &Blobs), (digest, size): (Digest, u64), prove: bool) -> Result<Copied> {
+    if target.find_size(&digest).await? == Some(size) {
+        let doubtful = prove || source.find_size(&digest).await? != Some(size);
+        if !doubtful || target.verify(&digest, size, &mut Pace::free(), |_| {}).await? == Verdict::Good {
+            return Ok(Copied::Had);
+        }
     }
     let staging = staging_id()?;
-    let copied = match source.local_path(&digest) {
-        Some(path) => target.adopt(&path, &digest, &staging).await,
-        None => stream(source, target, &digest, size, &staging).await,
+    let layout: Option<Layout> = catalog.read(move |tx| Ok::<_, Error>(segments::find_layout(tx, &digest)?)).await?;
+    let copied = match (source.local_path(&digest), layout) {
+        (Some(path), _) => target.adopt(&path, &digest, &staging).await,
+        (None, Some(layout)) => target.adopt_layout(&digest, &layout, &staging).await,
+        (None, None) => stream_over(source, target, &digest, size, &staging).await,
     };
     match copied {
         Ok(()) => Ok(Copied::Now),
@@ -199,7 +257,7 @@ pub(super) async fn copy(source: &Blobs, target: &Blobs, (digest, size): (Digest
     }
 }
 
-async fn stream(source: &Blobs, target: &Blobs, digest: &Digest, size: u64, staging: &UploadId) -> blob::Result<()> {
+async fn stream_over(source: &Blobs, target: &Blobs, digest: &Digest, size: u64, staging: &UploadId) -> blob::Result<()> {
     let reader = source.open(digest).await?;
     let mut part = target.part(staging, size, &Ranges::default()).await?;
     let mut bytes = reader.stream(0..reader.size());
