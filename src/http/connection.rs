@@ -61,12 +61,8 @@ impl Doorkeeper {
         let place = Peers::enter(&self.peers, peer.ip(), &self.metrics);
         let most = self.limits.max_connections_per_peer;
         let refused = most > 0 && place.number > most;
-        let state = Rc::new(State {
-            refused,
-            ended: Cell::new(false),
-            requests_in_hand: Cell::new(0),
-            idle_since: Cell::new(Instant::now()),
-        });
+        let state =
+            Rc::new(State { refused, ended: Cell::new(false), requests_in_hand: Cell::new(0), idle_since: Cell::new(Instant::now()) });
         let watch = if refused && place.number > most.saturating_mul(2) {
             self.metrics.cut("too_many");
             socket.cut();

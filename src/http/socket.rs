@@ -64,8 +64,7 @@ impl Socket {
         let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
         let mut size = size_of::<libc::tcp_info>() as libc::socklen_t;
         // SAFETY: the kernel writes at most `size` bytes into `info`, which lives during the call, and says how many.
-        let result =
-            unsafe { libc::getsockopt(self.0, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut size) };
+        let result = unsafe { libc::getsockopt(self.0, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut size) };
         // Kernels older than 4.6 fill less of it.
         let known = std::mem::offset_of!(libc::tcp_info, tcpi_min_rtt) as libc::socklen_t;
         let told = result == 0 && size >= known;

@@ -42,8 +42,16 @@ const LONGEST_WATCH: Duration = Duration::from_millis(1_500);
 
 impl Moment {
     pub fn draw(random: &mut ChaCha8Rng) -> Moment {
-        let sights =
-            [Sight::Any, Sight::Staged, Sight::Promoted, Sight::Named, Sight::Written, Sight::Checkpointed, Sight::Collected, Sight::Written];
+        let sights = [
+            Sight::Any,
+            Sight::Staged,
+            Sight::Promoted,
+            Sight::Named,
+            Sight::Written,
+            Sight::Checkpointed,
+            Sight::Collected,
+            Sight::Written,
+        ];
         let sight = sights[random.random_range(0..sights.len())];
         let after = match (sight, random.random_range(0..4)) {
             (Sight::Any, _) => random.random_range(0..500_000),

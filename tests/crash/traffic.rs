@@ -184,7 +184,9 @@ pub async fn read_on(api: Api, ledger: Arc<Ledger>, mut random: ChaCha8Rng) {
             }
             continue;
         };
-        let Ok(reply) = ask(api.request(Method::GET, &format!("/api/v1/{}/versions/{}/files/{path}", place.0, place.1))).await else { return };
+        let Ok(reply) = ask(api.request(Method::GET, &format!("/api/v1/{}/versions/{}/files/{path}", place.0, place.1))).await else {
+            return;
+        };
         let may_be_gone = {
             let notes = ledger.notes();
             notes.deleted.contains(&place) || notes.doubtful.contains(&place)
