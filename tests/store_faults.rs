@@ -215,7 +215,8 @@ impl Person {
                 return digest;
             }
             let parts: Vec<_> = file.bytes.chunks(300_000).map(|part| Ok(Bytes::copy_from_slice(part))).collect();
-            let sent = self.service.append_upload(&self.actor, &upload.id, upload.offset(), stream::iter(skip(parts, upload.offset()))).await;
+            let sent =
+                self.service.append_upload(&self.actor, &upload.id, upload.offset(), stream::iter(skip(parts, upload.offset()))).await;
             match unless_unavailable("append", sent) {
                 Some(upload) if upload.complete => return digest,
                 _ => self.refusals += 1,
