@@ -14,7 +14,7 @@ test: packages-test ## run all tests
 
 soak: packages-soak ## kill, cut the power and break the disk hundreds of times (root for the last two; an hour)
 	@echo "== soak: kills at any moment (HUB_CRASH_SEED, HUB_CRASH_ROUNDS)"
-	HUB_CRASH_ROUNDS=$${HUB_CRASH_ROUNDS:-300} cargo test --test story_crash --test story_full --test story_slow -- --nocapture --test-threads=1
+	HUB_CRASH_ROUNDS=$${HUB_CRASH_ROUNDS:-300} cargo test --test story_crash --test story_full --test store_faults --test story_slow -- --nocapture --test-threads=1
 	@echo "== soak: power cuts, and their negative control (HUB_SOAK_CUTS)"
 	@bash tests/soak/powercut.sh
 	@echo "== soak: disk errors (HUB_SOAK_ERRORS)"
