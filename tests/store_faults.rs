@@ -287,7 +287,7 @@ async fn what_a_flaky_store_acknowledged_reads_back() {
         let (service, actor) = (service.clone(), actor.clone());
         let (repo, random) = (RepoId::parse(&format!("library/net{number}")).unwrap(), crash::random(seed, 100 + number));
         let mut person = Person { service, actor, repo, random, refusals: 0 };
-        tokio::spawn(async move {
+        async move {
             person.service.create_repo(&person.actor, RepoKind::Model, &person.repo, false, String::new()).await.unwrap();
             let mut published: Vec<(u32, Vec<File>)> = Vec::new();
             for _ in 0..rounds {
@@ -305,13 +305,9 @@ async fn what_a_flaky_store_acknowledged_reads_back() {
                 person.read(*number, file).await;
             }
             (person, published)
-        })
+        }
     });
-    let people: Vec<_> = people.collect();
-    let mut ended = Vec::new();
-    for person in people {
-        ended.push(person.await.unwrap());
-    }
+    let ended = futures_util::future::join_all(people).await;
 
     store.calm.store(true, Ordering::Relaxed);
     let mut named = BTreeSet::new();
