@@ -146,7 +146,9 @@ def main():
             compare_serving(work, address, pid, folders["big"])
             compare_pulls(address, memory)
             compare_on_disk(address, work)
-    run(sys.executable, "benches/sharing.py")
+    # A ResNet-50, a fine-tune of its upper part, a thousand of its head: stored, sent, fetched, served.
+    sharing = {**os.environ, "SHARING_DIR": memory_root or tempfile.gettempdir(), "SHARING_TUNES": os.environ.get("SHARING_TUNES", "1000")}
+    run("cargo", "bench", "--bench", "sharing", env=sharing)
 
 
 if __name__ == "__main__":
