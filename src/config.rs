@@ -212,11 +212,13 @@ impl Config {
         self.values.get(key).map_or(Source::Default, |(_, from)| *from)
     }
 
-    /// What a worker process is given: the settings that concern it, the way into the store, and no token of the hub.
-    pub fn worker_environment(&self) -> Vec<(String, String)> {
+    /// What a worker process is given: the settings that concern it, the way into the store if that is elsewhere, and
+    /// no token of the hub.
+    pub fn worker_environment(&self, remote_store: bool) -> Vec<(String, String)> {
         let keys = ["data", "store", "threads", "log", "log_format", "allow_pickle", "max_file_bytes"];
         let own = keys.iter().map(|key| (format!("HUB_{}", key.to_uppercase()), self.values[key].0.clone()));
-        own.chain(self.aws.0.iter().cloned()).chain(self.passed_on.iter().cloned()).collect()
+        let keys = self.aws.0.iter().filter(|_| remote_store).cloned();
+        own.chain(keys).chain(self.passed_on.iter().cloned()).collect()
     }
 }
 
@@ -356,7 +358,7 @@ mod tests {
         let config = Config::resolve(&[], None, &environment(&[("HUB_TOKEN", "hub_secret"), ("HOME", "/h")])).unwrap();
         assert_eq!(config.token.as_deref(), Some("hub_secret"));
         assert!(!format!("{:?}", config.entries()).contains("secret"));
-        assert!(config.worker_environment().iter().all(|(_, value)| !value.contains("secret")));
+        assert!(config.worker_environment(true).iter().all(|(_, value)| !value.contains("secret")));
         assert_eq!(config.data, Path::new("/h/.local/share/backbone-hub"));
         assert_eq!((config.store, config.redirect_downloads), (None, false));
     }
@@ -365,9 +367,10 @@ mod tests {
     fn workers_get_the_way_into_the_store_and_nobody_sees_its_keys() {
         let variables = environment(&[("HUB_STORE", "s3://models/hub"), ("AWS_SECRET_ACCESS_KEY", "hidden"), ("HOME", "/h")]);
         let config = Config::resolve(&[], None, &variables).unwrap();
-        let given = config.worker_environment();
+        let given = config.worker_environment(true);
         assert!(given.contains(&("HUB_STORE".into(), "s3://models/hub".into())));
-        assert!(given.contains(&("AWS_SECRET_ACCESS_KEY".into(), "hidden".into())));
+        let key = ("AWS_SECRET_ACCESS_KEY".into(), "hidden".into());
+        assert!(given.contains(&key) && !config.worker_environment(false).contains(&key));
         assert!(!format!("{config:?} {:?}", config.entries()).contains("hidden"));
         assert!(Config::resolve(&[("store", "s3://key:secret@models".into())], None, &variables).is_err());
     }

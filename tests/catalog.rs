@@ -299,6 +299,7 @@ async fn downloads_are_counted() {
 }
 
 #[tokio::test]
+#[allow(clippy::single_range_in_vec_init)] // a list of one run is meant
 async fn what_is_shared_is_found_by_those_who_may_read_it() {
     story(|tx| {
         let (base, tune, account) = (Digest::of(b"base"), Digest::of(b"tune"), AccountId::new(at(1), [7; 10]));

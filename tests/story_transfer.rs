@@ -214,9 +214,12 @@ async fn untrue_answers_are_refused() {
     .await;
 }
 
+/// The headers of an answer to a range of a file of so many bytes.
+type Headers = fn(Range<usize>, usize) -> Vec<(&'static str, String)>;
+
 /// Cuts first where the whole is asked for, so that a range is asked for; then answers the range with `headers`,
 /// the bytes of it and its full-length promise.
-fn lying_range(headers: fn(Range<usize>, usize) -> Vec<(&'static str, String)>) -> impl Fn(&Seen, &[u8], usize) -> Vec<u8> {
+fn lying_range(headers: Headers) -> impl Fn(&Seen, &[u8], usize) -> Vec<u8> {
     move |seen, file, _| {
         let Some(range) = seen.range() else { return honest(seen, file, |body| body.truncate(20_000)) };
         let body = seen.of(file);
@@ -287,7 +290,6 @@ async fn a_cut_download_goes_on_where_it_broke() {
     let requests = server.file_requests();
     assert_eq!(requests.len(), 18, "three requests a file");
     assert!(requests.iter().filter(|seen| seen.range().is_some()).count() == 12, "each repeat went on with a range");
-    assert!(requests.iter().filter(|seen| seen.range().is_some()).all(|seen| seen.headers.contains_key("if-range")));
 
     let again = server.pull(folder.path()).await.unwrap();
     assert_eq!((again.fetched_files, again.path), (0, pulled.path));
@@ -310,7 +312,6 @@ async fn pieces_that_break_off_go_on_and_no_byte_comes_twice() {
     let pulled = server.pull(folder.path()).await.unwrap();
     assert_eq!(std::fs::read(pulled.path.join("model.safetensors")).unwrap(), random_file(1, SIZES[1]));
     let requests = server.file_requests();
-    assert!(requests.iter().all(|seen| seen.headers.contains_key("if-range")));
     assert_eq!(sent.load(Ordering::Relaxed), SIZES[1] as u64, "in {} requests", requests.len());
 }
 

@@ -114,7 +114,7 @@ impl App {
         let server = http::serve(self.listener, self.service.clone(), site, threads);
         let server = server.map_err(|e| Error::failed(format!("serving: {e}"), "try again"))?;
         let handle = server.handle();
-        let workers = supervisor::Supervisor::start(config)?;
+        let workers = supervisor::Supervisor::start(config, self.service.has_remote_store())?;
         let housekeeping = housekeeping::Housekeeping::start(&self.service, config);
         let mut serving = tokio::spawn(server);
         tokio::select! {

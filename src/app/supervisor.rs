@@ -25,13 +25,13 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts as many workers as the configuration asks.
-    pub fn start(config: &Config) -> Result<Supervisor> {
+    /// Starts as many workers as the configuration asks; those of a store that is elsewhere get its keys.
+    pub fn start(config: &Config, remote_store: bool) -> Result<Supervisor> {
         let program =
             config::own_executable().map_err(|e| Error::failed(format!("the own program was not found: {e}"), "reinstall hub"))?;
         let (stop, stopped) = watch::channel(false);
         let keeper = |_| {
-            let (program, data, environment) = (program.clone(), config.data.clone(), config.worker_environment());
+            let (program, data, environment) = (program.clone(), config.data.clone(), config.worker_environment(remote_store));
             let command = move || {
                 let mut command = Command::new(&program);
                 command.arg("worker").arg("--data").arg(&data).arg("--parent").arg(std::process::id().to_string());

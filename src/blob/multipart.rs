@@ -113,11 +113,11 @@ async fn put_parts(inner: &Inner, staged: &Path, file: Arc<File>, size: u64, key
 }
 
 /// Sends all parts, a few side by side; each is a task of its own, whose hashing and reading keep nobody waiting.
-async fn send_parts(remote: &Remote, file: Arc<File>, size: u64, key: &Key, id: &String) -> Result<Vec<PartId>> {
+async fn send_parts(remote: &Remote, file: Arc<File>, size: u64, key: &Key, id: &str) -> Result<Vec<PartId>> {
     let length = part_bytes(size);
     let sending = stream::iter((0..size).step_by(length as usize).enumerate()).map(|(index, start)| {
         let (file, range) = (file.clone(), start..size.min(start + length));
-        let (parts, room, key, id) = (remote.parts.clone(), remote.room.clone(), key.clone(), id.clone());
+        let (parts, room, key, id) = (remote.parts.clone(), remote.room.clone(), key.clone(), id.to_owned());
         Task(tokio::spawn(async move {
             let permits = (length / MIB).clamp(1, ROOM_MIB as u64) as u32;
             let _permit = room.acquire_many(permits).await.map_err(|e| Error::Store(e.to_string()))?;

@@ -232,6 +232,7 @@ fn read_ranges(path: &Path, size_bytes: u64) -> Ranges {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // a list of one range is meant
 mod tests {
     use super::*;
 

@@ -2,6 +2,8 @@
 //! so that not only a base helps to pull a fine-tune, but one fine-tune its siblings. These lists are a server's
 //! word. What is copied by them is proved by the sha256 of the whole, and a list that misled is thrown away.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -52,10 +54,10 @@ impl Cache {
     /// were damaged on this disk are left out.
     pub fn reuse(&self, part: &Part, layout: &Layout, proofs: &Proofs) -> Result<Reused> {
         let mut reused = Reused::default();
-        let mut proved: std::collections::HashMap<Digest, Option<File>> = std::collections::HashMap::new();
+        let mut proved: HashMap<Digest, Option<File>> = HashMap::new();
         for found in self.find_runs(part, layout) {
-            if !proved.contains_key(&found.cached) {
-                proved.insert(found.cached, self.open_proved(&found.cached, proofs)?);
+            if let Entry::Vacant(unknown) = proved.entry(found.cached) {
+                unknown.insert(self.open_proved(&found.cached, proofs)?);
             }
             let Some(Some(file)) = proved.get(&found.cached) else { continue };
             let mut bytes = file;
@@ -135,6 +137,7 @@ impl Cache {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // a list of one range is meant
 mod tests {
     use bytes::Bytes;
 

@@ -282,6 +282,7 @@ fn next(queue: &Queue) -> Option<Range<u64>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // a list of one range is meant
 mod tests {
     use super::*;
 

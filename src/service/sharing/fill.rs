@@ -6,6 +6,7 @@
 //! nothing were there, and the answer is that of tensors nobody has. Each piece is hashed on its way into the
 //! upload, so that damage at rest is not passed on; the whole is proved in the end as any upload is.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -90,8 +91,8 @@ impl Service {
                 for piece in &offered {
                     let mut places = if piece.size_bytes < LEAST_BYTES { Vec::new() } else { segments::places(tx, piece)? };
                     for place in &places {
-                        if !readable.contains_key(&place.source) {
-                            readable.insert(place.source, segments::readable(tx, &place.source, Some(&account), &visible)?);
+                        if let Entry::Vacant(unknown) = readable.entry(place.source) {
+                            unknown.insert(segments::readable(tx, &place.source, Some(&account), &visible)?);
                         }
                     }
                     places.retain(|place| may_read(&readable, place, piece.size_bytes));

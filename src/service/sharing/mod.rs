@@ -10,6 +10,7 @@ mod fill;
 mod offer;
 mod plan;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -126,8 +127,8 @@ impl Service {
             if placed {
                 continue;
             }
-            if !sources.contains_key(&place.source) {
-                sources.insert(place.source, self.blobs.find_source(&place.source).await?);
+            if let Entry::Vacant(unknown) = sources.entry(place.source) {
+                unknown.insert(self.blobs.find_source(&place.source).await?);
             }
             let Some(Some(source)) = sources.get(&place.source) else { continue };
             if proved.equals(piece.offset, source, place.offset..place.offset + piece.size_bytes).await? {

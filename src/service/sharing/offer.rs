@@ -1,5 +1,8 @@
 //! What a client that has other blobs need not fetch: where a file's bytes lie in blobs the caller may read.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use super::super::{Error, Result, Service, access};
 use crate::catalog::{segments, versions};
 use crate::domain::name::{RepoId, RepoKind};
@@ -30,10 +33,10 @@ impl Service {
                 None => vec![whole],
             };
             let visible = access::visible_to(tx, &asker)?;
-            let mut readable = std::collections::HashMap::from([(entry.digest, true)]);
+            let mut readable = HashMap::from([(entry.digest, true)]);
             for source in listed.iter().map(|segment| segment.source).collect::<Vec<_>>() {
-                if !readable.contains_key(&source) {
-                    readable.insert(source, segments::may_read(tx, &source, asker.account(), &visible)?);
+                if let Entry::Vacant(unknown) = readable.entry(source) {
+                    unknown.insert(segments::may_read(tx, &source, asker.account(), &visible)?);
                 }
             }
             listed.retain(|segment| segment.size_bytes > 0 && readable.get(&segment.source) == Some(&true));
