@@ -6,7 +6,7 @@
 //!
 //!     SHARING_DIR=/dev/shm SHARING_TUNES=1000 cargo bench --bench sharing
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 #[path = "../tests/sharing/mod.rs"]
 mod sharing;

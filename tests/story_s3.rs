@@ -224,7 +224,7 @@ async fn a_wrong_store_stops_the_start_with_words_that_help() {
     };
     let line = Switch::to(s3.port);
     line.set(Line::NoBucket);
-    let cases: Vec<(&str, Vec<(String, String)>, &str)> = vec![
+    let cases = [
         ("s3://elsewhere/hub", variables(line.port), "refuses"),
         ("s3://hub/hub", with("AWS_SECRET_ACCESS_KEY", "wrong"), "refuses"),
         ("s3://hub/hub", with("AWS_ALLOW_HTTP", "false"), "AWS_ALLOW_HTTP=true"),

@@ -148,7 +148,7 @@ async fn collecting_without_grace_beside_publishes_loses_nothing() {
     let server = Server::start();
     let (api, stop) = (server.admin(), Arc::new(AtomicBool::new(false)));
     let publishers: Vec<_> =
-        (0..3).map(|n| tokio::spawn(publish_in_a_loop(api.clone(), format!("library/net{n}"), n * 3, stop.clone()))).collect();
+        (0..3).map(|n| tokio::spawn(publish_in_a_loop(api.clone(), format!("library/net{n}"), n * 100, stop.clone()))).collect();
     let (mut freed, mut passes) = (0, 0);
     while freed < 40 {
         if passes % 3 == 2 {
