@@ -140,7 +140,7 @@ def main():
             path.mkdir()
         noise(folders["big"] / "weights.dat", BIG)
         for index in range(SMALL_FILES):
-            noise(folders["small"] / f"{index:04}.bin", SMALL_BYTES)
+            noise(folders["small"] / f"{index:04}.dat", SMALL_BYTES)
         with hub_server(work / "data") as (address, token, pid):
             time_publishing(address, token, work, folders)
             compare_serving(work, address, pid, folders["big"])
