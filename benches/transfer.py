@@ -112,9 +112,14 @@ def compare_pulls(address, memory):
 def compare_on_disk(address, work):
     """The big pull where the cache lies on the disk: the hub has synced its bytes when it ends, hf has not."""
     commands = pulls(address, work)
-    for name, make in commands.items():
-        took = statistics.median(timed_pull(make, "library/big", work / "cache") for _ in range(3))
+    times = {name: [] for name in commands}
+    for _ in range(3):
+        for name, make in commands.items():
+            times[name].append(timed_pull(make, "library/big", work / "cache"))
+    medians = {name: statistics.median(list_) for name, list_ in times.items()}
+    for name, took in medians.items():
         print(f"pull onto the disk: {name:4} {took:6.2f} s, {BIG / took / 1e9:.2f} GB/s")
+    ratio("pull/big-on-disk/hf", medians["hf"] / medians["hub"])
 
 
 def time_publishing(address, token, work, folders):
