@@ -380,6 +380,8 @@ struct Dweller {
     house: House,
     rng: ChaCha8Rng,
     live: Live,
+    /// Versions that were live once: the answer to a publish may come when its version is deleted again.
+    told: Arc<Mutex<BTreeSet<(String, u32)>>>,
     pool: Arc<Vec<Bytes>>,
     refused: usize,
 }
@@ -453,8 +455,11 @@ impl Dweller {
     /// A publish may fail because others were quicker; what it may not is succeed and be lost.
     fn note(&mut self, name: String, files: Vec<Bytes>, published: Result<u32, Error>) {
         match published {
-            // Where the files were those of `main`, this is a version that somebody may be deleting.
-            Ok(number) => drop(self.live.lock().unwrap().entry((name, number)).or_insert(files)),
+            Ok(number) => {
+                if self.told.lock().unwrap().insert((name.clone(), number)) {
+                    self.live.lock().unwrap().insert((name, number), files);
+                }
+            }
             Err(Error::Conflict(_) | Error::Busy(_)) => self.refused += 1,
             Err(Error::Invalid(problem)) if problem.code == "blob_unknown" => self.refused += 1,
             Err(Error::NotFound(problem)) if problem.code == "upload_not_found" => self.refused += 1,
@@ -473,12 +478,12 @@ async fn a_life(seed: u64, steps: usize) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let content = |n: u8| Bytes::from(vec![n; rng.random_range(0..60_000)]);
     let pool: Arc<Vec<Bytes>> = Arc::new((0..12u8).map(content).collect());
-    let (live, stop) = (Live::default(), Arc::new(AtomicBool::new(false)));
+    let (live, told, stop) = (Live::default(), Arc::default(), Arc::new(AtomicBool::new(false)));
     let mut dwellers = Vec::new();
     for n in 0..4u64 {
         let house = if n % 2 == 0 { house.clone() } else { house.other_process().await };
         let rng = ChaCha8Rng::seed_from_u64(seed * 31 + n);
-        let mut dweller = Dweller { house, rng, live: live.clone(), pool: pool.clone(), refused: 0 };
+        let mut dweller = Dweller { house, rng, live: live.clone(), told: Arc::clone(&told), pool: pool.clone(), refused: 0 };
         let runtime = tokio::runtime::Handle::current();
         dwellers.push(tokio::task::spawn_blocking(move || {
             (0..steps).for_each(|_| runtime.block_on(dweller.act()));
