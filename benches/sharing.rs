@@ -104,7 +104,7 @@ fn one_by_one(server: &Server, dir: &Path, base: &Weights) {
 fn fetch(authority: &str, path: &str, buffer: &mut [u8]) -> f64 {
     let mut stream = TcpStream::connect(authority).unwrap();
     let started = Instant::now();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n").unwrap();
     let mut total = 0;
     while let read @ 1.. = stream.read(buffer).unwrap() {
         total += read;
