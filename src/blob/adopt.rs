@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::list::found;
 use super::verify::sha256;
-use super::{Blobs, Error, Result, key, sync_directory};
+use super::{Blobs, Error, Result, key, sync_above};
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 
@@ -56,8 +56,7 @@ fn name_linked(root: &Path, staged: &PathBuf, expected: &Digest) -> Result<()> {
         return Err(Error::Mismatch { expected: *expected, got });
     }
     let target = root.join(key(expected));
-    let folders: Vec<&Path> = target.ancestors().skip(1).take(3).collect();
-    if let Some(folder) = folders.first() {
+    if let Some(folder) = target.parent() {
         std::fs::create_dir_all(folder)?;
     }
     let same = |other: std::fs::Metadata, this: std::fs::Metadata| (other.dev(), other.ino()) == (this.dev(), this.ino());
@@ -67,5 +66,5 @@ fn name_linked(root: &Path, staged: &PathBuf, expected: &Digest) -> Result<()> {
     } else {
         std::fs::rename(staged, &target)?;
     }
-    folders.into_iter().try_for_each(sync_directory)
+    sync_above(&target)
 }

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::proved::Proved;
 use super::reader::Reader;
-use super::{Blobs, Error, Result, key, sync_directory};
+use super::{Blobs, Error, Result, key, sync_above};
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 use crate::domain::segments::{Layout, MOST_TEXT_BYTES};
@@ -187,10 +187,9 @@ fn write_durably(temporary: &Path, target: &Path, bytes: &[u8]) -> Result<()> {
     permissions.set_readonly(true);
     file.set_permissions(permissions)?;
     file.sync_all()?;
-    let folders: Vec<&Path> = target.ancestors().skip(1).take(3).collect();
-    if let Some(folder) = folders.first() {
+    if let Some(folder) = target.parent() {
         std::fs::create_dir_all(folder)?;
     }
     std::fs::rename(temporary, target)?;
-    folders.into_iter().try_for_each(sync_directory)
+    sync_above(target)
 }

@@ -151,6 +151,11 @@ fn object_key(digest: &Digest) -> object_store::path::Path {
     key(digest).into()
 }
 
+/// Writes the three folders above a blob's new name to the disk: any of them may be new, too.
+fn sync_above(target: &Path) -> Result<()> {
+    target.ancestors().skip(1).take(3).try_for_each(sync_directory)
+}
+
 /// A new name in a directory survives a power cut only once the directory itself is written.
 fn sync_directory(dir: &Path) -> Result<()> {
     Ok(File::open(dir)?.sync_all()?)
