@@ -196,9 +196,10 @@ async fn finishing_while_others_write_gives_true_bytes_or_no_name() {
             let finished = blobs.finish(&id(round), 600_000, &digest).await;
             for writer in writers {
                 let written = writer.await.unwrap();
-                assert!(matches!(written, Ok(()) | Err(Error::Vanished)), "{written:?}");
+                // On a slow disk the other one may be at it for longer than anybody waits.
+                assert!(matches!(written, Ok(()) | Err(Error::Vanished | Error::InUse)), "{written:?}");
             }
-            assert!(matches!(finished, Ok(()) | Err(Error::Mismatch { .. })), "{finished:?}");
+            assert!(matches!(finished, Ok(()) | Err(Error::Mismatch { .. } | Error::InUse)), "{finished:?}");
             if blobs.find_size(&digest).await.unwrap().is_some() {
                 assert_eq!(blobs.read_all(&digest, u64::MAX).await.unwrap(), good);
             }

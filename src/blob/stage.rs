@@ -30,8 +30,8 @@ use crate::domain::ranges::Ranges;
 
 /// Bytes read at once from a file of this machine.
 const BLOCK_BYTES: usize = 1024 * 1024;
-/// How often and how long to wait for a lock that is held for moments only.
-const LOCK_TRIES: u32 = 400;
+/// How often and how long to wait for a lock that is held for moments only, or for seconds where the disk is busy.
+const LOCK_TRIES: u32 = 2_000;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 impl Blobs {
