@@ -32,6 +32,9 @@ impl Epilogue<'_> {
                 }
             }
         });
+        if self.activation.is_smooth() {
+            self.activation.apply(values);
+        }
     }
 }
 

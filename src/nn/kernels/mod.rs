@@ -1,5 +1,6 @@
 //! What candle lacks for training on a CPU: convolutions whose gradients are matrix products, depthwise
-//! convolution, fused batch norm, max pooling with a gradient. Each is a candle custom op with its own `bwd`.
+//! convolution, fused batch norm, max pooling with a gradient, squeeze-and-excite, and the halves of a transformer's
+//! block. Each is a candle custom op with its own `bwd`.
 //!
 //! Inside the kernels tensors are *channels last*: `(batch, height, width, channels)`, f32, contiguous. A 1x1
 //! convolution is then one plain matrix product over all pixels, and everything else streams over channels, which
@@ -11,25 +12,47 @@
 //! partial sums are added in the order of the pieces.
 
 mod affine;
+mod attention;
+mod attention_block;
 pub mod conv;
+pub(crate) mod curve;
 mod dense;
 mod depthwise;
 mod geometry;
+mod layer_norm;
+mod linear;
 mod memory;
+mod mlp_block;
 mod norm;
+mod patch_embed;
 mod patches;
 pub mod pool;
 pub mod portable;
+mod portable_blocks;
+mod product;
 #[cfg(test)]
 mod reference_tests;
+#[cfg(test)]
+mod smooth_tests;
 mod simd;
+mod smooth_norm;
+mod squeeze;
 mod statistics;
+#[cfg(test)]
+mod transformer_tests;
 
 pub use affine::Epilogue;
+pub use attention_block::AttentionBlock;
 pub use conv::{conv2d, conv2d_affine};
+pub use curve::{Gate, activate};
 pub use geometry::{Padding, Spec};
+pub use layer_norm::layer_norm;
+pub use linear::linear;
+pub use mlp_block::MlpBlock;
 pub use norm::{BatchStatistics, Norm, batch_norm_eval, batch_norm_train};
+pub use patch_embed::PatchEmbed;
 pub use pool::{global_average_pool, max_pool};
+pub use squeeze::SqueezeExcite;
 
 /// What follows a normalisation. NaN stays NaN, so that a diverged run shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,13 +63,25 @@ pub enum Activation {
     Relu,
     /// `min(max(x, 0), 6)`.
     Relu6,
+    /// `x * min(max(x + 3, 0), 6) / 6`.
+    HardSwish,
+    /// `x / (1 + e^-x)`.
+    Silu,
+    /// `x` times the normal distribution's share below x; exact, not the tanh formula.
+    Gelu,
 }
 
 impl Activation {
+    /// Whether it bends values instead of holding them within bounds, so that its slope does not show in its output.
+    pub(crate) fn is_smooth(self) -> bool {
+        matches!(self, Activation::HardSwish | Activation::Silu | Activation::Gelu)
+    }
+
     /// The range outside which the value is held and the gradient is zero.
     pub(crate) fn bounds(self) -> (f32, f32) {
         match self {
-            Activation::None => (f32::NEG_INFINITY, f32::INFINITY),
+            // The bent ones are not held; `Activation::apply` follows where they are allowed.
+            Activation::None | Activation::HardSwish | Activation::Silu | Activation::Gelu => (f32::NEG_INFINITY, f32::INFINITY),
             Activation::Relu => (0.0, f32::INFINITY),
             Activation::Relu6 => (0.0, 6.0),
         }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::curve::activate;
 use super::simd::{clamp, vectorised};
+use super::smooth_norm::smooth_norm;
 use super::statistics::{add_pairs, block_rows, moments};
 use super::{Activation, portable};
 use crate::nn::kernels::memory::{floats, read, tensor};
@@ -51,6 +53,9 @@ pub fn batch_norm_train(x: &Tensor, norm: &Norm<'_>, residual: Option<&Tensor>) 
         mean: mean.iter().map(|&value| value as f32).collect(),
         unbiased_variance: variance.iter().map(|&value| (value * unbiased) as f32).collect(),
     };
+    if norm.activation.is_smooth() {
+        return Ok((smooth(&x, norm, (&mean, &variance), true, residual)?, statistics));
+    }
     let op = BatchNorm::new(&mean, &variance, norm, true, residual.is_some());
     Ok((op.apply(&x, norm, residual)?, statistics))
 }
@@ -63,8 +68,20 @@ pub fn batch_norm_eval(x: &Tensor, norm: &Norm<'_>, mean: &Tensor, variance: &Te
         return portable::batch_norm_eval(x, norm, mean, variance, residual);
     }
     let wide = |t: &Tensor| -> Result<Vec<f64>> { Ok(read(&t.contiguous()?)?.iter().map(|&value| f64::from(value)).collect()) };
+    if norm.activation.is_smooth() {
+        return smooth(&x.contiguous()?, norm, (&wide(mean)?, &wide(variance)?), false, residual);
+    }
     let op = BatchNorm::new(&wide(mean)?, &wide(variance)?, norm, false, residual.is_some());
     op.apply(&x.contiguous()?, norm, residual)
+}
+
+/// With an activation that bends. No family here adds a residual before one, so that case is not fused.
+fn smooth(x: &Tensor, norm: &Norm<'_>, (mean, variance): (&[f64], &[f64]), from_batch: bool, residual: Option<&Tensor>) -> Result<Tensor> {
+    if residual.is_none() {
+        return smooth_norm(x, norm, mean, variance, from_batch);
+    }
+    let plain = Norm { activation: Activation::None, ..*norm };
+    activate(&BatchNorm::new(mean, variance, &plain, from_batch, true).apply(x, &plain, residual)?, norm.activation)
 }
 
 fn channels_of(x: &Tensor, norm: &Norm<'_>) -> Result<usize> {

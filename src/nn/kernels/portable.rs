@@ -27,11 +27,24 @@ pub fn affine(x: &Tensor, scale: &Tensor, shift: &Tensor, residual: Option<&Tens
         Some(residual) => (y + residual)?,
         None => y,
     };
+    activate(&y, activation)
+}
+
+/// See [`super::activate`].
+pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     match activation {
-        Activation::None => Ok(y),
-        Activation::Relu => y.relu(),
-        Activation::Relu6 => y.clamp(0f32, 6f32),
+        Activation::None => Ok(x.clone()),
+        Activation::Relu => x.relu(),
+        Activation::Relu6 => x.clamp(0f32, 6f32),
+        Activation::HardSwish => (x + 3.0)?.clamp(0f32, 6f32)?.mul(x)? / 6.0,
+        Activation::Silu => sigmoid(x)?.mul(x),
+        Activation::Gelu => x.gelu_erf(),
     }
+}
+
+/// `1 / (1 + e^-x)`, with a gradient.
+pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    (x.neg()?.exp()? + 1.0)?.recip()
 }
 
 /// See [`super::batch_norm_train`].

@@ -1,0 +1,161 @@
+//! Matrix products on slices, with every access proved before `gemm` is called, and the two ways in which the blocks
+//! of a network share one: bias first, and sums over spans of a batch.
+
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+use super::dense::add_in_order;
+use super::simd::vectorised;
+
+/// A matrix in a slice: element `(i, j)` is `data[i * rows + j * columns]`.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+}
+
+impl<'a> View<'a> {
+    /// Row after row, `stride` apart.
+    pub fn rows(data: &'a [f32], stride: usize) -> View<'a> {
+        View { data, rows: stride, columns: 1 }
+    }
+
+    pub fn transposed(self) -> View<'a> {
+        View { rows: self.columns, columns: self.rows, ..self }
+    }
+}
+
+/// `out (rows, columns) (+)= left (rows, depth) * right (depth, columns)`; rows of `out` lie `stride` apart. It is
+/// fastest when `right` has contiguous rows, a multiple of sixteen long.
+pub(crate) fn multiply(
+    out: &mut [f32],
+    stride: usize,
+    [rows, columns, depth]: [usize; 3],
+    left: View<'_>,
+    right: View<'_>,
+    accumulate: bool,
+    parallelism: Parallelism,
+) {
+    assert!(rows > 0 && columns > 0 && depth > 0 && stride >= columns);
+    assert!(out.len() >= (rows - 1) * stride + columns);
+    assert!(left.data.len() > (rows - 1) * left.rows + (depth - 1) * left.columns);
+    assert!(right.data.len() > (depth - 1) * right.rows + (columns - 1) * right.columns);
+    // SAFETY: the asserts above prove that every element the product touches lies inside its slice; `out` is
+    // borrowed mutably, so nothing else aliases it. Both sides are handed over transposed, because `gemm` likes its
+    // output's columns contiguous.
+    unsafe {
+        gemm::gemm(
+            columns,
+            rows,
+            depth,
+            out.as_mut_ptr(),
+            stride as isize,
+            1,
+            accumulate,
+            right.data.as_ptr(),
+            right.rows as isize,
+            right.columns as isize,
+            left.data.as_ptr(),
+            left.rows as isize,
+            left.columns as isize,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+/// Splits inside the products only where the pieces alone would leave threads idle.
+pub(crate) fn inner_parallelism(pieces: usize) -> Parallelism {
+    if pieces < rayon::current_num_threads() { Parallelism::Rayon(0) } else { Parallelism::None }
+}
+
+/// A weight `(outputs, inputs)` as `(inputs, outputs)`, so that products with it need no packing.
+pub(crate) fn transpose(weight: &[f32], outputs: usize, inputs: usize) -> Vec<f32> {
+    const TILE: usize = 16;
+    let mut turned = vec![0.0; weight.len()];
+    for first in (0..outputs).step_by(TILE) {
+        let end = outputs.min(first + TILE);
+        for input in 0..inputs {
+            for output in first..end {
+                turned[input * outputs + output] = weight[output * inputs + input];
+            }
+        }
+    }
+    turned
+}
+
+/// `out = left * right + bias`, row by row; `residual` is added where there is one.
+pub(crate) fn affine(
+    out: &mut [f32],
+    [rows, columns, depth]: [usize; 3],
+    left: View<'_>,
+    right: View<'_>,
+    bias: &[f32],
+    residual: Option<&[f32]>,
+    parallelism: Parallelism,
+) {
+    match residual {
+        None => out[..rows * columns].chunks_exact_mut(columns).for_each(|row| row.copy_from_slice(&bias[..columns])),
+        Some(residual) => vectorised(|| {
+            for (row, residual) in out[..rows * columns].chunks_exact_mut(columns).zip(residual.chunks_exact(columns)) {
+                row.iter_mut().zip(residual).zip(bias).for_each(|((out, residual), bias)| *out = residual + bias);
+            }
+        }),
+    }
+    multiply(out, columns, [rows, columns, depth], left, right, true, parallelism);
+}
+
+/// `sums += ` the sum of all rows: the gradient of a bias.
+pub(crate) fn add_rows(sums: &mut [f32], rows: &[f32]) {
+    let columns = sums.len();
+    vectorised(|| {
+        for row in rows.chunks_exact(columns) {
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+    });
+}
+
+/// Deals `pieces` of a batch to the threads in spans and adds up what each span gives: `body(piece, its part of out,
+/// the span's sum)`. Parts of `out` are `length` long. The result depends on the number of threads alone.
+pub(crate) fn sum_over_spans(
+    pieces: usize,
+    out: &mut [f32],
+    length: usize,
+    sum_length: usize,
+    body: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+) -> Vec<f32> {
+    let spans = rayon::current_num_threads().min(pieces).max(1);
+    let per_span = pieces.div_ceil(spans).max(1);
+    let partial = |(span, out): (usize, &mut [f32])| {
+        let mut sum = vec![0.0; sum_length];
+        for (index, out) in out.chunks_mut(length).enumerate() {
+            body(span * per_span + index, out, &mut sum);
+        }
+        sum
+    };
+    add_in_order(out.par_chunks_mut(per_span * length).enumerate().map(partial).collect())
+}
+
+/// Cuts a slice into consecutive parts of these lengths.
+pub(crate) fn parts<const N: usize>(mut slice: &[f32], lengths: [usize; N]) -> [&[f32]; N] {
+    lengths.map(|length| {
+        let (part, rest) = slice.split_at(length);
+        slice = rest;
+        part
+    })
+}
+
+/// [`parts`] of a mutable slice.
+pub(crate) fn parts_mut<const N: usize>(slice: &mut [f32], lengths: [usize; N]) -> [&mut [f32]; N] {
+    let mut slice = slice;
+    lengths.map(|length| {
+        let (part, rest) = std::mem::take(&mut slice).split_at_mut(length);
+        slice = rest;
+        part
+    })
+}

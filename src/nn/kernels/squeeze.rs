@@ -1,0 +1,178 @@
+//! Squeeze-and-excite (Hu et al. 2017) as one op: the mean of each channel goes through two small layers, and what
+//! comes out opens or shuts the channel. The map is read twice forward and twice backward, no more.
+
+use std::sync::OnceLock;
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+use super::memory::{floats, read, tensor};
+use super::product::{View, add_rows, affine, multiply, parts, parts_mut};
+use super::simd::vectorised;
+use super::{Activation, Gate, portable_blocks};
+
+/// The parameters, under timm's names `se.conv_reduce` and `se.conv_expand`.
+#[derive(Clone, Copy)]
+pub struct SqueezeExcite<'a> {
+    /// `(R, C, 1, 1)` and `(R)`.
+    pub reduce: (&'a Tensor, &'a Tensor),
+    /// `(C, R, 1, 1)` and `(C)`.
+    pub expand: (&'a Tensor, &'a Tensor),
+    pub activation: Activation,
+    pub gate: Gate,
+}
+
+impl SqueezeExcite<'_> {
+    /// `x * gate(expand(activation(reduce(mean of x over its pixels))))` for `x (B, H, W, C)`. Gradients flow to x and
+    /// every parameter. Errors when shapes do not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (batch, height, width, channels) = x.dims4()?;
+        let reduced = self.reduce.1.elem_count();
+        let fits = self.reduce.0.dims() == [reduced, channels, 1, 1]
+            && self.expand.0.dims() == [channels, reduced, 1, 1]
+            && self.expand.1.dims() == [channels];
+        if !fits || batch * height * width * reduced == 0 {
+            bail!("a squeeze from {channels} to {reduced} channels does not fit {:?}", x.dims())
+        }
+        if !x.device().is_cpu() {
+            return portable_blocks::squeeze_excite(x, self);
+        }
+        let packed = [self.reduce.0, self.reduce.1, self.expand.0, self.expand.1].map(Tensor::flatten_all);
+        let packed = Tensor::cat(&packed.into_iter().collect::<Result<Vec<_>>>()?, 0)?;
+        let op = Op { batch, channels, reduced, activation: self.activation, gate: self.gate, saved: OnceLock::new() };
+        x.contiguous()?.apply_op2(&packed, op)
+    }
+}
+
+struct Op {
+    batch: usize,
+    channels: usize,
+    reduced: usize,
+    activation: Activation,
+    gate: Gate,
+    saved: OnceLock<Saved>,
+}
+
+/// Row by row for each image.
+struct Saved {
+    means: Vec<f32>,
+    /// Before and after the activation.
+    reduced: (Vec<f32>, Vec<f32>),
+    /// Before and after the gate.
+    expanded: (Vec<f32>, Vec<f32>),
+}
+
+impl Op {
+    fn lengths(&self) -> [usize; 4] {
+        [self.reduced * self.channels, self.reduced, self.channels * self.reduced, self.channels]
+    }
+
+    fn excite(&self, means: Vec<f32>, packed: &[f32]) -> Saved {
+        let (channels, reduced) = (self.channels, self.reduced);
+        let [reduce, reduce_bias, expand, expand_bias] = parts(packed, self.lengths());
+        let mut small = vec![0.0; self.batch * reduced];
+        let size = [self.batch, reduced, channels];
+        let weight = View::rows(reduce, channels).transposed();
+        affine(&mut small, size, View::rows(&means, channels), weight, reduce_bias, None, Parallelism::None);
+        let mut bent = small.clone();
+        self.activation.apply(&mut bent);
+        let mut wide = vec![0.0; self.batch * channels];
+        let size = [self.batch, channels, reduced];
+        let weight = View::rows(expand, reduced).transposed();
+        affine(&mut wide, size, View::rows(&bent, reduced), weight, expand_bias, None, Parallelism::None);
+        let mut gates = wide.clone();
+        self.gate.apply(&mut gates);
+        Saved { means, reduced: (small, bent), expanded: (wide, gates) }
+    }
+
+    /// From the gradient to the gates to the gradient to the means, and the gradient to the parameters.
+    fn pull_back(&self, mut gates: Vec<f32>, packed: &[f32], saved: &Saved) -> (Vec<f32>, Vec<f32>) {
+        let (batch, channels, reduced) = (self.batch, self.channels, self.reduced);
+        let [reduce, _, expand, _] = parts(packed, self.lengths());
+        let mut sums = vec![0.0; packed.len()];
+        let [dreduce, dreduce_bias, dexpand, dexpand_bias] = parts_mut(&mut sums, self.lengths());
+        let serial = Parallelism::None;
+        self.gate.pull_back(&mut gates, &saved.expanded.0);
+        add_rows(dexpand_bias, &gates);
+        let gradient = View::rows(&gates, channels);
+        let size = [channels, reduced, batch];
+        multiply(dexpand, reduced, size, gradient.transposed(), View::rows(&saved.reduced.1, reduced), false, serial);
+        let mut small = vec![0.0; batch * reduced];
+        multiply(&mut small, reduced, [batch, reduced, channels], gradient, View::rows(expand, reduced), false, serial);
+        self.activation.pull_back(&mut small, &saved.reduced.0);
+        add_rows(dreduce_bias, &small);
+        let gradient = View::rows(&small, reduced);
+        let size = [reduced, channels, batch];
+        multiply(dreduce, channels, size, gradient.transposed(), View::rows(&saved.means, channels), false, serial);
+        let mut means = vec![0.0; batch * channels];
+        multiply(&mut means, channels, [batch, channels, reduced], gradient, View::rows(reduce, channels), false, serial);
+        (means, sums)
+    }
+}
+
+/// For each image the sum over its pixels of `term`, channel by channel, times `factor`.
+fn sums(x: &[f32], y: &[f32], batch: usize, channels: usize, factor: f32, term: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
+    let image = x.len() / batch;
+    let mut sums = vec![0.0f32; batch * channels];
+    sums.par_chunks_mut(channels).zip(x.par_chunks(image)).zip(y.par_chunks(image)).for_each(|((sums, x), y)| {
+        vectorised(|| {
+            for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact(channels)) {
+                for ((sum, &x), &y) in sums.iter_mut().zip(x).zip(y) {
+                    *sum += term(x, y);
+                }
+            }
+            sums.iter_mut().for_each(|sum| *sum *= factor);
+        });
+    });
+    sums
+}
+
+/// `x * factors + terms`, both per image and channel.
+fn scaled(x: &[f32], factors: &[f32], terms: &[f32], batch: usize, channels: usize) -> Vec<f32> {
+    let image = x.len() / batch;
+    let mut y = vec![0.0f32; x.len()];
+    let per_image = factors.par_chunks(channels).zip(terms.par_chunks(channels));
+    y.par_chunks_mut(image).zip(x.par_chunks(image)).zip(per_image).for_each(|((y, x), (factors, terms))| {
+        vectorised(|| {
+            for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                for (((y, &x), &factor), &term) in y.iter_mut().zip(x).zip(factors).zip(terms) {
+                    *y = x * factor + term;
+                }
+            }
+        });
+    });
+    y
+}
+
+impl CustomOp2 for Op {
+    fn name(&self) -> &'static str {
+        "squeeze-excite"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, packed: &CpuStorage, pl: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (x, packed) = (floats(x, xl)?, floats(packed, pl)?);
+        let pixels = x.len() / (self.batch * self.channels);
+        let means = sums(x, x, self.batch, self.channels, 1.0 / pixels as f32, |x, _| x);
+        let saved = self.excite(means, packed);
+        let y = scaled(x, &saved.expanded.1, &vec![0.0; self.batch * self.channels], self.batch, self.channels);
+        // One op instance is applied once, so the cell is empty here.
+        let _ = self.saved.set(saved);
+        Ok((CpuStorage::F32(y), xl.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, packed: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let Some(saved) = self.saved.get() else { bail!("a squeeze was asked for a gradient before its value") };
+        let dy = dy.contiguous()?;
+        let (values, gradient) = (read(x)?, read(&dy)?);
+        let gates = sums(&values, &gradient, self.batch, self.channels, 1.0, |x, dy| x * dy);
+        let (mut means, dpacked) = self.pull_back(gates, &read(packed)?, saved);
+        let pixels = values.len() / (self.batch * self.channels);
+        means.iter_mut().for_each(|value| *value /= pixels as f32);
+        let dx = match x.track_op() {
+            true => Some(tensor(scaled(&gradient, &saved.expanded.1, &means, self.batch, self.channels), x.dims())?),
+            false => None,
+        };
+        Ok((dx, Some(tensor(dpacked, packed.dims())?)))
+    }
+}
