@@ -17,7 +17,8 @@ fn main() {
 }
 
 const BATCH: usize = 16;
-const MODELS: [&str; 4] = ["mobilenetv2_100", "resnet18", "resnet50", "tf_efficientnet_lite0"];
+const MODELS: [&str; 6] =
+    ["mobilenetv2_100", "mobilenetv3_small_100", "resnet18", "resnet50", "tf_efficientnet_lite0", "vit_tiny_patch16_224"];
 
 fn model(architecture: &str) -> Classifier {
     let weights = Weights::random(architecture, 10, 0).unwrap();
@@ -46,6 +47,7 @@ fn train_step_96(bencher: Bencher<'_, '_>, architecture: &str) {
 
 /// Forward, loss, backward and plain SGD on every parameter.
 fn train_step(bencher: Bencher<'_, '_>, architecture: &str, side: usize) {
+    let side = registry::get(architecture).unwrap().fixed_side().unwrap_or(side);
     let (model, x) = (model(architecture), images(side));
     let labels = Tensor::from_iter((0..BATCH).map(|index| (index % 10) as u32), &Device::Cpu).unwrap();
     let weights = model.weights();

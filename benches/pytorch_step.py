@@ -12,7 +12,7 @@ import timm
 import torch
 
 BATCH, THREADS, SAMPLES = 16, 2, 7
-MODELS = ["mobilenetv2_100", "resnet18", "resnet50", "tf_efficientnet_lite0"]
+MODELS = ["mobilenetv2_100", "mobilenetv3_small_100", "resnet18", "resnet50", "tf_efficientnet_lite0", "vit_tiny_patch16_224"]
 
 
 def rate(work):
@@ -50,6 +50,8 @@ def main():
 
         results = []
         for label, work, side in (("forward", forward, 224), ("step", step, 224), ("step", step, 96)):
+            if "vit" in name and side != 224:
+                continue
             x = images(side)
             results.append(f"{label} {side}: {rate(lambda: work(x)):.1f}")
         print(name, "  ".join(results), flush=True)

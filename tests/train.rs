@@ -60,11 +60,16 @@ struct Bench {
 
 impl Bench {
     fn new(architecture: &str, splits: &[(&str, usize)]) -> Bench {
+        Bench::sized(architecture, splits, 32)
+    }
+
+    /// For a base that works on this many pixels.
+    fn sized(architecture: &str, splits: &[(&str, usize)], side: usize) -> Bench {
         let folder = tempfile::tempdir().unwrap();
         draw(&folder.path().join("data"), splits);
         Weights::random(architecture, 7, 3).unwrap().save(&folder.path().join("base.safetensors"), &[]).unwrap();
         let config = format!(
-            r#"{{"architecture": "{architecture}", "num_classes": 7, "pretrained_cfg": {{"input_size": [3, 32, 32], "crop_pct": 1.0, "interpolation": "bilinear", "tag": "made_up"}}}}"#
+            r#"{{"architecture": "{architecture}", "num_classes": 7, "pretrained_cfg": {{"input_size": [3, {side}, {side}], "crop_pct": 1.0, "interpolation": "bilinear", "tag": "made_up"}}}}"#
         );
         let dataset = Dataset::open(&Source::Folder(folder.path().join("data")), &Limits::default()).unwrap();
         Bench { config: ModelConfig::read(&config).unwrap(), dataset: Arc::new(dataset), folder }
@@ -248,6 +253,33 @@ fn frozen_stages_keep_every_bit_and_the_rest_learns() {
             assert_eq!(same, number < 6, "{name} of stage {number}");
         }
     }
+}
+
+#[test]
+fn squeezing_networks_fine_tune() {
+    for architecture in ["mobilenetv3_small_100", "efficientnet_b0"] {
+        let bench = Bench::sized(architecture, &[("train", 24), ("val", 8)], 64);
+        let report = bench.fit(&head(10), "head").unwrap();
+        assert!(report.validation.top1 > 0.5, "{architecture}: {:?}", report.validation);
+        let report = bench.fit(&full(3), "full").unwrap();
+        assert!(report.epochs[2].train_loss < report.epochs[0].train_loss, "{architecture}: {:?}", report.epochs);
+    }
+}
+
+#[test]
+fn a_transformer_fine_tunes_above_its_frozen_blocks() {
+    let bench = Bench::sized("vit_tiny_patch16_224", &[("train", 12), ("val", 4)], 224);
+    let adamw = Recipe { optimizer: Optimizer::Adamw, lr: 5e-4, head_lr: 5e-3, ..full(3) };
+    let report = bench.fit(&Recipe { frozen_stages: 9, ..adamw.clone() }, "frozen").unwrap();
+    assert!(report.epochs[2].train_loss < report.epochs[0].train_loss, "{:?}", report.epochs);
+    let base = Weights::load(&bench.weights()).unwrap();
+    for (name, var) in base.iter().filter(|(name, _)| !name.starts_with("head.")) {
+        let learns = ["blocks.8.", "blocks.9.", "blocks.10.", "blocks.11.", "norm."].iter().any(|part| name.starts_with(part));
+        let values = |var: &candle_core::Tensor| var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values(var) != values(report.weights.get(name).unwrap()), learns, "{name}");
+    }
+    let refused = bench.fit(&Recipe { image_size: 96, ..adamw }, "small").unwrap_err().to_string();
+    assert!(refused.contains("224 pixels"), "{refused}");
 }
 
 #[test]

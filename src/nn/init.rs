@@ -8,42 +8,54 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::Result;
-use super::plan::{Init, Plan, Shortcut};
-use super::registry::{self, Kind};
+use super::plan::{Init, Kind, Plan, Shortcut};
+use super::registry::{self, Body};
 use super::weights::Weights;
 
 /// See [`Weights::random`].
 pub(crate) fn random(architecture: &str, num_classes: usize, seed: u64) -> Result<Weights> {
     let known = registry::get(architecture)?;
-    let plan = known.plan();
-    let silent = silent_norms(&plan);
+    let body = known.body();
+    let (init, silent) = match &body {
+        Body::Convolutional(plan) => (plan.init, silent_norms(plan)),
+        Body::Transformer(_) => (Init::Transformer, Vec::new()),
+    };
     let mut tensors = HashMap::new();
     for (index, (name, shape, kind)) in registry::expected(architecture, num_classes)?.into_iter().enumerate() {
         let mut draw = Draw::new(seed, index as u64);
         let count = shape.iter().product();
         let values = match kind {
-            Kind::Convolution => {
-                // Fan-out; in depthwise convolutions timm divides the outputs by the groups.
-                let depthwise = plan.init == Init::Mobile && shape[1] == 1 && shape[0] > 1;
-                let outputs = if depthwise { 1 } else { shape[0] };
-                let deviation = (2.0 / (outputs * shape[2] * shape[3]) as f64).sqrt();
-                (0..count).map(|_| (draw.normal() * deviation) as f32).collect()
-            }
             Kind::NormScale if silent.contains(&name) => vec![0.0; count],
             Kind::NormScale | Kind::RunningVariance => vec![1.0; count],
-            Kind::NormShift | Kind::RunningMean => vec![0.0; count],
-            Kind::HeadWeight | Kind::HeadBias => {
-                let bound = match (plan.init, kind) {
-                    (Init::Mobile, Kind::HeadBias) => 0.0,
-                    (Init::Mobile, _) => 1.0 / (num_classes as f64).sqrt(),
-                    (Init::Residual, _) => 1.0 / (plan.num_features as f64).sqrt(),
-                };
-                draw.uniform(count, bound)
-            }
+            Kind::NormShift | Kind::RunningMean | Kind::LinearBias => vec![0.0; count],
+            Kind::LinearWeight | Kind::Position => draw.normals(count, 0.02),
+            Kind::ClassToken => draw.normals(count, 1e-6),
+            Kind::Convolution | Kind::ConvolutionBias => convolution(&mut draw, init, kind, &body, &shape),
+            Kind::HeadWeight | Kind::HeadBias => match (init, kind) {
+                (Init::Mobile | Init::Transformer, Kind::HeadBias) => vec![0.0; count],
+                (Init::Transformer, _) => draw.normals(count, 0.02),
+                (Init::Mobile, _) => draw.uniform(count, 1.0 / (num_classes as f64).sqrt()),
+                (Init::Residual, _) => draw.uniform(count, 1.0 / (known.num_features as f64).sqrt()),
+            },
         };
         tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
     }
     Weights::from_tensors(tensors)
+}
+
+fn convolution(draw: &mut Draw, init: Init, kind: Kind, body: &Body, shape: &[usize]) -> Vec<f32> {
+    let count = shape.iter().product();
+    match (init, body) {
+        // PyTorch's own: weight and bias within the root of the fan-in.
+        (_, Body::Transformer(vit)) => draw.uniform(count, 1.0 / ((3 * vit.patch * vit.patch) as f64).sqrt()),
+        _ if kind == Kind::ConvolutionBias => vec![0.0; count],
+        _ => {
+            // Fan-out; in depthwise convolutions timm divides the outputs by the groups.
+            let depthwise = init == Init::Mobile && shape[1] == 1 && shape[0] > 1;
+            let outputs = if depthwise { 1 } else { shape[0] };
+            draw.normals(count, (2.0 / (outputs * shape[2] * shape[3]) as f64).sqrt())
+        }
+    }
 }
 
 /// Scales that start at zero: the last norm of each residual branch, in families that do so.
@@ -78,6 +90,11 @@ impl Draw {
         (0..count).map(|_| ((self.unit() * 2.0 - 1.0) * bound) as f32).collect()
     }
 
+    /// `count` values of mean 0.
+    pub fn normals(&mut self, count: usize, deviation: f64) -> Vec<f32> {
+        (0..count).map(|_| (self.normal() * deviation) as f32).collect()
+    }
+
     /// Mean 0, deviation 1.
     pub fn normal(&mut self) -> f64 {
         if let Some(spare) = self.spare.take() {
@@ -108,6 +125,24 @@ mod tests {
         assert_eq!(values, draw(1, 0));
         assert_ne!(values, draw(1, 1));
         assert_ne!(values, draw(2, 0));
+    }
+
+    #[test]
+    fn transformers_are_drawn_as_timm_draws_them() {
+        let weights = random("vit_tiny_patch16_224", 10, 0).unwrap();
+        let values = |name: &str| weights.get(name).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let deviation = |name: &str| {
+            let values = values(name);
+            (values.iter().map(|value| f64::from(value * value)).sum::<f64>() / values.len() as f64).sqrt()
+        };
+        for name in ["blocks.3.attn.qkv.weight", "blocks.11.mlp.fc2.weight", "pos_embed", "head.weight"] {
+            assert!((deviation(name) - 0.02).abs() < 1e-3, "{name}: {}", deviation(name));
+        }
+        assert!(deviation("cls_token") < 2e-6);
+        // Uniform within 1 / sqrt(768).
+        assert!((deviation("patch_embed.proj.weight") - 1.0 / (3.0f64 * 768.0).sqrt()).abs() < 1e-3);
+        assert!(values("patch_embed.proj.bias").iter().any(|&value| value != 0.0));
+        assert!(values("blocks.0.attn.qkv.bias").iter().all(|&value| value == 0.0));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! MobileNetV2 (Sandler et al. 2018) and EfficientNet-Lite (Tan et al. 2019/2020, without squeeze-excite, ReLU6):
-//! inverted residuals, under timm's names.
+//! MobileNetV2 (Sandler et al. 2018), EfficientNet (Tan et al. 2019, SiLU and squeeze-excite) and EfficientNet-Lite
+//! (2020, without squeeze-excite, ReLU6): inverted residuals, under timm's names.
 //!
 //! ```text
 //! stem            conv_stem 3x3/2, bn1
@@ -7,8 +7,8 @@
 //! head            conv_head 1x1, bn2
 //! ```
 
-use super::kernels::Activation;
-use super::plan::{Block, Init, Plan, Shortcut, StagePlan, Unit};
+use super::kernels::{Activation, Gate};
+use super::plan::{Block, Init, Plan, Shortcut, Squeeze, StagePlan, Unit};
 
 /// One member of the family.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Mobile {
     fixed_ends: bool,
     /// Converted from TensorFlow: its padding and its batch norm epsilon.
     tensorflow: bool,
+    /// EfficientNet proper: SiLU, and a squeeze-and-excite in each block to a quarter of the block's input.
+    squeeze: bool,
 }
 
 /// Repeats, kernel, stride of the first block, expansion, channels.
@@ -33,19 +35,25 @@ const EFFICIENTNET_LITE: [Stage; 7] =
 impl Mobile {
     /// MobileNetV2 at a width multiplier.
     pub const fn v2(width: f64) -> Mobile {
-        Mobile { stages: &MOBILENET_V2, width, depth: 1.0, fixed_ends: false, tensorflow: false }
+        Mobile { stages: &MOBILENET_V2, width, depth: 1.0, fixed_ends: false, tensorflow: false, squeeze: false }
     }
 
     /// EfficientNet-Lite at a width and depth multiplier; `tensorflow` for timm's `tf_` models.
     pub const fn lite(width: f64, depth: f64, tensorflow: bool) -> Mobile {
-        Mobile { stages: &EFFICIENTNET_LITE, width, depth, fixed_ends: true, tensorflow }
+        Mobile { stages: &EFFICIENTNET_LITE, width, depth, fixed_ends: true, tensorflow, squeeze: false }
+    }
+
+    /// EfficientNet-B0.
+    pub const fn efficientnet() -> Mobile {
+        Mobile { stages: &EFFICIENTNET_LITE, width: 1.0, depth: 1.0, fixed_ends: false, tensorflow: false, squeeze: true }
     }
 
     /// Its description.
     pub fn plan(&self) -> Plan {
         let stem = if self.fixed_ends { 32 } else { self.channels(32) };
         let num_features = if self.fixed_ends { 1280 } else { self.channels(1280).max(1280) };
-        let mut stages = vec![stage("stem", vec![Block::chain(vec![unit("conv_stem", "bn1", 3, stem, 3, 2, 1, Activation::Relu6)])])];
+        let activation = if self.squeeze { Activation::Silu } else { Activation::Relu6 };
+        let mut stages = vec![stage("stem", vec![Block::chain(vec![unit("conv_stem", "bn1", 3, stem, 3, 2, 1, activation)])])];
         let mut channels = stem;
         for (index, &(repeats, kernel, stride, expansion, width)) in self.stages.iter().enumerate() {
             let end = index == 0 || index == self.stages.len() - 1;
@@ -55,12 +63,20 @@ impl Mobile {
             for block in 0..repeats {
                 let prefix = format!("blocks.{index}.{block}");
                 let stride = if block == 0 { stride } else { 1 };
-                blocks.push(inverted_residual(&prefix, channels, output, kernel, stride, expansion));
+                let squeeze = self.squeeze.then(|| Squeeze {
+                    name: format!("{prefix}.se"),
+                    channels: channels * expansion,
+                    reduced: channels / 4,
+                    activation,
+                    gate: Gate::Sigmoid,
+                });
+                let shape = Inverted { input: channels, wide: channels * expansion, output, kernel, stride, activation, squeeze };
+                blocks.push(inverted_residual(&prefix, shape));
                 channels = output;
             }
             stages.push(stage(&format!("blocks.{index}"), blocks));
         }
-        let head = unit("conv_head", "bn2", channels, num_features, 1, 1, 1, Activation::Relu6);
+        let head = unit("conv_head", "bn2", channels, num_features, 1, 1, 1, activation);
         stages.push(stage("head", vec![Block::chain(vec![head])]));
         let norm_eps = if self.tensorflow { 1e-3 } else { 1e-5 };
         Plan { stages, num_features, same_padding: self.tensorflow, norm_eps, init: Init::Mobile }
@@ -68,40 +84,61 @@ impl Mobile {
 
     /// Channels at this width: a multiple of 8, never more than a tenth below the exact number.
     fn channels(&self, base: usize) -> usize {
-        let exact = base as f64 * self.width;
-        let rounded = (((exact + 4.0) as usize) / 8 * 8).max(8);
-        if (rounded as f64) < 0.9 * exact { rounded + 8 } else { rounded }
+        eights(base as f64 * self.width)
     }
 }
 
-fn stage(name: &str, blocks: Vec<Block>) -> StagePlan {
-    StagePlan { name: name.into(), blocks, max_pool: false }
+/// The nearest multiple of 8, but never more than a tenth below the exact number.
+pub(super) fn eights(exact: f64) -> usize {
+    let rounded = (((exact + 4.0) as usize) / 8 * 8).max(8);
+    if (rounded as f64) < 0.9 * exact { rounded + 8 } else { rounded }
+}
+
+pub(super) fn stage(name: &str, blocks: Vec<Block>) -> StagePlan {
+    StagePlan { name: name.into(), blocks, max_pool: false, pooled: None }
+}
+
+/// The sizes of an inverted residual.
+pub(super) struct Inverted {
+    pub input: usize,
+    /// Channels in between; as many as `input` means that nothing widens.
+    pub wide: usize,
+    pub output: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub activation: Activation,
+    /// After the filters.
+    pub squeeze: Option<Squeeze>,
 }
 
 /// Widen, filter each channel on its own, narrow; without expansion just the last two.
-fn inverted_residual(prefix: &str, input: usize, output: usize, kernel: usize, stride: usize, expansion: usize) -> Block {
+pub(super) fn inverted_residual(prefix: &str, shape: Inverted) -> Block {
+    let Inverted { input, wide, output, kernel, stride, activation, squeeze } = shape;
     let name = |module: &str| format!("{prefix}.{module}");
-    let wide = input * expansion;
-    let relu6 = Activation::Relu6;
-    let units = if expansion == 1 {
-        vec![
-            unit(&name("conv_dw"), &name("bn1"), input, input, kernel, stride, input, relu6),
-            unit(&name("conv_pw"), &name("bn2"), input, output, 1, 1, 1, Activation::None),
-        ]
+    let narrow = |conv: &str, norm: &str| unit(&name(conv), &name(norm), wide, output, 1, 1, 1, Activation::None);
+    let filter = |norm: &str| unit(&name("conv_dw"), &name(norm), wide, wide, kernel, stride, wide, activation);
+    let units = if wide == input {
+        vec![Unit { squeeze, ..filter("bn1") }, narrow("conv_pw", "bn2")]
     } else {
-        vec![
-            unit(&name("conv_pw"), &name("bn1"), input, wide, 1, 1, 1, relu6),
-            unit(&name("conv_dw"), &name("bn2"), wide, wide, kernel, stride, wide, relu6),
-            unit(&name("conv_pwl"), &name("bn3"), wide, output, 1, 1, 1, Activation::None),
-        ]
+        let widen = unit(&name("conv_pw"), &name("bn1"), input, wide, 1, 1, 1, activation);
+        vec![widen, Unit { squeeze, ..filter("bn2") }, narrow("conv_pwl", "bn3")]
     };
     let shortcut = if input == output && stride == 1 { Shortcut::Identity } else { Shortcut::None };
     Block { units, shortcut }
 }
 
 #[allow(clippy::too_many_arguments)] // One line per layer reads better than eight.
-fn unit(conv: &str, norm: &str, input: usize, output: usize, kernel: usize, stride: usize, groups: usize, activation: Activation) -> Unit {
-    Unit { conv: conv.into(), norm: norm.into(), input, output, kernel, stride, groups, activation }
+pub(super) fn unit(
+    conv: &str,
+    norm: &str,
+    input: usize,
+    output: usize,
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+    activation: Activation,
+) -> Unit {
+    Unit { conv: conv.into(), norm: norm.into(), input, output, kernel, stride, groups, activation, squeeze: None }
 }
 
 #[cfg(test)]

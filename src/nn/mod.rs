@@ -6,7 +6,8 @@
 //! - [`registry`]: which architectures there are, which tensors each has, and building them.
 //! - [`weights`]: named tensors, strict safetensors in and out, seeded random ones.
 //! - [`head`], [`loss`]: what is trained on top, and what it is trained by.
-//! - [`plan`], [`mobile`], [`resnet`]: families as data; `network` runs any of them.
+//! - [`plan`], [`mobile`], [`mobilenetv3`], [`resnet`]: families as data; `network` runs any of them.
+//! - [`vit`]: vision transformers as data; `transformer` runs them.
 //! - [`kernels`]: the arithmetic.
 //!
 //! Another family is another file that makes a [`plan::Plan`]; another modality is another implementation of
@@ -19,11 +20,14 @@ mod init;
 pub mod kernels;
 pub mod loss;
 pub mod mobile;
+pub mod mobilenetv3;
 mod network;
 pub mod plan;
 pub mod registry;
 pub mod resnet;
 mod safetensors_file;
+mod transformer;
+pub mod vit;
 pub mod weights;
 
 pub use backbone::{Backbone, Classifier, Mode, Stage};

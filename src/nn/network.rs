@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{Device, Tensor, Var};
 
-use super::kernels::{self, Activation, Norm, Spec};
-use super::plan::{Plan, Shortcut, Unit};
+use super::kernels::{self, Activation, Norm, Spec, SqueezeExcite};
+use super::plan::{Plan, Pooled, Shortcut, Squeeze, Unit};
 use super::weights::Weights;
 use super::{Backbone, Error, Mode, Result, Stage};
 
@@ -24,6 +24,20 @@ pub(crate) struct Network {
 struct RunningStage {
     blocks: Vec<RunningBlock>,
     max_pool: bool,
+    pooled: Option<RunningPooled>,
+}
+
+/// The mean over all pixels, then a linear layer: `(B, H, W, C)` to `(B, 1, 1, C')`.
+struct RunningPooled {
+    weight: Var,
+    bias: Var,
+    activation: Activation,
+}
+
+struct RunningSqueeze {
+    plan: Squeeze,
+    reduce: (Var, Var),
+    expand: (Var, Var),
 }
 
 struct RunningBlock {
@@ -48,6 +62,7 @@ struct Layer {
     eps: f64,
     activation: Activation,
     momentum: Arc<AtomicU64>,
+    squeeze: Option<RunningSqueeze>,
 }
 
 impl Network {
@@ -67,10 +82,12 @@ impl Network {
                 };
                 blocks.push(RunningBlock { layers, shortcut });
             }
-            running.push(RunningStage { blocks, max_pool: stage.max_pool });
+            let pooled = stage.pooled.as_ref().map(|pooled| RunningPooled::build(architecture, pooled, &weights)).transpose()?;
+            running.push(RunningStage { blocks, max_pool: stage.max_pool, pooled });
         }
         let stages = plan.stages.iter().map(|stage| {
-            let (buffers, parameters) = stage.units().flat_map(Unit::tensor_names).partition(|name| super::weights::is_buffer(name));
+            let names = stage.tensors().into_iter().map(|(name, ..)| name);
+            let (buffers, parameters) = names.partition(|name| super::weights::is_buffer(name));
             Stage { name: stage.name.clone(), parameters, buffers }
         });
         let stages = stages.collect();
@@ -89,7 +106,10 @@ impl Network {
         if stage.max_pool {
             x = kernels::max_pool(&x, 3, 2, 1)?;
         }
-        Ok(x)
+        match &stage.pooled {
+            Some(pooled) => pooled.forward(&x, mode),
+            None => Ok(x),
+        }
     }
 }
 
@@ -174,27 +194,79 @@ impl RunningBlock {
     }
 }
 
+/// A parameter as a variable or, in eval mode, as a constant.
+fn parameter(var: &Var, mode: Mode) -> Tensor {
+    match mode {
+        Mode::Train => var.as_tensor().clone(),
+        Mode::Eval => var.detach(),
+    }
+}
+
+/// The handles of tensors the registry has checked.
+fn handles<const N: usize>(architecture: &str, tensors: [(String, Vec<usize>); N], weights: &Weights) -> Result<[Var; N]> {
+    let mut found = Vec::with_capacity(N);
+    for (name, shape) in tensors {
+        let var = weights.get(&name).cloned();
+        found.push(var.ok_or_else(|| Error::Missing { architecture: architecture.into(), name, shape })?);
+    }
+    found.try_into().map_err(|_| Error::Invalid(format!("{architecture} lacks tensors")))
+}
+
+impl RunningPooled {
+    fn build(architecture: &str, pooled: &Pooled, weights: &Weights) -> Result<RunningPooled> {
+        let [weight, bias] = handles(architecture, pooled.tensors(), weights)?;
+        Ok(RunningPooled { weight, bias, activation: pooled.activation })
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let pooled = kernels::global_average_pool(x)?;
+        let (weight, bias) = (parameter(&self.weight, mode), parameter(&self.bias, mode));
+        Ok(kernels::linear(&pooled, &weight, &bias, self.activation)?.unsqueeze(1)?.unsqueeze(1)?)
+    }
+}
+
+impl RunningSqueeze {
+    fn build(architecture: &str, squeeze: &Squeeze, weights: &Weights) -> Result<RunningSqueeze> {
+        let [reduce, reduce_bias, expand, expand_bias] = handles(architecture, squeeze.tensors(), weights)?;
+        Ok(RunningSqueeze { plan: squeeze.clone(), reduce: (reduce, reduce_bias), expand: (expand, expand_bias) })
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let pair = |(weight, bias): &(Var, Var)| (parameter(weight, mode), parameter(bias, mode));
+        let (reduce, expand) = (pair(&self.reduce), pair(&self.expand));
+        let (activation, gate) = (self.plan.activation, self.plan.gate);
+        let squeeze = SqueezeExcite { reduce: (&reduce.0, &reduce.1), expand: (&expand.0, &expand.1), activation, gate };
+        Ok(squeeze.forward(x)?)
+    }
+}
+
 impl Layer {
     fn build(architecture: &str, unit: &Unit, plan: &Plan, weights: &Weights, momentum: &Arc<AtomicU64>) -> Result<Layer> {
-        let [weight, gamma, beta, mean, variance] = unit.tensors().map(|(name, shape)| {
-            let missing = || Error::Missing { architecture: architecture.into(), name: name.clone(), shape: shape.clone() };
-            weights.get(&name).cloned().ok_or_else(missing)
-        });
+        let [weight, gamma, beta, mean, variance] = handles(architecture, unit.tensors(), weights)?;
         Ok(Layer {
-            weight: weight?,
-            gamma: gamma?,
-            beta: beta?,
-            mean: mean?,
-            variance: variance?,
+            weight,
+            gamma,
+            beta,
+            mean,
+            variance,
             spec: Spec { stride: unit.stride, padding: plan.padding(unit), groups: unit.groups },
             eps: plan.norm_eps,
             activation: unit.activation,
             momentum: momentum.clone(),
+            squeeze: unit.squeeze.as_ref().map(|squeeze| RunningSqueeze::build(architecture, squeeze, weights)).transpose()?,
         })
     }
 
-    /// `activation(norm(conv(x)) + residual)` over channels-last maps.
+    /// `activation(norm(conv(x)) + residual)` over channels-last maps, then the squeeze where there is one.
     fn forward(&self, x: &Tensor, residual: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
+        let y = self.normalised(x, residual, mode)?;
+        match &self.squeeze {
+            Some(squeeze) => squeeze.forward(&y, mode),
+            None => Ok(y),
+        }
+    }
+
+    fn normalised(&self, x: &Tensor, residual: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
         match mode {
             Mode::Train => self.train(x, residual),
             // Somebody wants the gradient to the input: the same numbers through ops that have one.

@@ -5,18 +5,23 @@ use std::sync::LazyLock;
 
 use super::head::Head;
 use super::mobile::Mobile;
+use super::mobilenetv3::MobileNetV3;
 use super::network::Network;
-use super::plan::Plan;
+use super::plan::{Expected, Plan};
 use super::resnet::ResNet;
+use super::transformer::Transformer;
+use super::vit::Vit;
 use super::weights::Weights;
 use super::{Backbone, Classifier, Error, Result};
+
+pub use super::plan::Kind;
 
 /// One architecture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Architecture {
     /// timm's name, without a tag.
     pub name: &'static str,
-    /// `efficientnet-lite`, `mobilenetv2` or `resnet`.
+    /// `efficientnet`, `efficientnet-lite`, `mobilenetv2`, `mobilenetv3`, `resnet` or `vit`.
     pub family: &'static str,
     /// Width of the pooled features.
     pub num_features: usize,
@@ -44,26 +49,25 @@ pub struct Input {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Description {
     Mobile(Mobile),
+    MobileNetV3(MobileNetV3),
     ResNet(ResNet),
+    Vit(Vit),
 }
 
-/// What a tensor is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Convolution,
-    NormScale,
-    NormShift,
-    RunningMean,
-    RunningVariance,
-    HeadWeight,
-    HeadBias,
+/// What an architecture is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// Convolutions, batch norms, shortcuts.
+    Convolutional(Plan),
+    /// Attention and perceptrons over tokens.
+    Transformer(Vit),
 }
 
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-const fn input(size: usize, crop_pct: f64, interpolation: &'static str, tensorflow: bool) -> Input {
-    let (mean, std) = if tensorflow { ([0.5; 3], [0.5; 3]) } else { (IMAGENET_MEAN, IMAGENET_STD) };
+const fn input(size: usize, crop_pct: f64, interpolation: &'static str, inception: bool) -> Input {
+    let (mean, std) = if inception { ([0.5; 3], [0.5; 3]) } else { (IMAGENET_MEAN, IMAGENET_STD) };
     Input { size, interpolation, crop_pct, mean, std }
 }
 
@@ -78,12 +82,28 @@ const fn mobilenet(name: &'static str, width: f64, num_features: usize) -> Archi
     Architecture { name, family: "mobilenetv2", num_features, classifier: "classifier", input, description }
 }
 
+const fn mobilenetv3(name: &'static str, network: MobileNetV3, num_features: usize) -> Architecture {
+    let (description, input) = (Description::MobileNetV3(network), input(224, 0.875, "bicubic", false));
+    Architecture { name, family: "mobilenetv3", num_features, classifier: "classifier", input, description }
+}
+
+const fn efficientnet(name: &'static str) -> Architecture {
+    let (description, input) = (Description::Mobile(Mobile::efficientnet()), input(224, 0.875, "bicubic", false));
+    Architecture { name, family: "efficientnet", num_features: 1280, classifier: "classifier", input, description }
+}
+
+/// `inception` tells how the weights want pixels: from -1 to 1, or by ImageNet's mean.
+const fn vit(name: &'static str, width: usize, heads: usize, inception: bool) -> Architecture {
+    let (description, input) = (Description::Vit(Vit::patch16_224(width, heads)), input(224, 0.9, "bicubic", inception));
+    Architecture { name, family: "vit", num_features: width, classifier: "head", input, description }
+}
+
 const fn resnet(name: &'static str, num_features: usize, network: ResNet) -> Architecture {
     let input = input(224, 0.875, "bilinear", false);
     Architecture { name, family: "resnet", num_features, classifier: "fc", input, description: Description::ResNet(network) }
 }
 
-static ARCHITECTURES: [Architecture; 17] = [
+static ARCHITECTURES: [Architecture; 26] = [
     lite("tf_efficientnet_lite0", 1.0, 1.0, true, input(224, 0.875, "bicubic", true)),
     lite("tf_efficientnet_lite1", 1.0, 1.1, true, input(240, 0.882, "bicubic", true)),
     lite("tf_efficientnet_lite2", 1.1, 1.2, true, input(260, 0.890, "bicubic", true)),
@@ -96,11 +116,20 @@ static ARCHITECTURES: [Architecture; 17] = [
     lite("efficientnet_lite4", 1.4, 1.8, false, input(380, 0.922, "bicubic", false)),
     mobilenet("mobilenetv2_100", 1.0, 1280),
     mobilenet("mobilenetv2_140", 1.4, 1792),
+    mobilenetv3("mobilenetv3_small_050", MobileNetV3::small(0.5), 1024),
+    mobilenetv3("mobilenetv3_small_075", MobileNetV3::small(0.75), 1024),
+    mobilenetv3("mobilenetv3_small_100", MobileNetV3::small(1.0), 1024),
+    mobilenetv3("mobilenetv3_large_100", MobileNetV3::large(), 1280),
+    efficientnet("efficientnet_b0"),
     resnet("resnet18", 512, ResNet::basic([2, 2, 2, 2])),
     resnet("resnet34", 512, ResNet::basic([3, 4, 6, 3])),
     resnet("resnet50", 2048, ResNet::bottleneck([3, 4, 6, 3])),
     resnet("resnet101", 2048, ResNet::bottleneck([3, 4, 23, 3])),
     resnet("resnet152", 2048, ResNet::bottleneck([3, 8, 36, 3])),
+    vit("vit_tiny_patch16_224", 192, 3, true),
+    vit("vit_small_patch16_224", 384, 6, true),
+    vit("deit_tiny_patch16_224", 192, 3, false),
+    vit("deit_small_patch16_224", 384, 6, false),
 ];
 
 /// Every architecture this build can run.
@@ -126,22 +155,45 @@ pub(crate) fn names() -> &'static str {
 
 impl Architecture {
     /// Its layers.
-    pub fn plan(&self) -> Plan {
+    pub fn body(&self) -> Body {
         match self.description {
-            Description::Mobile(mobile) => mobile.plan(),
-            Description::ResNet(resnet) => resnet.plan(),
+            Description::Mobile(mobile) => Body::Convolutional(mobile.plan()),
+            Description::MobileNetV3(mobile) => Body::Convolutional(mobile.plan()),
+            Description::ResNet(resnet) => Body::Convolutional(resnet.plan()),
+            Description::Vit(vit) => Body::Transformer(vit),
+        }
+    }
+
+    /// The only side of images it takes, in pixels, where it does not take any.
+    pub fn fixed_side(&self) -> Option<usize> {
+        match self.description {
+            Description::Vit(vit) => Some(vit.side),
+            _ => None,
         }
     }
 }
 
+impl Body {
+    /// Every tensor but the classifier's, stage by stage from the input upwards.
+    pub fn stages(&self) -> Vec<(String, Vec<Expected>)> {
+        match self {
+            Body::Convolutional(plan) => plan.stages.iter().map(|stage| (stage.name.clone(), stage.tensors())).collect(),
+            Body::Transformer(vit) => vit.stages(),
+        }
+    }
+
+    fn build(self, architecture: &str, weights: Weights) -> Result<Box<dyn Backbone>> {
+        Ok(match self {
+            Body::Convolutional(plan) => Box::new(Network::build(architecture, &plan, weights)?),
+            Body::Transformer(vit) => Box::new(Transformer::build(architecture, vit, weights)?),
+        })
+    }
+}
+
 /// Every tensor's name, shape and purpose, in the order of computation; `num_classes` 0 leaves out the classifier.
-pub fn expected(architecture: &str, num_classes: usize) -> Result<Vec<(String, Vec<usize>, Kind)>> {
+pub fn expected(architecture: &str, num_classes: usize) -> Result<Vec<Expected>> {
     let known = get(architecture)?;
-    const KINDS: [Kind; 5] = [Kind::Convolution, Kind::NormScale, Kind::NormShift, Kind::RunningMean, Kind::RunningVariance];
-    let plan = known.plan();
-    let units = plan.stages.iter().flat_map(|stage| stage.units());
-    let mut tensors: Vec<_> =
-        units.flat_map(|unit| unit.tensors().into_iter().zip(KINDS)).map(|((name, shape), kind)| (name, shape, kind)).collect();
+    let mut tensors: Vec<_> = known.body().stages().into_iter().flat_map(|(_, tensors)| tensors).collect();
     if num_classes > 0 {
         tensors.push((format!("{}.weight", known.classifier), vec![num_classes, known.num_features], Kind::HeadWeight));
         tensors.push((format!("{}.bias", known.classifier), vec![num_classes], Kind::HeadBias));
@@ -179,7 +231,7 @@ pub fn check(architecture: &str, num_classes: usize, weights: &Weights) -> Resul
 pub fn build(architecture: &str, weights: &Weights) -> Result<Box<dyn Backbone>> {
     let known = get(architecture)?;
     check(architecture, 0, weights)?;
-    Ok(Box::new(Network::build(known.name, &known.plan(), weights.clone())?))
+    known.body().build(known.name, weights.clone())
 }
 
 /// Builds backbone and head from a whole state dict, sharing its handles.
@@ -190,7 +242,7 @@ pub fn build_classifier(architecture: &str, num_classes: usize, weights: &Weight
     }
     check(architecture, num_classes, weights)?;
     let (backbone, head) = weights.clone().split(known.classifier);
-    let backbone = Box::new(Network::build(known.name, &known.plan(), backbone)?);
+    let backbone = known.body().build(known.name, backbone)?;
     Classifier::new(known, backbone, Head::from_weights(known.classifier, &head)?)
 }
 
@@ -207,7 +259,11 @@ mod tests {
     #[test]
     fn widths_in_the_table_are_those_of_the_plans() {
         for architecture in architectures() {
-            assert_eq!(architecture.plan().num_features, architecture.num_features, "{}", architecture.name);
+            let width = match architecture.body() {
+                Body::Convolutional(plan) => plan.num_features,
+                Body::Transformer(vit) => vit.width,
+            };
+            assert_eq!(width, architecture.num_features, "{}", architecture.name);
         }
     }
 
@@ -228,5 +284,12 @@ mod tests {
         assert_eq!(count("resnet50"), 25_557_032);
         assert_eq!(count("mobilenetv2_100"), 3_504_872);
         assert_eq!(count("tf_efficientnet_lite0"), 4_652_008);
+        assert_eq!(count("mobilenetv3_small_050"), 1_593_224);
+        assert_eq!(count("mobilenetv3_small_075"), 2_041_872);
+        assert_eq!(count("mobilenetv3_small_100"), 2_542_856);
+        assert_eq!(count("mobilenetv3_large_100"), 5_483_032);
+        assert_eq!(count("efficientnet_b0"), 5_288_548);
+        assert_eq!(count("vit_tiny_patch16_224"), 5_717_416);
+        assert_eq!(count("deit_small_patch16_224"), 22_050_664);
     }
 }

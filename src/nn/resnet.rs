@@ -29,7 +29,7 @@ impl ResNet {
     /// Its description.
     pub fn plan(&self) -> Plan {
         let stem = unit("conv1", "bn1", (3, 64), 7, 2, Activation::Relu);
-        let mut stages = vec![StagePlan { name: "stem".into(), blocks: vec![Block::chain(vec![stem])], max_pool: true }];
+        let mut stages = vec![StagePlan { name: "stem".into(), blocks: vec![Block::chain(vec![stem])], max_pool: true, pooled: None }];
         let expansion = if self.bottleneck { 4 } else { 1 };
         let mut channels = 64;
         for (index, &repeats) in self.repeats.iter().enumerate() {
@@ -40,7 +40,7 @@ impl ResNet {
                 blocks.push(self.block(&format!("layer{}.{block}", index + 1), channels, width, width * expansion, stride));
                 channels = width * expansion;
             }
-            stages.push(StagePlan { name: format!("layer{}", index + 1), blocks, max_pool: false });
+            stages.push(StagePlan { name: format!("layer{}", index + 1), blocks, max_pool: false, pooled: None });
         }
         Plan { stages, num_features: channels, same_padding: false, norm_eps: 1e-5, init: Init::Residual }
     }
@@ -66,7 +66,7 @@ impl ResNet {
 }
 
 fn unit(conv: &str, norm: &str, (input, output): (usize, usize), kernel: usize, stride: usize, activation: Activation) -> Unit {
-    Unit { conv: conv.into(), norm: norm.into(), input, output, kernel, stride, groups: 1, activation }
+    Unit { conv: conv.into(), norm: norm.into(), input, output, kernel, stride, groups: 1, activation, squeeze: None }
 }
 
 #[cfg(test)]

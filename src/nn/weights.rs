@@ -22,6 +22,12 @@ pub fn is_buffer(name: &str) -> bool {
     name.ends_with(".running_mean") || name.ends_with(".running_var")
 }
 
+/// Whether weight decay pulls at a tensor: matrices and kernels, but no biases, no norms (pulling a scale towards zero
+/// regularises nothing, Goyal et al. 2017, section 5.3) and no embeddings (timm's `no_weight_decay`).
+pub fn decays(name: &str, rank: usize) -> bool {
+    rank > 1 && !matches!(name, "cls_token" | "pos_embed")
+}
+
 /// Whether a tensor is one of the counters that are left out.
 pub fn is_counter(name: &str) -> bool {
     name.ends_with(".num_batches_tracked")

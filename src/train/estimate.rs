@@ -1,11 +1,12 @@
-//! What a recipe will cost, before anything is spent: steps, arithmetic and memory, from the architecture's plan.
+//! What a recipe will cost, before anything is spent: steps, arithmetic and memory, from the architecture's layers.
 
 use super::error::{Error, Result};
 use super::split::even_batches;
 use crate::domain::config::ModelConfig;
 use crate::domain::recipe::{Recipe, RecipeError, Strategy};
 use crate::nn::plan::{Plan, Shortcut, Unit};
-use crate::nn::registry;
+use crate::nn::registry::{self, Body};
+use crate::nn::vit::Vit;
 use crate::nn::weights::is_buffer;
 
 /// The least a machine can do, in multiply-adds per second and thread; an old laptop does several times that.
@@ -40,16 +41,24 @@ pub struct Estimate {
 pub fn estimate(recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u64) -> Result<Estimate> {
     recipe.check()?;
     let architecture = registry::get(&config.architecture)?;
-    let plan = architecture.plan();
     let preprocessing = config.preprocessing();
     let side = if recipe.image_size > 0 { recipe.image_size } else { preprocessing.height.max(preprocessing.width) };
     let head = recipe.strategy == Strategy::Head;
-    if !head && recipe.frozen_stages > plan.stages.len() {
-        let problem = format!("{} has {} stages, {} cannot be frozen", architecture.name, plan.stages.len(), recipe.frozen_stages);
+    if let Some(fixed) = architecture.fixed_side()
+        && side != fixed
+    {
+        let problem = format!("{} takes images of {fixed} pixels, not {side}", architecture.name);
+        return Err(RecipeError { setting: "image_size", problem }.into());
+    }
+    let cost = match architecture.body() {
+        Body::Convolutional(plan) => stage_costs(&plan, side),
+        Body::Transformer(vit) => transformer_costs(&vit),
+    };
+    if !head && recipe.frozen_stages > cost.len() {
+        let problem = format!("{} has {} stages, {} cannot be frozen", architecture.name, cost.len(), recipe.frozen_stages);
         return Err(RecipeError { setting: "frozen_stages", problem }.into());
     }
-    let frozen = if head { plan.stages.len() } else { recipe.frozen_stages };
-    let cost = stage_costs(&plan, side);
+    let frozen = if head { cost.len() } else { recipe.frozen_stages };
     let forward: f64 = cost.iter().map(|stage| stage.multiply_adds).sum();
     let learned: f64 = cost[frozen..].iter().map(|stage| stage.multiply_adds).sum();
     let kept: f64 = cost[frozen..].iter().map(|stage| stage.outputs).sum();
@@ -109,7 +118,7 @@ impl Estimate {
 #[derive(Debug, Clone, Copy, Default)]
 struct StageCost {
     multiply_adds: f64,
-    /// Values its convolutions write.
+    /// Values its convolutions, squeezes, linear layers and attentions write.
     outputs: f64,
     /// The most one of them writes or reads.
     widest: f64,
@@ -131,9 +140,27 @@ fn stage_costs(plan: &Plan, side: usize) -> Vec<StageCost> {
         if stage.max_pool {
             side = side.div_ceil(2);
         }
+        if let Some(pooled) = &stage.pooled {
+            cost.outputs += pooled.output as f64;
+            cost.multiply_adds += (pooled.input * pooled.output) as f64;
+            side = 1;
+        }
         costs.push(cost);
     }
     costs
+}
+
+/// The last block is counted whole, though the class token alone is worked out where nobody asks for the others.
+fn transformer_costs(vit: &Vit) -> Vec<StageCost> {
+    let (tokens, width, hidden) = (vit.tokens() as f64, vit.width as f64, vit.hidden() as f64);
+    let patches = (tokens - 1.0) * width;
+    let stem = StageCost { multiply_adds: patches * (3 * vit.patch * vit.patch) as f64, outputs: patches, widest: tokens * width };
+    let block = StageCost {
+        multiply_adds: tokens * width * (4.0 * width + 2.0 * hidden) + 2.0 * tokens * tokens * width,
+        outputs: tokens * (6.0 * width + hidden),
+        widest: tokens * hidden,
+    };
+    std::iter::once(stem).chain(std::iter::repeat_n(block, vit.depth)).collect()
 }
 
 impl StageCost {
@@ -145,6 +172,11 @@ impl StageCost {
         self.outputs += outputs;
         self.multiply_adds += outputs * (unit.kernel * unit.kernel * unit.input / unit.groups) as f64;
         self.widest = self.widest.max(outputs).max((side * side * unit.input) as f64);
+        if let Some(squeeze) = &unit.squeeze {
+            // The map again, in other proportions; its two layers see one pixel.
+            self.outputs += outputs;
+            self.multiply_adds += (2 * squeeze.channels * squeeze.reduced) as f64;
+        }
         out
     }
 }
@@ -164,8 +196,8 @@ mod tests {
         ModelConfig::parse(&format!(r#"{{"architecture": "{architecture}"}}"#)).unwrap()
     }
 
-    /// Counted with forward hooks over the convolutions of timm's models at 224 pixels: millions of outputs, millions
-    /// of multiply-adds.
+    /// Counted with forward hooks over the convolutions, linear layers, squeezes and attentions of timm's models at 224
+    /// pixels: millions of outputs, millions of multiply-adds. (Layers inside a squeeze count their arithmetic only.)
     #[test]
     fn costs_are_those_counted_in_timm() {
         let counted = [
@@ -176,9 +208,17 @@ mod tests {
             ("resnet18", 2.48, 1814.0),
             ("resnet50", 11.11, 4087.0),
             ("resnet152", 22.55, 11512.0),
+            ("mobilenetv3_small_100", 1.70, 55.5),
+            ("mobilenetv3_large_100", 5.00, 215.3),
+            ("efficientnet_b0", 9.04, 384.5),
+            ("vit_tiny_patch16_224", 4.58, 1253.5),
+            ("vit_small_patch16_224", 9.15, 4598.5),
         ];
         for (name, outputs, multiply_adds) in counted {
-            let costs = stage_costs(&registry::get(name).unwrap().plan(), 224);
+            let costs = match registry::get(name).unwrap().body() {
+                Body::Convolutional(plan) => stage_costs(&plan, 224),
+                Body::Transformer(vit) => transformer_costs(&vit),
+            };
             let sum = |of: fn(&StageCost) -> f64| costs.iter().map(of).sum::<f64>() / 1e6;
             assert!((sum(|c| c.outputs) - outputs).abs() < 0.006, "{name}: {}", sum(|c| c.outputs));
             assert!((sum(|c| c.multiply_adds) - multiply_adds).abs() < 1.5, "{name}: {}", sum(|c| c.multiply_adds));
@@ -215,7 +255,10 @@ mod tests {
         assert!(refused(Recipe { lr: f64::NAN, ..Recipe::default() }, "resnet18"));
         assert!(refused(Recipe { epochs: 1_000_000_000, ..Recipe::default() }, "resnet18"));
         assert!(refused(Recipe { strategy: Strategy::Full, frozen_stages: 6, ..Recipe::default() }, "resnet18"));
-        assert!(refused(Recipe::default(), "vit_tiny_patch16_224"));
+        assert!(refused(Recipe::default(), "vit_giant_patch14_224"));
+        assert!(!refused(Recipe::default(), "vit_tiny_patch16_224"));
+        let smaller = estimate(&Recipe { image_size: 96, ..Recipe::default() }, &config("vit_tiny_patch16_224"), 100, 2);
+        assert!(smaller.unwrap_err().to_string().contains("images of 224 pixels"));
         let large = ModelConfig {
             pretrained_cfg: PretrainedCfg { input_size: Some([3, 2048, 2048]), ..PretrainedCfg::default() },
             ..config("resnet18")

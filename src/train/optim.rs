@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::error::{Error, Result};
 use crate::domain::recipe::Optimizer as Kind;
+use crate::nn::weights::decays;
 
 const MOMENTUM: f32 = 0.9;
 const BETA1: f64 = 0.9;
@@ -28,11 +29,10 @@ pub struct Group {
 }
 
 impl Group {
-    /// Two groups at one rate: vectors (batch norm, biases) do not decay, as pulling a scale towards zero
-    /// regularises nothing (Goyal et al. 2017, section 5.3).
+    /// Two groups at one rate: what decays, and what does not (see [`decays`]).
     pub fn split(rate: f64, decay: f64, parameters: Vec<(String, Var)>) -> [Group; 2] {
-        let (matrices, vectors) = parameters.into_iter().partition(|(_, var)| var.rank() > 1);
-        [Group { rate, decay, parameters: matrices }, Group { rate, decay: 0.0, parameters: vectors }]
+        let (decaying, others) = parameters.into_iter().partition(|(name, var)| decays(name, var.rank()));
+        [Group { rate, decay, parameters: decaying }, Group { rate, decay: 0.0, parameters: others }]
     }
 }
 
@@ -243,12 +243,15 @@ mod tests {
     }
 
     #[test]
-    fn vectors_do_not_decay() {
+    fn vectors_and_embeddings_do_not_decay() {
         let matrix = Var::zeros((2, 2), candle_core::DType::F32, &Device::Cpu).unwrap();
         let vector = Var::zeros(2, candle_core::DType::F32, &Device::Cpu).unwrap();
-        let [with, without] = Group::split(0.1, 0.5, vec![("m".into(), matrix), ("v".into(), vector)]);
-        assert_eq!((with.decay, with.parameters[0].0.as_str()), (0.5, "m"));
-        assert_eq!((without.decay, without.parameters[0].0.as_str()), (0.0, "v"));
+        let position = Var::zeros((1, 4, 2), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let parameters = vec![("m".into(), matrix), ("v".into(), vector), ("pos_embed".into(), position)];
+        let [with, without] = Group::split(0.1, 0.5, parameters);
+        let names = |group: &Group| group.parameters.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        assert_eq!((with.decay, names(&with)), (0.5, vec!["m".to_owned()]));
+        assert_eq!((without.decay, names(&without)), (0.0, vec!["v".to_owned(), "pos_embed".to_owned()]));
     }
 
     #[test]

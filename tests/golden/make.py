@@ -10,8 +10,10 @@ The formula. A tensor of the state dict is filled element by element (C order, i
     u = (h >> 11) / 2^53                              in [0, 1)
 
     conv weight (O, I, kh, kw)   (2u - 1) * sqrt(6 / (I * kh * kw))     variance 2 / fan-in: keeps activations' size
-    linear weight (O, I)         (2u - 1) * sqrt(3 / I)
+    linear weight (O, I)         (2u - 1) * sqrt(3 / I), and a quarter of that where a transformer adds to its tokens
     linear bias                  (2u - 1) * 0.1
+    bias of a convolution        (2u - 1) * 0.2
+    class token, positions       2u - 1
     norm weight                  0.5 + u, and a quarter of that for a block's bn2 and bn3
     norm bias                    (2u - 1) * 0.2
     norm running_mean            (2u - 1) * 0.2
@@ -48,9 +50,17 @@ EVAL = {
     "efficientnet_lite0": 224, "efficientnet_lite1": 111, "efficientnet_lite2": 128,
     "efficientnet_lite3": 96, "efficientnet_lite4": 97,
     "mobilenetv2_100": 224, "mobilenetv2_140": 160,
+    "mobilenetv3_small_050": 128, "mobilenetv3_small_075": 97, "mobilenetv3_small_100": 224, "mobilenetv3_large_100": 160,
+    "efficientnet_b0": 128,
     "resnet18": 224, "resnet34": 160, "resnet50": 224, "resnet101": 129, "resnet152": 128,
+    "vit_tiny_patch16_224": 224, "vit_small_patch16_224": 224, "deit_tiny_patch16_224": 224, "deit_small_patch16_224": 224,
 }
-TRAIN = {"tf_efficientnet_lite0": 96, "mobilenetv2_100": 72, "resnet18": 64, "resnet50": 65}
+TRAIN = {
+    "tf_efficientnet_lite0": 96, "mobilenetv2_100": 72, "mobilenetv3_small_100": 96, "mobilenetv3_large_100": 64,
+    "efficientnet_b0": 64, "resnet18": 64, "resnet50": 65, "vit_tiny_patch16_224": 224,
+}
+LINEAR_BIASES = (".qkv.bias", "attn.proj.bias", ".fc1.bias", ".fc2.bias")
+CONVOLUTION_BIASES = ("conv_reduce.bias", "conv_expand.bias", "conv_head.bias", "patch_embed.proj.bias")
 
 
 def fnv1a64(text):
@@ -74,10 +84,14 @@ def fill(name, shape, training):
     damped = ".bn3.weight" if training else (".bn2.weight", ".bn3.weight")
     if len(shape) == 4:
         values = (2 * u - 1) * math.sqrt(6 / (shape[1] * shape[2] * shape[3]))
+    elif len(shape) == 3:
+        values = 2 * u - 1
     elif len(shape) == 2:
-        values = (2 * u - 1) * math.sqrt(3 / shape[1])
-    elif name.startswith(("fc.", "classifier.")):
+        values = (2 * u - 1) * math.sqrt(3 / shape[1]) * (0.25 if name.endswith((".proj.weight", ".fc2.weight")) else 1)
+    elif name.startswith(("fc.", "classifier.", "head.")) or name.endswith(LINEAR_BIASES):
         values = (2 * u - 1) * 0.1
+    elif name.endswith(CONVOLUTION_BIASES):
+        values = (2 * u - 1) * 0.2
     elif name.endswith(".weight"):
         values = (0.25 + 0.5 * u if training else 0.5 + u) * (0.25 if name.endswith(damped) else 1)
     elif name.endswith(".bias") and training:
@@ -110,7 +124,8 @@ def calibrate(net, dtype):
         norm.momentum = 1.0
     net.train()
     with torch.no_grad():
-        net(image("calibration", 4, 96).to(dtype))
+        if norms(net):
+            net(image("calibration", 4, 96).to(dtype))
     for norm in norms(net):
         norm.momentum = 0.1
 

@@ -33,7 +33,8 @@ impl AttentionBlock<'_> {
     pub fn forward(&self, x: &Tensor, queries: usize) -> Result<Tensor> {
         let (batch, tokens, width) = x.dims3()?;
         let fits = |(weight, bias): (&Tensor, &Tensor), outputs: usize| weight.dims() == [outputs, width] && bias.dims() == [outputs];
-        let fits = fits(self.qkv, 3 * width) && fits(self.projection, width) && self.norm.0.dims() == [width] && self.norm.1.dims() == [width];
+        let fits =
+            fits(self.qkv, 3 * width) && fits(self.projection, width) && self.norm.0.dims() == [width] && self.norm.1.dims() == [width];
         if !fits || self.heads == 0 || width % self.heads != 0 || !(1..=tokens).contains(&queries) || batch == 0 {
             bail!("an attention of {} heads and {queries} queries does not fit {:?}", self.heads, x.dims())
         }

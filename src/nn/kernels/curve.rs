@@ -116,12 +116,30 @@ curve!(HardSigmoid, x, clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6.0), if x > -3.0 && x 
 macro_rules! with_curve {
     ($activation:expr, $curve:ident => $body:expr) => {
         match $activation {
-            $crate::nn::kernels::Activation::None => { type $curve = $crate::nn::kernels::curve::Straight; $body }
-            $crate::nn::kernels::Activation::Relu => { type $curve = $crate::nn::kernels::curve::Relu; $body }
-            $crate::nn::kernels::Activation::Relu6 => { type $curve = $crate::nn::kernels::curve::Relu6; $body }
-            $crate::nn::kernels::Activation::HardSwish => { type $curve = $crate::nn::kernels::curve::HardSwish; $body }
-            $crate::nn::kernels::Activation::Silu => { type $curve = $crate::nn::kernels::curve::Silu; $body }
-            $crate::nn::kernels::Activation::Gelu => { type $curve = $crate::nn::kernels::curve::Gelu; $body }
+            $crate::nn::kernels::Activation::None => {
+                type $curve = $crate::nn::kernels::curve::Straight;
+                $body
+            }
+            $crate::nn::kernels::Activation::Relu => {
+                type $curve = $crate::nn::kernels::curve::Relu;
+                $body
+            }
+            $crate::nn::kernels::Activation::Relu6 => {
+                type $curve = $crate::nn::kernels::curve::Relu6;
+                $body
+            }
+            $crate::nn::kernels::Activation::HardSwish => {
+                type $curve = $crate::nn::kernels::curve::HardSwish;
+                $body
+            }
+            $crate::nn::kernels::Activation::Silu => {
+                type $curve = $crate::nn::kernels::curve::Silu;
+                $body
+            }
+            $crate::nn::kernels::Activation::Gelu => {
+                type $curve = $crate::nn::kernels::curve::Gelu;
+                $body
+            }
         }
     };
 }

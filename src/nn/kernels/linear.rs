@@ -98,10 +98,6 @@ impl CustomOp3 for Linear {
             add_rows(dbias, dy);
         });
         let (dweight, dbias) = sums.split_at(outputs * inputs);
-        Ok((
-            Some(tensor(dx, x.dims())?),
-            Some(tensor(dweight.to_vec(), weight.dims())?),
-            Some(tensor(dbias.to_vec(), bias.dims())?),
-        ))
+        Ok((Some(tensor(dx, x.dims())?), Some(tensor(dweight.to_vec(), weight.dims())?), Some(tensor(dbias.to_vec(), bias.dims())?)))
     }
 }

@@ -23,6 +23,8 @@ mod layer_norm;
 mod linear;
 mod memory;
 mod mlp_block;
+#[cfg(test)]
+mod naive_tests;
 mod norm;
 mod patch_embed;
 mod patches;
@@ -32,10 +34,10 @@ mod portable_blocks;
 mod product;
 #[cfg(test)]
 mod reference_tests;
-#[cfg(test)]
-mod smooth_tests;
 mod simd;
 mod smooth_norm;
+#[cfg(test)]
+mod smooth_tests;
 mod squeeze;
 mod statistics;
 #[cfg(test)]

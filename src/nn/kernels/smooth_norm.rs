@@ -5,12 +5,12 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::Activation;
 use super::curve::{Curve, with_curve};
 use super::memory::{floats, read, tensor};
 use super::norm::Norm;
 use super::simd::vectorised;
 use super::statistics::{add_pairs, block_rows};
-use super::Activation;
 
 /// `activation(gamma * (x - mean) / sqrt(variance + eps) + beta)` over `x (..., C)`; `from_batch` when mean and
 /// variance are those of x, so that the gradient runs through them too.

@@ -1,0 +1,110 @@
+//! MobileNetV3 (Howard et al. 2019), under timm's names: inverted residuals with hard-swish and squeeze-and-excite,
+//! and a last layer that works on the pooled pixel.
+//!
+//! ```text
+//! stem            conv_stem 3x3/2, bn1
+//! stages 1..      blocks.0 ..; the last of them is a 1x1 convolution
+//! head            mean over all pixels, conv_head 1x1 with bias
+//! ```
+
+use super::kernels::{Activation, Gate};
+use super::mobile::{Inverted, eights, inverted_residual, stage, unit};
+use super::plan::{Block, Init, Plan, Pooled, Squeeze, StagePlan};
+
+/// One member of the family.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MobileNetV3 {
+    stages: &'static [&'static [Row]],
+    /// Channels of the last map, and of the pooled features.
+    ends: (usize, usize),
+    width: f64,
+}
+
+/// Kernel, stride, expansion, channels, squeeze-and-excite, and ReLU instead of hard-swish.
+type Row = (usize, usize, f64, usize, bool, bool);
+
+const SMALL: &[&[Row]] = &[
+    &[(3, 2, 1.0, 16, true, true)],
+    &[(3, 2, 4.5, 24, false, true), (3, 1, 3.67, 24, false, true)],
+    &[(5, 2, 4.0, 40, true, false), (5, 1, 6.0, 40, true, false), (5, 1, 6.0, 40, true, false)],
+    &[(5, 1, 3.0, 48, true, false), (5, 1, 3.0, 48, true, false)],
+    &[(5, 2, 6.0, 96, true, false), (5, 1, 6.0, 96, true, false), (5, 1, 6.0, 96, true, false)],
+];
+const LARGE: &[&[Row]] = &[
+    &[(3, 1, 1.0, 16, false, true)],
+    &[(3, 2, 4.0, 24, false, true), (3, 1, 3.0, 24, false, true)],
+    &[(5, 2, 3.0, 40, true, true), (5, 1, 3.0, 40, true, true), (5, 1, 3.0, 40, true, true)],
+    &[(3, 2, 6.0, 80, false, false), (3, 1, 2.5, 80, false, false), (3, 1, 2.3, 80, false, false), (3, 1, 2.3, 80, false, false)],
+    &[(3, 1, 6.0, 112, true, false), (3, 1, 6.0, 112, true, false)],
+    &[(5, 2, 6.0, 160, true, false), (5, 1, 6.0, 160, true, false), (5, 1, 6.0, 160, true, false)],
+];
+/// The stem keeps its width in all members here.
+const STEM: usize = 16;
+
+impl MobileNetV3 {
+    /// The small one at a width multiplier.
+    pub const fn small(width: f64) -> MobileNetV3 {
+        MobileNetV3 { stages: SMALL, ends: (576, 1024), width }
+    }
+
+    /// The large one.
+    pub const fn large() -> MobileNetV3 {
+        MobileNetV3 { stages: LARGE, ends: (960, 1280), width: 1.0 }
+    }
+
+    /// Its description.
+    pub fn plan(&self) -> Plan {
+        let swish = Activation::HardSwish;
+        let mut stages = vec![stage("stem", vec![Block::chain(vec![unit("conv_stem", "bn1", 3, STEM, 3, 2, 1, swish)])])];
+        let mut channels = STEM;
+        for (index, rows) in self.stages.iter().enumerate() {
+            let mut blocks = Vec::new();
+            for (block, row) in rows.iter().enumerate() {
+                let prefix = format!("blocks.{index}.{block}");
+                let output = eights(row.3 as f64 * self.width);
+                blocks.push(inverted_residual(&prefix, shape(&prefix, row, channels, output)));
+                channels = output;
+            }
+            stages.push(stage(&format!("blocks.{index}"), blocks));
+        }
+        let name = format!("blocks.{}", self.stages.len());
+        let wide = eights(self.ends.0 as f64 * self.width);
+        let last = unit(&format!("{name}.0.conv"), &format!("{name}.0.bn1"), channels, wide, 1, 1, 1, swish);
+        stages.push(stage(&name, vec![Block::chain(vec![last])]));
+        let pooled = Pooled { name: "conv_head".into(), input: wide, output: self.ends.1, activation: swish };
+        stages.push(StagePlan { name: "head".into(), blocks: Vec::new(), max_pool: false, pooled: Some(pooled) });
+        Plan { stages, num_features: self.ends.1, same_padding: false, norm_eps: 1e-5, init: Init::Mobile }
+    }
+}
+
+fn shape(prefix: &str, &(kernel, stride, expansion, _, squeeze, relu): &Row, input: usize, output: usize) -> Inverted {
+    let wide = if expansion == 1.0 { input } else { eights(input as f64 * expansion) };
+    let squeeze = squeeze.then(|| Squeeze {
+        name: format!("{prefix}.se"),
+        channels: wide,
+        reduced: eights(wide as f64 * 0.25),
+        activation: Activation::Relu,
+        gate: Gate::HardSigmoid,
+    });
+    let activation = if relu { Activation::Relu } else { Activation::HardSwish };
+    Inverted { input, wide, output, kernel, stride, activation, squeeze }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn squeezes_and_widths_are_rounded_as_the_paper_does() {
+        let plan = MobileNetV3::small(1.0).plan();
+        let squeeze = |stage: usize, block: usize, unit: usize| {
+            plan.stages[stage].blocks[block].units[unit].squeeze.as_ref().map(|squeeze| (squeeze.channels, squeeze.reduced))
+        };
+        assert_eq!(squeeze(1, 0, 0), Some((16, 8)));
+        assert_eq!(squeeze(3, 1, 1), Some((240, 64)));
+        assert_eq!(squeeze(5, 2, 1), Some((576, 144)));
+        assert_eq!(squeeze(2, 1, 1), None);
+        assert_eq!(plan.stages[2].blocks[1].units[0].output, 88);
+        assert_eq!(plan.stages.len(), 8);
+    }
+}

@@ -1,0 +1,183 @@
+//! Runs a [`Vit`]. Between stages flow tokens `(B, N, D)`, the class token first; the pooled features are the class
+//! token's.
+
+use candle_core::{Tensor, Var};
+
+use super::kernels::{self, AttentionBlock, MlpBlock, PatchEmbed};
+use super::vit::{EPS, Vit};
+use super::weights::Weights;
+use super::{Backbone, Error, Mode, Result, Stage};
+
+/// A backbone built from a description and its tensors.
+pub(crate) struct Transformer {
+    architecture: String,
+    vit: Vit,
+    stages: Vec<Stage>,
+    projection: Pair,
+    class_token: Var,
+    position: Var,
+    blocks: Vec<Block>,
+    norm: Pair,
+    weights: Weights,
+}
+
+struct Block {
+    norm1: Pair,
+    qkv: Pair,
+    projection: Pair,
+    norm2: Pair,
+    fc1: Pair,
+    fc2: Pair,
+}
+
+/// Weight and bias, or scale and shift.
+struct Pair(Var, Var);
+
+impl Pair {
+    fn tensors(&self, mode: Mode) -> (Tensor, Tensor) {
+        (tensor(&self.0, mode), tensor(&self.1, mode))
+    }
+}
+
+/// A parameter as a variable or, in eval mode, as a constant.
+fn tensor(var: &Var, mode: Mode) -> Tensor {
+    match mode {
+        Mode::Train => var.as_tensor().clone(),
+        Mode::Eval => var.detach(),
+    }
+}
+
+impl Transformer {
+    /// Takes the handles it needs from `weights`, which the registry has checked.
+    pub fn build(architecture: &str, vit: Vit, weights: Weights) -> Result<Transformer> {
+        let get = |name: &str| {
+            let missing = || Error::Missing { architecture: architecture.into(), name: name.into(), shape: vec![] };
+            weights.get(name).cloned().ok_or_else(missing)
+        };
+        let pair = |module: &str| -> Result<Pair> { Ok(Pair(get(&format!("{module}.weight"))?, get(&format!("{module}.bias"))?)) };
+        let block = |index: usize| -> Result<Block> {
+            let part = |module: &str| pair(&format!("blocks.{index}.{module}"));
+            Ok(Block {
+                norm1: part("norm1")?,
+                qkv: part("attn.qkv")?,
+                projection: part("attn.proj")?,
+                norm2: part("norm2")?,
+                fc1: part("mlp.fc1")?,
+                fc2: part("mlp.fc2")?,
+            })
+        };
+        let stages = vit.stages().into_iter();
+        let stages = stages.map(|(name, tensors)| Stage {
+            name,
+            parameters: tensors.into_iter().map(|(name, ..)| name).collect(),
+            buffers: Vec::new(),
+        });
+        Ok(Transformer {
+            architecture: architecture.into(),
+            vit,
+            stages: stages.collect(),
+            projection: pair("patch_embed.proj")?,
+            class_token: get("cls_token")?,
+            position: get("pos_embed")?,
+            blocks: (0..vit.depth).map(block).collect::<Result<_>>()?,
+            norm: pair("norm")?,
+            weights,
+        })
+    }
+
+    /// One stage; of the last only the first `queries` tokens are worked out.
+    fn run(&self, stage: usize, x: &Tensor, queries: usize, mode: Mode) -> Result<Tensor> {
+        if stage == 0 {
+            return self.embed(x, mode);
+        }
+        let Some(block) = self.blocks.get(stage - 1) else {
+            return Err(Error::Invalid(format!("{} has {} stages, there is no stage {stage}", self.architecture, self.stages.len())));
+        };
+        if x.rank() != 3 {
+            return Err(Error::Invalid(format!("a batch of tokens has the shape (batch, tokens, width), not {:?}", x.dims())));
+        }
+        let last = stage == self.blocks.len();
+        let tokens = x.dim(1)?;
+        let x = block.forward(x, if last { queries.min(tokens) } else { tokens }, self.vit.heads, mode)?;
+        if !last {
+            return Ok(x);
+        }
+        let (gamma, beta) = self.norm.tensors(mode);
+        Ok(kernels::layer_norm(&x, &gamma, &beta, EPS)?)
+    }
+
+    fn embed(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let side = self.vit.side;
+        if !matches!(x.dims(), [_, 3, height, width] if *height == side && *width == side) {
+            return Err(Error::Invalid(format!(
+                "{} has learnt the positions of patches in images of {side} pixels: it takes (batch, 3, {side}, {side}), not {:?}",
+                self.architecture,
+                x.dims()
+            )));
+        }
+        let (weight, bias) = self.projection.tensors(mode);
+        let (class_token, position) = (tensor(&self.class_token, mode), tensor(&self.position, mode));
+        Ok(PatchEmbed { projection: (&weight, &bias), class_token: &class_token, position: &position }.forward(x)?)
+    }
+
+    fn tokens(&self, from: usize, x: &Tensor, queries: usize, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        let mut x = x.clone();
+        for stage in from..self.stages.len() {
+            x = match stage < frozen_stages {
+                true => self.run(stage, &x, queries, Mode::Eval)?.detach(),
+                false => self.run(stage, &x, queries, mode)?,
+            };
+        }
+        Ok(x)
+    }
+}
+
+impl Block {
+    fn forward(&self, x: &Tensor, queries: usize, heads: usize, mode: Mode) -> Result<Tensor> {
+        let [norm1, qkv, projection] = [&self.norm1, &self.qkv, &self.projection].map(|pair| pair.tensors(mode));
+        let [norm2, fc1, fc2] = [&self.norm2, &self.fc1, &self.fc2].map(|pair| pair.tensors(mode));
+        let attention = AttentionBlock {
+            norm: (&norm1.0, &norm1.1),
+            qkv: (&qkv.0, &qkv.1),
+            projection: (&projection.0, &projection.1),
+            heads,
+            eps: EPS,
+        };
+        let mlp = MlpBlock { norm: (&norm2.0, &norm2.1), expand: (&fc1.0, &fc1.1), contract: (&fc2.0, &fc2.1), eps: EPS };
+        Ok(mlp.forward(&attention.forward(x, queries)?)?)
+    }
+}
+
+impl Backbone for Transformer {
+    fn architecture(&self) -> &str {
+        &self.architecture
+    }
+
+    fn num_features(&self) -> usize {
+        self.vit.width
+    }
+
+    fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// There is no batch norm.
+    fn set_norm_momentum(&self, _momentum: f64) {}
+
+    fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.run(stage, x, usize::MAX, mode)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        Ok(features.narrow(1, 0, 1)?.squeeze(1)?)
+    }
+
+    /// The last block is worked out for the class token alone: no other token goes any further.
+    fn pooled(&self, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        self.pool(&self.tokens(0, x, 1, frozen_stages, mode)?)
+    }
+}
