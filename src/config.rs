@@ -2,6 +2,7 @@
 //! (`HUB_*`) and a flag override in that order. `hub config` prints all of it and where each value came from.
 //! This is the only place that reads the environment.
 
+mod reader;
 mod store;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::ffi::OsString;
 use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
 
-use crate::domain::time::parse_span_ms;
+use reader::Reader;
 pub use store::{AwsVariables, Bucket};
 
 /// Everything that can be set: key (as in the file; `HUB_` and upper case in the environment), default, meaning.
@@ -30,6 +31,9 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("gc_interval", "24h", "how often the server collects what nobody names any more; 0 for never"),
     ("gc_grace", "24h", "how long that stays before it is collected"),
     ("scrub_period", "30d", "the time in which the server reads all blobs again to find damage; 0 for never"),
+    ("upstream", "", "another hub, such as https://huggingface.co: what is asked for and not here is fetched from there"),
+    ("upstream_namespaces", "", "whose repos are fetched from there: names with commas, or * for all"),
+    ("upstream_token", "", "the token for it; what only the token may see there is private here"),
     ("workers", "1", "worker processes that run fine-tunes; 0 for none"),
     ("threads", "0", "threads for training and predictions; 0 for all cores"),
     ("log", "info", "what to log: error, warn, info, debug, trace, or a filter such as hub=debug"),
@@ -90,6 +94,12 @@ pub struct Config {
     pub gc_grace_ms: i64,
     /// 0: never.
     pub scrub_period_ms: i64,
+    /// The hub behind this one.
+    pub upstream: Option<String>,
+    pub upstream_namespaces: Vec<String>,
+    pub upstream_token: Option<String>,
+    /// Where `hub import hf://` looks, and as whom: `HF_ENDPOINT`, `HF_TOKEN`.
+    pub hugging_face: HuggingFace,
     pub workers: usize,
     /// At least 1.
     pub threads: usize,
@@ -109,6 +119,13 @@ pub struct Config {
     /// What of the environment a worker process inherits.
     passed_on: Vec<(String, String)>,
     values: BTreeMap<&'static str, (String, Source)>,
+}
+
+/// What people have set for their other tools.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HuggingFace {
+    pub endpoint: Option<String>,
+    pub token: Option<String>,
 }
 
 /// Variables a worker process needs beside its settings and the store's; nothing that could hold a secret.
@@ -155,6 +172,8 @@ impl Config {
         let mut config = Config::typed(values, config_dir, file)?;
         config.no_color = environment.get("NO_COLOR").is_some_and(|v| !v.is_empty());
         config.aws = AwsVariables::of(environment);
+        let said = |key: &str| environment.get(key).filter(|value| !value.is_empty()).cloned();
+        config.hugging_face = HuggingFace { endpoint: said("HF_ENDPOINT"), token: said("HF_TOKEN") };
         config.passed_on = PASSED_ON.iter().filter_map(|key| Some((key.to_string(), environment.get(*key)?.clone()))).collect();
         Ok(config)
     }
@@ -169,7 +188,7 @@ impl Config {
             redirect_downloads: read.flag("redirect_downloads")?,
             listen: read.checked("listen", "an address and a port, such as 127.0.0.1:8080", |v| v.to_socket_addrs().is_ok())?,
             public_url: read.url("public_url")?,
-            trusted_hosts: read.text("trusted_hosts").split(',').map(|h| h.trim().to_lowercase()).filter(|h| !h.is_empty()).collect(),
+            trusted_hosts: read.list("trusted_hosts").iter().map(|host| host.to_lowercase()).collect(),
             open_signup: read.flag("open_signup")?,
             allow_pickle: read.flag("allow_pickle")?,
             max_file_bytes: read.number("max_file_bytes")?,
@@ -180,6 +199,10 @@ impl Config {
             gc_interval_ms: read.span("gc_interval")?,
             gc_grace_ms: read.span("gc_grace")?,
             scrub_period_ms: read.span("scrub_period")?,
+            upstream: Some(read.text("upstream").to_owned()).filter(|url| !url.is_empty()),
+            upstream_namespaces: read.list("upstream_namespaces"),
+            upstream_token: Some(read.text("upstream_token").trim().to_owned()).filter(|token| !token.is_empty()),
+            hugging_face: HuggingFace::default(),
             workers: read.number("workers")?.min(64) as usize,
             threads: if threads == 0 { cores } else { threads.min(1024) as usize },
             log: read.text("log").into(),
@@ -201,7 +224,7 @@ impl Config {
     pub fn entries(&self) -> Vec<(&'static str, String, Source, &'static str)> {
         let entry = |(key, _, meaning): &(&'static str, &'static str, &'static str)| {
             let (value, from) = &self.values[key];
-            let shown = if *key == "token" && !value.is_empty() { "hub_...".into() } else { value.clone() };
+            let shown = if key.ends_with("token") && !value.is_empty() { "hub_...".into() } else { value.clone() };
             (*key, shown, *from, *meaning)
         };
         SETTINGS.iter().map(entry).collect()
@@ -252,69 +275,6 @@ fn read_file(path: &Path) -> Result<Vec<(&'static str, String)>, Error> {
         settings.push((*name, text));
     }
     Ok(settings)
-}
-
-/// Reads typed values, with an error that says where a wrong one came from.
-struct Reader<'a> {
-    values: &'a BTreeMap<&'static str, (String, Source)>,
-}
-
-impl Reader<'_> {
-    fn text(&self, key: &str) -> &str {
-        &self.values[key].0
-    }
-
-    fn path(&self, key: &str) -> PathBuf {
-        PathBuf::from(self.text(key))
-    }
-
-    fn wrong(&self, key: &str, expected: &'static str) -> Error {
-        let (value, from) = &self.values[key];
-        Error::Value { key: key.into(), value: value.clone(), from: from.as_str(), expected }
-    }
-
-    fn checked(&self, key: &str, expected: &'static str, good: impl Fn(&str) -> bool) -> Result<String, Error> {
-        if good(self.text(key)) { Ok(self.text(key).into()) } else { Err(self.wrong(key, expected)) }
-    }
-
-    fn number(&self, key: &str) -> Result<u64, Error> {
-        self.text(key).replace('_', "").parse().map_err(|_| self.wrong(key, "a whole number, 0 or more"))
-    }
-
-    fn span(&self, key: &str) -> Result<i64, Error> {
-        parse_span_ms(self.text(key)).map_err(|_| self.wrong(key, "a length of time such as 90s, 15m, 24h or 30d, or 0"))
-    }
-
-    fn size(&self, key: &str) -> Result<usize, Error> {
-        Ok(usize::try_from(self.number(key)?).unwrap_or(usize::MAX))
-    }
-
-    fn flag(&self, key: &str) -> Result<bool, Error> {
-        match self.text(key).to_ascii_lowercase().as_str() {
-            "1" | "true" | "yes" | "on" => Ok(true),
-            "0" | "false" | "no" | "off" => Ok(false),
-            _ => Err(self.wrong(key, "true or false")),
-        }
-    }
-
-    /// `s3://bucket` or `s3://bucket/prefix`; keys belong in the environment, where no list of settings shows them.
-    fn bucket(&self, key: &str) -> Result<Option<Bucket>, Error> {
-        let text = self.text(key).trim();
-        if text.is_empty() {
-            return Ok(None);
-        }
-        Bucket::parse(text).map(Some).ok_or_else(|| self.wrong(key, "empty, or an S3 bucket such as s3://models/hub"))
-    }
-
-    /// An http or https address without its last slash; `None` where empty.
-    fn url(&self, key: &str) -> Result<Option<String>, Error> {
-        let text = self.text(key).trim().trim_end_matches('/');
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let good = url::Url::parse(text).is_ok_and(|u| ["http", "https"].contains(&u.scheme()) && u.has_host());
-        if good { Ok(Some(text.into())) } else { Err(self.wrong(key, "an address such as https://hub.example.org")) }
-    }
 }
 
 #[cfg(test)]

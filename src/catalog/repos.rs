@@ -2,7 +2,7 @@
 
 use crate::db::{Result, Row, Tx};
 use crate::domain::id::RepoKey;
-use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::repo::Repo;
 use crate::domain::time::Timestamp;
 use crate::params;
@@ -52,6 +52,14 @@ pub fn find(tx: &mut Tx<'_>, kind: RepoKind, id: &RepoId) -> Result<Option<Repo>
 pub fn find_folded(tx: &mut Tx<'_>, kind: RepoKind, folded: &str) -> Result<Option<Repo>> {
     let sql = format!("select {COLUMNS} from repos where kind = $1 and folded = $2 and deleted is null");
     tx.find(&sql, params![kind.as_str(), folded])?.as_ref().map(from_row).transpose()
+}
+
+/// Whether any repo has this namespace; one is enough, of any kind.
+pub fn has_any_in(tx: &mut Tx<'_>, namespace: &Name) -> Result<bool> {
+    // All that begins with `namespace/`: the character behind '/' is '0'.
+    let (from, to) = (format!("{}/", namespace.folded()), format!("{}0", namespace.folded()));
+    let sql = "select key from repos where folded >= $1 and folded < $2 and deleted is null limit 1";
+    Ok(tx.find(sql, params![from, to])?.is_some())
 }
 
 pub fn find_by_key(tx: &mut Tx<'_>, key: &RepoKey) -> Result<Option<Repo>> {

@@ -8,6 +8,7 @@ mod credentials;
 mod finetune;
 mod images;
 mod import;
+mod import_hub;
 mod jobs;
 mod login;
 pub mod output;

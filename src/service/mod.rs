@@ -14,6 +14,7 @@ pub mod finetune;
 pub mod jobs;
 pub mod manage;
 mod materialize;
+pub mod mirror;
 pub mod parts;
 pub mod predict;
 pub mod publish;
@@ -52,6 +53,7 @@ pub struct Service {
     downloads: fetch::SharedDownloads,
     models: Arc<predict::Models>,
     counted: Arc<upkeep::Counted>,
+    mirroring: Option<mirror::Mirroring>,
 }
 
 /// What an administrator may configure about who may do what, and how much.
@@ -100,6 +102,7 @@ impl Service {
             downloads: Default::default(),
             models: Arc::default(),
             counted: Arc::default(),
+            mirroring: None,
         }
     }
 

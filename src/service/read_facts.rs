@@ -71,12 +71,13 @@ impl Service {
         if self.policy.allow_pickle {
             return Ok(());
         }
-        let unseen = manifest.entries().iter().filter(|entry| !scanned.contains(&entry.digest));
+        let mut unseen = manifest.entries().to_vec();
+        unseen.retain(|entry| !scanned.contains(&entry.digest));
         let scan = |entry: ManifestEntry| async move {
             let prefix = self.blobs.read_range(&entry.digest, 0..scan::PREFIX_BYTES).await?;
             scan::refuse_code(&entry.path, &prefix)
         };
-        stream::iter(unseen.cloned().map(scan)).buffer_unordered(SIDE_BY_SIDE).try_collect().await
+        stream::iter(unseen.into_iter().map(scan)).buffer_unordered(SIDE_BY_SIDE).try_collect().await
     }
 
     async fn read_card(&self, manifest: &Manifest) -> Result<Option<Card>> {
