@@ -114,7 +114,7 @@ async fn it_fetches_only_what_it_may_and_never_where_somebody_lives() {
     assert_eq!(stranger.get("/api/v1/models/ada/net").await.status, 200);
     stranger.post("/api/v1/users", &json!({"name": "ada"})).await.problem(409, "name_taken");
     // Writing asks nobody else.
-    let put = Reply::of(stranger.request(Method::POST, "/api/v1/models/ada/net/commits").json(&json!({"files": []}))).await;
+    let put = Reply::of(stranger.request(Method::POST, "/api/v1/models/ada/net/commits").json(&json!({"message": "x", "files": []}))).await;
     assert_eq!(put.status, 401, "{}", put.text());
 
     let closed = before(&behind.url, "nobody", &[]);
