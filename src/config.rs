@@ -31,6 +31,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("gc_grace", "24h", "how long that stays before it is collected"),
     ("scrub_period", "30d", "the time in which the server reads all blobs again to find damage; 0 for never"),
     ("workers", "1", "worker processes that run fine-tunes; 0 for none"),
+    ("frozen_cache_bytes", "21474836480", "room for what frozen stages answered, which fine-tunes keep for each other; 0 keeps none"),
     ("threads", "0", "threads for training and predictions; 0 for all cores"),
     ("log", "info", "what to log: error, warn, info, debug, trace, or a filter such as hub=debug"),
     ("log_format", "auto", "auto (text on a terminal, else JSON), text or json"),
@@ -91,6 +92,7 @@ pub struct Config {
     /// 0: never.
     pub scrub_period_ms: i64,
     pub workers: usize,
+    pub frozen_cache_bytes: u64,
     /// At least 1.
     pub threads: usize,
     pub log: String,
@@ -181,6 +183,7 @@ impl Config {
             gc_grace_ms: read.span("gc_grace")?,
             scrub_period_ms: read.span("scrub_period")?,
             workers: read.number("workers")?.min(64) as usize,
+            frozen_cache_bytes: read.number("frozen_cache_bytes")?,
             threads: if threads == 0 { cores } else { threads.min(1024) as usize },
             log: read.text("log").into(),
             log_format: read.checked("log_format", "auto, text or json", |v| ["auto", "text", "json"].contains(&v))?,
@@ -215,7 +218,7 @@ impl Config {
     /// What a worker process is given: the settings that concern it, the way into the store if that is elsewhere, and
     /// no token of the hub.
     pub fn worker_environment(&self, remote_store: bool) -> Vec<(String, String)> {
-        let keys = ["data", "store", "threads", "log", "log_format", "allow_pickle", "max_file_bytes"];
+        let keys = ["data", "store", "frozen_cache_bytes", "threads", "log", "log_format", "allow_pickle", "max_file_bytes"];
         let own = keys.iter().map(|key| (format!("HUB_{}", key.to_uppercase()), self.values[key].0.clone()));
         let keys = self.aws.0.iter().filter(|_| remote_store).cloned();
         own.chain(keys).chain(self.passed_on.iter().cloned()).collect()

@@ -86,7 +86,7 @@ impl Bench {
         let checkpoint = scratch.join("checkpoint.safetensors");
         let resume = checkpoint.exists().then_some(checkpoint.as_path());
         let weights = self.weights();
-        fit(&Task { recipe, config: &self.config, weights: &weights, dataset: &self.dataset, scratch: &scratch, resume }, sink)
+        fit(&Task { recipe, config: &self.config, weights: &weights, dataset: &self.dataset, scratch: &scratch, shelf: None, resume }, sink)
     }
 
     fn fit(&self, recipe: &Recipe, name: &str) -> Result<Report, Error> {
