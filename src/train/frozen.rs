@@ -11,7 +11,7 @@ use super::event::Teller;
 use super::features::{Encoding, Features, Layout, Writer};
 use super::feed::{self, EVAL_BATCH, Feed};
 use super::model::Model;
-use super::shelf::Shelf;
+use super::shelf::{Keep, Shelf};
 use super::split::{Held, Split};
 use crate::data::batch::{self, Item};
 use crate::domain::recipe::{Recipe, Strategy};
@@ -59,9 +59,10 @@ pub fn turns(recipe: &Recipe, frozen: usize) -> Option<u32> {
 
 /// Why running frozen stages once would not pay, if so. A head always learns from cached features: it needs their
 /// mean and variance beforehand.
-fn objection(recipe: &Recipe, turns: Option<u32>) -> Option<String> {
+fn objection(recipe: &Recipe, keep: Keep, turns: Option<u32>) -> Option<String> {
     match turns {
         _ if recipe.strategy == Strategy::Head => None,
+        _ if matches!(keep, Keep::Nowhere) => Some("their answers are to be kept nowhere".into()),
         None => Some(
             "each epoch shows new views of the images; set augment.views to let a few views take turns, and they will be run once".into(),
         ),
@@ -111,7 +112,7 @@ pub fn run_once(
     if model.frozen == 0 {
         return Ok((Frozen::None, 0));
     }
-    if let Some(why) = objection(task.recipe, turns(task.recipe, model.frozen)) {
+    if let Some(why) = objection(task.recipe, task.keep, turns(task.recipe, model.frozen)) {
         teller.info(format!("the frozen stages are run anew in each epoch: {why}"))?;
         return Ok((Frozen::EachEpoch, 0));
     }
@@ -119,7 +120,10 @@ pub fn run_once(
     let (layout, batches) = (layout(model, feed)?, items.len().div_ceil(EVAL_BATCH));
     let (key, bytes) = (key(feed, model, &items, digest), layout.file_bytes(items.len(), EVAL_BATCH));
     let own = Shelf::new(task.scratch, u64::MAX);
-    let shelves: Vec<&Shelf> = task.shelf.into_iter().chain([&own]).collect();
+    let shelves = match task.keep {
+        Keep::Shelf(shelf) => vec![shelf, &own],
+        _ => vec![&own],
+    };
     if let Some(features) = shelves.iter().find_map(|shelf| shelf.find(&key, &layout, batches)) {
         teller.info(format!("what the frozen stages answer to {} views is there from an earlier run", items.len()))?;
         feed.feed_from(features, model.frozen);
@@ -210,8 +214,9 @@ mod tests {
         assert_eq!(turns(&full(&plain), 4), Some(1));
         assert_eq!((turns(&full(&two), 4), turns(&full(&two), 0)), (Some(3), None));
         let epochs = |epochs| Recipe { epochs, ..full(&two) };
-        assert!(objection(&epochs(3), Some(3)).is_some() && objection(&epochs(4), Some(3)).is_none());
-        assert!(objection(&epochs(9), None).is_some_and(|why| why.contains("augment.views")));
-        assert!(objection(&Recipe { epochs: 1, ..Recipe::default() }, Some(1)).is_none());
+        assert!(objection(&epochs(3), Keep::Scratch, Some(3)).is_some() && objection(&epochs(4), Keep::Scratch, Some(3)).is_none());
+        assert!(objection(&epochs(9), Keep::Nowhere, Some(3)).is_some());
+        assert!(objection(&epochs(9), Keep::Scratch, None).is_some_and(|why| why.contains("augment.views")));
+        assert!(objection(&Recipe { epochs: 1, ..Recipe::default() }, Keep::Nowhere, Some(1)).is_none());
     }
 }

@@ -41,7 +41,7 @@ pub use self::frozen::Frozen;
 pub use self::metrics::Evaluation;
 pub use self::predict::Predictor;
 pub use self::report::{Report, Stopped};
-pub use self::shelf::Shelf;
+pub use self::shelf::{Keep, Shelf};
 pub use self::split::Held;
 use crate::data::Dataset;
 use crate::domain::config::ModelConfig;
@@ -57,9 +57,8 @@ pub struct Task<'a> {
     pub dataset: &'a Arc<Dataset>,
     /// A folder of this run's own for the checkpoint; kept between attempts, it saves work.
     pub scratch: &'a Path,
-    /// Where runs leave each other what frozen stages answered; without it, and where it has no room, it lies in the
-    /// scratch folder and goes with it.
-    pub shelf: Option<&'a Shelf>,
+    /// Where what frozen stages answer is kept.
+    pub keep: Keep<'a>,
     /// A checkpoint of the same run to go on from.
     pub resume: Option<&'a Path>,
 }

@@ -26,6 +26,17 @@ pub struct Shelf {
     limit_bytes: u64,
 }
 
+/// Where a run keeps what frozen stages answer.
+#[derive(Debug, Clone, Copy)]
+pub enum Keep<'a> {
+    /// Nowhere: they are run anew in each epoch. (A head's features still lie in the scratch folder.)
+    Nowhere,
+    /// In the run's scratch folder, and gone with it.
+    Scratch,
+    /// Where other runs find it; in the scratch folder where the shelf has no room.
+    Shelf(&'a Shelf),
+}
+
 struct Found {
     path: PathBuf,
     bytes: u64,

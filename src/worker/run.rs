@@ -17,7 +17,7 @@ use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
 use crate::service::Service;
-use crate::train::{self, Event, Level, Report, Shelf, Task};
+use crate::train::{self, Event, Keep, Level, Report, Shelf, Task};
 
 /// Storing checkpoints may take this share of a job's time.
 const CHECKPOINT_SHARE: u32 = 20;
@@ -124,7 +124,7 @@ impl Attempt<'_> {
                 weights: &weights,
                 dataset: &dataset,
                 scratch: &scratch,
-                shelf: Some(&shelf),
+                keep: Keep::Shelf(&shelf),
                 resume: resume.as_deref(),
             };
             with_threads(recipe.threads, || train::fit(&task, &mut sink))
