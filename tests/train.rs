@@ -259,9 +259,9 @@ fn frozen_stages_are_run_once_and_the_result_is_as_without() {
     for (architecture, frozen_stages, kind) in
         [("resnet18", 1, Optimizer::Sgd), ("resnet18", 4, Optimizer::Adamw), ("mobilenetv2_100", 5, Optimizer::Sgd)]
     {
-        let bench = Bench::new(architecture, &[("train", 24), ("val", 9), ("test", 3)]);
+        let bench = Bench::new(architecture, &[("train", 16), ("val", 5), ("test", 2)]);
         let augment = Augment { views: 2, ..Augment::default() };
-        let recipe = Recipe { frozen_stages, optimizer: kind, augment, dropout: 0.1, lr: 2e-3, head_lr: 2e-3, ..full(5) };
+        let recipe = Recipe { frozen_stages, optimizer: kind, augment, dropout: 0.1, lr: 2e-3, head_lr: 2e-3, ..full(4) };
         let kept = bench.fit(&recipe, "kept").unwrap();
         let without = bench.run_kept(&recipe, "without", Keep::Nowhere, &mut |_| Control::Continue).unwrap();
         assert_eq!((kept.frozen, without.frozen), (Frozen::Once, Frozen::EachEpoch));
@@ -320,7 +320,7 @@ fn a_frozen_run_resumes_within_the_pass_and_between_epochs() {
     let recipe = Recipe { frozen_stages: 3, augment, ..full(4) };
     let whole = bench.fit(&recipe, "whole").unwrap();
     let shelf = Shelf::new(bench.folder.path().join("shelf"), 1 << 30);
-    let mut run = |sink: &mut dyn FnMut(Event) -> Control| bench.run_kept(&recipe, "cut", Keep::Shelf(&shelf), sink);
+    let run = |sink: &mut dyn FnMut(Event) -> Control| bench.run_kept(&recipe, "cut", Keep::Shelf(&shelf), sink);
     // As a run that was killed in the middle of the pass, and of a write, leaves it.
     let cache = std::fs::read_dir(bench.scratch("whole")).unwrap().map(|entry| entry.unwrap().path());
     let cache = cache.filter(|path| path.extension().is_some_and(|end| end == "bin")).next().unwrap();

@@ -151,10 +151,10 @@ impl Writer {
     /// cut the checksums tell, and the pass is run again.
     pub fn finish(self) -> Result<Features> {
         let failed = |source| Error::Io { what: "cannot read the feature cache", path: self.path.clone(), source };
-        // The map would hold the file open, and with it the lock of who fills it.
-        let map = self.file.unlock().and_then(|()| map(&self.file)).map_err(failed)?;
         // Where the name was taken away meanwhile, the open file serves this run all the same.
         let _ = std::fs::rename(&self.path, &self.finished);
+        // The map would hold the file open, and with it the lock of who fills it.
+        let map = self.file.unlock().and_then(|()| map(&self.file)).map_err(failed)?;
         Ok(Features::new(map, self.rows, self.layout))
     }
 
