@@ -4,7 +4,8 @@
     python3 benches/frozen.py IMAGES BASE [FROZEN] [EPOCHS]
 
 IMAGES is a folder per class (`examples/fashion_mnist_4k.zip`, unpacked), BASE a model folder (`hub import ... --to`).
-For three seeds: validation top-1 and loss of both, and the difference, beside the difference that another seed makes.
+For three seeds: the numbers of both, how far they lie apart, and how far other seeds do. The best epoch is often chosen between
+near ties, so its top-1 may jump by an image or two; the last epoch's numbers are compared without that choice.
 BENCH_PER_CLASS bounds the images of each class (a quarter of them to validate on), BENCH_SIDE is the input side.
 """
 import json
@@ -48,9 +49,9 @@ def main():
                 if "skip" in answer:
                     sys.exit(answer["skip"])
                 found[seed, keep] = answer
-                print(f"seed {seed} {keep:3}: top-1 {answer['top1']:.4f} loss {answer['loss']:.5f} {answer['seconds'][0]:.1f} s ({answer['frozen']})", flush=True)
+                print(f"seed {seed} {keep:3}: best top-1 {answer['top1']:.4f}, last epoch {answer['last_top1']:.4f}, loss {answer['last_loss']:.5f}, trained to {answer['last_train_loss']:.5f}; {answer['seconds'][0]:.1f} s ({answer['frozen']})", flush=True)
     hub.end()
-    for number in ("top1", "loss"):
+    for number in ("top1", "last_top1", "last_loss", "last_train_loss"):
         kept, without = ([found[seed, keep][number] for seed in SEEDS] for keep in ("own", "off"))
         apart = max(abs(a - b) for a, b in zip(kept, without))
         print(f"{number}: kept {statistics.mean(kept):.5f}, without {statistics.mean(without):.5f}, at most {apart:.5f} apart; seeds lie {max(without) - min(without):.5f} apart")

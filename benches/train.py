@@ -191,7 +191,7 @@ def compare_jobs(table, hubs, torches, wanted, work):
         hubs[0].ask("weights", architecture, 10, weights)
         # `own`: nothing is found from the round before.
         words = ["job", architecture, frozen, 10, 32, "own", 0, data, weights, work]
-        compare(table, name, hubs, torches, JOB_ROUNDS, "s", lambda s: s, *words)
+        compare(table, name, hubs, torches[:1], JOB_ROUNDS, "s", lambda s: s, *words)
 
 
 def machine(torch_python):
@@ -216,7 +216,7 @@ Written by `make bench-train`; run it again on your machine.
 
 Both sides took turns in one run; each figure is the median of {rounds} rounds ({job_rounds} for whole jobs), and noise is half the
 distance between the quartiles of the noisier side. Ratios above 1 say that the hub is ahead: it is faster, or takes less memory.
-PyTorch's figure is that of its quicker memory format (for memory: of the smaller one), in fp32.
+PyTorch's figure is that of its quicker memory format (for memory: of the smaller one; for jobs: of channels_last), in fp32.
 
 - `forward`: eval mode, images to pooled features. `step`: forward, loss, backward and SGD update of every parameter.
 - `memory`: how much the resident set grows over four such steps, each in a new process.

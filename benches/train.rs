@@ -8,7 +8,7 @@
 //! decode FOLDER COUNT                           {"seconds": [..]}   JPEG bytes to network input, of one core's time; one per image
 //! weights ARCHITECTURE CLASSES FILE             {}                  writes random weights for both sides
 //! job ARCHITECTURE FROZEN EPOCHS BATCH CACHE SEED FOLDER WEIGHTS SCRATCH
-//!                                               {"seconds": [s], "top1": t, "loss": l, "frozen": how}
+//!                                               {"seconds": [s], "top1": t, "last_top1": .., "frozen": how ..}
 //! ```
 //!
 //! FROZEN is a number of stages or `head`; CACHE is `shared` (a shelf in SCRATCH that later jobs find), `own`, or `off`.
@@ -233,5 +233,9 @@ fn job(words: &[&str]) -> Value {
     report::write_folder(&result, &report::Lineage::default(), &scratch.join("result")).unwrap();
     let took = began.elapsed().as_secs_f64();
     std::fs::remove_dir_all(&own).unwrap();
-    json!({ "seconds": [took], "top1": result.validation.top1, "loss": result.validation.loss, "frozen": result.frozen.as_str() })
+    let last = &result.epochs[result.epochs.len() - 1];
+    json!({
+        "seconds": [took], "top1": result.validation.top1, "frozen": result.frozen.as_str(),
+        "last_train_loss": last.train_loss, "last_loss": last.val_loss, "last_top1": last.val_top1,
+    })
 }
