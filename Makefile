@@ -1,5 +1,5 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test soak bench bench-transfer lint fmt docs packages-demo packages-test packages-soak packages-bench
+.PHONY: help demo test soak bench bench-train bench-transfer lint fmt docs packages-demo packages-test packages-soak packages-bench
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,9 +20,13 @@ soak: packages-soak ## kill, cut the power and break the disk hundreds of times 
 	@echo "== soak: disk errors (HUB_SOAK_ERRORS)"
 	@bash tests/soak/diskerror.sh
 
-bench: packages-bench ## measure against peers in the same run; prints `ratio NAME VALUE` lines
+bench: packages-bench ## measure steps and decoding beside PyTorch, in short; prints `ratio NAME VALUE` lines
 	@echo "== bench: images/s beside PyTorch"
-	@python3 benches/end_to_end.py
+	@python3 benches/train.py --short
+
+bench-train: packages-bench ## all of it: every network, memory, whole fine-tunes; writes docs/BENCHMARKS.md (an hour)
+	@echo "== bench-train: training beside PyTorch and timm"
+	@python3 benches/train.py
 
 bench-transfer: packages-bench ## measure serving, pulling, publishing and sharing beside nginx, hf and curl
 	@echo "== bench-transfer: bytes beside nginx, hf download and curl"

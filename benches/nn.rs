@@ -1,4 +1,4 @@
-//! Forward (embedding) and one whole training step of two backbones. `benches/pytorch_step.py` does the same work.
+//! Forward (embedding) and one whole training step of two backbones. `make bench-train` measures the same beside PyTorch.
 //!
 //! `cargo bench --bench nn`; divan prints items per second, which are images.
 

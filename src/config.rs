@@ -35,6 +35,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("upstream_namespaces", "", "whose repos are fetched from there: names with commas, or * for all"),
     ("upstream_token", "", "the token for it; what only the token may see there is private here"),
     ("workers", "1", "worker processes that run fine-tunes; 0 for none"),
+    ("frozen_cache_bytes", "21474836480", "room for what frozen stages answered, which fine-tunes keep for each other; 0 keeps none"),
     ("threads", "0", "threads for training and predictions; 0 for all cores"),
     ("log", "info", "what to log: error, warn, info, debug, trace, or a filter such as hub=debug"),
     ("log_format", "auto", "auto (text on a terminal, else JSON), text or json"),
@@ -101,6 +102,7 @@ pub struct Config {
     /// Where `hub import hf://` looks, and as whom: `HF_ENDPOINT`, `HF_TOKEN`.
     pub hugging_face: HuggingFace,
     pub workers: usize,
+    pub frozen_cache_bytes: u64,
     /// At least 1.
     pub threads: usize,
     pub log: String,
@@ -204,6 +206,7 @@ impl Config {
             upstream_token: Some(read.text("upstream_token").trim().to_owned()).filter(|token| !token.is_empty()),
             hugging_face: HuggingFace::default(),
             workers: read.number("workers")?.min(64) as usize,
+            frozen_cache_bytes: read.number("frozen_cache_bytes")?,
             threads: if threads == 0 { cores } else { threads.min(1024) as usize },
             log: read.text("log").into(),
             log_format: read.checked("log_format", "auto, text or json", |v| ["auto", "text", "json"].contains(&v))?,
@@ -238,7 +241,7 @@ impl Config {
     /// What a worker process is given: the settings that concern it, the way into the store if that is elsewhere, and
     /// no token of the hub.
     pub fn worker_environment(&self, remote_store: bool) -> Vec<(String, String)> {
-        let keys = ["data", "store", "threads", "log", "log_format", "allow_pickle", "max_file_bytes"];
+        let keys = ["data", "store", "frozen_cache_bytes", "threads", "log", "log_format", "allow_pickle", "max_file_bytes"];
         let own = keys.iter().map(|key| (format!("HUB_{}", key.to_uppercase()), self.values[key].0.clone()));
         let keys = self.aws.0.iter().filter(|_| remote_store).cloned();
         own.chain(keys).chain(self.passed_on.iter().cloned()).collect()
