@@ -130,3 +130,10 @@ pub fn find_file(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, path: &str) -> Re
     let sql = "select path, size_bytes, digest from files where repo = $1 and number = $2 and path = $3";
     tx.find(sql, params![repo.as_str(), number, path])?.as_ref().map(file).transpose()
 }
+
+/// The newest version of a repo that has a file with these bytes, and that file.
+pub fn find_holder(tx: &mut Tx<'_>, repo: &RepoKey, digest: &Digest) -> Result<Option<(u32, FileEntry)>> {
+    let sql = "select number, path, size_bytes, digest from files where repo = $1 and digest = $2 order by number desc, path limit 1";
+    let row = tx.find(sql, params![repo.as_str(), digest.to_hex()])?;
+    row.map(|row| Ok((u32::try_from(row.int("number")?).unwrap_or(u32::MAX), file(&row)?))).transpose()
+}

@@ -162,14 +162,14 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
     let refused = response.response_mut().extensions_mut().remove::<Refused>();
     let refused = refused.unwrap_or_else(|| {
         let error = HttpError::of_status(status);
-        Refused { problem: error.problem, detail: error.detail, dialect: Dialect::Hub }
+        Refused { problem: error.problem, detail: error.detail, dialect: Dialect::Hub, url: None }
     });
     if status.is_server_error() {
         tracing::error!(request_id = %seen.id, path = ?seen.path, status = status.as_u16(), detail = ?refused.detail, "a request failed");
     }
     let (content_type, body) = match refused.dialect {
         Dialect::Hub => problem_body(status, refused.problem, seen),
-        Dialect::HuggingFace => ("application/json", hugging_face_body(refused.problem)),
+        Dialect::HuggingFace => ("application/json", hugging_face_body(refused.problem, refused.url)),
     };
     response.map_body(|head, _| {
         head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -188,8 +188,8 @@ fn problem_body(status: StatusCode, mut problem: ProblemBody, seen: &Seen) -> (&
     ("application/problem+json", serde_json::to_string(&problem).unwrap_or_default())
 }
 
-fn hugging_face_body(problem: ProblemBody) -> String {
-    let problem = wire::hf::Problem { error: format!("{}; {}", problem.message, problem.hint) };
+fn hugging_face_body(problem: ProblemBody, url: Option<String>) -> String {
+    let problem = wire::hf::Problem { error: format!("{}; {}", problem.message, problem.hint), url };
     serde_json::to_string(&problem).unwrap_or_default()
 }
 

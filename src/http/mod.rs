@@ -13,6 +13,7 @@ pub mod guard;
 pub mod hf;
 pub mod job_events;
 pub mod limits;
+pub mod lines;
 pub mod routes;
 pub mod socket;
 pub mod stream;

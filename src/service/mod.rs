@@ -8,13 +8,16 @@ mod admit;
 pub mod browse;
 pub mod card_html;
 mod check_dataset;
+pub mod edit;
 pub mod error;
 pub mod fetch;
 pub mod finetune;
 pub mod jobs;
 pub mod manage;
 mod materialize;
+pub mod objects;
 pub mod parts;
+pub mod passes;
 pub mod predict;
 pub mod publish;
 mod publish_folder;
@@ -30,6 +33,7 @@ mod tensors;
 pub mod tokens;
 pub mod upkeep;
 pub mod uploads;
+pub mod xet;
 
 use std::sync::Arc;
 

@@ -81,4 +81,7 @@ pub struct TreeLfs {
 #[derive(Debug, Clone, Serialize)]
 pub struct Problem {
     pub error: String,
+    /// Of what exists already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }

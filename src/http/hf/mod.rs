@@ -2,9 +2,17 @@
 //! set, unchanged. Our versions are its commits; every file is described as a large one (LFS), because the
 //! sha256 it then shows is the digest we keep.
 
+mod batch;
+pub mod commit;
 pub mod info;
+pub mod lfs;
+pub mod marks;
+pub mod preupload;
+mod refusal;
+pub mod repos;
 pub mod resolve;
 pub mod tree;
+pub mod xet;
 
 use super::error::HttpError;
 use crate::domain::digest::Digest;
