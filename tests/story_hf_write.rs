@@ -321,10 +321,10 @@ async fn very_large_files_come_in_parts() {
     new_repo(&ada, "net").await;
     let part = 64usize << 20;
     let announced = batch(&ada, "ada/net", "upload", json!([{ "oid": sha256(b"?"), "size": 5 * part + 1 }])).await.ok();
-    let header = &announced["objects"][0]["actions"]["upload"]["header"];
-    assert_eq!((&announced["transfer"], header["chunk_size"].as_str()), (&json!("multipart"), Some("67108864")));
-    assert_eq!(header.as_object().unwrap().len(), 7);
-    assert_eq!(follow(&server, Method::PUT, &header["6"], b"too long").await.status, 400);
+    let parts = &announced["objects"][0]["actions"]["upload"]["header"];
+    assert_eq!((&announced["transfer"], parts["chunk_size"].as_str()), (&json!("multipart"), Some("67108864")));
+    assert_eq!(parts.as_object().unwrap().len(), 7);
+    assert_eq!(follow(&server, Method::PUT, &parts["6"], b"too long").await.status, 400);
 
     // Parts are taken of anything; this one is a whole part and a little.
     let bytes = some_bytes(part + 1_000, 5);
