@@ -137,6 +137,7 @@ async fn commits_change_some_files_and_keep_the_rest() {
     let made = commit(&ada, "models/ada/net", &second).await.ok();
     assert_eq!(paths(&ada, "models/ada/net").await, [".gitattributes", "README.md", "a/new.txt"]);
     assert_eq!(commit(&ada, "models/ada/net", &second).await.ok(), made, "the answer was lost, and is given again");
+    refused(&commit(&ada, "models/ada/net", &[header("second"), gone("empty")]).await, 404, "doesn't exist");
     let versions = ada.get("/api/v1/models/ada/net/versions").await.ok();
     assert_eq!(versions["items"].as_array().unwrap().len(), 3, "{versions}");
 
@@ -459,7 +460,7 @@ async fn wrong_xorbs_and_shards_are_refused() {
     let wrong = cas.shard(&shard(&[(b"another file", &[(good.hash.as_str(), good.raw_bytes, 0, 3)])])).await;
     assert_eq!((&wrong["type"], &wrong["retryable"]), (&json!("error"), &json!(false)), "{wrong}");
     refused(&cas.post("/v1/shards", &shard(&[(b"another file", &[(good.hash.as_str(), good.raw_bytes, 0, 3)])])).await, 400, "sha256");
-    refused(&commit(&ada, "models/ada/net", &[header("m"), large("w", &bytes)]).await, 400, "were not sent");
+    refused(&commit(&ada, "models/ada/net", &[header("m"), large("w", b"another file")]).await, 400, "were not sent");
 
     // What one has sent, another cannot name: not even one who knows every hash.
     let hers = Cas::of(&server, &eve, "eve/net").await;

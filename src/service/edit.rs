@@ -135,6 +135,11 @@ impl Service {
     /// Where `main` already stands as this edit would leave it, made by this caller with these words from the version
     /// before: it was told before.
     async fn told_again(&self, actor: &Actor, kind: RepoKind, id: &RepoId, edit: &Edit) -> Result<Option<Committed>> {
+        // Deleting what is not there is a mistake more often than a lost answer.
+        let only_deletes = !edit.operations.iter().any(|operation| matches!(operation, Operation::Put { .. }));
+        if only_deletes && edit.parent.is_none() {
+            return Ok(None);
+        }
         let (asker, name, edit) = (actor.clone(), id.clone(), edit.clone());
         self.db
             .read(move |tx| {

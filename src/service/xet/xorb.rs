@@ -61,7 +61,7 @@ impl Service {
             blobs::grant(tx, &digest, &account, now)?;
             Ok(xorbs::insert(tx, &account, &hash, &lengths, &digest, now)?)
         };
-        self.keep_whole(proved, Vec::new(), Keeper::Holder(holder.clone()), Arc::new(noted)).await
+        self.keep(proved, Keeper::Holder(holder.clone()), Arc::new(noted)).await
     }
 
     async fn stage_xorb(
