@@ -29,6 +29,8 @@ pub struct HttpError {
 pub enum Dialect {
     Hub,
     HuggingFace,
+    /// Clients that show a person whatever they were answered.
+    Text,
 }
 
 /// What the frame finds beside the empty body of a refused request.
@@ -66,6 +68,12 @@ impl HttpError {
         if let Ok(value) = value.try_into() {
             self.headers.push((name, value));
         }
+        self
+    }
+
+    /// The same refusal as a line of text.
+    pub fn as_text(mut self) -> HttpError {
+        self.dialect = Dialect::Text;
         self
     }
 

@@ -16,6 +16,8 @@ pub mod limits;
 pub mod routes;
 pub mod socket;
 pub mod stream;
+pub mod tfhub;
+pub mod torch_hub;
 pub mod web;
 
 use std::net::TcpListener;

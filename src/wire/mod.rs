@@ -7,6 +7,7 @@ pub mod hf;
 pub mod jobs;
 pub mod predict;
 pub mod repos;
+pub mod saved_model;
 pub mod users;
 
 use serde::{Deserialize, Serialize};
