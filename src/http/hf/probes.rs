@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use super::refuse;
-use crate::domain::name::LIBRARY;
+use crate::domain::name::{LIBRARY, RepoId};
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::RepoAt;
@@ -42,6 +42,8 @@ pub async fn telemetry() -> HttpResponse {
 
 /// `resnet50` is `library/resnet50`. The address is relative: some clients follow no other for the headers of a file.
 pub async fn to_library(request: HttpRequest) -> Answer {
+    let wrong = |e| HttpError::bad_request("bad_path", format!("in the address: {e}"), "check the address for a typo");
+    RepoId::parse(request.match_info().get("name").unwrap_or_default()).map_err(wrong)?;
     let pattern = request.match_pattern().unwrap_or_default();
     let (before, _) = pattern.split_once("{name}").unwrap_or_default();
     let kind = request.match_info().get("kind").unwrap_or_default();
