@@ -61,7 +61,7 @@ async fn lists_are_filtered_sorted_and_paged() {
     assert_eq!(ids(&stranger.get("/api/datasets?full=True").await.ok()), ["ada/data"]);
     assert!(ids(&ada.get("/api/models?author=ada").await.ok()).contains(&"ada/hidden"));
     assert_eq!(stranger.get("/api/models?sort=beauty").await.status, 400);
-    assert_eq!(stranger.get("/api/models?cursor=nonsense").await.status, 400);
+    assert_eq!(stranger.get("/api/models?cursor=nonsense").await.status, 422);
 
     let first = stranger.get("/api/models?limit=2&sort=createdAt&full=true&cardData=true").await;
     let second = stranger.get(&next(&server, &first).unwrap()).await;
