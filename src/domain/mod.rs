@@ -16,6 +16,7 @@ pub mod recipe;
 pub mod repo;
 pub mod revision;
 pub mod safetensors;
+pub mod saved_model;
 pub mod search;
 pub mod secret;
 pub mod segments;

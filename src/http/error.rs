@@ -31,6 +31,8 @@ pub struct HttpError {
 pub enum Dialect {
     Hub,
     HuggingFace,
+    /// Clients that show a person whatever they were answered.
+    Text,
 }
 
 /// What the frame finds beside the empty body of a refused request.
@@ -74,6 +76,12 @@ impl HttpError {
 
     pub fn with_url(self, url: String) -> HttpError {
         HttpError { url: Some(url), ..self }
+    }
+
+    /// The same refusal as a line of text.
+    pub fn as_text(mut self) -> HttpError {
+        self.dialect = Dialect::Text;
+        self
     }
 
     /// The same refusal for clients of the Hugging Face Hub, which look for these headers.

@@ -48,6 +48,12 @@ pub struct FileAt {
     pub path: RepoPath,
 }
 
+/// `.../{path:.*}` of a model, over all its versions.
+pub struct FilesAt {
+    pub id: RepoId,
+    pub path: RepoPath,
+}
+
 /// `.../refs/{ref:.*}`
 pub struct RefAt {
     pub kind: RepoKind,
@@ -145,6 +151,7 @@ from_path! {
         revision: parts.read("rev", Revision::parse)?,
         path: parts.read("path", RepoPath::parse)?,
     };
+    FilesAt: parts => FilesAt { id: parts.repo()?, path: parts.read("path", RepoPath::parse)? };
     RefAt: parts => RefAt { kind: parts.kind()?, id: parts.repo()?, name: parts.read("ref", RefName::parse)? };
     JobAt: parts => JobAt(parts.read("id", JobId::parse)?);
     UploadAt: parts => UploadAt(parts.read("id", UploadId::parse)?);

@@ -17,6 +17,8 @@ pub mod lines;
 pub mod routes;
 pub mod socket;
 pub mod stream;
+pub mod tfhub;
+pub mod torch_hub;
 pub mod web;
 
 use std::net::TcpListener;

@@ -8,6 +8,7 @@ pub mod hf_write;
 pub mod jobs;
 pub mod predict;
 pub mod repos;
+pub mod saved_model;
 pub mod users;
 
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,10 @@
 """Publishes with the real `huggingface_hub` to a hub and asserts what comes of it.
 
-Usage: HF_ENDPOINT=http://127.0.0.1:8080 HF_TOKEN=hub_... python hugging_face_write.py NAMESPACE [SUFFIX]
+Usage: HF_ENDPOINT=http://127.0.0.1:8080 HF_TOKEN=hub_... python hugging_face_write.py [NAMESPACE [SUFFIX]]
 
-The token needs the scope `admin` and its owner the admin role in NAMESPACE (repos are deleted). SUFFIX makes the names
-of the repos this run makes, which are never given again: give each run on the same hub another one. Works with
+The token needs the scope `admin` and its owner the admin role in NAMESPACE (repos are deleted); without one it is the
+owner's own. SUFFIX makes the names of the repos this run makes, which are never given again: each run on the same hub
+needs another one, and takes the time if none is given. Works with
 huggingface_hub 0.36 to 2.x, with and without hf_xet. Prints the versions and every warning a client gave; the exit code
 is 0 if all assertions held.
 """
@@ -14,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 
@@ -31,10 +33,10 @@ from huggingface_hub.utils import (
     RevisionNotFoundError,
 )
 
-NAMESPACE = sys.argv[1]
-SUFFIX = sys.argv[2] if len(sys.argv) > 2 else "1"
-REPO = f"{NAMESPACE}/write-{SUFFIX}"
 api = HfApi()
+NAMESPACE = sys.argv[1] if len(sys.argv) > 1 else api.whoami()["name"]
+SUFFIX = sys.argv[2] if len(sys.argv) > 2 else str(time.time_ns())
+REPO = f"{NAMESPACE}/write-{SUFFIX}"
 
 
 class Heard(logging.Handler):
