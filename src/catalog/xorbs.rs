@@ -32,7 +32,7 @@ pub struct Xorb {
 
 impl Xorb {
     /// Is every chunk somewhere?
-    fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         let mut at = 0;
         while at < self.lengths.len() as u32 {
             let reach = self.places.iter().filter(|place| place.first_chunk <= at).map(|place| place.end_chunk).max();

@@ -33,18 +33,26 @@ impl Service {
         stored.map(|()| true)
     }
 
-    /// Is the xorb here? Then it is kept as if it had just come.
+    /// Is the xorb here, with all its bytes? Then it is kept as if it had just come.
     async fn renew_xorb(&self, account: &AccountId, hash: XetHash) -> Result<bool> {
         let (account, now) = (account.clone(), self.now());
-        self.db
-            .write(move |tx| {
-                let Some(xorb) = xorbs::find(tx, &account, &hash)? else { return Ok(false) };
-                for place in &xorb.places {
-                    blobs::renew(tx, &place.digest, &account, now)?;
-                }
-                Ok(true)
-            })
-            .await
+        let known = self.db.write(move |tx| {
+            let Some(xorb) = xorbs::find(tx, &account, &hash)? else { return Ok(None) };
+            for place in &xorb.places {
+                blobs::renew(tx, &place.digest, &account, now)?;
+            }
+            Ok::<_, Error>(Some(xorb))
+        });
+        let Some(mut xorb) = known.await? else { return Ok(false) };
+        let mut there = Vec::with_capacity(xorb.places.len());
+        for place in xorb.places {
+            // What the store has lost is taken again: that repairs it.
+            if self.blobs.find_size(&place.digest).await?.is_some() {
+                there.push(place);
+            }
+        }
+        xorb.places = there;
+        Ok(xorb.is_whole())
     }
 
     async fn store_xorb_as(
