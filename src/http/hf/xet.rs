@@ -80,7 +80,7 @@ pub async fn shard_v2(request: HttpRequest, body: Body, service: web::Data<Servi
 
 async fn planned(service: &Service, actor: &Actor, body: Body) -> Result<Vec<Assembly>, HttpError> {
     let body = body.gather(MOST_SHARD_BYTES).await?;
-    let files = shard::parse(&body).map_err(|e| bad("bad_shard", e.to_string(), "update the client"))?;
+    let files = shard::parse(&body).map_err(|e| bad("bad_shard", e.to_string(), "use a newer client"))?;
     drop(body);
     service.plan_shard(actor, files).await.map_err(refused)
 }
