@@ -21,9 +21,11 @@ const MOST: usize = 1_000;
 const MOST_EXPANDED: usize = 100;
 
 pub async fn show(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: VersionAt, body: Body) -> Answer {
+    // First of all, so that the line can be used again whatever the answer is.
+    let body = body.gather(MAX_BYTES).await?;
     let (version, files) = service.list_files(&caller.0, at.kind, &at.id, &at.revision).await.map_err(refuse)?;
     let form = request.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
-    let asked = read(&body.gather(MAX_BYTES).await?, form)?;
+    let asked = read(&body, form)?;
     let mut found: Vec<TreeEntry> = asked.paths.iter().filter_map(|path| find(&files, path)).collect();
     if asked.expand {
         add_history(&service, &caller, &at, version.number, &mut found).await?;
