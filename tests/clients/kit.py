@@ -64,7 +64,7 @@ def python_with(name):
 def hub_program():
     """The program under test: `HUB`, else the newest build."""
     if given := os.environ.get("HUB"):
-        return Path(given)
+        return Path(given).resolve()
     builds = [path for path in (ROOT / "target" / kind / "hub" for kind in ("release", "debug")) if path.exists()]
     if not builds:
         sys.exit("there is no build of the hub; `make test-clients` makes one")

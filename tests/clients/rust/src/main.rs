@@ -39,12 +39,9 @@ fn old() {
 
 #[cfg(feature = "newest")]
 fn newest() {
-    use hf_hub_1::HFClientSync;
-    use hf_hub_1::repository::RepoInfo;
-
-    let client = HFClientSync::new().expect("a client");
+    let client = hf_hub_1::HFClientSync::new().expect("a client");
     let repo = client.model("ada", "net");
-    let RepoInfo::Model(info) = repo.info().send().expect("the repo is described") else { panic!("it is a model") };
+    let info = repo.info().send().expect("the repo is described");
     assert_eq!(info.id, "ada/net");
     let folder = repo.snapshot_download().send().expect("all of it");
     assert_eq!(std::fs::metadata(folder.join("large.bin2")).expect("a file").len(), 256 * 50_000);
