@@ -48,7 +48,7 @@ fn newest() {
     assert!(Path::new(&folder).ends_with(known("commit")));
     assert!(repo.download_file().filename("none.json").send().is_err());
     assert!(client.model("ada", "none").info().send().is_err());
-    assert_eq!(client.whoami().expect("a token").username, "ada");
+    assert_eq!(client.whoami().send().expect("a token").username, "ada");
     println!("  hf-hub 1.0.0 (Rust): info, snapshot, whoami");
 }
 
