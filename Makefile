@@ -16,12 +16,12 @@ test: packages-test ## run all tests
 test-clients: packages-clients ## real clients (huggingface_hub, hf, timm, torch.hub ...) against a real server (SETS="hf torch")
 	@echo "== test-clients: clients from their registries, each set in an environment of its own"
 	cargo build --bin hub
-	@HUB=target/debug/hub python3 tests/clients/run.py $(SETS)
+	@HUB=$(CURDIR)/target/debug/hub python3 tests/clients/run.py $(SETS)
 
 test-clients-full: packages-clients ## the same with TensorFlow itself and the newest Rust client
 	@echo "== test-clients-full: all sets"
 	cargo build --bin hub
-	@HUB=target/debug/hub python3 tests/clients/run.py all
+	@HUB=$(CURDIR)/target/debug/hub python3 tests/clients/run.py all
 
 soak: packages-soak ## kill, cut the power and break the disk hundreds of times (root for the last two; an hour)
 	@echo "== soak: kills at any moment (HUB_CRASH_SEED, HUB_CRASH_ROUNDS)"

@@ -131,8 +131,9 @@ pub fn find_change(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, file: &FileEntr
     // The first version after the last one that had other bytes there, or none.
     let sql = format!(
         "select {COLUMNS} from versions v where v.repo = $1 and v.number <= $2 and v.state <> 'deleted' and v.number > coalesce(
-           (select max(w.number) from versions w where w.repo = $1 and w.number < $2 and w.state <> 'deleted' and not exists
-             (select 1 from files f where f.repo = w.repo and f.number = w.number and f.path = $3 and f.digest = $4)), 0)
+           (select w.number from versions w where w.repo = $1 and w.number < $2 and w.state <> 'deleted' and not exists
+             (select 1 from files f where f.repo = w.repo and f.number = w.number and f.path = $3 and f.digest = $4)
+             order by w.number desc limit 1), 0)
          order by v.number limit 1"
     );
     tx.find(&sql, params![repo.as_str(), number, &file.path, file.digest.to_hex()])?.as_ref().map(from_row).transpose()

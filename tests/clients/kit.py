@@ -21,6 +21,7 @@ PINS = {
     "hf": ["huggingface_hub==2.4.0"],
     "hf0": ["huggingface_hub==0.36.2"],
     "torch": ["torch==2.15.0", "timm==1.0.31", "huggingface_hub==2.4.0"],
+    "text": ["transformers==5.23.0", "datasets==5.2.0"],
     "tfhub": ["tensorflow_hub==0.16.1", "absl-py==2.5.1"],
     "tensorflow": ["tensorflow==2.21.0", "tensorflow_hub==0.16.1", "tf_keras==2.21.0", "setuptools==80.9.0"],
 }
@@ -63,7 +64,7 @@ def python_with(name):
 def hub_program():
     """The program under test: `HUB`, else the newest build."""
     if given := os.environ.get("HUB"):
-        return Path(given)
+        return Path(given).resolve()
     builds = [path for path in (ROOT / "target" / kind / "hub" for kind in ("release", "debug")) if path.exists()]
     if not builds:
         sys.exit("there is no build of the hub; `make test-clients` makes one")

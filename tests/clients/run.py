@@ -67,16 +67,18 @@ def main(wanted):
         "hf": lambda *all: script("hf", kit.python_with("hf"), *all, "hugging_face.py"),
         "hf0": lambda *all: script("hf0", kit.python_with("hf0"), *all, "hugging_face.py"),
         "loaders": lambda *all: script("loaders", sys.executable, *all, "loaders.py"),
+        "text": lambda *all: script("text", kit.python_with("text"), *all, "text_and_tables.py"),
         "tfhub": lambda *all: script("tfhub", kit.python_with("tfhub"), *all, "tf_hub.py"),
         "rust": rust,
         "rust-newest": lambda *all: rust(*all, "--features", "newest"),
         "torch": lambda *all: script("torch", kit.python_with("torch"), *all, "torch_and_timm.py"),
         "tensorflow": lambda *all: script("tensorflow", kit.python_with("tensorflow"), *all, "tensorflow_full.py"),
     }
-    # The side that writes has scripts of its own.
+    # The side that writes has a script of its own; names of repos that are gone are never given again.
     if (HERE / "hugging_face_write.py").exists():
         for name in ("hf", "hf0"):
-            sets[f"{name}-write"] = lambda *all, n=name: script(f"{n}-write", kit.python_with(n), *all, "hugging_face_write.py")
+            arguments = ("hugging_face_write.py", "ada", name)
+            sets[f"{name}-write"] = lambda *all, n=name, a=arguments: script(f"{n}-write", kit.python_with(n), *all, *a)
     if wanted == ["all"]:
         wanted = list(sets)
     chosen = wanted or [name for name in sets if name not in HEAVY]

@@ -17,11 +17,15 @@ use crate::wire::hf::{PathsWanted, TreeEntry};
 const MAX_BYTES: usize = 1 << 20;
 /// Paths of one question.
 const MOST: usize = 1_000;
+/// The same where each file's history is asked for.
+const MOST_EXPANDED: usize = 100;
 
 pub async fn show(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: VersionAt, body: Body) -> Answer {
+    // First of all, so that the line can be used again whatever the answer is.
+    let body = body.gather(MAX_BYTES).await?;
     let (version, files) = service.list_files(&caller.0, at.kind, &at.id, &at.revision).await.map_err(refuse)?;
     let form = request.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
-    let asked = read(&body.gather(MAX_BYTES).await?, form)?;
+    let asked = read(&body, form)?;
     let mut found: Vec<TreeEntry> = asked.paths.iter().filter_map(|path| find(&files, path)).collect();
     if asked.expand {
         add_history(&service, &caller, &at, version.number, &mut found).await?;
@@ -44,8 +48,9 @@ fn read(body: &[u8], form: bool) -> Result<PathsWanted, HttpError> {
         let hint = "send {\"paths\": [\"a\", \"b\"]}";
         serde_json::from_slice(body).map_err(|e| HttpError::bad_request("bad_json", format!("the body: {e}"), hint))?
     };
-    if asked.paths.len() > MOST {
-        let message = format!("{} paths are more than the {MOST} of one question", asked.paths.len());
+    let most = if asked.expand { MOST_EXPANDED } else { MOST };
+    if asked.paths.len() > most {
+        let message = format!("{} paths are more than the {most} of one question", asked.paths.len());
         return Err(HttpError::bad_request("too_many_paths", message, "ask in several parts, or list the tree"));
     }
     Ok(asked)
@@ -73,6 +78,8 @@ mod tests {
         assert_eq!((form.paths.clone(), form.expand), (json.paths, json.expand));
         assert_eq!(form.paths, ["a/b", "c"]);
         assert_eq!(read(b"{", false).unwrap_err().status, 400);
+        assert_eq!(read(("paths=x&".repeat(101) + "expand=1").as_bytes(), true).unwrap_err().status, 400);
+        assert!(read("paths=x&".repeat(1_000).as_bytes(), true).is_ok());
         assert_eq!(read("paths=x&".repeat(1_001).as_bytes(), true).unwrap_err().status, 400);
     }
 }

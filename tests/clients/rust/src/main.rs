@@ -39,19 +39,16 @@ fn old() {
 
 #[cfg(feature = "newest")]
 fn newest() {
-    use hf_hub_1::HFClientSync;
-    use hf_hub_1::repository::RepoInfo;
-
-    let client = HFClientSync::new().expect("a client");
+    let client = hf_hub_1::HFClientSync::new().expect("a client");
     let repo = client.model("ada", "net");
-    let RepoInfo::Model(info) = repo.info().send().expect("the repo is described") else { panic!("it is a model") };
+    let info = repo.info().send().expect("the repo is described");
     assert_eq!(info.id, "ada/net");
     let folder = repo.snapshot_download().send().expect("all of it");
     assert_eq!(std::fs::metadata(folder.join("large.bin2")).expect("a file").len(), 256 * 50_000);
     assert!(Path::new(&folder).ends_with(known("commit")));
     assert!(repo.download_file().filename("none.json").send().is_err());
     assert!(client.model("ada", "none").info().send().is_err());
-    assert_eq!(client.whoami().expect("a token").username, "ada");
+    assert_eq!(client.whoami().send().expect("a token").username, "ada");
     println!("  hf-hub 1.0.0 (Rust): info, snapshot, whoami");
 }
 
