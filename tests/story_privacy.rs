@@ -100,7 +100,7 @@ async fn a_public_repo_is_read_by_all_and_written_by_few() {
     let reads = ada.post("/api/v1/tokens", &json!({ "name": "r", "scope": "read" })).await.created();
     let reads = server.with_token(reads["secret"].as_str().unwrap());
     for (method, path) in about("open") {
-        let asks_to_write = path.contains("/xet-write-token/") || path.ends_with("/auth-check/write");
+        let asks_to_write = path.contains("/xet-write-token/");
         let reading = (method == Method::GET && !asks_to_write)
             || path.ends_with("/embed")
             || path.contains("/predict")
