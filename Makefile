@@ -1,5 +1,6 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test soak bench bench-train bench-transfer lint fmt docs packages-demo packages-test packages-soak packages-bench
+.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer lint fmt docs
+.PHONY: packages-demo packages-test packages-clients packages-soak packages-bench
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -11,6 +12,16 @@ demo: packages-demo ## set everything up and run the main job on real weights an
 test: packages-test ## run all tests
 	@echo "== test: unit, contract, parity and story tests"
 	cargo test
+
+test-clients: packages-clients ## real clients (huggingface_hub, hf, timm, torch.hub ...) against a real server (SETS="hf torch")
+	@echo "== test-clients: clients from their registries, each set in an environment of its own"
+	cargo build --bin hub
+	@HUB=$(CURDIR)/target/debug/hub python3 tests/clients/run.py $(SETS)
+
+test-clients-full: packages-clients ## the same with TensorFlow itself and the newest Rust client
+	@echo "== test-clients-full: all sets"
+	cargo build --bin hub
+	@HUB=$(CURDIR)/target/debug/hub python3 tests/clients/run.py all
 
 soak: packages-soak ## kill, cut the power and break the disk hundreds of times (root for the last two; an hour)
 	@echo "== soak: kills at any moment (HUB_CRASH_SEED, HUB_CRASH_ROUNDS)"
@@ -46,5 +57,5 @@ docs: ## build the API documentation of the library
 	@echo "== docs: rustdoc, opened from target/doc/hub/index.html"
 	cargo doc --no-deps
 
-packages-demo packages-test packages-soak packages-bench:
+packages-demo packages-test packages-clients packages-soak packages-bench:
 	@bash .ci/packages $(@:packages-%=%)

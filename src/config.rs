@@ -2,6 +2,7 @@
 //! (`HUB_*`) and a flag override in that order. `hub config` prints all of it and where each value came from.
 //! This is the only place that reads the environment.
 
+mod hugging_face;
 mod reader;
 mod store;
 
@@ -42,6 +43,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("server", "http://127.0.0.1:8080", "the hub that commands talk to"),
     ("token", "", "the token commands use; 'hub login' stores one"),
     ("cache", "~/.cache/backbone-hub", "where pulled files are kept"),
+    ("hf_cache", "~/.cache/huggingface/hub", "the cache of huggingface_hub, for 'hub pull --hf-cache'; HF_HUB_CACHE and HF_HOME count"),
 ];
 
 /// Where a value came from; later ones win.
@@ -110,6 +112,8 @@ pub struct Config {
     pub server: String,
     pub token: Option<String>,
     pub cache: PathBuf,
+    /// The cache of `huggingface_hub`.
+    pub hf_cache: PathBuf,
     /// Where `hub login` keeps its token and a user's own `hub.toml` may stand.
     pub config_dir: PathBuf,
     /// The file that was read, if there was one.
@@ -161,6 +165,10 @@ impl Config {
                 let path = in_home(directory, default).join("backbone-hub");
                 values.insert(key, (path.to_string_lossy().into_owned(), Source::Default));
             }
+        }
+        if values["hf_cache"].1 == Source::Default {
+            let path = hugging_face::cache(environment, in_home("XDG_CACHE_HOME", ".cache"));
+            values.insert("hf_cache", (path.to_string_lossy().into_owned(), Source::Default));
         }
         let config_dir = in_home("XDG_CONFIG_HOME", ".config").join("backbone-hub");
         let file = find_file(file, Path::new(&values["data"].0), &config_dir);
@@ -214,6 +222,7 @@ impl Config {
             server: read.text("server").to_owned(),
             token: Some(read.text("token").trim().to_owned()).filter(|t| !t.is_empty()),
             cache: read.path("cache"),
+            hf_cache: read.path("hf_cache"),
             config_dir,
             file,
             no_color: false,

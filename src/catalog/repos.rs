@@ -82,6 +82,20 @@ pub fn update(tx: &mut Tx<'_>, repo: &Repo) -> Result<()> {
     Ok(())
 }
 
+/// Gives a repo another name. The old one stays with a tombstone, whose key is `grave`: it is not given again.
+pub fn rename(tx: &mut Tx<'_>, repo: &Repo, id: &RepoId, grave: &RepoKey, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "update repos set namespace = $2, name = $3, folded = $4, updated = $5 where key = $1",
+        params![repo.key.as_str(), id.namespace().as_str(), id.name().as_str(), id.folded(), now.unix_ms()],
+    )?;
+    if id.folded() == repo.id.folded() {
+        return Ok(());
+    }
+    insert(tx, &Repo { key: grave.clone(), summary: String::new(), updated: now, ..repo.clone() })?;
+    tx.execute("update repos set deleted = $2 where key = $1", params![grave.as_str(), now.unix_ms()])?;
+    Ok(())
+}
+
 /// Takes the next version number; a number is given once, whatever becomes of its version.
 pub fn next_number(tx: &mut Tx<'_>, key: &RepoKey) -> Result<u32> {
     tx.execute("update repos set last_number = last_number + 1 where key = $1", params![key.as_str()])?;

@@ -13,9 +13,12 @@ pub mod guard;
 pub mod hf;
 pub mod job_events;
 pub mod limits;
+pub mod lines;
 pub mod routes;
 pub mod socket;
 pub mod stream;
+pub mod tfhub;
+pub mod torch_hub;
 mod upstream;
 pub mod web;
 

@@ -14,6 +14,7 @@ use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::RepoKind;
 use crate::domain::repo::{Facts, Metric};
 use crate::domain::safetensors::Header;
+use crate::domain::saved_model::SavedModel;
 
 /// Files looked at side by side.
 pub(super) const SIDE_BY_SIDE: usize = 8;
@@ -53,7 +54,9 @@ impl Service {
         match kind {
             RepoKind::Model => {
                 let config = self.read_config(manifest, &mut reading).await?;
+                let saved_model = self.read_saved_model(manifest).await?;
                 reading.take_config(config);
+                reading.take_saved_model(saved_model);
             }
             RepoKind::Dataset => {
                 let found = match earlier.dataset {
@@ -168,6 +171,13 @@ impl Reading {
         if facts.source_datasets.is_empty() && weights {
             self.warn("the card names no data sets (`datasets:`): nobody can find this model by what it was trained on");
         }
+    }
+
+    fn take_saved_model(&mut self, found: Option<SavedModel>) {
+        if found.is_some() {
+            fill(&mut self.facts.library, "tensorflow");
+        }
+        self.facts.saved_model = found;
     }
 
     fn take_dataset(&mut self, found: check_dataset::Found) {
