@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
 
+pub use hugging_face::HuggingFace;
 use reader::Reader;
 pub use store::{AwsVariables, Bucket};
 
@@ -127,13 +128,6 @@ pub struct Config {
     values: BTreeMap<&'static str, (String, Source)>,
 }
 
-/// What people have set for their other tools.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HuggingFace {
-    pub endpoint: Option<String>,
-    pub token: Option<String>,
-}
-
 /// Variables a worker process needs beside its settings and the store's; nothing that could hold a secret.
 const PASSED_ON: &[&str] = &["PATH", "LANG", "HOME", "TMPDIR", "TZ"];
 
@@ -182,8 +176,7 @@ impl Config {
         let mut config = Config::typed(values, config_dir, file)?;
         config.no_color = environment.get("NO_COLOR").is_some_and(|v| !v.is_empty());
         config.aws = AwsVariables::of(environment);
-        let said = |key: &str| environment.get(key).filter(|value| !value.is_empty()).cloned();
-        config.hugging_face = HuggingFace { endpoint: said("HF_ENDPOINT"), token: said("HF_TOKEN") };
+        config.hugging_face = HuggingFace::of(environment);
         config.passed_on = PASSED_ON.iter().filter_map(|key| Some((key.to_string(), environment.get(*key)?.clone()))).collect();
         Ok(config)
     }

@@ -1,9 +1,23 @@
-//! Where `huggingface_hub` keeps its cache, by its own variables.
+//! What people have set for the tools of the Hugging Face Hub, in the variables of those.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// `caches` is where this user's caches lie.
+/// Which hub they use, and as whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HuggingFace {
+    pub endpoint: Option<String>,
+    pub token: Option<String>,
+}
+
+impl HuggingFace {
+    pub(super) fn of(environment: &BTreeMap<String, String>) -> HuggingFace {
+        let set = |key: &str| environment.get(key).filter(|value| !value.is_empty()).cloned();
+        HuggingFace { endpoint: set("HF_ENDPOINT"), token: set("HF_TOKEN") }
+    }
+}
+
+/// Where `huggingface_hub` keeps its cache. `caches` is where this user's caches lie.
 pub(super) fn cache(environment: &BTreeMap<String, String>, caches: PathBuf) -> PathBuf {
     let set = |key: &str| environment.get(key).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || set("HF_HOME").unwrap_or_else(|| caches.join("huggingface")).join("hub");
