@@ -46,6 +46,7 @@ pub use self::split::Held;
 use crate::data::Dataset;
 use crate::domain::config::ModelConfig;
 use crate::domain::recipe::Recipe;
+pub use crate::nn::kernels::backend;
 
 /// One fine-tune to run.
 pub struct Task<'a> {

@@ -5,18 +5,31 @@
 //! convolution is then one plain matrix product over all pixels, and everything else streams over channels, which
 //! is what vector units like. Weights keep PyTorch's order `(out, in / groups, height, width)`.
 //!
+//! Convolutions have two [backends](backend): oneDNN where it is installed, and our own matrix products.
+//!
+//! A network that learns on a CPU passes [maps](Map) from layer to layer, whose gradients are worked out in place;
+//! the ops on tensors are for whatever else is composed with candle.
+//!
 //! On any other device than the CPU the same functions are composed from candle's own ops (`portable`).
 //!
 //! Results do not depend on which thread did what: work is cut into pieces by shape and thread count alone, and
 //! partial sums are added in the order of the pieces.
 
 mod affine;
+pub mod backend;
+mod buffer;
 pub mod conv;
 mod dense;
 mod depthwise;
 mod geometry;
+mod map;
+mod map_layers;
+#[cfg(test)]
+mod map_tests;
 mod memory;
 mod norm;
+mod normalise;
+mod onednn;
 mod patches;
 pub mod pool;
 pub mod portable;
@@ -28,6 +41,8 @@ mod statistics;
 pub use affine::Epilogue;
 pub use conv::{conv2d, conv2d_affine};
 pub use geometry::{Padding, Spec};
+pub use map::Map;
+pub use map_layers::{conv_norm, map_average, map_max_pool};
 pub use norm::{BatchStatistics, Norm, batch_norm_eval, batch_norm_train};
 pub use pool::{global_average_pool, max_pool};
 
