@@ -26,7 +26,7 @@ use hub::data::transform::Transformer;
 use hub::data::{Dataset, Limits, Source, decode};
 use hub::domain::config::{ModelConfig, Preprocessing};
 use hub::domain::recipe::{Augment, Optimizer as Kind, Recipe, Strategy};
-use hub::nn::{Classifier, Mode, Weights, loss, registry};
+use hub::nn::{Classifier, Mode, Weights, kernels, loss, registry};
 use hub::train::optim::{Group, Optimizer};
 use hub::train::{Control, Event, Keep, Shelf, Task, fit, report};
 use serde_json::{Value, json};
@@ -71,9 +71,11 @@ fn main() {
 
 /// Makes the convolutions run on this backend.
 fn choose(backend: &str) -> Result<(), String> {
-    match backend {
-        "rust" => Ok(()),
-        other => Err(format!("this build has no convolution backend `{other}`")),
+    let choice = backend.parse().map_err(|()| format!("there is no convolution backend `{backend}`"))?;
+    kernels::backend::choose(choice);
+    match kernels::backend::backend() {
+        kernels::backend::Backend::Rust { because: Some(reason) } => Err(reason),
+        _ => Ok(()),
     }
 }
 

@@ -90,7 +90,10 @@ fn key(feed: &Feed, model: &Model, items: &[Item], dataset_digest: &str) -> Stri
     hash.update(model.base_digest);
     hash.update(dataset_digest);
     hash.update(format!("{FORMAT} {} {} ", model.architecture.name, model.frozen));
-    hash.update(format!("{EVAL_BATCH} {} {} {:?}", env!("CARGO_PKG_VERSION"), rayon::current_num_threads(), options.preprocessing));
+    // Another library adds in another order.
+    let arithmetic = crate::nn::kernels::backend::backend();
+    hash.update(format!("{EVAL_BATCH} {} {arithmetic} ", env!("CARGO_PKG_VERSION")));
+    hash.update(format!("{} {:?}", rayon::current_num_threads(), options.preprocessing));
     if items.iter().any(|item| item.view > 0) {
         hash.update(format!("{} {:?}", options.seed, options.augment));
     }
