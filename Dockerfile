@@ -11,7 +11,7 @@ COPY benches benches
 RUN cargo build --release --locked --bin hub
 
 FROM debian:bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl && rm -rf /var/lib/apt/lists/* \
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl libdnnl2 && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /data hub && install -d -o hub -g hub /data
 COPY --from=build /src/target/release/hub /usr/local/bin/hub
 USER hub

@@ -1,5 +1,6 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test soak bench bench-transfer lint fmt docs packages-demo packages-test packages-soak packages-bench
+.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer lint fmt docs
+.PHONY: packages-demo packages-test packages-clients packages-soak packages-bench
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -12,6 +13,16 @@ test: packages-test ## run all tests
 	@echo "== test: unit, contract, parity and story tests"
 	cargo test
 
+test-clients: packages-clients ## real clients (huggingface_hub, hf, timm, torch.hub ...) against a real server (SETS="hf torch")
+	@echo "== test-clients: clients from their registries, each set in an environment of its own"
+	cargo build --bin hub
+	@HUB=$(CURDIR)/target/debug/hub python3 tests/clients/run.py $(SETS)
+
+test-clients-full: packages-clients ## the same with TensorFlow itself and the newest Rust client
+	@echo "== test-clients-full: all sets"
+	cargo build --bin hub
+	@HUB=$(CURDIR)/target/debug/hub python3 tests/clients/run.py all
+
 soak: packages-soak ## kill, cut the power and break the disk hundreds of times (root for the last two; an hour)
 	@echo "== soak: kills at any moment (HUB_CRASH_SEED, HUB_CRASH_ROUNDS)"
 	HUB_CRASH_ROUNDS=$${HUB_CRASH_ROUNDS:-300} cargo test --test story_crash --test story_full --test store_faults --test story_slow -- --nocapture --test-threads=1
@@ -20,9 +31,13 @@ soak: packages-soak ## kill, cut the power and break the disk hundreds of times 
 	@echo "== soak: disk errors (HUB_SOAK_ERRORS)"
 	@bash tests/soak/diskerror.sh
 
-bench: packages-bench ## measure against peers in the same run; prints `ratio NAME VALUE` lines
+bench: packages-bench ## measure steps and decoding beside PyTorch, in short; prints `ratio NAME VALUE` lines
 	@echo "== bench: images/s beside PyTorch"
-	@python3 benches/end_to_end.py
+	@python3 benches/train.py --short
+
+bench-train: packages-bench ## all of it: every network, memory, whole fine-tunes; writes docs/BENCHMARKS.md (an hour)
+	@echo "== bench-train: training beside PyTorch and timm"
+	@python3 benches/train.py
 
 bench-transfer: packages-bench ## measure serving, pulling, publishing and sharing beside nginx, hf and curl
 	@echo "== bench-transfer: bytes beside nginx, hf download and curl"
@@ -42,5 +57,5 @@ docs: ## build the API documentation of the library
 	@echo "== docs: rustdoc, opened from target/doc/hub/index.html"
 	cargo doc --no-deps
 
-packages-demo packages-test packages-soak packages-bench:
+packages-demo packages-test packages-clients packages-soak packages-bench:
 	@bash .ci/packages $(@:packages-%=%)

@@ -19,9 +19,10 @@ def seconds(text):
     return float(number) * {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "s": 1.0}[unit]
 
 
-def hub_rates(batch=16):
+def hub_rates(backend, batch=16):
     """{(model, work): images per second} from the medians of `cargo bench --bench nn`."""
-    text = run("cargo", "bench", "--bench", "nn", stdout=subprocess.PIPE, env={**os.environ, "RAYON_NUM_THREADS": "2"}).stdout
+    environment = {**os.environ, "RAYON_NUM_THREADS": "2", "HUB_BACKEND": backend}
+    text = run("cargo", "bench", "--bench", "nn", stdout=subprocess.PIPE, env=environment).stdout
     rates, work = {}, None
     for line in text.splitlines():
         if match := re.search(r"─ (forward|train_step)_(\d+)", line):
@@ -42,11 +43,12 @@ def torch_rates():
 
 
 def compare_networks():
-    ours, theirs = hub_rates(), torch_rates()
+    ours, plain, theirs = hub_rates("auto"), hub_rates("rust"), torch_rates()
     for (model, work), rate in theirs.items():
-        mine = ours[model, work]
-        print(f"{model:22} {work:12} hub {mine:8.1f}  PyTorch {rate:8.1f} images/s")
-        ratio(f"{model}/{work.replace(' ', '-')}", mine / rate)
+        default, rust = ours[model, work], plain[model, work]
+        print(f"{model:22} {work:12} hub {default:8.1f}  in Rust alone {rust:8.1f}  PyTorch {rate:8.1f} images/s")
+        ratio(f"{model}/{work.replace(' ', '-')}", default / rate)
+        ratio(f"{model}/{work.replace(' ', '-')}/rust", rust / rate)
 
 
 if __name__ == "__main__":

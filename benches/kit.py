@@ -50,6 +50,28 @@ def cpu_seconds(pid):
     return total
 
 
+def jpegs(folder, train, val):
+    """A data set of 500x375 photo-like JPEGs (soft shapes, edges, grain) in ten classes; made with the peer's Pillow."""
+    script = """
+import random, sys
+from pathlib import Path
+from PIL import Image, ImageChops
+folder, random_ = Path(sys.argv[1]), random.Random(0)
+grains = [Image.effect_noise((500, 375), 24).convert("RGB") for _ in range(8)]
+for split, count in (("train", int(sys.argv[2])), ("val", int(sys.argv[3]))):
+    for index in range(count):
+        label = index % 10
+        path = folder / split / f"class{label}" / f"{index:05}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        small = Image.new("RGB", (8 + 3 * label, 6 + 2 * label))
+        small.putdata([tuple(random_.randrange(256) for _ in range(3)) for _ in range(small.width * small.height)])
+        image = small.resize((500, 375), Image.Resampling.BICUBIC)
+        ImageChops.blend(image, random_.choice(grains), 0.15).save(path, quality=90)
+"""
+    run(python_with("torch", "torch", "timm"), "-c", script, folder, train, val)
+    return folder
+
+
 @contextlib.contextmanager
 def hub_server(data, *args):
     """A hub on `data`: (address, administrator's token, pid)."""

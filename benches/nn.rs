@@ -1,18 +1,26 @@
-//! Forward (embedding) and one whole training step of two backbones. `benches/pytorch_step.py` does the same work.
+//! Forward (embedding) and one whole training step of four backbones. `make bench-train` measures the same beside PyTorch.
 //!
-//! `cargo bench --bench nn`; divan prints items per second, which are images.
+//! `cargo bench --bench nn`; divan prints items per second, which are images. `HUB_BACKEND=rust` for our own
+//! convolutions where oneDNN is installed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 use candle_core::{Device, Tensor};
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use hub::domain::recipe::Optimizer as Kind;
+use hub::nn::kernels::backend;
 use hub::nn::{Classifier, Mode, Weights, loss, registry};
+use hub::train::optim::{Group, Optimizer};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    if let Ok(choice) = std::env::var("HUB_BACKEND") {
+        backend::choose(choice.parse().expect("HUB_BACKEND is auto, onednn or rust"));
+    }
+    eprintln!("convolutions by {}", backend::backend());
     divan::main();
 }
 
@@ -45,19 +53,17 @@ fn train_step_96(bencher: Bencher<'_, '_>, architecture: &str) {
     train_step(bencher, architecture, 96);
 }
 
-/// Forward, loss, backward and plain SGD on every parameter.
+/// Forward, loss, backward and SGD with Nesterov momentum and weight decay on every parameter.
 fn train_step(bencher: Bencher<'_, '_>, architecture: &str, side: usize) {
     let side = registry::get(architecture).unwrap().fixed_side().unwrap_or(side);
     let (model, x) = (model(architecture), images(side));
     let labels = Tensor::from_iter((0..BATCH).map(|index| (index % 10) as u32), &Device::Cpu).unwrap();
-    let weights = model.weights();
+    let parameters = model.weights().parameters().map(|(name, var)| (name.to_owned(), var.clone())).collect();
+    let mut optimizer = Optimizer::new(Kind::Sgd, Group::split(0.01, 5e-4, parameters).into()).unwrap();
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
         let loss = loss::cross_entropy(&model.logits(&x, Mode::Train).unwrap(), &labels, 0.0).unwrap();
         let gradients = loss.backward().unwrap();
-        for (_, var) in weights.parameters() {
-            let gradient = gradients.get(var).unwrap();
-            var.set(&(var.as_tensor() - (gradient * 0.01).unwrap()).unwrap()).unwrap();
-        }
+        optimizer.step(&gradients, 1.0).unwrap();
         loss.to_scalar::<f32>().unwrap()
     });
 }

@@ -29,7 +29,7 @@ def main():
     torch.set_num_threads(THREADS)
     for name in sys.argv[1:] or MODELS:
         net = timm.create_model(name, pretrained=False, num_classes=10).to(memory_format=torch.channels_last)
-        optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
         labels = torch.arange(BATCH) % 10
 
         def images(side):

@@ -1,56 +1,243 @@
-//! Images per second of training: a full step (forward, loss, backward, update) at 224 pixels and batch 16, and a
-//! step of a head on cached features.
+//! The hub's side of `make bench-train`: works on request, so that `benches/train.py` can let it and PyTorch take turns.
+//!
+//! One argument names the convolution backend. Requests are lines of words, answers lines of JSON:
+//!
+//! ```text
+//! forward|step ARCHITECTURE SIDE BATCH COUNT    {"seconds": [..]}   one per repetition
+//! memory ARCHITECTURE SIDE BATCH COUNT          {"bytes": n}        growth of the resident set over COUNT steps
+//! decode FOLDER COUNT                           {"seconds": [..]}   JPEG bytes to network input, of one core's time; one per image
+//! weights ARCHITECTURE CLASSES FILE             {}                  writes random weights for both sides
+//! job ARCHITECTURE FROZEN EPOCHS BATCH CACHE SEED FOLDER WEIGHTS SCRATCH
+//!                                               {"seconds": [s], "top1": t, "last_top1": .., "frozen": how ..}
+//! ```
+//!
+//! FROZEN is a number of stages or `head`; CACHE is `shared` (a shelf in SCRATCH that later jobs find), `own`, or `off`.
+//! What this build cannot do is answered with `{"skip": why}`.
 
-#![allow(clippy::unwrap_used, reason = "a benchmark that cannot run should say so and stop")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
+use std::io::BufRead;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
 
 use candle_core::{Device, Tensor};
-use divan::Bencher;
-use divan::counter::ItemsCount;
-use hub::domain::recipe::Optimizer as Kind;
-use hub::nn::{Classifier, Mode, Weights, loss, registry};
+use hub::data::transform::Transformer;
+use hub::data::{Dataset, Limits, Source, decode};
+use hub::domain::config::{ModelConfig, Preprocessing};
+use hub::domain::recipe::{Augment, Optimizer as Kind, Recipe, Strategy};
+use hub::nn::{Classifier, Mode, Weights, kernels, loss, registry};
 use hub::train::optim::{Group, Optimizer};
+use hub::train::{Control, Event, Keep, Shelf, Task, fit, report};
+use serde_json::{Value, json};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const CLASSES: usize = 10;
 
+/// A model and its input, kept from one request to the next.
+struct Prepared {
+    model: Classifier,
+    optimizer: Optimizer,
+    images: Tensor,
+    labels: Tensor,
+}
+
 fn main() {
-    divan::main();
+    let backend = std::env::args().skip(1).find(|word| !word.starts_with("--")).unwrap_or_else(|| "rust".into());
+    let absent = choose(&backend).err();
+    let mut kept: Option<(String, Prepared)> = None;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let answer = match (&absent, words.as_slice()) {
+            (Some(why), _) => json!({ "skip": why }),
+            (_, ["weights", architecture, classes, file]) => weights(architecture, classes.parse().unwrap(), file),
+            (_, ["decode", folder, count]) => time_decoding(folder, count.parse().unwrap()),
+            (_, [work, architecture, side, batch, count]) => {
+                let name = [*architecture, *side, *batch].join(" ");
+                match prepare(&mut kept, &name, architecture, side.parse().unwrap(), batch.parse().unwrap()) {
+                    Ok(prepared) => network(work, prepared, count.parse().unwrap()),
+                    Err(why) => json!({ "skip": why }),
+                }
+            }
+            (_, ["job", rest @ ..]) => job(rest),
+            _ => json!({ "skip": format!("there is no work called `{line}`") }),
+        };
+        println!("{answer}");
+    }
 }
 
-/// Every parameter of the network, in the groups a recipe makes.
-fn optimizer(model: &Classifier) -> Optimizer {
-    let parameters = model.weights().parameters().map(|(name, var)| (name.to_owned(), var.clone())).collect();
-    Optimizer::new(Kind::Sgd, Group::split(1e-3, 5e-4, parameters).into()).unwrap()
+/// Makes the convolutions run on this backend.
+fn choose(backend: &str) -> Result<(), String> {
+    let choice = backend.parse().map_err(|()| format!("there is no convolution backend `{backend}`"))?;
+    kernels::backend::choose(choice);
+    match kernels::backend::backend() {
+        kernels::backend::Backend::Rust { because: Some(reason) } => Err(reason),
+        _ => Ok(()),
+    }
 }
 
-fn labels(count: usize) -> Tensor {
-    let labels: Vec<u32> = (0..count).map(|i| (i % CLASSES) as u32).collect();
-    Tensor::new(labels, &Device::Cpu).unwrap()
+fn prepare<'a>(
+    kept: &'a mut Option<(String, Prepared)>,
+    name: &str,
+    architecture: &str,
+    side: usize,
+    batch: usize,
+) -> Result<&'a mut Prepared, String> {
+    if registry::find(architecture).is_none() {
+        return Err(format!("this build does not know {architecture}"));
+    }
+    if kept.as_ref().is_none_or(|(old, _)| old != name) {
+        *kept = None;
+        let model = registry::build_classifier(architecture, CLASSES, &Weights::random(architecture, CLASSES, 0).unwrap()).unwrap();
+        let parameters = model.weights().parameters().map(|(name, var)| (name.to_owned(), var.clone())).collect();
+        let optimizer = Optimizer::new(Kind::Sgd, Group::split(1e-3, 5e-4, parameters).into()).unwrap();
+        let images = Tensor::randn(0f32, 1f32, (batch, 3, side, side), &Device::Cpu).unwrap();
+        let labels: Vec<u32> = (0..batch).map(|i| (i % CLASSES) as u32).collect();
+        let labels = Tensor::new(labels, &Device::Cpu).unwrap();
+        *kept = Some((name.to_owned(), Prepared { model, optimizer, images, labels }));
+    }
+    Ok(&mut kept.as_mut().unwrap().1)
 }
 
-#[divan::bench(args = ["mobilenetv2_100", "resnet18"], sample_count = 10, sample_size = 1)]
-fn full_step_b16_224(bencher: Bencher<'_, '_>, architecture: &str) {
-    let weights = Weights::random(architecture, CLASSES, 0).unwrap();
-    let model = registry::build_classifier(architecture, CLASSES, &weights).unwrap();
-    let mut optimizer = optimizer(&model);
-    let images = Tensor::randn(0f32, 1f32, (16, 3, 224, 224), &Device::Cpu).unwrap();
-    let labels = labels(16);
-    bencher.counter(ItemsCount::new(16usize)).bench_local(|| {
-        let logits = model.logits(&images, Mode::Train).unwrap();
-        let gradients = loss::cross_entropy(&logits, &labels, 0.0).unwrap().backward().unwrap();
-        optimizer.step(&gradients, 1.0).unwrap();
+fn network(work: &str, prepared: &mut Prepared, count: usize) -> Value {
+    match work {
+        "forward" => seconds(count, || {
+            prepared.model.pooled(&prepared.images).unwrap();
+        }),
+        "step" => seconds(count, || step(prepared)),
+        "memory" => {
+            reset_peak();
+            let before = status_bytes("VmRSS:");
+            (0..count).for_each(|_| step(prepared));
+            json!({ "bytes": status_bytes("VmHWM:").saturating_sub(before) })
+        }
+        other => json!({ "skip": format!("there is no work called `{other}`") }),
+    }
+}
+
+/// Forward, loss, backward, update of every parameter.
+fn step(prepared: &mut Prepared) {
+    let logits = prepared.model.logits(&prepared.images, Mode::Train).unwrap();
+    let loss = loss::cross_entropy(&logits, &prepared.labels, 0.0).unwrap();
+    let gradients = loss.backward().unwrap();
+    prepared.optimizer.step(&gradients, 1.0).unwrap();
+    assert!(loss.to_scalar::<f32>().unwrap().is_finite());
+}
+
+fn seconds(count: usize, mut work: impl FnMut()) -> Value {
+    let timed = (0..count).map(|_| {
+        let began = Instant::now();
+        work();
+        began.elapsed().as_secs_f64()
     });
+    json!({ "seconds": timed.collect::<Vec<_>>() })
 }
 
-#[divan::bench(args = [512, 1280, 2048], sample_count = 100, sample_size = 10)]
-fn head_step_b32(bencher: Bencher<'_, '_>, width: usize) {
-    let head = hub::nn::Head::new(width, CLASSES, 0.0, 0).unwrap();
-    let parameters = head.parameters().into_iter().map(|(name, var)| (name, var.clone())).collect();
-    let mut optimizer = Optimizer::new(Kind::Sgd, Group::split(1e-2, 5e-4, parameters).into()).unwrap();
-    let features = Tensor::randn(0f32, 1f32, (32, width), &Device::Cpu).unwrap();
-    let labels = labels(32);
-    bencher.counter(ItemsCount::new(32usize)).bench_local(|| {
-        let logits = head.forward(&features, Mode::Train, 0).unwrap();
-        let gradients = loss::cross_entropy(&logits, &labels, 0.0).unwrap().backward().unwrap();
-        optimizer.step(&gradients, 1.0).unwrap();
+/// Lets the peak of the resident set start anew.
+fn reset_peak() {
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+}
+
+fn status_bytes(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() << 10
+}
+
+fn weights(architecture: &str, classes: usize, file: &str) -> Value {
+    match Weights::random(architecture, classes, 0) {
+        Ok(weights) => {
+            weights.save(Path::new(file), &[]).unwrap();
+            json!({})
+        }
+        Err(error) => json!({ "skip": error.to_string() }),
+    }
+}
+
+fn time_decoding(folder: &str, count: usize) -> Value {
+    let files = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().map(Result::unwrap).filter(|e| e.file_type().is_file());
+    let files: Vec<Vec<u8>> = files.take(count).map(|entry| std::fs::read(entry.path()).unwrap()).collect();
+    let preprocessing = Preprocessing {
+        height: 224,
+        width: 224,
+        interpolation: "bilinear".into(),
+        crop_pct: 0.875,
+        mean: [0.485, 0.456, 0.406],
+        std: [0.25; 3],
+    };
+    let mut transformer = Transformer::new(&preprocessing).unwrap();
+    let (mut out, limits) = (vec![0.0; transformer.len()], Limits::default());
+    let timed = files.iter().map(|bytes| {
+        let began = thread_seconds();
+        transformer.eval(&decode::decode(bytes, &limits).unwrap(), &mut out).unwrap();
+        thread_seconds() - began
     });
+    json!({ "seconds": timed.collect::<Vec<_>>() })
+}
+
+/// The processor's time of this thread: what one core can do, whoever else is at work.
+fn thread_seconds() -> f64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid timespec that the call fills.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut now) }, 0);
+    now.tv_sec as f64 + now.tv_nsec as f64 * 1e-9
+}
+
+/// A whole fine-tune: from files to the folder that would be published.
+fn job(words: &[&str]) -> Value {
+    let [architecture, frozen, epochs, batch, cache, seed, folder, weights, scratch] = words else {
+        return json!({ "skip": "a job has nine settings" });
+    };
+    if registry::find(architecture).is_none() {
+        return json!({ "skip": format!("this build does not know {architecture}") });
+    }
+    let scratch = Path::new(scratch);
+    let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+    let base =
+        Recipe { epochs: epochs.parse().unwrap(), batch_size: batch.parse().unwrap(), seed: seed.parse().unwrap(), ..Recipe::default() };
+    let recipe = match frozen.parse() {
+        Ok(frozen_stages) => Recipe { strategy: Strategy::Full, frozen_stages, augment, ..base },
+        Err(_) => Recipe { augment, ..base },
+    };
+    let side = std::env::var("BENCH_SIDE").unwrap_or_else(|_| "224".into());
+    let text = format!(
+        r#"{{"architecture": "{architecture}", "pretrained_cfg": {{"input_size": [3, {side}, {side}], "crop_pct": 0.875, "interpolation": "bilinear"}}}}"#
+    );
+    let config = ModelConfig::read(&text).unwrap();
+    let own = scratch.join("own");
+    std::fs::create_dir_all(&own).unwrap();
+    let shelf = Shelf::new(scratch.join("shelf"), 64 << 30);
+    let began = Instant::now();
+    let dataset = Arc::new(Dataset::open(&Source::Folder(folder.into()), &Limits::default()).unwrap());
+    let task = Task {
+        recipe: &recipe,
+        config: &config,
+        weights: Path::new(weights),
+        dataset: &dataset,
+        scratch: &own,
+        keep: match *cache {
+            "shared" => Keep::Shelf(&shelf),
+            "own" => Keep::Scratch,
+            _ => Keep::Nowhere,
+        },
+        resume: None,
+    };
+    let result = fit(&task, &mut |event| {
+        if let Event::Epoch(epoch) = &event {
+            eprintln!("epoch {} loss {:.4} val {:.4} {:.2} s", epoch.epoch, epoch.train_loss, epoch.val_top1, epoch.seconds);
+        }
+        Control::Continue
+    });
+    let result = result.unwrap();
+    report::write_folder(&result, &report::Lineage::default(), &scratch.join("result")).unwrap();
+    let took = began.elapsed().as_secs_f64();
+    std::fs::remove_dir_all(&own).unwrap();
+    let last = &result.epochs[result.epochs.len() - 1];
+    json!({
+        "seconds": [took], "top1": result.validation.top1, "frozen": result.frozen.as_str(),
+        "last_train_loss": last.train_loss, "last_loss": last.val_loss, "last_top1": last.val_top1,
+    })
 }

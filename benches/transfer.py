@@ -2,7 +2,7 @@
 """Bytes beside their peers, in one run on one machine: `make bench-transfer` prints `ratio NAME VALUE` lines.
 
 Serving beside nginx (sendfile on and off; one and 32 clients), `hub pull` beside `hf download` from the same hub and
-beside `curl` piped into `sha256sum`, `hub publish` beside plain copying. Above 1 the hub is faster (for cpu: cheaper).
+beside `curl` piped into `sha256sum`, `hub publish` beside `hf upload` to the same hub and beside plain copying. Above 1 the hub is faster (for cpu: cheaper).
 Rounds alternate between the peers; each figure is a median. Client caches lie in memory (/dev/shm) so that the disk,
 which is the same for all, does not drown the difference; the last table repeats the big pull on the disk, where the
 hub alone waits until its bytes are safe.
@@ -22,6 +22,7 @@ from kit import HUB, build_hub, cpu_seconds, hub_server, nginx_server, python_wi
 BIG = int(os.environ.get("BENCH_BIG_MIB", 1024)) << 20
 SMALL_FILES, SMALL_BYTES = int(os.environ.get("BENCH_FILES", 2000)), 20 << 10
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 5))
+PUBLISH_ROUNDS = max(ROUNDS // 2, 1)
 
 
 def noise(path, size):
@@ -122,16 +123,40 @@ def compare_on_disk(address, work):
     ratio("pull/big-on-disk/hf", medians["hf"] / medians["hub"])
 
 
-def time_publishing(address, token, work, folders):
-    """Publishing anew, and once more without a change."""
-    for name, folder in folders.items():
-        environment = {**os.environ, "HUB_SERVER": address, "HUB_TOKEN": token, "HUB_CACHE": str(work / "publish-cache")}
-        command = [HUB, "publish", folder, f"library/{name}", "--quiet"]
-        first = seconds(command, env=environment)
-        again = statistics.median(seconds(command, env=environment) for _ in range(3))
-        copied = seconds(["bash", "-c", f"cp -r {folder} {work}/copy && sync {work}/copy/* && rm -rf {work}/copy"])
-        print(f"publish {name}: {first:.2f} s, unchanged again {again:.3f} s; cp and sync of the same files {copied:.2f} s")
-        ratio(f"publish/{name}/cp-sync", copied / first)
+def fill(folder, kind):
+    """A folder of new noise: one big file, or many small ones."""
+    folder.mkdir()
+    if kind == "big":
+        noise(folder / "weights.dat", BIG)
+    for index in range(SMALL_FILES if kind == "small" else 0):
+        noise(folder / f"{index:04}.dat", SMALL_BYTES)
+
+
+def compare_publishing(address, token, work):
+    """New bytes to a new repo, by the hub's own client and by `hf upload` to the same hub; and once more unchanged."""
+    hf = python_with("hf", "huggingface_hub").parent / "hf"
+    ours = {**os.environ, "HUB_SERVER": address, "HUB_TOKEN": token, "HUB_CACHE": str(work / "publish-cache")}
+    theirs = {**os.environ, "HF_ENDPOINT": address, "HF_TOKEN": token, "HF_HOME": str(work / "hf-home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    commands = {
+        "hub": lambda repo, folder: ([HUB, "publish", folder, repo, "--quiet"], ours),
+        "hf": lambda repo, folder: ([hf, "upload", repo, folder, ".", "--quiet"], theirs),
+    }
+    for kind in ("big", "small"):
+        first, again, copied = ({name: [] for name in commands} for _ in range(3))
+        for turn in range(PUBLISH_ROUNDS):
+            for name, make in commands.items():
+                folder = work / "publish"
+                fill(folder, kind)
+                command, environment = make(f"library/{name}-{kind}-{turn}", folder)
+                first[name].append(seconds(command, env=environment, stderr=subprocess.DEVNULL))
+                again[name].append(seconds(command, env=environment, stderr=subprocess.DEVNULL))
+                copied[name].append(seconds(["bash", "-c", f"cp -r {folder} {work}/copy && sync {work}/copy/* && rm -rf {work}/copy"]))
+                shutil.rmtree(folder)
+        for name in commands:
+            new, same = statistics.median(first[name]), statistics.median(again[name])
+            print(f"publish {kind}: {name:4} {new:6.2f} s, unchanged again {same:6.3f} s")
+        ratio(f"publish/{kind}/hf", statistics.median(first["hf"]) / statistics.median(first["hub"]))
+        ratio(f"publish/{kind}/cp-sync", statistics.median(copied["hub"]) / statistics.median(first["hub"]))
 
 
 def main():
@@ -141,16 +166,16 @@ def main():
         work, memory = Path(folder), Path(memory)
         os.chmod(work, 0o755)
         folders = {name: work / name for name in ("big", "small")}
-        for path in folders.values():
-            path.mkdir()
-        noise(folders["big"] / "weights.dat", BIG)
-        for index in range(SMALL_FILES):
-            noise(folders["small"] / f"{index:04}.dat", SMALL_BYTES)
+        for kind, path in folders.items():
+            fill(path, kind)
         with hub_server(work / "data") as (address, token, pid):
-            time_publishing(address, token, work, folders)
+            publisher = {**os.environ, "HUB_SERVER": address, "HUB_TOKEN": token}
+            for name, path in folders.items():
+                seconds([HUB, "publish", path, f"library/{name}", "--quiet"], env=publisher)
             compare_serving(work, address, pid, folders["big"])
             compare_pulls(address, memory)
             compare_on_disk(address, work)
+            compare_publishing(address, token, work)
     # A ResNet-50, a fine-tune of its upper part, a thousand of its head: stored, sent, fetched, served.
     sharing = {**os.environ, "SHARING_DIR": memory_root or tempfile.gettempdir(), "SHARING_TUNES": os.environ.get("SHARING_TUNES", "1000")}
     run("cargo", "bench", "--bench", "sharing", env=sharing)

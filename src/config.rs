@@ -2,6 +2,8 @@
 //! (`HUB_*`) and a flag override in that order. `hub config` prints all of it and where each value came from.
 //! This is the only place that reads the environment.
 
+mod hugging_face;
+mod reader;
 mod store;
 
 use std::collections::BTreeMap;
@@ -9,7 +11,8 @@ use std::ffi::OsString;
 use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
 
-use crate::domain::time::parse_span_ms;
+pub use hugging_face::HuggingFace;
+use reader::Reader;
 pub use store::{AwsVariables, Bucket};
 
 /// Everything that can be set: key (as in the file; `HUB_` and upper case in the environment), default, meaning.
@@ -30,13 +33,19 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("gc_interval", "24h", "how often the server collects what nobody names any more; 0 for never"),
     ("gc_grace", "24h", "how long that stays before it is collected"),
     ("scrub_period", "30d", "the time in which the server reads all blobs again to find damage; 0 for never"),
+    ("upstream", "", "another hub, such as https://huggingface.co: what is asked for and not here is fetched from there"),
+    ("upstream_namespaces", "", "whose repos are fetched from there: names with commas, or * for all"),
+    ("upstream_token", "", "the token for it; what only the token may see there is private here"),
     ("workers", "1", "worker processes that run fine-tunes; 0 for none"),
+    ("frozen_cache_bytes", "21474836480", "room for what frozen stages answered, which fine-tunes keep for each other; 0 keeps none"),
     ("threads", "0", "threads for training and predictions; 0 for all cores"),
+    ("backend", "auto", "arithmetic of convolutions: auto (oneDNN where it is installed), onednn or rust"),
     ("log", "info", "what to log: error, warn, info, debug, trace, or a filter such as hub=debug"),
     ("log_format", "auto", "auto (text on a terminal, else JSON), text or json"),
     ("server", "http://127.0.0.1:8080", "the hub that commands talk to"),
     ("token", "", "the token commands use; 'hub login' stores one"),
     ("cache", "~/.cache/backbone-hub", "where pulled files are kept"),
+    ("hf_cache", "~/.cache/huggingface/hub", "the cache of huggingface_hub, for 'hub pull --hf-cache'; HF_HUB_CACHE and HF_HOME count"),
 ];
 
 /// Where a value came from; later ones win.
@@ -90,14 +99,25 @@ pub struct Config {
     pub gc_grace_ms: i64,
     /// 0: never.
     pub scrub_period_ms: i64,
+    /// The hub behind this one.
+    pub upstream: Option<String>,
+    pub upstream_namespaces: Vec<String>,
+    pub upstream_token: Option<String>,
+    /// Where `hub import hf://` looks, and as whom: `HF_ENDPOINT`, `HF_TOKEN`.
+    pub hugging_face: HuggingFace,
     pub workers: usize,
+    pub frozen_cache_bytes: u64,
     /// At least 1.
     pub threads: usize,
+    /// auto, onednn or rust.
+    pub backend: String,
     pub log: String,
     pub log_format: String,
     pub server: String,
     pub token: Option<String>,
     pub cache: PathBuf,
+    /// The cache of `huggingface_hub`.
+    pub hf_cache: PathBuf,
     /// Where `hub login` keeps its token and a user's own `hub.toml` may stand.
     pub config_dir: PathBuf,
     /// The file that was read, if there was one.
@@ -143,6 +163,10 @@ impl Config {
                 values.insert(key, (path.to_string_lossy().into_owned(), Source::Default));
             }
         }
+        if values["hf_cache"].1 == Source::Default {
+            let path = hugging_face::cache(environment, in_home("XDG_CACHE_HOME", ".cache"));
+            values.insert("hf_cache", (path.to_string_lossy().into_owned(), Source::Default));
+        }
         let config_dir = in_home("XDG_CONFIG_HOME", ".config").join("backbone-hub");
         let file = find_file(file, Path::new(&values["data"].0), &config_dir);
         if let Some(path) = &file {
@@ -155,6 +179,7 @@ impl Config {
         let mut config = Config::typed(values, config_dir, file)?;
         config.no_color = environment.get("NO_COLOR").is_some_and(|v| !v.is_empty());
         config.aws = AwsVariables::of(environment);
+        config.hugging_face = HuggingFace::of(environment);
         config.passed_on = PASSED_ON.iter().filter_map(|key| Some((key.to_string(), environment.get(*key)?.clone()))).collect();
         Ok(config)
     }
@@ -169,7 +194,7 @@ impl Config {
             redirect_downloads: read.flag("redirect_downloads")?,
             listen: read.checked("listen", "an address and a port, such as 127.0.0.1:8080", |v| v.to_socket_addrs().is_ok())?,
             public_url: read.url("public_url")?,
-            trusted_hosts: read.text("trusted_hosts").split(',').map(|h| h.trim().to_lowercase()).filter(|h| !h.is_empty()).collect(),
+            trusted_hosts: read.list("trusted_hosts").iter().map(|host| host.to_lowercase()).collect(),
             open_signup: read.flag("open_signup")?,
             allow_pickle: read.flag("allow_pickle")?,
             max_file_bytes: read.number("max_file_bytes")?,
@@ -180,14 +205,21 @@ impl Config {
             gc_interval_ms: read.span("gc_interval")?,
             gc_grace_ms: read.span("gc_grace")?,
             scrub_period_ms: read.span("scrub_period")?,
+            upstream: Some(read.text("upstream").to_owned()).filter(|url| !url.is_empty()),
+            upstream_namespaces: read.list("upstream_namespaces"),
+            upstream_token: Some(read.text("upstream_token").trim().to_owned()).filter(|token| !token.is_empty()),
+            hugging_face: HuggingFace::default(),
             workers: read.number("workers")?.min(64) as usize,
+            frozen_cache_bytes: read.number("frozen_cache_bytes")?,
             threads: if threads == 0 { cores } else { threads.min(1024) as usize },
+            backend: read.checked("backend", "auto, onednn or rust", |v| ["auto", "onednn", "rust"].contains(&v))?,
             log: read.text("log").into(),
             log_format: read.checked("log_format", "auto, text or json", |v| ["auto", "text", "json"].contains(&v))?,
             // The client reads it, also without a scheme, and says what is wrong.
             server: read.text("server").to_owned(),
             token: Some(read.text("token").trim().to_owned()).filter(|t| !t.is_empty()),
             cache: read.path("cache"),
+            hf_cache: read.path("hf_cache"),
             config_dir,
             file,
             no_color: false,
@@ -201,7 +233,7 @@ impl Config {
     pub fn entries(&self) -> Vec<(&'static str, String, Source, &'static str)> {
         let entry = |(key, _, meaning): &(&'static str, &'static str, &'static str)| {
             let (value, from) = &self.values[key];
-            let shown = if *key == "token" && !value.is_empty() { "hub_...".into() } else { value.clone() };
+            let shown = if key.ends_with("token") && !value.is_empty() { "hub_...".into() } else { value.clone() };
             (*key, shown, *from, *meaning)
         };
         SETTINGS.iter().map(entry).collect()
@@ -215,7 +247,7 @@ impl Config {
     /// What a worker process is given: the settings that concern it, the way into the store if that is elsewhere, and
     /// no token of the hub.
     pub fn worker_environment(&self, remote_store: bool) -> Vec<(String, String)> {
-        let keys = ["data", "store", "threads", "log", "log_format", "allow_pickle", "max_file_bytes"];
+        let keys = ["data", "store", "frozen_cache_bytes", "threads", "backend", "log", "log_format", "allow_pickle", "max_file_bytes"];
         let own = keys.iter().map(|key| (format!("HUB_{}", key.to_uppercase()), self.values[key].0.clone()));
         let keys = self.aws.0.iter().filter(|_| remote_store).cloned();
         own.chain(keys).chain(self.passed_on.iter().cloned()).collect()
@@ -254,69 +286,6 @@ fn read_file(path: &Path) -> Result<Vec<(&'static str, String)>, Error> {
     Ok(settings)
 }
 
-/// Reads typed values, with an error that says where a wrong one came from.
-struct Reader<'a> {
-    values: &'a BTreeMap<&'static str, (String, Source)>,
-}
-
-impl Reader<'_> {
-    fn text(&self, key: &str) -> &str {
-        &self.values[key].0
-    }
-
-    fn path(&self, key: &str) -> PathBuf {
-        PathBuf::from(self.text(key))
-    }
-
-    fn wrong(&self, key: &str, expected: &'static str) -> Error {
-        let (value, from) = &self.values[key];
-        Error::Value { key: key.into(), value: value.clone(), from: from.as_str(), expected }
-    }
-
-    fn checked(&self, key: &str, expected: &'static str, good: impl Fn(&str) -> bool) -> Result<String, Error> {
-        if good(self.text(key)) { Ok(self.text(key).into()) } else { Err(self.wrong(key, expected)) }
-    }
-
-    fn number(&self, key: &str) -> Result<u64, Error> {
-        self.text(key).replace('_', "").parse().map_err(|_| self.wrong(key, "a whole number, 0 or more"))
-    }
-
-    fn span(&self, key: &str) -> Result<i64, Error> {
-        parse_span_ms(self.text(key)).map_err(|_| self.wrong(key, "a length of time such as 90s, 15m, 24h or 30d, or 0"))
-    }
-
-    fn size(&self, key: &str) -> Result<usize, Error> {
-        Ok(usize::try_from(self.number(key)?).unwrap_or(usize::MAX))
-    }
-
-    fn flag(&self, key: &str) -> Result<bool, Error> {
-        match self.text(key).to_ascii_lowercase().as_str() {
-            "1" | "true" | "yes" | "on" => Ok(true),
-            "0" | "false" | "no" | "off" => Ok(false),
-            _ => Err(self.wrong(key, "true or false")),
-        }
-    }
-
-    /// `s3://bucket` or `s3://bucket/prefix`; keys belong in the environment, where no list of settings shows them.
-    fn bucket(&self, key: &str) -> Result<Option<Bucket>, Error> {
-        let text = self.text(key).trim();
-        if text.is_empty() {
-            return Ok(None);
-        }
-        Bucket::parse(text).map(Some).ok_or_else(|| self.wrong(key, "empty, or an S3 bucket such as s3://models/hub"))
-    }
-
-    /// An http or https address without its last slash; `None` where empty.
-    fn url(&self, key: &str) -> Result<Option<String>, Error> {
-        let text = self.text(key).trim().trim_end_matches('/');
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let good = url::Url::parse(text).is_ok_and(|u| ["http", "https"].contains(&u.scheme()) && u.has_host());
-        if good { Ok(Some(text.into())) } else { Err(self.wrong(key, "an address such as https://hub.example.org")) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,6 +313,7 @@ mod tests {
         assert!(wrong(&[("HUB_WORKERS", "many")]).contains("'workers' (environment) is 'many'"));
         assert!(wrong(&[("HUB_PUBLIC_URL", "ftp://x")]).contains("public_url"));
         assert!(wrong(&[("HUB_LISTEN", "nonsense")]).contains("an address and a port"));
+        assert!(wrong(&[("HUB_BACKEND", "cuda")]).contains("auto, onednn or rust"));
         assert!(wrong(&[("HUB_GC_GRACE", "24")]).contains("a length of time"));
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.toml");

@@ -160,7 +160,12 @@ async fn hostile_path_parts_open_nothing_on_any_route() {
                 let body = "Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
                 let answer = raw(&server, &format!("{head}{body}"));
                 let status: u16 = answer.split(' ').nth(1).unwrap().parse().unwrap();
-                let fine: &[u16] = if is_api { &[400, 404] } else { &[303, 400, 404] };
+                let fine: &[u16] = match is_api {
+                    // Heard and forgotten, whatever it is called.
+                    true if entry.path.contains("/telemetry/") => &[200, 400, 404],
+                    true => &[400, 404],
+                    false => &[303, 400, 404],
+                };
                 assert!(fine.contains(&status), "{method} {path}: {answer}");
                 assert!(!answer.contains("root:") && !answer.contains("\nX-Evil"), "{method} {path}: {answer}");
             }

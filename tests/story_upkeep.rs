@@ -354,6 +354,13 @@ async fn what_lies_in_pieces_of_others_keeps_them_and_is_backed_up_as_it_lies() 
     admin(&restored, &["fsck"], 0);
     let twin = Server::start_on(&restored, &["--workers", "0"], &[]);
     assert_eq!(read_all(&twin.with_token(&server.admin_token), "models/library/tuned").await, ours);
+    let metrics = twin.anonymous().get("/metrics").await.text();
+    let number = |name: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("no {name}\n{metrics}"));
+        line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()
+    };
+    assert_eq!(number("hub_store_shared_bytes"), tuned.len());
+    assert!(number("hub_store_bytes") >= base.len() + tuned.len());
 
     rot(&blob(server.data(), &base));
     let found = admin(server.data(), &["scrub"], 5);

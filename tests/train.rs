@@ -12,7 +12,7 @@ use hub::domain::config::ModelConfig;
 use hub::domain::recipe::{Augment, Optimizer, Recipe, Strategy};
 use hub::nn::{Weights, registry};
 use hub::train::report::{Lineage, write_folder};
-use hub::train::{Control, Error, Event, Held, Predictor, Report, Stopped, Task, fit};
+use hub::train::{Control, Error, Event, Frozen, Held, Keep, Predictor, Report, Shelf, Stopped, Task, fit};
 use image::{Rgb, RgbImage};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -87,11 +87,15 @@ impl Bench {
 
     /// Runs in the scratch folder `name`, resuming from its checkpoint if there is one.
     fn run(&self, recipe: &Recipe, name: &str, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report, Error> {
+        self.run_kept(recipe, name, Keep::Scratch, sink)
+    }
+
+    fn run_kept(&self, recipe: &Recipe, name: &str, keep: Keep, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report, Error> {
         let scratch = self.scratch(name);
         let checkpoint = scratch.join("checkpoint.safetensors");
         let resume = checkpoint.exists().then_some(checkpoint.as_path());
         let weights = self.weights();
-        fit(&Task { recipe, config: &self.config, weights: &weights, dataset: &self.dataset, scratch: &scratch, resume }, sink)
+        fit(&Task { recipe, config: &self.config, weights: &weights, dataset: &self.dataset, scratch: &scratch, keep, resume }, sink)
     }
 
     fn fit(&self, recipe: &Recipe, name: &str) -> Result<Report, Error> {
@@ -232,11 +236,120 @@ fn a_head_repeats_itself_over_kills_in_the_feature_pass_and_between_epochs() {
     assert!(matches!(stopped, Err(Error::Cancelled)));
     // As if the power had gone in the middle of a write: half of what the whole run cached.
     let bytes = std::fs::read(cached(&bench.scratch("whole"))).unwrap();
-    std::fs::write(cached(&scratch), &bytes[..bytes.len() / 2]).unwrap();
+    let whole_pass = cached(&scratch);
+    std::fs::remove_file(&whole_pass).unwrap();
+    std::fs::write(whole_pass.with_extension("part"), &bytes[..bytes.len() / 2]).unwrap();
     assert!(matches!(bench.run(&recipe, "cut", &mut stop_after_epoch(1)), Err(Error::Cancelled)));
     assert_eq!(std::fs::read(cached(&scratch)).unwrap(), bytes, "the rest was added, batch by batch");
     assert_eq!(bench.fit(&recipe, "cut").unwrap().digest, whole.digest);
     assert_ne!(bench.fit(&Recipe { seed: 1, ..recipe }, "other").unwrap().digest, whole.digest);
+}
+
+/// What `fit` told in words.
+fn told(events: &mut Vec<String>) -> impl FnMut(Event) -> Control {
+    |event| {
+        if let Event::Log { message, .. } = event {
+            events.push(message);
+        }
+        Control::Continue
+    }
+}
+
+#[test]
+fn frozen_stages_are_run_once_and_the_result_is_as_without() {
+    for (architecture, frozen_stages, kind) in [("resnet18", 4, Optimizer::Adamw), ("mobilenetv2_100", 5, Optimizer::Sgd)] {
+        let bench = Bench::new(architecture, &[("train", 16), ("val", 5), ("test", 2)]);
+        let augment = Augment { views: 2, ..Augment::default() };
+        let recipe = Recipe { frozen_stages, optimizer: kind, augment, dropout: 0.1, lr: 2e-3, head_lr: 2e-3, ..full(4) };
+        let kept = bench.fit(&recipe, "kept").unwrap();
+        let without = bench.run_kept(&recipe, "without", Keep::Nowhere, &mut |_| Control::Continue).unwrap();
+        assert_eq!((kept.frozen, without.frozen), (Frozen::Once, Frozen::EachEpoch));
+        for (a, b) in kept.epochs.iter().zip(&without.epochs) {
+            assert!((a.train_loss - b.train_loss).abs() < 2e-2 * b.train_loss, "{architecture}: {} {}", a.train_loss, b.train_loss);
+        }
+        // The first epoch, before differences of f16's size have had steps to grow in.
+        let first = (kept.epochs[0].train_loss - without.epochs[0].train_loss).abs();
+        assert!(first < 3e-3 * without.epochs[0].train_loss, "{architecture}: {first}");
+        // Nothing is left to differ where the numbers are kept, so the same run again is the same to the bit.
+        assert_eq!(bench.fit(&recipe, "again").unwrap().digest, kept.digest);
+    }
+}
+
+#[test]
+fn runs_find_what_others_left_and_make_it_again_where_it_is_damaged() {
+    let bench = Bench::new("resnet18", &[("train", 20), ("val", 6)]);
+    let folder = bench.folder.path().join("shelf");
+    let shelf = Shelf::new(&folder, 1 << 30);
+    let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+    let recipe = Recipe { frozen_stages: 3, augment: plain, ..full(3) };
+    let run = |recipe: &Recipe, name: &str| bench.run_kept(recipe, name, Keep::Shelf(&shelf), &mut |_| Control::Continue).unwrap();
+    let files = || -> Vec<PathBuf> { std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect() };
+    let first = run(&recipe, "first");
+    assert_eq!((first.frozen, files().len()), (Frozen::Once, 1));
+    let second = run(&recipe, "second");
+    assert_eq!((second.frozen, second.digest), (Frozen::Reused, first.digest));
+    // Neither seed nor rates nor the number of epochs nor the split of one data set change what frozen stages answer.
+    assert_eq!(run(&Recipe { seed: 5, lr: 1e-3, epochs: 2, ..recipe.clone() }, "another seed").frozen, Frozen::Reused);
+    assert_eq!(run(&Recipe { frozen_stages: 4, ..recipe.clone() }, "another boundary").frozen, Frozen::Once);
+    assert_eq!(run(&head(2), "a head").frozen, Frozen::Once);
+    assert_eq!(run(&head(4), "another head").frozen, Frozen::Reused);
+    assert_eq!(files().len(), 3);
+    for path in files() {
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let mended = run(&recipe, "mended");
+    assert_eq!((mended.frozen, mended.digest), (Frozen::Once, first.digest));
+    assert_eq!(run(&recipe, "and found").frozen, Frozen::Reused);
+    let beside = std::fs::read_dir(bench.scratch("second")).unwrap().count();
+    assert_eq!(beside, 1, "the scratch folder holds the checkpoint and nothing else");
+}
+
+#[test]
+fn a_frozen_run_resumes_within_the_pass_and_between_epochs() {
+    let bench = Bench::new("resnet18", &[("train", 40), ("val", 8)]);
+    let augment = Augment { views: 1, ..Augment::default() };
+    let recipe = Recipe { frozen_stages: 3, augment, ..full(4) };
+    let whole = bench.fit(&recipe, "whole").unwrap();
+    let shelf = Shelf::new(bench.folder.path().join("shelf"), 1 << 30);
+    let run = |sink: &mut dyn FnMut(Event) -> Control| bench.run_kept(&recipe, "cut", Keep::Shelf(&shelf), sink);
+    // As a run that was killed in the middle of the pass, and of a write, leaves it.
+    let cache = std::fs::read_dir(bench.scratch("whole")).unwrap().map(|entry| entry.unwrap().path());
+    let cache = cache.filter(|path| path.extension().is_some_and(|end| end == "bin")).next().unwrap();
+    let bytes = std::fs::read(&cache).unwrap();
+    std::fs::create_dir(bench.folder.path().join("shelf")).unwrap();
+    let part = bench.folder.path().join("shelf").join(cache.file_name().unwrap()).with_extension("part");
+    std::fs::write(&part, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(matches!(run(&mut stop_after_epoch(2)), Err(Error::Cancelled)));
+    let left: Vec<_> = std::fs::read_dir(bench.folder.path().join("shelf")).unwrap().collect();
+    assert_eq!(left.len(), 1, "one file, however often the run was stopped");
+    assert_eq!(std::fs::read(part.with_extension("bin")).unwrap(), bytes, "the rest was added, batch by batch");
+    let resumed = run(&mut |_| Control::Continue).unwrap();
+    assert_eq!((resumed.digest, resumed.frozen), (whole.digest, Frozen::Reused));
+}
+
+#[test]
+fn where_running_frozen_stages_once_would_not_pay_the_run_says_so() {
+    let bench = Bench::new("mobilenetv2_100", &[("train", 8), ("val", 4)]);
+    let mut words = Vec::new();
+    let recipe = Recipe { frozen_stages: 7, ..full(2) };
+    let fresh = bench.run(&recipe, "fresh views", &mut told(&mut words)).unwrap();
+    assert_eq!(fresh.frozen, Frozen::EachEpoch);
+    assert!(words.iter().any(|word| word.contains("augment.views")), "{words:?}");
+    words.clear();
+    let views = Recipe { augment: Augment { views: 3, ..Augment::default() }, ..recipe.clone() };
+    let few = bench.run(&views, "few epochs", &mut told(&mut words)).unwrap();
+    assert!(few.frozen == Frozen::EachEpoch && words.iter().any(|word| word.contains("no view of an image twice")), "{words:?}");
+    words.clear();
+    // A shelf without room does not stop a run, which then keeps its own.
+    let small = Shelf::new(bench.folder.path().join("small"), 10);
+    let plain = Recipe { augment: Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 }, ..recipe };
+    let own = bench.run_kept(&plain, "no room", Keep::Shelf(&small), &mut told(&mut words)).unwrap();
+    assert!(own.frozen == Frozen::Once && words.iter().any(|word| word.contains("running 7 frozen stages once")), "{words:?}");
+    assert!(!bench.folder.path().join("small").exists());
+    assert_eq!(bench.fit(&Recipe { frozen_stages: 0, ..plain }, "nothing frozen").unwrap().frozen, Frozen::None);
 }
 
 #[test]

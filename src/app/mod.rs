@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::db::{self, Db};
 use crate::domain::time::SystemClock;
 use crate::http::{self, Site};
+use crate::service::mirror::{Mirroring, Upstream};
 use crate::service::{Policy, Service};
 use crate::telemetry::Metrics;
 use crate::worker;
@@ -51,7 +52,15 @@ pub async fn open_service(config: &Config) -> Result<Service> {
         max_job_bytes: worker::limits::machine_memory_bytes() / 10 * 8,
         ..Policy::default()
     };
-    Ok(Service::new(db, blobs, Arc::new(SystemClock), policy))
+    Ok(Service::new(db, blobs, Arc::new(SystemClock), policy).mirroring(mirroring(config)?))
+}
+
+/// The hub behind this one, if there is one.
+fn mirroring(config: &Config) -> Result<Option<Mirroring>> {
+    let Some(address) = &config.upstream else { return Ok(None) };
+    let upstream = Upstream::new(address, config.upstream_token.as_deref());
+    let upstream = upstream.map_err(|e| Error::failed(e.to_string(), e.hint()))?;
+    Ok(Some(Mirroring::new(upstream, &config.upstream_namespaces, config.data.join("mirror"))))
 }
 
 /// A server that listens, and has not yet begun to serve.

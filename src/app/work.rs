@@ -25,7 +25,7 @@ pub async fn work(config: &Config, once: bool, parent: Option<u32>) -> Result<u6
         let _ = stop.send(true);
         stop.closed().await;
     });
-    let options = Options { folder: config.data.join("workers"), once };
+    let options = Options { folder: config.data.join("workers"), frozen_cache_bytes: config.frozen_cache_bytes, once };
     let failed = |e: worker::Error| Error::failed(e.to_string(), "check the data directory's owner and free space");
     worker::work(service, options, stopping).await.map_err(failed)
 }

@@ -11,7 +11,7 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::sync::mpsc;
 
-use super::{Blobs, Error, Result, key};
+use super::{Blobs, Error, Result, key, object};
 use crate::domain::digest::Digest;
 use crate::domain::time::Timestamp;
 
@@ -113,11 +113,7 @@ impl Blobs {
     }
 
     async fn delete_object(&self, name: &object_store::path::Path) -> Result<u64> {
-        let size = match self.inner.store.head(name).await {
-            Ok(meta) => meta.size,
-            Err(object_store::Error::NotFound { .. }) => return Ok(0),
-            Err(error) => return Err(error.into()),
-        };
+        let Some(size) = object::find_size(self.inner.store.as_ref(), name).await? else { return Ok(0) };
         match self.inner.store.delete(name).await {
             Ok(()) => Ok(size),
             Err(object_store::Error::NotFound { .. }) => Ok(0),

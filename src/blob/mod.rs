@@ -45,7 +45,7 @@ pub use open::S3;
 pub use part::Part;
 pub use proved::Proved;
 pub use reader::Reader;
-pub use verify::{Pace, Verdict};
+pub use verify::{Pace, Verdict, sha256};
 
 use crate::domain::digest::Digest;
 

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::list::found;
-use super::{Blobs, Error, Result, key, object_key, sync_directory};
+use super::{Blobs, Error, Result, key, object, object_key, sync_directory};
 use crate::domain::digest::Digest;
 
 const BLOCK_BYTES: usize = 1 << 20;
@@ -113,11 +113,7 @@ impl Blobs {
         let name = format!("{QUARANTINE}/{digest}");
         match &self.inner.root {
             Some(root) => Ok(tokio::fs::try_exists(root.join(name)).await?),
-            None => match self.inner.store.head(&name.into()).await {
-                Ok(_) => Ok(true),
-                Err(object_store::Error::NotFound { .. }) => Ok(false),
-                Err(error) => Err(error.into()),
-            },
+            None => Ok(object::find_size(self.inner.store.as_ref(), &name.into()).await?.is_some()),
         }
     }
 
@@ -173,7 +169,7 @@ fn quarantine_file(root: &Path, digest: &Digest) -> Result<bool> {
 }
 
 /// The sha256 of a file from where it stands.
-pub(super) fn sha256(file: &mut File) -> std::io::Result<Digest> {
+pub fn sha256(file: &mut File) -> std::io::Result<Digest> {
     let (mut hash, mut block) = (Sha256::new(), vec![0; BLOCK_BYTES]);
     loop {
         match file.read(&mut block)? {

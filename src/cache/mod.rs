@@ -16,13 +16,14 @@
 //! ```
 //!
 //! - `lock`, `hold`: between processes. `part`, `shelf`: bytes on their way in. `proofs`: what need not be read again.
-//! - `snapshot`, `refs`, `export`: versions. `inventory`, `verify`, `prune`: looking after the store.
+//! - `snapshot`, `refs`, `export`: versions. `hugging_face`: the cache of `huggingface_hub` beside this one. `inventory`, `verify`, `prune`: looking after the store.
 
 mod blobs;
 mod error;
 mod export;
 mod hashes;
 mod hold;
+mod hugging_face;
 mod inventory;
 mod link;
 mod lock;
@@ -42,6 +43,7 @@ pub use error::Error;
 pub use export::Exported;
 pub use hashes::Hashes;
 pub use hold::Hold;
+pub use hugging_face::HuggingFaceCache;
 pub use inventory::{Cached, Tally};
 pub use lock::{Lock, Locks};
 pub use part::{Part, StopOnDrop};

@@ -4,7 +4,7 @@
 //! ([`condemn`]); later its bytes, once a transaction has made sure that nobody stores them again
 //! ([`begin_deleting`]). Between the steps a catalog restored from a backup still finds its bytes.
 
-use super::segments;
+use super::{segments, xorbs};
 use crate::db::{Result, Row, Tx, Value};
 use crate::domain::digest::Digest;
 use crate::domain::time::Timestamp;
@@ -102,6 +102,7 @@ pub fn condemn(tx: &mut Tx<'_>, reach: &Reach, digest: &Digest) -> Result<bool> 
     }
     // What it was made of may follow, once nothing else is.
     segments::forget(tx, digest)?;
+    xorbs::forget_blob(tx, digest)?;
     Ok(true)
 }
 
@@ -209,8 +210,8 @@ pub fn waiting(tx: &mut Tx<'_>) -> Result<(u64, u64)> {
 
 /// Empties the book and all that keeps it away, for a catalog that was restored beside a fresh store.
 pub fn forget_unfinished(tx: &mut Tx<'_>) -> Result<()> {
-    for sql in ["delete from condemned", "delete from blob_reservations", "delete from uploads"] {
+    for sql in ["delete from condemned", "delete from blob_reservations", "delete from uploads", "delete from passes"] {
         tx.execute(sql, &[])?;
     }
-    Ok(())
+    xorbs::forget_all(tx)
 }

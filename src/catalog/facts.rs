@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::db::{Error, Result, Row, Tx};
 use crate::domain::id::RepoKey;
 use crate::domain::repo::{Facts, Metric, Repo, Version};
+use crate::domain::saved_model::{Graph, SavedModel, Signature, Tensor};
 use crate::params;
 
 /// How facts are written in `versions.facts`.
@@ -30,7 +31,15 @@ struct Stored {
     classes: u64,
     samples: u64,
     warnings: Vec<String>,
+    saved_model: Option<StoredModel>,
 }
+
+/// A SavedModel: folder, version of TensorFlow, graphs.
+type StoredModel = (String, String, Vec<StoredGraph>);
+/// Tags, and signatures with their inputs and outputs.
+type StoredGraph = (Vec<String>, Vec<(String, Vec<StoredTensor>, Vec<StoredTensor>)>);
+/// Name, type, shape.
+type StoredTensor = (String, String, String);
 
 /// Facts as `versions.facts` holds them.
 pub fn encode(facts: &Facts) -> String {
@@ -52,6 +61,7 @@ pub fn encode(facts: &Facts) -> String {
         classes: f.classes,
         samples: f.samples,
         warnings: f.warnings,
+        saved_model: f.saved_model.map(store_model),
     };
     // Strings, numbers and lists always have a JSON form; a number that is not finite reads as null and is refused before.
     serde_json::to_string(&stored).unwrap_or_default()
@@ -76,8 +86,23 @@ fn decode(row: &Row) -> Result<Facts> {
         classes: s.classes,
         samples: s.samples,
         warnings: s.warnings,
+        saved_model: s.saved_model.map(load_model),
         ..Facts::default()
     })
+}
+
+fn store_model(model: SavedModel) -> StoredModel {
+    let tensors = |all: Vec<Tensor>| all.into_iter().map(|t| (t.name, t.dtype, t.shape)).collect();
+    let signature = |s: Signature| (s.name, tensors(s.inputs), tensors(s.outputs));
+    let graph = |graph: Graph| (graph.tags, graph.signatures.into_iter().map(signature).collect());
+    (model.folder, model.tensorflow, model.graphs.into_iter().map(graph).collect())
+}
+
+fn load_model((folder, tensorflow, graphs): StoredModel) -> SavedModel {
+    let tensors = |all: Vec<StoredTensor>| all.into_iter().map(|(name, dtype, shape)| Tensor { name, dtype, shape }).collect();
+    let signature = |(name, inputs, outputs)| Signature { name, inputs: tensors(inputs), outputs: tensors(outputs) };
+    let graph = |(tags, signatures): StoredGraph| Graph { tags, signatures: signatures.into_iter().map(signature).collect() };
+    SavedModel { folder, tensorflow, graphs: graphs.into_iter().map(graph).collect() }
 }
 
 fn wrong(column: &str, problem: &serde_json::Error) -> Error {

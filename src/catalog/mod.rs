@@ -9,6 +9,7 @@ pub mod facts;
 pub mod fsck;
 pub mod jobs;
 pub mod lineage;
+pub mod passes;
 pub mod refs;
 pub mod repos;
 pub mod reservations;
@@ -19,6 +20,7 @@ pub mod upkeep;
 pub mod uploads;
 pub mod users;
 pub mod versions;
+pub mod xorbs;
 
 /// Which private repos a list may hold beside the public ones.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use crate::db::{Result, Row, Tx};
 use crate::domain::id::RepoKey;
-use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::repo::Repo;
 use crate::domain::time::Timestamp;
 use crate::params;
@@ -54,6 +54,14 @@ pub fn find_folded(tx: &mut Tx<'_>, kind: RepoKind, folded: &str) -> Result<Opti
     tx.find(&sql, params![kind.as_str(), folded])?.as_ref().map(from_row).transpose()
 }
 
+/// Whether any repo has this namespace; one is enough, of any kind.
+pub fn has_any_in(tx: &mut Tx<'_>, namespace: &Name) -> Result<bool> {
+    // All that begins with `namespace/`: the character behind '/' is '0'.
+    let (from, to) = (format!("{}/", namespace.folded()), format!("{}0", namespace.folded()));
+    let sql = "select key from repos where folded >= $1 and folded < $2 and deleted is null limit 1";
+    Ok(tx.find(sql, params![from, to])?.is_some())
+}
+
 pub fn find_by_key(tx: &mut Tx<'_>, key: &RepoKey) -> Result<Option<Repo>> {
     let sql = format!("select {COLUMNS} from repos where key = $1 and deleted is null");
     tx.find(&sql, params![key.as_str()])?.as_ref().map(from_row).transpose()
@@ -71,6 +79,20 @@ pub fn update(tx: &mut Tx<'_>, repo: &Repo) -> Result<()> {
         "update repos set private = $2, summary = $3, updated = $4 where key = $1",
         params![repo.key.as_str(), repo.private, &repo.summary, repo.updated.unix_ms()],
     )?;
+    Ok(())
+}
+
+/// Gives a repo another name. The old one stays with a tombstone, whose key is `grave`: it is not given again.
+pub fn rename(tx: &mut Tx<'_>, repo: &Repo, id: &RepoId, grave: &RepoKey, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "update repos set namespace = $2, name = $3, folded = $4, updated = $5 where key = $1",
+        params![repo.key.as_str(), id.namespace().as_str(), id.name().as_str(), id.folded(), now.unix_ms()],
+    )?;
+    if id.folded() == repo.id.folded() {
+        return Ok(());
+    }
+    insert(tx, &Repo { key: grave.clone(), summary: String::new(), updated: now, ..repo.clone() })?;
+    tx.execute("update repos set deleted = $2 where key = $1", params![grave.as_str(), now.unix_ms()])?;
     Ok(())
 }
 

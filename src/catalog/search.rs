@@ -14,7 +14,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::RepoKey;
 use crate::domain::name::LIBRARY;
 use crate::domain::page::Page;
-use crate::domain::search::{Facet, SearchQuery, Sort};
+use crate::domain::search::{Facet, Label, SearchQuery, Sort};
 use crate::params;
 
 /// Values listed per facet.
@@ -152,6 +152,7 @@ impl Hits {
     fn of(query: &SearchQuery, visible: &Visibility) -> Hits {
         let words = match_words(&query.text);
         let order = order(query.sort, words.is_some());
+        let order = Order { descending: order.descending != query.reversed, ..order };
         let mut filter = Filter::default();
         if let Some(words) = words {
             filter.add("search_index match $", words);
@@ -179,6 +180,7 @@ fn order(sort: Sort, words: bool) -> Order {
         Sort::Relevance if words => Order { sql: "bm25(search_index, 0.0, 10.0, 4.0, 3.0, 1.0)", column: Column::Real, descending: false },
         Sort::Relevance | Sort::Downloads => Order { sql: "r.downloads", column, descending: true },
         Sort::Newest => Order { sql: "r.updated", column, descending: true },
+        Sort::Created => Order { sql: "r.created", column, descending: true },
         Sort::Size => Order {
             sql: "case r.kind when 'model' then coalesce(f.parameters, 0) else coalesce(f.total_bytes, 0) end",
             column,
@@ -230,6 +232,24 @@ impl Filter {
         (format!("${}", self.params.len() - 1), format!("${}", self.params.len()))
     }
 
+    /// The version names this repo as a source or a base.
+    fn names(&mut self, table: &str, name: &str) {
+        let condition = format!("exists (select 1 from {table} v where v.repo = r.key and v.number = f.number and v.folded = $)");
+        self.add(&condition, fold_repo(name));
+    }
+
+    fn label(&mut self, label: &Label) {
+        match label {
+            Label::Word(word) => {
+                let tag = "exists (select 1 from repo_tags t where t.repo = r.key and t.tag = lower($))";
+                self.add(&format!("(f.library = $ or f.task = $ or {tag})"), word.as_str());
+            }
+            Label::License(license) => self.add("f.license = $", license.as_str()),
+            Label::SourceDataset(name) => self.names("version_sources", name),
+            Label::BaseModel(name) => self.names("version_bases", name),
+        }
+    }
+
     fn facts(&mut self, query: &SearchQuery) {
         if let Some(kind) = query.kind {
             self.add("r.kind = $", kind.as_str());
@@ -247,10 +267,10 @@ impl Filter {
         }
         for (table, name) in [("version_sources", &query.source_dataset), ("version_bases", &query.base_model)] {
             if !name.is_empty() {
-                let condition = format!("exists (select 1 from {table} v where v.repo = r.key and v.number = f.number and v.folded = $)");
-                self.add(&condition, fold_repo(name));
+                self.names(table, name);
             }
         }
+        query.labels.iter().for_each(|label| self.label(label));
         if !query.author.is_empty() {
             let (low, high) = self.namespace_bounds(&fold(&query.author));
             self.sql += &format!(" and r.folded >= {low} and r.folded < {high}");

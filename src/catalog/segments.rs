@@ -65,6 +65,11 @@ pub fn composed(tx: &mut Tx<'_>) -> Result<Vec<Digest>> {
     rows.iter().map(|row| row.parse("digest", Digest::parse)).collect()
 }
 
+/// Bytes of all blobs that lie in pieces of others.
+pub fn shared_bytes(tx: &mut Tx<'_>) -> Result<u64> {
+    tx.one("select cast(coalesce(sum(size_bytes), 0) as bigint) as bytes from blob_segments", &[])?.count("bytes")
+}
+
 /// Blobs that lie in pieces of one that has no row: nobody keeps the collector away from it.
 pub fn without_source(tx: &mut Tx<'_>) -> Result<Vec<(Digest, Digest)>> {
     let sql = "select distinct s.digest, s.source from blob_segments s left join blobs b on b.digest = s.source where b.digest is null";

@@ -28,6 +28,12 @@ pub fn add(tx: &mut Tx<'_>, name: &str, more: u64) -> Result<()> {
     Ok(())
 }
 
+/// A single total.
+pub fn total(tx: &mut Tx<'_>, name: &str) -> Result<u64> {
+    let row = tx.find("select number from upkeep where name = $1", params![name])?;
+    row.map_or(Ok(0), |row| row.count("number"))
+}
+
 /// The total of each name in [`TOTALS`].
 pub fn totals(tx: &mut Tx<'_>) -> Result<Vec<(&'static str, u64)>> {
     let rows = tx.all("select name, number from upkeep", &[])?;

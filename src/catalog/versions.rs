@@ -126,7 +126,37 @@ pub fn files(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<Vec<FileEnt
     tx.all(sql, params![repo.as_str(), number])?.iter().map(file).collect()
 }
 
+/// The version that gave a path the bytes it has in version `number`.
+pub fn find_change(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, file: &FileEntry) -> Result<Option<Version>> {
+    // The first version after the last one that had other bytes there, or none.
+    let sql = format!(
+        "select {COLUMNS} from versions v where v.repo = $1 and v.number <= $2 and v.state <> 'deleted' and v.number > coalesce(
+           (select w.number from versions w where w.repo = $1 and w.number < $2 and w.state <> 'deleted' and not exists
+             (select 1 from files f where f.repo = w.repo and f.number = w.number and f.path = $3 and f.digest = $4)
+             order by w.number desc limit 1), 0)
+         order by v.number limit 1"
+    );
+    tx.find(&sql, params![repo.as_str(), number, &file.path, file.digest.to_hex()])?.as_ref().map(from_row).transpose()
+}
+
+/// The newest file of a path, over all versions, whose sha256 begins so; and the version it is in.
+pub fn find_file_of_digest(tx: &mut Tx<'_>, repo: &RepoKey, path: &str, prefix: &str) -> Result<Option<(FileEntry, u32)>> {
+    let sql = "select f.path, f.size_bytes, f.digest, f.number from files f
+               join versions v on v.repo = f.repo and v.number = f.number
+               where f.repo = $1 and f.path = $2 and f.digest >= $3 and f.digest < $4 and v.state <> 'deleted'
+               order by f.number desc limit 1";
+    let row = tx.find(sql, params![repo.as_str(), path, prefix, format!("{prefix}g")])?;
+    row.map(|row| Ok((file(&row)?, u32::try_from(row.int("number")?).unwrap_or(u32::MAX)))).transpose()
+}
+
 pub fn find_file(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, path: &str) -> Result<Option<FileEntry>> {
     let sql = "select path, size_bytes, digest from files where repo = $1 and number = $2 and path = $3";
     tx.find(sql, params![repo.as_str(), number, path])?.as_ref().map(file).transpose()
+}
+
+/// The newest version of a repo that has a file with these bytes, and that file.
+pub fn find_holder(tx: &mut Tx<'_>, repo: &RepoKey, digest: &Digest) -> Result<Option<(u32, FileEntry)>> {
+    let sql = "select number, path, size_bytes, digest from files where repo = $1 and digest = $2 order by number desc, path limit 1";
+    let row = tx.find(sql, params![repo.as_str(), digest.to_hex()])?;
+    row.map(|row| Ok((u32::try_from(row.int("number")?).unwrap_or(u32::MAX), file(&row)?))).transpose()
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::output::table;
 use super::{Context, Output, Result};
+use crate::train::backend;
 
 pub fn run(context: &Context) -> Result<Output> {
     let entries = context.config.entries();
@@ -15,7 +16,8 @@ pub fn run(context: &Context) -> Result<Output> {
     let file = context.config.file.as_ref().map(|path| path.display().to_string());
     let settings: serde_json::Map<String, Value> =
         entries.iter().map(|(key, value, from, _)| (key.to_string(), json!({ "value": value, "from": from.as_str() }))).collect();
-    let human = format!("{}\n\nfile: {}", table(&["SETTING", "VALUE", "FROM", "MEANING"], &rows), file.as_deref().unwrap_or("none"));
+    let (table, backend) = (table(&["SETTING", "VALUE", "FROM", "MEANING"], &rows), backend::backend().to_string());
+    let human = format!("{table}\n\nfile: {}\nconvolutions by: {backend}", file.as_deref().unwrap_or("none"));
     let quiet: Vec<String> = entries.iter().map(|(key, value, ..)| format!("{key}={value}")).collect();
-    Ok(Output::new(human, json!({ "file": file, "settings": settings }), quiet.join("\n")))
+    Ok(Output::new(human, json!({ "file": file, "backend": backend, "settings": settings }), quiet.join("\n")))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::import_hub::{self, Source};
 use super::output::{CliError, Output, Result};
 use super::publish::{self, How};
 use super::remote::{Remote, Target};
@@ -19,16 +20,23 @@ use crate::import::{self, Imported, Options};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hub import efficientnet_lite0.pth efficientnet-lite0 --license apache-2.0 --dataset imagenet-1k
-  hub import weights.safetensors --architecture resnet50 --to ./resnet50")]
+  hub import weights.safetensors --architecture resnet50 --to ./resnet50
+  hub import hf://timm/resnet18.a1_in1k timm/resnet18
+  hub import hf://datasets/ada/flowers@v1 --endpoint https://hub.example.org --to ./flowers
+
+A repo of another hub (hf://) is fetched whole, each file proved, and published as it is. HF_ENDPOINT and HF_TOKEN
+are used as other tools use them.")]
 pub struct Import {
-    /// A weights file, or a folder with one
+    /// A weights file, a folder with one, or hf://NAMESPACE/NAME[@REVISION]
     source: PathBuf,
-    /// Where to publish: namespace/name
-    #[arg(required_unless_present = "to")]
-    name: Option<String>,
-    /// Only write the model folder, and publish nothing
+    /// Where to publish: namespace/name [default: of hf://, the same name]
+    pub(super) name: Option<String>,
+    /// Only write the folder, and publish nothing
     #[arg(long, value_name = "FOLDER")]
-    to: Option<PathBuf>,
+    pub(super) to: Option<PathBuf>,
+    /// The hub that hf:// names [default: HF_ENDPOINT, else https://huggingface.co]
+    #[arg(long, value_name = "URL")]
+    pub(super) endpoint: Option<String>,
     /// timm's name; found by the tensors if left out
     #[arg(long)]
     architecture: Option<String>,
@@ -51,11 +59,19 @@ pub struct Import {
     #[arg(long)]
     description: Option<String>,
     #[command(flatten)]
-    how: How,
+    pub(super) how: How,
 }
 
 impl Import {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
+        if let Some(source) = Source::parse(&self.source) {
+            return import_hub::run(&self, source?, remote).await;
+        }
+        if self.endpoint.is_some() || self.name.is_none() && self.to.is_none() {
+            let problem =
+                if self.endpoint.is_some() { "--endpoint goes with hf:// only" } else { "a weights file has no name to publish it under" };
+            return Err(CliError::usage(problem, "name it: hub import FILE NAMESPACE/NAME, or write a folder with --to"));
+        }
         let target = self.name.as_deref().map(|name| Target::parse_repo(name, false)).transpose()?;
         let place = tempfile::tempdir().map_err(|e| {
             CliError::new(1, "io", format!("cannot make a temporary folder: {e}"), "set TMPDIR to a folder you may write to")
@@ -83,6 +99,17 @@ impl Import {
             publication.message = format!("Import {name}");
         }
         publish::send(remote, &folder, &manifest, &publication).await
+    }
+
+    /// What describes a bare weights file has no place where a whole repo comes.
+    pub(super) fn refuse_weights_flags(&self) -> Result<()> {
+        let texts = [&self.architecture, &self.license, &self.title, &self.description];
+        let given = texts.iter().any(|text| text.is_some()) || self.labels.is_some();
+        if given || !self.datasets.is_empty() || !self.base_models.is_empty() {
+            let hint = "import it with --to FOLDER, change its card there, and publish the folder";
+            return Err(CliError::usage("a repo of another hub is taken as it is; its card says what it is", hint));
+        }
+        Ok(())
     }
 
     async fn convert(&self, remote: &Remote, target: Option<&Target>, out: PathBuf) -> Result<Imported> {

@@ -8,6 +8,7 @@ mod credentials;
 mod finetune;
 mod images;
 mod import;
+mod import_hub;
 mod jobs;
 mod login;
 pub mod output;
@@ -30,6 +31,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 pub use output::{CliError, Output, Result};
 
 use crate::config::Config;
+use crate::train::backend;
 use output::{Printer, Style};
 
 /// A model hub you can run yourself: publish, find, fetch and fine-tune pretrained models.
@@ -166,6 +168,9 @@ fn run(cli: Cli) -> Result<Output> {
         Config::load(&flags, globals.config.as_deref()).map_err(|e| CliError::usage(e.to_string(), "'hub config' prints all settings"))?;
     // A second call would only find the pool built already.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(config.threads).build_global();
+    if let Ok(choice) = config.backend.parse() {
+        backend::choose(choice);
+    }
     run_command(command, &Context { config, globals })
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::output::{CliError, Output, Result};
 use super::remote::{Remote, Target, or_say_dataset};
 use super::table::{bytes, plural};
-use crate::cache::Cache;
+use crate::cache::{Cache, HuggingFaceCache};
 use crate::client::{Client, Error, Pulled};
 use crate::domain::selection::Selection;
 
@@ -24,6 +24,7 @@ use crate::domain::selection::Selection;
   hub pull acme/flowers-net@3 --to model  version 3, copied to ./model
   hub pull dataset:flowers                a data set
   hub pull acme/net --include '*.json' --include onnx/     some of its files
+  hub pull acme/net --hf-cache            timm.create_model('hf-hub:acme/net') then works offline
   cd $(hub pull resnet50 --quiet)         for scripts")]
 pub struct Pull {
     /// NAME[@REVISION]; a revision is main, a tag, a version number or a commit
@@ -44,6 +45,9 @@ pub struct Pull {
     /// With --to: overwrite files that differ
     #[arg(long, requires = "to")]
     force: bool,
+    /// Put it into huggingface_hub's cache too, where timm and transformers find it without this server; what lies there is not fetched
+    #[arg(long, conflicts_with = "to")]
+    hf_cache: bool,
     /// Take it from the cache without asking the server
     #[arg(long)]
     offline: bool,
@@ -52,12 +56,15 @@ pub struct Pull {
 impl Pull {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         let target = Target::parse(&self.name, self.dataset)?;
+        let theirs = HuggingFaceCache::at(&remote.config.hf_cache);
         let client = remote.client()?;
+        let client = if self.hf_cache { client.beside(theirs.clone()) } else { client };
         remote.on_interrupt("what has arrived is kept; run the command again to go on");
         let selection = Selection::parse(&self.include, &self.exclude);
         let selection = selection.map_err(|e| CliError::usage(e.to_string(), "write it as '*.json', 'model-*' or 'folder/', in quotes"))?;
         let pulled = pull_some(&client, remote, &target, &selection, self.offline).await?;
         let path = match self.to.clone() {
+            None if self.hf_cache => fill(remote, theirs, &pulled, &target).await?,
             None => pulled.path.clone(),
             Some(folder) => self.export(remote, &pulled, folder).await?,
         };
@@ -78,6 +85,17 @@ impl Pull {
         remote.reporter.note(&format!("{} written, {} unchanged", plural(copied.written as u64, "file"), copied.unchanged));
         Ok(folder.canonicalize().unwrap_or(folder))
     }
+}
+
+/// Puts what was pulled into the other cache.
+async fn fill(remote: &Remote, theirs: HuggingFaceCache, pulled: &Pulled, target: &Target) -> Result<PathBuf> {
+    let (cache, pulled, revision) = (remote.cache()?, pulled.clone(), target.revision.clone());
+    let put = move || {
+        let Pulled { kind, id, manifest, files, .. } = &pulled;
+        theirs.fill(&cache, &cache.proofs(), (*kind, id), &revision, manifest, files)
+    };
+    let path = tokio::task::spawn_blocking(put).await;
+    Ok(path.map_err(|e| CliError::new(1, "internal", format!("linking failed: {e}"), "report this as a bug"))??)
 }
 
 /// Brings a version into the cache and says so on stderr.

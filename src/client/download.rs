@@ -101,10 +101,21 @@ impl Downloads {
             self.tell(Event::Advance(want.size_bytes));
             return Ok(0);
         }
+        if self.borrow(want).await? {
+            self.tell(Event::Advance(want.size_bytes));
+            return Ok(0);
+        }
         match want.size_bytes {
             0..=SMALL_BYTES => self.fetch_small(want, lock, self.begun.contains(&want.digest)).await,
             _ => self.fetch_large(want, lock).await,
         }
+    }
+
+    /// Does another cache have it? The lock is held.
+    async fn borrow(&self, want: &Want) -> Result<bool> {
+        let Some(theirs) = self.client.neighbour.clone() else { return Ok(false) };
+        let (cache, proofs, digest, size_bytes) = (self.cache.clone(), self.proofs.clone(), want.digest, want.size_bytes);
+        blocking(move || cache.borrow(&proofs, &theirs, &digest, size_bytes)).await
     }
 
     async fn lock(&self, want: &Want) -> Result<Lock> {

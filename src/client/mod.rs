@@ -47,8 +47,10 @@ pub use publish::{Plan, Publication, Published};
 pub use pull::Pulled;
 pub use upload::CHANGED;
 
+use crate::cache::HuggingFaceCache;
 /// The client's own store, which [`Client::pull`] fills.
 pub use crate::cache::{Cache, Error as CacheError, Exported};
+
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// A connection to one server, as one caller. Cheap to clone.
@@ -58,6 +60,8 @@ pub struct Client {
     address: Address,
     token: Option<Arc<str>>,
     sink: Sink,
+    /// Where blobs may lie that are not in our own cache.
+    neighbour: Option<Arc<HuggingFaceCache>>,
 }
 
 /// How to reach a server.
@@ -83,7 +87,12 @@ impl Client {
         }
         let http = send::http_client(&address)?;
         let sink = options.sink.unwrap_or_else(|| Arc::new(|_| ()));
-        Ok(Client { http, address, token: token.map(Arc::from), sink })
+        Ok(Client { http, address, token: token.map(Arc::from), sink, neighbour: None })
+    }
+
+    /// The same, which looks for missing blobs in that cache before it fetches them.
+    pub fn beside(self, neighbour: HuggingFaceCache) -> Client {
+        Client { neighbour: Some(Arc::new(neighbour)), ..self }
     }
 
     /// The server's address.

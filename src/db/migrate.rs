@@ -14,6 +14,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0007_uploads", include_str!("../../migrations/0007_uploads.sql")),
     ("0008_segments", include_str!("../../migrations/0008_segments.sql")),
     ("0009_upkeep", include_str!("../../migrations/0009_upkeep.sql")),
+    ("0010_dialects", include_str!("../../migrations/0010_dialects.sql")),
 ];
 
 /// Applies what is missing, in one transaction.

@@ -123,7 +123,8 @@ impl Card {
         format!("---\n{yaml}\n---\n{}", self.body)
     }
 
-    fn front_matter(&self) -> Map<String, Value> {
+    /// What the front matter says, as data.
+    pub fn front_matter(&self) -> Map<String, Value> {
         let mut front = Map::new();
         let mut word = |key: &str, value: &Option<String>| {
             if let Some(value) = value {

@@ -75,8 +75,9 @@ pub struct Augment {
     pub crop_min_area: f64,
     /// On; switch it off where left and right mean something (digits, letters, road signs).
     pub horizontal_flip: bool,
-    /// Head-only: how many augmented views of each image are cached (0 = the plain view only). The views of an
-    /// image take turns from epoch to epoch.
+    /// How many augmented views of each image take turns from epoch to epoch with its plain view, so that frozen
+    /// stages are run once for each and never again. 0: with `head`, the plain view only; with `full`, new views in
+    /// each epoch, for which frozen stages are run anew. Without frozen stages it is passed over.
     pub views: u32,
 }
 

@@ -4,6 +4,7 @@ use super::digest::{CommitId, Digest};
 use super::id::RepoKey;
 use super::name::{RepoId, RepoKind};
 use super::revision::RefName;
+use super::saved_model::SavedModel;
 use super::time::Timestamp;
 
 /// A named place for versions.
@@ -95,6 +96,8 @@ pub struct Facts {
     pub parameters: u64,
     pub image_size: u64,
     pub labels: Vec<String>,
+    /// TensorFlow's, where the version holds one.
+    pub saved_model: Option<SavedModel>,
     // of a data set
     pub classes: u64,
     pub samples: u64,

@@ -20,7 +20,21 @@ pub struct SearchQuery {
     pub author: String,
     pub min_parameters: Option<u64>,
     pub max_parameters: Option<u64>,
+    /// Further filters; all must hold.
+    pub labels: Vec<Label>,
     pub sort: Sort,
+    /// The other way round.
+    pub reversed: bool,
+}
+
+/// A filter as one word of many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Label {
+    /// A tag, a library or a task.
+    Word(String),
+    License(String),
+    SourceDataset(String),
+    BaseModel(String),
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,11 +44,21 @@ pub enum Sort {
     Relevance,
     Downloads,
     Newest,
+    /// By birth of the repo, youngest first.
+    Created,
     /// By parameters for models, bytes for data sets; largest first.
     Size,
     Name,
 }
-super::user::words!(Sort, Relevance = "relevance", Downloads = "downloads", Newest = "newest", Size = "size", Name = "name");
+super::user::words!(
+    Sort,
+    Relevance = "relevance",
+    Downloads = "downloads",
+    Newest = "newest",
+    Created = "created",
+    Size = "size",
+    Name = "name"
+);
 
 /// How many of the hits (before paging) have each value.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! A request's body, read with bounded patience and bounded memory; the framework has no limit for either.
 
+use std::cell::RefCell;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,13 +10,20 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest};
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::time::{Instant, timeout};
 
 use super::Site;
 use super::error::HttpError;
 use super::limits::{LEAST_BYTES, MAX_GATHERED_BYTES};
 use crate::service;
+use crate::service::parts::MAX_PART_BYTES;
+
+/// As much of a body nobody wants is read and thrown away: a part.
+const DRAINED_BYTES: usize = MAX_PART_BYTES as usize;
+
+/// A body as a service reads it.
+pub type Poured<'a> = &'a mut (dyn Stream<Item = service::Result<Bytes>> + Unpin + 'a);
 
 /// The bytes of a body as they arrive. Only the time spent waiting for the sender counts against it.
 pub struct Body {
@@ -69,10 +77,39 @@ impl Body {
         }
     }
 
+    /// Room for what of this body must lie in memory.
+    pub(super) fn room(&self) -> Room {
+        Room { gathered: self.gathered.clone(), bytes: 0 }
+    }
+
+    /// Hands the body to a service as it arrives.
+    pub async fn pour<T>(self, story: impl AsyncFnOnce(Poured<'_>) -> service::Result<T>) -> Result<T, HttpError> {
+        // The body's own trouble (a stall, a broken line) keeps its status on its way through the service.
+        let trouble = RefCell::new(None);
+        let body = stream::unfold(self, |mut body| async {
+            let part = body.next().await.map_err(|error| {
+                *trouble.borrow_mut() = Some(error);
+                let hint = "ask the upload what it has received and go on from there";
+                service::Error::invalid("body_broke_off", "the body broke off", hint)
+            });
+            part.transpose().map(|part| (part, body))
+        });
+        // Fused: what was read to its end may be asked once more.
+        let mut body: Poured<'_> = &mut Box::pin(body.fuse());
+        let told = story(&mut body).await;
+        if trouble.borrow().is_none() {
+            drain(body).await;
+        }
+        match (trouble.take(), told) {
+            (Some(error), Err(service::Error::Invalid(_))) => Err(error),
+            (_, told) => Ok(told?),
+        }
+    }
+
     /// All of a body that fits in memory: 413 beyond `limit` bytes.
     pub async fn gather(mut self, limit: usize) -> Result<Bytes, HttpError> {
         let mut body = BytesMut::new();
-        let mut room = Room { gathered: self.gathered.clone(), bytes: 0 };
+        let mut room = self.room();
         while let Some(chunk) = self.next().await? {
             if body.len() + chunk.len() > limit {
                 let message = format!("the body is larger than {limit} bytes");
@@ -85,14 +122,28 @@ impl Body {
     }
 }
 
+/// Reads on for a while after a body was refused, or was not needed: closing upon unread bytes would lose the answer
+/// on its way.
+async fn drain(mut body: impl Stream<Item = service::Result<Bytes>> + Unpin) {
+    let mut left = DRAINED_BYTES;
+    while let (1.., Some(Ok(part))) = (left, body.next().await) {
+        left = left.saturating_sub(part.len());
+    }
+}
+
 /// A part of the memory for unfinished bodies; given back when dropped.
-struct Room {
+pub(super) struct Room {
     gathered: Arc<Gathered>,
     bytes: usize,
 }
 
 impl Room {
-    fn take(&mut self, bytes: usize) -> Result<(), HttpError> {
+    pub(super) fn give(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.gathered.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn take(&mut self, bytes: usize) -> Result<(), HttpError> {
         self.bytes += bytes;
         if self.gathered.0.fetch_add(bytes, Ordering::Relaxed) + bytes <= MAX_GATHERED_BYTES {
             return Ok(());
@@ -111,7 +162,6 @@ impl Drop for Room {
 mod tests {
     use super::*;
     use actix_web::error::PayloadError;
-    use futures_util::stream;
 
     /// A body that sends `size` bytes after each pause, for a server with this patience.
     fn dripping(patience_ms: u64, size: usize, pause_ms: u64, count: usize) -> Body {

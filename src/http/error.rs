@@ -22,6 +22,8 @@ pub struct HttpError {
     pub detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     dialect: Dialect,
+    /// The address of what stands in the way; clients of the Hugging Face Hub read it.
+    url: Option<String>,
 }
 
 /// Whose clients read the problem.
@@ -29,6 +31,8 @@ pub struct HttpError {
 pub enum Dialect {
     Hub,
     HuggingFace,
+    /// Clients that show a person whatever they were answered.
+    Text,
 }
 
 /// What the frame finds beside the empty body of a refused request.
@@ -37,12 +41,13 @@ pub struct Refused {
     pub problem: ProblemBody,
     pub detail: String,
     pub dialect: Dialect,
+    pub url: Option<String>,
 }
 
 impl HttpError {
     pub fn new(status: StatusCode, code: &str, message: impl Into<String>, hint: impl Into<String>) -> HttpError {
         let problem = ProblemBody { code: code.into(), message: message.into(), hint: hint.into(), request_id: String::new() };
-        HttpError { status, problem, detail: String::new(), headers: Vec::new(), dialect: Dialect::Hub }
+        HttpError { status, problem, detail: String::new(), headers: Vec::new(), dialect: Dialect::Hub, url: None }
     }
 
     /// 400: the request itself is malformed.
@@ -66,6 +71,16 @@ impl HttpError {
         if let Ok(value) = value.try_into() {
             self.headers.push((name, value));
         }
+        self
+    }
+
+    pub fn with_url(self, url: String) -> HttpError {
+        HttpError { url: Some(url), ..self }
+    }
+
+    /// The same refusal as a line of text.
+    pub fn as_text(mut self) -> HttpError {
+        self.dialect = Dialect::Text;
         self
     }
 
@@ -144,7 +159,7 @@ impl ResponseError for HttpError {
         for (name, value) in &self.headers {
             response.headers_mut().insert(name.clone(), value.clone());
         }
-        let refused = Refused { problem: self.problem.clone(), detail: self.detail.clone(), dialect: self.dialect };
+        let refused = Refused { problem: self.problem.clone(), detail: self.detail.clone(), dialect: self.dialect, url: self.url.clone() };
         response.extensions_mut().insert(refused);
         response
     }

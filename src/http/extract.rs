@@ -22,6 +22,7 @@ use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::page::PageRequest;
 use crate::domain::path::RepoPath;
 use crate::domain::revision::{RefName, Revision};
+use crate::domain::xet::XetHash;
 
 /// Largest JSON body: a commit of some ten thousand files.
 const MAX_JSON_BYTES: usize = 8 << 20;
@@ -47,6 +48,12 @@ pub struct FileAt {
     pub path: RepoPath,
 }
 
+/// `.../{path:.*}` of a model, over all its versions.
+pub struct FilesAt {
+    pub id: RepoId,
+    pub path: RepoPath,
+}
+
 /// `.../refs/{ref:.*}`
 pub struct RefAt {
     pub kind: RepoKind,
@@ -62,6 +69,22 @@ pub struct UploadAt(pub UploadId);
 
 /// `/blobs/{sha256}`
 pub struct BlobAt(pub Digest);
+
+/// `.../objects/{sha256}`
+pub struct ObjectAt {
+    pub kind: RepoKind,
+    pub id: RepoId,
+    pub digest: Digest,
+}
+
+/// `.../objects/{sha256}/parts/{number}`
+pub struct ObjectPartAt {
+    pub object: ObjectAt,
+    pub number: u64,
+}
+
+/// `.../xorbs/default/{hash}`
+pub struct XorbAt(pub XetHash);
 
 /// `/tokens/{id}`
 pub struct TokenAt(pub TokenId);
@@ -99,6 +122,10 @@ impl Parts {
     fn repo(&self) -> Result<RepoId, HttpError> {
         self.read("name", |name| RepoId::from_parts(self.0.get("ns").map_or("", String::as_str), name))
     }
+
+    fn object(&self) -> Result<ObjectAt, HttpError> {
+        Ok(ObjectAt { kind: self.kind()?, id: self.repo()?, digest: self.read("sha256", Digest::parse)? })
+    }
 }
 
 macro_rules! from_path {
@@ -124,10 +151,14 @@ from_path! {
         revision: parts.read("rev", Revision::parse)?,
         path: parts.read("path", RepoPath::parse)?,
     };
+    FilesAt: parts => FilesAt { id: parts.repo()?, path: parts.read("path", RepoPath::parse)? };
     RefAt: parts => RefAt { kind: parts.kind()?, id: parts.repo()?, name: parts.read("ref", RefName::parse)? };
     JobAt: parts => JobAt(parts.read("id", JobId::parse)?);
     UploadAt: parts => UploadAt(parts.read("id", UploadId::parse)?);
     BlobAt: parts => BlobAt(parts.read("sha256", Digest::parse)?);
+    ObjectAt: parts => parts.object()?;
+    ObjectPartAt: parts => ObjectPartAt { object: parts.object()?, number: parts.read("number", |text| text.parse::<u64>())? };
+    XorbAt: parts => XorbAt(parts.read("hash", XetHash::parse)?);
     TokenAt: parts => TokenAt(parts.read("id", TokenId::parse)?);
     AccountAt: parts => AccountAt(parts.read("name", Name::parse)?);
     MemberAt: parts => MemberAt { organisation: parts.read("name", Name::parse)?, user: parts.read("user", Name::parse)? };

@@ -15,6 +15,7 @@ use futures_util::FutureExt as _;
 use super::Site;
 use super::connection::Connection;
 use super::error::{Dialect, HttpError, Refused};
+use super::hf;
 use super::web::error_page;
 use crate::service;
 use crate::telemetry::Answered;
@@ -162,14 +163,23 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
     let refused = response.response_mut().extensions_mut().remove::<Refused>();
     let refused = refused.unwrap_or_else(|| {
         let error = HttpError::of_status(status);
-        Refused { problem: error.problem, detail: error.detail, dialect: Dialect::Hub }
+        Refused { problem: error.problem, detail: error.detail, dialect: Dialect::Hub, url: None }
     });
     if status.is_server_error() {
         tracing::error!(request_id = %seen.id, path = ?seen.path, status = status.as_u16(), detail = ?refused.detail, "a request failed");
     }
-    let (content_type, body) = match refused.dialect {
+    // The framework and the extractors refuse in our words, whoever asked.
+    let theirs = response.request().match_pattern().is_some_and(|pattern| hf::speaks(&pattern));
+    let dialect = if theirs { Dialect::HuggingFace } else { refused.dialect };
+    if dialect == Dialect::HuggingFace {
+        for (name, value) in hf::headers(&refused.problem) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    let (content_type, body) = match dialect {
         Dialect::Hub => problem_body(status, refused.problem, seen),
-        Dialect::HuggingFace => ("application/json", hugging_face_body(refused.problem)),
+        Dialect::HuggingFace => ("application/json", hugging_face_body(refused.problem, refused.url)),
+        Dialect::Text => ("text/plain; charset=utf-8", format!("{}; {}\n", refused.problem.message, refused.problem.hint)),
     };
     response.map_body(|head, _| {
         head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -188,8 +198,10 @@ fn problem_body(status: StatusCode, mut problem: ProblemBody, seen: &Seen) -> (&
     ("application/problem+json", serde_json::to_string(&problem).unwrap_or_default())
 }
 
-fn hugging_face_body(problem: ProblemBody) -> String {
-    let problem = wire::hf::Problem { error: format!("{}; {}", problem.message, problem.hint) };
+fn hugging_face_body(problem: ProblemBody, url: Option<String>) -> String {
+    let error = format!("{}; {}", problem.message, problem.hint);
+    let errors = if problem.code == "card_invalid" { vec![wire::hf::Message { message: error.clone() }] } else { Vec::new() };
+    let problem = wire::hf::Problem { error, errors, url };
     serde_json::to_string(&problem).unwrap_or_default()
 }
 

@@ -13,9 +13,13 @@ pub mod guard;
 pub mod hf;
 pub mod job_events;
 pub mod limits;
+pub mod lines;
 pub mod routes;
 pub mod socket;
 pub mod stream;
+pub mod tfhub;
+pub mod torch_hub;
+mod upstream;
 pub mod web;
 
 use std::net::TcpListener;
@@ -102,7 +106,12 @@ pub fn serve(listener: TcpListener, service: Service, site: Site, threads: usize
     let doorkeeper = connection::Doorkeeper::new(limits, site.metrics.clone());
     let (site, service) = (Data::new(site), Data::new(service));
     let server = HttpServer::new(move || {
-        App::new().app_data(site.clone()).app_data(service.clone()).configure(routes::configure).wrap(from_fn(guard::frame))
+        App::new()
+            .app_data(site.clone())
+            .app_data(service.clone())
+            .configure(routes::configure)
+            .wrap(from_fn(upstream::fetch_absent))
+            .wrap(from_fn(guard::frame))
     })
     .workers(threads)
     .max_connections(limits.max_connections.div_ceil(threads.max(1)).max(1))

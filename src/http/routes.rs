@@ -1,14 +1,14 @@
 //! Every route of the server, on one page: path, then a handler per method. `get` answers HEAD too, unless the
 //! path has a `head` of its own; any other method is 405 with `Allow`.
 
-use actix_web::guard::{Any, Get, Head};
+use actix_web::guard::{Any, Get, Head, fn_guard};
 use actix_web::http::header::ALLOW;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 
 use super::api::{commits, files, finetunes, health, openapi, predict, refs, repos, search, segments, tokens, uploads, users, versions};
 use super::error::HttpError;
-use super::{assets, hf, web as pages};
+use super::{assets, hf, tfhub, torch_hub, web as pages};
 
 /// Fills the application with [`routes`]; whatever is not there is 404.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -20,19 +20,73 @@ pub fn configure(config: &mut web::ServiceConfig) {
 
 /// The page itself. Order matters where patterns overlap: the first match wins.
 pub fn routes() -> Vec<Entry> {
-    hugging_face_routes().into_iter().chain(api_routes()).chain(page_routes()).collect()
+    hugging_face_routes().into_iter().chain(loader_routes()).chain(api_routes()).chain(page_routes()).collect()
 }
 
 /// What clients of the Hugging Face Hub ask; a data set's address begins with its kind, a model's does not.
 #[rustfmt::skip]
 fn hugging_face_routes() -> Vec<Entry> {
     vec![
+        at("/api/whoami-v2", [get(hf::whoami::show)]),
+        at("/api/validate-yaml", [post(hf::card::check)]),
+        at("/api/agent-harnesses", [get(hf::probes::harnesses)]),
+        at("/api/telemetry/{rest:.*}", [get(hf::probes::telemetry), post(hf::probes::telemetry)]),
+        at("/api/{kind:models|datasets}", [get(hf::list::list)]),
         at("/api/{kind:models|datasets}/{ns}/{name}", [get(hf::info::show)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/refs", [get(hf::refs::list)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/commits/{rev}", [get(hf::commits::list)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/auth-check", [get(hf::probes::may_read)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/auth-check/write", [get(hf::probes::may_write)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/discussions", [get(hf::probes::discussions)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/paths-info/{rev}", [post(hf::paths::show)]),
         at("/api/{kind:models|datasets}/{ns}/{name}/revision/{rev}", [get(hf::info::show_at)]),
         at("/api/{kind:models|datasets}/{ns}/{name}/tree/{rev}", [get(hf::tree::top)]),
         at("/api/{kind:models|datasets}/{ns}/{name}/tree/{rev}/{path:.*}", [get(hf::tree::folder)]),
+        // writing: repos, commits
+        at("/api/repos/create", [post(hf::repos::create)]),
+        at("/api/repos/delete", [delete(hf::repos::remove)]),
+        at("/api/repos/move", [post(hf::repos::rename)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/settings", [put(hf::repos::change)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/tag/{rev}", [post(hf::marks::create_tag), delete(hf::marks::delete_tag)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/branch/{ref:.*}", [post(hf::marks::create_branch), delete(hf::marks::delete_branch)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/preupload/{rev}", [post(hf::preupload::ask)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/commit/{rev}", [post(hf::commit::create)]),
+        // writing: large files
+        at("/api/{kind:models|datasets}/{ns}/{name}/xet-write-token/{rev}", [get(hf::xet::token)]),
+        at("/xet/{epoch}/v1/chunks/default/{hash}", [get(hf::xet::not_offered)]),
+        at("/xet/{epoch}/v1/xorb-grants/default/{hash}", [post(hf::xet::not_offered)]),
+        at("/xet/{epoch}/v1/xorbs/default/{hash}", [post(hf::xet::xorb)]),
+        at("/xet/{epoch}/v1/shards", [post(hf::xet::shard_v1)]),
+        at("/xet/{epoch}/v2/shards", [post(hf::xet::shard_v2)]),
+        at("/v1/telemetry", [post(hf::xet::telemetry)]),
+        at("/{kind:datasets}/{ns}/{name}.git/info/lfs/objects/batch", [post(hf::lfs::batch)]),
+        at("/{kind:datasets}/{ns}/{name}.git/info/lfs/objects/{sha256}", [get(hf::lfs::fetch), put(hf::lfs::store), post(hf::lfs::verify)]),
+        at("/{kind:datasets}/{ns}/{name}.git/info/lfs/objects/{sha256}/parts/{number}", [put(hf::lfs::store_part)]),
+        at("/{ns}/{name}.git/info/lfs/objects/batch", [post(hf::lfs::batch)]),
+        at("/{ns}/{name}.git/info/lfs/objects/{sha256}", [get(hf::lfs::fetch), put(hf::lfs::store), post(hf::lfs::verify)]),
+        at("/{ns}/{name}.git/info/lfs/objects/{sha256}/parts/{number}", [put(hf::lfs::store_part)]),
+
         at("/{kind:datasets}/{ns}/{name}/resolve/{rev}/{path:.*}", [get(hf::resolve::fetch)]),
+        at("/{kind:datasets}/{name}/resolve/{rev}/{path:.*}", [get(hf::probes::to_library)]),
         at("/{ns}/{name}/resolve/{rev}/{path:.*}", [get(hf::resolve::fetch)]),
+
+        // names without a namespace
+        at("/api/{kind:models|datasets}/{name}", [get(hf::probes::to_library)]),
+        at("/api/{kind:models|datasets}/{name}/revision/{rev}", [get(hf::probes::to_library)]),
+        at("/api/{kind:models|datasets}/{name}/tree/{rev}", [get(hf::probes::to_library)]),
+        at("/api/{kind:models|datasets}/{name}/tree/{rev}/{path:.*}", [get(hf::probes::to_library)]),
+        at("/api/{kind:models|datasets}/{name}/commits/{rev}", [get(hf::probes::to_library)]),
+        at("/api/{kind:models|datasets}/{name}/paths-info/{rev}", [post(hf::probes::to_library)]),
+        at("/{name}/resolve/{rev}/{path:.*}", [get(hf::probes::to_library)]),
+    ]
+}
+
+/// What loads a model by its address alone: `tensorflow_hub` and `torch.hub`.
+#[rustfmt::skip]
+fn loader_routes() -> Vec<Entry> {
+    vec![
+        at("/{ns}/{name}/{rev}", [get(tfhub::fetch)]).asking("tf-hub-format"),
+        at("/files/{ns}/{name}/{path:.*}", [get(torch_hub::fetch)]),
     ]
 }
 
@@ -125,13 +179,15 @@ fn page_routes() -> Vec<Entry> {
 pub struct Entry {
     pub path: &'static str,
     pub methods: Vec<Method>,
+    /// A key the query must have; without it the path is another entry's.
+    pub asking: Option<&'static str>,
     handlers: Vec<(Method, Route)>,
 }
 
 /// A path and its handlers.
 pub fn at<const N: usize>(path: &'static str, handlers: [(Method, Route); N]) -> Entry {
     let methods = handlers.iter().map(|(method, _)| method.clone()).collect();
-    Entry { path, methods, handlers: handlers.into() }
+    Entry { path, methods, asking: None, handlers: handlers.into() }
 }
 
 macro_rules! verbs {
@@ -150,6 +206,10 @@ macro_rules! verbs {
 verbs! { get => GET, head => HEAD, post => POST, put => PUT, patch => PATCH, delete => DELETE }
 
 impl Entry {
+    fn asking(self, key: &'static str) -> Entry {
+        Entry { asking: Some(key), ..self }
+    }
+
     fn into_resource(self) -> Resource {
         let own_head = self.methods.contains(&Method::HEAD);
         let mut allowed: Vec<String> = self.methods.iter().map(Method::to_string).collect();
@@ -157,6 +217,9 @@ impl Entry {
             allowed.push("HEAD".into());
         }
         let mut resource = web::resource(self.path);
+        if let Some(key) = self.asking {
+            resource = resource.guard(fn_guard(move |context| asks(context.head().uri.query(), key)));
+        }
         for (method, route) in self.handlers {
             let route = if method == Method::GET && !own_head { route.guard(Any(Get()).or(Head())) } else { route.method(method) };
             resource = resource.route(route);
@@ -168,4 +231,8 @@ impl Entry {
             async move { Err::<&str, _>(error) }
         }))
     }
+}
+
+fn asks(query: Option<&str>, key: &str) -> bool {
+    query.is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some(key)))
 }

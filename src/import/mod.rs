@@ -3,7 +3,7 @@
 //! A source is a safetensors file, a PyTorch file of the zip or the legacy form, or a folder with one of them.
 //! Nothing in it is executed: `pickle` builds plain values and refuses every name it does not know. `names`
 //! holds the tables from other projects' tensor names to timm's, `matching` proves that an architecture is
-//! complete, `folder` writes the result in one piece.
+//! complete, `folder` writes the result in one piece. `mirror` fetches whole repos from another hub.
 
 mod card;
 mod error;
@@ -11,6 +11,7 @@ mod folder;
 mod labels;
 mod machine;
 mod matching;
+pub mod mirror;
 mod names;
 mod pickle;
 mod source;

@@ -1,11 +1,12 @@
 //! Runs a [`Plan`]: the one executor behind every convolutional family.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{Device, Tensor, Var};
 
-use super::kernels::{self, Activation, Norm, Spec, SqueezeExcite};
+use super::kernels::{self, Activation, BatchStatistics, Map, Norm, Spec, SqueezeExcite};
 use super::plan::{Plan, Pooled, Shortcut, Squeeze, Unit};
 use super::weights::Weights;
 use super::{Backbone, Error, Mode, Result, Stage};
@@ -19,12 +20,21 @@ pub(crate) struct Network {
     weights: Weights,
     /// The bits of an f64.
     momentum: Arc<AtomicU64>,
+    /// No activation bends, nothing is squeezed or pooled on the way: training can work in place.
+    is_clamped: bool,
 }
 
 struct RunningStage {
     blocks: Vec<RunningBlock>,
     max_pool: bool,
     pooled: Option<RunningPooled>,
+}
+
+impl RunningStage {
+    fn is_clamped(&self) -> bool {
+        let layers = self.blocks.iter().flat_map(|block| &block.layers);
+        self.pooled.is_none() && layers.into_iter().all(|layer| layer.squeeze.is_none() && !layer.activation.is_smooth())
+    }
 }
 
 /// The mean over all pixels, then a linear layer: `(B, H, W, C)` to `(B, 1, 1, C')`.
@@ -91,17 +101,22 @@ impl Network {
             Stage { name: stage.name.clone(), parameters, buffers }
         });
         let stages = stages.collect();
-        Ok(Network { architecture: architecture.into(), num_features: plan.num_features, stages, running, weights, momentum })
+        let is_clamped = running.iter().all(RunningStage::is_clamped);
+        let architecture = architecture.into();
+        Ok(Network { architecture, num_features: plan.num_features, stages, running, weights, momentum, is_clamped })
+    }
+
+    fn stage(&self, stage: usize) -> Result<&RunningStage> {
+        let missing = || Error::Invalid(format!("{} has {} stages, there is no stage {stage}", self.architecture, self.running.len()));
+        self.running.get(stage).ok_or_else(missing)
     }
 
     /// One stage over channels-last maps.
     fn run(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let Some(stage) = self.running.get(stage) else {
-            return Err(Error::Invalid(format!("{} has {} stages, there is no stage {stage}", self.architecture, self.running.len())));
-        };
+        let stage = self.stage(stage)?;
         let mut x = x.clone();
         for block in &stage.blocks {
-            x = block.forward(&x, mode)?;
+            x = block.forward(&x, |layer, x, residual| layer.forward(x, residual, mode))?;
         }
         if stage.max_pool {
             x = kernels::max_pool(&x, 3, 2, 1)?;
@@ -110,6 +125,21 @@ impl Network {
             Some(pooled) => pooled.forward(&x, mode),
             None => Ok(x),
         }
+    }
+
+    /// The stages of this range, learning on a CPU.
+    fn learn(&self, stages: Range<usize>, x: &Tensor) -> Result<Map> {
+        let mut x = Map::enter(x)?;
+        for stage in stages {
+            let stage = self.stage(stage)?;
+            for block in &stage.blocks {
+                x = block.forward(&x, Layer::learn)?;
+            }
+            if stage.max_pool {
+                x = kernels::map_max_pool(&x, 3, 2, 1)?;
+            }
+        }
+        Ok(x)
     }
 }
 
@@ -135,7 +165,11 @@ impl Backbone for Network {
     }
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        channels_first(&self.run(stage, &channels_last(x)?, mode)?)
+        let x = channels_last(x)?;
+        if self.learns_in_place(&x, mode) {
+            return channels_first(&self.learn(stage..stage + 1, &x)?.leave()?);
+        }
+        channels_first(&self.run(stage, &x, mode)?)
     }
 
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
@@ -144,22 +178,41 @@ impl Backbone for Network {
 
     // The provided methods would do; these spare the graph a change of memory order at each stage.
     fn features_from(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
-        channels_first(&self.maps(from, x, frozen_stages, mode)?)
+        let (from, maps) = self.frozen(from, x, frozen_stages)?;
+        channels_first(&match self.learns_in_place(&maps, mode) {
+            true => self.learn(from..self.stages.len(), &maps)?.leave()?,
+            false => self.rest(from, maps, mode)?,
+        })
     }
 
     fn pooled(&self, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
-        Ok(kernels::global_average_pool(&self.maps(0, x, frozen_stages, mode)?)?)
+        let (from, maps) = self.frozen(0, x, frozen_stages)?;
+        Ok(match self.learns_in_place(&maps, mode) {
+            true => kernels::map_average(&self.learn(from..self.stages.len(), &maps)?)?,
+            false => kernels::global_average_pool(&self.rest(from, maps, mode)?)?,
+        })
     }
 }
 
 impl Network {
-    fn maps(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+    /// Runs the frozen stages from `from` on as constants; answers the first stage that is not, and its input.
+    fn frozen(&self, from: usize, x: &Tensor, frozen_stages: usize) -> Result<(usize, Tensor)> {
         let mut maps = channels_last(x)?;
+        let end = frozen_stages.min(self.stages.len()).max(from);
+        for stage in from..end {
+            maps = self.run(stage, &maps, Mode::Eval)?.detach();
+        }
+        Ok((end, maps))
+    }
+
+    /// On a CPU, and all layers are clamped norms.
+    fn learns_in_place(&self, x: &Tensor, mode: Mode) -> bool {
+        mode == Mode::Train && x.device().is_cpu() && self.is_clamped
+    }
+
+    fn rest(&self, from: usize, mut maps: Tensor, mode: Mode) -> Result<Tensor> {
         for stage in from..self.stages.len() {
-            maps = match stage < frozen_stages {
-                true => self.run(stage, &maps, Mode::Eval)?.detach(),
-                false => self.run(stage, &maps, mode)?,
-            };
+            maps = self.run(stage, &maps, mode)?;
         }
         Ok(maps)
     }
@@ -179,18 +232,19 @@ fn channels_first(x: &Tensor) -> Result<Tensor> {
 }
 
 impl RunningBlock {
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    /// Sends `x` through the layers by `apply(layer, input, residual)`.
+    fn forward<T: Clone>(&self, x: &T, apply: impl Fn(&Layer, &T, Option<&T>) -> Result<T>) -> Result<T> {
         let residual = match &self.shortcut {
             RunningShortcut::None => None,
             RunningShortcut::Identity => Some(x.clone()),
-            RunningShortcut::Projection(layer) => Some(layer.forward(x, None, mode)?),
+            RunningShortcut::Projection(layer) => Some(apply(layer, x, None)?),
         };
         let Some((last, first)) = self.layers.split_last() else { return Ok(x.clone()) };
         let mut y = x.clone();
         for layer in first {
-            y = layer.forward(&y, None, mode)?;
+            y = apply(layer, &y, None)?;
         }
-        last.forward(&y, residual.as_ref(), mode)
+        apply(last, &y, residual.as_ref())
     }
 }
 
@@ -285,12 +339,26 @@ impl Layer {
 
     fn train(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
         let y = kernels::conv2d(x, &self.weight, &self.spec)?;
-        let norm = Norm { gamma: &self.gamma, beta: &self.beta, eps: self.eps, activation: self.activation };
-        let (y, batch) = kernels::batch_norm_train(&y, &norm, residual)?;
+        let (y, batch) = kernels::batch_norm_train(&y, &self.norm(), residual)?;
+        self.follow(&batch)?;
+        Ok(y)
+    }
+
+    /// The same between maps on the CPU.
+    fn learn(&self, x: &Map, residual: Option<&Map>) -> Result<Map> {
+        let (y, batch) = kernels::conv_norm(x, &self.weight, &self.spec, &self.norm(), residual)?;
+        self.follow(&batch)?;
+        Ok(y)
+    }
+
+    fn norm(&self) -> Norm<'_> {
+        Norm { gamma: &self.gamma, beta: &self.beta, eps: self.eps, activation: self.activation }
+    }
+
+    fn follow(&self, batch: &BatchStatistics) -> Result<()> {
         let momentum = f64::from_bits(self.momentum.load(Ordering::Relaxed));
         follow(&self.mean, &batch.mean, momentum)?;
-        follow(&self.variance, &batch.unbiased_variance, momentum)?;
-        Ok(y)
+        follow(&self.variance, &batch.unbiased_variance, momentum)
     }
 
     /// The batch norm as one scale and shift per channel.

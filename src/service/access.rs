@@ -131,7 +131,11 @@ fn own_role(tx: &mut Tx<'_>, actor: &Actor, namespace: &Name) -> Result<Option<R
         Actor::Anonymous => None,
         Actor::System => Some(Role::Admin),
         Actor::User { name, .. } if name.folded() == namespace.folded() => Some(Role::Admin),
-        Actor::User { is_admin: true, .. } => users::find(tx, namespace)?.map(|_| Role::Admin),
+        // Mirrored repos lie where nobody lives; somebody must look after them.
+        Actor::User { is_admin: true, .. } => {
+            let is_there = users::find(tx, namespace)?.is_some() || repos::has_any_in(tx, namespace)?;
+            is_there.then_some(Role::Admin)
+        }
         Actor::User { account, .. } => users::find_role(tx, namespace, account)?,
     })
 }

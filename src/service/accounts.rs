@@ -2,7 +2,7 @@
 
 use super::access;
 use super::{Error, Result, Service};
-use crate::catalog::{audit, users};
+use crate::catalog::{audit, repos, users};
 use crate::db::Tx;
 use crate::domain::id::{AccountId, TokenId};
 use crate::domain::name::{LIBRARY, Name};
@@ -95,6 +95,10 @@ impl Service {
             .write(move |tx| {
                 if let Some(taken) = users::find(tx, &account.name)? {
                     return Err(name_taken(&account.name, &taken.name));
+                }
+                // Whoever took the name would own what was mirrored under it.
+                if !matches!(actor, Actor::System | Actor::User { is_admin: true, .. }) && repos::has_any_in(tx, &account.name)? {
+                    return Err(name_taken(&account.name, &account.name));
                 }
                 users::insert(tx, &account)?;
                 let secret = match (account.kind, actor.account()) {

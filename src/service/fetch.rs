@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Error, Result, Service};
+use super::{Error, Result, Service, access};
 use crate::blob;
 use crate::catalog::{counters, versions};
 use crate::domain::id::RepoKey;
@@ -42,6 +42,30 @@ impl Service {
                 Ok((repo.key, version, entry))
             })
             .await?;
+        self.open_entry(repo, version, entry).await
+    }
+
+    /// The newest file, over all versions, of one of these paths whose sha256 begins so.
+    pub async fn open_file_of_digest(&self, actor: &Actor, id: &RepoId, wanted: Vec<(RepoPath, String)>) -> Result<OpenFile> {
+        let (actor, id) = (actor.clone(), id.clone());
+        let found = self.db.read(move |tx| {
+            let repo = access::see_repo(tx, &actor, RepoKind::Model, &id)?;
+            for (path, prefix) in &wanted {
+                if let Some((entry, number)) = versions::find_file_of_digest(tx, &repo.key, path.as_str(), prefix)? {
+                    return Ok(versions::find(tx, &repo.key, number)?.map(|version| (repo.key, version, entry)));
+                }
+            }
+            Ok::<_, Error>(None)
+        });
+        let none = || {
+            let hint = "the name is STEM-SHA.EXT: the file STEM.EXT of any version, and 8 digits or more of its sha256";
+            Error::not_found("file_not_found", "no file of this repo has that name and sha256", hint)
+        };
+        let (repo, version, entry) = found.await?.ok_or_else(none)?;
+        self.open_entry(repo, version, entry).await
+    }
+
+    async fn open_entry(&self, repo: RepoKey, version: Version, entry: FileEntry) -> Result<OpenFile> {
         let reader = match self.blobs.open(&entry.digest).await {
             Ok(reader) if reader.size() == entry.size_bytes => reader,
             Ok(reader) => {

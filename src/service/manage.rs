@@ -86,6 +86,27 @@ impl Service {
         self.get_repo(actor, kind, id).await
     }
 
+    /// Gives a repo another name, in any namespace the caller may write to. The old name stays reserved for ever.
+    pub async fn move_repo(&self, actor: &Actor, kind: RepoKind, from: &RepoId, to: &RepoId) -> Result<Repo> {
+        let (act, from, to) = (self.act(actor)?, from.clone(), to.clone());
+        let grave = RepoKey::new(act.now, self.random()?);
+        self.db
+            .write(move |tx| {
+                let repo = access::admin_repo(tx, &act.actor, kind, &from)?;
+                access::write_namespace(tx, &act.actor, to.namespace())?;
+                if to.folded() != repo.id.folded() {
+                    refuse_taken(tx, kind, &to)?;
+                }
+                let moved = Repo { id: as_owner_spells(tx, to)?, updated: act.now, ..repo.clone() };
+                repos::rename(tx, &repo, &moved.id, &grave, act.now)?;
+                let head = versions::find_head(tx, &moved.key)?;
+                facts::set_head(tx, &moved, head.as_ref())?;
+                act.write(tx, "move_repo", &moved, format!("was {}", repo.id))?;
+                Ok(moved)
+            })
+            .await
+    }
+
     /// Deletes a repo with all versions. Its name stays reserved for ever.
     pub async fn delete_repo(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<()> {
         let (act, id) = (self.act(actor)?, id.clone());

@@ -1,14 +1,13 @@
 //! Stored bytes as files on this machine, proved by their sha256, for those who map or decode them.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use futures_util::TryStreamExt;
-use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use super::{Error, Result, Service};
+use crate::blob;
 use crate::domain::digest::Digest;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::Version;
@@ -73,16 +72,9 @@ fn prove(path: &Path, digest: &Digest) -> Result<()> {
         let message = format!("the stored bytes of {digest} are damaged: {problem}");
         Error::corrupt("blob_corrupt", message, "upload the file again to repair it")
     };
-    let mut file = File::open(path).map_err(|e| damaged(e.to_string()))?;
-    let (mut hash, mut block) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut block).map_err(|e| damaged(e.to_string()))? {
-            0 => break,
-            read => hash.update(&block[..read]),
-        }
-    }
-    match Digest::from_bytes(hash.finalize().into()) {
-        got if got == *digest => Ok(()),
-        got => Err(damaged(format!("they have sha256 {got}"))),
+    match File::open(path).and_then(|mut file| blob::sha256(&mut file)) {
+        Ok(got) if got == *digest => Ok(()),
+        Ok(got) => Err(damaged(format!("they have sha256 {got}"))),
+        Err(error) => Err(damaged(error.to_string())),
     }
 }

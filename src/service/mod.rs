@@ -8,13 +8,18 @@ mod admit;
 pub mod browse;
 pub mod card_html;
 mod check_dataset;
+pub mod edit;
 pub mod error;
 pub mod fetch;
 pub mod finetune;
 pub mod jobs;
 pub mod manage;
 mod materialize;
+pub mod mirror;
+pub mod objects;
+mod papers;
 pub mod parts;
+pub mod passes;
 pub mod predict;
 pub mod publish;
 mod publish_folder;
@@ -22,6 +27,7 @@ mod read_facts;
 pub mod relations;
 mod resolve;
 mod result;
+pub mod saved_model;
 mod scan;
 pub mod sessions;
 mod sharing;
@@ -30,6 +36,7 @@ mod tensors;
 pub mod tokens;
 pub mod upkeep;
 pub mod uploads;
+pub mod xet;
 
 use std::sync::Arc;
 
@@ -52,6 +59,7 @@ pub struct Service {
     downloads: fetch::SharedDownloads,
     models: Arc<predict::Models>,
     counted: Arc<upkeep::Counted>,
+    mirroring: Option<mirror::Mirroring>,
 }
 
 /// What an administrator may configure about who may do what, and how much.
@@ -100,6 +108,7 @@ impl Service {
             downloads: Default::default(),
             models: Arc::default(),
             counted: Arc::default(),
+            mirroring: None,
         }
     }
 

@@ -86,6 +86,17 @@ impl Service {
     ) -> Result<Upload> {
         uploader(actor)?;
         check_part(size_bytes)?;
+        self.store_object(actor, digest, size_bytes, body).await
+    }
+
+    /// Takes a whole file of any size in one request.
+    pub async fn store_object(
+        &self,
+        actor: &Actor,
+        digest: Digest,
+        size_bytes: u64,
+        body: impl Stream<Item = Result<Bytes>> + Unpin,
+    ) -> Result<Upload> {
         let upload = self.create_upload(actor, digest, size_bytes).await?;
         self.take(upload, 0..size_bytes, true, body).await
     }

@@ -14,6 +14,7 @@ use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::RepoKind;
 use crate::domain::repo::{Facts, Metric};
 use crate::domain::safetensors::Header;
+use crate::domain::saved_model::SavedModel;
 
 /// Files looked at side by side.
 pub(super) const SIDE_BY_SIDE: usize = 8;
@@ -53,7 +54,9 @@ impl Service {
         match kind {
             RepoKind::Model => {
                 let config = self.read_config(manifest, &mut reading).await?;
+                let saved_model = self.read_saved_model(manifest).await?;
                 reading.take_config(config);
+                reading.take_saved_model(saved_model);
             }
             RepoKind::Dataset => {
                 let found = match earlier.dataset {
@@ -71,12 +74,13 @@ impl Service {
         if self.policy.allow_pickle {
             return Ok(());
         }
-        let unseen = manifest.entries().iter().filter(|entry| !scanned.contains(&entry.digest));
+        let mut unseen = manifest.entries().to_vec();
+        unseen.retain(|entry| !scanned.contains(&entry.digest));
         let scan = |entry: ManifestEntry| async move {
             let prefix = self.blobs.read_range(&entry.digest, 0..scan::PREFIX_BYTES).await?;
             scan::refuse_code(&entry.path, &prefix)
         };
-        stream::iter(unseen.cloned().map(scan)).buffer_unordered(SIDE_BY_SIDE).try_collect().await
+        stream::iter(unseen.into_iter().map(scan)).buffer_unordered(SIDE_BY_SIDE).try_collect().await
     }
 
     async fn read_card(&self, manifest: &Manifest) -> Result<Option<Card>> {
@@ -167,6 +171,13 @@ impl Reading {
         if facts.source_datasets.is_empty() && weights {
             self.warn("the card names no data sets (`datasets:`): nobody can find this model by what it was trained on");
         }
+    }
+
+    fn take_saved_model(&mut self, found: Option<SavedModel>) {
+        if found.is_some() {
+            fill(&mut self.facts.library, "tensorflow");
+        }
+        self.facts.saved_model = found;
     }
 
     fn take_dataset(&mut self, found: check_dataset::Found) {

@@ -131,10 +131,6 @@ impl<'a> Teller<'a> {
         (self.step, self.total_steps) = (done, total);
     }
 
-    pub fn add_steps(&mut self, more: u64) {
-        self.step += more;
-    }
-
     /// Opens a stage a person reads: `caching features`, `epoch 3 of 10`. The steps up to `end` will take as long as
     /// those of this stage.
     pub fn stage(&mut self, name: impl Into<String>, end: u64) -> Result<()> {

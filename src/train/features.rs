@@ -1,44 +1,123 @@
-//! The cache of pooled features: each view of each image goes through the backbone once, ever.
+//! A file of what frozen stages answered: each view of each image goes through them once.
 //!
-//! One file per (backbone, data, views), in the scratch folder, written batch by batch as the pass goes. A run that
-//! is killed in the middle finds the whole batches there and goes on behind them, at the same batch borders, so that
-//! it ends with the same bits as a run that was left alone.
+//! Written batch by batch as the pass goes. A run that is killed in the middle finds the whole batches there and goes
+//! on behind them, at the same batch borders, so that it ends with the same bits as a run that was left alone. Read
+//! through a memory map: the page cache holds as much of it as the machine has room for, and the disk the rest.
 //!
 //! ```text
-//! record  = rows u32 | rows x (sample id u32 | view u32 | width x f32) | crc32 of all before u32     (little endian)
+//! record  = rows u32 | rows x (sample id u32 | view u32 | width x value) | crc32 of all before u32   (little endian)
+//! value   = f32 (pooled features) or f16 (maps)
 //! ```
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
 
 use super::error::{Error, Result};
 
+/// How values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// As they are: for pooled features, which are few.
+    Single,
+    /// As f16, half the room: for maps. Its eleven bits keep three more than bf16's eight; its smaller range is
+    /// checked, see [`Encoding::holds`].
+    Half,
+}
+
+impl Encoding {
+    pub fn bytes(self) -> usize {
+        match self {
+            Encoding::Single => 4,
+            Encoding::Half => 2,
+        }
+    }
+
+    /// Whether none of the values is beyond what can be stored.
+    pub fn holds(self, values: &[f32]) -> bool {
+        self == Encoding::Single || values.iter().all(|value| value.abs() <= f16::MAX.to_f32_const())
+    }
+
+    fn write(self, values: &[f32], out: &mut Vec<u8>) {
+        match self {
+            Encoding::Single => values.iter().for_each(|value| out.extend(value.to_le_bytes())),
+            Encoding::Half => {
+                let mut halves = vec![f16::ZERO; values.len()];
+                halves.convert_from_f32_slice(values);
+                halves.iter().for_each(|value| out.extend(value.to_le_bytes()));
+            }
+        }
+    }
+
+    fn read(self, bytes: &[u8], out: &mut Vec<f32>) {
+        match self {
+            Encoding::Single => out.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))),
+            Encoding::Half => {
+                let halves: Vec<f16> = bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect();
+                let at = out.len();
+                out.resize(at + halves.len(), 0.0);
+                halves.convert_to_f32_slice(&mut out[at..]);
+            }
+        }
+    }
+}
+
+/// What one row holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Of the activation of one view, without the batch: `[D]`, or `[H, W, C]` for maps.
+    pub dims: Vec<usize>,
+    pub encoding: Encoding,
+}
+
+impl Layout {
+    pub fn width(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    fn stride(&self) -> usize {
+        8 + self.encoding.bytes() * self.width()
+    }
+
+    /// Of a file of so many rows in records of `batch`.
+    pub fn file_bytes(&self, rows: usize, batch: usize) -> u64 {
+        rows as u64 * self.stride() as u64 + 8 * rows.div_ceil(batch) as u64
+    }
+}
+
+/// Offsets of first values, by sample id and view.
+type Rows = HashMap<(u32, u32), usize>;
+
 /// A cache that is being filled.
 pub struct Writer {
-    path: PathBuf,
     file: File,
-    width: usize,
-    /// Whole batches in the file.
+    /// Where it lies, and the name it takes when it is whole.
+    path: PathBuf,
+    finished: PathBuf,
+    layout: Layout,
+    rows: Rows,
+    /// Whole batches in the file, and where they end.
     batches: usize,
+    end: usize,
 }
 
 impl Writer {
-    /// Opens or creates the file, and cuts off what a killed run left half-written.
-    pub fn open(path: &Path, width: usize) -> Result<Writer> {
-        let failed = |source| Error::Io { what: "cannot open the feature cache", path: path.to_owned(), source };
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
-        let (records, end) = match map(&file).map_err(failed)? {
-            Some(bytes) => scan(&bytes, width),
-            None => (Vec::new(), 0),
+    /// Takes up a file that nobody else writes, and cuts off what a killed run left half-written.
+    pub fn take_up(mut file: File, path: PathBuf, finished: PathBuf, layout: Layout) -> Result<Writer> {
+        let failed = |source| Error::Io { what: "cannot open the feature cache", path: path.clone(), source };
+        let (batches, rows, end) = match map(&file).map_err(failed)? {
+            Some(bytes) => scan(&bytes, &layout),
+            None => (0, Rows::new(), 0),
         };
         file.set_len(end as u64).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
-        Ok(Writer { path: path.to_owned(), file, width, batches: records.len() })
+        Ok(Writer { file, path, finished, layout, rows, batches, end })
     }
 
     /// How many batches are there already.
@@ -46,49 +125,52 @@ impl Writer {
         self.batches
     }
 
-    /// Appends one batch: `features` is `(ids.len(), width)` row by row. A batch whose images were all unreadable is
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Appends one batch: `values` is `(ids.len(), width)` row by row. A batch whose images were all unreadable is
     /// a record of no rows.
-    pub fn append(&mut self, ids: &[u32], views: &[u32], features: &[f32]) -> Result<()> {
-        let mut record = Vec::with_capacity(8 + ids.len() * (8 + 4 * self.width));
+    pub fn append(&mut self, ids: &[u32], views: &[u32], values: &[f32]) -> Result<()> {
+        let mut record = Vec::with_capacity(8 + ids.len() * self.layout.stride());
         record.extend((ids.len() as u32).to_le_bytes());
-        for ((id, view), row) in ids.iter().zip(views).zip(features.chunks_exact(self.width)) {
+        for ((id, view), row) in ids.iter().zip(views).zip(values.chunks_exact(self.layout.width())) {
             record.extend(id.to_le_bytes());
             record.extend(view.to_le_bytes());
-            row.iter().for_each(|value| record.extend(value.to_le_bytes()));
+            self.rows.insert((*id, *view), self.end + record.len());
+            self.layout.encoding.write(row, &mut record);
         }
         record.extend(crc32fast::hash(&record).to_le_bytes());
         self.file.write_all(&record).map_err(Error::io("cannot write the feature cache", &self.path))?;
         self.batches += 1;
+        self.end += record.len();
         Ok(())
     }
 
-    /// Closes the pass and opens the cache for reading.
+    /// Closes the pass: the file takes its final name, and is opened for reading. Not made durable: after a power
+    /// cut the checksums tell, and the pass is run again.
     pub fn finish(self) -> Result<Features> {
         let failed = |source| Error::Io { what: "cannot read the feature cache", path: self.path.clone(), source };
-        let map = map(&self.file).map_err(failed)?;
-        let mut rows = HashMap::new();
-        if let Some(bytes) = &map {
-            let stride = 8 + 4 * self.width;
-            for (at, count) in scan(bytes, self.width).0 {
-                for row in 0..count {
-                    let at = at + row * stride;
-                    rows.insert((word(bytes, at), word(bytes, at + 4)), at + 8);
-                }
-            }
-        }
-        let scale = Scale { mean: vec![0.0; self.width], inverse: vec![1.0; self.width] };
-        Ok(Features { map: map.map(Arc::new), rows: Arc::new(rows), width: self.width, scale })
+        // Where the name was taken away meanwhile, the open file serves this run all the same.
+        let _ = std::fs::rename(&self.path, &self.finished);
+        // The map would hold the file open, and with it the lock of who fills it.
+        let map = self.file.unlock().and_then(|()| map(&self.file)).map_err(failed)?;
+        Ok(Features::new(map, self.rows, self.layout))
+    }
+
+    /// Gives the pass up.
+    pub fn remove(self) {
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// A finished cache: features by (sample id, view), read through the page cache.
+/// A finished cache.
 #[derive(Clone)]
 pub struct Features {
     map: Option<Arc<Mmap>>,
-    /// Offset of the first value.
-    rows: Arc<HashMap<(u32, u32), usize>>,
-    width: usize,
-    scale: Scale,
+    rows: Arc<Rows>,
+    layout: Layout,
+    scale: Option<Scale>,
 }
 
 /// What is done to features before a head sees them: `(x - mean) * inverse`.
@@ -99,17 +181,39 @@ pub struct Scale {
 }
 
 impl Features {
-    /// Appends the scaled features of one view to `out`; false if the image was unreadable.
+    fn new(map: Option<Mmap>, rows: Rows, layout: Layout) -> Features {
+        Features { map: map.map(Arc::new), rows: Arc::new(rows), layout, scale: None }
+    }
+
+    /// Opens a finished file; `None` if it is not whole, undamaged and of so many batches.
+    pub fn open(path: &Path, layout: &Layout, batches: usize) -> Option<Features> {
+        let map = map(&File::open(path).ok()?).ok()??;
+        let (found, rows, end) = scan(&map, layout);
+        (found == batches && end == map.len()).then(|| Features::new(Some(map), rows, layout.clone()))
+    }
+
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Appends the (scaled) values of one view to `out`; false if the image was unreadable.
     pub fn read(&self, id: u32, view: u32, out: &mut Vec<f32>) -> bool {
-        let Some(raw) = self.raw(id, view) else { return false };
-        out.extend(raw.zip(&self.scale.mean).zip(&self.scale.inverse).map(|((x, mean), inverse)| ((f64::from(x) - mean) * inverse) as f32));
+        let from = out.len();
+        if !self.raw(id, view, out) {
+            return false;
+        }
+        if let Some(scale) = &self.scale {
+            for ((x, mean), inverse) in out[from..].iter_mut().zip(&scale.mean).zip(&scale.inverse) {
+                *x = ((f64::from(*x) - mean) * inverse) as f32;
+            }
+        }
         true
     }
 
-    fn raw(&self, id: u32, view: u32) -> Option<impl Iterator<Item = f32>> {
-        let (map, at) = (self.map.as_ref()?, *self.rows.get(&(id, view))?);
-        let bytes = map[at..at + 4 * self.width].chunks_exact(4);
-        Some(bytes.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])))
+    fn raw(&self, id: u32, view: u32, out: &mut Vec<f32>) -> bool {
+        let (Some(map), Some(&at)) = (&self.map, self.rows.get(&(id, view))) else { return false };
+        self.layout.encoding.read(&map[at..at + self.layout.stride() - 8], out);
+        true
     }
 
     /// From now on gives every feature zero mean and unit variance over these views, and says how. Backbones differ
@@ -117,11 +221,17 @@ impl Features {
     /// "Masked Autoencoders", A.1: a batch norm without affine before the linear probe). A feature that hardly
     /// varies is not blown up.
     pub fn standardise(&mut self, views: &[(u32, u32)]) -> Scale {
-        let (mut sum, mut squares, mut count) = (vec![0.0f64; self.width], vec![0.0f64; self.width], 0.0f64);
-        for raw in views.iter().filter_map(|(id, view)| self.raw(*id, *view)) {
+        let width = self.layout.width();
+        let (mut sum, mut squares, mut count) = (vec![0.0f64; width], vec![0.0f64; width], 0.0f64);
+        let mut row = Vec::with_capacity(width);
+        for (id, view) in views {
+            row.clear();
+            if !self.raw(*id, *view, &mut row) {
+                continue;
+            }
             count += 1.0;
-            for ((x, sum), squares) in raw.zip(&mut sum).zip(&mut squares) {
-                let x = f64::from(x);
+            for ((x, sum), squares) in row.iter().zip(&mut sum).zip(&mut squares) {
+                let x = f64::from(*x);
                 *sum += x;
                 *squares += x * x;
             }
@@ -129,15 +239,14 @@ impl Features {
         let mean: Vec<f64> = sum.iter().map(|sum| sum / count.max(1.0)).collect();
         let variance: Vec<f64> =
             squares.iter().zip(&mean).map(|(squares, mean)| (squares / count.max(1.0) - mean * mean).max(0.0)).collect();
-        let floor = 1e-3 * variance.iter().sum::<f64>() / self.width as f64 + 1e-12;
+        let floor = 1e-3 * variance.iter().sum::<f64>() / width as f64 + 1e-12;
         let inverse = variance.iter().map(|variance| 1.0 / (variance + floor).sqrt()).collect();
-        self.scale = Scale { mean, inverse };
-        self.scale.clone()
+        self.scale.insert(Scale { mean, inverse }).clone()
     }
 
     /// Gives features as the backbone made them again.
     pub fn unscaled(&mut self) {
-        self.scale = Scale { mean: vec![0.0; self.width], inverse: vec![1.0; self.width] };
+        self.scale = None;
     }
 }
 
@@ -146,25 +255,28 @@ fn map(file: &File) -> std::io::Result<Option<Mmap>> {
     if file.metadata()?.len() == 0 {
         return Ok(None);
     }
-    // SAFETY: the scratch folder belongs to this run alone (a lease gives a job to one worker); nobody else writes or
-    // truncates the file while the map lives, and we write it only before `finish` or after `scan` let go of it.
+    // SAFETY: a finished file is never written or truncated again, only renamed or removed, which leaves a map whole;
+    // an unfinished one belongs to the run that holds its lock, which writes it only before `finish` or after `scan`
+    // let go of the map.
     unsafe { Mmap::map(file) }.map(Some)
 }
 
-/// The whole and undamaged records from the start: (offset of the first row, rows), and where they end.
-fn scan(bytes: &[u8], width: usize) -> (Vec<(usize, usize)>, usize) {
-    let (mut records, mut at) = (Vec::new(), 0);
+/// The whole and undamaged records from the start: how many, their rows, and where they end.
+fn scan(bytes: &[u8], layout: &Layout) -> (usize, Rows, usize) {
+    let (mut records, mut found, mut at) = (0, Rows::new(), 0);
     while bytes.len() - at >= 8 {
         let rows = word(bytes, at) as usize;
-        let Some(length) = rows.checked_mul(8 + 4 * width).filter(|length| *length <= bytes.len() - at - 8) else { break };
+        let Some(length) = rows.checked_mul(layout.stride()).filter(|length| *length <= bytes.len() - at - 8) else { break };
         let end = at + 4 + length;
         if crc32fast::hash(&bytes[at..end]) != word(bytes, end) {
             break;
         }
-        records.push((at + 4, rows));
+        let firsts = (0..rows).map(|row| at + 4 + row * layout.stride());
+        found.extend(firsts.map(|at| ((word(bytes, at), word(bytes, at + 4)), at + 8)));
+        records += 1;
         at = end + 4;
     }
-    (records, at)
+    (records, found, at)
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -175,13 +287,21 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 mod tests {
     use super::*;
 
+    fn open(path: &Path, layout: &Layout) -> Writer {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap();
+        Writer::take_up(file, path.into(), path.with_extension("bin"), layout.clone()).unwrap()
+    }
+
+    fn layout(width: usize, encoding: Encoding) -> Layout {
+        Layout { dims: vec![width], encoding }
+    }
+
     fn read(features: &Features, id: u32, view: u32) -> Option<Vec<f32>> {
         let mut row = Vec::new();
         features.read(id, view, &mut row).then_some(row)
     }
 
-    #[test]
-    fn a_cut_or_damaged_tail_is_written_again() {
+    fn a_cut_or_damaged_tail_is_written_again(layout: &Layout) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         let fill = |writer: &mut Writer| {
@@ -189,15 +309,17 @@ mod tests {
                 let n = writer.batches() as u32;
                 match n {
                     1 => writer.append(&[], &[], &[]).unwrap(),
-                    _ => writer.append(&[n, n + 10], &[0, n], &[n as f32, 0.5, -1.0, f32::MAX]).unwrap(),
+                    _ => writer.append(&[n, n + 10], &[0, n], &[n as f32, 0.5, -1.0, 65504.0]).unwrap(),
                 }
             }
         };
-        fill(&mut Writer::open(&path, 2).unwrap());
+        fill(&mut open(&path, layout));
         let whole = std::fs::read(&path).unwrap();
+        assert_eq!(whole.len(), 24 + 4 * layout.stride());
         for cut in 0..=whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            let mut writer = Writer::open(&path, 2).unwrap();
+            assert_eq!(Features::open(&path, layout, 3).is_some(), cut == whole.len());
+            let mut writer = open(&path, layout);
             assert_eq!(writer.batches() == 3, cut == whole.len(), "{cut}");
             fill(&mut writer);
             assert_eq!(std::fs::read(&path).unwrap(), whole);
@@ -206,21 +328,43 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x40;
             std::fs::write(&path, &damaged).unwrap();
-            let mut writer = Writer::open(&path, 2).unwrap();
+            assert!(Features::open(&path, layout, 3).is_none(), "byte {at}");
+            let mut writer = open(&path, layout);
             assert!(writer.batches() < 3, "byte {at}");
             fill(&mut writer);
             assert_eq!(std::fs::read(&path).unwrap(), whole);
         }
-        let features = Writer::open(&path, 2).unwrap().finish().unwrap();
-        assert_eq!(read(&features, 12, 2), Some(vec![-1.0, f32::MAX]));
+        let features = open(&path, layout).finish().unwrap();
+        assert_eq!(read(&features, 12, 2), Some(vec![-1.0, 65504.0]));
         assert_eq!(read(&features, 12, 0), None);
         assert!(read(&features, 2, 0).is_some() && read(&features, 1, 0).is_none());
+        assert!(!path.exists(), "the file took its final name");
+        let again = Features::open(&path.with_extension("bin"), layout, 3).unwrap();
+        assert_eq!(read(&again, 10, 0), Some(vec![-1.0, 65504.0]));
+    }
+
+    #[test]
+    fn a_cut_or_damaged_tail_is_written_again_whatever_the_encoding() {
+        for encoding in [Encoding::Single, Encoding::Half] {
+            a_cut_or_damaged_tail_is_written_again(&layout(2, encoding));
+        }
+    }
+
+    #[test]
+    fn halves_lose_eleven_bits_at_most_and_say_what_they_cannot_hold() {
+        let values: Vec<f32> = (1..2000).map(|n| 0.37 * n as f32 - 200.0).collect();
+        let (mut bytes, mut back) = (Vec::new(), Vec::new());
+        Encoding::Half.write(&values, &mut bytes);
+        Encoding::Half.read(&bytes, &mut back);
+        assert!(values.iter().zip(&back).all(|(a, b)| (a - b).abs() <= a.abs() / 2048.0));
+        assert!(Encoding::Half.holds(&values) && !Encoding::Half.holds(&[0.0, -65505.0]) && !Encoding::Half.holds(&[f32::NAN]));
+        assert!(Encoding::Single.holds(&[f32::MAX]));
     }
 
     #[test]
     fn standardised_features_have_no_mean_and_unit_variance() {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = Writer::open(&folder.path().join("f"), 3).unwrap();
+        let mut writer = open(&folder.path().join("f"), &layout(3, Encoding::Single));
         let rows: Vec<[f32; 3]> = (0..50).map(|i| [1000.0 + (i % 5) as f32, 0.01 * (i % 7) as f32, 7.0]).collect();
         for (id, row) in rows.iter().enumerate() {
             writer.append(&[id as u32], &[0], row).unwrap();

@@ -1,28 +1,30 @@
-//! What a run's steps are fed with: images, decoded and transformed on threads ahead; or features, cached once.
+//! What a run's steps are fed with: images, decoded and transformed on threads ahead; or what the frozen stages answered
+//! to them, cached once.
 
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 use candle_core::{Device, Tensor};
-use sha2::{Digest as _, Sha256};
 
 use super::error::Result;
-use super::event::Teller;
-use super::features::{Features, Scale, Writer};
-use super::model::Model;
-use super::split::{Held, Split, even_batches};
+use super::features::{Features, Scale};
 use crate::data::batch::{self, Batch, Item, Loader, Options};
 use crate::data::{Dataset, Sample};
 use crate::domain::config::Preprocessing;
 use crate::domain::recipe::Recipe;
 
+use super::split::even_batches;
+
 /// Images per batch of the feature pass and of evaluation; part of the cache's key, because the last bits of a
 /// feature may depend on it.
-const EVAL_BATCH: usize = 32;
+pub const EVAL_BATCH: usize = 32;
 
-/// Input of one step: images `(B, 3, H, W)` or features `(B, D)`, and B labels.
+/// Input of one step: images `(B, 3, H, W)`, maps at the freeze boundary `(B, C, H', W')` or pooled features `(B, D)`,
+/// and B labels.
 pub struct Step {
     pub input: Tensor,
+    /// How many stages the input has been through.
+    pub passed: usize,
     pub labels: Vec<u32>,
     /// Paths of images that could not be decoded.
     pub skipped: Vec<String>,
@@ -33,7 +35,8 @@ pub type Steps<'a> = Box<dyn Iterator<Item = Result<Step>> + 'a>;
 #[derive(Clone)]
 enum Source {
     Images,
-    Features { cache: Features, views: u32 },
+    /// What so many frozen stages answered.
+    Frozen(Features, usize),
 }
 
 /// Cheap to clone: the cache is shared.
@@ -41,11 +44,14 @@ enum Source {
 pub struct Feed {
     dataset: Arc<Dataset>,
     options: Options,
+    turns: Option<u32>,
     source: Source,
 }
 
 impl Feed {
-    pub fn new(dataset: &Arc<Dataset>, recipe: &Recipe, preprocessing: &Preprocessing, train_images: usize) -> Feed {
+    /// Feeds images. With `turns`, that many views of an image take turns from epoch to epoch, the plain one among
+    /// them; without, each epoch shows views of its own.
+    pub fn new(dataset: &Arc<Dataset>, recipe: &Recipe, preprocessing: &Preprocessing, train_images: usize, turns: Option<u32>) -> Feed {
         let options = Options {
             batch_size: even_batches(train_images, recipe.batch_size),
             threads: rayon::current_num_threads(),
@@ -54,7 +60,11 @@ impl Feed {
             augment: recipe.augment.clone(),
             drop_last: false,
         };
-        Feed { dataset: dataset.clone(), options, source: Source::Images }
+        Feed { dataset: dataset.clone(), options, turns, source: Source::Images }
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Steps of one epoch over `images` training images.
@@ -62,14 +72,23 @@ impl Feed {
         images.div_ceil(self.options.batch_size) as u64
     }
 
+    /// The view of a training image whose turn it is in an epoch (from 1), where views take turns.
+    fn turn(&self, id: u32, epoch: u32) -> Option<u32> {
+        self.turns.map(|views| epoch.wrapping_add(id) % views)
+    }
+
+    /// Every view of these training images that some of the epochs shows, by image; only where views take turns.
+    pub fn views_shown(&self, samples: &[Sample], epochs: u32) -> Vec<Item> {
+        let views = self.turns.unwrap_or(0);
+        let shown = |id: u32| (0..views).filter(move |view| (1..=epochs.min(views)).any(|epoch| self.turn(id, epoch) == Some(*view)));
+        samples.iter().flat_map(|sample| shown(sample.id).map(|view| Item { sample: sample.clone(), view })).collect()
+    }
+
     /// One epoch: every training image once, in an order and in views that follow from the seed and the epoch's
     /// number (from 1).
     pub fn training<'a>(&'a self, samples: &[Sample], epoch: u32) -> Result<Steps<'a>> {
         let mut items = batch::shuffled(samples, self.options.seed, epoch);
-        if let Source::Features { views, .. } = &self.source {
-            // The cached views of an image take turns.
-            items.iter_mut().for_each(|item| item.view = (epoch.wrapping_add(item.sample.id)) % (views + 1));
-        }
+        items.iter_mut().for_each(|item| item.view = self.turn(item.sample.id, epoch).unwrap_or(item.view));
         self.steps(items, self.options.batch_size)
     }
 
@@ -84,101 +103,106 @@ impl Feed {
                 let loader = self.loader(items, batch_size)?;
                 Ok(Box::new(loader.map(|batch| images(batch?))))
             }
-            Source::Features { cache, .. } => {
+            Source::Frozen(cache, passed) => {
+                let (cache, passed) = (cache.clone(), *passed);
                 let chunks: Vec<Vec<Item>> = items.chunks(batch_size).map(<[Item]>::to_vec).collect();
-                Ok(Box::new(chunks.into_iter().map(move |items| features(cache, &items))))
+                let pooled = cache.layout().dims.len() == 1;
+                let steps = chunks.into_iter().map(move |items| cached(&cache, passed, &items));
+                // Features are read in less time than it takes to hand them over; maps are read ahead, perhaps from the disk.
+                Ok(if pooled { Box::new(steps) } else { ahead(steps) })
             }
         }
     }
 
-    fn loader(&self, items: Vec<Item>, batch_size: usize) -> Result<Loader> {
+    /// Images, whatever the source of steps.
+    pub fn loader(&self, items: Vec<Item>, batch_size: usize) -> Result<Loader> {
         Ok(Loader::new(self.dataset.clone(), items, &Options { batch_size, ..self.options.clone() })?)
     }
 
-    /// Runs the backbone once over every view the run will ask for, going on where an earlier pass was cut off, and
-    /// feeds from the results in the file `path` from now on. The items are those of [`cached_items`].
-    pub fn cache(&mut self, model: &Model, items: Vec<Item>, views: u32, path: &Path, teller: &mut Teller) -> Result<()> {
-        let mut writer = Writer::open(path, model.classifier.backbone.num_features())?;
-        let done = writer.batches();
-        teller.add_steps(done as u64);
-        teller.stage("caching features", cache_steps(items.len()))?;
-        let left: Vec<Item> = items.into_iter().skip(done * EVAL_BATCH).collect();
-        for batch in self.loader(left, EVAL_BATCH)? {
-            let batch = batch?;
-            let (ids, views, count) = (batch.ids.clone(), batch.views.clone(), batch.len());
-            let pooled = match count {
-                0 => Vec::new(),
-                _ => model.classifier.pooled(&images(batch)?.input)?.flatten_all()?.to_vec1::<f32>()?,
-            };
-            writer.append(&ids, &views, &pooled)?;
-            teller.step(count)?;
-        }
-        self.source = Source::Features { cache: writer.finish()?, views };
-        Ok(())
+    /// From now on feeds what so many frozen stages answered.
+    pub fn feed_from(&mut self, cache: Features, passed: usize) {
+        self.source = Source::Frozen(cache, passed);
     }
 
-    pub fn is_cached(&self) -> bool {
-        matches!(self.source, Source::Features { .. })
-    }
-
-    /// Gives cached features zero mean and unit variance over the training views; says how, or `None` for images.
-    pub fn standardise(&mut self, train: &[Sample]) -> Option<Scale> {
-        let Source::Features { cache, views } = &mut self.source else { return None };
-        let train: Vec<(u32, u32)> = train.iter().flat_map(|sample| (0..=*views).map(|view| (sample.id, view))).collect();
-        Some(cache.standardise(&train))
+    /// Gives cached features zero mean and unit variance over these views; says how, or `None` for images.
+    pub fn standardise(&mut self, views: &[Item]) -> Option<Scale> {
+        let Source::Frozen(cache, _) = &mut self.source else { return None };
+        let views: Vec<(u32, u32)> = views.iter().map(|item| (item.sample.id, item.view)).collect();
+        Some(cache.standardise(&views))
     }
 
     /// Gives cached features as the backbone made them again.
     pub fn unscaled(&mut self) {
-        if let Source::Features { cache, .. } = &mut self.source {
+        if let Source::Frozen(cache, _) = &mut self.source {
             cache.unscaled();
         }
     }
 }
 
-/// Names a cache by all that its bits depend on.
-pub fn cache_key(feed: &Feed, model: &Model, items: &[Item], dataset_digest: &str) -> String {
-    let options = &feed.options;
-    let mut hash = Sha256::new();
-    hash.update(model.base_digest);
-    hash.update(dataset_digest);
-    hash.update(format!("{} {EVAL_BATCH} {:?}", model.architecture.name, options.preprocessing));
-    if items.iter().any(|item| item.view > 0) {
-        hash.update(format!("{} {:?}", options.seed, options.augment));
-    }
-    items.iter().for_each(|item| hash.update(format!("{} {} {}\n", item.sample.id, item.view, item.sample.path)));
-    hex::encode(&hash.finalize()[..16])
+/// Works on the next step while the present one is in use. The thread ends with the steps, or when nobody asks.
+fn ahead(mut steps: impl Iterator<Item = Result<Step>> + Send + 'static) -> Steps<'static> {
+    let (sender, receiver) = sync_channel(1);
+    let mut thread = Some(std::thread::spawn(move || while steps.next().is_some_and(|step| sender.send(step).is_ok()) {}));
+    Box::new(std::iter::from_fn(move || {
+        let step = receiver.recv().ok();
+        // A short epoch must not pass for a whole one.
+        if step.is_none()
+            && let Some(Err(panic)) = thread.take().map(std::thread::JoinHandle::join)
+        {
+            std::panic::resume_unwind(panic);
+        }
+        step
+    }))
 }
 
-/// The views a head-only run asks for: the training images in all their views, the others in their plain one.
-pub fn cached_items(split: &Split, views: u32) -> Vec<Item> {
-    let mut items = batch::views(&split.train, views);
-    if split.held != Held::Training {
-        items.extend(batch::plain(&split.val));
-    }
-    items.extend(batch::plain(&split.test));
-    items
-}
-
-/// How many steps the feature pass over so many views takes.
-pub fn cache_steps(views: usize) -> u64 {
-    views.div_ceil(EVAL_BATCH) as u64
-}
-
-fn images(batch: Batch) -> Result<Step> {
+/// A decoded batch as a step.
+pub fn images(batch: Batch) -> Result<Step> {
     let shape = (batch.labels.len(), 3, batch.height, batch.width);
     let skipped = batch.skipped.iter().map(|problem| format!("{}: {}", problem.path, problem.reason)).collect();
-    Ok(Step { input: Tensor::from_vec(batch.images, shape, &Device::Cpu)?, labels: batch.labels, skipped })
+    Ok(Step { input: Tensor::from_vec(batch.images, shape, &Device::Cpu)?, passed: 0, labels: batch.labels, skipped })
 }
 
-fn features(cache: &Features, items: &[Item]) -> Result<Step> {
-    let (mut values, mut labels, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+fn cached(cache: &Features, passed: usize, items: &[Item]) -> Result<Step> {
+    let layout = cache.layout();
+    let (mut values, mut labels, mut skipped) = (Vec::with_capacity(items.len() * layout.width()), Vec::new(), Vec::new());
     for item in items {
         match cache.read(item.sample.id, item.view, &mut values) {
             true => labels.push(item.sample.label),
             false => skipped.push(format!("{}: not readable when its features were made", item.sample.path)),
         }
     }
-    let width = values.len() / labels.len().max(1);
-    Ok(Step { input: Tensor::from_vec(values, (labels.len(), width), &Device::Cpu)?, labels, skipped })
+    let shape: Vec<usize> = std::iter::once(labels.len()).chain(layout.dims.iter().copied()).collect();
+    let input = Tensor::from_vec(values, shape, &Device::Cpu)?;
+    // Maps are kept channels last, as the kernels work; seen from outside they are channels first.
+    let input = if layout.dims.len() == 3 { input.permute((0, 3, 1, 2))? } else { input };
+    Ok(Step { input, passed, labels, skipped })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Split;
+
+    #[test]
+    fn views_take_turns_and_only_those_shown_are_made() {
+        let folder = tempfile::tempdir().unwrap();
+        for class in ["a", "b"] {
+            std::fs::create_dir(folder.path().join(class)).unwrap();
+            image::RgbImage::new(8, 8).save(folder.path().join(class).join("0.png")).unwrap();
+        }
+        let dataset = Dataset::open(&crate::data::Source::Folder(folder.path().into()), &crate::data::Limits::default()).unwrap();
+        let preprocessing =
+            Preprocessing { height: 8, width: 8, interpolation: "bilinear".into(), crop_pct: 1.0, mean: [0.5; 3], std: [0.5; 3] };
+        let dataset = Arc::new(dataset);
+        let feed = |turns| Feed::new(&dataset, &Recipe::default(), &preprocessing, 2, turns);
+        let samples = dataset.split(Split::Train.as_str());
+        let shown = |turns, epochs| -> Vec<(u32, u32)> {
+            feed(turns).views_shown(&samples, epochs).iter().map(|item| (item.sample.id, item.view)).collect()
+        };
+        assert_eq!(shown(Some(1), 10), [(0, 0), (1, 0)]);
+        assert_eq!(shown(Some(3), 10), [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]);
+        assert_eq!(shown(Some(3), 1), [(0, 1), (1, 2)], "one epoch shows one view of each image");
+        assert_eq!(shown(Some(3), 2), [(0, 1), (0, 2), (1, 0), (1, 2)]);
+        assert_eq!((feed(None).turn(5, 3), feed(Some(4)).turn(5, 3)), (None, Some(0)));
+    }
 }

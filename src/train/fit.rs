@@ -10,7 +10,6 @@ use super::metrics::{Evaluation, Tally};
 use super::report::Report;
 use super::run::Run;
 use crate::data::Sample;
-use crate::domain::recipe::Strategy;
 use crate::nn::{Mode, loss};
 
 /// Trains what the task asks for. Events leave through `sink`, which is asked between steps whether to go on.
@@ -28,9 +27,7 @@ pub fn fit(task: &Task, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report
         run.resume(checkpoint)?;
         teller.info(format!("resumed after epoch {}", run.epoch()))?;
     }
-    if task.recipe.strategy == Strategy::Head {
-        run.cache_features(&mut teller)?;
-    }
+    run.pass_frozen_stages(&mut teller)?;
     while !run.is_done() {
         run.open_epoch(&mut teller)?;
         let trained = train_epoch(&mut run, &mut teller)?;
@@ -68,8 +65,7 @@ fn train_epoch(run: &mut Run, teller: &mut Teller) -> Result<Trained> {
         let step = step?;
         run.skipped.note(&step.skipped, teller)?;
         let images = step.labels.len();
-        // Batch norm has no variance over a single image; where nothing normalises, one is enough.
-        if images > usize::from(!run.feed.is_cached()) {
+        if images >= run.model.least_images() {
             let (logits, loss) = train_step(run, &step, number)?;
             tally.add(&logits, &step.labels);
             loss_sum += loss * images as f64;
@@ -84,7 +80,7 @@ fn train_epoch(run: &mut Run, teller: &mut Teller) -> Result<Trained> {
 
 /// Forward, backward, update. Answers the logits and the loss from before the update.
 fn train_step(run: &mut Run, step: &Step, number: u64) -> Result<(Vec<f32>, f64)> {
-    let logits = run.model.logits(&step.input, Mode::Train, number)?;
+    let logits = run.model.logits(step, Mode::Train, number)?;
     let labels = Tensor::new(step.labels.as_slice(), &Device::Cpu)?;
     let loss = loss::cross_entropy(&logits, &labels, run.task.recipe.label_smoothing)?;
     let value = f64::from(loss.to_scalar::<f32>()?);
@@ -104,7 +100,7 @@ fn evaluate(run: &mut Run, samples: &[Sample], teller: &mut Teller) -> Result<Ev
         let step = step?;
         run.skipped.note(&step.skipped, teller)?;
         if !step.labels.is_empty() {
-            let logits = run.model.logits(&step.input, Mode::Eval, 0)?;
+            let logits = run.model.logits(&step, Mode::Eval, 0)?;
             tally.add(&logits.flatten_all()?.to_vec1::<f32>()?, &step.labels);
         }
         teller.pulse()?;

@@ -4,7 +4,8 @@
 //! function, which may answer that it is to stop. The same recipe, seed and thread count give the same weights, bit
 //! for bit, also over a kill and a resume from the last [`checkpoint`].
 //!
-//! - [`split`](self), `feed`, `features`: which images, in which order, as pixels or as cached features.
+//! - [`split`](self), `feed`: which images, in which order, as pixels or as what frozen stages answered to them.
+//! - `frozen`, `features`, [`Shelf`]: frozen stages are run once for each view, also over runs.
 //! - `model`, [`optim`], [`schedule`]: what learns, and how.
 //! - [`metrics`], [`report`]: how good it got, and the model folder to publish.
 //! - [`estimate`](mod@estimate): what a recipe will cost, before anything is spent.
@@ -18,6 +19,7 @@ mod event;
 mod features;
 mod feed;
 mod fit;
+mod frozen;
 pub mod metrics;
 mod model;
 pub mod optim;
@@ -25,6 +27,7 @@ pub mod predict;
 pub mod report;
 mod run;
 pub mod schedule;
+mod shelf;
 mod split;
 
 use std::path::Path;
@@ -34,13 +37,16 @@ pub use self::error::{Error, Result};
 pub use self::estimate::{Estimate, estimate};
 pub use self::event::{Control, EpochNumbers, Event, Level};
 pub use self::fit::fit;
+pub use self::frozen::Frozen;
 pub use self::metrics::Evaluation;
 pub use self::predict::Predictor;
 pub use self::report::{Report, Stopped};
+pub use self::shelf::{Keep, Shelf};
 pub use self::split::Held;
 use crate::data::Dataset;
 use crate::domain::config::ModelConfig;
 use crate::domain::recipe::Recipe;
+pub use crate::nn::kernels::backend;
 
 /// One fine-tune to run.
 pub struct Task<'a> {
@@ -50,8 +56,10 @@ pub struct Task<'a> {
     /// The base's `model.safetensors`; not read when the recipe says `from_scratch`.
     pub weights: &'a Path,
     pub dataset: &'a Arc<Dataset>,
-    /// A folder of this run's own for the feature cache and the checkpoint; kept between attempts, it saves work.
+    /// A folder of this run's own for the checkpoint; kept between attempts, it saves work.
     pub scratch: &'a Path,
+    /// Where what frozen stages answer is kept.
+    pub keep: Keep<'a>,
     /// A checkpoint of the same run to go on from.
     pub resume: Option<&'a Path>,
 }

@@ -5,6 +5,7 @@ use candle_core::{Tensor, Var};
 use super::Task;
 use super::error::{Error, Result};
 use super::features::Scale;
+use super::feed::Step;
 use super::optim::Group;
 use crate::domain::recipe::{Recipe, RecipeError, Strategy};
 use crate::nn::registry::{self, Architecture};
@@ -69,11 +70,41 @@ impl Model {
         body.into_iter().chain(Group::split(recipe.head_lr, recipe.weight_decay, head)).collect()
     }
 
-    /// Logits of images `(B, 3, H, W)`, or of pooled features `(B, D)` where those are cached.
-    pub fn logits(&self, input: &Tensor, mode: Mode, step: u64) -> Result<Tensor> {
-        Ok(match input.rank() {
-            2 => self.classifier.head.forward(input, mode, step)?,
-            _ => self.classifier.forward(input, self.frozen, mode, step)?,
+    /// Whether anything above the freeze boundary belongs to the backbone.
+    fn is_head_only(&self) -> bool {
+        self.frozen == self.classifier.backbone.stages().len()
+    }
+
+    /// The fewest images a training step can do with: batch norm has no variance over a single one; where nothing
+    /// normalises, one is enough.
+    pub fn least_images(&self) -> usize {
+        if self.is_head_only() { 1 } else { 2 }
+    }
+
+    /// What the frozen stages answer to images `(B, 3, H, W)`: maps `(B, H, W, C)`, channels last, or pooled features
+    /// `(B, D)` where all stages are frozen. Constants, in eval mode.
+    pub fn below(&self, images: &Tensor) -> Result<Tensor> {
+        let backbone = &self.classifier.backbone;
+        if self.is_head_only() {
+            return Ok(self.classifier.pooled(images)?);
+        }
+        let mut x = images.clone();
+        for stage in 0..self.frozen {
+            x = backbone.forward_stage(stage, &x, Mode::Eval)?.detach();
+        }
+        Ok(if x.rank() == 4 { x.permute((0, 2, 3, 1))? } else { x })
+    }
+
+    /// Logits of the input of a step, with the stages it has not been through.
+    pub fn logits(&self, input: &Step, mode: Mode, step: u64) -> Result<Tensor> {
+        let Classifier { backbone, head } = &self.classifier;
+        Ok(match input.passed {
+            0 => self.classifier.forward(&input.input, self.frozen, mode, step)?,
+            all if all == backbone.stages().len() => head.forward(&input.input, mode, step)?,
+            some => {
+                let maps = backbone.features_from(some, &input.input, self.frozen, mode)?;
+                head.forward(&backbone.pool(&maps)?, mode, step)?
+            }
         })
     }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::card;
 use super::error::{Error, Result};
 use super::event::EpochNumbers;
+use super::frozen::Frozen;
 use super::metrics::Evaluation;
 use super::split::Held;
 use crate::domain::config::ModelConfig;
@@ -60,6 +61,7 @@ pub struct Report {
     pub dataset_digest: String,
     /// Spent on training, over all attempts.
     pub seconds: f64,
+    pub frozen: Frozen,
     pub stopped: Stopped,
     /// Images that could not be decoded, `path: reason`.
     pub skipped: Vec<String>,
@@ -106,6 +108,7 @@ fn metrics(report: &Report, lineage: &Lineage) -> serde_json::Value {
         "best_epoch": report.best_epoch,
         "stopped": report.stopped.as_str(),
         "seconds": report.seconds,
+        "frozen_stages_run": report.frozen.as_str(),
         "weights_digest": report.digest.to_hex(),
         "majority_top1": report.majority_top1,
         "validated_on": report.validated_on,

@@ -12,8 +12,9 @@ use super::checkpoint::{self, Checkpoint, State};
 use super::error::{Error, Result};
 use super::event::{EpochNumbers, Teller};
 use super::features::Scale;
-use super::feed::{self, Feed};
+use super::feed::Feed;
 use super::fit::Trained;
+use super::frozen::{self, Frozen};
 use super::metrics::Evaluation;
 use super::model::Model;
 use super::optim::Optimizer;
@@ -40,6 +41,7 @@ pub struct Run<'a> {
     config: ModelConfig,
     steps_per_epoch: u64,
     pass_steps: u64,
+    frozen: Frozen,
     dataset_digest: String,
     state: State,
     best: Vec<(String, Tensor)>,
@@ -57,7 +59,8 @@ impl<'a> Run<'a> {
         let config = report::config_of_result(task.config, recipe, &task.dataset.classes);
         let split = Split::of(task.dataset, recipe)?;
         let model = Model::load(task, task.dataset.classes.len())?;
-        let feed = Feed::new(task.dataset, recipe, &config.preprocessing(), split.train.len());
+        let turns = frozen::turns(recipe, model.frozen);
+        let feed = Feed::new(task.dataset, recipe, &config.preprocessing(), split.train.len(), turns);
         let optimizer = Optimizer::new(recipe.optimizer, model.groups(recipe))?;
         let steps_per_epoch = feed.steps_per_epoch(split.train.len());
         // Batch norm forgets at the pace of an epoch, but not slower than PyTorch's default (SimCLR's rule).
@@ -68,6 +71,7 @@ impl<'a> Run<'a> {
             best: model.snapshot()?,
             schedule: Schedule::new(steps_per_epoch * u64::from(recipe.epochs), recipe.warmup),
             pass_steps: 0,
+            frozen: Frozen::None,
             task,
             split,
             model,
@@ -91,7 +95,7 @@ impl<'a> Run<'a> {
         let (split, recipe) = (&self.split, self.task.recipe);
         let from = if recipe.from_scratch { "random weights" } else { "the base's weights" };
         let what = match recipe.strategy {
-            Strategy::Head => "the head on cached features".to_owned(),
+            Strategy::Head => "the head on the backbone's features".to_owned(),
             Strategy::Full => format!("the head and {} stages", self.model.classifier.backbone.stages().len() - self.model.frozen),
         };
         let (train, val, classes) = (split.train.len(), split.val.len(), self.classes());
@@ -124,15 +128,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Head only: sends every view through the backbone once, now, and never again.
-    pub fn cache_features(&mut self, teller: &mut Teller) -> Result<()> {
-        let views = self.task.recipe.augment.views;
-        let items = feed::cached_items(&self.split, views);
-        self.pass_steps = feed::cache_steps(items.len());
-        teller.plan(0, self.total_steps());
-        let key = feed::cache_key(&self.feed, &self.model, &items, &self.dataset_digest);
-        self.feed.cache(&self.model, items, views, &self.task.scratch.join(format!("features-{key}.bin")), teller)?;
-        self.scale = self.feed.standardise(&self.split.train);
+    /// Sends every view through the frozen stages once, now, and never again, where that pays.
+    pub fn pass_frozen_stages(&mut self, teller: &mut Teller) -> Result<()> {
+        let (task, epochs) = (self.task, self.task.recipe.epochs);
+        let rest = self.total_steps();
+        (self.frozen, self.pass_steps) =
+            frozen::run_once(task, &mut self.feed, &self.model, &self.split, &self.dataset_digest, rest, teller)?;
+        if task.recipe.strategy == Strategy::Head {
+            let shown = self.feed.views_shown(&self.split.train, epochs);
+            self.scale = self.feed.standardise(&shown);
+        }
         Ok(())
     }
 
@@ -257,6 +262,7 @@ impl<'a> Run<'a> {
             seconds: self.seconds(),
             config: self.config,
             recipe: self.task.recipe.clone(),
+            frozen: self.frozen,
             train_images: self.split.train.len(),
             dataset_digest: self.dataset_digest,
             stopped,

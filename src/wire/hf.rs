@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-/// `GET /api/models/{id}`, also at a revision. Our commit id is their `sha`.
-#[derive(Debug, Clone, Serialize)]
+/// `GET /api/models/{id}`, also at a revision, and the elements of lists. Our commit id is their `sha`. What is
+/// absent was not asked for, or is not known.
+#[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RepoInfo {
     #[serde(rename = "_id")]
@@ -14,23 +16,38 @@ pub struct RepoInfo {
     pub id: String,
     pub model_id: String,
     pub author: String,
-    pub sha: String,
+    /// Absent while nothing is published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha: Option<String>,
     pub last_modified: String,
     pub created_at: String,
     pub private: bool,
     pub gated: bool,
     pub disabled: bool,
     pub downloads: u64,
+    pub downloads_all_time: u64,
     pub likes: u64,
+    pub trending_score: u64,
     pub tags: Vec<String>,
     #[serde(rename = "library_name", skip_serializing_if = "Option::is_none")]
     pub library_name: Option<String>,
     #[serde(rename = "pipeline_tag", skip_serializing_if = "Option::is_none")]
     pub pipeline_tag: Option<String>,
-    pub siblings: Vec<Sibling>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub card_data: Option<Map<String, Value>>,
+    #[serde(rename = "model-index", skip_serializing_if = "Option::is_none")]
+    pub model_index: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub siblings: Option<Vec<Sibling>>,
     pub used_storage: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub safetensors: Option<Safetensors>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_repo_status: Option<SecurityRepoStatus>,
 }
 
 /// A file in a [`RepoInfo`]; sizes and digests only where `blobs=true` was asked.
@@ -61,12 +78,35 @@ pub struct Safetensors {
     pub total: u64,
 }
 
-/// `GET /api/models/{id}/tree/{revision}`.
+/// What `securityStatus=true` asks for.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecurityRepoStatus {
+    /// Was every file looked at for pickles when it was published?
+    pub scans_done: bool,
+    pub files_with_issues: Vec<String>,
+}
+
+/// `GET /api/models/{id}/tree/{revision}`, and `paths-info`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum TreeEntry {
-    File { oid: String, size: u64, path: String, lfs: TreeLfs },
+    File(TreeFile),
     Directory { oid: String, size: u64, path: String },
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TreeFile {
+    pub oid: String,
+    pub size: u64,
+    pub path: String,
+    pub lfs: TreeLfs,
+    /// Where `expand=true` was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_commit: Option<LastCommit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_file_status: Option<SecurityFileStatus>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -77,8 +117,135 @@ pub struct TreeLfs {
     pub pointer_size: u64,
 }
 
-/// The body of every refusal; clients crash on anything but an object.
+/// The commit that gave a file its present bytes.
+#[derive(Debug, Clone, Serialize)]
+pub struct LastCommit {
+    pub id: String,
+    pub title: String,
+    pub date: String,
+}
+
+/// We look for pickles, not for viruses: `safe` is not ours to say.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecurityFileStatus {
+    pub status: &'static str,
+    pub av_scan: Option<Value>,
+    pub pickle_import_scan: Option<Value>,
+}
+
+/// `POST .../paths-info/{revision}` as JSON; Python sends the same as a form.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct PathsWanted {
+    pub paths: Vec<String>,
+    pub expand: bool,
+}
+
+/// `GET /api/models/{id}/refs`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refs {
+    pub branches: Vec<GitRef>,
+    pub converts: Vec<GitRef>,
+    pub tags: Vec<GitRef>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull_requests: Option<Vec<GitRef>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GitRef {
+    pub name: String,
+    #[serde(rename = "ref")]
+    pub full_name: String,
+    pub target_commit: String,
+}
+
+/// An element of `GET /api/models/{id}/commits/{revision}`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Commit {
+    pub id: String,
+    pub title: String,
+    pub message: String,
+    pub date: String,
+    pub authors: Vec<CommitAuthor>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct CommitAuthor {
+    pub user: String,
+}
+
+/// `GET /api/whoami-v2`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Whoami {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub id: String,
+    pub name: String,
+    pub fullname: String,
+    pub email: Option<String>,
+    pub can_pay: bool,
+    pub is_pro: bool,
+    pub orgs: Vec<Organisation>,
+    pub auth: Auth,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Organisation {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub name: String,
+    pub fullname: String,
+    pub role_in_org: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Auth {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub access_token: AccessToken,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessToken {
+    pub display_name: String,
+    /// `read` or `write`: theirs has no word for `admin`.
+    pub role: &'static str,
+    pub created_at: String,
+}
+
+/// `POST /api/validate-yaml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CardToCheck {
+    pub content: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckedCard {
+    pub errors: Vec<Message>,
+    pub warnings: Vec<Message>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Message {
+    pub message: String,
+}
+
+/// The body of every refusal; clients crash on anything but an object. `errors` is for the check of a card, which
+/// looks there.
 #[derive(Debug, Clone, Serialize)]
 pub struct Problem {
     pub error: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Message>,
+    /// Of what exists already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }

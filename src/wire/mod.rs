@@ -4,9 +4,11 @@
 pub mod error;
 pub mod files;
 pub mod hf;
+pub mod hf_write;
 pub mod jobs;
 pub mod predict;
 pub mod repos;
+pub mod saved_model;
 pub mod users;
 
 use serde::{Deserialize, Serialize};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::saved_model::SavedModel;
 use crate::domain::repo as domain;
 use crate::domain::search;
 
@@ -65,6 +66,9 @@ pub struct Facts {
     pub num_classes: u64,
     pub parameters: u64,
     pub image_size: u64,
+    /// TensorFlow's SavedModel, where the version holds one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saved_model: Option<SavedModel>,
     pub labels: Vec<String>,
     pub classes: u64,
     pub samples: u64,
@@ -222,6 +226,7 @@ impl From<domain::Facts> for Facts {
             num_classes: f.num_classes,
             parameters: f.parameters,
             image_size: f.image_size,
+            saved_model: f.saved_model.map(SavedModel::from),
             labels: f.labels,
             classes: f.classes,
             samples: f.samples,

@@ -17,16 +17,16 @@ use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
 use crate::service::Service;
-use crate::train::{self, Event, Level, Report, Task};
+use crate::train::{self, Event, Keep, Level, Report, Shelf, Task};
 
 /// Storing checkpoints may take this share of a job's time.
 const CHECKPOINT_SHARE: u32 = 20;
 
 /// Runs the job and ends it, or gives it back.
-pub(super) async fn run(service: &Service, lease: &Lease, job: &Job, scratch: &Path, stopping: &watch::Receiver<bool>) {
+pub(super) async fn run(service: &Service, lease: &Lease, job: &Job, scratch: &Path, shelf: &Shelf, stopping: &watch::Receiver<bool>) {
     tracing::info!(job = %job.id, attempt = job.attempt, name = %job.fine_tune.name, "job begins");
     let pulse = Arc::new(Pulse::default());
-    let attempt = Attempt { service, lease, job, scratch, pulse: pulse.clone() };
+    let attempt = Attempt { service, lease, job, scratch, shelf, pulse: pulse.clone() };
     let making = async {
         let result = attempt.make().await;
         pulse.finish();
@@ -64,6 +64,7 @@ struct Attempt<'a> {
     lease: &'a Lease,
     job: &'a Job,
     scratch: &'a Path,
+    shelf: &'a Shelf,
     pulse: Arc<Pulse>,
 }
 
@@ -103,7 +104,7 @@ impl Attempt<'_> {
 
     /// Runs the training loop on a thread of its own; the heartbeat goes on beside it.
     async fn train(&self, base: Vec<(String, PathBuf)>, images: Vec<(String, PathBuf)>, resume: Option<PathBuf>) -> Result<Report> {
-        let (recipe, scratch) = (self.job.fine_tune.recipe.clone(), self.scratch.join("train"));
+        let (recipe, scratch, shelf) = (self.job.fine_tune.recipe.clone(), self.scratch.join("train"), self.shelf.clone());
         let (pulse, keeper) = (self.pulse.clone(), Keeper::new(self.service, self.lease));
         blocking(move || {
             std::fs::create_dir_all(&scratch).map_err(Error::io(&scratch))?;
@@ -123,6 +124,7 @@ impl Attempt<'_> {
                 weights: &weights,
                 dataset: &dataset,
                 scratch: &scratch,
+                keep: Keep::Shelf(&shelf),
                 resume: resume.as_deref(),
             };
             with_threads(recipe.threads, || train::fit(&task, &mut sink))

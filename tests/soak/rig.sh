@@ -5,6 +5,12 @@
 # What the hub acknowledged is noted in $WORK/acked, outside of the disk: "repo number commit" a line.
 set -uo pipefail
 
+# Mounts of our own: a namespace that another program copies meanwhile (a container that starts) would keep our disk
+# mounted after we have unmounted it, and two mounted file systems would write to one image.
+if [ "$(id -u)" -eq 0 ] && [ -z "${HUB_RIG_APART:-}" ] && unshare -m true 2>/dev/null; then
+    HUB_RIG_APART=1 exec unshare -m bash "$0" "$@"
+fi
+
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 HUB=${HUB:-$ROOT/target/debug/hub}
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/hub-soak.XXXXXX")

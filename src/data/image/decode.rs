@@ -219,7 +219,8 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
     while let Some(&[mark, code, high, low]) = bytes.get(at..at + 4).and_then(|b| <&[u8; 4]>::try_from(b).ok()) {
         match (mark, code) {
             (0xff, 0xff) => at += 1,
-            (0xff, 0xda) => return bytes[at..].windows(2).any(|w| w == [0xff, 0xd9]),
+            // From the end, where the mark is when all is well.
+            (0xff, 0xda) => return bytes[at..].windows(2).rev().any(|w| w == [0xff, 0xd9]),
             (0xff, 0x01 | 0xd0..=0xd8) => at += 2,
             (0xff, _) => at += 2 + usize::from(u16::from_be_bytes([high, low])),
             // Stray bytes between segments; decoders skip them too.

@@ -39,6 +39,7 @@ fn show_upkeep(metrics: &Metrics, numbers: &Numbers) -> prometheus::Result<()> {
     let seconds = |at: Option<Timestamp>| at.map_or(0, |at| at.unix_ms() / 1_000);
     metrics.gauge("hub_store_blobs", "Blobs the catalog has a row of.", whole(numbers.stored.blobs))?;
     metrics.gauge("hub_store_bytes", "Bytes of those blobs.", whole(numbers.stored.bytes))?;
+    metrics.gauge("hub_store_shared_bytes", "Of those, bytes that lie in other blobs and cost no room.", whole(numbers.shared_bytes))?;
     metrics.gauge("hub_gc_last_timestamp_seconds", "When a collection last ended well.", seconds(numbers.last_collection))?;
     metrics.gauge("hub_backup_last_timestamp_seconds", "When a backup was last completed.", seconds(numbers.last_backup))
 }

@@ -21,7 +21,7 @@ use crate::wire::repos::{RepoDetail, SearchAnswer};
     ("tag" = Option<String>, Query), ("library" = Option<String>, Query),
     ("author" = Option<String>, Query, description = "namespace"),
     ("min_parameters" = Option<u64>, Query), ("max_parameters" = Option<u64>, Query),
-    ("sort" = Option<String>, Query, description = "`relevance`, `downloads`, `newest`, `size` or `name`"),
+    ("sort" = Option<String>, Query, description = "`relevance`, `downloads`, `newest`, `created`, `size` or `name`"),
     ("limit" = Option<u32>, Query, description = "1 to 100"),
     ("cursor" = Option<String>, Query, description = "`next` of the page before"),
 ), responses((status = 200, body = SearchAnswer), (status = 400, body = ProblemBody)))]
@@ -50,7 +50,7 @@ async fn find(service: &Service, caller: &Caller, query: &Query, kind: Option<Re
 }
 
 fn read(query: &Query, kind: Option<RepoKind>) -> Result<SearchQuery, HttpError> {
-    let sort = query.find("sort").map(|text| word(text, Sort::parse, "sort", "relevance, downloads, newest, size, name"));
+    let sort = query.find("sort").map(|text| word(text, Sort::parse, "sort", "relevance, downloads, newest, created, size, name"));
     Ok(SearchQuery { sort: sort.transpose()?.unwrap_or_default(), ..filters(query, kind)? })
 }
 
@@ -70,7 +70,7 @@ pub fn filters(query: &Query, kind: Option<RepoKind>) -> Result<SearchQuery, Htt
         author: query.text("author"),
         min_parameters: query.parse("min_parameters")?,
         max_parameters: query.parse("max_parameters")?,
-        sort: Sort::default(),
+        ..SearchQuery::default()
     })
 }
 

@@ -1,34 +1,24 @@
 //! `/blobs/missing` and `/uploads`: sending bytes.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, TRANSFER_ENCODING};
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::domain::digest::Digest;
 use crate::domain::pieces::Piece;
 use crate::domain::upload;
-use crate::http::body::Body;
+use crate::http::body::{Body, Poured};
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{BlobAt, Json, UploadAt};
-use crate::service::parts::MAX_PART_BYTES;
 use crate::service::{self, Service};
 use crate::wire::error::ProblemBody;
 use crate::wire::files::{CheckBlobs, CreateUpload, MissingBlobs, OfferedTensor, Upload};
 
-/// As much of a body nobody wants is read and thrown away: a part.
-const DRAINED_BYTES: usize = MAX_PART_BYTES as usize;
-
 /// The byte a PATCH begins at.
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
-
-/// A request's body as the service reads it.
-type Parts<'a> = &'a mut (dyn Stream<Item = service::Result<Bytes>> + Unpin + 'a);
 
 /// Which of these blobs must be sent before a commit may name them?
 #[utoipa::path(post, path = "/api/v1/blobs/missing", tag = "uploads", request_body = CheckBlobs, responses(
@@ -124,35 +114,8 @@ pub async fn cancel(service: web::Data<Service>, caller: Caller, at: UploadAt) -
 }
 
 /// Hands a request's body to the service.
-async fn take(body: Body, story: impl AsyncFnOnce(Parts<'_>) -> service::Result<upload::Upload>) -> Answer {
-    // The body's own trouble (a stall, a broken line) keeps its status on its way through the service.
-    let trouble = RefCell::new(None);
-    let body = stream::unfold(body, |mut body| async {
-        let part = body.next().await.map_err(|error| {
-            *trouble.borrow_mut() = Some(error);
-            service::Error::invalid("body_broke_off", "the body broke off", "ask the upload what it has received and go on from there")
-        });
-        part.transpose().map(|part| (part, body))
-    });
-    // Fused: what was read to its end may be asked once more.
-    let mut body: Parts<'_> = &mut Box::pin(body.fuse());
-    let taken = story(&mut body).await;
-    if trouble.borrow().is_none() {
-        drain(body).await;
-    }
-    match (trouble.take(), taken) {
-        (Some(error), Err(service::Error::Invalid(_))) => Err(error),
-        (_, taken) => Ok(answer(StatusCode::OK, taken?)),
-    }
-}
-
-/// Reads on for a while after a body was refused, or was not needed: closing upon unread bytes would lose the answer
-/// on its way.
-async fn drain(mut body: impl Stream<Item = service::Result<Bytes>> + Unpin) {
-    let mut left = DRAINED_BYTES;
-    while let (1.., Some(Ok(part))) = (left, body.next().await) {
-        left = left.saturating_sub(part.len());
-    }
+async fn take(body: Body, story: impl AsyncFnOnce(Poured<'_>) -> service::Result<upload::Upload>) -> Answer {
+    Ok(answer(StatusCode::OK, body.pour(story).await?))
 }
 
 fn answer(status: StatusCode, upload: upload::Upload) -> HttpResponse {
@@ -185,7 +148,7 @@ fn offset_of(request: &HttpRequest) -> Result<u64, HttpError> {
 
 /// The length a request promises; none where its body says itself where it ends. A request that says nothing has no
 /// body, which is how some clients send an empty one.
-fn content_length(request: &HttpRequest) -> Result<Option<u64>, HttpError> {
+pub fn content_length(request: &HttpRequest) -> Result<Option<u64>, HttpError> {
     let Some(given) = request.headers().get(CONTENT_LENGTH) else {
         return Ok((!request.headers().contains_key(TRANSFER_ENCODING)).then_some(0));
     };

@@ -2,23 +2,41 @@
 //! set, unchanged. Our versions are its commits; every file is described as a large one (LFS), because the
 //! sha256 it then shows is the digest we keep.
 
+mod batch;
+pub mod card;
+pub mod commit;
+pub mod commits;
+mod describe;
 pub mod info;
+pub mod lfs;
+pub mod list;
+pub mod marks;
+pub mod paths;
+pub mod preupload;
+pub mod probes;
+pub mod refs;
+mod refusal;
+pub mod repos;
 pub mod resolve;
+mod spoken;
 pub mod tree;
+pub mod whoami;
+pub mod xet;
 
+use actix_web::HttpRequest;
+use actix_web::http::header::{HeaderValue, LINK};
+
+use super::Site;
 use super::error::HttpError;
+use super::extract::Query;
 use crate::domain::digest::Digest;
 use crate::service;
+pub use spoken::{code_of, headers, speaks};
 
 /// A refusal in the words this dialect's clients sort errors by: `X-Error-Code`.
 fn refuse(error: service::Error) -> HttpError {
     let error = HttpError::from(error);
-    let code = match error.problem.code.as_str() {
-        "repo_not_found" => Some("RepoNotFound"),
-        "revision_not_found" | "version_deleted" | "nothing_published" | "ambiguous_revision" => Some("RevisionNotFound"),
-        "file_not_found" => Some("EntryNotFound"),
-        _ => None,
-    };
+    let code = code_of(&error.problem.code);
     error.for_hugging_face(code)
 }
 
@@ -31,6 +49,26 @@ fn oid(digest: &Digest) -> String {
 fn pointer_bytes(size_bytes: u64) -> u64 {
     let fixed = "version https://git-lfs.github.com/spec/v1\noid sha256:\nsize \n".len() + 64;
     fixed as u64 + size_bytes.to_string().len() as u64
+}
+
+/// Python writes `True`, others `true` or `1`.
+fn truth(text: &str) -> bool {
+    text.eq_ignore_ascii_case("true") || text == "1"
+}
+
+fn asks(query: &Query, key: &str) -> bool {
+    query.find(key).is_some_and(truth)
+}
+
+/// The header that leads to the next page: the same question with another cursor. Clients follow only absolute
+/// addresses.
+fn next_page(request: &HttpRequest, cursor: &str) -> Result<(actix_web::http::header::HeaderName, HeaderValue), HttpError> {
+    let asked = url::form_urlencoded::parse(request.query_string().as_bytes()).filter(|(key, _)| key != "cursor");
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(asked).append_pair("cursor", cursor).finish();
+    let address = Site::of(request)?.address(request);
+    let link = format!("<{address}{}?{query}>; rel=\"next\"", request.uri().path());
+    let link = HeaderValue::from_str(&link).map_err(|_| HttpError::internal("the link to the next page is no header"))?;
+    Ok((LINK, link))
 }
 
 #[cfg(test)]

@@ -2,40 +2,38 @@
 
 use std::collections::BTreeSet;
 
-use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{oid, pointer_bytes, refuse};
+use super::{asks, next_page, oid, pointer_bytes, refuse};
 use crate::domain::digest::Digest;
-use crate::domain::repo::FileEntry;
-use crate::http::Site;
+use crate::domain::repo::{FileEntry, Version};
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{FileAt, Query, VersionAt};
 use crate::service::{self, Service};
-use crate::wire::hf::{TreeEntry, TreeLfs};
+use crate::wire::hf::{LastCommit, SecurityFileStatus, TreeEntry, TreeFile, TreeLfs};
 
 /// Entries of one page.
 const PAGE: usize = 1_000;
+/// The same where each file's history is asked for.
+const EXPANDED_PAGE: usize = 50;
 
 pub async fn top(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: VersionAt, query: Query) -> Answer {
-    let (_, files) = service.list_files(&caller.0, at.kind, &at.id, &at.revision).await.map_err(refuse)?;
-    answer(&request, entries(&files, "", recursive(&query)), &query)
+    let (version, files) = service.list_files(&caller.0, at.kind, &at.id, &at.revision).await.map_err(refuse)?;
+    let listed = entries(&files, "", asks(&query, "recursive"));
+    answer(&request, &service, &caller, &at, version, listed, &query).await
 }
 
 pub async fn folder(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: FileAt, query: Query) -> Answer {
     let (version, files) = service.list_files(&caller.0, at.kind, &at.id, &at.revision).await.map_err(refuse)?;
     let below = format!("{}/", at.path);
-    let entries = entries(&files, &below, recursive(&query));
-    if entries.is_empty() {
+    let listed = entries(&files, &below, asks(&query, "recursive"));
+    if listed.is_empty() {
         let message = format!("version {} of '{}' has no folder '{}'", version.number, at.id, at.path);
         return Err(refuse(service::Error::not_found("file_not_found", message, "list the whole tree")));
     }
-    answer(&request, entries, &query)
-}
-
-fn recursive(query: &Query) -> bool {
-    query.find("recursive").is_some_and(|text| text.eq_ignore_ascii_case("true") || text == "1")
+    let at = VersionAt { kind: at.kind, id: at.id, revision: at.revision };
+    answer(&request, &service, &caller, &at, version, listed, &query).await
 }
 
 /// What lies below a folder (`""` or with `/` at its end), by path; its folders are entries too.
@@ -47,39 +45,74 @@ fn entries(files: &[FileEntry], below: &str, recursive: bool) -> Vec<TreeEntry> 
         let steps = rest.match_indices('/').map(|(at, _)| &file.path[..below.len() + at]);
         folders.extend(if recursive { steps.collect::<Vec<_>>() } else { steps.take(1).collect() });
         if recursive || !rest.contains('/') {
-            let lfs = TreeLfs { oid: file.digest.to_hex(), size: file.size_bytes, pointer_size: pointer_bytes(file.size_bytes) };
-            entries.push(TreeEntry::File { oid: oid(&file.digest), size: file.size_bytes, path: file.path.clone(), lfs });
+            entries.push(of_file(file));
         }
     }
-    let folder = |path: &str| TreeEntry::Directory { oid: oid(&Digest::of(path.as_bytes())), size: 0, path: path.to_owned() };
-    entries.extend(folders.into_iter().map(folder));
+    entries.extend(folders.into_iter().map(of_folder));
     entries.sort_by(|a, b| path(a).cmp(path(b)));
     entries
 }
 
+pub(super) fn of_file(file: &FileEntry) -> TreeEntry {
+    let lfs = TreeLfs { oid: file.digest.to_hex(), size: file.size_bytes, pointer_size: pointer_bytes(file.size_bytes) };
+    let (oid, size, path) = (oid(&file.digest), file.size_bytes, file.path.clone());
+    TreeEntry::File(TreeFile { oid, size, path, lfs, last_commit: None, security_file_status: None })
+}
+
+pub(super) fn of_folder(path: &str) -> TreeEntry {
+    TreeEntry::Directory { oid: oid(&Digest::of(path.as_bytes())), size: 0, path: path.to_owned() }
+}
+
 fn path(entry: &TreeEntry) -> &str {
     match entry {
-        TreeEntry::File { path, .. } | TreeEntry::Directory { path, .. } => path,
+        TreeEntry::File(TreeFile { path, .. }) | TreeEntry::Directory { path, .. } => path,
     }
 }
 
-/// One page; the cursor is the path the page before ended with. Clients follow only absolute links.
-fn answer(request: &HttpRequest, entries: Vec<TreeEntry>, query: &Query) -> Answer {
+/// One page; the cursor is the path the page before ended with.
+async fn answer(
+    request: &HttpRequest,
+    service: &Service,
+    caller: &Caller,
+    at: &VersionAt,
+    version: Version,
+    entries: Vec<TreeEntry>,
+    query: &Query,
+) -> Answer {
+    let expand = asks(query, "expand");
     let after = query.find("cursor");
     let mut rest = entries.into_iter().skip_while(|entry| after.is_some_and(|after| path(entry) <= after));
-    let page: Vec<TreeEntry> = rest.by_ref().take(PAGE).collect();
+    let mut page: Vec<TreeEntry> = rest.by_ref().take(if expand { EXPANDED_PAGE } else { PAGE }).collect();
     let mut response = HttpResponse::Ok();
     if let (Some(last), Some(_)) = (page.last(), rest.next()) {
-        let mut text = url::form_urlencoded::Serializer::new(String::new());
-        for key in ["recursive", "expand"] {
-            text.extend_pairs(query.find(key).map(|value| (key, value)));
-        }
-        let next = text.append_pair("cursor", path(last)).finish();
-        let address = Site::of(request)?.address(request);
-        let link = format!("<{address}{}?{next}>; rel=\"next\"", request.uri().path());
-        response.insert_header((LINK, link));
+        response.insert_header(next_page(request, path(last))?);
     }
-    Ok::<_, HttpError>(response.json(page))
+    if expand {
+        add_history(service, caller, at, version.number, &mut page).await?;
+    }
+    Ok(response.json(page))
+}
+
+/// When each file got its present bytes.
+pub(super) async fn add_history(
+    service: &Service,
+    caller: &Caller,
+    at: &VersionAt,
+    number: u32,
+    page: &mut [TreeEntry],
+) -> Result<(), HttpError> {
+    let paths: Vec<String> = page.iter().map(|entry| path(entry).to_owned()).collect();
+    let mut changes = service.last_changes(&caller.0, at.kind, &at.id, number, paths).await.map_err(refuse)?;
+    for entry in page {
+        let TreeEntry::File(file) = entry else { continue };
+        file.security_file_status = Some(SecurityFileStatus { status: "unscanned", av_scan: None, pickle_import_scan: None });
+        file.last_commit = changes.remove(&file.path).map(|version| LastCommit {
+            id: version.commit.to_string(),
+            title: super::commits::title(&version),
+            date: version.created.to_string(),
+        });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

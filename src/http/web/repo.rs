@@ -12,6 +12,7 @@ use super::snippets::{Snippet, snippets};
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::{Facts, RepoSummary, SourceDataset, Version, VersionState};
 use crate::domain::revision::Revision;
+use crate::domain::saved_model::SavedModel;
 use crate::domain::user::Actor;
 use crate::http::Site;
 use crate::http::caller::Visitor;
@@ -73,6 +74,7 @@ struct ModelPage {
     bases: Vec<Source>,
     children: Vec<RepoCard>,
     metrics: Vec<(String, String, String)>,
+    saved_model: Option<SavedModel>,
     labels: Vec<String>,
     snippets: Vec<Snippet>,
 }
@@ -121,6 +123,7 @@ async fn model(visitor: &Visitor, service: &Service, summary: RepoSummary, revis
         bases: facts.base_models.iter().map(|written| base(written)).collect(),
         children: children.into_iter().map(RepoCard::from).collect(),
         metrics: facts.metrics.iter().map(|m| (m.dataset.clone(), m.name.clone(), metric(m.value))).collect(),
+        saved_model: facts.saved_model.clone(),
         labels: facts.labels.iter().take(1_000).cloned().collect(),
         snippets: if published { snippets(&summary, address) } else { vec![] },
     })

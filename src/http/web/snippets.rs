@@ -29,8 +29,14 @@ pub fn snippets(summary: &RepoSummary, address: &str) -> Vec<Snippet> {
              model.load_state_dict(load_file(\"model.safetensors\"))"
         );
         all.push(Snippet { label: "timm, from a pulled folder", text });
+        let text = format!("export HF_ENDPOINT={address}\npython -c 'import timm; timm.create_model(\"hf-hub:{id}\", pretrained=True)'");
+        all.push(Snippet { label: "timm, from here", text });
         let text = format!("hub embed photo.jpg --model {short}\nhub predict photo.jpg --model {short}");
         all.push(Snippet { label: "Features and classes of an image", text });
+    }
+    if let (Some(_), Some(head)) = (&summary.facts.saved_model, &summary.head) {
+        let text = format!("import tensorflow_hub as hub\n\nmodel = hub.load(\"{address}/{id}/{}\")", head.number);
+        all.push(Snippet { label: "tensorflow_hub", text });
     }
     all
 }

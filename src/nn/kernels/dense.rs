@@ -24,9 +24,8 @@ struct View<'a> {
     columns: usize,
 }
 
-/// `y (B, OH, OW, O) = epilogue(x * weight)`; `packed` is the weight with outputs last.
-pub(crate) fn forward(x: &[f32], packed: Weights<'_>, g: &Geometry, epilogue: &Epilogue<'_>) -> Vec<f32> {
-    let mut y = vec![0.0; g.rows() * g.out_c];
+/// `y (B, OH, OW, O) = epilogue(x * weight)`, whatever `y` held before.
+pub(crate) fn forward(x: &[f32], packed: Weights<'_>, g: &Geometry, epilogue: &Epilogue<'_>, y: &mut [f32]) {
     let block = block_rows(g.rows(), g.depth());
     let parallelism = inner_parallelism(g.rows().div_ceil(block));
     y.par_chunks_mut(block * g.out_c).enumerate().for_each(|(index, out)| {
@@ -41,7 +40,6 @@ pub(crate) fn forward(x: &[f32], packed: Weights<'_>, g: &Geometry, epilogue: &E
         }
         epilogue.apply(out, first * g.out_c, g.out_c);
     });
-    y
 }
 
 /// The weights of a forward product: outputs by depth, in whichever order they lie.
@@ -64,12 +62,12 @@ impl<'a> Weights<'a> {
 }
 
 /// Gradient to the input where the stride is over 1: patch gradients, added back image by image.
-pub(crate) fn input_gradient_strided(dy: &[f32], outputs_first: &[f32], g: &Geometry) -> Vec<f32> {
-    let mut dx = vec![0.0; g.batch * g.in_h * g.in_w * g.in_c];
+pub(crate) fn input_gradient_strided(dy: &[f32], outputs_first: &[f32], g: &Geometry, dx: &mut [f32]) {
     let (pixels, depth, size) = (g.out_h * g.out_w, g.depth(), g.depth() * g.group_out());
     let block = block_rows(pixels, depth).max(pixels.min(32));
     let parallelism = inner_parallelism(g.batch);
     dx.par_chunks_mut(g.in_h * g.in_w * g.in_c).enumerate().for_each(|(image, dx)| {
+        dx.fill(0.0);
         for group in 0..g.groups {
             let weight = View { data: &outputs_first[group * size..(group + 1) * size], rows: 1, columns: depth };
             for first in (0..pixels).step_by(block) {
@@ -83,7 +81,6 @@ pub(crate) fn input_gradient_strided(dy: &[f32], outputs_first: &[f32], g: &Geom
             }
         }
     });
-    dx
 }
 
 /// Gradient to the weight, `[group][output][ky][kx][input]`: each thread sums a span of pixels, the spans are added

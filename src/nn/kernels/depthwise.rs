@@ -23,15 +23,13 @@ pub(crate) fn pack(weight: &[f32], g: &Geometry) -> Vec<f32> {
     packed
 }
 
-/// `y = epilogue(x * weight)`; `weight` is packed.
-pub(crate) fn forward(x: &[f32], weight: &[f32], g: &Geometry, epilogue: &Epilogue<'_>) -> Vec<f32> {
-    let mut y = vec![0.0; g.rows() * g.out_c];
+/// `y = epilogue(x * weight)`, whatever `y` held before; `weight` is packed.
+pub(crate) fn forward(x: &[f32], weight: &[f32], g: &Geometry, epilogue: &Epilogue<'_>, y: &mut [f32]) {
     let line = g.out_w * g.out_c;
     y.par_chunks_mut(line).enumerate().for_each(|(index, out)| {
         vectorised(|| forward_line(x, weight, g, index / g.out_h, index % g.out_h, out));
         epilogue.apply(out, index * line, g.out_c);
     });
-    y
 }
 
 #[inline(always)]
@@ -98,13 +96,12 @@ impl Taps {
 }
 
 /// Gradient to the input, line by line: each input pixel collects from the outputs that saw it.
-pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], g: &Geometry) -> Vec<f32> {
+pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], g: &Geometry, dx: &mut [f32]) {
     let line = g.in_w * g.in_c;
-    let mut dx = vec![0.0; g.batch * g.in_h * line];
     dx.par_chunks_mut(line).enumerate().for_each(|(index, out)| {
+        out.fill(0.0);
         vectorised(|| input_gradient_line(dy, weight, g, index / g.in_h, index % g.in_h, out));
     });
-    dx
 }
 
 #[inline(always)]

@@ -26,7 +26,7 @@ impl Spec {
 }
 
 /// Sizes of one application. Padding may be negative in gradients (a crop).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Geometry {
     pub batch: usize,
     pub in_h: usize,

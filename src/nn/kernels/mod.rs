@@ -6,6 +6,11 @@
 //! convolution is then one plain matrix product over all pixels, and everything else streams over channels, which
 //! is what vector units like. Weights keep PyTorch's order `(out, in / groups, height, width)`.
 //!
+//! Convolutions have two [backends](backend): oneDNN where it is installed, and our own matrix products.
+//!
+//! A network that learns on a CPU passes [maps](Map) from layer to layer, whose gradients are worked out in place;
+//! the ops on tensors are for whatever else is composed with candle.
+//!
 //! On any other device than the CPU the same functions are composed from candle's own ops (`portable`).
 //!
 //! Results do not depend on which thread did what: work is cut into pieces by shape and thread count alone, and
@@ -14,6 +19,8 @@
 mod affine;
 mod attention;
 mod attention_block;
+pub mod backend;
+mod buffer;
 pub mod conv;
 pub(crate) mod curve;
 mod dense;
@@ -21,11 +28,17 @@ mod depthwise;
 mod geometry;
 mod layer_norm;
 mod linear;
+mod map;
+mod map_layers;
+#[cfg(test)]
+mod map_tests;
 mod memory;
 mod mlp_block;
 #[cfg(test)]
 mod naive_tests;
 mod norm;
+mod normalise;
+mod onednn;
 mod patch_embed;
 mod patches;
 pub mod pool;
@@ -50,6 +63,8 @@ pub use curve::{Gate, activate};
 pub use geometry::{Padding, Spec};
 pub use layer_norm::layer_norm;
 pub use linear::linear;
+pub use map::Map;
+pub use map_layers::{conv_norm, map_average, map_max_pool};
 pub use mlp_block::MlpBlock;
 pub use norm::{BatchStatistics, Norm, batch_norm_eval, batch_norm_train};
 pub use patch_embed::PatchEmbed;

@@ -13,53 +13,73 @@ use super::simd::vectorised;
 /// The largest value of each `kernel x kernel` window of `x (B, H, W, C)`; what lies outside the image never wins.
 /// The gradient goes to the first largest, as in PyTorch.
 pub fn max_pool(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor> {
-    if padding * 2 > kernel || kernel > 15 {
-        bail!("max pooling takes kernels up to 15 and padding up to half of that, not {kernel} and {padding}")
-    }
     if !x.device().is_cpu() {
         return portable::max_pool(x, kernel, stride, padding);
     }
-    let channels = x.dim(3)?;
-    let spec = Spec { stride, padding: Padding::Symmetric(padding), groups: channels };
-    let geometry = Geometry::of(x.dims(), &[channels, 1, kernel, kernel], &spec)?;
-    x.contiguous()?.apply_op1(MaxPool { geometry, winners: OnceLock::new() })
+    let pool = MaxPool::new(x.dims(), kernel, stride, padding)?;
+    x.contiguous()?.apply_op1(MaxPoolOp { pool, winners: OnceLock::new() })
 }
 
-struct MaxPool {
-    geometry: Geometry,
-    /// The winning tap (`ky * kernel + kx`) of each output.
+/// A max pooling of one shape.
+pub(super) struct MaxPool {
+    pub geometry: Geometry,
+}
+
+impl MaxPool {
+    pub fn new(input: &[usize], kernel: usize, stride: usize, padding: usize) -> Result<MaxPool> {
+        if padding * 2 > kernel || kernel > 15 {
+            bail!("max pooling takes kernels up to 15 and padding up to half of that, not {kernel} and {padding}")
+        }
+        let &[_, _, _, channels] = input else { bail!("expected four dimensions, got {input:?}") };
+        let spec = Spec { stride, padding: Padding::Symmetric(padding), groups: channels };
+        Ok(MaxPool { geometry: Geometry::of(input, &[channels, 1, kernel, kernel], &spec)? })
+    }
+
+    /// Writes all of `y`; answers the winning tap (`ky * kernel + kx`) of each output.
+    pub fn forward(&self, x: &[f32], y: &mut [f32]) -> Vec<u8> {
+        let g = &self.geometry;
+        let line = g.out_w * g.out_c;
+        let mut winners = vec![0u8; y.len()];
+        y.par_chunks_mut(line).zip(winners.par_chunks_mut(line)).enumerate().for_each(|(index, (y, winners))| {
+            y.fill(f32::NEG_INFINITY);
+            vectorised(|| pool_line(x, g, index / g.out_h, index % g.out_h, y, winners));
+        });
+        winners
+    }
+
+    /// Writes all of `dx`.
+    pub fn gradient(&self, dy: &[f32], winners: &[u8], dx: &mut [f32]) {
+        let g = &self.geometry;
+        dx.par_chunks_mut(g.in_w * g.in_c).enumerate().for_each(|(index, dx)| {
+            dx.fill(0.0);
+            vectorised(|| gradient_line(dy, winners, g, index / g.in_h, index % g.in_h, dx));
+        });
+    }
+}
+
+struct MaxPoolOp {
+    pool: MaxPool,
     winners: OnceLock<Vec<u8>>,
 }
 
-impl CustomOp1 for MaxPool {
+impl CustomOp1 for MaxPoolOp {
     fn name(&self) -> &'static str {
         "max-pool"
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, g) = (floats(x, xl)?, &self.geometry);
-        let line = g.out_w * g.out_c;
-        let mut y = vec![f32::NEG_INFINITY; g.rows() * g.out_c];
-        let mut winners = vec![0u8; y.len()];
-        y.par_chunks_mut(line).zip(winners.par_chunks_mut(line)).enumerate().for_each(|(index, (y, winners))| {
-            vectorised(|| pool_line(x, g, index / g.out_h, index % g.out_h, y, winners));
-        });
+        let g = &self.pool.geometry;
+        let mut y = vec![0.0; g.rows() * g.out_c];
         // One op instance is applied once, so the cell is empty here.
-        let _ = self.winners.set(winners);
+        let _ = self.winners.set(self.pool.forward(floats(x, xl)?, &mut y));
         Ok((CpuStorage::F32(y), Shape::from(&g.output_shape()[..])))
     }
 
-    fn bwd(&self, _x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let g = &self.geometry;
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let Some(winners) = self.winners.get() else { bail!("max pooling was asked for a gradient before its value") };
-        let dy = dy.contiguous()?;
-        let dy = read(&dy)?;
-        let line = g.in_w * g.in_c;
-        let mut dx = vec![0.0f32; g.batch * g.in_h * line];
-        dx.par_chunks_mut(line).enumerate().for_each(|(index, dx)| {
-            vectorised(|| gradient_line(&dy, winners, g, index / g.in_h, index % g.in_h, dx));
-        });
-        Ok(Some(tensor(dx, &g.input_shape())?))
+        let mut dx = vec![0.0; x.elem_count()];
+        self.pool.gradient(&read(&dy.contiguous()?)?, winners, &mut dx);
+        Ok(Some(tensor(dx, x.dims())?))
     }
 }
 
@@ -134,31 +154,40 @@ impl CustomOp1 for GlobalAverage {
     fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout) -> Result<(CpuStorage, Shape)> {
         let (batch, height, width, channels) = xl.shape().dims4()?;
         let x = floats(x, xl)?;
-        let image = height * width * channels;
-        let factor = 1.0 / (height * width) as f32;
         let mut y = vec![0.0f32; batch * channels];
-        y.par_chunks_mut(channels).zip(x.par_chunks(image)).for_each(|(y, image)| {
-            vectorised(|| {
-                for pixel in image.chunks_exact(channels) {
-                    y.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
-                }
-                y.iter_mut().for_each(|sum| *sum *= factor);
-            });
-        });
+        average(x, height * width, channels, &mut y);
         Ok((CpuStorage::F32(y), Shape::from((batch, channels))))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let (_, height, width, channels) = x.dims4()?;
-        let dy = dy.contiguous()?;
-        let dy = read(&dy)?;
-        let factor = 1.0 / (height * width) as f32;
         let mut dx = vec![0.0f32; x.elem_count()];
-        dx.par_chunks_mut(height * width * channels).zip(dy.par_chunks(channels)).for_each(|(image, dy)| {
+        average_gradient(&read(&dy.contiguous()?)?, height * width, channels, &mut dx);
+        Ok(Some(tensor(dx, x.dims())?))
+    }
+}
+
+/// Means over the pixels of each image; `y` holds zeros.
+pub(super) fn average(x: &[f32], pixels: usize, channels: usize, y: &mut [f32]) {
+    let factor = 1.0 / pixels as f32;
+    y.par_chunks_mut(channels).zip(x.par_chunks(pixels * channels)).for_each(|(y, image)| {
+        vectorised(|| {
+            for pixel in image.chunks_exact(channels) {
+                y.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
+            }
+            y.iter_mut().for_each(|sum| *sum *= factor);
+        });
+    });
+}
+
+/// Writes all of `dx`.
+pub(super) fn average_gradient(dy: &[f32], pixels: usize, channels: usize, dx: &mut [f32]) {
+    let factor = 1.0 / pixels as f32;
+    dx.par_chunks_mut(pixels * channels).zip(dy.par_chunks(channels)).for_each(|(image, dy)| {
+        vectorised(|| {
             for pixel in image.chunks_exact_mut(channels) {
                 pixel.iter_mut().zip(dy).for_each(|(value, dy)| *value = dy * factor);
             }
         });
-        Ok(Some(tensor(dx, x.dims())?))
-    }
+    });
 }

@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor, Var};
 use proptest::prelude::*;
 
+use super::backend::{self, Backend, Choice};
 use super::geometry::Geometry;
 use super::{Activation, Norm, Padding, Spec, portable};
 use crate::nn::init::Draw;
@@ -37,18 +38,30 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-fn random(seed: u64, stream: u64, shape: &[usize]) -> Var {
+const BACKENDS: [Choice; 2] = [Choice::OneDnn, Choice::Rust];
+
+#[test]
+#[allow(clippy::print_stderr)] // Whoever reads the tests' output should know that a backend was not tested.
+fn the_backend_in_use_says_its_name_or_why_it_is_not_onednn() {
+    assert_eq!(backend::with(Choice::Rust, backend::backend).to_string(), "Rust");
+    match backend::with(Choice::Auto, backend::backend) {
+        Backend::OneDnn { version } => assert_eq!(version.0, 2),
+        Backend::Rust { because } => eprintln!("ONEDNN WAS NOT TESTED, both backends were our own: {}", because.unwrap()),
+    }
+}
+
+pub(super) fn random(seed: u64, stream: u64, shape: &[usize]) -> Var {
     let mut draw = Draw::new(seed, stream);
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| draw.normal() as f32).collect();
     Var::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
-fn values(tensor: &Tensor) -> Vec<f64> {
+pub(super) fn values(tensor: &Tensor) -> Vec<f64> {
     tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect()
 }
 
 /// The largest difference is small beside the largest value.
-fn close(ours: &[f64], theirs: &[f64], tolerance: f64) -> Result<(), TestCaseError> {
+pub(super) fn close(ours: &[f64], theirs: &[f64], tolerance: f64) -> Result<(), TestCaseError> {
     prop_assert_eq!(ours.len(), theirs.len());
     let scale = theirs.iter().fold(1e-3f64, |largest, value| largest.max(value.abs()));
     for (index, (a, b)) in ours.iter().zip(theirs).enumerate() {
@@ -86,11 +99,7 @@ proptest! {
     fn convolution_and_its_gradients_are_those_of_plain_loops(case in cases()) {
         let g = Geometry::of(&case.shape, &case.weight, &case.spec).unwrap();
         let (x, w) = (random(case.seed, 0, &case.shape), random(case.seed, 1, &case.weight));
-        let y = super::conv2d(&x, &w, &case.spec).unwrap();
-        prop_assert_eq!(y.dims(), g.output_shape());
-        let dy = random(case.seed, 2, y.dims());
-        let gradients = (&y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
-
+        let dy = random(case.seed, 2, &g.output_shape());
         let (xs, ws, dys) = (values(&x), values(&w), values(&dy));
         let (mut ys, mut dxs, mut dws) = (vec![0.0; dys.len()], vec![0.0; xs.len()], vec![0.0; ws.len()]);
         products(&g, |o, i, k| {
@@ -98,9 +107,17 @@ proptest! {
             dxs[i] += dys[o] * ws[k];
             dws[k] += dys[o] * xs[i];
         });
-        close(&values(&y), &ys, 1e-5)?;
-        close(&values(gradients.get(&x).unwrap()), &dxs, 1e-5)?;
-        close(&values(gradients.get(&w).unwrap()), &dws, 1e-5)?;
+        for choice in BACKENDS {
+            let (y, gradients) = backend::with(choice, || {
+                let y = super::conv2d(&x, &w, &case.spec).unwrap();
+                let gradients = (&y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+                (y, gradients)
+            });
+            prop_assert_eq!(y.dims(), g.output_shape());
+            close(&values(&y), &ys, 1e-5)?;
+            close(&values(gradients.get(&x).unwrap()), &dxs, 1e-5)?;
+            close(&values(gradients.get(&w).unwrap()), &dws, 1e-5)?;
+        }
         close(&values(&portable::conv2d(&x, &w, &case.spec).unwrap()), &ys, 1e-5)?;
     }
 
@@ -109,14 +126,17 @@ proptest! {
         let activation = [Activation::None, Activation::Relu, Activation::Relu6][relu];
         let (x, w) = (random(case.seed, 0, &case.shape), random(case.seed, 1, &case.weight));
         let (scale, shift) = (random(case.seed, 2, &case.weight[..1]), random(case.seed, 3, &case.weight[..1]));
-        let plain = super::conv2d(&x, &w, &case.spec).unwrap();
+        let plain = backend::with(Choice::Rust, || super::conv2d(&x, &w, &case.spec)).unwrap();
         let residual = random(case.seed, 4, plain.dims());
         let residual = add.then_some(residual.as_tensor());
         let expected = portable::affine(&plain, &scale, &shift, residual, activation).unwrap();
         let affine = (scale.to_vec1::<f32>().unwrap(), shift.to_vec1::<f32>().unwrap());
-        let folded = super::conv2d_affine(&x, &w, &case.spec, (&affine.0, &affine.1), residual, activation).unwrap();
-        prop_assert!(!folded.track_op());
-        close(&values(&folded), &values(&expected), 1e-5)?;
+        for choice in BACKENDS {
+            let fold = || super::conv2d_affine(&x, &w, &case.spec, (&affine.0, &affine.1), residual, activation);
+            let folded = backend::with(choice, fold).unwrap();
+            prop_assert!(!folded.track_op());
+            close(&values(&folded), &values(&expected), 1e-5)?;
+        }
     }
 
     #[test]

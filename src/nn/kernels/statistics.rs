@@ -10,9 +10,31 @@ use super::simd::vectorised;
 /// Floats per block: small enough that a second pass over it finds it in the cache.
 const BLOCK_FLOATS: usize = 32 * 1024;
 
-/// Pixels per block.
+/// Loops over fewer floats than this cost more than their arithmetic; narrow pixels are taken several at once.
+const WIDTH: usize = 128;
+
+/// Pixels taken at once.
+fn tile(channels: usize) -> usize {
+    (WIDTH / channels).max(1)
+}
+
+/// Pixels per block: whole tiles.
 pub(crate) fn block_rows(channels: usize) -> usize {
-    (BLOCK_FLOATS / channels).max(8)
+    (BLOCK_FLOATS / channels).max(8).next_multiple_of(tile(channels))
+}
+
+/// Values per channel, once for each pixel taken at once.
+pub(crate) fn tiled(values: &[f32]) -> Vec<f32> {
+    values.repeat(tile(values.len()))
+}
+
+/// Sums over pixels taken at once, folded to one per channel.
+pub(crate) fn folded(sums: &[f32], channels: usize) -> Vec<f32> {
+    let mut total = sums[..channels].to_vec();
+    for part in sums[channels..].chunks_exact(channels) {
+        total.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+    }
+    total
 }
 
 /// Mean and biased variance of each channel of `x (rows, channels)`.
@@ -37,20 +59,25 @@ pub(crate) fn moments(x: &[f32], channels: usize) -> (Vec<f64>, Vec<f64>) {
 /// Rows, mean and sum of squared distances from it.
 fn block_moments(x: &[f32], channels: usize) -> (usize, Vec<f32>, Vec<f32>) {
     let rows = x.len() / channels;
-    let (mut mean, mut spread) = (vec![0.0f32; channels], vec![0.0f32; channels]);
+    let width = tile(channels) * channels;
+    let mut sums = vec![0.0f32; width];
     vectorised(|| {
-        for pixel in x.chunks_exact(channels) {
-            mean.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
+        for pixels in x.chunks(width) {
+            sums.iter_mut().zip(pixels).for_each(|(sum, value)| *sum += value);
         }
-        mean.iter_mut().for_each(|sum| *sum /= rows as f32);
-        for pixel in x.chunks_exact(channels) {
-            for ((sum, &value), &mean) in spread.iter_mut().zip(pixel).zip(&mean) {
+    });
+    let mean: Vec<f32> = folded(&sums, channels).iter().map(|sum| sum / rows as f32).collect();
+    let wide = tiled(&mean);
+    sums.fill(0.0);
+    vectorised(|| {
+        for pixels in x.chunks(width) {
+            for ((sum, &value), &mean) in sums.iter_mut().zip(pixels).zip(&wide) {
                 let distance = value - mean;
                 *sum += distance * distance;
             }
         }
     });
-    (rows, mean, spread)
+    (rows, mean, folded(&sums, channels))
 }
 
 /// Joins blocks' pairs of sums in order.

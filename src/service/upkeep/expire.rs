@@ -3,7 +3,7 @@
 
 use super::super::{Error, Result, Service};
 use crate::catalog::condemned::IN_FLIGHT_MS;
-use crate::catalog::{reservations, upkeep, uploads};
+use crate::catalog::{passes, reservations, upkeep, uploads};
 use crate::db::{self, Tx};
 use crate::domain::id::UploadId;
 use crate::domain::time::Timestamp;
@@ -32,7 +32,12 @@ impl Service {
             }
         }
         let now = self.now();
-        self.db.write(move |tx| Ok::<_, Error>(reservations::expire(tx, now)?)).await?;
+        self.db
+            .write(move |tx| {
+                passes::expire(tx, now)?;
+                Ok::<_, Error>(reservations::expire(tx, now)?)
+            })
+            .await?;
         for stray in self.stray_files().await? {
             if let Some(bytes) = self.blobs.discard_stray(&stray, now.plus_ms(-IN_FLIGHT_MS)).await? {
                 expired.files += 1;

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Error, Result, Service};
 use crate::catalog::upkeep::{self, Chore};
-use crate::catalog::{blobs, jobs, users};
+use crate::catalog::{blobs, jobs, segments, users};
 use crate::domain::job::JobState;
 use crate::domain::time::Timestamp;
 
@@ -59,8 +59,8 @@ impl Count {
     }
 }
 
-/// What was last counted, and when.
-pub(super) type Counted = Mutex<Option<(Timestamp, Count)>>;
+/// What was last counted, and when: the blobs, and the bytes they share.
+pub(super) type Counted = Mutex<Option<(Timestamp, Count, u64)>>;
 
 /// Numbers for the metrics, of all processes on this data directory together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct Numbers {
     pub totals: Vec<(&'static str, u64)>,
     /// What the catalog says the store holds.
     pub stored: Count,
+    /// Of those bytes, how many lie in other blobs and cost no room of their own.
+    pub shared_bytes: u64,
     pub last_collection: Option<Timestamp>,
     pub last_backup: Option<Timestamp>,
 }
@@ -91,27 +93,28 @@ impl Service {
     pub async fn upkeep_numbers(&self) -> Result<Numbers> {
         let now = self.now();
         let fresh = *self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = fresh.filter(|(at, _)| (0..COUNTED_MS).contains(&(now.unix_ms() - at.unix_ms())));
+        let fresh = fresh.filter(|(at, ..)| (0..COUNTED_MS).contains(&(now.unix_ms() - at.unix_ms())));
         let numbers = self
             .db
             .read(move |tx| {
-                let stored = match fresh {
-                    Some((_, count)) => count,
+                let (stored, shared_bytes) = match fresh {
+                    Some((_, stored, shared_bytes)) => (stored, shared_bytes),
                     None => {
                         let (blobs, bytes) = blobs::count(tx)?;
-                        Count { blobs, bytes }
+                        (Count { blobs, bytes }, segments::shared_bytes(tx)?)
                     }
                 };
                 Ok::<_, Error>(Numbers {
                     totals: upkeep::totals(tx)?,
                     stored,
+                    shared_bytes,
                     last_collection: upkeep::last_done(tx, Chore::Collection)?,
                     last_backup: upkeep::last_done(tx, Chore::Backup)?,
                 })
             })
             .await?;
         if fresh.is_none() {
-            *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, numbers.stored));
+            *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, numbers.stored, numbers.shared_bytes));
         }
         Ok(numbers)
     }

@@ -1,0 +1,75 @@
+//! Reads typed values, with an error that says where a wrong one came from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::{Bucket, Error, Source};
+use crate::domain::time::parse_span_ms;
+
+/// The settings, as texts.
+pub(super) struct Reader<'a> {
+    pub values: &'a BTreeMap<&'static str, (String, Source)>,
+}
+
+impl Reader<'_> {
+    pub fn text(&self, key: &str) -> &str {
+        &self.values[key].0
+    }
+
+    /// What stands between commas.
+    pub fn list(&self, key: &str) -> Vec<String> {
+        self.text(key).split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    }
+
+    pub fn path(&self, key: &str) -> PathBuf {
+        PathBuf::from(self.text(key))
+    }
+
+    fn wrong(&self, key: &str, expected: &'static str) -> Error {
+        let (value, from) = &self.values[key];
+        Error::Value { key: key.into(), value: value.clone(), from: from.as_str(), expected }
+    }
+
+    pub fn checked(&self, key: &str, expected: &'static str, good: impl Fn(&str) -> bool) -> Result<String, Error> {
+        if good(self.text(key)) { Ok(self.text(key).into()) } else { Err(self.wrong(key, expected)) }
+    }
+
+    pub fn number(&self, key: &str) -> Result<u64, Error> {
+        self.text(key).replace('_', "").parse().map_err(|_| self.wrong(key, "a whole number, 0 or more"))
+    }
+
+    pub fn span(&self, key: &str) -> Result<i64, Error> {
+        parse_span_ms(self.text(key)).map_err(|_| self.wrong(key, "a length of time such as 90s, 15m, 24h or 30d, or 0"))
+    }
+
+    pub fn size(&self, key: &str) -> Result<usize, Error> {
+        Ok(usize::try_from(self.number(key)?).unwrap_or(usize::MAX))
+    }
+
+    pub fn flag(&self, key: &str) -> Result<bool, Error> {
+        match self.text(key).to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => Ok(true),
+            "0" | "false" | "no" | "off" => Ok(false),
+            _ => Err(self.wrong(key, "true or false")),
+        }
+    }
+
+    /// `s3://bucket` or `s3://bucket/prefix`; keys belong in the environment, where no list of settings shows them.
+    pub fn bucket(&self, key: &str) -> Result<Option<Bucket>, Error> {
+        let text = self.text(key).trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        Bucket::parse(text).map(Some).ok_or_else(|| self.wrong(key, "empty, or an S3 bucket such as s3://models/hub"))
+    }
+
+    /// An http or https address without its last slash; `None` where empty.
+    pub fn url(&self, key: &str) -> Result<Option<String>, Error> {
+        let text = self.text(key).trim().trim_end_matches('/');
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let good = url::Url::parse(text).is_ok_and(|u| ["http", "https"].contains(&u.scheme()) && u.has_host());
+        if good { Ok(Some(text.into())) } else { Err(self.wrong(key, "an address such as https://hub.example.org")) }
+    }
+}

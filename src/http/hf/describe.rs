@@ -1,0 +1,172 @@
+//! A repo in the dialect's words: what is always said, and what costs a look into files and is only said where it
+//! was asked for.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{asks, oid, pointer_bytes};
+use crate::domain::name::RepoKind;
+use crate::domain::repo::{Facts, FileEntry, Repo, RepoSummary, TensorEntry};
+use crate::domain::revision::Revision;
+use crate::domain::user::Actor;
+use crate::http::error::HttpError;
+use crate::http::extract::Query;
+use crate::service::Service;
+use crate::wire::hf::{RepoInfo, Safetensors, SecurityRepoStatus, Sibling, SiblingLfs};
+
+/// What of `config.json` an answer repeats; the file itself is one request away.
+const CONFIG_KEYS: &[&str] = &["architecture", "architectures", "model_type", "num_classes", "num_features", "auto_map"];
+
+/// What an answer shall hold beside the catalog's facts.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    siblings: bool,
+    /// Sizes and digests of the siblings.
+    blobs: bool,
+    card: bool,
+    config: bool,
+    safetensors: bool,
+    security: bool,
+    /// Nothing but these keys; empty for all.
+    only: Vec<String>,
+}
+
+impl Wanted {
+    /// About one repo.
+    pub fn of_one(query: &Query) -> Wanted {
+        let all = Wanted { siblings: true, card: true, config: true, safetensors: true, ..Wanted::default() };
+        Wanted { blobs: asks(query, "blobs"), security: asks(query, "securityStatus"), ..Wanted::expanded(query).unwrap_or(all) }
+    }
+
+    /// In a list, where each of these costs a look at every repo.
+    pub fn of_many(query: &Query) -> Wanted {
+        let (full, card, config) = (asks(query, "full"), asks(query, "cardData"), asks(query, "config"));
+        Wanted::expanded(query).unwrap_or(Wanted { siblings: full, card, config, ..Wanted::default() })
+    }
+
+    fn expanded(query: &Query) -> Option<Wanted> {
+        let only: Vec<String> = ["expand", "expand[]"].iter().flat_map(|key| query.all(key)).map(str::to_owned).collect();
+        let has = |key: &str| only.iter().any(|wanted| wanted == key);
+        let wanted = Wanted {
+            siblings: has("siblings"),
+            card: has("cardData") || has("model-index"),
+            config: has("config"),
+            safetensors: has("safetensors"),
+            security: has("securityRepoStatus"),
+            blobs: false,
+            only: only.clone(),
+        };
+        (!only.is_empty()).then_some(wanted)
+    }
+
+    /// Does it need more than the catalog's facts?
+    pub fn looks_into_files(&self) -> bool {
+        self.siblings || self.card || self.config || self.safetensors
+    }
+
+    /// The repo as it stands at its `head`.
+    pub async fn describe(&self, service: &Service, actor: &Actor, found: RepoSummary) -> Result<Value, HttpError> {
+        let (kind, id) = (found.repo.kind, found.repo.id.clone());
+        let mut info = known(&found.repo, &found.facts);
+        if let Some(head) = &found.head {
+            info.sha = Some(head.commit.to_string());
+            info.used_storage = head.total_bytes;
+            let revision = Revision::Number(head.number);
+            if self.siblings {
+                let (_, files) = service.list_files(actor, kind, &id, &revision).await?;
+                info.siblings = Some(files.into_iter().map(|file| sibling(file, self.blobs)).collect());
+            }
+            if self.card || self.config {
+                let papers = service.papers(actor, kind, &id, &revision).await?;
+                info.model_index = papers.card.get("model-index").cloned().filter(|_| self.card);
+                info.card_data = Some(papers.card).filter(|card| self.card && !card.is_empty());
+                info.config = papers.config.map(short).filter(|_| self.config);
+            }
+            if self.safetensors && kind == RepoKind::Model {
+                info.safetensors = parameters(&service.list_tensors(actor, kind, &id, &revision).await?);
+            }
+        } else if self.siblings {
+            info.siblings = Some(Vec::new());
+        }
+        let scans_done = !service.policy().allow_pickle;
+        info.security_repo_status = self.security.then(|| SecurityRepoStatus { scans_done, files_with_issues: Vec::new() });
+        let info = serde_json::to_value(info).map_err(|e| HttpError::internal(e.to_string()))?;
+        Ok(self.narrowed(info))
+    }
+
+    fn narrowed(&self, mut info: Value) -> Value {
+        if let (Some(object), false) = (info.as_object_mut(), self.only.is_empty()) {
+            object.retain(|key, _| ["_id", "id", "modelId"].contains(&key.as_str()) || self.only.iter().any(|wanted| wanted == key));
+        }
+        info
+    }
+}
+
+/// What the catalog knows.
+fn known(repo: &Repo, facts: &Facts) -> RepoInfo {
+    let said = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let model = repo.kind == RepoKind::Model;
+    RepoInfo {
+        key: repo.key.to_string(),
+        id: repo.id.to_string(),
+        model_id: repo.id.to_string(),
+        author: repo.id.namespace().to_string(),
+        last_modified: repo.updated.to_string(),
+        created_at: repo.created.to_string(),
+        private: repo.private,
+        downloads: repo.downloads,
+        downloads_all_time: repo.downloads,
+        tags: tags(facts, model),
+        library_name: said(&facts.library),
+        pipeline_tag: said(&facts.task).filter(|_| model),
+        description: said(&repo.summary).filter(|_| !model),
+        ..RepoInfo::default()
+    }
+}
+
+/// All that a list may be filtered by.
+fn tags(facts: &Facts, model: bool) -> Vec<String> {
+    let prefixed = |prefix: &'static str, value: &str| Some(value).filter(|v| !v.is_empty()).map(|value| format!("{prefix}{value}"));
+    let mut tags = facts.tags.clone();
+    let mut add = |tag: Option<String>| tags.extend(tag.filter(|tag| !facts.tags.contains(tag)));
+    add(prefixed("", &facts.library));
+    add(prefixed(if model { "" } else { "task_categories:" }, &facts.task));
+    facts.source_datasets.iter().for_each(|dataset| add(prefixed("dataset:", dataset)));
+    facts.base_models.iter().for_each(|base| add(prefixed("base_model:", base)));
+    add(prefixed("license:", &facts.license));
+    tags
+}
+
+fn sibling(file: FileEntry, blobs: bool) -> Sibling {
+    let lfs = SiblingLfs { sha256: file.digest.to_hex(), size: file.size_bytes, pointer_size: pointer_bytes(file.size_bytes) };
+    Sibling {
+        rfilename: file.path,
+        size: blobs.then_some(file.size_bytes),
+        blob_id: blobs.then(|| oid(&file.digest)),
+        lfs: blobs.then_some(lfs),
+    }
+}
+
+fn short(mut config: Map<String, Value>) -> Map<String, Value> {
+    config.retain(|key, _| CONFIG_KEYS.contains(&key.as_str()));
+    config
+}
+
+fn parameters(tensors: &[TensorEntry]) -> Option<Safetensors> {
+    let mut parameters = BTreeMap::new();
+    for tensor in tensors {
+        let count = tensor.shape.iter().fold(1, |count: u64, side| count.saturating_mul(*side));
+        let sum: &mut u64 = parameters.entry(tensor.dtype.clone()).or_default();
+        *sum = sum.saturating_add(count);
+    }
+    let total = parameters.values().fold(0, |sum: u64, count| sum.saturating_add(*count));
+    (!parameters.is_empty()).then_some(Safetensors { parameters, total })
+}
+
+/// Each repo of a list, a few at a time.
+pub async fn describe_all(service: &Service, actor: &Actor, found: Vec<RepoSummary>, wanted: &Wanted) -> Result<Vec<Value>, HttpError> {
+    use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+    let described = stream::iter(found).map(|repo| wanted.describe(service, actor, repo));
+    described.buffered(4).try_collect().await
+}

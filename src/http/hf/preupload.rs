@@ -1,0 +1,97 @@
+//! `/preupload/{branch}`: which way each file should come, and what need not come because it is there.
+
+use std::collections::HashMap;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::refusal::{bad, only_main, refused};
+use crate::domain::ignore::IgnoreRules;
+use crate::domain::path::RepoPath;
+use crate::domain::repo::FileEntry;
+use crate::http::caller::Caller;
+use crate::http::error::{Answer, HttpError};
+use crate::http::extract::{Json, Query, VersionAt};
+use crate::service::Service;
+use crate::wire::hf_write::{Preupload, PreuploadAnswer, PreuploadFile, PreuploadMode};
+
+/// Text up to this size, and anything else up to the other, comes inside the commit: one request instead of several.
+const INLINE_TEXT_BYTES: u64 = 1 << 20;
+const INLINE_BYTES: u64 = 64 << 10;
+/// Clients ask about 256 files at a time.
+const MOST_FILES: usize = 10_000;
+const LONGEST_SAMPLE: usize = 4_096;
+
+pub async fn ask(service: web::Data<Service>, caller: Caller, at: VersionAt, query: Query, body: Json<Preupload>) -> Answer {
+    service.may_commit(&caller.0, at.kind, &at.id).await.map_err(refused)?;
+    only_main(&at.revision, &query)?;
+    check(&service, &body.0)?;
+    let (head, files) = service.list_head_files(&caller.0, at.kind, &at.id).await.map_err(refused)?;
+    let rules = match body.0.git_ignore {
+        Some(text) => Some(text),
+        None => service.ignore_rules(&files).await.map_err(refused)?,
+    };
+    let rules = IgnoreRules::parse(&rules.unwrap_or_default());
+    let there: HashMap<&str, &FileEntry> = files.iter().map(|file| (file.path.as_str(), file)).collect();
+    let files = body.0.files.iter().map(|file| answer(file, &there, &rules)).collect::<Result<_, _>>()?;
+    Ok(HttpResponse::Ok().json(PreuploadAnswer { files, commit_oid: head.map(|head| head.commit.to_string()) }))
+}
+
+fn check(service: &Service, asked: &Preupload) -> Result<(), HttpError> {
+    let too_large =
+        |message: String, hint: &str| Err(HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message, hint).for_hugging_face(None));
+    if asked.files.len() > MOST_FILES {
+        return too_large(
+            format!("{} files were asked about, at most {MOST_FILES} at a time", asked.files.len()),
+            "ask in several requests",
+        );
+    }
+    let most = service.policy().max_file_bytes;
+    match asked.files.iter().find(|file| file.size > most) {
+        Some(file) => too_large(format!("'{}' has more than the {most} bytes one file may have here", file.path), "split the file"),
+        None => Ok(()),
+    }
+}
+
+fn answer(file: &PreuploadFile, there: &HashMap<&str, &FileEntry>, rules: &IgnoreRules) -> Result<PreuploadMode, HttpError> {
+    let path = RepoPath::parse(&file.path).map_err(|e| bad("bad_path", e.to_string(), "rename the file"))?;
+    let sample = Some(&file.sample).filter(|text| text.len() <= LONGEST_SAMPLE).and_then(|text| STANDARD.decode(text).ok());
+    let sample = sample.ok_or_else(|| bad("bad_sample", format!("the sample of '{path}' is not base64"), "send its first 512 bytes"))?;
+    let inline = file.size <= if is_text(&sample) { INLINE_TEXT_BYTES } else { INLINE_BYTES };
+    let oid = there.get(path.as_str()).map(|held| held.digest.to_hex());
+    Ok(PreuploadMode {
+        upload_mode: if inline { "regular" } else { "lfs" },
+        should_ignore: rules.ignores(path.as_str()),
+        // Clients compare a regular file's with git's sha1 of it, which is not kept here: it comes again, and is the same.
+        oid: oid.filter(|_| !inline),
+        path: file.path.clone(),
+    })
+}
+
+/// A character may be cut in two by the sample's end.
+fn is_text(sample: &[u8]) -> bool {
+    let cut = |e: std::str::Utf8Error| e.error_len().is_none();
+    !sample.contains(&0) && std::str::from_utf8(sample).err().is_none_or(cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_and_binary_files_go_their_own_way() {
+        let way = |size, sample: &[u8]| {
+            let file = PreuploadFile { path: "a".into(), size, sample: STANDARD.encode(sample) };
+            answer(&file, &HashMap::new(), &IgnoreRules::default()).unwrap().upload_mode
+        };
+        assert_eq!((way(1 << 20, b"text"), way((1 << 20) + 1, b"text")), ("regular", "lfs"));
+        assert_eq!((way(64 << 10, b"\0"), way((64 << 10) + 1, b"\0"), way(100_000, b"\xff\xfe")), ("regular", "lfs", "lfs"));
+        assert_eq!(way(100_000, &"é".as_bytes()[..1]), "regular");
+        for (path, sample) in [("../x", ""), ("/etc/passwd", ""), ("a", "no base64!")] {
+            let file = PreuploadFile { path: path.into(), size: 1, sample: sample.into() };
+            assert_eq!(answer(&file, &HashMap::new(), &IgnoreRules::default()).unwrap_err().status, 400, "{path}");
+        }
+    }
+}

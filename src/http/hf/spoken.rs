@@ -1,0 +1,65 @@
+//! Refusals in this dialect's words, wherever they were made: also those of the frame and the extractors, which
+//! know nothing of dialects.
+
+use actix_web::http::header::{HeaderName, HeaderValue};
+
+use crate::wire::error::ProblemBody;
+
+/// Clients take only this very text for "the token is wrong"; anything else reads as "no such repo".
+const BAD_TOKEN: &str = "Invalid credentials in Authorization header";
+
+/// Does a route of this pattern belong to the dialect?
+pub fn speaks(pattern: &str) -> bool {
+    let api = pattern.starts_with("/api/") && !pattern.starts_with("/api/v1") && pattern != "/api/{rest:.*}";
+    api || pattern.contains("/resolve/{rev}/") || pattern.contains(".git/") || pattern.starts_with("/xet/")
+}
+
+/// `X-Error-Code` for one of our codes, where the dialect has a word for it.
+pub fn code_of(code: &str) -> Option<&'static str> {
+    match code {
+        "repo_not_found" => Some("RepoNotFound"),
+        "revision_not_found" | "version_deleted" | "nothing_published" | "ambiguous_revision" => Some("RevisionNotFound"),
+        "file_not_found" => Some("EntryNotFound"),
+        _ => None,
+    }
+}
+
+/// What the dialect's clients read beside the body.
+pub fn headers(problem: &ProblemBody) -> Vec<(HeaderName, HeaderValue)> {
+    let message = match problem.code.as_str() {
+        "bad_token" | "bad_authorization" => BAD_TOKEN,
+        _ => &problem.message,
+    };
+    let line: String = message.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+    let code = code_of(&problem.code).map(|code| ("x-error-code", code.to_owned()));
+    let all = [Some(("x-error-message", line)), code].into_iter().flatten();
+    all.filter_map(|(name, text)| Some((HeaderName::from_static(name), HeaderValue::from_str(&text).ok()?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dialects_routes_are_told_from_ours() {
+        for theirs in ["/api/{kind:models|datasets}/{ns}/{name}", "/{ns}/{name}/resolve/{rev}/{path:.*}", "/api/whoami-v2"] {
+            assert!(speaks(theirs), "{theirs}");
+        }
+        for ours in ["/api/v1/models/{ns}/{name}", "/{ns}/{name}", "/api/{rest:.*}", "/api", ""] {
+            assert!(!speaks(ours), "{ours}");
+        }
+    }
+
+    #[test]
+    fn messages_fit_a_header() {
+        let problem = |code: &str, message: &str| ProblemBody {
+            code: code.into(),
+            message: message.into(),
+            hint: String::new(),
+            request_id: String::new(),
+        };
+        let told = headers(&problem("repo_not_found", "no 'ö\n'"));
+        assert_eq!(told.iter().map(|(_, v)| v.to_str().unwrap()).collect::<Vec<_>>(), ["no '??'", "RepoNotFound"]);
+        assert_eq!(headers(&problem("bad_token", "expired"))[0].1, BAD_TOKEN);
+    }
+}

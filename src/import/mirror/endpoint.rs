@@ -1,0 +1,223 @@
+//! The address of another hub, and where its answers may lead us: to itself, or over https to a host of the open
+//! internet. Never to this machine or its network, which an address from outside could otherwise reach through us
+//! (server-side request forgery, CWE-918).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, Url};
+
+use super::{Error, Result};
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(20);
+/// How long it may be silent.
+const PATIENCE: Duration = Duration::from_secs(60);
+const MOST_REDIRECTS: usize = 5;
+
+/// `https://huggingface.co`, `http://127.0.0.1:8080`, also behind a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    url: Url,
+    /// As people write it.
+    text: String,
+}
+
+impl Endpoint {
+    pub fn parse(text: &str) -> Result<Endpoint> {
+        let text = text.trim().trim_end_matches('/');
+        let refuse = |problem: &str| Error::Endpoint { text: text.to_owned(), problem: problem.to_owned() };
+        let url = Url::parse(text).map_err(|e| refuse(&e.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+            return Err(refuse("it has no http or https host"));
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse("it holds more than a host and a path"));
+        }
+        Ok(Endpoint { url, text: text.to_owned() })
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// An address below it, each part escaped.
+    pub fn below(&self, parts: &[&str]) -> Result<Url> {
+        let mut url = self.url.clone();
+        let wrong = |()| Error::Endpoint { text: self.text.clone(), problem: "nothing can stand below it".into() };
+        url.path_segments_mut().map_err(wrong)?.pop_if_empty().extend(parts);
+        Ok(url)
+    }
+
+    /// A token others on the way could read is not sent.
+    pub fn check_token(&self, token: &str) -> Result<()> {
+        let refuse = |problem: &str| Err(Error::Endpoint { text: self.text.clone(), problem: problem.to_owned() });
+        if !token.bytes().all(|b| b.is_ascii_graphic()) {
+            return refuse("the token for it holds characters no token has");
+        }
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        if self.url.scheme() == "http" && !loopback { refuse("a token is not sent over plain http to another machine") } else { Ok(()) }
+    }
+
+    /// A client that goes nowhere else than this module allows. Tokens do not travel to another host (reqwest drops
+    /// them there).
+    pub fn client(&self) -> Result<Client> {
+        // A second call would only say that there is a provider already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let origin = self.url.clone();
+        let client = Client::builder()
+            .user_agent(concat!("backbone-hub/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_WITHIN)
+            .read_timeout(PATIENCE)
+            .redirect(Policy::custom(move |attempt| follow(&origin, attempt)))
+            .dns_resolver(std::sync::Arc::new(Guarded { own: self.url.host_str().unwrap_or_default().to_ascii_lowercase() }))
+            .build();
+        client.map_err(|e| Error::Endpoint { text: self.text.clone(), problem: e.to_string() })
+    }
+}
+
+fn follow(origin: &Url, attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    if attempt.previous().len() > MOST_REDIRECTS {
+        return attempt.error("it leads on and on");
+    }
+    if may_follow(origin, attempt.url()) { attempt.follow() } else { attempt.error("it leads to an address in a network of our own") }
+}
+
+/// Addresses that are numbers are refused whatever they are: a content network has names.
+fn may_follow(origin: &Url, to: &Url) -> bool {
+    let same = to.origin() == origin.origin();
+    same || to.scheme() == "https" && to.domain().is_some_and(|name| name.contains('.') && !name.ends_with(".localhost"))
+}
+
+/// Looks names up, and forgets answers that lead into a private network, unless the name is the endpoint's own.
+struct Guarded {
+    own: String,
+}
+
+impl Resolve for Guarded {
+    fn resolve(&self, name: Name) -> Resolving {
+        let own = name.as_str().eq_ignore_ascii_case(&self.own);
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<SocketAddr> = found.filter(|address| own || is_public(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(format!("{} has no public address", name.as_str()).into());
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Addresses anybody on the internet may have (RFC 6890 lists those nobody there has).
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => is_public_v6(v6),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let shared = a == 100 && (64..128).contains(&b);
+    let protocol = a == 192 && b == 0 && c == 0;
+    let benchmark = a == 198 && (b == 18 || b == 19);
+    let special = address.is_private() || address.is_loopback() || address.is_link_local() || address.is_documentation();
+    !(a == 0 || a >= 224 || shared || protocol || benchmark || special)
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let first = address.segments();
+    match (address.to_ipv4(), first) {
+        // Written as the older kind, or translated to it (RFC 6052, 6to4, Teredo): judged by what it leads to, or not at all.
+        (Some(v4), _) => is_public_v4(v4),
+        (None, [0x64, 0xff9b, ..] | [0x2002, ..] | [0x2001, 0, ..] | [0x2001, 0xdb8, ..]) => false,
+        (None, [first, ..]) => (first & 0xe000) == 0x2000,
+    }
+}
+
+/// The innermost words of a failed request, without its address, which may be signed.
+pub(super) fn reason(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_as_people_write_them() {
+        let endpoint = Endpoint::parse("https://hub.example.org/inner/ ").unwrap();
+        assert_eq!(endpoint.below(&["a b", "c/d", "..%2f"]).unwrap().as_str(), "https://hub.example.org/inner/a%20b/c%2Fd/..%252f");
+        for bad in ["", "huggingface.co", "ftp://x.org", "https://user:word@x.org", "https://x.org/?a=1", "https://x.org/#a", "file:///etc"]
+        {
+            assert!(matches!(Endpoint::parse(bad), Err(Error::Endpoint { .. })), "{bad}");
+        }
+        assert!(Endpoint::parse("http://hub.lan").unwrap().check_token("hf_abc").is_err());
+        for good in ["https://hub.lan", "http://127.0.0.1:8080", "http://[::1]:1", "http://localhost"] {
+            assert!(Endpoint::parse(good).unwrap().check_token("hf_abc").is_ok(), "{good}");
+            assert!(Endpoint::parse(good).unwrap().check_token("hf abc\r\n").is_err(), "{good}");
+        }
+    }
+
+    #[test]
+    fn answers_lead_to_the_hub_itself_or_into_the_open() {
+        let (public, local) = (Url::parse("https://huggingface.co").unwrap(), Url::parse("http://127.0.0.1:8080").unwrap());
+        for good in ["https://huggingface.co/x", "https://cdn-lfs.hf.co/y?sig=1", "https://cas-bridge.xethub.hf.co/z"] {
+            assert!(may_follow(&public, &Url::parse(good).unwrap()), "{good}");
+        }
+        let hostile = [
+            "http://huggingface.co/x",
+            "http://169.254.169.254/latest/meta-data",
+            "https://169.254.169.254/",
+            "https://10.0.0.1/",
+            "https://2130706433/",
+            "https://0x7f.1/",
+            "https://[::1]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://localhost/",
+            "https://x.localhost/",
+            "https://intranet/",
+            "file:///etc/passwd",
+            "http://127.0.0.1:9090/",
+        ];
+        for bad in hostile {
+            let url = Url::parse(bad).unwrap();
+            assert!(!may_follow(&public, &url) && !may_follow(&local, &url), "{bad}");
+        }
+        assert!(may_follow(&local, &Url::parse("http://127.0.0.1:8080/other").unwrap()));
+    }
+
+    #[test]
+    fn names_that_lead_inside_are_not_followed() {
+        let public = ["1.1.1.1", "18.154.227.7", "2606:4700::1111", "::ffff:8.8.8.8"];
+        let inside = [
+            "0.0.0.0",
+            "10.1.2.3",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "192.0.0.8",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "fc00::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+        ];
+        public.iter().for_each(|text| assert!(is_public(text.parse().unwrap()), "{text}"));
+        inside.iter().for_each(|text| assert!(!is_public(text.parse().unwrap()), "{text}"));
+    }
+}

@@ -1,0 +1,102 @@
+//! Which arithmetic convolutions use on a CPU: oneDNN where it is installed, or our own, which is always there.
+
+use std::cell::Cell;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::onednn::{self, Library};
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// oneDNN where it is installed.
+    #[default]
+    Auto,
+    /// oneDNN; where it is missing our own all the same, and [`backend`] says so.
+    OneDnn,
+    /// Our own, in Rust.
+    Rust,
+}
+
+impl FromStr for Choice {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Choice, ()> {
+        match text {
+            "auto" => Ok(Choice::Auto),
+            "onednn" => Ok(Choice::OneDnn),
+            "rust" => Ok(Choice::Rust),
+            _ => Err(()),
+        }
+    }
+}
+
+/// What is in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Backend {
+    OneDnn {
+        version: (i32, i32, i32),
+    },
+    Rust {
+        /// Why it is not oneDNN, unless it was not wanted.
+        because: Option<String>,
+    },
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Backend::OneDnn { version: (major, minor, patch) } => write!(f, "oneDNN {major}.{minor}.{patch}"),
+            Backend::Rust { because: None } => write!(f, "Rust"),
+            Backend::Rust { because: Some(reason) } => write!(f, "Rust ({reason})"),
+        }
+    }
+}
+
+static CHOICE: AtomicU8 = AtomicU8::new(Choice::Auto as u8);
+
+thread_local! {
+    static HERE: Cell<Option<Choice>> = const { Cell::new(None) };
+}
+
+/// Sets the choice for the whole process.
+pub fn choose(choice: Choice) {
+    CHOICE.store(choice as u8, Ordering::Relaxed);
+}
+
+/// Runs `body` with another choice for what this thread starts: to compare the two.
+pub fn with<R>(choice: Choice, body: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Choice>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            HERE.set(self.0);
+        }
+    }
+    let _restore = Restore(HERE.replace(Some(choice)));
+    body()
+}
+
+fn choice() -> Choice {
+    HERE.get().unwrap_or_else(|| match CHOICE.load(Ordering::Relaxed) {
+        value if value == Choice::OneDnn as u8 => Choice::OneDnn,
+        value if value == Choice::Rust as u8 => Choice::Rust,
+        _ => Choice::Auto,
+    })
+}
+
+/// What convolutions use now.
+pub fn backend() -> Backend {
+    match choice() {
+        Choice::Rust => Backend::Rust { because: None },
+        Choice::Auto | Choice::OneDnn => match onednn::library() {
+            Ok(library) => Backend::OneDnn { version: library.version },
+            Err(reason) => Backend::Rust { because: Some(reason.into()) },
+        },
+    }
+}
+
+/// The library, if it is wanted and there.
+pub(crate) fn library() -> Option<&'static Library> {
+    if choice() == Choice::Rust { None } else { onednn::library().ok() }
+}

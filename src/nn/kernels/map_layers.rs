@@ -1,0 +1,134 @@
+//! Layers between [maps](Map): convolution with batch norm, residual and activation; pooling.
+
+use std::sync::Arc;
+
+use candle_core::{Result, Tensor, bail};
+
+use super::affine::Epilogue;
+use super::buffer::Buffer;
+use super::geometry::{Geometry, Spec};
+use super::map::{Gradient, Leave, Map, Step, step_token};
+use super::memory::{read, tensor};
+use super::normalise::{Fitted, Mask};
+use super::pool::{self, MaxPool};
+use super::statistics::moments;
+use super::{BatchStatistics, Norm, conv};
+
+/// `norm(conv2d(x, weight)) + residual`, then the norm's activation, with the statistics of this batch. Gradients
+/// flow to all of them.
+///
+/// Errors when shapes do not fit, or the batch has a single value per channel, which has no variance.
+pub fn conv_norm(x: &Map, weight: &Tensor, spec: &Spec, norm: &Norm<'_>, residual: Option<&Map>) -> Result<(Map, BatchStatistics)> {
+    let geometry = Geometry::of(&x.shape, weight.dims(), spec)?;
+    let (shape, channels, count) = (geometry.output_shape(), geometry.out_c, geometry.rows());
+    if norm.gamma.dims() != [channels] || norm.beta.dims() != [channels] {
+        bail!("batch norm over {:?} and {:?} does not fit {channels} channels", norm.gamma.dims(), norm.beta.dims())
+    }
+    if residual.is_some_and(|residual| residual.shape != shape) {
+        bail!("a residual does not fit an output of shape {shape:?}")
+    }
+    if count < 2 {
+        bail!("batch norm cannot train on one value per channel: use a larger batch or larger images")
+    }
+    let mut z = Buffer::any(count * channels);
+    conv::forward(&x.values, &read(weight)?, &geometry, &Epilogue::default(), &mut z);
+    let (mean, variance) = moments(&z, channels);
+    let fitted = Fitted::new(&mean, &variance, norm, true);
+    let gain = Tensor::cat(&[norm.gamma, norm.beta], 0)?;
+    let mut y = Buffer::any(z.len());
+    fitted.forward(&z, &read(&gain)?, residual.map(|residual| &residual.values[..]), &mut y);
+    let (values, gradient) = (Arc::new(y), Arc::new(Gradient::default()));
+    let below = match residual {
+        Some(residual) => (&x.token + &residual.token)?,
+        None => x.token.clone(),
+    };
+    let left = Left {
+        geometry,
+        fitted,
+        z,
+        x: x.values.clone(),
+        x_gradient: x.is_tracked().then(|| x.gradient.clone()),
+        residual: residual.map(|residual| (values.clone(), residual.is_tracked().then(|| residual.gradient.clone()))),
+        gradient: gradient.clone(),
+    };
+    let token = below.apply_op3(weight, &gain, Step::new(move |weight: &Tensor, gain: &Tensor| left.backward(weight, gain)))?;
+    Ok((Map { shape, values, token, gradient }, BatchStatistics::of(&mean, &variance, count)))
+}
+
+/// What a layer's forward pass leaves for its backward pass.
+struct Left {
+    geometry: Geometry,
+    fitted: Fitted,
+    /// The convolution's output.
+    z: Buffer,
+    x: Arc<Buffer>,
+    x_gradient: Option<Arc<Gradient>>,
+    /// The layer's output, which tells what the activation let through, and where the residual's gradient goes.
+    residual: Option<(Arc<Buffer>, Option<Arc<Gradient>>)>,
+    gradient: Arc<Gradient>,
+}
+
+impl Left {
+    fn backward(mut self, weight: &Tensor, gain: &Tensor) -> Result<super::map::Pair> {
+        let g = &self.geometry;
+        let mut dy = self.gradient.take(self.z.len());
+        let mask = match &self.residual {
+            Some((y, _)) => Mask::Output(y),
+            None => Mask::Recompute,
+        };
+        let gain_gradient = self.fitted.backward(&mut self.z, &read(gain)?, mask, &mut dy);
+        // From here `z` is the gradient to the convolution's output.
+        match self.residual.take() {
+            Some((_, Some(residual))) => residual.add(dy),
+            _ => drop(dy),
+        }
+        let weight_gradient = match weight.track_op() {
+            true => Some(tensor(conv::weight_gradient(&self.x, &self.z, g), &g.weight_shape())?),
+            false => None,
+        };
+        drop(self.x);
+        if let Some(gradient) = self.x_gradient {
+            let mut dx = Buffer::any(g.batch * g.in_h * g.in_w * g.in_c);
+            conv::input_gradient(&self.z, &read(weight)?, g, &mut dx);
+            gradient.add(dx);
+        }
+        let gain_gradient = if gain.track_op() { Some(tensor(gain_gradient, gain.dims())?) } else { None };
+        Ok((weight_gradient, gain_gradient))
+    }
+}
+
+/// [`super::max_pool`] between maps.
+pub fn map_max_pool(x: &Map, kernel: usize, stride: usize, padding: usize) -> Result<Map> {
+    let pool = MaxPool::new(&x.shape, kernel, stride, padding)?;
+    let mut y = Buffer::any(pool.geometry.rows() * pool.geometry.out_c);
+    let winners = pool.forward(&x.values, &mut y);
+    let (shape, gradient) = (pool.geometry.output_shape(), Arc::new(Gradient::default()));
+    let (from, to) = (gradient.clone(), x.gradient.clone());
+    let token = step_token(&x.token, move || {
+        let dy = from.take(winners.len());
+        let mut dx = Buffer::any(pool.geometry.batch * pool.geometry.in_h * pool.geometry.in_w * pool.geometry.in_c);
+        pool.gradient(&dy, &winners, &mut dx);
+        to.add(dx);
+        Ok(())
+    })?;
+    Ok(Map { shape, values: Arc::new(y), token, gradient })
+}
+
+/// [`super::global_average_pool`] of a map: `(B, H, W, C)` to a tensor `(B, C)`.
+pub fn map_average(x: &Map) -> Result<Tensor> {
+    let [batch, height, width, channels] = x.shape;
+    let pixels = height * width;
+    if pixels == 0 {
+        bail!("cannot pool an empty image of shape {:?}", x.shape)
+    }
+    let mut y = vec![0.0; batch * channels];
+    pool::average(&x.values, pixels, channels, &mut y);
+    let gradient = x.gradient.clone();
+    let back = move |dy: &Tensor| {
+        let mut dx = Buffer::any(batch * pixels * channels);
+        pool::average_gradient(&read(&dy.contiguous()?)?, pixels, channels, &mut dx);
+        gradient.add(dx);
+        Ok(())
+    };
+    x.token.apply_op1(Leave::new(y, &[batch, channels], back))
+}

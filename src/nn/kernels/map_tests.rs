@@ -1,0 +1,109 @@
+//! Layers between maps against the same layers between tensors: values, statistics and every gradient.
+
+use candle_core::{Tensor, Var};
+use proptest::prelude::*;
+
+use super::backend::{self, Choice};
+use super::reference_tests::{close, random, values};
+use super::{Activation, Map, Norm, Padding, Spec};
+
+/// A small network: convolution, pooling, a projected and an identity shortcut, a mean.
+struct Net {
+    x: Var,
+    weights: [Var; 3],
+    gamma: Var,
+    beta: Var,
+    spec: Spec,
+    activation: Activation,
+    pool: bool,
+}
+
+impl Net {
+    fn norm(&self, activation: Activation) -> Norm<'_> {
+        Norm { gamma: &self.gamma, beta: &self.beta, eps: 1e-3, activation }
+    }
+
+    fn by_maps(&self) -> Tensor {
+        let plain = Spec { stride: 1, padding: Padding::Symmetric(1), groups: 1 };
+        let layer = |x: &Map, index: usize, spec: &Spec, activation, residual: Option<&Map>| {
+            super::conv_norm(x, &self.weights[index], spec, &self.norm(activation), residual).unwrap().0
+        };
+        let mut x = layer(&Map::enter(&self.x).unwrap(), 0, &self.spec, self.activation, None);
+        if self.pool {
+            x = super::map_max_pool(&x, 3, 2, 1).unwrap();
+        }
+        let projected = layer(&x, 1, &Spec::POINTWISE, Activation::None, None);
+        let y = layer(&x, 2, &plain, self.activation, Some(&projected));
+        let z = layer(&y, 2, &plain, self.activation, Some(&y));
+        let mean = super::map_average(&z).unwrap();
+        (mean.sum_all().unwrap() + y.leave().unwrap().sqr().unwrap().sum_all().unwrap()).unwrap()
+    }
+
+    fn by_tensors(&self) -> Tensor {
+        let plain = Spec { stride: 1, padding: Padding::Symmetric(1), groups: 1 };
+        let layer = |x: &Tensor, index: usize, spec: &Spec, activation, residual: Option<&Tensor>| {
+            let y = super::conv2d(x, &self.weights[index], spec).unwrap();
+            super::batch_norm_train(&y, &self.norm(activation), residual).unwrap().0
+        };
+        let mut x = layer(&self.x, 0, &self.spec, self.activation, None);
+        if self.pool {
+            x = super::max_pool(&x, 3, 2, 1).unwrap();
+        }
+        let projected = layer(&x, 1, &Spec::POINTWISE, Activation::None, None);
+        let y = layer(&x, 2, &plain, self.activation, Some(&projected));
+        let z = layer(&y, 2, &plain, self.activation, Some(&y));
+        let mean = super::global_average_pool(&z).unwrap();
+        (mean.sum_all().unwrap() + y.sqr().unwrap().sum_all().unwrap()).unwrap()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn maps_learn_what_tensors_learn(
+        shape in (2..5usize, 3..9usize, 3..9usize, 1..5usize),
+        channels in 1..40usize,
+        stride in 1..3usize,
+        relu in 0..3usize,
+        pool: bool,
+        rust: bool,
+        seed: u64,
+    ) {
+        let (b, h, w, c) = shape;
+        let net = Net {
+            x: random(seed, 0, &[b, h, w, c]),
+            weights: [
+                random(seed, 1, &[channels, c, 3, 3]),
+                random(seed, 2, &[channels, channels, 1, 1]),
+                random(seed, 3, &[channels, channels, 3, 3]),
+            ],
+            gamma: random(seed, 4, &[channels]),
+            beta: random(seed, 5, &[channels]),
+            spec: Spec { stride, padding: Padding::Same, groups: 1 },
+            activation: [Activation::None, Activation::Relu, Activation::Relu6][relu],
+            pool,
+        };
+        let choice = if rust { Choice::Rust } else { Choice::Auto };
+        let (ours, theirs) = backend::with(choice, || (net.by_maps(), net.by_tensors()));
+        close(&values(&ours), &values(&theirs), 1e-5)?;
+        let (ours, theirs) = backend::with(choice, || (ours.backward().unwrap(), theirs.backward().unwrap()));
+        let vars = [&net.x, &net.gamma, &net.beta, &net.weights[0], &net.weights[1], &net.weights[2]];
+        // Both run the same loops in the same order, so what differs is how gradients were added.
+        for var in vars {
+            close(&values(ours.get(var).unwrap()), &values(theirs.get(var).unwrap()), 1e-4)?;
+        }
+    }
+}
+
+#[test]
+fn a_second_backward_pass_is_refused() {
+    let x = random(0, 0, &[2, 4, 4, 3]);
+    let (weight, gamma, beta) = (random(0, 1, &[5, 3, 3, 3]), random(0, 2, &[5]), random(0, 3, &[5]));
+    let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-3, activation: Activation::Relu };
+    let spec = Spec { stride: 1, padding: Padding::Same, groups: 1 };
+    let (y, _) = super::conv_norm(&Map::enter(&x).unwrap(), &weight, &spec, &norm, None).unwrap();
+    let loss = super::map_average(&y).unwrap().sum_all().unwrap();
+    assert!(loss.backward().is_ok());
+    assert!(loss.backward().unwrap_err().to_string().contains("run the forward pass again"));
+}

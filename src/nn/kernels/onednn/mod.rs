@@ -1,0 +1,16 @@
+//! The second backend of convolutions: oneDNN, Intel's library, where it is installed.
+//!
+//! It is loaded when it is first asked for, so one binary runs with and without it. Images are dealt to rayon's
+//! threads and each thread runs the library on its own images: the library's own pool (OpenMP) stays out of the way
+//! of ours, and `--threads` holds for both. Only where there are fewer images than threads it uses threads of its own.
+//!
+//! What is the same from run to run: for one library version, CPU and number of threads, every bit. Another version
+//! or CPU may sum in another order, so last digits differ, as they do between the backends.
+
+mod cache;
+mod convolution;
+mod ffi;
+mod library;
+
+pub(crate) use convolution::{forward, input_gradient, weight_gradient};
+pub(crate) use library::{Library, library};

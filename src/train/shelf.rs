@@ -1,0 +1,220 @@
+//! A folder of feature caches that jobs leave for each other, with a limit on its size.
+//!
+//! ```text
+//! features-<key>.bin    finished, never written again; its modification time is when it was last used
+//! features-<key>.part   being filled by whoever holds its lock, or left by a run that was killed
+//! ```
+//!
+//! The key names everything the bits depend on, so whoever finds a file may use it. To make room, what was used
+//! longest ago goes first, finished or left behind; who has a removed file open keeps it to the end.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::error::{Error, Result};
+use super::features::{Features, Layout, Writer};
+
+/// What the disk must have left beside a large cache; beside a small one as much as itself.
+const SPARE_BYTES: u64 = 1 << 30;
+
+/// Where caches lie, and how much room they may take together.
+#[derive(Debug, Clone)]
+pub struct Shelf {
+    folder: PathBuf,
+    limit_bytes: u64,
+}
+
+/// Where a run keeps what frozen stages answer.
+#[derive(Debug, Clone, Copy)]
+pub enum Keep<'a> {
+    /// Nowhere: they are run anew in each epoch. (A head's features still lie in the scratch folder.)
+    Nowhere,
+    /// In the run's scratch folder, and gone with it.
+    Scratch,
+    /// Where other runs find it; in the scratch folder where the shelf has no room.
+    Shelf(&'a Shelf),
+}
+
+struct Found {
+    path: PathBuf,
+    bytes: u64,
+    used: SystemTime,
+}
+
+impl Shelf {
+    /// Caches in `folder`, which is made when it is needed. Only files named `features-...` are ever touched.
+    pub fn new(folder: impl Into<PathBuf>, limit_bytes: u64) -> Shelf {
+        Shelf { folder: folder.into(), limit_bytes }
+    }
+
+    /// The finished cache of this key. One that is damaged or short is removed.
+    pub(super) fn find(&self, key: &str, layout: &Layout, batches: usize) -> Option<Features> {
+        let path = self.path(key, "bin");
+        let file = File::open(&path).ok()?;
+        match Features::open(&path, layout, batches) {
+            Some(features) => {
+                // Only the order of eviction suffers where this fails.
+                let _ = file.set_modified(SystemTime::now());
+                Some(features)
+            }
+            None => {
+                remove(&path);
+                None
+            }
+        }
+    }
+
+    /// Starts a cache of at most `bytes`, or goes on with one that a killed run left. `None` if there is no room for
+    /// it, or another job fills it at this moment.
+    pub(super) fn begin(&self, key: &str, layout: Layout, bytes: u64) -> Result<Option<Writer>> {
+        let (path, finished) = (self.path(key, "part"), self.path(key, "bin"));
+        if bytes > self.limit_bytes {
+            return Ok(None);
+        }
+        std::fs::create_dir_all(&self.folder).map_err(Error::io("cannot make the folder", &self.folder))?;
+        let failed = |source| Error::Io { what: "cannot open the feature cache", path: path.clone(), source };
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        // The lock goes with the process, so what a killed run left is free.
+        if file.try_lock().is_err() || !is_at(&file, &path) {
+            return Ok(None);
+        }
+        let there = file.metadata().map_err(failed)?.len();
+        if !self.make_room(&path, bytes.saturating_sub(there)) {
+            remove(&path);
+            return Ok(None);
+        }
+        Writer::take_up(file, path, finished, layout).map(Some)
+    }
+
+    fn path(&self, key: &str, end: &str) -> PathBuf {
+        self.folder.join(format!("features-{key}.{end}"))
+    }
+
+    /// Removes what was used longest ago until `more` bytes fit beside the rest; false if the disk is too full.
+    fn make_room(&self, kept: &Path, more: u64) -> bool {
+        let mut found = self.list();
+        found.sort_by_key(|cache| cache.used);
+        let mut total: u64 = found.iter().map(|cache| cache.bytes).sum();
+        for cache in &found {
+            if total.saturating_add(more) <= self.limit_bytes {
+                break;
+            }
+            if cache.path != kept && is_free(&cache.path) {
+                remove(&cache.path);
+                total -= cache.bytes;
+            }
+        }
+        let fits = total.saturating_add(more) <= self.limit_bytes;
+        fits && fs4::available_space(&self.folder).is_ok_and(|free| free >= more.saturating_add(more.min(SPARE_BYTES)))
+    }
+
+    fn list(&self) -> Vec<Found> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let caches = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("features-"));
+        let found = caches.filter_map(|entry| {
+            let about = entry.metadata().ok()?;
+            Some(Found { path: entry.path(), bytes: about.len(), used: about.modified().ok()? })
+        });
+        found.collect()
+    }
+}
+
+/// Whether nobody is filling it.
+fn is_free(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+}
+
+/// Whether the name still means this file: it may have been finished or removed between opening and locking.
+fn is_at(file: &File, path: &Path) -> bool {
+    let same = |a: std::fs::Metadata, b: std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    file.metadata().is_ok_and(|a| std::fs::metadata(path).is_ok_and(|b| same(a, b)))
+}
+
+/// Another job may have been quicker, which is as good.
+fn remove(path: &Path) {
+    let _ = std::fs::remove_file(path);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::features::Encoding;
+    use super::*;
+
+    fn layout() -> Layout {
+        Layout { dims: vec![64], encoding: Encoding::Half }
+    }
+
+    /// 144 bytes.
+    fn fill(shelf: &Shelf, key: &str) -> Features {
+        let mut writer = shelf.begin(key, layout(), 144).unwrap().unwrap();
+        writer.append(&[7], &[0], &[0.5; 64]).unwrap();
+        writer.finish().unwrap()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn used(shelf: &Shelf, key: &str, seconds_ago: u64) {
+        let file = File::open(shelf.path(key, "bin")).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(seconds_ago)).unwrap();
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_makes_room_and_open_caches_stay_readable() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path(), 300);
+        std::fs::write(folder.path().join("another.file"), [0; 999]).unwrap();
+        let old = fill(&shelf, "a");
+        fill(&shelf, "b");
+        used(&shelf, "a", 50);
+        used(&shelf, "b", 100);
+        assert!(shelf.find("b", &layout(), 1).is_some(), "which makes it the newest");
+        fill(&shelf, "c");
+        assert_eq!(names(folder.path()), ["another.file", "features-b.bin", "features-c.bin"]);
+        let mut row = Vec::new();
+        assert!(old.read(7, 0, &mut row) && row == [0.5; 64], "the removed one serves whoever has it open");
+        assert!(shelf.begin("d", layout(), 301).unwrap().is_none(), "more than the limit is not begun");
+        assert!(shelf.begin("d", layout(), u64::MAX).unwrap().is_none());
+        assert!(Shelf::new(folder.path(), u64::MAX).begin("d", layout(), 1 << 60).unwrap().is_none(), "nor more than the disk has");
+        assert_eq!(names(folder.path()).len(), 3, "and leaves nothing");
+    }
+
+    #[test]
+    fn one_job_fills_a_cache_and_what_a_killed_one_left_is_taken_up_or_cleared_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path(), 300);
+        let mut first = shelf.begin("a", layout(), 144).unwrap().unwrap();
+        first.append(&[7], &[0], &[0.5; 64]).unwrap();
+        assert!(shelf.begin("a", layout(), 144).unwrap().is_none(), "another job fills it");
+        assert!(shelf.begin("b", layout(), 250).unwrap().is_none(), "what is being filled is not cleared away");
+        drop(first);
+        assert_eq!(shelf.begin("a", layout(), 144).unwrap().unwrap().batches(), 1);
+        assert!(shelf.begin("b", layout(), 250).unwrap().is_some());
+        assert_eq!(names(folder.path()), ["features-b.part"]);
+    }
+
+    #[test]
+    fn a_damaged_or_short_cache_is_refused_and_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path(), 300);
+        fill(&shelf, "a");
+        let path = shelf.path("a", "bin");
+        let whole = std::fs::read(&path).unwrap();
+        let mut damaged = whole.clone();
+        damaged[70] ^= 1;
+        for bytes in [&damaged[..], &whole[..100], &[][..]] {
+            std::fs::write(&path, bytes).unwrap();
+            assert!(shelf.find("a", &layout(), 1).is_none() && !path.exists());
+            fill(&shelf, "a");
+            assert!(shelf.find("a", &layout(), 1).is_some());
+        }
+        assert!(shelf.find("a", &layout(), 2).is_none(), "fewer batches than the pass makes");
+    }
+}

@@ -1,0 +1,52 @@
+"""transformers and datasets, which stand on huggingface_hub: configuration and tokenizer of a model, rows of a data set;
+the model also offline, from the cache that `hub pull --hf-cache` fills."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import datasets
+import transformers
+
+import kit
+
+hub = kit.Hub(os.environ["HUB_SERVER"], os.environ["HUB_TOKEN"], Path.home() / "hub")
+TOKENIZER = {
+    "version": "1.0",
+    "truncation": None,
+    "padding": None,
+    "added_tokens": [],
+    "normalizer": {"type": "Lowercase"},
+    "pre_tokenizer": {"type": "Whitespace"},
+    "post_processor": None,
+    "decoder": None,
+    "model": {"type": "WordLevel", "vocab": {"[UNK]": 0, "good": 1, "morning": 2}, "unk_token": "[UNK]"},
+}
+OFFLINE = "import transformers; print(transformers.AutoTokenizer.from_pretrained('ada/words')('Good morning, hub')['input_ids'])"
+
+with tempfile.TemporaryDirectory() as folder:
+    work = Path(folder)
+    files = {
+        "README.md": "---\nlicense: mit\nlibrary_name: transformers\n---\n# Words\n",
+        "config.json": json.dumps({"model_type": "bert", "hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 3}),
+        "tokenizer.json": json.dumps(TOKENIZER),
+        "tokenizer_config.json": json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "[UNK]"}),
+    }
+    hub.publish(kit.write(work / "words", files), "ada/words")
+    assert transformers.AutoConfig.from_pretrained("ada/words").hidden_size == 32
+    ids = transformers.AutoTokenizer.from_pretrained("ada/words")("Good morning, hub")["input_ids"]
+    assert ids[:2] == [1, 2], ids
+    print(f"  transformers {transformers.__version__}: configuration and tokenizer", flush=True)
+
+    environment = kit.clean(work / "other", HUB_SERVER=hub.address, HUB_TOKEN=hub.token, HF_HUB_CACHE=str(work / "cache"))
+    kit.run(kit.hub_program(), "pull", "ada/words", "--hf-cache", "--quiet", env=environment, stdout=subprocess.DEVNULL)
+    environment = kit.clean(work / "third", HF_HUB_CACHE=str(work / "cache"), HF_HUB_OFFLINE="1", HF_ENDPOINT="http://127.0.0.1:9")
+    said = kit.run(sys.executable, "-c", OFFLINE, env=environment, stdout=subprocess.PIPE).stdout
+    assert json.loads(said) == ids
+    print(f"  transformers {transformers.__version__}: offline, from the cache that hub pull --hf-cache filled", flush=True)
+
+    rows = datasets.load_dataset("ada/table", split="train")
+    assert rows[:]["text"] == ["a", "b"] and rows[:]["label"] == [0, 1], rows[:]
+    print(f"  datasets {datasets.__version__}: load_dataset of a CSV file", flush=True)

@@ -1,0 +1,85 @@
+"""timm and torch.hub load what the hub serves, and compute with it exactly what the published weights compute; also
+without the hub, from the cache that `hub pull --hf-cache` fills."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import timm
+import torch
+from huggingface_hub import HfApi
+
+import kit
+
+torch.set_num_threads(2)
+hub = kit.Hub(os.environ["HUB_SERVER"], os.environ["HUB_TOKEN"], Path.home() / "hub")
+image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+def logits(model):
+    with torch.inference_mode():
+        return model.eval()(image)
+
+
+def publish(work):
+    """A small model with random weights, saved as timm saves its own."""
+    torch.manual_seed(7)
+    model = timm.create_model("resnet18", num_classes=5)
+    folder = work / "small"
+    timm.models.save_for_hf(model, folder, safe_serialization=True)
+    kit.write(folder, {"README.md": "---\nlicense: apache-2.0\nlibrary_name: timm\n---\n# Small\n"})
+    torch.save(model.state_dict(), folder / "small.pth")
+    hub.publish(folder, "ada/small", "--tag", "v1")
+    return model, folder
+
+
+def loads(work):
+    model, _ = publish(work)
+    expected = logits(model)
+    for name in ("hf-hub:ada/small", "hf-hub:ada/small@v1"):
+        loaded = timm.create_model(name, pretrained=True)
+        assert torch.equal(logits(loaded), expected), name
+    features = timm.create_model("hf-hub:ada/small", pretrained=True, num_classes=0)
+    assert features(image).shape == (2, 512)
+    assert HfApi().model_info("ada/small").library_name == "timm"
+    print(f"  timm {timm.__version__}: logits equal to the published weights'", flush=True)
+    return expected
+
+
+def by_address(work, expected):
+    path = work / "small" / "small.pth"
+    url = f"{hub.address}/files/ada/small/small-{kit.sha256(path)[:8]}.pth"
+    state = torch.hub.load_state_dict_from_url(url, model_dir=str(work / "torch"), check_hash=True, progress=False)
+    model = timm.create_model("resnet18", num_classes=5)
+    model.load_state_dict(state)
+    assert torch.equal(logits(model), expected)
+    print(f"  torch {torch.__version__}: load_state_dict_from_url(check_hash=True)", flush=True)
+
+
+OFFLINE = """
+import sys, timm, torch
+image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+with torch.inference_mode():
+    torch.save(timm.create_model("hf-hub:ada/small", pretrained=True).eval()(image), sys.argv[1])
+"""
+
+
+def offline(work, expected):
+    cache = work / "offline"
+    environment = kit.clean(work / "other-home", HUB_SERVER=hub.address, HUB_TOKEN=hub.token, HF_HUB_CACHE=str(cache))
+    pulled = kit.run(kit.hub_program(), "pull", "ada/small", "--hf-cache", "--quiet", env=environment, stdout=subprocess.PIPE).stdout
+    assert pulled.strip().startswith(str(cache))
+    environment = kit.clean(work / "third-home", HF_HUB_CACHE=str(cache), HF_HUB_OFFLINE="1", HF_ENDPOINT="http://127.0.0.1:9")
+    kit.run(sys.executable, "-c", OFFLINE, work / "logits.pt", env=environment)
+    assert torch.equal(torch.load(work / "logits.pt"), expected)
+    print(f"  timm {timm.__version__}: offline, from the cache that hub pull --hf-cache filled", flush=True)
+
+
+with tempfile.TemporaryDirectory() as folder:
+    work = Path(folder)
+    wanted = loads(work)
+    by_address(work, wanted)
+    offline(work, wanted)
