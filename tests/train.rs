@@ -265,6 +265,7 @@ fn frozen_stages_are_run_once_and_the_result_is_as_without() {
         let without = bench.run_kept(&recipe, "without", Keep::Nowhere, &mut |_| Control::Continue).unwrap();
         assert_eq!((kept.frozen, without.frozen), (Frozen::Once, Frozen::EachEpoch));
         for (a, b) in kept.epochs.iter().zip(&without.epochs) {
+            println!("{architecture}: epoch {}: {} {}", a.epoch, a.train_loss, b.train_loss);
             assert!((a.train_loss - b.train_loss).abs() < 2e-2 * b.train_loss, "{architecture}: {} {}", a.train_loss, b.train_loss);
         }
         // The first epoch, before differences of f16's size have had steps to grow in.
@@ -316,8 +317,8 @@ fn a_frozen_run_resumes_within_the_pass_and_between_epochs() {
     let shelf = Shelf::new(bench.folder.path().join("shelf"), 1 << 30);
     let run = |sink: &mut dyn FnMut(Event) -> Control| bench.run_kept(&recipe, "cut", Keep::Shelf(&shelf), sink);
     // As a run that was killed in the middle of the pass, and of a write, leaves it.
-    let cache = std::fs::read_dir(bench.scratch("whole")).unwrap().map(|entry| entry.unwrap().path());
-    let cache = cache.filter(|path| path.extension().is_some_and(|end| end == "bin")).next().unwrap();
+    let mut cache = std::fs::read_dir(bench.scratch("whole")).unwrap().map(|entry| entry.unwrap().path());
+    let cache = cache.find(|path| path.extension().is_some_and(|end| end == "bin")).unwrap();
     let bytes = std::fs::read(&cache).unwrap();
     std::fs::create_dir(bench.folder.path().join("shelf")).unwrap();
     let part = bench.folder.path().join("shelf").join(cache.file_name().unwrap()).with_extension("part");

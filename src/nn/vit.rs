@@ -42,11 +42,12 @@ impl Vit {
     /// Stages from the input upwards, with their tensors in the order of computation.
     pub fn stages(&self) -> Vec<(String, Vec<Expected>)> {
         let width = self.width;
-        let mut stem = Vec::new();
-        stem.push(("patch_embed.proj.weight".into(), vec![width, 3, self.patch, self.patch], Kind::Convolution));
-        stem.push(("patch_embed.proj.bias".into(), vec![width], Kind::ConvolutionBias));
-        stem.push(("cls_token".into(), vec![1, 1, width], Kind::ClassToken));
-        stem.push(("pos_embed".into(), vec![1, self.tokens(), width], Kind::Position));
+        let stem = vec![
+            ("patch_embed.proj.weight".into(), vec![width, 3, self.patch, self.patch], Kind::Convolution),
+            ("patch_embed.proj.bias".into(), vec![width], Kind::ConvolutionBias),
+            ("cls_token".into(), vec![1, 1, width], Kind::ClassToken),
+            ("pos_embed".into(), vec![1, self.tokens(), width], Kind::Position),
+        ];
         let mut stages = vec![("stem".to_owned(), stem)];
         for block in 0..self.depth {
             let mut tensors = self.block(&format!("blocks.{block}"));

@@ -91,7 +91,7 @@ pub struct SecurityRepoStatus {
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum TreeEntry {
-    File(TreeFile),
+    File(Box<TreeFile>),
     Directory { oid: String, size: u64, path: String },
 }
 

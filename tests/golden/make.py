@@ -57,7 +57,7 @@ EVAL = {
 }
 TRAIN = {
     "tf_efficientnet_lite0": 96, "mobilenetv2_100": 72, "mobilenetv3_small_100": 96, "mobilenetv3_large_100": 64,
-    "efficientnet_b0": 64, "resnet18": 64, "resnet50": 65, "vit_tiny_patch16_224": 224,
+    "efficientnet_b0": 64, "resnet18": 64, "resnet50": 80, "vit_tiny_patch16_224": 224,
 }
 LINEAR_BIASES = (".qkv.bias", "attn.proj.bias", ".fc1.bias", ".fc2.bias")
 CONVOLUTION_BIASES = ("conv_reduce.bias", "conv_expand.bias", "conv_head.bias", "patch_embed.proj.bias")
@@ -171,11 +171,12 @@ def sample(count):
     return list(range(0, count, step))[:64]
 
 
-def step(name, side, dtype):
-    net = model(name, dtype, True)
+def step(name, side, dtype, layout=torch.contiguous_format):
+    net = model(name, dtype, True).to(memory_format=layout)
     net.train()
     labels = torch.tensor([(7 * b + 3) % CLASSES for b in range(4)])
-    loss = torch.nn.functional.cross_entropy(net(image("input", 4, side).to(dtype)), labels, label_smoothing=0.1)
+    images = image("input", 4, side).to(dtype).to(memory_format=layout)
+    loss = torch.nn.functional.cross_entropy(net(images), labels, label_smoothing=0.1)
     loss.backward()
     return net, loss.item(), {key: parameter.grad.double().flatten() for key, parameter in net.named_parameters()}
 
@@ -187,7 +188,8 @@ def entry(gradient):
 
 def train_step(name, side):
     net, loss, gradients = step(name, side, torch.float64)
-    _, _, rounded = step(name, side, torch.float32)
+    # In either order of memory timm adds in another order.
+    rounded = [step(name, side, torch.float32, layout)[2] for layout in (torch.contiguous_format, torch.channels_last)]
     usual = sorted(entry(gradient) for gradient in gradients.values())[len(gradients) // 2]
     content = {}
     worst = (0, "")
@@ -195,7 +197,7 @@ def train_step(name, side):
         # Some gradients are exactly zero (a shift that the next batch norm takes away): only their size is judged.
         zero = entry(gradient) < 1e-9 * usual
         scale = 100 * usual if zero else entry(gradient)
-        worst = max(worst, (entry(rounded[key] - gradient) / scale, key))
+        worst = max(worst, *((entry(other[key] - gradient) / scale, key) for other in rounded))
         content[key] = {
             "norm": 0.0 if zero else float(f"{gradient.norm().item():.8g}"),
             "sum": 0.0 if zero else float(f"{gradient.sum().item():.8g}"),

@@ -56,7 +56,7 @@ fn entries(files: &[FileEntry], below: &str, recursive: bool) -> Vec<TreeEntry> 
 pub(super) fn of_file(file: &FileEntry) -> TreeEntry {
     let lfs = TreeLfs { oid: file.digest.to_hex(), size: file.size_bytes, pointer_size: pointer_bytes(file.size_bytes) };
     let (oid, size, path) = (oid(&file.digest), file.size_bytes, file.path.clone());
-    TreeEntry::File(TreeFile { oid, size, path, lfs, last_commit: None, security_file_status: None })
+    TreeEntry::File(Box::new(TreeFile { oid, size, path, lfs, last_commit: None, security_file_status: None }))
 }
 
 pub(super) fn of_folder(path: &str) -> TreeEntry {
@@ -65,7 +65,8 @@ pub(super) fn of_folder(path: &str) -> TreeEntry {
 
 fn path(entry: &TreeEntry) -> &str {
     match entry {
-        TreeEntry::File(TreeFile { path, .. }) | TreeEntry::Directory { path, .. } => path,
+        TreeEntry::File(file) => &file.path,
+        TreeEntry::Directory { path, .. } => path,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Putting files together as a shard says: from where the chunks it names lie, proved by the sha256 it states.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -47,8 +48,8 @@ impl Service {
             .write(move |tx| {
                 let mut known = HashMap::new();
                 for segment in files.iter().flat_map(|file| &file.segments) {
-                    if !known.contains_key(&segment.xorb) {
-                        known.insert(segment.xorb, usable(tx, &account, &segment.xorb)?);
+                    if let Entry::Vacant(place) = known.entry(segment.xorb) {
+                        place.insert(usable(tx, &account, &segment.xorb)?);
                     }
                 }
                 let planned = files.into_iter().map(|file| plan(file, &known, most)).collect::<Result<Vec<_>>>()?;
