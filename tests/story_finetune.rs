@@ -90,7 +90,7 @@ async fn what_cannot_work_is_refused_before_it_waits() {
     ada.publish("dataset", "ada/secret", true, vec![("data.zip", pictures_zip(2, 2))]).await;
     ada.publish("dataset", "ada/card-only", false, vec![("README.md", b"# nothing yet\n".to_vec())]).await;
     let mut strange = base_files();
-    strange[1].1 = br#"{"architecture": "vit_tiny_patch16_224"}"#.to_vec();
+    strange[1].1 = br#"{"architecture": "convnext_tiny"}"#.to_vec();
     ada.publish("model", "ada/strange", false, strange).await;
     ada.publish("model", "ada/papers", false, vec![("README.md", b"# only words\n".to_vec())]).await;
     let good = json!({ "base": "ada/tiny", "dataset": "ada/colours", "name": "ada/out" });

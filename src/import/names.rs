@@ -127,13 +127,13 @@ impl Blocks {
 #[cfg(test)]
 impl Mapping {
     pub fn original(&self, target: &Target, name: &str) -> Option<String> {
+        if self.identity {
+            return Some(name.to_owned());
+        }
         let (module, leaf) = name.rsplit_once('.')?;
         let find = |table: &BTreeMap<String, String>, wanted: &str| {
             table.iter().find(|(_, timm)| *timm == wanted).map(|(original, _)| original.clone())
         };
-        if self.identity {
-            return Some(name.to_owned());
-        }
         if let Some(original) = find(&self.modules, module) {
             return Some(format!("{original}.{leaf}"));
         }
