@@ -257,8 +257,9 @@ fn told(events: &mut Vec<String>) -> impl FnMut(Event) -> Control {
 
 #[test]
 fn frozen_stages_are_run_once_and_the_result_is_as_without() {
-    for (architecture, frozen_stages, kind) in [("resnet18", 4, Optimizer::Adamw), ("mobilenetv2_100", 5, Optimizer::Sgd)] {
-        let bench = Bench::new(architecture, &[("train", 16), ("val", 5), ("test", 2)]);
+    // At 32 pixels the last maps of MobileNetV2 are single points: a norm over a dozen of them makes much of f16's rounding.
+    for (architecture, side, frozen_stages, kind) in [("resnet18", 32, 4, Optimizer::Adamw), ("mobilenetv2_100", 96, 5, Optimizer::Sgd)] {
+        let bench = Bench::sized(architecture, &[("train", 16), ("val", 5), ("test", 2)], side);
         let augment = Augment { views: 2, ..Augment::default() };
         let recipe = Recipe { frozen_stages, optimizer: kind, augment, dropout: 0.1, lr: 2e-3, head_lr: 2e-3, ..full(4) };
         let kept = bench.fit(&recipe, "kept").unwrap();
