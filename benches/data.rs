@@ -1,6 +1,6 @@
 //! Images per second from encoded bytes to network input, on one thread.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 use divan::Bencher;
 use divan::counter::ItemsCount;

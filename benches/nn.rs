@@ -3,7 +3,7 @@
 //! `cargo bench --bench nn`; divan prints items per second, which are images. `HUB_BACKEND=rust` for our own
 //! convolutions where oneDNN is installed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 use candle_core::{Device, Tensor};
 use divan::Bencher;

@@ -14,7 +14,7 @@
 //! FROZEN is a number of stages or `head`; CACHE is `shared` (a shelf in SCRATCH that later jobs find), `own`, or `off`.
 //! What this build cannot do is answered with `{"skip": why}`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 use std::io::BufRead;
 use std::path::Path;
