@@ -11,7 +11,7 @@ demo: packages-demo ## set everything up and run the main job on real weights an
 
 test: packages-test ## run all tests
 	@echo "== test: unit, contract, parity and story tests"
-	cargo test
+	cargo test --no-fail-fast
 
 test-clients: packages-clients ## real clients (huggingface_hub, hf, timm, torch.hub ...) against a real server (SETS="hf torch")
 	@echo "== test-clients: clients from their registries, each set in an environment of its own"
