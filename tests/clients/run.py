@@ -66,6 +66,7 @@ def main(wanted):
     sets = {
         "hf": lambda *all: script("hf", kit.python_with("hf"), *all, "hugging_face.py"),
         "hf0": lambda *all: script("hf0", kit.python_with("hf0"), *all, "hugging_face.py"),
+        "git-lfs": lambda *all: script("git-lfs", sys.executable, *all, "git_lfs.py"),
         "loaders": lambda *all: script("loaders", sys.executable, *all, "loaders.py"),
         "text": lambda *all: script("text", kit.python_with("text"), *all, "text_and_tables.py"),
         "tfhub": lambda *all: script("tfhub", kit.python_with("tfhub"), *all, "tf_hub.py"),

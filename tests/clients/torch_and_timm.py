@@ -49,6 +49,14 @@ def loads(work):
     return expected
 
 
+def pushes(work, expected):
+    """What timm publishes itself comes back the same."""
+    model = timm.create_model("hf-hub:ada/small", pretrained=True)
+    timm.models.push_to_hf_hub(model, "ada/pushed", safe_serialization=True)
+    assert torch.equal(logits(timm.create_model("hf-hub:ada/pushed", pretrained=True)), expected)
+    print(f"  timm {timm.__version__}: push_to_hf_hub, and loaded again", flush=True)
+
+
 def by_address(work, expected):
     path = work / "small" / "small.pth"
     url = f"{hub.address}/files/ada/small/small-{kit.sha256(path)[:8]}.pth"
@@ -81,5 +89,6 @@ def offline(work, expected):
 with tempfile.TemporaryDirectory() as folder:
     work = Path(folder)
     wanted = loads(work)
+    pushes(work, wanted)
     by_address(work, wanted)
     offline(work, wanted)
