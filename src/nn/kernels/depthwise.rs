@@ -4,8 +4,8 @@
 use rayon::prelude::*;
 
 use super::affine::Epilogue;
-use super::dense::add_in_order;
 use super::geometry::Geometry;
+use super::product::add_in_order;
 use super::simd::vectorised;
 
 /// Channels summed at once: two AVX-512 registers, four of AVX2.

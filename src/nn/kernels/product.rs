@@ -4,7 +4,6 @@
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use super::dense::add_in_order;
 use super::simd::vectorised;
 
 /// A matrix in a slice: element `(i, j)` is `data[i * rows + j * columns]`.
@@ -118,6 +117,16 @@ pub(crate) fn add_rows(sums: &mut [f32], rows: &[f32]) {
             sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
     });
+}
+
+/// Adds equally long vectors, first to last.
+pub(crate) fn add_in_order(parts: Vec<Vec<f32>>) -> Vec<f32> {
+    let mut parts = parts.into_iter();
+    let mut total = parts.next().unwrap_or_default();
+    for part in parts {
+        vectorised(|| total.iter_mut().zip(&part).for_each(|(sum, value)| *sum += value));
+    }
+    total
 }
 
 /// Deals `pieces` of a batch to the threads in spans and adds up what each span gives: `body(piece, its part of out,

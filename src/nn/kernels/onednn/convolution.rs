@@ -7,9 +7,9 @@ use rayon::prelude::*;
 
 use super::cache::{self, Convolution, Key};
 use super::library::{Bound, Library, Query, Result, Role, Values, tensor};
-use crate::nn::kernels::dense::add_in_order;
 use crate::nn::kernels::geometry::Geometry;
 use crate::nn::kernels::memory::with_scratch;
+use crate::nn::kernels::product::add_in_order;
 
 /// Floats of input and output that a piece may hold beside each other in a core's second-level cache.
 const PIECE_FLOATS: usize = 256 * 1024;
