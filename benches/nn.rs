@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use hub::domain::recipe::Optimizer as Kind;
-use hub::nn::kernels::backend;
+use hub::nn::kernels::{self, backend};
 use hub::nn::{Classifier, Mode, Weights, loss, registry};
 use hub::train::optim::{Group, Optimizer};
 
@@ -62,7 +62,7 @@ fn train_step(bencher: Bencher<'_, '_>, architecture: &str, side: usize) {
     let mut optimizer = Optimizer::new(Kind::Sgd, Group::split(0.01, 5e-4, parameters).into()).unwrap();
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
         let loss = loss::cross_entropy(&model.logits(&x, Mode::Train).unwrap(), &labels, 0.0).unwrap();
-        let gradients = loss.backward().unwrap();
+        let gradients = kernels::backward(&loss).unwrap();
         optimizer.step(&gradients, 1.0).unwrap();
         loss.to_scalar::<f32>().unwrap()
     });

@@ -18,6 +18,7 @@ mod error;
 pub mod head;
 mod init;
 pub mod kernels;
+mod layer;
 pub mod loss;
 pub mod mobile;
 pub mod mobilenetv3;

@@ -4,10 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::Tensor;
 
-use super::kernels::{self, Activation, BatchStatistics, Map, Norm, Spec, SqueezeExcite};
-use super::plan::{Plan, Pooled, Shortcut, Squeeze, Unit};
+use super::kernels::{self, Map};
+use super::layer::{Layer, RunningPooled};
+use super::plan::{Plan, Shortcut, Unit};
 use super::weights::Weights;
 use super::{Backbone, Error, Mode, Result, Stage};
 
@@ -20,34 +21,12 @@ pub(crate) struct Network {
     weights: Weights,
     /// The bits of an f64.
     momentum: Arc<AtomicU64>,
-    /// No activation bends, nothing is squeezed or pooled on the way: training can work in place.
-    is_clamped: bool,
 }
 
 struct RunningStage {
     blocks: Vec<RunningBlock>,
     max_pool: bool,
     pooled: Option<RunningPooled>,
-}
-
-impl RunningStage {
-    fn is_clamped(&self) -> bool {
-        let layers = self.blocks.iter().flat_map(|block| &block.layers);
-        self.pooled.is_none() && layers.into_iter().all(|layer| layer.squeeze.is_none() && !layer.activation.is_smooth())
-    }
-}
-
-/// The mean over all pixels, then a linear layer: `(B, H, W, C)` to `(B, 1, 1, C')`.
-struct RunningPooled {
-    weight: Var,
-    bias: Var,
-    activation: Activation,
-}
-
-struct RunningSqueeze {
-    plan: Squeeze,
-    reduce: (Var, Var),
-    expand: (Var, Var),
 }
 
 struct RunningBlock {
@@ -59,20 +38,6 @@ enum RunningShortcut {
     None,
     Identity,
     Projection(Box<Layer>),
-}
-
-/// Convolution, batch norm, activation.
-struct Layer {
-    weight: Var,
-    gamma: Var,
-    beta: Var,
-    mean: Var,
-    variance: Var,
-    spec: Spec,
-    eps: f64,
-    activation: Activation,
-    momentum: Arc<AtomicU64>,
-    squeeze: Option<RunningSqueeze>,
 }
 
 impl Network {
@@ -101,9 +66,8 @@ impl Network {
             Stage { name: stage.name.clone(), parameters, buffers }
         });
         let stages = stages.collect();
-        let is_clamped = running.iter().all(RunningStage::is_clamped);
         let architecture = architecture.into();
-        Ok(Network { architecture, num_features: plan.num_features, stages, running, weights, momentum, is_clamped })
+        Ok(Network { architecture, num_features: plan.num_features, stages, running, weights, momentum })
     }
 
     fn stage(&self, stage: usize) -> Result<&RunningStage> {
@@ -128,7 +92,7 @@ impl Network {
     }
 
     /// The stages of this range, learning on a CPU.
-    fn learn(&self, stages: Range<usize>, x: &Tensor) -> Result<Map> {
+    fn learn(&self, stages: Range<usize>, x: &Tensor) -> Result<Learning> {
         let mut x = Map::enter(x)?;
         for stage in stages {
             let stage = self.stage(stage)?;
@@ -138,8 +102,37 @@ impl Network {
             if stage.max_pool {
                 x = kernels::map_max_pool(&x, 3, 2, 1)?;
             }
+            if let Some(pooled) = &stage.pooled {
+                // Nothing comes after the pixel that it makes of each image.
+                return Ok(Learning::Pixel(pooled.pixel(&kernels::map_average(&x)?, Mode::Train)?));
+            }
         }
-        Ok(x)
+        Ok(Learning::Map(x))
+    }
+}
+
+/// What stages that learn make of their input.
+enum Learning {
+    Map(Map),
+    /// `(B, 1, 1, C)`.
+    Pixel(Tensor),
+}
+
+impl Learning {
+    /// Channels last.
+    fn leave(&self) -> Result<Tensor> {
+        match self {
+            Learning::Map(map) => Ok(map.leave()?),
+            Learning::Pixel(pixel) => Ok(pixel.clone()),
+        }
+    }
+
+    /// `(B, C)`.
+    fn average(&self) -> Result<Tensor> {
+        match self {
+            Learning::Map(map) => Ok(kernels::map_average(map)?),
+            Learning::Pixel(pixel) => Ok(pixel.flatten_from(1)?),
+        }
     }
 }
 
@@ -166,7 +159,7 @@ impl Backbone for Network {
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let x = channels_last(x)?;
-        if self.learns_in_place(&x, mode) {
+        if learns_in_place(&x, mode) {
             return channels_first(&self.learn(stage..stage + 1, &x)?.leave()?);
         }
         channels_first(&self.run(stage, &x, mode)?)
@@ -179,7 +172,7 @@ impl Backbone for Network {
     // The provided methods would do; these spare the graph a change of memory order at each stage.
     fn features_from(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
         let (from, maps) = self.frozen(from, x, frozen_stages)?;
-        channels_first(&match self.learns_in_place(&maps, mode) {
+        channels_first(&match learns_in_place(&maps, mode) {
             true => self.learn(from..self.stages.len(), &maps)?.leave()?,
             false => self.rest(from, maps, mode)?,
         })
@@ -187,8 +180,8 @@ impl Backbone for Network {
 
     fn pooled(&self, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
         let (from, maps) = self.frozen(0, x, frozen_stages)?;
-        Ok(match self.learns_in_place(&maps, mode) {
-            true => kernels::map_average(&self.learn(from..self.stages.len(), &maps)?)?,
+        Ok(match learns_in_place(&maps, mode) {
+            true => self.learn(from..self.stages.len(), &maps)?.average()?,
             false => kernels::global_average_pool(&self.rest(from, maps, mode)?)?,
         })
     }
@@ -205,17 +198,16 @@ impl Network {
         Ok((end, maps))
     }
 
-    /// On a CPU, and all layers are clamped norms.
-    fn learns_in_place(&self, x: &Tensor, mode: Mode) -> bool {
-        mode == Mode::Train && x.device().is_cpu() && self.is_clamped
-    }
-
     fn rest(&self, from: usize, mut maps: Tensor, mode: Mode) -> Result<Tensor> {
         for stage in from..self.stages.len() {
             maps = self.run(stage, &maps, mode)?;
         }
         Ok(maps)
     }
+}
+
+fn learns_in_place(x: &Tensor, mode: Mode) -> bool {
+    mode == Mode::Train && x.device().is_cpu()
 }
 
 /// `(B, C, H, W)` to contiguous `(B, H, W, C)`; free if it came from `channels_first`.
@@ -246,138 +238,4 @@ impl RunningBlock {
         }
         apply(last, &y, residual.as_ref())
     }
-}
-
-/// A parameter as a variable or, in eval mode, as a constant.
-fn parameter(var: &Var, mode: Mode) -> Tensor {
-    match mode {
-        Mode::Train => var.as_tensor().clone(),
-        Mode::Eval => var.detach(),
-    }
-}
-
-/// The handles of tensors the registry has checked.
-fn handles<const N: usize>(architecture: &str, tensors: [(String, Vec<usize>); N], weights: &Weights) -> Result<[Var; N]> {
-    let mut found = Vec::with_capacity(N);
-    for (name, shape) in tensors {
-        let var = weights.get(&name).cloned();
-        found.push(var.ok_or_else(|| Error::Missing { architecture: architecture.into(), name, shape })?);
-    }
-    found.try_into().map_err(|_| Error::Invalid(format!("{architecture} lacks tensors")))
-}
-
-impl RunningPooled {
-    fn build(architecture: &str, pooled: &Pooled, weights: &Weights) -> Result<RunningPooled> {
-        let [weight, bias] = handles(architecture, pooled.tensors(), weights)?;
-        Ok(RunningPooled { weight, bias, activation: pooled.activation })
-    }
-
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let pooled = kernels::global_average_pool(x)?;
-        let (weight, bias) = (parameter(&self.weight, mode), parameter(&self.bias, mode));
-        Ok(kernels::linear(&pooled, &weight, &bias, self.activation)?.unsqueeze(1)?.unsqueeze(1)?)
-    }
-}
-
-impl RunningSqueeze {
-    fn build(architecture: &str, squeeze: &Squeeze, weights: &Weights) -> Result<RunningSqueeze> {
-        let [reduce, reduce_bias, expand, expand_bias] = handles(architecture, squeeze.tensors(), weights)?;
-        Ok(RunningSqueeze { plan: squeeze.clone(), reduce: (reduce, reduce_bias), expand: (expand, expand_bias) })
-    }
-
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let pair = |(weight, bias): &(Var, Var)| (parameter(weight, mode), parameter(bias, mode));
-        let (reduce, expand) = (pair(&self.reduce), pair(&self.expand));
-        let (activation, gate) = (self.plan.activation, self.plan.gate);
-        let squeeze = SqueezeExcite { reduce: (&reduce.0, &reduce.1), expand: (&expand.0, &expand.1), activation, gate };
-        Ok(squeeze.forward(x)?)
-    }
-}
-
-impl Layer {
-    fn build(architecture: &str, unit: &Unit, plan: &Plan, weights: &Weights, momentum: &Arc<AtomicU64>) -> Result<Layer> {
-        let [weight, gamma, beta, mean, variance] = handles(architecture, unit.tensors(), weights)?;
-        Ok(Layer {
-            weight,
-            gamma,
-            beta,
-            mean,
-            variance,
-            spec: Spec { stride: unit.stride, padding: plan.padding(unit), groups: unit.groups },
-            eps: plan.norm_eps,
-            activation: unit.activation,
-            momentum: momentum.clone(),
-            squeeze: unit.squeeze.as_ref().map(|squeeze| RunningSqueeze::build(architecture, squeeze, weights)).transpose()?,
-        })
-    }
-
-    /// `activation(norm(conv(x)) + residual)` over channels-last maps, then the squeeze where there is one.
-    fn forward(&self, x: &Tensor, residual: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
-        let y = self.normalised(x, residual, mode)?;
-        match &self.squeeze {
-            Some(squeeze) => squeeze.forward(&y, mode),
-            None => Ok(y),
-        }
-    }
-
-    fn normalised(&self, x: &Tensor, residual: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
-        match mode {
-            Mode::Train => self.train(x, residual),
-            // Somebody wants the gradient to the input: the same numbers through ops that have one.
-            Mode::Eval if x.track_op() => {
-                let y = kernels::conv2d(x, &self.weight.detach(), &self.spec)?;
-                let (gamma, beta) = (self.gamma.detach(), self.beta.detach());
-                let norm = Norm { gamma: &gamma, beta: &beta, eps: self.eps, activation: self.activation };
-                Ok(kernels::batch_norm_eval(&y, &norm, &self.mean, &self.variance, residual)?)
-            }
-            Mode::Eval => {
-                let (scale, shift) = self.folded()?;
-                Ok(kernels::conv2d_affine(x, &self.weight, &self.spec, (&scale, &shift), residual, self.activation)?)
-            }
-        }
-    }
-
-    fn train(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
-        let y = kernels::conv2d(x, &self.weight, &self.spec)?;
-        let (y, batch) = kernels::batch_norm_train(&y, &self.norm(), residual)?;
-        self.follow(&batch)?;
-        Ok(y)
-    }
-
-    /// The same between maps on the CPU.
-    fn learn(&self, x: &Map, residual: Option<&Map>) -> Result<Map> {
-        let (y, batch) = kernels::conv_norm(x, &self.weight, &self.spec, &self.norm(), residual)?;
-        self.follow(&batch)?;
-        Ok(y)
-    }
-
-    fn norm(&self) -> Norm<'_> {
-        Norm { gamma: &self.gamma, beta: &self.beta, eps: self.eps, activation: self.activation }
-    }
-
-    fn follow(&self, batch: &BatchStatistics) -> Result<()> {
-        let momentum = f64::from_bits(self.momentum.load(Ordering::Relaxed));
-        follow(&self.mean, &batch.mean, momentum)?;
-        follow(&self.variance, &batch.unbiased_variance, momentum)
-    }
-
-    /// The batch norm as one scale and shift per channel.
-    fn folded(&self) -> Result<(Vec<f32>, Vec<f32>)> {
-        let values = |var: &Var| var.as_tensor().to_vec1::<f32>();
-        let (gamma, beta) = (values(&self.gamma)?, values(&self.beta)?);
-        let (mean, variance) = (values(&self.mean)?, values(&self.variance)?);
-        let scale: Vec<f32> =
-            gamma.iter().zip(&variance).map(|(&g, &v)| (f64::from(g) / (f64::from(v) + self.eps).sqrt()) as f32).collect();
-        let shift = beta.iter().zip(&mean).zip(&scale).map(|((beta, mean), scale)| beta - mean * scale).collect();
-        Ok((scale, shift))
-    }
-}
-
-/// `running += momentum * (batch - running)`.
-fn follow(running: &Var, batch: &[f32], momentum: f64) -> Result<()> {
-    let old = running.as_tensor().to_vec1::<f32>()?;
-    let (keep, take) = ((1.0 - momentum) as f32, momentum as f32);
-    let new: Vec<f32> = old.iter().zip(batch).map(|(old, batch)| keep * old + take * batch).collect();
-    running.set(&Tensor::from_vec(new, batch.len(), &Device::Cpu)?.to_device(running.device())?)?;
-    Ok(())
 }

@@ -10,7 +10,7 @@ use super::metrics::{Evaluation, Tally};
 use super::report::Report;
 use super::run::Run;
 use crate::data::Sample;
-use crate::nn::{Mode, loss};
+use crate::nn::{Mode, kernels, loss};
 
 /// Trains what the task asks for. Events leave through `sink`, which is asked between steps whether to go on.
 ///
@@ -87,7 +87,7 @@ fn train_step(run: &mut Run, step: &Step, number: u64) -> Result<(Vec<f32>, f64)
     if !value.is_finite() {
         return Err(run.diverged(number, "the loss"));
     }
-    let gradients = loss.backward()?;
+    let gradients = kernels::backward(&loss)?;
     run.optimizer.step(&gradients, run.schedule.factor(number))?;
     Ok((logits.flatten_all()?.to_vec1()?, value))
 }

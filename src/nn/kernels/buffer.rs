@@ -18,6 +18,7 @@ struct Shelf {
 }
 
 /// Floats that go back to the shelf when dropped.
+#[derive(Default)]
 pub(crate) struct Buffer {
     values: Vec<f32>,
     /// How many of them are in use.

@@ -1,11 +1,13 @@
 //! Convolution as a candle op: `conv2d` learns, `conv2d_affine` is the same with a folded batch norm for inference.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
 
 use super::affine::Epilogue;
 use super::dense::{self, Weights};
 use super::geometry::{Geometry, Spec};
 use super::memory::{floats, read, tensor};
+use super::onednn::Role;
 use super::{Activation, backend, depthwise, onednn, patches, portable};
 
 /// Convolves `x (B, H, W, C)` with `weight (O, C / groups, kh, kw)` to `(B, OH, OW, O)`.
@@ -49,34 +51,49 @@ pub fn conv2d_affine(
     let residual = residual.as_ref().map(read).transpose()?;
     let epilogue = Epilogue { affine: Some((scale, shift)), residual: residual.as_deref(), activation };
     let mut y = vec![0.0; geometry.rows() * geometry.out_c];
-    forward(&read(&x)?, &read(&weight)?, &geometry, &epilogue, &mut y);
+    let finish = |piece: &mut [f32], offset: usize| epilogue.apply(piece, offset, geometry.out_c);
+    forward(&read(&x)?, &read(&weight)?, &geometry, &finish, &mut y)?;
     tensor(y, &geometry.output_shape())
 }
 
-/// `y = epilogue(x * weight)`, whatever `y` held before; picks the kernel by backend and shape.
-pub(crate) fn forward(x: &[f32], weight: &[f32], g: &Geometry, epilogue: &Epilogue<'_>, y: &mut [f32]) {
-    let finish = |piece: &mut [f32], offset: usize| epilogue.apply(piece, offset, g.out_c);
-    match backend::library() {
-        // A shape that the library refuses is ours to do.
-        Some(library) if onednn::forward(library, x, weight, g, y, &finish).is_ok() => {}
-        _ if g.is_depthwise() => depthwise::forward(x, &depthwise::pack(weight, g), g, epilogue, y),
-        _ if g.kernel_h * g.kernel_w == 1 => dense::forward(x, Weights::OutputsFirst(weight), g, epilogue, y),
-        _ => dense::forward(x, Weights::OutputsLast(&patches::pack_outputs_last(weight, g)), g, epilogue, y),
+/// What is done to a piece of a map while it is in the cache: the piece, and where in the map it starts.
+pub(crate) type Finish<'a> = dyn Fn(&mut [f32], usize) + Sync + 'a;
+
+/// `y = x * weight`, whatever `y` held before, each piece of it finished; picks the kernel by backend and shape.
+pub(crate) fn forward(x: &[f32], weight: &[f32], g: &Geometry, finish: &Finish<'_>, y: &mut [f32]) -> Result<()> {
+    match ready(Role::Forward, weight, g) {
+        Some(ready) => ready.forward(x, y, finish)?,
+        None if g.is_depthwise() => depthwise::forward(x, &depthwise::pack(weight, g), g, finish, y),
+        None if g.kernel_h * g.kernel_w == 1 => dense::forward(x, Weights::OutputsFirst(weight), g, finish, y),
+        None => dense::forward(x, Weights::OutputsLast(&patches::pack_outputs_last(weight, g)), g, finish, y),
     }
+    Ok(())
 }
 
-/// Gradient to the input, whatever `dx` held before.
-pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], g: &Geometry, dx: &mut [f32]) {
-    match backend::library() {
-        Some(library) if onednn::input_gradient(library, dy, weight, g, dx).is_ok() => {}
+/// The library's convolution. A shape that it refuses is ours to do.
+fn ready<'a>(role: Role, weight: &'a [f32], g: &Geometry) -> Option<onednn::Ready<'a>> {
+    onednn::Ready::new(backend::library()?, role, weight, g).ok()
+}
+
+/// Gradient to the input, whatever `dx` held before. `prepare` gets each piece of `dy` before it is used.
+pub(crate) fn input_gradient(dy: &mut [f32], prepare: &Finish<'_>, weight: &[f32], g: &Geometry, dx: &mut [f32]) -> Result<()> {
+    if let Some(ready) = ready(Role::InputGradient, weight, g) {
+        return Ok(ready.input_gradient(dy, prepare, dx)?);
+    }
+    prepare_all(dy, prepare, g);
+    match g.stride {
         _ if g.is_depthwise() => depthwise::input_gradient(dy, &depthwise::pack(weight, g), g, dx),
-        _ if g.stride == 1 => {
-            let turned = patches::pack_turned(weight, g);
-            dense::forward(dy, Weights::OutputsLast(&turned), &g.turned(), &Epilogue::default(), dx);
-        }
+        1 => dense::forward(dy, Weights::OutputsLast(&patches::pack_turned(weight, g)), &g.turned(), &|_, _| {}, dx),
         _ if g.kernel_h * g.kernel_w == 1 => dense::input_gradient_strided(dy, weight, g, dx),
         _ => dense::input_gradient_strided(dy, &patches::pack_outputs_first(weight, g), g, dx),
     }
+    Ok(())
+}
+
+/// Prepares gradients that no input wants.
+pub(crate) fn prepare_all(dy: &mut [f32], prepare: &Finish<'_>, g: &Geometry) {
+    let image = g.out_h * g.out_w * g.out_c;
+    dy.par_chunks_mut(image).enumerate().for_each(|(index, dy)| prepare(dy, index * image));
 }
 
 /// Gradient to the weight, in PyTorch's order.
@@ -87,7 +104,7 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
         && let Some(library) = backend::library()
         && let Ok(dw) = onednn::weight_gradient(library, x, dy, g)
     {
-        return dw;
+        return dw.into_vec();
     }
     if g.is_depthwise() {
         return depthwise::weight_gradient(x, dy, g);
@@ -104,18 +121,18 @@ impl CustomOp2 for Convolution {
 
     fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
         let mut y = vec![0.0; self.0.rows() * self.0.out_c];
-        forward(floats(x, xl)?, floats(w, wl)?, &self.0, &Epilogue::default(), &mut y);
+        forward(floats(x, xl)?, floats(w, wl)?, &self.0, &|_, _| {}, &mut y)?;
         Ok((CpuStorage::F32(y), Shape::from(&self.0.output_shape()[..])))
     }
 
     fn bwd(&self, x: &Tensor, weight: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (g, dy) = (&self.0, dy.contiguous()?);
-        let dy = read(&dy)?;
+        let mut dy = read(&dy)?.to_vec();
         // The image itself wants no gradient, and neither does a frozen weight.
         let dx = match x.track_op() {
             true => {
                 let mut dx = vec![0.0; x.elem_count()];
-                input_gradient(&dy, &read(weight)?, g, &mut dx);
+                input_gradient(&mut dy, &|_, _| {}, &read(weight)?, g, &mut dx)?;
                 Some(tensor(dx, &g.input_shape())?)
             }
             false => None,

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::affine::Epilogue;
+use super::conv::Finish;
 use super::geometry::Geometry;
 use super::memory::with_scratch;
 use super::patches;
@@ -16,8 +16,8 @@ use super::simd::vectorised;
 /// Patch floats a block should hold: about what a core's second-level cache keeps.
 const BLOCK_FLOATS: usize = 256 * 1024;
 
-/// `y (B, OH, OW, O) = epilogue(x * weight)`, whatever `y` held before.
-pub(crate) fn forward(x: &[f32], packed: Weights<'_>, g: &Geometry, epilogue: &Epilogue<'_>, y: &mut [f32]) {
+/// `y (B, OH, OW, O) = x * weight`, whatever `y` held before; `finish` gets each block while it is in the cache.
+pub(crate) fn forward(x: &[f32], packed: Weights<'_>, g: &Geometry, finish: &Finish<'_>, y: &mut [f32]) {
     let block = block_rows(g.rows(), g.depth());
     let parallelism = inner_parallelism(g.rows().div_ceil(block));
     y.par_chunks_mut(block * g.out_c).enumerate().for_each(|(index, out)| {
@@ -29,7 +29,7 @@ pub(crate) fn forward(x: &[f32], packed: Weights<'_>, g: &Geometry, epilogue: &E
                 multiply(out, g.out_c, [rows, g.group_out(), g.depth()], patches, weight, false, parallelism);
             });
         }
-        epilogue.apply(out, first * g.out_c, g.out_c);
+        finish(out, first * g.out_c);
     });
 }
 

@@ -3,13 +3,15 @@
 
 use rayon::prelude::*;
 
-use super::affine::Epilogue;
+use super::conv::Finish;
 use super::geometry::Geometry;
 use super::product::add_in_order;
 use super::simd::vectorised;
 
 /// Channels summed at once: two AVX-512 registers, four of AVX2.
 const LANES: usize = 32;
+/// Floats of output a thread finishes at a time.
+const PIECE_FLOATS: usize = 16 * 1024;
 
 /// From `(channels, 1, kh, kw)` to `[ky][kx][channel]`.
 pub(crate) fn pack(weight: &[f32], g: &Geometry) -> Vec<f32> {
@@ -23,12 +25,17 @@ pub(crate) fn pack(weight: &[f32], g: &Geometry) -> Vec<f32> {
     packed
 }
 
-/// `y = epilogue(x * weight)`, whatever `y` held before; `weight` is packed.
-pub(crate) fn forward(x: &[f32], weight: &[f32], g: &Geometry, epilogue: &Epilogue<'_>, y: &mut [f32]) {
+/// `y = x * weight`, whatever `y` held before; `weight` is packed, and `finish` gets some lines at a time while they
+/// are in the cache.
+pub(crate) fn forward(x: &[f32], weight: &[f32], g: &Geometry, finish: &Finish<'_>, y: &mut [f32]) {
     let line = g.out_w * g.out_c;
-    y.par_chunks_mut(line).enumerate().for_each(|(index, out)| {
-        vectorised(|| forward_line(x, weight, g, index / g.out_h, index % g.out_h, out));
-        epilogue.apply(out, index * line, g.out_c);
+    let lines = (PIECE_FLOATS / line).max(1);
+    y.par_chunks_mut(lines * line).enumerate().for_each(|(piece, out)| {
+        for (index, out) in out.chunks_mut(line).enumerate() {
+            let index = piece * lines + index;
+            vectorised(|| forward_line(x, weight, g, index / g.out_h, index % g.out_h, out));
+        }
+        finish(out, piece * lines * line);
     });
 }
 

@@ -11,6 +11,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp3, Device, Layout, Result, Shap
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
+use super::learned;
 use super::memory::{read, tensor};
 use super::simd::vectorised;
 
@@ -164,7 +165,8 @@ impl<F: FnOnce(&Tensor, &Tensor) -> Result<Pair> + Send> CustomOp3 for Step<F> {
         _token: &Tensor,
         _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (weight, gain) = once(&self.0)?(weight, gain)?;
+        let (weight_gradient, gain) = once(&self.0)?(weight, gain)?;
+        let weight = weight_gradient.and_then(|gradient| learned::keep(weight, gradient));
         let below = if below.track_op() { Some(below.zeros_like()?) } else { None };
         Ok((below, weight, gain))
     }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor, bail};
 
-use super::affine::Epilogue;
 use super::buffer::Buffer;
 use super::geometry::{Geometry, Spec};
 use super::map::{Gradient, Leave, Map, Step, step_token};
 use super::memory::{read, tensor};
 use super::normalise::{Fitted, Mask};
 use super::pool::{self, MaxPool};
-use super::statistics::moments;
+use super::statistics::Gathering;
 use super::{BatchStatistics, Norm, conv};
 
 /// `norm(conv2d(x, weight)) + residual`, then the norm's activation, with the statistics of this batch. Gradients
@@ -30,9 +29,12 @@ pub fn conv_norm(x: &Map, weight: &Tensor, spec: &Spec, norm: &Norm<'_>, residua
     if count < 2 {
         bail!("batch norm cannot train on one value per channel: use a larger batch or larger images")
     }
-    let mut z = Buffer::any(count * channels);
-    conv::forward(&x.values, &read(weight)?, &geometry, &Epilogue::default(), &mut z);
-    let (mean, variance) = moments(&z, channels);
+    if residual.is_some() && norm.activation.is_smooth() {
+        bail!("{:?} after a residual sum cannot be learnt in place", norm.activation)
+    }
+    let (mut z, gathering) = (Buffer::any(count * channels), Gathering::new(channels));
+    conv::forward(&x.values, &read(weight)?, &geometry, &|piece, offset| gathering.note(piece, offset), &mut z)?;
+    let (mean, variance) = gathering.moments();
     let fitted = Fitted::new(&mean, &variance, norm, true);
     let gain = Tensor::cat(&[norm.gamma, norm.beta], 0)?;
     let mut y = Buffer::any(z.len());
@@ -76,8 +78,20 @@ impl Left {
             Some((y, _)) => Mask::Output(y),
             None => Mask::Recompute,
         };
-        let gain_gradient = self.fitted.backward(&mut self.z, &read(gain)?, mask, &mut dy);
-        // From here `z` is the gradient to the convolution's output.
+        let (spread, gain_gradient) = self.fitted.sums(&self.z, &read(gain)?, mask, &mut dy);
+        // `z` becomes the gradient to the convolution's output, and that to its input is worked out meanwhile.
+        let dx = match &self.x_gradient {
+            Some(_) => {
+                let mut dx = Buffer::any(g.batch * g.in_h * g.in_w * g.in_c);
+                let prepare = |piece: &mut [f32], offset: usize| spread.apply(piece, &dy[offset..offset + piece.len()]);
+                conv::input_gradient(&mut self.z, &prepare, &read(weight)?, g, &mut dx)?;
+                Some(dx)
+            }
+            None => {
+                spread.apply_all(&mut self.z, &dy);
+                None
+            }
+        };
         match self.residual.take() {
             Some((_, Some(residual))) => residual.add(dy),
             _ => drop(dy),
@@ -87,9 +101,7 @@ impl Left {
             false => None,
         };
         drop(self.x);
-        if let Some(gradient) = self.x_gradient {
-            let mut dx = Buffer::any(g.batch * g.in_h * g.in_w * g.in_c);
-            conv::input_gradient(&self.z, &read(weight)?, g, &mut dx);
+        if let (Some(gradient), Some(dx)) = (self.x_gradient, dx) {
             gradient.add(dx);
         }
         let gain_gradient = if gain.track_op() { Some(tensor(gain_gradient, gain.dims())?) } else { None };

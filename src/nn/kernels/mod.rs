@@ -27,6 +27,7 @@ mod dense;
 mod depthwise;
 mod geometry;
 mod layer_norm;
+mod learned;
 mod linear;
 mod map;
 mod map_layers;
@@ -48,7 +49,6 @@ mod product;
 #[cfg(test)]
 mod reference_tests;
 mod simd;
-mod smooth_norm;
 #[cfg(test)]
 mod smooth_tests;
 mod squeeze;
@@ -62,6 +62,7 @@ pub use conv::{conv2d, conv2d_affine};
 pub use curve::{Gate, activate};
 pub use geometry::{Padding, Spec};
 pub use layer_norm::layer_norm;
+pub use learned::backward;
 pub use linear::linear;
 pub use map::Map;
 pub use map_layers::{conv_norm, map_average, map_max_pool};

@@ -8,7 +8,6 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use super::curve::activate;
 use super::memory::{floats, read, tensor};
 use super::normalise::{Fitted, Mask};
-use super::smooth_norm::smooth_norm;
 use super::statistics::moments;
 use super::{Activation, portable};
 
@@ -59,10 +58,7 @@ pub fn batch_norm_train(x: &Tensor, norm: &Norm<'_>, residual: Option<&Tensor>) 
     let x = x.contiguous()?;
     let (mean, variance) = moments(&read(&x)?, channels);
     let statistics = BatchStatistics::of(&mean, &variance, count);
-    if norm.activation.is_smooth() {
-        return Ok((smooth(&x, norm, (&mean, &variance), true, residual)?, statistics));
-    }
-    Ok((BatchNorm::new((&mean, &variance), norm, true, residual).apply(&x, norm, residual)?, statistics))
+    Ok((fused(&x, norm, (&mean, &variance), true, residual)?, statistics))
 }
 
 /// The same with given statistics, which are constants: one affine pass. Gradients flow to x, gamma, beta and the
@@ -74,16 +70,13 @@ pub fn batch_norm_eval(x: &Tensor, norm: &Norm<'_>, mean: &Tensor, variance: &Te
     }
     let wide = |t: &Tensor| -> Result<Vec<f64>> { Ok(read(&t.contiguous()?)?.iter().map(|&value| f64::from(value)).collect()) };
     let (mean, variance) = (wide(mean)?, wide(variance)?);
-    if norm.activation.is_smooth() {
-        return smooth(&x.contiguous()?, norm, (&mean, &variance), false, residual);
-    }
-    BatchNorm::new((&mean, &variance), norm, false, residual).apply(&x.contiguous()?, norm, residual)
+    fused(&x.contiguous()?, norm, (&mean, &variance), false, residual)
 }
 
-/// With an activation that bends. No family here adds a residual before one, so that case is not fused.
-fn smooth(x: &Tensor, norm: &Norm<'_>, moments: (&[f64], &[f64]), from_batch: bool, residual: Option<&Tensor>) -> Result<Tensor> {
-    if residual.is_none() {
-        return smooth_norm(x, norm, moments.0, moments.1, from_batch);
+/// In one op, but for a residual before an activation that bends: no family here has one.
+fn fused(x: &Tensor, norm: &Norm<'_>, moments: (&[f64], &[f64]), from_batch: bool, residual: Option<&Tensor>) -> Result<Tensor> {
+    if residual.is_none() || !norm.activation.is_smooth() {
+        return BatchNorm::new(moments, norm, from_batch, residual).apply(x, norm, residual);
     }
     let plain = Norm { activation: Activation::None, ..*norm };
     activate(&BatchNorm::new(moments, &plain, from_batch, residual).apply(x, &plain, residual)?, norm.activation)
@@ -156,7 +149,8 @@ impl CustomOp3 for BatchNorm {
         let mut dy = read(&dy.contiguous()?)?.to_vec();
         let y = read(y)?;
         let mask = if self.has_residual { Mask::Output(&y) } else { Mask::Recompute };
-        let gain_gradient = self.fitted.backward(&mut dx, &read(gain)?, mask, &mut dy);
+        let (spread, gain_gradient) = self.fitted.sums(&dx, &read(gain)?, mask, &mut dy);
+        spread.apply_all(&mut dx, &dy);
         let wants_residual = self.has_residual && residual.track_op();
         let residual = if wants_residual { Some(tensor(dy, x.dims())?) } else { None };
         Ok((Some(tensor(dx, x.dims())?), Some(tensor(gain_gradient, gain.dims())?), residual))

@@ -1,10 +1,17 @@
 //! The loops of batch norm with residual sum and activation: one pass forward, two backward, in place where they can.
+//!
+//! A clamped output tells where its slope is not zero; any other slope is worked out again from the normalised input,
+//! which is arithmetic instead of another tensor in memory.
 
 use rayon::prelude::*;
 
-use super::simd::{clamp, vectorised};
+use super::curve::{Curve, with_curve};
+use super::simd::vectorised;
 use super::statistics::{add_pairs, block_rows, folded, tiled};
 use super::{Activation, Norm};
+
+/// Floats one thread takes at a time in the second pass.
+const PIECE_FLOATS: usize = 32 * 1024;
 
 /// A norm with the statistics it normalises by.
 pub(crate) struct Fitted {
@@ -17,7 +24,7 @@ pub(crate) struct Fitted {
 
 /// How the backward pass finds where the activation let values through.
 pub(crate) enum Mask<'a> {
-    /// From the output.
+    /// From the output, which is clamped: there may have been a residual.
     Output(&'a [f32]),
     /// From the input, by the same arithmetic as in the forward pass: there was no residual.
     Recompute,
@@ -34,11 +41,11 @@ impl Fitted {
     }
 
     /// Scale and shift that normalise in one step. `gain` is gamma, then beta.
-    fn affine(&self, gain: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    fn affine(&self, gain: &[f32]) -> Affine {
         let (gamma, beta) = gain.split_at(self.mean.len());
         let scale: Vec<f32> = gamma.iter().zip(&self.inverse_deviation).map(|(gamma, inverse)| gamma * inverse).collect();
         let shift: Vec<f32> = beta.iter().zip(&scale).zip(&self.mean).map(|((beta, scale), mean)| beta - mean * scale).collect();
-        (tiled(&scale), tiled(&shift))
+        Affine { scale: tiled(&scale), shift: tiled(&shift) }
     }
 
     fn block(&self) -> usize {
@@ -47,50 +54,44 @@ impl Fitted {
 
     /// `y = activation(normalised x * gamma + beta + residual)`; writes all of `y`.
     pub fn forward(&self, x: &[f32], gain: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
-        let (scale, shift) = self.affine(gain);
-        let (low, high) = self.activation.bounds();
-        let block = self.block();
+        let (affine, block) = (self.affine(gain), self.block());
         y.par_chunks_mut(block).enumerate().for_each(|(index, y)| {
             let range = index * block..index * block + y.len();
             let (x, residual) = (&x[range.clone()], residual.map(|r| &r[range]));
-            vectorised(|| normalise(y, x, residual, &scale, &shift, low, high));
+            with_curve!(self.activation, C => vectorised(|| normalise::<C>(y, x, residual, &affine)));
         });
     }
 
-    /// Turns `x` into its gradient and masks `dy` where `mask` is the output, which makes it the residual's gradient.
-    /// Answers the gradient to gamma, then beta.
-    pub fn backward(&self, x: &mut [f32], gain: &[f32], mask: Mask<'_>, dy: &mut [f32]) -> Vec<f32> {
+    /// The first pass backward over `x` and `dy`: what the second one needs, and the gradient to gamma, then beta.
+    /// Masks `dy` where `mask` is the output, which makes it the residual's gradient.
+    pub fn sums(&self, x: &[f32], gain: &[f32], mask: Mask<'_>, dy: &mut [f32]) -> (Spread, Vec<f32>) {
         let channels = self.mean.len();
-        let (scale, shift) = self.affine(gain);
         let (low, high) = self.activation.bounds();
-        let (block, mean) = (self.block(), tiled(&self.mean));
+        let (affine, block, mean) = (self.affine(gain), self.block(), tiled(&self.mean));
         let sums = |(index, (x, dy)): (usize, (&[f32], &mut [f32]))| {
             let (mut sum, mut product) = (vec![0.0f32; mean.len()], vec![0.0f32; mean.len()]);
-            vectorised(|| match &mask {
+            match &mask {
                 Mask::Output(y) => {
                     let y = &y[index * block..index * block + x.len()];
-                    masked_sums(x, y, dy, &mean, (low, high), &mut sum, &mut product);
+                    vectorised(|| masked_sums(x, y, dy, &mean, (low, high), &mut sum, &mut product));
                 }
-                Mask::Recompute => recomputed_sums(x, dy, &mean, (&scale, &shift, low, high), &mut sum, &mut product),
-            });
+                Mask::Recompute => {
+                    with_curve!(self.activation, C => vectorised(|| bent_sums::<C>(x, dy, &mean, &affine, &mut sum, &mut product)));
+                }
+            }
             (folded(&sum, channels), folded(&product, channels))
         };
         let parts = x.par_chunks(block).zip(dy.par_chunks_mut(block)).enumerate().map(sums).collect();
         let (sum, product) = add_pairs(parts, channels);
-        let (a, b, c) = self.factors(gain, &sum, &product, x.len() / channels);
-        x.par_chunks_mut(block).zip(dy.par_chunks(block)).for_each(|(x, dy)| {
-            vectorised(|| match mask {
-                Mask::Output(_) => spread(x, dy, (&a, &b, &c)),
-                Mask::Recompute => spread_masked(x, dy, (&a, &b, &c), (&scale, &shift, low, high)),
-            });
-        });
+        let activation = if matches!(mask, Mask::Output(_)) { Activation::None } else { self.activation };
+        let spread = self.spread(gain, (&sum, &product), x.len() / channels, affine, activation);
         let gamma = product.iter().zip(&self.inverse_deviation).map(|(product, inverse)| (product * f64::from(*inverse)) as f32);
-        gamma.chain(sum.iter().map(|sum| *sum as f32)).collect()
+        (spread, gamma.chain(sum.iter().map(|sum| *sum as f32)).collect())
     }
 
-    /// `dx = a * masked dy + b * x + c` per channel; b and c vanish when the statistics are constants. `sum` is of
-    /// masked dy, `product` of masked dy times x's distance from the mean.
-    fn factors(&self, gain: &[f32], sum: &[f64], product: &[f64], count: usize) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    /// `dx = a * bent dy + b * x + c` per channel; b and c vanish when the statistics are constants. `sum` is of bent
+    /// dy, `product` of bent dy times x's distance from the mean.
+    fn spread(&self, gain: &[f32], (sum, product): (&[f64], &[f64]), count: usize, affine: Affine, activation: Activation) -> Spread {
         let count = if self.from_batch { count as f64 } else { f64::INFINITY };
         let (mut a, mut b, mut c) = (Vec::new(), Vec::new(), Vec::new());
         for channel in 0..self.mean.len() {
@@ -101,25 +102,68 @@ impl Fitted {
             b.push(slope as f32);
             c.push((-scale * sum[channel] / count - slope * f64::from(self.mean[channel])) as f32);
         }
-        (tiled(&a), tiled(&b), tiled(&c))
+        Spread { a: tiled(&a), b: tiled(&b), c: tiled(&c), affine, activation }
+    }
+}
+
+/// Scale and shift of each channel, for a tile of pixels.
+struct Affine {
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+/// The second pass backward.
+pub(crate) struct Spread {
+    a: Vec<f32>,
+    b: Vec<f32>,
+    c: Vec<f32>,
+    affine: Affine,
+    /// What `dy` still has to be bent by.
+    activation: Activation,
+}
+
+impl Spread {
+    /// Turns all of `x` into its gradient.
+    pub fn apply_all(&self, x: &mut [f32], dy: &[f32]) {
+        // Whole tiles, so that each piece starts at a first channel.
+        let piece = self.a.len() * (PIECE_FLOATS / self.a.len()).max(1);
+        x.par_chunks_mut(piece).zip(dy.par_chunks(piece)).for_each(|(x, dy)| self.apply(x, dy));
+    }
+
+    /// Turns whole pixels `x` into their gradient.
+    pub fn apply(&self, x: &mut [f32], dy: &[f32]) {
+        with_curve!(self.activation, C => vectorised(|| self.apply_bent::<C>(x, dy)));
+    }
+
+    #[inline(always)]
+    fn apply_bent<C: Curve>(&self, x: &mut [f32], dy: &[f32]) {
+        let width = self.a.len();
+        let (a, b, c) = (&self.a[..width], &self.b[..width], &self.c[..width]);
+        let (scale, shift) = (&self.affine.scale[..width], &self.affine.shift[..width]);
+        for (x, dy) in x.chunks_mut(width).zip(dy.chunks(width)) {
+            for ((((((x, dy), a), b), c), scale), shift) in x.iter_mut().zip(dy).zip(a).zip(b).zip(c).zip(scale).zip(shift) {
+                *x = a * (dy * C::slope(*x * scale + shift)) + b * *x + c;
+            }
+        }
     }
 }
 
 #[inline(always)]
-fn normalise(y: &mut [f32], x: &[f32], residual: Option<&[f32]>, scale: &[f32], shift: &[f32], low: f32, high: f32) {
+fn normalise<C: Curve>(y: &mut [f32], x: &[f32], residual: Option<&[f32]>, affine: &Affine) {
+    let (scale, shift) = (&affine.scale[..], &affine.shift[..]);
     let width = scale.len();
     match residual {
         None => {
             for (y, x) in y.chunks_mut(width).zip(x.chunks(width)) {
                 for (((y, &x), &scale), &shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
-                    *y = clamp(x * scale + shift, low, high);
+                    *y = C::value(x * scale + shift);
                 }
             }
         }
         Some(residual) => {
             for ((y, x), residual) in y.chunks_mut(width).zip(x.chunks(width)).zip(residual.chunks(width)) {
                 for ((((y, &x), &residual), &scale), &shift) in y.iter_mut().zip(x).zip(residual).zip(scale).zip(shift) {
-                    *y = clamp(x * scale + shift + residual, low, high);
+                    *y = C::value(x * scale + shift + residual);
                 }
             }
         }
@@ -140,44 +184,16 @@ fn masked_sums(x: &[f32], y: &[f32], dy: &mut [f32], mean: &[f32], (low, high): 
     }
 }
 
-/// The same with the mask worked out from `x`, and `dy` as it is.
+/// The same with `dy` bent by the slope at the normalised `x`, and left as it is.
 #[inline(always)]
-fn recomputed_sums(x: &[f32], dy: &[f32], mean: &[f32], affine: Affine<'_>, sum: &mut [f32], product: &mut [f32]) {
-    let (width, (scale, shift, low, high)) = (mean.len(), affine);
+fn bent_sums<C: Curve>(x: &[f32], dy: &[f32], mean: &[f32], affine: &Affine, sum: &mut [f32], product: &mut [f32]) {
+    let width = mean.len();
     for (x, dy) in x.chunks(width).zip(dy.chunks(width)) {
-        let channels = mean.iter().zip(scale).zip(shift).zip(&mut *sum).zip(&mut *product);
+        let channels = mean.iter().zip(&affine.scale).zip(&affine.shift).zip(&mut *sum).zip(&mut *product);
         for ((x, dy), ((((mean, scale), shift), sum), product)) in x.iter().zip(dy).zip(channels) {
-            let y = x * scale + shift;
-            let gradient = if y > low && y < high { *dy } else { 0.0 };
+            let gradient = dy * C::slope(x * scale + shift);
             *sum += gradient;
             *product += gradient * (x - mean);
-        }
-    }
-}
-
-/// Scale, shift, and the range the activation lets through.
-type Affine<'a> = (&'a [f32], &'a [f32], f32, f32);
-
-/// `x = a * dy + b * x + c`.
-#[inline(always)]
-fn spread(x: &mut [f32], dy: &[f32], (a, b, c): (&[f32], &[f32], &[f32])) {
-    let width = a.len();
-    for (x, dy) in x.chunks_mut(width).zip(dy.chunks(width)) {
-        for ((((x, dy), a), b), c) in x.iter_mut().zip(dy).zip(a).zip(b).zip(c) {
-            *x = a * dy + b * *x + c;
-        }
-    }
-}
-
-/// The same, with `dy` masked.
-#[inline(always)]
-fn spread_masked(x: &mut [f32], dy: &[f32], (a, b, c): (&[f32], &[f32], &[f32]), (scale, shift, low, high): Affine<'_>) {
-    let width = a.len();
-    for (x, dy) in x.chunks_mut(width).zip(dy.chunks(width)) {
-        for ((((((x, dy), a), b), c), scale), shift) in x.iter_mut().zip(dy).zip(a).zip(b).zip(c).zip(scale).zip(shift) {
-            let y = *x * scale + shift;
-            let gradient = if y > low && y < high { *dy } else { 0.0 };
-            *x = a * gradient + b * *x + c;
         }
     }
 }

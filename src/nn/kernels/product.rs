@@ -1,6 +1,8 @@
 //! Matrix products on slices, with every access proved before `gemm` is called, and the two ways in which the blocks
 //! of a network share one: bias first, and sums over spans of a batch.
 
+use std::ops::DerefMut;
+
 use gemm::Parallelism;
 use rayon::prelude::*;
 
@@ -119,13 +121,20 @@ pub(crate) fn add_rows(sums: &mut [f32], rows: &[f32]) {
     });
 }
 
+/// Floats one thread adds up at a time.
+const CHUNK: usize = 1 << 14;
+
 /// Adds equally long vectors, first to last.
-pub(crate) fn add_in_order(parts: Vec<Vec<f32>>) -> Vec<f32> {
+pub(crate) fn add_in_order<T: DerefMut<Target = [f32]> + Default + Sync>(parts: Vec<T>) -> T {
     let mut parts = parts.into_iter();
     let mut total = parts.next().unwrap_or_default();
-    for part in parts {
-        vectorised(|| total.iter_mut().zip(&part).for_each(|(sum, value)| *sum += value));
-    }
+    let rest: Vec<T> = parts.collect();
+    total.par_chunks_mut(CHUNK).enumerate().for_each(|(index, total)| {
+        for part in &rest {
+            let part = &part[index * CHUNK..][..total.len()];
+            vectorised(|| total.iter_mut().zip(part).for_each(|(sum, value)| *sum += value));
+        }
+    });
     total
 }
 

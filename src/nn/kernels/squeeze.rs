@@ -1,12 +1,14 @@
 //! Squeeze-and-excite (Hu et al. 2017) as one op: the mean of each channel goes through two small layers, and what
 //! comes out opens or shuts the channel. The map is read twice forward and twice backward, no more.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+use super::buffer::Buffer;
+use super::map::{Gradient, Map, Step};
 use super::memory::{floats, read, tensor};
 use super::product::{View, add_rows, affine, multiply, parts, parts_mut};
 use super::simd::vectorised;
@@ -28,29 +30,64 @@ impl SqueezeExcite<'_> {
     /// every parameter. Errors when shapes do not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, height, width, channels) = x.dims4()?;
+        let squeeze = self.sizes([batch, height, width, channels])?;
+        if !x.device().is_cpu() {
+            return portable_blocks::squeeze_excite(x, self);
+        }
+        x.contiguous()?.apply_op2(&self.packed()?, Op { squeeze, saved: OnceLock::new() })
+    }
+
+    /// The same between maps.
+    pub fn learn(&self, x: &Map) -> Result<Map> {
+        let (squeeze, packed) = (self.sizes(x.shape)?, self.packed()?);
+        let mut y = Buffer::any(x.values.len());
+        let saved = squeeze.forward(&x.values, &read(&packed)?, &mut y);
+        let gradient = Arc::new(Gradient::default());
+        let (from, to, values) = (gradient.clone(), x.is_tracked().then(|| x.gradient.clone()), x.values.clone());
+        let back = move |packed: &Tensor, _: &Tensor| {
+            let dy = from.take(values.len());
+            let mut dx = Buffer::any(if to.is_some() { values.len() } else { 0 });
+            let dpacked = squeeze.backward(&values, &read(packed)?, &saved, &dy, &mut dx);
+            if let Some(to) = to {
+                to.add(dx);
+            }
+            Ok((Some(tensor(dpacked, packed.dims())?), None))
+        };
+        let token = x.token.apply_op3(&packed, &packed.detach(), Step::new(back))?;
+        Ok(Map { shape: x.shape, values: Arc::new(y), token, gradient })
+    }
+
+    fn sizes(&self, [batch, height, width, channels]: [usize; 4]) -> Result<Squeeze> {
         let reduced = self.reduce.1.elem_count();
         let fits = self.reduce.0.dims() == [reduced, channels, 1, 1]
             && self.expand.0.dims() == [channels, reduced, 1, 1]
             && self.expand.1.dims() == [channels];
         if !fits || batch * height * width * reduced == 0 {
-            bail!("a squeeze from {channels} to {reduced} channels does not fit {:?}", x.dims())
+            bail!("a squeeze from {channels} to {reduced} channels does not fit {:?}", [batch, height, width, channels])
         }
-        if !x.device().is_cpu() {
-            return portable_blocks::squeeze_excite(x, self);
-        }
+        Ok(Squeeze { batch, pixels: height * width, channels, reduced, activation: self.activation, gate: self.gate })
+    }
+
+    /// In the order in which [`Squeeze`] takes them apart.
+    fn packed(&self) -> Result<Tensor> {
         let packed = [self.reduce.0, self.reduce.1, self.expand.0, self.expand.1].map(Tensor::flatten_all);
-        let packed = Tensor::cat(&packed.into_iter().collect::<Result<Vec<_>>>()?, 0)?;
-        let op = Op { batch, channels, reduced, activation: self.activation, gate: self.gate, saved: OnceLock::new() };
-        x.contiguous()?.apply_op2(&packed, op)
+        Tensor::cat(&packed.into_iter().collect::<Result<Vec<_>>>()?, 0)
     }
 }
 
-struct Op {
+/// The sizes of one application.
+#[derive(Clone, Copy)]
+struct Squeeze {
     batch: usize,
+    pixels: usize,
     channels: usize,
     reduced: usize,
     activation: Activation,
     gate: Gate,
+}
+
+struct Op {
+    squeeze: Squeeze,
     saved: OnceLock<Saved>,
 }
 
@@ -63,7 +100,7 @@ struct Saved {
     expanded: (Vec<f32>, Vec<f32>),
 }
 
-impl Op {
+impl Squeeze {
     fn lengths(&self) -> [usize; 4] {
         [self.reduced * self.channels, self.reduced, self.channels * self.reduced, self.channels]
     }
@@ -111,6 +148,27 @@ impl Op {
     }
 }
 
+impl Squeeze {
+    /// Writes all of `y`.
+    fn forward(&self, x: &[f32], packed: &[f32], y: &mut [f32]) -> Saved {
+        let means = sums(x, x, self.batch, self.channels, 1.0 / self.pixels as f32, |x, _| x);
+        let saved = self.excite(means, packed);
+        scaled(x, &saved.expanded.1, &vec![0.0; self.batch * self.channels], y, self.channels);
+        saved
+    }
+
+    /// The gradient to the parameters, and that to `x` where `dx` has room for it.
+    fn backward(&self, x: &[f32], packed: &[f32], saved: &Saved, dy: &[f32], dx: &mut [f32]) -> Vec<f32> {
+        let gates = sums(x, dy, self.batch, self.channels, 1.0, |x, dy| x * dy);
+        let (mut means, dpacked) = self.pull_back(gates, packed, saved);
+        means.iter_mut().for_each(|value| *value /= self.pixels as f32);
+        if !dx.is_empty() {
+            scaled(dy, &saved.expanded.1, &means, dx, self.channels);
+        }
+        dpacked
+    }
+}
+
 /// For each image the sum over its pixels of `term`, channel by channel, times `factor`.
 fn sums(x: &[f32], y: &[f32], batch: usize, channels: usize, factor: f32, term: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
     let image = x.len() / batch;
@@ -128,10 +186,9 @@ fn sums(x: &[f32], y: &[f32], batch: usize, channels: usize, factor: f32, term: 
     sums
 }
 
-/// `x * factors + terms`, both per image and channel.
-fn scaled(x: &[f32], factors: &[f32], terms: &[f32], batch: usize, channels: usize) -> Vec<f32> {
-    let image = x.len() / batch;
-    let mut y = vec![0.0f32; x.len()];
+/// `y = x * factors + terms`, both per image and channel.
+fn scaled(x: &[f32], factors: &[f32], terms: &[f32], y: &mut [f32], channels: usize) {
+    let image = x.len() / (factors.len() / channels);
     let per_image = factors.par_chunks(channels).zip(terms.par_chunks(channels));
     y.par_chunks_mut(image).zip(x.par_chunks(image)).zip(per_image).for_each(|((y, x), (factors, terms))| {
         vectorised(|| {
@@ -142,7 +199,6 @@ fn scaled(x: &[f32], factors: &[f32], terms: &[f32], batch: usize, channels: usi
             }
         });
     });
-    y
 }
 
 impl CustomOp2 for Op {
@@ -152,12 +208,9 @@ impl CustomOp2 for Op {
 
     fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, packed: &CpuStorage, pl: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, packed) = (floats(x, xl)?, floats(packed, pl)?);
-        let pixels = x.len() / (self.batch * self.channels);
-        let means = sums(x, x, self.batch, self.channels, 1.0 / pixels as f32, |x, _| x);
-        let saved = self.excite(means, packed);
-        let y = scaled(x, &saved.expanded.1, &vec![0.0; self.batch * self.channels], self.batch, self.channels);
+        let mut y = vec![0.0f32; x.len()];
         // One op instance is applied once, so the cell is empty here.
-        let _ = self.saved.set(saved);
+        let _ = self.saved.set(self.squeeze.forward(x, packed, &mut y));
         Ok((CpuStorage::F32(y), xl.shape().clone()))
     }
 
@@ -165,14 +218,9 @@ impl CustomOp2 for Op {
         let Some(saved) = self.saved.get() else { bail!("a squeeze was asked for a gradient before its value") };
         let dy = dy.contiguous()?;
         let (values, gradient) = (read(x)?, read(&dy)?);
-        let gates = sums(&values, &gradient, self.batch, self.channels, 1.0, |x, dy| x * dy);
-        let (mut means, dpacked) = self.pull_back(gates, &read(packed)?, saved);
-        let pixels = values.len() / (self.batch * self.channels);
-        means.iter_mut().for_each(|value| *value /= pixels as f32);
-        let dx = match x.track_op() {
-            true => Some(tensor(scaled(&gradient, &saved.expanded.1, &means, self.batch, self.channels), x.dims())?),
-            false => None,
-        };
+        let mut dx = vec![0.0f32; if x.track_op() { values.len() } else { 0 }];
+        let dpacked = self.squeeze.backward(&values, &read(packed)?, saved, &gradient, &mut dx);
+        let dx = if x.track_op() { Some(tensor(dx, x.dims())?) } else { None };
         Ok((dx, Some(tensor(dpacked, packed.dims())?)))
     }
 }

@@ -3,6 +3,8 @@
 //! Pixels are cut into blocks by shape alone; each block is summed in f32 and blocks are joined in f64 in order
 //! (for variances by Chan, Golub and LeVeque's formula, so that a large mean costs no precision).
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use super::simd::vectorised;
@@ -40,15 +42,51 @@ pub(crate) fn folded(sums: &[f32], channels: usize) -> Vec<f32> {
 /// Mean and biased variance of each channel of `x (rows, channels)`.
 pub(crate) fn moments(x: &[f32], channels: usize) -> (Vec<f64>, Vec<f64>) {
     let block = block_rows(channels) * channels;
-    let parts: Vec<(usize, Vec<f32>, Vec<f32>)> = x.par_chunks(block).map(|part| block_moments(part, channels)).collect();
+    joined(x.par_chunks(block).map(|part| block_moments(part, channels)).collect(), channels)
+}
+
+/// The [`moments`] of a map from its pieces, each noted while it is in the cache.
+pub(crate) struct Gathering {
+    channels: usize,
+    /// By where they start.
+    parts: Mutex<Vec<(usize, Moments)>>,
+}
+
+impl Gathering {
+    pub fn new(channels: usize) -> Gathering {
+        Gathering { channels, parts: Mutex::default() }
+    }
+
+    /// Whole pixels that start at `offset` of the map.
+    pub fn note(&self, piece: &[f32], offset: usize) {
+        let block = block_rows(self.channels) * self.channels;
+        for (index, block_values) in piece.chunks(block).enumerate() {
+            let part = (offset + index * block, block_moments(block_values, self.channels));
+            self.parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+        }
+    }
+
+    /// Mean and biased variance, joined in the map's order whichever thread was first.
+    pub fn moments(self) -> (Vec<f64>, Vec<f64>) {
+        let mut parts = self.parts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        parts.sort_unstable_by_key(|(offset, _)| *offset);
+        joined(parts.into_iter().map(|(_, part)| part).collect(), self.channels)
+    }
+}
+
+/// Rows, mean and sum of squared distances from it.
+type Moments = (usize, Vec<f32>, Vec<f32>);
+
+fn joined(parts: Vec<Moments>, channels: usize) -> (Vec<f64>, Vec<f64>) {
     let (mut mean, mut spread, mut count) = (vec![0.0f64; channels], vec![0.0f64; channels], 0.0f64);
     for (rows, part_mean, part_spread) in parts {
         let rows = rows as f64;
         let total = count + rows;
+        let (share, weight) = (rows / total, count * rows / total);
         for channel in 0..channels {
             let delta = f64::from(part_mean[channel]) - mean[channel];
-            mean[channel] += delta * rows / total;
-            spread[channel] += f64::from(part_spread[channel]) + delta * delta * count * rows / total;
+            mean[channel] += delta * share;
+            spread[channel] += f64::from(part_spread[channel]) + delta * delta * weight;
         }
         count = total;
     }
@@ -56,8 +94,7 @@ pub(crate) fn moments(x: &[f32], channels: usize) -> (Vec<f64>, Vec<f64>) {
     (mean, spread)
 }
 
-/// Rows, mean and sum of squared distances from it.
-fn block_moments(x: &[f32], channels: usize) -> (usize, Vec<f32>, Vec<f32>) {
+fn block_moments(x: &[f32], channels: usize) -> Moments {
     let rows = x.len() / channels;
     let width = tile(channels) * channels;
     let mut sums = vec![0.0f32; width];

@@ -7,6 +7,8 @@ use rayon::prelude::*;
 
 use super::cache::{self, Convolution, Key};
 use super::library::{Bound, Library, Query, Result, Role, Values, tensor};
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::conv::Finish;
 use crate::nn::kernels::geometry::Geometry;
 use crate::nn::kernels::memory::with_scratch;
 use crate::nn::kernels::product::add_in_order;
@@ -41,6 +43,12 @@ impl Deal {
         };
         let threads = if g.batch < threads { threads } else { 1 };
         Deal { library, role, geometry: *g, images, threads }
+    }
+
+    /// Of one image: input and output.
+    fn floats(&self) -> (usize, usize) {
+        let g = &self.geometry;
+        (g.in_h * g.in_w * g.in_c, g.out_h * g.out_w * g.out_c)
     }
 
     fn pieces(&self) -> usize {
@@ -79,80 +87,106 @@ impl Deal {
 
     /// The weights in the library's order. All pieces of one role want the same order but a smaller last one might
     /// not, so each size gets its own.
-    fn pack<'a>(&self, images: usize, weight: &'a [f32]) -> Result<std::borrow::Cow<'a, [f32]>> {
+    fn pack<'a>(&self, images: usize, weight: &'a [f32]) -> Result<Pack<'a>> {
         let convolution = self.convolution(images)?;
-        let Some(reorder) = &convolution.reorder else { return Ok(weight.into()) };
-        let mut packed = vec![0.0; convolution.packed];
+        let Some(reorder) = &convolution.reorder else { return Ok(Pack::Plain(weight)) };
+        let mut packed = Buffer::any(convolution.packed);
         self.library.use_threads(self.threads);
         reorder.run([
             Bound { name: tensor::SRC, desc: &*convolution.plain, values: Values::Read(weight) },
             Bound { name: tensor::DST, desc: convolution.main.desc.tensor(Query::Weights), values: Values::Write(&mut packed) },
         ])?;
-        Ok(packed.into())
-    }
-
-    /// Packed weights for whole pieces and for the last.
-    fn packs<'a>(&self, weight: &'a [f32]) -> Result<[std::borrow::Cow<'a, [f32]>; 2]> {
-        let whole = self.pack(self.images, weight)?;
-        let last = self.images(self.pieces() - 1).len();
-        let last = if last == self.images { std::borrow::Cow::Borrowed(&[][..]) } else { self.pack(last, weight)? };
-        Ok([whole, last])
+        Ok(Pack::Own(packed))
     }
 }
 
-/// `y = x * weight`; `finish(piece of y, its offset)` is called while the piece is in the cache.
-pub(crate) fn forward(
-    library: &'static Library,
-    x: &[f32],
-    weight: &[f32],
-    g: &Geometry,
-    y: &mut [f32],
-    finish: &(dyn Fn(&mut [f32], usize) + Sync),
-) -> Result<()> {
-    let deal = Deal::new(library, Role::Forward, g);
-    let packs = deal.packs(weight)?;
-    let (input, output) = (g.in_h * g.in_w * g.in_c, g.out_h * g.out_w * g.out_c);
-    y.par_chunks_mut(deal.images * output).enumerate().try_for_each(|(piece, y)| {
-        let images = deal.images(piece);
-        let packed = &packs[usize::from(images.len() != deal.images)];
-        let x = &x[images.start * input..images.end * input];
-        deal.run(images.len(), Values::Read(x), Values::Read(packed), Values::Write(y))?;
-        finish(y, images.start * output);
-        Ok(())
-    })
+/// Weights in the order of a primitive.
+enum Pack<'a> {
+    Plain(&'a [f32]),
+    Own(Buffer),
 }
 
-pub(crate) fn input_gradient(library: &'static Library, dy: &[f32], weight: &[f32], g: &Geometry, dx: &mut [f32]) -> Result<()> {
-    let deal = Deal::new(library, Role::InputGradient, g);
-    let packs = deal.packs(weight)?;
-    let (input, output) = (g.in_h * g.in_w * g.in_c, g.out_h * g.out_w * g.out_c);
-    dx.par_chunks_mut(deal.images * input).enumerate().try_for_each(|(piece, dx)| {
-        let images = deal.images(piece);
-        let packed = &packs[usize::from(images.len() != deal.images)];
-        let dy = &dy[images.start * output..images.end * output];
-        deal.run(images.len(), Values::Write(dx), Values::Read(packed), Values::Read(dy))
-    })
+impl Pack<'_> {
+    fn values(&self) -> &[f32] {
+        match self {
+            Pack::Plain(values) => values,
+            Pack::Own(buffer) => buffer,
+        }
+    }
+}
+
+/// A convolution whose code is made and whose weights are packed.
+pub(crate) struct Ready<'a> {
+    deal: Deal,
+    /// For whole pieces and for the last.
+    packs: [Pack<'a>; 2],
+}
+
+impl<'a> Ready<'a> {
+    /// Errors where the library has no code for this shape.
+    pub fn new(library: &'static Library, role: Role, weight: &'a [f32], g: &Geometry) -> Result<Ready<'a>> {
+        let deal = Deal::new(library, role, g);
+        let whole = deal.pack(deal.images, weight)?;
+        let last = deal.images(deal.pieces() - 1).len();
+        let last = if last == deal.images { Pack::Plain(&[]) } else { deal.pack(last, weight)? };
+        Ok(Ready { deal, packs: [whole, last] })
+    }
+
+    fn pack(&self, images: usize) -> Values<'_> {
+        Values::Read(self.packs[usize::from(images != self.deal.images)].values())
+    }
+
+    /// `y = x * weight`, each piece of it finished while it is in the cache.
+    pub fn forward(&self, x: &[f32], y: &mut [f32], finish: &Finish<'_>) -> Result<()> {
+        let (input, output) = self.deal.floats();
+        y.par_chunks_mut(self.deal.images * output).enumerate().try_for_each(|(piece, y)| {
+            let images = self.deal.images(piece);
+            let x = &x[images.start * input..images.end * input];
+            self.deal.run(images.len(), Values::Read(x), self.pack(images.len()), Values::Write(y))?;
+            finish(y, images.start * output);
+            Ok(())
+        })
+    }
+
+    /// Each piece of `dy` is prepared, and its part of `dx` is worked out while it is in the cache.
+    pub fn input_gradient(&self, dy: &mut [f32], prepare: &Finish<'_>, dx: &mut [f32]) -> Result<()> {
+        let (input, output) = self.deal.floats();
+        let pieces = dx.par_chunks_mut(self.deal.images * input).zip(dy.par_chunks_mut(self.deal.images * output));
+        pieces.enumerate().try_for_each(|(piece, (dx, dy))| {
+            let images = self.deal.images(piece);
+            prepare(dy, images.start * output);
+            self.deal.run(images.len(), Values::Write(dx), self.pack(images.len()), Values::Read(dy))
+        })
+    }
 }
 
 /// In PyTorch's order.
-pub(crate) fn weight_gradient(library: &'static Library, x: &[f32], dy: &[f32], g: &Geometry) -> Result<Vec<f32>> {
+pub(crate) fn weight_gradient(library: &'static Library, x: &[f32], dy: &[f32], g: &Geometry) -> Result<Buffer> {
     let deal = Deal::new(library, Role::WeightGradient, g);
-    let (input, output) = (g.in_h * g.in_w * g.in_c, g.out_h * g.out_w * g.out_c);
-    let partial = |piece: usize| -> Result<Vec<f32>> {
+    let (input, output) = deal.floats();
+    let partial = |piece: usize| -> Result<(Arc<Convolution>, Buffer)> {
         let images = deal.images(piece);
         let convolution = deal.convolution(images.len())?;
-        let mut sum = vec![0.0; convolution.packed];
+        let mut sum = Buffer::any(convolution.packed);
         let x = &x[images.start * input..images.end * input];
         let dy = &dy[images.start * output..images.end * output];
         deal.run(images.len(), Values::Read(x), Values::Write(&mut sum), Values::Read(dy))?;
+        Ok((convolution, sum))
+    };
+    let parts = (0..deal.pieces()).into_par_iter().map(partial).collect::<Result<Vec<_>>>()?;
+    let plain = |(convolution, sum): (Arc<Convolution>, Buffer)| -> Result<Buffer> {
         let Some(reorder) = &convolution.reorder else { return Ok(sum) };
-        let mut plain = vec![0.0; g.out_c * g.depth()];
+        let mut plain = Buffer::any(g.out_c * g.depth());
         reorder.run([
             Bound { name: tensor::SRC, desc: convolution.main.desc.tensor(Query::DiffWeights), values: Values::Read(&sum) },
             Bound { name: tensor::DST, desc: &*convolution.plain, values: Values::Write(&mut plain) },
         ])?;
         Ok(plain)
     };
-    let parts = (0..deal.pieces()).into_par_iter().map(partial).collect::<Result<Vec<_>>>()?;
-    Ok(add_in_order(parts))
+    let first = parts[0].0.clone();
+    if parts.iter().all(|(convolution, _)| Arc::ptr_eq(convolution, &first)) {
+        // One order, so that they can be added up before it is changed.
+        return plain((first, add_in_order(parts.into_iter().map(|(_, sum)| sum).collect())));
+    }
+    Ok(add_in_order(parts.into_iter().map(plain).collect::<Result<Vec<_>>>()?))
 }

@@ -15,6 +15,12 @@ pub(crate) struct Failure {
     pub status: c_int,
 }
 
+impl From<Failure> for candle_core::Error {
+    fn from(Failure { call, status }: Failure) -> Self {
+        candle_core::Error::Msg(format!("oneDNN's {call} failed with status {status}; set the backend to `rust` to do without it"))
+    }
+}
+
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 /// Debian and Ubuntu name the library by the version of its interface.

@@ -12,5 +12,5 @@ mod convolution;
 mod ffi;
 mod library;
 
-pub(crate) use convolution::{forward, input_gradient, weight_gradient};
-pub(crate) use library::{Library, library};
+pub(crate) use convolution::{Ready, weight_gradient};
+pub(crate) use library::{Library, Role, library};

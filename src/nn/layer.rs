@@ -1,0 +1,185 @@
+//! The layers that a [network](super::network) runs, over channels-last maps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::{Device, Tensor, Var};
+
+use super::kernels::{self, Activation, BatchStatistics, Map, Norm, Spec, SqueezeExcite};
+use super::plan::{Plan, Pooled, Squeeze, Unit};
+use super::weights::Weights;
+use super::{Error, Mode, Result};
+
+/// The mean over all pixels, then a linear layer: `(B, H, W, C)` to `(B, 1, 1, C')`.
+pub(super) struct RunningPooled {
+    weight: Var,
+    bias: Var,
+    activation: Activation,
+}
+
+struct RunningSqueeze {
+    plan: Squeeze,
+    reduce: (Var, Var),
+    expand: (Var, Var),
+}
+
+/// Convolution, batch norm, activation.
+pub(super) struct Layer {
+    weight: Var,
+    gamma: Var,
+    beta: Var,
+    mean: Var,
+    variance: Var,
+    spec: Spec,
+    eps: f64,
+    activation: Activation,
+    momentum: Arc<AtomicU64>,
+    squeeze: Option<RunningSqueeze>,
+}
+
+/// A parameter as a variable or, in eval mode, as a constant.
+fn parameter(var: &Var, mode: Mode) -> Tensor {
+    match mode {
+        Mode::Train => var.as_tensor().clone(),
+        Mode::Eval => var.detach(),
+    }
+}
+
+/// The handles of tensors the registry has checked.
+fn handles<const N: usize>(architecture: &str, tensors: [(String, Vec<usize>); N], weights: &Weights) -> Result<[Var; N]> {
+    let mut found = Vec::with_capacity(N);
+    for (name, shape) in tensors {
+        let var = weights.get(&name).cloned();
+        found.push(var.ok_or_else(|| Error::Missing { architecture: architecture.into(), name, shape })?);
+    }
+    found.try_into().map_err(|_| Error::Invalid(format!("{architecture} lacks tensors")))
+}
+
+impl RunningPooled {
+    pub(super) fn build(architecture: &str, pooled: &Pooled, weights: &Weights) -> Result<RunningPooled> {
+        let [weight, bias] = handles(architecture, pooled.tensors(), weights)?;
+        Ok(RunningPooled { weight, bias, activation: pooled.activation })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.pixel(&kernels::global_average_pool(x)?, mode)
+    }
+
+    /// `(B, C)` to `(B, 1, 1, C')`.
+    pub(super) fn pixel(&self, pooled: &Tensor, mode: Mode) -> Result<Tensor> {
+        let (weight, bias) = (parameter(&self.weight, mode), parameter(&self.bias, mode));
+        Ok(kernels::linear(pooled, &weight, &bias, self.activation)?.unsqueeze(1)?.unsqueeze(1)?)
+    }
+}
+
+impl RunningSqueeze {
+    fn build(architecture: &str, squeeze: &Squeeze, weights: &Weights) -> Result<RunningSqueeze> {
+        let [reduce, reduce_bias, expand, expand_bias] = handles(architecture, squeeze.tensors(), weights)?;
+        Ok(RunningSqueeze { plan: squeeze.clone(), reduce: (reduce, reduce_bias), expand: (expand, expand_bias) })
+    }
+
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let pair = |(weight, bias): &(Var, Var)| (parameter(weight, mode), parameter(bias, mode));
+        let (reduce, expand) = (pair(&self.reduce), pair(&self.expand));
+        Ok(self.with((&reduce.0, &reduce.1), (&expand.0, &expand.1)).forward(x)?)
+    }
+
+    fn learn(&self, x: &Map) -> Result<Map> {
+        Ok(self.with((&self.reduce.0, &self.reduce.1), (&self.expand.0, &self.expand.1)).learn(x)?)
+    }
+
+    fn with<'a>(&self, reduce: (&'a Tensor, &'a Tensor), expand: (&'a Tensor, &'a Tensor)) -> SqueezeExcite<'a> {
+        SqueezeExcite { reduce, expand, activation: self.plan.activation, gate: self.plan.gate }
+    }
+}
+
+impl Layer {
+    pub(super) fn build(architecture: &str, unit: &Unit, plan: &Plan, weights: &Weights, momentum: &Arc<AtomicU64>) -> Result<Layer> {
+        let [weight, gamma, beta, mean, variance] = handles(architecture, unit.tensors(), weights)?;
+        Ok(Layer {
+            weight,
+            gamma,
+            beta,
+            mean,
+            variance,
+            spec: Spec { stride: unit.stride, padding: plan.padding(unit), groups: unit.groups },
+            eps: plan.norm_eps,
+            activation: unit.activation,
+            momentum: momentum.clone(),
+            squeeze: unit.squeeze.as_ref().map(|squeeze| RunningSqueeze::build(architecture, squeeze, weights)).transpose()?,
+        })
+    }
+
+    /// `activation(norm(conv(x)) + residual)` over channels-last maps, then the squeeze where there is one.
+    pub(super) fn forward(&self, x: &Tensor, residual: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
+        let y = self.normalised(x, residual, mode)?;
+        match &self.squeeze {
+            Some(squeeze) => squeeze.forward(&y, mode),
+            None => Ok(y),
+        }
+    }
+
+    fn normalised(&self, x: &Tensor, residual: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
+        match mode {
+            Mode::Train => self.train(x, residual),
+            // Somebody wants the gradient to the input: the same numbers through ops that have one.
+            Mode::Eval if x.track_op() => {
+                let y = kernels::conv2d(x, &self.weight.detach(), &self.spec)?;
+                let (gamma, beta) = (self.gamma.detach(), self.beta.detach());
+                let norm = Norm { gamma: &gamma, beta: &beta, eps: self.eps, activation: self.activation };
+                Ok(kernels::batch_norm_eval(&y, &norm, &self.mean, &self.variance, residual)?)
+            }
+            Mode::Eval => {
+                let (scale, shift) = self.folded()?;
+                Ok(kernels::conv2d_affine(x, &self.weight, &self.spec, (&scale, &shift), residual, self.activation)?)
+            }
+        }
+    }
+
+    fn train(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+        let y = kernels::conv2d(x, &self.weight, &self.spec)?;
+        let (y, batch) = kernels::batch_norm_train(&y, &self.norm(), residual)?;
+        self.follow(&batch)?;
+        Ok(y)
+    }
+
+    /// The same between maps on the CPU.
+    pub(super) fn learn(&self, x: &Map, residual: Option<&Map>) -> Result<Map> {
+        let (y, batch) = kernels::conv_norm(x, &self.weight, &self.spec, &self.norm(), residual)?;
+        self.follow(&batch)?;
+        match &self.squeeze {
+            Some(squeeze) => squeeze.learn(&y),
+            None => Ok(y),
+        }
+    }
+
+    fn norm(&self) -> Norm<'_> {
+        Norm { gamma: &self.gamma, beta: &self.beta, eps: self.eps, activation: self.activation }
+    }
+
+    fn follow(&self, batch: &BatchStatistics) -> Result<()> {
+        let momentum = f64::from_bits(self.momentum.load(Ordering::Relaxed));
+        follow(&self.mean, &batch.mean, momentum)?;
+        follow(&self.variance, &batch.unbiased_variance, momentum)
+    }
+
+    /// The batch norm as one scale and shift per channel.
+    fn folded(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        let values = |var: &Var| var.as_tensor().to_vec1::<f32>();
+        let (gamma, beta) = (values(&self.gamma)?, values(&self.beta)?);
+        let (mean, variance) = (values(&self.mean)?, values(&self.variance)?);
+        let scale: Vec<f32> =
+            gamma.iter().zip(&variance).map(|(&g, &v)| (f64::from(g) / (f64::from(v) + self.eps).sqrt()) as f32).collect();
+        let shift = beta.iter().zip(&mean).zip(&scale).map(|((beta, mean), scale)| beta - mean * scale).collect();
+        Ok((scale, shift))
+    }
+}
+
+/// `running += momentum * (batch - running)`.
+fn follow(running: &Var, batch: &[f32], momentum: f64) -> Result<()> {
+    let old = running.as_tensor().to_vec1::<f32>()?;
+    let (keep, take) = ((1.0 - momentum) as f32, momentum as f32);
+    let new: Vec<f32> = old.iter().zip(batch).map(|(old, batch)| keep * old + take * batch).collect();
+    running.set(&Tensor::from_vec(new, batch.len(), &Device::Cpu)?.to_device(running.device())?)?;
+    Ok(())
+}
