@@ -5,20 +5,36 @@ use proptest::prelude::*;
 
 use super::backend::{self, Choice};
 use super::reference_tests::{close, random, values};
-use super::{Activation, Map, Norm, Padding, Spec};
+use super::{Activation, Gate, Map, Norm, Padding, Spec, SqueezeExcite};
 
-/// A small network: convolution, pooling, a projected and an identity shortcut, a mean.
+const ALL: [Activation; 6] =
+    [Activation::None, Activation::Relu, Activation::Relu6, Activation::HardSwish, Activation::Silu, Activation::Gelu];
+
+/// A small network: convolution, pooling, filters with a squeeze, a projected and an identity shortcut, a mean.
 struct Net {
     x: Var,
-    weights: [Var; 3],
+    weights: [Var; 4],
+    squeeze: [Var; 4],
     gamma: Var,
     beta: Var,
     spec: Spec,
     activation: Activation,
+    /// Where there is no residual.
+    bent: Activation,
+    gate: Gate,
     pool: bool,
 }
 
 impl Net {
+    fn squeeze(&self) -> SqueezeExcite<'_> {
+        let [reduce, reduce_bias, expand, expand_bias] = &self.squeeze;
+        SqueezeExcite { reduce: (reduce, reduce_bias), expand: (expand, expand_bias), activation: self.activation, gate: self.gate }
+    }
+
+    fn depthwise(&self) -> Spec {
+        Spec { stride: 1, padding: Padding::Symmetric(2), groups: self.gamma.elem_count() }
+    }
+
     fn norm(&self, activation: Activation) -> Norm<'_> {
         Norm { gamma: &self.gamma, beta: &self.beta, eps: 1e-3, activation }
     }
@@ -28,10 +44,11 @@ impl Net {
         let layer = |x: &Map, index: usize, spec: &Spec, activation, residual: Option<&Map>| {
             super::conv_norm(x, &self.weights[index], spec, &self.norm(activation), residual).unwrap().0
         };
-        let mut x = layer(&Map::enter(&self.x).unwrap(), 0, &self.spec, self.activation, None);
+        let mut x = layer(&Map::enter(&self.x).unwrap(), 0, &self.spec, self.bent, None);
         if self.pool {
             x = super::map_max_pool(&x, 3, 2, 1).unwrap();
         }
+        x = self.squeeze().learn(&layer(&x, 3, &self.depthwise(), self.bent, None)).unwrap();
         let projected = layer(&x, 1, &Spec::POINTWISE, Activation::None, None);
         let y = layer(&x, 2, &plain, self.activation, Some(&projected));
         let z = layer(&y, 2, &plain, self.activation, Some(&y));
@@ -45,10 +62,11 @@ impl Net {
             let y = super::conv2d(x, &self.weights[index], spec).unwrap();
             super::batch_norm_train(&y, &self.norm(activation), residual).unwrap().0
         };
-        let mut x = layer(&self.x, 0, &self.spec, self.activation, None);
+        let mut x = layer(&self.x, 0, &self.spec, self.bent, None);
         if self.pool {
             x = super::max_pool(&x, 3, 2, 1).unwrap();
         }
+        x = self.squeeze().forward(&layer(&x, 3, &self.depthwise(), self.bent, None)).unwrap();
         let projected = layer(&x, 1, &Spec::POINTWISE, Activation::None, None);
         let y = layer(&x, 2, &plain, self.activation, Some(&projected));
         let z = layer(&y, 2, &plain, self.activation, Some(&y));
@@ -66,6 +84,7 @@ proptest! {
         channels in 1..40usize,
         stride in 1..3usize,
         relu in 0..3usize,
+        bent in 0..6usize,
         pool: bool,
         rust: bool,
         seed: u64,
@@ -77,20 +96,30 @@ proptest! {
                 random(seed, 1, &[channels, c, 3, 3]),
                 random(seed, 2, &[channels, channels, 1, 1]),
                 random(seed, 3, &[channels, channels, 3, 3]),
+                random(seed, 6, &[channels, 1, 5, 5]),
+            ],
+            squeeze: [
+                random(seed, 7, &[3, channels, 1, 1]),
+                random(seed, 8, &[3]),
+                random(seed, 9, &[channels, 3, 1, 1]),
+                random(seed, 10, &[channels]),
             ],
             gamma: random(seed, 4, &[channels]),
             beta: random(seed, 5, &[channels]),
             spec: Spec { stride, padding: Padding::Same, groups: 1 },
-            activation: [Activation::None, Activation::Relu, Activation::Relu6][relu],
+            activation: ALL[relu],
+            bent: ALL[bent],
+            gate: if pool { Gate::Sigmoid } else { Gate::HardSigmoid },
             pool,
         };
         let choice = if rust { Choice::Rust } else { Choice::Auto };
         let (ours, theirs) = backend::with(choice, || (net.by_maps(), net.by_tensors()));
         close(&values(&ours), &values(&theirs), 1e-5)?;
-        let (ours, theirs) = backend::with(choice, || (ours.backward().unwrap(), theirs.backward().unwrap()));
-        let vars = [&net.x, &net.gamma, &net.beta, &net.weights[0], &net.weights[1], &net.weights[2]];
+        // Gradients to weights by candle's graph, or past it.
+        let ours = backend::with(choice, || if pool { super::backward(&ours).unwrap() } else { ours.backward().unwrap() });
+        let theirs = backend::with(choice, || theirs.backward().unwrap());
         // Both run the same loops in the same order, so what differs is how gradients were added.
-        for var in vars {
+        for var in [&net.x, &net.gamma, &net.beta].into_iter().chain(&net.weights).chain(&net.squeeze) {
             close(&values(ours.get(var).unwrap()), &values(theirs.get(var).unwrap()), 1e-4)?;
         }
     }
@@ -106,4 +135,13 @@ fn a_second_backward_pass_is_refused() {
     let loss = super::map_average(&y).unwrap().sum_all().unwrap();
     assert!(loss.backward().is_ok());
     assert!(loss.backward().unwrap_err().to_string().contains("run the forward pass again"));
+}
+
+#[test]
+fn what_bends_after_a_residual_sum_is_refused() {
+    let x = Map::enter(&random(0, 0, &[2, 4, 4, 3])).unwrap();
+    let (weight, gamma, beta) = (random(0, 1, &[3, 3, 1, 1]), random(0, 2, &[3]), random(0, 3, &[3]));
+    let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-3, activation: Activation::Silu };
+    let error = super::conv_norm(&x, &weight, &Spec::POINTWISE, &norm, Some(&x)).err().unwrap();
+    assert!(error.to_string().contains("cannot be learnt in place"), "{error}");
 }

@@ -89,8 +89,8 @@ impl Fitted {
         (spread, gamma.chain(sum.iter().map(|sum| *sum as f32)).collect())
     }
 
-    /// `dx = a * bent dy + b * x + c` per channel; b and c vanish when the statistics are constants. `sum` is of bent
-    /// dy, `product` of bent dy times x's distance from the mean.
+    /// `dx = a * bent dy + b * (x - mean) + c` per channel; b and c vanish when the statistics are constants. `sum` is
+    /// of bent dy, `product` of bent dy times x's distance from the mean.
     fn spread(&self, gain: &[f32], (sum, product): (&[f64], &[f64]), count: usize, affine: Affine, activation: Activation) -> Spread {
         let count = if self.from_batch { count as f64 } else { f64::INFINITY };
         let (mut a, mut b, mut c) = (Vec::new(), Vec::new(), Vec::new());
@@ -100,9 +100,9 @@ impl Fitted {
             let slope = -scale * inverse * inverse * product[channel] / count;
             a.push(scale as f32);
             b.push(slope as f32);
-            c.push((-scale * sum[channel] / count - slope * f64::from(self.mean[channel])) as f32);
+            c.push((-scale * sum[channel] / count) as f32);
         }
-        Spread { a: tiled(&a), b: tiled(&b), c: tiled(&c), affine, activation }
+        Spread { a: tiled(&a), b: tiled(&b), c: tiled(&c), mean: tiled(&self.mean), affine, activation }
     }
 }
 
@@ -117,6 +117,7 @@ pub(crate) struct Spread {
     a: Vec<f32>,
     b: Vec<f32>,
     c: Vec<f32>,
+    mean: Vec<f32>,
     affine: Affine,
     /// What `dy` still has to be bent by.
     activation: Activation,
@@ -139,10 +140,11 @@ impl Spread {
     fn apply_bent<C: Curve>(&self, x: &mut [f32], dy: &[f32]) {
         let width = self.a.len();
         let (a, b, c) = (&self.a[..width], &self.b[..width], &self.c[..width]);
-        let (scale, shift) = (&self.affine.scale[..width], &self.affine.shift[..width]);
+        let (mean, scale, shift) = (&self.mean[..width], &self.affine.scale[..width], &self.affine.shift[..width]);
         for (x, dy) in x.chunks_mut(width).zip(dy.chunks(width)) {
-            for ((((((x, dy), a), b), c), scale), shift) in x.iter_mut().zip(dy).zip(a).zip(b).zip(c).zip(scale).zip(shift) {
-                *x = a * (dy * C::slope(*x * scale + shift)) + b * *x + c;
+            let channels = a.iter().zip(b).zip(c).zip(mean).zip(scale).zip(shift);
+            for ((x, dy), (((((a, b), c), mean), scale), shift)) in x.iter_mut().zip(dy).zip(channels) {
+                *x = a * (dy * C::slope(*x * scale + shift)) + b * (*x - mean) + c;
             }
         }
     }
