@@ -1,6 +1,6 @@
 //! The hub's side of `make bench-train`: works on request, so that `benches/train.py` can let it and PyTorch take turns.
 //!
-//! One argument names the convolution backend. Requests are lines of words, answers lines of JSON:
+//! The first argument names the convolution backend, a second one may be `bf16`. Requests are lines of words, answers lines of JSON:
 //!
 //! ```text
 //! forward|step ARCHITECTURE SIDE BATCH COUNT    {"seconds": [..]}   one per repetition
@@ -25,7 +25,7 @@ use candle_core::{Device, Tensor};
 use hub::data::transform::Transformer;
 use hub::data::{Dataset, Limits, Source, decode};
 use hub::domain::config::{ModelConfig, Preprocessing};
-use hub::domain::recipe::{Augment, Optimizer as Kind, Recipe, Strategy};
+use hub::domain::recipe::{Augment, Optimizer as Kind, Precision, Recipe, Strategy};
 use hub::nn::{Classifier, Mode, Weights, kernels, loss, registry};
 use hub::train::optim::{Group, Optimizer};
 use hub::train::{Control, Event, Keep, Shelf, Task, fit, report};
@@ -45,7 +45,9 @@ struct Prepared {
 }
 
 fn main() {
-    let backend = std::env::args().skip(1).find(|word| !word.starts_with("--")).unwrap_or_else(|| "rust".into());
+    let mut arguments = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
+    let backend = arguments.next().unwrap_or_else(|| "rust".into());
+    let precision = if arguments.next().is_some_and(|word| word == "bf16") { Precision::Bf16 } else { Precision::F32 };
     let absent = choose(&backend).err();
     let mut kept: Option<(String, Prepared)> = None;
     for line in std::io::stdin().lock().lines() {
@@ -57,12 +59,12 @@ fn main() {
             (_, ["decode", folder, count]) => time_decoding(folder, count.parse().unwrap()),
             (_, [work, architecture, side, batch, count]) => {
                 let name = [*architecture, *side, *batch].join(" ");
-                match prepare(&mut kept, &name, architecture, side.parse().unwrap(), batch.parse().unwrap()) {
+                match prepare(&mut kept, &name, architecture, side.parse().unwrap(), batch.parse().unwrap(), precision) {
                     Ok(prepared) => network(work, prepared, count.parse().unwrap()),
                     Err(why) => json!({ "skip": why }),
                 }
             }
-            (_, ["job", rest @ ..]) => job(rest),
+            (_, ["job", rest @ ..]) => job(rest, precision),
             _ => json!({ "skip": format!("there is no work called `{line}`") }),
         };
         println!("{answer}");
@@ -85,6 +87,7 @@ fn prepare<'a>(
     architecture: &str,
     side: usize,
     batch: usize,
+    precision: Precision,
 ) -> Result<&'a mut Prepared, String> {
     if registry::find(architecture).is_none() {
         return Err(format!("this build does not know {architecture}"));
@@ -92,6 +95,7 @@ fn prepare<'a>(
     if kept.as_ref().is_none_or(|(old, _)| old != name) {
         *kept = None;
         let model = registry::build_classifier(architecture, CLASSES, &Weights::random(architecture, CLASSES, 0).unwrap()).unwrap();
+        model.backbone.set_precision(precision)?;
         let parameters = model.weights().parameters().map(|(name, var)| (name.to_owned(), var.clone())).collect();
         let optimizer = Optimizer::new(Kind::Sgd, Group::split(1e-3, 5e-4, parameters).into()).unwrap();
         let images = Tensor::randn(0f32, 1f32, (batch, 3, side, side), &Device::Cpu).unwrap();
@@ -187,7 +191,7 @@ fn thread_seconds() -> f64 {
 }
 
 /// A whole fine-tune: from files to the folder that would be published.
-fn job(words: &[&str]) -> Value {
+fn job(words: &[&str], precision: Precision) -> Value {
     let [architecture, frozen, epochs, batch, cache, seed, folder, weights, scratch] = words else {
         return json!({ "skip": "a job has nine settings" });
     };
@@ -196,8 +200,13 @@ fn job(words: &[&str]) -> Value {
     }
     let scratch = Path::new(scratch);
     let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
-    let base =
-        Recipe { epochs: epochs.parse().unwrap(), batch_size: batch.parse().unwrap(), seed: seed.parse().unwrap(), ..Recipe::default() };
+    let base = Recipe {
+        epochs: epochs.parse().unwrap(),
+        batch_size: batch.parse().unwrap(),
+        seed: seed.parse().unwrap(),
+        precision,
+        ..Recipe::default()
+    };
     let recipe = match frozen.parse() {
         Ok(frozen_stages) => Recipe { strategy: Strategy::Full, frozen_stages, augment, ..base },
         Err(_) => Recipe { augment, ..base },

@@ -20,6 +20,16 @@ pub enum Optimizer {
     Adamw,
 }
 
+/// Of the products in layers that learn; weights, sums and everything else are f32 either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    F32,
+    /// Factors rounded to bfloat16: eight bits of mantissa, the range of f32.
+    Bf16,
+}
+
 /// Every default names what it rests on; `docs/FINETUNE.md` lists the sources. What nothing but judgement speaks for
 /// says so. Rates are per step, sizes in images or pixels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +74,9 @@ pub struct Recipe {
     pub from_scratch: bool,
     /// CPU threads; 0 takes what the machine has.
     pub threads: usize,
+    /// `f32`. `bf16` is quicker where the processor multiplies it and changes the last digits of what is learnt;
+    /// where it does not, f32 is used and the job says so.
+    pub precision: Precision,
 }
 
 /// Random views for training. Evaluation and prediction always see the plain view.
@@ -108,6 +121,7 @@ impl Default for Recipe {
             seed: 0,
             from_scratch: false,
             threads: 0,
+            precision: Precision::F32,
         }
     }
 }

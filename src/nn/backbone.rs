@@ -6,6 +6,7 @@ use super::head::Head;
 use super::registry::Architecture;
 use super::weights::Weights;
 use super::{Error, Result};
+use crate::domain::recipe::Precision;
 
 /// How a network is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,10 @@ pub trait Backbone: Send + Sync {
     /// How far each training step moves the running statistics: `running += momentum * (batch - running)`, as in
     /// PyTorch; 0.1 unless set.
     fn set_norm_momentum(&self, momentum: f64);
+
+    /// The precision of products in stages that learn; f32 unless set. Where another does not work, f32 stays, and
+    /// the answer is why.
+    fn set_precision(&self, precision: Precision) -> std::result::Result<(), String>;
 
     /// Runs the stages `from..`, the first `frozen_stages` (counted from the stem) as constants in eval mode.
     fn features_from(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {

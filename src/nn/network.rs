@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use candle_core::Tensor;
 
@@ -11,6 +11,7 @@ use super::layer::{Layer, RunningPooled};
 use super::plan::{Plan, Shortcut, Unit};
 use super::weights::Weights;
 use super::{Backbone, Error, Mode, Result, Stage};
+use crate::domain::recipe::Precision;
 
 /// A backbone built from a plan and its tensors. Inside, maps are channels last.
 pub(crate) struct Network {
@@ -21,6 +22,8 @@ pub(crate) struct Network {
     weights: Weights,
     /// The bits of an f64.
     momentum: Arc<AtomicU64>,
+    /// Whether stages that learn multiply bf16.
+    rounds: AtomicBool,
 }
 
 struct RunningStage {
@@ -67,7 +70,7 @@ impl Network {
         });
         let stages = stages.collect();
         let architecture = architecture.into();
-        Ok(Network { architecture, num_features: plan.num_features, stages, running, weights, momentum })
+        Ok(Network { architecture, num_features: plan.num_features, stages, running, weights, momentum, rounds: AtomicBool::new(false) })
     }
 
     fn stage(&self, stage: usize) -> Result<&RunningStage> {
@@ -91,9 +94,11 @@ impl Network {
         }
     }
 
-    /// The stages of this range, learning on a CPU.
-    fn learn(&self, stages: Range<usize>, x: &Tensor) -> Result<Learning> {
-        let mut x = Map::enter(x)?;
+    /// The stages of this range, learning on a CPU. Takes the tensor, so that it does not lie beside its map.
+    fn learn(&self, stages: Range<usize>, input: Tensor) -> Result<Learning> {
+        let precision = if self.rounds.load(Ordering::Relaxed) { Precision::Bf16 } else { Precision::F32 };
+        let mut x = Map::enter(&input, precision)?;
+        drop(input);
         for stage in stages {
             let stage = self.stage(stage)?;
             for block in &stage.blocks {
@@ -157,10 +162,19 @@ impl Backbone for Network {
         self.momentum.store(momentum.to_bits(), Ordering::Relaxed);
     }
 
+    fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
+        self.rounds.store(false, Ordering::Relaxed);
+        if precision == Precision::Bf16 {
+            kernels::backend::has_bf16()?;
+            self.rounds.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let x = channels_last(x)?;
         if learns_in_place(&x, mode) {
-            return channels_first(&self.learn(stage..stage + 1, &x)?.leave()?);
+            return channels_first(&self.learn(stage..stage + 1, x)?.leave()?);
         }
         channels_first(&self.run(stage, &x, mode)?)
     }
@@ -173,7 +187,7 @@ impl Backbone for Network {
     fn features_from(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
         let (from, maps) = self.frozen(from, x, frozen_stages)?;
         channels_first(&match learns_in_place(&maps, mode) {
-            true => self.learn(from..self.stages.len(), &maps)?.leave()?,
+            true => self.learn(from..self.stages.len(), maps)?.leave()?,
             false => self.rest(from, maps, mode)?,
         })
     }
@@ -181,7 +195,7 @@ impl Backbone for Network {
     fn pooled(&self, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
         let (from, maps) = self.frozen(0, x, frozen_stages)?;
         Ok(match learns_in_place(&maps, mode) {
-            true => self.learn(from..self.stages.len(), &maps)?.average()?,
+            true => self.learn(from..self.stages.len(), maps)?.average()?,
             false => kernels::global_average_pool(&self.rest(from, maps, mode)?)?,
         })
     }

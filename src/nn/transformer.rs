@@ -7,6 +7,7 @@ use super::kernels::{self, AttentionBlock, MlpBlock, PatchEmbed};
 use super::vit::{EPS, Vit};
 use super::weights::Weights;
 use super::{Backbone, Error, Mode, Result, Stage};
+use crate::domain::recipe::Precision;
 
 /// A backbone built from a description and its tensors.
 pub(crate) struct Transformer {
@@ -167,6 +168,13 @@ impl Backbone for Transformer {
 
     /// There is no batch norm.
     fn set_norm_momentum(&self, _momentum: f64) {}
+
+    fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
+        match precision {
+            Precision::F32 => Ok(()),
+            Precision::Bf16 => Err("transformers multiply f32".into()),
+        }
+    }
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
         self.run(stage, x, usize::MAX, mode)

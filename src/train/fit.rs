@@ -23,6 +23,7 @@ pub fn fit(task: &Task, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report
     let mut teller = Teller::new(sink);
     let mut run = Run::prepare(task)?;
     run.announce(&mut teller)?;
+    run.choose_precision(&mut teller)?;
     if let Some(checkpoint) = task.resume {
         run.resume(checkpoint)?;
         teller.info(format!("resumed after epoch {}", run.epoch()))?;

@@ -128,6 +128,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// The recipe's, where this machine has it; f32 always works.
+    pub fn choose_precision(&self, teller: &mut Teller) -> Result<()> {
+        let learns = self.task.recipe.strategy == Strategy::Full;
+        match self.model.classifier.backbone.set_precision(self.task.recipe.precision) {
+            Err(reason) if learns => teller.warn(format!("products in f32 instead of bf16: {reason}")),
+            _ => Ok(()),
+        }
+    }
+
     /// Sends every view through the frozen stages once, now, and never again, where that pays.
     pub fn pass_frozen_stages(&mut self, teller: &mut Teller) -> Result<()> {
         let (task, epochs) = (self.task, self.task.recipe.epochs);

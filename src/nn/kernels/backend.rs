@@ -5,7 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::geometry::Geometry;
 use super::onednn::{self, Library};
+use crate::domain::recipe::Precision;
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +56,9 @@ impl fmt::Display for Backend {
     }
 }
 
+/// In one group: with fewer, bf16 does not pay.
+const FEW_CHANNELS: usize = 8;
+
 static CHOICE: AtomicU8 = AtomicU8::new(Choice::Auto as u8);
 
 thread_local! {
@@ -94,6 +99,32 @@ pub fn backend() -> Backend {
             Err(reason) => Backend::Rust { because: Some(reason.into()) },
         },
     }
+}
+
+/// Whether products of bf16 numbers would be quicker here, or why not.
+pub fn has_bf16() -> Result<(), String> {
+    match backend() {
+        Backend::OneDnn { .. } if multiplies_bf16() => Ok(()),
+        Backend::OneDnn { .. } => Err("the processor does not multiply bf16".into()),
+        Backend::Rust { .. } => Err("the backend is Rust, which multiplies f32; install oneDNN".into()),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn multiplies_bf16() -> bool {
+    std::arch::is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn multiplies_bf16() -> bool {
+    false
+}
+
+/// The precision that a convolution gets from the library. Few channels (filters of single ones above all) wait for
+/// memory, not for products; and oneDNN 2.6 gives taps that see nothing but padding a gradient of garbage.
+pub(crate) fn usable(precision: Precision, g: &Geometry) -> Precision {
+    let pays = g.group_in().min(g.group_out()) >= FEW_CHANNELS && g.uses_all_taps();
+    if pays && multiplies_bf16() { precision } else { Precision::F32 }
 }
 
 /// The library, if it is wanted and there.

@@ -9,6 +9,7 @@ use super::geometry::{Geometry, Spec};
 use super::memory::{floats, read, tensor};
 use super::onednn::Role;
 use super::{Activation, backend, depthwise, onednn, patches, portable};
+use crate::domain::recipe::Precision;
 
 /// Convolves `x (B, H, W, C)` with `weight (O, C / groups, kh, kw)` to `(B, OH, OW, O)`.
 ///
@@ -52,7 +53,7 @@ pub fn conv2d_affine(
     let epilogue = Epilogue { affine: Some((scale, shift)), residual: residual.as_deref(), activation };
     let mut y = vec![0.0; geometry.rows() * geometry.out_c];
     let finish = |piece: &mut [f32], offset: usize| epilogue.apply(piece, offset, geometry.out_c);
-    forward(&read(&x)?, &read(&weight)?, &geometry, &finish, &mut y)?;
+    forward(Precision::F32, &read(&x)?, &read(&weight)?, &geometry, &finish, &mut y)?;
     tensor(y, &geometry.output_shape())
 }
 
@@ -60,8 +61,8 @@ pub fn conv2d_affine(
 pub(crate) type Finish<'a> = dyn Fn(&mut [f32], usize) + Sync + 'a;
 
 /// `y = x * weight`, whatever `y` held before, each piece of it finished; picks the kernel by backend and shape.
-pub(crate) fn forward(x: &[f32], weight: &[f32], g: &Geometry, finish: &Finish<'_>, y: &mut [f32]) -> Result<()> {
-    match ready(Role::Forward, weight, g) {
+pub(crate) fn forward(precision: Precision, x: &[f32], weight: &[f32], g: &Geometry, finish: &Finish<'_>, y: &mut [f32]) -> Result<()> {
+    match ready(Role::Forward, precision, weight, g) {
         Some(ready) => ready.forward(x, y, finish)?,
         None if g.is_depthwise() => depthwise::forward(x, &depthwise::pack(weight, g), g, finish, y),
         None if g.kernel_h * g.kernel_w == 1 => dense::forward(x, Weights::OutputsFirst(weight), g, finish, y),
@@ -71,13 +72,20 @@ pub(crate) fn forward(x: &[f32], weight: &[f32], g: &Geometry, finish: &Finish<'
 }
 
 /// The library's convolution. A shape that it refuses is ours to do.
-fn ready<'a>(role: Role, weight: &'a [f32], g: &Geometry) -> Option<onednn::Ready<'a>> {
-    onednn::Ready::new(backend::library()?, role, weight, g).ok()
+fn ready<'a>(role: Role, precision: Precision, weight: &'a [f32], g: &Geometry) -> Option<onednn::Ready<'a>> {
+    onednn::Ready::new(backend::library()?, role, backend::usable(precision, g), weight, g).ok()
 }
 
 /// Gradient to the input, whatever `dx` held before. `prepare` gets each piece of `dy` before it is used.
-pub(crate) fn input_gradient(dy: &mut [f32], prepare: &Finish<'_>, weight: &[f32], g: &Geometry, dx: &mut [f32]) -> Result<()> {
-    if let Some(ready) = ready(Role::InputGradient, weight, g) {
+pub(crate) fn input_gradient(
+    precision: Precision,
+    dy: &mut [f32],
+    prepare: &Finish<'_>,
+    weight: &[f32],
+    g: &Geometry,
+    dx: &mut [f32],
+) -> Result<()> {
+    if let Some(ready) = ready(Role::InputGradient, precision, weight, g) {
         return Ok(ready.input_gradient(dy, prepare, dx)?);
     }
     prepare_all(dy, prepare, g);
@@ -97,12 +105,12 @@ pub(crate) fn prepare_all(dy: &mut [f32], prepare: &Finish<'_>, g: &Geometry) {
 }
 
 /// Gradient to the weight, in PyTorch's order.
-pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
+pub(crate) fn weight_gradient(precision: Precision, x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
     // oneDNN 2.6 has only its reference loops for these: 28 ms against 5 for 240 channels at 5x5 stride 2.
     let is_slow = g.is_depthwise() && g.kernel_h * g.kernel_w > 9;
     if !is_slow
         && let Some(library) = backend::library()
-        && let Ok(dw) = onednn::weight_gradient(library, x, dy, g)
+        && let Ok(dw) = onednn::weight_gradient(library, backend::usable(precision, g), x, dy, g)
     {
         return dw.into_vec();
     }
@@ -121,7 +129,7 @@ impl CustomOp2 for Convolution {
 
     fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
         let mut y = vec![0.0; self.0.rows() * self.0.out_c];
-        forward(floats(x, xl)?, floats(w, wl)?, &self.0, &|_, _| {}, &mut y)?;
+        forward(Precision::F32, floats(x, xl)?, floats(w, wl)?, &self.0, &|_, _| {}, &mut y)?;
         Ok((CpuStorage::F32(y), Shape::from(&self.0.output_shape()[..])))
     }
 
@@ -132,13 +140,13 @@ impl CustomOp2 for Convolution {
         let dx = match x.track_op() {
             true => {
                 let mut dx = vec![0.0; x.elem_count()];
-                input_gradient(&mut dy, &|_, _| {}, &read(weight)?, g, &mut dx)?;
+                input_gradient(Precision::F32, &mut dy, &|_, _| {}, &read(weight)?, g, &mut dx)?;
                 Some(tensor(dx, &g.input_shape())?)
             }
             false => None,
         };
         let dw = match weight.track_op() {
-            true => Some(tensor(weight_gradient(&read(x)?, &dy, g), &g.weight_shape())?),
+            true => Some(tensor(weight_gradient(Precision::F32, &read(x)?, &dy, g), &g.weight_shape())?),
             false => None,
         };
         Ok((dx, dw))

@@ -114,6 +114,14 @@ impl Geometry {
         }
     }
 
+    /// Whether each tap of the kernel meets the image somewhere: on small images some see nothing but padding.
+    pub fn uses_all_taps(&self) -> bool {
+        let meets = |taps: usize, outputs: usize, reach: &dyn Fn(usize) -> (usize, usize, usize)| {
+            (0..taps).all(|tap| (0..outputs).any(|at| (reach(at).0..reach(at).1).contains(&tap)))
+        };
+        meets(self.kernel_h, self.out_h, &|at| self.lines(at)) && meets(self.kernel_w, self.out_w, &|at| self.columns(at))
+    }
+
     /// The kernel columns that fall inside the image for output column `x`: `(first, end, input column of first)`.
     #[inline(always)]
     pub fn columns(&self, x: usize) -> (usize, usize, usize) {

@@ -14,6 +14,7 @@ use super::buffer::Buffer;
 use super::learned;
 use super::memory::{read, tensor};
 use super::simd::vectorised;
+use crate::domain::recipe::Precision;
 
 /// Elements one thread takes at a time.
 const CHUNK: usize = 1 << 15;
@@ -25,6 +26,8 @@ pub struct Map {
     pub(super) values: Arc<Buffer>,
     pub(super) token: Tensor,
     pub(super) gradient: Arc<Gradient>,
+    /// Of the products of the layers that it goes through.
+    pub(super) precision: Precision,
 }
 
 /// Where the layers above leave the gradient to a map.
@@ -51,12 +54,12 @@ impl Gradient {
 
 impl Map {
     /// Takes in a contiguous channels-last tensor.
-    pub fn enter(x: &Tensor) -> Result<Map> {
+    pub fn enter(x: &Tensor, precision: Precision) -> Result<Map> {
         let (shape, gradient) = (x.dims4()?, Arc::new(Gradient::default()));
         let values = Arc::new(copy(&read(x)?));
         let enter = Enter { gradient: gradient.clone(), shape: x.dims().to_vec() };
         let token = x.apply_op1(enter)?;
-        Ok(Map { shape: shape.into(), values, token, gradient })
+        Ok(Map { shape: shape.into(), values, token, gradient, precision })
     }
 
     /// The tensor of the same values, channels last; gradients flow back.

@@ -12,6 +12,7 @@ use super::normalise::{Fitted, Mask};
 use super::pool::{self, MaxPool};
 use super::statistics::Gathering;
 use super::{BatchStatistics, Norm, conv};
+use crate::domain::recipe::Precision;
 
 /// `norm(conv2d(x, weight)) + residual`, then the norm's activation, with the statistics of this batch. Gradients
 /// flow to all of them.
@@ -33,7 +34,8 @@ pub fn conv_norm(x: &Map, weight: &Tensor, spec: &Spec, norm: &Norm<'_>, residua
         bail!("{:?} after a residual sum cannot be learnt in place", norm.activation)
     }
     let (mut z, gathering) = (Buffer::any(count * channels), Gathering::new(channels));
-    conv::forward(&x.values, &read(weight)?, &geometry, &|piece, offset| gathering.note(piece, offset), &mut z)?;
+    let note = |piece: &mut [f32], offset: usize| gathering.note(piece, offset);
+    conv::forward(x.precision, &x.values, &read(weight)?, &geometry, &note, &mut z)?;
     let (mean, variance) = gathering.moments();
     let fitted = Fitted::new(&mean, &variance, norm, true);
     let gain = Tensor::cat(&[norm.gamma, norm.beta], 0)?;
@@ -52,9 +54,10 @@ pub fn conv_norm(x: &Map, weight: &Tensor, spec: &Spec, norm: &Norm<'_>, residua
         x_gradient: x.is_tracked().then(|| x.gradient.clone()),
         residual: residual.map(|residual| (values.clone(), residual.is_tracked().then(|| residual.gradient.clone()))),
         gradient: gradient.clone(),
+        precision: x.precision,
     };
     let token = below.apply_op3(weight, &gain, Step::new(move |weight: &Tensor, gain: &Tensor| left.backward(weight, gain)))?;
-    Ok((Map { shape, values, token, gradient }, BatchStatistics::of(&mean, &variance, count)))
+    Ok((Map { shape, values, token, gradient, precision: x.precision }, BatchStatistics::of(&mean, &variance, count)))
 }
 
 /// What a layer's forward pass leaves for its backward pass.
@@ -68,6 +71,7 @@ struct Left {
     /// The layer's output, which tells what the activation let through, and where the residual's gradient goes.
     residual: Option<(Arc<Buffer>, Option<Arc<Gradient>>)>,
     gradient: Arc<Gradient>,
+    precision: Precision,
 }
 
 impl Left {
@@ -84,7 +88,7 @@ impl Left {
             Some(_) => {
                 let mut dx = Buffer::any(g.batch * g.in_h * g.in_w * g.in_c);
                 let prepare = |piece: &mut [f32], offset: usize| spread.apply(piece, &dy[offset..offset + piece.len()]);
-                conv::input_gradient(&mut self.z, &prepare, &read(weight)?, g, &mut dx)?;
+                conv::input_gradient(self.precision, &mut self.z, &prepare, &read(weight)?, g, &mut dx)?;
                 Some(dx)
             }
             None => {
@@ -97,7 +101,7 @@ impl Left {
             _ => drop(dy),
         }
         let weight_gradient = match weight.track_op() {
-            true => Some(tensor(conv::weight_gradient(&self.x, &self.z, g), &g.weight_shape())?),
+            true => Some(tensor(conv::weight_gradient(self.precision, &self.x, &self.z, g), &g.weight_shape())?),
             false => None,
         };
         drop(self.x);
@@ -123,7 +127,7 @@ pub fn map_max_pool(x: &Map, kernel: usize, stride: usize, padding: usize) -> Re
         to.add(dx);
         Ok(())
     })?;
-    Ok(Map { shape, values: Arc::new(y), token, gradient })
+    Ok(Map { shape, values: Arc::new(y), token, gradient, precision: x.precision })
 }
 
 /// [`super::global_average_pool`] of a map: `(B, H, W, C)` to a tensor `(B, C)`.

@@ -45,6 +45,8 @@ mod patches;
 pub mod pool;
 pub mod portable;
 mod portable_blocks;
+#[cfg(test)]
+mod precision_tests;
 mod product;
 #[cfg(test)]
 mod reference_tests;

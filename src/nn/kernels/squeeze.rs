@@ -54,7 +54,7 @@ impl SqueezeExcite<'_> {
             Ok((Some(tensor(dpacked, packed.dims())?), None))
         };
         let token = x.token.apply_op3(&packed, &packed.detach(), Step::new(back))?;
-        Ok(Map { shape: x.shape, values: Arc::new(y), token, gradient })
+        Ok(Map { shape: x.shape, values: Arc::new(y), token, gradient, precision: x.precision })
     }
 
     fn sizes(&self, [batch, height, width, channels]: [usize; 4]) -> Result<Squeeze> {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::library::{Failure, Library, MemoryDesc, Order, Primitive, Query, Result, Role, Steps};
+use super::library::{Failure, Kind, Library, MemoryDesc, Order, Primitive, Query, Result, Role, Steps};
+use crate::domain::recipe::Precision;
 use crate::nn::kernels::geometry::Geometry;
 
 /// Shapes kept. A network has under a hundred; whoever sends images of every size must not fill the memory.
@@ -13,6 +14,8 @@ const CAPACITY: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub role: Role,
+    /// Of the two factors.
+    pub precision: Precision,
     /// Of the images one call gets.
     pub geometry: Geometry,
     pub threads: usize,
@@ -53,20 +56,17 @@ pub(crate) fn get(library: &'static Library, key: Key) -> Result<Arc<Convolution
 
 fn make(library: &'static Library, key: &Key) -> Result<Convolution> {
     library.use_threads(key.threads);
-    let g = &key.geometry;
-    let x = library.memory_desc(&[g.batch, g.in_c, g.in_h, g.in_w], Order::ChannelsLast)?;
-    let y = library.memory_desc(&[g.batch, g.out_c, g.out_h, g.out_w], Order::ChannelsLast)?;
-    let shape = [g.groups, g.group_out(), g.group_in(), g.kernel_h, g.kernel_w];
-    let shape = if g.groups == 1 { &shape[1..] } else { &shape[..] };
-    let plain = library.memory_desc(shape, if g.groups == 1 { Order::Plain4 } else { Order::Plain5 })?;
-    let any = library.memory_desc(shape, Order::Any)?;
-    let steps = steps(g);
-    let describe = |role, hint| library.describe(&*library.convolution(role, [&x, &any, &y], &steps)?, hint);
-    let forward = describe(Role::Forward, None)?;
+    let (g, steps) = (&key.geometry, steps(&key.geometry));
+    let describe =
+        |role, [x, weights, y]: &[Box<MemoryDesc>; 3], hint| library.describe(&*library.convolution(role, [x, weights, y], &steps)?, hint);
+    let forward = describe(Role::Forward, &tensors(library, key, Role::Forward)?, None)?;
+    let tensors = tensors(library, key, key.role)?;
     let desc = match key.role {
         Role::Forward => forward,
-        role => describe(role, Some(&forward))?,
+        role => describe(role, &tensors, Some(&forward))?,
     };
+    let plain = library.memory_desc(weight_shape(g, &mut [0; 5]), Kind::F32, if g.groups == 1 { Order::Plain4 } else { Order::Plain5 })?;
+    let [x, _, y] = tensors;
     let which = if key.role == Role::WeightGradient { Query::DiffWeights } else { Query::Weights };
     let own = desc.tensor(which);
     let reorder = match (library.same(&plain, own), key.role) {
@@ -77,6 +77,28 @@ fn make(library: &'static Library, key: &Key) -> Result<Convolution> {
     let (packed, scratch) = (desc.size(which).div_ceil(4), desc.size(Query::Scratchpad).div_ceil(4));
     tracing::debug!(role = ?key.role, geometry = ?g, implementation = desc.implementation(), "oneDNN convolution");
     Ok(Convolution { main: desc.build()?, reorder, x, y, plain, packed, scratch })
+}
+
+/// Input, weights in any order, and output. Of the three two are multiplied, and the one that is their sum is f32.
+fn tensors(library: &'static Library, key: &Key, role: Role) -> Result<[Box<MemoryDesc>; 3]> {
+    let g = &key.geometry;
+    let factor = if key.precision == Precision::Bf16 { Kind::Bf16 } else { Kind::F32 };
+    let [x, weights, y] = match role {
+        Role::Forward => [factor, factor, Kind::F32],
+        Role::InputGradient => [Kind::F32, factor, factor],
+        Role::WeightGradient => [factor, Kind::F32, factor],
+    };
+    Ok([
+        library.memory_desc(&[g.batch, g.in_c, g.in_h, g.in_w], x, Order::ChannelsLast)?,
+        library.memory_desc(weight_shape(g, &mut [0; 5]), weights, Order::Any)?,
+        library.memory_desc(&[g.batch, g.out_c, g.out_h, g.out_w], y, Order::ChannelsLast)?,
+    ])
+}
+
+/// With the groups first, if there are any.
+fn weight_shape<'a>(g: &Geometry, shape: &'a mut [usize; 5]) -> &'a [usize] {
+    *shape = [g.groups, g.group_out(), g.group_in(), g.kernel_h, g.kernel_w];
+    if g.groups == 1 { &shape[1..] } else { &shape[..] }
 }
 
 fn steps(g: &Geometry) -> Steps {

@@ -7,11 +7,13 @@ use rayon::prelude::*;
 
 use super::cache::{self, Convolution, Key};
 use super::library::{Bound, Library, Query, Result, Role, Values, tensor};
+use crate::domain::recipe::Precision;
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::conv::Finish;
 use crate::nn::kernels::geometry::Geometry;
 use crate::nn::kernels::memory::with_scratch;
 use crate::nn::kernels::product::add_in_order;
+use crate::nn::kernels::simd::vectorised;
 
 /// Floats of input and output that a piece may hold beside each other in a core's second-level cache.
 const PIECE_FLOATS: usize = 256 * 1024;
@@ -20,6 +22,7 @@ const PIECE_FLOATS: usize = 256 * 1024;
 struct Deal {
     library: &'static Library,
     role: Role,
+    precision: Precision,
     geometry: Geometry,
     /// Images per piece; the last may be smaller.
     images: usize,
@@ -28,7 +31,7 @@ struct Deal {
 }
 
 impl Deal {
-    fn new(library: &'static Library, role: Role, g: &Geometry) -> Deal {
+    fn new(library: &'static Library, role: Role, precision: Precision, g: &Geometry) -> Deal {
         let threads = rayon::current_num_threads();
         let even = g.batch.div_ceil(threads);
         let images = match role {
@@ -42,7 +45,7 @@ impl Deal {
             }
         };
         let threads = if g.batch < threads { threads } else { 1 };
-        Deal { library, role, geometry: *g, images, threads }
+        Deal { library, role, precision, geometry: *g, images, threads }
     }
 
     /// Of one image: input and output.
@@ -62,11 +65,24 @@ impl Deal {
     /// The convolution for this many images.
     fn convolution(&self, images: usize) -> Result<Arc<Convolution>> {
         let geometry = Geometry { batch: images, ..self.geometry };
-        cache::get(self.library, Key { role: self.role, geometry, threads: self.threads })
+        cache::get(self.library, Key { role: self.role, precision: self.precision, geometry, threads: self.threads })
     }
 
     /// Runs a piece: `x` and `y` by their roles, one of them to be written.
     fn run(&self, images: usize, x: Values<'_>, weights: Values<'_>, y: Values<'_>) -> Result<()> {
+        if self.precision == Precision::F32 {
+            return self.run_as_is(images, x, weights, y);
+        }
+        let rounded = |values: &Values<'_>| match values {
+            Values::Read(values) => Some(bf16(values)),
+            Values::Write(_) => None,
+        };
+        let (x_rounded, y_rounded) = (rounded(&x), rounded(&y));
+        let (x, y) = (x_rounded.as_deref().map_or(x, Values::Read), y_rounded.as_deref().map_or(y, Values::Read));
+        self.run_as_is(images, x, weights, y)
+    }
+
+    fn run_as_is(&self, images: usize, x: Values<'_>, weights: Values<'_>, y: Values<'_>) -> Result<()> {
         let convolution = self.convolution(images)?;
         self.library.use_threads(self.threads);
         let (names, which) = match self.role {
@@ -100,6 +116,26 @@ impl Deal {
     }
 }
 
+/// Rounds to bf16, to the nearest and to even as the processor does; two to a float.
+fn bf16(values: &[f32]) -> Buffer {
+    let mut packed = Buffer::any(values.len().div_ceil(2));
+    let round = |value: f32| {
+        let bits = value.to_bits();
+        let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+        // A rounded NaN might become infinite.
+        if value.is_nan() { 0x7fc0 } else { rounded }
+    };
+    vectorised(|| {
+        for (pair, values) in packed.iter_mut().zip(values.chunks_exact(2)) {
+            *pair = f32::from_bits(round(values[0]) | round(values[1]) << 16);
+        }
+    });
+    if let ([.., last], [value]) = (&mut packed[..], values.chunks_exact(2).remainder()) {
+        *last = f32::from_bits(round(*value));
+    }
+    packed
+}
+
 /// Weights in the order of a primitive.
 enum Pack<'a> {
     Plain(&'a [f32]),
@@ -124,8 +160,8 @@ pub(crate) struct Ready<'a> {
 
 impl<'a> Ready<'a> {
     /// Errors where the library has no code for this shape.
-    pub fn new(library: &'static Library, role: Role, weight: &'a [f32], g: &Geometry) -> Result<Ready<'a>> {
-        let deal = Deal::new(library, role, g);
+    pub fn new(library: &'static Library, role: Role, precision: Precision, weight: &'a [f32], g: &Geometry) -> Result<Ready<'a>> {
+        let deal = Deal::new(library, role, precision, g);
         let whole = deal.pack(deal.images, weight)?;
         let last = deal.images(deal.pieces() - 1).len();
         let last = if last == deal.images { Pack::Plain(&[]) } else { deal.pack(last, weight)? };
@@ -161,13 +197,14 @@ impl<'a> Ready<'a> {
 }
 
 /// In PyTorch's order.
-pub(crate) fn weight_gradient(library: &'static Library, x: &[f32], dy: &[f32], g: &Geometry) -> Result<Buffer> {
-    let deal = Deal::new(library, Role::WeightGradient, g);
-    let (input, output) = deal.floats();
+pub(crate) fn weight_gradient(library: &'static Library, precision: Precision, x: &[f32], dy: &[f32], g: &Geometry) -> Result<Buffer> {
+    let deal = Deal::new(library, Role::WeightGradient, precision, g);
+    let ((input, output), all_taps) = (deal.floats(), g.uses_all_taps());
     let partial = |piece: usize| -> Result<(Arc<Convolution>, Buffer)> {
         let images = deal.images(piece);
         let convolution = deal.convolution(images.len())?;
-        let mut sum = Buffer::any(convolution.packed);
+        // The library leaves alone what belongs to taps that see no pixel.
+        let mut sum = if all_taps { Buffer::any(convolution.packed) } else { Buffer::zeros(convolution.packed) };
         let x = &x[images.start * input..images.end * input];
         let dy = &dy[images.start * output..images.end * output];
         deal.run(images.len(), Values::Read(x), Values::Write(&mut sum), Values::Read(dy))?;
@@ -189,4 +226,26 @@ pub(crate) fn weight_gradient(library: &'static Library, x: &[f32], dy: &[f32], 
         return plain((first, add_in_order(parts.into_iter().map(|(_, sum)| sum).collect())));
     }
     Ok(add_in_order(parts.into_iter().map(plain).collect::<Result<Vec<_>>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use half::bf16 as half_bf16;
+
+    use super::*;
+
+    #[test]
+    fn rounding_is_to_the_nearest_and_to_even() {
+        let mut values =
+            vec![0.0, -0.0, 1.0, 1.00390625, 1.01171875, f32::MAX, f32::MIN_POSITIVE / 8.0, f32::INFINITY, f32::NEG_INFINITY, -3.14159];
+        values.extend((0..1000u32).map(|i| f32::from_bits(i.wrapping_mul(2_654_435_761))).filter(|value| !value.is_nan()));
+        for length in [values.len(), values.len() - 1] {
+            let packed = bf16(&values[..length]);
+            let bits = |index: usize| (packed[index / 2].to_bits() >> (16 * (index % 2))) as u16;
+            for (index, &value) in values[..length].iter().enumerate() {
+                assert_eq!(bits(index), half_bf16::from_f32(value).to_bits(), "{value}");
+            }
+        }
+        assert!(half_bf16::from_bits(bf16(&[f32::NAN])[0].to_bits() as u16).is_nan());
+    }
 }

@@ -27,7 +27,6 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 const NAME: &str = "libdnnl.so.2";
 const MAJOR: c_int = 2;
 
-const F32: c_int = 3;
 const FORWARD_TRAINING: c_int = 64;
 const DIRECT: c_int = 1;
 const USER_SCRATCHPAD: c_int = 1;
@@ -58,6 +57,13 @@ pub(crate) enum Order {
     Plain5 = 7,
     /// Named `(B, C, H, W)`, stored channels last.
     ChannelsLast = 20,
+}
+
+/// Of the numbers in a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Bf16 = 2,
+    F32 = 3,
 }
 
 /// What a primitive description can be asked for.
@@ -118,11 +124,11 @@ impl Library {
         }
     }
 
-    pub fn memory_desc(&self, dims: &[usize], order: Order) -> Result<Box<MemoryDesc>> {
+    pub fn memory_desc(&self, dims: &[usize], kind: Kind, order: Order) -> Result<Box<MemoryDesc>> {
         let (mut desc, sizes) = (Box::new(MemoryDesc::empty()), dims_of(dims));
         // SAFETY: `desc` is large enough for version 2's struct, and `sizes` holds twelve dimensions, the most there are.
         named("memory_desc_init_by_tag", unsafe {
-            (self.f.desc_by_tag)(&mut *desc, dims.len() as c_int, sizes.as_ptr(), F32, order as c_int)
+            (self.f.desc_by_tag)(&mut *desc, dims.len() as c_int, sizes.as_ptr(), kind as c_int, order as c_int)
         })?;
         Ok(desc)
     }
