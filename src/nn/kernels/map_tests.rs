@@ -81,7 +81,8 @@ proptest! {
 
     #[test]
     fn maps_learn_what_tensors_learn(
-        shape in (2..5usize, 3..9usize, 3..9usize, 1..5usize),
+        // Enough values per channel that rounding does not decide.
+        shape in (2..5usize, 6..12usize, 6..12usize, 1..5usize),
         channels in 1..40usize,
         stride in 1..3usize,
         relu in 0..3usize,

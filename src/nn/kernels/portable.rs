@@ -42,9 +42,9 @@ pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     }
 }
 
-/// `1 / (1 + e^-x)`, with a gradient.
+/// `1 / (1 + e^-x)`, with a gradient that is a number however far out x lies.
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
-    (x.neg()?.exp()? + 1.0)?.recip()
+    ((x * 0.5)?.tanh()? + 1.0)? * 0.5
 }
 
 /// See [`super::batch_norm_train`].
