@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Whether keeping what frozen stages answer changes what a fine-tune learns: the same fine-tunes with and without.
+With `--bf16`: whether `precision = bf16` does.
 
-    python3 benches/frozen.py IMAGES BASE [FROZEN] [EPOCHS]
+    python3 benches/frozen.py IMAGES BASE [FROZEN] [EPOCHS] [--bf16]
 
 IMAGES is a folder per class (`examples/fashion_mnist_4k.zip`, unpacked), BASE a model folder (`hub import ... --to`).
 For three seeds: the numbers of both, how far they lie apart, and how far other seeds do. The best epoch is often chosen between
@@ -34,27 +35,35 @@ def subset(source, folder):
 
 
 def main():
-    source, base = Path(sys.argv[1]), Path(sys.argv[2])
+    words = [word for word in sys.argv[1:] if word != "--bf16"]
+    source, base = Path(words[0]), Path(words[1])
     architecture = json.loads((base / "config.json").read_text())["architecture"]
-    frozen, epochs = (sys.argv[3:] + ["5", "5"][len(sys.argv[3:]) :])[:2]
+    frozen, epochs = (words[2:] + ["5", "5"][len(words[2:]) :])[:2]
     os.environ.setdefault("BENCH_SIDE", "96")
-    hub = Side("hub", runner(), "rust")
+    program = runner()
+    if "--bf16" in sys.argv:
+        ways = {"bf16": (Side("bf16", program, "onednn", "bf16"), "off"), "f32": (Side("f32", program, "onednn"), "off")}
+    else:
+        hub = Side("hub", program, "rust")
+        ways = {"kept": (hub, "own"), "without": (hub, "off")}
+    new, old = ways
     with tempfile.TemporaryDirectory(prefix="hub-bench.") as folder:
         data, found = subset(source, Path(folder) / "data"), {}
         for seed in SEEDS:
-            for keep in ("own", "off"):
-                work = Path(folder) / f"{keep}{seed}"
+            for way, (hub, keep) in ways.items():
+                work = Path(folder) / f"{way}{seed}"
                 work.mkdir()
                 answer = hub.ask("job", architecture, frozen, epochs, 32, keep, seed, data, base / "model.safetensors", work)
                 if "skip" in answer:
                     sys.exit(answer["skip"])
-                found[seed, keep] = answer
-                print(f"seed {seed} {keep:3}: best top-1 {answer['top1']:.4f}, last epoch {answer['last_top1']:.4f}, loss {answer['last_loss']:.5f}, trained to {answer['last_train_loss']:.5f}; {answer['seconds'][0]:.1f} s ({answer['frozen']})", flush=True)
-    hub.end()
+                found[seed, way] = answer
+                print(f"seed {seed} {way:7}: best top-1 {answer['top1']:.4f}, last epoch {answer['last_top1']:.4f}, loss {answer['last_loss']:.5f}, trained to {answer['last_train_loss']:.5f}; {answer['seconds'][0]:.1f} s ({answer['frozen']})", flush=True)
+    for hub, _ in ways.values():
+        hub.end()
     for number in ("top1", "last_top1", "last_loss", "last_train_loss"):
-        kept, without = ([found[seed, keep][number] for seed in SEEDS] for keep in ("own", "off"))
-        apart = max(abs(a - b) for a, b in zip(kept, without))
-        print(f"{number}: kept {statistics.mean(kept):.5f}, without {statistics.mean(without):.5f}, at most {apart:.5f} apart; seeds lie {max(without) - min(without):.5f} apart")
+        ours, theirs = ([found[seed, way][number] for seed in SEEDS] for way in ways)
+        apart = max(abs(a - b) for a, b in zip(ours, theirs))
+        print(f"{number}: {new} {statistics.mean(ours):.5f}, {old} {statistics.mean(theirs):.5f}, at most {apart:.5f} apart; seeds lie {max(theirs) - min(theirs):.5f} apart")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 """PyTorch's and timm's side of `make bench-train`: the requests and answers of `benches/train.rs`.
 
 2 threads, fp32. `channels_last` or `contiguous` as the one argument is the memory format; the harness asks both and
-counts the quicker one. Fine-tunes are what people write: frozen layers in eval mode under no_grad, run in each epoch.
+counts the quicker one. `bf16` is channels_last under autocast. Fine-tunes are what people write: frozen layers in eval mode under no_grad, run in each epoch.
 """
 import json
 import os
@@ -18,7 +18,8 @@ from torchvision import datasets, transforms
 
 CLASSES, SIDE = 10, int(os.environ.get("BENCH_SIDE", 224))
 THREADS = int(os.environ.get("RAYON_NUM_THREADS", 2))
-FORMAT = torch.channels_last if sys.argv[1:] == ["channels_last"] else torch.contiguous_format
+FORMAT = torch.contiguous_format if sys.argv[1:] == ["contiguous"] else torch.channels_last
+BF16 = sys.argv[1:] == ["bf16"]
 kept = {}
 
 
@@ -53,7 +54,9 @@ def forward(net, optimizer, images, labels):
 def step(net, optimizer, images, labels):
     net.train()
     optimizer.zero_grad()
-    loss = torch.nn.functional.cross_entropy(net(images), labels)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=BF16):
+        logits = net(images)
+    loss = torch.nn.functional.cross_entropy(logits.float(), labels)
     loss.backward()
     optimizer.step()
     loss.item()

@@ -150,6 +150,17 @@ def compare_networks(table, hubs, torches, wanted, rounds):
                 compare(table, name, hubs, torches, rounds, "images/s", lambda s, b=batch: b / s, work, architecture, side, batch, 2)
 
 
+def compare_rounded(table, program, python, wanted, rounds):
+    """bf16 products with f32 weights and sums: `precision = bf16` of a recipe beside autocast."""
+    hub, torch = Side("onednn", program, "onednn", "bf16"), Side("bf16", python, ROOT / "benches" / "pytorch.py", "bf16")
+    for architecture, side, batch in NETWORKS:
+        name = f"step-bf16/{architecture}/{side}"
+        if wanted(name):
+            compare(table, name, [hub], [torch], rounds, "images/s", lambda s, b=batch: b / s, "step", architecture, side, batch, 2)
+    hub.end()
+    torch.end()
+
+
 def compare_memory(table, hubs, torches, wanted):
     """Each figure from a process of its own, since memory that was freed is not always given back."""
     for architecture, side, batch in NETWORKS:
@@ -216,9 +227,11 @@ Written by `make bench-train`; run it again on your machine.
 
 Both sides took turns in one run; each figure is the median of {rounds} rounds ({job_rounds} for whole jobs), and noise is half the
 distance between the quartiles of the noisier side. Ratios above 1 say that the hub is ahead: it is faster, or takes less memory.
-PyTorch's figure is that of its quicker memory format (for memory: of the smaller one; for jobs: of channels_last), in fp32.
+PyTorch's figure is that of its quicker memory format (for memory: of the smaller one; for jobs and bf16: of channels_last), in fp32
+unless the row says otherwise.
 
 - `forward`: eval mode, images to pooled features. `step`: forward, loss, backward and SGD update of every parameter.
+- `step-bf16`: the same with the recipe's `precision = bf16`, beside `torch.autocast`, which also keeps maps in bf16.
 - `memory`: how much the resident set grows over four such steps, each in a new process.
 - `decode`: 500x375 JPEGs to normalised 224x224 input on one core, beside PIL with torchvision's transforms.
 - `job`: a whole fine-tune of ten epochs, from files to the folder that is published, beside a PyTorch script with a
@@ -254,6 +267,7 @@ def main():
         compare_networks(table, present, torches, wanted, rounds)
         compare_decoding(table, present[0], torches[0], wanted, work, rounds)
         if not short:
+            compare_rounded(table, program, python, wanted, rounds)
             compare_memory(table, present, torches, wanted)
             compare_jobs(table, present, torches, wanted, work)
     for side in [*present, *torches]:
