@@ -20,15 +20,13 @@ impl Service {
     /// has none: sending it again repairs it.
     pub async fn git_names(&self, files: &[&FileEntry]) -> HashMap<Digest, String> {
         let mut room = MOST_BYTES;
-        let wanted: HashMap<Digest, u64> = files.iter().map(|file| (file.digest, file.size_bytes)).collect();
-        let within = wanted.into_iter().filter(|(_, size_bytes)| match room.checked_sub(*size_bytes) {
-            Some(left) => {
-                room = left;
-                true
-            }
-            None => false,
+        let mut wanted: HashMap<Digest, u64> = files.iter().map(|file| (file.digest, file.size_bytes)).collect();
+        wanted.retain(|_, size_bytes| {
+            let left = room.checked_sub(*size_bytes);
+            room = left.unwrap_or(room);
+            left.is_some()
         });
-        let named = stream::iter(within).map(|(digest, size_bytes)| async move { (digest, self.git_name(&digest, size_bytes).await) });
+        let named = stream::iter(wanted).map(|(digest, size_bytes)| async move { (digest, self.git_name(&digest, size_bytes).await) });
         let named: Vec<_> = named.buffer_unordered(SIDE_BY_SIDE).collect().await;
         named.into_iter().filter_map(|(digest, name)| Some((digest, name.ok()?))).collect()
     }
