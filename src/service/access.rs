@@ -15,7 +15,8 @@ use crate::domain::user::{Actor, Role, Scope};
 /// The repo, if it is there and the caller may read it; else the same NotFound for both. Whoever may read a repo that
 /// had this name before it was moved is told its present one.
 pub(super) fn see_repo(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Repo> {
-    if let Some(repo) = readable(tx, actor, repos::find(tx, kind, id)?)? {
+    let here = repos::find(tx, kind, id)?;
+    if let Some(repo) = readable(tx, actor, here)? {
         return Ok(repo);
     }
     let moved = former_names::find_repo(tx, kind, id)?;
