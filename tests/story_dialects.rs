@@ -153,7 +153,9 @@ async fn without_xet_files_come_inside_the_commit_or_by_lfs() {
     let ada = server.user("ada").await;
     ada.post("/api/repos/create", &json!({ "name": "net" })).await.ok();
     let files = json!({ "files": [{ "path": "w", "size": 64 << 20, "sample": "AAAA" }, { "path": "v", "size": (64 << 20) + 1 }] });
-    let told = ada.post("/api/models/ada/net/preupload/main", &files).await.ok();
+    let told = ada.post("/api/models/ada/net/preupload/main", &files).await;
+    assert!(told.header("x-hf-warning").starts_with("xet; ") && told.header("x-hf-warning").contains("HF_HUB_DISABLE_XET=1"));
+    let told = told.ok();
     assert_eq!((&told["files"][0]["uploadMode"], &told["files"][1]["uploadMode"]), (&json!("regular"), &json!("lfs")));
     let refused = ada.get("/api/models/ada/net/xet-write-token/main").await;
     assert_eq!(refused.status, 400);

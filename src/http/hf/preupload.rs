@@ -26,6 +26,8 @@ const INLINE_BYTES: u64 = 64 << 10;
 /// The same without Xet, for all files: newer clients have no other way. What is larger goes by LFS, which they use
 /// where they are told to do without Xet (`HF_HUB_DISABLE_XET=1`).
 const INLINE_WITHOUT_XET: u64 = MAX_PART_BYTES;
+/// Clients show it once; what the refusal of a Xet token says, they keep to themselves.
+const XET_IS_OFF: &str = "xet; this hub takes no files by Xet: where the upload fails, set HF_HUB_DISABLE_XET=1 and send again";
 /// Clients ask about 256 files at a time.
 const MOST_FILES: usize = 10_000;
 const LONGEST_SAMPLE: usize = 4_096;
@@ -48,7 +50,11 @@ pub async fn ask(service: web::Data<Service>, caller: Caller, at: VersionAt, que
         ways.iter().filter_map(|way| held(way).filter(|file| way.inline && file.size_bytes == way.size_bytes)).collect();
     let names = service.git_names(&same_size).await;
     let files = ways.iter().map(|way| way.answer(held(way), &names, &rules)).collect();
-    Ok(HttpResponse::Ok().json(PreuploadAnswer { files, commit_oid: head.map(|head| head.commit.to_string()) }))
+    let mut response = HttpResponse::Ok();
+    if !service.policy().xet && ways.iter().any(|way| !way.inline) {
+        response.insert_header(("x-hf-warning", XET_IS_OFF));
+    }
+    Ok(response.json(PreuploadAnswer { files, commit_oid: head.map(|head| head.commit.to_string()) }))
 }
 
 fn check(service: &Service, asked: &Preupload) -> Result<(), HttpError> {
