@@ -11,6 +11,7 @@ mod training;
 use serde_json::json;
 use support::Server;
 use support::browser::Chromium;
+use support::saved_model::{saved_model_of, signature};
 use training::{Person, Worker};
 
 /// Keeps a picture where somebody asked for it.
@@ -40,9 +41,35 @@ async fn pages_are_sound_on_every_screen() {
     files[0].1 = CARD.as_bytes().to_vec();
     admin.publish("model", "library/a-model-with-quite-a-long-name-for-a-telephone", false, files).await;
     let model = "/library/a-model-with-quite-a-long-name-for-a-telephone";
+    let image: &[i64] = &[-1, 224, 224, 3];
+    let signatures = [
+        signature(
+            "serving_default",
+            &[("input_image_of_the_served_signature", Some(image))],
+            &[("logits", Some(&[-1, 1000])), ("pooled", None)],
+        ),
+        signature(
+            "image_feature_vector_with_intermediate_activations",
+            &[("x", Some(image))],
+            &[("block4/unit_3/bottleneck_v2", Some(&[-1, 7, 7, 2048]))],
+        ),
+    ];
+    let graph = saved_model_of(&["serve", "gpu"], &signatures, 1_000);
+    let files =
+        vec![("README.md", CARD.as_bytes().to_vec()), ("inner/saved_model.pb", graph), ("inner/variables/variables.index", b"i".to_vec())];
+    admin.publish("model", "library/saved", false, files).await;
     let tabs = ["", "/files", "/tensors", "/versions", "/datasets"].map(|tab| format!("{model}{tab}"));
-    let others =
-        ["/", "/models", "/models?license=Apache-2.0", "/datasets", "/datasets/library/colours", "/api", "/login", "/nothing/here"];
+    let others = [
+        "/",
+        "/models",
+        "/models?license=Apache-2.0",
+        "/datasets",
+        "/datasets/library/colours",
+        "/library/saved",
+        "/api",
+        "/login",
+        "/nothing/here",
+    ];
     let signed_in = ["/jobs", "/finetune?base=library/tiny&dataset=library/colours", "/settings/tokens"];
 
     let mut browser = Chromium::start();

@@ -86,15 +86,16 @@ async fn repos_are_made_hidden_moved_and_deleted() {
     refused(&eve.post("/api/repos/move", &moved).await, 403, "right");
     ada.post("/api/repos/move", &moved).await.ok();
     assert_eq!(ada.get("/api/models/ada/web").await.ok()["id"], "ada/web");
-    assert_eq!(ada.get("/api/models/ada/net").await.header("x-error-code"), "RepoNotFound");
     assert_eq!(ada.get("/api/v1/search?q=web").await.ok()["total"], 1, "searches know the new name");
     assert_eq!(ada.get("/api/v1/search?q=net").await.ok()["total"], 0);
-    refused(&ada.post("/api/repos/create", &json!({ "name": "net" })).await, 400, "not given again");
     let gone = json!({ "name": "web", "organization": "ada", "type": "model" });
     let delete = async |api: &Api| Reply::of(api.request(Method::DELETE, "/api/repos/delete").json(&gone)).await;
     refused(&delete(&eve).await, 403, "right");
     delete(&ada).await.ok();
     assert_eq!(delete(&ada).await.header("x-error-code"), "RepoNotFound");
+    for name in ["web", "net"] {
+        refused(&ada.post("/api/repos/create", &json!({ "name": name })).await, 400, "not given again");
+    }
 }
 
 #[tokio::test]
@@ -180,12 +181,19 @@ async fn a_preupload_tells_which_way_files_come() {
         { "path": "large.txt", "size": 2_000_000, "sample": "YQ==" },
     ]);
     let told = ask(files.clone(), Value::Null).await.ok();
+    assert_eq!(told["files"][0]["oid"], Value::Null, "of another size it is another file");
     let modes: Vec<_> =
         told["files"].as_array().unwrap().iter().map(|f| (f["uploadMode"].as_str().unwrap(), f["shouldIgnore"] == true)).collect();
     assert_eq!(modes, [("regular", false), ("lfs", false), ("regular", true), ("lfs", false)]);
     assert_eq!(told["files"][1]["oid"], sha256(&weights));
     assert_eq!(told["commitOid"].as_str().unwrap().len(), 40);
     assert_eq!(ask(files, json!("*.txt")).await.ok()["files"][3]["shouldIgnore"], true, "the rules about to be sent count");
+
+    // As `git hash-object` names them: clients leave out what has the name they computed.
+    let same = ask(json!([{ "path": "README.md", "size": README.len(), "sample": "" }, { "path": ".gitignore", "size": 6 }]), Value::Null);
+    let same = same.await.ok();
+    assert_eq!(same["files"][0]["oid"], "ce9d937e5511d9310220572b6caecd575e5a23ed");
+    assert_eq!(same["files"][1]["oid"], "397b4a7624e35fa60563a9c03b1213d93f7b6546");
 
     refused(&ask(json!([{ "path": "../x", "size": 1, "sample": "" }]), Value::Null).await, 400, "..");
     refused(&ask(json!([{ "path": "x", "size": 1, "sample": "%%" }]), Value::Null).await, 400, "base64");

@@ -10,31 +10,8 @@ use std::io::Read as _;
 use reqwest::Method;
 use serde_json::json;
 use support::publishing::{commit, create_repo, file, publish, random, sha256, upload};
+use support::saved_model::{field, saved_model};
 use support::{Reply, Server};
-
-/// A field of a protobuf message: a number of its own and counted content.
-fn field(number: u8, content: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![number << 3 | 2];
-    let mut length = content.len();
-    while length >= 0x80 {
-        bytes.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    bytes.push(length as u8);
-    [&bytes, content].concat()
-}
-
-/// A SavedModel with the tag `serve` and one signature; its graph has so many bytes.
-fn saved_model(graph_bytes: usize) -> Vec<u8> {
-    let shape = [field(2, &[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]), field(2, &[0x08, 3])].concat();
-    let info = [field(1, b"x:0"), vec![0x10, 1], field(3, &shape)].concat();
-    let input = field(1, &[field(1, b"image"), field(2, &info)].concat());
-    let output = field(2, &[field(1, b"logits"), field(2, &[0x10, 1])].concat());
-    let signature = [field(1, b"serving_default"), field(2, &[input, output].concat())].concat();
-    let meta = [field(2, &vec![7; 70_000]), field(4, b"serve"), field(5, b"2.21.0")].concat();
-    let graph = [field(1, &meta), field(2, &vec![1; graph_bytes]), field(5, &signature)].concat();
-    [vec![0x08, 1], field(2, &graph)].concat()
-}
 
 #[tokio::test]
 async fn a_saved_model_is_recognised_and_streamed() {

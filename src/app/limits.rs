@@ -23,7 +23,8 @@ pub fn of(config: &Config) -> Limits {
         tracing::warn!(max_connections, "the system allows few open files; raise its limit (ulimit -n) to serve more connections");
     }
     let patience = Duration::from_secs(config.patience_seconds);
-    Limits { patience, max_connections, max_connections_per_peer: config.max_connections_per_peer }
+    let (max_connections_per_peer, max_requests_per_minute) = (config.max_connections_per_peer, config.max_requests_per_minute);
+    Limits { patience, max_connections, max_connections_per_peer, max_requests_per_minute }
 }
 
 /// Lets many who come at once wait to be accepted: the standard library asks for a queue of 128, and whoever finds it

@@ -48,6 +48,7 @@ pub async fn open_service(config: &Config) -> Result<Service> {
         allow_pickle: config.allow_pickle,
         redirect_downloads: config.redirect_downloads,
         max_file_bytes: config.max_file_bytes,
+        xet: config.xet,
         max_jobs_per_user: config.max_jobs_per_user,
         max_job_bytes: worker::limits::machine_memory_bytes() / 10 * 8,
         ..Policy::default()
@@ -60,6 +61,9 @@ fn mirroring(config: &Config) -> Result<Option<Mirroring>> {
     let Some(address) = &config.upstream else { return Ok(None) };
     let upstream = Upstream::new(address, config.upstream_token.as_deref());
     let upstream = upstream.map_err(|e| Error::failed(e.to_string(), e.hint()))?;
+    if config.upstream_namespaces.is_empty() {
+        tracing::warn!("nothing is fetched from the upstream: 'upstream_namespaces' names nobody");
+    }
     Ok(Some(Mirroring::new(upstream, &config.upstream_namespaces, config.data.join("mirror"))))
 }
 

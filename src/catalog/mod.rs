@@ -6,6 +6,7 @@ pub mod blobs;
 pub mod condemned;
 pub mod counters;
 pub mod facts;
+pub mod former_names;
 pub mod fsck;
 pub mod jobs;
 pub mod lineage;

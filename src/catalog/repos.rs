@@ -82,17 +82,19 @@ pub fn update(tx: &mut Tx<'_>, repo: &Repo) -> Result<()> {
     Ok(())
 }
 
-/// Gives a repo another name. The old one stays with a tombstone, whose key is `grave`: it is not given again.
-pub fn rename(tx: &mut Tx<'_>, repo: &Repo, id: &RepoId, grave: &RepoKey, now: Timestamp) -> Result<()> {
+/// Gives a repo another name. What becomes of the old one, [`super::former_names`] knows.
+pub fn rename(tx: &mut Tx<'_>, repo: &Repo, id: &RepoId, now: Timestamp) -> Result<()> {
     tx.execute(
         "update repos set namespace = $2, name = $3, folded = $4, updated = $5 where key = $1",
         params![repo.key.as_str(), id.namespace().as_str(), id.name().as_str(), id.folded(), now.unix_ms()],
     )?;
-    if id.folded() == repo.id.folded() {
-        return Ok(());
-    }
-    insert(tx, &Repo { key: grave.clone(), summary: String::new(), updated: now, ..repo.clone() })?;
-    tx.execute("update repos set deleted = $2 where key = $1", params![grave.as_str(), now.unix_ms()])?;
+    Ok(())
+}
+
+/// Lets the version numbers of a new repo begin behind those of another, whose name it has now.
+pub fn number_after(tx: &mut Tx<'_>, key: &RepoKey, other: &RepoKey) -> Result<()> {
+    let sql = "update repos set last_number = (select last_number from repos where key = $2) where key = $1";
+    tx.execute(sql, params![key.as_str(), other.as_str()])?;
     Ok(())
 }
 

@@ -35,6 +35,12 @@ pub struct ServeArgs {
     /// Let pickle files be published [env: HUB_ALLOW_PICKLE]
     #[arg(long)]
     allow_pickle: bool,
+    /// Another hub, such as https://huggingface.co: what is asked for and not here is fetched from there [env: HUB_UPSTREAM]
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// Whose repos are fetched from there: names with commas, or * for all [env: HUB_UPSTREAM_NAMESPACES]
+    #[arg(long, value_name = "NAMES")]
+    upstream_namespaces: Option<String>,
     /// Worker processes for fine-tunes [env: HUB_WORKERS] [default: 1]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
@@ -62,6 +68,8 @@ impl ServeArgs {
             ("trusted_hosts", hosts),
             ("open_signup", self.open_signup.then(|| "true".into())),
             ("allow_pickle", self.allow_pickle.then(|| "true".into())),
+            ("upstream", self.upstream.clone()),
+            ("upstream_namespaces", self.upstream_namespaces.clone()),
             ("workers", self.workers.map(|n| n.to_string())),
             ("threads", self.threads.map(|n| n.to_string())),
             ("log", self.log.clone()),

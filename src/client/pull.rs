@@ -63,8 +63,8 @@ impl Client {
         revision: &Revision,
         selection: &Selection,
     ) -> Result<Pulled> {
-        let answer = self.manifest(kind, id, revision).await?;
-        let target = prove(kind, id, revision, &answer)?;
+        let (answer, name) = self.manifest_and_name(kind, id, revision).await?;
+        let target = prove(kind, &name, revision, &answer)?;
         let files = choose(&target, selection)?;
         let hold = self.hold(cache, &target.manifest).await?;
         let proofs = Arc::new(cache.proofs());

@@ -228,13 +228,21 @@ impl Client {
 
     /// Sends, and reads a JSON answer.
     pub(super) async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<T> {
-        let body = self.text(call).await?;
+        self.read(self.send(call).await?).await
+    }
+
+    /// Reads a JSON answer.
+    pub(super) async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T> {
+        let body = self.whole(response).await?;
         serde_json::from_slice(&body).map_err(|e| self.strange(format!("its answer is not the JSON expected ({e})")))
     }
 
     /// Sends, and reads the whole answer, up to 64 MiB.
     pub(super) async fn text(&self, call: Call) -> Result<Vec<u8>> {
-        let response = self.send(call).await?;
+        self.whole(self.send(call).await?).await
+    }
+
+    async fn whole(&self, response: Response) -> Result<Vec<u8>> {
         if response.headers().get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
             return Err(self.strange("it compresses answers although it was asked not to"));
         }

@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0008_segments", include_str!("../../migrations/0008_segments.sql")),
     ("0009_upkeep", include_str!("../../migrations/0009_upkeep.sql")),
     ("0010_dialects", include_str!("../../migrations/0010_dialects.sql")),
+    ("0011_former_names", include_str!("../../migrations/0011_former_names.sql")),
 ];
 
 /// Applies what is missing, in one transaction.

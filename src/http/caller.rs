@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::Site;
 use super::error::HttpError;
+use super::rates::admit;
 use crate::domain::secret;
 use crate::domain::user::Actor;
 use crate::service::sessions::Session;
@@ -31,12 +32,12 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            match token_of(&request)? {
-                None => Ok(Caller(Actor::Anonymous)),
-                Some(token) => {
-                    log_in(&request, &token, |service, token| async move { service.authenticate(&token).await }).await.map(Caller)
-                }
-            }
+            let actor = match token_of(&request)? {
+                None => Actor::Anonymous,
+                Some(token) => log_in(&request, &token, |service, token| async move { service.authenticate(&token).await }).await?,
+            };
+            admit(&request, &actor)?;
+            Ok(Caller(actor))
         })
     }
 }
@@ -74,8 +75,13 @@ impl FromRequest for Visitor {
         let request = request.clone();
         Box::pin(async move {
             let (site, service) = (Site::of(&request)?, service_of(&request)?);
-            let Some(cookie) = request.cookie(site.cookie_name()) else { return Ok(Visitor(None)) };
-            Ok(Visitor(service.find_session(cookie.value()).await?))
+            let session = match request.cookie(site.cookie_name()) {
+                Some(cookie) => service.find_session(cookie.value()).await?,
+                None => None,
+            };
+            let visitor = Visitor(session);
+            admit(&request, &visitor.actor())?;
+            Ok(visitor)
         })
     }
 }

@@ -239,7 +239,7 @@ impl Drop for Place {
 }
 
 /// Whom an address belongs to: with IPv6 everybody has 2^64 of them.
-fn network(peer: IpAddr) -> IpAddr {
+pub(super) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         v4 => v4,

@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 
+use crate::domain::name::RepoId;
 use crate::service;
 use crate::wire::error::{Kind, ProblemBody};
 
@@ -24,6 +25,7 @@ pub struct HttpError {
     dialect: Dialect,
     /// The address of what stands in the way; clients of the Hugging Face Hub read it.
     url: Option<String>,
+    moved_to: Option<RepoId>,
 }
 
 /// Whose clients read the problem.
@@ -42,12 +44,14 @@ pub struct Refused {
     pub detail: String,
     pub dialect: Dialect,
     pub url: Option<String>,
+    /// The present name of the repo that was asked for.
+    pub moved_to: Option<RepoId>,
 }
 
 impl HttpError {
     pub fn new(status: StatusCode, code: &str, message: impl Into<String>, hint: impl Into<String>) -> HttpError {
         let problem = ProblemBody { code: code.into(), message: message.into(), hint: hint.into(), request_id: String::new() };
-        HttpError { status, problem, detail: String::new(), headers: Vec::new(), dialect: Dialect::Hub, url: None }
+        HttpError { status, problem, detail: String::new(), headers: Vec::new(), dialect: Dialect::Hub, url: None, moved_to: None }
     }
 
     /// 400: the request itself is malformed.
@@ -134,7 +138,8 @@ impl From<service::Error> for HttpError {
             _ => kind.status(),
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let error = HttpError::new(status, problem.code, problem.message, problem.hint);
+        let mut error = HttpError::new(status, problem.code, problem.message, problem.hint);
+        error.moved_to = problem.moved_to;
         match kind {
             Kind::Unauthorized => error.with_header(header::WWW_AUTHENTICATE, "Bearer realm=\"hub\""),
             Kind::Busy => error.with_header(header::RETRY_AFTER, "2"),
@@ -159,8 +164,8 @@ impl ResponseError for HttpError {
         for (name, value) in &self.headers {
             response.headers_mut().insert(name.clone(), value.clone());
         }
-        let refused = Refused { problem: self.problem.clone(), detail: self.detail.clone(), dialect: self.dialect, url: self.url.clone() };
-        response.extensions_mut().insert(refused);
+        let HttpError { problem, detail, dialect, url, moved_to, .. } = self.clone();
+        response.extensions_mut().insert(Refused { problem, detail, dialect, url, moved_to });
         response
     }
 }

@@ -15,8 +15,8 @@ use futures_util::FutureExt as _;
 use super::Site;
 use super::connection::Connection;
 use super::error::{Dialect, HttpError, Refused};
-use super::hf;
 use super::web::error_page;
+use super::{hf, moved};
 use crate::service;
 use crate::telemetry::Answered;
 use crate::wire;
@@ -163,8 +163,11 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
     let refused = response.response_mut().extensions_mut().remove::<Refused>();
     let refused = refused.unwrap_or_else(|| {
         let error = HttpError::of_status(status);
-        Refused { problem: error.problem, detail: error.detail, dialect: Dialect::Hub, url: None }
+        Refused { problem: error.problem, detail: error.detail, dialect: Dialect::Hub, url: None, moved_to: None }
     });
+    if let Some(answer) = refused.moved_to.as_ref().and_then(|to| moved::answer(response.request(), to)) {
+        return response.into_response(answer);
+    }
     if status.is_server_error() {
         tracing::error!(request_id = %seen.id, path = ?seen.path, status = status.as_u16(), detail = ?refused.detail, "a request failed");
     }

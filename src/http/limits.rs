@@ -12,6 +12,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Open connections of one address; 0 for no limit of its own.
     pub max_connections_per_peer: usize,
+    /// Requests of one account or address, those that only move bytes not counted; 0 for no limit.
+    pub max_requests_per_minute: u32,
 }
 
 /// Less than this in `Limits::patience` is no transfer: with the defaults about 1 KiB a second.
@@ -26,7 +28,12 @@ const LONGEST_IDLE: Duration = Duration::from_secs(30);
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { patience: Duration::from_secs(60), max_connections: 8_192, max_connections_per_peer: 1_024 }
+        Limits {
+            patience: Duration::from_secs(60),
+            max_connections: 8_192,
+            max_connections_per_peer: 1_024,
+            max_requests_per_minute: 12_000,
+        }
     }
 }
 

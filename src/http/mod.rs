@@ -14,6 +14,8 @@ pub mod hf;
 pub mod job_events;
 pub mod limits;
 pub mod lines;
+mod moved;
+pub mod rates;
 pub mod routes;
 pub mod socket;
 pub mod stream;
@@ -42,6 +44,7 @@ pub struct Site {
     hosts: Vec<String>,
     pub metrics: Metrics,
     pub attempts: attempts::Attempts,
+    rates: rates::Rates,
     limits: Limits,
     gathered: Arc<body::Gathered>,
 }
@@ -61,12 +64,13 @@ impl Site {
             hosts.extend(LOOPBACK.iter().map(|host| host.to_string()));
         }
         let (limits, gathered) = (Limits::default(), Arc::default());
-        Site { public_url, hosts, metrics, attempts: attempts::Attempts::default(), limits, gathered }
+        let rates = rates::Rates::new(limits.max_requests_per_minute);
+        Site { public_url, hosts, metrics, attempts: attempts::Attempts::default(), rates, limits, gathered }
     }
 
     /// The same site with limits of its own.
     pub fn within(self, limits: Limits) -> Site {
-        Site { limits, ..self }
+        Site { limits, rates: rates::Rates::new(limits.max_requests_per_minute), ..self }
     }
 
     /// The site a request came to.

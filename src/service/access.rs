@@ -5,18 +5,31 @@
 //! every role everywhere. What a caller may not see does not exist: the answer is that of an unknown name.
 
 use super::{Error, Result};
-use crate::catalog::{Visibility, repos, users};
+use crate::catalog::{Visibility, former_names, repos, users};
 use crate::db::Tx;
 use crate::domain::id::AccountId;
 use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::repo::Repo;
 use crate::domain::user::{Actor, Role, Scope};
 
-/// The repo, if it is there and the caller may read it; else the same NotFound for both.
+/// The repo, if it is there and the caller may read it; else the same NotFound for both. Whoever may read a repo that
+/// had this name before it was moved is told its present one.
 pub(super) fn see_repo(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Repo> {
-    match repos::find(tx, kind, id)? {
-        Some(repo) if !repo.private || may(tx, actor, repo.id.namespace(), Role::Read)? => Ok(repo),
-        _ => Err(unknown_repo(kind, id)),
+    let here = repos::find(tx, kind, id)?;
+    if let Some(repo) = readable(tx, actor, here)? {
+        return Ok(repo);
+    }
+    let moved = former_names::find_repo(tx, kind, id)?;
+    match readable(tx, actor, moved)? {
+        Some(moved) => Err(Error::moved(id, moved.id)),
+        None => Err(unknown_repo(kind, id)),
+    }
+}
+
+fn readable(tx: &mut Tx<'_>, actor: &Actor, repo: Option<Repo>) -> Result<Option<Repo>> {
+    match repo {
+        Some(repo) if !repo.private || may(tx, actor, repo.id.namespace(), Role::Read)? => Ok(Some(repo)),
+        _ => Ok(None),
     }
 }
 

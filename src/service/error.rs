@@ -1,6 +1,7 @@
 //! What a user story can end in, named by what the caller can do. `wire::error` holds the one table from
 //! these codes to HTTP statuses and CLI exit codes.
 
+use crate::domain::name::RepoId;
 use crate::{blob, db};
 
 /// A story that did not end well. `message` says what is wrong, `hint` what to do next.
@@ -45,6 +46,8 @@ pub struct Problem {
     pub code: &'static str,
     pub message: String,
     pub hint: String,
+    /// What the repo that is not at this name any more is called now; only callers who may read it are told.
+    pub moved_to: Option<RepoId>,
 }
 
 impl std::fmt::Display for Problem {
@@ -57,10 +60,19 @@ macro_rules! makers {
     ($($function:ident => $variant:ident),+ $(,)?) => {
         impl Error {
             $(pub fn $function(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Error {
-                Error::$variant(Problem { code, message: message.into(), hint: hint.into() })
+                Error::$variant(Problem { code, message: message.into(), hint: hint.into(), moved_to: None })
             })+
         }
     };
+}
+
+impl Error {
+    /// The repo of the asker's name is there no more, but under another.
+    pub(super) fn moved(old: &RepoId, new: RepoId) -> Error {
+        let message = format!("'{old}' was moved and is called '{new}' now");
+        let hint = format!("use '{new}'");
+        Error::NotFound(Problem { code: "repo_moved", message, hint, moved_to: Some(new) })
+    }
 }
 
 makers! {

@@ -1,7 +1,7 @@
 //! Managing repos: making and deleting them, moving refs, yanking and deleting versions.
 
 use super::{Error, Result, Service, access, publish, resolve};
-use crate::catalog::{audit, facts, refs, repos, users, versions};
+use crate::catalog::{audit, facts, former_names, refs, repos, users, versions};
 use crate::db::Tx;
 use crate::domain::id::RepoKey;
 use crate::domain::name::{RepoId, RepoKind};
@@ -36,6 +36,8 @@ impl Service {
         Ok(Act { actor: actor.clone(), now: self.now(), random: self.random()? })
     }
 
+    /// Makes a repo. At the name of one that was moved away it takes the place of the way there; its versions are
+    /// numbered on from those of the other, so that whoever wrote down a number of that never gets other bytes.
     pub async fn create_repo(&self, actor: &Actor, kind: RepoKind, id: &RepoId, private: bool, summary: String) -> Result<RepoSummary> {
         check_summary(&summary)?;
         let (act, id) = (self.act(actor)?, id.clone());
@@ -43,10 +45,14 @@ impl Service {
         self.db
             .write(move |tx| {
                 access::write_namespace(tx, &act.actor, id.namespace())?;
-                refuse_taken(tx, kind, &id)?;
+                let former = free(tx, kind, &id)?;
                 let repo =
                     Repo { key, kind, id: as_owner_spells(tx, id)?, private, summary, downloads: 0, created: act.now, updated: act.now };
                 repos::insert(tx, &repo)?;
+                if let Some(former) = former {
+                    former_names::delete(tx, kind, &repo.id)?;
+                    repos::number_after(tx, &repo.key, &former)?;
+                }
                 facts::set_head(tx, &repo, None)?;
                 act.write(tx, "create_repo", &repo, if private { "private" } else { "public" })?;
                 Ok(RepoSummary { repo, head: None, facts: Default::default() })
@@ -86,19 +92,19 @@ impl Service {
         self.get_repo(actor, kind, id).await
     }
 
-    /// Gives a repo another name, in any namespace the caller may write to. The old name stays reserved for ever.
+    /// Gives a repo another name, in any namespace the caller may write to. The old name leads there until a new repo
+    /// has it.
     pub async fn move_repo(&self, actor: &Actor, kind: RepoKind, from: &RepoId, to: &RepoId) -> Result<Repo> {
         let (act, from, to) = (self.act(actor)?, from.clone(), to.clone());
-        let grave = RepoKey::new(act.now, self.random()?);
         self.db
             .write(move |tx| {
                 let repo = access::admin_repo(tx, &act.actor, kind, &from)?;
                 access::write_namespace(tx, &act.actor, to.namespace())?;
                 if to.folded() != repo.id.folded() {
-                    refuse_taken(tx, kind, &to)?;
+                    make_way(tx, &repo, &to, act.now)?;
                 }
                 let moved = Repo { id: as_owner_spells(tx, to)?, updated: act.now, ..repo.clone() };
-                repos::rename(tx, &repo, &moved.id, &grave, act.now)?;
+                repos::rename(tx, &repo, &moved.id, act.now)?;
                 let head = versions::find_head(tx, &moved.key)?;
                 facts::set_head(tx, &moved, head.as_ref())?;
                 act.write(tx, "move_repo", &moved, format!("was {}", repo.id))?;
@@ -107,7 +113,7 @@ impl Service {
             .await
     }
 
-    /// Deletes a repo with all versions. Its name stays reserved for ever.
+    /// Deletes a repo with all versions. Its name, and those it had before, stay reserved for ever.
     pub async fn delete_repo(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<()> {
         let (act, id) = (self.act(actor)?, id.clone());
         self.db
@@ -226,7 +232,8 @@ fn check_summary(summary: &str) -> Result<()> {
     Ok(())
 }
 
-fn refuse_taken(tx: &mut Tx<'_>, kind: RepoKind, id: &RepoId) -> Result<()> {
+/// Refuses a name that is taken, or was by a repo that is gone. Which repo had it before it was moved, if one had.
+fn free(tx: &mut Tx<'_>, kind: RepoKind, id: &RepoId) -> Result<Option<RepoKey>> {
     if let Some(taken) = repos::find(tx, kind, id)? {
         let message = format!("the {kind} '{}' exists already", taken.id);
         return Err(Error::conflict(
@@ -235,15 +242,32 @@ fn refuse_taken(tx: &mut Tx<'_>, kind: RepoKind, id: &RepoId) -> Result<()> {
             "publish into it, or choose another name (case, '-', '_' and '.' count as the same)",
         ));
     }
-    if repos::is_buried(tx, kind, id)? {
-        let message = format!("a {kind} '{id}' was deleted; its name is not given again");
-        return Err(Error::conflict(
-            "name_reserved",
-            message,
-            "choose another name: those who pinned the old one must never get other bytes",
-        ));
+    let former = former_names::find(tx, kind, id)?;
+    let was_moved = match &former {
+        Some(key) => repos::find_by_key(tx, key)?.is_some(),
+        None => false,
+    };
+    if repos::is_buried(tx, kind, id)? || (former.is_some() && !was_moved) {
+        return Err(reserved(format!("a {kind} '{id}' was deleted; its name is not given again")));
     }
-    Ok(())
+    Ok(former)
+}
+
+/// Before a repo takes the name `to`: leaves its own as a former one. It may take one back that it had, but no other
+/// repo's, whose version numbers would then name other bytes.
+fn make_way(tx: &mut Tx<'_>, repo: &Repo, to: &RepoId, now: Timestamp) -> Result<()> {
+    match free(tx, repo.kind, to)? {
+        Some(former) if former != repo.key => {
+            return Err(reserved(format!("another {} was called '{to}' before it was moved", repo.kind)));
+        }
+        Some(_) => former_names::delete(tx, repo.kind, to)?,
+        None => {}
+    }
+    Ok(former_names::insert(tx, repo, now)?)
+}
+
+fn reserved(message: String) -> Error {
+    Error::conflict("name_reserved", message, "choose another name: those who pinned the old one must never get other bytes")
 }
 
 /// The namespace as its owner wrote it, so that one namespace has one spelling.

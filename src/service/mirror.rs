@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::publish_folder::FolderCommit;
 use super::{Error, Result, Service, scan};
-use crate::catalog::{repos, users, versions};
+use crate::catalog::{former_names, repos, users, versions};
 use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
@@ -96,7 +96,7 @@ impl Service {
             let known = match repos::find(tx, kind, &asked)? {
                 // An empty one is what a fetch leaves that ended between two steps.
                 Some(repo) => versions::find_head(tx, &repo.key)?.is_some(),
-                None => repos::is_buried(tx, kind, &asked)?,
+                None => repos::is_buried(tx, kind, &asked)? || former_names::find(tx, kind, &asked)?.is_some(),
             };
             // `library` is everybody's, and may come from there.
             let lived_in = users::find(tx, asked.namespace())?.is_some();

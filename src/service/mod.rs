@@ -12,6 +12,7 @@ pub mod edit;
 pub mod error;
 pub mod fetch;
 pub mod finetune;
+mod git_names;
 pub mod jobs;
 pub mod manage;
 mod materialize;
@@ -73,6 +74,8 @@ pub struct Policy {
     pub redirect_downloads: bool,
     /// Largest file that may be uploaded.
     pub max_file_bytes: u64,
+    /// Clients of the Hugging Face Hub may send by Xet.
+    pub xet: bool,
     /// Largest image a prediction may be asked for.
     pub max_image_bytes: u64,
     /// Queued and running jobs one user may have.
@@ -90,6 +93,7 @@ impl Default for Policy {
             allow_pickle: false,
             redirect_downloads: false,
             max_file_bytes: 64 << 30,
+            xet: true,
             max_image_bytes: 16 << 20,
             max_jobs_per_user: 20,
             max_job_bytes: 16 << 30,

@@ -93,7 +93,7 @@ pub struct PreuploadMode {
     /// `regular` or `lfs`.
     pub upload_mode: &'static str,
     pub should_ignore: bool,
-    /// The sha256 of what is there now, for files that go by LFS.
+    /// Names what is there now: by its sha256 where the file goes by LFS, else as git does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oid: Option<String>,
 }

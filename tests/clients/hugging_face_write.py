@@ -145,6 +145,28 @@ def folders():
         assert fetch("folder/deep/f0.txt") == b"changed" and "folder/deep/f299.txt" in files
 
 
+def unchanged():
+    """What has not changed is neither sent nor committed."""
+    sent = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "a.txt").write_text("a")
+        (root / "empty").write_bytes(b"")
+        (root / "small.raw").write_bytes(noise(20_000, 7))
+        (root / "big.raw").write_bytes(noise(2 << 20, 8))
+        before = api.upload_folder(repo_id=REPO, folder_path=folder, path_in_repo="same", commit_message="once").oid
+        again = api.upload_folder(repo_id=REPO, folder_path=folder, path_in_repo="same", commit_message="twice").oid
+        assert again == before, (before, again)
+        assert [commit.title for commit in api.list_repo_commits(REPO)][0] == "once"
+        additions = [CommitOperationAdd(f"same/{path.name}", str(path)) for path in sorted(root.iterdir())]
+        api.preupload_lfs_files(REPO, additions, free_memory=False)
+        sent = [addition.path_in_repo for addition in additions if addition._remote_oid != addition._local_oid]
+        assert not sent, f"these would be sent again: {sent}"
+        (root / "a.txt").write_text("b")
+        assert api.upload_folder(repo_id=REPO, folder_path=folder, path_in_repo="same", commit_message="changed").oid != before
+        assert fetch("same/a.txt") == b"b" and fetch("same/big.raw") == noise(2 << 20, 8)
+
+
 def deletes_copies_tags():
     api.create_tag(REPO, tag="v1.0", tag_message="first")
     expect(HfHubHTTPError, lambda: api.create_tag(REPO, tag="v1.0"), 409)
@@ -192,10 +214,19 @@ def datasets():
     api.upload_file(path_or_fileobj=b"a,b\n1,2\n", path_in_repo="data.csv", repo_id=repo, repo_type="dataset")
     api.upload_file(path_or_fileobj=noise(2 << 20, 6), path_in_repo="d.raw", repo_id=repo, repo_type="dataset")
     assert fetch("d.raw", repo=repo, repo_type="dataset") == noise(2 << 20, 6)
+    old = api.repo_info(repo, repo_type="dataset").sha
     moved = f"{NAMESPACE}/moved-{SUFFIX}"
     api.move_repo(repo, moved, repo_type="dataset")
     assert fetch("data.csv", repo=moved, repo_type="dataset") == b"a,b\n1,2\n"
-    expect(RepositoryNotFoundError, lambda: api.repo_info(repo, repo_type="dataset"))
+    # The old name leads there: metadata, files, snapshots, questions that are POSTs.
+    assert api.repo_info(repo, repo_type="dataset").id == moved
+    assert fetch("data.csv", repo=repo, repo_type="dataset", force_download=True) == b"a,b\n1,2\n"
+    assert fetch("d.raw", repo=repo, repo_type="dataset", revision=old) == noise(2 << 20, 6)
+    assert "data.csv" in api.list_repo_files(repo, repo_type="dataset")
+    assert [found.path for found in api.get_paths_info(repo, ["d.raw"], repo_type="dataset")] == ["d.raw"]
+    with tempfile.TemporaryDirectory() as folder:
+        api.snapshot_download(repo, repo_type="dataset", cache_dir=folder)
+    expect(RepositoryNotFoundError, lambda: HfApi(token=False).repo_info(repo, repo_type="dataset"))
     api.delete_repo(moved, repo_type="dataset")
     api.delete_repo(moved, repo_type="dataset", missing_ok=True)
     expect(RepositoryNotFoundError, lambda: api.delete_repo(moved, repo_type="dataset"))
@@ -212,7 +243,7 @@ def main():
     print(f"huggingface_hub {huggingface_hub.__version__}, hf_xet {xet}, python {sys.version.split()[0]}")
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        for story in [repos, small_files, large_files, folders, deletes_copies_tags, command_line, datasets]:
+        for story in [repos, small_files, large_files, folders, unchanged, deletes_copies_tags, command_line, datasets]:
             print(story.__name__, flush=True)
             story()
         api.delete_repo(REPO)

@@ -72,12 +72,12 @@ def hub_program():
 
 
 @contextlib.contextmanager
-def server(work):
-    """A hub on a folder of its own: (address, administrator's token)."""
+def server(work, **settings):
+    """A hub on a folder of its own, with these settings (`HUB_...`): (address, administrator's token)."""
     data, log = work / "data", work / "server.log"
     command = [hub_program(), "serve", "--data", data, "--listen", "127.0.0.1:0", "--workers", "0", "--allow-pickle", "--log", "warn"]
     with open(log, "w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=clean(work))
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=clean(work, **settings))
     try:
         for _ in range(600):
             if match := re.search(r"listening on (http://\S+)", log.read_text()):

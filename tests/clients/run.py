@@ -62,6 +62,15 @@ def rust(hub, known, work, *features):
     script("rust", target / "release" / "hub-clients", hub, known, work)
 
 
+def limits(name, work):
+    """Against a hub of its own, which is stricter."""
+    place = work / f"limits-{name}"
+    place.mkdir()
+    with kit.server(place, HUB_XET="false", HUB_MAX_REQUESTS_PER_MINUTE="40") as (address, token):
+        ada = kit.Hub(address, token, place / "home").user("ada")
+        script(f"{name}-limits", kit.python_with(name), ada, {}, place, "hugging_face_limits.py")
+
+
 def main(wanted):
     sets = {
         "hf": lambda *all: script("hf", kit.python_with("hf"), *all, "hugging_face.py"),
@@ -80,6 +89,8 @@ def main(wanted):
         for name in ("hf", "hf0"):
             arguments = ("hugging_face_write.py", "ada", name)
             sets[f"{name}-write"] = lambda *all, n=name, a=arguments: script(f"{n}-write", kit.python_with(n), *all, *a)
+    for name in ("hf", "hf0"):
+        sets[f"{name}-limits"] = lambda _hub, _known, work, n=name: limits(n, work)
     if wanted == ["all"]:
         wanted = list(sets)
     chosen = wanted or [name for name in sets if name not in HEAVY]

@@ -11,6 +11,7 @@ pub mod line;
 pub mod proxy;
 pub mod publishing;
 pub mod s3;
+pub mod saved_model;
 pub mod xet;
 
 use std::io::{BufRead as _, BufReader};

@@ -26,7 +26,8 @@ pub async fn list(service: web::Data<Service>, caller: Caller, at: VersionAt) ->
 #[utoipa::path(get, path = "/api/v1/{kind}/{ns}/{name}/versions/{rev}/files/{path}", tag = "files", responses(
     (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
     (status = 206, body = Vec<u8>, content_type = "application/octet-stream"),
-    (status = 307, description = "a short-lived address in the store itself, where the server is set up so"),
+    (status = 307, description = "a short-lived address in the store itself, where the server is set up so; \
+        or, for a repo that was moved, this address with its present name"),
     (status = 304, description = "If-None-Match names these bytes"),
     (status = 404, body = ProblemBody),
     (status = 416, body = ProblemBody),

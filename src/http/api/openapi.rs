@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Content, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::{commits, files, finetunes, predict, refs, repos, search, segments, tokens, uploads, users, versions};
@@ -10,7 +11,8 @@ use super::{commits, files, finetunes, predict, refs, repos, search, segments, t
 #[openapi(
     info(title = "Backbone Hub", description = "Publish, find, fetch and fine-tune pretrained models. \
         Send a token as `Authorization: Bearer hub_...`; what is public needs none. \
-        Every answer of 400 and above is a problem body: a stable code, a message, a hint."),
+        Every answer of 400 and above is a problem body: a stable code, a message, a hint. \
+        A repo that was moved is found at its old name: reading there is answered with 307."),
     paths(
         // people
         users::whoami, users::list, users::create, users::show, users::change,
@@ -29,7 +31,7 @@ use super::{commits, files, finetunes, predict, refs, repos, search, segments, t
         finetunes::create, finetunes::list, finetunes::get, finetunes::cancel, finetunes::events, finetunes::logs,
         predict::embed, predict::predict,
     ),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &Everywhere),
 )]
 struct Document;
 
@@ -41,6 +43,31 @@ impl Modify for Bearer {
         document.components.get_or_insert_default().add_security_scheme("token", scheme);
         let none = SecurityRequirement::default();
         document.security = Some(vec![none, SecurityRequirement::new::<_, [&str; 0], &str>("token", [])]);
+    }
+}
+
+/// What every call may be answered beside what its own description says.
+struct Everywhere;
+
+const TOO_MANY: &str = "too many requests; `Retry-After` says after how many seconds to ask again";
+const MOVED: &str = "the repo was moved; `Location` is this address with its present name";
+
+impl Modify for Everywhere {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            let is_of_repo = path.contains("{ns}/{name}");
+            let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+            for (at, operation) in methods.into_iter().enumerate() {
+                let Some(operation) = operation else { continue };
+                let problem = Content::new(Some(Ref::from_schema_name("ProblemBody")));
+                let too_many = ResponseBuilder::new().description(TOO_MANY).content("application/json", problem).build();
+                operation.responses.responses.entry("429".into()).or_insert(too_many.into());
+                if is_of_repo && at == 0 {
+                    let moved = ResponseBuilder::new().description(MOVED).build();
+                    operation.responses.responses.entry("307".into()).or_insert(moved.into());
+                }
+            }
+        }
     }
 }
 
@@ -86,6 +113,20 @@ mod tests {
         assert!(missing.is_empty(), "describe these with #[utoipa::path] and list them in openapi.rs: {missing:?}");
         let stale: Vec<_> = described.iter().filter(|route| !served.contains(route)).collect();
         assert!(stale.is_empty(), "described but not in routes.rs: {stale:?}");
+    }
+
+    #[test]
+    fn answers_that_come_everywhere_are_described_everywhere() {
+        let document = serde_json::to_value(description()).unwrap();
+        let answers = |path: &str, method: &str| document["paths"][path][method]["responses"].clone();
+        let repo = answers("/api/v1/{kind}/{ns}/{name}", "get");
+        assert!(repo["307"]["description"].as_str().unwrap().contains("Location"));
+        assert_eq!(repo["429"]["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/ProblemBody");
+        assert!(answers("/api/v1/{kind}/{ns}/{name}", "patch")["307"].is_null(), "who writes is told by an error");
+        assert!(!answers("/api/v1/search", "get")["429"].is_null() && answers("/api/v1/search", "get")["307"].is_null());
+        // A file is fetched from the store itself, or under the present name.
+        let file = answers("/api/v1/{kind}/{ns}/{name}/versions/{rev}/files/{path}", "get");
+        assert!(file["307"]["description"].as_str().unwrap().contains("moved"));
     }
 
     #[test]

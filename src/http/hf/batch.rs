@@ -25,11 +25,12 @@ pub enum Transfer {
 }
 
 impl Transfer {
-    /// The Rust client offers Xet and can do nothing else; all others do without it here.
-    pub fn choose(asked: &Batch, user_agent: &str) -> Transfer {
+    /// The Rust client offers Xet and can do nothing else; all others do without it here. Where `xet` is off, it sends
+    /// its files inside the commit.
+    pub fn choose(asked: &Batch, user_agent: &str, xet: bool) -> Transfer {
         let offers = |name: &str| asked.transfers.iter().any(|transfer| transfer == name);
         match asked.operation.as_str() {
-            "upload" if offers("xet") && user_agent.starts_with("hf-hub/") => Transfer::Xet,
+            "upload" if xet && offers("xet") && user_agent.starts_with("hf-hub/") => Transfer::Xet,
             "upload" if offers("multipart") && asked.objects.iter().any(|object| object.size > PARTS_FROM_BYTES) => Transfer::Multipart,
             _ => Transfer::Basic,
         }
@@ -92,11 +93,13 @@ mod tests {
             hash_algo: None,
         };
         let all = &["basic", "multipart", "xet"];
-        assert_eq!(Transfer::choose(&asked("upload", all, 1), "hf-hub/1.0.0"), Transfer::Xet);
-        assert_eq!(Transfer::choose(&asked("upload", all, 1), "unknown/None; hf_hub/0.36.2"), Transfer::Basic);
-        assert_eq!(Transfer::choose(&asked("upload", all, PARTS_FROM_BYTES + 1), "git-lfs"), Transfer::Multipart);
-        assert_eq!(Transfer::choose(&asked("upload", &["basic"], 1 << 40), "git-lfs"), Transfer::Basic);
-        assert_eq!(Transfer::choose(&asked("download", all, 1 << 40), "hf-hub/1.0.0"), Transfer::Basic);
+        let choose = |asked: &Batch, user_agent| Transfer::choose(asked, user_agent, true);
+        assert_eq!(choose(&asked("upload", all, 1), "hf-hub/1.0.0"), Transfer::Xet);
+        assert_eq!(Transfer::choose(&asked("upload", all, 1), "hf-hub/1.0.0", false), Transfer::Basic);
+        assert_eq!(choose(&asked("upload", all, 1), "unknown/None; hf_hub/0.36.2"), Transfer::Basic);
+        assert_eq!(choose(&asked("upload", all, PARTS_FROM_BYTES + 1), "git-lfs"), Transfer::Multipart);
+        assert_eq!(choose(&asked("upload", &["basic"], 1 << 40), "git-lfs"), Transfer::Basic);
+        assert_eq!(choose(&asked("download", all, 1 << 40), "hf-hub/1.0.0"), Transfer::Basic);
     }
 
     #[test]

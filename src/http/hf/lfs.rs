@@ -28,7 +28,7 @@ pub async fn batch(request: HttpRequest, body: Body, service: web::Data<Service>
     let purpose = enter(&service, &caller.0, &at).await?;
     let asked: Batch = json(body).await?;
     let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let transfer = Transfer::choose(&asked, user_agent);
+    let transfer = Transfer::choose(&asked, user_agent, service.policy().xet);
     let objects = match asked.operation.as_str() {
         _ if asked.objects.len() > MOST_OBJECTS => return Err(bad("too_many_objects", "too many objects at once", "ask for fewer")),
         _ if asked.hash_algo.as_ref().is_some_and(|algo| algo != "sha256") => {
@@ -92,7 +92,7 @@ pub async fn fetch(request: HttpRequest, service: web::Data<Service>, caller: Ca
 async fn enter(service: &Service, actor: &Actor, at: &RepoAt) -> Result<Option<Purpose>, HttpError> {
     let known = *actor != Actor::Anonymous;
     match service.get_repo(actor, at.kind, &at.id).await {
-        Err(service::Error::NotFound(_)) if !known => {
+        Err(service::Error::NotFound(problem)) if !known && problem.moved_to.is_none() => {
             Err(with_login(refused(service::Error::unauthorized("login_required", "this needs a token", "log in with a token"))))
         }
         seen => seen.map(|_| known.then_some(Purpose::LfsDownload)).map_err(refused),

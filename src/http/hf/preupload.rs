@@ -1,4 +1,5 @@
-//! `/preupload/{branch}`: which way each file should come, and what need not come because it is there.
+//! `/preupload/{branch}`: which way each file should come, and what need not come because it is there: clients leave
+//! out what has the name they computed themselves.
 
 use std::collections::HashMap;
 
@@ -8,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::refusal::{bad, only_main, refused};
+use crate::domain::digest::Digest;
 use crate::domain::ignore::IgnoreRules;
 use crate::domain::path::RepoPath;
 use crate::domain::repo::FileEntry;
@@ -15,11 +17,17 @@ use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, Query, VersionAt};
 use crate::service::Service;
+use crate::service::parts::MAX_PART_BYTES;
 use crate::wire::hf_write::{Preupload, PreuploadAnswer, PreuploadFile, PreuploadMode};
 
 /// Text up to this size, and anything else up to the other, comes inside the commit: one request instead of several.
 const INLINE_TEXT_BYTES: u64 = 1 << 20;
 const INLINE_BYTES: u64 = 64 << 10;
+/// The same without Xet, for all files: newer clients have no other way. What is larger goes by LFS, which they use
+/// where they are told to do without Xet (`HF_HUB_DISABLE_XET=1`).
+const INLINE_WITHOUT_XET: u64 = MAX_PART_BYTES;
+/// Clients show it once; what the refusal of a Xet token says, they keep to themselves.
+const XET_IS_OFF: &str = "xet; this hub takes no files by Xet: where the upload fails, set HF_HUB_DISABLE_XET=1 and send again";
 /// Clients ask about 256 files at a time.
 const MOST_FILES: usize = 10_000;
 const LONGEST_SAMPLE: usize = 4_096;
@@ -34,9 +42,19 @@ pub async fn ask(service: web::Data<Service>, caller: Caller, at: VersionAt, que
         None => service.ignore_rules(&files).await.map_err(refused)?,
     };
     let rules = IgnoreRules::parse(&rules.unwrap_or_default());
+    let ways = body.0.files.iter().map(|file| Way::of(file, service.policy().xet)).collect::<Result<Vec<_>, _>>()?;
     let there: HashMap<&str, &FileEntry> = files.iter().map(|file| (file.path.as_str(), file)).collect();
-    let files = body.0.files.iter().map(|file| answer(file, &there, &rules)).collect::<Result<_, _>>()?;
-    Ok(HttpResponse::Ok().json(PreuploadAnswer { files, commit_oid: head.map(|head| head.commit.to_string()) }))
+    let held = |way: &Way| there.get(way.path.as_str()).copied();
+    // Of another size it is another file, whatever it is called.
+    let same_size: Vec<&FileEntry> =
+        ways.iter().filter_map(|way| held(way).filter(|file| way.inline && file.size_bytes == way.size_bytes)).collect();
+    let names = service.git_names(&same_size).await;
+    let files = ways.iter().map(|way| way.answer(held(way), &names, &rules)).collect();
+    let mut response = HttpResponse::Ok();
+    if !service.policy().xet && ways.iter().any(|way| !way.inline) {
+        response.insert_header(("x-hf-warning", XET_IS_OFF));
+    }
+    Ok(response.json(PreuploadAnswer { files, commit_oid: head.map(|head| head.commit.to_string()) }))
 }
 
 fn check(service: &Service, asked: &Preupload) -> Result<(), HttpError> {
@@ -55,19 +73,41 @@ fn check(service: &Service, asked: &Preupload) -> Result<(), HttpError> {
     }
 }
 
-fn answer(file: &PreuploadFile, there: &HashMap<&str, &FileEntry>, rules: &IgnoreRules) -> Result<PreuploadMode, HttpError> {
-    let path = RepoPath::parse(&file.path).map_err(|e| bad("bad_path", e.to_string(), "rename the file"))?;
-    let sample = Some(&file.sample).filter(|text| text.len() <= LONGEST_SAMPLE).and_then(|text| STANDARD.decode(text).ok());
-    let sample = sample.ok_or_else(|| bad("bad_sample", format!("the sample of '{path}' is not base64"), "send its first 512 bytes"))?;
-    let inline = file.size <= if is_text(&sample) { INLINE_TEXT_BYTES } else { INLINE_BYTES };
-    let oid = there.get(path.as_str()).map(|held| held.digest.to_hex());
-    Ok(PreuploadMode {
-        upload_mode: if inline { "regular" } else { "lfs" },
-        should_ignore: rules.ignores(path.as_str()),
-        // Clients compare a regular file's with git's sha1 of it, which is not kept here: it comes again, and is the same.
-        oid: oid.filter(|_| !inline),
-        path: file.path.clone(),
-    })
+/// Which way a file comes.
+#[derive(Debug)]
+struct Way {
+    path: RepoPath,
+    /// As the client wrote it.
+    written: String,
+    size_bytes: u64,
+    /// Inside the commit.
+    inline: bool,
+}
+
+impl Way {
+    fn of(file: &PreuploadFile, xet: bool) -> Result<Way, HttpError> {
+        let path = RepoPath::parse(&file.path).map_err(|e| bad("bad_path", e.to_string(), "rename the file"))?;
+        let sample = Some(&file.sample).filter(|text| text.len() <= LONGEST_SAMPLE).and_then(|text| STANDARD.decode(text).ok());
+        let sample =
+            sample.ok_or_else(|| bad("bad_sample", format!("the sample of '{path}' is not base64"), "send its first 512 bytes"))?;
+        let most = match is_text(&sample) {
+            _ if !xet => INLINE_WITHOUT_XET,
+            true => INLINE_TEXT_BYTES,
+            false => INLINE_BYTES,
+        };
+        Ok(Way { path, written: file.path.clone(), size_bytes: file.size, inline: file.size <= most })
+    }
+
+    /// Clients compare the sha256 of what goes by LFS, and git's name of the rest.
+    fn answer(&self, held: Option<&FileEntry>, names: &HashMap<Digest, String>, rules: &IgnoreRules) -> PreuploadMode {
+        let name = |file: &FileEntry| if self.inline { names.get(&file.digest).cloned() } else { Some(file.digest.to_hex()) };
+        PreuploadMode {
+            path: self.written.clone(),
+            upload_mode: if self.inline { "regular" } else { "lfs" },
+            should_ignore: rules.ignores(self.path.as_str()),
+            oid: held.and_then(name),
+        }
+    }
 }
 
 /// A character may be cut in two by the sample's end.
@@ -84,14 +124,16 @@ mod tests {
     fn large_and_binary_files_go_their_own_way() {
         let way = |size, sample: &[u8]| {
             let file = PreuploadFile { path: "a".into(), size, sample: STANDARD.encode(sample) };
-            answer(&file, &HashMap::new(), &IgnoreRules::default()).unwrap().upload_mode
+            Way::of(&file, true).unwrap().answer(None, &HashMap::new(), &IgnoreRules::default()).upload_mode
         };
         assert_eq!((way(1 << 20, b"text"), way((1 << 20) + 1, b"text")), ("regular", "lfs"));
         assert_eq!((way(64 << 10, b"\0"), way((64 << 10) + 1, b"\0"), way(100_000, b"\xff\xfe")), ("regular", "lfs", "lfs"));
         assert_eq!(way(100_000, &"é".as_bytes()[..1]), "regular");
         for (path, sample) in [("../x", ""), ("/etc/passwd", ""), ("a", "no base64!")] {
             let file = PreuploadFile { path: path.into(), size: 1, sample: sample.into() };
-            assert_eq!(answer(&file, &HashMap::new(), &IgnoreRules::default()).unwrap_err().status, 400, "{path}");
+            assert_eq!(Way::of(&file, true).unwrap_err().status, 400, "{path}");
         }
+        let inline = |size| Way::of(&PreuploadFile { path: "a".into(), size, sample: STANDARD.encode(b"\0") }, false).unwrap().inline;
+        assert_eq!((inline(64 << 20), inline((64 << 20) + 1)), (true, false), "without Xet");
     }
 }

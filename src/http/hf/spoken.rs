@@ -17,9 +17,10 @@ pub fn speaks(pattern: &str) -> bool {
 /// `X-Error-Code` for one of our codes, where the dialect has a word for it.
 pub fn code_of(code: &str) -> Option<&'static str> {
     match code {
-        "repo_not_found" => Some("RepoNotFound"),
+        "repo_not_found" | "repo_moved" => Some("RepoNotFound"),
         "revision_not_found" | "version_deleted" | "nothing_published" | "ambiguous_revision" => Some("RevisionNotFound"),
         "file_not_found" => Some("EntryNotFound"),
+        "too_many_requests" => Some("TooManyRequests"),
         _ => None,
     }
 }

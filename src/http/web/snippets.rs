@@ -17,10 +17,11 @@ pub fn snippets(summary: &RepoSummary, address: &str) -> Vec<Snippet> {
     };
     let flag = if repo.kind == RepoKind::Dataset { " --dataset" } else { "" };
     let base = format!("{address}/api/v1/{kind}/{id}/versions/main");
-    let mut all = vec![
-        Snippet { label: "Command line", text: format!("export HUB_SERVER={address}\nhub pull {short}{flag}") },
-        Snippet { label: "curl, verified", text: curl(repo.kind, &base) },
-    ];
+    let mut all = vec![Snippet { label: "Command line", text: format!("export HUB_SERVER={address}\nhub pull {short}{flag}") }];
+    // Its files mean nothing one by one.
+    if summary.facts.saved_model.is_none() {
+        all.push(Snippet { label: "curl, verified", text: curl(repo.kind, &base) });
+    }
     if repo.kind == RepoKind::Model && !summary.facts.architecture.is_empty() {
         let architecture = &summary.facts.architecture;
         let classes = summary.facts.num_classes;
@@ -37,6 +38,8 @@ pub fn snippets(summary: &RepoSummary, address: &str) -> Vec<Snippet> {
     if let (Some(_), Some(head)) = (&summary.facts.saved_model, &summary.head) {
         let text = format!("import tensorflow_hub as hub\n\nmodel = hub.load(\"{address}/{id}/{}\")", head.number);
         all.push(Snippet { label: "tensorflow_hub", text });
+        let text = format!("curl -fo {}.tar.gz '{address}/{id}/{}?tf-hub-format=compressed'", repo.id.name(), head.number);
+        all.push(Snippet { label: "curl, the SavedModel as an archive", text });
     }
     all
 }

@@ -12,7 +12,7 @@ pub use shard::Assembly;
 
 use super::passes::{Pass, Purpose};
 use super::uploads::uploader;
-use super::{Result, Service};
+use super::{Error, Result, Service};
 use crate::catalog::xorbs;
 use crate::domain::id::AccountId;
 use crate::domain::name::{RepoId, RepoKind};
@@ -30,6 +30,11 @@ pub struct XetAccess {
 impl Service {
     /// Lets the caller send files that they then commit.
     pub async fn open_xet(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<XetAccess> {
+        self.may_commit(actor, kind, id).await?;
+        if !self.policy.xet {
+            let hint = "set HF_HUB_DISABLE_XET=1 and send again: the file then goes by LFS";
+            return Err(Error::invalid("xet_off", "this hub takes no files by Xet", hint));
+        }
         let pass = self.create_pass(actor, kind, id, Purpose::Xet).await?;
         let (account, epoch) = (uploader(actor)?, self.db.read(xorbs::epoch).await?);
         Ok(XetAccess { pass, account, epoch })

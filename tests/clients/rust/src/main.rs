@@ -52,8 +52,61 @@ fn newest() {
     println!("  hf-hub 1.0.0 (Rust): info, snapshot, whoami");
 }
 
+/// Bytes that are no text and do not shrink.
+#[cfg(feature = "newest")]
+fn noise(length: usize, seed: u64) -> Vec<u8> {
+    (0..length as u64).map(|n| ((n ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 37) as u8).collect()
+}
+
+/// Repos, files large and small, whole folders: what is large goes by Xet.
+#[cfg(feature = "newest")]
+fn upload() {
+    use hf_hub_1::RepoTypeModel;
+    use hf_hub_1::repository::AddSource;
+
+    let client = hf_hub_1::HFClientSync::new().expect("a client");
+    let create = |exist_ok| client.create_repository().repo_id("ada/by-rust").repo_type(RepoTypeModel).private(true).exist_ok(exist_ok).send();
+    create(false).expect("a new repo");
+    create(true).expect("it is there");
+    assert!(create(false).is_err());
+    let repo = client.model("ada", "by-rust");
+    let large = noise(5 << 20, 1);
+    let done = repo.upload_file().source(AddSource::bytes(large.clone())).path_in_repo("large.raw").commit_message("large").send();
+    let first = done.expect("a large file goes by Xet").commit_oid.expect("the commit");
+    let back = |path: &str| repo.download_file_to_bytes().filename(path).send().expect(path);
+    assert_eq!(back("large.raw"), large);
+    // Most of it is known by now, and is not sent again.
+    let longer = [large.as_slice(), b"and more"].concat();
+    repo.upload_file().source(AddSource::bytes(longer.clone())).path_in_repo("longer.raw").send().expect("known chunks");
+    assert_eq!(back("longer.raw"), longer);
+
+    let folder = std::path::PathBuf::from(std::env::var("HOME").expect("a home")).join("by-rust");
+    std::fs::create_dir_all(folder.join("deep/er")).expect("a folder");
+    let files = [("README.md", b"# By Rust\n".to_vec()), ("deep/er/a b.txt", b"a".to_vec()), ("deep/er/empty", vec![]), ("deep/big.raw", noise(3 << 20, 2))];
+    for (path, bytes) in &files {
+        std::fs::write(folder.join(path), bytes).expect("a file");
+    }
+    let send = || repo.upload_folder().folder_path(folder.clone()).path_in_repo("folder").send().expect("a folder").commit_oid;
+    let sent = send();
+    for (path, bytes) in &files {
+        assert_eq!(back(&format!("folder/{path}")), bytes.as_slice(), "{path}");
+    }
+    assert_ne!(sent.as_deref(), Some(first.as_str()));
+    assert_eq!(send(), sent, "the same again is no new version");
+    repo.delete_file().path_in_repo("longer.raw").send().expect("it is there");
+    repo.delete_folder().path_in_repo("folder/deep").send().expect("it is there");
+    assert!(!repo.file_exists().filename("folder/deep/big.raw").send().expect("an answer"));
+    assert!(repo.file_exists().filename("folder/README.md").send().expect("an answer"));
+    assert!(repo.upload_file().source(AddSource::bytes("x")).path_in_repo("x").parent_commit(first).send().is_err(), "main has moved on");
+    client.delete_repository().repo_id("ada/by-rust").repo_type(RepoTypeModel).send().expect("it is there");
+    println!("  hf-hub 1.0.0 (Rust): create, upload of files and folders by Xet, deletes");
+}
+
 fn main() {
     old();
     #[cfg(feature = "newest")]
-    newest();
+    {
+        newest();
+        upload();
+    }
 }
