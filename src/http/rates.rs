@@ -19,6 +19,8 @@ use crate::domain::user::Actor;
 
 /// A bucket that is not asked for so long is full again, and need not be kept.
 const MINUTE: Duration = Duration::from_secs(60);
+/// What sums of parts of a second may be wrong by.
+const ROUNDING: f64 = 1e-6;
 /// Callers beyond this many share one bucket.
 const MOST_CALLERS: usize = 50_000;
 /// Where nothing is asked but bytes: those are bounded by connections and patience.
@@ -130,11 +132,11 @@ impl Bucket {
         let per_second = capacity / MINUTE.as_secs_f64();
         self.left = capacity.min(self.left + now.duration_since(self.at).as_secs_f64() * per_second);
         self.at = now;
-        if self.left >= 1.0 {
-            self.left -= 1.0;
+        if self.left >= 1.0 - ROUNDING {
+            self.left = (self.left - 1.0).max(0.0);
             return Ok(());
         }
-        Err(((1.0 - self.left) / per_second).ceil().max(1.0) as u64)
+        Err(((1.0 - self.left) / per_second - ROUNDING).ceil().max(1.0) as u64)
     }
 }
 
