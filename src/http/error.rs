@@ -25,7 +25,7 @@ pub struct HttpError {
     dialect: Dialect,
     /// The address of what stands in the way; clients of the Hugging Face Hub read it.
     url: Option<String>,
-    moved_to: Option<RepoId>,
+    moved_to: Option<Box<RepoId>>,
 }
 
 /// Whose clients read the problem.
@@ -45,7 +45,7 @@ pub struct Refused {
     pub dialect: Dialect,
     pub url: Option<String>,
     /// The present name of the repo that was asked for.
-    pub moved_to: Option<RepoId>,
+    pub moved_to: Option<Box<RepoId>>,
 }
 
 impl HttpError {

@@ -47,7 +47,7 @@ pub struct Problem {
     pub message: String,
     pub hint: String,
     /// What the repo that is not at this name any more is called now; only callers who may read it are told.
-    pub moved_to: Option<RepoId>,
+    pub moved_to: Option<Box<RepoId>>,
 }
 
 impl std::fmt::Display for Problem {
@@ -71,7 +71,7 @@ impl Error {
     pub(super) fn moved(old: &RepoId, new: RepoId) -> Error {
         let message = format!("'{old}' was moved and is called '{new}' now");
         let hint = format!("use '{new}'");
-        Error::NotFound(Problem { code: "repo_moved", message, hint, moved_to: Some(new) })
+        Error::NotFound(Problem { code: "repo_moved", message, hint, moved_to: Some(Box::new(new)) })
     }
 }
 

@@ -236,8 +236,18 @@ mod tests {
 
     #[test]
     fn rounding_is_to_the_nearest_and_to_even() {
-        let mut values =
-            vec![0.0, -0.0, 1.0, 1.00390625, 1.01171875, f32::MAX, f32::MIN_POSITIVE / 8.0, f32::INFINITY, f32::NEG_INFINITY, -3.14159];
+        let mut values = vec![
+            0.0,
+            -0.0,
+            1.0,
+            1.0 + 1.0 / 256.0,
+            1.0 + 3.0 / 256.0,
+            f32::MAX,
+            f32::MIN_POSITIVE / 8.0,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            -0.3,
+        ];
         values.extend((0..1000u32).map(|i| f32::from_bits(i.wrapping_mul(2_654_435_761))).filter(|value| !value.is_nan()));
         for length in [values.len(), values.len() - 1] {
             let packed = bf16(&values[..length]);
