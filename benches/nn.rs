@@ -1,14 +1,18 @@
 //! Forward (embedding) and one whole training step of four backbones. `make bench-train` measures the same beside PyTorch.
 //!
 //! `cargo bench --bench nn`; divan prints items per second, which are images. `HUB_BACKEND=rust` for our own
-//! convolutions where oneDNN is installed.
+//! convolutions where oneDNN is installed; `HUB_DEVICE` names the device (`cargo bench --features cuda` for a card) and
+//! `HUB_BENCH_BATCH` the batch.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
+
+use std::sync::LazyLock;
 
 use candle_core::{Device, Tensor};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use hub::domain::recipe::Optimizer as Kind;
+use hub::nn::device;
 use hub::nn::kernels::{self, backend};
 use hub::nn::{Classifier, Mode, Weights, loss, registry};
 use hub::train::optim::{Group, Optimizer};
@@ -20,27 +24,40 @@ fn main() {
     if let Ok(choice) = std::env::var("HUB_BACKEND") {
         backend::choose(choice.parse().expect("HUB_BACKEND is auto, onednn or rust"));
     }
-    eprintln!("convolutions by {}", backend::backend());
+    // Products in TF32, as PyTorch's convolutions are made on a card unless told otherwise.
+    #[cfg(feature = "cuda")]
+    candle_core::cuda::set_gemm_reduced_precision_f32(std::env::var("HUB_BENCH_TF32").is_ok());
+    eprintln!("on {}, convolutions by {}", device::describe(&DEVICE), backend::backend());
     divan::main();
 }
 
-const BATCH: usize = 16;
+static DEVICE: LazyLock<Device> = LazyLock::new(|| {
+    let choice = std::env::var("HUB_DEVICE").unwrap_or_else(|_| "auto".into());
+    choice.parse().and_then(device::open).expect("HUB_DEVICE is auto, cpu, cuda or cuda:N")
+});
+static BATCH: LazyLock<usize> = LazyLock::new(|| std::env::var("HUB_BENCH_BATCH").map_or(16, |batch| batch.parse().expect("a number")));
+
 const MODELS: [&str; 6] =
     ["mobilenetv2_100", "mobilenetv3_small_100", "resnet18", "resnet50", "tf_efficientnet_lite0", "vit_tiny_patch16_224"];
 
 fn model(architecture: &str) -> Classifier {
-    let weights = Weights::random(architecture, 10, 0).unwrap();
+    let weights = Weights::random(architecture, 10, 0).unwrap().to_device(&DEVICE).unwrap();
     registry::build_classifier(architecture, 10, &weights).unwrap()
 }
 
 fn images(side: usize) -> Tensor {
-    Tensor::randn(0f32, 1.0, (BATCH, 3, side, side), &Device::Cpu).unwrap()
+    Tensor::randn(0f32, 1.0, (*BATCH, 3, side, side), &Device::Cpu).unwrap().to_device(&DEVICE).unwrap()
 }
 
 #[divan::bench(args = MODELS, sample_count = 7, sample_size = 1)]
 fn forward_224(bencher: Bencher<'_, '_>, architecture: &str) {
     let (model, x) = (model(architecture), images(224));
-    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| model.pooled(&x).unwrap());
+    bencher.counter(ItemsCount::new(*BATCH)).bench_local(|| {
+        let features = model.pooled(&x).unwrap();
+        // A card is told what to do and works on by itself.
+        DEVICE.synchronize().unwrap();
+        features
+    });
 }
 
 #[divan::bench(args = MODELS, sample_count = 7, sample_size = 1)]
@@ -57,13 +74,14 @@ fn train_step_96(bencher: Bencher<'_, '_>, architecture: &str) {
 fn train_step(bencher: Bencher<'_, '_>, architecture: &str, side: usize) {
     let side = registry::get(architecture).unwrap().fixed_side().unwrap_or(side);
     let (model, x) = (model(architecture), images(side));
-    let labels = Tensor::from_iter((0..BATCH).map(|index| (index % 10) as u32), &Device::Cpu).unwrap();
+    let labels = Tensor::from_iter((0..*BATCH).map(|index| (index % 10) as u32), &Device::Cpu).unwrap();
     let parameters = model.weights().parameters().map(|(name, var)| (name.to_owned(), var.clone())).collect();
     let mut optimizer = Optimizer::new(Kind::Sgd, Group::split(0.01, 5e-4, parameters).into()).unwrap();
-    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
+    bencher.counter(ItemsCount::new(*BATCH)).bench_local(|| {
         let loss = loss::cross_entropy(&model.logits(&x, Mode::Train).unwrap(), &labels, 0.0).unwrap();
         let gradients = kernels::backward(&loss).unwrap();
         optimizer.step(&gradients, 1.0).unwrap();
+        DEVICE.synchronize().unwrap();
         loss.to_scalar::<f32>().unwrap()
     });
 }

@@ -1,6 +1,7 @@
 //! The hub's side of `make bench-train`: works on request, so that `benches/train.py` can let it and PyTorch take turns.
 //!
-//! The first argument names the convolution backend, a second one may be `bf16`. Requests are lines of words, answers lines of JSON:
+//! The first argument names the convolution backend, a second one may be `bf16`; `HUB_DEVICE` names the device. Requests are lines
+//! of words, answers lines of JSON:
 //!
 //! ```text
 //! forward|step ARCHITECTURE SIDE BATCH COUNT    {"seconds": [..]}   one per repetition
@@ -21,14 +22,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use hub::data::transform::Transformer;
 use hub::data::{Dataset, Limits, Source, decode};
 use hub::domain::config::{ModelConfig, Preprocessing};
 use hub::domain::recipe::{Augment, Optimizer as Kind, Precision, Recipe, Strategy};
 use hub::nn::{Classifier, Mode, Weights, kernels, loss, registry};
 use hub::train::optim::{Group, Optimizer};
-use hub::train::{Control, Event, Keep, Shelf, Task, fit, report};
+use hub::train::{Control, Device, Event, Keep, Shelf, Task, device, fit, report};
 use serde_json::{Value, json};
 
 #[global_allocator]
@@ -42,6 +43,7 @@ struct Prepared {
     optimizer: Optimizer,
     images: Tensor,
     labels: Tensor,
+    device: Device,
 }
 
 fn main() {
@@ -71,6 +73,12 @@ fn main() {
     }
 }
 
+/// The device that the environment names.
+fn chosen_device() -> Result<Device, String> {
+    let choice = std::env::var("HUB_DEVICE").unwrap_or_else(|_| "auto".into());
+    choice.parse().and_then(device::open).map_err(|error| error.to_string())
+}
+
 /// Makes the convolutions run on this backend.
 fn choose(backend: &str) -> Result<(), String> {
     let choice = backend.parse().map_err(|()| format!("there is no convolution backend `{backend}`"))?;
@@ -94,14 +102,16 @@ fn prepare<'a>(
     }
     if kept.as_ref().is_none_or(|(old, _)| old != name) {
         *kept = None;
-        let model = registry::build_classifier(architecture, CLASSES, &Weights::random(architecture, CLASSES, 0).unwrap()).unwrap();
+        let device = chosen_device()?;
+        let weights = Weights::random(architecture, CLASSES, 0).unwrap().to_device(&device).unwrap();
+        let model = registry::build_classifier(architecture, CLASSES, &weights).unwrap();
         model.backbone.set_precision(precision)?;
         let parameters = model.weights().parameters().map(|(name, var)| (name.to_owned(), var.clone())).collect();
         let optimizer = Optimizer::new(Kind::Sgd, Group::split(1e-3, 5e-4, parameters).into()).unwrap();
-        let images = Tensor::randn(0f32, 1f32, (batch, 3, side, side), &Device::Cpu).unwrap();
+        let images = Tensor::randn(0f32, 1f32, (batch, 3, side, side), &Device::Cpu).unwrap().to_device(&device).unwrap();
         let labels: Vec<u32> = (0..batch).map(|i| (i % CLASSES) as u32).collect();
         let labels = Tensor::new(labels, &Device::Cpu).unwrap();
-        *kept = Some((name.to_owned(), Prepared { model, optimizer, images, labels }));
+        *kept = Some((name.to_owned(), Prepared { model, optimizer, images, labels, device }));
     }
     Ok(&mut kept.as_mut().unwrap().1)
 }
@@ -109,7 +119,10 @@ fn prepare<'a>(
 fn network(work: &str, prepared: &mut Prepared, count: usize) -> Value {
     match work {
         "forward" => seconds(count, || {
-            prepared.model.pooled(&prepared.images).unwrap();
+            let features = prepared.model.pooled(&prepared.images).unwrap();
+            // A card is told what to do and works on by itself.
+            prepared.device.synchronize().unwrap();
+            drop(features);
         }),
         "step" => seconds(count, || step(prepared)),
         "memory" => {
@@ -128,6 +141,7 @@ fn step(prepared: &mut Prepared) {
     let loss = loss::cross_entropy(&logits, &prepared.labels, 0.0).unwrap();
     let gradients = kernels::backward(&loss).unwrap();
     prepared.optimizer.step(&gradients, 1.0).unwrap();
+    prepared.device.synchronize().unwrap();
     assert!(loss.to_scalar::<f32>().unwrap().is_finite());
 }
 
@@ -221,11 +235,16 @@ fn job(words: &[&str], precision: Precision) -> Value {
     let shelf = Shelf::new(scratch.join("shelf"), 64 << 30);
     let began = Instant::now();
     let dataset = Arc::new(Dataset::open(&Source::Folder(folder.into()), &Limits::default()).unwrap());
+    let device = match chosen_device() {
+        Ok(device) => device,
+        Err(why) => return json!({ "skip": why }),
+    };
     let task = Task {
         recipe: &recipe,
         config: &config,
         weights: Path::new(weights),
         dataset: &dataset,
+        device: &device,
         scratch: &own,
         keep: match *cache {
             "shared" => Keep::Shelf(&shelf),

@@ -46,6 +46,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("frozen_cache_bytes", "21474836480", "room for what frozen stages answered, which fine-tunes keep for each other; 0 keeps none"),
     ("threads", "0", "threads for training and predictions; 0 for all cores"),
     ("backend", "auto", "arithmetic of convolutions: auto (oneDNN where it is installed), onednn or rust"),
+    ("device", "auto", "where networks run: auto (an NVIDIA card where CUDA is built in and one answers), cpu, cuda or cuda:N"),
     ("log", "info", "what to log: error, warn, info, debug, trace, or a filter such as hub=debug"),
     ("log_format", "auto", "auto (text on a terminal, else JSON), text or json"),
     ("server", "http://127.0.0.1:8080", "the hub that commands talk to"),
@@ -120,6 +121,8 @@ pub struct Config {
     pub threads: usize,
     /// auto, onednn or rust.
     pub backend: String,
+    /// auto, cpu, cuda or cuda:N.
+    pub device: String,
     pub log: String,
     pub log_format: String,
     pub server: String,
@@ -224,6 +227,7 @@ impl Config {
             frozen_cache_bytes: read.number("frozen_cache_bytes")?,
             threads: if threads == 0 { cores } else { threads.min(1024) as usize },
             backend: read.checked("backend", "auto, onednn or rust", |v| ["auto", "onednn", "rust"].contains(&v))?,
+            device: read.checked("device", "auto, cpu, cuda or cuda:N", is_device)?,
             log: read.text("log").into(),
             log_format: read.checked("log_format", "auto, text or json", |v| ["auto", "text", "json"].contains(&v))?,
             // The client reads it, also without a scheme, and says what is wrong.
@@ -258,11 +262,17 @@ impl Config {
     /// What a worker process is given: the settings that concern it, the way into the store if that is elsewhere, and
     /// no token of the hub.
     pub fn worker_environment(&self, remote_store: bool) -> Vec<(String, String)> {
-        let keys = ["data", "store", "frozen_cache_bytes", "threads", "backend", "log", "log_format", "allow_pickle", "max_file_bytes"];
+        let keys =
+            ["data", "store", "frozen_cache_bytes", "threads", "backend", "device", "log", "log_format", "allow_pickle", "max_file_bytes"];
         let own = keys.iter().map(|key| (format!("HUB_{}", key.to_uppercase()), self.values[key].0.clone()));
         let keys = self.aws.0.iter().filter(|_| remote_store).cloned();
         own.chain(keys).chain(self.passed_on.iter().cloned()).collect()
     }
+}
+
+fn is_device(text: &str) -> bool {
+    let card = text.strip_prefix("cuda:").is_some_and(|number| number.parse::<u16>().is_ok());
+    card || ["auto", "cpu", "cuda"].contains(&text)
 }
 
 /// The path of the running program, for starting it again as a worker.
@@ -325,6 +335,9 @@ mod tests {
         assert!(wrong(&[("HUB_PUBLIC_URL", "ftp://x")]).contains("public_url"));
         assert!(wrong(&[("HUB_LISTEN", "nonsense")]).contains("an address and a port"));
         assert!(wrong(&[("HUB_BACKEND", "cuda")]).contains("auto, onednn or rust"));
+        assert!(
+            wrong(&[("HUB_DEVICE", "gpu")]).contains("auto, cpu, cuda or cuda:N") && wrong(&[("HUB_DEVICE", "cuda:x")]).contains("cuda:N")
+        );
         assert!(wrong(&[("HUB_GC_GRACE", "24")]).contains("a length of time"));
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.toml");

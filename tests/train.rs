@@ -95,7 +95,19 @@ impl Bench {
         let checkpoint = scratch.join("checkpoint.safetensors");
         let resume = checkpoint.exists().then_some(checkpoint.as_path());
         let weights = self.weights();
-        fit(&Task { recipe, config: &self.config, weights: &weights, dataset: &self.dataset, scratch: &scratch, keep, resume }, sink)
+        fit(
+            &Task {
+                recipe,
+                config: &self.config,
+                weights: &weights,
+                dataset: &self.dataset,
+                device: &Device::Cpu,
+                scratch: &scratch,
+                keep,
+                resume,
+            },
+            sink,
+        )
     }
 
     fn fit(&self, recipe: &Recipe, name: &str) -> Result<Report, Error> {
@@ -156,7 +168,7 @@ fn a_head_learns_on_random_features_and_the_folder_it_becomes_answers() {
         ..Lineage::default()
     };
     write_folder(&report, &lineage, &out).unwrap();
-    let predictor = Predictor::load(&out).unwrap();
+    let predictor = Predictor::load(&out, &Device::Cpu).unwrap();
     assert_eq!(predictor.labels(), CLASSES);
     let val = bench.dataset.split("val");
     let images: Vec<_> = val.iter().map(|sample| bench.dataset.encoded(sample).unwrap()).collect();

@@ -95,7 +95,7 @@ impl App {
         let stop = StopSignals::catch()?;
         std::fs::create_dir_all(&config.data).map_err(|e| Error::data(&config.data, &e))?;
         let lock = lock::Lock::take(&config.data)?;
-        let service = open_service(&config).await?;
+        let service = open_service(&config).await?.on_device(&config.device)?;
         store::greet(&service).await?;
         let first_start = match service.first_start().await? {
             None => None,

@@ -15,7 +15,7 @@ pub async fn work(config: &Config, once: bool, parent: Option<u32>) -> Result<u6
         limits::die_with(parent).map_err(refused)?;
     }
     limits::restrain((limits::machine_memory_bytes() / 10 * 9).max(LEAST_MEMORY)).map_err(refused)?;
-    let service = open_service(config).await?;
+    let service = open_service(config).await?.on_device(&config.device)?;
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let mut signals = StopSignals::catch()?;
     tokio::spawn(async move {

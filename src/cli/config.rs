@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::output::table;
 use super::{Context, Output, Result};
-use crate::train::backend;
+use crate::train::{backend, device};
 
 pub fn run(context: &Context) -> Result<Output> {
     let entries = context.config.entries();
@@ -17,7 +17,9 @@ pub fn run(context: &Context) -> Result<Output> {
     let settings: serde_json::Map<String, Value> =
         entries.iter().map(|(key, value, from, _)| (key.to_string(), json!({ "value": value, "from": from.as_str() }))).collect();
     let (table, backend) = (table(&["SETTING", "VALUE", "FROM", "MEANING"], &rows), backend::backend().to_string());
-    let human = format!("{table}\n\nfile: {}\nconvolutions by: {backend}", file.as_deref().unwrap_or("none"));
+    // What is wrong with it is no reason not to show the settings that may mend it.
+    let device = context.config.device.parse().and_then(device::open).map_or_else(|e| e.to_string(), |found| device::describe(&found));
+    let human = format!("{table}\n\nfile: {}\nconvolutions by: {backend}\nnetworks on: {device}", file.as_deref().unwrap_or("none"));
     let quiet: Vec<String> = entries.iter().map(|(key, value, ..)| format!("{key}={value}")).collect();
-    Ok(Output::new(human, json!({ "file": file, "backend": backend, "settings": settings }), quiet.join("\n")))
+    Ok(Output::new(human, json!({ "file": file, "backend": backend, "device": device, "settings": settings }), quiet.join("\n")))
 }

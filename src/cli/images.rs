@@ -12,7 +12,7 @@ use super::pull::pull;
 use super::remote::{Remote, Target};
 use super::table::percent;
 use crate::client::{Client, Pulled};
-use crate::train::Predictor;
+use crate::train::{Predictor, device};
 
 /// Images under way at the same time.
 const AT_ONCE: usize = 4;
@@ -71,7 +71,8 @@ impl Asked {
         }
         let pulled: Pulled = pull(&client, remote, target, self.offline).await?;
         let (path, name) = (pulled.path.clone(), format!("{}@{}", pulled.id, pulled.number));
-        let predictor = blocking(move || Predictor::load(&path)).await?;
+        let device = remote.config.device.clone();
+        let predictor = blocking(move || Predictor::load(&path, &device.parse().and_then(device::open)?)).await?;
         Ok(Oracle::Here(Arc::new(predictor), name))
     }
 

@@ -26,6 +26,9 @@ pub enum Error {
     /// The file system said no.
     #[error("cannot read or write {path}: {source}; check that it exists and its permissions")]
     Io { path: PathBuf, source: std::io::Error },
+    /// A device that was asked for and is not there.
+    #[error("{0}")]
+    Device(String),
     /// An argument outside its range.
     #[error("{0}")]
     Invalid(String),

@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor, Var};
 
 use super::init::Draw;
-use super::weights::Weights;
+use super::weights::{Weights, on_device};
 use super::{Error, Mode, Result};
 
 /// A linear classifier `(B, num_features)` to `(B, num_classes)` with dropout before it.
@@ -50,6 +50,12 @@ impl Head {
             return Err(Error::Invalid(format!("dropout is a share from 0 up to but not 1, not {dropout}")));
         }
         Ok(Head { dropout, seed, ..self })
+    }
+
+    /// On `device`.
+    pub fn to_device(self, device: &Device) -> Result<Head> {
+        let (weight, bias) = (on_device(&self.weight, device)?, on_device(&self.bias, device)?);
+        Ok(Head { weight, bias, ..self })
     }
 
     /// Under another module name.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 
 use super::kernels::{self, Activation, BatchStatistics, Map, Norm, Spec, SqueezeExcite};
 use super::plan::{Plan, Pooled, Squeeze, Unit};
@@ -122,8 +122,9 @@ impl Layer {
     fn normalised(&self, x: &Tensor, residual: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
         match mode {
             Mode::Train => self.train(x, residual),
-            // Somebody wants the gradient to the input: the same numbers through ops that have one.
-            Mode::Eval if x.track_op() => {
+            // Somebody wants the gradient to the input: the same numbers through ops that have one. On another device
+            // folding would fetch the statistics back at each layer.
+            Mode::Eval if x.track_op() || kernels::portable::is_for(x) => {
                 let y = kernels::conv2d(x, &self.weight.detach(), &self.spec)?;
                 let (gamma, beta) = (self.gamma.detach(), self.beta.detach());
                 let norm = Norm { gamma: &gamma, beta: &beta, eps: self.eps, activation: self.activation };
@@ -176,10 +177,7 @@ impl Layer {
 }
 
 /// `running += momentum * (batch - running)`.
-fn follow(running: &Var, batch: &[f32], momentum: f64) -> Result<()> {
-    let old = running.as_tensor().to_vec1::<f32>()?;
-    let (keep, take) = ((1.0 - momentum) as f32, momentum as f32);
-    let new: Vec<f32> = old.iter().zip(batch).map(|(old, batch)| keep * old + take * batch).collect();
-    running.set(&Tensor::from_vec(new, batch.len(), &Device::Cpu)?.to_device(running.device())?)?;
+fn follow(running: &Var, batch: &Tensor, momentum: f64) -> Result<()> {
+    running.set(&((running.as_tensor() * (1.0 - momentum))? + (batch * momentum)?)?)?;
     Ok(())
 }

@@ -14,6 +14,7 @@
 //! [`Backbone`], whose input may be of any shape.
 
 mod backbone;
+pub mod device;
 mod error;
 pub mod head;
 mod init;
@@ -26,6 +27,8 @@ mod network;
 pub mod plan;
 pub mod registry;
 pub mod resnet;
+#[cfg(test)]
+mod road_tests;
 mod safetensors_file;
 mod transformer;
 pub mod vit;

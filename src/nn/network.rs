@@ -221,7 +221,7 @@ impl Network {
 }
 
 fn learns_in_place(x: &Tensor, mode: Mode) -> bool {
-    mode == Mode::Train && x.device().is_cpu()
+    mode == Mode::Train && !kernels::portable::is_for(x)
 }
 
 /// `(B, C, H, W)` to contiguous `(B, H, W, C)`; free if it came from `channels_first`.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use sha2::{Digest, Sha256};
 
 use super::{Error, Result, init, safetensors_file};
@@ -31,6 +31,14 @@ pub fn decays(name: &str, rank: usize) -> bool {
 /// Whether a tensor is one of the counters that are left out.
 pub fn is_counter(name: &str) -> bool {
     name.ends_with(".num_batches_tracked")
+}
+
+/// The variable itself where it is on `device`, else its values in a new one there.
+pub(crate) fn on_device(var: &Var, device: &Device) -> Result<Var> {
+    if var.device().same_device(device) {
+        return Ok(var.clone());
+    }
+    Ok(Var::from_tensor(&var.as_tensor().detach().to_device(device)?)?)
 }
 
 impl Weights {
@@ -66,6 +74,15 @@ impl Weights {
     /// header. The same weights give the same bytes.
     pub fn save(&self, path: &Path, metadata: &[(&str, &str)]) -> Result<()> {
         safetensors_file::write(path, &self.tensors, metadata)
+    }
+
+    /// The same values in variables of their own on `device`; where they are there already, the same handles.
+    pub fn to_device(&self, device: &Device) -> Result<Weights> {
+        let mut moved = Weights::default();
+        for (name, var) in self.iter() {
+            moved.insert(name.into(), on_device(var, device)?);
+        }
+        Ok(moved)
     }
 
     /// Trainable tensors by name.

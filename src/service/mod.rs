@@ -49,6 +49,7 @@ mod people_tests;
 use crate::blob::Blobs;
 use crate::db::Db;
 use crate::domain::time::{Clock, Timestamp};
+use crate::train::Device;
 
 /// The house's memory and its rules; cheap to clone.
 #[derive(Clone)]
@@ -61,6 +62,7 @@ pub struct Service {
     models: Arc<predict::Models>,
     counted: Arc<upkeep::Counted>,
     mirroring: Option<mirror::Mirroring>,
+    device: Device,
 }
 
 /// What an administrator may configure about who may do what, and how much.
@@ -113,6 +115,7 @@ impl Service {
             models: Arc::default(),
             counted: Arc::default(),
             mirroring: None,
+            device: Device::Cpu,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::Version;
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
-use crate::train::Predictor;
+use crate::train::{Device, Predictor, device};
 
 /// Bytes of weights kept loaded.
 const LOADED_BYTES: u64 = 2 << 30;
@@ -41,12 +41,16 @@ struct Slot {
 
 impl Default for Models {
     fn default() -> Self {
-        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
-        Models { loaded: Mutex::default(), turns: Semaphore::new(at_once), queue: Semaphore::new(at_once + WAITING) }
+        Models::of(std::thread::available_parallelism().map_or(1, usize::from))
     }
 }
 
 impl Models {
+    /// So many images are worked on at a time.
+    fn of(at_once: usize) -> Models {
+        Models { loaded: Mutex::default(), turns: Semaphore::new(at_once), queue: Semaphore::new(at_once + WAITING) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
         self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -65,6 +69,25 @@ impl Models {
 }
 
 impl Service {
+    /// Answers predictions on the device that the setting names; a card works on one image at a time.
+    ///
+    /// # Errors
+    /// A card was asked for by name and cannot be had.
+    pub fn on_device(mut self, setting: &str) -> Result<Service> {
+        let refused = |e: String| Error::invalid("device", e, "set device (HUB_DEVICE) to auto or cpu to do without");
+        self.device = setting.parse().and_then(device::open).map_err(|e| refused(e.to_string()))?;
+        if !self.device.is_cpu() {
+            tracing::info!(device = device::describe(&self.device), "networks run on a card");
+            self.models = Arc::new(Models::of(1));
+        }
+        Ok(self)
+    }
+
+    /// Where networks run.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The pooled features of an image, by a model the caller may read.
     pub async fn embed(&self, actor: &Actor, id: &RepoId, revision: &Revision, image: Bytes) -> Result<(Version, Vec<f32>)> {
         let (version, model) = self.predictor(actor, id, revision, &image).await?;
@@ -91,7 +114,8 @@ impl Service {
         let load = || async {
             let folder = tempfile::tempdir().map_err(|e| Error::Internal(format!("no temporary folder: {e}")))?;
             let path: PathBuf = self.local_file(&weights, folder.path()).await?;
-            self.take_turn(move || Predictor::open(&config, &path)).await.map(Arc::new)
+            let device = self.device.clone();
+            self.take_turn(move || Predictor::open(&config, &path, &device)).await.map(Arc::new)
         };
         let model = slot.model.get_or_try_init(load).await?.clone();
         Ok((version, model))

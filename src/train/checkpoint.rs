@@ -92,11 +92,11 @@ pub fn save(folder: &Path, state: &State, tensors: &[(String, Tensor)]) -> Resul
 }
 
 impl Checkpoint {
-    /// Reads a checkpoint of the run `run`.
+    /// Reads a checkpoint of the run `run`; its tensors go to `device`, wherever they were written.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if it is damaged or of another run.
-    pub fn load(path: &Path, run: &str) -> Result<Checkpoint> {
+    pub fn load(path: &Path, run: &str, device: &Device) -> Result<Checkpoint> {
         let bytes = std::fs::read(path).map_err(Error::io("cannot read the checkpoint", path))?;
         let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|error| bad(path, error))?;
         let json = metadata.metadata().as_ref().and_then(|m| m.get("state")).ok_or_else(|| bad(path, "it holds no state"))?;
@@ -107,7 +107,7 @@ impl Checkpoint {
         if state.run != run {
             return Err(bad(path, "it belongs to another recipe, base model or data set"));
         }
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|error| bad(path, error))?;
+        let tensors = candle_core::safetensors::load_buffer(&bytes, device).map_err(|error| bad(path, error))?;
         Ok(Checkpoint { state, tensors, path: path.to_owned() })
     }
 
@@ -158,7 +158,7 @@ mod tests {
         let (top1, loss) = (1.0 / 3.0, 0.1 + 0.2);
         state.set_best(top1, loss);
         let path = save(folder.path(), &state, &[("now.w".into(), tensor.clone())]).unwrap();
-        let mut read = Checkpoint::load(&path, "run").unwrap();
+        let mut read = Checkpoint::load(&path, "run", &Device::Cpu).unwrap();
         assert_eq!(read.state, state);
         let beaten = |top1: f64, loss: f64| read.state.is_beaten_by(top1, loss);
         assert!(beaten(top1.next_up(), 9.0) && beaten(top1, loss.next_down()), "by the smallest step");
@@ -173,7 +173,7 @@ mod tests {
     fn a_checkpoint_of_another_run_or_a_damaged_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = save(folder.path(), &State::new("run".into()), &[]).unwrap();
-        let refused = |run: &str| matches!(Checkpoint::load(&path, run), Err(Error::Checkpoint { .. }));
+        let refused = |run: &str| matches!(Checkpoint::load(&path, run, &Device::Cpu), Err(Error::Checkpoint { .. }));
         assert!(refused("another"));
         let bytes = std::fs::read(&path).unwrap();
         for length in [0, 7, bytes.len() / 2, bytes.len() - 1] {
@@ -181,6 +181,6 @@ mod tests {
             assert!(refused("run"), "{length} bytes");
         }
         std::fs::remove_file(&path).unwrap();
-        assert!(matches!(Checkpoint::load(&path, "run"), Err(Error::Io { .. })));
+        assert!(matches!(Checkpoint::load(&path, "run", &Device::Cpu), Err(Error::Io { .. })));
     }
 }

@@ -22,6 +22,7 @@ pub const EVAL_BATCH: usize = 32;
 /// Input of one step: images `(B, 3, H, W)`, maps at the freeze boundary `(B, C, H', W')` or pooled features `(B, D)`,
 /// and B labels.
 pub struct Step {
+    /// In the machine's memory: the model takes it to its device.
     pub input: Tensor,
     /// How many stages the input has been through.
     pub passed: usize,

@@ -93,6 +93,9 @@ fn key(feed: &Feed, model: &Model, items: &[Item], dataset_digest: &str) -> Stri
     // Another library adds in another order.
     let arithmetic = crate::nn::kernels::backend::backend();
     hash.update(format!("{EVAL_BATCH} {} {arithmetic} ", env!("CARGO_PKG_VERSION")));
+    if !model.device.is_cpu() {
+        hash.update(crate::nn::device::describe(&model.device));
+    }
     hash.update(format!("{} {:?}", rayon::current_num_threads(), options.preprocessing));
     if items.iter().any(|item| item.view > 0) {
         hash.update(format!("{} {:?}", options.seed, options.augment));

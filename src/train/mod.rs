@@ -23,6 +23,7 @@ mod frozen;
 pub mod metrics;
 mod model;
 pub mod optim;
+mod optim_portable;
 pub mod predict;
 pub mod report;
 mod run;
@@ -46,6 +47,7 @@ pub use self::split::Held;
 use crate::data::Dataset;
 use crate::domain::config::ModelConfig;
 use crate::domain::recipe::Recipe;
+pub use crate::nn::device::{self, Device};
 pub use crate::nn::kernels::backend;
 
 /// One fine-tune to run.
@@ -56,6 +58,8 @@ pub struct Task<'a> {
     /// The base's `model.safetensors`; not read when the recipe says `from_scratch`.
     pub weights: &'a Path,
     pub dataset: &'a Arc<Dataset>,
+    /// Where the network runs.
+    pub device: &'a Device,
     /// A folder of this run's own for the checkpoint; kept between attempts, it saves work.
     pub scratch: &'a Path,
     /// Where what frozen stages answer is kept.

@@ -1,6 +1,6 @@
 //! The network of a run: a base's backbone (or a random one), a new head, and which of its tensors learn.
 
-use candle_core::{Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 
 use super::Task;
 use super::error::{Error, Result};
@@ -19,6 +19,8 @@ pub struct Model {
     /// Stages frozen from the bottom; all of them when only the head learns.
     pub frozen: usize,
     pub architecture: &'static Architecture,
+    /// Where it lives, and where whatever it is given is taken to.
+    pub device: Device,
     /// Digest of the backbone's weights before training.
     pub base_digest: [u8; 32],
     /// Everything a checkpoint must hold: parameters that learn, and the running statistics of trained stages.
@@ -38,9 +40,9 @@ impl Model {
             return Err(Error::NonFinite { epoch: 0, step: 0, what: format!("the base's tensor `{name}`") });
         }
         let base_digest = weights.digest()?;
-        let backbone = registry::build(architecture.name, &weights)?;
+        let backbone = registry::build(architecture.name, &weights.to_device(task.device)?)?;
         let head = Head::new(backbone.num_features(), classes, recipe.dropout, recipe.seed ^ HEAD_SEED)?;
-        let classifier = Classifier::new(architecture, backbone, head)?;
+        let classifier = Classifier::new(architecture, backbone, head.to_device(task.device)?)?;
         let stages = classifier.backbone.stages().len();
         let frozen = match recipe.strategy {
             Strategy::Head => stages,
@@ -50,7 +52,7 @@ impl Model {
             }
             Strategy::Full => recipe.frozen_stages,
         };
-        let mut model = Model { classifier, frozen, architecture, base_digest, learned: Vec::new() };
+        let mut model = Model { classifier, frozen, architecture, device: task.device.clone(), base_digest, learned: Vec::new() };
         let buffers = model.classifier.backbone.stages().iter().skip(frozen).flat_map(|stage| &stage.buffers);
         let body = model.classifier.backbone.trainable(frozen).into_iter().chain(buffers.map(String::as_str));
         let weights = model.classifier.weights();
@@ -84,7 +86,7 @@ impl Model {
     /// What the frozen stages answer to images `(B, 3, H, W)`: maps `(B, H, W, C)`, channels last, or pooled features
     /// `(B, D)` where all stages are frozen. Constants, in eval mode.
     pub fn below(&self, images: &Tensor) -> Result<Tensor> {
-        let backbone = &self.classifier.backbone;
+        let (backbone, images) = (&self.classifier.backbone, &images.to_device(&self.device)?);
         if self.is_head_only() {
             return Ok(self.classifier.pooled(images)?);
         }
@@ -96,14 +98,15 @@ impl Model {
     }
 
     /// Logits of the input of a step, with the stages it has not been through.
-    pub fn logits(&self, input: &Step, mode: Mode, step: u64) -> Result<Tensor> {
+    pub fn logits(&self, step: &Step, mode: Mode, number: u64) -> Result<Tensor> {
         let Classifier { backbone, head } = &self.classifier;
-        Ok(match input.passed {
-            0 => self.classifier.forward(&input.input, self.frozen, mode, step)?,
-            all if all == backbone.stages().len() => head.forward(&input.input, mode, step)?,
+        let input = step.input.to_device(&self.device)?;
+        Ok(match step.passed {
+            0 => self.classifier.forward(&input, self.frozen, mode, number)?,
+            all if all == backbone.stages().len() => head.forward(&input, mode, number)?,
             some => {
-                let maps = backbone.features_from(some, &input.input, self.frozen, mode)?;
-                head.forward(&backbone.pool(&maps)?, mode, step)?
+                let maps = backbone.features_from(some, &input, self.frozen, mode)?;
+                head.forward(&backbone.pool(&maps)?, mode, number)?
             }
         })
     }

@@ -1,7 +1,8 @@
 //! Optimisers over groups of parameters: SGD with Nesterov momentum and AdamW, both as PyTorch defines them.
 //!
 //! They write into the parameters' own memory (candle's in-place ops), so a step allocates nothing however
-//! large the network is. The work is elementwise, so the thread count cannot change a result.
+//! large the network is. The work is elementwise, so the thread count cannot change a result. On another device than
+//! the CPU the same steps are composed of candle's ops (`optim_portable`).
 
 use std::collections::HashMap;
 
@@ -10,13 +11,15 @@ use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Tensor, Var, bail}
 use rayon::prelude::*;
 
 use super::error::{Error, Result};
+use super::optim_portable;
 use crate::domain::recipe::Optimizer as Kind;
+use crate::nn::kernels::portable;
 use crate::nn::weights::decays;
 
-const MOMENTUM: f32 = 0.9;
-const BETA1: f64 = 0.9;
-const BETA2: f64 = 0.999;
-const EPSILON: f64 = 1e-8;
+pub(super) const MOMENTUM: f32 = 0.9;
+pub(super) const BETA1: f64 = 0.9;
+pub(super) const BETA2: f64 = 0.999;
+pub(super) const EPSILON: f64 = 1e-8;
 /// Elements one thread takes at a time; shorter parameters stay on one thread.
 const CHUNK: usize = 1 << 16;
 
@@ -72,9 +75,12 @@ impl Optimizer {
         for group in &self.groups {
             for (name, var) in &group.parameters {
                 // Both are there: checked above, and `new` made memory for every parameter.
-                let (Some(gradient), Some(memory)) = (gradients.get(var), self.memory.get(name)) else { continue };
+                let (Some(gradient), Some(memory)) = (gradients.get(var), self.memory.get_mut(name)) else { continue };
                 let gradient = gradient.contiguous()?;
+                let composed = portable::is_for(var);
                 match self.kind {
+                    Kind::Sgd if composed => optim_portable::sgd(var, &gradient, memory, group.rate * factor, group.decay)?,
+                    Kind::Adamw if composed => optim_portable::adamw(var, &gradient, memory, group.rate * factor, group.decay, self.steps)?,
                     Kind::Sgd => sgd(var, &gradient, &memory[0], group.rate * factor, group.decay)?,
                     Kind::Adamw => adamw(var, &gradient, memory, group.rate * factor, group.decay, self.steps)?,
                 }
@@ -222,11 +228,13 @@ mod tests {
     #[test]
     fn sgd_steps_as_pytorch_does() {
         close(&two_steps(Kind::Sgd), &[0.976_587_06, -2.122_323_5]);
+        close(&portable::forced(|| two_steps(Kind::Sgd)), &[0.976_587_06, -2.122_323_5]);
     }
 
     #[test]
     fn adamw_steps_as_pytorch_does() {
         close(&two_steps(Kind::Adamw), &[0.916_855_7, -2.142_840_1]);
+        close(&portable::forced(|| two_steps(Kind::Adamw)), &[0.916_855_7, -2.142_840_1]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A published model answers: features of an image, or the classes it most likely shows.
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Device, Tensor};
 use image::RgbImage;
@@ -19,6 +20,9 @@ pub struct Predictor {
     labels: Vec<String>,
     preprocessing: Preprocessing,
     limits: Limits,
+    device: Device,
+    /// Taken where the device is a card: threads would share its matrix library's workspace.
+    turn: Mutex<()>,
     bytes: u64,
 }
 
@@ -26,11 +30,11 @@ pub struct Predictor {
 pub type Answer = (usize, String, f32);
 
 impl Predictor {
-    /// Loads `config.json` and `model.safetensors` of a model folder.
+    /// Loads `config.json` and `model.safetensors` of a model folder, to answer on `device`.
     ///
     /// # Errors
     /// A file that is missing or unsound, an unknown architecture, tensors that do not fit it (named).
-    pub fn load(folder: &Path) -> Result<Predictor> {
+    pub fn load(folder: &Path, device: &Device) -> Result<Predictor> {
         let path = folder.join("config.json");
         let failed = Error::io("cannot read", &path);
         let text = match std::fs::metadata(&path) {
@@ -40,18 +44,20 @@ impl Predictor {
             _ => std::fs::read_to_string(&path).map_err(failed)?,
         };
         let config = ModelConfig::read(&text).map_err(|error| Error::Unsupported(error.to_string()))?;
-        Predictor::open(&config, &folder.join("model.safetensors"))
+        Predictor::open(&config, &folder.join("model.safetensors"), device)
     }
 
     /// Loads weights for a config.
     ///
     /// # Errors
     /// As [`Predictor::load`].
-    pub fn open(config: &ModelConfig, weights: &Path) -> Result<Predictor> {
+    pub fn open(config: &ModelConfig, weights: &Path, device: &Device) -> Result<Predictor> {
         let architecture = registry::get(&config.architecture)?;
-        let weights = Weights::load(weights)?;
+        let weights = Weights::load(weights)?.to_device(device)?;
         let classes = registry::num_classes(architecture.name, &weights)?;
         let bytes = weights.iter().map(|(_, var)| 4 * var.elem_count() as u64).sum();
+        // Whoever answers may be another thread, which would not wait for what this one has begun.
+        device.synchronize()?;
         let (backbone, head) = match classes {
             0 => (registry::build(architecture.name, &weights)?, None),
             _ => {
@@ -63,7 +69,16 @@ impl Predictor {
         let labels = labels.unwrap_or_else(|| (0..classes).map(|row| format!("class {row}")).collect());
         let preprocessing = config.preprocessing();
         Transformer::new(&preprocessing)?;
-        Ok(Predictor { backbone, head, labels, preprocessing, limits: Limits::default(), bytes })
+        Ok(Predictor {
+            backbone,
+            head,
+            labels,
+            preprocessing,
+            limits: Limits::default(),
+            device: device.clone(),
+            turn: Mutex::new(()),
+            bytes,
+        })
     }
 
     /// Width of an embedding.
@@ -94,7 +109,9 @@ impl Predictor {
         if images.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(self.pooled(&self.decode(images)?)?.to_vec2()?)
+        let decoded = self.decode(images)?;
+        let _turn = self.turn();
+        Ok(self.pooled(&decoded)?.to_vec2()?)
     }
 
     /// The `top` likeliest classes of an encoded image, likeliest first.
@@ -114,8 +131,15 @@ impl Predictor {
         if images.is_empty() {
             return Ok(Vec::new());
         }
-        let logits = head.forward(&self.pooled(&self.decode(images)?)?, Mode::Eval, 0)?.to_vec2::<f32>()?;
+        let decoded = self.decode(images)?;
+        let turn = self.turn();
+        let logits = head.forward(&self.pooled(&decoded)?, Mode::Eval, 0)?.to_vec2::<f32>()?;
+        drop(turn);
         Ok(logits.iter().map(|row| self.answers(row, top)).collect())
+    }
+
+    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        (!self.device.is_cpu()).then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn answers(&self, logits: &[f32], top: usize) -> Vec<Answer> {
@@ -142,7 +166,7 @@ impl Predictor {
             transformer.eval(image, out)?;
         }
         let shape = (images.len(), 3, self.preprocessing.height, self.preprocessing.width);
-        let input = Tensor::from_vec(values, shape, &Device::Cpu)?;
+        let input = Tensor::from_vec(values, shape, &self.device)?;
         Ok(self.backbone.pooled(&input, self.backbone.stages().len(), Mode::Eval)?)
     }
 }

@@ -23,7 +23,8 @@ use super::schedule::Schedule;
 use super::split::{Held, Split};
 use crate::domain::config::ModelConfig;
 use crate::domain::digest::Digest;
-use crate::domain::recipe::Strategy;
+use crate::domain::recipe::{Precision, Strategy};
+use crate::nn::device;
 
 /// Epochs on cached features take milliseconds; each need not be saved.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
@@ -101,6 +102,9 @@ impl<'a> Run<'a> {
         let (train, val, classes) = (split.train.len(), split.val.len(), self.classes());
         let name = self.model.architecture.name;
         teller.info(format!("{name} from {from}: training {what} on {train} images of {classes} classes, measuring on {val}"))?;
+        if !self.task.device.is_cpu() {
+            teller.info(format!("on {}", device::describe(self.task.device)))?;
+        }
         if split.held == Held::Training {
             teller.warn("under 10 training images per class: none are held out, so the numbers flatter; try several seeds")?;
         }
@@ -112,7 +116,7 @@ impl<'a> Run<'a> {
 
     /// Takes up a checkpoint of this very run.
     pub fn resume(&mut self, path: &Path) -> Result<()> {
-        let mut checkpoint = Checkpoint::load(path, &self.state.run)?;
+        let mut checkpoint = Checkpoint::load(path, &self.state.run, self.task.device)?;
         let steps = checkpoint.state.optimizer_steps;
         let restored = self
             .model
@@ -131,7 +135,12 @@ impl<'a> Run<'a> {
     /// The recipe's, where this machine has it; f32 always works.
     pub fn choose_precision(&self, teller: &mut Teller) -> Result<()> {
         let learns = self.task.recipe.strategy == Strategy::Full;
-        match self.model.classifier.backbone.set_precision(self.task.recipe.precision) {
+        let asked = self.task.recipe.precision;
+        let chosen = match self.task.device.is_cpu() {
+            false if asked != Precision::F32 => Err("a card works in f32".into()),
+            _ => self.model.classifier.backbone.set_precision(asked),
+        };
+        match chosen {
             Err(reason) if learns => teller.warn(format!("products in f32 instead of bf16: {reason}")),
             _ => Ok(()),
         }

@@ -106,6 +106,7 @@ impl Attempt<'_> {
     async fn train(&self, base: Vec<(String, PathBuf)>, images: Vec<(String, PathBuf)>, resume: Option<PathBuf>) -> Result<Report> {
         let (recipe, scratch, shelf) = (self.job.fine_tune.recipe.clone(), self.scratch.join("train"), self.shelf.clone());
         let (pulse, keeper) = (self.pulse.clone(), Keeper::new(self.service, self.lease));
+        let device = self.service.device().clone();
         blocking(move || {
             std::fs::create_dir_all(&scratch).map_err(Error::io(&scratch))?;
             let config = read_config(&find(&base, "config.json")?)?;
@@ -123,6 +124,7 @@ impl Attempt<'_> {
                 config: &config,
                 weights: &weights,
                 dataset: &dataset,
+                device: &device,
                 scratch: &scratch,
                 keep: Keep::Shelf(&shelf),
                 resume: resume.as_deref(),

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::attention::{self, Heads, Made};
 use super::layer_norm;
 use super::memory::{floats, read, tensor, with_scratch};
-use super::portable_blocks;
+use super::portable;
 use super::product::{View, add_rows, affine, inner_parallelism, multiply, parts, parts_mut, sum_over_spans, transpose};
 
 /// The parameters, under timm's names `norm1`, `attn.qkv` and `attn.proj`; D is the width.
@@ -38,8 +38,8 @@ impl AttentionBlock<'_> {
         if !fits || self.heads == 0 || width % self.heads != 0 || !(1..=tokens).contains(&queries) || batch == 0 {
             bail!("an attention of {} heads and {queries} queries does not fit {:?}", self.heads, x.dims())
         }
-        if !x.device().is_cpu() {
-            return portable_blocks::attention_block(x, self, queries);
+        if portable::is_for(x) {
+            return portable::attention_block(x, self, queries);
         }
         let flat = |tensor: &Tensor| tensor.flatten_all();
         let packed = [self.norm.0, self.norm.1, self.qkv.0, self.qkv.1, self.projection.0, self.projection.1].map(flat);

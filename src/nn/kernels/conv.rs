@@ -15,7 +15,7 @@ use crate::domain::recipe::Precision;
 ///
 /// Gradients flow to both. Errors when shapes do not fit or the image is smaller than the kernel.
 pub fn conv2d(x: &Tensor, weight: &Tensor, spec: &Spec) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if portable::is_for(x) {
         return portable::conv2d(x, weight, spec);
     }
     let geometry = Geometry::of(x.dims(), weight.dims(), spec)?;
@@ -33,7 +33,7 @@ pub fn conv2d_affine(
     residual: Option<&Tensor>,
     activation: Activation,
 ) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if portable::is_for(x) {
         let y = portable::conv2d(&x.detach(), &weight.detach(), spec)?;
         let (scale, shift) = (Tensor::new(scale, x.device())?, Tensor::new(shift, x.device())?);
         return portable::affine(&y, &scale, &shift, residual, activation);

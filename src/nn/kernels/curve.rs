@@ -196,7 +196,7 @@ fn chain<C: Curve>(gradient: &mut [f32], before: &[f32]) {
 
 /// `activation(x)` for a tensor of any shape, with a gradient.
 pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if portable::is_for(x) {
         return portable::activate(x, activation);
     }
     x.contiguous()?.apply_op1(Activate(activation))

@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::memory::{floats, read, tensor};
-use super::portable_blocks;
+use super::portable;
 use super::product::{parts, parts_mut, sum_over_spans};
 use super::simd::vectorised;
 
@@ -105,8 +105,8 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result
     if width == 0 || x.elem_count() == 0 || gamma.dims() != [width] || beta.dims() != [width] {
         bail!("a layer norm over {:?} and {:?} does not fit {:?}", gamma.dims(), beta.dims(), x.dims())
     }
-    if !x.device().is_cpu() {
-        return portable_blocks::layer_norm(x, gamma, beta, eps);
+    if portable::is_for(x) {
+        return portable::layer_norm(x, gamma, beta, eps);
     }
     x.contiguous()?.apply_op3(gamma, beta, LayerNorm { eps, statistics: OnceLock::new() })
 }

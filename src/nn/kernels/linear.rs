@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::memory::{floats, read, tensor};
 use super::product::{View, add_rows, affine, inner_parallelism, multiply, sum_over_spans, transpose};
-use super::{Activation, portable_blocks};
+use super::{Activation, portable};
 
 /// Rows a thread takes at a time.
 const ROWS: usize = 256;
@@ -20,8 +20,8 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation
     if weight.dim(0)? != outputs || weight.elem_count() != outputs * inputs || rows * inputs * outputs == 0 || bias.rank() != 1 {
         bail!("a linear layer of {:?} and {:?} does not fit {:?}", weight.dims(), bias.dims(), x.dims())
     }
-    if !x.device().is_cpu() {
-        return portable_blocks::linear(x, weight, bias, activation);
+    if portable::is_for(x) {
+        return portable::linear(x, weight, bias, activation);
     }
     x.contiguous()?.apply_op3(&weight.contiguous()?, bias, Linear { inputs, outputs, activation, before: OnceLock::new() })
 }

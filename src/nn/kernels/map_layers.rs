@@ -57,7 +57,7 @@ pub fn conv_norm(x: &Map, weight: &Tensor, spec: &Spec, norm: &Norm<'_>, residua
         precision: x.precision,
     };
     let token = below.apply_op3(weight, &gain, Step::new(move |weight: &Tensor, gain: &Tensor| left.backward(weight, gain)))?;
-    Ok((Map { shape, values, token, gradient, precision: x.precision }, BatchStatistics::of(&mean, &variance, count)))
+    Ok((Map { shape, values, token, gradient, precision: x.precision }, BatchStatistics::of(&mean, &variance, count)?))
 }
 
 /// What a layer's forward pass leaves for its backward pass.

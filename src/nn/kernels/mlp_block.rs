@@ -11,7 +11,7 @@ use super::layer_norm;
 use super::memory::{floats, read, tensor, with_scratch};
 use super::product::{View, add_rows, affine, inner_parallelism, multiply, parts, parts_mut, sum_over_spans, transpose};
 use super::simd::vectorised;
-use super::{Activation, portable_blocks};
+use super::{Activation, portable};
 
 /// Rows of a block at most: with 768 hidden numbers each, half a core's second-level cache.
 const ROWS: usize = 256;
@@ -41,8 +41,8 @@ impl MlpBlock<'_> {
         if !fits || x.elem_count() == 0 || hidden == 0 {
             bail!("a perceptron of {hidden} hidden numbers does not fit {:?}", x.dims())
         }
-        if !x.device().is_cpu() {
-            return portable_blocks::mlp_block(x, self);
+        if portable::is_for(x) {
+            return portable::mlp_block(x, self);
         }
         let flat = |tensor: &Tensor| tensor.flatten_all();
         let packed = [self.norm.0, self.norm.1, self.expand.0, self.expand.1, self.contract.0, self.contract.1].map(flat);

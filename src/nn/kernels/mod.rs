@@ -11,7 +11,7 @@
 //! A network that learns on a CPU passes [maps](Map) from layer to layer, whose gradients are worked out in place;
 //! the ops on tensors are for whatever else is composed with candle.
 //!
-//! On any other device than the CPU the same functions are composed from candle's own ops (`portable`).
+//! On any other device than the CPU the same functions are composed from candle's own ops ([`portable`]).
 //!
 //! Results do not depend on which thread did what: work is cut into pieces by shape and thread count alone, and
 //! partial sums are added in the order of the pieces.
@@ -44,7 +44,6 @@ mod patch_embed;
 mod patches;
 pub mod pool;
 pub mod portable;
-mod portable_blocks;
 #[cfg(test)]
 mod precision_tests;
 mod product;

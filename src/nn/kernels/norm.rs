@@ -23,22 +23,23 @@ pub struct Norm<'a> {
     pub activation: Activation,
 }
 
-/// What a training step saw, for the running statistics.
+/// What a training step saw, for the running statistics; on the device of the maps.
 #[derive(Debug, Clone)]
 pub struct BatchStatistics {
-    pub mean: Vec<f32>,
+    pub mean: Tensor,
     /// Divided by `count - 1`, as PyTorch keeps it.
-    pub unbiased_variance: Vec<f32>,
+    pub unbiased_variance: Tensor,
 }
 
 impl BatchStatistics {
     /// From mean and biased variance over `count` values per channel.
-    pub(crate) fn of(mean: &[f64], variance: &[f64], count: usize) -> BatchStatistics {
+    pub(crate) fn of(mean: &[f64], variance: &[f64], count: usize) -> Result<BatchStatistics> {
         let unbiased = count as f64 / (count as f64 - 1.0);
-        BatchStatistics {
-            mean: mean.iter().map(|&value| value as f32).collect(),
-            unbiased_variance: variance.iter().map(|&value| (value * unbiased) as f32).collect(),
-        }
+        let narrow = |values: &[f64], factor: f64| values.iter().map(|&value| (value * factor) as f32).collect();
+        Ok(BatchStatistics {
+            mean: tensor(narrow(mean, 1.0), &[mean.len()])?,
+            unbiased_variance: tensor(narrow(variance, unbiased), &[variance.len()])?,
+        })
     }
 }
 
@@ -52,12 +53,12 @@ pub fn batch_norm_train(x: &Tensor, norm: &Norm<'_>, residual: Option<&Tensor>) 
     if count < 2 {
         bail!("batch norm cannot train on one value per channel: use a larger batch or larger images")
     }
-    if !x.device().is_cpu() {
+    if portable::is_for(x) {
         return portable::batch_norm_train(x, norm, residual);
     }
     let x = x.contiguous()?;
     let (mean, variance) = moments(&read(&x)?, channels);
-    let statistics = BatchStatistics::of(&mean, &variance, count);
+    let statistics = BatchStatistics::of(&mean, &variance, count)?;
     Ok((fused(&x, norm, (&mean, &variance), true, residual)?, statistics))
 }
 
@@ -65,7 +66,7 @@ pub fn batch_norm_train(x: &Tensor, norm: &Norm<'_>, residual: Option<&Tensor>) 
 /// residual.
 pub fn batch_norm_eval(x: &Tensor, norm: &Norm<'_>, mean: &Tensor, variance: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
     channels_of(x, norm)?;
-    if !x.device().is_cpu() {
+    if portable::is_for(x) {
         return portable::batch_norm_eval(x, norm, mean, variance, residual);
     }
     let wide = |t: &Tensor| -> Result<Vec<f64>> { Ok(read(&t.contiguous()?)?.iter().map(|&value| f64::from(value)).collect()) };

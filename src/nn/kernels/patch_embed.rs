@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::memory::{floats, read, tensor, with_scratch};
-use super::portable_blocks;
+use super::portable;
 use super::product::{View, add_rows, inner_parallelism, multiply, parts, parts_mut, sum_over_spans, transpose};
 use super::simd::vectorised;
 
@@ -39,8 +39,8 @@ impl PatchEmbed<'_> {
         if !fits || batch == 0 {
             bail!("images of shape {:?} do not cut into {} patches of {patch} pixels", x.dims(), tokens.saturating_sub(1))
         }
-        if !x.device().is_cpu() {
-            return portable_blocks::patch_embed(x, self);
+        if portable::is_for(x) {
+            return portable::patch_embed(x, self);
         }
         let packed = [self.projection.0, self.projection.1, self.class_token, self.position].map(Tensor::flatten_all);
         let packed = Tensor::cat(&packed.into_iter().collect::<Result<Vec<_>>>()?, 0)?;

@@ -13,7 +13,7 @@ use super::simd::vectorised;
 /// The largest value of each `kernel x kernel` window of `x (B, H, W, C)`; what lies outside the image never wins.
 /// The gradient goes to the first largest, as in PyTorch.
 pub fn max_pool(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor> {
-    if !x.device().is_cpu() {
+    if portable::is_for(x) {
         return portable::max_pool(x, kernel, stride, padding);
     }
     let pool = MaxPool::new(x.dims(), kernel, stride, padding)?;
@@ -134,12 +134,12 @@ fn window(at: usize, tap: usize, pad: isize, stride: usize, size: usize) -> Opti
 
 /// The mean over all pixels: `(B, H, W, C)` to `(B, C)`.
 pub fn global_average_pool(x: &Tensor) -> Result<Tensor> {
-    if !x.device().is_cpu() {
-        return x.mean((1, 2));
-    }
     let (_, height, width, _) = x.dims4()?;
     if height * width == 0 {
         bail!("cannot pool an empty image of shape {:?}", x.dims())
+    }
+    if portable::is_for(x) {
+        return portable::global_average_pool(x);
     }
     x.contiguous()?.apply_op1(GlobalAverage)
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::curve::{self, Curve};
 use super::naive_tests::{close, gelu, gradients, judge, linear, random, sigmoid, values};
-use super::{Activation, Gate, Norm, SqueezeExcite, portable, portable_blocks};
+use super::{Activation, Gate, Norm, SqueezeExcite, portable};
 
 const SMOOTH: [Activation; 3] = [Activation::HardSwish, Activation::Silu, Activation::Gelu];
 
@@ -155,7 +155,7 @@ proptest! {
             &shapes,
             seed,
             |vars| squeeze(vars, activation, gate).forward(&vars[0]),
-            |vars| portable_blocks::squeeze_excite(&vars[0], &squeeze(vars, activation, gate)),
+            |vars| portable::squeeze_excite(&vars[0], &squeeze(vars, activation, gate)),
             naive,
         )?;
     }
@@ -168,7 +168,7 @@ proptest! {
             &[&[rows, inputs], &[outputs, inputs], &[outputs]],
             seed,
             |vars| super::linear(&vars[0], &vars[1], &vars[2], activation),
-            |vars| portable_blocks::linear(&vars[0], &vars[1], &vars[2], activation),
+            |vars| portable::linear(&vars[0], &vars[1], &vars[2], activation),
             naive,
         )?;
     }
@@ -179,7 +179,7 @@ fn a_linear_layer_over_several_blocks_of_rows_is_its_twin() {
     let vars = [random(1, 0, &[601, 17]), random(1, 1, &[23, 17, 1, 1]), random(1, 2, &[23])];
     let (x, weight, bias) = (&vars[0], &vars[1], &vars[2]);
     let y = super::linear(x, weight, bias, Activation::HardSwish).unwrap();
-    let twin = portable_blocks::linear(x, weight, bias, Activation::HardSwish).unwrap();
+    let twin = portable::linear(x, weight, bias, Activation::HardSwish).unwrap();
     close("value", &values(&y), &values(&twin), 1e-5).unwrap();
     let dy = random(1, 3, y.dims());
     for (ours, theirs) in gradients(&y, &dy, &vars).iter().zip(gradients(&twin, &dy, &vars)) {

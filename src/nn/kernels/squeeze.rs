@@ -12,7 +12,7 @@ use super::map::{Gradient, Map, Step};
 use super::memory::{floats, read, tensor};
 use super::product::{View, add_rows, affine, multiply, parts, parts_mut};
 use super::simd::vectorised;
-use super::{Activation, Gate, portable_blocks};
+use super::{Activation, Gate, portable};
 
 /// The parameters, under timm's names `se.conv_reduce` and `se.conv_expand`.
 #[derive(Clone, Copy)]
@@ -31,8 +31,8 @@ impl SqueezeExcite<'_> {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, height, width, channels) = x.dims4()?;
         let squeeze = self.sizes([batch, height, width, channels])?;
-        if !x.device().is_cpu() {
-            return portable_blocks::squeeze_excite(x, self);
+        if portable::is_for(x) {
+            return portable::squeeze_excite(x, self);
         }
         x.contiguous()?.apply_op2(&self.packed()?, Op { squeeze, saved: OnceLock::new() })
     }

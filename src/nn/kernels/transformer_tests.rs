@@ -4,7 +4,7 @@ use candle_core::{Tensor, Var};
 use proptest::prelude::*;
 
 use super::naive_tests::{close, gelu, gradients, judge, layer_norm, linear, random, values};
-use super::{AttentionBlock, MlpBlock, PatchEmbed, portable_blocks};
+use super::{AttentionBlock, MlpBlock, PatchEmbed, portable};
 
 const EPS: f64 = 1e-3;
 
@@ -62,7 +62,7 @@ proptest! {
             &[&[rows, width], &[width], &[width]],
             seed,
             |vars| super::layer_norm(&vars[0], &vars[1], &vars[2], EPS),
-            |vars| portable_blocks::layer_norm(&vars[0], &vars[1], &vars[2], EPS),
+            |vars| portable::layer_norm(&vars[0], &vars[1], &vars[2], EPS),
             |inputs| layer_norm(&inputs[0], &inputs[1], &inputs[2], EPS),
         )?;
     }
@@ -74,7 +74,7 @@ proptest! {
             &[&[batch, tokens, width], &[width], &[width], &[3 * width, width], &[3 * width], &[width, width], &[width]],
             seed,
             |vars| attention(vars, heads).forward(&vars[0], queries),
-            |vars| portable_blocks::attention_block(&vars[0], &attention(vars, heads), queries),
+            |vars| portable::attention_block(&vars[0], &attention(vars, heads), queries),
             |inputs| naive_attention(inputs, tokens, queries, heads),
         )?;
     }
@@ -85,7 +85,7 @@ proptest! {
             &[&[batch, tokens, width], &[width], &[width], &[hidden, width], &[hidden], &[width, hidden], &[width]],
             seed,
             |vars| mlp(vars).forward(&vars[0]),
-            |vars| portable_blocks::mlp_block(&vars[0], &mlp(vars)),
+            |vars| portable::mlp_block(&vars[0], &mlp(vars)),
             naive_mlp,
         )?;
     }
@@ -115,7 +115,7 @@ proptest! {
             &[&[batch, channels, down * patch, across * patch], &[width, channels, patch, patch], &[width], &[1, 1, width], &[1, tokens, width]],
             seed,
             |vars| embed(vars).forward(&vars[0]),
-            |vars| portable_blocks::patch_embed(&vars[0], &embed(vars)),
+            |vars| portable::patch_embed(&vars[0], &embed(vars)),
             naive,
         )?;
     }
@@ -137,17 +137,17 @@ fn large_shapes_and_their_gradients_are_those_of_the_twin() {
     twins(
         &[&[5, 70, 36], &[36], &[36], &[108, 36], &[108], &[36, 36], &[36]],
         |vars| attention(vars, 3).forward(&vars[0], 70).unwrap(),
-        |vars| portable_blocks::attention_block(&vars[0], &attention(vars, 3), 70).unwrap(),
+        |vars| portable::attention_block(&vars[0], &attention(vars, 3), 70).unwrap(),
     );
     twins(
         &[&[9, 77, 20], &[20], &[20], &[33, 20], &[33], &[20, 33], &[20]],
         |vars| mlp(vars).forward(&vars[0]).unwrap(),
-        |vars| portable_blocks::mlp_block(&vars[0], &mlp(vars)).unwrap(),
+        |vars| portable::mlp_block(&vars[0], &mlp(vars)).unwrap(),
     );
     twins(
         &[&[2, 150, 17], &[17], &[17]],
         |vars| super::layer_norm(&vars[0], &vars[1], &vars[2], EPS).unwrap(),
-        |vars| portable_blocks::layer_norm(&vars[0], &vars[1], &vars[2], EPS).unwrap(),
+        |vars| portable::layer_norm(&vars[0], &vars[1], &vars[2], EPS).unwrap(),
     );
 }
 

@@ -1,0 +1,87 @@
+//! Linear layers, squeezes and the halves of a transformer's block.
+
+use candle_core::{D, Result, Tensor};
+
+use super::super::{Activation, AttentionBlock, MlpBlock, PatchEmbed, SqueezeExcite};
+use super::op::op;
+use super::sums::{add_row, global_average_pool, scale_channels};
+use super::{activate, bend, layer_norm};
+
+/// See [`super::super::linear`].
+pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
+    activate(&add_row(&x.matmul(&weight.flatten_from(1)?.t()?)?, bias)?, activation)
+}
+
+/// `x * weight^T + bias` over the last of three dimensions.
+fn project(x: &Tensor, (weight, bias): (&Tensor, &Tensor)) -> Result<Tensor> {
+    let (batch, tokens, width) = x.dims3()?;
+    let y = linear(&x.reshape((batch * tokens, width))?, weight, bias, Activation::None)?;
+    y.reshape((batch, tokens, bias.elem_count()))
+}
+
+/// What the first `queries` tokens make of all: `qkv (B, N, 3 W)` to `(B, queries, W)`.
+fn attention(qkv: &Tensor, heads: usize, queries: usize) -> Result<Tensor> {
+    let (batch, tokens, width) = qkv.dims3()?;
+    let (width, depth) = (width / 3, width / 3 / heads);
+    let parts = qkv.detach().reshape(vec![batch, tokens, 3, heads, depth])?.permute(vec![2, 0, 3, 1, 4])?.contiguous()?;
+    let (query, key, value) = (parts.get(0)?.narrow(2, 0, queries)?.contiguous()?, parts.get(1)?, parts.get(2)?);
+    let scale = 1.0 / (depth as f64).sqrt();
+    let scores = (query.matmul(&key.t()?)? * scale)?;
+    // In two dimensions: a card counts through fewer.
+    let flat = (batch * heads * queries, tokens);
+    let shares = softmax(&scores.reshape(flat)?)?.reshape(scores.shape())?;
+    let y = shares.matmul(&value)?.transpose(1, 2)?.reshape((batch, queries, width))?;
+    op("attention", &[qkv], y, move |dy| {
+        let dy = dy.reshape((batch, queries, heads, depth))?.transpose(1, 2)?.contiguous()?;
+        let dvalue = shares.t()?.matmul(&dy)?;
+        let weighted = (&shares * dy.matmul(&value.t()?)?)?;
+        let sums = weighted.reshape(flat)?.sum_keepdim(1)?;
+        let common = shares.reshape(flat)?.broadcast_mul(&sums)?.reshape(shares.shape())?;
+        let dscores = ((&weighted - common)? * scale)?;
+        // Tokens that do not ask get no gradient to their queries.
+        let dquery = dscores.matmul(&key)?.pad_with_zeros(2, 0, tokens - queries)?;
+        let dkey = dscores.t()?.matmul(&query)?;
+        let all = Tensor::stack(&[dquery, dkey, dvalue], 0)?.permute(vec![1, 3, 0, 2, 4])?;
+        Ok(vec![Some(all.reshape((batch, tokens, 3 * width))?)])
+    })
+}
+
+/// `softmax` over the last dimension, of constants.
+fn softmax(x: &Tensor) -> Result<Tensor> {
+    let exponentials = x.broadcast_sub(&x.max_keepdim(D::Minus1)?)?.exp()?;
+    exponentials.broadcast_div(&exponentials.sum_keepdim(D::Minus1)?)
+}
+
+/// See [`AttentionBlock::forward`].
+pub fn attention_block(x: &Tensor, block: &AttentionBlock<'_>, queries: usize) -> Result<Tensor> {
+    let qkv = project(&layer_norm(x, block.norm.0, block.norm.1, block.eps)?, block.qkv)?;
+    let out = attention(&qkv, block.heads, queries)?;
+    x.narrow(1, 0, queries)? + project(&out, block.projection)?
+}
+
+/// See [`MlpBlock::forward`].
+pub fn mlp_block(x: &Tensor, block: &MlpBlock<'_>) -> Result<Tensor> {
+    let wide = project(&layer_norm(x, block.norm.0, block.norm.1, block.eps)?, block.expand)?;
+    x + project(&activate(&wide, Activation::Gelu)?, block.contract)?
+}
+
+/// See [`PatchEmbed::forward`].
+pub fn patch_embed(x: &Tensor, embed: &PatchEmbed<'_>) -> Result<Tensor> {
+    let (batch, channels, height, width) = x.dims4()?;
+    let (outputs, _, patch, _) = embed.projection.0.dims4()?;
+    let (down, across) = (height / patch, width / patch);
+    let patches = x.reshape(vec![batch, channels, down, patch, across, patch])?.permute(vec![0, 2, 4, 1, 3, 5])?;
+    let patches = patches.reshape((batch, down * across, channels * patch * patch))?;
+    let tokens = project(&patches, embed.projection)?;
+    let class = embed.class_token.broadcast_as((batch, 1, outputs))?;
+    let tokens = Tensor::cat(&[class, tokens], 1)?;
+    let all = add_row(&tokens.reshape((batch, embed.position.elem_count()))?, &embed.position.flatten_all()?)?;
+    all.reshape(tokens.shape())
+}
+
+/// See [`SqueezeExcite::forward`].
+pub fn squeeze_excite(x: &Tensor, squeeze: &SqueezeExcite<'_>) -> Result<Tensor> {
+    let small = linear(&global_average_pool(x)?, squeeze.reduce.0, squeeze.reduce.1, squeeze.activation)?;
+    let wide = linear(&small, squeeze.expand.0, squeeze.expand.1, Activation::None)?;
+    scale_channels(x, &bend::gate(&wide, squeeze.gate)?)
+}

@@ -1,0 +1,143 @@
+//! Convolution as matrix products over gathered windows; depthwise as a weighted sum of taps.
+
+use candle_core::{Result, Tensor};
+
+use super::super::geometry::{Geometry, Spec};
+use super::op::op;
+use super::sums::sum_rows;
+use super::windows::{Look, gather};
+#[cfg(feature = "cuda")]
+use super::{card, windows::table};
+
+/// Floats of gathered windows at a time (1 GiB); beyond that a batch is taken in parts.
+const LIMIT: usize = 1 << 28;
+
+/// See [`super::super::conv2d`].
+pub fn conv2d(x: &Tensor, weight: &Tensor, spec: &Spec) -> Result<Tensor> {
+    conv2d_in_parts(x, weight, spec, LIMIT)
+}
+
+/// The same with at most `limit` floats of gathered windows at a time, or those of one image.
+pub fn conv2d_in_parts(x: &Tensor, weight: &Tensor, spec: &Spec, limit: usize) -> Result<Tensor> {
+    let g = Geometry::of(x.dims(), weight.dims(), spec)?;
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    let (pixels, factors) = (x.detach(), weight.detach());
+    let y = join(&split(&pixels, &g, limit)?, |(part, g)| forward(part, &factors, g))?;
+    let (wants_x, wants_weight) = (x.track_op(), weight.track_op());
+    let back = move |dy: &Tensor| {
+        let gradients = split(dy, &g, limit)?;
+        let dx = wants_x.then(|| join(&gradients, |(dy, g)| input_gradient(dy, &factors, g))).transpose()?;
+        let mut dweight: Option<Tensor> = None;
+        for ((x, g), (dy, _)) in split(&pixels, &g, limit)?.iter().zip(&gradients).filter(|_| wants_weight) {
+            let part = weight_gradient(x, dy, g)?;
+            dweight = Some(match dweight {
+                Some(sum) => (sum + part)?,
+                None => part,
+            });
+        }
+        Ok(vec![dx, dweight])
+    };
+    op("convolution", &[&x, &weight], y, back)
+}
+
+/// Images in parts whose windows do not take too much memory, each with its geometry.
+fn split(x: &Tensor, g: &Geometry, limit: usize) -> Result<Vec<(Tensor, Geometry)>> {
+    let image = g.taps() * (g.out_h * g.out_w * g.in_c).max(g.in_h * g.in_w * g.out_c);
+    let images = if g.is_pointwise() { g.batch } else { (limit / image).max(1) };
+    let part = |first: usize| {
+        let batch = images.min(g.batch - first);
+        Ok((x.narrow(0, first, batch)?.contiguous()?, Geometry { batch, ..*g }))
+    };
+    (0..g.batch).step_by(images).map(part).collect()
+}
+
+fn join<P>(parts: &[P], with: impl Fn(&P) -> Result<Tensor>) -> Result<Tensor> {
+    match parts {
+        [only] => with(only),
+        many => Tensor::cat(&many.iter().map(with).collect::<Result<Vec<_>>>()?, 0),
+    }
+}
+
+/// The parts of a grouped convolution: `with(group's geometry, first input, first output)`.
+fn groups(g: &Geometry, with: impl Fn(&Geometry, usize, usize) -> Result<Tensor>) -> Result<Vec<Tensor>> {
+    let one = Geometry { in_c: g.group_in(), out_c: g.group_out(), groups: 1, ..*g };
+    (0..g.groups).map(|group| with(&one, group * one.in_c, group * one.out_c)).collect()
+}
+
+/// A run of channels.
+fn channels(x: &Tensor, first: usize, count: usize) -> Result<Tensor> {
+    x.narrow(3, first, count)?.contiguous()
+}
+
+/// `(B, H, W, C)` and `(O, C / groups, kh, kw)` to `(B, OH, OW, O)`.
+fn forward(x: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
+    if g.is_depthwise() {
+        return depthwise(x, weight, g, Look::Down)?.reshape(&g.output_shape()[..]);
+    }
+    if g.groups > 1 {
+        let parts = groups(g, |one, input, output| {
+            forward(&channels(x, input, one.in_c)?, &weight.narrow(0, output, one.out_c)?.contiguous()?, one)
+        });
+        return Tensor::cat(&parts?, 3);
+    }
+    let y = match g.is_pointwise() {
+        true => x.reshape((g.rows(), g.in_c))?.matmul(&weight.reshape((g.out_c, g.in_c))?.t()?)?,
+        false => gather(x, g, Look::Down)?.matmul(&weight.permute((2, 3, 1, 0))?.reshape((g.depth(), g.out_c))?)?,
+    };
+    y.reshape(&g.output_shape()[..])
+}
+
+fn input_gradient(dy: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
+    if g.is_depthwise() {
+        return depthwise(dy, weight, g, Look::Up)?.reshape(&g.input_shape()[..]);
+    }
+    if g.groups > 1 {
+        let parts = groups(g, |one, _, output| {
+            input_gradient(&channels(dy, output, one.out_c)?, &weight.narrow(0, output, one.out_c)?.contiguous()?, one)
+        });
+        return Tensor::cat(&parts?, 3);
+    }
+    let dx = match g.is_pointwise() {
+        true => dy.reshape((g.rows(), g.out_c))?.matmul(&weight.reshape((g.out_c, g.in_c))?)?,
+        false => gather(dy, g, Look::Up)?.matmul(&weight.permute((2, 3, 0, 1))?.reshape((g.taps() * g.out_c, g.in_c))?)?,
+    };
+    dx.reshape(&g.input_shape()[..])
+}
+
+fn weight_gradient(x: &Tensor, dy: &Tensor, g: &Geometry) -> Result<Tensor> {
+    if g.is_depthwise() {
+        return sum_rows(&depthwise_products(x, dy, g)?)?.reshape((g.taps(), g.in_c))?.t()?.reshape(&g.weight_shape()[..]);
+    }
+    if g.groups > 1 {
+        let parts = groups(g, |one, input, output| weight_gradient(&channels(x, input, one.in_c)?, &channels(dy, output, one.out_c)?, one));
+        return Tensor::cat(&parts?, 0);
+    }
+    let dy = dy.reshape((g.rows(), g.out_c))?;
+    if g.is_pointwise() {
+        return dy.t()?.matmul(&x.reshape((g.rows(), g.in_c))?)?.reshape(&g.weight_shape()[..]);
+    }
+    let sums = gather(x, g, Look::Down)?.t()?.matmul(&dy)?;
+    sums.reshape((g.kernel_h, g.kernel_w, g.in_c, g.out_c))?.permute((3, 2, 0, 1))?.contiguous()
+}
+
+/// Each channel's windows times its own taps, added up: `(pixels, C)`.
+fn depthwise(x: &Tensor, weight: &Tensor, g: &Geometry, look: Look) -> Result<Tensor> {
+    let taps = weight.reshape((g.in_c, g.taps()))?.t()?.reshape(g.taps() * g.in_c)?;
+    #[cfg(feature = "cuda")]
+    if card::takes(x) {
+        return card::weigh(&x.flatten(1, 2)?, &table(g, look, x.device())?, &taps);
+    }
+    let weighted = gather(x, g, look)?.broadcast_mul(&taps)?;
+    let rows = weighted.dim(0)?;
+    weighted.reshape((rows, g.taps(), g.in_c))?.sum(1)
+}
+
+/// What each output's gradient tells each tap of its channel: rows `(.., taps * C)` that add up to the weight's gradient.
+fn depthwise_products(x: &Tensor, dy: &Tensor, g: &Geometry) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if card::takes(x) {
+        return card::correlate(&x.flatten(1, 2)?, &table(g, Look::Down, x.device())?, dy, g.taps());
+    }
+    let windows = gather(x, g, Look::Down)?.reshape((g.rows(), g.taps(), g.in_c))?;
+    windows.broadcast_mul(&dy.reshape((g.rows(), 1, g.in_c))?)?.reshape((g.rows(), g.taps() * g.in_c))
+}

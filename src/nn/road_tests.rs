@@ -1,0 +1,102 @@
+//! Whole networks on the road that other devices take, run on the CPU, beside the CPU's own kernels: features, logits,
+//! running statistics and every gradient. What holds here holds on a card, but for the order of its sums.
+
+use candle_core::{Device, Tensor};
+
+use super::init::Draw;
+use super::kernels::{self, portable};
+use super::{Classifier, Mode, Weights, loss, registry};
+
+/// What one training step and one answer show of a network.
+struct Shown {
+    answer: Vec<f32>,
+    logits: Vec<f32>,
+    /// By name.
+    gradients: Vec<(String, Vec<f32>)>,
+    buffers: Vec<(String, Vec<f32>)>,
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Weights of that architecture with nothing silent in them, so that every part takes part.
+fn model(architecture: &str) -> Classifier {
+    let weights = Weights::random(architecture, 5, 3).unwrap();
+    for (index, (name, var)) in weights.iter().enumerate() {
+        if var.rank() == 1 && !name.ends_with(".bias") && !name.ends_with(".running_mean") {
+            let scales: Vec<f32> = Draw::new(9, index as u64).uniform(var.elem_count(), 0.3).iter().map(|x| 1.0 + x).collect();
+            var.set(&Tensor::new(scales, &Device::Cpu).unwrap()).unwrap();
+        }
+    }
+    registry::build_classifier(architecture, 5, &weights).unwrap()
+}
+
+fn show(architecture: &str, batch: usize, side: usize, frozen: usize) -> Shown {
+    let model = model(architecture);
+    let side = registry::get(architecture).unwrap().fixed_side().unwrap_or(side);
+    let pixels = Draw::new(1, 0).normals(batch * 3 * side * side, 1.0);
+    let x = Tensor::from_vec(pixels, (batch, 3, side, side), &Device::Cpu).unwrap();
+    let labels: Vec<u32> = (0..batch as u32).map(|index| index % 5).collect();
+    let answer = values(&model.logits(&x, Mode::Eval).unwrap());
+    let logits = model.forward(&x, frozen, Mode::Train, 0).unwrap();
+    let loss = loss::cross_entropy(&logits, &Tensor::new(labels, &Device::Cpu).unwrap(), 0.1).unwrap();
+    let found = kernels::backward(&loss).unwrap();
+    let weights = model.weights();
+    let learning = weights.parameters().filter_map(|(name, var)| Some((name.to_owned(), values(found.get(var)?))));
+    let buffers = weights.buffers().map(|(name, var)| (name.to_owned(), values(var)));
+    Shown { answer, logits: values(&logits), gradients: learning.collect(), buffers: buffers.collect() }
+}
+
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>().sqrt()
+}
+
+/// How far apart they are, as a share of their length, or of `floor` where they are shorter. Lengths, because a value
+/// beside an activation's edge may fall on the other side of it, and then single gradients differ.
+fn close(what: &str, ours: &[f32], theirs: &[f32], floor: f64, tolerance: f64) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let apart: Vec<f32> = ours.iter().zip(theirs).map(|(a, b)| a - b).collect();
+    let share = norm(&apart) / norm(theirs).max(floor);
+    assert!(share <= tolerance, "{what}: {share} apart, and the length is {}", norm(theirs));
+}
+
+fn both_roads_agree(architecture: &str, batch: usize, side: usize, frozen: usize) {
+    let (kernels, composed) = (show(architecture, batch, side, frozen), portable::forced(|| show(architecture, batch, side, frozen)));
+    close("answer", &composed.answer, &kernels.answer, 0.0, 1e-4);
+    close("logits", &composed.logits, &kernels.logits, 0.0, 1e-4);
+    let names = |list: &[(String, Vec<f32>)]| list.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&composed.gradients), names(&kernels.gradients));
+    // The gradient to a shift that the next batch norm takes away again is nothing but what sums leave that cancel.
+    let floor = 1e-2 * kernels.gradients.iter().map(|(_, values)| norm(values)).fold(0.0, f64::max);
+    for ((name, ours), (_, theirs)) in composed.gradients.iter().zip(&kernels.gradients) {
+        close(name, ours, theirs, floor, 2e-2);
+    }
+    for ((name, ours), (_, theirs)) in composed.buffers.iter().zip(&kernels.buffers) {
+        close(name, ours, theirs, 1e-2, 1e-3);
+    }
+}
+
+#[test]
+fn resnet() {
+    both_roads_agree("resnet18", 3, 64, 0);
+    both_roads_agree("resnet50", 3, 65, 4);
+}
+
+#[test]
+fn mobile_networks() {
+    both_roads_agree("mobilenetv2_100", 4, 64, 0);
+    both_roads_agree("tf_efficientnet_lite0", 4, 49, 0);
+}
+
+#[test]
+fn networks_with_bent_activations_and_squeezes() {
+    both_roads_agree("mobilenetv3_small_100", 4, 64, 0);
+    both_roads_agree("efficientnet_b0", 4, 64, 1);
+}
+
+#[test]
+fn transformers() {
+    both_roads_agree("vit_tiny_patch16_224", 2, 224, 0);
+    both_roads_agree("deit_tiny_patch16_224", 1, 224, 7);
+}
