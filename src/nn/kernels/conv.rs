@@ -58,10 +58,12 @@ pub fn conv2d_affine(
 }
 
 /// What is done to a piece of a map while it is in the cache: the piece, and where in the map it starts.
-pub(crate) type Finish<'a> = dyn Fn(&mut [f32], usize) + Sync + 'a;
+pub type Finish<'a> = dyn Fn(&mut [f32], usize) + Sync + 'a;
 
-/// `y = x * weight`, whatever `y` held before, each piece of it finished; picks the kernel by backend and shape.
-pub(crate) fn forward(precision: Precision, x: &[f32], weight: &[f32], g: &Geometry, finish: &Finish<'_>, y: &mut [f32]) -> Result<()> {
+/// `y (B, OH, OW, O) = x (B, H, W, C) * weight (O, C / groups, kh, kw)`, whatever `y` held before, each piece of it
+/// finished once; picks the kernel by backend and shape. Errors only where the library fails; panics where a slice is
+/// shorter than the geometry says.
+pub fn forward(precision: Precision, x: &[f32], weight: &[f32], g: &Geometry, finish: &Finish<'_>, y: &mut [f32]) -> Result<()> {
     match ready(Role::Forward, precision, weight, g) {
         Some(ready) => ready.forward(x, y, finish)?,
         None if g.is_depthwise() => depthwise::forward(x, &depthwise::pack(weight, g), g, finish, y),
@@ -76,8 +78,9 @@ fn ready<'a>(role: Role, precision: Precision, weight: &'a [f32], g: &Geometry) 
     onednn::Ready::new(backend::library()?, role, backend::usable(precision, g), weight, g).ok()
 }
 
-/// Gradient to the input, whatever `dx` held before. `prepare` gets each piece of `dy` before it is used.
-pub(crate) fn input_gradient(
+/// Gradient to the input `(B, H, W, C)`, whatever `dx` held before. `prepare` gets each piece of `dy` once, before it is
+/// used. Errors and panics as [`forward`] does.
+pub fn input_gradient(
     precision: Precision,
     dy: &mut [f32],
     prepare: &Finish<'_>,
@@ -99,13 +102,13 @@ pub(crate) fn input_gradient(
 }
 
 /// Prepares gradients that no input wants.
-pub(crate) fn prepare_all(dy: &mut [f32], prepare: &Finish<'_>, g: &Geometry) {
+fn prepare_all(dy: &mut [f32], prepare: &Finish<'_>, g: &Geometry) {
     let image = g.out_h * g.out_w * g.out_c;
     dy.par_chunks_mut(image).enumerate().for_each(|(index, dy)| prepare(dy, index * image));
 }
 
-/// Gradient to the weight, in PyTorch's order.
-pub(crate) fn weight_gradient(precision: Precision, x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
+/// Gradient to the weight, in PyTorch's order `(O, C / groups, kh, kw)`.
+pub fn weight_gradient(precision: Precision, x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
     // oneDNN 2.6 has only its reference loops for these: 28 ms against 5 for 240 channels at 5x5 stride 2.
     let is_slow = g.is_depthwise() && g.kernel_h * g.kernel_w > 9;
     if !is_slow

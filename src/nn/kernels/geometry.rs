@@ -27,7 +27,7 @@ impl Spec {
 
 /// Sizes of one application. Padding may be negative in gradients (a crop).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Geometry {
+pub struct Geometry {
     pub batch: usize,
     pub in_h: usize,
     pub in_w: usize,

@@ -61,7 +61,7 @@ pub use affine::Epilogue;
 pub use attention_block::AttentionBlock;
 pub use conv::{conv2d, conv2d_affine};
 pub use curve::{Gate, activate};
-pub use geometry::{Padding, Spec};
+pub use geometry::{Geometry, Padding, Spec};
 pub use layer_norm::layer_norm;
 pub use learned::backward;
 pub use linear::linear;
