@@ -86,7 +86,7 @@ def noise(values):
 def turns(sides, rounds, *words):
     """{side: list of seconds}: each side works once per round; who cannot is left out with its reason."""
     times, reasons = {}, {}
-    for number in range(rounds + 1):
+    for number in range(rounds + 1 if rounds > 1 else 1):
         for side in sides:
             if side.name in reasons:
                 continue
