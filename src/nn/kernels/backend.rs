@@ -121,10 +121,12 @@ fn multiplies_bf16() -> bool {
 }
 
 /// The precision that a convolution gets from the library. Few channels (filters of single ones above all) wait for
-/// memory, not for products; and oneDNN 2.6 gives taps that see nothing but padding a gradient of garbage.
+/// memory, not for products. Of bf16, oneDNN (2.6 to 3.12) gives taps that see nothing but padding a gradient of garbage,
+/// and 3.7 to 3.12 gets rows of a single pixel wrong where the kernel strides (all but the first, with AMX).
 pub(crate) fn usable(precision: Precision, g: &Geometry) -> Precision {
-    let pays = g.group_in().min(g.group_out()) >= FEW_CHANNELS && g.uses_all_taps();
-    if pays && multiplies_bf16() { precision } else { Precision::F32 }
+    let right = g.uses_all_taps() && (g.out_w > 1 || g.stride == 1);
+    let pays = g.group_in().min(g.group_out()) >= FEW_CHANNELS;
+    if right && pays && multiplies_bf16() { precision } else { Precision::F32 }
 }
 
 /// The library, if it is wanted and there.

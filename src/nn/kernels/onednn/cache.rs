@@ -26,9 +26,9 @@ pub(crate) struct Convolution {
     pub main: Primitive,
     /// `None` where ours is what it wants.
     pub reorder: Option<Primitive>,
-    pub x: Box<MemoryDesc>,
-    pub y: Box<MemoryDesc>,
-    pub plain: Box<MemoryDesc>,
+    pub x: MemoryDesc,
+    pub y: MemoryDesc,
+    pub plain: MemoryDesc,
     /// Floats of the weights in its own order.
     pub packed: usize,
     /// Floats it needs to work in.
@@ -57,13 +57,11 @@ pub(crate) fn get(library: &'static Library, key: Key) -> Result<Arc<Convolution
 fn make(library: &'static Library, key: &Key) -> Result<Convolution> {
     library.use_threads(key.threads);
     let (g, steps) = (&key.geometry, steps(&key.geometry));
-    let describe =
-        |role, [x, weights, y]: &[Box<MemoryDesc>; 3], hint| library.describe(&*library.convolution(role, [x, weights, y], &steps)?, hint);
-    let forward = describe(Role::Forward, &tensors(library, key, Role::Forward)?, None)?;
+    let forward = library.describe(Role::Forward, &tensors(library, key, Role::Forward)?, &steps, None)?;
     let tensors = tensors(library, key, key.role)?;
     let desc = match key.role {
         Role::Forward => forward,
-        role => describe(role, &tensors, Some(&forward))?,
+        role => library.describe(role, &tensors, &steps, Some(&forward))?,
     };
     let plain = library.memory_desc(weight_shape(g, &mut [0; 5]), Kind::F32, if g.groups == 1 { Order::Plain4 } else { Order::Plain5 })?;
     let [x, _, y] = tensors;
@@ -80,7 +78,7 @@ fn make(library: &'static Library, key: &Key) -> Result<Convolution> {
 }
 
 /// Input, weights in any order, and output. Of the three two are multiplied, and the one that is their sum is f32.
-fn tensors(library: &'static Library, key: &Key, role: Role) -> Result<[Box<MemoryDesc>; 3]> {
+fn tensors(library: &'static Library, key: &Key, role: Role) -> Result<[MemoryDesc; 3]> {
     let g = &key.geometry;
     let factor = if key.precision == Precision::Bf16 { Kind::Bf16 } else { Kind::F32 };
     let [x, weights, y] = match role {

@@ -1,38 +1,27 @@
-//! oneDNN's C interface (version 2), found at run time: the functions we call, and handles that give back what they
-//! hold. Facts are from oneDNN's header `dnnl.h`; every status is checked and named.
+//! oneDNN, found at run time, and handles that give back what they hold. Facts are from oneDNN's header `dnnl.h`;
+//! every status is checked and named.
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::ops::Deref;
 use std::ptr;
 use std::sync::OnceLock;
 
-pub(crate) use super::ffi::MemoryDesc;
-use super::ffi::{Argument, ConvolutionDesc, Desc, Dims, Functions, Handle};
+use super::ffi::{Argument, Desc, Description, Functions, Handle};
+pub(crate) use super::interface::{Failure, Kind, Order, Result, Role, Steps};
+use super::interface::{Interface, Request, named};
+use super::{v2, v3};
 
-/// A status other than success, by the call that gave it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub call: &'static str,
-    pub status: c_int,
-}
+/// As upstream and Ubuntu 24.04 name version 3, as Debian has named it since 13, and version 2. TODO order
+pub(super) const NAMES: [&str; 3] = ["libdnnl.so.3", "libdnnl.so.3.6", "libdnnl.so.2"];
+const MISSING: &str =
+    "oneDNN is not installed; apt-get install libdnnl3.6 (Debian 13, Ubuntu 25.10), libdnnl3 (Ubuntu 24.04) or libdnnl2 (Debian 12)";
 
-impl From<Failure> for candle_core::Error {
-    fn from(Failure { call, status }: Failure) -> Self {
-        candle_core::Error::Msg(format!("oneDNN's {call} failed with status {status}; set the backend to `rust` to do without it"))
-    }
-}
-
-pub(crate) type Result<T> = std::result::Result<T, Failure>;
-
-/// Debian and Ubuntu name the library by the version of its interface.
-const NAME: &str = "libdnnl.so.2";
-const MAJOR: c_int = 2;
-
-const FORWARD_TRAINING: c_int = 64;
-const DIRECT: c_int = 1;
 const USER_SCRATCHPAD: c_int = 1;
 const CPU: c_int = 1;
 const IN_ORDER: c_uint = 1;
 const IMPLEMENTATION: c_int = 8;
+const SEQUENTIAL: c_uint = 1;
+const OPENMP: c_uint = 2;
 
 /// Names of tensors among a primitive's arguments, and the queries for their descriptions.
 pub(crate) mod tensor {
@@ -46,26 +35,6 @@ pub(crate) mod tensor {
     pub const SCRATCHPAD: c_int = 80;
 }
 
-/// Orders in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// What the primitive likes best.
-    Any = 1,
-    /// Dimensions in their order: `(O, I, h, w)`.
-    Plain4 = 5,
-    /// The same with groups first.
-    Plain5 = 7,
-    /// Named `(B, C, H, W)`, stored channels last.
-    ChannelsLast = 20,
-}
-
-/// Of the numbers in a tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Bf16 = 2,
-    F32 = 3,
-}
-
 /// What a primitive description can be asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Query {
@@ -74,10 +43,15 @@ pub(crate) enum Query {
     Scratchpad = 136,
 }
 
+type SetThreads = unsafe extern "C" fn(c_int);
+
 /// The library, loaded once and never unloaded.
 pub(crate) struct Library {
     f: Functions,
+    own: Box<dyn Interface>,
     engine: Handle,
+    /// Absent where it has no threads of its own.
+    set_threads: Option<SetThreads>,
     pub version: (i32, i32, i32),
 }
 
@@ -93,50 +67,67 @@ pub(crate) fn library() -> std::result::Result<&'static Library, &'static str> {
 }
 
 impl Library {
+    /// The first that is there and can be used; else why the last that is there cannot.
     fn load() -> std::result::Result<Library, String> {
-        // SAFETY: oneDNN's initialisers only set up the library itself and its OpenMP.
-        let library = unsafe { libloading::Library::new(NAME) };
-        let missing = |_| format!("{NAME} is not installed; Debian, Ubuntu: apt-get install libdnnl2");
-        let library = library.map_err(missing)?;
+        let mut reason = MISSING.to_owned();
+        for name in NAMES {
+            // SAFETY: oneDNN's initialisers only set up the library itself and its threads.
+            let found = unsafe { libloading::Library::new(name) };
+            match found.map(Library::of) {
+                Ok(Ok(library)) => return Ok(library),
+                Ok(Err(why)) => reason = format!("{name} cannot be used: {why}"),
+                Err(error) => tracing::debug!(%error, "not loaded"),
+            }
+        }
+        Err(reason)
+    }
+
+    fn of(library: libloading::Library) -> std::result::Result<Library, String> {
         // OpenMP's threads may live until the process ends, so their code must too.
         let library: &'static libloading::Library = Box::leak(Box::new(library));
         let f = Functions::of(library)?;
         // SAFETY: the library answers a pointer to a constant of its own.
-        let version = unsafe { &*(f.version)() };
-        let version = (version.major, version.minor, version.patch);
-        if version.0 != MAJOR {
-            return Err(format!("oneDNN {}.{}.{} has another interface than version {MAJOR}", version.0, version.1, version.2));
-        }
+        let about = unsafe { &*(f.version)() };
+        let version = (about.major, about.minor, about.patch);
+        let own: Box<dyn Interface> = match about.major {
+            2 => Box::new(v2::Functions::of(library)?),
+            3 => Box::new(v3::Functions::of(library)?),
+            _ => return Err(format!("the interface of oneDNN {}.{}.{} is not known", version.0, version.1, version.2)),
+        };
+        let set_threads = match about.cpu_runtime {
+            SEQUENTIAL => None,
+            // SAFETY: OpenMP, which the library itself has loaded, declares it so.
+            OPENMP => Some(*unsafe { library.get::<SetThreads>(b"omp_set_num_threads\0") }.map_err(|e| e.to_string())?),
+            // A pool that we cannot keep out of the way of ours.
+            _ => return Err("it was built without OpenMP, so its threads cannot be counted".into()),
+        };
         let mut engine = ptr::null_mut();
         // SAFETY: writes one handle.
         match unsafe { (f.engine_create)(&mut engine, CPU, 0) } {
-            0 => Ok(Library { f, engine, version }),
-            status => Err(format!("oneDNN has no CPU engine (status {status})")),
+            0 => Ok(Library { f, own, engine, set_threads, version }),
+            status => Err(format!("it has no CPU engine (status {status})")),
         }
     }
 
     /// How many threads the primitives use that this thread makes and runs from now on.
     pub fn use_threads(&self, threads: usize) {
         thread_local! { static NOW: std::cell::Cell<usize> = const { std::cell::Cell::new(0) }; }
-        if NOW.replace(threads) != threads {
+        if NOW.replace(threads) != threads
+            && let Some(set_threads) = self.set_threads
+        {
             // SAFETY: sets a variable of the calling thread.
-            unsafe { (self.f.omp_set_num_threads)(threads as c_int) };
+            unsafe { set_threads(threads as c_int) };
         }
     }
 
-    pub fn memory_desc(&self, dims: &[usize], kind: Kind, order: Order) -> Result<Box<MemoryDesc>> {
-        let (mut desc, sizes) = (Box::new(MemoryDesc::empty()), dims_of(dims));
-        // SAFETY: `desc` is large enough for version 2's struct, and `sizes` holds twelve dimensions, the most there are.
-        named("memory_desc_init_by_tag", unsafe {
-            (self.f.desc_by_tag)(&mut *desc, dims.len() as c_int, sizes.as_ptr(), kind as c_int, order as c_int)
-        })?;
-        Ok(desc)
+    pub fn memory_desc(&'static self, dims: &[usize], kind: Kind, order: Order) -> Result<MemoryDesc> {
+        Ok(MemoryDesc { library: self, handle: self.own.tensor(dims, kind, order)? })
     }
 
     /// Whether two tensors lie in memory alike.
     pub fn same(&self, a: &MemoryDesc, b: Desc) -> bool {
         // SAFETY: both point to descriptions the library made; `b`'s owner is alive as the caller holds it.
-        unsafe { (self.f.desc_equal)(a, b) != 0 }
+        unsafe { (self.f.desc_equal)(a.handle, b) != 0 }
     }
 
     /// Bytes a tensor takes.
@@ -145,38 +136,30 @@ impl Library {
         if desc.is_null() { 0 } else { unsafe { (self.f.desc_size)(desc) } }
     }
 
-    /// Describes a convolution: `x`, `weights`, `y` by their roles, whichever of them is the result.
-    pub fn convolution(&self, role: Role, [x, weights, y]: [&MemoryDesc; 3], steps: &Steps) -> Result<Box<ConvolutionDesc>> {
-        let mut desc = ConvolutionDesc::empty();
-        let (strides, before, after) = (steps.strides.as_ptr(), steps.before.as_ptr(), steps.after.as_ptr());
-        let none: Desc = ptr::null();
-        // SAFETY: `desc` is large enough for version 2's struct; all descriptions and dimensions outlive the call, and
-        // a null description says that there is no bias.
-        let status = unsafe {
-            match role {
-                Role::Forward => (self.f.forward_init)(&mut *desc, FORWARD_TRAINING, DIRECT, x, weights, none, y, strides, before, after),
-                Role::InputGradient => (self.f.data_init)(&mut *desc, DIRECT, x, weights, y, strides, before, after),
-                Role::WeightGradient => (self.f.weights_init)(&mut *desc, DIRECT, x, weights, none, y, strides, before, after),
-            }
-        };
-        named("convolution_desc_init", status)?;
-        Ok(desc)
-    }
-
-    /// A primitive description; `hint` is the forward one that gradients ask for.
-    pub fn describe(&'static self, desc: &ConvolutionDesc, hint: Option<&PrimitiveDesc>) -> Result<PrimitiveDesc> {
+    /// A primitive description of a convolution: `tensors` are input, weights and output by their roles, whichever of
+    /// them is the result; `hint` is the forward one that gradients ask for.
+    pub fn describe(
+        &'static self,
+        role: Role,
+        [x, weights, y]: &[MemoryDesc; 3],
+        steps: &Steps,
+        hint: Option<&PrimitiveDesc>,
+    ) -> Result<PrimitiveDesc> {
         let mut attributes = Attributes { library: self, handle: ptr::null_mut() };
         // SAFETY: writes one handle, which `Attributes` gives back.
         named("primitive_attr_create", unsafe { (self.f.attr_create)(&mut attributes.handle) })?;
         // SAFETY: the handle was made above.
         named("primitive_attr_set_scratchpad_mode", unsafe { (self.f.attr_scratchpad)(attributes.handle, USER_SCRATCHPAD) })?;
-        let mut handle = ptr::null_mut();
-        let hint = hint.map_or(ptr::null_mut(), |hint| hint.handle);
-        // SAFETY: all handles are alive; the description was written by the library.
-        named("primitive_desc_create", unsafe {
-            (self.f.desc_create)(&mut handle, ptr::from_ref(desc).cast(), attributes.handle, self.engine, hint)
-        })?;
-        Ok(PrimitiveDesc { library: self, handle })
+        let request = Request {
+            role,
+            tensors: [x.handle, weights.handle, y.handle],
+            steps,
+            engine: self.engine,
+            attributes: attributes.handle,
+            hint: hint.map_or(ptr::null_mut(), |hint| hint.handle),
+        };
+        // SAFETY: the engine lives as long as the process, all else is borrowed or held here.
+        Ok(PrimitiveDesc { library: self, handle: unsafe { self.own.convolution(&request) }? })
     }
 
     /// Describes a change of memory order.
@@ -190,19 +173,31 @@ impl Library {
     }
 }
 
-/// What a convolution computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Role {
-    Forward,
-    InputGradient,
-    WeightGradient,
+/// A tensor's description.
+pub(crate) struct MemoryDesc {
+    library: &'static Library,
+    handle: *mut Description,
 }
 
-/// How the kernel moves: strides, and the zeros before and after.
-pub(crate) struct Steps {
-    pub strides: Dims,
-    pub before: Dims,
-    pub after: Dims,
+// SAFETY: nothing writes a description between its making and its end.
+unsafe impl Send for MemoryDesc {}
+// SAFETY: as above.
+unsafe impl Sync for MemoryDesc {}
+
+impl Deref for MemoryDesc {
+    type Target = Description;
+
+    fn deref(&self) -> &Description {
+        // SAFETY: the handle is alive and not null, and the type has no bytes that could be read or changed through it.
+        unsafe { &*self.handle }
+    }
+}
+
+impl Drop for MemoryDesc {
+    fn drop(&mut self) {
+        // SAFETY: made by the same interface and given back once.
+        unsafe { self.library.own.forget(self.handle) };
+    }
 }
 
 struct Attributes {
@@ -350,14 +345,4 @@ impl Drop for Memory {
         // SAFETY: made by the library and given back once; the values are not its own.
         unsafe { (self.library.f.memory_destroy)(self.handle) };
     }
-}
-
-fn named(call: &'static str, status: c_int) -> Result<()> {
-    if status == 0 { Ok(()) } else { Err(Failure { call, status }) }
-}
-
-fn dims_of(dims: &[usize]) -> Dims {
-    let mut sizes = [0; 12];
-    sizes.iter_mut().zip(dims).for_each(|(size, &dim)| *size = dim as i64);
-    sizes
 }
