@@ -11,10 +11,9 @@ pub(crate) use super::interface::{Failure, Kind, Order, Result, Role, Steps};
 use super::interface::{Interface, Request, named};
 use super::{v2, v3};
 
-/// As upstream and Ubuntu 24.04 name version 3, as Debian has named it since 13, and version 2. TODO order
+/// Version 3 as upstream and Ubuntu 24.04 name it, version 3 as Debian 13 does (and does still for 3.12), version 2.
 pub(super) const NAMES: [&str; 3] = ["libdnnl.so.3", "libdnnl.so.3.6", "libdnnl.so.2"];
-const MISSING: &str =
-    "oneDNN is not installed; apt-get install libdnnl3.6 (Debian 13, Ubuntu 25.10), libdnnl3 (Ubuntu 24.04) or libdnnl2 (Debian 12)";
+const MISSING: &str = "oneDNN is not installed; Debian, Ubuntu: apt-get install '^libdnnl[0-9.]+$'";
 
 const USER_SCRATCHPAD: c_int = 1;
 const CPU: c_int = 1;
@@ -75,8 +74,11 @@ impl Library {
             let found = unsafe { libloading::Library::new(name) };
             match found.map(Library::of) {
                 Ok(Ok(library)) => return Ok(library),
-                Ok(Err(why)) => reason = format!("{name} cannot be used: {why}"),
-                Err(error) => tracing::debug!(%error, "not loaded"),
+                Ok(Err(why)) => {
+                    tracing::debug!(name, why, "oneDNN is passed over");
+                    reason = format!("{name} cannot be used: {why}");
+                }
+                Err(error) => tracing::debug!(%error, "oneDNN is not loaded"),
             }
         }
         Err(reason)
