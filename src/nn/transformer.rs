@@ -1,9 +1,11 @@
 //! Runs a [`Vit`]. Between stages flow tokens `(B, N, D)`, the class token first; the pooled features are the class
 //! token's.
 
+use std::ops::Range;
+
 use candle_core::{Tensor, Var};
 
-use super::kernels::{self, AttentionBlock, MlpBlock, PatchEmbed};
+use super::kernels::{self, AttentionBlock, Map, MlpBlock, PatchEmbed, portable};
 use super::vit::{EPS, Vit};
 use super::weights::Weights;
 use super::{Backbone, Error, Mode, Result, Stage};
@@ -86,55 +88,92 @@ impl Transformer {
         })
     }
 
-    /// One stage; of the last only the first `queries` tokens are worked out.
-    fn run(&self, stage: usize, x: &Tensor, queries: usize, mode: Mode) -> Result<Tensor> {
-        if stage == 0 {
-            return self.embed(x, mode);
+    /// The stages of this range, the first `frozen_stages` of all as constants; of the last only the first `queries`
+    /// tokens are worked out.
+    fn run(&self, stages: Range<usize>, x: &Tensor, queries: usize, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        if stages.is_empty() {
+            return Ok(x.clone());
         }
-        let Some(block) = self.blocks.get(stage - 1) else {
-            return Err(Error::Invalid(format!("{} has {} stages, there is no stage {stage}", self.architecture, self.stages.len())));
+        self.check(&stages, x)?;
+        let (end, mode) = (stages.end, |stage: usize| if stage < frozen_stages { Mode::Eval } else { mode });
+        let tokens = if portable::is_for(x) {
+            let mut y = x.clone();
+            for stage in stages {
+                y = self.compose(stage, &y, queries, mode(stage))?;
+                y = if stage < frozen_stages { y.detach() } else { y };
+            }
+            y
+        } else {
+            let mut y = match stages.start {
+                0 => Map::enter(&x.contiguous()?, Precision::F32)?,
+                _ => Map::enter_tokens(x, Precision::F32)?,
+            };
+            for stage in stages {
+                y = self.learn(stage, &y, queries, mode(stage))?;
+                y = if stage < frozen_stages { y.detach() } else { y };
+            }
+            y.leave_tokens()?
         };
-        if x.rank() != 3 {
-            return Err(Error::Invalid(format!("a batch of tokens has the shape (batch, tokens, width), not {:?}", x.dims())));
+        if end < self.stages.len() {
+            return Ok(tokens);
         }
-        let last = stage == self.blocks.len();
-        let tokens = x.dim(1)?;
-        let x = block.forward(x, if last { queries.min(tokens) } else { tokens }, self.vit.heads, mode)?;
-        if !last {
-            return Ok(x);
-        }
-        let (gamma, beta) = self.norm.tensors(mode);
-        Ok(kernels::layer_norm(&x, &gamma, &beta, EPS)?)
+        let (gamma, beta) = self.norm.tensors(mode(end - 1));
+        Ok(kernels::layer_norm(&tokens, &gamma, &beta, EPS)?)
     }
 
-    fn embed(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    /// Errors unless those stages exist and the first takes `x`.
+    fn check(&self, stages: &Range<usize>, x: &Tensor) -> Result<()> {
+        if stages.end > self.stages.len() {
+            let (count, stage) = (self.stages.len(), stages.end - 1);
+            return Err(Error::Invalid(format!("{} has {count} stages, there is no stage {stage}", self.architecture)));
+        }
         let side = self.vit.side;
-        if !matches!(x.dims(), [_, 3, height, width] if *height == side && *width == side) {
+        if stages.start > 0 && x.rank() != 3 {
+            return Err(Error::Invalid(format!("a batch of tokens has the shape (batch, tokens, width), not {:?}", x.dims())));
+        }
+        if stages.start == 0 && !matches!(x.dims(), [_, 3, height, width] if *height == side && *width == side) {
             return Err(Error::Invalid(format!(
                 "{} has learnt the positions of patches in images of {side} pixels: it takes (batch, 3, {side}, {side}), not {:?}",
                 self.architecture,
                 x.dims()
             )));
         }
-        let (weight, bias) = self.projection.tensors(mode);
-        let (class_token, position) = (tensor(&self.class_token, mode), tensor(&self.position, mode));
-        Ok(PatchEmbed { projection: (&weight, &bias), class_token: &class_token, position: &position }.forward(x)?)
+        Ok(())
     }
 
-    fn tokens(&self, from: usize, x: &Tensor, queries: usize, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
-        let mut x = x.clone();
-        for stage in from..self.stages.len() {
-            x = match stage < frozen_stages {
-                true => self.run(stage, &x, queries, Mode::Eval)?.detach(),
-                false => self.run(stage, &x, queries, mode)?,
-            };
-        }
-        Ok(x)
+    /// One stage between maps.
+    fn learn(&self, stage: usize, x: &Map, queries: usize, mode: Mode) -> Result<Map> {
+        let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| embed.learn(x))?) };
+        let queries = self.queries(stage, queries, x.tokens());
+        Ok(block.halves(self.vit.heads, mode, |attention, mlp| mlp.learn(&attention.learn(x, queries)?))?)
+    }
+
+    /// The same between tensors, where the kernels are composed.
+    fn compose(&self, stage: usize, x: &Tensor, queries: usize, mode: Mode) -> Result<Tensor> {
+        let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| embed.forward(x))?) };
+        let queries = self.queries(stage, queries, x.dim(1)?);
+        Ok(block.halves(self.vit.heads, mode, |attention, mlp| mlp.forward(&attention.forward(x, queries)?))?)
+    }
+
+    /// All stages but the stem are one.
+    fn block(&self, stage: usize) -> Option<&Block> {
+        stage.checked_sub(1).and_then(|block| self.blocks.get(block))
+    }
+
+    /// Only after the last stage tokens may be missing.
+    fn queries(&self, stage: usize, wanted: usize, tokens: usize) -> usize {
+        if stage + 1 == self.stages.len() { wanted.min(tokens) } else { tokens }
+    }
+
+    fn embedded<R>(&self, mode: Mode, with: impl FnOnce(&PatchEmbed<'_>) -> R) -> R {
+        let (weight, bias) = self.projection.tensors(mode);
+        let (class_token, position) = (tensor(&self.class_token, mode), tensor(&self.position, mode));
+        with(&PatchEmbed { projection: (&weight, &bias), class_token: &class_token, position: &position })
     }
 }
 
 impl Block {
-    fn forward(&self, x: &Tensor, queries: usize, heads: usize, mode: Mode) -> Result<Tensor> {
+    fn halves<R>(&self, heads: usize, mode: Mode, with: impl FnOnce(&AttentionBlock<'_>, &MlpBlock<'_>) -> R) -> R {
         let [norm1, qkv, projection] = [&self.norm1, &self.qkv, &self.projection].map(|pair| pair.tensors(mode));
         let [norm2, fc1, fc2] = [&self.norm2, &self.fc1, &self.fc2].map(|pair| pair.tensors(mode));
         let attention = AttentionBlock {
@@ -145,7 +184,7 @@ impl Block {
             eps: EPS,
         };
         let mlp = MlpBlock { norm: (&norm2.0, &norm2.1), expand: (&fc1.0, &fc1.1), contract: (&fc2.0, &fc2.1), eps: EPS };
-        Ok(mlp.forward(&attention.forward(x, queries)?)?)
+        with(&attention, &mlp)
     }
 }
 
@@ -177,7 +216,12 @@ impl Backbone for Transformer {
     }
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.run(stage, x, usize::MAX, mode)
+        self.run(stage..stage + 1, x, usize::MAX, 0, mode)
+    }
+
+    // The provided method would do; this spares the graph a tensor between stages.
+    fn features_from(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        self.run(from..self.stages.len(), x, usize::MAX, frozen_stages, mode)
     }
 
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
@@ -186,6 +230,6 @@ impl Backbone for Transformer {
 
     /// The last block is worked out for the class token alone: no other token goes any further.
     fn pooled(&self, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
-        self.pool(&self.tokens(0, x, 1, frozen_stages, mode)?)
+        self.pool(&self.run(0..self.stages.len(), x, 1, frozen_stages, mode)?)
     }
 }

@@ -1,17 +1,15 @@
-//! The first half of a transformer's block as one op: `x + project(attention(qkv(layer_norm(x))))`. One op, because
-//! every tensor between ops costs candle's bookkeeping two more passes in the backward pass, and because an image's
-//! share of all of it fits in a core's cache.
+//! The first half of a transformer's block as one layer: `x + project(attention(qkv(layer_norm(x))))`. One layer,
+//! because an image's share of all of it fits in a core's cache.
 
-use std::sync::OnceLock;
-
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::attention::{self, Heads, Made};
-use super::layer_norm;
-use super::memory::{floats, read, tensor, with_scratch};
-use super::portable;
-use super::product::{View, add_rows, affine, inner_parallelism, multiply, parts, parts_mut, sum_over_spans, transpose};
+use super::buffer::Buffer;
+use super::memory::{Floats, with_scratch};
+use super::product::{View, add_rows, affine, inner_parallelism, multiply, parts_mut, sum_over_spans, transpose};
+use super::tokens::{self, Gradients, Parameters};
+use super::{Map, layer_norm, portable};
 
 /// The parameters, under timm's names `norm1`, `attn.qkv` and `attn.proj`; D is the width.
 #[derive(Clone, Copy)]
@@ -32,45 +30,70 @@ impl AttentionBlock<'_> {
     /// parameter. Errors when shapes do not fit.
     pub fn forward(&self, x: &Tensor, queries: usize) -> Result<Tensor> {
         let (batch, tokens, width) = x.dims3()?;
+        let block = self.block([batch, tokens, 1, width], queries)?;
+        if portable::is_for(x) {
+            return portable::attention_block(x, self, block.sizes.queries);
+        }
+        tokens::through(x, |x| self.learn(x, queries))
+    }
+
+    /// The same between maps.
+    pub fn learn(&self, x: &Map, queries: usize) -> Result<Map> {
+        let block = self.block(x.shape, queries)?;
+        let parameters = Parameters::new([self.projection, self.qkv, self.norm]);
+        let keep = x.is_tracked() || parameters.are_tracked();
+        let (y, saved) = block.forward(&x.values, &Weights::of(&parameters.read()?), keep);
+        let values = x.values.clone();
+        parameters.map(x, [x.shape[0], queries, 1, x.shape[3]], y, move |dy, parameters| {
+            let Some(saved) = saved else { bail!("an attention that nobody learns from was asked for a gradient") };
+            Ok(block.backward(&values, &Weights::of(&parameters.read()?), dy, &saved))
+        })
+    }
+
+    fn block(&self, [batch, tokens, _, width]: [usize; 4], queries: usize) -> Result<Block> {
         let fits = |(weight, bias): (&Tensor, &Tensor), outputs: usize| weight.dims() == [outputs, width] && bias.dims() == [outputs];
         let fits =
             fits(self.qkv, 3 * width) && fits(self.projection, width) && self.norm.0.dims() == [width] && self.norm.1.dims() == [width];
         if !fits || self.heads == 0 || width % self.heads != 0 || !(1..=tokens).contains(&queries) || batch == 0 {
-            bail!("an attention of {} heads and {queries} queries does not fit {:?}", self.heads, x.dims())
+            bail!("an attention of {} heads and {queries} queries does not fit {:?}", self.heads, [batch, tokens, width])
         }
-        if portable::is_for(x) {
-            return portable::attention_block(x, self, queries);
-        }
-        let flat = |tensor: &Tensor| tensor.flatten_all();
-        let packed = [self.norm.0, self.norm.1, self.qkv.0, self.qkv.1, self.projection.0, self.projection.1].map(flat);
-        let packed = Tensor::cat(&packed.into_iter().collect::<Result<Vec<_>>>()?, 0)?;
-        let keep = x.track_op() || packed.track_op();
-        let sizes = Heads { tokens, queries, width, heads: self.heads };
-        x.contiguous()?.apply_op2(&packed, Op { sizes, eps: self.eps, keep, saved: OnceLock::new() })
+        Ok(Block { sizes: Heads { tokens, queries, width, heads: self.heads }, eps: self.eps })
     }
 }
 
-struct Op {
+struct Block {
     sizes: Heads,
     eps: f64,
-    /// Somebody will ask for a gradient.
-    keep: bool,
-    saved: OnceLock<Saved>,
+}
+
+/// The parameters' values.
+struct Weights<'a> {
+    gamma: &'a [f32],
+    beta: &'a [f32],
+    qkv: &'a [f32],
+    qkv_bias: &'a [f32],
+    projection: &'a [f32],
+    bias: &'a [f32],
+}
+
+impl<'a> Weights<'a> {
+    fn of([[projection, bias], [qkv, qkv_bias], [gamma, beta]]: &'a [[Floats<'_>; 2]; 3]) -> Weights<'a> {
+        Weights { gamma, beta, qkv, qkv_bias, projection, bias }
+    }
 }
 
 /// What the forward pass leaves for the backward pass, image after image.
 struct Saved {
-    statistics: Vec<f32>,
-    qkv: Vec<f32>,
-    out: Vec<f32>,
-    logs: Vec<f32>,
+    statistics: Buffer,
+    qkv: Buffer,
+    out: Buffer,
+    logs: Buffer,
 }
 
-impl Op {
-    /// Lengths of the packed parameters.
-    fn lengths(&self) -> [usize; 6] {
-        let width = self.sizes.width;
-        [width, width, 3 * width * width, 3 * width, width * width, width]
+impl Block {
+    /// Floats per image: what goes in, and what comes out.
+    fn images(&self) -> (usize, usize) {
+        (self.sizes.tokens * self.sizes.width, self.sizes.queries * self.sizes.width)
     }
 
     /// Floats per image of statistics, queries-keys-values, attention's result, logarithms.
@@ -79,26 +102,24 @@ impl Op {
         [2 * h.tokens, 3 * h.tokens * h.width, h.queries * h.width, h.heads * h.queries]
     }
 
-    fn forward(&self, x: &[f32], packed: &[f32]) -> (Vec<f32>, Option<Saved>) {
-        let h = self.sizes;
-        let (image, result) = (h.tokens * h.width, h.queries * h.width);
+    fn forward(&self, x: &[f32], w: &Weights<'_>, keep: bool) -> (Buffer, Option<Saved>) {
+        let (h, (image, result)) = (self.sizes, self.images());
         let batch = x.len() / image;
-        let [gamma, beta, qkv_weight, qkv_bias, weight, bias] = parts(packed, self.lengths());
-        let (qkv_turned, turned) = (transpose(qkv_weight, 3 * h.width, h.width), transpose(weight, h.width, h.width));
+        let (qkv_turned, turned) = (transpose(w.qkv, 3 * h.width, h.width), transpose(w.projection, h.width, h.width));
         let parallelism = inner_parallelism(batch);
         let one = |y: &mut [f32], x: &[f32], [statistics, qkv, out, logs]: [&mut [f32]; 4], scratch: &mut [f32]| {
             let (normal, scores) = scratch.split_at_mut(image);
-            layer_norm::normalise(normal, x, gamma, beta, self.eps, statistics);
+            layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics);
             let normal = View::rows(normal, h.width);
-            affine(qkv, [h.tokens, 3 * h.width, h.width], normal, View::rows(&qkv_turned, 3 * h.width), qkv_bias, None, parallelism);
+            affine(qkv, [h.tokens, 3 * h.width, h.width], normal, View::rows(&qkv_turned, 3 * h.width), w.qkv_bias, None, parallelism);
             attention::forward(&h, qkv, out, logs, scores, parallelism);
             let (out, turned) = (View::rows(out, h.width), View::rows(&turned, h.width));
-            affine(y, [h.queries, h.width, h.width], out, turned, bias, Some(&x[..result]), parallelism);
+            affine(y, [h.queries, h.width, h.width], out, turned, w.bias, Some(&x[..result]), parallelism);
         };
-        let mut y = vec![0.0; batch * result];
+        let mut y = Buffer::any(batch * result);
         let lengths = self.saved_lengths();
         let work = image + h.scores();
-        if !self.keep {
+        if !keep {
             y.par_chunks_mut(result).zip(x.par_chunks(image)).for_each(|(y, x)| {
                 with_scratch(work + lengths.iter().sum::<usize>(), |scratch| {
                     let (work, saved) = scratch.split_at_mut(work);
@@ -107,7 +128,7 @@ impl Op {
             });
             return (y, None);
         }
-        let [mut statistics, mut qkv, mut out, mut logs] = lengths.map(|length| vec![0.0; batch * length]);
+        let [mut statistics, mut qkv, mut out, mut logs] = lengths.map(|length| Buffer::any(batch * length));
         let saved = statistics.par_chunks_mut(lengths[0]).zip(qkv.par_chunks_mut(lengths[1]));
         let saved = saved.zip(out.par_chunks_mut(lengths[2])).zip(logs.par_chunks_mut(lengths[3]));
         y.par_chunks_mut(result).zip(x.par_chunks(image)).zip(saved).for_each(|((y, x), (((statistics, qkv), out), logs))| {
@@ -116,70 +137,60 @@ impl Op {
         (y, Some(Saved { statistics, qkv, out, logs }))
     }
 
-    /// Gradients to x and to the packed parameters.
-    fn backward(&self, x: &[f32], packed: &[f32], dy: &[f32], saved: &Saved) -> (Vec<f32>, Vec<f32>) {
-        let h = self.sizes;
-        let (image, result) = (h.tokens * h.width, h.queries * h.width);
+    /// Gradients to x and to the parameters.
+    fn backward(&self, x: &[f32], w: &Weights<'_>, dy: Buffer, saved: &Saved) -> (Buffer, Gradients<3>) {
+        let (h, (image, result)) = (self.sizes, self.images());
         let batch = x.len() / image;
-        let [gamma, beta, qkv_weight, _, weight, _] = parts(packed, self.lengths());
         let parallelism = inner_parallelism(batch);
-        let lengths = self.saved_lengths();
-        let mut dx = vec![0.0; x.len()];
+        let lengths = [w.projection, w.bias, w.qkv, w.qkv_bias, w.gamma, w.beta].map(<[f32]>::len);
         let body = |index: usize, dx: &mut [f32], sums: &mut [f32]| {
-            let [dgamma, dbeta, dqkv_weight, dqkv_bias, dweight, dbias] = parts_mut(sums, self.lengths());
-            let of = |values: &'_ [f32], length: usize| -> std::ops::Range<usize> {
-                debug_assert!(values.len() >= (index + 1) * length);
-                index * length..(index + 1) * length
-            };
-            let (x, dy) = (&x[of(x, image)], &dy[of(dy, result)]);
-            let statistics = &saved.statistics[of(&saved.statistics, lengths[0])];
-            let (qkv, out) = (&saved.qkv[of(&saved.qkv, lengths[1])], &saved.out[of(&saved.out, lengths[2])]);
-            let logs = &saved.logs[of(&saved.logs, lengths[3])];
-            let gradient = View::rows(dy, h.width);
-            add_rows(dbias, dy);
-            let transposed = gradient.transposed();
-            multiply(dweight, h.width, [h.width, h.width, h.queries], transposed, View::rows(out, h.width), true, parallelism);
+            let [dprojection, dbias, dqkv_weight, dqkv_bias, dgamma, dbeta] = parts_mut(sums, lengths);
+            let x = &x[index * image..(index + 1) * image];
+            let [statistics, qkv, out, logs] = saved.of(index, self.saved_lengths());
             with_scratch(result + 3 * image + image + 2 * h.scores(), |scratch| {
                 let [dout, dqkv, normal, scores] = parts_mut(scratch, [result, 3 * image, image, 2 * h.scores()]);
-                multiply(dout, h.width, [h.queries, h.width, h.width], gradient, View::rows(weight, h.width), false, parallelism);
+                let dy = &dx[..result];
+                let gradient = View::rows(dy, h.width);
+                add_rows(dbias, dy);
+                let size = [h.width, h.width, h.queries];
+                multiply(dprojection, h.width, size, gradient.transposed(), View::rows(out, h.width), true, parallelism);
+                multiply(dout, h.width, [h.queries, h.width, h.width], gradient, View::rows(w.projection, h.width), false, parallelism);
                 attention::backward(&h, &Made { qkv, out, logs, dout }, dqkv, scores, parallelism);
                 add_rows(dqkv_bias, dqkv);
-                layer_norm::normalise_again(normal, x, gamma, beta, statistics);
+                layer_norm::normalise_again(normal, x, w.gamma, w.beta, statistics);
                 let gradient = View::rows(dqkv, 3 * h.width);
                 let size = [3 * h.width, h.width, h.tokens];
                 multiply(dqkv_weight, h.width, size, gradient.transposed(), View::rows(normal, h.width), true, parallelism);
                 // The normalised values are used up; their gradient takes their place.
-                multiply(normal, h.width, [h.tokens, h.width, 3 * h.width], gradient, View::rows(qkv_weight, h.width), false, parallelism);
-                dx[..result].copy_from_slice(dy);
-                layer_norm::pull_back(dx, normal, x, gamma, statistics, dgamma, dbeta);
+                multiply(normal, h.width, [h.tokens, h.width, 3 * h.width], gradient, View::rows(w.qkv, h.width), false, parallelism);
+                layer_norm::pull_back(dx, normal, x, w.gamma, statistics, dgamma, dbeta);
             });
         };
-        let sums = sum_over_spans(batch, &mut dx, image, packed.len(), body);
-        (dx, sums)
+        let mut dx = self.spread(dy, batch);
+        let sums = sum_over_spans(batch, &mut dx, image, lengths.iter().sum(), body);
+        let [dprojection, dbias, dqkv, dqkv_bias, dgamma, dbeta] = sums.parts(lengths);
+        (dx, [[dprojection, dbias], [dqkv, dqkv_bias], [dgamma, dbeta]])
+    }
+
+    /// The residual's gradient to x, which is dy where tokens ask, and zero where they do not.
+    fn spread(&self, dy: Buffer, batch: usize) -> Buffer {
+        let (image, result) = self.images();
+        if image == result {
+            return dy;
+        }
+        let mut dx = Buffer::any(batch * image);
+        dx.par_chunks_mut(image).zip(dy.par_chunks(result)).for_each(|(dx, dy)| {
+            dx[..result].copy_from_slice(dy);
+            dx[result..].fill(0.0);
+        });
+        dx
     }
 }
 
-impl CustomOp2 for Op {
-    fn name(&self) -> &'static str {
-        "attention-block"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, packed: &CpuStorage, pl: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (y, saved) = self.forward(floats(x, xl)?, floats(packed, pl)?);
-        if let Some(saved) = saved {
-            // One op instance is applied once, so the cell is empty here.
-            let _ = self.saved.set(saved);
-        }
-        let h = &self.sizes;
-        let batch = y.len() / (h.queries * h.width);
-        Ok((CpuStorage::F32(y), Shape::from((batch, h.queries, h.width))))
-    }
-
-    fn bwd(&self, x: &Tensor, packed: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let Some(saved) = self.saved.get() else { bail!("attention was asked for a gradient before its value") };
-        let dy = dy.contiguous()?;
-        let (dx, sums) = self.backward(&read(x)?, &read(packed)?, &read(&dy)?, saved);
-        let dpacked = packed.track_op().then(|| tensor(sums, packed.dims())).transpose()?;
-        Ok((x.track_op().then(|| tensor(dx, x.dims())).transpose()?, dpacked))
+impl Saved {
+    /// What belongs to one image.
+    fn of(&self, image: usize, lengths: [usize; 4]) -> [&[f32]; 4] {
+        let [statistics, qkv, out, logs] = lengths.map(|length| image * length..(image + 1) * length);
+        [&self.statistics[statistics], &self.qkv[qkv], &self.out[out], &self.logs[logs]]
     }
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::memory::{floats, read, tensor};
 use super::portable;
-use super::product::{parts, parts_mut, sum_over_spans};
+use super::product::{parts_mut, sum_over_spans};
 use super::simd::vectorised;
 
 /// Rows a thread takes at a time.
@@ -164,7 +164,7 @@ impl CustomOp3 for LayerNorm {
             let statistics = &statistics[2 * piece * ROWS..];
             pull_back(dx, &gradient[range.clone()], &values[range], &factors, statistics, dgamma, dbeta);
         });
-        let [dgamma, dbeta] = parts(&sums, [width, width]).map(|part| tensor(part.to_vec(), &[width]));
+        let [dgamma, dbeta] = sums.parts([width, width]).map(|part| tensor(part, &[width]));
         Ok((Some(tensor(dx, x.dims())?), Some(dgamma?), Some(dbeta?)))
     }
 }

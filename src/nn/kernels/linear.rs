@@ -97,7 +97,7 @@ impl CustomOp3 for Linear {
             multiply(dweight, inputs, [outputs, inputs, rows], view.transposed(), x, true, parallelism);
             add_rows(dbias, dy);
         });
-        let (dweight, dbias) = sums.split_at(outputs * inputs);
-        Ok((Some(tensor(dx, x.dims())?), Some(tensor(dweight.to_vec(), weight.dims())?), Some(tensor(dbias.to_vec(), bias.dims())?)))
+        let [dweight, dbias] = sums.parts([outputs * inputs, outputs]);
+        Ok((Some(tensor(dx, x.dims())?), Some(tensor(dweight, weight.dims())?), Some(tensor(dbias, bias.dims())?)))
     }
 }

@@ -1,17 +1,16 @@
-//! The second half of a transformer's block as one op: `x + fc2(gelu(fc1(layer_norm(x))))`, in blocks of rows whose
+//! The second half of a transformer's block as one layer: `x + fc2(gelu(fc1(layer_norm(x))))`, in blocks of rows whose
 //! share of the wide layer stays in a core's cache; only what goes into the GELU is kept for the backward pass.
 
-use std::sync::OnceLock;
-
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+use super::buffer::Buffer;
 use super::curve::normal;
-use super::layer_norm;
-use super::memory::{floats, read, tensor, with_scratch};
-use super::product::{View, add_rows, affine, inner_parallelism, multiply, parts, parts_mut, sum_over_spans, transpose};
+use super::memory::{Floats, with_scratch};
+use super::product::{View, add_rows, affine, inner_parallelism, multiply, parts_mut, sum_over_spans, transpose};
 use super::simd::vectorised;
-use super::{Activation, portable};
+use super::tokens::{self, Gradients, Parameters};
+use super::{Map, layer_norm, portable};
 
 /// Rows of a block at most: with 768 hidden numbers each, half a core's second-level cache.
 const ROWS: usize = 256;
@@ -32,65 +31,85 @@ pub struct MlpBlock<'a> {
 impl MlpBlock<'_> {
     /// `(B, N, D)` to the same shape. Gradients flow to x and every parameter. Errors when shapes do not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, width) = x.dims3()?;
-        let hidden = self.expand.0.dim(0)?;
+        let (batch, tokens, width) = x.dims3()?;
+        self.block([batch, tokens, 1, width])?;
+        if portable::is_for(x) {
+            return portable::mlp_block(x, self);
+        }
+        tokens::through(x, |x| self.learn(x))
+    }
+
+    /// The same between maps.
+    pub fn learn(&self, x: &Map) -> Result<Map> {
+        let block = self.block(x.shape)?;
+        let parameters = Parameters::new([self.contract, self.expand, self.norm]);
+        let keep = x.is_tracked() || parameters.are_tracked();
+        let (y, saved) = block.forward(&x.values, &Weights::of(&parameters.read()?), keep);
+        let values = x.values.clone();
+        parameters.map(x, x.shape, y, move |dy, parameters| {
+            let Some(saved) = saved else { bail!("a perceptron that nobody learns from was asked for a gradient") };
+            Ok(block.backward(&values, &Weights::of(&parameters.read()?), dy, &saved))
+        })
+    }
+
+    fn block(&self, [batch, tokens, _, width]: [usize; 4]) -> Result<Block> {
+        let hidden = self.expand.1.elem_count();
         let fits = self.expand.0.dims() == [hidden, width]
             && self.expand.1.dims() == [hidden]
             && self.contract.0.dims() == [width, hidden]
             && [self.contract.1, self.norm.0, self.norm.1].iter().all(|tensor| tensor.dims() == [width]);
-        if !fits || x.elem_count() == 0 || hidden == 0 {
-            bail!("a perceptron of {hidden} hidden numbers does not fit {:?}", x.dims())
+        if !fits || batch * tokens * width * hidden == 0 {
+            bail!("a perceptron of {hidden} hidden numbers does not fit {:?}", [batch, tokens, width])
         }
-        if portable::is_for(x) {
-            return portable::mlp_block(x, self);
-        }
-        let flat = |tensor: &Tensor| tensor.flatten_all();
-        let packed = [self.norm.0, self.norm.1, self.expand.0, self.expand.1, self.contract.0, self.contract.1].map(flat);
-        let packed = Tensor::cat(&packed.into_iter().collect::<Result<Vec<_>>>()?, 0)?;
-        let keep = x.track_op() || packed.track_op();
-        x.contiguous()?.apply_op2(&packed, Op { width, hidden, eps: self.eps, keep, saved: OnceLock::new() })
+        Ok(Block { width, hidden, eps: self.eps })
     }
 }
 
-struct Op {
+struct Block {
     width: usize,
     hidden: usize,
     eps: f64,
-    /// Somebody will ask for a gradient.
-    keep: bool,
-    saved: OnceLock<Saved>,
+}
+
+/// The parameters' values.
+struct Weights<'a> {
+    gamma: &'a [f32],
+    beta: &'a [f32],
+    expand: &'a [f32],
+    expand_bias: &'a [f32],
+    contract: &'a [f32],
+    bias: &'a [f32],
+}
+
+impl<'a> Weights<'a> {
+    fn of([[contract, bias], [expand, expand_bias], [gamma, beta]]: &'a [[Floats<'_>; 2]; 3]) -> Weights<'a> {
+        Weights { gamma, beta, expand, expand_bias, contract, bias }
+    }
 }
 
 /// What the forward pass leaves for the backward pass.
 struct Saved {
-    statistics: Vec<f32>,
-    hidden: Vec<f32>,
+    statistics: Buffer,
+    hidden: Buffer,
 }
 
-impl Op {
-    /// Lengths of the packed parameters.
-    fn lengths(&self) -> [usize; 6] {
-        [self.width, self.width, self.hidden * self.width, self.hidden, self.width * self.hidden, self.width]
-    }
-
-    fn forward(&self, x: &[f32], packed: &[f32]) -> (Vec<f32>, Option<Saved>) {
+impl Block {
+    fn forward(&self, x: &[f32], w: &Weights<'_>, keep: bool) -> (Buffer, Option<Saved>) {
         let (width, hidden) = (self.width, self.hidden);
-        let [gamma, beta, expand, expand_bias, contract, bias] = parts(packed, self.lengths());
-        let (expand, contract) = (transpose(expand, hidden, width), transpose(contract, width, hidden));
+        let (expand, contract) = (transpose(w.expand, hidden, width), transpose(w.contract, width, hidden));
         let rows = x.len() / width;
         let block = block_rows(rows);
         let parallelism = inner_parallelism(rows.div_ceil(block));
         let one = |y: &mut [f32], x: &[f32], statistics: &mut [f32], wide: &mut [f32], bent: &mut [f32], normal: &mut [f32]| {
             let rows = x.len() / width;
-            layer_norm::normalise(normal, x, gamma, beta, self.eps, statistics);
+            layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics);
             let normal = View::rows(normal, width);
-            affine(wide, [rows, hidden, width], normal, View::rows(&expand, hidden), expand_bias, None, parallelism);
-            bent.copy_from_slice(wide);
-            Activation::Gelu.apply(bent);
-            affine(y, [rows, width, hidden], View::rows(bent, hidden), View::rows(&contract, width), bias, Some(x), parallelism);
+            affine(wide, [rows, hidden, width], normal, View::rows(&expand, hidden), w.expand_bias, None, parallelism);
+            gelu(bent, wide);
+            affine(y, [rows, width, hidden], View::rows(bent, hidden), View::rows(&contract, width), w.bias, Some(x), parallelism);
         };
-        let mut y = vec![0.0; x.len()];
-        if !self.keep {
+        let mut y = Buffer::any(x.len());
+        if !keep {
             y.par_chunks_mut(block * width).zip(x.par_chunks(block * width)).for_each(|(y, x)| {
                 let rows = x.len() / width;
                 with_scratch(rows * (2 * hidden + width + 2), |scratch| {
@@ -100,7 +119,7 @@ impl Op {
             });
             return (y, None);
         }
-        let mut saved = Saved { statistics: vec![0.0; 2 * rows], hidden: vec![0.0; rows * hidden] };
+        let mut saved = Saved { statistics: Buffer::any(2 * rows), hidden: Buffer::any(rows * hidden) };
         let parts = saved.statistics.par_chunks_mut(2 * block).zip(saved.hidden.par_chunks_mut(block * hidden));
         y.par_chunks_mut(block * width).zip(x.par_chunks(block * width)).zip(parts).for_each(|((y, x), (statistics, wide))| {
             let rows = x.len() / width;
@@ -112,43 +131,42 @@ impl Op {
         (y, Some(saved))
     }
 
-    /// Gradients to x and to the packed parameters.
-    fn backward(&self, x: &[f32], packed: &[f32], dy: &[f32], saved: &Saved) -> (Vec<f32>, Vec<f32>) {
+    /// Gradients to x and to the parameters.
+    fn backward(&self, x: &[f32], w: &Weights<'_>, mut dx: Buffer, saved: &Saved) -> (Buffer, Gradients<3>) {
         let (width, hidden) = (self.width, self.hidden);
-        let [gamma, beta, expand, _, contract, _] = parts(packed, self.lengths());
         let rows = x.len() / width;
         let block = block_rows(rows);
         let pieces = rows.div_ceil(block);
         let parallelism = inner_parallelism(pieces);
-        let mut dx = vec![0.0; x.len()];
+        let lengths = [w.contract, w.bias, w.expand, w.expand_bias, w.gamma, w.beta].map(<[f32]>::len);
+        // The gradient to the result is that to x by way of the residual, to which the rest is added at the end.
         let body = |piece: usize, dx: &mut [f32], sums: &mut [f32]| {
-            let [dgamma, dbeta, dexpand, dexpand_bias, dcontract, dbias] = parts_mut(sums, self.lengths());
+            let [dcontract, dbias, dexpand, dexpand_bias, dgamma, dbeta] = parts_mut(sums, lengths);
             let (first, rows) = (piece * block, dx.len() / width);
-            let range = first * width..(first + rows) * width;
-            let (x, dy) = (&x[range.clone()], &dy[range]);
+            let x = &x[first * width..(first + rows) * width];
             let statistics = &saved.statistics[2 * first..2 * (first + rows)];
             let wide = &saved.hidden[first * hidden..(first + rows) * hidden];
             with_scratch(rows * (2 * hidden + width), |scratch| {
                 let [bent, dwide, normal] = parts_mut(scratch, [rows * hidden, rows * hidden, rows * width]);
-                let gradient = View::rows(dy, width);
-                multiply(dwide, hidden, [rows, hidden, width], gradient, View::rows(contract, hidden), false, parallelism);
+                let gradient = View::rows(dx, width);
+                multiply(dwide, hidden, [rows, hidden, width], gradient, View::rows(w.contract, hidden), false, parallelism);
                 gelu_again(bent, dwide, wide);
-                add_rows(dbias, dy);
+                add_rows(dbias, dx);
                 let size = [width, hidden, rows];
                 multiply(dcontract, hidden, size, gradient.transposed(), View::rows(bent, hidden), true, parallelism);
                 add_rows(dexpand_bias, dwide);
-                layer_norm::normalise_again(normal, x, gamma, beta, statistics);
+                layer_norm::normalise_again(normal, x, w.gamma, w.beta, statistics);
                 let gradient = View::rows(dwide, hidden);
                 let size = [hidden, width, rows];
                 multiply(dexpand, width, size, gradient.transposed(), View::rows(normal, width), true, parallelism);
                 // The normalised values are used up; their gradient takes their place.
-                multiply(normal, width, [rows, width, hidden], gradient, View::rows(expand, width), false, parallelism);
-                dx.copy_from_slice(dy);
-                layer_norm::pull_back(dx, normal, x, gamma, statistics, dgamma, dbeta);
+                multiply(normal, width, [rows, width, hidden], gradient, View::rows(w.expand, width), false, parallelism);
+                layer_norm::pull_back(dx, normal, x, w.gamma, statistics, dgamma, dbeta);
             });
         };
-        let sums = sum_over_spans(pieces, &mut dx, block * width, packed.len(), body);
-        (dx, sums)
+        let sums = sum_over_spans(pieces, &mut dx, block * width, lengths.iter().sum(), body);
+        let [dcontract, dbias, dexpand, dexpand_bias, dgamma, dbeta] = sums.parts(lengths);
+        (dx, [[dcontract, dbias], [dexpand, dexpand_bias], [dgamma, dbeta]])
     }
 }
 
@@ -156,6 +174,10 @@ impl Op {
 fn block_rows(rows: usize) -> usize {
     let threads = rayon::current_num_threads();
     rows.div_ceil(rows.div_ceil(ROWS).next_multiple_of(threads)).max(rows.min(32))
+}
+
+fn gelu(bent: &mut [f32], wide: &[f32]) {
+    vectorised(|| bent.iter_mut().zip(wide).for_each(|(bent, &x)| *bent = x * normal(x).0));
 }
 
 /// The GELU's value, and its slope upon the gradient, from one exponential.
@@ -167,27 +189,4 @@ fn gelu_again(bent: &mut [f32], gradient: &mut [f32], wide: &[f32]) {
             *gradient *= below + x * density;
         }
     });
-}
-
-impl CustomOp2 for Op {
-    fn name(&self) -> &'static str {
-        "mlp-block"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, packed: &CpuStorage, pl: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (y, saved) = self.forward(floats(x, xl)?, floats(packed, pl)?);
-        if let Some(saved) = saved {
-            // One op instance is applied once, so the cell is empty here.
-            let _ = self.saved.set(saved);
-        }
-        Ok((CpuStorage::F32(y), xl.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, packed: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let Some(saved) = self.saved.get() else { bail!("a perceptron was asked for a gradient before its value") };
-        let dy = dy.contiguous()?;
-        let (dx, sums) = self.backward(&read(x)?, &read(packed)?, &read(&dy)?, saved);
-        let dpacked = packed.track_op().then(|| tensor(sums, packed.dims())).transpose()?;
-        Ok((x.track_op().then(|| tensor(dx, x.dims())).transpose()?, dpacked))
-    }
 }

@@ -54,6 +54,7 @@ mod simd;
 mod smooth_tests;
 mod squeeze;
 mod statistics;
+mod tokens;
 #[cfg(test)]
 mod transformer_tests;
 

@@ -1,13 +1,16 @@
 //! What goes into a vision transformer (Dosovitskiy et al. 2020): an image's square patches, each times one matrix,
-//! with a class token before them and the position added to all, as one op.
+//! with a class token before them and the position added to all, as one layer.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::memory::{floats, read, tensor, with_scratch};
-use super::portable;
-use super::product::{View, add_rows, inner_parallelism, multiply, parts, parts_mut, sum_over_spans, transpose};
+use super::buffer::Buffer;
+use super::memory::with_scratch;
+use super::product::{Sums, View, add_rows, inner_parallelism, multiply, parts_mut, sum_over_spans, transpose};
 use super::simd::vectorised;
+use super::tokens::Parameters;
+use super::{Map, portable};
+use crate::domain::recipe::Precision;
 
 /// The parameters, under timm's names `patch_embed.proj`, `cls_token` and `pos_embed`; N counts the class token.
 #[derive(Clone, Copy)]
@@ -25,6 +28,30 @@ impl PatchEmbed<'_> {
     /// Errors when the image does not have as many patches as there are positions.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, channels, height, width) = x.dims4()?;
+        self.sizes([batch, channels, height, width])?;
+        if portable::is_for(x) {
+            return portable::patch_embed(x, self);
+        }
+        self.learn(&Map::enter(&x.contiguous()?, Precision::F32)?)?.leave_tokens()
+    }
+
+    /// The same from a map of images `(B, C, H, W)` to one of tokens `(B, N, 1, D)`.
+    pub fn learn(&self, x: &Map) -> Result<Map> {
+        let sizes = self.sizes(x.shape)?;
+        let parameters = Parameters::new([self.projection, (self.position, self.class_token)]);
+        let y = {
+            let [[weight, bias], [position, class]] = &parameters.read()?;
+            sizes.forward(&x.values, weight, bias, class, position)
+        };
+        let (values, tracked) = (x.values.clone(), x.is_tracked());
+        parameters.map(x, [x.shape[0], sizes.tokens, 1, sizes.outputs], y, move |dy, parameters| {
+            let [dweight, dbias, dclass, dposition] = sizes.parameter_gradient(&values, &dy).parts(sizes.lengths());
+            let dx = if tracked { sizes.input_gradient(&dy, &parameters.read()?[0][0]) } else { Buffer::default() };
+            Ok((dx, [[dweight, dbias], [dposition, dclass]]))
+        })
+    }
+
+    fn sizes(&self, [batch, channels, height, width]: [usize; 4]) -> Result<Sizes> {
         let (outputs, inputs, patch, other) = self.projection.0.dims4()?;
         let tokens = self.position.dim(1)?;
         let fits = inputs == channels
@@ -37,15 +64,10 @@ impl PatchEmbed<'_> {
             && self.class_token.dims() == [1, 1, outputs]
             && self.position.dims() == [1, tokens, outputs];
         if !fits || batch == 0 {
-            bail!("images of shape {:?} do not cut into {} patches of {patch} pixels", x.dims(), tokens.saturating_sub(1))
+            let patches = tokens.saturating_sub(1);
+            bail!("images of shape {:?} do not cut into {patches} patches of {patch} pixels", [batch, channels, height, width])
         }
-        if portable::is_for(x) {
-            return portable::patch_embed(x, self);
-        }
-        let packed = [self.projection.0, self.projection.1, self.class_token, self.position].map(Tensor::flatten_all);
-        let packed = Tensor::cat(&packed.into_iter().collect::<Result<Vec<_>>>()?, 0)?;
-        let sizes = Sizes { channels, height, width, patch, outputs, tokens };
-        x.contiguous()?.apply_op2(&packed, Op(sizes))
+        Ok(Sizes { channels, height, width, patch, outputs, tokens })
     }
 }
 
@@ -98,19 +120,13 @@ impl Sizes {
     fn scatter(&self, patches: &[f32], image: &mut [f32]) {
         self.runs(|at, from| image[from..from + self.patch].copy_from_slice(&patches[at..at + self.patch]));
     }
-}
 
-/// Arguments of the op: x, and all parameters in one vector.
-struct Op(Sizes);
-
-impl Op {
-    fn forward(&self, x: &[f32], packed: &[f32]) -> Vec<f32> {
-        let s = self.0;
-        let [weight, bias, class, position] = parts(packed, s.lengths());
+    fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], class: &[f32], position: &[f32]) -> Buffer {
+        let s = self;
         let turned = transpose(weight, s.outputs, s.depth());
         let batch = x.len() / s.image();
         let parallelism = inner_parallelism(batch);
-        let mut y = vec![0.0; batch * s.tokens * s.outputs];
+        let mut y = Buffer::any(batch * s.tokens * s.outputs);
         y.par_chunks_mut(s.tokens * s.outputs).zip(x.par_chunks(s.image())).for_each(|(y, image)| {
             y.copy_from_slice(position);
             let (first, rest) = y.split_at_mut(s.outputs);
@@ -129,13 +145,13 @@ impl Op {
         y
     }
 
-    fn parameter_gradient(&self, x: &[f32], dy: &[f32], length: usize) -> Vec<f32> {
-        let s = self.0;
+    fn parameter_gradient(&self, x: &[f32], dy: &[f32]) -> Sums {
+        let s = self;
         let batch = x.len() / s.image();
         let parallelism = inner_parallelism(batch);
         // Nothing is written beside the sums; one float per image stands for the output.
         let mut nothing = vec![0.0; batch];
-        sum_over_spans(batch, &mut nothing, 1, length, |index, _, sums| {
+        sum_over_spans(batch, &mut nothing, 1, s.lengths().iter().sum(), |index, _, sums| {
             let [dweight, dbias, dclass, dposition] = parts_mut(sums, s.lengths());
             let dy = &dy[index * s.tokens * s.outputs..][..s.tokens * s.outputs];
             let (first, rest) = dy.split_at(s.outputs);
@@ -151,12 +167,11 @@ impl Op {
         })
     }
 
-    fn input_gradient(&self, dy: &[f32], packed: &[f32]) -> Vec<f32> {
-        let s = self.0;
-        let [weight, ..] = parts(packed, s.lengths());
+    fn input_gradient(&self, dy: &[f32], weight: &[f32]) -> Buffer {
+        let s = self;
         let batch = dy.len() / (s.tokens * s.outputs);
         let parallelism = inner_parallelism(batch);
-        let mut dx = vec![0.0; batch * s.image()];
+        let mut dx = Buffer::any(batch * s.image());
         dx.par_chunks_mut(s.image()).zip(dy.par_chunks(s.tokens * s.outputs)).for_each(|(dx, dy)| {
             with_scratch(s.patches() * s.depth(), |patches| {
                 let size = [s.patches(), s.depth(), s.outputs];
@@ -166,31 +181,5 @@ impl Op {
             });
         });
         dx
-    }
-}
-
-impl CustomOp2 for Op {
-    fn name(&self) -> &'static str {
-        "patch-embed"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, packed: &CpuStorage, pl: &Layout) -> Result<(CpuStorage, Shape)> {
-        let y = self.forward(floats(x, xl)?, floats(packed, pl)?);
-        let batch = y.len() / (self.0.tokens * self.0.outputs);
-        Ok((CpuStorage::F32(y), Shape::from((batch, self.0.tokens, self.0.outputs))))
-    }
-
-    fn bwd(&self, x: &Tensor, packed: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        let dy = read(&dy)?;
-        let dx = match x.track_op() {
-            true => Some(tensor(self.input_gradient(&dy, &read(packed)?), x.dims())?),
-            false => None,
-        };
-        let dpacked = match packed.track_op() {
-            true => Some(tensor(self.parameter_gradient(&read(x)?, &dy, packed.elem_count()), packed.dims())?),
-            false => None,
-        };
-        Ok((dx, dpacked))
     }
 }

@@ -6,6 +6,7 @@ use std::ops::DerefMut;
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+use super::buffer::Buffer;
 use super::simd::vectorised;
 
 /// A matrix in a slice: element `(i, j)` is `data[i * rows + j * columns]`.
@@ -76,17 +77,19 @@ pub(crate) fn inner_parallelism(pieces: usize) -> Parallelism {
 }
 
 /// A weight `(outputs, inputs)` as `(inputs, outputs)`, so that products with it need no packing.
-pub(crate) fn transpose(weight: &[f32], outputs: usize, inputs: usize) -> Vec<f32> {
+pub(crate) fn transpose(weight: &[f32], outputs: usize, inputs: usize) -> Buffer {
     const TILE: usize = 16;
-    let mut turned = vec![0.0; weight.len()];
-    for first in (0..outputs).step_by(TILE) {
-        let end = outputs.min(first + TILE);
-        for input in 0..inputs {
-            for output in first..end {
-                turned[input * outputs + output] = weight[output * inputs + input];
+    let mut turned = Buffer::any(weight.len());
+    turned.par_chunks_mut(TILE * outputs).enumerate().for_each(|(strip, turned)| {
+        for first in (0..outputs).step_by(TILE) {
+            let end = outputs.min(first + TILE);
+            for (input, turned) in turned.chunks_exact_mut(outputs).enumerate() {
+                for output in first..end {
+                    turned[output] = weight[output * inputs + strip * TILE + input];
+                }
             }
         }
-    }
+    });
     turned
 }
 
@@ -138,25 +141,49 @@ pub(crate) fn add_in_order<T: DerefMut<Target = [f32]> + Default + Sync>(parts: 
     total
 }
 
-/// Deals `pieces` of a batch to the threads in spans and adds up what each span gives: `body(piece, its part of out,
-/// the span's sum)`. Parts of `out` are `length` long. The result depends on the number of threads alone.
+/// What each thread has summed.
+pub(crate) struct Sums(Vec<Buffer>);
+
+impl Sums {
+    /// The sum of all, thread by thread, cut into consecutive parts of these lengths.
+    pub fn parts<const N: usize>(&self, lengths: [usize; N]) -> [Vec<f32>; N] {
+        let mut end = 0;
+        lengths.map(|length| {
+            let from = end;
+            end += length;
+            let mut total = vec![0.0; length];
+            total.par_chunks_mut(CHUNK).enumerate().for_each(|(index, total)| {
+                let range = from + index * CHUNK..from + index * CHUNK + total.len();
+                let Some((first, rest)) = self.0.split_first() else { return };
+                total.copy_from_slice(&first[range.clone()]);
+                for sum in rest {
+                    vectorised(|| total.iter_mut().zip(&sum[range.clone()]).for_each(|(total, value)| *total += value));
+                }
+            });
+            total
+        })
+    }
+}
+
+/// Deals `pieces` of a batch to the threads in spans that sum what each piece gives: `body(piece, its part of out, the
+/// span's sum)`. Parts of `out` are `length` long. The result depends on the number of threads alone.
 pub(crate) fn sum_over_spans(
     pieces: usize,
     out: &mut [f32],
     length: usize,
     sum_length: usize,
     body: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
-) -> Vec<f32> {
+) -> Sums {
     let spans = rayon::current_num_threads().min(pieces).max(1);
     let per_span = pieces.div_ceil(spans).max(1);
     let partial = |(span, out): (usize, &mut [f32])| {
-        let mut sum = vec![0.0; sum_length];
+        let mut sum = Buffer::zeros(sum_length);
         for (index, out) in out.chunks_mut(length).enumerate() {
             body(span * per_span + index, out, &mut sum);
         }
         sum
     };
-    add_in_order(out.par_chunks_mut(per_span * length).enumerate().map(partial).collect())
+    Sums(out.par_chunks_mut(per_span * length).enumerate().map(partial).collect())
 }
 
 /// Cuts a slice into consecutive parts of these lengths.
