@@ -25,9 +25,19 @@ impl Heads {
         self.width / self.heads
     }
 
-    /// Floats of scratch that [`forward`] needs.
-    pub fn scores(&self) -> usize {
+    /// The scores of one head.
+    fn scores(&self) -> usize {
         self.queries * self.tokens
+    }
+
+    /// Floats of scratch that [`forward`] needs.
+    pub fn forward_scratch(&self) -> usize {
+        self.scores() + self.queries
+    }
+
+    /// Floats of scratch that [`backward`] needs.
+    pub fn backward_scratch(&self) -> usize {
+        2 * self.scores()
     }
 
     fn scale(&self) -> f32 {
@@ -40,26 +50,36 @@ impl Heads {
     }
 }
 
-/// `out (queries, width)`, and for each head and query the logarithm of its scores' sum, which [`backward`] wants.
-pub(crate) fn forward(h: &Heads, qkv: &[f32], out: &mut [f32], logs: &mut [f32], scores: &mut [f32], parallelism: Parallelism) {
+/// `out (queries, width)`, and for each head and query the logarithm of its scores' sum, which [`backward`] wants;
+/// `scratch` is [`Heads::forward_scratch`].
+pub(crate) fn forward(h: &Heads, qkv: &[f32], out: &mut [f32], logs: &mut [f32], scratch: &mut [f32], parallelism: Parallelism) {
     let (tokens, depth, scale) = (h.tokens, h.depth(), h.scale());
+    let (scores, sums) = scratch[..h.forward_scratch()].split_at_mut(h.scores());
     for head in 0..h.heads {
         let [queries, keys, values] = h.views(qkv, head);
         multiply(scores, tokens, [h.queries, tokens, depth], queries, keys.transposed(), false, parallelism);
         let logs = &mut logs[head * h.queries..][..h.queries];
         vectorised(|| {
-            for (row, log) in scores.chunks_exact_mut(tokens).zip(logs) {
-                *log = softmax(row, scale);
+            for ((row, sum), log) in scores.chunks_exact_mut(tokens).zip(&mut *sums).zip(logs) {
+                let largest = exponentials(row, scale, sum);
+                *log = largest + sum.ln();
             }
         });
         let out = &mut out[head * depth..];
         multiply(out, h.width, [h.queries, depth, tokens], View::rows(scores, tokens), values, false, parallelism);
+        // Dividing the few results by their sums is less than dividing the scores.
+        vectorised(|| {
+            for (row, sum) in out.chunks_mut(h.width).zip(&*sums) {
+                let share = 1.0 / sum;
+                row[..depth].iter_mut().for_each(|value| *value *= share);
+            }
+        });
     }
 }
 
-/// `row = softmax(scale * row)`; answers the logarithm of the sum of exponentials.
+/// `row = exp(scale * (row - its largest))`, and their sum; answers `scale` times the largest.
 #[inline(always)]
-pub(crate) fn softmax(row: &mut [f32], scale: f32) -> f32 {
+fn exponentials(row: &mut [f32], scale: f32, sum: &mut f32) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let (wide, tail) = row.as_chunks::<16>();
     for part in wide {
@@ -68,11 +88,20 @@ pub(crate) fn softmax(row: &mut [f32], scale: f32) -> f32 {
         }
     }
     let largest = lanes.iter().chain(tail).fold(f32::NEG_INFINITY, |largest, &value| largest.max(value)) * scale;
-    row.iter_mut().for_each(|value| *value = exp(*value * scale - largest));
-    let sum = sum_of(row, row, |x, _| x);
-    let share = 1.0 / sum;
-    row.iter_mut().for_each(|value| *value *= share);
-    largest + sum.ln()
+    let mut sums = [0.0; 16];
+    let (wide, tail) = row.as_chunks_mut::<16>();
+    for part in wide {
+        for lane in 0..16 {
+            part[lane] = exp(part[lane] * scale - largest);
+            sums[lane] += part[lane];
+        }
+    }
+    for (value, sum) in tail.iter_mut().zip(&mut sums) {
+        *value = exp(*value * scale - largest);
+        *sum += *value;
+    }
+    *sum = sums.iter().sum();
+    largest
 }
 
 /// What [`forward`] made, and the gradient to its result.
@@ -83,10 +112,10 @@ pub(crate) struct Made<'a> {
     pub dout: &'a [f32],
 }
 
-/// The gradient to queries, keys and values, `dqkv (tokens, 3 * width)`; `scratch` is two times [`Heads::scores`].
+/// The gradient to queries, keys and values, `dqkv (tokens, 3 * width)`; `scratch` is [`Heads::backward_scratch`].
 pub(crate) fn backward(h: &Heads, made: &Made<'_>, dqkv: &mut [f32], scratch: &mut [f32], parallelism: Parallelism) {
     let (tokens, depth, scale, width) = (h.tokens, h.depth(), h.scale(), h.width);
-    let (scores, slopes) = scratch.split_at_mut(h.scores());
+    let (scores, slopes) = scratch[..h.backward_scratch()].split_at_mut(h.scores());
     // Tokens that do not ask get no gradient to their queries.
     dqkv[h.queries * 3 * width..].chunks_exact_mut(3 * width).for_each(|row| row[..width].fill(0.0));
     for head in 0..h.heads {

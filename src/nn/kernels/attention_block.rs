@@ -118,7 +118,7 @@ impl Block {
         };
         let mut y = Buffer::any(batch * result);
         let lengths = self.saved_lengths();
-        let work = image + h.scores();
+        let work = image + h.forward_scratch();
         if !keep {
             y.par_chunks_mut(result).zip(x.par_chunks(image)).for_each(|(y, x)| {
                 with_scratch(work + lengths.iter().sum::<usize>(), |scratch| {
@@ -147,8 +147,8 @@ impl Block {
             let [dprojection, dbias, dqkv_weight, dqkv_bias, dgamma, dbeta] = parts_mut(sums, lengths);
             let x = &x[index * image..(index + 1) * image];
             let [statistics, qkv, out, logs] = saved.of(index, self.saved_lengths());
-            with_scratch(result + 3 * image + image + 2 * h.scores(), |scratch| {
-                let [dout, dqkv, normal, scores] = parts_mut(scratch, [result, 3 * image, image, 2 * h.scores()]);
+            with_scratch(result + 3 * image + image + h.backward_scratch(), |scratch| {
+                let [dout, dqkv, normal, scores] = parts_mut(scratch, [result, 3 * image, image, h.backward_scratch()]);
                 let dy = &dx[..result];
                 let gradient = View::rows(dy, h.width);
                 add_rows(dbias, dy);

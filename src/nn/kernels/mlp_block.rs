@@ -104,8 +104,8 @@ impl Block {
             let rows = x.len() / width;
             layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics);
             let normal = View::rows(normal, width);
-            affine(wide, [rows, hidden, width], normal, View::rows(&expand, hidden), w.expand_bias, None, parallelism);
-            gelu(bent, wide);
+            multiply(wide, hidden, [rows, hidden, width], normal, View::rows(&expand, hidden), false, parallelism);
+            biased_gelu(bent, wide, w.expand_bias);
             affine(y, [rows, width, hidden], View::rows(bent, hidden), View::rows(&contract, width), w.bias, Some(x), parallelism);
         };
         let mut y = Buffer::any(x.len());
@@ -150,11 +150,10 @@ impl Block {
                 let [bent, dwide, normal] = parts_mut(scratch, [rows * hidden, rows * hidden, rows * width]);
                 let gradient = View::rows(dx, width);
                 multiply(dwide, hidden, [rows, hidden, width], gradient, View::rows(w.contract, hidden), false, parallelism);
-                gelu_again(bent, dwide, wide);
+                gelu_again(bent, dwide, wide, dexpand_bias);
                 add_rows(dbias, dx);
                 let size = [width, hidden, rows];
                 multiply(dcontract, hidden, size, gradient.transposed(), View::rows(bent, hidden), true, parallelism);
-                add_rows(dexpand_bias, dwide);
                 layer_norm::normalise_again(normal, x, w.gamma, w.beta, statistics);
                 let gradient = View::rows(dwide, hidden);
                 let size = [hidden, width, rows];
@@ -176,17 +175,31 @@ fn block_rows(rows: usize) -> usize {
     rows.div_ceil(rows.div_ceil(ROWS).next_multiple_of(threads)).max(rows.min(32))
 }
 
-fn gelu(bent: &mut [f32], wide: &[f32]) {
-    vectorised(|| bent.iter_mut().zip(wide).for_each(|(bent, &x)| *bent = x * normal(x).0));
+/// `wide += bias`, row by row, and the GELU of that.
+fn biased_gelu(bent: &mut [f32], wide: &mut [f32], bias: &[f32]) {
+    let width = bias.len();
+    vectorised(|| {
+        for (bent, wide) in bent.chunks_exact_mut(width).zip(wide.chunks_exact_mut(width)) {
+            for ((bent, wide), bias) in bent.iter_mut().zip(wide).zip(bias) {
+                *wide += bias;
+                *bent = *wide * normal(*wide).0;
+            }
+        }
+    });
 }
 
-/// The GELU's value, and its slope upon the gradient, from one exponential.
-fn gelu_again(bent: &mut [f32], gradient: &mut [f32], wide: &[f32]) {
+/// The GELU's value, and its slope upon the gradient, from one exponential; `sums += ` the sum of all rows of that.
+fn gelu_again(bent: &mut [f32], gradient: &mut [f32], wide: &[f32], sums: &mut [f32]) {
+    let width = sums.len();
     vectorised(|| {
-        for ((bent, gradient), &x) in bent.iter_mut().zip(gradient.iter_mut()).zip(wide) {
-            let (below, density) = normal(x);
-            *bent = x * below;
-            *gradient *= below + x * density;
+        let rows = bent.chunks_exact_mut(width).zip(gradient.chunks_exact_mut(width)).zip(wide.chunks_exact(width));
+        for ((bent, gradient), wide) in rows {
+            for (((bent, gradient), &x), sum) in bent.iter_mut().zip(gradient).zip(wide).zip(&mut *sums) {
+                let (below, density) = normal(x);
+                *bent = x * below;
+                *gradient *= below + x * density;
+                *sum += *gradient;
+            }
         }
     });
 }
