@@ -8,8 +8,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
+use hub::domain::recipe::Precision;
 use hub::nn::registry::{self, Kind};
-use hub::nn::{Classifier, Error, Head, Mode, Weights, loss};
+use hub::nn::{Classifier, Error, Head, Mode, Weights, kernels, loss};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 
@@ -442,6 +443,27 @@ fn a_transformer_wants_images_of_its_size_and_freezes_from_the_bottom() {
         assert_eq!(gradients.get(var).is_some(), trainable.contains(&name), "{name}");
     }
     assert!(!backbone.pooled(&image("input", 1, 224), 13, Mode::Train).unwrap().track_op());
+}
+
+#[test]
+fn a_transformer_that_multiplies_bf16_does_so_where_it_learns_and_nowhere_else() {
+    let weights = Weights::random("vit_tiny_patch16_224", 0, 3).unwrap();
+    let backbone = registry::build("vit_tiny_patch16_224", &weights).unwrap();
+    let x = image("input", 2, 224);
+    let run = |frozen: usize, mode: Mode| backbone.pooled(&x, frozen, mode).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let (exact, learning) = (run(0, Mode::Eval), run(0, Mode::Train));
+    // What a machine cannot do it refuses, and stays with f32.
+    let ready = kernels::backend::has_bf16();
+    assert_eq!(backbone.set_precision(Precision::Bf16), ready);
+    assert_eq!(run(0, Mode::Eval), exact);
+    assert_eq!(run(13, Mode::Train), exact);
+    let rounded = run(0, Mode::Train);
+    assert_eq!(rounded != learning, ready.is_ok());
+    let length = |values: &[f32]| values.iter().map(|value| value * value).sum::<f32>().sqrt();
+    let apart: Vec<f32> = rounded.iter().zip(&learning).map(|(a, b)| a - b).collect();
+    assert!(length(&apart) < 2e-2 * length(&learning), "{} of {}", length(&apart), length(&learning));
+    backbone.set_precision(Precision::F32).unwrap();
+    assert_eq!(run(0, Mode::Train), learning);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! token's.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{Tensor, Var};
 
@@ -22,6 +23,8 @@ pub(crate) struct Transformer {
     blocks: Vec<Block>,
     norm: Pair,
     weights: Weights,
+    /// Whether stages that learn multiply bf16.
+    rounds: AtomicBool,
 }
 
 struct Block {
@@ -85,6 +88,7 @@ impl Transformer {
             blocks: (0..vit.depth).map(block).collect::<Result<_>>()?,
             norm: pair("norm")?,
             weights,
+            rounds: AtomicBool::new(false),
         })
     }
 
@@ -109,7 +113,8 @@ impl Transformer {
                 _ => Map::enter_tokens(x, Precision::F32)?,
             };
             for stage in stages {
-                y = self.learn(stage, &y, queries, mode(stage))?;
+                let rounds = mode(stage) == Mode::Train && self.rounds.load(Ordering::Relaxed);
+                y = self.learn(stage, &y.at(if rounds { Precision::Bf16 } else { Precision::F32 }), queries, mode(stage))?;
                 y = if stage < frozen_stages { y.detach() } else { y };
             }
             y.leave_tokens()?
@@ -209,10 +214,12 @@ impl Backbone for Transformer {
     fn set_norm_momentum(&self, _momentum: f64) {}
 
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
-        match precision {
-            Precision::F32 => Ok(()),
-            Precision::Bf16 => Err("transformers multiply f32".into()),
+        self.rounds.store(false, Ordering::Relaxed);
+        if precision == Precision::Bf16 {
+            kernels::backend::has_bf16()?;
+            self.rounds.store(true, Ordering::Relaxed);
         }
+        Ok(())
     }
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {

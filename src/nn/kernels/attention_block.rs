@@ -1,6 +1,8 @@
 //! The first half of a transformer's block as one layer: `x + project(attention(qkv(layer_norm(x))))`. One layer,
 //! because an image's share of all of it fits in a core's cache.
 
+mod rounded;
+
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -10,6 +12,7 @@ use super::memory::{Floats, with_scratch};
 use super::product::{View, add_rows, affine, inner_parallelism, multiply, parts_mut, sum_over_spans, transpose};
 use super::tokens::{self, Gradients, Parameters};
 use super::{Map, layer_norm, portable};
+use crate::domain::recipe::Precision;
 
 /// The parameters, under timm's names `norm1`, `attn.qkv` and `attn.proj`; D is the width.
 #[derive(Clone, Copy)]
@@ -37,16 +40,28 @@ impl AttentionBlock<'_> {
         tokens::through(x, |x| self.learn(x, queries))
     }
 
-    /// The same between maps.
+    /// The same between maps; with [`Precision::Bf16`] the two linear layers multiply that.
     pub fn learn(&self, x: &Map, queries: usize) -> Result<Map> {
         let block = self.block(x.shape, queries)?;
         let parameters = Parameters::new([self.projection, self.qkv, self.norm]);
         let keep = x.is_tracked() || parameters.are_tracked();
-        let (y, saved) = block.forward(&x.values, &Weights::of(&parameters.read()?), keep);
-        let values = x.values.clone();
+        let (y, saved) = {
+            let (values, parameters) = (&x.values, parameters.read()?);
+            let weights = Weights::of(&parameters);
+            match x.precision {
+                Precision::F32 => block.forward(values, &weights, keep),
+                Precision::Bf16 => block.forward_rounded(values, &weights).map(|(y, saved)| (y, Some(saved)))?,
+            }
+        };
+        let (values, precision) = (x.values.clone(), x.precision);
         parameters.map(x, [x.shape[0], queries, 1, x.shape[3]], y, move |dy, parameters| {
             let Some(saved) = saved else { bail!("an attention that nobody learns from was asked for a gradient") };
-            Ok(block.backward(&values, &Weights::of(&parameters.read()?), dy, &saved))
+            let parameters = parameters.read()?;
+            let weights = Weights::of(&parameters);
+            match precision {
+                Precision::F32 => Ok(block.backward(&values, &weights, dy, &saved)),
+                Precision::Bf16 => block.backward_rounded(&values, &weights, dy, &saved),
+            }
         })
     }
 

@@ -1,6 +1,8 @@
 //! The second half of a transformer's block as one layer: `x + fc2(gelu(fc1(layer_norm(x))))`, in blocks of rows whose
 //! share of the wide layer stays in a core's cache; only what goes into the GELU is kept for the backward pass.
 
+mod rounded;
+
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
@@ -11,6 +13,7 @@ use super::product::{View, add_rows, affine, inner_parallelism, multiply, parts_
 use super::simd::vectorised;
 use super::tokens::{self, Gradients, Parameters};
 use super::{Map, layer_norm, portable};
+use crate::domain::recipe::Precision;
 
 /// Rows of a block at most: with 768 hidden numbers each, half a core's second-level cache.
 const ROWS: usize = 256;
@@ -39,16 +42,28 @@ impl MlpBlock<'_> {
         tokens::through(x, |x| self.learn(x))
     }
 
-    /// The same between maps.
+    /// The same between maps; with [`Precision::Bf16`] the two linear layers multiply that.
     pub fn learn(&self, x: &Map) -> Result<Map> {
         let block = self.block(x.shape)?;
         let parameters = Parameters::new([self.contract, self.expand, self.norm]);
-        let keep = x.is_tracked() || parameters.are_tracked();
-        let (y, saved) = block.forward(&x.values, &Weights::of(&parameters.read()?), keep);
-        let values = x.values.clone();
+        let (keep, tokens) = (x.is_tracked() || parameters.are_tracked(), x.tokens());
+        let (y, saved) = {
+            let (values, parameters) = (&x.values, parameters.read()?);
+            let weights = Weights::of(&parameters);
+            match x.precision {
+                Precision::F32 => block.forward(values, &weights, keep),
+                Precision::Bf16 => block.forward_rounded(values, tokens, &weights).map(|(y, saved)| (y, Some(saved)))?,
+            }
+        };
+        let (values, precision) = (x.values.clone(), x.precision);
         parameters.map(x, x.shape, y, move |dy, parameters| {
             let Some(saved) = saved else { bail!("a perceptron that nobody learns from was asked for a gradient") };
-            Ok(block.backward(&values, &Weights::of(&parameters.read()?), dy, &saved))
+            let parameters = parameters.read()?;
+            let weights = Weights::of(&parameters);
+            match precision {
+                Precision::F32 => Ok(block.backward(&values, &weights, dy, &saved)),
+                Precision::Bf16 => block.backward_rounded(&values, tokens, &weights, dy, &saved),
+            }
         })
     }
 

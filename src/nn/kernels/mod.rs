@@ -49,6 +49,7 @@ mod precision_tests;
 mod product;
 #[cfg(test)]
 mod reference_tests;
+mod rounded;
 mod simd;
 #[cfg(test)]
 mod smooth_tests;

@@ -1,5 +1,6 @@
 //! Products of bf16 numbers against f32 products of the same numbers rounded beforehand: only sums may differ.
 
+use candle_core::Var;
 use half::bf16;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -8,7 +9,8 @@ use super::backend::{self, Choice};
 use super::conv;
 use super::geometry::Geometry;
 use super::reference_tests::{close, random, values};
-use super::{Padding, Spec};
+use super::rounded::{self, Rounded};
+use super::{AttentionBlock, Map, MlpBlock, Padding, Spec};
 use crate::domain::recipe::Precision::{self, Bf16, F32};
 
 fn floats(seed: u64, stream: u64, shape: &[usize]) -> Vec<f32> {
@@ -37,8 +39,7 @@ proptest! {
         (kernel, stride) in (1..4usize, 1..3usize),
         seed: u64,
     ) {
-        if let Err(reason) = backend::with(Choice::OneDnn, backend::has_bf16) {
-            println!("not tried: {reason}");
+        if !can_multiply_bf16() {
             return Ok(());
         }
         let shape = [batch, height, width, input * groups];
@@ -57,4 +58,99 @@ proptest! {
             close(&wide(ours), &wide(same), 1e-5).map_err(|error| TestCaseError::fail(format!("{what}: {error}")))?;
         }
     }
+}
+
+/// Whether there is something to try; tells what is missing.
+fn can_multiply_bf16() -> bool {
+    let ready = backend::with(Choice::OneDnn, backend::has_bf16);
+    if let Err(reason) = &ready {
+        println!("not tried: {reason}");
+    }
+    ready.is_ok()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn linear_layers_over_tokens_only_round_their_factors(
+        (images, tokens) in (1..5usize, 1..20usize),
+        (inputs, outputs) in (8..60usize, 8..60usize),
+        seed: u64,
+    ) {
+        if !can_multiply_bf16() {
+            return Ok(());
+        }
+        let rows = images * tokens;
+        let (x, weight) = (floats(seed, 0, &[rows, inputs]), floats(seed, 1, &[outputs, inputs]));
+        let (dy, bias) = (floats(seed, 2, &[rows, outputs]), floats(seed, 3, &[outputs]));
+        let layer = Rounded::new([images, tokens], inputs, outputs).unwrap();
+        let (mut y, mut dx) = (vec![0.0; rows * outputs], vec![0.0; rows * inputs]);
+        let dweight = backend::with(Choice::OneDnn, || {
+            layer.forward(&x, &weight, |row, y| rounded::add_both(y, &bias, &dy[row * outputs..][..outputs]), &mut y).unwrap();
+            layer.input_gradient(&mut dy.clone(), &weight, &mut dx).unwrap();
+            layer.weight_gradient(&x, &dy)
+        });
+        // The formula over factors rounded beforehand, in f64.
+        let wide = |values: &[f32]| -> Vec<f64> { rounded(values).iter().map(|&value| f64::from(value)).collect() };
+        let (x, weight, gradient) = (wide(&x), wide(&weight), wide(&dy));
+        let sum = |count: usize, term: &dyn Fn(usize) -> f64| (0..count).map(term).sum::<f64>();
+        let each = |rows: usize, columns: usize, value: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
+            (0..rows * columns).map(|index| value(index / columns, index % columns)).collect()
+        };
+        let wanted = each(rows, outputs, &|row, output| {
+            let product = sum(inputs, &|input| x[row * inputs + input] * weight[output * inputs + input]);
+            product + f64::from(bias[output]) + f64::from(dy[row * outputs + output])
+        });
+        let wanted_dx = each(rows, inputs, &|row, input| sum(outputs, &|output| gradient[row * outputs + output] * weight[output * inputs + input]));
+        let wanted_dweight = each(outputs, inputs, &|output, input| sum(rows, &|row| gradient[row * outputs + output] * x[row * inputs + input]));
+        for (what, ours, wanted) in [("output", &y, wanted), ("input gradient", &dx, wanted_dx), ("weight gradient", &dweight, wanted_dweight)] {
+            let ours: Vec<f64> = ours.iter().map(|&value| f64::from(value)).collect();
+            close(&ours, &wanted, 1e-5).map_err(|error| TestCaseError::fail(format!("{what}: {error}")))?;
+        }
+    }
+}
+
+/// Result and gradients, first of x, then of the parameters.
+fn half_of_a_block(precision: Precision, shapes: &[&[usize]], layer: impl Fn(&Map, &[Var]) -> Map) -> Vec<Vec<f64>> {
+    let vars: Vec<Var> = shapes.iter().enumerate().map(|(stream, shape)| random(11, stream as u64, shape)).collect();
+    let y = layer(&Map::enter_tokens(&vars[0], precision).unwrap(), &vars).leave_tokens().unwrap();
+    let dy = random(11, 99, y.dims());
+    let gradients = (&y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+    let gradients = vars.iter().map(|var| values(gradients.get(var).expect("every parameter gets a gradient")));
+    std::iter::once(values(&y)).chain(gradients).collect()
+}
+
+/// With its layers' own tests, this is that they are put together as in f32: what differs is a rounding's share, and
+/// something does.
+fn differs_by_a_rounding(shapes: &[&[usize]], layer: impl Fn(&Map, &[Var]) -> Map) {
+    if !can_multiply_bf16() {
+        return;
+    }
+    let run = |precision| backend::with(Choice::OneDnn, || half_of_a_block(precision, shapes, &layer));
+    let length = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>().sqrt();
+    for (index, (rounded, exact)) in run(Bf16).iter().zip(run(F32)).enumerate() {
+        let apart: Vec<f64> = rounded.iter().zip(&exact).map(|(a, b)| a - b).collect();
+        let share = length(&apart) / length(&exact);
+        assert!(share < 5e-2, "{index}: {share} apart");
+        // The gradient to the last bias is a sum of what comes in, which no product touches.
+        assert!(share > 1e-5 || index == shapes.len(), "{index}: nothing is rounded");
+    }
+    assert_eq!(run(Bf16), run(Bf16));
+}
+
+#[test]
+fn halves_of_a_block_round_the_factors_of_their_linear_layers() {
+    for queries in [13, 2] {
+        let shapes: [&[usize]; 7] = [&[3, 13, 24], &[24], &[24], &[72, 24], &[72], &[24, 24], &[24]];
+        differs_by_a_rounding(&shapes, |x, vars| {
+            let (norm, qkv, projection) = ((&*vars[1], &*vars[2]), (&*vars[3], &*vars[4]), (&*vars[5], &*vars[6]));
+            AttentionBlock { norm, qkv, projection, heads: 3, eps: 1e-6 }.learn(x, queries).unwrap()
+        });
+    }
+    let shapes: [&[usize]; 7] = [&[3, 13, 24], &[24], &[24], &[50, 24], &[50], &[24, 50], &[24]];
+    differs_by_a_rounding(&shapes, |x, vars| {
+        let (norm, expand, contract) = ((&*vars[1], &*vars[2]), (&*vars[3], &*vars[4]), (&*vars[5], &*vars[6]));
+        MlpBlock { norm, expand, contract, eps: 1e-6 }.learn(x).unwrap()
+    });
 }

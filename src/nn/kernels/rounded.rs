@@ -1,0 +1,50 @@
+//! Linear layers over all tokens of a batch, whose factors are rounded to bf16 and whose sums are f32: a 1x1 convolution
+//! is the same, and the library has that one. Between such layers the whole batch goes through memory, which pays only
+//! because the products are so much quicker.
+
+use candle_core::Result;
+
+use super::conv;
+use super::geometry::{Geometry, Spec};
+use super::simd::vectorised;
+use crate::domain::recipe::Precision;
+
+/// One layer's sizes.
+pub(super) struct Rounded(Geometry);
+
+impl Rounded {
+    pub fn new([images, tokens]: [usize; 2], inputs: usize, outputs: usize) -> Result<Rounded> {
+        Geometry::of(&[images, tokens, 1, inputs], &[outputs, inputs, 1, 1], &Spec::POINTWISE).map(Rounded)
+    }
+
+    /// `y = x * weight^T`, each row of it finished while it is in the cache: `finish(row, its values)`.
+    pub fn forward(&self, x: &[f32], weight: &[f32], finish: impl Fn(usize, &mut [f32]) + Sync, y: &mut [f32]) -> Result<()> {
+        let width = self.0.out_c;
+        let finish = |piece: &mut [f32], offset: usize| {
+            for (row, values) in piece.chunks_exact_mut(width).enumerate() {
+                finish(offset / width + row, values);
+            }
+        };
+        conv::forward(Precision::Bf16, x, weight, &self.0, &finish, y)
+    }
+
+    /// `dx = dy * weight`; `dy` stays as it is.
+    pub fn input_gradient(&self, dy: &mut [f32], weight: &[f32], dx: &mut [f32]) -> Result<()> {
+        conv::input_gradient(Precision::Bf16, dy, &|_, _| {}, weight, &self.0, dx)
+    }
+
+    /// `dy^T * x`.
+    pub fn weight_gradient(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        conv::weight_gradient(Precision::Bf16, x, dy, &self.0)
+    }
+}
+
+/// `row += bias + residual`.
+pub(super) fn add_both(row: &mut [f32], bias: &[f32], residual: &[f32]) {
+    vectorised(|| row.iter_mut().zip(bias).zip(residual).for_each(|((value, bias), residual)| *value += residual + bias));
+}
+
+/// `row += bias`.
+pub(super) fn add(row: &mut [f32], bias: &[f32]) {
+    vectorised(|| row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias));
+}
