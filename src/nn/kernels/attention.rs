@@ -59,8 +59,8 @@ pub(crate) fn forward(h: &Heads, qkv: &[f32], out: &mut [f32], logs: &mut [f32],
         let [queries, keys, values] = h.views(qkv, head);
         multiply(scores, tokens, [h.queries, tokens, depth], queries, keys.transposed(), false, parallelism);
         let logs = &mut logs[head * h.queries..][..h.queries];
-        vectorised(|| {
-            for ((row, sum), log) in scores.chunks_exact_mut(tokens).zip(&mut *sums).zip(logs) {
+        vectorised!({
+            for ((row, sum), log) in scores.chunks_exact_mut(tokens).zip(sums.iter_mut()).zip(logs.iter_mut()) {
                 let largest = exponentials(row, scale, sum);
                 *log = largest + sum.ln();
             }
@@ -68,7 +68,7 @@ pub(crate) fn forward(h: &Heads, qkv: &[f32], out: &mut [f32], logs: &mut [f32],
         let out = &mut out[head * depth..];
         multiply(out, h.width, [h.queries, depth, tokens], View::rows(scores, tokens), values, false, parallelism);
         // Dividing the few results by their sums is less than dividing the scores.
-        vectorised(|| {
+        vectorised!({
             for (row, sum) in out.chunks_mut(h.width).zip(&*sums) {
                 let share = 1.0 / sum;
                 row[..depth].iter_mut().for_each(|value| *value *= share);
@@ -125,7 +125,7 @@ pub(crate) fn backward(h: &Heads, made: &Made<'_>, dqkv: &mut [f32], scratch: &m
         multiply(scores, tokens, [h.queries, tokens, depth], queries, keys.transposed(), false, parallelism);
         multiply(slopes, tokens, [h.queries, tokens, depth], dout, values.transposed(), false, parallelism);
         let logs = &made.logs[head * h.queries..][..h.queries];
-        vectorised(|| {
+        vectorised!({
             let rows = scores.chunks_exact_mut(tokens).zip(slopes.chunks_exact_mut(tokens)).zip(logs).enumerate();
             for (query, ((scores, slopes), &log)) in rows {
                 let own = query * width + at..query * width + at + depth;

@@ -187,11 +187,11 @@ impl Activation {
 }
 
 fn bend<C: Curve>(values: &mut [f32]) {
-    vectorised(|| values.iter_mut().for_each(|value| *value = C::value(*value)));
+    vectorised!(values.iter_mut().for_each(|value| *value = C::value(*value)));
 }
 
 fn chain<C: Curve>(gradient: &mut [f32], before: &[f32]) {
-    vectorised(|| gradient.iter_mut().zip(before).for_each(|(gradient, &x)| *gradient *= C::slope(x)));
+    vectorised!(gradient.iter_mut().zip(before).for_each(|(gradient, &x)| *gradient *= C::slope(x)));
 }
 
 /// `activation(x)` for a tensor of any shape, with a gradient.

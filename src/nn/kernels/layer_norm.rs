@@ -37,7 +37,7 @@ pub(crate) fn sum_of(x: &[f32], y: &[f32], term: impl Fn(f32, f32) -> f32) -> f3
 /// (two floats) to `statistics`.
 pub(crate) fn normalise(y: &mut [f32], x: &[f32], gamma: &[f32], beta: &[f32], eps: f64, statistics: &mut [f32]) {
     let width = gamma.len();
-    vectorised(|| {
+    vectorised!({
         let rows = y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(statistics.chunks_exact_mut(2));
         for ((y, x), statistics) in rows {
             let mean = sum_of(x, x, |x, _| x) / width as f32;
@@ -52,7 +52,7 @@ pub(crate) fn normalise(y: &mut [f32], x: &[f32], gamma: &[f32], beta: &[f32], e
 /// [`normalise`] from statistics that are known.
 pub(crate) fn normalise_again(y: &mut [f32], x: &[f32], gamma: &[f32], beta: &[f32], statistics: &[f32]) {
     let width = gamma.len();
-    vectorised(|| {
+    vectorised!({
         for ((y, x), statistics) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(statistics.chunks_exact(2)) {
             again(y, x, gamma, beta, statistics[0], statistics[1]);
         }
@@ -70,7 +70,7 @@ fn again(y: &mut [f32], x: &[f32], gamma: &[f32], beta: &[f32], mean: f32, inver
 pub(crate) fn pull_back(dx: &mut [f32], dy: &[f32], x: &[f32], gamma: &[f32], statistics: &[f32], dgamma: &mut [f32], dbeta: &mut [f32]) {
     let width = gamma.len();
     let count = width as f32;
-    vectorised(|| {
+    vectorised!({
         let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width)).zip(x.chunks_exact(width)).zip(statistics.chunks_exact(2));
         for (((dx, dy), x), statistics) in rows {
             let (mean, inverse) = (statistics[0], statistics[1]);

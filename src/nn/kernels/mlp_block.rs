@@ -193,7 +193,7 @@ fn block_rows(rows: usize) -> usize {
 /// `wide += bias`, row by row, and the GELU of that.
 fn biased_gelu(bent: &mut [f32], wide: &mut [f32], bias: &[f32]) {
     let width = bias.len();
-    vectorised(|| {
+    vectorised!({
         for (bent, wide) in bent.chunks_exact_mut(width).zip(wide.chunks_exact_mut(width)) {
             for ((bent, wide), bias) in bent.iter_mut().zip(wide).zip(bias) {
                 *wide += bias;
@@ -206,10 +206,10 @@ fn biased_gelu(bent: &mut [f32], wide: &mut [f32], bias: &[f32]) {
 /// The GELU's value, and its slope upon the gradient, from one exponential; `sums += ` the sum of all rows of that.
 fn gelu_again(bent: &mut [f32], gradient: &mut [f32], wide: &[f32], sums: &mut [f32]) {
     let width = sums.len();
-    vectorised(|| {
+    vectorised!({
         let rows = bent.chunks_exact_mut(width).zip(gradient.chunks_exact_mut(width)).zip(wide.chunks_exact(width));
         for ((bent, gradient), wide) in rows {
-            for (((bent, gradient), &x), sum) in bent.iter_mut().zip(gradient).zip(wide).zip(&mut *sums) {
+            for (((bent, gradient), &x), sum) in bent.iter_mut().zip(gradient).zip(wide).zip(sums.iter_mut()) {
                 let (below, density) = normal(x);
                 *bent = x * below;
                 *gradient *= below + x * density;

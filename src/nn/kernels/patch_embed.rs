@@ -130,7 +130,7 @@ impl Sizes {
         y.par_chunks_mut(s.tokens * s.outputs).zip(x.par_chunks(s.image())).for_each(|(y, image)| {
             y.copy_from_slice(position);
             let (first, rest) = y.split_at_mut(s.outputs);
-            vectorised(|| {
+            vectorised!({
                 first.iter_mut().zip(class).for_each(|(y, class)| *y += class);
                 for row in rest.chunks_exact_mut(s.outputs) {
                     row.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);

@@ -113,7 +113,13 @@ proptest! {
 
 /// Result and gradients, first of x, then of the parameters.
 fn half_of_a_block(precision: Precision, shapes: &[&[usize]], layer: impl Fn(&Map, &[Var]) -> Map) -> Vec<Vec<f64>> {
-    let vars: Vec<Var> = shapes.iter().enumerate().map(|(stream, shape)| random(11, stream as u64, shape)).collect();
+    // Matrices that keep the size of what they multiply, as a network's do: else attention picks single tokens, and a
+    // rounding may pick another.
+    let drawn = |(stream, shape): (usize, &&[usize])| {
+        let size = if shape.len() == 2 { (shape[1] as f64).sqrt() } else { 1.0 };
+        Var::from_tensor(&(random(11, stream as u64, shape).as_tensor() / size).unwrap()).unwrap()
+    };
+    let vars: Vec<Var> = shapes.iter().enumerate().map(drawn).collect();
     let y = layer(&Map::enter_tokens(&vars[0], precision).unwrap(), &vars).leave_tokens().unwrap();
     let dy = random(11, 99, y.dims());
     let gradients = (&y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
@@ -132,7 +138,7 @@ fn differs_by_a_rounding(shapes: &[&[usize]], layer: impl Fn(&Map, &[Var]) -> Ma
     for (index, (rounded, exact)) in run(Bf16).iter().zip(run(F32)).enumerate() {
         let apart: Vec<f64> = rounded.iter().zip(&exact).map(|(a, b)| a - b).collect();
         let share = length(&apart) / length(&exact);
-        assert!(share < 5e-2, "{index}: {share} apart");
+        assert!(share < 3e-2, "{index}: {share} apart");
         // The gradient to the last bias is a sum of what comes in, which no product touches.
         assert!(share > 1e-5 || index == shapes.len(), "{index}: nothing is rounded");
     }

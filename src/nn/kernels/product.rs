@@ -105,7 +105,7 @@ pub(crate) fn affine(
 ) {
     match residual {
         None => out[..rows * columns].chunks_exact_mut(columns).for_each(|row| row.copy_from_slice(&bias[..columns])),
-        Some(residual) => vectorised(|| {
+        Some(residual) => vectorised!({
             for (row, residual) in out[..rows * columns].chunks_exact_mut(columns).zip(residual.chunks_exact(columns)) {
                 row.iter_mut().zip(residual).zip(bias).for_each(|((out, residual), bias)| *out = residual + bias);
             }
@@ -117,7 +117,7 @@ pub(crate) fn affine(
 /// `sums += ` the sum of all rows: the gradient of a bias.
 pub(crate) fn add_rows(sums: &mut [f32], rows: &[f32]) {
     let columns = sums.len();
-    vectorised(|| {
+    vectorised!({
         for row in rows.chunks_exact(columns) {
             sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
@@ -135,7 +135,7 @@ pub(crate) fn add_in_order<T: DerefMut<Target = [f32]> + Default + Sync>(parts: 
     total.par_chunks_mut(CHUNK).enumerate().for_each(|(index, total)| {
         for part in &rest {
             let part = &part[index * CHUNK..][..total.len()];
-            vectorised(|| total.iter_mut().zip(part).for_each(|(sum, value)| *sum += value));
+            vectorised!(total.iter_mut().zip(part).for_each(|(sum, value)| *sum += value));
         }
     });
     total
@@ -157,7 +157,7 @@ impl Sums {
                 let Some((first, rest)) = self.0.split_first() else { return };
                 total.copy_from_slice(&first[range.clone()]);
                 for sum in rest {
-                    vectorised(|| total.iter_mut().zip(&sum[range.clone()]).for_each(|(total, value)| *total += value));
+                    vectorised!(total.iter_mut().zip(&sum[range.clone()]).for_each(|(total, value)| *total += value));
                 }
             });
             total

@@ -13,8 +13,9 @@ use crate::domain::recipe::Precision;
 pub(super) struct Rounded(Geometry);
 
 impl Rounded {
+    /// Tokens lie side by side: one below the other the library would multiply them one by one for the weight gradient.
     pub fn new([images, tokens]: [usize; 2], inputs: usize, outputs: usize) -> Result<Rounded> {
-        Geometry::of(&[images, tokens, 1, inputs], &[outputs, inputs, 1, 1], &Spec::POINTWISE).map(Rounded)
+        Geometry::of(&[images, 1, tokens, inputs], &[outputs, inputs, 1, 1], &Spec::POINTWISE).map(Rounded)
     }
 
     /// `y = x * weight^T`, each row of it finished while it is in the cache: `finish(row, its values)`.
@@ -41,10 +42,10 @@ impl Rounded {
 
 /// `row += bias + residual`.
 pub(super) fn add_both(row: &mut [f32], bias: &[f32], residual: &[f32]) {
-    vectorised(|| row.iter_mut().zip(bias).zip(residual).for_each(|((value, bias), residual)| *value += residual + bias));
+    vectorised!(row.iter_mut().zip(bias).zip(residual).for_each(|((value, bias), residual)| *value += residual + bias));
 }
 
 /// `row += bias`.
 pub(super) fn add(row: &mut [f32], bias: &[f32]) {
-    vectorised(|| row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias));
+    vectorised!(row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias));
 }

@@ -1,10 +1,46 @@
 //! Runs a loop with the widest vectors this CPU has, chosen at run time: one portable binary, no `-C target-cpu`.
 
-/// Compiles `body` for the best instruction set and calls it. Loops in `body` vectorise only if what they call is
-/// `#[inline(always)]`.
+use pulp::{Arch, Simd, WithSimd};
+
+pub(crate) use expression::vectorised;
+
+mod expression {
+    /// Compiles the expression for each instruction set and runs the best. Loops in it vectorise only if what they call is
+    /// `#[inline(always)]`; a macro, because the closure that it makes must be, too.
+    macro_rules! vectorised {
+        ($body:expr) => {
+            $crate::nn::kernels::simd::dispatch(
+                #[inline(always)]
+                || $body,
+            )
+        };
+    }
+    pub(crate) use vectorised;
+}
+
+/// What [`vectorised`] calls.
+#[inline(always)]
+pub(crate) fn dispatch<R>(body: impl FnMut() -> R) -> R {
+    Arch::new().dispatch(Body(body))
+}
+
+/// Called as `FnMut`: the compiler calls closures that are not used up through a shim where `FnOnce` is asked for,
+/// which is compiled once, for the oldest processors, and called from all.
+struct Body<F>(F);
+
+impl<R, F: FnMut() -> R> WithSimd for Body<F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, _: S) -> R {
+        (self.0)()
+    }
+}
+
+/// The same of a closure, which may stay a call to code for the oldest processors if it is large.
 #[inline(always)]
 pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(body)
+    Arch::new().dispatch(body)
 }
 
 /// Holds `value` between `low` and `high`, and lets NaN through (`f32::max` would hide it).
