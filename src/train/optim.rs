@@ -1,14 +1,16 @@
 //! Optimisers over groups of parameters: SGD with Nesterov momentum and AdamW, both as PyTorch defines them.
 //!
-//! They write into the parameters' own memory (candle's in-place ops), so a step allocates nothing however
+//! They write into the parameters' own memory (a candle in-place op) in one pass, so a step allocates nothing however
 //! large the network is. The work is elementwise, so the thread count cannot change a result. On another device than
 //! the CPU the same steps are composed of candle's ops (`optim_portable`).
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Tensor, Var, bail};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, Var, bail};
 use rayon::prelude::*;
+use tracing::trace_span;
 
 use super::error::{Error, Result};
 use super::optim_portable;
@@ -43,9 +45,40 @@ impl Group {
 pub struct Optimizer {
     kind: Kind,
     groups: Vec<Group>,
-    /// By parameter name: momentum (SGD), or first and second moment (AdamW).
-    memory: HashMap<String, Vec<Tensor>>,
+    /// By parameter name.
+    memory: HashMap<String, Memory>,
     steps: u64,
+}
+
+/// Momentum (SGD), or first and second moment (AdamW) of a parameter.
+enum Memory {
+    Floats(Vec<Vec<f32>>),
+    /// On another device than the CPU.
+    Tensors(Vec<Tensor>),
+}
+
+impl Memory {
+    fn zeros(var: &Var, slots: usize) -> candle_core::Result<Memory> {
+        Ok(match portable::is_for(var) {
+            true => Memory::Tensors((0..slots).map(|_| var.zeros_like()).collect::<candle_core::Result<_>>()?),
+            false => Memory::Floats(vec![vec![0.0; var.elem_count()]; slots]),
+        })
+    }
+
+    fn tensors(&self, var: &Var) -> candle_core::Result<Vec<Tensor>> {
+        match self {
+            Memory::Tensors(tensors) => Ok(tensors.clone()),
+            Memory::Floats(slots) => slots.iter().map(|floats| Tensor::from_slice(floats, var.shape(), var.device())).collect(),
+        }
+    }
+
+    fn restore(&mut self, slot: usize, saved: Tensor) -> candle_core::Result<()> {
+        match self {
+            Memory::Tensors(tensors) => tensors[slot] = saved,
+            Memory::Floats(slots) => slots[slot] = saved.flatten_all()?.to_vec1()?,
+        }
+        Ok(())
+    }
 }
 
 impl Optimizer {
@@ -53,8 +86,7 @@ impl Optimizer {
         let slots = slots(kind).len();
         let mut memory = HashMap::new();
         for (name, var) in groups.iter().flat_map(|group| &group.parameters) {
-            let zeros = (0..slots).map(|_| var.zeros_like()).collect::<candle_core::Result<Vec<_>>>()?;
-            memory.insert(name.clone(), zeros);
+            memory.insert(name.clone(), Memory::zeros(var, slots)?);
         }
         Ok(Optimizer { kind, groups, memory, steps: 0 })
     }
@@ -71,18 +103,19 @@ impl Optimizer {
         if let Some((name, _)) = self.parameters().find(|(_, var)| gradients.get(var).is_none()) {
             return Err(Error::NoGradient { name: name.clone() });
         }
+        let _span = trace_span!("optimiser").entered();
         self.steps += 1;
         for group in &self.groups {
             for (name, var) in &group.parameters {
                 // Both are there: checked above, and `new` made memory for every parameter.
                 let (Some(gradient), Some(memory)) = (gradients.get(var), self.memory.get_mut(name)) else { continue };
                 let gradient = gradient.contiguous()?;
-                let composed = portable::is_for(var);
-                match self.kind {
-                    Kind::Sgd if composed => optim_portable::sgd(var, &gradient, memory, group.rate * factor, group.decay)?,
-                    Kind::Adamw if composed => optim_portable::adamw(var, &gradient, memory, group.rate * factor, group.decay, self.steps)?,
-                    Kind::Sgd => sgd(var, &gradient, &memory[0], group.rate * factor, group.decay)?,
-                    Kind::Adamw => adamw(var, &gradient, memory, group.rate * factor, group.decay, self.steps)?,
+                let rate = group.rate * factor;
+                match (self.kind, memory) {
+                    (Kind::Sgd, Memory::Tensors(memory)) => optim_portable::sgd(var, &gradient, memory, rate, group.decay)?,
+                    (Kind::Adamw, Memory::Tensors(memory)) => optim_portable::adamw(var, &gradient, memory, rate, group.decay, self.steps)?,
+                    (Kind::Sgd, Memory::Floats(memory)) => sgd(var, &gradient, memory, rate, group.decay)?,
+                    (Kind::Adamw, Memory::Floats(memory)) => adamw(var, &gradient, memory, rate, group.decay, self.steps)?,
                 }
             }
         }
@@ -91,24 +124,25 @@ impl Optimizer {
 
     /// What a checkpoint must hold so that the next step is the one that would have come: tensors by
     /// `slot.parameter`, and the number of steps done.
-    pub fn state(&self) -> (Vec<(String, Tensor)>, u64) {
-        let named = |(name, memory): (&String, &Vec<Tensor>)| -> Vec<(String, Tensor)> {
-            slots(self.kind).iter().zip(memory).map(|(slot, tensor)| (format!("{slot}.{name}"), tensor.clone())).collect()
-        };
-        let mut state: Vec<_> = self.memory.iter().flat_map(named).collect();
+    pub fn state(&self) -> Result<(Vec<(String, Tensor)>, u64)> {
+        let mut state = Vec::new();
+        for (name, var) in self.parameters() {
+            let Some(memory) = self.memory.get(name) else { continue };
+            let tensors = memory.tensors(var)?;
+            state.extend(slots(self.kind).iter().zip(tensors).map(|(slot, tensor)| (format!("{slot}.{name}"), tensor)));
+        }
         state.sort_by(|a, b| a.0.cmp(&b.0));
-        (state, self.steps)
+        Ok((state, self.steps))
     }
 
     /// Takes back what [`Self::state`] gave. Answers the name of a tensor that is missing or misshaped.
     pub fn restore(&mut self, mut take: impl FnMut(&str) -> Option<Tensor>, steps: u64) -> std::result::Result<(), String> {
-        for (name, memory) in &mut self.memory {
-            for (slot, tensor) in slots(self.kind).iter().zip(memory.iter_mut()) {
+        for (name, var) in self.groups.iter().flat_map(|group| &group.parameters) {
+            let Some(memory) = self.memory.get_mut(name) else { continue };
+            for (index, slot) in slots(self.kind).iter().enumerate() {
                 let key = format!("{slot}.{name}");
-                match take(&key) {
-                    Some(saved) if saved.shape() == tensor.shape() => *tensor = saved,
-                    _ => return Err(key),
-                }
+                let saved = take(&key).filter(|saved| saved.shape() == var.shape());
+                saved.and_then(|saved| memory.restore(index, saved).ok()).ok_or(key)?;
             }
         }
         self.steps = steps;
@@ -124,62 +158,68 @@ fn slots(kind: Kind) -> &'static [&'static str] {
 }
 
 /// `g += decay p; b = 0.9 b + g; p -= rate (g + 0.9 b)`.
-fn sgd(parameter: &Var, gradient: &Tensor, momentum: &Tensor, rate: f64, decay: f64) -> candle_core::Result<()> {
-    let decay = decay as f32;
-    momentum.inplace_op3(gradient, parameter, &Blend(|b: &mut f32, g: f32, p: f32| *b = MOMENTUM * *b + (g + decay * p)))?;
-    let rate = rate as f32;
-    parameter.inplace_op3(gradient, momentum, &Blend(|p: &mut f32, g: f32, b: f32| *p -= rate * (g + decay * *p + MOMENTUM * b)))
+fn sgd(parameter: &Var, gradient: &Tensor, memory: &mut [Vec<f32>], rate: f64, decay: f64) -> candle_core::Result<()> {
+    let (rate, decay) = (rate as f32, decay as f32);
+    let update = |p: &mut f32, g: f32, [b]: [&mut f32; 1]| {
+        let gradient = g + decay * *p;
+        *b = MOMENTUM * *b + gradient;
+        *p -= rate * (gradient + MOMENTUM * *b);
+    };
+    parameter.inplace_op2(gradient, &Update::new(memory, update)?)
 }
 
 /// Decoupled decay (Loshchilov and Hutter 2019): `p -= rate (decay p + m^ / (sqrt(v^) + eps))`.
-fn adamw(parameter: &Var, gradient: &Tensor, memory: &[Tensor], rate: f64, decay: f64, step: u64) -> candle_core::Result<()> {
+fn adamw(parameter: &Var, gradient: &Tensor, memory: &mut [Vec<f32>], rate: f64, decay: f64, step: u64) -> candle_core::Result<()> {
     let (b1, b2) = (BETA1 as f32, BETA2 as f32);
-    memory[0].inplace_op2(gradient, &Mix(|m: &mut f32, g: f32| *m = b1 * *m + (1.0 - b1) * g))?;
-    memory[1].inplace_op2(gradient, &Mix(|v: &mut f32, g: f32| *v = b2 * *v + (1.0 - b2) * g * g))?;
     let step = step.min(i32::MAX as u64) as i32;
     let stride = (rate / (1.0 - BETA1.powi(step))) as f32;
     let scale = (1.0 / (1.0 - BETA2.powi(step)).sqrt()) as f32;
     let (keep, epsilon) = ((1.0 - rate * decay) as f32, EPSILON as f32);
-    let update = move |p: &mut f32, m: f32, v: f32| *p = keep * *p - stride * m / (v.sqrt() * scale + epsilon);
-    parameter.inplace_op3(&memory[0], &memory[1], &Blend(update))
+    let update = move |p: &mut f32, g: f32, [m, v]: [&mut f32; 2]| {
+        *m = b1 * *m + (1.0 - b1) * g;
+        *v = b2 * *v + (1.0 - b2) * g * g;
+        *p = keep * *p - stride * *m / (v.sqrt() * scale + epsilon);
+    };
+    parameter.inplace_op2(gradient, &Update::new(memory, update)?)
 }
 
-/// An elementwise update from one other tensor.
-struct Mix<F>(F);
-/// An elementwise update from two other tensors.
-struct Blend<F>(F);
+/// An elementwise update of a parameter from its gradient and what is remembered of it, in one pass.
+struct Update<'a, const N: usize, F> {
+    memory: Mutex<[&'a mut [f32]; N]>,
+    update: F,
+}
 
-impl<F: Fn(&mut f32, f32) + Sync> InplaceOp2 for Mix<F> {
+impl<'a, const N: usize, F: Fn(&mut f32, f32, [&mut f32; N]) + Sync> Update<'a, N, F> {
+    fn new(memory: &'a mut [Vec<f32>], update: F) -> candle_core::Result<Update<'a, N, F>> {
+        let slots: Vec<&mut [f32]> = memory.iter_mut().map(Vec::as_mut_slice).collect();
+        match slots.try_into() {
+            Ok(slots) => Ok(Update { memory: Mutex::new(slots), update }),
+            Err(slots) => bail!("an optimiser that remembers {N} values for each parameter found {}", slots.len()),
+        }
+    }
+}
+
+impl<const N: usize, F: Fn(&mut f32, f32, [&mut f32; N]) + Sync> InplaceOp2 for Update<'_, N, F> {
     fn name(&self) -> &'static str {
-        "optimizer-mix"
+        "optimizer-update"
     }
 
     fn cpu_fwd(&self, s1: &mut CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> candle_core::Result<()> {
-        let (target, other) = (writable(s1, l1)?, readable(s2, l2)?);
-        target.par_chunks_mut(CHUNK).zip(other.par_chunks(CHUNK)).for_each(|(target, other)| {
-            target.iter_mut().zip(other).for_each(|(t, o)| (self.0)(t, *o));
-        });
-        Ok(())
-    }
-}
-
-impl<F: Fn(&mut f32, f32, f32) + Sync> InplaceOp3 for Blend<F> {
-    fn name(&self) -> &'static str {
-        "optimizer-blend"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &mut CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> candle_core::Result<()> {
-        let (target, second, third) = (writable(s1, l1)?, readable(s2, l2)?, readable(s3, l3)?);
-        target.par_chunks_mut(CHUNK).zip(second.par_chunks(CHUNK)).zip(third.par_chunks(CHUNK)).for_each(|((target, second), third)| {
-            target.iter_mut().zip(second).zip(third).for_each(|((t, s), o)| (self.0)(t, *s, *o));
+        let (target, gradient) = (writable(s1, l1)?, readable(s2, l2)?);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if gradient.len() != target.len() || memory.iter().any(|slot| slot.len() != target.len()) {
+            bail!("a gradient of {} values, or what is remembered, does not fit a parameter of {}", gradient.len(), target.len())
+        }
+        let mut slots = memory.each_mut().map(|slot| slot.chunks_mut(CHUNK));
+        let parts = target.chunks_mut(CHUNK).zip(gradient.chunks(CHUNK));
+        let parts: Vec<_> = parts.map(|(target, gradient)| (target, gradient, slots.each_mut().map(|slot| slot.next()))).collect();
+        parts.into_par_iter().for_each(|(target, gradient, slots)| {
+            // All of one length, as checked above.
+            let length = target.len();
+            let mut slots = slots.map(|slot| &mut slot.unwrap_or_default()[..length]);
+            for (index, (target, gradient)) in target.iter_mut().zip(gradient).enumerate() {
+                (self.update)(target, *gradient, slots.each_mut().map(|slot| &mut slot[index]));
+            }
         });
         Ok(())
     }
@@ -269,7 +309,7 @@ mod tests {
             let group = |var: &Var| vec![Group { rate: 0.1, decay: 0.01, parameters: vec![("p".into(), var.clone())] }];
             let mut first = Optimizer::new(kind, group(&var)).unwrap();
             first.step(&gradients(&[(&var, [0.5, 0.25])]), 1.0).unwrap();
-            let (saved, steps) = first.state();
+            let (saved, steps) = first.state().unwrap();
             let saved: HashMap<String, Tensor> = saved.into_iter().map(|(name, t)| (name, t.copy().unwrap())).collect();
             let twin = Var::from_tensor(&var.as_tensor().copy().unwrap()).unwrap();
             let mut second = Optimizer::new(kind, group(&twin)).unwrap();

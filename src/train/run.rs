@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
     }
 
     pub fn save_checkpoint(&mut self) -> Result<PathBuf> {
-        let (memory, steps) = self.optimizer.state();
+        let (memory, steps) = self.optimizer.state()?;
         self.state.optimizer_steps = steps;
         self.state.seconds = self.seconds();
         self.state.skipped = self.skipped.paths.iter().cloned().collect();
