@@ -40,13 +40,13 @@ JOB_ROUNDS = int(os.environ.get("BENCH_JOB_ROUNDS", 3))
 THREADS = os.environ.get("RAYON_NUM_THREADS", "2")
 
 
-def runner():
-    """The hub's side, built with cargo unless it is given."""
-    if given := os.environ.get("BENCH_TRAIN_RUNNER"):
+def runner(bench):
+    """A bench of the hub's, built with cargo unless it is given."""
+    if given := os.environ.get(f"BENCH_{bench.upper()}_RUNNER"):
         return given
-    built = run("cargo", "bench", "--bench", "train", "--no-run", "--message-format", "json", stdout=subprocess.PIPE).stdout
+    built = run("cargo", "bench", "--bench", bench, "--no-run", "--message-format", "json", stdout=subprocess.PIPE).stdout
     artifacts = [json.loads(line) for line in built.splitlines() if line.startswith("{")]
-    return next(a["executable"] for a in artifacts if a.get("executable") and a["target"]["name"] == "train")
+    return next(a["executable"] for a in artifacts if a.get("executable") and a["target"]["name"] == bench)
 
 
 class Side:
@@ -182,6 +182,27 @@ def compare_memory(table, hubs, torches, wanted):
             table.add(name, "MiB", lambda a, b: b / a, ours, min(theirs), 0.0)
 
 
+def profile(hub, wanted):
+    """Where the hub's steps spend their time: a table of shares, parts with little in every network together."""
+    shares = {}
+    for architecture, side, batch in NETWORKS:
+        name = f"profile/{architecture}/{side}"
+        if not wanted(name):
+            continue
+        hub.ask("step", architecture, side, batch, 2)
+        answer = hub.ask("profile", architecture, side, batch, 8)
+        if "parts" in answer:
+            whole = sum(answer["seconds"])
+            shares[f"{architecture}/{side}", 1000 * whole / 8] = {part: took / whole for part, took in answer["parts"].items()}
+    parts = {part: max(row.get(part, 0) for row in shares.values()) for row in shares.values() for part in row}
+    shown = [part for part in sorted(parts, key=parts.get, reverse=True) if parts[part] >= 0.02]
+    lines = ["| step of | ms | " + " | ".join([*shown, "rest"]) + " |", "|" + " --- |" * (len(shown) + 3)]
+    for (name, took), row in shares.items():
+        cells = [row.get(part, 0) for part in shown]
+        lines.append(f"| {name} | {took:.0f} | " + " | ".join(f"{100 * cell:.0f} %" for cell in [*cells, 1 - sum(cells)]) + " |")
+    return "\n".join(lines)
+
+
 def compare_decoding(table, hub, torch, wanted, work, rounds):
     if wanted("decode"):
         folder = jpegs(work / "decode", 100, 0)
@@ -240,6 +261,19 @@ unless the row says otherwise.
   ([FINETUNE.md](FINETUNE.md)) and finds nothing from earlier runs here.
 
 {table}
+
+## Where a step's time goes
+
+Shares of a step of the hub ({backend}), by what its thread waits for. A convolution's share holds the statistics of the norm
+behind it, gathered while its output is in the cache; that of the input gradient holds the norm's second pass for the same reason.
+
+{profile}
+
+## Convolutions beside the machine's peak
+
+GFLOP/s of the layers of these networks, and their share of what all threads multiply and add in registers (`cargo bench --bench kernels`).
+
+{kernels}
 """
 
 
@@ -250,7 +284,7 @@ def main():
     def wanted(name):
         return not patterns or any(pattern in name for pattern in patterns)
 
-    program, python = runner(), python_with("torch", "torch", "timm")
+    program, python = runner("train"), python_with("torch", "torch", "timm")
     hubs = [Side(backend, program, backend) for backend in BACKENDS]
     table, present = Table(), []
     for hub in hubs:
@@ -270,12 +304,18 @@ def main():
             compare_rounded(table, program, python, wanted, rounds)
             compare_memory(table, present, torches, wanted)
             compare_jobs(table, present, torches, wanted, work)
-    for side in [*present, *torches]:
+    for torch in torches:
+        torch.end()
+    steps = "" if short else profile(present[-1], wanted)
+    for side in present:
         side.end()
-    print(table.markdown())
+    print(table.markdown(), steps, sep="\n\n")
     if not short and not patterns:
+        kernels = run(runner("kernels"), "--bench", stdout=subprocess.PIPE, env={**os.environ, "RAYON_NUM_THREADS": THREADS}).stdout
+        print(kernels)
         page = PAGE.format(
-            machine=machine(python), rounds=rounds, job_rounds=JOB_ROUNDS, images=IMAGES, frozen=FROZEN_IMAGES, table=table.markdown()
+            machine=machine(python), rounds=rounds, job_rounds=JOB_ROUNDS, images=IMAGES, frozen=FROZEN_IMAGES, table=table.markdown(),
+            backend=present[-1].name, profile=steps, kernels=kernels.replace("\n| layer", "\n\n| layer").strip(),
         )
         (ROOT / "docs" / "BENCHMARKS.md").write_text(page)
 

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! forward|step ARCHITECTURE SIDE BATCH COUNT    {"seconds": [..]}   one per repetition
+//! profile ARCHITECTURE SIDE BATCH COUNT         {"seconds": [..], "parts": {name: s}}   where the time of COUNT steps went
 //! memory ARCHITECTURE SIDE BATCH COUNT          {"bytes": n}        growth of the resident set over COUNT steps
 //! decode FOLDER COUNT                           {"seconds": [..]}   JPEG bytes to network input, of one core's time; one per image
 //! weights ARCHITECTURE CLASSES FILE             {}                  writes random weights for both sides
@@ -31,6 +32,8 @@ use hub::nn::{Classifier, Mode, Weights, kernels, loss, registry};
 use hub::train::optim::{Group, Optimizer};
 use hub::train::{Control, Device, Event, Keep, Shelf, Task, device, fit, report};
 use serde_json::{Value, json};
+
+mod profile;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -125,6 +128,7 @@ fn network(work: &str, prepared: &mut Prepared, count: usize) -> Value {
             drop(features);
         }),
         "step" => seconds(count, || step(prepared)),
+        "profile" => profile::of(|| seconds(count, || step(prepared))),
         "memory" => {
             reset_peak();
             let before = status_bytes("VmRSS:");
