@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{Tensor, Var};
 
-use super::kernels::{self, Activation, BatchStatistics, Map, Norm, Spec, SqueezeExcite};
+use super::kernels::{self, Activation, BatchStatistics, Floats, Folded, Gates, Geometry, Map, Norm, Spec, SqueezeExcite, Threads};
 use super::plan::{Plan, Pooled, Squeeze, Unit};
 use super::weights::Weights;
 use super::{Error, Mode, Result};
@@ -88,8 +88,34 @@ impl RunningSqueeze {
         Ok(self.with((&self.reduce.0, &self.reduce.1), (&self.expand.0, &self.expand.1)).learn(x)?)
     }
 
+    fn gates(&self, shape: [usize; 4]) -> Result<Gates> {
+        Ok(self.with((&self.reduce.0, &self.reduce.1), (&self.expand.0, &self.expand.1)).gates(shape)?)
+    }
+
     fn with<'a>(&self, reduce: (&'a Tensor, &'a Tensor), expand: (&'a Tensor, &'a Tensor)) -> SqueezeExcite<'a> {
         SqueezeExcite { reduce, expand, activation: self.plan.activation, gate: self.plan.gate }
+    }
+}
+
+/// A layer that neither learns nor follows statistics, ready to run.
+pub(super) struct Still<'a> {
+    folded: Folded<'a>,
+    gates: Option<Gates>,
+}
+
+impl Still<'_> {
+    /// Floats it makes.
+    pub(super) fn output(&self) -> usize {
+        self.folded.geometry().output_shape().iter().product()
+    }
+
+    /// Writes all of `y`.
+    pub(super) fn forward(&self, x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) -> Result<()> {
+        self.folded.forward(x, residual, y)?;
+        match &self.gates {
+            Some(gates) => Ok(gates.apply(y)?),
+            None => Ok(()),
+        }
     }
 }
 
@@ -122,19 +148,30 @@ impl Layer {
     fn normalised(&self, x: &Tensor, residual: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
         match mode {
             Mode::Train => self.train(x, residual),
-            // Somebody wants the gradient to the input: the same numbers through ops that have one. On another device
-            // folding would fetch the statistics back at each layer.
-            Mode::Eval if x.track_op() || kernels::portable::is_for(x) => {
+            Mode::Eval => {
                 let y = kernels::conv2d(x, &self.weight.detach(), &self.spec)?;
                 let (gamma, beta) = (self.gamma.detach(), self.beta.detach());
                 let norm = Norm { gamma: &gamma, beta: &beta, eps: self.eps, activation: self.activation };
                 Ok(kernels::batch_norm_eval(&y, &norm, &self.mean, &self.variance, residual)?)
             }
-            Mode::Eval => {
-                let (scale, shift) = self.folded()?;
-                Ok(kernels::conv2d_affine(x, &self.weight, &self.spec, (&scale, &shift), residual, self.activation)?)
-            }
         }
+    }
+
+    /// The convolution's weight, in PyTorch's order.
+    pub(super) fn weight(&self) -> Result<Floats<'_>> {
+        Ok(kernels::read(&self.weight)?)
+    }
+
+    /// The convolution's sizes over maps `(B, H, W, C)`.
+    pub(super) fn geometry(&self, shape: [usize; 4]) -> Result<Geometry> {
+        Ok(Geometry::of(&shape, self.weight.dims(), &self.spec)?)
+    }
+
+    /// The layer as it is now, in eval mode, for maps of this shape.
+    pub(super) fn still<'a>(&self, shape: [usize; 4], weight: &'a [f32], threads: Threads) -> Result<Still<'a>> {
+        let (geometry, (scale, shift)) = (self.geometry(shape)?, self.folded()?);
+        let gates = self.squeeze.as_ref().map(|squeeze| squeeze.gates(geometry.output_shape())).transpose()?;
+        Ok(Still { folded: Folded::new(weight, &geometry, (&scale, &shift), self.activation, threads)?, gates })
     }
 
     fn train(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {

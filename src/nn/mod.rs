@@ -17,6 +17,7 @@ mod backbone;
 pub mod device;
 mod error;
 pub mod head;
+mod inference;
 mod init;
 pub mod kernels;
 mod layer;

@@ -1,53 +1,73 @@
-//! What is done to a convolution's output while it is still in the cache: scale and shift per channel (a batch norm
-//! folded at inference), a residual added, an activation.
+//! One scale and one shift per channel, a residual added, an activation: a batch norm whose statistics are known.
 
 use super::Activation;
-use super::simd::{clamp, vectorised};
+use super::curve::{Curve, with_curve};
+use super::simd::vectorised;
+use super::statistics::tiled;
 
-/// `activation(x * scale + shift + residual)`, channel by channel.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Epilogue<'a> {
-    /// Per channel; both or neither.
-    pub affine: Option<(&'a [f32], &'a [f32])>,
-    /// Same shape as the output.
-    pub residual: Option<&'a [f32]>,
-    pub activation: Activation,
+/// Scale and shift of each channel, for a tile of pixels.
+pub(crate) struct Affine {
+    pub scale: Vec<f32>,
+    pub shift: Vec<f32>,
 }
 
-impl Epilogue<'_> {
-    /// Applies it to whole pixels `values`, which start at `offset` of the output.
-    pub(crate) fn apply(&self, values: &mut [f32], offset: usize, channels: usize) {
-        let Some((scale, shift)) = self.affine else { return };
-        let (low, high) = self.activation.bounds();
-        vectorised(|| match self.residual {
+impl Affine {
+    /// One value per channel.
+    pub fn new(scale: &[f32], shift: &[f32]) -> Affine {
+        Affine { scale: tiled(scale), shift: tiled(shift) }
+    }
+
+    /// `y = activation(x * scale + shift + residual)` over whole pixels.
+    pub fn apply(&self, activation: Activation, x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
+        with_curve!(activation, C => vectorised!(self.bend::<C>(x, residual, y)));
+    }
+
+    /// The same with x in y's place.
+    pub fn apply_in_place(&self, activation: Activation, residual: Option<&[f32]>, values: &mut [f32]) {
+        with_curve!(activation, C => vectorised!(self.bend_in_place::<C>(residual, values)));
+    }
+
+    #[inline(always)]
+    fn bend<C: Curve>(&self, x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
+        let width = self.scale.len();
+        let (scale, shift) = (&self.scale[..width], &self.shift[..width]);
+        match residual {
             None => {
-                for pixel in values.chunks_exact_mut(channels) {
-                    affine(pixel, scale, shift, low, high);
+                for (y, x) in y.chunks_mut(width).zip(x.chunks(width)) {
+                    for (((y, &x), &scale), &shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
+                        *y = C::value(x * scale + shift);
+                    }
                 }
             }
             Some(residual) => {
-                let residual = residual[offset..offset + values.len()].chunks_exact(channels);
-                for (pixel, residual) in values.chunks_exact_mut(channels).zip(residual) {
-                    affine_add(pixel, residual, scale, shift, low, high);
+                for ((y, x), residual) in y.chunks_mut(width).zip(x.chunks(width)).zip(residual.chunks(width)) {
+                    for ((((y, &x), &residual), &scale), &shift) in y.iter_mut().zip(x).zip(residual).zip(scale).zip(shift) {
+                        *y = C::value(x * scale + shift + residual);
+                    }
                 }
             }
-        });
-        if self.activation.is_smooth() {
-            self.activation.apply(values);
         }
     }
-}
 
-#[inline(always)]
-fn affine(pixel: &mut [f32], scale: &[f32], shift: &[f32], low: f32, high: f32) {
-    for ((value, &scale), &shift) in pixel.iter_mut().zip(scale).zip(shift) {
-        *value = clamp(*value * scale + shift, low, high);
-    }
-}
-
-#[inline(always)]
-fn affine_add(pixel: &mut [f32], residual: &[f32], scale: &[f32], shift: &[f32], low: f32, high: f32) {
-    for (((value, &residual), &scale), &shift) in pixel.iter_mut().zip(residual).zip(scale).zip(shift) {
-        *value = clamp(*value * scale + shift + residual, low, high);
+    #[inline(always)]
+    fn bend_in_place<C: Curve>(&self, residual: Option<&[f32]>, values: &mut [f32]) {
+        let width = self.scale.len();
+        let (scale, shift) = (&self.scale[..width], &self.shift[..width]);
+        match residual {
+            None => {
+                for values in values.chunks_mut(width) {
+                    for ((value, &scale), &shift) in values.iter_mut().zip(scale).zip(shift) {
+                        *value = C::value(*value * scale + shift);
+                    }
+                }
+            }
+            Some(residual) => {
+                for (values, residual) in values.chunks_mut(width).zip(residual.chunks(width)) {
+                    for (((value, &residual), &scale), &shift) in values.iter_mut().zip(residual).zip(scale).zip(shift) {
+                        *value = C::value(*value * scale + shift + residual);
+                    }
+                }
+            }
+        }
     }
 }

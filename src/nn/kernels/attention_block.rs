@@ -5,11 +5,13 @@ mod rounded;
 
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
+use tracing::trace_span;
 
 use super::attention::{self, Heads, Made};
 use super::buffer::Buffer;
 use super::memory::{Floats, with_scratch};
-use super::product::{View, add_rows, affine, inner_parallelism, multiply, parts_mut, sum_over_spans, transpose};
+use super::product::{View, add_rows, affine, multiply, parts_mut, sum_over_spans, transpose};
+use super::threads::Threads;
 use super::tokens::{self, Gradients, Parameters};
 use super::{Map, layer_norm, portable};
 use crate::domain::recipe::Precision;
@@ -42,6 +44,7 @@ impl AttentionBlock<'_> {
 
     /// The same between maps; with [`Precision::Bf16`] the two linear layers multiply that.
     pub fn learn(&self, x: &Map, queries: usize) -> Result<Map> {
+        let _span = trace_span!("attention").entered();
         let block = self.block(x.shape, queries)?;
         let parameters = Parameters::new([self.projection, self.qkv, self.norm]);
         let keep = x.is_tracked() || parameters.are_tracked();
@@ -55,6 +58,7 @@ impl AttentionBlock<'_> {
         };
         let (values, precision) = (x.values.clone(), x.precision);
         parameters.map(x, [x.shape[0], queries, 1, x.shape[3]], y, move |dy, parameters| {
+            let _span = trace_span!("attention gradient").entered();
             let Some(saved) = saved else { bail!("an attention that nobody learns from was asked for a gradient") };
             let parameters = parameters.read()?;
             let weights = Weights::of(&parameters);
@@ -121,7 +125,7 @@ impl Block {
         let (h, (image, result)) = (self.sizes, self.images());
         let batch = x.len() / image;
         let (qkv_turned, turned) = (transpose(w.qkv, 3 * h.width, h.width), transpose(w.projection, h.width, h.width));
-        let parallelism = inner_parallelism(batch);
+        let parallelism = Threads::All.inside(batch);
         let one = |y: &mut [f32], x: &[f32], [statistics, qkv, out, logs]: [&mut [f32]; 4], scratch: &mut [f32]| {
             let (normal, scores) = scratch.split_at_mut(image);
             layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics);
@@ -156,7 +160,7 @@ impl Block {
     fn backward(&self, x: &[f32], w: &Weights<'_>, dy: Buffer, saved: &Saved) -> (Buffer, Gradients<3>) {
         let (h, (image, result)) = (self.sizes, self.images());
         let batch = x.len() / image;
-        let parallelism = inner_parallelism(batch);
+        let parallelism = Threads::All.inside(batch);
         let lengths = [w.projection, w.bias, w.qkv, w.qkv_bias, w.gamma, w.beta].map(<[f32]>::len);
         let body = |index: usize, dx: &mut [f32], sums: &mut [f32]| {
             let [dprojection, dbias, dqkv_weight, dqkv_bias, dgamma, dbeta] = parts_mut(sums, lengths);

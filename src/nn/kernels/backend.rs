@@ -82,7 +82,8 @@ pub fn with<R>(choice: Choice, body: impl FnOnce() -> R) -> R {
     body()
 }
 
-fn choice() -> Choice {
+/// What is asked for on this thread.
+pub fn choice() -> Choice {
     HERE.get().unwrap_or_else(|| match CHOICE.load(Ordering::Relaxed) {
         value if value == Choice::OneDnn as u8 => Choice::OneDnn,
         value if value == Choice::Rust as u8 => Choice::Rust,

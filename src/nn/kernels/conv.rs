@@ -1,14 +1,16 @@
-//! Convolution as a candle op: `conv2d` learns, `conv2d_affine` is the same with a folded batch norm for inference.
+//! Convolution: a candle op that learns, and the slices beneath it, which the layers between maps share.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
+use tracing::trace_span;
 
-use super::affine::Epilogue;
+use super::buffer::Buffer;
 use super::dense::{self, Weights};
 use super::geometry::{Geometry, Spec};
 use super::memory::{floats, read, tensor};
 use super::onednn::Role;
-use super::{Activation, backend, depthwise, onednn, patches, portable};
+use super::threads::Threads;
+use super::{backend, depthwise, onednn, patches, portable};
 use crate::domain::recipe::Precision;
 
 /// Convolves `x (B, H, W, C)` with `weight (O, C / groups, kh, kw)` to `(B, OH, OW, O)`.
@@ -22,60 +24,64 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, spec: &Spec) -> Result<Tensor> {
     x.contiguous()?.apply_op2(&weight.contiguous()?, Convolution(geometry))
 }
 
-/// `activation(conv2d(x, weight) * scale + shift + residual)` with one scale and shift per output channel, in one
-/// pass and without gradients: what inference needs. Scale and shift are applied to each block of pixels while it
-/// is in the cache, so nothing is folded into (or cached beside) weights that may yet change.
-pub fn conv2d_affine(
-    x: &Tensor,
-    weight: &Tensor,
-    spec: &Spec,
-    (scale, shift): (&[f32], &[f32]),
-    residual: Option<&Tensor>,
-    activation: Activation,
-) -> Result<Tensor> {
-    if portable::is_for(x) {
-        let y = portable::conv2d(&x.detach(), &weight.detach(), spec)?;
-        let (scale, shift) = (Tensor::new(scale, x.device())?, Tensor::new(shift, x.device())?);
-        return portable::affine(&y, &scale, &shift, residual, activation);
-    }
-    let geometry = Geometry::of(x.dims(), weight.dims(), spec)?;
-    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
-    let residual = residual.map(Tensor::contiguous).transpose()?;
-    if let Some(residual) = &residual
-        && residual.dims() != geometry.output_shape()
-    {
-        candle_core::bail!("a residual of shape {:?} does not fit an output of {:?}", residual.dims(), geometry.output_shape())
-    }
-    if scale.len() != geometry.out_c || shift.len() != geometry.out_c {
-        candle_core::bail!("{} scales and {} shifts for {} channels", scale.len(), shift.len(), geometry.out_c)
-    }
-    let residual = residual.as_ref().map(read).transpose()?;
-    let epilogue = Epilogue { affine: Some((scale, shift)), residual: residual.as_deref(), activation };
-    let mut y = vec![0.0; geometry.rows() * geometry.out_c];
-    let finish = |piece: &mut [f32], offset: usize| epilogue.apply(piece, offset, geometry.out_c);
-    forward(Precision::F32, &read(&x)?, &read(&weight)?, &geometry, &finish, &mut y)?;
-    tensor(y, &geometry.output_shape())
-}
-
 /// What is done to a piece of a map while it is in the cache: the piece, and where in the map it starts.
 pub type Finish<'a> = dyn Fn(&mut [f32], usize) + Sync + 'a;
+
+/// A convolution whose weights are packed for the kernel that backend and shape ask for.
+pub(crate) struct Prepared<'a> {
+    geometry: Geometry,
+    threads: Threads,
+    packed: Packed<'a>,
+}
+
+enum Packed<'a> {
+    Library(onednn::Ready<'a>),
+    Depthwise(Buffer),
+    /// PyTorch's own order does.
+    Pointwise(&'a [f32]),
+    Dense(Buffer),
+}
+
+impl<'a> Prepared<'a> {
+    pub fn new(precision: Precision, weight: &'a [f32], g: &Geometry, threads: Threads) -> Prepared<'a> {
+        let _span = trace_span!("pack weights").entered();
+        let packed = match ready(Role::Forward, precision, weight, g, threads) {
+            Some(ready) => Packed::Library(ready),
+            None if g.is_depthwise() => Packed::Depthwise(depthwise::pack(weight, g)),
+            None if g.kernel_h * g.kernel_w == 1 => Packed::Pointwise(weight),
+            None => Packed::Dense(patches::pack_outputs_last(weight, g)),
+        };
+        Prepared { geometry: *g, threads, packed }
+    }
+
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// See [`forward`].
+    pub fn forward(&self, x: &[f32], finish: &Finish<'_>, y: &mut [f32]) -> Result<()> {
+        let _span = trace_span!("convolution").entered();
+        let (g, threads) = (&self.geometry, self.threads);
+        match &self.packed {
+            Packed::Library(ready) => ready.forward(x, y, finish)?,
+            Packed::Depthwise(weight) => depthwise::forward(x, weight, g, threads, finish, y),
+            Packed::Pointwise(weight) => dense::forward(x, Weights::OutputsFirst(weight), g, threads, finish, y),
+            Packed::Dense(weight) => dense::forward(x, Weights::OutputsLast(weight), g, threads, finish, y),
+        }
+        Ok(())
+    }
+}
 
 /// `y (B, OH, OW, O) = x (B, H, W, C) * weight (O, C / groups, kh, kw)`, whatever `y` held before, each piece of it
 /// finished once; picks the kernel by backend and shape. Errors only where the library fails; panics where a slice is
 /// shorter than the geometry says.
 pub fn forward(precision: Precision, x: &[f32], weight: &[f32], g: &Geometry, finish: &Finish<'_>, y: &mut [f32]) -> Result<()> {
-    match ready(Role::Forward, precision, weight, g) {
-        Some(ready) => ready.forward(x, y, finish)?,
-        None if g.is_depthwise() => depthwise::forward(x, &depthwise::pack(weight, g), g, finish, y),
-        None if g.kernel_h * g.kernel_w == 1 => dense::forward(x, Weights::OutputsFirst(weight), g, finish, y),
-        None => dense::forward(x, Weights::OutputsLast(&patches::pack_outputs_last(weight, g)), g, finish, y),
-    }
-    Ok(())
+    Prepared::new(precision, weight, g, Threads::All).forward(x, finish, y)
 }
 
 /// The library's convolution. A shape that it refuses is ours to do.
-fn ready<'a>(role: Role, precision: Precision, weight: &'a [f32], g: &Geometry) -> Option<onednn::Ready<'a>> {
-    onednn::Ready::new(backend::library()?, role, backend::usable(precision, g), weight, g).ok()
+fn ready<'a>(role: Role, precision: Precision, weight: &'a [f32], g: &Geometry, threads: Threads) -> Option<onednn::Ready<'a>> {
+    onednn::Ready::new(backend::library()?, role, backend::usable(precision, g), weight, g, threads).ok()
 }
 
 /// Gradient to the input `(B, H, W, C)`, whatever `dx` held before. `prepare` gets each piece of `dy` once, before it is
@@ -88,13 +94,17 @@ pub fn input_gradient(
     g: &Geometry,
     dx: &mut [f32],
 ) -> Result<()> {
-    if let Some(ready) = ready(Role::InputGradient, precision, weight, g) {
+    let _span = trace_span!("input gradient").entered();
+    if let Some(ready) = ready(Role::InputGradient, precision, weight, g, Threads::All) {
         return Ok(ready.input_gradient(dy, prepare, dx)?);
     }
     prepare_all(dy, prepare, g);
     match g.stride {
         _ if g.is_depthwise() => depthwise::input_gradient(dy, &depthwise::pack(weight, g), g, dx),
-        1 => dense::forward(dy, Weights::OutputsLast(&patches::pack_turned(weight, g)), &g.turned(), &|_, _| {}, dx),
+        1 => {
+            let packed = patches::pack_turned(weight, g);
+            dense::forward(dy, Weights::OutputsLast(&packed), &g.turned(), Threads::All, &|_, _| {}, dx);
+        }
         _ if g.kernel_h * g.kernel_w == 1 => dense::input_gradient_strided(dy, weight, g, dx),
         _ => dense::input_gradient_strided(dy, &patches::pack_outputs_first(weight, g), g, dx),
     }
@@ -109,6 +119,7 @@ fn prepare_all(dy: &mut [f32], prepare: &Finish<'_>, g: &Geometry) {
 
 /// Gradient to the weight, in PyTorch's order `(O, C / groups, kh, kw)`.
 pub fn weight_gradient(precision: Precision, x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
+    let _span = trace_span!("weight gradient").entered();
     // oneDNN 2.6 has only its reference loops for these: 28 ms against 5 for 240 channels at 5x5 stride 2.
     let is_slow = g.is_depthwise() && g.kernel_h * g.kernel_w > 9;
     if !is_slow
@@ -120,7 +131,7 @@ pub fn weight_gradient(precision: Precision, x: &[f32], dy: &[f32], g: &Geometry
     if g.is_depthwise() {
         return depthwise::weight_gradient(x, dy, g);
     }
-    patches::unpack_outputs_first(&dense::weight_gradient(x, dy, g), g)
+    patches::unpack_outputs_first(&dense::weight_gradient(x, dy, g), g).into_vec()
 }
 
 struct Convolution(Geometry);

@@ -10,17 +10,18 @@ use super::conv::Finish;
 use super::geometry::Geometry;
 use super::memory::with_scratch;
 use super::patches;
-use super::product::{View, add_in_order, inner_parallelism, multiply};
+use super::product::{View, add_in_order, multiply};
 use super::simd::vectorised;
+use super::threads::Threads;
 
 /// Patch floats a block should hold: about what a core's second-level cache keeps.
 const BLOCK_FLOATS: usize = 256 * 1024;
 
 /// `y (B, OH, OW, O) = x * weight`, whatever `y` held before; `finish` gets each block while it is in the cache.
-pub(crate) fn forward(x: &[f32], packed: Weights<'_>, g: &Geometry, finish: &Finish<'_>, y: &mut [f32]) {
-    let block = block_rows(g.rows(), g.depth());
-    let parallelism = inner_parallelism(g.rows().div_ceil(block));
-    y.par_chunks_mut(block * g.out_c).enumerate().for_each(|(index, out)| {
+pub(crate) fn forward(x: &[f32], packed: Weights<'_>, g: &Geometry, threads: Threads, finish: &Finish<'_>, y: &mut [f32]) {
+    let block = block_rows(g.rows(), g.depth(), threads.count());
+    let parallelism = threads.inside(g.rows().div_ceil(block));
+    threads.deal(y, block * g.out_c, |index, out| {
         let (first, rows) = (index * block, out.len() / g.out_c);
         for group in 0..g.groups {
             let weight = packed.group(group, g);
@@ -55,8 +56,8 @@ impl<'a> Weights<'a> {
 /// Gradient to the input where the stride is over 1: patch gradients, added back image by image.
 pub(crate) fn input_gradient_strided(dy: &[f32], outputs_first: &[f32], g: &Geometry, dx: &mut [f32]) {
     let (pixels, depth, size) = (g.out_h * g.out_w, g.depth(), g.depth() * g.group_out());
-    let block = block_rows(pixels, depth).max(pixels.min(32));
-    let parallelism = inner_parallelism(g.batch);
+    let block = block_rows(pixels, depth, rayon::current_num_threads()).max(pixels.min(32));
+    let parallelism = Threads::All.inside(g.batch);
     dx.par_chunks_mut(g.in_h * g.in_w * g.in_c).enumerate().for_each(|(image, dx)| {
         dx.fill(0.0);
         for group in 0..g.groups {
@@ -67,7 +68,7 @@ pub(crate) fn input_gradient_strided(dy: &[f32], outputs_first: &[f32], g: &Geom
                 let gradient = View::rows(&dy[from..], g.out_c);
                 with_scratch(rows * depth, |patches| {
                     multiply(patches, depth, [rows, depth, g.group_out()], gradient, weight, false, parallelism);
-                    vectorised(|| patches::scatter(patches, g, group, first, rows, dx));
+                    vectorised!(patches::scatter(patches, g, group, first, rows, dx));
                 });
             }
         }
@@ -78,11 +79,11 @@ pub(crate) fn input_gradient_strided(dy: &[f32], outputs_first: &[f32], g: &Geom
 /// in order.
 pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
     let (depth, size) = (g.depth(), g.depth() * g.group_out());
-    let block = block_rows(g.rows(), depth);
+    let block = block_rows(g.rows(), depth, rayon::current_num_threads());
     let blocks = g.rows().div_ceil(block);
     let spans = rayon::current_num_threads().min(blocks);
     let per_span = blocks.div_ceil(spans) * block;
-    let parallelism = inner_parallelism(spans);
+    let parallelism = Threads::All.inside(spans);
     let partial = |span: usize| {
         let mut sum = vec![0.0; size * g.groups];
         let end = g.rows().min((span + 1) * per_span);
@@ -102,8 +103,7 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
 }
 
 /// Output pixels per block: a cache full of patches, but enough to pay for packing the weights, and dealt evenly.
-fn block_rows(rows: usize, depth: usize) -> usize {
-    let threads = rayon::current_num_threads();
+fn block_rows(rows: usize, depth: usize, threads: usize) -> usize {
     let wanted = (BLOCK_FLOATS / depth.max(1)).clamp(192, 4096);
     let blocks = rows.div_ceil(wanted).next_multiple_of(threads);
     rows.div_ceil(blocks).max(rows.min(32))

@@ -3,10 +3,12 @@
 
 use rayon::prelude::*;
 
+use super::buffer::Buffer;
 use super::conv::Finish;
 use super::geometry::Geometry;
 use super::product::add_in_order;
 use super::simd::vectorised;
+use super::threads::Threads;
 
 /// Channels summed at once: two AVX-512 registers, four of AVX2.
 const LANES: usize = 32;
@@ -14,9 +16,9 @@ const LANES: usize = 32;
 const PIECE_FLOATS: usize = 16 * 1024;
 
 /// From `(channels, 1, kh, kw)` to `[ky][kx][channel]`.
-pub(crate) fn pack(weight: &[f32], g: &Geometry) -> Vec<f32> {
+pub(crate) fn pack(weight: &[f32], g: &Geometry) -> Buffer {
     let (taps, channels) = (g.kernel_h * g.kernel_w, g.in_c);
-    let mut packed = vec![0.0; weight.len()];
+    let mut packed = Buffer::any(weight.len());
     for channel in 0..channels {
         for tap in 0..taps {
             packed[tap * channels + channel] = weight[channel * taps + tap];
@@ -27,13 +29,13 @@ pub(crate) fn pack(weight: &[f32], g: &Geometry) -> Vec<f32> {
 
 /// `y = x * weight`, whatever `y` held before; `weight` is packed, and `finish` gets some lines at a time while they
 /// are in the cache.
-pub(crate) fn forward(x: &[f32], weight: &[f32], g: &Geometry, finish: &Finish<'_>, y: &mut [f32]) {
+pub(crate) fn forward(x: &[f32], weight: &[f32], g: &Geometry, threads: Threads, finish: &Finish<'_>, y: &mut [f32]) {
     let line = g.out_w * g.out_c;
     let lines = (PIECE_FLOATS / line).max(1);
-    y.par_chunks_mut(lines * line).enumerate().for_each(|(piece, out)| {
+    threads.deal(y, lines * line, |piece, out| {
         for (index, out) in out.chunks_mut(line).enumerate() {
             let index = piece * lines + index;
-            vectorised(|| forward_line(x, weight, g, index / g.out_h, index % g.out_h, out));
+            vectorised!(forward_line(x, weight, g, index / g.out_h, index % g.out_h, out));
         }
         finish(out, piece * lines * line);
     });
@@ -107,7 +109,7 @@ pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], g: &Geometry, dx: &mut 
     let line = g.in_w * g.in_c;
     dx.par_chunks_mut(line).enumerate().for_each(|(index, out)| {
         out.fill(0.0);
-        vectorised(|| input_gradient_line(dy, weight, g, index / g.in_h, index % g.in_h, out));
+        vectorised!(input_gradient_line(dy, weight, g, index / g.in_h, index % g.in_h, out));
     });
 }
 
@@ -150,7 +152,7 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
     let partial = |span: usize| {
         let mut sum = vec![0.0; taps * channels];
         for line in span * per_span..lines.min((span + 1) * per_span) {
-            vectorised(|| weight_gradient_line(x, dy, g, line / g.out_h, line % g.out_h, &mut sum));
+            vectorised!(weight_gradient_line(x, dy, g, line / g.out_h, line % g.out_h, &mut sum));
         }
         sum
     };

@@ -4,9 +4,11 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
+use tracing::trace_span;
 
 use super::memory::{floats, read, tensor};
-use super::product::{View, add_rows, affine, inner_parallelism, multiply, sum_over_spans, transpose};
+use super::product::{View, add_rows, affine, multiply, sum_over_spans, transpose};
+use super::threads::Threads;
 use super::{Activation, portable};
 
 /// Rows a thread takes at a time.
@@ -48,11 +50,12 @@ impl CustomOp3 for Linear {
         bias: &CpuStorage,
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        let _span = trace_span!("linear").entered();
         let (x, weight, bias) = (floats(x, xl)?, floats(weight, wl)?, floats(bias, bl)?);
         let (inputs, outputs) = (self.inputs, self.outputs);
         let rows = x.len() / inputs;
         let turned = transpose(weight, outputs, inputs);
-        let parallelism = inner_parallelism(rows.div_ceil(ROWS));
+        let parallelism = Threads::All.inside(rows.div_ceil(ROWS));
         let mut y = vec![0.0; rows * outputs];
         y.par_chunks_mut(ROWS * outputs).zip(x.par_chunks(ROWS * inputs)).for_each(|(y, x)| {
             let size = [x.len() / inputs, outputs, inputs];
@@ -74,6 +77,7 @@ impl CustomOp3 for Linear {
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let _span = trace_span!("linear gradient").entered();
         let (inputs, outputs) = (self.inputs, self.outputs);
         let dy = dy.contiguous()?;
         let mut gradient = read(&dy)?.to_vec();
@@ -85,7 +89,7 @@ impl CustomOp3 for Linear {
         let (values, factors) = (read(x)?, read(weight)?);
         let rows = values.len() / inputs;
         let pieces = rows.div_ceil(ROWS);
-        let parallelism = inner_parallelism(pieces);
+        let parallelism = Threads::All.inside(pieces);
         let mut dx = vec![0.0; values.len()];
         let sums = sum_over_spans(pieces, &mut dx, ROWS * inputs, outputs * (inputs + 1), |piece, dx, sums| {
             let (dweight, dbias) = sums.split_at_mut(outputs * inputs);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
+use tracing::trace_span;
 
 use super::buffer::Buffer;
 use super::learned;
@@ -37,11 +38,12 @@ pub(super) struct Gradient(Mutex<Option<Buffer>>);
 impl Gradient {
     /// Adds to what is there.
     pub fn add(&self, more: Buffer) {
+        let _span = trace_span!("add gradients").entered();
         let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match sum.as_mut() {
             None => *sum = Some(more),
             Some(sum) => sum.par_chunks_mut(CHUNK).zip(more.par_chunks(CHUNK)).for_each(|(sum, more)| {
-                vectorised(|| sum.iter_mut().zip(more).for_each(|(sum, value)| *sum += value));
+                vectorised!(sum.iter_mut().zip(more).for_each(|(sum, value)| *sum += value));
             }),
         }
     }

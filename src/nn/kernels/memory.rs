@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::ops::Deref;
 
-use candle_core::{CpuStorage, Device, Layout, Result, Storage, StorageRef, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, StorageRef, Tensor, bail};
+use rayon::prelude::*;
 
 /// The floats behind a contiguous f32 layout.
 pub(crate) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -43,6 +44,23 @@ impl Deref for Floats<'_> {
             _ => &[],
         }
     }
+}
+
+/// `(B, C, H, W)` to contiguous `(B, H, W, C)`; no copy where it is a view of such maps.
+pub(crate) fn channels_last(x: &Tensor) -> Result<Tensor> {
+    let (batch, channels, height, width) = x.dims4()?;
+    let view = x.permute((0, 2, 3, 1))?;
+    let image = channels * height * width;
+    if view.is_contiguous() || image == 0 || x.track_op() || !x.is_contiguous() || !x.device().is_cpu() || x.dtype() != DType::F32 {
+        return view.contiguous();
+    }
+    let mut maps = vec![0.0; batch * image];
+    maps.par_chunks_mut(image).zip(read(x)?.par_chunks(image)).for_each(|(maps, planes)| {
+        for (channel, plane) in planes.chunks_exact(height * width).enumerate() {
+            maps[channel..].iter_mut().step_by(channels).zip(plane).for_each(|(to, from)| *to = *from);
+        }
+    });
+    tensor(maps, view.dims())
 }
 
 /// A new CPU tensor around `values`; no copy.

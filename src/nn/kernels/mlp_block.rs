@@ -5,12 +5,14 @@ mod rounded;
 
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
+use tracing::trace_span;
 
 use super::buffer::Buffer;
 use super::curve::normal;
 use super::memory::{Floats, with_scratch};
-use super::product::{View, add_rows, affine, inner_parallelism, multiply, parts_mut, sum_over_spans, transpose};
+use super::product::{View, add_rows, affine, multiply, parts_mut, sum_over_spans, transpose};
 use super::simd::vectorised;
+use super::threads::Threads;
 use super::tokens::{self, Gradients, Parameters};
 use super::{Map, layer_norm, portable};
 use crate::domain::recipe::Precision;
@@ -44,6 +46,7 @@ impl MlpBlock<'_> {
 
     /// The same between maps; with [`Precision::Bf16`] the two linear layers multiply that.
     pub fn learn(&self, x: &Map) -> Result<Map> {
+        let _span = trace_span!("perceptron").entered();
         let block = self.block(x.shape)?;
         let parameters = Parameters::new([self.contract, self.expand, self.norm]);
         let (keep, tokens) = (x.is_tracked() || parameters.are_tracked(), x.tokens());
@@ -57,6 +60,7 @@ impl MlpBlock<'_> {
         };
         let (values, precision) = (x.values.clone(), x.precision);
         parameters.map(x, x.shape, y, move |dy, parameters| {
+            let _span = trace_span!("perceptron gradient").entered();
             let Some(saved) = saved else { bail!("a perceptron that nobody learns from was asked for a gradient") };
             let parameters = parameters.read()?;
             let weights = Weights::of(&parameters);
@@ -114,7 +118,7 @@ impl Block {
         let (expand, contract) = (transpose(w.expand, hidden, width), transpose(w.contract, width, hidden));
         let rows = x.len() / width;
         let block = block_rows(rows);
-        let parallelism = inner_parallelism(rows.div_ceil(block));
+        let parallelism = Threads::All.inside(rows.div_ceil(block));
         let one = |y: &mut [f32], x: &[f32], statistics: &mut [f32], wide: &mut [f32], bent: &mut [f32], normal: &mut [f32]| {
             let rows = x.len() / width;
             layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics);
@@ -152,7 +156,7 @@ impl Block {
         let rows = x.len() / width;
         let block = block_rows(rows);
         let pieces = rows.div_ceil(block);
-        let parallelism = inner_parallelism(pieces);
+        let parallelism = Threads::All.inside(pieces);
         let lengths = [w.contract, w.bias, w.expand, w.expand_bias, w.gamma, w.beta].map(<[f32]>::len);
         // The gradient to the result is that to x by way of the residual, to which the rest is added at the end.
         let body = |piece: usize, dx: &mut [f32], sums: &mut [f32]| {

@@ -25,6 +25,7 @@ pub mod conv;
 pub(crate) mod curve;
 mod dense;
 mod depthwise;
+mod folded;
 mod geometry;
 mod layer_norm;
 mod learned;
@@ -55,25 +56,30 @@ mod simd;
 mod smooth_tests;
 mod squeeze;
 mod statistics;
+mod threads;
 mod tokens;
 #[cfg(test)]
 mod transformer_tests;
 
-pub use affine::Epilogue;
 pub use attention_block::AttentionBlock;
-pub use conv::{conv2d, conv2d_affine};
+pub(crate) use buffer::Buffer;
+pub use conv::conv2d;
 pub use curve::{Gate, activate};
+pub use folded::Folded;
 pub use geometry::{Geometry, Padding, Spec};
 pub use layer_norm::layer_norm;
 pub use learned::backward;
 pub use linear::linear;
 pub use map::Map;
 pub use map_layers::{conv_norm, map_average, map_max_pool};
+pub(crate) use memory::{Floats, channels_last, read};
 pub use mlp_block::MlpBlock;
 pub use norm::{BatchStatistics, Norm, batch_norm_eval, batch_norm_train};
 pub use patch_embed::PatchEmbed;
+pub(crate) use pool::MaxPool;
 pub use pool::{global_average_pool, max_pool};
-pub use squeeze::SqueezeExcite;
+pub use squeeze::{Gates, SqueezeExcite};
+pub use threads::Threads;
 
 /// What follows a normalisation. NaN stays NaN, so that a diverged run shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

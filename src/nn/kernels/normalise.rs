@@ -4,7 +4,9 @@
 //! which is arithmetic instead of another tensor in memory.
 
 use rayon::prelude::*;
+use tracing::trace_span;
 
+use super::affine::Affine;
 use super::curve::{Curve, with_curve};
 use super::simd::vectorised;
 use super::statistics::{add_pairs, block_rows, folded, tiled};
@@ -45,7 +47,7 @@ impl Fitted {
         let (gamma, beta) = gain.split_at(self.mean.len());
         let scale: Vec<f32> = gamma.iter().zip(&self.inverse_deviation).map(|(gamma, inverse)| gamma * inverse).collect();
         let shift: Vec<f32> = beta.iter().zip(&scale).zip(&self.mean).map(|((beta, scale), mean)| beta - mean * scale).collect();
-        Affine { scale: tiled(&scale), shift: tiled(&shift) }
+        Affine::new(&scale, &shift)
     }
 
     fn block(&self) -> usize {
@@ -54,17 +56,19 @@ impl Fitted {
 
     /// `y = activation(normalised x * gamma + beta + residual)`; writes all of `y`.
     pub fn forward(&self, x: &[f32], gain: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
+        let _span = trace_span!("normalise").entered();
         let (affine, block) = (self.affine(gain), self.block());
         y.par_chunks_mut(block).enumerate().for_each(|(index, y)| {
             let range = index * block..index * block + y.len();
             let (x, residual) = (&x[range.clone()], residual.map(|r| &r[range]));
-            with_curve!(self.activation, C => vectorised(|| normalise::<C>(y, x, residual, &affine)));
+            affine.apply(self.activation, x, residual, y);
         });
     }
 
     /// The first pass backward over `x` and `dy`: what the second one needs, and the gradient to gamma, then beta.
     /// Masks `dy` where `mask` is the output, which makes it the residual's gradient.
     pub fn sums(&self, x: &[f32], gain: &[f32], mask: Mask<'_>, dy: &mut [f32]) -> (Spread, Vec<f32>) {
+        let _span = trace_span!("normalisation gradient").entered();
         let channels = self.mean.len();
         let (low, high) = self.activation.bounds();
         let (affine, block, mean) = (self.affine(gain), self.block(), tiled(&self.mean));
@@ -73,10 +77,10 @@ impl Fitted {
             match &mask {
                 Mask::Output(y) => {
                     let y = &y[index * block..index * block + x.len()];
-                    vectorised(|| masked_sums(x, y, dy, &mean, (low, high), &mut sum, &mut product));
+                    vectorised!(masked_sums(x, y, dy, &mean, (low, high), &mut sum, &mut product));
                 }
                 Mask::Recompute => {
-                    with_curve!(self.activation, C => vectorised(|| bent_sums::<C>(x, dy, &mean, &affine, &mut sum, &mut product)));
+                    with_curve!(self.activation, C => vectorised!(bent_sums::<C>(x, dy, &mean, &affine, &mut sum, &mut product)));
                 }
             }
             (folded(&sum, channels), folded(&product, channels))
@@ -106,12 +110,6 @@ impl Fitted {
     }
 }
 
-/// Scale and shift of each channel, for a tile of pixels.
-struct Affine {
-    scale: Vec<f32>,
-    shift: Vec<f32>,
-}
-
 /// The second pass backward.
 pub(crate) struct Spread {
     a: Vec<f32>,
@@ -126,6 +124,7 @@ pub(crate) struct Spread {
 impl Spread {
     /// Turns all of `x` into its gradient.
     pub fn apply_all(&self, x: &mut [f32], dy: &[f32]) {
+        let _span = trace_span!("normalisation gradient").entered();
         // Whole tiles, so that each piece starts at a first channel.
         let piece = self.a.len() * (PIECE_FLOATS / self.a.len()).max(1);
         x.par_chunks_mut(piece).zip(dy.par_chunks(piece)).for_each(|(x, dy)| self.apply(x, dy));
@@ -133,7 +132,7 @@ impl Spread {
 
     /// Turns whole pixels `x` into their gradient.
     pub fn apply(&self, x: &mut [f32], dy: &[f32]) {
-        with_curve!(self.activation, C => vectorised(|| self.apply_bent::<C>(x, dy)));
+        with_curve!(self.activation, C => vectorised!(self.apply_bent::<C>(x, dy)));
     }
 
     #[inline(always)]
@@ -145,28 +144,6 @@ impl Spread {
             let channels = a.iter().zip(b).zip(c).zip(mean).zip(scale).zip(shift);
             for ((x, dy), (((((a, b), c), mean), scale), shift)) in x.iter_mut().zip(dy).zip(channels) {
                 *x = a * (dy * C::slope(*x * scale + shift)) + b * (*x - mean) + c;
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn normalise<C: Curve>(y: &mut [f32], x: &[f32], residual: Option<&[f32]>, affine: &Affine) {
-    let (scale, shift) = (&affine.scale[..], &affine.shift[..]);
-    let width = scale.len();
-    match residual {
-        None => {
-            for (y, x) in y.chunks_mut(width).zip(x.chunks(width)) {
-                for (((y, &x), &scale), &shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
-                    *y = C::value(x * scale + shift);
-                }
-            }
-        }
-        Some(residual) => {
-            for ((y, x), residual) in y.chunks_mut(width).zip(x.chunks(width)).zip(residual.chunks(width)) {
-                for ((((y, &x), &residual), &scale), &shift) in y.iter_mut().zip(x).zip(residual).zip(scale).zip(shift) {
-                    *y = C::value(x * scale + shift + residual);
-                }
             }
         }
     }

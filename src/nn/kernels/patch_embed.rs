@@ -3,11 +3,13 @@
 
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
+use tracing::trace_span;
 
 use super::buffer::Buffer;
 use super::memory::with_scratch;
-use super::product::{Sums, View, add_rows, inner_parallelism, multiply, parts_mut, sum_over_spans, transpose};
+use super::product::{Sums, View, add_rows, multiply, parts_mut, sum_over_spans, transpose};
 use super::simd::vectorised;
+use super::threads::Threads;
 use super::tokens::Parameters;
 use super::{Map, portable};
 use crate::domain::recipe::Precision;
@@ -37,6 +39,7 @@ impl PatchEmbed<'_> {
 
     /// The same from a map of images `(B, C, H, W)` to one of tokens `(B, N, 1, D)`.
     pub fn learn(&self, x: &Map) -> Result<Map> {
+        let _span = trace_span!("patches").entered();
         let sizes = self.sizes(x.shape)?;
         let parameters = Parameters::new([self.projection, (self.position, self.class_token)]);
         let y = {
@@ -45,6 +48,7 @@ impl PatchEmbed<'_> {
         };
         let (values, tracked) = (x.values.clone(), x.is_tracked());
         parameters.map(x, [x.shape[0], sizes.tokens, 1, sizes.outputs], y, move |dy, parameters| {
+            let _span = trace_span!("patches gradient").entered();
             let [dweight, dbias, dclass, dposition] = sizes.parameter_gradient(&values, &dy).parts(sizes.lengths());
             let dx = if tracked { sizes.input_gradient(&dy, &parameters.read()?[0][0]) } else { Buffer::default() };
             Ok((dx, [[dweight, dbias], [dposition, dclass]]))
@@ -125,7 +129,7 @@ impl Sizes {
         let s = self;
         let turned = transpose(weight, s.outputs, s.depth());
         let batch = x.len() / s.image();
-        let parallelism = inner_parallelism(batch);
+        let parallelism = Threads::All.inside(batch);
         let mut y = Buffer::any(batch * s.tokens * s.outputs);
         y.par_chunks_mut(s.tokens * s.outputs).zip(x.par_chunks(s.image())).for_each(|(y, image)| {
             y.copy_from_slice(position);
@@ -148,7 +152,7 @@ impl Sizes {
     fn parameter_gradient(&self, x: &[f32], dy: &[f32]) -> Sums {
         let s = self;
         let batch = x.len() / s.image();
-        let parallelism = inner_parallelism(batch);
+        let parallelism = Threads::All.inside(batch);
         // Nothing is written beside the sums; one float per image stands for the output.
         let mut nothing = vec![0.0; batch];
         sum_over_spans(batch, &mut nothing, 1, s.lengths().iter().sum(), |index, _, sums| {
@@ -170,7 +174,7 @@ impl Sizes {
     fn input_gradient(&self, dy: &[f32], weight: &[f32]) -> Buffer {
         let s = self;
         let batch = dy.len() / (s.tokens * s.outputs);
-        let parallelism = inner_parallelism(batch);
+        let parallelism = Threads::All.inside(batch);
         let mut dx = Buffer::any(batch * s.image());
         dx.par_chunks_mut(s.image()).zip(dy.par_chunks(s.tokens * s.outputs)).for_each(|(dx, dy)| {
             with_scratch(s.patches() * s.depth(), |patches| {

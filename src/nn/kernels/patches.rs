@@ -7,7 +7,13 @@
 //! packed weights, outputs last:   [group][ky][kx][input][output]     (for products)
 //! ```
 
+use rayon::prelude::*;
+
+use super::buffer::Buffer;
 use super::geometry::Geometry;
+
+/// Floats that a thread packs at a time at least.
+const MATRIX_FLOATS: usize = 16 * 1024;
 
 /// Fills `patches` with the rows `first..first + count` of the group's patch matrix.
 pub(crate) fn gather(x: &[f32], g: &Geometry, group: usize, first: usize, count: usize, patches: &mut [f32]) {
@@ -69,58 +75,67 @@ fn place(g: &Geometry, row: usize) -> (usize, usize, usize) {
 }
 
 /// Packed weights, outputs last.
-pub(crate) fn pack_outputs_last(weight: &[f32], g: &Geometry) -> Vec<f32> {
-    let (depth, outputs) = (g.depth(), g.group_out());
-    let mut packed = vec![0.0; weight.len()];
-    visit(g, |group, output, tap, input, at| {
-        packed[(group * depth + tap * g.group_in() + input) * outputs + output] = weight[at];
+pub(crate) fn pack_outputs_last(weight: &[f32], g: &Geometry) -> Buffer {
+    let (taps, inputs, outputs) = (g.kernel_h * g.kernel_w, g.group_in(), g.group_out());
+    let mut packed = Buffer::any(weight.len());
+    // One chunk is what a tap of a group needs.
+    packed.par_chunks_mut(inputs * outputs).enumerate().for_each(|(index, packed)| {
+        let (group, tap) = (index / taps, index % taps);
+        let weight = &weight[group * outputs * inputs * taps + tap..];
+        turn(packed, |input, output| weight[(output * inputs + input) * taps], [inputs, outputs]);
     });
     packed
 }
 
 /// Packed weights, outputs first.
-pub(crate) fn pack_outputs_first(weight: &[f32], g: &Geometry) -> Vec<f32> {
-    let depth = g.depth();
-    let mut packed = vec![0.0; weight.len()];
-    visit(g, |group, output, tap, input, at| {
-        packed[(group * g.group_out() + output) * depth + tap * g.group_in() + input] = weight[at];
-    });
+pub(crate) fn pack_outputs_first(weight: &[f32], g: &Geometry) -> Buffer {
+    let mut packed = Buffer::any(weight.len());
+    exchange(&mut packed, weight, [g.group_in(), g.kernel_h * g.kernel_w]);
     packed
 }
 
 /// Packed for the turned convolution, whose inputs are our outputs: `[group][turned ky][turned kx][output][input]`.
-pub(crate) fn pack_turned(weight: &[f32], g: &Geometry) -> Vec<f32> {
+pub(crate) fn pack_turned(weight: &[f32], g: &Geometry) -> Buffer {
     let (taps, inputs, outputs) = (g.kernel_h * g.kernel_w, g.group_in(), g.group_out());
-    let mut packed = vec![0.0; weight.len()];
-    visit(g, |group, output, tap, input, at| {
-        packed[((group * taps + taps - 1 - tap) * outputs + output) * inputs + input] = weight[at];
+    let mut packed = Buffer::any(weight.len());
+    packed.par_chunks_mut(inputs * outputs).enumerate().for_each(|(index, packed)| {
+        let (group, tap) = (index / taps, taps - 1 - index % taps);
+        let weight = &weight[group * outputs * inputs * taps + tap..];
+        for (packed, weight) in packed.chunks_exact_mut(inputs).zip(weight.chunks(inputs * taps)) {
+            packed.iter_mut().zip(weight.iter().step_by(taps)).for_each(|(to, from)| *to = *from);
+        }
     });
     packed
 }
 
 /// Back from `[group][output][ky][kx][input]` to PyTorch's order.
-pub(crate) fn unpack_outputs_first(packed: &[f32], g: &Geometry) -> Vec<f32> {
-    let depth = g.depth();
-    let mut weight = vec![0.0; packed.len()];
-    visit(g, |group, output, tap, input, at| {
-        weight[at] = packed[(group * g.group_out() + output) * depth + tap * g.group_in() + input];
-    });
+pub(crate) fn unpack_outputs_first(packed: &[f32], g: &Geometry) -> Buffer {
+    let mut weight = Buffer::any(packed.len());
+    exchange(&mut weight, packed, [g.kernel_h * g.kernel_w, g.group_in()]);
     weight
 }
 
-/// Calls `with(group, output of group, tap, input of group, index)` for each weight in PyTorch's order.
+/// Exchanges the last two dimensions, which are `rows` and `columns` in `from`: output by output of a weight.
+fn exchange(to: &mut [f32], from: &[f32], [rows, columns]: [usize; 2]) {
+    let matrix = rows * columns;
+    let several = (MATRIX_FLOATS / matrix).max(1) * matrix;
+    to.par_chunks_mut(several).zip(from.par_chunks(several)).for_each(|(to, from)| {
+        for (to, from) in to.chunks_exact_mut(matrix).zip(from.chunks_exact(matrix)) {
+            turn(to, |column, row| from[row * columns + column], [columns, rows]);
+        }
+    });
+}
+
+/// Fills a matrix of this many rows and columns by `value(row, column)`, tile by tile: what lies apart in memory on
+/// the other side is met again while it is in the cache.
 #[inline(always)]
-fn visit(g: &Geometry, mut with: impl FnMut(usize, usize, usize, usize, usize)) {
-    let (taps, inputs, outputs) = (g.kernel_h * g.kernel_w, g.group_in(), g.group_out());
-    let mut at = 0;
-    for group in 0..g.groups {
-        for output in 0..outputs {
-            for input in 0..inputs {
-                for tap in 0..taps {
-                    with(group, output, tap, input, at);
-                    at += 1;
-                }
-            }
+fn turn(to: &mut [f32], value: impl Fn(usize, usize) -> f32, [rows, columns]: [usize; 2]) {
+    const TILE: usize = 16;
+    for first in (0..columns).step_by(TILE) {
+        let end = columns.min(first + TILE);
+        for row in 0..rows {
+            let to = &mut to[row * columns + first..row * columns + end];
+            to.iter_mut().zip(first..end).for_each(|(to, column)| *to = value(row, column));
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Max pooling that can learn (candle's cannot), and the global average.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
+use tracing::trace_span;
 
 use super::geometry::{Geometry, Padding, Spec};
 use super::memory::{floats, read, tensor};
@@ -21,7 +23,7 @@ pub fn max_pool(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Res
 }
 
 /// A max pooling of one shape.
-pub(super) struct MaxPool {
+pub(crate) struct MaxPool {
     pub geometry: Geometry,
 }
 
@@ -37,22 +39,31 @@ impl MaxPool {
 
     /// Writes all of `y`; answers the winning tap (`ky * kernel + kx`) of each output.
     pub fn forward(&self, x: &[f32], y: &mut [f32]) -> Vec<u8> {
+        let _span = trace_span!("pool").entered();
         let g = &self.geometry;
         let line = g.out_w * g.out_c;
         let mut winners = vec![0u8; y.len()];
         y.par_chunks_mut(line).zip(winners.par_chunks_mut(line)).enumerate().for_each(|(index, (y, winners))| {
-            y.fill(f32::NEG_INFINITY);
-            vectorised(|| pool_line(x, g, index / g.out_h, index % g.out_h, y, winners));
+            vectorised!(pool_line(x, g, index / g.out_h, index % g.out_h, y, Some(winners)));
         });
         winners
     }
 
+    /// Writes all of `y` on this thread, and remembers nothing.
+    pub fn largest(&self, x: &[f32], y: &mut [f32]) {
+        let g = &self.geometry;
+        for (index, y) in y.chunks_mut(g.out_w * g.out_c).enumerate() {
+            vectorised!(pool_line(x, g, index / g.out_h, index % g.out_h, y, None));
+        }
+    }
+
     /// Writes all of `dx`.
     pub fn gradient(&self, dy: &[f32], winners: &[u8], dx: &mut [f32]) {
+        let _span = trace_span!("pool gradient").entered();
         let g = &self.geometry;
         dx.par_chunks_mut(g.in_w * g.in_c).enumerate().for_each(|(index, dx)| {
             dx.fill(0.0);
-            vectorised(|| gradient_line(dy, winners, g, index / g.in_h, index % g.in_h, dx));
+            vectorised!(gradient_line(dy, winners, g, index / g.in_h, index % g.in_h, dx));
         });
     }
 }
@@ -83,25 +94,94 @@ impl CustomOp1 for MaxPoolOp {
     }
 }
 
+/// Channels compared at once, which stay in registers over the taps of a window.
+const LANES: usize = 32;
+
 #[inline(always)]
-fn pool_line(x: &[f32], g: &Geometry, image: usize, y: usize, out: &mut [f32], winners: &mut [u8]) {
+fn pool_line(x: &[f32], g: &Geometry, image: usize, y: usize, out: &mut [f32], mut winners: Option<&mut [u8]>) {
     let channels = g.in_c;
     let (ky_first, ky_end, top) = g.lines(y);
-    for (column, (out, winners)) in out.chunks_exact_mut(channels).zip(winners.chunks_exact_mut(channels)).enumerate() {
+    for (column, out) in out.chunks_exact_mut(channels).enumerate() {
         let (kx_first, kx_end, left) = g.columns(column);
-        for ky in ky_first..ky_end {
-            for kx in kx_first..kx_end {
-                let tap = (ky * g.kernel_w + kx) as u8;
-                let pixel = ((image * g.in_h + top + ky - ky_first) * g.in_w + left + kx - kx_first) * channels;
-                for ((out, winner), &value) in out.iter_mut().zip(winners.iter_mut()).zip(&x[pixel..pixel + channels]) {
-                    // NaN wins, so that it shows.
-                    let better = value > *out || value.is_nan();
-                    *out = if better { value } else { *out };
-                    *winner = if better { tap } else { *winner };
+        let window = Window {
+            source: ((image * g.in_h + top) * g.in_w + left) * channels,
+            line: g.in_w * channels,
+            channels,
+            taps: (ky_first..ky_end, kx_first..kx_end, g.kernel_w),
+        };
+        let wide = channels / LANES * LANES;
+        let winners = winners.as_deref_mut().map(|winners| &mut winners[column * channels..(column + 1) * channels]);
+        // Loops, because an iterator's `for_each` is not always inlined, and then compiled for the oldest processors.
+        match winners {
+            None => {
+                for channel in (0..wide).step_by(LANES) {
+                    window.largest::<LANES>(x, channel, out);
+                }
+                for channel in wide..channels {
+                    window.largest::<1>(x, channel, out);
+                }
+            }
+            Some(winners) => {
+                for channel in (0..wide).step_by(LANES) {
+                    window.winners::<LANES>(x, channel, out, winners);
+                }
+                for channel in wide..channels {
+                    window.winners::<1>(x, channel, out, winners);
                 }
             }
         }
     }
+}
+
+/// What one output pixel sees.
+struct Window {
+    source: usize,
+    line: usize,
+    channels: usize,
+    /// Rows and columns of the kernel that meet the image, and the kernel's width.
+    taps: (Range<usize>, Range<usize>, usize),
+}
+
+impl Window {
+    #[inline(always)]
+    fn largest<const N: usize>(&self, x: &[f32], channel: usize, out: &mut [f32]) {
+        let mut best = [f32::NEG_INFINITY; N];
+        for line in 0..self.taps.0.len() {
+            for column in 0..self.taps.1.len() {
+                let at = self.source + line * self.line + column * self.channels + channel;
+                let values = &x[at..at + N];
+                for lane in 0..N {
+                    best[lane] = if beats(values[lane], best[lane]) { values[lane] } else { best[lane] };
+                }
+            }
+        }
+        out[channel..channel + N].copy_from_slice(&best);
+    }
+
+    #[inline(always)]
+    fn winners<const N: usize>(&self, x: &[f32], channel: usize, out: &mut [f32], winners: &mut [u8]) {
+        let (mut best, mut taps) = ([f32::NEG_INFINITY; N], [0u32; N]);
+        for (line, ky) in self.taps.0.clone().enumerate() {
+            for (column, kx) in self.taps.1.clone().enumerate() {
+                let tap = (ky * self.taps.2 + kx) as u32;
+                let at = self.source + line * self.line + column * self.channels + channel;
+                let values = &x[at..at + N];
+                for lane in 0..N {
+                    let better = beats(values[lane], best[lane]);
+                    best[lane] = if better { values[lane] } else { best[lane] };
+                    taps[lane] = if better { tap } else { taps[lane] };
+                }
+            }
+        }
+        out[channel..channel + N].copy_from_slice(&best);
+        winners[channel..channel + N].iter_mut().zip(taps).for_each(|(winner, tap)| *winner = tap as u8);
+    }
+}
+
+/// NaN wins, so that it shows.
+#[inline(always)]
+fn beats(value: f32, best: f32) -> bool {
+    value > best || value.is_nan()
 }
 
 /// Each input pixel collects from the windows it lies in and won.
@@ -171,7 +251,7 @@ impl CustomOp1 for GlobalAverage {
 pub(super) fn average(x: &[f32], pixels: usize, channels: usize, y: &mut [f32]) {
     let factor = 1.0 / pixels as f32;
     y.par_chunks_mut(channels).zip(x.par_chunks(pixels * channels)).for_each(|(y, image)| {
-        vectorised(|| {
+        vectorised!({
             for pixel in image.chunks_exact(channels) {
                 y.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
             }
@@ -184,7 +264,7 @@ pub(super) fn average(x: &[f32], pixels: usize, channels: usize, y: &mut [f32]) 
 pub(super) fn average_gradient(dy: &[f32], pixels: usize, channels: usize, dx: &mut [f32]) {
     let factor = 1.0 / pixels as f32;
     dx.par_chunks_mut(pixels * channels).zip(dy.par_chunks(channels)).for_each(|(image, dy)| {
-        vectorised(|| {
+        vectorised!({
             for pixel in image.chunks_exact_mut(channels) {
                 pixel.iter_mut().zip(dy).for_each(|(value, dy)| *value = dy * factor);
             }

@@ -71,11 +71,6 @@ pub(crate) fn multiply(
     }
 }
 
-/// Splits inside the products only where the pieces alone would leave threads idle.
-pub(crate) fn inner_parallelism(pieces: usize) -> Parallelism {
-    if pieces < rayon::current_num_threads() { Parallelism::Rayon(0) } else { Parallelism::None }
-}
-
 /// A weight `(outputs, inputs)` as `(inputs, outputs)`, so that products with it need no packing.
 pub(crate) fn transpose(weight: &[f32], outputs: usize, inputs: usize) -> Buffer {
     const TILE: usize = 16;

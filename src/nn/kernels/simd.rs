@@ -2,21 +2,17 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-pub(crate) use expression::vectorised;
-
-mod expression {
-    /// Compiles the expression for each instruction set and runs the best. Loops in it vectorise only if what they call is
-    /// `#[inline(always)]`; a macro, because the closure that it makes must be, too.
-    macro_rules! vectorised {
-        ($body:expr) => {
-            $crate::nn::kernels::simd::dispatch(
-                #[inline(always)]
-                || $body,
-            )
-        };
-    }
-    pub(crate) use vectorised;
+/// Compiles the expression for each instruction set and runs the best. Loops in it vectorise only if what they call is
+/// `#[inline(always)]`; a macro, because the closure that it makes must be, too.
+macro_rules! vectorised {
+    ($body:expr) => {
+        $crate::nn::kernels::simd::dispatch(
+            #[inline(always)]
+            || $body,
+        )
+    };
 }
+pub(crate) use vectorised;
 
 /// What [`vectorised`] calls.
 #[inline(always)]
@@ -35,12 +31,6 @@ impl<R, F: FnMut() -> R> WithSimd for Body<F> {
     fn with_simd<S: Simd>(mut self, _: S) -> R {
         (self.0)()
     }
-}
-
-/// The same of a closure, which may stay a call to code for the oldest processors if it is large.
-#[inline(always)]
-pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
-    Arch::new().dispatch(body)
 }
 
 /// Holds `value` between `low` and `high`, and lets NaN through (`f32::max` would hide it).

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
 use rayon::prelude::*;
+use tracing::trace_span;
 
 use super::buffer::Buffer;
 use super::map::{Gradient, Map, Step};
@@ -57,6 +58,11 @@ impl SqueezeExcite<'_> {
         Ok(Map { shape: x.shape, values: Arc::new(y), token, gradient, precision: x.precision })
     }
 
+    /// For maps of this shape `(B, H, W, C)`, however many.
+    pub fn gates(&self, shape: [usize; 4]) -> Result<Gates> {
+        Ok(Gates { squeeze: self.sizes(shape)?, packed: self.packed()? })
+    }
+
     fn sizes(&self, [batch, height, width, channels]: [usize; 4]) -> Result<Squeeze> {
         let reduced = self.reduce.1.elem_count();
         let fits = self.reduce.0.dims() == [reduced, channels, 1, 1]
@@ -72,6 +78,30 @@ impl SqueezeExcite<'_> {
     fn packed(&self) -> Result<Tensor> {
         let packed = [self.reduce.0, self.reduce.1, self.expand.0, self.expand.1].map(Tensor::flatten_all);
         Tensor::cat(&packed.into_iter().collect::<Result<Vec<_>>>()?, 0)
+    }
+}
+
+/// A squeeze for inference, which works in place.
+pub struct Gates {
+    squeeze: Squeeze,
+    packed: Tensor,
+}
+
+impl Gates {
+    /// Opens and shuts the channels of whole images `(B, H, W, C)`, as many as they are.
+    pub fn apply(&self, images: &mut [f32]) -> Result<()> {
+        let packed = read(&self.packed)?;
+        let image = self.squeeze.pixels * self.squeeze.channels;
+        let squeeze = Squeeze { batch: images.len() / image, ..self.squeeze };
+        let gates = squeeze.excite(squeeze.means(images), &packed).expanded.1;
+        for (image, gates) in images.chunks_exact_mut(image).zip(gates.chunks_exact(squeeze.channels)) {
+            vectorised!({
+                for pixel in image.chunks_exact_mut(squeeze.channels) {
+                    pixel.iter_mut().zip(gates).for_each(|(value, gate)| *value *= gate);
+                }
+            });
+        }
+        Ok(())
     }
 }
 
@@ -103,6 +133,10 @@ struct Saved {
 impl Squeeze {
     fn lengths(&self) -> [usize; 4] {
         [self.reduced * self.channels, self.reduced, self.channels * self.reduced, self.channels]
+    }
+
+    fn means(&self, x: &[f32]) -> Vec<f32> {
+        sums(x, x, self.batch, self.channels, 1.0 / self.pixels as f32, |x, _| x)
     }
 
     fn excite(&self, means: Vec<f32>, packed: &[f32]) -> Saved {
@@ -151,14 +185,15 @@ impl Squeeze {
 impl Squeeze {
     /// Writes all of `y`.
     fn forward(&self, x: &[f32], packed: &[f32], y: &mut [f32]) -> Saved {
-        let means = sums(x, x, self.batch, self.channels, 1.0 / self.pixels as f32, |x, _| x);
-        let saved = self.excite(means, packed);
+        let _span = trace_span!("squeeze").entered();
+        let saved = self.excite(self.means(x), packed);
         scaled(x, &saved.expanded.1, &vec![0.0; self.batch * self.channels], y, self.channels);
         saved
     }
 
     /// The gradient to the parameters, and that to `x` where `dx` has room for it.
     fn backward(&self, x: &[f32], packed: &[f32], saved: &Saved, dy: &[f32], dx: &mut [f32]) -> Vec<f32> {
+        let _span = trace_span!("squeeze gradient").entered();
         let gates = sums(x, dy, self.batch, self.channels, 1.0, |x, dy| x * dy);
         let (mut means, dpacked) = self.pull_back(gates, packed, saved);
         means.iter_mut().for_each(|value| *value /= self.pixels as f32);
@@ -174,7 +209,7 @@ fn sums(x: &[f32], y: &[f32], batch: usize, channels: usize, factor: f32, term: 
     let image = x.len() / batch;
     let mut sums = vec![0.0f32; batch * channels];
     sums.par_chunks_mut(channels).zip(x.par_chunks(image)).zip(y.par_chunks(image)).for_each(|((sums, x), y)| {
-        vectorised(|| {
+        vectorised!({
             for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact(channels)) {
                 for ((sum, &x), &y) in sums.iter_mut().zip(x).zip(y) {
                     *sum += term(x, y);
@@ -191,7 +226,7 @@ fn scaled(x: &[f32], factors: &[f32], terms: &[f32], y: &mut [f32], channels: us
     let image = x.len() / (factors.len() / channels);
     let per_image = factors.par_chunks(channels).zip(terms.par_chunks(channels));
     y.par_chunks_mut(image).zip(x.par_chunks(image)).zip(per_image).for_each(|((y, x), (factors, terms))| {
-        vectorised(|| {
+        vectorised!({
             for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
                 for (((y, &x), &factor), &term) in y.iter_mut().zip(x).zip(factors).zip(terms) {
                     *y = x * factor + term;

@@ -98,7 +98,7 @@ fn block_moments(x: &[f32], channels: usize) -> Moments {
     let rows = x.len() / channels;
     let width = tile(channels) * channels;
     let mut sums = vec![0.0f32; width];
-    vectorised(|| {
+    vectorised!({
         for pixels in x.chunks(width) {
             sums.iter_mut().zip(pixels).for_each(|(sum, value)| *sum += value);
         }
@@ -106,7 +106,7 @@ fn block_moments(x: &[f32], channels: usize) -> Moments {
     let mean: Vec<f32> = folded(&sums, channels).iter().map(|sum| sum / rows as f32).collect();
     let wide = tiled(&mean);
     sums.fill(0.0);
-    vectorised(|| {
+    vectorised!({
         for pixels in x.chunks(width) {
             for ((sum, &value), &mean) in sums.iter_mut().zip(pixels).zip(&wide) {
                 let distance = value - mean;

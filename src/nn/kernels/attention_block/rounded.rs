@@ -7,8 +7,9 @@ use super::super::attention::{self, Made};
 use super::super::buffer::Buffer;
 use super::super::layer_norm;
 use super::super::memory::with_scratch;
-use super::super::product::{add_rows, inner_parallelism, parts_mut, sum_over_spans};
+use super::super::product::{add_rows, parts_mut, sum_over_spans};
 use super::super::rounded::{Rounded, add, add_both};
+use super::super::threads::Threads;
 use super::super::tokens::Gradients;
 use super::{Block, Saved, Weights};
 
@@ -23,7 +24,7 @@ impl Block {
         rows.for_each(|((normal, x), statistics)| layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics));
         Rounded::new([batch, h.tokens], h.width, 3 * h.width)?.forward(&normal, w.qkv, |_, row| add(row, w.qkv_bias), &mut qkv)?;
         drop(normal);
-        let parallelism = inner_parallelism(batch);
+        let parallelism = Threads::All.inside(batch);
         let images = out.par_chunks_mut(lengths[2]).zip(logs.par_chunks_mut(lengths[3])).zip(qkv.par_chunks(lengths[1]));
         images.for_each(|((out, logs), qkv)| {
             with_scratch(h.forward_scratch(), |scratch| attention::forward(&h, qkv, out, logs, scratch, parallelism));
@@ -40,7 +41,7 @@ impl Block {
     pub(super) fn backward_rounded(&self, x: &[f32], w: &Weights<'_>, mut dy: Buffer, saved: &Saved) -> Result<(Buffer, Gradients<3>)> {
         let (h, (image, result)) = (self.sizes, self.images());
         let batch = x.len() / image;
-        let (parallelism, lengths) = (inner_parallelism(batch), self.saved_lengths());
+        let (parallelism, lengths) = (Threads::All.inside(batch), self.saved_lengths());
         let layer = Rounded::new([batch, h.queries], h.width, h.width)?;
         let (mut dout, mut dqkv) = (Buffer::any(batch * result), Buffer::any(3 * x.len()));
         let dprojection = layer.weight_gradient(&saved.out, &dy);

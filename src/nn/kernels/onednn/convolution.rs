@@ -14,6 +14,7 @@ use crate::nn::kernels::geometry::Geometry;
 use crate::nn::kernels::memory::with_scratch;
 use crate::nn::kernels::product::add_in_order;
 use crate::nn::kernels::simd::vectorised;
+use crate::nn::kernels::threads::Threads;
 
 /// Floats of input and output that a piece may hold beside each other in a core's second-level cache.
 const PIECE_FLOATS: usize = 256 * 1024;
@@ -31,12 +32,14 @@ struct Deal {
 }
 
 impl Deal {
-    fn new(library: &'static Library, role: Role, precision: Precision, g: &Geometry) -> Deal {
-        let threads = rayon::current_num_threads();
+    fn new(library: &'static Library, role: Role, precision: Precision, g: &Geometry, threads: Threads) -> Deal {
+        let (alone, threads) = (threads == Threads::One, threads.count());
         let even = g.batch.div_ceil(threads);
         let images = match role {
             // Each piece sums into weights of its own, so there are as few as there are threads.
             Role::WeightGradient => even,
+            // Whoever works alone got a piece already.
+            _ if alone => even,
             _ => {
                 let image = g.in_h * g.in_w * g.in_c + g.out_h * g.out_w * g.out_c;
                 // As many pieces for each thread.
@@ -125,7 +128,7 @@ fn bf16(values: &[f32]) -> Buffer {
         // A rounded NaN might become infinite.
         if value.is_nan() { 0x7fc0 } else { rounded }
     };
-    vectorised(|| {
+    vectorised!({
         for (pair, values) in packed.iter_mut().zip(values.chunks_exact(2)) {
             *pair = f32::from_bits(round(values[0]) | round(values[1]) << 16);
         }
@@ -160,8 +163,15 @@ pub(crate) struct Ready<'a> {
 
 impl<'a> Ready<'a> {
     /// Errors where the library has no code for this shape.
-    pub fn new(library: &'static Library, role: Role, precision: Precision, weight: &'a [f32], g: &Geometry) -> Result<Ready<'a>> {
-        let deal = Deal::new(library, role, precision, g);
+    pub fn new(
+        library: &'static Library,
+        role: Role,
+        precision: Precision,
+        weight: &'a [f32],
+        g: &Geometry,
+        threads: Threads,
+    ) -> Result<Ready<'a>> {
+        let deal = Deal::new(library, role, precision, g, threads);
         let whole = deal.pack(deal.images, weight)?;
         let last = deal.images(deal.pieces() - 1).len();
         let last = if last == deal.images { Pack::Plain(&[]) } else { deal.pack(last, weight)? };
@@ -198,7 +208,7 @@ impl<'a> Ready<'a> {
 
 /// In PyTorch's order.
 pub(crate) fn weight_gradient(library: &'static Library, precision: Precision, x: &[f32], dy: &[f32], g: &Geometry) -> Result<Buffer> {
-    let deal = Deal::new(library, Role::WeightGradient, precision, g);
+    let deal = Deal::new(library, Role::WeightGradient, precision, g, Threads::All);
     let ((input, output), all_taps) = (deal.floats(), g.uses_all_taps());
     let partial = |piece: usize| -> Result<(Arc<Convolution>, Buffer)> {
         let images = deal.images(piece);

@@ -1,0 +1,197 @@
+//! Stages in eval mode on a CPU: some images at a time go through a whole stage on one thread, so that the maps between
+//! its layers stay in that core's cache, their memory is used again at once, and threads wait for each other only where
+//! a stage ends.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+use super::kernels::{self, Buffer, MaxPool, Threads, backend};
+use super::layer::{Layer, Still};
+use super::network::RunningStage;
+use super::{Mode, Result};
+
+/// Floats that the widest layer of a piece may hold, in and out: what a core's second-level cache takes.
+const PIECE_FLOATS: usize = 256 * 1024;
+
+/// Sends channels-last maps through the stages, without a graph.
+pub(super) fn run(stages: &[RunningStage], x: &Tensor) -> Result<Tensor> {
+    let mut maps = x.clone();
+    for stage in stages {
+        if !stage.blocks.is_empty() {
+            maps = run_blocks(stage, &maps)?;
+        }
+        if let Some(pooled) = &stage.pooled {
+            maps = pooled.forward(&maps, Mode::Eval)?;
+        }
+    }
+    Ok(maps)
+}
+
+fn run_blocks(stage: &RunningStage, x: &Tensor) -> Result<Tensor> {
+    let (batch, height, width, channels) = x.dims4()?;
+    let weights = layers(stage).map(Layer::weight).collect::<Result<Vec<_>>>()?;
+    let weights: Vec<&[f32]> = weights.iter().map(|weight| &**weight).collect();
+    let (images, threads) = deal(batch, &Cost::of(stage, [1, height, width, channels])?);
+    let pass = |images: usize| Pass::new(stage, [images, height, width, channels], &weights, threads);
+    let (whole, last) = (pass(images)?, batch % images);
+    let rest = if last == 0 { None } else { Some(pass(last)?) };
+    let (from, to) = (height * width * channels, whole.output.iter().skip(1).product::<usize>());
+    let values = kernels::read(x)?;
+    let mut y = Buffer::any(batch * to);
+    y.par_chunks_mut(images * to).zip(values.par_chunks(images * from)).try_for_each(|(y, x)| {
+        let pass = rest.as_ref().filter(|_| y.len() < images * to).unwrap_or(&whole);
+        pass.run(x, y)
+    })?;
+    Ok(Tensor::from_vec(y.into_vec(), (batch, whole.output[1], whole.output[2], whole.output[3]), x.device())?)
+}
+
+/// In the order in which a pass meets them.
+fn layers(stage: &RunningStage) -> impl Iterator<Item = &Layer> {
+    stage.blocks.iter().flat_map(|block| block.layers())
+}
+
+/// What one image costs in a stage, in floats.
+struct Cost {
+    widest: usize,
+    maps: usize,
+    weights: usize,
+}
+
+impl Cost {
+    fn of(stage: &RunningStage, mut shape: [usize; 4]) -> Result<Cost> {
+        let mut cost = Cost { widest: 0, maps: 0, weights: 0 };
+        for block in &stage.blocks {
+            shape = block.forward(&shape, |layer, &shape, _| {
+                let geometry = layer.geometry(shape)?;
+                let maps = [geometry.input_shape(), geometry.output_shape()].iter().map(|shape| shape.iter().product::<usize>()).sum();
+                cost.widest = cost.widest.max(maps);
+                cost.maps += maps;
+                cost.weights += geometry.weight_shape().iter().product::<usize>();
+                Ok(geometry.output_shape())
+            })?;
+        }
+        Ok(cost)
+    }
+}
+
+/// Images of a piece, and who works on it. Maps should stay in the cache, but weights are read again for each piece, so
+/// it must not be much smaller than they are.
+fn deal(batch: usize, cost: &Cost) -> (usize, Threads) {
+    let threads = rayon::current_num_threads();
+    if batch < threads {
+        return (batch, Threads::All);
+    }
+    let even = batch.div_ceil(threads);
+    let wanted = (PIECE_FLOATS / cost.widest.max(1)).max(cost.weights / cost.maps.max(1)).clamp(1, even);
+    let images = even.div_ceil(even.div_ceil(wanted));
+    // Pieces of one size need their weights packed once.
+    let images = (images.div_ceil(2)..=images).rev().find(|images| batch.is_multiple_of(*images)).unwrap_or(images);
+    (images, Threads::One)
+}
+
+/// A stage ready for pieces of one size.
+struct Pass<'a> {
+    stage: &'a RunningStage,
+    layers: Vec<Still<'a>>,
+    pool: Option<MaxPool>,
+    output: [usize; 4],
+}
+
+/// Maps between layers.
+#[derive(Clone)]
+enum Values<'a> {
+    Given(&'a [f32]),
+    Made(Arc<Buffer>),
+}
+
+impl Values<'_> {
+    fn floats(&self) -> &[f32] {
+        match self {
+            Values::Given(values) => values,
+            Values::Made(buffer) => buffer,
+        }
+    }
+}
+
+impl<'a> Pass<'a> {
+    fn new(stage: &'a RunningStage, input: [usize; 4], weights: &[&'a [f32]], threads: Threads) -> Result<Pass<'a>> {
+        let (mut shape, mut inputs) = (input, Vec::new());
+        for block in &stage.blocks {
+            shape = block.forward(&shape, |layer, &shape, _| {
+                inputs.push(shape);
+                Ok(layer.geometry(shape)?.output_shape())
+            })?;
+        }
+        let all: Vec<&Layer> = layers(stage).collect();
+        // The threads that pack weights use the backend that this one would.
+        let choice = backend::choice();
+        let still = |((layer, shape), weight): ((&&'a Layer, [usize; 4]), &&'a [f32])| {
+            backend::with(choice, || layer.still(shape, weight, threads))
+        };
+        let ready = all.par_iter().zip(inputs).zip(weights).map(still);
+        let layers = ready.collect::<Result<Vec<_>>>()?;
+        let pool = if stage.max_pool { Some(MaxPool::new(&shape, 3, 2, 1)?) } else { None };
+        let output = pool.as_ref().map_or(shape, |pool| pool.geometry.output_shape());
+        Ok(Pass { stage, layers, pool, output })
+    }
+
+    /// Writes all of `y`.
+    fn run(&self, x: &[f32], y: &mut [f32]) -> Result<()> {
+        let (mut maps, mut layers) = (Values::Given(x), self.layers.iter());
+        for block in &self.stage.blocks {
+            maps = block.forward(&maps, |_, x, residual| {
+                // As many as the blocks have layers: `new` walked the same way.
+                let Some(layer) = layers.next() else { return Ok(x.clone()) };
+                let residual = residual.map(Values::floats);
+                if layers.len() == 0 && self.pool.is_none() {
+                    layer.forward(x.floats(), residual, y)?;
+                    return Ok(Values::Given(&[]));
+                }
+                let mut made = Buffer::any(layer.output());
+                layer.forward(x.floats(), residual, &mut made)?;
+                Ok(Values::Made(Arc::new(made)))
+            })?;
+        }
+        if let Some(pool) = &self.pool {
+            pool.largest(maps.floats(), y);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::backend::{self, Choice};
+    use crate::nn::init::Draw;
+    use crate::nn::{Mode, Weights, registry};
+
+    #[test]
+    fn an_image_gives_the_same_features_in_every_batch_on_any_number_of_threads() {
+        for (architecture, side) in [("resnet18", 40), ("mobilenetv3_small_050", 64)] {
+            let weights = Weights::random(architecture, 3, 5).unwrap();
+            let backbone = registry::build_classifier(architecture, 3, &weights).unwrap().backbone;
+            let stages = backbone.stages().len();
+            let images = Tensor::from_vec(Draw::new(1, 0).normals(7 * 3 * side * side, 1.0), (7, 3, side, side), &Device::Cpu).unwrap();
+            let features = |first: usize, batch: usize, threads: usize, choice: Choice| -> Vec<Vec<f32>> {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let some = images.narrow(0, first, batch).unwrap();
+                let pooled = pool.install(|| backend::with(choice, || backbone.pooled(&some, stages, Mode::Eval)));
+                pooled.unwrap().to_vec2().unwrap()
+            };
+            let alone: Vec<Vec<f32>> = (0..7).flat_map(|index| features(index, 1, 1, Choice::Rust)).collect();
+            let scale = alone.iter().flatten().fold(0.0f32, |largest, value| largest.max(value.abs()));
+            for choice in [Choice::Rust, Choice::Auto] {
+                for (threads, batch) in [(1, 7), (2, 1), (2, 2), (2, 3), (2, 7), (3, 2), (3, 4), (3, 7), (4, 6)] {
+                    for (row, expected) in features(0, batch, threads, choice).iter().zip(&alone) {
+                        let apart = row.iter().zip(expected).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+                        assert!(apart <= 1e-5 * scale, "{architecture}, {choice:?}, {threads} threads, {batch} images: {apart} of {scale}");
+                    }
+                }
+            }
+        }
+    }
+}
