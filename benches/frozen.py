@@ -40,7 +40,7 @@ def main():
     architecture = json.loads((base / "config.json").read_text())["architecture"]
     frozen, epochs = (words[2:] + ["5", "5"][len(words[2:]) :])[:2]
     os.environ.setdefault("BENCH_SIDE", "96")
-    program = runner()
+    program = runner("train")
     if "--bf16" in sys.argv:
         ways = {"bf16": (Side("bf16", program, "onednn", "bf16"), "off"), "f32": (Side("f32", program, "onednn"), "off")}
     else:
