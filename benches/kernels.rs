@@ -11,6 +11,7 @@ use std::time::Instant;
 use hub::domain::recipe::Precision;
 use hub::nn::kernels::backend::{self, Backend, Choice};
 use hub::nn::kernels::{Geometry, Padding, Spec, conv};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 #[global_allocator]
@@ -51,7 +52,7 @@ fn main() {
         for (way, choice, precision) in ways.into_iter().filter(|_| name.contains(&pattern)) {
             let is_there = backend::with(choice, || match precision {
                 Precision::F32 => choice == Choice::Rust || matches!(backend::backend(), Backend::OneDnn { .. }),
-                Precision::Bf16 => backend::has_bf16().is_ok() && groups == 1,
+                Precision::Bf16 => backend::has_bf16(&candle_core::Device::Cpu).is_ok() && groups == 1,
             });
             if is_there {
                 let spec = Spec { stride, padding: Padding::Symmetric(kernel / 2), groups };
@@ -96,20 +97,32 @@ fn median(mut work: impl FnMut()) -> f64 {
 
 /// What all threads together multiply and add in registers, in GFLOP/s: the best of some tries.
 fn peak() -> f64 {
-    const LANES: usize = 256;
-    const TURNS: usize = 400_000;
     let try_once = || {
         let began = Instant::now();
-        (0..rayon::current_num_threads()).into_par_iter().for_each(|_| {
-            pulp::Arch::new().dispatch(|| {
-                let (mut sums, factor) = ([black_box(1.0f32); LANES], black_box(0.999_f32));
-                for _ in 0..TURNS {
-                    sums.iter_mut().for_each(|sum| *sum = sum.mul_add(factor, factor));
-                }
-                black_box(sums);
-            });
-        });
-        2.0 * (rayon::current_num_threads() * LANES * TURNS) as f64 / began.elapsed().as_secs_f64() / 1e9
+        let products: usize = (0..rayon::current_num_threads()).into_par_iter().map(|_| pulp::Arch::new().dispatch(Registers)).sum();
+        2.0 * products as f64 / began.elapsed().as_secs_f64() / 1e9
     };
     (0..ROUNDS).map(|_| try_once()).fold(0.0, f64::max)
+}
+
+/// Products and sums in as many registers as hide how long one takes; answers how many there were.
+struct Registers;
+
+impl WithSimd for Registers {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> usize {
+        const REGISTERS: usize = 12;
+        const TURNS: usize = 4_000_000;
+        let factor = simd.splat_f32s(black_box(0.999));
+        let mut sums = [simd.splat_f32s(black_box(1.0)); REGISTERS];
+        for _ in 0..TURNS {
+            for sum in &mut sums {
+                *sum = simd.mul_add_f32s(*sum, factor, factor);
+            }
+        }
+        black_box(sums);
+        REGISTERS * TURNS * S::F32_LANES
+    }
 }

@@ -271,7 +271,7 @@ behind it, gathered while its output is in the cache; that of the input gradient
 
 ## Convolutions beside the machine's peak
 
-GFLOP/s of the layers of these networks, and their share of what all threads multiply and add in registers (`cargo bench --bench kernels`).
+GFLOP/s of the layers of these networks, and their share of what all threads multiply and add in registers in f32 (`cargo bench --bench kernels`).
 
 {kernels}
 """

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use candle_core::Tensor;
 
 use super::inference;
-use super::kernels::{self, Map};
+use super::kernels::{self, Map, portable};
 use super::layer::{Layer, RunningPooled};
 use super::plan::{Plan, Shortcut, Unit};
 use super::weights::Weights;
@@ -79,6 +79,11 @@ impl Network {
         self.running.get(stage).ok_or_else(missing)
     }
 
+    /// Of products in stages that learn.
+    fn precision(&self) -> Precision {
+        if self.rounds.load(Ordering::Relaxed) { Precision::Bf16 } else { Precision::F32 }
+    }
+
     /// One stage over channels-last maps.
     fn run(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let stage = self.stage(stage)?;
@@ -86,9 +91,10 @@ impl Network {
         if mode == Mode::Eval && !x.track_op() && !kernels::portable::is_for(x) {
             return inference::run(std::slice::from_ref(stage), x);
         }
+        let precision = if mode == Mode::Train { self.precision() } else { Precision::F32 };
         let mut x = x.clone();
         for block in &stage.blocks {
-            x = block.forward(&x, |layer, x, residual| layer.forward(x, residual, mode))?;
+            x = portable::at(precision, || block.forward(&x, |layer, x, residual| layer.forward(x, residual, mode)))?;
         }
         if stage.max_pool {
             x = kernels::max_pool(&x, 3, 2, 1)?;
@@ -101,8 +107,7 @@ impl Network {
 
     /// The stages of this range, learning on a CPU. Takes the tensor, so that it does not lie beside its map.
     fn learn(&self, stages: Range<usize>, input: Tensor) -> Result<Learning> {
-        let precision = if self.rounds.load(Ordering::Relaxed) { Precision::Bf16 } else { Precision::F32 };
-        let mut x = Map::enter(&input, precision)?;
+        let mut x = Map::enter(&input, self.precision())?;
         drop(input);
         for stage in stages {
             let stage = self.stage(stage)?;
@@ -170,7 +175,7 @@ impl Backbone for Network {
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
         self.rounds.store(false, Ordering::Relaxed);
         if precision == Precision::Bf16 {
-            kernels::backend::has_bf16()?;
+            kernels::backend::has_bf16(&self.weights.device())?;
             self.rounds.store(true, Ordering::Relaxed);
         }
         Ok(())

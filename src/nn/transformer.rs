@@ -100,10 +100,12 @@ impl Transformer {
         }
         self.check(&stages, x)?;
         let (end, mode) = (stages.end, |stage: usize| if stage < frozen_stages { Mode::Eval } else { mode });
+        let rounds = self.rounds.load(Ordering::Relaxed);
+        let precision = |stage: usize| if rounds && mode(stage) == Mode::Train { Precision::Bf16 } else { Precision::F32 };
         let tokens = if portable::is_for(x) {
             let mut y = x.clone();
             for stage in stages {
-                y = self.compose(stage, &y, queries, mode(stage))?;
+                y = portable::at(precision(stage), || self.compose(stage, &y, queries, mode(stage)))?;
                 y = if stage < frozen_stages { y.detach() } else { y };
             }
             y
@@ -113,8 +115,7 @@ impl Transformer {
                 _ => Map::enter_tokens(x, Precision::F32)?,
             };
             for stage in stages {
-                let rounds = mode(stage) == Mode::Train && self.rounds.load(Ordering::Relaxed);
-                y = self.learn(stage, &y.at(if rounds { Precision::Bf16 } else { Precision::F32 }), queries, mode(stage))?;
+                y = self.learn(stage, &y.at(precision(stage)), queries, mode(stage))?;
                 y = if stage < frozen_stages { y.detach() } else { y };
             }
             y.leave_tokens()?
@@ -216,7 +217,7 @@ impl Backbone for Transformer {
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
         self.rounds.store(false, Ordering::Relaxed);
         if precision == Precision::Bf16 {
-            kernels::backend::has_bf16()?;
+            kernels::backend::has_bf16(&self.weights.device())?;
             self.rounds.store(true, Ordering::Relaxed);
         }
         Ok(())

@@ -100,6 +100,11 @@ impl Weights {
         self.tensors.iter().map(|(name, var)| (name.as_str(), var))
     }
 
+    /// Where they lie.
+    pub fn device(&self) -> Device {
+        self.iter().next().map_or(Device::Cpu, |(_, var)| var.device().clone())
+    }
+
     pub fn get(&self, name: &str) -> Option<&Var> {
         self.tensors.get(name)
     }

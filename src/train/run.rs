@@ -23,7 +23,7 @@ use super::schedule::Schedule;
 use super::split::{Held, Split};
 use crate::domain::config::ModelConfig;
 use crate::domain::digest::Digest;
-use crate::domain::recipe::{Precision, Strategy};
+use crate::domain::recipe::Strategy;
 use crate::nn::device;
 
 /// Epochs on cached features take milliseconds; each need not be saved.
@@ -136,11 +136,7 @@ impl<'a> Run<'a> {
     pub fn choose_precision(&self, teller: &mut Teller) -> Result<()> {
         let learns = self.task.recipe.strategy == Strategy::Full;
         let asked = self.task.recipe.precision;
-        let chosen = match self.task.device.is_cpu() {
-            false if asked != Precision::F32 => Err("a card works in f32".into()),
-            _ => self.model.classifier.backbone.set_precision(asked),
-        };
-        match chosen {
+        match self.model.classifier.backbone.set_precision(asked) {
             Err(reason) if learns => teller.warn(format!("products in f32 instead of bf16: {reason}")),
             _ => Ok(()),
         }

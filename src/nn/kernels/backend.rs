@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use candle_core::Device;
+
 use super::geometry::Geometry;
 use super::onednn::{self, Library};
 use crate::domain::recipe::Precision;
@@ -57,7 +59,7 @@ impl fmt::Display for Backend {
 }
 
 /// In one group: with fewer, bf16 does not pay.
-const FEW_CHANNELS: usize = 8;
+pub(super) const FEW_CHANNELS: usize = 8;
 
 static CHOICE: AtomicU8 = AtomicU8::new(Choice::Auto as u8);
 
@@ -103,7 +105,10 @@ pub fn backend() -> Backend {
 }
 
 /// Whether products of bf16 numbers would be quicker here, or why not.
-pub fn has_bf16() -> Result<(), String> {
+pub fn has_bf16(device: &Device) -> Result<(), String> {
+    if !device.is_cpu() {
+        return if device.supports_bf16() { Ok(()) } else { Err("the device does not multiply bf16".into()) };
+    }
     match backend() {
         Backend::OneDnn { .. } if multiplies_bf16() => Ok(()),
         Backend::OneDnn { .. } => Err("the processor does not multiply bf16".into()),

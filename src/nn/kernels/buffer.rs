@@ -32,7 +32,7 @@ impl Buffer {
         // The smallest that is long enough, unless most of it would lie idle.
         let at = shelf.buffers.partition_point(|buffer| buffer.len() < length);
         match shelf.buffers.get(at) {
-            Some(found) if found.len() <= length + length / 4 => {
+            Some(found) if found.len() <= length + length / 2 => {
                 let values = shelf.buffers.remove(at);
                 shelf.floats -= values.len();
                 Buffer { values, length }

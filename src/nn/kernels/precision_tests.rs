@@ -1,6 +1,6 @@
 //! Products of bf16 numbers against f32 products of the same numbers rounded beforehand: only sums may differ.
 
-use candle_core::Var;
+use candle_core::{Device, Tensor, Var};
 use half::bf16;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -10,7 +10,7 @@ use super::conv;
 use super::geometry::Geometry;
 use super::reference_tests::{close, random, values};
 use super::rounded::{self, Rounded};
-use super::{AttentionBlock, Map, MlpBlock, Padding, Spec};
+use super::{AttentionBlock, Map, MlpBlock, Padding, Spec, portable};
 use crate::domain::recipe::Precision::{self, Bf16, F32};
 
 fn floats(seed: u64, stream: u64, shape: &[usize]) -> Vec<f32> {
@@ -62,7 +62,7 @@ proptest! {
 
 /// Whether there is something to try; tells what is missing.
 fn can_multiply_bf16() -> bool {
-    let ready = backend::with(Choice::OneDnn, backend::has_bf16);
+    let ready = backend::with(Choice::OneDnn, || backend::has_bf16(&Device::Cpu));
     if let Err(reason) = &ready {
         println!("not tried: {reason}");
     }
@@ -159,4 +159,77 @@ fn halves_of_a_block_round_the_factors_of_their_linear_layers() {
         let (norm, expand, contract) = ((&*vars[1], &*vars[2]), (&*vars[3], &*vars[4]), (&*vars[5], &*vars[6]));
         MlpBlock { norm, expand, contract, eps: 1e-6 }.learn(x).unwrap()
     });
+}
+
+/// What an op makes of these factors on the road of other devices, and its gradients.
+fn composed(precision: Precision, factors: &[Var], dy: &Tensor, layer: impl Fn(&[Var]) -> Tensor) -> Vec<Vec<f64>> {
+    let y = portable::forced(|| portable::at(precision, || layer(factors)));
+    let gradients = (&y * dy).unwrap().sum_all().unwrap().backward().unwrap();
+    let gradients = factors.iter().map(|var| values(gradients.get(var).unwrap()));
+    std::iter::once(values(&y)).chain(gradients).collect()
+}
+
+#[test]
+fn other_devices_round_the_factors_of_convolutions_too() {
+    let (round, mut cases) = (
+        |values: &Tensor| {
+            Tensor::from_vec(rounded(&values.flatten_all().unwrap().to_vec1().unwrap()), values.shape(), &Device::Cpu).unwrap()
+        },
+        0,
+    );
+    for (input, output, groups, kernel, stride) in [(8, 9, 1, 3, 1), (12, 8, 2, 3, 2), (16, 24, 1, 1, 1), (3, 16, 1, 3, 2), (8, 8, 8, 3, 1)]
+    {
+        let spec = Spec { stride, padding: Padding::Symmetric(kernel / 2), groups };
+        let inputs = if groups == 8 { 8 } else { input * groups };
+        let weight = [output * if groups == 2 { 2 } else { 1 }, inputs / groups, kernel, kernel];
+        let factors = [random(5, 0, &[2, 7, 6, inputs]), random(5, 1, &weight)];
+        let conv = |factors: &[Var]| portable::conv2d(&factors[0], &factors[1], &spec).unwrap();
+        let dy = random(5, 2, conv(&factors).dims());
+        let same = factors.each_ref().map(|var| Var::from_tensor(&round(var)).unwrap());
+        let exact = composed(F32, &factors, &dy, conv);
+        let ours = composed(Bf16, &factors, &dy, conv);
+        match (inputs / groups).min(weight[0] / groups) < 8 {
+            true => assert_eq!(ours, exact),
+            false => {
+                assert_eq!(ours, composed(F32, &same, &round(&dy), conv));
+                assert_ne!(ours, exact);
+                cases += 1;
+            }
+        }
+    }
+    assert_eq!(cases, 3);
+}
+
+#[test]
+fn other_devices_round_the_factors_of_a_blocks_linear_layers_as_a_cpu_does() {
+    if !can_multiply_bf16() {
+        return;
+    }
+    let shapes: [&[usize]; 7] = [&[3, 13, 24], &[24], &[24], &[72, 24], &[72], &[24, 24], &[24]];
+    let vars: Vec<Var> = shapes
+        .iter()
+        .enumerate()
+        .map(|(stream, shape)| {
+            let size = if shape.len() == 2 { (shape[1] as f64).sqrt() } else { 1.0 };
+            Var::from_tensor(&(random(11, stream as u64, shape).as_tensor() / size).unwrap()).unwrap()
+        })
+        .collect();
+    let block = |vars: &[Var]| {
+        let (norm, qkv, projection) = ((&*vars[1], &*vars[2]), (&*vars[3], &*vars[4]), (&*vars[5], &*vars[6]));
+        AttentionBlock { norm, qkv, projection, heads: 3, eps: 1e-6 }.forward(&vars[0], 13).unwrap()
+    };
+    let dy = random(11, 99, &[3, 13, 24]);
+    let run = |precision| composed(precision, &vars, &dy, block);
+    let cpu = backend::with(Choice::OneDnn, || {
+        half_of_a_block(Bf16, &shapes, |x, vars| {
+            let (norm, qkv, projection) = ((&*vars[1], &*vars[2]), (&*vars[3], &*vars[4]), (&*vars[5], &*vars[6]));
+            AttentionBlock { norm, qkv, projection, heads: 3, eps: 1e-6 }.learn(x, 13).unwrap()
+        })
+    });
+    let length = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>().sqrt();
+    let apart = |a: &[f64], b: &[f64]| length(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>()) / length(b);
+    for (index, ((ours, cpu), exact)) in run(Bf16).iter().zip(&cpu).zip(run(F32)).enumerate() {
+        // A sum in another order may round the other way where it becomes a factor again, which is rare.
+        assert!(apart(ours, cpu) < 0.5 * apart(cpu, &exact) + 1e-6, "{index}: {} and {}", apart(ours, cpu), apart(cpu, &exact));
+    }
 }

@@ -4,8 +4,10 @@ use candle_core::{D, Result, Tensor};
 
 use super::super::{Activation, AttentionBlock, MlpBlock, PatchEmbed, SqueezeExcite};
 use super::op::op;
+use super::product::{linear_product, precision};
 use super::sums::{add_row, global_average_pool, scale_channels};
 use super::{activate, bend, layer_norm};
+use crate::domain::recipe::Precision;
 
 /// See [`super::super::linear`].
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
@@ -13,9 +15,10 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation
 }
 
 /// `x * weight^T + bias` over the last of three dimensions.
-fn project(x: &Tensor, (weight, bias): (&Tensor, &Tensor)) -> Result<Tensor> {
+fn project(x: &Tensor, (weight, bias): (&Tensor, &Tensor), precision: Precision) -> Result<Tensor> {
     let (batch, tokens, width) = x.dims3()?;
-    let y = linear(&x.reshape((batch * tokens, width))?, weight, bias, Activation::None)?;
+    let rows = x.reshape((batch * tokens, width))?.contiguous()?;
+    let y = add_row(&linear_product(&rows, &weight.flatten_from(1)?.contiguous()?, precision)?, bias)?;
     y.reshape((batch, tokens, bias.elem_count()))
 }
 
@@ -54,15 +57,15 @@ fn softmax(x: &Tensor) -> Result<Tensor> {
 
 /// See [`AttentionBlock::forward`].
 pub fn attention_block(x: &Tensor, block: &AttentionBlock<'_>, queries: usize) -> Result<Tensor> {
-    let qkv = project(&layer_norm(x, block.norm.0, block.norm.1, block.eps)?, block.qkv)?;
+    let qkv = project(&layer_norm(x, block.norm.0, block.norm.1, block.eps)?, block.qkv, precision())?;
     let out = attention(&qkv, block.heads, queries)?;
-    x.narrow(1, 0, queries)? + project(&out, block.projection)?
+    x.narrow(1, 0, queries)? + project(&out, block.projection, precision())?
 }
 
 /// See [`MlpBlock::forward`].
 pub fn mlp_block(x: &Tensor, block: &MlpBlock<'_>) -> Result<Tensor> {
-    let wide = project(&layer_norm(x, block.norm.0, block.norm.1, block.eps)?, block.expand)?;
-    x + project(&activate(&wide, Activation::Gelu)?, block.contract)?
+    let wide = project(&layer_norm(x, block.norm.0, block.norm.1, block.eps)?, block.expand, precision())?;
+    x + project(&activate(&wide, Activation::Gelu)?, block.contract, precision())?
 }
 
 /// See [`PatchEmbed::forward`].
@@ -72,7 +75,7 @@ pub fn patch_embed(x: &Tensor, embed: &PatchEmbed<'_>) -> Result<Tensor> {
     let (down, across) = (height / patch, width / patch);
     let patches = x.reshape(vec![batch, channels, down, patch, across, patch])?.permute(vec![0, 2, 4, 1, 3, 5])?;
     let patches = patches.reshape((batch, down * across, channels * patch * patch))?;
-    let tokens = project(&patches, embed.projection)?;
+    let tokens = project(&patches, embed.projection, Precision::F32)?;
     let class = embed.class_token.broadcast_as((batch, 1, outputs))?;
     let tokens = Tensor::cat(&[class, tokens], 1)?;
     let all = add_row(&tokens.reshape((batch, embed.position.elem_count()))?, &embed.position.flatten_all()?)?;

@@ -2,12 +2,15 @@
 
 use candle_core::{Result, Tensor};
 
+use super::super::backend::FEW_CHANNELS;
 use super::super::geometry::{Geometry, Spec};
 use super::op::op;
+use super::product::{precision, product};
 use super::sums::sum_rows;
 use super::windows::{Look, gather};
 #[cfg(feature = "cuda")]
 use super::{card, windows::table};
+use crate::domain::recipe::Precision;
 
 /// Floats of gathered windows at a time (1 GiB); beyond that a batch is taken in parts.
 const LIMIT: usize = 1 << 28;
@@ -22,14 +25,17 @@ pub fn conv2d_in_parts(x: &Tensor, weight: &Tensor, spec: &Spec, limit: usize) -
     let g = Geometry::of(x.dims(), weight.dims(), spec)?;
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     let (pixels, factors) = (x.detach(), weight.detach());
-    let y = join(&split(&pixels, &g, limit)?, |(part, g)| forward(part, &factors, g))?;
+    // Few channels wait for memory, as on a CPU.
+    let rounds = g.group_in().min(g.group_out()) >= FEW_CHANNELS;
+    let precision = if rounds { precision() } else { Precision::F32 };
+    let y = join(&split(&pixels, &g, limit)?, |(part, g)| forward(part, &factors, g, precision))?;
     let (wants_x, wants_weight) = (x.track_op(), weight.track_op());
     let back = move |dy: &Tensor| {
         let gradients = split(dy, &g, limit)?;
-        let dx = wants_x.then(|| join(&gradients, |(dy, g)| input_gradient(dy, &factors, g))).transpose()?;
+        let dx = wants_x.then(|| join(&gradients, |(dy, g)| input_gradient(dy, &factors, g, precision))).transpose()?;
         let mut dweight: Option<Tensor> = None;
         for ((x, g), (dy, _)) in split(&pixels, &g, limit)?.iter().zip(&gradients).filter(|_| wants_weight) {
-            let part = weight_gradient(x, dy, g)?;
+            let part = weight_gradient(x, dy, g, precision)?;
             dweight = Some(match dweight {
                 Some(sum) => (sum + part)?,
                 None => part,
@@ -70,53 +76,55 @@ fn channels(x: &Tensor, first: usize, count: usize) -> Result<Tensor> {
 }
 
 /// `(B, H, W, C)` and `(O, C / groups, kh, kw)` to `(B, OH, OW, O)`.
-fn forward(x: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
+fn forward(x: &Tensor, weight: &Tensor, g: &Geometry, precision: Precision) -> Result<Tensor> {
     if g.is_depthwise() {
         return depthwise(x, weight, g, Look::Down)?.reshape(&g.output_shape()[..]);
     }
     if g.groups > 1 {
         let parts = groups(g, |one, input, output| {
-            forward(&channels(x, input, one.in_c)?, &weight.narrow(0, output, one.out_c)?.contiguous()?, one)
+            forward(&channels(x, input, one.in_c)?, &weight.narrow(0, output, one.out_c)?.contiguous()?, one, precision)
         });
         return Tensor::cat(&parts?, 3);
     }
     let y = match g.is_pointwise() {
-        true => x.reshape((g.rows(), g.in_c))?.matmul(&weight.reshape((g.out_c, g.in_c))?.t()?)?,
-        false => gather(x, g, Look::Down)?.matmul(&weight.permute((2, 3, 1, 0))?.reshape((g.depth(), g.out_c))?)?,
+        true => product(&x.reshape((g.rows(), g.in_c))?, &weight.reshape((g.out_c, g.in_c))?.t()?, precision)?,
+        false => product(&gather(x, g, Look::Down)?, &weight.permute((2, 3, 1, 0))?.reshape((g.depth(), g.out_c))?, precision)?,
     };
     y.reshape(&g.output_shape()[..])
 }
 
-fn input_gradient(dy: &Tensor, weight: &Tensor, g: &Geometry) -> Result<Tensor> {
+fn input_gradient(dy: &Tensor, weight: &Tensor, g: &Geometry, precision: Precision) -> Result<Tensor> {
     if g.is_depthwise() {
         return depthwise(dy, weight, g, Look::Up)?.reshape(&g.input_shape()[..]);
     }
     if g.groups > 1 {
         let parts = groups(g, |one, _, output| {
-            input_gradient(&channels(dy, output, one.out_c)?, &weight.narrow(0, output, one.out_c)?.contiguous()?, one)
+            input_gradient(&channels(dy, output, one.out_c)?, &weight.narrow(0, output, one.out_c)?.contiguous()?, one, precision)
         });
         return Tensor::cat(&parts?, 3);
     }
     let dx = match g.is_pointwise() {
-        true => dy.reshape((g.rows(), g.out_c))?.matmul(&weight.reshape((g.out_c, g.in_c))?)?,
-        false => gather(dy, g, Look::Up)?.matmul(&weight.permute((2, 3, 0, 1))?.reshape((g.taps() * g.out_c, g.in_c))?)?,
+        true => product(&dy.reshape((g.rows(), g.out_c))?, &weight.reshape((g.out_c, g.in_c))?, precision)?,
+        false => product(&gather(dy, g, Look::Up)?, &weight.permute((2, 3, 0, 1))?.reshape((g.taps() * g.out_c, g.in_c))?, precision)?,
     };
     dx.reshape(&g.input_shape()[..])
 }
 
-fn weight_gradient(x: &Tensor, dy: &Tensor, g: &Geometry) -> Result<Tensor> {
+fn weight_gradient(x: &Tensor, dy: &Tensor, g: &Geometry, precision: Precision) -> Result<Tensor> {
     if g.is_depthwise() {
         return sum_rows(&depthwise_products(x, dy, g)?)?.reshape((g.taps(), g.in_c))?.t()?.reshape(&g.weight_shape()[..]);
     }
     if g.groups > 1 {
-        let parts = groups(g, |one, input, output| weight_gradient(&channels(x, input, one.in_c)?, &channels(dy, output, one.out_c)?, one));
+        let parts = groups(g, |one, input, output| {
+            weight_gradient(&channels(x, input, one.in_c)?, &channels(dy, output, one.out_c)?, one, precision)
+        });
         return Tensor::cat(&parts?, 0);
     }
     let dy = dy.reshape((g.rows(), g.out_c))?;
     if g.is_pointwise() {
-        return dy.t()?.matmul(&x.reshape((g.rows(), g.in_c))?)?.reshape(&g.weight_shape()[..]);
+        return product(&dy.t()?, &x.reshape((g.rows(), g.in_c))?, precision)?.reshape(&g.weight_shape()[..]);
     }
-    let sums = gather(x, g, Look::Down)?.t()?.matmul(&dy)?;
+    let sums = product(&gather(x, g, Look::Down)?.t()?, &dy, precision)?;
     sums.reshape((g.kernel_h, g.kernel_w, g.in_c, g.out_c))?.permute((3, 2, 0, 1))?.contiguous()
 }
 

@@ -10,6 +10,7 @@ mod convolution;
 mod norm;
 mod op;
 mod pool;
+mod product;
 mod sums;
 mod windows;
 
@@ -24,6 +25,7 @@ pub use blocks::{attention_block, linear, mlp_block, patch_embed, squeeze_excite
 pub use convolution::{conv2d, conv2d_in_parts};
 pub use norm::{batch_norm_eval, batch_norm_train, layer_norm};
 pub use pool::max_pool;
+pub use product::at;
 pub use sums::global_average_pool;
 
 /// Whether ops on `x` take this road: the one switch by device.
