@@ -9,6 +9,7 @@ use candle_core::Device;
 
 use super::geometry::Geometry;
 use super::onednn::{self, Library};
+use super::scoped::scoped;
 use crate::domain::recipe::Precision;
 
 /// What was asked for.
@@ -74,14 +75,7 @@ pub fn choose(choice: Choice) {
 
 /// Runs `body` with another choice for what this thread starts: to compare the two.
 pub fn with<R>(choice: Choice, body: impl FnOnce() -> R) -> R {
-    struct Restore(Option<Choice>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            HERE.set(self.0);
-        }
-    }
-    let _restore = Restore(HERE.replace(Some(choice)));
-    body()
+    scoped(&HERE, Some(choice), body)
 }
 
 /// What is asked for on this thread.

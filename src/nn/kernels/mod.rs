@@ -51,6 +51,7 @@ mod product;
 #[cfg(test)]
 mod reference_tests;
 mod rounded;
+mod scoped;
 mod simd;
 #[cfg(test)]
 mod smooth_tests;

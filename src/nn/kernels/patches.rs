@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::geometry::Geometry;
+use super::product::turn;
 
 /// Floats that a thread packs at a time at least.
 const MATRIX_FLOATS: usize = 16 * 1024;
@@ -124,18 +125,4 @@ fn exchange(to: &mut [f32], from: &[f32], [rows, columns]: [usize; 2]) {
             turn(to, |column, row| from[row * columns + column], [columns, rows]);
         }
     });
-}
-
-/// Fills a matrix of this many rows and columns by `value(row, column)`, tile by tile: what lies apart in memory on
-/// the other side is met again while it is in the cache.
-#[inline(always)]
-fn turn(to: &mut [f32], value: impl Fn(usize, usize) -> f32, [rows, columns]: [usize; 2]) {
-    const TILE: usize = 16;
-    for first in (0..columns).step_by(TILE) {
-        let end = columns.min(first + TILE);
-        for row in 0..rows {
-            let to = &mut to[row * columns + first..row * columns + end];
-            to.iter_mut().zip(first..end).for_each(|(to, column)| *to = value(row, column));
-        }
-    }
 }

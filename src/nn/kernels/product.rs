@@ -71,19 +71,28 @@ pub(crate) fn multiply(
     }
 }
 
+/// Rows and columns of a matrix that are turned together.
+const TILE: usize = 16;
+
+/// Fills a matrix of this many rows and columns by `value(row, column)`, tile by tile: what lies apart in memory on
+/// the other side is met again while it is in the cache.
+#[inline(always)]
+pub(crate) fn turn(to: &mut [f32], value: impl Fn(usize, usize) -> f32, [rows, columns]: [usize; 2]) {
+    for first in (0..columns).step_by(TILE) {
+        let end = columns.min(first + TILE);
+        for row in 0..rows {
+            let to = &mut to[row * columns + first..row * columns + end];
+            to.iter_mut().zip(first..end).for_each(|(to, column)| *to = value(row, column));
+        }
+    }
+}
+
 /// A weight `(outputs, inputs)` as `(inputs, outputs)`, so that products with it need no packing.
 pub(crate) fn transpose(weight: &[f32], outputs: usize, inputs: usize) -> Buffer {
-    const TILE: usize = 16;
     let mut turned = Buffer::any(weight.len());
     turned.par_chunks_mut(TILE * outputs).enumerate().for_each(|(strip, turned)| {
-        for first in (0..outputs).step_by(TILE) {
-            let end = outputs.min(first + TILE);
-            for (input, turned) in turned.chunks_exact_mut(outputs).enumerate() {
-                for output in first..end {
-                    turned[output] = weight[output * inputs + strip * TILE + input];
-                }
-            }
-        }
+        let size = [turned.len() / outputs, outputs];
+        turn(turned, |input, output| weight[output * inputs + strip * TILE + input], size);
     });
     turned
 }

@@ -74,6 +74,16 @@ pub(super) fn close(ours: &[f64], theirs: &[f64], tolerance: f64) -> Result<(), 
     Ok(())
 }
 
+/// `activation(x * scale + shift + residual)` over channels last.
+fn affine(x: &Tensor, scale: &Tensor, shift: &Tensor, residual: Option<&Tensor>, activation: Activation) -> candle_core::Result<Tensor> {
+    let y = x.broadcast_mul(scale)?.broadcast_add(shift)?;
+    let y = match residual {
+        Some(residual) => (y + residual)?,
+        None => y,
+    };
+    portable::activate(&y, activation)
+}
+
 /// Calls `with(output, input, weight)` for every product of a convolution.
 fn products(g: &Geometry, mut with: impl FnMut(usize, usize, usize)) {
     let (inputs, outputs) = (g.in_c / g.groups, g.out_c / g.groups);
@@ -140,7 +150,7 @@ proptest! {
         let plain = backend::with(Choice::Rust, || super::conv2d(&x, &w, &case.spec)).unwrap();
         let residual = random(case.seed, 4, plain.dims());
         let residual = add.then_some(residual.as_tensor());
-        let expected = portable::affine(&plain, &scale, &shift, residual, activation).unwrap();
+        let expected = affine(&plain, &scale, &shift, residual, activation).unwrap();
         let affine = (scale.to_vec1::<f32>().unwrap(), shift.to_vec1::<f32>().unwrap());
         let g = Geometry::of(&case.shape, &case.weight, &case.spec).unwrap();
         let weight = w.flatten_all().unwrap().to_vec1::<f32>().unwrap();

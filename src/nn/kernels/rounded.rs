@@ -44,8 +44,3 @@ impl Rounded {
 pub(super) fn add_both(row: &mut [f32], bias: &[f32], residual: &[f32]) {
     vectorised!(row.iter_mut().zip(bias).zip(residual).for_each(|((value, bias), residual)| *value += residual + bias));
 }
-
-/// `row += bias`.
-pub(super) fn add(row: &mut [f32], bias: &[f32]) {
-    vectorised!(row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias));
-}

@@ -8,7 +8,7 @@ use super::super::buffer::Buffer;
 use super::super::layer_norm;
 use super::super::memory::with_scratch;
 use super::super::product::{add_rows, parts_mut, sum_over_spans};
-use super::super::rounded::{Rounded, add, add_both};
+use super::super::rounded::{Rounded, add_both};
 use super::super::threads::Threads;
 use super::super::tokens::Gradients;
 use super::{Block, Saved, Weights};
@@ -22,7 +22,7 @@ impl Block {
         let mut normal = Buffer::any(x.len());
         let rows = normal.par_chunks_mut(image).zip(x.par_chunks(image)).zip(statistics.par_chunks_mut(lengths[0]));
         rows.for_each(|((normal, x), statistics)| layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics));
-        Rounded::new([batch, h.tokens], h.width, 3 * h.width)?.forward(&normal, w.qkv, |_, row| add(row, w.qkv_bias), &mut qkv)?;
+        Rounded::new([batch, h.tokens], h.width, 3 * h.width)?.forward(&normal, w.qkv, |_, row| add_rows(row, w.qkv_bias), &mut qkv)?;
         drop(normal);
         let parallelism = Threads::All.inside(batch);
         let images = out.par_chunks_mut(lengths[2]).zip(logs.par_chunks_mut(lengths[3])).zip(qkv.par_chunks(lengths[1]));

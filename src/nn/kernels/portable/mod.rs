@@ -16,9 +16,9 @@ mod windows;
 
 use std::cell::Cell;
 
-use candle_core::{Result, Tensor};
+use candle_core::Tensor;
 
-use super::Activation;
+use super::scoped::scoped;
 
 pub use bend::activate;
 pub use blocks::{attention_block, linear, mlp_block, patch_embed, squeeze_excite};
@@ -39,22 +39,5 @@ thread_local! {
 
 /// Runs `body` on this road whatever the device: to compare the two. What `body` leaves in a graph stays on it.
 pub fn forced<R>(body: impl FnOnce() -> R) -> R {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            FORCED.set(self.0);
-        }
-    }
-    let _restore = Restore(FORCED.replace(true));
-    body()
-}
-
-/// `activation(x * scale + shift + residual)` over channels last.
-pub fn affine(x: &Tensor, scale: &Tensor, shift: &Tensor, residual: Option<&Tensor>, activation: Activation) -> Result<Tensor> {
-    let y = x.broadcast_mul(scale)?.broadcast_add(shift)?;
-    let y = match residual {
-        Some(residual) => (y + residual)?,
-        None => y,
-    };
-    activate(&y, activation)
+    scoped(&FORCED, true, body)
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use candle_core::{DType, Result, Tensor};
 
+use super::super::scoped::scoped;
 use super::op::op;
 use crate::domain::recipe::Precision;
 
@@ -13,14 +14,7 @@ thread_local! {
 
 /// Runs `body`, whose convolutions and linear layers of blocks, and their gradients, multiply numbers of that precision.
 pub fn at<R>(precision: Precision, body: impl FnOnce() -> R) -> R {
-    struct Restore(Precision);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            PRECISION.set(self.0);
-        }
-    }
-    let _restore = Restore(PRECISION.replace(precision));
-    body()
+    scoped(&PRECISION, precision, body)
 }
 
 /// What products of this thread are asked to round to.
