@@ -39,12 +39,12 @@ fn run_blocks(stage: &RunningStage, x: &Tensor) -> Result<Tensor> {
     let rest = if last == 0 { None } else { Some(pass(last)?) };
     let (from, to) = (height * width * channels, whole.output.iter().skip(1).product::<usize>());
     let values = kernels::read(x)?;
-    let mut y = Buffer::any(batch * to);
+    let mut y = vec![0.0; batch * to];
     y.par_chunks_mut(images * to).zip(values.par_chunks(images * from)).try_for_each(|(y, x)| {
         let pass = rest.as_ref().filter(|_| y.len() < images * to).unwrap_or(&whole);
         pass.run(x, y)
     })?;
-    Ok(Tensor::from_vec(y.into_vec(), (batch, whole.output[1], whole.output[2], whole.output[3]), x.device())?)
+    Ok(Tensor::from_vec(y, (batch, whole.output[1], whole.output[2], whole.output[3]), x.device())?)
 }
 
 /// In the order in which a pass meets them.

@@ -86,7 +86,7 @@ impl Network {
 
     /// One stage over channels-last maps.
     fn run(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let stage = self.stage(stage)?;
+        let (stage, x) = (self.stage(stage)?, &kernels::channels_last(x)?);
         // Where somebody wants the gradient to the input, the ops below give the same numbers and have one.
         if mode == Mode::Eval && !x.track_op() && !kernels::portable::is_for(x) {
             return inference::run(std::slice::from_ref(stage), x);
@@ -190,7 +190,7 @@ impl Backbone for Network {
     }
 
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
-        Ok(kernels::global_average_pool(&channels_last(features)?)?)
+        Ok(kernels::global_average_pool(&kernels::channels_last(&channels_last(features)?)?)?)
     }
 
     // The provided methods would do; these spare the graph a change of memory order at each stage.
@@ -234,12 +234,12 @@ fn learns_in_place(x: &Tensor, mode: Mode) -> bool {
     mode == Mode::Train && !kernels::portable::is_for(x)
 }
 
-/// `(B, C, H, W)` to contiguous `(B, H, W, C)`; free if it came from `channels_first`.
+/// `(B, C, H, W)` seen as `(B, H, W, C)`; no copy.
 fn channels_last(x: &Tensor) -> Result<Tensor> {
     if x.rank() != 4 {
         return Err(Error::Invalid(format!("a batch of images has the shape (batch, channels, height, width), not {:?}", x.dims())));
     }
-    Ok(kernels::channels_last(x)?)
+    Ok(x.permute((0, 2, 3, 1))?)
 }
 
 /// `(B, H, W, C)` seen as `(B, C, H, W)`; no copy.

@@ -111,7 +111,7 @@ impl Transformer {
             y
         } else {
             let mut y = match stages.start {
-                0 => Map::enter(&x.contiguous()?, Precision::F32)?,
+                0 => Map::enter(x, Precision::F32)?,
                 _ => Map::enter_tokens(x, Precision::F32)?,
             };
             for stage in stages {

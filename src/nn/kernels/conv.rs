@@ -35,7 +35,7 @@ pub(crate) struct Prepared<'a> {
 }
 
 enum Packed<'a> {
-    Library(onednn::Ready<'a>),
+    Library(Box<onednn::Ready<'a>>),
     Depthwise(Buffer),
     /// PyTorch's own order does.
     Pointwise(&'a [f32]),
@@ -46,7 +46,7 @@ impl<'a> Prepared<'a> {
     pub fn new(precision: Precision, weight: &'a [f32], g: &Geometry, threads: Threads) -> Prepared<'a> {
         let _span = trace_span!("pack weights").entered();
         let packed = match ready(Role::Forward, precision, weight, g, threads) {
-            Some(ready) => Packed::Library(ready),
+            Some(ready) => Packed::Library(Box::new(ready)),
             None if g.is_depthwise() => Packed::Depthwise(depthwise::pack(weight, g)),
             None if g.kernel_h * g.kernel_w == 1 => Packed::Pointwise(weight),
             None => Packed::Dense(patches::pack_outputs_last(weight, g)),
@@ -126,12 +126,12 @@ pub fn weight_gradient(precision: Precision, x: &[f32], dy: &[f32], g: &Geometry
         && let Some(library) = backend::library()
         && let Ok(dw) = onednn::weight_gradient(library, backend::usable(precision, g), x, dy, g)
     {
-        return dw.into_vec();
+        return dw;
     }
     if g.is_depthwise() {
         return depthwise::weight_gradient(x, dy, g);
     }
-    patches::unpack_outputs_first(&dense::weight_gradient(x, dy, g), g).into_vec()
+    patches::unpack_outputs_first(&dense::weight_gradient(x, dy, g), g)
 }
 
 struct Convolution(Geometry);

@@ -6,6 +6,7 @@
 
 use rayon::prelude::*;
 
+use super::buffer::Buffer;
 use super::conv::Finish;
 use super::geometry::Geometry;
 use super::memory::with_scratch;
@@ -77,7 +78,7 @@ pub(crate) fn input_gradient_strided(dy: &[f32], outputs_first: &[f32], g: &Geom
 
 /// Gradient to the weight, `[group][output][ky][kx][input]`: each thread sums a span of pixels, the spans are added
 /// in order.
-pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
+pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Buffer {
     let (depth, size) = (g.depth(), g.depth() * g.group_out());
     let block = block_rows(g.rows(), depth, rayon::current_num_threads());
     let blocks = g.rows().div_ceil(block);
@@ -85,7 +86,7 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
     let per_span = blocks.div_ceil(spans) * block;
     let parallelism = Threads::All.inside(spans);
     let partial = |span: usize| {
-        let mut sum = vec![0.0; size * g.groups];
+        let mut sum = Buffer::zeros(size * g.groups);
         let end = g.rows().min((span + 1) * per_span);
         for first in (span * per_span..end).step_by(block) {
             let rows = block.min(end - first);

@@ -13,7 +13,7 @@ use tracing::trace_span;
 
 use super::buffer::Buffer;
 use super::learned;
-use super::memory::{read, tensor};
+use super::memory::{tensor, write_channels_last};
 use super::simd::vectorised;
 use crate::domain::recipe::Precision;
 
@@ -55,20 +55,23 @@ impl Gradient {
 }
 
 impl Map {
-    /// Takes in a contiguous channels-last tensor.
+    /// Takes in `(B, H, W, C)`, in whatever order it lies in memory.
     pub fn enter(x: &Tensor, precision: Precision) -> Result<Map> {
         let (shape, gradient) = (x.dims4()?, Arc::new(Gradient::default()));
-        let values = Arc::new(copy(&read(x)?));
+        let mut values = Buffer::any(x.elem_count());
+        write_channels_last(x, &mut values)?;
         let enter = Enter { gradient: gradient.clone(), shape: x.dims().to_vec() };
         let token = x.apply_op1(enter)?;
-        Ok(Map { shape: shape.into(), values, token, gradient, precision })
+        Ok(Map { shape: shape.into(), values: Arc::new(values), token, gradient, precision })
     }
 
     /// The tensor of the same values, channels last; gradients flow back.
     pub fn leave(&self) -> Result<Tensor> {
         let gradient = self.gradient.clone();
         let back = move |dy: &Tensor| {
-            gradient.add(copy(&read(&dy.contiguous()?)?));
+            let mut copy = Buffer::any(dy.elem_count());
+            write_channels_last(dy, &mut copy)?;
+            gradient.add(copy);
             Ok(())
         };
         self.token.apply_op1(Leave::new(self.values.to_vec(), &self.shape, back))
@@ -78,12 +81,6 @@ impl Map {
     pub(super) fn is_tracked(&self) -> bool {
         self.token.track_op()
     }
-}
-
-fn copy(values: &[f32]) -> Buffer {
-    let mut copy = Buffer::any(values.len());
-    copy.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).for_each(|(to, from)| to.copy_from_slice(from));
-    copy
 }
 
 /// A token's value: nobody reads it.
@@ -108,7 +105,7 @@ impl CustomOp1 for Enter {
 
     fn bwd(&self, _x: &Tensor, _token: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
         let gradient = self.gradient.take(self.shape.iter().product());
-        Ok(Some(tensor(gradient.into_vec(), &self.shape)?))
+        Ok(Some(tensor(gradient.to_vec(), &self.shape)?))
     }
 }
 

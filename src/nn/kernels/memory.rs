@@ -6,6 +6,9 @@ use std::ops::Deref;
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, StorageRef, Tensor, bail};
 use rayon::prelude::*;
 
+/// Floats one thread copies at a time.
+const CHUNK: usize = 1 << 15;
+
 /// The floats behind a contiguous f32 layout.
 pub(crate) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let all = storage.as_slice::<f32>()?;
@@ -46,21 +49,32 @@ impl Deref for Floats<'_> {
     }
 }
 
-/// `(B, C, H, W)` to contiguous `(B, H, W, C)`; no copy where it is a view of such maps.
-pub(crate) fn channels_last(x: &Tensor) -> Result<Tensor> {
-    let (batch, channels, height, width) = x.dims4()?;
-    let view = x.permute((0, 2, 3, 1))?;
-    let image = channels * height * width;
-    if view.is_contiguous() || image == 0 || x.track_op() || !x.is_contiguous() || !x.device().is_cpu() || x.dtype() != DType::F32 {
-        return view.contiguous();
+/// Maps `(B, H, W, C)` with memory in that order; no copy where it is.
+pub(crate) fn channels_last(maps: &Tensor) -> Result<Tensor> {
+    if maps.is_contiguous() || maps.track_op() || !maps.device().is_cpu() || maps.dtype() != DType::F32 {
+        return maps.contiguous();
     }
-    let mut maps = vec![0.0; batch * image];
-    maps.par_chunks_mut(image).zip(read(x)?.par_chunks(image)).for_each(|(maps, planes)| {
+    let mut values = vec![0.0; maps.elem_count()];
+    write_channels_last(maps, &mut values)?;
+    tensor(values, maps.dims())
+}
+
+/// Writes f32 maps `(B, H, W, C)` on the CPU in that order, whatever theirs is in memory.
+pub(crate) fn write_channels_last(maps: &Tensor, to: &mut [f32]) -> Result<()> {
+    let (_, height, width, channels) = maps.dims4()?;
+    let (image, planes) = (height * width * channels, maps.permute((0, 3, 1, 2))?);
+    if maps.is_contiguous() || image == 0 || !planes.is_contiguous() {
+        let values = maps.contiguous()?;
+        let values = read(&values)?;
+        to.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).for_each(|(to, from)| to.copy_from_slice(from));
+        return Ok(());
+    }
+    to.par_chunks_mut(image).zip(read(&planes)?.par_chunks(image)).for_each(|(to, planes)| {
         for (channel, plane) in planes.chunks_exact(height * width).enumerate() {
-            maps[channel..].iter_mut().step_by(channels).zip(plane).for_each(|(to, from)| *to = *from);
+            to[channel..].iter_mut().step_by(channels).zip(plane).for_each(|(to, from)| *to = *from);
         }
     });
-    tensor(maps, view.dims())
+    Ok(())
 }
 
 /// A new CPU tensor around `values`; no copy.

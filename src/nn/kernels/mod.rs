@@ -64,6 +64,7 @@ mod transformer_tests;
 
 pub use attention_block::AttentionBlock;
 pub(crate) use buffer::Buffer;
+pub use buffer::Workspace;
 pub use conv::conv2d;
 pub use curve::{Gate, activate};
 pub use folded::Folded;

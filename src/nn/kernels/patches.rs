@@ -110,8 +110,8 @@ pub(crate) fn pack_turned(weight: &[f32], g: &Geometry) -> Buffer {
 }
 
 /// Back from `[group][output][ky][kx][input]` to PyTorch's order.
-pub(crate) fn unpack_outputs_first(packed: &[f32], g: &Geometry) -> Buffer {
-    let mut weight = Buffer::any(packed.len());
+pub(crate) fn unpack_outputs_first(packed: &[f32], g: &Geometry) -> Vec<f32> {
+    let mut weight = vec![0.0; packed.len()];
     exchange(&mut weight, packed, [g.kernel_h * g.kernel_w, g.group_in()]);
     weight
 }

@@ -46,11 +46,10 @@ impl SqueezeExcite<'_> {
         let gradient = Arc::new(Gradient::default());
         let (from, to, values) = (gradient.clone(), x.is_tracked().then(|| x.gradient.clone()), x.values.clone());
         let back = move |packed: &Tensor, _: &Tensor| {
-            let dy = from.take(values.len());
-            let mut dx = Buffer::any(if to.is_some() { values.len() } else { 0 });
-            let dpacked = squeeze.backward(&values, &read(packed)?, &saved, &dy, &mut dx);
+            let mut dy = from.take(values.len());
+            let dpacked = squeeze.backward(&values, &read(packed)?, &saved, &mut dy);
             if let Some(to) = to {
-                to.add(dx);
+                to.add(dy);
             }
             Ok((Some(tensor(dpacked, packed.dims())?), None))
         };
@@ -187,19 +186,32 @@ impl Squeeze {
     fn forward(&self, x: &[f32], packed: &[f32], y: &mut [f32]) -> Saved {
         let _span = trace_span!("squeeze").entered();
         let saved = self.excite(self.means(x), packed);
-        scaled(x, &saved.expanded.1, &vec![0.0; self.batch * self.channels], y, self.channels);
+        let image = self.pixels * self.channels;
+        let per_image = saved.expanded.1.par_chunks(self.channels);
+        y.par_chunks_mut(image).zip(x.par_chunks(image)).zip(per_image).for_each(|((y, x), gates)| {
+            vectorised!({
+                for (y, x) in y.chunks_exact_mut(gates.len()).zip(x.chunks_exact(gates.len())) {
+                    y.iter_mut().zip(x).zip(gates).for_each(|((y, x), gate)| *y = x * gate);
+                }
+            });
+        });
         saved
     }
 
-    /// The gradient to the parameters, and that to `x` where `dx` has room for it.
-    fn backward(&self, x: &[f32], packed: &[f32], saved: &Saved, dy: &[f32], dx: &mut [f32]) -> Vec<f32> {
+    /// The gradient to the parameters; `dy` becomes the one to `x`.
+    fn backward(&self, x: &[f32], packed: &[f32], saved: &Saved, dy: &mut [f32]) -> Vec<f32> {
         let _span = trace_span!("squeeze gradient").entered();
         let gates = sums(x, dy, self.batch, self.channels, 1.0, |x, dy| x * dy);
         let (mut means, dpacked) = self.pull_back(gates, packed, saved);
         means.iter_mut().for_each(|value| *value /= self.pixels as f32);
-        if !dx.is_empty() {
-            scaled(dy, &saved.expanded.1, &means, dx, self.channels);
-        }
+        let per_image = saved.expanded.1.par_chunks(self.channels).zip(means.par_chunks(self.channels));
+        dy.par_chunks_mut(self.pixels * self.channels).zip(per_image).for_each(|(dy, (gates, means))| {
+            vectorised!({
+                for dy in dy.chunks_exact_mut(gates.len()) {
+                    dy.iter_mut().zip(gates).zip(means).for_each(|((dy, gate), mean)| *dy = *dy * gate + mean);
+                }
+            });
+        });
         dpacked
     }
 }
@@ -221,21 +233,6 @@ fn sums(x: &[f32], y: &[f32], batch: usize, channels: usize, factor: f32, term: 
     sums
 }
 
-/// `y = x * factors + terms`, both per image and channel.
-fn scaled(x: &[f32], factors: &[f32], terms: &[f32], y: &mut [f32], channels: usize) {
-    let image = x.len() / (factors.len() / channels);
-    let per_image = factors.par_chunks(channels).zip(terms.par_chunks(channels));
-    y.par_chunks_mut(image).zip(x.par_chunks(image)).zip(per_image).for_each(|((y, x), (factors, terms))| {
-        vectorised!({
-            for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                for (((y, &x), &factor), &term) in y.iter_mut().zip(x).zip(factors).zip(terms) {
-                    *y = x * factor + term;
-                }
-            }
-        });
-    });
-}
-
 impl CustomOp2 for Op {
     fn name(&self) -> &'static str {
         "squeeze-excite"
@@ -252,9 +249,8 @@ impl CustomOp2 for Op {
     fn bwd(&self, x: &Tensor, packed: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let Some(saved) = self.saved.get() else { bail!("a squeeze was asked for a gradient before its value") };
         let dy = dy.contiguous()?;
-        let (values, gradient) = (read(x)?, read(&dy)?);
-        let mut dx = vec![0.0f32; if x.track_op() { values.len() } else { 0 }];
-        let dpacked = self.squeeze.backward(&values, &read(packed)?, saved, &gradient, &mut dx);
+        let mut dx = read(&dy)?.to_vec();
+        let dpacked = self.squeeze.backward(&read(x)?, &read(packed)?, saved, &mut dx);
         let dx = if x.track_op() { Some(tensor(dx, x.dims())?) } else { None };
         Ok((dx, Some(tensor(dpacked, packed.dims())?)))
     }

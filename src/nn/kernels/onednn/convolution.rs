@@ -207,7 +207,7 @@ impl<'a> Ready<'a> {
 }
 
 /// In PyTorch's order.
-pub(crate) fn weight_gradient(library: &'static Library, precision: Precision, x: &[f32], dy: &[f32], g: &Geometry) -> Result<Buffer> {
+pub(crate) fn weight_gradient(library: &'static Library, precision: Precision, x: &[f32], dy: &[f32], g: &Geometry) -> Result<Vec<f32>> {
     let deal = Deal::new(library, Role::WeightGradient, precision, g, Threads::All);
     let ((input, output), all_taps) = (deal.floats(), g.uses_all_taps());
     let partial = |piece: usize| -> Result<(Arc<Convolution>, Buffer)> {
@@ -221,9 +221,9 @@ pub(crate) fn weight_gradient(library: &'static Library, precision: Precision, x
         Ok((convolution, sum))
     };
     let parts = (0..deal.pieces()).into_par_iter().map(partial).collect::<Result<Vec<_>>>()?;
-    let plain = |(convolution, sum): (Arc<Convolution>, Buffer)| -> Result<Buffer> {
-        let Some(reorder) = &convolution.reorder else { return Ok(sum) };
-        let mut plain = Buffer::any(g.out_c * g.depth());
+    let plain = |(convolution, sum): (Arc<Convolution>, Buffer)| -> Result<Vec<f32>> {
+        let Some(reorder) = &convolution.reorder else { return Ok(sum.to_vec()) };
+        let mut plain = vec![0.0; g.out_c * g.depth()];
         reorder.run([
             Bound { name: tensor::SRC, desc: convolution.main.desc.tensor(Query::DiffWeights), values: Values::Read(&sum) },
             Bound { name: tensor::DST, desc: &*convolution.plain, values: Values::Write(&mut plain) },
