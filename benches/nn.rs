@@ -27,6 +27,7 @@ fn main() {
     // Products in TF32, as PyTorch's convolutions are made on a card unless told otherwise.
     #[cfg(feature = "cuda")]
     candle_core::cuda::set_gemm_reduced_precision_f32(std::env::var("HUB_BENCH_TF32").is_ok());
+    let _workspace = kernels::Workspace::open();
     eprintln!("on {}, convolutions by {}", device::describe(&DEVICE), backend::backend());
     divan::main();
 }

@@ -54,6 +54,8 @@ fn main() {
     let backend = arguments.next().unwrap_or_else(|| "rust".into());
     let precision = if arguments.next().is_some_and(|word| word == "bf16") { Precision::Bf16 } else { Precision::F32 };
     let absent = choose(&backend).err();
+    // As `train::fit` does for its steps.
+    let _workspace = kernels::Workspace::open();
     let mut kept: Option<(String, Prepared)> = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();

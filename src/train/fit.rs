@@ -20,7 +20,7 @@ use crate::nn::{Mode, kernels, loss};
 /// recipe, the base, the data or a checkpoint to resume from.
 pub fn fit(task: &Task, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report> {
     task.recipe.check()?;
-    let _workspace = kernels::Workspace;
+    let _workspace = kernels::Workspace::open();
     let mut teller = Teller::new(sink);
     let mut run = Run::prepare(task)?;
     run.announce(&mut teller)?;

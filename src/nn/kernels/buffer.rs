@@ -5,7 +5,7 @@
 //! and the backward pass uses them up one by one; what has become free so far then serves maps of any other size.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
 
@@ -16,7 +16,7 @@ const SMALLEST: usize = 4096;
 /// Where buffers begin and end, in bytes: whole cache lines.
 const LINE: usize = 64;
 
-static ARENA: Mutex<Arena> = Mutex::new(Arena { free: Vec::new(), regions: 0 });
+static ARENA: Mutex<Arena> = Mutex::new(Arena { free: Vec::new(), regions: 0, workspaces: 0 });
 
 /// What nobody uses of all regions.
 struct Arena {
@@ -24,6 +24,8 @@ struct Arena {
     free: Vec<Piece>,
     /// Ever made.
     regions: u64,
+    /// Alive.
+    workspaces: usize,
 }
 
 /// A part of a region.
@@ -41,6 +43,10 @@ struct Region {
 impl Piece {
     fn place(&self) -> (Region, usize) {
         (self.region, self.bytes.as_ptr().addr())
+    }
+
+    fn is_whole_region(&self) -> bool {
+        self.bytes.len() == self.region.bytes
     }
 
     /// Where the next piece of the region begins.
@@ -82,22 +88,40 @@ impl Arena {
             let next = self.free.remove(at + 1);
             self.free[at].bytes.unsplit(next.bytes);
         }
+        // One is kept for whoever comes next.
+        if self.workspaces == 0 && self.free[at].is_whole_region() && self.free.iter().filter(|piece| piece.is_whole_region()).count() > 1 {
+            self.free.remove(at);
+        }
     }
 
     /// Lets go of regions of which nothing is in use.
     fn give_back(&mut self) {
-        self.free.retain(|piece| piece.bytes.len() < piece.region.bytes);
+        self.free.retain(|piece| !piece.is_whole_region());
     }
 }
 
-/// Whoever runs many steps holds one meanwhile: when it goes, memory that they left idle returns to the system.
+/// Whoever runs many steps holds one meanwhile: memory that one step leaves idle is kept for the next, and returns to
+/// the system afterwards.
 #[derive(Debug)]
-pub struct Workspace;
+pub struct Workspace(());
+
+impl Workspace {
+    pub fn open() -> Workspace {
+        arena().workspaces += 1;
+        Workspace(())
+    }
+}
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        ARENA.lock().unwrap_or_else(PoisonError::into_inner).give_back();
+        let mut arena = arena();
+        arena.workspaces -= 1;
+        arena.give_back();
     }
+}
+
+fn arena() -> MutexGuard<'static, Arena> {
+    ARENA.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Floats that go back to their region when dropped.
@@ -126,8 +150,7 @@ impl Buffer {
             return Buffer { values: Values::Small(vec![0.0; length]), length };
         }
         let bytes = (length * size_of::<f32>()).next_multiple_of(LINE);
-        let mut arena = ARENA.lock().unwrap_or_else(PoisonError::into_inner);
-        Buffer { values: Values::Cut(arena.cut(bytes)), length }
+        Buffer { values: Values::Cut(arena().cut(bytes)), length }
     }
 
     /// `length` zeros.
@@ -161,7 +184,7 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Values::Cut(piece) = std::mem::take(&mut self.values) {
-            ARENA.lock().unwrap_or_else(PoisonError::into_inner).join(piece);
+            arena().join(piece);
         }
     }
 }
@@ -181,7 +204,7 @@ mod tests {
         fn pieces_never_overlap_and_whole_regions_come_together_again(
             steps in prop::collection::vec((any::<bool>(), 1usize..40, any::<prop::sample::Index>()), 1..120)
         ) {
-            let mut arena = Arena { free: Vec::new(), regions: 0 };
+            let mut arena = Arena { free: Vec::new(), regions: 0, workspaces: 1 };
             let mut live: Vec<(Piece, u8)> = Vec::new();
             for (number, (cuts, lines, which)) in steps.into_iter().enumerate() {
                 if cuts || live.is_empty() {
@@ -210,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_became_free_in_pieces_serves_a_larger_one() {
-        let mut arena = Arena { free: Vec::new(), regions: 0 };
+        let mut arena = Arena { free: Vec::new(), regions: 0, workspaces: 0 };
         let [first, second, third] = [1, 2, 3].map(|lines| arena.cut(lines * LINE));
         let at = first.bytes.as_ptr().addr();
         arena.join(first);
@@ -219,5 +242,15 @@ mod tests {
         arena.give_back();
         assert_eq!(arena.free.len(), 1, "the third piece is in use");
         drop(third);
+    }
+
+    #[test]
+    fn where_nobody_runs_steps_one_region_is_kept() {
+        for (workspaces, kept) in [(0, 1), (1, 3)] {
+            let mut arena = Arena { free: Vec::new(), regions: 0, workspaces };
+            let pieces = [REGION, REGION * 4, REGION * 8].map(|bytes| arena.cut(bytes));
+            pieces.into_iter().for_each(|piece| arena.join(piece));
+            assert_eq!(arena.free.len(), kept);
+        }
     }
 }
