@@ -12,7 +12,7 @@ use crate::nn::weights::is_buffer;
 /// The least a machine can do, in multiply-adds per second and thread; an old laptop does several times that.
 const SLOWEST_MULTIPLY_ADDS: f64 = 2e9;
 /// Training keeps, per value a convolution writes, itself and its normalised form; gradients take the place of what they
-/// were worked out from. The rest is for gaps between buffers: steps were measured at 1.2 (transformers) to 2.1.
+/// were worked out from. The rest is for gaps between buffers: steps were measured at 0.8 (transformers) to 2.0.
 const TRAINING_COPIES: f64 = 2.5;
 /// Weights as read, best, in the checkpoint's making, their gradients and up to two moments.
 const WEIGHT_COPIES: f64 = 7.0;
