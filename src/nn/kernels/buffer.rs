@@ -5,13 +5,13 @@
 //! and the backward pass uses them up one by one; what has become free so far then serves maps of any other size.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::BytesMut;
+use memmap2::{MmapMut, MmapRaw};
 
-/// Floats of a region. It takes memory where it has been written to, no more.
-const REGION: usize = 64 << 20;
-/// Smaller ones are the allocator's business.
+/// Bytes of a region. It takes memory where it has been written to, no more.
+const REGION: usize = 256 << 20;
+/// Floats; smaller buffers are the allocator's business.
 const SMALLEST: usize = 4096;
 /// Where buffers begin and end, in bytes: whole cache lines.
 const LINE: usize = 64;
@@ -28,65 +28,86 @@ struct Arena {
     workspaces: usize,
 }
 
-/// A part of a region.
-struct Piece {
-    region: Region,
-    bytes: BytesMut,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Straight from the system, so that it goes back there at once when its last piece goes.
 struct Region {
     number: u64,
+    memory: MmapRaw,
+}
+
+/// A part of a region, `start` and `bytes` being whole cache lines. There are no two with a byte in common, and no copies.
+struct Piece {
+    region: Arc<Region>,
+    start: usize,
     bytes: usize,
 }
 
 impl Piece {
-    fn place(&self) -> (Region, usize) {
-        (self.region, self.bytes.as_ptr().addr())
-    }
-
-    fn is_whole_region(&self) -> bool {
-        self.bytes.len() == self.region.bytes
+    fn place(&self) -> (u64, usize) {
+        (self.region.number, self.start)
     }
 
     /// Where the next piece of the region begins.
-    fn end(&self) -> (Region, usize) {
-        (self.region, self.bytes.as_ptr().addr() + self.bytes.len())
+    fn end(&self) -> (u64, usize) {
+        (self.region.number, self.start + self.bytes)
+    }
+
+    fn is_whole_region(&self) -> bool {
+        self.bytes == self.region.memory.len()
+    }
+
+    /// Takes that many bytes off its front.
+    fn split(&mut self, bytes: usize) -> Piece {
+        let front = Piece { region: self.region.clone(), start: self.start, bytes };
+        self.start += bytes;
+        self.bytes -= bytes;
+        front
+    }
+
+    fn floats(&self) -> &[f32] {
+        let length = self.bytes / size_of::<f32>();
+        // SAFETY: the range lies in memory that lives as long as the region, is aligned to a cache line, was zero when it
+        // was mapped and held floats ever since; nobody else has it, and it is not written to while `self` is borrowed.
+        unsafe { std::slice::from_raw_parts(self.region.memory.as_ptr().add(self.start).cast(), length) }
+    }
+
+    fn floats_mut(&mut self) -> &mut [f32] {
+        let length = self.bytes / size_of::<f32>();
+        // SAFETY: as above, and `self` is borrowed alone.
+        unsafe { std::slice::from_raw_parts_mut(self.region.memory.as_mut_ptr().add(self.start).cast(), length) }
     }
 }
 
 impl Arena {
-    /// The first piece that is long enough: what lies behind the last one is not touched needlessly.
-    fn cut(&mut self, bytes: usize) -> Piece {
-        let found = self.free.iter().position(|piece| piece.bytes.len() >= bytes);
-        let at = found.unwrap_or_else(|| self.grow(bytes));
-        let found = &mut self.free[at];
-        if found.bytes.len() == bytes {
-            return self.free.remove(at);
+    /// The first piece that is long enough: what lies behind the last one is not touched needlessly. None if the system
+    /// refuses more memory.
+    fn cut(&mut self, bytes: usize) -> Option<Piece> {
+        let found = self.free.iter().position(|piece| piece.bytes >= bytes);
+        let at = found.or_else(|| self.grow(bytes))?;
+        if self.free[at].bytes == bytes {
+            return Some(self.free.remove(at));
         }
-        Piece { region: found.region, bytes: found.bytes.split_to(bytes) }
+        Some(self.free[at].split(bytes))
     }
 
     /// A new region with room for that many bytes; answers where it stands.
-    fn grow(&mut self, bytes: usize) -> usize {
+    fn grow(&mut self, bytes: usize) -> Option<usize> {
+        let bytes = bytes.max(REGION);
+        let memory = MmapRaw::from(MmapMut::map_anon(bytes).ok()?);
         self.regions += 1;
-        let mut region = BytesMut::zeroed(bytes.max(REGION * size_of::<f32>()) + LINE);
-        let _ = region.split_to(region.as_ptr().align_offset(LINE));
-        self.free.push(Piece { region: Region { number: self.regions, bytes: region.len() }, bytes: region });
-        self.free.len() - 1
+        self.free.push(Piece { region: Arc::new(Region { number: self.regions, memory }), start: 0, bytes });
+        Some(self.free.len() - 1)
     }
 
     fn join(&mut self, piece: Piece) {
         let mut at = self.free.partition_point(|other| other.place() < piece.place());
         if at > 0 && self.free[at - 1].end() == piece.place() {
             at -= 1;
-            self.free[at].bytes.unsplit(piece.bytes);
+            self.free[at].bytes += piece.bytes;
         } else {
             self.free.insert(at, piece);
         }
         if self.free.get(at + 1).is_some_and(|next| self.free[at].end() == next.place()) {
-            let next = self.free.remove(at + 1);
-            self.free[at].bytes.unsplit(next.bytes);
+            self.free[at].bytes += self.free.remove(at + 1).bytes;
         }
         // One is kept for whoever comes next.
         if self.workspaces == 0 && self.free[at].is_whole_region() && self.free.iter().filter(|piece| piece.is_whole_region()).count() > 1 {
@@ -133,24 +154,23 @@ pub(crate) struct Buffer {
 }
 
 enum Values {
-    Small(Vec<f32>),
+    /// The allocator's; if it refuses too, it ends the process.
+    Own(Vec<f32>),
     Cut(Piece),
 }
 
 impl Default for Values {
     fn default() -> Values {
-        Values::Small(Vec::new())
+        Values::Own(Vec::new())
     }
 }
 
 impl Buffer {
     /// `length` floats of any content: whoever asks writes all of them.
     pub fn any(length: usize) -> Buffer {
-        if length < SMALLEST {
-            return Buffer { values: Values::Small(vec![0.0; length]), length };
-        }
         let bytes = (length * size_of::<f32>()).next_multiple_of(LINE);
-        Buffer { values: Values::Cut(arena().cut(bytes)), length }
+        let cut = if length < SMALLEST { None } else { arena().cut(bytes) };
+        Buffer { values: cut.map_or_else(|| Values::Own(vec![0.0; length]), Values::Cut), length }
     }
 
     /// `length` zeros.
@@ -166,8 +186,8 @@ impl Deref for Buffer {
 
     fn deref(&self) -> &[f32] {
         match &self.values {
-            Values::Small(values) => values,
-            Values::Cut(piece) => &bytemuck::cast_slice(&piece.bytes)[..self.length],
+            Values::Own(values) => values,
+            Values::Cut(piece) => &piece.floats()[..self.length],
         }
     }
 }
@@ -175,8 +195,8 @@ impl Deref for Buffer {
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         match &mut self.values {
-            Values::Small(values) => values,
-            Values::Cut(piece) => &mut bytemuck::cast_slice_mut(&mut piece.bytes)[..self.length],
+            Values::Own(values) => values,
+            Values::Cut(piece) => &mut piece.floats_mut()[..self.length],
         }
     }
 }
@@ -195,8 +215,12 @@ mod tests {
 
     use super::{Arena, LINE, Piece, REGION};
 
-    fn holds(piece: &Piece, mark: u8) -> bool {
-        piece.bytes.first() == Some(&mark) && piece.bytes.last() == Some(&mark)
+    fn arena(workspaces: usize) -> Arena {
+        Arena { free: Vec::new(), regions: 0, workspaces }
+    }
+
+    fn holds(piece: &Piece, mark: f32) -> bool {
+        piece.floats().first() == Some(&mark) && piece.floats().last() == Some(&mark)
     }
 
     proptest! {
@@ -204,17 +228,17 @@ mod tests {
         fn pieces_never_overlap_and_whole_regions_come_together_again(
             steps in prop::collection::vec((any::<bool>(), 1usize..40, any::<prop::sample::Index>()), 1..120)
         ) {
-            let mut arena = Arena { free: Vec::new(), regions: 0, workspaces: 1 };
-            let mut live: Vec<(Piece, u8)> = Vec::new();
+            let mut arena = arena(1);
+            let mut live: Vec<(Piece, f32)> = Vec::new();
             for (number, (cuts, lines, which)) in steps.into_iter().enumerate() {
                 if cuts || live.is_empty() {
-                    // Some are a good part of a region, so that there are several.
-                    let bytes = if lines > 36 { REGION * 3 } else { lines * LINE };
-                    let (mut piece, mark) = (arena.cut(bytes), number as u8);
-                    prop_assert_eq!(piece.bytes.len(), bytes);
-                    prop_assert_eq!(piece.bytes.as_ptr().addr() % LINE, 0);
-                    piece.bytes[0] = mark;
-                    piece.bytes[bytes - 1] = mark;
+                    // Some are most of a region or more, so that there are several.
+                    let bytes = if lines > 36 { REGION / 2 * (lines - 36) + LINE } else { lines * LINE };
+                    let (mut piece, mark) = (arena.cut(bytes).unwrap(), number as f32);
+                    let floats = piece.floats_mut();
+                    prop_assert_eq!((floats.len() * 4, floats.as_ptr().addr() % LINE), (bytes, 0));
+                    floats[0] = mark;
+                    *floats.last_mut().unwrap() = mark;
                     live.push((piece, mark));
                 } else {
                     let (piece, mark) = live.swap_remove(which.index(live.len()));
@@ -233,12 +257,12 @@ mod tests {
 
     #[test]
     fn what_became_free_in_pieces_serves_a_larger_one() {
-        let mut arena = Arena { free: Vec::new(), regions: 0, workspaces: 0 };
-        let [first, second, third] = [1, 2, 3].map(|lines| arena.cut(lines * LINE));
-        let at = first.bytes.as_ptr().addr();
+        let mut arena = arena(0);
+        let [first, second, third] = [1, 2, 3].map(|lines| arena.cut(lines * LINE).unwrap());
+        let at = first.place();
         arena.join(first);
         arena.join(second);
-        assert_eq!(arena.cut(3 * LINE).bytes.as_ptr().addr(), at);
+        assert_eq!(arena.cut(3 * LINE).unwrap().place(), at);
         arena.give_back();
         assert_eq!(arena.free.len(), 1, "the third piece is in use");
         drop(third);
@@ -247,10 +271,17 @@ mod tests {
     #[test]
     fn where_nobody_runs_steps_one_region_is_kept() {
         for (workspaces, kept) in [(0, 1), (1, 3)] {
-            let mut arena = Arena { free: Vec::new(), regions: 0, workspaces };
-            let pieces = [REGION, REGION * 4, REGION * 8].map(|bytes| arena.cut(bytes));
+            let mut arena = arena(workspaces);
+            let pieces = [REGION, REGION + LINE, 2 * REGION].map(|bytes| arena.cut(bytes).unwrap());
             pieces.into_iter().for_each(|piece| arena.join(piece));
             assert_eq!(arena.free.len(), kept);
         }
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_not_taken() {
+        let mut arena = arena(0);
+        assert!(arena.cut(usize::MAX / 2 / LINE * LINE).is_none());
+        assert!(arena.free.is_empty());
     }
 }
