@@ -86,7 +86,7 @@ impl Network {
 
     /// One stage over channels-last maps.
     fn run(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let (stage, x) = (self.stage(stage)?, &kernels::channels_last(x)?);
+        let (stage, x) = (self.stage(stage)?, &kernels::laid_out(x)?);
         // Where somebody wants the gradient to the input, the ops below give the same numbers and have one.
         if mode == Mode::Eval && !x.track_op() && !kernels::portable::is_for(x) {
             return inference::run(std::slice::from_ref(stage), x);
@@ -190,7 +190,7 @@ impl Backbone for Network {
     }
 
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
-        Ok(kernels::global_average_pool(&kernels::channels_last(&channels_last(features)?)?)?)
+        Ok(kernels::global_average_pool(&kernels::laid_out(&channels_last(features)?)?)?)
     }
 
     // The provided methods would do; these spare the graph a change of memory order at each stage.

@@ -13,12 +13,9 @@ use tracing::trace_span;
 
 use super::buffer::Buffer;
 use super::learned;
-use super::memory::{tensor, write_channels_last};
+use super::memory::{CHUNK, tensor, write_channels_last};
 use super::simd::vectorised;
 use crate::domain::recipe::Precision;
-
-/// Elements one thread takes at a time.
-const CHUNK: usize = 1 << 15;
 
 /// Maps `(batch, height, width, channels)` on the CPU, and their place in the graph.
 #[derive(Clone)]

@@ -6,8 +6,8 @@ use std::ops::Deref;
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, StorageRef, Tensor, bail};
 use rayon::prelude::*;
 
-/// Floats one thread copies at a time.
-const CHUNK: usize = 1 << 15;
+/// Floats one thread copies or adds at a time.
+pub(super) const CHUNK: usize = 1 << 15;
 
 /// The floats behind a contiguous f32 layout.
 pub(crate) fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
@@ -49,8 +49,8 @@ impl Deref for Floats<'_> {
     }
 }
 
-/// Maps `(B, H, W, C)` with memory in that order; no copy where it is.
-pub(crate) fn channels_last(maps: &Tensor) -> Result<Tensor> {
+/// Maps `(B, H, W, C)` that lie in memory in that order; no copy where they do.
+pub(crate) fn laid_out(maps: &Tensor) -> Result<Tensor> {
     if maps.is_contiguous() || maps.track_op() || !maps.device().is_cpu() || maps.dtype() != DType::F32 {
         return maps.contiguous();
     }

@@ -74,7 +74,7 @@ pub use learned::backward;
 pub use linear::linear;
 pub use map::Map;
 pub use map_layers::{conv_norm, map_average, map_max_pool};
-pub(crate) use memory::{Floats, channels_last, read};
+pub(crate) use memory::{Floats, laid_out, read};
 pub use mlp_block::MlpBlock;
 pub use norm::{BatchStatistics, Norm, batch_norm_eval, batch_norm_train};
 pub use patch_embed::PatchEmbed;

@@ -34,7 +34,7 @@ impl PatchEmbed<'_> {
         if portable::is_for(x) {
             return portable::patch_embed(x, self);
         }
-        self.learn(&Map::enter(&x.contiguous()?, Precision::F32)?)?.leave_tokens()
+        self.learn(&Map::enter(x, Precision::F32)?)?.leave_tokens()
     }
 
     /// The same from a map of images `(B, C, H, W)` to one of tokens `(B, N, 1, D)`.
