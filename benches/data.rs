@@ -4,7 +4,7 @@
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use hub::data::transform::Transformer;
+use hub::data::transform::Preprocessor;
 use hub::data::{Limits, decode, thumbnail};
 use hub::domain::config::Preprocessing;
 use hub::domain::recipe::Augment;
@@ -43,31 +43,31 @@ fn decode_only(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn eval_only(bencher: Bencher<'_, '_>) {
     let Ok(image) = decode::decode(&photo(), &Limits::default()) else { return };
-    let Ok(mut transformer) = Transformer::new(&preprocessing()) else { return };
-    let mut out = vec![0.0; transformer.len()];
-    bencher.counter(ItemsCount::new(1usize)).bench_local(|| transformer.eval(divan::black_box(&image), &mut out).is_ok());
+    let Ok(mut preprocessor) = Preprocessor::new(&preprocessing()) else { return };
+    let mut out = vec![0.0; preprocessor.len()];
+    bencher.counter(ItemsCount::new(1usize)).bench_local(|| preprocessor.eval(divan::black_box(&image), &mut out).is_ok());
 }
 
 #[divan::bench]
 fn decode_and_eval(bencher: Bencher<'_, '_>) {
     let (bytes, limits) = (photo(), Limits::default());
-    let Ok(mut transformer) = Transformer::new(&preprocessing()) else { return };
-    let mut out = vec![0.0; transformer.len()];
+    let Ok(mut preprocessor) = Preprocessor::new(&preprocessing()) else { return };
+    let mut out = vec![0.0; preprocessor.len()];
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| {
         let image = decode::decode(divan::black_box(&bytes), &limits);
-        image.is_ok_and(|image| transformer.eval(&image, &mut out).is_ok())
+        image.is_ok_and(|image| preprocessor.eval(&image, &mut out).is_ok())
     });
 }
 
 #[divan::bench]
 fn decode_and_train(bencher: Bencher<'_, '_>) {
     let (bytes, limits) = (photo(), Limits::default());
-    let Ok(mut transformer) = Transformer::new(&preprocessing()) else { return };
-    let mut out = vec![0.0; transformer.len()];
+    let Ok(mut preprocessor) = Preprocessor::new(&preprocessing()) else { return };
+    let mut out = vec![0.0; preprocessor.len()];
     let mut random = ChaCha8Rng::seed_from_u64(0);
     bencher.counter(ItemsCount::new(1usize)).bench_local(|| {
         let image = decode::decode(divan::black_box(&bytes), &limits);
-        image.is_ok_and(|image| transformer.train(&image, &Augment::default(), &mut random, &mut out).is_ok())
+        image.is_ok_and(|image| preprocessor.train(&image, &Augment::default(), &mut random, &mut out).is_ok())
     });
 }
 

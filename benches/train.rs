@@ -13,7 +13,7 @@
 //!                                               {"seconds": [s], "top1": t, "last_top1": .., "frozen": how ..}
 //! ```
 //!
-//! FROZEN is a number of stages or `head`; CACHE is `shared` (a shelf in SCRATCH that later jobs find), `own`, or `off`.
+//! FROZEN is a number of stages or `head`; CACHE is `shared` (a store in SCRATCH that later jobs find), `own`, or `off`.
 //! What this build cannot do is answered with `{"skip": why}`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
@@ -24,13 +24,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::Tensor;
-use hub::data::transform::Transformer;
+use hub::data::transform::Preprocessor;
 use hub::data::{Dataset, Limits, Source, decode};
 use hub::domain::config::{ModelConfig, Preprocessing};
 use hub::domain::recipe::{Augment, Optimizer as Kind, Precision, Recipe, Strategy};
 use hub::nn::{Classifier, Mode, Weights, kernels, loss, registry};
 use hub::train::optim::{Group, Optimizer};
-use hub::train::{Control, Device, Event, Keep, Shelf, Task, device, fit, report};
+use hub::train::{Control, Device, Event, FeatureStore, Keep, Lineage, Training, device, fit, write_folder};
 use serde_json::{Value, json};
 
 mod profile;
@@ -192,11 +192,11 @@ fn time_decoding(folder: &str, count: usize) -> Value {
         mean: [0.485, 0.456, 0.406],
         std: [0.25; 3],
     };
-    let mut transformer = Transformer::new(&preprocessing).unwrap();
-    let (mut out, limits) = (vec![0.0; transformer.len()], Limits::default());
+    let mut preprocessor = Preprocessor::new(&preprocessing).unwrap();
+    let (mut out, limits) = (vec![0.0; preprocessor.len()], Limits::default());
     let timed = files.iter().map(|bytes| {
         let began = thread_seconds();
-        transformer.eval(&decode::decode(bytes, &limits).unwrap(), &mut out).unwrap();
+        preprocessor.eval(&decode::decode(bytes, &limits).unwrap(), &mut out).unwrap();
         thread_seconds() - began
     });
     json!({ "seconds": timed.collect::<Vec<_>>() })
@@ -238,14 +238,14 @@ fn job(words: &[&str], precision: Precision) -> Value {
     let config = ModelConfig::read(&text).unwrap();
     let own = scratch.join("own");
     std::fs::create_dir_all(&own).unwrap();
-    let shelf = Shelf::new(scratch.join("shelf"), 64 << 30);
+    let store = FeatureStore::new(scratch.join("store"), 64 << 30);
     let began = Instant::now();
     let dataset = Arc::new(Dataset::open(&Source::Folder(folder.into()), &Limits::default()).unwrap());
     let device = match chosen_device() {
         Ok(device) => device,
         Err(why) => return json!({ "skip": why }),
     };
-    let task = Task {
+    let task = Training {
         recipe: &recipe,
         config: &config,
         weights: Path::new(weights),
@@ -253,7 +253,7 @@ fn job(words: &[&str], precision: Precision) -> Value {
         device: &device,
         scratch: &own,
         keep: match *cache {
-            "shared" => Keep::Shelf(&shelf),
+            "shared" => Keep::Store(&store),
             "own" => Keep::Scratch,
             _ => Keep::Nowhere,
         },
@@ -261,17 +261,17 @@ fn job(words: &[&str], precision: Precision) -> Value {
     };
     let result = fit(&task, &mut |event| {
         if let Event::Epoch(epoch) = &event {
-            eprintln!("epoch {} loss {:.4} val {:.4} {:.2} s", epoch.epoch, epoch.train_loss, epoch.val_top1, epoch.seconds);
+            eprintln!("epoch {} loss {:.4} val {:.4} {:.2} s", epoch.epoch, epoch.train_loss, epoch.val_primary(), epoch.seconds);
         }
         Control::Continue
     });
     let result = result.unwrap();
-    report::write_folder(&result, &report::Lineage::default(), &scratch.join("result")).unwrap();
+    write_folder(&result, &Lineage::default(), &scratch.join("result")).unwrap();
     let took = began.elapsed().as_secs_f64();
     std::fs::remove_dir_all(&own).unwrap();
     let last = &result.epochs[result.epochs.len() - 1];
     json!({
-        "seconds": [took], "top1": result.validation.top1, "frozen": result.frozen.as_str(),
-        "last_train_loss": last.train_loss, "last_loss": last.val_loss, "last_top1": last.val_top1,
+        "seconds": [took], "top1": result.outcome.validation.primary(), "frozen": result.frozen.as_str(),
+        "last_train_loss": last.train_loss, "last_loss": last.val_loss, "last_top1": last.val_primary(),
     })
 }

@@ -13,8 +13,8 @@ use hub::domain::config::ModelConfig;
 use hub::domain::recipe::{Augment, Optimizer, Recipe, Strategy};
 use hub::nn::device::{self, Choice};
 use hub::nn::{Mode, Weights, kernels, loss, registry, weights};
-use hub::train::report::{Lineage, write_folder};
-use hub::train::{Control, Event, Keep, Predictor, Report, Task, fit};
+use hub::train::{Control, Event, Keep, Predictor, Report, Training, fit};
+use hub::train::{Lineage, write_folder};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -164,7 +164,7 @@ impl Run {
         let resume = checkpoint.exists().then_some(checkpoint.as_path());
         let keep = Keep::Scratch;
         fit(
-            &Task { recipe, config: &self.config, weights: &weights, dataset: &self.dataset, device, scratch: &scratch, keep, resume },
+            &Training { recipe, config: &self.config, weights: &weights, dataset: &self.dataset, device, scratch: &scratch, keep, resume },
             sink,
         )
     }
@@ -180,11 +180,11 @@ fn a_fine_tune_on_the_card_learns_is_published_and_answers_on_both() {
     let (card, run) = (card(), Run::new("resnet18"));
     let report = run.fit(&recipe(Optimizer::Sgd, 2e-2, 6), "sgd", &card, &mut |_| Control::Continue).unwrap();
     let losses: Vec<f64> = report.epochs.iter().map(|epoch| epoch.train_loss).collect();
-    assert!(losses[5] < 0.5 * losses[0] && report.validation.top1 > 0.9, "{losses:?} {:?}", report.validation);
+    assert!(losses[5] < 0.5 * losses[0] && report.outcome.validation.primary() > 0.9, "{losses:?} {:?}", report.outcome.validation);
     let out = run.folder.path().join("out");
     write_folder(&report, &Lineage::default(), &out).unwrap();
     let image = std::fs::read(run.folder.path().join("data/val/down/3.png")).unwrap();
-    let answer = |device: &Device| Predictor::load(&out, device).unwrap().classify(&image, 2).unwrap();
+    let answer = |device: &Device| Predictor::load(&out, device).unwrap().predict(&image, 2).unwrap();
     let (here, there) = (answer(&Device::Cpu), answer(&card));
     assert_eq!((here[0].1.as_str(), there[0].1.as_str()), ("down", "down"));
     assert!((here[0].2 - there[0].2).abs() < 1e-3);
@@ -196,7 +196,7 @@ fn a_head_on_frozen_features_and_adamw_learn_too() {
     let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
     let head = Recipe { epochs: 5, batch_size: 16, augment, ..Recipe::default() };
     let report = run.fit(&head, "head", &card, &mut |_| Control::Continue).unwrap();
-    assert!(report.validation.top1 > 0.7, "{:?}", report.validation);
+    assert!(report.outcome.validation.primary() > 0.7, "{:?}", report.outcome.validation);
     let report = run.fit(&recipe(Optimizer::Adamw, 1e-3, 5), "adamw", &card, &mut |_| Control::Continue).unwrap();
     assert!(report.epochs[4].train_loss < report.epochs[0].train_loss, "{:?}", report.epochs);
 }

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use hub::data::{Dataset, Limits, Source};
 use hub::domain::config::ModelConfig;
+use hub::domain::evaluation::{Held, Stopped};
+use hub::domain::job_event::Progress;
+use hub::domain::prediction::Answer;
 use hub::domain::recipe::{Augment, Optimizer, Recipe, Strategy};
 use hub::nn::{Weights, registry};
-use hub::train::report::{Lineage, write_folder};
-use hub::train::{Control, Error, Event, Frozen, Held, Keep, Predictor, Report, Shelf, Stopped, Task, fit};
+use hub::train::{Control, Error, Event, FeatureStore, Frozen, Keep, Lineage, Predictor, Report, Training, fit, write_folder};
 use image::{Rgb, RgbImage};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -96,7 +98,7 @@ impl Bench {
         let resume = checkpoint.exists().then_some(checkpoint.as_path());
         let weights = self.weights();
         fit(
-            &Task {
+            &Training {
                 recipe,
                 config: &self.config,
                 weights: &weights,
@@ -140,16 +142,22 @@ fn a_head_learns_on_random_features_and_the_folder_it_becomes_answers() {
             Control::Continue
         })
         .unwrap();
-    assert!(report.validation.top1 > 0.8, "{:?}", report.validation);
-    assert_eq!((report.stopped, report.validated_on, report.majority_top1), (Stopped::Finished, Held::ValSplit, 1.0 / 3.0));
-    assert_eq!((report.validation.images, report.test.as_ref().unwrap().images), (60, 30));
-    let best = &report.epochs[report.best_epoch as usize - 1];
-    assert!(best.best && report.epochs.iter().all(|epoch| epoch.val_top1 <= best.val_top1));
+    assert!(report.outcome.validation.get("top1") > 0.8, "{:?}", report.outcome.validation);
+    assert_eq!(
+        (report.outcome.stopped, report.outcome.validated_on, report.outcome.baseline),
+        (Stopped::Finished, Held::ValSplit, 1.0 / 3.0)
+    );
+    assert_eq!((report.outcome.validation.samples, report.outcome.test.as_ref().unwrap().samples), (60, 30));
+    let best = &report.epochs[report.outcome.best_epoch as usize - 1];
+    assert!(best.best && report.epochs.iter().all(|epoch| epoch.val_primary() <= best.val_primary()));
     // The published head works on plain features, the trained one on scaled ones: the same answers.
-    assert!((report.validation.top1 - best.val_top1).abs() < 1e-9 && (report.validation.loss - best.val_loss).abs() < 1e-3);
+    assert!(
+        (report.outcome.validation.get("top1") - best.val_primary()).abs() < 1e-9
+            && (report.outcome.validation.loss - best.val_loss).abs() < 1e-3
+    );
     let epochs: Vec<u32> = events.iter().filter_map(|e| if let Event::Epoch(n) = e { Some(n.epoch) } else { None }).collect();
     assert_eq!(epochs, (1..=15).collect::<Vec<_>>());
-    let steps = |e: &Event| if let Event::Progress { step, total_steps, .. } = e { Some((*step, *total_steps)) } else { None };
+    let steps = |e: &Event| if let Event::Progress(Progress { step, total_steps, .. }) = e { Some((*step, *total_steps)) } else { None };
     assert!(events.iter().filter_map(steps).all(|(step, total)| step <= total && total > 0));
 
     // The backbone is the base's, bit for bit.
@@ -169,16 +177,20 @@ fn a_head_learns_on_random_features_and_the_folder_it_becomes_answers() {
     };
     write_folder(&report, &lineage, &out).unwrap();
     let predictor = Predictor::load(&out, &Device::Cpu).unwrap();
-    assert_eq!(predictor.labels(), CLASSES);
     let val = bench.dataset.split("val");
     let images: Vec<_> = val.iter().map(|sample| bench.dataset.encoded(sample).unwrap()).collect();
-    let answers = predictor.classify_batch(&images, 2).unwrap();
-    let right = answers.iter().zip(&val).filter(|(answer, sample)| answer[0].0 == sample.label as usize).count();
-    assert_eq!(right as f64 / 60.0, report.validation.top1, "the card's number is what the published folder does");
-    assert!(answers.iter().all(|answer| answer.len() == 2 && answer[0].2 >= answer[1].2 && answer[0].1 == CLASSES[answer[0].0]));
+    let answers = predictor.predict_batch(&images, 2).unwrap();
+    let answers: Vec<_> = answers.iter().map(Answer::classes).collect();
+    let right = answers.iter().zip(&val).filter(|(answer, sample)| Some(answer[0].index as u32) == sample.target.class()).count();
+    assert_eq!(right as f64 / 60.0, report.outcome.validation.get("top1"), "the card's number is what the published folder does");
+    assert!(
+        answers.iter().all(|answer| answer.len() == 2
+            && answer[0].probability >= answer[1].probability
+            && answer[0].label == CLASSES[answer[0].index])
+    );
     let embedding = predictor.embed(&images[0]).unwrap();
     assert_eq!(embedding.len(), predictor.num_features());
-    assert!(matches!(predictor.classify(b"<svg/>", 1), Err(Error::Data(hub::data::Error::Image { .. }))));
+    assert!(matches!(predictor.predict(b"<svg/>", 1), Err(Error::Data(hub::data::Error::Image { .. }))));
     card_and_metrics_tell(&out, &report);
 }
 
@@ -191,7 +203,7 @@ fn card_and_metrics_tell(out: &Path, report: &Report) {
     );
     assert_eq!((card.license.as_deref(), card.base_model_relation.as_deref()), (Some("apache-2.0"), Some("finetune")));
     let accuracy = card.metrics.iter().find(|metric| metric.kind == "accuracy").unwrap();
-    assert_eq!(accuracy.value, report.test.as_ref().unwrap().top1, "the index holds the test split's number");
+    assert_eq!(accuracy.value, report.outcome.test.as_ref().unwrap().get("top1"), "the index holds the test split's number");
     assert!(card.body.contains("33.33 %") && card.body.contains("| horizontal |"), "{}", card.body);
     let metrics: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out.join("metrics.json")).unwrap()).unwrap();
     assert_eq!(metrics["validation"]["confusion"].as_array().unwrap().len(), 3);
@@ -206,9 +218,9 @@ fn a_whole_network_learns_from_random_weights_and_repeats_itself_over_a_resume()
     let bench = Bench::new("resnet18", &[("train", 32), ("val", 12)]);
     let recipe = full(4);
     let whole = bench.fit(&recipe, "whole").unwrap();
-    assert!(whole.validation.top1 > 0.7, "{:?}", whole.epochs);
+    assert!(whole.outcome.validation.get("top1") > 0.7, "{:?}", whole.epochs);
     assert!(whole.epochs[3].train_loss < whole.epochs[0].train_loss);
-    assert!((whole.validation.loss - whole.epochs[whole.best_epoch as usize - 1].val_loss).abs() < 1e-6);
+    assert!((whole.outcome.validation.loss - whole.epochs[whole.outcome.best_epoch as usize - 1].val_loss).abs() < 1e-6);
 
     let cut = bench.run(&recipe, "cut", &mut stop_after_epoch(2));
     assert!(matches!(cut, Err(Error::Cancelled)), "{cut:?}");
@@ -232,7 +244,7 @@ fn a_head_repeats_itself_over_kills_in_the_feature_pass_and_between_epochs() {
     let augment = Augment { views: 2, ..Augment::default() };
     let recipe = Recipe { augment, optimizer: Optimizer::Adamw, head_lr: 1e-3, label_smoothing: 0.1, dropout: 0.2, ..head(6) };
     let whole = bench.fit(&recipe, "whole").unwrap();
-    assert_eq!((whole.validated_on, whole.train_images, whole.validation.images), (Held::HeldOut, 72, 18));
+    assert_eq!((whole.outcome.validated_on, whole.train_samples, whole.outcome.validation.samples), (Held::HeldOut, 72, 18));
     assert_eq!(bench.fit(&recipe, "again").unwrap().digest, whole.digest);
 
     let scratch = bench.scratch("cut");
@@ -292,11 +304,11 @@ fn frozen_stages_are_run_once_and_the_result_is_as_without() {
 #[test]
 fn runs_find_what_others_left_and_make_it_again_where_it_is_damaged() {
     let bench = Bench::new("resnet18", &[("train", 20), ("val", 6)]);
-    let folder = bench.folder.path().join("shelf");
-    let shelf = Shelf::new(&folder, 1 << 30);
+    let folder = bench.folder.path().join("store");
+    let store = FeatureStore::new(&folder, 1 << 30);
     let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
     let recipe = Recipe { frozen_stages: 3, augment: plain, ..full(3) };
-    let run = |recipe: &Recipe, name: &str| bench.run_kept(recipe, name, Keep::Shelf(&shelf), &mut |_| Control::Continue).unwrap();
+    let run = |recipe: &Recipe, name: &str| bench.run_kept(recipe, name, Keep::Store(&store), &mut |_| Control::Continue).unwrap();
     let files = || -> Vec<PathBuf> { std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect() };
     let first = run(&recipe, "first");
     assert_eq!((first.frozen, files().len()), (Frozen::Once, 1));
@@ -327,17 +339,17 @@ fn a_frozen_run_resumes_within_the_pass_and_between_epochs() {
     let augment = Augment { views: 1, ..Augment::default() };
     let recipe = Recipe { frozen_stages: 3, augment, ..full(4) };
     let whole = bench.fit(&recipe, "whole").unwrap();
-    let shelf = Shelf::new(bench.folder.path().join("shelf"), 1 << 30);
-    let run = |sink: &mut dyn FnMut(Event) -> Control| bench.run_kept(&recipe, "cut", Keep::Shelf(&shelf), sink);
+    let store = FeatureStore::new(bench.folder.path().join("store"), 1 << 30);
+    let run = |sink: &mut dyn FnMut(Event) -> Control| bench.run_kept(&recipe, "cut", Keep::Store(&store), sink);
     // As a run that was killed in the middle of the pass, and of a write, leaves it.
     let mut cache = std::fs::read_dir(bench.scratch("whole")).unwrap().map(|entry| entry.unwrap().path());
     let cache = cache.find(|path| path.extension().is_some_and(|end| end == "bin")).unwrap();
     let bytes = std::fs::read(&cache).unwrap();
-    std::fs::create_dir(bench.folder.path().join("shelf")).unwrap();
-    let part = bench.folder.path().join("shelf").join(cache.file_name().unwrap()).with_extension("part");
+    std::fs::create_dir(bench.folder.path().join("store")).unwrap();
+    let part = bench.folder.path().join("store").join(cache.file_name().unwrap()).with_extension("part");
     std::fs::write(&part, &bytes[..bytes.len() / 2]).unwrap();
     assert!(matches!(run(&mut stop_after_epoch(2)), Err(Error::Cancelled)));
-    let left: Vec<_> = std::fs::read_dir(bench.folder.path().join("shelf")).unwrap().collect();
+    let left: Vec<_> = std::fs::read_dir(bench.folder.path().join("store")).unwrap().collect();
     assert_eq!(left.len(), 1, "one file, however often the run was stopped");
     assert_eq!(std::fs::read(part.with_extension("bin")).unwrap(), bytes, "the rest was added, batch by batch");
     let resumed = run(&mut |_| Control::Continue).unwrap();
@@ -357,10 +369,10 @@ fn where_running_frozen_stages_once_would_not_pay_the_run_says_so() {
     let few = bench.run(&views, "few epochs", &mut told(&mut words)).unwrap();
     assert!(few.frozen == Frozen::EachEpoch && words.iter().any(|word| word.contains("no view of an image twice")), "{words:?}");
     words.clear();
-    // A shelf without room does not stop a run, which then keeps its own.
-    let small = Shelf::new(bench.folder.path().join("small"), 10);
+    // A store without room does not stop a run, which then keeps its own.
+    let small = FeatureStore::new(bench.folder.path().join("small"), 10);
     let plain = Recipe { augment: Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 }, ..recipe };
-    let own = bench.run_kept(&plain, "no room", Keep::Shelf(&small), &mut told(&mut words)).unwrap();
+    let own = bench.run_kept(&plain, "no room", Keep::Store(&small), &mut told(&mut words)).unwrap();
     assert!(own.frozen == Frozen::Once && words.iter().any(|word| word.contains("running 7 frozen stages once")), "{words:?}");
     assert!(!bench.folder.path().join("small").exists());
     assert_eq!(bench.fit(&Recipe { frozen_stages: 0, ..plain }, "nothing frozen").unwrap().frozen, Frozen::None);
@@ -387,7 +399,7 @@ fn squeezing_networks_fine_tune() {
     for architecture in ["mobilenetv3_small_100", "efficientnet_b0"] {
         let bench = Bench::sized(architecture, &[("train", 24), ("val", 8)], 64);
         let report = bench.fit(&head(10), "head").unwrap();
-        assert!(report.validation.top1 > 0.5, "{architecture}: {:?}", report.validation);
+        assert!(report.outcome.validation.get("top1") > 0.5, "{architecture}: {:?}", report.outcome.validation);
         let report = bench.fit(&full(3), "full").unwrap();
         assert!(report.epochs[2].train_loss < report.epochs[0].train_loss, "{architecture}: {:?}", report.epochs);
     }
@@ -484,15 +496,15 @@ fn too_few_images_are_all_trained_on_and_that_is_said() {
         })
         .unwrap();
     assert!(warned);
-    assert_eq!((report.validated_on, report.best_epoch, report.stopped), (Held::Training, 3, Stopped::Finished));
+    assert_eq!((report.outcome.validated_on, report.outcome.best_epoch, report.outcome.stopped), (Held::Training, 3, Stopped::Finished));
 }
 
 #[test]
 fn without_progress_it_stops_early_and_keeps_the_best() {
     let bench = Bench::new("resnet18", &[("train", 12), ("val", 6)]);
     let report = bench.fit(&Recipe { patience: 2, ..head(400) }, "early").unwrap();
-    assert_eq!(report.stopped, Stopped::Early);
-    assert_eq!(report.epochs.len() as u32, report.best_epoch + 2);
+    assert_eq!(report.outcome.stopped, Stopped::Early);
+    assert_eq!(report.epochs.len() as u32, report.outcome.best_epoch + 2);
 }
 
 #[test]
@@ -505,7 +517,7 @@ fn unreadable_images_are_passed_over_and_named() {
     let bench = Bench { dataset: Arc::new(reopened), ..bench };
     for recipe in [head(2), full(1)] {
         let report = bench.fit(&recipe, recipe_name(&recipe)).unwrap();
-        assert_eq!(report.validation.images, 11);
+        assert_eq!(report.outcome.validation.samples, 11);
         assert!(report.skipped.iter().any(|skipped| skipped.starts_with("train/disc/003.png")), "{:?}", report.skipped);
     }
 }

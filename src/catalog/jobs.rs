@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::{Error, Result, Row, Tx};
 use crate::domain::id::{AccountId, JobId};
-use crate::domain::job::{FineTune, Job, JobEvent, JobState, Lease};
+use crate::domain::job::{FineTune, Job, JobState, Lease};
+use crate::domain::job_event::{Event, JobEvent};
 use crate::domain::name::RepoId;
 use crate::domain::page::Page;
 use crate::domain::recipe::Recipe;
@@ -253,14 +254,14 @@ pub fn list_held_by(tx: &mut Tx<'_>, worker: &str) -> Result<Vec<(Job, u32)>> {
 const PROGRESS: &str = "progress";
 
 /// Adds an event under the job's next number.
-pub fn append_event(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, kind: &str, body: &str) -> Result<u64> {
+pub fn append_event(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, event: &Event) -> Result<u64> {
     let last = tx.one("select coalesce(max(number), 0) as n from job_events where job = $1", params![job.as_str()])?;
     let number = last.count("n")? + 1;
     tx.execute(
         "insert into job_events (job, number, time, kind, body) values ($1, $2, $3, $4, $5)",
-        params![job.as_str(), number, now.unix_ms(), kind, body],
+        params![job.as_str(), number, now.unix_ms(), event.kind(), event.body().to_string()],
     )?;
-    if kind == PROGRESS {
+    if event.kind() == PROGRESS {
         let sql = "delete from job_events where job = $1 and kind = $2 and number < $3";
         tx.execute(sql, params![job.as_str(), PROGRESS, number])?;
     }
@@ -275,7 +276,8 @@ pub fn events_after(tx: &mut Tx<'_>, job: &JobId, after: u64, limit: usize) -> R
     )?;
     let read = |row: &Row| {
         let time = Timestamp::from_unix_ms(row.int("time")?);
-        Ok(JobEvent { number: row.count("number")?, time, kind: row.text("kind")?, body: row.text("body")? })
+        let body = serde_json::from_str(&row.text("body")?).unwrap_or_default();
+        Ok(JobEvent { number: row.count("number")?, time, event: Event::read(&row.text("kind")?, body) })
     };
     rows.iter().map(read).collect()
 }

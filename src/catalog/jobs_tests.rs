@@ -134,9 +134,9 @@ async fn events_are_numbered_and_progress_replaces_itself() {
         let job = job(1);
         insert(tx, &job)?;
         for kind in ["state", "progress", "progress", "epoch", "progress"] {
-            append_event(tx, &job.id, at(5), kind, "{}")?;
+            append_event(tx, &job.id, at(5), &Event::read(kind, serde_json::json!({})))?;
         }
-        let seen: Vec<_> = events_after(tx, &job.id, 0, 100)?.into_iter().map(|e| (e.number, e.kind)).collect();
+        let seen: Vec<_> = events_after(tx, &job.id, 0, 100)?.into_iter().map(|e| (e.number, e.event.kind().to_owned())).collect();
         assert_eq!(seen, [(1, "state".into()), (4, "epoch".into()), (5, "progress".into())]);
         assert_eq!(events_after(tx, &job.id, 4, 100)?.len(), 1);
         Ok(())

@@ -13,6 +13,7 @@ use super::remote::{Remote, Target};
 use super::table::percent;
 use crate::client::{Client, Pulled};
 use crate::train::{Predictor, device};
+use crate::wire::predict::Prediction;
 
 /// Images under way at the same time.
 const AT_ONCE: usize = 4;
@@ -144,51 +145,59 @@ async fn embed(oracle: &Oracle, target: &Target, path: &Path) -> Result<(PathBuf
     Ok((path.to_path_buf(), model, features))
 }
 
-/// Row of the classifier, its name, its share.
-type Scores = Vec<(usize, String, f32)>;
-
 impl Predict {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         let target = self.asked.target()?;
         let oracle = self.asked.oracle(remote, &target).await?;
-        let answers: Vec<(PathBuf, String, Scores)> = stream::iter(&self.asked.images)
+        let answers: Vec<(PathBuf, Prediction)> = stream::iter(&self.asked.images)
             .map(|path| predict(&oracle, &target, path, self.top.max(1)))
             .buffered(AT_ONCE)
             .try_collect()
             .await?;
         let mut human = String::new();
-        for (path, _, scores) in &answers {
+        for (path, answer) in &answers {
             if answers.len() > 1 {
                 human.push_str(&format!("{}\n", path.display()));
             }
-            for (_, label, share) in scores {
-                human.push_str(&format!("{:>8}  {label}\n", percent(f64::from(*share))));
+            for class in &answer.classes {
+                human.push_str(&format!("{:>8}  {}\n", percent(f64::from(class.probability)), class.label));
+            }
+            for number in &answer.values {
+                human.push_str(&format!("{:>8}  {}\n", number.value, number.name));
             }
         }
         let json: Vec<Value> = answers.iter().map(as_json).collect();
-        let quiet: Vec<_> = answers.iter().map(|(_, _, scores)| scores.first().map(|best| best.1.clone()).unwrap_or_default()).collect();
+        let quiet: Vec<_> = answers.iter().map(|(_, answer)| first(answer)).collect();
         Ok(Output::new(human.trim_end_matches('\n'), json!(json), quiet.join("\n")))
     }
 }
 
-fn as_json((path, model, scores): &(PathBuf, String, Scores)) -> Value {
-    let classes: Vec<_> =
-        scores.iter().map(|(index, label, share)| json!({"index": index, "label": label, "probability": share})).collect();
-    json!({"image": path.display().to_string(), "model": model, "classes": classes})
+/// The likeliest class, or the numbers.
+fn first(answer: &Prediction) -> String {
+    match answer.classes.first() {
+        Some(class) => class.label.clone(),
+        None => answer.values.iter().map(|number| number.value.to_string()).collect::<Vec<_>>().join(" "),
+    }
 }
 
-async fn predict(oracle: &Oracle, target: &Target, path: &Path, top: usize) -> Result<(PathBuf, String, Scores)> {
+fn as_json((path, answer): &(PathBuf, Prediction)) -> Value {
+    let mut value = json!({ "image": path.display().to_string() });
+    if let (Some(object), Value::Object(answer)) = (value.as_object_mut(), json!(answer)) {
+        object.extend(answer);
+    }
+    value
+}
+
+async fn predict(oracle: &Oracle, target: &Target, path: &Path, top: usize) -> Result<(PathBuf, Prediction)> {
     let image = read(path)?;
-    let (model, scores) = match oracle {
+    let answer = match oracle {
         Oracle::Server(client) => {
-            let answer =
-                client.predict(&target.id, &target.revision, image.into(), top).await.map_err(CliError::from).map_err(about(path))?;
-            (answer.model, answer.classes.into_iter().map(|class| (class.index, class.label, class.probability)).collect())
+            client.predict(&target.id, &target.revision, image.into(), top).await.map_err(CliError::from).map_err(about(path))?
         }
         Oracle::Here(predictor, name) => {
             let predictor = predictor.clone();
-            (name.clone(), blocking(move || predictor.classify(&image, top)).await.map_err(about(path))?)
+            Prediction::new(name.clone(), &blocking(move || predictor.predict(&image, top)).await.map_err(about(path))?)
         }
     };
-    Ok((path.to_path_buf(), model, scores))
+    Ok((path.to_path_buf(), answer))
 }

@@ -1,12 +1,15 @@
 //! Following a job on the terminal: a bar for the steps, a line for each epoch, and how it ended.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::output::{CliError, Output, Result, Style, json_line};
 use super::remote::Remote;
 use super::table::{duration, percent};
 use crate::client::{Client, Follow};
-use crate::wire::jobs::{Epoch, Job, JobEvent};
+use crate::domain::job::JobState;
+use crate::domain::job_event::{EpochNumbers, Event, Progress};
+use crate::domain::task::{Unit, significant};
+use crate::wire::jobs::{Job, JobEvent};
 
 /// Shows every event after number `after`; the answer is the job as it ended. A job that did not succeed is a
 /// failure of the command. With `--json` every event is a line of stdout, and the job the last of them.
@@ -53,40 +56,41 @@ impl Screen {
         if self.remote.style == Style::Json {
             json_line(event);
         }
-        let text = |key: &str| event.body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        match event.kind.as_str() {
-            "progress" => self.steps(&event.body),
-            "epoch" => self.epoch(event.body.clone()),
-            "log" => self.note(&text("message")),
-            "state" if text("state") == "running" => self.remote.reporter.step("running"),
+        match event.event() {
+            Event::Progress(progress) => self.steps(&progress),
+            Event::Epoch(epoch) => self.epoch(&epoch),
+            Event::Log { message, .. } => self.note(&message),
+            Event::State { state: JobState::Running, .. } => self.remote.reporter.step("running"),
             _ => {}
         }
         Follow::On
     }
 
-    fn steps(&self, body: &Value) {
-        let number = |key: &str| body.get(key).and_then(Value::as_u64).unwrap_or(0);
-        let real = |key: &str| body.get(key).and_then(Value::as_f64).unwrap_or(0.0);
-        let stage = body.get("stage").and_then(Value::as_str).unwrap_or_default();
-        let message = format!("{stage}, {:.0} images/s, {} left", real("images_per_second"), duration(real("eta_seconds")));
-        self.remote.reporter.steps(number("step"), number("total_steps"), &message);
+    fn steps(&self, progress: &Progress) {
+        let (speed, left) = (progress.samples_per_second, duration(progress.eta_seconds));
+        self.remote.reporter.steps(progress.step, progress.total_steps, &format!("{}, {speed:.0} images/s, {left} left", progress.stage));
     }
 
-    fn epoch(&mut self, body: Value) {
-        let Ok(epoch) = serde_json::from_value::<Epoch>(body) else { return };
+    fn epoch(&mut self, epoch: &EpochNumbers) {
+        let measures = epoch.task.measures();
         if self.epochs == 0 {
-            self.note(" epoch  train loss   val loss      top-1      top-5   macro F1   images/s");
+            let titles: String = measures.iter().map(|measure| format!("  {:>9}", measure.title)).collect();
+            self.note(&format!("{:>6}  {:>10}  {:>9}{titles}  {:>9}", "epoch", "train loss", "val loss", "images/s"));
         }
         self.epochs += 1;
+        let shown = |unit: Unit, value: f64| match unit {
+            Unit::Share => percent(value),
+            Unit::Score => format!("{value:.4}"),
+            Unit::OfTarget => significant(value),
+        };
+        let values: String =
+            measures.iter().zip(&epoch.val).map(|(measure, value)| format!("  {:>9}", shown(measure.unit, *value))).collect();
         self.note(&format!(
-            "{:>6}  {:>10.4}  {:>9.4}  {:>9}  {:>9}  {:>9.4}  {:>9.0}{}",
+            "{:>6}  {:>10.4}  {:>9.4}{values}  {:>9.0}{}",
             format!("{}/{}", epoch.epoch, epoch.epochs),
             epoch.train_loss,
             epoch.val_loss,
-            percent(epoch.val_top1),
-            percent(epoch.val_top5),
-            epoch.macro_f1,
-            epoch.images_per_second,
+            epoch.samples_per_second,
             if epoch.best { "  best" } else { "" },
         ));
     }

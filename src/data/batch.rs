@@ -12,16 +12,16 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::dataset::{Dataset, Sample};
+use super::dataset::Dataset;
 use super::error::Result;
-use super::image::decode;
-use super::image::transform::Transformer;
-use super::report::Problem;
-use crate::domain::config::Preprocessing;
+use super::modality::{Input, View, ViewMaker, Views};
+use super::sample::Sample;
+use super::targets::Target;
+use crate::domain::dataset_report::Problem;
 use crate::domain::recipe::Augment;
 
 /// One view of one sample. View 0 is the plain (eval) view; any other number is a random training view of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Item {
     pub sample: Sample,
     pub view: u32,
@@ -59,33 +59,30 @@ pub struct Options {
     /// Threads that decode; at least one.
     pub threads: usize,
     pub seed: u64,
-    pub preprocessing: Preprocessing,
+    pub views: Arc<dyn Views>,
     pub augment: Augment,
     /// Leave out the last batch if it is smaller than the others (batch norm dislikes batches of one).
     pub drop_last: bool,
 }
 
-/// `labels.len()` images; an unreadable image is missing here and named in `skipped`.
-#[derive(Debug, Clone, PartialEq, Default)]
+/// `targets.len()` views; an item that cannot be read is missing here and named in `skipped`.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// (B, 3, height, width), normalised.
-    pub images: Vec<f32>,
-    pub labels: Vec<u32>,
-    /// [`Sample::id`] of each image.
+    pub input: Input,
+    pub targets: Vec<Target>,
+    /// [`Sample::id`] of each item.
     pub ids: Vec<u32>,
     pub views: Vec<u32>,
-    pub height: usize,
-    pub width: usize,
     pub skipped: Vec<Problem>,
 }
 
 impl Batch {
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.targets.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.targets.is_empty()
     }
 }
 
@@ -103,7 +100,7 @@ impl Loader {
     /// # Errors
     /// [`super::Error::BadPreprocessing`]; the iterator itself yields errors of damaged archives and files that vanished.
     pub fn new(dataset: Arc<Dataset>, plan: Vec<Item>, options: &Options) -> Result<Loader> {
-        Transformer::new(&options.preprocessing)?;
+        options.views.maker()?;
         let size = options.batch_size.max(1);
         let batches = if options.drop_last && plan.len() >= size { plan.len() / size } else { plan.len().div_ceil(size) };
         let plan = Arc::new(plan);
@@ -160,13 +157,13 @@ impl Drop for Loader {
 
 fn produce(dataset: &Dataset, plan: &[Item], options: &Options, batches: impl Iterator<Item = usize>, sender: &SyncSender<Result<Batch>>) {
     let size = options.batch_size.max(1);
-    let mut transformer = match Transformer::new(&options.preprocessing) {
-        Ok(transformer) => transformer,
+    let mut maker = match options.views.maker() {
+        Ok(maker) => maker,
         Err(error) => return drop(sender.send(Err(error))),
     };
     for index in batches {
         let items = &plan[index * size..plan.len().min((index + 1) * size)];
-        let batch = make(dataset, items, options, &mut transformer);
+        let batch = make(dataset, items, options, &mut *maker);
         let failed = batch.is_err();
         if sender.send(batch).is_err() || failed {
             return;
@@ -174,28 +171,21 @@ fn produce(dataset: &Dataset, plan: &[Item], options: &Options, batches: impl It
     }
 }
 
-fn make(dataset: &Dataset, items: &[Item], options: &Options, transformer: &mut Transformer) -> Result<Batch> {
-    let view = transformer.len();
-    let (height, width) = (options.preprocessing.height, options.preprocessing.width);
-    let mut batch = Batch { images: vec![0.0; items.len() * view], height, width, ..Batch::default() };
+fn make(dataset: &Dataset, items: &[Item], options: &Options, maker: &mut dyn ViewMaker) -> Result<Batch> {
+    let input = maker.batch(items.len());
+    let mut batch = Batch { input, targets: Vec::new(), ids: Vec::new(), views: Vec::new(), skipped: Vec::new() };
     for Item { sample, view: number } in items {
-        let image = match decode::decode(&dataset.encoded(sample)?, dataset.limits()) {
-            Ok(image) => image,
-            Err(refusal) => {
-                batch.skipped.push(Problem { path: sample.path.clone(), reason: refusal.0 });
-                continue;
-            }
+        let view = match number {
+            0 => View::Plain,
+            _ => View::Random(&options.augment, random(options.seed, u64::from(sample.id), *number)),
         };
-        let at = batch.labels.len() * view;
-        let out = &mut batch.images[at..at + view];
-        match number {
-            0 => transformer.eval(&image, out)?,
-            _ => transformer.train(&image, &options.augment, &mut random(options.seed, u64::from(sample.id), *number), out)?,
+        if let Err(refusal) = maker.add(&dataset.encoded(sample)?, dataset.limits(), view, &mut batch.input)? {
+            batch.skipped.push(Problem { path: sample.path.clone(), reason: refusal.0 });
+            continue;
         }
-        batch.labels.push(sample.label);
+        batch.targets.push(sample.target);
         batch.ids.push(sample.id);
         batch.views.push(*number);
     }
-    batch.images.truncate(batch.labels.len() * view);
     Ok(batch)
 }

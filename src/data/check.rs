@@ -1,4 +1,4 @@
-//! The judge: reads and decodes every image of a data set and says what it found. Used on publish and before a job.
+//! The judge: reads and opens every item of a data set and says what it found. Used on publish and before a job.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,25 +6,26 @@ use base64::Engine;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::dataset::{Dataset, Sample, Split};
-use super::error::{Error, Result};
-use super::image::{decode, thumbnail};
+use super::dataset::Dataset;
+use super::error::{Error, Refusal, Result};
 use super::limits::Limits;
-use super::listing::Source;
-use super::report::{Preview, Problem, Report, Sizes, SplitCount, Spread};
+use super::modality::{self, Picture};
+use super::sample::{Sample, Split};
+use super::source::Source;
+use super::targets::Target;
+use crate::domain::dataset_report::{DatasetReport, Preview, Problem, SplitCount, Spread};
 
-/// Images decoded between two calls of `progress`; also bounds what is in memory at a time.
+/// Items opened between two calls of `progress`; also bounds what is in memory at a time.
 const CHUNK: usize = 64;
-const PREVIEW_SIDE: u32 = 96;
 const PREVIEWS_PER_CLASS: usize = 3;
 const PREVIEWS: usize = 60;
 const PAIRS: usize = 1_000;
 
-/// Decodes everything on all threads. `progress` gets (images done, images in all).
+/// Opens everything on all threads. `progress` gets (items done, items in all).
 ///
 /// # Errors
-/// Anything [`Dataset::open`] refuses, a damaged or lying archive entry, and more unreadable images than the limits allow.
-pub fn check(source: &Source, limits: &Limits, progress: &mut dyn FnMut(u64, u64)) -> Result<Report> {
+/// Anything [`Dataset::open`] refuses, a damaged or lying archive entry, and more unreadable items than the limits allow.
+pub fn check(source: &Source, limits: &Limits, progress: &mut dyn FnMut(u64, u64)) -> Result<DatasetReport> {
     let dataset = Dataset::open(source, limits)?;
     let wanted = previews_wanted(&dataset);
     let total = dataset.samples().len();
@@ -43,38 +44,27 @@ pub fn check(source: &Source, limits: &Limits, progress: &mut dyn FnMut(u64, u64
     Ok(findings.into_report(dataset))
 }
 
-/// What one look at an image gave.
+/// What one look at an item gave.
 struct Seen {
     hash: [u8; 32],
-    image: std::result::Result<Picture, decode::Refusal>,
-}
-
-struct Picture {
-    width: u32,
-    height: u32,
-    channels: &'static str,
-    format: &'static str,
-    preview: Option<thumbnail::Thumbnail>,
+    item: std::result::Result<modality::Seen, Refusal>,
 }
 
 fn look(dataset: &Dataset, sample: &Sample, preview: bool) -> Result<Seen> {
     let bytes = dataset.encoded(sample)?;
-    let image = decode::inspect(&bytes, dataset.limits()).map(|decoded| Picture {
-        width: decoded.image.width(),
-        height: decoded.image.height(),
-        channels: decoded.channels,
-        format: decoded.format,
-        preview: preview.then(|| thumbnail::of_image(&decoded.image, PREVIEW_SIDE).ok()).flatten(),
-    });
-    Ok(Seen { hash: Sha256::digest(&bytes).into(), image })
+    let item = dataset.modality.inspect(&bytes, dataset.limits(), preview);
+    Ok(Seen { hash: Sha256::digest(&bytes).into(), item })
 }
 
 /// The ids of the first samples of each class, as many classes as there is room for.
 fn previews_wanted(dataset: &Dataset) -> std::collections::HashSet<u32> {
-    let mut per_class: HashMap<u32, usize> = HashMap::new();
-    let share = (PREVIEWS / dataset.classes.len().max(1)).clamp(1, PREVIEWS_PER_CLASS);
+    let mut per_class: HashMap<Option<u32>, usize> = HashMap::new();
+    let share = match dataset.classes().len() {
+        0 => PREVIEWS,
+        classes => (PREVIEWS / classes).clamp(1, PREVIEWS_PER_CLASS),
+    };
     let mut first = |s: &&Sample| {
-        let count = per_class.entry(s.label).or_default();
+        let count = per_class.entry(s.target.class()).or_default();
         *count += 1;
         *count <= share
     };
@@ -85,46 +75,51 @@ fn previews_wanted(dataset: &Dataset) -> std::collections::HashSet<u32> {
 struct Findings {
     readable: Vec<(Sample, [u8; 32])>,
     unreadable: Vec<Problem>,
-    widths: Vec<u32>,
-    heights: Vec<u32>,
+    sizes: BTreeMap<String, Vec<u32>>,
     channels: BTreeMap<String, usize>,
     formats: BTreeMap<String, usize>,
-    previews: Vec<(u32, String, thumbnail::Thumbnail)>,
+    previews: Vec<(Target, String, Picture)>,
 }
 
 impl Findings {
     fn add(&mut self, sample: &Sample, seen: Seen) {
-        match seen.image {
+        match seen.item {
             Err(refusal) => self.unreadable.push(Problem { path: sample.path.clone(), reason: refusal.0 }),
-            Ok(picture) => {
+            Ok(item) => {
                 self.readable.push((sample.clone(), seen.hash));
-                self.widths.push(picture.width);
-                self.heights.push(picture.height);
-                *self.channels.entry(picture.channels.into()).or_default() += 1;
-                *self.formats.entry(picture.format.into()).or_default() += 1;
-                if let Some(small) = picture.preview {
-                    self.previews.push((sample.label, sample.path.clone(), small));
+                for (name, size) in item.sizes {
+                    self.sizes.entry(name.into()).or_default().push(size);
+                }
+                if !item.channels.is_empty() {
+                    *self.channels.entry(item.channels.into()).or_default() += 1;
+                }
+                *self.formats.entry(item.format.into()).or_default() += 1;
+                if let Some(small) = item.preview {
+                    self.previews.push((sample.target, sample.path.clone(), small));
                 }
             }
         }
     }
 
-    fn into_report(self, dataset: Dataset) -> Report {
+    fn into_report(self, dataset: Dataset) -> DatasetReport {
         let dataset = dataset.without(&self.unreadable);
-        let mut report = Report {
-            classes: dataset.classes.clone(),
+        let mut report = DatasetReport {
+            classes: dataset.classes().to_vec(),
             splits: split_counts(&dataset),
-            images: self.readable.len(),
+            samples: self.readable.len(),
             total_bytes: dataset.total_bytes,
-            sizes: Sizes { width: Spread::of(self.widths), height: Spread::of(self.heights) },
+            sizes: self.sizes.into_iter().map(|(name, sizes)| (name, Spread::of(sizes))).collect(),
             channels: self.channels,
             formats: self.formats,
             unreadable: self.unreadable,
             duplicates_across_splits: Vec::new(),
             duplicates_within_split: Vec::new(),
             warnings: dataset.warnings.clone(),
-            previews: self.previews.into_iter().map(|(label, path, small)| preview(&dataset, label, path, small)).collect(),
+            previews: self.previews.into_iter().map(|(target, path, small)| preview(&dataset, target, path, small)).collect(),
             digest: dataset.digest_of(&self.readable.iter().map(|(_, hash)| *hash).collect::<Vec<_>>()),
+            task: dataset.targets.task(),
+            modality: dataset.modality.name(),
+            values: dataset.targets.spread(dataset.samples().iter().map(|sample| sample.target)),
         };
         find_duplicates(&self.readable, &mut report);
         warn(&mut report);
@@ -132,9 +127,9 @@ impl Findings {
     }
 }
 
-fn preview(dataset: &Dataset, label: u32, path: String, small: thumbnail::Thumbnail) -> Preview {
+fn preview(dataset: &Dataset, target: Target, path: String, small: Picture) -> Preview {
     Preview {
-        class: dataset.classes[label as usize].clone(),
+        class: dataset.targets.word(target),
         path,
         media_type: small.media_type.into(),
         base64: base64::engine::general_purpose::STANDARD.encode(small.bytes),
@@ -143,14 +138,15 @@ fn preview(dataset: &Dataset, label: u32, path: String, small: thumbnail::Thumbn
 
 fn split_counts(dataset: &Dataset) -> Vec<SplitCount> {
     let count = |split: Split| {
-        let mut per_class = vec![0; dataset.classes.len()];
-        dataset.samples().iter().filter(|s| s.split == split).for_each(|s| per_class[s.label as usize] += 1);
-        SplitCount { name: split.as_str().into(), images: per_class.iter().sum(), per_class }
+        let mut per_class = vec![0; dataset.classes().len()];
+        let samples = dataset.samples().iter().filter(|s| s.split == split);
+        samples.clone().filter_map(|s| s.target.class()).for_each(|class| per_class[class as usize] += 1);
+        SplitCount { name: split.as_str().into(), samples: samples.count(), per_class }
     };
-    Split::ALL.into_iter().map(count).filter(|c| c.images > 0).collect()
+    Split::ALL.into_iter().map(count).filter(|c| c.samples > 0).collect()
 }
 
-fn find_duplicates(readable: &[(Sample, [u8; 32])], report: &mut Report) {
+fn find_duplicates(readable: &[(Sample, [u8; 32])], report: &mut DatasetReport) {
     let mut first: HashMap<([u8; 32], Split), &Sample> = HashMap::new();
     let (mut across, mut within, mut torn) = (0usize, 0usize, 0usize);
     for (sample, hash) in readable {
@@ -162,7 +158,7 @@ fn find_duplicates(readable: &[(Sample, [u8; 32])], report: &mut Report) {
                 false => (&mut across, &mut report.duplicates_across_splits),
             };
             *count += 1;
-            torn += usize::from(other.label != sample.label);
+            torn += usize::from(other.target != sample.target);
             if list.len() < PAIRS {
                 list.push((other.path.clone(), sample.path.clone()));
             }
@@ -181,8 +177,8 @@ fn find_duplicates(readable: &[(Sample, [u8; 32])], report: &mut Report) {
 }
 
 /// Sentences about what is allowed and still worth knowing.
-fn warn(report: &mut Report) {
-    let Report { classes, splits, warnings, unreadable, .. } = report;
+fn warn(report: &mut DatasetReport) {
+    let DatasetReport { classes, splits, warnings, unreadable, .. } = report;
     if !unreadable.is_empty() {
         warnings.push(format!("{} images cannot be read and will be left out", unreadable.len()));
     }

@@ -1,68 +1,25 @@
 //! The index a training run works on: samples in a fixed order, whose bytes are read when they are wanted.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::error::{Error, Result};
-use super::layout::{self, Layout};
+use super::layout;
 use super::limits::Limits;
-use super::listing::{Listing, Source};
+use super::modality::{self, Modality};
 use super::place::Entry;
-use super::report::Problem;
-
-/// What a sample is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Split {
-    Train,
-    Val,
-    Test,
-}
-
-impl Split {
-    pub const ALL: [Split; 3] = [Split::Train, Split::Val, Split::Test];
-
-    /// Understands the names people give their folders.
-    pub fn parse(text: &str) -> Option<Split> {
-        match text.to_ascii_lowercase().as_str() {
-            "train" | "training" => Some(Split::Train),
-            "val" | "valid" | "validation" => Some(Split::Val),
-            "test" | "testing" => Some(Split::Test),
-            _ => None,
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Split::Train => "train",
-            Split::Val => "val",
-            Split::Test => "test",
-        }
-    }
-}
-
-impl std::fmt::Display for Split {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// One labelled item. `id` is stable for the same data whatever it was packed in; `label` is an index into
-/// [`Dataset::classes`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
-    pub id: u32,
-    pub label: u32,
-    pub split: Split,
-    pub path: String,
-}
+use super::sample::{Labelled, Layout, Sample, Split};
+use super::source::Source;
+use super::targets::{self, Target, Targets};
+use crate::domain::dataset_report::Problem;
 
 /// An open data set. Cheap to share between threads behind an `Arc`; reading needs no lock.
 #[derive(Debug)]
 pub struct Dataset {
-    /// Class names, sorted; a label is an index into them.
-    pub classes: Vec<String>,
+    /// What its items are.
+    pub modality: &'static dyn Modality,
+    /// What is to be said about them.
+    pub targets: Targets,
     /// What was odd but not fatal, in sentences.
     pub warnings: Vec<String>,
     /// All files together, in bytes, after decompression.
@@ -74,31 +31,35 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Lists the source, checks every path and size, and gives every image its label. Images are not decoded yet.
+    /// Lists the source, checks every path and size, and gives every item its target. Items are not opened yet.
     ///
     /// # Errors
-    /// Whatever is wrong with the archive or the layout, no images, or fewer than two classes.
+    /// Whatever is wrong with the archive or the layout, no items, fewer than two classes, targets that are no numbers.
     pub fn open(source: &Source, limits: &Limits) -> Result<Dataset> {
-        let listing = Listing::of(source, limits)?;
-        let Layout { mut samples, classes, warnings } = layout::read(&listing, limits)?;
-        let total_bytes = listing.total_bytes();
-        let labels: HashMap<&str, u32> = classes.iter().enumerate().map(|(i, c)| (c.as_str(), i as u32)).collect();
-        samples.sort_by(|a, b| {
-            let key = |s: &layout::Labelled| (s.split, labels[s.label.as_str()]);
-            key(a).cmp(&key(b)).then_with(|| listing.entries[a.entry].path.cmp(&listing.entries[b.entry].path))
-        });
-        let entries: Vec<Entry> = samples.iter().map(|s| listing.entries[s.entry].clone()).collect();
-        let sample = |(id, s): (usize, &layout::Labelled)| Sample {
+        let listing = source.list(limits)?;
+        let modality = modality::of_files(listing.entries.iter().map(|entry| entry.path.as_str()));
+        let Layout { samples, task, warnings } = layout::read(&listing, modality, limits)?;
+        let (targets, found) = targets::read(task, &samples, limits)?;
+        let mut samples: Vec<(Labelled, Target)> = samples.into_iter().zip(found).collect();
+        let path = |sample: &Labelled| listing.entries[sample.entry].path.as_str();
+        samples.sort_by(|(a, at), (b, bt)| (a.split, at.class(), path(a)).cmp(&(b.split, bt.class(), path(b))));
+        let entries: Vec<Entry> = samples.iter().map(|(s, _)| listing.entries[s.entry].clone()).collect();
+        let sample = |(id, (s, target)): (usize, &(Labelled, Target))| Sample {
             id: id as u32,
-            label: labels[s.label.as_str()],
+            target: *target,
             split: s.split,
             path: entries[id].path.clone(),
         };
         let samples = samples.iter().enumerate().map(sample).collect();
-        Ok(Dataset { classes, warnings, total_bytes, samples, entries, limits: limits.clone() })
+        Ok(Dataset { modality, targets, warnings, total_bytes: listing.total_bytes(), samples, entries, limits: limits.clone() })
     }
 
-    /// All samples, sorted by split, label and path.
+    /// Class names, sorted; a class target is an index into them. Empty where the targets are no classes.
+    pub fn classes(&self) -> &[String] {
+        self.targets.classes()
+    }
+
+    /// All samples, sorted by split, class and path.
     pub fn samples(&self) -> &[Sample] {
         &self.samples
     }
@@ -109,8 +70,8 @@ impl Dataset {
         self.samples.iter().filter(|s| Some(s.split) == split).cloned().collect()
     }
 
-    /// Divides the training samples into (training, validation), `fraction` of each class going to validation: at least one
-    /// sample of every class that has two, never all of them. The same seed divides the same way.
+    /// Divides the training samples into (training, validation), `fraction` of each class (of all, where there are none) going
+    /// to validation: at least one sample of every class that has two, never all of them. The same seed divides the same way.
     pub fn split_train(&self, fraction: f64, seed: u64) -> (Vec<Sample>, Vec<Sample>) {
         super::split::stratified(self.split("train"), fraction, seed)
     }
@@ -137,7 +98,7 @@ impl Dataset {
         &self.limits
     }
 
-    /// A name for the content: sha256 (hex) over the sorted lines `split TAB class TAB sha256-of-bytes`. Neither the packing
+    /// A name for the content: sha256 (hex) over the sorted lines `split TAB target TAB sha256-of-bytes`. Neither the packing
     /// nor file names nor the order change it.
     pub fn digest(&self) -> Result<String> {
         let hash = |sample: &Sample| Ok(Sha256::digest(self.encoded(sample)?).into());
@@ -147,7 +108,7 @@ impl Dataset {
 
     /// [`Self::digest`] from hashes that are known already, in the order of [`Self::samples`].
     pub(super) fn digest_of(&self, hashes: &[[u8; 32]]) -> String {
-        let line = |(s, hash): (&Sample, &[u8; 32])| format!("{}\t{}\t{}\n", s.split, self.classes[s.label as usize], hex::encode(hash));
+        let line = |(s, hash): (&Sample, &[u8; 32])| format!("{}\t{}\t{}\n", s.split, self.targets.word(s.target), hex::encode(hash));
         let mut lines: Vec<String> = self.samples.iter().zip(hashes).map(line).collect();
         lines.sort();
         let mut all = Sha256::new();

@@ -2,9 +2,20 @@
 
 use std::path::PathBuf;
 
-use super::report::Problem;
+use crate::domain::dataset_report::Problem;
 
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why an item was refused, in words for the person who sent it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        Error::Image { path: "the image sent".into(), reason: refusal.0 }
+    }
+}
 
 /// The message (`Display`) names the entry and the trouble; [`Error::hint`] says what to do; [`Error::code`] never changes.
 /// Names from archives are shown with control characters escaped.
@@ -44,6 +55,10 @@ pub enum Error {
     NoImages { left_out: String },
     #[error("all images belong to one class, `{class}`")]
     OneClass { class: String },
+    #[error("all images have the same target, {value}")]
+    OneValue { value: String },
+    #[error("the target `{text}` is not a finite number")]
+    NotANumber { text: String },
     #[error("{} of {total} images cannot be read; the first is `{}`: {}", problems.len(), problems[0].path, problems[0].reason)]
     TooManyUnreadable { problems: Vec<Problem>, total: usize },
     #[error("the image `{path}` cannot be read: {reason}")]
@@ -75,6 +90,8 @@ impl Error {
             Error::TooManyClasses { .. } => "too_many_classes",
             Error::NoImages { .. } => "no_images",
             Error::OneClass { .. } => "one_class",
+            Error::OneValue { .. } => "one_value",
+            Error::NotANumber { .. } => "not_a_number",
             Error::TooManyUnreadable { .. } => "too_many_unreadable",
             Error::Image { .. } => "image_unreadable",
             Error::NoSuchFile { .. } => "no_such_file",
@@ -106,6 +123,8 @@ impl Error {
             Error::TooManyClasses { .. } => "check that the folders are classes, not single images",
             Error::NoImages { .. } => "add JPEG, PNG, GIF, WebP or BMP images in one folder per class",
             Error::OneClass { .. } => "add a second class: use one folder per class, or labels in metadata.csv",
+            Error::OneValue { .. } => "give the images different numbers in the column `target`: there is nothing to learn from equal ones",
+            Error::NotANumber { .. } => "write numbers such as 3.5 or 1e-3 in the column `target`; use the column `label` for classes",
             Error::TooManyUnreadable { .. } => "repair or remove the listed files and publish again",
             Error::Image { .. } => "open the image in a viewer and save it again as JPEG or PNG, or remove it",
             Error::NoSuchFile { .. } => "choose a path from the data set's list of files",

@@ -5,33 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::dataset::Split;
 use super::error::{Error, Result};
 use super::limits::Limits;
 use super::listing::Listing;
+use super::modality::Modality;
+use super::sample::{Kept, Labelled, Layout, Split, warn_left_out};
 use super::{metadata, name};
 
-/// Which entry of the listing is what.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Labelled {
-    pub entry: usize,
-    pub split: Split,
-    pub label: String,
-}
-
-#[derive(Debug, Default)]
-pub struct Layout {
-    pub samples: Vec<Labelled>,
-    /// Sorted by name; the index is the label.
-    pub classes: Vec<String>,
-    pub warnings: Vec<String>,
-}
-
-/// The entries that may count, by their path below the wrapping folder.
-pub(super) type Kept<'a> = BTreeMap<&'a str, usize>;
-
-/// Gives every image its split and label.
-pub fn read(listing: &Listing, limits: &Limits) -> Result<Layout> {
+/// Gives every item its split and the text of its target.
+pub fn read(listing: &Listing, modality: &dyn Modality, limits: &Limits) -> Result<Layout> {
     let mut kept: Kept<'_> = BTreeMap::new();
     for (index, entry) in listing.entries.iter().enumerate() {
         if !name::is_ignored(&entry.path) {
@@ -43,14 +25,10 @@ pub fn read(listing: &Listing, limits: &Limits) -> Result<Layout> {
         kept = kept.into_iter().filter_map(|(path, index)| Some((below(path, &top)?, index))).collect();
         folders = folders.into_iter().filter_map(|path| below(path, &top)).collect();
     }
-    let mut layout = match metadata::find(&kept)? {
-        tables if tables.is_empty() => by_folders(&kept, &folders)?,
+    let layout = match metadata::find(&kept)? {
+        tables if tables.is_empty() => by_folders(&kept, &folders, modality)?,
         tables => metadata::read(&tables, &kept, listing, limits)?,
     };
-    layout.classes = classes(&layout.samples, limits)?;
-    if layout.classes.len() == 1 {
-        return Err(Error::OneClass { class: layout.classes[0].clone() });
-    }
     if layout.samples.is_empty() {
         let left_out = kept.keys().take(3).copied().collect::<Vec<_>>().join(", ");
         return Err(Error::NoImages { left_out });
@@ -71,21 +49,21 @@ fn wrapping_folder(kept: &Kept<'_>) -> Option<String> {
     wraps.then(|| top.to_string())
 }
 
-fn by_folders(kept: &Kept<'_>, folders: &[&str]) -> Result<Layout> {
-    let split_depth = usize::from(has_splits(kept)?);
+fn by_folders(kept: &Kept<'_>, folders: &[&str], modality: &dyn Modality) -> Result<Layout> {
+    let split_depth = usize::from(has_splits(kept, modality)?);
     let mut layout = Layout::default();
     let mut left_out = Vec::new();
     for (path, entry) in kept {
         let parts: Vec<&str> = path.split('/').collect();
-        if !name::is_image(path) || parts.len() < split_depth + 2 {
+        if !modality.is_item(path) || parts.len() < split_depth + 2 {
             left_out.push(*path);
             continue;
         }
         let split = if split_depth == 1 { Split::parse(parts[0]).unwrap_or(Split::Train) } else { Split::Train };
-        layout.samples.push(Labelled { entry: *entry, split, label: parts[split_depth].to_string() });
+        layout.samples.push(Labelled { entry: *entry, split, text: parts[split_depth].to_string() });
     }
     warn_left_out(&left_out, "not images in a class folder", &mut layout.warnings);
-    let seen: BTreeSet<&str> = layout.samples.iter().map(|s| s.label.as_str()).collect();
+    let seen: BTreeSet<&str> = layout.samples.iter().map(|s| s.text.as_str()).collect();
     let empty: BTreeSet<&str> = folders
         .iter()
         .map(|path| path.split('/').collect::<Vec<_>>())
@@ -97,18 +75,10 @@ fn by_folders(kept: &Kept<'_>, folders: &[&str]) -> Result<Layout> {
     Ok(layout)
 }
 
-pub(super) fn warn_left_out(paths: &[&str], why: &str, warnings: &mut Vec<String>) {
-    if !paths.is_empty() {
-        let first = paths.iter().take(5).map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
-        let more = if paths.len() > 5 { ", ..." } else { "" };
-        warnings.push(format!("{} files were left out, {why}: {first}{more}", paths.len()));
-    }
-}
-
 /// Splits are meant if folders of classes lie under `train`, `val` or `test`; a class may well be called `train`.
-fn has_splits(kept: &Kept<'_>) -> Result<bool> {
+fn has_splits(kept: &Kept<'_>, modality: &dyn Modality) -> Result<bool> {
     let deep = |path: &str| path.matches('/').count() >= 2;
-    let images: Vec<&str> = kept.keys().copied().filter(|path| path.contains('/') && name::is_image(path)).collect();
+    let images: Vec<&str> = kept.keys().copied().filter(|path| path.contains('/') && modality.is_item(path)).collect();
     let top = |path: &str| path.split('/').next().unwrap_or_default().to_string();
     let split_tops: BTreeSet<String> = images.iter().filter(|p| deep(p) && Split::parse(&top(p)).is_some()).map(|p| top(p)).collect();
     if split_tops.is_empty() {
@@ -121,20 +91,4 @@ fn has_splits(kept: &Kept<'_>) -> Result<bool> {
             Err(Error::BadLayout { reason: format!("`{other}` stands beside the split folders `{splits}`") })
         }
     }
-}
-
-fn classes(samples: &[Labelled], limits: &Limits) -> Result<Vec<String>> {
-    let classes: BTreeSet<&str> = samples.iter().map(|s| s.label.as_str()).collect();
-    if classes.len() > limits.classes {
-        return Err(Error::TooManyClasses { count: classes.len(), limit: limits.classes });
-    }
-    let mut folded = BTreeSet::new();
-    for class in &classes {
-        let refuse = |reason| Error::ClassName { name: name::shown(class.as_bytes()), reason };
-        name::class_name(class).map_err(refuse)?;
-        if !folded.insert(name::folded(class)) {
-            return Err(refuse("another class differs from it only in upper and lower case"));
-        }
-    }
-    Ok(classes.into_iter().map(String::from).collect())
 }

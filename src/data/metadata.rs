@@ -1,14 +1,16 @@
-//! Labels from a table: `metadata.csv` or `metadata.jsonl` with `file_name`, `label` and optionally `split`.
+//! Targets from a table: `metadata.csv` or `metadata.jsonl` with `file_name`, a column of targets (`label` of classes,
+//! `target` of numbers) and optionally `split`.
 //! A table lies at the top (paths relative to it) or in each split folder, as the common data set tools write it.
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::dataset::Split;
 use super::error::{Error, Result};
-use super::layout::{Kept, Labelled, Layout, warn_left_out};
 use super::limits::Limits;
 use super::listing::Listing;
 use super::name;
+use super::sample::{Kept, Labelled, Layout, Split, warn_left_out};
+use super::targets::COLUMNS;
+use crate::domain::task::Task;
 
 const NAMES: [&str; 2] = ["metadata.csv", "metadata.jsonl"];
 
@@ -42,23 +44,49 @@ pub fn find(kept: &Kept<'_>) -> Result<Vec<Table>> {
     Ok(tables)
 }
 
+/// A column of targets, and what they are for.
+type Column = (&'static str, Task);
+
+/// The column that a table has, and a warning where it has several.
+fn column_of(has: impl Fn(&str) -> bool) -> Option<(Column, Option<String>)> {
+    let mut found = COLUMNS.into_iter().filter(|(name, _)| has(name));
+    let first = found.next()?;
+    let warning = found.next().map(|(other, _)| format!("the table's column `{}` was read and its column `{other}` was not", first.0));
+    Some((first, warning))
+}
+
+/// What a table says: the column it was read by, what is odd, its lines.
+struct Content {
+    column: Column,
+    warning: Option<String>,
+    rows: Vec<Row>,
+}
+
 /// One line of a table.
 struct Row {
     line: usize,
     file_name: String,
-    label: String,
+    text: String,
     split: Option<String>,
 }
 
 pub fn read(tables: &[Table], kept: &Kept<'_>, listing: &Listing, limits: &Limits) -> Result<Layout> {
     let mut layout = Layout::default();
     let mut used = HashSet::new();
+    let mut column: Option<Column> = None;
     for table in tables {
         let bytes = listing.entries[table.entry].read(limits)?;
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        let rows = if table.path.ends_with(".csv") { csv_rows(table, bytes)? } else { json_rows(table, bytes)? };
-        for row in rows {
-            let sample = resolve(table, &row, kept)?;
+        let content = if table.path.ends_with(".csv") { csv_rows(table, bytes)? } else { json_rows(table, bytes)? };
+        let (name, task) = content.column;
+        if let Some((other, _)) = column.filter(|column| *column != content.column) {
+            return Err(bad(table, 1, format!("its targets are in `{name}`, those of another table in `{other}`")));
+        }
+        column = Some(content.column);
+        layout.task = task;
+        layout.warnings.extend(content.warning);
+        for row in content.rows {
+            let sample = resolve(table, name, &row, kept)?;
             if !used.insert(sample.entry) {
                 return Err(bad(table, row.line, format!("`{}` has a row already", name::shown(row.file_name.as_bytes()))));
             }
@@ -76,46 +104,48 @@ fn bad(table: &Table, line: usize, reason: impl Into<String>) -> Error {
     Error::BadMetadata { file: table.path.clone(), line, reason: reason.into() }
 }
 
-fn resolve(table: &Table, row: &Row, kept: &Kept<'_>) -> Result<Labelled> {
+fn resolve(table: &Table, column: &str, row: &Row, kept: &Kept<'_>) -> Result<Labelled> {
     let shown = name::shown(row.file_name.as_bytes());
     let path = name::entry_path(row.file_name.as_bytes()).map_err(|reason| bad(table, row.line, format!("`{shown}`: {reason}")))?;
     let full = if table.folder.is_empty() { path.clone() } else { format!("{}/{path}", table.folder) };
     let Some(entry) = kept.get(full.as_str()) else {
         return Err(bad(table, row.line, format!("there is no file `{shown}`")));
     };
-    if row.label.is_empty() {
-        return Err(bad(table, row.line, format!("`{shown}` has no label")));
+    if row.text.is_empty() {
+        return Err(bad(table, row.line, format!("`{shown}` has no {column}")));
     }
     let split = match &row.split {
         Some(text) => Split::parse(text)
             .ok_or_else(|| bad(table, row.line, format!("`{}` is not train, val or test", name::shown(text.as_bytes()))))?,
         None => table.split.or_else(|| Split::parse(full.split_once('/')?.0)).unwrap_or(Split::Train),
     };
-    Ok(Labelled { entry: *entry, split, label: row.label.clone() })
+    Ok(Labelled { entry: *entry, split, text: row.text.clone() })
 }
 
-fn csv_rows(table: &Table, bytes: &[u8]) -> Result<Vec<Row>> {
+fn csv_rows(table: &Table, bytes: &[u8]) -> Result<Content> {
     let broken = |e: csv::Error| bad(table, e.position().map_or(1, |p| p.line() as usize), e.to_string());
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
     let headers = reader.headers().map_err(broken)?.clone();
-    let column = |name: &str| headers.iter().position(|h| h == name);
-    let (Some(file_name), Some(label)) = (column("file_name"), column("label")) else {
+    let place = |name: &str| headers.iter().position(|h| h == name);
+    let found = column_of(|name| place(name).is_some());
+    let (Some(file_name), Some((column, warning))) = (place("file_name"), found) else {
         return Err(bad(table, 1, "the header has no `file_name` or no `label`"));
     };
-    let split = column("split");
+    let (target, split) = (place(column.0).unwrap_or_default(), place("split"));
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(broken)?;
         let line = record.position().map_or(0, |p| p.line() as usize);
         let field = |index: usize| record.get(index).unwrap_or_default().to_string();
         let split = split.map(field).filter(|s| !s.is_empty());
-        rows.push(Row { line, file_name: field(file_name), label: field(label), split });
+        rows.push(Row { line, file_name: field(file_name), text: field(target), split });
     }
-    Ok(rows)
+    Ok(Content { column, warning, rows })
 }
 
-fn json_rows(table: &Table, bytes: &[u8]) -> Result<Vec<Row>> {
+fn json_rows(table: &Table, bytes: &[u8]) -> Result<Content> {
     let mut rows = Vec::new();
+    let mut found: Option<(Column, Option<String>)> = None;
     for (index, text) in bytes.split(|b| *b == b'\n').enumerate() {
         if text.trim_ascii().is_empty() {
             continue;
@@ -125,20 +155,26 @@ fn json_rows(table: &Table, bytes: &[u8]) -> Result<Vec<Row>> {
         let Some(file_name) = value.get("file_name").and_then(|v| v.as_str()) else {
             return Err(bad(table, line, "`file_name` is missing or not a string"));
         };
-        let Some(label) = value.get("label").and_then(scalar) else {
-            return Err(bad(table, line, "`label` is missing or not a string or whole number"));
+        // The first line says which column it is.
+        found = found.or_else(|| column_of(|name| value.get(name).is_some()));
+        let ((name, task), _) = found.as_ref().unwrap_or(&(COLUMNS[0], None));
+        let Some(target) = value.get(name).and_then(|value| scalar(value, *task)) else {
+            let kinds = if *task == Task::Regression { "number" } else { "string or whole number" };
+            return Err(bad(table, line, format!("`{name}` is missing or not a {kinds}")));
         };
         let split = value.get("split").and_then(|v| v.as_str()).map(String::from);
-        rows.push(Row { line, file_name: file_name.to_string(), label, split });
+        rows.push(Row { line, file_name: file_name.to_string(), text: target, split });
     }
-    Ok(rows)
+    let (column, warning) = found.unwrap_or((COLUMNS[0], None));
+    Ok(Content { column, warning, rows })
 }
 
-fn scalar(value: &serde_json::Value) -> Option<String> {
+/// A target as text. A class is no fraction: `1.0` and `1` would be two.
+fn scalar(value: &serde_json::Value, task: Task) -> Option<String> {
     match value {
         serde_json::Value::String(text) => Some(text.trim().to_string()),
-        serde_json::Value::Number(number) if !number.is_f64() => Some(number.to_string()),
-        serde_json::Value::Bool(truth) => Some(truth.to_string()),
+        serde_json::Value::Number(number) if task == Task::Regression || !number.is_f64() => Some(number.to_string()),
+        serde_json::Value::Bool(truth) if task == Task::Classification => Some(truth.to_string()),
         _ => None,
     }
 }

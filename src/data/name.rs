@@ -112,23 +112,13 @@ pub fn is_ignored(path: &str) -> bool {
     let stem = lower.split('.').next().unwrap_or_default();
     matches!(lower.as_str(), "thumbs.db" | "desktop.ini" | "sha256sums")
         || matches!(stem, "readme" | "license" | "licence" | "copying" | "notice" | "changelog" | "citation")
-            && (lower == stem || !is_image(&lower))
+            && (lower == stem || !super::modality::is_item(&lower))
 }
 
-fn extension(path: &str) -> Option<String> {
+/// What follows the last dot of a file's name, in lower case.
+pub fn extension(path: &str) -> Option<String> {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.rsplit_once('.').map(|(_, ext)| ext.to_ascii_lowercase())
-}
-
-/// Could be an image by its name. A name without extension could be one too; the content decides later.
-pub fn is_image(path: &str) -> bool {
-    match extension(path).as_deref() {
-        None => true,
-        Some("jpg" | "jpeg" | "jpe" | "jfif" | "png" | "gif" | "webp" | "bmp") => true,
-        // Not read by us, but meant as images: they are reported as unreadable instead of silently left out.
-        Some("tif" | "tiff" | "heic" | "heif" | "avif" | "svg" | "ppm" | "pgm" | "ico" | "jp2" | "psd") => true,
-        Some(_) => false,
-    }
 }
 
 pub fn is_archive(path: &str) -> bool {

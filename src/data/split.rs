@@ -6,17 +6,18 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::dataset::Sample;
+use super::sample::Sample;
 
 /// (kept, held out), both in the order of ids.
 pub fn stratified(samples: Vec<Sample>, fraction: f64, seed: u64) -> (Vec<Sample>, Vec<Sample>) {
-    let mut by_label: BTreeMap<u32, Vec<Sample>> = BTreeMap::new();
+    // Where there are no classes, all are of one.
+    let mut by_class: BTreeMap<Option<u32>, Vec<Sample>> = BTreeMap::new();
     for sample in samples {
-        by_label.entry(sample.label).or_default().push(sample);
+        by_class.entry(sample.target.class()).or_default().push(sample);
     }
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let (mut kept, mut held) = (Vec::new(), Vec::new());
-    for (_, mut class) in by_label {
+    for (_, mut class) in by_class {
         class.shuffle(&mut random);
         let count = held_out(class.len(), fraction);
         held.extend(class.drain(..count));
@@ -36,18 +37,20 @@ fn held_out(count: usize, fraction: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dataset::Split;
+    use super::super::sample::Split;
+    use super::super::targets::Target;
     use super::*;
 
     fn samples(per_class: &[usize]) -> Vec<Sample> {
         let labels = per_class.iter().enumerate().flat_map(|(label, n)| std::iter::repeat_n(label as u32, *n));
-        labels.enumerate().map(|(id, label)| Sample { id: id as u32, label, split: Split::Train, path: format!("{id}") }).collect()
+        let sample = |(id, label)| Sample { id: id as u32, target: Target::Class(label), split: Split::Train, path: format!("{id}") };
+        labels.enumerate().map(sample).collect()
     }
 
     #[test]
     fn every_class_is_divided_alike() {
         let (kept, held) = stratified(samples(&[100, 10, 2, 1]), 0.2, 7);
-        let count = |set: &[Sample], label| set.iter().filter(|s| s.label == label).count();
+        let count = |set: &[Sample], label| set.iter().filter(|s| s.target == Target::Class(label)).count();
         assert_eq!([0, 1, 2, 3].map(|l| count(&held, l)), [20, 2, 1, 0]);
         assert_eq!([0, 1, 2, 3].map(|l| count(&kept, l)), [80, 8, 1, 1]);
     }

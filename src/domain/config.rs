@@ -23,6 +23,10 @@ pub struct ModelConfig {
     pub label_names: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_descriptions: Option<Value>,
+    /// transformers' word for what the outputs mean: `regression`, `single_label_classification` ... Whatever else stands
+    /// there says nothing to us.
+    #[serde(default, deserialize_with = "word_or_nothing", skip_serializing_if = "Option::is_none")]
+    pub problem_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_args: Option<Map<String, Value>>,
     #[serde(default)]
@@ -62,6 +66,10 @@ pub struct PretrainedCfg {
     pub license: Option<String>,
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+fn word_or_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_str().map(String::from))
 }
 
 /// How an image becomes network input; timm's defaults fill what a config leaves out.

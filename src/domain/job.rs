@@ -58,17 +58,6 @@ pub struct Job {
     pub finished: Option<Timestamp>,
 }
 
-/// Something that happened in a job, numbered from 1 within it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JobEvent {
-    pub number: u64,
-    pub time: Timestamp,
-    /// `state`, `progress`, `epoch`, `log`, `result`.
-    pub kind: String,
-    /// JSON whose shape depends on the kind; `wire::jobs` describes it.
-    pub body: String,
-}
-
 /// A worker's claim on a job. The number fences: only the holder of the newest lease may write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {

@@ -2,15 +2,20 @@
 
 pub mod card;
 pub mod config;
+pub mod dataset_report;
 pub mod digest;
+pub mod evaluation;
 pub mod id;
 pub mod ignore;
 pub mod job;
+pub mod job_event;
 pub mod manifest;
+pub mod modality;
 pub mod name;
 pub mod page;
 pub mod path;
 pub mod pieces;
+pub mod prediction;
 pub mod ranges;
 pub mod recipe;
 pub mod repo;
@@ -21,6 +26,7 @@ pub mod search;
 pub mod secret;
 pub mod segments;
 pub mod selection;
+pub mod task;
 pub mod time;
 pub mod upload;
 pub mod user;

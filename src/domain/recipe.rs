@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::task::{Loss, Task};
+
 /// How much of the backbone learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -77,6 +79,10 @@ pub struct Recipe {
     /// `f32`. `bf16` is quicker where the processor multiplies it and changes the last digits of what is learnt;
     /// where it does not, f32 is used and the job says so.
     pub precision: Precision,
+    /// What the head is to say; left out, what the data set's targets are for. Admission writes it down.
+    pub task: Option<Task>,
+    /// What is minimised; left out, the task's first choice.
+    pub loss: Option<Loss>,
 }
 
 /// Random views for training. Evaluation and prediction always see the plain view.
@@ -122,6 +128,8 @@ impl Default for Recipe {
             from_scratch: false,
             threads: 0,
             precision: Precision::F32,
+            task: None,
+            loss: None,
         }
     }
 }
@@ -153,7 +161,28 @@ impl Recipe {
         if self.image_size != 0 {
             whole("image_size", self.image_size as u64, 32, 640)?;
         }
+        self.task.map_or(Ok(()), |task| self.check_task(task))
+    }
+
+    /// Refuses settings that belong to another task.
+    pub fn check_task(&self, task: Task) -> Result<(), RecipeError> {
+        let refuse = |setting, problem| Err(RecipeError { setting, problem });
+        if self.task.is_some_and(|asked| asked != task) {
+            return refuse("task", format!("the data set's targets are for {task}; leave it out, or publish targets of another kind"));
+        }
+        if let Some(loss) = self.loss.filter(|loss| !task.about().losses.contains(loss)) {
+            let known: Vec<_> = task.about().losses.iter().map(|loss| loss.as_str()).collect();
+            return refuse("loss", format!("{loss} is not a loss of {task}, which takes {}", known.join(" or ")));
+        }
+        if self.label_smoothing > 0.0 && task != Task::Classification {
+            return refuse("label_smoothing", format!("there are no classes to spread over in {task}; set it to 0"));
+        }
         Ok(())
+    }
+
+    /// The loss to minimise in this task.
+    pub fn loss_of(&self, task: Task) -> Loss {
+        self.loss.unwrap_or(task.about().losses[0])
     }
 }
 

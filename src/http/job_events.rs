@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::error::{Answer, HttpError};
 use crate::domain::id::JobId;
-use crate::domain::job;
+use crate::domain::job_event::{self, Event};
+use crate::domain::task::Unit;
 use crate::domain::user::Actor;
 use crate::service::Service;
 use crate::wire::jobs::JobEvent;
@@ -103,30 +104,37 @@ pub async fn log(service: &Service, actor: &Actor, job: &JobId) -> Result<String
 }
 
 /// One line; what other people's files are called cannot break it.
-fn line(event: &job::JobEvent) -> String {
-    let body: serde_json::Value = serde_json::from_str(&event.body).unwrap_or_default();
-    let word = |key: &str| body[key].as_str().unwrap_or_default();
-    let share = |key: &str| body[key].as_f64().map_or("-".into(), |share| format!("{:.2}%", 100.0 * share));
-    let loss = |key: &str| body[key].as_f64().map_or("-".into(), |loss| format!("{loss:.4}"));
-    let text = match event.kind.as_str() {
-        "log" => format!("{}: {}", word("level"), word("message")),
-        "state" => [word("state"), word("error")].join(" ").trim_end().to_owned(),
-        "epoch" => format!(
-            "epoch {}/{}: train loss {} top-1 {}, validation loss {} top-1 {}, {:.1} s",
-            body["epoch"],
-            body["epochs"],
-            loss("train_loss"),
-            share("train_top1"),
-            loss("val_loss"),
-            share("val_top1"),
-            body["seconds"].as_f64().unwrap_or(0.0)
-        ),
-        "progress" => format!("{}: step {} of {}", word("stage"), body["step"], body["total_steps"]),
-        "result" => format!("published {}@{}", word("name"), body["version"]),
-        kind => kind.to_owned(),
-    };
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+fn line(event: &job_event::JobEvent) -> String {
+    let clean: String = said(&event.event).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("{} {clean}\n", event.time)
+}
+
+fn said(event: &Event) -> String {
+    match event {
+        Event::Log { level, message } => format!("{level}: {message}"),
+        Event::State { state, error } => format!("{state} {}", error.as_deref().unwrap_or_default()).trim_end().to_owned(),
+        Event::Epoch(numbers) => {
+            let primary = numbers.task.primary();
+            let shown = |value: f64| match primary.unit {
+                Unit::Share => format!("{:.2}%", 100.0 * value),
+                _ => primary.show(value, 4),
+            };
+            format!(
+                "epoch {}/{}: train loss {:.4} {title} {}, validation loss {:.4} {title} {}, {:.1} s",
+                numbers.epoch,
+                numbers.epochs,
+                numbers.train_loss,
+                shown(numbers.train_primary),
+                numbers.val_loss,
+                shown(numbers.val_primary()),
+                numbers.seconds,
+                title = primary.title,
+            )
+        }
+        Event::Progress(progress) => format!("{}: step {} of {}", progress.stage, progress.step, progress.total_steps),
+        Event::Result { name, version, .. } => format!("published {name}@{version}"),
+        Event::Other { kind, .. } => kind.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -134,8 +142,9 @@ mod tests {
     use super::*;
     use crate::domain::time::Timestamp;
 
-    fn event(kind: &str, body: &str) -> job::JobEvent {
-        job::JobEvent { number: 3, time: Timestamp::from_unix_ms(0), kind: kind.into(), body: body.into() }
+    fn event(kind: &str, body: &str) -> job_event::JobEvent {
+        let event = Event::read(kind, serde_json::from_str(body).unwrap());
+        job_event::JobEvent { number: 3, time: Timestamp::from_unix_ms(0), event }
     }
 
     #[test]
@@ -149,8 +158,15 @@ mod tests {
     fn log_lines_stay_lines() {
         let text = line(&event("log", "{\"level\":\"warn\",\"message\":\"a\\nfake\\u001b[31m\"}"));
         assert_eq!(text, "1970-01-01T00:00:00.000Z warn: a fake [31m\n");
-        let text = line(&event("epoch", "{\"epoch\":1,\"epochs\":2,\"train_loss\":0.5,\"val_top1\":0.25,\"seconds\":1.25}"));
-        assert!(text.contains("epoch 1/2: train loss 0.5000 top-1 -, validation loss - top-1 25.00%, 1.2 s"), "{text}");
+        let epoch = r#"{"epoch":1,"epochs":2,"train_loss":0.5,"train_top1":0.5,"val_loss":0.75,"val_top1":0.25,"val_top5":1,"macro_f1":0.5,
+            "lr":0.01,"images_per_second":9.5,"seconds":1.25,"eta_seconds":1.0,"best":true}"#;
+        let text = line(&event("epoch", epoch));
+        assert!(text.ends_with("epoch 1/2: train loss 0.5000 top-1 50.00%, validation loss 0.7500 top-1 25.00%, 1.2 s\n"), "{text}");
+        let epoch = r#"{"epoch":1,"epochs":2,"train_loss":0.5,"train_rmse":3.5,"val_loss":0.75,"val_rmse":4.25,"val_mae":1,"val_r2":0.5,
+            "lr":0.01,"images_per_second":9.5,"seconds":1.25,"eta_seconds":1.0,"best":true,"task":"regression"}"#;
+        let text = line(&event("epoch", epoch));
+        assert!(text.ends_with("epoch 1/2: train loss 0.5000 RMSE 3.500, validation loss 0.7500 RMSE 4.250, 1.2 s\n"), "{text}");
+        assert!(line(&event("epoch", r#"{"epoch":1}"#)).ends_with(" epoch\n"), "what cannot be read is named");
         assert!(line(&event("state", "{\"state\":\"failed\",\"error\":\"no\"}")).ends_with("failed no\n"));
     }
 }

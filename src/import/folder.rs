@@ -95,6 +95,7 @@ fn config(source: &Source, found: &Match, options: &Options, labels: Option<Vec<
         num_features: Some(found.num_features),
         global_pool: given.as_ref().and_then(|config| config.global_pool.clone()).or_else(|| Some("avg".into())),
         label_names,
+        problem_type: given.as_ref().and_then(|config| config.problem_type.clone()),
         label_descriptions: given.as_ref().and_then(|config| config.label_descriptions.clone()),
         model_args: given.as_ref().and_then(|config| config.model_args.clone()),
         pretrained_cfg,

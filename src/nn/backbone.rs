@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::head::Head;
+use super::heads::Head;
 use super::registry::Architecture;
 use super::weights::Weights;
 use super::{Error, Result};

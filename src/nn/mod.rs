@@ -5,7 +5,7 @@
 //!
 //! - [`registry`]: which architectures there are, which tensors each has, and building them.
 //! - [`weights`]: named tensors, strict safetensors in and out, seeded random ones.
-//! - [`head`], [`loss`]: what is trained on top, and what it is trained by.
+//! - [`heads`], [`loss`]: what is trained on top, and what it is trained by.
 //! - [`plan`], [`mobile`], [`mobilenetv3`], [`resnet`]: families as data; `network` runs any of them.
 //! - [`vit`]: vision transformers as data; `transformer` runs them.
 //! - [`kernels`]: the arithmetic.
@@ -16,9 +16,10 @@
 mod backbone;
 pub mod device;
 mod error;
-pub mod head;
+pub mod heads;
 mod inference;
 mod init;
+mod input;
 pub mod kernels;
 mod layer;
 pub mod loss;
@@ -37,5 +38,6 @@ pub mod weights;
 
 pub use backbone::{Backbone, Classifier, Mode, Stage};
 pub use error::{Error, Result};
-pub use head::Head;
+pub use heads::Head;
+pub use input::Input;
 pub use weights::Weights;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use super::head::Head;
+use super::heads::Head;
 use super::mobile::Mobile;
 use super::mobilenetv3::MobileNetV3;
 use super::network::Network;

@@ -4,6 +4,7 @@
 
 use super::{Error, Policy, Result, Service};
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
+use crate::domain::dataset_report::DatasetReport;
 use crate::domain::job::FineTune;
 use crate::domain::manifest::Manifest;
 use crate::domain::name::{RepoId, RepoKind};
@@ -31,12 +32,14 @@ impl Service {
         need(&manifest, WEIGHTS, &asked.base, &base)?;
         let dataset = self.get_repo_at(actor, RepoKind::Dataset, &asked.dataset, &asked.dataset_revision).await?;
         let Some(pinned) = dataset.head else { return Err(nothing_in(&asked.dataset)) };
-        if dataset.facts.classes < 2 || dataset.facts.samples == 0 {
+        let Some(report) = DatasetReport::read(&dataset.facts.dataset_report).filter(DatasetReport::can_be_learned) else {
             let message = format!("{}@{} has no images in two classes or more to learn from", asked.dataset, pinned.number);
-            let hint = "publish the images as a folder per class (or with metadata.csv), at least two classes";
+            let hint = "publish the images as a folder per class, or with a metadata.csv that has a column `label` or `target`";
             return Err(Error::invalid("dataset_unusable", message, hint));
-        }
-        affordable(self.policy(), &asked.recipe, &config, dataset.facts.samples, dataset.facts.classes)?;
+        };
+        asked.recipe.check_task(report.task).map_err(bad_recipe)?;
+        let outputs = report.classes.len().max(1) as u64;
+        affordable(self.policy(), &asked.recipe, &config, report.samples as u64, outputs)?;
         Ok(FineTune {
             base: asked.base,
             base_version: base.number,
@@ -44,7 +47,8 @@ impl Service {
             dataset_version: pinned.number,
             name: asked.name,
             private: asked.private,
-            recipe: asked.recipe,
+            // Written down, so that the job says what it is.
+            recipe: Recipe { task: Some(report.task), ..asked.recipe },
         })
     }
 
@@ -80,10 +84,10 @@ fn nothing_in(id: &RepoId) -> Error {
     Error::invalid("dataset_unusable", format!("nothing is published in {id}"), "publish the data set first")
 }
 
-/// Neither memory nor time may run away; `classes` and `samples` are the data set's.
-fn affordable(policy: &Policy, recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u64) -> Result<()> {
+/// Neither memory nor time may run away; `samples` are the data set's, `outputs` the head's.
+fn affordable(policy: &Policy, recipe: &Recipe, config: &ModelConfig, samples: u64, outputs: u64) -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let estimate = train::estimate(recipe, config, samples, classes).map_err(unfit)?;
+    let estimate = train::estimate(recipe, config, samples, outputs).map_err(unfit)?;
     estimate
         .within(policy.max_job_bytes, policy.max_job_seconds, threads)
         .map_err(|error| Error::invalid("job_too_large", error.to_string(), "change what the message names and ask again"))

@@ -8,7 +8,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
 use super::{Error, Result, Service};
-use crate::data::{self, Limits, Report, Source};
+use crate::data::{self, Limits, Source};
+use crate::domain::dataset_report::DatasetReport;
 use crate::domain::manifest::Manifest;
 use crate::domain::path::RepoPath;
 use crate::domain::repo::Facts;
@@ -21,6 +22,9 @@ static CHECKS: Semaphore = Semaphore::const_new(2);
 pub(super) struct Found {
     pub classes: u64,
     pub samples: u64,
+    /// Hugging Face's name of what its targets are for, and what its items are; empty where nothing was found.
+    pub task: String,
+    pub modality: String,
     pub labels: Vec<String>,
     /// The report without its pictures, as JSON.
     pub report: String,
@@ -32,13 +36,16 @@ pub(super) struct Found {
 impl Found {
     /// The same files were checked for an earlier version.
     pub(super) fn of_earlier(facts: Facts, previews: String) -> Found {
-        let report: Option<Report> = serde_json::from_str(&facts.dataset_report).ok();
+        let report = DatasetReport::read(&facts.dataset_report);
+        let told = report.as_ref().filter(|report| report.samples > 0);
+        let task = told.map(|report| report.task.pipeline_tag(report.modality)).unwrap_or_default();
+        let modality = told.map(|report| report.modality.to_string()).unwrap_or_default();
         let warnings = report.map(|report| report.warnings).unwrap_or_default();
         let Facts { classes, samples, labels, dataset_report: report, .. } = facts;
-        Found { classes, samples, labels, report, previews, warnings }
+        Found { classes, samples, task, modality, labels, report, previews, warnings }
     }
 
-    fn of_report(mut report: Report) -> Found {
+    fn of_report(mut report: DatasetReport) -> Found {
         let previews = std::mem::take(&mut report.previews);
         let json = |value: serde_json::Result<String>| value.unwrap_or_default();
         let mut warnings = report.warnings.clone();
@@ -50,7 +57,9 @@ impl Found {
         }
         Found {
             classes: report.classes.len() as u64,
-            samples: report.images as u64,
+            samples: report.samples as u64,
+            task: report.task.pipeline_tag(report.modality),
+            modality: report.modality.to_string(),
             labels: report.classes.clone(),
             report: json(serde_json::to_string(&report)),
             previews: json(serde_json::to_string(&previews)),

@@ -1,13 +1,12 @@
 //! Fine-tunes as people meet them: ask for one, follow it, cancel it. What a worker does with the queue is
 //! in `jobs.rs`.
 
-use serde_json::json;
-
 use super::{Error, Result, Service, access};
 use crate::catalog::jobs;
 use crate::db::Tx;
 use crate::domain::id::JobId;
-use crate::domain::job::{FineTune, Job, JobEvent, JobState};
+use crate::domain::job::{FineTune, Job, JobState};
+use crate::domain::job_event::{Event, JobEvent};
 use crate::domain::name::RepoId;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::recipe::Recipe;
@@ -140,10 +139,6 @@ fn see_job(tx: &mut Tx<'_>, actor: &Actor, id: &JobId) -> Result<Job> {
 
 /// Writes down that a job changed its state, in the transaction that changes it.
 pub(super) fn state_event(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, state: JobState, error: Option<&str>) -> Result<()> {
-    let mut body = json!({ "state": state.as_str() });
-    if let Some(error) = error {
-        body["error"] = error.into();
-    }
-    jobs::append_event(tx, job, now, "state", &body.to_string())?;
+    jobs::append_event(tx, job, now, &Event::State { state, error: error.map(String::from) })?;
     Ok(())
 }

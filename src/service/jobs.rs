@@ -3,8 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
 use super::finetune::state_event;
 use super::{Error, Result, Service};
 use crate::catalog::jobs::{self, Ending};
@@ -12,9 +10,9 @@ use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::id::{JobId, TokenId, UploadId};
 use crate::domain::job::{Job, JobState, Lease};
+use crate::domain::job_event::{Event, Level};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Actor, Scope};
-use crate::train::Event;
 
 /// How long a worker may be silent before its job is given to another.
 const LEASE_MS: i64 = 30_000;
@@ -170,7 +168,7 @@ impl Service {
             .write(move |tx| {
                 hold(tx, &lease)?;
                 jobs::forgive(tx, &lease.job)?;
-                log(tx, &lease.job, now, "info", "the worker shuts down; another will go on from the last checkpoint")?;
+                log(tx, &lease.job, now, Level::Info, "the worker shuts down; another will go on from the last checkpoint")?;
                 jobs::requeue(tx, &lease.job, now, "waiting for a worker")?;
                 state_event(tx, &lease.job, now, JobState::Queued, None)
             })
@@ -222,36 +220,23 @@ fn again_or_never(tx: &mut Tx<'_>, job: &Job, fruitless: u32, now: Timestamp, wh
         0 => 0,
         starts => BACK_OFF_MS << (starts - 1).min(6),
     };
-    log(tx, &job.id, now, "warn", &format!("{why}; trying again in {} s", wait_ms / 1_000))?;
+    log(tx, &job.id, now, Level::Warn, &format!("{why}; trying again in {} s", wait_ms / 1_000))?;
     jobs::requeue(tx, &job.id, now.plus_ms(wait_ms), "waiting to try again")?;
     state_event(tx, &job.id, now, JobState::Queued, None)
 }
 
-fn log(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, level: &str, message: &str) -> Result<()> {
-    jobs::append_event(tx, job, now, "log", &json!({ "level": level, "message": message }).to_string())?;
+fn log(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, level: Level, message: &str) -> Result<()> {
+    jobs::append_event(tx, job, now, &Event::log(level, message))?;
     Ok(())
 }
 
-/// An event of the training loop becomes an event of the job.
+/// What a worker tells becomes an event of the job.
 fn write_down(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, event: &Event) -> Result<()> {
-    match event {
-        Event::Log { level, message } => log(tx, job, now, level.as_str(), message),
-        Event::Progress { stage, step, total_steps, images_per_second, eta_seconds } => {
-            jobs::set_progress(tx, job, *step, *total_steps, stage)?;
-            let body = json!({
-                "stage": stage, "step": step, "total_steps": total_steps,
-                "images_per_second": images_per_second, "eta_seconds": eta_seconds,
-            });
-            jobs::append_event(tx, job, now, "progress", &body.to_string())?;
-            Ok(())
-        }
-        Event::Epoch(numbers) => {
-            let body = serde_json::to_string(numbers).map_err(|e| Error::Internal(e.to_string()))?;
-            jobs::append_event(tx, job, now, "epoch", &body)?;
-            Ok(())
-        }
-        Event::Checkpoint { .. } => Ok(()),
+    if let Event::Progress(progress) = event {
+        jobs::set_progress(tx, job, progress.step, progress.total_steps, &progress.stage)?;
     }
+    jobs::append_event(tx, job, now, event)?;
+    Ok(())
 }
 
 #[cfg(test)]

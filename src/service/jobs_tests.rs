@@ -14,7 +14,6 @@ use crate::domain::recipe::Recipe;
 use crate::domain::time::Clock;
 use crate::domain::user::{Account, AccountKind};
 use crate::service::Policy;
-use crate::train::Level;
 
 #[derive(Clone, Default)]
 struct Hands(Arc<AtomicI64>);
@@ -120,7 +119,7 @@ async fn a_worker_that_slept_through_its_lease_changes_nothing() {
     assert!(lost(house.service.retry_job(&old, "no").await));
     assert_eq!(house.service.heartbeat(&new, log("alive")).await.unwrap(), Beat::GoOn);
     let events = house.service.job_events(&house.ada, &id, 0).await.unwrap();
-    assert!(events.iter().all(|event| !event.body.contains("grave")));
+    assert!(events.iter().all(|event| !event.event.body().to_string().contains("grave")));
     assert_eq!((house.job(&id).await.state, house.job(&id).await.attempt), (JobState::Running, 2));
 }
 

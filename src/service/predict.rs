@@ -1,4 +1,4 @@
-//! Features and classes of one image. Models stay loaded while they are asked for: the store's memory of
+//! Features of one image, and what a model says about it. Models stay loaded while they are asked for: the store's memory of
 //! them is bounded in bytes, and so is the number of images worked on at a time.
 
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ use super::admit::{CONFIG, WEIGHTS, need, unfit};
 use super::{Error, Result, Service};
 use crate::domain::digest::Digest;
 use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::prediction::Answer;
 use crate::domain::repo::Version;
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
@@ -20,9 +21,6 @@ use crate::train::{Device, Predictor, device};
 const LOADED_BYTES: u64 = 2 << 30;
 /// Requests that may wait for their turn; more are told to come back.
 const WAITING: usize = 64;
-
-/// (class index, label, probability), best first.
-pub type Classes = Vec<(usize, String, f32)>;
 
 /// The models that are loaded, the one asked for last at the end.
 pub(super) struct Models {
@@ -94,10 +92,10 @@ impl Service {
         Ok((version, self.take_turn(move || model.embed(&image)).await?))
     }
 
-    /// The `top` likeliest classes of an image.
-    pub async fn predict(&self, actor: &Actor, id: &RepoId, revision: &Revision, image: Bytes, top: usize) -> Result<(Version, Classes)> {
+    /// What a model says about an image; of classes the `top` likeliest.
+    pub async fn predict(&self, actor: &Actor, id: &RepoId, revision: &Revision, image: Bytes, top: usize) -> Result<(Version, Answer)> {
         let (version, model) = self.predictor(actor, id, revision, &image).await?;
-        Ok((version, self.take_turn(move || model.classify(&image, top)).await?))
+        Ok((version, self.take_turn(move || model.predict(&image, top)).await?))
     }
 
     async fn predictor(&self, actor: &Actor, id: &RepoId, revision: &Revision, image: &Bytes) -> Result<(Version, Arc<Predictor>)> {

@@ -11,10 +11,12 @@ use crate::domain::card::{Card, MAX_CARD_BYTES};
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
+use crate::domain::modality::Modality;
 use crate::domain::name::RepoKind;
 use crate::domain::repo::{Facts, Metric};
 use crate::domain::safetensors::Header;
 use crate::domain::saved_model::SavedModel;
+use crate::domain::task::Task;
 
 /// Files looked at side by side.
 pub(super) const SIDE_BY_SIDE: usize = 8;
@@ -134,7 +136,7 @@ impl Reading {
         facts.license = card.license.clone().unwrap_or_default();
         facts.tags = card.tags.iter().map(|tag| tag.to_lowercase()).collect();
         facts.task = card.pipeline_tag.clone().or_else(|| card.task_categories.first().cloned()).unwrap_or_default();
-        facts.modality = modality_of(&facts.task).into();
+        facts.modality = Modality::of_pipeline_tag(&facts.task).map_or("", Modality::as_str).into();
         facts.library = card.library_name.clone().unwrap_or_default();
         facts.source_datasets = card.datasets.clone();
         facts.base_models = card.base_model.clone();
@@ -164,8 +166,9 @@ impl Reading {
         facts.image_size = config.preprocessing().height as u64;
         facts.labels = config.label_names.unwrap_or_default();
         facts.architecture = config.architecture;
-        fill(&mut facts.task, if classes == Some(0) { "image-feature-extraction" } else { "image-classification" });
-        fill(&mut facts.modality, "image");
+        let task = Task::of_problem_type(config.problem_type.as_deref()).pipeline_tag(Modality::Image);
+        fill(&mut facts.task, if classes == Some(0) { "image-feature-extraction" } else { &task });
+        fill(&mut facts.modality, Modality::Image.as_str());
         fill(&mut facts.library, "timm");
         fill(&mut facts.license, config.pretrained_cfg.license.as_deref().unwrap_or_default());
         if facts.source_datasets.is_empty() && weights {
@@ -184,8 +187,8 @@ impl Reading {
         let facts = &mut self.facts;
         if found.samples > 0 {
             (facts.classes, facts.samples) = (found.classes, found.samples);
-            fill(&mut facts.task, "image-classification");
-            fill(&mut facts.modality, "image");
+            fill(&mut facts.task, &found.task);
+            fill(&mut facts.modality, &found.modality);
         }
         facts.dataset_report = found.report;
         facts.labels = found.labels;
@@ -197,27 +200,6 @@ impl Reading {
 fn fill(value: &mut String, with: &str) {
     if value.is_empty() {
         *value = with.into();
-    }
-}
-
-/// What kind of data a task is about, from Hugging Face's task names.
-fn modality_of(task: &str) -> &'static str {
-    match task {
-        "" => "",
-        "object-detection" | "depth-estimation" | "mask-generation" | "unconditional-image-generation" => "image",
-        "fill-mask"
-        | "translation"
-        | "summarization"
-        | "question-answering"
-        | "token-classification"
-        | "sentence-similarity"
-        | "zero-shot-classification" => "text",
-        "automatic-speech-recognition" | "voice-activity-detection" => "audio",
-        _ if task.contains("video") => "video",
-        _ if task.contains("image") => "image",
-        _ if task.contains("audio") || task.contains("speech") => "audio",
-        _ if task.contains("text") => "text",
-        _ => "",
     }
 }
 
@@ -258,19 +240,5 @@ mod tests {
         assert_eq!(summary_of(&card("# Title\n```sh\nhub pull net\n```\nA net.")), "A net.");
         let long = summary_of(&card(&"word ".repeat(100)));
         assert!(long.chars().count() <= 200 && long.ends_with("word…"), "{long}");
-    }
-
-    #[test]
-    fn tasks_tell_the_modality() {
-        for (task, modality) in [
-            ("image-feature-extraction", "image"),
-            ("video-classification", "video"),
-            ("sentence-similarity", "text"),
-            ("text-generation", "text"),
-            ("", ""),
-            ("robotics", ""),
-        ] {
-            assert_eq!(modality_of(task), modality, "{task}");
-        }
     }
 }

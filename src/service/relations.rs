@@ -4,8 +4,8 @@ use base64::Engine as _;
 
 use super::{Error, Result, Service, access, browse};
 use crate::catalog::{facts, lineage, repos};
-use crate::data::Preview;
 use crate::db::Tx;
+use crate::domain::dataset_report::Preview;
 use crate::domain::id::RepoKey;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::{RepoSummary, SourceDataset, TrainedAs};

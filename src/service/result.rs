@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::finetune::state_event;
 use super::publish_folder::FolderCommit;
@@ -15,12 +15,13 @@ use crate::db::Tx;
 use crate::domain::card::Card;
 use crate::domain::id::JobId;
 use crate::domain::job::{FineTune, Job, JobState, Lease};
+use crate::domain::job_event::Event;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::Version;
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
-use crate::train::report::Lineage;
+use crate::train::Lineage;
 
 /// Cards above this size say nothing about a licence that matters here.
 const MAX_CARD_BYTES: u64 = 512 << 10;
@@ -59,15 +60,15 @@ impl Service {
         let (lease, name, now) = (lease.clone(), task.name.clone(), self.now());
         let also = move |tx: &mut Tx<'_>, version: &Version| {
             super::jobs::hold(tx, &lease)?;
-            succeed(tx, &lease.job, now, &name, version.number, &metrics)
+            succeed(tx, &lease.job, now, Event::Result { name: name.to_string(), version: version.number, metrics: metrics.clone() })
         };
         Ok(self.publish_folder_and(&owner, RepoKind::Model, &task.name, folder, commit, Some(Arc::new(also))).await?.version)
     }
 }
 
-fn succeed(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, name: &RepoId, version: u32, metrics: &Value) -> Result<()> {
-    let body = json!({ "name": name.to_string(), "version": version, "metrics": metrics });
-    jobs::append_event(tx, job, now, "result", &body.to_string())?;
+fn succeed(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, result: Event) -> Result<()> {
+    let Event::Result { version, .. } = result else { return Ok(()) };
+    jobs::append_event(tx, job, now, &result)?;
     jobs::finish(tx, job, &Ending { state: JobState::Succeeded, error: None, result_version: Some(version) }, now)?;
     state_event(tx, job, now, JobState::Succeeded, None)
 }

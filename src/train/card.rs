@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-use super::metrics::Evaluation;
-use super::report::{Lineage, Report, Stopped};
-use super::split::Held;
+use super::report::{Lineage, Report};
 use crate::domain::card::{Card, Metric};
+use crate::domain::evaluation::{Evaluation, Held, Stopped};
+use crate::domain::modality::Modality;
 use crate::domain::recipe::Strategy;
+use crate::domain::task::{Measure, Unit};
 
 /// Larger tables are left to metrics.json.
 const LISTED_CLASSES: usize = 60;
@@ -14,27 +15,28 @@ const MATRIX_CLASSES: usize = 12;
 
 pub fn of(report: &Report, lineage: &Lineage) -> Card {
     let scratch = report.recipe.from_scratch;
-    let metric = |kind: &str, value: f64| Metric {
+    let tag = report.outcome.task().pipeline_tag(Modality::Image);
+    let metric = |(measure, value): (&Measure, &f64)| Metric {
         model: lineage.name.clone(),
-        task: "image-classification".into(),
+        task: tag.clone(),
         dataset: lineage.dataset.clone(),
-        kind: kind.into(),
-        value,
+        kind: measure.card.into(),
+        value: *value,
     };
     // With a test split its numbers are the honest ones: nothing was chosen by them.
-    let measured = report.test.as_ref().unwrap_or(&report.validation);
+    let (_, measured) = report.outcome.measured();
     Card {
         license: lineage.license.clone(),
         license_name: lineage.license_name.clone(),
         license_link: lineage.license_link.clone(),
-        tags: vec!["image-classification".into(), "timm".into(), "fine-tuned".into()],
+        tags: vec![tag.clone(), "timm".into(), "fine-tuned".into()],
         datasets: vec![lineage.dataset.clone()],
         // Random weights owe the base nothing but its architecture.
         base_model: if scratch { Vec::new() } else { vec![lineage.base.clone()] },
         base_model_relation: (!scratch).then(|| "finetune".into()),
-        pipeline_tag: Some("image-classification".into()),
+        pipeline_tag: Some(tag.clone()),
         library_name: Some("timm".into()),
-        metrics: vec![metric("accuracy", measured.top1), metric("top5_accuracy", measured.top5), metric("f1_macro", measured.macro_f1)],
+        metrics: measured.task.measures().iter().zip(&measured.values).map(metric).collect(),
         body: body(report, lineage),
         ..Card::default()
     }
@@ -44,7 +46,10 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     let mut text = format!("\n# {}\n\n{}\n\n", lineage.name, origin(report, lineage));
     text += &numbers(report);
     text += &how_to_read(report);
-    text += &classes(report.test.as_ref().unwrap_or(&report.validation));
+    let (_, measured) = report.outcome.measured();
+    if !measured.per_class.is_empty() {
+        text += &classes(measured);
+    }
     let recipe = serde_json::to_string_pretty(&report.recipe).unwrap_or_default();
     let _ = write!(text, "## Recipe\n\n```json\n{recipe}\n```\n\n");
     let _ =
@@ -55,8 +60,7 @@ fn body(report: &Report, lineage: &Lineage) -> String {
 
 fn origin(report: &Report, lineage: &Lineage) -> String {
     let architecture = &report.config.architecture;
-    let classes = report.config.num_classes.unwrap_or(0);
-    let on = format!("{} images of {classes} classes from `{}`", report.train_images, lineage.dataset);
+    let on = format!("{} from `{}`", report.trained_on, lineage.dataset);
     match (report.recipe.from_scratch, report.recipe.strategy) {
         (true, Strategy::Head) => format!(
             "A new head on a `{architecture}` with **random weights** that were not trained, fitted on {on}. It exists to show what the features of `{}` are worth.",
@@ -80,19 +84,21 @@ fn origin(report: &Report, lineage: &Lineage) -> String {
 }
 
 fn numbers(report: &Report) -> String {
-    let mut text =
-        String::from("## Results\n\n| measured on | images | top-1 | top-5 | macro F1 | loss |\n| --- | --- | --- | --- | --- | --- |\n");
+    let outcome = &report.outcome;
+    let titles: Vec<&str> = outcome.task().measures().iter().map(|measure| measure.title).collect();
+    let mut text = format!("## Results\n\n| measured on | images | {} | loss |\n", titles.join(" | "));
+    let _ = writeln!(text, "| --- | --- |{} --- |", " --- |".repeat(titles.len()));
     let mut row = |name: &str, e: &Evaluation| {
-        let (top1, top5) = (100.0 * e.top1, 100.0 * e.top5);
-        let _ = writeln!(text, "| {name} | {} | {top1:.2} % | {top5:.2} % | {:.4} | {:.4} |", e.images, e.macro_f1, e.loss);
+        let shown: Vec<String> = e.task.measures().iter().zip(&e.values).map(|(measure, value)| measure.show(*value, 4)).collect();
+        let _ = writeln!(text, "| {name} | {} | {} | {:.4} |", e.samples, shown.join(" | "), e.loss);
     };
-    let on = match report.validated_on {
+    let on = match outcome.validated_on {
         Held::ValSplit => "the data set's `val` split",
         Held::HeldOut => "images held out of `train`",
         Held::Training => "the training images themselves",
     };
-    row(on, &report.validation);
-    if let Some(test) = &report.test {
+    row(on, &outcome.validation);
+    if let Some(test) = &outcome.test {
         row("the data set's `test` split", test);
     }
     text.push('\n');
@@ -100,30 +106,31 @@ fn numbers(report: &Report) -> String {
 }
 
 fn how_to_read(report: &Report) -> String {
-    let mut text = format!("Always answering the most frequent class would score {:.2} % top-1 there. ", 100.0 * report.majority_top1);
+    let (outcome, primary) = (&report.outcome, report.outcome.task().primary());
+    let sentence = outcome.task().about().baseline.2;
+    let mut text = sentence.replace("{}", &primary.show(outcome.baseline, 4)) + " ";
     let last = report.epochs.len();
-    match report.validated_on {
+    match outcome.validated_on {
         Held::Training => {
             text += "There were too few images to hold any out, so these numbers say how well the training images were learned, not how well new ones will be recognised. "
         }
         _ => {
             let _ = write!(
                 text,
-                "The weights are those of epoch {} of {last}, chosen by validation top-1, so the validation numbers flatter a little. ",
-                report.best_epoch
+                "The weights are those of epoch {} of {last}, chosen by validation {}, so the validation numbers flatter a little. ",
+                outcome.best_epoch, primary.title
             );
         }
     }
-    // The standard error of a share, at the share measured.
-    let share = report.validation.top1;
-    let error = (share * (1.0 - share) / report.validation.images.max(1) as f64).sqrt();
-    let _ = write!(
-        text,
-        "With {} images, top-1 is uncertain by about ±{:.1} points (one standard error). ",
-        report.validation.images,
-        100.0 * error
-    );
-    if report.stopped == Stopped::Early {
+    let validation = &outcome.validation;
+    if primary.unit == Unit::Share {
+        // The standard error of a share, at the share measured.
+        let share = validation.primary();
+        let error = 100.0 * (share * (1.0 - share) / validation.samples.max(1) as f64).sqrt();
+        let (images, title) = (validation.samples, primary.title);
+        let _ = write!(text, "With {images} images, {title} is uncertain by about ±{error:.1} points (one standard error). ");
+    }
+    if outcome.stopped == Stopped::Early {
         let _ = write!(text, "Training stopped early: {} epochs had brought nothing better. ", report.recipe.patience);
     }
     if !report.skipped.is_empty() {

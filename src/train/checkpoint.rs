@@ -19,7 +19,7 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
-use super::event::EpochNumbers;
+use crate::domain::job_event::EpochNumbers;
 
 /// The name a checkpoint takes in the scratch folder.
 pub const FILE_NAME: &str = "checkpoint.safetensors";
@@ -34,12 +34,12 @@ pub struct State {
     pub optimizer_steps: u64,
     /// One entry per whole epoch.
     pub history: Vec<EpochNumbers>,
-    /// The bits of the best epoch's validation top-1 and loss: JSON's decimals may come back one bit off, and a tie
+    /// The bits of the best epoch's merit (its first measure, so that more is better) and loss: JSON's decimals may come back one bit off, and a tie
     /// must stay a tie over a resume.
     best_bits: Option<(u64, u64)>,
     /// Seconds spent so far, over all attempts.
     pub seconds: f64,
-    /// Images that could not be decoded, by path.
+    /// Items that could not be read, by path.
     pub skipped: Vec<String>,
 }
 
@@ -53,13 +53,13 @@ impl State {
         self.history.len() as u32
     }
 
-    /// Whether these validation numbers are better than the best so far: a higher top-1, or the same with less loss.
-    pub fn is_beaten_by(&self, top1: f64, loss: f64) -> bool {
-        self.best_bits.is_none_or(|(best, least)| (top1, -loss) > (f64::from_bits(best), -f64::from_bits(least)))
+    /// Whether these validation numbers are better than the best so far: more merit, or the same with less loss.
+    pub fn is_beaten_by(&self, merit: f64, loss: f64) -> bool {
+        self.best_bits.is_none_or(|(best, least)| (merit, -loss) > (f64::from_bits(best), -f64::from_bits(least)))
     }
 
-    pub fn set_best(&mut self, top1: f64, loss: f64) {
-        self.best_bits = Some((top1.to_bits(), loss.to_bits()));
+    pub fn set_best(&mut self, merit: f64, loss: f64) {
+        self.best_bits = Some((merit.to_bits(), loss.to_bits()));
     }
 
     /// The epoch whose weights are the best so far, and how many epochs have gone by since.
@@ -129,19 +129,19 @@ fn bad(path: &Path, reason: impl ToString) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::task::Task;
 
     fn numbers(epoch: u32, best: bool) -> EpochNumbers {
         EpochNumbers {
             epoch,
             epochs: 3,
+            task: Task::Classification,
             train_loss: 0.1 + 0.2,
-            train_top1: 1.0 / 3.0,
+            train_primary: 1.0 / 3.0,
             val_loss: 0.5,
-            val_top1: 0.25,
-            val_top5: 1.0,
-            macro_f1: 0.2,
+            val: vec![0.25, 1.0, 0.2],
             lr: 1e-3,
-            images_per_second: 12.5,
+            samples_per_second: 12.5,
             seconds: 1.5,
             eta_seconds: 3.0,
             best,

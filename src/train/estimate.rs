@@ -1,7 +1,7 @@
 //! What a recipe will cost, before anything is spent: steps, arithmetic and memory, from the architecture's layers.
 
 use super::error::{Error, Result};
-use super::split::even_batches;
+use super::partition::even_batches;
 use crate::domain::config::ModelConfig;
 use crate::domain::recipe::{Recipe, RecipeError, Strategy};
 use crate::nn::plan::{Plan, Shortcut, Unit};

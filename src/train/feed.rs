@@ -1,5 +1,5 @@
-//! What a run's steps are fed with: images, decoded and transformed on threads ahead; or what the frozen stages answered
-//! to them, cached once.
+//! What a run's steps are fed with: views of items, made on threads ahead; or the features that frozen stages computed for
+//! them, cached once.
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -8,35 +8,39 @@ use candle_core::{Device, Tensor};
 
 use super::error::Result;
 use super::features::{Features, Scale};
+use super::partition::even_batches;
 use crate::data::batch::{self, Batch, Item, Loader, Options};
-use crate::data::{Dataset, Sample};
-use crate::domain::config::Preprocessing;
+use crate::data::modality::{self, Views};
+use crate::data::{Dataset, Sample, Target};
 use crate::domain::recipe::Recipe;
+use crate::nn::Input;
 
-use super::split::even_batches;
-
-/// Images per batch of the feature pass and of evaluation; part of the cache's key, because the last bits of a
+/// Items per batch of the feature pass and of evaluation; part of the cache's key, because the last bits of a
 /// feature may depend on it.
 pub const EVAL_BATCH: usize = 32;
 
-/// Input of one step: images `(B, 3, H, W)`, maps at the freeze boundary `(B, C, H', W')` or pooled features `(B, D)`,
-/// and B labels.
+/// Input of one step, and B targets.
 pub struct Step {
-    /// In the machine's memory: the model takes it to its device.
-    pub input: Tensor,
-    /// How many stages the input has been through.
-    pub passed: usize,
-    pub labels: Vec<u32>,
-    /// Paths of images that could not be decoded.
+    pub input: Fed,
+    pub targets: Vec<Target>,
+    /// Paths of items that could not be read.
     pub skipped: Vec<String>,
+}
+
+/// In the machine's memory: the model takes it to its device.
+pub enum Fed {
+    /// As the backbone takes them.
+    Views(Input),
+    /// What so many frozen stages made of them: maps at the freeze boundary `(B, C, H', W')`, or pooled features `(B, D)`.
+    Features(Tensor, usize),
 }
 
 pub type Steps<'a> = Box<dyn Iterator<Item = Result<Step>> + 'a>;
 
 #[derive(Clone)]
 enum Source {
-    Images,
-    /// What so many frozen stages answered.
+    Views,
+    /// Features of so many frozen stages.
     Frozen(Features, usize),
 }
 
@@ -50,27 +54,27 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Feeds images. With `turns`, that many views of an image take turns from epoch to epoch, the plain one among
+    /// Feeds views. With `turns`, that many views of an item take turns from epoch to epoch, the plain one among
     /// them; without, each epoch shows views of its own.
-    pub fn new(dataset: &Arc<Dataset>, recipe: &Recipe, preprocessing: &Preprocessing, train_images: usize, turns: Option<u32>) -> Feed {
+    pub fn new(dataset: &Arc<Dataset>, recipe: &Recipe, views: Arc<dyn Views>, train_items: usize, turns: Option<u32>) -> Feed {
         let options = Options {
-            batch_size: even_batches(train_images, recipe.batch_size),
+            batch_size: even_batches(train_items, recipe.batch_size),
             threads: rayon::current_num_threads(),
             seed: recipe.seed,
-            preprocessing: preprocessing.clone(),
+            views,
             augment: recipe.augment.clone(),
             drop_last: false,
         };
-        Feed { dataset: dataset.clone(), options, turns, source: Source::Images }
+        Feed { dataset: dataset.clone(), options, turns, source: Source::Views }
     }
 
     pub fn options(&self) -> &Options {
         &self.options
     }
 
-    /// Steps of one epoch over `images` training images.
-    pub fn steps_per_epoch(&self, images: usize) -> u64 {
-        images.div_ceil(self.options.batch_size) as u64
+    /// Steps of one epoch over so many training items.
+    pub fn steps_per_epoch(&self, items: usize) -> u64 {
+        items.div_ceil(self.options.batch_size) as u64
     }
 
     /// The view of a training image whose turn it is in an epoch (from 1), where views take turns.
@@ -100,14 +104,14 @@ impl Feed {
 
     fn steps<'a>(&'a self, items: Vec<Item>, batch_size: usize) -> Result<Steps<'a>> {
         match &self.source {
-            Source::Images => {
+            Source::Views => {
                 let loader = self.loader(items, batch_size)?;
-                Ok(Box::new(loader.map(|batch| images(batch?))))
+                Ok(Box::new(loader.map(|batch| views(batch?))))
             }
             Source::Frozen(cache, passed) => {
                 let (cache, passed) = (cache.clone(), *passed);
                 let chunks: Vec<Vec<Item>> = items.chunks(batch_size).map(<[Item]>::to_vec).collect();
-                let pooled = cache.layout().dims.len() == 1;
+                let pooled = cache.format().dims.len() == 1;
                 let steps = chunks.into_iter().map(move |items| cached(&cache, passed, &items));
                 // Features are read in less time than it takes to hand them over; maps are read ahead, perhaps from the disk.
                 Ok(if pooled { Box::new(steps) } else { ahead(steps) })
@@ -115,17 +119,17 @@ impl Feed {
         }
     }
 
-    /// Images, whatever the source of steps.
+    /// Views, whatever the source of steps.
     pub fn loader(&self, items: Vec<Item>, batch_size: usize) -> Result<Loader> {
         Ok(Loader::new(self.dataset.clone(), items, &Options { batch_size, ..self.options.clone() })?)
     }
 
-    /// From now on feeds what so many frozen stages answered.
+    /// From now on feeds features of so many frozen stages.
     pub fn feed_from(&mut self, cache: Features, passed: usize) {
         self.source = Source::Frozen(cache, passed);
     }
 
-    /// Gives cached features zero mean and unit variance over these views; says how, or `None` for images.
+    /// Gives cached features zero mean and unit variance over these views; says how, or `None` for views.
     pub fn standardise(&mut self, views: &[Item]) -> Option<Scale> {
         let Source::Frozen(cache, _) = &mut self.source else { return None };
         let views: Vec<(u32, u32)> = views.iter().map(|item| (item.sample.id, item.view)).collect();
@@ -156,27 +160,36 @@ fn ahead(mut steps: impl Iterator<Item = Result<Step>> + Send + 'static) -> Step
     }))
 }
 
-/// A decoded batch as a step.
-pub fn images(batch: Batch) -> Result<Step> {
-    let shape = (batch.labels.len(), 3, batch.height, batch.width);
+/// A batch of views as a step.
+fn views(batch: Batch) -> Result<Step> {
     let skipped = batch.skipped.iter().map(|problem| format!("{}: {}", problem.path, problem.reason)).collect();
-    Ok(Step { input: Tensor::from_vec(batch.images, shape, &Device::Cpu)?, passed: 0, labels: batch.labels, skipped })
+    Ok(Step { input: Fed::Views(input(batch.input)?), targets: batch.targets, skipped })
+}
+
+/// The views of a batch as a backbone takes them.
+pub fn input(views: modality::Input) -> Result<Input> {
+    match views {
+        modality::Input::Pixels { values, height, width } => {
+            let batch = values.len() / (3 * height * width).max(1);
+            Ok(Input::Pixels(Tensor::from_vec(values, (batch, 3, height, width), &Device::Cpu)?))
+        }
+    }
 }
 
 fn cached(cache: &Features, passed: usize, items: &[Item]) -> Result<Step> {
-    let layout = cache.layout();
-    let (mut values, mut labels, mut skipped) = (Vec::with_capacity(items.len() * layout.width()), Vec::new(), Vec::new());
+    let format = cache.format();
+    let (mut values, mut targets, mut skipped) = (Vec::with_capacity(items.len() * format.width()), Vec::new(), Vec::new());
     for item in items {
         match cache.read(item.sample.id, item.view, &mut values) {
-            true => labels.push(item.sample.label),
+            true => targets.push(item.sample.target),
             false => skipped.push(format!("{}: not readable when its features were made", item.sample.path)),
         }
     }
-    let shape: Vec<usize> = std::iter::once(labels.len()).chain(layout.dims.iter().copied()).collect();
+    let shape: Vec<usize> = std::iter::once(targets.len()).chain(format.dims.iter().copied()).collect();
     let input = Tensor::from_vec(values, shape, &Device::Cpu)?;
     // Maps are kept channels last, as the kernels work; seen from outside they are channels first.
-    let input = if layout.dims.len() == 3 { input.permute((0, 3, 1, 2))? } else { input };
-    Ok(Step { input, passed, labels, skipped })
+    let input = if format.dims.len() == 3 { input.permute((0, 3, 1, 2))? } else { input };
+    Ok(Step { input: Fed::Features(input, passed), targets, skipped })
 }
 
 #[cfg(test)]
@@ -192,10 +205,9 @@ mod tests {
             image::RgbImage::new(8, 8).save(folder.path().join(class).join("0.png")).unwrap();
         }
         let dataset = Dataset::open(&crate::data::Source::Folder(folder.path().into()), &crate::data::Limits::default()).unwrap();
-        let preprocessing =
-            Preprocessing { height: 8, width: 8, interpolation: "bilinear".into(), crop_pct: 1.0, mean: [0.5; 3], std: [0.5; 3] };
-        let dataset = Arc::new(dataset);
-        let feed = |turns| Feed::new(&dataset, &Recipe::default(), &preprocessing, 2, turns);
+        let config = crate::domain::config::ModelConfig::read(r#"{"architecture": "resnet18"}"#).unwrap();
+        let (views, dataset) = (dataset.modality.views(&config).unwrap(), Arc::new(dataset));
+        let feed = |turns| Feed::new(&dataset, &Recipe::default(), views.clone(), 2, turns);
         let samples = dataset.split(Split::Train.as_str());
         let shown = |turns, epochs| -> Vec<(u32, u32)> {
             feed(turns).views_shown(&samples, epochs).iter().map(|item| (item.sample.id, item.view)).collect()

@@ -4,10 +4,11 @@
 //! function, which may answer that it is to stop. The same recipe, seed and thread count give the same weights, bit
 //! for bit, also over a kill and a resume from the last [`checkpoint`].
 //!
-//! - [`split`](self), `feed`: which images, in which order, as pixels or as what frozen stages answered to them.
-//! - `frozen`, `features`, [`Shelf`]: frozen stages are run once for each view, also over runs.
+//! - [`tasks`]: what a head is trained to say: loss, tally, measures, answers.
+//! - `partition`, `feed`: which items, in which order, as views or as the features of frozen stages.
+//! - [`features`](self): features of frozen stages are computed once for each view, also over runs ([`FeatureStore`]).
 //! - `model`, [`optim`], [`schedule`]: what learns, and how.
-//! - [`metrics`], [`report`]: how good it got, and the model folder to publish.
+//! - [`report`], `model_folder`, `card`: how good it got, and the model folder to publish.
 //! - [`estimate`](mod@estimate): what a recipe will cost, before anything is spent.
 //! - [`predict`]: a published model answers.
 
@@ -15,43 +16,39 @@ mod card;
 pub mod checkpoint;
 mod error;
 pub mod estimate;
-mod event;
 mod features;
 mod feed;
 mod fit;
-mod frozen;
-pub mod metrics;
 mod model;
+mod model_folder;
 pub mod optim;
-mod optim_portable;
+mod partition;
 pub mod predict;
+mod progress;
 pub mod report;
 mod run;
 pub mod schedule;
-mod shelf;
-mod split;
+pub mod tasks;
 
 use std::path::Path;
 use std::sync::Arc;
 
 pub use self::error::{Error, Result};
 pub use self::estimate::{Estimate, estimate};
-pub use self::event::{Control, EpochNumbers, Event, Level};
+pub use self::features::{FeatureStore, Frozen, Keep};
 pub use self::fit::fit;
-pub use self::frozen::Frozen;
-pub use self::metrics::Evaluation;
+pub use self::model_folder::write_folder;
 pub use self::predict::Predictor;
-pub use self::report::{Report, Stopped};
-pub use self::shelf::{Keep, Shelf};
-pub use self::split::Held;
+pub use self::progress::{Control, Event};
+pub use self::report::{Lineage, Report};
 use crate::data::Dataset;
 use crate::domain::config::ModelConfig;
 use crate::domain::recipe::Recipe;
 pub use crate::nn::device::{self, Device};
 pub use crate::nn::kernels::backend;
 
-/// One fine-tune to run.
-pub struct Task<'a> {
+/// One training to run.
+pub struct Training<'a> {
     pub recipe: &'a Recipe,
     /// The base's `config.json`.
     pub config: &'a ModelConfig,
@@ -62,7 +59,7 @@ pub struct Task<'a> {
     pub device: &'a Device,
     /// A folder of this run's own for the checkpoint; kept between attempts, it saves work.
     pub scratch: &'a Path,
-    /// Where what frozen stages answer is kept.
+    /// Where features of frozen stages are kept.
     pub keep: Keep<'a>,
     /// A checkpoint of the same run to go on from.
     pub resume: Option<&'a Path>,

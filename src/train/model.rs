@@ -2,14 +2,14 @@
 
 use candle_core::{Device, Tensor, Var};
 
-use super::Task;
+use super::Training;
 use super::error::{Error, Result};
 use super::features::Scale;
-use super::feed::Step;
+use super::feed::{Fed, Step};
 use super::optim::Group;
 use crate::domain::recipe::{Recipe, RecipeError, Strategy};
 use crate::nn::registry::{self, Architecture};
-use crate::nn::{Classifier, Head, Mode, Weights};
+use crate::nn::{Classifier, Head, Input, Mode, Weights};
 
 /// Tells the head's random numbers from the backbone's and the data's.
 const HEAD_SEED: u64 = 0x6865_6164;
@@ -29,20 +29,20 @@ pub struct Model {
 
 impl Model {
     /// Loads the base without its old head, or draws random weights, and puts a new head on.
-    pub fn load(task: &Task, classes: usize) -> Result<Model> {
-        let recipe = task.recipe;
-        let architecture = registry::get(&task.config.architecture)?;
+    pub fn load(training: &Training, outputs: usize) -> Result<Model> {
+        let recipe = training.recipe;
+        let architecture = registry::get(&training.config.architecture)?;
         let weights = match recipe.from_scratch {
             true => Weights::random(architecture.name, 0, recipe.seed)?,
-            false => Weights::load(task.weights)?.without_head(architecture.classifier),
+            false => Weights::load(training.weights)?.without_head(architecture.classifier),
         };
         if let Some(name) = first_not_finite(weights.iter())? {
             return Err(Error::NonFinite { epoch: 0, step: 0, what: format!("the base's tensor `{name}`") });
         }
         let base_digest = weights.digest()?;
-        let backbone = registry::build(architecture.name, &weights.to_device(task.device)?)?;
-        let head = Head::new(backbone.num_features(), classes, recipe.dropout, recipe.seed ^ HEAD_SEED)?;
-        let classifier = Classifier::new(architecture, backbone, head.to_device(task.device)?)?;
+        let backbone = registry::build(architecture.name, &weights.to_device(training.device)?)?;
+        let head = Head::new(backbone.num_features(), outputs, recipe.dropout, recipe.seed ^ HEAD_SEED)?;
+        let classifier = Classifier::new(architecture, backbone, head.to_device(training.device)?)?;
         let stages = classifier.backbone.stages().len();
         let frozen = match recipe.strategy {
             Strategy::Head => stages,
@@ -52,7 +52,7 @@ impl Model {
             }
             Strategy::Full => recipe.frozen_stages,
         };
-        let mut model = Model { classifier, frozen, architecture, device: task.device.clone(), base_digest, learned: Vec::new() };
+        let mut model = Model { classifier, frozen, architecture, device: training.device.clone(), base_digest, learned: Vec::new() };
         let buffers = model.classifier.backbone.stages().iter().skip(frozen).flat_map(|stage| &stage.buffers);
         let body = model.classifier.backbone.trainable(frozen).into_iter().chain(buffers.map(String::as_str));
         let weights = model.classifier.weights();
@@ -77,35 +77,36 @@ impl Model {
         self.frozen == self.classifier.backbone.stages().len()
     }
 
-    /// The fewest images a training step can do with: batch norm has no variance over a single one; where nothing
+    /// The fewest items a training step can do with: batch norm has no variance over a single one; where nothing
     /// normalises, one is enough.
-    pub fn least_images(&self) -> usize {
+    pub fn least_items(&self) -> usize {
         if self.is_head_only() { 1 } else { 2 }
     }
 
-    /// What the frozen stages answer to images `(B, 3, H, W)`: maps `(B, H, W, C)`, channels last, or pooled features
-    /// `(B, D)` where all stages are frozen. Constants, in eval mode.
-    pub fn below(&self, images: &Tensor) -> Result<Tensor> {
-        let (backbone, images) = (&self.classifier.backbone, &images.to_device(&self.device)?);
+    /// Features that the frozen stages compute for views: maps `(B, H, W, C)`, channels last, or pooled features `(B, D)`
+    /// where all stages are frozen. Constants, in eval mode.
+    pub fn below(&self, views: &Input) -> Result<Tensor> {
+        let (backbone, views) = (&self.classifier.backbone, views.to_device(&self.device)?);
         if self.is_head_only() {
-            return Ok(self.classifier.pooled(images)?);
+            return Ok(self.classifier.pooled(views.tensor())?);
         }
-        let mut x = images.clone();
+        let mut x = views.tensor().clone();
         for stage in 0..self.frozen {
             x = backbone.forward_stage(stage, &x, Mode::Eval)?.detach();
         }
         Ok(if x.rank() == 4 { x.permute((0, 2, 3, 1))? } else { x })
     }
 
-    /// Logits of the input of a step, with the stages it has not been through.
-    pub fn logits(&self, step: &Step, mode: Mode, number: u64) -> Result<Tensor> {
+    /// The head's outputs for the input of a step, with the stages it has not been through.
+    pub fn outputs(&self, step: &Step, mode: Mode, number: u64) -> Result<Tensor> {
         let Classifier { backbone, head } = &self.classifier;
-        let input = step.input.to_device(&self.device)?;
-        Ok(match step.passed {
-            0 => self.classifier.forward(&input, self.frozen, mode, number)?,
-            all if all == backbone.stages().len() => head.forward(&input, mode, number)?,
-            some => {
-                let maps = backbone.features_from(some, &input, self.frozen, mode)?;
+        Ok(match &step.input {
+            Fed::Views(views) => self.classifier.forward(views.to_device(&self.device)?.tensor(), self.frozen, mode, number)?,
+            Fed::Features(pooled, passed) if *passed == backbone.stages().len() => {
+                head.forward(&pooled.to_device(&self.device)?, mode, number)?
+            }
+            Fed::Features(maps, passed) => {
+                let maps = backbone.features_from(*passed, &maps.to_device(&self.device)?, self.frozen, mode)?;
                 head.forward(&backbone.pool(&maps)?, mode, number)?
             }
         })
@@ -128,6 +129,15 @@ impl Model {
     /// The first tensor that learns and holds something that is no number.
     pub fn first_not_finite(&self) -> Result<Option<String>> {
         first_not_finite(self.learned.iter().map(|(name, var)| (name.as_str(), var)))
+    }
+
+    /// Makes a head that answers in one unit one that answers in another: `W' = f W`, `b' = f b + s`.
+    pub fn fold_outputs(&self, factor: f64, shift: f64) -> Result<()> {
+        let parameters = self.classifier.head.parameters();
+        let [(_, weight), (_, bias)] = parameters.as_slice() else { return Ok(()) };
+        weight.set(&(weight.as_tensor().detach() * factor)?)?;
+        bias.set(&bias.as_tensor().detach().affine(factor, shift)?)?;
+        Ok(())
     }
 
     /// Makes a head that learned on scaled features one for the features as they are: `W' = W s`, `b' = b - W' m`.

@@ -1,33 +1,33 @@
-//! A published model answers: features of an image, or the classes it most likely shows.
+//! A published model answers: the features of an item, or what its head says about it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Device, Tensor};
-use image::RgbImage;
 
 use super::error::{Error, Result};
-use super::metrics::softmax;
-use crate::data::transform::Transformer;
-use crate::data::{Limits, decode};
-use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig, Preprocessing};
-use crate::nn::{Backbone, Head, Mode, Weights, registry};
+use super::{feed, tasks};
+use crate::data::modality::{self, View, Views};
+use crate::data::{self, Limits};
+use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
+use crate::domain::modality::Modality;
+use crate::domain::prediction::Answer;
+use crate::nn::{Backbone, Head, Input, Mode, Weights, registry};
 
 /// A model that was loaded once and answers many times, from any thread.
 pub struct Predictor {
     backbone: Box<dyn Backbone>,
     head: Option<Head>,
-    labels: Vec<String>,
-    preprocessing: Preprocessing,
+    /// Says what a row of the head's outputs means.
+    answer: Box<dyn Fn(&[f32], usize) -> Answer + Send + Sync>,
+    views: Arc<dyn Views>,
     limits: Limits,
     device: Device,
-    /// Taken where the device is a card: threads would share its matrix library's workspace.
+    /// Taken where the device is a GPU: threads would share its matrix library's workspace.
     turn: Mutex<()>,
     bytes: u64,
 }
-
-/// One class and how sure the model is: (row of the head, name, share of 1).
-pub type Answer = (usize, String, f32);
 
 impl Predictor {
     /// Loads `config.json` and `model.safetensors` of a model folder, to answer on `device`.
@@ -65,15 +65,12 @@ impl Predictor {
                 (classifier.backbone, Some(classifier.head))
             }
         };
-        let labels = config.label_names.clone().filter(|names| names.len() == classes);
-        let labels = labels.unwrap_or_else(|| (0..classes).map(|row| format!("class {row}")).collect());
-        let preprocessing = config.preprocessing();
-        Transformer::new(&preprocessing)?;
+        let modality = modality::find(Modality::Image).ok_or_else(|| Error::Unsupported("this build opens no images".into()))?;
         Ok(Predictor {
             backbone,
             head,
-            labels,
-            preprocessing,
+            answer: tasks::answerer(config, classes),
+            views: modality.views(config)?,
             limits: Limits::default(),
             device: device.clone(),
             turn: Mutex::new(()),
@@ -86,87 +83,71 @@ impl Predictor {
         self.backbone.num_features()
     }
 
-    /// Class names by row of the head; empty without a head.
-    pub fn labels(&self) -> &[String] {
-        &self.labels
-    }
-
     /// Memory the weights take.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The pooled features (length [`Self::num_features`]) of an encoded image.
+    /// The pooled features (length [`Self::num_features`]) of an encoded item.
     ///
     /// # Errors
-    /// The bytes are not an image we read, with the reason.
-    pub fn embed(&self, image: &[u8]) -> Result<Vec<f32>> {
-        Ok(self.embed_batch(&[image])?.remove(0))
+    /// The bytes are no item we read, with the reason.
+    pub fn embed(&self, item: &[u8]) -> Result<Vec<f32>> {
+        Ok(self.embed_batch(&[item])?.remove(0))
     }
 
-    /// [`Self::embed`] for many images at once; one bad image refuses all.
-    pub fn embed_batch<B: AsRef<[u8]>>(&self, images: &[B]) -> Result<Vec<Vec<f32>>> {
-        if images.is_empty() {
+    /// [`Self::embed`] for many items at once; one bad item refuses all.
+    pub fn embed_batch<B: AsRef<[u8]>>(&self, items: &[B]) -> Result<Vec<Vec<f32>>> {
+        if items.is_empty() {
             return Ok(Vec::new());
         }
-        let decoded = self.decode(images)?;
+        let views = self.views_of(items)?;
         let _turn = self.turn();
-        Ok(self.pooled(&decoded)?.to_vec2()?)
+        Ok(self.pooled(&views)?.to_vec2()?)
     }
 
-    /// The `top` likeliest classes of an encoded image, likeliest first.
+    /// What the head says about an encoded item; of classes the `top` likeliest.
     ///
     /// # Errors
-    /// The bytes are not an image we read, or the model has no head.
-    pub fn classify(&self, image: &[u8], top: usize) -> Result<Vec<Answer>> {
-        Ok(self.classify_batch(&[image], top)?.remove(0))
+    /// The bytes are no item we read, or the model has no head.
+    pub fn predict(&self, item: &[u8], top: usize) -> Result<Answer> {
+        Ok(self.predict_batch(&[item], top)?.remove(0))
     }
 
-    /// [`Self::classify`] for many images at once; one bad image refuses all.
-    pub fn classify_batch<B: AsRef<[u8]>>(&self, images: &[B], top: usize) -> Result<Vec<Vec<Answer>>> {
+    /// [`Self::predict`] for many items at once; one bad item refuses all.
+    pub fn predict_batch<B: AsRef<[u8]>>(&self, items: &[B], top: usize) -> Result<Vec<Answer>> {
         let Some(head) = &self.head else {
-            let what = "this model has no classifier, only features; ask for an embedding, or fine-tune it on a data set first";
+            let what = "this model has no head, only features; ask for an embedding, or fine-tune it on a data set first";
             return Err(Error::Unsupported(what.into()));
         };
-        if images.is_empty() {
+        if items.is_empty() {
             return Ok(Vec::new());
         }
-        let decoded = self.decode(images)?;
+        let views = self.views_of(items)?;
         let turn = self.turn();
-        let logits = head.forward(&self.pooled(&decoded)?, Mode::Eval, 0)?.to_vec2::<f32>()?;
+        let outputs = head.forward(&self.pooled(&views)?, Mode::Eval, 0)?.to_vec2::<f32>()?;
         drop(turn);
-        Ok(logits.iter().map(|row| self.answers(row, top)).collect())
+        Ok(outputs.iter().map(|row| (self.answer)(row, top)).collect())
     }
 
     fn turn(&self) -> Option<MutexGuard<'_, ()>> {
         (!self.device.is_cpu()).then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn answers(&self, logits: &[f32], top: usize) -> Vec<Answer> {
-        let shares = softmax(logits);
-        let mut order: Vec<usize> = (0..shares.len()).collect();
-        // The sort is stable, so among equals the smaller row comes first.
-        order.sort_by(|a, b| shares[*b].total_cmp(&shares[*a]));
-        order.truncate(top);
-        order.into_iter().map(|row| (row, self.labels[row].clone(), shares[row])).collect()
-    }
-
-    fn decode<B: AsRef<[u8]>>(&self, images: &[B]) -> Result<Vec<RgbImage>> {
-        let unreadable = |at: usize, reason: String| crate::data::Error::Image { path: format!("image {}", at + 1), reason };
-        let decoded = images.iter().enumerate();
-        let decoded = decoded.map(|(at, bytes)| decode::decode(bytes.as_ref(), &self.limits).map_err(|refusal| unreadable(at, refusal.0)));
-        Ok(decoded.collect::<crate::data::Result<_>>()?)
-    }
-
-    /// Decoded images to `(B, num_features)`.
-    fn pooled(&self, images: &[RgbImage]) -> Result<Tensor> {
-        let mut transformer = Transformer::new(&self.preprocessing)?;
-        let mut values = vec![0.0; images.len() * transformer.len()];
-        for (image, out) in images.iter().zip(values.chunks_exact_mut(transformer.len())) {
-            transformer.eval(image, out)?;
+    /// The plain views of encoded items.
+    fn views_of<B: AsRef<[u8]>>(&self, items: &[B]) -> Result<Input> {
+        let mut maker = self.views.maker()?;
+        let mut batch = maker.batch(items.len());
+        for (at, item) in items.iter().enumerate() {
+            let unreadable = |refusal: data::Refusal| data::Error::Image { path: format!("image {}", at + 1), reason: refusal.0 };
+            maker.add(item.as_ref(), &self.limits, View::Plain, &mut batch)?.map_err(unreadable)?;
         }
-        let shape = (images.len(), 3, self.preprocessing.height, self.preprocessing.width);
-        let input = Tensor::from_vec(values, shape, &self.device)?;
-        Ok(self.backbone.pooled(&input, self.backbone.stages().len(), Mode::Eval)?)
+        feed::input(batch)
+    }
+
+    /// To `(B, num_features)`.
+    fn pooled(&self, views: &Input) -> Result<Tensor> {
+        let views = views.to_device(&self.device)?;
+        Ok(self.backbone.pooled(views.tensor(), self.backbone.stages().len(), Mode::Eval)?)
     }
 }

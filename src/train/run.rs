@@ -2,27 +2,31 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 use sha2::{Digest as _, Sha256};
 
-use super::Task;
+use super::Training;
 use super::checkpoint::{self, Checkpoint, State};
 use super::error::{Error, Result};
-use super::event::{EpochNumbers, Teller};
-use super::features::Scale;
+use super::features::{self, Frozen, Scale};
 use super::feed::Feed;
 use super::fit::Trained;
-use super::frozen::{self, Frozen};
-use super::metrics::Evaluation;
 use super::model::Model;
+use super::model_folder;
 use super::optim::Optimizer;
-use super::report::{self, Report, Stopped};
+use super::partition::Partition;
+use super::progress::ProgressReporter;
+use super::report::Report;
 use super::schedule::Schedule;
-use super::split::{Held, Split};
+use super::tasks::{self, Task};
+use crate::data::Dataset;
 use crate::domain::config::ModelConfig;
 use crate::domain::digest::Digest;
+use crate::domain::evaluation::{Evaluation, Held, Outcome, Stopped};
+use crate::domain::job_event::EpochNumbers;
 use crate::domain::recipe::Strategy;
 use crate::nn::device;
 
@@ -32,8 +36,9 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 const NAMED: usize = 20;
 
 pub struct Run<'a> {
-    pub task: &'a Task<'a>,
-    pub split: Split,
+    pub training: &'a Training<'a>,
+    pub task: Arc<dyn Task>,
+    pub partition: Partition,
     pub model: Model,
     pub feed: Feed,
     pub optimizer: Optimizer,
@@ -47,6 +52,7 @@ pub struct Run<'a> {
     state: State,
     best: Vec<(String, Tensor)>,
     scale: Option<Scale>,
+    settled: bool,
     seconds_before: f64,
     began: Instant,
     epoch_began: Instant,
@@ -55,26 +61,29 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Splits the data, loads the model, sets up the optimiser; nothing has learned yet.
-    pub fn prepare(task: &'a Task<'a>) -> Result<Run<'a>> {
-        let recipe = task.recipe;
-        let config = report::config_of_result(task.config, recipe, &task.dataset.classes);
-        let split = Split::of(task.dataset, recipe)?;
-        let model = Model::load(task, task.dataset.classes.len())?;
-        let turns = frozen::turns(recipe, model.frozen);
-        let feed = Feed::new(task.dataset, recipe, &config.preprocessing(), split.train.len(), turns);
+    pub fn prepare(training: &'a Training<'a>) -> Result<Run<'a>> {
+        let recipe = training.recipe;
+        let partition = Partition::of(training.dataset, recipe);
+        let task: Arc<dyn Task> = tasks::of_targets(&training.dataset.targets, &partition, recipe)?.into();
+        let config = model_folder::config_of_result(training.config, recipe, &*task);
+        let model = Model::load(training, task.outputs())?;
+        let turns = features::turns(recipe, model.frozen);
+        let views = training.dataset.modality.views(&config)?;
+        let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), turns);
         let optimizer = Optimizer::new(recipe.optimizer, model.groups(recipe))?;
-        let steps_per_epoch = feed.steps_per_epoch(split.train.len());
+        let steps_per_epoch = feed.steps_per_epoch(partition.train.len());
         // Batch norm forgets at the pace of an epoch, but not slower than PyTorch's default (SimCLR's rule).
         model.classifier.backbone.set_norm_momentum((10.0 / steps_per_epoch as f64).min(0.1));
-        let dataset_digest = task.dataset.digest()?;
-        let state = State::new(identity(task, &model, &config, &dataset_digest));
+        let dataset_digest = training.dataset.digest()?;
+        let state = State::new(identity(training, &model, &feed, &dataset_digest));
         Ok(Run {
             best: model.snapshot()?,
             schedule: Schedule::new(steps_per_epoch * u64::from(recipe.epochs), recipe.warmup),
             pass_steps: 0,
             frozen: Frozen::None,
+            training,
             task,
-            split,
+            partition,
             model,
             feed,
             optimizer,
@@ -84,6 +93,7 @@ impl<'a> Run<'a> {
             dataset_digest,
             state,
             scale: None,
+            settled: false,
             seconds_before: 0.0,
             began: Instant::now(),
             epoch_began: Instant::now(),
@@ -92,31 +102,31 @@ impl<'a> Run<'a> {
     }
 
     /// Tells what the run will do, and what a person should know before believing its numbers.
-    pub fn announce(&self, teller: &mut Teller) -> Result<()> {
-        let (split, recipe) = (&self.split, self.task.recipe);
+    pub fn announce(&self, reporter: &mut ProgressReporter) -> Result<()> {
+        let (partition, recipe) = (&self.partition, self.training.recipe);
         let from = if recipe.from_scratch { "random weights" } else { "the base's weights" };
         let what = match recipe.strategy {
             Strategy::Head => "the head on the backbone's features".to_owned(),
             Strategy::Full => format!("the head and {} stages", self.model.classifier.backbone.stages().len() - self.model.frozen),
         };
-        let (train, val, classes) = (split.train.len(), split.val.len(), self.classes());
-        let name = self.model.architecture.name;
-        teller.info(format!("{name} from {from}: training {what} on {train} images of {classes} classes, measuring on {val}"))?;
-        if !self.task.device.is_cpu() {
-            teller.info(format!("on {}", device::describe(self.task.device)))?;
+        let (train, val, name) = (partition.train.len(), partition.val.len(), self.model.architecture.name);
+        let items = describe(self.training.dataset, train);
+        reporter.info(format!("{name} from {from}: training {what} on {items}, measuring on {val}"))?;
+        if !self.training.device.is_cpu() {
+            reporter.info(format!("on {}", device::describe(self.training.device)))?;
         }
-        if split.held == Held::Training {
-            teller.warn("under 10 training images per class: none are held out, so the numbers flatter; try several seeds")?;
+        if partition.held == Held::Training {
+            reporter.warn("under 10 training images per class: none are held out, so the numbers flatter; try several seeds")?;
         }
-        for warning in &self.task.dataset.warnings {
-            teller.warn(warning.clone())?;
+        for warning in &self.training.dataset.warnings {
+            reporter.warn(warning.clone())?;
         }
         Ok(())
     }
 
     /// Takes up a checkpoint of this very run.
     pub fn resume(&mut self, path: &Path) -> Result<()> {
-        let mut checkpoint = Checkpoint::load(path, &self.state.run, self.task.device)?;
+        let mut checkpoint = Checkpoint::load(path, &self.state.run, self.training.device)?;
         let steps = checkpoint.state.optimizer_steps;
         let restored = self
             .model
@@ -133,34 +143,26 @@ impl<'a> Run<'a> {
     }
 
     /// The recipe's, where this machine has it; f32 always works.
-    pub fn choose_precision(&self, teller: &mut Teller) -> Result<()> {
-        let learns = self.task.recipe.strategy == Strategy::Full;
-        let asked = self.task.recipe.precision;
+    pub fn choose_precision(&self, reporter: &mut ProgressReporter) -> Result<()> {
+        let learns = self.training.recipe.strategy == Strategy::Full;
+        let asked = self.training.recipe.precision;
         match self.model.classifier.backbone.set_precision(asked) {
-            Err(reason) if learns => teller.warn(format!("products in f32 instead of bf16: {reason}")),
+            Err(reason) if learns => reporter.warn(format!("products in f32 instead of bf16: {reason}")),
             _ => Ok(()),
         }
     }
 
     /// Sends every view through the frozen stages once, now, and never again, where that pays.
-    pub fn pass_frozen_stages(&mut self, teller: &mut Teller) -> Result<()> {
-        let (task, epochs) = (self.task, self.task.recipe.epochs);
+    pub fn pass_frozen_stages(&mut self, reporter: &mut ProgressReporter) -> Result<()> {
+        let (training, epochs) = (self.training, self.training.recipe.epochs);
         let rest = self.total_steps();
         (self.frozen, self.pass_steps) =
-            frozen::run_once(task, &mut self.feed, &self.model, &self.split, &self.dataset_digest, rest, teller)?;
-        if task.recipe.strategy == Strategy::Head {
-            let shown = self.feed.views_shown(&self.split.train, epochs);
+            features::run_once(training, &mut self.feed, &self.model, &self.partition, &self.dataset_digest, rest, reporter)?;
+        if training.recipe.strategy == Strategy::Head {
+            let shown = self.feed.views_shown(&self.partition.train, epochs);
             self.scale = self.feed.standardise(&shown);
         }
         Ok(())
-    }
-
-    pub fn classes(&self) -> usize {
-        self.task.dataset.classes.len()
-    }
-
-    pub fn names(&self) -> &'a [String] {
-        &self.task.dataset.classes
     }
 
     /// Whole epochs done.
@@ -174,48 +176,47 @@ impl<'a> Run<'a> {
     }
 
     fn total_steps(&self) -> u64 {
-        self.pass_steps + self.steps_per_epoch * u64::from(self.task.recipe.epochs)
+        self.pass_steps + self.steps_per_epoch * u64::from(self.training.recipe.epochs)
     }
 
     pub fn is_done(&self) -> bool {
-        self.epoch() >= self.task.recipe.epochs || self.is_out_of_patience()
+        self.epoch() >= self.training.recipe.epochs || self.is_out_of_patience()
     }
 
     fn is_out_of_patience(&self) -> bool {
-        let patience = self.task.recipe.patience;
-        patience > 0 && self.split.held != Held::Training && self.state.best().is_some_and(|(_, since)| since >= patience)
+        let patience = self.training.recipe.patience;
+        patience > 0 && self.partition.held != Held::Training && self.state.best().is_some_and(|(_, since)| since >= patience)
     }
 
-    pub fn open_epoch(&mut self, teller: &mut Teller) -> Result<()> {
+    pub fn open_epoch(&mut self, reporter: &mut ProgressReporter) -> Result<()> {
         self.epoch_began = Instant::now();
-        teller.plan(self.pass_steps + self.first_step(), self.total_steps());
-        teller.stage(format!("epoch {} of {}", self.epoch() + 1, self.task.recipe.epochs), self.total_steps())
+        reporter.plan(self.pass_steps + self.first_step(), self.total_steps());
+        reporter.stage(format!("epoch {} of {}", self.epoch() + 1, self.training.recipe.epochs), self.total_steps())
     }
 
     /// Judges an epoch and keeps its weights if they are the best so far.
-    pub fn close_epoch(&mut self, trained: &Trained, validation: &Evaluation, images_per_second: f64) -> Result<EpochNumbers> {
-        let (recipe, epoch) = (self.task.recipe, self.epoch() + 1);
+    pub fn close_epoch(&mut self, trained: &Trained, validation: &Evaluation, samples_per_second: f64) -> Result<EpochNumbers> {
+        let (recipe, epoch) = (self.training.recipe, self.epoch() + 1);
         if let Some(name) = self.model.first_not_finite()? {
             return Err(self.diverged(self.first_step() + self.steps_per_epoch, &format!("the weight `{name}`")));
         }
         // With nothing held out there is nothing to choose by: the last epoch is taken.
-        let best = self.split.held == Held::Training || self.state.is_beaten_by(validation.top1, validation.loss);
+        let best = self.partition.held == Held::Training || self.is_better(validation);
         if best {
             self.best = self.model.snapshot()?;
-            self.state.set_best(validation.top1, validation.loss);
+            self.state.set_best(self.merit(validation.primary()), validation.loss);
         }
         let seconds = self.epoch_began.elapsed().as_secs_f64();
         let numbers = EpochNumbers {
+            task: self.task.name(),
             epoch,
             epochs: recipe.epochs,
             train_loss: trained.loss,
-            train_top1: trained.top1,
+            train_primary: trained.primary,
             val_loss: validation.loss,
-            val_top1: validation.top1,
-            val_top5: validation.top5,
-            macro_f1: validation.macro_f1,
+            val: validation.values.clone(),
             lr: recipe.head_lr * self.schedule.factor(u64::from(epoch) * self.steps_per_epoch - 1),
-            images_per_second,
+            samples_per_second,
             seconds,
             eta_seconds: seconds * f64::from(recipe.epochs - epoch),
             best,
@@ -224,8 +225,18 @@ impl<'a> Run<'a> {
         Ok(numbers)
     }
 
+    /// A measure as a number of which more is better.
+    fn merit(&self, value: f64) -> f64 {
+        if self.task.name().primary().rises { value } else { -value }
+    }
+
+    /// Whether these are the best validation numbers so far: a better first measure, or the same with less loss.
+    fn is_better(&self, validation: &Evaluation) -> bool {
+        self.state.is_beaten_by(self.merit(validation.primary()), validation.loss)
+    }
+
     pub fn is_checkpoint_due(&self) -> bool {
-        self.task.recipe.strategy == Strategy::Full || self.saved.is_none_or(|at| at.elapsed() >= CHECKPOINT_EVERY)
+        self.training.recipe.strategy == Strategy::Full || self.saved.is_none_or(|at| at.elapsed() >= CHECKPOINT_EVERY)
     }
 
     pub fn save_checkpoint(&mut self) -> Result<PathBuf> {
@@ -237,7 +248,7 @@ impl<'a> Run<'a> {
         let now = prefixed("now", self.model.snapshot()?);
         let tensors: Vec<_> = now.chain(prefixed("best", self.best.clone())).chain(prefixed("optimizer", memory)).collect();
         self.saved = Some(Instant::now());
-        checkpoint::save(self.task.scratch, &self.state, &tensors)
+        checkpoint::save(self.training.scratch, &self.state, &tensors)
     }
 
     fn seconds(&self) -> f64 {
@@ -256,33 +267,55 @@ impl<'a> Run<'a> {
             self.model.fold(&scale)?;
             self.feed.unscaled();
         }
+        if let Some((factor, shift)) = self.task.units() {
+            self.model.fold_outputs(factor, shift)?;
+        }
+        self.settled = true;
         match self.model.first_not_finite()? {
             Some(name) => Err(self.diverged(self.first_step(), &format!("the weight `{name}`"))),
             None => Ok(()),
         }
     }
 
+    /// Whether the head answers as it will be published: in the units of the data set.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
     pub fn into_report(self, validation: Evaluation, test: Option<Evaluation>) -> Result<Report> {
         let weights = self.model.classifier.weights();
-        let stopped = if self.epoch() < self.task.recipe.epochs { Stopped::Early } else { Stopped::Finished };
-        Ok(Report {
+        let stopped = if self.epoch() < self.training.recipe.epochs { Stopped::Early } else { Stopped::Finished };
+        let outcome = Outcome {
             best_epoch: self.state.best().map_or(0, |(epoch, _)| epoch.epoch),
-            majority_top1: self.split.majority_top1(),
+            stopped,
+            seconds: self.seconds(),
+            baseline: self.task.baseline(&self.partition),
+            validated_on: self.partition.held,
             validation,
-            validated_on: self.split.held,
             test,
+        };
+        Ok(Report {
+            outcome,
             digest: Digest::from_bytes(weights.digest()?),
             weights,
-            seconds: self.seconds(),
             config: self.config,
-            recipe: self.task.recipe.clone(),
+            recipe: self.training.recipe.clone(),
             frozen: self.frozen,
-            train_images: self.split.train.len(),
+            trained_on: describe(self.training.dataset, self.partition.train.len()),
+            train_samples: self.partition.train.len(),
             dataset_digest: self.dataset_digest,
-            stopped,
             skipped: self.skipped.paths.into_iter().collect(),
             epochs: self.state.history,
         })
+    }
+}
+
+/// What so many items of a data set are: `120 images of 3 classes`.
+fn describe(dataset: &Dataset, count: usize) -> String {
+    let items = dataset.modality.name().items();
+    match dataset.classes().len() {
+        0 => format!("{count} {items}"),
+        classes => format!("{count} {items} of {classes} classes"),
     }
 }
 
@@ -293,10 +326,10 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    pub fn note(&mut self, found: &[String], teller: &mut Teller) -> Result<()> {
+    pub fn note(&mut self, found: &[String], reporter: &mut ProgressReporter) -> Result<()> {
         for path in found {
             if self.paths.insert(path.clone()) && self.paths.len() <= NAMED {
-                teller.warn(format!("passed over an image that cannot be read: {path}"))?;
+                reporter.warn(format!("passed over an image that cannot be read: {path}"))?;
             }
         }
         Ok(())
@@ -304,9 +337,10 @@ impl Skipped {
 }
 
 /// Names a run by everything that decides it, so that a checkpoint of another one is not taken up.
-fn identity(task: &Task, model: &Model, config: &ModelConfig, dataset_digest: &str) -> String {
+fn identity(training: &Training, model: &Model, feed: &Feed, dataset_digest: &str) -> String {
+    let (views, name, targets) = (feed.options().views.key(), model.architecture.name, &training.dataset.targets);
     let mut hash = Sha256::new();
-    hash.update(format!("{:?}\n{:?}\n{}\n{:?}\n", task.recipe, config.preprocessing(), model.architecture.name, task.dataset.classes));
+    hash.update(format!("{:?}\n{views}\n{name}\n{targets:?}\n", training.recipe));
     hash.update(model.base_digest);
     hash.update(dataset_digest);
     hex::encode(hash.finalize())

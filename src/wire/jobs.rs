@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::domain::job as domain;
 use crate::domain::recipe::Recipe;
+use crate::domain::{job as domain, job_event};
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -62,29 +62,10 @@ pub struct JobEvent {
     /// `state`, `progress`, `epoch`, `log` or `result`
     pub kind: String,
     /// `state`: {state, error?}; `progress`: {stage, step, total_steps, images_per_second, eta_seconds};
-    /// `epoch`: an `Epoch`; `log`: {level, message}; `result`: {name, version, metrics}.
+    /// `epoch`: {epoch, epochs, train_loss, val_loss, lr, images_per_second, seconds, eta_seconds, best} and the measures of
+    /// the task (classification: train_top1, val_top1, val_top5, macro_f1; regression: train_rmse, val_rmse, val_mae, val_r2
+    /// and `task`), shares from 0 to 1; `log`: {level, message}; `result`: {name, version, metrics}.
     pub body: Value,
-}
-
-/// Numbers after one epoch. Shares are 0 to 1.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Epoch {
-    /// From 1.
-    pub epoch: u32,
-    pub epochs: u32,
-    pub train_loss: f64,
-    pub train_top1: f64,
-    pub val_loss: f64,
-    pub val_top1: f64,
-    pub val_top5: f64,
-    pub macro_f1: f64,
-    /// Learning rate of the head at the end of the epoch.
-    pub lr: f64,
-    pub images_per_second: f64,
-    pub seconds: f64,
-    pub eta_seconds: f64,
-    /// The best validation top-1 so far.
-    pub best: bool,
 }
 
 impl From<domain::Job> for Job {
@@ -112,8 +93,15 @@ impl From<domain::Job> for Job {
     }
 }
 
-impl From<domain::JobEvent> for JobEvent {
-    fn from(e: domain::JobEvent) -> JobEvent {
-        JobEvent { number: e.number, time: e.time.to_string(), kind: e.kind, body: serde_json::from_str(&e.body).unwrap_or(Value::Null) }
+impl From<job_event::JobEvent> for JobEvent {
+    fn from(e: job_event::JobEvent) -> JobEvent {
+        JobEvent { number: e.number, time: e.time.to_string(), kind: e.event.kind().into(), body: e.event.body() }
+    }
+}
+
+impl JobEvent {
+    /// What happened.
+    pub fn event(&self) -> job_event::Event {
+        job_event::Event::read(&self.kind, self.body.clone())
     }
 }

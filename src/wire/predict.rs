@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::prediction::Answer;
+
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Embedding {
     /// `namespace/name@version`
@@ -15,8 +17,30 @@ pub struct Embedding {
 pub struct Prediction {
     /// `namespace/name@version`
     pub model: String,
-    /// Best first.
+    /// Of a classifier, best first; else empty.
+    #[serde(default)]
     pub classes: Vec<ClassScore>,
+    /// Of a model that answers numbers; left out by others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<NamedValue>,
+}
+
+/// A number that a model answers.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NamedValue {
+    pub name: String,
+    /// In the units of the data set it was trained on.
+    pub value: f32,
+}
+
+impl Prediction {
+    /// What `model` answered.
+    pub fn new(model: String, answer: &Answer) -> Prediction {
+        let class =
+            |c: &crate::domain::prediction::Class| ClassScore { index: c.index, label: c.label.clone(), probability: c.probability };
+        let value = |v: &crate::domain::prediction::Value| NamedValue { name: v.name.clone(), value: v.value };
+        Prediction { model, classes: answer.classes().iter().map(class).collect(), values: answer.values().iter().map(value).collect() }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

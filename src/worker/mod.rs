@@ -4,7 +4,7 @@
 //! ```text
 //! FOLDER/<name>.lock        locked while the worker lives; whoever can lock it knows that it died
 //! FOLDER/<name>/<job id>/   scratch of the job in hand, gone when it ends
-//! FOLDER/frozen/            what frozen stages answered, for the next job on the same base and data
+//! FOLDER/frozen/            features of frozen stages, for the next job on the same base and data
 //! ```
 //!
 //! What must survive a worker is elsewhere: checkpoints are blobs, progress and events are rows.
@@ -23,7 +23,7 @@ use presence::Presence;
 use tokio::sync::watch;
 
 use crate::service::Service;
-use crate::train::Shelf;
+use crate::train::FeatureStore;
 
 /// How long an idle worker waits before it looks at the queue again.
 const IDLE: Duration = Duration::from_millis(500);
@@ -45,7 +45,7 @@ pub struct Options {
 /// [`Options::once`]. The number of jobs that were taken on.
 pub async fn work(service: Service, options: Options, stopping: watch::Receiver<bool>) -> Result<u64> {
     let presence = Presence::claim(&options.folder)?;
-    let shelf = Shelf::new(options.folder.join("frozen"), options.frozen_cache_bytes);
+    let store = FeatureStore::new(options.folder.join("frozen"), options.frozen_cache_bytes);
     tracing::info!(worker = presence.name(), "worker started");
     let (mut taken, mut looks) = (0, 0);
     while !*stopping.borrow() {
@@ -57,7 +57,7 @@ pub async fn work(service: Service, options: Options, stopping: watch::Receiver<
             Ok(Some((lease, job))) => {
                 taken += 1;
                 let scratch = presence.scratch(job.id.as_str());
-                run::run(&service, &lease, &job, &scratch, &shelf, &stopping).await;
+                run::run(&service, &lease, &job, &scratch, &store, &stopping).await;
                 remove(&scratch);
             }
             Ok(None) if options.once => break,

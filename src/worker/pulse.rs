@@ -8,9 +8,10 @@ use tokio::sync::{Notify, watch};
 
 use super::Error;
 use crate::domain::job::Lease;
+use crate::domain::job_event::Event;
 use crate::service::Service;
 use crate::service::jobs::Beat;
-use crate::train::{Control, Event};
+use crate::train::Control;
 
 /// Also how long a cancelled job goes on at most, beside the step it is in.
 const EVERY: Duration = Duration::from_secs(1);
@@ -33,14 +34,12 @@ pub(super) struct Pulse {
 impl Pulse {
     /// Takes an event to be told with the next beat, and says whether to go on. Called between training steps.
     pub fn note(&self, event: Event) -> Control {
-        if !matches!(event, Event::Checkpoint { .. }) {
-            let mut news = self.news();
-            // Where a job stood a moment ago is no news once it stands elsewhere.
-            if matches!((&event, news.last()), (Event::Progress { .. }, Some(Event::Progress { .. }))) {
-                news.pop();
-            }
-            news.push(event);
+        let mut news = self.news();
+        // Where a job stood a moment ago is no news once it stands elsewhere.
+        if matches!((&event, news.last()), (Event::Progress(_), Some(Event::Progress(_)))) {
+            news.pop();
         }
+        news.push(event);
         self.control()
     }
 
@@ -111,15 +110,16 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::job_event::{Level, Progress};
 
     fn progress(step: u64) -> Event {
-        Event::Progress { stage: "epoch".into(), step, total_steps: 9, images_per_second: 1.0, eta_seconds: 1.0 }
+        Event::Progress(Progress { stage: "epoch".into(), step, total_steps: 9, samples_per_second: 1.0, eta_seconds: 1.0 })
     }
 
     #[test]
     fn only_the_newest_progress_is_news() {
         let pulse = Pulse::default();
-        let log = Event::Log { level: crate::train::Level::Info, message: "x".into() };
+        let log = Event::log(Level::Info, "x");
         for event in [progress(1), progress(2), log.clone(), progress(3)] {
             assert_eq!(pulse.note(event), Control::Continue);
         }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -13,20 +12,28 @@ use super::{Error, Result};
 use crate::data::{Dataset, Limits, Source};
 use crate::domain::config::ModelConfig;
 use crate::domain::job::{Job, Lease};
+use crate::domain::job_event::{self, Level};
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
 use crate::service::Service;
-use crate::train::{self, Event, Keep, Level, Report, Shelf, Task};
+use crate::train::{self, Event, FeatureStore, Keep, Report, Training};
 
 /// Storing checkpoints may take this share of a job's time.
 const CHECKPOINT_SHARE: u32 = 20;
 
 /// Runs the job and ends it, or gives it back.
-pub(super) async fn run(service: &Service, lease: &Lease, job: &Job, scratch: &Path, shelf: &Shelf, stopping: &watch::Receiver<bool>) {
+pub(super) async fn run(
+    service: &Service,
+    lease: &Lease,
+    job: &Job,
+    scratch: &Path,
+    store: &FeatureStore,
+    stopping: &watch::Receiver<bool>,
+) {
     tracing::info!(job = %job.id, attempt = job.attempt, name = %job.fine_tune.name, "job begins");
     let pulse = Arc::new(Pulse::default());
-    let attempt = Attempt { service, lease, job, scratch, shelf, pulse: pulse.clone() };
+    let attempt = Attempt { service, lease, job, scratch, store, pulse: pulse.clone() };
     let making = async {
         let result = attempt.make().await;
         pulse.finish();
@@ -64,7 +71,7 @@ struct Attempt<'a> {
     lease: &'a Lease,
     job: &'a Job,
     scratch: &'a Path,
-    shelf: &'a Shelf,
+    store: &'a FeatureStore,
     pulse: Arc<Pulse>,
 }
 
@@ -79,7 +86,7 @@ impl Attempt<'_> {
         let report = match self.train(base.clone(), images.clone(), resume.clone()).await {
             // A checkpoint that does not fit (another release wrote it) costs the epochs behind it, not the job.
             Err(Error::Checkpoint(why)) => {
-                self.pulse.note(log(Level::Warn, format!("{why}; starting from the beginning")));
+                self.pulse.note(job_event::Event::log(Level::Warn, format!("{why}; starting from the beginning")));
                 self.train(base, images, None).await
             }
             result => result,
@@ -88,12 +95,12 @@ impl Attempt<'_> {
         let lineage = self.service.lineage(&owner, task).await?;
         let written = (folder.clone(), report);
         let report = blocking(move || {
-            train::report::write_folder(&written.1, &lineage, &written.0)?;
+            train::write_folder(&written.1, &lineage, &written.0)?;
             Ok(written.1)
         })
         .await?;
         self.pulse.beat(self.service, self.lease).await;
-        let version = self.service.publish_result(self.lease, self.job, &folder, metrics(&report)).await?;
+        let version = self.service.publish_result(self.lease, self.job, &folder, report.outcome.headline()).await?;
         Ok(version.number)
     }
 
@@ -104,7 +111,7 @@ impl Attempt<'_> {
 
     /// Runs the training loop on a thread of its own; the heartbeat goes on beside it.
     async fn train(&self, base: Vec<(String, PathBuf)>, images: Vec<(String, PathBuf)>, resume: Option<PathBuf>) -> Result<Report> {
-        let (recipe, scratch, shelf) = (self.job.fine_tune.recipe.clone(), self.scratch.join("train"), self.shelf.clone());
+        let (recipe, scratch, store) = (self.job.fine_tune.recipe.clone(), self.scratch.join("train"), self.store.clone());
         let (pulse, keeper) = (self.pulse.clone(), Keeper::new(self.service, self.lease));
         let device = self.service.device().clone();
         blocking(move || {
@@ -117,36 +124,35 @@ impl Attempt<'_> {
                 if let Event::Checkpoint { path, .. } = &event {
                     keeper.keep(path, &pulse);
                 }
-                pulse.note(event)
+                match news(event) {
+                    Some(event) => pulse.note(event),
+                    None => pulse.control(),
+                }
             };
-            let task = Task {
+            let training = Training {
                 recipe: &recipe,
                 config: &config,
                 weights: &weights,
                 dataset: &dataset,
                 device: &device,
                 scratch: &scratch,
-                keep: Keep::Shelf(&shelf),
+                keep: Keep::Store(&store),
                 resume: resume.as_deref(),
             };
-            with_threads(recipe.threads, || train::fit(&task, &mut sink))
+            with_threads(recipe.threads, || train::fit(&training, &mut sink))
         })
         .await
     }
 }
 
-/// The numbers people ask for first; `metrics.json` of the result has all.
-fn metrics(report: &Report) -> serde_json::Value {
-    let (split, measured) = report.test.as_ref().map_or(("validation", &report.validation), |test| ("test", test));
-    json!({
-        "split": split, "images": measured.images, "loss": measured.loss, "top1": measured.top1, "top5": measured.top5,
-        "macro_f1": measured.macro_f1, "majority_top1": report.majority_top1, "best_epoch": report.best_epoch,
-        "stopped": report.stopped.as_str(), "seconds": report.seconds,
-    })
-}
-
-fn log(level: Level, message: String) -> Event {
-    Event::Log { level, message }
+/// What the training loop tells, as an event of the job; checkpoints are the worker's own business.
+fn news(event: Event) -> Option<job_event::Event> {
+    match event {
+        Event::Log { level, message } => Some(job_event::Event::Log { level, message }),
+        Event::Progress(progress) => Some(job_event::Event::Progress(progress)),
+        Event::Epoch(numbers) => Some(job_event::Event::Epoch(numbers)),
+        Event::Checkpoint { .. } => None,
+    }
 }
 
 /// Heavy work off the async threads. A panic in it is a defect of ours, and would happen again.
@@ -197,7 +203,7 @@ impl Keeper {
         self.last = Some((Instant::now(), began.elapsed()));
         if let Err(error) = saved {
             // Training goes on: without this checkpoint a later attempt only has more to do again.
-            pulse.note(log(Level::Warn, format!("a checkpoint could not be stored: {error}")));
+            pulse.note(job_event::Event::log(Level::Warn, format!("a checkpoint could not be stored: {error}")));
         }
     }
 }

@@ -3,14 +3,28 @@
 use std::sync::Arc;
 
 use hub::data::batch::{Batch, Item, Loader, Options, plain, shuffled, views};
-use hub::data::{Dataset, Limits, Source};
+use hub::data::image::ImageViews;
+use hub::data::modality::Input;
+use hub::data::{Dataset, Limits, Source, Target};
 use hub::domain::recipe::Augment;
 
 use crate::support::*;
 use crate::transforms::preprocessing;
 
 fn options(threads: usize) -> Options {
-    Options { batch_size: 8, threads, seed: 5, preprocessing: preprocessing(16, 16), augment: Augment::default(), drop_last: false }
+    Options {
+        batch_size: 8,
+        threads,
+        seed: 5,
+        views: Arc::new(ImageViews::new(preprocessing(16, 16)).unwrap()),
+        augment: Augment::default(),
+        drop_last: false,
+    }
+}
+
+fn pixels(batch: &Batch) -> &[f32] {
+    let Input::Pixels { values, .. } = &batch.input;
+    values
 }
 
 fn fashion() -> Arc<Dataset> {
@@ -36,12 +50,12 @@ fn an_epoch_is_the_same_on_one_thread_and_on_five() {
     assert_eq!(ids, plan.iter().map(|i| i.sample.id).collect::<Vec<_>>());
     ids.sort_unstable();
     assert_eq!(ids, samples.iter().map(|s| s.id).collect::<Vec<_>>());
-    assert!(one.iter().all(|b| b.images.len() == b.len() * 3 * 16 * 16 && b.views.iter().all(|v| *v == 3)));
+    assert!(one.iter().all(|b| pixels(b).len() == b.len() * 3 * 16 * 16 && b.views.iter().all(|v| *v == 3)));
     let other_epoch = all(&dataset, shuffled(&samples, 5, 3), &options(2));
     assert_ne!(one, other_epoch);
     let other_seed = all(&dataset, plan, &Options { seed: 6, ..options(2) });
     assert_eq!(one[0].ids, other_seed[0].ids);
-    assert_ne!(one[0].images, other_seed[0].images);
+    assert_ne!(pixels(&one[0]), pixels(&other_seed[0]));
 }
 
 #[test]
@@ -53,9 +67,10 @@ fn views_are_the_plain_one_and_random_ones() {
     assert_eq!(numbers, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
     let simple = all(&dataset, plain(&samples), &options(1));
     let size = 3 * 16 * 16;
-    assert_eq!(batches[0].images[..size], simple[0].images[..size]);
-    assert_ne!(batches[0].images[..size], batches[0].images[size..2 * size]);
-    assert_ne!(batches[0].images[size..2 * size], batches[0].images[2 * size..3 * size]);
+    let views = pixels(&batches[0]);
+    assert_eq!(views[..size], pixels(&simple[0])[..size]);
+    assert_ne!(views[..size], views[size..2 * size]);
+    assert_ne!(views[size..2 * size], views[2 * size..3 * size]);
 }
 
 #[test]
@@ -67,12 +82,12 @@ fn an_unreadable_image_is_skipped_by_name() {
     let batches = all(&dataset, plain(dataset.samples()), &options(3));
     assert_eq!(batches.len(), 1);
     assert_eq!((batches[0].len(), batches[0].skipped[0].path.as_str()), (3, "cat/2.png"));
-    assert_eq!((batches[0].ids.as_slice(), batches[0].labels.as_slice()), (&[0u32, 2, 3][..], &[0u32, 1, 1][..]));
+    assert_eq!((batches[0].ids.as_slice(), batches[0].targets.as_slice()), (&[0u32, 2, 3][..], &[0u32, 1, 1].map(Target::Class)[..]));
     let problems = batches[0].skipped.clone();
     let clean = Dataset::open(&Source::Archive(file.path.clone()), &Limits::default()).unwrap().without(&problems);
     assert_eq!(clean.samples().iter().map(|s| s.id).collect::<Vec<_>>(), [0, 2, 3]);
     let clean = Arc::new(clean);
-    assert_eq!(all(&clean, plain(clean.samples()), &options(1))[0].images, batches[0].images);
+    assert_eq!(pixels(&all(&clean, plain(clean.samples()), &options(1))[0]), pixels(&batches[0]));
 }
 
 #[test]

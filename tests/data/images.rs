@@ -164,7 +164,7 @@ fn a_few_unreadable_files_are_listed_and_many_are_fatal() {
     set[5].1 = b"<svg/>".to_vec();
     set.push(("dog/x.tiff".into(), b"II*\0\x08\0\0\0".to_vec()));
     let report = check_bytes(&zip_of(&set), &Limits::default()).unwrap();
-    assert_eq!(report.images, 39);
+    assert_eq!(report.samples, 39);
     let listed: Vec<&str> = report.unreadable.iter().map(|p| p.path.as_str()).collect();
     assert_eq!(listed, ["dog/5.png", "dog/x.tiff"]);
     assert_eq!(report.splits[0].per_class, [20, 19]);
@@ -182,13 +182,13 @@ fn the_report_tells_sizes_channels_and_survives_json() {
         ("dog/one.bmp", encoded(&RgbImage::new(1, 1), ImageFormat::Bmp)),
     ]);
     let report = check_bytes(&zip_of(&set), &Limits::default()).unwrap();
-    assert_eq!((report.sizes.width.min, report.sizes.width.median, report.sizes.width.max), (1, 8, 300));
-    assert_eq!((report.sizes.height.min, report.sizes.height.max), (1, 20));
+    assert_eq!((report.sizes["width"].min, report.sizes["width"].median, report.sizes["width"].max), (1, 8, 300));
+    assert_eq!((report.sizes["height"].min, report.sizes["height"].max), (1, 20));
     assert_eq!(report.formats["png"], 4);
     assert_eq!(report.channels["rgb"], 6);
     assert_eq!(report.previews.len(), 6);
     let json = serde_json::to_string(&report).unwrap();
-    assert_eq!(serde_json::from_str::<hub::data::Report>(&json).unwrap(), report);
+    assert_eq!(serde_json::from_str::<hub::domain::dataset_report::DatasetReport>(&json).unwrap(), report);
 }
 
 #[test]

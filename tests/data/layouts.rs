@@ -21,7 +21,7 @@ fn error_of(files: &[(String, Vec<u8>)]) -> (&'static str, String) {
 fn seen(files: &[(String, Vec<u8>)]) -> Vec<(String, String, String)> {
     let dir = folder(files);
     let dataset = Dataset::open(&Source::Folder(dir.path().into()), &Limits::default()).unwrap();
-    dataset.samples().iter().map(|s| (s.split.to_string(), dataset.classes[s.label as usize].clone(), s.path.clone())).collect()
+    dataset.samples().iter().map(|s| (s.split.to_string(), dataset.targets.word(s.target), s.path.clone())).collect()
 }
 
 fn row(split: &str, class: &str, path: &str) -> (String, String, String) {
@@ -147,7 +147,7 @@ fn a_version_of_files_or_of_one_archive() {
     let version = vec![("README.md".into(), dir.path().join("README.md")), ("pets.zip".into(), zip.path.clone())];
     let by_archive = check(&Source::Files(version), &Limits::default(), &mut |_, _| {}).unwrap();
     assert_eq!(by_files.digest, by_archive.digest);
-    assert_eq!(by_archive.images, 4);
+    assert_eq!(by_archive.samples, 4);
 }
 
 #[test]

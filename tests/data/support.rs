@@ -3,7 +3,8 @@
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
-use hub::data::{Error, Limits, Report, Source, check};
+use hub::data::{Error, Limits, Source, check};
+use hub::domain::dataset_report::DatasetReport;
 use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
@@ -80,7 +81,7 @@ pub fn packed(bytes: &[u8]) -> Packed {
     Packed { _dir: dir, path }
 }
 
-pub fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<Report, Error> {
+pub fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<DatasetReport, Error> {
     check(&Source::Archive(packed(bytes).path.clone()), limits, &mut |_, _| {})
 }
 
@@ -117,6 +118,6 @@ pub fn folder(files: &[(String, Vec<u8>)]) -> TempDir {
     dir
 }
 
-pub fn check_folder(files: &[(String, Vec<u8>)]) -> Result<Report, Error> {
+pub fn check_folder(files: &[(String, Vec<u8>)]) -> Result<DatasetReport, Error> {
     check(&Source::Folder(folder(files).path().to_path_buf()), &Limits::default(), &mut |_, _| {})
 }

@@ -102,7 +102,7 @@ fn long_names_of_both_kinds_are_read_and_judged() {
         [tar_with(by_pax), tar_with(by_gnu)]
     };
     for bytes in honest(&long) {
-        assert_eq!(check_bytes(&bytes, &Limits::default()).unwrap().images, 5);
+        assert_eq!(check_bytes(&bytes, &Limits::default()).unwrap().samples, 5);
     }
     for bytes in honest("../evil.png") {
         refused_packed_too(&bytes, "archive_path", "../evil.png");

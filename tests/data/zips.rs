@@ -28,7 +28,7 @@ fn find_last(bytes: &[u8], needle: &[u8]) -> usize {
 fn an_honest_zip_is_taken() {
     let report = check_bytes(&zip_of(&four_images()), &Limits::default()).unwrap();
     assert_eq!(report.classes, ["cat", "dog"]);
-    assert_eq!(report.images, 4);
+    assert_eq!(report.samples, 4);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn flipped_bytes_never_break_the_process_or_pass_for_other_images() {
                 Err(_) => refused += 1,
                 // Dates, attributes and names may change; the images may not.
                 Ok(report) => {
-                    assert_eq!(report.images, 4, "byte {at}");
+                    assert_eq!(report.samples, 4, "byte {at}");
                     same += usize::from(report.digest == before.digest);
                 }
             }

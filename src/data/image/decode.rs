@@ -14,19 +14,8 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::data::error::Error;
+pub use crate::data::error::Refusal;
 use crate::data::limits::Limits;
-
-/// Why an image was refused, in words for the person who sent it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Refusal(pub String);
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Error {
-        Error::Image { path: "the image sent".into(), reason: refusal.0 }
-    }
-}
 
 /// A decoded image and what it was before.
 #[derive(Debug, Clone)]

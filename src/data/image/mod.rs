@@ -1,5 +1,54 @@
-//! All that knows pixels: bytes to RGB, RGB to network input, RGB to a small picture.
+//! Images: the modality.
 
 pub mod decode;
 pub mod thumbnail;
 pub mod transform;
+mod views;
+
+use std::sync::Arc;
+
+pub use views::ImageViews;
+
+use super::error::{Refusal, Result};
+use super::limits::Limits;
+use super::modality::{Modality, Seen, Views};
+use super::name;
+use crate::domain::config::ModelConfig;
+use crate::domain::modality::Modality as Name;
+
+/// Longer side of a preview, in pixels.
+const PREVIEW_SIDE: u32 = 96;
+
+#[derive(Debug)]
+pub struct Images;
+
+impl Modality for Images {
+    fn name(&self) -> Name {
+        Name::Image
+    }
+
+    /// A name without an ending could be one too.
+    fn is_item(&self, path: &str) -> bool {
+        match name::extension(path).as_deref() {
+            None => true,
+            Some("jpg" | "jpeg" | "jpe" | "jfif" | "png" | "gif" | "webp" | "bmp") => true,
+            // Not read by us, but meant as images: they are reported as unreadable instead of silently left out.
+            Some("tif" | "tiff" | "heic" | "heif" | "avif" | "svg" | "ppm" | "pgm" | "ico" | "jp2" | "psd") => true,
+            Some(_) => false,
+        }
+    }
+
+    fn inspect(&self, bytes: &[u8], limits: &Limits, preview: bool) -> std::result::Result<Seen, Refusal> {
+        let decoded = decode::inspect(bytes, limits)?;
+        Ok(Seen {
+            sizes: vec![("width", decoded.image.width()), ("height", decoded.image.height())],
+            channels: decoded.channels,
+            format: decoded.format,
+            preview: preview.then(|| thumbnail::of_image(&decoded.image, PREVIEW_SIDE).ok()).flatten(),
+        })
+    }
+
+    fn views(&self, config: &ModelConfig) -> Result<Arc<dyn Views>> {
+        Ok(Arc::new(ImageViews::new(config.preprocessing())?))
+    }
+}

@@ -8,35 +8,25 @@ use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use super::decode::{Refusal, decode};
 use super::transform::{Rgb, resize_rgb};
 use crate::data::limits::Limits;
-
-/// An encoded small picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Thumbnail {
-    pub bytes: Vec<u8>,
-    /// `image/png` or `image/jpeg`.
-    pub media_type: &'static str,
-    /// In pixels.
-    pub width: u32,
-    pub height: u32,
-}
+use crate::data::modality::Picture;
 
 /// Decodes `bytes` and makes its longer side at most `side` pixels; smaller images keep their size.
 ///
 /// # Errors
 /// As [`decode`].
-pub fn thumbnail(bytes: &[u8], side: u32, limits: &Limits) -> Result<Thumbnail, Refusal> {
+pub fn thumbnail(bytes: &[u8], side: u32, limits: &Limits) -> Result<Picture, Refusal> {
     of_image(&decode(bytes, limits)?, side)
 }
 
 /// [`thumbnail`] of pixels that are decoded already.
-pub fn of_image(image: &RgbImage, side: u32) -> Result<Thumbnail, Refusal> {
+pub fn of_image(image: &RgbImage, side: u32) -> Result<Picture, Refusal> {
     let failed = |e: &dyn std::fmt::Display| Refusal(format!("no small picture could be made of it ({e})"));
     let (width, height) = (image.width(), image.height());
     let longer = width.max(height);
     if longer <= side {
         let mut out = Vec::new();
         PngEncoder::new(&mut out).write_image(image, width, height, ExtendedColorType::Rgb8).map_err(|e| failed(&e))?;
-        return Ok(Thumbnail { bytes: out, media_type: "image/png", width, height });
+        return Ok(Picture { bytes: out, media_type: "image/png", width, height });
     }
     let scaled = |s: u32| ((f64::from(s) * f64::from(side) / f64::from(longer)).round() as u32).max(1);
     let (width, height) = (scaled(width), scaled(height));
@@ -46,5 +36,5 @@ pub fn of_image(image: &RgbImage, side: u32) -> Result<Thumbnail, Refusal> {
     resize_rgb(&mut Resizer::new(), source, (width, height, &mut small), &options).map_err(|e| failed(&e))?;
     let mut out = Vec::new();
     JpegEncoder::new_with_quality(&mut out, 82).write_image(&small, width, height, ExtendedColorType::Rgb8).map_err(|e| failed(&e))?;
-    Ok(Thumbnail { bytes: out, media_type: "image/jpeg", width, height })
+    Ok(Picture { bytes: out, media_type: "image/jpeg", width, height })
 }

@@ -20,7 +20,7 @@ use crate::domain::recipe::Augment;
 /// [`Error::BadPreprocessing`] if the config's numbers make no sense.
 pub fn eval(image: &RgbImage, preprocessing: &Preprocessing) -> Result<Vec<f32>> {
     let mut out = vec![0.0; 3 * preprocessing.height * preprocessing.width];
-    Transformer::new(preprocessing)?.eval(image, &mut out)?;
+    Preprocessor::new(preprocessing)?.eval(image, &mut out)?;
     Ok(out)
 }
 
@@ -30,7 +30,7 @@ pub fn eval(image: &RgbImage, preprocessing: &Preprocessing) -> Result<Vec<f32>>
 /// As [`eval`].
 pub fn train(image: &RgbImage, preprocessing: &Preprocessing, augment: &Augment, random: &mut impl Rng) -> Result<Vec<f32>> {
     let mut out = vec![0.0; 3 * preprocessing.height * preprocessing.width];
-    Transformer::new(preprocessing)?.train(image, augment, random, &mut out)?;
+    Preprocessor::new(preprocessing)?.train(image, augment, random, &mut out)?;
     Ok(out)
 }
 
@@ -64,7 +64,7 @@ pub(super) fn resize_rgb(resizer: &mut Resizer, from: Rgb, to: (u32, u32, &mut [
 }
 
 /// Holds the tables and buffers for many images of one model.
-pub struct Transformer {
+pub struct Preprocessor {
     preprocessing: Preprocessing,
     filter: FilterType,
     resizer: Resizer,
@@ -76,10 +76,10 @@ pub struct Transformer {
     table: [[f32; 256]; 3],
 }
 
-impl Transformer {
+impl Preprocessor {
     /// # Errors
     /// [`Error::BadPreprocessing`] names the setting that makes no sense.
-    pub fn new(preprocessing: &Preprocessing) -> Result<Transformer> {
+    pub fn new(preprocessing: &Preprocessing) -> Result<Preprocessor> {
         let bad = |reason: String| Err(Error::BadPreprocessing { reason });
         let Preprocessing { height, width, crop_pct, .. } = *preprocessing;
         if !(1..=4096).contains(&height) || !(1..=4096).contains(&width) {
@@ -100,7 +100,7 @@ impl Transformer {
         }
         let filter = filter(&preprocessing.interpolation)?;
         let resized = vec![0; 3 * width * height];
-        Ok(Transformer { preprocessing: preprocessing.clone(), filter, resizer: Resizer::new(), resized, across: Vec::new(), table })
+        Ok(Preprocessor { preprocessing: preprocessing.clone(), filter, resizer: Resizer::new(), resized, across: Vec::new(), table })
     }
 
     /// Values in one view: `3 * height * width`.

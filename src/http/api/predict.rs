@@ -12,7 +12,7 @@ use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, RepoAt};
 use crate::service::Service;
 use crate::wire::error::ProblemBody;
-use crate::wire::predict::{ClassScore, Embedding, Prediction};
+use crate::wire::predict::{Embedding, Prediction};
 
 /// Classes told when the query does not say.
 const TOP: usize = 5;
@@ -29,7 +29,7 @@ pub async fn embed(caller: Caller, service: Data<Service>, at: RepoAt, query: Qu
     Ok(HttpResponse::Ok().json(Embedding { model: named(&at.id, &version), features }))
 }
 
-/// The likeliest classes of an image.
+/// What a model says about an image: its likeliest classes, or the numbers it was trained to answer.
 #[utoipa::path(post, path = "/api/v1/models/{ns}/{name}/predict", tag = "predict", params(
     ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
     ("top" = Option<usize>, Query, description = "how many classes, 5 if left out"),
@@ -39,9 +39,8 @@ pub async fn embed(caller: Caller, service: Data<Service>, at: RepoAt, query: Qu
 pub async fn predict(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
     let top = query.parse("top")?.unwrap_or(TOP).clamp(1, 1_000);
     let image = image(&service, body).await?;
-    let (version, classes) = service.predict(&caller.0, &at.id, &query.revision()?, image, top).await?;
-    let score = |(index, label, probability)| ClassScore { index, label, probability };
-    Ok(HttpResponse::Ok().json(Prediction { model: named(&at.id, &version), classes: classes.into_iter().map(score).collect() }))
+    let (version, answer) = service.predict(&caller.0, &at.id, &query.revision()?, image, top).await?;
+    Ok(HttpResponse::Ok().json(Prediction::new(named(&at.id, &version), &answer)))
 }
 
 async fn image(service: &Service, body: Body) -> Result<Bytes, HttpError> {

@@ -1,8 +1,9 @@
-//! The curve of a run as SVG, drawn on the server: loss on top, top-1 below, an epoch a step to the right.
+//! The curves of a run as SVG, drawn on the server: the loss, and the task's first measure; an epoch a step to the right.
 
 use std::fmt::Write as _;
 
-use crate::wire::jobs::Epoch;
+use crate::domain::job_event::EpochNumbers;
+use crate::domain::task::{Task, Unit};
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 220.0;
@@ -18,20 +19,28 @@ struct Series {
 }
 
 /// Loss of training and validation over the epochs.
-pub fn loss(epochs: &[Epoch]) -> String {
+pub fn loss(epochs: &[EpochNumbers]) -> String {
     let train = Series { class: "s1", values: epochs.iter().map(|e| e.train_loss).collect() };
     let val = Series { class: "s2", values: epochs.iter().map(|e| e.val_loss).collect() };
     chart("Loss", epochs, &[train, val], None)
 }
 
-/// Top-1 of training and validation over the epochs.
-pub fn top1(epochs: &[Epoch]) -> String {
-    let train = Series { class: "s1", values: epochs.iter().map(|e| e.train_top1 * 100.0).collect() };
-    let val = Series { class: "s2", values: epochs.iter().map(|e| e.val_top1 * 100.0).collect() };
-    chart("Top-1 in per cent", epochs, &[train, val], Some((0.0, 100.0)))
+/// The task's first measure, of training and validation over the epochs.
+pub fn primary(task: Task, epochs: &[EpochNumbers]) -> String {
+    let share = task.primary().unit == Unit::Share;
+    let scale = if share { 100.0 } else { 1.0 };
+    let train = Series { class: "s1", values: epochs.iter().map(|e| e.train_primary * scale).collect() };
+    let val = Series { class: "s2", values: epochs.iter().map(|e| e.val_primary() * scale).collect() };
+    chart(&title(task, " in per cent"), epochs, &[train, val], share.then_some((0.0, 100.0)))
 }
 
-fn chart(name: &str, epochs: &[Epoch], series: &[Series], bounds: Option<(f64, f64)>) -> String {
+/// The name of the first measure; `unit` follows where it is a share.
+pub fn title(task: Task, unit: &str) -> String {
+    let primary = task.primary();
+    primary.label() + if primary.unit == Unit::Share { unit } else { "" }
+}
+
+fn chart(name: &str, epochs: &[EpochNumbers], series: &[Series], bounds: Option<(f64, f64)>) -> String {
     let last = epochs.last().map_or(1, |e| e.epochs.max(e.epoch)).max(2);
     let values = || series.iter().flat_map(|s| s.values.iter().copied()).filter(|v| v.is_finite());
     let (low, high) = bounds.unwrap_or_else(|| (0.0, values().fold(0.1, f64::max) * 1.05));
@@ -69,18 +78,17 @@ fn chart(name: &str, epochs: &[Epoch], series: &[Series], bounds: Option<(f64, f
 mod tests {
     use super::*;
 
-    fn epoch(number: u32, val_top1: f64) -> Epoch {
-        Epoch {
+    fn epoch(number: u32, val_top1: f64) -> EpochNumbers {
+        EpochNumbers {
+            task: Task::Classification,
             epoch: number,
             epochs: 5,
             train_loss: 1.0 / f64::from(number),
-            train_top1: 0.5,
+            train_primary: 0.5,
             val_loss: f64::NAN,
-            val_top1,
-            val_top5: 1.0,
-            macro_f1: 0.5,
+            val: vec![val_top1, 1.0, 0.5],
             lr: 0.01,
-            images_per_second: 100.0,
+            samples_per_second: 100.0,
             seconds: 1.0,
             eta_seconds: 1.0,
             best: true,
@@ -89,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_point_per_epoch_and_none_for_what_is_no_number() {
-        let svg = top1(&[epoch(1, 0.0), epoch(2, 1.0)]);
+        let svg = primary(Task::Classification, &[epoch(1, 0.0), epoch(2, 1.0)]);
         let line = svg.split("line s2\" points=\"").nth(1).unwrap().split('"').next().unwrap();
         assert_eq!(line.split(' ').count(), 2);
         assert!(line.ends_with(&format!(",{TOP:.1}")), "{line}: 100 % is at the top");

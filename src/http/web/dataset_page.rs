@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 
 use askama::Template;
-use serde::Deserialize;
 
 use super::card::RepoCard;
 use super::format;
 use super::frame::{Frame, page};
 use super::repo::{Fact, Head};
 use super::snippets::{Snippet, snippets};
+use crate::domain::dataset_report::{DatasetReport, SplitCount};
 use crate::domain::repo::RepoSummary;
 use crate::domain::revision::Revision;
+use crate::domain::task::significant;
 use crate::http::caller::Visitor;
 use crate::http::error::Answer;
 use crate::http::extract::Query;
@@ -32,6 +33,8 @@ struct DatasetPage {
     card_html: String,
     facts: Vec<Fact>,
     thumbnails: Vec<Thumb>,
+    /// Whether the targets are numbers.
+    numbers: bool,
     splits: Vec<SplitView>,
     problems: Vec<String>,
     pretrained: Vec<RepoCard>,
@@ -51,45 +54,20 @@ struct SplitView {
     classes: Vec<(String, usize)>,
 }
 
-/// The parts of the data set check's report that this page shows.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Report {
-    classes: Vec<String>,
-    splits: Vec<SplitCount>,
-    unreadable: Vec<Problem>,
-    duplicates_across_splits: Vec<(String, String)>,
-    warnings: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct SplitCount {
-    name: String,
-    images: usize,
-    per_class: Vec<usize>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Problem {
-    path: String,
-    reason: String,
-}
-
 pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, revision: &Revision, query: &Query, address: &str) -> Answer {
     let (actor, id) = (visitor.actor(), summary.repo.id.clone());
     let checked = !summary.facts.dataset_report.is_empty();
     let thumbnails = if checked { service.thumbnails(&actor, &id, revision, MOST_THUMBNAILS).await? } else { vec![] };
     let (pretrained, fine_tuned) = service.models_of(&actor, &id).await?;
-    let report: Report = serde_json::from_str(&summary.facts.dataset_report).unwrap_or_default();
+    let report = DatasetReport::read(&summary.facts.dataset_report).unwrap_or_default();
     let head = Head::of(&summary, "card", query);
     let classes: Vec<String> = thumbnails.into_iter().map(|thumbnail| thumbnail.class).collect();
     page(&DatasetPage {
         frame: Frame::of(visitor, "datasets"),
-        thumbnails: thumbs(&classes, &head),
+        thumbnails: thumbs(&classes, &head, report.values.is_some()),
+        numbers: report.values.is_some(),
         card_html: summary.facts.card_html.clone(),
-        facts: facts(&summary),
+        facts: facts(&summary, &report),
         splits: splits(&report),
         problems: problems(&report),
         pretrained: pretrained.into_iter().map(RepoCard::from).collect(),
@@ -100,9 +78,9 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
 }
 
 /// As many pictures of each class as there is room for; their addresses count through all previews.
-fn thumbs(classes: &[String], head: &Head) -> Vec<Thumb> {
+fn thumbs(classes: &[String], head: &Head, numbers: bool) -> Vec<Thumb> {
     let mut shown: HashMap<&str, usize> = classes.iter().map(|class| (class.as_str(), 0)).collect();
-    let each = (SHOWN / shown.len().max(1)).clamp(1, PER_CLASS);
+    let each = if numbers { SHOWN } else { (SHOWN / shown.len().max(1)).clamp(1, PER_CLASS) };
     let mut thumbs = Vec::new();
     for (at, class) in classes.iter().enumerate() {
         let count = shown.entry(class).or_default();
@@ -114,12 +92,14 @@ fn thumbs(classes: &[String], head: &Head) -> Vec<Thumb> {
     thumbs
 }
 
-fn facts(summary: &RepoSummary) -> Vec<Fact> {
+fn facts(summary: &RepoSummary, report: &DatasetReport) -> Vec<Fact> {
     let facts = &summary.facts;
     let some = |number: u64| if number > 0 { format::count(number) } else { String::new() };
     let lines = [
         ("Samples", some(facts.samples)),
         ("Classes", some(facts.classes)),
+        ("Targets", report.values.map_or(String::new(), |v| format!("{} to {}", significant(v.min), significant(v.max)))),
+        ("Mean target", report.values.map_or(String::new(), |v| format!("{} ± {}", significant(v.mean), significant(v.deviation)))),
         ("Task", facts.task.clone()),
         ("Modality", facts.modality.clone()),
         ("Licence", facts.license.clone()),
@@ -129,17 +109,17 @@ fn facts(summary: &RepoSummary) -> Vec<Fact> {
     lines.map(|(label, value)| Fact { label, value, href: None }).collect()
 }
 
-fn splits(report: &Report) -> Vec<SplitView> {
+fn splits(report: &DatasetReport) -> Vec<SplitView> {
     let view = |split: &SplitCount| SplitView {
         name: split.name.clone(),
-        images: split.images,
+        images: split.samples,
         most: split.per_class.iter().copied().max().unwrap_or(0).max(1),
         classes: report.classes.iter().cloned().zip(split.per_class.iter().copied()).take(200).collect(),
     };
     report.splits.iter().map(view).collect()
 }
 
-fn problems(report: &Report) -> Vec<String> {
+fn problems(report: &DatasetReport) -> Vec<String> {
     let unreadable = report.unreadable.iter().take(20).map(|p| format!("{} cannot be read: {}", p.path, p.reason));
     let duplicates = report.duplicates_across_splits.iter().take(20).map(|(a, b)| format!("{a} and {b} are the same image in two splits"));
     report.warnings.iter().cloned().chain(unreadable).chain(duplicates).collect()

@@ -6,6 +6,7 @@ use askama::Template;
 
 use super::form::{CSRF, Form};
 use super::frame::{Frame, page_with, see_other};
+use crate::domain::dataset_report::can_be_learned;
 use crate::domain::name::{LIBRARY, RepoId, RepoKind};
 use crate::domain::page::PageRequest;
 use crate::domain::recipe::{Optimizer, Recipe, Strategy};
@@ -203,7 +204,7 @@ async fn suggestions(service: &Service, actor: &Actor, kind: RepoKind) -> Result
     let hits = service.search(actor, query, PageRequest::new(Some(100), None)).await?;
     let fit = |summary: &crate::domain::repo::RepoSummary| match kind {
         RepoKind::Model => !summary.facts.architecture.is_empty(),
-        RepoKind::Dataset => summary.facts.classes >= 2 && !summary.facts.dataset_report.is_empty(),
+        RepoKind::Dataset => can_be_learned(&summary.facts),
     };
     Ok(hits.page.items.iter().filter(|summary| fit(summary)).map(|summary| summary.repo.id.to_string()).collect())
 }

@@ -12,14 +12,15 @@ use super::outcome::{self, Outcome};
 use super::{curve, format};
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobState};
+use crate::domain::job_event::{EpochNumbers, Event, JobEvent, Progress};
 use crate::domain::name::RepoKind;
+use crate::domain::task::Task;
 use crate::domain::user::Actor;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{JobAt, Query};
 use crate::http::job_events;
 use crate::service::Service;
-use crate::wire::jobs::{Epoch, JobEvent};
 
 #[derive(Template)]
 #[template(path = "jobs.html")]
@@ -93,7 +94,10 @@ struct JobPage {
     recipe: Vec<(String, String)>,
     epochs: Vec<EpochLine>,
     loss: String,
-    top1: String,
+    /// The name of the task's first measure, and its curve.
+    primary: (String, String),
+    /// The heads of the columns of numbers.
+    columns: Vec<String>,
     log: String,
     last_event: u64,
     outcome: Option<Outcome>,
@@ -101,27 +105,34 @@ struct JobPage {
 
 struct EpochLine {
     epoch: u32,
-    train_loss: String,
-    val_loss: String,
-    train_top1: String,
-    val_top1: String,
-    macro_f1: String,
-    speed: String,
+    numbers: Vec<String>,
     best: bool,
 }
 
-impl From<&Epoch> for EpochLine {
-    fn from(epoch: &Epoch) -> EpochLine {
-        EpochLine {
-            epoch: epoch.epoch,
-            train_loss: format!("{:.4}", epoch.train_loss),
-            val_loss: format!("{:.4}", epoch.val_loss),
-            train_top1: format::percent(epoch.train_top1),
-            val_top1: format::percent(epoch.val_top1),
-            macro_f1: format!("{:.3}", epoch.macro_f1),
-            speed: format!("{:.0}", epoch.images_per_second),
-            best: epoch.best,
-        }
+/// Losses, the first measure of training, then every measure but those after the second, which only the outcome shows.
+fn columns(task: Task) -> Vec<String> {
+    let primary = task.primary().title;
+    let mut columns = vec!["Training loss".into(), "Validation loss".into()];
+    columns.extend([format!("Training {primary}"), format!("Validation {primary}")]);
+    columns.extend(task.measures().last().map(|last| last.label()));
+    columns.push("Images/s".into());
+    columns
+}
+
+impl From<&EpochNumbers> for EpochLine {
+    fn from(epoch: &EpochNumbers) -> EpochLine {
+        let measures = epoch.task.measures();
+        let shown = |at: usize, value: f64| outcome::shown(measures[at].unit, value);
+        let last = measures.len() - 1;
+        let numbers = vec![
+            format!("{:.4}", epoch.train_loss),
+            format!("{:.4}", epoch.val_loss),
+            shown(0, epoch.train_primary),
+            shown(0, epoch.val_primary()),
+            shown(last, epoch.val[last]),
+            format!("{:.0}", epoch.samples_per_second),
+        ];
+        EpochLine { epoch: epoch.epoch, numbers, best: epoch.best }
     }
 }
 
@@ -146,15 +157,18 @@ async fn all_events(service: &Service, actor: &Actor, job: &JobId) -> Result<Vec
         if more.is_empty() {
             return Ok(all);
         }
-        all.extend(more.into_iter().map(JobEvent::from));
+        all.extend(more);
     }
 }
 
 impl JobPage {
     fn of(visitor: &Visitor, job: &Job, events: &[JobEvent], log: String) -> JobPage {
-        let of_kind = |kind: &'static str| events.iter().filter(move |event| event.kind == kind);
-        let epochs: Vec<Epoch> = of_kind("epoch").filter_map(|event| serde_json::from_value(event.body.clone()).ok()).collect();
-        let speed = of_kind("progress").next_back().map(|event| speed(&event.body)).unwrap_or_default();
+        let epochs: Vec<EpochNumbers> =
+            events.iter().filter_map(|event| if let Event::Epoch(numbers) = &event.event { Some(numbers.clone()) } else { None }).collect();
+        let progress =
+            events.iter().rev().find_map(|event| if let Event::Progress(progress) = &event.event { Some(progress) } else { None });
+        let speed = progress.map(speed).unwrap_or_default();
+        let task = epochs.first().map(|epoch| epoch.task).or(job.fine_tune.recipe.task).unwrap_or_default();
         let asked = &job.fine_tune;
         let link = |kind, id, version: u32| (format!("{}?rev={version}", href(kind, id)), format!("{} v{version}", title(id)));
         JobPage {
@@ -172,7 +186,8 @@ impl JobPage {
             result: job.result_version.map(|version| link(RepoKind::Model, &asked.name, version)),
             recipe: recipe(job),
             loss: curve::loss(&epochs),
-            top1: curve::top1(&epochs),
+            primary: (curve::title(task, ", per cent"), curve::primary(task, &epochs)),
+            columns: columns(task),
             epochs: epoch_lines(&epochs),
             log,
             last_event: events.last().map_or(0, |event| event.number),
@@ -182,15 +197,14 @@ impl JobPage {
 }
 
 /// A line per epoch; only the best of all is marked, each having said so of itself when it was.
-fn epoch_lines(epochs: &[Epoch]) -> Vec<EpochLine> {
+fn epoch_lines(epochs: &[EpochNumbers]) -> Vec<EpochLine> {
     let best = epochs.iter().rposition(|epoch| epoch.best);
-    let line = |(at, epoch): (usize, &Epoch)| EpochLine { best: Some(at) == best, ..EpochLine::from(epoch) };
+    let line = |(at, epoch): (usize, &EpochNumbers)| EpochLine { best: Some(at) == best, ..EpochLine::from(epoch) };
     epochs.iter().enumerate().map(line).collect()
 }
 
-fn speed(progress: &Value) -> String {
-    let number = |key: &str| progress.get(key).and_then(Value::as_f64).unwrap_or(0.0);
-    format!("{:.0} images/s, {} left", number("images_per_second"), format::duration(number("eta_seconds")))
+fn speed(progress: &Progress) -> String {
+    format!("{:.0} images/s, {} left", progress.samples_per_second, format::duration(progress.eta_seconds))
 }
 
 /// The recipe as it is written in the API, one setting a line.

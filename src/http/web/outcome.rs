@@ -2,13 +2,14 @@
 //! class, and which classes were taken for which.
 
 use futures_util::TryStreamExt as _;
-use serde::Deserialize;
 
 use super::format;
+use crate::domain::evaluation::{self, ClassScore, Evaluation};
 use crate::domain::job::Job;
 use crate::domain::name::RepoKind;
 use crate::domain::path::RepoPath;
 use crate::domain::revision::Revision;
+use crate::domain::task::{Unit, capitalised, significant};
 use crate::domain::user::Actor;
 use crate::service::Service;
 
@@ -19,46 +20,9 @@ const MOST_CLASSES: usize = 200;
 /// A wider matrix cannot be read on a screen.
 const WIDEST_MATRIX: usize = 30;
 
-/// The part of `metrics.json` a page shows.
-#[derive(Deserialize)]
-struct Metrics {
-    #[serde(default)]
-    majority_top1: f64,
-    #[serde(default)]
-    best_epoch: u32,
-    #[serde(default)]
-    seconds: f64,
-    validation: Evaluation,
-    #[serde(default)]
-    test: Option<Evaluation>,
-}
-
-#[derive(Deserialize)]
-struct Evaluation {
-    images: u64,
-    loss: f64,
-    top1: f64,
-    top5: f64,
-    macro_f1: f64,
-    #[serde(default)]
-    per_class: Vec<ClassScore>,
-    /// Images of the class of the row that were taken for the class of the column.
-    #[serde(default)]
-    confusion: Vec<Vec<u64>>,
-}
-
-#[derive(Deserialize)]
-struct ClassScore {
-    class: String,
-    support: u64,
-    precision: f64,
-    recall: f64,
-    f1: f64,
-}
-
 pub struct Outcome {
     /// Label and value, the most important first.
-    pub numbers: Vec<(&'static str, String)>,
+    pub numbers: Vec<(String, String)>,
     pub classes: Vec<ClassLine>,
     pub names: Vec<String>,
     pub matrix: Vec<MatrixRow>,
@@ -97,20 +61,32 @@ pub async fn find(service: &Service, actor: &Actor, job: &Job) -> Option<Outcome
     read(&parts.concat())
 }
 
+/// A measure as tiles show it.
+pub fn shown(unit: Unit, value: f64) -> String {
+    match unit {
+        Unit::Share => format::percent(value),
+        Unit::Score => format!("{value:.3}"),
+        Unit::OfTarget => significant(value),
+    }
+}
+
 fn read(json: &[u8]) -> Option<Outcome> {
-    let metrics: Metrics = serde_json::from_slice(json).ok()?;
-    let (split, best) = metrics.test.as_ref().map_or(("validation", &metrics.validation), |test| ("test", test));
-    let numbers = vec![
-        ("Top-1", format::percent(best.top1)),
-        ("Always the largest class", format::percent(metrics.majority_top1)),
-        ("Top-5", format::percent(best.top5)),
-        ("Macro F1", format!("{:.3}", best.macro_f1)),
-        ("Loss", format!("{:.4}", best.loss)),
-        ("Measured on", format!("{} images of {split}", best.images)),
-        ("Best epoch", metrics.best_epoch.to_string()),
-        ("Took", format::duration(metrics.seconds)),
-    ];
-    let fits = (2..=WIDEST_MATRIX).contains(&best.confusion.len());
+    let outcome = evaluation::Outcome::read(json)?;
+    let (split, best) = outcome.measured();
+    let task = outcome.task();
+    let mut numbers: Vec<(String, String)> =
+        task.measures().iter().zip(&best.values).map(|(measure, value)| (measure.label(), shown(measure.unit, *value))).collect();
+    numbers.insert(1, (capitalised(task.about().baseline.1), shown(task.primary().unit, outcome.baseline)));
+    numbers.extend(
+        [
+            ("Loss", format!("{:.4}", best.loss)),
+            ("Measured on", format!("{} images of {split}", best.samples)),
+            ("Best epoch", outcome.best_epoch.to_string()),
+            ("Took", format::duration(outcome.seconds)),
+        ]
+        .map(|(label, value)| (label.to_owned(), value)),
+    );
+    let fits = (2..=WIDEST_MATRIX).contains(&best.per_class.len());
     Some(Outcome {
         numbers,
         classes: best.per_class.iter().take(MOST_CLASSES).map(ClassLine::from).collect(),
@@ -132,12 +108,12 @@ impl From<&ClassScore> for ClassLine {
 }
 
 fn matrix(evaluation: &Evaluation) -> Vec<MatrixRow> {
-    let row = |(at, (counts, score)): (usize, (&Vec<u64>, &ClassScore))| {
+    let row = |(at, (counts, score)): (usize, (Vec<u64>, &ClassScore))| {
         let total = counts.iter().sum::<u64>().max(1);
         let cell = |(column, count): (usize, &u64)| Cell { count: *count, shade: (count * 9).div_ceil(total), right: column == at };
         MatrixRow { class: score.class.clone(), cells: counts.iter().enumerate().map(cell).collect() }
     };
-    evaluation.confusion.iter().zip(&evaluation.per_class).enumerate().map(row).collect()
+    evaluation.confusion_matrix().into_iter().zip(&evaluation.per_class).enumerate().map(row).collect()
 }
 
 #[cfg(test)]
@@ -158,7 +134,9 @@ mod tests {
         };
         let json = serde_json::json!({ "validation": evaluation(0.5), "test": evaluation(0.9), "majority_top1": 0.5, "best_epoch": 2 });
         let outcome = read(json.to_string().as_bytes()).unwrap();
-        assert_eq!(outcome.numbers[0], ("Top-1", "90.0 %".to_owned()));
+        let tiles: Vec<_> = outcome.numbers.iter().map(|(label, value)| (label.as_str(), value.as_str())).collect();
+        assert_eq!(tiles[..3], [("Top-1", "90.0 %"), ("Always the largest class", "50.0 %"), ("Top-5", "100.0 %")]);
+        assert_eq!(tiles[3..6], [("Macro F1", "0.800"), ("Loss", "0.5000"), ("Measured on", "10 images of test")]);
         assert_eq!(outcome.classes[0].recall, "80.0 %");
         let cell = &outcome.matrix[0].cells[1];
         assert_eq!((cell.count, cell.shade, cell.right), (1, 2, false));

@@ -9,6 +9,7 @@ use super::dataset_page;
 use super::format;
 use super::frame::{Frame, page};
 use super::snippets::{Snippet, snippets};
+use crate::domain::dataset_report::can_be_learned;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::{Facts, RepoSummary, SourceDataset, Version, VersionState};
 use crate::domain::revision::Revision;
@@ -204,9 +205,7 @@ impl Head {
 fn finetune_link(kind: RepoKind, id: &RepoId, facts: &Facts) -> Option<String> {
     match kind {
         RepoKind::Model if !facts.architecture.is_empty() => Some(format!("/finetune?base={}", urlencode(&id.to_string()))),
-        RepoKind::Dataset if facts.classes >= 2 && !facts.dataset_report.is_empty() => {
-            Some(format!("/finetune?dataset={}", urlencode(&id.to_string())))
-        }
+        RepoKind::Dataset if can_be_learned(facts) => Some(format!("/finetune?dataset={}", urlencode(&id.to_string()))),
         _ => None,
     }
 }

@@ -1,41 +1,26 @@
 //! Which images are trained on and which are measured on.
 
-use serde::{Deserialize, Serialize};
-
-use super::error::{Error, Result};
 use crate::data::{Dataset, Sample};
+use crate::domain::evaluation::Held;
 use crate::domain::recipe::Recipe;
 
 /// Fewer training images per class than this, and holding some out costs more than it tells.
 const ENOUGH_PER_CLASS: usize = 10;
 
-/// Where the validation numbers come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Held {
-    /// The data set's own `val` split.
-    ValSplit,
-    /// A share of `train`, held out class by class.
-    HeldOut,
-    /// The training images themselves: there were too few to hold any out. The numbers flatter, and no epoch was
-    /// chosen by them.
-    Training,
-}
-
-pub struct Split {
+pub struct Partition {
     pub train: Vec<Sample>,
     pub val: Vec<Sample>,
     pub test: Vec<Sample>,
     pub held: Held,
 }
 
-impl Split {
-    pub fn of(dataset: &Dataset, recipe: &Recipe) -> Result<Split> {
+impl Partition {
+    pub fn of(dataset: &Dataset, recipe: &Recipe) -> Partition {
         let (mut train, mut val, test) = (dataset.split("train"), dataset.split("val"), dataset.split("test"));
         let mut held = Held::ValSplit;
         if val.is_empty() {
             held = Held::Training;
-            if train.len() >= ENOUGH_PER_CLASS * dataset.classes.len() {
+            if train.len() >= ENOUGH_PER_CLASS * dataset.classes().len().max(1) {
                 (train, val) = dataset.split_train(recipe.validation, recipe.seed);
                 held = Held::HeldOut;
             }
@@ -43,22 +28,7 @@ impl Split {
                 (val, held) = (train.clone(), Held::Training);
             }
         }
-        let mut labels: Vec<u32> = train.iter().map(|sample| sample.label).collect();
-        labels.sort_unstable();
-        labels.dedup();
-        if labels.len() < 2 {
-            let what = "the training images belong to fewer than two classes; add images of other classes to `train`";
-            return Err(Error::NothingToLearn(what.into()));
-        }
-        Ok(Split { train, val, test, held })
-    }
-
-    /// Top-1 of always answering the most frequent training class: what any model should beat.
-    pub fn majority_top1(&self) -> f64 {
-        let count = |samples: &[Sample], label| samples.iter().filter(|sample| sample.label == label).count();
-        let labels: std::collections::BTreeSet<u32> = self.train.iter().map(|sample| sample.label).collect();
-        let most = labels.into_iter().max_by_key(|label| (count(&self.train, *label), std::cmp::Reverse(*label)));
-        most.map_or(0.0, |label| count(&self.val, label) as f64 / self.val.len().max(1) as f64)
+        Partition { train, val, test, held }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use candle_core::{Result, Tensor, Var};
 
-use super::optim::{BETA1, BETA2, EPSILON, MOMENTUM};
+use super::{BETA1, BETA2, EPSILON, MOMENTUM};
 
-/// See [`super::optim`]; `memory` is the momentum.
+/// See [`super`]; `memory` is the momentum.
 pub(super) fn sgd(parameter: &Var, gradient: &Tensor, memory: &mut [Tensor], rate: f64, decay: f64) -> Result<()> {
     let [momentum] = memory else { candle_core::bail!("SGD remembers one tensor, not {}", memory.len()) };
     let value = parameter.as_tensor().detach();
@@ -14,7 +14,7 @@ pub(super) fn sgd(parameter: &Var, gradient: &Tensor, memory: &mut [Tensor], rat
     parameter.set(&(value - (step * rate)?)?)
 }
 
-/// See [`super::optim`]; `memory` is the first and the second moment.
+/// See [`super`]; `memory` is the first and the second moment.
 pub(super) fn adamw(parameter: &Var, gradient: &Tensor, memory: &mut [Tensor], rate: f64, decay: f64, step: u64) -> Result<()> {
     let [first, second] = memory else { candle_core::bail!("AdamW remembers two tensors, not {}", memory.len()) };
     let (value, gradient) = (parameter.as_tensor().detach(), gradient.detach());

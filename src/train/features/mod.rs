@@ -1,4 +1,4 @@
-//! A file of what frozen stages answered: each view of each image goes through them once.
+//! Features that frozen stages compute, in a file: each view of each item goes through them once.
 //!
 //! Written batch by batch as the pass goes. A run that is killed in the middle finds the whole batches there and goes
 //! on behind them, at the same batch borders, so that it ends with the same bits as a run that was left alone. Read
@@ -9,6 +9,9 @@
 //! value   = f32 (pooled features) or f16 (maps)
 //! ```
 
+mod frozen;
+mod store;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -18,6 +21,9 @@ use std::sync::Arc;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
+
+pub use frozen::{Frozen, run_once, turns};
+pub use store::{FeatureStore, Keep};
 
 use super::error::{Error, Result};
 
@@ -70,13 +76,13 @@ impl Encoding {
 
 /// What one row holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
+pub struct RowFormat {
     /// Of the activation of one view, without the batch: `[D]`, or `[H, W, C]` for maps.
     pub dims: Vec<usize>,
     pub encoding: Encoding,
 }
 
-impl Layout {
+impl RowFormat {
     pub fn width(&self) -> usize {
         self.dims.iter().product()
     }
@@ -100,7 +106,7 @@ pub struct Writer {
     /// Where it lies, and the name it takes when it is whole.
     path: PathBuf,
     finished: PathBuf,
-    layout: Layout,
+    format: RowFormat,
     rows: Rows,
     /// Whole batches in the file, and where they end.
     batches: usize,
@@ -109,15 +115,15 @@ pub struct Writer {
 
 impl Writer {
     /// Takes up a file that nobody else writes, and cuts off what a killed run left half-written.
-    pub fn take_up(mut file: File, path: PathBuf, finished: PathBuf, layout: Layout) -> Result<Writer> {
+    pub fn take_up(mut file: File, path: PathBuf, finished: PathBuf, format: RowFormat) -> Result<Writer> {
         let failed = |source| Error::Io { what: "cannot open the feature cache", path: path.clone(), source };
         let (batches, rows, end) = match map(&file).map_err(failed)? {
-            Some(bytes) => scan(&bytes, &layout),
+            Some(bytes) => scan(&bytes, &format),
             None => (0, Rows::new(), 0),
         };
         file.set_len(end as u64).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
-        Ok(Writer { file, path, finished, layout, rows, batches, end })
+        Ok(Writer { file, path, finished, format, rows, batches, end })
     }
 
     /// How many batches are there already.
@@ -125,20 +131,20 @@ impl Writer {
         self.batches
     }
 
-    pub fn layout(&self) -> &Layout {
-        &self.layout
+    pub fn format(&self) -> &RowFormat {
+        &self.format
     }
 
     /// Appends one batch: `values` is `(ids.len(), width)` row by row. A batch whose images were all unreadable is
     /// a record of no rows.
     pub fn append(&mut self, ids: &[u32], views: &[u32], values: &[f32]) -> Result<()> {
-        let mut record = Vec::with_capacity(8 + ids.len() * self.layout.stride());
+        let mut record = Vec::with_capacity(8 + ids.len() * self.format.stride());
         record.extend((ids.len() as u32).to_le_bytes());
-        for ((id, view), row) in ids.iter().zip(views).zip(values.chunks_exact(self.layout.width())) {
+        for ((id, view), row) in ids.iter().zip(views).zip(values.chunks_exact(self.format.width())) {
             record.extend(id.to_le_bytes());
             record.extend(view.to_le_bytes());
             self.rows.insert((*id, *view), self.end + record.len());
-            self.layout.encoding.write(row, &mut record);
+            self.format.encoding.write(row, &mut record);
         }
         record.extend(crc32fast::hash(&record).to_le_bytes());
         self.file.write_all(&record).map_err(Error::io("cannot write the feature cache", &self.path))?;
@@ -155,7 +161,7 @@ impl Writer {
         let _ = std::fs::rename(&self.path, &self.finished);
         // The map would hold the file open, and with it the lock of who fills it.
         let map = self.file.unlock().and_then(|()| map(&self.file)).map_err(failed)?;
-        Ok(Features::new(map, self.rows, self.layout))
+        Ok(Features::new(map, self.rows, self.format))
     }
 
     /// Gives the pass up.
@@ -169,7 +175,7 @@ impl Writer {
 pub struct Features {
     map: Option<Arc<Mmap>>,
     rows: Arc<Rows>,
-    layout: Layout,
+    format: RowFormat,
     scale: Option<Scale>,
 }
 
@@ -181,19 +187,19 @@ pub struct Scale {
 }
 
 impl Features {
-    fn new(map: Option<Mmap>, rows: Rows, layout: Layout) -> Features {
-        Features { map: map.map(Arc::new), rows: Arc::new(rows), layout, scale: None }
+    fn new(map: Option<Mmap>, rows: Rows, format: RowFormat) -> Features {
+        Features { map: map.map(Arc::new), rows: Arc::new(rows), format, scale: None }
     }
 
     /// Opens a finished file; `None` if it is not whole, undamaged and of so many batches.
-    pub fn open(path: &Path, layout: &Layout, batches: usize) -> Option<Features> {
+    pub fn open(path: &Path, format: &RowFormat, batches: usize) -> Option<Features> {
         let map = map(&File::open(path).ok()?).ok()??;
-        let (found, rows, end) = scan(&map, layout);
-        (found == batches && end == map.len()).then(|| Features::new(Some(map), rows, layout.clone()))
+        let (found, rows, end) = scan(&map, format);
+        (found == batches && end == map.len()).then(|| Features::new(Some(map), rows, format.clone()))
     }
 
-    pub fn layout(&self) -> &Layout {
-        &self.layout
+    pub fn format(&self) -> &RowFormat {
+        &self.format
     }
 
     /// Appends the (scaled) values of one view to `out`; false if the image was unreadable.
@@ -212,7 +218,7 @@ impl Features {
 
     fn raw(&self, id: u32, view: u32, out: &mut Vec<f32>) -> bool {
         let (Some(map), Some(&at)) = (&self.map, self.rows.get(&(id, view))) else { return false };
-        self.layout.encoding.read(&map[at..at + self.layout.stride() - 8], out);
+        self.format.encoding.read(&map[at..at + self.format.stride() - 8], out);
         true
     }
 
@@ -221,7 +227,7 @@ impl Features {
     /// "Masked Autoencoders", A.1: a batch norm without affine before the linear probe). A feature that hardly
     /// varies is not blown up.
     pub fn standardise(&mut self, views: &[(u32, u32)]) -> Scale {
-        let width = self.layout.width();
+        let width = self.format.width();
         let (mut sum, mut squares, mut count) = (vec![0.0f64; width], vec![0.0f64; width], 0.0f64);
         let mut row = Vec::with_capacity(width);
         for (id, view) in views {
@@ -262,16 +268,16 @@ fn map(file: &File) -> std::io::Result<Option<Mmap>> {
 }
 
 /// The whole and undamaged records from the start: how many, their rows, and where they end.
-fn scan(bytes: &[u8], layout: &Layout) -> (usize, Rows, usize) {
+fn scan(bytes: &[u8], format: &RowFormat) -> (usize, Rows, usize) {
     let (mut records, mut found, mut at) = (0, Rows::new(), 0);
     while bytes.len() - at >= 8 {
         let rows = word(bytes, at) as usize;
-        let Some(length) = rows.checked_mul(layout.stride()).filter(|length| *length <= bytes.len() - at - 8) else { break };
+        let Some(length) = rows.checked_mul(format.stride()).filter(|length| *length <= bytes.len() - at - 8) else { break };
         let end = at + 4 + length;
         if crc32fast::hash(&bytes[at..end]) != word(bytes, end) {
             break;
         }
-        let firsts = (0..rows).map(|row| at + 4 + row * layout.stride());
+        let firsts = (0..rows).map(|row| at + 4 + row * format.stride());
         found.extend(firsts.map(|at| ((word(bytes, at), word(bytes, at + 4)), at + 8)));
         records += 1;
         at = end + 4;
@@ -287,13 +293,13 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 mod tests {
     use super::*;
 
-    fn open(path: &Path, layout: &Layout) -> Writer {
+    fn open(path: &Path, format: &RowFormat) -> Writer {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap();
-        Writer::take_up(file, path.into(), path.with_extension("bin"), layout.clone()).unwrap()
+        Writer::take_up(file, path.into(), path.with_extension("bin"), format.clone()).unwrap()
     }
 
-    fn layout(width: usize, encoding: Encoding) -> Layout {
-        Layout { dims: vec![width], encoding }
+    fn layout(width: usize, encoding: Encoding) -> RowFormat {
+        RowFormat { dims: vec![width], encoding }
     }
 
     fn read(features: &Features, id: u32, view: u32) -> Option<Vec<f32>> {
@@ -301,7 +307,7 @@ mod tests {
         features.read(id, view, &mut row).then_some(row)
     }
 
-    fn a_cut_or_damaged_tail_is_written_again(layout: &Layout) {
+    fn a_cut_or_damaged_tail_is_written_again(format: &RowFormat) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         let fill = |writer: &mut Writer| {
@@ -313,13 +319,13 @@ mod tests {
                 }
             }
         };
-        fill(&mut open(&path, layout));
+        fill(&mut open(&path, format));
         let whole = std::fs::read(&path).unwrap();
-        assert_eq!(whole.len(), 24 + 4 * layout.stride());
+        assert_eq!(whole.len(), 24 + 4 * format.stride());
         for cut in 0..=whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            assert_eq!(Features::open(&path, layout, 3).is_some(), cut == whole.len());
-            let mut writer = open(&path, layout);
+            assert_eq!(Features::open(&path, format, 3).is_some(), cut == whole.len());
+            let mut writer = open(&path, format);
             assert_eq!(writer.batches() == 3, cut == whole.len(), "{cut}");
             fill(&mut writer);
             assert_eq!(std::fs::read(&path).unwrap(), whole);
@@ -328,18 +334,18 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x40;
             std::fs::write(&path, &damaged).unwrap();
-            assert!(Features::open(&path, layout, 3).is_none(), "byte {at}");
-            let mut writer = open(&path, layout);
+            assert!(Features::open(&path, format, 3).is_none(), "byte {at}");
+            let mut writer = open(&path, format);
             assert!(writer.batches() < 3, "byte {at}");
             fill(&mut writer);
             assert_eq!(std::fs::read(&path).unwrap(), whole);
         }
-        let features = open(&path, layout).finish().unwrap();
+        let features = open(&path, format).finish().unwrap();
         assert_eq!(read(&features, 12, 2), Some(vec![-1.0, 65504.0]));
         assert_eq!(read(&features, 12, 0), None);
         assert!(read(&features, 2, 0).is_some() && read(&features, 1, 0).is_none());
         assert!(!path.exists(), "the file took its final name");
-        let again = Features::open(&path.with_extension("bin"), layout, 3).unwrap();
+        let again = Features::open(&path.with_extension("bin"), format, 3).unwrap();
         assert_eq!(read(&again, 10, 0), Some(vec![-1.0, 65504.0]));
     }
 

@@ -1,20 +1,20 @@
-//! Frozen stages give the same answer to the same view in every epoch, so where views come back they are run once, and
-//! training starts from what they answered.
+//! Frozen stages compute the same features for the same view in every epoch, so where views come back they are run once,
+//! and training starts from the features.
 //!
-//! That is exact: frozen stages run in eval mode, where an image's answer does not depend on the batch it is in.
+//! That is exact: frozen stages run in eval mode, where an item's features do not depend on the batch it is in.
 
 use sha2::{Digest as _, Sha256};
 
-use super::Task;
-use super::error::{Error, Result};
-use super::event::Teller;
-use super::features::{Encoding, Features, Layout, Writer};
-use super::feed::{self, EVAL_BATCH, Feed};
-use super::model::Model;
-use super::shelf::{Keep, Shelf};
-use super::split::{Held, Split};
+use super::{Encoding, FeatureStore, Features, Keep, RowFormat, Writer};
 use crate::data::batch::{self, Item};
+use crate::domain::evaluation::Held;
 use crate::domain::recipe::{Recipe, Strategy};
+use crate::train::Training;
+use crate::train::error::{Error, Result};
+use crate::train::feed::{self, EVAL_BATCH, Feed};
+use crate::train::model::Model;
+use crate::train::partition::Partition;
+use crate::train::progress::ProgressReporter;
 
 /// Changes when the same key would no longer mean the same bits.
 const FORMAT: u32 = 1;
@@ -27,7 +27,7 @@ pub enum Frozen {
     None,
     /// Once for each view.
     Once,
-    /// An earlier run on the same base and data had left the answers.
+    /// An earlier run on the same base and data had left the features.
     Reused,
     /// Anew in each epoch: it would not have paid, or there was no room.
     EachEpoch,
@@ -62,7 +62,7 @@ pub fn turns(recipe: &Recipe, frozen: usize) -> Option<u32> {
 fn objection(recipe: &Recipe, keep: Keep, turns: Option<u32>) -> Option<String> {
     match turns {
         _ if recipe.strategy == Strategy::Head => None,
-        _ if matches!(keep, Keep::Nowhere) => Some("their answers are to be kept nowhere".into()),
+        _ if matches!(keep, Keep::Nowhere) => Some("their features are to be kept nowhere".into()),
         None => Some(
             "each epoch shows new views of the images; set augment.views to let a few views take turns, and they will be run once".into(),
         ),
@@ -71,12 +71,12 @@ fn objection(recipe: &Recipe, keep: Keep, turns: Option<u32>) -> Option<String> 
     }
 }
 
-/// The views whose answers a run asks for, in the order of the data set: training images in all views that will be
+/// The views whose features a run asks for, in the order of the data set: training images in all views that will be
 /// shown, the others in their plain one.
-fn items(feed: &Feed, split: &Split, epochs: u32) -> Vec<Item> {
-    let mut items = feed.views_shown(&split.train, epochs);
-    let measured = if split.held == Held::Training { &split.train } else { &split.val };
-    items.extend(batch::plain(measured).into_iter().chain(batch::plain(&split.test)));
+fn items(feed: &Feed, partition: &Partition, epochs: u32) -> Vec<Item> {
+    let mut items = feed.views_shown(&partition.train, epochs);
+    let measured = if partition.held == Held::Training { &partition.train } else { &partition.val };
+    items.extend(batch::plain(measured).into_iter().chain(batch::plain(&partition.test)));
     // The same images in another split are the same work, so that runs with other seeds find it done.
     items.sort_by_key(|item| (item.sample.id, item.view));
     items.dedup_by_key(|item| (item.sample.id, item.view));
@@ -96,7 +96,7 @@ fn key(feed: &Feed, model: &Model, items: &[Item], dataset_digest: &str) -> Stri
     if !model.device.is_cpu() {
         hash.update(crate::nn::device::describe(&model.device));
     }
-    hash.update(format!("{} {:?}", rayon::current_num_threads(), options.preprocessing));
+    hash.update(format!("{} {}", rayon::current_num_threads(), options.views.key()));
     if items.iter().any(|item| item.view > 0) {
         hash.update(format!("{} {:?}", options.seed, options.augment));
     }
@@ -105,47 +105,47 @@ fn key(feed: &Feed, model: &Model, items: &[Item], dataset_digest: &str) -> Stri
 }
 
 /// Sends every view that the run will ask for through the frozen stages, unless that was done before or would not pay,
-/// and lets `feed` feed from the answers. Says how, and how many steps it took before the `rest`.
+/// and lets `feed` feed from the features. Says how, and how many steps it took before the `rest`.
 pub fn run_once(
-    task: &Task,
+    training: &Training,
     feed: &mut Feed,
     model: &Model,
-    split: &Split,
+    partition: &Partition,
     digest: &str,
     rest: u64,
-    teller: &mut Teller,
+    reporter: &mut ProgressReporter,
 ) -> Result<(Frozen, u64)> {
     if model.frozen == 0 {
         return Ok((Frozen::None, 0));
     }
-    if let Some(why) = objection(task.recipe, task.keep, turns(task.recipe, model.frozen)) {
-        teller.info(format!("the frozen stages are run anew in each epoch: {why}"))?;
+    if let Some(why) = objection(training.recipe, training.keep, turns(training.recipe, model.frozen)) {
+        reporter.info(format!("the frozen stages are run anew in each epoch: {why}"))?;
         return Ok((Frozen::EachEpoch, 0));
     }
-    let items = items(feed, split, task.recipe.epochs);
-    let (layout, batches) = (layout(model, feed)?, items.len().div_ceil(EVAL_BATCH));
-    let (key, bytes) = (key(feed, model, &items, digest), layout.file_bytes(items.len(), EVAL_BATCH));
-    let own = Shelf::new(task.scratch, u64::MAX);
-    let shelves = match task.keep {
-        Keep::Shelf(shelf) => vec![shelf, &own],
+    let items = items(feed, partition, training.recipe.epochs);
+    let (format, batches) = (row_format(model, feed)?, items.len().div_ceil(EVAL_BATCH));
+    let (key, bytes) = (key(feed, model, &items, digest), format.file_bytes(items.len(), EVAL_BATCH));
+    let own = FeatureStore::new(training.scratch, u64::MAX);
+    let stores = match training.keep {
+        Keep::Store(store) => vec![store, &own],
         _ => vec![&own],
     };
-    if let Some(features) = shelves.iter().find_map(|shelf| shelf.find(&key, &layout, batches)) {
-        teller.info(format!("what the frozen stages answer to {} views is there from an earlier run", items.len()))?;
+    if let Some(features) = stores.iter().find_map(|store| store.find(&key, &format, batches)) {
+        reporter.info(format!("the features of {} views are there from an earlier run", items.len()))?;
         feed.feed_from(features, model.frozen);
         return Ok((Frozen::Reused, 0));
     }
     let (views, size) = (items.len(), bytes >> 20);
-    teller.info(format!("running {} frozen stages once over {views} views; what they answer takes {size} MiB", model.frozen))?;
+    reporter.info(format!("running {} frozen stages once over {views} views; their features take {size} MiB", model.frozen))?;
     let mut writer = None;
-    for shelf in shelves {
+    for store in stores {
         if writer.is_none() {
-            writer = shelf.begin(&key, layout.clone(), bytes)?;
+            writer = store.begin(&key, format.clone(), bytes)?;
         }
     }
     let answered = match writer {
-        Some(writer) => fill(writer, feed, model, items, rest, teller)?,
-        None if task.recipe.strategy == Strategy::Head => return Err(no_room(bytes)),
+        Some(writer) => fill(writer, feed, model, items, rest, reporter)?,
+        None if training.recipe.strategy == Strategy::Head => return Err(no_room(bytes)),
         None => Err(format!("there is no room for {} MiB on the disk", bytes >> 20)),
     };
     match answered {
@@ -154,7 +154,7 @@ pub fn run_once(
             Ok((Frozen::Once, batches as u64))
         }
         Err(why) => {
-            teller.warn(format!("the frozen stages are run anew in each epoch: {why}"))?;
+            reporter.warn(format!("the frozen stages are run anew in each epoch: {why}"))?;
             Ok((Frozen::EachEpoch, 0))
         }
     }
@@ -164,13 +164,12 @@ fn no_room(bytes: u64) -> Error {
     Error::TooMuch(format!("the features take {} MiB on the disk, which is too full; make room and start again", (bytes >> 20) + 1))
 }
 
-/// What the frozen stages answer to one image.
-fn layout(model: &Model, feed: &Feed) -> Result<Layout> {
-    let (height, width) = (feed.options().preprocessing.height, feed.options().preprocessing.width);
-    let image = candle_core::Tensor::zeros((1, 3, height, width), candle_core::DType::F32, &candle_core::Device::Cpu)?;
-    let dims = model.below(&image)?.dims()[1..].to_vec();
+/// What the frozen stages make of one view.
+fn row_format(model: &Model, feed: &Feed) -> Result<RowFormat> {
+    let blank = feed.options().views.maker()?.blank();
+    let dims = model.below(&feed::input(blank)?)?.dims()[1..].to_vec();
     let encoding = if dims.len() == 1 { Encoding::Single } else { Encoding::Half };
-    Ok(Layout { dims, encoding })
+    Ok(RowFormat { dims, encoding })
 }
 
 /// Runs the frozen stages over the views, going on where an earlier pass was cut off. Answers why it gave up, if the
@@ -181,26 +180,26 @@ fn fill(
     model: &Model,
     items: Vec<Item>,
     rest: u64,
-    teller: &mut Teller,
+    reporter: &mut ProgressReporter,
 ) -> Result<std::result::Result<Features, String>> {
     let steps = items.len().div_ceil(EVAL_BATCH) as u64;
     let done = writer.batches();
-    teller.plan(done as u64, steps + rest);
-    teller.stage("caching features", steps)?;
+    reporter.plan(done as u64, steps + rest);
+    reporter.stage("caching features", steps)?;
     let left: Vec<Item> = items.into_iter().skip(done * EVAL_BATCH).collect();
     for batch in feed.loader(left, EVAL_BATCH)? {
         let batch = batch?;
         let (ids, views, count) = (batch.ids.clone(), batch.views.clone(), batch.len());
         let values = match count {
             0 => Vec::new(),
-            _ => model.below(&feed::images(batch)?.input)?.flatten_all()?.to_vec1::<f32>()?,
+            _ => model.below(&feed::input(batch.input)?)?.flatten_all()?.to_vec1::<f32>()?,
         };
-        if !writer.layout().encoding.holds(&values) {
+        if !writer.format().encoding.holds(&values) {
             writer.remove();
-            return Ok(Err("their answers are too large for the numbers they would be kept in".into()));
+            return Ok(Err("their features are too large for the numbers they would be kept in".into()));
         }
         writer.append(&ids, &views, &values)?;
-        teller.step(count)?;
+        reporter.step(count)?;
     }
     writer.finish().map(Ok)
 }

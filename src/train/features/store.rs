@@ -13,28 +13,28 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::error::{Error, Result};
-use super::features::{Features, Layout, Writer};
+use super::{Features, RowFormat, Writer};
+use crate::train::error::{Error, Result};
 
 /// What the disk must have left beside a large cache; beside a small one as much as itself.
 const SPARE_BYTES: u64 = 1 << 30;
 
 /// Where caches lie, and how much room they may take together.
 #[derive(Debug, Clone)]
-pub struct Shelf {
+pub struct FeatureStore {
     folder: PathBuf,
     limit_bytes: u64,
 }
 
-/// Where a run keeps what frozen stages answer.
+/// Where a run keeps the features of frozen stages.
 #[derive(Debug, Clone, Copy)]
 pub enum Keep<'a> {
     /// Nowhere: they are run anew in each epoch. (A head's features still lie in the scratch folder.)
     Nowhere,
     /// In the run's scratch folder, and gone with it.
     Scratch,
-    /// Where other runs find it; in the scratch folder where the shelf has no room.
-    Shelf(&'a Shelf),
+    /// Where other runs find it; in the scratch folder where the store has no room.
+    Store(&'a FeatureStore),
 }
 
 struct Found {
@@ -43,17 +43,17 @@ struct Found {
     used: SystemTime,
 }
 
-impl Shelf {
+impl FeatureStore {
     /// Caches in `folder`, which is made when it is needed. Only files named `features-...` are ever touched.
-    pub fn new(folder: impl Into<PathBuf>, limit_bytes: u64) -> Shelf {
-        Shelf { folder: folder.into(), limit_bytes }
+    pub fn new(folder: impl Into<PathBuf>, limit_bytes: u64) -> FeatureStore {
+        FeatureStore { folder: folder.into(), limit_bytes }
     }
 
     /// The finished cache of this key. One that is damaged or short is removed.
-    pub(super) fn find(&self, key: &str, layout: &Layout, batches: usize) -> Option<Features> {
+    pub(super) fn find(&self, key: &str, format: &RowFormat, batches: usize) -> Option<Features> {
         let path = self.path(key, "bin");
         let file = File::open(&path).ok()?;
-        match Features::open(&path, layout, batches) {
+        match Features::open(&path, format, batches) {
             Some(features) => {
                 // Only the order of eviction suffers where this fails.
                 let _ = file.set_modified(SystemTime::now());
@@ -68,7 +68,7 @@ impl Shelf {
 
     /// Starts a cache of at most `bytes`, or goes on with one that a killed run left. `None` if there is no room for
     /// it, or another job fills it at this moment.
-    pub(super) fn begin(&self, key: &str, layout: Layout, bytes: u64) -> Result<Option<Writer>> {
+    pub(super) fn begin(&self, key: &str, format: RowFormat, bytes: u64) -> Result<Option<Writer>> {
         let (path, finished) = (self.path(key, "part"), self.path(key, "bin"));
         if bytes > self.limit_bytes {
             return Ok(None);
@@ -85,7 +85,7 @@ impl Shelf {
             remove(&path);
             return Ok(None);
         }
-        Writer::take_up(file, path, finished, layout).map(Some)
+        Writer::take_up(file, path, finished, format).map(Some)
     }
 
     fn path(&self, key: &str, end: &str) -> PathBuf {
@@ -141,16 +141,16 @@ fn remove(path: &Path) {
 mod tests {
     use std::time::Duration;
 
-    use super::super::features::Encoding;
+    use super::super::Encoding;
     use super::*;
 
-    fn layout() -> Layout {
-        Layout { dims: vec![64], encoding: Encoding::Half }
+    fn format() -> RowFormat {
+        RowFormat { dims: vec![64], encoding: Encoding::Half }
     }
 
     /// 144 bytes.
-    fn fill(shelf: &Shelf, key: &str) -> Features {
-        let mut writer = shelf.begin(key, layout(), 144).unwrap().unwrap();
+    fn fill(store: &FeatureStore, key: &str) -> Features {
+        let mut writer = store.begin(key, format(), 144).unwrap().unwrap();
         writer.append(&[7], &[0], &[0.5; 64]).unwrap();
         writer.finish().unwrap()
     }
@@ -161,60 +161,60 @@ mod tests {
         names
     }
 
-    fn used(shelf: &Shelf, key: &str, seconds_ago: u64) {
-        let file = File::open(shelf.path(key, "bin")).unwrap();
+    fn used(store: &FeatureStore, key: &str, seconds_ago: u64) {
+        let file = File::open(store.path(key, "bin")).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(seconds_ago)).unwrap();
     }
 
     #[test]
     fn what_was_used_longest_ago_makes_room_and_open_caches_stay_readable() {
         let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path(), 300);
+        let store = FeatureStore::new(folder.path(), 300);
         std::fs::write(folder.path().join("another.file"), [0; 999]).unwrap();
-        let old = fill(&shelf, "a");
-        fill(&shelf, "b");
-        used(&shelf, "a", 50);
-        used(&shelf, "b", 100);
-        assert!(shelf.find("b", &layout(), 1).is_some(), "which makes it the newest");
-        fill(&shelf, "c");
+        let old = fill(&store, "a");
+        fill(&store, "b");
+        used(&store, "a", 50);
+        used(&store, "b", 100);
+        assert!(store.find("b", &format(), 1).is_some(), "which makes it the newest");
+        fill(&store, "c");
         assert_eq!(names(folder.path()), ["another.file", "features-b.bin", "features-c.bin"]);
         let mut row = Vec::new();
         assert!(old.read(7, 0, &mut row) && row == [0.5; 64], "the removed one serves whoever has it open");
-        assert!(shelf.begin("d", layout(), 301).unwrap().is_none(), "more than the limit is not begun");
-        assert!(shelf.begin("d", layout(), u64::MAX).unwrap().is_none());
-        assert!(Shelf::new(folder.path(), u64::MAX).begin("d", layout(), 1 << 60).unwrap().is_none(), "nor more than the disk has");
+        assert!(store.begin("d", format(), 301).unwrap().is_none(), "more than the limit is not begun");
+        assert!(store.begin("d", format(), u64::MAX).unwrap().is_none());
+        assert!(FeatureStore::new(folder.path(), u64::MAX).begin("d", format(), 1 << 60).unwrap().is_none(), "nor more than the disk has");
         assert_eq!(names(folder.path()).len(), 3, "and leaves nothing");
     }
 
     #[test]
     fn one_job_fills_a_cache_and_what_a_killed_one_left_is_taken_up_or_cleared_away() {
         let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path(), 300);
-        let mut first = shelf.begin("a", layout(), 144).unwrap().unwrap();
+        let store = FeatureStore::new(folder.path(), 300);
+        let mut first = store.begin("a", format(), 144).unwrap().unwrap();
         first.append(&[7], &[0], &[0.5; 64]).unwrap();
-        assert!(shelf.begin("a", layout(), 144).unwrap().is_none(), "another job fills it");
-        assert!(shelf.begin("b", layout(), 250).unwrap().is_none(), "what is being filled is not cleared away");
+        assert!(store.begin("a", format(), 144).unwrap().is_none(), "another job fills it");
+        assert!(store.begin("b", format(), 250).unwrap().is_none(), "what is being filled is not cleared away");
         drop(first);
-        assert_eq!(shelf.begin("a", layout(), 144).unwrap().unwrap().batches(), 1);
-        assert!(shelf.begin("b", layout(), 250).unwrap().is_some());
+        assert_eq!(store.begin("a", format(), 144).unwrap().unwrap().batches(), 1);
+        assert!(store.begin("b", format(), 250).unwrap().is_some());
         assert_eq!(names(folder.path()), ["features-b.part"]);
     }
 
     #[test]
     fn a_damaged_or_short_cache_is_refused_and_made_again() {
         let folder = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(folder.path(), 300);
-        fill(&shelf, "a");
-        let path = shelf.path("a", "bin");
+        let store = FeatureStore::new(folder.path(), 300);
+        fill(&store, "a");
+        let path = store.path("a", "bin");
         let whole = std::fs::read(&path).unwrap();
         let mut damaged = whole.clone();
         damaged[70] ^= 1;
         for bytes in [&damaged[..], &whole[..100], &[][..]] {
             std::fs::write(&path, bytes).unwrap();
-            assert!(shelf.find("a", &layout(), 1).is_none() && !path.exists());
-            fill(&shelf, "a");
-            assert!(shelf.find("a", &layout(), 1).is_some());
+            assert!(store.find("a", &format(), 1).is_none() && !path.exists());
+            fill(&store, "a");
+            assert!(store.find("a", &format(), 1).is_some());
         }
-        assert!(shelf.find("a", &layout(), 2).is_none(), "fewer batches than the pass makes");
+        assert!(store.find("a", &format(), 2).is_none(), "fewer batches than the pass makes");
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! They write into the parameters' own memory (a candle in-place op) in one pass, so a step allocates nothing however
 //! large the network is. The work is elementwise, so the thread count cannot change a result. On another device than
-//! the CPU the same steps are composed of candle's ops (`optim_portable`).
+//! the CPU the same steps are composed of candle's ops (`portable`).
+
+mod portable;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,9 +15,8 @@ use rayon::prelude::*;
 use tracing::trace_span;
 
 use super::error::{Error, Result};
-use super::optim_portable;
 use crate::domain::recipe::Optimizer as Kind;
-use crate::nn::kernels::portable;
+use crate::nn::kernels::portable::is_for as is_portable;
 use crate::nn::weights::decays;
 
 pub(super) const MOMENTUM: f32 = 0.9;
@@ -59,7 +60,7 @@ enum Memory {
 
 impl Memory {
     fn zeros(var: &Var, slots: usize) -> candle_core::Result<Memory> {
-        Ok(match portable::is_for(var) {
+        Ok(match is_portable(var) {
             true => Memory::Tensors((0..slots).map(|_| var.zeros_like()).collect::<candle_core::Result<_>>()?),
             false => Memory::Floats(vec![vec![0.0; var.elem_count()]; slots]),
         })
@@ -112,8 +113,8 @@ impl Optimizer {
                 let gradient = gradient.contiguous()?;
                 let rate = group.rate * factor;
                 match (self.kind, memory) {
-                    (Kind::Sgd, Memory::Tensors(memory)) => optim_portable::sgd(var, &gradient, memory, rate, group.decay)?,
-                    (Kind::Adamw, Memory::Tensors(memory)) => optim_portable::adamw(var, &gradient, memory, rate, group.decay, self.steps)?,
+                    (Kind::Sgd, Memory::Tensors(memory)) => portable::sgd(var, &gradient, memory, rate, group.decay)?,
+                    (Kind::Adamw, Memory::Tensors(memory)) => portable::adamw(var, &gradient, memory, rate, group.decay, self.steps)?,
                     (Kind::Sgd, Memory::Floats(memory)) => sgd(var, &gradient, memory, rate, group.decay)?,
                     (Kind::Adamw, Memory::Floats(memory)) => adamw(var, &gradient, memory, rate, group.decay, self.steps)?,
                 }
@@ -268,13 +269,13 @@ mod tests {
     #[test]
     fn sgd_steps_as_pytorch_does() {
         close(&two_steps(Kind::Sgd), &[0.976_587_06, -2.122_323_5]);
-        close(&portable::forced(|| two_steps(Kind::Sgd)), &[0.976_587_06, -2.122_323_5]);
+        close(&crate::nn::kernels::portable::forced(|| two_steps(Kind::Sgd)), &[0.976_587_06, -2.122_323_5]);
     }
 
     #[test]
     fn adamw_steps_as_pytorch_does() {
         close(&two_steps(Kind::Adamw), &[0.916_855_7, -2.142_840_1]);
-        close(&portable::forced(|| two_steps(Kind::Adamw)), &[0.916_855_7, -2.142_840_1]);
+        close(&crate::nn::kernels::portable::forced(|| two_steps(Kind::Adamw)), &[0.916_855_7, -2.142_840_1]);
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use candle_core::{Device, Tensor, Var};
 
-use super::init::Draw;
-use super::weights::{Weights, on_device};
-use super::{Error, Mode, Result};
+use crate::nn::init::Draw;
+use crate::nn::weights::{Weights, on_device};
+use crate::nn::{Error, Mode, Result};
 
 /// A linear classifier `(B, num_features)` to `(B, num_classes)` with dropout before it.
 pub struct Head {

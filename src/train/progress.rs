@@ -1,11 +1,10 @@
-//! What a run tells while it works, and the meter that knows how fast it goes.
+//! What a run tells while it works, and the reporter that knows how fast it goes.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use super::error::{Error, Result};
+use crate::domain::job_event::{EpochNumbers, Level, Progress};
 
 /// Something worth telling. Epochs and checkpoints are always told, progress about four times a second.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,35 +13,13 @@ pub enum Event {
         level: Level,
         message: String,
     },
-    /// `step` counts batches over the whole run: those of the feature pass (head only) and of all epochs.
-    Progress {
-        stage: String,
-        step: u64,
-        total_steps: u64,
-        images_per_second: f64,
-        eta_seconds: f64,
-    },
+    Progress(Progress),
     Epoch(EpochNumbers),
     /// A complete checkpoint lies at `path` (renamed into place); the next one takes the same name.
     Checkpoint {
         path: PathBuf,
         epoch: u32,
     },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    Info,
-    Warn,
-}
-
-impl Level {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Level::Info => "info",
-            Level::Warn => "warn",
-        }
-    }
 }
 
 /// What the sink answers; asked between steps.
@@ -53,35 +30,12 @@ pub enum Control {
     Stop,
 }
 
-/// Numbers after one epoch. Shares are 0 to 1.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EpochNumbers {
-    /// From 1.
-    pub epoch: u32,
-    pub epochs: u32,
-    /// With label smoothing, where the recipe asks for it.
-    pub train_loss: f64,
-    pub train_top1: f64,
-    pub val_loss: f64,
-    pub val_top1: f64,
-    pub val_top5: f64,
-    pub macro_f1: f64,
-    /// Learning rate of the head at the end of the epoch.
-    pub lr: f64,
-    /// Images (head only: cached views) trained on, per second.
-    pub images_per_second: f64,
-    pub seconds: f64,
-    pub eta_seconds: f64,
-    /// The best validation top-1 so far.
-    pub best: bool,
-}
-
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 
-/// Counts steps and images, and speaks to the sink. What is left is estimated from the present stage alone, its pace
+/// Counts steps and items, and speaks to the sink. What is left is estimated from the present stage alone, its pace
 /// and the steps that will go at it, because a step of a feature pass and one on its results differ a hundredfold.
-pub(super) struct Teller<'a> {
+pub(super) struct ProgressReporter<'a> {
     sink: &'a mut dyn FnMut(Event) -> Control,
     stage: String,
     step: u64,
@@ -90,13 +44,13 @@ pub(super) struct Teller<'a> {
     stage_end: u64,
     stage_began: Instant,
     stage_steps: u64,
-    stage_images: u64,
+    stage_samples: u64,
     last_told: Option<Instant>,
 }
 
-impl<'a> Teller<'a> {
-    pub fn new(sink: &'a mut dyn FnMut(Event) -> Control) -> Teller<'a> {
-        Teller {
+impl<'a> ProgressReporter<'a> {
+    pub fn new(sink: &'a mut dyn FnMut(Event) -> Control) -> ProgressReporter<'a> {
+        ProgressReporter {
             sink,
             stage: String::new(),
             step: 0,
@@ -104,7 +58,7 @@ impl<'a> Teller<'a> {
             stage_end: 0,
             stage_began: Instant::now(),
             stage_steps: 0,
-            stage_images: 0,
+            stage_samples: 0,
             last_told: None,
         }
     }
@@ -137,28 +91,28 @@ impl<'a> Teller<'a> {
         self.stage = name.into();
         self.stage_end = end;
         self.stage_began = Instant::now();
-        (self.stage_steps, self.stage_images) = (0, 0);
+        (self.stage_steps, self.stage_samples) = (0, 0);
         self.progress()
     }
 
-    /// One batch of `images` is done.
-    pub fn step(&mut self, images: usize) -> Result<()> {
+    /// One batch of `samples` is done.
+    pub fn step(&mut self, samples: usize) -> Result<()> {
         self.step += 1;
         self.stage_steps += 1;
-        self.stage_images += images as u64;
-        self.pulse()
+        self.stage_samples += samples as u64;
+        self.tick()
     }
 
     /// Something went on that is no step of the plan; tells progress if it is time to.
-    pub fn pulse(&mut self) -> Result<()> {
+    pub fn tick(&mut self) -> Result<()> {
         match self.last_told {
             Some(at) if at.elapsed() < PROGRESS_EVERY => Ok(()),
             _ => self.progress(),
         }
     }
 
-    pub fn images_per_second(&self) -> f64 {
-        self.stage_images as f64 / self.stage_began.elapsed().as_secs_f64().max(1e-6)
+    pub fn samples_per_second(&self) -> f64 {
+        self.stage_samples as f64 / self.stage_began.elapsed().as_secs_f64().max(1e-6)
     }
 
     fn progress(&mut self) -> Result<()> {
@@ -167,7 +121,7 @@ impl<'a> Teller<'a> {
         let left = self.stage_end.saturating_sub(self.step);
         let eta_seconds = if self.stage_steps == 0 { 0.0 } else { seconds / self.stage_steps as f64 * left as f64 };
         let (stage, step, total_steps) = (self.stage.clone(), self.step, self.total_steps);
-        self.tell(Event::Progress { stage, step, total_steps, images_per_second: self.images_per_second(), eta_seconds })
+        self.tell(Event::Progress(Progress { stage, step, total_steps, samples_per_second: self.samples_per_second(), eta_seconds }))
     }
 }
 
@@ -182,32 +136,32 @@ mod tests {
             seen.push(event);
             if seen.len() < 3 { Control::Continue } else { Control::Stop }
         };
-        let mut teller = Teller::new(&mut sink);
-        teller.plan(0, 1000);
-        teller.stage("epoch 1 of 1", 1000).unwrap();
+        let mut reporter = ProgressReporter::new(&mut sink);
+        reporter.plan(0, 1000);
+        reporter.stage("epoch 1 of 1", 1000).unwrap();
         for _ in 0..100 {
-            teller.step(4).unwrap();
+            reporter.step(4).unwrap();
         }
-        teller.info("still here").unwrap();
-        assert!(matches!(teller.warn("stop"), Err(Error::Cancelled)));
+        reporter.info("still here").unwrap();
+        assert!(matches!(reporter.warn("stop"), Err(Error::Cancelled)));
         assert_eq!(seen.len(), 3, "a hundred quick steps are one line of progress: {seen:?}");
-        assert!(matches!(&seen[0], Event::Progress { step: 0, total_steps: 1000, .. }));
+        assert!(matches!(&seen[0], Event::Progress(Progress { step: 0, total_steps: 1000, .. })));
     }
     #[test]
     fn what_is_left_is_counted_at_the_pace_of_the_stage() {
         let mut left = Vec::new();
         let mut sink = |event: Event| {
-            if let Event::Progress { eta_seconds, .. } = event {
+            if let Event::Progress(Progress { eta_seconds, .. }) = event {
                 left.push(eta_seconds);
             }
             Control::Continue
         };
-        let mut teller = Teller::new(&mut sink);
-        teller.plan(0, 1_000_000);
-        teller.stage("caching features", 4).unwrap();
+        let mut reporter = ProgressReporter::new(&mut sink);
+        reporter.plan(0, 1_000_000);
+        reporter.stage("caching features", 4).unwrap();
         for _ in 0..4 {
             std::thread::sleep(PROGRESS_EVERY);
-            teller.step(1).unwrap();
+            reporter.step(1).unwrap();
         }
         assert_eq!(left.len(), 5);
         assert_eq!((left[0], left[4]), (0.0, 0.0), "nothing is known at first, nothing of this stage is left at last");

@@ -1,0 +1,62 @@
+//! Encoded images to pixels a backbone takes.
+
+use super::decode;
+use super::transform::Preprocessor;
+use crate::data::error::{Refusal, Result};
+use crate::data::limits::Limits;
+use crate::data::modality::{Input, View, ViewMaker, Views};
+use crate::domain::config::Preprocessing;
+
+/// Views of images, prepared as a model's config says.
+#[derive(Debug, Clone)]
+pub struct ImageViews(Preprocessing);
+
+impl ImageViews {
+    /// # Errors
+    /// [`crate::data::Error::BadPreprocessing`] names the setting that makes no sense.
+    pub fn new(preprocessing: Preprocessing) -> Result<ImageViews> {
+        Preprocessor::new(&preprocessing)?;
+        Ok(ImageViews(preprocessing))
+    }
+}
+
+impl Views for ImageViews {
+    fn key(&self) -> String {
+        format!("{:?}", self.0)
+    }
+
+    fn maker(&self) -> Result<Box<dyn ViewMaker>> {
+        Ok(Box::new(Maker { preprocessor: Preprocessor::new(&self.0)?, height: self.0.height, width: self.0.width }))
+    }
+}
+
+struct Maker {
+    preprocessor: Preprocessor,
+    height: usize,
+    width: usize,
+}
+
+impl ViewMaker for Maker {
+    fn batch(&self, views: usize) -> Input {
+        Input::Pixels { values: Vec::with_capacity(views * self.preprocessor.len()), height: self.height, width: self.width }
+    }
+
+    fn blank(&self) -> Input {
+        Input::Pixels { values: vec![0.0; self.preprocessor.len()], height: self.height, width: self.width }
+    }
+
+    fn add(&mut self, item: &[u8], limits: &Limits, view: View<'_>, batch: &mut Input) -> Result<std::result::Result<(), Refusal>> {
+        let Input::Pixels { values, .. } = batch;
+        let image = match decode::decode(item, limits) {
+            Ok(image) => image,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let at = values.len();
+        values.resize(at + self.preprocessor.len(), 0.0);
+        match view {
+            View::Plain => self.preprocessor.eval(&image, &mut values[at..])?,
+            View::Random(augment, mut random) => self.preprocessor.train(&image, augment, &mut random, &mut values[at..])?,
+        }
+        Ok(Ok(()))
+    }
+}

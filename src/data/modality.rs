@@ -1,0 +1,114 @@
+//! What a modality answers: which files are its items, what an item is, and how items become what a backbone takes.
+//!
+//! To add one: a folder beside `image/` that implements [`Modality`], a line in [`ALL`], a variant of [`Input`].
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+
+use super::error::{Refusal, Result};
+use super::image;
+use super::limits::Limits;
+use crate::domain::config::ModelConfig;
+use crate::domain::modality::Modality as Name;
+use crate::domain::recipe::Augment;
+
+/// A kind of item.
+pub trait Modality: Debug + Send + Sync {
+    fn name(&self) -> Name;
+
+    /// Whether a file of this name is meant as an item. The content decides later.
+    fn is_item(&self, path: &str) -> bool;
+
+    /// Opens an item and says what it is, with a small picture of it if one is wanted.
+    ///
+    /// # Errors
+    /// [`Refusal`] in words for the person who sent it.
+    fn inspect(&self, bytes: &[u8], limits: &Limits, preview: bool) -> std::result::Result<Seen, Refusal>;
+
+    /// How items become views for a model of this config.
+    ///
+    /// # Errors
+    /// [`super::Error::BadPreprocessing`] names the setting that makes no sense.
+    fn views(&self, config: &ModelConfig) -> Result<Arc<dyn Views>>;
+}
+
+/// Every modality this build can open.
+pub static ALL: [&dyn Modality; 1] = [&image::Images];
+
+/// The one of that name.
+pub fn find(name: Name) -> Option<&'static dyn Modality> {
+    ALL.into_iter().find(|modality| modality.name() == name)
+}
+
+/// The one whose items these files are, for the most part; the first where nothing tells.
+pub fn of_files<'a>(paths: impl Iterator<Item = &'a str> + Clone) -> &'static dyn Modality {
+    let items = |modality: &dyn Modality| paths.clone().filter(|path| modality.is_item(path)).count();
+    // Of equals the first: `max_by_key` takes the last.
+    ALL.into_iter().rev().max_by_key(|modality| items(*modality)).unwrap_or(ALL[0])
+}
+
+/// Whether a file of this name is meant as an item of some modality.
+pub fn is_item(path: &str) -> bool {
+    ALL.iter().any(|modality| modality.is_item(path))
+}
+
+/// What one look at an item gave.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// What is measured of it: of images `width` and `height`.
+    pub sizes: Vec<(&'static str, u32)>,
+    /// `gray`, `rgb` ...; empty where it has none.
+    pub channels: &'static str,
+    /// `jpeg`, `png` ...
+    pub format: &'static str,
+    pub preview: Option<Picture>,
+}
+
+/// An encoded small picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    pub bytes: Vec<u8>,
+    /// `image/png` or `image/jpeg`.
+    pub media_type: &'static str,
+    /// In pixels.
+    pub width: u32,
+    pub height: u32,
+}
+
+/// The views of a batch, ready for a backbone of their modality.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// `(B, 3, height, width)`, normalised.
+    Pixels { values: Vec<f32>, height: usize, width: usize },
+}
+
+/// One view of an item.
+pub enum View<'a> {
+    /// As a model that is used sees it.
+    Plain,
+    /// A random one for training, which follows from these numbers alone.
+    Random(&'a Augment, ChaCha8Rng),
+}
+
+/// How items become views: shared by the threads that make them.
+pub trait Views: Debug + Send + Sync {
+    /// Names everything that a plain view depends on.
+    fn key(&self) -> String;
+
+    /// A maker with buffers of its own, for one thread.
+    fn maker(&self) -> Result<Box<dyn ViewMaker>>;
+}
+
+/// Makes views, one after the other.
+pub trait ViewMaker: Send {
+    /// A batch without views, with room for so many.
+    fn batch(&self, views: usize) -> Input;
+
+    /// A batch of one view that shows nothing, to learn what shapes a network makes of it.
+    fn blank(&self) -> Input;
+
+    /// Adds a view of an encoded item to the batch. An item that cannot be read adds nothing and says why.
+    fn add(&mut self, item: &[u8], limits: &Limits, view: View<'_>, batch: &mut Input) -> Result<std::result::Result<(), Refusal>>;
+}

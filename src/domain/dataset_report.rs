@@ -1,0 +1,166 @@
+//! What a check of a data set found out. Stored as JSON beside the version and shown on the data set's page.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::modality::Modality;
+use super::task::Task;
+
+/// The judge's findings. Only readable items are counted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DatasetReport {
+    /// Of classes, sorted by name; `per_class` counts are in this order.
+    pub classes: Vec<String>,
+    /// The splits that have items, in the order train, val, test.
+    pub splits: Vec<SplitCount>,
+    #[serde(rename = "images")]
+    pub samples: usize,
+    /// All files after decompression.
+    pub total_bytes: u64,
+    /// By what is measured of an item: of images `width` and `height` in pixels, after the camera's rotation.
+    pub sizes: BTreeMap<String, Spread>,
+    /// How many images are `gray`, `gray+alpha`, `rgb`, `rgba` or `cmyk`.
+    pub channels: BTreeMap<String, usize>,
+    /// How many items are `jpeg`, `png`, ...
+    pub formats: BTreeMap<String, usize>,
+    pub unreadable: Vec<Problem>,
+    /// Pairs of equal files in different splits (the first 1,000): what was trained on must not be tested on.
+    pub duplicates_across_splits: Vec<(String, String)>,
+    /// Pairs of equal files in the same split (the first 1,000).
+    pub duplicates_within_split: Vec<(String, String)>,
+    /// Sentences for people: imbalance, classes without items, files left out.
+    pub warnings: Vec<String>,
+    /// A few small pictures of each class.
+    pub previews: Vec<Preview>,
+    /// Names the content of the readable items, whatever they are packed in.
+    pub digest: String,
+    /// What its targets are for.
+    #[serde(skip_serializing_if = "is_default")]
+    pub task: Task,
+    #[serde(skip_serializing_if = "is_default")]
+    pub modality: Modality,
+    /// Of numbers: how they spread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<ValueSpread>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SplitCount {
+    /// `train`, `val` or `test`.
+    pub name: String,
+    #[serde(rename = "images")]
+    pub samples: usize,
+    /// Of classes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub per_class: Vec<usize>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    pub min: u32,
+    pub median: u32,
+    pub max: u32,
+}
+
+impl Spread {
+    pub fn of(mut values: Vec<u32>) -> Spread {
+        values.sort_unstable();
+        match values.as_slice() {
+            [] => Spread::default(),
+            all => Spread { min: all[0], median: all[all.len() / 2], max: all[all.len() - 1] },
+        }
+    }
+}
+
+/// Numbers that are to be predicted, over all items.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct ValueSpread {
+    pub min: f64,
+    pub mean: f64,
+    pub max: f64,
+    /// The standard deviation.
+    pub deviation: f64,
+}
+
+impl ValueSpread {
+    pub fn of(values: &[f64]) -> ValueSpread {
+        let count = values.len().max(1) as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+        let bound = |pick: fn(f64, f64) -> f64| values.iter().copied().reduce(pick).unwrap_or(0.0);
+        ValueSpread { min: bound(f64::min), mean, max: bound(f64::max), deviation: variance.sqrt() }
+    }
+}
+
+/// A file that cannot be used, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Problem {
+    pub path: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// The class, or the number.
+    pub class: String,
+    pub path: String,
+    /// `image/png` or `image/jpeg`.
+    pub media_type: String,
+    /// The small picture, in standard base64.
+    pub base64: String,
+}
+
+/// Whether a head can learn from a data set of these facts.
+pub fn can_be_learned(facts: &super::repo::Facts) -> bool {
+    DatasetReport::read(&facts.dataset_report).is_some_and(|report| report.can_be_learned())
+}
+
+impl DatasetReport {
+    /// Reads what is stored; nothing for a version that was not checked.
+    pub fn read(json: &str) -> Option<DatasetReport> {
+        if json.is_empty() { None } else { serde_json::from_str(json).ok() }
+    }
+
+    /// Whether a head can learn from it.
+    pub fn can_be_learned(&self) -> bool {
+        self.samples > 0 && (self.task != Task::Classification || self.classes.len() >= 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As version 0.1 wrote it.
+    const BEFORE: &str = r#"{"classes":["cat","dog"],"splits":[{"name":"train","images":3,"per_class":[2,1]}],"images":3,"total_bytes":900,
+        "sizes":{"width":{"min":8,"median":8,"max":9},"height":{"min":7,"median":7,"max":7}},"channels":{"rgb":3},"formats":{"png":3},
+        "unreadable":[{"path":"x.png","reason":"it is empty"}],"duplicates_across_splits":[["a","b"]],"duplicates_within_split":[],
+        "warnings":["w"],"previews":[],"digest":"00"}"#;
+
+    #[test]
+    fn a_report_of_before_is_read_and_written_as_it_was() {
+        let report = DatasetReport::read(BEFORE).unwrap();
+        assert_eq!((report.samples, report.sizes["width"].max, report.task), (3, 9, Task::Classification));
+        assert!(report.can_be_learned());
+        let before: serde_json::Value = serde_json::from_str(BEFORE).unwrap();
+        assert_eq!(serde_json::json!(report), before);
+        assert_eq!(DatasetReport::read("").map(|_| ()), None);
+        assert!(!DatasetReport::read("{}").unwrap().can_be_learned());
+    }
+
+    #[test]
+    fn values_spread() {
+        let spread = ValueSpread::of(&[1.0, 2.0, 6.0]);
+        assert_eq!((spread.min, spread.mean, spread.max), (1.0, 3.0, 6.0));
+        assert!((spread.deviation - (14f64 / 3.0).sqrt()).abs() < 1e-12);
+        assert_eq!(ValueSpread::of(&[]), ValueSpread::default());
+    }
+}

@@ -1,0 +1,209 @@
+//! Tasks: what a head is trained to say about an item, what it may be trained by, and the measures that tell how well
+//! it does. Everything that shows numbers (cards, pages, the command line, the wire) reads the names, units and order of
+//! measures here, so that a task adds its line to [`Task::about`] and nothing else to them.
+
+use serde::{Deserialize, Serialize};
+
+use super::modality::Modality;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// One class an item.
+    #[default]
+    Classification,
+    /// One number an item.
+    Regression,
+}
+super::user::words!(Task, Classification = "classification", Regression = "regression");
+
+/// What is minimised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Loss {
+    #[serde(rename = "cross-entropy")]
+    CrossEntropy,
+    /// The mean of squared errors.
+    Mse,
+    /// Squared up to one standard deviation of the targets, straight beyond it (Huber 1964): strays pull less.
+    Huber,
+}
+super::user::words!(Loss, CrossEntropy = "cross-entropy", Mse = "mse", Huber = "huber");
+
+/// How a measure is written for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// 0 to 1, shown in per cent.
+    Share,
+    /// 0 to 1 or so, shown as it is.
+    Score,
+    /// In units of the targets.
+    OfTarget,
+}
+
+/// A number that tells how good answers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure {
+    /// Its name in JSON.
+    pub key: &'static str,
+    /// Its name in the JSON of an epoch.
+    pub epoch_key: &'static str,
+    /// Its name for people, within a sentence.
+    pub title: &'static str,
+    /// Its name in a model card's `model-index`.
+    pub card: &'static str,
+    pub unit: Unit,
+    /// Whether more is better.
+    pub rises: bool,
+}
+
+/// What is known of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct About {
+    /// The first one decides which epoch is the best.
+    pub measures: &'static [Measure],
+    /// The first one unless a recipe names another.
+    pub losses: &'static [Loss],
+    /// What the simplest answer, always the same, would reach by the first measure: its name in JSON, its name for people,
+    /// and a sentence with `{}` for the number.
+    pub baseline: (&'static str, &'static str, &'static str),
+    /// What Hugging Face's task names end in: `image-classification`.
+    pub suffix: &'static str,
+    /// transformers' `problem_type`, where a config must tell it from single-label classification.
+    pub problem_type: Option<&'static str>,
+}
+
+const fn measure(key: &'static str, epoch_key: &'static str, title: &'static str, card: &'static str, unit: Unit, rises: bool) -> Measure {
+    Measure { key, epoch_key, title, card, unit, rises }
+}
+
+const CLASSIFICATION: About = About {
+    measures: &[
+        measure("top1", "val_top1", "top-1", "accuracy", Unit::Share, true),
+        measure("top5", "val_top5", "top-5", "top5_accuracy", Unit::Share, true),
+        measure("macro_f1", "macro_f1", "macro F1", "f1_macro", Unit::Score, true),
+    ],
+    losses: &[Loss::CrossEntropy],
+    baseline: ("majority_top1", "always the largest class", "Always answering the most frequent class would score {} top-1 there."),
+    suffix: "classification",
+    problem_type: None,
+};
+
+const REGRESSION: About = About {
+    measures: &[
+        measure("rmse", "val_rmse", "RMSE", "rmse", Unit::OfTarget, false),
+        measure("mae", "val_mae", "MAE", "mae", Unit::OfTarget, false),
+        measure("r2", "val_r2", "R²", "r2", Unit::Score, true),
+    ],
+    losses: &[Loss::Mse, Loss::Huber],
+    baseline: ("mean_rmse", "always the mean", "Always answering the mean of the training items would give an RMSE of {} there."),
+    suffix: "regression",
+    problem_type: Some("regression"),
+};
+
+impl Task {
+    pub const ALL: [Task; 2] = [Task::Classification, Task::Regression];
+
+    pub const fn about(self) -> &'static About {
+        match self {
+            Task::Classification => &CLASSIFICATION,
+            Task::Regression => &REGRESSION,
+        }
+    }
+
+    pub fn measures(self) -> &'static [Measure] {
+        self.about().measures
+    }
+
+    /// The measure that decides.
+    pub fn primary(self) -> &'static Measure {
+        &self.about().measures[0]
+    }
+
+    /// Its place among [`Self::measures`].
+    pub fn measure(self, key: &str) -> Option<usize> {
+        self.measures().iter().position(|measure| measure.key == key)
+    }
+
+    /// Hugging Face's name for it, such as `image-classification`.
+    pub fn pipeline_tag(self, modality: Modality) -> String {
+        format!("{modality}-{}", self.about().suffix)
+    }
+
+    /// The task of a config that says `problem_type`; what we do not know is single-label classification, as
+    /// transformers has it.
+    pub fn of_problem_type(word: Option<&str>) -> Task {
+        Task::ALL.into_iter().find(|task| word.is_some() && task.about().problem_type == word).unwrap_or_default()
+    }
+}
+
+impl Measure {
+    /// `92.30 %`, `0.8125` or `3.142`: with `digits` after the point where it is no share.
+    pub fn show(&self, value: f64, digits: usize) -> String {
+        match self.unit {
+            Unit::Share => format!("{:.2} %", 100.0 * value),
+            Unit::Score => format!("{value:.digits$}"),
+            Unit::OfTarget => significant(value),
+        }
+    }
+
+    /// [`Self::title`] as it stands alone.
+    pub fn label(&self) -> String {
+        capitalised(self.title)
+    }
+}
+
+/// With a capital letter at the start.
+pub fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// Four significant digits: targets may be millimetres or millions.
+pub fn significant(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return format!("{value}");
+    }
+    let before = value.abs().log10().floor() as i32 + 1;
+    if !(-3..=9).contains(&before) {
+        return format!("{value:.3e}");
+    }
+    format!("{value:.*}", (4 - before).max(0) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_has_measures_and_losses_of_its_own_names() {
+        let mut keys = std::collections::BTreeSet::new();
+        for task in Task::ALL {
+            assert_eq!(Task::parse(task.as_str()), Some(task));
+            let about = task.about();
+            assert!(!about.measures.is_empty() && !about.losses.is_empty());
+            for measure in about.measures {
+                assert!(keys.insert(measure.key), "{} belongs to two tasks", measure.key);
+            }
+            assert_eq!(Task::of_problem_type(about.problem_type), task);
+        }
+        assert_eq!(Task::of_problem_type(Some("multi_label_classification")), Task::Classification);
+        assert_eq!(Task::Regression.pipeline_tag(Modality::Image), "image-regression");
+    }
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        let show = |key: &str, value: f64| {
+            let task = Task::ALL.into_iter().find(|task| task.measure(key).is_some()).unwrap();
+            task.measures()[task.measure(key).unwrap()].show(value, 4)
+        };
+        assert_eq!(show("top1", 0.92304), "92.30 %");
+        assert_eq!(show("macro_f1", 0.5), "0.5000");
+        assert_eq!(show("rmse", 0.001_234_56), "0.001235");
+        assert_eq!(show("mae", 12_345.6), "12346");
+        assert_eq!(show("mae", 0.0), "0");
+        assert_eq!(show("mae", 1.5e12), "1.500e12");
+        assert_eq!(Task::Classification.primary().label(), "Top-1");
+        assert_eq!(Task::Regression.primary().label(), "RMSE");
+    }
+}

@@ -1,0 +1,5 @@
+//! What is trained on top of a backbone, a file for each kind of head.
+
+mod linear;
+
+pub use linear::Head;

@@ -1,0 +1,96 @@
+//! The model folder that a result becomes: config.json, model.safetensors, README.md, metrics.json.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::card;
+use super::error::{Error, Result};
+use super::report::{Lineage, Report};
+use super::tasks::Task;
+use crate::domain::config::ModelConfig;
+use crate::domain::recipe::Recipe;
+use crate::nn::registry;
+
+/// Writes the folder that is published: what timm and `huggingface_hub` read, and `metrics.json` with every number.
+/// The same report and lineage give the same `model.safetensors`, byte for byte.
+pub fn write_folder(report: &Report, lineage: &Lineage, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
+    report.weights.save(&folder.join("model.safetensors"), &[])?;
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(Error::io("cannot write", path))
+    };
+    write("config.json", report.config.to_json() + "\n")?;
+    write("README.md", card::of(report, lineage).to_markdown())?;
+    let numbers = serde_json::to_string_pretty(&metrics(report, lineage)).unwrap_or_default();
+    write("metrics.json", numbers + "\n")
+}
+
+fn metrics(report: &Report, lineage: &Lineage) -> serde_json::Value {
+    let outcome = &report.outcome;
+    json!({
+        "base": lineage.base,
+        "dataset": lineage.dataset,
+        "dataset_digest": report.dataset_digest,
+        "recipe": report.recipe,
+        "classes": report.config.label_names,
+        "train_images": report.train_samples,
+        "best_epoch": outcome.best_epoch,
+        "stopped": outcome.stopped,
+        "seconds": outcome.seconds,
+        "frozen_stages_run": report.frozen.as_str(),
+        "weights_digest": report.digest.to_hex(),
+        (outcome.task().about().baseline.0): outcome.baseline,
+        "validated_on": outcome.validated_on,
+        "validation": outcome.validation,
+        "test": outcome.test,
+        "epochs": report.epochs,
+        "skipped": report.skipped,
+    })
+}
+
+/// The base's config with what the head's outputs mean and the input side that was trained at. What described the base's
+/// own weights (where they lie, their test settings) no longer holds and is left out.
+pub(super) fn config_of_result(base: &ModelConfig, recipe: &Recipe, task: &dyn Task) -> ModelConfig {
+    let mut config = base.clone();
+    let known = registry::find(&base.architecture);
+    task.configure(&mut config);
+    config.num_features = known.map(|architecture| architecture.num_features).or(base.num_features);
+    config.label_descriptions = None;
+    config.extra.shift_remove("label_description");
+    let cfg = &mut config.pretrained_cfg;
+    for stale in ["url", "file", "hf_hub_id", "hf_hub_filename", "tag", "source", "test_input_size", "test_crop_pct", "label_offset"] {
+        cfg.extra.shift_remove(stale);
+    }
+    if recipe.image_size > 0 {
+        cfg.input_size = Some([3, recipe.image_size, recipe.image_size]);
+        cfg.extra.shift_remove("pool_size");
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tasks::Classification;
+    use super::*;
+
+    #[test]
+    fn the_results_config_speaks_of_the_result() {
+        let base = r#"{"architecture": "resnet18", "num_classes": 1000, "label_names": null, "custom": 1,
+            "pretrained_cfg": {"tag": "a1_in1k", "hf_hub_id": "timm/resnet18.a1_in1k", "input_size": [3, 224, 224],
+            "pool_size": [7, 7], "num_classes": 1000, "crop_pct": 0.95, "license": "apache-2.0"}}"#;
+        let base = ModelConfig::read(base).unwrap();
+        let recipe = Recipe { image_size: 64, ..Recipe::default() };
+        let task = Classification::new(&["cat".into(), "dog".into()]);
+        let config = config_of_result(&base, &recipe, &task);
+        config.check().unwrap();
+        assert_eq!((config.num_classes, config.pretrained_cfg.num_classes, config.num_features), (Some(2), Some(2), Some(512)));
+        assert_eq!(config.preprocessing().height, 64);
+        assert_eq!(config.preprocessing().crop_pct, 0.95);
+        assert_eq!(config.extra["custom"], 1);
+        let text = config.to_json();
+        assert!(!text.contains("a1_in1k") && !text.contains("pool_size"), "{text}");
+        assert_eq!(ModelConfig::read(&text).unwrap(), config);
+    }
+}

@@ -1,0 +1,261 @@
+//! One class an item: cross entropy; top-1, top-5, precision, recall and F1 per class, the confusion matrix.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use candle_core::{Device, Tensor};
+
+use super::sums::share;
+use super::{Partition, Task, nothing};
+use crate::data::{Sample, Target};
+use crate::domain::config::ModelConfig;
+use crate::domain::evaluation::{ClassScore, Evaluation};
+use crate::domain::prediction::{Answer, Class};
+use crate::domain::recipe::Recipe;
+use crate::domain::task::Task as Name;
+use crate::nn::loss;
+use crate::train::error::Result;
+
+pub struct Classification {
+    names: Vec<String>,
+}
+
+impl Classification {
+    /// Of these classes, in the order of the outputs.
+    pub fn new(names: &[String]) -> Classification {
+        Classification { names: names.to_vec() }
+    }
+}
+
+/// The class of a sample of classes.
+fn class(target: Target) -> u32 {
+    target.class().unwrap_or_default()
+}
+
+impl Task for Classification {
+    fn name(&self) -> Name {
+        Name::Classification
+    }
+
+    fn outputs(&self) -> usize {
+        self.names.len()
+    }
+
+    fn loss(&self, outputs: &Tensor, targets: &[Target], recipe: &Recipe) -> Result<Tensor> {
+        let labels: Vec<u32> = targets.iter().copied().map(class).collect();
+        Ok(loss::cross_entropy(outputs, &Tensor::new(labels, &Device::Cpu)?, recipe.label_smoothing)?)
+    }
+
+    fn tally(&self, _settled: bool) -> Box<dyn super::Tally + '_> {
+        Box::new(Tally::new(&self.names))
+    }
+
+    fn check(&self, partition: &Partition) -> Result<()> {
+        let classes: BTreeSet<u32> = partition.train.iter().map(|sample| class(sample.target)).collect();
+        if classes.len() < 2 {
+            return Err(nothing("the training images belong to fewer than two classes; add images of other classes to `train`"));
+        }
+        Ok(())
+    }
+
+    /// Top-1 of always answering the most frequent training class: what any model should beat.
+    fn baseline(&self, partition: &Partition) -> f64 {
+        let count = |samples: &[Sample], label| samples.iter().filter(|sample| class(sample.target) == label).count();
+        let labels: BTreeSet<u32> = partition.train.iter().map(|sample| class(sample.target)).collect();
+        let most = labels.into_iter().max_by_key(|label| (count(&partition.train, *label), std::cmp::Reverse(*label)));
+        most.map_or(0.0, |label| count(&partition.val, label) as f64 / partition.val.len().max(1) as f64)
+    }
+
+    fn configure(&self, config: &mut ModelConfig) {
+        config.problem_type = None;
+        config.num_classes = Some(self.names.len());
+        config.pretrained_cfg.num_classes = Some(self.names.len());
+        config.label_names = Some(self.names.clone());
+    }
+}
+
+/// Collects answers batch by batch.
+#[derive(Debug, Clone)]
+struct Tally<'a> {
+    names: &'a [String],
+    samples: u64,
+    loss: f64,
+    top1: u64,
+    top5: u64,
+    confusion: BTreeMap<(u32, u32), u64>,
+}
+
+impl<'a> Tally<'a> {
+    fn new(names: &'a [String]) -> Tally<'a> {
+        Tally { names, samples: 0, loss: 0.0, top1: 0, top5: 0, confusion: BTreeMap::new() }
+    }
+
+    fn add_row(&mut self, row: &[f32], label: u32) {
+        let own = row[label as usize];
+        // Among equals the smaller index wins, as argmax has it. A NaN is never right.
+        let ahead = |(index, value): (usize, &f32)| *value > own || (*value == own && index < label as usize) || value.is_nan();
+        let rank = row.iter().enumerate().filter(|(index, value)| ahead((*index, value))).count();
+        self.samples += 1;
+        self.loss += cross_entropy(row, label as usize);
+        self.top1 += u64::from(rank == 0);
+        self.top5 += u64::from(rank < 5);
+        *self.confusion.entry((label, argmax(row) as u32)).or_default() += 1;
+    }
+}
+
+impl super::Tally for Tally<'_> {
+    fn add(&mut self, outputs: &[f32], targets: &[Target]) {
+        for (row, target) in outputs.chunks_exact(self.names.len()).zip(targets) {
+            self.add_row(row, class(*target));
+        }
+    }
+
+    fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// Mean cross entropy in nats, without label smoothing.
+    fn loss(&self) -> f64 {
+        self.loss / self.samples.max(1) as f64
+    }
+
+    fn primary(&self) -> f64 {
+        self.top1 as f64 / self.samples.max(1) as f64
+    }
+
+    fn finish(self: Box<Self>) -> Evaluation {
+        let mut sums = vec![(0u64, 0u64, 0u64); self.names.len()];
+        for (&(truth, predicted), &count) in &self.confusion {
+            sums[truth as usize].0 += count;
+            sums[predicted as usize].1 += count;
+            if truth == predicted {
+                sums[truth as usize].2 += count;
+            }
+        }
+        let score = |(name, &(support, predicted, right)): (&String, &(u64, u64, u64))| ClassScore {
+            class: name.clone(),
+            support,
+            precision: share(right, predicted),
+            recall: share(right, support),
+            f1: share(2 * right, support + predicted),
+        };
+        let per_class: Vec<ClassScore> = self.names.iter().zip(&sums).map(score).collect();
+        let seen: Vec<f64> = per_class.iter().zip(&sums).filter(|(_, s)| s.0 + s.1 > 0).map(|(score, _)| score.f1).collect();
+        // Mean F1 over the classes that occur or are predicted.
+        let macro_f1 = seen.iter().sum::<f64>() / seen.len().max(1) as f64;
+        Evaluation {
+            task: Name::Classification,
+            samples: self.samples,
+            loss: self.loss(),
+            values: vec![self.primary(), self.top5 as f64 / self.samples.max(1) as f64, macro_f1],
+            per_class,
+            confusion: self.confusion.into_iter().map(|((truth, predicted), count)| (truth, predicted, count)).collect(),
+        }
+    }
+}
+
+/// The index of the largest value; the first among equals.
+pub fn argmax(row: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, value) in row.iter().enumerate() {
+        if *value > row[best] {
+            best = index;
+        }
+    }
+    best
+}
+
+/// Shares that sum to 1, computed so that large logits do not overflow.
+pub fn softmax(row: &[f32]) -> Vec<f32> {
+    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f64> = row.iter().map(|value| f64::from(value - largest).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.iter().map(|power| (power / sum) as f32).collect()
+}
+
+fn cross_entropy(row: &[f32], label: usize) -> f64 {
+    if row.iter().any(|value| value.is_nan()) {
+        return f64::NAN;
+    }
+    let largest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = row.iter().map(|value| (f64::from(*value) - largest).exp()).sum();
+    largest + sum.ln() - f64::from(row[label])
+}
+
+/// The likeliest classes of a published model, under the names in its config.
+pub fn answerer(config: &ModelConfig, outputs: usize) -> Box<dyn Fn(&[f32], usize) -> Answer + Send + Sync> {
+    let labels = config.label_names.clone().filter(|names| names.len() == outputs);
+    let labels = labels.unwrap_or_else(|| (0..outputs).map(|row| format!("class {row}")).collect());
+    Box::new(move |row, top| Answer::Classes(likeliest(row, &labels, top)))
+}
+
+fn likeliest(logits: &[f32], labels: &[String], top: usize) -> Vec<Class> {
+    let shares = softmax(logits);
+    let mut order: Vec<usize> = (0..shares.len()).collect();
+    // The sort is stable, so among equals the smaller row comes first.
+    order.sort_by(|a, b| shares[*b].total_cmp(&shares[*a]));
+    order.truncate(top);
+    order.into_iter().map(|row| Class { index: row, label: labels[row].clone(), probability: shares[row] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Tally as _;
+    use super::*;
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|i| format!("c{i}")).collect()
+    }
+
+    #[test]
+    fn the_numbers_are_those_of_a_worked_example() {
+        // Truths 0 0 0 1 1 2, answers 0 0 1 1 2 2 of 3 classes and one that never occurs.
+        let names = names(4);
+        let mut tally = Box::new(Tally::new(&names));
+        let answer = |class: usize| -> Vec<f32> { (0..4).map(|i| if i == class { 2.0 } else { 0.0 }).collect() };
+        tally.add(&[answer(0), answer(0), answer(1), answer(1)].concat(), &[0, 0, 0, 1].map(Target::Class));
+        tally.add(&[answer(2), answer(2)].concat(), &[1, 2].map(Target::Class));
+        let found = tally.finish();
+        assert_eq!(found.samples, 6);
+        assert!((found.get("top1") - 4.0 / 6.0).abs() < 1e-12);
+        assert_eq!(found.get("top5"), 1.0, "with four classes everything is in the first five");
+        let scores: Vec<_> = found.per_class.iter().map(|s| (s.support, s.precision, s.recall)).collect();
+        assert_eq!(scores, [(3, 1.0, 2.0 / 3.0), (2, 0.5, 0.5), (1, 0.5, 1.0), (0, 0.0, 0.0)]);
+        assert!((found.per_class[0].f1 - 0.8).abs() < 1e-12);
+        assert!((found.get("macro_f1") - (0.8 + 0.5 + 2.0 / 3.0) / 3.0).abs() < 1e-12, "the absent class does not count");
+        assert_eq!(found.confusion_matrix(), [[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]);
+        let (right, wrong) = (2f64 - (2f64.exp() + 3.0).ln(), -(2f64.exp() + 3.0).ln());
+        assert!((found.loss - -(4.0 * right + 2.0 * wrong) / 6.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn top5_counts_the_first_five_and_ties_go_to_the_smaller_index() {
+        let names = names(7);
+        let mut tally = Box::new(Tally::new(&names));
+        let falling: Vec<f32> = (0..7).map(|i| -(i as f32)).collect();
+        for label in 0..7 {
+            tally.add(&falling, &[Target::Class(label)]);
+        }
+        tally.add(&[1.0; 7], &[Target::Class(0)]);
+        tally.add(&[1.0; 7], &[Target::Class(5)]);
+        let found = tally.finish();
+        assert!((found.get("top1") - 2.0 / 9.0).abs() < 1e-12);
+        assert!((found.get("top5") - 6.0 / 9.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn not_a_number_is_never_right_and_shows_in_the_loss() {
+        let names = names(2);
+        let mut tally = Tally::new(&names);
+        tally.add(&[f32::NAN, f32::NAN], &[Target::Class(0)]);
+        assert_eq!(tally.primary(), 0.0);
+        assert!(tally.loss().is_nan());
+        assert!(Tally::new(&names).loss() == 0.0, "no images, no loss");
+    }
+
+    #[test]
+    fn softmax_survives_large_logits() {
+        let shares = softmax(&[1000.0, 999.0, -1000.0]);
+        assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!((shares[0] - 0.731_058_6).abs() < 1e-6 && shares[2] == 0.0);
+    }
+}
