@@ -186,8 +186,9 @@ fn a_fine_tune_on_the_card_learns_is_published_and_answers_on_both() {
     let image = std::fs::read(run.folder.path().join("data/val/down/3.png")).unwrap();
     let answer = |device: &Device| Predictor::load(&out, device).unwrap().predict(&image, 2).unwrap();
     let (here, there) = (answer(&Device::Cpu), answer(&card));
-    assert_eq!((here[0].1.as_str(), there[0].1.as_str()), ("down", "down"));
-    assert!((here[0].2 - there[0].2).abs() < 1e-3);
+    let (here, there) = (&here.classes()[0], &there.classes()[0]);
+    assert_eq!((here.label.as_str(), there.label.as_str()), ("down", "down"));
+    assert!((here.probability - there.probability).abs() < 1e-3);
 }
 
 #[test]
