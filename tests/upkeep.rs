@@ -23,7 +23,7 @@ use hub::domain::recipe::Recipe;
 use hub::domain::revision::Revision;
 use hub::domain::time::{Clock, SystemClock, Timestamp};
 use hub::domain::user::{AccountKind, Actor, Scope};
-use hub::service::publish::Commit;
+use hub::service::repos::publish::Commit;
 use hub::service::upkeep::Tell;
 use hub::service::upkeep::collect::{Collected, Collection};
 use hub::service::upkeep::lock::Alone;

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::db::{self, Db};
 use crate::domain::time::SystemClock;
 use crate::http::{self, Site};
-use crate::service::mirror::{Mirroring, Upstream};
+use crate::service::repos::mirror::{Mirroring, Upstream};
 use crate::service::{Policy, Service};
 use crate::telemetry::Metrics;
 use crate::worker;

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use super::Error;
 use crate::domain::job::Lease;
 use crate::service::Service;
-use crate::service::jobs::Beat;
+use crate::service::jobs::leases::Beat;
 use crate::train::{Control, Event};
 
 /// Also how long a cancelled job goes on at most, beside the step it is in.
