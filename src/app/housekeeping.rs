@@ -82,7 +82,7 @@ async fn collect_if_due(service: &Service, data: &std::path::Path, interval_ms: 
     let Some(alone) = taken else { return Ok(()) };
     let silent: Tell = Arc::new(|_| {});
     let done = service.collect(&alone, Collection { grace_ms, dry_run: false, force: false }, &silent).await?;
-    tracing::info!(condemned = done.condemned.blobs, freed = done.freed.blobs, freed_bytes = done.freed.bytes, "collected");
+    tracing::info!(marked = done.marked.blobs, freed = done.freed.blobs, freed_bytes = done.freed.bytes, "collected");
     Ok(())
 }
 

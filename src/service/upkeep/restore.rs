@@ -8,7 +8,7 @@ use super::backup::Lost;
 use super::vault::{self, Vault, unusable};
 use super::{Count, Tell};
 use crate::blob::Blobs;
-use crate::catalog::condemned;
+use crate::catalog::gc;
 use crate::db::Db;
 
 /// What was restored.
@@ -74,5 +74,5 @@ async fn place(copy: &Path, database: &Path) -> Result<()> {
     placed.map_err(|e| unusable(database, &e))?;
     let db = Db::open(database).await?;
     db.check().await?;
-    db.write(|tx| Ok::<_, Error>(condemned::forget_unfinished(tx)?)).await
+    db.write(|tx| Ok::<_, Error>(gc::forget_unfinished(tx)?)).await
 }

@@ -1,8 +1,10 @@
 //! The collector's book: which blobs nobody names any more, and which of them have lost their row already.
 //!
 //! A blob goes in two steps, a grace period apart: first its row, in the transaction that finds it unnamed
-//! ([`condemn`]); later its bytes, once a transaction has made sure that nobody stores them again
-//! ([`begin_deleting`]). Between the steps a catalog restored from a backup still finds its bytes.
+//! ([`mark`]); later its bytes, once a transaction has made sure that nobody stores them again
+//! ([`begin_deleting`]). Between the steps it is marked for deletion, and a catalog restored from a
+//! backup still finds its bytes. The table of these marks is called `condemned`, as the released migration that
+//! makes it calls it.
 
 use super::{segments, xorbs};
 use crate::db::{Result, Row, Tx, Value};
@@ -84,8 +86,8 @@ pub fn is_kept(tx: &mut Tx<'_>, reach: &Reach, digest: &Digest) -> Result<bool> 
     Ok(tx.find(&sql, &params)?.is_some())
 }
 
-/// Takes the row of a blob, and what hangs on it, if still nobody names it.
-pub fn condemn(tx: &mut Tx<'_>, reach: &Reach, digest: &Digest) -> Result<bool> {
+/// Marks a blob for deletion, if still nobody names it: takes its row and what hangs on it.
+pub fn mark(tx: &mut Tx<'_>, reach: &Reach, digest: &Digest) -> Result<bool> {
     let mut params = reach.params();
     params.extend_from_slice(params![digest.to_hex(), reach.cut().unix_ms()]);
     let sql = format!("select b.digest, b.size_bytes from blobs b where b.digest = $5 and b.created <= $6 and not {KEPT}");
@@ -106,8 +108,8 @@ pub fn condemn(tx: &mut Tx<'_>, reach: &Reach, digest: &Digest) -> Result<bool> 
     Ok(true)
 }
 
-/// Condemns bytes that lie in the store without a row: a crash came between their name and their row.
-pub fn condemn_orphan(tx: &mut Tx<'_>, reach: &Reach, orphan: &Entry) -> Result<bool> {
+/// Marks bytes that lie in the store without a row: a crash came between their name and their row.
+pub fn mark_orphan(tx: &mut Tx<'_>, reach: &Reach, orphan: &Entry) -> Result<bool> {
     if state(tx, &orphan.digest, reach.now)? != State::Unknown {
         return Ok(false);
     }
@@ -120,7 +122,8 @@ pub fn condemn_orphan(tx: &mut Tx<'_>, reach: &Reach, orphan: &Entry) -> Result<
 pub enum State {
     /// It has a row.
     Known,
-    Condemned,
+    /// For deletion.
+    Marked,
     /// Somebody is storing it.
     InFlight,
     Unknown,
@@ -131,14 +134,14 @@ pub fn state(tx: &mut Tx<'_>, digest: &Digest, now: Timestamp) -> Result<State> 
         return Ok(State::Known);
     }
     if find_since(tx, digest)?.is_some() {
-        return Ok(State::Condemned);
+        return Ok(State::Marked);
     }
     let sql = format!("select c.digest from (select cast($2 as text) as digest) c where {IN_USE}");
     let used = tx.find(&sql, params![now.unix_ms(), digest.to_hex()])?.is_some();
     Ok(if used { State::InFlight } else { State::Unknown })
 }
 
-/// Of these digests, those with neither a row nor a note in this book.
+/// Of these digests, those with neither a row nor a mark.
 pub fn without_row(tx: &mut Tx<'_>, digests: &[Digest]) -> Result<Vec<Digest>> {
     let sql = "select 1 as known from blobs where digest = $1 union all select 1 from condemned where digest = $1 limit 1";
     let mut unknown = Vec::new();
@@ -158,13 +161,13 @@ fn insert(tx: &mut Tx<'_>, entry: &Entry, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Since when a digest is condemned.
+/// Since when a digest is marked for deletion.
 pub fn find_since(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Timestamp>> {
     let row = tx.find("select since from condemned where digest = $1", params![digest.to_hex()])?;
     row.map(|row| Ok(Timestamp::from_unix_ms(row.int("since")?))).transpose()
 }
 
-/// Condemned blobs whose grace period is over, in the order of their digests after `after`.
+/// Marked blobs whose grace period is over, in the order of their digests after `after`.
 pub fn due(tx: &mut Tx<'_>, reach: &Reach, after: Option<&Digest>, limit: usize) -> Result<Vec<Entry>> {
     let sql = "select digest, size_bytes from condemned where deleting = 0 and since <= $1 and digest > $2 order by digest limit $3";
     let params = params![reach.cut().unix_ms(), after.map_or(String::new(), Digest::to_hex), limit];
@@ -208,7 +211,7 @@ pub fn waiting(tx: &mut Tx<'_>) -> Result<(u64, u64)> {
     Ok((row.count("n")?, row.count("bytes")?))
 }
 
-/// Empties the book and all that keeps it away, for a catalog that was restored beside a fresh store.
+/// Forgets all marks and all that keeps the collector away, for a catalog that was restored beside a fresh store.
 pub fn forget_unfinished(tx: &mut Tx<'_>) -> Result<()> {
     for sql in ["delete from condemned", "delete from blob_reservations", "delete from uploads", "delete from passes"] {
         tx.execute(sql, &[])?;
