@@ -62,16 +62,7 @@ fn choose(vault: &Vault, from: &Path, asked: Option<&str>) -> Result<String> {
 /// Copies the catalog to its place, and clears away what was under way when it was copied: the bytes of unfinished
 /// uploads were not.
 async fn place(copy: &Path, database: &Path) -> Result<()> {
-    let (from, to) = (copy.to_owned(), database.to_owned());
-    let placed = tokio::task::spawn_blocking(move || {
-        let part = to.with_extension("part");
-        std::fs::copy(&from, &part)?;
-        std::fs::File::open(&part)?.sync_all()?;
-        std::fs::rename(&part, &to)?;
-        std::fs::File::open(to.parent().unwrap_or(&to))?.sync_all()
-    });
-    let placed = placed.await.map_err(|e| Error::Internal(format!("copying was stopped: {e}")))?;
-    placed.map_err(|e| unusable(database, &e))?;
+    Db::place_copy(copy, database).await.map_err(|e| unusable(database, &e))?;
     let db = Db::open(database).await?;
     db.check().await?;
     db.write(|tx| Ok::<_, Error>(gc::forget_unfinished(tx)?)).await
