@@ -26,7 +26,7 @@ use hub::domain::path::RepoPath;
 use hub::domain::revision::Revision;
 use hub::domain::time::SystemClock;
 use hub::domain::user::Actor;
-use hub::service::publish::Commit;
+use hub::service::repos::publish::Commit;
 use hub::service::{Error, Policy, Service};
 use object_store::memory::InMemory;
 use object_store::multipart::{MultipartStore, PartId};

@@ -23,7 +23,7 @@ use hub::domain::recipe::Recipe;
 use hub::domain::revision::Revision;
 use hub::domain::time::{Clock, SystemClock, Timestamp};
 use hub::domain::user::{AccountKind, Actor, Scope};
-use hub::service::publish::Commit;
+use hub::service::repos::publish::Commit;
 use hub::service::upkeep::Tell;
 use hub::service::upkeep::collect::{Collected, Collection};
 use hub::service::upkeep::lock::Alone;
@@ -176,10 +176,10 @@ async fn a_deleted_version_goes_in_two_steps_a_grace_period_apart() {
         house.publish("ada/net", &[kept.clone(), gone.clone()]).await.unwrap();
         house.publish("ada/net", std::slice::from_ref(&kept)).await.unwrap();
         house.forward(2 * DAY);
-        assert_eq!(house.collect(DAY).await.condemned.blobs, 0, "all is named");
+        assert_eq!(house.collect(DAY).await.marked.blobs, 0, "all is named");
         house.delete("ada/net", 1).await;
         let first = house.collect(DAY).await;
-        assert_eq!((first.condemned.blobs, first.condemned.bytes, first.freed.blobs), (1, gone.len() as u64, 0));
+        assert_eq!((first.marked.blobs, first.marked.bytes, first.freed.blobs), (1, gone.len() as u64, 0));
         assert_eq!(house.lying().await.len(), 2, "the bytes stay a grace period longer");
         house.forward(DAY - HOUR);
         assert_eq!(house.collect(DAY).await.freed.blobs, 0);
@@ -309,10 +309,10 @@ async fn a_collector_that_died_is_finished_by_the_next() {
     house.delete("ada/net", 1).await;
     house.forward(2 * HOUR);
     let digest = Digest::of(&bytes);
-    let reach = hub::catalog::condemned::Reach { now: house.clock.now(), grace_ms: 0 };
+    let reach = hub::catalog::gc::Reach { now: house.clock.now(), grace_ms: 0 };
     let begun = house.db.write(move |tx| {
-        use hub::catalog::condemned::{begin_deleting, condemn};
-        Ok::<_, hub::db::Error>(condemn(tx, &reach, &digest)? && begin_deleting(tx, &reach, &digest)?)
+        use hub::catalog::gc::{begin_deleting, mark};
+        Ok::<_, hub::db::Error>(mark(tx, &reach, &digest)? && begin_deleting(tx, &reach, &digest)?)
     });
     assert!(begun.await.unwrap());
     let other = house.clone();

@@ -10,7 +10,7 @@ use crate::domain::name::Name;
 use crate::domain::page::PageRequest;
 use crate::domain::user::{Account, AccountKind, Actor, Role, Scope, Token};
 use crate::service::Service;
-use crate::service::accounts::AccountChange;
+use crate::service::people::accounts::AccountChange;
 
 /// The house, opened for its administrator.
 pub struct Administration {

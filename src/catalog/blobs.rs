@@ -1,8 +1,8 @@
 //! Blobs the store holds, and who may name them in a commit: those who sent all their bytes, and those who
 //! may read a repo that holds them. Knowing a digest is not enough.
 
-use super::Visibility;
 use super::reservations::{self, Keeper};
+use super::visibility::{Visibility, seen_by};
 use crate::db::{Result, Tx, Value};
 use crate::domain::digest::Digest;
 use crate::domain::id::AccountId;
@@ -79,17 +79,4 @@ pub fn is_readable(tx: &mut Tx<'_>, digest: &Digest, visible: &Visibility) -> Re
     let sql =
         format!("select f.repo from files f join repos r on r.key = f.repo where f.digest = $1 and r.deleted is null and ({seen}) limit 1");
     Ok(tx.find(&sql, &params)?.is_some())
-}
-
-/// The condition under which a repo `r` may be seen; what it needs is added to `params`.
-pub(super) fn seen_by(visible: &Visibility, params: &mut Vec<Value>) -> String {
-    let Visibility::Public { and_namespaces } = visible else { return "1 = 1".to_owned() };
-    let mut sql = "r.private = 0".to_owned();
-    for namespace in and_namespaces {
-        // All of `namespace/...` lies between `namespace/` and `namespace0`, since '0' follows '/'.
-        params.push(Value::Text(format!("{namespace}/")));
-        params.push(Value::Text(format!("{namespace}0")));
-        sql += &format!(" or (r.folded >= ${} and r.folded < ${})", params.len() - 1, params.len());
-    }
-    sql
 }

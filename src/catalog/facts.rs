@@ -156,7 +156,7 @@ pub fn set_head(tx: &mut Tx<'_>, repo: &Repo, head: Option<&Version>) -> Result<
         insert_head(tx, key, head, &facts)?;
     }
     let tags = [&facts.tags[..], &[facts.task, facts.architecture, facts.license]].concat().join(" ");
-    super::search::index(tx, &repo.key, &repo.id.to_string(), &repo.summary, &tags, &body)
+    super::full_text::index(tx, &repo.key, &repo.id.to_string(), &repo.summary, &tags, &body)
 }
 
 fn insert_head(tx: &mut Tx<'_>, key: &str, head: &Version, facts: &Facts) -> Result<()> {

@@ -3,11 +3,12 @@
 
 pub mod audit;
 pub mod blobs;
-pub mod condemned;
 pub mod counters;
 pub mod facts;
 pub mod former_names;
 pub mod fsck;
+mod full_text;
+pub mod gc;
 pub mod jobs;
 pub mod lineage;
 pub mod passes;
@@ -21,13 +22,7 @@ pub mod upkeep;
 pub mod uploads;
 pub mod users;
 pub mod versions;
+mod visibility;
 pub mod xorbs;
 
-/// Which private repos a list may hold beside the public ones.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Visibility {
-    /// All of them: a site administrator asks.
-    Everything,
-    /// Those in these namespaces (folded names).
-    Public { and_namespaces: Vec<String> },
-}
+pub use visibility::Visibility;

@@ -1,27 +1,23 @@
 //! Catalog search: words, filters, sorts, keyset cursors and facet counts, all in SQL.
 //!
 //! Every answer is built from one common table expression, `hits`: the visible repos that match the words and
-//! all filters, with the value they are sorted by. Full-text matching is SQLite's FTS5 here; it is the one
-//! place where engines may differ.
+//! all filters, with the value they are sorted by. How words match and rank is in `full_text`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::Visibility;
+use super::full_text::{self, Words};
+use super::visibility::{Visibility, in_namespace, seen_by};
 use crate::db::{Result, Tx, Value};
 use crate::domain::digest::Digest;
 use crate::domain::id::RepoKey;
 use crate::domain::name::LIBRARY;
 use crate::domain::page::Page;
 use crate::domain::search::{Facet, Label, SearchQuery, Sort};
-use crate::params;
 
 /// Values listed per facet.
 const FACET_VALUES: usize = 20;
-
-/// More words than this say nothing more and only cost time.
-const MAX_WORDS: usize = 12;
 
 /// What a search found: keys in order, how many in all, and the facets of all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,51 +146,42 @@ struct Hits {
 
 impl Hits {
     fn of(query: &SearchQuery, visible: &Visibility) -> Hits {
-        let words = match_words(&query.text);
-        let order = order(query.sort, words.is_some());
+        let words = full_text::words(&query.text);
+        let order = order(query.sort, words.as_ref());
         let order = Order { descending: order.descending != query.reversed, ..order };
         let mut filter = Filter::default();
-        if let Some(words) = words {
-            filter.add("search_index match $", words);
-        }
+        let repos = match words {
+            Some(words) => {
+                filter.add(words.condition, words.query);
+                words.repos
+            }
+            None => "repos r",
+        };
         filter.visible(visible);
         filter.facts(query);
-        let from = if query.text.is_empty() || !filter.matches_words() {
-            "repos r left join repo_facts f on f.repo = r.key"
-        } else {
-            "search_index join repos r on r.key = search_index.repo left join repo_facts f on f.repo = r.key"
-        };
         let sql = format!(
-            "with hits as materialized (select r.key as key, r.namespace as namespace, {} as sort_value from {from} \
-             where r.deleted is null{})",
+            "with hits as materialized (select r.key as key, r.namespace as namespace, {} as sort_value from {repos} \
+             left join repo_facts f on f.repo = r.key where r.deleted is null{})",
             order.sql, filter.sql
         );
         Hits { sql, params: filter.params, order }
     }
 }
 
-fn order(sort: Sort, words: bool) -> Order {
+fn order(sort: Sort, words: Option<&Words>) -> Order {
     let column = Column::Int;
-    match sort {
-        // Lower is better for bm25; a hit in the name weighs most.
-        Sort::Relevance if words => Order { sql: "bm25(search_index, 0.0, 10.0, 4.0, 3.0, 1.0)", column: Column::Real, descending: false },
-        Sort::Relevance | Sort::Downloads => Order { sql: "r.downloads", column, descending: true },
-        Sort::Newest => Order { sql: "r.updated", column, descending: true },
-        Sort::Created => Order { sql: "r.created", column, descending: true },
-        Sort::Size => Order {
+    match (sort, words) {
+        (Sort::Relevance, Some(words)) => Order { sql: words.rank, column: Column::Real, descending: false },
+        (Sort::Relevance | Sort::Downloads, _) => Order { sql: "r.downloads", column, descending: true },
+        (Sort::Newest, _) => Order { sql: "r.updated", column, descending: true },
+        (Sort::Created, _) => Order { sql: "r.created", column, descending: true },
+        (Sort::Size, _) => Order {
             sql: "case r.kind when 'model' then coalesce(f.parameters, 0) else coalesce(f.total_bytes, 0) end",
             column,
             descending: true,
         },
-        Sort::Name => Order { sql: "r.folded", column: Column::Text, descending: false },
+        (Sort::Name, _) => Order { sql: "r.folded", column: Column::Text, descending: false },
     }
-}
-
-/// The words as an FTS5 query in which nothing is an operator: each quoted, each a prefix, all required.
-fn match_words(text: &str) -> Option<String> {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    let quoted: Vec<String> = words.take(MAX_WORDS).map(|word| format!("\"{word}\"*")).collect();
-    (!quoted.is_empty()).then(|| quoted.join(" "))
 }
 
 #[derive(Default)]
@@ -211,25 +198,9 @@ impl Filter {
         self.sql += &format!(" and {}", condition.replace('$', &name));
     }
 
-    fn matches_words(&self) -> bool {
-        self.sql.contains("search_index match")
-    }
-
     fn visible(&mut self, visible: &Visibility) {
-        let Visibility::Public { and_namespaces } = visible else { return };
-        let mut sql = "r.private = 0".to_owned();
-        for namespace in and_namespaces {
-            let (low, high) = self.namespace_bounds(namespace);
-            sql += &format!(" or (r.folded >= {low} and r.folded < {high})");
-        }
-        self.sql += &format!(" and ({sql})");
-    }
-
-    /// All of `namespace/...` lies between `namespace/` and `namespace0`, since '0' follows '/'.
-    fn namespace_bounds(&mut self, folded: &str) -> (String, String) {
-        self.params.push(Value::Text(format!("{folded}/")));
-        self.params.push(Value::Text(format!("{folded}0")));
-        (format!("${}", self.params.len() - 1), format!("${}", self.params.len()))
+        let seen = seen_by(visible, &mut self.params);
+        self.sql += &format!(" and ({seen})");
     }
 
     /// The version names this repo as a source or a base.
@@ -272,8 +243,8 @@ impl Filter {
         }
         query.labels.iter().for_each(|label| self.label(label));
         if !query.author.is_empty() {
-            let (low, high) = self.namespace_bounds(&fold(&query.author));
-            self.sql += &format!(" and r.folded >= {low} and r.folded < {high}");
+            let inside = in_namespace(&fold(&query.author), &mut self.params);
+            self.sql += &format!(" and {inside}");
         }
         if let Some(least) = query.min_parameters {
             self.add("f.parameters >= $", least);
@@ -293,28 +264,4 @@ fn fold(text: &str) -> String {
 pub fn fold_repo(written: &str) -> String {
     let folded = fold(written.trim().split('@').next().unwrap_or_default());
     if folded.contains('/') { folded } else { format!("{LIBRARY}/{folded}") }
-}
-
-/// Makes a repo findable by its words, in place of what was there before.
-pub fn index(tx: &mut Tx<'_>, key: &RepoKey, name: &str, summary: &str, tags: &str, body: &str) -> Result<()> {
-    unindex(tx, key)?;
-    tx.execute(
-        "insert into search_index (rowid, repo, name, summary, tags, body) values ($1, $2, $3, $4, $5, $6)",
-        params![row_id(key), key.as_str(), name, summary, tags, body],
-    )?;
-    Ok(())
-}
-
-/// Takes a repo out of the index.
-pub fn unindex(tx: &mut Tx<'_>, key: &RepoKey) -> Result<()> {
-    tx.execute("delete from search_index where rowid = $1", params![row_id(key)])?;
-    Ok(())
-}
-
-/// FTS5 finds a row to replace only by its whole number: 63 bits of the key's digest.
-fn row_id(key: &RepoKey) -> i64 {
-    let digest = Digest::of(key.as_str().as_bytes());
-    let mut first = [0; 8];
-    first.copy_from_slice(&digest.as_bytes()[..8]);
-    i64::from_be_bytes(first) & i64::MAX
 }

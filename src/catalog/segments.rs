@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::Visibility;
-use super::blobs::{find_size, has_grant, is_readable, seen_by};
+use super::blobs::{find_size, has_grant, is_readable};
+use super::visibility::{Visibility, seen_by};
 use crate::db::{Error, Result, Row, Tx, Value};
 use crate::domain::digest::Digest;
 use crate::domain::id::AccountId;

@@ -3,87 +3,30 @@
 //! Nobody hears of success before the common commit is on the disk.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
-use super::{Error, Tx};
+use super::story::Waiting;
 
 /// Most stories of one commit: the first must not wait for ever for its answer.
 const MOST: usize = 64;
-
-/// A story in the queue, whatever it answers.
-pub(super) trait Waiting: Send {
-    /// Runs it. False: it failed, what it did must be taken back.
-    fn tell(&mut self, tx: &mut Tx<'_>) -> bool;
-    /// The transaction has ended; an error took every story with it.
-    fn end(&mut self, error: Option<Error>);
-}
 
 /// Stories nobody has run yet, in the order they came.
 #[derive(Default)]
 pub(super) struct Queue(Mutex<VecDeque<Box<dyn Waiting>>>);
 
 impl Queue {
-    /// Adds a story; its answer appears in what this returns.
-    pub fn push<T, E, F>(&self, story: F) -> Answer<T, E>
-    where
-        F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
-        T: Send + 'static,
-        E: From<Error> + Send + 'static,
-    {
-        let answer = Answer(Arc::default());
-        let waiting = Story { story: Some(story), told: None, answer: Answer(answer.0.clone()) };
-        lock(&self.0).push_back(Box::new(waiting));
-        answer
+    pub fn push(&self, story: Box<dyn Waiting>) {
+        self.lock().push_back(story);
     }
 
     /// The stories of the next commit.
     pub fn next(&self) -> Vec<Box<dyn Waiting>> {
-        let mut queue = lock(&self.0);
+        let mut queue = self.lock();
         let count = queue.len().min(MOST);
         queue.drain(..count).collect()
     }
-}
 
-/// Where a story's answer appears once its transaction has ended.
-pub(super) struct Answer<T, E>(Arc<Mutex<Option<std::result::Result<T, E>>>>);
-
-impl<T, E> Answer<T, E> {
-    pub fn take(&self) -> Option<std::result::Result<T, E>> {
-        lock(&self.0).take()
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Box<dyn Waiting>>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
-}
-
-struct Story<T, E, F> {
-    story: Option<F>,
-    told: Option<std::result::Result<T, E>>,
-    answer: Answer<T, E>,
-}
-
-impl<T, E, F> Waiting for Story<T, E, F>
-where
-    F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send,
-    T: Send,
-    E: From<Error> + Send,
-{
-    fn tell(&mut self, tx: &mut Tx<'_>) -> bool {
-        let Some(story) = self.story.take() else { return false };
-        // A panic is its own caller's trouble, not that of those who share the transaction.
-        let told = catch_unwind(AssertUnwindSafe(|| story(tx)));
-        let told = told.unwrap_or_else(|_| Err(Error::Engine("a database call panicked".into()).into()));
-        self.told.insert(told).is_ok()
-    }
-
-    fn end(&mut self, error: Option<Error>) {
-        let answer = match (self.told.take(), error) {
-            (Some(Ok(_)) | None, Some(error)) => Err(error.into()),
-            (Some(told), _) => told,
-            (None, None) => Err(Error::Engine("a story was not run".into()).into()),
-        };
-        *lock(&self.answer.0) = Some(answer);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

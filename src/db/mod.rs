@@ -1,14 +1,19 @@
 //! The thin executor between `catalog` and a database engine: one SQL text, `$1` parameters bound by name,
-//! every call off the async threads. SQLite is the embedded default; PostgreSQL fits behind the same types.
+//! every call off the async threads. What an engine must be able to do is `engine.rs`; each has a file of its own, and
+//! only [`Db::open`] chooses among them. The embedded default is SQLite.
 
+mod engine;
 pub mod error;
 mod group;
 mod migrate;
 mod sqlite;
+mod story;
 pub mod value;
 
 use std::path::Path;
+use std::sync::Arc;
 
+use engine::{Engine, Statements};
 pub use error::{Error, Result};
 pub use value::{Row, Value};
 
@@ -21,45 +26,36 @@ macro_rules! params {
 /// A database: cheap to clone, shared by every part of a process.
 #[derive(Clone)]
 pub struct Db {
-    engine: sqlite::Sqlite,
+    engine: Arc<dyn Engine>,
 }
 
 impl Db {
     /// Opens (or creates) the database file and brings its tables up to date.
     pub async fn open(path: &Path) -> Result<Db> {
         let path = path.to_owned();
-        let engine = blocking(move || {
-            let engine = sqlite::Sqlite::open(&path)?;
-            engine.write(migrate::up)?;
-            Ok::<_, Error>(engine)
-        })
-        .await?;
-        Ok(Db { engine })
+        Db::start(move || Ok(Arc::new(sqlite::Sqlite::open(&path)?))).await
     }
 
-    /// Reads every page of the database and its indexes: damage is `Corrupt`, before any of it is believed.
+    async fn start(open: impl FnOnce() -> Result<Arc<dyn Engine>> + Send + 'static) -> Result<Db> {
+        blocking(move || {
+            let engine = open()?;
+            let full_text = engine.full_text_tables();
+            write(&*engine, move |tx| migrate::up(tx, full_text))?;
+            Ok(Db { engine })
+        })
+        .await
+    }
+
+    /// Looks for damage, before anything is believed: it is `Corrupt`.
     pub async fn check(&self) -> Result<()> {
-        let row = self.read(|tx| tx.one("pragma quick_check(1)", &[])).await?;
-        match row.text("quick_check")?.as_str() {
-            "ok" => Ok(()),
-            problem => Err(Error::Corrupt(problem.lines().next().unwrap_or_default().to_owned())),
-        }
+        let engine = self.engine.clone();
+        blocking(move || engine.check()).await
     }
 
     /// As [`Db::check`], and every index entry and reference besides.
     pub async fn check_all(&self) -> Result<()> {
-        let problems = self.read(|tx| tx.all("pragma integrity_check(10)", &[])).await?;
-        let problems = problems.iter().map(|row| row.text("integrity_check")).collect::<Result<Vec<_>>>()?;
-        if problems != ["ok"] {
-            return Err(Error::Corrupt(problems.join("; ")));
-        }
-        let strays = self.read(|tx| tx.all("pragma foreign_key_check", &[])).await?;
-        match strays.first() {
-            None => Ok(()),
-            Some(row) => {
-                Err(Error::Corrupt(format!("a row of '{}' refers to one of '{}' that is gone", row.text("table")?, row.text("parent")?)))
-            }
-        }
+        let engine = self.engine.clone();
+        blocking(move || engine.check_all()).await
     }
 
     /// Writes all that is committed into a new file, as of one moment, while others go on writing. The file is
@@ -72,7 +68,13 @@ impl Db {
     /// Opens a file that [`Db::copy_into`] has made, for reading only; nothing is written beside it.
     pub async fn open_copy(path: &Path) -> Result<Db> {
         let path = path.to_owned();
-        Ok(Db { engine: blocking(move || sqlite::Sqlite::open_copy(&path)).await? })
+        blocking(move || Ok(Db { engine: Arc::new(sqlite::Sqlite::open_copy(&path)?) })).await
+    }
+
+    /// Puts a file that [`Db::copy_into`] has made where [`Db::open`] will find it; it gets its name last.
+    pub async fn place_copy(copy: &Path, path: &Path) -> std::io::Result<()> {
+        let (copy, path) = (copy.to_owned(), path.to_owned());
+        tokio::task::spawn_blocking(move || sqlite::place_copy(&copy, &path)).await.map_err(std::io::Error::other)?
     }
 
     /// Runs `story` in a read transaction: everything it sees is one moment.
@@ -83,7 +85,7 @@ impl Db {
         E: From<Error> + Send + 'static,
     {
         let engine = self.engine.clone();
-        blocking(move || engine.read(story)).await
+        blocking(move || read(&*engine, story)).await
     }
 
     /// Runs `story` in the write transaction, which it may share with others that wait (`group`). `Ok` commits, and the
@@ -95,20 +97,13 @@ impl Db {
         E: From<Error> + Send + 'static,
     {
         let engine = self.engine.clone();
-        blocking(move || engine.write(story)).await
+        blocking(move || write(&*engine, story)).await
     }
 }
 
 /// An open transaction: the only thing catalog functions take.
 pub struct Tx<'a> {
     statements: &'a mut dyn Statements,
-}
-
-/// What an engine must be able to do inside a transaction.
-trait Statements {
-    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64>;
-    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>>;
-    fn script(&mut self, sql: &str) -> Result<()>;
 }
 
 impl Tx<'_> {
@@ -131,6 +126,31 @@ impl Tx<'_> {
     pub fn one(&mut self, sql: &str, params: &[Value]) -> Result<Row> {
         self.find(sql, params)?.ok_or_else(|| Error::Engine("a query that must answer gave no row".into()))
     }
+}
+
+fn read<T, E: From<Error>>(engine: &dyn Engine, story: impl FnOnce(&mut Tx<'_>) -> std::result::Result<T, E>) -> std::result::Result<T, E> {
+    let (mut story, mut told) = (Some(story), None);
+    let mut tell = |tx: &mut Tx<'_>| {
+        told = story.take().map(|story| story(tx));
+        matches!(told, Some(Ok(_)))
+    };
+    engine.read(&mut tell)?;
+    told.unwrap_or_else(|| Err(not_run().into()))
+}
+
+fn write<T, E, F>(engine: &dyn Engine, story: F) -> std::result::Result<T, E>
+where
+    F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    let (waiting, answer) = story::waiting(story);
+    engine.write(waiting, &|| answer.is_there());
+    answer.take().unwrap_or_else(|| Err(not_run().into()))
+}
+
+fn not_run() -> Error {
+    Error::Engine("a story was not run".into())
 }
 
 /// Moves `work` off the async threads.

@@ -9,8 +9,10 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, TransactionBehavior};
 
-use super::group::{Queue, Waiting};
-use super::{Error, Result, Row, Statements, Tx, Value};
+use super::engine::{Engine, Statements};
+use super::group::Queue;
+use super::story::Waiting;
+use super::{Error, Result, Row, Tx, Value};
 
 /// Idle readers kept open; more are opened when more are asked for at once.
 const IDLE_READERS: usize = 16;
@@ -45,36 +47,23 @@ impl Sqlite {
         Ok(Sqlite { shared: Arc::new(shared) })
     }
 
-    /// A connection of its own: a transaction of the pool must not be open around it.
-    pub(super) fn copy_into(&self, path: &Path) -> Result<()> {
-        let connection = (self.shared.connect)(&self.shared.path)?;
-        connection.execute("vacuum into ?1", [path.to_string_lossy()])?;
-        let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
-        let folder = path.parent().unwrap_or(path);
-        sync(path).and_then(|()| sync(folder)).map_err(|e| Error::Engine(format!("the copy {}: {e}", path.display())))
+    /// All rows of a pragma's answer.
+    fn ask(&self, pragma: &str) -> Result<Vec<Row>> {
+        let mut rows = Ok(Vec::new());
+        self.read(&mut |tx| {
+            rows = tx.all(pragma, &[]);
+            rows.is_ok()
+        })?;
+        rows
+    }
+}
+
+impl Engine for Sqlite {
+    fn full_text_tables(&self) -> &'static str {
+        include_str!("../../migrations/0004_search.sqlite.sql")
     }
 
-    pub(super) fn write<T, E, F>(&self, story: F) -> std::result::Result<T, E>
-    where
-        F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
-        T: Send + 'static,
-        E: From<Error> + Send + 'static,
-    {
-        let answer = self.shared.queue.push(story);
-        let mut writer = lock(&self.shared.writer);
-        // Whoever had the writer before may have told this story along with its own.
-        loop {
-            if let Some(answer) = answer.take() {
-                return answer;
-            }
-            commit_together(&mut writer, self.shared.queue.next());
-        }
-    }
-
-    pub(super) fn read<T, E: From<Error>>(
-        &self,
-        story: impl FnOnce(&mut Tx<'_>) -> std::result::Result<T, E>,
-    ) -> std::result::Result<T, E> {
+    fn read(&self, story: &mut dyn FnMut(&mut Tx<'_>) -> bool) -> Result<()> {
         let idle = lock(&self.shared.readers).pop();
         let mut reader = match idle {
             Some(reader) => reader,
@@ -87,6 +76,57 @@ impl Sqlite {
         }
         result
     }
+
+    fn write(&self, story: Box<dyn Waiting>, has_ended: &dyn Fn() -> bool) {
+        self.shared.queue.push(story);
+        let mut writer = lock(&self.shared.writer);
+        // Whoever had the writer before may have told this story along with its own.
+        while !has_ended() {
+            commit_together(&mut writer, self.shared.queue.next());
+        }
+    }
+
+    /// Reads every page of the database and its indexes.
+    fn check(&self) -> Result<()> {
+        let rows = self.ask("pragma quick_check(1)")?;
+        let said = rows.first().map_or(Ok("no answer".into()), |row| row.text("quick_check"))?;
+        match said.as_str() {
+            "ok" => Ok(()),
+            problem => Err(Error::Corrupt(problem.lines().next().unwrap_or_default().to_owned())),
+        }
+    }
+
+    fn check_all(&self) -> Result<()> {
+        let problems = self.ask("pragma integrity_check(10)")?;
+        let problems = problems.iter().map(|row| row.text("integrity_check")).collect::<Result<Vec<_>>>()?;
+        if problems != ["ok"] {
+            return Err(Error::Corrupt(problems.join("; ")));
+        }
+        match self.ask("pragma foreign_key_check")?.first() {
+            None => Ok(()),
+            Some(row) => {
+                Err(Error::Corrupt(format!("a row of '{}' refers to one of '{}' that is gone", row.text("table")?, row.text("parent")?)))
+            }
+        }
+    }
+
+    /// A connection of its own: a transaction of the pool must not be open around it.
+    fn copy_into(&self, path: &Path) -> Result<()> {
+        let connection = (self.shared.connect)(&self.shared.path)?;
+        connection.execute("vacuum into ?1", [path.to_string_lossy()])?;
+        let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
+        let folder = path.parent().unwrap_or(path);
+        sync(path).and_then(|()| sync(folder)).map_err(|e| Error::Engine(format!("the copy {}: {e}", path.display())))
+    }
+}
+
+/// A copy is a database like any other once it has its place.
+pub(super) fn place_copy(copy: &Path, path: &Path) -> std::io::Result<()> {
+    let part = path.with_extension("part");
+    std::fs::copy(copy, &part)?;
+    File::open(&part)?.sync_all()?;
+    std::fs::rename(&part, path)?;
+    File::open(path.parent().unwrap_or(path))?.sync_all()
 }
 
 /// A panic in one story rolls its transaction back; the connection stays good for the next.
@@ -112,14 +152,12 @@ fn connect_copy(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-fn look<T, E: From<Error>>(
-    connection: &mut Connection,
-    story: impl FnOnce(&mut Tx<'_>) -> std::result::Result<T, E>,
-) -> std::result::Result<T, E> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(Error::from)?;
-    let value = story(&mut Tx { statements: &mut Open { connection: &transaction, error: None } })?;
-    transaction.commit().map_err(Error::from)?;
-    Ok(value)
+fn look(connection: &mut Connection, story: &mut dyn FnMut(&mut Tx<'_>) -> bool) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+    if story(&mut Tx { statements: &mut Open { connection: &transaction, error: None } }) {
+        transaction.commit()?;
+    }
+    Ok(())
 }
 
 /// Tells stories in one transaction, and each how it ended.
@@ -254,126 +292,5 @@ fn is_out_of_room(last: &std::io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::Db;
-    use super::*;
-    use crate::params;
-
-    async fn open(dir: &tempfile::TempDir) -> Db {
-        Db::open(&dir.path().join("hub.db")).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_failed_story_leaves_nothing_behind() {
-        let dir = tempfile::tempdir().unwrap();
-        let db = open(&dir).await;
-        let insert = "insert into blobs (digest, size_bytes, created) values ($1, $2, $2)";
-        let failed: Result<()> = db
-            .write(move |tx| {
-                tx.execute(insert, params!["a", 1i64])?;
-                Err(Error::Busy)
-            })
-            .await;
-        assert!(failed.is_err());
-        db.write(move |tx| tx.execute(insert, params!["b", 2i64])).await.unwrap();
-        let rows = db.read(|tx| tx.all("select digest, created from blobs order by digest", &[])).await.unwrap();
-        assert_eq!(rows.len(), 1);
-        assert_eq!((rows[0].text("digest").unwrap().as_str(), rows[0].int("created").unwrap()), ("b", 2));
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn stories_that_wait_share_a_commit_and_nothing_else() {
-        let dir = tempfile::tempdir().unwrap();
-        let db = open(&dir).await;
-        let insert = "insert into blobs (digest, size_bytes, created) values ($1, $2, 0)";
-        // The first holds the writer until all others wait for it.
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let first = tokio::spawn({
-            let db = db.clone();
-            async move { db.write(move |_| wait.recv().map_err(|e| Error::Engine(e.to_string()))).await }
-        });
-        while !lock_is_held(&db) {
-            tokio::task::yield_now().await;
-        }
-        let stories: Vec<_> = (0..100usize)
-            .map(|n| {
-                let db = db.clone();
-                tokio::spawn(async move {
-                    let told: Result<usize> = db
-                        .write(move |tx| {
-                            tx.execute(insert, params![format!("{n}"), n])?;
-                            match n % 10 {
-                                3 => Err(Error::Busy),
-                                4 => panic!("a story that panics"),
-                                5 => tx.execute(insert, params![format!("{n}"), n]).map(|_| n),
-                                _ => Ok(n),
-                            }
-                        })
-                        .await;
-                    (n, told)
-                })
-            })
-            .collect();
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        go.send(()).unwrap();
-        first.await.unwrap().unwrap();
-        for story in stories {
-            let (n, told) = story.await.unwrap();
-            match (n % 10, told) {
-                (3, told) => assert!(matches!(told, Err(Error::Busy)), "{n}"),
-                (4, told) => assert!(matches!(told, Err(Error::Engine(_))), "{n}"),
-                (5, told) => assert!(matches!(told, Err(Error::Conflict(_))), "{n}"),
-                (_, told) => assert_eq!(told.unwrap(), n),
-            }
-        }
-        let rows = db.read(|tx| tx.all("select digest from blobs", &[])).await.unwrap();
-        let mut kept: Vec<usize> = rows.iter().map(|row| row.text("digest").unwrap().parse().unwrap()).collect();
-        kept.sort_unstable();
-        assert_eq!(kept, (0..100).filter(|n| ![3, 4, 5].contains(&(n % 10))).collect::<Vec<_>>());
-    }
-
-    fn lock_is_held(db: &Db) -> bool {
-        db.engine.shared.writer.try_lock().is_err()
-    }
-
-    #[tokio::test]
-    async fn acknowledged_writes_are_synced_and_keys_enforced() {
-        let dir = tempfile::tempdir().unwrap();
-        let db = open(&dir).await;
-        let row = db.write(|tx| tx.one("pragma synchronous", &[])).await.unwrap();
-        assert_eq!(row.int("synchronous").unwrap(), 2, "2 is full");
-        let orphan = db.write(|tx| tx.execute("insert into refs (repo, name, number, updated) values ('x', 'main', 1, 0)", &[])).await;
-        assert!(matches!(orphan, Err(Error::Conflict(_))));
-    }
-
-    #[tokio::test]
-    async fn a_copy_is_one_moment_and_can_only_be_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let db = open(&dir).await;
-        let insert = "insert into blobs (digest, size_bytes, created) values ($1, 1, 1)";
-        db.write(move |tx| tx.execute(insert, params!["a"])).await.unwrap();
-        let path = dir.path().join("it's a copy?.db");
-        db.copy_into(&path).await.unwrap();
-        db.write(move |tx| tx.execute(insert, params!["b"])).await.unwrap();
-        let copy = Db::open_copy(&path).await.unwrap();
-        copy.check().await.unwrap();
-        copy.check_all().await.unwrap();
-        assert_eq!(copy.read(|tx| tx.one("select count(*) as n from blobs", &[])).await.unwrap().int("n").unwrap(), 1);
-        assert!(copy.write(move |tx| tx.execute(insert, params!["c"])).await.is_err());
-        let beside = std::fs::read_dir(dir.path()).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains("copy"));
-        assert_eq!(beside.count(), 1);
-        assert!(db.copy_into(&path).await.is_err(), "an existing file is never written over");
-    }
-
-    #[tokio::test]
-    async fn opening_twice_migrates_once_and_garbage_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        drop(open(&dir).await);
-        let db = open(&dir).await;
-        let row = db.read(|tx| tx.one("select count(*) as n from schema_migrations", &[])).await.unwrap();
-        assert!(row.int("n").unwrap() >= 5);
-        let path = dir.path().join("garbage.db");
-        std::fs::write(&path, [7u8; 8192]).unwrap();
-        assert!(matches!(Db::open(&path).await, Err(Error::Corrupt(_))));
-    }
-}
+#[path = "sqlite_tests.rs"]
+mod tests;

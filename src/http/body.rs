@@ -17,7 +17,7 @@ use super::Site;
 use super::error::HttpError;
 use super::limits::{LEAST_BYTES, MAX_GATHERED_BYTES};
 use crate::service;
-use crate::service::parts::MAX_PART_BYTES;
+use crate::service::storage::parts::MAX_PART_BYTES;
 
 /// As much of a body nobody wants is read and thrown away: a part.
 const DRAINED_BYTES: usize = MAX_PART_BYTES as usize;

@@ -18,7 +18,7 @@ use super::error::HttpError;
 use super::rates::admit;
 use crate::domain::secret;
 use crate::domain::user::Actor;
-use crate::service::sessions::Session;
+use crate::service::people::sessions::Session;
 use crate::service::{self, Service};
 
 /// The caller of the API: `Authorization: Bearer hub_...`, or Basic with the token as password (git-lfs),

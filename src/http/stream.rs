@@ -13,7 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::error::HttpError;
 use crate::domain::digest::Digest;
 use crate::service::Service;
-use crate::service::fetch::OpenFile;
+use crate::service::repos::fetch::OpenFile;
 
 /// What may stand unescaped in `filename*` (RFC 8187).
 const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -1,50 +1,24 @@
 //! User stories as verbs. Each method takes the actor first, decides access on its first line
 //! (`access.rs`, nowhere else), and does at most one write transaction. Pages, our API and the dialects
 //! all call these.
+//!
+//! One folder to a part of the house: `people`, `repos`, `storage` (bytes in and out), `jobs`, `upkeep`; `sharing`
+//! and `xet` are ways to keep fewer bytes. No part knows a page or a dialect.
 
 mod access;
-pub mod accounts;
-mod admit;
-pub mod browse;
 pub mod card_html;
-mod check_dataset;
-pub mod edit;
 pub mod error;
-pub mod fetch;
-pub mod finetune;
-mod git_names;
 pub mod jobs;
-pub mod manage;
-mod materialize;
-pub mod mirror;
-pub mod objects;
-mod papers;
-pub mod parts;
-pub mod passes;
-pub mod predict;
-pub mod publish;
-mod publish_folder;
-mod read_facts;
-pub mod relations;
-mod resolve;
-mod result;
-pub mod saved_model;
-mod scan;
-pub mod sessions;
+pub mod people;
+pub mod repos;
 mod sharing;
-mod store;
-mod tensors;
-pub mod tokens;
+pub mod storage;
 pub mod upkeep;
-pub mod uploads;
 pub mod xet;
 
 use std::sync::Arc;
 
 pub use error::{Error, Problem, Result};
-
-#[cfg(test)]
-mod people_tests;
 
 use crate::blob::Blobs;
 use crate::db::Db;
@@ -58,10 +32,10 @@ pub struct Service {
     blobs: Blobs,
     clock: Arc<dyn Clock>,
     policy: Arc<Policy>,
-    downloads: fetch::SharedDownloads,
-    models: Arc<predict::Models>,
+    downloads: repos::fetch::SharedDownloads,
+    models: Arc<jobs::predict::Models>,
     counted: Arc<upkeep::Counted>,
-    mirroring: Option<mirror::Mirroring>,
+    mirroring: Option<repos::mirror::Mirroring>,
     device: Device,
 }
 

@@ -10,7 +10,7 @@ use super::Error;
 use crate::domain::job::Lease;
 use crate::domain::job_event::Event;
 use crate::service::Service;
-use crate::service::jobs::Beat;
+use crate::service::jobs::leases::Beat;
 use crate::train::Control;
 
 /// Also how long a cancelled job goes on at most, beside the step it is in.

@@ -111,7 +111,7 @@ fn collected(done: &Collected, dry_run: bool) -> String {
             lines.push(format!("{}: {what}", amount(count)));
         }
     };
-    also(done.condemned, &format!("named by nobody; {verb}condemned"));
+    also(done.marked, &format!("named by nobody; {verb}condemned"));
     also(done.orphans, &format!("without a row in the catalog; {verb}condemned"));
     also(done.waiting, "condemned, until their grace period is over");
     also(done.leftovers, &format!("half-written files; {verb}removed"));
@@ -140,7 +140,7 @@ fn collected_json(done: &Collected, dry_run: bool) -> Value {
     json!({
         "dry_run": dry_run,
         "freed": counted(done.freed),
-        "condemned": counted(done.condemned),
+        "condemned": counted(done.marked),
         "orphans": counted(done.orphans),
         "waiting": counted(done.waiting),
         "leftovers": { "files": done.leftovers.blobs, "bytes": done.leftovers.bytes },

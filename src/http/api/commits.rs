@@ -9,7 +9,7 @@ use crate::domain::revision::RefName;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, RepoAt};
-use crate::service::publish::Commit;
+use crate::service::repos::publish::Commit;
 use crate::service::{self, Service};
 use crate::wire::error::ProblemBody;
 use crate::wire::files::{Committed, CreateCommit, File};

@@ -12,7 +12,7 @@ use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{JobAt, Json, Query};
 use crate::http::job_events;
 use crate::service::Service;
-use crate::service::finetune::NewFineTune;
+use crate::service::jobs::finetune::NewFineTune;
 use crate::wire::List;
 use crate::wire::error::ProblemBody;
 use crate::wire::jobs::{CreateFineTune, Job, JobEvent};

@@ -7,7 +7,7 @@ use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{AccountAt, Json, MemberAt, Query};
 use crate::service::Service;
-use crate::service::accounts::AccountChange;
+use crate::service::people::accounts::AccountChange;
 use crate::wire::List;
 use crate::wire::error::ProblemBody;
 use crate::wire::users::{Account, CreateAccount, CreatedAccount, Member, Namespace, PatchAccount, Whoami};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::digest::Digest;
-use crate::service::parts::MAX_PART_BYTES;
+use crate::service::storage::parts::MAX_PART_BYTES;
 use crate::wire::hf_write::{Action, Batch, Object, ObjectAnswer, ObjectError};
 
 /// Larger objects come in parts, to clients that can send them so.

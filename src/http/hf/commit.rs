@@ -19,8 +19,8 @@ use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, VersionAt};
 use crate::http::lines::Lines;
 use crate::service::Service;
-use crate::service::edit::{Edit, Operation};
-use crate::service::parts::MAX_PART_BYTES;
+use crate::service::repos::edit::{Edit, Operation};
+use crate::service::storage::parts::MAX_PART_BYTES;
 use crate::wire::hf_write::{CommitLine, CommitMade};
 
 /// A line with the largest file in it, in base64, and its path.

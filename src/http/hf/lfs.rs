@@ -15,8 +15,8 @@ use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{ObjectAt, ObjectPartAt, Query, RepoAt};
 use crate::http::stream;
-use crate::service::parts::MAX_PART_BYTES;
-use crate::service::passes::Purpose;
+use crate::service::people::passes::Purpose;
+use crate::service::storage::parts::MAX_PART_BYTES;
 use crate::service::{self, Service};
 use crate::wire::hf_write::{Batch, BatchAnswer, Object, ObjectAnswer};
 

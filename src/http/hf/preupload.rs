@@ -17,7 +17,7 @@ use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, Query, VersionAt};
 use crate::service::Service;
-use crate::service::parts::MAX_PART_BYTES;
+use crate::service::storage::parts::MAX_PART_BYTES;
 use crate::wire::hf_write::{Preupload, PreuploadAnswer, PreuploadFile, PreuploadMode};
 
 /// Text up to this size, and anything else up to the other, comes inside the commit: one request instead of several.

@@ -18,7 +18,7 @@ use crate::http::body::Body;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, VersionAt, XorbAt};
-use crate::service::passes::Purpose;
+use crate::service::people::passes::Purpose;
 use crate::service::xet::Assembly;
 use crate::service::{Error, Service};
 use crate::wire::hf_write::{ShardEvent, ShardStored, XetToken, XorbStored};

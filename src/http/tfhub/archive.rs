@@ -18,7 +18,7 @@ use crate::domain::path::RepoPath;
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
 use crate::service::Service;
-use crate::service::saved_model::SavedModelFiles;
+use crate::service::repos::saved_model::SavedModelFiles;
 
 /// Written bytes that are sent together.
 const BLOCK: usize = 256 << 10;

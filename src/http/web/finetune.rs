@@ -17,7 +17,7 @@ use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::Query;
 use crate::service::Service;
-use crate::service::finetune::NewFineTune;
+use crate::service::jobs::finetune::NewFineTune;
 
 #[derive(Template)]
 #[template(path = "finetune.html")]

@@ -26,7 +26,7 @@ impl Service {
         let (asker, wanted) = (actor.clone(), path.clone());
         self.at(actor, kind, id, revision, move |tx, repo, version| {
             let entry = versions::find_file(tx, &repo.key, version.number, wanted.as_str())?;
-            let entry = entry.ok_or_else(|| super::super::fetch::no_file(&repo, &version, &wanted))?;
+            let entry = entry.ok_or_else(|| super::super::repos::fetch::no_file(&repo, &version, &wanted))?;
             let whole = Segment { offset: 0, size_bytes: entry.size_bytes, source: entry.digest, source_offset: 0 };
             let mut listed = match segments::find_layout(tx, &entry.digest)? {
                 Some(layout) => layout.segments().to_vec(),

@@ -1,5 +1,5 @@
 //! The collector: what no version, no job and no writer names any more loses its row, and a grace period later
-//! its bytes. `catalog::condemned` has the rules; here is their order.
+//! its bytes. `catalog::gc` has the rules; here is their order.
 //!
 //! Nothing is taken for garbage because something did not answer: any error ends the collection where it stands,
 //! and the next one goes on from there. It is safe at any moment to kill it, and safe beside everything that
@@ -12,14 +12,14 @@ use super::expire::in_flight;
 use super::lock::Alone;
 use super::{Count, Event, Tell};
 use crate::blob::{Lying, Stored};
-use crate::catalog::condemned::{self, Entry, Reach};
+use crate::catalog::gc::{self, Entry, Reach};
 use crate::catalog::upkeep::{self, Chore};
 use crate::domain::digest::Digest;
 
 /// Blobs looked at in one read.
 const PAGE: usize = 1_000;
 /// Rows taken in one write transaction: others wait for it.
-const CONDEMNED_AT_ONCE: usize = 200;
+const MARKED_AT_ONCE: usize = 200;
 /// Blobs whose bytes are removed together; those who want to store one of them wait.
 const DELETED_AT_ONCE: usize = 64;
 /// Removals in flight, for stores that are far away.
@@ -41,13 +41,13 @@ pub struct Collection {
 /// What a collection did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Blobs nobody names: their rows are gone.
-    pub condemned: Count,
+    /// Blobs nobody names, marked for deletion: their rows are gone.
+    pub marked: Count,
     /// Bytes that lay in the store without a row.
     pub orphans: Count,
     /// Blobs whose bytes are gone, and what that freed.
     pub freed: Count,
-    /// Condemned blobs whose grace period is not over.
+    /// Marked blobs whose grace period is not over.
     pub waiting: Count,
     pub expired_uploads: u64,
     /// Half-written files of the dead, and their bytes.
@@ -67,8 +67,8 @@ impl Service {
         let expired = self.expire_uploads().await?;
         let mut collected = Collected { expired_uploads: expired.uploads, ..Collected::default() };
         collected.leftovers = Count { blobs: expired.files, bytes: expired.bytes };
-        self.condemn_unnamed(&reach, &mut collected).await?;
-        self.condemn_orphans(&reach, asked.force, &mut collected).await?;
+        self.mark_unnamed(&reach, &mut collected).await?;
+        self.mark_orphans(&reach, asked.force, &mut collected).await?;
         self.delete_due(&reach, &mut collected, tell).await?;
         let now = self.now();
         let (blobs, bytes) = self
@@ -76,7 +76,7 @@ impl Service {
             .write(move |tx| {
                 upkeep::add(tx, "hub_gc_runs_total", 1)?;
                 upkeep::set_done(tx, Chore::Collection, now)?;
-                Ok::<_, Error>(condemned::waiting(tx)?)
+                Ok::<_, Error>(gc::waiting(tx)?)
             })
             .await?;
         collected.waiting = Count { blobs, bytes };
@@ -89,7 +89,7 @@ impl Service {
     }
 
     async fn end_half_deleted(&self) -> Result<()> {
-        let begun = self.db.read(|tx| Ok::<_, Error>(condemned::half_deleted(tx)?)).await?;
+        let begun = self.db.read(|tx| Ok::<_, Error>(gc::half_deleted(tx)?)).await?;
         for batch in begun.chunks(DELETED_AT_ONCE) {
             self.delete_bytes(batch.to_vec()).await?;
         }
@@ -97,28 +97,28 @@ impl Service {
     }
 
     /// Rows first. A blob that shares bytes with others is looked at again once those are gone.
-    async fn condemn_unnamed(&self, reach: &Reach, collected: &mut Collected) -> Result<()> {
+    async fn mark_unnamed(&self, reach: &Reach, collected: &mut Collected) -> Result<()> {
         let reach = *reach;
         loop {
-            let before = collected.condemned.blobs;
+            let before = collected.marked.blobs;
             let mut after = None;
             loop {
-                let page = self.db.read(move |tx| Ok::<_, Error>(condemned::unnamed(tx, &reach, after.as_ref(), PAGE)?)).await?;
+                let page = self.db.read(move |tx| Ok::<_, Error>(gc::unnamed(tx, &reach, after.as_ref(), PAGE)?)).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.digest);
-                for batch in page.chunks(CONDEMNED_AT_ONCE).map(<[Entry]>::to_vec) {
-                    let taken = self.db.write(move |tx| taken(batch, |entry| condemned::condemn(tx, &reach, &entry.digest))).await?;
-                    taken.iter().for_each(|entry| collected.condemned.add(entry.size_bytes));
+                for batch in page.chunks(MARKED_AT_ONCE).map(<[Entry]>::to_vec) {
+                    let taken = self.db.write(move |tx| taken(batch, |entry| gc::mark(tx, &reach, &entry.digest))).await?;
+                    taken.iter().for_each(|entry| collected.marked.add(entry.size_bytes));
                 }
             }
-            if collected.condemned.blobs == before {
+            if collected.marked.blobs == before {
                 return Ok(());
             }
         }
     }
 
     /// What lies in the store and has no row, nor is about to get one.
-    async fn condemn_orphans(&self, reach: &Reach, force: bool, collected: &mut Collected) -> Result<()> {
+    async fn mark_orphans(&self, reach: &Reach, force: bool, collected: &mut Collected) -> Result<()> {
         let reach = *reach;
         let found = self.look_around(&reach).await?;
         let orphans = found.orphans.len();
@@ -127,12 +127,12 @@ impl Service {
             let hint = "make sure that catalog and store belong together and that no other hub uses this store; then use --force";
             return Err(Error::conflict("store_unknown", message, hint));
         }
-        for batch in found.orphans.chunks(CONDEMNED_AT_ONCE).map(<[Entry]>::to_vec) {
-            let taken = self.db.write(move |tx| taken(batch, |entry| condemned::condemn_orphan(tx, &reach, entry))).await?;
+        for batch in found.orphans.chunks(MARKED_AT_ONCE).map(<[Entry]>::to_vec) {
+            let taken = self.db.write(move |tx| taken(batch, |entry| gc::mark_orphan(tx, &reach, entry))).await?;
             taken.iter().for_each(|entry| collected.orphans.add(entry.size_bytes));
         }
         for left in found.leftovers {
-            let before = reach.now.plus_ms(-condemned::IN_FLIGHT_MS);
+            let before = reach.now.plus_ms(-gc::IN_FLIGHT_MS);
             if let Some(bytes) = self.blobs.remove_leftover(&left.name, before).await? {
                 collected.leftovers.add(bytes);
             }
@@ -158,20 +158,20 @@ impl Service {
         let entry = |stored: &Stored| Some(Entry { digest: stored.lying.digest()?, size_bytes: stored.size_bytes });
         let old: Vec<Entry> = old.filter_map(entry).collect();
         let digests: Vec<Digest> = old.iter().map(|entry| entry.digest).collect();
-        let unknown = self.db.read(move |tx| Ok::<_, Error>(condemned::without_row(tx, &digests)?)).await?;
+        let unknown = self.db.read(move |tx| Ok::<_, Error>(gc::without_row(tx, &digests)?)).await?;
         Ok(old.into_iter().filter(|entry| unknown.contains(&entry.digest)).collect())
     }
 
     async fn delete_due(&self, reach: &Reach, collected: &mut Collected, tell: &Tell) -> Result<()> {
         let (reach, mut after) = (*reach, None);
-        let all = self.db.read(move |tx| Ok::<_, Error>(condemned::count_due(tx, &reach)?)).await?;
+        let all = self.db.read(move |tx| Ok::<_, Error>(gc::count_due(tx, &reach)?)).await?;
         tell(Event::Begin { what: "removing", items: all.0, bytes: all.1 });
         loop {
-            let page = self.db.read(move |tx| Ok::<_, Error>(condemned::due(tx, &reach, after.as_ref(), DELETED_AT_ONCE)?)).await?;
+            let page = self.db.read(move |tx| Ok::<_, Error>(gc::due(tx, &reach, after.as_ref(), DELETED_AT_ONCE)?)).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.digest);
             let sizes = page.iter().map(|entry| entry.size_bytes).sum();
-            let begun = self.db.write(move |tx| taken(page, |entry| condemned::begin_deleting(tx, &reach, &entry.digest))).await?;
+            let begun = self.db.write(move |tx| taken(page, |entry| gc::begin_deleting(tx, &reach, &entry.digest))).await?;
             let freed = self.delete_bytes(begun.into_iter().map(|entry| entry.digest).collect()).await?;
             collected.freed.blobs += freed.blobs;
             collected.freed.bytes += freed.bytes;
@@ -189,7 +189,7 @@ impl Service {
         self.db
             .write(move |tx| {
                 for digest in &begun {
-                    condemned::end_deleting(tx, digest)?;
+                    gc::end_deleting(tx, digest)?;
                 }
                 upkeep::add(tx, "hub_gc_freed_blobs_total", freed.blobs)?;
                 Ok::<_, Error>(upkeep::add(tx, "hub_gc_freed_bytes_total", freed.bytes)?)
@@ -204,15 +204,11 @@ impl Service {
             .db
             .read(move |tx| {
                 let all = usize::MAX >> 1;
-                Ok::<_, Error>((
-                    condemned::unnamed(tx, &reach, None, all)?,
-                    condemned::due(tx, &reach, None, all)?,
-                    condemned::waiting(tx)?,
-                ))
+                Ok::<_, Error>((gc::unnamed(tx, &reach, None, all)?, gc::due(tx, &reach, None, all)?, gc::waiting(tx)?))
             })
             .await?;
         for entry in unnamed {
-            found.condemned.add(entry.size_bytes);
+            found.marked.add(entry.size_bytes);
             found.list.push((entry.digest, entry.size_bytes, "no version names it"));
         }
         let around = self.look_around(&reach).await?;

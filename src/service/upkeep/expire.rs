@@ -2,7 +2,7 @@
 //! staging directory that belong to nothing.
 
 use super::super::{Error, Result, Service};
-use crate::catalog::condemned::IN_FLIGHT_MS;
+use crate::catalog::gc::IN_FLIGHT_MS;
 use crate::catalog::{passes, reservations, upkeep, uploads};
 use crate::db::{self, Tx};
 use crate::domain::id::UploadId;

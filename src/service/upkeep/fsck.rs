@@ -13,8 +13,8 @@ use super::expire::in_flight;
 use super::scrub::NAMED;
 use super::{Count, Event, Tell};
 use crate::blob::{self, Lying};
-use crate::catalog::condemned::{self, Reach};
 use crate::catalog::fsck::{self, Claim};
+use crate::catalog::gc::{self, Reach};
 use crate::catalog::{blobs, segments, versions};
 use crate::db::{self, Tx};
 use crate::domain::digest::Digest;
@@ -122,7 +122,7 @@ impl Service {
         let reach = Reach { now: self.now(), grace_ms: 0 };
         let look = move |tx: &mut Tx<'_>| {
             let row = blobs::find_size(tx, &digest)?;
-            Ok::<_, Error>((row, condemned::is_kept(tx, &reach, &digest)?, fsck::named_by(tx, &digest, NAMED)?))
+            Ok::<_, Error>((row, gc::is_kept(tx, &reach, &digest)?, fsck::named_by(tx, &digest, NAMED)?))
         };
         let (row, kept, named_by) = self.db.read(look).await?;
         match found {
@@ -144,16 +144,16 @@ impl Service {
             let kinds = self
                 .db
                 .read(move |tx| {
-                    let kind = |(digest, size): (Digest, u64)| Ok::<_, Error>((condemned::state(tx, &digest, now)?, size));
+                    let kind = |(digest, size): (Digest, u64)| Ok::<_, Error>((gc::state(tx, &digest, now)?, size));
                     chunk.into_iter().map(kind).collect::<Result<Vec<_>>>()
                 })
                 .await?;
             for (state, size) in kinds {
                 match state {
-                    condemned::State::Known => {}
-                    condemned::State::Condemned => checked.waste("condemned", size),
-                    condemned::State::InFlight => checked.waste("in_flight", size),
-                    condemned::State::Unknown => checked.waste("orphan", size),
+                    gc::State::Known => {}
+                    gc::State::Marked => checked.waste("condemned", size),
+                    gc::State::InFlight => checked.waste("in_flight", size),
+                    gc::State::Unknown => checked.waste("orphan", size),
                 }
             }
         }

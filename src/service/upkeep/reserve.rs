@@ -9,7 +9,7 @@ use super::super::error::OVERTAKEN;
 use super::super::{Error, Result, Service, access};
 use crate::blob::Proved;
 use crate::catalog::blobs;
-use crate::catalog::condemned::IN_FLIGHT_MS;
+use crate::catalog::gc::IN_FLIGHT_MS;
 use crate::catalog::reservations::{self, Keeper};
 use crate::domain::digest::Digest;
 use crate::domain::id::{AccountId, UploadId};

@@ -4,11 +4,10 @@
 use std::path::Path;
 
 use super::super::{Error, Result};
-use super::backup::Lost;
-use super::vault::{self, Vault, unusable};
+use super::vault::{self, Lost, Vault, unusable};
 use super::{Count, Tell};
 use crate::blob::Blobs;
-use crate::catalog::condemned;
+use crate::catalog::gc;
 use crate::db::Db;
 
 /// What was restored.
@@ -62,17 +61,8 @@ fn choose(vault: &Vault, from: &Path, asked: Option<&str>) -> Result<String> {
 /// Copies the catalog to its place, and clears away what was under way when it was copied: the bytes of unfinished
 /// uploads were not.
 async fn place(copy: &Path, database: &Path) -> Result<()> {
-    let (from, to) = (copy.to_owned(), database.to_owned());
-    let placed = tokio::task::spawn_blocking(move || {
-        let part = to.with_extension("part");
-        std::fs::copy(&from, &part)?;
-        std::fs::File::open(&part)?.sync_all()?;
-        std::fs::rename(&part, &to)?;
-        std::fs::File::open(to.parent().unwrap_or(&to))?.sync_all()
-    });
-    let placed = placed.await.map_err(|e| Error::Internal(format!("copying was stopped: {e}")))?;
-    placed.map_err(|e| unusable(database, &e))?;
+    Db::place_copy(copy, database).await.map_err(|e| unusable(database, &e))?;
     let db = Db::open(database).await?;
     db.check().await?;
-    db.write(|tx| Ok::<_, Error>(condemned::forget_unfinished(tx)?)).await
+    db.write(|tx| Ok::<_, Error>(gc::forget_unfinished(tx)?)).await
 }

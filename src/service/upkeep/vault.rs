@@ -8,13 +8,13 @@
 //! ```
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::super::{Error, Result};
-use super::backup::Lost;
+use super::lock::FileLock;
 use super::scrub::NAMED;
 use super::{Count, Event, Tell};
 use crate::blob::{self, Blobs, Pace, Verdict};
@@ -40,7 +40,7 @@ pub(super) struct Vault {
 
 /// Held while a backup writes.
 pub(super) struct Writing {
-    _lock: File,
+    _lock: FileLock,
 }
 
 /// All blobs of a catalog, and what became of them.
@@ -50,6 +50,15 @@ pub(super) struct Copies {
     pub copied: Count,
     /// In the order of their digests.
     pub lost: Vec<Lost>,
+}
+
+/// A blob that could not be copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    pub digest: Digest,
+    pub problem: String,
+    /// The files of versions it is.
+    pub named_by: Vec<String>,
 }
 
 /// What became of a blob that was to be copied.
@@ -81,15 +90,12 @@ impl Vault {
             return Err(Error::invalid("not_a_backup", message, "name an empty directory, or one that holds an earlier backup"));
         }
         std::fs::create_dir_all(dir.join(CATALOGS)).map_err(|e| unusable(dir, &e))?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("backup.lock"));
-        let lock = lock.map_err(|e| unusable(dir, &e))?;
-        match lock.try_lock() {
-            Ok(()) => Ok((Vault::open(dir)?, Writing { _lock: lock })),
-            Err(TryLockError::WouldBlock) => {
+        match FileLock::try_alone(&dir.join("backup.lock")).map_err(|e| unusable(dir, &e))? {
+            Some(lock) => Ok((Vault::open(dir)?, Writing { _lock: lock })),
+            None => {
                 let message = format!("another backup is writing to {}", dir.display());
                 Err(Error::busy("backup_in_use", message, "wait until it has ended"))
             }
-            Err(TryLockError::Error(error)) => Err(unusable(dir, &error)),
         }
     }
 

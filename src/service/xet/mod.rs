@@ -10,8 +10,8 @@ mod xorb;
 
 pub use shard::Assembly;
 
-use super::passes::{Pass, Purpose};
-use super::uploads::uploader;
+use super::people::passes::{Pass, Purpose};
+use super::storage::uploads::uploader;
 use super::{Error, Result, Service};
 use crate::catalog::xorbs;
 use crate::domain::id::AccountId;

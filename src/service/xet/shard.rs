@@ -7,7 +7,7 @@ use std::ops::Range;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 
-use super::super::uploads::uploader;
+use super::super::storage::uploads::uploader;
 use super::super::{Error, Result, Service};
 use crate::blob;
 use crate::catalog::blobs;

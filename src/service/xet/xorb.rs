@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use super::super::uploads::uploader;
+use super::super::storage::uploads::uploader;
 use super::super::{Error, Result, Service};
 use crate::blob::Proved;
 use crate::catalog::reservations::Keeper;

@@ -1,0 +1,108 @@
+//! Whether a fine-tune can work at all, decided before it waits in the queue: what it names exists and is
+//! readable by its owner, the base is a network we know, the data set has classes, and neither memory nor
+//! time run away.
+
+use super::super::{Error, Policy, Result, Service};
+use super::finetune::NewFineTune;
+use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
+use crate::domain::dataset_report::DatasetReport;
+use crate::domain::job::FineTune;
+use crate::domain::manifest::Manifest;
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::recipe::Recipe;
+use crate::domain::repo::Version;
+use crate::domain::user::Actor;
+use crate::train;
+
+/// The files a model folder must have to be worked with.
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const WEIGHTS: &str = "model.safetensors";
+
+impl Service {
+    /// Pins the revisions to numbers and refuses what could not end well.
+    pub(super) async fn admit(&self, actor: &Actor, asked: NewFineTune) -> Result<FineTune> {
+        self.check_target(actor, &asked.name).await?;
+        let bad_recipe = |e: crate::domain::recipe::RecipeError| {
+            let hint = "correct that setting; settings left out take their defaults";
+            Error::invalid("bad_recipe", format!("the recipe cannot be used: {e}"), hint)
+        };
+        asked.recipe.check().map_err(bad_recipe)?;
+        let (base, manifest) = self.manifest(actor, RepoKind::Model, &asked.base, &asked.base_revision).await?;
+        let config = self.model_config(&asked.base, &base, &manifest).await?;
+        need(&manifest, WEIGHTS, &asked.base, &base)?;
+        let dataset = self.get_repo_at(actor, RepoKind::Dataset, &asked.dataset, &asked.dataset_revision).await?;
+        let Some(pinned) = dataset.head else { return Err(nothing_in(&asked.dataset)) };
+        let Some(report) = DatasetReport::read(&dataset.facts.dataset_report).filter(DatasetReport::can_be_learned) else {
+            let message = format!("{}@{} has no images in two classes or more to learn from", asked.dataset, pinned.number);
+            let hint = "publish the images as a folder per class, or with a metadata.csv that has a column `label` or `target`";
+            return Err(Error::invalid("dataset_unusable", message, hint));
+        };
+        asked.recipe.check_task(report.task).map_err(bad_recipe)?;
+        let outputs = report.classes.len().max(1) as u64;
+        affordable(self.policy(), &asked.recipe, &config, report.samples as u64, outputs)?;
+        Ok(FineTune {
+            base: asked.base,
+            base_version: base.number,
+            dataset: asked.dataset,
+            dataset_version: pinned.number,
+            name: asked.name,
+            private: asked.private,
+            // Written down, so that the job says what it is.
+            recipe: Recipe { task: Some(report.task), ..asked.recipe },
+        })
+    }
+
+    /// The result needs a place its owner may write to.
+    async fn check_target(&self, actor: &Actor, name: &RepoId) -> Result<()> {
+        let (actor, name) = (actor.clone(), name.clone());
+        self.db.read(move |tx| super::super::access::write_namespace(tx, &actor, name.namespace())).await
+    }
+
+    /// The `config.json` of a model version.
+    pub(super) async fn model_config(&self, id: &RepoId, version: &Version, manifest: &Manifest) -> Result<ModelConfig> {
+        let digest = need(manifest, CONFIG, id, version)?;
+        let bytes = self.blobs.read_all(&digest, MAX_CONFIG_BYTES as u64 + 1).await?;
+        let unusable = |problem: String| {
+            let hint = "publish the model again with a config.json in timm's form (`hub import` writes one)";
+            Error::invalid("model_unusable", format!("{id}@{}: {problem}", version.number), hint)
+        };
+        let text = std::str::from_utf8(&bytes).map_err(|_| unusable("config.json is not UTF-8".into()))?;
+        ModelConfig::read(text).map_err(|e| unusable(e.to_string()))
+    }
+}
+
+/// The digest of a file the version must have.
+pub(super) fn need(manifest: &Manifest, path: &str, id: &RepoId, version: &Version) -> Result<crate::domain::digest::Digest> {
+    let missing = || {
+        let message = format!("{id}@{} has no {path}", version.number);
+        Error::invalid("model_unusable", message, "choose a model with config.json and model.safetensors in timm's form")
+    };
+    manifest.find(path).map(|entry| entry.digest).ok_or_else(missing)
+}
+
+fn nothing_in(id: &RepoId) -> Error {
+    Error::invalid("dataset_unusable", format!("nothing is published in {id}"), "publish the data set first")
+}
+
+/// Neither memory nor time may run away; `samples` are the data set's, `outputs` the head's.
+fn affordable(policy: &Policy, recipe: &Recipe, config: &ModelConfig, samples: u64, outputs: u64) -> Result<()> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let estimate = train::estimate(recipe, config, samples, outputs).map_err(unfit)?;
+    estimate
+        .within(policy.max_job_bytes, policy.max_job_seconds, threads)
+        .map_err(|error| Error::invalid("job_too_large", error.to_string(), "change what the message names and ask again"))
+}
+
+/// What the training room refuses, in the service's words.
+pub(super) fn unfit(error: train::Error) -> Error {
+    let hint = match &error {
+        train::Error::Data(data) => data.hint(),
+        train::Error::Unsupported(_) => "ask for what this model can do; its page shows it",
+        train::Error::Model(_) => {
+            "choose a base whose config.json names a known architecture: efficientnet, efficientnet-lite, mobilenetv2, mobilenetv3, resnet or vit"
+        }
+        train::Error::Recipe(_) => "correct that setting; settings left out take their defaults",
+        _ => "change what the message names and try again",
+    };
+    Error::invalid(error.code(), error.to_string(), hint)
+}

@@ -1,0 +1,32 @@
+//! The state of a job: who may see it, and how a change of it is written down. People (`finetune`) and workers
+//! (`leases`, `result`) both go through here.
+
+use super::super::{Error, Result, access};
+use crate::catalog::jobs::{self, Ending};
+use crate::db::Tx;
+use crate::domain::id::JobId;
+use crate::domain::job::{Job, JobState};
+use crate::domain::job_event::Event;
+use crate::domain::time::Timestamp;
+use crate::domain::user::Actor;
+
+pub(super) fn log_in() -> Error {
+    Error::unauthorized("login_required", "fine-tunes belong to somebody", "log in, or send a token of scope 'write'")
+}
+
+pub(super) fn see_job(tx: &mut Tx<'_>, actor: &Actor, id: &JobId) -> Result<Job> {
+    let job = jobs::find(tx, id)?.filter(|job| access::sees_job(actor, &job.owner));
+    job.ok_or_else(|| Error::not_found("job_not_found", format!("there is no job {id}"), "list your jobs with `hub jobs list`"))
+}
+
+/// Writes down that a job changed its state, in the transaction that changes it.
+pub(super) fn state_event(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, state: JobState, error: Option<&str>) -> Result<()> {
+    jobs::append_event(tx, job, now, &Event::State { state, error: error.map(String::from) })?;
+    Ok(())
+}
+
+/// Ends a job and says so in its events.
+pub(super) fn end(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, state: JobState, error: Option<String>) -> Result<()> {
+    jobs::finish(tx, job, &Ending { state, error: error.clone(), result_version: None }, now)?;
+    state_event(tx, job, now, state, error.as_deref())
+}

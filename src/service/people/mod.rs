@@ -1,0 +1,9 @@
+//! People and what they come in with: accounts and namespaces, tokens, sessions of a browser, passes for one
+//! transfer. What each may then do is decided in `access.rs`.
+
+pub mod accounts;
+pub mod passes;
+pub mod sessions;
+#[cfg(test)]
+mod tests;
+pub mod tokens;

@@ -1,0 +1,187 @@
+//! Looking around: searches, repos, versions and their files.
+
+use super::super::{Error, Result, Service, access};
+use super::resolve;
+use crate::catalog::counters::{self, SiteCounts};
+use crate::catalog::search::{self, Cursor};
+use crate::catalog::{facts, refs, repos, versions};
+use crate::db::Tx;
+use crate::domain::manifest::{Manifest, ManifestEntry};
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::path::RepoPath;
+use crate::domain::repo::{Facts, FileEntry, Ref, Repo, RepoSummary, Version};
+use crate::domain::revision::Revision;
+use crate::domain::search::{Facet, SearchQuery};
+use crate::domain::user::Actor;
+
+/// What a search answers. The facts of lists leave out card, labels and report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchHits {
+    pub page: Page<RepoSummary>,
+    pub total: u64,
+    pub facets: Vec<Facet>,
+}
+
+impl Service {
+    pub async fn search(&self, actor: &Actor, query: SearchQuery, page: PageRequest) -> Result<SearchHits> {
+        let after = match &page.cursor {
+            Some(text) => Some(Cursor::parse(&query, text).ok_or_else(bad_cursor)?),
+            None => None,
+        };
+        let actor = actor.clone();
+        self.db
+            .read(move |tx| {
+                let visible = access::visible_to(tx, &actor)?;
+                let hits = search::search(tx, &query, &visible, page.limit, after.as_ref())?;
+                let mut items = Vec::with_capacity(hits.page.items.len());
+                for key in &hits.page.items {
+                    if let Some(repo) = repos::find_by_key(tx, key)? {
+                        items.push(summary(tx, repo)?);
+                    }
+                }
+                Ok(SearchHits { page: Page { items, next: hits.page.next }, total: hits.total, facets: hits.facets })
+            })
+            .await
+    }
+
+    /// A repo with the version `main` names and all that was read in it.
+    pub async fn get_repo(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<RepoSummary> {
+        let (actor, id) = (actor.clone(), id.clone());
+        self.db
+            .read(move |tx| {
+                let repo = access::see_repo(tx, &actor, kind, &id)?;
+                let mut summary = summary(tx, repo)?;
+                if let Some(head) = &summary.head {
+                    facts::complete(tx, &summary.repo.key, head.number, &mut summary.facts)?;
+                }
+                Ok(summary)
+            })
+            .await
+    }
+
+    /// The same, as it stands at another version.
+    pub async fn get_repo_at(&self, actor: &Actor, kind: RepoKind, id: &RepoId, revision: &Revision) -> Result<RepoSummary> {
+        self.at(actor, kind, id, revision, |tx, repo, version| {
+            let mut facts = facts::find(tx, &repo.key, version.number)?.unwrap_or_default();
+            facts::complete(tx, &repo.key, version.number, &mut facts)?;
+            Ok(RepoSummary { repo, head: Some(version), facts })
+        })
+        .await
+    }
+
+    /// All versions, newest first, with yanked ones and the tombstones of deleted ones.
+    pub async fn list_versions(&self, actor: &Actor, kind: RepoKind, id: &RepoId, page: PageRequest) -> Result<Page<Version>> {
+        let before = match &page.cursor {
+            Some(text) => Some(text.parse::<u32>().map_err(|_| bad_cursor())?),
+            None => None,
+        };
+        let (actor, id) = (actor.clone(), id.clone());
+        self.db
+            .read(move |tx| {
+                let repo = access::see_repo(tx, &actor, kind, &id)?;
+                Ok(versions::list(tx, &repo.key, before, page.limit)?)
+            })
+            .await
+    }
+
+    pub async fn get_version(&self, actor: &Actor, kind: RepoKind, id: &RepoId, revision: &Revision) -> Result<Version> {
+        self.at(actor, kind, id, revision, |_, _, version| Ok(version)).await
+    }
+
+    /// Everything a client needs to fetch and prove a version.
+    pub async fn manifest(&self, actor: &Actor, kind: RepoKind, id: &RepoId, revision: &Revision) -> Result<(Version, Manifest)> {
+        self.at(actor, kind, id, revision, |tx, repo, version| {
+            let manifest = manifest_of(tx, &repo, &version)?;
+            Ok((version, manifest))
+        })
+        .await
+    }
+
+    /// The same with the repo's name as its owner spells it, which a client may have typed otherwise.
+    pub async fn named_manifest(
+        &self,
+        actor: &Actor,
+        kind: RepoKind,
+        id: &RepoId,
+        revision: &Revision,
+    ) -> Result<(RepoId, Version, Manifest)> {
+        self.at(actor, kind, id, revision, |tx, repo, version| {
+            let manifest = manifest_of(tx, &repo, &version)?;
+            Ok((repo.id, version, manifest))
+        })
+        .await
+    }
+
+    /// The files of a version, by path.
+    pub async fn list_files(&self, actor: &Actor, kind: RepoKind, id: &RepoId, revision: &Revision) -> Result<(Version, Vec<FileEntry>)> {
+        self.at(actor, kind, id, revision, |tx, repo, version| {
+            let files = versions::files(tx, &repo.key, version.number)?;
+            Ok((version, files))
+        })
+        .await
+    }
+
+    pub async fn list_refs(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Vec<Ref>> {
+        let (actor, id) = (actor.clone(), id.clone());
+        self.db
+            .read(move |tx| {
+                let repo = access::see_repo(tx, &actor, kind, &id)?;
+                Ok(refs::list(tx, &repo.key)?)
+            })
+            .await
+    }
+
+    /// The numbers of the home page: public repos only, the same for everybody.
+    pub async fn site_counts(&self, _actor: &Actor) -> Result<SiteCounts> {
+        self.db.read(|tx| Ok(counters::site(tx)?)).await
+    }
+
+    /// Runs `look` on a version the actor may see.
+    pub(in crate::service) async fn at<T: Send + 'static>(
+        &self,
+        actor: &Actor,
+        kind: RepoKind,
+        id: &RepoId,
+        revision: &Revision,
+        look: impl FnOnce(&mut Tx<'_>, Repo, Version) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (actor, id, revision) = (actor.clone(), id.clone(), revision.clone());
+        self.db
+            .read(move |tx| {
+                let repo = access::see_repo(tx, &actor, kind, &id)?;
+                let version = resolve::version(tx, &repo, &revision)?;
+                look(tx, repo, version)
+            })
+            .await
+    }
+}
+
+/// A repo as lists show it.
+pub(super) fn summary(tx: &mut Tx<'_>, repo: Repo) -> Result<RepoSummary> {
+    let head = versions::find_head(tx, &repo.key)?;
+    let facts = match &head {
+        Some(head) => facts::find(tx, &repo.key, head.number)?.unwrap_or_default(),
+        None => Facts::default(),
+    };
+    Ok(RepoSummary { repo, head, facts })
+}
+
+/// The manifest of a version, read back from its rows and proved against the digest it was given.
+pub(super) fn manifest_of(tx: &mut Tx<'_>, repo: &Repo, version: &Version) -> Result<Manifest> {
+    let damaged = |problem: String| Error::Internal(format!("the rows of '{}' version {} are damaged: {problem}", repo.id, version.number));
+    let mut entries = Vec::new();
+    for file in versions::files(tx, &repo.key, version.number)? {
+        let path = RepoPath::parse(&file.path).map_err(|e| damaged(e.to_string()))?;
+        entries.push(ManifestEntry { path, size_bytes: file.size_bytes, digest: file.digest });
+    }
+    let manifest = Manifest::new(entries).map_err(|e| damaged(e.to_string()))?;
+    if manifest.digest() != version.manifest {
+        return Err(damaged(format!("they hash to {}", manifest.digest())));
+    }
+    Ok(manifest)
+}
+
+fn bad_cursor() -> Error {
+    Error::invalid("bad_cursor", "the cursor does not belong to this list", "start again without a cursor")
+}

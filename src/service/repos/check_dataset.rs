@@ -1,0 +1,141 @@
+//! The check of a data set when it is published: every image is read and decoded once, and what was found is
+//! kept beside the version. A data set may also be only a card, or hold files this check does not know.
+
+use std::path::PathBuf;
+
+use futures_util::TryStreamExt;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
+
+use super::super::{Error, Result, Service};
+use crate::data::{self, Limits, Source};
+use crate::domain::dataset_report::DatasetReport;
+use crate::domain::manifest::Manifest;
+use crate::domain::path::RepoPath;
+use crate::domain::repo::Facts;
+
+/// Checks running at a time in this process; each uses all cores for its images.
+static CHECKS: Semaphore = Semaphore::const_new(2);
+
+/// What a check found, ready to be stored.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub classes: u64,
+    pub samples: u64,
+    /// Hugging Face's name of what its targets are for, and what its items are; empty where nothing was found.
+    pub task: String,
+    pub modality: String,
+    pub labels: Vec<String>,
+    /// The report without its pictures, as JSON.
+    pub report: String,
+    /// The pictures, as JSON.
+    pub previews: String,
+    pub warnings: Vec<String>,
+}
+
+impl Found {
+    /// The same files were checked for an earlier version.
+    pub(super) fn of_earlier(facts: Facts, previews: String) -> Found {
+        let report = DatasetReport::read(&facts.dataset_report);
+        let told = report.as_ref().filter(|report| report.samples > 0);
+        let task = told.map(|report| report.task.pipeline_tag(report.modality)).unwrap_or_default();
+        let modality = told.map(|report| report.modality.to_string()).unwrap_or_default();
+        let warnings = report.map(|report| report.warnings).unwrap_or_default();
+        let Facts { classes, samples, labels, dataset_report: report, .. } = facts;
+        Found { classes, samples, task, modality, labels, report, previews, warnings }
+    }
+
+    fn of_report(mut report: DatasetReport) -> Found {
+        let previews = std::mem::take(&mut report.previews);
+        let json = |value: serde_json::Result<String>| value.unwrap_or_default();
+        let mut warnings = report.warnings.clone();
+        if !report.unreadable.is_empty() {
+            warnings.push(format!("{} images cannot be read and are left out; the report lists them", report.unreadable.len()));
+        }
+        if !report.duplicates_across_splits.is_empty() {
+            warnings.push(format!("{} images stand in more than one split", report.duplicates_across_splits.len()));
+        }
+        Found {
+            classes: report.classes.len() as u64,
+            samples: report.samples as u64,
+            task: report.task.pipeline_tag(report.modality),
+            modality: report.modality.to_string(),
+            labels: report.classes.clone(),
+            report: json(serde_json::to_string(&report)),
+            previews: json(serde_json::to_string(&previews)),
+            warnings,
+        }
+    }
+}
+
+/// Files that stand beside the data and say nothing about the samples.
+pub(super) fn is_paper(path: &RepoPath) -> bool {
+    matches!(path.as_str(), "README.md" | "LICENSE" | "LICENSE.txt" | "LICENSE.md" | ".gitattributes" | ".gitignore" | "CITATION.cff")
+}
+
+/// Whether there is anything for the check to look at.
+fn holds_images(manifest: &Manifest) -> bool {
+    const KNOWN: &[&str] = &["zip", "tar", "tgz", "gz", "zst", "tzst", "jpg", "jpeg", "png", "webp", "gif", "bmp"];
+    manifest.entries().iter().any(|entry| !is_paper(&entry.path) && KNOWN.contains(&entry.path.extension().as_str()))
+}
+
+impl Service {
+    pub(super) async fn check_dataset(&self, manifest: &Manifest) -> Result<Found> {
+        if !holds_images(manifest) {
+            let only_papers = manifest.entries().iter().all(|entry| is_paper(&entry.path));
+            let warning = "no images or archives were found in it, so its files were not checked";
+            return Ok(Found { warnings: if only_papers { vec![] } else { vec![warning.into()] }, ..Found::default() });
+        }
+        let _turn = CHECKS.acquire().await.map_err(|_| Error::Internal("the checks were closed".into()))?;
+        let (files, copies) = self.local_files(manifest).await?;
+        let checked = tokio::task::spawn_blocking(move || {
+            let result = data::check(&Source::Files(files), &Limits::default(), &mut |_, _| {});
+            drop(copies);
+            result
+        });
+        match checked.await {
+            Ok(Ok(report)) => Ok(Found::of_report(report)),
+            Ok(Err(problem)) => Err(refused(problem)),
+            Err(stopped) => Err(Error::Internal(format!("the check of a data set was stopped: {stopped}"))),
+        }
+    }
+
+    /// Each file of a version as a file of this machine; of stores elsewhere, a copy that goes with the directory.
+    async fn local_files(&self, manifest: &Manifest) -> Result<(Vec<(String, PathBuf)>, Option<tempfile::TempDir>)> {
+        let failed = |e: std::io::Error| Error::Internal(format!("a data set could not be copied for its check: {e}"));
+        let mut copies = None;
+        let mut files = Vec::with_capacity(manifest.entries().len());
+        for entry in manifest.entries() {
+            let local = match self.blobs.local_path(&entry.digest) {
+                Some(local) => local,
+                None => {
+                    if copies.is_none() {
+                        copies = Some(tempfile::tempdir().map_err(failed)?);
+                    }
+                    let dir = copies.as_ref().map(|dir| dir.path().to_owned()).unwrap_or_default();
+                    let copy = dir.join(entry.digest.to_hex());
+                    let reader = self.blobs.open(&entry.digest).await?;
+                    let mut file = tokio::fs::File::create(&copy).await.map_err(failed)?;
+                    let mut bytes = reader.stream(0..reader.size());
+                    while let Some(block) = bytes.try_next().await? {
+                        file.write_all(&block).await.map_err(failed)?;
+                    }
+                    file.flush().await.map_err(failed)?;
+                    copy
+                }
+            };
+            files.push((entry.path.as_str().to_owned(), local));
+        }
+        Ok((files, copies))
+    }
+}
+
+fn refused(problem: data::Error) -> Error {
+    use data::Error as Data;
+    let (code, message, hint) = (problem.code(), problem.to_string(), problem.hint());
+    match problem {
+        Data::Io { .. } => Error::Internal(message),
+        Data::ArchiveBomb { .. } | Data::TooLarge { .. } => Error::too_large(code, message, hint),
+        _ => Error::invalid(code, message, hint),
+    }
+}

@@ -1,0 +1,258 @@
+//! Changing some files of a repo: the next version is the files of `main` and what was done to them. The same publish
+//! as for whole versions follows, with the same rules.
+
+use std::collections::BTreeMap;
+
+use super::super::storage::uploads::entitlement;
+use super::super::{Error, Result, Service, access};
+use super::publish::{Commit, Committed};
+use crate::catalog::{blobs, versions};
+use crate::db::Tx;
+use crate::domain::digest::Digest;
+use crate::domain::manifest::{Manifest, ManifestEntry};
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::path::RepoPath;
+use crate::domain::repo::{FileEntry, Version};
+use crate::domain::user::Actor;
+
+/// Times an edit that builds on no version in particular is made again because somebody else's came between.
+const TRIES: usize = 5;
+/// A `.gitignore` above this size is not read.
+const MAX_IGNORE_BYTES: u64 = 64 << 10;
+/// The first version of a repo made by clients that expect git: they want a commit to stand on.
+const FIRST_FILE: (&str, &[u8]) = (".gitattributes", b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n");
+
+/// What is to be done to the files of `main`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Edit {
+    pub message: String,
+    /// The beginning of the commit id `main` must stand at.
+    pub parent: Option<String>,
+    /// In this order.
+    pub operations: Vec<Operation>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operation {
+    /// Without a size the bytes are here already, and the caller may read or has sent them.
+    Put {
+        path: RepoPath,
+        digest: Digest,
+        size_bytes: Option<u64>,
+    },
+    Delete(RepoPath),
+    DeleteFolder(RepoPath),
+}
+
+type Files = BTreeMap<RepoPath, ManifestEntry>;
+
+/// Where an edit begins.
+struct Base {
+    head: Option<Version>,
+    files: Files,
+    /// Sizes of what is put without one.
+    sizes: BTreeMap<Digest, u64>,
+}
+
+impl Service {
+    /// Makes the next version of a repo. The same edit told again, because its answer was lost, is answered again.
+    pub async fn edit_repo(&self, actor: &Actor, kind: RepoKind, id: &RepoId, edit: Edit) -> Result<Committed> {
+        let mut tries = 1;
+        loop {
+            let base = self.base(actor, kind, id, &edit).await?;
+            let applied = match &edit.parent {
+                Some(parent) if !stands_at(base.head.as_ref(), parent) => Err(moved(id, base.head.as_ref(), parent)),
+                _ => apply(&edit.operations, base.files, &base.sizes),
+            };
+            let files = match applied {
+                Ok(files) => files,
+                Err(error) => return self.told_again(actor, kind, id, &edit).await?.ok_or(error),
+            };
+            let next = Commit {
+                message: edit.message.clone(),
+                parent: base.head.map(|head| head.number),
+                files: files.into_values().collect(),
+                ..Commit::default()
+            };
+            match self.commit(actor, kind, id, next).await {
+                Err(Error::Conflict(problem)) if problem.code == "head_moved" && edit.parent.is_none() && tries < TRIES => tries += 1,
+                other => return other,
+            }
+        }
+    }
+
+    /// Gives a new repo its first version.
+    pub async fn begin_history(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Committed> {
+        self.may_commit(actor, kind, id).await?;
+        let (path, bytes) = FIRST_FILE;
+        let (digest, size_bytes) = (Digest::of(bytes), bytes.len() as u64);
+        let body = futures_util::stream::iter([Ok(bytes::Bytes::from_static(bytes))]);
+        self.store_blob(actor, digest, size_bytes, body).await?;
+        let path = RepoPath::parse(path).map_err(|e| Error::Internal(e.to_string()))?;
+        let operations = vec![Operation::Put { path, digest, size_bytes: Some(size_bytes) }];
+        self.edit_repo(actor, kind, id, Edit { message: "initial commit".into(), parent: None, operations }).await
+    }
+
+    /// `main` and its files, for somebody about to change them; neither while nothing is published.
+    pub async fn list_head_files(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<(Option<Version>, Vec<FileEntry>)> {
+        let (actor, id) = (actor.clone(), id.clone());
+        self.db
+            .read(move |tx| {
+                let repo = access::write_repo(tx, &actor, kind, &id)?;
+                let head = versions::find_head(tx, &repo.key)?;
+                let files = head.as_ref().map_or(Ok(Vec::new()), |head| versions::files(tx, &repo.key, head.number))?;
+                Ok((head, files))
+            })
+            .await
+    }
+
+    /// The text of the `.gitignore` among these files, which were just listed for the caller.
+    pub async fn ignore_rules(&self, files: &[FileEntry]) -> Result<Option<String>> {
+        let found = files.iter().find(|file| file.path == ".gitignore" && file.size_bytes <= MAX_IGNORE_BYTES);
+        let Some(file) = found else { return Ok(None) };
+        let bytes = self.blobs.read_all(&file.digest, MAX_IGNORE_BYTES).await?;
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    async fn base(&self, actor: &Actor, kind: RepoKind, id: &RepoId, edit: &Edit) -> Result<Base> {
+        let (actor, id) = (actor.clone(), id.clone());
+        let sizeless = edit.operations.iter().filter_map(|operation| match operation {
+            Operation::Put { digest, size_bytes: None, .. } => Some(*digest),
+            _ => None,
+        });
+        let sizeless: Vec<Digest> = sizeless.collect();
+        self.db
+            .read(move |tx| {
+                let repo = access::write_repo(tx, &actor, kind, &id)?;
+                let head = versions::find_head(tx, &repo.key)?;
+                let files = head.as_ref().map_or(Ok(Vec::new()), |head| versions::files(tx, &repo.key, head.number))?;
+                let sizes = sizes(tx, &actor, &files, sizeless)?;
+                Ok(Base { head, files: by_path(files)?, sizes })
+            })
+            .await
+    }
+
+    /// Where `main` already stands as this edit would leave it, made by this caller with these words from the version
+    /// before: it was told before.
+    async fn told_again(&self, actor: &Actor, kind: RepoKind, id: &RepoId, edit: &Edit) -> Result<Option<Committed>> {
+        // Deleting what is not there is a mistake more often than a lost answer.
+        let only_deletes = !edit.operations.iter().any(|operation| matches!(operation, Operation::Put { .. }));
+        if only_deletes && edit.parent.is_none() {
+            return Ok(None);
+        }
+        let (asker, name, edit) = (actor.clone(), id.clone(), edit.clone());
+        self.db
+            .read(move |tx| {
+                let repo = access::write_repo(tx, &asker, kind, &name)?;
+                let Some(head) = versions::find_head(tx, &repo.key)? else { return Ok(None) };
+                let before = match head.parent {
+                    Some(number) => versions::find(tx, &repo.key, number)?,
+                    None => None,
+                };
+                let is_theirs = asker.name().is_some_and(|name| name.as_str() == head.author) && head.message == edit.message.trim();
+                let Some(before) = before.filter(|_| is_theirs) else { return Ok(None) };
+                if edit.parent.is_some_and(|parent| !stands_at(Some(&before), &parent)) {
+                    return Ok(None);
+                }
+                let files = versions::files(tx, &repo.key, before.number)?;
+                let held = versions::files(tx, &repo.key, head.number)?;
+                let sizes = held.iter().map(|file| (file.digest, file.size_bytes)).collect();
+                let Ok(files) = apply(&edit.operations, by_path(files)?, &sizes) else { return Ok(None) };
+                let same = Manifest::new(files.into_values().collect()).is_ok_and(|manifest| manifest.digest() == head.manifest);
+                Ok(same.then_some(Committed { version: head, created: false, warnings: Vec::new() }))
+            })
+            .await
+    }
+}
+
+/// The sizes of blobs the caller may name.
+fn sizes(tx: &mut Tx<'_>, actor: &Actor, files: &[FileEntry], wanted: Vec<Digest>) -> Result<BTreeMap<Digest, u64>> {
+    let visible = access::visible_to(tx, actor)?;
+    let mut sizes = BTreeMap::new();
+    for digest in wanted {
+        let size = match files.iter().any(|file| file.digest == digest) {
+            true => blobs::find_size(tx, &digest)?,
+            false => entitlement(tx, &digest, actor.account(), &visible)?,
+        };
+        sizes.extend(size.map(|size| (digest, size)));
+    }
+    Ok(sizes)
+}
+
+fn by_path(files: Vec<FileEntry>) -> Result<Files> {
+    let entry = |file: FileEntry| {
+        let path = RepoPath::parse(&file.path).map_err(|e| Error::Internal(format!("a stored path: {e}")))?;
+        Ok((path.clone(), ManifestEntry { path, size_bytes: file.size_bytes, digest: file.digest }))
+    };
+    files.into_iter().map(entry).collect()
+}
+
+fn apply(operations: &[Operation], mut files: Files, sizes: &BTreeMap<Digest, u64>) -> Result<Files> {
+    for operation in operations {
+        match operation {
+            Operation::Put { path, digest, size_bytes } => {
+                let size_bytes = size_bytes.or_else(|| sizes.get(digest).copied()).ok_or_else(|| unknown_bytes(path, digest))?;
+                files.insert(path.clone(), ManifestEntry { path: path.clone(), size_bytes, digest: *digest });
+            }
+            Operation::Delete(path) => drop(files.remove(path).ok_or_else(|| nothing_there("file", path))?),
+            Operation::DeleteFolder(path) => {
+                let (below, before) = (format!("{path}/"), files.len());
+                files.retain(|path, _| !path.as_str().starts_with(&below));
+                if files.len() == before {
+                    return Err(nothing_there("folder", path));
+                }
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn stands_at(head: Option<&Version>, parent: &str) -> bool {
+    head.is_some_and(|head| head.commit.as_str().starts_with(parent))
+}
+
+fn moved(id: &RepoId, head: Option<&Version>, parent: &str) -> Error {
+    let at = head.map_or("nothing yet".to_owned(), |head| format!("commit {}", head.commit));
+    let message = format!("'main' of '{id}' stands at {at}, and this commit builds upon {parent}");
+    Error::conflict("head_moved", message, "look at what changed, then commit again upon that")
+}
+
+fn nothing_there(what: &str, path: &RepoPath) -> Error {
+    // Clients look for these words.
+    let message = format!("A {what} with this name doesn't exist: {path}");
+    Error::not_found("file_not_found", message, "list the files of 'main'; paths are case-sensitive")
+}
+
+fn unknown_bytes(path: &RepoPath, digest: &Digest) -> Error {
+    let message = format!("the bytes of '{path}' (sha256 {digest}) were not sent");
+    Error::invalid("blob_unknown", message, "upload the file first, then commit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> RepoPath {
+        RepoPath::parse(text).unwrap()
+    }
+
+    fn put(text: &str, size_bytes: Option<u64>) -> Operation {
+        Operation::Put { path: path(text), digest: Digest::of(b"x"), size_bytes }
+    }
+
+    #[test]
+    fn operations_follow_each_other() {
+        let applied = |operations: &[Operation], sizes: &[(Digest, u64)]| {
+            let before = ["a", "b/c", "b/d/e", "bc"]
+                .map(|text| (path(text), ManifestEntry { path: path(text), size_bytes: 1, digest: Digest::of(b"") }));
+            let after = apply(operations, before.into(), &sizes.iter().copied().collect())?;
+            Ok::<_, Error>(after.keys().map(|path| path.as_str().to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(applied(&[Operation::DeleteFolder(path("b")), put("b/new", Some(2))], &[]).unwrap(), ["a", "b/new", "bc"]);
+        assert_eq!(applied(&[put("b/new", Some(2)), Operation::DeleteFolder(path("b"))], &[]).unwrap(), ["a", "bc"]);
+        assert_eq!(applied(&[put("z", None)], &[(Digest::of(b"x"), 9)]).unwrap(), ["a", "b/c", "b/d/e", "bc", "z"]);
+        for wrong in [Operation::Delete(path("b")), Operation::DeleteFolder(path("a")), put("z", None)] {
+            assert!(applied(&[wrong], &[]).is_err());
+        }
+    }
+}

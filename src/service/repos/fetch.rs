@@ -1,0 +1,126 @@
+//! Reading files of versions, and counting downloads.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::super::{Error, Result, Service, access};
+use crate::blob;
+use crate::catalog::{counters, versions};
+use crate::domain::id::RepoKey;
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::path::RepoPath;
+use crate::domain::repo::{FileEntry, Repo, Version};
+use crate::domain::revision::Revision;
+use crate::domain::user::Actor;
+
+/// Downloads are written together after this time: each alone would cost a trip to the disk.
+const FLUSH_AFTER: Duration = Duration::from_secs(1);
+
+/// A file of a version, ready to be read.
+#[derive(Debug, Clone)]
+pub struct OpenFile {
+    pub repo: RepoKey,
+    pub entry: FileEntry,
+    pub version: Version,
+    pub reader: blob::Reader,
+}
+
+/// Downloads not yet written down.
+#[derive(Default)]
+pub(in crate::service) struct Downloads {
+    counted: Mutex<HashMap<RepoKey, u64>>,
+}
+
+impl Service {
+    pub async fn open_file(&self, actor: &Actor, kind: RepoKind, id: &RepoId, revision: &Revision, path: &RepoPath) -> Result<OpenFile> {
+        let wanted = path.clone();
+        let (repo, version, entry) = self
+            .at(actor, kind, id, revision, move |tx, repo, version| {
+                let entry = versions::find_file(tx, &repo.key, version.number, wanted.as_str())?;
+                let entry = entry.ok_or_else(|| no_file(&repo, &version, &wanted))?;
+                Ok((repo.key, version, entry))
+            })
+            .await?;
+        self.open_entry(repo, version, entry).await
+    }
+
+    /// The newest file, over all versions, of one of these paths whose sha256 begins so.
+    pub async fn open_file_of_digest(&self, actor: &Actor, id: &RepoId, wanted: Vec<(RepoPath, String)>) -> Result<OpenFile> {
+        let (actor, id) = (actor.clone(), id.clone());
+        let found = self.db.read(move |tx| {
+            let repo = access::see_repo(tx, &actor, RepoKind::Model, &id)?;
+            for (path, prefix) in &wanted {
+                if let Some((entry, number)) = versions::find_file_of_digest(tx, &repo.key, path.as_str(), prefix)? {
+                    return Ok(versions::find(tx, &repo.key, number)?.map(|version| (repo.key, version, entry)));
+                }
+            }
+            Ok::<_, Error>(None)
+        });
+        let none = || {
+            let hint = "the name is STEM-SHA.EXT: the file STEM.EXT of any version, and 8 digits or more of its sha256";
+            Error::not_found("file_not_found", "no file of this repo has that name and sha256", hint)
+        };
+        let (repo, version, entry) = found.await?.ok_or_else(none)?;
+        self.open_entry(repo, version, entry).await
+    }
+
+    async fn open_entry(&self, repo: RepoKey, version: Version, entry: FileEntry) -> Result<OpenFile> {
+        let reader = match self.blobs.open(&entry.digest).await {
+            Ok(reader) if reader.size() == entry.size_bytes => reader,
+            Ok(reader) => {
+                let problem = format!("it has {} bytes instead of {}", reader.size(), entry.size_bytes);
+                return Err(blob::Error::Corrupt { digest: entry.digest, problem }.into());
+            }
+            Err(blob::Error::NotFound(digest)) => {
+                return Err(blob::Error::Corrupt { digest, problem: "they are gone".into() }.into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(OpenFile { repo, entry, version, reader })
+    }
+
+    /// Counts one download of a repo's file. Counts are written about a second later.
+    pub fn count_download(&self, repo: &RepoKey) {
+        let mut counted = self.downloads.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = counted.is_empty();
+        *counted.entry(repo.clone()).or_default() += 1;
+        if first {
+            let service = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(FLUSH_AFTER).await;
+                if let Err(error) = service.write_downloads().await {
+                    tracing::warn!(%error, "some downloads were not counted");
+                }
+            });
+        }
+    }
+
+    /// Writes what was counted; also called once when the server stops.
+    pub async fn write_downloads(&self) -> Result<()> {
+        let counted = std::mem::take(&mut *self.downloads.counted.lock().unwrap_or_else(PoisonError::into_inner));
+        if counted.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        self.db
+            .write(move |tx| {
+                for (repo, downloads) in &counted {
+                    counters::add_downloads(tx, repo, *downloads, now)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+pub(in crate::service) fn no_file(repo: &Repo, version: &Version, path: &RepoPath) -> Error {
+    Error::not_found(
+        "file_not_found",
+        format!("version {} of '{}' has no file '{path}'", version.number, repo.id),
+        "list the version's files; paths are case-sensitive",
+    )
+}
+
+/// Shared by all clones of a service.
+pub(in crate::service) type SharedDownloads = Arc<Downloads>;

@@ -1,0 +1,302 @@
+//! Managing repos: making and deleting them, moving refs, yanking and deleting versions.
+
+use super::super::{Error, Result, Service, access};
+use super::{publish, resolve};
+use crate::catalog::{audit, facts, former_names, refs, repos, users, versions};
+use crate::db::Tx;
+use crate::domain::id::RepoKey;
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::repo::{Ref, Repo, RepoSummary, Version, VersionState};
+use crate::domain::revision::{RefName, Revision};
+use crate::domain::time::Timestamp;
+use crate::domain::user::Actor;
+
+/// Longest summary in bytes.
+const LONGEST_SUMMARY: usize = 500;
+/// Tags of one repo.
+const MOST_REFS: u64 = 10_000;
+
+/// Who did something, and when; what an audit row needs beside the act.
+struct Act {
+    actor: Actor,
+    now: Timestamp,
+    random: [u8; 10],
+}
+
+impl Act {
+    fn write(&self, tx: &mut Tx<'_>, action: &str, repo: &Repo, detail: impl Into<String>) -> Result<()> {
+        let actor = self.actor.name().map_or_else(|| "hub".to_owned(), ToString::to_string);
+        let subject = format!("{} {}", repo.kind, repo.id);
+        let entry = audit::Entry { time: self.now, actor, action: action.into(), subject, detail: detail.into() };
+        Ok(audit::insert(tx, &entry, self.random)?)
+    }
+}
+
+impl Service {
+    fn act(&self, actor: &Actor) -> Result<Act> {
+        Ok(Act { actor: actor.clone(), now: self.now(), random: self.random()? })
+    }
+
+    /// Makes a repo. At the name of one that was moved away it takes the place of the way there; its versions are
+    /// numbered on from those of the other, so that whoever wrote down a number of that never gets other bytes.
+    pub async fn create_repo(&self, actor: &Actor, kind: RepoKind, id: &RepoId, private: bool, summary: String) -> Result<RepoSummary> {
+        check_summary(&summary)?;
+        let (act, id) = (self.act(actor)?, id.clone());
+        let key = RepoKey::new(act.now, self.random()?);
+        self.db
+            .write(move |tx| {
+                access::write_namespace(tx, &act.actor, id.namespace())?;
+                let former = free(tx, kind, &id)?;
+                let repo =
+                    Repo { key, kind, id: as_owner_spells(tx, id)?, private, summary, downloads: 0, created: act.now, updated: act.now };
+                repos::insert(tx, &repo)?;
+                if let Some(former) = former {
+                    former_names::delete(tx, kind, &repo.id)?;
+                    repos::number_after(tx, &repo.key, &former)?;
+                }
+                facts::set_head(tx, &repo, None)?;
+                act.write(tx, "create_repo", &repo, if private { "private" } else { "public" })?;
+                Ok(RepoSummary { repo, head: None, facts: Default::default() })
+            })
+            .await
+    }
+
+    /// Changes what is given. Making a repo private or public needs the admin role, its summary the write role.
+    pub async fn patch_repo(
+        &self,
+        actor: &Actor,
+        kind: RepoKind,
+        id: &RepoId,
+        private: Option<bool>,
+        summary: Option<String>,
+    ) -> Result<RepoSummary> {
+        if let Some(summary) = &summary {
+            check_summary(summary)?;
+        }
+        let (act, name) = (self.act(actor)?, id.clone());
+        self.db
+            .write(move |tx| {
+                let mut repo = match private {
+                    Some(_) => access::admin_repo(tx, &act.actor, kind, &name)?,
+                    None => access::write_repo(tx, &act.actor, kind, &name)?,
+                };
+                let detail = format!("private {private:?}, summary {}", if summary.is_some() { "changed" } else { "kept" });
+                repo.private = private.unwrap_or(repo.private);
+                repo.summary = summary.unwrap_or(repo.summary);
+                repo.updated = act.now;
+                repos::update(tx, &repo)?;
+                let head = versions::find_head(tx, &repo.key)?;
+                facts::set_head(tx, &repo, head.as_ref())?;
+                act.write(tx, "patch_repo", &repo, detail)
+            })
+            .await?;
+        self.get_repo(actor, kind, id).await
+    }
+
+    /// Gives a repo another name, in any namespace the caller may write to. The old name leads there until a new repo
+    /// has it.
+    pub async fn move_repo(&self, actor: &Actor, kind: RepoKind, from: &RepoId, to: &RepoId) -> Result<Repo> {
+        let (act, from, to) = (self.act(actor)?, from.clone(), to.clone());
+        self.db
+            .write(move |tx| {
+                let repo = access::admin_repo(tx, &act.actor, kind, &from)?;
+                access::write_namespace(tx, &act.actor, to.namespace())?;
+                if to.folded() != repo.id.folded() {
+                    make_way(tx, &repo, &to, act.now)?;
+                }
+                let moved = Repo { id: as_owner_spells(tx, to)?, updated: act.now, ..repo.clone() };
+                repos::rename(tx, &repo, &moved.id, act.now)?;
+                let head = versions::find_head(tx, &moved.key)?;
+                facts::set_head(tx, &moved, head.as_ref())?;
+                act.write(tx, "move_repo", &moved, format!("was {}", repo.id))?;
+                Ok(moved)
+            })
+            .await
+    }
+
+    /// Deletes a repo with all versions. Its name, and those it had before, stay reserved for ever.
+    pub async fn delete_repo(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<()> {
+        let (act, id) = (self.act(actor)?, id.clone());
+        self.db
+            .write(move |tx| {
+                let repo = access::admin_repo(tx, &act.actor, kind, &id)?;
+                repos::bury(tx, &repo.key, act.now)?;
+                act.write(tx, "delete_repo", &repo, "")
+            })
+            .await
+    }
+
+    /// Lets a ref name a version, if it still names `expected` (`None`: if it does not exist yet).
+    pub async fn set_ref(
+        &self,
+        actor: &Actor,
+        kind: RepoKind,
+        id: &RepoId,
+        name: RefName,
+        revision: &Revision,
+        expected: Option<u32>,
+    ) -> Result<Ref> {
+        let (act, id, revision) = (self.act(actor)?, id.clone(), revision.clone());
+        self.db
+            .write(move |tx| {
+                let mut repo = access::write_repo(tx, &act.actor, kind, &id)?;
+                let version = resolve::version(tx, &repo, &revision)?;
+                check_expected(tx, &repo, &name, expected)?;
+                if name.is_main() {
+                    refuse_yanked(&version)?;
+                    publish::move_main(tx, &mut repo, Some(&version), act.now)?;
+                } else {
+                    refs::set(tx, &repo.key, &name, version.number, act.now)?;
+                }
+                act.write(tx, "set_ref", &repo, format!("{name} -> {}", version.number))?;
+                Ok(Ref { name, number: version.number, commit: version.commit, updated: act.now })
+            })
+            .await
+    }
+
+    pub async fn delete_ref(&self, actor: &Actor, kind: RepoKind, id: &RepoId, name: &RefName) -> Result<()> {
+        let (act, id, name) = (self.act(actor)?, id.clone(), name.clone());
+        self.db
+            .write(move |tx| {
+                let repo = access::write_repo(tx, &act.actor, kind, &id)?;
+                if name.is_main() {
+                    let hint = "yank or delete its versions, or delete the repo";
+                    return Err(Error::invalid("main_stays", "'main' cannot be deleted", hint));
+                }
+                if refs::find(tx, &repo.key, &name)?.is_none() {
+                    let message = format!("'{}' has no tag '{name}'", repo.id);
+                    return Err(Error::not_found("ref_not_found", message, "list its refs to see what there is"));
+                }
+                refs::delete(tx, &repo.key, &name)?;
+                act.write(tx, "delete_ref", &repo, name.as_str())
+            })
+            .await
+    }
+
+    /// Yanks a version (hidden from `main`, still there for those who pinned it) or makes it live again.
+    pub async fn set_version_state(&self, actor: &Actor, kind: RepoKind, id: &RepoId, number: u32, state: VersionState) -> Result<Version> {
+        if state == VersionState::Deleted {
+            return self.delete_version(actor, kind, id, number).await;
+        }
+        let (act, id) = (self.act(actor)?, id.clone());
+        self.db
+            .write(move |tx| {
+                let mut repo = access::write_repo(tx, &act.actor, kind, &id)?;
+                let version = resolve::version(tx, &repo, &Revision::Number(number))?;
+                versions::set_state(tx, &repo.key, number, state)?;
+                settle_main(tx, &mut repo, number, act.now)?;
+                act.write(tx, "set_version_state", &repo, format!("{number} {state}"))?;
+                Ok(Version { state, ..version })
+            })
+            .await
+    }
+
+    /// Deletes a version: its files and tags go, a tombstone with its number stays.
+    pub async fn delete_version(&self, actor: &Actor, kind: RepoKind, id: &RepoId, number: u32) -> Result<Version> {
+        let (act, id) = (self.act(actor)?, id.clone());
+        self.db
+            .write(move |tx| {
+                let mut repo = access::admin_repo(tx, &act.actor, kind, &id)?;
+                let version = resolve::version(tx, &repo, &Revision::Number(number))?;
+                versions::bury(tx, &repo.key, number)?;
+                settle_main(tx, &mut repo, number, act.now)?;
+                for tag in refs::naming(tx, &repo.key, number)? {
+                    refs::delete(tx, &repo.key, &tag.name)?;
+                }
+                act.write(tx, "delete_version", &repo, number.to_string())?;
+                Ok(Version { state: VersionState::Deleted, ..version })
+            })
+            .await
+    }
+}
+
+/// After a version's state changed: `main` leaves a version that is no longer live for the newest that is,
+/// and comes forward to one that is live again and newer.
+fn settle_main(tx: &mut Tx<'_>, repo: &mut Repo, changed: u32, now: Timestamp) -> Result<()> {
+    let head = versions::find_head(tx, &repo.key)?;
+    let live = versions::find(tx, &repo.key, changed)?.filter(|version| version.state == VersionState::Live);
+    match (head, live) {
+        (Some(head), Some(live)) if live.number > head.number => publish::move_main(tx, repo, Some(&live), now),
+        (Some(head), _) if head.state == VersionState::Live => Ok(()),
+        _ => {
+            let newest = versions::find_newest_live(tx, &repo.key)?;
+            publish::move_main(tx, repo, newest.as_ref(), now)
+        }
+    }
+}
+
+fn check_summary(summary: &str) -> Result<()> {
+    if summary.len() > LONGEST_SUMMARY || summary.chars().any(crate::domain::path::invisible) {
+        let problem = format!("a summary is one line of at most {LONGEST_SUMMARY} bytes without control characters");
+        return Err(Error::invalid("bad_summary", problem, "shorten it, and put the rest into README.md"));
+    }
+    Ok(())
+}
+
+/// Refuses a name that is taken, or was by a repo that is gone. Which repo had it before it was moved, if one had.
+fn free(tx: &mut Tx<'_>, kind: RepoKind, id: &RepoId) -> Result<Option<RepoKey>> {
+    if let Some(taken) = repos::find(tx, kind, id)? {
+        let message = format!("the {kind} '{}' exists already", taken.id);
+        return Err(Error::conflict(
+            "repo_exists",
+            message,
+            "publish into it, or choose another name (case, '-', '_' and '.' count as the same)",
+        ));
+    }
+    let former = former_names::find(tx, kind, id)?;
+    let was_moved = match &former {
+        Some(key) => repos::find_by_key(tx, key)?.is_some(),
+        None => false,
+    };
+    if repos::is_buried(tx, kind, id)? || (former.is_some() && !was_moved) {
+        return Err(reserved(format!("a {kind} '{id}' was deleted; its name is not given again")));
+    }
+    Ok(former)
+}
+
+/// Before a repo takes the name `to`: leaves its own as a former one. It may take one back that it had, but no other
+/// repo's, whose version numbers would then name other bytes.
+fn make_way(tx: &mut Tx<'_>, repo: &Repo, to: &RepoId, now: Timestamp) -> Result<()> {
+    match free(tx, repo.kind, to)? {
+        Some(former) if former != repo.key => {
+            return Err(reserved(format!("another {} was called '{to}' before it was moved", repo.kind)));
+        }
+        Some(_) => former_names::delete(tx, repo.kind, to)?,
+        None => {}
+    }
+    Ok(former_names::insert(tx, repo, now)?)
+}
+
+fn reserved(message: String) -> Error {
+    Error::conflict("name_reserved", message, "choose another name: those who pinned the old one must never get other bytes")
+}
+
+/// The namespace as its owner wrote it, so that one namespace has one spelling.
+fn as_owner_spells(tx: &mut Tx<'_>, id: RepoId) -> Result<RepoId> {
+    let Some(owner) = users::find(tx, id.namespace())? else { return Ok(id) };
+    RepoId::from_parts(owner.name.as_str(), id.name().as_str()).map_err(|e| Error::Internal(format!("the account '{}': {e}", owner.name)))
+}
+
+fn check_expected(tx: &mut Tx<'_>, repo: &Repo, name: &RefName, expected: Option<u32>) -> Result<()> {
+    let stands = refs::find(tx, &repo.key, name)?.map(|at| at.number);
+    if stands.is_none() && refs::count(tx, &repo.key)? >= MOST_REFS {
+        return Err(Error::invalid("too_many_refs", format!("'{}' has {MOST_REFS} tags", repo.id), "delete some first"));
+    }
+    if stands == expected {
+        return Ok(());
+    }
+    let at = stands.map_or("does not exist".to_owned(), |number| format!("names version {number}"));
+    Err(Error::conflict(
+        "ref_moved",
+        format!("'{name}' of '{}' {at}", repo.id),
+        "look at it again, then give the version it names as 'expected'",
+    ))
+}
+
+fn refuse_yanked(version: &Version) -> Result<()> {
+    if version.state == VersionState::Live {
+        return Ok(());
+    }
+    let message = format!("version {} is {}, and 'main' names only live versions", version.number, version.state);
+    Err(Error::invalid("version_not_live", message, "make the version live again first"))
+}

@@ -1,0 +1,19 @@
+//! Repos and their versions: found, read, published, edited, renamed, mirrored; and what is read out of a version
+//! when it is published (facts, data set reports, tensors, papers).
+
+pub mod browse;
+mod check_dataset;
+pub mod edit;
+pub mod fetch;
+mod git_names;
+pub mod manage;
+pub mod mirror;
+mod papers;
+pub mod publish;
+pub mod publish_folder;
+mod read_facts;
+pub mod relations;
+mod resolve;
+pub mod saved_model;
+mod scan;
+mod tensors;

@@ -1,0 +1,245 @@
+//! What a publish reads in the files it is given, before anything is written: weights' headers, config.json,
+//! the card, and a data set's images. A file that cannot be what it claims to be stops the publish here.
+
+use std::collections::HashSet;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+
+use super::super::{Error, Result, Service, card_html};
+use super::{check_dataset, scan};
+use crate::domain::card::{Card, MAX_CARD_BYTES};
+use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
+use crate::domain::digest::Digest;
+use crate::domain::manifest::{Manifest, ManifestEntry};
+use crate::domain::modality::Modality;
+use crate::domain::name::RepoKind;
+use crate::domain::repo::{Facts, Metric};
+use crate::domain::safetensors::Header;
+use crate::domain::saved_model::SavedModel;
+use crate::domain::task::Task;
+
+/// Files looked at side by side.
+pub(super) const SIDE_BY_SIDE: usize = 8;
+
+/// All that was read.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub facts: Facts,
+    /// The card's body, for the search index.
+    pub card_text: String,
+    /// One line for lists, from the card.
+    pub summary: String,
+    /// Small pictures of a data set, as JSON.
+    pub previews: String,
+    pub headers: Vec<(Digest, Header)>,
+}
+
+/// What is known of the version a publish builds upon, so that nothing is read twice.
+#[derive(Debug, Default)]
+pub(super) struct Earlier {
+    /// Blobs that passed the scan before.
+    pub scanned: HashSet<Digest>,
+    /// Of a data set whose files, but for its papers, are the same: what was found in them.
+    pub dataset: Option<(Facts, String)>,
+}
+
+impl Service {
+    pub(super) async fn read_facts(&self, kind: RepoKind, manifest: &Manifest, earlier: Earlier) -> Result<Reading> {
+        self.scan_files(manifest, &earlier.scanned).await?;
+        let mut reading = Reading { headers: self.read_headers(manifest).await?, ..Reading::default() };
+        reading.facts.parameters = parameters(manifest, &reading.headers);
+        if let Some(card) = self.read_card(manifest).await? {
+            reading.take_card(&card);
+        } else {
+            reading.warn("there is no README.md: say what this is, its licence and what it was trained on");
+        }
+        match kind {
+            RepoKind::Model => {
+                let config = self.read_config(manifest, &mut reading).await?;
+                let saved_model = self.read_saved_model(manifest).await?;
+                reading.take_config(config);
+                reading.take_saved_model(saved_model);
+            }
+            RepoKind::Dataset => {
+                let found = match earlier.dataset {
+                    Some((facts, previews)) => check_dataset::Found::of_earlier(facts, previews),
+                    None => self.check_dataset(manifest).await?,
+                };
+                reading.take_dataset(found);
+            }
+        }
+        Ok(reading)
+    }
+
+    /// Refuses formats that run code when they are loaded.
+    async fn scan_files(&self, manifest: &Manifest, scanned: &HashSet<Digest>) -> Result<()> {
+        if self.policy.allow_pickle {
+            return Ok(());
+        }
+        let mut unseen = manifest.entries().to_vec();
+        unseen.retain(|entry| !scanned.contains(&entry.digest));
+        let scan = |entry: ManifestEntry| async move {
+            let prefix = self.blobs.read_range(&entry.digest, 0..scan::PREFIX_BYTES).await?;
+            scan::refuse_code(&entry.path, &prefix)
+        };
+        stream::iter(unseen.into_iter().map(scan)).buffer_unordered(SIDE_BY_SIDE).try_collect().await
+    }
+
+    async fn read_card(&self, manifest: &Manifest) -> Result<Option<Card>> {
+        let Some(entry) = manifest.find("README.md") else { return Ok(None) };
+        let refused = |message: String| Error::invalid("card_invalid", message, "correct README.md and publish again");
+        let text = self.read_text(entry, MAX_CARD_BYTES as u64, "card_invalid").await?;
+        Card::parse(&text).map(Some).map_err(|problem| refused(problem.to_string()))
+    }
+
+    /// `config.json` in timm's form. Another tool's is kept as it is and only warned about.
+    async fn read_config(&self, manifest: &Manifest, reading: &mut Reading) -> Result<Option<ModelConfig>> {
+        let Some(entry) = manifest.find("config.json") else { return Ok(None) };
+        let refused = |message: String| Error::invalid("config_invalid", message, "correct config.json and publish again");
+        let text = self.read_text(entry, MAX_CONFIG_BYTES as u64, "config_invalid").await?;
+        let value: Value = serde_json::from_str(&text).map_err(|e| refused(format!("config.json is not valid JSON: {e}")))?;
+        let Some(object) = value.as_object() else { return Err(refused("config.json is not a JSON object".into())) };
+        if !object.contains_key("architecture") {
+            reading.warn("config.json names no timm `architecture`: this model can be fetched, but not fine-tuned or run here");
+            return Ok(None);
+        }
+        ModelConfig::read(&text).map(Some).map_err(|problem| refused(problem.to_string()))
+    }
+
+    async fn read_text(&self, entry: &ManifestEntry, max: u64, code: &'static str) -> Result<String> {
+        if entry.size_bytes > max {
+            let message = format!("{} has {} bytes, more than the {max} allowed", entry.path, entry.size_bytes);
+            return Err(Error::invalid(code, message, "move the long parts into other files"));
+        }
+        let bytes = self.blobs.read_all(&entry.digest, max).await?;
+        String::from_utf8(bytes.into()).map_err(|e| {
+            let message = format!("{} is not UTF-8 text (byte {})", entry.path, e.utf8_error().valid_up_to());
+            Error::invalid(code, message, "save the file as UTF-8")
+        })
+    }
+}
+
+/// Of `model.safetensors`, or of all shards where there is no file of that name.
+fn parameters(manifest: &Manifest, headers: &[(Digest, Header)]) -> u64 {
+    let whole = manifest.find("model.safetensors").map(|entry| entry.digest);
+    let counted = headers.iter().filter(|(digest, _)| whole.is_none_or(|whole| whole == *digest));
+    counted.map(|(_, header)| header.parameters).fold(0, u64::saturating_add)
+}
+
+impl Reading {
+    fn warn(&mut self, warning: &str) {
+        self.facts.warnings.push(warning.into());
+    }
+
+    fn take_card(&mut self, card: &Card) {
+        let facts = &mut self.facts;
+        facts.license = card.license.clone().unwrap_or_default();
+        facts.tags = card.tags.iter().map(|tag| tag.to_lowercase()).collect();
+        facts.task = card.pipeline_tag.clone().or_else(|| card.task_categories.first().cloned()).unwrap_or_default();
+        facts.modality = Modality::of_pipeline_tag(&facts.task).map_or("", Modality::as_str).into();
+        facts.library = card.library_name.clone().unwrap_or_default();
+        facts.source_datasets = card.datasets.clone();
+        facts.base_models = card.base_model.clone();
+        facts.metrics = card.metrics.iter().map(|m| Metric { dataset: m.dataset.clone(), name: m.kind.clone(), value: m.value }).collect();
+        facts.classes = card.classes.unwrap_or_default();
+        facts.samples = card.samples.unwrap_or_default();
+        facts.card_html = card_html::render(&card.body);
+        self.card_text = card.body.clone();
+        self.summary = summary_of(card);
+        if card.license.is_none() {
+            self.warn("the card names no licence: others cannot know what they may do with this");
+        }
+    }
+
+    fn take_config(&mut self, config: Option<ModelConfig>) {
+        let weights = !self.headers.is_empty();
+        let Some(config) = config else {
+            if weights && self.facts.warnings.iter().all(|warning| !warning.starts_with("config.json")) {
+                self.warn("there is no config.json: without its architecture this model cannot be fine-tuned or run here");
+            }
+            return;
+        };
+        let facts = &mut self.facts;
+        let classes = config.num_classes.or(config.pretrained_cfg.num_classes);
+        facts.num_classes = classes.unwrap_or(0) as u64;
+        facts.num_features = config.num_features.unwrap_or(0) as u64;
+        facts.image_size = config.preprocessing().height as u64;
+        facts.labels = config.label_names.unwrap_or_default();
+        facts.architecture = config.architecture;
+        let task = Task::of_problem_type(config.problem_type.as_deref()).pipeline_tag(Modality::Image);
+        fill(&mut facts.task, if classes == Some(0) { "image-feature-extraction" } else { &task });
+        fill(&mut facts.modality, Modality::Image.as_str());
+        fill(&mut facts.library, "timm");
+        fill(&mut facts.license, config.pretrained_cfg.license.as_deref().unwrap_or_default());
+        if facts.source_datasets.is_empty() && weights {
+            self.warn("the card names no data sets (`datasets:`): nobody can find this model by what it was trained on");
+        }
+    }
+
+    fn take_saved_model(&mut self, found: Option<SavedModel>) {
+        if found.is_some() {
+            fill(&mut self.facts.library, "tensorflow");
+        }
+        self.facts.saved_model = found;
+    }
+
+    fn take_dataset(&mut self, found: check_dataset::Found) {
+        let facts = &mut self.facts;
+        if found.samples > 0 {
+            (facts.classes, facts.samples) = (found.classes, found.samples);
+            fill(&mut facts.task, &found.task);
+            fill(&mut facts.modality, &found.modality);
+        }
+        facts.dataset_report = found.report;
+        facts.labels = found.labels;
+        facts.warnings.extend(found.warnings);
+        self.previews = found.previews;
+    }
+}
+
+fn fill(value: &mut String, with: &str) {
+    if value.is_empty() {
+        *value = with.into();
+    }
+}
+
+/// The card's first sentence or two: the first paragraph that is prose.
+fn summary_of(card: &Card) -> String {
+    const LONGEST: usize = 200;
+    let prose = |line: &&str| !line.is_empty() && !line.starts_with(['#', '<', '!', '|', '-', '*', '>', '`', '[', '=']);
+    let mut fenced = false;
+    // A line of code reads as an empty one: it ends a paragraph and begins none.
+    let code = |line: &str| {
+        let fence = line.starts_with("```") || line.starts_with("~~~");
+        fenced ^= fence;
+        fenced || fence
+    };
+    let lines: Vec<&str> = card.body.lines().map(str::trim).scan(code, |code, line| Some(if code(line) { "" } else { line })).collect();
+    let mut lines = lines.into_iter().skip_while(|line| !prose(line)).take_while(prose).peekable();
+    let text = match lines.peek() {
+        Some(_) => lines.collect::<Vec<_>>().join(" "),
+        None => card.pretty_name.clone().unwrap_or_default(),
+    };
+    let plain: String = text.chars().filter(|c| !matches!(c, '*' | '`') && !c.is_control()).collect();
+    if plain.chars().count() <= LONGEST {
+        return plain;
+    }
+    let cut: String = plain.chars().take(LONGEST - 1).collect();
+    format!("{}…", cut.rsplit_once(' ').map_or(cut.as_str(), |(words, _)| words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_is_the_first_prose() {
+        let card = |body: &str| Card { body: body.into(), pretty_name: Some("Nice".into()), ..Card::default() };
+        assert_eq!(summary_of(&card("# Title\n\n![x](y)\nA **small** net\nfor `cats`.\n\nMore.")), "A small net for cats.");
+        assert_eq!(summary_of(&card("# Title\n- a list")), "Nice");
+        assert_eq!(summary_of(&card("# Title\n```sh\nhub pull net\n```\nA net.")), "A net.");
+        let long = summary_of(&card(&"word ".repeat(100)));
+        assert!(long.chars().count() <= 200 && long.ends_with("word…"), "{long}");
+    }
+}

@@ -1,0 +1,73 @@
+//! From what people type to a version: refs, numbers, commit ids and their prefixes, manifest digests.
+
+use super::super::{Error, Result};
+use crate::catalog::{refs, versions};
+use crate::db::Tx;
+use crate::domain::digest::CommitId;
+use crate::domain::repo::{Repo, Version, VersionState};
+use crate::domain::revision::{RefName, Revision};
+
+/// The version a revision names. A yanked one is found by those who name it exactly; a deleted one says so.
+pub(super) fn version(tx: &mut Tx<'_>, repo: &Repo, revision: &Revision) -> Result<Version> {
+    let found = match revision {
+        Revision::Ref(name) => by_ref(tx, repo, name)?,
+        Revision::Number(number) => versions::find(tx, &repo.key, *number)?,
+        Revision::Commit(prefix) => by_commit(tx, repo, prefix)?,
+        Revision::Manifest(digest) => {
+            let same = versions::with_commit(tx, &repo.key, CommitId::of_manifest(digest).as_str())?;
+            same.into_iter().find(|version| version.manifest == *digest)
+        }
+    };
+    match found {
+        Some(version) if version.state == VersionState::Deleted => Err(Error::not_found(
+            "version_deleted",
+            format!("version {} of '{}' was deleted", version.number, repo.id),
+            "choose another version; its number is not given again",
+        )),
+        Some(version) => Ok(version),
+        None => Err(unknown(tx, repo, revision)?),
+    }
+}
+
+fn by_ref(tx: &mut Tx<'_>, repo: &Repo, name: &RefName) -> Result<Option<Version>> {
+    let number = match refs::find(tx, &repo.key, name)? {
+        Some(found) => Some(found.number),
+        // `v3` reads as version 3 where no tag has that name.
+        None => name.as_str().strip_prefix('v').and_then(|digits| digits.parse().ok()),
+    };
+    Ok(match number {
+        Some(number) => versions::find(tx, &repo.key, number)?,
+        None => None,
+    })
+}
+
+/// Several versions may hold the same files and so share their commit id: the newest is meant.
+fn by_commit(tx: &mut Tx<'_>, repo: &Repo, prefix: &str) -> Result<Option<Version>> {
+    let all = versions::with_commit(tx, &repo.key, prefix)?;
+    let mut commits: Vec<&str> = all.iter().filter(|v| v.state != VersionState::Deleted).map(|v| v.commit.as_str()).collect();
+    commits.sort_unstable();
+    commits.dedup();
+    if commits.len() > 1 {
+        return Err(Error::invalid(
+            "ambiguous_revision",
+            format!("'{prefix}' is the beginning of {} commits of '{}': {}", commits.len(), repo.id, commits.join(", ")),
+            "type more of the commit id",
+        ));
+    }
+    Ok(all.into_iter().next())
+}
+
+fn unknown(tx: &mut Tx<'_>, repo: &Repo, revision: &Revision) -> Result<Error> {
+    if versions::find_newest_live(tx, &repo.key)?.is_none() && *revision == Revision::main() {
+        return Ok(Error::not_found(
+            "nothing_published",
+            format!("nothing is published in '{}' yet", repo.id),
+            "publish a first version with 'hub publish', or name a yanked version by its number",
+        ));
+    }
+    Ok(Error::not_found(
+        "revision_not_found",
+        format!("'{}' has no version '{revision}'", repo.id),
+        "list its versions and tags; a revision is 'main', a tag, a number or a commit id",
+    ))
+}

@@ -1,0 +1,51 @@
+//! The tensors of a version, read from the headers of its weights each time they are asked for: a header is part of
+//! the file, and a copy of it in the catalog would outweigh what a fine-tune adds to its base.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::super::{Error, Result, Service};
+use super::read_facts::SIDE_BY_SIDE;
+use crate::domain::digest::Digest;
+use crate::domain::manifest::{Manifest, ManifestEntry};
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::repo::TensorEntry;
+use crate::domain::revision::Revision;
+use crate::domain::safetensors::{self, Header, TensorInfo};
+use crate::domain::user::Actor;
+
+impl Service {
+    /// The tensors of all safetensors files of a version, file by file in the order of their bytes.
+    pub async fn list_tensors(&self, actor: &Actor, kind: RepoKind, id: &RepoId, revision: &Revision) -> Result<Vec<TensorEntry>> {
+        let (_, manifest) = self.manifest(actor, kind, id, revision).await?;
+        let weights = weights(&manifest);
+        let headers = self.read_headers(&manifest).await?;
+        let listed = weights.zip(headers).flat_map(|(entry, (_, header))| header.tensors.into_iter().map(|tensor| listed(entry, tensor)));
+        Ok(listed.collect())
+    }
+
+    /// The header of each safetensors file, in the order of the manifest.
+    pub(super) async fn read_headers(&self, manifest: &Manifest) -> Result<Vec<(Digest, Header)>> {
+        let read = |entry: ManifestEntry| async move { Ok((entry.digest, self.read_header(&entry).await?)) };
+        stream::iter(weights(manifest).cloned().map(read)).buffered(SIDE_BY_SIDE).try_collect().await
+    }
+
+    async fn read_header(&self, entry: &ManifestEntry) -> Result<Header> {
+        let refused = |problem: safetensors::HeaderError| {
+            let hint = "write the file again with a safetensors library, or convert it with 'hub import'";
+            Error::invalid("safetensors_invalid", format!("{}: {problem}", entry.path), hint)
+        };
+        let first = self.blobs.read_range(&entry.digest, 0..8).await?;
+        let length = safetensors::header_len(&first).map_err(refused)? as u64;
+        let prefix = self.blobs.read_range(&entry.digest, 0..8 + length).await?;
+        safetensors::parse_header(&prefix, entry.size_bytes).map_err(refused)
+    }
+}
+
+fn weights(manifest: &Manifest) -> impl Iterator<Item = &ManifestEntry> {
+    manifest.entries().iter().filter(|entry| entry.path.extension() == "safetensors")
+}
+
+fn listed(entry: &ManifestEntry, tensor: TensorInfo) -> TensorEntry {
+    let shape = tensor.shape.iter().map(|side| *side as u64).collect();
+    TensorEntry { file: entry.path.to_string(), name: tensor.name, dtype: tensor.dtype, shape, size_bytes: tensor.size_bytes }
+}

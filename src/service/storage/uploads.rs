@@ -1,0 +1,211 @@
+//! Announcing bytes by digest: what need not be sent, and sessions in which the rest is (`parts.rs`).
+//!
+//! Whoever may read a blob already, or has sent it before, need not send it again. For all others it does not
+//! exist, whatever the store holds: knowing a digest never yields bytes.
+
+use futures_util::StreamExt;
+
+use super::super::upkeep::expire::delete_expired;
+use super::super::{Error, Result, Service, access};
+use crate::catalog::reservations;
+use crate::catalog::{Visibility, blobs, uploads};
+use crate::db::Tx;
+use crate::domain::digest::Digest;
+use crate::domain::id::{AccountId, UploadId};
+use crate::domain::ranges::Ranges;
+use crate::domain::upload::{KEPT_MS, Upload};
+use crate::domain::user::{Actor, Role};
+
+/// Unfinished uploads of one account.
+const MOST_OPEN: u64 = 1_000;
+/// Digests asked about in one request.
+const MOST_ASKED: usize = 10_000;
+/// Expired uploads cleared away by one announcement.
+const SWEPT_WITH_OTHERS: usize = 20;
+/// Existence checks in flight.
+const CHECKS: usize = 16;
+
+/// What an announcement found.
+enum Told {
+    /// The caller need not send it, if the store still has it.
+    Held,
+    Open(Upload),
+}
+
+impl Service {
+    /// May the caller send bytes at all? Asked before anything else of a request is looked at.
+    pub fn may_upload(&self, actor: &Actor) -> Result<()> {
+        uploader(actor).map(drop)
+    }
+
+    /// Which of these blobs must the caller send before naming them in a commit?
+    pub async fn missing_blobs(&self, actor: &Actor, digests: Vec<Digest>) -> Result<Vec<Digest>> {
+        let account = uploader(actor)?;
+        if digests.len() > MOST_ASKED {
+            let message = format!("{} digests were asked about, at most {MOST_ASKED} at a time", digests.len());
+            return Err(Error::too_large("too_many_digests", message, "ask in several requests"));
+        }
+        let asker = actor.clone();
+        let asked = self
+            .db
+            .read(move |tx| {
+                let visible = access::visible_to(tx, &asker)?;
+                let entitled = |digest: Digest| Ok((digest, entitlement(tx, &digest, Some(&account), &visible)?));
+                digests.into_iter().map(entitled).collect::<Result<Vec<_>>>()
+            })
+            .await?;
+        let asked = self.renew_grants(actor, asked).await?;
+        let held = futures_util::stream::iter(asked).map(|(digest, size)| async move {
+            let missing = match size {
+                // A blob the store has lost is asked for again: that repairs it.
+                Some(size) => self.blobs.find_size(&digest).await? != Some(size),
+                None => true,
+            };
+            Ok::<_, Error>(missing.then_some(digest))
+        });
+        let answers: Vec<Result<Option<Digest>>> = held.buffered(CHECKS).collect().await;
+        answers.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    /// Announces bytes; the same announcement again continues the same upload.
+    pub async fn create_upload(&self, actor: &Actor, digest: Digest, size_bytes: u64) -> Result<Upload> {
+        let account = uploader(actor)?;
+        if size_bytes > self.policy.max_file_bytes {
+            let message = format!("{size_bytes} bytes are more than the {} one file may have here", self.policy.max_file_bytes);
+            return Err(Error::too_large(
+                "file_too_large",
+                message,
+                "split the file, or ask the server's administrator to raise the limit",
+            ));
+        }
+        let now = self.now();
+        let fresh = Upload {
+            id: UploadId::new(now, self.random()?),
+            account,
+            digest,
+            size_bytes,
+            received: Ranges::default(),
+            complete: false,
+            created: now,
+            expires: now.plus_ms(KEPT_MS),
+        };
+        let upload = self.announce(actor, fresh).await?;
+        // Nothing is complete at once; and a server that was stopped before it had finished does so now.
+        if upload.complete || !upload.is_whole() { Ok(upload) } else { self.finish_upload(upload).await }
+    }
+
+    pub async fn get_upload(&self, actor: &Actor, id: &UploadId) -> Result<Upload> {
+        let account = uploader(actor)?;
+        self.find_upload(&account, id).await
+    }
+
+    /// Forgets an upload and what was sent of it.
+    pub async fn cancel_upload(&self, actor: &Actor, id: &UploadId) -> Result<()> {
+        let account = uploader(actor)?;
+        let upload = self.find_upload(&account, id).await?;
+        self.forget_upload(&upload.id).await
+    }
+
+    pub(in crate::service) async fn find_upload(&self, account: &AccountId, id: &UploadId) -> Result<Upload> {
+        let (account, wanted) = (account.clone(), id.clone());
+        let found = self.db.read(move |tx| Ok::<_, Error>(uploads::find(tx, &account, &wanted)?)).await?;
+        let now = self.now();
+        found.filter(|upload| upload.expires > now).ok_or_else(|| no_upload(id))
+    }
+
+    /// Row first, file second: whoever is still sending finds no upload, and announces anew.
+    pub(super) async fn forget_upload(&self, id: &UploadId) -> Result<()> {
+        let gone = id.clone();
+        self.db.write(move |tx| Ok::<_, Error>(uploads::delete(tx, &gone)?)).await?;
+        Ok(self.blobs.discard(id).await?)
+    }
+
+    /// The account's upload of these bytes: complete where it need not send them, else the one that is open, or `fresh`.
+    async fn announce(&self, actor: &Actor, fresh: Upload) -> Result<Upload> {
+        let mut lost = false;
+        loop {
+            let announced = || {
+                let (asker, wanted) = (actor.clone(), fresh.clone());
+                self.db.write(move |tx| announce(tx, &asker, wanted, lost))
+            };
+            let (told, gone) = self.patiently(announced).await?;
+            for id in &gone {
+                self.blobs.discard(id).await?;
+            }
+            match told {
+                Told::Open(upload) if self.blobs.has_staged(&upload.id, &upload.received) => return Ok(upload),
+                // The staging folder was emptied, or the catalog is older than it: what is recorded is not there.
+                Told::Open(upload) => self.forget_upload(&upload.id).await?,
+                Told::Held if self.blobs.find_size(&fresh.digest).await? == Some(fresh.size_bytes) => {
+                    return Ok(Upload { complete: true, received: Ranges::from(0..fresh.size_bytes), ..fresh });
+                }
+                Told::Held => {
+                    // The store has lost the blob; sending it again repairs that.
+                    let (digest, owner) = (fresh.digest, fresh.account.clone());
+                    self.db.write(move |tx| Ok::<_, Error>(blobs::revoke(tx, &digest, &owner)?)).await?;
+                    lost = true;
+                }
+            }
+        }
+    }
+}
+
+/// Continues the account's upload of this digest, or begins one; an old one of another size is replaced. Also the ids
+/// of uploads that are no more: that one, and some whose time is over.
+fn announce(tx: &mut Tx<'_>, actor: &Actor, fresh: Upload, lost: bool) -> Result<(Told, Vec<UploadId>)> {
+    let visible = access::visible_to(tx, actor)?;
+    let held = if lost { None } else { entitlement(tx, &fresh.digest, Some(&fresh.account), &visible)? };
+    match held {
+        Some(size) if size == fresh.size_bytes => {
+            // Told that it need not send them, the caller relies on these bytes until it has named them.
+            blobs::renew(tx, &fresh.digest, &fresh.account, fresh.created)?;
+            return Ok((Told::Held, Vec::new()));
+        }
+        Some(size) => {
+            let message = format!("the bytes with sha256 {} are {size}, not {}", fresh.digest, fresh.size_bytes);
+            return Err(Error::invalid("size_mismatch", message, "announce the file's true size"));
+        }
+        None => {}
+    }
+    reservations::claim(tx, &fresh.digest)?;
+    let (mut gone, _) = delete_expired(tx, fresh.created, SWEPT_WITH_OTHERS)?;
+    if let Some(old) = uploads::find_of_digest(tx, &fresh.account, &fresh.digest)? {
+        if old.size_bytes == fresh.size_bytes && !old.complete {
+            uploads::set_received(tx, &old.id, &old.received, fresh.expires)?;
+            return Ok((Told::Open(Upload { expires: fresh.expires, ..old }), gone));
+        }
+        uploads::delete(tx, &old.id)?;
+        gone.push(old.id);
+    }
+    if uploads::count_open(tx, &fresh.account)? >= MOST_OPEN {
+        let message = format!("you have {MOST_OPEN} unfinished uploads");
+        return Err(Error::busy("too_many_uploads", message, "finish or cancel some; they expire a day after their last byte"));
+    }
+    uploads::insert(tx, &fresh)?;
+    Ok((Told::Open(fresh), gone))
+}
+
+/// The size of a blob the caller may name without sending it: sent before, or readable in a repo.
+pub(in crate::service) fn entitlement(
+    tx: &mut Tx<'_>,
+    digest: &Digest,
+    account: Option<&AccountId>,
+    visible: &Visibility,
+) -> Result<Option<u64>> {
+    let Some(size) = blobs::find_size(tx, digest)? else { return Ok(None) };
+    let sent = match account {
+        Some(account) => blobs::has_grant(tx, digest, account)?,
+        None => false,
+    };
+    Ok((sent || blobs::is_readable(tx, digest, visible)?).then_some(size))
+}
+
+/// Anybody with an account and a token that may write.
+pub(in crate::service) fn uploader(actor: &Actor) -> Result<AccountId> {
+    access::scope(actor, Role::Write)?;
+    access::known(actor).cloned()
+}
+
+pub(super) fn no_upload(id: &UploadId) -> Error {
+    Error::not_found("upload_not_found", format!("there is no upload '{id}'"), "announce the file again")
+}
