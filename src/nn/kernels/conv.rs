@@ -9,6 +9,7 @@ use super::dense::{self, Weights};
 use super::geometry::{Geometry, Spec};
 use super::memory::{floats, read, tensor};
 use super::onednn::Role;
+use super::rounding::rounded;
 use super::threads::Threads;
 use super::{backend, depthwise, onednn, patches, portable};
 use crate::domain::recipe::Precision;
@@ -95,6 +96,11 @@ pub fn input_gradient(
     dx: &mut [f32],
 ) -> Result<()> {
     let _span = trace_span!("input gradient").entered();
+    if backend::usable(precision, g) == Precision::Bf16 && !backend::has_right_bf16_input_gradient(g) {
+        // Our own product of bf16 numbers: their sums are f32 on any road.
+        prepare_all(dy, prepare, g);
+        return input_gradient(Precision::F32, &mut rounded(dy), &|_, _| {}, &rounded(weight), g, dx);
+    }
     if let Some(ready) = ready(Role::InputGradient, precision, weight, g, Threads::All) {
         return Ok(ready.input_gradient(dy, prepare, dx)?);
     }

@@ -48,9 +48,11 @@ pub mod portable;
 #[cfg(test)]
 mod precision_tests;
 mod product;
+mod proof;
 #[cfg(test)]
 mod reference_tests;
 mod rounded;
+mod rounding;
 mod scoped;
 mod simd;
 #[cfg(test)]
@@ -80,6 +82,7 @@ pub use norm::{BatchStatistics, Norm, batch_norm_eval, batch_norm_train};
 pub use patch_embed::PatchEmbed;
 pub(crate) use pool::MaxPool;
 pub use pool::{global_average_pool, max_pool};
+pub use proof::has_bf16;
 pub use squeeze::{Gates, SqueezeExcite};
 pub use threads::Threads;
 

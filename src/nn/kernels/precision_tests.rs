@@ -10,7 +10,7 @@ use super::conv;
 use super::geometry::Geometry;
 use super::reference_tests::{close, random, values};
 use super::rounded::{self, Rounded};
-use super::{AttentionBlock, Map, MlpBlock, Padding, Spec, portable};
+use super::{AttentionBlock, Map, MlpBlock, Padding, Spec, has_bf16, portable};
 use crate::domain::recipe::Precision::{self, Bf16, F32};
 
 fn floats(seed: u64, stream: u64, shape: &[usize]) -> Vec<f32> {
@@ -62,7 +62,7 @@ proptest! {
 
 /// Whether there is something to try; tells what is missing.
 fn can_multiply_bf16() -> bool {
-    let ready = backend::with(Choice::OneDnn, || backend::has_bf16(&Device::Cpu));
+    let ready = backend::with(Choice::OneDnn, || has_bf16(&Device::Cpu));
     if let Err(reason) = &ready {
         println!("not tried: {reason}");
     }
