@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::geometry::Geometry;
+use super::conv::geometry::Geometry;
 use super::onednn::{self, Library};
 use super::scoped::scoped;
 use crate::domain::recipe::Precision;

@@ -7,7 +7,7 @@ use candle_core::{Device, Result};
 
 use super::backend::{self, Backend, Choice};
 use super::conv;
-use super::geometry::{Geometry, Padding, Spec};
+use super::conv::geometry::{Geometry, Padding, Spec};
 use super::rounding::rounded;
 use crate::domain::recipe::Precision;
 

@@ -9,10 +9,10 @@ use super::cache::{self, Convolution, Key};
 use super::library::{Bound, Library, Query, Result, Role, Values, tensor};
 use crate::domain::recipe::Precision;
 use crate::nn::kernels::buffer::Buffer;
-use crate::nn::kernels::conv::Finish;
-use crate::nn::kernels::geometry::Geometry;
+use crate::nn::kernels::conv::finish::Finish;
+use crate::nn::kernels::conv::geometry::Geometry;
+use crate::nn::kernels::matmul::add_in_order;
 use crate::nn::kernels::memory::with_scratch;
-use crate::nn::kernels::product::add_in_order;
 use crate::nn::kernels::rounding;
 use crate::nn::kernels::threads::Threads;
 
