@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use hub::domain::recipe::Precision;
 use hub::nn::kernels::backend::{self, Backend, Choice};
-use hub::nn::kernels::{Geometry, Padding, Spec, conv};
+use hub::nn::kernels::{Geometry, Padding, Spec, conv, has_bf16};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -52,7 +52,7 @@ fn main() {
         for (way, choice, precision) in ways.into_iter().filter(|_| name.contains(&pattern)) {
             let is_there = backend::with(choice, || match precision {
                 Precision::F32 => choice == Choice::Rust || matches!(backend::backend(), Backend::OneDnn { .. }),
-                Precision::Bf16 => backend::has_bf16(&candle_core::Device::Cpu).is_ok() && groups == 1,
+                Precision::Bf16 => has_bf16(&candle_core::Device::Cpu).is_ok() && groups == 1,
             });
             if is_there {
                 let spec = Spec { stride, padding: Padding::Symmetric(kernel / 2), groups };

@@ -217,7 +217,7 @@ impl Backbone for Transformer {
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
         self.rounds.store(false, Ordering::Relaxed);
         if precision == Precision::Bf16 {
-            kernels::backend::has_bf16(&self.weights.device())?;
+            kernels::has_bf16(&self.weights.device())?;
             self.rounds.store(true, Ordering::Relaxed);
         }
         Ok(())

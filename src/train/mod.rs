@@ -45,7 +45,7 @@ use crate::data::Dataset;
 use crate::domain::config::ModelConfig;
 use crate::domain::recipe::Recipe;
 pub use crate::nn::device::{self, Device};
-pub use crate::nn::kernels::backend;
+pub use crate::nn::kernels::{backend, has_bf16};
 
 /// One training to run.
 pub struct Training<'a> {

@@ -6,10 +6,11 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use tracing::trace_span;
 
+use super::activation::Activation;
+use super::matmul::{View, add_rows, affine, multiply, sum_over_spans, transpose};
 use super::memory::{floats, read, tensor};
-use super::product::{View, add_rows, affine, multiply, sum_over_spans, transpose};
+use super::portable;
 use super::threads::Threads;
-use super::{Activation, portable};
 
 /// Rows a thread takes at a time.
 const ROWS: usize = 256;

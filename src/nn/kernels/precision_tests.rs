@@ -1,16 +1,16 @@
 //! Products of bf16 numbers against f32 products of the same numbers rounded beforehand: only sums may differ.
 
 use candle_core::{Device, Tensor, Var};
-use half::bf16;
+use half::bf16 as half;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
 use super::backend::{self, Choice};
+use super::bf16::{self, Rounded};
 use super::conv;
-use super::geometry::Geometry;
+use super::conv::geometry::Geometry;
 use super::reference_tests::{close, random, values};
-use super::rounded::{self, Rounded};
-use super::{AttentionBlock, Map, MlpBlock, Padding, Spec, portable};
+use super::{AttentionBlock, Map, MlpBlock, Padding, Spec, has_bf16, portable};
 use crate::domain::recipe::Precision::{self, Bf16, F32};
 
 fn floats(seed: u64, stream: u64, shape: &[usize]) -> Vec<f32> {
@@ -18,7 +18,7 @@ fn floats(seed: u64, stream: u64, shape: &[usize]) -> Vec<f32> {
 }
 
 fn rounded(values: &[f32]) -> Vec<f32> {
-    values.iter().map(|&value| bf16::from_f32(value).to_f32()).collect()
+    values.iter().map(|&value| half::from_f32(value).to_f32()).collect()
 }
 
 /// Output and both gradients for these factors.
@@ -62,7 +62,7 @@ proptest! {
 
 /// Whether there is something to try; tells what is missing.
 fn can_multiply_bf16() -> bool {
-    let ready = backend::with(Choice::OneDnn, || backend::has_bf16(&Device::Cpu));
+    let ready = backend::with(Choice::OneDnn, || has_bf16(&Device::Cpu));
     if let Err(reason) = &ready {
         println!("not tried: {reason}");
     }
@@ -87,7 +87,7 @@ proptest! {
         let layer = Rounded::new([images, tokens], inputs, outputs).unwrap();
         let (mut y, mut dx) = (vec![0.0; rows * outputs], vec![0.0; rows * inputs]);
         let dweight = backend::with(Choice::OneDnn, || {
-            layer.forward(&x, &weight, |row, y| rounded::add_both(y, &bias, &dy[row * outputs..][..outputs]), &mut y).unwrap();
+            layer.forward(&x, &weight, |row, y| bf16::add_both(y, &bias, &dy[row * outputs..][..outputs]), &mut y).unwrap();
             layer.input_gradient(&mut dy.clone(), &weight, &mut dx).unwrap();
             layer.weight_gradient(&x, &dy)
         });

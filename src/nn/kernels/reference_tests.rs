@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor, Var};
 use proptest::prelude::*;
 
 use super::backend::{self, Backend, Choice};
-use super::geometry::Geometry;
+use super::conv::geometry::Geometry;
 use super::memory::read;
 use super::{Activation, Folded, Norm, Padding, Spec, Threads, portable};
 use crate::nn::init::Draw;

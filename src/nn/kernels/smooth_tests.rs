@@ -3,7 +3,7 @@
 use candle_core::{Tensor, Var};
 use proptest::prelude::*;
 
-use super::curve::{self, Curve};
+use super::activation::{self, Curve};
 use super::naive_tests::{close, gelu, gradients, judge, linear, random, sigmoid, values};
 use super::{Activation, Gate, Norm, SqueezeExcite, portable};
 
@@ -22,7 +22,7 @@ fn bent(activation: Activation, x: f64) -> f64 {
 
 #[test]
 fn curves_are_right_to_the_last_places_and_slopes_are_their_derivatives() {
-    fn try_curve<C: Curve>(truth: impl Fn(f64) -> f64, name: &str) {
+    fn try_function<C: Curve>(truth: impl Fn(f64) -> f64, name: &str) {
         for step in -9_000..=9_000i32 {
             let x = f64::from(step as f32 * 1.1e-3);
             let (value, slope) = (f64::from(C::value(x as f32)), f64::from(C::slope(x as f32)));
@@ -34,14 +34,14 @@ fn curves_are_right_to_the_last_places_and_slopes_are_their_derivatives() {
             }
         }
     }
-    try_curve::<curve::Straight>(|x| bent(Activation::None, x), "none");
-    try_curve::<curve::Relu>(|x| bent(Activation::Relu, x), "relu");
-    try_curve::<curve::Relu6>(|x| bent(Activation::Relu6, x), "relu6");
-    try_curve::<curve::HardSwish>(|x| bent(Activation::HardSwish, x), "hard-swish");
-    try_curve::<curve::Silu>(|x| bent(Activation::Silu, x), "silu");
-    try_curve::<curve::Gelu>(|x| bent(Activation::Gelu, x), "gelu");
-    try_curve::<curve::Sigmoid>(sigmoid, "sigmoid");
-    try_curve::<curve::HardSigmoid>(|x| (x + 3.0).clamp(0.0, 6.0) / 6.0, "hard-sigmoid");
+    try_function::<activation::Straight>(|x| bent(Activation::None, x), "none");
+    try_function::<activation::Relu>(|x| bent(Activation::Relu, x), "relu");
+    try_function::<activation::Relu6>(|x| bent(Activation::Relu6, x), "relu6");
+    try_function::<activation::HardSwish>(|x| bent(Activation::HardSwish, x), "hard-swish");
+    try_function::<activation::Silu>(|x| bent(Activation::Silu, x), "silu");
+    try_function::<activation::Gelu>(|x| bent(Activation::Gelu, x), "gelu");
+    try_function::<activation::Sigmoid>(sigmoid, "sigmoid");
+    try_function::<activation::HardSigmoid>(|x| (x + 3.0).clamp(0.0, 6.0) / 6.0, "hard-sigmoid");
 }
 
 #[test]
@@ -49,15 +49,20 @@ fn exponentials_keep_their_digits_and_nan_shows() {
     for step in -8_600..=8_700i32 {
         let x = step as f32 * 0.01;
         let truth = f64::from(x).exp();
-        assert!((f64::from(curve::exp(x)) / truth - 1.0).abs() < 3e-7, "e^{x}");
+        assert!((f64::from(activation::exp(x)) / truth - 1.0).abs() < 3e-7, "e^{x}");
     }
-    assert!(curve::exp(-1e9) < 1e-37 && curve::exp(1e9) > 1e38);
-    for value in [curve::exp(f32::NAN), curve::Gelu::value(f32::NAN), curve::Silu::value(f32::NAN), curve::HardSwish::value(f32::NAN)] {
+    assert!(activation::exp(-1e9) < 1e-37 && activation::exp(1e9) > 1e38);
+    for value in [
+        activation::exp(f32::NAN),
+        activation::Gelu::value(f32::NAN),
+        activation::Silu::value(f32::NAN),
+        activation::HardSwish::value(f32::NAN),
+    ] {
         assert!(value.is_nan());
     }
     // Large arguments neither overflow nor lose their sign.
-    assert_eq!((curve::Gelu::value(50.0), curve::Silu::value(90.0)), (50.0, 90.0));
-    assert!(curve::Gelu::value(-50.0).abs() < 1e-30);
+    assert_eq!((activation::Gelu::value(50.0), activation::Silu::value(90.0)), (50.0, 90.0));
+    assert!(activation::Gelu::value(-50.0).abs() < 1e-30);
 }
 
 proptest! {

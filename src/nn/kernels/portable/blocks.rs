@@ -2,12 +2,17 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::super::{Activation, AttentionBlock, MlpBlock, PatchEmbed, SqueezeExcite};
+use super::activation::{self, activate};
+use super::matmul::{linear_product, precision};
+use super::norm::layer_norm;
 use super::op::op;
-use super::product::{linear_product, precision};
 use super::sums::{add_row, global_average_pool, scale_channels};
-use super::{activate, bend, layer_norm};
 use crate::domain::recipe::Precision;
+use crate::nn::kernels::activation::Activation;
+use crate::nn::kernels::attention::block::AttentionBlock;
+use crate::nn::kernels::attention::mlp::MlpBlock;
+use crate::nn::kernels::attention::patch_embed::PatchEmbed;
+use crate::nn::kernels::conv::squeeze::SqueezeExcite;
 
 /// See [`super::super::linear`].
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
@@ -86,5 +91,5 @@ pub fn patch_embed(x: &Tensor, embed: &PatchEmbed<'_>) -> Result<Tensor> {
 pub fn squeeze_excite(x: &Tensor, squeeze: &SqueezeExcite<'_>) -> Result<Tensor> {
     let small = linear(&global_average_pool(x)?, squeeze.reduce.0, squeeze.reduce.1, squeeze.activation)?;
     let wide = linear(&small, squeeze.expand.0, squeeze.expand.1, Activation::None)?;
-    scale_channels(x, &bend::gate(&wide, squeeze.gate)?)
+    scale_channels(x, &activation::gate(&wide, squeeze.gate)?)
 }

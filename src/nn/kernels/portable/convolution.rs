@@ -2,15 +2,15 @@
 
 use candle_core::{Result, Tensor};
 
-use super::super::backend::FEW_CHANNELS;
-use super::super::geometry::{Geometry, Spec};
+use super::matmul::{precision, product};
 use super::op::op;
-use super::product::{precision, product};
 use super::sums::sum_rows;
 use super::windows::{Look, gather};
 #[cfg(feature = "cuda")]
-use super::{card, windows::table};
+use super::{cuda, windows::table};
 use crate::domain::recipe::Precision;
+use crate::nn::kernels::backend::FEW_CHANNELS;
+use crate::nn::kernels::conv::geometry::{Geometry, Spec};
 
 /// Floats of gathered windows at a time (1 GiB); beyond that a batch is taken in parts.
 const LIMIT: usize = 1 << 28;
@@ -132,8 +132,8 @@ fn weight_gradient(x: &Tensor, dy: &Tensor, g: &Geometry, precision: Precision) 
 fn depthwise(x: &Tensor, weight: &Tensor, g: &Geometry, look: Look) -> Result<Tensor> {
     let taps = weight.reshape((g.in_c, g.taps()))?.t()?.reshape(g.taps() * g.in_c)?;
     #[cfg(feature = "cuda")]
-    if card::takes(x) {
-        return card::weigh(&x.flatten(1, 2)?, &table(g, look, x.device())?, &taps);
+    if cuda::takes(x) {
+        return cuda::weigh(&x.flatten(1, 2)?, &table(g, look, x.device())?, &taps);
     }
     let weighted = gather(x, g, look)?.broadcast_mul(&taps)?;
     let rows = weighted.dim(0)?;
@@ -143,8 +143,8 @@ fn depthwise(x: &Tensor, weight: &Tensor, g: &Geometry, look: Look) -> Result<Te
 /// What each output's gradient tells each tap of its channel: rows `(.., taps * C)` that add up to the weight's gradient.
 fn depthwise_products(x: &Tensor, dy: &Tensor, g: &Geometry) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
-    if card::takes(x) {
-        return card::correlate(&x.flatten(1, 2)?, &table(g, Look::Down, x.device())?, dy, g.taps());
+    if cuda::takes(x) {
+        return cuda::correlate(&x.flatten(1, 2)?, &table(g, Look::Down, x.device())?, dy, g.taps());
     }
     let windows = gather(x, g, Look::Down)?.reshape((g.rows(), g.taps(), g.in_c))?;
     windows.broadcast_mul(&dy.reshape((g.rows(), 1, g.in_c))?)?.reshape((g.rows(), g.taps() * g.in_c))

@@ -1,16 +1,16 @@
 //! The kernels composed from candle's own ops: the road of every device that is not the CPU. The same functions, the
 //! same gradients and, but for the order of sums, the same numbers; they run on a CPU too, which is how the tests
-//! prove them where there is no other device. On an NVIDIA card a few steps of it are kernels of our own (`card`).
+//! prove them where there is no other device. On an NVIDIA card a few steps of it are kernels of our own (`cuda`).
 
-mod bend;
+mod activation;
 mod blocks;
-#[cfg(feature = "cuda")]
-mod card;
 mod convolution;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod matmul;
 mod norm;
 mod op;
 mod pool;
-mod product;
 mod sums;
 mod windows;
 
@@ -20,12 +20,12 @@ use candle_core::Tensor;
 
 use super::scoped::scoped;
 
-pub use bend::activate;
+pub use activation::activate;
 pub use blocks::{attention_block, linear, mlp_block, patch_embed, squeeze_excite};
 pub use convolution::{conv2d, conv2d_in_parts};
+pub use matmul::at;
 pub use norm::{batch_norm_eval, batch_norm_train, layer_norm};
 pub use pool::max_pool;
-pub use product::at;
 pub use sums::global_average_pool;
 
 /// Whether ops on `x` take this road: the one switch by device.

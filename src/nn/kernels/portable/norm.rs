@@ -2,10 +2,11 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::super::{BatchStatistics, Norm};
-use super::bend::bend;
+use super::activation::bend;
 use super::op::op;
 use super::sums::{scale_columns, sum_products, sum_rows};
+use crate::nn::kernels::norm::BatchStatistics;
+use crate::nn::kernels::norm::Norm;
 
 /// See [`super::super::batch_norm_train`].
 pub fn batch_norm_train(x: &Tensor, norm: &Norm<'_>, residual: Option<&Tensor>) -> Result<(Tensor, BatchStatistics)> {

@@ -2,10 +2,10 @@
 
 use candle_core::{DType, Result, Tensor, bail};
 
-use super::super::geometry::Geometry;
-use super::super::pool::MaxPool;
 use super::op::op;
 use super::windows::{Look, NONE, positions};
+use crate::nn::kernels::conv::geometry::Geometry;
+use crate::nn::kernels::conv::pool::MaxPool;
 
 /// See [`super::super::max_pool`].
 pub fn max_pool(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor> {

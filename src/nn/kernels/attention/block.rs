@@ -1,20 +1,20 @@
 //! The first half of a transformer's block as one layer: `x + project(attention(qkv(layer_norm(x))))`. One layer,
 //! because an image's share of all of it fits in a core's cache.
 
-mod rounded;
-
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::attention::{self, Heads, Made};
-use super::buffer::Buffer;
-use super::memory::{Floats, with_scratch};
-use super::product::{View, add_rows, affine, multiply, parts_mut, sum_over_spans, transpose};
-use super::threads::Threads;
 use super::tokens::{self, Gradients, Parameters};
-use super::{Map, layer_norm, portable};
+use super::{Heads, Made};
 use crate::domain::recipe::Precision;
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::matmul::{View, add_rows, affine, multiply, parts_mut, sum_over_spans, transpose};
+use crate::nn::kernels::memory::{Floats, with_scratch};
+use crate::nn::kernels::norm::layer_norm;
+use crate::nn::kernels::portable;
+use crate::nn::kernels::tape::Map;
+use crate::nn::kernels::threads::Threads;
 
 /// The parameters, under timm's names `norm1`, `attn.qkv` and `attn.proj`; D is the width.
 #[derive(Clone, Copy)]
@@ -80,19 +80,19 @@ impl AttentionBlock<'_> {
     }
 }
 
-struct Block {
-    sizes: Heads,
-    eps: f64,
+pub(super) struct Block {
+    pub(super) sizes: Heads,
+    pub(super) eps: f64,
 }
 
 /// The parameters' values.
-struct Weights<'a> {
-    gamma: &'a [f32],
-    beta: &'a [f32],
-    qkv: &'a [f32],
-    qkv_bias: &'a [f32],
-    projection: &'a [f32],
-    bias: &'a [f32],
+pub(super) struct Weights<'a> {
+    pub(super) gamma: &'a [f32],
+    pub(super) beta: &'a [f32],
+    pub(super) qkv: &'a [f32],
+    pub(super) qkv_bias: &'a [f32],
+    pub(super) projection: &'a [f32],
+    pub(super) bias: &'a [f32],
 }
 
 impl<'a> Weights<'a> {
@@ -102,21 +102,21 @@ impl<'a> Weights<'a> {
 }
 
 /// What the forward pass leaves for the backward pass, image after image.
-struct Saved {
-    statistics: Buffer,
-    qkv: Buffer,
-    out: Buffer,
-    logs: Buffer,
+pub(super) struct Saved {
+    pub(super) statistics: Buffer,
+    pub(super) qkv: Buffer,
+    pub(super) out: Buffer,
+    pub(super) logs: Buffer,
 }
 
 impl Block {
     /// Floats per image: what goes in, and what comes out.
-    fn images(&self) -> (usize, usize) {
+    pub(super) fn images(&self) -> (usize, usize) {
         (self.sizes.tokens * self.sizes.width, self.sizes.queries * self.sizes.width)
     }
 
     /// Floats per image of statistics, queries-keys-values, attention's result, logarithms.
-    fn saved_lengths(&self) -> [usize; 4] {
+    pub(super) fn saved_lengths(&self) -> [usize; 4] {
         let h = &self.sizes;
         [2 * h.tokens, 3 * h.tokens * h.width, h.queries * h.width, h.heads * h.queries]
     }
@@ -131,7 +131,7 @@ impl Block {
             layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics);
             let normal = View::rows(normal, h.width);
             affine(qkv, [h.tokens, 3 * h.width, h.width], normal, View::rows(&qkv_turned, 3 * h.width), w.qkv_bias, None, parallelism);
-            attention::forward(&h, qkv, out, logs, scores, parallelism);
+            super::forward(&h, qkv, out, logs, scores, parallelism);
             let (out, turned) = (View::rows(out, h.width), View::rows(&turned, h.width));
             affine(y, [h.queries, h.width, h.width], out, turned, w.bias, Some(&x[..result]), parallelism);
         };
@@ -174,7 +174,7 @@ impl Block {
                 let size = [h.width, h.width, h.queries];
                 multiply(dprojection, h.width, size, gradient.transposed(), View::rows(out, h.width), true, parallelism);
                 multiply(dout, h.width, [h.queries, h.width, h.width], gradient, View::rows(w.projection, h.width), false, parallelism);
-                attention::backward(&h, &Made { qkv, out, logs, dout }, dqkv, scores, parallelism);
+                super::backward(&h, &Made { qkv, out, logs, dout }, dqkv, scores, parallelism);
                 add_rows(dqkv_bias, dqkv);
                 layer_norm::normalise_again(normal, x, w.gamma, w.beta, statistics);
                 let gradient = View::rows(dqkv, 3 * h.width);
@@ -192,7 +192,7 @@ impl Block {
     }
 
     /// The residual's gradient to x, which is dy where tokens ask, and zero where they do not.
-    fn spread(&self, dy: Buffer, batch: usize) -> Buffer {
+    pub(super) fn spread(&self, dy: Buffer, batch: usize) -> Buffer {
         let (image, result) = self.images();
         if image == result {
             return dy;
@@ -208,7 +208,7 @@ impl Block {
 
 impl Saved {
     /// What belongs to one image.
-    fn of(&self, image: usize, lengths: [usize; 4]) -> [&[f32]; 4] {
+    pub(super) fn of(&self, image: usize, lengths: [usize; 4]) -> [&[f32]; 4] {
         let [statistics, qkv, out, logs] = lengths.map(|length| image * length..(image + 1) * length);
         [&self.statistics[statistics], &self.qkv[qkv], &self.out[out], &self.logs[logs]]
     }

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use tracing::trace_span;
 
 use super::geometry::{Geometry, Padding, Spec};
-use super::memory::{floats, read, tensor};
-use super::portable;
-use super::simd::vectorised;
+use crate::nn::kernels::memory::{floats, read, tensor};
+use crate::nn::kernels::portable;
+use crate::nn::kernels::simd::vectorised;
 
 /// The largest value of each `kernel x kernel` window of `x (B, H, W, C)`; what lies outside the image never wins.
 /// The gradient goes to the first largest, as in PyTorch.
@@ -248,7 +248,7 @@ impl CustomOp1 for GlobalAverage {
 }
 
 /// Means over the pixels of each image; `y` holds zeros.
-pub(super) fn average(x: &[f32], pixels: usize, channels: usize, y: &mut [f32]) {
+pub(crate) fn average(x: &[f32], pixels: usize, channels: usize, y: &mut [f32]) {
     let factor = 1.0 / pixels as f32;
     y.par_chunks_mut(channels).zip(x.par_chunks(pixels * channels)).for_each(|(y, image)| {
         vectorised!({
@@ -261,7 +261,7 @@ pub(super) fn average(x: &[f32], pixels: usize, channels: usize, y: &mut [f32]) 
 }
 
 /// Writes all of `dx`.
-pub(super) fn average_gradient(dy: &[f32], pixels: usize, channels: usize, dx: &mut [f32]) {
+pub(crate) fn average_gradient(dy: &[f32], pixels: usize, channels: usize, dx: &mut [f32]) {
     let factor = 1.0 / pixels as f32;
     dx.par_chunks_mut(pixels * channels).zip(dy.par_chunks(channels)).for_each(|(image, dy)| {
         vectorised!({

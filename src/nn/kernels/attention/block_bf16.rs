@@ -3,15 +3,15 @@
 use candle_core::Result;
 use rayon::prelude::*;
 
-use super::super::attention::{self, Made};
-use super::super::buffer::Buffer;
-use super::super::layer_norm;
-use super::super::memory::with_scratch;
-use super::super::product::{add_rows, parts_mut, sum_over_spans};
-use super::super::rounded::{Rounded, add_both};
-use super::super::threads::Threads;
-use super::super::tokens::Gradients;
-use super::{Block, Saved, Weights};
+use super::Made;
+use super::block::{Block, Saved, Weights};
+use super::tokens::Gradients;
+use crate::nn::kernels::bf16::{Rounded, add_both};
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::matmul::{add_rows, parts_mut, sum_over_spans};
+use crate::nn::kernels::memory::with_scratch;
+use crate::nn::kernels::norm::layer_norm;
+use crate::nn::kernels::threads::Threads;
 
 impl Block {
     pub(super) fn forward_rounded(&self, x: &[f32], w: &Weights<'_>) -> Result<(Buffer, Saved)> {
@@ -27,7 +27,7 @@ impl Block {
         let parallelism = Threads::All.inside(batch);
         let images = out.par_chunks_mut(lengths[2]).zip(logs.par_chunks_mut(lengths[3])).zip(qkv.par_chunks(lengths[1]));
         images.for_each(|((out, logs), qkv)| {
-            with_scratch(h.forward_scratch(), |scratch| attention::forward(&h, qkv, out, logs, scratch, parallelism));
+            with_scratch(h.forward_scratch(), |scratch| super::forward(&h, qkv, out, logs, scratch, parallelism));
         });
         let mut y = Buffer::any(batch * result);
         let finish = |row: usize, y: &mut [f32]| {
@@ -49,7 +49,7 @@ impl Block {
         dqkv.par_chunks_mut(3 * image).zip(dout.par_chunks(result)).enumerate().for_each(|(index, (dqkv, dout))| {
             let [_, qkv, out, logs] = saved.of(index, lengths);
             let made = Made { qkv, out, logs, dout };
-            with_scratch(h.backward_scratch(), |scratch| attention::backward(&h, &made, dqkv, scratch, parallelism));
+            with_scratch(h.backward_scratch(), |scratch| super::backward(&h, &made, dqkv, scratch, parallelism));
         });
         drop(dout);
         let mut normal = Buffer::any(x.len());

@@ -5,7 +5,7 @@
 use candle_core::Result;
 
 use super::conv;
-use super::geometry::{Geometry, Spec};
+use super::conv::geometry::{Geometry, Spec};
 use super::simd::vectorised;
 use crate::domain::recipe::Precision;
 

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor, bail};
 
-use super::buffer::Buffer;
-use super::geometry::{Geometry, Spec};
-use super::map::{Gradient, Leave, Map, Step, step_token};
-use super::memory::{read, tensor};
-use super::normalise::{Fitted, Mask};
-use super::pool::{self, MaxPool};
-use super::statistics::Gathering;
-use super::{BatchStatistics, Norm, conv};
+use super::{Gradient, Leave, Map, Step, step_token};
 use crate::domain::recipe::Precision;
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::conv;
+use crate::nn::kernels::conv::geometry::{Geometry, Spec};
+use crate::nn::kernels::conv::pool::{self, MaxPool};
+use crate::nn::kernels::memory::{read, tensor};
+use crate::nn::kernels::norm::BatchStatistics;
+use crate::nn::kernels::norm::Norm;
+use crate::nn::kernels::norm::normalise::{Fitted, Mask};
+use crate::nn::kernels::norm::statistics::Gathering;
 
 /// `norm(conv2d(x, weight)) + residual`, then the norm's activation, with the statistics of this batch. Gradients
 /// flow to all of them.
@@ -75,7 +77,7 @@ struct Left {
 }
 
 impl Left {
-    fn backward(mut self, weight: &Tensor, gain: &Tensor) -> Result<super::map::Pair> {
+    fn backward(mut self, weight: &Tensor, gain: &Tensor) -> Result<super::Pair> {
         let g = &self.geometry;
         let mut dy = self.gradient.take(self.z.len());
         let mask = match &self.residual {

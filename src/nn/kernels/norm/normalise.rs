@@ -6,11 +6,12 @@
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::affine::Affine;
-use super::curve::{Curve, with_curve};
-use super::simd::vectorised;
+use super::Norm;
 use super::statistics::{add_pairs, block_rows, folded, tiled};
-use super::{Activation, Norm};
+use crate::nn::kernels::activation::Activation;
+use crate::nn::kernels::activation::{Curve, with_curve};
+use crate::nn::kernels::conv::affine::Affine;
+use crate::nn::kernels::simd::vectorised;
 
 /// Floats one thread takes at a time in the second pass.
 const PIECE_FLOATS: usize = 32 * 1024;

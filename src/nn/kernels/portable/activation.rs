@@ -3,8 +3,9 @@
 
 use candle_core::{Result, Tensor};
 
-use super::super::{Activation, Gate};
 use super::op::op;
+use crate::nn::kernels::activation::Activation;
+use crate::nn::kernels::activation::Gate;
 
 /// See [`super::super::activate`].
 pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {

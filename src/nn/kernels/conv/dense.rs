@@ -6,14 +6,14 @@
 
 use rayon::prelude::*;
 
-use super::buffer::Buffer;
-use super::conv::Finish;
+use super::finish::Finish;
 use super::geometry::Geometry;
-use super::memory::with_scratch;
 use super::patches;
-use super::product::{View, add_in_order, multiply};
-use super::simd::vectorised;
-use super::threads::Threads;
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::matmul::{View, add_in_order, multiply};
+use crate::nn::kernels::memory::with_scratch;
+use crate::nn::kernels::simd::vectorised;
+use crate::nn::kernels::threads::Threads;
 
 /// Patch floats a block should hold: about what a core's second-level cache keeps.
 const BLOCK_FLOATS: usize = 256 * 1024;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::simd::vectorised;
+use crate::nn::kernels::simd::vectorised;
 
 /// Floats per block: small enough that a second pass over it finds it in the cache.
 const BLOCK_FLOATS: usize = 32 * 1024;

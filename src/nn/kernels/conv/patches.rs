@@ -9,9 +9,9 @@
 
 use rayon::prelude::*;
 
-use super::buffer::Buffer;
 use super::geometry::Geometry;
-use super::product::turn;
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::matmul::turn;
 
 /// Floats that a thread packs at a time at least.
 const MATRIX_FLOATS: usize = 16 * 1024;

@@ -3,12 +3,12 @@
 
 use rayon::prelude::*;
 
-use super::buffer::Buffer;
-use super::conv::Finish;
+use super::finish::Finish;
 use super::geometry::Geometry;
-use super::product::add_in_order;
-use super::simd::vectorised;
-use super::threads::Threads;
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::matmul::add_in_order;
+use crate::nn::kernels::simd::vectorised;
+use crate::nn::kernels::threads::Threads;
 
 /// Channels summed at once: two AVX-512 registers, four of AVX2.
 const LANES: usize = 32;

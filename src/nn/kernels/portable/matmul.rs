@@ -4,9 +4,9 @@ use std::cell::Cell;
 
 use candle_core::{DType, Result, Tensor};
 
-use super::super::scoped::scoped;
 use super::op::op;
 use crate::domain::recipe::Precision;
+use crate::nn::kernels::scoped::scoped;
 
 thread_local! {
     static PRECISION: Cell<Precision> = const { Cell::new(Precision::F32) };

@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::memory::{floats, read, tensor};
-use super::portable;
-use super::product::{parts_mut, sum_over_spans};
-use super::simd::vectorised;
+use crate::nn::kernels::matmul::{parts_mut, sum_over_spans};
+use crate::nn::kernels::memory::{floats, read, tensor};
+use crate::nn::kernels::portable;
+use crate::nn::kernels::simd::vectorised;
 
 /// Rows a thread takes at a time.
 const ROWS: usize = 128;

@@ -5,14 +5,15 @@ use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::buffer::Buffer;
-use super::memory::with_scratch;
-use super::product::{Sums, View, add_rows, multiply, parts_mut, sum_over_spans, transpose};
-use super::simd::vectorised;
-use super::threads::Threads;
 use super::tokens::Parameters;
-use super::{Map, portable};
 use crate::domain::recipe::Precision;
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::matmul::{Sums, View, add_rows, multiply, parts_mut, sum_over_spans, transpose};
+use crate::nn::kernels::memory::with_scratch;
+use crate::nn::kernels::portable;
+use crate::nn::kernels::simd::vectorised;
+use crate::nn::kernels::tape::Map;
+use crate::nn::kernels::threads::Threads;
 
 /// The parameters, under timm's names `patch_embed.proj`, `cls_token` and `pos_embed`; N counts the class token.
 #[derive(Clone, Copy)]

@@ -8,12 +8,14 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::buffer::Buffer;
-use super::map::{Gradient, Map, Step};
-use super::memory::{floats, read, tensor};
-use super::product::{View, add_rows, affine, multiply, parts, parts_mut};
-use super::simd::vectorised;
-use super::{Activation, Gate, portable};
+use crate::nn::kernels::activation::Activation;
+use crate::nn::kernels::activation::Gate;
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::matmul::{View, add_rows, affine, multiply, parts, parts_mut};
+use crate::nn::kernels::memory::{floats, read, tensor};
+use crate::nn::kernels::portable;
+use crate::nn::kernels::simd::vectorised;
+use crate::nn::kernels::tape::{Gradient, Map, Step};
 
 /// The parameters, under timm's names `se.conv_reduce` and `se.conv_expand`.
 #[derive(Clone, Copy)]

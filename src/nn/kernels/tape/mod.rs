@@ -5,17 +5,19 @@
 //! the backward pass; the values and the gradient lie beside it. A layer's backward pass takes what its forward pass
 //! left, works in place, and drops it, so memory falls while the pass goes down. It can therefore run only once.
 
+pub(crate) mod backward;
+pub(crate) mod layers;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::buffer::Buffer;
-use super::learned;
-use super::memory::{CHUNK, tensor, write_channels_last};
-use super::simd::vectorised;
 use crate::domain::recipe::Precision;
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::memory::{CHUNK, tensor, write_channels_last};
+use crate::nn::kernels::simd::vectorised;
 
 /// Maps `(batch, height, width, channels)` on the CPU, and their place in the graph.
 #[derive(Clone)]
@@ -165,7 +167,7 @@ impl<F: FnOnce(&Tensor, &Tensor) -> Result<Pair> + Send> CustomOp3 for Step<F> {
         _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (weight_gradient, gain) = once(&self.0)?(weight, gain)?;
-        let weight = weight_gradient.and_then(|gradient| learned::keep(weight, gradient));
+        let weight = weight_gradient.and_then(|gradient| backward::keep(weight, gradient));
         let below = if below.track_op() { Some(below.zeros_like()?) } else { None };
         Ok((below, weight, gain))
     }

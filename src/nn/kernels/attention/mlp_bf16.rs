@@ -3,12 +3,12 @@
 use candle_core::Result;
 use rayon::prelude::*;
 
-use super::super::buffer::Buffer;
-use super::super::layer_norm;
-use super::super::product::{add_in_order, add_rows, parts_mut, sum_over_spans};
-use super::super::rounded::{Rounded, add_both};
-use super::super::tokens::Gradients;
-use super::{Block, Saved, Weights, biased_gelu, block_rows, gelu_again};
+use super::mlp::{Block, Saved, Weights, biased_gelu, block_rows, gelu_again};
+use super::tokens::Gradients;
+use crate::nn::kernels::bf16::{Rounded, add_both};
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::matmul::{add_in_order, add_rows, parts_mut, sum_over_spans};
+use crate::nn::kernels::norm::layer_norm;
 
 impl Block {
     /// `tokens` are those of an image.

@@ -1,21 +1,21 @@
 //! The second half of a transformer's block as one layer: `x + fc2(gelu(fc1(layer_norm(x))))`, in blocks of rows whose
 //! share of the wide layer stays in a core's cache; only what goes into the GELU is kept for the backward pass.
 
-mod rounded;
-
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::buffer::Buffer;
-use super::curve::normal;
-use super::memory::{Floats, with_scratch};
-use super::product::{View, add_rows, affine, multiply, parts_mut, sum_over_spans, transpose};
-use super::simd::vectorised;
-use super::threads::Threads;
 use super::tokens::{self, Gradients, Parameters};
-use super::{Map, layer_norm, portable};
 use crate::domain::recipe::Precision;
+use crate::nn::kernels::activation::normal;
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::matmul::{View, add_rows, affine, multiply, parts_mut, sum_over_spans, transpose};
+use crate::nn::kernels::memory::{Floats, with_scratch};
+use crate::nn::kernels::norm::layer_norm;
+use crate::nn::kernels::portable;
+use crate::nn::kernels::simd::vectorised;
+use crate::nn::kernels::tape::Map;
+use crate::nn::kernels::threads::Threads;
 
 /// Rows of a block at most: with 768 hidden numbers each, half a core's second-level cache.
 const ROWS: usize = 256;
@@ -84,20 +84,20 @@ impl MlpBlock<'_> {
     }
 }
 
-struct Block {
-    width: usize,
-    hidden: usize,
-    eps: f64,
+pub(super) struct Block {
+    pub(super) width: usize,
+    pub(super) hidden: usize,
+    pub(super) eps: f64,
 }
 
 /// The parameters' values.
-struct Weights<'a> {
-    gamma: &'a [f32],
-    beta: &'a [f32],
-    expand: &'a [f32],
-    expand_bias: &'a [f32],
-    contract: &'a [f32],
-    bias: &'a [f32],
+pub(super) struct Weights<'a> {
+    pub(super) gamma: &'a [f32],
+    pub(super) beta: &'a [f32],
+    pub(super) expand: &'a [f32],
+    pub(super) expand_bias: &'a [f32],
+    pub(super) contract: &'a [f32],
+    pub(super) bias: &'a [f32],
 }
 
 impl<'a> Weights<'a> {
@@ -107,9 +107,9 @@ impl<'a> Weights<'a> {
 }
 
 /// What the forward pass leaves for the backward pass.
-struct Saved {
-    statistics: Buffer,
-    hidden: Buffer,
+pub(super) struct Saved {
+    pub(super) statistics: Buffer,
+    pub(super) hidden: Buffer,
 }
 
 impl Block {
@@ -189,13 +189,13 @@ impl Block {
 }
 
 /// Rows per block, dealt evenly to the threads.
-fn block_rows(rows: usize) -> usize {
+pub(super) fn block_rows(rows: usize) -> usize {
     let threads = rayon::current_num_threads();
     rows.div_ceil(rows.div_ceil(ROWS).next_multiple_of(threads)).max(rows.min(32))
 }
 
 /// `wide += bias`, row by row, and the GELU of that.
-fn biased_gelu(bent: &mut [f32], wide: &mut [f32], bias: &[f32]) {
+pub(super) fn biased_gelu(bent: &mut [f32], wide: &mut [f32], bias: &[f32]) {
     let width = bias.len();
     vectorised!({
         for (bent, wide) in bent.chunks_exact_mut(width).zip(wide.chunks_exact_mut(width)) {
@@ -208,7 +208,7 @@ fn biased_gelu(bent: &mut [f32], wide: &mut [f32], bias: &[f32]) {
 }
 
 /// The GELU's value, and its slope upon the gradient, from one exponential; `sums += ` the sum of all rows of that.
-fn gelu_again(bent: &mut [f32], gradient: &mut [f32], wide: &[f32], sums: &mut [f32]) {
+pub(super) fn gelu_again(bent: &mut [f32], gradient: &mut [f32], wide: &[f32], sums: &mut [f32]) {
     let width = sums.len();
     vectorised!({
         let rows = bent.chunks_exact_mut(width).zip(gradient.chunks_exact_mut(width)).zip(wide.chunks_exact(width));

@@ -6,12 +6,12 @@
 
 use candle_core::{Result, bail};
 
-use super::Activation;
+use super::Prepared;
 use super::affine::Affine;
-use super::conv::Prepared;
 use super::geometry::Geometry;
-use super::threads::Threads;
 use crate::domain::recipe::Precision;
+use crate::nn::kernels::activation::Activation;
+use crate::nn::kernels::threads::Threads;
 
 /// `activation(conv2d(x, weight) * scale + shift + residual)`.
 pub struct Folded<'a> {

@@ -1,17 +1,31 @@
 //! Convolution: a candle op that learns, and the slices beneath it, which the layers between maps share.
 
+pub(crate) mod affine;
+pub(crate) mod dense;
+pub(crate) mod depthwise;
+pub(crate) mod finish;
+pub(crate) mod folded;
+pub(crate) mod geometry;
+pub(crate) mod patches;
+pub(crate) mod pool;
+pub(crate) mod squeeze;
+
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::buffer::Buffer;
-use super::dense::{self, Weights};
-use super::geometry::{Geometry, Spec};
-use super::memory::{floats, read, tensor};
-use super::onednn::Role;
-use super::threads::Threads;
-use super::{backend, depthwise, onednn, patches, portable};
 use crate::domain::recipe::Precision;
+use crate::nn::kernels::backend;
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::memory::{floats, read, tensor};
+use crate::nn::kernels::onednn;
+use crate::nn::kernels::onednn::Role;
+use crate::nn::kernels::portable;
+use crate::nn::kernels::rounding::rounded;
+use crate::nn::kernels::threads::Threads;
+use dense::Weights;
+use finish::Finish;
+use geometry::{Geometry, Spec};
 
 /// Convolves `x (B, H, W, C)` with `weight (O, C / groups, kh, kw)` to `(B, OH, OW, O)`.
 ///
@@ -23,9 +37,6 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, spec: &Spec) -> Result<Tensor> {
     let geometry = Geometry::of(x.dims(), weight.dims(), spec)?;
     x.contiguous()?.apply_op2(&weight.contiguous()?, Convolution(geometry))
 }
-
-/// What is done to a piece of a map while it is in the cache: the piece, and where in the map it starts.
-pub type Finish<'a> = dyn Fn(&mut [f32], usize) + Sync + 'a;
 
 /// A convolution whose weights are packed for the kernel that backend and shape ask for.
 pub(crate) struct Prepared<'a> {
@@ -95,6 +106,11 @@ pub fn input_gradient(
     dx: &mut [f32],
 ) -> Result<()> {
     let _span = trace_span!("input gradient").entered();
+    if backend::usable(precision, g) == Precision::Bf16 && !backend::has_right_bf16_input_gradient(g) {
+        // Our own product of bf16 numbers: their sums are f32 on any road.
+        prepare_all(dy, prepare, g);
+        return input_gradient(Precision::F32, &mut rounded(dy), &|_, _| {}, &rounded(weight), g, dx);
+    }
     if let Some(ready) = ready(Role::InputGradient, precision, weight, g, Threads::All) {
         return Ok(ready.input_gradient(dy, prepare, dx)?);
     }

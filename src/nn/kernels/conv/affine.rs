@@ -1,9 +1,9 @@
 //! One scale and one shift per channel, a residual added, an activation: a batch norm whose statistics are known.
 
-use super::Activation;
-use super::curve::{Curve, with_curve};
-use super::simd::vectorised;
-use super::statistics::tiled;
+use crate::nn::kernels::activation::Activation;
+use crate::nn::kernels::activation::{Curve, with_curve};
+use crate::nn::kernels::norm::statistics::tiled;
+use crate::nn::kernels::simd::vectorised;
 
 /// Scale and shift of each channel, for a tile of pixels.
 pub(crate) struct Affine {

@@ -4,13 +4,46 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::Activation;
 use super::memory::{floats, read, tensor};
 use super::portable;
 use super::simd::{clamp, vectorised};
 
 /// Floats a thread takes at a time.
 const CHUNK: usize = 32 * 1024;
+
+/// What follows a normalisation. NaN stays NaN, so that a diverged run shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activation {
+    #[default]
+    None,
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// `x * min(max(x + 3, 0), 6) / 6`.
+    HardSwish,
+    /// `x / (1 + e^-x)`.
+    Silu,
+    /// `x` times the normal distribution's share below x; exact, not the tanh formula.
+    Gelu,
+}
+
+impl Activation {
+    /// Whether it bends values instead of holding them within bounds, so that its slope does not show in its output.
+    pub(crate) fn is_smooth(self) -> bool {
+        matches!(self, Activation::HardSwish | Activation::Silu | Activation::Gelu)
+    }
+
+    /// The range outside which the value is held and the gradient is zero.
+    pub(crate) fn bounds(self) -> (f32, f32) {
+        match self {
+            // The bent ones are not held; `Activation::apply` follows where they are allowed.
+            Activation::None | Activation::HardSwish | Activation::Silu | Activation::Gelu => (f32::NEG_INFINITY, f32::INFINITY),
+            Activation::Relu => (0.0, f32::INFINITY),
+            Activation::Relu6 => (0.0, 6.0),
+        }
+    }
+}
 
 /// `e^x` to within two units of the last place; beyond the range of f32 it stops at its ends (about 1e-38 and 1e38).
 #[inline(always)]
@@ -116,28 +149,28 @@ curve!(HardSigmoid, x, clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6.0), if x > -3.0 && x 
 macro_rules! with_curve {
     ($activation:expr, $curve:ident => $body:expr) => {
         match $activation {
-            $crate::nn::kernels::Activation::None => {
-                type $curve = $crate::nn::kernels::curve::Straight;
+            $crate::nn::kernels::activation::Activation::None => {
+                type $curve = $crate::nn::kernels::activation::Straight;
                 $body
             }
-            $crate::nn::kernels::Activation::Relu => {
-                type $curve = $crate::nn::kernels::curve::Relu;
+            $crate::nn::kernels::activation::Activation::Relu => {
+                type $curve = $crate::nn::kernels::activation::Relu;
                 $body
             }
-            $crate::nn::kernels::Activation::Relu6 => {
-                type $curve = $crate::nn::kernels::curve::Relu6;
+            $crate::nn::kernels::activation::Activation::Relu6 => {
+                type $curve = $crate::nn::kernels::activation::Relu6;
                 $body
             }
-            $crate::nn::kernels::Activation::HardSwish => {
-                type $curve = $crate::nn::kernels::curve::HardSwish;
+            $crate::nn::kernels::activation::Activation::HardSwish => {
+                type $curve = $crate::nn::kernels::activation::HardSwish;
                 $body
             }
-            $crate::nn::kernels::Activation::Silu => {
-                type $curve = $crate::nn::kernels::curve::Silu;
+            $crate::nn::kernels::activation::Activation::Silu => {
+                type $curve = $crate::nn::kernels::activation::Silu;
                 $body
             }
-            $crate::nn::kernels::Activation::Gelu => {
-                type $curve = $crate::nn::kernels::curve::Gelu;
+            $crate::nn::kernels::activation::Activation::Gelu => {
+                type $curve = $crate::nn::kernels::activation::Gelu;
                 $body
             }
         }

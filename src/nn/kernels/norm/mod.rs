@@ -1,15 +1,20 @@
 //! Batch normalisation fused with the residual sum and the activation that follow it, with gradients
 //! (Ioffe and Szegedy 2015; the gradient is written out, two passes over the tensor).
 
+pub(crate) mod layer_norm;
+pub(crate) mod normalise;
+pub(crate) mod statistics;
+
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::curve::activate;
-use super::memory::{floats, read, tensor};
-use super::normalise::{Fitted, Mask};
-use super::statistics::moments;
-use super::{Activation, portable};
+use crate::nn::kernels::activation::Activation;
+use crate::nn::kernels::activation::activate;
+use crate::nn::kernels::memory::{floats, read, tensor};
+use crate::nn::kernels::portable;
+use normalise::{Fitted, Mask};
+use statistics::moments;
 
 /// What a batch norm is besides its statistics.
 #[derive(Clone, Copy)]

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Result, Tensor};
 
-use super::buffer::Buffer;
-use super::map::{Gradient, Map, Pair, Step};
-use super::memory::{Floats, read, tensor};
 use crate::domain::recipe::Precision;
+use crate::nn::kernels::buffer::Buffer;
+use crate::nn::kernels::memory::{Floats, read, tensor};
+use crate::nn::kernels::tape::{Gradient, Map, Pair, Step};
 
 /// A layer's parameters, two by two.
 pub(super) struct Parameters<const N: usize>([[Tensor; 2]; N]);

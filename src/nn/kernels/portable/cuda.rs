@@ -9,7 +9,7 @@ use candle_core::cuda_backend::cudarc::nvrtc::compile_ptx;
 use candle_core::cuda_backend::{CudaDType, CudaDevice, WrapErr};
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-const SOURCE: &str = include_str!("card.cu");
+const SOURCE: &str = include_str!("cuda.cu");
 const THREADS: u32 = 256;
 /// Threads that add up columns, at most.
 const ADDERS: usize = 1 << 18;

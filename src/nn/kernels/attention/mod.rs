@@ -2,12 +2,19 @@
 //! scores of one head and the result all stay in a core's cache. The gradient makes the scores again instead of
 //! keeping them (Dao et al. 2022).
 
+pub(crate) mod block;
+mod block_bf16;
+pub(crate) mod mlp;
+mod mlp_bf16;
+pub(crate) mod patch_embed;
+pub(crate) mod tokens;
+
 use gemm::Parallelism;
 
-use super::curve::exp;
-use super::layer_norm::sum_of;
-use super::product::{View, multiply};
-use super::simd::vectorised;
+use crate::nn::kernels::activation::exp;
+use crate::nn::kernels::matmul::{View, multiply};
+use crate::nn::kernels::norm::layer_norm::sum_of;
+use crate::nn::kernels::simd::vectorised;
 
 /// The sizes of one image's attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
