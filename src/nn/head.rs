@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor, Var};
 
-use super::init::Draw;
+use super::random::Draw;
 use super::weights::{Weights, on_device};
 use super::{Error, Mode, Result};
 

@@ -14,7 +14,7 @@ use crate::domain::config::ModelConfig;
 use crate::domain::digest::Digest;
 use crate::domain::recipe::Recipe;
 use crate::nn::Weights;
-use crate::nn::registry;
+use crate::nn::architectures;
 
 /// Confusion matrices of more classes are written as a list of the pairs that happened.
 const LARGEST_MATRIX: usize = 256;
@@ -131,7 +131,7 @@ fn numbers(evaluation: &Evaluation) -> serde_json::Value {
 /// own weights (where they lie, their test settings) no longer holds and is left out.
 pub(super) fn config_of_result(base: &ModelConfig, recipe: &Recipe, classes: &[String]) -> ModelConfig {
     let mut config = base.clone();
-    let known = registry::find(&base.architecture);
+    let known = architectures::find(&base.architecture);
     config.num_classes = Some(classes.len());
     config.num_features = known.map(|architecture| architecture.num_features).or(base.num_features);
     config.label_names = Some(classes.to_vec());
