@@ -14,7 +14,7 @@ use divan::counter::ItemsCount;
 use hub::domain::recipe::Optimizer as Kind;
 use hub::nn::device;
 use hub::nn::kernels::{self, backend};
-use hub::nn::{Classifier, Mode, Weights, loss, registry};
+use hub::nn::{Classifier, Mode, Weights, architectures, loss};
 use hub::train::optim::{Group, Optimizer};
 
 #[global_allocator]
@@ -43,7 +43,7 @@ const MODELS: [&str; 6] =
 
 fn model(architecture: &str) -> Classifier {
     let weights = Weights::random(architecture, 10, 0).unwrap().to_device(&DEVICE).unwrap();
-    registry::build_classifier(architecture, 10, &weights).unwrap()
+    architectures::build_classifier(architecture, 10, &weights).unwrap()
 }
 
 fn images(side: usize) -> Tensor {
@@ -73,7 +73,7 @@ fn train_step_96(bencher: Bencher<'_, '_>, architecture: &str) {
 
 /// Forward, loss, backward and SGD with Nesterov momentum and weight decay on every parameter.
 fn train_step(bencher: Bencher<'_, '_>, architecture: &str, side: usize) {
-    let side = registry::get(architecture).unwrap().fixed_side().unwrap_or(side);
+    let side = architectures::get(architecture).unwrap().fixed_side().unwrap_or(side);
     let (model, x) = (model(architecture), images(side));
     let labels = Tensor::from_iter((0..*BATCH).map(|index| (index % 10) as u32), &Device::Cpu).unwrap();
     let parameters = model.weights().parameters().map(|(name, var)| (name.to_owned(), var.clone())).collect();

@@ -28,7 +28,7 @@ use hub::data::transform::Preprocessor;
 use hub::data::{Dataset, Limits, Source, decode};
 use hub::domain::config::{ModelConfig, Preprocessing};
 use hub::domain::recipe::{Augment, Optimizer as Kind, Precision, Recipe, Strategy};
-use hub::nn::{Classifier, Mode, Weights, kernels, loss, registry};
+use hub::nn::{Classifier, Mode, Weights, architectures, kernels, loss};
 use hub::train::optim::{Group, Optimizer};
 use hub::train::{Control, Device, Event, FeatureStore, Keep, Lineage, Training, device, fit, write_folder};
 use serde_json::{Value, json};
@@ -102,14 +102,14 @@ fn prepare<'a>(
     batch: usize,
     precision: Precision,
 ) -> Result<&'a mut Prepared, String> {
-    if registry::find(architecture).is_none() {
+    if architectures::find(architecture).is_none() {
         return Err(format!("this build does not know {architecture}"));
     }
     if kept.as_ref().is_none_or(|(old, _)| old != name) {
         *kept = None;
         let device = chosen_device()?;
         let weights = Weights::random(architecture, CLASSES, 0).unwrap().to_device(&device).unwrap();
-        let model = registry::build_classifier(architecture, CLASSES, &weights).unwrap();
+        let model = architectures::build_classifier(architecture, CLASSES, &weights).unwrap();
         model.backbone.set_precision(precision)?;
         let parameters = model.weights().parameters().map(|(name, var)| (name.to_owned(), var.clone())).collect();
         let optimizer = Optimizer::new(Kind::Sgd, Group::split(1e-3, 5e-4, parameters).into()).unwrap();
@@ -215,7 +215,7 @@ fn job(words: &[&str], precision: Precision) -> Value {
     let [architecture, frozen, epochs, batch, cache, seed, folder, weights, scratch] = words else {
         return json!({ "skip": "a job has nine settings" });
     };
-    if registry::find(architecture).is_none() {
+    if architectures::find(architecture).is_none() {
         return json!({ "skip": format!("this build does not know {architecture}") });
     }
     let scratch = Path::new(scratch);

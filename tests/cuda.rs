@@ -12,7 +12,7 @@ use hub::data::{Dataset, Limits, Source};
 use hub::domain::config::ModelConfig;
 use hub::domain::recipe::{Augment, Optimizer, Recipe, Strategy};
 use hub::nn::device::{self, Choice};
-use hub::nn::{Mode, Weights, kernels, loss, registry, weights};
+use hub::nn::{Mode, Weights, kernels, loss, architectures, weights};
 use hub::train::{Control, Event, Keep, Predictor, Report, Training, fit};
 use hub::train::{Lineage, write_folder};
 use rand::{RngExt, SeedableRng};
@@ -61,8 +61,8 @@ fn show(architecture: &str, batch: usize, side: usize, frozen: usize, device: &D
             var.set(&Tensor::new(scales, &Device::Cpu).unwrap()).unwrap();
         }
     }
-    let model = registry::build_classifier(architecture, 5, &weights.to_device(device).unwrap()).unwrap();
-    let side = registry::get(architecture).unwrap().fixed_side().unwrap_or(side);
+    let model = architectures::build_classifier(architecture, 5, &weights.to_device(device).unwrap()).unwrap();
+    let side = architectures::get(architecture).unwrap().fixed_side().unwrap_or(side);
     let x = Tensor::from_vec(noise(7, batch * 3 * side * side), (batch, 3, side, side), device).unwrap();
     let (features, answer) = (values(&model.pooled(&x).unwrap()), values(&model.logits(&x, Mode::Eval).unwrap()));
     let labels: Vec<u32> = (0..batch as u32).map(|index| index % 5).collect();
@@ -81,14 +81,14 @@ fn every_architecture_answers_and_learns_as_on_the_cpu() {
     let card = card();
     eprintln!("on {}", device::describe(&card));
     let heavy = ["resnet101", "resnet152", "tf_efficientnet_lite3", "tf_efficientnet_lite4", "efficientnet_lite3", "efficientnet_lite4"];
-    for architecture in registry::architectures().iter().filter(|one| !heavy.contains(&one.name)) {
+    for architecture in architectures::all().iter().filter(|one| !heavy.contains(&one.name)) {
         let name = architecture.name;
         let (here, there) = (show(name, 4, 64, 0, &Device::Cpu), show(name, 4, 64, 0, &card));
         let distances = [(&there.features, &here.features), (&there.answer, &here.answer), (&there.logits, &here.logits)];
         let distances = distances.map(|(ours, theirs)| apart(ours, theirs, 0.0));
         assert_eq!(there.rest.len(), here.rest.len(), "{name}");
         // The gradient to a shift that the next batch norm takes away again is nothing but what sums leave that cancel.
-        let gradients = here.rest.iter().filter(|(name, _)| !weights::is_buffer(name));
+        let gradients = here.rest.iter().filter(|(name, _)| !hub::domain::safetensors::is_buffer(name));
         let floor = 1e-2 * gradients.map(|(_, values)| norm(values)).fold(0.0, f64::max);
         let mut worst = (0.0, "");
         for ((part, ours), (_, theirs)) in there.rest.iter().zip(&here.rest) {

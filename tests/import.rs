@@ -14,7 +14,7 @@ use hub::domain::card::Card;
 use hub::domain::config::ModelConfig;
 use hub::domain::safetensors::{Header, parse_header};
 use hub::import::{Error, Imported, Options, import};
-use hub::nn::registry;
+use hub::nn::architectures;
 use hub::nn::weights::Weights;
 
 /// Paths of EfficientNet-Lite0 and MobileNetV2, fetched when the cache lacks them.
@@ -119,7 +119,7 @@ fn efficientnet_lite0_with_its_classifier() {
     assert!(card.body.contains("| size | 18826032 bytes |") && card.body.contains("49 batch counters"), "{}", card.body);
 
     let loaded = Weights::load(&out.join("model.safetensors")).unwrap();
-    registry::build_classifier("tf_efficientnet_lite0", 1000, &loaded).unwrap();
+    architectures::build_classifier("tf_efficientnet_lite0", 1000, &loaded).unwrap();
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn mobilenet_v2_without_a_head_and_once_more_from_its_own_folder() {
     assert_eq!(values(&out, "conv_stem.weight").1[..3], [0.044_436_615, -0.033_906_695, -0.137_494_42]);
     assert_eq!(config(&out).preprocessing().mean, [0.485, 0.456, 0.406]);
     assert_eq!(card(&out).pipeline_tag.as_deref(), Some("image-feature-extraction"));
-    registry::build("mobilenetv2_100", &Weights::load(&out.join("model.safetensors")).unwrap()).unwrap();
+    architectures::build("mobilenetv2_100", &Weights::load(&out.join("model.safetensors")).unwrap()).unwrap();
 
     // What we wrote is a source like any other: same weights, config kept, card kept and added to.
     let again = home.path().join("again");

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
 use hub::domain::recipe::Precision;
-use hub::nn::registry::{self, Kind};
+use hub::nn::architectures::{self, Kind};
 use hub::nn::{Classifier, Error, Head, Mode, Weights, kernels, loss};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
@@ -65,10 +65,10 @@ fn image(name: &str, batch: usize, side: usize) -> Tensor {
 }
 
 fn classifier(architecture: &str, purpose: Purpose) -> Classifier {
-    let expected = registry::expected(architecture, CLASSES).unwrap();
+    let expected = architectures::expected(architecture, CLASSES).unwrap();
     let tensors = expected.into_iter().map(|(name, shape, kind)| (name.clone(), fill(&name, &shape, kind, purpose)));
     let weights = Weights::from_tensors(tensors.collect()).unwrap();
-    registry::build_classifier(architecture, CLASSES, &weights).unwrap()
+    architectures::build_classifier(architecture, CLASSES, &weights).unwrap()
 }
 
 /// Running statistics that describe these weights: one pass over a batch, taken whole.
@@ -111,7 +111,7 @@ fn eval_parity(architecture: &str) {
     calibrate(&model);
     let x = image("input", 2, side);
     // MobileNetV3's last stage starts with the pooling, which timm does not count among the features.
-    let stages = model.backbone.stages().len() - usize::from(registry::get(architecture).unwrap().family == "mobilenetv3");
+    let stages = model.backbone.stages().len() - usize::from(architectures::get(architecture).unwrap().family == "mobilenetv3");
     let features = (0..stages).fold(x.clone(), |x, stage| model.backbone.forward_stage(stage, &x, Mode::Eval).unwrap());
     let shape: Vec<f64> = features.dims().iter().map(|&size| size as f64).collect();
     assert_eq!(shape, numbers(&golden["features_shape"]));
@@ -137,7 +137,7 @@ macro_rules! eval_parity {
             #[test]
             fn covers_every_architecture() {
                 let covered = [$(stringify!($name)),*];
-                let all: Vec<_> = hub::nn::registry::architectures().iter().map(|architecture| architecture.name).collect();
+                let all: Vec<_> = hub::nn::architectures::all().iter().map(|architecture| architecture.name).collect();
                 assert_eq!(covered.as_slice(), all.as_slice());
             }
         }
@@ -256,13 +256,13 @@ fn weights_survive_a_file_to_the_bit() {
     assert_eq!(weights.digest().unwrap(), read.digest().unwrap());
     let x = image("input", 2, 64);
     let logits = |weights: &Weights| {
-        let model = registry::build_classifier("mobilenetv2_100.ra_in1k", 5, weights).unwrap();
+        let model = architectures::build_classifier("mobilenetv2_100.ra_in1k", 5, weights).unwrap();
         values(&model.logits(&x, Mode::Eval).unwrap())
     };
     assert_eq!(logits(&weights), logits(&read));
     read.save(&again, &facts).unwrap();
     assert_eq!(fs::read(&path).unwrap(), fs::read(&again).unwrap(), "the same weights give the same bytes");
-    assert_eq!(registry::num_classes("mobilenetv2_100", &read).unwrap(), 5);
+    assert_eq!(architectures::num_classes("mobilenetv2_100", &read).unwrap(), 5);
     // The same seed elsewhere gives the same weights; this is what it gives.
     let other = Weights::random("mobilenetv2_100", 5, 43).unwrap();
     assert_ne!(other.digest().unwrap(), weights.digest().unwrap());
@@ -318,7 +318,7 @@ fn a_damaged_file_is_refused() {
 #[test]
 fn strict_loading_names_the_tensor() {
     let weights = || Weights::random("resnet18", 3, 0).unwrap();
-    let build = |weights: &Weights| registry::build_classifier("resnet18", 3, weights).map(|_| ()).unwrap_err();
+    let build = |weights: &Weights| architectures::build_classifier("resnet18", 3, weights).map(|_| ()).unwrap_err();
 
     let missing = weights().without_head("layer3.1.bn2");
     assert!(matches!(build(&missing), Error::Missing { name, .. } if name == "layer3.1.bn2.weight"));
@@ -335,19 +335,19 @@ fn strict_loading_names_the_tensor() {
 
     // A backbone is exactly a backbone; without its classifier it loads.
     assert!(
-        matches!(registry::build("resnet18", &weights()).map(|_| ()).unwrap_err(), Error::Unexpected { name, .. } if name == "fc.bias")
+        matches!(architectures::build("resnet18", &weights()).map(|_| ()).unwrap_err(), Error::Unexpected { name, .. } if name == "fc.bias")
     );
-    assert!(registry::build("resnet18", &weights().without_head("fc")).is_ok());
-    assert!(matches!(registry::build("resnet19", &weights()).map(|_| ()), Err(Error::UnknownArchitecture(_))));
+    assert!(architectures::build("resnet18", &weights().without_head("fc")).is_ok());
+    assert!(matches!(architectures::build("resnet19", &weights()).map(|_| ()), Err(Error::UnknownArchitecture(_))));
 }
 
 #[test]
 fn every_parameter_learns_and_a_step_lowers_the_loss() {
     let all = ["tf_efficientnet_lite0", "mobilenetv2_100", "mobilenetv3_small_100", "efficientnet_b0", "resnet18", "vit_tiny_patch16_224"];
     for architecture in all {
-        let known = registry::get(architecture).unwrap();
+        let known = architectures::get(architecture).unwrap();
         let weights = Weights::random(architecture, 4, 3).unwrap();
-        let model = registry::build_classifier(architecture, 4, &weights).unwrap();
+        let model = architectures::build_classifier(architecture, 4, &weights).unwrap();
         let side = known.fixed_side().unwrap_or(64);
         let (x, labels) = (image("input", 4, side), Tensor::new(&[0u32, 1, 2, 3], &Device::Cpu).unwrap());
         let loss = || loss::cross_entropy(&model.logits(&x, Mode::Train).unwrap(), &labels, 0.0).unwrap();
@@ -369,9 +369,9 @@ fn every_parameter_learns_and_a_step_lowers_the_loss() {
 #[test]
 fn frozen_stages_have_no_graph_and_keep_their_statistics() {
     let weights = Weights::random("resnet18", 0, 3).unwrap();
-    let backbone = registry::build("resnet18", &weights).unwrap();
+    let backbone = architectures::build("resnet18", &weights).unwrap();
     let head = Head::new(backbone.num_features(), 3, 0.0, 1).unwrap();
-    let model = Classifier::new(registry::get("resnet18").unwrap(), backbone, head).unwrap();
+    let model = Classifier::new(architectures::get("resnet18").unwrap(), backbone, head).unwrap();
     let before: HashMap<String, Vec<f64>> = weights.buffers().map(|(name, var)| (name.into(), values(var))).collect();
     let (frozen, x) = (3, image("input", 2, 48));
     let labels = Tensor::new(&[0u32, 2], &Device::Cpu).unwrap();
@@ -396,8 +396,8 @@ fn frozen_stages_have_no_graph_and_keep_their_statistics() {
 fn stage_by_stage_is_the_same_as_all_at_once() {
     for architecture in ["mobilenetv2_100", "mobilenetv3_small_050", "resnet18", "vit_tiny_patch16_224"] {
         let weights = Weights::random(architecture, 0, 5).unwrap();
-        let backbone = registry::build(architecture, &weights).unwrap();
-        let fixed = registry::get(architecture).unwrap().fixed_side();
+        let backbone = architectures::build(architecture, &weights).unwrap();
+        let fixed = architectures::get(architecture).unwrap().fixed_side();
         let x = image("input", 2, fixed.unwrap_or(50));
         let whole = backbone.features(&x, 0, Mode::Eval).unwrap();
         let stages = backbone.stages().len();
@@ -429,7 +429,7 @@ fn the_input_can_have_a_gradient_in_eval_mode_with_the_same_outputs() {
 #[test]
 fn a_transformer_wants_images_of_its_size_and_freezes_from_the_bottom() {
     let weights = Weights::random("vit_tiny_patch16_224", 0, 3).unwrap();
-    let backbone = registry::build("vit_tiny_patch16_224", &weights).unwrap();
+    let backbone = architectures::build("vit_tiny_patch16_224", &weights).unwrap();
     let refused = backbone.pooled(&image("input", 1, 192), 0, Mode::Eval).unwrap_err().to_string();
     assert!(refused.contains("images of 224 pixels"), "{refused}");
     let names: Vec<&str> = backbone.stages().iter().map(|stage| stage.name.as_str()).collect();
@@ -448,7 +448,7 @@ fn a_transformer_wants_images_of_its_size_and_freezes_from_the_bottom() {
 #[test]
 fn a_transformer_that_multiplies_bf16_does_so_where_it_learns_and_nowhere_else() {
     let weights = Weights::random("vit_tiny_patch16_224", 0, 3).unwrap();
-    let backbone = registry::build("vit_tiny_patch16_224", &weights).unwrap();
+    let backbone = architectures::build("vit_tiny_patch16_224", &weights).unwrap();
     let x = image("input", 2, 224);
     let run = |frozen: usize, mode: Mode| backbone.pooled(&x, frozen, mode).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let (exact, learning) = (run(0, Mode::Eval), run(0, Mode::Train));
@@ -469,7 +469,7 @@ fn a_transformer_that_multiplies_bf16_does_so_where_it_learns_and_nowhere_else()
 #[test]
 fn the_same_step_twice_gives_the_same_bits() {
     let run = |architecture: &str, side: usize| {
-        let model = registry::build_classifier(architecture, 3, &Weights::random(architecture, 3, 9).unwrap()).unwrap();
+        let model = architectures::build_classifier(architecture, 3, &Weights::random(architecture, 3, 9).unwrap()).unwrap();
         let labels = Tensor::new(&[0u32, 1, 2], &Device::Cpu).unwrap();
         let loss = loss::cross_entropy(&model.logits(&image("input", 3, side), Mode::Train).unwrap(), &labels, 0.0).unwrap();
         let gradients = loss.backward().unwrap();

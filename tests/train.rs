@@ -13,7 +13,7 @@ use hub::domain::evaluation::{Held, Stopped};
 use hub::domain::job_event::Progress;
 use hub::domain::prediction::Answer;
 use hub::domain::recipe::{Augment, Optimizer, Recipe, Strategy};
-use hub::nn::{Weights, registry};
+use hub::nn::{Weights, architectures};
 use hub::train::{Control, Error, Event, FeatureStore, Frozen, Keep, Lineage, Predictor, Report, Training, fit, write_folder};
 use image::{Rgb, RgbImage};
 use rand::{Rng, RngExt, SeedableRng};
@@ -384,7 +384,7 @@ fn frozen_stages_keep_every_bit_and_the_rest_learns() {
     let recipe = Recipe { frozen_stages: 6, ..full(1) };
     let report = bench.fit(&recipe, "frozen").unwrap();
     let base = Weights::load(&bench.weights()).unwrap().without_head("classifier");
-    let backbone = registry::build("mobilenetv2_100", &base).unwrap();
+    let backbone = architectures::build("mobilenetv2_100", &base).unwrap();
     for (number, stage) in backbone.stages().iter().enumerate() {
         for name in stage.parameters.iter().chain(&stage.buffers) {
             let same = base.get(name).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()

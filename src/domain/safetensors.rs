@@ -110,7 +110,7 @@ fn check(raw: RawHeader, data_start: u64, file_size: u64) -> Result<Header, Head
     for (name, entry) in raw.tensors {
         let elements = entry.check(&name)?;
         *by_dtype.entry(entry.dtype.clone()).or_insert(0) += elements;
-        if !is_running_statistic(&name) {
+        if !is_buffer(&name) && !is_counter(&name) {
             parameters = parameters.saturating_add(elements);
         }
         let [begin, end] = entry.data_offsets;
@@ -150,10 +150,18 @@ fn check_cover(tensors: &[TensorInfo], data_start: u64, file_size: u64) -> Resul
     }
 }
 
-/// Whether a tensor is a buffer that training updates without learning it.
-pub fn is_running_statistic(name: &str) -> bool {
-    let leaf = name.rsplit('.').next().unwrap_or(name);
-    matches!(leaf, "running_mean" | "running_var" | "num_batches_tracked")
+/// Whether a tensor follows the data instead of being learnt: a running statistic of batch norm.
+pub fn is_buffer(name: &str) -> bool {
+    matches!(leaf(name), "running_mean" | "running_var")
+}
+
+/// Whether a tensor counts batches beside a batch norm, as PyTorch's do. Nothing needs the number.
+pub fn is_counter(name: &str) -> bool {
+    leaf(name) == "num_batches_tracked"
+}
+
+fn leaf(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
 }
 
 /// Bits of one element, or None for a dtype the format does not know.

@@ -6,7 +6,8 @@ use super::error::{Error, Result};
 use super::names::{Input, Mapping, Target, mappings};
 use super::state_dict::StateDict;
 use super::tensor::Tensor;
-use crate::nn::registry;
+use crate::domain::safetensors::is_counter;
+use crate::nn::architectures;
 
 /// How many problems a message lists.
 const SHOWN: usize = 5;
@@ -37,9 +38,9 @@ struct Attempt<'a> {
 pub fn find(tensors: StateDict, architecture: Option<&str>) -> Result<Match> {
     let wanted = architecture.map(base_name);
     if let Some(name) = wanted
-        && registry::find(name).is_none()
+        && architectures::find(name).is_none()
     {
-        let known: Vec<_> = registry::architectures().iter().map(|known| known.name).collect();
+        let known: Vec<_> = architectures::all().iter().map(|known| known.name).collect();
         return Err(Error::NoMatch(format!("architecture `{name}` is not known; known are {}", known.join(", "))));
     }
     let (tensors, dropped) = without_counters(tensors);
@@ -55,7 +56,7 @@ pub fn find(tensors: StateDict, architecture: Option<&str>) -> Result<Match> {
     }
     let (mapping, target, num_classes) = choose(&attempts)?;
     let rename = |(name, tensor): (String, Tensor)| Some((mapping.rename(target, &name)?, tensor));
-    let num_features = registry::find(&target.name).map_or(0, |known| known.num_features);
+    let num_features = architectures::find(&target.name).map_or(0, |known| known.num_features);
     Ok(Match {
         architecture: target.name.clone(),
         num_classes,
@@ -114,8 +115,8 @@ fn attempt<'a>(mapping: &'a Mapping, target: &'a Target, tensors: &StateDict) ->
     let classifier = mapping.input_of(target).classifier.unwrap_or_default();
     let head = renamed.get(&format!("{classifier}.weight"));
     let num_classes = head.and_then(|(_, tensor)| tensor.shape.first().copied()).unwrap_or(0);
-    let expected = registry::expected(&target.name, num_classes).map_err(|error| Error::NoMatch(error.to_string()))?;
-    for (name, shape, _kind) in expected.iter().filter(|(name, ..)| !is_counter(name)) {
+    let expected = architectures::expected(&target.name, num_classes).map_err(|error| Error::NoMatch(error.to_string()))?;
+    for (name, shape, _kind) in &expected {
         match renamed.remove(name) {
             None => problems.push(format!("tensor `{name}` is missing")),
             Some((old, tensor)) if tensor.shape != *shape => {
@@ -129,10 +130,6 @@ fn attempt<'a>(mapping: &'a Mapping, target: &'a Target, tensors: &StateDict) ->
     }
     problems.extend(renamed.values().map(|(old, _)| format!("tensor `{old}` has no place in it")));
     Ok(Attempt { mapping, target, num_classes, problems })
-}
-
-fn is_counter(name: &str) -> bool {
-    name.ends_with(".num_batches_tracked")
 }
 
 /// PyTorch counts batches beside every norm; evaluation and our training need no counter, and loaders of

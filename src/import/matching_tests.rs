@@ -10,7 +10,7 @@ fn tensor(shape: &[usize]) -> Tensor {
 
 /// The state dict of an architecture in a mapping's names.
 fn state_dict(mapping: &Mapping, target: &Target, num_classes: usize) -> StateDict {
-    let expected = registry::expected(&target.name, num_classes).unwrap();
+    let expected = architectures::expected(&target.name, num_classes).unwrap();
     expected.into_iter().map(|(name, shape, _)| (mapping.original(target, &name).unwrap(), tensor(&shape))).collect()
 }
 
@@ -28,7 +28,7 @@ fn every_architecture_of_every_mapping_is_recognised() {
                 let found = find(state_dict(&mapping, target, num_classes), Some(&target.name)).unwrap();
                 assert_eq!((found.architecture.as_str(), found.num_classes), (target.name.as_str(), num_classes));
                 assert_eq!(found.mapping, mapping.title);
-                let expected = registry::expected(&target.name, num_classes).unwrap();
+                let expected = architectures::expected(&target.name, num_classes).unwrap();
                 assert_eq!(found.tensors.len(), expected.len());
                 assert!(expected.iter().all(|(name, shape, _)| found.tensors[name].shape == *shape));
                 // Without being told, the same is found or the choice is asked for.
@@ -49,7 +49,7 @@ fn every_architecture_of_every_mapping_is_recognised() {
 #[test]
 fn timm_names_cover_the_registry_and_agree_with_it() {
     let mappings = mappings().unwrap();
-    for known in registry::architectures() {
+    for known in architectures::all() {
         let target = mappings[0].architectures.iter().find(|target| target.name == known.name).unwrap();
         let input = mappings[0].input_of(target);
         assert_eq!(input.size, Some(known.input.size), "{}", known.name);

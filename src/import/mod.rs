@@ -22,7 +22,7 @@ mod torch_file;
 
 use std::path::{Path, PathBuf};
 
-use crate::domain::safetensors::is_running_statistic;
+use crate::domain::safetensors::is_buffer;
 
 pub use error::{Error, Result};
 
@@ -103,7 +103,7 @@ pub fn import(source: &Path, options: &Options, out: &Path, progress: &mut dyn F
     let notes = notes(&read, options);
     folder::write(read, &found, options, out)?;
     progress(Progress { step: Step::Writing, done: size, total: size });
-    let learned = found.tensors.iter().filter(|(name, _)| !is_running_statistic(name));
+    let learned = found.tensors.iter().filter(|(name, _)| !is_buffer(name));
     Ok(Imported {
         architecture: found.architecture,
         num_classes: found.num_classes,

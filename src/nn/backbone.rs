@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
+use super::architectures::Architecture;
 use super::heads::Head;
-use super::registry::Architecture;
 use super::weights::Weights;
 use super::{Error, Result};
 use crate::domain::recipe::Precision;

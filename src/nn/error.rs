@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No such architecture here.
-    #[error("unknown architecture `{0}`: this build knows {known}", known = crate::nn::registry::names())]
+    #[error("unknown architecture `{0}`: this build knows {known}", known = crate::nn::architectures::names())]
     UnknownArchitecture(String),
     /// The weights lack a tensor the architecture has.
     #[error("tensor `{name}` is missing: {architecture} needs it with shape {shape:?}; check that the weights are of this architecture")]

@@ -3,9 +3,9 @@
 
 use candle_core::{Device, Tensor};
 
-use super::init::Draw;
 use super::kernels::{self, portable};
-use super::{Classifier, Mode, Weights, loss, registry};
+use super::random::Draw;
+use super::{Classifier, Mode, Weights, architectures, loss};
 
 /// What one training step and one answer show of a network.
 struct Shown {
@@ -29,12 +29,12 @@ fn model(architecture: &str) -> Classifier {
             var.set(&Tensor::new(scales, &Device::Cpu).unwrap()).unwrap();
         }
     }
-    registry::build_classifier(architecture, 5, &weights).unwrap()
+    architectures::build_classifier(architecture, 5, &weights).unwrap()
 }
 
 fn show(architecture: &str, batch: usize, side: usize, frozen: usize) -> Shown {
     let model = model(architecture);
-    let side = registry::get(architecture).unwrap().fixed_side().unwrap_or(side);
+    let side = architectures::get(architecture).unwrap().fixed_side().unwrap_or(side);
     let pixels = Draw::new(1, 0).normals(batch * 3 * side * side, 1.0);
     let x = Tensor::from_vec(pixels, (batch, 3, side, side), &Device::Cpu).unwrap();
     let labels: Vec<u32> = (0..batch as u32).map(|index| index % 5).collect();

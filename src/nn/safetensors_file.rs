@@ -16,8 +16,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
 
-use super::weights::is_counter;
-use super::{Error, Result};
+use super::error::{Error, Result};
+use crate::domain::safetensors::is_counter;
 
 /// Every tensor but the counters, as f32 on the CPU.
 pub(crate) fn read(path: &Path) -> Result<HashMap<String, Tensor>> {

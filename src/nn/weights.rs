@@ -6,7 +6,9 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor, Var};
 use sha2::{Digest, Sha256};
 
-use super::{Error, Result, init, safetensors_file};
+use super::error::{Error, Result};
+use super::safetensors_file;
+use crate::domain::safetensors::{is_buffer, is_counter};
 
 /// Named f32 tensors under timm's names. Handles are shared: a clone sees what an optimiser writes to the original.
 ///
@@ -17,20 +19,10 @@ pub struct Weights {
     tensors: BTreeMap<String, Var>,
 }
 
-/// Whether a tensor follows the data instead of being learnt.
-pub fn is_buffer(name: &str) -> bool {
-    name.ends_with(".running_mean") || name.ends_with(".running_var")
-}
-
 /// Whether weight decay pulls at a tensor: matrices and kernels, but no biases, no norms (pulling a scale towards zero
 /// regularises nothing, Goyal et al. 2017, section 5.3) and no embeddings (timm's `no_weight_decay`).
 pub fn decays(name: &str, rank: usize) -> bool {
     rank > 1 && !matches!(name, "cls_token" | "pos_embed")
-}
-
-/// Whether a tensor is one of the counters that are left out.
-pub fn is_counter(name: &str) -> bool {
-    name.ends_with(".num_batches_tracked")
 }
 
 /// The variable itself where it is on `device`, else its values in a new one there.
@@ -62,12 +54,6 @@ impl Weights {
             weights.tensors.insert(name, Var::from_tensor(&tensor)?);
         }
         Ok(weights)
-    }
-
-    /// Fresh weights as timm draws them for this family, the same on every machine. `num_classes` 0 leaves out the
-    /// classifier.
-    pub fn random(architecture: &str, num_classes: usize, seed: u64) -> Result<Weights> {
-        init::random(architecture, num_classes, seed)
     }
 
     /// Writes a safetensors file that timm loads strictly: names sorted, `{"format": "pt"}` and `metadata` in the

@@ -4,10 +4,10 @@ use super::error::{Error, Result};
 use super::partition::even_batches;
 use crate::domain::config::ModelConfig;
 use crate::domain::recipe::{Recipe, RecipeError, Strategy};
-use crate::nn::plan::{Plan, Shortcut, Unit};
-use crate::nn::registry::{self, Body};
-use crate::nn::vit::Vit;
-use crate::nn::weights::is_buffer;
+use crate::domain::safetensors::is_buffer;
+use crate::nn::architectures::plan::{Plan, Shortcut, Unit};
+use crate::nn::architectures::vit::Vit;
+use crate::nn::architectures::{self, Body};
 
 /// The least a machine can do, in multiply-adds per second and thread; an old laptop does several times that.
 const SLOWEST_MULTIPLY_ADDS: f64 = 2e9;
@@ -41,7 +41,7 @@ pub struct Estimate {
 /// The recipe is out of bounds, or the architecture is not known.
 pub fn estimate(recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u64) -> Result<Estimate> {
     recipe.check()?;
-    let architecture = registry::get(&config.architecture)?;
+    let architecture = architectures::get(&config.architecture)?;
     let preprocessing = config.preprocessing();
     let side = if recipe.image_size > 0 { recipe.image_size } else { preprocessing.height.max(preprocessing.width) };
     let head = recipe.strategy == Strategy::Head;
@@ -183,7 +183,7 @@ impl StageCost {
 }
 
 fn backbone_weights(architecture: &str) -> Result<f64> {
-    let tensors = registry::expected(architecture, 0)?;
+    let tensors = architectures::expected(architecture, 0)?;
     let parameters = tensors.iter().filter(|(name, ..)| !is_buffer(name));
     Ok(parameters.map(|(_, shape, _)| shape.iter().product::<usize>() as f64).sum())
 }
@@ -216,7 +216,7 @@ mod tests {
             ("vit_small_patch16_224", 9.15, 4598.5),
         ];
         for (name, outputs, multiply_adds) in counted {
-            let costs = match registry::get(name).unwrap().body() {
+            let costs = match architectures::get(name).unwrap().body() {
                 Body::Convolutional(plan) => stage_costs(&plan, 224),
                 Body::Transformer(vit) => transformer_costs(&vit),
             };

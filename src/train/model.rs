@@ -8,7 +8,7 @@ use super::features::Scale;
 use super::feed::{Fed, Step};
 use super::optim::Group;
 use crate::domain::recipe::{Recipe, RecipeError, Strategy};
-use crate::nn::registry::{self, Architecture};
+use crate::nn::architectures::{self, Architecture};
 use crate::nn::{Classifier, Head, Input, Mode, Weights};
 
 /// Tells the head's random numbers from the backbone's and the data's.
@@ -31,7 +31,7 @@ impl Model {
     /// Loads the base without its old head, or draws random weights, and puts a new head on.
     pub fn load(training: &Training, outputs: usize) -> Result<Model> {
         let recipe = training.recipe;
-        let architecture = registry::get(&training.config.architecture)?;
+        let architecture = architectures::get(&training.config.architecture)?;
         let weights = match recipe.from_scratch {
             true => Weights::random(architecture.name, 0, recipe.seed)?,
             false => Weights::load(training.weights)?.without_head(architecture.classifier),
@@ -40,7 +40,7 @@ impl Model {
             return Err(Error::NonFinite { epoch: 0, step: 0, what: format!("the base's tensor `{name}`") });
         }
         let base_digest = weights.digest()?;
-        let backbone = registry::build(architecture.name, &weights.to_device(training.device)?)?;
+        let backbone = architectures::build(architecture.name, &weights.to_device(training.device)?)?;
         let head = Head::new(backbone.num_features(), outputs, recipe.dropout, recipe.seed ^ HEAD_SEED)?;
         let classifier = Classifier::new(architecture, backbone, head.to_device(training.device)?)?;
         let stages = classifier.backbone.stages().len();

@@ -10,7 +10,7 @@ use super::report::{Lineage, Report};
 use super::tasks::Task;
 use crate::domain::config::ModelConfig;
 use crate::domain::recipe::Recipe;
-use crate::nn::registry;
+use crate::nn::architectures;
 
 /// Writes the folder that is published: what timm and `huggingface_hub` read, and `metrics.json` with every number.
 /// The same report and lineage give the same `model.safetensors`, byte for byte.
@@ -54,7 +54,7 @@ fn metrics(report: &Report, lineage: &Lineage) -> serde_json::Value {
 /// own weights (where they lie, their test settings) no longer holds and is left out.
 pub(super) fn config_of_result(base: &ModelConfig, recipe: &Recipe, task: &dyn Task) -> ModelConfig {
     let mut config = base.clone();
-    let known = registry::find(&base.architecture);
+    let known = architectures::find(&base.architecture);
     task.configure(&mut config);
     config.num_features = known.map(|architecture| architecture.num_features).or(base.num_features);
     config.label_descriptions = None;

@@ -13,7 +13,7 @@ use crate::data::{self, Limits};
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
 use crate::domain::modality::Modality;
 use crate::domain::prediction::Answer;
-use crate::nn::{Backbone, Head, Input, Mode, Weights, registry};
+use crate::nn::{Backbone, Head, Input, Mode, Weights, architectures};
 
 /// A model that was loaded once and answers many times, from any thread.
 pub struct Predictor {
@@ -52,16 +52,16 @@ impl Predictor {
     /// # Errors
     /// As [`Predictor::load`].
     pub fn open(config: &ModelConfig, weights: &Path, device: &Device) -> Result<Predictor> {
-        let architecture = registry::get(&config.architecture)?;
+        let architecture = architectures::get(&config.architecture)?;
         let weights = Weights::load(weights)?.to_device(device)?;
-        let classes = registry::num_classes(architecture.name, &weights)?;
+        let classes = architectures::num_classes(architecture.name, &weights)?;
         let bytes = weights.iter().map(|(_, var)| 4 * var.elem_count() as u64).sum();
         // Whoever answers may be another thread, which would not wait for what this one has begun.
         device.synchronize()?;
         let (backbone, head) = match classes {
-            0 => (registry::build(architecture.name, &weights)?, None),
+            0 => (architectures::build(architecture.name, &weights)?, None),
             _ => {
-                let classifier = registry::build_classifier(architecture.name, classes, &weights)?;
+                let classifier = architectures::build_classifier(architecture.name, classes, &weights)?;
                 (classifier.backbone, Some(classifier.head))
             }
         };

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor, Var};
 
-use crate::nn::init::Draw;
+use crate::nn::random::Draw;
 use crate::nn::weights::{Weights, on_device};
 use crate::nn::{Error, Mode, Result};
 

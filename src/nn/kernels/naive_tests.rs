@@ -5,7 +5,7 @@ use candle_core::{Device, Result, Tensor, Var};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use crate::nn::init::Draw;
+use crate::nn::random::Draw;
 
 pub(super) fn random(seed: u64, stream: u64, shape: &[usize]) -> Var {
     let mut draw = Draw::new(seed, stream);

@@ -7,7 +7,7 @@ use super::backend::{self, Backend, Choice};
 use super::conv::geometry::Geometry;
 use super::memory::read;
 use super::{Activation, Folded, Norm, Padding, Spec, Threads, portable};
-use crate::nn::init::Draw;
+use crate::nn::random::Draw;
 
 /// A convolution to try.
 #[derive(Debug, Clone)]

@@ -5,8 +5,8 @@
 //! stages 1..4     layer1 .. layer4
 //! ```
 
-use super::kernels::Activation;
 use super::plan::{Block, Init, Plan, Shortcut, StagePlan, Unit};
+use crate::nn::kernels::Activation;
 
 /// One member of the family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

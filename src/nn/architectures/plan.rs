@@ -1,7 +1,7 @@
-//! What a convolutional backbone is made of, as data: families describe themselves with it, `network` runs it, and
-//! `registry` reads from it which tensors a set of weights must have. (Transformers are plainer: see `vit`.)
+//! What a convolutional backbone is made of, as data: families describe themselves with it, and
+//! `executors::convolutional` runs it. (Transformers are plainer: see `vit`.)
 
-use super::kernels::{Activation, Gate, Padding};
+use crate::nn::kernels::{Activation, Gate, Padding};
 
 /// A convolution without bias, then batch norm, then perhaps an activation.
 #[derive(Debug, Clone, PartialEq, Eq)]

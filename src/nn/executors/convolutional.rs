@@ -7,15 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use candle_core::Tensor;
 
 use super::inference;
-use super::kernels::{self, Map, portable};
-use super::layer::{Layer, RunningPooled};
-use super::plan::{Plan, Shortcut, Unit};
-use super::weights::Weights;
-use super::{Backbone, Error, Mode, Result, Stage};
+use super::layer::Layer;
+use super::stage::RunningStage;
 use crate::domain::recipe::Precision;
+use crate::domain::safetensors::is_buffer;
+use crate::nn::architectures::plan::Plan;
+use crate::nn::backbone::{Backbone, Mode, Stage};
+use crate::nn::error::{Error, Result};
+use crate::nn::kernels::{self, Map, portable};
+use crate::nn::weights::Weights;
 
 /// A backbone built from a plan and its tensors. Inside, maps are channels last.
-pub(crate) struct Network {
+pub(crate) struct Convolutional {
     architecture: String,
     num_features: usize,
     stages: Vec<Stage>,
@@ -27,51 +30,28 @@ pub(crate) struct Network {
     rounds: AtomicBool,
 }
 
-pub(super) struct RunningStage {
-    pub blocks: Vec<RunningBlock>,
-    pub max_pool: bool,
-    pub pooled: Option<RunningPooled>,
-}
-
-pub(super) struct RunningBlock {
-    layers: Vec<Layer>,
-    shortcut: RunningShortcut,
-}
-
-enum RunningShortcut {
-    None,
-    Identity,
-    Projection(Box<Layer>),
-}
-
-impl Network {
-    /// Takes the handles it needs from `weights`, which the registry has checked.
-    pub fn build(architecture: &str, plan: &Plan, weights: Weights) -> Result<Network> {
+impl Convolutional {
+    /// Takes the handles it needs from `weights`, which `architectures` has checked.
+    pub fn build(architecture: &str, plan: &Plan, weights: Weights) -> Result<Convolutional> {
         let momentum = Arc::new(AtomicU64::new(0.1f64.to_bits()));
-        let layer = |unit: &Unit| Layer::build(architecture, unit, plan, &weights, &momentum);
-        let mut running = Vec::new();
-        for stage in &plan.stages {
-            let mut blocks = Vec::new();
-            for block in &stage.blocks {
-                let layers = block.units.iter().map(layer).collect::<Result<_>>()?;
-                let shortcut = match &block.shortcut {
-                    Shortcut::None => RunningShortcut::None,
-                    Shortcut::Identity => RunningShortcut::Identity,
-                    Shortcut::Projection(unit) => RunningShortcut::Projection(Box::new(layer(unit)?)),
-                };
-                blocks.push(RunningBlock { layers, shortcut });
-            }
-            let pooled = stage.pooled.as_ref().map(|pooled| RunningPooled::build(architecture, pooled, &weights)).transpose()?;
-            running.push(RunningStage { blocks, max_pool: stage.max_pool, pooled });
-        }
+        let running = plan.stages.iter().map(|stage| RunningStage::build(architecture, stage, plan, &weights, &momentum));
+        let running = running.collect::<Result<_>>()?;
         let stages = plan.stages.iter().map(|stage| {
             let names = stage.tensors().into_iter().map(|(name, ..)| name);
-            let (buffers, parameters) = names.partition(|name| super::weights::is_buffer(name));
+            let (buffers, parameters) = names.partition(|name| is_buffer(name));
             Stage { name: stage.name.clone(), parameters, buffers }
         });
         let stages = stages.collect();
         let architecture = architecture.into();
-        Ok(Network { architecture, num_features: plan.num_features, stages, running, weights, momentum, rounds: AtomicBool::new(false) })
+        Ok(Convolutional {
+            architecture,
+            num_features: plan.num_features,
+            stages,
+            running,
+            weights,
+            momentum,
+            rounds: AtomicBool::new(false),
+        })
     }
 
     fn stage(&self, stage: usize) -> Result<&RunningStage> {
@@ -151,7 +131,7 @@ impl Learning {
     }
 }
 
-impl Backbone for Network {
+impl Backbone for Convolutional {
     fn architecture(&self) -> &str {
         &self.architecture
     }
@@ -211,7 +191,7 @@ impl Backbone for Network {
     }
 }
 
-impl Network {
+impl Convolutional {
     /// Runs the frozen stages from `from` on as constants; answers the first stage that is not, and its input.
     fn frozen(&self, from: usize, x: &Tensor, frozen_stages: usize) -> Result<(usize, Tensor)> {
         let mut maps = channels_last(x)?;
@@ -245,30 +225,4 @@ fn channels_last(x: &Tensor) -> Result<Tensor> {
 /// `(B, H, W, C)` seen as `(B, C, H, W)`; no copy.
 fn channels_first(x: &Tensor) -> Result<Tensor> {
     Ok(x.permute((0, 3, 1, 2))?)
-}
-
-impl RunningBlock {
-    /// In the order of [`Self::forward`].
-    pub(super) fn layers(&self) -> impl Iterator<Item = &Layer> {
-        let projection = match &self.shortcut {
-            RunningShortcut::Projection(layer) => Some(&**layer),
-            _ => None,
-        };
-        projection.into_iter().chain(&self.layers)
-    }
-
-    /// Sends `x` through the layers by `apply(layer, input, residual)`.
-    pub(super) fn forward<T: Clone>(&self, x: &T, mut apply: impl FnMut(&Layer, &T, Option<&T>) -> Result<T>) -> Result<T> {
-        let residual = match &self.shortcut {
-            RunningShortcut::None => None,
-            RunningShortcut::Identity => Some(x.clone()),
-            RunningShortcut::Projection(layer) => Some(apply(layer, x, None)?),
-        };
-        let Some((last, first)) = self.layers.split_last() else { return Ok(x.clone()) };
-        let mut y = x.clone();
-        for layer in first {
-            y = apply(layer, &y, None)?;
-        }
-        apply(last, &y, residual.as_ref())
-    }
 }

@@ -7,8 +7,8 @@
 //! head            conv_head 1x1, bn2
 //! ```
 
-use super::kernels::{Activation, Gate};
 use super::plan::{Block, Init, Plan, Shortcut, Squeeze, StagePlan, Unit};
+use crate::nn::kernels::{Activation, Gate};
 
 /// One member of the family.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,20 +1,26 @@
 //! Which architectures there are, which tensors each has, and building them from weights, strictly.
 
+pub mod mobile;
+pub mod mobilenetv3;
+pub mod plan;
+pub mod resnet;
+pub mod vit;
+
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use self::mobile::Mobile;
+use self::mobilenetv3::MobileNetV3;
+use self::plan::{Expected, Plan};
+use self::resnet::ResNet;
+use self::vit::Vit;
+use super::executors::convolutional::Convolutional;
+use super::executors::transformer::Transformer;
 use super::heads::Head;
-use super::mobile::Mobile;
-use super::mobilenetv3::MobileNetV3;
-use super::network::Network;
-use super::plan::{Expected, Plan};
-use super::resnet::ResNet;
-use super::transformer::Transformer;
-use super::vit::Vit;
 use super::weights::Weights;
 use super::{Backbone, Classifier, Error, Result};
 
-pub use super::plan::Kind;
+pub use self::plan::Kind;
 
 /// One architecture.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -133,7 +139,7 @@ static ARCHITECTURES: [Architecture; 26] = [
 ];
 
 /// Every architecture this build can run.
-pub fn architectures() -> &'static [Architecture] {
+pub fn all() -> &'static [Architecture] {
     &ARCHITECTURES
 }
 
@@ -184,7 +190,7 @@ impl Body {
 
     fn build(self, architecture: &str, weights: Weights) -> Result<Box<dyn Backbone>> {
         Ok(match self {
-            Body::Convolutional(plan) => Box::new(Network::build(architecture, &plan, weights)?),
+            Body::Convolutional(plan) => Box::new(Convolutional::build(architecture, &plan, weights)?),
             Body::Transformer(vit) => Box::new(Transformer::build(architecture, vit, weights)?),
         })
     }
@@ -258,7 +264,7 @@ mod tests {
 
     #[test]
     fn widths_in_the_table_are_those_of_the_plans() {
-        for architecture in architectures() {
+        for architecture in all() {
             let width = match architecture.body() {
                 Body::Convolutional(plan) => plan.num_features,
                 Body::Transformer(vit) => vit.width,
@@ -278,7 +284,10 @@ mod tests {
     fn parameter_counts_are_the_published_ones() {
         let count = |name: &str| -> usize {
             let tensors = expected(name, 1000).unwrap().into_iter();
-            tensors.filter(|(name, ..)| !super::super::weights::is_buffer(name)).map(|(_, shape, _)| shape.iter().product::<usize>()).sum()
+            tensors
+                .filter(|(name, ..)| !crate::domain::safetensors::is_buffer(name))
+                .map(|(_, shape, _)| shape.iter().product::<usize>())
+                .sum()
         };
         assert_eq!(count("resnet18"), 11_689_512);
         assert_eq!(count("resnet50"), 25_557_032);

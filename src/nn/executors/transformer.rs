@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{Tensor, Var};
 
-use super::kernels::{self, AttentionBlock, Map, MlpBlock, PatchEmbed, portable};
-use super::vit::{EPS, Vit};
-use super::weights::Weights;
-use super::{Backbone, Error, Mode, Result, Stage};
 use crate::domain::recipe::Precision;
+use crate::nn::architectures::vit::{EPS, Vit};
+use crate::nn::backbone::{Backbone, Mode, Stage};
+use crate::nn::error::{Error, Result};
+use crate::nn::kernels::{self, AttentionBlock, Map, MlpBlock, PatchEmbed, portable};
+use crate::nn::weights::Weights;
 
 /// A backbone built from a description and its tensors.
 pub(crate) struct Transformer {
@@ -54,7 +55,7 @@ fn tensor(var: &Var, mode: Mode) -> Tensor {
 }
 
 impl Transformer {
-    /// Takes the handles it needs from `weights`, which the registry has checked.
+    /// Takes the handles it needs from `weights`, which `architectures` has checked.
     pub fn build(architecture: &str, vit: Vit, weights: Weights) -> Result<Transformer> {
         let get = |name: &str| {
             let missing = || Error::Missing { architecture: architecture.into(), name: name.into(), shape: vec![] };

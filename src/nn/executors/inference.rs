@@ -7,10 +7,11 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::kernels::{self, Buffer, MaxPool, Threads, backend};
-use super::layer::{Layer, Still};
-use super::network::RunningStage;
-use super::{Mode, Result};
+use super::layer::{EvalLayer, Layer};
+use super::stage::RunningStage;
+use crate::nn::backbone::Mode;
+use crate::nn::error::Result;
+use crate::nn::kernels::{self, Buffer, MaxPool, Threads, backend};
 
 /// Floats that the widest layer of a piece may hold, in and out: what a core's second-level cache takes.
 const PIECE_FLOATS: usize = 256 * 1024;
@@ -94,7 +95,7 @@ fn deal(batch: usize, cost: &Cost) -> (usize, Threads) {
 /// A stage ready for pieces of one size.
 struct Pass<'a> {
     stage: &'a RunningStage,
-    layers: Vec<Still<'a>>,
+    layers: Vec<EvalLayer<'a>>,
     pool: Option<MaxPool>,
     output: [usize; 4],
 }
@@ -127,10 +128,9 @@ impl<'a> Pass<'a> {
         let all: Vec<&Layer> = layers(stage).collect();
         // The threads that pack weights use the backend that this one would.
         let choice = backend::choice();
-        let still = |((layer, shape), weight): ((&&'a Layer, [usize; 4]), &&'a [f32])| {
-            backend::with(choice, || layer.still(shape, weight, threads))
-        };
-        let ready = all.par_iter().zip(inputs).zip(weights).map(still);
+        let eval =
+            |((layer, shape), weight): ((&&'a Layer, [usize; 4]), &&'a [f32])| backend::with(choice, || layer.eval(shape, weight, threads));
+        let ready = all.par_iter().zip(inputs).zip(weights).map(eval);
         let layers = ready.collect::<Result<Vec<_>>>()?;
         let pool = if stage.max_pool { Some(MaxPool::new(&shape, 3, 2, 1)?) } else { None };
         let output = pool.as_ref().map_or(shape, |pool| pool.geometry.output_shape());
@@ -166,14 +166,14 @@ mod tests {
     use candle_core::{Device, Tensor};
 
     use super::backend::{self, Choice};
-    use crate::nn::init::Draw;
-    use crate::nn::{Mode, Weights, registry};
+    use crate::nn::random::Draw;
+    use crate::nn::{Mode, Weights, architectures};
 
     #[test]
     fn an_image_gives_the_same_features_in_every_batch_on_any_number_of_threads() {
         for (architecture, side) in [("resnet18", 40), ("mobilenetv3_small_050", 64)] {
             let weights = Weights::random(architecture, 3, 5).unwrap();
-            let backbone = registry::build_classifier(architecture, 3, &weights).unwrap().backbone;
+            let backbone = architectures::build_classifier(architecture, 3, &weights).unwrap().backbone;
             let stages = backbone.stages().len();
             let images = Tensor::from_vec(Draw::new(1, 0).normals(7 * 3 * side * side, 1.0), (7, 3, side, side), &Device::Cpu).unwrap();
             let features = |first: usize, batch: usize, threads: usize, choice: Choice| -> Vec<Vec<f32>> {

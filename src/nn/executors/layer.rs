@@ -1,14 +1,15 @@
-//! The layers that a [network](super::network) runs, over channels-last maps.
+//! The layers that a [stage](super::stage) runs, over channels-last maps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{Tensor, Var};
 
-use super::kernels::{self, Activation, BatchStatistics, Floats, Folded, Gates, Geometry, Map, Norm, Spec, SqueezeExcite, Threads};
-use super::plan::{Plan, Pooled, Squeeze, Unit};
-use super::weights::Weights;
-use super::{Error, Mode, Result};
+use crate::nn::architectures::plan::{Plan, Pooled, Squeeze, Unit};
+use crate::nn::backbone::Mode;
+use crate::nn::error::{Error, Result};
+use crate::nn::kernels::{self, Activation, BatchStatistics, Floats, Folded, Gates, Geometry, Map, Norm, Spec, SqueezeExcite, Threads};
+use crate::nn::weights::Weights;
 
 /// The mean over all pixels, then a linear layer: `(B, H, W, C)` to `(B, 1, 1, C')`.
 pub(super) struct RunningPooled {
@@ -45,7 +46,7 @@ fn parameter(var: &Var, mode: Mode) -> Tensor {
     }
 }
 
-/// The handles of tensors the registry has checked.
+/// The handles of tensors `architectures` has checked.
 fn handles<const N: usize>(architecture: &str, tensors: [(String, Vec<usize>); N], weights: &Weights) -> Result<[Var; N]> {
     let mut found = Vec::with_capacity(N);
     for (name, shape) in tensors {
@@ -98,12 +99,12 @@ impl RunningSqueeze {
 }
 
 /// A layer that neither learns nor follows statistics, ready to run.
-pub(super) struct Still<'a> {
+pub(super) struct EvalLayer<'a> {
     folded: Folded<'a>,
     gates: Option<Gates>,
 }
 
-impl Still<'_> {
+impl EvalLayer<'_> {
     /// Floats it makes.
     pub(super) fn output(&self) -> usize {
         self.folded.geometry().output_shape().iter().product()
@@ -168,10 +169,10 @@ impl Layer {
     }
 
     /// The layer as it is now, in eval mode, for maps of this shape.
-    pub(super) fn still<'a>(&self, shape: [usize; 4], weight: &'a [f32], threads: Threads) -> Result<Still<'a>> {
+    pub(super) fn eval<'a>(&self, shape: [usize; 4], weight: &'a [f32], threads: Threads) -> Result<EvalLayer<'a>> {
         let (geometry, (scale, shift)) = (self.geometry(shape)?, self.folded()?);
         let gates = self.squeeze.as_ref().map(|squeeze| squeeze.gates(geometry.output_shape())).transpose()?;
-        Ok(Still { folded: Folded::new(weight, &geometry, (&scale, &shift), self.activation, threads)?, gates })
+        Ok(EvalLayer { folded: Folded::new(weight, &geometry, (&scale, &shift), self.activation, threads)?, gates })
     }
 
     fn train(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {

@@ -7,9 +7,9 @@
 //! head            mean over all pixels, conv_head 1x1 with bias
 //! ```
 
-use super::kernels::{Activation, Gate};
 use super::mobile::{Inverted, eights, inverted_residual, stage, unit};
 use super::plan::{Block, Init, Plan, Pooled, Squeeze, StagePlan};
+use crate::nn::kernels::{Activation, Gate};
 
 /// One member of the family.
 #[derive(Debug, Clone, Copy, PartialEq)]

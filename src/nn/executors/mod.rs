@@ -1,0 +1,8 @@
+//! What runs networks: convolutions in stages and blocks, transformers over tokens. A family of architectures chooses
+//! the executor that fits it.
+
+pub mod convolutional;
+mod inference;
+mod layer;
+mod stage;
+pub mod transformer;
