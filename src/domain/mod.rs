@@ -3,6 +3,7 @@
 pub mod card;
 pub mod config;
 pub mod digest;
+pub mod human;
 pub mod id;
 pub mod ignore;
 pub mod job;
