@@ -15,6 +15,7 @@ pub mod pieces;
 pub mod ranges;
 pub mod recipe;
 pub mod repo;
+pub mod repo_ref;
 pub mod revision;
 pub mod safetensors;
 pub mod saved_model;
