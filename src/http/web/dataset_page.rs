@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::card::RepoCard;
 use super::format;
 use super::frame::{Frame, page};
-use super::repo::{Fact, Head};
+use super::repo_head::{Fact, Head};
 use super::snippets::{Snippet, snippets};
 use crate::domain::repo::RepoSummary;
 use crate::domain::revision::Revision;

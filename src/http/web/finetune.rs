@@ -160,7 +160,7 @@ pub async fn show(visitor: Visitor, service: Data<Service>, query: Query) -> Ans
     let actor = visitor.actor();
     let Some(owner) = actor.name() else {
         let here = format!("/finetune?base={}&dataset={}", query.text("base"), query.text("dataset"));
-        return Ok(see_other(&format!("/login?next={}", super::repo::urlencode(&here))));
+        return Ok(see_other(&format!("/login?next={}", super::repo_head::urlencode(&here))));
     };
     let fields = Fields::new(&query, owner.as_str());
     form_page(&visitor, &service, StatusCode::OK, fields, None).await
