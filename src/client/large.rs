@@ -67,8 +67,8 @@ impl Downloads {
             let reused = if refused { Reused::default() } else { self.reuse(&part, want).await? };
             let (part, untrue) = self.fill(part, want).await?;
             let Some(why) = untrue else {
-                let (cache, proofs, digest) = (self.cache.clone(), self.proofs.clone(), want.digest);
-                blocking(move || cache.adopt(&proofs, &part, &digest)).await?;
+                let (cache, verified, digest) = (self.cache.clone(), self.verified.clone(), want.digest);
+                blocking(move || cache.adopt(&verified, &part, &digest)).await?;
                 drop(lock);
                 return Ok(want.size_bytes - left - reused.bytes);
             };
