@@ -157,7 +157,7 @@ impl Downloads {
         Ok(())
     }
 
-    /// The line broke after `arrived` bytes of this stretch: waits before another try, or gives up.
+    /// The line broke after `arrived` bytes of this range: waits before another try, or gives up.
     pub(super) async fn wait_for_line(&self, want: &Want, line: &mut Line, arrived: u64, why: &str) -> Result<()> {
         let Some(after) = line.broke(arrived) else {
             let why = format!("{} broke off again and again ({why}); what has arrived is kept, run the command again", want.name);

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::download::{Downloads, Want, blocking, finished};
 use super::retry::Line;
-use super::stretch::{Answer, Body, Flow};
+use super::range::{Answer, Body, Flow};
 use super::{Event, Result};
 use crate::cache::{self, Lock, Part, Reused, StopOnDrop};
 use crate::domain::digest::Digest;

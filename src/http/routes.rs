@@ -47,8 +47,8 @@ fn hugging_face_routes() -> Vec<Entry> {
         at("/api/repos/delete", [delete(hf::repos::remove)]),
         at("/api/repos/move", [post(hf::repos::rename)]),
         at("/api/{kind:models|datasets}/{ns}/{name}/settings", [put(hf::repos::change)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/tag/{rev}", [post(hf::marks::create_tag), delete(hf::marks::delete_tag)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/branch/{ref:.*}", [post(hf::marks::create_branch), delete(hf::marks::delete_branch)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/tag/{rev}", [post(hf::tags::create_tag), delete(hf::tags::delete_tag)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/branch/{ref:.*}", [post(hf::tags::create_branch), delete(hf::tags::delete_branch)]),
         at("/api/{kind:models|datasets}/{ns}/{name}/preupload/{rev}", [post(hf::preupload::ask)]),
         at("/api/{kind:models|datasets}/{ns}/{name}/commit/{rev}", [post(hf::commit::create)]),
         // writing: large files
