@@ -109,7 +109,7 @@ impl Blocks {
                 }
                 self.cold_until = self.rest.end.min(self.rest.start + COLD_RUN);
             }
-            let block = self.rest.start..self.cold_until.min(self.rest.start + COLD_RUN);
+            let block = self.rest.start..self.cold_until.min(self.rest.start + COLD_BYTES);
             self.rest.start = block.end;
             let (digest, file) = (self.digest, self.file.clone());
             self.ahead.push_back(spawn_blocking(move || read_block(digest, &*file, block)));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::at;
 use super::link::copy;
-use super::{Cache, Error, VerifiedHashes, Result};
+use super::{Cache, Error, Result, VerifiedHashes};
 use crate::domain::manifest::Manifest;
 
 /// What an export did.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use super::error::at;
 use super::link::write_whole;
-use super::{Cache, Part, VerifiedHashes, Result};
+use super::{Cache, Part, Result, VerifiedHashes};
 use crate::domain::digest::Digest;
 use crate::domain::segments::{Layout, MOST_TEXT_BYTES, Segment};
 

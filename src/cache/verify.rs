@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::error::at;
 use super::inventory::Cached;
 use super::stamp::Stamp;
-use super::{Cache, VerifiedHashes, Result, hash_file};
+use super::{Cache, Result, VerifiedHashes, hash_file};
 use crate::domain::digest::{CommitId, Digest};
 use crate::domain::manifest::ManifestEntry;
 

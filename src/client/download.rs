@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::event::calm;
 use super::retry::Line;
 use super::{Client, Error, Event, Result};
-use crate::cache::{self, Cache, Lock, Locks, VerifiedHashes, Shelf};
+use crate::cache::{self, Cache, Lock, Locks, Shelf, VerifiedHashes};
 use crate::domain::digest::Digest;
 
 /// Up to here a file is held in memory until it is whole.

@@ -14,8 +14,8 @@ use tokio::sync::SemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::download::{Downloads, Want, blocking, finished};
-use super::retry::Line;
 use super::range::{Answer, Body, Flow};
+use super::retry::Line;
 use super::{Event, Result};
 use crate::cache::{self, Lock, Part, Reused, StopOnDrop};
 use crate::domain::digest::Digest;

@@ -129,7 +129,13 @@ impl Client {
     }
 
     /// Files and bytes fetched by this process.
-    async fn fetch_missing(&self, cache: &Cache, verified: &Arc<VerifiedHashes>, target: &Target, files: &Manifest) -> Result<(usize, u64)> {
+    async fn fetch_missing(
+        &self,
+        cache: &Cache,
+        verified: &Arc<VerifiedHashes>,
+        target: &Target,
+        files: &Manifest,
+    ) -> Result<(usize, u64)> {
         let missing = self.missing(cache, verified, files).await?;
         if missing.is_empty() {
             return Ok((0, 0));

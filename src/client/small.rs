@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::download::{Downloads, Want, blocking};
-use super::retry::Line;
 use super::range::{Answer, Body, Flow};
+use super::retry::Line;
 use super::{Event, Result};
 use crate::cache::Lock;
 

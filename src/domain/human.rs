@@ -54,12 +54,18 @@ mod tests {
     fn no_unit_counts_to_a_thousand() {
         let sizes = [999, 999_499, 999_500, 999_999, 9_996, 999_950_000, 10u64.pow(15), u64::MAX].map(bytes);
         assert_eq!(sizes, ["999 B", "999 kB", "1.00 MB", "1.00 MB", "10.0 kB", "1.00 GB", "1.00 PB", "18447 PB"]);
-        assert_eq!([12, 9_999, 10_000, 999_999, 4_652_008, 1_200_000_000].map(count), ["12", "9999", "10.0 k", "1.00 M", "4.65 M", "1.20 B"]);
+        assert_eq!(
+            [12, 9_999, 10_000, 999_999, 4_652_008, 1_200_000_000].map(count),
+            ["12", "9999", "10.0 k", "1.00 M", "4.65 M", "1.20 B"]
+        );
     }
 
     #[test]
     fn times_and_shares() {
-        assert_eq!([3.4, 59.6, 80.2, 3_700.0, -1.0, f64::INFINITY].map(duration), ["3 s", "1 min 0 s", "1 min 20 s", "1 h 1 min", "0 s", "?"]);
+        assert_eq!(
+            [3.4, 59.6, 80.2, 3_700.0, -1.0, f64::INFINITY].map(duration),
+            ["3 s", "1 min 0 s", "1 min 20 s", "1 h 1 min", "0 s", "?"]
+        );
         assert_eq!(minute("2026-11-23T22:00:59.123Z"), "2026-11-23 22:00");
         assert_eq!(percent(0.838), "83.8 %");
     }

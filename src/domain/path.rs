@@ -107,7 +107,19 @@ mod tests {
 
     #[test]
     fn what_nobody_sees_is_no_part_of_a_path() {
-        for c in ['\u{ad}', '\u{61c}', '\u{180e}', '\u{200d}', '\u{2028}', '\u{2029}', '\u{206a}', '\u{206f}', '\u{feff}', '\u{fff9}', '\u{e0041}'] {
+        for c in [
+            '\u{ad}',
+            '\u{61c}',
+            '\u{180e}',
+            '\u{200d}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{206a}',
+            '\u{206f}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{e0041}',
+        ] {
             assert!(invisible(c) && RepoPath::parse(&format!("a{c}b")).is_err(), "{c:?} was accepted");
         }
         assert!(!['a', ' ', '\u{a0}', 'é', '猫', '\u{2026}', '\u{2070}'].into_iter().any(invisible));

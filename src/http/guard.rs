@@ -15,6 +15,7 @@ use futures_util::FutureExt as _;
 use super::Site;
 use super::connection::Connection;
 use super::error::{Dialect, HttpError, Refused};
+use super::route::Traits;
 use super::web::error_page;
 use super::{hf, moved};
 use crate::service;
@@ -174,8 +175,8 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
         tracing::error!(request_id = %seen.id, path = ?seen.path, status = status.as_u16(), detail = ?refused.detail, "a request failed");
     }
     // The framework and the extractors refuse in our words, whoever asked.
-    let theirs = response.request().match_pattern().is_some_and(|pattern| hf::speaks(&pattern));
-    let dialect = if theirs { Dialect::HuggingFace } else { refused.dialect };
+    let asked = Traits::of(response.request()).dialect;
+    let dialect = if asked == Dialect::HuggingFace { asked } else { refused.dialect };
     if dialect == Dialect::HuggingFace {
         for (name, value) in hf::headers(&refused.problem) {
             response.headers_mut().insert(name, value);

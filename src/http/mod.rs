@@ -16,6 +16,7 @@ pub mod limits;
 pub mod lines;
 mod moved;
 pub mod rates;
+mod route;
 pub mod routes;
 pub mod socket;
 pub mod stream;
