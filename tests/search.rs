@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
-use hub::catalog::Visibility;
+use hub::catalog::{Visibility, full_text};
 use hub::catalog::search::{self, Cursor, SearchHits};
 use hub::db::{Db, Error};
 use hub::domain::id::RepoKey;

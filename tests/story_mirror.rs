@@ -94,6 +94,28 @@ async fn what_is_absent_is_fetched_once_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn git_lfs_and_torch_hub_fetch_what_is_absent_too() {
+    let behind = Server::start();
+    let ada = behind.user("ada").await;
+    let files = fill(&ada, "ada/net", 1).await;
+    let (name, weights) = &files[3];
+    let digest = sha256(weights);
+
+    let server = before(&behind.url, "ada", &[]);
+    let named = name.replace(".safetensors", &format!("-{}.safetensors", &digest[..8]));
+    let answer = server.anonymous().get(&format!("/files/ada/net/{named}")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.bytes == *weights);
+
+    let server = before(&behind.url, "ada", &[]);
+    let asked = json!({ "operation": "download", "objects": [{ "oid": digest, "size": weights.len() }] });
+    let answer = server.anonymous().post("/ada/net.git/info/lfs/objects/batch", &asked).await.ok();
+    assert!(answer["objects"][0]["actions"]["download"]["href"].is_string(), "{answer}");
+    let absent = server.anonymous().post("/ada/none.git/info/lfs/objects/batch", &asked).await;
+    assert_eq!(absent.status, 404, "{}", absent.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_fetches_only_what_it_may_and_never_where_somebody_lives() {
     let behind = Server::start();
     let (ada, eve) = (behind.user("ada").await, behind.user("eve").await);

@@ -32,7 +32,7 @@ const COLD_BYTES: u64 = 512 * 1024;
 /// Blocks on their way while one is being sent.
 const COLD_AHEAD: usize = 3;
 /// After so much from the disk it is worth asking again whether the rest is in memory.
-const COLD_STRETCH: u64 = 8 * 1024 * 1024;
+const COLD_RUN: u64 = 8 * 1024 * 1024;
 
 /// Bytes of this machine that can be read from any place, by several threads at once: a file, or pieces of several.
 pub(super) trait ReadAt: Debug + Send + Sync {
@@ -91,7 +91,7 @@ impl Stream for Blocks {
                 Poll::Ready(Some(Ok(block)))
             }
             None => {
-                this.cold_until = this.rest.end.min(this.rest.start + COLD_STRETCH);
+                this.cold_until = this.rest.end.min(this.rest.start + COLD_RUN);
                 Pin::new(this).poll_next(context)
             }
         }
@@ -107,7 +107,7 @@ impl Blocks {
                 if self.ahead.is_empty() || read_cached(&*self.file, self.rest.start, 1).is_some() {
                     return;
                 }
-                self.cold_until = self.rest.end.min(self.rest.start + COLD_STRETCH);
+                self.cold_until = self.rest.end.min(self.rest.start + COLD_RUN);
             }
             let block = self.rest.start..self.cold_until.min(self.rest.start + COLD_BYTES);
             self.rest.start = block.end;

@@ -26,6 +26,7 @@ mod proved;
 mod reader;
 mod running;
 pub mod stage;
+mod staged_file;
 mod verify;
 
 use std::fs::File;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::running::Session;
-use super::stage::{is_named, wait_for};
+use super::staged_file::{is_named, wait_for};
 use super::{Error, Inner, Result, sync_directory};
 use crate::domain::id::UploadId;
 use crate::domain::ranges::Ranges;

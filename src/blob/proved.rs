@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use super::multipart::put;
 use super::promote::promote;
 use super::reader::Reader;
-use super::stage::remove;
+use super::staged_file::remove;
 use super::{Blobs, Error, Inner, Result};
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;

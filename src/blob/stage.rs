@@ -9,12 +9,10 @@
 //! Who writes a block holds a shared lock on the file for that long, who finishes an exclusive one; both look
 //! whether the file still has its name, so that a file that was promoted is never written to again.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -23,6 +21,7 @@ use tokio::task::spawn_blocking;
 use super::part::{Part, Staged};
 use super::proved::Proved;
 use super::running::Turn;
+use super::staged_file::{is_named, remove, wait_for};
 use super::{Blobs, Error, Inner, Result};
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
@@ -30,9 +29,6 @@ use crate::domain::ranges::Ranges;
 
 /// Bytes read at once from a file of this machine.
 const BLOCK_BYTES: usize = 1024 * 1024;
-/// How often and how long to wait for a lock that is held for moments only, or for seconds where the disk is busy.
-const LOCK_TRIES: u32 = 2_000;
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 impl Blobs {
     /// Opens an upload of `announced` bytes for writing. Of `received` the caller's catalog says that it is on the
@@ -198,33 +194,4 @@ fn open(path: &Path) -> std::io::Result<File> {
 
 fn create(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
-}
-
-/// Takes a lock that others hold for moments only.
-pub(super) fn wait_for(mut take: impl FnMut() -> std::result::Result<(), TryLockError>) -> Result<()> {
-    for _ in 0..LOCK_TRIES {
-        match take() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
-    }
-    Err(Error::InUse)
-}
-
-/// Does the name still lead to this file? Else it was promoted or thrown away meanwhile.
-pub(super) fn is_named(file: &File, path: &Path) -> std::io::Result<bool> {
-    let ours = file.metadata()?;
-    match std::fs::metadata(path) {
-        Ok(named) => Ok((named.dev(), named.ino()) == (ours.dev(), ours.ino())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-pub(super) fn remove(path: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

@@ -10,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::at;
 use super::part::Part;
-use super::proofs::{Proofs, Stamp, mark};
+use super::stamp::{Stamp, mark};
+use super::verified::VerifiedHashes;
 use super::{Cache, Error, Result};
 use crate::domain::digest::Digest;
 
@@ -36,7 +37,7 @@ pub(super) fn hash_open(mut file: &File, path: &Path, advance: &mut dyn FnMut(u6
     }
 }
 
-impl Proofs {
+impl VerifiedHashes {
     /// Does the file hold these bytes? Reads it only where that is not known already, and then remembers.
     pub fn prove(&self, path: &Path, digest: &Digest, size_bytes: u64) -> Result<bool> {
         let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(false) };
@@ -70,16 +71,16 @@ impl Cache {
     }
 
     /// Is it there, and known to be what its name says without reading it?
-    pub fn is_proved(&self, proofs: &Proofs, digest: &Digest, size_bytes: u64) -> bool {
+    pub fn is_proved(&self, verified: &VerifiedHashes, digest: &Digest, size_bytes: u64) -> bool {
         let found = std::fs::symlink_metadata(self.blob_path(digest));
-        found.is_ok_and(|found| found.is_file() && found.len() == size_bytes && proofs.find(&Stamp::of(&found)) == Some(*digest))
+        found.is_ok_and(|found| found.is_file() && found.len() == size_bytes && verified.find(&Stamp::of(&found)) == Some(*digest))
     }
 
     /// Compares the blob with its name. One that was damaged on this disk is thrown away, so that it is fetched
     /// anew, and counts as absent.
-    pub fn prove_blob(&self, proofs: &Proofs, digest: &Digest, size_bytes: u64) -> Result<bool> {
+    pub fn prove_blob(&self, verified: &VerifiedHashes, digest: &Digest, size_bytes: u64) -> Result<bool> {
         let path = self.blob_path(digest);
-        if proofs.prove(&path, digest, size_bytes)? {
+        if verified.prove(&path, digest, size_bytes)? {
             return Ok(true);
         }
         match std::fs::remove_file(&path) {
@@ -89,7 +90,7 @@ impl Cache {
     }
 
     /// Brings proved bytes to the disk and gives them their name, read-only: snapshots are links to them.
-    pub fn adopt(&self, proofs: &Proofs, part: &Part, digest: &Digest) -> Result<()> {
+    pub fn adopt(&self, verified: &VerifiedHashes, part: &Part, digest: &Digest) -> Result<()> {
         if let Err(error) = part.sync() {
             // What failed to reach the disk may still look whole in memory, and must not be gone on with.
             part.discard()?;
@@ -100,7 +101,7 @@ impl Cache {
         self.name_blob(part.path(), digest)?;
         // The next pull of this blob would only find ranges without a part.
         let _ = std::fs::remove_file(self.ranges_path(digest));
-        proofs.add(&[(stamp, *digest)])
+        verified.add(&[(stamp, *digest)])
     }
 
     pub(super) fn name_blob(&self, from: &Path, digest: &Digest) -> Result<()> {
@@ -138,18 +139,18 @@ mod tests {
         let digest = Digest::of(b"bytes");
         let part = Part::open(&cache, &digest, 5).unwrap();
         part.write(0, &[Bytes::from_static(b"bytes")]).unwrap();
-        cache.adopt(&cache.proofs(), &part, &digest).unwrap();
+        cache.adopt(&cache.verified_hashes(), &part, &digest).unwrap();
         assert_eq!(std::fs::read_dir(folder.path().join("partial")).unwrap().count(), 0);
-        assert!(cache.has_blob(&digest, 5) && cache.prove_blob(&cache.proofs(), &digest, 5).unwrap());
+        assert!(cache.has_blob(&digest, 5) && cache.prove_blob(&cache.verified_hashes(), &digest, 5).unwrap());
         assert!(!cache.has_blob(&digest, 6));
 
         let path = cache.blob_path(&digest);
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         std::fs::write(&path, b"bytez").unwrap();
         assert!(cache.has_blob(&digest, 5), "the cheap look only sees the size");
-        assert!(!cache.prove_blob(&cache.proofs(), &digest, 5).unwrap());
+        assert!(!cache.prove_blob(&cache.verified_hashes(), &digest, 5).unwrap());
         assert!(!path.exists());
-        assert!(!cache.prove_blob(&cache.proofs(), &digest, 5).unwrap());
+        assert!(!cache.prove_blob(&cache.verified_hashes(), &digest, 5).unwrap());
     }
 
     #[test]
@@ -159,17 +160,17 @@ mod tests {
         let path = folder.path().join("file");
         std::fs::write(&path, "one").unwrap();
         let digest = Digest::of(b"one");
-        assert!(cache.proofs().prove(&path, &digest, 3).unwrap());
+        assert!(cache.verified_hashes().prove(&path, &digest, 3).unwrap());
         assert!(!folder.path().join("proofs").exists(), "a file that was changed just now may change unseen");
         let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
         File::open(&path).unwrap().set_modified(long_ago).unwrap();
-        assert!(cache.proofs().prove(&path, &digest, 3).unwrap());
+        assert!(cache.verified_hashes().prove(&path, &digest, 3).unwrap());
         // Nobody can see this change but by reading.
         std::fs::write(&path, "two").unwrap();
         File::open(&path).unwrap().set_modified(long_ago).unwrap();
-        assert!(cache.proofs().prove(&path, &digest, 3).unwrap(), "it was read again");
-        assert!(!cache.proofs().prove(&path, &Digest::of(b"two"), 3).unwrap());
-        assert!(!cache.proofs().prove(&path, &digest, 4).unwrap());
+        assert!(cache.verified_hashes().prove(&path, &digest, 3).unwrap(), "it was read again");
+        assert!(!cache.verified_hashes().prove(&path, &Digest::of(b"two"), 3).unwrap());
+        assert!(!cache.verified_hashes().prove(&path, &digest, 4).unwrap());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::at;
 use super::link::copy;
-use super::{Cache, Error, Proofs, Result};
+use super::{Cache, Error, Result, VerifiedHashes};
 use crate::domain::manifest::Manifest;
 
 /// What an export did.
@@ -17,12 +17,12 @@ pub struct Exported {
 
 impl Cache {
     /// Looks at everything before it writes anything: without `force`, a file with other content stops the whole.
-    pub fn export(&self, proofs: &Proofs, manifest: &Manifest, to: &Path, force: bool) -> Result<Exported> {
+    pub fn export(&self, verified: &VerifiedHashes, manifest: &Manifest, to: &Path, force: bool) -> Result<Exported> {
         let mut missing = Vec::new();
         let mut differing: Vec<PathBuf> = Vec::new();
         for entry in manifest.entries() {
             let path = to.join(entry.path.as_str());
-            if proofs.prove(&path, &entry.digest, entry.size_bytes)? {
+            if verified.prove(&path, &entry.digest, entry.size_bytes)? {
                 continue;
             }
             if std::fs::symlink_metadata(&path).is_ok() {
@@ -39,7 +39,7 @@ impl Cache {
             let stamp = copy(&self.blob_path(&entry.digest), path).map_err(at("write", path))?;
             proved.push((stamp, entry.digest));
         }
-        proofs.add(&proved)?;
+        verified.add(&proved)?;
         Ok(Exported { written: missing.len(), unchanged: manifest.entries().len() - missing.len() })
     }
 }
@@ -55,7 +55,7 @@ mod tests {
         let cache = Cache::open(folder.path().join("cache")).unwrap();
         let manifest = stored(&cache, &[("a", "one"), ("b/c", "two")]);
         let to = folder.path().join("out");
-        let export = |force| cache.export(&cache.proofs(), &manifest, &to, force);
+        let export = |force| cache.export(&cache.verified_hashes(), &manifest, &to, force);
         assert_eq!(export(false).unwrap(), Exported { written: 2, unchanged: 0 });
         assert_eq!(export(false).unwrap(), Exported { written: 0, unchanged: 2 });
 

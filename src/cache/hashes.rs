@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::blobs::hash_open;
 use super::error::at;
-use super::link::beside;
+use super::link::write_whole;
 use super::{Cache, Result};
 use crate::domain::digest::Digest;
 
@@ -146,9 +146,7 @@ fn write_anew(path: &Path, learned: &str) -> Result<()> {
         .map(|(print, digest)| line(&print, &digest))
         .collect();
     kept.reverse();
-    let temporary = beside(path);
-    let written = std::fs::write(&temporary, kept.concat()).and_then(|()| std::fs::rename(&temporary, path));
-    written.map_err(at("write", path))
+    write_whole(path, kept.concat().as_bytes()).map_err(at("write", path))
 }
 
 fn line(print: &Fingerprint, digest: &Digest) -> String {

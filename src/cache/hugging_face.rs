@@ -12,15 +12,14 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::error::at;
-use super::link::{beside, link, write_whole};
-use super::{Cache, Part, Proofs, Result};
+use super::link::{self, link, write_whole};
+use super::{Cache, Part, Result, VerifiedHashes};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
@@ -52,7 +51,7 @@ impl HuggingFaceCache {
     pub fn fill(
         &self,
         cache: &Cache,
-        proofs: &Proofs,
+        verified: &VerifiedHashes,
         (kind, id): (RepoKind, &RepoId),
         revision: &Revision,
         whole: &Manifest,
@@ -64,7 +63,7 @@ impl HuggingFaceCache {
         std::fs::create_dir_all(&snapshot).map_err(at("make the folder", &snapshot))?;
         for entry in files.entries() {
             let blob = repo.join("blobs").join(entry.digest.to_hex());
-            if !proofs.prove(&blob, &entry.digest, entry.size_bytes)? {
+            if !verified.prove(&blob, &entry.digest, entry.size_bytes)? {
                 link(&cache.blob_path(&entry.digest), &blob).map_err(at("link", &blob))?;
             }
             point(&snapshot, entry).map_err(at("link", &snapshot.join(entry.path.as_str())))?;
@@ -86,21 +85,16 @@ fn point(snapshot: &Path, entry: &ManifestEntry) -> io::Result<()> {
     if std::fs::read_link(&path).is_ok_and(|found| found == target) {
         return Ok(());
     }
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let temporary = beside(&path);
-    symlink(&target, &temporary)?;
-    std::fs::rename(&temporary, &path)
+    link::point(&target, &path)
 }
 
 impl Cache {
     /// Copies a blob from there, if it is there and is what its name says. Whoever calls holds the blob's lock.
-    pub fn borrow(&self, proofs: &Proofs, theirs: &HuggingFaceCache, digest: &Digest, size_bytes: u64) -> Result<bool> {
+    pub fn borrow(&self, verified: &VerifiedHashes, theirs: &HuggingFaceCache, digest: &Digest, size_bytes: u64) -> Result<bool> {
         for path in theirs.find(digest, size_bytes) {
             let part = Part::open(self, digest, size_bytes)?;
             if copy(&path, &part)? == *digest {
-                self.adopt(proofs, &part, digest)?;
+                self.adopt(verified, &part, digest)?;
                 return Ok(true);
             }
             part.discard()?;
@@ -140,7 +134,7 @@ mod tests {
         let manifest = stored(&cache, &[("config.json", "{}"), ("onnx/model.onnx", "weights")]);
         let fill = |revision: &str| {
             let revision = Revision::parse(revision).unwrap();
-            theirs.fill(&cache, &cache.proofs(), (RepoKind::Model, &id), &revision, &manifest, &manifest).unwrap()
+            theirs.fill(&cache, &cache.verified_hashes(), (RepoKind::Model, &id), &revision, &manifest, &manifest).unwrap()
         };
         let snapshot = fill("rel/1.0");
         assert_eq!(snapshot, fill("main"));
@@ -152,7 +146,7 @@ mod tests {
         }
 
         let other = Cache::open(folder.path().join("other")).unwrap();
-        let borrow = |text: &[u8]| other.borrow(&other.proofs(), &theirs, &Digest::of(text), text.len() as u64).unwrap();
+        let borrow = |text: &[u8]| other.borrow(&other.verified_hashes(), &theirs, &Digest::of(text), text.len() as u64).unwrap();
         assert!(borrow(b"weights") && other.has_blob(&Digest::of(b"weights"), 7));
         assert!(!borrow(b"nothing"));
         let wrong = repo.join("blobs").join(Digest::of(b"right").to_hex());

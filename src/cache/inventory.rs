@@ -196,7 +196,7 @@ pub(super) mod tests {
         let id = RepoId::parse(name).unwrap();
         let place = Place { server: "localhost_80", kind: RepoKind::Model, id: &id };
         let _hold = cache.try_hold(whole).unwrap().unwrap();
-        let path = cache.assemble(&cache.proofs(), &place, whole, wanted).unwrap();
+        let path = cache.assemble(&cache.verified_hashes(), &place, whole, wanted).unwrap();
         cache.remember(&place, &Revision::parse(revision).unwrap(), number, whole).unwrap();
         path
     }

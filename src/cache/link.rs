@@ -3,22 +3,26 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::proofs::{Stamp, mark};
+use super::stamp::{Stamp, mark};
 
+/// How temporary names begin and end.
+const PREFIX: &str = ".hub-";
+const SUFFIX: &str = ".tmp";
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// A name beside `path` that no other process or thread uses.
+/// A name for a folder beside `path` that no other process or thread uses.
 pub fn beside(path: &Path) -> PathBuf {
-    let unique = format!(".hub-{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let unique = format!("{PREFIX}{}-{}{SUFFIX}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     path.with_file_name(unique)
 }
 
-/// Is it a name that [`beside`] gives? A process that was killed leaves such files behind.
+/// Is it a name that this file gives? A process that was killed leaves such files behind.
 pub fn is_temporary(name: &str) -> bool {
-    name.starts_with(".hub-") && name.ends_with(".tmp")
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 
 /// `to` becomes `from`'s bytes, replacing what was there; the two may share one inode.
@@ -42,24 +46,29 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<Stamp> {
     })
 }
 
+/// `path` becomes a symbolic link to `target`.
+pub fn point(target: &Path, path: &Path) -> io::Result<()> {
+    through_temporary(path, |temporary| symlink(target, temporary))
+}
+
 /// `path` becomes a file of these bytes.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     through_temporary(path, |temporary| std::fs::write(temporary, bytes))
 }
 
 fn through_temporary<T>(to: &Path, write: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
-    let temporary = beside(to);
-    let written = match (write(&temporary), to.parent()) {
-        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(folder)?;
-            write(&temporary)
-        }
-        (written, _) => written,
-    };
-    let result = written.and_then(|value| std::fs::rename(&temporary, to).map(|()| value));
+    let folder = to.parent().unwrap_or(Path::new("."));
+    let make = || tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).make_in(folder, &write);
+    let made = make().or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => std::fs::create_dir_all(folder).and_then(|()| make()),
+        _ => Err(error),
+    });
+    let (value, temporary) = made?.into_parts();
+    let name = temporary.to_path_buf();
+    temporary.persist(to)?;
     // Renaming one hard link over another of the same file does nothing and leaves both names.
-    let _ = std::fs::remove_file(&temporary);
-    result
+    let _ = std::fs::remove_file(name);
+    Ok(value)
 }
 
 #[cfg(test)]

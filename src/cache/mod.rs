@@ -15,7 +15,7 @@
 //! hashes                                                digests of the user's own files, for publishing them again
 //! ```
 //!
-//! - `lock`, `hold`: between processes. `part`, `shelf`: bytes on their way in. `proofs`: what need not be read again.
+//! - `lock`, `hold`: between processes. `part`, `shelf`: bytes on their way in. `verified` (by a file's `stamp`): what need not be read again.
 //! - `snapshot`, `refs`, `export`: versions. `hugging_face`: the cache of `huggingface_hub` beside this one. `inventory`, `verify`, `prune`: looking after the store.
 
 mod blobs;
@@ -28,12 +28,13 @@ mod inventory;
 mod link;
 mod lock;
 mod part;
-mod proofs;
 mod prune;
 mod refs;
 mod segments;
 mod shelf;
 mod snapshot;
+mod stamp;
+mod verified;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -47,11 +48,12 @@ pub use hugging_face::HuggingFaceCache;
 pub use inventory::{Cached, Tally};
 pub use lock::{Lock, Locks};
 pub use part::{Part, StopOnDrop};
-pub use proofs::{Proofs, Stamp};
 pub use prune::{Choice, Pruned};
 pub use refs::Remembered;
 pub use segments::Reused;
 pub use shelf::Shelf;
+pub use stamp::Stamp;
+pub use verified::VerifiedHashes;
 pub use verify::{Damaged, Verified};
 
 use crate::domain::name::{RepoId, RepoKind};

@@ -241,7 +241,7 @@ mod tests {
         done
     }
 
-    /// Files below the store but for locks and proofs.
+    /// Files below the store but for locks and the index of verified hashes.
     fn left(cache: &Cache) -> Vec<String> {
         let files = walkdir::WalkDir::new(cache.root()).sort_by_file_name().into_iter().map(|entry| entry.unwrap());
         let files = files.filter(|entry| entry.file_type().is_file());

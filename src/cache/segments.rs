@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use super::error::at;
 use super::link::write_whole;
-use super::{Cache, Part, Proofs, Result};
+use super::{Cache, Part, Result, VerifiedHashes};
 use crate::domain::digest::Digest;
 use crate::domain::segments::{Layout, MOST_TEXT_BYTES, Segment};
 
@@ -52,12 +52,12 @@ impl Cache {
 
     /// Copies into a part what cached blobs hold of it, by the server's `layout` and those remembered. Blobs that
     /// were damaged on this disk are left out.
-    pub fn reuse(&self, part: &Part, layout: &Layout, proofs: &Proofs) -> Result<Reused> {
+    pub fn reuse(&self, part: &Part, layout: &Layout, verified: &VerifiedHashes) -> Result<Reused> {
         let mut reused = Reused::default();
         let mut proved: HashMap<Digest, Option<File>> = HashMap::new();
         for found in self.find_runs(part, layout) {
             if let Entry::Vacant(unknown) = proved.entry(found.cached) {
-                unknown.insert(self.open_proved(&found.cached, proofs)?);
+                unknown.insert(self.open_proved(&found.cached, verified)?);
             }
             let Some(Some(file)) = proved.get(&found.cached) else { continue };
             let mut bytes = file;
@@ -114,11 +114,11 @@ impl Cache {
         Layout::parse(&text, digest).ok()
     }
 
-    fn open_proved(&self, digest: &Digest, proofs: &Proofs) -> Result<Option<File>> {
+    fn open_proved(&self, digest: &Digest, verified: &VerifiedHashes) -> Result<Option<File>> {
         let path = self.blob_path(digest);
         let Ok(file) = File::open(&path) else { return Ok(None) };
         let size_bytes = file.metadata().map_err(at("look at", &path))?.len();
-        Ok(proofs.prove(&path, digest, size_bytes)?.then_some(file))
+        Ok(verified.prove(&path, digest, size_bytes)?.then_some(file))
     }
 
     /// Forgets the lists of blobs that are not here any more.
@@ -151,7 +151,7 @@ mod tests {
         let digest = Digest::of(bytes);
         let part = Part::open(cache, &digest, bytes.len() as u64).unwrap();
         part.write(0, &[Bytes::copy_from_slice(bytes)]).unwrap();
-        cache.adopt(&cache.proofs(), &part, &digest).unwrap();
+        cache.adopt(&cache.verified_hashes(), &part, &digest).unwrap();
         digest
     }
 
@@ -179,11 +179,11 @@ mod tests {
                 cache.remember_segments(&cached, &list).unwrap();
             }
             let part = Part::open(&cache, &Digest::of(&two), 501_000).unwrap();
-            let reused = cache.reuse(&part, &layout(&source), &cache.proofs()).unwrap();
+            let reused = cache.reuse(&part, &layout(&source), &cache.verified_hashes()).unwrap();
             assert_eq!(reused, Reused { bytes: 500_000, blobs: vec![cached] });
             assert_eq!(part.missing(), [0..1_000]);
             assert_eq!(std::fs::read(part.path()).unwrap()[1_000..], two[1_000..]);
-            assert_eq!(cache.reuse(&part, &layout(&source), &cache.proofs()).unwrap(), Reused::default(), "it is here already");
+            assert_eq!(cache.reuse(&part, &layout(&source), &cache.verified_hashes()).unwrap(), Reused::default(), "it is here already");
         }
     }
 
@@ -197,7 +197,7 @@ mod tests {
         cache.remember_segments(&cached, &layout(&source)).unwrap();
         let part = Part::open(&cache, &source, 600_000).unwrap();
         let whole = Layout::covering(600_000, vec![segment(0, 600_000, &source, 0)]).unwrap();
-        assert_eq!(cache.reuse(&part, &whole, &cache.proofs()).unwrap().bytes, 500_000);
+        assert_eq!(cache.reuse(&part, &whole, &cache.verified_hashes()).unwrap().bytes, 500_000);
         assert_eq!(part.missing(), [0..100_000]);
         assert_eq!(std::fs::read(part.path()).unwrap()[100_000..], base[100_000..]);
     }
@@ -213,7 +213,7 @@ mod tests {
         std::fs::remove_file(cache.blob_path(&cached)).unwrap();
         std::fs::write(cache.blob_path(&source), bytes_of(3, 600_000)).unwrap();
         let part = Part::open(&cache, &Digest::of(&two), 501_000).unwrap();
-        assert_eq!(cache.reuse(&part, &layout(&source), &cache.proofs()).unwrap(), Reused::default());
+        assert_eq!(cache.reuse(&part, &layout(&source), &cache.verified_hashes()).unwrap(), Reused::default());
         cache.prune_segments();
         assert_eq!(std::fs::read_dir(folder.path().join("segments")).unwrap().count(), 0);
     }

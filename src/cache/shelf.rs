@@ -15,7 +15,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::at;
 use super::lock::Lock;
-use super::proofs::{Proofs, Stamp, mark};
+use super::stamp::{Stamp, mark};
+use super::verified::VerifiedHashes;
 use super::{Cache, Result};
 use crate::domain::digest::Digest;
 
@@ -28,7 +29,7 @@ const FEW: usize = 3;
 #[derive(Debug, Clone)]
 pub struct Shelf {
     cache: Cache,
-    proofs: Arc<Proofs>,
+    verified: Arc<VerifiedHashes>,
     /// Open from before the first byte: `syncfs` tells of failures since then.
     folder: Arc<File>,
     waiting: Arc<Mutex<Vec<Waiting>>>,
@@ -42,10 +43,10 @@ struct Waiting {
 }
 
 impl Shelf {
-    pub fn new(cache: Cache, proofs: Arc<Proofs>) -> Result<Shelf> {
+    pub fn new(cache: Cache, verified: Arc<VerifiedHashes>) -> Result<Shelf> {
         let path = cache.root.join("partial");
         let folder = Arc::new(File::open(&path).map_err(at("open", &path))?);
-        Ok(Shelf { cache, proofs, folder, waiting: Arc::default() })
+        Ok(Shelf { cache, verified, folder, waiting: Arc::default() })
     }
 
     /// Takes a file whose bytes are all there, if they are the right ones; else answers what they are.
@@ -102,7 +103,7 @@ impl Shelf {
             self.cache.name_blob(&self.cache.part_path(&file.digest), &file.digest)?;
         }
         // The locks are given back only now.
-        self.proofs.add(&files.iter().map(|file| (file.stamp, file.digest)).collect::<Vec<_>>())
+        self.verified.add(&files.iter().map(|file| (file.stamp, file.digest)).collect::<Vec<_>>())
     }
 
     fn flush(&self, files: &[Waiting]) -> Result<()> {
@@ -136,7 +137,7 @@ mod tests {
     use super::*;
 
     fn shelf(cache: &Cache) -> Shelf {
-        Shelf::new(cache.clone(), Arc::new(cache.proofs())).unwrap()
+        Shelf::new(cache.clone(), Arc::new(cache.verified_hashes())).unwrap()
     }
 
     #[test]
@@ -155,11 +156,11 @@ mod tests {
         assert!(others.try_lock(&last).unwrap().is_none(), "it is not named yet");
         shelf.clear().unwrap();
         assert!(others.try_lock(&last).unwrap().is_some());
-        let proofs = cache.proofs();
+        let verified = cache.verified_hashes();
         for bytes in &files {
             let digest = Digest::of(bytes);
             let stamp = Stamp::of(&std::fs::metadata(cache.blob_path(&digest)).unwrap());
-            assert_eq!(proofs.find(&stamp), Some(digest));
+            assert_eq!(verified.find(&stamp), Some(digest));
         }
         assert_eq!(std::fs::read_dir(folder.path().join("partial")).unwrap().count(), 0);
     }

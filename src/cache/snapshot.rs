@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use super::error::at;
 use super::link::{beside, link, link_new};
-use super::proofs::Proofs;
+use super::verified::VerifiedHashes;
 use super::{Cache, Place, Result};
 use crate::domain::digest::CommitId;
 use crate::domain::manifest::{Manifest, ManifestEntry};
@@ -28,11 +28,11 @@ impl Cache {
 
     /// Makes (or mends) the folder of the `wanted` files of a version, whose blobs are all proved, and answers where
     /// it is.
-    pub fn assemble(&self, proofs: &Proofs, place: &Place, whole: &Manifest, wanted: &Manifest) -> Result<PathBuf> {
+    pub fn assemble(&self, verified: &VerifiedHashes, place: &Place, whole: &Manifest, wanted: &Manifest) -> Result<PathBuf> {
         let folder = self.snapshot_path(place, whole, wanted);
         if folder.is_dir() {
             for entry in wanted.entries() {
-                if !self.holds(proofs, &folder, entry)? {
+                if !self.holds(verified, &folder, entry)? {
                     let to = folder.join(entry.path.as_str());
                     link(&self.blob_path(&entry.digest), &to).map_err(at("link", &to))?;
                 }
@@ -74,9 +74,9 @@ impl Cache {
     }
 
     /// The same inode as the proved blob needs no reading; a copy is hashed.
-    fn holds(&self, proofs: &Proofs, folder: &Path, entry: &ManifestEntry) -> Result<bool> {
+    fn holds(&self, verified: &VerifiedHashes, folder: &Path, entry: &ManifestEntry) -> Result<bool> {
         let path = folder.join(entry.path.as_str());
-        Ok(self.is_link(&path, entry) || proofs.prove(&path, &entry.digest, entry.size_bytes)?)
+        Ok(self.is_link(&path, entry) || verified.prove(&path, &entry.digest, entry.size_bytes)?)
     }
 
     /// Is it another name of the blob?
@@ -110,7 +110,7 @@ pub(super) mod tests {
             if !cache.has_blob(&digest, size_bytes) {
                 let part = Part::open(cache, &digest, size_bytes).unwrap();
                 part.write(0, &[Bytes::copy_from_slice(text.as_bytes())]).unwrap();
-                cache.adopt(&cache.proofs(), &part, &digest).unwrap();
+                cache.adopt(&cache.verified_hashes(), &part, &digest).unwrap();
             }
             ManifestEntry { path: RepoPath::parse(path).unwrap(), size_bytes, digest }
         };
@@ -124,7 +124,7 @@ pub(super) mod tests {
         let manifest = stored(&cache, &[("config.json", "{}"), ("weights/a/model.safetensors", "w"), ("weights/b", "v")]);
         let id = RepoId::parse("acme/net").unwrap();
         let place = Place { server: "localhost", kind: RepoKind::Model, id: &id };
-        let assemble = || cache.assemble(&cache.proofs(), &place, &manifest, &manifest).unwrap();
+        let assemble = || cache.assemble(&cache.verified_hashes(), &place, &manifest, &manifest).unwrap();
         let path = assemble();
         assert!(path.ends_with(manifest.commit_id().as_str()));
         assert_eq!(std::fs::read_to_string(path.join("weights/a/model.safetensors")).unwrap(), "w");
@@ -147,12 +147,12 @@ pub(super) mod tests {
         let some = Manifest::new(whole.entries()[..1].to_vec()).unwrap();
         let id = RepoId::parse("acme/net").unwrap();
         let place = Place { server: "localhost", kind: RepoKind::Model, id: &id };
-        let path = cache.assemble(&cache.proofs(), &place, &whole, &some).unwrap();
+        let path = cache.assemble(&cache.verified_hashes(), &place, &whole, &some).unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
         assert_eq!(read_name(name), Some((whole.commit_id(), false)));
         assert!(CommitId::parse(name).is_err());
         assert!(path.join("config.json").is_file() && !path.join("model.safetensors").exists());
-        let all = cache.assemble(&cache.proofs(), &place, &whole, &whole).unwrap();
+        let all = cache.assemble(&cache.verified_hashes(), &place, &whole, &whole).unwrap();
         assert_eq!(read_name(all.file_name().unwrap().to_str().unwrap()), Some((whole.commit_id(), true)));
         assert_eq!(read_name(".hub-1-2.tmp"), None);
     }

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use super::error::at;
 use super::inventory::Cached;
-use super::proofs::Stamp;
-use super::{Cache, Proofs, Result, hash_file};
+use super::stamp::Stamp;
+use super::{Cache, Result, VerifiedHashes, hash_file};
 use crate::domain::digest::{CommitId, Digest};
 use crate::domain::manifest::ManifestEntry;
 
@@ -38,14 +38,14 @@ impl Cache {
         let bytes = blobs.iter().map(|(_, found)| found.len()).chain(copies.iter().map(|copy| copy.entry.size_bytes)).sum();
         begin(blobs.len() + copies.len(), bytes);
         let names = names(&versions);
-        let proofs = self.proofs();
+        let verified = self.verified_hashes();
 
-        let wrong = blobs.par_iter().map(|(digest, _)| self.is_wrong(&proofs, &self.blob_path(digest), digest, advance));
+        let wrong = blobs.par_iter().map(|(digest, _)| self.is_wrong(&verified, &self.blob_path(digest), digest, advance));
         let wrong = wrong.collect::<Result<Vec<_>>>()?;
         let wrong: Vec<Digest> = blobs.iter().zip(wrong).filter(|(_, wrong)| *wrong).map(|((digest, _), _)| *digest).collect();
         let mut damaged = self.throw_away(&wrong, &versions, &names)?;
         for copy in &copies {
-            if self.is_wrong(&proofs, &copy.path, &copy.entry.digest, advance)? {
+            if self.is_wrong(&verified, &copy.path, &copy.entry.digest, advance)? {
                 remove(&copy.path)?;
                 damaged.push(Damaged { path: copy.path.clone(), stood_for: vec![copy.name.clone()] });
             }
@@ -55,15 +55,15 @@ impl Cache {
     }
 
     /// A file that is gone by now is not wrong.
-    fn is_wrong(&self, proofs: &Proofs, path: &Path, digest: &Digest, advance: &(dyn Fn(u64) + Sync)) -> Result<bool> {
+    fn is_wrong(&self, verified: &VerifiedHashes, path: &Path, digest: &Digest, advance: &(dyn Fn(u64) + Sync)) -> Result<bool> {
         let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(false) };
         let stamp = Stamp::of(&found);
         if hash_file(path, &mut |count| advance(count))?.0 != *digest {
             return Ok(true);
         }
-        let known = proofs.find(&stamp).is_some() || !stamp.is_settled();
+        let known = verified.find(&stamp).is_some() || !stamp.is_settled();
         if !known {
-            proofs.add(&[(stamp, *digest)])?;
+            verified.add(&[(stamp, *digest)])?;
         }
         Ok(false)
     }
@@ -190,7 +190,7 @@ mod tests {
 
         let entry = manifest.find("b").unwrap();
         rot(&cache.blob_path(&entry.digest));
-        assert!(cache.prove_blob(&cache.proofs(), &entry.digest, 6).unwrap(), "it looks unchanged");
+        assert!(cache.prove_blob(&cache.verified_hashes(), &entry.digest, 6).unwrap(), "it looks unchanged");
         let damaged = verify(&cache).0.damaged;
         assert_eq!(damaged.len(), 1);
         assert_eq!(damaged[0].stood_for, ["acme/net@1 b", "acme/other@4 weights/c"]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -68,12 +68,12 @@ impl Credentials {
         let text = toml::to_string(logins).map_err(|e| CliError::new(1, "credentials", e.to_string(), "report this as a bug"))?;
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| self.failed("make the folder of", &e))?;
-        let temporary = self.path.with_extension(format!("{}.tmp", std::process::id()));
-        let _ = std::fs::remove_file(&temporary);
-        let mut options = std::fs::OpenOptions::new();
-        let written =
-            options.write(true).create_new(true).mode(0o600).open(&temporary).and_then(|mut file| file.write_all(text.as_bytes()));
-        written.and_then(|()| std::fs::rename(&temporary, &self.path)).map_err(|e| self.failed("write", &e))
+        // Such files are their owner's alone from the moment they are there.
+        let written = tempfile::Builder::new().prefix("credentials.").suffix(".tmp").tempfile_in(folder).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            Ok(file.persist(&self.path)?)
+        });
+        written.map(drop).map_err(|e| self.failed("write", &e))
     }
 
     fn failed(&self, action: &str, error: &std::io::Error) -> CliError {

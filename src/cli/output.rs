@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::app;
+use crate::domain::path::invisible;
 use crate::wire::error::Kind;
 
 /// What a command has to say, in each of the ways it may be asked for.
@@ -192,10 +193,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 
 /// Without what could move a terminal's cursor or hide text.
 fn clean(text: &str) -> String {
-    let hidden = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t') || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c)
-    };
-    text.chars().filter(|c| !hidden(*c)).collect()
+    text.chars().filter(|c| matches!(c, '\n' | '\t') || !invisible(*c)).collect()
 }
 
 #[cfg(test)]
@@ -207,6 +205,7 @@ mod tests {
         let rows = vec![vec!["a".into(), "1".into()], vec!["long".into(), "22".into()]];
         assert_eq!(table(&["name", "n"], &rows), "name  n\na     1\nlong  22");
         assert_eq!(clean("a\u{1b}[31mred\r\u{202e}\nb\tc"), "a[31mred\nb\tc");
+        assert_eq!(clean("a\u{ad}\u{200b}b\u{2028}c"), "abc");
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Pull {
 
     async fn export(&self, remote: &Remote, pulled: &Pulled, folder: PathBuf) -> Result<PathBuf> {
         let (cache, files, force, to) = (remote.cache()?, pulled.files.clone(), self.force, folder.clone());
-        let copied = tokio::task::spawn_blocking(move || cache.export(&cache.proofs(), &files, &to, force)).await;
+        let copied = tokio::task::spawn_blocking(move || cache.export(&cache.verified_hashes(), &files, &to, force)).await;
         let copied = copied.map_err(|e| CliError::new(1, "internal", format!("copying failed: {e}"), "report this as a bug"))??;
         remote.reporter.note(&format!("{} written, {} unchanged", plural(copied.written as u64, "file"), copied.unchanged));
         Ok(folder.canonicalize().unwrap_or(folder))
@@ -92,7 +92,7 @@ async fn fill(remote: &Remote, theirs: HuggingFaceCache, pulled: &Pulled, target
     let (cache, pulled, revision) = (remote.cache()?, pulled.clone(), target.revision.clone());
     let put = move || {
         let Pulled { kind, id, manifest, files, .. } = &pulled;
-        theirs.fill(&cache, &cache.proofs(), (*kind, id), &revision, manifest, files)
+        theirs.fill(&cache, &cache.verified_hashes(), (*kind, id), &revision, manifest, files)
     };
     let path = tokio::task::spawn_blocking(put).await;
     Ok(path.map_err(|e| CliError::new(1, "internal", format!("linking failed: {e}"), "report this as a bug"))??)

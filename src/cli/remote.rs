@@ -12,6 +12,7 @@ use crate::cache::Cache;
 use crate::client::{Address, Client, Options};
 use crate::config::Config;
 use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::repo_ref::{RepoRef, RepoRefError};
 use crate::domain::revision::Revision;
 use crate::{cache, client};
 
@@ -129,16 +130,14 @@ impl Target {
     pub fn parse(text: &str, dataset: bool) -> Result<Target> {
         let (prefixed, rest) = kind_prefix(text);
         let kind = if dataset { RepoKind::Dataset } else { prefixed.unwrap_or(RepoKind::Model) };
-        let (name, revision) = match rest.split_once('@') {
-            None => (rest, Revision::main()),
-            Some((name, revision)) => (
-                name,
-                Revision::parse(revision)
-                    .map_err(|e| CliError::usage(format!("'{revision}': {e}"), "write NAME@main, NAME@3 or NAME@TAG"))?,
-            ),
-        };
-        let id = RepoId::parse(name)
-            .map_err(|e| CliError::usage(format!("'{name}': {e}"), "write `namespace/name`, or `name` for library/name"))?;
+        let RepoRef { id, revision } = RepoRef::parse(rest).map_err(|error| match error {
+            RepoRefError::Name { written, problem } => {
+                CliError::usage(format!("'{written}': {problem}"), "write `namespace/name`, or `name` for library/name")
+            }
+            RepoRefError::Revision { written, problem } => {
+                CliError::usage(format!("'{written}': {problem}"), "write NAME@main, NAME@3 or NAME@TAG")
+            }
+        })?;
         Ok(Target { kind, id, revision })
     }
 

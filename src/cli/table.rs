@@ -2,6 +2,7 @@
 
 use console::measure_text_width;
 
+pub use crate::domain::human::{bytes, count, duration, minute, percent};
 use crate::domain::path::invisible;
 
 /// Names and messages come from servers and other people: nothing in them may steer the terminal.
@@ -38,55 +39,6 @@ pub fn facts(rows: &[(&str, String)]) -> String {
     let rows: Vec<_> = rows.iter().filter(|(_, value)| !value.is_empty()).collect();
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     rows.iter().map(|(name, value)| format!("{name:width$}  {}", visible(value))).collect::<Vec<_>>().join("\n")
-}
-
-/// `17.9 MB`
-pub fn bytes(count: u64) -> String {
-    if count < 1_000 {
-        return format!("{count} B");
-    }
-    format!("{}B", scaled(count, &["k", "M", "G", "T", "P"]))
-}
-
-/// `4.65 M`
-pub fn count(count: u64) -> String {
-    if count < 10_000 { count.to_string() } else { scaled(count, &["k", "M", "B", "T", "P"]).trim_end().to_owned() }
-}
-
-/// Three digits that count, and the unit.
-fn scaled(count: u64, units: &[&str]) -> String {
-    let mut value = count as f64;
-    let mut unit = "";
-    for next in units {
-        // 999.5 and more would be shown as 1000 of the smaller unit.
-        if value < 999.5 {
-            break;
-        }
-        value /= 1_000.0;
-        unit = next;
-    }
-    let digits = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
-    format!("{value:.digits$} {unit}")
-}
-
-/// `2026-11-23 22:00` of an RFC 3339 time in UTC.
-pub fn minute(time: &str) -> String {
-    time.chars().take(16).map(|c| if c == 'T' { ' ' } else { c }).collect()
-}
-
-/// `71.3 %`
-pub fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
-}
-
-/// `45 s`, `3 min 20 s`, `2 h 5 min`
-pub fn duration(seconds: f64) -> String {
-    let whole = if seconds.is_finite() { seconds.max(0.0).round() as u64 } else { return "?".into() };
-    match whole {
-        0..60 => format!("{whole} s"),
-        60..3_600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3_600, whole / 60 % 60),
-    }
 }
 
 /// `1 file`, `2 files`

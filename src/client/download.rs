@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::event::calm;
 use super::retry::Line;
 use super::{Client, Error, Event, Result};
-use crate::cache::{self, Cache, Lock, Locks, Proofs, Shelf};
+use crate::cache::{self, Cache, Lock, Locks, Shelf, VerifiedHashes};
 use crate::domain::digest::Digest;
 
 /// Up to here a file is held in memory until it is whole.
@@ -43,7 +43,7 @@ pub(super) struct Want {
 pub(super) struct Downloads {
     pub client: Client,
     pub cache: Cache,
-    pub proofs: Arc<Proofs>,
+    pub verified: Arc<VerifiedHashes>,
     pub shelf: Shelf,
     /// Rights to ask for a piece.
     pub connections: Semaphore,
@@ -55,12 +55,12 @@ pub(super) struct Downloads {
 }
 
 impl Downloads {
-    pub fn new(client: &Client, cache: &Cache, proofs: &Arc<Proofs>) -> Result<Downloads> {
+    pub fn new(client: &Client, cache: &Cache, verified: &Arc<VerifiedHashes>) -> Result<Downloads> {
         Ok(Downloads {
             client: Client { sink: calm(&client.sink), ..client.clone() },
             cache: cache.clone(),
-            proofs: proofs.clone(),
-            shelf: Shelf::new(cache.clone(), proofs.clone())?,
+            verified: verified.clone(),
+            shelf: Shelf::new(cache.clone(), verified.clone())?,
             connections: Semaphore::new(PIECES_AT_ONCE),
             locks: cache.locks()?,
             begun: cache.begun()?,
@@ -114,8 +114,8 @@ impl Downloads {
     /// Does another cache have it? The lock is held.
     async fn borrow(&self, want: &Want) -> Result<bool> {
         let Some(theirs) = self.client.neighbour.clone() else { return Ok(false) };
-        let (cache, proofs, digest, size_bytes) = (self.cache.clone(), self.proofs.clone(), want.digest, want.size_bytes);
-        blocking(move || cache.borrow(&proofs, &theirs, &digest, size_bytes)).await
+        let (cache, verified, digest, size_bytes) = (self.cache.clone(), self.verified.clone(), want.digest, want.size_bytes);
+        blocking(move || cache.borrow(&verified, &theirs, &digest, size_bytes)).await
     }
 
     async fn lock(&self, want: &Want) -> Result<Lock> {
@@ -157,7 +157,7 @@ impl Downloads {
         Ok(())
     }
 
-    /// The line broke after `arrived` bytes of this stretch: waits before another try, or gives up.
+    /// The line broke after `arrived` bytes of this range: waits before another try, or gives up.
     pub(super) async fn wait_for_line(&self, want: &Want, line: &mut Line, arrived: u64, why: &str) -> Result<()> {
         let Some(after) = line.broke(arrived) else {
             let why = format!("{} broke off again and again ({why}); what has arrived is kept, run the command again", want.name);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// A stretch of work with a known number of bytes begins: `downloading`, `hashing`, `sending` ...
+    /// Work with a known number of bytes begins: `downloading`, `hashing`, `sending` ...
     Begin {
         what: &'static str,
         files: u64,

@@ -14,8 +14,8 @@ use tokio::sync::SemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::download::{Downloads, Want, blocking, finished};
+use super::range::{Answer, Body, Flow};
 use super::retry::Line;
-use super::stretch::{Answer, Body, Flow};
 use super::{Event, Result};
 use crate::cache::{self, Lock, Part, Reused, StopOnDrop};
 use crate::domain::digest::Digest;
@@ -67,8 +67,8 @@ impl Downloads {
             let reused = if refused { Reused::default() } else { self.reuse(&part, want).await? };
             let (part, untrue) = self.fill(part, want).await?;
             let Some(why) = untrue else {
-                let (cache, proofs, digest) = (self.cache.clone(), self.proofs.clone(), want.digest);
-                blocking(move || cache.adopt(&proofs, &part, &digest)).await?;
+                let (cache, verified, digest) = (self.cache.clone(), self.verified.clone(), want.digest);
+                blocking(move || cache.adopt(&verified, &part, &digest)).await?;
                 drop(lock);
                 return Ok(want.size_bytes - left - reused.bytes);
             };

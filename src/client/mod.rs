@@ -5,7 +5,7 @@
 //! - `send`: one request, repeated where that is safe; what a token may travel over.
 //! - `reuse`: what need not be fetched, because other blobs of the cache have it; `tensors`: what need not be sent.
 //! - `prove`: a version's list of files, believed only where it proves itself.
-//! - `download`, `small`, `large`, `stretch`: bytes into the cache, resumed, counted and hashed before they get a name.
+//! - `download`, `small`, `large`, `range`: bytes into the cache, resumed, counted and hashed before they get a name.
 //! - `upload`, `parts`: only the bytes the server lacks, several parts at once.
 //! - `folder`, `pack`, `hashing`: what a publish would send.
 
@@ -24,12 +24,12 @@ mod parts;
 mod prove;
 mod publish;
 mod pull;
+mod range;
 mod repos;
 mod retry;
 mod reuse;
 mod send;
 mod small;
-mod stretch;
 mod tensors;
 mod upload;
 mod users;

@@ -13,7 +13,7 @@ use super::download::{Downloads, Want, blocking};
 use super::prove::{Target, prove};
 use super::reuse::may_share;
 use super::{Client, Error, Event, Result};
-use crate::cache::{Cache, Hold, Place, Proofs};
+use crate::cache::{Cache, Hold, Place, VerifiedHashes};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
@@ -67,9 +67,9 @@ impl Client {
         let target = prove(kind, &name, revision, &answer)?;
         let files = choose(&target, selection)?;
         let hold = self.hold(cache, &target.manifest).await?;
-        let proofs = Arc::new(cache.proofs());
-        let (fetched_files, fetched_bytes) = self.fetch_missing(cache, &proofs, &target, &files).await?;
-        let path = self.assemble(cache, &proofs, &target, &files).await?;
+        let verified = Arc::new(cache.verified_hashes());
+        let (fetched_files, fetched_bytes) = self.fetch_missing(cache, &verified, &target, &files).await?;
+        let path = self.assemble(cache, &verified, &target, &files).await?;
         for name in [id, &target.id] {
             let folder = self.address.folder();
             cache.remember(&Place { server: &folder, kind, id: name }, revision, target.number, &target.manifest)?;
@@ -92,12 +92,12 @@ impl Client {
         let target = Target { kind, id: id.clone(), number: found.number, manifest: found.manifest };
         let files = choose(&target, selection)?;
         let hold = self.hold(cache, &target.manifest).await?;
-        let proofs = Arc::new(cache.proofs());
-        let missing = self.missing(cache, &proofs, &files).await?;
+        let verified = Arc::new(cache.verified_hashes());
+        let missing = self.missing(cache, &verified, &files).await?;
         if let Some(entry) = missing.first() {
             return Err(absent(format!("{} of {id}@{revision} is not in the cache, or was damaged there", entry.path)));
         }
-        let path = self.assemble(cache, &proofs, &target, &files).await?;
+        let path = self.assemble(cache, &verified, &target, &files).await?;
         let Target { id, number, manifest, .. } = target;
         Ok(Pulled { kind, id, number, manifest, files, path, fetched_bytes: 0, fetched_files: 0, hold })
     }
@@ -122,20 +122,26 @@ impl Client {
         }
     }
 
-    async fn assemble(&self, cache: &Cache, proofs: &Arc<Proofs>, target: &Target, files: &Manifest) -> Result<PathBuf> {
-        let (cache, proofs, folder) = (cache.clone(), proofs.clone(), self.address.folder());
+    async fn assemble(&self, cache: &Cache, verified: &Arc<VerifiedHashes>, target: &Target, files: &Manifest) -> Result<PathBuf> {
+        let (cache, verified, folder) = (cache.clone(), verified.clone(), self.address.folder());
         let (kind, id, whole, files) = (target.kind, target.id.clone(), target.manifest.clone(), files.clone());
-        blocking(move || cache.assemble(&proofs, &Place { server: &folder, kind, id: &id }, &whole, &files)).await
+        blocking(move || cache.assemble(&verified, &Place { server: &folder, kind, id: &id }, &whole, &files)).await
     }
 
     /// Files and bytes fetched by this process.
-    async fn fetch_missing(&self, cache: &Cache, proofs: &Arc<Proofs>, target: &Target, files: &Manifest) -> Result<(usize, u64)> {
-        let missing = self.missing(cache, proofs, files).await?;
+    async fn fetch_missing(
+        &self,
+        cache: &Cache,
+        verified: &Arc<VerifiedHashes>,
+        target: &Target,
+        files: &Manifest,
+    ) -> Result<(usize, u64)> {
+        let missing = self.missing(cache, verified, files).await?;
         if missing.is_empty() {
             return Ok((0, 0));
         }
         let bytes: u64 = missing.iter().map(|entry| entry.size_bytes).sum();
-        let downloads = Downloads::new(self, cache, proofs)?;
+        let downloads = Downloads::new(self, cache, verified)?;
         let arrived: u64 = missing.iter().map(|entry| downloads.arrived_bytes(&entry.digest, entry.size_bytes)).sum();
         cache.check_room(bytes.saturating_sub(arrived))?;
         (self.sink)(Event::Begin { what: "downloading", files: missing.len() as u64, bytes });
@@ -159,11 +165,11 @@ impl Client {
 
     /// One entry for each blob that is absent or damaged; the others are proved, most of them without reading them
     /// again.
-    async fn missing(&self, cache: &Cache, proofs: &Arc<Proofs>, manifest: &Manifest) -> Result<Vec<ManifestEntry>> {
+    async fn missing(&self, cache: &Cache, verified: &Arc<VerifiedHashes>, manifest: &Manifest) -> Result<Vec<ManifestEntry>> {
         let distinct: HashMap<Digest, &ManifestEntry> = manifest.entries().iter().rev().map(|entry| (entry.digest, entry)).collect();
         let mut entries: Vec<ManifestEntry> = distinct.into_values().cloned().collect();
         entries.sort_by(|a, b| a.path.cmp(&b.path));
-        let (store, known) = (cache.clone(), proofs.clone());
+        let (store, known) = (cache.clone(), verified.clone());
         let (mut missing, unread) = blocking(move || Ok(look(&store, &known, entries))).await?;
         if unread.is_empty() {
             return Ok(missing);
@@ -172,8 +178,8 @@ impl Client {
         (self.sink)(Event::Begin { what: "verifying", files: unread.len() as u64, bytes });
         let threads = std::thread::available_parallelism().map_or(2, |n| n.get());
         let proved = stream::iter(unread).map(|entry| {
-            let (cache, proofs) = (cache.clone(), proofs.clone());
-            blocking(move || cache.prove_blob(&proofs, &entry.digest, entry.size_bytes).map(|good| (entry, good)))
+            let (cache, verified) = (cache.clone(), verified.clone());
+            blocking(move || cache.prove_blob(&verified, &entry.digest, entry.size_bytes).map(|good| (entry, good)))
         });
         let proved: Vec<_> = proved.buffered(threads).collect().await;
         for proof in proved {
@@ -189,8 +195,8 @@ impl Client {
 }
 
 /// What is absent, and what must be read to know. Blobs that were proved and have not changed are neither.
-fn look(cache: &Cache, proofs: &Proofs, entries: Vec<ManifestEntry>) -> (Vec<ManifestEntry>, Vec<ManifestEntry>) {
-    let unknown = entries.into_iter().filter(|entry| !cache.is_proved(proofs, &entry.digest, entry.size_bytes));
+fn look(cache: &Cache, verified: &VerifiedHashes, entries: Vec<ManifestEntry>) -> (Vec<ManifestEntry>, Vec<ManifestEntry>) {
+    let unknown = entries.into_iter().filter(|entry| !cache.is_proved(verified, &entry.digest, entry.size_bytes));
     unknown.partition(|entry| !cache.blob_path(&entry.digest).exists())
 }
 

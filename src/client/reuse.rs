@@ -43,10 +43,10 @@ impl Downloads {
     pub(super) async fn reuse(&self, part: &Arc<Part>, want: &Want) -> Result<Reused> {
         let Some(url) = want.segments.clone().filter(|_| !part.missing().is_empty()) else { return Ok(Reused::default()) };
         let Ok(layout) = self.client.segments(url, &want.digest, want.size_bytes).await else { return Ok(Reused::default()) };
-        let (cache, proofs, part, digest) = (self.cache.clone(), self.proofs.clone(), part.clone(), want.digest);
+        let (cache, verified, part, digest) = (self.cache.clone(), self.verified.clone(), part.clone(), want.digest);
         let reused = blocking(move || {
             cache.remember_segments(&digest, &layout)?;
-            cache.reuse(&part, &layout, &proofs)
+            cache.reuse(&part, &layout, &verified)
         });
         let reused = reused.await?;
         self.tell(Event::Advance(reused.bytes));

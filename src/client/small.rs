@@ -3,12 +3,12 @@
 use bytes::Bytes;
 
 use super::download::{Downloads, Want, blocking};
+use super::range::{Answer, Body, Flow};
 use super::retry::Line;
-use super::stretch::{Answer, Body, Flow};
 use super::{Event, Result};
 use crate::cache::Lock;
 
-/// How a stretch of bytes ended.
+/// How a run of bytes ended.
 enum Ending {
     Whole,
     Cut(String),

@@ -3,6 +3,8 @@
 
 use unicode_normalization::UnicodeNormalization;
 
+use crate::domain::path::invisible;
+
 const MAX_PATH_BYTES: usize = 512;
 const MAX_SEGMENTS: usize = 16;
 const MAX_CLASS_CHARS: usize = 100;
@@ -32,7 +34,7 @@ pub fn entry_path(raw: &[u8]) -> Result<String, &'static str> {
     if path.contains('\\') {
         return Err("it has a backslash");
     }
-    if path.chars().any(is_invisible) {
+    if path.chars().any(invisible) {
         return Err("it has control, invisible or direction-changing characters");
     }
     if path.is_empty() {
@@ -74,16 +76,10 @@ pub fn class_name(name: &str) -> Result<(), &'static str> {
     if name.chars().count() > MAX_CLASS_CHARS {
         return Err("it is longer than 100 characters");
     }
-    if name.chars().any(is_invisible) {
+    if name.chars().any(invisible) {
         return Err("it has control, invisible or direction-changing characters");
     }
     Ok(())
-}
-
-/// Control characters, bidirectional controls and characters of no width: what makes a name look like another one.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// What two names must not share: the form a disk that ignores case would keep.
@@ -96,7 +92,7 @@ pub fn shown(raw: &[u8]) -> String {
     let text = String::from_utf8_lossy(raw);
     let mut out = String::new();
     for c in text.chars().take(200) {
-        if is_invisible(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if invisible(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
 }

@@ -80,9 +80,11 @@ fn segment_problem(segment: &str) -> Option<&'static str> {
     None
 }
 
-/// Control, bidirectional-override and zero-width characters: they make a name look like another.
+/// Controls, characters that turn the direction of writing and characters of no width: they make a name look like
+/// another one. The one list of them: for paths, names in archives, classes, tensors, and what goes to a terminal.
 pub fn invisible(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 impl fmt::Display for RepoPath {
@@ -101,6 +103,26 @@ mod tests {
             assert!(RepoPath::parse(text).is_ok(), "{text}");
         }
         assert_eq!(RepoPath::parse("a/B.TXT").unwrap().extension(), "txt");
+    }
+
+    #[test]
+    fn what_nobody_sees_is_no_part_of_a_path() {
+        for c in [
+            '\u{ad}',
+            '\u{61c}',
+            '\u{180e}',
+            '\u{200d}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{206a}',
+            '\u{206f}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{e0041}',
+        ] {
+            assert!(invisible(c) && RepoPath::parse(&format!("a{c}b")).is_err(), "{c:?} was accepted");
+        }
+        assert!(!['a', ' ', '\u{a0}', 'é', '猫', '\u{2026}', '\u{2070}'].into_iter().any(invisible));
     }
 
     #[test]

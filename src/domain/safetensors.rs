@@ -15,6 +15,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
+use super::path::invisible;
+
 /// Longest header we read; a hundred thousand honest tensors fit well inside.
 pub const MAX_HEADER_BYTES: u64 = 16 * 1024 * 1024;
 /// Most tensors in one file.
@@ -220,15 +222,10 @@ fn check_name(name: &str) -> Result<(), HeaderError> {
     if name.len() > MAX_NAME_BYTES {
         return Err(problem(name, &format!("its name is longer than {MAX_NAME_BYTES} bytes")));
     }
-    if name.chars().any(is_hidden) {
+    if name.chars().any(invisible) {
         return Err(problem(name, "its name holds characters that cannot be seen"));
     }
     Ok(())
-}
-
-/// Control characters, line separators, and marks that reorder or hide text on a page.
-fn is_hidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn problem(name: &str, problem: &str) -> HeaderError {
@@ -237,7 +234,7 @@ fn problem(name: &str, problem: &str) -> HeaderError {
 
 /// A name made safe and short enough for a message.
 fn shown(name: &str) -> String {
-    let mut text: String = name.chars().take(80).flat_map(|c| if is_hidden(c) { c.escape_unicode().collect() } else { vec![c] }).collect();
+    let mut text: String = name.chars().take(80).flat_map(|c| if invisible(c) { c.escape_unicode().collect() } else { vec![c] }).collect();
     if name.chars().nth(80).is_some() {
         text.push('…');
     }

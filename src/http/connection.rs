@@ -1,6 +1,6 @@
-//! A connection among the others: its place in the count of its peer, whether a request is in hand on it, and
-//! an eye on whether its bytes move. The framework times the head of the first request and idleness, and nothing
-//! else: a reader that takes a byte now and then, a second request that never ends, a body nobody wants are
+//! A connection among the others: its place in the count of its peer (`ConnectionLimiter`), whether a request is in hand
+//! on it, and whether its bytes move (`StallDetector`). The framework times the head of the first request and idleness,
+//! and nothing else: a reader that takes a byte now and then, a second request that never ends, a body nobody wants are
 //! ended here.
 
 use std::any::Any;
@@ -24,8 +24,8 @@ use super::limits::{LEAST_BYTES, Limits, REFUSED_FOR};
 use super::socket::{Socket, Traffic};
 use crate::telemetry::Metrics;
 
-/// Greets new connections.
-pub struct Doorkeeper {
+/// Greets new connections, and lets each peer have so many.
+pub struct ConnectionLimiter {
     limits: Limits,
     peers: Arc<Peers>,
     metrics: Metrics,
@@ -46,9 +46,9 @@ struct State {
     idle_since: Cell<Instant>,
 }
 
-impl Doorkeeper {
-    pub fn new(limits: Limits, metrics: Metrics) -> Doorkeeper {
-        Doorkeeper { limits, peers: Arc::default(), metrics }
+impl ConnectionLimiter {
+    pub fn new(limits: Limits, metrics: Metrics) -> ConnectionLimiter {
+        ConnectionLimiter { limits, peers: Arc::default(), metrics }
     }
 
     /// Called on the connection's own thread, before anything is read. Whoever has too many connections is told so
@@ -93,7 +93,7 @@ impl Connection {
 }
 
 impl Drop for Connection {
-    /// The eye holds the bare descriptor. Both live on one thread, so it never looks after this.
+    /// The watch holds the bare descriptor. Both live on one thread, so it never looks after this.
     fn drop(&mut self) {
         if let Some(watch) = self.watch.take() {
             watch.abort();
@@ -138,13 +138,13 @@ impl MessageBody for Held {
 }
 
 async fn watch(socket: Socket, state: Rc<State>, limits: Limits, metrics: Metrics) {
-    let mut eye = Eye::new(Instant::now(), limits);
+    let mut stalls = StallDetector::new(Instant::now(), limits);
     loop {
         rt::time::sleep(limits.look()).await;
         let now = Instant::now();
         let idle = if state.requests_in_hand.get() == 0 { Some(now.duration_since(state.idle_since.get())) } else { None };
         let seen = Seen { traffic: socket.traffic(), idle, refused: state.refused, ended: state.ended.get() };
-        if let Some(reason) = eye.look(now, &seen) {
+        if let Some(reason) = stalls.look(now, &seen) {
             metrics.cut(reason);
             tracing::debug!(reason, "a connection was cut");
             return socket.cut();
@@ -153,7 +153,7 @@ async fn watch(socket: Socket, state: Rc<State>, limits: Limits, metrics: Metric
 }
 
 /// Decides when a connection is cut.
-struct Eye {
+struct StallDetector {
     limits: Limits,
     opened: Instant,
     /// Where the running measure began: when, and at how many bytes taken by the peer.
@@ -169,9 +169,9 @@ struct Seen {
     ended: bool,
 }
 
-impl Eye {
-    fn new(now: Instant, limits: Limits) -> Eye {
-        Eye { limits, opened: now, since: now, acked_then: 0 }
+impl StallDetector {
+    fn new(now: Instant, limits: Limits) -> StallDetector {
+        StallDetector { limits, opened: now, since: now, acked_then: 0 }
     }
 
     /// Why the connection must go.
@@ -262,20 +262,20 @@ mod tests {
     #[test]
     fn a_reader_must_take_something_within_the_patience() {
         let start = Instant::now();
-        let mut eye = Eye::new(start, Limits::default());
+        let mut stalls = StallDetector::new(start, Limits::default());
         for second in (0..300).step_by(5) {
-            assert_eq!(eye.look(at(start, second), &seen(true, second * 2_000)), None, "2 kB/s is a line, at {second} s");
+            assert_eq!(stalls.look(at(start, second), &seen(true, second * 2_000)), None, "2 kB/s is a line, at {second} s");
         }
         let taken = 295 * 2_000;
         // The running measure began at 280 s.
-        assert_eq!(eye.look(at(start, 339), &seen(true, taken + 400)), None);
-        assert_eq!(eye.look(at(start, 340), &seen(true, taken + 700)), Some("slow_reader"));
+        assert_eq!(stalls.look(at(start, 339), &seen(true, taken + 400)), None);
+        assert_eq!(stalls.look(at(start, 340), &seen(true, taken + 700)), Some("slow_reader"));
         // Nothing to read is no slowness: an event stream, a long computation.
-        let mut eye = Eye::new(start, Limits::default());
-        assert_eq!(eye.look(at(start, 3_600), &seen(false, 10)), None);
-        assert_eq!(eye.look(at(start, 3_601), &seen(true, 10)), None);
+        let mut stalls = StallDetector::new(start, Limits::default());
+        assert_eq!(stalls.look(at(start, 3_600), &seen(false, 10)), None);
+        assert_eq!(stalls.look(at(start, 3_601), &seen(true, 10)), None);
         let unknown = Seen { traffic: None, ..seen(false, 0) };
-        assert_eq!(eye.look(at(start, 9_999), &unknown), None);
+        assert_eq!(stalls.look(at(start, 9_999), &unknown), None);
     }
 
     #[test]
@@ -283,14 +283,14 @@ mod tests {
         let start = Instant::now();
         let limits = Limits::default();
         let idle = |seconds, ended, waits| Seen { idle: Some(Duration::from_secs(seconds)), ended, ..seen(waits, 0) };
-        let mut eye = Eye::new(start, limits);
-        assert_eq!(eye.look(at(start, 1), &idle(39, false, false)), None);
-        assert_eq!(eye.look(at(start, 1), &idle(40, false, false)), Some("slow_request"));
-        assert_eq!(eye.look(at(start, 1), &idle(0, true, true)), None, "the answer is on its way");
-        assert_eq!(eye.look(at(start, 1), &idle(0, true, false)), Some("ended"));
+        let mut stalls = StallDetector::new(start, limits);
+        assert_eq!(stalls.look(at(start, 1), &idle(39, false, false)), None);
+        assert_eq!(stalls.look(at(start, 1), &idle(40, false, false)), Some("slow_request"));
+        assert_eq!(stalls.look(at(start, 1), &idle(0, true, true)), None, "the answer is on its way");
+        assert_eq!(stalls.look(at(start, 1), &idle(0, true, false)), Some("ended"));
         let refused = Seen { refused: true, ..seen(false, 0) };
-        assert_eq!(eye.look(start, &refused), None);
-        assert_eq!(eye.look(at(start, 1), &refused), Some("too_many"));
+        assert_eq!(stalls.look(start, &refused), None);
+        assert_eq!(stalls.look(at(start, 1), &refused), Some("too_many"));
     }
 
     #[test]

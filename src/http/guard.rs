@@ -15,6 +15,7 @@ use futures_util::FutureExt as _;
 use super::Site;
 use super::connection::Connection;
 use super::error::{Dialect, HttpError, Refused};
+use super::route::Traits;
 use super::web::error_page;
 use super::{hf, moved};
 use crate::service;
@@ -140,8 +141,10 @@ fn door(request: &ServiceRequest, site: &Site) -> Result<(), HttpError> {
     Ok(())
 }
 
-/// Was a form sent from another origin's page? Browsers say so themselves; old ones at least send Origin.
-fn comes_from_elsewhere(headers: &HeaderMap, site: &Site) -> bool {
+/// Was a form sent from another origin's page? Browsers say so themselves; old ones at least send Origin. A program that
+/// says nothing has no session to abuse. Ours are the name we were called by, and `public_url` where a proxy calls us
+/// by another.
+pub fn comes_from_elsewhere(headers: &HeaderMap, site: &Site) -> bool {
     let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
     if let Some(fetch_site) = text("sec-fetch-site")
         && !["same-origin", "none"].contains(&fetch_site)
@@ -149,8 +152,8 @@ fn comes_from_elsewhere(headers: &HeaderMap, site: &Site) -> bool {
         return true;
     }
     let Some(origin) = text("origin") else { return false };
-    let origin_host = origin.split_once("://").map(|(_, host)| host);
-    origin_host != text("host") && site.public_url.as_deref() != Some(origin)
+    let is_host = |host: &str| origin.split_once("://").is_some_and(|(_, named)| named.eq_ignore_ascii_case(host));
+    !text("host").is_some_and(is_host) && !site.public_url.as_deref().is_some_and(|url| url.eq_ignore_ascii_case(origin))
 }
 
 /// Writes the body of a refused request: JSON for programs, a page for browsers.
@@ -172,8 +175,8 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
         tracing::error!(request_id = %seen.id, path = ?seen.path, status = status.as_u16(), detail = ?refused.detail, "a request failed");
     }
     // The framework and the extractors refuse in our words, whoever asked.
-    let theirs = response.request().match_pattern().is_some_and(|pattern| hf::speaks(&pattern));
-    let dialect = if theirs { Dialect::HuggingFace } else { refused.dialect };
+    let asked = Traits::of(response.request()).dialect;
+    let dialect = if asked == Dialect::HuggingFace { asked } else { refused.dialect };
     if dialect == Dialect::HuggingFace {
         for (name, value) in hf::headers(&refused.problem) {
             response.headers_mut().insert(name, value);
@@ -317,6 +320,37 @@ mod tests {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();
         (status, headers, String::from_utf8(body.to_vec()).unwrap(), site.metrics.text().unwrap())
+    }
+
+    #[test]
+    fn forms_come_from_our_own_pages() {
+        let site = |public: Option<&str>| Site::new(public.map(String::from), &[], false, Metrics::new().unwrap());
+        let elsewhere = |site: &Site, given: &[(&'static str, &str)]| {
+            let headers = given.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
+            comes_from_elsewhere(&headers.collect(), site)
+        };
+        let (plain, proxied) = (site(None), site(Some("https://hub.example.org")));
+        let host = ("host", "hub.lan:8080");
+        for ours in [
+            &[host][..],
+            &[host, ("origin", "http://hub.lan:8080")],
+            &[host, ("origin", "http://HUB.lan:8080")],
+            &[host, ("sec-fetch-site", "same-origin"), ("origin", "http://hub.lan:8080")],
+            &[host, ("sec-fetch-site", "none")],
+        ] {
+            assert!(!elsewhere(&plain, ours), "{ours:?}");
+        }
+        for theirs in [
+            &[host, ("origin", "http://evil.lan")][..],
+            &[host, ("origin", "null")],
+            &[host, ("sec-fetch-site", "cross-site")],
+            &[host, ("sec-fetch-site", "same-site"), ("origin", "http://hub.lan:8080")],
+            &[host, ("origin", "https://hub.example.org")],
+        ] {
+            assert!(elsewhere(&plain, theirs), "{theirs:?}");
+        }
+        assert!(!elsewhere(&proxied, &[host, ("origin", "https://hub.example.org")]), "behind a proxy the page is the public one's");
+        assert!(elsewhere(&proxied, &[host, ("origin", "https://hub.example.org.evil")]));
     }
 
     #[actix_web::test]

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod lines;
 mod moved;
 pub mod rates;
+mod route;
 pub mod routes;
 pub mod socket;
 pub mod stream;
@@ -107,7 +108,7 @@ impl Site {
 /// Starts serving on a bound listener. HTTP/1.1 only, strict parsing, bounded connections and patience.
 pub fn serve(listener: TcpListener, service: Service, site: Site, threads: usize) -> std::io::Result<Server> {
     let limits = site.limits;
-    let doorkeeper = connection::Doorkeeper::new(limits, site.metrics.clone());
+    let limiter = connection::ConnectionLimiter::new(limits, site.metrics.clone());
     let (site, service) = (Data::new(site), Data::new(service));
     let server = HttpServer::new(move || {
         App::new()
@@ -123,7 +124,7 @@ pub fn serve(listener: TcpListener, service: Service, site: Site, threads: usize
     .keep_alive(limits.keep_alive())
     .shutdown_timeout(SHUTDOWN_SECONDS)
     .disable_signals()
-    .on_connect(move |connection, data| doorkeeper.greet(connection, data))
+    .on_connect(move |connection, data| limiter.greet(connection, data))
     .listen(listener)?;
     Ok(server.run())
 }

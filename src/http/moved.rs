@@ -1,22 +1,18 @@
 //! The way to a repo that was moved: the address that was asked for, with the present name in it. Clients keep their
 //! token on it, since it leads to the same server.
 
-use actix_web::http::Method;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::route::{Names, Traits};
 use crate::domain::name::RepoId;
-
-/// Questions that come as POST.
-const QUESTIONS: &[&str] = &["/paths-info/{rev}", "/objects/batch"];
 
 /// The answer to those who read. Who writes must know where, and is told the name as an error.
 pub fn answer(request: &HttpRequest, to: &RepoId) -> Option<HttpResponse> {
-    let pattern = request.match_pattern()?;
-    let reads = [Method::GET, Method::HEAD].contains(request.method());
-    if !reads && !QUESTIONS.iter().any(|question| pattern.ends_with(question)) {
+    if !Traits::of(request).reads(request.method()) {
         return None;
     }
+    let pattern = request.match_pattern()?;
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     // Relative: for the headers of a file, clients follow no other.
     let location = renamed(&pattern, request.uri().path(), to)? + &query;
@@ -25,9 +21,7 @@ pub fn answer(request: &HttpRequest, to: &RepoId) -> Option<HttpResponse> {
 
 /// `path` with another repo's name where `pattern` has it. Names are as they are in addresses: they need no encoding.
 fn renamed(pattern: &str, path: &str, to: &RepoId) -> Option<String> {
-    let names: Vec<&str> = pattern.split('/').collect();
-    let at = names.iter().position(|part| *part == "{ns}")?;
-    let behind = names.get(at + 1)?.strip_prefix("{name}")?;
+    let Names { at, behind } = Names::find(pattern)?;
     let mut parts: Vec<&str> = path.split('/').collect();
     let name = format!("{}{behind}", to.name());
     *parts.get_mut(at)? = to.namespace().as_str();

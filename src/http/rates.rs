@@ -14,6 +14,7 @@ use actix_web::http::header::{HeaderName, RETRY_AFTER};
 use super::Site;
 use super::connection::network;
 use super::error::HttpError;
+use super::route::Traits;
 use crate::domain::id::AccountId;
 use crate::domain::user::Actor;
 
@@ -23,18 +24,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 const ROUNDING: f64 = 1e-6;
 /// Callers beyond this many share one bucket.
 const MOST_CALLERS: usize = 50_000;
-/// Where nothing is asked but bytes: those are bounded by connections and patience.
-const BYTES: &[&str] = &[
-    "/resolve/{rev}/",
-    "/download/{rev}/",
-    "/versions/{rev}/files/{path:.*}",
-    "/files/{ns}/",
-    "/thumbnails/",
-    "/blobs/{sha256}",
-    "/uploads/{id}",
-    "/objects/{sha256}",
-];
-
 /// The buckets of all callers.
 pub struct Rates {
     /// 0: no limit.
@@ -63,8 +52,7 @@ struct Bucket {
 
 /// Refuses a request with 429 where its caller has made too many.
 pub fn admit(request: &HttpRequest, actor: &Actor) -> Result<(), HttpError> {
-    let pattern = request.match_pattern().unwrap_or_default();
-    if BYTES.iter().any(|part| pattern.contains(part)) {
+    if Traits::of(request).bytes {
         return Ok(());
     }
     let Some(whose) = whose(actor, request.peer_addr().map(|peer| peer.ip())) else { return Ok(()) };
@@ -204,22 +192,6 @@ mod tests {
         assert_ne!(whose(&Actor::Anonymous, ip("10.0.0.1")), whose(&Actor::Anonymous, ip("10.0.0.2")));
         for here in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
             assert_eq!(whose(&Actor::Anonymous, ip(here)), None, "{here}");
-        }
-    }
-
-    #[test]
-    fn bytes_do_not_count() {
-        use crate::http::routes::routes;
-
-        let free = |path: &str| BYTES.iter().any(|part| path.contains(part));
-        let patterns: Vec<&str> = routes().iter().map(|entry| entry.path).collect();
-        for part in BYTES {
-            assert!(patterns.iter().any(|path| path.contains(part)), "no route has {part}");
-        }
-        for counted in
-            ["/api/v1/search", "/api/v1/uploads", "/api/v1/blobs/missing", "/api/{kind:models|datasets}/{ns}/{name}/commit/{rev}"]
-        {
-            assert!(patterns.contains(&counted) && !free(counted), "{counted}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Every route of the server, on one page: path, then a handler per method. `get` answers HEAD too, unless the
-//! path has a `head` of its own; any other method is 405 with `Allow`.
+//! path has a `head` of its own; any other method is 405 with `Allow`. Behind them, what the frame must know of the route
+//! (`route.rs`): the repo it is about, whether it gives nothing but bytes, whether its POST is a question.
 
 use actix_web::guard::{Any, Get, Head, fn_guard};
 use actix_web::http::header::ALLOW;
@@ -7,11 +8,14 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 
 use super::api::{commits, files, finetunes, health, openapi, predict, refs, repos, search, segments, tokens, uploads, users, versions};
-use super::error::HttpError;
+use super::error::{Dialect, HttpError};
+use super::route::{About, Table, Traits};
 use super::{assets, hf, tfhub, torch_hub, web as pages};
+use crate::domain::name::RepoKind;
 
 /// Fills the application with [`routes`]; whatever is not there is 404.
 pub fn configure(config: &mut web::ServiceConfig) {
+    config.app_data(web::Data::new(Table(routes().iter().map(|entry| (entry.path, entry.traits)).collect())));
     for entry in routes() {
         config.service(entry.into_resource());
     }
@@ -20,7 +24,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
 
 /// The page itself. Order matters where patterns overlap: the first match wins.
 pub fn routes() -> Vec<Entry> {
-    hugging_face_routes().into_iter().chain(loader_routes()).chain(api_routes()).chain(page_routes()).collect()
+    let theirs = hugging_face_routes().into_iter().map(Entry::for_hugging_face);
+    theirs.chain(loader_routes()).chain(api_routes()).chain(page_routes()).collect()
 }
 
 /// What clients of the Hugging Face Hub ask; a data set's address begins with its kind, a model's does not.
@@ -32,43 +37,43 @@ fn hugging_face_routes() -> Vec<Entry> {
         at("/api/agent-harnesses", [get(hf::probes::harnesses)]),
         at("/api/telemetry/{rest:.*}", [get(hf::probes::telemetry), post(hf::probes::telemetry)]),
         at("/api/{kind:models|datasets}", [get(hf::list::list)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}", [get(hf::info::show)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/refs", [get(hf::refs::list)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/commits/{rev}", [get(hf::commits::list)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/auth-check", [get(hf::probes::may_read)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/auth-check/write", [get(hf::probes::may_write)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/discussions", [get(hf::probes::discussions)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/paths-info/{rev}", [post(hf::paths::show)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/revision/{rev}", [get(hf::info::show_at)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/tree/{rev}", [get(hf::tree::top)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/tree/{rev}/{path:.*}", [get(hf::tree::folder)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}", [get(hf::info::show)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/refs", [get(hf::refs::list)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/commits/{rev}", [get(hf::commits::list)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/auth-check", [get(hf::probes::may_read)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/auth-check/write", [get(hf::probes::may_write)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/discussions", [get(hf::probes::discussions)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/paths-info/{rev}", [post(hf::paths::show)]).repo().question(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/revision/{rev}", [get(hf::info::show_at)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/tree/{rev}", [get(hf::tree::top)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/tree/{rev}/{path:.*}", [get(hf::tree::folder)]).repo(),
         // writing: repos, commits
         at("/api/repos/create", [post(hf::repos::create)]),
         at("/api/repos/delete", [delete(hf::repos::remove)]),
         at("/api/repos/move", [post(hf::repos::rename)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/settings", [put(hf::repos::change)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/tag/{rev}", [post(hf::marks::create_tag), delete(hf::marks::delete_tag)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/branch/{ref:.*}", [post(hf::marks::create_branch), delete(hf::marks::delete_branch)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/preupload/{rev}", [post(hf::preupload::ask)]),
-        at("/api/{kind:models|datasets}/{ns}/{name}/commit/{rev}", [post(hf::commit::create)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/settings", [put(hf::repos::change)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/tag/{rev}", [post(hf::tags::create_tag), delete(hf::tags::delete_tag)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/branch/{ref:.*}", [post(hf::tags::create_branch), delete(hf::tags::delete_branch)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/preupload/{rev}", [post(hf::preupload::ask)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/commit/{rev}", [post(hf::commit::create)]).repo(),
         // writing: large files
-        at("/api/{kind:models|datasets}/{ns}/{name}/xet-write-token/{rev}", [get(hf::xet::token)]),
+        at("/api/{kind:models|datasets}/{ns}/{name}/xet-write-token/{rev}", [get(hf::xet::token)]).repo(),
         at("/xet/{epoch}/v1/chunks/default/{hash}", [get(hf::xet::not_offered)]),
         at("/xet/{epoch}/v1/xorb-grants/default/{hash}", [post(hf::xet::not_offered)]),
         at("/xet/{epoch}/v1/xorbs/default/{hash}", [post(hf::xet::xorb)]),
         at("/xet/{epoch}/v1/shards", [post(hf::xet::shard_v1)]),
         at("/xet/{epoch}/v2/shards", [post(hf::xet::shard_v2)]),
         at("/v1/telemetry", [post(hf::xet::telemetry)]),
-        at("/{kind:datasets}/{ns}/{name}.git/info/lfs/objects/batch", [post(hf::lfs::batch)]),
-        at("/{kind:datasets}/{ns}/{name}.git/info/lfs/objects/{sha256}", [get(hf::lfs::fetch), put(hf::lfs::store), post(hf::lfs::verify)]),
-        at("/{kind:datasets}/{ns}/{name}.git/info/lfs/objects/{sha256}/parts/{number}", [put(hf::lfs::store_part)]),
-        at("/{ns}/{name}.git/info/lfs/objects/batch", [post(hf::lfs::batch)]),
-        at("/{ns}/{name}.git/info/lfs/objects/{sha256}", [get(hf::lfs::fetch), put(hf::lfs::store), post(hf::lfs::verify)]),
-        at("/{ns}/{name}.git/info/lfs/objects/{sha256}/parts/{number}", [put(hf::lfs::store_part)]),
+        at("/{kind:datasets}/{ns}/{name}.git/info/lfs/objects/batch", [post(hf::lfs::batch)]).repo().question(),
+        at("/{kind:datasets}/{ns}/{name}.git/info/lfs/objects/{sha256}", [get(hf::lfs::fetch), put(hf::lfs::store), post(hf::lfs::verify)]).repo().bytes(),
+        at("/{kind:datasets}/{ns}/{name}.git/info/lfs/objects/{sha256}/parts/{number}", [put(hf::lfs::store_part)]).repo().bytes(),
+        at("/{ns}/{name}.git/info/lfs/objects/batch", [post(hf::lfs::batch)]).model().question(),
+        at("/{ns}/{name}.git/info/lfs/objects/{sha256}", [get(hf::lfs::fetch), put(hf::lfs::store), post(hf::lfs::verify)]).model().bytes(),
+        at("/{ns}/{name}.git/info/lfs/objects/{sha256}/parts/{number}", [put(hf::lfs::store_part)]).model().bytes(),
 
-        at("/{kind:datasets}/{ns}/{name}/resolve/{rev}/{path:.*}", [get(hf::resolve::fetch)]),
-        at("/{kind:datasets}/{name}/resolve/{rev}/{path:.*}", [get(hf::probes::to_library)]),
-        at("/{ns}/{name}/resolve/{rev}/{path:.*}", [get(hf::resolve::fetch)]),
+        at("/{kind:datasets}/{ns}/{name}/resolve/{rev}/{path:.*}", [get(hf::resolve::fetch)]).repo().bytes(),
+        at("/{kind:datasets}/{name}/resolve/{rev}/{path:.*}", [get(hf::probes::to_library)]).bytes(),
+        at("/{ns}/{name}/resolve/{rev}/{path:.*}", [get(hf::resolve::fetch)]).model().bytes(),
 
         // names without a namespace
         at("/api/{kind:models|datasets}/{name}", [get(hf::probes::to_library)]),
@@ -76,8 +81,8 @@ fn hugging_face_routes() -> Vec<Entry> {
         at("/api/{kind:models|datasets}/{name}/tree/{rev}", [get(hf::probes::to_library)]),
         at("/api/{kind:models|datasets}/{name}/tree/{rev}/{path:.*}", [get(hf::probes::to_library)]),
         at("/api/{kind:models|datasets}/{name}/commits/{rev}", [get(hf::probes::to_library)]),
-        at("/api/{kind:models|datasets}/{name}/paths-info/{rev}", [post(hf::probes::to_library)]),
-        at("/{name}/resolve/{rev}/{path:.*}", [get(hf::probes::to_library)]),
+        at("/api/{kind:models|datasets}/{name}/paths-info/{rev}", [post(hf::probes::to_library)]).question(),
+        at("/{name}/resolve/{rev}/{path:.*}", [get(hf::probes::to_library)]).bytes(),
     ]
 }
 
@@ -85,8 +90,8 @@ fn hugging_face_routes() -> Vec<Entry> {
 #[rustfmt::skip]
 fn loader_routes() -> Vec<Entry> {
     vec![
-        at("/{ns}/{name}/{rev}", [get(tfhub::fetch)]).asking("tf-hub-format"),
-        at("/files/{ns}/{name}/{path:.*}", [get(torch_hub::fetch)]),
+        at("/{ns}/{name}/{rev}", [get(tfhub::fetch)]).asking("tf-hub-format").model(),
+        at("/files/{ns}/{name}/{path:.*}", [get(torch_hub::fetch)]).model().bytes(),
     ]
 }
 
@@ -110,36 +115,36 @@ fn api_routes() -> Vec<Entry> {
 
         // bytes
         at("/api/v1/blobs/missing", [post(uploads::missing)]),
-        at("/api/v1/blobs/{sha256}", [put(uploads::store)]),
+        at("/api/v1/blobs/{sha256}", [put(uploads::store)]).bytes(),
         at("/api/v1/uploads", [post(uploads::create)]),
-        at("/api/v1/uploads/{id}", [get(uploads::show), put(uploads::part), patch(uploads::append), delete(uploads::cancel)]),
+        at("/api/v1/uploads/{id}", [get(uploads::show), put(uploads::part), patch(uploads::append), delete(uploads::cancel)]).bytes(),
         // fine-tunes and predictions, before repos: these are no kind
         at("/api/v1/finetunes", [get(finetunes::list), post(finetunes::create)]),
         at("/api/v1/finetunes/{id}", [get(finetunes::get)]),
         at("/api/v1/finetunes/{id}/cancel", [post(finetunes::cancel)]),
         at("/api/v1/finetunes/{id}/events", [get(finetunes::events)]),
         at("/api/v1/finetunes/{id}/logs", [get(finetunes::logs)]),
-        at("/api/v1/models/{ns}/{name}/embed", [post(predict::embed)]),
-        at("/api/v1/models/{ns}/{name}/predict", [post(predict::predict)]),
+        at("/api/v1/models/{ns}/{name}/embed", [post(predict::embed)]).model(),
+        at("/api/v1/models/{ns}/{name}/predict", [post(predict::predict)]).model(),
 
         // repos, versions, files
         at("/api/v1/search", [get(search::search)]),
         at("/api/v1/repos", [post(repos::create)]),
-        at("/api/v1/models/{ns}/{name}/datasets", [get(repos::datasets)]),
-        at("/api/v1/datasets/{ns}/{name}/models", [get(repos::models)]),
+        at("/api/v1/models/{ns}/{name}/datasets", [get(repos::datasets)]).model(),
+        at("/api/v1/datasets/{ns}/{name}/models", [get(repos::models)]).dataset(),
         at("/api/v1/{kind:models|datasets}", [get(search::list)]),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}", [get(repos::show), patch(repos::change), delete(repos::remove)]),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}/commits", [post(commits::create)]),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}/refs", [get(refs::list)]),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}/refs/{ref:.*}", [put(refs::set), delete(refs::remove)]),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions", [get(versions::list)]),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}", [get(versions::show), patch(versions::change), delete(versions::remove)]),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/manifest", [get(versions::manifest)]),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/tensors", [get(versions::tensors)]),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/SHA256SUMS", [get(versions::sums)]),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/files", [get(files::list)]),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/files/{path:.*}", [get(files::fetch)]),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/segments/{path:.*}", [get(segments::show)]),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}", [get(repos::show), patch(repos::change), delete(repos::remove)]).repo(),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/commits", [post(commits::create)]).repo(),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/refs", [get(refs::list)]).repo(),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/refs/{ref:.*}", [put(refs::set), delete(refs::remove)]).repo(),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions", [get(versions::list)]).repo(),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}", [get(versions::show), patch(versions::change), delete(versions::remove)]).repo(),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/manifest", [get(versions::manifest)]).repo(),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/tensors", [get(versions::tensors)]).repo(),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/SHA256SUMS", [get(versions::sums)]).repo(),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/files", [get(files::list)]).repo(),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/files/{path:.*}", [get(files::fetch)]).repo().bytes(),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/segments/{path:.*}", [get(segments::show)]).repo(),
 
         // nothing below /api is a page, but for the one that describes it
         at("/api", [get(pages::reference::show)]),
@@ -165,13 +170,13 @@ fn page_routes() -> Vec<Entry> {
         at("/logout", [post(pages::login::leave)]),
         at("/settings/tokens", [get(pages::tokens::show), post(pages::tokens::create)]),
         at("/settings/tokens/{id}/revoke", [post(pages::tokens::revoke)]),
-        at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]),
-        at("/{kind:datasets}/{ns}/{name}/thumbnails/{number}", [get(pages::repo_tabs::thumbnail)]),
-        at("/{kind:datasets}/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]),
-        at("/{kind:datasets}/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]),
-        at("/{ns}/{name}", [get(pages::repo::show)]),
-        at("/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]),
-        at("/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]),
+        at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/thumbnails/{number}", [get(pages::repo_tabs::thumbnail)]).repo().bytes(),
+        at("/{kind:datasets}/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).repo().bytes(),
+        at("/{kind:datasets}/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).repo(),
+        at("/{ns}/{name}", [get(pages::repo::show)]).model(),
+        at("/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).model().bytes(),
+        at("/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).model(),
     ]
 }
 
@@ -181,13 +186,14 @@ pub struct Entry {
     pub methods: Vec<Method>,
     /// A key the query must have; without it the path is another entry's.
     pub asking: Option<&'static str>,
+    pub traits: Traits,
     handlers: Vec<(Method, Route)>,
 }
 
 /// A path and its handlers.
 pub fn at<const N: usize>(path: &'static str, handlers: [(Method, Route); N]) -> Entry {
     let methods = handlers.iter().map(|(method, _)| method.clone()).collect();
-    Entry { path, methods, asking: None, handlers: handlers.into() }
+    Entry { path, methods, asking: None, traits: Traits::PLAIN, handlers: handlers.into() }
 }
 
 macro_rules! verbs {
@@ -208,6 +214,39 @@ verbs! { get => GET, head => HEAD, post => POST, put => PUT, patch => PATCH, del
 impl Entry {
     fn asking(self, key: &'static str) -> Entry {
         Entry { asking: Some(key), ..self }
+    }
+
+    fn about(mut self, about: About) -> Entry {
+        self.traits.about = about;
+        self
+    }
+
+    /// About a repo of the kind its address names.
+    fn repo(self) -> Entry {
+        self.about(About::RepoOfKind)
+    }
+
+    fn model(self) -> Entry {
+        self.about(About::Repo(RepoKind::Model))
+    }
+
+    fn dataset(self) -> Entry {
+        self.about(About::Repo(RepoKind::Dataset))
+    }
+
+    fn bytes(mut self) -> Entry {
+        self.traits.bytes = true;
+        self
+    }
+
+    fn question(mut self) -> Entry {
+        self.traits.question = true;
+        self
+    }
+
+    fn for_hugging_face(mut self) -> Entry {
+        self.traits.dialect = Dialect::HuggingFace;
+        self
     }
 
     fn into_resource(self) -> Resource {
@@ -235,4 +274,117 @@ impl Entry {
 
 fn asks(query: Option<&str>, key: &str) -> bool {
     query.is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some(key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::domain::name::RepoId;
+
+    #[test]
+    fn every_route_says_which_repo_it_is_about() {
+        for Entry { path, traits, .. } in routes() {
+            let said = match traits.about {
+                About::NoRepo => (false, false, false),
+                About::RepoOfKind => (true, true, false),
+                About::Repo(kind) => (true, false, kind == RepoKind::Dataset),
+            };
+            let dataset = path.contains("/datasets/{ns}/");
+            assert_eq!(said, (path.contains("{ns}/{name}"), path.contains("{kind:") && path.contains("{ns}"), dataset), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_pattern_has_one_meaning() {
+        let mut seen = HashMap::new();
+        for Entry { path, traits, .. } in routes() {
+            assert_eq!(*seen.entry(path).or_insert(traits), traits, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_route_that_gives_or_takes_files_says_so() {
+        for Entry { path, traits, .. } in routes() {
+            let last = path.rsplit('/').next().unwrap_or_default();
+            let names_bytes = ["{path:.*}", "{sha256}"].contains(&last)
+                || ["/uploads/{id}", "/parts/{number}", "/thumbnails/{number}"].iter().any(|end| path.ends_with(end));
+            let lists = ["/tree/", "/segments/"].iter().any(|word| path.contains(word));
+            assert_eq!(traits.bytes, names_bytes && !lists, "{path}");
+        }
+        let counted =
+            ["/api/v1/search", "/api/v1/uploads", "/api/v1/blobs/missing", "/api/{kind:models|datasets}/{ns}/{name}/commit/{rev}"];
+        for path in counted {
+            assert!(routes().iter().any(|entry| entry.path == path && !entry.traits.bytes), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_question_is_asked_by_post_alone() {
+        let questions: Vec<Entry> = routes().into_iter().filter(|entry| entry.traits.question).collect();
+        assert_eq!(questions.len(), 4, "paths-info with and without a namespace, and what LFS has of a model and a data set");
+        for Entry { path, methods, traits, .. } in questions {
+            assert_eq!(methods, [Method::POST], "{path}");
+            assert!(traits.reads(&Method::POST) && !traits.reads(&Method::PUT));
+        }
+        assert!(!Traits::PLAIN.reads(&Method::POST) && Traits::PLAIN.reads(&Method::HEAD));
+    }
+
+    #[test]
+    fn the_dialects_routes_are_told_from_ours() {
+        let speaks = |path: &str| routes().iter().any(|entry| entry.path == path && entry.traits.dialect == Dialect::HuggingFace);
+        for theirs in ["/api/{kind:models|datasets}/{ns}/{name}", "/{ns}/{name}/resolve/{rev}/{path:.*}", "/api/whoami-v2"] {
+            assert!(speaks(theirs), "{theirs}");
+        }
+        for ours in ["/api/v1/models/{ns}/{name}/embed", "/{ns}/{name}", "/api/{rest:.*}", "/api"] {
+            assert!(!speaks(ours), "{ours}");
+        }
+    }
+
+    #[test]
+    fn addresses_name_repos() {
+        let named = |path: &str| {
+            let patterns = routes();
+            // As the router finds it: the first that fits, part by part.
+            let fits = |pattern: &str| actix_web::dev::ResourceDef::new(pattern).is_match(path);
+            let entry = patterns.iter().find(|entry| fits(entry.path))?;
+            entry.traits.repo(entry.path, path)
+        };
+        let model = [
+            "/ada/net",
+            "/ada/net/resolve/main/a/b",
+            "/api/models/ada/net",
+            "/api/models/ada/net/revision/main",
+            "/ada/net/1",
+            "/api/v1/models/ada/net/versions",
+            "/files/ada/net/1.0/model.safetensors",
+            "/ada/net.git/info/lfs/objects/batch",
+        ];
+        for path in model {
+            assert_eq!(named(path), Some((RepoKind::Model, RepoId::from_parts("ada", "net").unwrap())), "{path}");
+        }
+        for path in [
+            "/datasets/ada/net",
+            "/datasets/ada/net/resolve/main/x",
+            "/api/datasets/%61da/net",
+            "/api/v1/datasets/ada/net",
+            "/datasets/ada/net.git/info/lfs/objects/batch",
+        ] {
+            assert_eq!(named(path).unwrap().0, RepoKind::Dataset, "{path}");
+        }
+        for path in [
+            "/",
+            "/healthz",
+            "/api/v1/whoami",
+            "/api/v1/finetunes/abc",
+            "/api/models",
+            "/api/models/ada",
+            "/..%2f/x",
+            "/static/style.css",
+            "/jobs/1/x",
+        ] {
+            assert_eq!(named(path), None, "{path}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use crate::domain::job::JobState;
 use crate::domain::name::RepoId;
-use crate::domain::revision::Revision;
+use crate::domain::repo_ref::RepoRef;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{JobAt, Json, Query};
@@ -88,17 +88,21 @@ pub async fn logs(caller: Caller, service: Data<Service>, job: JobAt) -> Answer 
 
 /// The body's texts become names and revisions.
 fn asked(body: CreateFineTune) -> Result<NewFineTune, HttpError> {
-    let (base, base_revision) = repo_at("base", &body.base)?;
-    let (dataset, dataset_revision) = repo_at("dataset", &body.dataset)?;
-    let (name, recipe) = (repo("name", &body.name)?, body.recipe);
-    Ok(NewFineTune { base, base_revision, dataset, dataset_revision, name, private: body.private, recipe })
+    let (base, dataset) = (repo_at("base", &body.base)?, repo_at("dataset", &body.dataset)?);
+    Ok(NewFineTune {
+        base: base.id,
+        base_revision: base.revision,
+        dataset: dataset.id,
+        dataset_revision: dataset.revision,
+        name: repo("name", &body.name)?,
+        private: body.private,
+        recipe: body.recipe,
+    })
 }
 
-/// `namespace/name` or `namespace/name@revision`.
-fn repo_at(field: &str, text: &str) -> Result<(RepoId, Revision), HttpError> {
-    let (id, revision) = text.split_once('@').map_or((text, None), |(id, revision)| (id, Some(revision)));
+fn repo_at(field: &str, text: &str) -> Result<RepoRef, HttpError> {
     let wrong = |e| HttpError::bad_request("bad_name", format!("{field}: {e}"), "write 'namespace/name' or 'namespace/name@revision'");
-    Ok((repo(field, id)?, revision.map_or(Ok(Revision::main()), Revision::parse).map_err(wrong)?))
+    RepoRef::parse(text).map_err(wrong)
 }
 
 fn repo(field: &str, text: &str) -> Result<RepoId, HttpError> {

@@ -7,10 +7,10 @@ pub mod card;
 pub mod commit;
 pub mod commits;
 mod describe;
+mod error_headers;
 pub mod info;
 pub mod lfs;
 pub mod list;
-pub mod marks;
 pub mod paths;
 pub mod preupload;
 pub mod probes;
@@ -18,7 +18,7 @@ pub mod refs;
 mod refusal;
 pub mod repos;
 pub mod resolve;
-mod spoken;
+pub mod tags;
 pub mod tree;
 pub mod whoami;
 pub mod xet;
@@ -31,7 +31,7 @@ use super::error::HttpError;
 use super::extract::Query;
 use crate::domain::digest::Digest;
 use crate::service;
-pub use spoken::{code_of, headers, speaks};
+pub use error_headers::{code_of, headers};
 
 /// A refusal in the words this dialect's clients sort errors by: `X-Error-Code`.
 fn refuse(error: service::Error) -> HttpError {

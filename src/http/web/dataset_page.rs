@@ -7,7 +7,7 @@ use askama::Template;
 use super::card::RepoCard;
 use super::format;
 use super::frame::{Frame, page};
-use super::repo::{Fact, Head};
+use super::repo_head::{Fact, Head};
 use super::snippets::{Snippet, snippets};
 use crate::domain::dataset_report::{DatasetReport, SplitCount};
 use crate::domain::repo::RepoSummary;

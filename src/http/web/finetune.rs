@@ -10,7 +10,7 @@ use crate::domain::dataset_report::can_be_learned;
 use crate::domain::name::{LIBRARY, RepoId, RepoKind};
 use crate::domain::page::PageRequest;
 use crate::domain::recipe::{Optimizer, Recipe, Strategy};
-use crate::domain::revision::Revision;
+use crate::domain::repo_ref::RepoRef;
 use crate::domain::search::{SearchQuery, Sort};
 use crate::domain::user::Actor;
 use crate::http::caller::Visitor;
@@ -105,10 +105,16 @@ impl Fields {
     }
 
     fn asked(&self) -> Result<NewFineTune, Wrong> {
-        let (base, base_revision) = repo("base", &self.base)?;
-        let (dataset, dataset_revision) = repo("dataset", &self.dataset)?;
-        let name = RepoId::parse(&self.name).map_err(|e| Wrong::new("name", e))?;
-        Ok(NewFineTune { base, base_revision, dataset, dataset_revision, name, private: self.private, recipe: self.recipe()? })
+        let (base, dataset) = (repo("base", &self.base)?, repo("dataset", &self.dataset)?);
+        Ok(NewFineTune {
+            base: base.id,
+            base_revision: base.revision,
+            dataset: dataset.id,
+            dataset_revision: dataset.revision,
+            name: RepoId::parse(&self.name).map_err(|e| Wrong::new("name", e))?,
+            private: self.private,
+            recipe: self.recipe()?,
+        })
     }
 
     fn recipe(&self) -> Result<Recipe, Wrong> {
@@ -147,17 +153,15 @@ fn number<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Wrong> {
     text.parse().map_err(|_| Wrong::new(field, format!("'{text}' is not a number this field takes")))
 }
 
-fn repo(field: &str, text: &str) -> Result<(RepoId, Revision), Wrong> {
-    let (name, revision) = text.split_once('@').unwrap_or((text, "main"));
-    let id = RepoId::parse(name).map_err(|e| Wrong::new(field, e))?;
-    Ok((id, Revision::parse(revision).map_err(|e| Wrong::new(field, e))?))
+fn repo(field: &str, text: &str) -> Result<RepoRef, Wrong> {
+    RepoRef::parse(text).map_err(|e| Wrong::new(field, e))
 }
 
 pub async fn show(visitor: Visitor, service: Data<Service>, query: Query) -> Answer {
     let actor = visitor.actor();
     let Some(owner) = actor.name() else {
         let here = format!("/finetune?base={}&dataset={}", query.text("base"), query.text("dataset"));
-        return Ok(see_other(&format!("/login?next={}", super::repo::urlencode(&here))));
+        return Ok(see_other(&format!("/login?next={}", super::repo_head::urlencode(&here))));
     };
     let fields = Fields::new(&query, owner.as_str());
     form_page(&visitor, &service, StatusCode::OK, fields, None).await

@@ -3,14 +3,15 @@
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HOST, ORIGIN};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 use subtle::ConstantTimeEq as _;
 
+use crate::http::Site;
 use crate::http::body::Body;
 use crate::http::error::HttpError;
 use crate::http::extract::Query;
+use crate::http::guard::comes_from_elsewhere;
 
 /// No form of ours is larger.
 const MAX_FORM_BYTES: usize = 64 << 10;
@@ -30,11 +31,11 @@ impl FromRequest for Form {
     type Future = LocalBoxFuture<'static, Result<Form, HttpError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let same = same_origin(request);
+        let foreign_page = Site::of(request).map(|site| comes_from_elsewhere(request.headers(), &site));
         let urlencoded = request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded");
         let body = Body::of(request, payload.take());
         Box::pin(async move {
-            if !same {
+            if foreign_page? {
                 return Err(foreign());
             }
             if !urlencoded {
@@ -50,18 +51,6 @@ impl FromRequest for Form {
 fn foreign() -> HttpError {
     let message = "the form is stale or came from elsewhere";
     HttpError::new(StatusCode::FORBIDDEN, "csrf", message, "go back, reload the page and send it again")
-}
-
-/// What the browser itself says about where a form comes from; a program that says nothing needs the token anyway.
-fn same_origin(request: &HttpRequest) -> bool {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    if let Some(site) = header("sec-fetch-site") {
-        return matches!(site, "same-origin" | "none");
-    }
-    match (header(ORIGIN.as_str()), header(HOST.as_str())) {
-        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(host)),
-        _ => true,
-    }
 }
 
 /// The cookie and field value of a new log-in form.

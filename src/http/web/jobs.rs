@@ -72,7 +72,7 @@ pub async fn list(visitor: Visitor, service: Data<Service>, query: Query) -> Ans
         return Ok(see_other("/login?next=/jobs"));
     }
     let list = service.list_jobs(&visitor.actor(), None, query.page()?).await?;
-    let next = list.next.as_deref().map(|cursor| format!("/jobs?cursor={}", super::repo::urlencode(cursor)));
+    let next = list.next.as_deref().map(|cursor| format!("/jobs?cursor={}", super::repo_head::urlencode(cursor)));
     page(&JobsPage { frame: Frame::of(&visitor, "jobs"), jobs: list.items.iter().map(JobLine::from).collect(), next })
 }
 

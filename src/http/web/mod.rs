@@ -15,6 +15,7 @@ pub mod login;
 mod outcome;
 pub mod reference;
 pub mod repo;
+mod repo_head;
 pub mod repo_tabs;
 mod snippets;
 pub mod tokens;

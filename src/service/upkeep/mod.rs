@@ -31,7 +31,7 @@ const COUNTED_MS: i64 = 60_000;
 /// What long stories tell while they run; whoever started them decides how to show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A piece of work with a known number of bytes begins: `reading`, `copying`, `removing` ...
+    /// Work with a known number of bytes begins: `reading`, `copying`, `removing` ...
     Begin {
         what: &'static str,
         items: u64,

@@ -1,19 +1,18 @@
-//! What has been proved already: a file of this inode, size and time of change had that sha256. So gigabytes
+//! The index of verified hashes: a file of this inode, size and time of change had that sha256. So gigabytes
 //! are hashed once and not at every pull, while a file that was touched since is hashed anew.
 //!
 //! The file `proofs` has a line for each, `<sha256> <inode> <size> <mtime in ns>`, and only grows; several
 //! processes append to it at once. A lost or torn line costs one more hashing and nothing else.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use super::error::at;
 use super::link::write_whole;
+use super::stamp::Stamp;
 use super::{Cache, Result};
 use crate::domain::digest::Digest;
 
@@ -22,49 +21,16 @@ const CROWDED: usize = 10_000;
 /// Most lines that are kept; a version has at most 100,000 files.
 const MOST: usize = 400_000;
 
-/// By what a file is known again without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Stamp {
-    inode: u64,
-    size_bytes: u64,
-    modified_ns: i128,
-}
-
-impl Stamp {
-    pub fn of(file: &Metadata) -> Stamp {
-        let modified_ns = i128::from(file.mtime()) * 1_000_000_000 + i128::from(file.mtime_nsec());
-        Stamp { inode: file.ino(), size_bytes: file.size(), modified_ns }
-    }
-
-    /// A file that was changed just now may be changed again within the same tick of the kernel's clock, and
-    /// would look the same.
-    pub fn is_settled(&self) -> bool {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        i128::try_from(now.as_nanos()).is_ok_and(|now| (self.modified_ns + 1_000_000_000) < now)
-    }
-
-    fn line(&self, digest: &Digest) -> String {
-        format!("{digest} {} {} {}\n", self.inode, self.size_bytes, self.modified_ns)
-    }
-}
-
-/// Gives a file just written a time of change of the finest clock. The kernel's own advances in ticks of
-/// milliseconds, and two writes within one tick would look the same.
-pub(super) fn mark(file: &File) -> std::io::Result<Stamp> {
-    file.set_modified(SystemTime::now())?;
-    file.metadata().map(|found| Stamp::of(&found))
-}
-
-/// The proofs of one store, shared by the threads of a pull.
+/// The index of one store, shared by the threads of a pull.
 #[derive(Debug)]
-pub struct Proofs {
+pub struct VerifiedHashes {
     path: PathBuf,
     known: Mutex<HashMap<Stamp, Digest>>,
 }
 
 impl Cache {
     /// Reads what is known. A file that cannot be read proves nothing.
-    pub fn proofs(&self) -> Proofs {
+    pub fn verified_hashes(&self) -> VerifiedHashes {
         let path = self.root.join("proofs");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -72,13 +38,13 @@ impl Cache {
         let known: HashMap<Stamp, Digest> = newest.iter().filter_map(|line| read(line)).collect();
         if lines.len() > CROWDED && lines.len() > 2 * known.len() {
             // What another process appends meanwhile is lost, and hashed once more some day.
-            let _ = write_whole(&path, known.iter().map(|(stamp, digest)| stamp.line(digest)).collect::<String>().as_bytes());
+            let _ = write_whole(&path, known.iter().map(|(stamp, digest)| line(stamp, digest)).collect::<String>().as_bytes());
         }
-        Proofs { path, known: Mutex::new(known) }
+        VerifiedHashes { path, known: Mutex::new(known) }
     }
 }
 
-impl Proofs {
+impl VerifiedHashes {
     /// What such a file is known to hold.
     pub fn find(&self, stamp: &Stamp) -> Option<Digest> {
         self.known().get(stamp).copied()
@@ -90,7 +56,7 @@ impl Proofs {
             return Ok(());
         }
         self.known().extend(proved.iter().copied());
-        let lines: String = proved.iter().map(|(stamp, digest)| stamp.line(digest)).collect();
+        let lines: String = proved.iter().map(|(stamp, digest)| line(stamp, digest)).collect();
         let file = OpenOptions::new().create(true).append(true).open(&self.path);
         // One write: lines of two processes do not mix.
         file.and_then(|mut file| file.write_all(lines.as_bytes())).map_err(at("write", &self.path))
@@ -99,6 +65,10 @@ impl Proofs {
     fn known(&self) -> MutexGuard<'_, HashMap<Stamp, Digest>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn line(stamp: &Stamp, digest: &Digest) -> String {
+    format!("{digest} {} {} {}\n", stamp.inode, stamp.size_bytes, stamp.modified_ns)
 }
 
 fn read(line: &str) -> Option<(Stamp, Digest)> {
@@ -111,6 +81,9 @@ fn read(line: &str) -> Option<(Stamp, Digest)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
+    use super::super::stamp::mark;
     use super::*;
 
     #[test]
@@ -120,17 +93,17 @@ mod tests {
         let path = folder.path().join("file");
         std::fs::write(&path, "one").unwrap();
         let stamp = mark(&File::open(&path).unwrap()).unwrap();
-        let proofs = cache.proofs();
-        proofs.add(&[(stamp, Digest::of(b"one"))]).unwrap();
+        let verified = cache.verified_hashes();
+        verified.add(&[(stamp, Digest::of(b"one"))]).unwrap();
         let look = || Stamp::of(&std::fs::metadata(&path).unwrap());
-        assert_eq!((proofs.find(&look()), cache.proofs().find(&look())), (Some(Digest::of(b"one")), Some(Digest::of(b"one"))));
+        assert_eq!((verified.find(&look()), cache.verified_hashes().find(&look())), (Some(Digest::of(b"one")), Some(Digest::of(b"one"))));
 
         // In the same tick, of the same length, under the same inode.
         std::fs::write(&path, "two").unwrap();
-        assert_eq!(cache.proofs().find(&look()), None);
+        assert_eq!(cache.verified_hashes().find(&look()), None);
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "one").unwrap();
-        assert_eq!(cache.proofs().find(&look()), None, "another file of that name");
+        assert_eq!(cache.verified_hashes().find(&look()), None, "another file of that name");
     }
 
     #[test]
@@ -138,14 +111,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path()).unwrap();
         let stamp = Stamp { inode: 7, size_bytes: 3, modified_ns: 5 };
-        let line = stamp.line(&Digest::of(b"x"));
+        let line = line(&stamp, &Digest::of(b"x"));
         std::fs::write(folder.path().join("proofs"), format!("nonsense\n{line}{} 1 2\n{} 1 2 x", Digest::of(b"y"), Digest::of(b"z")))
             .unwrap();
-        let proofs = cache.proofs();
-        assert_eq!((proofs.find(&stamp), proofs.known().len()), (Some(Digest::of(b"x")), 1));
+        let verified = cache.verified_hashes();
+        assert_eq!((verified.find(&stamp), verified.known().len()), (Some(Digest::of(b"x")), 1));
 
         std::fs::write(folder.path().join("proofs"), line.repeat(CROWDED + 1)).unwrap();
-        assert_eq!(cache.proofs().find(&stamp), Some(Digest::of(b"x")));
+        assert_eq!(cache.verified_hashes().find(&stamp), Some(Digest::of(b"x")));
         assert_eq!(std::fs::read_to_string(folder.path().join("proofs")).unwrap(), line);
     }
 }

@@ -8,12 +8,6 @@ use crate::wire::error::ProblemBody;
 /// Clients take only this very text for "the token is wrong"; anything else reads as "no such repo".
 const BAD_TOKEN: &str = "Invalid credentials in Authorization header";
 
-/// Does a route of this pattern belong to the dialect?
-pub fn speaks(pattern: &str) -> bool {
-    let api = pattern.starts_with("/api/") && !pattern.starts_with("/api/v1") && pattern != "/api/{rest:.*}";
-    api || pattern.contains("/resolve/{rev}/") || pattern.contains(".git/") || pattern.starts_with("/xet/")
-}
-
 /// `X-Error-Code` for one of our codes, where the dialect has a word for it.
 pub fn code_of(code: &str) -> Option<&'static str> {
     match code {
@@ -40,16 +34,6 @@ pub fn headers(problem: &ProblemBody) -> Vec<(HeaderName, HeaderValue)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_dialects_routes_are_told_from_ours() {
-        for theirs in ["/api/{kind:models|datasets}/{ns}/{name}", "/{ns}/{name}/resolve/{rev}/{path:.*}", "/api/whoami-v2"] {
-            assert!(speaks(theirs), "{theirs}");
-        }
-        for ours in ["/api/v1/models/{ns}/{name}", "/{ns}/{name}", "/api/{rest:.*}", "/api", ""] {
-            assert!(!speaks(ours), "{ours}");
-        }
-    }
 
     #[test]
     fn messages_fit_a_header() {

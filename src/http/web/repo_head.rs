@@ -1,0 +1,122 @@
+//! What every page of a repo has above its tabs, whatever its kind: name, tags, version, warnings, the tabs themselves;
+//! and the lines of the facts at its side.
+
+use super::card::{href, title};
+use super::format;
+use crate::domain::dataset_report::can_be_learned;
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::repo::{Facts, RepoSummary, Version, VersionState};
+use crate::http::extract::Query;
+
+/// What stands above the tabs of every page of a repo, and the tabs.
+pub struct Head {
+    pub kind: RepoKind,
+    pub title: String,
+    pub private: bool,
+    pub summary: String,
+    pub href: String,
+    /// `?rev=...` while an older version is looked at, or empty.
+    pub rev_query: String,
+    pub version: Option<VersionLine>,
+    pub tabs: Vec<Tab>,
+    pub tags: Vec<String>,
+    pub warnings: Vec<String>,
+    pub finetune: Option<String>,
+}
+
+/// One version in a line.
+pub struct VersionLine {
+    pub number: u32,
+    pub commit: String,
+    pub short: String,
+    pub author: String,
+    pub message: String,
+    pub created: String,
+    pub size: String,
+    pub files: u64,
+    pub yanked: bool,
+    pub tags: Vec<String>,
+}
+
+pub struct Tab {
+    pub label: &'static str,
+    pub href: String,
+    pub on: bool,
+}
+
+/// A line of the facts at the side.
+pub struct Fact {
+    pub label: &'static str,
+    pub value: String,
+    pub href: Option<String>,
+}
+
+impl Head {
+    pub fn of(summary: &RepoSummary, tab: &str, query: &Query) -> Head {
+        let RepoSummary { repo, head, facts } = summary;
+        let path = href(repo.kind, &repo.id);
+        let rev_query = query.find("rev").map(|rev| format!("?rev={}", urlencode(rev))).unwrap_or_default();
+        let tab_line = |(name, label): &(&str, &'static str)| {
+            let at = if *name == "card" { path.clone() } else { format!("{path}/{name}") };
+            Tab { label, href: at + &rev_query, on: *name == tab }
+        };
+        Head {
+            kind: repo.kind,
+            title: title(&repo.id),
+            private: repo.private,
+            summary: repo.summary.clone(),
+            tabs: tabs(repo.kind).iter().map(tab_line).collect(),
+            version: head.as_ref().map(VersionLine::from),
+            tags: facts.tags.clone(),
+            warnings: facts.warnings.clone(),
+            finetune: finetune_link(repo.kind, &repo.id, facts),
+            href: path,
+            rev_query,
+        }
+    }
+
+    pub fn is_dataset(&self) -> bool {
+        self.kind == RepoKind::Dataset
+    }
+}
+
+fn finetune_link(kind: RepoKind, id: &RepoId, facts: &Facts) -> Option<String> {
+    match kind {
+        RepoKind::Model if !facts.architecture.is_empty() => Some(format!("/finetune?base={}", urlencode(&id.to_string()))),
+        RepoKind::Dataset if can_be_learned(facts) => {
+            Some(format!("/finetune?dataset={}", urlencode(&id.to_string())))
+        }
+        _ => None,
+    }
+}
+
+fn tabs(kind: RepoKind) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        RepoKind::Model => {
+            &[("card", "Card"), ("files", "Files"), ("tensors", "Tensors"), ("versions", "Versions"), ("datasets", "Data sets")]
+        }
+        RepoKind::Dataset => &[("card", "Card"), ("files", "Files"), ("versions", "Versions")],
+    }
+}
+
+impl From<&Version> for VersionLine {
+    fn from(version: &Version) -> VersionLine {
+        VersionLine {
+            number: version.number,
+            commit: version.commit.to_string(),
+            short: version.commit.short().to_owned(),
+            author: version.author.clone(),
+            message: version.message.clone(),
+            created: format::minute(version.created),
+            size: format::bytes(version.total_bytes),
+            files: version.files,
+            yanked: version.state == VersionState::Yanked,
+            tags: vec![],
+        }
+    }
+}
+
+/// As a value in a query.
+pub fn urlencode(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
