@@ -2,8 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "architecture/paths.rs"]
+mod paths;
+#[path = "architecture/source.rs"]
+mod source;
+
 use std::collections::BTreeMap;
 use std::path::Path;
+
+use paths::{HandedOn, all_named};
+use source::Source;
 
 /// room -> rooms it may use, besides `domain`, which everything may, and itself.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -28,6 +36,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("wire", &[]),
 ];
 
+/// What a room may hand on of another because the design means it: room, name (of a thing or a module of such things), why. All else that it hands on is still
+/// the other room's, and using it needs an arrow there.
+const HANDED_ON: &[(&str, &str, &str)] = &[
+    ("app", "upkeep", "what `Administration` is asked and answers; the service does the work, whoever asks"),
+    ("train", "Device", "where networks run is chosen once, at the start; those who choose it name no network"),
+    ("train", "device", "the same: finding the device a setting means, and saying which one it is"),
+    ("train", "backend", "the same: with what arithmetic"),
+];
+
 const MAX_FILE_LINES: usize = 400;
 const MAX_FUNCTION_LINES: usize = 60;
 
@@ -49,27 +66,6 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("not(test)", &[], "code must not behave otherwise under test"),
 ];
 
-/// A source file without its comments and its test module (`..._tests.rs` is nothing but one).
-struct Source {
-    path: String,
-    text: String,
-    code: Vec<String>,
-}
-
-impl Source {
-    fn new(path: &str, text: &str) -> Source {
-        let only_tests = path.ends_with("tests.rs");
-        let live = text.lines().take_while(|line| !only_tests && !line.starts_with("#[cfg(test)]"));
-        let code = live.map(|line| if line.trim_start().starts_with("//") { String::new() } else { line.to_owned() });
-        Source { path: path.into(), text: text.into(), code: code.collect() }
-    }
-
-    fn room(&self) -> &str {
-        let first = self.path.split('/').next().unwrap_or(&self.path);
-        first.strip_suffix(".rs").unwrap_or(first)
-    }
-}
-
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().map(|e| e.unwrap().into_path());
@@ -84,65 +80,7 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-/// Rooms named as `crate::room` or `hub::room`, also inside `use crate::{a::b, c::d}`.
-fn used_rooms(line: &str) -> Vec<String> {
-    let mut rooms = Vec::new();
-    for prefix in ["crate::", "hub::"] {
-        for (at, _) in line.match_indices(prefix) {
-            let before = line[..at].chars().next_back();
-            if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
-                continue;
-            }
-            let rest = &line[at + prefix.len()..];
-            match rest.strip_prefix('{') {
-                None => rooms.extend(word(rest)),
-                Some(list) => rooms.extend(top_level_items(list).iter().filter_map(|item| word(item))),
-            }
-        }
-    }
-    rooms
-}
-
-/// `a::{b, c}, d::e}` -> `a::{b, c}`, `d::e`.
-fn top_level_items(list: &str) -> Vec<String> {
-    let (mut depth, mut items, mut item) = (0, Vec::new(), String::new());
-    for c in list.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                items.push(std::mem::take(&mut item));
-                continue;
-            }
-            _ => {}
-        }
-        item.push(c);
-    }
-    items.push(item);
-    items
-}
-
-fn word(text: &str) -> Option<String> {
-    let word: String = text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-    (!word.is_empty()).then_some(word)
-}
-
-/// `use` items may span lines; join each statement into one.
-fn statements(code: &[String]) -> Vec<(usize, String)> {
-    let (mut joined, mut open): (Vec<(usize, String)>, bool) = (Vec::new(), false);
-    for (at, line) in code.iter().enumerate() {
-        match (open, joined.last_mut()) {
-            (true, Some(last)) => last.1 += line.trim(),
-            _ => joined.push((at + 1, line.clone())),
-        }
-        let begins_use = line.trim_start().starts_with("use ") || line.trim_start().starts_with("pub use ");
-        open = (open || begins_use) && !line.trim_end().ends_with(';');
-    }
-    joined
-}
-
-fn forbidden_arrows(source: &Source) -> Vec<String> {
+fn forbidden_arrows(source: &Source, handed_on: &HandedOn) -> Vec<String> {
     let room = source.room();
     if room == "lib" {
         return Vec::new();
@@ -150,15 +88,19 @@ fn forbidden_arrows(source: &Source) -> Vec<String> {
     let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == room) else {
         return vec![format!("{}: '{room}' is no room of the house; add it to ARROWS and docs/ARCHITECTURE.md", source.path)];
     };
+    let declared = |room: &str, name: &str| HANDED_ON.iter().any(|(by, what, _)| *by == room && *what == name);
     let mut objections = Vec::new();
-    for (line, statement) in statements(&source.code) {
-        for used in used_rooms(&statement) {
+    for (line, named) in all_named(source) {
+        for used in handed_on.rooms(&named.path, &declared) {
             let known = ARROWS.iter().any(|(name, _)| *name == used);
             if known && used != room && used != "domain" && !allowed.contains(&used.as_str()) {
-                objections.push(format!("{}:{line}: {room} may not use {used}; move the code, or pass in what it needs", source.path));
+                let through = if used == named.path[0] { String::new() } else { format!(" (as {})", named.path.join("::")) };
+                objections
+                    .push(format!("{}:{line}: {room} may not use {used}{through}; move the code, or pass in what it needs", source.path));
             }
         }
     }
+    objections.dedup();
     objections
 }
 
@@ -187,32 +129,12 @@ fn too_long(source: &Source) -> Vec<String> {
     if lines > MAX_FILE_LINES {
         objections.push(format!("{}: {lines} lines; at {MAX_FILE_LINES} a file needs two ideas apart", source.path));
     }
-    for (line, name, length) in functions(&source.code) {
+    for (line, name, length) in source.functions() {
         if length >= MAX_FUNCTION_LINES {
             objections.push(format!("{}:{line}: fn {name} has {length} lines; name the idea inside it", source.path));
         }
     }
     objections
-}
-
-/// Line, name and length of each function of rustfmt's output, whose closing brace stands under its `fn`.
-fn functions(code: &[String]) -> Vec<(usize, String, usize)> {
-    let mut found = Vec::new();
-    for (at, line) in code.iter().enumerate() {
-        let indent = line.len() - line.trim_start().len();
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let Some(position) = words.iter().position(|w| *w == "fn") else { continue };
-        let modifiers = ["pub", "pub(crate)", "pub(super)", "async", "const", "unsafe", "extern", "\"C\""];
-        if !words[..position].iter().all(|w| modifiers.contains(w)) || words.len() <= position + 1 {
-            continue;
-        }
-        let close = format!("{}}}", " ".repeat(indent));
-        let end = code[at..].iter().position(|l| *l == close || (l.len() - l.trim_start().len() == indent && l.ends_with(';')));
-        let name = word(words[position + 1]).unwrap_or_default();
-        let one_line = line.ends_with('}') || line.ends_with(';');
-        found.push((at + 1, name, if one_line { 1 } else { end.map_or(1, |n| n + 1) }));
-    }
-    found
 }
 
 fn undocumented(source: &Source) -> Vec<String> {
@@ -229,7 +151,27 @@ fn check(objections: impl Fn(&Source) -> Vec<String>) {
 
 #[test]
 fn arrows_point_the_way_the_design_says() {
-    check(forbidden_arrows);
+    let handed_on = HandedOn::of(&sources());
+    check(|source| forbidden_arrows(source, &handed_on));
+}
+
+/// Who hands on all that a module holds, hides what.
+fn nameless(handed_on: &HandedOn) -> Vec<String> {
+    let all = handed_on.names().filter(|(_, name)| name == "*");
+    all.map(|(room, _)| format!("{room} hands on all of another room's module; name what is meant")).collect()
+}
+
+#[test]
+fn what_is_handed_on_has_a_name_and_is_needed() {
+    let sources = sources();
+    let handed_on = HandedOn::of(&sources);
+    assert_eq!(nameless(&handed_on), Vec::<String>::new());
+    for (room, name, _) in HANDED_ON {
+        let of_it = |path: &[String]| path[0] == *room && path[1..].iter().any(|segment| segment == name);
+        let crosses = |path: &[String]| of_it(path) && handed_on.rooms(path, &|_, _| false).len() > 1;
+        let needed = sources.iter().any(|source| all_named(source).iter().any(|(_, named)| source.room() != *room && crosses(&named.path)));
+        assert!(needed, "nobody needs that {room} hands on {name}; take it off HANDED_ON");
+    }
 }
 
 #[test]
@@ -289,15 +231,80 @@ fn every_setting_is_in_the_readme() {
 mod the_checks_object {
     use super::*;
 
+    fn arrows(source: &Source) -> Vec<String> {
+        forbidden_arrows(source, &HandedOn::default())
+    }
+
     #[test]
     fn to_a_wrong_arrow() {
         let source = Source::new("blob/stage.rs", "//! x\nuse crate::{domain::time, service::Service};\nuse crate::{\n    db::Tx,\n};\n");
-        let objections = forbidden_arrows(&source);
+        let objections = arrows(&source);
         assert_eq!(objections.len(), 2, "{objections:?}");
         assert!(objections[0].contains("blob may not use service"));
-        assert!(forbidden_arrows(&Source::new("main.rs", "//! x\nfn main() { hub::service::run() }\n")).len() == 1);
-        assert!(forbidden_arrows(&Source::new("train/mod.rs", "//! x\nuse crate::nn::Mode;\n")).is_empty());
-        assert_eq!(forbidden_arrows(&Source::new("attic/mod.rs", "//! x\n")).len(), 1);
+        assert!(arrows(&Source::new("main.rs", "//! x\nfn main() { hub::service::run() }\n")).len() == 1);
+        assert!(arrows(&Source::new("train/mod.rs", "//! x\nuse crate::nn::Mode;\n")).is_empty());
+        assert_eq!(arrows(&Source::new("attic/mod.rs", "//! x\n")).len(), 1);
+    }
+
+    #[test]
+    fn to_what_is_used_through_another_room() {
+        let rooms = [
+            Source::new("train/mod.rs", "//! x\npub use crate::nn::weights::{self, Weights};\npub use self::fit::fit;\n"),
+            Source::new("import/mod.rs", "//! x\npub mod words {\n    pub use crate::nn::{\n        Weights as Tensors,\n    };\n}\n"),
+            Source::new("client/mod.rs", "//! x\npub type Kept = crate::cache::Cache;\n"),
+            Source::new("service/mod.rs", "//! x\npub use crate::train::Weights as Tensors;\npub(crate) use crate::domain::time::Clock;\n"),
+        ];
+        let handed_on = HandedOn::of(&rooms);
+        let objections = |path: &str, text: &str| forbidden_arrows(&Source::new(path, &format!("//! x\n{text}\n")), &handed_on);
+        for (path, text, used) in [
+            ("service/x.rs", "use crate::train::Weights;", "nn"),
+            ("service/x.rs", "use crate::train::{weights as w, fit};", "nn"),
+            ("service/x.rs", "use crate::{domain::x, train};\nfn f() { train::weights::random() }", "nn"),
+            ("service/x.rs", "use crate::import::words::Tensors;", "nn"),
+            ("worker/x.rs", "use crate::service::Tensors;", "nn"),
+            ("http/x.rs", "use crate::service::Tensors;", "nn"),
+            ("http/x.rs", "fn f(at: &crate::service::Tensors) {}", "train"),
+            ("cli/x.rs", "use crate::train::Weights;", "nn"),
+        ] {
+            let found = objections(path, text);
+            assert!(found.iter().any(|objection| objection.contains(&format!("may not use {used} (as "))), "{path}: {text}: {found:?}");
+        }
+        for (path, text) in [
+            ("service/x.rs", "use crate::train::{self, fit};\nfn f() { train::fit() }"),
+            ("train/x.rs", "use crate::train::Weights;"),
+            ("cli/x.rs", "use crate::client::Kept;"),
+            ("http/x.rs", "use crate::service::Clock;"),
+        ] {
+            assert_eq!(objections(path, text), Vec::<String>::new(), "{text}");
+        }
+        let whole = [Source::new("train/mod.rs", "//! x\npub use crate::nn::*;\n")];
+        assert_eq!(nameless(&HandedOn::of(&whole)).len(), 1);
+    }
+
+    #[test]
+    fn to_what_comes_after_a_test() {
+        let tests = [
+            "#[cfg(test)]\nmod x_tests;",
+            "#[cfg(test)]\n#[path = \"x_tests.rs\"]\nmod tests;",
+            "#[cfg(test)]\nmod tests {\n    fn f() {\n        x.unwrap();\n    }\n}",
+            "#[cfg(test)]\n#[allow(x)] // why\npub(super) mod tests {\n    use crate::service::X;\n\n    fn f() {\n        x.unwrap()\n    }\n}",
+            "#[cfg(test)]\nuse crate::{\n    service::X,\n};",
+            "#[cfg(all(test, target_os = \"linux\"))]\nfn f(\n    a: A,\n) -> B {\n    a.unwrap()\n}",
+            "impl X {\n    #[cfg(test)]\n    fn f() {\n        x.unwrap();\n    }\n}",
+            "struct X {\n    #[cfg(test)]\n    x: crate::service::X,\n}",
+        ];
+        for test in tests {
+            let alone = Source::new("blob/x.rs", &format!("//! x\n{test}\n"));
+            assert_eq!((homeless(&alone), arrows(&alone)), (vec![], vec![]), "{test}");
+            let live = Source::new("blob/x.rs", &format!("//! x\n{test}\n\nuse crate::service::X;\n\nfn g() {{\n    x.unwrap();\n}}\n"));
+            let line = 6 + test.lines().count();
+            assert!(
+                homeless(&live).len() == 1 && homeless(&live)[0].starts_with(&format!("blob/x.rs:{line}:")),
+                "{test}: {:?}",
+                homeless(&live)
+            );
+            assert_eq!(arrows(&live).len(), 1, "{test}");
+        }
     }
 
     #[test]

@@ -280,8 +280,14 @@ async fn parts_that_a_crash_left_behind_are_aborted_by_the_next_start_or_the_nex
         let id = id(1);
         let mut sending = Box::pin(send(&blobs, &id, &bytes));
         // All three parts are read from staging and on their way.
-        while bad.hung.load(SeqCst) < 3 {
-            let _ = tokio::time::timeout(Duration::from_millis(5), &mut sending).await;
+        let hung = async {
+            while bad.hung.load(SeqCst) < 3 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            sent = &mut sending => panic!("nobody answered, and yet it ended: {sent:?}"),
+            hung = tokio::time::timeout(Duration::from_secs(120), hung) => hung.expect("three parts are on their way"),
         }
         let started_meanwhile = Blobs::over(bad.clone(), dir.path()).unwrap();
         assert_eq!(started_meanwhile.abort_abandoned().await.unwrap(), 0, "a living upload is left alone");

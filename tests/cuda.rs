@@ -12,7 +12,7 @@ use hub::data::{Dataset, Limits, Source};
 use hub::domain::config::ModelConfig;
 use hub::domain::recipe::{Augment, Optimizer, Recipe, Strategy};
 use hub::nn::device::{self, Choice};
-use hub::nn::{Mode, Weights, kernels, loss, architectures, weights};
+use hub::nn::{Mode, Weights, architectures, kernels, loss, weights};
 use hub::train::{Control, Event, Keep, Predictor, Report, Training, fit};
 use hub::train::{Lineage, write_folder};
 use rand::{RngExt, SeedableRng};

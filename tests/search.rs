@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
-use hub::catalog::{Visibility, full_text};
 use hub::catalog::search::{self, Cursor, SearchHits};
+use hub::catalog::{Visibility, full_text};
 use hub::db::{Db, Error};
 use hub::domain::id::RepoKey;
 use hub::domain::name::RepoKind;

@@ -6,13 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod support;
-mod training;
 
 use serde_json::json;
 use support::Server;
 use support::browser::Chromium;
 use support::saved_model::{saved_model_of, signature};
-use training::{Person, Worker};
+use support::training::{self, Person, Worker};
 
 /// Keeps a picture where somebody asked for it.
 #[allow(clippy::disallowed_methods)] // a test may look at its own environment

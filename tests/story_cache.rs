@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use support::proxy::Proxy;
 use support::publishing::{create_repo, publish};
-use support::{Server, hub};
+use support::{Server, eventually, hub};
 
 /// A server with two versions of `library/net` and one of `library/pets`, and a home.
 struct Desk {
@@ -182,15 +182,19 @@ async fn pruning_beside_pulls_takes_nothing_they_need() {
     publish(&desk.server.admin(), "datasets/library/net", Some(2), files).await.created();
     desk.pull("dataset:library/net@2");
     let proxy = Proxy::start(&desk.server, Duration::from_millis(2));
+    proxy.hold_after(1_000_000);
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| {
             let mut command = hub(desk.home.path());
             command.env("HUB_SERVER", &proxy.url).args(["pull", "dataset:library/net", "--json"]).output().unwrap()
         });
         // The version is held from before its first byte.
-        while proxy.passed() < 1_000_000 {
-            std::thread::sleep(Duration::from_millis(1));
+        eventually("the pull is in the middle", || (proxy.passed() >= 1_000_000).then_some(()));
+        for _ in 0..3 {
+            desk.run(&["cache", "prune", "--all"], 0);
         }
+        assert!(!slow.is_finished());
+        proxy.let_go();
         while !slow.is_finished() {
             desk.run(&["cache", "prune", "--all"], 0);
         }

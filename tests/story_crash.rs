@@ -6,7 +6,6 @@
 
 mod crash;
 mod support;
-mod training;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use crash::{random, seed_and_rounds};
 use rand::RngExt as _;
 use serde_json::json;
 use support::Server;
+use support::training::{self, Gate};
 
 /// Rounds of `make test`; `make soak` sets many more.
 const ROUNDS: u64 = 12;
@@ -138,10 +138,10 @@ async fn a_job_whose_end_is_cut_gives_one_result() {
         let name = format!("library/cut{round}");
         let admin = training::Person::admin(&server);
         let id = admin.finetune(json!({ "base": "tiny", "dataset": "colours", "name": name, "recipe": recipe })).await;
+        let gate = Gate::after_epoch(&server, 1);
         let mut worker = Some(training::Worker::start(&server));
-        while !admin.events(&id).await.iter().any(|event| event["kind"] == "epoch") {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        admin.held(&id, 1).await;
+        gate.open();
         tokio::time::sleep(Duration::from_micros(choice.random_range(0..150_000))).await;
         let victims = choice.random_range(0..3);
         if victims != 1 {

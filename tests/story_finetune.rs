@@ -4,11 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod support;
-mod training;
 
 use serde_json::{Value, json};
 use support::Server;
-use training::{COLOURS, Person, base_files, picture, pictures_zip};
+use support::training::{self, COLOURS, Person, base_files, picture, pictures_zip};
 
 /// The events of a stream that ended by itself, as (id, kind, data).
 fn read_stream(text: &str) -> Vec<(u64, String, Value)> {

@@ -504,7 +504,7 @@ async fn what_the_collector_takes_is_sent_again() {
 
     // Two hours later, for a collector without a grace period: grants are an hour's promise.
     let database = rusqlite::Connection::open(server.data().join("hub.db")).unwrap();
-    database.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    database.busy_timeout(support::STUCK_AFTER).unwrap();
     database.execute("update blob_grants set created = created - 7200000", []).unwrap();
     database.execute("update uploads set expires = expires - 7200000 - 82800000", []).unwrap();
     drop(database);

@@ -3,13 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod support;
-mod training;
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::Server;
-use training::{Person, Random, Worker};
+use support::training::{self, Gate, Person, Random, Worker};
+use support::{Server, until};
 
 /// A server without workers of its own, and a person with a base and a data set.
 async fn hub() -> Server {
@@ -19,8 +18,8 @@ async fn hub() -> Server {
     server
 }
 
-/// A fine-tune that takes some seconds: much of the backbone learns, and every epoch leaves a checkpoint.
-fn slow(name: &str, epochs: u32) -> Value {
+/// A fine-tune with something to lose: much of the backbone learns, and epochs leave checkpoints.
+fn long(name: &str, epochs: u32) -> Value {
     let recipe = json!({ "strategy": "full", "frozen_stages": 6, "epochs": epochs, "batch_size": 6, "seed": 5, "threads": 1 });
     json!({ "base": "tiny", "dataset": "colours", "name": name, "recipe": recipe })
 }
@@ -46,35 +45,34 @@ async fn pause(random: &mut Random, ms: u64) {
 async fn killed_at_any_moment_a_job_gives_one_result_and_the_same_weights() {
     let server = hub().await;
     let admin = Person::admin(&server);
-    let quiet = admin.finetune(slow("library/quiet", 8)).await;
+    let quiet = admin.finetune(long("library/quiet", 8)).await;
     let worker = Worker::start(&server);
     assert_eq!(admin.end(&quiet).await["state"], "succeeded", "{}", admin.log(&quiet).await);
     drop(worker);
 
+    assert_eq!(epochs_seen(&admin, &quiet).await, 8);
+
     let mut random = Random(11);
-    let id = admin.finetune(slow("library/shaken", 8)).await;
-    let mut killed = 0;
-    for wanted_epochs in [0, 2, 5] {
+    let gate = Gate::after_epoch(&server, 0);
+    let id = admin.finetune(long("library/shaken", 8)).await;
+    for epochs in [0, 2, 5] {
+        gate.move_after(epochs);
+        let before = admin.holds(&id).await;
         let worker = Worker::start(&server);
-        let before = admin.job(&id).await["attempt"].as_u64().unwrap();
-        admin.wait(&id, "started again", |job| job["attempt"].as_u64() > Some(before) || !job["finished"].is_null()).await;
-        while epochs_seen(&admin, &id).await < wanted_epochs && admin.job(&id).await["finished"].is_null() {
-            pause(&mut random, 40).await;
-        }
+        admin.held(&id, before + 1).await;
+        // From here it runs on to any moment before its last epoch.
+        gate.move_after(7);
         pause(&mut random, 250).await;
         worker.kill();
-        killed += 1;
-        if !admin.job(&id).await["finished"].is_null() {
-            break;
-        }
     }
+    gate.open();
     let worker = Worker::start(&server);
     let job = admin.end(&id).await;
     drop(worker);
     let log = admin.log(&id).await;
     assert_eq!(job["state"], "succeeded", "{job:#}\n{log}");
-    assert!(killed > 1 && job["attempt"].as_u64().unwrap() > 1, "{job:#}\n{log}");
-    assert!(log.contains("the worker stopped answering"), "{log}");
+    assert_eq!(job["attempt"], 4, "{job:#}\n{log}");
+    assert!(log.contains("the worker stopped answering") && log.contains("resumed after epoch"), "{log}");
     assert_eq!(job["result_version"], 1);
     assert_eq!(weights_of(&admin, "library/shaken").await, weights_of(&admin, "library/quiet").await, "{log}");
 }
@@ -88,10 +86,10 @@ async fn killed_while_publishing_a_job_still_gives_one_result() {
         let name = format!("library/hasty{round}");
         let recipe = json!({ "epochs": 2, "batch_size": 8, "seed": 1, "threads": 1 });
         let id = admin.finetune(json!({ "base": "tiny", "dataset": "colours", "name": name, "recipe": recipe })).await;
+        let gate = Gate::after_epoch(&server, 2);
         let worker = Worker::start(&server);
-        while epochs_seen(&admin, &id).await < 2 {
-            tokio::time::sleep(Duration::from_millis(3)).await;
-        }
+        admin.held(&id, 1).await;
+        gate.open();
         pause(&mut random, 60).await;
         worker.kill();
         let worker = Worker::start(&server);
@@ -103,12 +101,13 @@ async fn killed_while_publishing_a_job_still_gives_one_result() {
 }
 
 #[tokio::test]
-async fn a_running_job_is_cancelled_within_seconds_and_publishes_nothing() {
+async fn a_running_job_is_cancelled_between_two_steps_and_publishes_nothing() {
     let server = hub().await;
     let admin = Person::admin(&server);
+    let _gate = Gate::after_epoch(&server, 1);
     let _worker = Worker::start(&server);
-    let id = admin.finetune(slow("library/unwanted", 1_000)).await;
-    admin.wait(&id, "training", |job| job["step"].as_u64() > Some(3)).await;
+    let id = admin.finetune(long("library/unwanted", 1_000)).await;
+    admin.held(&id, 1).await;
     let (status, job) = admin.post(&format!("/finetunes/{id}/cancel"), json!({})).await;
     assert_eq!((status, &job["cancel_requested"]), (200, &json!(true)));
     let job = admin.end(&id).await;
@@ -124,9 +123,20 @@ async fn two_workers_share_the_queue_and_never_a_job() {
     let admin = Person::admin(&server);
     let mut jobs = Vec::new();
     for n in 0..4 {
-        jobs.push(admin.finetune(slow(&format!("library/shared{n}"), 2)).await);
+        jobs.push(admin.finetune(long(&format!("library/shared{n}"), 2)).await);
     }
+    let gate = Gate::after_epoch(&server, 1);
     let _workers = [Worker::start(&server), Worker::start(&server)];
+    let held = async || {
+        let mut held = Vec::new();
+        for id in &jobs {
+            held.push(admin.holds(id).await);
+        }
+        held.sort();
+        held
+    };
+    until("each worker has a job at the gate", async || held().await == [0, 0, 1, 1]).await;
+    gate.open();
     for (n, id) in jobs.iter().enumerate() {
         let job = admin.end(id).await;
         assert_eq!((&job["state"], &job["attempt"]), (&json!("succeeded"), &json!(1)), "{job:#}");
@@ -138,13 +148,16 @@ async fn two_workers_share_the_queue_and_never_a_job() {
 async fn a_worker_that_is_asked_to_stop_gives_its_job_back() {
     let server = hub().await;
     let admin = Person::admin(&server);
-    let id = admin.finetune(slow("library/handed", 6)).await;
+    let gate = Gate::after_epoch(&server, 2);
+    let id = admin.finetune(long("library/handed", 6)).await;
     let worker = Worker::start(&server);
-    admin.wait(&id, "training", |job| job["step"].as_u64() > Some(6)).await;
+    admin.held(&id, 1).await;
+    assert!(admin.job(&id).await["step"].as_u64() > Some(0));
     worker.signal(libc::SIGTERM);
     assert_eq!(worker.wait(), Some(0));
     let job = admin.job(&id).await;
     assert_eq!((&job["state"], &job["attempt"]), (&json!("queued"), &json!(1)), "{job:#}");
+    gate.open();
     let worker = Worker::start(&server);
     let job = admin.end(&id).await;
     drop(worker);
@@ -187,17 +200,18 @@ async fn the_servers_own_worker_is_replaced_when_it_dies_and_goes_with_the_serve
     let server = Server::start_with(&["--workers", "1"], &[]);
     let admin = Person::admin(&server);
     admin.publish_both("library/tiny", "library/colours", 12).await;
-    let id = admin.finetune(slow("library/supervised", 6)).await;
-    admin.wait(&id, "training", |job| job["step"].as_u64() > Some(6)).await;
+    let gate = Gate::after_epoch(&server, 2);
+    let id = admin.finetune(long("library/supervised", 6)).await;
+    admin.held(&id, 1).await;
     let worker = training::children_of(server.pid())[0];
     // SAFETY: a signal to the worker that this story's own server started.
     assert_eq!(unsafe { libc::kill(worker as libc::pid_t, libc::SIGKILL) }, 0);
+    gate.open();
     let job = admin.end(&id).await;
     assert_eq!((&job["state"], &job["result_version"]), (&json!("succeeded"), &json!(1)), "{job:#}");
     assert!(job["attempt"].as_u64() > Some(1), "{job:#}");
     let worker = training::children_of(server.pid())[0];
     let _data = server.kill();
-    while std::path::Path::new(&format!("/proc/{worker}/stat")).exists() && !training::is_zombie(worker) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let gone = async || !std::path::Path::new(&format!("/proc/{worker}/stat")).exists() || training::is_zombie(worker);
+    until("the worker goes with its server", gone).await;
 }

@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use support::proxy::Proxy;
 use support::publishing::{create_repo, publish};
-use support::{HUB, Server, hub};
+use support::{HUB, Server, eventually, hub};
 
 /// What one request asks for at most, and how many there are at once.
 const PIECE: u64 = 8 << 20;
@@ -73,9 +73,9 @@ fn holds(folder: &Path, files: &BTreeMap<String, Vec<u8>>) {
     }
 }
 
-/// Begins a pull and kills it once `bytes` more have come from the server. False: it was done before.
-fn pull_and_kill(home: &Path, proxy: &Proxy, bytes: u64) -> bool {
-    let until = proxy.passed() + bytes;
+/// Begins a pull, holds it once `bytes` more have come from the server, and kills it there when it is `far_enough`.
+fn pull_and_kill(home: &Path, proxy: &Proxy, bytes: u64, far_enough: impl Fn() -> bool) {
+    let held_at = proxy.hold_after(bytes);
     let mut child = Command::new(HUB)
         .env_clear()
         .envs([("HOME", home), ("HUB_CACHE", &home.join("cache"))])
@@ -84,18 +84,12 @@ fn pull_and_kill(home: &Path, proxy: &Proxy, bytes: u64) -> bool {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let killed = loop {
-        if proxy.passed() >= until {
-            child.kill().unwrap();
-            break true;
-        }
-        if child.try_wait().unwrap().is_some() {
-            break false;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    };
+    eventually("the pull comes so far", || {
+        assert!(child.try_wait().unwrap().is_none(), "the pull ended before it could be killed");
+        (proxy.passed() >= held_at && far_enough()).then_some(())
+    });
+    child.kill().unwrap();
     child.wait().unwrap();
-    killed
 }
 
 /// The runs of bytes that a killed pull says have arrived.
@@ -114,7 +108,7 @@ async fn a_killed_pull_asks_only_for_what_had_not_arrived() {
     let (proxy, home) = (Proxy::start(&server, Duration::from_millis(1)), tempfile::tempdir().unwrap());
     let cache = home.path().join("cache");
     let mut random = ChaCha8Rng::seed_from_u64(9);
-    let (mut kills, mut asked) = (0, 0);
+    let mut asked = 0;
     let mut known: Vec<Range<u64>> = Vec::new();
     let mut check = |known: &[Range<u64>]| {
         for request in proxy.take_files() {
@@ -125,19 +119,24 @@ async fn a_killed_pull_asks_only_for_what_had_not_arrived() {
             asked += range.end - range.start;
         }
     };
-    while kills < 8 && pull_and_kill(home.path(), &proxy, random.random_range(1..12_000_000)) {
-        kills += 1;
+    // All of them together leave some of the file to be asked for.
+    const KILLS: u64 = 8;
+    for kill in 1..=KILLS {
+        let bytes = random.random_range(1..11_000_000);
+        // Most of these moments are too early for the first notes of what has arrived; the last one is not.
+        let bytes = if kill == KILLS { 10_000_000 } else { bytes };
+        pull_and_kill(home.path(), &proxy, bytes, || kill < KILLS || !arrived(&cache, &digest).is_empty());
         check(&known);
         known = arrived(&cache, &digest);
     }
-    assert!(kills >= 3, "the pull was killed {kills} times");
+    proxy.let_go();
     let left: u64 = known.iter().map(|range| range.end - range.start).sum();
     assert!(left > 0, "nothing that had arrived was kept");
 
     let pulled = json(pull(home.path(), &proxy.url, &[]));
     check(&known);
     assert_eq!(pulled["fetched_bytes"].as_u64(), Some(size as u64 - left));
-    assert!(asked <= size as u64 + kills * CONNECTIONS * PIECE, "{asked} bytes were asked for in {kills} kills");
+    assert!(asked <= size as u64 + KILLS * CONNECTIONS * PIECE, "{asked} bytes were asked for in {KILLS} kills");
     holds(Path::new(pulled["path"].as_str().unwrap()), &files);
     assert_eq!(std::fs::read_dir(cache.join("partial")).unwrap().count(), 0);
 }
@@ -148,14 +147,15 @@ async fn a_killed_pull_of_many_files_begins_with_the_next() {
     let server = serving(&files).await;
     let (proxy, home) = (Proxy::start(&server, Duration::from_millis(2)), tempfile::tempdir().unwrap());
     let mut random = ChaCha8Rng::seed_from_u64(10);
-    let mut kills = 0;
-    while kills < 4 && pull_and_kill(home.path(), &proxy, random.random_range(100_000..1_500_000)) {
-        kills += 1;
+    // All of them together leave some of the files to be asked for.
+    const KILLS: usize = 4;
+    for _ in 0..KILLS {
+        pull_and_kill(home.path(), &proxy, random.random_range(100_000..1_200_000), || true);
     }
-    assert!(kills >= 2, "the pull was killed {kills} times");
+    proxy.let_go();
     let pulled = json(pull(home.path(), &proxy.url, &[]));
     let requests = proxy.take_files().len();
-    assert!(requests <= files.len() + kills * SMALL_AT_ONCE, "{requests} requests for {} files", files.len());
+    assert!(requests <= files.len() + KILLS * SMALL_AT_ONCE, "{requests} requests for {} files", files.len());
     holds(Path::new(pulled["path"].as_str().unwrap()), &files);
 
     let again = json(pull(home.path(), &proxy.url, &[]));

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod support;
-mod training;
 
 use std::path::Path;
 
@@ -12,8 +11,8 @@ use hub::db::Db;
 use serde_json::{Value, json};
 use support::publishing::{create_repo, publish, safetensors, sha256, upload};
 use support::s3::{BUCKET, S3, variables};
+use support::training::{self, Person};
 use support::{Server, hub};
-use training::Person;
 
 const PREFIX: &str = "hubs/one";
 const FILE: &str = "versions/main/files/model.safetensors";

@@ -47,30 +47,19 @@ async fn received(server: &Server) -> u64 {
     total
 }
 
-/// The same once nothing more arrives of what a dead client had still put on the line.
-async fn settled(server: &Server) -> u64 {
-    let mut before = received(server).await;
-    loop {
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        let now = received(server).await;
-        if now == before {
-            return now;
-        }
-        before = now;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_client_goes_on_and_sends_only_what_is_missing() {
     let (server, home) = (Server::start(), tempfile::tempdir().unwrap());
     let whole = folder(home.path(), 96 * MIB);
     let line = Line::start(&server, HELD_AT);
     let mut killed = publish(&server, home.path(), &line.url, Stdio::null());
-    until(async || received(&server).await >= 8 * MIB as u64).await;
+    until("a part has arrived", async || received(&server).await >= 8 * MIB as u64).await;
     signal(killed.id(), libc::SIGKILL);
     killed.wait().unwrap();
     line.let_go();
-    let there = settled(&server).await;
+    // What the dead client had still put on the line arrives.
+    until("the server has closed the dead client's connections", async || line.open() == 0).await;
+    let there = received(&server).await;
     assert!(there >= 8 * MIB as u64 && there < 96 * MIB as u64, "{there}");
 
     let line = Line::start(&server, u64::MAX);
@@ -89,7 +78,8 @@ async fn a_client_outlives_a_killed_server() {
     let whole = folder(home.path(), 40 * MIB);
     let line = Line::start(&server, HELD_AT);
     let client = publish(&server, home.path(), &line.url, Stdio::piped());
-    until(async || received(&server).await >= 8 * MIB as u64).await;
+    until("a part has arrived", async || received(&server).await >= 8 * MIB as u64).await;
+    line.lead_nowhere();
     let data = server.kill().unwrap();
     let server = Server::start_on(data.path(), &["--workers", "0"], &[]);
     line.lead_to(&server);

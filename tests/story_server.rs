@@ -9,7 +9,7 @@ use std::net::TcpStream;
 
 use hub::http::routes::routes;
 use reqwest::Method;
-use support::{Reply, Server, fill, hub};
+use support::{Reply, STUCK_AFTER, Server, eventually, fill, hub};
 
 #[tokio::test]
 async fn a_first_start_makes_the_administrator_and_says_so_once() {
@@ -205,10 +205,10 @@ async fn ambiguous_requests_are_refused_and_the_line_is_cut() {
     }
 }
 
-/// Sends bytes as they are and reads until the server closes or stops talking.
+/// Sends bytes as they are and reads until the server closes.
 fn raw(server: &Server, request: &str) -> String {
     let mut stream = TcpStream::connect(server.authority()).unwrap();
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(3))).unwrap();
+    stream.set_read_timeout(Some(STUCK_AFTER)).unwrap();
     // A server that has refused may close before all is written.
     let _ = stream.write_all(request.as_bytes());
     let _ = stream.shutdown(std::net::Shutdown::Write);
@@ -269,23 +269,13 @@ fn children(pid: u32) -> Vec<u32> {
     processes.filter(|process| parent(*process) == Some(pid)).collect()
 }
 
-/// Waits until `probe` finds what it looks for.
-fn eventually<T>(probe: impl Fn() -> Option<T>) -> T {
-    loop {
-        if let Some(found) = probe() {
-            return found;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn a_worker_is_kept_alive_without_tokens_and_goes_with_the_server() {
     let environment = [("HUB_TOKEN", "hub_a_secret_of_the_shell"), ("AWS_SECRET_ACCESS_KEY", "another"), ("HUB_LOG", "info")];
     let server = Server::start_with(&["--workers", "1"], &environment);
     let worker_of = |server: &Server| {
         let pid = server.pid();
-        eventually(move || {
+        eventually("the worker has begun", move || {
             let process = *children(pid).first()?;
             let environment = std::fs::read_to_string(format!("/proc/{process}/environ")).ok()?;
             let command = std::fs::read_to_string(format!("/proc/{process}/cmdline")).ok()?;
@@ -297,10 +287,10 @@ fn a_worker_is_kept_alive_without_tokens_and_goes_with_the_server() {
     assert!(!environment.contains("HUB_TOKEN") && !environment.contains("SECRET"), "{environment:?}");
     support::signal(first, libc::SIGKILL);
     let pid = server.pid();
-    let second = eventually(move || children(pid).into_iter().find(|process| *process != first));
+    let second = eventually("another worker is started", move || children(pid).into_iter().find(|process| *process != first));
     let gone = move || (!std::path::Path::new(&format!("/proc/{second}")).exists()).then_some(());
     assert_eq!(server.stop(), Some(0));
-    eventually(gone);
+    eventually("the worker ends", gone);
 }
 
 #[test]
@@ -308,14 +298,14 @@ fn a_worker_does_not_outlive_a_server_that_was_killed() {
     let server = Server::start_with(&["--workers", "1"], &[]);
     let pid = server.pid();
     // Only once it has set up its limits does the kernel know that it shall go with its parent.
-    let worker = eventually(move || {
+    let worker = eventually("the worker has begun", move || {
         let process = *children(pid).first()?;
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
         status.contains("Threads:").then_some(process)
     });
-    eventually(|| server.log().contains("worker").then_some(()));
+    eventually("the worker has set its limits", || server.log().contains("worker").then_some(()));
     let _directory = server.kill();
-    eventually(move || (!std::path::Path::new(&format!("/proc/{worker}")).exists()).then_some(()));
+    eventually("the worker goes with its server", move || (!std::path::Path::new(&format!("/proc/{worker}")).exists()).then_some(()));
 }
 
 #[test]

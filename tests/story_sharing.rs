@@ -5,7 +5,6 @@
 
 mod sharing;
 mod support;
-mod training;
 
 use std::path::Path;
 
@@ -14,8 +13,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sharing::{Line, base, bytes_below, bytes_of, fine_tune, places, tensors_of, write_model};
 use support::publishing::{commit, create_repo, file, upload};
+use support::training::{self, Person};
 use support::{Api, Reply, Server};
-use training::Person;
 
 /// Runs the command line over a line; its JSON answer.
 fn hub(server: &Server, line: &Line, home: &Path, args: &[&str]) -> Value {

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod support;
-mod training;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,11 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{Server, publishing};
+use support::training::Person;
+use support::{STUCK_AFTER, Server, publishing, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
-use training::Person;
 
 /// Of each kind, where the system allows as many open files.
 const SLOW: usize = 500;
@@ -40,7 +39,11 @@ async fn connect(server: &Server, from: &str, receive_buffer: Option<u32>) -> Tc
 }
 
 /// Sends `head`, then `piece` again and again; what was answered when the server ended the connection.
-async fn drip(mut stream: TcpStream, head: String, piece: &'static [u8]) -> String {
+async fn drip(stream: TcpStream, head: String, piece: &'static [u8]) -> String {
+    tokio::time::timeout(STUCK_AFTER, drip_on(stream, head, piece)).await.expect("the server never ended the connection")
+}
+
+async fn drip_on(mut stream: TcpStream, head: String, piece: &'static [u8]) -> String {
     let mut answer = Vec::new();
     if stream.write_all(head.as_bytes()).await.is_ok() {
         let mut block = [0; 4_096];
@@ -74,9 +77,8 @@ async fn sip(mut stream: TcpStream, head: String, bytes: usize) {
 /// Waits until the server has at most so many connections open.
 async fn until_open(server: &Server, most: u64) {
     let open = |text: &str| text.lines().find_map(|line| line.strip_prefix("hub_connections ")?.parse::<u64>().ok());
-    while open(&server.anonymous().get("/metrics").await.text()).is_none_or(|count| count > most) {
-        tokio::time::sleep(DRIP).await;
-    }
+    let few = async || open(&server.anonymous().get("/metrics").await.text()).is_some_and(|count| count <= most);
+    until(&format!("at most {most} connections are open"), few).await;
 }
 
 /// Takes as many open files as the system gives; how many slow clients of each kind that is enough for.
@@ -178,11 +180,13 @@ async fn five_hundred_of_each_kind_hold_nobody_up_and_are_cut() {
     });
     let start = Instant::now();
     // All that are told so end by themselves; readers may not know it yet.
+    let mut last = Instant::now();
     while ended.load(Ordering::Relaxed) < 2 * of_each_kind {
         match slow.try_join_next() {
-            Some(ended) => ended.unwrap(),
+            Some(ended) => (last, ()) = (Instant::now(), ended.unwrap()),
             None => tokio::time::sleep(DRIP).await,
         }
+        assert!(last.elapsed() < STUCK_AFTER, "slow clients are not cut any more: {ended:?} are gone");
     }
     until_open(&server, 8).await;
     let all_gone = start.elapsed();
@@ -235,22 +239,28 @@ async fn an_idle_connection_is_closed() {
 
 #[tokio::test]
 async fn event_streams_are_slow_by_right() {
-    let server = server(&[]);
+    let server = server(&[("HUB_PATIENCE_SECONDS", "1")]);
     let admin = Person::admin(&server);
     admin.publish_both("library/tiny", "library/colours", 3).await;
     let id = admin.finetune(json!({ "base": "tiny", "dataset": "colours", "name": "library/later" })).await;
     let mut stream = admin.stream(&format!("/finetunes/{id}/events")).header("Accept", "text/event-stream").send().await.unwrap();
-    let mut text = String::new();
-    while !text.contains("queued") {
-        text += &String::from_utf8_lossy(&stream.chunk().await.unwrap().expect("the stream goes on"));
-    }
-    // Four times the patience without a byte.
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    let mut read_until = async |word: &str| {
+        let mut text = String::new();
+        while !text.contains(word) {
+            let chunk = tokio::time::timeout(STUCK_AFTER, stream.chunk()).await.expect("the stream stands still").unwrap();
+            text += &String::from_utf8_lossy(&chunk.expect("the stream was cut while it lived"));
+        }
+    };
+    read_until("queued").await;
+    // One that comes later and is a request that never ends is cut, and nobody gets more patience than that: the stream,
+    // without a byte for longer, would be gone by now.
+    let later = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\nX: ";
+    assert!(drip(connect(&server, "127.0.0.1", None).await, later.into(), b"y").await.starts_with("HTTP/1.1 200"));
     admin.post(&format!("/finetunes/{id}/cancel"), json!({})).await;
-    while !text.contains("cancelled") {
-        text += &String::from_utf8_lossy(&stream.chunk().await.unwrap().expect("the stream was cut while it lived"));
-    }
-    assert!(!server.anonymous().get("/metrics").await.text().contains("hub_connections_cut_total{"));
+    read_until("cancelled").await;
+    let metrics = server.anonymous().get("/metrics").await.text();
+    let cut: Vec<&str> = metrics.lines().filter(|line| line.starts_with("hub_connections_cut_total{")).collect();
+    assert_eq!(cut, ["hub_connections_cut_total{reason=\"slow_request\"} 1"], "only that one was cut");
 }
 
 #[tokio::test]
@@ -274,12 +284,12 @@ async fn one_address_cannot_take_all_places() {
     assert_eq!(server.anonymous().get("/healthz").await.status, 200);
     assert_eq!(drip(connect(&server, "127.0.0.2", None).await, String::new(), b"").await, "");
     held.clear();
-    loop {
+    until("a place is free again", async || {
         let mut stream = connect(&server, "127.0.0.2", None).await;
-        stream.write_all(ask.as_bytes()).await.unwrap();
+        // A server that refuses may do so before it is asked.
+        let _ = stream.write_all(ask.as_bytes()).await;
         let mut block = [0; 4_096];
-        if matches!(stream.read(&mut block).await, Ok(n) if block[..n].starts_with(b"HTTP/1.1 200")) {
-            break;
-        }
-    }
+        matches!(stream.read(&mut block).await, Ok(n) if block[..n].starts_with(b"HTTP/1.1 200"))
+    })
+    .await;
 }

@@ -15,7 +15,7 @@ use hub::db::Db;
 use hub::domain::digest::Digest;
 use serde_json::{Value, json};
 use support::publishing::{commit, create_repo, file, publish, safetensors, sha256, upload};
-use support::{Api, Server, hub};
+use support::{Api, Server, hub, until};
 
 /// Runs `hub admin` on a directory and expects this exit code; its JSON.
 #[track_caller]
@@ -150,7 +150,7 @@ async fn collecting_without_grace_beside_publishes_loses_nothing() {
     let publishers: Vec<_> =
         (0..3).map(|n| tokio::spawn(publish_in_a_loop(api.clone(), format!("library/net{n}"), n * 100, stop.clone()))).collect();
     let (mut freed, mut passes) = (0, 0);
-    while freed < 40 {
+    until("collections free what publishers leave behind", async || {
         if passes % 3 == 2 {
             age(server.data()).await;
         }
@@ -158,7 +158,9 @@ async fn collecting_without_grace_beside_publishes_loses_nothing() {
         let done = tokio::task::spawn_blocking(move || admin(&data, &["gc", "--grace", "0s"], 0)).await.unwrap();
         freed += done["freed"]["blobs"].as_u64().unwrap();
         passes += 1;
-    }
+        freed >= 40
+    })
+    .await;
     stop.store(true, Ordering::Relaxed);
     let mut named = BTreeMap::new();
     for (n, publisher) in publishers.into_iter().enumerate() {
@@ -264,7 +266,7 @@ async fn a_backup_of_a_busy_hub_restores_to_the_same_hashes() {
     };
     let mut generations = Vec::new();
     while generations.len() < 4 {
-        while api.get("/api/v1/models/library/net1/versions/main").await.status != 200 {}
+        until("there is a version", async || api.get("/api/v1/models/library/net1/versions/main").await.status == 200).await;
         generations.push(back_up(&[]).await.unwrap()["generation"].as_str().unwrap().to_owned());
         let data = server.data().to_owned();
         tokio::task::spawn_blocking(move || admin(&data, &["gc", "--grace", "0s"], 0)).await.unwrap();
@@ -391,13 +393,11 @@ async fn a_server_keeps_its_house_by_itself() {
     rot(&blob(dir.path(), b"aaaa"));
 
     let busy = Server::start_on(dir.path(), &["--workers", "0"], &[("HUB_GC_INTERVAL", "1s"), ("HUB_GC_GRACE", "0s")]);
-    loop {
+    until("the damage is found and the garbage collected", async || {
         let metrics = busy.anonymous().get("/metrics").await.text();
-        if metrics.contains("hub_scrub_damaged_total 1") && metrics.contains("hub_gc_freed_bytes_total 4") {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+        metrics.contains("hub_scrub_damaged_total 1") && metrics.contains("hub_gc_freed_bytes_total 4")
+    })
+    .await;
     assert!(!blob(dir.path(), b"bbbb").exists() && dir.path().join("quarantine").join(sha256(b"aaaa")).exists());
     assert!(busy.log().contains("a blob is damaged"));
     let fresh = json!({ "sha256": [sha256(b"aaaa")] });

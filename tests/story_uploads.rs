@@ -190,7 +190,7 @@ async fn of_a_part_that_breaks_off_what_arrived_is_kept() {
     line.write_all(head.as_bytes()).unwrap();
     line.write_all(&bytes[MIB..3 * MIB + 12_345]).unwrap();
     drop(line);
-    until(async || ada.get(&path(&upload)).await.ok()["received"] != json!([])).await;
+    until("some of what was sent has arrived", async || ada.get(&path(&upload)).await.ok()["received"] != json!([])).await;
     let received = ada.get(&path(&upload)).await.ok()["received"].clone();
     assert_eq!(received[0][0], MIB);
     let end = received[0][1].as_u64().unwrap() as usize;
@@ -257,7 +257,7 @@ async fn what_a_crash_left_in_staging_goes_after_an_hour() {
     let files = [(stray.as_str(), 61), (&fresh, 50), (announced, 600), ("left.tmp", 61)];
     files.iter().for_each(|(name, minutes)| aged(name, *minutes));
     let _server = Server::start_on(data.path(), &["--workers", "0"], &[]);
-    until(async || !staging.join(&stray).exists() && !staging.join("left.tmp").exists()).await;
+    until("what is left over goes", async || !staging.join(&stray).exists() && !staging.join("left.tmp").exists()).await;
     for stays in [fresh.as_str(), announced] {
         assert!(staging.join(stays).exists(), "{stays}");
     }

@@ -4,15 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod support;
-mod training;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use reqwest::Method;
 use serde_json::json;
 use support::publishing::{create_repo, file, publish, safetensors, upload};
+use support::training::{Person, Worker};
 use support::{Reply, Server};
-use training::{Person, Worker};
 
 /// A browser without scripts: it keeps cookies, sends forms and says that it wants pages.
 struct Browser {

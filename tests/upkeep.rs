@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -30,6 +32,7 @@ use hub::service::upkeep::lock::Alone;
 use hub::service::{Error, Policy, Service};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use support::until;
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -37,11 +40,22 @@ const MODEL: RepoKind = RepoKind::Model;
 
 /// A clock that runs with the machine's and can be moved forward.
 #[derive(Clone, Default)]
-struct Hands(Arc<AtomicI64>);
+struct Hands {
+    ahead_ms: Arc<AtomicI64>,
+    /// How often somebody asked for the time, as everybody does who begins something.
+    asked: Arc<AtomicU64>,
+}
+
+impl Hands {
+    fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
 
 impl Clock for Hands {
     fn now(&self) -> Timestamp {
-        SystemClock.now().plus_ms(self.0.load(Ordering::Relaxed))
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        SystemClock.now().plus_ms(self.ahead_ms.load(Ordering::Relaxed))
     }
 }
 
@@ -90,7 +104,7 @@ impl House {
     }
 
     fn forward(&self, ms: i64) {
-        self.clock.0.fetch_add(ms, Ordering::Relaxed);
+        self.clock.ahead_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
     async fn collect(&self, grace_ms: i64) -> Collected {
@@ -315,10 +329,13 @@ async fn a_collector_that_died_is_finished_by_the_next() {
         Ok::<_, hub::db::Error>(mark(tx, &reach, &digest)? && begin_deleting(tx, &reach, &digest)?)
     });
     assert!(begun.await.unwrap());
-    let other = house.clone();
+    let (other, before) = (house.clone(), house.clock.asked());
     let sent = tokio::spawn(async move { other.send(&Bytes::from_static(b"half deleted")).await });
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    assert!(!sent.is_finished(), "who wants to store it waits");
+    until("the sender has begun", async || house.clock.asked() > before).await;
+    for n in 0..5 {
+        house.send(&Bytes::from(vec![n; 100])).await.unwrap();
+    }
+    assert!(!sent.is_finished(), "others who came later have stored theirs, and who wants to store this waits");
     house.service.end_interrupted(&Alone::take(house.dir.path()).unwrap()).await.unwrap();
     sent.await.unwrap().unwrap();
     house.commit("ada/net", std::slice::from_ref(&bytes)).await.unwrap();

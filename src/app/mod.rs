@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::db::{self, Db};
 use crate::domain::time::SystemClock;
 use crate::http::{self, Site};
-use crate::service::repos::mirror::{Mirroring, Upstream};
+use crate::service::repos::mirror::Mirroring;
 use crate::service::{Policy, Service};
 use crate::telemetry::Metrics;
 use crate::worker;
@@ -59,12 +59,12 @@ pub async fn open_service(config: &Config) -> Result<Service> {
 /// The hub behind this one, if there is one.
 fn mirroring(config: &Config) -> Result<Option<Mirroring>> {
     let Some(address) = &config.upstream else { return Ok(None) };
-    let upstream = Upstream::new(address, config.upstream_token.as_deref());
-    let upstream = upstream.map_err(|e| Error::failed(e.to_string(), e.hint()))?;
+    let (token, folder) = (config.upstream_token.as_deref(), config.data.join("mirror"));
+    let mirroring = Mirroring::new(address, token, &config.upstream_namespaces, folder)?;
     if config.upstream_namespaces.is_empty() {
         tracing::warn!("nothing is fetched from the upstream: 'upstream_namespaces' names nobody");
     }
-    Ok(Some(Mirroring::new(upstream, &config.upstream_namespaces, config.data.join("mirror"))))
+    Ok(Some(mirroring))
 }
 
 /// A server that listens, and has not yet begun to serve.

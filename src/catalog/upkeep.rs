@@ -7,7 +7,7 @@ use crate::domain::time::Timestamp;
 use crate::params;
 
 /// Totals that only grow, under the names the metrics have.
-pub const TOTALS: &[(&str, &str)] = &[
+const TOTALS: &[(&str, &str)] = &[
     ("hub_gc_runs_total", "Collections that ended well."),
     ("hub_gc_freed_blobs_total", "Blobs whose bytes were collected."),
     ("hub_gc_freed_bytes_total", "Bytes collected."),
@@ -34,15 +34,15 @@ pub fn total(tx: &mut Tx<'_>, name: &str) -> Result<u64> {
     row.map_or(Ok(0), |row| row.count("number"))
 }
 
-/// The total of each name in [`TOTALS`].
-pub fn totals(tx: &mut Tx<'_>) -> Result<Vec<(&'static str, u64)>> {
+/// Name, meaning and value of each total.
+pub fn totals(tx: &mut Tx<'_>) -> Result<Vec<(&'static str, &'static str, u64)>> {
     let rows = tx.all("select name, number from upkeep", &[])?;
     let mut known = std::collections::HashMap::new();
     for row in rows {
         known.insert(row.text("name")?, row.int("number")?);
     }
     let total = |name: &str| known.get(name).copied().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-    Ok(TOTALS.iter().map(|(name, _)| (*name, total(name))).collect())
+    Ok(TOTALS.iter().map(|(name, help)| (*name, *help, total(name))).collect())
 }
 
 /// Something that is done again and again.

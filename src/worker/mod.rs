@@ -5,14 +5,16 @@
 //! FOLDER/<name>.lock        locked while the worker lives; whoever can lock it knows that it died
 //! FOLDER/<name>/<job id>/   scratch of the job in hand, gone when it ends
 //! FOLDER/frozen/            features of frozen stages, for the next job on the same base and data
+//! FOLDER/hold               made by hand: jobs stand still after the epoch it names, as long as it lies here
 //! ```
 //!
 //! What must survive a worker is elsewhere: checkpoints are blobs, progress and events are rows.
 
 mod error;
+mod gate;
+mod heartbeat;
 pub mod limits;
 mod presence;
-mod pulse;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 pub use error::{Error, Result};
 use presence::Presence;
+use run::Place;
 use tokio::sync::watch;
 
 use crate::service::Service;
@@ -57,7 +60,8 @@ pub async fn work(service: Service, options: Options, stopping: watch::Receiver<
             Ok(Some((lease, job))) => {
                 taken += 1;
                 let scratch = presence.scratch(job.id.as_str());
-                run::run(&service, &lease, &job, &scratch, &store, &stopping).await;
+                let place = Place { folder: &options.folder, scratch: &scratch, store: &store };
+                run::run(&service, &lease, &job, place, &stopping).await;
                 remove(&scratch);
             }
             Ok(None) if options.once => break,

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::pulse::Pulse;
+use super::gate::Gate;
+use super::heartbeat::Heartbeat;
 use super::{Error, Result};
 use crate::data::{Dataset, Limits, Source};
 use crate::domain::config::ModelConfig;
@@ -22,31 +23,34 @@ use crate::train::{self, Event, FeatureStore, Keep, Report, Training};
 /// Storing checkpoints may take this share of a job's time.
 const CHECKPOINT_SHARE: u32 = 20;
 
+/// Where a job runs.
+pub(super) struct Place<'a> {
+    /// The workers' own, where somebody may shut the gate.
+    pub folder: &'a Path,
+    /// The job's own.
+    pub scratch: &'a Path,
+    /// What jobs leave each other.
+    pub store: &'a FeatureStore,
+}
+
 /// Runs the job and ends it, or gives it back.
-pub(super) async fn run(
-    service: &Service,
-    lease: &Lease,
-    job: &Job,
-    scratch: &Path,
-    store: &FeatureStore,
-    stopping: &watch::Receiver<bool>,
-) {
+pub(super) async fn run(service: &Service, lease: &Lease, job: &Job, place: Place<'_>, stopping: &watch::Receiver<bool>) {
     tracing::info!(job = %job.id, attempt = job.attempt, name = %job.fine_tune.name, "job begins");
-    let pulse = Arc::new(Pulse::default());
-    let attempt = Attempt { service, lease, job, scratch, store, pulse: pulse.clone() };
+    let heartbeat = Arc::new(Heartbeat::default());
+    let attempt = Attempt { service, lease, job, place, heartbeat: heartbeat.clone() };
     let making = async {
         let result = attempt.make().await;
-        pulse.finish();
+        heartbeat.finish();
         result
     };
-    let (result, ()) = tokio::join!(making, pulse.run(service, lease, stopping.clone()));
+    let (result, ()) = tokio::join!(making, heartbeat.run(service, lease, stopping.clone()));
     let told = match result {
         Ok(version) => {
             tracing::info!(job = %job.id, version, "job succeeded");
             return;
         }
-        // The loop only knows that it was told to stop; the pulse knows why.
-        Err(error) => end(service, lease, pulse.verdict().filter(|_| matches!(error, Error::Cancelled)).unwrap_or(error)).await,
+        // The loop only knows that it was told to stop; the heartbeat knows why.
+        Err(error) => end(service, lease, heartbeat.verdict().filter(|_| matches!(error, Error::Cancelled)).unwrap_or(error)).await,
     };
     if let Err(error) = told {
         // The lease runs out, and the job is judged then.
@@ -70,28 +74,27 @@ struct Attempt<'a> {
     service: &'a Service,
     lease: &'a Lease,
     job: &'a Job,
-    scratch: &'a Path,
-    store: &'a FeatureStore,
-    pulse: Arc<Pulse>,
+    place: Place<'a>,
+    heartbeat: Arc<Heartbeat>,
 }
 
 impl Attempt<'_> {
     async fn make(&self) -> Result<u32> {
         let task = &self.job.fine_tune;
-        std::fs::create_dir_all(self.scratch).map_err(Error::io(self.scratch))?;
+        std::fs::create_dir_all(self.place.scratch).map_err(Error::io(self.place.scratch))?;
         let owner = self.service.job_owner(self.job).await?;
         let base = self.files(&owner, RepoKind::Model, &task.base, task.base_version).await?;
         let images = self.files(&owner, RepoKind::Dataset, &task.dataset, task.dataset_version).await?;
-        let resume = self.service.fetch_checkpoint(self.lease, &self.scratch.join("checkpoint")).await?;
+        let resume = self.service.fetch_checkpoint(self.lease, &self.place.scratch.join("checkpoint")).await?;
         let report = match self.train(base.clone(), images.clone(), resume.clone()).await {
             // A checkpoint that does not fit (another release wrote it) costs the epochs behind it, not the job.
             Err(Error::Checkpoint(why)) => {
-                self.pulse.note(job_event::Event::log(Level::Warn, format!("{why}; starting from the beginning")));
+                self.heartbeat.note(job_event::Event::log(Level::Warn, format!("{why}; starting from the beginning")));
                 self.train(base, images, None).await
             }
             result => result,
         }?;
-        let folder = self.scratch.join("result");
+        let folder = self.place.scratch.join("result");
         let lineage = self.service.lineage(&owner, task).await?;
         let written = (folder.clone(), report);
         let report = blocking(move || {
@@ -99,35 +102,32 @@ impl Attempt<'_> {
             Ok(written.1)
         })
         .await?;
-        self.pulse.beat(self.service, self.lease).await;
+        self.heartbeat.beat(self.service, self.lease).await;
         let version = self.service.publish_result(self.lease, self.job, &folder, report.outcome.headline()).await?;
         Ok(version.number)
     }
 
     async fn files(&self, owner: &Actor, kind: RepoKind, id: &RepoId, number: u32) -> Result<Vec<(String, PathBuf)>> {
-        let folder = self.scratch.join(kind.as_str());
+        let folder = self.place.scratch.join(kind.as_str());
         Ok(self.service.materialize(owner, kind, id, &Revision::Number(number), &folder).await?.1)
     }
 
     /// Runs the training loop on a thread of its own; the heartbeat goes on beside it.
     async fn train(&self, base: Vec<(String, PathBuf)>, images: Vec<(String, PathBuf)>, resume: Option<PathBuf>) -> Result<Report> {
-        let (recipe, scratch, store) = (self.job.fine_tune.recipe.clone(), self.scratch.join("train"), self.store.clone());
-        let (pulse, keeper) = (self.pulse.clone(), Keeper::new(self.service, self.lease));
-        let device = self.service.device().clone();
+        let (recipe, scratch, store) = (self.job.fine_tune.recipe.clone(), self.place.scratch.join("train"), self.place.store.clone());
+        let (heartbeat, keeper) = (self.heartbeat.clone(), Keeper::new(self.service, self.lease));
+        let (device, gate) = (self.service.device().clone(), Gate::new(self.place.folder));
         blocking(move || {
             std::fs::create_dir_all(&scratch).map_err(Error::io(&scratch))?;
             let config = read_config(&find(&base, "config.json")?)?;
             let weights = find(&base, "model.safetensors")?;
             let dataset = Arc::new(Dataset::open(&Source::Files(images), &Limits::default()).map_err(train::Error::from)?);
-            let mut keeper = keeper;
+            let (mut keeper, mut gate) = (keeper, gate);
             let mut sink = |event: Event| {
                 if let Event::Checkpoint { path, .. } = &event {
-                    keeper.keep(path, &pulse);
+                    keeper.keep(path, &heartbeat);
                 }
-                match news(event) {
-                    Some(event) => pulse.note(event),
-                    None => pulse.control(),
-                }
+                gate.pass(event, &heartbeat)
             };
             let training = Training {
                 recipe: &recipe,
@@ -142,16 +142,6 @@ impl Attempt<'_> {
             with_threads(recipe.threads, || train::fit(&training, &mut sink))
         })
         .await
-    }
-}
-
-/// What the training loop tells, as an event of the job; checkpoints are the worker's own business.
-fn news(event: Event) -> Option<job_event::Event> {
-    match event {
-        Event::Log { level, message } => Some(job_event::Event::Log { level, message }),
-        Event::Progress(progress) => Some(job_event::Event::Progress(progress)),
-        Event::Epoch(numbers) => Some(job_event::Event::Epoch(numbers)),
-        Event::Checkpoint { .. } => None,
     }
 }
 
@@ -194,7 +184,7 @@ impl Keeper {
         Keeper { service: service.clone(), lease: lease.clone(), handle: Handle::current(), last: None }
     }
 
-    fn keep(&mut self, path: &Path, pulse: &Pulse) {
+    fn keep(&mut self, path: &Path, heartbeat: &Heartbeat) {
         if self.last.is_some_and(|(at, took)| at.elapsed() < took * CHECKPOINT_SHARE) {
             return;
         }
@@ -203,7 +193,7 @@ impl Keeper {
         self.last = Some((Instant::now(), began.elapsed()));
         if let Err(error) = saved {
             // Training goes on: without this checkpoint a later attempt only has more to do again.
-            pulse.note(job_event::Event::log(Level::Warn, format!("a checkpoint could not be stored: {error}")));
+            heartbeat.note(job_event::Event::log(Level::Warn, format!("a checkpoint could not be stored: {error}")));
         }
     }
 }

@@ -9,10 +9,16 @@ use std::time::Duration;
 
 use super::Server;
 
+/// How often whoever waits on the line looks whether it may go on.
+const LOOK: Duration = Duration::from_millis(5);
+
 #[derive(Clone)]
 pub struct Line {
     pub url: String,
-    target: Arc<Mutex<String>>,
+    /// Without one, clients wait on the line.
+    target: Arc<Mutex<Option<String>>>,
+    /// Connections that are not closed yet.
+    open: Arc<AtomicU64>,
     sent: Arc<AtomicU64>,
     /// No more bytes than this pass until the line is let go.
     limit: Arc<AtomicU64>,
@@ -23,25 +29,32 @@ impl Line {
     pub fn start(server: &Server, limit: u64) -> Line {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let target = Arc::new(Mutex::new(server.authority().to_owned()));
-        let line = Line { url, target, sent: Arc::default(), limit: Arc::new(AtomicU64::new(limit)) };
+        let target = Arc::new(Mutex::new(Some(server.authority().to_owned())));
+        let line = Line { url, target, open: Arc::default(), sent: Arc::default(), limit: Arc::new(AtomicU64::new(limit)) };
         let shared = line.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let target = shared.target.lock().unwrap().clone();
-                // No server behind it: the client finds its connection closed.
-                let Ok(server) = TcpStream::connect(target) else { continue };
-                let (line, back) = (shared.clone(), (server.try_clone().unwrap(), client.try_clone().unwrap()));
-                std::thread::spawn(move || line.carry(client, server));
-                std::thread::spawn(move || answer(back.0, back.1));
+                let line = shared.clone();
+                line.open.fetch_add(1, Ordering::SeqCst);
+                std::thread::spawn(move || line.connect(client));
             }
         });
         line
     }
 
+    /// From now on who connects waits until it leads somewhere again: a server takes as long to start as it takes.
+    pub fn lead_nowhere(&self) {
+        *self.target.lock().unwrap() = None;
+    }
+
     /// From now on it leads to this server.
     pub fn lead_to(&self, server: &Server) {
-        *self.target.lock().unwrap() = server.authority().to_owned();
+        *self.target.lock().unwrap() = Some(server.authority().to_owned());
+    }
+
+    /// Connections that the server, or whoever was to reach it, has not closed yet.
+    pub fn open(&self) -> u64 {
+        self.open.load(Ordering::SeqCst)
     }
 
     pub fn let_go(&self) {
@@ -53,11 +66,29 @@ impl Line {
         self.sent.load(Ordering::SeqCst)
     }
 
+    fn connect(&self, client: TcpStream) {
+        let target = loop {
+            let target = self.target.lock().unwrap().clone();
+            if let Some(target) = target {
+                break target;
+            }
+            std::thread::sleep(LOOK);
+        };
+        // No server behind it: the client finds its connection closed.
+        if let Ok(server) = TcpStream::connect(target) {
+            let (line, back) = (self.clone(), (server.try_clone().unwrap(), client.try_clone().unwrap()));
+            let sending = std::thread::spawn(move || line.carry(client, server));
+            answer(back.0, back.1);
+            let _ = sending.join();
+        }
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
     fn carry(&self, mut from: TcpStream, mut to: TcpStream) {
         let mut buffer = [0; 16_384];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
             while self.sent() >= self.limit.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(5));
+                std::thread::sleep(LOOK);
             }
             self.sent.fetch_add(count as u64, Ordering::SeqCst);
             if to.write_all(&buffer[..count]).is_err() {

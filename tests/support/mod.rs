@@ -12,12 +12,14 @@ pub mod proxy;
 pub mod publishing;
 pub mod s3;
 pub mod saved_model;
+pub mod training;
 pub mod xet;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -103,7 +105,7 @@ impl Server {
     /// Asks the server to stop and waits until it has; its exit code.
     pub fn stop(mut self) -> Option<i32> {
         signal(self.child.id(), libc::SIGTERM);
-        self.child.wait().unwrap().code()
+        ended(&mut self.child, "the server, asked to stop,")
     }
 
     /// Ends the server at once, as a crash would; the directory stays until the story drops it.
@@ -167,11 +169,35 @@ pub fn fill(pattern: &str, value: impl Fn(&str) -> Option<String>) -> String {
     path + rest
 }
 
-/// Asks until the answer is as wanted. It always comes to be, or the story is stuck and its runner ends it.
-pub async fn until(mut wanted: impl AsyncFnMut() -> bool) {
+/// What takes longer hangs. No expectation: only a machine that stands still is so slow, and a story that waits for
+/// what never comes shall say so.
+pub const STUCK_AFTER: Duration = Duration::from_secs(120);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Asks until the answer is as wanted; fails, and says what was waited for, when it never is.
+pub async fn until(what: &str, mut wanted: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
     while !wanted().await {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        assert!(begun.elapsed() < STUCK_AFTER, "waited {STUCK_AFTER:?} in vain: {what}");
+        tokio::time::sleep(LOOK).await;
     }
+}
+
+/// The same on a thread of its own: waits until there is something to find.
+pub fn eventually<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = find() {
+            return found;
+        }
+        assert!(begun.elapsed() < STUCK_AFTER, "waited {STUCK_AFTER:?} in vain: {what}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// The exit code of a process that is about to end by itself.
+pub fn ended(child: &mut Child, who: &str) -> Option<i32> {
+    eventually(&format!("{who} ends"), || child.try_wait().unwrap()).code()
 }
 
 /// Sends a signal to a process this test started.

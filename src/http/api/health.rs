@@ -7,7 +7,7 @@ use crate::domain::time::Timestamp;
 use crate::http::Site;
 use crate::http::error::{Answer, HttpError};
 use crate::service::Service;
-use crate::service::upkeep::{Numbers, TOTALS};
+use crate::service::upkeep::Numbers;
 use crate::telemetry::Metrics;
 
 /// The process answers.
@@ -32,7 +32,7 @@ pub async fn metrics(site: web::Data<Site>, service: web::Data<Service>) -> Answ
 }
 
 fn show_upkeep(metrics: &Metrics, numbers: &Numbers) -> prometheus::Result<()> {
-    for ((name, help), (_, value)) in TOTALS.iter().zip(&numbers.totals) {
+    for (name, help, value) in &numbers.totals {
         metrics.total(name, help, *value)?;
     }
     let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);

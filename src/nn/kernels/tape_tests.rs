@@ -1,5 +1,6 @@
 //! Layers between maps against the same layers between tensors: values, statistics and every gradient.
 
+use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -31,6 +32,12 @@ impl Net {
     fn squeeze(&self) -> SqueezeExcite<'_> {
         let [reduce, reduce_bias, expand, expand_bias] = &self.squeeze;
         SqueezeExcite { reduce: (reduce, reduce_bias), expand: (expand, expand_bias), activation: self.activation, gate: self.gate }
+    }
+
+    /// Of the input and all that learns.
+    fn gradients(&self, of: &GradStore) -> Vec<Vec<f64>> {
+        let vars = [&self.x, &self.gamma, &self.beta].into_iter().chain(&self.weights).chain(&self.squeeze);
+        vars.map(|var| values(of.get(var).unwrap())).collect()
     }
 
     fn depthwise(&self) -> Spec {
@@ -92,10 +99,7 @@ proptest! {
         rust: bool,
         seed: u64,
     ) {
-        let settings = Settings { shape, channels, stride, activation: ALL[relu], bent: ALL[bent], pool, rust };
-        // Both ways round a little differently, and a value may fall on either side of an activation's edge, once in a
-        // thousand draws. What is wrong is wrong with other numbers, too.
-        settings.compare(seed).or_else(|_| settings.compare(!seed)).or_else(|_| settings.compare(seed.rotate_left(7)))?;
+        Settings { shape, channels, stride, activation: ALL[relu], bent: ALL[bent], pool, rust }.compare(seed)?;
     }
 }
 
@@ -145,19 +149,39 @@ impl Settings {
         // Gradients to weights by candle's graph, or past it.
         let ours = backend::with(choice, || if self.pool { super::backward(&ours).unwrap() } else { ours.backward().unwrap() });
         let theirs = backend::with(choice, || theirs.backward().unwrap());
-        let vars = || [&net.x, &net.gamma, &net.beta].into_iter().chain(&net.weights).chain(&net.squeeze);
-        let pairs: Vec<_> = vars().map(|var| (values(ours.get(var).unwrap()), values(theirs.get(var).unwrap()))).collect();
-        let largest = |values: &[f64]| values.iter().fold(0f64, |largest, value| largest.max(value.abs()));
-        let usual = pairs.iter().map(|(_, theirs)| largest(theirs)).fold(0.0, f64::max);
-        for (ours, theirs) in pairs {
-            // Small ones are sums of large ones that cancel.
-            let scale = largest(&theirs).max(0.05 * usual);
-            for (index, (a, b)) in ours.iter().zip(&theirs).enumerate() {
-                prop_assert!((a - b).abs() <= 1e-3 * scale, "at {index}: {a} and {b}, scale {scale}");
-            }
+        let (ours, theirs) = (net.gradients(&ours), net.gradients(&theirs));
+        if let Some(difference) = difference(&ours, &theirs) {
+            prop_assume!(!backend::with(choice, || self.stands_on_an_edge(seed, &theirs)));
+            return Err(TestCaseError::fail(difference));
         }
         Ok(())
     }
+
+    /// Both ways round a little differently, and once in a thousand draws a value falls on either side of an activation's
+    /// edge, where either gradient is right. Such a draw proves nothing; it is told by the tensors alone: their own
+    /// gradients are others when the input is off by no more than rounding.
+    fn stands_on_an_edge(&self, seed: u64, theirs: &[Vec<f64>]) -> bool {
+        (0..16).any(|direction| {
+            let mut net = self.net(seed);
+            let off = (random(seed, 100 + direction, net.x.dims()).as_tensor() * 1e-5).unwrap();
+            net.x = Var::from_tensor(&(net.x.as_tensor() + off).unwrap()).unwrap();
+            difference(&net.gradients(&net.by_tensors().backward().unwrap()), theirs).is_some()
+        })
+    }
+}
+
+/// The first gradient that is not the same but for rounding.
+fn difference(ours: &[Vec<f64>], theirs: &[Vec<f64>]) -> Option<String> {
+    let largest = |values: &[f64]| values.iter().fold(0f64, |largest, value| largest.max(value.abs()));
+    let usual = theirs.iter().map(|theirs| largest(theirs)).fold(0.0, f64::max);
+    ours.iter().zip(theirs).find_map(|(ours, theirs)| {
+        // Small ones are sums of large ones that cancel.
+        let scale = largest(theirs).max(0.05 * usual);
+        let mut pairs = ours.iter().zip(theirs).enumerate();
+        let near = |a: f64, b: f64| (a - b).abs() <= 1e-3 * scale;
+        let (index, (a, b)) = pairs.find(|(_, (a, b))| !near(**a, **b))?;
+        Some(format!("at {index}: {a} and {b}, scale {scale}"))
+    })
 }
 
 #[test]

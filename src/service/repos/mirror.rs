@@ -19,8 +19,7 @@ use crate::catalog::{former_names, repos, users, versions};
 use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
-pub use crate::import::mirror::Upstream;
-use crate::import::mirror::{self, Snapshot, Tell};
+use crate::import::mirror::{self, Snapshot, Tell, Upstream};
 
 /// How long a request waits for a fetch; whoever asks again joins it.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -60,17 +59,18 @@ enum Outcome {
 }
 
 impl Mirroring {
-    /// `namespaces`: `*` for all, or names.
-    pub fn new(upstream: Upstream, namespaces: &[String], folder: PathBuf) -> Mirroring {
+    /// The hub at an address, as whom a token says. `namespaces`: `*` for all, or names.
+    pub fn new(address: &str, token: Option<&str>, namespaces: &[String], folder: PathBuf) -> Result<Mirroring> {
+        let upstream = Upstream::new(address, token).map_err(|e| Error::invalid("bad_upstream", e.to_string(), e.hint()))?;
         let all = namespaces.iter().any(|name| name == "*");
         let named = namespaces.iter().filter_map(|name| Name::parse(name).ok()).map(|name| name.folded());
-        Mirroring {
+        Ok(Mirroring {
             upstream,
             namespaces: (!all).then(|| named.collect()),
             folder,
             fetches: Arc::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
-        }
+        })
     }
 
     fn allows(&self, namespace: &Name) -> bool {

@@ -22,8 +22,6 @@ use crate::domain::time::Timestamp;
 
 pub use vault::Lost;
 
-pub use crate::catalog::upkeep::TOTALS;
-
 const STATES: [JobState; 5] = [JobState::Queued, JobState::Running, JobState::Succeeded, JobState::Failed, JobState::Cancelled];
 /// Counting all blobs reads the whole table, so a count is good for so long.
 const COUNTED_MS: i64 = 60_000;
@@ -67,8 +65,8 @@ pub(super) type Counted = Mutex<Option<(Timestamp, Count, u64)>>;
 /// Numbers for the metrics, of all processes on this data directory together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Numbers {
-    /// Totals that only grow, by the names of [`TOTALS`].
-    pub totals: Vec<(&'static str, u64)>,
+    /// Totals that only grow: the name metrics have for it, what it counts, how far it is.
+    pub totals: Vec<(&'static str, &'static str, u64)>,
     /// What the catalog says the store holds.
     pub stored: Count,
     /// Of those bytes, how many lie in other blobs and cost no room of their own.

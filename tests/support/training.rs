@@ -1,16 +1,16 @@
 //! What stories about fine-tunes need: a tiny base, tiny data sets, publishing both through the API, following
-//! a job to its end, workers that can be killed.
-
-#![allow(dead_code)]
+//! a job to its end, workers that can be killed, a gate that holds jobs in the middle.
 
 use std::io::{Cursor, Write};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use hub::nn::weights::Weights;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{self, Server};
+use super::{HUB, STUCK_AFTER, Server, ended, http, until};
 
 /// A base of random weights that works on 32 pixels.
 pub const ARCHITECTURE: &str = "mobilenetv2_100";
@@ -95,7 +95,7 @@ pub type Answer = (u16, Value);
 
 impl<'a> Person<'a> {
     pub fn new(server: &'a Server, token: &str) -> Person<'a> {
-        Person { server, token: token.into(), http: support::http() }
+        Person { server, token: token.into(), http: http() }
     }
 
     pub fn admin(server: &'a Server) -> Person<'a> {
@@ -201,8 +201,9 @@ impl<'a> Person<'a> {
         list["items"].as_array().unwrap().clone()
     }
 
-    /// Waits for the job to satisfy a condition; fails if it ends without.
+    /// Waits for the job to satisfy a condition; fails if it ends without, or if nothing happens to it any more.
     pub async fn wait(&self, id: &str, what: &str, good: impl Fn(&Value) -> bool) -> Value {
+        let (mut last, mut since) = (Value::Null, Instant::now());
         loop {
             let job = self.job(id).await;
             if good(&job) {
@@ -210,8 +211,27 @@ impl<'a> Person<'a> {
             }
             let ended = ["succeeded", "failed", "cancelled"].contains(&job["state"].as_str().unwrap());
             assert!(!ended, "the job ended before it was {what}: {job:#}\n{}", self.log(id).await);
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            if job != last {
+                (last, since) = (job, Instant::now());
+            }
+            assert!(since.elapsed() < STUCK_AFTER, "the job stands still before it was {what}: {last:#}\n{}", self.log(id).await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// How often the job has stood still at a [`Gate`] so far.
+    pub async fn holds(&self, id: &str) -> usize {
+        self.log(id).await.matches("held after epoch").count()
+    }
+
+    /// Waits until the job stands at a [`Gate`], for the `times`th time in all.
+    pub async fn held(&self, id: &str, times: usize) {
+        until(&format!("job {id} stands at a gate, time {times}"), async || {
+            let job = self.job(id).await;
+            assert!(job["finished"].is_null(), "the job ended and never stood at the gate: {job:#}\n{}", self.log(id).await);
+            self.holds(id).await >= times
+        })
+        .await;
     }
 
     /// Waits for the end, whatever it is.
@@ -237,12 +257,37 @@ pub fn is_zombie(pid: u32) -> bool {
     stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'))
 }
 
+/// A gate in the middle of the jobs of a server's workers: until it opens, no job gets beyond the epoch it stands after.
+/// What shall happen to a job in the middle happens while it stands there, however quick or slow the machine is.
+pub struct Gate(PathBuf);
+
+impl Gate {
+    pub fn after_epoch(server: &Server, epoch: u32) -> Gate {
+        let folder = server.data().join("workers");
+        std::fs::create_dir_all(&folder).unwrap();
+        let gate = Gate(folder.join("hold"));
+        gate.move_after(epoch);
+        gate
+    }
+
+    /// All at once: no job slips through meanwhile.
+    pub fn move_after(&self, epoch: u32) {
+        let new = self.0.with_extension("new");
+        std::fs::write(&new, epoch.to_string()).unwrap();
+        std::fs::rename(new, &self.0).unwrap();
+    }
+
+    pub fn open(&self) {
+        std::fs::remove_file(&self.0).unwrap();
+    }
+}
+
 /// A worker process of the story's own; killed with it.
 pub struct Worker(Child);
 
 impl Worker {
     pub fn start(server: &Server) -> Worker {
-        let mut command = Command::new(support::HUB);
+        let mut command = Command::new(HUB);
         command.args(["worker", "--data"]).arg(server.data()).stdout(Stdio::null()).stderr(Stdio::null());
         Worker(command.spawn().unwrap())
     }
@@ -254,12 +299,12 @@ impl Worker {
     }
 
     pub fn signal(&self, signal: i32) {
-        support::signal(self.0.id(), signal);
+        super::signal(self.0.id(), signal);
     }
 
     /// The exit code, when the worker has ended by itself.
     pub fn wait(mut self) -> Option<i32> {
-        self.0.wait().unwrap().code()
+        ended(&mut self.0, "the worker")
     }
 }
 

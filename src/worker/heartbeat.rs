@@ -1,4 +1,4 @@
-//! The pulse of a running job: once a second it tells the service what happened and hears whether to go on.
+//! The heartbeat of a running job: once a second it tells the service what happened and hears whether to go on.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -21,9 +21,9 @@ const CANCEL: u8 = 1;
 const LOST: u8 = 2;
 const STOPPING: u8 = 3;
 
-/// What the training thread and the heartbeat share.
+/// What the training thread and the beating share.
 #[derive(Default)]
-pub(super) struct Pulse {
+pub(super) struct Heartbeat {
     news: Mutex<Vec<Event>>,
     halt: AtomicU8,
     /// One beat at a time, so that news stays in order.
@@ -31,7 +31,7 @@ pub(super) struct Pulse {
     done: Notify,
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Takes an event to be told with the next beat, and says whether to go on. Called between training steps.
     pub fn note(&self, event: Event) -> Control {
         let mut news = self.news();
@@ -83,12 +83,12 @@ impl Pulse {
         }
     }
 
-    /// Ends [`Pulse::run`]. Never in the middle of a beat: its news would be lost.
+    /// Ends [`Heartbeat::run`]. Never in the middle of a beat: its news would be lost.
     pub fn finish(&self) {
         self.done.notify_one();
     }
 
-    /// Beats until [`Pulse::finish`], and once more for what happened last.
+    /// Beats until [`Heartbeat::finish`], and once more for what happened last.
     pub async fn run(&self, service: &Service, lease: &Lease, mut stopping: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -118,14 +118,14 @@ mod tests {
 
     #[test]
     fn only_the_newest_progress_is_news() {
-        let pulse = Pulse::default();
+        let heartbeat = Heartbeat::default();
         let log = Event::log(Level::Info, "x");
         for event in [progress(1), progress(2), log.clone(), progress(3)] {
-            assert_eq!(pulse.note(event), Control::Continue);
+            assert_eq!(heartbeat.note(event), Control::Continue);
         }
-        assert_eq!(*pulse.news(), [progress(2), log, progress(3)]);
-        pulse.halt(CANCEL);
-        assert_eq!(pulse.note(progress(4)), Control::Stop);
-        assert!(matches!(pulse.verdict(), Some(Error::Cancelled)));
+        assert_eq!(*heartbeat.news(), [progress(2), log, progress(3)]);
+        heartbeat.halt(CANCEL);
+        assert_eq!(heartbeat.note(progress(4)), Control::Stop);
+        assert!(matches!(heartbeat.verdict(), Some(Error::Cancelled)));
     }
 }
