@@ -8,6 +8,7 @@ mod support;
 use serde_json::{Value, json};
 use support::Server;
 use support::training::{self, COLOURS, Person, base_files, picture, pictures_zip};
+use support::visitor::Browser;
 
 /// The events of a stream that ended by itself, as (id, kind, data).
 fn read_stream(text: &str) -> Vec<(u64, String, Value)> {
@@ -204,4 +205,77 @@ async fn questions_a_model_cannot_answer_are_refused() {
     }
     let (_, answer) = ada.send("/models/ada/tiny/predict?top=99999999", good).await;
     assert_eq!(answer["classes"].as_array().unwrap().len(), 10);
+}
+
+/// A zip of pictures and a table of numbers: how bright they are.
+fn brightness_zip(count: u32) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let mut table = "file_name,target\n".to_owned();
+    for n in 0..count {
+        let grey = (n * 180 / count) as u8;
+        zip.start_file(format!("{n}.png"), zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut zip, &picture([grey; 3], u64::from(n) * 17 + 3)).unwrap();
+        table += &format!("{n}.png,{}\n", f64::from(grey) / 10.0);
+    }
+    zip.start_file("metadata.csv", zip::write::SimpleFileOptions::default()).unwrap();
+    std::io::Write::write_all(&mut zip, table.as_bytes()).unwrap();
+    zip.finish().unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn from_pictures_with_numbers_to_a_model_that_answers_numbers() {
+    let server = Server::start_with(&["--workers", "1"], &[]);
+    let admin = Person::admin(&server);
+    let ada = admin.invite("ada").await;
+    ada.publish("model", "ada/tiny", false, base_files()).await;
+    ada.publish("dataset", "ada/greys", false, vec![("data.zip", brightness_zip(60))]).await;
+    let (_, dataset) = ada.get("/datasets/ada/greys").await;
+    let facts = &dataset["facts"];
+    assert_eq!((&facts["task"], &facts["modality"], &facts["samples"]), (&json!("image-regression"), &json!("image"), &json!(60)));
+    assert_eq!(facts["dataset_report"]["values"]["max"], 17.7, "{facts}");
+
+    // What belongs to classes is refused before it waits.
+    let ask = |recipe: Value| json!({ "base": "ada/tiny", "dataset": "ada/greys", "name": "ada/grey-net", "recipe": recipe });
+    for wrong in [json!({ "task": "classification" }), json!({ "loss": "cross-entropy" }), json!({ "label_smoothing": 0.1 })] {
+        let (status, problem) = ada.post("/finetunes", ask(wrong.clone())).await;
+        assert_eq!((status, &problem["code"]), (422, &json!("bad_recipe")), "{wrong}: {problem}");
+    }
+    let recipe = json!({ "epochs": 20, "batch_size": 8, "head_lr": 0.001, "seed": 3, "threads": 1, "loss": "huber" });
+    let id = ada.finetune(ask(recipe)).await;
+    let job = ada.end(&id).await;
+    assert_eq!(job["state"], "succeeded", "{job:#}\n{}", ada.log(&id).await);
+    assert_eq!(job["recipe"]["task"], "regression", "the job says what it is");
+    let events = ada.events(&id).await;
+    let epoch = &events.iter().rfind(|event| event["kind"] == "epoch").unwrap()["body"];
+    assert!(["train_rmse", "val_rmse", "val_mae", "val_r2"].iter().all(|key| epoch[key].is_number()), "{epoch}");
+    let result = &events.iter().find(|event| event["kind"] == "result").unwrap()["body"]["metrics"];
+    let (rmse, mean) = (result["rmse"].as_f64().unwrap(), result["mean_rmse"].as_f64().unwrap());
+    assert!(rmse < 0.5 * mean && mean > 4.0, "{result}");
+    let log = ada.log(&id).await;
+    assert!(log.contains("epoch 20/20: train loss") && log.contains(" RMSE "), "{log}");
+
+    let (_, model) = ada.get("/models/ada/grey-net").await;
+    assert_eq!((&model["facts"]["task"], &model["facts"]["num_classes"]), (&json!("image-regression"), &json!(1)));
+    assert!(model["facts"]["metrics"].as_array().unwrap().iter().any(|m| m["name"] == "rmse"), "{model}");
+    for grey in [20u8, 160] {
+        let (status, answer) = ada.send("/models/ada/grey-net/predict", picture([grey; 3], 999)).await;
+        let value = answer["values"][0]["value"].as_f64().unwrap_or(f64::NAN);
+        assert!(status == 200 && (value - f64::from(grey) / 10.0).abs() < 3.0, "{grey}: {answer}");
+        assert_eq!((&answer["classes"], &answer["values"][0]["name"]), (&json!([]), &json!("target")));
+    }
+    pages_tell_numbers(&server, &ada, &id).await;
+}
+
+/// The data set's, the job's and the model's page.
+async fn pages_tell_numbers(server: &Server, ada: &Person<'_>, job: &str) {
+    let mut visitor = Browser::logged_in(server, &ada.token).await;
+    let page = visitor.page(&format!("/jobs/{job}")).await;
+    for words in ["RMSE", "Always the mean", "Validation RMSE", "aria-label=\"RMSE by epoch\""] {
+        assert!(page.contains(words), "the job's page lacks {words}");
+    }
+    assert!(!page.contains("Top-1") && !page.contains("By class"), "nothing of classes");
+    let page = visitor.page("/datasets/ada/greys").await;
+    assert!(page.contains("0 to 17.70") && page.contains("An image of target"), "{page}");
+    let page = visitor.page("/ada/grey-net").await;
+    assert!(page.contains("image-regression") && page.contains("RMSE"), "{page}");
 }

@@ -13,6 +13,7 @@ use hub::domain::evaluation::{Held, Stopped};
 use hub::domain::job_event::Progress;
 use hub::domain::prediction::Answer;
 use hub::domain::recipe::{Augment, Optimizer, Recipe, Strategy};
+use hub::domain::task::{Loss, Task};
 use hub::nn::{Weights, architectures};
 use hub::train::{Control, Error, Event, FeatureStore, Frozen, Keep, Lineage, Predictor, Report, Training, fit, write_folder};
 use image::{Rgb, RgbImage};
@@ -527,4 +528,85 @@ fn recipe_name(recipe: &Recipe) -> &'static str {
         Strategy::Head => "head",
         Strategy::Full => "full",
     }
+}
+
+/// Bars whose height is the target, in millimetres.
+fn draw_bars(root: &Path, count: usize) {
+    std::fs::create_dir_all(root).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(5);
+    let mut table = "file_name,target\n".to_owned();
+    for i in 0..count {
+        let height = random.random_range(2..30u32);
+        let light = random.random_range(140..255u8);
+        let image = RgbImage::from_fn(SIDE, SIDE, |_, y| if y < height { Rgb([light; 3]) } else { Rgb([20; 3]) });
+        image.save(root.join(format!("{i:03}.png"))).unwrap();
+        table += &format!("{i:03}.png,{}\n", 1000.0 + 10.0 * f64::from(height));
+    }
+    std::fs::write(root.join("metadata.csv"), table).unwrap();
+}
+
+fn bars(architecture: &str, count: usize) -> Bench {
+    let bench = Bench::new(architecture, &[("train", 1)]);
+    let data = bench.folder.path().join("bars");
+    draw_bars(&data, count);
+    let dataset = Dataset::open(&Source::Folder(data), &Limits::default()).unwrap();
+    Bench { dataset: Arc::new(dataset), ..bench }
+}
+
+#[test]
+fn numbers_are_learned_by_the_head_and_by_the_whole_and_answered_in_their_own_units() {
+    let bench = bars("resnet18", 120);
+    let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+    let head = Recipe { augment: augment.clone(), head_lr: 1e-3, ..head(30) };
+    let full = Recipe { augment, loss: Some(Loss::Huber), ..full(6) };
+    for (name, recipe) in [("head", &head), ("full", &full)] {
+        let report = bench.fit(recipe, name).unwrap();
+        let (outcome, validation) = (&report.outcome, &report.outcome.validation);
+        assert_eq!((outcome.task(), validation.samples, report.trained_on.as_str()), (Task::Regression, 24, "96 images"));
+        assert!(outcome.baseline > 50.0, "the mean is far off: {outcome:?}");
+        assert!(validation.get("rmse") < 0.5 * outcome.baseline && validation.get("r2") > 0.7, "{name}: {validation:?}");
+        assert!(validation.get("mae") <= validation.get("rmse"));
+        let best = report.epochs.iter().map(|epoch| epoch.val_primary()).fold(f64::INFINITY, f64::min);
+        assert!((best - validation.primary()).abs() < 0.01 * best, "the least error is the best epoch's: {best} {validation:?}");
+
+        let out = bench.folder.path().join(format!("out-{name}"));
+        write_folder(&report, &Lineage { name: "ada/bars".into(), ..Lineage::default() }, &out).unwrap();
+        let predictor = Predictor::load(&out, &Device::Cpu).unwrap();
+        let mut squares = 0.0;
+        let (_, held) = bench.dataset.split_train(recipe.validation, recipe.seed);
+        for sample in &held {
+            let answer = predictor.predict(&bench.dataset.encoded(sample).unwrap(), 5).unwrap();
+            assert_eq!((answer.values().len(), answer.values()[0].name.as_str()), (1, "target"));
+            squares += f64::from(answer.values()[0].value - sample.target.value().unwrap()).powi(2);
+        }
+        let rmse = (squares / held.len() as f64).sqrt();
+        assert!((rmse - validation.primary()).abs() < 0.01 * rmse, "the card's number is what the folder does: {rmse} {validation:?}");
+        numbers_are_told(&out);
+    }
+    let refused = bench.fit(&Recipe { label_smoothing: 0.1, ..head.clone() }, "smoothed").unwrap_err();
+    assert!(refused.to_string().contains("label_smoothing"), "{refused}");
+    let refused = bench.fit(&Recipe { task: Some(Task::Classification), ..head }, "classes").unwrap_err();
+    assert!(refused.to_string().contains("regression"), "{refused}");
+}
+
+fn numbers_are_told(out: &Path) {
+    let card = hub::domain::card::Card::parse(&std::fs::read_to_string(out.join("README.md")).unwrap()).unwrap();
+    assert_eq!(card.pipeline_tag.as_deref(), Some("image-regression"));
+    let kinds: Vec<&str> = card.metrics.iter().map(|metric| metric.kind.as_str()).collect();
+    assert_eq!(kinds, ["rmse", "mae", "r2"]);
+    assert!(card.body.contains("| measured on | images | RMSE | MAE | R² | loss |"), "{}", card.body);
+    assert!(card.body.contains("Always answering the mean") && !card.body.contains("## Classes"), "{}", card.body);
+    let config = ModelConfig::read(&std::fs::read_to_string(out.join("config.json")).unwrap()).unwrap();
+    assert_eq!((config.problem_type.as_deref(), config.num_classes), (Some("regression"), Some(1)));
+    let metrics: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out.join("metrics.json")).unwrap()).unwrap();
+    assert!(metrics["mean_rmse"].is_number() && metrics["validation"]["rmse"].is_number(), "{metrics}");
+}
+
+#[test]
+fn a_run_on_numbers_resumes_with_the_same_weights() {
+    let bench = bars("mobilenetv3_small_050", 60);
+    let recipe = full(4);
+    let whole = bench.fit(&recipe, "whole").unwrap();
+    assert!(matches!(bench.run(&recipe, "cut", &mut stop_after_epoch(2)), Err(Error::Cancelled)));
+    assert_eq!(bench.fit(&recipe, "cut").unwrap().digest, whole.digest);
 }

@@ -32,6 +32,7 @@ pub use self::dataset::Dataset;
 pub use self::error::{Error, Refusal, Result};
 pub use self::image::{decode, thumbnail, transform};
 pub use self::limits::Limits;
+pub use self::name::is_read_archive;
 pub use self::sample::{Sample, Split};
 pub use self::source::Source;
 pub use self::targets::{Target, Targets};

@@ -21,6 +21,9 @@ pub trait Modality: Debug + Send + Sync {
     /// Whether a file of this name is meant as an item. The content decides later.
     fn is_item(&self, path: &str) -> bool;
 
+    /// Whether its ending is that of a format we read.
+    fn is_readable(&self, path: &str) -> bool;
+
     /// Opens an item and says what it is, with a small picture of it if one is wanted.
     ///
     /// # Errors
@@ -52,6 +55,11 @@ pub fn of_files<'a>(paths: impl Iterator<Item = &'a str> + Clone) -> &'static dy
 /// Whether a file of this name is meant as an item of some modality.
 pub fn is_item(path: &str) -> bool {
     ALL.iter().any(|modality| modality.is_item(path))
+}
+
+/// Whether the ending is that of some modality's items in a format we read.
+pub fn is_readable(path: &str) -> bool {
+    ALL.iter().any(|modality| modality.is_readable(path))
 }
 
 /// What one look at an item gave.

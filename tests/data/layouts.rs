@@ -1,6 +1,7 @@
 //! The ways people lay out labelled images, and the ways that cannot be read.
 
 use hub::data::{Dataset, Limits, Source, check};
+use hub::domain::task::Task;
 
 use crate::support::*;
 
@@ -126,6 +127,53 @@ fn oddities_are_told_and_not_fatal() {
     assert_eq!(report.duplicates_across_splits.len(), 1);
     assert!(report.duplicates_across_splits[0].0.ends_with("train/cat/1.png"));
     assert_eq!(report.classes, ["bird", "cat", "dog"]);
+}
+
+#[test]
+fn a_table_of_numbers_is_read_as_targets() {
+    let mut set = files(&["a/1.png", "b/2.png", "c/3.png", "d/4.png"]);
+    text(&mut set, "metadata.csv", "file_name,target,split\na/1.png,2.5,train\nb/2.png,-1e3,train\nc/3.png,0,val\nd/4.png,7,train\n");
+    let dir = folder(&set);
+    let dataset = Dataset::open(&Source::Folder(dir.path().into()), &Limits::default()).unwrap();
+    assert_eq!((dataset.targets.task(), dataset.classes().len()), (Task::Regression, 0));
+    let targets: Vec<_> = dataset.samples().iter().map(|s| (s.split.as_str(), s.target.value().unwrap())).collect();
+    assert_eq!(targets, [("train", 2.5), ("train", -1e3), ("train", 7.0), ("val", 0.0)]);
+    let report = check_folder(&set).unwrap();
+    assert_eq!((report.task, report.samples, report.classes.len()), (Task::Regression, 4, 0));
+    let spread = report.values.unwrap();
+    assert_eq!((spread.min, spread.max), (-1e3, 7.0));
+    assert_eq!(report.splits[0].samples, 3);
+    assert_eq!((report.previews.len(), report.previews[0].class.as_str()), (4, "2.5"));
+    assert_eq!(report.digest, dataset.digest().unwrap());
+    // JSON lines may hold fractions here, and the first line says which column it is.
+    let mut lines = files(&["1.png", "2.png"]);
+    text(&mut lines, "metadata.jsonl", "{\"file_name\": \"1.png\", \"target\": 0.5}\n{\"file_name\": \"2.png\", \"target\": \"1e-2\"}\n");
+    assert_eq!(check_folder(&lines).unwrap().values.unwrap().max, 0.5);
+}
+
+#[test]
+fn targets_that_cannot_be_learned_are_named() {
+    let with = |table: &str| {
+        let mut set = files(&["1.png", "2.png"]);
+        text(&mut set, "metadata.csv", table);
+        set
+    };
+    assert_eq!(error_of(&with("file_name,target\n1.png,3\n2.png,3.0\n")).0, "one_value");
+    for bad in ["three", "NaN", "inf", "1e60"] {
+        let (code, message) = error_of(&with(&format!("file_name,target\n1.png,1\n2.png,{bad}\n")));
+        assert!(code == "not_a_number" && message.contains(bad), "{message}");
+    }
+    let (code, message) = error_of(&with("file_name,target\n1.png,1\n2.png,\n"));
+    assert!(code == "bad_metadata" && message.contains("has no target"), "{message}");
+    // A table with both is one of classes, and says so.
+    let report = check_folder(&with("file_name,target,label\n1.png,1,cat\n2.png,2,dog\n")).unwrap();
+    assert_eq!(report.classes, ["cat", "dog"]);
+    assert!(report.warnings.iter().any(|warning| warning.contains("column `target` was not")), "{:?}", report.warnings);
+    // Tables of two kinds contradict each other.
+    let mut torn = files(&["train/1.png", "val/2.png"]);
+    text(&mut torn, "train/metadata.csv", "file_name,target\n1.png,1\n");
+    text(&mut torn, "val/metadata.csv", "file_name,label\n2.png,cat\n");
+    assert_eq!(error_of(&torn).0, "bad_metadata");
 }
 
 #[test]

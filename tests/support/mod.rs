@@ -13,6 +13,7 @@ pub mod publishing;
 pub mod s3;
 pub mod saved_model;
 pub mod training;
+pub mod visitor;
 pub mod xet;
 
 use std::io::{BufRead as _, BufReader};

@@ -31,11 +31,14 @@ impl Modality for Images {
     fn is_item(&self, path: &str) -> bool {
         match name::extension(path).as_deref() {
             None => true,
-            Some("jpg" | "jpeg" | "jpe" | "jfif" | "png" | "gif" | "webp" | "bmp") => true,
             // Not read by us, but meant as images: they are reported as unreadable instead of silently left out.
             Some("tif" | "tiff" | "heic" | "heif" | "avif" | "svg" | "ppm" | "pgm" | "ico" | "jp2" | "psd") => true,
-            Some(_) => false,
+            Some(_) => self.is_readable(path),
         }
+    }
+
+    fn is_readable(&self, path: &str) -> bool {
+        matches!(name::extension(path).as_deref(), Some("jpg" | "jpeg" | "jpe" | "jfif" | "png" | "gif" | "webp" | "bmp"))
     }
 
     fn inspect(&self, bytes: &[u8], limits: &Limits, preview: bool) -> std::result::Result<Seen, Refusal> {

@@ -73,18 +73,40 @@ pub(super) fn is_paper(path: &RepoPath) -> bool {
     matches!(path.as_str(), "README.md" | "LICENSE" | "LICENSE.txt" | "LICENSE.md" | ".gitattributes" | ".gitignore" | "CITATION.cff")
 }
 
-/// Whether there is anything for the check to look at.
-fn holds_images(manifest: &Manifest) -> bool {
-    const KNOWN: &[&str] = &["zip", "tar", "tgz", "gz", "zst", "tzst", "jpg", "jpeg", "png", "webp", "gif", "bmp"];
-    manifest.entries().iter().any(|entry| !is_paper(&entry.path) && KNOWN.contains(&entry.path.extension().as_str()))
+/// Of a data set whose files are none that the check knows.
+const UNKNOWN: &str = "no images or archives were found in it, so its files were not checked";
+
+fn unchecked(why: &str) -> Found {
+    Found { warnings: vec![why.into()], ..Found::default() }
+}
+
+/// What the names of a data set's files promise.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Promise {
+    /// Nothing that the check knows.
+    Nothing,
+    /// Files that may be items or anything else: without an ending, or with that of a format we do not read.
+    Perhaps,
+    /// Items or archives of formats that we read.
+    Items,
+}
+
+fn promise(manifest: &Manifest) -> Promise {
+    let data = manifest.entries().iter().filter(|entry| !is_paper(&entry.path)).map(|entry| entry.path.as_str());
+    let of = |path: &str| match () {
+        () if data::is_read_archive(path) || data::modality::is_readable(path) => Promise::Items,
+        () if data::modality::is_item(path) => Promise::Perhaps,
+        () => Promise::Nothing,
+    };
+    data.map(of).max().unwrap_or(Promise::Nothing)
 }
 
 impl Service {
     pub(super) async fn check_dataset(&self, manifest: &Manifest) -> Result<Found> {
-        if !holds_images(manifest) {
+        let promise = promise(manifest);
+        if promise == Promise::Nothing {
             let only_papers = manifest.entries().iter().all(|entry| is_paper(&entry.path));
-            let warning = "no images or archives were found in it, so its files were not checked";
-            return Ok(Found { warnings: if only_papers { vec![] } else { vec![warning.into()] }, ..Found::default() });
+            return Ok(if only_papers { Found::default() } else { unchecked(UNKNOWN) });
         }
         let _turn = CHECKS.acquire().await.map_err(|_| Error::Internal("the checks were closed".into()))?;
         let (files, copies) = self.local_files(manifest).await?;
@@ -95,6 +117,8 @@ impl Service {
         });
         match checked.await {
             Ok(Ok(report)) => Ok(Found::of_report(report)),
+            // Nobody said that these are images: then they are other data, which is kept as it is.
+            Ok(Err(problem)) if promise == Promise::Perhaps && !matches!(problem, data::Error::Io { .. }) => Ok(unchecked(UNKNOWN)),
             Ok(Err(problem)) => Err(refused(problem)),
             Err(stopped) => Err(Error::Internal(format!("the check of a data set was stopped: {stopped}"))),
         }
