@@ -49,7 +49,6 @@ async fn killed_at_any_moment_a_job_gives_one_result_and_the_same_weights() {
     let worker = Worker::start(&server);
     assert_eq!(admin.end(&quiet).await["state"], "succeeded", "{}", admin.log(&quiet).await);
     drop(worker);
-
     assert_eq!(epochs_seen(&admin, &quiet).await, 8);
 
     let mut random = Random(11);

@@ -44,17 +44,16 @@ async fn drip(stream: TcpStream, head: String, piece: &'static [u8]) -> String {
 }
 
 async fn drip_on(mut stream: TcpStream, head: String, piece: &'static [u8]) -> String {
-    let mut answer = Vec::new();
-    if stream.write_all(head.as_bytes()).await.is_ok() {
-        let mut block = [0; 4_096];
-        loop {
-            tokio::select! {
-                read = stream.read(&mut block) => match read {
-                    Ok(0) | Err(_) => break,
-                    Ok(n) => answer.extend(&block[..n]),
-                },
-                () = tokio::time::sleep(DRIP) => if stream.write_all(piece).await.is_err() { break },
-            }
+    let (mut answer, mut block) = (Vec::new(), [0; 4_096]);
+    let mut listens = stream.write_all(head.as_bytes()).await.is_ok();
+    loop {
+        tokio::select! {
+            read = stream.read(&mut block) => match read {
+                Ok(0) | Err(_) => break,
+                Ok(n) => answer.extend(&block[..n]),
+            },
+            // A server that takes no more has said why before.
+            () = tokio::time::sleep(DRIP), if listens => listens = stream.write_all(piece).await.is_ok(),
         }
     }
     String::from_utf8_lossy(&answer).into_owned()
