@@ -26,7 +26,7 @@ pub struct Housekeeping {
 impl Housekeeping {
     pub fn start(service: &Service, config: &Config) -> Housekeeping {
         let data = config.data.clone();
-        let mut tasks = vec![tokio::spawn(tidy(service.clone(), data.clone()))];
+        let mut tasks = vec![tokio::spawn(clear_expired(service.clone(), data.clone()))];
         if config.gc_interval_ms > 0 {
             tasks.push(tokio::spawn(collect(service.clone(), data, config.gc_interval_ms, config.gc_grace_ms)));
         }
@@ -42,7 +42,7 @@ impl Housekeeping {
 }
 
 /// Expired uploads, strays, and what a collector that died has begun.
-async fn tidy(service: Service, data: PathBuf) {
+async fn clear_expired(service: Service, data: PathBuf) {
     loop {
         match service.expire_uploads().await {
             Ok(gone) if gone != Default::default() => {
@@ -88,7 +88,7 @@ async fn collect_if_due(service: &Service, data: &std::path::Path, interval_ms: 
 
 async fn scrub(service: Service, period_ms: i64) {
     loop {
-        match service.scrub_slowly(period_ms).await {
+        match service.scrub_paced(period_ms).await {
             Ok(pause) => tokio::time::sleep(pause).await,
             Err(error) => {
                 tracing::warn!(%error, "reading blobs again is put off");

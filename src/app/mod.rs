@@ -4,11 +4,11 @@
 mod administration;
 mod error;
 mod housekeeping;
-mod keeping;
 mod limits;
 mod lock;
 mod store;
 mod supervisor;
+pub mod upkeep;
 mod work;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 pub use administration::Administration;
 pub use error::{Error, Result};
-pub use keeping::{restore, upkeep};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+pub use upkeep::restore;
 pub use work::work;
 
 use crate::config::Config;

@@ -71,7 +71,7 @@ pub fn set_done(tx: &mut Tx<'_>, chore: Chore, now: Timestamp) -> Result<()> {
     set(tx, chore.name(), now.unix_ms(), "")
 }
 
-/// How far the slow reading of all blobs is.
+/// How far the paced scrub of all blobs is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Scrubbing {
     pub started: Option<Timestamp>,

@@ -8,10 +8,9 @@ use std::path::Path;
 
 use super::super::{Error, Result, Service};
 use super::lock::Beside;
-use super::vault::{self, Vault, unusable};
+use super::vault::{self, Lost, Vault, unusable};
 use super::{Count, Tell};
 use crate::catalog::upkeep::{self, Chore};
-use crate::domain::digest::Digest;
 
 /// How to back up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,15 +19,6 @@ pub struct BackupPlan {
     pub keep: usize,
     /// Read again what earlier backups copied.
     pub verify: bool,
-}
-
-/// A blob that could not be copied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lost {
-    pub digest: Digest,
-    pub problem: String,
-    /// The files of versions it is.
-    pub named_by: Vec<String>,
 }
 
 /// What a backup holds now.

@@ -6,10 +6,10 @@ pub mod collect;
 pub(super) mod expire;
 pub mod fsck;
 pub mod lock;
+mod paced_scrub;
 mod reserve;
 pub mod restore;
 pub mod scrub;
-mod trickle;
 mod vault;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +20,8 @@ use crate::catalog::{blobs, jobs, segments, users};
 use crate::domain::job::JobState;
 use crate::domain::time::Timestamp;
 
+pub use vault::Lost;
+
 pub use crate::catalog::upkeep::TOTALS;
 
 const STATES: [JobState; 5] = [JobState::Queued, JobState::Running, JobState::Succeeded, JobState::Failed, JobState::Cancelled];
@@ -29,7 +31,7 @@ const COUNTED_MS: i64 = 60_000;
 /// What long stories tell while they run; whoever started them decides how to show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A stretch of work with a known number of bytes begins: `reading`, `copying`, `removing` ...
+    /// A piece of work with a known number of bytes begins: `reading`, `copying`, `removing` ...
     Begin {
         what: &'static str,
         items: u64,

@@ -4,8 +4,7 @@
 use std::path::Path;
 
 use super::super::{Error, Result};
-use super::backup::Lost;
-use super::vault::{self, Vault, unusable};
+use super::vault::{self, Lost, Vault, unusable};
 use super::{Count, Tell};
 use crate::blob::Blobs;
 use crate::catalog::gc;

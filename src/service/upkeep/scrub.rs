@@ -63,7 +63,7 @@ impl Service {
         }
         tell(Event::End);
         if share >= 1.0 {
-            // The slow reading need not read all of it again.
+            // The paced scrub need not read all of it again.
             let done = Scrubbing { started: Some(started), after: None, finished: true };
             self.db.write(move |tx| Ok::<_, Error>(upkeep::set_scrubbing(tx, &done)?)).await?;
         }

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::super::{Error, Result};
-use super::backup::Lost;
 use super::scrub::NAMED;
 use super::{Count, Event, Tell};
 use crate::blob::{self, Blobs, Pace, Verdict};
@@ -50,6 +49,15 @@ pub(super) struct Copies {
     pub copied: Count,
     /// In the order of their digests.
     pub lost: Vec<Lost>,
+}
+
+/// A blob that could not be copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    pub digest: Digest,
+    pub problem: String,
+    /// The files of versions it is.
+    pub named_by: Vec<String>,
 }
 
 /// What became of a blob that was to be copied.

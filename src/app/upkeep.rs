@@ -8,17 +8,13 @@ use std::sync::Arc;
 use super::{Administration, DATABASE_FILE, Error, Result, lock, store};
 use crate::config::Config;
 use crate::service::upkeep::lock::{Alone, Beside};
-use upkeep::{BackedUp, BackupPlan, Checked, Collected, Collection, Event, Restored, Scrubbed, Tell};
-
-/// The words upkeep speaks in, for those who ask for it.
-pub mod upkeep {
-    pub use crate::service::upkeep::backup::{BackedUp, BackupPlan, Lost};
-    pub use crate::service::upkeep::collect::{Collected, Collection};
-    pub use crate::service::upkeep::fsck::{Checked, Finding};
-    pub use crate::service::upkeep::restore::Restored;
-    pub use crate::service::upkeep::scrub::{Damage, Scrubbed};
-    pub use crate::service::upkeep::{Count, Event, Tell};
-}
+// The words upkeep speaks in, for those who ask for it.
+pub use crate::service::upkeep::backup::{BackedUp, BackupPlan};
+pub use crate::service::upkeep::collect::{Collected, Collection};
+pub use crate::service::upkeep::fsck::{Checked, Finding};
+pub use crate::service::upkeep::restore::Restored;
+pub use crate::service::upkeep::scrub::{Damage, Scrubbed};
+pub use crate::service::upkeep::{Count, Event, Lost, Tell};
 
 impl Administration {
     pub async fn collect(&self, asked: Collection, tell: &Tell) -> Result<Collected> {

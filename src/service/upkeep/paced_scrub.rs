@@ -1,4 +1,4 @@
-//! The slow scrub beside a serving hub: all blobs once in a period, in the order of their digests, a little at a
+//! The paced scrub beside a serving hub: all blobs once in a period, in the order of their digests, a little at a
 //! time. Where it stands is in the catalog, so that it goes on after a restart.
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(600);
 
 impl Service {
     /// Reads the next few blobs of a pass that takes `period_ms`. How long to wait before the next step.
-    pub async fn scrub_slowly(&self, period_ms: i64) -> Result<Duration> {
+    pub async fn scrub_paced(&self, period_ms: i64) -> Result<Duration> {
         let (now, state) = (self.now(), self.db.read(upkeep::scrubbing).await?);
         let Some(mut at) = next(state, now, period_ms) else { return Ok(LOOK_AGAIN) };
         let stored = self.upkeep_numbers().await?.stored;
