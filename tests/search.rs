@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
-use hub::catalog::Visibility;
 use hub::catalog::search::{self, Cursor, SearchHits};
+use hub::catalog::{Visibility, full_text};
 use hub::db::{Db, Error};
 use hub::domain::id::RepoKey;
 use hub::domain::name::RepoKind;
@@ -45,7 +45,7 @@ async fn filled(dir: &tempfile::TempDir, count: u32) -> Db {
                 params![key.as_str(), SOURCES[i as usize % 3]],
             )?;
             let body = if i == 11 { "the only one about penguins" } else { "a plain card" };
-            search::index(tx, &key, &format!("{namespace}/{name}"), "", "timm", body)?;
+            full_text::index(tx, &key, &format!("{namespace}/{name}"), "", "timm", body)?;
         }
         Ok::<_, Error>(())
     })
@@ -161,10 +161,10 @@ async fn a_cursor_serves_only_its_own_query() {
 async fn indexing_again_replaces_the_words() {
     let dir = tempfile::tempdir().unwrap();
     let db = filled(&dir, 3).await;
-    db.write(|tx| search::index(tx, &key(1), "beta/renamed", "", "", "zebra")).await.unwrap();
+    db.write(|tx| full_text::index(tx, &key(1), "beta/renamed", "", "", "zebra")).await.unwrap();
     let text = |text: &str| SearchQuery { text: text.into(), ..SearchQuery::default() };
     assert_eq!(run(&db, text("zebra"), Visibility::Everything, 5, None).await.page.items, vec![key(1)]);
     assert_eq!(run(&db, text("mobilenetv2"), Visibility::Everything, 5, None).await.total, 1);
-    db.write(|tx| search::unindex(tx, &key(1))).await.unwrap();
+    db.write(|tx| full_text::unindex(tx, &key(1))).await.unwrap();
     assert_eq!(run(&db, text("zebra"), Visibility::Everything, 5, None).await.total, 0);
 }

@@ -7,7 +7,7 @@ pub mod counters;
 pub mod facts;
 pub mod former_names;
 pub mod fsck;
-mod full_text;
+pub mod full_text;
 pub mod gc;
 pub mod jobs;
 pub mod lineage;
