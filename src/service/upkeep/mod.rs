@@ -14,13 +14,13 @@ mod vault;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use vault::Lost;
+
 use super::{Error, Result, Service};
 use crate::catalog::upkeep::{self, Chore};
 use crate::catalog::{blobs, jobs, segments, users};
 use crate::domain::job::JobState;
 use crate::domain::time::Timestamp;
-
-pub use vault::Lost;
 
 pub use crate::catalog::upkeep::TOTALS;
 
@@ -31,7 +31,7 @@ const COUNTED_MS: i64 = 60_000;
 /// What long stories tell while they run; whoever started them decides how to show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A piece of work with a known number of bytes begins: `reading`, `copying`, `removing` ...
+    /// Work with a known number of bytes begins: `reading`, `copying`, `removing` ...
     Begin {
         what: &'static str,
         items: u64,
