@@ -1,11 +1,11 @@
 //! Changing some files of a repo: the next version is the files of `main` and what was done to them. The same publish
 //! as for whole versions follows, with the same rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::super::storage::uploads::entitlement;
 use super::super::{Error, Result, Service, access};
-use super::publish::{Commit, Committed};
+use super::publish::{Commit, Committed, Seen, look, main_files};
 use crate::catalog::{blobs, versions};
 use crate::db::Tx;
 use crate::domain::digest::Digest;
@@ -46,39 +46,43 @@ pub enum Operation {
 
 type Files = BTreeMap<RepoPath, ManifestEntry>;
 
-/// Where an edit begins.
-struct Base {
-    head: Option<Version>,
-    files: Files,
-    /// Sizes of what is put without one.
-    sizes: BTreeMap<Digest, u64>,
-}
-
 impl Service {
     /// Makes the next version of a repo. The same edit told again, because its answer was lost, is answered again.
     pub async fn edit_repo(&self, actor: &Actor, kind: RepoKind, id: &RepoId, edit: Edit) -> Result<Committed> {
         let mut tries = 1;
         loop {
-            let base = self.base(actor, kind, id, &edit).await?;
-            let applied = match &edit.parent {
-                Some(parent) if !stands_at(base.head.as_ref(), parent) => Err(moved(id, base.head.as_ref(), parent)),
-                _ => apply(&edit.operations, base.files, &base.sizes),
-            };
-            let files = match applied {
-                Ok(files) => files,
+            let (commit, seen) = match self.look_at_edit(actor, kind, id, edit.clone()).await? {
+                Ok(next) => next,
                 Err(error) => return self.told_again(actor, kind, id, &edit).await?.ok_or(error),
             };
-            let next = Commit {
-                message: edit.message.clone(),
-                parent: base.head.map(|head| head.number),
-                files: files.into_values().collect(),
-                ..Commit::default()
-            };
-            match self.commit(actor, kind, id, next).await {
+            match self.commit_seen(actor, kind, id, commit, seen, None).await {
                 Err(Error::Conflict(problem)) if problem.code == "head_moved" && edit.parent.is_none() && tries < TRIES => tries += 1,
                 other => return other,
             }
         }
+    }
+
+    /// The commit this edit of `main` makes, and what the first look at it found; the inner error where the edit does
+    /// not fit what is there.
+    async fn look_at_edit(&self, actor: &Actor, kind: RepoKind, id: &RepoId, edit: Edit) -> Result<Result<(Commit, Seen)>> {
+        let (actor, id) = (actor.clone(), id.clone());
+        self.db
+            .read(move |tx| {
+                let repo = access::write_repo(tx, &actor, kind, &id)?;
+                let (head, before) = main_files(tx, &repo)?;
+                if let Some(parent) = edit.parent.as_ref().filter(|parent| !stands_at(head.as_ref(), parent)) {
+                    return Ok(Err(moved(&id, head.as_ref(), parent)));
+                }
+                let sizes = sizes(tx, &actor, &before, &edit.operations)?;
+                let files = match apply(&edit.operations, by_path(before.clone())?, &sizes) {
+                    Ok(files) => files.into_values().collect(),
+                    Err(error) => return Ok(Err(error)),
+                };
+                let commit = Commit { message: edit.message, parent: head.as_ref().map(|head| head.number), ..Commit::default() };
+                let seen = look(tx, &actor, &repo, (head, before), (&commit, files), &HashSet::new())?;
+                Ok(Ok((commit, seen)))
+            })
+            .await
     }
 
     /// Gives a new repo its first version.
@@ -99,9 +103,7 @@ impl Service {
         self.db
             .read(move |tx| {
                 let repo = access::write_repo(tx, &actor, kind, &id)?;
-                let head = versions::find_head(tx, &repo.key)?;
-                let files = head.as_ref().map_or(Ok(Vec::new()), |head| versions::files(tx, &repo.key, head.number))?;
-                Ok((head, files))
+                main_files(tx, &repo)
             })
             .await
     }
@@ -112,24 +114,6 @@ impl Service {
         let Some(file) = found else { return Ok(None) };
         let bytes = self.blobs.read_all(&file.digest, MAX_IGNORE_BYTES).await?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
-    }
-
-    async fn base(&self, actor: &Actor, kind: RepoKind, id: &RepoId, edit: &Edit) -> Result<Base> {
-        let (actor, id) = (actor.clone(), id.clone());
-        let sizeless = edit.operations.iter().filter_map(|operation| match operation {
-            Operation::Put { digest, size_bytes: None, .. } => Some(*digest),
-            _ => None,
-        });
-        let sizeless: Vec<Digest> = sizeless.collect();
-        self.db
-            .read(move |tx| {
-                let repo = access::write_repo(tx, &actor, kind, &id)?;
-                let head = versions::find_head(tx, &repo.key)?;
-                let files = head.as_ref().map_or(Ok(Vec::new()), |head| versions::files(tx, &repo.key, head.number))?;
-                let sizes = sizes(tx, &actor, &files, sizeless)?;
-                Ok(Base { head, files: by_path(files)?, sizes })
-            })
-            .await
     }
 
     /// Where `main` already stands as this edit would leave it, made by this caller with these words from the version
@@ -165,11 +149,15 @@ impl Service {
     }
 }
 
-/// The sizes of blobs the caller may name.
-fn sizes(tx: &mut Tx<'_>, actor: &Actor, files: &[FileEntry], wanted: Vec<Digest>) -> Result<BTreeMap<Digest, u64>> {
+/// The sizes of what is put without one: of blobs the caller may name.
+fn sizes(tx: &mut Tx<'_>, actor: &Actor, files: &[FileEntry], operations: &[Operation]) -> Result<BTreeMap<Digest, u64>> {
     let visible = access::visible_to(tx, actor)?;
     let mut sizes = BTreeMap::new();
-    for digest in wanted {
+    let sizeless = operations.iter().filter_map(|operation| match operation {
+        Operation::Put { digest, size_bytes: None, .. } => Some(*digest),
+        _ => None,
+    });
+    for digest in sizeless {
         let size = match files.iter().any(|file| file.digest == digest) {
             true => blobs::find_size(tx, &digest)?,
             false => entitlement(tx, &digest, actor.account(), &visible)?,

@@ -1,6 +1,7 @@
 //! Making versions: files the server already holds become an immutable snapshot, in one transaction.
 //!
-//! Long reading comes first, outside the transaction; inside, `main` must still stand where the caller saw it.
+//! Long reading comes first, outside the transaction; inside, `main` must still stand where the caller saw it. Whether
+//! the caller may write is asked in both transactions of a publish, the look and the write, and nowhere between.
 //! A crash before the commit leaves blobs without names, never a name without bytes.
 
 use std::collections::HashSet;
@@ -16,7 +17,7 @@ use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
-use crate::domain::repo::{Repo, TrainedAs, Version, VersionState};
+use crate::domain::repo::{FileEntry, Repo, TrainedAs, Version, VersionState};
 use crate::domain::revision::RefName;
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
@@ -50,8 +51,9 @@ pub struct Committed {
 /// What else the transaction that makes a version does: both happen, or neither.
 pub(in crate::service) type Also = Arc<dyn Fn(&mut Tx<'_>, &Version) -> Result<()> + Send + Sync>;
 
-/// What the first look at the catalog found.
-struct Seen {
+/// What the first look at the catalog found: `manifest` may be published upon `head`.
+pub(super) struct Seen {
+    manifest: Manifest,
     head: Option<Version>,
     earlier: Earlier,
 }
@@ -77,17 +79,35 @@ impl Service {
         proved: HashSet<Digest>,
         also: Option<Also>,
     ) -> Result<Committed> {
-        self.may_commit(actor, kind, id).await?;
-        let files = std::mem::take(&mut commit.files);
-        let manifest = Manifest::new(files)
-            .map_err(|e| Error::invalid("bad_manifest", e.to_string(), "correct the list of files and publish again"))?;
-        check_words(&commit)?;
-        let (asker, name, wanted) = (actor.clone(), id.clone(), manifest.clone());
-        let seen = self.db.read(move |tx| look(tx, &asker, kind, &name, &wanted, &proved)).await?;
-        if let Some(head) = seen.head.filter(|head| head.manifest == manifest.digest()) {
+        let (asker, name) = (actor.clone(), id.clone());
+        let (commit, seen) = self
+            .db
+            .read(move |tx| {
+                let repo = access::write_repo(tx, &asker, kind, &name)?;
+                let main = main_files(tx, &repo)?;
+                let files = std::mem::take(&mut commit.files);
+                let seen = look(tx, &asker, &repo, main, (&commit, files), &proved)?;
+                Ok::<_, Error>((commit, seen))
+            })
+            .await?;
+        self.commit_seen(actor, kind, id, commit, seen, also).await
+    }
+
+    /// Makes the version of which the first look found nothing wrong; `commit` has its words, `seen` its files.
+    pub(super) async fn commit_seen(
+        &self,
+        actor: &Actor,
+        kind: RepoKind,
+        id: &RepoId,
+        commit: Commit,
+        seen: Seen,
+        also: Option<Also>,
+    ) -> Result<Committed> {
+        let Seen { manifest, head, earlier } = seen;
+        if let Some(head) = head.filter(|head| head.manifest == manifest.digest()) {
             return self.tag_same(actor, kind, id, head, commit.tags, also).await;
         }
-        let reading = self.read_facts(kind, &manifest, seen.earlier).await?;
+        let reading = self.read_facts(kind, &manifest, earlier).await?;
         let (actor, id, now) = (actor.clone(), id.clone(), self.now());
         self.db
             .write(move |tx| {
@@ -136,14 +156,26 @@ fn check_words(commit: &Commit) -> Result<()> {
     Ok(())
 }
 
-/// Access, the caller's right to every blob, and where `main` stands.
-fn look(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId, manifest: &Manifest, proved: &HashSet<Digest>) -> Result<Seen> {
-    let repo = access::write_repo(tx, actor, kind, id)?;
+/// Where `main` stands, and its files; neither while nothing is published.
+pub(super) fn main_files(tx: &mut Tx<'_>, repo: &Repo) -> Result<(Option<Version>, Vec<FileEntry>)> {
     let head = versions::find_head(tx, &repo.key)?;
-    let before = match &head {
-        Some(head) => versions::files(tx, &repo.key, head.number)?,
-        None => Vec::new(),
-    };
+    let files = head.as_ref().map_or(Ok(Vec::new()), |head| versions::files(tx, &repo.key, head.number))?;
+    Ok((head, files))
+}
+
+/// The first look at a commit by somebody who may write here, in the transaction in which that was asked: its form, and
+/// the caller's right to every blob of it.
+pub(super) fn look(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    repo: &Repo,
+    (head, before): (Option<Version>, Vec<FileEntry>),
+    (commit, files): (&Commit, Vec<ManifestEntry>),
+    proved: &HashSet<Digest>,
+) -> Result<Seen> {
+    let manifest =
+        Manifest::new(files).map_err(|e| Error::invalid("bad_manifest", e.to_string(), "correct the list of files and publish again"))?;
+    check_words(commit)?;
     let held: HashSet<Digest> = before.iter().map(|file| file.digest).collect();
     let visible = access::visible_to(tx, actor)?;
     for entry in manifest.entries() {
@@ -165,7 +197,7 @@ fn look(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId, manifest: &
         }
     }
     let mut earlier = Earlier { scanned: held, dataset: None };
-    if let (RepoKind::Dataset, Some(head)) = (kind, &head) {
+    if let (RepoKind::Dataset, Some(head)) = (repo.kind, &head) {
         let data = |path: &str| path_is_data(path);
         let old: Vec<_> = before.iter().filter(|f| data(&f.path)).map(|f| (f.path.as_str(), f.digest)).collect();
         let new: Vec<_> = manifest.entries().iter().filter(|e| !is_paper(&e.path)).map(|e| (e.path.as_str(), e.digest)).collect();
@@ -175,7 +207,7 @@ fn look(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId, manifest: &
             earlier.dataset = Some((found, facts::previews(tx, &repo.key, head.number)?));
         }
     }
-    Ok(Seen { head, earlier })
+    Ok(Seen { manifest, head, earlier })
 }
 
 fn path_is_data(path: &str) -> bool {

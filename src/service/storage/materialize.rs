@@ -1,10 +1,14 @@
-//! Stored bytes as files on this machine, proved by their sha256, for those who map or decode them.
+//! Stored bytes as files on this machine, proved by their sha256, for those who map or decode them. Each is hashed once:
+//! what is copied, on its way.
 
+use std::collections::HashMap;
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use futures_util::TryStreamExt;
-use tokio::io::AsyncWriteExt;
+use sha2::{Digest as _, Sha256};
+use tokio::task::spawn_blocking;
 
 use super::super::{Error, Result, Service};
 use crate::blob;
@@ -26,55 +30,66 @@ impl Service {
         folder: &Path,
     ) -> Result<(Version, Vec<(String, PathBuf)>)> {
         let (version, manifest) = self.manifest(actor, kind, id, revision).await?;
-        let mut files = Vec::with_capacity(manifest.entries().len());
+        let (mut files, mut known) = (Vec::with_capacity(manifest.entries().len()), HashMap::<Digest, PathBuf>::new());
         for entry in manifest.entries() {
-            files.push((entry.path.to_string(), self.local_file(&entry.digest, folder).await?));
+            let file = match known.get(&entry.digest) {
+                Some(file) => file.clone(),
+                None => self.local_file(&entry.digest, folder).await?,
+            };
+            known.insert(entry.digest, file.clone());
+            files.push((entry.path.to_string(), file));
         }
         Ok((version, files))
     }
 
     /// One blob as a local file whose bytes were just proved.
     pub(in crate::service) async fn local_file(&self, digest: &Digest, folder: &Path) -> Result<PathBuf> {
+        let copy = folder.join(digest.to_hex());
         let path = match self.blobs.local_path(digest) {
             Some(path) => path,
-            None => self.copy_out(digest, folder).await?,
+            // An earlier attempt left it, and the disk may have changed it since.
+            None if copy.is_file() => copy,
+            None => return self.copy_out(digest, folder, copy).await,
         };
-        let (proved, digest) = (path.clone(), *digest);
-        tokio::task::spawn_blocking(move || prove(&proved, &digest))
-            .await
-            .map_err(|e| Error::Internal(format!("hashing was stopped: {e}")))??;
+        let (file, digest) = (path.clone(), *digest);
+        let hashed = spawn_blocking(move || File::open(&file).and_then(|mut file| blob::sha256(&mut file)));
+        let hashed = hashed.await.map_err(|e| Error::Internal(format!("hashing was stopped: {e}")))?;
+        prove(&digest, hashed.map_err(|e| damaged(&digest, &e.to_string()))?)?;
         Ok(path)
     }
 
-    /// Copies a blob of a remote store; a copy that is there already is left for the proof to judge.
-    async fn copy_out(&self, digest: &Digest, folder: &Path) -> Result<PathBuf> {
-        let path = folder.join(digest.to_hex());
-        if path.is_file() {
-            return Ok(path);
-        }
+    /// Copies a blob of a remote store, which gets its name once it is proved.
+    async fn copy_out(&self, digest: &Digest, folder: &Path, copy: PathBuf) -> Result<PathBuf> {
         let reader = self.blobs.open(digest).await?;
         let part = folder.join(format!("{digest}.part"));
         let failed = |e: std::io::Error| Error::Internal(format!("cannot write {}: {e}", part.display()));
-        tokio::fs::create_dir_all(folder).await.map_err(failed)?;
-        let mut file = tokio::fs::File::create(&part).await.map_err(failed)?;
+        let stopped = |e| Error::Internal(format!("copying was stopped: {e}"));
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let mut writing = (File::create(&part).map_err(failed)?, Sha256::new());
         let mut stream = reader.stream(0..reader.size());
         while let Some(bytes) = stream.try_next().await? {
-            file.write_all(&bytes).await.map_err(failed)?;
+            // Hashing and writing would hold up everything else on this thread.
+            let written = spawn_blocking(move || {
+                writing.1.update(&bytes);
+                writing.0.write_all(&bytes).map(|()| writing)
+            });
+            writing = written.await.map_err(stopped)?.map_err(failed)?;
         }
-        file.flush().await.map_err(failed)?;
-        tokio::fs::rename(&part, &path).await.map_err(failed)?;
-        Ok(path)
+        prove(digest, Digest::from_bytes(writing.1.finalize().into()))?;
+        std::fs::rename(&part, &copy).map_err(failed)?;
+        Ok(copy)
     }
 }
 
-fn prove(path: &Path, digest: &Digest) -> Result<()> {
-    let damaged = |problem: String| {
-        let message = format!("the stored bytes of {digest} are damaged: {problem}");
-        Error::corrupt("blob_corrupt", message, "upload the file again to repair it")
-    };
-    match File::open(path).and_then(|mut file| blob::sha256(&mut file)) {
-        Ok(got) if got == *digest => Ok(()),
-        Ok(got) => Err(damaged(format!("they have sha256 {got}"))),
-        Err(error) => Err(damaged(error.to_string())),
-    }
+fn prove(digest: &Digest, got: Digest) -> Result<()> {
+    if got == *digest { Ok(()) } else { Err(damaged(digest, &format!("they have sha256 {got}"))) }
 }
+
+fn damaged(digest: &Digest, problem: &str) -> Error {
+    let message = format!("the stored bytes of {digest} are damaged: {problem}");
+    Error::corrupt("blob_corrupt", message, "upload the file again to repair it")
+}
+
+#[cfg(test)]
+#[path = "materialize_tests.rs"]
+mod tests;

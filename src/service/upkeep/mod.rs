@@ -14,13 +14,13 @@ mod vault;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use vault::Lost;
+
 use super::{Error, Result, Service};
 use crate::catalog::upkeep::{self, Chore};
 use crate::catalog::{blobs, jobs, segments, users};
 use crate::domain::job::JobState;
 use crate::domain::time::Timestamp;
-
-pub use vault::Lost;
 
 const STATES: [JobState; 5] = [JobState::Queued, JobState::Running, JobState::Succeeded, JobState::Failed, JobState::Cancelled];
 /// Counting all blobs reads the whole table, so a count is good for so long.
