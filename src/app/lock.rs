@@ -1,28 +1,24 @@
 //! One server per data directory: staging, collection and supervision assume they are alone. The lock is the
 //! kernel's, so it is gone with the process however that ends.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
 use super::{Error, Result};
+use crate::file_lock::FileLock;
 
 /// Held while a server lives.
 pub struct Lock {
-    _file: File,
+    _lock: FileLock,
 }
 
 impl Lock {
     pub fn take(data: &Path) -> Result<Lock> {
-        let path = data.join("server.lock");
-        let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file = opened.map_err(|e| Error::data(data, &e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(TryLockError::WouldBlock) => {
+        match FileLock::try_take(&data.join("server.lock")).map_err(|e| Error::data(data, &e))? {
+            Some(lock) => Ok(Lock { _lock: lock }),
+            None => {
                 let message = format!("another hub is already serving {}", data.display());
                 Err(Error::failed(message, "use that one, stop it first, or give this one another directory with --data DIR"))
             }
-            Err(TryLockError::Error(e)) => Err(Error::data(data, &e)),
         }
     }
 }

@@ -2,64 +2,47 @@
 //! The lock is a file's in the data directory, so it counts between processes, and the kernel drops it when its
 //! holder ends, however that ends.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
+
+use crate::file_lock::FileLock;
 
 const FILE: &str = "upkeep.lock";
 
 /// Nobody else removes bytes or needs them to stay.
 #[derive(Debug)]
 pub struct Alone {
-    _file: File,
+    _lock: FileLock,
 }
 
 /// Nobody removes bytes.
 #[derive(Debug)]
 pub struct Beside {
-    _file: File,
+    _lock: FileLock,
 }
 
 impl Alone {
     /// `None` while a collector or a backup is at work.
     pub fn try_take(data: &Path) -> io::Result<Option<Alone>> {
-        let file = open(data)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Alone { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        Ok(FileLock::try_take(&data.join(FILE))?.map(|lock| Alone { _lock: lock }))
     }
 
     /// Waits for others to end.
     pub fn take(data: &Path) -> io::Result<Alone> {
-        let file = open(data)?;
-        file.lock()?;
-        Ok(Alone { _file: file })
+        FileLock::take(&data.join(FILE)).map(|lock| Alone { _lock: lock })
     }
 }
 
 impl Beside {
     /// `None` while a collector is at work.
     pub fn try_take(data: &Path) -> io::Result<Option<Beside>> {
-        let file = open(data)?;
-        match file.try_lock_shared() {
-            Ok(()) => Ok(Some(Beside { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        Ok(FileLock::try_share(&data.join(FILE))?.map(|lock| Beside { _lock: lock }))
     }
 
     /// Waits for a collector to end.
     pub fn take(data: &Path) -> io::Result<Beside> {
-        let file = open(data)?;
-        file.lock_shared()?;
-        Ok(Beside { _file: file })
+        FileLock::share(&data.join(FILE)).map(|lock| Beside { _lock: lock })
     }
-}
-
-fn open(data: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).write(true).open(data.join(FILE))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! ```
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -25,6 +25,7 @@ use crate::domain::id::UploadId;
 use crate::domain::ranges::Ranges;
 use crate::domain::segments::Layout;
 use crate::domain::time::Timestamp;
+use crate::file_lock::FileLock;
 
 const PAGE: usize = 1_000;
 /// Blobs copied side by side.
@@ -40,7 +41,7 @@ pub(super) struct Vault {
 
 /// Held while a backup writes.
 pub(super) struct Writing {
-    _lock: File,
+    _lock: FileLock,
 }
 
 /// All blobs of a catalog, and what became of them.
@@ -81,15 +82,12 @@ impl Vault {
             return Err(Error::invalid("not_a_backup", message, "name an empty directory, or one that holds an earlier backup"));
         }
         std::fs::create_dir_all(dir.join(CATALOGS)).map_err(|e| unusable(dir, &e))?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("backup.lock"));
-        let lock = lock.map_err(|e| unusable(dir, &e))?;
-        match lock.try_lock() {
-            Ok(()) => Ok((Vault::open(dir)?, Writing { _lock: lock })),
-            Err(TryLockError::WouldBlock) => {
+        match FileLock::try_take(&dir.join("backup.lock")).map_err(|e| unusable(dir, &e))? {
+            Some(lock) => Ok((Vault::open(dir)?, Writing { _lock: lock })),
+            None => {
                 let message = format!("another backup is writing to {}", dir.display());
                 Err(Error::busy("backup_in_use", message, "wait until it has ended"))
             }
-            Err(TryLockError::Error(error)) => Err(unusable(dir, &error)),
         }
     }
 
