@@ -76,13 +76,18 @@ impl Service {
         proved: HashSet<Digest>,
         also: Option<Also>,
     ) -> Result<Committed> {
-        self.may_commit(actor, kind, id).await?;
-        let files = std::mem::take(&mut commit.files);
-        let manifest = Manifest::new(files)
-            .map_err(|e| Error::invalid("bad_manifest", e.to_string(), "correct the list of files and publish again"))?;
-        check_words(&commit)?;
-        let (asker, name, wanted) = (actor.clone(), id.clone(), manifest.clone());
-        let seen = self.db.read(move |tx| look(tx, &asker, kind, &name, &wanted, &proved)).await?;
+        let manifest = Manifest::new(std::mem::take(&mut commit.files))
+            .map_err(|e| Error::invalid("bad_manifest", e.to_string(), "correct the list of files and publish again"))
+            .and_then(|manifest| check_words(&commit).map(|()| manifest));
+        let (asker, name) = (actor.clone(), id.clone());
+        let looked = self.db.read(move |tx| {
+            let repo = access::write_repo(tx, &asker, kind, &name)?;
+            // What is wrong with it is said to those only who may write.
+            let manifest = manifest?;
+            let seen = look(tx, &repo, &asker, &manifest, &proved)?;
+            Ok::<_, Error>((manifest, seen))
+        });
+        let (manifest, seen) = looked.await?;
         if let Some(head) = seen.head.filter(|head| head.manifest == manifest.digest()) {
             return self.tag_same(actor, kind, id, head, commit.tags, also).await;
         }
@@ -135,9 +140,8 @@ fn check_words(commit: &Commit) -> Result<()> {
     Ok(())
 }
 
-/// Access, the caller's right to every blob, and where `main` stands.
-fn look(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId, manifest: &Manifest, proved: &HashSet<Digest>) -> Result<Seen> {
-    let repo = access::write_repo(tx, actor, kind, id)?;
+/// The caller's right to every blob, and where `main` stands.
+fn look(tx: &mut Tx<'_>, repo: &Repo, actor: &Actor, manifest: &Manifest, proved: &HashSet<Digest>) -> Result<Seen> {
     let head = versions::find_head(tx, &repo.key)?;
     let before = match &head {
         Some(head) => versions::files(tx, &repo.key, head.number)?,
@@ -164,7 +168,7 @@ fn look(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId, manifest: &
         }
     }
     let mut earlier = Earlier { scanned: held, dataset: None };
-    if let (RepoKind::Dataset, Some(head)) = (kind, &head) {
+    if let (RepoKind::Dataset, Some(head)) = (repo.kind, &head) {
         let data = |path: &str| path_is_data(path);
         let old: Vec<_> = before.iter().filter(|f| data(&f.path)).map(|f| (f.path.as_str(), f.digest)).collect();
         let new: Vec<_> = manifest.entries().iter().filter(|e| !is_paper(&e.path)).map(|e| (e.path.as_str(), e.digest)).collect();
