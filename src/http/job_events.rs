@@ -91,19 +91,26 @@ fn message(event: JobEvent) -> String {
     format!("id: {}\nevent: {}\ndata: {data}\n\n", event.number, event.kind)
 }
 
-/// All lines of a job's log.
-pub async fn log(service: &Service, actor: &Actor, job: &JobId) -> Result<String, HttpError> {
-    let (mut text, mut after) = (String::new(), 0);
+/// A job's events from the first; the service hands over so many at a time.
+pub async fn all(service: &Service, actor: &Actor, job: &JobId) -> Result<Vec<job::JobEvent>, HttpError> {
+    let mut all: Vec<job::JobEvent> = Vec::new();
     loop {
-        let events = service.job_events(actor, job, after).await?;
-        let Some(last) = events.last() else { return Ok(text) };
-        after = last.number;
-        events.iter().for_each(|event| text += &line(event));
+        let after = all.last().map_or(0, |event| event.number);
+        let more = service.job_events(actor, job, after).await?;
+        if more.is_empty() {
+            return Ok(all);
+        }
+        all.extend(more);
     }
 }
 
+/// All lines of a job's log.
+pub async fn log(service: &Service, actor: &Actor, job: &JobId) -> Result<String, HttpError> {
+    Ok(all(service, actor, job).await?.iter().map(line).collect())
+}
+
 /// One line; what other people's files are called cannot break it.
-fn line(event: &job::JobEvent) -> String {
+pub fn line(event: &job::JobEvent) -> String {
     let body: serde_json::Value = serde_json::from_str(&event.body).unwrap_or_default();
     let word = |key: &str| body[key].as_str().unwrap_or_default();
     let share = |key: &str| body[key].as_f64().map_or("-".into(), |share| format!("{:.2}%", 100.0 * share));
