@@ -4,7 +4,9 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::{Error, Tx};
 
@@ -33,13 +35,13 @@ impl Queue {
     {
         let answer = Answer(Arc::default());
         let waiting = Story { story: Some(story), told: None, answer: Answer(answer.0.clone()) };
-        lock(&self.0).push_back(Box::new(waiting));
+        self.0.lock().push_back(Box::new(waiting));
         answer
     }
 
     /// The stories of the next commit.
     pub fn next(&self) -> Vec<Box<dyn Waiting>> {
-        let mut queue = lock(&self.0);
+        let mut queue = self.0.lock();
         let count = queue.len().min(MOST);
         queue.drain(..count).collect()
     }
@@ -50,7 +52,7 @@ pub(super) struct Answer<T, E>(Arc<Mutex<Option<std::result::Result<T, E>>>>);
 
 impl<T, E> Answer<T, E> {
     pub fn take(&self) -> Option<std::result::Result<T, E>> {
-        lock(&self.0).take()
+        self.0.lock().take()
     }
 }
 
@@ -80,10 +82,6 @@ where
             (Some(told), _) => told,
             (None, None) => Err(Error::Engine("a story was not run".into()).into()),
         };
-        *lock(&self.answer.0) = Some(answer);
+        *self.answer.0.lock() = Some(answer);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

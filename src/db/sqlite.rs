@@ -3,9 +3,10 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, TransactionBehavior};
 
@@ -61,7 +62,7 @@ impl Sqlite {
         E: From<Error> + Send + 'static,
     {
         let answer = self.shared.queue.push(story);
-        let mut writer = lock(&self.shared.writer);
+        let mut writer = self.shared.writer.lock();
         // Whoever had the writer before may have told this story along with its own.
         loop {
             if let Some(answer) = answer.take() {
@@ -75,23 +76,18 @@ impl Sqlite {
         &self,
         story: impl FnOnce(&mut Tx<'_>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        let idle = lock(&self.shared.readers).pop();
+        let idle = self.shared.readers.lock().pop();
         let mut reader = match idle {
             Some(reader) => reader,
             None => (self.shared.connect)(&self.shared.path)?,
         };
         let result = look(&mut reader, story);
-        let mut readers = lock(&self.shared.readers);
+        let mut readers = self.shared.readers.lock();
         if readers.len() < IDLE_READERS {
             readers.push(reader);
         }
         result
     }
-}
-
-/// A panic in one story rolls its transaction back; the connection stays good for the next.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 fn connect(path: &Path) -> Result<Connection> {
@@ -333,7 +329,7 @@ mod tests {
     }
 
     fn lock_is_held(db: &Db) -> bool {
-        db.engine.shared.writer.try_lock().is_err()
+        db.engine.shared.writer.try_lock().is_none()
     }
 
     #[tokio::test]
