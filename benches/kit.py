@@ -1,7 +1,7 @@
 """What the end-to-end benches share: the hub and nginx as processes of their own, on free ports, and Pythons with peers."""
 import contextlib
+import functools
 import os
-import re
 import shutil
 import signal
 import socket
@@ -10,13 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "backbone-hub"
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "clients"))
+import processes  # noqa: E402
+from processes import CACHE, ROOT, hub_process, install  # noqa: E402
+
 HUB = Path(os.environ.get("BENCH_HUB", ROOT / "target" / "release" / "hub"))
-
-
-def run(*command, **options):
-    return subprocess.run([str(part) for part in command], check=True, text=True, cwd=ROOT, **options)
+run = functools.partial(processes.run, cwd=ROOT)
 
 
 def build_hub():
@@ -29,11 +28,7 @@ def python_with(name, *packages):
     if given := os.environ.get(f"BENCH_PYTHON_{name.upper()}"):
         return Path(given)
     python = CACHE / f"bench-{name}" / "bin" / "python"
-    if not python.exists():
-        print(f"installing {' and '.join(packages)} from PyPI (once)", flush=True)
-        run(sys.executable, "-m", "venv", CACHE / f"bench-{name}")
-        run(python, "-m", "pip", "install", "--quiet", *packages)
-    return python
+    return python if python.exists() else install(f"bench-{name}", packages)
 
 
 def ratio(name, value):
@@ -72,23 +67,9 @@ for split, count in (("train", int(sys.argv[2])), ("val", int(sys.argv[3]))):
     return folder
 
 
-@contextlib.contextmanager
 def hub_server(data, *args):
     """A hub on `data`: (address, administrator's token, pid)."""
-    log = Path(data).with_suffix(".log")
-    with open(log, "w") as out:
-        process = subprocess.Popen([HUB, "serve", "--data", data, "--listen", "127.0.0.1:0", "--workers", "0", *args], stdout=out, stderr=out)
-    try:
-        for _ in range(600):
-            if match := re.search(r"listening on (http://\S+)", log.read_text()):
-                break
-            time.sleep(0.05)
-        else:
-            sys.exit(f"the hub gave no address:\n{log.read_text()}")
-        yield match[1], (Path(data) / "admin-token").read_text().strip(), process.pid
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+    return hub_process(HUB, data, Path(data).with_suffix(".log"), *args)
 
 
 @contextlib.contextmanager

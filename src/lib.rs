@@ -9,6 +9,7 @@
 //! - [`service`]: user stories as verbs; the only place that decides who may do what.
 //! - [`http`]: the API and the pages. [`client`], [`cache`]: the other end.
 //! - [`nn`], [`data`], [`train`], [`import`]: networks, data sets, the training loop, other people's files.
+//! - [`file_lock`]: a lock between processes.
 //! - [`worker`]: leases jobs and runs them. [`cli`]: one file per command. [`app`]: wires the parts.
 
 pub mod app;
@@ -21,6 +22,7 @@ pub mod config;
 pub mod data;
 pub mod db;
 pub mod domain;
+pub mod file_lock;
 pub mod http;
 pub mod import;
 pub mod nn;

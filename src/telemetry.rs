@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use prometheus::{Encoder as _, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use tracing_subscriber::EnvFilter;
 
@@ -111,7 +112,7 @@ impl Metrics {
 
     /// Shows a total that is kept in the catalog, where all processes add to it.
     pub fn total(&self, name: &'static str, help: &'static str, value: u64) -> prometheus::Result<()> {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.shown.lock();
         if !shown.contains_key(name) {
             let counter = IntCounter::new(name, help)?;
             self.registry.register(Box::new(counter.clone()))?;
@@ -125,7 +126,7 @@ impl Metrics {
 
     /// Shows a number as it is now.
     pub fn gauge(&self, name: &'static str, help: &'static str, value: i64) -> prometheus::Result<()> {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.shown.lock();
         if !shown.contains_key(name) {
             let gauge = IntGauge::new(name, help)?;
             self.registry.register(Box::new(gauge.clone()))?;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{Error, Result};
-use crate::service::upkeep::lock::FileLock;
+use crate::file_lock::FileLock;
 
 /// Held while a server lives.
 pub struct Lock {
@@ -13,7 +13,7 @@ pub struct Lock {
 
 impl Lock {
     pub fn take(data: &Path) -> Result<Lock> {
-        match FileLock::try_alone(&data.join("server.lock")).map_err(|e| Error::data(data, &e))? {
+        match FileLock::try_take(&data.join("server.lock")).map_err(|e| Error::data(data, &e))? {
             Some(lock) => Ok(Lock { _lock: lock }),
             None => {
                 let message = format!("another hub is already serving {}", data.display());

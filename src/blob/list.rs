@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::{Blobs, Error, Result, key, object};
 use crate::domain::digest::Digest;
 use crate::domain::time::Timestamp;
+use crate::file_lock::FileLock;
 
 /// Things handed over together.
 const CHUNK: usize = 500;
@@ -218,12 +219,8 @@ fn remove_file(path: &Path) -> std::io::Result<u64> {
 /// Removes a file unless somebody holds its lock or has written to it of late.
 fn remove_old(path: &Path, before: Timestamp) -> std::io::Result<Option<u64>> {
     let Some(file) = found(std::fs::File::open(path))? else { return Ok(None) };
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
-        Err(std::fs::TryLockError::Error(error)) => return Err(error),
-    }
-    let meta = file.metadata()?;
+    let Some(lock) = FileLock::try_on(file)? else { return Ok(None) };
+    let meta = lock.file().metadata()?;
     if modified(&meta)? > before {
         return Ok(None);
     }

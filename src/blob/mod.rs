@@ -14,6 +14,7 @@
 
 mod adopt;
 mod compose;
+mod direct;
 pub mod error;
 mod file;
 mod list;

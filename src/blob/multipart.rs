@@ -29,6 +29,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::{Blobs, Error, Inner, Result, object, object_key};
 use crate::domain::digest::Digest;
+use crate::file_lock::FileLock;
 
 const MIB: u64 = 1024 * 1024;
 /// The smallest part, and the largest object that is sent in one request.
@@ -165,7 +166,7 @@ async fn read(file: Arc<File>, range: Range<u64>) -> Result<Bytes> {
 /// A note of a multipart upload under way; see the top of this file.
 struct Note {
     path: PathBuf,
-    file: Arc<File>,
+    lock: Arc<FileLock>,
 }
 
 impl Note {
@@ -173,21 +174,19 @@ impl Note {
     async fn take(path: PathBuf) -> Result<Note> {
         spawn_blocking(move || {
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-            match file.try_lock() {
-                Ok(()) => Ok(Note { path, file: Arc::new(file) }),
-                Err(std::fs::TryLockError::WouldBlock) => Err(Error::InUse),
-                Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
-            }
+            let lock = FileLock::try_on(file)?.ok_or(Error::InUse)?;
+            Ok(Note { path, lock: Arc::new(lock) })
         })
         .await?
     }
 
     async fn write(&mut self, key: &Key, id: &str) -> Result<()> {
-        let (file, text) = (self.file.clone(), format!("{key}\n{id}\n"));
+        let (lock, text) = (self.lock.clone(), format!("{key}\n{id}\n"));
         spawn_blocking(move || {
-            (&*file).rewind()?;
+            let mut file = lock.file();
+            file.rewind()?;
             file.set_len(0)?;
-            (&*file).write_all(text.as_bytes())?;
+            file.write_all(text.as_bytes())?;
             Ok(file.sync_all()?)
         })
         .await?
@@ -195,11 +194,12 @@ impl Note {
 
     /// Aborts what the note names, and empties it. The store may know nothing of it any more. True: it named one.
     async fn abort_old(&mut self, remote: &Remote) -> Result<bool> {
-        let file = self.file.clone();
+        let lock = self.lock.clone();
         let text = spawn_blocking(move || {
             let mut text = String::new();
-            (&*file).rewind()?;
-            (&*file).read_to_string(&mut text).map(|_| text)
+            let mut file = lock.file();
+            file.rewind()?;
+            file.read_to_string(&mut text).map(|_| text)
         })
         .await??;
         // A note without both lines was being written when its process ended: no part had been sent.
@@ -210,7 +210,7 @@ impl Note {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.file.set_len(0)?;
+        self.lock.file().set_len(0)?;
         Ok(named.len() == 2)
     }
 

@@ -1,4 +1,4 @@
-//! Blobs as objects of a remote store: how large, which bytes, and an address at which clients fetch them there.
+//! Blobs as objects of a remote store: how large, and which bytes.
 //!
 //! Bytes come in ranged requests of [`BLOCK_BYTES`], [`IN_FLIGHT`] side by side, each a task of its own: a
 //! block that was asked for arrives whether or not its reader is quick, so a slow client never holds a
@@ -6,15 +6,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use object_store::path::Path;
-use object_store::signer::{Method, SignedUrlOptions};
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 
-use super::{Blobs, Error, Reader, Result};
+use super::{Error, Result};
 use crate::domain::digest::Digest;
 
 /// A request to a store takes some ten milliseconds, whatever it asks: three of these a time keep a fast line busy.
@@ -70,17 +68,4 @@ fn pieces(block: Result<Bytes>) -> impl Iterator<Item = Result<Bytes>> {
     };
     let pieces = std::iter::from_fn(move || (!bytes.is_empty()).then(|| bytes.split_to(PIECE_BYTES.min(bytes.len()))));
     pieces.map(Ok).chain(failed.map(Err))
-}
-
-impl Blobs {
-    /// An address at which anybody may fetch this blob from the store itself for a while; `None` where there is
-    /// none, because the store is no S3 or the blob is composed of others. `disposition` is the answer's
-    /// Content-Disposition there. Whoever has the address needs nothing else: it is neither logged nor cached.
-    pub async fn direct_url(&self, reader: &Reader, disposition: &str, valid: Duration) -> Result<Option<String>> {
-        let signer = self.inner.remote.as_ref().and_then(|remote| remote.signer.as_ref());
-        let (Some(signer), Some(key)) = (signer, reader.object_key()) else { return Ok(None) };
-        let options = SignedUrlOptions::new()
-            .with_query([("response-content-type", "application/octet-stream"), ("response-content-disposition", disposition)]);
-        Ok(Some(signer.signed_url_opts(Method::GET, key, valid, &options).await?.into()))
-    }
 }

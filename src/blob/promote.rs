@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+
+use parking_lot::Mutex;
 
 use super::{Result, key, sync_directory};
 use crate::domain::digest::Digest;
@@ -17,7 +18,7 @@ pub(super) struct Folders(Mutex<HashSet<(u8, Option<u8>)>>);
 impl Folders {
     /// How many folders above a blob must be synced for its new name, from the innermost.
     fn unsynced(&self, digest: &Digest) -> usize {
-        let ([first, second, ..], known) = (digest.as_bytes(), self.lock());
+        let ([first, second, ..], known) = (digest.as_bytes(), self.0.lock());
         match (known.contains(&(*first, None)), known.contains(&(*first, Some(*second)))) {
             (_, true) => 1,
             (true, false) => 2,
@@ -27,11 +28,7 @@ impl Folders {
 
     fn learn(&self, digest: &Digest) {
         let [first, second, ..] = digest.as_bytes();
-        self.lock().extend([(*first, None), (*first, Some(*second))]);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashSet<(u8, Option<u8>)>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.lock().extend([(*first, None), (*first, Some(*second))]);
     }
 }
 

@@ -10,9 +10,10 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::digest::Digest;
@@ -58,7 +59,7 @@ pub(super) struct Sessions(Mutex<HashMap<UploadId, Arc<Session>>>);
 
 impl Sessions {
     pub fn of(&self, id: &UploadId) -> Arc<Session> {
-        let mut sessions = lock(&self.0);
+        let mut sessions = self.0.lock();
         if sessions.len() >= KEPT && !sessions.contains_key(id) {
             // One that a request holds must stay: a second one of the same upload would not see its writes.
             sessions.retain(|_, session| Arc::strong_count(session) > 1);
@@ -67,7 +68,7 @@ impl Sessions {
     }
 
     pub fn forget(&self, id: &UploadId) {
-        lock(&self.0).remove(id);
+        self.0.lock().remove(id);
     }
 }
 
@@ -80,16 +81,16 @@ impl Session {
 
     /// The file is gone: promoted, or thrown away.
     pub fn reset(&self) {
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         *running = Running { past: running.past + 1, ..Running::default() };
     }
 
     /// Writes a block at `at`; where the hash stands there, it goes on over the block.
     pub fn write(&self, file: &File, at: u64, block: &[Bytes]) -> io::Result<()> {
         let run = at..at + block.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
-        lock(&self.running).begin(&run);
+        self.running.lock().begin(&run);
         let written = write_at(file, at, block);
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         running.end(&run);
         written?;
         if running.hashed == at && running.is_quiet(&run) {
@@ -103,7 +104,7 @@ impl Session {
     /// Where a thread is at it already, that one goes on as far.
     pub fn follow(&self, file: &File, to: u64) -> io::Result<()> {
         let past = {
-            let mut running = lock(&self.running);
+            let mut running = self.running.lock();
             running.wanted = running.wanted.max(to);
             if std::mem::replace(&mut running.is_followed, true) {
                 return Ok(());
@@ -112,7 +113,7 @@ impl Session {
         };
         let mut block = Vec::new();
         loop {
-            let mut running = lock(&self.running);
+            let mut running = self.running.lock();
             if running.past != past {
                 return Ok(());
             }
@@ -132,7 +133,7 @@ impl Session {
     /// The sha256 of the file's first `size` bytes. Nobody may write meanwhile.
     pub fn digest(&self, file: &File, size: u64) -> io::Result<Digest> {
         let mut block = Vec::new();
-        let mut running = lock(&self.running);
+        let mut running = self.running.lock();
         while running.step(file, size, &mut block)? {}
         if running.hashed != size {
             return Err(io::Error::other("the upload was written to while it was finished"));
@@ -181,11 +182,6 @@ fn write_at(file: &File, mut at: u64, block: &[Bytes]) -> io::Result<()> {
     Ok(())
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The guarded values are whole between any two statements that could panic.
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,7 +191,7 @@ mod tests {
     }
 
     fn hashed(session: &Session) -> u64 {
-        lock(&session.running).hashed
+        session.running.lock().hashed
     }
 
     #[test]
@@ -224,14 +220,14 @@ mod tests {
     fn what_is_being_written_is_not_hashed() {
         let (session, file) = (Session::default(), file());
         file.write_all_at(b"abcdef", 0).unwrap();
-        lock(&session.running).begin(&(4..6));
+        session.running.lock().begin(&(4..6));
         session.follow(&file, 4).unwrap();
         session.follow(&file, 6).unwrap();
         assert_eq!(hashed(&session), 4, "a step that meets a writer is not taken");
         session.write(&file, 4, &["ef".into()]).unwrap();
         assert_eq!(hashed(&session), 4, "two writers on one run: neither is believed");
         assert!(session.digest(&file, 6).is_err());
-        lock(&session.running).end(&(4..6));
+        session.running.lock().end(&(4..6));
         assert_eq!(session.digest(&file, 6).unwrap(), Digest::of(b"abcdef"));
     }
 
@@ -249,7 +245,7 @@ mod tests {
         assert_eq!(hashed(&session), 5_000_000);
         assert_eq!(session.digest(&file, 5_000_000).unwrap(), Digest::of(&bytes));
         session.reset();
-        assert_eq!((hashed(&session), lock(&session.running).wanted), (0, 0));
+        assert_eq!((hashed(&session), session.running.lock().wanted), (0, 0));
         assert!(session.follow(&file, 6_000_000).is_err(), "it ends before");
         session.follow(&file, 10).unwrap_err();
     }
@@ -261,7 +257,7 @@ mod tests {
         let held = sessions.of(&id(0));
         (1..=KEPT as u32 + 1).for_each(|n| drop(sessions.of(&id(n))));
         assert!(Arc::ptr_eq(&held, &sessions.of(&id(0))));
-        assert!(lock(&sessions.0).len() < KEPT);
+        assert!(sessions.0.lock().len() < KEPT);
         sessions.forget(&id(0));
         assert!(!Arc::ptr_eq(&held, &sessions.of(&id(0))));
     }

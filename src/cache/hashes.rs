@@ -13,8 +13,9 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
 
 use super::blobs::hash_open;
 use super::error::at;
@@ -108,7 +109,7 @@ impl Hashes {
     /// `now`: a moment before the file was read.
     fn learn(&self, print: Fingerprint, digest: Digest, now: SystemTime) {
         if print.is_settled(now) {
-            self.learned.lock().unwrap_or_else(PoisonError::into_inner).push((print, digest));
+            self.learned.lock().push((print, digest));
         }
     }
 
@@ -119,7 +120,7 @@ impl Hashes {
     /// Keeps what was learned.
     pub fn save(self) -> Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        let learned = self.learned.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let learned = self.learned.into_inner();
         if learned.is_empty() {
             return Ok(());
         }
@@ -197,7 +198,7 @@ mod tests {
     /// Remembers a digest that is not the file's, so that it shows whether the file was read.
     fn plant(cache: &Cache, path: &Path, digest: &Digest) {
         let hashes = cache.hashes();
-        hashes.learned.lock().unwrap().push((Fingerprint::of(&path.metadata().unwrap()), *digest));
+        hashes.learned.lock().push((Fingerprint::of(&path.metadata().unwrap()), *digest));
         hashes.save().unwrap();
     }
 
@@ -224,7 +225,7 @@ mod tests {
         for (later, remembered) in [(0, 0), (1_999, 0), (3_000, 1)] {
             let hashes = cache.hashes();
             hashes.learn(print, Digest::of(b"one"), modified + Duration::from_millis(later));
-            assert_eq!(hashes.learned.lock().unwrap().len(), remembered, "{later} ms later");
+            assert_eq!(hashes.learned.lock().len(), remembered, "{later} ms later");
         }
         let from_tomorrow = Fingerprint { modified_ns: print.modified_ns + 86_400_000_000_000, ..print };
         assert!(!from_tomorrow.is_settled(SystemTime::now() + Duration::from_secs(3)));
@@ -264,7 +265,7 @@ mod tests {
                 scope.spawn(move || {
                     for n in 0..50 {
                         let hashes = cache.hashes();
-                        hashes.learned.lock().unwrap().push((print(thread * 100 + n), Digest::of(&[thread as u8, n as u8])));
+                        hashes.learned.lock().push((print(thread * 100 + n), Digest::of(&[thread as u8, n as u8])));
                         hashes.save().unwrap();
                     }
                 });

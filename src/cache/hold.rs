@@ -2,7 +2,8 @@
 //! holds its manifest (a shared lock on `manifests/<commit>`); a prune leaves alone what is held. Taking hold
 //! and pruning exclude each other through `locks/store`, so what a pull finds once it holds stays there.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,50 +11,45 @@ use super::error::at;
 use super::link::write_whole;
 use super::{Cache, Result};
 use crate::domain::manifest::Manifest;
+use crate::file_lock::FileLock;
 
 /// While it lives, no prune touches what the manifest names. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Hold {
-    _file: Arc<File>,
+    _lock: Arc<FileLock>,
 }
 
 /// While it lives, nobody can take hold.
 #[derive(Debug)]
 pub(super) struct Closed {
-    _file: File,
+    _lock: FileLock,
 }
 
 impl Cache {
     /// Keeps the manifest and takes hold of what it names. None while the cache is being pruned.
     pub fn try_hold(&self, manifest: &Manifest) -> Result<Option<Hold>> {
-        let store = self.store_lock()?;
-        match store.try_lock_shared() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(source)) => return Err(at("lock", &self.root)(source)),
-        }
+        let store = self.store_lock();
+        let Some(_nobody_prunes) = FileLock::try_share(&store).map_err(at("lock", &store))? else { return Ok(None) };
         let path = self.manifest_path(&manifest.commit_id());
         let text = manifest.canonical();
         if !std::fs::read(&path).is_ok_and(|found| found == text.as_bytes()) {
             write_whole(&path, text.as_bytes()).map_err(at("write", &path))?;
         }
         let file = File::open(&path).map_err(at("open", &path))?;
-        file.lock_shared().map_err(at("lock", &path))?;
+        let lock = FileLock::share_on(file).map_err(at("lock", &path))?;
         // When the version was last wanted: a cut pull is kept for a while, so that it can go on.
-        let _ = file.set_modified(SystemTime::now());
-        Ok(Some(Hold { _file: Arc::new(file) }))
+        let _ = lock.file().set_modified(SystemTime::now());
+        Ok(Some(Hold { _lock: Arc::new(lock) }))
     }
 
     /// Waits until nobody is just taking hold, and keeps it so.
     pub(super) fn close(&self) -> Result<Closed> {
-        let store = self.store_lock()?;
-        store.lock().map_err(at("lock", &self.root))?;
-        Ok(Closed { _file: store })
+        let store = self.store_lock();
+        FileLock::take(&store).map_err(at("lock", &store)).map(|lock| Closed { _lock: lock })
     }
 
-    fn store_lock(&self) -> Result<File> {
-        let path = self.root.join("locks").join("store");
-        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(at("open the lock", &path))
+    fn store_lock(&self) -> PathBuf {
+        self.root.join("locks").join("store")
     }
 }
 

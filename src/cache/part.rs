@@ -15,9 +15,10 @@ use std::ops::Range;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use sha2::{Digest as _, Sha256};
 
 use super::error::at;
@@ -179,7 +180,8 @@ impl Part {
     /// The end of the first run once it lies beyond `hashed`.
     fn wait_beyond(&self, hashed: u64) -> Option<u64> {
         let waits = |state: &mut State| !state.stopped && state.arrived.frontier() <= hashed;
-        let state = self.grown.wait_while(self.state(), waits).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        self.grown.wait_while(&mut state, waits);
         (!state.stopped).then(|| state.arrived.frontier())
     }
 
@@ -203,7 +205,7 @@ impl Part {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -8,9 +8,10 @@ use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::error::at;
@@ -76,7 +77,7 @@ impl Shelf {
 
     fn keep(&self, file: Waiting) -> Result<()> {
         let many = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.waiting.lock();
             waiting.push(file);
             if waiting.len() < TOGETHER { Vec::new() } else { std::mem::take(&mut *waiting) }
         };
@@ -86,7 +87,7 @@ impl Shelf {
     /// Brings all that wait here to the disk and names them. Must be called at the end, and whenever this pull is
     /// about to wait for another, which may itself wait for a lock held here.
     pub fn clear(&self) -> Result<()> {
-        let all = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = std::mem::take(&mut *self.waiting.lock());
         self.name(all)
     }
 

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::error::at;
 use super::link::write_whole;
@@ -63,7 +64,7 @@ impl VerifiedHashes {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Stamp, Digest>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::import_hub::{self, Source};
+use super::import_hub::{self, Source, Wanted};
 use super::output::{CliError, Output, Result};
 use super::publish::{self, How};
 use super::remote::{Remote, Target};
@@ -30,13 +30,13 @@ pub struct Import {
     /// A weights file, a folder with one, or hf://NAMESPACE/NAME[@REVISION]
     source: PathBuf,
     /// Where to publish: namespace/name [default: of hf://, the same name]
-    pub(super) name: Option<String>,
+    name: Option<String>,
     /// Only write the folder, and publish nothing
     #[arg(long, value_name = "FOLDER")]
-    pub(super) to: Option<PathBuf>,
+    to: Option<PathBuf>,
     /// The hub that hf:// names [default: HF_ENDPOINT, else https://huggingface.co]
     #[arg(long, value_name = "URL")]
-    pub(super) endpoint: Option<String>,
+    endpoint: Option<String>,
     /// timm's name; found by the tensors if left out
     #[arg(long)]
     architecture: Option<String>,
@@ -59,13 +59,16 @@ pub struct Import {
     #[arg(long)]
     description: Option<String>,
     #[command(flatten)]
-    pub(super) how: How,
+    how: How,
 }
 
 impl Import {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         if let Some(source) = Source::parse(&self.source) {
-            return import_hub::run(&self, source?, remote).await;
+            let source = source?;
+            self.refuse_weights_flags()?;
+            let Import { name, to, endpoint, how, .. } = &self;
+            return import_hub::run(Wanted { source, name, to, endpoint, how }, remote).await;
         }
         if self.endpoint.is_some() || self.name.is_none() && self.to.is_none() {
             let problem =
@@ -102,7 +105,7 @@ impl Import {
     }
 
     /// What describes a bare weights file has no place where a whole repo comes.
-    pub(super) fn refuse_weights_flags(&self) -> Result<()> {
+    fn refuse_weights_flags(&self) -> Result<()> {
         let texts = [&self.architecture, &self.license, &self.title, &self.description];
         let given = texts.iter().any(|text| text.is_some()) || self.labels.is_some();
         if given || !self.datasets.is_empty() || !self.base_models.is_empty() {

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::import::Import;
 use super::output::{CliError, Output, Result};
-use super::publish;
+use super::publish::{self, How};
 use super::remote::{Remote, Target};
 use crate::client::{Event as Shown, Folder, Sink, hash_files};
 use crate::domain::digest::Digest;
@@ -46,31 +45,40 @@ impl Source {
     }
 }
 
-pub(super) async fn run(import: &Import, source: Source, remote: &Remote) -> Result<Output> {
-    import.refuse_weights_flags()?;
-    let target = match &import.name {
+/// What of the command's line counts here.
+pub(super) struct Wanted<'a> {
+    pub source: Source,
+    pub name: &'a Option<String>,
+    pub to: &'a Option<PathBuf>,
+    pub endpoint: &'a Option<String>,
+    pub how: &'a How,
+}
+
+pub(super) async fn run(wanted: Wanted<'_>, remote: &Remote) -> Result<Output> {
+    let Wanted { source, name, to, endpoint, how } = wanted;
+    let target = match name {
         Some(name) => Some(Target::parse_repo(name, source.kind == RepoKind::Dataset)?),
-        None if import.to.is_some() => None,
+        None if to.is_some() => None,
         None => Some(Target::parse_repo(&source.id, source.kind == RepoKind::Dataset)?),
     };
     let set = &remote.config.hugging_face;
-    let endpoint = import.endpoint.as_ref().or(set.endpoint.as_ref()).map_or(HUGGING_FACE, String::as_str);
+    let endpoint = endpoint.as_ref().or(set.endpoint.as_ref()).map_or(HUGGING_FACE, String::as_str);
     let upstream = Upstream::new(endpoint, set.token.as_deref())?;
     let tell = tell(remote.reporter.sink());
     remote.reporter.step(&format!("asking {} for {} '{}'", upstream.address(), source.kind, source.id));
     let snapshot = upstream.snapshot(source.kind, &source.id, &source.revision, &tell).await?;
     let place = place(remote, &upstream, &snapshot);
     remote.on_interrupt("what has arrived is kept; the same command goes on from there");
-    let files = import.to.clone().unwrap_or_else(|| place.join("files"));
-    refuse_full(&files, import.to.is_some() && !place.exists())?;
+    let files = to.clone().unwrap_or_else(|| place.join("files"));
+    refuse_full(&files, to.is_some() && !place.exists())?;
     upstream.fetch(&snapshot, &files, &place.join("parts"), &tell).await?;
     (remote.reporter.sink())(Shown::End);
-    let output = match target.filter(|_| import.to.is_none()) {
+    let output = match target.filter(|_| to.is_none()) {
         None => kept(&snapshot, &files),
         Some(target) => {
             let folder = Folder::read(&files)?;
             let manifest = hash_files(&folder, None, &remote.reporter.sink()).await?;
-            let mut publication = import.how.publication(&target)?;
+            let mut publication = how.publication(&target)?;
             if publication.message.is_empty() {
                 publication.message = format!("Import {} from {} at {}", snapshot.id, upstream.address(), snapshot.commit);
             }

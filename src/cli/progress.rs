@@ -1,9 +1,10 @@
 //! How long work shows itself on stderr: bars on a terminal, plain lines or nothing elsewhere.
 
 use std::io::{self, IsTerminal};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
 
 use super::Progress;
 use super::output::note;
@@ -45,7 +46,7 @@ impl Reporter {
         if !self.notes {
             return;
         }
-        match &*self.lock() {
+        match &*self.bar.lock() {
             Some(bar) if self.shown == Shown::Bars => bar.suspend(|| note(text)),
             _ => note(text),
         }
@@ -101,7 +102,7 @@ impl Reporter {
         if self.shown != Shown::Bars {
             return;
         }
-        if self.lock().is_none() {
+        if self.bar.lock().is_none() {
             self.start(total, step_style(), String::new());
         }
         self.with_bar(|bar| {
@@ -113,7 +114,7 @@ impl Reporter {
 
     /// Takes the bar away.
     pub fn finish(&self) {
-        if let Some(bar) = self.lock().take() {
+        if let Some(bar) = self.bar.lock().take() {
             bar.finish_and_clear();
         }
     }
@@ -122,19 +123,15 @@ impl Reporter {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
         bar.set_style(style);
         bar.set_message(message);
-        if let Some(old) = self.lock().replace(bar) {
+        if let Some(old) = self.bar.lock().replace(bar) {
             old.finish_and_clear();
         }
     }
 
     fn with_bar(&self, change: impl FnOnce(&ProgressBar)) {
-        if let Some(bar) = &*self.lock() {
+        if let Some(bar) = &*self.bar.lock() {
             change(bar);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<ProgressBar>> {
-        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

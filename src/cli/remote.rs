@@ -1,8 +1,10 @@
 //! What every command that talks to a server is given: the settings, its way to the server and the cache, and
 //! a place to say how far it is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::Context;
 use super::credentials::Credentials;
@@ -81,11 +83,11 @@ impl Remote {
 
     /// What a person who presses Ctrl-C from now on is told.
     pub fn on_interrupt(&self, hint: impl Into<String>) {
-        *self.if_interrupted.lock().unwrap_or_else(PoisonError::into_inner) = hint.into();
+        *self.if_interrupted.lock() = hint.into();
     }
 
     fn interrupted(&self) -> CliError {
-        let hint = self.if_interrupted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let hint = self.if_interrupted.lock().clone();
         CliError { hint, ..CliError::interrupted() }
     }
 }

@@ -3,11 +3,12 @@
 //! lengths, or sends other bytes, is asked once more from the start and then refused.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
 use reqwest::Url;
 use tokio::sync::Semaphore;
 
@@ -134,7 +135,7 @@ impl Downloads {
     /// The process this one waits for may itself be waiting for a file that is done here but lies on the shelf.
     async fn give_others_theirs(&self) -> Result<()> {
         {
-            let mut cleared = self.cleared.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut cleared = self.cleared.lock();
             if cleared.elapsed() < LOOK {
                 return Ok(());
             }

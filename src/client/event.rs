@@ -1,7 +1,9 @@
 //! What the long stories tell while they run; whoever started them decides how to show it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -37,7 +39,7 @@ pub(super) fn calm(sink: &Sink) -> Sink {
     let (sink, quiet_until) = (sink.clone(), Mutex::new(None::<Instant>));
     Arc::new(move |event| {
         if let Event::Repeat { after, .. } = &event {
-            let mut until = quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut until = quiet_until.lock();
             let now = Instant::now();
             if until.is_some_and(|until| now < until) {
                 return;

@@ -4,12 +4,13 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use tokio::sync::SemaphorePermit;
 use tokio::task::JoinHandle;
 
@@ -278,7 +279,7 @@ fn pieces(gap: Range<u64>) -> impl Iterator<Item = Range<u64>> {
 }
 
 fn next(queue: &Queue) -> Option<Range<u64>> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    queue.lock().pop_front()
 }
 
 #[cfg(test)]

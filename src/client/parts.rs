@@ -118,7 +118,7 @@ fn read_block(file: &File, run: Range<u64>) -> std::io::Result<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -148,8 +148,8 @@ mod tests {
         let told = Arc::new(Mutex::new(0i64));
         let sum = told.clone();
         let sink: Sink = Arc::new(move |event| match event {
-            Event::Advance(count) => *sum.lock().unwrap() += count as i64,
-            Event::Retreat(count) => *sum.lock().unwrap() -= count as i64,
+            Event::Advance(count) => *sum.lock() += count as i64,
+            Event::Retreat(count) => *sum.lock() -= count as i64,
             _ => {}
         });
         let shown = Shown::new(sink);
@@ -158,9 +158,9 @@ mod tests {
             let blocks: Vec<Bytes> = run.stream().map(Result::unwrap).collect().await;
             assert_eq!(blocks.concat(), bytes[100..900_000]);
         }
-        assert_eq!((run.taken(), *told.lock().unwrap()), (2 * 899_900, 2 * 899_900));
+        assert_eq!((run.taken(), *told.lock()), (2 * 899_900, 2 * 899_900));
         shown.set(899_900);
-        assert_eq!(*told.lock().unwrap(), 899_900);
+        assert_eq!(*told.lock(), 899_900);
         let short = FileRun::new(run.file.clone(), 999_000..1_000_001, shown);
         assert!(short.stream().any(|block| async move { block.is_err() }).await, "a file that became shorter is an error");
     }

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, future, stream};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::error::at;
@@ -160,7 +161,7 @@ impl Client {
     /// that says that the upload is complete, if one does.
     async fn send_parts(&self, sending: &Sending<'_>, id: &str, parts: Vec<Range<u64>>) -> Result<Option<Upload>> {
         let waiting = Mutex::new(VecDeque::from(parts));
-        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let next = || waiting.lock().pop_front();
         let worker = || async {
             let mut complete = None;
             while let Some(part) = next() {
@@ -168,7 +169,7 @@ impl Client {
                 match self.put_part(id, self.run_of(sending, part), sending.entry.size_bytes).await {
                     Ok(upload) => complete = complete.or(upload.complete.then_some(upload)),
                     Err(error) => {
-                        waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                        waiting.lock().clear();
                         return Err(error);
                     }
                 }

@@ -3,7 +3,8 @@
 //! Nobody hears of success before the common commit is on the disk.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::story::Waiting;
 
@@ -27,6 +28,6 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Box<dyn Waiting>>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.lock()
     }
 }

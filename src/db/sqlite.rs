@@ -3,9 +3,10 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, TransactionBehavior};
 
@@ -64,13 +65,13 @@ impl Engine for Sqlite {
     }
 
     fn read(&self, story: &mut dyn FnMut(&mut Tx<'_>) -> bool) -> Result<()> {
-        let idle = lock(&self.shared.readers).pop();
+        let idle = self.shared.readers.lock().pop();
         let mut reader = match idle {
             Some(reader) => reader,
             None => (self.shared.connect)(&self.shared.path)?,
         };
         let result = look(&mut reader, story);
-        let mut readers = lock(&self.shared.readers);
+        let mut readers = self.shared.readers.lock();
         if readers.len() < IDLE_READERS {
             readers.push(reader);
         }
@@ -79,7 +80,7 @@ impl Engine for Sqlite {
 
     fn write(&self, story: Box<dyn Waiting>, has_ended: &dyn Fn() -> bool) {
         self.shared.queue.push(story);
-        let mut writer = lock(&self.shared.writer);
+        let mut writer = self.shared.writer.lock();
         // Whoever had the writer before may have told this story along with its own.
         while !has_ended() {
             commit_together(&mut writer, self.shared.queue.next());
@@ -127,11 +128,6 @@ pub(super) fn place_copy(copy: &Path, path: &Path) -> std::io::Result<()> {
     File::open(&part)?.sync_all()?;
     std::fs::rename(&part, path)?;
     File::open(path.parent().unwrap_or(path))?.sync_all()
-}
-
-/// A panic in one story rolls its transaction back; the connection stays good for the next.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 fn connect(path: &Path) -> Result<Connection> {

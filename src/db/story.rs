@@ -2,7 +2,9 @@
 //! it finds the answer once the transaction has ended.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::{Error, Tx, not_run};
 
@@ -20,11 +22,11 @@ pub(super) struct Answer<T, E>(Arc<Mutex<Option<std::result::Result<T, E>>>>);
 impl<T, E> Answer<T, E> {
     /// Whether the story's transaction has ended.
     pub fn is_there(&self) -> bool {
-        lock(&self.0).is_some()
+        self.0.lock().is_some()
     }
 
     pub fn take(&self) -> Option<std::result::Result<T, E>> {
-        lock(&self.0).take()
+        self.0.lock().take()
     }
 }
 
@@ -66,10 +68,6 @@ where
             (Some(told), _) => told,
             (None, None) => Err(not_run().into()),
         };
-        *lock(&self.answer.0) = Some(answer);
+        *self.answer.0.lock() = Some(answer);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 const MAX_FAILURES: usize = 10;
@@ -28,7 +29,7 @@ struct Remembered {
 impl Attempts {
     /// May `peer` try the token with this hash? If not: seconds to wait.
     pub fn check(&self, peer: IpAddr, token_hash: &str, now: Instant) -> Result<(), u64> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.good.get(token_hash).is_some_and(|at| now.duration_since(*at) < WINDOW) {
             return Ok(());
         }
@@ -41,7 +42,7 @@ impl Attempts {
     }
 
     pub fn failed(&self, peer: IpAddr, now: Instant) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.failures.len() >= MAX_REMEMBERED {
             inner.failures.retain(|_, times| times.last().is_some_and(|at| now.duration_since(*at) < WINDOW));
         }
@@ -52,18 +53,13 @@ impl Attempts {
     }
 
     pub fn succeeded(&self, token_hash: &str, now: Instant) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.good.len() >= MAX_REMEMBERED {
             inner.good.retain(|_, at| now.duration_since(*at) < WINDOW);
         }
         if inner.good.len() < MAX_REMEMBERED {
             inner.good.insert(token_hash.to_owned(), now);
         }
-    }
-
-    /// The maps stay true whatever panicked while holding them.
-    fn lock(&self) -> MutexGuard<'_, Remembered> {
-        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -19,6 +19,7 @@ use actix_web::rt;
 use actix_web::rt::net::TcpStream;
 use actix_web::rt::task::JoinHandle;
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::limits::{LEAST_BYTES, Limits, REFUSED_FOR};
 use super::socket::{Socket, Traffic};
@@ -212,23 +213,18 @@ struct Place {
 impl Peers {
     fn enter(peers: &Arc<Peers>, peer: IpAddr, metrics: &Metrics) -> Place {
         let network = network(peer);
-        let mut open = peers.lock();
+        let mut open = peers.open.lock();
         let count = open.entry(network).or_insert(0);
         *count += 1;
         metrics.connections(1);
         Place { peers: peers.clone(), network, number: *count, metrics: metrics.clone() }
-    }
-
-    /// The counts stay true whatever panicked while holding them.
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.metrics.connections(-1);
-        let mut open = self.peers.lock();
+        let mut open = self.peers.open.lock();
         if let Some(count) = open.get_mut(&self.network) {
             *count -= 1;
             if *count == 0 {
@@ -303,6 +299,6 @@ mod tests {
         drop(first);
         assert_eq!((enter("2001:db8::2").number, enter("10.0.0.1").number), (2, 2));
         drop((second, other, mapped));
-        assert!(peers.lock().is_empty(), "what is gone is forgotten");
+        assert!(peers.open.lock().is_empty(), "what is gone is forgotten");
     }
 }

@@ -92,19 +92,26 @@ fn message(event: JobEvent) -> String {
     format!("id: {}\nevent: {}\ndata: {data}\n\n", event.number, event.kind)
 }
 
-/// All lines of a job's log.
-pub async fn log(service: &Service, actor: &Actor, job: &JobId) -> Result<String, HttpError> {
-    let (mut text, mut after) = (String::new(), 0);
+/// A job's events from the first; the service hands over so many at a time.
+pub async fn all(service: &Service, actor: &Actor, job: &JobId) -> Result<Vec<job_event::JobEvent>, HttpError> {
+    let mut all: Vec<job_event::JobEvent> = Vec::new();
     loop {
-        let events = service.job_events(actor, job, after).await?;
-        let Some(last) = events.last() else { return Ok(text) };
-        after = last.number;
-        events.iter().for_each(|event| text += &line(event));
+        let after = all.last().map_or(0, |event| event.number);
+        let more = service.job_events(actor, job, after).await?;
+        if more.is_empty() {
+            return Ok(all);
+        }
+        all.extend(more);
     }
 }
 
+/// All lines of a job's log.
+pub async fn log(service: &Service, actor: &Actor, job: &JobId) -> Result<String, HttpError> {
+    Ok(all(service, actor, job).await?.iter().map(line).collect())
+}
+
 /// One line; what other people's files are called cannot break it.
-fn line(event: &job_event::JobEvent) -> String {
+pub fn line(event: &job_event::JobEvent) -> String {
     let clean: String = said(&event.event).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("{} {clean}\n", event.time)
 }

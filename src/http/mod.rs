@@ -111,12 +111,7 @@ pub fn serve(listener: TcpListener, service: Service, site: Site, threads: usize
     let limiter = connection::ConnectionLimiter::new(limits, site.metrics.clone());
     let (site, service) = (Data::new(site), Data::new(service));
     let server = HttpServer::new(move || {
-        App::new()
-            .app_data(site.clone())
-            .app_data(service.clone())
-            .configure(routes::configure)
-            .wrap(from_fn(upstream::fetch_absent))
-            .wrap(from_fn(guard::frame))
+        App::new().app_data(site.clone()).app_data(service.clone()).configure(routes::configure).wrap(from_fn(guard::frame))
     })
     .workers(threads)
     .max_connections(limits.max_connections.div_ceil(threads.max(1)).max(1))

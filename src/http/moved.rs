@@ -4,7 +4,7 @@
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::route::{Names, Traits};
+use super::route::Traits;
 use crate::domain::name::RepoId;
 
 /// The answer to those who read. Who writes must know where, and is told the name as an error.
@@ -21,7 +21,9 @@ pub fn answer(request: &HttpRequest, to: &RepoId) -> Option<HttpResponse> {
 
 /// `path` with another repo's name where `pattern` has it. Names are as they are in addresses: they need no encoding.
 fn renamed(pattern: &str, path: &str, to: &RepoId) -> Option<String> {
-    let Names { at, behind } = Names::find(pattern)?;
+    let names: Vec<&str> = pattern.split('/').collect();
+    let at = names.iter().position(|part| *part == "{ns}")?;
+    let behind = names.get(at + 1)?.strip_prefix("{name}")?;
     let mut parts: Vec<&str> = path.split('/').collect();
     let name = format!("{}{behind}", to.name());
     *parts.get_mut(at)? = to.namespace().as_str();

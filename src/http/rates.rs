@@ -4,12 +4,12 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, RETRY_AFTER};
+use parking_lot::Mutex;
 
 use super::Site;
 use super::connection::network;
@@ -92,7 +92,7 @@ impl Rates {
         if self.per_minute == 0 {
             return Ok(());
         }
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock();
         let full = Bucket { left: f64::from(self.per_minute), at: now };
         let buckets = &mut *buckets;
         buckets.sweep(now);
@@ -165,9 +165,9 @@ mod tests {
         let beyond: Vec<_> = (0..3).map(|number| rates.take(peer(u32::MAX - number), start)).collect();
         assert_eq!(beyond, [Ok(()), Ok(()), Err(30)], "they share a bucket");
         assert_eq!(rates.take(peer(1), start), Ok(()), "whoever was there before has their own");
-        assert_eq!(rates.buckets.lock().unwrap().known.len(), MOST_CALLERS);
+        assert_eq!(rates.buckets.lock().known.len(), MOST_CALLERS);
         rates.take(peer(u32::MAX), start + MINUTE).unwrap();
-        assert_eq!(rates.buckets.lock().unwrap().known.len(), 1, "those that have filled up are forgotten");
+        assert_eq!(rates.buckets.lock().known.len(), 1, "those that have filled up are forgotten");
     }
 
     #[test]

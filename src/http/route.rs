@@ -39,7 +39,8 @@ impl Traits {
     /// Of a route nobody described: ours, about nothing, and counted.
     pub const PLAIN: Traits = Traits { dialect: Dialect::Hub, about: About::NoRepo, bytes: false, question: false };
 
-    /// Of the route a request is for, also before it has come there.
+    /// Of the route that took a request. Not for what comes before the router: by its address alone it may look like
+    /// another one's.
     pub fn of(request: &HttpRequest) -> Traits {
         let table = request.app_data::<Data<Table>>();
         let found = request.match_pattern().and_then(|pattern| table?.0.get(pattern.as_str()).copied());
@@ -51,34 +52,14 @@ impl Traits {
         [Method::GET, Method::HEAD].contains(method) || self.question && *method == Method::POST
     }
 
-    /// The repo the `path` of a request for `pattern` names.
-    pub fn repo(&self, pattern: &str, path: &str) -> Option<(RepoKind, RepoId)> {
-        let parts: Vec<&str> = path.split('/').collect();
+    /// The repo an address names, by the `part`s the router found in it.
+    pub fn repo<'a>(&self, part: impl Fn(&str) -> Option<&'a str>) -> Option<(RepoKind, RepoId)> {
         let kind = match self.about {
             About::NoRepo => return None,
             About::Repo(kind) => kind,
-            About::RepoOfKind => {
-                let at = pattern.split('/').position(|part| part.starts_with("{kind:"))?;
-                RepoKind::parse(parts.get(at)?).ok()?
-            }
+            About::RepoOfKind => RepoKind::parse(part("kind")?).ok()?,
         };
-        let Names { at, behind } = Names::find(pattern)?;
-        let decoded = |part: &str| Some(percent_decode_str(part).decode_utf8().ok()?.into_owned());
-        let (namespace, name) = (decoded(parts.get(at)?)?, decoded(parts.get(at + 1)?)?);
-        RepoId::from_parts(&namespace, name.strip_suffix(behind)?).ok().map(|id| (kind, id))
-    }
-}
-
-/// Where a pattern has `{ns}/{name}`: the place of the first among the parts, and what stands right behind the second.
-pub struct Names<'a> {
-    pub at: usize,
-    pub behind: &'a str,
-}
-
-impl Names<'_> {
-    pub fn find(pattern: &str) -> Option<Names<'_>> {
-        let parts: Vec<&str> = pattern.split('/').collect();
-        let at = parts.iter().position(|part| *part == "{ns}")?;
-        Some(Names { at, behind: parts.get(at + 1)?.strip_prefix("{name}")? })
+        let decoded = |name: &str| percent_decode_str(part(name)?).decode_utf8().ok();
+        RepoId::from_parts(&decoded("ns")?, &decoded("name")?).ok().map(|id| (kind, id))
     }
 }

@@ -11,6 +11,7 @@ use super::route::Traits;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::service::Service;
 
+/// Around the handlers of routes that are about a repo.
 pub async fn fetch_absent(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let service = request.app_data::<Data<Service>>().filter(|service| service.has_upstream()).cloned();
     if let Some(service) = service
@@ -25,5 +26,5 @@ pub async fn fetch_absent(request: ServiceRequest, next: Next<BoxBody>) -> Resul
 /// The repo a question is about, in any dialect.
 fn repo_wanted(request: &ServiceRequest) -> Option<(RepoKind, RepoId)> {
     let traits = Traits::of(request.request());
-    if traits.reads(request.method()) { traits.repo(&request.match_pattern()?, request.path()) } else { None }
+    if traits.reads(request.method()) { traits.repo(|part| request.match_info().get(part)) } else { None }
 }

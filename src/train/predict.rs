@@ -2,9 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Device, Tensor};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::error::{Error, Result};
 use super::{feed, tasks};
@@ -131,7 +131,7 @@ impl Predictor {
     }
 
     fn turn(&self) -> Option<MutexGuard<'_, ()>> {
-        (!self.device.is_cpu()).then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner))
+        (!self.device.is_cpu()).then(|| self.turn.lock())
     }
 
     /// The plain views of encoded items.

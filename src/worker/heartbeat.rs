@@ -1,9 +1,9 @@
 //! The heartbeat of a running job: once a second it tells the service what happened and hears whether to go on.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
 use super::Error;
@@ -58,7 +58,7 @@ impl Heartbeat {
     }
 
     fn news(&self) -> MutexGuard<'_, Vec<Event>> {
-        self.news.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.news.lock()
     }
 
     fn halt(&self, why: u8) {

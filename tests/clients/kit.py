@@ -3,18 +3,14 @@ import contextlib
 import hashlib
 import json
 import os
-import re
-import signal
 import struct
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "backbone-hub"
+from processes import CACHE, ROOT, hub_process, install, run
 
 # One environment per set; a set is installed once, and again when a pin changes.
 PINS = {
@@ -27,10 +23,6 @@ PINS = {
 }
 # What these packages ask for beside would bring all of TensorFlow.
 ALONE = {"tfhub"}
-
-
-def run(*command, **options):
-    return subprocess.run([str(part) for part in command], check=True, text=True, **options)
 
 
 def has(python, pins):
@@ -50,15 +42,7 @@ def python_with(name):
     for folder in (f"clients-{name}", f"bench-{name}"):
         if has(CACHE / folder / "bin" / "python", pins):
             return CACHE / folder / "bin" / "python"
-    folder = CACHE / f"clients-{name}"
-    python = folder / "bin" / "python"
-    print(f"installing {' '.join(pins)} from PyPI (once)", flush=True)
-    begun = time.time()
-    if not python.exists():
-        run(sys.executable, "-m", "venv", folder)
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *(["--no-deps"] if name in ALONE else []), *pins)
-    print(f"  took {time.time() - begun:.0f} s", flush=True)
-    return python
+    return install(f"clients-{name}", pins, *(["--no-deps"] if name in ALONE else []))
 
 
 def hub_program():
@@ -75,23 +59,12 @@ def hub_program():
 def server(work, **settings):
     """A hub on a folder of its own, with these settings (`HUB_...`): (address, administrator's token)."""
     data, log = work / "data", work / "server.log"
-    command = [hub_program(), "serve", "--data", data, "--listen", "127.0.0.1:0", "--workers", "0", "--allow-pickle", "--log", "warn"]
-    with open(log, "w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=clean(work, **settings))
     try:
-        for _ in range(600):
-            if match := re.search(r"listening on (http://\S+)", log.read_text()):
-                break
-            time.sleep(0.05)
-        else:
-            sys.exit(f"the hub gave no address:\n{log.read_text()}")
-        yield match[1], (data / "admin-token").read_text().strip()
+        with hub_process(hub_program(), data, log, "--allow-pickle", "--log", "warn", env=clean(work, **settings)) as (address, token, _):
+            yield address, token
     except BaseException:
         print(f"--- the end of the server's log\n{log.read_text()[-4000:]}", file=sys.stderr)
         raise
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
 
 
 def clean(home, **more):

@@ -43,8 +43,12 @@ pub async fn create(request: HttpRequest, body: Body, service: web::Data<Service
 
 /// What one line says.
 enum Said {
-    Header { message: String, parent: Option<String> },
-    Operation(Operation, Option<Bytes>),
+    Header {
+        message: String,
+        parent: Option<String>,
+    },
+    /// With the bytes that came inside the line, under the name the line's reader gave them.
+    Operation(Operation, Option<(Digest, Bytes)>),
 }
 
 async fn read(service: &Service, actor: &Actor, mut lines: Lines) -> Result<Edit, HttpError> {
@@ -71,9 +75,9 @@ async fn read(service: &Service, actor: &Actor, mut lines: Lines) -> Result<Edit
         if edit.operations.len() > MAX_FILES {
             return Err(bad("bad_commit", format!("a commit has at most {MAX_FILES} operations"), "commit in several steps"));
         }
-        let Some(content) = content else { continue };
+        let Some((digest, content)) = content else { continue };
         let large = content.len() > LARGE_BYTES;
-        storing.push(store(service, actor, content));
+        storing.push(store(service, actor, digest, content));
         while storing.len() >= SIDE_BY_SIDE || (large && !storing.is_empty()) {
             storing.next().await.transpose()?;
         }
@@ -84,8 +88,8 @@ async fn read(service: &Service, actor: &Actor, mut lines: Lines) -> Result<Edit
     if headed { Ok(edit) } else { Err(bad("bad_commit", "the commit has no header", "send the header first")) }
 }
 
-async fn store(service: &Service, actor: &Actor, content: Bytes) -> Result<(), HttpError> {
-    let (digest, size_bytes) = (Digest::of(&content), content.len() as u64);
+async fn store(service: &Service, actor: &Actor, digest: Digest, content: Bytes) -> Result<(), HttpError> {
+    let size_bytes = content.len() as u64;
     let body = stream::iter([Ok(content)]);
     service.store_blob(actor, digest, size_bytes, body).await.map(drop).map_err(refused)
 }
@@ -105,7 +109,7 @@ fn say(line: &[u8]) -> Result<Said, HttpError> {
             let content = STANDARD.decode(content.as_bytes());
             let content = content.map_err(|e| bad("bad_commit", format!("the content of '{path}': {e}"), "send it in base64"))?;
             let (digest, size_bytes) = (Digest::of(&content), Some(content.len() as u64));
-            return Ok(Said::Operation(Operation::Put { path, digest, size_bytes }, Some(content.into())));
+            return Ok(Said::Operation(Operation::Put { path, digest, size_bytes }, Some((digest, content.into()))));
         }
         CommitLine::LfsFile { path, algo, oid, size } => {
             let path = path_of(&path)?;

@@ -10,12 +10,10 @@ use super::form::{CSRF, Form};
 use super::frame::{Frame, page, see_other};
 use super::outcome::{self, Outcome};
 use super::{curve, format};
-use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobState};
 use crate::domain::job_event::{EpochNumbers, Event, JobEvent, Progress};
 use crate::domain::name::RepoKind;
 use crate::domain::task::Task;
-use crate::domain::user::Actor;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{JobAt, Query};
@@ -142,23 +140,11 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: JobAt) -> Answer
         return Ok(see_other(&format!("/login?next=/jobs/{}", at.0)));
     }
     let job = service.get_job(&actor, &at.0).await?;
-    let events = all_events(&service, &actor, &at.0).await?;
-    let log = job_events::log(&service, &actor, &at.0).await?;
+    let events = job_events::all(&service, &actor, &at.0).await?;
+    let log = events.iter().map(job_events::line).collect();
+    let events: Vec<JobEvent> = events.into_iter().map(JobEvent::from).collect();
     let outcome = outcome::find(&service, &actor, &job).await;
     page(&JobPage { outcome, ..JobPage::of(&visitor, &job, &events, log) })
-}
-
-/// A job's events from the first; the service hands over so many at a time.
-async fn all_events(service: &Service, actor: &Actor, job: &JobId) -> Result<Vec<JobEvent>, HttpError> {
-    let mut all: Vec<JobEvent> = Vec::new();
-    loop {
-        let after = all.last().map_or(0, |event| event.number);
-        let more = service.job_events(actor, job, after).await?;
-        if more.is_empty() {
-            return Ok(all);
-        }
-        all.extend(more);
-    }
 }
 
 impl JobPage {

@@ -2,9 +2,10 @@
 //! them is bounded in bytes, and so is the number of images worked on at a time.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::super::{Error, Result, Service};
@@ -49,13 +50,9 @@ impl Models {
         Models { loaded: Mutex::default(), turns: Semaphore::new(at_once), queue: Semaphore::new(at_once + WAITING) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
-        self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
     /// The slot of a model, made if need be; the longest unused ones go when the bytes run out.
     fn slot(&self, key: (Digest, Digest), bytes: u64) -> Slot {
-        let mut loaded = self.lock();
+        let mut loaded = self.loaded.lock();
         let known = loaded.iter().position(|slot| slot.key == key).map(|at| loaded.remove(at));
         let slot = known.unwrap_or_else(|| Slot { key, bytes, model: Arc::default() });
         loaded.push(slot.clone());
@@ -143,9 +140,9 @@ mod tests {
         }
         models.slot(key(0), LOADED_BYTES / 4);
         models.slot(key(3), LOADED_BYTES / 2);
-        let kept: Vec<_> = models.lock().iter().map(|slot| slot.key).collect();
+        let kept: Vec<_> = models.loaded.lock().iter().map(|slot| slot.key).collect();
         assert_eq!(kept, [key(2), key(0), key(3)]);
         models.slot(key(4), LOADED_BYTES * 2);
-        assert_eq!(models.lock().len(), 1, "one model is always kept, however large");
+        assert_eq!(models.loaded.lock().len(), 1, "one model is always kept, however large");
     }
 }

@@ -1,8 +1,10 @@
 //! Reading files of versions, and counting downloads.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::super::{Error, Result, Service, access};
 use crate::blob;
@@ -82,7 +84,7 @@ impl Service {
 
     /// Counts one download of a repo's file. Counts are written about a second later.
     pub fn count_download(&self, repo: &RepoKey) {
-        let mut counted = self.downloads.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.downloads.counted.lock();
         let first = counted.is_empty();
         *counted.entry(repo.clone()).or_default() += 1;
         if first {
@@ -98,7 +100,7 @@ impl Service {
 
     /// Writes what was counted; also called once when the server stops.
     pub async fn write_downloads(&self) -> Result<()> {
-        let counted = std::mem::take(&mut *self.downloads.counted.lock().unwrap_or_else(PoisonError::into_inner));
+        let counted = std::mem::take(&mut *self.downloads.counted.lock());
         if counted.is_empty() {
             return Ok(());
         }

@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 
@@ -123,7 +124,7 @@ impl Service {
     /// The one fetch of a repo, begun now or before.
     fn join(&self, mirroring: &Mirroring, kind: RepoKind, id: &RepoId) -> watch::Receiver<Option<Outcome>> {
         let (key, now) = ((kind, id.folded()), self.now());
-        let mut fetches = mirroring.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fetches = mirroring.fetches.lock();
         let counts = |fetch: &Fetch| fetch.outcome.borrow().is_none() || now.unix_ms() - fetch.begun.unix_ms() < REMEMBERED_MS;
         if let Some(fetch) = fetches.get(&key).filter(|fetch| counts(fetch)) {
             return fetch.outcome.clone();
@@ -139,7 +140,7 @@ impl Service {
             let fetched = service.fetch_and_publish(mirroring.clone(), kind, id).await;
             if fetched == Outcome::Here {
                 // From now on the catalog answers.
-                mirroring.fetches.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                mirroring.fetches.lock().remove(&key);
             }
             // Nobody may be waiting any more.
             let _ = said.send(Some(fetched));

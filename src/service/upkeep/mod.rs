@@ -12,7 +12,8 @@ pub mod restore;
 pub mod scrub;
 mod vault;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 pub use vault::Lost;
 
@@ -92,7 +93,7 @@ impl Service {
     /// What upkeep has done so far and what there is to keep up.
     pub async fn upkeep_numbers(&self) -> Result<Numbers> {
         let now = self.now();
-        let fresh = *self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = *self.counted.lock();
         let fresh = fresh.filter(|(at, ..)| (0..COUNTED_MS).contains(&(now.unix_ms() - at.unix_ms())));
         let numbers = self
             .db
@@ -114,7 +115,7 @@ impl Service {
             })
             .await?;
         if fresh.is_none() {
-            *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, numbers.stored, numbers.shared_bytes));
+            *self.counted.lock() = Some((now, numbers.stored, numbers.shared_bytes));
         }
         Ok(numbers)
     }

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::super::{Error, Result};
-use super::lock::FileLock;
 use super::scrub::NAMED;
 use super::{Count, Event, Tell};
 use crate::blob::{self, Blobs, Pace, Verdict};
@@ -25,6 +24,7 @@ use crate::domain::id::UploadId;
 use crate::domain::ranges::Ranges;
 use crate::domain::segments::Layout;
 use crate::domain::time::Timestamp;
+use crate::file_lock::FileLock;
 
 const PAGE: usize = 1_000;
 /// Blobs copied side by side.
@@ -90,7 +90,7 @@ impl Vault {
             return Err(Error::invalid("not_a_backup", message, "name an empty directory, or one that holds an earlier backup"));
         }
         std::fs::create_dir_all(dir.join(CATALOGS)).map_err(|e| unusable(dir, &e))?;
-        match FileLock::try_alone(&dir.join("backup.lock")).map_err(|e| unusable(dir, &e))? {
+        match FileLock::try_take(&dir.join("backup.lock")).map_err(|e| unusable(dir, &e))? {
             Some(lock) => Ok((Vault::open(dir)?, Writing { _lock: lock })),
             None => {
                 let message = format!("another backup is writing to {}", dir.display());

@@ -7,10 +7,10 @@
 mod portable;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, Var, bail};
+use parking_lot::Mutex;
 use rayon::prelude::*;
 use tracing::trace_span;
 
@@ -207,7 +207,7 @@ impl<const N: usize, F: Fn(&mut f32, f32, [&mut f32; N]) + Sync> InplaceOp2 for 
 
     fn cpu_fwd(&self, s1: &mut CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> candle_core::Result<()> {
         let (target, gradient) = (writable(s1, l1)?, readable(s2, l2)?);
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory.lock();
         if gradient.len() != target.len() || memory.iter().any(|slot| slot.len() != target.len()) {
             bail!("a gradient of {} values, or what is remembered, does not fit a parameter of {}", gradient.len(), target.len())
         }
