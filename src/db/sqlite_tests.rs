@@ -80,7 +80,7 @@ async fn stories_that_wait_share_a_commit_and_nothing_else() {
 }
 
 fn lock_is_held(sqlite: &Sqlite) -> bool {
-    sqlite.shared.writer.try_lock().is_err()
+    sqlite.shared.writer.try_lock().is_none()
 }
 
 #[tokio::test]
