@@ -55,10 +55,9 @@ pub enum Error {
     NoImages { left_out: String },
     #[error("all images belong to one class, `{class}`")]
     OneClass { class: String },
-    #[error("all images have the same target, {value}")]
-    OneValue { value: String },
-    #[error("the target `{text}` is not a finite number")]
-    NotANumber { text: String },
+    /// What is wrong with targets of another kind than classes.
+    #[error("the targets cannot be used: {reason}")]
+    BadTargets { reason: String, hint: &'static str },
     #[error("{} of {total} images cannot be read; the first is `{}`: {}", problems.len(), problems[0].path, problems[0].reason)]
     TooManyUnreadable { problems: Vec<Problem>, total: usize },
     #[error("the image `{path}` cannot be read: {reason}")]
@@ -90,8 +89,7 @@ impl Error {
             Error::TooManyClasses { .. } => "too_many_classes",
             Error::NoImages { .. } => "no_images",
             Error::OneClass { .. } => "one_class",
-            Error::OneValue { .. } => "one_value",
-            Error::NotANumber { .. } => "not_a_number",
+            Error::BadTargets { .. } => "bad_targets",
             Error::TooManyUnreadable { .. } => "too_many_unreadable",
             Error::Image { .. } => "image_unreadable",
             Error::NoSuchFile { .. } => "no_such_file",
@@ -123,8 +121,7 @@ impl Error {
             Error::TooManyClasses { .. } => "check that the folders are classes, not single images",
             Error::NoImages { .. } => "add JPEG, PNG, GIF, WebP or BMP images in one folder per class",
             Error::OneClass { .. } => "add a second class: use one folder per class, or labels in metadata.csv",
-            Error::OneValue { .. } => "give the images different numbers in the column `target`: there is nothing to learn from equal ones",
-            Error::NotANumber { .. } => "write numbers such as 3.5 or 1e-3 in the column `target`; use the column `label` for classes",
+            Error::BadTargets { hint, .. } => hint,
             Error::TooManyUnreadable { .. } => "repair or remove the listed files and publish again",
             Error::Image { .. } => "open the image in a viewer and save it again as JPEG or PNG, or remove it",
             Error::NoSuchFile { .. } => "choose a path from the data set's list of files",

@@ -9,7 +9,7 @@ use super::limits::Limits;
 use super::listing::Listing;
 use super::name;
 use super::sample::{Kept, Labelled, Layout, Split, warn_left_out};
-use super::targets::COLUMNS;
+use super::targets::{self, COLUMNS};
 use crate::domain::task::Task;
 
 const NAMES: [&str; 2] = ["metadata.csv", "metadata.jsonl"];
@@ -158,23 +158,11 @@ fn json_rows(table: &Table, bytes: &[u8]) -> Result<Content> {
         // The first line says which column it is.
         found = found.or_else(|| column_of(|name| value.get(name).is_some()));
         let ((name, task), _) = found.as_ref().unwrap_or(&(COLUMNS[0], None));
-        let Some(target) = value.get(name).and_then(|value| scalar(value, *task)) else {
-            let kinds = if *task == Task::Regression { "number" } else { "string or whole number" };
-            return Err(bad(table, line, format!("`{name}` is missing or not a {kinds}")));
-        };
+        let target = value.get(name).map_or(Err(targets::wanted(*task)), |value| targets::text(*task, value));
+        let target = target.map_err(|wanted| bad(table, line, format!("`{name}` is missing or not {wanted}")))?;
         let split = value.get("split").and_then(|v| v.as_str()).map(String::from);
         rows.push(Row { line, file_name: file_name.to_string(), text: target, split });
     }
     let (column, warning) = found.unwrap_or((COLUMNS[0], None));
     Ok(Content { column, warning, rows })
-}
-
-/// A target as text. A class is no fraction: `1.0` and `1` would be two.
-fn scalar(value: &serde_json::Value, task: Task) -> Option<String> {
-    match value {
-        serde_json::Value::String(text) => Some(text.trim().to_string()),
-        serde_json::Value::Number(number) if task == Task::Regression || !number.is_f64() => Some(number.to_string()),
-        serde_json::Value::Bool(truth) if task == Task::Classification => Some(truth.to_string()),
-        _ => None,
-    }
 }

@@ -158,10 +158,10 @@ fn targets_that_cannot_be_learned_are_named() {
         text(&mut set, "metadata.csv", table);
         set
     };
-    assert_eq!(error_of(&with("file_name,target\n1.png,3\n2.png,3.0\n")).0, "one_value");
+    assert_eq!(error_of(&with("file_name,target\n1.png,3\n2.png,3.0\n")).0, "bad_targets");
     for bad in ["three", "NaN", "inf", "1e60"] {
         let (code, message) = error_of(&with(&format!("file_name,target\n1.png,1\n2.png,{bad}\n")));
-        assert!(code == "not_a_number" && message.contains(bad), "{message}");
+        assert!(code == "bad_targets" && message.contains(bad), "{message}");
     }
     let (code, message) = error_of(&with("file_name,target\n1.png,1\n2.png,\n"));
     assert!(code == "bad_metadata" && message.contains("has no target"), "{message}");

@@ -2,11 +2,25 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::{Target, Targets};
 use crate::data::error::{Error, Result};
 use crate::data::limits::Limits;
 use crate::data::name;
 use crate::data::sample::Labelled;
+
+pub const WANTED: &str = "a string or whole number";
+
+/// A class is no fraction: `1.0` and `1` would be two.
+pub fn text(field: &Value) -> Option<String> {
+    match field {
+        Value::String(text) => Some(text.trim().to_string()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
 
 pub fn read(samples: &[Labelled], limits: &Limits) -> Result<(Targets, Vec<Target>)> {
     let classes = names(samples, limits)?;

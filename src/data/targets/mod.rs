@@ -1,7 +1,8 @@
 //! What is to be said about each item: its target. A data set has targets of one kind; a reader of each kind stands in a
 //! file of its own and turns the text of a folder's name or a table's field into [`Target`]s.
 //!
-//! To add a kind: a variant of [`Target`] and [`Targets`], a file with its reader, a column in [`COLUMNS`].
+//! To add a kind: a variant of [`Target`] and [`Targets`], a file with its reader, a column in [`COLUMNS`]; the compiler names the
+//! rest of this file.
 
 mod classes;
 mod values;
@@ -55,6 +56,26 @@ pub(super) fn read(task: Task, samples: &[Labelled], limits: &Limits) -> Result<
     match task {
         Task::Classification => classes::read(samples, limits),
         Task::Regression => values::read(samples),
+    }
+}
+
+/// A target as text, from a field of a JSON line.
+///
+/// # Errors
+/// [`wanted`], where the field is nothing of that kind.
+pub(super) fn text(task: Task, field: &serde_json::Value) -> std::result::Result<String, &'static str> {
+    match task {
+        Task::Classification => classes::text(field),
+        Task::Regression => values::text(field),
+    }
+    .ok_or(wanted(task))
+}
+
+/// What such a field holds.
+pub(super) fn wanted(task: Task) -> &'static str {
+    match task {
+        Task::Classification => classes::WANTED,
+        Task::Regression => values::WANTED,
     }
 }
 
