@@ -530,47 +530,46 @@ fn recipe_name(recipe: &Recipe) -> &'static str {
     }
 }
 
-/// Bars whose height is the target, in millimetres.
-fn draw_bars(root: &Path, count: usize) {
+/// Noisy greys whose lightness is the target, in some unit of its own.
+fn draw_greys(root: &Path, count: usize) {
     std::fs::create_dir_all(root).unwrap();
     let mut random = ChaCha8Rng::seed_from_u64(5);
     let mut table = "file_name,target\n".to_owned();
     for i in 0..count {
-        let height = random.random_range(2..30u32);
-        let light = random.random_range(140..255u8);
-        let image = RgbImage::from_fn(SIDE, SIDE, |_, y| if y < height { Rgb([light; 3]) } else { Rgb([20; 3]) });
+        let grey = random.random_range(10..220u8);
+        let image = RgbImage::from_fn(SIDE, SIDE, |_, _| Rgb([grey + random.random_range(0..30u8); 3]));
         image.save(root.join(format!("{i:03}.png"))).unwrap();
-        table += &format!("{i:03}.png,{}\n", 1000.0 + 10.0 * f64::from(height));
+        table += &format!("{i:03}.png,{}\n", 1000.0 + 10.0 * f64::from(grey));
     }
     std::fs::write(root.join("metadata.csv"), table).unwrap();
 }
 
-fn bars(architecture: &str, count: usize) -> Bench {
+fn greys(architecture: &str, count: usize) -> Bench {
     let bench = Bench::new(architecture, &[("train", 1)]);
-    let data = bench.folder.path().join("bars");
-    draw_bars(&data, count);
+    let data = bench.folder.path().join("greys");
+    draw_greys(&data, count);
     let dataset = Dataset::open(&Source::Folder(data), &Limits::default()).unwrap();
     Bench { dataset: Arc::new(dataset), ..bench }
 }
 
 #[test]
 fn numbers_are_learned_by_the_head_and_by_the_whole_and_answered_in_their_own_units() {
-    let bench = bars("resnet18", 120);
+    let bench = greys("resnet18", 120);
     let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
-    let head = Recipe { augment: augment.clone(), head_lr: 1e-3, ..head(30) };
+    let head = Recipe { augment: augment.clone(), ..head(30) };
     let full = Recipe { augment, loss: Some(Loss::Huber), ..full(6) };
     for (name, recipe) in [("head", &head), ("full", &full)] {
         let report = bench.fit(recipe, name).unwrap();
         let (outcome, validation) = (&report.outcome, &report.outcome.validation);
         assert_eq!((outcome.task(), validation.samples, report.trained_on.as_str()), (Task::Regression, 24, "96 images"));
-        assert!(outcome.baseline > 50.0, "the mean is far off: {outcome:?}");
+        assert!(outcome.baseline > 300.0, "the mean is far off: {outcome:?}");
         assert!(validation.get("rmse") < 0.5 * outcome.baseline && validation.get("r2") > 0.7, "{name}: {validation:?}");
         assert!(validation.get("mae") <= validation.get("rmse"));
         let best = report.epochs.iter().map(|epoch| epoch.val_primary()).fold(f64::INFINITY, f64::min);
         assert!((best - validation.primary()).abs() < 0.01 * best, "the least error is the best epoch's: {best} {validation:?}");
 
         let out = bench.folder.path().join(format!("out-{name}"));
-        write_folder(&report, &Lineage { name: "ada/bars".into(), ..Lineage::default() }, &out).unwrap();
+        write_folder(&report, &Lineage { name: "ada/greys".into(), ..Lineage::default() }, &out).unwrap();
         let predictor = Predictor::load(&out, &Device::Cpu).unwrap();
         let mut squares = 0.0;
         let (_, held) = bench.dataset.split_train(recipe.validation, recipe.seed);
@@ -604,7 +603,7 @@ fn numbers_are_told(out: &Path) {
 
 #[test]
 fn a_run_on_numbers_resumes_with_the_same_weights() {
-    let bench = bars("mobilenetv3_small_050", 60);
+    let bench = greys("mobilenetv3_small_050", 60);
     let recipe = full(4);
     let whole = bench.fit(&recipe, "whole").unwrap();
     assert!(matches!(bench.run(&recipe, "cut", &mut stop_after_epoch(2)), Err(Error::Cancelled)));

@@ -7,7 +7,8 @@ use super::error::{Error, Result};
 use super::features::Scale;
 use super::feed::{Fed, Step};
 use super::optim::Group;
-use crate::domain::recipe::{Recipe, RecipeError, Strategy};
+use super::tasks::Task;
+use crate::domain::recipe::{Optimizer, Recipe, RecipeError, Strategy};
 use crate::nn::architectures::{self, Architecture};
 use crate::nn::{Classifier, Head, Input, Mode, Weights};
 
@@ -63,13 +64,15 @@ impl Model {
     }
 
     /// Parameters with their rates: the body at `lr`, the head at `head_lr`.
-    pub fn groups(&self, recipe: &Recipe) -> Vec<Group> {
+    pub fn groups(&self, recipe: &Recipe, task: &dyn Task) -> Vec<Group> {
         let weights = self.classifier.backbone.weights();
         let body = self.classifier.backbone.trainable(self.frozen).into_iter();
         let body = body.filter_map(|name| weights.get(name).map(|var| (name.to_owned(), var.clone()))).collect();
         let head = self.classifier.head.parameters().into_iter().map(|(name, var)| (name, var.clone())).collect();
         let body = Group::split(recipe.lr, recipe.weight_decay, body);
-        body.into_iter().chain(Group::split(recipe.head_lr, recipe.weight_decay, head)).collect()
+        // Adam's steps do not depend on the size of gradients.
+        let factor = if recipe.optimizer == Optimizer::Sgd { task.head_rate(self.classifier.head.num_features()) } else { 1.0 };
+        body.into_iter().chain(Group::split(recipe.head_lr * factor, recipe.weight_decay, head)).collect()
     }
 
     /// Whether anything above the freeze boundary belongs to the backbone.

@@ -70,7 +70,7 @@ impl<'a> Run<'a> {
         let turns = features::turns(recipe, model.frozen);
         let views = training.dataset.modality.views(&config)?;
         let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), turns);
-        let optimizer = Optimizer::new(recipe.optimizer, model.groups(recipe))?;
+        let optimizer = Optimizer::new(recipe.optimizer, model.groups(recipe, &*task))?;
         let steps_per_epoch = feed.steps_per_epoch(partition.train.len());
         // Batch norm forgets at the pace of an epoch, but not slower than PyTorch's default (SimCLR's rule).
         model.classifier.backbone.set_norm_momentum((10.0 / steps_per_epoch as f64).min(0.1));

@@ -42,6 +42,11 @@ pub trait Task: Send + Sync {
     /// Writes down in a config what the outputs mean.
     fn configure(&self, config: &mut ModelConfig);
 
+    /// What the head's rate is multiplied by under plain gradient descent, where so many features come in.
+    fn head_rate(&self, _features: usize) -> f64 {
+        1.0
+    }
+
     /// What outputs are multiplied by and what is then added to have them in the units of the data set, where the head
     /// learns in others.
     fn units(&self) -> Option<(f64, f64)> {
