@@ -7,6 +7,7 @@ pub mod id;
 pub mod ignore;
 pub mod job;
 pub mod manifest;
+pub mod modality;
 pub mod name;
 pub mod page;
 pub mod path;

@@ -2,9 +2,10 @@
 
 use candle_core::{Device, Tensor, Var};
 
+use super::backbone::Mode;
+use super::error::{Error, Result};
 use super::random::Draw;
 use super::weights::{Weights, on_device};
-use super::{Error, Mode, Result};
 
 /// A linear classifier `(B, num_features)` to `(B, num_classes)` with dropout before it.
 pub struct Head {

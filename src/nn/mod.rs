@@ -11,6 +11,7 @@
 
 pub mod architectures;
 mod backbone;
+mod classifier;
 pub mod device;
 mod error;
 mod executors;
@@ -24,7 +25,8 @@ mod road_tests;
 mod safetensors_file;
 pub mod weights;
 
-pub use backbone::{Backbone, Classifier, Mode, Stage};
+pub use backbone::{Backbone, Mode, Stage};
+pub use classifier::Classifier;
 pub use error::{Error, Result};
 pub use head::Head;
 pub use weights::Weights;

@@ -50,6 +50,13 @@ use crate::domain::recipe::Recipe;
 pub use crate::nn::device::{self, Device};
 pub use crate::nn::kernels::backend;
 
+/// What to do where a base is of no architecture that this build knows, for people.
+pub fn known_architectures() -> String {
+    let families = crate::nn::architectures::families();
+    let (last, others) = families.split_last().unwrap_or((&"none", &[]));
+    format!("choose a base whose config.json names a known architecture: {} or {last}", others.join(", "))
+}
+
 /// One fine-tune to run.
 pub struct Task<'a> {
     pub recipe: &'a Recipe,

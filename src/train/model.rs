@@ -68,8 +68,9 @@ impl Model {
         let body = self.classifier.backbone.trainable(self.frozen).into_iter();
         let body = body.filter_map(|name| weights.get(name).map(|var| (name.to_owned(), var.clone()))).collect();
         let head = self.classifier.head.parameters().into_iter().map(|(name, var)| (name, var.clone())).collect();
-        let body = Group::split(recipe.lr, recipe.weight_decay, body);
-        body.into_iter().chain(Group::split(recipe.head_lr, recipe.weight_decay, head)).collect()
+        let decays = |name: &str, rank: usize| self.architecture.decays(name, rank);
+        let body = Group::split(recipe.lr, recipe.weight_decay, body, decays);
+        body.into_iter().chain(Group::split(recipe.head_lr, recipe.weight_decay, head, decays)).collect()
     }
 
     /// Whether anything above the freeze boundary belongs to the backbone.
@@ -77,10 +78,9 @@ impl Model {
         self.frozen == self.classifier.backbone.stages().len()
     }
 
-    /// The fewest images a training step can do with: batch norm has no variance over a single one; where nothing
-    /// normalises, one is enough.
+    /// The fewest images a training step can do with: as many as the stages that learn need, or one.
     pub fn least_images(&self) -> usize {
-        if self.is_head_only() { 1 } else { 2 }
+        if self.is_head_only() { 1 } else { self.architecture.fewest_items() }
     }
 
     /// What the frozen stages answer to images `(B, 3, H, W)`: maps `(B, H, W, C)`, channels last, or pooled features

@@ -16,7 +16,6 @@ use super::error::{Error, Result};
 use super::optim_portable;
 use crate::domain::recipe::Optimizer as Kind;
 use crate::nn::kernels::portable;
-use crate::nn::weights::decays;
 
 pub(super) const MOMENTUM: f32 = 0.9;
 pub(super) const BETA1: f64 = 0.9;
@@ -34,8 +33,8 @@ pub struct Group {
 }
 
 impl Group {
-    /// Two groups at one rate: what decays, and what does not (see [`decays`]).
-    pub fn split(rate: f64, decay: f64, parameters: Vec<(String, Var)>) -> [Group; 2] {
+    /// Two groups at one rate: what decays, told by name and number of axes, and what does not.
+    pub fn split(rate: f64, decay: f64, parameters: Vec<(String, Var)>, decays: impl Fn(&str, usize) -> bool) -> [Group; 2] {
         let (decaying, others) = parameters.into_iter().partition(|(name, var)| decays(name, var.rank()));
         [Group { rate, decay, parameters: decaying }, Group { rate, decay: 0.0, parameters: others }]
     }
@@ -282,7 +281,7 @@ mod tests {
         let used = Var::new(&[1.0f32, 1.0], &Device::Cpu).unwrap();
         let unused = Var::new(&[1.0f32, 1.0], &Device::Cpu).unwrap();
         let parameters = vec![("used".to_owned(), used.clone()), ("layer4.1.bn2.weight".to_owned(), unused)];
-        let mut optimizer = Optimizer::new(Kind::Sgd, Group::split(0.1, 0.0, parameters).into()).unwrap();
+        let mut optimizer = Optimizer::new(Kind::Sgd, Group::split(0.1, 0.0, parameters, |_, _| true).into()).unwrap();
         match optimizer.step(&gradients(&[(&used, [1.0, 1.0])]), 1.0) {
             Err(Error::NoGradient { name }) => assert_eq!(name, "layer4.1.bn2.weight"),
             other => panic!("{other:?}"),
@@ -296,7 +295,8 @@ mod tests {
         let vector = Var::zeros(2, candle_core::DType::F32, &Device::Cpu).unwrap();
         let position = Var::zeros((1, 4, 2), candle_core::DType::F32, &Device::Cpu).unwrap();
         let parameters = vec![("m".into(), matrix), ("v".into(), vector), ("pos_embed".into(), position)];
-        let [with, without] = Group::split(0.1, 0.5, parameters);
+        let known = crate::nn::architectures::get("vit_tiny_patch16_224").unwrap();
+        let [with, without] = Group::split(0.1, 0.5, parameters, |name, rank| known.decays(name, rank));
         let names = |group: &Group| group.parameters.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         assert_eq!((with.decay, names(&with)), (0.5, vec!["m".to_owned()]));
         assert_eq!((without.decay, names(&without)), (0.0, vec!["v".to_owned(), "pos_embed".to_owned()]));

@@ -3,6 +3,7 @@
 
     pip install torch timm numpy
     python tests/golden/make.py            # writes eval.json and train_*.json beside this file
+    python tests/golden/make.py eval=NAME NAME      # adds or makes again those of one architecture
 
 The formula. A tensor of the state dict is filled element by element (C order, index i):
 
@@ -144,9 +145,9 @@ def forward(name, side, dtype):
         return features, pooled, net.get_classifier()(pooled)
 
 
-def evaluate():
-    golden = {}
-    for name, side in EVAL.items():
+def evaluate(names, golden):
+    for name in names:
+        side = EVAL[name]
         features, pooled, logits = forward(name, side, torch.float64)
         largest = pooled.abs().max()
         spread, apart = (pooled.std() / largest).item(), ((pooled[0] - pooled[1]).abs().max() / largest).item()
@@ -215,8 +216,13 @@ def main():
     torch.set_num_threads(2)
     what = sys.argv[1:] or ["eval", *TRAIN]
     for item in what:
-        content = evaluate() if item == "eval" else train_step(item, TRAIN[item])
-        path = HERE / ("eval.json" if item == "eval" else f"train_{item}.json")
+        path = HERE / ("eval.json" if item.startswith("eval") else f"train_{item}.json")
+        if item == "eval":
+            content = evaluate(EVAL, {})
+        elif item.startswith("eval="):
+            content = evaluate([item.removeprefix("eval=")], json.loads(path.read_text()))
+        else:
+            content = train_step(item, TRAIN[item])
         path.write_text(json.dumps(content, separators=(",", ":")).replace('},"', '},\n"') + "\n")
         print(path.name, path.stat().st_size, "bytes")
 

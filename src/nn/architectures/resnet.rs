@@ -5,12 +5,30 @@
 //! stages 1..4     layer1 .. layer4
 //! ```
 
-use super::plan::{Block, Init, Plan, Shortcut, StagePlan, Unit};
+use super::architecture::{Architecture, ImageInput, Input, Member};
+use super::convolutional::Planned;
+use super::plan::{Block, Plan, Shortcut, StagePlan, Unit};
+use super::tensor::Init;
 use crate::nn::kernels::Activation;
 
+/// The family.
+pub(super) static MEMBERS: [Architecture; 5] = [
+    member("resnet18", 512, &ResNet::basic([2, 2, 2, 2])),
+    member("resnet34", 512, &ResNet::basic([3, 4, 6, 3])),
+    member("resnet50", 2048, &ResNet::bottleneck([3, 4, 6, 3])),
+    member("resnet101", 2048, &ResNet::bottleneck([3, 4, 23, 3])),
+    member("resnet152", 2048, &ResNet::bottleneck([3, 8, 36, 3])),
+];
+
+/// The input is what torchvision trained its weights with, since those are the files that come without a config.
+const fn member(name: &'static str, num_features: usize, member: &'static dyn Member) -> Architecture {
+    let input = Input::Image(ImageInput::imagenet(224, 0.875, "bilinear"));
+    Architecture { name, family: "resnet", num_features, first_conv: "conv1", classifier: "fc", input, member }
+}
+
 /// One member of the family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ResNet {
+#[derive(Debug, Clone, Copy)]
+struct ResNet {
     /// Blocks per stage.
     repeats: [usize; 4],
     /// Bottleneck blocks (1x1, 3x3, 1x1 to four times the width) instead of two 3x3.
@@ -18,16 +36,38 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    pub const fn basic(repeats: [usize; 4]) -> ResNet {
+    const fn basic(repeats: [usize; 4]) -> ResNet {
         ResNet { repeats, bottleneck: false }
     }
 
-    pub const fn bottleneck(repeats: [usize; 4]) -> ResNet {
+    const fn bottleneck(repeats: [usize; 4]) -> ResNet {
         ResNet { repeats, bottleneck: true }
     }
 
-    /// Its description.
-    pub fn plan(&self) -> Plan {
+    fn block(&self, prefix: &str, input: usize, width: usize, output: usize, stride: usize) -> Block {
+        let relu = Activation::Relu;
+        let layer = |index: usize, channels: (usize, usize), kernel: usize, stride: usize| {
+            unit(&format!("{prefix}.conv{index}"), &format!("{prefix}.bn{index}"), channels, kernel, stride, relu)
+        };
+        let mut units = if self.bottleneck {
+            vec![layer(1, (input, width), 1, 1), layer(2, (width, width), 3, stride), layer(3, (width, output), 1, 1)]
+        } else {
+            vec![layer(1, (input, width), 3, stride), layer(2, (width, output), 3, 1)]
+        };
+        // The network starts as its shortcuts.
+        units.iter_mut().next_back().into_iter().for_each(|last| last.silent = true);
+        let shortcut = if input == output && stride == 1 {
+            Shortcut::Identity
+        } else {
+            let names = (format!("{prefix}.downsample.0"), format!("{prefix}.downsample.1"));
+            Shortcut::Projection(unit(&names.0, &names.1, (input, output), 1, stride, Activation::None))
+        };
+        Block { units, shortcut }
+    }
+}
+
+impl Planned for ResNet {
+    fn plan(&self) -> Plan {
         let stem = unit("conv1", "bn1", (3, 64), 7, 2, Activation::Relu);
         let mut stages = vec![StagePlan { name: "stem".into(), blocks: vec![Block::chain(vec![stem])], max_pool: true, pooled: None }];
         let expansion = if self.bottleneck { 4 } else { 1 };
@@ -42,31 +82,18 @@ impl ResNet {
             }
             stages.push(StagePlan { name: format!("layer{}", index + 1), blocks, max_pool: false, pooled: None });
         }
-        Plan { stages, num_features: channels, same_padding: false, norm_eps: 1e-5, init: Init::Residual }
+        Plan { stages, num_features: channels, same_padding: false, norm_eps: 1e-5 }
     }
 
-    fn block(&self, prefix: &str, input: usize, width: usize, output: usize, stride: usize) -> Block {
-        let relu = Activation::Relu;
-        let layer = |index: usize, channels: (usize, usize), kernel: usize, stride: usize| {
-            unit(&format!("{prefix}.conv{index}"), &format!("{prefix}.bn{index}"), channels, kernel, stride, relu)
-        };
-        let units = if self.bottleneck {
-            vec![layer(1, (input, width), 1, 1), layer(2, (width, width), 3, stride), layer(3, (width, output), 1, 1)]
-        } else {
-            vec![layer(1, (input, width), 3, stride), layer(2, (width, output), 3, 1)]
-        };
-        let shortcut = if input == output && stride == 1 {
-            Shortcut::Identity
-        } else {
-            let names = (format!("{prefix}.downsample.0"), format!("{prefix}.downsample.1"));
-            Shortcut::Projection(unit(&names.0, &names.1, (input, output), 1, stride, Activation::None))
-        };
-        Block { units, shortcut }
+    /// PyTorch's own linear layer.
+    fn classifier(&self, num_features: usize, _num_classes: usize) -> [Init; 2] {
+        [Init::fan_in(num_features); 2]
     }
 }
 
 fn unit(conv: &str, norm: &str, (input, output): (usize, usize), kernel: usize, stride: usize, activation: Activation) -> Unit {
-    Unit { conv: conv.into(), norm: norm.into(), input, output, kernel, stride, groups: 1, activation, squeeze: None }
+    let init = Init::fan_out(output, kernel);
+    Unit { conv: conv.into(), norm: norm.into(), input, output, kernel, stride, groups: 1, activation, squeeze: None, init, silent: false }
 }
 
 #[cfg(test)]

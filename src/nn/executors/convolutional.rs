@@ -10,7 +10,6 @@ use super::inference;
 use super::layer::Layer;
 use super::stage::RunningStage;
 use crate::domain::recipe::Precision;
-use crate::domain::safetensors::is_buffer;
 use crate::nn::architectures::plan::Plan;
 use crate::nn::backbone::{Backbone, Mode, Stage};
 use crate::nn::error::{Error, Result};
@@ -36,12 +35,7 @@ impl Convolutional {
         let momentum = Arc::new(AtomicU64::new(0.1f64.to_bits()));
         let running = plan.stages.iter().map(|stage| RunningStage::build(architecture, stage, plan, &weights, &momentum));
         let running = running.collect::<Result<_>>()?;
-        let stages = plan.stages.iter().map(|stage| {
-            let names = stage.tensors().into_iter().map(|(name, ..)| name);
-            let (buffers, parameters) = names.partition(|name| is_buffer(name));
-            Stage { name: stage.name.clone(), parameters, buffers }
-        });
-        let stages = stages.collect();
+        let stages = Stage::list(plan.stages.iter().map(|stage| (stage.name.clone(), stage.tensors())));
         let architecture = architecture.into();
         Ok(Convolutional {
             architecture,

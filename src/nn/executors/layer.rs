@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use candle_core::{Tensor, Var};
 
 use crate::nn::architectures::plan::{Plan, Pooled, Squeeze, Unit};
+use crate::nn::architectures::tensor::Expected;
 use crate::nn::backbone::Mode;
 use crate::nn::error::{Error, Result};
 use crate::nn::kernels::{self, Activation, BatchStatistics, Floats, Folded, Gates, Geometry, Map, Norm, Spec, SqueezeExcite, Threads};
@@ -47,9 +48,9 @@ fn parameter(var: &Var, mode: Mode) -> Tensor {
 }
 
 /// The handles of tensors `architectures` has checked.
-fn handles<const N: usize>(architecture: &str, tensors: [(String, Vec<usize>); N], weights: &Weights) -> Result<[Var; N]> {
+fn handles<const N: usize>(architecture: &str, tensors: [Expected; N], weights: &Weights) -> Result<[Var; N]> {
     let mut found = Vec::with_capacity(N);
-    for (name, shape) in tensors {
+    for Expected { name, shape, .. } in tensors {
         let var = weights.get(&name).cloned();
         found.push(var.ok_or_else(|| Error::Missing { architecture: architecture.into(), name, shape })?);
     }

@@ -1,4 +1,4 @@
-//! Runs a [`Vit`]. Between stages flow tokens `(B, N, D)`, the class token first; the pooled features are the class
+//! Runs vision transformers. Between stages flow tokens `(B, N, D)`, the class token first; the pooled features are the class
 //! token's.
 
 use std::ops::Range;
@@ -7,16 +7,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{Tensor, Var};
 
 use crate::domain::recipe::Precision;
-use crate::nn::architectures::vit::{EPS, Vit};
+use crate::nn::architectures::tensor::Expected;
 use crate::nn::backbone::{Backbone, Mode, Stage};
 use crate::nn::error::{Error, Result};
 use crate::nn::kernels::{self, AttentionBlock, Map, MlpBlock, PatchEmbed, portable};
 use crate::nn::weights::Weights;
 
-/// A backbone built from a description and its tensors.
+/// Added to variances in layer norm.
+const EPS: f64 = 1e-6;
+
+/// What must be known of a transformer to run it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Numbers per token.
+    pub width: usize,
+    pub heads: usize,
+    /// Blocks.
+    pub depth: usize,
+    /// Of an image, in pixels.
+    pub side: usize,
+}
+
+/// A backbone built from its sizes and tensors.
 pub(crate) struct Transformer {
     architecture: String,
-    vit: Vit,
+    sizes: Sizes,
     stages: Vec<Stage>,
     projection: Pair,
     class_token: Var,
@@ -56,7 +71,7 @@ fn tensor(var: &Var, mode: Mode) -> Tensor {
 
 impl Transformer {
     /// Takes the handles it needs from `weights`, which `architectures` has checked.
-    pub fn build(architecture: &str, vit: Vit, weights: Weights) -> Result<Transformer> {
+    pub fn build(architecture: &str, sizes: Sizes, stages: Vec<(String, Vec<Expected>)>, weights: Weights) -> Result<Transformer> {
         let get = |name: &str| {
             let missing = || Error::Missing { architecture: architecture.into(), name: name.into(), shape: vec![] };
             weights.get(name).cloned().ok_or_else(missing)
@@ -73,20 +88,14 @@ impl Transformer {
                 fc2: part("mlp.fc2")?,
             })
         };
-        let stages = vit.stages().into_iter();
-        let stages = stages.map(|(name, tensors)| Stage {
-            name,
-            parameters: tensors.into_iter().map(|(name, ..)| name).collect(),
-            buffers: Vec::new(),
-        });
         Ok(Transformer {
             architecture: architecture.into(),
-            vit,
-            stages: stages.collect(),
+            sizes,
+            stages: Stage::list(stages),
             projection: pair("patch_embed.proj")?,
             class_token: get("cls_token")?,
             position: get("pos_embed")?,
-            blocks: (0..vit.depth).map(block).collect::<Result<_>>()?,
+            blocks: (0..sizes.depth).map(block).collect::<Result<_>>()?,
             norm: pair("norm")?,
             weights,
             rounds: AtomicBool::new(false),
@@ -134,7 +143,7 @@ impl Transformer {
             let (count, stage) = (self.stages.len(), stages.end - 1);
             return Err(Error::Invalid(format!("{} has {count} stages, there is no stage {stage}", self.architecture)));
         }
-        let side = self.vit.side;
+        let side = self.sizes.side;
         if stages.start > 0 && x.rank() != 3 {
             return Err(Error::Invalid(format!("a batch of tokens has the shape (batch, tokens, width), not {:?}", x.dims())));
         }
@@ -152,14 +161,14 @@ impl Transformer {
     fn learn(&self, stage: usize, x: &Map, queries: usize, mode: Mode) -> Result<Map> {
         let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| embed.learn(x))?) };
         let queries = self.queries(stage, queries, x.tokens());
-        Ok(block.halves(self.vit.heads, mode, |attention, mlp| mlp.learn(&attention.learn(x, queries)?))?)
+        Ok(block.halves(self.sizes.heads, mode, |attention, mlp| mlp.learn(&attention.learn(x, queries)?))?)
     }
 
     /// The same between tensors, where the kernels are composed.
     fn compose(&self, stage: usize, x: &Tensor, queries: usize, mode: Mode) -> Result<Tensor> {
         let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| embed.forward(x))?) };
         let queries = self.queries(stage, queries, x.dim(1)?);
-        Ok(block.halves(self.vit.heads, mode, |attention, mlp| mlp.forward(&attention.forward(x, queries)?))?)
+        Ok(block.halves(self.sizes.heads, mode, |attention, mlp| mlp.forward(&attention.forward(x, queries)?))?)
     }
 
     /// All stages but the stem are one.
@@ -201,7 +210,7 @@ impl Backbone for Transformer {
     }
 
     fn num_features(&self) -> usize {
-        self.vit.width
+        self.sizes.width
     }
 
     fn stages(&self) -> &[Stage] {
