@@ -158,7 +158,7 @@ eval_parity! {
     mobilenetv2_100 mobilenetv2_140
     mobilenetv3_small_050 mobilenetv3_small_075 mobilenetv3_small_100 mobilenetv3_large_100
     efficientnet_b0
-    resnet18 resnet34 resnet50 resnet101 resnet152
+    resnet18 resnet34 resnet50 resnet101 resnet152 resnext50_32x4d
     vit_tiny_patch16_224 vit_small_patch16_224 deit_tiny_patch16_224 deit_small_patch16_224
 }
 
@@ -231,6 +231,11 @@ fn a_training_step_of_resnet_is_timms() {
 #[test]
 fn a_training_step_of_a_bottleneck_resnet_is_timms() {
     train_parity("resnet50");
+}
+
+#[test]
+fn a_training_step_of_a_resnet_with_groups_is_timms() {
+    train_parity("resnext50_32x4d");
 }
 
 #[test]

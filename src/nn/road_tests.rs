@@ -81,6 +81,7 @@ fn both_roads_agree(architecture: &str, batch: usize, side: usize, frozen: usize
 fn resnet() {
     both_roads_agree("resnet18", 3, 64, 0);
     both_roads_agree("resnet50", 3, 65, 4);
+    both_roads_agree("resnext50_32x4d", 3, 64, 3);
 }
 
 #[test]

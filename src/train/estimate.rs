@@ -137,6 +137,7 @@ mod tests {
             ("resnet18", 2.48, 1814.0),
             ("resnet50", 11.11, 4087.0),
             ("resnet152", 22.55, 11512.0),
+            ("resnext50_32x4d", 14.40, 4228.4),
             ("mobilenetv3_small_100", 1.70, 55.5),
             ("mobilenetv3_large_100", 5.00, 215.3),
             ("efficientnet_b0", 9.04, 384.5),

@@ -54,11 +54,12 @@ EVAL = {
     "mobilenetv3_small_050": 128, "mobilenetv3_small_075": 97, "mobilenetv3_small_100": 224, "mobilenetv3_large_100": 160,
     "efficientnet_b0": 128,
     "resnet18": 224, "resnet34": 160, "resnet50": 224, "resnet101": 129, "resnet152": 128,
+    "resnext50_32x4d": 130,
     "vit_tiny_patch16_224": 224, "vit_small_patch16_224": 224, "deit_tiny_patch16_224": 224, "deit_small_patch16_224": 224,
 }
 TRAIN = {
     "tf_efficientnet_lite0": 96, "mobilenetv2_100": 72, "mobilenetv3_small_100": 96, "mobilenetv3_large_100": 64,
-    "efficientnet_b0": 64, "resnet18": 64, "resnet50": 80, "vit_tiny_patch16_224": 224,
+    "efficientnet_b0": 64, "resnet18": 64, "resnet50": 80, "resnext50_32x4d": 64, "vit_tiny_patch16_224": 224,
 }
 LINEAR_BIASES = (".qkv.bias", "attn.proj.bias", ".fc1.bias", ".fc2.bias")
 CONVOLUTION_BIASES = ("conv_reduce.bias", "conv_expand.bias", "conv_head.bias", "patch_embed.proj.bias")

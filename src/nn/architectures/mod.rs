@@ -179,6 +179,7 @@ mod tests {
         };
         assert_eq!(count("resnet18"), 11_689_512);
         assert_eq!(count("resnet50"), 25_557_032);
+        assert_eq!(count("resnext50_32x4d"), 25_028_904);
         assert_eq!(count("mobilenetv2_100"), 3_504_872);
         assert_eq!(count("tf_efficientnet_lite0"), 4_652_008);
         assert_eq!(count("mobilenetv3_small_050"), 1_593_224);

@@ -1,4 +1,5 @@
-//! ResNet (He et al. 2015, with the stride in the 3x3 convolution of a bottleneck), under timm's names.
+//! ResNet (He et al. 2015, with the stride in the 3x3 convolution of a bottleneck) and ResNeXt (Xie et al. 2017, where that
+//! convolution has groups), under timm's names.
 //!
 //! ```text
 //! stem            conv1 7x7/2, bn1, max pooling 3x3/2
@@ -12,12 +13,13 @@ use super::tensor::Init;
 use crate::nn::kernels::Activation;
 
 /// The family.
-pub(super) static MEMBERS: [Architecture; 5] = [
+pub(super) static MEMBERS: [Architecture; 6] = [
     member("resnet18", 512, &ResNet::basic([2, 2, 2, 2])),
     member("resnet34", 512, &ResNet::basic([3, 4, 6, 3])),
     member("resnet50", 2048, &ResNet::bottleneck([3, 4, 6, 3])),
     member("resnet101", 2048, &ResNet::bottleneck([3, 4, 23, 3])),
     member("resnet152", 2048, &ResNet::bottleneck([3, 8, 36, 3])),
+    member("resnext50_32x4d", 2048, &ResNet::grouped([3, 4, 6, 3], 32, 4)),
 ];
 
 /// The input is what torchvision trained its weights with, since those are the files that come without a config.
@@ -33,15 +35,22 @@ struct ResNet {
     repeats: [usize; 4],
     /// Bottleneck blocks (1x1, 3x3, 1x1 to four times the width) instead of two 3x3.
     bottleneck: bool,
+    /// Of a bottleneck's 3x3 convolution, and channels of each in the first stage.
+    groups: usize,
+    group_width: usize,
 }
 
 impl ResNet {
     const fn basic(repeats: [usize; 4]) -> ResNet {
-        ResNet { repeats, bottleneck: false }
+        ResNet { repeats, bottleneck: false, groups: 1, group_width: 64 }
     }
 
     const fn bottleneck(repeats: [usize; 4]) -> ResNet {
-        ResNet { repeats, bottleneck: true }
+        ResNet { repeats, bottleneck: true, groups: 1, group_width: 64 }
+    }
+
+    const fn grouped(repeats: [usize; 4], groups: usize, group_width: usize) -> ResNet {
+        ResNet { repeats, bottleneck: true, groups, group_width }
     }
 
     fn block(&self, prefix: &str, input: usize, width: usize, output: usize, stride: usize) -> Block {
@@ -50,12 +59,16 @@ impl ResNet {
             unit(&format!("{prefix}.conv{index}"), &format!("{prefix}.bn{index}"), channels, kernel, stride, relu)
         };
         let mut units = if self.bottleneck {
-            vec![layer(1, (input, width), 1, 1), layer(2, (width, width), 3, stride), layer(3, (width, output), 1, 1)]
+            let inside = width * self.group_width / 64 * self.groups;
+            let middle = Unit { groups: self.groups, ..layer(2, (inside, inside), 3, stride) };
+            vec![layer(1, (input, inside), 1, 1), middle, layer(3, (inside, output), 1, 1)]
         } else {
             vec![layer(1, (input, width), 3, stride), layer(2, (width, output), 3, 1)]
         };
         // The network starts as its shortcuts.
-        units.iter_mut().next_back().into_iter().for_each(|last| last.silent = true);
+        if let Some(last) = units.last_mut() {
+            last.silent = true;
+        }
         let shortcut = if input == output && stride == 1 {
             Shortcut::Identity
         } else {
@@ -107,5 +120,13 @@ mod tests {
         assert_eq!(first.units.iter().map(|unit| unit.stride).collect::<Vec<_>>(), [1, 2, 1]);
         assert!(matches!(&first.shortcut, Shortcut::Projection(unit) if (unit.input, unit.output, unit.stride) == (256, 512, 2)));
         assert_eq!(plan.num_features, 2048);
+    }
+
+    #[test]
+    fn groups_widen_the_middle_of_a_bottleneck() {
+        let plan = ResNet::grouped([3, 4, 6, 3], 32, 4).plan();
+        let middle = |stage: usize| &plan.stages[stage].blocks[0].units[1];
+        assert_eq!((middle(1).input, middle(1).output, middle(1).groups), (128, 128, 32));
+        assert_eq!(middle(4).tensors()[0].shape, [1024, 32, 3, 3]);
     }
 }
