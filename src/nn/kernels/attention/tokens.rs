@@ -1,17 +1,17 @@
-//! Layers between [maps](Map) with more parameters than candle lets an op have: each pair of them gets a step of its own
+//! Layers between [nodes](Node) with more parameters than candle lets an op have: each pair of them gets a step of its own
 //! in candle's graph, so that every gradient finds its way however the backward pass is asked for, and the topmost step,
 //! which comes first, works out the gradients of all.
 //!
-//! A transformer's tokens `(B, N, D)` are a map of `(B, N, 1, D)`.
+//! A transformer's tokens `(B, N, D)` are a node of `(B, N, 1, D)`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Result, Tensor};
 
-use crate::domain::recipe::Precision;
+use crate::nn::kernels::backend::Arithmetic;
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::memory::{Floats, read, tensor};
-use crate::nn::kernels::tape::{Gradient, Map, Pair, Step};
+use crate::nn::kernels::tape::{Gradient, Node, Pair, Step};
 
 /// A layer's parameters, two by two.
 pub(super) struct Parameters<const N: usize>([[Tensor; 2]; N]);
@@ -41,24 +41,24 @@ impl<const N: usize> Parameters<N> {
         }
     }
 
-    /// `y` as the map that the layer makes of `x`. `back` gets the gradient to it and answers that to `x` and those to
+    /// `y` as the node that the layer makes of `x`. `back` gets the gradient to it and answers that to `x` and those to
     /// the parameters; nobody calls it if none of them is tracked.
-    pub fn map(
+    pub fn node(
         self,
-        x: &Map,
+        x: &Node,
         shape: [usize; 4],
         y: Buffer,
         back: impl FnOnce(Buffer, &Parameters<N>) -> Result<(Buffer, Gradients<N>)> + Send + 'static,
-    ) -> Result<Map> {
+    ) -> Result<Node> {
         let (length, from, to) = (y.len(), Arc::new(Gradient::default()), x.is_tracked().then(|| x.gradient.clone()));
         let gradient = from.clone();
         let left: Arc<Mutex<Vec<Pair>>> = Arc::default();
-        let mut token = x.token.clone();
+        let mut link = x.link.clone();
         let pairs = self.0.clone();
         for [first, second] in pairs.iter().skip(1) {
             let left = left.clone();
             let next = move |_: &Tensor, _: &Tensor| Ok(left.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default());
-            token = token.apply_op3(first, second, Step::new(next))?;
+            link = link.apply_op3(first, second, Step::new(next))?;
         }
         let all = move |_: &Tensor, _: &Tensor| {
             let (dx, gradients) = back(from.take(length), &self)?;
@@ -76,20 +76,15 @@ impl<const N: usize> Parameters<N> {
             Ok(own)
         };
         let [first, second] = &pairs[0];
-        let token = token.apply_op3(first, second, Step::new(all))?;
-        Ok(Map { shape, values: Arc::new(y), token, gradient, precision: x.precision })
+        let link = link.apply_op3(first, second, Step::new(all))?;
+        Ok(Node { shape, values: Arc::new(y), link, gradient, arithmetic: x.arithmetic })
     }
 }
 
-/// Takes tokens `(B, N, D)` through a layer between maps.
-pub(super) fn through(x: &Tensor, layer: impl FnOnce(&Map) -> Result<Map>) -> Result<Tensor> {
-    layer(&Map::enter_tokens(x, Precision::F32)?)?.leave_tokens()
-}
-
-impl Map {
+impl Node {
     /// Takes in tokens `(B, N, D)`.
-    pub fn enter_tokens(x: &Tensor, precision: Precision) -> Result<Map> {
-        Map::enter(&x.contiguous()?.unsqueeze(2)?, precision)
+    pub fn enter_tokens(x: &Tensor, arithmetic: Arithmetic) -> Result<Node> {
+        Node::enter(&x.contiguous()?.unsqueeze(2)?, arithmetic)
     }
 
     /// Tokens as `(B, N, D)`; gradients flow back.
@@ -103,12 +98,12 @@ impl Map {
     }
 
     /// The same values to which no gradient flows.
-    pub fn detach(&self) -> Map {
-        Map { token: self.token.detach(), gradient: Arc::default(), ..self.clone() }
+    pub fn detach(&self) -> Node {
+        Node { link: self.link.detach(), gradient: Arc::default(), ..self.clone() }
     }
 
-    /// The same map; what it goes through multiplies in that precision.
-    pub fn at(self, precision: Precision) -> Map {
-        Map { precision, ..self }
+    /// The same node; what it goes through multiplies in that arithmetic.
+    pub fn at(self, arithmetic: Arithmetic) -> Node {
+        Node { arithmetic, ..self }
     }
 }
