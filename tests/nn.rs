@@ -466,7 +466,7 @@ fn a_transformer_that_multiplies_bf16_does_so_where_it_learns_and_nowhere_else()
     let run = |frozen: usize, mode: Mode| backbone.pooled(&x, frozen, mode).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let (exact, learning) = (run(0, Mode::Eval), run(0, Mode::Train));
     // What a machine cannot do it refuses, and stays with f32.
-    let ready = kernels::backend::has_bf16(&Device::Cpu);
+    let ready = kernels::has_bf16(&Device::Cpu);
     assert_eq!(backbone.set_precision(Precision::Bf16), ready);
     assert_eq!(run(0, Mode::Eval), exact);
     assert_eq!(run(13, Mode::Train), exact);

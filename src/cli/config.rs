@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::output::table;
 use super::{Context, Output, Result};
-use crate::train::{backend, device};
+use crate::train::{backend, device, has_bf16};
 
 pub fn run(context: &Context) -> Result<Output> {
     let entries = context.config.entries();
@@ -18,8 +18,17 @@ pub fn run(context: &Context) -> Result<Output> {
         entries.iter().map(|(key, value, from, _)| (key.to_string(), json!({ "value": value, "from": from.as_str() }))).collect();
     let (table, backend) = (table(&["SETTING", "VALUE", "FROM", "MEANING"], &rows), backend::backend().to_string());
     // What is wrong with it is no reason not to show the settings that may mend it.
-    let device = context.config.device.parse().and_then(device::open).map_or_else(|e| e.to_string(), |found| device::describe(&found));
-    let human = format!("{table}\n\nfile: {}\nconvolutions by: {backend}\nnetworks on: {device}", file.as_deref().unwrap_or("none"));
+    let (device, bf16) = match context.config.device.parse().and_then(device::open) {
+        Ok(found) => (device::describe(&found), has_bf16(&found)),
+        Err(error) => (error.to_string(), Err("there is no device".to_owned())),
+    };
+    let bf16 = bf16.map_or_else(|reason| format!("no, f32 instead ({reason})"), |()| "yes".to_owned());
+    let file_name = file.as_deref().unwrap_or("none");
+    let human = format!("{table}\n\nfile: {file_name}\nconvolutions by: {backend}\nproducts of bf16: {bf16}\nnetworks on: {device}");
     let quiet: Vec<String> = entries.iter().map(|(key, value, ..)| format!("{key}={value}")).collect();
-    Ok(Output::new(human, json!({ "file": file, "backend": backend, "device": device, "settings": settings }), quiet.join("\n")))
+    Ok(Output::new(
+        human,
+        json!({ "file": file, "backend": backend, "bf16": bf16, "device": device, "settings": settings }),
+        quiet.join("\n"),
+    ))
 }

@@ -72,6 +72,10 @@ pub trait Backbone: Send + Sync {
     /// the answer is why.
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String>;
 
+    /// What its passes are told, for tests that compare roads.
+    #[cfg(test)]
+    fn settings(&self) -> &super::kernels::ops::Settings;
+
     /// Runs the stages `from..`, the first `frozen_stages` (counted from the stem) as constants in eval mode.
     fn features_from(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
         let mut x = x.clone();

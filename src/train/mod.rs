@@ -48,7 +48,7 @@ use crate::data::Dataset;
 use crate::domain::config::ModelConfig;
 use crate::domain::recipe::Recipe;
 pub use crate::nn::device::{self, Device};
-pub use crate::nn::kernels::backend;
+pub use crate::nn::kernels::{backend, has_bf16};
 
 /// What to do where a base is of no architecture that this build knows, for people.
 pub fn known_architectures() -> String {

@@ -2,7 +2,6 @@
 //! token's.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{Tensor, Var};
 
@@ -10,7 +9,9 @@ use crate::domain::recipe::Precision;
 use crate::nn::architectures::tensor::Expected;
 use crate::nn::backbone::{Backbone, Mode, Stage};
 use crate::nn::error::{Error, Result};
-use crate::nn::kernels::{self, AttentionBlock, Map, MlpBlock, PatchEmbed, portable};
+use crate::nn::kernels::ops::{Pass, Road, Settings};
+use crate::nn::kernels::tape::Node;
+use crate::nn::kernels::{AttentionBlock, MlpBlock, PatchEmbed, portable};
 use crate::nn::weights::Weights;
 
 /// Added to variances in layer norm.
@@ -39,8 +40,7 @@ pub(crate) struct Transformer {
     blocks: Vec<Block>,
     norm: Pair,
     weights: Weights,
-    /// Whether stages that learn multiply bf16.
-    rounds: AtomicBool,
+    settings: Settings,
 }
 
 struct Block {
@@ -98,7 +98,7 @@ impl Transformer {
             blocks: (0..sizes.depth).map(block).collect::<Result<_>>()?,
             norm: pair("norm")?,
             weights,
-            rounds: AtomicBool::new(false),
+            settings: Settings::new(),
         })
     }
 
@@ -110,22 +110,23 @@ impl Transformer {
         }
         self.check(&stages, x)?;
         let (end, mode) = (stages.end, |stage: usize| if stage < frozen_stages { Mode::Eval } else { mode });
-        let rounds = self.rounds.load(Ordering::Relaxed);
-        let precision = |stage: usize| if rounds && mode(stage) == Mode::Train { Precision::Bf16 } else { Precision::F32 };
-        let tokens = if portable::is_for(x) {
+        let learning = self.settings.pass(x, mode(end - 1) == Mode::Train);
+        let pass = |stage: usize| if mode(stage) == Mode::Train { learning } else { learning.frozen() };
+        let tokens = if learning.road == Road::Portable {
             let mut y = x.clone();
             for stage in stages {
-                y = portable::at(precision(stage), || self.compose(stage, &y, queries, mode(stage)))?;
+                y = self.compose(stage, &y, queries, mode(stage), &pass(stage))?;
                 y = if stage < frozen_stages { y.detach() } else { y };
             }
             y
         } else {
+            let first = pass(stages.start).arithmetic;
             let mut y = match stages.start {
-                0 => Map::enter(x, Precision::F32)?,
-                _ => Map::enter_tokens(x, Precision::F32)?,
+                0 => Node::enter(x, first)?,
+                _ => Node::enter_tokens(x, first)?,
             };
             for stage in stages {
-                y = self.learn(stage, &y.at(precision(stage)), queries, mode(stage))?;
+                y = self.forward(stage, &y.at(pass(stage).arithmetic), queries, mode(stage))?;
                 y = if stage < frozen_stages { y.detach() } else { y };
             }
             y.leave_tokens()?
@@ -134,7 +135,7 @@ impl Transformer {
             return Ok(tokens);
         }
         let (gamma, beta) = self.norm.tensors(mode(end - 1));
-        Ok(kernels::layer_norm(&tokens, &gamma, &beta, EPS)?)
+        Ok(learning.road.layer_norm(&tokens, &gamma, &beta, EPS)?)
     }
 
     /// Errors unless those stages exist and the first takes `x`.
@@ -157,18 +158,21 @@ impl Transformer {
         Ok(())
     }
 
-    /// One stage between maps.
-    fn learn(&self, stage: usize, x: &Map, queries: usize, mode: Mode) -> Result<Map> {
-        let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| embed.learn(x))?) };
+    /// One stage between nodes.
+    fn forward(&self, stage: usize, x: &Node, queries: usize, mode: Mode) -> Result<Node> {
+        let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| embed.forward(x))?) };
         let queries = self.queries(stage, queries, x.tokens());
-        Ok(block.halves(self.sizes.heads, mode, |attention, mlp| mlp.learn(&attention.learn(x, queries)?))?)
+        Ok(block.halves(self.sizes.heads, mode, |attention, mlp| mlp.forward(&attention.forward(x, queries)?))?)
     }
 
     /// The same between tensors, where the kernels are composed.
-    fn compose(&self, stage: usize, x: &Tensor, queries: usize, mode: Mode) -> Result<Tensor> {
-        let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| embed.forward(x))?) };
+    fn compose(&self, stage: usize, x: &Tensor, queries: usize, mode: Mode, pass: &Pass) -> Result<Tensor> {
+        let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| portable::patch_embed(x, embed))?) };
+        let precision = pass.arithmetic.precision;
         let queries = self.queries(stage, queries, x.dim(1)?);
-        Ok(block.halves(self.sizes.heads, mode, |attention, mlp| mlp.forward(&attention.forward(x, queries)?))?)
+        Ok(block.halves(self.sizes.heads, mode, |attention, mlp| {
+            portable::mlp_block(&portable::attention_block(x, attention, queries, precision)?, mlp, precision)
+        })?)
     }
 
     /// All stages but the stem are one.
@@ -225,12 +229,12 @@ impl Backbone for Transformer {
     fn set_norm_momentum(&self, _momentum: f64) {}
 
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
-        self.rounds.store(false, Ordering::Relaxed);
-        if precision == Precision::Bf16 {
-            kernels::backend::has_bf16(&self.weights.device())?;
-            self.rounds.store(true, Ordering::Relaxed);
-        }
-        Ok(())
+        self.settings.set_precision(precision, &self.weights.device())
+    }
+
+    #[cfg(test)]
+    fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {

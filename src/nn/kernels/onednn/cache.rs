@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::library::{Failure, Kind, Library, MemoryDesc, Order, Primitive, Query, Result, Role, Steps};
 use crate::domain::recipe::Precision;
-use crate::nn::kernels::geometry::Geometry;
+use crate::nn::kernels::conv::geometry::Geometry;
 
 /// Shapes kept. A network has under a hundred; whoever sends images of every size must not fill the memory.
 const CAPACITY: usize = 1024;

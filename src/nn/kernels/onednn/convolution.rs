@@ -9,11 +9,11 @@ use super::cache::{self, Convolution, Key};
 use super::library::{Bound, Library, Query, Result, Role, Values, tensor};
 use crate::domain::recipe::Precision;
 use crate::nn::kernels::buffer::Buffer;
-use crate::nn::kernels::conv::Finish;
-use crate::nn::kernels::geometry::Geometry;
+use crate::nn::kernels::conv::finish::Finish;
+use crate::nn::kernels::conv::geometry::Geometry;
+use crate::nn::kernels::matmul::add_in_order;
 use crate::nn::kernels::memory::with_scratch;
-use crate::nn::kernels::product::add_in_order;
-use crate::nn::kernels::simd::vectorised;
+use crate::nn::kernels::rounding;
 use crate::nn::kernels::threads::Threads;
 
 /// Floats of input and output that a piece may hold beside each other in a core's second-level cache.
@@ -77,7 +77,7 @@ impl Deal {
             return self.run_as_is(images, x, weights, y);
         }
         let rounded = |values: &Values<'_>| match values {
-            Values::Read(values) => Some(bf16(values)),
+            Values::Read(values) => Some(rounding::packed(values)),
             Values::Write(_) => None,
         };
         let (x_rounded, y_rounded) = (rounded(&x), rounded(&y));
@@ -117,26 +117,6 @@ impl Deal {
         ])?;
         Ok(Pack::Own(packed))
     }
-}
-
-/// Rounds to bf16, to the nearest and to even as the processor does; two to a float.
-fn bf16(values: &[f32]) -> Buffer {
-    let mut packed = Buffer::any(values.len().div_ceil(2));
-    let round = |value: f32| {
-        let bits = value.to_bits();
-        let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-        // A rounded NaN might become infinite.
-        if value.is_nan() { 0x7fc0 } else { rounded }
-    };
-    vectorised!({
-        for (pair, values) in packed.iter_mut().zip(values.chunks_exact(2)) {
-            *pair = f32::from_bits(round(values[0]) | round(values[1]) << 16);
-        }
-    });
-    if let ([.., last], [value]) = (&mut packed[..], values.chunks_exact(2).remainder()) {
-        *last = f32::from_bits(round(*value));
-    }
-    packed
 }
 
 /// Weights in the order of a primitive.
@@ -236,36 +216,4 @@ pub(crate) fn weight_gradient(library: &'static Library, precision: Precision, x
         return plain((first, add_in_order(parts.into_iter().map(|(_, sum)| sum).collect())));
     }
     Ok(add_in_order(parts.into_iter().map(plain).collect::<Result<Vec<_>>>()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use half::bf16 as half_bf16;
-
-    use super::*;
-
-    #[test]
-    fn rounding_is_to_the_nearest_and_to_even() {
-        let mut values = vec![
-            0.0,
-            -0.0,
-            1.0,
-            1.0 + 1.0 / 256.0,
-            1.0 + 3.0 / 256.0,
-            f32::MAX,
-            f32::MIN_POSITIVE / 8.0,
-            f32::INFINITY,
-            f32::NEG_INFINITY,
-            -0.3,
-        ];
-        values.extend((0..1000u32).map(|i| f32::from_bits(i.wrapping_mul(2_654_435_761))).filter(|value| !value.is_nan()));
-        for length in [values.len(), values.len() - 1] {
-            let packed = bf16(&values[..length]);
-            let bits = |index: usize| (packed[index / 2].to_bits() >> (16 * (index % 2))) as u16;
-            for (index, &value) in values[..length].iter().enumerate() {
-                assert_eq!(bits(index), half_bf16::from_f32(value).to_bits(), "{value}");
-            }
-        }
-        assert!(half_bf16::from_bits(bf16(&[f32::NAN])[0].to_bits() as u16).is_nan());
-    }
 }

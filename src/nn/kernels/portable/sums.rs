@@ -7,8 +7,8 @@ use super::op::op;
 /// `(rows, C)` to `(C)`, in constants.
 pub(super) fn sum_rows(x: &Tensor) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
-    if super::card::takes(x) {
-        return super::card::columns(x, None)?.sum(0);
+    if super::cuda::takes(x) {
+        return super::cuda::columns(x, None)?.sum(0);
     }
     let (rows, columns) = x.dims2()?;
     // Pieces that can be summed side by side, and whose sums lose few digits.
@@ -20,8 +20,8 @@ pub(super) fn sum_rows(x: &Tensor) -> Result<Tensor> {
 /// [`sum_rows`] of `x * y`.
 pub(super) fn sum_products(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
-    if super::card::takes(x) {
-        return super::card::columns(x, Some(y))?.sum(0);
+    if super::cuda::takes(x) {
+        return super::cuda::columns(x, Some(y))?.sum(0);
     }
     sum_rows(&(x * y)?)
 }
@@ -36,10 +36,10 @@ pub(super) fn sum_pixels(x: &Tensor) -> Result<Tensor> {
 /// `x * a + y * b + shift` over `(rows, C)`; a and b are 1 where they are not given, y is 0.
 pub(super) fn scale_columns(x: &Tensor, a: Option<&Tensor>, y: Option<(&Tensor, Option<&Tensor>)>, shift: &Tensor) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
-    if super::card::takes(x) {
+    if super::cuda::takes(x) {
         let (ones, zeros) = (shift.ones_like()?, shift.zeros_like()?);
         let (y, b) = y.map_or((x, &zeros), |(y, b)| (y, b.unwrap_or(&ones)));
-        return super::card::blend(x, y, &Tensor::cat(&[a.unwrap_or(&ones), b, shift], 0)?);
+        return super::cuda::blend(x, y, &Tensor::cat(&[a.unwrap_or(&ones), b, shift], 0)?);
     }
     let scale = |x: &Tensor, by: Option<&Tensor>| by.map_or(Ok(x.clone()), |by| x.broadcast_mul(by));
     let sum = match y {
@@ -49,7 +49,7 @@ pub(super) fn scale_columns(x: &Tensor, a: Option<&Tensor>, y: Option<(&Tensor, 
     sum.broadcast_add(shift)
 }
 
-/// See [`super::super::global_average_pool`].
+/// See [`crate::nn::kernels::ops::Road::global_average_pool`].
 pub fn global_average_pool(x: &Tensor) -> Result<Tensor> {
     let x = x.contiguous()?;
     let (batch, height, width, channels) = x.dims4()?;

@@ -8,7 +8,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use candle_core::{Device, Result, Tensor};
 
-use super::super::geometry::Geometry;
+use crate::nn::kernels::conv::geometry::Geometry;
 
 /// Outside the image, or no window.
 pub(super) const NONE: u32 = u32::MAX;
@@ -91,8 +91,8 @@ pub(super) fn gather(x: &Tensor, g: &Geometry, look: Look) -> Result<Tensor> {
     let (batch, height, width, channels) = x.dims4()?;
     let table = table(g, look, x.device())?;
     #[cfg(feature = "cuda")]
-    if super::card::takes(x) && channels.is_multiple_of(4) && x.layout().start_offset() == 0 {
-        return super::card::gather(&x.flatten(1, 2)?, &table, g.taps());
+    if super::cuda::takes(x) && channels.is_multiple_of(4) && x.layout().start_offset() == 0 {
+        return super::cuda::gather(&x.flatten(1, 2)?, &table, g.taps());
     }
     let rows = batch * table.elem_count() / g.taps();
     x.reshape((batch, height * width, channels))?.index_select(&table, 1)?.reshape((rows, g.taps() * channels))
