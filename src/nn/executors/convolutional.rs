@@ -5,6 +5,7 @@ use std::ops::Range;
 use candle_core::Tensor;
 
 use super::inference;
+use super::order::{channels_first, channels_last};
 use super::stage::RunningStage;
 use crate::domain::recipe::Precision;
 use crate::nn::architectures::plan::Plan;
@@ -187,17 +188,4 @@ impl Convolutional {
         }
         Ok(maps)
     }
-}
-
-/// `(B, C, H, W)` seen as `(B, H, W, C)`; no copy.
-fn channels_last(x: &Tensor) -> Result<Tensor> {
-    if x.rank() != 4 {
-        return Err(Error::Invalid(format!("a batch of images has the shape (batch, channels, height, width), not {:?}", x.dims())));
-    }
-    Ok(x.permute((0, 2, 3, 1))?)
-}
-
-/// `(B, H, W, C)` seen as `(B, C, H, W)`; no copy.
-fn channels_first(x: &Tensor) -> Result<Tensor> {
-    Ok(x.permute((0, 3, 1, 2))?)
 }

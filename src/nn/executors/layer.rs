@@ -2,6 +2,7 @@
 
 use candle_core::{Tensor, Var};
 
+use super::parameter::parameter;
 use crate::nn::architectures::plan::{Plan, Pooled, Squeeze, Unit};
 use crate::nn::architectures::tensor::Expected;
 use crate::nn::backbone::Mode;
@@ -38,14 +39,6 @@ pub(super) struct Layer {
     eps: f64,
     activation: Activation,
     squeeze: Option<RunningSqueeze>,
-}
-
-/// A parameter as a variable or, in eval mode, as a constant.
-fn parameter(var: &Var, mode: Mode) -> Tensor {
-    match mode {
-        Mode::Train => var.as_tensor().clone(),
-        Mode::Eval => var.detach(),
-    }
 }
 
 /// The handles of tensors `architectures` has checked.

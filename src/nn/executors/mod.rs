@@ -4,5 +4,7 @@
 pub mod convolutional;
 mod inference;
 mod layer;
+mod order;
+mod parameter;
 mod stage;
 pub mod transformer;

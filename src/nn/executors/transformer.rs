@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use candle_core::{Tensor, Var};
 
+use super::parameter::{Pair, handle, parameter};
 use crate::domain::recipe::Precision;
 use crate::nn::architectures::tensor::Expected;
 use crate::nn::backbone::{Backbone, Mode, Stage};
@@ -52,31 +53,10 @@ struct Block {
     fc2: Pair,
 }
 
-/// Weight and bias, or scale and shift.
-struct Pair(Var, Var);
-
-impl Pair {
-    fn tensors(&self, mode: Mode) -> (Tensor, Tensor) {
-        (tensor(&self.0, mode), tensor(&self.1, mode))
-    }
-}
-
-/// A parameter as a variable or, in eval mode, as a constant.
-fn tensor(var: &Var, mode: Mode) -> Tensor {
-    match mode {
-        Mode::Train => var.as_tensor().clone(),
-        Mode::Eval => var.detach(),
-    }
-}
-
 impl Transformer {
     /// Takes the handles it needs from `weights`, which `architectures` has checked.
     pub fn build(architecture: &str, sizes: Sizes, stages: Vec<(String, Vec<Expected>)>, weights: Weights) -> Result<Transformer> {
-        let get = |name: &str| {
-            let missing = || Error::Missing { architecture: architecture.into(), name: name.into(), shape: vec![] };
-            weights.get(name).cloned().ok_or_else(missing)
-        };
-        let pair = |module: &str| -> Result<Pair> { Ok(Pair(get(&format!("{module}.weight"))?, get(&format!("{module}.bias"))?)) };
+        let pair = |module: &str| Pair::of(module, &weights, architecture);
         let block = |index: usize| -> Result<Block> {
             let part = |module: &str| pair(&format!("blocks.{index}.{module}"));
             Ok(Block {
@@ -93,8 +73,8 @@ impl Transformer {
             sizes,
             stages: Stage::list(stages),
             projection: pair("patch_embed.proj")?,
-            class_token: get("cls_token")?,
-            position: get("pos_embed")?,
+            class_token: handle("cls_token", &weights, architecture)?,
+            position: handle("pos_embed", &weights, architecture)?,
             blocks: (0..sizes.depth).map(block).collect::<Result<_>>()?,
             norm: pair("norm")?,
             weights,
@@ -187,7 +167,7 @@ impl Transformer {
 
     fn embedded<R>(&self, mode: Mode, with: impl FnOnce(&PatchEmbed<'_>) -> R) -> R {
         let (weight, bias) = self.projection.tensors(mode);
-        let (class_token, position) = (tensor(&self.class_token, mode), tensor(&self.position, mode));
+        let (class_token, position) = (parameter(&self.class_token, mode), parameter(&self.position, mode));
         with(&PatchEmbed { projection: (&weight, &bias), class_token: &class_token, position: &position })
     }
 }
