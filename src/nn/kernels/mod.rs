@@ -22,6 +22,9 @@ mod bf16;
 mod buffer;
 pub mod conv;
 mod linear;
+mod maps;
+#[cfg(test)]
+mod maps_tests;
 mod matmul;
 mod memory;
 #[cfg(test)]
@@ -56,6 +59,7 @@ pub(crate) use conv::folded::Folded;
 pub use conv::geometry::{Geometry, Padding, Spec};
 pub(crate) use conv::pool::MaxPool;
 pub(crate) use conv::squeeze::{Gates, SqueezeExcite};
+pub(crate) use maps::Maps;
 pub(crate) use memory::{Floats, laid_out, read};
 pub(crate) use norm::{BatchStatistics, Norm};
 pub use proof::has_bf16;

@@ -3,6 +3,7 @@
 //! prove them where there is no other device. On an NVIDIA card a few steps of it are kernels of our own (`cuda`).
 
 mod activation;
+mod biased;
 mod blocks;
 mod convolution;
 #[cfg(feature = "cuda")]
@@ -15,6 +16,7 @@ mod sums;
 mod windows;
 
 pub use activation::activate;
+pub(crate) use biased::conv_bias;
 pub(crate) use blocks::{attention_block, linear, mlp_block, patch_embed, squeeze_excite};
 pub use convolution::{conv2d, conv2d_in_parts};
 pub(crate) use norm::{batch_norm_eval, batch_norm_train, layer_norm};

@@ -6,6 +6,7 @@
 //! left, works in place, and drops it, so memory falls while the pass goes down. It can therefore run only once.
 
 pub(crate) mod backward;
+pub(crate) mod biased;
 pub(crate) mod layers;
 
 use std::sync::{Arc, Mutex, PoisonError};
