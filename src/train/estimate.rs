@@ -119,37 +119,9 @@ fn backbone_weights(architecture: &Architecture) -> f64 {
 mod tests {
     use super::*;
     use crate::domain::config::PretrainedCfg;
-    use crate::nn::architectures::StageCost;
 
     fn config(architecture: &str) -> ModelConfig {
         ModelConfig::parse(&format!(r#"{{"architecture": "{architecture}"}}"#)).unwrap()
-    }
-
-    /// Counted with forward hooks over the convolutions, linear layers, squeezes and attentions of timm's models at 224
-    /// pixels: millions of outputs, millions of multiply-adds. (Layers inside a squeeze count their arithmetic only.)
-    #[test]
-    fn costs_are_those_counted_in_timm() {
-        let counted = [
-            ("tf_efficientnet_lite0", 6.74, 384.0),
-            ("tf_efficientnet_lite4", 15.70, 1346.0),
-            ("mobilenetv2_100", 6.68, 299.0),
-            ("mobilenetv2_140", 9.57, 580.0),
-            ("resnet18", 2.48, 1814.0),
-            ("resnet50", 11.11, 4087.0),
-            ("resnet152", 22.55, 11512.0),
-            ("resnext50_32x4d", 14.40, 4228.4),
-            ("mobilenetv3_small_100", 1.70, 55.5),
-            ("mobilenetv3_large_100", 5.00, 215.3),
-            ("efficientnet_b0", 9.04, 384.5),
-            ("vit_tiny_patch16_224", 4.58, 1253.5),
-            ("vit_small_patch16_224", 9.15, 4598.5),
-        ];
-        for (name, outputs, multiply_adds) in counted {
-            let costs = architectures::get(name).unwrap().costs(&[3, 224, 224]);
-            let sum = |of: fn(&StageCost) -> f64| costs.iter().map(of).sum::<f64>() / 1e6;
-            assert!((sum(|c| c.outputs) - outputs).abs() < 0.006, "{name}: {}", sum(|c| c.outputs));
-            assert!((sum(|c| c.multiply_adds) - multiply_adds).abs() < 1.5, "{name}: {}", sum(|c| c.multiply_adds));
-        }
     }
 
     #[test]

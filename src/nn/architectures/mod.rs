@@ -36,8 +36,15 @@ use super::head::Head;
 use super::weights::Weights;
 
 /// A line for each family.
-static FAMILIES: [&[Architecture]; 6] =
-    [&mobile::LITE, &mobile::V2, &mobilenetv3::MEMBERS, &mobile::EFFICIENTNET, &resnet::MEMBERS, &vit::MEMBERS];
+#[rustfmt::skip]
+static FAMILIES: &[&[Architecture]] = &[
+    &mobile::LITE,
+    &mobile::V2,
+    &mobilenetv3::MEMBERS,
+    &mobile::EFFICIENTNET,
+    &resnet::MEMBERS,
+    &vit::MEMBERS,
+];
 
 /// Every architecture this build can run.
 pub fn all() -> impl Iterator<Item = &'static Architecture> {
@@ -125,69 +132,5 @@ pub fn num_classes(architecture: &str, weights: &Weights) -> Result<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::modality::Modality;
-    use crate::domain::safetensors::is_buffer;
-    use candle_core::{DType, Device, Var};
-
-    #[test]
-    fn widths_in_the_tables_are_those_of_the_networks() {
-        for architecture in all() {
-            let mut weights = Weights::default();
-            for tensor in architecture.expected(0) {
-                weights.insert(tensor.name, Var::zeros(tensor.shape, DType::F32, &Device::Cpu).unwrap());
-            }
-            let backbone = build(architecture.name, &weights).unwrap();
-            assert_eq!(backbone.num_features(), architecture.num_features, "{}", architecture.name);
-            let costs = architecture.costs(&[3, 224, 224]);
-            assert_eq!(costs.len(), backbone.stages().len(), "{}", architecture.name);
-        }
-    }
-
-    #[test]
-    fn names_are_found_with_and_without_a_tag() {
-        assert_eq!(find("resnet50.a1_in1k").map(|found| found.name), Some("resnet50"));
-        assert!(find("resnet51").is_none());
-        assert!(get("resnet51").unwrap_err().to_string().contains("tf_efficientnet_lite0"));
-    }
-
-    #[test]
-    fn names_are_given_once_and_families_take_one_kind_of_input() {
-        let names: HashSet<_> = all().map(|architecture| architecture.name).collect();
-        assert_eq!(names.len(), all().count());
-        assert!(all().all(|architecture| architecture.modality() == Modality::Image));
-        assert!(families().contains(&"resnet") && families().is_sorted());
-    }
-
-    #[test]
-    fn embeddings_and_vectors_do_not_decay() {
-        for architecture in all() {
-            for tensor in architecture.expected(2) {
-                let embedding = ["cls_token", "pos_embed"].contains(&tensor.name.as_str());
-                let matrix = tensor.shape.len() > 1 && !embedding;
-                assert_eq!(architecture.decays(&tensor.name, tensor.shape.len()), matrix, "{}: {}", architecture.name, tensor.name);
-            }
-        }
-    }
-
-    #[test]
-    fn parameter_counts_are_the_published_ones() {
-        let count = |name: &str| -> usize {
-            let tensors = expected(name, 1000).unwrap().into_iter();
-            tensors.filter(|tensor| !is_buffer(&tensor.name)).map(|tensor| tensor.count()).sum()
-        };
-        assert_eq!(count("resnet18"), 11_689_512);
-        assert_eq!(count("resnet50"), 25_557_032);
-        assert_eq!(count("resnext50_32x4d"), 25_028_904);
-        assert_eq!(count("mobilenetv2_100"), 3_504_872);
-        assert_eq!(count("tf_efficientnet_lite0"), 4_652_008);
-        assert_eq!(count("mobilenetv3_small_050"), 1_593_224);
-        assert_eq!(count("mobilenetv3_small_075"), 2_041_872);
-        assert_eq!(count("mobilenetv3_small_100"), 2_542_856);
-        assert_eq!(count("mobilenetv3_large_100"), 5_483_032);
-        assert_eq!(count("efficientnet_b0"), 5_288_548);
-        assert_eq!(count("vit_tiny_patch16_224"), 5_717_416);
-        assert_eq!(count("deit_small_patch16_224"), 22_050_664);
-    }
-}
+#[path = "list_tests.rs"]
+mod tests;
