@@ -35,9 +35,10 @@ enum Purpose {
     Train,
 }
 
-const CLASSIFIER_BIASES: [&str; 3] = ["fc.", "classifier.", "head."];
+const CLASSIFIER_BIASES: [&str; 4] = ["fc.", "classifier.", "head.fc.", "head.bias"];
 const LINEAR_BIASES: [&str; 4] = [".qkv.bias", "attn.proj.bias", ".fc1.bias", ".fc2.bias"];
-const CONVOLUTION_BIASES: [&str; 4] = ["conv_reduce.bias", "conv_expand.bias", "conv_head.bias", "patch_embed.proj.bias"];
+const CONVOLUTION_BIASES: [&str; 6] =
+    ["conv_reduce.bias", "conv_expand.bias", "conv_head.bias", "patch_embed.proj.bias", "stem.0.bias", "conv_dw.bias"];
 
 fn fill(tensor: &Expected, purpose: Purpose) -> Tensor {
     let (name, shape) = (tensor.name.as_str(), tensor.shape.as_slice());
@@ -54,13 +55,15 @@ fn fill(tensor: &Expected, purpose: Purpose) -> Tensor {
         (3, _) => Box::new(symmetric(1.0)),
         (2, _) => Box::new(symmetric((3.0 / fan_in()).sqrt() * damping)),
         _ if ends(&LINEAR_BIASES) || CLASSIFIER_BIASES.iter().any(|start| name.starts_with(start)) => Box::new(symmetric(0.1)),
-        _ if ends(&CONVOLUTION_BIASES) => Box::new(symmetric(0.2)),
+        // In other networks that is a norm.
+        _ if ends(&CONVOLUTION_BIASES) || (name.starts_with("stages.") && name.ends_with("downsample.1.bias")) => Box::new(symmetric(0.2)),
         (_, Purpose::Eval) if name.ends_with(".weight") => Box::new(between(0.5 * damping, 1.5 * damping)),
         (_, Purpose::Train) if name.ends_with(".weight") => Box::new(between(0.25 * damping, 0.75 * damping)),
         (_, Purpose::Train) if name.ends_with(".bias") => {
             Box::new(|u| if u < 0.25 { -(2.0 + 2.0 * u) } else { 2.0 + (u - 0.25) * (2.0 / 3.0) })
         }
         _ if name.ends_with(".running_var") => Box::new(between(0.5, 1.5)),
+        _ if name.ends_with(".gamma") => Box::new(between(0.125, 0.375)),
         _ => Box::new(symmetric(0.2)),
     };
     let values: Vec<f32> = uniform(name, tensor.count()).map(|u| value(u) as f32).collect();
@@ -118,8 +121,9 @@ fn eval_parity(architecture: &str) {
     let model = classifier(architecture, Purpose::Eval);
     calibrate(&model);
     let x = image("input", 2, side);
-    // MobileNetV3's last stage starts with the pooling, which timm does not count among the features.
-    let stages = model.backbone.stages().len() - usize::from(architectures::get(architecture).unwrap().family == "mobilenetv3");
+    // These last stages start with the pooling, which timm does not count among the features.
+    let pooled = ["mobilenetv3", "convnext"].contains(&architectures::get(architecture).unwrap().family);
+    let stages = model.backbone.stages().len() - usize::from(pooled);
     let features = (0..stages).fold(x.clone(), |x, stage| model.backbone.forward_stage(stage, &x, Mode::Eval).unwrap());
     let shape: Vec<f64> = features.dims().iter().map(|&size| size as f64).collect();
     assert_eq!(shape, numbers(&golden["features_shape"]));
@@ -160,6 +164,7 @@ eval_parity! {
     efficientnet_b0
     resnet18 resnet34 resnet50 resnet101 resnet152 resnext50_32x4d
     vit_tiny_patch16_224 vit_small_patch16_224 deit_tiny_patch16_224 deit_small_patch16_224
+    convnext_atto
 }
 
 /// How far a gradient is from its golden, relative to the usual size of its entries; `usual` is that of the network.
@@ -256,6 +261,11 @@ fn a_training_step_of_efficientnet_is_timms() {
 #[test]
 fn a_training_step_of_a_vision_transformer_is_timms() {
     train_parity("vit_tiny_patch16_224");
+}
+
+#[test]
+fn a_training_step_of_convnext_is_timms() {
+    train_parity("convnext_atto");
 }
 
 #[test]
@@ -356,7 +366,15 @@ fn strict_loading_names_the_tensor() {
 
 #[test]
 fn every_parameter_learns_and_a_step_lowers_the_loss() {
-    let all = ["tf_efficientnet_lite0", "mobilenetv2_100", "mobilenetv3_small_100", "efficientnet_b0", "resnet18", "vit_tiny_patch16_224"];
+    let all = [
+        "tf_efficientnet_lite0",
+        "mobilenetv2_100",
+        "mobilenetv3_small_100",
+        "efficientnet_b0",
+        "resnet18",
+        "vit_tiny_patch16_224",
+        "convnext_atto",
+    ];
     for architecture in all {
         let known = architectures::get(architecture).unwrap();
         let weights = Weights::random(architecture, 4, 3).unwrap();
@@ -407,7 +425,7 @@ fn frozen_stages_have_no_graph_and_keep_their_statistics() {
 
 #[test]
 fn stage_by_stage_is_the_same_as_all_at_once() {
-    for architecture in ["mobilenetv2_100", "mobilenetv3_small_050", "resnet18", "vit_tiny_patch16_224"] {
+    for architecture in ["mobilenetv2_100", "mobilenetv3_small_050", "resnet18", "vit_tiny_patch16_224", "convnext_atto"] {
         let weights = Weights::random(architecture, 0, 5).unwrap();
         let backbone = architectures::build(architecture, &weights).unwrap();
         let fixed = architectures::get(architecture).unwrap().fixed_side();
@@ -459,6 +477,27 @@ fn a_transformer_wants_images_of_its_size_and_freezes_from_the_bottom() {
 }
 
 #[test]
+fn norms_over_channels_need_a_single_image_and_are_frozen_with_their_stages() {
+    let weights = Weights::random("convnext_atto", 0, 3).unwrap();
+    let backbone = architectures::build("convnext_atto", &weights).unwrap();
+    let stages = backbone.stages().len();
+    for frozen in [0, 2, 4, 5, 6] {
+        let pooled = backbone.pooled(&image("input", 1, 64), frozen, Mode::Train).unwrap();
+        assert_eq!(pooled.track_op(), frozen < stages);
+        if frozen < stages {
+            let gradients = pooled.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let trainable = backbone.trainable(frozen);
+            assert!(trainable.contains(&"head.norm.weight"));
+            for (name, var) in weights.parameters() {
+                assert_eq!(gradients.get(var).is_some(), trainable.contains(&name), "{frozen} frozen: {name}");
+            }
+        }
+    }
+    let answer = backbone.pooled(&image("input", 1, 64), stages, Mode::Eval).unwrap();
+    assert!(!answer.track_op() && backbone.weights().buffers().next().is_none());
+}
+
+#[test]
 fn a_transformer_that_multiplies_bf16_does_so_where_it_learns_and_nowhere_else() {
     let weights = Weights::random("vit_tiny_patch16_224", 0, 3).unwrap();
     let backbone = architectures::build("vit_tiny_patch16_224", &weights).unwrap();
@@ -491,7 +530,9 @@ fn the_same_step_twice_gives_the_same_bits() {
         }
         model.weights().digest().unwrap()
     };
-    for (architecture, side) in [("mobilenetv2_100", 64), ("mobilenetv3_small_100", 64), ("vit_tiny_patch16_224", 224)] {
+    for (architecture, side) in
+        [("mobilenetv2_100", 64), ("mobilenetv3_small_100", 64), ("vit_tiny_patch16_224", 224), ("convnext_atto", 70)]
+    {
         assert_eq!(run(architecture, side), run(architecture, side), "{architecture}");
     }
 }

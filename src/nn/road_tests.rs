@@ -100,6 +100,12 @@ fn networks_with_bent_activations_and_squeezes() {
 }
 
 #[test]
+fn networks_with_norms_over_channels() {
+    both_roads_agree("convnext_atto", 2, 70, 0);
+    both_roads_agree("convnext_atto", 1, 64, 3);
+}
+
+#[test]
 fn transformers() {
     both_roads_agree("vit_tiny_patch16_224", 2, 224, 0);
     both_roads_agree("deit_tiny_patch16_224", 1, 224, 7);

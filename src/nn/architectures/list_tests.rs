@@ -63,6 +63,7 @@ fn parameter_counts_are_the_published_ones() {
     assert_eq!(count("efficientnet_b0"), 5_288_548);
     assert_eq!(count("vit_tiny_patch16_224"), 5_717_416);
     assert_eq!(count("deit_small_patch16_224"), 22_050_664);
+    assert_eq!(count("convnext_atto"), 3_695_520);
 }
 
 /// Counted with forward hooks over the convolutions, linear layers, squeezes and attentions of timm's models at 224
@@ -81,6 +82,7 @@ fn costs_are_those_counted_in_timm() {
         ("mobilenetv3_small_100", 1.70, 55.5),
         ("mobilenetv3_large_100", 5.00, 215.3),
         ("efficientnet_b0", 9.04, 384.5),
+        ("convnext_atto", 3.81, 547.0),
         ("vit_tiny_patch16_224", 4.58, 1253.5),
         ("vit_small_patch16_224", 9.15, 4598.5),
     ];

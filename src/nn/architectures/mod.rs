@@ -15,6 +15,7 @@
 //! Then `tests/nn.rs` asks for its goldens (`tests/golden/make.py` makes them with timm).
 
 pub(super) mod architecture;
+mod convnext;
 mod convolutional;
 pub(super) mod cost;
 mod mobile;
@@ -44,6 +45,7 @@ static FAMILIES: &[&[Architecture]] = &[
     &mobile::EFFICIENTNET,
     &resnet::MEMBERS,
     &vit::MEMBERS,
+    &convnext::MEMBERS,
 ];
 
 /// Every architecture this build can run.
