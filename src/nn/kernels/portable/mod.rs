@@ -1,6 +1,6 @@
 //! The kernels composed from candle's own ops: the road of every device that is not the CPU. The same functions, the
 //! same gradients and, but for the order of sums, the same numbers; they run on a CPU too, which is how the tests
-//! prove them where there is no other device. On an NVIDIA card a few steps of it are kernels of our own (`cuda`).
+//! prove them where there is no other device. On an NVIDIA GPU a few steps of it are kernels of our own (`cuda`).
 
 mod activation;
 mod blocks;
