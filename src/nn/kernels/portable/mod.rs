@@ -14,9 +14,12 @@ mod pool;
 mod sums;
 mod windows;
 
-pub use activation::activate;
+#[cfg(test)]
+pub(crate) use activation::activate;
 pub(crate) use blocks::{attention_block, linear, mlp_block, patch_embed, squeeze_excite};
-pub use convolution::{conv2d, conv2d_in_parts};
+pub(crate) use convolution::conv2d;
+#[cfg(test)]
+pub(crate) use convolution::conv2d_in_parts;
 pub(crate) use norm::{batch_norm_eval, batch_norm_train, layer_norm};
-pub use pool::max_pool;
-pub use sums::global_average_pool;
+pub(crate) use pool::max_pool;
+pub(crate) use sums::global_average_pool;
