@@ -32,7 +32,7 @@ mod naive_tests;
 mod norm;
 mod onednn;
 pub(crate) mod ops;
-pub mod portable;
+pub(crate) mod portable;
 #[cfg(test)]
 mod precision_tests;
 mod proof;

@@ -107,7 +107,7 @@ pub(crate) struct Forced {
 }
 
 impl Settings {
-    pub fn new() -> Settings {
+    pub(crate) fn new() -> Settings {
         Settings {
             rounds: AtomicBool::new(false),
             momentum: AtomicU64::new(0.1f64.to_bits()),
@@ -116,12 +116,12 @@ impl Settings {
         }
     }
 
-    pub fn set_momentum(&self, momentum: f64) {
+    pub(crate) fn set_momentum(&self, momentum: f64) {
         self.momentum.store(momentum.to_bits(), Ordering::Relaxed);
     }
 
     /// Of passes that learn on this device. Where another does not work, f32 stays, and the answer is why.
-    pub fn set_precision(&self, precision: Precision, device: &Device) -> std::result::Result<(), String> {
+    pub(crate) fn set_precision(&self, precision: Precision, device: &Device) -> std::result::Result<(), String> {
         self.rounds.store(false, Ordering::Relaxed);
         if precision == Precision::Bf16 {
             has_bf16(device)?;
@@ -131,7 +131,7 @@ impl Settings {
     }
 
     /// How a pass that begins with `x` is made.
-    pub fn pass(&self, x: &Tensor, learns: bool) -> Pass {
+    pub(crate) fn pass(&self, x: &Tensor, learns: bool) -> Pass {
         let rounds = learns && self.rounds.load(Ordering::Relaxed);
         let pass = Pass {
             road: Road::of(x, learns),
@@ -144,7 +144,7 @@ impl Settings {
     }
 
     #[cfg(test)]
-    pub fn force(&self, forced: Forced) {
+    pub(crate) fn force(&self, forced: Forced) {
         *self.forced.lock().unwrap_or_else(PoisonError::into_inner) = forced;
     }
 }
@@ -154,5 +154,37 @@ impl Forced {
     fn apply(self, pass: Pass) -> Pass {
         let arithmetic = Arithmetic::new(self.backend.unwrap_or(pass.arithmetic.backend), pass.arithmetic.precision);
         Pass { road: self.road.unwrap_or(pass.road), arithmetic, ..pass }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+
+    #[test]
+    fn the_road_hangs_on_device_learning_and_the_input_alone() {
+        let constant = Tensor::zeros((1, 2, 2, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let variable = Var::from_tensor(&constant).unwrap();
+        let settings = Settings::new();
+        let roads = [(&constant, true), (&constant, false), (variable.as_tensor(), true), (variable.as_tensor(), false)];
+        let roads = roads.map(|(x, learns)| settings.pass(x, learns).road);
+        assert_eq!(roads, [Road::Tape, Road::Folded, Road::Tape, Road::Portable]);
+    }
+
+    #[test]
+    fn only_passes_that_learn_round_and_all_know_the_momentum() {
+        let x = Tensor::zeros(1, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let settings = Settings::new();
+        assert_eq!(settings.pass(&x, true).momentum, 0.1);
+        settings.set_momentum(0.25);
+        let rounds = settings.set_precision(Precision::Bf16, &Device::Cpu).is_ok();
+        let precision = if rounds { Precision::Bf16 } else { Precision::F32 };
+        let (learning, answering) = (settings.pass(&x, true), settings.pass(&x, false));
+        assert_eq!((learning.arithmetic.precision, learning.momentum), (precision, 0.25));
+        assert_eq!((answering.arithmetic.precision, learning.frozen().arithmetic.precision), (Precision::F32, Precision::F32));
+        settings.set_precision(Precision::F32, &Device::Cpu).unwrap();
+        assert_eq!(settings.pass(&x, true).arithmetic.precision, Precision::F32);
     }
 }

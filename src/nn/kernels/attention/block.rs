@@ -5,12 +5,12 @@ use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::tokens::{Gradients, Parameters};
+use super::tokens::{Gradients, Parameters, Values};
 use super::{Heads, Made};
 use crate::domain::recipe::Precision;
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::matmul::{View, add_rows, affine, multiply, parts_mut, sum_over_spans, transpose};
-use crate::nn::kernels::memory::{Floats, with_scratch};
+use crate::nn::kernels::memory::with_scratch;
 use crate::nn::kernels::norm::layer_norm;
 use crate::nn::kernels::tape::Node;
 use crate::nn::kernels::threads::Threads;
@@ -36,26 +36,19 @@ impl AttentionBlock<'_> {
         let _span = trace_span!("attention").entered();
         let block = self.block(x.shape, queries)?;
         let parameters = Parameters::new([self.projection, self.qkv, self.norm]);
-        let keep = x.is_tracked() || parameters.are_tracked();
-        let (y, saved) = {
-            let (values, parameters) = (&x.values, parameters.read()?);
-            let weights = Weights::of(&parameters);
-            match x.arithmetic.precision {
-                Precision::F32 => block.forward(values, &weights, keep),
-                Precision::Bf16 => block.forward_bf16(values, &weights, x.arithmetic).map(|(y, saved)| (y, Some(saved)))?,
+        let (shape, arithmetic) = ([x.shape[0], queries, 1, x.shape[3]], x.arithmetic);
+        let forward = |x: &[f32], values: &Values<'_, 3>, keep: bool| match arithmetic.precision {
+            Precision::F32 => Ok(block.forward(x, &Weights::of(values), keep)),
+            Precision::Bf16 => block.forward_bf16(x, &Weights::of(values), arithmetic).map(|(y, saved)| (y, Some(saved))),
+        };
+        let backward = move |x: &[f32], values: &Values<'_, 3>, dy: Buffer, saved: &Saved| {
+            let _span = trace_span!("attention gradient").entered();
+            match arithmetic.precision {
+                Precision::F32 => Ok(block.backward(x, &Weights::of(values), dy, saved)),
+                Precision::Bf16 => block.backward_bf16(x, &Weights::of(values), dy, saved, arithmetic),
             }
         };
-        let (values, arithmetic) = (x.values.clone(), x.arithmetic);
-        parameters.node(x, [x.shape[0], queries, 1, x.shape[3]], y, move |dy, parameters| {
-            let _span = trace_span!("attention gradient").entered();
-            let Some(saved) = saved else { bail!("an attention that nobody learns from was asked for a gradient") };
-            let parameters = parameters.read()?;
-            let weights = Weights::of(&parameters);
-            match arithmetic.precision {
-                Precision::F32 => Ok(block.backward(&values, &weights, dy, &saved)),
-                Precision::Bf16 => block.backward_bf16(&values, &weights, dy, &saved, arithmetic),
-            }
-        })
+        parameters.learn(x, shape, forward, backward)
     }
 
     /// Errors when shapes do not fit.
@@ -74,6 +67,7 @@ impl AttentionBlock<'_> {
     }
 }
 
+#[derive(Clone, Copy)]
 pub(super) struct Block {
     pub(super) sizes: Heads,
     pub(super) eps: f64,
@@ -90,7 +84,7 @@ pub(super) struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    fn of([[projection, bias], [qkv, qkv_bias], [gamma, beta]]: &'a [[Floats<'_>; 2]; 3]) -> Weights<'a> {
+    fn of([[projection, bias], [qkv, qkv_bias], [gamma, beta]]: &'a Values<'_, 3>) -> Weights<'a> {
         Weights { gamma, beta, qkv, qkv_bias, projection, bias }
     }
 }

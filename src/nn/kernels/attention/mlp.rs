@@ -5,12 +5,12 @@ use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::tokens::{Gradients, Parameters};
+use super::tokens::{Gradients, Parameters, Values};
 use crate::domain::recipe::Precision;
 use crate::nn::kernels::activation::normal;
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::matmul::{View, add_rows, affine, multiply, parts_mut, sum_over_spans, transpose};
-use crate::nn::kernels::memory::{Floats, with_scratch};
+use crate::nn::kernels::memory::with_scratch;
 use crate::nn::kernels::norm::layer_norm;
 use crate::nn::kernels::simd::vectorised;
 use crate::nn::kernels::tape::Node;
@@ -39,26 +39,19 @@ impl MlpBlock<'_> {
         let _span = trace_span!("perceptron").entered();
         let block = self.block(x.shape)?;
         let parameters = Parameters::new([self.contract, self.expand, self.norm]);
-        let (keep, tokens) = (x.is_tracked() || parameters.are_tracked(), x.tokens());
-        let (y, saved) = {
-            let (values, parameters) = (&x.values, parameters.read()?);
-            let weights = Weights::of(&parameters);
-            match x.arithmetic.precision {
-                Precision::F32 => block.forward(values, &weights, keep),
-                Precision::Bf16 => block.forward_bf16(values, tokens, &weights, x.arithmetic).map(|(y, saved)| (y, Some(saved)))?,
+        let (tokens, arithmetic) = (x.tokens(), x.arithmetic);
+        let forward = |x: &[f32], values: &Values<'_, 3>, keep: bool| match arithmetic.precision {
+            Precision::F32 => Ok(block.forward(x, &Weights::of(values), keep)),
+            Precision::Bf16 => block.forward_bf16(x, tokens, &Weights::of(values), arithmetic).map(|(y, saved)| (y, Some(saved))),
+        };
+        let backward = move |x: &[f32], values: &Values<'_, 3>, dy: Buffer, saved: &Saved| {
+            let _span = trace_span!("perceptron gradient").entered();
+            match arithmetic.precision {
+                Precision::F32 => Ok(block.backward(x, &Weights::of(values), dy, saved)),
+                Precision::Bf16 => block.backward_bf16(x, tokens, &Weights::of(values), dy, saved, arithmetic),
             }
         };
-        let (values, arithmetic) = (x.values.clone(), x.arithmetic);
-        parameters.node(x, x.shape, y, move |dy, parameters| {
-            let _span = trace_span!("perceptron gradient").entered();
-            let Some(saved) = saved else { bail!("a perceptron that nobody learns from was asked for a gradient") };
-            let parameters = parameters.read()?;
-            let weights = Weights::of(&parameters);
-            match arithmetic.precision {
-                Precision::F32 => Ok(block.backward(&values, &weights, dy, &saved)),
-                Precision::Bf16 => block.backward_bf16(&values, tokens, &weights, dy, &saved, arithmetic),
-            }
-        })
+        parameters.learn(x, x.shape, forward, backward)
     }
 
     /// Errors when shapes do not fit.
@@ -79,6 +72,7 @@ impl MlpBlock<'_> {
     }
 }
 
+#[derive(Clone, Copy)]
 pub(super) struct Block {
     pub(super) width: usize,
     pub(super) hidden: usize,
@@ -96,7 +90,7 @@ pub(super) struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    fn of([[contract, bias], [expand, expand_bias], [gamma, beta]]: &'a [[Floats<'_>; 2]; 3]) -> Weights<'a> {
+    fn of([[contract, bias], [expand, expand_bias], [gamma, beta]]: &'a Values<'_, 3>) -> Weights<'a> {
         Weights { gamma, beta, expand, expand_bias, contract, bias }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 
 use crate::nn::kernels::backend::Arithmetic;
 use crate::nn::kernels::buffer::Buffer;
@@ -15,6 +15,9 @@ use crate::nn::kernels::tape::{Gradient, Node, Pair, Step};
 
 /// A layer's parameters, two by two.
 pub(super) struct Parameters<const N: usize>([[Tensor; 2]; N]);
+
+/// Their values.
+pub(super) type Values<'a, const N: usize> = [[Floats<'a>; 2]; N];
 
 /// Gradients to them.
 pub(super) type Gradients<const N: usize> = [[Vec<f32>; 2]; N];
@@ -25,20 +28,33 @@ impl<const N: usize> Parameters<N> {
         Parameters(pairs.map(|(first, second)| [first.clone(), second.clone()]))
     }
 
-    /// Whether a gradient to one of them is wanted.
-    pub fn are_tracked(&self) -> bool {
-        self.0.iter().flatten().any(Tensor::track_op)
-    }
-
-    pub fn read(&self) -> Result<[[Floats<'_>; 2]; N]> {
+    pub fn read(&self) -> Result<Values<'_, N>> {
         let mut values = Vec::with_capacity(N);
         for [first, second] in &self.0 {
             values.push([read(first)?, read(second)?]);
         }
         match values.try_into() {
             Ok(values) => Ok(values),
-            Err(_) => candle_core::bail!("a layer lost a parameter"),
+            Err(_) => bail!("a layer lost a parameter"),
         }
+    }
+
+    /// The node that a layer makes of `x`: `forward` gets the values of `x`, those of the parameters and whether anybody
+    /// learns, and leaves for `backward` what that needs besides.
+    pub fn learn<S: Send + 'static>(
+        self,
+        x: &Node,
+        shape: [usize; 4],
+        forward: impl FnOnce(&[f32], &Values<'_, N>, bool) -> Result<(Buffer, Option<S>)>,
+        backward: impl FnOnce(&[f32], &Values<'_, N>, Buffer, &S) -> Result<(Buffer, Gradients<N>)> + Send + 'static,
+    ) -> Result<Node> {
+        let keep = x.is_tracked() || self.0.iter().flatten().any(Tensor::track_op);
+        let (y, saved) = forward(&x.values, &self.read()?, keep)?;
+        let values = x.values.clone();
+        self.node(x, shape, y, move |dy, parameters| match saved {
+            Some(saved) => backward(&values, &parameters.read()?, dy, &saved),
+            None => bail!("a layer that nobody learns from was asked for a gradient"),
+        })
     }
 
     /// `y` as the node that the layer makes of `x`. `back` gets the gradient to it and answers that to `x` and those to

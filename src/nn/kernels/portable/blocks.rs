@@ -35,7 +35,7 @@ fn attention(qkv: &Tensor, heads: usize, queries: usize) -> Result<Tensor> {
     let (query, key, value) = (parts.get(0)?.narrow(2, 0, queries)?.contiguous()?, parts.get(1)?, parts.get(2)?);
     let scale = 1.0 / (depth as f64).sqrt();
     let scores = (query.matmul(&key.t()?)? * scale)?;
-    // In two dimensions: a card counts through fewer.
+    // In two dimensions: a GPU counts through fewer.
     let flat = (batch * heads * queries, tokens);
     let shares = softmax(&scores.reshape(flat)?)?.reshape(scores.shape())?;
     let y = shares.matmul(&value)?.transpose(1, 2)?.reshape((batch, queries, width))?;

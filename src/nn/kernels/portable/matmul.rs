@@ -14,7 +14,7 @@ pub(super) fn matmul(a: &Tensor, b: &Tensor, precision: Precision) -> Result<Ten
     match a.device().is_cpu() {
         // candle does not multiply bf16 here; products of rounded numbers are the same in f32.
         true => a.to_dtype(DType::F32)?.matmul(&b.to_dtype(DType::F32)?),
-        // Sums are f32 on a card, too; what leaves it is rounded once more.
+        // Sums are f32 on a GPU, too; what leaves it is rounded once more.
         false => a.matmul(&b)?.to_dtype(DType::F32),
     }
 }

@@ -1,6 +1,6 @@
 //! The kernels composed from candle's own ops: the road of every device that is not the CPU. The same functions, the
 //! same gradients and, but for the order of sums, the same numbers; they run on a CPU too, which is how the tests
-//! prove them where there is no other device. On an NVIDIA card a few steps of it are kernels of our own (`cuda`).
+//! prove them where there is no other device. On an NVIDIA GPU a few steps of it are kernels of our own (`cuda`).
 
 mod activation;
 mod biased;
@@ -15,10 +15,13 @@ mod pool;
 mod sums;
 mod windows;
 
-pub use activation::activate;
+#[cfg(test)]
+pub(crate) use activation::activate;
 pub(crate) use biased::conv_bias;
 pub(crate) use blocks::{attention_block, linear, mlp_block, patch_embed, squeeze_excite};
-pub use convolution::{conv2d, conv2d_in_parts};
+pub(crate) use convolution::conv2d;
+#[cfg(test)]
+pub(crate) use convolution::conv2d_in_parts;
 pub(crate) use norm::{batch_norm_eval, batch_norm_train, layer_norm};
-pub use pool::max_pool;
-pub use sums::global_average_pool;
+pub(crate) use pool::max_pool;
+pub(crate) use sums::global_average_pool;
