@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use hub::domain::recipe::Precision;
-use hub::nn::kernels::backend::{self, Backend, Choice};
+use hub::nn::kernels::backend::{Arithmetic, Backend, Choice};
 use hub::nn::kernels::{Geometry, Padding, Spec, conv, has_bf16};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -50,14 +50,14 @@ fn main() {
         let grouped = if groups > 1 { " depthwise" } else { "" };
         let name = format!("{kernel}x{kernel}/{stride} {input}-{output}, {side}{grouped}");
         for (way, choice, precision) in ways.into_iter().filter(|_| name.contains(&pattern)) {
-            let is_there = backend::with(choice, || match precision {
-                Precision::F32 => choice == Choice::Rust || matches!(backend::backend(), Backend::OneDnn { .. }),
+            let is_there = match precision {
+                Precision::F32 => choice == Choice::Rust || matches!(choice.backend(), Backend::OneDnn { .. }),
                 Precision::Bf16 => has_bf16(&candle_core::Device::Cpu).is_ok() && groups == 1,
-            });
+            };
             if is_there {
                 let spec = Spec { stride, padding: Padding::Symmetric(kernel / 2), groups };
                 let g = Geometry::of(&[BATCH, side, side, input], &[output, input / groups, kernel, kernel], &spec).unwrap();
-                let speeds = backend::with(choice, || speeds(&g, precision));
+                let speeds = speeds(&g, Arithmetic::new(choice, precision));
                 let cells = speeds.map(|speed| format!("{speed:.0} ({:.0} %)", 100.0 * speed / peak));
                 println!("| {name} | {way} | {} |", cells.join(" | "));
             }
@@ -66,17 +66,17 @@ fn main() {
 }
 
 /// GFLOP/s of the convolution and its two gradients.
-fn speeds(g: &Geometry, precision: Precision) -> [f64; 3] {
+fn speeds(g: &Geometry, arithmetic: Arithmetic) -> [f64; 3] {
     let noise =
         |count: usize| -> Vec<f32> { (0..count).map(|i| (i as u32).wrapping_mul(2_654_435_761) as f32 / u32::MAX as f32 - 0.5).collect() };
     let count = |shape: [usize; 4]| shape.iter().product::<usize>();
     let (x, weight) = (noise(count(g.input_shape())), noise(count(g.weight_shape())));
     let (mut y, mut dy, mut dx) = (noise(count(g.output_shape())), noise(count(g.output_shape())), noise(x.len()));
     let products = 2.0 * (g.rows() * g.out_c * g.depth()) as f64;
-    let forward = median(|| conv::forward(precision, &x, &weight, g, &|_, _| {}, &mut y).unwrap());
-    let input = median(|| conv::input_gradient(precision, &mut dy, &|_, _| {}, &weight, g, &mut dx).unwrap());
+    let forward = median(|| conv::forward(arithmetic, &x, &weight, g, &|_, _| {}, &mut y).unwrap());
+    let input = median(|| conv::input_gradient(arithmetic, &mut dy, &|_, _| {}, &weight, g, &mut dx).unwrap());
     let last = median(|| {
-        black_box(conv::weight_gradient(precision, &x, &dy, g));
+        black_box(conv::weight_gradient(arithmetic, &x, &dy, g));
     });
     [forward, input, last].map(|seconds| products / seconds / 1e9)
 }

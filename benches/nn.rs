@@ -73,11 +73,13 @@ fn train_step_96(bencher: Bencher<'_, '_>, architecture: &str) {
 
 /// Forward, loss, backward and SGD with Nesterov momentum and weight decay on every parameter.
 fn train_step(bencher: Bencher<'_, '_>, architecture: &str, side: usize) {
-    let side = architectures::get(architecture).unwrap().fixed_side().unwrap_or(side);
+    let known = architectures::get(architecture).unwrap();
+    let side = known.fixed_side().unwrap_or(side);
     let (model, x) = (model(architecture), images(side));
     let labels = Tensor::from_iter((0..*BATCH).map(|index| (index % 10) as u32), &Device::Cpu).unwrap();
     let parameters = model.weights().parameters().map(|(name, var)| (name.to_owned(), var.clone())).collect();
-    let mut optimizer = Optimizer::new(Kind::Sgd, Group::split(0.01, 5e-4, parameters).into()).unwrap();
+    let groups = Group::split(0.01, 5e-4, parameters, |name, rank| known.decays(name, rank));
+    let mut optimizer = Optimizer::new(Kind::Sgd, groups.into()).unwrap();
     bencher.counter(ItemsCount::new(*BATCH)).bench_local(|| {
         let loss = loss::cross_entropy(&model.logits(&x, Mode::Train).unwrap(), &labels, 0.0).unwrap();
         let gradients = kernels::backward(&loss).unwrap();

@@ -112,7 +112,9 @@ fn prepare<'a>(
         let model = architectures::build_classifier(architecture, CLASSES, &weights).unwrap();
         model.backbone.set_precision(precision)?;
         let parameters = model.weights().parameters().map(|(name, var)| (name.to_owned(), var.clone())).collect();
-        let optimizer = Optimizer::new(Kind::Sgd, Group::split(1e-3, 5e-4, parameters).into()).unwrap();
+        let known = architectures::get(architecture).unwrap();
+        let groups = Group::split(1e-3, 5e-4, parameters, |name, rank| known.decays(name, rank));
+        let optimizer = Optimizer::new(Kind::Sgd, groups.into()).unwrap();
         let images = Tensor::randn(0f32, 1f32, (batch, 3, side, side), &Device::Cpu).unwrap().to_device(&device).unwrap();
         let labels: Vec<u32> = (0..batch).map(|i| (i % CLASSES) as u32).collect();
         let labels = Tensor::new(labels, &Device::Cpu).unwrap();

@@ -81,7 +81,7 @@ fn every_architecture_answers_and_learns_as_on_the_cpu() {
     let card = card();
     eprintln!("on {}", device::describe(&card));
     let heavy = ["resnet101", "resnet152", "tf_efficientnet_lite3", "tf_efficientnet_lite4", "efficientnet_lite3", "efficientnet_lite4"];
-    for architecture in architectures::all().iter().filter(|one| !heavy.contains(&one.name)) {
+    for architecture in architectures::all().filter(|one| !heavy.contains(&one.name)) {
         let name = architecture.name;
         let (here, there) = (show(name, 4, 64, 0, &Device::Cpu), show(name, 4, 64, 0, &card));
         let distances = [(&there.features, &here.features), (&there.answer, &here.answer), (&there.logits, &here.logits)];

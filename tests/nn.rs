@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
 use hub::domain::recipe::Precision;
-use hub::nn::architectures::{self, Kind};
+use hub::nn::architectures::{self, Expected};
 use hub::nn::{Classifier, Error, Head, Mode, Weights, kernels, loss};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
@@ -35,27 +35,38 @@ enum Purpose {
     Train,
 }
 
-fn fill(name: &str, shape: &[usize], kind: Kind, purpose: Purpose) -> Tensor {
+const CLASSIFIER_BIASES: [&str; 4] = ["fc.", "classifier.", "head.fc.", "head.bias"];
+const LINEAR_BIASES: [&str; 4] = [".qkv.bias", "attn.proj.bias", ".fc1.bias", ".fc2.bias"];
+const CONVOLUTION_BIASES: [&str; 6] =
+    ["conv_reduce.bias", "conv_expand.bias", "conv_head.bias", "patch_embed.proj.bias", "stem.0.bias", "conv_dw.bias"];
+
+fn fill(tensor: &Expected, purpose: Purpose) -> Tensor {
+    let (name, shape) = (tensor.name.as_str(), tensor.shape.as_slice());
     let fan_in = || shape[1..].iter().product::<usize>() as f64;
+    let ends = |with: &[&str]| with.iter().any(|end| name.ends_with(end));
     let between = |low: f64, high: f64| move |u: f64| low + u * (high - low);
     let symmetric = |bound: f64| between(-bound, bound);
     let last = name.ends_with(".bn3.weight") || (purpose == Purpose::Eval && name.ends_with(".bn2.weight"));
     // Where a transformer adds to its tokens.
-    let adds = kind == Kind::LinearWeight && (name.ends_with(".proj.weight") || name.ends_with(".fc2.weight"));
+    let adds = ends(&[".proj.weight", ".fc2.weight"]);
     let damping = if last || adds { 0.25 } else { 1.0 };
-    let value: Box<dyn Fn(f64) -> f64> = match (kind, purpose) {
-        (Kind::Convolution, _) => Box::new(symmetric((6.0 / fan_in()).sqrt())),
-        (Kind::HeadWeight | Kind::LinearWeight, _) => Box::new(symmetric((3.0 / fan_in()).sqrt() * damping)),
-        (Kind::HeadBias | Kind::LinearBias, _) => Box::new(symmetric(0.1)),
-        (Kind::ConvolutionBias, _) => Box::new(symmetric(0.2)),
-        (Kind::ClassToken | Kind::Position, _) => Box::new(symmetric(1.0)),
-        (Kind::NormScale, Purpose::Eval) => Box::new(between(0.5 * damping, 1.5 * damping)),
-        (Kind::NormScale, Purpose::Train) => Box::new(between(0.25 * damping, 0.75 * damping)),
-        (Kind::NormShift, Purpose::Train) => Box::new(|u| if u < 0.25 { -(2.0 + 2.0 * u) } else { 2.0 + (u - 0.25) * (2.0 / 3.0) }),
-        (Kind::NormShift | Kind::RunningMean, _) => Box::new(symmetric(0.2)),
-        (Kind::RunningVariance, _) => Box::new(between(0.5, 1.5)),
+    let value: Box<dyn Fn(f64) -> f64> = match (shape.len(), purpose) {
+        (4, _) => Box::new(symmetric((6.0 / fan_in()).sqrt())),
+        (3, _) => Box::new(symmetric(1.0)),
+        (2, _) => Box::new(symmetric((3.0 / fan_in()).sqrt() * damping)),
+        _ if ends(&LINEAR_BIASES) || CLASSIFIER_BIASES.iter().any(|start| name.starts_with(start)) => Box::new(symmetric(0.1)),
+        // In other networks that is a norm.
+        _ if ends(&CONVOLUTION_BIASES) || (name.starts_with("stages.") && name.ends_with("downsample.1.bias")) => Box::new(symmetric(0.2)),
+        (_, Purpose::Eval) if name.ends_with(".weight") => Box::new(between(0.5 * damping, 1.5 * damping)),
+        (_, Purpose::Train) if name.ends_with(".weight") => Box::new(between(0.25 * damping, 0.75 * damping)),
+        (_, Purpose::Train) if name.ends_with(".bias") => {
+            Box::new(|u| if u < 0.25 { -(2.0 + 2.0 * u) } else { 2.0 + (u - 0.25) * (2.0 / 3.0) })
+        }
+        _ if name.ends_with(".running_var") => Box::new(between(0.5, 1.5)),
+        _ if name.ends_with(".gamma") => Box::new(between(0.125, 0.375)),
+        _ => Box::new(symmetric(0.2)),
     };
-    let values: Vec<f32> = uniform(name, shape.iter().product()).map(|u| value(u) as f32).collect();
+    let values: Vec<f32> = uniform(name, tensor.count()).map(|u| value(u) as f32).collect();
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
@@ -66,7 +77,7 @@ fn image(name: &str, batch: usize, side: usize) -> Tensor {
 
 fn classifier(architecture: &str, purpose: Purpose) -> Classifier {
     let expected = architectures::expected(architecture, CLASSES).unwrap();
-    let tensors = expected.into_iter().map(|(name, shape, kind)| (name.clone(), fill(&name, &shape, kind, purpose)));
+    let tensors = expected.into_iter().map(|tensor| (tensor.name.clone(), fill(&tensor, purpose)));
     let weights = Weights::from_tensors(tensors.collect()).unwrap();
     architectures::build_classifier(architecture, CLASSES, &weights).unwrap()
 }
@@ -110,8 +121,9 @@ fn eval_parity(architecture: &str) {
     let model = classifier(architecture, Purpose::Eval);
     calibrate(&model);
     let x = image("input", 2, side);
-    // MobileNetV3's last stage starts with the pooling, which timm does not count among the features.
-    let stages = model.backbone.stages().len() - usize::from(architectures::get(architecture).unwrap().family == "mobilenetv3");
+    // These last stages start with the pooling, which timm does not count among the features.
+    let pooled = ["mobilenetv3", "convnext"].contains(&architectures::get(architecture).unwrap().family);
+    let stages = model.backbone.stages().len() - usize::from(pooled);
     let features = (0..stages).fold(x.clone(), |x, stage| model.backbone.forward_stage(stage, &x, Mode::Eval).unwrap());
     let shape: Vec<f64> = features.dims().iter().map(|&size| size as f64).collect();
     assert_eq!(shape, numbers(&golden["features_shape"]));
@@ -137,7 +149,7 @@ macro_rules! eval_parity {
             #[test]
             fn covers_every_architecture() {
                 let covered = [$(stringify!($name)),*];
-                let all: Vec<_> = hub::nn::architectures::all().iter().map(|architecture| architecture.name).collect();
+                let all: Vec<_> = hub::nn::architectures::all().map(|architecture| architecture.name).collect();
                 assert_eq!(covered.as_slice(), all.as_slice());
             }
         }
@@ -150,8 +162,9 @@ eval_parity! {
     mobilenetv2_100 mobilenetv2_140
     mobilenetv3_small_050 mobilenetv3_small_075 mobilenetv3_small_100 mobilenetv3_large_100
     efficientnet_b0
-    resnet18 resnet34 resnet50 resnet101 resnet152
+    resnet18 resnet34 resnet50 resnet101 resnet152 resnext50_32x4d
     vit_tiny_patch16_224 vit_small_patch16_224 deit_tiny_patch16_224 deit_small_patch16_224
+    convnext_atto
 }
 
 /// How far a gradient is from its golden, relative to the usual size of its entries; `usual` is that of the network.
@@ -226,6 +239,11 @@ fn a_training_step_of_a_bottleneck_resnet_is_timms() {
 }
 
 #[test]
+fn a_training_step_of_a_resnet_with_groups_is_timms() {
+    train_parity("resnext50_32x4d");
+}
+
+#[test]
 fn a_training_step_of_mobilenetv3_small_is_timms() {
     train_parity("mobilenetv3_small_100");
 }
@@ -243,6 +261,11 @@ fn a_training_step_of_efficientnet_is_timms() {
 #[test]
 fn a_training_step_of_a_vision_transformer_is_timms() {
     train_parity("vit_tiny_patch16_224");
+}
+
+#[test]
+fn a_training_step_of_convnext_is_timms() {
+    train_parity("convnext_atto");
 }
 
 #[test]
@@ -338,12 +361,20 @@ fn strict_loading_names_the_tensor() {
         matches!(architectures::build("resnet18", &weights()).map(|_| ()).unwrap_err(), Error::Unexpected { name, .. } if name == "fc.bias")
     );
     assert!(architectures::build("resnet18", &weights().without_head("fc")).is_ok());
-    assert!(matches!(architectures::build("resnet19", &weights()).map(|_| ()), Err(Error::UnknownArchitecture(_))));
+    assert!(matches!(architectures::build("resnet19", &weights()).map(|_| ()), Err(Error::UnknownArchitecture { .. })));
 }
 
 #[test]
 fn every_parameter_learns_and_a_step_lowers_the_loss() {
-    let all = ["tf_efficientnet_lite0", "mobilenetv2_100", "mobilenetv3_small_100", "efficientnet_b0", "resnet18", "vit_tiny_patch16_224"];
+    let all = [
+        "tf_efficientnet_lite0",
+        "mobilenetv2_100",
+        "mobilenetv3_small_100",
+        "efficientnet_b0",
+        "resnet18",
+        "vit_tiny_patch16_224",
+        "convnext_atto",
+    ];
     for architecture in all {
         let known = architectures::get(architecture).unwrap();
         let weights = Weights::random(architecture, 4, 3).unwrap();
@@ -394,7 +425,7 @@ fn frozen_stages_have_no_graph_and_keep_their_statistics() {
 
 #[test]
 fn stage_by_stage_is_the_same_as_all_at_once() {
-    for architecture in ["mobilenetv2_100", "mobilenetv3_small_050", "resnet18", "vit_tiny_patch16_224"] {
+    for architecture in ["mobilenetv2_100", "mobilenetv3_small_050", "resnet18", "vit_tiny_patch16_224", "convnext_atto"] {
         let weights = Weights::random(architecture, 0, 5).unwrap();
         let backbone = architectures::build(architecture, &weights).unwrap();
         let fixed = architectures::get(architecture).unwrap().fixed_side();
@@ -446,6 +477,27 @@ fn a_transformer_wants_images_of_its_size_and_freezes_from_the_bottom() {
 }
 
 #[test]
+fn norms_over_channels_need_a_single_image_and_are_frozen_with_their_stages() {
+    let weights = Weights::random("convnext_atto", 0, 3).unwrap();
+    let backbone = architectures::build("convnext_atto", &weights).unwrap();
+    let stages = backbone.stages().len();
+    for frozen in [0, 2, 4, 5, 6] {
+        let pooled = backbone.pooled(&image("input", 1, 64), frozen, Mode::Train).unwrap();
+        assert_eq!(pooled.track_op(), frozen < stages);
+        if frozen < stages {
+            let gradients = pooled.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let trainable = backbone.trainable(frozen);
+            assert!(trainable.contains(&"head.norm.weight"));
+            for (name, var) in weights.parameters() {
+                assert_eq!(gradients.get(var).is_some(), trainable.contains(&name), "{frozen} frozen: {name}");
+            }
+        }
+    }
+    let answer = backbone.pooled(&image("input", 1, 64), stages, Mode::Eval).unwrap();
+    assert!(!answer.track_op() && backbone.weights().buffers().next().is_none());
+}
+
+#[test]
 fn a_transformer_that_multiplies_bf16_does_so_where_it_learns_and_nowhere_else() {
     let weights = Weights::random("vit_tiny_patch16_224", 0, 3).unwrap();
     let backbone = architectures::build("vit_tiny_patch16_224", &weights).unwrap();
@@ -478,7 +530,9 @@ fn the_same_step_twice_gives_the_same_bits() {
         }
         model.weights().digest().unwrap()
     };
-    for (architecture, side) in [("mobilenetv2_100", 64), ("mobilenetv3_small_100", 64), ("vit_tiny_patch16_224", 224)] {
+    for (architecture, side) in
+        [("mobilenetv2_100", 64), ("mobilenetv3_small_100", 64), ("vit_tiny_patch16_224", 224), ("convnext_atto", 70)]
+    {
         assert_eq!(run(architecture, side), run(architecture, side), "{architecture}");
     }
 }

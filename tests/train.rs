@@ -423,6 +423,28 @@ fn a_transformer_fine_tunes_above_its_frozen_blocks() {
 }
 
 #[test]
+fn a_network_without_batch_norms_fine_tunes_head_and_stages_above_the_frozen_ones() {
+    let bench = Bench::sized("convnext_atto", &[("train", 24), ("val", 8)], 64);
+    let report = bench.fit(&head(10), "head").unwrap();
+    assert!(report.outcome.validation.primary() > 0.5, "{:?}", report.outcome.validation);
+    let adamw = Recipe { optimizer: Optimizer::Adamw, lr: 1e-3, head_lr: 1e-3, ..full(3) };
+    // Batches of one: nothing normalises a batch.
+    let single = Recipe { batch_size: 1, ..adamw.clone() };
+    let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+    for (recipe, name) in [(single, "single"), (Recipe { augment: plain, frozen_stages: 3, ..adamw }, "frozen")] {
+        let report = bench.fit(&recipe, name).unwrap();
+        assert!(report.epochs[2].train_loss < report.epochs[0].train_loss, "{name}: {:?}", report.epochs);
+        assert_eq!(report.frozen, if recipe.frozen_stages > 0 { Frozen::Once } else { Frozen::None });
+        let base = Weights::load(&bench.weights()).unwrap();
+        for (tensor, var) in base.iter().filter(|(tensor, _)| !tensor.starts_with("head.fc.")) {
+            let above = ["stages.2.", "stages.3.", "head.norm."].iter().any(|part| tensor.starts_with(part));
+            let values = |var: &candle_core::Tensor| var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(values(var) != values(report.weights.get(tensor).unwrap()), above || recipe.frozen_stages == 0, "{name}: {tensor}");
+        }
+    }
+}
+
+#[test]
 fn a_random_backbone_is_not_the_base() {
     let bench = Bench::new("resnet18", &[("train", 12)]);
     std::fs::remove_file(bench.weights()).unwrap();

@@ -7,7 +7,7 @@ use super::names::{Input, Mapping, Target, mappings};
 use super::state_dict::StateDict;
 use super::tensor::Tensor;
 use crate::domain::safetensors::is_counter;
-use crate::nn::architectures;
+use crate::nn::architectures::{self, Expected};
 
 /// How many problems a message lists.
 const SHOWN: usize = 5;
@@ -40,8 +40,7 @@ pub fn find(tensors: StateDict, architecture: Option<&str>) -> Result<Match> {
     if let Some(name) = wanted
         && architectures::find(name).is_none()
     {
-        let known: Vec<_> = architectures::all().iter().map(|known| known.name).collect();
-        return Err(Error::NoMatch(format!("architecture `{name}` is not known; known are {}", known.join(", "))));
+        return Err(Error::NoMatch(format!("architecture `{name}` is not known; known are {}", architectures::names())));
     }
     let (tensors, dropped) = without_counters(tensors);
     if tensors.is_empty() {
@@ -116,7 +115,7 @@ fn attempt<'a>(mapping: &'a Mapping, target: &'a Target, tensors: &StateDict) ->
     let head = renamed.get(&format!("{classifier}.weight"));
     let num_classes = head.and_then(|(_, tensor)| tensor.shape.first().copied()).unwrap_or(0);
     let expected = architectures::expected(&target.name, num_classes).map_err(|error| Error::NoMatch(error.to_string()))?;
-    for (name, shape, _kind) in &expected {
+    for Expected { name, shape, .. } in &expected {
         match renamed.remove(name) {
             None => problems.push(format!("tensor `{name}` is missing")),
             Some((old, tensor)) if tensor.shape != *shape => {

@@ -11,7 +11,7 @@ fn tensor(shape: &[usize]) -> Tensor {
 /// The state dict of an architecture in a mapping's names.
 fn state_dict(mapping: &Mapping, target: &Target, num_classes: usize) -> StateDict {
     let expected = architectures::expected(&target.name, num_classes).unwrap();
-    expected.into_iter().map(|(name, shape, _)| (mapping.original(target, &name).unwrap(), tensor(&shape))).collect()
+    expected.into_iter().map(|one| (mapping.original(target, &one.name).unwrap(), tensor(&one.shape))).collect()
 }
 
 fn named(title: &str, architecture: &str, num_classes: usize) -> StateDict {
@@ -30,7 +30,7 @@ fn every_architecture_of_every_mapping_is_recognised() {
                 assert_eq!(found.mapping, mapping.title);
                 let expected = architectures::expected(&target.name, num_classes).unwrap();
                 assert_eq!(found.tensors.len(), expected.len());
-                assert!(expected.iter().all(|(name, shape, _)| found.tensors[name].shape == *shape));
+                assert!(expected.iter().all(|one| found.tensors[&one.name].shape == one.shape));
                 // Without being told, the same is found or the choice is asked for.
                 match find(state_dict(&mapping, target, num_classes), None) {
                     Ok(found) => assert_eq!(found.architecture, target.name),
@@ -52,10 +52,12 @@ fn timm_names_cover_the_registry_and_agree_with_it() {
     for known in architectures::all() {
         let target = mappings[0].architectures.iter().find(|target| target.name == known.name).unwrap();
         let input = mappings[0].input_of(target);
-        assert_eq!(input.size, Some(known.input.size), "{}", known.name);
-        assert_eq!(input.crop_pct, Some(known.input.crop_pct), "{}", known.name);
-        assert_eq!(input.interpolation.as_deref(), Some(known.input.interpolation), "{}", known.name);
-        assert_eq!((input.mean, input.std), (Some(known.input.mean), Some(known.input.std)), "{}", known.name);
+        let architectures::UsualInput::Image(image) = known.input;
+        assert_eq!(input.size, Some(image.size), "{}", known.name);
+        assert_eq!(input.crop_pct, Some(image.crop_pct), "{}", known.name);
+        assert_eq!(input.interpolation.as_deref(), Some(image.interpolation), "{}", known.name);
+        assert_eq!((input.mean, input.std), (Some(image.mean), Some(image.std)), "{}", known.name);
+        assert_eq!(input.first_conv.as_deref(), Some(known.first_conv), "{}", known.name);
         assert_eq!(input.classifier.as_deref(), Some(known.classifier), "{}", known.name);
     }
 }

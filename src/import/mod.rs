@@ -10,6 +10,7 @@ mod error;
 mod folder;
 mod labels;
 mod machine;
+mod mappings;
 mod matching;
 pub mod mirror;
 mod names;

@@ -1,18 +1,13 @@
 //! Name mappings: how other projects call the tensors that timm calls something else. The tables are data
-//! (`mappings/*.toml`); this file reads them and applies them.
+//! (`mappings/*.toml`); this file reads them and applies them. What timm calls them, the architectures say themselves.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use super::error::{Error, Result};
-
-const TABLES: [(&str, &str); 4] = [
-    ("timm", include_str!("mappings/timm.toml")),
-    ("efficientnet_lite_lukemelas", include_str!("mappings/efficientnet_lite_lukemelas.toml")),
-    ("mobilenetv2_tonylins", include_str!("mappings/mobilenetv2_tonylins.toml")),
-    ("mobilenetv2_torchvision", include_str!("mappings/mobilenetv2_torchvision.toml")),
-];
+use super::mappings::TABLES;
+use crate::nn::architectures;
 
 /// One project's way of naming, for one or more architectures.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,7 +16,7 @@ pub struct Mapping {
     /// In words, for cards and messages.
     pub title: String,
     /// Names are timm's already.
-    #[serde(default)]
+    #[serde(skip)]
     identity: bool,
     /// Whole module names.
     #[serde(default)]
@@ -76,7 +71,38 @@ pub fn mappings() -> Result<Vec<Mapping>> {
     let read = |(name, text): &(&str, &str)| {
         toml::from_str(text).map_err(|error| Error::Corrupt(format!("the built-in mapping `{name}` does not read: {error}")))
     };
-    TABLES.iter().map(read).collect()
+    std::iter::once(Ok(of_timm())).chain(TABLES.iter().map(read)).collect()
+}
+
+/// timm's own names, kept as they are; torchvision's ResNets use the same ones. A config.json beside the weights wins
+/// over the input numbers.
+fn of_timm() -> Mapping {
+    let target = |known: &architectures::Architecture| Target { name: known.name.into(), repeats: Vec::new(), input: Input::of(known) };
+    Mapping {
+        title: "names of timm".into(),
+        identity: true,
+        modules: BTreeMap::new(),
+        blocks: None,
+        input: Input::default(),
+        architectures: architectures::all().map(target).collect(),
+    }
+}
+
+impl Input {
+    /// What an architecture's usual weights want.
+    fn of(known: &architectures::Architecture) -> Input {
+        let ends = Input { first_conv: Some(known.first_conv.into()), classifier: Some(known.classifier.into()), ..Input::default() };
+        match &known.input {
+            architectures::UsualInput::Image(image) => Input {
+                size: Some(image.size),
+                crop_pct: Some(image.crop_pct),
+                interpolation: Some(image.interpolation.into()),
+                mean: Some(image.mean),
+                std: Some(image.std),
+                ..ends
+            },
+        }
+    }
 }
 
 impl Mapping {

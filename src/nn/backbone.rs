@@ -1,12 +1,12 @@
-//! What every feature extractor can do, and a backbone with a head on it.
+//! What every feature extractor can do.
 
 use candle_core::Tensor;
 
-use super::architectures::Architecture;
-use super::heads::Head;
+use super::architectures::tensor::Expected;
+use super::error::Result;
 use super::weights::Weights;
-use super::{Error, Result};
 use crate::domain::recipe::Precision;
+use crate::domain::safetensors::is_buffer;
 
 /// How a network is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,17 @@ pub struct Stage {
     pub parameters: Vec<String>,
     /// Names of its tensors that follow the data instead (running means and variances).
     pub buffers: Vec<String>,
+}
+
+impl Stage {
+    /// From the names and tensors that an architecture gives its stages.
+    pub(super) fn list(stages: impl IntoIterator<Item = (String, Vec<Expected>)>) -> Vec<Stage> {
+        let stage = |(name, tensors): (String, Vec<Expected>)| {
+            let (buffers, parameters) = tensors.into_iter().map(|tensor| tensor.name).partition(|name| is_buffer(name));
+            Stage { name, parameters, buffers }
+        };
+        stages.into_iter().map(stage).collect()
+    }
 }
 
 /// A feature extractor. Stages run in order from the input, so that freezing from the bottom is a number.
@@ -61,6 +72,10 @@ pub trait Backbone: Send + Sync {
     /// the answer is why.
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String>;
 
+    /// What its passes are told, for tests that compare roads.
+    #[cfg(test)]
+    fn settings(&self) -> &super::kernels::ops::Settings;
+
     /// Runs the stages `from..`, the first `frozen_stages` (counted from the stem) as constants in eval mode.
     fn features_from(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
         let mut x = x.clone();
@@ -86,50 +101,5 @@ pub trait Backbone: Send + Sync {
     /// Names of the trainable tensors above the boundary, from the bottom up.
     fn trainable(&self, frozen_stages: usize) -> Vec<&str> {
         self.stages().iter().skip(frozen_stages).flat_map(|stage| &stage.parameters).map(String::as_str).collect()
-    }
-}
-
-/// A backbone and the head that names classes.
-pub struct Classifier {
-    pub backbone: Box<dyn Backbone>,
-    pub head: Head,
-}
-
-impl Classifier {
-    /// Puts `head` on `backbone` under the name the architecture gives its classifier. Errors when the widths differ.
-    pub fn new(architecture: &Architecture, backbone: Box<dyn Backbone>, head: Head) -> Result<Classifier> {
-        if head.num_features() != backbone.num_features() {
-            return Err(Error::Invalid(format!(
-                "a head for {} features does not fit {} with {}",
-                head.num_features(),
-                backbone.architecture(),
-                backbone.num_features()
-            )));
-        }
-        Ok(Classifier { backbone, head: head.named(architecture.classifier) })
-    }
-
-    /// Images `(B, 3, H, W)` to logits `(B, classes)`; nothing is frozen.
-    pub fn logits(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.forward(x, 0, mode, 0)
-    }
-
-    /// Logits with the first `frozen_stages` as constants; `step` tells the head's dropout masks apart.
-    pub fn forward(&self, x: &Tensor, frozen_stages: usize, mode: Mode, step: u64) -> Result<Tensor> {
-        self.head.forward(&self.backbone.pooled(x, frozen_stages, mode)?, mode, step)
-    }
-
-    /// Images `(B, 3, H, W)` to features `(B, num_features)`, in eval mode.
-    pub fn pooled(&self, x: &Tensor) -> Result<Tensor> {
-        self.backbone.pooled(x, self.backbone.stages().len(), Mode::Eval)
-    }
-
-    /// Every tensor under timm's names, sharing handles: what is saved as `model.safetensors`.
-    pub fn weights(&self) -> Weights {
-        let mut weights = self.backbone.weights().clone();
-        for (name, var) in self.head.parameters() {
-            weights.insert(name, var.clone());
-        }
-        weights
     }
 }

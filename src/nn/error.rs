@@ -6,8 +6,8 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No such architecture here.
-    #[error("unknown architecture `{0}`: this build knows {known}", known = crate::nn::architectures::names())]
-    UnknownArchitecture(String),
+    #[error("unknown architecture `{name}`: this build knows {known}")]
+    UnknownArchitecture { name: String, known: String },
     /// The weights lack a tensor the architecture has.
     #[error("tensor `{name}` is missing: {architecture} needs it with shape {shape:?}; check that the weights are of this architecture")]
     Missing { architecture: String, name: String, shape: Vec<usize> },

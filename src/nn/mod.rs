@@ -11,6 +11,7 @@
 
 pub mod architectures;
 mod backbone;
+mod classifier;
 pub mod device;
 mod error;
 mod executors;
@@ -25,7 +26,8 @@ mod road_tests;
 mod safetensors_file;
 pub mod weights;
 
-pub use backbone::{Backbone, Classifier, Mode, Stage};
+pub use backbone::{Backbone, Mode, Stage};
+pub use classifier::Classifier;
 pub use error::{Error, Result};
 pub use heads::Head;
 pub use input::Input;

@@ -3,7 +3,8 @@
 
 use candle_core::{Device, Tensor};
 
-use super::kernels::{self, portable};
+use super::kernels;
+use super::kernels::ops::{Forced, Road};
 use super::random::Draw;
 use super::{Classifier, Mode, Weights, architectures, loss};
 
@@ -32,8 +33,9 @@ fn model(architecture: &str) -> Classifier {
     architectures::build_classifier(architecture, 5, &weights).unwrap()
 }
 
-fn show(architecture: &str, batch: usize, side: usize, frozen: usize) -> Shown {
+fn show(architecture: &str, batch: usize, side: usize, frozen: usize, road: Option<Road>) -> Shown {
     let model = model(architecture);
+    model.backbone.settings().force(Forced { road, ..Forced::default() });
     let side = architectures::get(architecture).unwrap().fixed_side().unwrap_or(side);
     let pixels = Draw::new(1, 0).normals(batch * 3 * side * side, 1.0);
     let x = Tensor::from_vec(pixels, (batch, 3, side, side), &Device::Cpu).unwrap();
@@ -62,7 +64,8 @@ fn close(what: &str, ours: &[f32], theirs: &[f32], floor: f64, tolerance: f64) {
 }
 
 fn both_roads_agree(architecture: &str, batch: usize, side: usize, frozen: usize) {
-    let (kernels, composed) = (show(architecture, batch, side, frozen), portable::forced(|| show(architecture, batch, side, frozen)));
+    let show = |road| show(architecture, batch, side, frozen, road);
+    let (kernels, composed) = (show(None), show(Some(Road::Portable)));
     close("answer", &composed.answer, &kernels.answer, 0.0, 1e-4);
     close("logits", &composed.logits, &kernels.logits, 0.0, 1e-4);
     let names = |list: &[(String, Vec<f32>)]| list.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
@@ -81,6 +84,7 @@ fn both_roads_agree(architecture: &str, batch: usize, side: usize, frozen: usize
 fn resnet() {
     both_roads_agree("resnet18", 3, 64, 0);
     both_roads_agree("resnet50", 3, 65, 4);
+    both_roads_agree("resnext50_32x4d", 3, 64, 3);
 }
 
 #[test]
@@ -93,6 +97,12 @@ fn mobile_networks() {
 fn networks_with_bent_activations_and_squeezes() {
     both_roads_agree("mobilenetv3_small_100", 4, 64, 0);
     both_roads_agree("efficientnet_b0", 4, 64, 1);
+}
+
+#[test]
+fn networks_with_norms_over_channels() {
+    both_roads_agree("convnext_atto", 2, 70, 0);
+    both_roads_agree("convnext_atto", 1, 64, 3);
 }
 
 #[test]

@@ -19,12 +19,6 @@ pub struct Weights {
     tensors: BTreeMap<String, Var>,
 }
 
-/// Whether weight decay pulls at a tensor: matrices and kernels, but no biases, no norms (pulling a scale towards zero
-/// regularises nothing, Goyal et al. 2017, section 5.3) and no embeddings (timm's `no_weight_decay`).
-pub fn decays(name: &str, rank: usize) -> bool {
-    rank > 1 && !matches!(name, "cls_token" | "pos_embed")
-}
-
 /// The variable itself where it is on `device`, else its values in a new one there.
 pub(crate) fn on_device(var: &Var, device: &Device) -> Result<Var> {
     if var.device().same_device(device) {

@@ -47,6 +47,13 @@ use crate::domain::recipe::Recipe;
 pub use crate::nn::device::{self, Device};
 pub use crate::nn::kernels::{backend, has_bf16};
 
+/// What to do where a base is of no architecture that this build knows, for people.
+pub fn known_architectures() -> String {
+    let families = crate::nn::architectures::families();
+    let (last, others) = families.split_last().unwrap_or((&"none", &[]));
+    format!("choose a base whose config.json names a known architecture: {} or {last}", others.join(", "))
+}
+
 /// One training to run.
 pub struct Training<'a> {
     pub recipe: &'a Recipe,

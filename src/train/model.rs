@@ -69,10 +69,11 @@ impl Model {
         let body = self.classifier.backbone.trainable(self.frozen).into_iter();
         let body = body.filter_map(|name| weights.get(name).map(|var| (name.to_owned(), var.clone()))).collect();
         let head = self.classifier.head.parameters().into_iter().map(|(name, var)| (name, var.clone())).collect();
-        let body = Group::split(recipe.lr, recipe.weight_decay, body);
+        let decays = |name: &str, rank: usize| self.architecture.decays(name, rank);
+        let body = Group::split(recipe.lr, recipe.weight_decay, body, decays);
         // Adam's steps do not depend on the size of gradients.
         let factor = if recipe.optimizer == Optimizer::Sgd { task.head_rate(self.classifier.head.num_features()) } else { 1.0 };
-        body.into_iter().chain(Group::split(recipe.head_lr * factor, recipe.weight_decay, head)).collect()
+        body.into_iter().chain(Group::split(recipe.head_lr * factor, recipe.weight_decay, head, decays)).collect()
     }
 
     /// Whether anything above the freeze boundary belongs to the backbone.
@@ -80,10 +81,9 @@ impl Model {
         self.frozen == self.classifier.backbone.stages().len()
     }
 
-    /// The fewest items a training step can do with: batch norm has no variance over a single one; where nothing
-    /// normalises, one is enough.
+    /// The fewest items a training step can do with: as many as the stages that learn need, or one.
     pub fn least_items(&self) -> usize {
-        if self.is_head_only() { 1 } else { 2 }
+        if self.is_head_only() { 1 } else { self.architecture.fewest_items() }
     }
 
     /// Features that the frozen stages compute for views: maps `(B, H, W, C)`, channels last, or pooled features `(B, D)`

@@ -3,6 +3,7 @@
 
     pip install torch timm numpy
     python tests/golden/make.py            # writes eval.json and train_*.json beside this file
+    python tests/golden/make.py eval=NAME NAME      # adds or makes again those of one architecture
 
 The formula. A tensor of the state dict is filled element by element (C order, index i):
 
@@ -14,6 +15,7 @@ The formula. A tensor of the state dict is filled element by element (C order, i
     linear bias                  (2u - 1) * 0.1
     bias of a convolution        (2u - 1) * 0.2
     class token, positions       2u - 1
+    layer scale (gamma)          0.125 + u / 4
     norm weight                  0.5 + u, and a quarter of that for a block's bn2 and bn3
     norm bias                    (2u - 1) * 0.2
     norm running_mean            (2u - 1) * 0.2
@@ -53,14 +55,18 @@ EVAL = {
     "mobilenetv3_small_050": 128, "mobilenetv3_small_075": 97, "mobilenetv3_small_100": 224, "mobilenetv3_large_100": 160,
     "efficientnet_b0": 128,
     "resnet18": 224, "resnet34": 160, "resnet50": 224, "resnet101": 129, "resnet152": 128,
+    "resnext50_32x4d": 130,
     "vit_tiny_patch16_224": 224, "vit_small_patch16_224": 224, "deit_tiny_patch16_224": 224, "deit_small_patch16_224": 224,
+    "convnext_atto": 150,
 }
 TRAIN = {
     "tf_efficientnet_lite0": 96, "mobilenetv2_100": 72, "mobilenetv3_small_100": 96, "mobilenetv3_large_100": 64,
-    "efficientnet_b0": 64, "resnet18": 64, "resnet50": 80, "vit_tiny_patch16_224": 224,
+    "efficientnet_b0": 64, "resnet18": 64, "resnet50": 80, "resnext50_32x4d": 64, "vit_tiny_patch16_224": 224,
+    "convnext_atto": 68,
 }
+CLASSIFIER_BIASES = ("fc.", "classifier.", "head.fc.", "head.bias")
 LINEAR_BIASES = (".qkv.bias", "attn.proj.bias", ".fc1.bias", ".fc2.bias")
-CONVOLUTION_BIASES = ("conv_reduce.bias", "conv_expand.bias", "conv_head.bias", "patch_embed.proj.bias")
+CONVOLUTION_BIASES = ("conv_reduce.bias", "conv_expand.bias", "conv_head.bias", "patch_embed.proj.bias", "stem.0.bias", "conv_dw.bias")
 
 
 def fnv1a64(text):
@@ -88,9 +94,10 @@ def fill(name, shape, training):
         values = 2 * u - 1
     elif len(shape) == 2:
         values = (2 * u - 1) * math.sqrt(3 / shape[1]) * (0.25 if name.endswith((".proj.weight", ".fc2.weight")) else 1)
-    elif name.startswith(("fc.", "classifier.", "head.")) or name.endswith(LINEAR_BIASES):
+    elif name.startswith(CLASSIFIER_BIASES) or name.endswith(LINEAR_BIASES):
         values = (2 * u - 1) * 0.1
-    elif name.endswith(CONVOLUTION_BIASES):
+    # In other networks that is a norm.
+    elif name.endswith(CONVOLUTION_BIASES) or (name.startswith("stages.") and name.endswith("downsample.1.bias")):
         values = (2 * u - 1) * 0.2
     elif name.endswith(".weight"):
         values = (0.25 + 0.5 * u if training else 0.5 + u) * (0.25 if name.endswith(damped) else 1)
@@ -98,6 +105,8 @@ def fill(name, shape, training):
         values = np.where(u < 0.25, -(2 + 2 * u), 2 + (u - 0.25) * (2 / 3))
     elif name.endswith(".running_var"):
         values = 0.5 + u
+    elif name.endswith(".gamma"):
+        values = 0.125 + 0.25 * u
     else:
         values = (2 * u - 1) * 0.2
     return torch.from_numpy(values.astype(np.float32))
@@ -144,9 +153,9 @@ def forward(name, side, dtype):
         return features, pooled, net.get_classifier()(pooled)
 
 
-def evaluate():
-    golden = {}
-    for name, side in EVAL.items():
+def evaluate(names, golden):
+    for name in names:
+        side = EVAL[name]
         features, pooled, logits = forward(name, side, torch.float64)
         largest = pooled.abs().max()
         spread, apart = (pooled.std() / largest).item(), ((pooled[0] - pooled[1]).abs().max() / largest).item()
@@ -215,8 +224,13 @@ def main():
     torch.set_num_threads(2)
     what = sys.argv[1:] or ["eval", *TRAIN]
     for item in what:
-        content = evaluate() if item == "eval" else train_step(item, TRAIN[item])
-        path = HERE / ("eval.json" if item == "eval" else f"train_{item}.json")
+        path = HERE / ("eval.json" if item.startswith("eval") else f"train_{item}.json")
+        if item == "eval":
+            content = evaluate(EVAL, {})
+        elif item.startswith("eval="):
+            content = evaluate([item.removeprefix("eval=")], json.loads(path.read_text()))
+        else:
+            content = train_step(item, TRAIN[item])
         path.write_text(json.dumps(content, separators=(",", ":")).replace('},"', '},\n"') + "\n")
         print(path.name, path.stat().st_size, "bytes")
 

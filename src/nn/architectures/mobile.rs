@@ -7,12 +7,54 @@
 //! head            conv_head 1x1, bn2
 //! ```
 
-use super::plan::{Block, Init, Plan, Shortcut, Squeeze, StagePlan, Unit};
+use super::architecture::{Architecture, ImageInput, Member, UsualInput};
+use super::convolutional::Planned;
+use super::plan::{Block, Plan, Shortcut, Squeeze, StagePlan, Unit};
+use super::tensor::Init;
 use crate::nn::kernels::{Activation, Gate};
 
-/// One member of the family.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Mobile {
+/// EfficientNet-Lite, as TensorFlow trained it and as timm did.
+pub(super) static LITE: [Architecture; 10] = [
+    lite("tf_efficientnet_lite0", &Mobile::lite(1.0, 1.0, true), ImageInput::inception(224, 0.875, "bicubic")),
+    lite("tf_efficientnet_lite1", &Mobile::lite(1.0, 1.1, true), ImageInput::inception(240, 0.882, "bicubic")),
+    lite("tf_efficientnet_lite2", &Mobile::lite(1.1, 1.2, true), ImageInput::inception(260, 0.890, "bicubic")),
+    lite("tf_efficientnet_lite3", &Mobile::lite(1.2, 1.4, true), ImageInput::inception(300, 0.904, "bilinear")),
+    lite("tf_efficientnet_lite4", &Mobile::lite(1.4, 1.8, true), ImageInput::inception(380, 0.920, "bilinear")),
+    lite("efficientnet_lite0", &Mobile::lite(1.0, 1.0, false), ImageInput::imagenet(224, 0.875, "bicubic")),
+    lite("efficientnet_lite1", &Mobile::lite(1.0, 1.1, false), ImageInput::imagenet(240, 0.882, "bicubic")),
+    lite("efficientnet_lite2", &Mobile::lite(1.1, 1.2, false), ImageInput::imagenet(260, 0.890, "bicubic")),
+    lite("efficientnet_lite3", &Mobile::lite(1.2, 1.4, false), ImageInput::imagenet(300, 0.904, "bicubic")),
+    lite("efficientnet_lite4", &Mobile::lite(1.4, 1.8, false), ImageInput::imagenet(380, 0.922, "bicubic")),
+];
+
+/// MobileNetV2.
+pub(super) static V2: [Architecture; 2] = [
+    architecture("mobilenetv2_100", "mobilenetv2", 1280, &Mobile::v2(1.0), ImageInput::imagenet(224, 0.875, "bicubic")),
+    architecture("mobilenetv2_140", "mobilenetv2", 1792, &Mobile::v2(1.4), ImageInput::imagenet(224, 0.875, "bicubic")),
+];
+
+/// EfficientNet.
+pub(super) static EFFICIENTNET: [Architecture; 1] =
+    [architecture("efficientnet_b0", "efficientnet", 1280, &Mobile::efficientnet(), ImageInput::imagenet(224, 0.875, "bicubic"))];
+
+const fn lite(name: &'static str, member: &'static dyn Member, input: ImageInput) -> Architecture {
+    architecture(name, "efficientnet-lite", 1280, member, input)
+}
+
+/// An architecture whose ends are called as in all these families.
+pub(super) const fn architecture(
+    name: &'static str,
+    family: &'static str,
+    num_features: usize,
+    member: &'static dyn Member,
+    input: ImageInput,
+) -> Architecture {
+    Architecture { name, family, num_features, first_conv: "conv_stem", classifier: "classifier", input: UsualInput::Image(input), member }
+}
+
+/// One member of these families.
+#[derive(Debug, Clone, Copy)]
+struct Mobile {
     stages: &'static [Stage; 7],
     width: f64,
     depth: f64,
@@ -34,22 +76,28 @@ const EFFICIENTNET_LITE: [Stage; 7] =
 
 impl Mobile {
     /// MobileNetV2 at a width multiplier.
-    pub const fn v2(width: f64) -> Mobile {
+    const fn v2(width: f64) -> Mobile {
         Mobile { stages: &MOBILENET_V2, width, depth: 1.0, fixed_ends: false, tensorflow: false, squeeze: false }
     }
 
     /// EfficientNet-Lite at a width and depth multiplier; `tensorflow` for timm's `tf_` models.
-    pub const fn lite(width: f64, depth: f64, tensorflow: bool) -> Mobile {
+    const fn lite(width: f64, depth: f64, tensorflow: bool) -> Mobile {
         Mobile { stages: &EFFICIENTNET_LITE, width, depth, fixed_ends: true, tensorflow, squeeze: false }
     }
 
     /// EfficientNet-B0.
-    pub const fn efficientnet() -> Mobile {
+    const fn efficientnet() -> Mobile {
         Mobile { stages: &EFFICIENTNET_LITE, width: 1.0, depth: 1.0, fixed_ends: false, tensorflow: false, squeeze: true }
     }
 
-    /// Its description.
-    pub fn plan(&self) -> Plan {
+    /// Channels at this width: a multiple of 8, never more than a tenth below the exact number.
+    fn channels(&self, base: usize) -> usize {
+        eights(base as f64 * self.width)
+    }
+}
+
+impl Planned for Mobile {
+    fn plan(&self) -> Plan {
         let stem = if self.fixed_ends { 32 } else { self.channels(32) };
         let num_features = if self.fixed_ends { 1280 } else { self.channels(1280).max(1280) };
         let activation = if self.squeeze { Activation::Silu } else { Activation::Relu6 };
@@ -79,13 +127,17 @@ impl Mobile {
         let head = unit("conv_head", "bn2", channels, num_features, 1, 1, 1, activation);
         stages.push(stage("head", vec![Block::chain(vec![head])]));
         let norm_eps = if self.tensorflow { 1e-3 } else { 1e-5 };
-        Plan { stages, num_features, same_padding: self.tensorflow, norm_eps, init: Init::Mobile }
+        Plan { stages, num_features, same_padding: self.tensorflow, norm_eps }
     }
 
-    /// Channels at this width: a multiple of 8, never more than a tenth below the exact number.
-    fn channels(&self, base: usize) -> usize {
-        eights(base as f64 * self.width)
+    fn classifier(&self, _num_features: usize, num_classes: usize) -> [Init; 2] {
+        classifier_init(num_classes)
     }
+}
+
+/// Uniform by fan-out, zero bias.
+pub(super) fn classifier_init(num_classes: usize) -> [Init; 2] {
+    [Init::Uniform(1.0 / (num_classes as f64).sqrt()), Init::ZEROS]
 }
 
 /// The nearest multiple of 8, but never more than a tenth below the exact number.
@@ -138,7 +190,9 @@ pub(super) fn unit(
     groups: usize,
     activation: Activation,
 ) -> Unit {
-    Unit { conv: conv.into(), norm: norm.into(), input, output, kernel, stride, groups, activation, squeeze: None }
+    // timm divides the outputs of a depthwise convolution by its groups.
+    let init = Init::fan_out(if groups > 1 { output / groups } else { output }, kernel);
+    Unit { conv: conv.into(), norm: norm.into(), input, output, kernel, stride, groups, activation, squeeze: None, init, silent: false }
 }
 
 #[cfg(test)]

@@ -7,13 +7,28 @@
 //! head            mean over all pixels, conv_head 1x1 with bias
 //! ```
 
-use super::mobile::{Inverted, eights, inverted_residual, stage, unit};
-use super::plan::{Block, Init, Plan, Pooled, Squeeze, StagePlan};
+use super::architecture::{Architecture, ImageInput, Member};
+use super::convolutional::Planned;
+use super::mobile::{Inverted, architecture, classifier_init, eights, inverted_residual, stage, unit};
+use super::plan::{Block, Plan, Pooled, Squeeze, StagePlan};
+use super::tensor::Init;
 use crate::nn::kernels::{Activation, Gate};
 
+/// The family.
+pub(super) static MEMBERS: [Architecture; 4] = [
+    member("mobilenetv3_small_050", 1024, &MobileNetV3::small(0.5)),
+    member("mobilenetv3_small_075", 1024, &MobileNetV3::small(0.75)),
+    member("mobilenetv3_small_100", 1024, &MobileNetV3::small(1.0)),
+    member("mobilenetv3_large_100", 1280, &MobileNetV3::large()),
+];
+
+const fn member(name: &'static str, num_features: usize, member: &'static dyn Member) -> Architecture {
+    architecture(name, "mobilenetv3", num_features, member, ImageInput::imagenet(224, 0.875, "bicubic"))
+}
+
 /// One member of the family.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct MobileNetV3 {
+#[derive(Debug, Clone, Copy)]
+struct MobileNetV3 {
     stages: &'static [&'static [Row]],
     /// Channels of the last map, and of the pooled features.
     ends: (usize, usize),
@@ -43,17 +58,18 @@ const STEM: usize = 16;
 
 impl MobileNetV3 {
     /// The small one at a width multiplier.
-    pub const fn small(width: f64) -> MobileNetV3 {
+    const fn small(width: f64) -> MobileNetV3 {
         MobileNetV3 { stages: SMALL, ends: (576, 1024), width }
     }
 
     /// The large one.
-    pub const fn large() -> MobileNetV3 {
+    const fn large() -> MobileNetV3 {
         MobileNetV3 { stages: LARGE, ends: (960, 1280), width: 1.0 }
     }
+}
 
-    /// Its description.
-    pub fn plan(&self) -> Plan {
+impl Planned for MobileNetV3 {
+    fn plan(&self) -> Plan {
         let swish = Activation::HardSwish;
         let mut stages = vec![stage("stem", vec![Block::chain(vec![unit("conv_stem", "bn1", 3, STEM, 3, 2, 1, swish)])])];
         let mut channels = STEM;
@@ -73,7 +89,11 @@ impl MobileNetV3 {
         stages.push(stage(&name, vec![Block::chain(vec![last])]));
         let pooled = Pooled { name: "conv_head".into(), input: wide, output: self.ends.1, activation: swish };
         stages.push(StagePlan { name: "head".into(), blocks: Vec::new(), max_pool: false, pooled: Some(pooled) });
-        Plan { stages, num_features: self.ends.1, same_padding: false, norm_eps: 1e-5, init: Init::Mobile }
+        Plan { stages, num_features: self.ends.1, same_padding: false, norm_eps: 1e-5 }
+    }
+
+    fn classifier(&self, _num_features: usize, num_classes: usize) -> [Init; 2] {
+        classifier_init(num_classes)
     }
 }
 

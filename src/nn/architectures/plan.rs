@@ -1,10 +1,11 @@
 //! What a convolutional backbone is made of, as data: families describe themselves with it, and
 //! `executors::convolutional` runs it. (Transformers are plainer: see `vit`.)
 
+use super::tensor::{Expected, Init, norm};
 use crate::nn::kernels::{Activation, Gate, Padding};
 
 /// A convolution without bias, then batch norm, then perhaps an activation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Unit {
     /// timm's module names.
     pub conv: String,
@@ -18,6 +19,10 @@ pub struct Unit {
     pub activation: Activation,
     /// After the activation.
     pub squeeze: Option<Squeeze>,
+    /// How timm would draw the convolution.
+    pub init: Init,
+    /// Whether the norm's scale starts at zero instead of one.
+    pub silent: bool,
 }
 
 /// Squeeze-and-excite over a unit's output.
@@ -43,29 +48,8 @@ pub struct Pooled {
     pub activation: Activation,
 }
 
-/// What a tensor is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Convolution,
-    /// Few convolutions have one: those without a norm behind them.
-    ConvolutionBias,
-    NormScale,
-    NormShift,
-    RunningMean,
-    RunningVariance,
-    LinearWeight,
-    LinearBias,
-    ClassToken,
-    Position,
-    HeadWeight,
-    HeadBias,
-}
-
-/// A tensor's name, shape and purpose.
-pub type Expected = (String, Vec<usize>, Kind);
-
 /// What is added to a block's output (before its last unit's activation).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Shortcut {
     None,
     /// The block's input.
@@ -75,14 +59,14 @@ pub enum Shortcut {
 }
 
 /// Units one after the other, around a shortcut.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Block {
     pub units: Vec<Unit>,
     pub shortcut: Shortcut,
 }
 
 /// Blocks that are frozen or trained together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StagePlan {
     pub name: String,
     pub blocks: Vec<Block>,
@@ -102,49 +86,47 @@ pub struct Plan {
     pub same_padding: bool,
     /// Added to variances in batch norm.
     pub norm_eps: f64,
-    /// How timm would draw fresh weights.
-    pub init: Init,
-}
-
-/// timm's ways of drawing fresh weights; they differ by family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Init {
-    /// Normal convolutions by fan-out, uniform classifier by fan-out, zero bias.
-    Mobile,
-    /// Normal convolutions by fan-out, PyTorch's own linear layer, and the last norm of each residual branch
-    /// silent, so that the network starts as its shortcuts.
-    Residual,
-    /// Normal linear layers of deviation 0.02, PyTorch's own convolution, zero biases.
-    Transformer,
 }
 
 impl Unit {
-    /// Its five tensors and their shapes: weight, scale, shift, running mean, running variance.
-    pub fn tensors(&self) -> [(String, Vec<usize>); 5] {
-        let norm = |field: &str| (format!("{}.{field}", self.norm), vec![self.output]);
-        let weight = vec![self.output, self.input / self.groups, self.kernel, self.kernel];
-        [(format!("{}.weight", self.conv), weight), norm("weight"), norm("bias"), norm("running_mean"), norm("running_var")]
-    }
-}
-
-impl Squeeze {
-    /// Its four tensors and their shapes: weight and bias on the way in, weight and bias on the way out.
-    pub fn tensors(&self) -> [(String, Vec<usize>); 4] {
-        let name = |field: &str| format!("{}.{field}", self.name);
+    /// Its five tensors: weight, scale, shift, running mean, running variance.
+    pub fn tensors(&self) -> [Expected; 5] {
+        let weight = [self.output, self.input / self.groups, self.kernel, self.kernel];
+        let [mut scale, shift] = norm(&self.norm, self.output);
+        scale.init = if self.silent { Init::ZEROS } else { Init::ONES };
+        let running = |field: &str, init: Init| Expected::new(format!("{}.{field}", self.norm), [self.output], init);
         [
-            (name("conv_reduce.weight"), vec![self.reduced, self.channels, 1, 1]),
-            (name("conv_reduce.bias"), vec![self.reduced]),
-            (name("conv_expand.weight"), vec![self.channels, self.reduced, 1, 1]),
-            (name("conv_expand.bias"), vec![self.channels]),
+            Expected::new(format!("{}.weight", self.conv), weight, self.init),
+            scale,
+            shift,
+            running("running_mean", Init::ZEROS),
+            running("running_var", Init::ONES),
         ]
     }
 }
 
-impl Pooled {
-    /// Its weight and bias and their shapes.
-    pub fn tensors(&self) -> [(String, Vec<usize>); 2] {
-        [(format!("{}.weight", self.name), vec![self.output, self.input, 1, 1]), (format!("{}.bias", self.name), vec![self.output])]
+impl Squeeze {
+    /// Its four tensors: weight and bias on the way in, weight and bias on the way out.
+    pub fn tensors(&self) -> [Expected; 4] {
+        let [weight, bias] = pointwise(&format!("{}.conv_reduce", self.name), self.channels, self.reduced);
+        let [back, back_bias] = pointwise(&format!("{}.conv_expand", self.name), self.reduced, self.channels);
+        [weight, bias, back, back_bias]
     }
+}
+
+impl Pooled {
+    /// Its weight and bias.
+    pub fn tensors(&self) -> [Expected; 2] {
+        pointwise(&self.name, self.input, self.output)
+    }
+}
+
+/// Weight and bias of a 1x1 convolution.
+fn pointwise(module: &str, input: usize, output: usize) -> [Expected; 2] {
+    [
+        Expected::new(format!("{module}.weight"), [output, input, 1, 1], Init::fan_out(output, 1)),
+        Expected::new(format!("{module}.bias"), [output], Init::ZEROS),
+    ]
 }
 
 impl Plan {
@@ -168,20 +150,15 @@ impl StagePlan {
 
     /// Every tensor in the order of computation.
     pub fn tensors(&self) -> Vec<Expected> {
-        const UNIT: [Kind; 5] = [Kind::Convolution, Kind::NormScale, Kind::NormShift, Kind::RunningMean, Kind::RunningVariance];
-        const BIASED: [Kind; 4] = [Kind::Convolution, Kind::ConvolutionBias, Kind::Convolution, Kind::ConvolutionBias];
         let mut tensors = Vec::new();
-        let mut add = |found: &mut dyn Iterator<Item = ((String, Vec<usize>), Kind)>| {
-            tensors.extend(found.map(|((name, shape), kind)| (name, shape, kind)));
-        };
         for unit in self.units() {
-            add(&mut unit.tensors().into_iter().zip(UNIT));
+            tensors.extend(unit.tensors());
             if let Some(squeeze) = &unit.squeeze {
-                add(&mut squeeze.tensors().into_iter().zip(BIASED));
+                tensors.extend(squeeze.tensors());
             }
         }
         if let Some(pooled) = &self.pooled {
-            add(&mut pooled.tensors().into_iter().zip(BIASED));
+            tensors.extend(pooled.tensors());
         }
         tensors
     }

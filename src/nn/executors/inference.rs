@@ -11,44 +11,46 @@ use super::layer::{EvalLayer, Layer};
 use super::stage::RunningStage;
 use crate::nn::backbone::Mode;
 use crate::nn::error::Result;
-use crate::nn::kernels::{self, Buffer, MaxPool, Threads, backend};
+use crate::nn::kernels::backend::Choice;
+use crate::nn::kernels::ops::Pass;
+use crate::nn::kernels::{self, Buffer, MaxPool, Threads};
 
 /// Floats that the widest layer of a piece may hold, in and out: what a core's second-level cache takes.
 const PIECE_FLOATS: usize = 256 * 1024;
 
 /// Sends channels-last maps through the stages, without a graph.
-pub(super) fn run(stages: &[RunningStage], x: &Tensor) -> Result<Tensor> {
+pub(super) fn run(stages: &[RunningStage], x: &Tensor, pass: &Pass) -> Result<Tensor> {
     let mut maps = x.clone();
     for stage in stages {
         if !stage.blocks.is_empty() {
-            maps = run_blocks(stage, &maps)?;
+            maps = run_blocks(stage, &maps, pass.arithmetic.backend)?;
         }
         if let Some(pooled) = &stage.pooled {
-            maps = pooled.forward(&maps, Mode::Eval)?;
+            maps = pooled.forward(&maps, Mode::Eval, pass.road)?;
         }
     }
     Ok(maps)
 }
 
-fn run_blocks(stage: &RunningStage, x: &Tensor) -> Result<Tensor> {
+fn run_blocks(stage: &RunningStage, x: &Tensor, backend: Choice) -> Result<Tensor> {
     let (batch, height, width, channels) = x.dims4()?;
     let weights = layers(stage).map(Layer::weight).collect::<Result<Vec<_>>>()?;
     let weights: Vec<&[f32]> = weights.iter().map(|weight| &**weight).collect();
     let (images, threads) = deal(batch, &Cost::of(stage, [1, height, width, channels])?);
-    let pass = |images: usize| Pass::new(stage, [images, height, width, channels], &weights, threads);
-    let (whole, last) = (pass(images)?, batch % images);
-    let rest = if last == 0 { None } else { Some(pass(last)?) };
+    let ready = |images: usize| ReadyStage::new(stage, [images, height, width, channels], &weights, threads, backend);
+    let (whole, last) = (ready(images)?, batch % images);
+    let rest = if last == 0 { None } else { Some(ready(last)?) };
     let (from, to) = (height * width * channels, whole.output.iter().skip(1).product::<usize>());
     let values = kernels::read(x)?;
     let mut y = vec![0.0; batch * to];
     y.par_chunks_mut(images * to).zip(values.par_chunks(images * from)).try_for_each(|(y, x)| {
-        let pass = rest.as_ref().filter(|_| y.len() < images * to).unwrap_or(&whole);
-        pass.run(x, y)
+        let stage = rest.as_ref().filter(|_| y.len() < images * to).unwrap_or(&whole);
+        stage.run(x, y)
     })?;
     Ok(Tensor::from_vec(y, (batch, whole.output[1], whole.output[2], whole.output[3]), x.device())?)
 }
 
-/// In the order in which a pass meets them.
+/// In the order in which a stage meets them.
 fn layers(stage: &RunningStage) -> impl Iterator<Item = &Layer> {
     stage.blocks.iter().flat_map(|block| block.layers())
 }
@@ -93,7 +95,7 @@ fn deal(batch: usize, cost: &Cost) -> (usize, Threads) {
 }
 
 /// A stage ready for pieces of one size.
-struct Pass<'a> {
+struct ReadyStage<'a> {
     stage: &'a RunningStage,
     layers: Vec<EvalLayer<'a>>,
     pool: Option<MaxPool>,
@@ -116,8 +118,8 @@ impl Values<'_> {
     }
 }
 
-impl<'a> Pass<'a> {
-    fn new(stage: &'a RunningStage, input: [usize; 4], weights: &[&'a [f32]], threads: Threads) -> Result<Pass<'a>> {
+impl<'a> ReadyStage<'a> {
+    fn new(stage: &'a RunningStage, input: [usize; 4], weights: &[&'a [f32]], threads: Threads, backend: Choice) -> Result<ReadyStage<'a>> {
         let (mut shape, mut inputs) = (input, Vec::new());
         for block in &stage.blocks {
             shape = block.forward(&shape, |layer, &shape, _| {
@@ -126,15 +128,12 @@ impl<'a> Pass<'a> {
             })?;
         }
         let all: Vec<&Layer> = layers(stage).collect();
-        // The threads that pack weights use the backend that this one would.
-        let choice = backend::choice();
-        let eval =
-            |((layer, shape), weight): ((&&'a Layer, [usize; 4]), &&'a [f32])| backend::with(choice, || layer.eval(shape, weight, threads));
+        let eval = |((layer, shape), weight): ((&&'a Layer, [usize; 4]), &&'a [f32])| layer.eval(shape, weight, threads, backend);
         let ready = all.par_iter().zip(inputs).zip(weights).map(eval);
         let layers = ready.collect::<Result<Vec<_>>>()?;
         let pool = if stage.max_pool { Some(MaxPool::new(&shape, 3, 2, 1)?) } else { None };
         let output = pool.as_ref().map_or(shape, |pool| pool.geometry.output_shape());
-        Ok(Pass { stage, layers, pool, output })
+        Ok(ReadyStage { stage, layers, pool, output })
     }
 
     /// Writes all of `y`.
@@ -165,7 +164,8 @@ impl<'a> Pass<'a> {
 mod tests {
     use candle_core::{Device, Tensor};
 
-    use super::backend::{self, Choice};
+    use crate::nn::kernels::backend::Choice;
+    use crate::nn::kernels::ops::Forced;
     use crate::nn::random::Draw;
     use crate::nn::{Mode, Weights, architectures};
 
@@ -179,8 +179,8 @@ mod tests {
             let features = |first: usize, batch: usize, threads: usize, choice: Choice| -> Vec<Vec<f32>> {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let some = images.narrow(0, first, batch).unwrap();
-                let pooled = pool.install(|| backend::with(choice, || backbone.pooled(&some, stages, Mode::Eval)));
-                pooled.unwrap().to_vec2().unwrap()
+                backbone.settings().force(Forced { backend: Some(choice), ..Forced::default() });
+                pool.install(|| backbone.pooled(&some, stages, Mode::Eval)).unwrap().to_vec2().unwrap()
             };
             let alone: Vec<Vec<f32>> = (0..7).flat_map(|index| features(index, 1, 1, Choice::Rust)).collect();
             let scale = alone.iter().flatten().fold(0.0f32, |largest, value| largest.max(value.abs()));

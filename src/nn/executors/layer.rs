@@ -1,14 +1,18 @@
 //! The layers that a [stage](super::stage) runs, over channels-last maps.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use candle_core::{Tensor, Var};
 
+use super::parameter::parameter;
 use crate::nn::architectures::plan::{Plan, Pooled, Squeeze, Unit};
+use crate::nn::architectures::tensor::Expected;
 use crate::nn::backbone::Mode;
 use crate::nn::error::{Error, Result};
-use crate::nn::kernels::{self, Activation, BatchStatistics, Floats, Folded, Gates, Geometry, Map, Norm, Spec, SqueezeExcite, Threads};
+use crate::nn::kernels::backend::Choice;
+use crate::nn::kernels::ops::{Pass, Road};
+use crate::nn::kernels::tape::{self, Node};
+use crate::nn::kernels::{
+    self, Activation, BatchStatistics, Floats, Folded, Gates, Geometry, Norm, Spec, SqueezeExcite, Threads, portable,
+};
 use crate::nn::weights::Weights;
 
 /// The mean over all pixels, then a linear layer: `(B, H, W, C)` to `(B, 1, 1, C')`.
@@ -34,22 +38,13 @@ pub(super) struct Layer {
     spec: Spec,
     eps: f64,
     activation: Activation,
-    momentum: Arc<AtomicU64>,
     squeeze: Option<RunningSqueeze>,
 }
 
-/// A parameter as a variable or, in eval mode, as a constant.
-fn parameter(var: &Var, mode: Mode) -> Tensor {
-    match mode {
-        Mode::Train => var.as_tensor().clone(),
-        Mode::Eval => var.detach(),
-    }
-}
-
 /// The handles of tensors `architectures` has checked.
-fn handles<const N: usize>(architecture: &str, tensors: [(String, Vec<usize>); N], weights: &Weights) -> Result<[Var; N]> {
+fn handles<const N: usize>(architecture: &str, tensors: [Expected; N], weights: &Weights) -> Result<[Var; N]> {
     let mut found = Vec::with_capacity(N);
-    for (name, shape) in tensors {
+    for Expected { name, shape, .. } in tensors {
         let var = weights.get(&name).cloned();
         found.push(var.ok_or_else(|| Error::Missing { architecture: architecture.into(), name, shape })?);
     }
@@ -62,14 +57,14 @@ impl RunningPooled {
         Ok(RunningPooled { weight, bias, activation: pooled.activation })
     }
 
-    pub(super) fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.pixel(&kernels::global_average_pool(x)?, mode)
+    pub(super) fn forward(&self, x: &Tensor, mode: Mode, road: Road) -> Result<Tensor> {
+        self.pixel(&road.global_average_pool(x)?, mode, road)
     }
 
     /// `(B, C)` to `(B, 1, 1, C')`.
-    pub(super) fn pixel(&self, pooled: &Tensor, mode: Mode) -> Result<Tensor> {
+    pub(super) fn pixel(&self, pooled: &Tensor, mode: Mode, road: Road) -> Result<Tensor> {
         let (weight, bias) = (parameter(&self.weight, mode), parameter(&self.bias, mode));
-        Ok(kernels::linear(pooled, &weight, &bias, self.activation)?.unsqueeze(1)?.unsqueeze(1)?)
+        Ok(road.linear(pooled, &weight, &bias, self.activation)?.unsqueeze(1)?.unsqueeze(1)?)
     }
 }
 
@@ -79,14 +74,14 @@ impl RunningSqueeze {
         Ok(RunningSqueeze { plan: squeeze.clone(), reduce: (reduce, reduce_bias), expand: (expand, expand_bias) })
     }
 
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    fn compose(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let pair = |(weight, bias): &(Var, Var)| (parameter(weight, mode), parameter(bias, mode));
         let (reduce, expand) = (pair(&self.reduce), pair(&self.expand));
-        Ok(self.with((&reduce.0, &reduce.1), (&expand.0, &expand.1)).forward(x)?)
+        Ok(portable::squeeze_excite(x, &self.with((&reduce.0, &reduce.1), (&expand.0, &expand.1)))?)
     }
 
-    fn learn(&self, x: &Map) -> Result<Map> {
-        Ok(self.with((&self.reduce.0, &self.reduce.1), (&self.expand.0, &self.expand.1)).learn(x)?)
+    fn learn(&self, x: &Node) -> Result<Node> {
+        Ok(tape::layers::squeeze_excite(x, &self.with((&self.reduce.0, &self.reduce.1), (&self.expand.0, &self.expand.1)))?)
     }
 
     fn gates(&self, shape: [usize; 4]) -> Result<Gates> {
@@ -121,7 +116,7 @@ impl EvalLayer<'_> {
 }
 
 impl Layer {
-    pub(super) fn build(architecture: &str, unit: &Unit, plan: &Plan, weights: &Weights, momentum: &Arc<AtomicU64>) -> Result<Layer> {
+    pub(super) fn build(architecture: &str, unit: &Unit, plan: &Plan, weights: &Weights) -> Result<Layer> {
         let [weight, gamma, beta, mean, variance] = handles(architecture, unit.tensors(), weights)?;
         Ok(Layer {
             weight,
@@ -132,29 +127,26 @@ impl Layer {
             spec: Spec { stride: unit.stride, padding: plan.padding(unit), groups: unit.groups },
             eps: plan.norm_eps,
             activation: unit.activation,
-            momentum: momentum.clone(),
             squeeze: unit.squeeze.as_ref().map(|squeeze| RunningSqueeze::build(architecture, squeeze, weights)).transpose()?,
         })
     }
 
-    /// `activation(norm(conv(x)) + residual)` over channels-last maps, then the squeeze where there is one.
-    pub(super) fn forward(&self, x: &Tensor, residual: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
-        let y = self.normalised(x, residual, mode)?;
-        match &self.squeeze {
-            Some(squeeze) => squeeze.forward(&y, mode),
-            None => Ok(y),
-        }
-    }
-
-    fn normalised(&self, x: &Tensor, residual: Option<&Tensor>, mode: Mode) -> Result<Tensor> {
-        match mode {
-            Mode::Train => self.train(x, residual),
-            Mode::Eval => {
-                let y = kernels::conv2d(x, &self.weight.detach(), &self.spec)?;
-                let (gamma, beta) = (self.gamma.detach(), self.beta.detach());
-                let norm = Norm { gamma: &gamma, beta: &beta, eps: self.eps, activation: self.activation };
-                Ok(kernels::batch_norm_eval(&y, &norm, &self.mean, &self.variance, residual)?)
+    /// `activation(norm(conv(x)) + residual)` over channels-last maps, then the squeeze where there is one, of candle's ops.
+    pub(super) fn compose(&self, x: &Tensor, residual: Option<&Tensor>, mode: Mode, pass: &Pass) -> Result<Tensor> {
+        let [weight, gamma, beta] = [&self.weight, &self.gamma, &self.beta].map(|var| parameter(var, mode));
+        let norm = Norm { gamma: &gamma, beta: &beta, eps: self.eps, activation: self.activation };
+        let y = portable::conv2d(x, &weight, &self.spec, pass.arithmetic.precision)?;
+        let y = match mode {
+            Mode::Train => {
+                let (y, batch) = portable::batch_norm_train(&y, &norm, residual)?;
+                self.follow(&batch, pass.momentum)?;
+                y
             }
+            Mode::Eval => portable::batch_norm_eval(&y, &norm, &self.mean, &self.variance, residual)?,
+        };
+        match &self.squeeze {
+            Some(squeeze) => squeeze.compose(&y, mode),
+            None => Ok(y),
         }
     }
 
@@ -169,35 +161,24 @@ impl Layer {
     }
 
     /// The layer as it is now, in eval mode, for maps of this shape.
-    pub(super) fn eval<'a>(&self, shape: [usize; 4], weight: &'a [f32], threads: Threads) -> Result<EvalLayer<'a>> {
+    pub(super) fn eval<'a>(&self, shape: [usize; 4], weight: &'a [f32], threads: Threads, backend: Choice) -> Result<EvalLayer<'a>> {
         let (geometry, (scale, shift)) = (self.geometry(shape)?, self.folded()?);
         let gates = self.squeeze.as_ref().map(|squeeze| squeeze.gates(geometry.output_shape())).transpose()?;
-        Ok(EvalLayer { folded: Folded::new(weight, &geometry, (&scale, &shift), self.activation, threads)?, gates })
+        Ok(EvalLayer { folded: Folded::new(weight, &geometry, (&scale, &shift), self.activation, threads, backend)?, gates })
     }
 
-    fn train(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
-        let y = kernels::conv2d(x, &self.weight, &self.spec)?;
-        let (y, batch) = kernels::batch_norm_train(&y, &self.norm(), residual)?;
-        self.follow(&batch)?;
-        Ok(y)
-    }
-
-    /// The same between maps on the CPU.
-    pub(super) fn learn(&self, x: &Map, residual: Option<&Map>) -> Result<Map> {
-        let (y, batch) = kernels::conv_norm(x, &self.weight, &self.spec, &self.norm(), residual)?;
-        self.follow(&batch)?;
+    /// The same between nodes on the CPU.
+    pub(super) fn learn(&self, x: &Node, residual: Option<&Node>, pass: &Pass) -> Result<Node> {
+        let norm = Norm { gamma: &self.gamma, beta: &self.beta, eps: self.eps, activation: self.activation };
+        let (y, batch) = tape::layers::conv_norm(x, &self.weight, &self.spec, &norm, residual)?;
+        self.follow(&batch, pass.momentum)?;
         match &self.squeeze {
             Some(squeeze) => squeeze.learn(&y),
             None => Ok(y),
         }
     }
 
-    fn norm(&self) -> Norm<'_> {
-        Norm { gamma: &self.gamma, beta: &self.beta, eps: self.eps, activation: self.activation }
-    }
-
-    fn follow(&self, batch: &BatchStatistics) -> Result<()> {
-        let momentum = f64::from_bits(self.momentum.load(Ordering::Relaxed));
+    fn follow(&self, batch: &BatchStatistics, momentum: f64) -> Result<()> {
         follow(&self.mean, &batch.mean, momentum)?;
         follow(&self.variance, &batch.unbiased_variance, momentum)
     }

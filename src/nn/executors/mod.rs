@@ -1,8 +1,11 @@
 //! What runs networks: convolutions in stages and blocks, transformers over tokens. A family of architectures chooses
 //! the executor that fits it.
 
+pub mod channel_norm;
 pub mod convolutional;
 mod inference;
 mod layer;
+mod order;
+mod parameter;
 mod stage;
 pub mod transformer;

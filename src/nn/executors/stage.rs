@@ -1,9 +1,6 @@
 //! The stages and blocks of a [plan](crate::nn::architectures::plan), holding the tensors they run with. Whoever runs
 //! them, learning, answering or counting, sends his values through a block in the same way.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-
 use super::layer::{Layer, RunningPooled};
 use crate::nn::architectures::plan::{Plan, Shortcut, StagePlan, Unit};
 use crate::nn::error::Result;
@@ -27,8 +24,8 @@ enum RunningShortcut {
 }
 
 impl RunningStage {
-    pub fn build(architecture: &str, stage: &StagePlan, plan: &Plan, weights: &Weights, momentum: &Arc<AtomicU64>) -> Result<RunningStage> {
-        let layer = |unit: &Unit| Layer::build(architecture, unit, plan, weights, momentum);
+    pub fn build(architecture: &str, stage: &StagePlan, plan: &Plan, weights: &Weights) -> Result<RunningStage> {
+        let layer = |unit: &Unit| Layer::build(architecture, unit, plan, weights);
         let mut blocks = Vec::new();
         for block in &stage.blocks {
             let layers = block.units.iter().map(layer).collect::<Result<_>>()?;

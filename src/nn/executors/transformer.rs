@@ -1,22 +1,39 @@
-//! Runs a [`Vit`]. Between stages flow tokens `(B, N, D)`, the class token first; the pooled features are the class
+//! Runs vision transformers. Between stages flow tokens `(B, N, D)`, the class token first; the pooled features are the class
 //! token's.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{Tensor, Var};
 
+use super::parameter::{Pair, handle, parameter};
 use crate::domain::recipe::Precision;
-use crate::nn::architectures::vit::{EPS, Vit};
+use crate::nn::architectures::tensor::Expected;
 use crate::nn::backbone::{Backbone, Mode, Stage};
 use crate::nn::error::{Error, Result};
-use crate::nn::kernels::{self, AttentionBlock, Map, MlpBlock, PatchEmbed, portable};
+use crate::nn::kernels::ops::{Pass, Road, Settings};
+use crate::nn::kernels::tape::Node;
+use crate::nn::kernels::{AttentionBlock, MlpBlock, PatchEmbed, portable};
 use crate::nn::weights::Weights;
 
-/// A backbone built from a description and its tensors.
+/// Added to variances in layer norm.
+const EPS: f64 = 1e-6;
+
+/// What must be known of a transformer to run it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Numbers per token.
+    pub width: usize,
+    pub heads: usize,
+    /// Blocks.
+    pub depth: usize,
+    /// Of an image, in pixels.
+    pub side: usize,
+}
+
+/// A backbone built from its sizes and tensors.
 pub(crate) struct Transformer {
     architecture: String,
-    vit: Vit,
+    sizes: Sizes,
     stages: Vec<Stage>,
     projection: Pair,
     class_token: Var,
@@ -24,8 +41,7 @@ pub(crate) struct Transformer {
     blocks: Vec<Block>,
     norm: Pair,
     weights: Weights,
-    /// Whether stages that learn multiply bf16.
-    rounds: AtomicBool,
+    settings: Settings,
 }
 
 struct Block {
@@ -37,31 +53,10 @@ struct Block {
     fc2: Pair,
 }
 
-/// Weight and bias, or scale and shift.
-struct Pair(Var, Var);
-
-impl Pair {
-    fn tensors(&self, mode: Mode) -> (Tensor, Tensor) {
-        (tensor(&self.0, mode), tensor(&self.1, mode))
-    }
-}
-
-/// A parameter as a variable or, in eval mode, as a constant.
-fn tensor(var: &Var, mode: Mode) -> Tensor {
-    match mode {
-        Mode::Train => var.as_tensor().clone(),
-        Mode::Eval => var.detach(),
-    }
-}
-
 impl Transformer {
     /// Takes the handles it needs from `weights`, which `architectures` has checked.
-    pub fn build(architecture: &str, vit: Vit, weights: Weights) -> Result<Transformer> {
-        let get = |name: &str| {
-            let missing = || Error::Missing { architecture: architecture.into(), name: name.into(), shape: vec![] };
-            weights.get(name).cloned().ok_or_else(missing)
-        };
-        let pair = |module: &str| -> Result<Pair> { Ok(Pair(get(&format!("{module}.weight"))?, get(&format!("{module}.bias"))?)) };
+    pub fn build(architecture: &str, sizes: Sizes, stages: Vec<(String, Vec<Expected>)>, weights: Weights) -> Result<Transformer> {
+        let pair = |module: &str| Pair::of(module, &weights, architecture);
         let block = |index: usize| -> Result<Block> {
             let part = |module: &str| pair(&format!("blocks.{index}.{module}"));
             Ok(Block {
@@ -73,23 +68,17 @@ impl Transformer {
                 fc2: part("mlp.fc2")?,
             })
         };
-        let stages = vit.stages().into_iter();
-        let stages = stages.map(|(name, tensors)| Stage {
-            name,
-            parameters: tensors.into_iter().map(|(name, ..)| name).collect(),
-            buffers: Vec::new(),
-        });
         Ok(Transformer {
             architecture: architecture.into(),
-            vit,
-            stages: stages.collect(),
+            sizes,
+            stages: Stage::list(stages),
             projection: pair("patch_embed.proj")?,
-            class_token: get("cls_token")?,
-            position: get("pos_embed")?,
-            blocks: (0..vit.depth).map(block).collect::<Result<_>>()?,
+            class_token: handle("cls_token", &weights, architecture)?,
+            position: handle("pos_embed", &weights, architecture)?,
+            blocks: (0..sizes.depth).map(block).collect::<Result<_>>()?,
             norm: pair("norm")?,
             weights,
-            rounds: AtomicBool::new(false),
+            settings: Settings::new(),
         })
     }
 
@@ -101,22 +90,23 @@ impl Transformer {
         }
         self.check(&stages, x)?;
         let (end, mode) = (stages.end, |stage: usize| if stage < frozen_stages { Mode::Eval } else { mode });
-        let rounds = self.rounds.load(Ordering::Relaxed);
-        let precision = |stage: usize| if rounds && mode(stage) == Mode::Train { Precision::Bf16 } else { Precision::F32 };
-        let tokens = if portable::is_for(x) {
+        let learning = self.settings.pass(x, mode(end - 1) == Mode::Train);
+        let pass = |stage: usize| if mode(stage) == Mode::Train { learning } else { learning.frozen() };
+        let tokens = if learning.road == Road::Portable {
             let mut y = x.clone();
             for stage in stages {
-                y = portable::at(precision(stage), || self.compose(stage, &y, queries, mode(stage)))?;
+                y = self.compose(stage, &y, queries, mode(stage), &pass(stage))?;
                 y = if stage < frozen_stages { y.detach() } else { y };
             }
             y
         } else {
+            let first = pass(stages.start).arithmetic;
             let mut y = match stages.start {
-                0 => Map::enter(x, Precision::F32)?,
-                _ => Map::enter_tokens(x, Precision::F32)?,
+                0 => Node::enter(x, first)?,
+                _ => Node::enter_tokens(x, first)?,
             };
             for stage in stages {
-                y = self.learn(stage, &y.at(precision(stage)), queries, mode(stage))?;
+                y = self.forward(stage, &y.at(pass(stage).arithmetic), queries, mode(stage))?;
                 y = if stage < frozen_stages { y.detach() } else { y };
             }
             y.leave_tokens()?
@@ -125,7 +115,7 @@ impl Transformer {
             return Ok(tokens);
         }
         let (gamma, beta) = self.norm.tensors(mode(end - 1));
-        Ok(kernels::layer_norm(&tokens, &gamma, &beta, EPS)?)
+        Ok(learning.road.layer_norm(&tokens, &gamma, &beta, EPS)?)
     }
 
     /// Errors unless those stages exist and the first takes `x`.
@@ -134,7 +124,7 @@ impl Transformer {
             let (count, stage) = (self.stages.len(), stages.end - 1);
             return Err(Error::Invalid(format!("{} has {count} stages, there is no stage {stage}", self.architecture)));
         }
-        let side = self.vit.side;
+        let side = self.sizes.side;
         if stages.start > 0 && x.rank() != 3 {
             return Err(Error::Invalid(format!("a batch of tokens has the shape (batch, tokens, width), not {:?}", x.dims())));
         }
@@ -148,18 +138,21 @@ impl Transformer {
         Ok(())
     }
 
-    /// One stage between maps.
-    fn learn(&self, stage: usize, x: &Map, queries: usize, mode: Mode) -> Result<Map> {
-        let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| embed.learn(x))?) };
+    /// One stage between nodes.
+    fn forward(&self, stage: usize, x: &Node, queries: usize, mode: Mode) -> Result<Node> {
+        let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| embed.forward(x))?) };
         let queries = self.queries(stage, queries, x.tokens());
-        Ok(block.halves(self.vit.heads, mode, |attention, mlp| mlp.learn(&attention.learn(x, queries)?))?)
+        Ok(block.halves(self.sizes.heads, mode, |attention, mlp| mlp.forward(&attention.forward(x, queries)?))?)
     }
 
     /// The same between tensors, where the kernels are composed.
-    fn compose(&self, stage: usize, x: &Tensor, queries: usize, mode: Mode) -> Result<Tensor> {
-        let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| embed.forward(x))?) };
+    fn compose(&self, stage: usize, x: &Tensor, queries: usize, mode: Mode, pass: &Pass) -> Result<Tensor> {
+        let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| portable::patch_embed(x, embed))?) };
+        let precision = pass.arithmetic.precision;
         let queries = self.queries(stage, queries, x.dim(1)?);
-        Ok(block.halves(self.vit.heads, mode, |attention, mlp| mlp.forward(&attention.forward(x, queries)?))?)
+        Ok(block.halves(self.sizes.heads, mode, |attention, mlp| {
+            portable::mlp_block(&portable::attention_block(x, attention, queries, precision)?, mlp, precision)
+        })?)
     }
 
     /// All stages but the stem are one.
@@ -174,7 +167,7 @@ impl Transformer {
 
     fn embedded<R>(&self, mode: Mode, with: impl FnOnce(&PatchEmbed<'_>) -> R) -> R {
         let (weight, bias) = self.projection.tensors(mode);
-        let (class_token, position) = (tensor(&self.class_token, mode), tensor(&self.position, mode));
+        let (class_token, position) = (parameter(&self.class_token, mode), parameter(&self.position, mode));
         with(&PatchEmbed { projection: (&weight, &bias), class_token: &class_token, position: &position })
     }
 }
@@ -201,7 +194,7 @@ impl Backbone for Transformer {
     }
 
     fn num_features(&self) -> usize {
-        self.vit.width
+        self.sizes.width
     }
 
     fn stages(&self) -> &[Stage] {
@@ -216,12 +209,12 @@ impl Backbone for Transformer {
     fn set_norm_momentum(&self, _momentum: f64) {}
 
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
-        self.rounds.store(false, Ordering::Relaxed);
-        if precision == Precision::Bf16 {
-            kernels::has_bf16(&self.weights.device())?;
-            self.rounds.store(true, Ordering::Relaxed);
-        }
-        Ok(())
+        self.settings.set_precision(precision, &self.weights.device())
+    }
+
+    #[cfg(test)]
+    fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {

@@ -2,9 +2,10 @@
 
 use candle_core::{Device, Tensor, Var};
 
+use crate::nn::backbone::Mode;
+use crate::nn::error::{Error, Result};
 use crate::nn::random::Draw;
 use crate::nn::weights::{Weights, on_device};
-use crate::nn::{Error, Mode, Result};
 
 /// A linear classifier `(B, num_features)` to `(B, num_classes)` with dropout before it.
 pub struct Head {

@@ -1,15 +1,7 @@
-//! Activations as curves: their values and slopes over whole slices, and the few transcendental functions they need,
+//! Activations: their values and slopes over whole slices, and the few transcendental functions they need,
 //! written so that they vectorise (a call into the C library does not).
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
-
-use super::memory::{floats, read, tensor};
-use super::portable;
 use super::simd::{clamp, vectorised};
-
-/// Floats a thread takes at a time.
-const CHUNK: usize = 32 * 1024;
 
 /// What follows a normalisation. NaN stays NaN, so that a diverged run shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,15 +21,15 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Whether it bends values instead of holding them within bounds, so that its slope does not show in its output.
+    /// Whether it is more than a clamp, so that its slope does not show in its output.
     pub(crate) fn is_smooth(self) -> bool {
         matches!(self, Activation::HardSwish | Activation::Silu | Activation::Gelu)
     }
 
-    /// The range outside which the value is held and the gradient is zero.
+    /// The range to which values are clamped, outside which the gradient is zero.
     pub(crate) fn bounds(self) -> (f32, f32) {
         match self {
-            // The bent ones are not held; `Activation::apply` follows where they are allowed.
+            // The smooth ones clamp nothing.
             Activation::None | Activation::HardSwish | Activation::Silu | Activation::Gelu => (f32::NEG_INFINITY, f32::INFINITY),
             Activation::Relu => (0.0, f32::INFINITY),
             Activation::Relu6 => (0.0, 6.0),
@@ -90,7 +82,7 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 }
 
 /// A function of one number with a derivative.
-pub(crate) trait Curve: Send + Sync {
+pub(crate) trait Function: Send + Sync {
     fn value(x: f32) -> f32;
     fn slope(x: f32) -> f32;
 }
@@ -104,9 +96,9 @@ pub(crate) struct Gelu;
 pub(crate) struct Sigmoid;
 pub(crate) struct HardSigmoid;
 
-macro_rules! curve {
+macro_rules! function {
     ($name:ident, $x:ident, $value:expr, $slope:expr) => {
-        impl Curve for $name {
+        impl Function for $name {
             #[inline(always)]
             fn value($x: f32) -> f32 {
                 $value
@@ -120,63 +112,63 @@ macro_rules! curve {
     };
 }
 
-curve!(Straight, x, x, {
+function!(Straight, x, x, {
     let _ = x;
     1.0
 });
-curve!(Relu, x, clamp(x, 0.0, f32::INFINITY), if x > 0.0 { 1.0 } else { 0.0 });
-curve!(Relu6, x, clamp(x, 0.0, 6.0), if x > 0.0 && x < 6.0 { 1.0 } else { 0.0 });
-curve!(HardSwish, x, x * clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6.0), {
+function!(Relu, x, clamp(x, 0.0, f32::INFINITY), if x > 0.0 { 1.0 } else { 0.0 });
+function!(Relu6, x, clamp(x, 0.0, 6.0), if x > 0.0 && x < 6.0 { 1.0 } else { 0.0 });
+function!(HardSwish, x, x * clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6.0), {
     let middle = x * (1.0 / 3.0) + 0.5;
     let above = if x < 3.0 { middle } else { 1.0 };
     if x <= -3.0 { 0.0 } else { above }
 });
-curve!(Silu, x, x * sigmoid(x), {
+function!(Silu, x, x * sigmoid(x), {
     let gate = sigmoid(x);
     gate * (1.0 + x * (1.0 - gate))
 });
-curve!(Gelu, x, x * normal(x).0, {
+function!(Gelu, x, x * normal(x).0, {
     let (below, density) = normal(x);
     below + x * density
 });
-curve!(Sigmoid, x, sigmoid(x), {
+function!(Sigmoid, x, sigmoid(x), {
     let gate = sigmoid(x);
     gate * (1.0 - gate)
 });
-curve!(HardSigmoid, x, clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6.0), if x > -3.0 && x < 3.0 { 1.0 / 6.0 } else { 0.0 });
+function!(HardSigmoid, x, clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6.0), if x > -3.0 && x < 3.0 { 1.0 / 6.0 } else { 0.0 });
 
-/// Runs `$body` with `$curve` standing for the activation's curve.
-macro_rules! with_curve {
-    ($activation:expr, $curve:ident => $body:expr) => {
+/// Runs `$body` with `$function` standing for the activation's function.
+macro_rules! with_function {
+    ($activation:expr, $function:ident => $body:expr) => {
         match $activation {
             $crate::nn::kernels::activation::Activation::None => {
-                type $curve = $crate::nn::kernels::activation::Straight;
+                type $function = $crate::nn::kernels::activation::Straight;
                 $body
             }
             $crate::nn::kernels::activation::Activation::Relu => {
-                type $curve = $crate::nn::kernels::activation::Relu;
+                type $function = $crate::nn::kernels::activation::Relu;
                 $body
             }
             $crate::nn::kernels::activation::Activation::Relu6 => {
-                type $curve = $crate::nn::kernels::activation::Relu6;
+                type $function = $crate::nn::kernels::activation::Relu6;
                 $body
             }
             $crate::nn::kernels::activation::Activation::HardSwish => {
-                type $curve = $crate::nn::kernels::activation::HardSwish;
+                type $function = $crate::nn::kernels::activation::HardSwish;
                 $body
             }
             $crate::nn::kernels::activation::Activation::Silu => {
-                type $curve = $crate::nn::kernels::activation::Silu;
+                type $function = $crate::nn::kernels::activation::Silu;
                 $body
             }
             $crate::nn::kernels::activation::Activation::Gelu => {
-                type $curve = $crate::nn::kernels::activation::Gelu;
+                type $function = $crate::nn::kernels::activation::Gelu;
                 $body
             }
         }
     };
 }
-pub(crate) use with_curve;
+pub(crate) use with_function;
 
 /// What opens and shuts the channels of a squeeze-and-excite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,15 +182,15 @@ pub enum Gate {
 impl Gate {
     pub(crate) fn apply(self, values: &mut [f32]) {
         match self {
-            Gate::Sigmoid => bend::<Sigmoid>(values),
-            Gate::HardSigmoid => bend::<HardSigmoid>(values),
+            Gate::Sigmoid => apply_value::<Sigmoid>(values),
+            Gate::HardSigmoid => apply_value::<HardSigmoid>(values),
         }
     }
 
-    pub(crate) fn pull_back(self, gradient: &mut [f32], before: &[f32]) {
+    pub(crate) fn backward(self, gradient: &mut [f32], before: &[f32]) {
         match self {
-            Gate::Sigmoid => chain::<Sigmoid>(gradient, before),
-            Gate::HardSigmoid => chain::<HardSigmoid>(gradient, before),
+            Gate::Sigmoid => apply_slope::<Sigmoid>(gradient, before),
+            Gate::HardSigmoid => apply_slope::<HardSigmoid>(gradient, before),
         }
     }
 }
@@ -207,51 +199,22 @@ impl Activation {
     /// `values = activation(values)`.
     pub(crate) fn apply(self, values: &mut [f32]) {
         if self != Activation::None {
-            with_curve!(self, C => bend::<C>(values));
+            with_function!(self, F => apply_value::<F>(values));
         }
     }
 
     /// `gradient *= slope(before)`, where `before` went into the activation.
-    pub(crate) fn pull_back(self, gradient: &mut [f32], before: &[f32]) {
+    pub(crate) fn backward(self, gradient: &mut [f32], before: &[f32]) {
         if self != Activation::None {
-            with_curve!(self, C => chain::<C>(gradient, before));
+            with_function!(self, F => apply_slope::<F>(gradient, before));
         }
     }
 }
 
-fn bend<C: Curve>(values: &mut [f32]) {
-    vectorised!(values.iter_mut().for_each(|value| *value = C::value(*value)));
+fn apply_value<F: Function>(values: &mut [f32]) {
+    vectorised!(values.iter_mut().for_each(|value| *value = F::value(*value)));
 }
 
-fn chain<C: Curve>(gradient: &mut [f32], before: &[f32]) {
-    vectorised!(gradient.iter_mut().zip(before).for_each(|(gradient, &x)| *gradient *= C::slope(x)));
-}
-
-/// `activation(x)` for a tensor of any shape, with a gradient.
-pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
-    if portable::is_for(x) {
-        return portable::activate(x, activation);
-    }
-    x.contiguous()?.apply_op1(Activate(activation))
-}
-
-struct Activate(Activation);
-
-impl CustomOp1 for Activate {
-    fn name(&self) -> &'static str {
-        "activation"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout) -> Result<(CpuStorage, Shape)> {
-        let mut y = floats(x, xl)?.to_vec();
-        y.par_chunks_mut(CHUNK).for_each(|values| self.0.apply(values));
-        Ok((CpuStorage::F32(y), xl.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let (x, dy) = (read(x)?, dy.contiguous()?);
-        let mut dx = read(&dy)?.to_vec();
-        dx.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(gradient, x)| self.0.pull_back(gradient, x));
-        Ok(Some(tensor(dx, dy.dims())?))
-    }
+fn apply_slope<F: Function>(gradient: &mut [f32], before: &[f32]) {
+    vectorised!(gradient.iter_mut().zip(before).for_each(|(gradient, &x)| *gradient *= F::slope(x)));
 }

@@ -1,13 +1,11 @@
 //! Which arithmetic convolutions use on a CPU: oneDNN where it is installed, or our own, which is always there.
 
-use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::conv::geometry::Geometry;
 use super::onednn::{self, Library};
-use super::scoped::scoped;
 use crate::domain::recipe::Precision;
 
 /// What was asked for.
@@ -62,37 +60,62 @@ pub(super) const FEW_CHANNELS: usize = 8;
 
 static CHOICE: AtomicU8 = AtomicU8::new(Choice::Auto as u8);
 
-thread_local! {
-    static HERE: Cell<Option<Choice>> = const { Cell::new(None) };
-}
-
 /// Sets the choice for the whole process.
 pub fn choose(choice: Choice) {
     CHOICE.store(choice as u8, Ordering::Relaxed);
 }
 
-/// Runs `body` with another choice for what this thread starts: to compare the two.
-pub fn with<R>(choice: Choice, body: impl FnOnce() -> R) -> R {
-    scoped(&HERE, Some(choice), body)
-}
-
-/// What is asked for on this thread.
+/// What is asked for.
 pub fn choice() -> Choice {
-    HERE.get().unwrap_or_else(|| match CHOICE.load(Ordering::Relaxed) {
+    match CHOICE.load(Ordering::Relaxed) {
         value if value == Choice::OneDnn as u8 => Choice::OneDnn,
         value if value == Choice::Rust as u8 => Choice::Rust,
         _ => Choice::Auto,
-    })
+    }
 }
 
 /// What convolutions use now.
 pub fn backend() -> Backend {
-    match choice() {
-        Choice::Rust => Backend::Rust { because: None },
-        Choice::Auto | Choice::OneDnn => match onednn::library() {
-            Ok(library) => Backend::OneDnn { version: library.version },
-            Err(reason) => Backend::Rust { because: Some(reason.into()) },
-        },
+    choice().backend()
+}
+
+impl Choice {
+    /// What is used where this is asked for.
+    pub fn backend(self) -> Backend {
+        match self {
+            Choice::Rust => Backend::Rust { because: None },
+            Choice::Auto | Choice::OneDnn => match onednn::library() {
+                Ok(library) => Backend::OneDnn { version: library.version },
+                Err(reason) => Backend::Rust { because: Some(reason.into()) },
+            },
+        }
+    }
+}
+
+/// How the products of a pass are made on a CPU: by which backend, of numbers of which precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arithmetic {
+    pub backend: Choice,
+    pub precision: Precision,
+}
+
+impl Arithmetic {
+    pub const fn new(backend: Choice, precision: Precision) -> Arithmetic {
+        Arithmetic { backend, precision }
+    }
+
+    /// The library, if it is wanted and there.
+    pub(crate) fn library(self) -> Option<&'static Library> {
+        if self.backend == Choice::Rust { None } else { onednn::library().ok() }
+    }
+
+    /// The precision that a convolution gets from the library. Few channels (filters of single ones above all) wait for
+    /// memory, not for products. Of bf16, oneDNN (2.6 to 3.12) gives taps that see nothing but padding a gradient of
+    /// garbage, and 3.7 to 3.12 gets rows of a single pixel wrong where the kernel strides (all but the first, with AMX).
+    pub(crate) fn precision_for(self, g: &Geometry) -> Precision {
+        let right = g.uses_all_taps() && (g.out_w > 1 || g.stride == 1);
+        let pays = g.group_in().min(g.group_out()) >= FEW_CHANNELS;
+        if right && pays && multiplies_bf16() { self.precision } else { Precision::F32 }
     }
 }
 
@@ -107,23 +130,9 @@ pub(super) fn multiplies_bf16() -> bool {
     false
 }
 
-/// The precision that a convolution gets from the library. Few channels (filters of single ones above all) wait for
-/// memory, not for products. Of bf16, oneDNN (2.6 to 3.12) gives taps that see nothing but padding a gradient of garbage,
-/// and 3.7 to 3.12 gets rows of a single pixel wrong where the kernel strides (all but the first, with AMX).
-pub(crate) fn usable(precision: Precision, g: &Geometry) -> Precision {
-    let right = g.uses_all_taps() && (g.out_w > 1 || g.stride == 1);
-    let pays = g.group_in().min(g.group_out()) >= FEW_CHANNELS;
-    if right && pays && multiplies_bf16() { precision } else { Precision::F32 }
-}
-
 /// Whether the library may work out that gradient of bf16 numbers. Where oneDNN 2.6 has AVX-512 BF16 but no AMX, its
 /// pointwise kernel gets the last pixels of a piece wrong (of 30, 59, 60 and others) if outputs are odd in number.
 pub(crate) fn has_right_bf16_input_gradient(g: &Geometry) -> bool {
     let is_pointwise = g.groups == 1 && g.kernel_h * g.kernel_w == 1;
     !is_pointwise || g.out_c.is_multiple_of(2)
-}
-
-/// The library, if it is wanted and there.
-pub(crate) fn library() -> Option<&'static Library> {
-    if choice() == Choice::Rust { None } else { onednn::library().ok() }
 }

@@ -4,39 +4,43 @@
 
 use candle_core::Result;
 
+use super::backend::Arithmetic;
 use super::conv;
 use super::conv::geometry::{Geometry, Spec};
 use super::simd::vectorised;
-use crate::domain::recipe::Precision;
 
 /// One layer's sizes.
-pub(super) struct Rounded(Geometry);
+pub(super) struct Bf16Linear {
+    arithmetic: Arithmetic,
+    geometry: Geometry,
+}
 
-impl Rounded {
+impl Bf16Linear {
     /// Tokens lie side by side: one below the other the library would multiply them one by one for the weight gradient.
-    pub fn new([images, tokens]: [usize; 2], inputs: usize, outputs: usize) -> Result<Rounded> {
-        Geometry::of(&[images, 1, tokens, inputs], &[outputs, inputs, 1, 1], &Spec::POINTWISE).map(Rounded)
+    pub fn new(arithmetic: Arithmetic, [images, tokens]: [usize; 2], inputs: usize, outputs: usize) -> Result<Bf16Linear> {
+        let geometry = Geometry::of(&[images, 1, tokens, inputs], &[outputs, inputs, 1, 1], &Spec::POINTWISE)?;
+        Ok(Bf16Linear { arithmetic, geometry })
     }
 
     /// `y = x * weight^T`, each row of it finished while it is in the cache: `finish(row, its values)`.
     pub fn forward(&self, x: &[f32], weight: &[f32], finish: impl Fn(usize, &mut [f32]) + Sync, y: &mut [f32]) -> Result<()> {
-        let width = self.0.out_c;
+        let width = self.geometry.out_c;
         let finish = |piece: &mut [f32], offset: usize| {
             for (row, values) in piece.chunks_exact_mut(width).enumerate() {
                 finish(offset / width + row, values);
             }
         };
-        conv::forward(Precision::Bf16, x, weight, &self.0, &finish, y)
+        conv::forward(self.arithmetic, x, weight, &self.geometry, &finish, y)
     }
 
     /// `dx = dy * weight`; `dy` stays as it is.
     pub fn input_gradient(&self, dy: &mut [f32], weight: &[f32], dx: &mut [f32]) -> Result<()> {
-        conv::input_gradient(Precision::Bf16, dy, &|_, _| {}, weight, &self.0, dx)
+        conv::input_gradient(self.arithmetic, dy, &|_, _| {}, weight, &self.geometry, dx)
     }
 
     /// `dy^T * x`.
     pub fn weight_gradient(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
-        conv::weight_gradient(Precision::Bf16, x, dy, &self.0)
+        conv::weight_gradient(self.arithmetic, x, dy, &self.geometry)
     }
 }
 

@@ -9,23 +9,25 @@ use tracing::trace_span;
 use super::activation::Activation;
 use super::matmul::{View, add_rows, affine, multiply, sum_over_spans, transpose};
 use super::memory::{floats, read, tensor};
-use super::portable;
 use super::threads::Threads;
 
 /// Rows a thread takes at a time.
 const ROWS: usize = 256;
 
-/// `activation(x * weight^T + bias)` for `x (B, I)`, `weight (O, I)` or `(O, I, 1, 1)`, `bias (O)`. Gradients flow to
-/// all three. Errors when shapes do not fit.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
+/// Errors when shapes do not fit.
+pub(crate) fn check(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<()> {
     let (rows, inputs) = x.dims2()?;
     let outputs = bias.elem_count();
     if weight.dim(0)? != outputs || weight.elem_count() != outputs * inputs || rows * inputs * outputs == 0 || bias.rank() != 1 {
         bail!("a linear layer of {:?} and {:?} does not fit {:?}", weight.dims(), bias.dims(), x.dims())
     }
-    if portable::is_for(x) {
-        return portable::linear(x, weight, bias, activation);
-    }
+    Ok(())
+}
+
+/// `activation(x * weight^T + bias)` for `x (B, I)`, `weight (O, I)` or `(O, I, 1, 1)`, `bias (O)`. Gradients flow to
+/// all three.
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
+    let (inputs, outputs) = (x.dim(1)?, bias.elem_count());
     x.contiguous()?.apply_op3(&weight.contiguous()?, bias, Linear { inputs, outputs, activation, before: OnceLock::new() })
 }
 
@@ -55,12 +57,12 @@ impl CustomOp3 for Linear {
         let (x, weight, bias) = (floats(x, xl)?, floats(weight, wl)?, floats(bias, bl)?);
         let (inputs, outputs) = (self.inputs, self.outputs);
         let rows = x.len() / inputs;
-        let turned = transpose(weight, outputs, inputs);
+        let transposed = transpose(weight, outputs, inputs);
         let parallelism = Threads::All.inside(rows.div_ceil(ROWS));
         let mut y = vec![0.0; rows * outputs];
         y.par_chunks_mut(ROWS * outputs).zip(x.par_chunks(ROWS * inputs)).for_each(|(y, x)| {
             let size = [x.len() / inputs, outputs, inputs];
-            affine(y, size, View::rows(x, inputs), View::rows(&turned, outputs), bias, None, parallelism);
+            affine(y, size, View::rows(x, inputs), View::rows(&transposed, outputs), bias, None, parallelism);
         });
         if self.activation != Activation::None {
             // One op instance is applied once, so the cell is empty here.
@@ -83,7 +85,7 @@ impl CustomOp3 for Linear {
         let dy = dy.contiguous()?;
         let mut gradient = read(&dy)?.to_vec();
         match self.before.get() {
-            Some(before) => self.activation.pull_back(&mut gradient, before),
+            Some(before) => self.activation.backward(&mut gradient, before),
             None if self.activation == Activation::None => {}
             None => bail!("a linear layer was asked for a gradient before its value"),
         }

@@ -71,13 +71,13 @@ pub(crate) fn multiply(
     }
 }
 
-/// Rows and columns of a matrix that are turned together.
+/// Rows and columns of a matrix that are transposed together.
 const TILE: usize = 16;
 
 /// Fills a matrix of this many rows and columns by `value(row, column)`, tile by tile: what lies apart in memory on
 /// the other side is met again while it is in the cache.
 #[inline(always)]
-pub(crate) fn turn(to: &mut [f32], value: impl Fn(usize, usize) -> f32, [rows, columns]: [usize; 2]) {
+pub(crate) fn fill_transposed(to: &mut [f32], value: impl Fn(usize, usize) -> f32, [rows, columns]: [usize; 2]) {
     for first in (0..columns).step_by(TILE) {
         let end = columns.min(first + TILE);
         for row in 0..rows {
@@ -89,12 +89,12 @@ pub(crate) fn turn(to: &mut [f32], value: impl Fn(usize, usize) -> f32, [rows, c
 
 /// A weight `(outputs, inputs)` as `(inputs, outputs)`, so that products with it need no packing.
 pub(crate) fn transpose(weight: &[f32], outputs: usize, inputs: usize) -> Buffer {
-    let mut turned = Buffer::any(weight.len());
-    turned.par_chunks_mut(TILE * outputs).enumerate().for_each(|(strip, turned)| {
-        let size = [turned.len() / outputs, outputs];
-        turn(turned, |input, output| weight[output * inputs + strip * TILE + input], size);
+    let mut transposed = Buffer::any(weight.len());
+    transposed.par_chunks_mut(TILE * outputs).enumerate().for_each(|(strip, transposed)| {
+        let size = [transposed.len() / outputs, outputs];
+        fill_transposed(transposed, |input, output| weight[output * inputs + strip * TILE + input], size);
     });
-    turned
+    transposed
 }
 
 /// `out = left * right + bias`, row by row; `residual` is added where there is one.

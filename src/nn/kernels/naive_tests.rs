@@ -5,7 +5,23 @@ use candle_core::{Device, Result, Tensor, Var};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
+use super::backend::{Arithmetic, Choice};
+use super::tape::Node;
+use crate::domain::recipe::Precision;
 use crate::nn::random::Draw;
+
+/// What layers on the tape multiply unless a test says otherwise.
+pub(super) const F32: Arithmetic = Arithmetic::new(Choice::Auto, Precision::F32);
+
+/// Takes maps `(B, H, W, C)` through a layer on the tape.
+pub(super) fn on_tape(x: &Tensor, layer: impl FnOnce(&Node) -> Result<Node>) -> Result<Tensor> {
+    layer(&Node::enter(x, F32)?)?.leave()
+}
+
+/// Takes tokens `(B, N, D)` through a layer on the tape.
+pub(super) fn tokens_on_tape(x: &Tensor, layer: impl FnOnce(&Node) -> Result<Node>) -> Result<Tensor> {
+    layer(&Node::enter_tokens(x, F32)?)?.leave_tokens()
+}
 
 pub(super) fn random(seed: u64, stream: u64, shape: &[usize]) -> Var {
     let mut draw = Draw::new(seed, stream);

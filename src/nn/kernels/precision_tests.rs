@@ -5,12 +5,14 @@ use half::bf16 as half;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use super::backend::{self, Choice};
-use super::bf16::{self, Rounded};
+use super::backend::{Arithmetic, Choice};
+use super::bf16::{self, Bf16Linear};
 use super::conv;
 use super::conv::geometry::Geometry;
+use super::proof::cpu_has_bf16;
 use super::reference_tests::{close, random, values};
-use super::{AttentionBlock, Map, MlpBlock, Padding, Spec, has_bf16, portable};
+use super::tape::Node;
+use super::{AttentionBlock, MlpBlock, Padding, Spec, portable};
 use crate::domain::recipe::Precision::{self, Bf16, F32};
 
 fn floats(seed: u64, stream: u64, shape: &[usize]) -> Vec<f32> {
@@ -21,12 +23,17 @@ fn rounded(values: &[f32]) -> Vec<f32> {
     values.iter().map(|&value| half::from_f32(value).to_f32()).collect()
 }
 
+fn by_library(precision: Precision) -> Arithmetic {
+    Arithmetic::new(Choice::OneDnn, precision)
+}
+
 /// Output and both gradients for these factors.
 fn all(precision: Precision, g: &Geometry, x: &[f32], weight: &[f32], dy: &[f32]) -> [Vec<f32>; 3] {
+    let arithmetic = by_library(precision);
     let (mut y, mut dx) = (vec![0.0; dy.len()], vec![0.0; x.len()]);
-    conv::forward(precision, x, weight, g, &|_, _| {}, &mut y).unwrap();
-    conv::input_gradient(precision, &mut dy.to_vec(), &|_, _| {}, weight, g, &mut dx).unwrap();
-    [y, dx, conv::weight_gradient(precision, x, dy, g)]
+    conv::forward(arithmetic, x, weight, g, &|_, _| {}, &mut y).unwrap();
+    conv::input_gradient(arithmetic, &mut dy.to_vec(), &|_, _| {}, weight, g, &mut dx).unwrap();
+    [y, dx, conv::weight_gradient(arithmetic, x, dy, g)]
 }
 
 proptest! {
@@ -47,9 +54,9 @@ proptest! {
         let g = Geometry::of(&shape, &weight_shape, &Spec { stride, padding: Padding::Same, groups }).unwrap();
         let (x, weight) = (floats(seed, 0, &shape), floats(seed, 1, &weight_shape));
         let dy = floats(seed, 2, &g.output_shape());
-        let run = |precision, [x, weight, dy]: [&[f32]; 3]| backend::with(Choice::OneDnn, || all(precision, &g, x, weight, dy));
+        let run = |precision, [x, weight, dy]: [&[f32]; 3]| all(precision, &g, x, weight, dy);
         let ours = run(Bf16, [&x, &weight, &dy]);
-        let same = match backend::usable(Bf16, &g) {
+        let same = match by_library(Bf16).precision_for(&g) {
             F32 => run(F32, [&x, &weight, &dy]),
             Bf16 => run(F32, [&rounded(&x), &rounded(&weight), &rounded(&dy)]),
         };
@@ -62,7 +69,7 @@ proptest! {
 
 /// Whether there is something to try; tells what is missing.
 fn can_multiply_bf16() -> bool {
-    let ready = backend::with(Choice::OneDnn, || has_bf16(&Device::Cpu));
+    let ready = cpu_has_bf16(Choice::OneDnn);
     if let Err(reason) = &ready {
         println!("not tried: {reason}");
     }
@@ -84,13 +91,11 @@ proptest! {
         let rows = images * tokens;
         let (x, weight) = (floats(seed, 0, &[rows, inputs]), floats(seed, 1, &[outputs, inputs]));
         let (dy, bias) = (floats(seed, 2, &[rows, outputs]), floats(seed, 3, &[outputs]));
-        let layer = Rounded::new([images, tokens], inputs, outputs).unwrap();
+        let layer = Bf16Linear::new(by_library(Bf16), [images, tokens], inputs, outputs).unwrap();
         let (mut y, mut dx) = (vec![0.0; rows * outputs], vec![0.0; rows * inputs]);
-        let dweight = backend::with(Choice::OneDnn, || {
-            layer.forward(&x, &weight, |row, y| bf16::add_both(y, &bias, &dy[row * outputs..][..outputs]), &mut y).unwrap();
-            layer.input_gradient(&mut dy.clone(), &weight, &mut dx).unwrap();
-            layer.weight_gradient(&x, &dy)
-        });
+        layer.forward(&x, &weight, |row, y| bf16::add_both(y, &bias, &dy[row * outputs..][..outputs]), &mut y).unwrap();
+        layer.input_gradient(&mut dy.clone(), &weight, &mut dx).unwrap();
+        let dweight = layer.weight_gradient(&x, &dy);
         // The formula over factors rounded beforehand, in f64.
         let wide = |values: &[f32]| -> Vec<f64> { rounded(values).iter().map(|&value| f64::from(value)).collect() };
         let (x, weight, gradient) = (wide(&x), wide(&weight), wide(&dy));
@@ -112,7 +117,7 @@ proptest! {
 }
 
 /// Result and gradients, first of x, then of the parameters.
-fn half_of_a_block(precision: Precision, shapes: &[&[usize]], layer: impl Fn(&Map, &[Var]) -> Map) -> Vec<Vec<f64>> {
+fn half_of_a_block(precision: Precision, shapes: &[&[usize]], layer: impl Fn(&Node, &[Var]) -> Node) -> Vec<Vec<f64>> {
     // Matrices that keep the size of what they multiply, as a network's do: else attention picks single tokens, and a
     // rounding may pick another.
     let drawn = |(stream, shape): (usize, &&[usize])| {
@@ -120,7 +125,7 @@ fn half_of_a_block(precision: Precision, shapes: &[&[usize]], layer: impl Fn(&Ma
         Var::from_tensor(&(random(11, stream as u64, shape).as_tensor() / size).unwrap()).unwrap()
     };
     let vars: Vec<Var> = shapes.iter().enumerate().map(drawn).collect();
-    let y = layer(&Map::enter_tokens(&vars[0], precision).unwrap(), &vars).leave_tokens().unwrap();
+    let y = layer(&Node::enter_tokens(&vars[0], by_library(precision)).unwrap(), &vars).leave_tokens().unwrap();
     let dy = random(11, 99, y.dims());
     let gradients = (&y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
     let gradients = vars.iter().map(|var| values(gradients.get(var).expect("every parameter gets a gradient")));
@@ -129,11 +134,11 @@ fn half_of_a_block(precision: Precision, shapes: &[&[usize]], layer: impl Fn(&Ma
 
 /// With its layers' own tests, this is that they are put together as in f32: what differs is a rounding's share, and
 /// something does.
-fn differs_by_a_rounding(shapes: &[&[usize]], layer: impl Fn(&Map, &[Var]) -> Map) {
+fn differs_by_a_rounding(shapes: &[&[usize]], layer: impl Fn(&Node, &[Var]) -> Node) {
     if !can_multiply_bf16() {
         return;
     }
-    let run = |precision| backend::with(Choice::OneDnn, || half_of_a_block(precision, shapes, &layer));
+    let run = |precision| half_of_a_block(precision, shapes, &layer);
     let length = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>().sqrt();
     for (index, (rounded, exact)) in run(Bf16).iter().zip(run(F32)).enumerate() {
         let apart: Vec<f64> = rounded.iter().zip(&exact).map(|(a, b)| a - b).collect();
@@ -151,19 +156,19 @@ fn halves_of_a_block_round_the_factors_of_their_linear_layers() {
         let shapes: [&[usize]; 7] = [&[3, 13, 24], &[24], &[24], &[72, 24], &[72], &[24, 24], &[24]];
         differs_by_a_rounding(&shapes, |x, vars| {
             let (norm, qkv, projection) = ((&*vars[1], &*vars[2]), (&*vars[3], &*vars[4]), (&*vars[5], &*vars[6]));
-            AttentionBlock { norm, qkv, projection, heads: 3, eps: 1e-6 }.learn(x, queries).unwrap()
+            AttentionBlock { norm, qkv, projection, heads: 3, eps: 1e-6 }.forward(x, queries).unwrap()
         });
     }
     let shapes: [&[usize]; 7] = [&[3, 13, 24], &[24], &[24], &[50, 24], &[50], &[24, 50], &[24]];
     differs_by_a_rounding(&shapes, |x, vars| {
         let (norm, expand, contract) = ((&*vars[1], &*vars[2]), (&*vars[3], &*vars[4]), (&*vars[5], &*vars[6]));
-        MlpBlock { norm, expand, contract, eps: 1e-6 }.learn(x).unwrap()
+        MlpBlock { norm, expand, contract, eps: 1e-6 }.forward(x).unwrap()
     });
 }
 
 /// What an op makes of these factors on the road of other devices, and its gradients.
-fn composed(precision: Precision, factors: &[Var], dy: &Tensor, layer: impl Fn(&[Var]) -> Tensor) -> Vec<Vec<f64>> {
-    let y = portable::forced(|| portable::at(precision, || layer(factors)));
+fn composed(precision: Precision, factors: &[Var], dy: &Tensor, layer: impl Fn(&[Var], Precision) -> Tensor) -> Vec<Vec<f64>> {
+    let y = layer(factors, precision);
     let gradients = (&y * dy).unwrap().sum_all().unwrap().backward().unwrap();
     let gradients = factors.iter().map(|var| values(gradients.get(var).unwrap()));
     std::iter::once(values(&y)).chain(gradients).collect()
@@ -183,8 +188,8 @@ fn other_devices_round_the_factors_of_convolutions_too() {
         let inputs = if groups == 8 { 8 } else { input * groups };
         let weight = [output * if groups == 2 { 2 } else { 1 }, inputs / groups, kernel, kernel];
         let factors = [random(5, 0, &[2, 7, 6, inputs]), random(5, 1, &weight)];
-        let conv = |factors: &[Var]| portable::conv2d(&factors[0], &factors[1], &spec).unwrap();
-        let dy = random(5, 2, conv(&factors).dims());
+        let conv = |factors: &[Var], precision| portable::conv2d(&factors[0], &factors[1], &spec, precision).unwrap();
+        let dy = random(5, 2, conv(&factors, F32).dims());
         let same = factors.each_ref().map(|var| Var::from_tensor(&round(var)).unwrap());
         let exact = composed(F32, &factors, &dy, conv);
         let ours = composed(Bf16, &factors, &dy, conv);
@@ -214,18 +219,14 @@ fn other_devices_round_the_factors_of_a_blocks_linear_layers_as_a_cpu_does() {
             Var::from_tensor(&(random(11, stream as u64, shape).as_tensor() / size).unwrap()).unwrap()
         })
         .collect();
-    let block = |vars: &[Var]| {
+    fn attention(vars: &[Var]) -> AttentionBlock<'_> {
         let (norm, qkv, projection) = ((&*vars[1], &*vars[2]), (&*vars[3], &*vars[4]), (&*vars[5], &*vars[6]));
-        AttentionBlock { norm, qkv, projection, heads: 3, eps: 1e-6 }.forward(&vars[0], 13).unwrap()
-    };
+        AttentionBlock { norm, qkv, projection, heads: 3, eps: 1e-6 }
+    }
+    let block = |vars: &[Var], precision| portable::attention_block(&vars[0], &attention(vars), 13, precision).unwrap();
     let dy = random(11, 99, &[3, 13, 24]);
     let run = |precision| composed(precision, &vars, &dy, block);
-    let cpu = backend::with(Choice::OneDnn, || {
-        half_of_a_block(Bf16, &shapes, |x, vars| {
-            let (norm, qkv, projection) = ((&*vars[1], &*vars[2]), (&*vars[3], &*vars[4]), (&*vars[5], &*vars[6]));
-            AttentionBlock { norm, qkv, projection, heads: 3, eps: 1e-6 }.learn(x, 13).unwrap()
-        })
-    });
+    let cpu = half_of_a_block(Bf16, &shapes, |x, vars| attention(vars).forward(x, 13).unwrap());
     let length = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>().sqrt();
     let apart = |a: &[f64], b: &[f64]| length(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>()) / length(b);
     for (index, ((ours, cpu), exact)) in run(Bf16).iter().zip(&cpu).zip(run(F32)).enumerate() {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use candle_core::{Device, Result};
 
-use super::backend::{self, Backend, Choice};
+use super::backend::{self, Arithmetic, Backend, Choice};
 use super::conv;
 use super::conv::geometry::{Geometry, Padding, Spec};
 use super::rounding::rounded;
@@ -35,30 +35,39 @@ pub fn has_bf16(device: &Device) -> std::result::Result<(), String> {
     if !device.is_cpu() {
         return if device.supports_bf16() { Ok(()) } else { Err("the device does not multiply bf16".into()) };
     }
-    match backend::backend() {
+    cpu_has_bf16(backend::choice())
+}
+
+/// The same for a CPU with that backend.
+pub(super) fn cpu_has_bf16(choice: Choice) -> std::result::Result<(), String> {
+    match choice.backend() {
         Backend::Rust { .. } => Err("the backend is Rust, which multiplies f32; install oneDNN".into()),
         Backend::OneDnn { .. } if !backend::multiplies_bf16() => Err("the processor does not multiply bf16".into()),
         library => {
             static PROOF: OnceLock<std::result::Result<(), String>> = OnceLock::new();
-            let proof = PROOF.get_or_init(|| prove(|precision, g, factors| backend::with(Choice::OneDnn, || all(precision, g, factors))));
+            let proof = PROOF.get_or_init(|| prove(|g, factors| all(BF16, g, factors)));
             proof.clone().map_err(|wrong| format!("{library} failed its proof on this processor: {wrong}"))
         }
     }
 }
 
+/// The library's products, which are to be proved, and our own.
+const BF16: Arithmetic = Arithmetic { backend: Choice::OneDnn, precision: Precision::Bf16 };
+const OURS: Arithmetic = Arithmetic { backend: Choice::Rust, precision: Precision::F32 };
+
 /// What is multiplied: input, weight and the output's gradient.
 type Factors<'a> = [&'a [f32]; 3];
 
 /// The convolution and its gradients to input and weight.
-fn all(precision: Precision, g: &Geometry, [x, weight, dy]: Factors<'_>) -> Result<[Vec<f32>; 3]> {
+fn all(arithmetic: Arithmetic, g: &Geometry, [x, weight, dy]: Factors<'_>) -> Result<[Vec<f32>; 3]> {
     let (mut y, mut dx) = (vec![0.0; dy.len()], vec![0.0; x.len()]);
-    conv::forward(precision, x, weight, g, &|_, _| {}, &mut y)?;
-    conv::input_gradient(precision, &mut dy.to_vec(), &|_, _| {}, weight, g, &mut dx)?;
-    Ok([y, dx, conv::weight_gradient(precision, x, dy, g)])
+    conv::forward(arithmetic, x, weight, g, &|_, _| {}, &mut y)?;
+    conv::input_gradient(arithmetic, &mut dy.to_vec(), &|_, _| {}, weight, g, &mut dx)?;
+    Ok([y, dx, conv::weight_gradient(arithmetic, x, dy, g)])
 }
 
 /// Compares `library`'s products of bf16 with our own f32 products of factors rounded beforehand; says which is wrong.
-fn prove(library: impl Fn(Precision, &Geometry, Factors<'_>) -> Result<[Vec<f32>; 3]>) -> std::result::Result<(), String> {
+fn prove(library: impl Fn(&Geometry, Factors<'_>) -> Result<[Vec<f32>; 3]>) -> std::result::Result<(), String> {
     for [batch, height, width, input, output, kernel, stride, groups] in SHAPES {
         let what = |role: &str| format!("{role} of {input} -> {output} channels, {kernel}x{kernel}/{stride}");
         let try_all = || -> Result<Option<&str>> {
@@ -66,9 +75,9 @@ fn prove(library: impl Fn(Precision, &Geometry, Factors<'_>) -> Result<[Vec<f32>
             let g = Geometry::of(&[batch, height, width, input], &[output, input / groups, kernel, kernel], &spec)?;
             let factors = [(1, g.input_shape()), (2, g.weight_shape()), (3, g.output_shape())].map(|(seed, shape)| noise(seed, shape));
             let [x, weight, dy] = &factors;
-            let found = library(Precision::Bf16, &g, [x, weight, dy])?;
+            let found = library(&g, [x, weight, dy])?;
             let [x, weight, dy] = factors.each_ref().map(|values| rounded(values));
-            let right = backend::with(Choice::Rust, || all(Precision::F32, &g, [&x, &weight, &dy]))?;
+            let right = all(OURS, &g, [&x, &weight, &dy])?;
             Ok(ROLES.into_iter().zip(found.iter().zip(&right)).find(|(_, (found, right))| !is_close(found, right)).map(|(role, _)| role))
         };
         match try_all() {
@@ -97,10 +106,9 @@ mod tests {
     use super::*;
 
     /// Right products of bf16 numbers.
-    fn ours(precision: Precision, g: &Geometry, factors: Factors<'_>) -> Result<[Vec<f32>; 3]> {
-        assert_eq!(precision, Precision::Bf16);
+    fn ours(g: &Geometry, factors: Factors<'_>) -> Result<[Vec<f32>; 3]> {
         let [x, weight, dy] = factors.map(rounded);
-        backend::with(Choice::Rust, || all(Precision::F32, g, [&x, &weight, &dy]))
+        all(OURS, g, [&x, &weight, &dy])
     }
 
     #[test]
@@ -111,8 +119,8 @@ mod tests {
     #[test]
     fn one_wrong_number_in_one_shape_is_found_and_named() {
         for (index, role) in ROLES.into_iter().enumerate() {
-            let wrong = |precision, g: &Geometry, factors: Factors<'_>| {
-                let mut found = ours(precision, g, factors)?;
+            let wrong = |g: &Geometry, factors: Factors<'_>| {
+                let mut found = ours(g, factors)?;
                 if g.out_c == 13 {
                     *found[index].last_mut().unwrap() += 0.1;
                 }
@@ -124,10 +132,10 @@ mod tests {
 
     #[test]
     fn factors_that_are_not_rounded_are_found_and_so_is_nan() {
-        let exact = prove(|_, g, factors| backend::with(Choice::Rust, || all(Precision::F32, g, factors)));
+        let exact = prove(|g, factors| all(OURS, g, factors));
         assert_eq!(exact, Err("output of 8 -> 9 channels, 1x1/1".into()));
-        let nothing = prove(|_, g, [x, weight, dy]| {
-            let mut found = ours(Precision::Bf16, g, [x, weight, dy])?;
+        let nothing = prove(|g, factors| {
+            let mut found = ours(g, factors)?;
             found[2][0] = f32::NAN;
             Ok(found)
         });
@@ -136,20 +144,20 @@ mod tests {
 
     #[test]
     fn a_library_that_fails_altogether_says_how() {
-        let failed = prove(|_, _, _| candle_core::bail!("no more memory"));
+        let failed = prove(|_, _| candle_core::bail!("no more memory"));
         assert!(failed.unwrap_err().starts_with("convolution of 8 -> 9 channels, 1x1/1: no more memory"));
     }
 
     #[test]
     #[allow(clippy::print_stderr)] // Whoever reads the tests' output should know that a library fails here.
     fn the_library_in_use_is_offered_only_if_it_passes() {
-        if !matches!(backend::with(Choice::OneDnn, backend::backend), Backend::OneDnn { .. }) || !backend::multiplies_bf16() {
+        if !matches!(Choice::OneDnn.backend(), Backend::OneDnn { .. }) || !backend::multiplies_bf16() {
             return;
         }
-        let proof = prove(|precision, g, factors| backend::with(Choice::OneDnn, || all(precision, g, factors)));
+        let proof = prove(|g, factors| all(BF16, g, factors));
         if let Err(wrong) = &proof {
             eprintln!("BF16 IS NOT USED: {wrong}");
         }
-        assert_eq!(backend::with(Choice::OneDnn, || has_bf16(&Device::Cpu)).is_ok(), proof.is_ok());
+        assert_eq!(cpu_has_bf16(Choice::OneDnn).is_ok(), proof.is_ok());
     }
 }

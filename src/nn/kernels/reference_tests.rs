@@ -3,10 +3,15 @@
 use candle_core::{Device, Tensor, Var};
 use proptest::prelude::*;
 
-use super::backend::{self, Backend, Choice};
+use super::backend::{Arithmetic, Backend, Choice};
+use super::conv;
 use super::conv::geometry::Geometry;
 use super::memory::read;
-use super::{Activation, Folded, Norm, Padding, Spec, Threads, portable};
+use super::naive_tests::{F32, on_tape};
+use super::ops::Road;
+use super::tape::{Node, layers};
+use super::{Activation, BatchStatistics, Folded, MaxPool, Norm, Padding, Spec, Threads, portable};
+use crate::domain::recipe::Precision;
 use crate::nn::random::Draw;
 
 /// A convolution to try.
@@ -44,8 +49,8 @@ const BACKENDS: [Choice; 2] = [Choice::OneDnn, Choice::Rust];
 #[test]
 #[allow(clippy::print_stderr)] // Whoever reads the tests' output should know that a backend was not tested.
 fn the_backend_in_use_says_its_name_or_why_it_is_not_onednn() {
-    assert_eq!(backend::with(Choice::Rust, backend::backend).to_string(), "Rust");
-    match backend::with(Choice::Auto, backend::backend) {
+    assert_eq!(Choice::Rust.backend().to_string(), "Rust");
+    match Choice::Auto.backend() {
         used @ Backend::OneDnn { version } => {
             assert!([2, 3].contains(&version.0));
             println!("convolutions by {used}");
@@ -64,6 +69,24 @@ pub(super) fn values(tensor: &Tensor) -> Vec<f64> {
     tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect()
 }
 
+/// The convolution on slices, by that backend.
+fn convolve(choice: Choice, x: &Tensor, weight: &Tensor, g: &Geometry) -> Vec<f32> {
+    let mut y = vec![f32::NAN; g.output_shape().iter().product()];
+    conv::forward(Arithmetic::new(choice, Precision::F32), &read(x).unwrap(), &read(weight).unwrap(), g, &|_, _| {}, &mut y).unwrap();
+    y
+}
+
+/// The batch norm of a layer on the tape, behind a convolution that changes nothing.
+pub(super) fn normalise(x: &Node, norm: &Norm<'_>, residual: Option<&Node>) -> candle_core::Result<(Node, BatchStatistics)> {
+    let channels = x.shape[3];
+    let ones = Tensor::ones((channels, 1, 1, 1), candle_core::DType::F32, &Device::Cpu)?;
+    layers::conv_norm(x, &ones, &Spec { groups: channels, ..Spec::POINTWISE }, norm, residual)
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
+
 /// The largest difference is small beside the largest value.
 pub(super) fn close(ours: &[f64], theirs: &[f64], tolerance: f64) -> Result<(), TestCaseError> {
     prop_assert_eq!(ours.len(), theirs.len());
@@ -72,6 +95,20 @@ pub(super) fn close(ours: &[f64], theirs: &[f64], tolerance: f64) -> Result<(), 
         prop_assert!((a - b).abs() <= tolerance * scale, "at {index}: {a} and {b}, scale {scale}");
     }
     Ok(())
+}
+
+/// A batch norm with known statistics as inference has it: folded behind a convolution that changes nothing.
+fn folded(x: &Tensor, norm: &Norm<'_>, [mean, variance]: [&Tensor; 2], residual: Option<&Tensor>) -> Vec<f64> {
+    let [gamma, beta, mean, variance] = [norm.gamma, norm.beta, mean, variance].map(values);
+    let scale: Vec<f32> = gamma.iter().zip(&variance).map(|(gamma, variance)| (gamma / (variance + norm.eps).sqrt()) as f32).collect();
+    let shift = beta.iter().zip(&mean).zip(&scale).map(|((beta, mean), &scale)| (beta - mean * f64::from(scale)) as f32);
+    let (shift, ones) = (shift.collect::<Vec<_>>(), vec![1.0; gamma.len()]);
+    let g = Geometry::of(x.dims(), &[ones.len(), 1, 1, 1], &Spec { groups: ones.len(), ..Spec::POINTWISE }).unwrap();
+    let layer = Folded::new(&ones, &g, (&scale, &shift), norm.activation, Threads::All, Choice::Auto).unwrap();
+    let mut y = vec![f32::NAN; x.elem_count()];
+    let residual = residual.map(|residual| read(residual).unwrap());
+    layer.forward(&read(x).unwrap(), residual.as_deref(), &mut y).unwrap();
+    wide(&y)
 }
 
 /// `activation(x * scale + shift + residual)` over channels last.
@@ -122,19 +159,16 @@ proptest! {
             dws[k] += dys[o] * xs[i];
         });
         for choice in BACKENDS {
-            let (y, gradients) = backend::with(choice, || {
-                let y = super::conv2d(&x, &w, &case.spec).unwrap();
-                let gradients = (&y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
-                (y, gradients)
-            });
-            prop_assert_eq!(y.dims(), g.output_shape());
-            close(&values(&y), &ys, 1e-5)?;
-            close(&values(gradients.get(&x).unwrap()), &dxs, 1e-5)?;
-            close(&values(gradients.get(&w).unwrap()), &dws, 1e-5)?;
+            let arithmetic = Arithmetic::new(choice, Precision::F32);
+            close(&wide(&convolve(choice, &x, &w, &g)), &ys, 1e-5)?;
+            let (mut gradient, mut dx) = (read(&dy).unwrap().to_vec(), vec![f32::NAN; dxs.len()]);
+            conv::input_gradient(arithmetic, &mut gradient, &|_, _| {}, &read(&w).unwrap(), &g, &mut dx).unwrap();
+            close(&wide(&dx), &dxs, 1e-5)?;
+            close(&wide(&conv::weight_gradient(arithmetic, &read(&x).unwrap(), &gradient, &g)), &dws, 1e-5)?;
         }
         // Also in parts of an image or two, as where memory is short.
         for limit in [usize::MAX, 1, 2 * g.kernel_h * g.kernel_w * (g.out_h * g.out_w * g.in_c).max(g.in_h * g.in_w * g.out_c)] {
-            let y = portable::conv2d_in_parts(&x, &w, &case.spec, limit).unwrap();
+            let y = portable::conv2d_in_parts(&x, &w, &case.spec, Precision::F32, limit).unwrap();
             let gradients = (&y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
             close(&values(&y), &ys, 1e-5)?;
             close(&values(gradients.get(&x).unwrap()), &dxs, 1e-5)?;
@@ -147,22 +181,19 @@ proptest! {
         let activation = [Activation::None, Activation::Relu, Activation::Relu6][relu];
         let (x, w) = (random(case.seed, 0, &case.shape), random(case.seed, 1, &case.weight));
         let (scale, shift) = (random(case.seed, 2, &case.weight[..1]), random(case.seed, 3, &case.weight[..1]));
-        let plain = backend::with(Choice::Rust, || super::conv2d(&x, &w, &case.spec)).unwrap();
+        let g = Geometry::of(&case.shape, &case.weight, &case.spec).unwrap();
+        let plain = Tensor::from_vec(convolve(Choice::Rust, &x, &w, &g), &g.output_shape()[..], &Device::Cpu).unwrap();
         let residual = random(case.seed, 4, plain.dims());
         let residual = add.then_some(residual.as_tensor());
         let expected = affine(&plain, &scale, &shift, residual, activation).unwrap();
         let affine = (scale.to_vec1::<f32>().unwrap(), shift.to_vec1::<f32>().unwrap());
-        let g = Geometry::of(&case.shape, &case.weight, &case.spec).unwrap();
         let weight = w.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let residual = residual.map(|residual| residual.flatten_all().unwrap().to_vec1::<f32>().unwrap());
         for (choice, threads) in BACKENDS.into_iter().flat_map(|choice| [(choice, Threads::All), (choice, Threads::One)]) {
-            let folded = backend::with(choice, || {
-                let mut y = vec![f32::NAN; plain.elem_count()];
-                let layer = Folded::new(&weight, &g, (&affine.0, &affine.1), activation, threads).unwrap();
-                layer.forward(&read(&x).unwrap(), residual.as_deref(), &mut y).unwrap();
-                Tensor::new(y, &Device::Cpu).unwrap()
-            });
-            close(&values(&folded), &values(&expected), 1e-5)?;
+            let mut y = vec![f32::NAN; plain.elem_count()];
+            let layer = Folded::new(&weight, &g, (&affine.0, &affine.1), activation, threads, choice).unwrap();
+            layer.forward(&read(&x).unwrap(), residual.as_deref(), &mut y).unwrap();
+            close(&wide(&y), &values(&expected), 1e-5)?;
         }
     }
 
@@ -185,16 +216,23 @@ proptest! {
         let (mean, variance) = (random(seed, 4, &[c]), random(seed, 5, &[c]).sqr().unwrap());
         let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-2, activation };
         let extra = add.then_some(residual.as_tensor());
-        let run = |portable: bool| match (from_batch, portable) {
-            (true, false) => super::batch_norm_train(&x, &norm, extra).unwrap().0,
-            (true, true) => portable::batch_norm_train(&x, &norm, extra).unwrap().0,
-            (false, false) => super::batch_norm_eval(&x, &norm, &mean, &variance, extra).unwrap(),
-            (false, true) => portable::batch_norm_eval(&x, &norm, &mean, &variance, extra).unwrap(),
+        if !from_batch {
+            // Where a network answers: folded to one scale and shift, without a gradient.
+            let theirs = portable::batch_norm_eval(&x, &norm, &mean, &variance, extra).unwrap();
+            close(&folded(&x, &norm, [&mean, &variance], extra), &values(&theirs), 2e-5)?;
+            return Ok(());
+        }
+        let run = |portable: bool| match portable {
+            false => {
+                let extra = extra.map(|extra| Node::enter(extra, F32).unwrap());
+                on_tape(&x, |x| Ok(normalise(x, &norm, extra.as_ref())?.0)).unwrap()
+            }
+            true => portable::batch_norm_train(&x, &norm, extra).unwrap().0,
         };
         let dy = random(seed, 6, &[b, h, w, c]);
         let (ours, theirs) = (run(false), run(true));
         close(&values(&ours), &values(&theirs), 2e-5)?;
-        // candle differentiates the composed formula; the clamp's own edge is where both may differ.
+        // The clamp's own edge is where both may differ.
         let edge = values(&theirs).iter().any(|y| y.abs() < 1e-5 || (y - 6.0).abs() < 1e-5);
         prop_assume!(activation == Activation::None || !edge || relu_zeros_only(&values(&theirs), &values(&ours)));
         let backward = |y: &Tensor| (y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
@@ -216,13 +254,16 @@ proptest! {
         let (b, h, w, c) = shape;
         prop_assume!(padding * 2 <= kernel && h + 2 * padding >= kernel && w + 2 * padding >= kernel);
         let x = random(seed, 0, &[b, h, w, c]);
-        let y = super::max_pool(&x, kernel, stride, padding).unwrap();
+        let y = on_tape(&x, |x| layers::max_pool(x, kernel, stride, padding)).unwrap();
         let spec = Spec { stride, padding: Padding::Symmetric(padding), groups: c };
         let g = Geometry::of(x.dims(), &[c, 1, kernel, kernel], &spec).unwrap();
         let (xs, mut best) = (values(&x), vec![(f64::NEG_INFINITY, 0); y.elem_count()]);
         products(&g, |o, i, _| if xs[i] > best[o].0 { best[o] = (xs[i], i) });
         close(&values(&y), &best.iter().map(|best| best.0).collect::<Vec<_>>(), 0.0)?;
         close(&values(&portable::max_pool(&x, kernel, stride, padding).unwrap()), &values(&y), 0.0)?;
+        let mut largest = vec![f32::NAN; y.elem_count()];
+        MaxPool::new(x.dims(), kernel, stride, padding).unwrap().largest(&read(&x).unwrap(), &mut largest);
+        close(&wide(&largest), &values(&y), 0.0)?;
         let dy = random(seed, 1, y.dims());
         let gradients = (&y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
         let mut dxs = vec![0.0; xs.len()];
@@ -237,15 +278,17 @@ proptest! {
     fn global_average_and_its_gradient(shape in (1..4usize, 1..9usize, 1..9usize, 1..40usize), seed: u64) {
         let (b, h, w, c) = shape;
         let x = random(seed, 0, &[b, h, w, c]);
-        let y = super::global_average_pool(&x).unwrap();
+        let y = Road::Folded.global_average_pool(&x).unwrap();
         close(&values(&y), &values(&x.mean((1, 2)).unwrap()), 1e-5)?;
         let dy = random(seed, 1, &[b, c]);
         let backward = |y: &Tensor| (y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
         let theirs = backward(&x.mean((1, 2)).unwrap());
         close(&values(backward(&y).get(&x).unwrap()), &values(theirs.get(&x).unwrap()), 1e-5)?;
-        let twin = portable::global_average_pool(&x).unwrap();
-        close(&values(&twin), &values(&y), 1e-5)?;
-        close(&values(backward(&twin).get(&x).unwrap()), &values(theirs.get(&x).unwrap()), 1e-5)?;
+        let on_the_tape = layers::average(&Node::enter(&x, F32).unwrap()).unwrap();
+        for twin in [on_the_tape, portable::global_average_pool(&x).unwrap()] {
+            close(&values(&twin), &values(&y), 1e-5)?;
+            close(&values(backward(&twin).get(&x).unwrap()), &values(theirs.get(&x).unwrap()), 1e-5)?;
+        }
     }
 }
 
@@ -262,9 +305,9 @@ fn a_block_has_the_gradient_that_finite_differences_show() {
         [random(1, 0, &[3, 7, 6, 5]), random(1, 1, &[6, 5, 3, 3]), random(1, 2, &[6]), random(1, 3, &[6]), random(1, 4, &[3, 4, 3, 6])];
     let coefficients = random(1, 5, &[3, 4, 3, 6]);
     let loss = || {
-        let y = super::conv2d(&vars[0], &vars[1], &spec).unwrap();
         let norm = Norm { gamma: &vars[2], beta: &vars[3], eps: 1e-3, activation: Activation::None };
-        let (y, _) = super::batch_norm_train(&y, &norm, Some(&vars[4])).unwrap();
+        let residual = Node::enter(&vars[4], F32).unwrap();
+        let y = on_tape(&vars[0], |x| Ok(layers::conv_norm(x, &vars[1], &spec, &norm, Some(&residual))?.0)).unwrap();
         (y.sqr().unwrap() * coefficients.as_tensor()).unwrap().sum_all().unwrap()
     };
     let gradients = loss().backward().unwrap();
@@ -287,21 +330,28 @@ fn a_block_has_the_gradient_that_finite_differences_show() {
 #[test]
 fn nan_shows() {
     let x = Tensor::new(&[[[[f32::NAN]], [[1.0]]]], &Device::Cpu).unwrap();
-    assert!(values(&super::max_pool(&x, 2, 1, 1).unwrap()).iter().any(|value| value.is_nan()));
+    assert!(values(&on_tape(&x, |x| layers::max_pool(x, 2, 1, 1)).unwrap()).iter().any(|value| value.is_nan()));
     let one = Tensor::new(&[1f32], &Device::Cpu).unwrap();
     let norm = Norm { gamma: &one, beta: &one, eps: 1e-5, activation: Activation::Relu6 };
-    assert!(values(&super::batch_norm_eval(&x, &norm, &one, &one, None).unwrap())[0].is_nan());
+    assert!(folded(&x, &norm, [&one, &one], None)[0].is_nan());
+    assert!(values(&on_tape(&x, |x| Ok(normalise(x, &norm, None)?.0)).unwrap())[0].is_nan());
 }
 
 #[test]
 fn shapes_that_do_not_fit_are_refused() {
     let (x, w) = (random(0, 0, &[1, 4, 4, 6]), random(0, 1, &[4, 5, 3, 3]));
     let spec = Spec { stride: 1, padding: Padding::Symmetric(0), groups: 1 };
-    assert!(super::conv2d(&x, &w, &spec).is_err());
+    let four = random(0, 2, &[4]);
+    let norm = Norm { gamma: &four, beta: &four, eps: 1e-5, activation: Activation::None };
     let large = random(0, 1, &[4, 6, 5, 5]);
-    assert!(super::conv2d(&x, &large, &spec).is_err());
-    assert!(super::max_pool(&x, 3, 0, 1).is_err());
+    for weight in [w, large] {
+        assert!(on_tape(&x, |x| Ok(layers::conv_norm(x, &weight, &spec, &norm, None)?.0)).is_err());
+        assert!(portable::conv2d(&x, &weight, &spec, Precision::F32).is_err());
+    }
+    assert!(on_tape(&x, |x| layers::max_pool(x, 3, 0, 1)).is_err() && portable::max_pool(&x, 3, 0, 1).is_err());
     let one = random(0, 2, &[6]);
     let norm = Norm { gamma: &one, beta: &one, eps: 1e-5, activation: Activation::None };
-    assert!(super::batch_norm_train(&random(0, 3, &[1, 1, 1, 6]), &norm, None).is_err());
+    let pixel = random(0, 3, &[1, 1, 1, 6]);
+    assert!(on_tape(&pixel, |x| Ok(normalise(x, &norm, None)?.0)).is_err());
+    assert!(portable::batch_norm_train(&pixel, &norm, None).is_err());
 }

@@ -1,13 +1,15 @@
-//! Layers between maps against the same layers between tensors: values, statistics and every gradient.
+//! Layers on the tape against the same layers composed of candle's ops: values, statistics and every gradient.
 
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use super::backend::{self, Choice};
+use super::backend::{Arithmetic, Choice};
+use super::naive_tests::F32;
 use super::reference_tests::{close, random, values};
-use super::{Activation, Gate, Map, Norm, Padding, Spec, SqueezeExcite};
+use super::tape::{Node, layers};
+use super::{Activation, Gate, Norm, Padding, Spec, SqueezeExcite, portable};
 use crate::domain::recipe::Precision;
 
 const ALL: [Activation; 6] =
@@ -23,7 +25,7 @@ struct Net {
     spec: Spec,
     activation: Activation,
     /// Where there is no residual.
-    bent: Activation,
+    smooth: Activation,
     gate: Gate,
     pool: bool,
 }
@@ -48,38 +50,38 @@ impl Net {
         Norm { gamma: &self.gamma, beta: &self.beta, eps: 1e-3, activation }
     }
 
-    fn by_maps(&self) -> Tensor {
+    fn on_the_tape(&self, choice: Choice) -> Tensor {
         let plain = Spec { stride: 1, padding: Padding::Symmetric(1), groups: 1 };
-        let layer = |x: &Map, index: usize, spec: &Spec, activation, residual: Option<&Map>| {
-            super::conv_norm(x, &self.weights[index], spec, &self.norm(activation), residual).unwrap().0
+        let layer = |x: &Node, index: usize, spec: &Spec, activation, residual: Option<&Node>| {
+            layers::conv_norm(x, &self.weights[index], spec, &self.norm(activation), residual).unwrap().0
         };
-        let mut x = layer(&Map::enter(&self.x, Precision::F32).unwrap(), 0, &self.spec, self.bent, None);
+        let mut x = layer(&Node::enter(&self.x, Arithmetic::new(choice, Precision::F32)).unwrap(), 0, &self.spec, self.smooth, None);
         if self.pool {
-            x = super::map_max_pool(&x, 3, 2, 1).unwrap();
+            x = layers::max_pool(&x, 3, 2, 1).unwrap();
         }
-        x = self.squeeze().learn(&layer(&x, 3, &self.depthwise(), self.bent, None)).unwrap();
+        x = layers::squeeze_excite(&layer(&x, 3, &self.depthwise(), self.smooth, None), &self.squeeze()).unwrap();
         let projected = layer(&x, 1, &Spec::POINTWISE, Activation::None, None);
         let y = layer(&x, 2, &plain, self.activation, Some(&projected));
         let z = layer(&y, 2, &plain, self.activation, Some(&y));
-        let mean = super::map_average(&z).unwrap();
+        let mean = layers::average(&z).unwrap();
         (mean.sum_all().unwrap() + y.leave().unwrap().sqr().unwrap().sum_all().unwrap()).unwrap()
     }
 
-    fn by_tensors(&self) -> Tensor {
+    fn composed(&self) -> Tensor {
         let plain = Spec { stride: 1, padding: Padding::Symmetric(1), groups: 1 };
         let layer = |x: &Tensor, index: usize, spec: &Spec, activation, residual: Option<&Tensor>| {
-            let y = super::conv2d(x, &self.weights[index], spec).unwrap();
-            super::batch_norm_train(&y, &self.norm(activation), residual).unwrap().0
+            let y = portable::conv2d(x, &self.weights[index], spec, Precision::F32).unwrap();
+            portable::batch_norm_train(&y, &self.norm(activation), residual).unwrap().0
         };
-        let mut x = layer(&self.x, 0, &self.spec, self.bent, None);
+        let mut x = layer(&self.x, 0, &self.spec, self.smooth, None);
         if self.pool {
-            x = super::max_pool(&x, 3, 2, 1).unwrap();
+            x = portable::max_pool(&x, 3, 2, 1).unwrap();
         }
-        x = self.squeeze().forward(&layer(&x, 3, &self.depthwise(), self.bent, None)).unwrap();
+        x = portable::squeeze_excite(&layer(&x, 3, &self.depthwise(), self.smooth, None), &self.squeeze()).unwrap();
         let projected = layer(&x, 1, &Spec::POINTWISE, Activation::None, None);
         let y = layer(&x, 2, &plain, self.activation, Some(&projected));
         let z = layer(&y, 2, &plain, self.activation, Some(&y));
-        let mean = super::global_average_pool(&z).unwrap();
+        let mean = portable::global_average_pool(&z).unwrap();
         (mean.sum_all().unwrap() + y.sqr().unwrap().sum_all().unwrap()).unwrap()
     }
 }
@@ -88,18 +90,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn maps_learn_what_tensors_learn(
+    fn a_tape_learns_what_composed_ops_learn(
         // Enough values per channel that rounding does not decide.
         shape in (2..5usize, 6..12usize, 6..12usize, 1..5usize),
         channels in 1..40usize,
         stride in 1..3usize,
         relu in 0..3usize,
-        bent in 0..6usize,
+        smooth in 0..6usize,
         pool: bool,
         rust: bool,
         seed: u64,
     ) {
-        Settings { shape, channels, stride, activation: ALL[relu], bent: ALL[bent], pool, rust }.compare(seed)?;
+        Settings { shape, channels, stride, activation: ALL[relu], smooth: ALL[smooth], pool, rust }.compare(seed)?;
     }
 }
 
@@ -109,14 +111,14 @@ struct Settings {
     channels: usize,
     stride: usize,
     activation: Activation,
-    bent: Activation,
+    smooth: Activation,
     pool: bool,
     rust: bool,
 }
 
 impl Settings {
     fn net(&self, seed: u64) -> Net {
-        let (Settings { channels, stride, activation, bent, pool, .. }, (b, h, w, c)) = (*self, self.shape);
+        let (Settings { channels, stride, activation, smooth, pool, .. }, (b, h, w, c)) = (*self, self.shape);
         Net {
             x: random(seed, 0, &[b, h, w, c]),
             weights: [
@@ -135,7 +137,7 @@ impl Settings {
             beta: random(seed, 5, &[channels]),
             spec: Spec { stride, padding: Padding::Same, groups: 1 },
             activation,
-            bent,
+            smooth,
             gate: if pool { Gate::Sigmoid } else { Gate::HardSigmoid },
             pool,
         }
@@ -144,28 +146,27 @@ impl Settings {
     fn compare(&self, seed: u64) -> Result<(), TestCaseError> {
         let net = self.net(seed);
         let choice = if self.rust { Choice::Rust } else { Choice::Auto };
-        let (ours, theirs) = backend::with(choice, || (net.by_maps(), net.by_tensors()));
+        let (ours, theirs) = (net.on_the_tape(choice), net.composed());
         close(&values(&ours), &values(&theirs), 1e-5)?;
         // Gradients to weights by candle's graph, or past it.
-        let ours = backend::with(choice, || if self.pool { super::backward(&ours).unwrap() } else { ours.backward().unwrap() });
-        let theirs = backend::with(choice, || theirs.backward().unwrap());
-        let (ours, theirs) = (net.gradients(&ours), net.gradients(&theirs));
+        let ours = if self.pool { super::backward(&ours).unwrap() } else { ours.backward().unwrap() };
+        let (ours, theirs) = (net.gradients(&ours), net.gradients(&theirs.backward().unwrap()));
         if let Some(difference) = difference(&ours, &theirs) {
-            prop_assume!(!backend::with(choice, || self.stands_on_an_edge(seed, &theirs)));
+            prop_assume!(!self.stands_on_an_edge(seed, &theirs));
             return Err(TestCaseError::fail(difference));
         }
         Ok(())
     }
 
     /// Both ways round a little differently, and once in a thousand draws a value falls on either side of an activation's
-    /// edge, where either gradient is right. Such a draw proves nothing; it is told by the tensors alone: their own
+    /// edge, where either gradient is right. Such a draw proves nothing; it is told by the composed network alone: its own
     /// gradients are others when the input is off by no more than rounding.
     fn stands_on_an_edge(&self, seed: u64, theirs: &[Vec<f64>]) -> bool {
         (0..16).any(|direction| {
             let mut net = self.net(seed);
             let off = (random(seed, 100 + direction, net.x.dims()).as_tensor() * 1e-5).unwrap();
             net.x = Var::from_tensor(&(net.x.as_tensor() + off).unwrap()).unwrap();
-            difference(&net.gradients(&net.by_tensors().backward().unwrap()), theirs).is_some()
+            difference(&net.gradients(&net.composed().backward().unwrap()), theirs).is_some()
         })
     }
 }
@@ -190,17 +191,17 @@ fn a_second_backward_pass_is_refused() {
     let (weight, gamma, beta) = (random(0, 1, &[5, 3, 3, 3]), random(0, 2, &[5]), random(0, 3, &[5]));
     let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-3, activation: Activation::Relu };
     let spec = Spec { stride: 1, padding: Padding::Same, groups: 1 };
-    let (y, _) = super::conv_norm(&Map::enter(&x, Precision::F32).unwrap(), &weight, &spec, &norm, None).unwrap();
-    let loss = super::map_average(&y).unwrap().sum_all().unwrap();
+    let (y, _) = layers::conv_norm(&Node::enter(&x, F32).unwrap(), &weight, &spec, &norm, None).unwrap();
+    let loss = layers::average(&y).unwrap().sum_all().unwrap();
     assert!(loss.backward().is_ok());
     assert!(loss.backward().unwrap_err().to_string().contains("run the forward pass again"));
 }
 
 #[test]
-fn what_bends_after_a_residual_sum_is_refused() {
-    let x = Map::enter(&random(0, 0, &[2, 4, 4, 3]), Precision::F32).unwrap();
+fn a_smooth_activation_after_a_residual_sum_is_refused() {
+    let x = Node::enter(&random(0, 0, &[2, 4, 4, 3]), F32).unwrap();
     let (weight, gamma, beta) = (random(0, 1, &[3, 3, 1, 1]), random(0, 2, &[3]), random(0, 3, &[3]));
     let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-3, activation: Activation::Silu };
-    let error = super::conv_norm(&x, &weight, &Spec::POINTWISE, &norm, Some(&x)).err().unwrap();
+    let error = layers::conv_norm(&x, &weight, &Spec::POINTWISE, &norm, Some(&x)).err().unwrap();
     assert!(error.to_string().contains("cannot be learnt in place"), "{error}");
 }

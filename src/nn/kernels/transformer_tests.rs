@@ -3,8 +3,10 @@
 use candle_core::{Tensor, Var};
 use proptest::prelude::*;
 
-use super::naive_tests::{close, gelu, gradients, judge, layer_norm, linear, random, values};
+use super::naive_tests::{close, gelu, gradients, judge, layer_norm, linear, on_tape, random, tokens_on_tape, values};
+use super::ops::Road;
 use super::{AttentionBlock, MlpBlock, PatchEmbed, portable};
+use crate::domain::recipe::Precision::F32;
 
 const EPS: f64 = 1e-3;
 
@@ -18,6 +20,14 @@ fn mlp(vars: &[Var]) -> MlpBlock<'_> {
 
 fn embed(vars: &[Var]) -> PatchEmbed<'_> {
     PatchEmbed { projection: (&vars[1], &vars[2]), class_token: &vars[3], position: &vars[4] }
+}
+
+fn attend(block: &AttentionBlock<'_>, x: &Tensor, queries: usize) -> candle_core::Result<Tensor> {
+    tokens_on_tape(x, |x| block.forward(x, queries))
+}
+
+fn perceive(block: &MlpBlock<'_>, x: &Tensor) -> candle_core::Result<Tensor> {
+    tokens_on_tape(x, |x| block.forward(x))
 }
 
 /// The formula, loop by loop.
@@ -49,8 +59,8 @@ fn naive_attention(inputs: &[Vec<f64>], tokens: usize, queries: usize, heads: us
 
 fn naive_mlp(inputs: &[Vec<f64>]) -> Vec<f64> {
     let wide = linear(&layer_norm(&inputs[0], &inputs[1], &inputs[2], EPS), &inputs[3], &inputs[4]);
-    let bent: Vec<f64> = wide.into_iter().map(gelu).collect();
-    linear(&bent, &inputs[5], &inputs[6]).iter().zip(&inputs[0]).map(|(y, x)| y + x).collect()
+    let activated: Vec<f64> = wide.into_iter().map(gelu).collect();
+    linear(&activated, &inputs[5], &inputs[6]).iter().zip(&inputs[0]).map(|(y, x)| y + x).collect()
 }
 
 proptest! {
@@ -61,7 +71,7 @@ proptest! {
         judge(
             &[&[rows, width], &[width], &[width]],
             seed,
-            |vars| super::layer_norm(&vars[0], &vars[1], &vars[2], EPS),
+            |vars| Road::Tape.layer_norm(&vars[0], &vars[1], &vars[2], EPS),
             |vars| portable::layer_norm(&vars[0], &vars[1], &vars[2], EPS),
             |inputs| layer_norm(&inputs[0], &inputs[1], &inputs[2], EPS),
         )?;
@@ -73,8 +83,8 @@ proptest! {
         judge(
             &[&[batch, tokens, width], &[width], &[width], &[3 * width, width], &[3 * width], &[width, width], &[width]],
             seed,
-            |vars| attention(vars, heads).forward(&vars[0], queries),
-            |vars| portable::attention_block(&vars[0], &attention(vars, heads), queries),
+            |vars| attend(&attention(vars, heads), &vars[0], queries),
+            |vars| portable::attention_block(&vars[0], &attention(vars, heads), queries, F32),
             |inputs| naive_attention(inputs, tokens, queries, heads),
         )?;
     }
@@ -84,8 +94,8 @@ proptest! {
         judge(
             &[&[batch, tokens, width], &[width], &[width], &[hidden, width], &[hidden], &[width, hidden], &[width]],
             seed,
-            |vars| mlp(vars).forward(&vars[0]),
-            |vars| portable::mlp_block(&vars[0], &mlp(vars)),
+            |vars| perceive(&mlp(vars), &vars[0]),
+            |vars| portable::mlp_block(&vars[0], &mlp(vars), F32),
             naive_mlp,
         )?;
     }
@@ -114,7 +124,7 @@ proptest! {
         judge(
             &[&[batch, channels, down * patch, across * patch], &[width, channels, patch, patch], &[width], &[1, 1, width], &[1, tokens, width]],
             seed,
-            |vars| embed(vars).forward(&vars[0]),
+            |vars| on_tape(&vars[0], |x| embed(vars).forward(x))?.squeeze(2),
             |vars| portable::patch_embed(&vars[0], &embed(vars)),
             naive,
         )?;
@@ -136,17 +146,17 @@ fn twins(shapes: &[&[usize]], op: impl Fn(&[Var]) -> Tensor, twin: impl Fn(&[Var
 fn large_shapes_and_their_gradients_are_those_of_the_twin() {
     twins(
         &[&[5, 70, 36], &[36], &[36], &[108, 36], &[108], &[36, 36], &[36]],
-        |vars| attention(vars, 3).forward(&vars[0], 70).unwrap(),
-        |vars| portable::attention_block(&vars[0], &attention(vars, 3), 70).unwrap(),
+        |vars| attend(&attention(vars, 3), &vars[0], 70).unwrap(),
+        |vars| portable::attention_block(&vars[0], &attention(vars, 3), 70, F32).unwrap(),
     );
     twins(
         &[&[9, 77, 20], &[20], &[20], &[33, 20], &[33], &[20, 33], &[20]],
-        |vars| mlp(vars).forward(&vars[0]).unwrap(),
-        |vars| portable::mlp_block(&vars[0], &mlp(vars)).unwrap(),
+        |vars| perceive(&mlp(vars), &vars[0]).unwrap(),
+        |vars| portable::mlp_block(&vars[0], &mlp(vars), F32).unwrap(),
     );
     twins(
         &[&[2, 150, 17], &[17], &[17]],
-        |vars| super::layer_norm(&vars[0], &vars[1], &vars[2], EPS).unwrap(),
+        |vars| Road::Tape.layer_norm(&vars[0], &vars[1], &vars[2], EPS).unwrap(),
         |vars| portable::layer_norm(&vars[0], &vars[1], &vars[2], EPS).unwrap(),
     );
 }
@@ -163,15 +173,15 @@ fn constants_get_no_gradient_and_leave_no_graph() {
         heads: 4,
         eps: EPS,
     };
-    let plain = frozen.forward(&constants[0], 5).unwrap();
+    let plain = attend(&frozen, &constants[0], 5).unwrap();
     assert!(!plain.track_op());
     // The way that keeps nothing and the way that keeps everything give the same numbers.
-    let kept = attention(&vars, 4).forward(&vars[0], 5).unwrap();
+    let kept = attend(&attention(&vars, 4), &vars[0], 5).unwrap();
     assert_eq!(values(&plain), values(&kept));
     // A gradient to the input alone is the same gradient.
     let dx = |y: &Tensor| values(y.sqr().unwrap().sum_all().unwrap().backward().unwrap().get(&vars[0]).unwrap());
-    assert_eq!(dx(&frozen.forward(&vars[0], 5).unwrap()), dx(&kept));
-    let below = attention(&vars, 4).forward(&constants[0], 5).unwrap().sum_all().unwrap().backward().unwrap();
+    assert_eq!(dx(&attend(&frozen, &vars[0], 5).unwrap()), dx(&kept));
+    let below = attend(&attention(&vars, 4), &constants[0], 5).unwrap().sum_all().unwrap().backward().unwrap();
     assert!(below.get(&vars[3]).is_some() && below.get(&constants[0]).is_none());
 }
 
@@ -179,10 +189,10 @@ fn constants_get_no_gradient_and_leave_no_graph() {
 fn nan_shows_and_shapes_that_do_not_fit_are_refused() {
     let shapes: [&[usize]; 7] = [&[1, 3, 8], &[8], &[8], &[24, 8], &[24], &[8, 8], &[8]];
     let vars: Vec<Var> = shapes.iter().enumerate().map(|(stream, shape)| random(3, stream as u64, shape)).collect();
-    assert!(attention(&vars, 3).forward(&vars[0], 3).is_err());
-    assert!(attention(&vars, 2).forward(&vars[0], 4).is_err());
-    assert!(mlp(&vars).forward(&vars[0]).is_err());
-    assert!(super::layer_norm(&vars[0], &vars[4], &vars[4], EPS).is_err());
+    assert!(attend(&attention(&vars, 3), &vars[0], 3).is_err());
+    assert!(attend(&attention(&vars, 2), &vars[0], 4).is_err());
+    assert!(perceive(&mlp(&vars), &vars[0]).is_err());
+    assert!(Road::Tape.layer_norm(&vars[0], &vars[4], &vars[4], EPS).is_err());
     let wrong = (vars[0].as_tensor() * f64::NAN).unwrap();
-    assert!(values(&attention(&vars, 2).forward(&wrong, 3).unwrap()).iter().all(|value| value.is_nan()));
+    assert!(values(&attend(&attention(&vars, 2), &wrong, 3).unwrap()).iter().all(|value| value.is_nan()));
 }

@@ -98,9 +98,7 @@ pub(super) fn unfit(error: train::Error) -> Error {
     let hint = match &error {
         train::Error::Data(data) => data.hint(),
         train::Error::Unsupported(_) => "ask for what this model can do; its page shows it",
-        train::Error::Model(_) => {
-            "choose a base whose config.json names a known architecture: efficientnet, efficientnet-lite, mobilenetv2, mobilenetv3, resnet or vit"
-        }
+        train::Error::Model(_) => &train::known_architectures(),
         train::Error::Recipe(_) => "correct that setting; settings left out take their defaults",
         _ => "change what the message names and try again",
     };

@@ -5,15 +5,14 @@ use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::tokens::{self, Gradients, Parameters};
+use super::tokens::{Gradients, Parameters, Values};
 use super::{Heads, Made};
 use crate::domain::recipe::Precision;
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::matmul::{View, add_rows, affine, multiply, parts_mut, sum_over_spans, transpose};
-use crate::nn::kernels::memory::{Floats, with_scratch};
+use crate::nn::kernels::memory::with_scratch;
 use crate::nn::kernels::norm::layer_norm;
-use crate::nn::kernels::portable;
-use crate::nn::kernels::tape::Map;
+use crate::nn::kernels::tape::Node;
 use crate::nn::kernels::threads::Threads;
 
 /// The parameters, under timm's names `norm1`, `attn.qkv` and `attn.proj`; D is the width.
@@ -31,42 +30,30 @@ pub struct AttentionBlock<'a> {
 }
 
 impl AttentionBlock<'_> {
-    /// `(B, N, D)` to `(B, queries, D)`: what the first `queries` tokens make of all N. Gradients flow to x and every
-    /// parameter. Errors when shapes do not fit.
-    pub fn forward(&self, x: &Tensor, queries: usize) -> Result<Tensor> {
-        let (batch, tokens, width) = x.dims3()?;
-        let block = self.block([batch, tokens, 1, width], queries)?;
-        if portable::is_for(x) {
-            return portable::attention_block(x, self, block.sizes.queries);
-        }
-        tokens::through(x, |x| self.learn(x, queries))
-    }
-
-    /// The same between maps; with [`Precision::Bf16`] the two linear layers multiply that.
-    pub fn learn(&self, x: &Map, queries: usize) -> Result<Map> {
+    /// Tokens `(B, N, D)` to `(B, queries, D)`: what the first `queries` tokens make of all N. Gradients flow to x and every
+    /// parameter. The two linear layers multiply in the node's arithmetic. Errors when shapes do not fit.
+    pub fn forward(&self, x: &Node, queries: usize) -> Result<Node> {
         let _span = trace_span!("attention").entered();
         let block = self.block(x.shape, queries)?;
         let parameters = Parameters::new([self.projection, self.qkv, self.norm]);
-        let keep = x.is_tracked() || parameters.are_tracked();
-        let (y, saved) = {
-            let (values, parameters) = (&x.values, parameters.read()?);
-            let weights = Weights::of(&parameters);
-            match x.precision {
-                Precision::F32 => block.forward(values, &weights, keep),
-                Precision::Bf16 => block.forward_rounded(values, &weights).map(|(y, saved)| (y, Some(saved)))?,
+        let (shape, arithmetic) = ([x.shape[0], queries, 1, x.shape[3]], x.arithmetic);
+        let forward = |x: &[f32], values: &Values<'_, 3>, keep: bool| match arithmetic.precision {
+            Precision::F32 => Ok(block.forward(x, &Weights::of(values), keep)),
+            Precision::Bf16 => block.forward_bf16(x, &Weights::of(values), arithmetic).map(|(y, saved)| (y, Some(saved))),
+        };
+        let backward = move |x: &[f32], values: &Values<'_, 3>, dy: Buffer, saved: &Saved| {
+            let _span = trace_span!("attention gradient").entered();
+            match arithmetic.precision {
+                Precision::F32 => Ok(block.backward(x, &Weights::of(values), dy, saved)),
+                Precision::Bf16 => block.backward_bf16(x, &Weights::of(values), dy, saved, arithmetic),
             }
         };
-        let (values, precision) = (x.values.clone(), x.precision);
-        parameters.map(x, [x.shape[0], queries, 1, x.shape[3]], y, move |dy, parameters| {
-            let _span = trace_span!("attention gradient").entered();
-            let Some(saved) = saved else { bail!("an attention that nobody learns from was asked for a gradient") };
-            let parameters = parameters.read()?;
-            let weights = Weights::of(&parameters);
-            match precision {
-                Precision::F32 => Ok(block.backward(&values, &weights, dy, &saved)),
-                Precision::Bf16 => block.backward_rounded(&values, &weights, dy, &saved),
-            }
-        })
+        parameters.learn(x, shape, forward, backward)
+    }
+
+    /// Errors when shapes do not fit.
+    pub(crate) fn check(&self, [batch, tokens, width]: [usize; 3], queries: usize) -> Result<()> {
+        self.block([batch, tokens, 1, width], queries).map(|_| ())
     }
 
     fn block(&self, [batch, tokens, _, width]: [usize; 4], queries: usize) -> Result<Block> {
@@ -80,6 +67,7 @@ impl AttentionBlock<'_> {
     }
 }
 
+#[derive(Clone, Copy)]
 pub(super) struct Block {
     pub(super) sizes: Heads,
     pub(super) eps: f64,
@@ -96,7 +84,7 @@ pub(super) struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    fn of([[projection, bias], [qkv, qkv_bias], [gamma, beta]]: &'a [[Floats<'_>; 2]; 3]) -> Weights<'a> {
+    fn of([[projection, bias], [qkv, qkv_bias], [gamma, beta]]: &'a Values<'_, 3>) -> Weights<'a> {
         Weights { gamma, beta, qkv, qkv_bias, projection, bias }
     }
 }
@@ -124,16 +112,16 @@ impl Block {
     fn forward(&self, x: &[f32], w: &Weights<'_>, keep: bool) -> (Buffer, Option<Saved>) {
         let (h, (image, result)) = (self.sizes, self.images());
         let batch = x.len() / image;
-        let (qkv_turned, turned) = (transpose(w.qkv, 3 * h.width, h.width), transpose(w.projection, h.width, h.width));
+        let (qkv_transposed, transposed) = (transpose(w.qkv, 3 * h.width, h.width), transpose(w.projection, h.width, h.width));
         let parallelism = Threads::All.inside(batch);
         let one = |y: &mut [f32], x: &[f32], [statistics, qkv, out, logs]: [&mut [f32]; 4], scratch: &mut [f32]| {
             let (normal, scores) = scratch.split_at_mut(image);
             layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics);
             let normal = View::rows(normal, h.width);
-            affine(qkv, [h.tokens, 3 * h.width, h.width], normal, View::rows(&qkv_turned, 3 * h.width), w.qkv_bias, None, parallelism);
+            affine(qkv, [h.tokens, 3 * h.width, h.width], normal, View::rows(&qkv_transposed, 3 * h.width), w.qkv_bias, None, parallelism);
             super::forward(&h, qkv, out, logs, scores, parallelism);
-            let (out, turned) = (View::rows(out, h.width), View::rows(&turned, h.width));
-            affine(y, [h.queries, h.width, h.width], out, turned, w.bias, Some(&x[..result]), parallelism);
+            let (out, transposed) = (View::rows(out, h.width), View::rows(&transposed, h.width));
+            affine(y, [h.queries, h.width, h.width], out, transposed, w.bias, Some(&x[..result]), parallelism);
         };
         let mut y = Buffer::any(batch * result);
         let lengths = self.saved_lengths();
@@ -182,7 +170,7 @@ impl Block {
                 multiply(dqkv_weight, h.width, size, gradient.transposed(), View::rows(normal, h.width), true, parallelism);
                 // The normalised values are used up; their gradient takes their place.
                 multiply(normal, h.width, [h.tokens, h.width, 3 * h.width], gradient, View::rows(w.qkv, h.width), false, parallelism);
-                layer_norm::pull_back(dx, normal, x, w.gamma, statistics, dgamma, dbeta);
+                layer_norm::backward(dx, normal, x, w.gamma, statistics, dgamma, dbeta);
             });
         };
         let mut dx = self.spread(dy, batch);

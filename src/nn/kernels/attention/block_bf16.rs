@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use super::Made;
 use super::block::{Block, Saved, Weights};
 use super::tokens::Gradients;
-use crate::nn::kernels::bf16::{Rounded, add_both};
+use crate::nn::kernels::backend::Arithmetic;
+use crate::nn::kernels::bf16::{Bf16Linear, add_both};
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::matmul::{add_rows, parts_mut, sum_over_spans};
 use crate::nn::kernels::memory::with_scratch;
@@ -14,7 +15,7 @@ use crate::nn::kernels::norm::layer_norm;
 use crate::nn::kernels::threads::Threads;
 
 impl Block {
-    pub(super) fn forward_rounded(&self, x: &[f32], w: &Weights<'_>) -> Result<(Buffer, Saved)> {
+    pub(super) fn forward_bf16(&self, x: &[f32], w: &Weights<'_>, arithmetic: Arithmetic) -> Result<(Buffer, Saved)> {
         let (h, (image, result)) = (self.sizes, self.images());
         let batch = x.len() / image;
         let lengths = self.saved_lengths();
@@ -22,7 +23,12 @@ impl Block {
         let mut normal = Buffer::any(x.len());
         let rows = normal.par_chunks_mut(image).zip(x.par_chunks(image)).zip(statistics.par_chunks_mut(lengths[0]));
         rows.for_each(|((normal, x), statistics)| layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics));
-        Rounded::new([batch, h.tokens], h.width, 3 * h.width)?.forward(&normal, w.qkv, |_, row| add_rows(row, w.qkv_bias), &mut qkv)?;
+        Bf16Linear::new(arithmetic, [batch, h.tokens], h.width, 3 * h.width)?.forward(
+            &normal,
+            w.qkv,
+            |_, row| add_rows(row, w.qkv_bias),
+            &mut qkv,
+        )?;
         drop(normal);
         let parallelism = Threads::All.inside(batch);
         let images = out.par_chunks_mut(lengths[2]).zip(logs.par_chunks_mut(lengths[3])).zip(qkv.par_chunks(lengths[1]));
@@ -34,15 +40,22 @@ impl Block {
             let at = row / h.queries * image + row % h.queries * h.width;
             add_both(y, w.bias, &x[at..at + h.width]);
         };
-        Rounded::new([batch, h.queries], h.width, h.width)?.forward(&out, w.projection, finish, &mut y)?;
+        Bf16Linear::new(arithmetic, [batch, h.queries], h.width, h.width)?.forward(&out, w.projection, finish, &mut y)?;
         Ok((y, Saved { statistics, qkv, out, logs }))
     }
 
-    pub(super) fn backward_rounded(&self, x: &[f32], w: &Weights<'_>, mut dy: Buffer, saved: &Saved) -> Result<(Buffer, Gradients<3>)> {
+    pub(super) fn backward_bf16(
+        &self,
+        x: &[f32],
+        w: &Weights<'_>,
+        mut dy: Buffer,
+        saved: &Saved,
+        arithmetic: Arithmetic,
+    ) -> Result<(Buffer, Gradients<3>)> {
         let (h, (image, result)) = (self.sizes, self.images());
         let batch = x.len() / image;
         let (parallelism, lengths) = (Threads::All.inside(batch), self.saved_lengths());
-        let layer = Rounded::new([batch, h.queries], h.width, h.width)?;
+        let layer = Bf16Linear::new(arithmetic, [batch, h.queries], h.width, h.width)?;
         let (mut dout, mut dqkv) = (Buffer::any(batch * result), Buffer::any(3 * x.len()));
         let dprojection = layer.weight_gradient(&saved.out, &dy);
         layer.input_gradient(&mut dy, w.projection, &mut dout)?;
@@ -55,7 +68,7 @@ impl Block {
         let mut normal = Buffer::any(x.len());
         let rows = normal.par_chunks_mut(image).zip(x.par_chunks(image)).zip(saved.statistics.par_chunks(lengths[0]));
         rows.for_each(|((normal, x), statistics)| layer_norm::normalise_again(normal, x, w.gamma, w.beta, statistics));
-        let layer = Rounded::new([batch, h.tokens], h.width, 3 * h.width)?;
+        let layer = Bf16Linear::new(arithmetic, [batch, h.tokens], h.width, 3 * h.width)?;
         let dqkv_weight = layer.weight_gradient(&normal, &dqkv);
         // The normalised values are used up; their gradient takes their place.
         layer.input_gradient(&mut dqkv, w.qkv, &mut normal)?;
@@ -67,7 +80,7 @@ impl Block {
             add_rows(dqkv_bias, &dqkv[3 * index * image..3 * (index + 1) * image]);
             let own = index * image..(index + 1) * image;
             let [statistics, ..] = saved.of(index, lengths);
-            layer_norm::pull_back(dx, &normal[own.clone()], &x[own], w.gamma, statistics, dgamma, dbeta);
+            layer_norm::backward(dx, &normal[own.clone()], &x[own], w.gamma, statistics, dgamma, dbeta);
         });
         let [dbias, dqkv_bias, dgamma, dbeta] = sums.parts(widths);
         Ok((dx, [[dprojection, dbias], [dqkv_weight, dqkv_bias], [dgamma, dbeta]]))

@@ -5,16 +5,15 @@ use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::tokens::{self, Gradients, Parameters};
+use super::tokens::{Gradients, Parameters, Values};
 use crate::domain::recipe::Precision;
 use crate::nn::kernels::activation::normal;
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::matmul::{View, add_rows, affine, multiply, parts_mut, sum_over_spans, transpose};
-use crate::nn::kernels::memory::{Floats, with_scratch};
+use crate::nn::kernels::memory::with_scratch;
 use crate::nn::kernels::norm::layer_norm;
-use crate::nn::kernels::portable;
 use crate::nn::kernels::simd::vectorised;
-use crate::nn::kernels::tape::Map;
+use crate::nn::kernels::tape::Node;
 use crate::nn::kernels::threads::Threads;
 
 /// Rows of a block at most: with 768 hidden numbers each, half a core's second-level cache.
@@ -34,41 +33,30 @@ pub struct MlpBlock<'a> {
 }
 
 impl MlpBlock<'_> {
-    /// `(B, N, D)` to the same shape. Gradients flow to x and every parameter. Errors when shapes do not fit.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (batch, tokens, width) = x.dims3()?;
-        self.block([batch, tokens, 1, width])?;
-        if portable::is_for(x) {
-            return portable::mlp_block(x, self);
-        }
-        tokens::through(x, |x| self.learn(x))
-    }
-
-    /// The same between maps; with [`Precision::Bf16`] the two linear layers multiply that.
-    pub fn learn(&self, x: &Map) -> Result<Map> {
+    /// Tokens `(B, N, D)` to the same shape. Gradients flow to x and every parameter. The two linear layers multiply in the
+    /// node's arithmetic. Errors when shapes do not fit.
+    pub fn forward(&self, x: &Node) -> Result<Node> {
         let _span = trace_span!("perceptron").entered();
         let block = self.block(x.shape)?;
         let parameters = Parameters::new([self.contract, self.expand, self.norm]);
-        let (keep, tokens) = (x.is_tracked() || parameters.are_tracked(), x.tokens());
-        let (y, saved) = {
-            let (values, parameters) = (&x.values, parameters.read()?);
-            let weights = Weights::of(&parameters);
-            match x.precision {
-                Precision::F32 => block.forward(values, &weights, keep),
-                Precision::Bf16 => block.forward_rounded(values, tokens, &weights).map(|(y, saved)| (y, Some(saved)))?,
+        let (tokens, arithmetic) = (x.tokens(), x.arithmetic);
+        let forward = |x: &[f32], values: &Values<'_, 3>, keep: bool| match arithmetic.precision {
+            Precision::F32 => Ok(block.forward(x, &Weights::of(values), keep)),
+            Precision::Bf16 => block.forward_bf16(x, tokens, &Weights::of(values), arithmetic).map(|(y, saved)| (y, Some(saved))),
+        };
+        let backward = move |x: &[f32], values: &Values<'_, 3>, dy: Buffer, saved: &Saved| {
+            let _span = trace_span!("perceptron gradient").entered();
+            match arithmetic.precision {
+                Precision::F32 => Ok(block.backward(x, &Weights::of(values), dy, saved)),
+                Precision::Bf16 => block.backward_bf16(x, tokens, &Weights::of(values), dy, saved, arithmetic),
             }
         };
-        let (values, precision) = (x.values.clone(), x.precision);
-        parameters.map(x, x.shape, y, move |dy, parameters| {
-            let _span = trace_span!("perceptron gradient").entered();
-            let Some(saved) = saved else { bail!("a perceptron that nobody learns from was asked for a gradient") };
-            let parameters = parameters.read()?;
-            let weights = Weights::of(&parameters);
-            match precision {
-                Precision::F32 => Ok(block.backward(&values, &weights, dy, &saved)),
-                Precision::Bf16 => block.backward_rounded(&values, tokens, &weights, dy, &saved),
-            }
-        })
+        parameters.learn(x, x.shape, forward, backward)
+    }
+
+    /// Errors when shapes do not fit.
+    pub(crate) fn check(&self, [batch, tokens, width]: [usize; 3]) -> Result<()> {
+        self.block([batch, tokens, 1, width]).map(|_| ())
     }
 
     fn block(&self, [batch, tokens, _, width]: [usize; 4]) -> Result<Block> {
@@ -84,6 +72,7 @@ impl MlpBlock<'_> {
     }
 }
 
+#[derive(Clone, Copy)]
 pub(super) struct Block {
     pub(super) width: usize,
     pub(super) hidden: usize,
@@ -101,7 +90,7 @@ pub(super) struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    fn of([[contract, bias], [expand, expand_bias], [gamma, beta]]: &'a [[Floats<'_>; 2]; 3]) -> Weights<'a> {
+    fn of([[contract, bias], [expand, expand_bias], [gamma, beta]]: &'a Values<'_, 3>) -> Weights<'a> {
         Weights { gamma, beta, expand, expand_bias, contract, bias }
     }
 }
@@ -119,21 +108,21 @@ impl Block {
         let rows = x.len() / width;
         let block = block_rows(rows);
         let parallelism = Threads::All.inside(rows.div_ceil(block));
-        let one = |y: &mut [f32], x: &[f32], statistics: &mut [f32], wide: &mut [f32], bent: &mut [f32], normal: &mut [f32]| {
+        let one = |y: &mut [f32], x: &[f32], statistics: &mut [f32], wide: &mut [f32], activated: &mut [f32], normal: &mut [f32]| {
             let rows = x.len() / width;
             layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics);
             let normal = View::rows(normal, width);
             multiply(wide, hidden, [rows, hidden, width], normal, View::rows(&expand, hidden), false, parallelism);
-            biased_gelu(bent, wide, w.expand_bias);
-            affine(y, [rows, width, hidden], View::rows(bent, hidden), View::rows(&contract, width), w.bias, Some(x), parallelism);
+            biased_gelu(activated, wide, w.expand_bias);
+            affine(y, [rows, width, hidden], View::rows(activated, hidden), View::rows(&contract, width), w.bias, Some(x), parallelism);
         };
         let mut y = Buffer::any(x.len());
         if !keep {
             y.par_chunks_mut(block * width).zip(x.par_chunks(block * width)).for_each(|(y, x)| {
                 let rows = x.len() / width;
                 with_scratch(rows * (2 * hidden + width + 2), |scratch| {
-                    let [wide, bent, normal, statistics] = parts_mut(scratch, [rows * hidden, rows * hidden, rows * width, rows * 2]);
-                    one(y, x, statistics, wide, bent, normal);
+                    let [wide, activated, normal, statistics] = parts_mut(scratch, [rows * hidden, rows * hidden, rows * width, rows * 2]);
+                    one(y, x, statistics, wide, activated, normal);
                 });
             });
             return (y, None);
@@ -143,8 +132,8 @@ impl Block {
         y.par_chunks_mut(block * width).zip(x.par_chunks(block * width)).zip(parts).for_each(|((y, x), (statistics, wide))| {
             let rows = x.len() / width;
             with_scratch(rows * (hidden + width), |scratch| {
-                let (bent, normal) = scratch.split_at_mut(rows * hidden);
-                one(y, x, statistics, wide, bent, normal);
+                let (activated, normal) = scratch.split_at_mut(rows * hidden);
+                one(y, x, statistics, wide, activated, normal);
             });
         });
         (y, Some(saved))
@@ -166,20 +155,20 @@ impl Block {
             let statistics = &saved.statistics[2 * first..2 * (first + rows)];
             let wide = &saved.hidden[first * hidden..(first + rows) * hidden];
             with_scratch(rows * (2 * hidden + width), |scratch| {
-                let [bent, dwide, normal] = parts_mut(scratch, [rows * hidden, rows * hidden, rows * width]);
+                let [activated, dwide, normal] = parts_mut(scratch, [rows * hidden, rows * hidden, rows * width]);
                 let gradient = View::rows(dx, width);
                 multiply(dwide, hidden, [rows, hidden, width], gradient, View::rows(w.contract, hidden), false, parallelism);
-                gelu_again(bent, dwide, wide, dexpand_bias);
+                gelu_again(activated, dwide, wide, dexpand_bias);
                 add_rows(dbias, dx);
                 let size = [width, hidden, rows];
-                multiply(dcontract, hidden, size, gradient.transposed(), View::rows(bent, hidden), true, parallelism);
+                multiply(dcontract, hidden, size, gradient.transposed(), View::rows(activated, hidden), true, parallelism);
                 layer_norm::normalise_again(normal, x, w.gamma, w.beta, statistics);
                 let gradient = View::rows(dwide, hidden);
                 let size = [hidden, width, rows];
                 multiply(dexpand, width, size, gradient.transposed(), View::rows(normal, width), true, parallelism);
                 // The normalised values are used up; their gradient takes their place.
                 multiply(normal, width, [rows, width, hidden], gradient, View::rows(w.expand, width), false, parallelism);
-                layer_norm::pull_back(dx, normal, x, w.gamma, statistics, dgamma, dbeta);
+                layer_norm::backward(dx, normal, x, w.gamma, statistics, dgamma, dbeta);
             });
         };
         let sums = sum_over_spans(pieces, &mut dx, block * width, lengths.iter().sum(), body);
@@ -195,27 +184,27 @@ pub(super) fn block_rows(rows: usize) -> usize {
 }
 
 /// `wide += bias`, row by row, and the GELU of that.
-pub(super) fn biased_gelu(bent: &mut [f32], wide: &mut [f32], bias: &[f32]) {
+pub(super) fn biased_gelu(activated: &mut [f32], wide: &mut [f32], bias: &[f32]) {
     let width = bias.len();
     vectorised!({
-        for (bent, wide) in bent.chunks_exact_mut(width).zip(wide.chunks_exact_mut(width)) {
-            for ((bent, wide), bias) in bent.iter_mut().zip(wide).zip(bias) {
+        for (activated, wide) in activated.chunks_exact_mut(width).zip(wide.chunks_exact_mut(width)) {
+            for ((activated, wide), bias) in activated.iter_mut().zip(wide).zip(bias) {
                 *wide += bias;
-                *bent = *wide * normal(*wide).0;
+                *activated = *wide * normal(*wide).0;
             }
         }
     });
 }
 
 /// The GELU's value, and its slope upon the gradient, from one exponential; `sums += ` the sum of all rows of that.
-pub(super) fn gelu_again(bent: &mut [f32], gradient: &mut [f32], wide: &[f32], sums: &mut [f32]) {
+pub(super) fn gelu_again(activated: &mut [f32], gradient: &mut [f32], wide: &[f32], sums: &mut [f32]) {
     let width = sums.len();
     vectorised!({
-        let rows = bent.chunks_exact_mut(width).zip(gradient.chunks_exact_mut(width)).zip(wide.chunks_exact(width));
-        for ((bent, gradient), wide) in rows {
-            for (((bent, gradient), &x), sum) in bent.iter_mut().zip(gradient).zip(wide).zip(sums.iter_mut()) {
+        let rows = activated.chunks_exact_mut(width).zip(gradient.chunks_exact_mut(width)).zip(wide.chunks_exact(width));
+        for ((activated, gradient), wide) in rows {
+            for (((activated, gradient), &x), sum) in activated.iter_mut().zip(gradient).zip(wide).zip(sums.iter_mut()) {
                 let (below, density) = normal(x);
-                *bent = x * below;
+                *activated = x * below;
                 *gradient *= below + x * density;
                 *sum += *gradient;
             }

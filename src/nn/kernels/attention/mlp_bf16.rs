@@ -5,14 +5,15 @@ use rayon::prelude::*;
 
 use super::mlp::{Block, Saved, Weights, biased_gelu, block_rows, gelu_again};
 use super::tokens::Gradients;
-use crate::nn::kernels::bf16::{Rounded, add_both};
+use crate::nn::kernels::backend::Arithmetic;
+use crate::nn::kernels::bf16::{Bf16Linear, add_both};
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::matmul::{add_in_order, add_rows, parts_mut, sum_over_spans};
 use crate::nn::kernels::norm::layer_norm;
 
 impl Block {
     /// `tokens` are those of an image.
-    pub(super) fn forward_rounded(&self, x: &[f32], tokens: usize, w: &Weights<'_>) -> Result<(Buffer, Saved)> {
+    pub(super) fn forward_bf16(&self, x: &[f32], tokens: usize, w: &Weights<'_>, arithmetic: Arithmetic) -> Result<(Buffer, Saved)> {
         let (width, hidden) = (self.width, self.hidden);
         let rows = x.len() / width;
         let (block, sizes) = (block_rows(rows), [rows / tokens, tokens]);
@@ -20,40 +21,41 @@ impl Block {
         let mut normal = Buffer::any(x.len());
         let parts = normal.par_chunks_mut(block * width).zip(x.par_chunks(block * width)).zip(saved.statistics.par_chunks_mut(2 * block));
         parts.for_each(|((normal, x), statistics)| layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics));
-        Rounded::new(sizes, width, hidden)?.forward(&normal, w.expand, |_, _| {}, &mut saved.hidden)?;
-        let mut bent = Buffer::any(rows * hidden);
-        let parts = bent.par_chunks_mut(block * hidden).zip(saved.hidden.par_chunks_mut(block * hidden));
-        parts.for_each(|(bent, wide)| biased_gelu(bent, wide, w.expand_bias));
+        Bf16Linear::new(arithmetic, sizes, width, hidden)?.forward(&normal, w.expand, |_, _| {}, &mut saved.hidden)?;
+        let mut activated = Buffer::any(rows * hidden);
+        let parts = activated.par_chunks_mut(block * hidden).zip(saved.hidden.par_chunks_mut(block * hidden));
+        parts.for_each(|(activated, wide)| biased_gelu(activated, wide, w.expand_bias));
         // The result takes the place of the normalised values.
         let finish = |row: usize, y: &mut [f32]| add_both(y, w.bias, &x[row * width..(row + 1) * width]);
-        Rounded::new(sizes, hidden, width)?.forward(&bent, w.contract, finish, &mut normal)?;
+        Bf16Linear::new(arithmetic, sizes, hidden, width)?.forward(&activated, w.contract, finish, &mut normal)?;
         Ok((normal, saved))
     }
 
-    pub(super) fn backward_rounded(
+    pub(super) fn backward_bf16(
         &self,
         x: &[f32],
         tokens: usize,
         w: &Weights<'_>,
         mut dx: Buffer,
         saved: &Saved,
+        arithmetic: Arithmetic,
     ) -> Result<(Buffer, Gradients<3>)> {
         let (width, hidden) = (self.width, self.hidden);
         let rows = x.len() / width;
         let (block, sizes) = (block_rows(rows), [rows / tokens, tokens]);
-        let (expand, contract) = (Rounded::new(sizes, width, hidden)?, Rounded::new(sizes, hidden, width)?);
-        let (mut dwide, mut bent) = (Buffer::any(rows * hidden), Buffer::any(rows * hidden));
+        let (expand, contract) = (Bf16Linear::new(arithmetic, sizes, width, hidden)?, Bf16Linear::new(arithmetic, sizes, hidden, width)?);
+        let (mut dwide, mut activated) = (Buffer::any(rows * hidden), Buffer::any(rows * hidden));
         contract.input_gradient(&mut dx, w.contract, &mut dwide)?;
         let parts =
-            bent.par_chunks_mut(block * hidden).zip(dwide.par_chunks_mut(block * hidden)).zip(saved.hidden.par_chunks(block * hidden));
-        let sums = parts.map(|((bent, dwide), wide)| {
+            activated.par_chunks_mut(block * hidden).zip(dwide.par_chunks_mut(block * hidden)).zip(saved.hidden.par_chunks(block * hidden));
+        let sums = parts.map(|((activated, dwide), wide)| {
             let mut sums = vec![0.0; hidden];
-            gelu_again(bent, dwide, wide, &mut sums);
+            gelu_again(activated, dwide, wide, &mut sums);
             sums
         });
         let dexpand_bias = add_in_order(sums.collect());
-        let dcontract = contract.weight_gradient(&bent, &dx);
-        drop(bent);
+        let dcontract = contract.weight_gradient(&activated, &dx);
+        drop(activated);
         let mut normal = Buffer::any(x.len());
         let parts = normal.par_chunks_mut(block * width).zip(x.par_chunks(block * width)).zip(saved.statistics.par_chunks(2 * block));
         parts.for_each(|((normal, x), statistics)| layer_norm::normalise_again(normal, x, w.gamma, w.beta, statistics));
@@ -67,7 +69,7 @@ impl Block {
             let (first, rows) = (piece * block, dx.len() / width);
             let own = first * width..(first + rows) * width;
             let statistics = &saved.statistics[2 * first..2 * (first + rows)];
-            layer_norm::pull_back(dx, &normal[own.clone()], &x[own], w.gamma, statistics, dgamma, dbeta);
+            layer_norm::backward(dx, &normal[own.clone()], &x[own], w.gamma, statistics, dgamma, dbeta);
         });
         let [dbias, dgamma, dbeta] = sums.parts(widths);
         Ok((dx, [[dcontract, dbias], [dexpand, dexpand_bias], [dgamma, dbeta]]))

@@ -6,13 +6,11 @@ use rayon::prelude::*;
 use tracing::trace_span;
 
 use super::tokens::Parameters;
-use crate::domain::recipe::Precision;
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::matmul::{Sums, View, add_rows, multiply, parts_mut, sum_over_spans, transpose};
 use crate::nn::kernels::memory::with_scratch;
-use crate::nn::kernels::portable;
 use crate::nn::kernels::simd::vectorised;
-use crate::nn::kernels::tape::Map;
+use crate::nn::kernels::tape::Node;
 use crate::nn::kernels::threads::Threads;
 
 /// The parameters, under timm's names `patch_embed.proj`, `cls_token` and `pos_embed`; N counts the class token.
@@ -27,19 +25,9 @@ pub struct PatchEmbed<'a> {
 }
 
 impl PatchEmbed<'_> {
-    /// Images `(B, C, H, W)` to tokens `(B, N, D)`. Gradients flow to the parameters and, if it is tracked, to x.
-    /// Errors when the image does not have as many patches as there are positions.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (batch, channels, height, width) = x.dims4()?;
-        self.sizes([batch, channels, height, width])?;
-        if portable::is_for(x) {
-            return portable::patch_embed(x, self);
-        }
-        self.learn(&Map::enter(x, Precision::F32)?)?.leave_tokens()
-    }
-
-    /// The same from a map of images `(B, C, H, W)` to one of tokens `(B, N, 1, D)`.
-    pub fn learn(&self, x: &Map) -> Result<Map> {
+    /// From a node of images `(B, C, H, W)` to one of tokens `(B, N, 1, D)`. Gradients flow to the parameters and, if it is
+    /// tracked, to x. Errors when the image does not have as many patches as there are positions.
+    pub fn forward(&self, x: &Node) -> Result<Node> {
         let _span = trace_span!("patches").entered();
         let sizes = self.sizes(x.shape)?;
         let parameters = Parameters::new([self.projection, (self.position, self.class_token)]);
@@ -48,12 +36,17 @@ impl PatchEmbed<'_> {
             sizes.forward(&x.values, weight, bias, class, position)
         };
         let (values, tracked) = (x.values.clone(), x.is_tracked());
-        parameters.map(x, [x.shape[0], sizes.tokens, 1, sizes.outputs], y, move |dy, parameters| {
+        parameters.node(x, [x.shape[0], sizes.tokens, 1, sizes.outputs], y, move |dy, parameters| {
             let _span = trace_span!("patches gradient").entered();
             let [dweight, dbias, dclass, dposition] = sizes.parameter_gradient(&values, &dy).parts(sizes.lengths());
             let dx = if tracked { sizes.input_gradient(&dy, &parameters.read()?[0][0]) } else { Buffer::default() };
             Ok((dx, [[dweight, dbias], [dposition, dclass]]))
         })
+    }
+
+    /// Errors when the image does not have as many patches as there are positions.
+    pub(crate) fn check(&self, images: [usize; 4]) -> Result<()> {
+        self.sizes(images).map(|_| ())
     }
 
     fn sizes(&self, [batch, channels, height, width]: [usize; 4]) -> Result<Sizes> {
@@ -128,7 +121,7 @@ impl Sizes {
 
     fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], class: &[f32], position: &[f32]) -> Buffer {
         let s = self;
-        let turned = transpose(weight, s.outputs, s.depth());
+        let transposed = transpose(weight, s.outputs, s.depth());
         let batch = x.len() / s.image();
         let parallelism = Threads::All.inside(batch);
         let mut y = Buffer::any(batch * s.tokens * s.outputs);
@@ -144,7 +137,7 @@ impl Sizes {
             with_scratch(s.patches() * s.depth(), |patches| {
                 s.gather(image, patches);
                 let size = [s.patches(), s.outputs, s.depth()];
-                multiply(rest, s.outputs, size, View::rows(patches, s.depth()), View::rows(&turned, s.outputs), true, parallelism);
+                multiply(rest, s.outputs, size, View::rows(patches, s.depth()), View::rows(&transposed, s.outputs), true, parallelism);
             });
         });
         y

@@ -1,20 +1,23 @@
-//! Layers between [maps](Map) with more parameters than candle lets an op have: each pair of them gets a step of its own
+//! Layers between [nodes](Node) with more parameters than candle lets an op have: each pair of them gets a step of its own
 //! in candle's graph, so that every gradient finds its way however the backward pass is asked for, and the topmost step,
 //! which comes first, works out the gradients of all.
 //!
-//! A transformer's tokens `(B, N, D)` are a map of `(B, N, 1, D)`.
+//! A transformer's tokens `(B, N, D)` are a node of `(B, N, 1, D)`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 
-use crate::domain::recipe::Precision;
+use crate::nn::kernels::backend::Arithmetic;
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::memory::{Floats, read, tensor};
-use crate::nn::kernels::tape::{Gradient, Map, Pair, Step};
+use crate::nn::kernels::tape::{Gradient, Node, Pair, Step};
 
 /// A layer's parameters, two by two.
 pub(super) struct Parameters<const N: usize>([[Tensor; 2]; N]);
+
+/// Their values.
+pub(super) type Values<'a, const N: usize> = [[Floats<'a>; 2]; N];
 
 /// Gradients to them.
 pub(super) type Gradients<const N: usize> = [[Vec<f32>; 2]; N];
@@ -25,40 +28,53 @@ impl<const N: usize> Parameters<N> {
         Parameters(pairs.map(|(first, second)| [first.clone(), second.clone()]))
     }
 
-    /// Whether a gradient to one of them is wanted.
-    pub fn are_tracked(&self) -> bool {
-        self.0.iter().flatten().any(Tensor::track_op)
-    }
-
-    pub fn read(&self) -> Result<[[Floats<'_>; 2]; N]> {
+    pub fn read(&self) -> Result<Values<'_, N>> {
         let mut values = Vec::with_capacity(N);
         for [first, second] in &self.0 {
             values.push([read(first)?, read(second)?]);
         }
         match values.try_into() {
             Ok(values) => Ok(values),
-            Err(_) => candle_core::bail!("a layer lost a parameter"),
+            Err(_) => bail!("a layer lost a parameter"),
         }
     }
 
-    /// `y` as the map that the layer makes of `x`. `back` gets the gradient to it and answers that to `x` and those to
-    /// the parameters; nobody calls it if none of them is tracked.
-    pub fn map(
+    /// The node that a layer makes of `x`: `forward` gets the values of `x`, those of the parameters and whether anybody
+    /// learns, and leaves for `backward` what that needs besides.
+    pub fn learn<S: Send + 'static>(
         self,
-        x: &Map,
+        x: &Node,
+        shape: [usize; 4],
+        forward: impl FnOnce(&[f32], &Values<'_, N>, bool) -> Result<(Buffer, Option<S>)>,
+        backward: impl FnOnce(&[f32], &Values<'_, N>, Buffer, &S) -> Result<(Buffer, Gradients<N>)> + Send + 'static,
+    ) -> Result<Node> {
+        let keep = x.is_tracked() || self.0.iter().flatten().any(Tensor::track_op);
+        let (y, saved) = forward(&x.values, &self.read()?, keep)?;
+        let values = x.values.clone();
+        self.node(x, shape, y, move |dy, parameters| match saved {
+            Some(saved) => backward(&values, &parameters.read()?, dy, &saved),
+            None => bail!("a layer that nobody learns from was asked for a gradient"),
+        })
+    }
+
+    /// `y` as the node that the layer makes of `x`. `back` gets the gradient to it and answers that to `x` and those to
+    /// the parameters; nobody calls it if none of them is tracked.
+    pub fn node(
+        self,
+        x: &Node,
         shape: [usize; 4],
         y: Buffer,
         back: impl FnOnce(Buffer, &Parameters<N>) -> Result<(Buffer, Gradients<N>)> + Send + 'static,
-    ) -> Result<Map> {
+    ) -> Result<Node> {
         let (length, from, to) = (y.len(), Arc::new(Gradient::default()), x.is_tracked().then(|| x.gradient.clone()));
         let gradient = from.clone();
         let left: Arc<Mutex<Vec<Pair>>> = Arc::default();
-        let mut token = x.token.clone();
+        let mut link = x.link.clone();
         let pairs = self.0.clone();
         for [first, second] in pairs.iter().skip(1) {
             let left = left.clone();
             let next = move |_: &Tensor, _: &Tensor| Ok(left.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default());
-            token = token.apply_op3(first, second, Step::new(next))?;
+            link = link.apply_op3(first, second, Step::new(next))?;
         }
         let all = move |_: &Tensor, _: &Tensor| {
             let (dx, gradients) = back(from.take(length), &self)?;
@@ -76,20 +92,15 @@ impl<const N: usize> Parameters<N> {
             Ok(own)
         };
         let [first, second] = &pairs[0];
-        let token = token.apply_op3(first, second, Step::new(all))?;
-        Ok(Map { shape, values: Arc::new(y), token, gradient, precision: x.precision })
+        let link = link.apply_op3(first, second, Step::new(all))?;
+        Ok(Node { shape, values: Arc::new(y), link, gradient, arithmetic: x.arithmetic })
     }
 }
 
-/// Takes tokens `(B, N, D)` through a layer between maps.
-pub(super) fn through(x: &Tensor, layer: impl FnOnce(&Map) -> Result<Map>) -> Result<Tensor> {
-    layer(&Map::enter_tokens(x, Precision::F32)?)?.leave_tokens()
-}
-
-impl Map {
+impl Node {
     /// Takes in tokens `(B, N, D)`.
-    pub fn enter_tokens(x: &Tensor, precision: Precision) -> Result<Map> {
-        Map::enter(&x.contiguous()?.unsqueeze(2)?, precision)
+    pub fn enter_tokens(x: &Tensor, arithmetic: Arithmetic) -> Result<Node> {
+        Node::enter(&x.contiguous()?.unsqueeze(2)?, arithmetic)
     }
 
     /// Tokens as `(B, N, D)`; gradients flow back.
@@ -103,12 +114,12 @@ impl Map {
     }
 
     /// The same values to which no gradient flows.
-    pub fn detach(&self) -> Map {
-        Map { token: self.token.detach(), gradient: Arc::default(), ..self.clone() }
+    pub fn detach(&self) -> Node {
+        Node { link: self.link.detach(), gradient: Arc::default(), ..self.clone() }
     }
 
-    /// The same map; what it goes through multiplies in that precision.
-    pub fn at(self, precision: Precision) -> Map {
-        Map { precision, ..self }
+    /// The same node; what it goes through multiplies in that arithmetic.
+    pub fn at(self, arithmetic: Arithmetic) -> Node {
+        Node { arithmetic, ..self }
     }
 }

@@ -1,7 +1,7 @@
 //! One scale and one shift per channel, a residual added, an activation: a batch norm whose statistics are known.
 
 use crate::nn::kernels::activation::Activation;
-use crate::nn::kernels::activation::{Curve, with_curve};
+use crate::nn::kernels::activation::{Function, with_function};
 use crate::nn::kernels::norm::statistics::tiled;
 use crate::nn::kernels::simd::vectorised;
 
@@ -19,30 +19,30 @@ impl Affine {
 
     /// `y = activation(x * scale + shift + residual)` over whole pixels.
     pub fn apply(&self, activation: Activation, x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
-        with_curve!(activation, C => vectorised!(self.bend::<C>(x, residual, y)));
+        with_function!(activation, F => vectorised!(self.activate::<F>(x, residual, y)));
     }
 
     /// The same with x in y's place.
     pub fn apply_in_place(&self, activation: Activation, residual: Option<&[f32]>, values: &mut [f32]) {
-        with_curve!(activation, C => vectorised!(self.bend_in_place::<C>(residual, values)));
+        with_function!(activation, F => vectorised!(self.activate_in_place::<F>(residual, values)));
     }
 
     #[inline(always)]
-    fn bend<C: Curve>(&self, x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
+    fn activate<F: Function>(&self, x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
         let width = self.scale.len();
         let (scale, shift) = (&self.scale[..width], &self.shift[..width]);
         match residual {
             None => {
                 for (y, x) in y.chunks_mut(width).zip(x.chunks(width)) {
                     for (((y, &x), &scale), &shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
-                        *y = C::value(x * scale + shift);
+                        *y = F::value(x * scale + shift);
                     }
                 }
             }
             Some(residual) => {
                 for ((y, x), residual) in y.chunks_mut(width).zip(x.chunks(width)).zip(residual.chunks(width)) {
                     for ((((y, &x), &residual), &scale), &shift) in y.iter_mut().zip(x).zip(residual).zip(scale).zip(shift) {
-                        *y = C::value(x * scale + shift + residual);
+                        *y = F::value(x * scale + shift + residual);
                     }
                 }
             }
@@ -50,21 +50,21 @@ impl Affine {
     }
 
     #[inline(always)]
-    fn bend_in_place<C: Curve>(&self, residual: Option<&[f32]>, values: &mut [f32]) {
+    fn activate_in_place<F: Function>(&self, residual: Option<&[f32]>, values: &mut [f32]) {
         let width = self.scale.len();
         let (scale, shift) = (&self.scale[..width], &self.shift[..width]);
         match residual {
             None => {
                 for values in values.chunks_mut(width) {
                     for ((value, &scale), &shift) in values.iter_mut().zip(scale).zip(shift) {
-                        *value = C::value(*value * scale + shift);
+                        *value = F::value(*value * scale + shift);
                     }
                 }
             }
             Some(residual) => {
                 for (values, residual) in values.chunks_mut(width).zip(residual.chunks(width)) {
                     for (((value, &residual), &scale), &shift) in values.iter_mut().zip(residual).zip(scale).zip(shift) {
-                        *value = C::value(*value * scale + shift + residual);
+                        *value = F::value(*value * scale + shift + residual);
                     }
                 }
             }

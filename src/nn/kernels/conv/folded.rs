@@ -11,6 +11,7 @@ use super::affine::Affine;
 use super::geometry::Geometry;
 use crate::domain::recipe::Precision;
 use crate::nn::kernels::activation::Activation;
+use crate::nn::kernels::backend::{Arithmetic, Choice};
 use crate::nn::kernels::threads::Threads;
 
 /// `activation(conv2d(x, weight) * scale + shift + residual)`.
@@ -28,11 +29,12 @@ impl<'a> Folded<'a> {
         (scale, shift): (&[f32], &[f32]),
         activation: Activation,
         threads: Threads,
+        backend: Choice,
     ) -> Result<Folded<'a>> {
         if scale.len() != geometry.out_c || shift.len() != geometry.out_c {
             bail!("{} scales and {} shifts for {} channels", scale.len(), shift.len(), geometry.out_c)
         }
-        let convolution = Prepared::new(Precision::F32, weight, geometry, threads);
+        let convolution = Prepared::new(Arithmetic::new(backend, Precision::F32), weight, geometry, threads);
         Ok(Folded { convolution, affine: Affine::new(scale, shift), activation })
     }
 

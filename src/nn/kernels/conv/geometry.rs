@@ -98,9 +98,9 @@ impl Geometry {
         [self.out_c, self.group_in(), self.kernel_h, self.kernel_w]
     }
 
-    /// The stride-1 convolution that carries output gradients back to the input: the kernel turned round, inputs
+    /// The stride-1 convolution that carries output gradients back to the input: the kernel rotated by half a turn, inputs
     /// and outputs swapped, padded by what the kernel reaches beyond the padding.
-    pub fn turned(&self) -> Geometry {
+    pub fn transposed(&self) -> Geometry {
         Geometry {
             in_h: self.out_h,
             in_w: self.out_w,

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::geometry::Geometry;
 use crate::nn::kernels::buffer::Buffer;
-use crate::nn::kernels::matmul::turn;
+use crate::nn::kernels::matmul::fill_transposed;
 
 /// Floats that a thread packs at a time at least.
 const MATRIX_FLOATS: usize = 16 * 1024;
@@ -83,7 +83,7 @@ pub(crate) fn pack_outputs_last(weight: &[f32], g: &Geometry) -> Buffer {
     packed.par_chunks_mut(inputs * outputs).enumerate().for_each(|(index, packed)| {
         let (group, tap) = (index / taps, index % taps);
         let weight = &weight[group * outputs * inputs * taps + tap..];
-        turn(packed, |input, output| weight[(output * inputs + input) * taps], [inputs, outputs]);
+        fill_transposed(packed, |input, output| weight[(output * inputs + input) * taps], [inputs, outputs]);
     });
     packed
 }
@@ -95,8 +95,8 @@ pub(crate) fn pack_outputs_first(weight: &[f32], g: &Geometry) -> Buffer {
     packed
 }
 
-/// Packed for the turned convolution, whose inputs are our outputs: `[group][turned ky][turned kx][output][input]`.
-pub(crate) fn pack_turned(weight: &[f32], g: &Geometry) -> Buffer {
+/// Packed for the transposed convolution, whose inputs are our outputs: `[group][reversed ky][reversed kx][output][input]`.
+pub(crate) fn pack_transposed(weight: &[f32], g: &Geometry) -> Buffer {
     let (taps, inputs, outputs) = (g.kernel_h * g.kernel_w, g.group_in(), g.group_out());
     let mut packed = Buffer::any(weight.len());
     packed.par_chunks_mut(inputs * outputs).enumerate().for_each(|(index, packed)| {
@@ -122,7 +122,7 @@ fn exchange(to: &mut [f32], from: &[f32], [rows, columns]: [usize; 2]) {
     let several = (MATRIX_FLOATS / matrix).max(1) * matrix;
     to.par_chunks_mut(several).zip(from.par_chunks(several)).for_each(|(to, from)| {
         for (to, from) in to.chunks_exact_mut(matrix).zip(from.chunks_exact(matrix)) {
-            turn(to, |column, row| from[row * columns + column], [columns, rows]);
+            fill_transposed(to, |column, row| from[row * columns + column], [columns, rows]);
         }
     });
 }

@@ -1,7 +1,6 @@
-//! Max pooling that can learn (candle's cannot), and the global average.
+//! Max pooling with what its gradient needs (candle has none), and the global average.
 
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -9,18 +8,7 @@ use tracing::trace_span;
 
 use super::geometry::{Geometry, Padding, Spec};
 use crate::nn::kernels::memory::{floats, read, tensor};
-use crate::nn::kernels::portable;
 use crate::nn::kernels::simd::vectorised;
-
-/// The largest value of each `kernel x kernel` window of `x (B, H, W, C)`; what lies outside the image never wins.
-/// The gradient goes to the first largest, as in PyTorch.
-pub fn max_pool(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor> {
-    if portable::is_for(x) {
-        return portable::max_pool(x, kernel, stride, padding);
-    }
-    let pool = MaxPool::new(x.dims(), kernel, stride, padding)?;
-    x.contiguous()?.apply_op1(MaxPoolOp { pool, winners: OnceLock::new() })
-}
 
 /// A max pooling of one shape.
 pub(crate) struct MaxPool {
@@ -65,32 +53,6 @@ impl MaxPool {
             dx.fill(0.0);
             vectorised!(gradient_line(dy, winners, g, index / g.in_h, index % g.in_h, dx));
         });
-    }
-}
-
-struct MaxPoolOp {
-    pool: MaxPool,
-    winners: OnceLock<Vec<u8>>,
-}
-
-impl CustomOp1 for MaxPoolOp {
-    fn name(&self) -> &'static str {
-        "max-pool"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout) -> Result<(CpuStorage, Shape)> {
-        let g = &self.pool.geometry;
-        let mut y = vec![0.0; g.rows() * g.out_c];
-        // One op instance is applied once, so the cell is empty here.
-        let _ = self.winners.set(self.pool.forward(floats(x, xl)?, &mut y));
-        Ok((CpuStorage::F32(y), Shape::from(&g.output_shape()[..])))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let Some(winners) = self.winners.get() else { bail!("max pooling was asked for a gradient before its value") };
-        let mut dx = vec![0.0; x.elem_count()];
-        self.pool.gradient(&read(&dy.contiguous()?)?, winners, &mut dx);
-        Ok(Some(tensor(dx, x.dims())?))
     }
 }
 
@@ -212,15 +174,17 @@ fn window(at: usize, tap: usize, pad: isize, stride: usize, size: usize) -> Opti
     (shifted >= 0 && shifted % stride as isize == 0 && (position as usize) < size).then_some(position as usize)
 }
 
-/// The mean over all pixels: `(B, H, W, C)` to `(B, C)`.
-pub fn global_average_pool(x: &Tensor) -> Result<Tensor> {
+/// Errors where there is no pixel.
+pub(crate) fn check(x: &Tensor) -> Result<()> {
     let (_, height, width, _) = x.dims4()?;
     if height * width == 0 {
         bail!("cannot pool an empty image of shape {:?}", x.dims())
     }
-    if portable::is_for(x) {
-        return portable::global_average_pool(x);
-    }
+    Ok(())
+}
+
+/// The mean over all pixels: `(B, H, W, C)` to `(B, C)`.
+pub(crate) fn global_average_pool(x: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op1(GlobalAverage)
 }
 

@@ -1,21 +1,16 @@
-//! Squeeze-and-excite (Hu et al. 2017) as one op: the mean of each channel goes through two small layers, and what
+//! Squeeze-and-excite (Hu et al. 2017) as one layer: the mean of each channel goes through two small layers, and what
 //! comes out opens or shuts the channel. The map is read twice forward and twice backward, no more.
 
-use std::sync::{Arc, OnceLock};
-
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use gemm::Parallelism;
 use rayon::prelude::*;
 use tracing::trace_span;
 
 use crate::nn::kernels::activation::Activation;
 use crate::nn::kernels::activation::Gate;
-use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::matmul::{View, add_rows, affine, multiply, parts, parts_mut};
-use crate::nn::kernels::memory::{floats, read, tensor};
-use crate::nn::kernels::portable;
+use crate::nn::kernels::memory::read;
 use crate::nn::kernels::simd::vectorised;
-use crate::nn::kernels::tape::{Gradient, Map, Step};
 
 /// The parameters, under timm's names `se.conv_reduce` and `se.conv_expand`.
 #[derive(Clone, Copy)]
@@ -28,43 +23,15 @@ pub struct SqueezeExcite<'a> {
     pub gate: Gate,
 }
 
+/// `x * gate(expand(activation(reduce(mean of x over its pixels))))` for `x (B, H, W, C)`.
 impl SqueezeExcite<'_> {
-    /// `x * gate(expand(activation(reduce(mean of x over its pixels))))` for `x (B, H, W, C)`. Gradients flow to x and
-    /// every parameter. Errors when shapes do not fit.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (batch, height, width, channels) = x.dims4()?;
-        let squeeze = self.sizes([batch, height, width, channels])?;
-        if portable::is_for(x) {
-            return portable::squeeze_excite(x, self);
-        }
-        x.contiguous()?.apply_op2(&self.packed()?, Op { squeeze, saved: OnceLock::new() })
-    }
-
-    /// The same between maps.
-    pub fn learn(&self, x: &Map) -> Result<Map> {
-        let (squeeze, packed) = (self.sizes(x.shape)?, self.packed()?);
-        let mut y = Buffer::any(x.values.len());
-        let saved = squeeze.forward(&x.values, &read(&packed)?, &mut y);
-        let gradient = Arc::new(Gradient::default());
-        let (from, to, values) = (gradient.clone(), x.is_tracked().then(|| x.gradient.clone()), x.values.clone());
-        let back = move |packed: &Tensor, _: &Tensor| {
-            let mut dy = from.take(values.len());
-            let dpacked = squeeze.backward(&values, &read(packed)?, &saved, &mut dy);
-            if let Some(to) = to {
-                to.add(dy);
-            }
-            Ok((Some(tensor(dpacked, packed.dims())?), None))
-        };
-        let token = x.token.apply_op3(&packed, &packed.detach(), Step::new(back))?;
-        Ok(Map { shape: x.shape, values: Arc::new(y), token, gradient, precision: x.precision })
-    }
-
     /// For maps of this shape `(B, H, W, C)`, however many.
     pub fn gates(&self, shape: [usize; 4]) -> Result<Gates> {
         Ok(Gates { squeeze: self.sizes(shape)?, packed: self.packed()? })
     }
 
-    fn sizes(&self, [batch, height, width, channels]: [usize; 4]) -> Result<Squeeze> {
+    /// Errors when shapes do not fit.
+    pub fn sizes(&self, [batch, height, width, channels]: [usize; 4]) -> Result<Squeeze> {
         let reduced = self.reduce.1.elem_count();
         let fits = self.reduce.0.dims() == [reduced, channels, 1, 1]
             && self.expand.0.dims() == [channels, reduced, 1, 1]
@@ -76,7 +43,7 @@ impl SqueezeExcite<'_> {
     }
 
     /// In the order in which [`Squeeze`] takes them apart.
-    fn packed(&self) -> Result<Tensor> {
+    pub fn packed(&self) -> Result<Tensor> {
         let packed = [self.reduce.0, self.reduce.1, self.expand.0, self.expand.1].map(Tensor::flatten_all);
         Tensor::cat(&packed.into_iter().collect::<Result<Vec<_>>>()?, 0)
     }
@@ -108,7 +75,7 @@ impl Gates {
 
 /// The sizes of one application.
 #[derive(Clone, Copy)]
-struct Squeeze {
+pub(crate) struct Squeeze {
     batch: usize,
     pixels: usize,
     channels: usize,
@@ -117,13 +84,8 @@ struct Squeeze {
     gate: Gate,
 }
 
-struct Op {
-    squeeze: Squeeze,
-    saved: OnceLock<Saved>,
-}
-
 /// Row by row for each image.
-struct Saved {
+pub(crate) struct Saved {
     means: Vec<f32>,
     /// Before and after the activation.
     reduced: (Vec<f32>, Vec<f32>),
@@ -147,32 +109,32 @@ impl Squeeze {
         let size = [self.batch, reduced, channels];
         let weight = View::rows(reduce, channels).transposed();
         affine(&mut small, size, View::rows(&means, channels), weight, reduce_bias, None, Parallelism::None);
-        let mut bent = small.clone();
-        self.activation.apply(&mut bent);
+        let mut activated = small.clone();
+        self.activation.apply(&mut activated);
         let mut wide = vec![0.0; self.batch * channels];
         let size = [self.batch, channels, reduced];
         let weight = View::rows(expand, reduced).transposed();
-        affine(&mut wide, size, View::rows(&bent, reduced), weight, expand_bias, None, Parallelism::None);
+        affine(&mut wide, size, View::rows(&activated, reduced), weight, expand_bias, None, Parallelism::None);
         let mut gates = wide.clone();
         self.gate.apply(&mut gates);
-        Saved { means, reduced: (small, bent), expanded: (wide, gates) }
+        Saved { means, reduced: (small, activated), expanded: (wide, gates) }
     }
 
     /// From the gradient to the gates to the gradient to the means, and the gradient to the parameters.
-    fn pull_back(&self, mut gates: Vec<f32>, packed: &[f32], saved: &Saved) -> (Vec<f32>, Vec<f32>) {
+    fn backward_gates(&self, mut gates: Vec<f32>, packed: &[f32], saved: &Saved) -> (Vec<f32>, Vec<f32>) {
         let (batch, channels, reduced) = (self.batch, self.channels, self.reduced);
         let [reduce, _, expand, _] = parts(packed, self.lengths());
         let mut sums = vec![0.0; packed.len()];
         let [dreduce, dreduce_bias, dexpand, dexpand_bias] = parts_mut(&mut sums, self.lengths());
         let serial = Parallelism::None;
-        self.gate.pull_back(&mut gates, &saved.expanded.0);
+        self.gate.backward(&mut gates, &saved.expanded.0);
         add_rows(dexpand_bias, &gates);
         let gradient = View::rows(&gates, channels);
         let size = [channels, reduced, batch];
         multiply(dexpand, reduced, size, gradient.transposed(), View::rows(&saved.reduced.1, reduced), false, serial);
         let mut small = vec![0.0; batch * reduced];
         multiply(&mut small, reduced, [batch, reduced, channels], gradient, View::rows(expand, reduced), false, serial);
-        self.activation.pull_back(&mut small, &saved.reduced.0);
+        self.activation.backward(&mut small, &saved.reduced.0);
         add_rows(dreduce_bias, &small);
         let gradient = View::rows(&small, reduced);
         let size = [reduced, channels, batch];
@@ -185,7 +147,7 @@ impl Squeeze {
 
 impl Squeeze {
     /// Writes all of `y`.
-    fn forward(&self, x: &[f32], packed: &[f32], y: &mut [f32]) -> Saved {
+    pub fn forward(&self, x: &[f32], packed: &[f32], y: &mut [f32]) -> Saved {
         let _span = trace_span!("squeeze").entered();
         let saved = self.excite(self.means(x), packed);
         let image = self.pixels * self.channels;
@@ -201,10 +163,10 @@ impl Squeeze {
     }
 
     /// The gradient to the parameters; `dy` becomes the one to `x`.
-    fn backward(&self, x: &[f32], packed: &[f32], saved: &Saved, dy: &mut [f32]) -> Vec<f32> {
+    pub fn backward(&self, x: &[f32], packed: &[f32], saved: &Saved, dy: &mut [f32]) -> Vec<f32> {
         let _span = trace_span!("squeeze gradient").entered();
         let gates = sums(x, dy, self.batch, self.channels, 1.0, |x, dy| x * dy);
-        let (mut means, dpacked) = self.pull_back(gates, packed, saved);
+        let (mut means, dpacked) = self.backward_gates(gates, packed, saved);
         means.iter_mut().for_each(|value| *value /= self.pixels as f32);
         let per_image = saved.expanded.1.par_chunks(self.channels).zip(means.par_chunks(self.channels));
         dy.par_chunks_mut(self.pixels * self.channels).zip(per_image).for_each(|(dy, (gates, means))| {
@@ -233,27 +195,4 @@ fn sums(x: &[f32], y: &[f32], batch: usize, channels: usize, factor: f32, term: 
         });
     });
     sums
-}
-
-impl CustomOp2 for Op {
-    fn name(&self) -> &'static str {
-        "squeeze-excite"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, packed: &CpuStorage, pl: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, packed) = (floats(x, xl)?, floats(packed, pl)?);
-        let mut y = vec![0.0f32; x.len()];
-        // One op instance is applied once, so the cell is empty here.
-        let _ = self.saved.set(self.squeeze.forward(x, packed, &mut y));
-        Ok((CpuStorage::F32(y), xl.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, packed: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let Some(saved) = self.saved.get() else { bail!("a squeeze was asked for a gradient before its value") };
-        let dy = dy.contiguous()?;
-        let mut dx = read(&dy)?.to_vec();
-        let dpacked = self.squeeze.backward(&read(x)?, &read(packed)?, saved, &mut dx);
-        let dx = if x.track_op() { Some(tensor(dx, x.dims())?) } else { None };
-        Ok((dx, Some(tensor(dpacked, packed.dims())?)))
-    }
 }

@@ -8,7 +8,6 @@ use rayon::prelude::*;
 
 use crate::nn::kernels::matmul::{parts_mut, sum_over_spans};
 use crate::nn::kernels::memory::{floats, read, tensor};
-use crate::nn::kernels::portable;
 use crate::nn::kernels::simd::vectorised;
 
 /// Rows a thread takes at a time.
@@ -67,7 +66,7 @@ fn again(y: &mut [f32], x: &[f32], gamma: &[f32], beta: &[f32], mean: f32, inver
 }
 
 /// `dx += ` the gradient to x, `dgamma` and `dbeta` likewise, from `dy` row by row.
-pub(crate) fn pull_back(dx: &mut [f32], dy: &[f32], x: &[f32], gamma: &[f32], statistics: &[f32], dgamma: &mut [f32], dbeta: &mut [f32]) {
+pub(crate) fn backward(dx: &mut [f32], dy: &[f32], x: &[f32], gamma: &[f32], statistics: &[f32], dgamma: &mut [f32], dbeta: &mut [f32]) {
     let width = gamma.len();
     let count = width as f32;
     vectorised!({
@@ -99,15 +98,17 @@ pub(crate) fn pull_back(dx: &mut [f32], dy: &[f32], x: &[f32], gamma: &[f32], st
     });
 }
 
-/// Layer norm over the last dimension of `x (..., D)`. Gradients flow to x, gamma and beta.
-pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Tensor> {
+/// Errors when shapes do not fit.
+pub(crate) fn check(x: &Tensor, gamma: &Tensor, beta: &Tensor) -> Result<()> {
     let width = x.dims().last().copied().unwrap_or(0);
     if width == 0 || x.elem_count() == 0 || gamma.dims() != [width] || beta.dims() != [width] {
         bail!("a layer norm over {:?} and {:?} does not fit {:?}", gamma.dims(), beta.dims(), x.dims())
     }
-    if portable::is_for(x) {
-        return portable::layer_norm(x, gamma, beta, eps);
-    }
+    Ok(())
+}
+
+/// Layer norm over the last dimension of `x (..., D)`. Gradients flow to x, gamma and beta.
+pub(crate) fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Tensor> {
     x.contiguous()?.apply_op3(gamma, beta, LayerNorm { eps, statistics: OnceLock::new() })
 }
 
@@ -162,7 +163,7 @@ impl CustomOp3 for LayerNorm {
             let range = piece * block..piece * block + dx.len();
             let [dgamma, dbeta] = parts_mut(sums, [width, width]);
             let statistics = &statistics[2 * piece * ROWS..];
-            pull_back(dx, &gradient[range.clone()], &values[range], &factors, statistics, dgamma, dbeta);
+            backward(dx, &gradient[range.clone()], &values[range], &factors, statistics, dgamma, dbeta);
         });
         let [dgamma, dbeta] = sums.parts([width, width]).map(|part| tensor(part, &[width]));
         Ok((Some(tensor(dx, x.dims())?), Some(dgamma?), Some(dbeta?)))

@@ -9,20 +9,18 @@ use tracing::trace_span;
 use super::Norm;
 use super::statistics::{add_pairs, block_rows, folded, tiled};
 use crate::nn::kernels::activation::Activation;
-use crate::nn::kernels::activation::{Curve, with_curve};
+use crate::nn::kernels::activation::{Function, with_function};
 use crate::nn::kernels::conv::affine::Affine;
 use crate::nn::kernels::simd::vectorised;
 
 /// Floats one thread takes at a time in the second pass.
 const PIECE_FLOATS: usize = 32 * 1024;
 
-/// A norm with the statistics it normalises by.
+/// A norm with the statistics of the batch it normalises: the gradient runs through them, too.
 pub(crate) struct Fitted {
     mean: Vec<f32>,
     inverse_deviation: Vec<f32>,
     activation: Activation,
-    /// The statistics came from x itself, so the gradient runs through them too.
-    from_batch: bool,
 }
 
 /// How the backward pass finds where the activation let values through.
@@ -34,12 +32,11 @@ pub(crate) enum Mask<'a> {
 }
 
 impl Fitted {
-    pub fn new(mean: &[f64], variance: &[f64], norm: &Norm<'_>, from_batch: bool) -> Fitted {
+    pub fn new(mean: &[f64], variance: &[f64], norm: &Norm<'_>) -> Fitted {
         Fitted {
             mean: mean.iter().map(|&value| value as f32).collect(),
             inverse_deviation: variance.iter().map(|&value| (1.0 / (value + norm.eps).sqrt()) as f32).collect(),
             activation: norm.activation,
-            from_batch,
         }
     }
 
@@ -81,7 +78,7 @@ impl Fitted {
                     vectorised!(masked_sums(x, y, dy, &mean, (low, high), &mut sum, &mut product));
                 }
                 Mask::Recompute => {
-                    with_curve!(self.activation, C => vectorised!(bent_sums::<C>(x, dy, &mean, &affine, &mut sum, &mut product)));
+                    with_function!(self.activation, F => vectorised!(sloped_sums::<F>(x, dy, &mean, &affine, &mut sum, &mut product)));
                 }
             }
             (folded(&sum, channels), folded(&product, channels))
@@ -94,10 +91,9 @@ impl Fitted {
         (spread, gamma.chain(sum.iter().map(|sum| *sum as f32)).collect())
     }
 
-    /// `dx = a * bent dy + b * (x - mean) + c` per channel; b and c vanish when the statistics are constants. `sum` is
-    /// of bent dy, `product` of bent dy times x's distance from the mean.
+    /// `dx = a * sloped dy + b * (x - mean) + c` per channel. `sum` is of sloped dy, `product` of sloped dy times x's distance from the mean.
     fn spread(&self, gain: &[f32], (sum, product): (&[f64], &[f64]), count: usize, affine: Affine, activation: Activation) -> Spread {
-        let count = if self.from_batch { count as f64 } else { f64::INFINITY };
+        let count = count as f64;
         let (mut a, mut b, mut c) = (Vec::new(), Vec::new(), Vec::new());
         for channel in 0..self.mean.len() {
             let inverse = f64::from(self.inverse_deviation[channel]);
@@ -118,7 +114,7 @@ pub(crate) struct Spread {
     c: Vec<f32>,
     mean: Vec<f32>,
     affine: Affine,
-    /// What `dy` still has to be bent by.
+    /// Whose slope `dy` still has to be multiplied by.
     activation: Activation,
 }
 
@@ -133,18 +129,18 @@ impl Spread {
 
     /// Turns whole pixels `x` into their gradient.
     pub fn apply(&self, x: &mut [f32], dy: &[f32]) {
-        with_curve!(self.activation, C => vectorised!(self.apply_bent::<C>(x, dy)));
+        with_function!(self.activation, F => vectorised!(self.apply_sloped::<F>(x, dy)));
     }
 
     #[inline(always)]
-    fn apply_bent<C: Curve>(&self, x: &mut [f32], dy: &[f32]) {
+    fn apply_sloped<F: Function>(&self, x: &mut [f32], dy: &[f32]) {
         let width = self.a.len();
         let (a, b, c) = (&self.a[..width], &self.b[..width], &self.c[..width]);
         let (mean, scale, shift) = (&self.mean[..width], &self.affine.scale[..width], &self.affine.shift[..width]);
         for (x, dy) in x.chunks_mut(width).zip(dy.chunks(width)) {
             let channels = a.iter().zip(b).zip(c).zip(mean).zip(scale).zip(shift);
             for ((x, dy), (((((a, b), c), mean), scale), shift)) in x.iter_mut().zip(dy).zip(channels) {
-                *x = a * (dy * C::slope(*x * scale + shift)) + b * (*x - mean) + c;
+                *x = a * (dy * F::slope(*x * scale + shift)) + b * (*x - mean) + c;
             }
         }
     }
@@ -164,14 +160,14 @@ fn masked_sums(x: &[f32], y: &[f32], dy: &mut [f32], mean: &[f32], (low, high): 
     }
 }
 
-/// The same with `dy` bent by the slope at the normalised `x`, and left as it is.
+/// The same with `dy` times the slope at the normalised `x`, and left as it is.
 #[inline(always)]
-fn bent_sums<C: Curve>(x: &[f32], dy: &[f32], mean: &[f32], affine: &Affine, sum: &mut [f32], product: &mut [f32]) {
+fn sloped_sums<F: Function>(x: &[f32], dy: &[f32], mean: &[f32], affine: &Affine, sum: &mut [f32], product: &mut [f32]) {
     let width = mean.len();
     for (x, dy) in x.chunks(width).zip(dy.chunks(width)) {
         let channels = mean.iter().zip(&affine.scale).zip(&affine.shift).zip(&mut *sum).zip(&mut *product);
         for ((x, dy), ((((mean, scale), shift), sum), product)) in x.iter().zip(dy).zip(channels) {
-            let gradient = dy * C::slope(x * scale + shift);
+            let gradient = dy * F::slope(x * scale + shift);
             *sum += gradient;
             *product += gradient * (x - mean);
         }

@@ -5,8 +5,6 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
-
 use crate::nn::kernels::simd::vectorised;
 
 /// Floats per block: small enough that a second pass over it finds it in the cache.
@@ -39,13 +37,7 @@ pub(crate) fn folded(sums: &[f32], channels: usize) -> Vec<f32> {
     total
 }
 
-/// Mean and biased variance of each channel of `x (rows, channels)`.
-pub(crate) fn moments(x: &[f32], channels: usize) -> (Vec<f64>, Vec<f64>) {
-    let block = block_rows(channels) * channels;
-    joined(x.par_chunks(block).map(|part| block_moments(part, channels)).collect(), channels)
-}
-
-/// The [`moments`] of a map from its pieces, each noted while it is in the cache.
+/// Mean and biased variance of each channel of a map from its pieces, each noted while it is in the cache.
 pub(crate) struct Gathering {
     channels: usize,
     /// By where they start.

@@ -7,17 +7,17 @@ use super::op::op;
 use crate::nn::kernels::activation::Activation;
 use crate::nn::kernels::activation::Gate;
 
-/// See [`super::super::activate`].
+/// `activation(x)` for a tensor of any shape, with a gradient.
 pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     if activation == Activation::None {
         return Ok(x.clone());
     }
-    let (y, slope) = bend(&x.contiguous()?.detach(), activation, x.track_op())?;
+    let (y, slope) = value_and_slope(&x.contiguous()?.detach(), activation, x.track_op())?;
     op("activation", &[x], y, move |dy| Ok(vec![slope.as_ref().map(|slope| dy * slope).transpose()?]))
 }
 
 /// The activation of constants and its slope, if that is wanted and not 1 everywhere.
-pub(super) fn bend(x: &Tensor, activation: Activation, wants_slope: bool) -> Result<(Tensor, Option<Tensor>)> {
+pub(super) fn value_and_slope(x: &Tensor, activation: Activation, wants_slope: bool) -> Result<(Tensor, Option<Tensor>)> {
     let slope = |slope: &dyn Fn() -> Result<Tensor>| wants_slope.then(slope).transpose();
     match activation {
         Activation::None => Ok((x.clone(), None)),

@@ -3,7 +3,7 @@
 use candle_core::{D, Result, Tensor};
 
 use super::activation::{self, activate};
-use super::matmul::{linear_product, precision};
+use super::matmul::linear_matmul;
 use super::norm::layer_norm;
 use super::op::op;
 use super::sums::{add_row, global_average_pool, scale_channels};
@@ -14,7 +14,7 @@ use crate::nn::kernels::attention::mlp::MlpBlock;
 use crate::nn::kernels::attention::patch_embed::PatchEmbed;
 use crate::nn::kernels::conv::squeeze::SqueezeExcite;
 
-/// See [`super::super::linear`].
+/// See [`crate::nn::kernels::ops::Road::linear`].
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
     activate(&add_row(&x.matmul(&weight.flatten_from(1)?.t()?)?, bias)?, activation)
 }
@@ -23,7 +23,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation
 fn project(x: &Tensor, (weight, bias): (&Tensor, &Tensor), precision: Precision) -> Result<Tensor> {
     let (batch, tokens, width) = x.dims3()?;
     let rows = x.reshape((batch * tokens, width))?.contiguous()?;
-    let y = add_row(&linear_product(&rows, &weight.flatten_from(1)?.contiguous()?, precision)?, bias)?;
+    let y = add_row(&linear_matmul(&rows, &weight.flatten_from(1)?.contiguous()?, precision)?, bias)?;
     y.reshape((batch, tokens, bias.elem_count()))
 }
 
@@ -35,7 +35,7 @@ fn attention(qkv: &Tensor, heads: usize, queries: usize) -> Result<Tensor> {
     let (query, key, value) = (parts.get(0)?.narrow(2, 0, queries)?.contiguous()?, parts.get(1)?, parts.get(2)?);
     let scale = 1.0 / (depth as f64).sqrt();
     let scores = (query.matmul(&key.t()?)? * scale)?;
-    // In two dimensions: a card counts through fewer.
+    // In two dimensions: a GPU counts through fewer.
     let flat = (batch * heads * queries, tokens);
     let shares = softmax(&scores.reshape(flat)?)?.reshape(scores.shape())?;
     let y = shares.matmul(&value)?.transpose(1, 2)?.reshape((batch, queries, width))?;
@@ -61,21 +61,24 @@ fn softmax(x: &Tensor) -> Result<Tensor> {
 }
 
 /// See [`AttentionBlock::forward`].
-pub fn attention_block(x: &Tensor, block: &AttentionBlock<'_>, queries: usize) -> Result<Tensor> {
-    let qkv = project(&layer_norm(x, block.norm.0, block.norm.1, block.eps)?, block.qkv, precision())?;
+pub fn attention_block(x: &Tensor, block: &AttentionBlock<'_>, queries: usize, precision: Precision) -> Result<Tensor> {
+    block.check(x.dims3()?.into(), queries)?;
+    let qkv = project(&layer_norm(x, block.norm.0, block.norm.1, block.eps)?, block.qkv, precision)?;
     let out = attention(&qkv, block.heads, queries)?;
-    x.narrow(1, 0, queries)? + project(&out, block.projection, precision())?
+    x.narrow(1, 0, queries)? + project(&out, block.projection, precision)?
 }
 
 /// See [`MlpBlock::forward`].
-pub fn mlp_block(x: &Tensor, block: &MlpBlock<'_>) -> Result<Tensor> {
-    let wide = project(&layer_norm(x, block.norm.0, block.norm.1, block.eps)?, block.expand, precision())?;
-    x + project(&activate(&wide, Activation::Gelu)?, block.contract, precision())?
+pub fn mlp_block(x: &Tensor, block: &MlpBlock<'_>, precision: Precision) -> Result<Tensor> {
+    block.check(x.dims3()?.into())?;
+    let wide = project(&layer_norm(x, block.norm.0, block.norm.1, block.eps)?, block.expand, precision)?;
+    x + project(&activate(&wide, Activation::Gelu)?, block.contract, precision)?
 }
 
 /// See [`PatchEmbed::forward`].
 pub fn patch_embed(x: &Tensor, embed: &PatchEmbed<'_>) -> Result<Tensor> {
     let (batch, channels, height, width) = x.dims4()?;
+    embed.check([batch, channels, height, width])?;
     let (outputs, _, patch, _) = embed.projection.0.dims4()?;
     let (down, across) = (height / patch, width / patch);
     let patches = x.reshape(vec![batch, channels, down, patch, across, patch])?.permute(vec![0, 2, 4, 1, 3, 5])?;
@@ -87,8 +90,9 @@ pub fn patch_embed(x: &Tensor, embed: &PatchEmbed<'_>) -> Result<Tensor> {
     all.reshape(tokens.shape())
 }
 
-/// See [`SqueezeExcite::forward`].
+/// See [`SqueezeExcite`]. Gradients flow to x and every parameter. Errors when shapes do not fit.
 pub fn squeeze_excite(x: &Tensor, squeeze: &SqueezeExcite<'_>) -> Result<Tensor> {
+    squeeze.sizes(x.dims4()?.into())?;
     let small = linear(&global_average_pool(x)?, squeeze.reduce.0, squeeze.reduce.1, squeeze.activation)?;
     let wide = linear(&small, squeeze.expand.0, squeeze.expand.1, Activation::None)?;
     scale_channels(x, &activation::gate(&wide, squeeze.gate)?)

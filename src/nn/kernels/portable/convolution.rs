@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::matmul::{precision, product};
+use super::matmul::matmul;
 use super::op::op;
 use super::sums::sum_rows;
 use super::windows::{Look, gather};
@@ -15,19 +15,21 @@ use crate::nn::kernels::conv::geometry::{Geometry, Spec};
 /// Floats of gathered windows at a time (1 GiB); beyond that a batch is taken in parts.
 const LIMIT: usize = 1 << 28;
 
-/// See [`super::super::conv2d`].
-pub fn conv2d(x: &Tensor, weight: &Tensor, spec: &Spec) -> Result<Tensor> {
-    conv2d_in_parts(x, weight, spec, LIMIT)
+/// Convolves `x (B, H, W, C)` with `weight (O, C / groups, kh, kw)` to `(B, OH, OW, O)`.
+///
+/// Gradients flow to both. Errors when shapes do not fit or the image is smaller than the kernel.
+pub fn conv2d(x: &Tensor, weight: &Tensor, spec: &Spec, precision: Precision) -> Result<Tensor> {
+    conv2d_in_parts(x, weight, spec, precision, LIMIT)
 }
 
 /// The same with at most `limit` floats of gathered windows at a time, or those of one image.
-pub fn conv2d_in_parts(x: &Tensor, weight: &Tensor, spec: &Spec, limit: usize) -> Result<Tensor> {
+pub fn conv2d_in_parts(x: &Tensor, weight: &Tensor, spec: &Spec, precision: Precision, limit: usize) -> Result<Tensor> {
     let g = Geometry::of(x.dims(), weight.dims(), spec)?;
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     let (pixels, factors) = (x.detach(), weight.detach());
     // Few channels wait for memory, as on a CPU.
     let rounds = g.group_in().min(g.group_out()) >= FEW_CHANNELS;
-    let precision = if rounds { precision() } else { Precision::F32 };
+    let precision = if rounds { precision } else { Precision::F32 };
     let y = join(&split(&pixels, &g, limit)?, |(part, g)| forward(part, &factors, g, precision))?;
     let (wants_x, wants_weight) = (x.track_op(), weight.track_op());
     let back = move |dy: &Tensor| {
@@ -87,8 +89,8 @@ fn forward(x: &Tensor, weight: &Tensor, g: &Geometry, precision: Precision) -> R
         return Tensor::cat(&parts?, 3);
     }
     let y = match g.is_pointwise() {
-        true => product(&x.reshape((g.rows(), g.in_c))?, &weight.reshape((g.out_c, g.in_c))?.t()?, precision)?,
-        false => product(&gather(x, g, Look::Down)?, &weight.permute((2, 3, 1, 0))?.reshape((g.depth(), g.out_c))?, precision)?,
+        true => matmul(&x.reshape((g.rows(), g.in_c))?, &weight.reshape((g.out_c, g.in_c))?.t()?, precision)?,
+        false => matmul(&gather(x, g, Look::Down)?, &weight.permute((2, 3, 1, 0))?.reshape((g.depth(), g.out_c))?, precision)?,
     };
     y.reshape(&g.output_shape()[..])
 }
@@ -104,8 +106,8 @@ fn input_gradient(dy: &Tensor, weight: &Tensor, g: &Geometry, precision: Precisi
         return Tensor::cat(&parts?, 3);
     }
     let dx = match g.is_pointwise() {
-        true => product(&dy.reshape((g.rows(), g.out_c))?, &weight.reshape((g.out_c, g.in_c))?, precision)?,
-        false => product(&gather(dy, g, Look::Up)?, &weight.permute((2, 3, 0, 1))?.reshape((g.taps() * g.out_c, g.in_c))?, precision)?,
+        true => matmul(&dy.reshape((g.rows(), g.out_c))?, &weight.reshape((g.out_c, g.in_c))?, precision)?,
+        false => matmul(&gather(dy, g, Look::Up)?, &weight.permute((2, 3, 0, 1))?.reshape((g.taps() * g.out_c, g.in_c))?, precision)?,
     };
     dx.reshape(&g.input_shape()[..])
 }
@@ -122,9 +124,9 @@ fn weight_gradient(x: &Tensor, dy: &Tensor, g: &Geometry, precision: Precision) 
     }
     let dy = dy.reshape((g.rows(), g.out_c))?;
     if g.is_pointwise() {
-        return product(&dy.t()?, &x.reshape((g.rows(), g.in_c))?, precision)?.reshape(&g.weight_shape()[..]);
+        return matmul(&dy.t()?, &x.reshape((g.rows(), g.in_c))?, precision)?.reshape(&g.weight_shape()[..]);
     }
-    let sums = product(&gather(x, g, Look::Down)?.t()?, &dy, precision)?;
+    let sums = matmul(&gather(x, g, Look::Down)?.t()?, &dy, precision)?;
     sums.reshape((g.kernel_h, g.kernel_w, g.in_c, g.out_c))?.permute((3, 2, 0, 1))?.contiguous()
 }
 

@@ -1,6 +1,6 @@
-//! Kernels of our own on an NVIDIA card, where candle's ops would lay out or read again what need not be: depthwise
+//! Kernels of our own on an NVIDIA GPU, where candle's ops would lay out or read again what need not be: depthwise
 //! convolution, and what batch norm does to each channel. The composed road says what they mean, and is what runs
-//! where there is no card.
+//! where there is no GPU.
 
 use std::sync::OnceLock;
 
@@ -17,7 +17,7 @@ const ADDERS: usize = 1 << 18;
 const ROWS: usize = 64;
 const PIECES: usize = 1024;
 
-/// Whether these kernels take it: a card's tensors, of no more elements than they count.
+/// Whether these kernels take it: a GPU's tensors, of no more elements than they count.
 pub(super) fn takes(x: &Tensor) -> bool {
     x.device().is_cuda() && u32::try_from(x.elem_count()).is_ok()
 }
@@ -65,7 +65,7 @@ type Argument<'a> = (&'a CudaStorage, &'a Layout);
 fn view<'a, T: CudaDType>((storage, layout): Argument<'a>) -> Result<CudaView<'a, T>> {
     match layout.contiguous_offsets() {
         Some((from, to)) => Ok(storage.as_cuda_slice::<T>()?.slice(from..to)),
-        None => bail!("a kernel on the card needs a contiguous tensor, got strides {:?}", layout.stride()),
+        None => bail!("a kernel on the GPU needs a contiguous tensor, got strides {:?}", layout.stride()),
     }
 }
 
@@ -81,8 +81,8 @@ fn launch(threads: usize, pieces: usize) -> LaunchConfig {
     LaunchConfig { grid_dim: ((threads as u32).div_ceil(THREADS), pieces as u32, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 }
 }
 
-fn only_on_a_card() -> Result<(CpuStorage, Shape)> {
-    bail!("this kernel runs on a card only")
+fn only_on_a_gpu() -> Result<(CpuStorage, Shape)> {
+    bail!("this kernel runs on a GPU only")
 }
 
 impl CustomOp3 for Weigh {
@@ -91,7 +91,7 @@ impl CustomOp3 for Weigh {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        only_on_a_card()
+        only_on_a_gpu()
     }
 
     fn cuda_fwd(
@@ -127,7 +127,7 @@ impl CustomOp3 for Correlate {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        only_on_a_card()
+        only_on_a_gpu()
     }
 
     fn cuda_fwd(
@@ -164,7 +164,7 @@ impl CustomOp3 for Blend {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        only_on_a_card()
+        only_on_a_gpu()
     }
 
     fn cuda_fwd(
@@ -200,7 +200,7 @@ impl CustomOp2 for Columns {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        only_on_a_card()
+        only_on_a_gpu()
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, xl: &Layout, y: &CudaStorage, yl: &Layout) -> Result<(CudaStorage, Shape)> {
@@ -231,7 +231,7 @@ impl CustomOp2 for Gather {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        only_on_a_card()
+        only_on_a_gpu()
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, xl: &Layout, table: &CudaStorage, tl: &Layout) -> Result<(CudaStorage, Shape)> {

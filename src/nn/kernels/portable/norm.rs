@@ -2,16 +2,21 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::activation::bend;
+use super::activation::value_and_slope;
 use super::op::op;
 use super::sums::{scale_columns, sum_products, sum_rows};
 use crate::nn::kernels::norm::BatchStatistics;
 use crate::nn::kernels::norm::Norm;
 
-/// See [`super::super::batch_norm_train`].
+/// `activation(gamma * (x - mean) / sqrt(variance + eps) + beta + residual)` with the mean and variance of this
+/// batch, over `x (B, H, W, C)`. Gradients flow to x, gamma, beta and the residual.
+///
+/// Errors when the batch has a single value per channel, which has no variance.
 pub fn batch_norm_train(x: &Tensor, norm: &Norm<'_>, residual: Option<&Tensor>) -> Result<(Tensor, BatchStatistics)> {
     let channels = x.dim(3)?;
-    let rows = x.elem_count() / channels;
+    norm.check(channels)?;
+    let rows = x.elem_count() / channels.max(1);
+    Norm::check_count(rows)?;
     let values = x.detach().contiguous()?.reshape((rows, channels))?;
     let mean = (sum_rows(&values)? / rows as f64)?;
     let centred = scale_columns(&values, None, None, &mean.neg()?)?;
@@ -21,9 +26,10 @@ pub fn batch_norm_train(x: &Tensor, norm: &Norm<'_>, residual: Option<&Tensor>) 
     Ok((y, BatchStatistics { mean, unbiased_variance }))
 }
 
-/// See [`super::super::batch_norm_eval`].
+/// The same with given statistics, which are constants. Gradients flow to x, gamma, beta and the residual.
 pub fn batch_norm_eval(x: &Tensor, norm: &Norm<'_>, mean: &Tensor, variance: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
     let channels = x.dim(3)?;
+    norm.check(channels)?;
     let values = x.detach().contiguous()?.reshape((x.elem_count() / channels, channels))?;
     let centred = scale_columns(&values, None, None, &mean.detach().neg()?)?;
     normalised(x, centred, &variance.detach(), norm, false, residual)
@@ -47,7 +53,7 @@ fn normalised(
     let scale = (norm.gamma.detach() * &inverse)?;
     let more = residual.map(|residual| residual.detach().contiguous()?.reshape(centred.shape())).transpose()?;
     let before = scale_columns(&centred, Some(&scale), more.as_ref().map(|more| (more, None)), &norm.beta.detach())?;
-    let (y, slope) = bend(&before, norm.activation, tracked)?;
+    let (y, slope) = value_and_slope(&before, norm.activation, tracked)?;
     drop(before);
     let (wants_x, has_residual) = (x.track_op(), residual.is_some());
     let back = move |dy: &Tensor| {
@@ -81,7 +87,7 @@ fn normalised(
     }
 }
 
-/// See [`super::super::layer_norm`].
+/// See [`crate::nn::kernels::ops::Road::layer_norm`].
 pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result<Tensor> {
     let x = x.contiguous()?;
     let (width, shape) = (x.dim(D::Minus1)?, x.dims().to_vec());
@@ -95,9 +101,9 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f64) -> Result
         let dy = dy.reshape(normal.shape())?;
         let products = (&dy * &normal)?;
         let (dgamma, dbeta) = (sum_rows(&products)?, sum_rows(&dy)?);
-        let bent = dy.broadcast_mul(&factors)?;
+        let scaled = dy.broadcast_mul(&factors)?;
         let along = normal.broadcast_mul(&products.broadcast_mul(&factors)?.mean_keepdim(1)?)?;
-        let dx = (bent.broadcast_sub(&bent.mean_keepdim(1)?)? - along)?.broadcast_mul(&inverse)?;
+        let dx = (scaled.broadcast_sub(&scaled.mean_keepdim(1)?)? - along)?.broadcast_mul(&inverse)?;
         Ok(vec![Some(dx.reshape(&shape[..])?), Some(dgamma), Some(dbeta)])
     })
 }

@@ -7,7 +7,8 @@ use super::windows::{Look, NONE, positions};
 use crate::nn::kernels::conv::geometry::Geometry;
 use crate::nn::kernels::conv::pool::MaxPool;
 
-/// See [`super::super::max_pool`].
+/// The largest value of each `kernel x kernel` window of `x (B, H, W, C)`; what lies outside the image never wins.
+/// The gradient goes to the first largest, as in PyTorch.
 pub fn max_pool(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor> {
     let x = x.contiguous()?;
     let g = MaxPool::new(x.dims(), kernel, stride, padding)?.geometry;

@@ -49,7 +49,7 @@ pub(super) fn scale_columns(x: &Tensor, a: Option<&Tensor>, y: Option<(&Tensor, 
     sum.broadcast_add(shift)
 }
 
-/// See [`super::super::global_average_pool`].
+/// See [`crate::nn::kernels::ops::Road::global_average_pool`].
 pub fn global_average_pool(x: &Tensor) -> Result<Tensor> {
     let x = x.contiguous()?;
     let (batch, height, width, channels) = x.dims4()?;

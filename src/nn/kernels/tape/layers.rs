@@ -1,15 +1,16 @@
-//! Layers between [maps](Map): convolution with batch norm, residual and activation; pooling.
+//! Layers between [nodes](Node): convolution with batch norm, residual and activation; pooling.
 
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor, bail};
 
-use super::{Gradient, Leave, Map, Step, step_token};
-use crate::domain::recipe::Precision;
+use super::{Gradient, Leave, Node, Step, step_link};
+use crate::nn::kernels::backend::Arithmetic;
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::conv;
 use crate::nn::kernels::conv::geometry::{Geometry, Spec};
 use crate::nn::kernels::conv::pool::{self, MaxPool};
+use crate::nn::kernels::conv::squeeze::SqueezeExcite;
 use crate::nn::kernels::memory::{read, tensor};
 use crate::nn::kernels::norm::BatchStatistics;
 use crate::nn::kernels::norm::Norm;
@@ -20,33 +21,29 @@ use crate::nn::kernels::norm::statistics::Gathering;
 /// flow to all of them.
 ///
 /// Errors when shapes do not fit, or the batch has a single value per channel, which has no variance.
-pub fn conv_norm(x: &Map, weight: &Tensor, spec: &Spec, norm: &Norm<'_>, residual: Option<&Map>) -> Result<(Map, BatchStatistics)> {
+pub fn conv_norm(x: &Node, weight: &Tensor, spec: &Spec, norm: &Norm<'_>, residual: Option<&Node>) -> Result<(Node, BatchStatistics)> {
     let geometry = Geometry::of(&x.shape, weight.dims(), spec)?;
     let (shape, channels, count) = (geometry.output_shape(), geometry.out_c, geometry.rows());
-    if norm.gamma.dims() != [channels] || norm.beta.dims() != [channels] {
-        bail!("batch norm over {:?} and {:?} does not fit {channels} channels", norm.gamma.dims(), norm.beta.dims())
-    }
+    norm.check(channels)?;
     if residual.is_some_and(|residual| residual.shape != shape) {
         bail!("a residual does not fit an output of shape {shape:?}")
     }
-    if count < 2 {
-        bail!("batch norm cannot train on one value per channel: use a larger batch or larger images")
-    }
+    Norm::check_count(count)?;
     if residual.is_some() && norm.activation.is_smooth() {
         bail!("{:?} after a residual sum cannot be learnt in place", norm.activation)
     }
     let (mut z, gathering) = (Buffer::any(count * channels), Gathering::new(channels));
     let note = |piece: &mut [f32], offset: usize| gathering.note(piece, offset);
-    conv::forward(x.precision, &x.values, &read(weight)?, &geometry, &note, &mut z)?;
+    conv::forward(x.arithmetic, &x.values, &read(weight)?, &geometry, &note, &mut z)?;
     let (mean, variance) = gathering.moments();
-    let fitted = Fitted::new(&mean, &variance, norm, true);
+    let fitted = Fitted::new(&mean, &variance, norm);
     let gain = Tensor::cat(&[norm.gamma, norm.beta], 0)?;
     let mut y = Buffer::any(z.len());
     fitted.forward(&z, &read(&gain)?, residual.map(|residual| &residual.values[..]), &mut y);
     let (values, gradient) = (Arc::new(y), Arc::new(Gradient::default()));
     let below = match residual {
-        Some(residual) => (&x.token + &residual.token)?,
-        None => x.token.clone(),
+        Some(residual) => (&x.link + &residual.link)?,
+        None => x.link.clone(),
     };
     let left = Left {
         geometry,
@@ -56,10 +53,10 @@ pub fn conv_norm(x: &Map, weight: &Tensor, spec: &Spec, norm: &Norm<'_>, residua
         x_gradient: x.is_tracked().then(|| x.gradient.clone()),
         residual: residual.map(|residual| (values.clone(), residual.is_tracked().then(|| residual.gradient.clone()))),
         gradient: gradient.clone(),
-        precision: x.precision,
+        arithmetic: x.arithmetic,
     };
-    let token = below.apply_op3(weight, &gain, Step::new(move |weight: &Tensor, gain: &Tensor| left.backward(weight, gain)))?;
-    Ok((Map { shape, values, token, gradient, precision: x.precision }, BatchStatistics::of(&mean, &variance, count)?))
+    let link = below.apply_op3(weight, &gain, Step::new(move |weight: &Tensor, gain: &Tensor| left.backward(weight, gain)))?;
+    Ok((Node { shape, values, link, gradient, arithmetic: x.arithmetic }, BatchStatistics::of(&mean, &variance, count)?))
 }
 
 /// What a layer's forward pass leaves for its backward pass.
@@ -73,7 +70,7 @@ struct Left {
     /// The layer's output, which tells what the activation let through, and where the residual's gradient goes.
     residual: Option<(Arc<Buffer>, Option<Arc<Gradient>>)>,
     gradient: Arc<Gradient>,
-    precision: Precision,
+    arithmetic: Arithmetic,
 }
 
 impl Left {
@@ -90,7 +87,7 @@ impl Left {
             Some(_) => {
                 let mut dx = Buffer::any(g.batch * g.in_h * g.in_w * g.in_c);
                 let prepare = |piece: &mut [f32], offset: usize| spread.apply(piece, &dy[offset..offset + piece.len()]);
-                conv::input_gradient(self.precision, &mut self.z, &prepare, &read(weight)?, g, &mut dx)?;
+                conv::input_gradient(self.arithmetic, &mut self.z, &prepare, &read(weight)?, g, &mut dx)?;
                 Some(dx)
             }
             None => {
@@ -103,7 +100,7 @@ impl Left {
             _ => drop(dy),
         }
         let weight_gradient = match weight.track_op() {
-            true => Some(tensor(conv::weight_gradient(self.precision, &self.x, &self.z, g), &g.weight_shape())?),
+            true => Some(tensor(conv::weight_gradient(self.arithmetic, &self.x, &self.z, g), &g.weight_shape())?),
             false => None,
         };
         drop(self.x);
@@ -115,25 +112,26 @@ impl Left {
     }
 }
 
-/// [`super::max_pool`] between maps.
-pub fn map_max_pool(x: &Map, kernel: usize, stride: usize, padding: usize) -> Result<Map> {
+/// The largest value of each `kernel x kernel` window; what lies outside the image never wins. The gradient goes to the
+/// first largest, as in PyTorch.
+pub fn max_pool(x: &Node, kernel: usize, stride: usize, padding: usize) -> Result<Node> {
     let pool = MaxPool::new(&x.shape, kernel, stride, padding)?;
     let mut y = Buffer::any(pool.geometry.rows() * pool.geometry.out_c);
     let winners = pool.forward(&x.values, &mut y);
     let (shape, gradient) = (pool.geometry.output_shape(), Arc::new(Gradient::default()));
     let (from, to) = (gradient.clone(), x.gradient.clone());
-    let token = step_token(&x.token, move || {
+    let link = step_link(&x.link, move || {
         let dy = from.take(winners.len());
         let mut dx = Buffer::any(pool.geometry.batch * pool.geometry.in_h * pool.geometry.in_w * pool.geometry.in_c);
         pool.gradient(&dy, &winners, &mut dx);
         to.add(dx);
         Ok(())
     })?;
-    Ok(Map { shape, values: Arc::new(y), token, gradient, precision: x.precision })
+    Ok(Node { shape, values: Arc::new(y), link, gradient, arithmetic: x.arithmetic })
 }
 
-/// [`super::global_average_pool`] of a map: `(B, H, W, C)` to a tensor `(B, C)`.
-pub fn map_average(x: &Map) -> Result<Tensor> {
+/// The mean over all pixels: `(B, H, W, C)` to a tensor `(B, C)`.
+pub fn average(x: &Node) -> Result<Tensor> {
     let [batch, height, width, channels] = x.shape;
     let pixels = height * width;
     if pixels == 0 {
@@ -148,5 +146,24 @@ pub fn map_average(x: &Map) -> Result<Tensor> {
         gradient.add(dx);
         Ok(())
     };
-    x.token.apply_op1(Leave::new(y, &[batch, channels], back))
+    x.link.apply_op1(Leave::new(y, &[batch, channels], back))
+}
+
+/// Opens and shuts the channels of each image, see [`SqueezeExcite`]. Gradients flow to x and every parameter.
+pub fn squeeze_excite(x: &Node, parameters: &SqueezeExcite<'_>) -> Result<Node> {
+    let (squeeze, packed) = (parameters.sizes(x.shape)?, parameters.packed()?);
+    let mut y = Buffer::any(x.values.len());
+    let saved = squeeze.forward(&x.values, &read(&packed)?, &mut y);
+    let gradient = Arc::new(Gradient::default());
+    let (from, to, values) = (gradient.clone(), x.is_tracked().then(|| x.gradient.clone()), x.values.clone());
+    let back = move |packed: &Tensor, _: &Tensor| {
+        let mut dy = from.take(values.len());
+        let dpacked = squeeze.backward(&values, &read(packed)?, &saved, &mut dy);
+        if let Some(to) = to {
+            to.add(dy);
+        }
+        Ok((Some(tensor(dpacked, packed.dims())?), None))
+    };
+    let link = x.link.apply_op3(&packed, &packed.detach(), Step::new(back))?;
+    Ok(Node { shape: x.shape, values: Arc::new(y), link, gradient, arithmetic: x.arithmetic })
 }

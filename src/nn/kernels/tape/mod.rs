@@ -1,11 +1,12 @@
-//! Feature maps on their way through a network that learns, with the memory of a step in our hands.
+//! A tape: what layers that learn on a CPU leave for their backward pass, with the memory of a step in our hands.
 //!
 //! candle adds each gradient to zeros it makes first, and keeps every tensor until the whole graph goes: three more
-//! passes over memory, and all of it at once. So candle's graph gets a *token* for each map, one number, which orders
+//! passes over memory, and all of it at once. So candle's graph gets a *link* for each node, one number, which orders
 //! the backward pass; the values and the gradient lie beside it. A layer's backward pass takes what its forward pass
 //! left, works in place, and drops it, so memory falls while the pass goes down. It can therefore run only once.
 
 pub(crate) mod backward;
+pub(crate) mod biased;
 pub(crate) mod layers;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,25 +15,25 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp3, Device, Layout, Result, Shap
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use crate::domain::recipe::Precision;
+use crate::nn::kernels::backend::Arithmetic;
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::memory::{CHUNK, tensor, write_channels_last};
 use crate::nn::kernels::simd::vectorised;
 
-/// Maps `(batch, height, width, channels)` on the CPU, and their place in the graph.
+/// Feature maps `(batch, height, width, channels)` on the CPU, and their place in the graph.
 #[derive(Clone)]
-pub struct Map {
-    pub(super) shape: [usize; 4],
-    pub(super) values: Arc<Buffer>,
-    pub(super) token: Tensor,
-    pub(super) gradient: Arc<Gradient>,
-    /// Of the products of the layers that it goes through.
-    pub(super) precision: Precision,
+pub struct Node {
+    pub(crate) shape: [usize; 4],
+    pub(crate) values: Arc<Buffer>,
+    pub(crate) link: Tensor,
+    pub(crate) gradient: Arc<Gradient>,
+    /// Of the layers that it goes through.
+    pub(crate) arithmetic: Arithmetic,
 }
 
 /// Where the layers above leave the gradient to a map.
 #[derive(Default)]
-pub(super) struct Gradient(Mutex<Option<Buffer>>);
+pub(crate) struct Gradient(Mutex<Option<Buffer>>);
 
 impl Gradient {
     /// Adds to what is there.
@@ -53,15 +54,15 @@ impl Gradient {
     }
 }
 
-impl Map {
+impl Node {
     /// Takes in `(B, H, W, C)`, in whatever order it lies in memory.
-    pub fn enter(x: &Tensor, precision: Precision) -> Result<Map> {
+    pub fn enter(x: &Tensor, arithmetic: Arithmetic) -> Result<Node> {
         let (shape, gradient) = (x.dims4()?, Arc::new(Gradient::default()));
         let mut values = Buffer::any(x.elem_count());
         write_channels_last(x, &mut values)?;
         let enter = Enter { gradient: gradient.clone(), shape: x.dims().to_vec() };
-        let token = x.apply_op1(enter)?;
-        Ok(Map { shape: shape.into(), values: Arc::new(values), token, gradient, precision })
+        let link = x.apply_op1(enter)?;
+        Ok(Node { shape: shape.into(), values: Arc::new(values), link, gradient, arithmetic })
     }
 
     /// The tensor of the same values, channels last; gradients flow back.
@@ -73,21 +74,21 @@ impl Map {
             gradient.add(copy);
             Ok(())
         };
-        self.token.apply_op1(Leave::new(self.values.to_vec(), &self.shape, back))
+        self.link.apply_op1(Leave::new(self.values.to_vec(), &self.shape, back))
     }
 
     /// Whether a gradient to it is wanted.
-    pub(super) fn is_tracked(&self) -> bool {
-        self.token.track_op()
+    pub(crate) fn is_tracked(&self) -> bool {
+        self.link.track_op()
     }
 }
 
-/// A token's value: nobody reads it.
-fn token() -> (CpuStorage, Shape) {
+/// A link's value: nobody reads it.
+fn link() -> (CpuStorage, Shape) {
     (CpuStorage::F32(vec![0.0]), Shape::from(1))
 }
 
-/// From a tensor to a map: hands the gradient on to candle.
+/// From a tensor to a node: hands the gradient on to candle.
 struct Enter {
     gradient: Arc<Gradient>,
     shape: Vec<usize>,
@@ -95,21 +96,21 @@ struct Enter {
 
 impl CustomOp1 for Enter {
     fn name(&self) -> &'static str {
-        "map-enter"
+        "tape-enter"
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok(token())
+        Ok(link())
     }
 
-    fn bwd(&self, _x: &Tensor, _token: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, _x: &Tensor, _link: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
         let gradient = self.gradient.take(self.shape.iter().product());
         Ok(Some(tensor(gradient.to_vec(), &self.shape)?))
     }
 }
 
-/// From a map to a tensor that was worked out already: hands candle's gradient on to the map.
-pub(super) struct Leave<F> {
+/// From a node to a tensor that was worked out already: hands candle's gradient on to the node.
+pub(crate) struct Leave<F> {
     values: Mutex<Vec<f32>>,
     shape: Shape,
     back: Mutex<Option<F>>,
@@ -123,7 +124,7 @@ impl<F: FnOnce(&Tensor) -> Result<()> + Send> Leave<F> {
 
 impl<F: FnOnce(&Tensor) -> Result<()> + Send> CustomOp1 for Leave<F> {
     fn name(&self) -> &'static str {
-        "map-leave"
+        "tape-leave"
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
@@ -131,17 +132,17 @@ impl<F: FnOnce(&Tensor) -> Result<()> + Send> CustomOp1 for Leave<F> {
         Ok((CpuStorage::F32(values), self.shape.clone()))
     }
 
-    fn bwd(&self, token: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, link: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         once(&self.back)?(dy)?;
-        token.zeros_like().map(Some)
+        link.zeros_like().map(Some)
     }
 }
 
-/// A layer between maps: its backward pass gets the layer's weight and gain and answers their gradients.
-pub(super) struct Step<F>(Mutex<Option<F>>);
+/// A layer between nodes: its backward pass gets the layer's weight and gain and answers their gradients.
+pub(crate) struct Step<F>(Mutex<Option<F>>);
 
 /// Gradients to a layer's two parameters.
-pub(super) type Pair = (Option<Tensor>, Option<Tensor>);
+pub(crate) type Pair = (Option<Tensor>, Option<Tensor>);
 
 impl<F: FnOnce(&Tensor, &Tensor) -> Result<Pair> + Send> Step<F> {
     pub fn new(back: F) -> Step<F> {
@@ -151,11 +152,11 @@ impl<F: FnOnce(&Tensor, &Tensor) -> Result<Pair> + Send> Step<F> {
 
 impl<F: FnOnce(&Tensor, &Tensor) -> Result<Pair> + Send> CustomOp3 for Step<F> {
     fn name(&self) -> &'static str {
-        "map-step"
+        "tape-step"
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok(token())
+        Ok(link())
     }
 
     fn bwd(
@@ -163,7 +164,7 @@ impl<F: FnOnce(&Tensor, &Tensor) -> Result<Pair> + Send> CustomOp3 for Step<F> {
         below: &Tensor,
         weight: &Tensor,
         gain: &Tensor,
-        _token: &Tensor,
+        _link: &Tensor,
         _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (weight_gradient, gain) = once(&self.0)?(weight, gain)?;
@@ -180,8 +181,8 @@ fn once<F>(back: &Mutex<Option<F>>) -> Result<F> {
     }
 }
 
-/// A token for a layer without parameters.
-pub(super) fn step_token<F>(below: &Tensor, back: F) -> Result<Tensor>
+/// The link of a layer without parameters.
+pub(crate) fn step_link<F>(below: &Tensor, back: F) -> Result<Tensor>
 where
     F: FnOnce() -> Result<()> + Send + 'static,
 {

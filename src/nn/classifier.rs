@@ -1,0 +1,54 @@
+//! A backbone with a head on it.
+
+use candle_core::Tensor;
+
+use super::architectures::architecture::Architecture;
+use super::backbone::{Backbone, Mode};
+use super::error::{Error, Result};
+use super::heads::Head;
+use super::weights::Weights;
+
+/// A backbone and the head that names classes.
+pub struct Classifier {
+    pub backbone: Box<dyn Backbone>,
+    pub head: Head,
+}
+
+impl Classifier {
+    /// Puts `head` on `backbone` under the name the architecture gives its classifier. Errors when the widths differ.
+    pub fn new(architecture: &Architecture, backbone: Box<dyn Backbone>, head: Head) -> Result<Classifier> {
+        if head.num_features() != backbone.num_features() {
+            return Err(Error::Invalid(format!(
+                "a head for {} features does not fit {} with {}",
+                head.num_features(),
+                backbone.architecture(),
+                backbone.num_features()
+            )));
+        }
+        Ok(Classifier { backbone, head: head.named(architecture.classifier) })
+    }
+
+    /// Images `(B, 3, H, W)` to logits `(B, classes)`; nothing is frozen.
+    pub fn logits(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.forward(x, 0, mode, 0)
+    }
+
+    /// Logits with the first `frozen_stages` as constants; `step` tells the head's dropout masks apart.
+    pub fn forward(&self, x: &Tensor, frozen_stages: usize, mode: Mode, step: u64) -> Result<Tensor> {
+        self.head.forward(&self.backbone.pooled(x, frozen_stages, mode)?, mode, step)
+    }
+
+    /// Images `(B, 3, H, W)` to features `(B, num_features)`, in eval mode.
+    pub fn pooled(&self, x: &Tensor) -> Result<Tensor> {
+        self.backbone.pooled(x, self.backbone.stages().len(), Mode::Eval)
+    }
+
+    /// Every tensor under timm's names, sharing handles: what is saved as `model.safetensors`.
+    pub fn weights(&self) -> Weights {
+        let mut weights = self.backbone.weights().clone();
+        for (name, var) in self.head.parameters() {
+            weights.insert(name, var.clone());
+        }
+        weights
+    }
+}

@@ -1,0 +1,115 @@
+//! What must stay in one home stays there: outside of its room nothing in `src` names a family of architectures. Each
+//! objection says where the knowledge belongs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+
+use hub::nn::architectures;
+
+/// Where families may be named: their own room, and tables of other projects' names.
+const HOMES: &[&str] = &["nn/architectures/", "import/mappings/"];
+/// Examples for people, who know models by such names.
+const EXAMPLES: &[&str] = &["cli/", "http/web/home.rs", "domain/config.rs"];
+
+/// A source file's live lines: without comments and test items.
+fn live(text: &str) -> Vec<(usize, &str)> {
+    let (mut found, mut skipped) = (Vec::new(), None::<String>);
+    let mut lines = text.lines().enumerate().peekable();
+    while let Some((at, line)) = lines.next() {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        if let Some(close) = &skipped {
+            if line == close || line.starts_with(&format!("{close};")) {
+                skipped = None;
+            }
+            continue;
+        }
+        if line.trim_start().starts_with("#[cfg(test)]") {
+            // The item goes on to the brace under its first line, or ends with it.
+            while let Some((_, next)) = lines.next_if(|(_, next)| next.trim_start().starts_with("#[") || next.trim_end().ends_with(';')) {
+                if next.trim_end().ends_with(';') {
+                    break;
+                }
+            }
+            if lines.peek().is_some_and(|(_, next)| next.trim_end().ends_with('{')) {
+                lines.next();
+                skipped = Some(format!("{indent}}}"));
+            }
+            continue;
+        }
+        if !line.trim_start().starts_with("//") {
+            found.push((at + 1, line));
+        }
+    }
+    found
+}
+
+/// The words by which the families are known: `resnet` of `resnet18`, `efficientnet` of `tf_efficientnet_lite0`.
+fn words() -> Vec<String> {
+    // Without the letter of a version: `mobilenet` of `mobilenetv2_100`.
+    let letters = |name: &str| {
+        let word: String = name.chars().take_while(char::is_ascii_alphabetic).collect();
+        let versioned = name[word.len()..].starts_with(|c: char| c.is_ascii_digit());
+        word.strip_suffix('v').filter(|_| versioned).unwrap_or(&word).to_owned()
+    };
+    let names = architectures::all().flat_map(|known| [known.name.trim_start_matches("tf_"), known.family]);
+    let mut words: Vec<String> = names.map(letters).collect();
+    words.sort();
+    words.dedup();
+    words
+}
+
+/// The word that names a family in this line, if one does: as a part of an identifier or a string, in any case.
+fn named<'a>(line: &str, words: &'a [String]) -> Option<&'a String> {
+    let line = line.to_ascii_lowercase();
+    let pieces: Vec<&str> = line.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let is = |piece: &str, word: &str| match piece.strip_prefix(word) {
+        // A short word begins many others.
+        Some(rest) => rest.chars().all(|c| c.is_ascii_digit()) || word.len() > 4,
+        None => false,
+    };
+    words.iter().find(|word| pieces.iter().any(|piece| is(piece, word)))
+}
+
+fn objections(path: &str, text: &str, words: &[String]) -> Vec<String> {
+    if path.ends_with("tests.rs") || HOMES.iter().chain(EXAMPLES).any(|home| path.starts_with(home)) {
+        return Vec::new();
+    }
+    let found = live(text).into_iter().filter_map(|(at, line)| Some((at, named(line, words)?)));
+    found.map(|(at, word)| format!("{path}:{at} names `{word}`; let its file in nn/architectures answer instead")).collect()
+}
+
+#[test]
+fn only_its_own_file_names_a_family() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (words, mut found, mut files) = (words(), Vec::new(), 0);
+    assert!(["mobilenet", "resnet", "vit"].iter().all(|word| words.iter().any(|known| known == word)), "{words:?}");
+    for entry in walkdir::WalkDir::new(&root).sort_by_file_name() {
+        let path = entry.unwrap().into_path();
+        if path.extension().is_some_and(|e| e == "rs") {
+            let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+            found.extend(objections(&name, &std::fs::read_to_string(&path).unwrap(), &words));
+            files += 1;
+        }
+    }
+    assert!(files > 40, "the sources were not found");
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn the_check_objects() {
+    let words = words();
+    let object = |line: &str| !objections("train/x.rs", &format!("//! x\n{line}\n"), &words).is_empty();
+    for line in
+        ["let x = \"resnet50\";", "use crate::nn::vit::Vit;", "fn vit_costs() {}", "MobileNetV3::small()", "\"tf_efficientnet_lite0\""]
+    {
+        assert!(object(line), "{line}");
+    }
+    for line in ["// like resnet50", "let activity = vital(gravity);", "#[cfg(test)]\nmod tests {\n    let x = \"resnet\";\n}"] {
+        assert!(!object(line), "{line}");
+    }
+    let after = "#[cfg(test)]\nmod tests {\n    let x = 1;\n}\nlet x = \"resnet\";";
+    assert!(object(after), "what follows a test item is live");
+    assert!(object("#[cfg(test)]\nmod more_tests;\nlet x = \"resnet\";"));
+    assert!(objections("nn/architectures/resnet.rs", "let x = \"resnet\";", &words).is_empty());
+}
