@@ -1,6 +1,6 @@
 //! The thin executor between `catalog` and a database engine: one SQL text, `$1` parameters bound by name,
 //! every call off the async threads. What an engine must be able to do is `engine.rs`; each has a file of its own, and
-//! only [`Db::open`] chooses among them. The embedded default is SQLite.
+//! nobody but this file names one. The embedded default is SQLite.
 
 mod engine;
 pub mod error;
