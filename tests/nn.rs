@@ -419,8 +419,8 @@ fn frozen_stages_have_no_graph_and_keep_their_statistics() {
         assert_eq!(moved, name.starts_with("layer3") || name.starts_with("layer4"), "{name}");
     }
     // Frozen to the top, nothing is left to differentiate.
-    assert!(!model.backbone.features(&x, 5, Mode::Train).unwrap().track_op());
-    assert!(!model.backbone.features(&x, 0, Mode::Eval).unwrap().track_op());
+    assert!(!model.backbone.features(&(&x).into(), 5, Mode::Train).unwrap().track_op());
+    assert!(!model.backbone.features(&(&x).into(), 0, Mode::Eval).unwrap().track_op());
 }
 
 #[test]
@@ -430,17 +430,17 @@ fn stage_by_stage_is_the_same_as_all_at_once() {
         let backbone = architectures::build(architecture, &weights).unwrap();
         let fixed = architectures::get(architecture).unwrap().fixed_side();
         let x = image("input", 2, fixed.unwrap_or(50));
-        let whole = backbone.features(&x, 0, Mode::Eval).unwrap();
+        let whole = backbone.features(&(&x).into(), 0, Mode::Eval).unwrap();
         let stages = backbone.stages().len();
         // Through contiguous copies, as a cache of activations would.
         let steps = (0..stages).fold(x.clone(), |x, stage| backbone.forward_stage(stage, &x, Mode::Eval).unwrap().contiguous().unwrap());
         assert_eq!(values(&whole), values(&steps));
         // A transformer works its last block out for fewer tokens here, in products that round otherwise.
-        let (pooled, whole) = (backbone.pool(&steps).unwrap(), backbone.pooled(&x, stages, Mode::Eval).unwrap());
+        let (pooled, whole) = (backbone.pool(&steps).unwrap(), backbone.pooled(&(&x).into(), stages, Mode::Eval).unwrap());
         let allowed = if fixed.is_some() { 1e-5 } else { 0.0 };
         assert!(distance(&values(&pooled), &values(&whole)) <= allowed, "{architecture}");
         assert!(backbone.forward_stage(stages, &x, Mode::Eval).is_err());
-        assert!(backbone.features(&x.squeeze(0).unwrap().get(0).unwrap(), 0, Mode::Eval).is_err());
+        assert!(backbone.features(&(&x.squeeze(0).unwrap().get(0).unwrap()).into(), 0, Mode::Eval).is_err());
     }
 }
 
@@ -451,7 +451,7 @@ fn the_input_can_have_a_gradient_in_eval_mode_with_the_same_outputs() {
     let x = image("input", 1, 64);
     let plain = model.logits(&x, Mode::Eval).unwrap();
     let variable = candle_core::Var::from_tensor(&x).unwrap();
-    let tracked = model.logits(&variable, Mode::Eval).unwrap();
+    let tracked = model.logits(variable.as_tensor(), Mode::Eval).unwrap();
     assert!(distance(&values(&tracked), &values(&plain)) < 1e-5);
     let gradients = tracked.sum_all().unwrap().backward().unwrap();
     assert!(values(gradients.get(&variable).unwrap()).iter().any(|&value| value != 0.0));
@@ -461,19 +461,19 @@ fn the_input_can_have_a_gradient_in_eval_mode_with_the_same_outputs() {
 fn a_transformer_wants_images_of_its_size_and_freezes_from_the_bottom() {
     let weights = Weights::random("vit_tiny_patch16_224", 0, 3).unwrap();
     let backbone = architectures::build("vit_tiny_patch16_224", &weights).unwrap();
-    let refused = backbone.pooled(&image("input", 1, 192), 0, Mode::Eval).unwrap_err().to_string();
+    let refused = backbone.pooled(&(&image("input", 1, 192)).into(), 0, Mode::Eval).unwrap_err().to_string();
     assert!(refused.contains("images of 224 pixels"), "{refused}");
     let names: Vec<&str> = backbone.stages().iter().map(|stage| stage.name.as_str()).collect();
     assert_eq!((names.len(), names[0], names[1], names[12]), (13, "stem", "blocks.0", "blocks.11"));
 
     let gradients =
-        backbone.pooled(&image("input", 2, 224), 12, Mode::Train).unwrap().sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        backbone.pooled(&(&image("input", 2, 224)).into(), 12, Mode::Train).unwrap().sqr().unwrap().sum_all().unwrap().backward().unwrap();
     let trainable = backbone.trainable(12);
     assert!(trainable.contains(&"norm.weight") && trainable.contains(&"blocks.11.mlp.fc2.bias"));
     for (name, var) in weights.parameters() {
         assert_eq!(gradients.get(var).is_some(), trainable.contains(&name), "{name}");
     }
-    assert!(!backbone.pooled(&image("input", 1, 224), 13, Mode::Train).unwrap().track_op());
+    assert!(!backbone.pooled(&(&image("input", 1, 224)).into(), 13, Mode::Train).unwrap().track_op());
 }
 
 #[test]
@@ -482,7 +482,7 @@ fn norms_over_channels_need_a_single_image_and_are_frozen_with_their_stages() {
     let backbone = architectures::build("convnext_atto", &weights).unwrap();
     let stages = backbone.stages().len();
     for frozen in [0, 2, 4, 5, 6] {
-        let pooled = backbone.pooled(&image("input", 1, 64), frozen, Mode::Train).unwrap();
+        let pooled = backbone.pooled(&(&image("input", 1, 64)).into(), frozen, Mode::Train).unwrap();
         assert_eq!(pooled.track_op(), frozen < stages);
         if frozen < stages {
             let gradients = pooled.sqr().unwrap().sum_all().unwrap().backward().unwrap();
@@ -493,7 +493,7 @@ fn norms_over_channels_need_a_single_image_and_are_frozen_with_their_stages() {
             }
         }
     }
-    let answer = backbone.pooled(&image("input", 1, 64), stages, Mode::Eval).unwrap();
+    let answer = backbone.pooled(&(&image("input", 1, 64)).into(), stages, Mode::Eval).unwrap();
     assert!(!answer.track_op() && backbone.weights().buffers().next().is_none());
 }
 
@@ -502,7 +502,8 @@ fn a_transformer_that_multiplies_bf16_does_so_where_it_learns_and_nowhere_else()
     let weights = Weights::random("vit_tiny_patch16_224", 0, 3).unwrap();
     let backbone = architectures::build("vit_tiny_patch16_224", &weights).unwrap();
     let x = image("input", 2, 224);
-    let run = |frozen: usize, mode: Mode| backbone.pooled(&x, frozen, mode).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let run =
+        |frozen: usize, mode: Mode| backbone.pooled(&(&x).into(), frozen, mode).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let (exact, learning) = (run(0, Mode::Eval), run(0, Mode::Train));
     // What a machine cannot do it refuses, and stays with f32.
     let ready = kernels::has_bf16(&Device::Cpu);
@@ -535,4 +536,22 @@ fn the_same_step_twice_gives_the_same_bits() {
     {
         assert_eq!(run(architecture, side), run(architecture, side), "{architecture}");
     }
+}
+
+#[test]
+fn every_stage_gives_its_maps_with_their_strides() {
+    let strides = |architecture: &str, side: usize| -> Vec<Option<usize>> {
+        let weights = Weights::random(architecture, 0, 3).unwrap();
+        let backbone = architectures::build(architecture, &weights).unwrap();
+        let input = (&image("input", 1, side)).into();
+        let maps = backbone.maps(&input, 1, Mode::Eval).unwrap();
+        let whole = backbone.features(&input, 1, Mode::Eval).unwrap();
+        assert_eq!(values(&maps.last().unwrap().values), values(&whole), "{architecture}: the last map is what all stages make");
+        assert_eq!(maps.len(), backbone.stages().len());
+        maps.iter().map(|map| map.stride).collect()
+    };
+    assert_eq!(strides("resnet18", 64), [4, 4, 8, 16, 32].map(Some));
+    assert_eq!(strides("mobilenetv2_100", 97), [2, 2, 4, 8, 16, 16, 32, 32, 32].map(Some).to_vec()[..9]);
+    assert_eq!(strides("convnext_atto", 64), [4, 4, 8, 16, 32].map(Some));
+    assert_eq!(strides("vit_tiny_patch16_224", 224)[0], None, "tokens are no map");
 }

@@ -1,5 +1,5 @@
-//! What must stay in one home stays there: outside of its room nothing in `src` names a family of architectures. Each
-//! objection says where the knowledge belongs.
+//! What must stay in one home stays there: outside of its room nothing in `src` names a family of architectures, a modality
+//! or a task. Each objection says where the knowledge belongs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -79,21 +79,64 @@ fn objections(path: &str, text: &str, words: &[String]) -> Vec<String> {
     found.map(|(at, word)| format!("{path}:{at} names `{word}`; let its file in nn/architectures answer instead")).collect()
 }
 
+/// Every source file by its path below `src`, with its text.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().map(|entry| entry.unwrap().into_path());
+    let files = files.filter(|path| path.extension().is_some_and(|e| e == "rs"));
+    let name = |path: &Path| path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+    let sources: Vec<_> = files.map(|path| (name(&path), std::fs::read_to_string(&path).unwrap())).collect();
+    assert!(sources.len() > 40, "the sources were not found");
+    sources
+}
+
 #[test]
 fn only_its_own_file_names_a_family() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (words, mut found, mut files) = (words(), Vec::new(), 0);
+    let words = words();
     assert!(["mobilenet", "resnet", "vit"].iter().all(|word| words.iter().any(|known| known == word)), "{words:?}");
-    for entry in walkdir::WalkDir::new(&root).sort_by_file_name() {
-        let path = entry.unwrap().into_path();
-        if path.extension().is_some_and(|e| e == "rs") {
-            let name = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
-            found.extend(objections(&name, &std::fs::read_to_string(&path).unwrap(), &words));
-            files += 1;
+    let found: Vec<String> = sources().iter().flat_map(|(path, text)| objections(path, text, &words)).collect();
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+/// Types whose variants only their seam may tell apart: the type, its variants, where they may be named, what to do instead.
+const VARIANTS: &[(&str, &[&str], &[&str], &str)] = &[
+    (
+        "Modality",
+        &["Image", "Text", "Video", "Audio"],
+        &["domain/modality.rs", "data/image/", "data/text/", "data/video/", "nn/architectures/"],
+        "ask data::modality, or the architecture",
+    ),
+    (
+        "Task",
+        &["Classification", "Regression"],
+        &["domain/task.rs", "data/targets/", "train/tasks/"],
+        "ask what domain::task says about it, or train::tasks",
+    ),
+];
+
+fn named_variants(path: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (kind, variants, homes, instead) in VARIANTS {
+        if path.ends_with("tests.rs") || homes.iter().any(|home| path.starts_with(home)) {
+            continue;
+        }
+        for (at, line) in live(text) {
+            let names = |variant: &&&str| line.contains(&format!("{kind}::{variant}"));
+            if let Some(variant) = variants.iter().find(names) {
+                found.push(format!("{path}:{at} tells {kind}::{variant} from others; {instead}"));
+            }
         }
     }
-    assert!(files > 40, "the sources were not found");
+    found
+}
+
+#[test]
+fn only_their_seams_tell_modalities_and_tasks_apart() {
+    let found: Vec<String> = sources().iter().flat_map(|(path, text)| named_variants(path, text)).collect();
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+    assert_eq!(VARIANTS[1].1.len(), hub::domain::task::Task::ALL.len(), "a new task is to be listed here");
+    let knows = |variant: &&str| hub::domain::modality::Modality::parse(&variant.to_lowercase()).is_some();
+    assert!(VARIANTS[0].1.iter().all(knows), "modalities by their names");
 }
 
 #[test]
@@ -112,4 +155,14 @@ fn the_check_objects() {
     assert!(object(after), "what follows a test item is live");
     assert!(object("#[cfg(test)]\nmod more_tests;\nlet x = \"resnet\";"));
     assert!(objections("nn/architectures/resnet.rs", "let x = \"resnet\";", &words).is_empty());
+}
+
+#[test]
+fn the_check_of_variants_objects() {
+    let object = |path: &str, line: &str| !named_variants(path, &format!("//! x\n{line}\n")).is_empty();
+    assert!(object("train/fit.rs", "if task == Task::Regression { scale() }"));
+    assert!(object("http/web/jobs.rs", "Modality::Image => \"images\","));
+    assert!(!object("train/tasks/regression.rs", "Task::Regression"));
+    assert!(!object("train/fit.rs", "// unlike Task::Regression"));
+    assert!(!object("train/fit.rs", "let task = Task::default();"));
 }

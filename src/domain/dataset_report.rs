@@ -131,7 +131,7 @@ impl DatasetReport {
 
     /// Whether a head can learn from it.
     pub fn can_be_learned(&self) -> bool {
-        self.samples > 0 && (self.task != Task::Classification || self.classes.len() >= 2)
+        self.samples > 0 && (!self.task.about().classes || self.classes.len() >= 2)
     }
 }
 

@@ -174,7 +174,7 @@ impl Recipe {
             let known: Vec<_> = task.about().losses.iter().map(|loss| loss.as_str()).collect();
             return refuse("loss", format!("{loss} is not a loss of {task}, which takes {}", known.join(" or ")));
         }
-        if self.label_smoothing > 0.0 && task != Task::Classification {
+        if self.label_smoothing > 0.0 && !task.about().classes {
             return refuse("label_smoothing", format!("there are no classes to spread over in {task}; set it to 0"));
         }
         Ok(())

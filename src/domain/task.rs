@@ -60,6 +60,8 @@ pub struct Measure {
 /// What is known of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct About {
+    /// Whether its targets are classes.
+    pub classes: bool,
     /// The first one decides which epoch is the best.
     pub measures: &'static [Measure],
     /// The first one unless a recipe names another.
@@ -78,6 +80,7 @@ const fn measure(key: &'static str, epoch_key: &'static str, title: &'static str
 }
 
 const CLASSIFICATION: About = About {
+    classes: true,
     measures: &[
         measure("top1", "val_top1", "top-1", "accuracy", Unit::Share, true),
         measure("top5", "val_top5", "top-5", "top5_accuracy", Unit::Share, true),
@@ -90,6 +93,7 @@ const CLASSIFICATION: About = About {
 };
 
 const REGRESSION: About = About {
+    classes: false,
     measures: &[
         measure("rmse", "val_rmse", "RMSE", "rmse", Unit::OfTarget, false),
         measure("mae", "val_mae", "MAE", "mae", Unit::OfTarget, false),

@@ -1,9 +1,10 @@
 //! What every feature extractor can do.
 
-use candle_core::Tensor;
+use candle_core::{D, Tensor};
 
 use super::architectures::tensor::Expected;
 use super::error::Result;
+use super::input::Input;
 use super::weights::Weights;
 use crate::domain::recipe::Precision;
 use crate::domain::safetensors::is_buffer;
@@ -38,6 +39,15 @@ impl Stage {
         };
         stages.into_iter().map(stage).collect()
     }
+}
+
+/// What one stage makes of a batch.
+#[derive(Debug, Clone)]
+pub struct StageMap {
+    /// Maps `(B, C, H, W)`; of networks over tokens, a row for each `(B, N, D)`.
+    pub values: Tensor,
+    /// Pixels of the input's side that one of the map's stands for; `None` of tokens.
+    pub stride: Option<usize>,
 }
 
 /// A feature extractor. Stages run in order from the input, so that freezing from the bottom is a number.
@@ -88,14 +98,27 @@ pub trait Backbone: Send + Sync {
         Ok(x)
     }
 
-    /// All stages: images `(B, 3, H, W)` to feature maps `(B, C, H', W')`. There is no graph below the boundary.
-    fn features(&self, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
-        self.features_from(0, x, frozen_stages, mode)
+    /// All stages: of images, feature maps `(B, C, H', W')`. There is no graph below the boundary.
+    fn features(&self, input: &Input, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        self.features_from(0, input.tensor(), frozen_stages, mode)
     }
 
-    /// All stages and pooling: images `(B, 3, H, W)` to `(B, num_features)`.
-    fn pooled(&self, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
-        self.pool(&self.features(x, frozen_stages, mode)?)
+    /// All stages and pooling: `(B, num_features)`.
+    fn pooled(&self, input: &Input, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        self.pool(&self.features(input, frozen_stages, mode)?)
+    }
+
+    /// What each stage makes of the input, from the bottom up: for heads that answer about every place of an image.
+    fn maps(&self, input: &Input, frozen_stages: usize, mode: Mode) -> Result<Vec<StageMap>> {
+        let (side, mut x, mut maps) = (input.tensor().dim(D::Minus1)?, input.tensor().clone(), Vec::new());
+        for stage in 0..self.stages().len() {
+            let frozen = stage < frozen_stages;
+            x = self.forward_stage(stage, &x, if frozen { Mode::Eval } else { mode })?;
+            x = if frozen { x.detach() } else { x };
+            let stride = if x.rank() == 4 { Some((side as f64 / x.dim(D::Minus1)? as f64).round() as usize) } else { None };
+            maps.push(StageMap { values: x.clone(), stride });
+        }
+        Ok(maps)
     }
 
     /// Names of the trainable tensors above the boundary, from the bottom up.

@@ -6,6 +6,7 @@ use super::architectures::architecture::Architecture;
 use super::backbone::{Backbone, Mode};
 use super::error::{Error, Result};
 use super::heads::Head;
+use super::input::Input;
 use super::weights::Weights;
 
 /// A backbone and the head that names classes.
@@ -28,19 +29,19 @@ impl Classifier {
         Ok(Classifier { backbone, head: head.named(architecture.classifier) })
     }
 
-    /// Images `(B, 3, H, W)` to logits `(B, classes)`; nothing is frozen.
-    pub fn logits(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.forward(x, 0, mode, 0)
+    /// Logits `(B, classes)`; nothing is frozen.
+    pub fn logits(&self, input: impl Into<Input>, mode: Mode) -> Result<Tensor> {
+        self.forward(input, 0, mode, 0)
     }
 
     /// Logits with the first `frozen_stages` as constants; `step` tells the head's dropout masks apart.
-    pub fn forward(&self, x: &Tensor, frozen_stages: usize, mode: Mode, step: u64) -> Result<Tensor> {
-        self.head.forward(&self.backbone.pooled(x, frozen_stages, mode)?, mode, step)
+    pub fn forward(&self, input: impl Into<Input>, frozen_stages: usize, mode: Mode, step: u64) -> Result<Tensor> {
+        self.head.forward(&self.backbone.pooled(&input.into(), frozen_stages, mode)?, mode, step)
     }
 
-    /// Images `(B, 3, H, W)` to features `(B, num_features)`, in eval mode.
-    pub fn pooled(&self, x: &Tensor) -> Result<Tensor> {
-        self.backbone.pooled(x, self.backbone.stages().len(), Mode::Eval)
+    /// Features `(B, num_features)`, in eval mode.
+    pub fn pooled(&self, input: impl Into<Input>) -> Result<Tensor> {
+        self.backbone.pooled(&input.into(), self.backbone.stages().len(), Mode::Eval)
     }
 
     /// Every tensor under timm's names, sharing handles: what is saved as `model.safetensors`.

@@ -26,3 +26,16 @@ impl Input {
         }
     }
 }
+
+/// A bare tensor is pixels.
+impl From<&Tensor> for Input {
+    fn from(pixels: &Tensor) -> Input {
+        Input::Pixels(pixels.clone())
+    }
+}
+
+impl From<&Input> for Input {
+    fn from(input: &Input) -> Input {
+        input.clone()
+    }
+}

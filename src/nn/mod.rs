@@ -26,7 +26,7 @@ mod road_tests;
 mod safetensors_file;
 pub mod weights;
 
-pub use backbone::{Backbone, Mode, Stage};
+pub use backbone::{Backbone, Mode, Stage, StageMap};
 pub use classifier::Classifier;
 pub use error::{Error, Result};
 pub use heads::Head;

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use super::report::{Lineage, Report};
 use crate::domain::card::{Card, Metric};
 use crate::domain::evaluation::{Evaluation, Held, Stopped};
-use crate::domain::modality::Modality;
 use crate::domain::recipe::Strategy;
 use crate::domain::task::{Measure, Unit};
 
@@ -15,7 +14,7 @@ const MATRIX_CLASSES: usize = 12;
 
 pub fn of(report: &Report, lineage: &Lineage) -> Card {
     let scratch = report.recipe.from_scratch;
-    let tag = report.outcome.task().pipeline_tag(Modality::Image);
+    let tag = report.outcome.task().pipeline_tag(report.modality);
     let metric = |(measure, value): (&Measure, &f64)| Metric {
         model: lineage.name.clone(),
         task: tag.clone(),

@@ -43,6 +43,7 @@ pub use self::progress::{Control, Event};
 pub use self::report::{Lineage, Report};
 use crate::data::Dataset;
 use crate::domain::config::ModelConfig;
+use crate::domain::modality::Modality;
 use crate::domain::recipe::Recipe;
 pub use crate::nn::device::{self, Device};
 pub use crate::nn::kernels::{backend, has_bf16};
@@ -52,6 +53,11 @@ pub fn known_architectures() -> String {
     let families = crate::nn::architectures::families();
     let (last, others) = families.split_last().unwrap_or((&"none", &[]));
     format!("choose a base whose config.json names a known architecture: {} or {last}", others.join(", "))
+}
+
+/// What a model of this config takes in; of an architecture that this build does not know, what timm's are for.
+pub fn modality_of(config: &ModelConfig) -> Modality {
+    crate::nn::architectures::find(&config.architecture).map_or_else(Modality::default, |known| known.modality())
 }
 
 /// One training to run.

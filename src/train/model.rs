@@ -91,7 +91,7 @@ impl Model {
     pub fn below(&self, views: &Input) -> Result<Tensor> {
         let (backbone, views) = (&self.classifier.backbone, views.to_device(&self.device)?);
         if self.is_head_only() {
-            return Ok(self.classifier.pooled(views.tensor())?);
+            return Ok(self.classifier.pooled(&views)?);
         }
         let mut x = views.tensor().clone();
         for stage in 0..self.frozen {
@@ -104,7 +104,7 @@ impl Model {
     pub fn outputs(&self, step: &Step, mode: Mode, number: u64) -> Result<Tensor> {
         let Classifier { backbone, head } = &self.classifier;
         Ok(match &step.input {
-            Fed::Views(views) => self.classifier.forward(views.to_device(&self.device)?.tensor(), self.frozen, mode, number)?,
+            Fed::Views(views) => self.classifier.forward(&views.to_device(&self.device)?, self.frozen, mode, number)?,
             Fed::Features(pooled, passed) if *passed == backbone.stages().len() => {
                 head.forward(&pooled.to_device(&self.device)?, mode, number)?
             }

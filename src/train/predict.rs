@@ -11,7 +11,6 @@ use super::{feed, tasks};
 use crate::data::modality::{self, View, Views};
 use crate::data::{self, Limits};
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
-use crate::domain::modality::Modality;
 use crate::domain::prediction::Answer;
 use crate::nn::{Backbone, Head, Input, Mode, Weights, architectures};
 
@@ -65,7 +64,8 @@ impl Predictor {
                 (classifier.backbone, Some(classifier.head))
             }
         };
-        let modality = modality::find(Modality::Image).ok_or_else(|| Error::Unsupported("this build opens no images".into()))?;
+        let name = architecture.modality();
+        let modality = modality::find(name).ok_or_else(|| Error::Unsupported(format!("this build opens no {}", name.items())))?;
         Ok(Predictor {
             backbone,
             head,
@@ -148,6 +148,6 @@ impl Predictor {
     /// To `(B, num_features)`.
     fn pooled(&self, views: &Input) -> Result<Tensor> {
         let views = views.to_device(&self.device)?;
-        Ok(self.backbone.pooled(views.tensor(), self.backbone.stages().len(), Mode::Eval)?)
+        Ok(self.backbone.pooled(&views, self.backbone.stages().len(), Mode::Eval)?)
     }
 }

@@ -5,6 +5,7 @@ use crate::domain::config::ModelConfig;
 use crate::domain::digest::Digest;
 use crate::domain::evaluation::Outcome;
 use crate::domain::job_event::EpochNumbers;
+use crate::domain::modality::Modality;
 use crate::domain::recipe::Recipe;
 use crate::nn::Weights;
 
@@ -19,6 +20,8 @@ pub struct Report {
     pub digest: Digest,
     pub config: ModelConfig,
     pub recipe: Recipe,
+    /// What its items are.
+    pub modality: Modality,
     /// What it was trained on, for people: `120 images of 3 classes`.
     pub trained_on: String,
     pub train_samples: usize,

@@ -301,6 +301,7 @@ impl<'a> Run<'a> {
             config: self.config,
             recipe: self.training.recipe.clone(),
             frozen: self.frozen,
+            modality: self.training.dataset.modality.name(),
             trained_on: describe(self.training.dataset, self.partition.train.len()),
             train_samples: self.partition.train.len(),
             dataset_digest: self.dataset_digest,

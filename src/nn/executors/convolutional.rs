@@ -11,6 +11,7 @@ use crate::domain::recipe::Precision;
 use crate::nn::architectures::plan::Plan;
 use crate::nn::backbone::{Backbone, Mode, Stage};
 use crate::nn::error::{Error, Result};
+use crate::nn::input::Input;
 use crate::nn::kernels::ops::{Pass, Road, Settings};
 use crate::nn::kernels::tape::{self, Node};
 use crate::nn::kernels::{self, portable};
@@ -155,7 +156,8 @@ impl Backbone for Convolutional {
         })
     }
 
-    fn pooled(&self, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+    fn pooled(&self, input: &Input, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        let x = input.tensor();
         let (from, maps) = self.frozen(0, x, frozen_stages)?;
         let pass = self.settings.pass(&maps, mode == Mode::Train);
         Ok(match pass.road {

@@ -180,7 +180,7 @@ mod tests {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let some = images.narrow(0, first, batch).unwrap();
                 backbone.settings().force(Forced { backend: Some(choice), ..Forced::default() });
-                pool.install(|| backbone.pooled(&some, stages, Mode::Eval)).unwrap().to_vec2().unwrap()
+                pool.install(|| backbone.pooled(&(&some).into(), stages, Mode::Eval)).unwrap().to_vec2().unwrap()
             };
             let alone: Vec<Vec<f32>> = (0..7).flat_map(|index| features(index, 1, 1, Choice::Rust)).collect();
             let scale = alone.iter().flatten().fold(0.0f32, |largest, value| largest.max(value.abs()));

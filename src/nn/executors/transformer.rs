@@ -10,6 +10,7 @@ use crate::domain::recipe::Precision;
 use crate::nn::architectures::tensor::Expected;
 use crate::nn::backbone::{Backbone, Mode, Stage};
 use crate::nn::error::{Error, Result};
+use crate::nn::input::Input;
 use crate::nn::kernels::ops::{Pass, Road, Settings};
 use crate::nn::kernels::tape::Node;
 use crate::nn::kernels::{AttentionBlock, MlpBlock, PatchEmbed, portable};
@@ -231,7 +232,8 @@ impl Backbone for Transformer {
     }
 
     /// The last block is worked out for the class token alone: no other token goes any further.
-    fn pooled(&self, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+    fn pooled(&self, input: &Input, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        let x = input.tensor();
         self.pool(&self.run(0..self.stages.len(), x, 1, frozen_stages, mode)?)
     }
 }

@@ -18,6 +18,7 @@ use crate::domain::repo::{Facts, Metric};
 use crate::domain::safetensors::Header;
 use crate::domain::saved_model::SavedModel;
 use crate::domain::task::Task;
+use crate::train;
 
 /// Files looked at side by side.
 pub(super) const SIDE_BY_SIDE: usize = 8;
@@ -160,6 +161,7 @@ impl Reading {
             }
             return;
         };
+        let modality = train::modality_of(&config);
         let facts = &mut self.facts;
         let classes = config.num_classes.or(config.pretrained_cfg.num_classes);
         facts.num_classes = classes.unwrap_or(0) as u64;
@@ -167,9 +169,9 @@ impl Reading {
         facts.image_size = config.preprocessing().height as u64;
         facts.labels = config.label_names.unwrap_or_default();
         facts.architecture = config.architecture;
-        let task = Task::of_problem_type(config.problem_type.as_deref()).pipeline_tag(Modality::Image);
+        let task = Task::of_problem_type(config.problem_type.as_deref()).pipeline_tag(modality);
         fill(&mut facts.task, if classes == Some(0) { "image-feature-extraction" } else { &task });
-        fill(&mut facts.modality, Modality::Image.as_str());
+        fill(&mut facts.modality, modality.as_str());
         fill(&mut facts.library, "timm");
         fill(&mut facts.license, config.pretrained_cfg.license.as_deref().unwrap_or_default());
         if facts.source_datasets.is_empty() && weights {
