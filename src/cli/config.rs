@@ -22,7 +22,7 @@ pub fn run(context: &Context) -> Result<Output> {
         Ok(found) => (device::describe(&found), has_bf16(&found)),
         Err(error) => (error.to_string(), Err("there is no device".to_owned())),
     };
-    let bf16 = bf16.map_or_else(|reason| format!("no, f32 instead ({reason})"), |()| "yes".to_owned());
+    let bf16 = said_of_bf16(bf16);
     let file_name = file.as_deref().unwrap_or("none");
     let human = format!("{table}\n\nfile: {file_name}\nconvolutions by: {backend}\nproducts of bf16: {bf16}\nnetworks on: {device}");
     let quiet: Vec<String> = entries.iter().map(|(key, value, ..)| format!("{key}={value}")).collect();
@@ -31,4 +31,23 @@ pub fn run(context: &Context) -> Result<Output> {
         json!({ "file": file, "backend": backend, "bf16": bf16, "device": device, "settings": settings }),
         quiet.join("\n"),
     ))
+}
+
+fn said_of_bf16(ready: std::result::Result<(), String>) -> String {
+    match ready {
+        Ok(()) => "yes".into(),
+        Err(reason) => format!("no, f32 instead ({reason})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::said_of_bf16;
+
+    #[test]
+    fn a_library_that_failed_its_proof_is_named() {
+        let wrong = "oneDNN 2.6.3 failed its proof on this processor: input gradient of 8 -> 9 channels, 1x1/1";
+        assert_eq!(said_of_bf16(Err(wrong.into())), format!("no, f32 instead ({wrong})"));
+        assert_eq!(said_of_bf16(Ok(())), "yes");
+    }
 }
