@@ -424,7 +424,7 @@ fn a_transformer_fine_tunes_above_its_frozen_blocks() {
 
 #[test]
 fn a_network_without_batch_norms_fine_tunes_head_and_stages_above_the_frozen_ones() {
-    let bench = Bench::sized("convnext_atto", &[("train", 24), ("val", 8)], 64);
+    let bench = Bench::sized("convnext_atto", &[("train", 12), ("val", 4)], 64);
     let report = bench.fit(&head(10), "head").unwrap();
     assert!(report.outcome.validation.primary() > 0.5, "{:?}", report.outcome.validation);
     let adamw = Recipe { optimizer: Optimizer::Adamw, lr: 1e-3, head_lr: 1e-3, ..full(3) };
