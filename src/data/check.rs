@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 
 use super::dataset::Dataset;
 use super::error::{Error, Refusal, Result};
+use super::labelled::Split;
 use super::limits::Limits;
 use super::modality::{self, Picture};
-use super::sample::{Sample, Split};
+use super::sample::Sample;
 use super::source::Source;
 use super::targets::Target;
 use crate::domain::dataset_report::{DatasetReport, Preview, Problem, SplitCount, Spread};

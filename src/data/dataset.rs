@@ -4,11 +4,13 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::error::{Error, Result};
+use super::labelled::{Labelled, Layout, Split};
 use super::layout;
 use super::limits::Limits;
-use super::modality::{self, Modality};
+use super::modalities;
+use super::modality::Modality;
 use super::place::Entry;
-use super::sample::{Labelled, Layout, Sample, Split};
+use super::sample::Sample;
 use super::source::Source;
 use super::targets::{self, Target, Targets};
 use crate::domain::dataset_report::Problem;
@@ -37,7 +39,7 @@ impl Dataset {
     /// Whatever is wrong with the archive or the layout, no items, fewer than two classes, targets that are no numbers.
     pub fn open(source: &Source, limits: &Limits) -> Result<Dataset> {
         let listing = source.list(limits)?;
-        let modality = modality::of_files(listing.entries.iter().map(|entry| entry.path.as_str()));
+        let modality = modalities::of_files(listing.entries.iter().map(|entry| entry.path.as_str()));
         let Layout { samples, task, warnings } = layout::read(&listing, modality, limits)?;
         let (targets, found) = targets::read(task, &samples, limits)?;
         let mut samples: Vec<(Labelled, Target)> = samples.into_iter().zip(found).collect();

@@ -6,21 +6,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{Error, Result};
+use super::labelled::{Kept, Labelled, Layout, Split, warn_left_out};
 use super::limits::Limits;
 use super::listing::Listing;
 use super::modality::Modality;
-use super::sample::{Kept, Labelled, Layout, Split, warn_left_out};
-use super::{metadata, name};
+use super::{leftovers, metadata};
 
 /// Gives every item its split and the text of its target.
 pub fn read(listing: &Listing, modality: &dyn Modality, limits: &Limits) -> Result<Layout> {
     let mut kept: Kept<'_> = BTreeMap::new();
     for (index, entry) in listing.entries.iter().enumerate() {
-        if !name::is_ignored(&entry.path) {
+        if !leftovers::is_ignored(&entry.path) {
             kept.insert(&entry.path, index);
         }
     }
-    let mut folders: Vec<&str> = listing.folders.iter().map(String::as_str).filter(|p| !name::is_ignored(p)).collect();
+    let mut folders: Vec<&str> = listing.folders.iter().map(String::as_str).filter(|p| !leftovers::is_ignored(p)).collect();
     while let Some(top) = wrapping_folder(&kept) {
         kept = kept.into_iter().filter_map(|(path, index)| Some((below(path, &top)?, index))).collect();
         folders = folders.into_iter().filter_map(|path| below(path, &top)).collect();

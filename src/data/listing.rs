@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::error::{Error, Result};
 use super::limits::Limits;
-use super::name;
 use super::place::Entry;
+use super::{leftovers, name};
 
 /// All files of a source, and the folders that were named (a class may have a folder and no image).
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ impl Listing {
         if self.total_bytes > limits.total_bytes {
             return Err(Error::TooLarge { entry: entry.path, limit_bytes: limits.total_bytes });
         }
-        if name::is_archive(&entry.path) && !name::is_ignored(&entry.path) {
+        if name::is_archive(&entry.path) && !leftovers::is_ignored(&entry.path) {
             return Err(Error::ArchiveNested { entry: entry.path });
         }
         if let Some(first) = self.seen.insert(name::folded(&entry.path), entry.path.clone()) {

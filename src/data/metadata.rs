@@ -5,10 +5,10 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::error::{Error, Result};
+use super::labelled::{Kept, Labelled, Layout, Split, warn_left_out};
 use super::limits::Limits;
 use super::listing::Listing;
 use super::name;
-use super::sample::{Kept, Labelled, Layout, Split, warn_left_out};
 use super::targets::{self, COLUMNS};
 use crate::domain::task::Task;
 

@@ -1,6 +1,6 @@
 //! What a modality answers: which files are its items, what an item is, and how items become what a backbone takes.
 //!
-//! To add one: a folder beside `image/` that implements [`Modality`], a line in [`ALL`], a variant of [`Input`].
+//! To add one: a folder beside `image/` that implements [`Modality`], a line in the list of `modalities.rs`, a variant of [`Input`].
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 
 use super::error::{Refusal, Result};
-use super::image;
 use super::limits::Limits;
 use crate::domain::config::ModelConfig;
 use crate::domain::modality::Modality as Name;
@@ -35,31 +34,6 @@ pub trait Modality: Debug + Send + Sync {
     /// # Errors
     /// [`super::Error::BadPreprocessing`] names the setting that makes no sense.
     fn views(&self, config: &ModelConfig) -> Result<Arc<dyn Views>>;
-}
-
-/// Every modality this build can open.
-pub static ALL: [&dyn Modality; 1] = [&image::Images];
-
-/// The one of that name.
-pub fn find(name: Name) -> Option<&'static dyn Modality> {
-    ALL.into_iter().find(|modality| modality.name() == name)
-}
-
-/// The one whose items these files are, for the most part; the first where nothing tells.
-pub fn of_files<'a>(paths: impl Iterator<Item = &'a str> + Clone) -> &'static dyn Modality {
-    let items = |modality: &dyn Modality| paths.clone().filter(|path| modality.is_item(path)).count();
-    // Of equals the first: `max_by_key` takes the last.
-    ALL.into_iter().rev().max_by_key(|modality| items(*modality)).unwrap_or(ALL[0])
-}
-
-/// Whether a file of this name is meant as an item of some modality.
-pub fn is_item(path: &str) -> bool {
-    ALL.iter().any(|modality| modality.is_item(path))
-}
-
-/// Whether the ending is that of some modality's items in a format we read.
-pub fn is_readable(path: &str) -> bool {
-    ALL.iter().any(|modality| modality.is_readable(path))
 }
 
 /// What one look at an item gave.

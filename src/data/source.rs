@@ -6,7 +6,7 @@ use super::error::{Error, Result};
 use super::limits::Limits;
 use super::listing::Listing;
 use super::place::{Entry, Place};
-use super::{archive, modality, name};
+use super::{archive, leftovers, modalities, name};
 
 /// Where a data set's bytes are.
 #[derive(Debug, Clone)]
@@ -56,10 +56,10 @@ fn folder(root: &Path, limits: &Limits) -> Result<Listing> {
 }
 
 fn version(files: &[(String, PathBuf)], limits: &Limits) -> Result<Listing> {
-    let data = || files.iter().filter(|(path, _)| !name::is_ignored(path));
+    let data = || files.iter().filter(|(path, _)| !leftovers::is_ignored(path));
     let archives: Vec<_> = data().filter(|(path, _)| name::is_archive(path)).collect();
     if let [(_, local)] = archives.as_slice()
-        && !data().any(|(path, _)| modality::is_item(path))
+        && !data().any(|(path, _)| modalities::is_item(path))
     {
         return archive::list(local, limits);
     }

@@ -37,7 +37,7 @@ fn held_out(count: usize, fraction: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::Split;
+    use super::super::labelled::Split;
     use super::super::targets::Target;
     use super::*;
 

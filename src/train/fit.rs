@@ -5,7 +5,7 @@ use super::error::{Error, Result};
 use super::feed::Step;
 use super::progress::{Control, Event, ProgressReporter};
 use super::report::Report;
-use super::run::Run;
+use super::run::{Run, Trained};
 use crate::data::Sample;
 use crate::domain::evaluation::Evaluation;
 use crate::nn::{Mode, kernels};
@@ -48,12 +48,6 @@ pub fn fit(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Resul
     let validation = evaluate(&mut run, &val, &mut reporter)?;
     let test = if test.is_empty() { None } else { Some(evaluate(&mut run, &test, &mut reporter)?) };
     run.into_report(validation, test)
-}
-
-/// Loss (as it was minimised) and the task's first measure over one epoch, measured while the weights moved.
-pub(super) struct Trained {
-    pub loss: f64,
-    pub primary: f64,
 }
 
 fn train_epoch(run: &mut Run, reporter: &mut ProgressReporter) -> Result<Trained> {

@@ -8,8 +8,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::error::{Error, Result};
 use super::{feed, tasks};
-use crate::data::modality::{self, View, Views};
-use crate::data::{self, Limits};
+use crate::data::modality::{View, Views};
+use crate::data::{self, Limits, modalities};
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
 use crate::domain::prediction::Answer;
 use crate::nn::{Backbone, Head, Input, Mode, Weights, architectures};
@@ -65,7 +65,7 @@ impl Predictor {
             }
         };
         let name = architecture.modality();
-        let modality = modality::find(name).ok_or_else(|| Error::Unsupported(format!("this build opens no {}", name.items())))?;
+        let modality = modalities::find(name).ok_or_else(|| Error::Unsupported(format!("this build opens no {}", name.items())))?;
         Ok(Predictor {
             backbone,
             head,

@@ -13,7 +13,6 @@ use super::checkpoint::{self, Checkpoint, State};
 use super::error::{Error, Result};
 use super::features::{self, Frozen, Scale};
 use super::feed::Feed;
-use super::fit::Trained;
 use super::model::Model;
 use super::model_folder;
 use super::optim::Optimizer;
@@ -318,6 +317,12 @@ fn describe(dataset: &Dataset, count: usize) -> String {
         0 => format!("{count} {items}"),
         classes => format!("{count} {items} of {classes} classes"),
     }
+}
+
+/// Loss (as it was minimised) and the task's first measure over one epoch, measured while the weights moved.
+pub struct Trained {
+    pub loss: f64,
+    pub primary: f64,
 }
 
 /// Images that could not be decoded: each is told once.

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::{Target, Targets};
 use crate::data::error::{Error, Result};
+use crate::data::labelled::Labelled;
 use crate::data::limits::Limits;
 use crate::data::name;
-use crate::data::sample::Labelled;
 
 pub const WANTED: &str = "a string or whole number";
 

@@ -8,8 +8,8 @@ mod classes;
 mod values;
 
 use super::error::Result;
+use super::labelled::Labelled;
 use super::limits::Limits;
-use super::sample::Labelled;
 use crate::domain::dataset_report::ValueSpread;
 use crate::domain::task::Task;
 

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::{Target, Targets};
 use crate::data::error::{Error, Result};
+use crate::data::labelled::Labelled;
 use crate::data::name;
-use crate::data::sample::Labelled;
 
 pub const WANTED: &str = "a number";
 

@@ -94,8 +94,8 @@ enum Promise {
 fn promise(manifest: &Manifest) -> Promise {
     let data = manifest.entries().iter().filter(|entry| !is_paper(&entry.path)).map(|entry| entry.path.as_str());
     let of = |path: &str| match () {
-        () if data::is_read_archive(path) || data::modality::is_readable(path) => Promise::Items,
-        () if data::modality::is_item(path) => Promise::Perhaps,
+        () if data::is_read_archive(path) || data::modalities::is_readable(path) => Promise::Items,
+        () if data::modalities::is_item(path) => Promise::Perhaps,
         () => Promise::Nothing,
     };
     data.map(of).max().unwrap_or(Promise::Nothing)
