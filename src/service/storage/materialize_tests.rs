@@ -23,7 +23,7 @@ async fn a_copy_gets_its_name_once_it_is_proved_and_one_that_was_left_is_proved_
     let folder = dir.path().join("set");
     std::fs::create_dir(&folder).unwrap();
     let bytes = vec![7; 3 << 20];
-    for (name, bytes) in [("a.bin", &bytes), ("b.bin", &bytes), ("c.bin", &b"c".to_vec())] {
+    for (name, bytes) in [("a.txt", &bytes), ("b.txt", &bytes), ("c.txt", &b"c".to_vec())] {
         std::fs::write(folder.join(name), bytes).unwrap();
     }
     let (id, actor) = (RepoId::parse("library/set").unwrap(), Actor::System);
@@ -33,7 +33,7 @@ async fn a_copy_gets_its_name_once_it_is_proved_and_one_that_was_left_is_proved_
 
     let (_, files) = materialize().await.unwrap();
     let (paths, copies): (Vec<_>, Vec<_>) = files.into_iter().unzip();
-    assert_eq!(paths, ["a.bin", "b.bin", "c.bin"]);
+    assert_eq!(paths, ["a.txt", "b.txt", "c.txt"]);
     assert_eq!(copies[0], copies[1], "the same bytes are copied once");
     assert_eq!(std::fs::read(&copies[0]).unwrap(), bytes);
     assert_eq!(std::fs::read_dir(&out).unwrap().count(), 2);
