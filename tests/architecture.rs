@@ -44,6 +44,7 @@ const HANDED_ON: &[(&str, &str, &str)] = &[
     ("train", "Device", "where networks run is chosen once, at the start; those who choose it name no network"),
     ("train", "device", "the same: finding the device a setting means, and saying which one it is"),
     ("train", "backend", "the same: with what arithmetic"),
+    ("train", "has_bf16", "the same: whether that arithmetic is good for bf16, which `hub config` says"),
 ];
 
 const MAX_FILE_LINES: usize = 400;

@@ -104,8 +104,10 @@ async fn is_whole(api: &Api, ledger: &Ledger, place: &Place, listed: &Value) {
     }
 }
 
-/// Once nobody sends anything, the collector leaves nothing that is not named, and catalog and store agree.
-pub async fn nothing_is_left_over(server: &Server, ledger: &Ledger) {
+/// Once nobody sends anything, the collector leaves nothing that is not named, and catalog and store agree. What a worker was
+/// storing when it was killed counts as on its way for an hour, since nobody can know that it will not come: so many blobs of
+/// the dead may lie there.
+pub async fn nothing_is_left_over(server: &Server, ledger: &Ledger, killed_workers: u64) {
     let api = server.admin();
     let open: Vec<String> = std::mem::take(&mut ledger.notes().received).into_keys().collect();
     for id in open {
@@ -117,7 +119,9 @@ pub async fn nothing_is_left_over(server: &Server, ledger: &Ledger) {
     }
     let checked = admin(server.data(), &["fsck"]);
     assert_eq!(checked["damaged"], serde_json::json!([]), "{checked:#}");
-    assert_eq!(checked["garbage"], serde_json::json!({}), "{checked:#}");
+    let mut garbage = checked["garbage"].as_object().unwrap().clone();
+    let on_its_way = garbage.remove("in_flight").map_or(0, |found| found["blobs"].as_u64().unwrap());
+    assert!(garbage.is_empty() && on_its_way <= killed_workers, "{killed_workers} killed: {checked:#}");
 }
 
 /// `hub admin ... --json` on a data directory.
