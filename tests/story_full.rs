@@ -146,7 +146,7 @@ async fn a_full_disk_refuses_uploads_and_nothing_else() {
     upload(&admin, &refused[0]).await;
     let parent = admin.get("/api/v1/models/library/net").await.ok()["version"]["number"].as_u64();
     publish(&admin, "models/library/net", parent.map(|n| n as u32), &[("again.dat", &refused[0])]).await.created();
-    nothing_is_left_over(&server, &Ledger::default()).await;
+    nothing_is_left_over(&server, &Ledger::default(), 0).await;
     reads_go_on(&server, &weights).await;
     assert_eq!(server.stop(), Some(0));
 }
@@ -189,5 +189,5 @@ async fn a_limit_on_file_sizes_reads_as_a_full_disk() {
     publish(&admin, "models/library/net", Some(1), &[("large.dat", &large)]).await.created();
     let got = Reply::of(server.anonymous().request(Method::GET, "/api/v1/models/library/net/versions/2/files/large.dat")).await;
     assert_eq!(sha256(&got.bytes), sha256(&large));
-    nothing_is_left_over(&server, &Ledger::default()).await;
+    nothing_is_left_over(&server, &Ledger::default(), 0).await;
 }
