@@ -177,7 +177,7 @@ fn make(dataset: &Dataset, items: &[Item], options: &Options, maker: &mut dyn Vi
     for Item { sample, view: number } in items {
         let view = match number {
             0 => View::Plain,
-            _ => View::Random(&options.augment, random(options.seed, u64::from(sample.id), *number)),
+            _ => View::Random(&options.augment, Box::new(random(options.seed, u64::from(sample.id), *number))),
         };
         if let Err(refusal) = maker.add(&dataset.encoded(sample)?, dataset.limits(), view, &mut batch.input)? {
             batch.skipped.push(Problem { path: sample.path.clone(), reason: refusal.0 });

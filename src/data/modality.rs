@@ -71,7 +71,7 @@ pub enum View<'a> {
     /// As a model that is used sees it.
     Plain,
     /// A random one for training, which follows from these numbers alone.
-    Random(&'a Augment, ChaCha8Rng),
+    Random(&'a Augment, Box<ChaCha8Rng>),
 }
 
 /// How items become views: shared by the threads that make them.

@@ -18,8 +18,7 @@ use crate::nn::{Backbone, Head, Input, Mode, Weights, architectures};
 pub struct Predictor {
     backbone: Box<dyn Backbone>,
     head: Option<Head>,
-    /// Says what a row of the head's outputs means.
-    answer: Box<dyn Fn(&[f32], usize) -> Answer + Send + Sync>,
+    answer: tasks::Answerer,
     views: Arc<dyn Views>,
     limits: Limits,
     device: Device,

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
+use crate::file_lock::FileLock;
 
 const SUFFIX: &str = "lock";
 
@@ -19,7 +20,7 @@ pub(super) struct Presence {
 pub(super) struct Dead {
     name: String,
     folder: PathBuf,
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl Presence {
@@ -65,8 +66,7 @@ impl Drop for Presence {
 
 impl Dead {
     fn find(folder: &Path, name: String) -> Option<Dead> {
-        let lock = File::open(lock_path(folder, &name)).ok()?;
-        lock.try_lock().ok()?;
+        let lock = FileLock::try_on(File::open(lock_path(folder, &name)).ok()?).ok()??;
         Some(Dead { name, folder: folder.to_owned(), _lock: lock })
     }
 

@@ -55,7 +55,7 @@ impl ViewMaker for Maker {
         values.resize(at + self.preprocessor.len(), 0.0);
         match view {
             View::Plain => self.preprocessor.eval(&image, &mut values[at..])?,
-            View::Random(augment, mut random) => self.preprocessor.train(&image, augment, &mut random, &mut values[at..])?,
+            View::Random(augment, mut random) => self.preprocessor.train(&image, augment, &mut *random, &mut values[at..])?,
         }
         Ok(Ok(()))
     }

@@ -142,7 +142,6 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: JobAt) -> Answer
     let job = service.get_job(&actor, &at.0).await?;
     let events = job_events::all(&service, &actor, &at.0).await?;
     let log = events.iter().map(job_events::line).collect();
-    let events: Vec<JobEvent> = events.into_iter().map(JobEvent::from).collect();
     let outcome = outcome::find(&service, &actor, &job).await;
     page(&JobPage { outcome, ..JobPage::of(&visitor, &job, &events, log) })
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::{Features, RowFormat, Writer};
+use crate::file_lock::FileLock;
 use crate::train::error::{Error, Result};
 
 /// What the disk must have left beside a large cache; beside a small one as much as itself.
@@ -123,7 +124,7 @@ impl FeatureStore {
 
 /// Whether nobody is filling it.
 fn is_free(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+    File::open(path).is_ok_and(|file| matches!(FileLock::try_on(file), Ok(Some(_))))
 }
 
 /// Whether the name still means this file: it may have been finished or removed between opening and locking.

@@ -182,7 +182,7 @@ fn cross_entropy(row: &[f32], label: usize) -> f64 {
 }
 
 /// The likeliest classes of a published model, under the names in its config.
-pub fn answerer(config: &ModelConfig, outputs: usize) -> Box<dyn Fn(&[f32], usize) -> Answer + Send + Sync> {
+pub fn answerer(config: &ModelConfig, outputs: usize) -> super::Answerer {
     let labels = config.label_names.clone().filter(|names| names.len() == outputs);
     let labels = labels.unwrap_or_else(|| (0..outputs).map(|row| format!("class {row}")).collect());
     Box::new(move |row, top| Answer::Classes(likeliest(row, &labels, top)))

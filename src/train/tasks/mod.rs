@@ -83,8 +83,11 @@ pub fn of_targets(targets: &Targets, partition: &Partition, recipe: &Recipe) -> 
     Ok(task)
 }
 
+/// Says what a row of a head's outputs means; of classes the so many likeliest.
+pub type Answerer = Box<dyn Fn(&[f32], usize) -> Answer + Send + Sync>;
+
 /// How the outputs of a published model are said: from its `config.json` and the rows of its head.
-pub fn answerer(config: &ModelConfig, outputs: usize) -> Box<dyn Fn(&[f32], usize) -> Answer + Send + Sync> {
+pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
     match Name::of_problem_type(config.problem_type.as_deref()) {
         Name::Classification => classification::answerer(config, outputs),
         Name::Regression => regression::answerer(config, outputs),

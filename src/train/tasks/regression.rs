@@ -168,7 +168,7 @@ impl Tally for Errors<'_> {
 }
 
 /// The numbers of a published model, under the names in its config.
-pub fn answerer(config: &ModelConfig, outputs: usize) -> Box<dyn Fn(&[f32], usize) -> Answer + Send + Sync> {
+pub fn answerer(config: &ModelConfig, outputs: usize) -> super::Answerer {
     let names = config.label_names.clone().filter(|names| names.len() == outputs);
     let names = names.unwrap_or_else(|| (0..outputs).map(|row| format!("value {row}")).collect());
     Box::new(move |row, _top| {
