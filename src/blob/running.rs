@@ -3,7 +3,8 @@
 //!
 //! A hash that is kept while others write is only worth something if no byte behind it can change unnoticed.
 //! So each write says where it writes before it does: writing again what was hashed throws the hash away, and
-//! what is being written is not hashed until it is written.
+//! what is being written is not hashed until it is written. Of two that write to one place at once nobody knows whose
+//! bytes stand there after: such a place is hashed from the file, never from the memory of either.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -45,12 +46,18 @@ struct Running {
     /// The hash is that of the file's first so many bytes.
     hashed: u64,
     /// Runs whose bytes are on their way into the file.
-    writing: Vec<Range<u64>>,
+    writing: Vec<Writing>,
     /// How far the hash may follow, and whether a thread is at it.
     wanted: u64,
     is_followed: bool,
     /// Files that were here before this one.
     past: u64,
+}
+
+struct Writing {
+    run: Range<u64>,
+    /// Another was written over a part of it meanwhile.
+    is_contested: bool,
 }
 
 /// The sessions of a store.
@@ -91,9 +98,9 @@ impl Session {
         self.running.lock().begin(&run);
         let written = write_at(file, at, block);
         let mut running = self.running.lock();
-        running.end(&run);
+        let is_ours = running.end(&run);
         written?;
-        if running.hashed == at && running.is_quiet(&run) {
+        if is_ours && running.hashed == at && running.is_quiet(&run) {
             block.iter().for_each(|bytes| running.hash.update(bytes));
             running.hashed = run.end;
         }
@@ -147,13 +154,18 @@ impl Running {
         if run.start < self.hashed {
             (self.hash, self.hashed) = (Sha256::new(), 0);
         }
-        self.writing.push(run.clone());
+        let mut is_contested = false;
+        for other in self.writing.iter_mut().filter(|other| other.meets(run)) {
+            (other.is_contested, is_contested) = (true, true);
+        }
+        self.writing.push(Writing { run: run.clone(), is_contested });
     }
 
-    fn end(&mut self, run: &Range<u64>) {
-        if let Some(at) = self.writing.iter().position(|other| other == run) {
-            self.writing.swap_remove(at);
-        }
+    /// Does the file hold at `run` what was written there? False where another wrote there at the same time.
+    fn end(&mut self, run: &Range<u64>) -> bool {
+        // Of two with one run both are contested, so that it does not matter which of them is taken.
+        let at = self.writing.iter().position(|other| other.run == *run);
+        at.is_some_and(|at| !self.writing.swap_remove(at).is_contested)
     }
 
     /// Reads and hashes the next bytes before `to`. False: there are none, or they are being written.
@@ -170,7 +182,13 @@ impl Running {
     }
 
     fn is_quiet(&self, run: &Range<u64>) -> bool {
-        self.writing.iter().all(|other| other.end <= run.start || run.end <= other.start)
+        !self.writing.iter().any(|other| other.meets(run))
+    }
+}
+
+impl Writing {
+    fn meets(&self, run: &Range<u64>) -> bool {
+        self.run.start < run.end && run.start < self.run.end
     }
 }
 
@@ -217,6 +235,24 @@ mod tests {
     }
 
     #[test]
+    fn whose_bytes_another_wrote_over_is_not_hashed_from_memory() {
+        for (first, other) in [(0..4, 0..4), (0..4, 2..4), (2..4, 0..4), (0..4, 3..9)] {
+            let mut running = Running::default();
+            running.begin(&first);
+            running.begin(&other);
+            assert!(!running.end(&other), "{other:?} while {first:?} was being written");
+            // The first one's bytes may be under the other's, although it ends last.
+            assert!(!running.end(&first), "{first:?}, which {other:?} was written over");
+            running.begin(&first);
+            assert!(running.end(&first), "alone again");
+        }
+        let mut running = Running::default();
+        running.begin(&(0..4));
+        running.begin(&(4..8));
+        assert!(running.end(&(0..4)) && running.end(&(4..8)), "side by side is no trouble");
+    }
+
+    #[test]
     fn what_is_being_written_is_not_hashed() {
         let (session, file) = (Session::default(), file());
         file.write_all_at(b"abcdef", 0).unwrap();
@@ -227,7 +263,7 @@ mod tests {
         session.write(&file, 4, &["ef".into()]).unwrap();
         assert_eq!(hashed(&session), 4, "two writers on one run: neither is believed");
         assert!(session.digest(&file, 6).is_err());
-        session.running.lock().end(&(4..6));
+        assert!(!session.running.lock().end(&(4..6)));
         assert_eq!(session.digest(&file, 6).unwrap(), Digest::of(b"abcdef"));
     }
 

@@ -110,13 +110,16 @@ pub trait Backbone: Send + Sync {
 
     /// What each stage makes of the input, from the bottom up: for heads that answer about every place of an image.
     fn maps(&self, input: &Input, frozen_stages: usize, mode: Mode) -> Result<Vec<StageMap>> {
-        let (side, mut x, mut maps) = (input.tensor().dim(D::Minus1)?, input.tensor().clone(), Vec::new());
+        let (mut x, mut stride, mut maps) = (input.tensor().clone(), 1, Vec::new());
         for stage in 0..self.stages().len() {
             let frozen = stage < frozen_stages;
+            let before = x.dim(D::Minus1)?;
             x = self.forward_stage(stage, &x, if frozen { Mode::Eval } else { mode })?;
             x = if frozen { x.detach() } else { x };
-            let stride = if x.rank() == 4 { Some((side as f64 / x.dim(D::Minus1)? as f64).round() as usize) } else { None };
-            maps.push(StageMap { values: x.clone(), stride });
+            // Stage by stage: what odd sides are rounded up by does not add up.
+            let is_map = x.rank() == 4;
+            stride *= if is_map { (before as f64 / x.dim(D::Minus1)? as f64).round() as usize } else { 1 };
+            maps.push(StageMap { values: x.clone(), stride: is_map.then_some(stride) });
         }
         Ok(maps)
     }

@@ -133,21 +133,14 @@ impl Settings {
     /// How a pass that begins with `x` is made.
     pub(crate) fn pass(&self, x: &Tensor, learns: bool) -> Pass {
         let rounds = learns && self.rounds.load(Ordering::Relaxed);
-        self.with_forced(Pass {
+        let pass = Pass {
             road: Road::of(x, learns),
             arithmetic: Arithmetic::new(backend::choice(), if rounds { Precision::Bf16 } else { Precision::F32 }),
             momentum: f64::from_bits(self.momentum.load(Ordering::Relaxed)),
-        })
-    }
-
-    #[cfg(not(test))]
-    fn with_forced(&self, pass: Pass) -> Pass {
+        };
+        #[cfg(test)]
+        let pass = self.forced.lock().unwrap_or_else(PoisonError::into_inner).apply(pass);
         pass
-    }
-
-    #[cfg(test)]
-    fn with_forced(&self, pass: Pass) -> Pass {
-        self.forced.lock().unwrap_or_else(PoisonError::into_inner).apply(pass)
     }
 
     #[cfg(test)]
