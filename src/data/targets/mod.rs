@@ -1,7 +1,7 @@
 //! What is to be said about each item: its target. A data set has targets of one kind; a reader of each kind stands in a
 //! file of its own and turns the text of a folder's name or a table's field into [`Target`]s.
 //!
-//! To add a kind: a variant of [`Target`] and [`Targets`], a file with its reader, a column in [`COLUMNS`]; the compiler names the
+//! To add a kind: a variant of [`Target`] and [`Targets`], a file with its reader, a column in `COLUMNS`; the compiler names the
 //! rest of this file.
 
 mod classes;

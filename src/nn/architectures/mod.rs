@@ -9,7 +9,7 @@
 //! - a type that implements `Member`: stages with their tensors (each with its shape and how it is drawn), what each stage
 //!   costs, how many items a step needs, which tensors decay, and the executor that runs it.
 //!
-//! A family of convolutions, batch norms and shortcuts implements `Planned` instead and answers with a [`plan::Plan`]
+//! A family of convolutions, batch norms and shortcuts implements `Planned` instead and answers with a `plan::Plan`
 //! alone. One that no executor runs brings its own into `executors`.
 //!
 //! Then `tests/nn.rs` asks for its goldens (`tests/golden/make.py` makes them with timm).

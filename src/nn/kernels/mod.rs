@@ -2,9 +2,9 @@
 //! batch norm fused with what follows it, max pooling with a gradient, squeeze-and-excite, and the halves of a
 //! transformer's block.
 //!
-//! [`ops`] decides which road a pass takes. A network that learns on a CPU passes [nodes](tape::Node) from layer to layer,
-//! whose gradients are worked out in place; one that answers runs [folded](Folded) layers on slices. On any other device
-//! the same layers are composed from candle's own ops ([`portable`]).
+//! `ops` decides which road a pass takes. A network that learns on a CPU passes nodes (`tape`) from layer to layer,
+//! whose gradients are worked out in place; one that answers runs folded layers on slices. On any other device
+//! the same layers are composed from candle's own ops (`portable`).
 //!
 //! Inside the kernels tensors are *channels last*: `(batch, height, width, channels)`, f32, contiguous. A 1x1
 //! convolution is then one plain matrix product over all pixels, and everything else streams over channels, which

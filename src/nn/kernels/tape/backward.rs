@@ -11,7 +11,7 @@ thread_local! {
     static FOUND: RefCell<Option<Vec<(Tensor, Tensor)>>> = const { RefCell::new(None) };
 }
 
-/// `loss.backward()`, quicker where layers work between [nodes](super::Node). Errors as candle does.
+/// `loss.backward()`, quicker where layers work between nodes. Errors as candle does.
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
     FOUND.set(Some(Vec::new()));
     let gradients = loss.backward();
