@@ -62,7 +62,7 @@ pub struct Picture {
 /// The views of a batch, ready for a backbone of their modality.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// `(B, 3, height, width)`, normalised.
+    /// `(B, height, width, 3)`, normalised.
     Pixels { values: Vec<f32>, height: usize, width: usize },
 }
 

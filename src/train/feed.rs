@@ -171,7 +171,9 @@ pub fn input(views: modality::Input) -> Result<Input> {
     match views {
         modality::Input::Pixels { values, height, width } => {
             let batch = values.len() / (3 * height * width).max(1);
-            Ok(Input::Pixels(Tensor::from_vec(values, (batch, 3, height, width), &Device::Cpu)?))
+            // They lie as the kernels work, channels last; seen from outside they are channels first.
+            let pixels = Tensor::from_vec(values, (batch, height, width, 3), &Device::Cpu)?;
+            Ok(Input::Pixels(pixels.permute((0, 3, 1, 2))?))
         }
     }
 }

@@ -21,17 +21,22 @@ use crate::domain::recipe::Augment;
 pub fn eval(image: &RgbImage, preprocessing: &Preprocessing) -> Result<Vec<f32>> {
     let mut out = vec![0.0; 3 * preprocessing.height * preprocessing.width];
     Preprocessor::new(preprocessing)?.eval(image, &mut out)?;
-    Ok(out)
+    Ok(planes(&out))
 }
 
-/// Training view of one image: a random crop, resized, perhaps mirrored; `3 * height * width` values.
+/// Training view of one image: a random crop, resized, perhaps mirrored; `3 * height * width` values, channel by channel.
 ///
 /// # Errors
 /// As [`eval`].
 pub fn train(image: &RgbImage, preprocessing: &Preprocessing, augment: &Augment, random: &mut impl Rng) -> Result<Vec<f32>> {
     let mut out = vec![0.0; 3 * preprocessing.height * preprocessing.width];
     Preprocessor::new(preprocessing)?.train(image, augment, random, &mut out)?;
-    Ok(out)
+    Ok(planes(&out))
+}
+
+/// Pixel by pixel to channel by channel, as other tools lie images out.
+fn planes(pixels: &[f32]) -> Vec<f32> {
+    (0..3).flat_map(|channel| pixels.iter().skip(channel).step_by(3).copied()).collect()
 }
 
 /// The widest filter reaches this far, in pixels of the smaller of the two images.
@@ -112,7 +117,7 @@ impl Preprocessor {
         self.len() == 0
     }
 
-    /// Writes the eval view to `out` (length [`Self::len`]).
+    /// Writes the eval view to `out` (length [`Self::len`]), pixel by pixel, as the convolutions want it.
     pub fn eval(&mut self, image: &RgbImage, out: &mut [f32]) -> Result<()> {
         let window = centre_window(image.width(), image.height(), &self.preprocessing);
         self.resize(image, window)?;
@@ -120,7 +125,7 @@ impl Preprocessor {
         Ok(())
     }
 
-    /// Writes a random training view to `out` (length [`Self::len`]).
+    /// Writes a random training view to `out` (length [`Self::len`]), pixel by pixel.
     pub fn train(&mut self, image: &RgbImage, augment: &Augment, random: &mut impl Rng, out: &mut [f32]) -> Result<()> {
         let window = if augment.crop_min_area < 1.0 {
             random_window(image.width(), image.height(), augment.crop_min_area, random)
@@ -150,23 +155,16 @@ impl Preprocessor {
         resize_rgb(&mut self.resizer, source, (width, height, &mut self.resized), &down)
     }
 
-    /// Interleaved bytes to three planes, by table.
+    /// Bytes to values, by table.
     fn normalise(&self, mirrored: bool, out: &mut [f32]) {
-        let (width, plane) = (self.preprocessing.width, self.preprocessing.width * self.preprocessing.height);
-        let [table_red, table_green, table_blue] = &self.table;
-        let (red, rest) = out.split_at_mut(plane);
-        let (green, blue) = rest.split_at_mut(plane);
-        let planes = red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
-        for (row, ((red, green), blue)) in self.resized.chunks_exact(3 * width).zip(planes) {
-            for (x, pixel) in row.chunks_exact(3).enumerate() {
-                red[x] = table_red[usize::from(pixel[0])];
-                green[x] = table_green[usize::from(pixel[1])];
-                blue[x] = table_blue[usize::from(pixel[2])];
-            }
-            if mirrored {
-                red.reverse();
-                green.reverse();
-                blue.reverse();
+        let row = 3 * self.preprocessing.width;
+        for (bytes, values) in self.resized.chunks_exact(row).zip(out.chunks_exact_mut(row)) {
+            let pixels = values.as_chunks_mut::<3>().0;
+            let bytes = bytes.as_chunks::<3>().0;
+            let lookup = |pixel: &[u8; 3]| [0, 1, 2].map(|channel| self.table[channel][usize::from(pixel[channel])]);
+            match mirrored {
+                false => pixels.iter_mut().zip(bytes).for_each(|(values, pixel)| *values = lookup(pixel)),
+                true => pixels.iter_mut().zip(bytes.iter().rev()).for_each(|(values, pixel)| *values = lookup(pixel)),
             }
         }
     }
