@@ -9,6 +9,7 @@ use super::search::models_table;
 use super::table::{bytes, count, facts, minute, percent, plural, table};
 use crate::client::Client;
 use crate::domain::name::RepoKind;
+use crate::domain::task::{Measure, Task, Unit};
 use crate::wire::repos::{RepoDetail, Version};
 
 /// Show a model or data set: facts, files, tensors, versions
@@ -83,6 +84,7 @@ fn rows(repo: &RepoDetail, page: &str) -> Vec<(&'static str, String)> {
     });
     let size = repo.version.as_ref().map_or(String::new(), |v| format!("{}, {}", plural(v.files, "file"), bytes(v.total_bytes)));
     let metrics: Vec<_> = facts.metrics.iter().map(metric).collect();
+    let classes = Task::of_pipeline_tag(&facts.task).is_none_or(|task| task.about().classes);
     vec![
         (if repo.repo.kind == "dataset" { "data set" } else { "model" }, repo.repo.id.clone()),
         ("summary", repo.repo.summary.clone()),
@@ -95,7 +97,7 @@ fn rows(repo: &RepoDetail, page: &str) -> Vec<(&'static str, String)> {
         ("parameters", number(facts.parameters)),
         ("features", number(facts.num_features)),
         ("input", if facts.image_size == 0 { String::new() } else { format!("{0} x {0} pixels", facts.image_size) }),
-        ("classes", number(facts.num_classes.max(facts.classes))),
+        ("classes", if classes { number(facts.num_classes.max(facts.classes)) } else { String::new() }),
         ("samples", number(facts.samples)),
         ("trained on", facts.source_datasets.join(", ")),
         ("made from", facts.base_models.join(", ")),
@@ -110,7 +112,11 @@ fn rows(repo: &RepoDetail, page: &str) -> Vec<(&'static str, String)> {
 }
 
 fn metric(metric: &crate::wire::repos::Metric) -> String {
-    let value = if (0.0..=1.0).contains(&metric.value) { percent(metric.value) } else { format!("{:.3}", metric.value) };
+    let value = match Measure::of_card(&metric.name).filter(|measure| measure.unit != Unit::Share) {
+        Some(measure) => measure.show(metric.value, 3),
+        None if (0.0..=1.0).contains(&metric.value) => percent(metric.value),
+        None => format!("{:.3}", metric.value),
+    };
     if metric.dataset.is_empty() { format!("{} {value}", metric.name) } else { format!("{} {value} on {}", metric.name, metric.dataset) }
 }
 

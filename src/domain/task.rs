@@ -134,6 +134,12 @@ impl Task {
         format!("{modality}-{}", self.about().suffix)
     }
 
+    /// The task whose [`Self::pipeline_tag`] this is, of any modality.
+    pub fn of_pipeline_tag(tag: &str) -> Option<Task> {
+        let suffix = tag.rsplit('-').next().unwrap_or_default();
+        Task::ALL.into_iter().find(|task| task.about().suffix == suffix)
+    }
+
     /// The task of a config that says `problem_type`; what we do not know is single-label classification, as
     /// transformers has it.
     pub fn of_problem_type(word: Option<&str>) -> Task {
@@ -142,6 +148,11 @@ impl Task {
 }
 
 impl Measure {
+    /// The one that a card's `model-index` calls `name`.
+    pub fn of_card(name: &str) -> Option<&'static Measure> {
+        Task::ALL.into_iter().flat_map(Task::measures).find(|measure| measure.card == name)
+    }
+
     /// `92.30 %`, `0.8125` or `3.142`: with `digits` after the point where it is no share.
     pub fn show(&self, value: f64, digits: usize) -> String {
         match self.unit {
@@ -193,6 +204,10 @@ mod tests {
         }
         assert_eq!(Task::of_problem_type(Some("multi_label_classification")), Task::Classification);
         assert_eq!(Task::Regression.pipeline_tag(Modality::Image), "image-regression");
+        assert_eq!(Task::of_pipeline_tag("tabular-regression"), Some(Task::Regression));
+        assert_eq!((Task::of_pipeline_tag("image-feature-extraction"), Task::of_pipeline_tag("")), (None, None));
+        assert_eq!(Measure::of_card("accuracy").map(|measure| measure.key), Some("top1"));
+        assert_eq!(Measure::of_card("bleu"), None);
     }
 
     #[test]
