@@ -8,6 +8,7 @@ use walkdir::WalkDir;
 
 use super::error::at;
 use super::{Error, Result};
+use crate::domain::litter::is_litter;
 use crate::domain::path::RepoPath;
 
 /// A file to be published.
@@ -27,11 +28,6 @@ pub struct Folder {
 
 fn refuse(code: &'static str, message: String, hint: &str) -> Error {
     Error::Input { code, message, hint: hint.into() }
-}
-
-/// Left by systems and tools beside what people made.
-fn is_litter(name: &str) -> bool {
-    name.starts_with('.') || matches!(name, "__pycache__" | "__MACOSX" | "Thumbs.db" | "desktop.ini")
 }
 
 impl Folder {

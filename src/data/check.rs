@@ -187,12 +187,11 @@ fn warn(report: &mut DatasetReport) {
         warnings.push("there is no train split: the data set can only be used to measure".into());
         return;
     };
-    for (class, count) in classes.iter().zip(&train.per_class) {
-        match count {
-            0 => warnings.push(format!("class `{class}` has no training images: it cannot be learned")),
-            1..=4 => warnings.push(format!("class `{class}` has only {count} training images")),
-            _ => {}
-        }
+    let with = |count: usize| classes.iter().zip(&train.per_class).filter(move |(_, n)| **n == count).map(|(class, _)| class);
+    warn_of_classes(with(0), "no training images: it cannot be learned", "no training images: they cannot be learned", warnings);
+    for count in 1..=4 {
+        let few = format!("only {count} training image{}", if count == 1 { "" } else { "s" });
+        warn_of_classes(with(count), &few, &few, warnings);
     }
     let smallest = train.per_class.iter().copied().filter(|n| *n > 0).min().unwrap_or(0);
     let largest = train.per_class.iter().copied().max().unwrap_or(0);
@@ -200,9 +199,24 @@ fn warn(report: &mut DatasetReport) {
         warnings.push(format!("the classes are uneven: the largest has {largest} training images, the smallest {smallest}"));
     }
     for split in splits.iter().filter(|s| s.name != "train") {
-        let missing: Vec<_> = classes.iter().zip(&split.per_class).filter(|(_, n)| **n == 0).map(|(c, _)| format!("`{c}`")).collect();
+        let missing: Vec<_> = classes.iter().zip(&split.per_class).filter(|(_, n)| **n == 0).map(|(class, _)| class).collect();
         if !missing.is_empty() {
-            warnings.push(format!("{} has no images of {}", split.name, missing[..missing.len().min(10)].join(", ")));
+            warnings.push(format!("{} has no images of {}", split.name, listed(&missing)));
         }
     }
+}
+
+/// One sentence, however many classes it is about.
+fn warn_of_classes<'a>(classes: impl Iterator<Item = &'a String>, one: &str, many: &str, warnings: &mut Vec<String>) {
+    match classes.collect::<Vec<_>>().as_slice() {
+        [] => {}
+        [class] => warnings.push(format!("class `{class}` has {one}")),
+        all => warnings.push(format!("{} classes have {many}: {}", all.len(), listed(all))),
+    }
+}
+
+fn listed(names: &[&String]) -> String {
+    const SHOWN: usize = 10;
+    let first = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{first} and {} more", names.len() - SHOWN) } else { first }
 }

@@ -40,7 +40,8 @@ impl Dataset {
     pub fn open(source: &Source, limits: &Limits) -> Result<Dataset> {
         let listing = source.list(limits)?;
         let modality = modalities::of_files(listing.entries.iter().map(|entry| entry.path.as_str()));
-        let Layout { samples, task, warnings } = layout::read(&listing, modality, limits)?;
+        let Layout { samples, task, mut warnings } = layout::read(&listing, modality, limits)?;
+        warnings.extend(listing.notes());
         let (targets, found) = targets::read(task, &samples, limits)?;
         let mut samples: Vec<(Labelled, Target)> = samples.into_iter().zip(found).collect();
         let path = |sample: &Labelled| listing.entries[sample.entry].path.as_str();

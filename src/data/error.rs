@@ -49,6 +49,8 @@ pub enum Error {
     BadLayout { reason: String },
     #[error("the class name `{name}` is not allowed: {reason}")]
     ClassName { name: String, reason: &'static str },
+    #[error("the classes {first} and {second} differ only in upper and lower case")]
+    ClassesAlike { first: String, second: String },
     #[error("{count} classes, at most {limit} are taken")]
     TooManyClasses { count: usize, limit: usize },
     #[error("no image was found{}", if .left_out.is_empty() { String::new() } else { format!(" (left out: {})", .left_out) })]
@@ -86,6 +88,7 @@ impl Error {
             Error::BadMetadata { .. } => "bad_metadata",
             Error::BadLayout { .. } => "bad_layout",
             Error::ClassName { .. } => "class_name",
+            Error::ClassesAlike { .. } => "classes_alike",
             Error::TooManyClasses { .. } => "too_many_classes",
             Error::NoImages { .. } => "no_images",
             Error::OneClass { .. } => "one_class",
@@ -118,6 +121,7 @@ impl Error {
                 "use one folder per class (cat/1.jpg, dog/1.jpg), optionally inside train/, val/ and test/, or a metadata.csv"
             }
             Error::ClassName { .. } => "rename the class to at most 100 visible characters",
+            Error::ClassesAlike { .. } => "if they are one class, write it in one way everywhere; if not, give one of them another name",
             Error::TooManyClasses { .. } => "check that the folders are classes, not single images",
             Error::NoImages { .. } => "add JPEG, PNG, GIF, WebP or BMP images in one folder per class",
             Error::OneClass { .. } => "add a second class: use one folder per class, or labels in metadata.csv",

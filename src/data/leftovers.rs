@@ -1,17 +1,16 @@
 //! Files that lie beside the data and are no part of it.
 
 use super::modalities;
+use crate::domain::litter::in_litter;
 
 /// Files every packer and desktop leaves behind, and the papers of a repo: no part of the data.
 pub fn is_ignored(path: &str) -> bool {
-    let mut segments = path.split('/').rev();
-    let file = segments.next().unwrap_or_default();
-    if file.starts_with('.') || segments.any(|s| s.starts_with('.') || s == "__MACOSX") || path == "__MACOSX" {
+    if in_litter(path) {
         return true;
     }
-    let lower = file.to_ascii_lowercase();
+    let lower = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let stem = lower.split('.').next().unwrap_or_default();
-    matches!(lower.as_str(), "thumbs.db" | "desktop.ini" | "sha256sums")
+    lower == "sha256sums"
         || matches!(stem, "readme" | "license" | "licence" | "copying" | "notice" | "changelog" | "citation")
             && (lower == stem || !modalities::is_item(&lower))
 }

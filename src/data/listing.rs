@@ -1,24 +1,35 @@
 //! The list of a source's entries, with every path checked, counted and compared with the others.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::error::{Error, Result};
 use super::limits::Limits;
 use super::place::Entry;
-use super::{leftovers, name};
+use super::{leftovers, modalities, name};
+use crate::domain::litter;
 
 /// All files of a source, and the folders that were named (a class may have a folder and no image).
 #[derive(Debug, Default)]
 pub struct Listing {
     pub entries: Vec<Entry>,
     pub folders: Vec<String>,
+    /// Folders that somebody hid, with the items in them.
+    pub hidden: BTreeMap<String, usize>,
     seen: HashMap<String, String>,
     total_bytes: u64,
 }
 
 impl Listing {
-    /// The checked form of a raw name; `None` is the root itself, which is no entry.
+    /// The checked form of a raw name; `None` of what is no entry: the root itself, and litter, whose names are not judged.
     pub(super) fn admit(&mut self, raw: &[u8], limits: &Limits) -> Result<Option<String>> {
+        let written = String::from_utf8_lossy(raw);
+        let written = written.strip_suffix('/').unwrap_or(&written);
+        if litter::in_litter(written) {
+            if let Some(folder) = litter::hidden_folder(written).filter(|_| modalities::is_readable(written)) {
+                *self.hidden.entry(name::shown(folder.as_bytes())).or_default() += 1;
+            }
+            return Ok(None);
+        }
         let path = name::entry_path(raw).map_err(|reason| Error::ArchivePath { entry: name::shown(raw), reason })?;
         if self.entries.len() + self.folders.len() >= limits.entries {
             return Err(Error::TooManyFiles { entry: path, limit: limits.entries });
@@ -47,6 +58,16 @@ impl Listing {
         }
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// What was left out before anything was read, in sentences.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let hidden: usize = self.hidden.values().sum();
+        if hidden == 0 {
+            return Vec::new();
+        }
+        let folders = self.hidden.keys().take(5).map(|folder| format!("`{folder}`")).collect::<Vec<_>>().join(", ");
+        vec![format!("{hidden} images lie in hidden folders and were left out: {folders}; rename a folder that is meant")]
     }
 
     pub fn total_bytes(&self) -> u64 {

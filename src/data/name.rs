@@ -3,7 +3,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::domain::path::invisible;
+use crate::domain::path::{holds_unseen, invisible};
 
 const MAX_PATH_BYTES: usize = 512;
 const MAX_SEGMENTS: usize = 16;
@@ -32,9 +32,9 @@ pub fn entry_path(raw: &[u8]) -> Result<String, &'static str> {
         return Err("it is absolute");
     }
     if path.contains('\\') {
-        return Err("it has a backslash");
+        return Err("it has a backslash, which divides folders only in zips made on Windows");
     }
-    if path.chars().any(invisible) {
+    if holds_unseen(&path) {
         return Err("it has control, invisible or direction-changing characters");
     }
     if path.is_empty() {
@@ -57,8 +57,7 @@ fn check_segment(segment: &str) -> Result<(), &'static str> {
     match segment {
         "" => Err("it has an empty folder name"),
         "." | ".." => Err("it points outside its folder"),
-        _ if segment.starts_with(' ') || segment.ends_with(' ') => Err("a name in it begins or ends with a space"),
-        _ if segment.ends_with('.') => Err("a name in it ends with a dot"),
+        _ if segment.trim().is_empty() => Err("a folder's name is a space"),
         _ => Ok(()),
     }
 }
@@ -66,6 +65,12 @@ fn check_segment(segment: &str) -> Result<(), &'static str> {
 fn has_drive_letter(segment: &str) -> bool {
     let bytes = segment.as_bytes();
     bytes.len() >= 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':'
+}
+
+/// What is written for a class, in the one form in which classes are compared: composed (NFC), with plain spaces, none around it.
+pub fn class_text(text: &str) -> String {
+    let plain = |c: char| if c.is_whitespace() && !c.is_control() { ' ' } else { c };
+    text.nfc().map(plain).collect::<String>().trim().to_owned()
 }
 
 /// Class names end up on pages, in JSON and in `config.json`: short, visible, on one line.
@@ -76,7 +81,7 @@ pub fn class_name(name: &str) -> Result<(), &'static str> {
     if name.chars().count() > MAX_CLASS_CHARS {
         return Err("it is longer than 100 characters");
     }
-    if name.chars().any(invisible) {
+    if holds_unseen(name) {
         return Err("it has control, invisible or direction-changing characters");
     }
     Ok(())
@@ -139,10 +144,8 @@ mod tests {
             "a\u{202e}gpj.exe",
             "a\u{200b}b",
             "a\0b",
-            " a/b",
-            "a /b",
-            "a./b",
-            "a/b.",
+            " /b",
+            "a/\u{a0}",
         ] {
             assert!(entry_path(bad.as_bytes()).is_err(), "{bad:?} was taken");
         }
@@ -158,6 +161,17 @@ mod tests {
         assert_eq!(entry_path(b"./"), Ok(String::new()));
         assert_eq!(entry_path("cafe\u{301}/1.png".as_bytes()), Ok("caf\u{e9}/1.png".into()));
         assert_eq!(entry_path("猫/写真 1.png".as_bytes()), Ok("猫/写真 1.png".into()));
+        for taken in ["Ficus sp./1.png", "a /b", " a/b", "می\u{200c}خواهم/1.png"] {
+            assert_eq!(entry_path(taken.as_bytes()), Ok(taken.into()));
+        }
+    }
+
+    #[test]
+    fn classes_are_compared_in_one_form() {
+        assert_eq!(class_text("cafe\u{301}"), "caf\u{e9}");
+        assert_eq!(class_text(" big\u{a0}cat\u{3000}"), "big cat");
+        assert_eq!(class_text("Ficus sp."), "Ficus sp.");
+        assert!(class_name(&class_text("a\tb")).is_err() && class_name("👨\u{200d}👩\u{200d}👧").is_ok());
     }
 
     #[test]

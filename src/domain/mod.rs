@@ -10,6 +10,7 @@ pub mod id;
 pub mod ignore;
 pub mod job;
 pub mod job_event;
+pub mod litter;
 pub mod manifest;
 pub mod modality;
 pub mod name;

@@ -54,7 +54,7 @@ fn problem(text: &str) -> Option<&'static str> {
     if text.starts_with('/') || text.contains('\\') || text.contains(':') {
         return Some("is absolute or holds '\\' or ':'");
     }
-    if text.chars().any(invisible) {
+    if holds_unseen(text) {
         return Some("holds control, bidirectional or invisible characters");
     }
     if text.split('/').count() > 16 {
@@ -85,6 +85,24 @@ fn segment_problem(segment: &str) -> Option<&'static str> {
 pub fn invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Whether a name holds what nobody sees. Joiners (U+200C, U+200D) are part of the spelling of many languages, and of emoji: they
+/// are taken between two characters that they can join, and nowhere else.
+pub fn holds_unseen(name: &str) -> bool {
+    let chars: Vec<char> = name.chars().collect();
+    let around = |at: usize| Some((*chars.get(at.checked_sub(1)?)?, *chars.get(at + 1)?));
+    let joins = |at: usize| matches!(chars[at], '\u{200c}' | '\u{200d}') && around(at).is_some_and(|(a, b)| is_joined(a) && is_joined(b));
+    chars.iter().enumerate().any(|(at, c)| invisible(*c) && !joins(at))
+}
+
+/// Letters and marks of the scripts that are written with joiners (Arabic to Myanmar, Khmer, Mongolian and their later blocks), and
+/// what emoji are made of.
+fn is_joined(c: char) -> bool {
+    let scripts = matches!(c, '\u{620}'..='\u{109f}' | '\u{1780}'..='\u{18aa}' | '\u{1900}'..='\u{1cff}' | '\u{a800}'..='\u{abff}'
+        | '\u{fb50}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}' | '\u{10a00}'..='\u{11fff}' | '\u{1e900}'..='\u{1e95f}');
+    let emoji = matches!(c, '\u{2190}'..='\u{2bff}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}');
+    (scripts || emoji) && !invisible(c)
 }
 
 impl fmt::Display for RepoPath {
@@ -123,6 +141,18 @@ mod tests {
             assert!(invisible(c) && RepoPath::parse(&format!("a{c}b")).is_err(), "{c:?} was accepted");
         }
         assert!(!['a', ' ', '\u{a0}', 'é', '猫', '\u{2026}', '\u{2070}'].into_iter().any(invisible));
+    }
+
+    #[test]
+    fn joiners_are_taken_where_they_join() {
+        for text in ["می\u{200c}خواهم/1.png", "ශ\u{dca}\u{200d}රී/1.png", "👨\u{200d}👩\u{200d}👧.png", "❤\u{fe0f}\u{200d}🔥"]
+        {
+            assert!(RepoPath::parse(text).is_ok(), "{text:?}");
+        }
+        for text in ["pay\u{200d}pal", "а\u{200c}b", "\u{200d}گل", "گل\u{200c}", "گ\u{200c}\u{200c}ل", "گ\u{200b}ل", "گ\u{200e}ل"]
+        {
+            assert!(RepoPath::parse(text).is_err(), "{text:?} was accepted");
+        }
     }
 
     #[test]

@@ -104,7 +104,8 @@ fn what_cannot_be_learned_from_is_refused() {
     assert_eq!(error_of(&[]).0, "no_images");
     assert_eq!(error_of(&files(&["README.md"])).0, "no_images");
     assert_eq!(error_of(&files(&["train/cat/1.png", "train/dog/1.png", "extra/cat/2.png"])).0, "bad_layout");
-    assert_eq!(error_of(&files(&["cat/1.png", "Cat/2.png"])).0, "class_name");
+    let (code, message) = error_of(&files(&["cat/1.png", "Cat/2.png", "Cat/3.png"]));
+    assert!(code == "classes_alike" && message.contains("`Cat` (2 items)") && message.contains("`cat` (1 items)"), "{message}");
     let long = format!("{}/1.png", "k".repeat(101));
     assert_eq!(error_of(&files(&["cat/1.png", &long])).0, "class_name");
     let many: Vec<String> = (0..30).map(|i| format!("c{i}/1.png")).collect();
@@ -112,6 +113,50 @@ fn what_cannot_be_learned_from_is_refused() {
     let limits = Limits { classes: 20, ..Limits::default() };
     let error = check(&Source::Folder(dir.path().into()), &limits, &mut |_, _| {}).unwrap_err();
     assert_eq!(error.code(), "too_many_classes");
+}
+
+#[test]
+fn what_systems_leave_is_no_part_of_the_data_and_hidden_pictures_are_told() {
+    let mut set: Vec<(String, Vec<u8>)> = four_images();
+    for litter in
+        ["cat/Icon\r", "__MACOSX/cat/._Icon\r", "cat/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", "$RECYCLE.BIN/9.png", ".ipynb_checkpoints/9.png"]
+    {
+        set.push((litter.into(), png(9)));
+    }
+    set.push((".wild/1.png".into(), png(8)));
+    for bytes in [zip_of(&set), tar_of(&set)] {
+        let report = check_bytes(&bytes, &Limits::default()).unwrap();
+        assert_eq!((report.samples, report.classes.len()), (4, 2));
+        let told: Vec<_> = report.warnings.iter().filter(|warning| !warning.contains("training image")).collect();
+        assert!(told.len() == 1 && told[0].contains("1 images lie in hidden folders") && told[0].contains("`.wild`"), "{told:?}");
+    }
+    assert_eq!(check_folder(&set).unwrap().samples, 4);
+}
+
+#[test]
+fn names_of_many_scripts_are_classes() {
+    let set = files(&[
+        "می\u{200c}خواهم/1.png",
+        "گل/2.png",
+        "ශ\u{dca}\u{200d}රී/3.png",
+        "👨\u{200d}👩\u{200d}👧/4.png",
+        "Ficus sp./5.png",
+        "cafe\u{301}/6.png",
+    ]);
+    let report = check_bytes(&zip_of(&set), &Limits::default()).unwrap();
+    assert_eq!(report.samples, 6);
+    for class in ["می\u{200c}خواهم", "ශ\u{dca}\u{200d}රී", "👨\u{200d}👩\u{200d}👧", "Ficus sp.", "caf\u{e9}"] {
+        assert!(report.classes.contains(&class.to_string()), "{class}: {:?}", report.classes);
+    }
+}
+
+#[test]
+fn thousands_of_findings_are_a_few_sentences() {
+    let many: Vec<String> = (0..200).map(|class| format!("species_{class:03}/{}.png", class % 2)).collect();
+    let report = check_folder(&files(&many.iter().map(String::as_str).collect::<Vec<_>>())).unwrap();
+    assert_eq!(report.classes.len(), 200);
+    assert!(report.warnings.len() < 5 && report.warnings.iter().all(|warning| warning.len() < 400), "{:?}", report.warnings);
+    assert!(report.warnings.iter().any(|warning| warning.starts_with("200 classes have only 1 training image: `species_000`")));
 }
 
 #[test]

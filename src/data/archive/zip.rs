@@ -51,12 +51,15 @@ fn add(
     let shown = name::shown(&raw);
     let entry = archive.by_index_raw(index).map_err(|e| broken(&shown, e))?;
     // Names without the UTF-8 flag are in the old DOS code page; `name` decodes both.
-    let decoded = entry.name().map_err(|e| broken(&shown, e))?.into_owned();
+    let mut decoded = entry.name().map_err(|e| broken(&shown, e))?.into_owned();
+    if decoded.contains('\\') && divides_by_backslash(shared, entry.central_header_start()) {
+        decoded = decoded.replace('\\', "/");
+    }
     let Some(path) = listing.admit(decoded.as_bytes(), limits)? else { return Ok(()) };
     if let Some(kind) = odd_kind(&entry) {
         return Err(Error::ArchiveEntryKind { entry: path, kind });
     }
-    if entry.is_dir() {
+    if entry.is_dir() || decoded.ends_with('/') {
         if entry.size() > 0 {
             return Err(Error::ArchiveInconsistent { entry: path, reason: "it is a folder with content".into() });
         }
@@ -84,6 +87,12 @@ fn add(
         }
     };
     listing.add(Entry { path, size, place }, limits)
+}
+
+/// Packers of MS-DOS and Windows write `\` between folders; the entry says where it was made (FAT, NTFS, HPFS, VFAT).
+fn divides_by_backslash(file: &File, central_header: u64) -> bool {
+    let mut made_by = [0u8; 2];
+    file.read_exact_at(&mut made_by, central_header + 4).is_ok() && matches!(made_by[1], 0 | 6 | 10 | 11 | 14)
 }
 
 fn odd_kind<R: Read>(entry: &zip::read::ZipFile<'_, R>) -> Option<&'static str> {

@@ -1,6 +1,6 @@
 //! Class names: each sample's text is one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -23,26 +23,27 @@ pub fn text(field: &Value) -> Option<String> {
 }
 
 pub fn read(samples: &[Labelled], limits: &Limits) -> Result<(Targets, Vec<Target>)> {
-    let classes = names(samples, limits)?;
+    let texts: Vec<String> = samples.iter().map(|sample| name::class_text(&sample.text)).collect();
+    let classes = names(&texts, limits)?;
     if let [only] = classes.as_slice() {
         return Err(Error::OneClass { class: only.clone() });
     }
-    let index = |sample: &Labelled| classes.binary_search(&sample.text).unwrap_or_default();
-    let targets = samples.iter().map(|sample| Target::Class(index(sample) as u32)).collect();
+    let index = |text: &String| classes.binary_search(text).unwrap_or_default();
+    let targets = texts.iter().map(|text| Target::Class(index(text) as u32)).collect();
     Ok((Targets::Classes(classes), targets))
 }
 
-fn names(samples: &[Labelled], limits: &Limits) -> Result<Vec<String>> {
-    let classes: BTreeSet<&str> = samples.iter().map(|s| s.text.as_str()).collect();
+fn names(texts: &[String], limits: &Limits) -> Result<Vec<String>> {
+    let classes: BTreeSet<&str> = texts.iter().map(String::as_str).collect();
     if classes.len() > limits.classes {
         return Err(Error::TooManyClasses { count: classes.len(), limit: limits.classes });
     }
-    let mut folded = BTreeSet::new();
+    let counted = |class: &str| format!("`{class}` ({} items)", texts.iter().filter(|text| *text == class).count());
+    let mut folded = BTreeMap::new();
     for class in &classes {
-        let refuse = |reason| Error::ClassName { name: name::shown(class.as_bytes()), reason };
-        name::class_name(class).map_err(refuse)?;
-        if !folded.insert(name::folded(class)) {
-            return Err(refuse("another class differs from it only in upper and lower case"));
+        name::class_name(class).map_err(|reason| Error::ClassName { name: name::shown(class.as_bytes()), reason })?;
+        if let Some(first) = folded.insert(name::folded(class), class) {
+            return Err(Error::ClassesAlike { first: counted(first), second: counted(class) });
         }
     }
     Ok(classes.into_iter().map(String::from).collect())
