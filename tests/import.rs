@@ -66,7 +66,7 @@ fn config(folder: &Path) -> ModelConfig {
 }
 
 fn card(folder: &Path) -> Card {
-    Card::parse(&std::fs::read_to_string(folder.join("README.md")).unwrap()).unwrap()
+    Card::read(&std::fs::read_to_string(folder.join("README.md")).unwrap()).0
 }
 
 #[test]

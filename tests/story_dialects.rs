@@ -160,6 +160,12 @@ async fn without_xet_files_come_inside_the_commit_or_by_lfs() {
     let refused = ada.get("/api/models/ada/net/xet-write-token/main").await;
     assert_eq!(refused.status, 400);
     assert!(refused.json()["error"].as_str().unwrap().contains("HF_HUB_DISABLE_XET=1"), "{}", refused.text());
+    // `datasets` has deleted its shards when it commits: what it sends must go at once, however that is done.
+    let shards = json!({ "files": [{ "path": "data/train-00000-of-00001.parquet", "size": 3_000, "sample": "UEFSMQ==" }] });
+    let agent = "datasets/5.2.0; hf_hub/2.4.0; python/3.12.3";
+    let asked = ada.request(Method::POST, "/api/models/ada/net/preupload/main").header("user-agent", agent).json(&shards);
+    assert_eq!(Reply::of(asked).await.ok()["files"][0]["uploadMode"], "lfs");
+    Reply::of(ada.request(Method::GET, "/api/models/ada/net/xet-write-token/main").header("user-agent", agent)).await.ok();
     let bytes = random(1, 3_000_000);
     let batch = json!({ "operation": "upload", "transfers": ["xet"], "objects": [{ "oid": sha256(&bytes), "size": bytes.len() }] });
     let request = ada.request(Method::POST, "/ada/net.git/info/lfs/objects/batch").header("user-agent", "hf-hub/1.0.0");

@@ -150,9 +150,9 @@ async fn who_one_is_and_what_one_may() {
     let check = async |content: &str| ada.post("/api/validate-yaml", &json!({ "content": content, "repoType": "model" })).await;
     assert_eq!(check("---\nlicense: mit\n---\n").await.ok(), json!({ "errors": [], "warnings": [] }));
     assert_eq!(check("# No front matter\n").await.ok()["warnings"].as_array().unwrap().len(), 1);
-    let refused = check("---\nlicense: [a, b]\n---\n").await;
-    assert_eq!(refused.status, 400);
-    assert!(refused.json()["errors"][0]["message"].as_str().unwrap().contains("license"), "{}", refused.text());
+    // With an error the client would not send the card; here it may be what it is.
+    let told = check("---\nlicense: [a, b]\nclasses: [a]\nx: [\n---\n").await.ok();
+    assert!(told["errors"] == json!([]) && told["warnings"][0]["message"].as_str().unwrap().contains("line"), "{told}");
     assert_eq!(ada.get("/api/agent-harnesses").await.ok()["harnesses"], json!({}));
     for method in [Method::HEAD, Method::POST] {
         assert_eq!(Reply::of(ada.request(method, "/api/telemetry/a/b")).await.status, 200);

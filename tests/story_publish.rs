@@ -198,7 +198,7 @@ async fn files_that_run_code_are_refused_unless_the_server_allows_them() {
 }
 
 #[tokio::test]
-async fn broken_weights_configs_and_cards_are_refused() {
+async fn broken_weights_are_refused() {
     let server = Server::start();
     let ada = ada(&server).await;
     let tensor = |offsets: &str| format!(r#"{{"dtype":"F32","shape":[1],"data_offsets":{offsets}}}"#);
@@ -224,29 +224,116 @@ async fn broken_weights_configs_and_cards_are_refused() {
         assert_eq!(answer.status, 422, "{what}: {}", answer.text());
         answer.problem(422, "safetensors_invalid");
     }
-    for config in [
-        "{",
-        "[]",
-        "\"x\"",
-        r#"{"architecture": 3}"#,
-        r#"{"architecture": "../x"}"#,
-        "\u{0}",
-        r#"{"architecture":"resnet18","label_names":["a"],"num_classes":2}"#,
-    ] {
-        publish(&ada, "models/ada/net", None, &[("config.json", config.as_bytes())]).await.problem(422, "config_invalid");
-    }
-    let level = |n: usize| format!("k{n}: &k{n} [{}]\n", vec![format!("*k{}", n - 1); 9].join(", "));
-    let bomb = format!("---\nk0: &k0 [x, x]\n{}---\n", (1..10).map(level).collect::<String>());
-    let long = "x".repeat(600 * 1024);
-    for card in ["---\nlicense: [\n---\n", "---\nlicense: mit\n", &bomb, &long] {
-        publish(&ada, "models/ada/net", None, &[("README.md", card.as_bytes())]).await.problem(422, "card_invalid");
-    }
-    let named =
-        publish(&ada, "models/ada/net", None, &[("README.md", b"---\nlicense: mit\ntags: [\n---\n")]).await.problem(422, "card_invalid");
-    assert!(named["message"].as_str().unwrap().contains("line"), "{named}");
-    publish(&ada, "models/ada/net", None, &[("README.md", &[0xff, 0xfe])]).await.problem(422, "card_invalid");
     ada.get("/api/v1/models/ada/net/versions/1").await.problem(404, "revision_not_found");
-    publish(&ada, "models/ada/net", None, &[("config.json", br#"{"model_type": "bert"}"#)]).await.created();
+}
+
+/// What is published of these papers, beside weights.
+async fn papers(ada: &Api, name: &str, files: &[(&str, &[u8])]) -> Value {
+    create_repo(ada, "model", name).await;
+    let weights = with_header(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, 4);
+    let all = [files, &[("model.safetensors", &weights[..])]].concat();
+    let done = publish(ada, &format!("models/{name}"), None, &all).await.created();
+    let repo = ada.get(&format!("/api/v1/models/{name}")).await.ok();
+    assert_eq!(repo["facts"]["warnings"], done["warnings"], "{name}");
+    repo["facts"].clone()
+}
+
+fn warned(facts: &Value, of: &str) -> bool {
+    facts["warnings"].as_array().unwrap().iter().any(|warning| warning.as_str().unwrap().contains(of))
+}
+
+#[tokio::test]
+async fn configs_that_cannot_be_read_are_published_and_named() {
+    let server = Server::start();
+    let ada = ada(&server).await;
+    let long = format!("{{\"architecture\": \"resnet18\"{}}}", " ".repeat(5 << 20));
+    let cases: &[(&[u8], &str, &str, u64)] = &[
+        (b"{", "not valid JSON", "", 0),
+        (b"[]", "not a JSON object", "", 0),
+        (b"\"x\"", "not a JSON object", "", 0),
+        (b"\0", "not valid JSON", "", 0),
+        (b"", "not valid JSON", "", 0),
+        (b"{\"architecture\": \"resnet18\", \"x\": \"caf\xe9\"}", "not UTF-8", "resnet18", 0),
+        (long.as_bytes(), "not read", "", 0),
+        (br#"{"architecture": 3}"#, "not what timm writes", "", 0),
+        (br#"{"architecture": {"layers": [1, 2]}, "lr": 0.1}"#, "not what timm writes", "", 0),
+        (br#"{"architecture": "My U-Net (v2)"}"#, "`architecture`", "", 0),
+        (br#"{"architecture":"resnet18","num_classes":2,"pretrained_cfg":{"input_size":[1,28,28]}}"#, "input_size", "resnet18", 2),
+        (br#"{"architecture":"resnet18","label_names":["a"],"num_classes":2}"#, "label_names", "resnet18", 2),
+        (br#"{"model_type":"mamba2","time_step_limit":[0.0, Infinity]}"#, "names no timm `architecture`", "", 0),
+    ];
+    for (at, (config, warning, architecture, classes)) in cases.iter().enumerate() {
+        let facts = papers(&ada, &format!("ada/config{at}"), &[("config.json", config)]).await;
+        assert!(warned(&facts, warning), "{warning}: {facts}");
+        assert_eq!((&facts["architecture"], &facts["num_classes"]), (&json!(architecture), &json!(classes)), "{facts}");
+        // The page does not offer what would be refused, and asking for it is.
+        let page = server.anonymous().get(&format!("/ada/config{at}")).await.text();
+        assert!(page.contains("config.json") && !page.contains("/finetune?base="), "{page}");
+    }
+    for (at, config) in
+        ["{\"architecture\":\"resnet18\",\"num_classes\":2,\"eps\":NaN}", "\u{feff}{\"architecture\":\"resnet18\",\"num_classes\":2}"]
+            .iter()
+            .enumerate()
+    {
+        let facts = papers(&ada, &format!("ada/fine{at}"), &[("config.json", config.as_bytes())]).await;
+        assert_eq!((&facts["architecture"], warned(&facts, "config.json")), (&json!("resnet18"), false), "{facts}");
+    }
+    let named = br#"{"architecture":"resnet18","num_classes":2,"label_names":{"1":"b","0":"a"}}"#;
+    let facts = papers(&ada, "ada/named", &[("config.json", named)]).await;
+    assert_eq!((&facts["labels"], warned(&facts, "config.json")), (&json!(["a", "b"]), false));
+}
+
+#[tokio::test]
+async fn cards_that_cannot_be_read_are_published_and_named() {
+    let server = Server::start();
+    let ada = ada(&server).await;
+    let level = |n: usize| format!("k{n}: &k{n} [{}]\n", vec![format!("*k{}", n - 1); 9].join(", "));
+    let bomb = format!("---\nlicense: mit\nk0: &k0 [x, x]\n{}---\n", (1..10).map(level).collect::<String>());
+    let long = format!("---\nlicense: mit\n---\n{}", "words\n".repeat(100 << 10));
+    let wide = format!("---\nlicense: mit\ntags: [{}]\n---\n", vec!["x"; 60_000].join(","));
+    for (at, (card, warning, license)) in [
+        ("---\nlicense: mit\ntags: [\n---\n", "line", "mit"),
+        ("---\nlicense: mit\n", "begins with a rule", ""),
+        ("---\n\nA rule.\n\n---\n", "begins with a rule", ""),
+        ("---\nlicense: mit\nclasses: [cat, dog]\nsamples: many\n---\n", "`classes`", "mit"),
+        ("---\nlicense: mit\nx: !!python/object/apply:os.system ['id']\n---\n", "line 3", "mit"),
+        (&bomb, "line", "mit"),
+        (&long, "only the first", "mit"),
+        (&wide, "line", "mit"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("ada/card{at}");
+        let facts = papers(&ada, &name, &[("README.md", card.as_bytes())]).await;
+        assert!(warned(&facts, warning), "{warning}: {facts}");
+        assert_eq!(facts["license"], license, "{facts}");
+        let page = server.anonymous().get(&format!("/{name}")).await.text();
+        assert!(page.contains("README.md"), "the page says it too: {page}");
+    }
+    for (at, card) in
+        ["---\nlicense: mit\nloss: .nan\n---\n", "---\nlicense: mit\na: &a {x: 2024-01-01}\nb: {<<: *a}\n---\n"].iter().enumerate()
+    {
+        let facts = papers(&ada, &format!("ada/good{at}"), &[("README.md", card.as_bytes())]).await;
+        assert_eq!((&facts["license"], warned(&facts, "README.md")), (&json!("mit"), false), "{facts}");
+    }
+    let facts = papers(&ada, "ada/several", &[("README.md", b"---\nlicense: [CC-BY-SA-3.0, gfdl]\n---\n")]).await;
+    assert_eq!((&facts["license"], &facts["tags"]), (&json!("cc-by-sa-3.0, gfdl"), &json!(["license:cc-by-sa-3.0", "license:gfdl"])));
+    let facts = papers(&ada, "ada/latin", &[("README.md", b"---\nlicense: mit\n---\ncaf\xe9")]).await;
+    assert!(warned(&facts, "not UTF-8") && facts["license"] == "mit", "{facts}");
+}
+
+#[tokio::test]
+async fn missing_shards_are_named() {
+    let server = Server::start();
+    let ada = ada(&server).await;
+    let index = br#"{"weight_map":{"a":"model.safetensors","b":"model-2.safetensors","c":"../x"}}"#;
+    let facts = papers(&ada, "ada/sharded", &[("model.safetensors.index.json", index)]).await;
+    assert!(warned(&facts, "../x, model-2.safetensors") && !warned(&facts, "here: model.safetensors"), "{facts}");
+    let facts = papers(&ada, "ada/odd", &[("sub/pytorch_model.bin.index.json", b"{")]).await;
+    assert!(warned(&facts, "sub/pytorch_model.bin.index.json is not read"), "{facts}");
+    let whole = br#"{"weight_map":{"a":"model.safetensors"}}"#;
+    assert!(!warned(&papers(&ada, "ada/whole", &[("model.safetensors.index.json", whole)]).await, "index"));
 }
 
 #[tokio::test]

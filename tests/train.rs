@@ -197,7 +197,7 @@ fn a_head_learns_on_random_features_and_the_folder_it_becomes_answers() {
 
 fn card_and_metrics_tell(out: &Path, report: &Report) {
     let text = std::fs::read_to_string(out.join("README.md")).unwrap();
-    let card = hub::domain::card::Card::parse(&text).unwrap();
+    let card = hub::domain::card::Card::read(&text).0;
     assert_eq!(
         (card.base_model.as_slice(), card.datasets.as_slice()),
         (&["library/tiny@3".to_owned()][..], &["ada/drawings@2".to_owned()][..])
@@ -452,7 +452,7 @@ fn a_random_backbone_is_not_the_base() {
     let lineage = Lineage { name: "a/b".into(), base: "library/tiny@1".into(), dataset: "a/d@1".into(), ..Lineage::default() };
     let out = bench.folder.path().join("out");
     write_folder(&report, &lineage, &out).unwrap();
-    let card = hub::domain::card::Card::parse(&std::fs::read_to_string(out.join("README.md")).unwrap()).unwrap();
+    let card = hub::domain::card::Card::read(&std::fs::read_to_string(out.join("README.md")).unwrap()).0;
     assert!(card.base_model.is_empty() && card.body.contains("random weights"));
 }
 
@@ -611,7 +611,7 @@ fn numbers_are_learned_by_the_head_and_by_the_whole_and_answered_in_their_own_un
 }
 
 fn numbers_are_told(out: &Path) {
-    let card = hub::domain::card::Card::parse(&std::fs::read_to_string(out.join("README.md")).unwrap()).unwrap();
+    let card = hub::domain::card::Card::read(&std::fs::read_to_string(out.join("README.md")).unwrap()).0;
     assert_eq!(card.pipeline_tag.as_deref(), Some("image-regression"));
     let kinds: Vec<&str> = card.metrics.iter().map(|metric| metric.kind.as_str()).collect();
     assert_eq!(kinds, ["rmse", "mae", "r2"]);

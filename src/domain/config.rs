@@ -6,8 +6,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::json;
+
 /// The whole `config.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelConfig {
     /// timm's architecture name, such as `mobilenetv2_100`.
     pub architecture: String,
@@ -18,8 +20,8 @@ pub struct ModelConfig {
     pub num_features: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub global_pool: Option<String>,
-    /// Class names in the order of the classifier's rows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Class names in the order of the classifier's rows. timm takes a map from the row's number as well.
+    #[serde(default, deserialize_with = "in_order", skip_serializing_if = "Option::is_none")]
     pub label_names: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_descriptions: Option<Value>,
@@ -72,6 +74,24 @@ fn word_or_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<
     Ok(Value::deserialize(deserializer)?.as_str().map(String::from))
 }
 
+fn in_order<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    label_names(&Value::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+/// A list of texts, or a map from `0`, `1` ... to them.
+fn label_names(value: &Value) -> Result<Option<Vec<String>>, &'static str> {
+    let text = |value: &Value| value.as_str().map(String::from).ok_or("`label_names` holds something that is no text");
+    match value {
+        Value::Null => Ok(None),
+        Value::Array(names) => names.iter().map(text).collect::<Result<_, _>>().map(Some),
+        Value::Object(map) => {
+            let named = (0..map.len()).map(|row| map.get(&row.to_string()).ok_or("the keys of `label_names` are not 0, 1, 2 ..."));
+            named.map(|name| text(name?)).collect::<Result<_, _>>().map(Some)
+        }
+        _ => Err("`label_names` is neither a list nor a map"),
+    }
+}
+
 /// How an image becomes network input; timm's defaults fill what a config leaves out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocessing {
@@ -112,10 +132,38 @@ impl ModelConfig {
         Ok(config)
     }
 
+    /// What a file says that is not one we can work with: of each setting that catalogs show, the value where it is one.
+    pub fn salvage(value: &Value) -> ModelConfig {
+        let at = |key: &str| value.get(key);
+        let cfg = |key: &str| value.get("pretrained_cfg").and_then(|cfg| cfg.get(key)).or_else(|| value.get(key));
+        let count = |value: Option<&Value>, most: usize| {
+            value.and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok()).filter(|count| *count <= most)
+        };
+        let word = |value: Option<&Value>| value.and_then(Value::as_str).map(String::from);
+        let side = |side: &usize| (1..=2048).contains(side);
+        let size = cfg("input_size").and_then(|size| serde_json::from_value::<[usize; 3]>(size.clone()).ok());
+        ModelConfig {
+            architecture: word(at("architecture")).filter(|name| check_architecture(name).is_ok()).unwrap_or_default(),
+            num_classes: count(at("num_classes"), MAX_CLASSES),
+            num_features: count(at("num_features"), 65_536),
+            label_names: at("label_names")
+                .and_then(|names| label_names(names).ok().flatten())
+                .filter(|names| names.iter().all(|name| good_label(name))),
+            problem_type: word(at("problem_type")),
+            pretrained_cfg: PretrainedCfg {
+                input_size: size.filter(|[_, height, width]| side(height) && side(width)),
+                num_classes: count(cfg("num_classes"), MAX_CLASSES),
+                license: word(cfg("license")).filter(|license| license.len() < 200 && !license.chars().any(char::is_control)),
+                ..PretrainedCfg::default()
+            },
+            ..ModelConfig::default()
+        }
+    }
+
     /// Reads `config.json`. Both timm's present form and its older flat one (the `pretrained_cfg` fields at
     /// top level) are understood.
     pub fn parse(text: &str) -> Result<ModelConfig, serde_json::Error> {
-        let mut value: Value = serde_json::from_str(text)?;
+        let mut value: Value = json::read(text)?;
         if let Some(object) = value.as_object_mut()
             && !object.contains_key("pretrained_cfg")
         {
@@ -144,7 +192,7 @@ impl ModelConfig {
             if names.len() != classes {
                 return refuse("label_names", format!("{} names for {classes} classes; give one per class", names.len()));
             }
-            if let Some(bad) = names.iter().find(|name| name.is_empty() || name.len() > 1_000 || name.chars().any(char::is_control)) {
+            if let Some(bad) = names.iter().find(|name| !good_label(name)) {
                 let bad: String = bad.chars().take(40).collect();
                 return refuse("label_names", format!("{bad:?} is empty, too long or holds control characters"));
             }
@@ -198,6 +246,10 @@ impl PretrainedCfg {
         }
         Ok(())
     }
+}
+
+fn good_label(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 1_000 && !name.chars().any(char::is_control)
 }
 
 /// timm's names: `mobilenetv2_100`, `resnet50.a1_in1k`, `vit_small_patch14_reg4_dinov2.lvd142m`.

@@ -81,3 +81,31 @@ fn values_no_model_has_are_refused_by_name() {
     assert!(matches!(ModelConfig::read(&"[".repeat(100_000)), Err(ConfigError::Json(_))));
     assert!(matches!(ModelConfig::read(&" ".repeat(MAX_CONFIG_BYTES + 1)), Err(ConfigError::TooLarge { .. })));
 }
+
+#[test]
+fn what_python_and_windows_write_is_read() {
+    let config =
+        ModelConfig::read("\u{feff}{\"architecture\": \"resnet18\", \"num_classes\": 2, \"eps\": NaN, \"limits\": [0, Infinity]}").unwrap();
+    assert_eq!((config.num_classes, &config.extra["eps"]), (Some(2), &Value::from("NaN")));
+    // A setting that counts is not taken for one that is absent.
+    assert!(ModelConfig::read(r#"{"architecture": "resnet18", "pretrained_cfg": {"crop_pct": NaN}}"#).is_err());
+    let named = |names: &str| ModelConfig::read(&format!(r#"{{"architecture": "resnet18", "num_classes": 2, "label_names": {names}}}"#));
+    assert_eq!(named(r#"{"1": "b", "0": "a"}"#).unwrap().label_names, Some(vec!["a".to_owned(), "b".to_owned()]));
+    for names in [r#"{"a": 0, "b": 1}"#, r#"{"1": "a", "2": "b"}"#, r#"{"0": "a", "1": 2}"#, r#""a, b""#, r#"["a", 1]"#] {
+        assert!(named(names).unwrap_err().to_string().contains("label_names"), "{names}");
+    }
+}
+
+#[test]
+fn of_what_nothing_can_be_built_from_the_rest_is_read() {
+    let salvage = |text: &str| ModelConfig::salvage(&serde_json::from_str(text).unwrap());
+    let grey = salvage(
+        r#"{"architecture": "resnet18", "num_classes": 2, "label_names": {"0": "a", "1": "b"}, "num_features": 512,
+            "pretrained_cfg": {"input_size": [1, 28, 28], "mean": [0.5], "license": "mit"}}"#,
+    );
+    assert_eq!((grey.architecture.as_str(), grey.num_classes, grey.num_features), ("resnet18", Some(2), Some(512)));
+    assert_eq!((grey.label_names.map(|names| names.len()), grey.pretrained_cfg.input_size), (Some(2), Some([1, 28, 28])));
+    let other = salvage(r#"{"architecture": "My U-Net (v2)", "num_classes": 1e9, "num_features": -1, "label_names": ["a\u0007"]}"#);
+    assert_eq!(other, ModelConfig::default());
+    assert_eq!(salvage(r#"{"architecture": {"layers": [1]}, "pretrained_cfg": 7}"#), ModelConfig::default());
+}

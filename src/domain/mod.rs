@@ -1,15 +1,18 @@
 //! The words of the house as types. No I/O, no clock but the one it is given; everything may use it.
 
+pub mod attributes;
 pub mod card;
 pub mod config;
 pub mod dataset_report;
 pub mod digest;
 pub mod evaluation;
+pub mod git_lfs;
 pub mod human;
 pub mod id;
 pub mod ignore;
 pub mod job;
 pub mod job_event;
+pub mod json;
 pub mod litter;
 pub mod manifest;
 pub mod modality;

@@ -91,6 +91,8 @@ pub struct Facts {
     pub metrics: Vec<Metric>,
     // from config.json and the weights
     pub architecture: String,
+    /// Why nothing can be built here from a config.json that names an architecture; empty where it can.
+    pub config_problem: String,
     pub num_features: u64,
     pub num_classes: u64,
     pub parameters: u64,
@@ -107,6 +109,13 @@ pub struct Facts {
     pub card_html: String,
     /// What looked wrong but did not stop the publish.
     pub warnings: Vec<String>,
+}
+
+impl Facts {
+    /// May it be the base of a fine-tune, and predict here, as far as its config.json goes?
+    pub fn can_be_run(&self) -> bool {
+        !self.architecture.is_empty() && self.config_problem.is_empty()
+    }
 }
 
 /// A number somebody measured.

@@ -206,8 +206,7 @@ fn problem_body(status: StatusCode, mut problem: ProblemBody, seen: &Seen) -> (&
 
 fn hugging_face_body(problem: ProblemBody, url: Option<String>) -> String {
     let error = format!("{}; {}", problem.message, problem.hint);
-    let errors = if problem.code == "card_invalid" { vec![wire::hf::Message { message: error.clone() }] } else { Vec::new() };
-    let problem = wire::hf::Problem { error, errors, url };
+    let problem = wire::hf::Problem { error, url };
     serde_json::to_string(&problem).unwrap_or_default()
 }
 

@@ -10,7 +10,7 @@ use super::error::{Error, Result};
 use super::state_dict::{self, StateDict};
 use super::torch_file::{LEGACY_MAGIC, ZIP_MAGIC};
 use super::{Progress, Step};
-use crate::domain::card::{Card, MAX_CARD_BYTES};
+use crate::domain::card::Card;
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
 
 /// Largest weights file in bytes; it is held in memory twice.
@@ -87,6 +87,9 @@ fn weights_in(folder: &Path) -> Result<PathBuf> {
     Err(Error::Unsupported { path: folder.to_owned(), problem })
 }
 
+/// A longer README.md is not a card.
+const MOST_CARD_BYTES: usize = 16 << 20;
+
 /// config.json and README.md of a folder, when it has them.
 fn companions(folder: &Path) -> Result<(Option<ModelConfig>, Option<Card>)> {
     let invalid = |setting: &'static str, error: &dyn std::fmt::Display| Error::Invalid { setting, problem: error.to_string() };
@@ -94,18 +97,20 @@ fn companions(folder: &Path) -> Result<(Option<ModelConfig>, Option<Card>)> {
         Some(text) => Some(ModelConfig::read(&text).map_err(|error| invalid("config.json", &error))?),
         None => None,
     };
-    let card = match text_of(&folder.join("README.md"), MAX_CARD_BYTES)? {
-        Some(text) => Some(Card::parse(&text).map_err(|error| invalid("README.md", &error))?),
-        None => None,
-    };
+    let card = bytes_of(&folder.join("README.md"), MOST_CARD_BYTES)?;
+    let card = card.map(|bytes| Card::read_bytes(&bytes, bytes.len() as u64).0);
     Ok((config, card))
 }
 
-fn text_of(path: &Path, limit: usize) -> Result<Option<String>> {
+fn bytes_of(path: &Path, limit: usize) -> Result<Option<Vec<u8>>> {
     if !path.is_file() {
         return Ok(None);
     }
-    let bytes = read_whole(path, limit as u64, &mut |_| {})?;
+    read_whole(path, limit as u64, &mut |_| {}).map(Some)
+}
+
+fn text_of(path: &Path, limit: usize) -> Result<Option<String>> {
+    let Some(bytes) = bytes_of(path, limit)? else { return Ok(None) };
     let text = String::from_utf8(bytes);
     text.map(Some).map_err(|_| Error::Unsupported { path: path.to_owned(), problem: "this file is not UTF-8 text".into() })
 }

@@ -238,13 +238,10 @@ pub struct Message {
     pub message: String,
 }
 
-/// The body of every refusal; clients crash on anything but an object. `errors` is for the check of a card, which
-/// looks there.
+/// The body of every refusal; clients crash on anything but an object.
 #[derive(Debug, Clone, Serialize)]
 pub struct Problem {
     pub error: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<Message>,
     /// Of what exists already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,

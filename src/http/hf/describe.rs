@@ -134,7 +134,7 @@ fn tags(facts: &Facts, model: bool) -> Vec<String> {
     add(prefixed(if model { "" } else { "task_categories:" }, &facts.task));
     facts.source_datasets.iter().for_each(|dataset| add(prefixed("dataset:", dataset)));
     facts.base_models.iter().for_each(|base| add(prefixed("base_model:", base)));
-    add(prefixed("license:", &facts.license));
+    facts.license.split(", ").for_each(|license| add(prefixed("license:", license)));
     tags
 }
 

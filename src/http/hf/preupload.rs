@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::http::header::USER_AGENT;
+use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::refusal::{bad, only_main, refused};
+use crate::domain::attributes::Attributes;
 use crate::domain::digest::Digest;
 use crate::domain::ignore::IgnoreRules;
 use crate::domain::path::RepoPath;
@@ -20,7 +22,7 @@ use crate::service::Service;
 use crate::service::storage::parts::MAX_PART_BYTES;
 use crate::wire::hf_write::{Preupload, PreuploadAnswer, PreuploadFile, PreuploadMode};
 
-/// Text up to this size, and anything else up to the other, comes inside the commit: one request instead of several.
+/// What `.gitattributes` names goes by LFS at every size but none, as at the Hugging Face Hub. Other text up to this size, and anything else up to the other, comes inside the commit: one request instead of several.
 const INLINE_TEXT_BYTES: u64 = 1 << 20;
 const INLINE_BYTES: u64 = 64 << 10;
 /// The same without Xet, for all files: newer clients have no other way. What is larger goes by LFS, which they use
@@ -32,7 +34,14 @@ const XET_IS_OFF: &str = "xet; this hub takes no files by Xet: where the upload 
 const MOST_FILES: usize = 10_000;
 const LONGEST_SAMPLE: usize = 4_096;
 
-pub async fn ask(service: web::Data<Service>, caller: Caller, at: VersionAt, query: Query, body: Json<Preupload>) -> Answer {
+pub async fn ask(
+    request: HttpRequest,
+    service: web::Data<Service>,
+    caller: Caller,
+    at: VersionAt,
+    query: Query,
+    body: Json<Preupload>,
+) -> Answer {
     service.may_commit(&caller.0, at.kind, &at.id).await.map_err(refused)?;
     only_main(&at.revision, &query)?;
     check(&service, &body.0)?;
@@ -42,7 +51,10 @@ pub async fn ask(service: web::Data<Service>, caller: Caller, at: VersionAt, que
         None => service.ignore_rules(&files).await.map_err(refused)?,
     };
     let rules = IgnoreRules::parse(&rules.unwrap_or_default());
-    let ways = body.0.files.iter().map(|file| Way::of(file, service.policy().xet)).collect::<Result<Vec<_>, _>>()?;
+    let by_name = service.policy().xet || forgets_files(&request);
+    let attributes = Attributes::parse(&service.attributes(&files).await.map_err(refused)?);
+    let how = How { xet: service.policy().xet, attributes: by_name.then_some(&attributes) };
+    let ways = body.0.files.iter().map(|file| Way::of(file, how)).collect::<Result<Vec<_>, _>>()?;
     let there: HashMap<&str, &FileEntry> = files.iter().map(|file| (file.path.as_str(), file)).collect();
     let held = |way: &Way| there.get(way.path.as_str()).copied();
     // Of another size it is another file, whatever it is called.
@@ -51,10 +63,16 @@ pub async fn ask(service: web::Data<Service>, caller: Caller, at: VersionAt, que
     let names = service.git_names(&same_size).await;
     let files = ways.iter().map(|way| way.answer(held(way), &names, &rules)).collect();
     let mut response = HttpResponse::Ok();
-    if !service.policy().xet && ways.iter().any(|way| !way.inline) {
+    if !service.policy().xet && !forgets_files(&request) && ways.iter().any(|way| !way.inline) {
         response.insert_header(("x-hf-warning", XET_IS_OFF));
     }
     Ok(response.json(PreuploadAnswer { files, commit_oid: head.map(|head| head.commit.to_string()) }))
+}
+
+/// `datasets` writes each shard to a file that is gone when the commit comes: it must go at once, and it does by Xet or LFS only.
+pub(super) fn forgets_files(request: &HttpRequest) -> bool {
+    let agent = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    agent.split([';', ' ']).any(|part| part.trim().starts_with("datasets/"))
 }
 
 fn check(service: &Service, asked: &Preupload) -> Result<(), HttpError> {
@@ -73,6 +91,14 @@ fn check(service: &Service, asked: &Preupload) -> Result<(), HttpError> {
     }
 }
 
+/// What decides the way.
+#[derive(Debug, Clone, Copy)]
+struct How<'a> {
+    xet: bool,
+    /// Where names count.
+    attributes: Option<&'a Attributes>,
+}
+
 /// Which way a file comes.
 #[derive(Debug)]
 struct Way {
@@ -85,13 +111,14 @@ struct Way {
 }
 
 impl Way {
-    fn of(file: &PreuploadFile, xet: bool) -> Result<Way, HttpError> {
+    fn of(file: &PreuploadFile, how: How) -> Result<Way, HttpError> {
         let path = RepoPath::parse(&file.path).map_err(|e| bad("bad_path", e.to_string(), "rename the file"))?;
         let sample = Some(&file.sample).filter(|text| text.len() <= LONGEST_SAMPLE).and_then(|text| STANDARD.decode(text).ok());
         let sample =
             sample.ok_or_else(|| bad("bad_sample", format!("the sample of '{path}' is not base64"), "send its first 512 bytes"))?;
         let most = match is_text(&sample) {
-            _ if !xet => INLINE_WITHOUT_XET,
+            _ if how.attributes.is_some_and(|attributes| attributes.says_lfs(path.as_str())) => 0,
+            _ if !how.xet => INLINE_WITHOUT_XET,
             true => INLINE_TEXT_BYTES,
             false => INLINE_BYTES,
         };
@@ -120,20 +147,37 @@ fn is_text(sample: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    fn way(path: &str, size: u64, sample: &[u8], xet: bool, names_count: bool) -> Result<Way, HttpError> {
+        let attributes = Attributes::parse("");
+        let file = PreuploadFile { path: path.into(), size, sample: STANDARD.encode(sample) };
+        Way::of(&file, How { xet, attributes: names_count.then_some(&attributes) })
+    }
+
     #[test]
     fn large_and_binary_files_go_their_own_way() {
-        let way = |size, sample: &[u8]| {
-            let file = PreuploadFile { path: "a".into(), size, sample: STANDARD.encode(sample) };
-            Way::of(&file, true).unwrap().answer(None, &HashMap::new(), &IgnoreRules::default()).upload_mode
+        let told = |size, sample: &[u8]| {
+            way("a", size, sample, true, true).unwrap().answer(None, &HashMap::new(), &IgnoreRules::default()).upload_mode
         };
-        assert_eq!((way(1 << 20, b"text"), way((1 << 20) + 1, b"text")), ("regular", "lfs"));
-        assert_eq!((way(64 << 10, b"\0"), way((64 << 10) + 1, b"\0"), way(100_000, b"\xff\xfe")), ("regular", "lfs", "lfs"));
-        assert_eq!(way(100_000, &"é".as_bytes()[..1]), "regular");
-        for (path, sample) in [("../x", ""), ("/etc/passwd", ""), ("a", "no base64!")] {
-            let file = PreuploadFile { path: path.into(), size: 1, sample: sample.into() };
-            assert_eq!(Way::of(&file, true).unwrap_err().status, 400, "{path}");
+        assert_eq!((told(1 << 20, b"text"), told((1 << 20) + 1, b"text")), ("regular", "lfs"));
+        assert_eq!((told(64 << 10, b"\0"), told((64 << 10) + 1, b"\0"), told(100_000, b"\xff\xfe")), ("regular", "lfs", "lfs"));
+        assert_eq!(told(100_000, &"é".as_bytes()[..1]), "regular");
+        for path in ["../x", "/etc/passwd"] {
+            assert_eq!(way(path, 1, b"", true, true).unwrap_err().status, 400, "{path}");
         }
-        let inline = |size| Way::of(&PreuploadFile { path: "a".into(), size, sample: STANDARD.encode(b"\0") }, false).unwrap().inline;
+        let file = PreuploadFile { path: "a".into(), size: 1, sample: "no base64!".into() };
+        assert_eq!(Way::of(&file, How { xet: true, attributes: None }).unwrap_err().status, 400);
+        let inline = |size| way("a", size, b"\0", false, false).unwrap().inline;
         assert_eq!((inline(64 << 20), inline((64 << 20) + 1)), (true, false), "without Xet");
+    }
+
+    #[test]
+    fn what_gitattributes_names_goes_by_lfs_at_every_size() {
+        let inline = |path, size, xet, names_count| way(path, size, b"", xet, names_count).unwrap().inline;
+        for xet in [true, false] {
+            assert!(!inline("data/train-00000-of-00001.parquet", 1, xet, true));
+            assert!(inline("data/empty.parquet", 0, xet, true), "nothing has no object");
+            assert!(inline("README.md", 1, xet, true));
+        }
+        assert!(inline("model.safetensors", 1_000, false, false), "newer clients would have no way");
     }
 }

@@ -31,7 +31,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 pub async fn token(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: VersionAt, query: Query) -> Answer {
     service.may_commit(&caller.0, at.kind, &at.id).await.map_err(refused)?;
     only_main(&at.revision, &query)?;
-    let access = service.open_xet(&caller.0, at.kind, &at.id).await.map_err(refused)?;
+    let no_other_way = super::preupload::forgets_files(&request);
+    let access = service.open_xet(&caller.0, at.kind, &at.id, no_other_way).await.map_err(refused)?;
     let cas_url = format!("{}/xet/e{}-{}", Site::of(&request)?.address(&request), access.epoch, access.account);
     let (access_token, exp) = (access.pass.secret, access.pass.expires.unix_ms() / 1_000);
     let mut response = HttpResponse::Ok();

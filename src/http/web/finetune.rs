@@ -207,7 +207,7 @@ async fn suggestions(service: &Service, actor: &Actor, kind: RepoKind) -> Result
     let query = SearchQuery { kind: Some(kind), sort: Sort::Downloads, ..SearchQuery::default() };
     let hits = service.search(actor, query, PageRequest::new(Some(100), None)).await?;
     let fit = |summary: &crate::domain::repo::RepoSummary| match kind {
-        RepoKind::Model => !summary.facts.architecture.is_empty(),
+        RepoKind::Model => summary.facts.can_be_run(),
         RepoKind::Dataset => can_be_learned(&summary.facts),
     };
     Ok(hits.page.items.iter().filter(|summary| fit(summary)).map(|summary| summary.repo.id.to_string()).collect())

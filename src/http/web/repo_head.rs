@@ -82,7 +82,7 @@ impl Head {
 
 fn finetune_link(kind: RepoKind, id: &RepoId, facts: &Facts) -> Option<String> {
     match kind {
-        RepoKind::Model if !facts.architecture.is_empty() => Some(format!("/finetune?base={}", urlencode(&id.to_string()))),
+        RepoKind::Model if facts.can_be_run() => Some(format!("/finetune?base={}", urlencode(&id.to_string()))),
         RepoKind::Dataset if can_be_learned(facts) => Some(format!("/finetune?dataset={}", urlencode(&id.to_string()))),
         _ => None,
     }

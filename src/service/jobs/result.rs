@@ -24,7 +24,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
 use crate::train::Lineage;
 
-/// Cards above this size say nothing about a licence that matters here.
+/// A card says under which licence it is in its first lines.
 const MAX_CARD_BYTES: u64 = 512 << 10;
 
 impl Service {
@@ -33,10 +33,10 @@ impl Service {
         let revision = Revision::Number(task.base_version);
         let (_, manifest) = self.manifest(owner, RepoKind::Model, &task.base, &revision).await?;
         let card = match manifest.find("README.md") {
-            Some(entry) => self.blobs.read_all(&entry.digest, MAX_CARD_BYTES).await?,
+            Some(entry) => self.blobs.read_range(&entry.digest, 0..MAX_CARD_BYTES).await?,
             None => bytes::Bytes::new(),
         };
-        let card = Card::parse(&String::from_utf8_lossy(&card)).unwrap_or_default();
+        let (card, _) = Card::read(&String::from_utf8_lossy(&card));
         Ok(Lineage {
             name: task.name.to_string(),
             base: at(&task.base, task.base_version),

@@ -116,6 +116,14 @@ impl Service {
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
 
+    /// The repo's `.gitattributes`; empty where it has none.
+    pub async fn attributes(&self, files: &[FileEntry]) -> Result<String> {
+        let found = files.iter().find(|file| file.path == ".gitattributes" && file.size_bytes <= MAX_IGNORE_BYTES);
+        let Some(file) = found else { return Ok(String::new()) };
+        let bytes = self.blobs.read_all(&file.digest, MAX_IGNORE_BYTES).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Where `main` already stands as this edit would leave it, made by this caller with these words from the version
     /// before: it was told before.
     async fn told_again(&self, actor: &Actor, kind: RepoKind, id: &RepoId, edit: &Edit) -> Result<Option<Committed>> {

@@ -12,6 +12,7 @@ mod papers;
 pub mod publish;
 pub mod publish_folder;
 mod read_facts;
+mod read_papers;
 pub mod relations;
 mod resolve;
 pub mod saved_model;

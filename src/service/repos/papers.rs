@@ -8,10 +8,13 @@ use super::super::{Result, Service, access};
 use crate::catalog::versions;
 use crate::domain::card::{Card, MAX_CARD_BYTES};
 use crate::domain::config::MAX_CONFIG_BYTES;
+use crate::domain::json;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::Version;
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
+
+const CARD: &str = "README.md";
 
 /// What card and configuration of a version say.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,20 +28,20 @@ pub struct Papers {
 impl Service {
     pub async fn papers(&self, actor: &Actor, kind: RepoKind, id: &RepoId, revision: &Revision) -> Result<Papers> {
         let (_, files) = self.list_files(actor, kind, id, revision).await?;
-        let mut texts = [("README.md", MAX_CARD_BYTES), ("config.json", MAX_CONFIG_BYTES)].map(|(path, max)| {
-            let entry = files.iter().find(|file| file.path == path && file.size_bytes <= max as u64);
+        let mut texts = [(CARD, MAX_CARD_BYTES), ("config.json", MAX_CONFIG_BYTES)].map(|(path, max)| {
+            let entry = files.iter().find(|file| file.path == path && (path == CARD || file.size_bytes <= max as u64));
             (entry.map(|entry| entry.digest), max, String::new())
         });
         for (digest, max, text) in &mut texts {
             if let Some(digest) = digest {
-                let bytes = self.blobs.read_all(digest, *max as u64).await?;
+                let bytes = self.blobs.read_range(digest, 0..*max as u64).await?;
                 *text = String::from_utf8_lossy(&bytes).into_owned();
             }
         }
         let [(_, _, card), (_, _, config)] = texts;
-        // Both were read when they were published; what reads otherwise now was taken by an earlier program.
-        let card = Card::parse(&card).map(|card| card.front_matter()).unwrap_or_default();
-        Ok(Papers { card, config: serde_json::from_str(&config).ok() })
+        let (card, _) = Card::read(&card);
+        let config = json::read(&config).ok().and_then(|config| config.as_object().cloned());
+        Ok(Papers { card: card.front_matter(), config })
     }
 
     /// For each of these paths of a version, the version that gave it its present bytes. Paths of no file are left out.

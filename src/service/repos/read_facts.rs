@@ -1,15 +1,13 @@
 //! What a publish reads in the files it is given, before anything is written: weights' headers, config.json,
-//! the card, and a data set's images. A file that cannot be what it claims to be stops the publish here.
+//! the card, and a data set's images. Weights with a broken header, unsafe files and archives that cannot be what they
+//! claim to be stop the publish here; papers that cannot be read (`read_papers`) never do.
 
 use std::collections::HashSet;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-use serde_json::Value;
-
 use super::super::{Error, Result, Service, card_html};
+use super::read_papers::Config;
 use super::{check_dataset, scan};
-use crate::domain::card::{Card, MAX_CARD_BYTES};
-use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
+use crate::domain::card::Card;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::modality::Modality;
@@ -19,6 +17,7 @@ use crate::domain::safetensors::Header;
 use crate::domain::saved_model::SavedModel;
 use crate::domain::task::Task;
 use crate::train;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 /// Files looked at side by side.
 pub(super) const SIDE_BY_SIDE: usize = 8;
@@ -48,19 +47,19 @@ pub(super) struct Earlier {
 impl Service {
     pub(super) async fn read_facts(&self, kind: RepoKind, manifest: &Manifest, earlier: Earlier) -> Result<Reading> {
         self.scan_files(manifest, &earlier.scanned).await?;
-        let mut reading = Reading { headers: self.read_headers(manifest).await?, ..Reading::default() };
+        let headers = self.read_headers(manifest).await?.into_iter().map(|(entry, header)| (entry.digest, header)).collect();
+        let mut reading = Reading { headers, ..Reading::default() };
         reading.facts.parameters = parameters(manifest, &reading.headers);
-        if let Some(card) = self.read_card(manifest).await? {
-            reading.take_card(&card);
-        } else {
-            reading.warn("there is no README.md: say what this is, its licence and what it was trained on");
-        }
+        self.read_card(manifest, &mut reading).await?;
+        self.read_indexes(manifest, &mut reading).await?;
         match kind {
             RepoKind::Model => {
                 let config = self.read_config(manifest, &mut reading).await?;
-                let saved_model = self.read_saved_model(manifest).await?;
                 reading.take_config(config);
-                reading.take_saved_model(saved_model);
+                match self.read_saved_model(manifest).await {
+                    Err(Error::Invalid(problem)) => reading.warn(&format!("{}; it is kept as it is", problem.message)),
+                    found => reading.take_saved_model(found?),
+                }
             }
             RepoKind::Dataset => {
                 let found = match earlier.dataset {
@@ -86,39 +85,6 @@ impl Service {
         };
         stream::iter(unseen.into_iter().map(scan)).buffer_unordered(SIDE_BY_SIDE).try_collect().await
     }
-
-    async fn read_card(&self, manifest: &Manifest) -> Result<Option<Card>> {
-        let Some(entry) = manifest.find("README.md") else { return Ok(None) };
-        let refused = |message: String| Error::invalid("card_invalid", message, "correct README.md and publish again");
-        let text = self.read_text(entry, MAX_CARD_BYTES as u64, "card_invalid").await?;
-        Card::parse(&text).map(Some).map_err(|problem| refused(problem.to_string()))
-    }
-
-    /// `config.json` in timm's form. Another tool's is kept as it is and only warned about.
-    async fn read_config(&self, manifest: &Manifest, reading: &mut Reading) -> Result<Option<ModelConfig>> {
-        let Some(entry) = manifest.find("config.json") else { return Ok(None) };
-        let refused = |message: String| Error::invalid("config_invalid", message, "correct config.json and publish again");
-        let text = self.read_text(entry, MAX_CONFIG_BYTES as u64, "config_invalid").await?;
-        let value: Value = serde_json::from_str(&text).map_err(|e| refused(format!("config.json is not valid JSON: {e}")))?;
-        let Some(object) = value.as_object() else { return Err(refused("config.json is not a JSON object".into())) };
-        if !object.contains_key("architecture") {
-            reading.warn("config.json names no timm `architecture`: this model can be fetched, but not fine-tuned or run here");
-            return Ok(None);
-        }
-        ModelConfig::read(&text).map(Some).map_err(|problem| refused(problem.to_string()))
-    }
-
-    async fn read_text(&self, entry: &ManifestEntry, max: u64, code: &'static str) -> Result<String> {
-        if entry.size_bytes > max {
-            let message = format!("{} has {} bytes, more than the {max} allowed", entry.path, entry.size_bytes);
-            return Err(Error::invalid(code, message, "move the long parts into other files"));
-        }
-        let bytes = self.blobs.read_all(&entry.digest, max).await?;
-        String::from_utf8(bytes.into()).map_err(|e| {
-            let message = format!("{} is not UTF-8 text (byte {})", entry.path, e.utf8_error().valid_up_to());
-            Error::invalid(code, message, "save the file as UTF-8")
-        })
-    }
 }
 
 /// Of `model.safetensors`, or of all shards where there is no file of that name.
@@ -129,14 +95,17 @@ fn parameters(manifest: &Manifest, headers: &[(Digest, Header)]) -> u64 {
 }
 
 impl Reading {
-    fn warn(&mut self, warning: &str) {
+    pub(super) fn warn(&mut self, warning: &str) {
         self.facts.warnings.push(warning.into());
     }
 
-    fn take_card(&mut self, card: &Card) {
+    pub(super) fn take_card(&mut self, card: &Card) {
         let facts = &mut self.facts;
         facts.license = card.license.clone().unwrap_or_default();
         facts.tags = card.tags.iter().map(|tag| tag.to_lowercase()).collect();
+        let several = card.licenses().nth(1).is_some();
+        // Filters by licence look for the whole text; each of several is found as a tag.
+        facts.tags.extend(card.licenses().filter(|_| several).map(|license| format!("license:{license}")));
         facts.task = card.pipeline_tag.clone().or_else(|| card.task_categories.first().cloned()).unwrap_or_default();
         facts.modality = Modality::of_pipeline_tag(&facts.task).map_or("", Modality::as_str).into();
         facts.library = card.library_name.clone().unwrap_or_default();
@@ -153,22 +122,28 @@ impl Reading {
         }
     }
 
-    fn take_config(&mut self, config: Option<ModelConfig>) {
+    fn take_config(&mut self, config: Config) {
         let weights = !self.headers.is_empty();
-        let Some(config) = config else {
-            if weights && self.facts.warnings.iter().all(|warning| !warning.starts_with("config.json")) {
-                self.warn("there is no config.json: without its architecture this model cannot be fine-tuned or run here");
+        let (config, problem) = match config {
+            Config::Read(config) => (config, None),
+            Config::InPart(config, problem) if !config.architecture.is_empty() => (config, Some(problem)),
+            Config::InPart(..) | Config::None => {
+                if weights && self.facts.warnings.iter().all(|warning| !warning.starts_with("config.json")) {
+                    self.warn("there is no config.json: without its architecture this model cannot be fine-tuned or run here");
+                }
+                return;
             }
-            return;
         };
         let modality = train::modality_of(&config);
         let facts = &mut self.facts;
         let classes = config.num_classes.or(config.pretrained_cfg.num_classes);
         facts.num_classes = classes.unwrap_or(0) as u64;
         facts.num_features = config.num_features.unwrap_or(0) as u64;
-        facts.image_size = config.preprocessing().height as u64;
+        let height = config.pretrained_cfg.input_size.map(|[_, height, _]| height);
+        facts.image_size = height.unwrap_or_else(|| if problem.is_some() { 0 } else { config.preprocessing().height }) as u64;
         facts.labels = config.label_names.unwrap_or_default();
         facts.architecture = config.architecture;
+        facts.config_problem = problem.unwrap_or_default();
         let task = Task::of_problem_type(config.problem_type.as_deref()).pipeline_tag(modality);
         fill(&mut facts.task, if classes == Some(0) { "image-feature-extraction" } else { &task });
         fill(&mut facts.modality, modality.as_str());

@@ -5,7 +5,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::super::{Error, Result, Service};
 use super::read_facts::SIDE_BY_SIDE;
-use crate::domain::digest::Digest;
+use crate::domain::git_lfs;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::TensorEntry;
@@ -17,16 +17,29 @@ impl Service {
     /// The tensors of all safetensors files of a version, file by file in the order of their bytes.
     pub async fn list_tensors(&self, actor: &Actor, kind: RepoKind, id: &RepoId, revision: &Revision) -> Result<Vec<TensorEntry>> {
         let (_, manifest) = self.manifest(actor, kind, id, revision).await?;
-        let weights = weights(&manifest);
         let headers = self.read_headers(&manifest).await?;
-        let listed = weights.zip(headers).flat_map(|(entry, (_, header))| header.tensors.into_iter().map(|tensor| listed(entry, tensor)));
+        let listed = headers.into_iter().flat_map(|(entry, header)| header.tensors.into_iter().map(move |tensor| listed(&entry, tensor)));
         Ok(listed.collect())
     }
 
-    /// The header of each safetensors file, in the order of the manifest.
-    pub(super) async fn read_headers(&self, manifest: &Manifest) -> Result<Vec<(Digest, Header)>> {
-        let read = |entry: ManifestEntry| async move { Ok((entry.digest, self.read_header(&entry).await?)) };
-        stream::iter(weights(manifest).cloned().map(read)).buffered(SIDE_BY_SIDE).try_collect().await
+    /// The header of each safetensors file, in the order of the manifest. What stands there for a file that git-lfs keeps
+    /// has none.
+    pub(super) async fn read_headers(&self, manifest: &Manifest) -> Result<Vec<(ManifestEntry, Header)>> {
+        let read = |entry: ManifestEntry| async move { Ok::<_, Error>((self.find_header(&entry).await?, entry)) };
+        let read = stream::iter(weights(manifest).cloned().map(read)).buffered(SIDE_BY_SIDE).try_collect::<Vec<_>>().await?;
+        Ok(read.into_iter().filter_map(|(header, entry)| Some((entry, header?))).collect())
+    }
+
+    async fn find_header(&self, entry: &ManifestEntry) -> Result<Option<Header>> {
+        if self.find_pointer(entry).await?.is_some() { Ok(None) } else { self.read_header(entry).await.map(Some) }
+    }
+
+    /// The size that a git-lfs pointer states, where a file is one.
+    pub(super) async fn find_pointer(&self, entry: &ManifestEntry) -> Result<Option<u64>> {
+        if entry.size_bytes > git_lfs::LONGEST_POINTER {
+            return Ok(None);
+        }
+        Ok(git_lfs::pointer(&self.blobs.read_all(&entry.digest, git_lfs::LONGEST_POINTER).await?))
     }
 
     async fn read_header(&self, entry: &ManifestEntry) -> Result<Header> {

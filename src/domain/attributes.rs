@@ -1,0 +1,144 @@
+//! `.gitattributes`: which files go by LFS whatever their size. A client that is told otherwise about one of them may have no
+//! bytes left to send: `datasets` writes each shard to a file that is gone before the commit.
+
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+
+/// More than this is no list a person wrote.
+const MOST_RULES: usize = 500;
+const LONGEST_RULE: usize = 512;
+
+/// What repos of the Hugging Face Hub name from their first commit on; here it counts without being written down.
+const USUAL_EXTENSIONS: &[&str] = &[
+    "7z",
+    "arrow",
+    "avro",
+    "bin",
+    "bz2",
+    "ckpt",
+    "ftz",
+    "gz",
+    "h5",
+    "joblib",
+    "lz4",
+    "mds",
+    "mlmodel",
+    "model",
+    "msgpack",
+    "npy",
+    "npz",
+    "onnx",
+    "ot",
+    "parquet",
+    "pb",
+    "pickle",
+    "pkl",
+    "pt",
+    "pth",
+    "rar",
+    "safetensors",
+    "tar",
+    "tflite",
+    "tgz",
+    "wasm",
+    "xz",
+    "zip",
+    "zst",
+    // of data sets
+    "aac",
+    "bmp",
+    "flac",
+    "gif",
+    "jpeg",
+    "jpg",
+    "mp3",
+    "mp4",
+    "ogg",
+    "pcm",
+    "png",
+    "raw",
+    "sam",
+    "tiff",
+    "wav",
+    "webm",
+    "webp",
+];
+const USUAL_PARTS: &[&str] = &[".lfs.", ".tar.", "tfevents"];
+
+/// The rules of a `.gitattributes`; the last that fits a path decides.
+#[derive(Debug, Default)]
+pub struct Attributes {
+    globs: GlobSet,
+    /// Of each glob, does it say LFS?
+    lfs: Vec<bool>,
+}
+
+impl Attributes {
+    /// Lines that cannot be read, or are about something else, say nothing.
+    pub fn parse(text: &str) -> Attributes {
+        let rules: Vec<(Glob, bool)> = text.lines().filter_map(rule).take(MOST_RULES).collect();
+        let mut globs = GlobSetBuilder::new();
+        for (glob, _) in &rules {
+            globs.add(glob.clone());
+        }
+        match globs.build() {
+            Ok(globs) => Attributes { globs, lfs: rules.into_iter().map(|(_, lfs)| lfs).collect() },
+            Err(_) => Attributes::default(),
+        }
+    }
+
+    pub fn says_lfs(&self, path: &str) -> bool {
+        match self.globs.matches(path).into_iter().max() {
+            Some(last) => self.lfs[last],
+            None => is_usual(path),
+        }
+    }
+}
+
+fn is_usual(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    USUAL_EXTENSIONS.contains(&extension) || USUAL_PARTS.iter().any(|part| name.contains(part)) || path.starts_with("saved_model/")
+}
+
+/// `*.parquet filter=lfs diff=lfs merge=lfs -text`.
+fn rule(line: &str) -> Option<(Glob, bool)> {
+    let mut words = line.split_ascii_whitespace();
+    let pattern = words.next().filter(|pattern| !pattern.starts_with(['#', '[']) && pattern.len() <= LONGEST_RULE)?;
+    let filter = words.rfind(|word| word.contains("filter"))?;
+    // A pattern with a slash in it counts from the top, any other fits at every depth.
+    let pattern = if pattern.contains('/') { pattern.trim_start_matches('/').to_owned() } else { format!("**/{pattern}") };
+    let glob = GlobBuilder::new(&pattern).literal_separator(true).backslash_escape(true).build().ok()?;
+    Some((glob, filter == "filter=lfs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_goes_by_lfs() {
+        let none = Attributes::parse("");
+        for path in
+            ["data/train-00000-of-00001.parquet", "model.safetensors", "a/b.tar.gz", "saved_model/x/y", "events.out.tfevents.1", "x.lfs.y"]
+        {
+            assert!(none.says_lfs(path), "{path}");
+        }
+        for path in ["README.md", "config.json", "a.parquet/b", "tokenizer.json", "x.PARQUET", "bin"] {
+            assert!(!none.says_lfs(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_repos_own_rules_come_first() {
+        let own = Attributes::parse(
+            "# own\n*.bin -filter\ntokenizer.json filter=lfs diff=lfs merge=lfs -text\n/top/*.txt filter=lfs\n*.md text\n*.[ filter=lfs\n",
+        );
+        for (path, lfs) in
+            [("a.bin", false), ("b/tokenizer.json", true), ("top/a.txt", true), ("b/top/a.txt", false), ("x.md", false), ("x.pt", true)]
+        {
+            assert_eq!(own.says_lfs(path), lfs, "{path}");
+        }
+        let many: String = (0..2_000).map(|at| format!("**/*a*{at}* filter=lfs\n")).collect();
+        assert!(Attributes::parse(&many).lfs.len() <= MOST_RULES);
+    }
+}
