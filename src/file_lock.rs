@@ -25,9 +25,9 @@ impl FileLock {
         Ok(FileLock { file })
     }
 
-    /// With others that share it. `None` while somebody holds it alone.
+    /// With others that share it. `None` while somebody holds it alone. One who may only read the file can share it too.
     pub fn try_share(path: &Path) -> io::Result<Option<FileLock>> {
-        let file = open(path)?;
+        let file = open(path).or_else(|error| File::open(path).map_err(|_| error))?;
         let tried = file.try_lock_shared();
         held(file, tried)
     }

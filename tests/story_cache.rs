@@ -174,6 +174,61 @@ async fn what_is_not_needed_goes() {
     desk.pull("dataset:library/net");
 }
 
+/// Of somebody who may read everything here and write nothing: whoever is root would not be stopped by modes.
+fn stranger(desk: &Desk, words: &[&str]) -> Output {
+    // The program may lie where only its builder goes.
+    let hub = desk.home.path().join("program");
+    // SAFETY: a plain system call.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let mut command = std::process::Command::new(if is_root { "setpriv".into() } else { hub.clone() });
+    if is_root {
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&hub);
+    }
+    command.args(words).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("HUB_CACHE", desk.home.path().join("cache")).env("HUB_SERVER", &desk.server.url).current_dir("/");
+    command.output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_that_may_only_be_read_is_as_good_for_what_lies_in_it() {
+    let desk = Desk::new().await;
+    desk.pull("dataset:library/net@2");
+    std::fs::copy(support::HUB, desk.home.path().join("program")).unwrap();
+    let modes = |folders: u32| {
+        let all = walkdir::WalkDir::new(desk.home.path()).contents_first(true).into_iter().map(Result::unwrap);
+        for entry in all.filter(|entry| entry.file_type().is_dir()) {
+            std::fs::set_permissions(entry.path(), Permissions::from_mode(folders)).unwrap();
+        }
+    };
+    modes(0o555);
+    for words in [
+        &["pull", "dataset:library/net@2"][..],
+        &["pull", "dataset:library/net@2", "--offline"],
+        &["cache", "verify"],
+        &["cache", "list"],
+        &["cache", "path", "dataset:library/net@2"],
+    ] {
+        let output = stranger(&desk, words);
+        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+    }
+    let absent = stranger(&desk, &["pull", "dataset:library/pets"]);
+    assert!(!absent.status.success() && text(&absent.stderr).contains("HUB_CACHE"), "{}", text(&absent.stderr));
+    modes(0o755);
+}
+
+#[test]
+fn without_a_home_there_is_an_error_and_no_cache() {
+    let here = tempfile::tempdir().unwrap();
+    for (words, variable) in [(&["pull", "x"][..], "HUB_CACHE"), (&["login", "--token", "hub_x"], "HUB_CONFIG"), (&["serve"], "HUB_DATA")] {
+        let mut command = hub(here.path());
+        let output = command.env_remove("HOME").env_remove("HUB_CACHE").env("HUB_SERVER", "http://127.0.0.1:9");
+        let output = output.current_dir(here.path()).args(words).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && (said.contains(variable) || words[0] == "login"), "{words:?}: {said}");
+    }
+    assert_eq!(std::fs::read_dir(here.path()).unwrap().count(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pruning_beside_pulls_takes_nothing_they_need() {
     let desk = Desk::new().await;

@@ -192,6 +192,8 @@ fn login_is_kept_and_forgotten() {
     let login = run(hub().arg("login").write_stdin(format!("{}\n", server.admin_token)), 0);
     assert!(!text(&login.stdout).contains(&server.admin_token) && text(&login.stdout).contains("as admin"));
     assert_eq!(json(hub().arg("whoami"))["name"], "admin");
+    let own = run(hub().env("HUB_CONFIG", desk.path("own/hub.toml")).args(["login", "--token", &server.admin_token]), 0);
+    assert!(text(&own.stdout).contains("own/credentials.toml") && desk.path("own/credentials.toml").is_file(), "{own:?}");
     let kept = desk.path(".config/backbone-hub/credentials.toml");
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&kept).unwrap().permissions()) & 0o777, 0o600);
     run(hub().arg("logout"), 0);
@@ -228,6 +230,53 @@ fn a_data_set_of_many_files_travels_as_one() {
         .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains("pack"))
         .collect();
     assert!(left.is_empty(), "the archive was left behind");
+}
+
+#[test]
+fn many_texts_travel_as_one_and_many_files_as_a_list() {
+    let (server, desk) = (Server::start(), Desk::new());
+    let hub = || server.hub(desk.home.path());
+    for n in 0..2_050 {
+        desk.write(&format!("texts/{n}.txt"), "text");
+    }
+    desk.write("texts/part.parquet", b"PAR1 no parquet PAR1");
+    desk.write("texts/README.md", "---\nlicense: mit\n---\n# Texts\n");
+    let published =
+        run(hub().args(["publish", "texts", "library/texts", "--dataset", "--exclude", "*.parquet"]).current_dir(desk.home.path()), 0);
+    assert!(text(&published.stderr).contains("2050 files are packed") && text(&published.stderr).contains("txt: 2050"), "{published:?}");
+    let files = run(hub().args(["show", "dataset:library/texts", "--files", "--quiet"]), 0);
+    assert_eq!(text(&files.stdout), "README.md\ndata.zip\n");
+    let loose = run(
+        hub()
+            .args(["publish", "texts", "library/loose", "--dataset", "--loose", "--exclude", "*.parquet", "--json"])
+            .current_dir(desk.home.path()),
+        0,
+    );
+    let loose: Value = serde_json::from_slice(&loose.stdout).unwrap();
+    assert_eq!(loose["version"]["files"], 2_051);
+}
+
+#[test]
+fn what_was_pulled_for_others_is_published_as_it_is() {
+    let (server, desk) = (Server::start(), Desk::new());
+    let hub = || server.hub(desk.home.path());
+    let model = desk.model("net", 1, 100);
+    desk.write("net/.gitignore", "*.log\n");
+    desk.write("net/train.log", "secret");
+    desk.write("net/.eval/a.yaml", "a: 1");
+    let publish = |words: &[&str]| {
+        let output = run(hub().arg("publish").arg(&model).args(words).arg("--json"), 0);
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let files = |name: &str| text(&run(hub().args(["show", name, "--files", "--quiet"]), 0).stdout);
+    publish(&["library/net", "--include", "*.json", "--include", "*.safetensors", "--include", ".eval/", "--include", "*.log"]);
+    assert_eq!(files("library/net"), ".eval/a.yaml\nconfig.json\nmodel.safetensors\n");
+    publish(&["library/all", "--no-gitignore", "--exclude", "*.md"]);
+    assert_eq!(files("library/all"), "config.json\nmodel.safetensors\ntrain.log\n");
+    let pulled = run(hub().env("HF_HOME", desk.path("hf")).args(["pull", "library/net", "--hf-cache", "--quiet"]), 0);
+    let snapshot = text(&pulled.stdout);
+    run(hub().args(["publish", snapshot.trim(), "library/again"]), 0);
+    assert_eq!(files("library/again"), files("library/net"), "its links are taken, and its dot files");
 }
 
 #[test]

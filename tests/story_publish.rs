@@ -357,14 +357,45 @@ async fn data_sets_are_checked_when_they_are_published() {
     for (code, status, entries) in [
         ("one_class", 422, vec![("cat/1.png", red.as_slice()), ("cat/2.png", &blue)]),
         ("archive_path", 422, vec![("../cat/1.png", red.as_slice())]),
-        ("no_images", 422, vec![("notes.txt", b"none".as_slice())]),
+        ("no_images", 422, vec![("notes.txt", b"none".as_slice()), ("flat.png", &red)]),
         ("too_many_unreadable", 422, vec![("cat/1.png", b"no png".as_slice()), ("dog/1.png", &red)]),
         ("archive_bomb", 413, vec![("cat/1.png", bomb.as_slice()), ("dog/1.png", &red)]),
     ] {
         publish(&ada, "datasets/ada/pets", Some(2), &[("pets.zip", &zip(&entries))]).await.problem(status, code);
     }
+    // Other data than images is kept as it is.
+    let texts = zip(&[("a/1.txt", b"one".as_slice()), ("a/2.txt", b"two"), ("b.csv", b"x")]);
+    create_repo(&ada, "dataset", "ada/texts").await;
+    let kept = publish(&ada, "datasets/ada/texts", None, &[("texts.zip", &texts)]).await.created();
+    assert!(kept["warnings"].to_string().contains("none of its 3 files is an image (txt: 2, csv: 1)"), "{kept}");
     create_repo(&ada, "dataset", "ada/facts").await;
     publish(&ada, "datasets/ada/facts", None, &[("README.md", CARD.as_bytes())]).await.created();
+}
+
+#[tokio::test]
+async fn thousands_of_files_are_listed_in_a_file() {
+    let server = Server::start();
+    let (ada, bob) = (ada(&server).await, server.user("bob").await);
+    create_repo(&ada, "dataset", "ada/many").await;
+    upload(&ada, b"x").await;
+    let line = |path: &str| format!("{} 1 {path}\n", sha256(b"x"));
+    let commit = async |list: &str, files: Value| {
+        let body = json!({"message": "", "parent": null, "files": files, "manifest": sha256(list.as_bytes())});
+        ada.post("/api/v1/datasets/ada/many/commits", &body).await
+    };
+    let list: String = (0..2_500).map(|n| line(&format!("data/{n:05}.txt"))).collect();
+    commit(&list, json!([])).await.problem(422, "bad_manifest");
+    upload(&bob, list.as_bytes()).await;
+    commit(&list, json!([])).await.problem(422, "bad_manifest");
+    upload(&ada, list.as_bytes()).await;
+    commit(&list, json!([file("a.txt", b"x")])).await.problem(422, "bad_manifest");
+    for odd in ["nonsense", &line("../a"), &format!("{}{}", line("a"), line("a/b"))] {
+        upload(&ada, odd.as_bytes()).await;
+        commit(odd, json!([])).await.problem(422, "bad_manifest");
+    }
+    let done = commit(&list, json!([])).await.created();
+    assert_eq!((&done["version"]["files"], &done["version"]["manifest"]), (&json!(2_500), &json!(sha256(list.as_bytes()))));
+    assert_eq!(bob.get("/api/v1/datasets/ada/many/versions/main/files/data/00042.txt").await.text(), "x");
 }
 
 #[tokio::test]

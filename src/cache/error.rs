@@ -21,7 +21,10 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Error::Io { path, source, .. } => match source.kind() {
-                std::io::ErrorKind::PermissionDenied => format!("check who owns {}, or choose another folder (HUB_CACHE)", path.display()),
+                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => format!(
+                    "{} may only be read by you: what lies in that cache can be used, but nothing fetched into it; set HUB_CACHE to a folder you may write to",
+                    path.display()
+                ),
                 std::io::ErrorKind::StorageFull => "make room on that disk, or set HUB_CACHE to a folder on a larger one".into(),
                 _ => "check the path and the disk it lies on".into(),
             },
@@ -30,6 +33,16 @@ impl Error {
             Error::WouldOverwrite { .. } => "choose another folder, or add --force to overwrite".into(),
         }
     }
+}
+
+/// What only makes the next use quicker may be left undone where this user may not write: a cache that is mounted
+/// read-only, or belongs to somebody else, is as good as another for what lies in it.
+pub(super) fn unless_read_only(done: std::io::Result<()>) -> std::io::Result<()> {
+    done.or_else(|error| if is_read_only(&error) { Ok(()) } else { Err(error) })
+}
+
+pub(super) fn is_read_only(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Names the action and the path of an I/O error.

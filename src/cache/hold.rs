@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::error::at;
+use super::error::{at, is_read_only};
 use super::link::write_whole;
 use super::{Cache, Result};
 use crate::domain::manifest::Manifest;
@@ -16,7 +16,8 @@ use crate::file_lock::FileLock;
 /// While it lives, no prune touches what the manifest names. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Hold {
-    _lock: Arc<FileLock>,
+    /// None in a cache that this user may not even lock: whoever prunes it there does not ask.
+    _lock: Option<Arc<FileLock>>,
 }
 
 /// While it lives, nobody can take hold.
@@ -29,17 +30,25 @@ impl Cache {
     /// Keeps the manifest and takes hold of what it names. None while the cache is being pruned.
     pub fn try_hold(&self, manifest: &Manifest) -> Result<Option<Hold>> {
         let store = self.store_lock();
-        let Some(_nobody_prunes) = FileLock::try_share(&store).map_err(at("lock", &store))? else { return Ok(None) };
+        let _nobody_prunes = match FileLock::try_share(&store) {
+            Ok(Some(lock)) => Some(lock),
+            Ok(None) => return Ok(None),
+            Err(error) if is_read_only(&error) => None,
+            Err(error) => return Err(at("lock", &store)(error)),
+        };
         let path = self.manifest_path(&manifest.commit_id());
         let text = manifest.canonical();
         if !std::fs::read(&path).is_ok_and(|found| found == text.as_bytes()) {
-            write_whole(&path, text.as_bytes()).map_err(at("write", &path))?;
+            match write_whole(&path, text.as_bytes()) {
+                Err(error) if is_read_only(&error) => return Ok(Some(Hold { _lock: None })),
+                other => other.map_err(at("write", &path))?,
+            }
         }
         let file = File::open(&path).map_err(at("open", &path))?;
         let lock = FileLock::share_on(file).map_err(at("lock", &path))?;
         // When the version was last wanted: a cut pull is kept for a while, so that it can go on.
         let _ = lock.file().set_modified(SystemTime::now());
-        Ok(Some(Hold { _lock: Arc::new(lock) }))
+        Ok(Some(Hold { _lock: Some(Arc::new(lock)) }))
     }
 
     /// Waits until nobody is just taking hold, and keeps it so.
@@ -81,6 +90,23 @@ mod tests {
         assert!(!closed.is_held(&open()));
         drop(closed);
         assert!(cache.try_hold(&manifest).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_lies_in_a_read_only_cache_can_be_held() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = stored(&Cache::open(folder.path()).unwrap(), &[("a", "x")]);
+        let allow = |mode| {
+            for path in ["", "manifests", "locks"].map(|name| folder.path().join(name)) {
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+            }
+        };
+        allow(0o555);
+        // Whoever is root here may write all the same.
+        let cache = Cache::open(folder.path()).unwrap();
+        assert!(cache.try_hold(&manifest).unwrap().is_some());
+        allow(0o755);
     }
 
     #[test]

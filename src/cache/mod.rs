@@ -57,7 +57,7 @@ pub use verified::VerifiedHashes;
 pub use verify::{Damaged, Verified};
 
 use crate::domain::name::{RepoId, RepoKind};
-use error::at;
+use error::{at, unless_read_only};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -78,12 +78,15 @@ pub struct Place<'a> {
 }
 
 impl Cache {
-    /// Makes the folders that are not there yet.
+    /// Makes the folders that are not there yet. A cache that is there and may not be written to can be used as well.
     pub fn open(root: impl Into<PathBuf>) -> Result<Cache> {
         let root = root.into();
+        let is_there = root.is_dir();
         for folder in ["blobs", "partial", "locks", "snapshots", "manifests", "refs", "segments"] {
             let path = root.join(folder);
-            std::fs::create_dir_all(&path).map_err(at("make the folder", &path))?;
+            let made = std::fs::create_dir_all(&path);
+            let made = if is_there { unless_read_only(made) } else { made };
+            made.map_err(at("make the folder", &path))?;
         }
         Ok(Cache { root })
     }

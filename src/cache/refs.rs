@@ -3,12 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::at;
+use super::error::{at, unless_read_only};
 use super::link::write_whole;
 use super::{Cache, Error, Place, Result};
-use crate::domain::digest::{CommitId, Digest};
-use crate::domain::manifest::{Manifest, ManifestEntry};
-use crate::domain::path::RepoPath;
+use crate::domain::digest::CommitId;
+use crate::domain::manifest::Manifest;
 use crate::domain::revision::Revision;
 
 /// A version remembered from an earlier pull.
@@ -30,7 +29,7 @@ impl Cache {
             let path = self.ref_path(place, revision);
             // The time of the file says since when a version is here, so that what is still true is not written again.
             if !std::fs::read(&path).is_ok_and(|found| found == line.as_bytes()) {
-                write_whole(&path, line.as_bytes()).map_err(at("write", &path))?;
+                unless_read_only(write_whole(&path, line.as_bytes())).map_err(at("write", &path))?;
             }
         }
         Ok(())
@@ -67,7 +66,7 @@ impl Cache {
         let Ok(bytes) = std::fs::read(&path) else { return Ok(None) };
         let corrupt = |found: String| Error::Corrupt { what: path.display().to_string(), expected: commit.to_string(), found };
         let text = String::from_utf8(bytes).map_err(|_| corrupt("no text".into()))?;
-        let manifest = parse_canonical(&text).ok_or_else(|| corrupt("no manifest".into()))?;
+        let manifest = Manifest::parse(&text).ok_or_else(|| corrupt("no manifest".into()))?;
         match manifest.commit_id() {
             found if found == *commit => Ok(Some(manifest)),
             found => Err(corrupt(found.to_string())),
@@ -89,16 +88,6 @@ pub(super) fn read_ref(path: &Path) -> Option<(CommitId, u32)> {
     let line = std::fs::read_to_string(path).ok()?;
     let (commit, number) = line.trim_end().split_once(' ')?;
     Some((CommitId::parse(commit).ok()?, number.parse().ok()?))
-}
-
-/// Reads back what [`Manifest::canonical`] wrote.
-fn parse_canonical(text: &str) -> Option<Manifest> {
-    let line = |line: &str| {
-        let (digest, rest) = line.split_once(' ')?;
-        let (size, path) = rest.split_once(' ')?;
-        Some(ManifestEntry { path: RepoPath::parse(path).ok()?, size_bytes: size.parse().ok()?, digest: Digest::parse(digest).ok()? })
-    };
-    Manifest::new(text.lines().map(line).collect::<Option<Vec<_>>>()?).ok()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::error::at;
+use super::error::{at, unless_read_only};
 use super::link::write_whole;
 use super::stamp::Stamp;
 use super::{Cache, Result};
@@ -60,7 +60,7 @@ impl VerifiedHashes {
         let lines: String = proved.iter().map(|(stamp, digest)| line(stamp, digest)).collect();
         let file = OpenOptions::new().create(true).append(true).open(&self.path);
         // One write: lines of two processes do not mix.
-        file.and_then(|mut file| file.write_all(lines.as_bytes())).map_err(at("write", &self.path))
+        unless_read_only(file.and_then(|mut file| file.write_all(lines.as_bytes()))).map_err(at("write", &self.path))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Stamp, Digest>> {

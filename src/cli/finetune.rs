@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::output::{CliError, Output, Result};
 use super::remote::{Remote, Target};
 use super::{publish, watch};
-use crate::client::{Client, Publication, hash_files};
+use crate::client::{Client, FolderRules, Publication, hash_files};
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::recipe::Recipe;
 use crate::domain::revision::Revision;
@@ -121,7 +121,7 @@ impl Finetune {
         }
         let id = repo_for(&path, result)?;
         remote.reporter.note(&format!("publishing {} as the data set {id}", path.display()));
-        let folder = publish::read(&path, RepoKind::Dataset, None, remote)?;
+        let folder = publish::read(&path, RepoKind::Dataset, None, &FolderRules::everything(), remote)?;
         let (folder, _archive) = publish::pack_if_many(folder, RepoKind::Dataset, false, remote).await?;
         let manifest = hash_files(&folder, remote.cache().ok().as_ref(), &remote.reporter.sink()).await?;
         let message = format!("For the fine-tune {result}");

@@ -10,7 +10,7 @@ use super::output::{CliError, Output, Result};
 use super::publish::{self, How};
 use super::remote::{Remote, Target};
 use super::table::count;
-use crate::client::{Folder, hash_files};
+use crate::client::{Folder, FolderRules, hash_files};
 use crate::import::{self, Imported, Options};
 
 /// Turn weights that others made into a model, and publish it
@@ -94,7 +94,7 @@ impl Import {
         let Some(target) = target.filter(|_| self.to.is_none()) else {
             return Ok(converted(&imported, &out));
         };
-        let folder = Folder::read(&out)?;
+        let folder = Folder::read(&out, &FolderRules::everything())?;
         let manifest = hash_files(&folder, None, &remote.reporter.sink()).await?;
         let mut publication = self.how.publication(&target)?;
         if publication.message.is_empty() {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::output::{CliError, Output, Result};
 use super::publish::{self, How};
 use super::remote::{Remote, Target};
-use crate::client::{Event as Shown, Folder, Sink, hash_files};
+use crate::client::{Event as Shown, Folder, FolderRules, Sink, hash_files};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepoKind;
 use crate::import::mirror::{self, Event, HUGGING_FACE, Snapshot, Tell, Upstream};
@@ -76,7 +76,7 @@ pub(super) async fn run(wanted: Wanted<'_>, remote: &Remote) -> Result<Output> {
     let output = match target.filter(|_| to.is_none()) {
         None => kept(&snapshot, &files),
         Some(target) => {
-            let folder = Folder::read(&files)?;
+            let folder = Folder::read(&files, &FolderRules::everything())?;
             let manifest = hash_files(&folder, None, &remote.reporter.sink()).await?;
             let mut publication = how.publication(&target)?;
             if publication.message.is_empty() {

@@ -5,7 +5,6 @@ use std::io::{self, BufRead, IsTerminal};
 use clap::Args;
 use serde_json::json;
 
-use super::credentials::Credentials;
 use super::output::{CliError, Output, Result};
 use super::remote::Remote;
 use super::table::facts;
@@ -35,7 +34,7 @@ impl Login {
             _ => read_token(&address.to_string())?,
         };
         let me = remote.client_with(address.clone(), Some(token.clone()))?.whoami().await?;
-        let credentials = Credentials::at(&remote.config.config_dir);
+        let credentials = remote.credentials()?;
         credentials.keep(&address, &me.name, token.trim())?;
         if remote.config.source("token") == Source::Environment {
             remote.reporter.note("HUB_TOKEN is set and goes before the token just kept");
@@ -64,7 +63,7 @@ fn read_token(server: &str) -> Result<String> {
 impl Logout {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         let address = remote.address()?;
-        let found = Credentials::at(&remote.config.config_dir).forget(&address)?;
+        let found = remote.credentials()?.forget(&address)?;
         if remote.config.token.is_some() {
             remote.reporter.note("a token in HUB_TOKEN, --token or the configuration file stays in use");
         }

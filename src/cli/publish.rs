@@ -8,10 +8,11 @@ use serde_json::json;
 use super::output::{CliError, Output, Result};
 use super::remote::{Remote, Target};
 use super::table::{bytes, plural, table};
-use crate::client::{self, Folder, Plan, Publication, Published, hash_files, pack_images};
+use crate::client::{self, Folder, FolderRules, Plan, Publication, Published, hash_files, pack_files, packable};
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::RepoKind;
 use crate::domain::revision::RefName;
+use crate::domain::selection::Selection;
 
 /// More files than this in a data set travel as one archive.
 const LOOSE_FILES: usize = 100;
@@ -19,7 +20,7 @@ const LOOSE_FILES: usize = 100;
 /// Publish a folder as a new version of a model or data set
 ///
 /// The repo is made if there is none. Only what the server does not have is sent; the same files again make
-/// no new version. Dot files stay home.
+/// no new version. Dot files and what .gitignore names stay home.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hub publish ./net acme/flowers-net --message \"Trained longer\" --tag v2
@@ -35,6 +36,8 @@ pub struct Publish {
     dataset: bool,
     #[command(flatten)]
     how: How,
+    #[command(flatten)]
+    choice: Choice,
     /// With one archive: the README.md to publish beside it
     #[arg(long, value_name = "README")]
     card: Option<PathBuf>,
@@ -44,6 +47,36 @@ pub struct Publish {
     /// Say what would be sent and made, and change nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// Which files of the folder are published.
+#[derive(Debug, Args)]
+struct Choice {
+    /// Only the files that fit a pattern (may be repeated), as for `hub pull`; dot files too, where the pattern names them
+    #[arg(long, value_name = "PATTERN")]
+    include: Vec<String>,
+    /// Without the files that fit a pattern (may be repeated)
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Publish what links lead to that leave the folder
+    #[arg(long)]
+    follow_links: bool,
+    /// Also the files that the folder's .gitignore names
+    #[arg(long)]
+    no_gitignore: bool,
+}
+
+impl Choice {
+    fn wanted(&self) -> Result<FolderRules> {
+        let wrong = |e: crate::domain::selection::SelectionError| {
+            CliError::usage(e.to_string(), "write it as '*.json', 'model-*' or 'folder/', in quotes")
+        };
+        let named: Vec<String> =
+            self.include.iter().filter(|pattern| pattern.split('/').any(|part| part.starts_with('.'))).cloned().collect();
+        let hidden = if named.is_empty() { None } else { Some(Selection::parse(&named, &[]).map_err(wrong)?) };
+        let selection = Selection::parse(&self.include, &self.exclude).map_err(wrong)?;
+        Ok(FolderRules { selection, hidden, follow_links: self.follow_links, gitignore: !self.no_gitignore })
+    }
 }
 
 /// What `publish` and `import` have in common.
@@ -75,7 +108,7 @@ impl Publish {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         let target = Target::parse_repo(&self.name, self.dataset)?;
         let publication = self.how.publication(&target)?;
-        let folder = read(&self.path, target.kind, self.card.as_deref(), remote)?;
+        let folder = read(&self.path, target.kind, self.card.as_deref(), &self.choice.wanted()?, remote)?;
         let (folder, _archive) = pack_if_many(folder, target.kind, self.loose, remote).await?;
         // Without a cache every file is read, which is only slower.
         let manifest = hash_files(&folder, remote.cache().ok().as_ref(), &remote.reporter.sink()).await?;
@@ -120,12 +153,12 @@ fn answer(published: &Published, kind: RepoKind) -> Output {
 }
 
 /// What lies at `path`, with the paths it will have in the repo.
-pub fn read(path: &Path, kind: RepoKind, card: Option<&Path>, remote: &Remote) -> Result<Folder> {
+pub fn read(path: &Path, kind: RepoKind, card: Option<&Path>, wanted: &FolderRules, remote: &Remote) -> Result<Folder> {
     if !path.exists() {
         return Err(CliError::usage(format!("{} does not exist", path.display()), "name a folder, or an archive of a data set"));
     }
     if path.is_dir() {
-        let folder = Folder::read(path)?;
+        let folder = Folder::read(path, wanted)?;
         if !folder.ignored.is_empty() {
             remote.reporter.note(&format!("left out: {}", shortened(&folder.ignored)));
         }
@@ -161,22 +194,18 @@ fn add_card(folder: &mut Folder, card: &Path) -> Result<()> {
 
 /// A data set of many files becomes one archive, which lives as long as the second value.
 pub async fn pack_if_many(folder: Folder, kind: RepoKind, loose: bool, remote: &Remote) -> Result<(Folder, Option<tempfile::TempDir>)> {
-    if kind == RepoKind::Model || loose || folder.files.len() <= LOOSE_FILES {
+    let files = packable(&folder);
+    if kind == RepoKind::Model || loose || files <= LOOSE_FILES {
         return Ok((folder, None));
     }
-    remote.reporter.note(&format!("{} files are packed into one data.zip (--loose sends them one by one)", folder.files.len()));
-    let cache = remote.cache()?;
-    let place = tempfile::Builder::new().prefix("pack-").tempdir_in(cache.root());
-    let place = place.map_err(|e| {
-        CliError::new(
-            1,
-            "cache",
-            format!("cannot make a folder in {}: {e}", cache.root().display()),
-            "set HUB_CACHE to a folder you may write to",
-        )
+    remote.reporter.note(&format!("{files} files are packed into one data.zip (--loose sends them one by one)"));
+    // Where pulled files have room there is room for these; a cache that may only be read is no place.
+    let make = || tempfile::Builder::new().prefix("pack-").tempdir_in(remote.cache().ok()?.root()).ok();
+    let place = make().map_or_else(tempfile::tempdir, Ok).map_err(|e| {
+        CliError::new(1, "cache", format!("there is no place for data.zip: {e}"), "set HUB_CACHE to a folder you may write to")
     })?;
     let (to, sink) = (place.path().join("data.zip"), remote.reporter.sink());
-    let packed = tokio::task::spawn_blocking(move || pack_images(&folder, &to, &sink)).await;
+    let packed = tokio::task::spawn_blocking(move || pack_files(&folder, &to, &sink)).await;
     let packed = packed.map_err(|e| CliError::new(1, "internal", format!("packing failed: {e}"), "run the command again"))??;
     Ok((packed, Some(place)))
 }

@@ -56,17 +56,17 @@ pub struct Pull {
 impl Pull {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         let target = Target::parse(&self.name, self.dataset)?;
-        let theirs = HuggingFaceCache::at(&remote.config.hf_cache);
+        let theirs = if self.hf_cache { Some(remote.hugging_face_cache()?) } else { None };
         let client = remote.client()?;
-        let client = if self.hf_cache { client.beside(theirs.clone()) } else { client };
+        let client = if let Some(theirs) = &theirs { client.beside(theirs.clone()) } else { client };
         remote.on_interrupt("what has arrived is kept; run the command again to go on");
         let selection = Selection::parse(&self.include, &self.exclude);
         let selection = selection.map_err(|e| CliError::usage(e.to_string(), "write it as '*.json', 'model-*' or 'folder/', in quotes"))?;
         let pulled = pull_some(&client, remote, &target, &selection, self.offline).await?;
-        let path = match self.to.clone() {
-            None if self.hf_cache => fill(remote, theirs, &pulled, &target).await?,
-            None => pulled.path.clone(),
-            Some(folder) => self.export(remote, &pulled, folder).await?,
+        let path = match (self.to.clone(), theirs) {
+            (None, Some(theirs)) => fill(remote, theirs, &pulled, &target).await?,
+            (None, None) => pulled.path.clone(),
+            (Some(folder), _) => self.export(remote, &pulled, folder).await?,
         };
         let path = path.display().to_string();
         let json = json!({

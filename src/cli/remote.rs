@@ -1,6 +1,7 @@
 //! What every command that talks to a server is given: the settings, its way to the server and the cache, and
 //! a place to say how far it is.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::Context;
 use super::credentials::Credentials;
 use super::output::{CliError, Output, Result, Style};
 use super::progress::Reporter;
-use crate::cache::Cache;
+use crate::cache::{Cache, HuggingFaceCache};
 use crate::client::{Address, Client, Options};
 use crate::config::Config;
 use crate::domain::name::{RepoId, RepoKind};
@@ -67,9 +68,14 @@ impl Remote {
         let address = self.address()?;
         let token = match &self.config.token {
             Some(token) => Some(token.clone()),
-            None => Credentials::at(&self.config.config_dir).token(&address)?,
+            None if self.config.config_dir.as_os_str().is_empty() => None,
+            None => self.credentials()?.token(&address)?,
         };
         self.client_with(address, token)
+    }
+
+    pub fn credentials(&self) -> Result<Credentials> {
+        Ok(Credentials::at(placed(&self.config.config_dir, "file of log-ins", "HUB_CONFIG")?))
     }
 
     pub fn client_with(&self, address: Address, token: Option<String>) -> Result<Client> {
@@ -78,7 +84,12 @@ impl Remote {
     }
 
     pub fn cache(&self) -> Result<Cache> {
-        Ok(Cache::open(&self.config.cache)?)
+        Ok(Cache::open(placed(&self.config.cache, "cache", "HUB_CACHE")?)?)
+    }
+
+    /// The cache of `huggingface_hub`.
+    pub fn hugging_face_cache(&self) -> Result<HuggingFaceCache> {
+        Ok(HuggingFaceCache::at(placed(&self.config.hf_cache, "cache of huggingface_hub", "HF_HOME")?))
     }
 
     /// What a person who presses Ctrl-C from now on is told.
@@ -90,6 +101,15 @@ impl Remote {
         let hint = self.if_interrupted.lock().clone();
         CliError { hint, ..CliError::interrupted() }
     }
+}
+
+/// A folder that has no place where there is no home.
+pub fn placed<'a>(folder: &'a Path, what: &str, variable: &str) -> Result<&'a Path> {
+    if folder.as_os_str().is_empty() {
+        let message = format!("HOME is not set, so the {what} has no place");
+        return Err(CliError::new(1, "no_home", message, format!("set {variable} to where it shall be, or HOME")));
+    }
+    Ok(folder)
 }
 
 /// Where no such model was found: perhaps a data set has that name.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output::note;
+use super::remote::placed;
 use super::{Context, Output, Result};
 use crate::app::App;
 use crate::telemetry;
@@ -80,6 +81,7 @@ impl ServeArgs {
 }
 
 pub fn run(_: ServeArgs, context: &Context) -> Result<Output> {
+    placed(&context.config.data, "data directory", "HUB_DATA")?;
     let config = context.config.clone();
     telemetry::start(&config.log, &config.log_format);
     context.block_on(async {

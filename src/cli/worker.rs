@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::remote::placed;
 use super::{Context, Output, Result};
 use crate::{app, telemetry};
 
@@ -34,6 +35,7 @@ impl WorkerArgs {
 }
 
 pub fn run(args: WorkerArgs, context: &Context) -> Result<Output> {
+    placed(&context.config.data, "data directory", "HUB_DATA")?;
     let config = context.config.clone();
     telemetry::start(&config.log, &config.log_format);
     let taken = context.block_on(app::work(&config, args.once, args.parent))??;

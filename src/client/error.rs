@@ -80,6 +80,11 @@ impl Error {
         matches!(self, Error::Answer { kind: Kind::Busy | Kind::Internal, code, .. } if code != "disk_full")
     }
 
+    /// Something between here and the hub takes no body of this size: the hub itself would say so in words.
+    pub(super) fn is_body_limit(&self) -> bool {
+        self.has_code("http_413")
+    }
+
     pub(super) fn has_code(&self, wanted: &str) -> bool {
         matches!(self, Error::Answer { code, .. } if code == wanted)
     }
@@ -98,6 +103,7 @@ impl Error {
         // Without our body a 502 speaks of the road to the server, not of damaged bytes.
         let kind = if matches!(status, 502 | 504) { Kind::Busy } else { Kind::from_status(status) };
         let hint = match kind {
+            _ if status == 413 => "raise the limit on bodies of the proxy in front of the hub (nginx: client_max_body_size 0;)",
             Kind::Busy => "try again in a moment",
             Kind::NotFound => "check the address (--server, HUB_SERVER): is a hub of this version there?",
             Kind::Unauthorized => "log in with `hub login`",
@@ -106,7 +112,10 @@ impl Error {
         Error::Answer {
             kind,
             code: format!("http_{status}"),
-            message: format!("the server answered with status {status}"),
+            message: match status {
+                413 => "a proxy between here and the hub refuses a body of this size (status 413)".into(),
+                _ => format!("the server answered with status {status}"),
+            },
             hint: hint.into(),
         }
     }
@@ -129,6 +138,9 @@ mod tests {
         assert_eq!((error.exit_code(), error.code(), error.to_string()), (3, "not_found", "no model acme/net".into()));
         assert_eq!(error.hint(), "search for it");
         assert_eq!(Error::from_answer(401, b"").exit_code(), 4);
+        let proxy = Error::from_answer(413, b"<html>413 Request Entity Too Large</html>");
+        assert!(proxy.is_body_limit() && proxy.hint().contains("client_max_body_size"));
+        assert!(!Error::from_answer(413, br#"{"code":"too_large","message":"m","hint":"h"}"#).is_body_limit());
         assert_eq!(Error::from_answer(502, b"<html>Bad gateway</html>").exit_code(), 1);
         assert_eq!(Error::from_answer(502, br#"{"code":"blob_corrupt","message":"m","hint":"h"}"#).exit_code(), 5);
     }

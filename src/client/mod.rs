@@ -35,14 +35,15 @@ mod upload;
 mod users;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 pub use address::Address;
 pub use error::Error;
 pub use event::{Event, Sink};
 pub use events::Follow;
-pub use folder::{Folder, LocalFile};
+pub use folder::{Folder, FolderRules, LocalFile};
 pub use hashing::hash_files;
-pub use pack::pack_images;
+pub use pack::{pack_files, packable};
 pub use publish::{Plan, Publication, Published};
 pub use pull::Pulled;
 pub use upload::CHANGED;
@@ -62,6 +63,8 @@ pub struct Client {
     sink: Sink,
     /// Where blobs may lie that are not in our own cache.
     neighbour: Option<Arc<HuggingFaceCache>>,
+    /// How much one request may carry, as far as something on the way has taught us.
+    most_sent: Arc<AtomicU64>,
 }
 
 /// How to reach a server.
@@ -87,7 +90,7 @@ impl Client {
         }
         let http = send::http_client(&address)?;
         let sink = options.sink.unwrap_or_else(|| Arc::new(|_| ()));
-        Ok(Client { http, address, token: token.map(Arc::from), sink, neighbour: None })
+        Ok(Client { http, address, token: token.map(Arc::from), sink, neighbour: None, most_sent: Arc::new(AtomicU64::new(u64::MAX)) })
     }
 
     /// The same, which looks for missing blobs in that cache before it fetches them.

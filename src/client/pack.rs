@@ -1,4 +1,4 @@
-//! A folder with thousands of images travels as one archive: `data.zip`, the same bytes for the same files
+//! A folder with thousands of images or texts travels as one archive: `data.zip`, the same bytes for the same files
 //! on every machine, so that publishing an unchanged folder again sends nothing.
 
 use std::fs::File;
@@ -15,16 +15,26 @@ use crate::domain::path::RepoPath;
 /// The archive's name in the repo.
 pub const ARCHIVE: &str = "data.zip";
 
-/// Cards and licences stay beside the archive, where the server reads them.
+/// Files that hold many samples each: packed together they would only be harder to read.
+const SHARDS: [&str; 14] =
+    ["parquet", "arrow", "tfrecord", "zip", "tar", "gz", "tgz", "zst", "xz", "bz2", "7z", "rar", "safetensors", "npz"];
+
+/// Cards and licences stay beside the archive, where the server reads them; so do shards.
 fn stays_outside(file: &LocalFile) -> bool {
     let name = file.path.as_str().to_ascii_lowercase();
-    !name.contains('/') && (name.ends_with(".md") || name.starts_with("license") || name.starts_with("licence"))
+    let is_paper = !name.contains('/') && (name.ends_with(".md") || name.starts_with("license") || name.starts_with("licence"));
+    is_paper || name.starts_with('.') || SHARDS.contains(&file.path.extension().as_str())
 }
 
-/// Packs everything but cards and licences of `folder` into a zip at `to`, and answers the folder to publish
+/// How many of a folder's files an archive would hold.
+pub fn packable(folder: &Folder) -> usize {
+    folder.files.iter().filter(|file| !stays_outside(file)).count()
+}
+
+/// Packs everything but cards, licences and shards of `folder` into a zip at `to`, and answers the folder to publish
 /// in its place. Entries are stored, not compressed: images already are. Files in order of their paths, all
 /// with the same time and mode.
-pub fn pack_images(folder: &Folder, to: &Path, sink: &Sink) -> Result<Folder> {
+pub fn pack_files(folder: &Folder, to: &Path, sink: &Sink) -> Result<Folder> {
     let (mut files, mut packed): (Vec<LocalFile>, Vec<LocalFile>) = folder.files.iter().cloned().partition(stays_outside);
     packed.sort_by(|a, b| a.path.cmp(&b.path));
     sink(Event::Begin { what: "packing", files: packed.len() as u64, bytes: packed.iter().map(|f| f.size_bytes).sum() });
@@ -61,6 +71,7 @@ fn write_zip(files: &[LocalFile], to: &Path, sink: &Sink) -> Result<()> {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::FolderRules;
     use super::*;
 
     #[test]
@@ -71,12 +82,12 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, path.to_str().unwrap().rsplit('/').next().unwrap()).unwrap();
         }
-        let folder = Folder::read(&work.path().join("in")).unwrap();
+        let folder = Folder::read(&work.path().join("in"), &FolderRules::everything()).unwrap();
         let sink: Sink = Arc::new(|_| ());
-        let packed = pack_images(&folder, &work.path().join("1.zip"), &sink).unwrap();
+        let packed = pack_files(&folder, &work.path().join("1.zip"), &sink).unwrap();
         let mut backwards = folder.clone();
         backwards.files.reverse();
-        pack_images(&backwards, &work.path().join("2.zip"), &sink).unwrap();
+        pack_files(&backwards, &work.path().join("2.zip"), &sink).unwrap();
         let bytes = std::fs::read(work.path().join("1.zip")).unwrap();
         assert_eq!(bytes, std::fs::read(work.path().join("2.zip")).unwrap());
 

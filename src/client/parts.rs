@@ -16,6 +16,8 @@ const MIB: u64 = 1 << 20;
 pub(super) const SMALLEST_PART: u64 = 8 * MIB;
 /// The most a server takes at once.
 const LARGEST_PART: u64 = 64 * MIB;
+/// Smaller ones are not tried where a proxy refuses a body for its size.
+const LEAST_PART: u64 = 64 << 10;
 /// Parts of a large file: few enough that what surrounds each does not count, many enough that a broken line costs
 /// little.
 const PARTS: u64 = 64;
@@ -27,6 +29,11 @@ const AHEAD: usize = 2;
 /// The length of one part of a file.
 pub(super) fn part_bytes(size_bytes: u64) -> u64 {
     size_bytes.div_ceil(PARTS).next_multiple_of(MIB).clamp(SMALLEST_PART, LARGEST_PART)
+}
+
+/// Half of a part that did not get through. None: it is as small as it is worth to be.
+pub(super) fn smaller_part(part: u64) -> Option<u64> {
+    (part > LEAST_PART).then(|| (part / 2).max(LEAST_PART))
 }
 
 /// Cuts runs at multiples of `part`, so that a part that broke off is completed by a smaller one and the others keep
@@ -128,6 +135,8 @@ mod tests {
             assert_eq!(part_bytes(size * MIB), part * MIB, "{size} MiB");
         }
         assert_eq!(part_bytes(u64::MAX / 2), LARGEST_PART);
+        let sizes = std::iter::successors(Some(8 * MIB), |part| smaller_part(*part));
+        assert_eq!((sizes.clone().last(), sizes.count()), (Some(LEAST_PART), 8));
     }
 
     #[test]

@@ -2,13 +2,21 @@
 //! `main` was seen at, so two people publishing at once cannot overwrite each other unseen.
 
 use std::collections::HashSet;
+use std::io::Write as _;
+use std::path::Path;
 
-use super::{Client, Error, Folder, Result};
+use super::error::at;
+use super::{Client, Error, Folder, LocalFile, Result};
 use crate::domain::digest::Digest;
-use crate::domain::manifest::Manifest;
+use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::path::RepoPath;
 use crate::wire::files::{CreateCommit, File};
 use crate::wire::repos::{CreateRepo, RepoDetail, Version};
+
+/// More files than this are listed in a file that is sent like any other, since their JSON would not go through every
+/// proxy.
+const LISTED_FILES: usize = 2_000;
 
 /// What shall become of a folder.
 #[derive(Debug, Clone)]
@@ -68,14 +76,31 @@ impl Client {
             size_bytes: entry.size_bytes,
             sha256: entry.digest.to_hex(),
         };
+        let many = manifest.entries().len() > LISTED_FILES;
         let body = CreateCommit {
             message: publication.message.clone(),
             parent: head.map(|version| version.number),
-            files: manifest.entries().iter().map(file).collect(),
+            files: if many { Vec::new() } else { manifest.entries().iter().map(file).collect() },
+            manifest: if many { Some(self.send_list(manifest).await?) } else { None },
             tags: publication.tags.clone(),
         };
         let done = self.commit(*kind, id, &body).await?;
         Ok(Published { id: repo.repo.id, version: done.version, created: done.created, sent_bytes, warnings: done.warnings, page })
+    }
+
+    /// Sends the list of files as a file, which may be as long as it wants; answers its sha256.
+    async fn send_list(&self, manifest: &Manifest) -> Result<String> {
+        let text = manifest.canonical();
+        let name = "list-of-files";
+        let written = tempfile::NamedTempFile::new().and_then(|mut list| list.write_all(text.as_bytes()).map(|()| list));
+        let list = written.map_err(at("write", Path::new(name)))?;
+        let odd = |problem: String| Error::Input { code: "path", message: problem, hint: "report this as a bug".into() };
+        let path = RepoPath::parse(name).map_err(|e| odd(e.to_string()))?;
+        let (digest, size_bytes) = (manifest.digest(), text.len() as u64);
+        let file = LocalFile { path: path.clone(), source: list.path().to_owned(), size_bytes };
+        let alone = Manifest::new(vec![ManifestEntry { path, size_bytes, digest }]).map_err(|e| odd(e.to_string()))?;
+        self.send_missing(&Folder { files: vec![file], ignored: Vec::new() }, &alone).await?;
+        Ok(digest.to_hex())
     }
 
     /// What [`Client::publish`] would do, without doing any of it.

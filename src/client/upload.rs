@@ -6,13 +6,14 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::error::at;
-use super::parts::{FileRun, SMALLEST_PART, Shown, cut, part_bytes};
+use super::parts::{FileRun, SMALLEST_PART, Shown, cut, part_bytes, smaller_part};
 use super::retry::pause;
 use super::reuse::may_share;
 use super::tensors::pieces_of;
@@ -90,8 +91,12 @@ impl Client {
     async fn send_file(&self, lanes: &Semaphore, source: &Path, entry: &ManifestEntry) -> Result<u64> {
         let file = File::open(source).map_err(at("open", source))?;
         let sending = Sending { entry, file: Arc::new(file), shown: Shown::new(self.sink.clone()), lanes };
-        let in_parts = entry.size_bytes > SMALLEST_PART || may_share(entry.path.as_str(), entry.size_bytes);
-        let sent = if in_parts { self.send_in_parts(&sending).await } else { self.send_whole(&sending).await };
+        let in_parts = entry.size_bytes > SMALLEST_PART.min(self.most_sent()) || may_share(entry.path.as_str(), entry.size_bytes);
+        let sent = match if in_parts { self.send_in_parts(&sending).await } else { self.send_whole(&sending).await } {
+            // A proxy takes no body of this size: then in parts.
+            Err(error) if !in_parts && self.sends_less(&error, entry.size_bytes) => self.send_in_parts(&sending).await,
+            sent => sent,
+        };
         sending.shown.set(if sent.is_ok() { entry.size_bytes } else { 0 });
         sent.map_err(|error| changed_meanwhile(error, &sending))
     }
@@ -120,7 +125,30 @@ impl Client {
         let pieces = tokio::task::spawn_blocking(move || pieces_of(&file, size_bytes)).await;
         // A file that cannot be read to its end fails again, and better told, when it is sent.
         let pieces = pieces.ok().and_then(std::result::Result::ok).unwrap_or_default();
-        self.create_upload_of(&entry.digest, entry.size_bytes, &pieces).await
+        match self.create_upload_of(&entry.digest, entry.size_bytes, &pieces).await {
+            // The list of tensors does not get through; the bytes will, in parts.
+            Err(error) if error.is_body_limit() => self.create_upload(&entry.digest, entry.size_bytes).await,
+            other => other,
+        }
+    }
+
+    /// The most one request may carry.
+    fn most_sent(&self) -> u64 {
+        self.most_sent.load(Ordering::Relaxed)
+    }
+
+    /// After a body of `sent` bytes failed: is it worth trying smaller ones? Remembered for all files, and told once.
+    fn sends_less(&self, error: &Error, sent: u64) -> bool {
+        if !error.is_body_limit() {
+            return false;
+        }
+        let Some(smaller) = smaller_part(sent) else { return false };
+        if self.most_sent.fetch_min(smaller, Ordering::Relaxed) == u64::MAX {
+            let note = "a proxy on the way refuses bodies of this size (status 413); smaller parts are tried, which takes longer \
+                        (its limit: nginx's client_max_body_size, for one)";
+            (self.sink)(Event::Note(note.into()));
+        }
+        true
     }
 
     async fn send_in_parts(&self, sending: &Sending<'_>) -> Result<u64> {
@@ -134,7 +162,8 @@ impl Client {
             if received.total() > best {
                 (best, failures) = (received.total(), 0);
             }
-            let parts = cut(&received.gaps(0..entry.size_bytes), part_bytes(entry.size_bytes));
+            let part = part_bytes(entry.size_bytes).min(self.most_sent());
+            let parts = cut(&received.gaps(0..entry.size_bytes), part);
             let next = match self.send_parts(sending, &upload.id, parts).await {
                 Ok(Some(done)) => Ok(done),
                 // All has arrived and it is not complete: announcing it again completes it.
@@ -148,6 +177,9 @@ impl Client {
                     next
                 }
                 Ok(_) => return Err(self.strange("it takes all parts and has none of them")),
+                Err(error) if self.sends_less(&error, part.min(entry.size_bytes)) => {
+                    self.where_to_go_on(&mut failures, upload, entry).await?
+                }
                 Err(error) => {
                     self.after(&mut failures, error, entry).await?;
                     self.where_to_go_on(&mut failures, upload, entry).await?

@@ -17,11 +17,11 @@ impl HuggingFace {
     }
 }
 
-/// Where `huggingface_hub` keeps its cache. `caches` is where this user's caches lie.
-pub(super) fn cache(environment: &BTreeMap<String, String>, caches: PathBuf) -> PathBuf {
+/// Where `huggingface_hub` keeps its cache. `caches` is where this user's caches lie; without it and without a setting there is none.
+pub(super) fn cache(environment: &BTreeMap<String, String>, caches: Option<PathBuf>) -> Option<PathBuf> {
     let set = |key: &str| environment.get(key).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || set("HF_HOME").unwrap_or_else(|| caches.join("huggingface")).join("hub");
-    set("HF_HUB_CACHE").or_else(|| set("HUGGINGFACE_HUB_CACHE")).unwrap_or_else(home)
+    let home = || Some(set("HF_HOME").or_else(|| Some(caches?.join("huggingface")))?.join("hub"));
+    set("HF_HUB_CACHE").or_else(|| set("HUGGINGFACE_HUB_CACHE")).or_else(home)
 }
 
 #[cfg(test)]

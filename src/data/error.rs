@@ -55,6 +55,9 @@ pub enum Error {
     TooManyClasses { count: usize, limit: usize },
     #[error("no image was found{}", if .left_out.is_empty() { String::new() } else { format!(" (left out: {})", .left_out) })]
     NoImages { left_out: String },
+    /// Other data than any that is checked here.
+    #[error("none of its {files} files is an image ({kinds})")]
+    NoItems { files: usize, kinds: String },
     #[error("all images belong to one class, `{class}`")]
     OneClass { class: String },
     /// What is wrong with targets of another kind than classes.
@@ -91,6 +94,7 @@ impl Error {
             Error::ClassesAlike { .. } => "classes_alike",
             Error::TooManyClasses { .. } => "too_many_classes",
             Error::NoImages { .. } => "no_images",
+            Error::NoItems { .. } => "no_items",
             Error::OneClass { .. } => "one_class",
             Error::BadTargets { .. } => "bad_targets",
             Error::TooManyUnreadable { .. } => "too_many_unreadable",
@@ -123,7 +127,7 @@ impl Error {
             Error::ClassName { .. } => "rename the class to at most 100 visible characters",
             Error::ClassesAlike { .. } => "if they are one class, write it in one way everywhere; if not, give one of them another name",
             Error::TooManyClasses { .. } => "check that the folders are classes, not single images",
-            Error::NoImages { .. } => "add JPEG, PNG, GIF, WebP or BMP images in one folder per class",
+            Error::NoItems { .. } | Error::NoImages { .. } => "add JPEG, PNG, GIF, WebP or BMP images in one folder per class",
             Error::OneClass { .. } => "add a second class: use one folder per class, or labels in metadata.csv",
             Error::BadTargets { hint, .. } => hint,
             Error::TooManyUnreadable { .. } => "repair or remove the listed files and publish again",

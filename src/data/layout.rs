@@ -20,6 +20,9 @@ pub fn read(listing: &Listing, modality: &dyn Modality, limits: &Limits) -> Resu
             kept.insert(&entry.path, index);
         }
     }
+    if !kept.is_empty() && !kept.keys().any(|path| modality.is_item(path)) {
+        return Err(Error::NoItems { files: kept.len(), kinds: kinds(&kept) });
+    }
     let mut folders: Vec<&str> = listing.folders.iter().map(String::as_str).filter(|p| !leftovers::is_ignored(p)).collect();
     while let Some(top) = wrapping_folder(&kept) {
         kept = kept.into_iter().filter_map(|(path, index)| Some((below(path, &top)?, index))).collect();
@@ -34,6 +37,18 @@ pub fn read(listing: &Listing, modality: &dyn Modality, limits: &Limits) -> Resu
         return Err(Error::NoImages { left_out });
     }
     Ok(layout)
+}
+
+/// The commonest endings, with how many files have each.
+fn kinds(kept: &Kept<'_>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for path in kept.keys() {
+        let file = path.rsplit('/').next().unwrap_or_default();
+        *counts.entry(file.rsplit_once('.').map_or("no ending", |(_, ending)| ending)).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts.iter().take(4).map(|(ending, count)| format!("{ending}: {count}")).collect::<Vec<_>>().join(", ")
 }
 
 fn below<'a>(path: &'a str, top: &str) -> Option<&'a str> {

@@ -30,6 +30,11 @@ impl IgnoreRules {
         folders.chain([(path, false)]).any(|(path, is_folder)| self.says(path, is_folder))
     }
 
+    /// Is the folder itself ignored, with all that is in it?
+    pub fn ignores_folder(&self, path: &str) -> bool {
+        self.says(path, true)
+    }
+
     fn says(&self, path: &str, is_folder: bool) -> bool {
         let fits = |rule: &&Rule| (is_folder || !rule.only_folders) && rule.glob.is_match(path);
         self.0.iter().rev().find(fits).is_some_and(|rule| !rule.keeps)

@@ -17,6 +17,27 @@ const NAMES: &[&str] = &[
     "lost+found",
 ];
 
+/// Dot files and folders that are never what somebody made.
+const OF_TOOLS: &[&str] = &[
+    ".git",
+    ".svn",
+    ".hg",
+    ".cache",
+    ".ipynb_checkpoints",
+    ".trash",
+    ".trashes",
+    ".spotlight-v100",
+    ".fseventsd",
+    ".idea",
+    ".vscode",
+    ".ds_store",
+];
+
+/// Whether it is a dot file or folder that a tool keeps for itself, or Finder's shadow of another file.
+pub fn is_of_a_tool(name: &str) -> bool {
+    name.starts_with("._") || OF_TOOLS.contains(&name.to_lowercase().as_str())
+}
+
 /// Whether one part of a path is the name of litter: a dot file or folder, or one of the names above.
 pub fn is_litter(name: &str) -> bool {
     let hidden = name.starts_with('.') && !matches!(name, "." | "..");
@@ -30,12 +51,10 @@ pub fn in_litter(path: &str) -> bool {
 
 /// Of a path that is litter only because somebody hid a folder: that folder. No tool's own folder is one.
 pub fn hidden_folder(path: &str) -> Option<&str> {
-    const OF_TOOLS: &[&str] =
-        &[".git", ".svn", ".hg", ".cache", ".ipynb_checkpoints", ".trash", ".trashes", ".spotlight-v100", ".fseventsd", ".idea", ".vscode"];
     let (folders, file) = path.rsplit_once('/')?;
     let mut hidden = None;
     for name in folders.split('/').filter(|name| is_litter(name)) {
-        if !name.starts_with('.') || OF_TOOLS.contains(&name.to_lowercase().as_str()) {
+        if !name.starts_with('.') || is_of_a_tool(name) {
             return None;
         }
         hidden = hidden.or(Some(name));

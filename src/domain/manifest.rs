@@ -32,6 +32,8 @@ pub enum ManifestError {
 
 /// More files than this belong into an archive.
 pub const MAX_FILES: usize = 100_000;
+/// Longest canonical text that is read: of that many files, whose paths have 250 bytes in the mean.
+pub const MAX_MANIFEST_BYTES: u64 = 32 << 20;
 
 impl Manifest {
     pub fn new(mut entries: Vec<ManifestEntry>) -> Result<Manifest, ManifestError> {
@@ -75,6 +77,16 @@ impl Manifest {
         self.entries.iter().map(|e| format!("{} {} {}\n", e.digest, e.size_bytes, e.path)).collect()
     }
 
+    /// Reads back what [`Manifest::canonical`] writes. None: it is no manifest.
+    pub fn parse(text: &str) -> Option<Manifest> {
+        let line = |line: &str| {
+            let (digest, rest) = line.split_once(' ')?;
+            let (size, path) = rest.split_once(' ')?;
+            Some(ManifestEntry { path: RepoPath::parse(path).ok()?, size_bytes: size.parse().ok()?, digest: Digest::parse(digest).ok()? })
+        };
+        Manifest::new(text.lines().map(line).collect::<Option<Vec<_>>>()?).ok()
+    }
+
     pub fn digest(&self) -> Digest {
         Digest::of(self.canonical().as_bytes())
     }
@@ -103,6 +115,8 @@ mod tests {
         let two = Manifest::new(vec![entry("b/c"), entry("a")]).unwrap();
         assert_eq!(one.commit_id(), two.commit_id());
         assert_eq!(one.commit_id().as_str().len(), 40);
+        assert_eq!(Manifest::parse(&one.canonical()).as_ref(), Some(&one));
+        assert_eq!((Manifest::parse(""), Manifest::parse("abc 3 a\n")), (None, None));
         assert_eq!(one.find("b/c").map(|e| e.path.as_str()), Some("b/c"));
     }
 

@@ -2,9 +2,14 @@
 //!
 //! The wall is ammonia's allow-list; everything before it keeps the work small and the page in order.
 //! ammonia's time grows with the square of the nesting (50 KB of `>` take seconds), so nesting is cut and raw
-//! HTML is rebuilt well-formed (see `tidy`) before it gets there. Images are not loaded: a remote one would
-//! tell a stranger who reads the card, so it becomes a link.
+//! HTML is rebuilt well-formed (see `tidy`) before it gets there. Images of other sites are not loaded: one would
+//! tell a stranger who reads the card, so it becomes a link. The repo's own pictures are shown.
+//!
+//! A card is rendered once, when it is published, and its repo may move later: links to the repo's files are kept
+//! as `repo-file:PATH` and led to where the files are by [`place`], each time the card is shown.
 
+mod headings;
+mod links;
 mod scan;
 mod tidy;
 
@@ -15,6 +20,8 @@ use std::sync::LazyLock;
 use ammonia::Builder;
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
+use headings::Headings;
+pub use links::place;
 use tidy::Tidy;
 
 /// Longest text we render; cards are refused above it, so this only cuts what came another way.
@@ -25,16 +32,10 @@ const MAX_DEPTH: usize = 100;
 const ID_PREFIX: &str = "card-";
 const LINK_REL: &str = "nofollow noopener noreferrer ugc";
 
-/// Renders Markdown to an HTML fragment without scripts, styles, forms, images and `h1`. Links to relative
-/// paths lose their target, for the fragment does not know where the card's files are: see [`render_at`].
+/// Renders Markdown to an HTML fragment without scripts, styles, forms and `h1`. Its links to files of the repo, and the
+/// repo's pictures, have no place yet: see [`place`].
 pub fn render(markdown: &str) -> String {
-    render_at(markdown, "")
-}
-
-/// As [`render`], with relative links led to `files`, an absolute path that ends with a slash, such as
-/// `/team/model/resolve/main/`.
-pub fn render_at(markdown: &str, files: &str) -> String {
-    sanitizer(files).clean(&tidy_html(markdown)).to_string()
+    sanitizer().clean(&tidy_html(markdown)).to_string()
 }
 
 /// HTML of bounded depth, with every element closed; not yet safe.
@@ -43,7 +44,7 @@ fn tidy_html(markdown: &str) -> String {
     let options = Options::ENABLE_TABLES | Options::ENABLE_TASKLISTS | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_FOOTNOTES;
     let events = Flatten { inner: Parser::new_ext(markdown, options), open: Vec::new(), depth: 0, links: 0 };
     let mut html = String::with_capacity(markdown.len() * 3 / 2);
-    pulldown_cmark::html::push_html(&mut html, Tidy::new(events.map(rewrite), MAX_DEPTH));
+    pulldown_cmark::html::push_html(&mut html, Tidy::new(Headings::new(events.map(rewrite)), MAX_DEPTH));
     html
 }
 
@@ -51,8 +52,8 @@ fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
 }
 
-/// Drops the elements that lie deeper than [`MAX_DEPTH`], and images inside links (a link holds no other);
-/// what they hold stays.
+/// Drops the elements that lie deeper than [`MAX_DEPTH`], and links inside links; what they hold stays. Images of other
+/// sites become links.
 struct Flatten<I> {
     inner: I,
     open: Vec<Kept>,
@@ -73,10 +74,14 @@ impl<'a, I: Iterator<Item = Event<'a>>> Iterator for Flatten<I> {
     fn next(&mut self) -> Option<Event<'a>> {
         loop {
             let event = self.inner.next()?;
-            let passes = match &event {
-                Event::Start(tag) => self.start(tag),
-                Event::End(_) => self.end(),
-                _ => true,
+            let (passes, event) = match event {
+                Event::Start(tag) => (self.start(&tag), Event::Start(linked(tag))),
+                Event::End(tag) => {
+                    let kept = self.end();
+                    let is_link = matches!((&kept, tag), (Kept::Link, TagEnd::Image));
+                    (!matches!(kept, Kept::No), Event::End(if is_link { TagEnd::Link } else { tag }))
+                }
+                other => (true, other),
             };
             if passes {
                 return Some(event);
@@ -87,7 +92,11 @@ impl<'a, I: Iterator<Item = Event<'a>>> Iterator for Flatten<I> {
 
 impl<I> Flatten<I> {
     fn start(&mut self, tag: &Tag) -> bool {
-        let is_link = matches!(tag, Tag::Link { .. } | Tag::Image { .. });
+        let is_link = match tag {
+            Tag::Link { .. } => true,
+            Tag::Image { dest_url, .. } => links::own_picture(dest_url).is_none(),
+            _ => false,
+        };
         let kept = match is_link {
             _ if self.depth >= MAX_DEPTH => Kept::No,
             true if self.links > 0 => Kept::No,
@@ -101,25 +110,31 @@ impl<I> Flatten<I> {
         passes
     }
 
-    fn end(&mut self) -> bool {
+    fn end(&mut self) -> Kept {
         let kept = self.open.pop().unwrap_or(Kept::No);
-        let passes = !matches!(kept, Kept::No);
-        self.depth -= usize::from(passes);
+        self.depth -= usize::from(!matches!(kept, Kept::No));
         self.links -= usize::from(matches!(kept, Kept::Link));
-        passes
+        kept
     }
 }
 
-/// One event as we want it on a page that has its own `h1`, no forms and no images.
+/// An image of another site as a link: its text is what it shows to who cannot see it, the link leads to the rest.
+fn linked(tag: Tag) -> Tag {
+    match tag {
+        Tag::Image { link_type, dest_url, title, id } if links::own_picture(&dest_url).is_none() => {
+            Tag::Link { link_type, dest_url, title, id }
+        }
+        other => other,
+    }
+}
+
+/// One event as we want it on a page that has its own `h1` and no forms.
 fn rewrite(event: Event) -> Event {
     match event {
         Event::Start(Tag::Heading { level, .. }) => {
             Event::Start(Tag::Heading { level: lower(level), id: None, classes: Vec::new(), attrs: Vec::new() })
         }
         Event::End(TagEnd::Heading(level)) => Event::End(TagEnd::Heading(lower(level))),
-        // An image's text is what it shows to who cannot see it; the link leads to the rest.
-        Event::Start(Tag::Image { link_type, dest_url, title, id }) => Event::Start(Tag::Link { link_type, dest_url, title, id }),
-        Event::End(TagEnd::Image) => Event::End(TagEnd::Link),
         Event::TaskListMarker(done) => Event::Text(CowStr::Borrowed(if done { "☑ " } else { "☐ " })),
         other => other,
     }
@@ -190,23 +205,15 @@ static ELEMENTS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
     ])
 });
 
-fn sanitizer(files: &str) -> Builder<'static> {
-    let files = files.to_owned();
-    let cell = HashSet::from(["align", "colspan", "rowspan"]);
+fn sanitizer() -> Builder<'static> {
+    let mut tags = ELEMENTS.clone();
+    tags.insert("img");
     let mut builder = Builder::empty();
     builder
-        .tags(ELEMENTS.clone())
+        .tags(tags)
         .clean_content_tags(HashSet::from(["script", "style"]))
         .generic_attributes(HashSet::from(["title", "lang"]))
-        .tag_attributes(HashMap::from([
-            ("a", HashSet::from(["href"])),
-            ("div", HashSet::from(["align", "id"])),
-            ("p", HashSet::from(["align"])),
-            ("ol", HashSet::from(["start"])),
-            ("details", HashSet::from(["open"])),
-            ("td", cell.clone()),
-            ("th", cell),
-        ]))
+        .tag_attributes(attributes())
         .allowed_classes(HashMap::from([
             ("div", HashSet::from(["footnote-definition"])),
             ("sup", HashSet::from(["footnote-definition-label", "footnote-reference"])),
@@ -214,8 +221,10 @@ fn sanitizer(files: &str) -> Builder<'static> {
         .url_schemes(HashSet::from(["http", "https", "mailto"]))
         .id_prefix(Some(ID_PREFIX))
         .link_rel(Some(LINK_REL))
-        .attribute_filter(move |_, attribute, value| match attribute {
-            "href" => target(value, &files).map(Cow::Owned),
+        .attribute_filter(|_, attribute, value| match attribute {
+            "href" => links::target(value).map(Cow::Owned),
+            "src" => links::own_picture(value).map(Cow::Owned),
+            "width" | "height" => value.trim_end_matches(['p', 'x', '%']).parse::<u16>().is_ok().then_some(Cow::Borrowed(value)),
             // Cells that span thousands of columns make a browser sweat.
             "colspan" | "rowspan" => value.parse::<u16>().is_ok_and(|span| span <= 100).then_some(Cow::Borrowed(value)),
             _ => Some(Cow::Borrowed(value)),
@@ -223,26 +232,22 @@ fn sanitizer(files: &str) -> Builder<'static> {
     builder
 }
 
-/// Where a link may lead: other sites by http(s) or mail, a part of this card, a path of this hub, or a file
-/// of the repo. Browsers drop tabs and line feeds from a URL and read `\` as `/`, so neither is let through.
-fn target(value: &str, files: &str) -> Option<String> {
-    let value = value.trim_matches(|c: char| c == ' ' || c.is_control());
-    if value.contains(|c: char| c.is_control() || c == '\\') || value.starts_with("//") {
-        return None;
-    }
-    if let Some(part) = value.strip_prefix('#') {
-        return Some(format!("#{ID_PREFIX}{part}"));
-    }
-    let head = value.split(['/', '?', '#']).next().unwrap_or_default();
-    if let Some((scheme, _)) = head.split_once(':') {
-        let known = ["http", "https", "mailto"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-        return known.then(|| value.to_owned());
-    }
-    if value.starts_with('/') {
-        return Some(value.to_owned());
-    }
-    let inside = !files.is_empty() && !value.is_empty() && !value.split(['/', '?', '#']).any(|part| part == "..");
-    inside.then(|| format!("{files}{}", value.trim_start_matches("./")))
+/// Of each element.
+fn attributes() -> HashMap<&'static str, HashSet<&'static str>> {
+    let cell = ["align", "colspan", "rowspan"];
+    let mut attributes = HashMap::from([
+        ("a", HashSet::from(["href", "id"])),
+        ("div", HashSet::from(["align", "id"])),
+        ("span", HashSet::from(["id"])),
+        ("p", HashSet::from(["align"])),
+        ("img", HashSet::from(["src", "alt", "width", "height"])),
+        ("ol", HashSet::from(["start"])),
+        ("details", HashSet::from(["open"])),
+        ("td", cell.into()),
+        ("th", cell.into()),
+    ]);
+    attributes.extend(["h2", "h3", "h4", "h5", "h6"].map(|heading| (heading, HashSet::from(["id"]))));
+    attributes
 }
 
 #[cfg(test)]

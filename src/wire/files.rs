@@ -111,7 +111,12 @@ pub struct CreateCommit {
     #[serde(default)]
     pub parent: Option<u32>,
     /// The whole version: files not listed are not in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<File>,
+    /// Instead of `files`, for thousands of them: the sha256 of an uploaded file with a line `sha256 SP size SP path LF`
+    /// for each, in UTF-8 and at most 32 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
     /// Tags to set on the new version.
     #[serde(default)]
     pub tags: Vec<String>,

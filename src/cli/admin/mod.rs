@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::progress::Reporter;
+use super::remote::placed;
 use super::{Context, Output, Result};
 use crate::app::Administration;
 use people::{OrgCommand, TokenCommand, UserCommand};
@@ -46,6 +47,7 @@ impl AdminArgs {
 }
 
 pub fn run(args: AdminArgs, context: &Context) -> Result<Output> {
+    placed(&context.config.data, "data directory", "HUB_DATA")?;
     let reporter = Reporter::new(context.globals.progress, context.globals.quiet);
     let tell = reporter.upkeep();
     let output = context.block_on(async {

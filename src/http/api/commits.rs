@@ -26,15 +26,28 @@ use crate::wire::files::{Committed, CreateCommit, File};
 pub async fn create(service: web::Data<Service>, caller: Caller, at: RepoAt, body: Json<CreateCommit>) -> Answer {
     // Whoever may not publish here learns nothing from what else is wrong with the request.
     service.may_commit(&caller.0, at.kind, &at.id).await?;
-    let commit = read(body.0)?;
+    let mut commit = read(&body.0)?;
+    if let Some(digest) = &body.0.manifest {
+        let digest = Digest::parse(digest);
+        let digest =
+            digest.map_err(|e| HttpError::bad_request("bad_digest", format!("'manifest': {e}"), "hash the list with sha256sum"))?;
+        commit.files = service.uploaded_manifest(&caller.0, at.kind, &at.id, digest).await?;
+    }
     let done = service.commit(&caller.0, at.kind, &at.id, commit).await?;
     let mut response = if done.created { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(response.json(Committed { version: done.version.into(), created: done.created, warnings: done.warnings }))
 }
 
-fn read(body: CreateCommit) -> Result<Commit, HttpError> {
+fn read(body: &CreateCommit) -> Result<Commit, HttpError> {
     let refused = |code, problem: String, hint: &str| HttpError::from(service::Error::invalid(code, problem, hint));
-    let file = |file: File| {
+    if body.manifest.is_some() != body.files.is_empty() {
+        return Err(refused(
+            "bad_manifest",
+            "a commit has either 'files' or 'manifest'".into(),
+            "list the files, or upload a list of them",
+        ));
+    }
+    let file = |file: &File| {
         let path = RepoPath::parse(&file.path).map_err(|e| refused("bad_path", e.to_string(), "rename the file and publish again"))?;
         let digest = Digest::parse(&file.sha256);
         let digest = digest.map_err(|e| HttpError::bad_request("bad_digest", format!("'{path}': {e}"), "hash the file with sha256sum"))?;
@@ -42,10 +55,10 @@ fn read(body: CreateCommit) -> Result<Commit, HttpError> {
     };
     let tag = |tag: &String| RefName::parse(tag).map_err(|e| refused("bad_tag", format!("'{tag}': {e}"), "choose another tag"));
     Ok(Commit {
-        message: body.message,
+        message: body.message.clone(),
         parent: body.parent,
         tags: body.tags.iter().map(tag).collect::<Result<_, _>>()?,
-        files: body.files.into_iter().map(file).collect::<Result<_, HttpError>>()?,
+        files: body.files.iter().map(file).collect::<Result<_, HttpError>>()?,
         bases: Vec::new(),
     })
 }

@@ -7,7 +7,7 @@ use askama::Template;
 use super::card::RepoCard;
 use super::format;
 use super::frame::{Frame, page};
-use super::repo_head::{Fact, Head};
+use super::repo_head::{Fact, Head, card_html};
 use super::snippets::{Snippet, snippets};
 use crate::domain::dataset_report::{DatasetReport, SplitCount};
 use crate::domain::repo::RepoSummary;
@@ -66,7 +66,7 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
         frame: Frame::of(visitor, "datasets"),
         thumbnails: thumbs(&classes, &head, report.values.is_some()),
         numbers: report.values.is_some(),
-        card_html: summary.facts.card_html.clone(),
+        card_html: card_html(&summary),
         facts: facts(&summary, &report),
         splits: splits(&report),
         problems: problems(&report),

@@ -8,7 +8,7 @@ use super::card::{RepoCard, href};
 use super::dataset_page;
 use super::format;
 use super::frame::{Frame, page};
-use super::repo_head::{Fact, Head, urlencode};
+use super::repo_head::{Fact, Head, card_html, urlencode};
 use super::snippets::{Snippet, snippets};
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::{Facts, RepoSummary, SourceDataset};
@@ -76,7 +76,7 @@ async fn model(visitor: &Visitor, service: &Service, summary: RepoSummary, revis
     page(&ModelPage {
         frame: Frame::of(visitor, "models"),
         head: Head::of(&summary, "card", query),
-        card_html: facts.card_html.clone(),
+        card_html: card_html(&summary),
         facts: model_facts(&summary),
         sources: sources.into_iter().map(Source::from).collect(),
         bases: facts.base_models.iter().map(|written| base(written)).collect(),

@@ -7,6 +7,7 @@ use crate::domain::dataset_report::can_be_learned;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::{Facts, RepoSummary, Version, VersionState};
 use crate::http::extract::Query;
+use crate::service::card_html;
 
 /// What stands above the tabs of every page of a repo, and the tabs.
 pub struct Head {
@@ -49,6 +50,12 @@ pub struct Fact {
     pub label: &'static str,
     pub value: String,
     pub href: Option<String>,
+}
+
+/// The card, with its links led to the files of the version shown.
+pub fn card_html(summary: &RepoSummary) -> String {
+    let version = summary.head.as_ref().map_or_else(|| "main".to_owned(), |version| version.number.to_string());
+    card_html::place(&summary.facts.card_html, &href(summary.repo.kind, &summary.repo.id), &version)
 }
 
 impl Head {

@@ -2,7 +2,8 @@
 //! with it; attributes are split as an HTML parser would, so that nothing can hide inside one.
 
 /// Attributes worth passing on; the sanitizer decides about their values.
-const ATTRIBUTES: [&str; 12] = ["align", "alt", "class", "colspan", "href", "id", "lang", "open", "rowspan", "start", "title", "width"];
+const ATTRIBUTES: [&str; 14] =
+    ["align", "alt", "class", "colspan", "height", "href", "id", "lang", "open", "rowspan", "src", "start", "title", "width"];
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece<'a> {

@@ -13,7 +13,7 @@ fn markdown_as_people_write_it() {
         "# Title\n\nA *word* and ~~old~~ `code` [link](https://example.org/a?b=1&c=2).\n\n\
          | a | b |\n| - | -: |\n| 1 | 2 |\n\n- [x] done\n- [ ] open\n\nNote[^1].\n\n[^1]: The note.\n",
     );
-    assert!(html.contains("<h2>Title</h2>"), "{html}");
+    assert!(html.contains(r#"<h2 id="card-title">Title</h2>"#), "{html}");
     assert!(html.contains("<em>word</em>") && html.contains("<del>old</del>") && html.contains("<code>code</code>"));
     assert!(html.contains(r#"href="https://example.org/a?b=1&amp;c=2" rel="nofollow noopener noreferrer ugc""#), "{html}");
     assert!(html.contains("<table>") && html.contains("<td>1</td>"), "{html}");
@@ -38,7 +38,7 @@ fn html_as_people_write_it() {
 fn only_one_h1_per_page() {
     let html = render("# a\n## b\n###### c\n\n<h1>d</h1>\n\n<H5>e</H5>\n");
     assert!(!html.contains("<h1"), "{html}");
-    assert!(html.contains("<h2>a</h2>") && html.contains("<h3>b</h3>") && html.contains("<h6>c</h6>"), "{html}");
+    assert!(html.contains(">a</h2>") && html.contains(">b</h3>") && html.contains(">c</h6>"), "{html}");
     assert!(html.contains("<h2>d</h2>") && html.contains("<h6>e</h6>"), "{html}");
 }
 
@@ -86,7 +86,7 @@ fn no_payload_survives() {
     let wrap = [("", ""), ("text ", " text"), ("> - ", ""), ("<div>\n", "\n</div>"), ("# ", "\n")];
     for payload in PAYLOADS {
         for (before, after) in wrap {
-            let html = render_at(&format!("{before}{payload}{after}"), "/a/b/resolve/main/");
+            let html = place(&render(&format!("{before}{payload}{after}")), "/a/b", "1");
             for tag in tags(&html) {
                 let tag = tag.to_lowercase();
                 let name: String = tag.trim_start_matches('/').chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
@@ -101,9 +101,8 @@ fn no_payload_survives() {
 
 #[test]
 fn links_go_where_they_say() {
-    let files = "/team/model/resolve/main/";
     let href = |markdown: &str| {
-        let html = render_at(markdown, files);
+        let html = place(&render(markdown), "/team/model", "3");
         html.split_once("href=\"").and_then(|(_, rest)| rest.split_once('"')).map(|(href, _)| href.to_owned())
     };
     assert_eq!(href("[x](//evil.example/x)"), None);
@@ -118,9 +117,50 @@ fn links_go_where_they_say() {
     assert_eq!(href("<https://example.org>").as_deref(), Some("https://example.org"));
     assert_eq!(href("[x](mailto:a@example.org)").as_deref(), Some("mailto:a@example.org"));
     assert_eq!(href("[x](/library/resnet50)").as_deref(), Some("/library/resnet50"));
-    assert_eq!(href("[x](./plots/a.png)").as_deref(), Some("/team/model/resolve/main/plots/a.png"));
+    assert_eq!(href("[x](./plots/a.png)").as_deref(), Some("/team/model/blob/3/plots/a.png"));
+    assert_eq!(href("[x](docs/use.md#how)").as_deref(), Some("/team/model/blob/3/docs/use.md#how"));
+    assert_eq!(href("<a href=docs/use.md>x</a>").as_deref(), Some("/team/model/blob/3/docs/use.md"));
+    assert_eq!(href("[x](tree/main)").as_deref(), Some("/team/model/tree/main"));
     assert_eq!(href("[x](#usage)").as_deref(), Some("#card-usage"));
-    assert!(!render("[x](plots/a.png)").contains("href"), "without a place, a relative link has no target");
+    for outside in ["[x](a/../../b)", "[x](%2e%2e/b)", "[x](.%2E/b)", "[x](repo-file:b)", "[x](repo-page:b)", "[x](./)"] {
+        assert_eq!(href(outside), None, "{outside}");
+    }
+}
+
+#[test]
+fn headings_have_the_names_that_links_use() {
+    let html = render("# My *big* `net` (v2)!\n\n## Usage\n\n## Usage\n\n## Größe\n\n## !!!\n\n<h2 id=\"own\">Own</h2>\n");
+    for name in ["card-my-big-net-v2", "card-usage", "card-usage-1", "card-größe", "card-own"] {
+        assert!(html.contains(&format!("id=\"{name}\"")), "{name}: {html}");
+    }
+    assert!(html.contains("<h3>!!!</h3>"), "{html}");
+}
+
+#[test]
+fn the_repo_s_own_pictures_are_shown() {
+    let shown = |markdown: &str| place(&render(markdown), "/datasets/team/set", "2");
+    let picture = r#"<img src="/datasets/team/set/resolve/2/plots/a.PNG" alt="A plot">"#;
+    assert!(shown("![A plot](./plots/a.PNG)").contains(picture));
+    let raw = shown("<p>\n<img width=40 onerror=x src='plots/a.png' alt='A plot'>\n</p>\n");
+    assert!(
+        raw.contains(r#"src="/datasets/team/set/resolve/2/plots/a.png""#) && raw.contains(r#"width="40""#) && !raw.contains("onerror"),
+        "{raw}"
+    );
+    let linked = shown("[![A plot](plots/a.PNG)](https://example.org/)");
+    assert!(linked.contains("href=\"https://example.org/\"") && linked.contains(picture), "{linked}");
+    for foreign in [
+        "![x](a.svg)",
+        "![x](../a.png)",
+        "![x](/a.png)",
+        "![x](https://e.example/a.png)",
+        "![x](//e.example/a.png)",
+        "![x](data:image/png;base64,AA.png)",
+        "<img src=repo-file:a.png>",
+    ] {
+        assert!(!shown(foreign).contains("<img"), "{foreign}");
+    }
+    let text = shown("`href=\"repo-file:x\"` and <span title='src=\"repo-file:y\"'>z</span>");
+    assert!(!text.contains("<img") && text.matches("<a").count() == 0, "{text}");
 }
 
 #[test]
@@ -137,7 +177,7 @@ fn check_cost(markdown: &str, name: &str) {
     assert!(given.len() < 40 * markdown.len() + 4_096, "{name}: {} bytes from {}", given.len(), markdown.len());
     let (mut depth, mut deepest) = (0i64, 0);
     for tag in tags(&given) {
-        let is_void = ["br", "hr", "input"].iter().any(|void| tag.starts_with(void));
+        let is_void = ["br", "hr", "img", "input"].iter().any(|void| tag.starts_with(void));
         depth += i64::from(!tag.starts_with('/') && !is_void) - i64::from(tag.starts_with('/'));
         deepest = deepest.max(depth);
     }
@@ -186,7 +226,7 @@ proptest::proptest! {
     fn any_text_renders_to_known_tags(text in "[<>a-c/=\"' !\\-\n*_`\\[\\](){}#|&;:.\\\\]{0,200}") {
         for tag in tags(&render(&text)) {
             let name: String = tag.trim_start_matches('/').chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
-            proptest::prop_assert!(ELEMENTS.contains(name.as_str()), "{} in {}", tag, text);
+            proptest::prop_assert!(name == "img" || ELEMENTS.contains(name.as_str()), "{} in {}", tag, text);
         }
     }
 }

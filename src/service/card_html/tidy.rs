@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 
 use pulldown_cmark::{CowStr, Event, Tag, TagEnd};
 
-use super::ELEMENTS;
 use super::scan::{self, Piece};
+use super::{ELEMENTS, links};
 
 /// Elements whose content is not text for readers.
 const UNREADABLE: [&str; 6] = ["script", "style", "template", "noscript", "iframe", "object"];
@@ -104,16 +104,17 @@ impl<'a, I: Iterator<Item = Event<'a>>> Tidy<'a, I> {
             self.skipping = Some(name.to_owned());
             return;
         }
-        if name == "img" {
-            let alt = attributes.iter().find(|(key, _)| key == "alt").map_or("", |(_, alt)| alt);
-            html.push_str(&alt.replace('<', "&lt;"));
+        let attribute = |name: &str| attributes.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
+        let shown = name == "img" && links::own_picture(attribute("src")).is_some();
+        if name == "img" && !shown {
+            html.push_str(&attribute("alt").replace('<', "&lt;"));
             return;
         }
         if SELF_ENDING.contains(&name) && self.open.last().is_some_and(|last| last.as_deref() == Some(name)) {
             self.close_last(html);
         }
-        let is_void = matches!(name, "br" | "hr");
-        if !ELEMENTS.contains(name) || (!is_void && self.open.len() >= self.max_depth) {
+        let is_void = matches!(name, "br" | "hr" | "img");
+        if !(shown || ELEMENTS.contains(name)) || (!is_void && self.open.len() >= self.max_depth) {
             return;
         }
         let _ = write!(html, "<{name}");

@@ -117,6 +117,9 @@ impl Service {
         });
         match checked.await {
             Ok(Ok(report)) => Ok(Found::of_report(report)),
+            Ok(Err(problem @ data::Error::NoItems { .. })) => {
+                Ok(unchecked(&format!("{problem}: they are kept as they are, and nothing can be fine-tuned on them here")))
+            }
             // Nobody said that these are images: then they are other data, which is kept as it is.
             Ok(Err(problem)) if promise == Promise::Perhaps && !matches!(problem, data::Error::Io { .. }) => Ok(unchecked(UNKNOWN)),
             Ok(Err(problem)) => Err(refused(problem)),

@@ -7,6 +7,7 @@ pub mod edit;
 pub mod fetch;
 mod git_names;
 pub mod manage;
+pub mod manifest;
 pub mod mirror;
 mod papers;
 pub mod publish;
