@@ -3,6 +3,7 @@
 //! This is the only place that reads the environment.
 
 mod hugging_face;
+mod places;
 mod reader;
 mod store;
 
@@ -12,6 +13,7 @@ use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
 
 pub use hugging_face::HuggingFace;
+use places::Places;
 use reader::Reader;
 pub use store::{AwsVariables, Bucket};
 
@@ -168,34 +170,15 @@ impl Config {
         for (key, value) in flags {
             values.insert(key, (value.clone(), Source::Flag));
         }
-        // Without a home these have no default; nobody wants them in the folder that happens to be the current one.
-        let absolute = |key: &str| environment.get(key).map(Path::new).filter(|path| path.is_absolute());
-        let in_home = |key: &str, default: &str| absolute(key).map(PathBuf::from).or_else(|| Some(absolute("HOME")?.join(default)));
-        let of_ours = |key: &str, default: &str| in_home(key, default).map(|folder| folder.join("backbone-hub"));
-        let defaults = [
-            ("data", of_ours("XDG_DATA_HOME", ".local/share")),
-            ("cache", of_ours("XDG_CACHE_HOME", ".cache")),
-            ("hf_cache", hugging_face::cache(environment, in_home("XDG_CACHE_HOME", ".cache"))),
-        ];
-        for (key, path) in defaults {
+        let places = Places { environment };
+        for (key, path) in places.defaults() {
             if values[key].1 == Source::Default {
                 let path = path.unwrap_or_default().to_string_lossy().into_owned();
                 values.insert(key, (path, Source::Default));
             }
         }
-        let chosen = environment.get("HUB_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
-        let config_dir = match &chosen {
-            // What `hub login` keeps lies beside the file of one's own choice.
-            Some(chosen) if !chosen.is_dir() => chosen.parent().map(PathBuf::from),
-            Some(folder) => Some(folder.clone()),
-            None => of_ours("XDG_CONFIG_HOME", ".config"),
-        };
-        let config_dir = config_dir.unwrap_or_default();
-        let file = match (file, chosen) {
-            (Some(asked), _) => Some(asked.to_owned()),
-            (None, Some(chosen)) => [chosen.clone(), chosen.join("hub.toml")].into_iter().find(|path| path.is_file()),
-            (None, None) => find_file(Path::new(&values["data"].0), &config_dir),
-        };
+        let config_dir = places.config_dir();
+        let file = file.map(PathBuf::from).or_else(|| places.file(Path::new(&values["data"].0), &config_dir));
         if let Some(path) = &file {
             for (key, value) in read_file(path)? {
                 if values[key].1 == Source::Default {
@@ -295,10 +278,6 @@ pub fn own_executable() -> std::io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-fn find_file(data: &Path, config_dir: &Path) -> Option<PathBuf> {
-    [data.join("hub.toml"), config_dir.join("hub.toml")].into_iter().find(|path| path.is_file())
-}
-
 /// The settings of a TOML file as texts; an unknown key is an error, so that a typo is not silently ignored.
 fn read_file(path: &Path) -> Result<Vec<(&'static str, String)>, Error> {
     let wrong = |problem: String| Error::File { path: path.display().to_string(), problem };
@@ -338,31 +317,6 @@ mod tests {
         let from = |key| config.source(key);
         assert_eq!([from("listen"), from("log"), from("workers")], [Source::Flag, Source::Environment, Source::File]);
         assert_eq!((from("cache"), config.open_signup, config.allow_pickle), (Source::Default, true, false));
-    }
-
-    #[test]
-    fn without_a_home_nothing_lies_in_the_current_folder() {
-        for pairs in [&[][..], &[("HOME", "")], &[("HOME", "here")], &[("XDG_CACHE_HOME", "cache")]] {
-            let config = Config::resolve(&[], None, &environment(pairs)).unwrap();
-            let places = [&config.data, &config.cache, &config.hf_cache, &config.config_dir];
-            assert!(places.iter().all(|place| place.as_os_str().is_empty()), "{pairs:?}: {places:?}");
-        }
-        let config = Config::resolve(&[], None, &environment(&[("XDG_CACHE_HOME", "/c")])).unwrap();
-        assert_eq!((config.cache, config.hf_cache), ("/c/backbone-hub".into(), "/c/huggingface/hub".into()));
-    }
-
-    #[test]
-    fn a_configuration_of_one_s_own_choice() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("own.toml");
-        let load =
-            |path: &Path| Config::resolve(&[], None, &environment(&[("HOME", "/h"), ("HUB_CONFIG", path.to_str().unwrap())])).unwrap();
-        let config = load(&file);
-        assert_eq!((config.file, config.config_dir.as_path()), (None, dir.path()), "it need not be there");
-        std::fs::write(&file, "workers = 3\n").unwrap();
-        assert_eq!((load(&file).workers, load(&file).file), (3, Some(file.clone())));
-        std::fs::rename(&file, dir.path().join("hub.toml")).unwrap();
-        assert_eq!((load(dir.path()).workers, load(dir.path()).config_dir), (3, dir.path().to_path_buf()));
     }
 
     #[test]

@@ -270,9 +270,9 @@ fn what_was_pulled_for_others_is_published_as_it_is() {
     };
     let files = |name: &str| text(&run(hub().args(["show", name, "--files", "--quiet"]), 0).stdout);
     publish(&["library/net", "--include", "*.json", "--include", "*.safetensors", "--include", ".eval/", "--include", "*.log"]);
-    assert_eq!(files("library/net"), ".eval/a.yaml\nconfig.json\nmodel.safetensors\n");
+    assert_eq!(files("library/net"), ".eval/a.yaml\nmodel.safetensors\n");
     publish(&["library/all", "--no-gitignore", "--exclude", "*.md"]);
-    assert_eq!(files("library/all"), "config.json\nmodel.safetensors\ntrain.log\n");
+    assert_eq!(files("library/all"), "model.safetensors\ntrain.log\n");
     let pulled = run(hub().env("HF_HOME", desk.path("hf")).args(["pull", "library/net", "--hf-cache", "--quiet"]), 0);
     let snapshot = text(&pulled.stdout);
     run(hub().args(["publish", snapshot.trim(), "library/again"]), 0);

@@ -136,20 +136,20 @@ async fn what_strangers_wrote_is_text() {
 async fn a_card_s_links_lead_to_the_repo_s_files() {
     let server = Server::start();
     let admin = server.admin();
-    support::publishing::create_repo(&admin, "dataset", "library/doc").await;
+    support::publishing::create_repo(&admin, "model", "library/doc").await;
     let card = "# T\n\n[use](docs/use.md) [there](#usage) ![plot](plots/a.png)\n\n## Usage\n";
     let picture = support::publishing::png(7);
     for (parent, text) in [(None, "one"), (Some(1), "two")] {
         let files: [(&str, &[u8]); 3] = [("README.md", card.as_bytes()), ("docs/use.md", text.as_bytes()), ("plots/a.png", &picture)];
-        support::publishing::publish(&admin, "datasets/library/doc", parent, &files).await.created();
+        support::publishing::publish(&admin, "models/library/doc", parent, &files).await.created();
     }
     let mut visitor = Browser::new(&server);
-    let page = visitor.page("/datasets/library/doc?rev=1").await;
-    assert!(page.contains(r#"href="/datasets/library/doc/blob/1/docs/use.md""#), "{page}");
+    let page = visitor.page("/library/doc?rev=1").await;
+    assert!(page.contains(r#"href="/library/doc/blob/1/docs/use.md""#), "{page}");
     assert!(page.contains(r##"href="#card-usage""##) && page.contains(r#"id="card-usage""#), "{page}");
     let source = page.split_once("<img src=\"").unwrap().1.split_once('"').unwrap().0;
     assert_eq!(visitor.get(source).await.bytes, picture);
-    assert!(visitor.page("/datasets/library/doc").await.contains("/blob/2/docs/use.md"));
+    assert!(visitor.page("/library/doc").await.contains("/blob/2/docs/use.md"));
 }
 
 #[tokio::test]
