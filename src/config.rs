@@ -17,6 +17,8 @@ use places::Places;
 use reader::Reader;
 pub use store::{AwsVariables, Bucket};
 
+use crate::domain::data_limits::DataLimits;
+
 /// Everything that can be set: key (as in the file; `HUB_` and upper case in the environment), default, meaning.
 pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("data", "~/.local/share/backbone-hub", "directory of the server's database and blobs"),
@@ -28,6 +30,10 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("open_signup", "false", "anybody may create an account"),
     ("allow_pickle", "false", "pickle files (.pt, .bin, .pkl ...) may be published"),
     ("max_file_bytes", "68719476736", "largest file that may be uploaded"),
+    ("max_image_pixels", "120000000", "largest picture that is read: width times height"),
+    ("max_item_bytes", "134217728", "largest file of a data set once unpacked, and largest picture a model may be asked about"),
+    ("max_dataset_files", "1000000", "files and folders a data set may have, those inside its archive counted"),
+    ("max_dataset_bytes", "68719476736", "what the files of a data set may take together once unpacked"),
     ("xet", "true", "newer Hugging Face clients send large files by Xet; without it they send up to 64 MiB inside the commit"),
     ("patience_seconds", "60", "how long a client may move almost nothing (under 64 KiB) before its connection is cut"),
     ("max_connections", "8192", "open connections in all; further ones wait"),
@@ -99,6 +105,8 @@ pub struct Config {
     pub open_signup: bool,
     pub allow_pickle: bool,
     pub max_file_bytes: u64,
+    /// What data sets may ask.
+    pub data_limits: DataLimits,
     pub xet: bool,
     pub patience_seconds: u64,
     pub max_connections: usize,
@@ -208,6 +216,7 @@ impl Config {
             open_signup: read.flag("open_signup")?,
             allow_pickle: read.flag("allow_pickle")?,
             max_file_bytes: read.number("max_file_bytes")?,
+            data_limits: read.data_limits()?,
             xet: read.flag("xet")?,
             patience_seconds: read.number("patience_seconds")?.max(1),
             max_connections: read.size("max_connections")?.max(1),
@@ -262,7 +271,7 @@ impl Config {
     pub fn worker_environment(&self, remote_store: bool) -> Vec<(String, String)> {
         let keys =
             ["data", "store", "frozen_cache_bytes", "threads", "backend", "device", "log", "log_format", "allow_pickle", "max_file_bytes"];
-        let own = keys.iter().map(|key| (format!("HUB_{}", key.to_uppercase()), self.values[key].0.clone()));
+        let own = keys.iter().chain(&DataLimits::SETTINGS).map(|key| (format!("HUB_{}", key.to_uppercase()), self.values[key].0.clone()));
         let keys = self.aws.0.iter().filter(|_| remote_store).cloned();
         own.chain(keys).chain(self.passed_on.iter().cloned()).collect()
     }

@@ -186,7 +186,7 @@ async fn a_job_is_its_owners_business() {
 
 #[tokio::test]
 async fn questions_a_model_cannot_answer_are_refused() {
-    let server = Server::start();
+    let server = Server::start_with(&[], &[("HUB_MAX_ITEM_BYTES", "1000000"), ("HUB_MAX_IMAGE_PIXELS", "1100")]);
     let admin = Person::admin(&server);
     let ada = admin.invite("ada").await;
     ada.publish("model", "ada/tiny", true, base_files()).await;
@@ -199,12 +199,45 @@ async fn questions_a_model_cannot_answer_are_refused() {
         assert_eq!(status, 422, "{problem}");
         assert!(!problem["hint"].as_str().unwrap().is_empty());
     }
-    assert_eq!(ada.send("/models/ada/tiny/embed", vec![0; (16 << 20) + 1]).await.0, 413);
+    assert_eq!(ada.send("/models/ada/tiny/embed", vec![0; 1_000_001]).await.0, 413);
+    let (_, problem) = ada.send("/models/ada/tiny/embed", training::huge_png()).await;
+    assert!(problem["message"].as_str().unwrap().contains("max_image_pixels"), "{problem}");
     for query in ["top=x", "top=-1", "revision=.."] {
         assert_eq!(ada.send(&format!("/models/ada/tiny/predict?{query}"), good.clone()).await.0, 400, "{query}");
     }
     let (_, answer) = ada.send("/models/ada/tiny/predict?top=99999999", good).await;
     assert_eq!(answer["classes"].as_array().unwrap().len(), 10);
+}
+
+/// Whoever asks about many images gets an answer for each that can be read, and the name of each that cannot.
+#[tokio::test]
+async fn one_bad_image_takes_no_answer_from_the_others() {
+    let server = Server::start();
+    let admin = Person::admin(&server);
+    let ada = admin.invite("ada").await;
+    ada.publish("model", "ada/tiny", false, base_files()).await;
+    let home = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: Vec<u8>| std::fs::write(home.path().join(name), bytes).unwrap();
+    write("1.png", picture([200, 0, 0], 1));
+    write("2.png", picture([0, 0, 200], 2));
+    write("bad.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".to_vec());
+    for how in [&["predict"][..], &["embed"], &["predict", "--local"], &["embed", "--local"]] {
+        let asked = |images: &[&str]| {
+            let mut command = server.hub(home.path());
+            let output = command.current_dir(home.path()).args(how).args(images).args(["--model", "ada/tiny", "--json"]).output().unwrap();
+            let answers: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let answered: Vec<String> = answers.as_array().into_iter().flatten().map(|a| a["image"].as_str().unwrap().into()).collect();
+            (output.status.code(), answered, String::from_utf8(output.stderr).unwrap())
+        };
+        let (code, answered, errors) = asked(&["1.png", "bad.heic", "2.png", "none.png"]);
+        assert_eq!((code, answered), (Some(1), vec!["1.png".to_owned(), "2.png".to_owned()]), "{how:?}: {errors}");
+        assert!(errors.contains("2 of 4 images") && errors.contains("bad.heic: ") && errors.contains("HEIC"), "{errors}");
+        assert!(errors.contains("none.png: it cannot be read"), "{errors}");
+        let (code, answered, errors) = asked(&["bad.heic"]);
+        assert_eq!((code, answered), (Some(1), Vec::new()), "{errors}");
+        assert!(errors.contains("bad.heic: "), "{errors}");
+        assert_eq!(asked(&["2.png"]).0, Some(0));
+    }
 }
 
 /// A zip of pictures and a table of numbers: how bright they are.

@@ -353,13 +353,13 @@ async fn data_sets_are_checked_when_they_are_published() {
     publish(&ada, "datasets/ada/pets", Some(1), &[("README.md", card.as_bytes()), ("pets.zip", &good)]).await.created();
     assert_eq!(ada.get("/api/v1/datasets/ada/pets").await.ok()["facts"]["samples"], 4);
 
-    let bomb = vec![0u8; 30 << 20];
+    let bomb = vec![0u8; 129 << 20];
     for (code, status, entries) in [
         ("one_class", 422, vec![("cat/1.png", red.as_slice()), ("cat/2.png", &blue)]),
         ("archive_path", 422, vec![("../cat/1.png", red.as_slice())]),
         ("no_images", 422, vec![("notes.txt", b"none".as_slice()), ("flat.png", &red)]),
         ("too_many_unreadable", 422, vec![("cat/1.png", b"no png".as_slice()), ("dog/1.png", &red)]),
-        ("archive_bomb", 413, vec![("cat/1.png", bomb.as_slice()), ("dog/1.png", &red)]),
+        ("too_large", 413, vec![("cat/1.png", bomb.as_slice()), ("dog/1.png", &red)]),
     ] {
         publish(&ada, "datasets/ada/pets", Some(2), &[("pets.zip", &zip(&entries))]).await.problem(status, code);
     }

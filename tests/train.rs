@@ -180,7 +180,7 @@ fn a_head_learns_on_random_features_and_the_folder_it_becomes_answers() {
     let predictor = Predictor::load(&out, &Device::Cpu).unwrap();
     let val = bench.dataset.split("val");
     let images: Vec<_> = val.iter().map(|sample| bench.dataset.encoded(sample).unwrap()).collect();
-    let answers = predictor.predict_batch(&images, 2).unwrap();
+    let answers: Vec<_> = predictor.predict_batch(&images, 2).unwrap().into_iter().map(Result::unwrap).collect();
     let answers: Vec<_> = answers.iter().map(Answer::classes).collect();
     let right = answers.iter().zip(&val).filter(|(answer, sample)| Some(answer[0].index as u32) == sample.target.class()).count();
     assert_eq!(right as f64 / 60.0, report.outcome.validation.get("top1"), "the card's number is what the published folder does");

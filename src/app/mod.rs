@@ -48,6 +48,7 @@ pub async fn open_service(config: &Config) -> Result<Service> {
         allow_pickle: config.allow_pickle,
         redirect_downloads: config.redirect_downloads,
         max_file_bytes: config.max_file_bytes,
+        data_limits: config.data_limits,
         xet: config.xet,
         max_jobs_per_user: config.max_jobs_per_user,
         max_job_bytes: worker::limits::machine_memory_bytes() / 10 * 8,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::output::{CliError, Output, Result};
@@ -44,7 +44,7 @@ pub struct Predict {
 
 #[derive(Debug, Args)]
 struct Asked {
-    /// Image files (PNG, JPEG, WebP, GIF, BMP)
+    /// Image files (JPEG, PNG, WebP, GIF, BMP, TIFF, JPEG XL, JPEG 2000 and a few more)
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// NAME[@REVISION]
@@ -73,7 +73,8 @@ impl Asked {
         let pulled: Pulled = pull(&client, remote, target, self.offline).await?;
         let (path, name) = (pulled.path.clone(), format!("{}@{}", pulled.id, pulled.number));
         let device = remote.config.device.clone();
-        let predictor = blocking(move || Predictor::load(&path, &device.parse().and_then(device::open)?)).await?;
+        let limits = remote.config.data_limits;
+        let predictor = blocking(move || Ok(Predictor::load(&path, &device.parse().and_then(device::open)?)?.within(&limits))).await?;
         Ok(Oracle::Here(Arc::new(predictor), name))
     }
 
@@ -87,26 +88,81 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> crate::train::Result
     let done = tokio::task::spawn_blocking(work).await;
     let done = done.map_err(|e| CliError::new(1, "internal", format!("the model failed: {e}"), "report this as a bug"))?;
     done.map_err(|error| {
-        CliError::new(1, "model", error.to_string(), "check the image and that the model folder is whole (`hub show NAME --files`)")
+        let code = if matches!(error, crate::train::Error::Data(_)) { error.code() } else { "model" };
+        CliError::new(1, code, error.to_string(), "check the image and that the model folder is whole (`hub show NAME --files`)")
     })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| CliError::new(1, "file", format!("cannot read {}: {e}", path.display()), "check the path of the image"))
+    std::fs::read(path).map_err(|e| CliError::new(1, "file", format!("it cannot be read: {e}"), "check the path of the image"))
 }
 
-/// Names the image a failure is about.
-fn about(path: &Path) -> impl FnOnce(CliError) -> CliError {
-    let path = path.display().to_string();
-    move |failure| CliError { message: format!("{path}: {}", failure.message), ..failure }
+/// Whether a failure is about the image that was asked about: the others may do better.
+fn is_about_the_image(failure: &CliError) -> bool {
+    matches!(failure.code.as_str(), "file" | "image_unreadable" | "image_too_large" | "too_large")
+}
+
+/// Asks about every image. One that gets no answer takes none from the others; what concerns all of them ends the asking, and
+/// what was answered before stays.
+///
+/// # Errors
+/// There is no answer at all.
+async fn ask_all<'a, T, F>(images: &'a [PathBuf], ask: impl Fn(&'a Path) -> F) -> Result<(Vec<T>, Option<CliError>)>
+where
+    F: Future<Output = Result<T>>,
+{
+    let asked = stream::iter(images).map(|path| {
+        let asked = ask(path);
+        async move { (path, asked.await) }
+    });
+    let mut asked = std::pin::pin!(asked.buffered(AT_ONCE));
+    let (mut answers, mut failures) = (Vec::new(), Vec::new());
+    while let Some((path, answer)) = asked.next().await {
+        match answer {
+            Ok(answer) => answers.push(answer),
+            Err(failure) => {
+                let ends = !is_about_the_image(&failure);
+                failures.push((path, failure));
+                if ends {
+                    break;
+                }
+            }
+        }
+    }
+    let failure = unanswered(&failures, images.len());
+    match failure {
+        Some(failure) if answers.is_empty() => Err(failure),
+        failure => Ok((answers, failure)),
+    }
+}
+
+/// One failure that names every image without an answer.
+fn unanswered(failures: &[(&PathBuf, CliError)], asked: usize) -> Option<CliError> {
+    let line = |(path, failure): &(&PathBuf, CliError)| format!("{}: {}", path.display(), failure.message);
+    let (_, first) = failures.first()?;
+    let message = match failures {
+        [only] => line(only),
+        all => {
+            let lines: Vec<_> = all.iter().map(|failure| format!("\n  {}", line(failure))).collect();
+            format!("{} of {asked} images have no answer:{}", all.len(), lines.concat())
+        }
+    };
+    Some(CliError { message, ..first.clone() })
+}
+
+/// The result, and what has none.
+fn with(output: Output, failure: Option<CliError>) -> Output {
+    match failure {
+        Some(failure) => output.but(failure),
+        None => output,
+    }
 }
 
 impl Embed {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         let target = self.asked.target()?;
         let oracle = self.asked.oracle(remote, &target).await?;
-        let answers: Vec<(PathBuf, String, Vec<f32>)> =
-            stream::iter(&self.asked.images).map(|path| embed(&oracle, &target, path)).buffered(AT_ONCE).try_collect().await?;
+        let (answers, failure) = ask_all(&self.asked.images, |path| embed(&oracle, &target, path)).await?;
         let line = |features: &[f32]| features.iter().map(f32::to_string).collect::<Vec<_>>().join(" ");
         let human = answers.iter().map(|(path, model, features)| {
             let norm = features.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
@@ -126,7 +182,7 @@ impl Embed {
         if remote.style == super::output::Style::Human {
             remote.reporter.note("--json or --quiet prints all numbers");
         }
-        Ok(Output::new(human.trim_end_matches('\n'), json!(json), quiet.join("\n")))
+        Ok(with(Output::new(human.trim_end_matches('\n'), json!(json), quiet.join("\n")), failure))
     }
 }
 
@@ -134,12 +190,12 @@ async fn embed(oracle: &Oracle, target: &Target, path: &Path) -> Result<(PathBuf
     let image = read(path)?;
     let (model, features) = match oracle {
         Oracle::Server(client) => {
-            let answer = client.embed(&target.id, &target.revision, image.into()).await.map_err(CliError::from).map_err(about(path))?;
+            let answer = client.embed(&target.id, &target.revision, image.into()).await?;
             (answer.model, answer.features)
         }
         Oracle::Here(predictor, name) => {
             let predictor = predictor.clone();
-            (name.clone(), blocking(move || predictor.embed(&image)).await.map_err(about(path))?)
+            (name.clone(), blocking(move || predictor.embed(&image)).await?)
         }
     };
     Ok((path.to_path_buf(), model, features))
@@ -149,14 +205,11 @@ impl Predict {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         let target = self.asked.target()?;
         let oracle = self.asked.oracle(remote, &target).await?;
-        let answers: Vec<(PathBuf, Prediction)> = stream::iter(&self.asked.images)
-            .map(|path| predict(&oracle, &target, path, self.top.max(1)))
-            .buffered(AT_ONCE)
-            .try_collect()
-            .await?;
+        let top = self.top.max(1);
+        let (answers, failure) = ask_all(&self.asked.images, |path| predict(&oracle, &target, path, top)).await?;
         let mut human = String::new();
         for (path, answer) in &answers {
-            if answers.len() > 1 {
+            if self.asked.images.len() > 1 {
                 human.push_str(&format!("{}\n", path.display()));
             }
             for class in &answer.classes {
@@ -168,7 +221,7 @@ impl Predict {
         }
         let json: Vec<Value> = answers.iter().map(as_json).collect();
         let quiet: Vec<_> = answers.iter().map(|(_, answer)| first(answer)).collect();
-        Ok(Output::new(human.trim_end_matches('\n'), json!(json), quiet.join("\n")))
+        Ok(with(Output::new(human.trim_end_matches('\n'), json!(json), quiet.join("\n")), failure))
     }
 }
 
@@ -191,12 +244,10 @@ fn as_json((path, answer): &(PathBuf, Prediction)) -> Value {
 async fn predict(oracle: &Oracle, target: &Target, path: &Path, top: usize) -> Result<(PathBuf, Prediction)> {
     let image = read(path)?;
     let answer = match oracle {
-        Oracle::Server(client) => {
-            client.predict(&target.id, &target.revision, image.into(), top).await.map_err(CliError::from).map_err(about(path))?
-        }
+        Oracle::Server(client) => client.predict(&target.id, &target.revision, image.into(), top).await?,
         Oracle::Here(predictor, name) => {
             let predictor = predictor.clone();
-            Prediction::new(name.clone(), &blocking(move || predictor.predict(&image, top)).await.map_err(about(path))?)
+            Prediction::new(name.clone(), &blocking(move || predictor.predict(&image, top)).await?)
         }
     };
     Ok((path.to_path_buf(), answer))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{Bucket, Error, Source};
+use crate::domain::data_limits::DataLimits;
 use crate::domain::time::parse_span_ms;
 
 /// The settings, as texts.
@@ -44,6 +45,15 @@ impl Reader<'_> {
 
     pub fn size(&self, key: &str) -> Result<usize, Error> {
         Ok(usize::try_from(self.number(key)?).unwrap_or(usize::MAX))
+    }
+
+    pub fn data_limits(&self) -> Result<DataLimits, Error> {
+        Ok(DataLimits {
+            image_pixels: self.number(DataLimits::IMAGE_PIXELS)?,
+            item_bytes: self.number(DataLimits::ITEM_BYTES)?,
+            dataset_files: self.size(DataLimits::DATASET_FILES)?,
+            dataset_bytes: self.number(DataLimits::DATASET_BYTES)?,
+        })
     }
 
     pub fn flag(&self, key: &str) -> Result<bool, Error> {

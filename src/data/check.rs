@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::dataset::Dataset;
-use super::error::{Error, Refusal, Result};
+use super::error::{Error, Refusal, Result, grouped};
 use super::labelled::Split;
 use super::limits::Limits;
 use super::modality::{self, Picture};
@@ -181,7 +181,8 @@ fn find_duplicates(readable: &[(Sample, [u8; 32])], report: &mut DatasetReport) 
 fn warn(report: &mut DatasetReport) {
     let DatasetReport { classes, splits, warnings, unreadable, .. } = report;
     if !unreadable.is_empty() {
-        warnings.push(format!("{} images cannot be read and will be left out", unreadable.len()));
+        let (count, named) = (unreadable.len(), grouped(unreadable));
+        warnings.push(format!("{count} images cannot be read and will be left out: {named}"));
     }
     let Some(train) = splits.iter().find(|s| s.name == "train") else {
         warnings.push("there is no train split: the data set can only be used to measure".into());

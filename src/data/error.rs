@@ -1,5 +1,6 @@
 //! What can be wrong with a data set. Each variant has a stable code for the API and a hint that says what to do next.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::domain::dataset_report::Problem;
@@ -23,8 +24,10 @@ impl From<Refusal> for Error {
 pub enum Error {
     #[error("cannot read `{}`: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
-    #[error("`{name}` is not an archive we read")]
-    ArchiveUnknown { name: String },
+    #[error("`{name}` is {}", what.map_or("not an archive we read".into(), |what| format!("{what}, which is not read here")))]
+    ArchiveUnknown { name: String, what: Option<&'static str> },
+    #[error("`{name}` is a packed file that holds no other files")]
+    PackedFile { name: String },
     #[error("the archive is damaged at `{entry}`: {reason}")]
     ArchiveBroken { entry: String, reason: String },
     #[error("the archive contradicts itself at `{entry}`: {reason}")]
@@ -63,7 +66,7 @@ pub enum Error {
     /// What is wrong with targets of another kind than classes.
     #[error("the targets cannot be used: {reason}")]
     BadTargets { reason: String, hint: &'static str },
-    #[error("{} of {total} images cannot be read; the first is `{}`: {}", problems.len(), problems[0].path, problems[0].reason)]
+    #[error("{} of {total} images cannot be read: {}", problems.len(), grouped(problems))]
     TooManyUnreadable { problems: Vec<Problem>, total: usize },
     #[error("the image `{path}` cannot be read: {reason}")]
     Image { path: String, reason: String },
@@ -79,6 +82,7 @@ impl Error {
         match self {
             Error::Io { .. } => "io",
             Error::ArchiveUnknown { .. } => "archive_unknown",
+            Error::PackedFile { .. } => "packed_file",
             Error::ArchiveBroken { .. } => "archive_broken",
             Error::ArchiveInconsistent { .. } => "archive_inconsistent",
             Error::ArchivePath { .. } => "archive_path",
@@ -108,16 +112,21 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         match self {
             Error::Io { .. } => "check that the file exists and may be read, then try again",
-            Error::ArchiveUnknown { .. } => "send a .zip, .tar, .tar.gz or .tar.zst, or a folder",
+            Error::ArchiveUnknown { .. } => "send a .zip, a .tar (also packed by gzip, zstd, xz, bzip2 or lz4), or a folder",
+            Error::PackedFile { .. } => "pack the images of the data set as a .zip or .tar, or send a folder",
             Error::ArchiveBroken { .. } => "the file may be cut short: pack it again and compare its size before sending",
             Error::ArchiveInconsistent { .. } => "pack the files again with a plain zip or tar program",
             Error::ArchivePath { .. } => "rename the entry to a relative path of plain names with forward slashes, and pack again",
             Error::ArchiveEntryKind { .. } => "replace it by a plain, unencrypted file and pack again",
             Error::ArchiveCollision { .. } => "rename or remove one of the two and pack again",
             Error::ArchiveNested { .. } => "unpack the inner archive and pack its images directly",
-            Error::ArchiveBomb { .. } => "remove the entry, or store it as a normally compressed image",
-            Error::TooLarge { .. } => "make the file smaller or split the data set",
-            Error::TooManyFiles { .. } => "split the data set into several, or remove files that are not needed",
+            Error::ArchiveBomb { .. } => "send the files as a folder, or in several archives",
+            Error::TooLarge { .. } => {
+                "make the file smaller or split the data set, or let the administrator raise max_item_bytes or max_dataset_bytes"
+            }
+            Error::TooManyFiles { .. } => {
+                "split the data set or remove what is not needed, or let the administrator raise max_dataset_files"
+            }
             Error::BadMetadata { .. } => {
                 "give a header `file_name,label` and optionally `split`, and one row or JSON object per image that is there"
             }
@@ -142,5 +151,48 @@ impl Error {
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
         move |source| Error::Io { path, source }
+    }
+}
+
+/// Reasons told apart, and files named for each.
+const REASONS: usize = 20;
+const NAMED: usize = 50;
+
+/// Every file with what is wrong with it; files with the same trouble together, and beyond [`NAMED`] of them the number of the rest.
+pub(super) fn grouped(problems: &[Problem]) -> String {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for problem in problems {
+        let at = *known.entry(&problem.reason).or_insert(groups.len());
+        if at == groups.len() {
+            groups.push((&problem.reason, Vec::new()));
+        }
+        groups[at].1.push(&problem.path);
+    }
+    let group = |(reason, paths): &(&str, Vec<&str>)| {
+        let names: Vec<_> = paths.iter().take(NAMED).map(|path| format!("`{path}`")).collect();
+        let more = if paths.len() > NAMED { format!(" and {} more", paths.len() - NAMED) } else { String::new() };
+        format!("{}{more}: {reason}", names.join(", "))
+    };
+    let mut told: Vec<_> = groups.iter().take(REASONS).map(group).collect();
+    let rest: usize = groups.iter().skip(REASONS).map(|(_, paths)| paths.len()).sum();
+    told.extend((rest > 0).then(|| format!("{rest} more for other reasons")));
+    told.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_named_and_equal_troubles_stand_together() {
+        let problem = |path: String, reason: &str| Problem { path, reason: reason.into() };
+        let few = [("a", "x"), ("b", "y"), ("c", "x")].map(|(path, reason)| problem(path.into(), reason));
+        assert_eq!(grouped(&few), "`a`, `c`: x; `b`: y");
+        let many: Vec<_> = (0..5_000).map(|i| problem(format!("{i}.png"), "x")).collect();
+        let text = grouped(&many);
+        assert!(text.ends_with("`49.png` and 4950 more: x"), "{text}");
+        let each: Vec<_> = (0..500).map(|i| problem(format!("{i}.png"), &format!("reason {i}"))).collect();
+        assert!(grouped(&each).ends_with("; 480 more for other reasons"));
     }
 }

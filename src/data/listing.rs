@@ -15,7 +15,8 @@ pub struct Listing {
     pub folders: Vec<String>,
     /// Folders that somebody hid, with the items in them.
     pub hidden: BTreeMap<String, usize>,
-    seen: HashMap<String, String>,
+    /// By the folded path: the place in `entries`.
+    seen: HashMap<String, usize>,
     total_bytes: u64,
 }
 
@@ -43,18 +44,20 @@ impl Listing {
 
     /// Takes an entry in after the rules on sizes, equal names and nested archives.
     pub(super) fn add(&mut self, entry: Entry, limits: &Limits) -> Result<()> {
-        if entry.size > limits.entry_bytes {
-            return Err(Error::TooLarge { entry: entry.path, limit_bytes: limits.entry_bytes });
+        if name::is_archive(&entry.path) && !leftovers::is_ignored(&entry.path) {
+            return Err(Error::ArchiveNested { entry: entry.path });
         }
+        self.add_packed(entry, limits)
+    }
+
+    /// As [`Self::add`] for a file that may be called an archive and holds no files.
+    pub(super) fn add_packed(&mut self, entry: Entry, limits: &Limits) -> Result<()> {
         self.total_bytes = self.total_bytes.saturating_add(entry.size);
         if self.total_bytes > limits.total_bytes {
             return Err(Error::TooLarge { entry: entry.path, limit_bytes: limits.total_bytes });
         }
-        if name::is_archive(&entry.path) && !leftovers::is_ignored(&entry.path) {
-            return Err(Error::ArchiveNested { entry: entry.path });
-        }
-        if let Some(first) = self.seen.insert(name::folded(&entry.path), entry.path.clone()) {
-            return Err(Error::ArchiveCollision { first, second: entry.path });
+        if let Some(first) = self.seen.insert(name::folded(&entry.path), self.entries.len()) {
+            return Err(Error::ArchiveCollision { first: self.entries[first].path.clone(), second: entry.path });
         }
         self.entries.push(entry);
         Ok(())
@@ -68,6 +71,12 @@ impl Listing {
         }
         let folders = self.hidden.keys().take(5).map(|folder| format!("`{folder}`")).collect::<Vec<_>>().join(", ");
         vec![format!("{hidden} images lie in hidden folders and were left out: {folders}; rename a folder that is meant")]
+    }
+
+    /// The entry of exactly this path.
+    pub(super) fn find(&self, path: &str) -> Option<&Entry> {
+        let at = self.seen.get(&name::folded(path))?;
+        self.entries.get(*at).filter(|entry| entry.path == path)
     }
 
     pub fn total_bytes(&self) -> u64 {

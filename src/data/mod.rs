@@ -36,7 +36,7 @@ pub use self::error::{Error, Refusal, Result};
 pub use self::image::{decode, thumbnail, transform};
 pub use self::labelled::Split;
 pub use self::limits::Limits;
-pub use self::name::is_read_archive;
+pub use self::name::is_archive;
 pub use self::sample::Sample;
 pub use self::source::Source;
 pub use self::targets::{Target, Targets};

@@ -108,15 +108,10 @@ pub fn extension(path: &str) -> Option<String> {
     file.rsplit_once('.').map(|(_, ext)| ext.to_ascii_lowercase())
 }
 
-/// Whether the ending is that of an archive we read; the content decides.
-pub fn is_read_archive(path: &str) -> bool {
-    extension(path).is_some_and(|ending| matches!(ending.as_str(), "zip" | "tar" | "gz" | "tgz" | "zst" | "tzst"))
-}
-
-/// Whether the ending is that of some archive.
+/// Whether the ending is that of some archive; the content decides.
 pub fn is_archive(path: &str) -> bool {
     const PACKED: &[&str] =
-        &["zip", "tar", "gz", "tgz", "zst", "tzst", "bz2", "tbz2", "xz", "txz", "7z", "rar", "lz4", "jar", "cab", "iso"];
+        &["zip", "tar", "gz", "tgz", "zst", "tzst", "bz2", "tbz2", "tbz", "xz", "txz", "7z", "rar", "lz4", "jar", "cab", "iso"];
     extension(path).is_some_and(|ext| PACKED.contains(&ext.as_str()))
 }
 

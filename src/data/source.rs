@@ -1,5 +1,6 @@
 //! Where a data set's bytes are, and the list of its files.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result};
@@ -13,7 +14,7 @@ use super::{archive, leftovers, modalities, name};
 pub enum Source {
     /// A folder on this machine.
     Folder(PathBuf),
-    /// One archive file: zip, tar, tar.gz or tar.zst, told by its content.
+    /// One archive file: zip, tar, or a packed tar, told by its content.
     Archive(PathBuf),
     /// The files of a repo version: each path with the local file that holds it. A version with one archive and no
     /// images beside it is read as that archive.
@@ -57,17 +58,34 @@ fn folder(root: &Path, limits: &Limits) -> Result<Listing> {
 
 fn version(files: &[(String, PathBuf)], limits: &Limits) -> Result<Listing> {
     let data = || files.iter().filter(|(path, _)| !leftovers::is_ignored(path));
-    let archives: Vec<_> = data().filter(|(path, _)| name::is_archive(path)).collect();
-    if let [(_, local)] = archives.as_slice()
+    let (mut archives, mut alone) = (Vec::new(), HashSet::new());
+    for file in data().filter(|(path, _)| name::is_archive(path)) {
+        match archive::holds_files(&file.1)? {
+            true => archives.push(file),
+            false => drop(alone.insert(file.0.as_str())),
+        }
+    }
+    if let Some(name) = alone.iter().min()
+        && archives.is_empty()
         && !data().any(|(path, _)| modalities::is_item(path))
     {
-        return archive::list(local, limits);
+        return Err(Error::PackedFile { name: name.to_string() });
+    }
+    if let [(name, local)] = archives.as_slice()
+        && !data().any(|(path, _)| modalities::is_item(path))
+    {
+        return archive::list(local, limits).map_err(|error| match error {
+            // The file here is called after its content.
+            Error::ArchiveUnknown { what, .. } => Error::ArchiveUnknown { name: name.clone(), what },
+            error => error,
+        });
     }
     let mut listing = Listing::default();
-    for (path, local) in files {
-        let Some(path) = listing.admit(path.as_bytes(), limits)? else { continue };
+    for (raw, local) in files {
+        let Some(path) = listing.admit(raw.as_bytes(), limits)? else { continue };
         let size = std::fs::metadata(local).map_err(Error::io(local))?.len();
-        listing.add(Entry { path, size, place: Place::Path(local.clone()) }, limits)?;
+        let entry = Entry { path, size, place: Place::Path(local.clone()) };
+        if alone.contains(raw.as_str()) { listing.add_packed(entry, limits)? } else { listing.add(entry, limits)? }
     }
     Ok(listing)
 }

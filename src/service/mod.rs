@@ -22,6 +22,7 @@ pub use error::{Error, Problem, Result};
 
 use crate::blob::Blobs;
 use crate::db::Db;
+use crate::domain::data_limits::DataLimits;
 use crate::domain::time::{Clock, Timestamp};
 use crate::train::Device;
 
@@ -52,8 +53,8 @@ pub struct Policy {
     pub max_file_bytes: u64,
     /// Clients of the Hugging Face Hub may send by Xet.
     pub xet: bool,
-    /// Largest image a prediction may be asked for.
-    pub max_image_bytes: u64,
+    /// What data sets may ask, and the pictures that models are asked about.
+    pub data_limits: DataLimits,
     /// Queued and running jobs one user may have.
     pub max_jobs_per_user: u64,
     /// Memory one job may need.
@@ -70,7 +71,7 @@ impl Default for Policy {
             redirect_downloads: false,
             max_file_bytes: 64 << 30,
             xet: true,
-            max_image_bytes: 16 << 20,
+            data_limits: DataLimits::default(),
             max_jobs_per_user: 20,
             max_job_bytes: 16 << 30,
             max_job_seconds: 14.0 * 86_400.0,

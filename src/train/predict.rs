@@ -11,6 +11,7 @@ use super::{feed, tasks};
 use crate::data::modality::{View, Views};
 use crate::data::{self, Limits, modalities};
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
+use crate::domain::data_limits::DataLimits;
 use crate::domain::prediction::Answer;
 use crate::nn::{Backbone, Head, Input, Mode, Weights, architectures};
 
@@ -77,6 +78,11 @@ impl Predictor {
         })
     }
 
+    /// The same under other limits on the items it is asked about.
+    pub fn within(self, limits: &DataLimits) -> Predictor {
+        Predictor { limits: Limits::of(limits), ..self }
+    }
+
     /// Width of an embedding.
     pub fn num_features(&self) -> usize {
         self.backbone.num_features()
@@ -92,17 +98,23 @@ impl Predictor {
     /// # Errors
     /// The bytes are no item we read, with the reason.
     pub fn embed(&self, item: &[u8]) -> Result<Vec<f32>> {
-        Ok(self.embed_batch(&[item])?.remove(0))
+        self.embed_batch(&[item])?.remove(0)
     }
 
-    /// [`Self::embed`] for many items at once; one bad item refuses all.
-    pub fn embed_batch<B: AsRef<[u8]>>(&self, items: &[B]) -> Result<Vec<Vec<f32>>> {
-        if items.is_empty() {
-            return Ok(Vec::new());
-        }
-        let views = self.views_of(items)?;
-        let _turn = self.turn();
-        Ok(self.pooled(&views)?.to_vec2()?)
+    /// [`Self::embed`] for many items at once, in their order; what cannot be read takes no answer from the others.
+    ///
+    /// # Errors
+    /// The model cannot answer at all.
+    pub fn embed_batch<B: AsRef<[u8]>>(&self, items: &[B]) -> Result<Vec<Result<Vec<f32>>>> {
+        let (views, unreadable) = self.views_of(items)?;
+        let answers = match views {
+            None => Vec::new(),
+            Some(views) => {
+                let _turn = self.turn();
+                self.pooled(&views)?.to_vec2()?
+            }
+        };
+        Ok(in_order(unreadable, answers))
     }
 
     /// What the head says about an encoded item; of classes the `top` likeliest.
@@ -110,38 +122,44 @@ impl Predictor {
     /// # Errors
     /// The bytes are no item we read, or the model has no head.
     pub fn predict(&self, item: &[u8], top: usize) -> Result<Answer> {
-        Ok(self.predict_batch(&[item], top)?.remove(0))
+        self.predict_batch(&[item], top)?.remove(0)
     }
 
-    /// [`Self::predict`] for many items at once; one bad item refuses all.
-    pub fn predict_batch<B: AsRef<[u8]>>(&self, items: &[B], top: usize) -> Result<Vec<Answer>> {
+    /// [`Self::predict`] for many items at once, in their order; what cannot be read takes no answer from the others.
+    ///
+    /// # Errors
+    /// The model has no head.
+    pub fn predict_batch<B: AsRef<[u8]>>(&self, items: &[B], top: usize) -> Result<Vec<Result<Answer>>> {
         let Some(head) = &self.head else {
             let what = "this model has no head, only features; ask for an embedding, or fine-tune it on a data set first";
             return Err(Error::Unsupported(what.into()));
         };
-        if items.is_empty() {
-            return Ok(Vec::new());
-        }
-        let views = self.views_of(items)?;
-        let turn = self.turn();
-        let outputs = head.forward(&self.pooled(&views)?, Mode::Eval, 0)?.to_vec2::<f32>()?;
-        drop(turn);
-        Ok(outputs.iter().map(|row| (self.answer)(row, top)).collect())
+        let (views, unreadable) = self.views_of(items)?;
+        let outputs = match views {
+            None => Vec::new(),
+            Some(views) => {
+                let _turn = self.turn();
+                head.forward(&self.pooled(&views)?, Mode::Eval, 0)?.to_vec2::<f32>()?
+            }
+        };
+        Ok(in_order(unreadable, outputs.iter().map(|row| (self.answer)(row, top)).collect()))
     }
 
     fn turn(&self) -> Option<MutexGuard<'_, ()>> {
         (!self.device.is_cpu()).then(|| self.turn.lock())
     }
 
-    /// The plain views of encoded items.
-    fn views_of<B: AsRef<[u8]>>(&self, items: &[B]) -> Result<Input> {
+    /// The plain views of the items that can be read, if there are any, and for each item what keeps it from being read.
+    fn views_of<B: AsRef<[u8]>>(&self, items: &[B]) -> Result<(Option<Input>, Vec<Option<data::Error>>)> {
         let mut maker = self.views.maker()?;
         let mut batch = maker.batch(items.len());
+        let mut unreadable = Vec::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
-            let unreadable = |refusal: data::Refusal| data::Error::Image { path: format!("image {}", at + 1), reason: refusal.0 };
-            maker.add(item.as_ref(), &self.limits, View::Plain, &mut batch)?.map_err(unreadable)?;
+            let refused = |refusal: data::Refusal| data::Error::Image { path: format!("image {}", at + 1), reason: refusal.0 };
+            unreadable.push(maker.add(item.as_ref(), &self.limits, View::Plain, &mut batch)?.map_err(refused).err());
         }
-        feed::input(batch)
+        let views = unreadable.iter().any(Option::is_none).then(|| feed::input(batch)).transpose()?;
+        Ok((views, unreadable))
     }
 
     /// To `(B, num_features)`.
@@ -149,4 +167,15 @@ impl Predictor {
         let views = views.to_device(&self.device)?;
         Ok(self.backbone.pooled(&views, self.backbone.stages().len(), Mode::Eval)?)
     }
+}
+
+/// The answers and the reasons where there is none, one for each item.
+fn in_order<T>(unreadable: Vec<Option<data::Error>>, answers: Vec<T>) -> Vec<Result<T>> {
+    let mut answers = answers.into_iter();
+    let missing = || Error::Unsupported("the model gave fewer answers than it was asked for".into());
+    let of = |problem: Option<data::Error>| match problem {
+        Some(problem) => Err(Error::Data(problem)),
+        None => answers.next().ok_or_else(missing),
+    };
+    unreadable.into_iter().map(of).collect()
 }

@@ -116,12 +116,13 @@ impl Attempt<'_> {
     async fn train(&self, base: Vec<(String, PathBuf)>, images: Vec<(String, PathBuf)>, resume: Option<PathBuf>) -> Result<Report> {
         let (recipe, scratch, store) = (self.job.fine_tune.recipe.clone(), self.place.scratch.join("train"), self.place.store.clone());
         let (heartbeat, keeper) = (self.heartbeat.clone(), Keeper::new(self.service, self.lease));
+        let limits = Limits::of(&self.service.policy().data_limits);
         let (device, gate) = (self.service.device().clone(), Gate::new(self.place.folder));
         blocking(move || {
             std::fs::create_dir_all(&scratch).map_err(Error::io(&scratch))?;
             let config = read_config(&find(&base, "config.json")?)?;
             let weights = find(&base, "model.safetensors")?;
-            let dataset = Arc::new(Dataset::open(&Source::Files(images), &Limits::default()).map_err(train::Error::from)?);
+            let dataset = Arc::new(Dataset::open(&Source::Files(images), &limits).map_err(train::Error::from)?);
             let (mut keeper, mut gate) = (keeper, gate);
             let mut sink = |event: Event| {
                 if let Event::Checkpoint { path, .. } = &event {

@@ -1,12 +1,12 @@
 //! Decoding: what PIL reads we read alike, and what is no honest still image is refused with a reason.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{Cursor, Write};
 
 use hub::data::decode::{decode, inspect};
 use hub::data::thumbnail::thumbnail;
 use hub::data::{Error, Limits};
-use image::{ImageFormat, Rgb, RgbImage};
+use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage};
 use safetensors::SafeTensors;
 
 use crate::support::*;
@@ -23,6 +23,9 @@ fn tensors(prefix: &str) -> HashMap<String, (Vec<usize>, Vec<u8>)> {
     assert!(!found.is_empty());
     found
 }
+
+/// 24 x 16 pixels of (10 x, 15 y, x y), written by libjxl without loss.
+const JXL: &[u8] = include_bytes!("fixtures/lossless.jxl");
 
 /// (largest, mean) difference of two images in steps of 255.
 fn difference(a: &[u8], b: &[u8]) -> (u8, f64) {
@@ -60,6 +63,47 @@ fn every_kind_of_image_becomes_the_pixels_pil_sees() {
 }
 
 #[test]
+fn formats_without_loss_give_their_pixels() {
+    let image = RgbImage::from_fn(24, 16, |x, y| Rgb([(x * 10) as u8, (y * 15) as u8, (x * y) as u8]));
+    let written = FORMATS.into_iter().filter(|format| *format != ImageFormat::Jpeg).map(|format| encoded(&image, format));
+    for bytes in written.chain([JXL.to_vec()]) {
+        let decoded = inspect(&bytes, &Limits::default()).unwrap();
+        let same = decoded.image == image;
+        // A palette of 256 colours cannot hold them all.
+        assert!(same || decoded.format == "gif", "{}", decoded.format);
+    }
+    let deep = DynamicImage::ImageLuma16(ImageBuffer::from_fn(16, 16, |x, y| Luma([((16 * y + x) * 257) as u16])));
+    for format in [ImageFormat::Png, ImageFormat::Tiff, ImageFormat::Pnm] {
+        let mut out = Cursor::new(Vec::new());
+        deep.write_to(&mut out, format).unwrap();
+        let decoded = inspect(&out.into_inner(), &Limits::default()).unwrap();
+        assert_eq!(decoded.channels, "gray");
+        assert!(decoded.image.pixels().zip(0..=255).all(|(pixel, gray)| pixel.0 == [gray; 3]), "{format:?}");
+    }
+}
+
+/// A transparent pixel keeps its colour, as it does in a PNG; a frame smaller than the picture stands in the first colour.
+#[test]
+fn what_is_transparent_in_a_gif_keeps_its_colour() {
+    let palette = [10, 20, 30, 200, 100, 50, 0, 0, 0, 1, 1, 1];
+    let mut bytes = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut bytes, 3, 2, &palette).unwrap();
+    let frame = gif::Frame { left: 1, top: 1, width: 2, height: 1, buffer: vec![1, 0].into(), transparent: Some(1), ..Default::default() };
+    encoder.write_frame(&frame).unwrap();
+    drop(encoder);
+    let image = decode(&bytes, &Limits::default()).unwrap();
+    let (one, other) = ([10, 20, 30], [200, 100, 50]);
+    assert_eq!(image.pixels().map(|pixel| pixel.0).collect::<Vec<_>>(), [other, other, other, other, other, one]);
+}
+
+#[test]
+fn photos_of_many_megapixels_are_read() {
+    let image = RgbImage::from_fn(8_064, 6_048, |x, y| Rgb([(x >> 5) as u8, (y >> 5) as u8, 90]));
+    let decoded = inspect(&encoded(&image, ImageFormat::Jpeg), &Limits::default()).unwrap();
+    assert_eq!(decoded.image.dimensions(), (8_064, 6_048));
+}
+
+#[test]
 fn animations_are_refused() {
     for (name, (_, file)) in tensors("refused.") {
         let refusal = decode(&file, &Limits::default()).unwrap_err();
@@ -77,6 +121,17 @@ fn other_things_under_an_images_name_are_named() {
         (b"%PDF-1.7", "PDF"),
         (b"II*\0\x08\0\0\0", "TIFF"),
         (b"PK\x03\x04....", "archive"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "CR3"),
+        (b"\0\0\0\x18ftypisom\0\0\x02\0isommp42", "video"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51\0\x2f", "JPEG 2000"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "LFS"),
+        (&[&[0; 128][..], b"DICM", &[0; 99]].concat(), "DICOM"),
+        (b"8BPS\0\x01", "PSD"),
+        (b"II*\0\x10\0\0\0CR\x02\0", "CR2"),
         (b"just text", "something else"),
         (b"", "empty"),
     ] {
@@ -112,9 +167,17 @@ fn bombs_are_refused_by_their_header() {
         let refusal = decode(&zero_png(side, 64), &Limits::default()).unwrap_err();
         assert!(refusal.0.contains(&format!("{side}x{side} pixels")), "{refusal}");
     }
-    // Sides within the limits, pixels beyond the memory.
-    let refusal = decode(&zero_png(8_000, 64), &Limits::default()).unwrap_err();
-    assert!(refusal.0.contains("64 MiB"), "{refusal}");
+    // Another limit, which the refusal names.
+    let limits = Limits { image_pixels: 1_000_000, ..Limits::default() };
+    let refusal = decode(&zero_png(1_001, 64), &limits).unwrap_err();
+    assert!(refusal.0.contains("at most 1000000 are taken (max_image_pixels"), "{refusal}");
+    // Pixels within the limit, of eight bytes each.
+    let mut deep = zero_png(900, 64);
+    deep[24..26].copy_from_slice(&[16, 6]);
+    let sum = crc32fast::hash(&deep[12..29]).to_be_bytes();
+    deep[29..33].copy_from_slice(&sum);
+    let refusal = decode(&deep, &limits).unwrap_err();
+    assert!(refusal.0.contains("many bits, 6 MiB in all; at most 3 MiB"), "{refusal}");
     // A JPEG whose header says 65535 x 65535.
     let mut jpeg = encoded(&RgbImage::new(16, 16), ImageFormat::Jpeg);
     let at = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
@@ -125,10 +188,21 @@ fn bombs_are_refused_by_their_header() {
     assert!(decode(&gif, &Limits::default()).unwrap_err().0.contains("65535x65535"));
 }
 
+const FORMATS: [ImageFormat; 8] = [
+    ImageFormat::Jpeg,
+    ImageFormat::Png,
+    ImageFormat::Gif,
+    ImageFormat::WebP,
+    ImageFormat::Bmp,
+    ImageFormat::Tiff,
+    ImageFormat::Pnm,
+    ImageFormat::Qoi,
+];
+
 #[test]
 fn images_cut_short_anywhere_are_refused() {
     let image = RgbImage::from_fn(64, 48, |x, y| Rgb([(x * 4) as u8, (y * 5) as u8, (x * y) as u8]));
-    for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Gif, ImageFormat::WebP, ImageFormat::Bmp] {
+    for format in FORMATS {
         let whole = encoded(&image, format);
         assert!(decode(&whole, &Limits::default()).is_ok(), "{format:?}");
         for share in [1, 10, 50, 90] {
@@ -142,8 +216,7 @@ fn images_cut_short_anywhere_are_refused() {
 fn flipped_bytes_never_break_the_process() {
     let image = RgbImage::from_fn(24, 16, |x, y| Rgb([(x * 10) as u8, (y * 15) as u8, (x * y) as u8]));
     let mut decoded = 0;
-    for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Gif, ImageFormat::WebP, ImageFormat::Bmp] {
-        let whole = encoded(&image, format);
+    for whole in FORMATS.map(|format| encoded(&image, format)).into_iter().chain([JXL.to_vec()]) {
         for round in 0..300usize {
             let mut bytes = whole.clone();
             for step in 0..3 {

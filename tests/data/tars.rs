@@ -1,5 +1,7 @@
 //! Tars that attack, plain and packed.
 
+use std::io::Write;
+
 use hub::data::{Dataset, Limits, Source};
 use tar::EntryType;
 
@@ -12,12 +14,22 @@ fn tar_with(extra: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Plain, gzip and zstd must refuse alike.
+/// Packed in every way that is read.
+fn all_packings(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(bytes).unwrap();
+    let mut lz4 = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    lz4.write_all(bytes).unwrap();
+    let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+    xz.write_all(bytes).unwrap();
+    vec![gzip(bytes), zstd::encode_all(bytes, 3).unwrap(), xz.finish().unwrap(), bzip2.finish().unwrap(), lz4.finish().unwrap()]
+}
+
+/// Plain and packed must be refused alike.
 #[track_caller]
 fn refused_packed_too(bytes: &[u8], code: &str, named: &str) {
     refused(bytes, code, named);
-    refused(&gzip(bytes), code, named);
-    refused(&zstd::encode_all(bytes, 3).unwrap(), code, named);
+    all_packings(bytes).iter().for_each(|packed| refused(packed, code, named));
 }
 
 fn pax(records: &[(&str, &str)]) -> Vec<u8> {
@@ -34,7 +46,7 @@ fn pax(records: &[(&str, &str)]) -> Vec<u8> {
 fn all_packings_of_the_same_images_are_the_same_data_set() {
     let tar = tar_with(Vec::new());
     let zip = check_bytes(&zip_of(&four_images()), &Limits::default()).unwrap();
-    for bytes in [tar.clone(), gzip(&tar), zstd::encode_all(&tar[..], 3).unwrap()] {
+    for bytes in [vec![tar.clone()], all_packings(&tar)].concat() {
         let report = check_bytes(&bytes, &Limits::default()).unwrap();
         assert_eq!(report.digest, zip.digest);
         assert_eq!(report.splits, zip.splits);
@@ -73,6 +85,36 @@ fn only_files_and_folders_are_taken() {
     let folder = tar_entry(b"bird/", EntryType::Directory, b"", b"");
     let report = check_bytes(&tar_with(folder), &Limits::default()).unwrap();
     assert!(report.warnings.iter().any(|w| w.contains("`bird` has no images")), "{:?}", report.warnings);
+}
+
+/// As GNU tar writes files of equal inodes: a name, no bytes, and where they are.
+#[test]
+fn a_hard_link_is_the_file_it_names() {
+    let link = |name: &[u8], to: &[u8]| tar_entry(name, EntryType::Link, b"", to);
+    for to in [&b"cat/1.png"[..], b"./cat/1.png"] {
+        let bytes = tar_with(link(b"dog/again.png", to));
+        for bytes in [vec![bytes.clone()], all_packings(&bytes)].concat() {
+            let file = packed(&bytes);
+            let dataset = Dataset::open(&Source::Archive(file.path.clone()), &Limits::default()).unwrap();
+            let read = |path| dataset.encoded(dataset.find(path).unwrap()).unwrap();
+            assert_eq!((dataset.samples().len(), read("dog/again.png")), (5, read("cat/1.png")));
+        }
+    }
+    // By long names of both kinds.
+    let long = "cat/".to_string() + &"x".repeat(120) + ".png";
+    let named = [pax(&[("path", &long)]), tar_entry(b"short", EntryType::Regular, &png(9), b"")].concat();
+    let pax_link = [pax(&[("linkpath", &long)]), link(b"dog/again.png", b"short")].concat();
+    let gnu_link = [tar_entry(b"././@LongLink", EntryType::GNULongLink, &[long.as_bytes(), b"\0"].concat(), b""), link(b"dog/a.png", b"")];
+    for by in [pax_link, gnu_link.concat()] {
+        assert_eq!(check_bytes(&tar_with([named.clone(), by].concat()), &Limits::default()).unwrap().samples, 6);
+    }
+    // Out of the archive, to itself, to a folder, to what comes later, to a link that leads out.
+    for to in [&b"../cat/1.png"[..], b"/cat/1.png", b"dog/again.png", b"cat", b"cat/later.png", b""] {
+        let later = tar_entry(b"cat/later.png", EntryType::Regular, &png(9), b"");
+        refused_packed_too(&tar_with([link(b"dog/again.png", to), later].concat()), "archive_entry_kind", "hard link");
+    }
+    let heavy = tar_entry(b"dog/again.png", EntryType::Link, &png(9), b"cat/1.png");
+    refused_packed_too(&tar_with(heavy), "archive_inconsistent", "dog/again.png");
 }
 
 #[test]
@@ -122,12 +164,17 @@ fn a_second_archive_behind_the_first_is_refused() {
 #[test]
 fn bombs_are_stopped_while_they_unpack() {
     let zeros = tar_of(&with(&[("cat/zeros.bmp", vec![0u8; 60 << 20])]));
-    refused(&gzip(&zeros), "archive_bomb", "cat/zeros.bmp");
-    refused(&zstd::encode_all(&zeros[..], 3).unwrap(), "archive_bomb", "cat/zeros.bmp");
+    let small = Limits { ratio_floor: 32 << 20, ..Limits::default() };
+    for packed in all_packings(&zeros).into_iter().filter(|packed| packed.len() < 256 << 10) {
+        refused_under(&small, &packed, "archive_bomb", "cat/zeros.bmp");
+    }
+    // By its size alone, however well it is packed.
+    let limits = Limits { total_bytes: 50 << 20, entries: 100, ..Limits::default() };
+    refused_under(&limits, &gzip(&zeros), "too_large", "cat/zeros.bmp");
     // Zeros behind the end mark are read as well, and counted.
     let mut padded = tar_with(Vec::new());
     padded.resize(padded.len() + (60 << 20), 0);
-    refused(&gzip(&padded), "archive_bomb", "the end");
+    refused_under(&small, &gzip(&padded), "archive_bomb", "the end");
     refused(&gzip(&gzip(&tar_with(Vec::new()))), "archive_broken", "the beginning");
     let limits = Limits { entries: 3, ..Limits::default() };
     refused_under(&limits, &gzip(&tar_with(Vec::new())), "too_many_files", "dog/2.png");

@@ -3,6 +3,7 @@
 use std::io::{Cursor, Write};
 
 use hub::data::Limits;
+use image::{ImageFormat, Rgb, RgbImage};
 use zip::CompressionMethod;
 use zip::write::SimpleFileOptions;
 
@@ -98,11 +99,32 @@ fn archives_inside_are_refused() {
 
 #[test]
 fn bombs_are_refused() {
-    let zeros = vec![0u8; 50 << 20];
-    refused(&zip_of(&with(&[("cat/zeros.png", zeros)])), "archive_bomb", "cat/zeros.png");
-    // Many small ones that would each pass.
+    // One file beyond what a file may be.
+    refused(&zip_of(&with(&[("cat/zeros.png", vec![0u8; 130 << 20])])), "too_large", "cat/zeros.png");
+    // Many that would each pass.
     let many: Vec<_> = (0..400).map(|i| (format!("cat/{i}.bmp"), vec![0u8; 1 << 20])).collect();
-    refused(&zip_of(&many), "archive_bomb", "all entries");
+    refused_under(&Limits { ratio_floor: 100 << 20, ..Limits::default() }, &zip_of(&many), "archive_bomb", "all entries");
+    refused_under(&Limits { total_bytes: 100 << 20, ..Limits::default() }, &zip_of(&many), "too_large", "cat/100.bmp");
+}
+
+#[test]
+fn drawings_compress_a_thousand_times_and_are_no_bombs() {
+    let drawing = |seed: u32| {
+        let image = RgbImage::from_fn(1_200, 1_200, |x, y| if y == seed && x < 40 { Rgb([0; 3]) } else { Rgb([255; 3]) });
+        encoded(&image, ImageFormat::Bmp)
+    };
+    let files: Vec<_> = (0..6).map(|i| (format!("{}/{i}.bmp", ["a", "b"][i as usize % 2]), drawing(i))).collect();
+    let packed = zip_of(&files);
+    let size: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    assert!(size / packed.len() > 200, "{size} to {}", packed.len());
+    assert_eq!(check_bytes(&packed, &Limits::default()).unwrap().samples, 6);
+}
+
+#[test]
+fn more_files_than_a_short_directory_counts() {
+    let images = [png(1), png(2)];
+    let files: Vec<_> = (0..70_000).map(|i| (format!("{}/{i}.png", ["a", "b"][i % 2]), images[i % 2].clone())).collect();
+    assert_eq!(check_bytes(&zip_of(&files), &Limits::default()).unwrap().samples, 70_000);
 }
 
 #[test]

@@ -1,73 +1,68 @@
-//! Archives, read entry by entry: zip, tar, and tar packed by gzip or zstd. The content tells which, never the name.
+//! Archives, read entry by entry: zip, tar, and tar packed by gzip, zstd, xz, bzip2 or lz4. The content tells which, never
+//! the name.
 
+mod kind;
 mod meter;
 mod tar;
 mod zip;
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
+pub use kind::{Kind, kind};
 
 use super::error::{Error, Result};
 use super::limits::Limits;
 use super::listing::Listing;
 use super::name;
 
-/// What an archive file is, by its first bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Zip,
-    Tar,
-    TarGz,
-    TarZst,
-}
-
-/// Looks at the first 512 bytes; `None` for anything we do not read.
-pub fn kind(head: &[u8]) -> Option<Kind> {
-    match head {
-        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Kind::Zip),
-        [0x1f, 0x8b, ..] => Some(Kind::TarGz),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Kind::TarZst),
-        _ if head.len() >= 512 && (&head[257..262] == b"ustar" || has_tar_checksum(&head[..512])) => Some(Kind::Tar),
-        _ => None,
-    }
-}
-
-/// Tars older than `ustar` have no magic, but their first block carries its own checksum.
-fn has_tar_checksum(block: &[u8]) -> bool {
-    let mut header = ::tar::Header::new_old();
-    header.as_mut_bytes().copy_from_slice(block);
-    let sum: u32 = block.iter().enumerate().map(|(i, b)| if (148..156).contains(&i) { 32 } else { u32::from(*b) }).sum();
-    block[0] != 0 && header.cksum().is_ok_and(|stated| stated == sum)
-}
-
 /// Lists an archive. Zip and tar keep the file open and read entries where they lie; packed tars are unpacked once into an
 /// unnamed temporary file.
 pub(super) fn list(path: &Path, limits: &Limits) -> Result<Listing> {
     let file = File::open(path).map_err(Error::io(path))?;
     let len = file.metadata().map_err(Error::io(path))?.len();
-    let mut head = [0u8; 512];
-    let mut filled = 0;
-    while filled < head.len() {
-        match file.read_at(&mut head[filled..], filled as u64).map_err(Error::io(path))? {
-            0 => break,
-            n => filled += n,
-        }
-    }
+    let head = head(&file).map_err(Error::io(path))?;
     let shown = || name::shown(path.file_name().unwrap_or(path.as_os_str()).as_encoded_bytes());
-    match kind(&head[..filled]) {
-        None => Err(Error::ArchiveUnknown { name: shown() }),
+    match kind(&head) {
+        None => Err(Error::ArchiveUnknown { name: shown(), what: kind::foreign(&head) }),
         Some(Kind::Zip) => zip::list(file, len, limits),
         Some(Kind::Tar) => tar::list(file, len, limits),
-        Some(Kind::TarGz) => tar::list_packed(MultiGzDecoder::new(BufReader::new(file)), len, limits),
-        Some(Kind::TarZst) => {
-            let mut decoder = zstd::Decoder::new(file).map_err(Error::io(path))?;
-            // The window a frame may ask for is memory that a stranger chooses; `zstd -19` needs 2^23, we allow 2^25.
-            decoder.window_log_max(25).map_err(Error::io(path))?;
-            tar::list_packed(decoder, len, limits)
+        Some(Kind::Packed(packing)) => {
+            let unpacked = kind::unpacked(packing, BufReader::with_capacity(1 << 16, file)).map_err(Error::io(path))?;
+            tar::list_packed(unpacked, len, limits)
         }
     }
+}
+
+/// Whether a file that is called an archive holds other files: a text that was packed by itself does not. What cannot be
+/// told passes for an archive, whose reader then says what is wrong.
+pub(super) fn holds_files(path: &Path) -> Result<bool> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    let Some(Kind::Packed(packing)) = kind(&head(&file).map_err(Error::io(path))?) else { return Ok(true) };
+    let mut inner = [0; HEAD];
+    let mut unpacked = kind::unpacked(packing, BufReader::new(file)).map_err(Error::io(path))?;
+    Ok(filled(&mut inner, |rest, _| unpacked.read(rest)).map_or(true, |inner| inner.is_empty() || tar::begins(inner)))
+}
+
+const HEAD: usize = 512;
+
+fn head(file: &File) -> io::Result<Vec<u8>> {
+    let mut head = [0; HEAD];
+    Ok(filled(&mut head, |rest, at| file.read_at(rest, at as u64))?.to_vec())
+}
+
+/// As much as there is, up to the whole buffer.
+fn filled(buffer: &mut [u8], mut read: impl FnMut(&mut [u8], usize) -> io::Result<usize>) -> io::Result<&[u8]> {
+    let mut at = 0;
+    while at < buffer.len() {
+        match read(&mut buffer[at..], at) {
+            Ok(0) => break,
+            Ok(n) => at += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(&buffer[..at])
 }

@@ -19,6 +19,16 @@ const MAX_LONG_NAME: u64 = 4_096;
 const MAX_PAX: u64 = 64 << 10;
 const START: &str = "the beginning";
 
+/// Whether a file's first block is that of a tar. Tars older than `ustar` have no magic, but their block carries its own
+/// checksum.
+pub fn begins(head: &[u8]) -> bool {
+    let Some(block) = head.first_chunk::<512>() else { return false };
+    let mut header = tar::Header::new_old();
+    header.as_mut_bytes().copy_from_slice(block);
+    let sum: u32 = block.iter().enumerate().map(|(i, b)| if (148..156).contains(&i) { 32 } else { u32::from(*b) }).sum();
+    &block[257..262] == b"ustar" || block[0] != 0 && header.cksum().is_ok_and(|stated| stated == sum)
+}
+
 /// A plain tar: entries are read where they lie in the file.
 pub fn list(file: File, len: u64, limits: &Limits) -> Result<Listing> {
     let shared = Arc::new(file.try_clone().map_err(|e| error_at(START, &e))?);
@@ -66,6 +76,8 @@ pub fn list_packed(unpacked: impl Read, packed: u64, limits: &Limits) -> Result<
 struct Ahead {
     long_name: Option<Vec<u8>>,
     pax_path: Option<Vec<u8>>,
+    /// Where a link leads.
+    link: Option<Vec<u8>>,
     pax_size: Option<u64>,
 }
 
@@ -89,7 +101,7 @@ fn walk<'a, R: Read + 'a>(
         if ahead.read(kind, &mut entry)? {
             continue;
         }
-        let Ahead { long_name, pax_path, pax_size } = std::mem::take(&mut ahead);
+        let Ahead { long_name, pax_path, link, pax_size } = std::mem::take(&mut ahead);
         let raw = long_name.or(pax_path).unwrap_or_else(|| entry.path_bytes().into_owned());
         last = name::shown(&raw);
         if pax_size.is_some_and(|size| size != entry.size()) {
@@ -108,16 +120,32 @@ fn walk<'a, R: Read + 'a>(
                 let place = place(&mut entry, &path)?;
                 listing.add(Entry { path, size, place }, limits)?;
             }
+            EntryType::Link => {
+                let target = link.or_else(|| entry.link_name_bytes().map(|name| name.into_owned()));
+                hard_link(path, &target.unwrap_or_default(), entry.size(), listing, limits)?;
+            }
             other => return Err(Error::ArchiveEntryKind { entry: last, kind: kind_name(other) }),
         }
     }
     Ok(())
 }
 
+/// A second name of a file that came before in the same archive; its bytes lie there. A way out there is not: what is not
+/// in the list cannot be meant.
+fn hard_link(path: String, target: &[u8], size: u64, listing: &mut Listing, limits: &Limits) -> Result<()> {
+    if size > 0 {
+        return Err(Error::ArchiveInconsistent { entry: path, reason: "it is a hard link with content of its own".into() });
+    }
+    let first = name::entry_path(target).ok().and_then(|target| listing.find(&target));
+    let Some((size, place)) = first.map(|first| (first.size, first.place.clone())) else {
+        return Err(Error::ArchiveEntryKind { entry: path, kind: "hard link to nothing that came before it in the archive" });
+    };
+    listing.add(Entry { path, size, place }, limits)
+}
+
 fn kind_name(kind: EntryType) -> &'static str {
     match kind {
         EntryType::Symlink => "symbolic link",
-        EntryType::Link => "hard link",
         EntryType::Char | EntryType::Block => "device",
         EntryType::Fifo => "pipe",
         EntryType::GNUSparse => "sparse file",
@@ -130,18 +158,14 @@ impl Ahead {
     fn read(&mut self, kind: EntryType, entry: &mut tar::Entry<'_, impl Read>) -> Result<bool> {
         match kind {
             EntryType::GNULongName => {
-                let mut bytes = bounded(entry, MAX_LONG_NAME)?;
-                while bytes.last() == Some(&0) {
-                    bytes.pop();
-                }
-                once(&mut self.long_name, bytes)?;
+                once(&mut self.long_name, zero_ended(bounded(entry, MAX_LONG_NAME)?))?;
             }
-            // A long link name belongs to a link, which is refused when it comes.
-            EntryType::GNULongLink => drop(bounded(entry, MAX_LONG_NAME)?),
+            EntryType::GNULongLink => once(&mut self.link, zero_ended(bounded(entry, MAX_LONG_NAME)?))?,
             EntryType::XHeader => {
                 for (key, value) in pax_records(&bounded(entry, MAX_PAX)?)? {
                     match key {
                         b"path" => once(&mut self.pax_path, value.to_vec())?,
+                        b"linkpath" => once(&mut self.link, value.to_vec())?,
                         b"size" => once(&mut self.pax_size, number(value)?)?,
                         _ if key.starts_with(b"GNU.sparse.") => {
                             return Err(Error::ArchiveEntryKind { entry: shown(entry), kind: "sparse file" });
@@ -161,6 +185,13 @@ impl Ahead {
         }
         Ok(true)
     }
+}
+
+fn zero_ended(mut bytes: Vec<u8>) -> Vec<u8> {
+    while bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    bytes
 }
 
 fn shown(entry: &tar::Entry<'_, impl Read>) -> String {

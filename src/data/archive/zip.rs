@@ -68,9 +68,6 @@ fn add(
     }
     let (size, packed, crc) = (entry.size(), entry.compressed_size(), entry.crc32());
     *declared = declared.saturating_add(size);
-    if size > limits.ratio_floor && size / packed.max(1) > limits.ratio {
-        return Err(Error::ArchiveBomb { entry: path, ratio: limits.ratio });
-    }
     let Some(start) = entry.data_start() else {
         return Err(Error::ArchiveBroken { entry: path, reason: "its data cannot be found".into() });
     };

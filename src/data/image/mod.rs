@@ -1,12 +1,19 @@
 //! Images: the modality.
 
 pub mod decode;
+mod format;
+mod gif;
+mod jpeg;
+mod jxl;
+mod room;
 pub mod thumbnail;
+mod tiff;
 pub mod transform;
 mod views;
 
 use std::sync::Arc;
 
+pub use format::LFS_POINTER;
 pub use views::ImageViews;
 
 use super::error::{Refusal, Result};
@@ -32,13 +39,20 @@ impl Modality for Images {
         match name::extension(path).as_deref() {
             None => true,
             // Not read by us, but meant as images: they are reported as unreadable instead of silently left out.
-            Some("tif" | "tiff" | "heic" | "heif" | "avif" | "svg" | "ppm" | "pgm" | "ico" | "jp2" | "psd") => true,
+            Some(
+                "heic" | "heif" | "avif" | "svg" | "ico" | "jp2" | "j2k" | "jpx" | "jxr" | "psd" | "dcm" | "dicom" | "tga" | "exr" | "hdr",
+            ) => true,
+            Some("cr2" | "cr3" | "nef" | "arw" | "dng" | "orf" | "rw2" | "raf" | "pef" | "srw" | "xcf" | "dds") => true,
             Some(_) => self.is_readable(path),
         }
     }
 
     fn is_readable(&self, path: &str) -> bool {
-        matches!(name::extension(path).as_deref(), Some("jpg" | "jpeg" | "jpe" | "jfif" | "png" | "gif" | "webp" | "bmp"))
+        const READ: [&str; 18] = [
+            "jpg", "jpeg", "jpe", "jfif", "png", "gif", "webp", "bmp", "dib", "tif", "tiff", "jxl", "ppm", "pgm", "pbm", "pnm", "pam",
+            "qoi",
+        ];
+        name::extension(path).is_some_and(|ending| READ.contains(&ending.as_str()))
     }
 
     fn inspect(&self, bytes: &[u8], limits: &Limits, preview: bool) -> std::result::Result<Seen, Refusal> {

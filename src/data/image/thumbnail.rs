@@ -5,7 +5,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
-use super::decode::{Refusal, decode};
+use super::decode::{Refusal, inspect};
 use super::transform::{Rgb, resize_rgb};
 use crate::data::limits::Limits;
 use crate::data::modality::Picture;
@@ -13,9 +13,9 @@ use crate::data::modality::Picture;
 /// Decodes `bytes` and makes its longer side at most `side` pixels; smaller images keep their size.
 ///
 /// # Errors
-/// As [`decode`].
+/// As [`inspect`].
 pub fn thumbnail(bytes: &[u8], side: u32, limits: &Limits) -> Result<Picture, Refusal> {
-    of_image(&decode(bytes, limits)?, side)
+    of_image(&inspect(bytes, limits)?.image, side)
 }
 
 /// [`thumbnail`] of pixels that are decoded already.

@@ -47,15 +47,15 @@ impl ViewMaker for Maker {
 
     fn add(&mut self, item: &[u8], limits: &Limits, view: View<'_>, batch: &mut Input) -> Result<std::result::Result<(), Refusal>> {
         let Input::Pixels { values, .. } = batch;
-        let image = match decode::decode(item, limits) {
-            Ok(image) => image,
+        let decoded = match decode::inspect(item, limits) {
+            Ok(decoded) => decoded,
             Err(refusal) => return Ok(Err(refusal)),
         };
         let at = values.len();
         values.resize(at + self.preprocessor.len(), 0.0);
         match view {
-            View::Plain => self.preprocessor.eval(&image, &mut values[at..])?,
-            View::Random(augment, mut random) => self.preprocessor.train(&image, augment, &mut *random, &mut values[at..])?,
+            View::Plain => self.preprocessor.eval(&decoded.image, &mut values[at..])?,
+            View::Random(augment, mut random) => self.preprocessor.train(&decoded.image, augment, &mut *random, &mut values[at..])?,
         }
         Ok(Ok(()))
     }

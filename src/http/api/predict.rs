@@ -44,7 +44,7 @@ pub async fn predict(caller: Caller, service: Data<Service>, at: RepoAt, query: 
 }
 
 async fn image(service: &Service, body: Body) -> Result<Bytes, HttpError> {
-    let limit = usize::try_from(service.policy().max_image_bytes).unwrap_or(usize::MAX);
+    let limit = usize::try_from(service.policy().data_limits.item_bytes).unwrap_or(usize::MAX);
     body.gather(limit).await
 }
 

@@ -97,10 +97,14 @@ impl Service {
 
     async fn predictor(&self, actor: &Actor, id: &RepoId, revision: &Revision, image: &Bytes) -> Result<(Version, Arc<Predictor>)> {
         let (version, manifest) = self.manifest(actor, RepoKind::Model, id, revision).await?;
-        let limit = self.policy().max_image_bytes;
+        let limit = self.policy().data_limits.item_bytes;
         if image.len() as u64 > limit {
             let message = format!("the image has {} bytes, and {limit} are allowed", image.len());
-            return Err(Error::too_large("image_too_large", message, "send a smaller image"));
+            return Err(Error::too_large(
+                "image_too_large",
+                message,
+                "send a smaller image, or let the administrator raise max_item_bytes",
+            ));
         }
         let config = self.model_config(id, &version, &manifest).await?;
         let weights = need(&manifest, WEIGHTS, id, &version)?;
@@ -110,7 +114,8 @@ impl Service {
             let folder = tempfile::tempdir().map_err(|e| Error::Internal(format!("no temporary folder: {e}")))?;
             let path: PathBuf = self.local_file(&weights, folder.path()).await?;
             let device = self.device.clone();
-            self.take_turn(move || Predictor::open(&config, &path, &device)).await.map(Arc::new)
+            let limits = self.policy().data_limits;
+            self.take_turn(move || Ok(Predictor::open(&config, &path, &device)?.within(&limits))).await.map(Arc::new)
         };
         let model = slot.model.get_or_try_init(load).await?.clone();
         Ok((version, model))

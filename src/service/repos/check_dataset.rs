@@ -49,9 +49,6 @@ impl Found {
         let previews = std::mem::take(&mut report.previews);
         let json = |value: serde_json::Result<String>| value.unwrap_or_default();
         let mut warnings = report.warnings.clone();
-        if !report.unreadable.is_empty() {
-            warnings.push(format!("{} images cannot be read and are left out; the report lists them", report.unreadable.len()));
-        }
         if !report.duplicates_across_splits.is_empty() {
             warnings.push(format!("{} images stand in more than one split", report.duplicates_across_splits.len()));
         }
@@ -94,7 +91,7 @@ enum Promise {
 fn promise(manifest: &Manifest) -> Promise {
     let data = manifest.entries().iter().filter(|entry| !is_paper(&entry.path)).map(|entry| entry.path.as_str());
     let of = |path: &str| match () {
-        () if data::is_read_archive(path) || data::modalities::is_readable(path) => Promise::Items,
+        () if data::is_archive(path) || data::modalities::is_readable(path) => Promise::Items,
         () if data::modalities::is_item(path) => Promise::Perhaps,
         () => Promise::Nothing,
     };
@@ -110,8 +107,9 @@ impl Service {
         }
         let _turn = CHECKS.acquire().await.map_err(|_| Error::Internal("the checks were closed".into()))?;
         let (files, copies) = self.local_files(manifest).await?;
+        let limits = Limits::of(&self.policy().data_limits);
         let checked = tokio::task::spawn_blocking(move || {
-            let result = data::check(&Source::Files(files), &Limits::default(), &mut |_, _| {});
+            let result = data::check(&Source::Files(files), &limits, &mut |_, _| {});
             drop(copies);
             result
         });
@@ -120,6 +118,7 @@ impl Service {
             Ok(Err(problem @ data::Error::NoItems { .. })) => {
                 Ok(unchecked(&format!("{problem}: they are kept as they are, and nothing can be fine-tuned on them here")))
             }
+            Ok(Err(problem @ data::Error::PackedFile { .. })) => Ok(unchecked(&format!("{problem}, so the files were not checked"))),
             // Nobody said that these are images: then they are other data, which is kept as it is.
             Ok(Err(problem)) if promise == Promise::Perhaps && !matches!(problem, data::Error::Io { .. }) => Ok(unchecked(UNKNOWN)),
             Ok(Err(problem)) => Err(refused(problem)),
