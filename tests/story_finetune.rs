@@ -209,6 +209,37 @@ async fn questions_a_model_cannot_answer_are_refused() {
     assert_eq!(answer["classes"].as_array().unwrap().len(), 10);
 }
 
+/// A data set as the Hugging Face libraries push it: tables of images in shards, with names of classes in their metadata.
+#[tokio::test]
+async fn tables_of_images_are_checked_shown_and_trained_on() {
+    let server = Server::start_with(&["--workers", "1"], &[]);
+    let ada = Person::admin(&server).invite("ada").await;
+    ada.publish("model", "ada/tiny", true, base_files()).await;
+    let tables = [
+        ("data/train-00000-of-00002.parquet", include_bytes!("data/fixtures/tables/train-00000-of-00002.parquet").to_vec()),
+        ("data/train-00001-of-00002.parquet", include_bytes!("data/fixtures/tables/train-00001-of-00002.parquet").to_vec()),
+        ("data/test-00000-of-00001.parquet", include_bytes!("data/fixtures/tables/test-00000-of-00001.parquet").to_vec()),
+    ];
+    ada.publish("dataset", "ada/animals", true, tables.to_vec()).await;
+    let facts = ada.get("/datasets/ada/animals").await.1["facts"].clone();
+    assert_eq!((&facts["samples"], &facts["labels"]), (&json!(12), &json!(["ant", "zebra"])));
+    let recipe = json!({ "epochs": 6, "batch_size": 4, "seed": 3, "threads": 1 });
+    let id = ada.finetune(json!({ "base": "ada/tiny", "dataset": "ada/animals@1", "name": "ada/animal-net", "recipe": recipe })).await;
+    ada.stream(&format!("/finetunes/{id}/events")).send().await.unwrap().text().await.unwrap();
+    assert_eq!(ada.job(&id).await["state"], "succeeded", "{}", ada.log(&id).await);
+    for (class, colour) in [("zebra", [200, 0, 0]), ("ant", [0, 0, 200])] {
+        let mut out = std::io::Cursor::new(Vec::new());
+        image::RgbImage::from_pixel(8, 8, image::Rgb(colour)).write_to(&mut out, image::ImageFormat::Png).unwrap();
+        let (_, answer) = ada.send("/models/ada/animal-net/predict", out.into_inner()).await;
+        assert_eq!(answer["classes"][0]["label"], class, "{answer}");
+    }
+    // Sound tables of something else are kept, and it is said that nobody looked into them.
+    let texts = include_bytes!("data/fixtures/tables/texts.parquet").to_vec();
+    ada.publish("dataset", "ada/texts", true, vec![("data/train-00000-of-00001.parquet", texts)]).await;
+    let facts = ada.get("/datasets/ada/texts").await.1["facts"].clone();
+    assert_eq!(facts["samples"], 0);
+}
+
 /// Whoever asks about many images gets an answer for each that can be read, and the name of each that cannot.
 #[tokio::test]
 async fn one_bad_image_takes_no_answer_from_the_others() {

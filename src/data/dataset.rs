@@ -4,6 +4,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::error::{Error, Result};
+use super::image::Images;
 use super::labelled::{Labelled, Layout, Split};
 use super::layout;
 use super::limits::Limits;
@@ -12,6 +13,7 @@ use super::modality::Modality;
 use super::place::Entry;
 use super::sample::Sample;
 use super::source::Source;
+use super::tables;
 use super::targets::{self, Target, Targets};
 use crate::domain::dataset_report::Problem;
 
@@ -38,9 +40,19 @@ impl Dataset {
     /// # Errors
     /// Whatever is wrong with the archive or the layout, no items, fewer than two classes, targets that are no numbers.
     pub fn open(source: &Source, limits: &Limits) -> Result<Dataset> {
-        let listing = source.list(limits)?;
-        let modality = modalities::of_files(listing.entries.iter().map(|entry| entry.path.as_str()));
-        let Layout { samples, task, mut warnings } = layout::read(&listing, modality, limits)?;
+        let (listing, modality, layout) = match source.tables() {
+            Some(tables) => {
+                let (listing, layout) = tables::read(&tables, limits)?;
+                (listing, &Images as &'static dyn Modality, layout)
+            }
+            None => {
+                let listing = source.list(limits)?;
+                let modality = modalities::of_files(listing.entries.iter().map(|entry| entry.path.as_str()));
+                let layout = layout::read(&listing, modality, limits)?;
+                (listing, modality, layout)
+            }
+        };
+        let Layout { samples, task, mut warnings } = layout;
         warnings.extend(listing.notes());
         let (targets, found) = targets::read(task, &samples, limits)?;
         let mut samples: Vec<(Labelled, Target)> = samples.into_iter().zip(found).collect();

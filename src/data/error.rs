@@ -48,6 +48,11 @@ pub enum Error {
     TooManyFiles { entry: String, limit: usize },
     #[error("`{file}` line {line}: {reason}")]
     BadMetadata { file: String, line: usize, reason: String },
+    #[error("the table `{file}` cannot be read: {reason}")]
+    BadTable { file: String, reason: String },
+    /// Sound tables of something that is not checked here.
+    #[error("{reason}")]
+    NotImages { reason: String },
     #[error("the folders cannot be read as classes: {reason}")]
     BadLayout { reason: String },
     #[error("the class name `{name}` is not allowed: {reason}")]
@@ -93,6 +98,8 @@ impl Error {
             Error::TooLarge { .. } => "too_large",
             Error::TooManyFiles { .. } => "too_many_files",
             Error::BadMetadata { .. } => "bad_metadata",
+            Error::BadTable { .. } => "bad_table",
+            Error::NotImages { .. } => "not_images",
             Error::BadLayout { .. } => "bad_layout",
             Error::ClassName { .. } => "class_name",
             Error::ClassesAlike { .. } => "classes_alike",
@@ -129,6 +136,10 @@ impl Error {
             }
             Error::BadMetadata { .. } => {
                 "give a header `file_name,label` and optionally `split`, and one row or JSON object per image that is there"
+            }
+            Error::BadTable { .. } => "write the table again, as `datasets` does on `push_to_hub`, and compare its size before sending",
+            Error::NotImages { .. } => {
+                "give the tables a column of images (`image`) and one of labels (`label`), as `datasets` writes them"
             }
             Error::BadLayout { .. } => {
                 "use one folder per class (cat/1.jpg, dog/1.jpg), optionally inside train/, val/ and test/, or a metadata.csv"

@@ -28,6 +28,7 @@ mod place;
 mod sample;
 mod source;
 mod split;
+mod tables;
 pub mod targets;
 
 pub use self::check::check;
@@ -39,4 +40,5 @@ pub use self::limits::Limits;
 pub use self::name::is_archive;
 pub use self::sample::Sample;
 pub use self::source::Source;
+pub use self::tables::is_table;
 pub use self::targets::{Target, Targets};

@@ -7,7 +7,7 @@ use super::error::{Error, Result};
 use super::limits::Limits;
 use super::listing::Listing;
 use super::place::{Entry, Place};
-use super::{archive, leftovers, modalities, name};
+use super::{archive, leftovers, modalities, name, tables};
 
 /// Where a data set's bytes are.
 #[derive(Debug, Clone)]
@@ -22,6 +22,14 @@ pub enum Source {
 }
 
 impl Source {
+    /// The tables it is made of, if it is.
+    pub(super) fn tables(&self) -> Option<Vec<(&str, &Path)>> {
+        match self {
+            Source::Files(files) => tables::of_files(files),
+            Source::Folder(_) | Source::Archive(_) => None,
+        }
+    }
+
     /// Lists it without opening any item; compressed tars are read through once.
     pub(super) fn list(&self, limits: &Limits) -> Result<Listing> {
         match self {

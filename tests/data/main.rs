@@ -7,6 +7,7 @@ mod images;
 mod layouts;
 mod real;
 mod support;
+mod tables;
 mod tars;
 mod transforms;
 mod zips;

@@ -53,7 +53,6 @@ pub fn foreign(head: &[u8]) -> Option<Foreign> {
         [0x1f, 0x9d, ..] => Some("packed by compress (.Z)"),
         [0x5d, 0, 0, ..] => Some("packed by LZMA without xz"),
         [b'!', b'<', b'a', b'r', b'c', b'h', b'>', ..] => Some("an ar archive"),
-        [b'P', b'A', b'R', b'1', ..] => Some("a Parquet table"),
         [0x89, b'H', b'D', b'F', ..] => Some("HDF5 data"),
         [b'%', b'P', b'D', b'F', ..] => Some("a PDF"),
         _ if head.starts_with(crate::data::image::LFS_POINTER) => Some("a git-lfs pointer, not the file itself"),
@@ -86,7 +85,6 @@ mod tests {
             (&b"7z\xbc\xaf\x27\x1c\0\x04"[..], "7z"),
             (b"Rar!\x1a\x07\x01\0", "RAR"),
             (b"Rar!\x1a\x07\0", "RAR"),
-            (b"PAR1", "Parquet"),
             (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git-lfs"),
         ] {
             assert_eq!(kind(head), None);

@@ -46,6 +46,11 @@ pub(super) fn holds_files(path: &Path) -> Result<bool> {
     Ok(filled(&mut inner, |rest, _| unpacked.read(rest)).map_or(true, |inner| inner.is_empty() || tar::begins(inner)))
 }
 
+/// The name of what a file is by its first bytes, if it is known and no archive that is read.
+pub(super) fn named(file: &File) -> Option<&'static str> {
+    kind::foreign(&head(file).ok()?)
+}
+
 const HEAD: usize = 512;
 
 fn head(file: &File) -> io::Result<Vec<u8>> {

@@ -91,7 +91,7 @@ enum Promise {
 fn promise(manifest: &Manifest) -> Promise {
     let data = manifest.entries().iter().filter(|entry| !is_paper(&entry.path)).map(|entry| entry.path.as_str());
     let of = |path: &str| match () {
-        () if data::is_archive(path) || data::modalities::is_readable(path) => Promise::Items,
+        () if data::is_archive(path) || data::is_table(path) || data::modalities::is_readable(path) => Promise::Items,
         () if data::modalities::is_item(path) => Promise::Perhaps,
         () => Promise::Nothing,
     };
@@ -118,7 +118,9 @@ impl Service {
             Ok(Err(problem @ data::Error::NoItems { .. })) => {
                 Ok(unchecked(&format!("{problem}: they are kept as they are, and nothing can be fine-tuned on them here")))
             }
-            Ok(Err(problem @ data::Error::PackedFile { .. })) => Ok(unchecked(&format!("{problem}, so the files were not checked"))),
+            Ok(Err(problem @ (data::Error::PackedFile { .. } | data::Error::NotImages { .. }))) => {
+                Ok(unchecked(&format!("{problem}, so the files were not checked")))
+            }
             // Nobody said that these are images: then they are other data, which is kept as it is.
             Ok(Err(problem)) if promise == Promise::Perhaps && !matches!(problem, data::Error::Io { .. }) => Ok(unchecked(UNKNOWN)),
             Ok(Err(problem)) => Err(refused(problem)),
