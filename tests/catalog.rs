@@ -14,7 +14,7 @@ use hub::domain::path::RepoPath;
 use hub::domain::pieces::Piece;
 use hub::domain::ranges::Ranges;
 use hub::domain::repo::{Facts, Metric, Repo, TrainedAs, Version, VersionState};
-use hub::domain::revision::RefName;
+use hub::domain::revision::{Line, RefName};
 use hub::domain::segments::{Layout, Segment};
 use hub::domain::time::Timestamp;
 use hub::domain::upload::Upload;
@@ -68,7 +68,8 @@ fn publish(tx: &mut Tx<'_>, repo: &Repo, files: &[(&str, &str)], facts: &Facts) 
         number: repos::next_number(tx, &repo.key)?,
         commit: manifest.commit_id(),
         manifest: manifest.digest(),
-        parent: None,
+        parent: versions::find_head(tx, &repo.key)?.map(|head| head.number),
+        line: Line::main(),
         author: "ada".into(),
         message: "a message".into(),
         created: at(3),

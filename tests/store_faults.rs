@@ -234,7 +234,7 @@ impl Person {
         for _ in 0..TRIES {
             let head = self.service.get_repo(&self.actor, RepoKind::Model, &self.repo).await.unwrap().head;
             let parent = head.map(|head| head.number);
-            let commit = Commit { message: String::new(), parent, files: entries.clone(), tags: Vec::new(), bases: Vec::new() };
+            let commit = Commit { parent, files: entries.clone(), ..Commit::default() };
             match unless_unavailable("commit", self.service.commit(&self.actor, RepoKind::Model, &self.repo, commit).await) {
                 Some(committed) => return committed.version.number,
                 None => self.refusals += 1,

@@ -99,7 +99,7 @@ async fn repos_are_made_hidden_moved_and_deleted() {
 }
 
 #[tokio::test]
-async fn tags_are_set_and_branches_are_not() {
+async fn tags_are_set_and_main_stays() {
     let server = Server::start();
     let ada = server.user("ada").await;
     new_repo(&ada, "net").await;
@@ -115,7 +115,6 @@ async fn tags_are_set_and_branches_are_not() {
         Reply::of(ada.request(method, &format!("/api/models/ada/net/branch/{name}")).json(&json!({}))).await
     };
     assert_eq!(branch(Method::POST, "main").await.status, 409);
-    refused(&branch(Method::POST, "dev").await, 400, "no branch but 'main'");
     refused(&branch(Method::DELETE, "main").await, 400, "cannot be deleted");
     assert_eq!(branch(Method::DELETE, "dev").await.header("x-error-code"), "RevisionNotFound");
 }
@@ -204,7 +203,8 @@ async fn a_preupload_tells_which_way_files_come() {
     refused(&huge, 413, "larger");
     let other = ada.post("/api/models/ada/net/preupload/dev", &json!({ "files": [] })).await;
     assert_eq!((other.status.as_u16(), other.header("x-error-code")), (404, "RevisionNotFound"));
-    refused(&ada.post("/api/models/ada/net/preupload/main?create_pr=1", &json!({ "files": [] })).await, 400, "pull requests");
+    let upon_another = "/api/models/ada/net/preupload/refs%2Fpr%2F1?create_pr=1";
+    refused(&ada.post(upon_another, &json!({ "files": [] })).await, 400, "upon a branch");
 }
 
 #[tokio::test]
@@ -254,7 +254,10 @@ async fn malformed_commits_change_nothing() {
     let long = format!("{}\n{{\"key\":\"file\",\"value\":{{\"content\":\"{}\"", header("m"), "A".repeat(100 << 20));
     refused(&commit_text(&ada, path, long.into_bytes()).await, 413, "longer");
     refused(&commit_text(&ada, "/api/models/ada/net/commit/dev", Vec::new()).await, 404, "branch");
-    refused(&commit_text(&ada, "/api/models/ada/net/commit/main?create_pr=1", Vec::new()).await, 400, "pull requests");
+    refused(&commit_text(&ada, "/api/models/ada/net/commit/main?create_pr=1", Vec::new()).await, 400, "no header");
+    let nothing = format!("{head}\n{}", small(".gitattributes", b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"));
+    refused(&commit_text(&ada, "/api/models/ada/net/commit/main?create_pr=1", nothing.into_bytes()).await, 400, "changes nothing");
+    assert_eq!(ada.get("/api/models/ada/net/discussions").await.ok()["count"], 0, "none of these opened a pull request");
     refused(&commit_text(&eve, path, Vec::new()).await, 403, "right");
     refused(&commit_text(&server.anonymous(), path, Vec::new()).await, 401, "token");
     assert_eq!(paths(&ada, "models/ada/net").await, [".gitattributes"]);

@@ -40,6 +40,7 @@ fn about(name: &str) -> Vec<(Method, String)> {
         "rev" => Some("1".to_owned()),
         "path" => Some("README.md".to_owned()),
         "ref" => Some("v1".to_owned()),
+        "number" | "comment" => Some("1".to_owned()),
         _ => None,
     };
     let mut asked = Vec::new();
@@ -112,9 +113,12 @@ async fn a_public_repo_is_read_by_all_and_written_by_few() {
         }
         if !path.starts_with("/api/v1/") {
             // Another dialect: its statuses are the same, its bodies are not.
+            // Whoever may read may speak, and ask for a change: but not merge it.
+            let speaks = path.contains("/discussions") && !path.ends_with("/merge");
             for (api, status) in [(&server.anonymous(), 401), (&eve, 403), (&reads, 403)] {
                 let answer = ask(api, &method, &path).await;
-                assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+                let heard = speaks && std::ptr::eq(api, &eve) && [400, 404].contains(&answer.status.as_u16());
+                assert!(heard || answer.status == status, "{method} {path}: {} {}", answer.status, answer.text());
             }
             continue;
         }

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod blobs;
 pub mod counters;
+pub mod discussions;
 pub mod facts;
 pub mod former_names;
 pub mod fsck;

@@ -108,6 +108,7 @@ pub fn next_number(tx: &mut Tx<'_>, key: &RepoKey) -> Result<u32> {
 /// Deletes a repo and all that was said about it. Its own row and those of its versions stay as tombstones.
 pub fn bury(tx: &mut Tx<'_>, key: &RepoKey, now: Timestamp) -> Result<()> {
     super::full_text::unindex(tx, key)?;
+    super::discussions::bury(tx, key)?;
     for sql in [
         "delete from refs where repo = $1",
         "delete from files where repo = $1",

@@ -7,10 +7,20 @@ use crate::domain::id::RepoKey;
 use crate::domain::manifest::Manifest;
 use crate::domain::page::Page;
 use crate::domain::repo::{FileEntry, Version, VersionState};
+use crate::domain::revision::Line;
 use crate::domain::time::Timestamp;
 use crate::params;
 
-const COLUMNS: &str = "v.number, v.commit_id, v.manifest, v.parent, v.author, v.message, v.created, v.state, v.files, v.total_bytes";
+/// True of a version `v` that is the repo's own: those of pull requests are found by who asks for the pull request.
+const OWN: &str = "v.line not like 'refs/pr/%'";
+
+/// The versions a version `$2` stands upon, itself among them: `l.number`.
+const ANCESTORS: &str = "with recursive l (number, parent) as (
+       select v.number, v.parent from versions v where v.repo = $1 and v.number = $2
+       union all select v.number, v.parent from versions v join l on v.number = l.parent where v.repo = $1)";
+
+const COLUMNS: &str =
+    "v.number, v.commit_id, v.manifest, v.parent, v.line, v.author, v.message, v.created, v.state, v.files, v.total_bytes";
 
 fn from_row(row: &Row) -> Result<Version> {
     let number = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
@@ -19,6 +29,7 @@ fn from_row(row: &Row) -> Result<Version> {
         commit: row.parse("commit_id", CommitId::parse)?,
         manifest: row.parse("manifest", Digest::parse)?,
         parent: row.find_int("parent")?.map(number),
+        line: row.parse("line", Line::parse)?,
         author: row.text("author")?,
         message: row.text("message")?,
         created: Timestamp::from_unix_ms(row.int("created")?),
@@ -31,8 +42,8 @@ fn from_row(row: &Row) -> Result<Version> {
 /// Writes a version and its files; `facts` as [`super::facts`] encodes them.
 pub fn insert(tx: &mut Tx<'_>, repo: &RepoKey, version: &Version, manifest: &Manifest, facts: &str) -> Result<()> {
     tx.execute(
-        "insert into versions (repo, number, commit_id, manifest, parent, author, message, created, state, files, total_bytes, facts)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        "insert into versions (repo, number, commit_id, manifest, parent, author, message, created, state, files, total_bytes, facts, line)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         params![
             repo.as_str(),
             version.number,
@@ -46,6 +57,7 @@ pub fn insert(tx: &mut Tx<'_>, repo: &RepoKey, version: &Version, manifest: &Man
             version.files,
             version.total_bytes,
             facts,
+            version.line.to_string(),
         ],
     )?;
     for entry in manifest.entries() {
@@ -70,26 +82,57 @@ pub fn find_head(tx: &mut Tx<'_>, repo: &RepoKey) -> Result<Option<Version>> {
     tx.find(&sql, params![repo.as_str()])?.as_ref().map(from_row).transpose()
 }
 
-/// Versions whose commit id begins so, newest first; tombstones last.
+/// Versions whose commit id begins so: the repo's own first, newest first; tombstones last.
 pub fn with_commit(tx: &mut Tx<'_>, repo: &RepoKey, prefix: &str) -> Result<Vec<Version>> {
     // All that begins so lies between the prefix and the prefix followed by something above 'f'.
     let sql = format!(
         "select {COLUMNS} from versions v where v.repo = $1 and v.commit_id >= $2 and v.commit_id < $3
-         order by case v.state when 'deleted' then 1 else 0 end, v.number desc limit 50"
+         order by case v.state when 'deleted' then 1 else 0 end, case when {OWN} then 0 else 1 end, v.number desc limit 50"
     );
     tx.all(&sql, params![repo.as_str(), prefix, format!("{prefix}g")])?.iter().map(from_row).collect()
 }
 
-/// The newest version that is neither yanked nor deleted.
+/// The newest version made upon `main` that is neither yanked nor deleted.
 pub fn find_newest_live(tx: &mut Tx<'_>, repo: &RepoKey) -> Result<Option<Version>> {
-    let sql = format!("select {COLUMNS} from versions v where v.repo = $1 and v.state = 'live' order by v.number desc limit 1");
+    let sql = format!(
+        "select {COLUMNS} from versions v where v.repo = $1 and v.state = 'live' and v.line = 'main' order by v.number desc limit 1"
+    );
     tx.find(&sql, params![repo.as_str()])?.as_ref().map(from_row).transpose()
 }
 
-/// All versions, newest first, yanked ones and tombstones too; `before` is where the last page ended.
+/// The repo's own versions, newest first, yanked ones and tombstones too; `before` is where the last page ended.
 pub fn list(tx: &mut Tx<'_>, repo: &RepoKey, before: Option<u32>, limit: usize) -> Result<Page<Version>> {
-    let sql = format!("select {COLUMNS} from versions v where v.repo = $1 and v.number < $2 order by v.number desc limit $3");
+    let sql = format!("select {COLUMNS} from versions v where v.repo = $1 and v.number < $2 and {OWN} order by v.number desc limit $3");
     let rows = tx.all(&sql, params![repo.as_str(), before.map_or(i64::MAX, i64::from), limit + 1])?;
+    page(rows, limit)
+}
+
+/// The versions that version `number` stands upon, itself first.
+pub fn ancestors(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, before: Option<u32>, limit: usize) -> Result<Page<Version>> {
+    let sql = format!(
+        "{ANCESTORS} select {COLUMNS} from versions v join l on l.number = v.number where v.repo = $1 and v.number < $3
+         order by v.number desc limit $4"
+    );
+    let rows = tx.all(&sql, params![repo.as_str(), number, before.map_or(i64::MAX, i64::from), limit + 1])?;
+    page(rows, limit)
+}
+
+/// The nearest version under `number`, itself among them, that is live.
+pub fn find_live_ancestor(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<Option<Version>> {
+    let sql = format!(
+        "{ANCESTORS} select {COLUMNS} from versions v join l on l.number = v.number where v.repo = $1 and v.state = 'live'
+         order by v.number desc limit 1"
+    );
+    tx.find(&sql, params![repo.as_str(), number])?.as_ref().map(from_row).transpose()
+}
+
+/// Does version `number` stand upon version `under`?
+pub fn stands_upon(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, under: u32) -> Result<bool> {
+    let sql = format!("{ANCESTORS} select l.number from l where l.number = $3");
+    Ok(tx.find(&sql, params![repo.as_str(), number, under])?.is_some())
+}
+
+fn page(rows: Vec<Row>, limit: usize) -> Result<Page<Version>> {
     let mut items: Vec<Version> = rows.iter().map(from_row).collect::<Result<_>>()?;
     let more = items.len() > limit;
     items.truncate(limit);
@@ -128,10 +171,12 @@ pub fn files(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<Vec<FileEnt
 
 /// The version that gave a path the bytes it has in version `number`.
 pub fn find_change(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, file: &FileEntry) -> Result<Option<Version>> {
-    // The first version after the last one that had other bytes there, or none.
+    // The first version after the last one under it that had other bytes there, or none.
     let sql = format!(
-        "select {COLUMNS} from versions v where v.repo = $1 and v.number <= $2 and v.state <> 'deleted' and v.number > coalesce(
-           (select w.number from versions w where w.repo = $1 and w.number < $2 and w.state <> 'deleted' and not exists
+        "{ANCESTORS} select {COLUMNS} from versions v join l on l.number = v.number
+         where v.repo = $1 and v.state <> 'deleted' and v.number > coalesce(
+           (select w.number from versions w join l on l.number = w.number
+             where w.repo = $1 and w.state <> 'deleted' and w.number < $2 and not exists
              (select 1 from files f where f.repo = w.repo and f.number = w.number and f.path = $3 and f.digest = $4)
              order by w.number desc limit 1), 0)
          order by v.number limit 1"
@@ -139,13 +184,15 @@ pub fn find_change(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, file: &FileEntr
     tx.find(&sql, params![repo.as_str(), number, &file.path, file.digest.to_hex()])?.as_ref().map(from_row).transpose()
 }
 
-/// The newest file of a path, over all versions, whose sha256 begins so; and the version it is in.
+/// The newest file of a path, over the repo's own versions, whose sha256 begins so; and the version it is in.
 pub fn find_file_of_digest(tx: &mut Tx<'_>, repo: &RepoKey, path: &str, prefix: &str) -> Result<Option<(FileEntry, u32)>> {
-    let sql = "select f.path, f.size_bytes, f.digest, f.number from files f
+    let sql = format!(
+        "select f.path, f.size_bytes, f.digest, f.number from files f
                join versions v on v.repo = f.repo and v.number = f.number
-               where f.repo = $1 and f.path = $2 and f.digest >= $3 and f.digest < $4 and v.state <> 'deleted'
-               order by f.number desc limit 1";
-    let row = tx.find(sql, params![repo.as_str(), path, prefix, format!("{prefix}g")])?;
+               where f.repo = $1 and f.path = $2 and f.digest >= $3 and f.digest < $4 and v.state <> 'deleted' and {OWN}
+               order by f.number desc limit 1"
+    );
+    let row = tx.find(&sql, params![repo.as_str(), path, prefix, format!("{prefix}g")])?;
     row.map(|row| Ok((file(&row)?, u32::try_from(row.int("number")?).unwrap_or(u32::MAX)))).transpose()
 }
 
@@ -154,9 +201,12 @@ pub fn find_file(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, path: &str) -> Re
     tx.find(sql, params![repo.as_str(), number, path])?.as_ref().map(file).transpose()
 }
 
-/// The newest version of a repo that has a file with these bytes, and that file.
+/// The newest of a repo's own versions that has a file with these bytes, and that file.
 pub fn find_holder(tx: &mut Tx<'_>, repo: &RepoKey, digest: &Digest) -> Result<Option<(u32, FileEntry)>> {
-    let sql = "select number, path, size_bytes, digest from files where repo = $1 and digest = $2 order by number desc, path limit 1";
-    let row = tx.find(sql, params![repo.as_str(), digest.to_hex()])?;
+    let sql = format!(
+        "select f.number, f.path, f.size_bytes, f.digest from files f join versions v on v.repo = f.repo and v.number = f.number
+         where f.repo = $1 and f.digest = $2 and {OWN} order by f.number desc, f.path limit 1"
+    );
+    let row = tx.find(&sql, params![repo.as_str(), digest.to_hex()])?;
     row.map(|row| Ok((u32::try_from(row.int("number")?).unwrap_or(u32::MAX), file(&row)?))).transpose()
 }

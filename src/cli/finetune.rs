@@ -125,7 +125,8 @@ impl Finetune {
         let (folder, _archive) = publish::pack_if_many(folder, RepoKind::Dataset, false, remote).await?;
         let manifest = hash_files(&folder, remote.cache().ok().as_ref(), &remote.reporter.sink()).await?;
         let message = format!("For the fine-tune {result}");
-        let publication = Publication { kind: RepoKind::Dataset, id: id.clone(), message, tags: Vec::new(), private: self.private };
+        let publication =
+            Publication { kind: RepoKind::Dataset, id: id.clone(), message, branch: None, tags: Vec::new(), private: self.private };
         let published = client.publish(&folder, &manifest, &publication).await?;
         published.warnings.iter().for_each(|warning| remote.reporter.note(&format!("warning: {warning}")));
         Ok(Target { kind: RepoKind::Dataset, id, revision: Revision::Number(published.version.number) })

@@ -24,6 +24,7 @@ const LOOSE_FILES: usize = 100;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hub publish ./net acme/flowers-net --message \"Trained longer\" --tag v2
+  hub publish ./net acme/flowers-net --branch dev
   hub publish flowers.zip acme/flowers --dataset
   hub publish ./net acme/flowers-net --dry-run")]
 pub struct Publish {
@@ -85,6 +86,9 @@ pub struct How {
     /// What changed
     #[arg(long, short, default_value = "")]
     message: String,
+    /// Publish to this branch instead of main; it is made where there is none
+    #[arg(long, value_name = "BRANCH")]
+    branch: Option<String>,
     /// Also name the new version so (may be repeated)
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
@@ -99,8 +103,11 @@ impl How {
             RefName::parse(tag)
                 .map_err(|e| CliError::usage(format!("the tag '{tag}' is refused: {e}"), "choose another tag, such as v1.0"))?;
         }
+        let branch = self.branch.as_ref().map(|text| RefName::parse(text).map_err(|e| (text, e))).transpose();
+        let branch =
+            branch.map_err(|(text, e)| CliError::usage(format!("the branch '{text}' is refused: {e}"), "choose another, such as dev"))?;
         let (kind, id) = (target.kind, target.id.clone());
-        Ok(Publication { kind, id, message: self.message.clone(), tags: self.tags.clone(), private: self.private })
+        Ok(Publication { kind, id, branch, message: self.message.clone(), tags: self.tags.clone(), private: self.private })
     }
 }
 

@@ -73,6 +73,7 @@ mod tests {
             commit: manifest[..40].into(),
             manifest,
             parent: None,
+            branch: "main".into(),
             author: "a".into(),
             message: "m".into(),
             created: "2026-01-01T00:00:00.000Z".into(),

@@ -11,6 +11,7 @@ use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::path::RepoPath;
+use crate::domain::revision::{RefName, Revision};
 use crate::wire::files::{CreateCommit, File};
 use crate::wire::repos::{CreateRepo, RepoDetail, Version};
 
@@ -24,6 +25,8 @@ pub struct Publication {
     pub kind: RepoKind,
     pub id: RepoId,
     pub message: String,
+    /// Another branch than `main`; made where there is none of that name.
+    pub branch: Option<RefName>,
     pub tags: Vec<String>,
     /// Only for a repo that does not exist yet.
     pub private: bool,
@@ -35,7 +38,7 @@ pub struct Published {
     /// As the server writes it.
     pub id: String,
     pub version: Version,
-    /// False: the server had exactly these files as `main`.
+    /// False: the server had exactly these files at the branch.
     pub created: bool,
     pub sent_bytes: u64,
     pub warnings: Vec<String>,
@@ -48,9 +51,9 @@ pub struct Published {
 pub struct Plan {
     /// There is no such repo yet, or none this caller may see.
     pub makes_repo: bool,
-    /// False: `main` holds exactly these files.
+    /// False: the branch holds exactly these files.
     pub makes_version: bool,
-    /// Where `main` stands.
+    /// Where the branch stands, or would begin.
     pub head: Option<Version>,
     /// Blobs the server lacks: these would travel, each once.
     pub lacking: HashSet<Digest>,
@@ -58,15 +61,16 @@ pub struct Plan {
 
 impl Client {
     /// Makes the repo where there is none. `manifest` is what [`super::hash_files`] said of `folder`.
-    /// Errors: refused (no right to write), conflict (`main` moved), invalid files (the message names one).
+    /// Errors: refused (no right to write), conflict (the branch moved), invalid files (the message names one).
     pub async fn publish(&self, folder: &Folder, manifest: &Manifest, publication: &Publication) -> Result<Published> {
         let Publication { kind, id, .. } = publication;
         let repo = self.repo_for(publication).await?;
         let page = self.address.page(*kind, id);
-        let head = repo.version.as_ref();
-        // Also if `main` holds exactly these files: the server may have lost some of their bytes, and asks for them.
+        let (head, is_new) = self.line(&repo, publication).await?;
+        let head = head.as_ref();
+        // Also if the branch holds exactly these files: the server may have lost some of their bytes, and asks for them.
         let sent_bytes = self.send_missing(folder, manifest).await?;
-        if let (Some(head), true) = (head, publication.tags.is_empty())
+        if let (Some(head), true) = (head, publication.tags.is_empty() && !is_new)
             && head.manifest == manifest.digest().to_hex()
         {
             return Ok(Published { id: repo.repo.id, version: head.clone(), created: false, sent_bytes, warnings: Vec::new(), page });
@@ -79,6 +83,7 @@ impl Client {
         let many = manifest.entries().len() > LISTED_FILES;
         let body = CreateCommit {
             message: publication.message.clone(),
+            branch: publication.branch.as_ref().map(RefName::to_string),
             parent: head.map(|version| version.number),
             files: if many { Vec::new() } else { manifest.entries().iter().map(file).collect() },
             manifest: if many { Some(self.send_list(manifest).await?) } else { None },
@@ -106,10 +111,26 @@ impl Client {
     /// What [`Client::publish`] would do, without doing any of it.
     pub async fn plan(&self, manifest: &Manifest, publication: &Publication) -> Result<Plan> {
         let repo = self.find_repo(publication).await?;
-        let head = repo.as_ref().and_then(|repo| repo.version.clone());
+        let head = match &repo {
+            Some(repo) => self.line(repo, publication).await?.0,
+            None => None,
+        };
         let is_same = head.as_ref().is_some_and(|head| head.manifest == manifest.digest().to_hex());
         let lacking = self.lacking(manifest).await?;
         Ok(Plan { makes_repo: repo.is_none(), makes_version: !is_same, head, lacking })
+    }
+
+    /// Where the branch stands; a new one begins where `main` does.
+    async fn line(&self, repo: &RepoDetail, publication: &Publication) -> Result<(Option<Version>, bool)> {
+        let Some(branch) = publication.branch.as_ref().filter(|branch| !branch.is_main()) else {
+            return Ok((repo.version.clone(), false));
+        };
+        let Publication { kind, id, .. } = publication;
+        let refs = self.refs(*kind, id).await?.items;
+        if !refs.iter().any(|found| found.name == branch.as_str() && found.kind == "branch") {
+            return Ok((repo.version.clone(), true));
+        }
+        Ok((self.version(*kind, id, &Revision::Ref(branch.clone())).await?.version, false))
     }
 
     /// The repo, made if there is none.

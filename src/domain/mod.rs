@@ -6,6 +6,7 @@ pub mod config;
 pub mod data_limits;
 pub mod dataset_report;
 pub mod digest;
+pub mod discussion;
 pub mod evaluation;
 pub mod git_lfs;
 pub mod human;

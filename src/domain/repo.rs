@@ -3,7 +3,7 @@
 use super::digest::{CommitId, Digest};
 use super::id::RepoKey;
 use super::name::{RepoId, RepoKind};
-use super::revision::RefName;
+use super::revision::{Line, RefName};
 use super::saved_model::SavedModel;
 use super::time::Timestamp;
 
@@ -28,6 +28,8 @@ pub struct Version {
     pub commit: CommitId,
     pub manifest: Digest,
     pub parent: Option<u32>,
+    /// What it was made upon.
+    pub line: Line,
     pub author: String,
     pub message: String,
     pub created: Timestamp,
@@ -50,10 +52,19 @@ super::user::words!(VersionState, Live = "live", Yanked = "yanked", Deleted = "d
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ref {
     pub name: RefName,
+    pub kind: RefKind,
     pub number: u32,
     pub commit: CommitId,
     pub updated: Timestamp,
 }
+
+/// A branch grows with what is committed to it, a tag stays where it was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefKind {
+    Branch,
+    Tag,
+}
+super::user::words!(RefKind, Branch = "branch", Tag = "tag");
 
 /// One file of a version as pages and APIs list it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::digest::{CommitId, Digest};
 /// What a person types to name a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revision {
-    /// `main` or a tag.
+    /// `main`, another branch, a tag, or `refs/...` as git writes it.
     Ref(RefName),
     /// `3`, also `v3` where no tag of that name exists.
     Number(u32),
@@ -17,7 +17,7 @@ pub enum Revision {
     Manifest(Digest),
 }
 
-/// `main` or a tag. Never a text that would read as a number or a commit id.
+/// A branch or a tag. Never a text that would read as a number or a commit id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RefName(String);
 
@@ -25,7 +25,7 @@ pub struct RefName(String);
 pub enum RevisionError {
     #[error("a revision is 'main', a tag, a version number, a commit id (7 hex digits or more) or 'sha256:' and a digest")]
     Revision,
-    #[error("a tag has 1 to 64 characters from A-Z a-z 0-9 . _ - / and + and must not read as a number or a commit id")]
+    #[error("a branch or a tag has 1 to 64 characters from A-Z a-z 0-9 . _ - / and + and must not read as a number or a commit id")]
     Tag,
 }
 
@@ -61,6 +61,68 @@ impl RefName {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// May a branch or a tag be called so? Git's own words may not, and what git cannot keep as a file of that name.
+    pub fn can_be_given(&self) -> bool {
+        let lower = self.0.to_ascii_lowercase();
+        let git_keeps_it = self.0.split('/').all(|part| !part.starts_with('.') && !part.ends_with('.') && !part.ends_with(".lock"));
+        lower != "head" && lower != "refs" && !lower.starts_with("refs/") && git_keeps_it
+    }
+}
+
+/// What versions are made upon, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    Branch(RefName),
+    /// `refs/pr/3`
+    PullRequest(u32),
+}
+
+/// Before the number of a pull request.
+const PULL_REQUEST: &str = "refs/pr/";
+
+impl Line {
+    pub fn main() -> Line {
+        Line::Branch(RefName::main())
+    }
+
+    pub fn is_main(&self) -> bool {
+        *self == Line::main()
+    }
+
+    pub fn parse(text: &str) -> Result<Line, RevisionError> {
+        let name = RefName::parse(text)?;
+        Line::of(&name).ok_or(RevisionError::Revision)
+    }
+
+    /// The line a name means; `refs/heads/dev` is `dev`. None of `refs/` means another.
+    pub fn of(name: &RefName) -> Option<Line> {
+        let text = name.as_str();
+        if let Some(number) = text.strip_prefix(PULL_REQUEST) {
+            let number = number.parse::<u32>().ok().filter(|parsed| *parsed > 0 && parsed.to_string() == number);
+            return number.map(Line::PullRequest);
+        }
+        match text.strip_prefix("refs/heads/") {
+            Some(branch) => RefName::parse(branch).ok().map(Line::Branch),
+            None if text.starts_with("refs/") => None,
+            None => Some(Line::Branch(name.clone())),
+        }
+    }
+}
+
+impl Default for Line {
+    fn default() -> Line {
+        Line::main()
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Line::Branch(name) => write!(f, "{name}"),
+            Line::PullRequest(number) => write!(f, "{PULL_REQUEST}{number}"),
+        }
     }
 }
 
@@ -121,6 +183,26 @@ mod tests {
         }
         for tag in ["12", "deadbeef", "a//b"] {
             assert!(RefName::parse(tag).is_err(), "{tag}");
+        }
+    }
+
+    #[test]
+    fn names_git_could_not_keep_are_not_given() {
+        let given = |text: &str| RefName::parse(text).unwrap().can_be_given();
+        assert!(["dev", "dev/x", "feature/a_b-1.0", "heads"].into_iter().all(given));
+        for reserved in ["refs/pr/1", "refs/heads/dev", "Refs/x", "HEAD", "head", "refs", "dev.lock", "a.lock/b", "a/.b"] {
+            assert!(!given(reserved), "{reserved}");
+        }
+    }
+
+    #[test]
+    fn lines_are_branches_and_pull_requests() {
+        let read = |text: &str| Line::parse(text).ok().map(|line| line.to_string());
+        assert_eq!(read("main").as_deref(), Some("main"));
+        assert_eq!(read("refs/heads/dev/x").as_deref(), Some("dev/x"));
+        assert_eq!(Line::parse("refs/pr/12").unwrap(), Line::PullRequest(12));
+        for none in ["refs/pr/0", "refs/pr/01", "refs/pr/x", "refs/pr/99999999999", "refs/tags/v1", "refs/heads/12", "12"] {
+            assert_eq!(read(none), None, "{none}");
         }
     }
 }

@@ -61,6 +61,19 @@ pub struct RefAt {
     pub name: RefName,
 }
 
+/// `.../discussions/{number}`
+pub struct DiscussionAt {
+    pub kind: RepoKind,
+    pub id: RepoId,
+    pub number: u32,
+}
+
+/// `.../discussions/{number}/comment/{comment}`
+pub struct CommentAt {
+    pub discussion: DiscussionAt,
+    pub position: u32,
+}
+
 /// `/finetunes/{id}`
 pub struct JobAt(pub JobId);
 
@@ -123,6 +136,10 @@ impl Parts {
         self.read("name", |name| RepoId::from_parts(self.0.get("ns").map_or("", String::as_str), name))
     }
 
+    fn discussion(&self) -> Result<DiscussionAt, HttpError> {
+        Ok(DiscussionAt { kind: self.kind()?, id: self.repo()?, number: self.read("number", |text| text.parse::<u32>())? })
+    }
+
     fn object(&self) -> Result<ObjectAt, HttpError> {
         Ok(ObjectAt { kind: self.kind()?, id: self.repo()?, digest: self.read("sha256", Digest::parse)? })
     }
@@ -153,6 +170,11 @@ from_path! {
     };
     FilesAt: parts => FilesAt { id: parts.repo()?, path: parts.read("path", RepoPath::parse)? };
     RefAt: parts => RefAt { kind: parts.kind()?, id: parts.repo()?, name: parts.read("ref", RefName::parse)? };
+    DiscussionAt: parts => parts.discussion()?;
+    CommentAt: parts => CommentAt {
+        discussion: parts.discussion()?,
+        position: parts.read("comment", |text| u32::from_str_radix(text, 16))?,
+    };
     JobAt: parts => JobAt(parts.read("id", JobId::parse)?);
     UploadAt: parts => UploadAt(parts.read("id", UploadId::parse)?);
     BlobAt: parts => BlobAt(parts.read("sha256", Digest::parse)?);

@@ -9,6 +9,7 @@ pub mod caller;
 pub mod connection;
 pub mod error;
 pub mod extract;
+pub mod git;
 pub mod guard;
 pub mod hf;
 pub mod job_events;

@@ -11,7 +11,7 @@ use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 use super::api::{commits, files, finetunes, health, openapi, predict, refs, repos, search, segments, tokens, uploads, users, versions};
 use super::error::{Dialect, HttpError};
 use super::route::{About, Table, Traits};
-use super::{assets, hf, tfhub, torch_hub, upstream, web as pages};
+use super::{assets, git, hf, tfhub, torch_hub, upstream, web as pages};
 use crate::domain::name::RepoKind;
 
 /// Fills the application with [`routes`]; whatever is not there is 404.
@@ -28,7 +28,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 
 /// The page itself. Order matters where patterns overlap: the first match wins.
 pub fn routes() -> Vec<Entry> {
-    let theirs = hugging_face_routes().into_iter().map(Entry::for_hugging_face);
+    let theirs = hugging_face_routes().into_iter().chain(discussion_routes()).map(Entry::for_hugging_face);
     theirs.chain(loader_routes()).chain(api_routes()).chain(page_routes()).collect()
 }
 
@@ -46,7 +46,6 @@ fn hugging_face_routes() -> Vec<Entry> {
         at("/api/{kind:models|datasets}/{ns}/{name}/commits/{rev}", [get(hf::commits::list)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/auth-check", [get(hf::probes::may_read)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/auth-check/write", [get(hf::probes::may_write)]).repo(),
-        at("/api/{kind:models|datasets}/{ns}/{name}/discussions", [get(hf::probes::discussions)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/paths-info/{rev}", [post(hf::paths::show)]).repo().question(),
         at("/api/{kind:models|datasets}/{ns}/{name}/revision/{rev}", [get(hf::info::show_at)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/tree/{rev}", [get(hf::tree::top)]).repo(),
@@ -58,6 +57,7 @@ fn hugging_face_routes() -> Vec<Entry> {
         at("/api/{kind:models|datasets}/{ns}/{name}/settings", [put(hf::repos::change)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/tag/{rev}", [post(hf::tags::create_tag), delete(hf::tags::delete_tag)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/branch/{ref:.*}", [post(hf::tags::create_branch), delete(hf::tags::delete_branch)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/super-squash/{rev}", [post(hf::tags::squash)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/preupload/{rev}", [post(hf::preupload::ask)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/commit/{rev}", [post(hf::commit::create)]).repo(),
         // writing: large files
@@ -90,12 +90,31 @@ fn hugging_face_routes() -> Vec<Entry> {
     ]
 }
 
-/// What loads a model by its address alone: `tensorflow_hub` and `torch.hub`.
+/// The same clients, about what is asked to be changed.
+#[rustfmt::skip]
+fn discussion_routes() -> Vec<Entry> {
+    vec![
+        at("/api/{kind:models|datasets}/{ns}/{name}/discussions", [get(hf::discussions::list), post(hf::discussions::open)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}", [get(hf::discussions::show)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/comment", [post(hf::discussions::comment)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/comment/{comment}/edit", [post(hf::discussions::edit_comment)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/comment/{comment}/hide", [post(hf::discussions::hide_comment)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/title", [post(hf::discussions::rename)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/status", [post(hf::discussions::set_state)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/merge", [post(hf::discussions::merge)]).repo(),
+    ]
+}
+
+/// What knows a repo by its address alone: `tensorflow_hub`, `torch.hub`, git.
 #[rustfmt::skip]
 fn loader_routes() -> Vec<Entry> {
     vec![
         at("/{ns}/{name}/{rev}", [get(tfhub::fetch)]).asking("tf-hub-format").model(),
         at("/files/{ns}/{name}/{path:.*}", [get(torch_hub::fetch)]).model().bytes(),
+        at("/{kind:datasets}/{ns}/{name}.git/info/refs", [get(git::refs)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/info/refs", [get(git::refs)]).repo(),
+        at("/{ns}/{name}.git/info/refs", [get(git::refs)]).model(),
+        at("/{ns}/{name}/info/refs", [get(git::refs)]).model(),
     ]
 }
 
@@ -177,9 +196,15 @@ fn page_routes() -> Vec<Entry> {
         at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/thumbnails/{number}", [get(pages::repo_tabs::thumbnail)]).repo().bytes(),
         at("/{kind:datasets}/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).repo().bytes(),
+        at("/{kind:datasets}/{ns}/{name}/discussions", [get(pages::discussions::list)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/discussions/{number}/{act}", [post(pages::discussions::act)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).repo(),
         at("/{ns}/{name}", [get(pages::repo::show)]).model(),
         at("/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).model().bytes(),
+        at("/{ns}/{name}/discussions", [get(pages::discussions::list)]).model(),
+        at("/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).model(),
+        at("/{ns}/{name}/discussions/{number}/{act}", [post(pages::discussions::act)]).model(),
         at("/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).model(),
     ]
 }

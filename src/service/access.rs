@@ -40,6 +40,23 @@ pub(super) fn write_repo(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &Re
     Ok(repo)
 }
 
+/// The repo, if the caller may speak about it and ask to change it: whoever may read it, with a token that may write.
+pub(super) fn propose_to_repo(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Repo> {
+    let repo = see_repo(tx, actor, kind, id)?;
+    scope(actor, Role::Write)?;
+    known(actor)?;
+    Ok(repo)
+}
+
+/// The repo, if the caller may change what `author` began there: its author, and whoever may write.
+pub(super) fn change_what_was_begun(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId, author: &str) -> Result<Repo> {
+    let repo = propose_to_repo(tx, actor, kind, id)?;
+    if actor.name().is_none_or(|name| name.as_str() != author) {
+        require(tx, actor, repo.id.namespace(), Role::Write)?;
+    }
+    Ok(repo)
+}
+
 /// The repo, if the caller may change what it is: private or public, gone or there.
 pub(super) fn admin_repo(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Repo> {
     let repo = see_repo(tx, actor, kind, id)?;

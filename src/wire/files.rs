@@ -107,7 +107,10 @@ pub struct MissingBlobs {
 #[serde(deny_unknown_fields)]
 pub struct CreateCommit {
     pub message: String,
-    /// The version number `main` was seen at; null for the first. A moved `main` is a conflict.
+    /// The branch to publish to; absent for `main`. One that does not exist is made, and begins at `parent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// The version number the branch was seen at; null for the first. A moved branch is a conflict.
     #[serde(default)]
     pub parent: Option<u32>,
     /// The whole version: files not listed are not in it.

@@ -58,6 +58,14 @@ pub struct TagWanted {
     pub tag: String,
 }
 
+/// `POST /api/models/{id}/branch/{branch}`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BranchWanted {
+    #[serde(default)]
+    pub starting_point: Option<String>,
+}
+
 /// `POST /api/models/{id}/preupload/{revision}`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -141,6 +149,9 @@ pub struct CommitMade {
     pub success: bool,
     pub commit_oid: String,
     pub commit_url: String,
+    /// Where a pull request was opened for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull_request_url: Option<String>,
     pub hook_output: &'static str,
 }
 

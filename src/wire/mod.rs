@@ -4,6 +4,7 @@
 pub mod error;
 pub mod files;
 pub mod hf;
+pub mod hf_discussions;
 pub mod hf_write;
 pub mod jobs;
 pub mod predict;

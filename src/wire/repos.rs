@@ -40,6 +40,9 @@ pub struct Version {
     pub manifest: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<u32>,
+    /// What it was made upon: a branch, or a pull request such as `refs/pr/1`
+    #[serde(default = "main_branch")]
+    pub branch: String,
     pub author: String,
     pub message: String,
     pub created: String,
@@ -47,6 +50,10 @@ pub struct Version {
     pub state: String,
     pub files: u64,
     pub total_bytes: u64,
+}
+
+fn main_branch() -> String {
+    "main".into()
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -108,14 +115,21 @@ pub struct PatchRepo {
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Ref {
-    /// `main` or a tag
+    /// `main`, another branch or a tag
     pub name: String,
+    /// `branch` or `tag`
+    #[serde(default = "tag")]
+    pub kind: String,
     pub number: u32,
     pub commit: String,
     pub updated: String,
 }
 
-/// Sets a tag (or `main`) to a version.
+fn tag() -> String {
+    "tag".into()
+}
+
+/// Sets a tag or a branch to a version.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetRef {
@@ -124,6 +138,9 @@ pub struct SetRef {
     /// The version number it was seen at; absent or null: it must not exist yet.
     #[serde(default)]
     pub expected: Option<u32>,
+    /// True: it is a branch, which is made if it does not exist. False: a tag. Absent: what it is, a new one a tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<bool>,
 }
 
 /// `{"state": "yanked"}` or `{"state": "live"}`
@@ -200,6 +217,7 @@ impl From<domain::Version> for Version {
             commit: v.commit.to_string(),
             manifest: v.manifest.to_string(),
             parent: v.parent,
+            branch: v.line.to_string(),
             author: v.author,
             message: v.message,
             created: v.created.to_string(),
@@ -238,7 +256,13 @@ impl From<domain::Facts> for Facts {
 
 impl From<domain::Ref> for Ref {
     fn from(r: domain::Ref) -> Ref {
-        Ref { name: r.name.to_string(), number: r.number, commit: r.commit.to_string(), updated: r.updated.to_string() }
+        Ref {
+            name: r.name.to_string(),
+            kind: r.kind.to_string(),
+            number: r.number,
+            commit: r.commit.to_string(),
+            updated: r.updated.to_string(),
+        }
     }
 }
 

@@ -88,6 +88,8 @@ def main(wanted):
     if (HERE / "hugging_face_write.py").exists():
         for name in ("hf", "hf0"):
             arguments = ("hugging_face_write.py", "ada", name)
+            branches = ("hugging_face_branches.py", "ada", name)
+            sets[f"{name}-branches"] = lambda *all, n=name, a=branches: script(f"{n}-branches", kit.python_with(n), *all, *a)
             sets[f"{name}-write"] = lambda *all, n=name, a=arguments: script(f"{n}-write", kit.python_with(n), *all, *a)
     for name in ("hf", "hf0"):
         sets[f"{name}-limits"] = lambda _hub, _known, work, n=name: limits(n, work)

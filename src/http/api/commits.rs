@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, web};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::ManifestEntry;
 use crate::domain::path::RepoPath;
-use crate::domain::revision::RefName;
+use crate::domain::revision::{Line, RefName};
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, RepoAt};
@@ -14,12 +14,12 @@ use crate::service::{self, Service};
 use crate::wire::error::ProblemBody;
 use crate::wire::files::{Committed, CreateCommit, File};
 
-/// Publishes a version. The files are the whole version; `parent` is the number `main` was seen at.
+/// Publishes a version. The files are the whole version; `parent` is the number the branch was seen at.
 #[utoipa::path(post, path = "/api/v1/{kind}/{ns}/{name}/commits", tag = "versions", request_body = CreateCommit, responses(
     (status = 201, body = Committed),
-    (status = 200, body = Committed, description = "the files are those of `main` already"),
+    (status = 200, body = Committed, description = "the files are those of the branch already"),
     (status = 403, body = ProblemBody),
-    (status = 409, body = ProblemBody, description = "`main` moved meanwhile, or a tag is taken"),
+    (status = 409, body = ProblemBody, description = "the branch moved meanwhile, or a tag is taken"),
     (status = 413, body = ProblemBody, description = "a bomb, or more than one version may hold"),
     (status = 422, body = ProblemBody, description = "a file cannot be what it claims to be"),
 ))]
@@ -54,11 +54,16 @@ fn read(body: &CreateCommit) -> Result<Commit, HttpError> {
         Ok(ManifestEntry { path, size_bytes: file.size_bytes, digest })
     };
     let tag = |tag: &String| RefName::parse(tag).map_err(|e| refused("bad_tag", format!("'{tag}': {e}"), "choose another tag"));
+    let line = match &body.branch {
+        None => Line::main(),
+        Some(name) => Line::parse(name).map_err(|e| refused("bad_branch", format!("'{name}': {e}"), "choose another branch"))?,
+    };
     Ok(Commit {
         message: body.message.clone(),
+        line,
         parent: body.parent,
         tags: body.tags.iter().map(tag).collect::<Result<_, _>>()?,
         files: body.files.iter().map(file).collect::<Result<_, HttpError>>()?,
-        bases: Vec::new(),
+        ..Commit::default()
     })
 }

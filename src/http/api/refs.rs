@@ -1,7 +1,8 @@
-//! `/{kind}/{ns}/{name}/refs`: `main` and tags.
+//! `/{kind}/{ns}/{name}/refs`: branches and tags.
 
 use actix_web::{HttpResponse, web};
 
+use crate::domain::repo::RefKind;
 use crate::domain::revision::Revision;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
@@ -11,7 +12,7 @@ use crate::wire::List;
 use crate::wire::error::ProblemBody;
 use crate::wire::repos::{Ref, SetRef};
 
-/// `main` first, then tags by name.
+/// `main` first, then branches, then tags, each by name.
 #[utoipa::path(get, path = "/api/v1/{kind}/{ns}/{name}/refs", tag = "refs", responses(
     (status = 200, body = List<Ref>),
     (status = 404, body = ProblemBody),
@@ -31,16 +32,17 @@ pub async fn list(service: web::Data<Service>, caller: Caller, at: RepoAt) -> An
 pub async fn set(service: web::Data<Service>, caller: Caller, at: RefAt, body: Json<SetRef>) -> Answer {
     let wrong = |e| HttpError::bad_request("bad_revision", format!("{e}"), "name a version, such as its number");
     let revision = Revision::parse(&body.0.revision).map_err(wrong)?;
-    let set = service.set_ref(&caller.0, at.kind, &at.id, at.name, &revision, body.0.expected).await?;
+    let kind = body.0.branch.map(|branch| if branch { RefKind::Branch } else { RefKind::Tag });
+    let set = service.set_ref(&caller.0, at.kind, &at.id, (at.name, kind), &revision, body.0.expected).await?;
     Ok(HttpResponse::Ok().json(Ref::from(set)))
 }
 
-/// Deletes a tag; `main` stays.
+/// Deletes a tag or a branch; `main` stays. Versions made upon a branch stay too, and are found by their numbers.
 #[utoipa::path(delete, path = "/api/v1/{kind}/{ns}/{name}/refs/{ref}", tag = "refs", responses(
     (status = 204),
     (status = 404, body = ProblemBody),
 ))]
 pub async fn remove(service: web::Data<Service>, caller: Caller, at: RefAt) -> Answer {
-    service.delete_ref(&caller.0, at.kind, &at.id, &at.name).await?;
+    service.delete_ref(&caller.0, at.kind, &at.id, &at.name, None).await?;
     Ok(HttpResponse::NoContent().finish())
 }

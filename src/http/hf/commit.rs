@@ -7,11 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 
-use super::refusal::{bad, only_main, refused};
+use super::refusal::{bad, proposes, refused};
 use super::repos::address_of;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::MAX_FILES;
 use crate::domain::path::RepoPath;
+use crate::domain::revision::Line;
 use crate::domain::user::Actor;
 use crate::http::body::Body;
 use crate::http::caller::Caller;
@@ -19,6 +20,7 @@ use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, VersionAt};
 use crate::http::lines::Lines;
 use crate::service::Service;
+use crate::service::repos::discussions::Opening;
 use crate::service::repos::edit::{Edit, Operation};
 use crate::service::storage::parts::MAX_PART_BYTES;
 use crate::wire::hf_write::{CommitLine, CommitMade};
@@ -32,13 +34,26 @@ const SIDE_BY_SIDE: usize = 8;
 const LARGE_BYTES: usize = 1 << 20;
 
 pub async fn create(request: HttpRequest, body: Body, service: web::Data<Service>, caller: Caller, at: VersionAt, query: Query) -> Answer {
-    service.may_commit(&caller.0, at.kind, &at.id).await.map_err(refused)?;
-    only_main(&at.revision, &query)?;
+    let proposes = proposes(&query);
+    let line = service.may_commit_to(&caller.0, at.kind, &at.id, &at.revision, proposes).await.map_err(refused)?;
     let edit = read(&service, &caller.0, Lines::of(body, LONGEST_LINE, MOST_BYTES)).await?;
+    let opening = proposes.then(|| opening(&edit.message));
+    let edit = Edit { line, opening, ..edit };
     let done = service.edit_repo(&caller.0, at.kind, &at.id, edit).await.map_err(refused)?;
     let commit_oid = done.version.commit.to_string();
-    let commit_url = format!("{}/commit/{commit_oid}", address_of(&request, at.kind, &at.id)?);
-    Ok(HttpResponse::Ok().json(CommitMade { success: true, commit_oid, commit_url, hook_output: "" }))
+    let repo = address_of(&request, at.kind, &at.id)?;
+    let commit_url = format!("{repo}/commit/{commit_oid}");
+    let pull_request_url = match done.version.line {
+        Line::PullRequest(number) if proposes => Some(format!("{repo}/discussions/{number}")),
+        _ => None,
+    };
+    Ok(HttpResponse::Ok().json(CommitMade { success: true, commit_oid, commit_url, pull_request_url, hook_output: "" }))
+}
+
+/// A pull request is called what its first commit is, and described as that.
+fn opening(message: &str) -> Opening {
+    let (title, description) = message.split_once('\n').unwrap_or((message, ""));
+    Opening { title: title.to_owned(), description: description.to_owned() }
 }
 
 /// What one line says.

@@ -12,10 +12,9 @@ use crate::service::Service;
 use crate::wire::hf::{Commit, CommitAuthor};
 
 pub async fn list(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: VersionAt, query: Query) -> Answer {
-    let newest = service.get_version(&caller.0, at.kind, &at.id, &at.revision).await.map_err(refuse)?;
-    let from = query.find("cursor").map_or_else(|| (u64::from(newest.number) + 1).to_string(), str::to_owned);
     let limit = query.parse("limit")?.unwrap_or(PageRequest::MAX_LIMIT as u64);
-    let page = service.list_versions(&caller.0, at.kind, &at.id, PageRequest::new(Some(limit), Some(from))).await.map_err(refuse)?;
+    let page = PageRequest::new(Some(limit), query.find("cursor").map(str::to_owned));
+    let page = service.list_history(&caller.0, at.kind, &at.id, &at.revision, page).await.map_err(refuse)?;
     let mut response = HttpResponse::Ok();
     if let Some(cursor) = &page.next {
         response.insert_header(next_page(&request, cursor)?);

@@ -72,7 +72,7 @@ impl Wanted {
         if let Some(head) = &found.head {
             info.sha = Some(head.commit.to_string());
             info.used_storage = head.total_bytes;
-            let revision = Revision::Number(head.number);
+            let revision = Revision::Manifest(head.manifest);
             if self.siblings {
                 let (_, files) = service.list_files(actor, kind, &id, &revision).await?;
                 info.siblings = Some(files.into_iter().map(|file| sibling(file, self.blobs)).collect());

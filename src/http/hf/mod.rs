@@ -7,6 +7,7 @@ pub mod card;
 pub mod commit;
 pub mod commits;
 mod describe;
+pub mod discussions;
 mod error_headers;
 pub mod info;
 pub mod lfs;

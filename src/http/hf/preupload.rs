@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::refusal::{bad, only_main, refused};
+use super::refusal::{bad, proposes, refused};
 use crate::domain::attributes::Attributes;
 use crate::domain::digest::Digest;
 use crate::domain::ignore::IgnoreRules;
@@ -42,10 +42,10 @@ pub async fn ask(
     query: Query,
     body: Json<Preupload>,
 ) -> Answer {
-    service.may_commit(&caller.0, at.kind, &at.id).await.map_err(refused)?;
-    only_main(&at.revision, &query)?;
+    let proposes = proposes(&query);
+    let line = service.may_commit_to(&caller.0, at.kind, &at.id, &at.revision, proposes).await.map_err(refused)?;
     check(&service, &body.0)?;
-    let (head, files) = service.list_head_files(&caller.0, at.kind, &at.id).await.map_err(refused)?;
+    let (head, files) = service.list_line_files(&caller.0, at.kind, &at.id, &line, proposes).await.map_err(refused)?;
     let rules = match body.0.git_ignore {
         Some(text) => Some(text),
         None => service.ignore_rules(&files).await.map_err(refused)?,

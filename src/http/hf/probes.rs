@@ -1,4 +1,4 @@
-//! Small addresses that clients ask on their way: may I, who are your helpers, is there talk about this; and names
+//! Small addresses that clients ask on their way: may I, who are your helpers; and names
 //! without a namespace, which live in the library.
 
 use actix_web::http::header::LOCATION;
@@ -22,12 +22,6 @@ pub async fn may_read(service: web::Data<Service>, caller: Caller, at: RepoAt) -
 pub async fn may_write(service: web::Data<Service>, caller: Caller, at: RepoAt) -> Answer {
     service.may_commit(&caller.0, at.kind, &at.id).await.map_err(refuse)?;
     Ok(HttpResponse::Ok().json(json!({})))
-}
-
-/// Nobody discusses here.
-pub async fn discussions(service: web::Data<Service>, caller: Caller, at: RepoAt) -> Answer {
-    service.get_repo(&caller.0, at.kind, &at.id).await.map_err(refuse)?;
-    Ok(HttpResponse::Ok().json(json!({ "discussions": [], "count": 0, "start": 0 })))
 }
 
 /// Which environment variables tell that an agent runs a client: we know none.

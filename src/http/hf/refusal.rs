@@ -3,8 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderName;
 
-use super::refuse;
-use crate::domain::revision::Revision;
+use super::{refuse, truth};
 use crate::http::error::HttpError;
 use crate::http::extract::Query;
 use crate::service;
@@ -41,14 +40,7 @@ pub fn with_login(error: HttpError) -> HttpError {
     }
 }
 
-/// Changes go to `main`; there are no other branches, and no pull requests.
-pub fn only_main(revision: &Revision, query: &Query) -> Result<(), HttpError> {
-    if query.find("create_pr").is_some_and(|text| text.eq_ignore_ascii_case("true") || text == "1") {
-        return Err(bad("no_pull_requests", "this hub keeps no pull requests", "commit to 'main', or to a repo of your own"));
-    }
-    if *revision == Revision::main() {
-        return Ok(());
-    }
-    let message = format!("there is no branch '{revision}' to commit to: repos here have the branch 'main' and tags");
-    Err(refused(service::Error::not_found("revision_not_found", message, "commit to 'main', then set a tag")))
+/// Does this request open a pull request?
+pub fn proposes(query: &Query) -> bool {
+    query.find("create_pr").is_some_and(truth)
 }

@@ -1,20 +1,23 @@
-//! Tags and branches as clients of the Hugging Face Hub set them. A repo here has tags and one branch, `main`.
+//! Tags and branches as clients of the Hugging Face Hub set them.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 use super::refusal::{bad, refused};
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::repo::RefKind;
 use crate::domain::revision::{RefName, Revision};
 use crate::http::caller::Caller;
-use crate::http::error::Answer;
+use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, RefAt, VersionAt};
 use crate::service::{Error, Service};
-use crate::wire::hf_write::TagWanted;
+use crate::wire::hf_write::{BranchWanted, TagWanted};
 
 pub async fn create_tag(service: web::Data<Service>, caller: Caller, at: VersionAt, body: Json<TagWanted>) -> Answer {
     service.may_commit(&caller.0, at.kind, &at.id).await.map_err(refused)?;
     let tag = RefName::parse(&body.0.tag).map_err(|e| bad("bad_tag", e.to_string(), "choose another tag"))?;
-    service.set_ref(&caller.0, at.kind, &at.id, tag, &at.revision, None).await.map_err(refused)?;
+    service.set_ref(&caller.0, at.kind, &at.id, (tag, Some(RefKind::Tag)), &at.revision, None).await.map_err(refused)?;
     Ok(HttpResponse::Ok().json(json!({})))
 }
 
@@ -24,7 +27,11 @@ pub async fn delete_tag(service: web::Data<Service>, caller: Caller, at: Version
         let message = format!("'{}' has no tag '{}'", at.id, at.revision);
         return Err(refused(Error::not_found("revision_not_found", message, "list its refs to see what there is")));
     };
-    match service.delete_ref(&caller.0, at.kind, &at.id, tag).await {
+    remove(&service, &caller, at.kind, &at.id, tag, RefKind::Tag).await
+}
+
+async fn remove(service: &Service, caller: &Caller, kind: RepoKind, id: &RepoId, name: &RefName, ref_kind: RefKind) -> Answer {
+    match service.delete_ref(&caller.0, kind, id, name, Some(ref_kind)).await {
         Err(Error::NotFound(problem)) if problem.code == "ref_not_found" => {
             Err(refused(Error::not_found("revision_not_found", problem.message, problem.hint)))
         }
@@ -32,19 +39,25 @@ pub async fn delete_tag(service: web::Data<Service>, caller: Caller, at: Version
     }
 }
 
-pub async fn create_branch(service: web::Data<Service>, caller: Caller, at: RefAt) -> Answer {
+pub async fn create_branch(service: web::Data<Service>, caller: Caller, at: RefAt, body: Json<BranchWanted>) -> Answer {
     service.may_commit(&caller.0, at.kind, &at.id).await.map_err(refused)?;
-    if at.name.is_main() {
-        return Err(refused(Error::conflict("ref_exists", "the branch 'main' exists already", "commit to it")));
-    }
-    Err(bad("only_main", format!("repos here have no branch but 'main', so '{}' is not made", at.name), "commit to 'main', then set a tag"))
+    let start = body.0.starting_point.as_deref().filter(|text| !text.is_empty());
+    let start = start.map_or(Ok(Revision::main()), Revision::parse);
+    let start = start.map_err(|e| bad("bad_revision", e.to_string(), "begin at a branch, a tag or a commit"))?;
+    service.set_ref(&caller.0, at.kind, &at.id, (at.name, Some(RefKind::Branch)), &start, None).await.map_err(refused)?;
+    Ok(HttpResponse::Ok().json(json!({})))
 }
 
 pub async fn delete_branch(service: web::Data<Service>, caller: Caller, at: RefAt) -> Answer {
     service.may_commit(&caller.0, at.kind, &at.id).await.map_err(refused)?;
-    if at.name.is_main() {
-        return Err(bad("main_stays", "'main' cannot be deleted", "delete the repo, or yank its versions"));
-    }
-    let message = format!("'{}' has no branch '{}'", at.id, at.name);
-    Err(refused(Error::not_found("revision_not_found", message, "its only branch is 'main'; tags are deleted as tags")))
+    remove(&service, &caller, at.kind, &at.id, &at.name, RefKind::Branch).await
+}
+
+/// A history that people pinned is not rewritten.
+pub async fn squash(service: web::Data<Service>, caller: Caller, at: VersionAt) -> Answer {
+    service.may_commit(&caller.0, at.kind, &at.id).await.map_err(refused)?;
+    let message = "this hub does not squash histories: a version that somebody pinned stays what it was";
+    let error =
+        HttpError::new(StatusCode::NOT_IMPLEMENTED, "not_offered", message, "delete single versions with DELETE /api/v1/.../versions/N");
+    Err(error.for_hugging_face(None))
 }

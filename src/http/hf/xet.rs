@@ -10,7 +10,7 @@ use futures_util::stream;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::refusal::{bad, only_main, refused, told};
+use super::refusal::{bad, proposes, refused, told};
 use crate::domain::user::Actor;
 use crate::domain::xet::shard::{self, MOST_SHARD_BYTES};
 use crate::http::Site;
@@ -29,8 +29,11 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Where to send to, and a token for it. The address holds an epoch, because clients remember by address what they have
 /// sent, and an account, because what one has sent is not another's to name.
 pub async fn token(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: VersionAt, query: Query) -> Answer {
-    service.may_commit(&caller.0, at.kind, &at.id).await.map_err(refused)?;
-    only_main(&at.revision, &query)?;
+    // Upon what a pull request will be opened, clients say later: here they write 'None'.
+    match proposes(&query) {
+        true => service.may_propose(&caller.0, at.kind, &at.id).await.map_err(refused)?,
+        false => drop(service.may_commit_to(&caller.0, at.kind, &at.id, &at.revision, false).await.map_err(refused)?),
+    }
     let no_other_way = super::preupload::forgets_files(&request);
     let access = service.open_xet(&caller.0, at.kind, &at.id, no_other_way).await.map_err(refused)?;
     let cas_url = format!("{}/xet/e{}-{}", Site::of(&request)?.address(&request), access.epoch, access.account);

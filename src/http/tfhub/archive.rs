@@ -115,7 +115,7 @@ impl Writing {
 
     /// A file's header; its bytes come next.
     async fn open(&mut self, name: &str, path: &RepoPath) -> io::Result<Bytes> {
-        let revision = Revision::Number(self.model.version.number);
+        let revision = Revision::Manifest(self.model.version.manifest);
         let opened = self.service.open_file(&self.actor, RepoKind::Model, &self.model.id, &revision, path).await;
         let file = opened.map_err(io::Error::other)?;
         let size = file.entry.size_bytes;

@@ -5,6 +5,7 @@ mod card;
 pub mod catalog;
 mod curve;
 mod dataset_page;
+pub mod discussions;
 pub mod finetune;
 mod form;
 mod format;

@@ -95,12 +95,19 @@ fn finetune_link(kind: RepoKind, id: &RepoId, facts: &Facts) -> Option<String> {
     }
 }
 
+const DISCUSSIONS: (&str, &str) = ("discussions", "Pull requests");
+
 fn tabs(kind: RepoKind) -> &'static [(&'static str, &'static str)] {
     match kind {
-        RepoKind::Model => {
-            &[("card", "Card"), ("files", "Files"), ("tensors", "Tensors"), ("versions", "Versions"), ("datasets", "Data sets")]
-        }
-        RepoKind::Dataset => &[("card", "Card"), ("files", "Files"), ("versions", "Versions")],
+        RepoKind::Model => &[
+            ("card", "Card"),
+            ("files", "Files"),
+            ("tensors", "Tensors"),
+            ("versions", "Versions"),
+            ("datasets", "Data sets"),
+            DISCUSSIONS,
+        ],
+        RepoKind::Dataset => &[("card", "Card"), ("files", "Files"), ("versions", "Versions"), DISCUSSIONS],
     }
 }
 

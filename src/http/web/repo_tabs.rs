@@ -18,7 +18,7 @@ use super::repo_head::{Head, VersionLine, urlencode};
 use crate::domain::name::RepoKind;
 use crate::domain::page::PageRequest;
 use crate::domain::repo::{FileEntry, RepoSummary, TrainedAs};
-use crate::domain::revision::Revision;
+use crate::domain::revision::{Line, Revision};
 use crate::domain::user::Actor;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
@@ -113,8 +113,12 @@ async fn files(service: &Service, actor: &Actor, summary: &RepoSummary, revision
         return page(&Files { frame, head, files: vec![], sums: None });
     }
     let (version, list) = service.list_files(actor, kind, id, revision).await?;
-    let public = format!("/api/v1/{kind}s/{id}/versions/{}", version.number);
-    let base = if summary.repo.private { format!("{}/download/{}", head.href, version.number) } else { format!("{public}/files") };
+    let named = match version.line {
+        Line::Branch(_) => version.number.to_string(),
+        Line::PullRequest(_) => version.commit.to_string(),
+    };
+    let public = format!("/api/v1/{kind}s/{id}/versions/{named}");
+    let base = if summary.repo.private { format!("{}/download/{named}", head.href) } else { format!("{public}/files") };
     let files = list.into_iter().map(|file| FileView::of(file, &base)).collect();
     page(&Files { frame, head, files, sums: (!summary.repo.private).then(|| format!("{public}/SHA256SUMS")) })
 }

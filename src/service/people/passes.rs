@@ -31,7 +31,7 @@ pub struct Pass {
 }
 
 impl Service {
-    /// A pass for a repo: to write into it, or to read it where the purpose is a download.
+    /// A pass for a repo: to send what a commit or a pull request will name, or to read it where the purpose is a download.
     pub async fn create_pass(&self, actor: &Actor, kind: RepoKind, id: &RepoId, purpose: Purpose) -> Result<Pass> {
         let (asker, name, secret) = (actor.clone(), id.clone(), hex::encode(self.random::<32>()?));
         let lasts_ms = if purpose == Purpose::Xet { LASTS_MS } else { LINK_LASTS_MS };
@@ -72,7 +72,7 @@ impl Service {
 fn reach(tx: &mut crate::db::Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId, purpose: Purpose) -> Result<Repo> {
     match purpose {
         Purpose::LfsDownload => access::see_repo(tx, actor, kind, id),
-        Purpose::LfsUpload | Purpose::Xet => access::write_repo(tx, actor, kind, id),
+        Purpose::LfsUpload | Purpose::Xet => access::propose_to_repo(tx, actor, kind, id),
     }
 }
 

@@ -70,7 +70,26 @@ impl Service {
         .await
     }
 
-    /// All versions, newest first, with yanked ones and the tombstones of deleted ones.
+    /// The versions that one stands upon, itself first, with yanked ones and the tombstones of deleted ones.
+    pub async fn list_history(
+        &self,
+        actor: &Actor,
+        kind: RepoKind,
+        id: &RepoId,
+        revision: &Revision,
+        page: PageRequest,
+    ) -> Result<Page<Version>> {
+        let before = match &page.cursor {
+            Some(text) => Some(text.parse::<u32>().map_err(|_| bad_cursor())?),
+            None => None,
+        };
+        self.at(actor, kind, id, revision, move |tx, repo, version| {
+            Ok(versions::ancestors(tx, &repo.key, version.number, before, page.limit)?)
+        })
+        .await
+    }
+
+    /// The repo's own versions, of all branches, newest first, with yanked ones and the tombstones of deleted ones.
     pub async fn list_versions(&self, actor: &Actor, kind: RepoKind, id: &RepoId, page: PageRequest) -> Result<Page<Version>> {
         let before = match &page.cursor {
             Some(text) => Some(text.parse::<u32>().map_err(|_| bad_cursor())?),

@@ -1,18 +1,21 @@
-//! Changing some files of a repo: the next version is the files of `main` and what was done to them. The same publish
+//! Changing some files of a repo: the next version is the files of a line, `main` for one, and what was done to them. The same publish
 //! as for whole versions follows, with the same rules.
 
 use std::collections::{BTreeMap, HashSet};
 
 use super::super::storage::uploads::entitlement;
 use super::super::{Error, Result, Service, access};
-use super::publish::{Commit, Committed, Seen, look, main_files};
+use super::discussions::Opening;
+use super::lines::{enter, files_of, head_of};
+use super::publish::{Commit, Committed, Seen, look};
 use crate::catalog::{blobs, versions};
 use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::path::RepoPath;
-use crate::domain::repo::{FileEntry, Version};
+use crate::domain::repo::{FileEntry, Repo, Version, VersionState};
+use crate::domain::revision::Line;
 use crate::domain::user::Actor;
 
 /// Times an edit that builds on no version in particular is made again because somebody else's came between.
@@ -22,14 +25,17 @@ const MAX_IGNORE_BYTES: u64 = 64 << 10;
 /// The first version of a repo made by clients that expect git: they want a commit to stand on.
 const FIRST_FILE: (&str, &[u8]) = (".gitattributes", b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n");
 
-/// What is to be done to the files of `main`.
+/// What is to be done to the files of a line.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Edit {
     pub message: String,
-    /// The beginning of the commit id `main` must stand at.
+    pub line: Line,
+    /// The beginning of the commit id the line must stand at; for a new pull request, of the one it begins at.
     pub parent: Option<String>,
     /// In this order.
     pub operations: Vec<Operation>,
+    /// It goes into a new pull request upon the line.
+    pub opening: Option<Opening>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -62,23 +68,28 @@ impl Service {
         }
     }
 
-    /// The commit this edit of `main` makes, and what the first look at it found; the inner error where the edit does
+    /// The commit this edit makes, and what the first look at it found; the inner error where the edit does
     /// not fit what is there.
     async fn look_at_edit(&self, actor: &Actor, kind: RepoKind, id: &RepoId, edit: Edit) -> Result<Result<(Commit, Seen)>> {
         let (actor, id) = (actor.clone(), id.clone());
         self.db
             .read(move |tx| {
-                let repo = access::write_repo(tx, &actor, kind, &id)?;
-                let (head, before) = main_files(tx, &repo)?;
+                let repo = enter(tx, &actor, kind, &id, &edit.line, edit.opening.is_some())?;
+                let mut head = head_of(tx, &repo, &edit.line)?;
                 if let Some(parent) = edit.parent.as_ref().filter(|parent| !stands_at(head.as_ref(), parent)) {
-                    return Ok(Err(moved(&id, head.as_ref(), parent)));
+                    match earlier(tx, &repo, parent)?.filter(|_| edit.opening.is_some()) {
+                        Some(earlier) => head = Some(earlier),
+                        None => return Ok(Err(moved(&id, &edit.line, head.as_ref(), parent))),
+                    }
                 }
+                let before = files_of(tx, &repo, head.as_ref())?;
                 let sizes = sizes(tx, &actor, &before, &edit.operations)?;
                 let files = match apply(&edit.operations, by_path(before.clone())?, &sizes) {
                     Ok(files) => files.into_values().collect(),
                     Err(error) => return Ok(Err(error)),
                 };
-                let commit = Commit { message: edit.message, parent: head.as_ref().map(|head| head.number), ..Commit::default() };
+                let parent = head.as_ref().map(|head| head.number);
+                let commit = Commit { message: edit.message, line: edit.line, parent, opening: edit.opening, ..Commit::default() };
                 let seen = look(tx, &actor, &repo, (head, before), (&commit, files), &HashSet::new())?;
                 Ok(Ok((commit, seen)))
             })
@@ -94,18 +105,7 @@ impl Service {
         self.store_blob(actor, digest, size_bytes, body).await?;
         let path = RepoPath::parse(path).map_err(|e| Error::Internal(e.to_string()))?;
         let operations = vec![Operation::Put { path, digest, size_bytes: Some(size_bytes) }];
-        self.edit_repo(actor, kind, id, Edit { message: "initial commit".into(), parent: None, operations }).await
-    }
-
-    /// `main` and its files, for somebody about to change them; neither while nothing is published.
-    pub async fn list_head_files(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<(Option<Version>, Vec<FileEntry>)> {
-        let (actor, id) = (actor.clone(), id.clone());
-        self.db
-            .read(move |tx| {
-                let repo = access::write_repo(tx, &actor, kind, &id)?;
-                main_files(tx, &repo)
-            })
-            .await
+        self.edit_repo(actor, kind, id, Edit { message: "initial commit".into(), operations, ..Edit::default() }).await
     }
 
     /// The text of the `.gitignore` among these files, which were just listed for the caller.
@@ -124,19 +124,19 @@ impl Service {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Where `main` already stands as this edit would leave it, made by this caller with these words from the version
+    /// Where the line already stands as this edit would leave it, made by this caller with these words from the version
     /// before: it was told before.
     async fn told_again(&self, actor: &Actor, kind: RepoKind, id: &RepoId, edit: &Edit) -> Result<Option<Committed>> {
         // Deleting what is not there is a mistake more often than a lost answer.
         let only_deletes = !edit.operations.iter().any(|operation| matches!(operation, Operation::Put { .. }));
-        if only_deletes && edit.parent.is_none() {
+        if edit.opening.is_some() || (only_deletes && edit.parent.is_none()) {
             return Ok(None);
         }
         let (asker, name, edit) = (actor.clone(), id.clone(), edit.clone());
         self.db
             .read(move |tx| {
-                let repo = access::write_repo(tx, &asker, kind, &name)?;
-                let Some(head) = versions::find_head(tx, &repo.key)? else { return Ok(None) };
+                let repo = enter(tx, &asker, kind, &name, &edit.line, false)?;
+                let Some(head) = head_of(tx, &repo, &edit.line)? else { return Ok(None) };
                 let before = match head.parent {
                     Some(number) => versions::find(tx, &repo.key, number)?,
                     None => None,
@@ -207,16 +207,22 @@ fn stands_at(head: Option<&Version>, parent: &str) -> bool {
     head.is_some_and(|head| head.commit.as_str().starts_with(parent))
 }
 
-fn moved(id: &RepoId, head: Option<&Version>, parent: &str) -> Error {
+/// The live version whose commit id begins so.
+fn earlier(tx: &mut Tx<'_>, repo: &Repo, parent: &str) -> Result<Option<Version>> {
+    let found = versions::with_commit(tx, &repo.key, parent)?;
+    Ok(found.into_iter().find(|version| version.state == VersionState::Live))
+}
+
+fn moved(id: &RepoId, line: &Line, head: Option<&Version>, parent: &str) -> Error {
     let at = head.map_or("nothing yet".to_owned(), |head| format!("commit {}", head.commit));
-    let message = format!("'main' of '{id}' stands at {at}, and this commit builds upon {parent}");
+    let message = format!("'{line}' of '{id}' stands at {at}, and this commit builds upon {parent}");
     Error::conflict("head_moved", message, "look at what changed, then commit again upon that")
 }
 
 fn nothing_there(what: &str, path: &RepoPath) -> Error {
     // Clients look for these words.
     let message = format!("A {what} with this name doesn't exist: {path}");
-    Error::not_found("file_not_found", message, "list the files of 'main'; paths are case-sensitive")
+    Error::not_found("file_not_found", message, "list the files of the branch; paths are case-sensitive")
 }
 
 fn unknown_bytes(path: &RepoPath, digest: &Digest) -> Error {

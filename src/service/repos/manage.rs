@@ -1,21 +1,18 @@
 //! Managing repos: making and deleting them, moving refs, yanking and deleting versions.
 
 use super::super::{Error, Result, Service, access};
-use super::{publish, resolve};
+use super::{lines, publish, resolve};
 use crate::catalog::{audit, facts, former_names, refs, repos, users, versions};
 use crate::db::Tx;
 use crate::domain::id::RepoKey;
 use crate::domain::name::{RepoId, RepoKind};
-use crate::domain::repo::{Ref, Repo, RepoSummary, Version, VersionState};
+use crate::domain::repo::{Ref, RefKind, Repo, RepoSummary, Version, VersionState};
 use crate::domain::revision::{RefName, Revision};
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
 
 /// Longest summary in bytes.
 const LONGEST_SUMMARY: usize = 500;
-/// Tags of one repo.
-const MOST_REFS: u64 = 10_000;
-
 /// Who did something, and when; what an audit row needs beside the act.
 struct Act {
     actor: Actor,
@@ -126,13 +123,14 @@ impl Service {
             .await
     }
 
-    /// Lets a ref name a version, if it still names `expected` (`None`: if it does not exist yet).
+    /// Lets a ref name a version, if it still names `expected` (`None`: if it does not exist yet). A ref stays the branch or
+    /// the tag it is.
     pub async fn set_ref(
         &self,
         actor: &Actor,
         kind: RepoKind,
         id: &RepoId,
-        name: RefName,
+        (name, wanted): (RefName, Option<RefKind>),
         revision: &Revision,
         expected: Option<u32>,
     ) -> Result<Ref> {
@@ -141,20 +139,24 @@ impl Service {
             .write(move |tx| {
                 let mut repo = access::write_repo(tx, &act.actor, kind, &id)?;
                 let version = resolve::version(tx, &repo, &revision)?;
-                check_expected(tx, &repo, &name, expected)?;
-                if name.is_main() {
+                let ref_kind = check_expected(tx, &repo, (&name, wanted), expected)?;
+                if ref_kind == RefKind::Branch {
                     refuse_yanked(&version)?;
+                }
+                if name.is_main() {
                     publish::move_main(tx, &mut repo, Some(&version), act.now)?;
                 } else {
-                    refs::set(tx, &repo.key, &name, version.number, act.now)?;
+                    refs::set_of_kind(tx, &repo.key, (&name, ref_kind), version.number, act.now)?;
                 }
                 act.write(tx, "set_ref", &repo, format!("{name} -> {}", version.number))?;
-                Ok(Ref { name, number: version.number, commit: version.commit, updated: act.now })
+                Ok(Ref { name, kind: ref_kind, number: version.number, commit: version.commit, updated: act.now })
             })
             .await
     }
 
-    pub async fn delete_ref(&self, actor: &Actor, kind: RepoKind, id: &RepoId, name: &RefName) -> Result<()> {
+    /// Deletes a tag or a branch other than `main`; with a kind, only one of that kind. The versions stay, found by their
+    /// numbers.
+    pub async fn delete_ref(&self, actor: &Actor, kind: RepoKind, id: &RepoId, name: &RefName, ref_kind: Option<RefKind>) -> Result<()> {
         let (act, id, name) = (self.act(actor)?, id.clone(), name.clone());
         self.db
             .write(move |tx| {
@@ -163,8 +165,9 @@ impl Service {
                     let hint = "yank or delete its versions, or delete the repo";
                     return Err(Error::invalid("main_stays", "'main' cannot be deleted", hint));
                 }
-                if refs::find(tx, &repo.key, &name)?.is_none() {
-                    let message = format!("'{}' has no tag '{name}'", repo.id);
+                if refs::find(tx, &repo.key, &name)?.is_none_or(|found| ref_kind.is_some_and(|wanted| wanted != found.kind)) {
+                    let what = ref_kind.map_or("branch or tag", RefKind::as_str);
+                    let message = format!("'{}' has no {what} '{name}'", repo.id);
                     return Err(Error::not_found("ref_not_found", message, "list its refs to see what there is"));
                 }
                 refs::delete(tx, &repo.key, &name)?;
@@ -182,11 +185,11 @@ impl Service {
         self.db
             .write(move |tx| {
                 let mut repo = access::write_repo(tx, &act.actor, kind, &id)?;
-                let version = resolve::version(tx, &repo, &Revision::Number(number))?;
+                let version = Version { state, ..numbered(tx, &repo, number)? };
                 versions::set_state(tx, &repo.key, number, state)?;
-                settle_main(tx, &mut repo, number, act.now)?;
+                lines::settle(tx, &mut repo, &version, act.now)?;
                 act.write(tx, "set_version_state", &repo, format!("{number} {state}"))?;
-                Ok(Version { state, ..version })
+                Ok(version)
             })
             .await
     }
@@ -197,31 +200,24 @@ impl Service {
         self.db
             .write(move |tx| {
                 let mut repo = access::admin_repo(tx, &act.actor, kind, &id)?;
-                let version = resolve::version(tx, &repo, &Revision::Number(number))?;
+                let version = Version { state: VersionState::Deleted, ..numbered(tx, &repo, number)? };
                 versions::bury(tx, &repo.key, number)?;
-                settle_main(tx, &mut repo, number, act.now)?;
+                lines::settle(tx, &mut repo, &version, act.now)?;
                 for tag in refs::naming(tx, &repo.key, number)? {
                     refs::delete(tx, &repo.key, &tag.name)?;
                 }
                 act.write(tx, "delete_version", &repo, number.to_string())?;
-                Ok(Version { state: VersionState::Deleted, ..version })
+                Ok(version)
             })
             .await
     }
 }
 
-/// After a version's state changed: `main` leaves a version that is no longer live for the newest that is,
-/// and comes forward to one that is live again and newer.
-fn settle_main(tx: &mut Tx<'_>, repo: &mut Repo, changed: u32, now: Timestamp) -> Result<()> {
-    let head = versions::find_head(tx, &repo.key)?;
-    let live = versions::find(tx, &repo.key, changed)?.filter(|version| version.state == VersionState::Live);
-    match (head, live) {
-        (Some(head), Some(live)) if live.number > head.number => publish::move_main(tx, repo, Some(&live), now),
-        (Some(head), _) if head.state == VersionState::Live => Ok(()),
-        _ => {
-            let newest = versions::find_newest_live(tx, &repo.key)?;
-            publish::move_main(tx, repo, newest.as_ref(), now)
-        }
+/// The version of a number, also one of a pull request: whoever looks after a repo looks after that too.
+fn numbered(tx: &mut Tx<'_>, repo: &Repo, number: u32) -> Result<Version> {
+    match versions::find(tx, &repo.key, number)? {
+        Some(version) if version.state != VersionState::Deleted => Ok(version),
+        _ => resolve::version(tx, repo, &Revision::Number(number)),
     }
 }
 
@@ -277,13 +273,21 @@ fn as_owner_spells(tx: &mut Tx<'_>, id: RepoId) -> Result<RepoId> {
     RepoId::from_parts(owner.name.as_str(), id.name().as_str()).map_err(|e| Error::Internal(format!("the account '{}': {e}", owner.name)))
 }
 
-fn check_expected(tx: &mut Tx<'_>, repo: &Repo, name: &RefName, expected: Option<u32>) -> Result<()> {
-    let stands = refs::find(tx, &repo.key, name)?.map(|at| at.number);
-    if stands.is_none() && refs::count(tx, &repo.key)? >= MOST_REFS {
-        return Err(Error::invalid("too_many_refs", format!("'{}' has {MOST_REFS} tags", repo.id), "delete some first"));
+/// The ref names what it was seen at; what kind of a ref it is, or will be.
+fn check_expected(tx: &mut Tx<'_>, repo: &Repo, (name, wanted): (&RefName, Option<RefKind>), expected: Option<u32>) -> Result<RefKind> {
+    let found = refs::find(tx, &repo.key, name)?;
+    let usual = if name.is_main() { RefKind::Branch } else { RefKind::Tag };
+    let kind = found.as_ref().map_or(wanted.unwrap_or(usual), |found| found.kind);
+    if wanted.is_some_and(|wanted| wanted != kind) {
+        let message = format!("'{name}' of '{}' is a {kind} already", repo.id);
+        return Err(Error::invalid("ref_is_other", message, "choose another name, or delete it first"));
     }
+    if found.is_none() && expected.is_none() && !name.is_main() {
+        lines::check_new_name(tx, repo, name, kind)?;
+    }
+    let stands = found.map(|found| found.number);
     if stands == expected {
-        return Ok(());
+        return Ok(kind);
     }
     let at = stands.map_or("does not exist".to_owned(), |number| format!("names version {number}"));
     Err(Error::conflict(
@@ -297,6 +301,6 @@ fn refuse_yanked(version: &Version) -> Result<()> {
     if version.state == VersionState::Live {
         return Ok(());
     }
-    let message = format!("version {} is {}, and 'main' names only live versions", version.number, version.state);
+    let message = format!("version {} is {}, and branches name only live versions", version.number, version.state);
     Err(Error::invalid("version_not_live", message, "make the version live again first"))
 }

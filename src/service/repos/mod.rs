@@ -3,11 +3,14 @@
 
 pub mod browse;
 mod check_dataset;
+pub mod discussions;
 pub mod edit;
 pub mod fetch;
 mod git_names;
+mod lines;
 pub mod manage;
 pub mod manifest;
+pub mod merge;
 pub mod mirror;
 mod papers;
 pub mod publish;

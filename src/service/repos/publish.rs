@@ -1,6 +1,6 @@
 //! Making versions: files the server already holds become an immutable snapshot, in one transaction.
 //!
-//! Long reading comes first, outside the transaction; inside, `main` must still stand where the caller saw it. Whether
+//! Long reading comes first, outside the transaction; inside, the line (`lines`) must still stand where the caller saw it. Whether
 //! the caller may write is asked in both transactions of a publish, the look and the write, and nowhere between.
 //! A crash before the commit leaves blobs without names, never a name without bytes.
 
@@ -10,6 +10,8 @@ use std::sync::Arc;
 use super::super::storage::uploads;
 use super::super::{Error, Result, Service, access};
 use super::check_dataset::is_paper;
+use super::discussions::{self, Opening};
+use super::lines::{advance, branch, check_new_name, enter, files_of, head_of, upon_a_pull_request};
 use super::read_facts::{Earlier, Reading};
 use crate::catalog::search::fold_repo;
 use crate::catalog::{blobs, facts, lineage, refs, repos, versions};
@@ -17,8 +19,8 @@ use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
-use crate::domain::repo::{FileEntry, Repo, TrainedAs, Version, VersionState};
-use crate::domain::revision::RefName;
+use crate::domain::repo::{FileEntry, RefKind, Repo, TrainedAs, Version, VersionState};
+use crate::domain::revision::{Line, RefName};
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
 
@@ -31,19 +33,23 @@ const MOST_TAGS: usize = 50;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Commit {
     pub message: String,
-    /// The version `main` was seen at; `None` for the first.
+    /// What it is made upon; a branch that is not there yet begins at `parent`.
+    pub line: Line,
+    /// The version the line was seen at; `None` for the first.
     pub parent: Option<u32>,
     /// The whole version.
     pub files: Vec<ManifestEntry>,
     pub tags: Vec<RefName>,
     /// Versions of base models, where whoever made this knows them better than its card says.
     pub bases: Vec<(RepoId, u32)>,
+    /// It goes into a new pull request upon the line.
+    pub opening: Option<Opening>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Committed {
     pub version: Version,
-    /// False where the files are those of `main` already.
+    /// False where the files are those the line had already.
     pub created: bool,
     pub warnings: Vec<String>,
 }
@@ -83,10 +89,11 @@ impl Service {
         let (commit, seen) = self
             .db
             .read(move |tx| {
-                let repo = access::write_repo(tx, &asker, kind, &name)?;
-                let main = main_files(tx, &repo)?;
+                let repo = enter(tx, &asker, kind, &name, &commit.line, commit.opening.is_some())?;
+                let head = start(tx, &repo, &commit)?;
+                let before = files_of(tx, &repo, head.as_ref())?;
                 let files = std::mem::take(&mut commit.files);
-                let seen = look(tx, &asker, &repo, main, (&commit, files), &proved)?;
+                let seen = look(tx, &asker, &repo, (head, before), (&commit, files), &proved)?;
                 Ok::<_, Error>((commit, seen))
             })
             .await?;
@@ -105,13 +112,13 @@ impl Service {
     ) -> Result<Committed> {
         let Seen { manifest, head, earlier } = seen;
         if let Some(head) = head.filter(|head| head.manifest == manifest.digest()) {
-            return self.tag_same(actor, kind, id, head, commit.tags, also).await;
+            return self.tag_same(actor, kind, id, head, commit, also).await;
         }
         let reading = self.read_facts(kind, &manifest, earlier).await?;
         let (actor, id, now) = (actor.clone(), id.clone(), self.now());
         self.db
             .write(move |tx| {
-                let repo = access::write_repo(tx, &actor, kind, &id)?;
+                let repo = enter(tx, &actor, kind, &id, &commit.line, commit.opening.is_some())?;
                 let warnings = reading.facts.warnings.clone();
                 let author = actor.name().map_or_else(|| "hub".to_owned(), ToString::to_string);
                 let version = write(tx, repo, &commit, &manifest, reading, author, now)?;
@@ -121,21 +128,31 @@ impl Service {
             .await
     }
 
-    /// Nothing new to publish; the tags are set all the same.
+    /// Nothing new to publish; the tags are set all the same, and a branch that is not there yet is made.
     async fn tag_same(
         &self,
         actor: &Actor,
         kind: RepoKind,
         id: &RepoId,
         head: Version,
-        tags: Vec<RefName>,
+        commit: Commit,
         also: Option<Also>,
     ) -> Result<Committed> {
+        if commit.opening.is_some() {
+            return Err(Error::invalid("nothing_changed", "the commit changes nothing", "change a file, then open a pull request"));
+        }
         let (actor, id, now) = (actor.clone(), id.clone(), self.now());
         self.db
             .write(move |tx| {
-                let repo = access::write_repo(tx, &actor, kind, &id)?;
-                set_tags(tx, &repo, &head, &tags, now)?;
+                let repo = enter(tx, &actor, kind, &id, &commit.line, false)?;
+                if let Line::Branch(name) = &commit.line
+                    && !name.is_main()
+                    && branch(tx, &repo, name)?.is_none()
+                {
+                    check_new_name(tx, &repo, name, RefKind::Branch)?;
+                    refs::set_of_kind(tx, &repo.key, (name, RefKind::Branch), head.number, now)?;
+                }
+                set_tags(tx, &repo, &head, &commit.tags, now)?;
                 also.map_or(Ok(()), |also| also(tx, &head))?;
                 let warnings = facts::find(tx, &repo.key, head.number)?.unwrap_or_default().warnings;
                 Ok(Committed { version: head, created: false, warnings })
@@ -156,11 +173,22 @@ fn check_words(commit: &Commit) -> Result<()> {
     Ok(())
 }
 
-/// Where `main` stands, and its files; neither while nothing is published.
-pub(super) fn main_files(tx: &mut Tx<'_>, repo: &Repo) -> Result<(Option<Version>, Vec<FileEntry>)> {
-    let head = versions::find_head(tx, &repo.key)?;
-    let files = head.as_ref().map_or(Ok(Vec::new()), |head| versions::files(tx, &repo.key, head.number))?;
-    Ok((head, files))
+/// The version a commit builds upon: where its line stands. A new branch begins at the commit's parent, and so does a pull
+/// request that names one.
+fn start(tx: &mut Tx<'_>, repo: &Repo, commit: &Commit) -> Result<Option<Version>> {
+    let is_new = match &commit.line {
+        Line::PullRequest(_) if commit.opening.is_some() => return Err(upon_a_pull_request()),
+        Line::Branch(name) if !name.is_main() => branch(tx, repo, name)?.is_none(),
+        _ => false,
+    };
+    match commit.parent {
+        Some(parent) if is_new || commit.opening.is_some() => {
+            let found = versions::find(tx, &repo.key, parent)?.filter(|version| version.state == VersionState::Live);
+            let message = format!("'{}' has no live version {parent} to build upon", repo.id);
+            found.map(Some).ok_or_else(|| Error::not_found("revision_not_found", message, "name a version that is there as 'parent'"))
+        }
+        _ => head_of(tx, repo, &commit.line),
+    }
 }
 
 /// The first look at a commit by somebody who may write here, in the transaction in which that was asked: its form, and
@@ -224,13 +252,26 @@ fn write(
     author: String,
     now: Timestamp,
 ) -> Result<Version> {
-    let head = versions::find_head(tx, &repo.key)?;
-    check_parent(&repo, head.as_ref(), commit.parent)?;
+    let head = start(tx, &repo, commit)?;
+    check_parent(&repo, &commit.line, head.as_ref(), commit.parent)?;
+    let line = match (&commit.opening, &commit.line) {
+        (Some(opening), Line::Branch(target)) => {
+            Line::PullRequest(discussions::open(tx, &repo, opening, target, head.as_ref(), &author, now)?)
+        }
+        (_, Line::Branch(name)) => {
+            if !name.is_main() && branch(tx, &repo, name)?.is_none() {
+                check_new_name(tx, &repo, name, RefKind::Branch)?;
+            }
+            commit.line.clone()
+        }
+        (_, line) => line.clone(),
+    };
     let version = Version {
         number: repos::next_number(tx, &repo.key)?,
         commit: manifest.commit_id(),
         manifest: manifest.digest(),
         parent: head.map(|head| head.number),
+        line,
         author,
         message: commit.message.trim().to_owned(),
         created: now,
@@ -243,10 +284,13 @@ fn write(
     versions::insert(tx, &key, &version, manifest, &facts::encode(&reading.facts))?;
     facts::insert_details(tx, &key, number, &reading.facts, &reading.card_text, &reading.previews)?;
     write_lineage(tx, &repo, number, commit, &reading)?;
-    if repo.summary.is_empty() {
+    if repo.summary.is_empty() && version.line.is_main() {
         repo.summary = reading.summary;
     }
-    move_main(tx, &mut repo, Some(&version), now)?;
+    advance(tx, &mut repo, &version, now)?;
+    if let Line::PullRequest(number) = version.line {
+        discussions::note_commit(tx, &repo, number, &version)?;
+    }
     set_tags(tx, &repo, &version, &commit.tags, now)?;
     Ok(version)
 }
@@ -263,8 +307,8 @@ fn still_there(tx: &mut Tx<'_>, manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// `main` moves only from where the caller saw it.
-fn check_parent(repo: &Repo, head: Option<&Version>, parent: Option<u32>) -> Result<()> {
+/// A line moves only from where the caller saw it.
+fn check_parent(repo: &Repo, line: &Line, head: Option<&Version>, parent: Option<u32>) -> Result<()> {
     let stands = head.map(|head| head.number);
     if stands == parent {
         return Ok(());
@@ -273,7 +317,7 @@ fn check_parent(repo: &Repo, head: Option<&Version>, parent: Option<u32>) -> Res
     let seen = parent.map_or("nothing".to_owned(), |number| format!("version {number}"));
     Err(Error::conflict(
         "head_moved",
-        format!("'main' of '{}' stands at {at}, and this publish builds upon {seen}", repo.id),
+        format!("'{line}' of '{}' stands at {at}, and this publish builds upon {seen}", repo.id),
         "look at what changed, then publish again upon that version",
     ))
 }
@@ -313,6 +357,14 @@ fn set_tags(tx: &mut Tx<'_>, repo: &Repo, version: &Version, tags: &[RefName], n
             continue;
         }
         match refs::find(tx, &repo.key, tag)? {
+            Some(at) if at.kind == RefKind::Branch => {
+                let message = format!("'{tag}' of '{}' is a branch", repo.id);
+                return Err(Error::conflict("ref_moved", message, "choose another tag"));
+            }
+            None => {
+                check_new_name(tx, repo, tag, RefKind::Tag)?;
+                refs::set(tx, &repo.key, tag, version.number, now)?;
+            }
             Some(at) if at.number != version.number => {
                 let message = format!("the tag '{tag}' of '{}' names version {} already", repo.id, at.number);
                 return Err(Error::conflict("ref_moved", message, "choose another tag, or move this one with its present version given"));

@@ -79,7 +79,7 @@ impl Service {
         loop {
             let parent = self.get_repo(actor, kind, id).await?.head.map(|head| head.number);
             let FolderCommit { message, tags, bases, .. } = commit.clone();
-            let next = Commit { message, parent, files: files.clone(), tags, bases };
+            let next = Commit { message, parent, files: files.clone(), tags, bases, ..Commit::default() };
             match self.commit_proved(actor, kind, id, next, proved.clone(), also.clone()).await {
                 Err(Error::Conflict(problem)) if problem.code == "head_moved" && tries < TRIES => tries += 1,
                 other => return other,

@@ -1,17 +1,21 @@
 //! From what people type to a version: refs, numbers, commit ids and their prefixes, manifest digests.
 
 use super::super::{Error, Result};
+use super::lines;
 use crate::catalog::{refs, versions};
 use crate::db::Tx;
 use crate::domain::digest::CommitId;
 use crate::domain::repo::{Repo, Version, VersionState};
-use crate::domain::revision::{RefName, Revision};
+use crate::domain::revision::{Line, RefName, Revision};
+
+/// Digits of a whole commit id.
+const WHOLE_COMMIT: usize = 40;
 
 /// The version a revision names. A yanked one is found by those who name it exactly; a deleted one says so.
 pub(super) fn version(tx: &mut Tx<'_>, repo: &Repo, revision: &Revision) -> Result<Version> {
     let found = match revision {
         Revision::Ref(name) => by_ref(tx, repo, name)?,
-        Revision::Number(number) => versions::find(tx, &repo.key, *number)?,
+        Revision::Number(number) => own(versions::find(tx, &repo.key, *number)?),
         Revision::Commit(prefix) => by_commit(tx, repo, prefix)?,
         Revision::Manifest(digest) => {
             let same = versions::with_commit(tx, &repo.key, CommitId::of_manifest(digest).as_str())?;
@@ -29,21 +33,34 @@ pub(super) fn version(tx: &mut Tx<'_>, repo: &Repo, revision: &Revision) -> Resu
     }
 }
 
+/// What somebody else asks to take in has a number too, and is not the repo's: it is found by its pull request, and by its
+/// whole commit id.
+fn own(found: Option<Version>) -> Option<Version> {
+    found.filter(|version| matches!(version.line, Line::Branch(_)))
+}
+
 fn by_ref(tx: &mut Tx<'_>, repo: &Repo, name: &RefName) -> Result<Option<Version>> {
-    let number = match refs::find(tx, &repo.key, name)? {
+    if let Some(line @ Line::PullRequest(_)) = Line::of(name) {
+        return lines::head_of(tx, repo, &line);
+    }
+    let short = ["refs/heads/", "refs/tags/"].iter().find_map(|long| name.as_str().strip_prefix(long));
+    let short = short.and_then(|short| RefName::parse(short).ok());
+    let number = match refs::find(tx, &repo.key, short.as_ref().unwrap_or(name))? {
         Some(found) => Some(found.number),
         // `v3` reads as version 3 where no tag has that name.
         None => name.as_str().strip_prefix('v').and_then(|digits| digits.parse().ok()),
     };
     Ok(match number {
-        Some(number) => versions::find(tx, &repo.key, number)?,
+        Some(number) => own(versions::find(tx, &repo.key, number)?),
         None => None,
     })
 }
 
 /// Several versions may hold the same files and so share their commit id: the newest is meant.
 fn by_commit(tx: &mut Tx<'_>, repo: &Repo, prefix: &str) -> Result<Option<Version>> {
-    let all = versions::with_commit(tx, &repo.key, prefix)?;
+    let mut all = versions::with_commit(tx, &repo.key, prefix)?;
+    // A beginning that somebody else's pull request could share means none of theirs.
+    all.retain(|version| prefix.len() == WHOLE_COMMIT || matches!(version.line, Line::Branch(_)));
     let mut commits: Vec<&str> = all.iter().filter(|v| v.state != VersionState::Deleted).map(|v| v.commit.as_str()).collect();
     commits.sort_unstable();
     commits.dedup();

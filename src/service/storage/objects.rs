@@ -17,7 +17,7 @@ use crate::domain::user::Actor;
 impl Service {
     /// Which of these objects must the caller send?
     pub async fn lacking_objects(&self, actor: &Actor, kind: RepoKind, id: &RepoId, asked: Vec<Digest>) -> Result<Vec<Digest>> {
-        self.may_commit(actor, kind, id).await?;
+        self.may_propose(actor, kind, id).await?;
         self.missing_blobs(actor, asked).await
     }
 

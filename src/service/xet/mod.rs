@@ -28,9 +28,10 @@ pub struct XetAccess {
 }
 
 impl Service {
-    /// Lets the caller send files that they then commit. Where Xet is off, only clients with no other way come in.
+    /// Lets the caller send files that they then commit, or ask in a pull request to take. Where Xet is off, only clients with no
+    /// other way come in.
     pub async fn open_xet(&self, actor: &Actor, kind: RepoKind, id: &RepoId, no_other_way: bool) -> Result<XetAccess> {
-        self.may_commit(actor, kind, id).await?;
+        self.may_propose(actor, kind, id).await?;
         if !self.policy.xet && !no_other_way {
             let hint = "set HF_HUB_DISABLE_XET=1 and send again: the file then goes by LFS";
             return Err(Error::invalid("xet_off", "this hub takes no files by Xet", hint));
