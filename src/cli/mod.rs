@@ -11,6 +11,7 @@ mod import;
 mod import_hub;
 mod jobs;
 mod login;
+mod meaning;
 pub mod output;
 mod progress;
 mod publish;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::meaning::Meaning;
 use super::output::{CliError, Output, Result};
 use super::remote::{Remote, Target};
 use super::table::{bytes, plural, table};
@@ -42,6 +43,8 @@ pub struct Publish {
     /// With one archive: the README.md to publish beside it
     #[arg(long, value_name = "README")]
     card: Option<PathBuf>,
+    #[command(flatten)]
+    meaning: Meaning,
     /// With --dataset: send every file by itself, however many there are
     #[arg(long)]
     loose: bool,
@@ -116,6 +119,7 @@ impl Publish {
         let target = Target::parse_repo(&self.name, self.dataset)?;
         let publication = self.how.publication(&target)?;
         let folder = read(&self.path, target.kind, self.card.as_deref(), &self.choice.wanted()?, remote)?;
+        let (folder, _card) = self.meaning.write_into(folder, target.kind, remote)?;
         let (folder, _archive) = pack_if_many(folder, target.kind, self.loose, remote).await?;
         // Without a cache every file is read, which is only slower.
         let manifest = hash_files(&folder, remote.cache().ok().as_ref(), &remote.reporter.sink()).await?;

@@ -119,6 +119,7 @@ impl Findings {
             previews: self.previews.into_iter().map(|(target, path, small)| preview(&dataset, target, path, small)).collect(),
             digest: dataset.digest_of(&self.readable.iter().map(|(_, hash)| *hash).collect::<Vec<_>>()),
             task: dataset.targets.task(),
+            declared: dataset.declared.clone(),
             modality: dataset.modality.name(),
             values: dataset.targets.spread(dataset.samples().iter().map(|sample| sample.target)),
         };

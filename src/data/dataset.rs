@@ -15,6 +15,7 @@ use super::sample::Sample;
 use super::source::Source;
 use super::tables;
 use super::targets::{self, Target, Targets};
+use crate::domain::dataset_layout::DataLayout;
 use crate::domain::dataset_report::Problem;
 
 /// An open data set. Cheap to share between threads behind an `Arc`; reading needs no lock.
@@ -26,6 +27,8 @@ pub struct Dataset {
     pub targets: Targets,
     /// What was odd but not fatal, in sentences.
     pub warnings: Vec<String>,
+    /// What the card says of the files' layout, by [`crate::domain::dataset_layout::Declared::key`].
+    pub declared: String,
     /// All files together, in bytes, after decompression.
     pub total_bytes: u64,
     samples: Vec<Sample>,
@@ -40,15 +43,19 @@ impl Dataset {
     /// # Errors
     /// Whatever is wrong with the archive or the layout, no items, fewer than two classes, targets that are no numbers.
     pub fn open(source: &Source, limits: &Limits) -> Result<Dataset> {
+        let declared = source.declared();
+        if declared.layout == Some(DataLayout::Kept) {
+            return Err(Error::KeptAsIs);
+        }
         let (listing, modality, layout) = match source.tables() {
             Some(tables) => {
                 let (listing, layout) = tables::read(&tables, limits)?;
                 (listing, &Images as &'static dyn Modality, layout)
             }
             None => {
-                let listing = source.list(limits)?;
+                let listing = source.list(&declared, limits)?;
                 let modality = modalities::of_files(listing.entries.iter().map(|entry| entry.path.as_str()));
-                let layout = layout::read(&listing, modality, limits)?;
+                let layout = layout::read(&listing, modality, &declared, limits)?;
                 (listing, modality, layout)
             }
         };
@@ -66,7 +73,8 @@ impl Dataset {
             path: entries[id].path.clone(),
         };
         let samples = samples.iter().enumerate().map(sample).collect();
-        Ok(Dataset { modality, targets, warnings, total_bytes: listing.total_bytes(), samples, entries, limits: limits.clone() })
+        let (declared, total_bytes) = (declared.key(), listing.total_bytes());
+        Ok(Dataset { modality, targets, warnings, declared, total_bytes, samples, entries, limits: limits.clone() })
     }
 
     /// Class names, sorted; a class target is an index into them. Empty where the targets are no classes.

@@ -55,6 +55,10 @@ pub enum Error {
     NotImages { reason: String },
     #[error("the folders cannot be read as classes: {reason}")]
     BadLayout { reason: String },
+    #[error("it cannot be told which folders are classes: {reason}. Found: {found}")]
+    LayoutUnclear { reason: String, found: String },
+    #[error("its card says `layout: none`: the files are kept as they are and have no classes")]
+    KeptAsIs,
     #[error("the class name `{name}` is not allowed: {reason}")]
     ClassName { name: String, reason: &'static str },
     #[error("the classes {first} and {second} differ only in upper and lower case")]
@@ -101,6 +105,8 @@ impl Error {
             Error::BadTable { .. } => "bad_table",
             Error::NotImages { .. } => "not_images",
             Error::BadLayout { .. } => "bad_layout",
+            Error::LayoutUnclear { .. } => "layout_unclear",
+            Error::KeptAsIs => "kept_as_is",
             Error::ClassName { .. } => "class_name",
             Error::ClassesAlike { .. } => "classes_alike",
             Error::TooManyClasses { .. } => "too_many_classes",
@@ -135,7 +141,7 @@ impl Error {
                 "split the data set or remove what is not needed, or let the administrator raise max_dataset_files"
             }
             Error::BadMetadata { .. } => {
-                "give a header `file_name,label` and optionally `split`, and one row or JSON object per image that is there"
+                "give a header `file_name,label` and optionally `split`, and one row or JSON object per image that is there (docs/DATA.md)"
             }
             Error::BadTable { .. } => "write the table again, as `datasets` does on `push_to_hub`, and compare its size before sending",
             Error::NotImages { .. } => {
@@ -144,6 +150,11 @@ impl Error {
             Error::BadLayout { .. } => {
                 "use one folder per class (cat/1.jpg, dog/1.jpg), optionally inside train/, val/ and test/, or a metadata.csv"
             }
+            Error::LayoutUnclear { .. } => {
+                "say what it is: `hub publish --layout folders|splits|classes/splits|names|table`, `--split-names train=FOLDER,validation=FOLDER`, \
+                 or `--as-is` to keep the files without classes; or `layout:` and `configs:` in README.md (docs/DATA.md)"
+            }
+            Error::KeptAsIs => "publish it again with another `layout` in README.md, or with `hub publish --layout`",
             Error::ClassName { .. } => "rename the class to at most 100 visible characters",
             Error::ClassesAlike { .. } => "if they are one class, write it in one way everywhere; if not, give one of them another name",
             Error::TooManyClasses { .. } => "check that the folders are classes, not single images",
@@ -157,6 +168,24 @@ impl Error {
                 "correct `pretrained_cfg` in the model's config.json (input_size, interpolation, crop_pct, mean, std)"
             }
         }
+    }
+
+    /// Whether the files were read and only do not say what a training needs: nothing is unsafe about them.
+    pub fn is_about_meaning(&self) -> bool {
+        matches!(
+            self,
+            Error::BadMetadata { .. }
+                | Error::BadLayout { .. }
+                | Error::LayoutUnclear { .. }
+                | Error::KeptAsIs
+                | Error::ClassName { .. }
+                | Error::ClassesAlike { .. }
+                | Error::TooManyClasses { .. }
+                | Error::NoImages { .. }
+                | Error::OneClass { .. }
+                | Error::BadTargets { .. }
+                | Error::TooManyUnreadable { .. }
+        )
     }
 
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::name;
 use crate::domain::task::Task;
 
 /// What a sample is for.
@@ -19,8 +20,8 @@ impl Split {
     pub fn parse(text: &str) -> Option<Split> {
         match text.to_ascii_lowercase().as_str() {
             "train" | "training" => Some(Split::Train),
-            "val" | "valid" | "validation" => Some(Split::Val),
-            "test" | "testing" => Some(Split::Test),
+            "val" | "valid" | "validation" | "dev" => Some(Split::Val),
+            "test" | "testing" | "eval" | "evaluation" => Some(Split::Test),
             _ => None,
         }
     }
@@ -60,10 +61,20 @@ pub struct Layout {
 /// The entries that may count, by their path below the wrapping folder.
 pub(super) type Kept<'a> = BTreeMap<&'a str, usize>;
 
+/// One sentence on files that took no part, by their endings.
 pub(super) fn warn_left_out(paths: &[&str], why: &str, warnings: &mut Vec<String>) {
+    const ENDINGS: usize = 6;
+    let mut by_ending: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for path in paths {
+        by_ending.entry(name::extension(path).map_or("without an ending".into(), |ending| format!(".{ending}"))).or_default().push(path);
+    }
+    let told = by_ending.iter().take(ENDINGS).map(|(ending, paths)| {
+        let first = paths.iter().take(3).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
+        format!("{} {ending} ({first}{})", paths.len(), if paths.len() > 3 { ", ..." } else { "" })
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    let more = if by_ending.len() > ENDINGS { " and others" } else { "" };
     if !paths.is_empty() {
-        let first = paths.iter().take(5).map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
-        let more = if paths.len() > 5 { ", ..." } else { "" };
-        warnings.push(format!("{} files were left out, {why}: {first}{more}", paths.len()));
+        warnings.push(format!("{} files were left out, {why}: {told}{more}", paths.len()));
     }
 }

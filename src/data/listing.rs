@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::error::{Error, Result};
+use super::labelled::warn_left_out;
 use super::limits::Limits;
 use super::place::Entry;
 use super::{leftovers, modalities, name};
@@ -15,6 +16,8 @@ pub struct Listing {
     pub folders: Vec<String>,
     /// Folders that somebody hid, with the items in them.
     pub hidden: BTreeMap<String, usize>,
+    /// What was odd about it, in sentences.
+    pub notes: Vec<String>,
     /// By the folded path: the place in `entries`.
     seen: HashMap<String, usize>,
     total_bytes: u64,
@@ -63,14 +66,21 @@ impl Listing {
         Ok(())
     }
 
+    /// Files beside the one archive that was read.
+    pub(super) fn beside<'a>(&mut self, paths: impl Iterator<Item = &'a str>) {
+        warn_left_out(&paths.collect::<Vec<_>>(), "since they lie beside the archive that was read", &mut self.notes);
+    }
+
     /// What was left out before anything was read, in sentences.
     pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = self.notes.clone();
         let hidden: usize = self.hidden.values().sum();
         if hidden == 0 {
-            return Vec::new();
+            return notes;
         }
         let folders = self.hidden.keys().take(5).map(|folder| format!("`{folder}`")).collect::<Vec<_>>().join(", ");
-        vec![format!("{hidden} images lie in hidden folders and were left out: {folders}; rename a folder that is meant")]
+        notes.push(format!("{hidden} images lie in hidden folders and were left out: {folders}; rename a folder that is meant"));
+        notes
     }
 
     /// The entry of exactly this path.

@@ -1,6 +1,10 @@
-//! Targets from a table: `metadata.csv` or `metadata.jsonl` with `file_name`, a column of targets (`label` of classes,
+//! Targets from a table: `metadata.csv` or `metadata.jsonl` with a column of file names, a column of targets (`label` of classes,
 //! `target` of numbers) and optionally `split`.
 //! A table lies at the top (paths relative to it) or in each split folder, as the common data set tools write it.
+
+mod csv_rows;
+mod json_rows;
+mod text;
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -9,13 +13,35 @@ use super::labelled::{Kept, Labelled, Layout, Split, warn_left_out};
 use super::limits::Limits;
 use super::listing::Listing;
 use super::name;
-use super::targets::{self, COLUMNS};
+use super::targets::COLUMNS;
 use crate::domain::task::Task;
 
 const NAMES: [&str; 2] = ["metadata.csv", "metadata.jsonl"];
 
+/// The columns that may name the file; the first that a table has is taken.
+const FILES: [&str; 12] = [
+    "file_name",
+    "filename",
+    "file",
+    "file_path",
+    "filepath",
+    "path",
+    "image",
+    "image_name",
+    "image_path",
+    "image_file",
+    "img",
+    "img_path",
+];
+
 pub fn is_table(path: &str) -> bool {
-    NAMES.contains(&path)
+    NAMES.contains(&path.to_ascii_lowercase().as_str())
+}
+
+/// A file that may be meant as a table and is called otherwise.
+pub fn unread_table<'a>(others: &[&'a str]) -> Option<&'a str> {
+    let table = |path: &&&str| matches!(name::extension(path).as_deref(), Some("csv" | "tsv" | "jsonl"));
+    others.iter().filter(table).min_by_key(|path| path.matches('/').count()).copied()
 }
 
 /// A table: its path, its entry, and the split its folder stands for.
@@ -55,6 +81,19 @@ fn column_of(has: impl Fn(&str) -> bool) -> Option<(Column, Option<String>)> {
     Some((first, warning))
 }
 
+/// A column's name in the form in which names are compared: `File Name` is `file_name`.
+fn column_name(written: &str) -> String {
+    let plain = |c: char| if c.is_whitespace() || c == '-' { '_' } else { c };
+    written.trim().to_lowercase().chars().map(plain).collect()
+}
+
+/// What a table must have, for those whose table has it not.
+fn wanted() -> String {
+    let mut targets: Vec<String> = COLUMNS.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let last = targets.pop().unwrap_or_default();
+    format!("a column `file_name` and one of {} or {last} belong there", targets.join(", "))
+}
+
 /// What a table says: the column it was read by, what is odd, its lines.
 struct Content {
     column: Column,
@@ -76,8 +115,9 @@ pub fn read(tables: &[Table], kept: &Kept<'_>, listing: &Listing, limits: &Limit
     let mut column: Option<Column> = None;
     for table in tables {
         let bytes = listing.entries[table.entry].read(limits)?;
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        let content = if table.path.ends_with(".csv") { csv_rows(table, bytes)? } else { json_rows(table, bytes)? };
+        let text = text::decode(table, &bytes)?;
+        let is_csv = name::extension(&table.path).as_deref() == Some("csv");
+        let content = if is_csv { csv_rows::read(table, &text)? } else { json_rows::read(table, &text)? };
         let (name, task) = content.column;
         if let Some((other, _)) = column.filter(|column| *column != content.column) {
             return Err(bad(table, 1, format!("its targets are in `{name}`, those of another table in `{other}`")));
@@ -106,10 +146,13 @@ fn bad(table: &Table, line: usize, reason: impl Into<String>) -> Error {
 
 fn resolve(table: &Table, column: &str, row: &Row, kept: &Kept<'_>) -> Result<Labelled> {
     let shown = name::shown(row.file_name.as_bytes());
-    let path = name::entry_path(row.file_name.as_bytes()).map_err(|reason| bad(table, row.line, format!("`{shown}`: {reason}")))?;
+    // Tables made on Windows divide folders by `\`; no path in here has one.
+    let written = row.file_name.replace('\\', "/");
+    let path = name::entry_path(written.as_bytes()).map_err(|reason| bad(table, row.line, format!("`{shown}`: {reason}")))?;
     let full = if table.folder.is_empty() { path.clone() } else { format!("{}/{path}", table.folder) };
     let Some(entry) = kept.get(full.as_str()) else {
-        return Err(bad(table, row.line, format!("there is no file `{shown}`")));
+        let near = near(&full, kept).map_or(String::new(), |near| format!("; there is `{near}` (paths count from the table's folder)"));
+        return Err(bad(table, row.line, format!("there is no file `{shown}`{near}")));
     };
     if row.text.is_empty() {
         return Err(bad(table, row.line, format!("`{shown}` has no {column}")));
@@ -122,47 +165,12 @@ fn resolve(table: &Table, column: &str, row: &Row, kept: &Kept<'_>) -> Result<La
     Ok(Labelled { entry: *entry, split, text: row.text.clone() })
 }
 
-fn csv_rows(table: &Table, bytes: &[u8]) -> Result<Content> {
-    let broken = |e: csv::Error| bad(table, e.position().map_or(1, |p| p.line() as usize), e.to_string());
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
-    let headers = reader.headers().map_err(broken)?.clone();
-    let place = |name: &str| headers.iter().position(|h| h == name);
-    let found = column_of(|name| place(name).is_some());
-    let (Some(file_name), Some((column, warning))) = (place("file_name"), found) else {
-        return Err(bad(table, 1, "the header has no `file_name` or no `label`"));
-    };
-    let (target, split) = (place(column.0).unwrap_or_default(), place("split"));
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(broken)?;
-        let line = record.position().map_or(0, |p| p.line() as usize);
-        let field = |index: usize| record.get(index).unwrap_or_default().to_string();
-        let split = split.map(field).filter(|s| !s.is_empty());
-        rows.push(Row { line, file_name: field(file_name), text: field(target), split });
-    }
-    Ok(Content { column, warning, rows })
-}
-
-fn json_rows(table: &Table, bytes: &[u8]) -> Result<Content> {
-    let mut rows = Vec::new();
-    let mut found: Option<(Column, Option<String>)> = None;
-    for (index, text) in bytes.split(|b| *b == b'\n').enumerate() {
-        if text.trim_ascii().is_empty() {
-            continue;
-        }
-        let line = index + 1;
-        let value: serde_json::Value = serde_json::from_slice(text).map_err(|e| bad(table, line, e.to_string()))?;
-        let Some(file_name) = value.get("file_name").and_then(|v| v.as_str()) else {
-            return Err(bad(table, line, "`file_name` is missing or not a string"));
-        };
-        // The first line says which column it is.
-        found = found.or_else(|| column_of(|name| value.get(name).is_some()));
-        let ((name, task), _) = found.as_ref().unwrap_or(&(COLUMNS[0], None));
-        let target = value.get(name).map_or(Err(targets::wanted(*task)), |value| targets::text(*task, value));
-        let target = target.map_err(|wanted| bad(table, line, format!("`{name}` is missing or not {wanted}")))?;
-        let split = value.get("split").and_then(|v| v.as_str()).map(String::from);
-        rows.push(Row { line, file_name: file_name.to_string(), text: target, split });
-    }
-    let (column, warning) = found.unwrap_or((COLUMNS[0], None));
-    Ok(Content { column, warning, rows })
+/// The file that was probably meant: of that name in other case, in another folder, or with an ending.
+fn near<'a>(path: &str, kept: &Kept<'a>) -> Option<&'a str> {
+    let file = |path: &str| path.rsplit('/').next().unwrap_or(path).to_lowercase();
+    let stem = |path: &str| file(path).rsplit_once('.').map(|(stem, _)| stem.to_owned());
+    let wanted = file(path);
+    let mut found = kept.keys().filter(|other| other.to_lowercase() == path.to_lowercase());
+    let mut elsewhere = kept.keys().filter(|other| file(other) == wanted || stem(other).as_deref() == Some(&wanted));
+    found.next().or_else(|| elsewhere.next()).copied()
 }

@@ -1,6 +1,7 @@
 //! Where a data set's bytes are, and the list of its files.
 
 use std::collections::HashSet;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result};
@@ -8,6 +9,8 @@ use super::limits::Limits;
 use super::listing::Listing;
 use super::place::{Entry, Place};
 use super::{archive, leftovers, modalities, name, tables};
+use crate::domain::card::{Card, MAX_CARD_BYTES};
+use crate::domain::dataset_layout::Declared;
 
 /// Where a data set's bytes are.
 #[derive(Debug, Clone)]
@@ -30,14 +33,32 @@ impl Source {
         }
     }
 
+    /// What its card says of its layout. What of a card cannot be read says nothing here; who publishes it hears why.
+    pub(super) fn declared(&self) -> Declared {
+        let card = match self {
+            Source::Folder(root) => Some(root.join("README.md")),
+            Source::Archive(_) => None,
+            Source::Files(files) => files.iter().find(|(path, _)| path == "README.md").map(|(_, local)| local.clone()),
+        };
+        card.and_then(|card| declared(&card)).unwrap_or_default()
+    }
+
     /// Lists it without opening any item; compressed tars are read through once.
-    pub(super) fn list(&self, limits: &Limits) -> Result<Listing> {
+    pub(super) fn list(&self, declared: &Declared, limits: &Limits) -> Result<Listing> {
+        let zip_names = declared.zip_encoding.as_deref();
         match self {
             Source::Folder(path) => folder(path, limits),
-            Source::Archive(path) => archive::list(path, limits),
-            Source::Files(files) => version(files, limits),
+            Source::Archive(path) => archive::list(path, zip_names, limits),
+            Source::Files(files) => version(files, zip_names, limits),
         }
     }
+}
+
+fn declared(card: &Path) -> Option<Declared> {
+    let file = std::fs::File::open(card).ok()?;
+    let (size, mut bytes) = (file.metadata().ok()?.len(), Vec::new());
+    file.take(MAX_CARD_BYTES as u64).read_to_end(&mut bytes).ok()?;
+    Some(Declared::of_front(&Card::read_bytes(&bytes, size).0.extra))
 }
 
 fn folder(root: &Path, limits: &Limits) -> Result<Listing> {
@@ -64,7 +85,7 @@ fn folder(root: &Path, limits: &Limits) -> Result<Listing> {
     Ok(listing)
 }
 
-fn version(files: &[(String, PathBuf)], limits: &Limits) -> Result<Listing> {
+fn version(files: &[(String, PathBuf)], zip_names: Option<&str>, limits: &Limits) -> Result<Listing> {
     let data = || files.iter().filter(|(path, _)| !leftovers::is_ignored(path));
     let (mut archives, mut alone) = (Vec::new(), HashSet::new());
     for file in data().filter(|(path, _)| name::is_archive(path)) {
@@ -82,11 +103,13 @@ fn version(files: &[(String, PathBuf)], limits: &Limits) -> Result<Listing> {
     if let [(name, local)] = archives.as_slice()
         && !data().any(|(path, _)| modalities::is_item(path))
     {
-        return archive::list(local, limits).map_err(|error| match error {
+        let mut listing = archive::list(local, zip_names, limits).map_err(|error| match error {
             // The file here is called after its content.
             Error::ArchiveUnknown { what, .. } => Error::ArchiveUnknown { name: name.clone(), what },
             error => error,
-        });
+        })?;
+        listing.beside(data().map(|(path, _)| path.as_str()).filter(|path| path != name));
+        return Ok(listing);
     }
     let mut listing = Listing::default();
     for (raw, local) in files {

@@ -41,6 +41,9 @@ pub struct DatasetReport {
     pub task: Task,
     #[serde(skip_serializing_if = "is_default")]
     pub modality: Modality,
+    /// What the card said of the files' layout when they were checked, by [`super::dataset_layout::Declared::key`].
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub declared: String,
     /// Of numbers: how they spread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<ValueSpread>,

@@ -4,6 +4,7 @@ pub mod attributes;
 pub mod card;
 pub mod config;
 pub mod data_limits;
+pub mod dataset_layout;
 pub mod dataset_report;
 pub mod digest;
 pub mod discussion;

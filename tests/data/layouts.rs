@@ -73,6 +73,43 @@ fn tables_of_json_lines_in_split_folders() {
 }
 
 #[test]
+fn tables_as_spreadsheets_save_them() {
+    let rows = [("a.png", "cat"), ("i/b.png", "dog"), ("i/c.png", "cat")];
+    let table = |divider: &str, header: [&str; 2], end: &str| {
+        let lines = rows.iter().map(|(file, label)| format!("{file}{divider}{label}{end}")).collect::<String>();
+        format!("{}{divider}{}{end}{lines}", header[0], header[1])
+    };
+    let wide = |text: &str, pair: fn(u16) -> [u8; 2], mark: [u8; 2]| {
+        mark.into_iter().chain(text.encode_utf16().flat_map(pair)).collect::<Vec<u8>>()
+    };
+    let plain = table(",", ["file_name", "label"], "\n");
+    for bytes in [
+        format!("\u{feff}{}", table(",", ["file_name", "label"], "\r\n")).into_bytes(),
+        table(";", ["file_name", "label"], "\n").into_bytes(),
+        table("\t", ["File Name", "Class"], "\n").into_bytes(),
+        table("|", ["filename", "category"], "\n").into_bytes(),
+        table(",", ["image", "class"], "\n").into_bytes(),
+        plain.replace("i/", "i\\").into_bytes(),
+        wide(&plain, u16::to_le_bytes, [0xff, 0xfe]),
+        wide(&plain, u16::to_be_bytes, [0xfe, 0xff]),
+    ] {
+        let mut set = files(&["a.png", "i/b.png", "i/c.png"]);
+        set.push(("Metadata.csv".into(), bytes));
+        let report = check_folder(&set).unwrap();
+        assert_eq!((report.classes, report.samples), (vec!["cat".into(), "dog".into()], 3));
+    }
+    let mut set = files(&["a.png", "b.png", "c.png", "d.png"]);
+    text(&mut set, "metadata.csv", "file_name,label\na.png,cafe\u{301}\nb.png,caf\u{e9}\nc.png,big\u{a0}cat\nd.png,big cat\n");
+    assert_eq!(check_folder(&set).unwrap().classes, ["big cat", "caf\u{e9}"]);
+    for (bytes, line) in [(&b"file_name,label\na.png,caf\xe9\n"[..], "line 2: byte 0xe9"), (b"f\0i\0", "line 1: it holds a zero byte")] {
+        set.pop();
+        set.push(("metadata.csv".into(), bytes.to_vec()));
+        let (code, message) = error_of(&set);
+        assert!(code == "bad_metadata" && message.contains(line), "{message}");
+    }
+}
+
+#[test]
 fn tables_that_cannot_be_right_name_their_line() {
     for (table, line, reason) in [
         ("file_name,label\na.png,cat\nno.png,dog\n", "line 3", "there is no file"),
@@ -80,7 +117,10 @@ fn tables_that_cannot_be_right_name_their_line() {
         ("file_name,label\na.png,cat\na.png,dog\n", "line 3", "row already"),
         ("file_name,label\na.png,\n", "line 2", "no label"),
         ("file_name,label,split\na.png,cat,middle\n", "line 2", "not train, val or test"),
-        ("image,class\na.png,cat\n", "line 1", "no `file_name`"),
+        ("picture;kind\na.png;cat\n", "line 1", "divided at semicolons, has the columns `picture`, `kind` and no `file_name`"),
+        ("\n\nFile_Name\tx\na.png\tcat\n", "line 3", "divided at tabs, has the columns `File_Name`, `x` and no `label`"),
+        ("file_name,label\nB.PNG,cat\n", "line 2", "there is `b.png`"),
+        ("file_name,label\nb,cat\n", "line 2", "there is `b.png`"),
         ("file_name,label\na.png,cat,extra\n", "line 2", ""),
     ] {
         let mut set = files(&["a.png", "b.png"]);
@@ -100,10 +140,10 @@ fn tables_that_cannot_be_right_name_their_line() {
 fn what_cannot_be_learned_from_is_refused() {
     assert_eq!(error_of(&files(&["cat/1.png", "cat/2.png"])).0, "one_class");
     assert!(error_of(&files(&["cat/1.png"])).1.contains("`cat`"));
-    assert_eq!(error_of(&files(&["1.png", "2.png"])).0, "no_images");
+    assert_eq!(error_of(&files(&["1.png", "2.png"])).0, "layout_unclear");
     assert_eq!(error_of(&[]).0, "no_images");
     assert_eq!(error_of(&files(&["README.md"])).0, "no_images");
-    assert_eq!(error_of(&files(&["train/cat/1.png", "train/dog/1.png", "extra/cat/2.png"])).0, "bad_layout");
+    assert_eq!(error_of(&files(&["train/cat/1.png", "train/dog/1.png", "extra/cat/2.png"])).0, "layout_unclear");
     let (code, message) = error_of(&files(&["cat/1.png", "Cat/2.png", "Cat/3.png"]));
     assert!(code == "classes_alike" && message.contains("`Cat` (2 items)") && message.contains("`cat` (1 items)"), "{message}");
     let long = format!("{}/1.png", "k".repeat(101));

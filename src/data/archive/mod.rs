@@ -5,6 +5,7 @@ mod kind;
 mod meter;
 mod tar;
 mod zip;
+mod zip_names;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -18,16 +19,17 @@ use super::limits::Limits;
 use super::listing::Listing;
 use super::name;
 
-/// Lists an archive. Zip and tar keep the file open and read entries where they lie; packed tars are unpacked once into an
+/// Lists an archive; `zip_names` is the encoding of names in a zip that says none. Zip and tar keep the file open and read
+/// entries where they lie; packed tars are unpacked once into an
 /// unnamed temporary file.
-pub(super) fn list(path: &Path, limits: &Limits) -> Result<Listing> {
+pub(super) fn list(path: &Path, zip_names: Option<&str>, limits: &Limits) -> Result<Listing> {
     let file = File::open(path).map_err(Error::io(path))?;
     let len = file.metadata().map_err(Error::io(path))?.len();
     let head = head(&file).map_err(Error::io(path))?;
     let shown = || name::shown(path.file_name().unwrap_or(path.as_os_str()).as_encoded_bytes());
     match kind(&head) {
         None => Err(Error::ArchiveUnknown { name: shown(), what: kind::foreign(&head) }),
-        Some(Kind::Zip) => zip::list(file, len, limits),
+        Some(Kind::Zip) => zip::list(file, len, zip_names, limits),
         Some(Kind::Tar) => tar::list(file, len, limits),
         Some(Kind::Packed(packing)) => {
             let unpacked = kind::unpacked(packing, BufReader::with_capacity(1 << 16, file)).map_err(Error::io(path))?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
+use super::zip_names::Names;
 use crate::data::error::{Error, Result};
 use crate::data::limits::Limits;
 use crate::data::listing::Listing;
@@ -17,7 +18,7 @@ use crate::data::place::{Entry, Place, Run};
 
 const DIRECTORY: &str = "the central directory";
 
-pub fn list(file: File, len: u64, limits: &Limits) -> Result<Listing> {
+pub fn list(file: File, len: u64, names: Option<&str>, limits: &Limits) -> Result<Listing> {
     refuse_many_entries(&file, len, limits)?;
     let shared = Arc::new(file.try_clone().map_err(|e| broken(DIRECTORY, e))?);
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
@@ -27,10 +28,12 @@ pub fn list(file: File, len: u64, limits: &Limits) -> Result<Listing> {
         return Err(Error::ArchiveCollision { first: name.clone(), second: name });
     }
     let mut listing = Listing::default();
+    let mut names = Names::new(names, &mut listing.notes);
     let mut declared = 0u64;
     for index in 0..archive.len() {
-        add(&mut archive, index, &shared, &mut listing, &mut declared, limits)?;
+        add(&mut archive, index, &shared, (&mut listing, &mut names), &mut declared, limits)?;
     }
+    listing.notes.extend(names.note());
     // Overlapping entries, local headers that contradict the directory, and headers the directory hides.
     archive.validate_header_consistency().map_err(|e| inconsistent(DIRECTORY, e))?;
     if declared > limits.ratio_floor && declared / len.max(1) > limits.ratio {
@@ -43,15 +46,14 @@ fn add(
     archive: &mut ZipArchive<BufReader<File>>,
     index: usize,
     shared: &Arc<File>,
-    listing: &mut Listing,
+    (listing, names): (&mut Listing, &mut Names),
     declared: &mut u64,
     limits: &Limits,
 ) -> Result<()> {
     let raw = archive.by_index_data(index).map_err(|e| broken(DIRECTORY, e))?.name_raw().to_vec();
     let shown = name::shown(&raw);
     let entry = archive.by_index_raw(index).map_err(|e| broken(&shown, e))?;
-    // Names without the UTF-8 flag are in the old DOS code page; `name` decodes both.
-    let mut decoded = entry.name().map_err(|e| broken(&shown, e))?.into_owned();
+    let mut decoded = names.read(&raw, entry.name().map_err(|e| broken(&shown, e))?);
     if decoded.contains('\\') && divides_by_backslash(shared, entry.central_header_start()) {
         decoded = decoded.replace('\\', "/");
     }

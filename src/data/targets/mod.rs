@@ -31,7 +31,13 @@ pub enum Targets {
 }
 
 /// The columns of a table that hold targets, and what they are for; the first that a table has is taken.
-pub(super) const COLUMNS: [(&str, Task); 2] = [("label", Task::Classification), ("target", Task::Regression)];
+pub(super) const COLUMNS: [(&str, Task); 5] = [
+    ("label", Task::Classification),
+    ("class", Task::Classification),
+    ("class_name", Task::Classification),
+    ("category", Task::Classification),
+    ("target", Task::Regression),
+];
 
 impl Target {
     /// The class; `None` of anything else.

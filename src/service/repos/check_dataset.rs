@@ -73,6 +73,9 @@ pub(super) fn is_paper(path: &RepoPath) -> bool {
 /// Of a data set whose files are none that the check knows.
 const UNKNOWN: &str = "no images or archives were found in it, so its files were not checked";
 
+/// Of a data set whose card says so.
+const KEPT: &str = "its card says `layout: none`: the files are kept as they are, were not checked, and cannot be trained on";
+
 fn unchecked(why: &str) -> Found {
     Found { warnings: vec![why.into()], ..Found::default() }
 }
@@ -95,11 +98,21 @@ fn promise(manifest: &Manifest) -> Promise {
         () if data::modalities::is_item(path) => Promise::Perhaps,
         () => Promise::Nothing,
     };
-    data.map(of).max().unwrap_or(Promise::Nothing)
+    let all: Vec<Promise> = data.map(of).collect();
+    let items = all.iter().filter(|promise| **promise == Promise::Items).count();
+    let packed = |path: &str| data::is_archive(path) || data::is_table(path);
+    let archives = manifest.entries().iter().any(|entry| packed(entry.path.as_str()));
+    match all.into_iter().max().unwrap_or(Promise::Nothing) {
+        // A few pictures beside many other files are no promise that all of it is a set of them.
+        Promise::Items if !archives && 4 * items < manifest.entries().len() => Promise::Perhaps,
+        promise => promise,
+    }
 }
 
 impl Service {
-    pub(super) async fn check_dataset(&self, manifest: &Manifest) -> Result<Found> {
+    /// What is found in a data set. Of files that nobody chose to publish here (a mirrored repo) nothing is asked: what they mean
+    /// may stay unclear.
+    pub(super) async fn check_dataset(&self, manifest: &Manifest, may_ask: bool) -> Result<Found> {
         let promise = promise(manifest);
         if promise == Promise::Nothing {
             let only_papers = manifest.entries().iter().all(|entry| is_paper(&entry.path));
@@ -120,6 +133,10 @@ impl Service {
             }
             Ok(Err(problem @ (data::Error::PackedFile { .. } | data::Error::NotImages { .. }))) => {
                 Ok(unchecked(&format!("{problem}, so the files were not checked")))
+            }
+            Ok(Err(data::Error::KeptAsIs)) => Ok(unchecked(KEPT)),
+            Ok(Err(problem)) if !may_ask && problem.is_about_meaning() => {
+                Ok(unchecked(&format!("its images were not checked and cannot be trained on: {problem}")))
             }
             // Nobody said that these are images: then they are other data, which is kept as it is.
             Ok(Err(problem)) if promise == Promise::Perhaps && !matches!(problem, data::Error::Io { .. }) => Ok(unchecked(UNKNOWN)),

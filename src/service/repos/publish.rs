@@ -114,7 +114,7 @@ impl Service {
         if let Some(head) = head.filter(|head| head.manifest == manifest.digest()) {
             return self.tag_same(actor, kind, id, head, commit, also).await;
         }
-        let reading = self.read_facts(kind, &manifest, earlier).await?;
+        let reading = self.read_facts(kind, &manifest, earlier, *actor != Actor::System).await?;
         let (actor, id, now) = (actor.clone(), id.clone(), self.now());
         self.db
             .write(move |tx| {

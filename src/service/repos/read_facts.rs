@@ -8,6 +8,8 @@ use super::super::{Error, Result, Service, card_html};
 use super::read_papers::Config;
 use super::{check_dataset, scan};
 use crate::domain::card::Card;
+use crate::domain::dataset_layout::Declared;
+use crate::domain::dataset_report::DatasetReport;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::modality::Modality;
@@ -33,6 +35,8 @@ pub(super) struct Reading {
     /// Small pictures of a data set, as JSON.
     pub previews: String,
     pub headers: Vec<(Digest, Header)>,
+    /// What the card says of a data set's layout.
+    pub declared: String,
 }
 
 /// What is known of the version a publish builds upon, so that nothing is read twice.
@@ -45,7 +49,7 @@ pub(super) struct Earlier {
 }
 
 impl Service {
-    pub(super) async fn read_facts(&self, kind: RepoKind, manifest: &Manifest, earlier: Earlier) -> Result<Reading> {
+    pub(super) async fn read_facts(&self, kind: RepoKind, manifest: &Manifest, earlier: Earlier, may_ask: bool) -> Result<Reading> {
         self.scan_files(manifest, &earlier.scanned).await?;
         let headers = self.read_headers(manifest).await?.into_iter().map(|(entry, header)| (entry.digest, header)).collect();
         let mut reading = Reading { headers, ..Reading::default() };
@@ -62,9 +66,12 @@ impl Service {
                 }
             }
             RepoKind::Dataset => {
-                let found = match earlier.dataset {
+                // The same files are other classes where the card says another layout.
+                let same =
+                    |facts: &Facts| DatasetReport::read(&facts.dataset_report).is_some_and(|report| report.declared == reading.declared);
+                let found = match earlier.dataset.filter(|(facts, _)| same(facts)) {
                     Some((facts, previews)) => check_dataset::Found::of_earlier(facts, previews),
-                    None => self.check_dataset(manifest).await?,
+                    None => self.check_dataset(manifest, may_ask).await?,
                 };
                 reading.take_dataset(found);
             }
@@ -103,6 +110,7 @@ impl Reading {
         let facts = &mut self.facts;
         facts.license = card.license.clone().unwrap_or_default();
         facts.tags = card.tags.iter().map(|tag| tag.to_lowercase()).collect();
+        self.declared = Declared::of_front(&card.extra).key();
         let several = card.licenses().nth(1).is_some();
         // Filters by licence look for the whole text; each of several is found as a tag.
         facts.tags.extend(card.licenses().filter(|_| several).map(|license| format!("license:{license}")));

@@ -1,0 +1,228 @@
+//! What a card says about how its data set lies: `layout` (our word for it) and `configs` (Hugging Face's, which paths are which
+//! split). It goes with the files, so that everyone who reads the version sees the same classes.
+
+use serde_json::{Map, Value, json};
+
+/// Most paths that are read of one card.
+const MOST_PATHS: usize = 1_000;
+
+/// What the folders of a data set mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataLayout {
+    /// A folder per class.
+    Folders,
+    /// Folders of splits with a folder per class in each.
+    Splits,
+    /// A folder per class with folders of splits in each.
+    ClassSplits,
+    /// The class is what stands before the number in a file's name.
+    Names,
+    /// A table names every item.
+    Table,
+    /// Files that are kept as they are and have no classes.
+    Kept,
+}
+
+impl DataLayout {
+    pub const ALL: [DataLayout; 6] =
+        [DataLayout::Folders, DataLayout::Splits, DataLayout::ClassSplits, DataLayout::Names, DataLayout::Table, DataLayout::Kept];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DataLayout::Folders => "folders",
+            DataLayout::Splits => "splits",
+            DataLayout::ClassSplits => "classes/splits",
+            DataLayout::Names => "names",
+            DataLayout::Table => "table",
+            DataLayout::Kept => "none",
+        }
+    }
+
+    /// The name, or one that people also write for it.
+    pub fn parse(text: &str) -> Option<DataLayout> {
+        let text = match text.trim() {
+            "splits/classes" => "splits",
+            "flat" => "names",
+            "as-is" => "none",
+            other => other,
+        };
+        DataLayout::ALL.into_iter().find(|layout| layout.as_str() == text)
+    }
+}
+
+/// Where the items of a split lie: folders or patterns, from the top of the data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitPaths {
+    pub split: String,
+    pub paths: Vec<String>,
+}
+
+/// What is said about a data set's files; empty where nothing is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Declared {
+    pub layout: Option<DataLayout>,
+    pub splits: Vec<SplitPaths>,
+    /// In what encoding a zip without the UTF-8 mark has its names.
+    pub zip_encoding: Option<String>,
+    /// What was said and not understood, in sentences.
+    pub odd: Vec<String>,
+}
+
+impl Declared {
+    /// Reads the front matter of a card.
+    pub fn of_front(front: &Map<String, Value>) -> Declared {
+        let mut declared = Declared::default();
+        let word = |key: &str| front.get(key).and_then(Value::as_str).map(str::trim).filter(|word| !word.is_empty());
+        // A word that is none of ours may be another tool's key of the same name.
+        if let Some(text) = word("layout") {
+            declared.layout = DataLayout::parse(text);
+            if declared.layout.is_none() {
+                let shown: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
+                declared.odd.push(format!("the card's `layout: {shown}` is none of {} and was not followed", names()));
+            }
+        }
+        declared.zip_encoding = word("zip_encoding").map(str::to_owned);
+        declared.splits = front.get("configs").map(splits_of_configs).unwrap_or_default();
+        declared
+    }
+
+    /// Writes it into the front matter of a card, over what that said before.
+    pub fn write(&self, front: &mut Map<String, Value>) {
+        if let Some(layout) = self.layout {
+            front.insert("layout".into(), json!(layout.as_str()));
+        }
+        if let Some(encoding) = &self.zip_encoding {
+            front.insert("zip_encoding".into(), json!(encoding));
+        }
+        if !self.splits.is_empty() {
+            let files: Vec<Value> = self.splits.iter().map(|split| json!({"split": split.split, "path": split.paths})).collect();
+            front.insert("configs".into(), json!([{"config_name": "default", "data_files": files}]));
+        }
+    }
+
+    /// Names everything that decides how the files are read; empty where nothing is said.
+    pub fn key(&self) -> String {
+        let mut front = Map::new();
+        self.write(&mut front);
+        if front.is_empty() { String::new() } else { Value::Object(front).to_string() }
+    }
+}
+
+/// The layouts' names, for people.
+pub fn names() -> String {
+    DataLayout::ALL.map(DataLayout::as_str).join(", ")
+}
+
+/// `train=FOLDER,validation=FOLDER`; a split may come more than once.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn parse_split_names(text: &str) -> Result<Vec<SplitPaths>, String> {
+    let mut splits: Vec<SplitPaths> = Vec::new();
+    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let Some((split, path)) = pair.split_once('=').map(|(split, path)| (split.trim(), path.trim().trim_matches('/'))) else {
+            return Err(format!("`{pair}` is not SPLIT=FOLDER"));
+        };
+        if split.is_empty() || path.is_empty() {
+            return Err(format!("`{pair}` is not SPLIT=FOLDER"));
+        }
+        let path = if path.contains(['*', '?', '[']) { path.to_owned() } else { format!("{path}/**") };
+        match splits.iter_mut().find(|known| known.split == split) {
+            Some(known) => known.paths.push(path),
+            None => splits.push(SplitPaths { split: split.into(), paths: vec![path] }),
+        }
+    }
+    Ok(splits)
+}
+
+/// Of several configurations the default one, as Hugging Face's libraries choose it; else the first.
+fn splits_of_configs(configs: &Value) -> Vec<SplitPaths> {
+    let all: &[Value] = match configs {
+        Value::Array(all) => all,
+        one => std::slice::from_ref(one),
+    };
+    let is_default = |config: &&Value| config.get("default") == Some(&Value::Bool(true));
+    let called_default = |config: &&Value| config.get("config_name").and_then(Value::as_str) == Some("default");
+    let Some(config) = all.iter().find(is_default).or_else(|| all.iter().find(called_default)).or(all.first()) else {
+        return Vec::new();
+    };
+    let below = config.get("data_dir").and_then(Value::as_str).unwrap_or_default().trim_matches('/');
+    let mut splits = Vec::new();
+    let mut add = |split: &str, paths: &Value| {
+        let texts: Vec<&str> = match paths {
+            Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
+            one => one.as_str().into_iter().collect(),
+        };
+        let whole = |path: &str| if below.is_empty() { path.to_owned() } else { format!("{below}/{path}") };
+        let paths: Vec<String> = texts.into_iter().take(MOST_PATHS).map(|path| whole(path.trim_start_matches("./"))).collect();
+        if !paths.is_empty() && splits.len() < MOST_PATHS {
+            splits.push(SplitPaths { split: split.into(), paths });
+        }
+    };
+    match config.get("data_files") {
+        Some(Value::Object(map)) => map.iter().for_each(|(split, paths)| add(split, paths)),
+        Some(Value::Array(all)) if all.iter().any(Value::is_object) => {
+            for item in all {
+                let split = item.get("split").and_then(Value::as_str).unwrap_or("train");
+                add(split, item.get("path").unwrap_or(&Value::Null));
+            }
+        }
+        Some(paths) => add("train", paths),
+        None if !below.is_empty() => add("train", &json!("**")),
+        None => {}
+    }
+    splits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(front: Value) -> Declared {
+        Declared::of_front(front.as_object().unwrap())
+    }
+
+    fn split(split: &str, paths: &[&str]) -> SplitPaths {
+        SplitPaths { split: split.into(), paths: paths.iter().map(ToString::to_string).collect() }
+    }
+
+    #[test]
+    fn configs_are_read_in_every_form() {
+        let of =
+            |files: Value| read(json!({"configs": [{"config_name": "other"}, {"config_name": "default", "data_files": files}]})).splits;
+        let listed = json!([{"split": "train", "path": "a/*"}, {"split": "test", "path": ["b/*", "c/**"]}]);
+        assert_eq!(of(listed), [split("train", &["a/*"]), split("test", &["b/*", "c/**"])]);
+        assert_eq!(of(json!({"validation": "v/**"})), [split("validation", &["v/**"])]);
+        assert_eq!(of(json!("x/*")), [split("train", &["x/*"])]);
+        assert_eq!(of(json!(["x", "y"])), [split("train", &["x", "y"])]);
+        assert_eq!(read(json!({"configs": {"data_dir": "main/"}})).splits, [split("train", &["main/**"])]);
+        for odd in [json!({"configs": 3}), json!({"configs": []}), json!({"configs": [{"data_files": [{"split": 1}]}]}), json!({})] {
+            assert_eq!(read(odd), Declared::default());
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let declared = Declared {
+            layout: Some(DataLayout::Names),
+            splits: parse_split_names("train=a, train=b/,validation=c/*.png").unwrap(),
+            zip_encoding: Some("shift_jis".into()),
+            odd: Vec::new(),
+        };
+        assert_eq!(declared.splits, [split("train", &["a/**", "b/**"]), split("validation", &["c/*.png"])]);
+        let mut front = Map::new();
+        declared.write(&mut front);
+        assert_eq!(Declared::of_front(&front), declared);
+        assert!(declared.key().contains("names") && Declared::default().key().is_empty());
+        assert!(parse_split_names("train").is_err() && parse_split_names("=a").is_err());
+    }
+
+    #[test]
+    fn another_tools_layout_is_told_and_not_followed() {
+        let declared = read(json!({"layout": "post"}));
+        assert!(declared.layout.is_none() && declared.odd[0].contains("`layout: post`"), "{declared:?}");
+        for (text, layout) in [("splits/classes", DataLayout::Splits), ("flat", DataLayout::Names), ("none", DataLayout::Kept)] {
+            assert_eq!(DataLayout::parse(text), Some(layout));
+        }
+    }
+}
