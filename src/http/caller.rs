@@ -102,7 +102,7 @@ pub fn no_cookie(site: &Site) -> Cookie<'static> {
 }
 
 fn cookie(site: &Site, value: String, lasts: Duration) -> Cookie<'static> {
-    let cookie = Cookie::build(site.cookie_name(), value).path("/").http_only(true).same_site(SameSite::Lax);
+    let cookie = Cookie::build(site.cookie_name(), value).path(site.outer_path("")).http_only(true).same_site(SameSite::Lax);
     cookie.secure(site.is_https()).max_age(lasts).finish()
 }
 

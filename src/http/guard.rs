@@ -13,6 +13,7 @@ use actix_web::{HttpMessage as _, HttpResponse, ResponseError, web};
 use futures_util::FutureExt as _;
 
 use super::Site;
+use super::address::IsPage;
 use super::connection::Connection;
 use super::error::{Dialect, HttpError, Refused};
 use super::route::Traits;
@@ -40,10 +41,11 @@ struct Seen {
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
 
-pub async fn frame(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+pub async fn frame(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let Some(site) = request.app_data::<web::Data<Site>>().cloned() else {
         return Err(HttpError::internal("the site is not registered").into());
     };
+    site.public.enter(&mut request);
     let seen = Seen::of(&request);
     let turn = request.conn_data::<Connection>().map(Connection::begin);
     request.extensions_mut().insert(RequestId(seen.id.clone()));
@@ -57,7 +59,7 @@ pub async fn frame(request: ServiceRequest, next: Next<BoxBody>) -> Result<Servi
             Err(panic) => return Err(Broken::new(&seen, &site, &panic).into()),
         },
     };
-    let mut response = write_problem(answer?, &seen);
+    let mut response = site.public.leave(write_problem(answer?, &seen));
     dress(response.response_mut().headers_mut(), &seen, &site);
     let route = response.request().match_pattern();
     let sent_bytes = match response.response().body().size() {
@@ -153,7 +155,7 @@ pub fn comes_from_elsewhere(headers: &HeaderMap, site: &Site) -> bool {
     }
     let Some(origin) = text("origin") else { return false };
     let is_host = |host: &str| origin.split_once("://").is_some_and(|(_, named)| named.eq_ignore_ascii_case(host));
-    !text("host").is_some_and(is_host) && !site.public_url.as_deref().is_some_and(|url| url.eq_ignore_ascii_case(origin))
+    !text("host").is_some_and(is_host) && !site.public.is_origin(origin)
 }
 
 /// Writes the body of a refused request: JSON for programs, a page for browsers.
@@ -187,6 +189,9 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
         Dialect::HuggingFace => ("application/json", hugging_face_body(refused.problem, refused.url)),
         Dialect::Text => ("text/plain; charset=utf-8", format!("{}; {}\n", refused.problem.message, refused.problem.hint)),
     };
+    if content_type.starts_with("text/html") {
+        response.response_mut().extensions_mut().insert(IsPage);
+    }
     response.map_body(|head, _| {
         head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         head.headers_mut().remove(header::CONTENT_LENGTH);

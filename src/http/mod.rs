@@ -1,6 +1,7 @@
 //! The HTTP edge: the API, the pages, and the frame around both. Handlers extract, call the service and render;
 //! all routes stand on one page, `routes.rs`.
 
+mod address;
 pub mod api;
 pub mod assets;
 pub mod attempts;
@@ -34,14 +35,15 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpRequest, HttpServer};
 
+use self::address::{LOOPBACK, PublicUrl, split};
 use self::limits::Limits;
 use crate::service::Service;
 use crate::telemetry::Metrics;
 
 /// What the edge knows about this server as a whole.
 pub struct Site {
-    /// The address people reach it at, without a slash at the end.
-    pub public_url: Option<String>,
+    /// Where people reach it, and below which path it stands.
+    public: PublicUrl,
     /// Lower-case host names it answers to; empty: any.
     hosts: Vec<String>,
     pub metrics: Metrics,
@@ -51,8 +53,6 @@ pub struct Site {
     gathered: Arc<body::Gathered>,
 }
 
-const LOOPBACK: &[&str] = &["localhost", "127.0.0.1", "[::1]"];
-
 /// How long requests in flight may go on when the server is told to stop.
 const SHUTDOWN_SECONDS: u64 = 10;
 
@@ -60,14 +60,15 @@ impl Site {
     /// `trusted_hosts` are further names beside that of `public_url`. A server that listens on loopback only
     /// answers to loopback names only, so that no web page can reach it under a name of its own (DNS rebinding).
     pub fn new(public_url: Option<String>, trusted_hosts: &[String], loopback_only: bool, metrics: Metrics) -> Site {
-        let public_host = public_url.as_deref().and_then(|u| url::Url::parse(u).ok()).and_then(|u| u.host_str().map(str::to_lowercase));
+        let public = PublicUrl::parse(public_url.as_deref());
+        let public_host = Some(public.host.clone()).filter(|host| !host.is_empty());
         let mut hosts: Vec<String> = trusted_hosts.iter().map(|host| host.to_lowercase()).chain(public_host).collect();
         if loopback_only || !hosts.is_empty() {
             hosts.extend(LOOPBACK.iter().map(|host| host.to_string()));
         }
         let (limits, gathered) = (Limits::default(), Arc::default());
         let rates = rates::Rates::new(limits.max_requests_per_minute);
-        Site { public_url, hosts, metrics, attempts: attempts::Attempts::default(), rates, limits, gathered }
+        Site { public, hosts, metrics, attempts: attempts::Attempts::default(), rates, limits, gathered }
     }
 
     /// The same site with limits of its own.
@@ -82,27 +83,43 @@ impl Site {
 
     /// Does the server answer to this `host` or `host:port`?
     pub fn knows_host(&self, host: &str) -> bool {
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-            _ => host,
-        };
+        let (name, _) = split(host);
         self.hosts.is_empty() || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
     pub fn is_https(&self) -> bool {
-        self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+        self.public.is_https()
     }
 
-    /// The address to show in snippets: the configured one, or the name this server was called by. Forwarding
-    /// headers are anyone's to write and say nothing here.
+    /// The address programs are told: the name they asked, with the path this server stands at.
     pub fn address(&self, request: &HttpRequest) -> String {
-        let host = request.headers().get("host").and_then(|v| v.to_str().ok()).unwrap_or("localhost");
-        self.public_url.clone().unwrap_or_else(|| format!("http://{host}"))
+        self.public.for_programs(request)
     }
 
-    /// `__Host-` binds a cookie to this host and to TLS; without TLS browsers would refuse it.
+    /// The address people are shown: the configured one, or the name this server was called by.
+    pub fn public_address(&self, request: &HttpRequest) -> String {
+        self.public.for_people(request)
+    }
+
+    /// The path it stands at; empty for the root.
+    pub fn base(&self) -> &str {
+        &self.public.base
+    }
+
+    /// `__Host-` binds a cookie to this host, its root and to TLS, `__Secure-` to TLS; without TLS browsers would refuse
+    /// both.
     pub fn cookie_name(&self) -> &'static str {
-        if self.is_https() { "__Host-hub" } else { "hub" }
+        match (self.is_https(), self.base()) {
+            (true, "") => "__Host-hub",
+            (true, _) => "__Secure-hub",
+            (false, _) => "hub",
+        }
+    }
+
+    /// A path of this server as others see it: cookies, the description of the API.
+    pub fn outer_path(&self, path: &str) -> String {
+        let whole = format!("{}{path}", self.base());
+        if whole.is_empty() { "/".to_owned() } else { whole }
     }
 }
 
@@ -151,5 +168,11 @@ mod tests {
     fn only_tls_sites_use_host_bound_cookies() {
         assert_eq!(site(Some("https://x.org"), &[], false).cookie_name(), "__Host-hub");
         assert_eq!(site(Some("http://x.org"), &[], false).cookie_name(), "hub");
+        let below = site(Some("https://x.org/ml/hub"), &[], false);
+        assert_eq!(
+            (below.cookie_name(), below.outer_path(""), below.outer_path("/login")),
+            ("__Secure-hub", "/ml/hub".into(), "/ml/hub/login".into())
+        );
+        assert_eq!(site(None, &[], false).outer_path(""), "/");
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod browser;
 pub mod line;
+pub mod nginx;
 pub mod proxy;
 pub mod publishing;
 pub mod s3;

@@ -15,7 +15,12 @@ pub struct Browser {
 
 impl Browser {
     pub fn new(server: &Server) -> Browser {
-        Browser { url: server.url.clone(), http: http(), cookies: BTreeMap::new() }
+        Browser::at(&server.url)
+    }
+
+    /// A browser that asks this address.
+    pub fn at(url: &str) -> Browser {
+        Browser { url: url.to_owned(), http: http(), cookies: BTreeMap::new() }
     }
 
     /// A browser that is logged in with this token.

@@ -1,11 +1,13 @@
 //! The OpenAPI document, assembled from the descriptions beside the handlers.
 
 use actix_web::HttpResponse;
+use actix_web::web::Data;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, Ref, ResponseBuilder};
+use utoipa::openapi::{Content, Ref, ResponseBuilder, ServerBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::{commits, files, finetunes, predict, refs, repos, search, segments, tokens, uploads, users, versions};
+use crate::http::Site;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -76,8 +78,11 @@ pub fn description() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
-pub async fn document() -> HttpResponse {
-    HttpResponse::Ok().json(description())
+/// Addresses in it are relative to where this server stands.
+pub async fn document(site: Data<Site>) -> HttpResponse {
+    let mut document = description();
+    document.servers = Some(vec![ServerBuilder::new().url(site.outer_path("")).build()]);
+    HttpResponse::Ok().json(document)
 }
 
 #[cfg(test)]

@@ -54,11 +54,11 @@ fn foreign() -> HttpError {
 }
 
 /// The cookie and field value of a new log-in form.
-pub fn login_cookie(secure: bool) -> Result<Cookie<'static>, HttpError> {
+pub fn login_cookie(site: &Site) -> Result<Cookie<'static>, HttpError> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|e| HttpError::internal(format!("no randomness: {e}")))?;
-    let cookie = Cookie::build(LOGIN_COOKIE, hex::encode(random)).path("/login").http_only(true);
-    Ok(cookie.same_site(SameSite::Strict).secure(secure).finish())
+    let cookie = Cookie::build(LOGIN_COOKIE, hex::encode(random)).path(site.outer_path("/login")).http_only(true);
+    Ok(cookie.same_site(SameSite::Strict).secure(site.is_https()).finish())
 }
 
 /// 403 unless the log-in form was shown to this browser.

@@ -5,6 +5,7 @@ use actix_web::http::header::{CACHE_CONTROL, LOCATION, VARY};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use askama::Template;
 
+use crate::http::address::IsPage;
 use crate::http::assets;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
@@ -58,11 +59,11 @@ pub fn page_with(status: StatusCode, template: &impl Template) -> Answer {
 
 /// Pages differ by who looks at them, and what one person saw is not kept for the next.
 fn html_answer(status: StatusCode, html: String) -> HttpResponse {
-    HttpResponseBuilder::new(status)
-        .content_type("text/html; charset=utf-8")
-        .insert_header((CACHE_CONTROL, "private, no-store"))
-        .insert_header((VARY, "Cookie"))
-        .body(html)
+    let mut page = HttpResponseBuilder::new(status);
+    page.content_type("text/html; charset=utf-8").insert_header((CACHE_CONTROL, "private, no-store")).insert_header((VARY, "Cookie"));
+    let mut page = page.body(html);
+    page.extensions_mut().insert(IsPage);
+    page
 }
 
 /// After a form was accepted: go and look, so that a reload does not send it again.

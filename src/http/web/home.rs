@@ -44,7 +44,7 @@ pub async fn show(visitor: Visitor, service: Data<Service>, request: HttpRequest
     let datasets = six(&service, &actor, RepoKind::Dataset, Sort::Newest).await?;
     let newest = cards(newest);
     let name = newest.first().map_or("resnet50", |card| card.title.as_str());
-    let address = Site::of(&request)?.address(&request);
+    let address = Site::of(&request)?.public_address(&request);
     let pull_command = format!("export HUB_SERVER={address}\nhub pull {name}");
     page(&Home {
         frame: Frame::of(&visitor, ""),

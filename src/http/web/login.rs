@@ -27,7 +27,7 @@ pub async fn show(visitor: Visitor, request: HttpRequest, query: Query) -> Answe
 }
 
 fn login_page(visitor: &Visitor, request: &HttpRequest, next: &str, status: StatusCode, error: Option<String>) -> Answer {
-    let cookie = form::login_cookie(Site::of(request)?.is_https())?;
+    let cookie = form::login_cookie(&*Site::of(request)?)?;
     let next = form::local_path(next).to_owned();
     let login = Login { frame: Frame::of(visitor, "login"), csrf: cookie.value().to_owned(), next, error };
     let mut answer = page_with(status, &login)?;

@@ -45,7 +45,7 @@ pub struct Source {
 }
 
 pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, query: Query, request: HttpRequest) -> Answer {
-    let (actor, address) = (visitor.actor(), Site::of(&request)?.address(&request));
+    let (actor, address) = (visitor.actor(), Site::of(&request)?.public_address(&request));
     let (summary, revision) = look(&service, &actor, at.kind, &at.id, &query).await?;
     match at.kind {
         RepoKind::Model => model(&visitor, &service, summary, &revision, &query, &address).await,
