@@ -242,7 +242,7 @@ async fn malformed_commits_change_nothing() {
         ("a folder that is not there", format!("{head}\n{}", gone("nope/")), 404, "doesn't exist"),
         ("all of it", format!("{head}\n{}", gone(".gitattributes")), 400, "at least one file"),
         ("a pickle", format!("{head}\n{}", small("a", b"\x80\x04\x95abc.")), 400, "pickle"),
-        ("two names but for case", format!("{head}\n{}\n{}", small("a", b"a"), small("A", b"a")), 400, "case"),
+        ("a file that is a folder", format!("{head}\n{}\n{}", small("a", b"a"), small("a/b", b"a")), 400, "folder"),
         ("a parent", head.replace("\"summary\"", "\"parentCommit\":\"main\",\"summary\""), 400, "parentCommit"),
     ] {
         let reply = commit_text(&ada, path, body.into_bytes()).await;

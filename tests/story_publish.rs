@@ -153,12 +153,12 @@ async fn hostile_paths_and_messages_are_refused_whole() {
     let ada = ada(&server).await;
     upload(&ada, b"x").await;
     for path in
-        ["../x", "/etc/passwd", "a/../b", "C:\\x", "a\\b", "a\0b", "a\nb", "a\u{202e}b", ".git/config", "nul", "e\u{301}", "", "a//b"]
+        ["../x", "/etc/passwd", "a/../b", "C:\\x", "a\\..\\..\\b", "a\0b", "a\nb", "a\u{202e}b", ".git/config", ".git ", "...", "", "a//b"]
     {
         let refused = commit(&ada, "models/ada/net", None, vec![file("good.txt", b"x"), file(path, b"x")]).await;
         refused.problem(422, "bad_path");
     }
-    for (one, other) in [("a.txt", "A.txt"), ("a.txt", "a.txt"), ("a", "a/b"), ("été/x", "ÉTÉ/X")] {
+    for (one, other) in [("a.txt", "a.txt"), ("a", "a/b"), ("été", "été/x")] {
         commit(&ada, "models/ada/net", None, vec![file(one, b"x"), file(other, b"x")]).await.problem(422, "bad_manifest");
     }
     commit(&ada, "models/ada/net", Some(1), vec![]).await.problem(422, "bad_manifest");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::at;
 use super::link::copy;
+use super::unwritten::{LookAlikes, written};
 use super::{Cache, Error, Result, VerifiedHashes};
 use crate::domain::manifest::Manifest;
 
@@ -18,11 +19,16 @@ pub struct Exported {
 impl Cache {
     /// Looks at everything before it writes anything: without `force`, a file with other content stops the whole.
     pub fn export(&self, verified: &VerifiedHashes, manifest: &Manifest, to: &Path, force: bool) -> Result<Exported> {
+        let (alike, mut absent) = (LookAlikes::of(manifest), 0);
         let mut missing = Vec::new();
         let mut differing: Vec<PathBuf> = Vec::new();
         for entry in manifest.entries() {
             let path = to.join(entry.path.as_str());
             if verified.prove(&path, &entry.digest, entry.size_bytes)? {
+                continue;
+            }
+            if alike.take(to, entry) {
+                absent += 1;
                 continue;
             }
             if std::fs::symlink_metadata(&path).is_ok() {
@@ -36,11 +42,16 @@ impl Cache {
         std::fs::create_dir_all(to).map_err(at("make the folder", to))?;
         let mut proved = Vec::new();
         for (entry, path) in &missing {
-            let stamp = copy(&self.blob_path(&entry.digest), path).map_err(at("write", path))?;
-            proved.push((stamp, entry.digest));
+            if alike.take(to, entry) {
+                continue;
+            }
+            let mut stamp = None;
+            let copied = copy(&self.blob_path(&entry.digest), path).map(|made| stamp = Some(made));
+            written(copied).map_err(at("write", path))?;
+            proved.extend(stamp.map(|stamp| (stamp, entry.digest)));
         }
         verified.add(&proved)?;
-        Ok(Exported { written: missing.len(), unchanged: manifest.entries().len() - missing.len() })
+        Ok(Exported { written: proved.len(), unchanged: manifest.entries().len() - missing.len() - absent })
     }
 }
 

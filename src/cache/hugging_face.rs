@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::at;
 use super::link::{self, link, write_whole};
+use super::unwritten::{LookAlikes, written};
 use super::{Cache, Part, Result, VerifiedHashes};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
@@ -61,12 +62,16 @@ impl HuggingFaceCache {
         let repo = self.root.join(format!("{}s--{}--{}", kind.as_str(), id.namespace(), id.name()));
         let snapshot = repo.join("snapshots").join(commit.as_str());
         std::fs::create_dir_all(&snapshot).map_err(at("make the folder", &snapshot))?;
+        let alike = LookAlikes::of(files);
         for entry in files.entries() {
             let blob = repo.join("blobs").join(entry.digest.to_hex());
             if !verified.prove(&blob, &entry.digest, entry.size_bytes)? {
                 link(&cache.blob_path(&entry.digest), &blob).map_err(at("link", &blob))?;
             }
-            point(&snapshot, entry).map_err(at("link", &snapshot.join(entry.path.as_str())))?;
+            if alike.take(&snapshot, entry) {
+                continue;
+            }
+            written(point(&snapshot, entry)).map_err(at("link", &snapshot.join(entry.path.as_str())))?;
         }
         // A commit needs no ref: it is looked for among the snapshots.
         if !matches!(revision, Revision::Commit(_) | Revision::Manifest(_)) {

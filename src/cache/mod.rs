@@ -16,7 +16,7 @@
 //! ```
 //!
 //! - `lock`, `hold`: between processes. `part`, `shelf`: bytes on their way in. `verified` (by a file's `stamp`): what need not be read again.
-//! - `snapshot`, `refs`, `export`: versions. `hugging_face`: the cache of `huggingface_hub` beside this one. `inventory`, `verify`, `prune`: looking after the store.
+//! - `snapshot`, `refs`, `export`: versions; `unwritten`: what a file system cannot hold of one. `hugging_face`: the cache of `huggingface_hub` beside this one. `inventory`, `verify`, `prune`: looking after the store.
 
 mod blobs;
 mod error;
@@ -34,6 +34,7 @@ mod segments;
 mod shelf;
 mod snapshot;
 mod stamp;
+mod unwritten;
 mod verified;
 mod verify;
 
@@ -53,6 +54,7 @@ pub use refs::Remembered;
 pub use segments::Reused;
 pub use shelf::Shelf;
 pub use stamp::Stamp;
+pub use unwritten::unwritten;
 pub use verified::VerifiedHashes;
 pub use verify::{Damaged, Verified};
 

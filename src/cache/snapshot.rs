@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use super::error::at;
 use super::link::{beside, link, link_new};
+use super::unwritten::{LookAlikes, written};
 use super::verified::VerifiedHashes;
 use super::{Cache, Place, Result};
 use crate::domain::digest::CommitId;
@@ -31,10 +32,11 @@ impl Cache {
     pub fn assemble(&self, verified: &VerifiedHashes, place: &Place, whole: &Manifest, wanted: &Manifest) -> Result<PathBuf> {
         let folder = self.snapshot_path(place, whole, wanted);
         if folder.is_dir() {
+            let alike = LookAlikes::of(wanted);
             for entry in wanted.entries() {
-                if !self.holds(verified, &folder, entry)? {
+                if !self.holds(verified, &folder, entry)? && !alike.take(&folder, entry) {
                     let to = folder.join(entry.path.as_str());
-                    link(&self.blob_path(&entry.digest), &to).map_err(at("link", &to))?;
+                    written(link(&self.blob_path(&entry.digest), &to)).map_err(at("link", &to))?;
                 }
             }
         } else {
@@ -60,15 +62,19 @@ impl Cache {
     }
 
     fn link_all(&self, folder: &Path, wanted: &Manifest) -> Result<()> {
-        let mut made = HashSet::new();
+        let (mut made, alike) = (HashSet::new(), LookAlikes::of(wanted));
         for entry in wanted.entries() {
             let to = folder.join(entry.path.as_str());
             let parent = to.parent().unwrap_or(folder);
             if !made.contains(parent) {
-                std::fs::create_dir_all(parent).map_err(at("make the folder", parent))?;
+                if !written(std::fs::create_dir_all(parent)).map_err(at("make the folder", parent))? {
+                    continue;
+                }
                 made.insert(parent.to_path_buf());
             }
-            link_new(&self.blob_path(&entry.digest), &to).map_err(at("link", &to))?;
+            if !alike.take(folder, entry) {
+                written(link_new(&self.blob_path(&entry.digest), &to)).map_err(at("link", &to))?;
+            }
         }
         Ok(())
     }

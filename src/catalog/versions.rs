@@ -6,6 +6,7 @@ use crate::domain::digest::{CommitId, Digest};
 use crate::domain::id::RepoKey;
 use crate::domain::manifest::Manifest;
 use crate::domain::page::Page;
+use crate::domain::path::find_meant;
 use crate::domain::repo::{FileEntry, Version, VersionState};
 use crate::domain::revision::Line;
 use crate::domain::time::Timestamp;
@@ -196,9 +197,14 @@ pub fn find_file_of_digest(tx: &mut Tx<'_>, repo: &RepoKey, path: &str, prefix: 
     row.map(|row| Ok((file(&row)?, u32::try_from(row.int("number")?).unwrap_or(u32::MAX)))).transpose()
 }
 
+/// The file of this path, or else one whose path looks the same: its letters are composed in another way.
 pub fn find_file(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, path: &str) -> Result<Option<FileEntry>> {
     let sql = "select path, size_bytes, digest from files where repo = $1 and number = $2 and path = $3";
-    tx.find(sql, params![repo.as_str(), number, path])?.as_ref().map(file).transpose()
+    let exact = tx.find(sql, params![repo.as_str(), number, path])?.as_ref().map(file).transpose()?;
+    if exact.is_some() || path.is_ascii() {
+        return Ok(exact);
+    }
+    Ok(find_meant(&files(tx, repo, number)?, |file| &file.path, path).cloned())
 }
 
 /// The newest of a repo's own versions that has a file with these bytes, and that file.

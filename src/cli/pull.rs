@@ -9,8 +9,10 @@ use serde_json::json;
 use super::output::{CliError, Output, Result};
 use super::remote::{Remote, Target, or_say_dataset};
 use super::table::{bytes, plural};
-use crate::cache::{Cache, HuggingFaceCache};
+use crate::cache::{Cache, HuggingFaceCache, unwritten};
 use crate::client::{Client, Error, Pulled};
+use crate::domain::path::RepoPath;
+use crate::domain::portable::named;
 use crate::domain::selection::Selection;
 
 /// Fetch a model or data set, every byte proved by its sha256
@@ -68,8 +70,15 @@ impl Pull {
             (None, None) => pulled.path.clone(),
             (Some(folder), _) => self.export(remote, &pulled, folder).await?,
         };
+        let absent = unwritten(&path, &pulled.files);
+        if !absent.is_empty() {
+            let names: Vec<&str> = absent.iter().map(RepoPath::as_str).collect();
+            let what = "this file system has no such names, or takes them for those of other files";
+            remote.reporter.note(&format!("warning: not written: {}: {what}", named(&names)));
+        }
         let path = path.display().to_string();
         let json = json!({
+            "unwritten": absent.iter().map(RepoPath::as_str).collect::<Vec<_>>(),
             "repo": pulled.id.to_string(), "kind": pulled.kind.as_str(), "version": pulled.number,
             "commit": pulled.manifest.commit_id().as_str(), "manifest": pulled.manifest.digest().to_hex(),
             "files": pulled.files.entries().len(), "total_bytes": pulled.files.total_bytes(), "whole": pulled.is_whole(),

@@ -168,10 +168,7 @@ fn local_file(source: &Path, relative: &Path) -> Result<LocalFile> {
     }
     let text =
         relative.to_str().ok_or_else(|| refuse("path", format!("the name of {} is not UTF-8", relative.display()), "rename the file"))?;
-    // macOS hands out decomposed names; repos hold the composed form.
-    use unicode_normalization::UnicodeNormalization;
-    let composed: String = text.nfc().collect();
-    let path = RepoPath::parse(&composed).map_err(|e| refuse("path", e.to_string(), "rename the file, then publish again"))?;
+    let path = RepoPath::parse(text).map_err(|e| refuse("path", e.to_string(), "rename the file, then publish again"))?;
     Ok(LocalFile { path, source: source.to_path_buf(), size_bytes: facts.len() })
 }
 

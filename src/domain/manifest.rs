@@ -1,5 +1,7 @@
 //! The manifest: the sorted list of what a version holds. Its canonical bytes hash to the commit id.
 
+use std::collections::HashSet;
+
 use super::digest::{CommitId, Digest};
 use super::path::RepoPath;
 
@@ -11,7 +13,7 @@ pub struct ManifestEntry {
     pub digest: Digest,
 }
 
-/// Sorted by path; no two paths equal, nor equal but for case, nor one a folder of another.
+/// Sorted by path; no two paths equal, nor one a folder of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     entries: Vec<ManifestEntry>,
@@ -24,8 +26,8 @@ pub enum ManifestError {
     Empty,
     #[error("a version holds at most {0} files; pack small files into an archive")]
     TooMany(usize),
-    #[error("the paths '{0}' and '{1}' are the same, or differ only in case; rename one")]
-    Collision(String, String),
+    #[error("the path '{0}' is there twice; leave one out")]
+    Twice(String),
     #[error("'{0}' is both a file and a folder; rename one")]
     FileAndFolder(String),
 }
@@ -44,16 +46,14 @@ impl Manifest {
             return Err(ManifestError::TooMany(MAX_FILES));
         }
         entries.sort_by(|a, b| a.path.cmp(&b.path));
-        let mut seen = std::collections::HashMap::with_capacity(entries.len());
-        for entry in &entries {
-            if let Some(other) = seen.insert(entry.path.folded(), entry.path.as_str()) {
-                return Err(ManifestError::Collision(other.into(), entry.path.as_str().into()));
-            }
+        if let Some([twice, _]) = entries.windows(2).find(|pair| pair[0].path == pair[1].path) {
+            return Err(ManifestError::Twice(twice.path.to_string()));
         }
+        let seen: HashSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
         for entry in &entries {
-            let folded = entry.path.folded();
-            let mut folders = folded.match_indices('/').map(|(at, _)| &folded[..at]);
-            if let Some(folder) = folders.find(|folder| seen.contains_key(*folder)) {
+            let path = entry.path.as_str();
+            let mut folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+            if let Some(folder) = folders.find(|folder| seen.contains(folder)) {
                 return Err(ManifestError::FileAndFolder(folder.into()));
             }
         }
@@ -95,9 +95,13 @@ impl Manifest {
         CommitId::of_manifest(&self.digest())
     }
 
-    /// The text `sha256sum -c` reads: `sha256 SP SP path LF`.
+    /// The text `sha256sum -c` reads: `sha256 SP SP path LF`; a backslash is doubled, and announced by one before the line.
     pub fn sha256sums(&self) -> String {
-        self.entries.iter().map(|e| format!("{}  {}\n", e.digest, e.path)).collect()
+        let line = |e: &ManifestEntry| match e.path.as_str() {
+            path if path.contains('\\') => format!("\\{}  {}\n", e.digest, path.replace('\\', "\\\\")),
+            path => format!("{}  {path}\n", e.digest),
+        };
+        self.entries.iter().map(line).collect()
     }
 }
 
@@ -121,10 +125,19 @@ mod tests {
     }
 
     #[test]
-    fn colliding_paths_are_refused() {
-        assert!(matches!(Manifest::new(vec![entry("a"), entry("A")]), Err(ManifestError::Collision(..))));
-        assert!(matches!(Manifest::new(vec![entry("a"), entry("a")]), Err(ManifestError::Collision(..))));
+    fn colliding_paths_are_refused_and_look_alikes_are_not() {
+        assert!(matches!(Manifest::new(vec![entry("a"), entry("a")]), Err(ManifestError::Twice(_))));
         assert!(matches!(Manifest::new(vec![entry("a"), entry("a/b")]), Err(ManifestError::FileAndFolder(_))));
         assert!(matches!(Manifest::new(vec![]), Err(ManifestError::Empty)));
+        for (one, other) in [("a", "A"), ("caf\u{e9}", "cafe\u{301}"), ("A", "a/b")] {
+            assert_eq!(Manifest::new(vec![entry(one), entry(other)]).unwrap().entries().len(), 2, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn sums_read_as_sha256sum_writes_them() {
+        let sums = Manifest::new(vec![entry("a b"), entry("c\\d")]).unwrap().sha256sums();
+        let lines: Vec<&str> = sums.lines().collect();
+        assert!(lines[0].ends_with("  a b") && lines[1].starts_with('\\') && lines[1].ends_with("  c\\\\d"), "{sums}");
     }
 }

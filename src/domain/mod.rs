@@ -23,6 +23,7 @@ pub mod name;
 pub mod page;
 pub mod path;
 pub mod pieces;
+pub mod portable;
 pub mod prediction;
 pub mod ranges;
 pub mod recipe;

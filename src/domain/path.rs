@@ -1,8 +1,12 @@
-//! A file's path inside a repo version: relative, forward slashes, the same on every file system.
+//! A file's path inside a repo version: relative, with forward slashes, kept byte for byte as it was given.
+//!
+//! One rule for all ways in and out (publish, every dialect, mirrors, reading): a path is refused only where writing or
+//! showing it would be unsafe. What merely cannot be stored everywhere is taken, and [`super::portable`] says so.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use unicode_normalization::is_nfc;
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
 /// A path such as `weights/model.safetensors`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,6 +19,11 @@ pub struct PathError {
     pub path: String,
     pub problem: &'static str,
 }
+
+const LONGEST_BYTES: usize = 1_024;
+/// No common file system stores a longer name.
+const LONGEST_PART_BYTES: usize = 255;
+const DEEPEST: usize = 64;
 
 impl RepoPath {
     pub fn parse(text: &str) -> Result<RepoPath, PathError> {
@@ -38,46 +47,70 @@ impl RepoPath {
         self.file_name().rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase()).unwrap_or_default()
     }
 
-    /// The form two paths of one version must not share: some file systems ignore case.
+    /// The form in which paths are the same file to file systems that ignore case and the way letters are composed.
     pub fn folded(&self) -> String {
-        self.0.to_lowercase()
+        composed(&self.0).to_lowercase()
     }
+}
+
+/// A path in Unicode's composed form (NFC): two that are equal in it look the same, and either finds the other.
+pub fn composed(path: &str) -> Cow<'_, str> {
+    if is_nfc(path) { Cow::Borrowed(path) } else { Cow::Owned(path.nfc().collect()) }
+}
+
+/// The one of these paths that is meant by `wanted`: itself, or else one that looks the same.
+pub fn find_meant<'a, T>(entries: &'a [T], path: impl Fn(&T) -> &str, wanted: &str) -> Option<&'a T> {
+    let exact = entries.iter().find(|entry| path(entry) == wanted);
+    if exact.is_some() || wanted.is_ascii() {
+        return exact;
+    }
+    let wanted = composed(wanted);
+    entries.iter().find(|entry| composed(path(entry)) == wanted)
 }
 
 fn problem(text: &str) -> Option<&'static str> {
-    if text.is_empty() || text.len() > 512 {
-        return Some("is empty or longer than 512 bytes");
+    if text.is_empty() || text.len() > LONGEST_BYTES {
+        return Some("is empty or longer than 1,024 bytes");
     }
-    if !is_nfc(text) {
-        return Some("is not in Unicode's composed form (NFC)");
+    if text.starts_with('/') || is_drive(text) {
+        return Some("is absolute");
     }
-    if text.starts_with('/') || text.contains('\\') || text.contains(':') {
-        return Some("is absolute or holds '\\' or ':'");
+    if text.chars().any(|c| c.is_control() || turns(c)) {
+        return Some("holds control characters, or characters that turn the direction of writing");
     }
-    if holds_unseen(text) {
-        return Some("holds control, bidirectional or invisible characters");
+    if text.split('/').count() > DEEPEST {
+        return Some("is more than 64 folders deep");
     }
-    if text.split('/').count() > 16 {
-        return Some("is more than 16 folders deep");
+    if text.split('/').any(|part| part.len() > LONGEST_PART_BYTES) {
+        return Some("has a part of more than 255 bytes");
     }
-    text.split('/').find_map(segment_problem)
+    // To some systems a backslash is a slash.
+    text.split(['/', '\\']).find_map(part_problem)
 }
 
-fn segment_problem(segment: &str) -> Option<&'static str> {
-    if segment.is_empty() || segment == "." || segment == ".." {
-        return Some("holds an empty, '.' or '..' part");
+/// `C:` at the beginning is another disk to some systems.
+fn is_drive(text: &str) -> bool {
+    matches!(text.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic())
+}
+
+fn part_problem(part: &str) -> Option<&'static str> {
+    // Some systems drop dots and spaces at the end, what nobody sees, or what follows a colon.
+    let seen: String = part.chars().filter(|c| !invisible(*c)).collect();
+    let before = seen.split(':').next().unwrap_or_default();
+    let stem = before.trim_end_matches([' ', '.']);
+    if stem.trim_start().is_empty() && !(before.is_empty() && seen.starts_with(':')) {
+        return Some("holds an empty part, or one of dots only ('.', '..')");
     }
-    if segment.starts_with(' ') || segment.ends_with([' ', '.']) {
-        return Some("has a part that starts with a space or ends in a space or dot");
-    }
-    if segment.eq_ignore_ascii_case(".git") {
+    if stem.eq_ignore_ascii_case(".git") || stem.eq_ignore_ascii_case("git~1") {
         return Some("holds a '.git' folder");
     }
-    let stem = segment.split('.').next().unwrap_or(segment).to_ascii_lowercase();
-    if ["con", "nul", "aux", "prn"].contains(&stem.as_str()) {
-        return Some("uses a device name that some systems cannot store");
-    }
     None
+}
+
+/// Overrides, embeddings and isolates of the direction of writing, and separators that end a line: they make a list of
+/// names show others than it holds.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Controls, characters that turn the direction of writing and characters of no width: they make a name look like
@@ -116,49 +149,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ordinary_paths_pass() {
-        for text in ["model.safetensors", ".gitattributes", "a/b/c.txt", "données/été.png", "a b/c+d#e.txt"] {
-            assert!(RepoPath::parse(text).is_ok(), "{text}");
+    fn what_hubs_really_hold_passes_and_keeps_its_bytes() {
+        let deep = vec!["a"; 64].join("/");
+        for text in [
+            "model.safetensors",
+            ".gitattributes",
+            ".github/workflows/x.yml",
+            "a/b/c.txt",
+            "données/été.png",
+            "a b/c+d#e.txt",
+            "audio/2021-03-01T12:00:00.txt",
+            "e\u{301}.png",
+            "می\u{200c}خواهم.txt",
+            "👩\u{200d}🔬.png",
+            "ends with a space ",
+            " begins with one",
+            "dots at the end..",
+            "...a",
+            "nul.txt",
+            "com1",
+            "a?b*c\"d<e>f|g",
+            "sub\\file.txt",
+            ":",
+            &deep,
+        ] {
+            assert_eq!(RepoPath::parse(text).map(|path| path.to_string()).as_deref(), Ok(text));
         }
         assert_eq!(RepoPath::parse("a/B.TXT").unwrap().extension(), "txt");
     }
 
     #[test]
-    fn what_nobody_sees_is_no_part_of_a_path() {
-        for c in [
-            '\u{ad}',
-            '\u{61c}',
-            '\u{180e}',
-            '\u{200d}',
-            '\u{2028}',
-            '\u{2029}',
-            '\u{206a}',
-            '\u{206f}',
-            '\u{feff}',
-            '\u{fff9}',
-            '\u{e0041}',
-        ] {
-            assert!(invisible(c) && RepoPath::parse(&format!("a{c}b")).is_err(), "{c:?} was accepted");
-        }
-        assert!(!['a', ' ', '\u{a0}', 'é', '猫', '\u{2026}', '\u{2070}'].into_iter().any(invisible));
-    }
-
     #[test]
     fn joiners_are_taken_where_they_join() {
         for text in ["می\u{200c}خواهم/1.png", "ශ\u{dca}\u{200d}රී/1.png", "👨\u{200d}👩\u{200d}👧.png", "❤\u{fe0f}\u{200d}🔥"]
         {
-            assert!(RepoPath::parse(text).is_ok(), "{text:?}");
+            assert!(!holds_unseen(text), "{text:?}");
         }
         for text in ["pay\u{200d}pal", "а\u{200c}b", "\u{200d}گل", "گل\u{200c}", "گ\u{200c}\u{200c}ل", "گ\u{200b}ل", "گ\u{200e}ل"]
         {
-            assert!(RepoPath::parse(text).is_err(), "{text:?} was accepted");
+            assert!(holds_unseen(text), "{text:?}");
         }
     }
 
     #[test]
-    fn hostile_paths_are_refused() {
-        let deep = vec!["a"; 17].join("/");
-        let long = "a".repeat(513);
+    fn unsafe_paths_are_refused() {
+        let (deep, long, part) = (vec!["a"; 65].join("/"), vec!["aaa"; 300].join("/"), "a".repeat(256));
         for text in [
             "",
             "/etc/passwd",
@@ -166,23 +201,59 @@ mod tests {
             "a/../b",
             "a//b",
             "./a",
+            "a/.",
+            "a/",
             "C:\\x",
             "c:x",
-            "a\\b",
+            "C:/x",
+            "..\\x",
+            "a\\..\\b",
+            "\\\\server\\share",
+            "a\\",
             "a\0",
             "a\nb",
+            "a\u{7f}b",
+            "a\u{85}b",
             "a\u{202e}b",
+            "a\u{2066}b",
+            "a\u{2028}b",
+            "...",
+            ".. /x",
+            "a/. ./b",
+            ". .",
+            "a/\u{200d}/b",
+            ".\u{200d}./x",
             ".git/config",
             "x/.GIT/y",
-            "a./b",
-            " a",
-            "a ",
-            "nul.txt",
-            "e\u{301}.png",
+            ".git./config",
+            ".git /config",
+            ".g\u{200c}it/config",
+            ".git::$INDEX_ALLOCATION/config",
+            "git~1/config",
+            "..:x/y",
+            "a\\.git\\config",
             &deep,
             &long,
+            &part,
         ] {
             assert!(RepoPath::parse(text).is_err(), "{text:?} was accepted");
         }
+    }
+
+    #[test]
+    fn both_forms_of_a_name_find_it() {
+        let (nfc, nfd) = ("caf\u{e9}.txt", "cafe\u{301}.txt");
+        let find = |held: &[&'static str], wanted: &str| find_meant(held, |path| path, wanted).copied();
+        assert_eq!((find(&[nfc], nfd), find(&[nfd], nfc), find(&[nfd, nfc], nfc)), (Some(nfc), Some(nfd), Some(nfc)));
+        assert_eq!((find(&[nfc], "cafe.txt"), find(&["A"], "a")), (None, None));
+        assert_eq!(RepoPath::parse("E\u{301}").unwrap().folded(), RepoPath::parse("\u{e9}").unwrap().folded());
+    }
+
+    #[test]
+    fn what_nobody_sees_is_known() {
+        for c in ['\u{ad}', '\u{61c}', '\u{180e}', '\u{200d}', '\u{2028}', '\u{206a}', '\u{feff}', '\u{fff9}', '\u{e0041}'] {
+            assert!(invisible(c), "{c:?}");
+        }
+        assert!(!['a', ' ', '\u{a0}', 'é', '猫', '\u{2026}', '\u{2070}'].into_iter().any(invisible));
     }
 }

@@ -3,8 +3,9 @@
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::tree::{add_history, of_file, of_folder};
+use super::tree::{add_history, find_folder, of_file, of_folder};
 use super::{refuse, truth};
+use crate::domain::path::find_meant;
 use crate::domain::repo::FileEntry;
 use crate::http::body::Body;
 use crate::http::caller::Caller;
@@ -59,12 +60,10 @@ fn read(body: &[u8], form: bool) -> Result<PathsWanted, HttpError> {
 /// `files` are sorted by path.
 fn find(files: &[FileEntry], path: &str) -> Option<TreeEntry> {
     let path = path.trim_end_matches('/');
-    if let Ok(at) = files.binary_search_by(|file| file.path.as_str().cmp(path)) {
-        return Some(of_file(&files[at]));
+    if let Some(file) = find_meant(files, |file| &file.path, path) {
+        return Some(of_file(file));
     }
-    let below = format!("{path}/");
-    let at = files.partition_point(|file| file.path < below);
-    files.get(at).filter(|file| file.path.starts_with(&below)).map(|_| of_folder(path))
+    find_folder(files, path).map(|folder| of_folder(folder.trim_end_matches('/')))
 }
 
 #[cfg(test)]

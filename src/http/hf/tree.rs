@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{asks, next_page, oid, pointer_bytes, refuse};
 use crate::domain::digest::Digest;
+use crate::domain::path::composed;
 use crate::domain::repo::{FileEntry, Version};
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
@@ -26,14 +27,25 @@ pub async fn top(request: HttpRequest, service: web::Data<Service>, caller: Call
 
 pub async fn folder(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: FileAt, query: Query) -> Answer {
     let (version, files) = service.list_files(&caller.0, at.kind, &at.id, &at.revision).await.map_err(refuse)?;
-    let below = format!("{}/", at.path);
-    let listed = entries(&files, &below, asks(&query, "recursive"));
+    let below = find_folder(&files, at.path.as_str()).unwrap_or_default();
+    let listed = if below.is_empty() { Vec::new() } else { entries(&files, &below, asks(&query, "recursive")) };
     if listed.is_empty() {
         let message = format!("version {} of '{}' has no folder '{}'", version.number, at.id, at.path);
         return Err(refuse(service::Error::not_found("file_not_found", message, "list the whole tree")));
     }
     let at = VersionAt { kind: at.kind, id: at.id, revision: at.revision };
     answer(&request, &service, &caller, &at, version, listed, &query).await
+}
+
+/// A folder as its files write it, with `/` at its end; the letters of its name may be composed in another way.
+pub(super) fn find_folder(files: &[FileEntry], wanted: &str) -> Option<String> {
+    let folders = |file: &FileEntry| file.path.match_indices('/').map(|(at, _)| at + 1).collect::<Vec<_>>();
+    let exact = format!("{wanted}/");
+    if wanted.is_ascii() || files.iter().any(|file| file.path.starts_with(&exact)) {
+        return files.iter().any(|file| file.path.starts_with(&exact)).then_some(exact);
+    }
+    let same = |folder: &&str| composed(folder) == composed(&exact);
+    files.iter().find_map(|file| folders(file).into_iter().map(|end| &file.path[..end]).find(same).map(str::to_owned))
 }
 
 /// What lies below a folder (`""` or with `/` at its end), by path; its folders are entries too.

@@ -13,7 +13,7 @@ use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
-use crate::domain::path::RepoPath;
+use crate::domain::path::{RepoPath, composed};
 use crate::domain::repo::{FileEntry, Repo, Version, VersionState};
 use crate::domain::revision::Line;
 use crate::domain::user::Actor;
@@ -190,10 +190,16 @@ fn apply(operations: &[Operation], mut files: Files, sizes: &BTreeMap<Digest, u6
                 let size_bytes = size_bytes.or_else(|| sizes.get(digest).copied()).ok_or_else(|| unknown_bytes(path, digest))?;
                 files.insert(path.clone(), ManifestEntry { path: path.clone(), size_bytes, digest: *digest });
             }
-            Operation::Delete(path) => drop(files.remove(path).ok_or_else(|| nothing_there("file", path))?),
+            Operation::Delete(path) => {
+                let meant = match files.contains_key(path) {
+                    true => Some(path.clone()),
+                    false => files.keys().find(|held| composed(held.as_str()) == composed(path.as_str())).cloned(),
+                };
+                meant.and_then(|meant| files.remove(&meant)).ok_or_else(|| nothing_there("file", path))?;
+            }
             Operation::DeleteFolder(path) => {
-                let (below, before) = (format!("{path}/"), files.len());
-                files.retain(|path, _| !path.as_str().starts_with(&below));
+                let (below, before) = (format!("{}/", composed(path.as_str())), files.len());
+                files.retain(|path, _| !composed(path.as_str()).starts_with(&below));
                 if files.len() == before {
                     return Err(nothing_there("folder", path));
                 }
@@ -253,6 +259,13 @@ mod tests {
         assert_eq!(applied(&[Operation::DeleteFolder(path("b")), put("b/new", Some(2))], &[]).unwrap(), ["a", "b/new", "bc"]);
         assert_eq!(applied(&[put("b/new", Some(2)), Operation::DeleteFolder(path("b"))], &[]).unwrap(), ["a", "bc"]);
         assert_eq!(applied(&[put("z", None)], &[(Digest::of(b"x"), 9)]).unwrap(), ["a", "b/c", "b/d/e", "bc", "z"]);
+        let told = [
+            put("caf\u{e9}/x", Some(2)),
+            put("cafe\u{301}", Some(2)),
+            Operation::Delete(path("caf\u{e9}")),
+            Operation::DeleteFolder(path("cafe\u{301}")),
+        ];
+        assert_eq!(applied(&told, &[]).unwrap(), ["a", "b/c", "b/d/e", "bc"], "either form of a name is the file");
         for wrong in [Operation::Delete(path("b")), Operation::DeleteFolder(path("a")), put("z", None)] {
             assert!(applied(&[wrong], &[]).is_err());
         }

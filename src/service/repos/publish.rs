@@ -19,6 +19,7 @@ use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::portable;
 use crate::domain::repo::{FileEntry, RefKind, Repo, TrainedAs, Version, VersionState};
 use crate::domain::revision::{Line, RefName};
 use crate::domain::time::Timestamp;
@@ -44,6 +45,8 @@ pub struct Commit {
     pub bases: Vec<(RepoId, u32)>,
     /// It goes into a new pull request upon the line.
     pub opening: Option<Opening>,
+    /// What else is to be said of it.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -114,7 +117,9 @@ impl Service {
         if let Some(head) = head.filter(|head| head.manifest == manifest.digest()) {
             return self.tag_same(actor, kind, id, head, commit, also).await;
         }
-        let reading = self.read_facts(kind, &manifest, earlier, *actor != Actor::System).await?;
+        let mut reading = self.read_facts(kind, &manifest, earlier, *actor != Actor::System).await?;
+        let said = portable::warnings(manifest.entries().iter().map(|entry| &entry.path));
+        reading.facts.warnings.extend(said.into_iter().chain(commit.warnings.iter().cloned()));
         let (actor, id, now) = (actor.clone(), id.clone(), self.now());
         self.db
             .write(move |tx| {

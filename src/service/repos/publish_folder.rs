@@ -24,6 +24,8 @@ pub struct FolderCommit {
     pub private: bool,
     /// The base models' versions.
     pub bases: Vec<(RepoId, u32)>,
+    /// What else is to be said of it.
+    pub warnings: Vec<String>,
 }
 
 impl Service {
@@ -78,8 +80,8 @@ impl Service {
         let mut tries = 1;
         loop {
             let parent = self.get_repo(actor, kind, id).await?.head.map(|head| head.number);
-            let FolderCommit { message, tags, bases, .. } = commit.clone();
-            let next = Commit { message, parent, files: files.clone(), tags, bases, ..Commit::default() };
+            let FolderCommit { message, tags, bases, warnings, .. } = commit.clone();
+            let next = Commit { message, parent, files: files.clone(), tags, bases, warnings, ..Commit::default() };
             match self.commit_proved(actor, kind, id, next, proved.clone(), also.clone()).await {
                 Err(Error::Conflict(problem)) if problem.code == "head_moved" && tries < TRIES => tries += 1,
                 other => return other,
