@@ -49,6 +49,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("scrub_period", "30d", "the time in which the server reads all blobs again to find damage; 0 for never"),
     ("upstream", "", "another hub, such as https://huggingface.co: what is asked for and not here is fetched from there"),
     ("upstream_namespaces", "", "whose repos are fetched from there: names with commas, or * for all"),
+    ("upstream_refresh", "0", "after this time (90s, 15m, 24h, 30d) a repo from there is asked for its commit again; 0: never by itself"),
     ("upstream_token", "", "the token for it; what only the token may see there is private here"),
     ("workers", "1", "worker processes that run fine-tunes; 0 for none"),
     ("frozen_cache_bytes", "21474836480", "room for what frozen stages answered, which fine-tunes keep for each other; 0 keeps none"),
@@ -123,6 +124,10 @@ pub struct Config {
     pub upstream: Option<String>,
     pub upstream_namespaces: Vec<String>,
     pub upstream_token: Option<String>,
+    /// 0: never.
+    pub upstream_refresh_ms: i64,
+    /// Hosts of the proxies that the environment names.
+    pub proxies: Vec<String>,
     /// Where `hub import hf://` looks, and as whom: `HF_ENDPOINT`, `HF_TOKEN`.
     pub hugging_face: HuggingFace,
     pub workers: usize,
@@ -198,6 +203,7 @@ impl Config {
         config.no_color = environment.get("NO_COLOR").is_some_and(|v| !v.is_empty());
         config.aws = AwsVariables::of(environment);
         config.hugging_face = HuggingFace::of(environment);
+        config.proxies = hugging_face::proxies(environment);
         config.passed_on = PASSED_ON.iter().filter_map(|key| Some((key.to_string(), environment.get(*key)?.clone()))).collect();
         Ok(config)
     }
@@ -229,6 +235,8 @@ impl Config {
             upstream: Some(read.text("upstream").to_owned()).filter(|url| !url.is_empty()),
             upstream_namespaces: read.list("upstream_namespaces"),
             upstream_token: Some(read.text("upstream_token").trim().to_owned()).filter(|token| !token.is_empty()),
+            upstream_refresh_ms: read.span("upstream_refresh")?,
+            proxies: Vec::new(),
             hugging_face: HuggingFace::default(),
             workers: read.number("workers")?.min(64) as usize,
             frozen_cache_bytes: read.number("frozen_cache_bytes")?,

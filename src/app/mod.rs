@@ -60,8 +60,8 @@ pub async fn open_service(config: &Config) -> Result<Service> {
 /// The hub behind this one, if there is one.
 fn mirroring(config: &Config) -> Result<Option<Mirroring>> {
     let Some(address) = &config.upstream else { return Ok(None) };
-    let (token, folder) = (config.upstream_token.as_deref(), config.data.join("mirror"));
-    let mirroring = Mirroring::new(address, token, &config.upstream_namespaces, folder)?;
+    let mirroring = Mirroring::open(address, config.upstream_token.as_deref(), &config.proxies)?;
+    let mirroring = mirroring.of(&config.upstream_namespaces, config.upstream_refresh_ms, config.data.join("mirror"));
     if config.upstream_namespaces.is_empty() {
         tracing::warn!("nothing is fetched from the upstream: 'upstream_namespaces' names nobody");
     }

@@ -12,6 +12,7 @@ pub mod full_text;
 pub mod gc;
 pub mod jobs;
 pub mod lineage;
+pub mod mirrors;
 pub mod passes;
 pub mod refs;
 pub mod repos;

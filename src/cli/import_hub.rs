@@ -9,13 +9,16 @@ use serde_json::json;
 use super::output::{CliError, Output, Result};
 use super::publish::{self, How};
 use super::remote::{Remote, Target};
-use crate::client::{Event as Shown, Folder, FolderRules, Sink, hash_files};
+use crate::client::{Event as Shown, Folder, LocalFile, Sink, hash_files};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepoKind;
-use crate::import::mirror::{self, Event, HUGGING_FACE, Snapshot, Tell, Upstream};
+use crate::import::mirror::{self, Event, HUGGING_FACE, Naming, RemoteFile, Snapshot, Tell, Upstream};
 
 const SCHEME: &str = "hf://";
 const USAGE: &str = "write hf://NAMESPACE/NAME, hf://NAMESPACE/NAME@REVISION or hf://datasets/NAMESPACE/NAME";
+
+/// Files of one reason that are named where they are left out.
+const MOST_NAMED: usize = 20;
 
 /// A repo of another hub, as people write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +66,7 @@ pub(super) async fn run(wanted: Wanted<'_>, remote: &Remote) -> Result<Output> {
     };
     let set = &remote.config.hugging_face;
     let endpoint = endpoint.as_ref().or(set.endpoint.as_ref()).map_or(HUGGING_FACE, String::as_str);
-    let upstream = Upstream::new(endpoint, set.token.as_deref())?;
+    let upstream = Upstream::new(endpoint, set.token.as_deref(), &remote.config.proxies)?;
     let tell = tell(remote.reporter.sink());
     remote.reporter.step(&format!("asking {} for {} '{}'", upstream.address(), source.kind, source.id));
     let snapshot = upstream.snapshot(source.kind, &source.id, &source.revision, &tell).await?;
@@ -71,16 +74,25 @@ pub(super) async fn run(wanted: Wanted<'_>, remote: &Remote) -> Result<Output> {
     remote.on_interrupt("what has arrived is kept; the same command goes on from there");
     let files = to.clone().unwrap_or_else(|| place.join("files"));
     refuse_full(&files, to.is_some() && !place.exists())?;
-    upstream.fetch(&snapshot, &files, &place.join("parts"), &tell).await?;
+    let naming = if to.is_some() { Naming::Theirs } else { Naming::Plain };
+    upstream.fetch(&snapshot, &files, naming, &place.join("parts"), &tell).await?;
     (remote.reporter.sink())(Shown::End);
+    let said = snapshot.said_of_left_out(MOST_NAMED);
+    said.iter().for_each(|line| remote.reporter.note(&format!("warning: {line}")));
     let output = match target.filter(|_| to.is_none()) {
         None => kept(&snapshot, &files),
         Some(target) => {
-            let folder = Folder::read(&files, &FolderRules::everything())?;
+            // All of it: what a person keeps to themselves was not sent there.
+            let file =
+                |file: &RemoteFile| LocalFile { path: file.path.clone(), source: naming.place(&files, file), size_bytes: file.size_bytes };
+            let mut listed: Vec<LocalFile> = snapshot.files.iter().map(file).collect();
+            listed.sort_by(|a, b| a.path.cmp(&b.path));
+            let folder = Folder { files: listed, ignored: Vec::new() };
             let manifest = hash_files(&folder, None, &remote.reporter.sink()).await?;
             let mut publication = how.publication(&target)?;
             if publication.message.is_empty() {
-                publication.message = format!("Import {} from {} at {}", snapshot.id, upstream.address(), snapshot.commit);
+                let first = format!("Import {} from {} at {}", snapshot.id, upstream.address(), snapshot.commit);
+                publication.message = std::iter::once(first).chain(snapshot.said_of_left_out(3)).collect::<Vec<_>>().join("\n\n");
             }
             publish::send(remote, &folder, &manifest, &publication).await?
         }
@@ -109,7 +121,7 @@ fn kept(snapshot: &Snapshot, folder: &Path) -> Output {
     let (path, files) = (folder.display().to_string(), snapshot.files.len());
     let json = json!({
         "path": path, "kind": snapshot.kind.as_str(), "name": snapshot.id, "commit": snapshot.commit,
-        "files": files, "size_bytes": snapshot.total_bytes(),
+        "files": files, "size_bytes": snapshot.total_bytes(), "left_out": snapshot.left_out.iter().map(|left| &left.name).collect::<Vec<_>>(),
     });
     Output::new(path.clone(), json, path)
 }
@@ -136,7 +148,7 @@ impl From<mirror::Error> for CliError {
             Error::Unreachable { .. } => (1, "unreachable"),
             Error::Redirect(_) => (4, "redirect_refused"),
             Error::Odd { .. } => (1, "upstream"),
-            Error::TooLarge(_) => (1, "too_large"),
+            Error::Unfit(_) => (1, "unfit"),
             Error::Io { .. } => (1, "io"),
         };
         CliError::new(exit_code, code, error.to_string(), error.hint())

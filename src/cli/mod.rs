@@ -10,6 +10,7 @@ mod images;
 mod import;
 mod import_hub;
 mod jobs;
+mod library;
 mod login;
 mod meaning;
 pub mod output;
@@ -56,6 +57,7 @@ pub enum Command {
     Import(import::Import),
     Finetune(finetune::Finetune),
     Jobs(jobs::Jobs),
+    Library(library::Library),
     Embed(images::Embed),
     Predict(images::Predict),
     Login(login::Login),
@@ -83,6 +85,7 @@ fn run_command(command: Command, context: &Context) -> Result<Output> {
         Command::Import(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Finetune(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Jobs(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Library(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Embed(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Predict(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Login(args) => remote::run(context, async |remote| args.run(remote).await),

@@ -19,6 +19,7 @@ mod folder;
 mod hashing;
 mod jobs;
 mod large;
+mod mirrors;
 mod pack;
 mod parts;
 mod prove;

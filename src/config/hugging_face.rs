@@ -17,6 +17,16 @@ impl HuggingFace {
     }
 }
 
+/// The hosts of the proxies that requests to other hubs go through, as everybody's tools read them.
+pub(super) fn proxies(environment: &BTreeMap<String, String>) -> Vec<String> {
+    let names = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+    let host = |text: &String| {
+        let written = if text.contains("://") { text.clone() } else { format!("http://{text}") };
+        url::Url::parse(&written).ok()?.host_str().map(str::to_owned)
+    };
+    names.iter().filter_map(|name| environment.get(*name)).filter_map(host).collect()
+}
+
 /// Where `huggingface_hub` keeps its cache. `caches` is where this user's caches lie; without it and without a setting there is none.
 pub(super) fn cache(environment: &BTreeMap<String, String>, caches: Option<PathBuf>) -> Option<PathBuf> {
     let set = |key: &str| environment.get(key).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -27,6 +37,14 @@ pub(super) fn cache(environment: &BTreeMap<String, String>, caches: Option<PathB
 #[cfg(test)]
 mod tests {
     use super::super::Config;
+
+    #[test]
+    fn proxies_are_known_by_their_hosts() {
+        let pairs =
+            [("https_proxy", "http://user:word@Proxy.corp:3128"), ("all_proxy", "localhost:3128"), ("HTTP_PROXY", ""), ("no_proxy", "x")];
+        let set = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        assert_eq!(super::proxies(&set), ["proxy.corp", "localhost"]);
+    }
 
     #[test]
     fn it_is_where_its_own_variables_say() {

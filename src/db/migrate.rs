@@ -16,6 +16,7 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0009_upkeep", Some(include_str!("../../migrations/0009_upkeep.sql"))),
     ("0010_dialects", Some(include_str!("../../migrations/0010_dialects.sql"))),
     ("0011_former_names", Some(include_str!("../../migrations/0011_former_names.sql"))),
+    ("0013_mirrors", Some(include_str!("../../migrations/0013_mirrors.sql"))),
     ("0015_lines", Some(include_str!("../../migrations/0015_lines.sql"))),
 ];
 

@@ -18,6 +18,7 @@ pub mod job_event;
 pub mod json;
 pub mod litter;
 pub mod manifest;
+pub mod mirror;
 pub mod modality;
 pub mod name;
 pub mod page;

@@ -179,7 +179,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn joiners_are_taken_where_they_join() {
         for text in ["می\u{200c}خواهم/1.png", "ශ\u{dca}\u{200d}රී/1.png", "👨\u{200d}👩\u{200d}👧.png", "❤\u{fe0f}\u{200d}🔥"]
         {

@@ -8,7 +8,9 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 
-use super::api::{commits, files, finetunes, health, openapi, predict, refs, repos, search, segments, tokens, uploads, users, versions};
+use super::api::{
+    commits, files, finetunes, health, mirrors, openapi, predict, refs, repos, search, segments, tokens, uploads, users, versions,
+};
 use super::error::{Dialect, HttpError};
 use super::route::{About, Table, Traits};
 use super::{assets, git, hf, tfhub, torch_hub, upstream, web as pages};
@@ -149,6 +151,9 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/finetunes/{id}/logs", [get(finetunes::logs)]),
         at("/api/v1/models/{ns}/{name}/embed", [post(predict::embed)]).model(),
         at("/api/v1/models/{ns}/{name}/predict", [post(predict::predict)]).model(),
+
+        at("/api/v1/mirrors", [get(mirrors::list)]),
+        at("/api/v1/mirrors/update", [post(mirrors::update)]),
 
         // repos, versions, files
         at("/api/v1/search", [get(search::search)]),

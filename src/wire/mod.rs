@@ -7,6 +7,7 @@ pub mod hf;
 pub mod hf_discussions;
 pub mod hf_write;
 pub mod jobs;
+pub mod mirrors;
 pub mod predict;
 pub mod repos;
 pub mod saved_model;

@@ -4,6 +4,7 @@ pub mod commits;
 pub mod files;
 pub mod finetunes;
 pub mod health;
+pub mod mirrors;
 pub mod openapi;
 pub mod predict;
 pub mod refs;

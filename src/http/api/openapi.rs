@@ -6,7 +6,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Content, Ref, ResponseBuilder, ServerBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::{commits, files, finetunes, predict, refs, repos, search, segments, tokens, uploads, users, versions};
+use super::{commits, files, finetunes, mirrors, predict, refs, repos, search, segments, tokens, uploads, users, versions};
 use crate::http::Site;
 
 #[derive(OpenApi)]
@@ -29,6 +29,8 @@ use crate::http::Site;
         // uploads, commits, refs
         uploads::missing, uploads::store, uploads::create, uploads::show, uploads::part, uploads::append, uploads::cancel,
         commits::create, refs::list, refs::set, refs::remove,
+        // the hub behind this one
+        mirrors::list, mirrors::update,
         // fine-tunes, predictions
         finetunes::create, finetunes::list, finetunes::get, finetunes::cancel, finetunes::events, finetunes::logs,
         predict::embed, predict::predict,

@@ -15,6 +15,8 @@ pub fn code_of(code: &str) -> Option<&'static str> {
         "revision_not_found" | "version_deleted" | "nothing_published" | "ambiguous_revision" => Some("RevisionNotFound"),
         "file_not_found" => Some("EntryNotFound"),
         "too_many_requests" => Some("TooManyRequests"),
+        // The one refusal of a whole repo whose words clients show; they take others for a broken line.
+        "not_mirrored" => Some("GatedRepo"),
         _ => None,
     }
 }

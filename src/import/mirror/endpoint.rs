@@ -3,6 +3,7 @@
 //! (server-side request forgery, CWE-918).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -62,8 +63,8 @@ impl Endpoint {
     }
 
     /// A client that goes nowhere else than this module allows. Tokens do not travel to another host (reqwest drops
-    /// them there).
-    pub fn client(&self) -> Result<Client> {
+    /// them there). `proxies` are the hosts of the proxies that whoever runs this configured: they may be anywhere.
+    pub fn client(&self, proxies: &[String]) -> Result<Client> {
         // A second call would only say that there is a provider already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let origin = self.url.clone();
@@ -72,7 +73,9 @@ impl Endpoint {
             .connect_timeout(CONNECT_WITHIN)
             .read_timeout(PATIENCE)
             .redirect(Policy::custom(move |attempt| follow(&origin, attempt)))
-            .dns_resolver(std::sync::Arc::new(Guarded { own: self.url.host_str().unwrap_or_default().to_ascii_lowercase() }))
+            .dns_resolver(Arc::new(Guarded {
+                chosen: self.url.host_str().into_iter().map(str::to_owned).chain(proxies.iter().cloned()).collect(),
+            }))
             .build();
         client.map_err(|e| Error::Endpoint { text: self.text.clone(), problem: e.to_string() })
     }
@@ -91,17 +94,18 @@ fn may_follow(origin: &Url, to: &Url) -> bool {
     same || to.scheme() == "https" && to.domain().is_some_and(|name| name.contains('.') && !name.ends_with(".localhost"))
 }
 
-/// Looks names up, and forgets answers that lead into a private network, unless the name is the endpoint's own.
+/// Looks names up, and forgets answers that lead into a private network, unless the name was chosen by whoever runs
+/// this: the endpoint's own, or that of a proxy on the way to it.
 struct Guarded {
-    own: String,
+    chosen: Vec<String>,
 }
 
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
-        let own = name.as_str().eq_ignore_ascii_case(&self.own);
+        let chosen = self.chosen.iter().any(|own| name.as_str().eq_ignore_ascii_case(own));
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|address| own || is_public(address.ip())).collect();
+            let allowed: Vec<SocketAddr> = found.filter(|address| chosen || is_public(address.ip())).collect();
             if allowed.is_empty() {
                 return Err(format!("{} has no public address", name.as_str()).into());
             }

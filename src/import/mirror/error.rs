@@ -23,8 +23,9 @@ pub enum Error {
     Odd { upstream: String, problem: String },
     #[error("'{path}' came twice with other bytes than announced: {problem}")]
     Damaged { path: String, problem: String },
-    #[error("the repo is larger than is allowed here: {0}")]
-    TooLarge(String),
+    /// As it is now, it is not taken, however often it is asked for.
+    #[error("it cannot be taken: {0}")]
+    Unfit(String),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
 }
@@ -49,7 +50,7 @@ impl Error {
             Error::Redirect(_) => "a hub may lead to itself and to public https addresses only",
             Error::Odd { .. } => "check that the address is that of a Hugging Face Hub, or of a hub like this one",
             Error::Damaged { .. } => "try again later, or tell whoever runs that hub",
-            Error::TooLarge(_) => "raise max_file_bytes, or fetch it by hand",
+            Error::Unfit(_) => "tell whoever keeps it there, or take what you need of it by hand",
             Error::Io { .. } => "check free space and permissions",
         }
     }

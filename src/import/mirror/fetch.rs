@@ -1,7 +1,7 @@
 //! A snapshot's bytes, a few files side by side. Each file arrives in a part of its own, is gone on with after a cut
 //! or in a later process, is proved, and only then gets its name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -17,21 +17,40 @@ use crate::domain::name::RepoKind;
 
 const FILES_AT_ONCE: usize = 4;
 
+/// How fetched files are called in their folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// As there, for people.
+    Theirs,
+    /// By names that every file system can hold beside each other.
+    Plain,
+}
+
+impl Naming {
+    /// Where a file lies below `files`.
+    pub fn place(self, files: &Path, file: &RemoteFile) -> PathBuf {
+        match self {
+            Naming::Theirs => files.join(file.path.as_str()),
+            Naming::Plain => files.join(Digest::of(file.path.as_str().as_bytes()).to_hex()),
+        }
+    }
+}
+
 impl Upstream {
-    /// Fetches all files of a snapshot into the folder `files`, as they are called there. `parts` is for what has not
-    /// arrived entirely; whoever calls again with the same two folders goes on where this ended.
-    pub async fn fetch(&self, snapshot: &Snapshot, files: &Path, parts: &Path, tell: &Tell) -> Result<()> {
+    /// Fetches all files of a snapshot into the folder `files`. `parts` is for what has not arrived entirely; whoever
+    /// calls again with the same two folders goes on where this ended.
+    pub async fn fetch(&self, snapshot: &Snapshot, files: &Path, naming: Naming, parts: &Path, tell: &Tell) -> Result<()> {
         for folder in [files, parts] {
             tokio::fs::create_dir_all(folder).await.map_err(Error::io(folder))?;
         }
         tell(Event::Begin { files: snapshot.files.len() as u64, bytes: snapshot.total_bytes() });
-        let fetching: Vec<_> = snapshot.files.iter().map(|file| self.fetch_file(snapshot, file, files, parts, tell)).collect();
+        let fetching: Vec<_> =
+            snapshot.files.iter().map(|file| self.fetch_file(snapshot, file, naming.place(files, file), parts, tell)).collect();
         stream::iter(fetching).buffer_unordered(FILES_AT_ONCE).try_collect::<()>().await?;
         tokio::fs::remove_dir_all(parts).await.map_err(Error::io(parts))
     }
 
-    async fn fetch_file(&self, snapshot: &Snapshot, file: &RemoteFile, files: &Path, parts: &Path, tell: &Tell) -> Result<()> {
-        let target = files.join(file.path.as_str());
+    async fn fetch_file(&self, snapshot: &Snapshot, file: &RemoteFile, target: PathBuf, parts: &Path, tell: &Tell) -> Result<()> {
         if tokio::fs::try_exists(&target).await.map_err(Error::io(&target))? && problem(&target, file).await?.is_none() {
             tell(Event::Advance(file.size_bytes));
             return Ok(());

@@ -14,6 +14,8 @@ use crate::domain::path::RepoPath;
 /// Longest listing that is read; 100,000 files fit.
 const MAX_LISTING_BYTES: usize = 64 << 20;
 
+const UNPROVED: &str = "the other hub does not say what it must hash to";
+
 /// A repo of another hub at one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -24,6 +26,15 @@ pub struct Snapshot {
     pub commit: String,
     pub private: bool,
     pub files: Vec<RemoteFile>,
+    /// What it holds besides and is not taken.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A file that is not taken, by its name there, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    pub name: String,
+    pub why: String,
 }
 
 /// A file as it was announced.
@@ -39,9 +50,34 @@ impl Snapshot {
         self.files.iter().map(|file| file.size_bytes).fold(0, u64::saturating_add)
     }
 
-    /// Leaves out the files `keep` does not want.
-    pub fn retain(&mut self, keep: impl Fn(&RemoteFile) -> bool) {
-        self.files.retain(keep);
+    /// Leaves out the files that `refuse` has something against.
+    pub fn leave_out(&mut self, refuse: impl Fn(&RemoteFile) -> Option<String>) {
+        let (mut kept, mut left) = (Vec::with_capacity(self.files.len()), Vec::new());
+        for file in self.files.drain(..) {
+            match refuse(&file) {
+                Some(why) => left.push(LeftOut { name: file.path.to_string(), why }),
+                None => kept.push(file),
+            }
+        }
+        self.files = kept;
+        self.left_out.append(&mut left);
+    }
+
+    /// What is not taken, a line for each reason; a line names at most so many files.
+    pub fn said_of_left_out(&self, most: usize) -> Vec<String> {
+        let mut reasons: Vec<&str> = Vec::new();
+        self.left_out.iter().for_each(|left| {
+            if !reasons.contains(&left.why.as_str()) {
+                reasons.push(&left.why)
+            }
+        });
+        let line = |why: &&str| {
+            let names: Vec<String> = self.left_out.iter().filter(|left| left.why == **why).map(|left| format!("{:?}", left.name)).collect();
+            let more = names.len().saturating_sub(most);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("left out: {}{more}: {why}", names.iter().take(most).cloned().collect::<Vec<_>>().join(", "))
+        };
+        reasons.iter().map(line).collect()
     }
 }
 
@@ -85,29 +121,40 @@ impl Upstream {
             }
             body.extend_from_slice(&block);
         }
-        read(kind, id, &body).map_err(odd)
+        let info: Info = serde_json::from_slice(&body).map_err(|e| odd(format!("no listing: {e}")))?;
+        if info.siblings.len() > MAX_FILES {
+            return Err(Error::Unfit(format!("it has {} files, and at most {MAX_FILES} are taken", info.siblings.len())));
+        }
+        read(kind, id, info).map_err(odd)
     }
 }
 
 /// Strict about what becomes a path, a digest or a part of an address.
-fn read(kind: RepoKind, id: &str, body: &[u8]) -> Result<Snapshot, String> {
-    let info: Info = serde_json::from_slice(body).map_err(|e| format!("no listing: {e}"))?;
+fn read(kind: RepoKind, id: &str, info: Info) -> Result<Snapshot, String> {
     if info.sha.len() < 7 || info.sha.len() > 64 || !info.sha.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err("its commit is no hex number; nothing may be published there yet".into());
     }
-    if info.siblings.len() > MAX_FILES {
-        return Err(format!("it has {} files, and at most {MAX_FILES} are taken", info.siblings.len()));
+    let mut snapshot =
+        Snapshot { kind, id: id.to_owned(), commit: info.sha, private: info.private, files: Vec::new(), left_out: Vec::new() };
+    for sibling in info.siblings {
+        let name = sibling.rfilename.clone();
+        match RepoPath::parse(&name) {
+            Err(error) => snapshot.left_out.push(LeftOut { name, why: format!("its path {}", error.problem) }),
+            Ok(path) => match file(path, sibling) {
+                Ok(file) => snapshot.files.push(file),
+                Err(why) => snapshot.left_out.push(LeftOut { name, why }),
+            },
+        }
     }
-    let files = info.siblings.into_iter().map(file).collect::<Result<Vec<_>, String>>()?;
-    Ok(Snapshot { kind, id: id.to_owned(), commit: info.sha, private: info.private, files })
+    Ok(snapshot)
 }
 
-fn file(sibling: Sibling) -> Result<RemoteFile, String> {
-    let path = RepoPath::parse(&sibling.rfilename).map_err(|e| format!("a file of it cannot be kept: {e}"))?;
+/// Or why it cannot be fetched.
+fn file(path: RepoPath, sibling: Sibling) -> Result<RemoteFile, String> {
     let (size_bytes, proof) = match (sibling.lfs, sibling.size, sibling.blob_id) {
-        (Some(lfs), ..) => (lfs.size, Proof::Sha256(Digest::parse(&lfs.sha256).map_err(|e| format!("'{path}': {e}"))?)),
-        (None, Some(size), Some(oid)) => (size, Proof::git(&oid).ok_or_else(|| format!("'{path}': '{oid}' is no git object"))?),
-        _ => return Err(format!("it does not say what '{path}' holds")),
+        (Some(lfs), ..) => (lfs.size, Proof::Sha256(Digest::parse(&lfs.sha256).map_err(|_| UNPROVED.to_owned())?)),
+        (None, Some(size), Some(oid)) => (size, Proof::git(&oid).ok_or_else(|| UNPROVED.to_owned())?),
+        _ => return Err(UNPROVED.to_owned()),
     };
     Ok(RemoteFile { path, size_bytes, proof })
 }
@@ -120,7 +167,7 @@ mod tests {
 
     fn of(siblings: &str) -> Result<Snapshot, String> {
         let body = format!(r#"{{"sha":"0123456789abcdef","siblings":[{siblings}],"else":1}}"#);
-        read(RepoKind::Model, "ada/net", body.as_bytes())
+        read(RepoKind::Model, "ada/net", serde_json::from_str(&body).map_err(|e| e.to_string())?)
     }
 
     #[test]
@@ -135,17 +182,32 @@ mod tests {
     #[test]
     fn hostile_listings_are_refused() {
         let one = |name: &str| format!(r#"{{"rfilename":"{name}","size":2,"blobId":"0123456789012345678901234567890123456789"}}"#);
-        assert!(of(&one("good.txt")).is_ok());
-        for name in ["../x", "/etc/passwd", "a/../b", "a\\u0000b", "", "a//b"] {
-            assert!(of(&one(name)).is_err(), "{name}");
+        let good = of(&one("good.txt")).unwrap();
+        assert_eq!((good.files.len(), good.left_out.len()), (1, 0));
+        for name in ["../x", "/etc/passwd", "a/../b", "a\\u0000b", "", "a//b", ".git/config"] {
+            let read = of(&format!("{},{}", one(name), one("12:00/c.txt"))).unwrap();
+            assert_eq!((read.files.len(), read.left_out.len()), (1, 1), "{name}");
         }
-        for sibling in
-            [r#"{"rfilename":"x"}"#, r#"{"rfilename":"x","size":1,"blobId":"zz"}"#, r#"{"rfilename":"x","size":-1,"blobId":"00"}"#]
-        {
-            assert!(of(sibling).is_err(), "{sibling}");
+        for odd in [r#"{"rfilename":"x"}"#, r#"{"rfilename":"x","size":1,"blobId":"zz"}"#] {
+            let read = of(&format!("{odd},{}", one("good.txt"))).unwrap();
+            assert_eq!((read.files.len(), read.left_out[0].name.as_str()), (1, "x"), "{odd}");
         }
-        for body in ["", "[]", r#"{"sha":"main/../x"}"#, r#"{"sha":""}"#] {
-            assert!(read(RepoKind::Model, "a/b", body.as_bytes()).is_err(), "{body}");
+        assert!(of(r#"{"rfilename":"x","size":-1,"blobId":"00"}"#).is_err());
+        for sha in ["main/../x", ""] {
+            let info = Info { sha: sha.into(), private: false, siblings: Vec::new() };
+            assert!(read(RepoKind::Model, "a/b", info).is_err(), "{sha}");
         }
+    }
+
+    #[test]
+    fn what_is_left_out_is_named_a_line_a_reason() {
+        let mut snapshot = of(&["a", "b", "c"]
+            .map(|name| format!(r#"{{"rfilename":"{name}","size":2,"blobId":"0123456789012345678901234567890123456789"}}"#))
+            .join(","))
+        .unwrap();
+        snapshot.left_out.push(LeftOut { name: "x\n".into(), why: "it is odd".into() });
+        snapshot.leave_out(|file| (file.path.as_str() != "b").then(|| "it is large".to_owned()));
+        assert_eq!(snapshot.files.len(), 1);
+        assert_eq!(snapshot.said_of_left_out(1), [r#"left out: "x\n": it is odd"#, r#"left out: "a" and 1 more: it is large"#]);
     }
 }

@@ -19,7 +19,8 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 
 use endpoint::Endpoint;
 pub use error::{Error, Result};
-pub use listing::{RemoteFile, Snapshot};
+pub use fetch::Naming;
+pub use listing::{LeftOut, RemoteFile, Snapshot};
 
 /// Where people look when they name no other hub.
 pub const HUGGING_FACE: &str = "https://huggingface.co";
@@ -50,14 +51,15 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Connects to nothing yet. Refuses to carry a token over plain http to another machine.
-    pub fn new(endpoint: &str, token: Option<&str>) -> Result<Upstream> {
+    /// Connects to nothing yet. Refuses to carry a token over plain http to another machine. `proxies`: the hosts of the
+    /// proxies this process was told to use.
+    pub fn new(endpoint: &str, token: Option<&str>, proxies: &[String]) -> Result<Upstream> {
         let endpoint = Endpoint::parse(endpoint)?;
         let token = token.map(str::trim).filter(|token| !token.is_empty());
         if let Some(token) = token {
             endpoint.check_token(token)?;
         }
-        Ok(Upstream { http: endpoint.client()?, endpoint, token: token.map(Arc::from) })
+        Ok(Upstream { http: endpoint.client(proxies)?, endpoint, token: token.map(Arc::from) })
     }
 
     /// How people know it.

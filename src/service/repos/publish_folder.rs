@@ -51,6 +51,22 @@ impl Service {
         commit: FolderCommit,
         also: Option<Also>,
     ) -> Result<Committed> {
+        let root = folder.to_owned();
+        let listed = tokio::task::spawn_blocking(move || list(&root)).await;
+        let listed = listed.map_err(|e| Error::Internal(format!("listing a folder was stopped: {e}")))??;
+        self.publish_files_and(actor, kind, id, listed, commit, also).await
+    }
+
+    /// As [`Service::publish_folder_and`], of files that lie anywhere, each with its path in the repo.
+    pub(in crate::service) async fn publish_files_and(
+        &self,
+        actor: &Actor,
+        kind: RepoKind,
+        id: &RepoId,
+        files: Vec<(RepoPath, PathBuf)>,
+        commit: FolderCommit,
+        also: Option<Also>,
+    ) -> Result<Committed> {
         match self.get_repo(actor, kind, id).await {
             Err(Error::NotFound(_)) => {
                 self.create_repo(actor, kind, id, commit.private, String::new()).await?;
@@ -60,7 +76,7 @@ impl Service {
             }
         }
         let holder = UploadId::new(self.now(), self.random()?);
-        let committed = self.store_and_commit(actor, (kind, id), folder, commit, also, &holder).await;
+        let committed = self.store_and_commit(actor, (kind, id), files, commit, also, &holder).await;
         self.release(&holder).await;
         committed
     }
@@ -70,12 +86,12 @@ impl Service {
         &self,
         actor: &Actor,
         (kind, id): (RepoKind, &RepoId),
-        folder: &Path,
+        files: Vec<(RepoPath, PathBuf)>,
         commit: FolderCommit,
         also: Option<Also>,
         holder: &UploadId,
     ) -> Result<Committed> {
-        let files = self.store_folder(folder, holder).await?;
+        let files = self.store_files(files, holder).await?;
         let proved: HashSet<_> = files.iter().map(|entry| entry.digest).collect();
         let mut tries = 1;
         loop {
@@ -89,10 +105,7 @@ impl Service {
         }
     }
 
-    async fn store_folder(&self, folder: &Path, holder: &UploadId) -> Result<Vec<ManifestEntry>> {
-        let root = folder.to_owned();
-        let listed = tokio::task::spawn_blocking(move || list(&root)).await;
-        let listed = listed.map_err(|e| Error::Internal(format!("listing a folder was stopped: {e}")))??;
+    async fn store_files(&self, listed: Vec<(RepoPath, PathBuf)>, holder: &UploadId) -> Result<Vec<ManifestEntry>> {
         let mut files = Vec::with_capacity(listed.len());
         for (path, file) in listed {
             let (digest, size_bytes) = self.store_file(&file, holder).await?;
