@@ -31,7 +31,15 @@ fn photo() -> Vec<u8> {
 }
 
 fn preprocessing() -> Preprocessing {
-    Preprocessing { height: 224, width: 224, interpolation: "bicubic".into(), crop_pct: 0.875, mean: [0.5; 3], std: [0.5; 3] }
+    Preprocessing {
+        height: 224,
+        width: 224,
+        interpolation: "bicubic".into(),
+        crop_pct: 0.875,
+        crop_mode: "center".into(),
+        mean: [0.5; 3],
+        std: [0.5; 3],
+    }
 }
 
 #[divan::bench]

@@ -191,6 +191,7 @@ fn time_decoding(folder: &str, count: usize) -> Value {
         width: 224,
         interpolation: "bilinear".into(),
         crop_pct: 0.875,
+        crop_mode: "center".into(),
         mean: [0.485, 0.456, 0.406],
         std: [0.25; 3],
     };

@@ -234,9 +234,8 @@ fn files_made_to_run_code_are_refused_and_run_nothing() {
         (stack, "posix.system"),
         (nested, "posix.system"),
         (hidden_after, "posix.system"),
-        (inst, "INST"),
+        (inst, "posix.system"),
         (newobj, "subprocess.Popen"),
-        (build, "__main__.Model"),
         (bytes_loader, "torch.storage._load_from_bytes"),
     ] {
         for file in [zip_form(&pickle), legacy_form(&pickle)] {
@@ -248,7 +247,12 @@ fn files_made_to_run_code_are_refused_and_run_nothing() {
             assert!(!canary.exists(), "{name} ran");
         }
     }
-    assert!(!home.path().join("out").exists());
+    // A whole object runs nothing here, and is no state dict.
+    let path = home.path().join("object.pth");
+    std::fs::write(&path, zip_form(&build)).unwrap();
+    let error = run(&path, &Options::default(), &home.path().join("out")).unwrap_err();
+    assert!(matches!(&error, Error::NoMatch(problem) if problem.contains("`__main__.Model`")), "{error}");
+    assert!(!canary.exists() && !home.path().join("out").exists());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::import::{self, Imported, Options};
 
 /// Turn weights that others made into a model, and publish it
 ///
-/// Reads safetensors and PyTorch files (.pth, .pt), executes nothing in them, finds the architecture by its
+/// Reads safetensors and PyTorch files (.pth, .pt, .bin, also in parts), executes nothing in them, finds the architecture by its
 /// tensors, and writes config.json, model.safetensors and README.md in the form timm reads.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -52,6 +52,9 @@ pub struct Import {
     /// The class names: one a line, or JSON
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
+    /// Where in the file the weights lie, if several are there: its key (model_ema) or prefix (encoder_q)
+    #[arg(long)]
+    key: Option<String>,
     /// The card's title
     #[arg(long)]
     title: Option<String>,
@@ -106,7 +109,7 @@ impl Import {
 
     /// What describes a bare weights file has no place where a whole repo comes.
     fn refuse_weights_flags(&self) -> Result<()> {
-        let texts = [&self.architecture, &self.license, &self.title, &self.description];
+        let texts = [&self.architecture, &self.key, &self.license, &self.title, &self.description];
         let given = texts.iter().any(|text| text.is_some()) || self.labels.is_some();
         if given || !self.datasets.is_empty() || !self.base_models.is_empty() {
             let hint = "import it with --to FOLDER, change its card there, and publish the folder";
@@ -124,6 +127,7 @@ impl Import {
             description: self.description.clone(),
             labels: self.labels.clone(),
             base_model: self.base_models.clone(),
+            key: self.key.clone(),
         };
         let (source, progress) = (self.source.clone(), remote.reporter.clone());
         progress.step(&format!("reading {}", source.display()));

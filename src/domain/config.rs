@@ -97,10 +97,12 @@ fn label_names(value: &Value) -> Result<Option<Vec<String>>, &'static str> {
 pub struct Preprocessing {
     pub height: usize,
     pub width: usize,
-    /// `bicubic` or `bilinear`.
+    /// PIL's names, such as `bicubic`; timm's `random` is taken for that.
     pub interpolation: String,
-    /// The image is resized so that the crop covers this share of its shorter side.
+    /// The image is resized so that the crop covers this share of its side.
     pub crop_pct: f64,
+    /// `center`, `squash` or `border`.
+    pub crop_mode: String,
     pub mean: [f32; 3],
     pub std: [f32; 3],
 }
@@ -214,6 +216,7 @@ impl ModelConfig {
             width,
             interpolation: cfg.interpolation.clone().unwrap_or_else(|| "bicubic".into()),
             crop_pct: cfg.crop_pct.unwrap_or(0.875),
+            crop_mode: cfg.crop_mode.clone().unwrap_or_else(|| "center".into()),
             mean: cfg.mean.unwrap_or([0.485, 0.456, 0.406]),
             std: cfg.std.unwrap_or([0.229, 0.224, 0.225]),
         }
@@ -233,11 +236,17 @@ impl PretrainedCfg {
         if self.crop_pct.is_some_and(|share| !(share.is_finite() && share > 0.0 && share <= 2.0)) {
             return refuse("pretrained_cfg.crop_pct", "not a share above 0 and up to 2".into());
         }
-        if self.mean.is_some_and(|mean| mean.iter().any(|value| !value.is_finite() || value.abs() > 255.0)) {
-            return refuse("pretrained_cfg.mean", "not three finite numbers within 255".into());
+        if self.mean.is_some_and(|mean| mean.iter().any(|value| !value.is_finite() || value.abs() > 1.0)) {
+            return refuse(
+                "pretrained_cfg.mean",
+                format!("{:?} is not three numbers from -1 to 1, of pixels from 0 to 1", self.mean.unwrap_or_default()),
+            );
         }
-        if self.std.is_some_and(|std| std.iter().any(|value| !value.is_finite() || !(1e-6..=255.0).contains(value))) {
-            return refuse("pretrained_cfg.std", "not three finite numbers above zero and within 255".into());
+        if self.std.is_some_and(|std| std.iter().any(|value| !value.is_finite() || !(1e-6..=4.0).contains(value))) {
+            return refuse(
+                "pretrained_cfg.std",
+                format!("{:?} is not three numbers above 0 and up to 4, of pixels from 0 to 1", self.std.unwrap_or_default()),
+            );
         }
         for (setting, word) in [("pretrained_cfg.interpolation", &self.interpolation), ("pretrained_cfg.crop_mode", &self.crop_mode)] {
             if word.as_ref().is_some_and(|word| word.len() > 32 || !word.chars().all(|c| c.is_ascii_lowercase())) {

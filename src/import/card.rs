@@ -58,9 +58,13 @@ fn provenance(source: &Source, found: &Match) -> String {
         0 => String::new(),
         count => format!(" {count} batch counters (`num_batches_tracked`) were left out."),
     };
+    let added = match found.add_to_variances {
+        0.0 => String::new(),
+        added => format!(" {added} was added to the running variances, since the project divides by another epsilon than timm."),
+    };
     format!(
         "\n## Provenance\n\n| | |\n| --- | --- |\n| file | `{}` |\n| form | {} |\n| size | {} bytes |\n| sha256 | `{}` |\n\n\
-         Converted by `hub import`: read as {}; {} tensors stored as 32-bit floats under timm's names, values unchanged otherwise.{dropped} \
+         Converted by `hub import`: read as {}; {} tensors stored as 32-bit floats under timm's names, values unchanged otherwise.{dropped}{added} \
          Nothing in the file was executed.\n",
         plain(&source.file_name),
         source.form,

@@ -1,7 +1,7 @@
 //! Writes a model folder: config.json in timm's form, model.safetensors, README.md. All of it or nothing: the
 //! folder is built beside its place and renamed into it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use safetensors::Dtype;
@@ -12,8 +12,10 @@ use super::card;
 use super::error::{Error, Result};
 use super::matching::Match;
 use super::source::Source;
+use super::tensor::Tensor;
 use super::{Options, labels};
 use crate::domain::config::{ModelConfig, PretrainedCfg};
+use crate::nn::architectures;
 
 /// Name of the weights file that timm looks for.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
@@ -31,7 +33,8 @@ pub fn write(source: Source, found: &Match, options: &Options, out: &Path) -> Re
     config.check().map_err(|error| Error::Invalid { setting: "config.json", problem: error.to_string() })?;
     write_text(&folder.join("config.json"), &format!("{}\n", config.to_json()))?;
     write_text(&folder.join("README.md"), &card::card(&source, found, options).to_markdown())?;
-    write_weights(&folder.join(WEIGHTS_FILE), found)?;
+    let tensors = source.file.take(found.tensors.clone(), source.size_bytes)?;
+    write_weights(&folder.join(WEIGHTS_FILE), &tensors, found.add_to_variances)?;
 
     // Temporary files and folders are private to their maker; a model folder is as open as any other.
     #[cfg(unix)]
@@ -80,6 +83,7 @@ fn config(source: &Source, found: &Match, options: &Options, labels: Option<Vec<
         license: options.license.clone().or(own.license),
         extra: own.extra,
     };
+    let usual_pool = architectures::find(&found.architecture).map_or("avg", |known| known.usual_pool());
     let label_names = labels.or_else(|| given.as_ref().and_then(|config| config.label_names.clone()));
     if let Some(names) = &label_names
         && names.len() != classes
@@ -93,7 +97,7 @@ fn config(source: &Source, found: &Match, options: &Options, labels: Option<Vec<
         architecture: found.architecture.clone(),
         num_classes: Some(classes),
         num_features: Some(found.num_features),
-        global_pool: given.as_ref().and_then(|config| config.global_pool.clone()).or_else(|| Some("avg".into())),
+        global_pool: given.as_ref().and_then(|config| config.global_pool.clone()).or_else(|| Some(usual_pool.into())),
         label_names,
         problem_type: given.as_ref().and_then(|config| config.problem_type.clone()),
         label_descriptions: given.as_ref().and_then(|config| config.label_descriptions.clone()),
@@ -104,13 +108,16 @@ fn config(source: &Source, found: &Match, options: &Options, labels: Option<Vec<
 }
 
 /// model.safetensors: f32, sorted by name, `format: pt` so that every loader takes it.
-fn write_weights(path: &Path, found: &Match) -> Result<()> {
-    let mut converted = Vec::with_capacity(found.tensors.len());
-    for (name, tensor) in &found.tensors {
-        let values = tensor.to_f32().ok_or_else(|| Error::NoMatch(format!("tensor `{name}` holds no weights")))?;
+fn write_weights(path: &Path, tensors: &BTreeMap<String, Tensor>, add_to_variances: f32) -> Result<()> {
+    let mut converted = Vec::with_capacity(tensors.len());
+    for (name, tensor) in tensors {
+        let mut values = tensor.to_f32().ok_or_else(|| Error::NoMatch(format!("tensor `{name}` holds no weights")))?;
         if let Some(index) = values.iter().position(|value| !value.is_finite()) {
             let problem = format!("tensor `{name}` holds {} at position {index}; the weights are of no use", values[index]);
             return Err(Error::NoMatch(problem));
+        }
+        if add_to_variances != 0.0 && name.ends_with(".running_var") {
+            values.iter_mut().for_each(|value| *value += add_to_variances);
         }
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         converted.push((name, &tensor.shape, bytes));

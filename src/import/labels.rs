@@ -12,12 +12,28 @@ const MAX_LABELS_BYTES: u64 = 4 * 1024 * 1024;
 /// Reads one name per class, in the order of the classifier's rows.
 pub fn read(path: &Path) -> Result<Vec<String>> {
     let bytes = read_whole(path, MAX_LABELS_BYTES, &mut |_| {})?;
-    let text = String::from_utf8(bytes).map_err(|_| invalid("the file is not UTF-8 text"))?;
+    let text = decode(bytes)?;
     let names = if text.trim_start().starts_with(['[', '{']) { from_json(&text)? } else { from_lines(&text) };
     if names.is_empty() {
         return Err(invalid("the file names no classes"));
     }
     Ok(names)
+}
+
+/// UTF-8, or UTF-16 with the mark that Windows writes; marks are no part of a name.
+fn decode(bytes: Vec<u8>) -> Result<String> {
+    let wide = |of: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes[2..].as_chunks::<2>().0.iter().copied().map(of).collect();
+        String::from_utf16(&units).map_err(|_| invalid("the file is not UTF-16 text"))
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
+        _ => {
+            let text = String::from_utf8(bytes).map_err(|_| invalid("the file is not UTF-8 text"))?;
+            Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+        }
+    }
 }
 
 fn from_lines(text: &str) -> Vec<String> {
@@ -64,12 +80,22 @@ mod tests {
         for text in [
             "cat\ndog\n",
             "cat\r\n\r\ndog",
+            "\u{feff}cat\r\ndog\r\n",
+            "\u{feff}[\"cat\", \"dog\"]",
             r#"["cat", "dog"]"#,
             r#"{"1": "dog", "0": "cat"}"#,
             r#"{"0": ["n1", "cat"], "1": ["n2", "dog"]}"#,
         ] {
             assert_eq!(read_text(text).unwrap(), ["cat", "dog"], "{text}");
         }
+    }
+
+    #[test]
+    fn what_windows_writes_is_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let wide: Vec<u8> = "\u{feff}cat\r\ndog\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(file.path(), wide).unwrap();
+        assert_eq!(read(file.path()).unwrap(), ["cat", "dog"]);
     }
 
     #[test]

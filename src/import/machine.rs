@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::error::{Error, Result, corrupt};
+use super::input::Input;
 use super::pickle::{Id, Value};
 use super::torch_calls;
 
@@ -14,8 +15,7 @@ const MAX_MARKS: usize = 1_000;
 
 /// The state of a reading.
 pub(super) struct Machine<'a> {
-    input: &'a [u8],
-    at: usize,
+    input: Input<'a>,
     values: Vec<Value>,
     stack: Vec<Id>,
     /// Heights of the stack where MARK was called.
@@ -30,22 +30,22 @@ pub(super) struct Machine<'a> {
 impl<'a> Machine<'a> {
     pub(super) fn new(input: &'a [u8]) -> Self {
         let (stack, marks, memo, globals) = (Vec::new(), Vec::new(), HashMap::new(), HashMap::new());
-        Machine { input, at: 0, values: Vec::new(), stack, marks, memo, globals, copied: 0 }
+        Machine { input: Input { bytes: input, at: 0 }, values: Vec::new(), stack, marks, memo, globals, copied: 0 }
     }
 
     /// All values built, and the number of bytes read.
     pub(super) fn into_values(self) -> (Vec<Value>, usize) {
-        (self.values, self.at)
+        (self.values, self.input.at)
     }
 
     /// Runs to STOP and gives the value it leaves.
     pub(super) fn run(&mut self) -> Result<Id> {
         loop {
-            if self.at > MAX_PICKLE_BYTES {
+            if self.input.at > MAX_PICKLE_BYTES {
                 return Err(Error::TooLarge(format!("its pickle is longer than {MAX_PICKLE_BYTES} bytes")));
             }
-            let start = self.at;
-            let opcode = self.byte()?;
+            let start = self.input.at;
+            let opcode = self.input.byte()?;
             if opcode == b'.' {
                 return self.pop();
             }
@@ -61,31 +61,47 @@ impl<'a> Machine<'a> {
             b'N' => Value::None,
             0x88 => Value::Bool(true),
             0x89 => Value::Bool(false),
-            b'J' => Value::Int(i32::from_le_bytes(self.array()?).into()),
-            b'K' => Value::Int(self.byte()?.into()),
-            b'M' => Value::Int(u16::from_le_bytes(self.array()?).into()),
-            0x8a => Value::Int(self.long()?),
-            b'G' => Value::Float(f64::from_be_bytes(self.array()?)),
-            b'X' => {
-                let length = u32::from_le_bytes(self.array()?) as usize;
-                Value::Text(self.utf8(length)?)
+            b'J' => Value::Int(i32::from_le_bytes(self.input.array()?).into()),
+            b'K' => Value::Int(self.input.byte()?.into()),
+            b'M' => Value::Int(u16::from_le_bytes(self.input.array()?).into()),
+            0x8a | 0x8b => {
+                let length = if opcode == 0x8a { self.input.byte()?.into() } else { u32::from_le_bytes(self.input.array()?) };
+                self.input.long(length as usize)?.map_or(Value::Bytes, Value::Int)
             }
-            0x8c | b'U' => {
-                let length = self.byte()? as usize;
-                Value::Text(self.utf8(length)?)
+            b'G' => Value::Float(f64::from_be_bytes(self.input.array()?)),
+            b'X' => {
+                let length = u32::from_le_bytes(self.input.array()?) as usize;
+                Value::Text(self.input.utf8(length)?)
+            }
+            0x8c => {
+                let length = self.input.byte()? as usize;
+                Value::Text(self.input.utf8(length)?)
+            }
+            b'U' => {
+                let length = self.input.byte()? as usize;
+                bytes_or_text(self.input.take(length)?)
             }
             b'T' => {
-                let length = u32::from_le_bytes(self.array()?) as usize;
-                Value::Text(self.utf8(length)?)
+                let length = u32::from_le_bytes(self.input.array()?) as usize;
+                bytes_or_text(self.input.take(length)?)
             }
             b'C' => {
-                let length = self.byte()? as usize;
-                self.take(length)?;
+                let length = self.input.byte()? as usize;
+                self.input.take(length)?;
                 Value::Bytes
             }
             b'B' => {
-                let length = u32::from_le_bytes(self.array()?) as usize;
-                self.take(length)?;
+                let length = u32::from_le_bytes(self.input.array()?) as usize;
+                self.input.take(length)?;
+                Value::Bytes
+            }
+            0x8d => {
+                let length = self.input.length()?;
+                Value::Text(self.input.utf8(length)?)
+            }
+            0x8e | 0x96 => {
+                let length = self.input.length()?;
+                self.input.take(length)?;
                 Value::Bytes
             }
             _ => return Ok(false),
@@ -99,7 +115,8 @@ impl<'a> Machine<'a> {
         match opcode {
             b')' => self.push(Value::Tuple(Vec::new()))?,
             b'}' => self.push(Value::Dict(Vec::new()))?,
-            b']' => self.push(Value::List(Vec::new()))?,
+            // What lies in a set is no weight, so that it may be a list.
+            b']' | 0x8f => self.push(Value::List(Vec::new()))?,
             0x85..=0x87 => {
                 let length = (opcode - 0x84) as usize;
                 let from = self.floor().checked_add(length).filter(|need| *need <= self.stack.len());
@@ -111,7 +128,7 @@ impl<'a> Machine<'a> {
                 let items = self.pop_mark()?;
                 self.push(Value::Tuple(items))?;
             }
-            b'l' => {
+            b'l' | 0x91 => {
                 let items = self.pop_mark()?;
                 self.push(Value::List(items))?;
             }
@@ -123,7 +140,7 @@ impl<'a> Machine<'a> {
                 let item = self.pop()?;
                 self.extend_list(vec![item])?;
             }
-            b'e' => {
+            b'e' | 0x90 => {
                 let items = self.pop_mark()?;
                 self.extend_list(items)?;
             }
@@ -145,14 +162,14 @@ impl<'a> Machine<'a> {
     fn bookkeeping(&mut self, opcode: u8) -> Result<bool> {
         match opcode {
             0x80 => {
-                let protocol = self.byte()?;
+                let protocol = self.input.byte()?;
                 if !(2..=5).contains(&protocol) {
                     return Err(corrupt(format!("pickle protocol {protocol} is not one PyTorch writes")));
                 }
             }
             0x95 => {
-                let length = u64::from_le_bytes(self.array()?);
-                if length > (self.input.len() - self.at) as u64 {
+                let length = u64::from_le_bytes(self.input.array()?);
+                if length > self.input.left() as u64 {
                     return Err(corrupt("a pickle frame is longer than the file"));
                 }
             }
@@ -165,12 +182,19 @@ impl<'a> Machine<'a> {
             b'0' => {
                 self.pop()?;
             }
+            b'1' => {
+                self.pop_mark()?;
+            }
+            b'2' => {
+                let top = self.top()?;
+                self.stack.push(top);
+            }
             b'q' => {
-                let slot = self.byte()?.into();
+                let slot = self.input.byte()?.into();
                 self.remember(slot)?;
             }
             b'r' => {
-                let slot = u32::from_le_bytes(self.array()?);
+                let slot = u32::from_le_bytes(self.input.array()?);
                 self.remember(slot)?;
             }
             0x94 => {
@@ -178,11 +202,11 @@ impl<'a> Machine<'a> {
                 self.remember(slot)?;
             }
             b'h' => {
-                let slot = self.byte()?.into();
+                let slot = self.input.byte()?.into();
                 self.recall(slot)?;
             }
             b'j' => {
-                let slot = u32::from_le_bytes(self.array()?);
+                let slot = u32::from_le_bytes(self.input.array()?);
                 self.recall(slot)?;
             }
             _ => return Ok(false),
@@ -194,8 +218,8 @@ impl<'a> Machine<'a> {
     fn name_or_call(&mut self, opcode: u8) -> Result<bool> {
         match opcode {
             b'c' => {
-                let module = self.line()?;
-                let name = self.line()?;
+                let module = self.input.line()?;
+                let name = self.input.line()?;
                 self.import(module, name)?;
             }
             0x93 => {
@@ -224,11 +248,35 @@ impl<'a> Machine<'a> {
                 let value = torch_calls::storage(&self.values, id)?;
                 self.push(value)?;
             }
+            b'i' => {
+                let module = self.input.line()?;
+                let name = self.input.line()?;
+                self.pop_mark()?;
+                self.import(module, name)?;
+                let class = self.pop()?;
+                self.instance(class, "INST")?;
+            }
+            b'o' => {
+                let class = self.pop_mark()?.first().copied().ok_or_else(underflow)?;
+                self.instance(class, "OBJ")?;
+            }
+            0x81 => {
+                self.pop()?;
+                let class = self.pop()?;
+                self.instance(class, "NEWOBJ")?;
+            }
+            0x92 => {
+                self.pop()?;
+                self.pop()?;
+                let class = self.pop()?;
+                self.instance(class, "NEWOBJ_EX")?;
+            }
             b'b' => {
-                // State of an OrderedDict is its `_metadata`, which nothing needs; a list or tuple has none.
+                // State of an OrderedDict is its `_metadata`, which nothing needs, and that of an object concerns its
+                // class; a list or tuple has none.
                 self.pop()?;
                 let object = self.top()?;
-                if !matches!(self.values[object], Value::Dict(_)) {
+                if !matches!(self.values[object], Value::Dict(_) | Value::Object(_) | Value::Tensor(_)) {
                     return Err(Error::RefusedGlobal { global: "__setstate__".into(), why: "it sets the state of an object".into() });
                 }
             }
@@ -243,11 +291,16 @@ impl<'a> Machine<'a> {
             self.stack.push(id);
             return Ok(());
         }
-        let global = torch_calls::allowed(&key.0, &key.1)?;
-        self.push(Value::Global(global))?;
+        let value = torch_calls::named(&key.0, &key.1)?;
+        self.push(value)?;
         let id = self.top()?;
         self.globals.insert(key, id);
         Ok(())
+    }
+
+    fn instance(&mut self, class: Id, opcode: &str) -> Result<()> {
+        let value = torch_calls::instance(&self.values, class, opcode)?;
+        self.push(value)
     }
 
     fn push(&mut self, value: Value) -> Result<()> {
@@ -285,6 +338,7 @@ impl<'a> Machine<'a> {
         let list = self.top()?;
         match &mut self.values[list] {
             Value::List(list) => list.extend(items),
+            Value::Object(_) => {}
             _ => return Err(corrupt("it appends to something that is not a list")),
         }
         Ok(())
@@ -294,6 +348,7 @@ impl<'a> Machine<'a> {
         let dict = self.top()?;
         match &mut self.values[dict] {
             Value::Dict(dict) => dict.extend(items),
+            Value::Object(object) => object.items.extend(items),
             _ => return Err(corrupt("it sets an item of something that is not a dict")),
         }
         Ok(())
@@ -313,48 +368,11 @@ impl<'a> Machine<'a> {
         self.stack.push(id);
         Ok(())
     }
+}
 
-    fn byte(&mut self) -> Result<u8> {
-        Ok(self.array::<1>()?[0])
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        self.take(N)?.try_into().map_err(|_| ended())
-    }
-
-    fn take(&mut self, length: usize) -> Result<&[u8]> {
-        let bytes = self.at.checked_add(length).and_then(|end| self.input.get(self.at..end)).ok_or_else(ended)?;
-        self.at += length;
-        Ok(bytes)
-    }
-
-    fn utf8(&mut self, length: usize) -> Result<String> {
-        let bytes = self.take(length)?;
-        // Old Python 2 files carry bytes here; names of tensors are ASCII in all of them.
-        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| corrupt("it holds text that is not UTF-8"))
-    }
-
-    /// A name ended by a line feed, as GLOBAL carries it.
-    fn line(&mut self) -> Result<String> {
-        const LONGEST: usize = 512;
-        let rest = &self.input[self.at..self.input.len().min(self.at + LONGEST)];
-        let length = rest.iter().position(|&byte| byte == b'\n').ok_or_else(|| corrupt("it imports a name that never ends"))?;
-        let text = self.utf8(length)?;
-        self.at += 1;
-        Ok(text)
-    }
-
-    fn long(&mut self) -> Result<i128> {
-        let length = self.byte()? as usize;
-        if length > 16 {
-            return Err(corrupt("it holds a whole number of more than 128 bits"));
-        }
-        let bytes = self.take(length)?;
-        let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
-        let mut wide = [if negative { 0xff } else { 0 }; 16];
-        wide[..length].copy_from_slice(bytes);
-        Ok(i128::from_le_bytes(wide))
-    }
+/// Python 2 had one kind of string for both; names of tensors are ASCII in all its files.
+fn bytes_or_text(bytes: &[u8]) -> Value {
+    std::str::from_utf8(bytes).map_or(Value::Bytes, |text| Value::Text(text.to_owned()))
 }
 
 fn pairs(items: Vec<Id>) -> Result<Vec<(Id, Id)>> {
@@ -368,19 +386,11 @@ fn underflow() -> Error {
     corrupt("its pickle takes values that are not there")
 }
 
-fn ended() -> Error {
-    corrupt("its pickle ends too early")
-}
-
 fn refused_opcode(opcode: u8, at: usize) -> Error {
     let name = match opcode {
-        b'i' => "INST",
-        b'o' => "OBJ",
-        0x81 => "NEWOBJ",
-        0x92 => "NEWOBJ_EX",
         0x82..=0x84 => "EXT",
         b'P' => "PERSID",
-        0x96..=0x98 => "an out-of-band buffer",
+        0x97 | 0x98 => "an out-of-band buffer",
         _ => return corrupt(format!("opcode 0x{opcode:02x} at byte {at} of its pickle is not one PyTorch writes")),
     };
     Error::RefusedGlobal { global: name.into(), why: "this opcode makes objects of a class the file names".into() }

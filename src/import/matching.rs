@@ -1,16 +1,20 @@
-//! Which architecture a state dict holds: the one whose tensors match entirely, name by name and shape by shape.
+//! Which architecture a file holds: the one whose tensors match entirely, name by name and shape by shape, in whichever of
+//! the file's dicts and behind whatever prefix.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::attempt::{Attempt, Place};
 use super::error::{Error, Result};
-use super::names::{Input, Mapping, Target, mappings};
-use super::state_dict::StateDict;
-use super::tensor::Tensor;
+use super::names::{Input, Target, mappings};
+use super::prefixes;
+use super::state_dict::{Candidate, Checkpoint, Found, StateDict, shown};
 use crate::domain::safetensors::is_counter;
-use crate::nn::architectures::{self, Expected};
+use crate::nn::architectures;
 
 /// How many problems a message lists.
 const SHOWN: usize = 5;
+/// How many names a note lists.
+const NAMED: usize = 8;
 
 /// A state dict under timm's names, proved complete.
 #[derive(Debug)]
@@ -21,49 +25,57 @@ pub struct Match {
     pub input: Input,
     /// The mapping's title.
     pub mapping: String,
-    pub tensors: BTreeMap<String, Tensor>,
+    /// By timm's names, with the shapes that the architecture gives them.
+    pub tensors: BTreeMap<String, Found>,
+    /// Added to the running variances, where the project divides by another epsilon than timm.
+    pub add_to_variances: f32,
     /// Counters left out (`num_batches_tracked`), which no loader needs.
     pub dropped: usize,
+    /// What was taken and what was left, in sentences.
+    pub notes: Vec<String>,
 }
 
-/// What one mapping and architecture make of the names.
-struct Attempt<'a> {
-    mapping: &'a Mapping,
-    target: &'a Target,
-    num_classes: usize,
-    problems: Vec<String>,
-}
-
-/// Finds mapping and architecture, and renames. `architecture`, when given, is the only one considered.
-pub fn find(tensors: StateDict, architecture: Option<&str>) -> Result<Match> {
+/// Finds dict, prefix, mapping and architecture, and renames. `architecture`, when given, is the only one considered; `key`
+/// names the dict or the prefix.
+pub fn find(file: &Checkpoint, architecture: Option<&str>, key: Option<&str>) -> Result<Match> {
     let wanted = architecture.map(base_name);
     if let Some(name) = wanted
         && architectures::find(name).is_none()
     {
         return Err(Error::NoMatch(format!("architecture `{name}` is not known; known are {}", architectures::names())));
     }
-    let (tensors, dropped) = without_counters(tensors);
-    if tensors.is_empty() {
-        return Err(Error::NoMatch("the file holds no weights".into()));
-    }
+    let dicts: Vec<(Candidate, usize)> = file.candidates.iter().cloned().map(without_counters).collect();
+    let places = places(&dicts, key)?;
     let mappings = mappings()?;
-    let mut attempts = Vec::new();
-    for mapping in &mappings {
-        for target in mapping.architectures.iter().filter(|target| wanted.is_none_or(|wanted| target.name == wanted)) {
-            attempts.push(attempt(mapping, target, &tensors)?);
+    let (mut complete, mut closest): (Vec<Attempt>, Option<Attempt>) = (Vec::new(), None);
+    for place in &places {
+        for mapping in &mappings {
+            let asked = |target: &&Target| wanted.is_none_or(|wanted| target.name == wanted);
+            for target in mapping.architectures.iter().filter(asked) {
+                if !place.prefix.is_empty() && !place.begins(mapping, target) {
+                    continue;
+                }
+                let attempt = Attempt::make(mapping, target, place)?;
+                if attempt.problems.is_empty() {
+                    complete.push(attempt);
+                } else if closest.as_ref().is_none_or(|best| attempt.problems.len() < best.problems.len()) {
+                    closest = Some(attempt);
+                }
+            }
         }
     }
-    let (mapping, target, num_classes) = choose(&attempts)?;
-    let rename = |(name, tensor): (String, Tensor)| Some((mapping.rename(target, &name)?, tensor));
-    let num_features = architectures::find(&target.name).map_or(0, |known| known.num_features);
+    let chosen = choose(&complete)?.ok_or_else(|| no_match(closest.as_ref()))?;
+    let dropped = dicts.iter().find(|(dict, _)| dict.key == chosen.place.key).map_or(0, |(_, dropped)| *dropped);
     Ok(Match {
-        architecture: target.name.clone(),
-        num_classes,
-        num_features,
-        input: mapping.input_of(target),
-        mapping: mapping.title.clone(),
-        tensors: tensors.into_iter().filter_map(rename).collect(),
+        architecture: chosen.target.name.clone(),
+        num_classes: chosen.num_classes,
+        num_features: architectures::find(&chosen.target.name).map_or(0, |known| known.num_features),
+        input: chosen.mapping.input_of(chosen.target),
+        mapping: chosen.mapping.title.clone(),
+        tensors: chosen.tensors.clone(),
+        add_to_variances: chosen.mapping.add_to_variances,
         dropped,
+        notes: notes(file, chosen, &complete),
     })
 }
 
@@ -72,25 +84,55 @@ fn base_name(architecture: &str) -> &str {
     architecture.split('.').next().unwrap_or(architecture)
 }
 
-fn choose<'a>(attempts: &[Attempt<'a>]) -> Result<(&'a Mapping, &'a Target, usize)> {
-    let complete: Vec<_> = attempts.iter().filter(|attempt| attempt.problems.is_empty()).collect();
-    match complete.as_slice() {
-        [only] => Ok((only.mapping, only.target, only.num_classes)),
-        [] => Err(no_match(attempts)),
-        several => {
-            let names: Vec<_> = several.iter().map(|attempt| attempt.target.name.as_str()).collect();
-            let problem = format!("these weights fit {} alike; say which one with --architecture", names.join(" and "));
-            Err(Error::NoMatch(problem))
+/// Every dict behind every prefix, or those that `key` names.
+fn places<'a>(dicts: &'a [(Candidate, usize)], key: Option<&str>) -> Result<Vec<Place<'a>>> {
+    let mut places = Vec::new();
+    for (dict, _) in dicts.iter().filter(|(dict, _)| !dict.tensors.is_empty()) {
+        for prefix in prefixes::of(&dict.tensors) {
+            let (inside, outside) = prefixes::split(&dict.tensors, &prefix);
+            places.push(Place { key: &dict.key, prefix, inside, outside });
         }
     }
+    if places.is_empty() {
+        return Err(Error::NoMatch("the file holds no weights".into()));
+    }
+    let Some(key) = key else { return Ok(places) };
+    let all: BTreeSet<String> = places.iter().map(Place::name).filter(|name| !name.is_empty()).map(|name| shown(&name)).collect();
+    let key = key.trim_end_matches('.');
+    let named = |place: &Place| place.key == key || place.name() == key || place.prefix.trim_end_matches('.') == key;
+    places.retain(named);
+    if places.is_empty() {
+        let there = all.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
+        return Err(Error::Invalid { setting: "key", problem: format!("the file has no weights under {}; there are {there}", shown(key)) });
+    }
+    Ok(places)
 }
 
-fn no_match(attempts: &[Attempt]) -> Error {
-    let Some(closest) = attempts.iter().min_by_key(|attempt| attempt.problems.len()) else {
+/// The best of what is complete: by the words of its place, with a classifier, with the fewest left out.
+fn choose<'a, 'b>(complete: &'b [Attempt<'a>]) -> Result<Option<&'b Attempt<'a>>> {
+    let by = |attempt: &&Attempt| {
+        let place = attempt.place.name();
+        (prefixes::rank(&place), attempt.num_classes == 0, attempt.left_out.len(), place)
+    };
+    let Some(best) = complete.iter().min_by_key(by) else { return Ok(None) };
+    let twins: BTreeSet<&str> =
+        complete.iter().filter(|other| other.place.name() == best.place.name()).map(|other| other.target.name.as_str()).collect();
+    if twins.len() > 1 {
+        let names = twins.into_iter().collect::<Vec<_>>().join(" and ");
+        return Err(Error::NoMatch(format!("these weights fit {names} alike; say which one with --architecture")));
+    }
+    Ok(Some(best))
+}
+
+fn no_match(closest: Option<&Attempt>) -> Error {
+    let Some(closest) = closest else {
         return Error::NoMatch("there is no name mapping for this architecture; convert the names to timm's first".into());
     };
     let more = closest.problems.len().saturating_sub(SHOWN);
-    let mut text = format!("no known architecture matches these tensors. Closest is {} ({}): ", closest.target.name, closest.mapping.title);
+    let place = closest.place.name();
+    let place = if place.is_empty() { String::new() } else { format!(" under {}", shown(&place)) };
+    let mut text =
+        format!("no known architecture matches these tensors. Closest is {} ({}){place}: ", closest.target.name, closest.mapping.title);
     text.push_str(&closest.problems[..closest.problems.len().min(SHOWN)].join("; "));
     if more > 0 {
         text.push_str(&format!("; and {more} more"));
@@ -98,46 +140,55 @@ fn no_match(attempts: &[Attempt]) -> Error {
     Error::NoMatch(text)
 }
 
-fn attempt<'a>(mapping: &'a Mapping, target: &'a Target, tensors: &StateDict) -> Result<Attempt<'a>> {
-    let mut problems = Vec::new();
-    let mut renamed: BTreeMap<String, (&str, &Tensor)> = BTreeMap::new();
-    for (old, tensor) in tensors {
-        match mapping.rename(target, old) {
-            None => problems.push(format!("tensor `{old}` has no place in it")),
-            Some(new) => {
-                if let Some((other, _)) = renamed.insert(new, (old, tensor)) {
-                    problems.push(format!("tensors `{other}` and `{old}` are the same one"));
-                }
-            }
+/// Which dict and prefix were taken where there was a choice, and what of the file was left.
+fn notes(file: &Checkpoint, chosen: &Attempt, complete: &[Attempt]) -> Vec<String> {
+    let taken = chosen.place.name();
+    let others: BTreeSet<String> = complete.iter().map(|other| other.place.name()).filter(|name| *name != taken).collect();
+    let mut notes = Vec::new();
+    if !others.is_empty() {
+        let why = if prefixes::rank(&taken) == 0 { " (what is averaged or meant for use goes first, as in timm)" } else { "" };
+        let others: Vec<String> = others.iter().map(|name| if name.is_empty() { "the file's top".into() } else { shown(name) }).collect();
+        notes.push(format!(
+            "the weights under {} were taken{why}; others lie under {}: choose with --key",
+            shown(&taken),
+            others.join(", ")
+        ));
+    } else if !taken.is_empty() {
+        notes.push(format!("the weights lie under {}", shown(&taken)));
+    }
+    if let Some(module) = &chosen.adopted {
+        notes.push(format!("{} was taken for the classifier", shown(module)));
+    }
+    // The copies that were just named are not named tensor by tensor.
+    let copies: Vec<&str> = complete
+        .iter()
+        .filter(|other| other.place.key == chosen.place.key && !other.place.prefix.is_empty() && other.place.prefix != chosen.place.prefix)
+        .map(|other| other.place.prefix.as_str())
+        .collect();
+    let outside: Vec<String> =
+        chosen.left_out.iter().filter(|name| !copies.iter().any(|copy| name.starts_with(copy))).map(|name| shown(name)).collect();
+    let dicts: BTreeSet<&str> = file.candidates.iter().map(|dict| dict.key.as_str()).collect();
+    let beside = file.beside.iter().cloned().chain(
+        dicts.into_iter().filter(|key| *key != chosen.place.key && !key.is_empty() && !chosen.place.key.starts_with(*key)).map(shown),
+    );
+    for (what, names) in [("tensors that are no part of the network", outside), ("what lies beside the weights", beside.collect())] {
+        if !names.is_empty() {
+            let more = names.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            notes.push(format!("left out, {what}: {}{more}", names[..names.len().min(NAMED)].join(", ")));
         }
     }
-    let classifier = mapping.input_of(target).classifier.unwrap_or_default();
-    let head = renamed.get(&format!("{classifier}.weight"));
-    let num_classes = head.and_then(|(_, tensor)| tensor.shape.first().copied()).unwrap_or(0);
-    let expected = architectures::expected(&target.name, num_classes).map_err(|error| Error::NoMatch(error.to_string()))?;
-    for Expected { name, shape, .. } in &expected {
-        match renamed.remove(name) {
-            None => problems.push(format!("tensor `{name}` is missing")),
-            Some((old, tensor)) if tensor.shape != *shape => {
-                problems.push(format!("tensor `{old}` has shape {:?} where {name} needs {shape:?}", tensor.shape));
-            }
-            Some((old, tensor)) if !tensor.dtype.is_float() => {
-                problems.push(format!("tensor `{old}` holds whole numbers where {name} needs weights"));
-            }
-            Some(_) => {}
-        }
-    }
-    problems.extend(renamed.values().map(|(old, _)| format!("tensor `{old}` has no place in it")));
-    Ok(Attempt { mapping, target, num_classes, problems })
+    notes
 }
 
 /// PyTorch counts batches beside every norm; evaluation and our training need no counter, and loaders of
 /// safetensors files accept its absence.
-fn without_counters(tensors: StateDict) -> (StateDict, usize) {
-    let before = tensors.len();
-    let kept: StateDict = tensors.into_iter().filter(|(name, _)| !is_counter(name)).collect();
-    let dropped = before - kept.len();
-    (kept, dropped)
+fn without_counters(mut dict: Candidate) -> (Candidate, usize) {
+    let before = dict.tensors.len();
+    let kept: StateDict = dict.tensors.into_iter().filter(|(name, _)| !is_counter(name)).collect();
+    dict.tensors = kept;
+    let dropped = before - dict.tensors.len();
+    (dict, dropped)
 }
 
 #[cfg(test)]

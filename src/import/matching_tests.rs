@@ -1,11 +1,25 @@
 //! Every architecture of every mapping is recognised from its own names, and what is wrong is named.
 
 use super::*;
+use crate::import::names::Mapping;
 use crate::import::tensor::Dtype;
 
-fn tensor(shape: &[usize]) -> Tensor {
-    // Matching looks at names, shapes and dtypes only.
-    Tensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes: Vec::new() }
+/// Matching looks at names, shapes and dtypes only.
+fn tensor(shape: &[usize]) -> Found {
+    Found::hollow(Dtype::F32, shape)
+}
+
+fn checkpoint(dicts: Vec<(&str, StateDict)>) -> Checkpoint {
+    let candidates = dicts.into_iter().map(|(key, tensors)| Candidate { key: key.into(), tensors }).collect();
+    Checkpoint::of(candidates)
+}
+
+fn find(tensors: StateDict, architecture: Option<&str>) -> Result<Match> {
+    super::find(&checkpoint(vec![("", tensors)]), architecture, None)
+}
+
+fn prefixed(prefix: &str, tensors: StateDict) -> StateDict {
+    tensors.into_iter().map(|(name, found)| (format!("{prefix}{name}"), found)).collect()
 }
 
 /// The state dict of an architecture in a mapping's names.
@@ -106,4 +120,73 @@ fn an_architecture_may_be_asked_for() {
     let found = find(named("names of timm", "efficientnet_lite0", 3), Some("tf_efficientnet_lite0.in1k")).unwrap();
     assert_eq!(found.architecture, "tf_efficientnet_lite0");
     assert!(find(StateDict::new(), None).is_err());
+}
+
+#[test]
+fn whatever_is_wrapped_around_the_weights_is_taken_off() {
+    let net = || named("names of timm", "resnet18", 4);
+    let headless = || named("names of timm", "resnet18", 0);
+    let both = |a: StateDict, b: StateDict| a.into_iter().chain(b).collect::<StateDict>();
+    let found = |tensors: StateDict| find(tensors, None).unwrap();
+    for prefix in ["module.", "_orig_mod.", "model.", "net.", "network.", "_orig_mod.module.", "backbone.body."] {
+        let found = found(prefixed(prefix, net()));
+        assert_eq!((found.architecture.as_str(), found.num_classes), ("resnet18", 4), "{prefix}");
+        assert!(found.notes[0].contains(prefix.trim_end_matches('.')), "{:?}", found.notes);
+    }
+    // A head beside the backbone, a projection beside it, and a second copy.
+    let head = StateDict::from([("head.fc.weight".into(), tensor(&[5, 512])), ("head.fc.bias".into(), tensor(&[5]))]);
+    let one = found(both(prefixed("backbone.", headless()), head));
+    assert_eq!(one.num_classes, 5);
+    assert!(one.notes.iter().any(|note| note.contains("`head.fc` was taken for the classifier")), "{:?}", one.notes);
+    assert!(one.tensors.contains_key("fc.weight"));
+    let queue = StateDict::from([("module.queue".into(), tensor(&[128, 64])), ("module.queue_ptr".into(), tensor(&[1]))]);
+    let copies = both(prefixed("module.encoder_q.", headless()), prefixed("module.encoder_k.", headless()));
+    let one = found(both(copies, queue));
+    assert_eq!(one.num_classes, 0);
+    assert!(one.notes[0].contains("`module.encoder_q` were taken") && one.notes[0].contains("`module.encoder_k`"), "{:?}", one.notes);
+    assert!(one.notes.iter().any(|note| note.contains("`module.queue`")), "{:?}", one.notes);
+    // A head of another make is left out and named; a tensor inside the network that has no place is a fault.
+    let projection = StateDict::from([("fc.0.weight".into(), tensor(&[512, 512])), ("fc.2.weight".into(), tensor(&[128, 512]))]);
+    let one = found(both(headless(), projection));
+    assert!(one.num_classes == 0 && one.notes.iter().any(|note| note.contains("`fc.2.weight`")), "{:?}", one.notes);
+    let squeezed = both(headless(), StateDict::from([("layer1.0.se.fc.weight".into(), tensor(&[4, 64]))]));
+    assert!(find(squeezed, None).unwrap_err().to_string().contains("`layer1.0.se.fc.weight` has no place"));
+    let token = both(headless(), StateDict::from([("fc_norm.weight".into(), tensor(&[512])), ("gate".into(), tensor(&[512]))]));
+    assert!(find(token, None).is_err());
+}
+
+#[test]
+fn of_several_dicts_the_averaged_one_is_taken_and_said() {
+    let net = || named("names of timm", "resnet18", 4);
+    let odd = StateDict::from([("class_weights".into(), tensor(&[4]))]);
+    let file = checkpoint(vec![("", odd), ("model", net()), ("model_ema", prefixed("module.", net())), ("optimizer", StateDict::new())]);
+    let found = super::find(&file, None, None).unwrap();
+    let note = &found.notes[0];
+    assert!(note.contains("`model_ema.module` were taken") && note.contains("`model`") && note.contains("--key"), "{note}");
+    for (key, taken) in [("model", "lie under `model`"), ("model_ema", "`model_ema.module`"), ("model_ema.module", "`model_ema.module`")] {
+        let found = super::find(&file, None, Some(key)).unwrap();
+        assert!(found.notes[0].contains(taken), "{key}: {:?}", found.notes);
+    }
+    let error = super::find(&file, None, Some("generator")).unwrap_err().to_string();
+    assert!(error.contains("`generator`") && error.contains("`model`"), "{error}");
+}
+
+#[test]
+fn other_numbers_of_channels_are_called_so() {
+    let mut grey = named("names of timm", "resnet18", 4);
+    grey.insert("conv1.weight".into(), tensor(&[64, 1, 7, 7]));
+    let error = find(grey, None).unwrap_err().to_string();
+    assert!(error.contains("images of 1 channels, and only 3"), "{error}");
+}
+
+#[test]
+fn linear_layers_stand_for_convolutions_over_a_pixel() {
+    let found = find(named("MobileNetV3, names of torchvision", "mobilenetv3_small_100", 4), None).unwrap();
+    assert_eq!(found.add_to_variances, 0.00099);
+    let mut flat = named("ConvNeXt, names of torchvision", "convnext_atto", 4);
+    flat.insert("features.1.0.block.3.weight".into(), tensor(&[160, 40]));
+    flat.insert("features.1.0.layer_scale".into(), tensor(&[40, 1, 1]));
+    let found = find(flat, None).unwrap();
+    assert_eq!(found.tensors["stages.0.blocks.0.mlp.fc1.weight"].shape, [160, 40, 1, 1]);
+    assert_eq!(found.tensors["stages.0.blocks.0.gamma"].shape, [40]);
 }

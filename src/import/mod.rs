@@ -1,20 +1,28 @@
 //! What others made, turned into a model folder that this hub, timm and huggingface_hub read.
 //!
-//! A source is a safetensors file, a PyTorch file of the zip or the legacy form, or a folder with one of them.
-//! Nothing in it is executed: `pickle` builds plain values and refuses every name it does not know. `names`
-//! holds the tables from other projects' tensor names to timm's, `matching` proves that an architecture is
-//! complete, `folder` writes the result in one piece. `mirror` fetches whole repos from another hub.
+//! A source is a safetensors file, a PyTorch file of the zip or the legacy form, their parts, or a folder with one of them.
+//! Nothing in it is executed: `pickle` builds plain values and calls no name; `globals` is the table of names, with those
+//! that end the reading. `state_dict` finds every dict of tensors, `names` holds the tables from other projects' tensor
+//! names to timm's, `matching` proves that an architecture is complete, `folder` writes the result in one piece. `forms`
+//! calls what is not read by its name. `mirror` fetches whole repos from another hub.
 
+mod attempt;
 mod card;
 mod error;
 mod folder;
+mod forms;
+mod globals;
+mod input;
 mod labels;
 mod machine;
 mod mappings;
 mod matching;
 pub mod mirror;
 mod names;
+mod pattern;
 mod pickle;
+mod prefixes;
+mod shards;
 mod source;
 mod state_dict;
 mod tensor;
@@ -23,7 +31,9 @@ mod torch_file;
 
 use std::path::{Path, PathBuf};
 
+use crate::domain::config::ModelConfig;
 use crate::domain::safetensors::is_buffer;
+use crate::nn::architectures;
 
 pub use error::{Error, Result};
 
@@ -44,6 +54,8 @@ pub struct Options {
     pub labels: Option<PathBuf>,
     /// Models these weights were made from.
     pub base_model: Vec<String>,
+    /// Which of a file's dicts, or which prefix, holds the weights; the best match when absent.
+    pub key: Option<String>,
 }
 
 /// How far an import is; `done` and `total` in bytes.
@@ -94,14 +106,18 @@ pub struct Imported {
 /// [`Error::RefusedGlobal`] when the file would run code, [`Error::NoMatch`] when the tensors fit no known
 /// architecture, [`Error::Corrupt`] when the file contradicts itself. `out` is untouched then.
 pub fn import(source: &Path, options: &Options, out: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Imported> {
-    let mut read = source::read(source, progress)?;
+    let read = source::read(source, progress)?;
     let size = read.size_bytes;
     progress(Progress { step: Step::Matching, done: 0, total: size });
     let named = options.architecture.clone().or_else(|| read.config.as_ref().map(|config| config.architecture.clone()));
-    let found = matching::find(std::mem::take(&mut read.tensors), named.as_deref())?;
+    let found = matching::find(&read.file, named.as_deref(), options.key.as_deref())?;
+    if let Some(config) = &read.config {
+        obeyed(config, &found)?;
+    }
     progress(Progress { step: Step::Writing, done: 0, total: size });
     let (form, sha256) = (read.form.to_owned(), read.sha256.clone());
-    let notes = notes(&read, options);
+    let mut notes = found.notes.clone();
+    notes.extend(missing_facts(&read, options));
     folder::write(read, &found, options, out)?;
     progress(Progress { step: Step::Writing, done: size, total: size });
     let learned = found.tensors.iter().filter(|(name, _)| !is_buffer(name));
@@ -119,7 +135,15 @@ pub fn import(source: &Path, options: &Options, out: &Path, progress: &mut dyn F
     })
 }
 
-fn notes(source: &source::Source, options: &Options) -> Vec<String> {
+/// Refuses a config that asks for more than is built here, or counts other classes than the weights have.
+fn obeyed(config: &ModelConfig, found: &matching::Match) -> Result<()> {
+    let asked = ModelConfig { architecture: found.architecture.clone(), ..config.clone() };
+    let tensors = || found.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()));
+    let problem = architectures::unobeyed_in(&asked).into_iter().next().or_else(|| architectures::rows_differ(&asked, tensors()));
+    problem.map_or(Ok(()), |problem| Err(Error::Invalid { setting: "config.json", problem }))
+}
+
+fn missing_facts(source: &source::Source, options: &Options) -> Vec<String> {
     let card = source.card.as_ref();
     let mut notes = Vec::new();
     if options.license.is_none() && card.is_none_or(|card| card.license.is_none()) {

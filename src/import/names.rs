@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::error::{Error, Result};
 use super::mappings::TABLES;
+use super::pattern;
 use crate::nn::architectures;
 
 /// One project's way of naming, for one or more architectures.
@@ -22,6 +23,12 @@ pub struct Mapping {
     #[serde(default)]
     modules: BTreeMap<String, String>,
     blocks: Option<Blocks>,
+    /// Whole names, with `{}` for a number (`{-1}`: one less) and `*` for any part, as `pattern` reads them.
+    #[serde(default)]
+    patterns: BTreeMap<String, String>,
+    /// What its epsilon of batch norm is larger by than timm's: a variance that is larger by as much gives the same values.
+    #[serde(default)]
+    pub add_to_variances: f32,
     /// Preprocessing shared by the architectures.
     pub input: Input,
     pub architectures: Vec<Target>,
@@ -37,6 +44,11 @@ struct Blocks {
     first: usize,
     first_stage: BTreeMap<String, String>,
     other_stages: BTreeMap<String, String>,
+    /// The same of blocks with a squeeze, where they are numbered otherwise.
+    #[serde(default)]
+    first_stage_squeezed: BTreeMap<String, String>,
+    #[serde(default)]
+    other_stages_squeezed: BTreeMap<String, String>,
 }
 
 /// An architecture a mapping leads to.
@@ -48,6 +60,9 @@ pub struct Target {
     /// Blocks per stage.
     #[serde(default)]
     repeats: Vec<usize>,
+    /// Which blocks have a squeeze, counted from zero through all stages, where that makes a difference.
+    #[serde(default)]
+    squeezed: Vec<usize>,
     pub input: Input,
 }
 
@@ -77,12 +92,19 @@ pub fn mappings() -> Result<Vec<Mapping>> {
 /// timm's own names, kept as they are; torchvision's ResNets use the same ones. A config.json beside the weights wins
 /// over the input numbers.
 fn of_timm() -> Mapping {
-    let target = |known: &architectures::Architecture| Target { name: known.name.into(), repeats: Vec::new(), input: Input::of(known) };
+    let target = |known: &architectures::Architecture| Target {
+        name: known.name.into(),
+        repeats: Vec::new(),
+        squeezed: Vec::new(),
+        input: Input::of(known),
+    };
     Mapping {
         title: "names of timm".into(),
         identity: true,
         modules: BTreeMap::new(),
         blocks: None,
+        patterns: BTreeMap::new(),
+        add_to_variances: 0.0,
         input: Input::default(),
         architectures: architectures::all().map(target).collect(),
     }
@@ -111,12 +133,15 @@ impl Mapping {
         if self.identity {
             return Some(name.to_owned());
         }
-        let (module, leaf) = name.rsplit_once('.')?;
-        let module = match self.modules.get(module) {
-            Some(module) => module.clone(),
-            None => self.blocks.as_ref()?.rename(&target.repeats, module)?,
+        let by_module = || {
+            let (module, leaf) = name.rsplit_once('.')?;
+            let module = match self.modules.get(module) {
+                Some(module) => module.clone(),
+                None => self.blocks.as_ref()?.rename(target, module)?,
+            };
+            Some(format!("{module}.{leaf}"))
         };
-        Some(format!("{module}.{leaf}"))
+        by_module().or_else(|| self.patterns.iter().find_map(|(from, to)| pattern::translate(from, to, name)))
     }
 
     /// Preprocessing of one architecture, with the mapping's where it says nothing.
@@ -135,12 +160,22 @@ impl Mapping {
 }
 
 impl Blocks {
-    fn rename(&self, repeats: &[usize], module: &str) -> Option<String> {
+    fn parts(&self, stage: usize, squeezed: bool) -> &BTreeMap<String, String> {
+        match (stage, squeezed) {
+            (0, true) => &self.first_stage_squeezed,
+            (0, false) => &self.first_stage,
+            (_, true) => &self.other_stages_squeezed,
+            (_, false) => &self.other_stages,
+        }
+    }
+
+    fn rename(&self, target: &Target, module: &str) -> Option<String> {
         let (number, part) = module.strip_prefix(&self.from)?.strip_prefix('.')?.split_once('.')?;
-        let mut block = number.parse::<usize>().ok()?.checked_sub(self.first)?;
-        for (stage, &count) in repeats.iter().enumerate() {
+        let number = number.parse::<usize>().ok()?.checked_sub(self.first)?;
+        let mut block = number;
+        for (stage, &count) in target.repeats.iter().enumerate() {
             if block < count {
-                let parts = if stage == 0 { &self.first_stage } else { &self.other_stages };
+                let parts = self.parts(stage, target.squeezed.contains(&number));
                 return Some(format!("{}.{stage}.{block}.{}", self.to, parts.get(part)?));
             }
             block -= count;
@@ -149,26 +184,32 @@ impl Blocks {
     }
 }
 
-/// The way back, for tests: what a project calls the tensor that timm calls `name`.
-#[cfg(test)]
 impl Mapping {
+    /// The way back: what the project calls the tensor that timm calls `name`.
     pub fn original(&self, target: &Target, name: &str) -> Option<String> {
         if self.identity {
             return Some(name.to_owned());
         }
-        let (module, leaf) = name.rsplit_once('.')?;
-        let find = |table: &BTreeMap<String, String>, wanted: &str| {
-            table.iter().find(|(_, timm)| *timm == wanted).map(|(original, _)| original.clone())
+        let by_module = || {
+            let (module, leaf) = name.rsplit_once('.')?;
+            let module = original_in(&self.modules, module).or_else(|| self.blocks.as_ref()?.original(target, module))?;
+            Some(format!("{module}.{leaf}"))
         };
-        if let Some(original) = find(&self.modules, module) {
-            return Some(format!("{original}.{leaf}"));
-        }
-        let blocks = self.blocks.as_ref()?;
-        let mut parts = module.strip_prefix(&blocks.to)?.strip_prefix('.')?.splitn(3, '.');
+        by_module().or_else(|| self.patterns.iter().find_map(|(from, to)| pattern::translate(to, from, name)))
+    }
+}
+
+fn original_in(table: &BTreeMap<String, String>, wanted: &str) -> Option<String> {
+    table.iter().find(|(_, timm)| *timm == wanted).map(|(original, _)| original.clone())
+}
+
+impl Blocks {
+    fn original(&self, target: &Target, module: &str) -> Option<String> {
+        let mut parts = module.strip_prefix(&self.to)?.strip_prefix('.')?.splitn(3, '.');
         let (stage, block) = (parts.next()?.parse::<usize>().ok()?, parts.next()?.parse::<usize>().ok()?);
-        let table = if stage == 0 { &blocks.first_stage } else { &blocks.other_stages };
-        let number = blocks.first + target.repeats[..stage].iter().sum::<usize>() + block;
-        Some(format!("{}.{number}.{}.{leaf}", blocks.from, find(table, parts.next()?)?))
+        let through = target.repeats.get(..stage)?.iter().sum::<usize>() + block;
+        let table = self.parts(stage, target.squeezed.contains(&through));
+        Some(format!("{}.{}.{}", self.from, self.first + through, original_in(table, parts.next()?)?))
     }
 }
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::error::{Error, Result};
-use super::state_dict::{self, StateDict};
+use super::state_dict::{self, Checkpoint};
 use super::torch_file::{LEGACY_MAGIC, ZIP_MAGIC};
-use super::{Progress, Step};
+use super::{Progress, Step, forms, shards};
 use crate::domain::card::Card;
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
 
@@ -20,10 +20,13 @@ const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 /// Names tried in a folder, in this order.
 const USUAL_NAMES: [&str; 4] = ["model.safetensors", "pytorch_model.bin", "model.pth", "model.pt"];
 
+/// Endings of files that hold the weights of other tools.
+const OTHERS: [&str; 8] = [".h5", ".hdf5", ".keras", ".onnx", ".pb", ".tflite", ".msgpack", ".gguf"];
+
 /// The weights and what was found with them.
 #[derive(Debug)]
 pub struct Source {
-    pub tensors: StateDict,
+    pub file: Checkpoint,
     pub file_name: String,
     pub size_bytes: u64,
     pub sha256: String,
@@ -33,56 +36,75 @@ pub struct Source {
     pub card: Option<Card>,
 }
 
-/// Reads a weights file, or a folder that holds one.
+/// Reads a weights file, or a folder that holds one, whole or in parts.
 pub fn read(path: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Source> {
     let is_folder = path.is_dir();
-    let file = if is_folder { weights_in(path)? } else { path.to_owned() };
-    let bytes = read_whole(&file, MAX_SOURCE_BYTES, progress)?;
-    let (form, tensors) = read_tensors(&file, &bytes)?;
-    let file_name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let files = if is_folder { weights_in(path)? } else { vec![path.to_owned()] };
+    let (mut size_bytes, mut hash, mut forms, mut file) = (0, Sha256::new(), Vec::new(), None::<Checkpoint>);
+    for part in &files {
+        let bytes = read_whole(part, MAX_SOURCE_BYTES - size_bytes, progress)?;
+        size_bytes += bytes.len() as u64;
+        hash.update(&bytes);
+        let (form, read) = read_tensors(part, bytes)?;
+        forms.push(form);
+        match &mut file {
+            None if files.len() == 1 => file = Some(read),
+            None => file.insert(Checkpoint::default()).join(read)?,
+            Some(whole) => whole.join(read)?,
+        }
+    }
+    let mut file_name = files.first().and_then(|file| file.file_name()).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if files.len() > 1 {
+        file_name.push_str(&format!(" and {} more", files.len() - 1));
+    }
     let (config, card) = if is_folder { companions(path)? } else { (None, None) };
-    Ok(Source { tensors, file_name, size_bytes: bytes.len() as u64, sha256: hex::encode(Sha256::digest(&bytes)), form, config, card })
+    let form = forms.first().copied().unwrap_or("no file");
+    let sha256 = hex::encode(hash.finalize());
+    Ok(Source { file: file.unwrap_or_default(), file_name, size_bytes, sha256, form, config, card })
 }
 
-fn read_tensors(path: &Path, bytes: &[u8]) -> Result<(&'static str, StateDict)> {
+fn read_tensors(path: &Path, bytes: Vec<u8>) -> Result<(&'static str, Checkpoint)> {
+    let unsupported = |problem| Err(Error::Unsupported { path: path.to_owned(), problem });
     if bytes.starts_with(LEGACY_MAGIC) {
-        return Ok(("PyTorch file, legacy form", state_dict::from_torch(bytes)?));
+        return Ok(("PyTorch file, legacy form", state_dict::from_torch(&bytes)?));
     }
     if bytes.starts_with(ZIP_MAGIC) {
-        return Ok(("PyTorch file, zip form", state_dict::from_torch(bytes)?));
+        return match forms::of_zip(path, &bytes) {
+            Some(problem) => unsupported(problem),
+            None => Ok(("PyTorch file, zip form", state_dict::from_torch(&bytes)?)),
+        };
     }
     if bytes.get(8) == Some(&b'{') {
         return Ok(("safetensors file", state_dict::from_safetensors(bytes)?));
     }
-    let problem = match bytes {
-        [] => "the file is empty",
-        [0x80, 2..=5, ..] => "this is a bare pickle, which may hold any program; save the state dict with torch.save or as safetensors",
-        [0x89, b'H', b'D', b'F', ..] => "this is an HDF5 (Keras) file, which is not read; save the weights as safetensors",
-        [0x08, ..] => "this looks like an ONNX file, which is not read yet; export the weights as safetensors",
-        _ => "this is neither a safetensors file nor a PyTorch file",
-    };
-    Err(Error::Unsupported { path: path.to_owned(), problem: problem.into() })
+    unsupported(forms::of_other(path, &bytes))
 }
 
-/// The one file in a folder that holds weights.
-fn weights_in(folder: &Path) -> Result<PathBuf> {
+/// The files in a folder that hold its weights: one, or the parts of one.
+fn weights_in(folder: &Path) -> Result<Vec<PathBuf>> {
     if let Some(usual) = USUAL_NAMES.iter().map(|name| folder.join(name)).find(|path| path.is_file()) {
-        return Ok(usual);
+        return Ok(vec![usual]);
     }
-    let mut found = Vec::new();
+    let parts = shards::parts_in(folder)?;
+    if !parts.is_empty() {
+        return Ok(parts);
+    }
+    let (mut found, mut others) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        if path.is_file() && matches!(extension, "safetensors" | "pth" | "pt" | "bin") {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path.is_file() && forms::is_weights(name) {
             found.push(path);
+        } else if OTHERS.iter().any(|ending| name.ends_with(ending)) || forms::is_tensorflow_checkpoint(&path) {
+            others.push(name.to_owned());
         }
     }
-    if found.len() == 1 {
-        return Ok(found.remove(0));
-    }
-    let problem = match found.len() {
-        0 => "the folder holds no weights (model.safetensors, *.pth or *.pt)".to_owned(),
-        many => format!("the folder holds {many} weights files; name the one to import"),
+    others.sort();
+    let problem = match (found.len(), others.first()) {
+        (1, _) => return Ok(found),
+        (0, Some(other)) => format!("the folder holds no weights that are read, but {other}; export the weights as safetensors"),
+        (0, None) => "the folder holds no weights (model.safetensors, *.pth or *.pt)".to_owned(),
+        (many, _) => format!("the folder holds {many} weights files; name the one to import"),
     };
     Err(Error::Unsupported { path: folder.to_owned(), problem })
 }

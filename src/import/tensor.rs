@@ -14,6 +14,8 @@ pub enum Dtype {
     Bf16,
     I64,
     I32,
+    I16,
+    I8,
     U8,
     Bool,
 }
@@ -23,8 +25,8 @@ impl Dtype {
         match self {
             Dtype::F64 | Dtype::I64 => 8,
             Dtype::F32 | Dtype::I32 => 4,
-            Dtype::F16 | Dtype::Bf16 => 2,
-            Dtype::U8 | Dtype::Bool => 1,
+            Dtype::F16 | Dtype::Bf16 | Dtype::I16 => 2,
+            Dtype::I8 | Dtype::U8 | Dtype::Bool => 1,
         }
     }
 
@@ -41,6 +43,8 @@ impl Dtype {
             "BF16" => Dtype::Bf16,
             "I64" => Dtype::I64,
             "I32" => Dtype::I32,
+            "I16" => Dtype::I16,
+            "I8" => Dtype::I8,
             "U8" => Dtype::U8,
             "BOOL" => Dtype::Bool,
             _ => return None,
@@ -65,7 +69,7 @@ impl Tensor {
             Dtype::F64 => self.each(|bytes| f64::from_le_bytes(bytes) as f32),
             Dtype::F16 => self.each(|bytes| f16::from_le_bytes(bytes).to_f32()),
             Dtype::Bf16 => self.each(|bytes| bf16::from_le_bytes(bytes).to_f32()),
-            Dtype::I64 | Dtype::I32 | Dtype::U8 | Dtype::Bool => return None,
+            Dtype::I64 | Dtype::I32 | Dtype::I16 | Dtype::I8 | Dtype::U8 | Dtype::Bool => return None,
         };
         Some(values)
     }

@@ -1,75 +1,22 @@
-//! What the names in a PyTorch pickle mean to us: the allow-list, and the few calls we answer ourselves.
+//! What the names in a PyTorch pickle mean to us, and the few calls we answer ourselves.
 
 use super::error::{Error, Result, corrupt};
-use super::pickle::{Global, Id, Storage, TensorRef, Value};
-use super::tensor::Dtype;
+use super::globals::{Verdict, judge};
+use super::pickle::{Global, Id, Object, Storage, TensorRef, Value};
 
 /// More axes than this no layer has.
 const MAX_AXES: usize = 16;
 /// Keys are small numbers or addresses in decimal.
 const MAX_KEY_BYTES: usize = 128;
 
-/// The allow-list. Everything that is not on it is refused with its name and the reason.
-pub(super) fn allowed(module: &str, name: &str) -> Result<Global> {
-    match (module, name) {
-        ("collections", "OrderedDict") => return Ok(Global::OrderedDict),
-        ("torch._utils", "_rebuild_tensor_v2") => return Ok(Global::RebuildTensor),
-        ("torch._utils", "_rebuild_parameter") => return Ok(Global::RebuildParameter),
-        ("torch", "Size") => return Ok(Global::Size),
-        ("torch", name) => {
-            if let Some(dtype) = name.strip_suffix("Storage").and_then(storage_dtype) {
-                return Ok(Global::Storage(dtype));
-            }
-            if let Some(dtype) = torch_dtype(name) {
-                return Ok(Global::Dtype(dtype));
-            }
-        }
-        _ => {}
+/// A name as a value. What could do harm is refused with its name and the reason.
+pub(super) fn named(module: &str, name: &str) -> Result<Value> {
+    let shown = || format!("{module}.{name}").chars().take(120).flat_map(char::escape_debug).collect::<String>();
+    match judge(module, name) {
+        Verdict::Known(global) => Ok(Value::Global(global)),
+        Verdict::Plain | Verdict::Unknown => Ok(Value::Other(shown())),
+        Verdict::Refused(why) => Err(Error::RefusedGlobal { global: shown(), why: why.into() }),
     }
-    let shown: String = format!("{module}.{name}").chars().take(120).flat_map(char::escape_debug).collect();
-    Err(Error::RefusedGlobal { global: shown, why: reason(module, name).into() })
-}
-
-fn reason(module: &str, name: &str) -> &'static str {
-    let top = module.split('.').next().unwrap_or(module);
-    match top {
-        "posix" | "nt" | "os" | "subprocess" | "sys" | "builtins" | "__builtin__" | "runpy" | "pty" | "socket" | "shutil" | "importlib" => {
-            "it is able to run anything on the machine that loads the file, and no weights need it: treat the file as hostile"
-        }
-        "numpy" => "NumPy values are not weights but what a training run left beside them",
-        "torch" if name.ends_with("Storage") => "numbers of this kind are not read",
-        "torch" => "a whole PyTorch module or a helper was saved, not a state dict",
-        "__torch__" => "this is TorchScript, a program; only its state dict could be read",
-        _ => "a state dict of tensors needs no such name: a whole Python object was saved",
-    }
-}
-
-fn storage_dtype(prefix: &str) -> Option<Dtype> {
-    Some(match prefix {
-        "Float" => Dtype::F32,
-        "Double" => Dtype::F64,
-        "Half" => Dtype::F16,
-        "BFloat16" => Dtype::Bf16,
-        "Long" => Dtype::I64,
-        "Int" => Dtype::I32,
-        "Byte" => Dtype::U8,
-        "Bool" => Dtype::Bool,
-        _ => return None,
-    })
-}
-
-fn torch_dtype(name: &str) -> Option<Dtype> {
-    Some(match name {
-        "float32" => Dtype::F32,
-        "float64" => Dtype::F64,
-        "float16" => Dtype::F16,
-        "bfloat16" => Dtype::Bf16,
-        "int64" => Dtype::I64,
-        "int32" => Dtype::I32,
-        "uint8" => Dtype::U8,
-        "bool" => Dtype::Bool,
-        _ => return None,
-    })
 }
 
 /// REDUCE: answers the calls on the allow-list.
@@ -78,8 +25,21 @@ pub(super) fn apply(values: &[Value], callable: Id, arguments: Id) -> Result<Val
         return Err(corrupt("a call has arguments that are not a tuple"));
     };
     match &values[callable] {
+        Value::Other(_) | Value::Object(_) => Ok(object(values, callable, arguments)),
         Value::Global(Global::OrderedDict) => ordered_dict(values, arguments),
         Value::Global(Global::RebuildTensor) => rebuild_tensor(values, arguments),
+        Value::Global(Global::RebuildPlain) => match arguments.as_slice() {
+            &[storage, offset, size, stride, ..] => tensor(values, [storage, offset, size, stride]),
+            _ => Err(corrupt("a tensor has too few arguments")),
+        },
+        Value::Global(Global::RebuildOfType) => match arguments.as_slice() {
+            &[function, _class, arguments, ..]
+                if matches!(values[function], Value::Global(Global::RebuildTensor | Global::RebuildParameter)) =>
+            {
+                apply(values, function, arguments)
+            }
+            _ => Err(corrupt("a tensor of another class is not made of a tensor")),
+        },
         Value::Global(Global::RebuildParameter) => match arguments.first().map(|&id| &values[id]) {
             Some(tensor @ Value::Tensor(_)) => Ok(tensor.clone()),
             _ => Err(corrupt("a parameter is not made of a tensor")),
@@ -92,6 +52,25 @@ pub(super) fn apply(values: &[Value], callable: Id, arguments: Id) -> Result<Val
             Err(Error::RefusedGlobal { global: format!("{other:?}"), why: "this name is known but never called in a state dict".into() })
         }
         _ => Err(Error::RefusedGlobal { global: "a value that is no function".into(), why: "only functions of PyTorch are called".into() }),
+    }
+}
+
+/// What a name that is never called would have made; `copyreg` says of which class.
+fn object(values: &[Value], callable: Id, arguments: &[Id]) -> Value {
+    let of_class = matches!(&values[callable], Value::Other(name) if name.ends_with("._reconstructor") || name.ends_with(".__newobj__"));
+    let named = arguments.first().copied().filter(|&first| of_class && matches!(values[first], Value::Other(_)));
+    Value::Object(Box::new(Object { class: named.unwrap_or(callable), items: Vec::new() }))
+}
+
+/// NEWOBJ and its kin: an object of a class.
+pub(super) fn instance(values: &[Value], class: Id, opcode: &str) -> Result<Value> {
+    match &values[class] {
+        Value::Global(Global::OrderedDict) => Ok(Value::Dict(Vec::new())),
+        Value::Other(_) => Ok(Value::Object(Box::new(Object { class, items: Vec::new() }))),
+        _ => Err(Error::RefusedGlobal {
+            global: opcode.into(),
+            why: "it makes an object of something that is no class of plain values".into(),
+        }),
     }
 }
 
@@ -117,12 +96,16 @@ fn rebuild_tensor(values: &[Value], arguments: &[Id]) -> Result<Value> {
     let &[storage, offset, size, stride, _requires_grad, hooks, ..] = arguments else {
         return Err(corrupt("a tensor has too few arguments"));
     };
-    let Value::Storage(storage) = &values[storage] else {
-        return Err(corrupt("a tensor is not made of a storage"));
-    };
     if !matches!(&values[hooks], Value::Dict(hooks) if hooks.is_empty()) && values[hooks] != Value::None {
         return Err(Error::RefusedGlobal { global: "backward hooks".into(), why: "a tensor carries functions".into() });
     }
+    tensor(values, [storage, offset, size, stride])
+}
+
+fn tensor(values: &[Value], [storage, offset, size, stride]: [Id; 4]) -> Result<Value> {
+    let Value::Storage(storage) = &values[storage] else {
+        return Err(corrupt("a tensor is not made of a storage"));
+    };
     let shape = numbers(values, size)?.into_iter().map(|side| usize::try_from(side).map_err(|_| corrupt("a shape overflows")));
     let shape: Vec<usize> = shape.collect::<Result<_>>()?;
     let stride = numbers(values, stride)?;

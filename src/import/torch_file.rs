@@ -164,9 +164,13 @@ impl Pickle {
         })
     }
 
-    /// The items of a dict with text keys, or None when the value is no dict.
+    /// The items with text keys of a dict, or of an object that behaves as one; None when the value is neither.
     pub fn items(&self, id: Id) -> Option<Vec<(&str, Id)>> {
-        let Value::Dict(items) = self.get(id) else { return None };
+        let items = match self.get(id) {
+            Value::Dict(items) => items,
+            Value::Object(object) if !object.items.is_empty() => &object.items,
+            _ => return None,
+        };
         Some(items.iter().filter_map(|&(key, value)| Some((self.text(key)?, value))).collect())
     }
 }

@@ -55,6 +55,16 @@ pub fn known_architectures() -> String {
     format!("choose a base whose config.json names a known architecture: {} or {last}", others.join(", "))
 }
 
+/// Each key of a model's config.json that asks for more than this build does, in words; such a model is not run.
+pub fn unobeyed_in(config: &ModelConfig) -> Vec<String> {
+    crate::nn::architectures::unobeyed_in(config)
+}
+
+/// Where the classifier in the weights has other rows than the config counts: that, in words.
+pub fn rows_differ<'a>(config: &ModelConfig, tensors: impl Iterator<Item = (&'a str, &'a [usize])>) -> Option<String> {
+    crate::nn::architectures::rows_differ(config, tensors)
+}
+
 /// What a model of this config takes in; of an architecture that this build does not know, what timm's are for.
 pub fn modality_of(config: &ModelConfig) -> Modality {
     crate::nn::architectures::find(&config.architecture).map_or_else(Modality::default, |known| known.modality())

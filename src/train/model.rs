@@ -7,9 +7,10 @@ use super::error::{Error, Result};
 use super::features::Scale;
 use super::feed::{Fed, Step};
 use super::optim::Group;
+use super::predict::obeyed;
 use super::tasks::Task;
 use crate::domain::recipe::{Optimizer, Recipe, RecipeError, Strategy};
-use crate::nn::architectures::{self, Architecture};
+use crate::nn::architectures::{self, Architecture, Pool};
 use crate::nn::{Classifier, Head, Input, Mode, Weights};
 
 /// Tells the head's random numbers from the backbone's and the data's.
@@ -32,7 +33,9 @@ impl Model {
     /// Loads the base without its old head, or draws random weights, and puts a new head on.
     pub fn load(training: &Training, outputs: usize) -> Result<Model> {
         let recipe = training.recipe;
+        obeyed(training.config)?;
         let architecture = architectures::get(&training.config.architecture)?;
+        let pool = architectures::pool_of(training.config).map_err(Error::Unsupported)?;
         let weights = match recipe.from_scratch {
             true => Weights::random(architecture.name, 0, recipe.seed)?,
             false => Weights::load(training.weights)?.without_head(architecture.classifier),
@@ -40,8 +43,8 @@ impl Model {
         if let Some(name) = first_not_finite(weights.iter())? {
             return Err(Error::NonFinite { epoch: 0, step: 0, what: format!("the base's tensor `{name}`") });
         }
-        let base_digest = weights.digest()?;
-        let backbone = architectures::build(architecture.name, &weights.to_device(training.device)?)?;
+        let base_digest = pooled_digest(weights.digest()?, pool);
+        let backbone = architectures::build_pooled(architecture.name, pool, &weights.to_device(training.device)?)?;
         let head = Head::new(backbone.num_features(), outputs, recipe.dropout, recipe.seed ^ HEAD_SEED)?;
         let classifier = Classifier::new(architecture, backbone, head.to_device(training.device)?)?;
         let stages = classifier.backbone.stages().len();
@@ -161,6 +164,12 @@ impl Model {
         bias.set(&Tensor::new(shifts, bias.device())?)?;
         Ok(())
     }
+}
+
+/// The same weights with another pooling make other features.
+fn pooled_digest(mut digest: [u8; 32], pool: Pool) -> [u8; 32] {
+    digest[0] ^= pool as u8;
+    digest
 }
 
 fn first_not_finite<'a>(tensors: impl Iterator<Item = (&'a str, &'a Var)>) -> Result<Option<String>> {

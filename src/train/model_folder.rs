@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::card;
 use super::error::{Error, Result};
 use super::report::{Lineage, Report};
 use super::tasks::Task;
-use crate::domain::config::ModelConfig;
+use crate::domain::config::{ModelConfig, PretrainedCfg};
 use crate::domain::recipe::Recipe;
-use crate::nn::architectures;
+use crate::nn::architectures::{self, Architecture, Pool};
 
 /// Writes the folder that is published: what timm and `huggingface_hub` read, and `metrics.json` with every number.
 /// The same report and lineage give the same `model.safetensors`, byte for byte.
@@ -63,11 +63,56 @@ pub(super) fn config_of_result(base: &ModelConfig, recipe: &Recipe, task: &dyn T
     for stale in ["url", "file", "hf_hub_id", "hf_hub_filename", "tag", "source", "test_input_size", "test_crop_pct", "label_offset"] {
         cfg.extra.shift_remove(stale);
     }
+    // timm refuses a config with others in it.
+    cfg.extra.retain(|key, _| KNOWN_TO_TIMM.contains(&key.as_str()));
+    if let Some(known) = known {
+        // timm asks where the ends are, also when the base had no head to say it of.
+        cfg.first_conv = Some(known.first_conv.into());
+        cfg.classifier = Some(known.classifier.into());
+        state_input(cfg, known);
+        state_pooling(&mut config, known);
+    }
+    let cfg = &mut config.pretrained_cfg;
     if recipe.image_size > 0 {
         cfg.input_size = Some([3, recipe.image_size, recipe.image_size]);
         cfg.extra.shift_remove("pool_size");
     }
     config
+}
+
+/// Keys of timm's `pretrained_cfg`, besides those that have a field, that a result may keep.
+const KNOWN_TO_TIMM: [&str; 9] =
+    ["architecture", "custom_load", "min_input_size", "pool_size", "description", "origin_url", "paper_name", "paper_ids", "notes"];
+
+/// Writes down what was prepared by default, so that no other default takes its place.
+fn state_input(cfg: &mut PretrainedCfg, known: &Architecture) {
+    let prepared = ModelConfig { pretrained_cfg: cfg.clone(), ..ModelConfig::default() }.preprocessing();
+    cfg.input_size = Some([3, prepared.height, prepared.width]);
+    cfg.fixed_input_size.get_or_insert(known.fixed_side().is_some());
+    cfg.interpolation = Some(prepared.interpolation);
+    cfg.crop_pct = Some(prepared.crop_pct);
+    cfg.crop_mode = Some(prepared.crop_mode);
+    (cfg.mean, cfg.std) = (Some(prepared.mean), Some(prepared.std));
+}
+
+/// timm reads the pooling among the arguments, people at the top.
+fn state_pooling(config: &mut ModelConfig, known: &Architecture) {
+    let pool = architectures::pool_of(config).unwrap_or_default();
+    config.num_features = Some(pool.multiple() * known.num_features);
+    let arguments = config.model_args.get_or_insert_default();
+    for spoken_for in ["num_classes", "pretrained"] {
+        arguments.shift_remove(spoken_for);
+    }
+    let told = arguments.get("global_pool").and_then(Value::as_str).map(String::from).or_else(|| config.global_pool.clone());
+    if pool != Pool::Usual
+        && let Some(word) = told
+    {
+        arguments.insert("global_pool".into(), word.clone().into());
+        config.global_pool = Some(word);
+    }
+    if config.model_args.as_ref().is_some_and(serde_json::Map::is_empty) {
+        config.model_args = None;
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +134,14 @@ mod tests {
         assert_eq!(config.preprocessing().height, 64);
         assert_eq!(config.preprocessing().crop_pct, 0.95);
         assert_eq!(config.extra["custom"], 1);
+        assert_eq!(
+            (config.pretrained_cfg.first_conv.clone(), config.pretrained_cfg.classifier.clone()),
+            (Some("conv1".into()), Some("fc".into()))
+        );
+        assert_eq!(config.pretrained_cfg.crop_mode.as_deref(), Some("center"));
+        let pooled = ModelConfig { global_pool: Some("catavgmax".into()), ..config.clone() };
+        let pooled = config_of_result(&pooled, &recipe, &task);
+        assert_eq!((pooled.num_features, &pooled.model_args.unwrap()["global_pool"]), (Some(1024), &json!("catavgmax")));
         let text = config.to_json();
         assert!(!text.contains("a1_in1k") && !text.contains("pool_size"), "{text}");
         assert_eq!(ModelConfig::read(&text).unwrap(), config);

@@ -15,6 +15,14 @@ use crate::domain::data_limits::DataLimits;
 use crate::domain::prediction::Answer;
 use crate::nn::{Backbone, Head, Input, Mode, Weights, architectures};
 
+/// Refuses a config that asks for more than is built here.
+pub(super) fn obeyed(config: &ModelConfig) -> Result<()> {
+    match architectures::unobeyed_in(config).into_iter().next() {
+        Some(problem) => Err(Error::Unsupported(problem)),
+        None => Ok(()),
+    }
+}
+
 /// A model that was loaded once and answers many times, from any thread.
 pub struct Predictor {
     backbone: Box<dyn Backbone>,
@@ -51,16 +59,22 @@ impl Predictor {
     /// # Errors
     /// As [`Predictor::load`].
     pub fn open(config: &ModelConfig, weights: &Path, device: &Device) -> Result<Predictor> {
+        obeyed(config)?;
         let architecture = architectures::get(&config.architecture)?;
+        let pool = architectures::pool_of(config).map_err(Error::Unsupported)?;
         let weights = Weights::load(weights)?.to_device(device)?;
         let classes = architectures::num_classes(architecture.name, &weights)?;
+        let said = config.num_classes.or(config.pretrained_cfg.num_classes);
+        if let Some(said) = said.filter(|said| *said != classes && classes > 0) {
+            return Err(Error::Unsupported(architectures::rows_in_words(architecture, classes, said)));
+        }
         let bytes = weights.iter().map(|(_, var)| 4 * var.elem_count() as u64).sum();
         // Whoever answers may be another thread, which would not wait for what this one has begun.
         device.synchronize()?;
         let (backbone, head) = match classes {
-            0 => (architectures::build(architecture.name, &weights)?, None),
+            0 => (architectures::build_pooled(architecture.name, pool, &weights)?, None),
             _ => {
-                let classifier = architectures::build_classifier(architecture.name, classes, &weights)?;
+                let classifier = architectures::build_classifier_pooled(architecture.name, classes, pool, &weights)?;
                 (classifier.backbone, Some(classifier.head))
             }
         };

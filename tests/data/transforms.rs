@@ -15,7 +15,15 @@ use crate::support::encoded;
 const GOLDEN: &[u8] = include_bytes!("../golden/transform.safetensors");
 
 pub fn preprocessing(height: usize, width: usize) -> Preprocessing {
-    Preprocessing { height, width, interpolation: "bicubic".into(), crop_pct: 0.875, mean: [0.5; 3], std: [0.5; 3] }
+    Preprocessing {
+        height,
+        width,
+        interpolation: "bicubic".into(),
+        crop_pct: 0.875,
+        crop_mode: "center".into(),
+        mean: [0.5; 3],
+        std: [0.5; 3],
+    }
 }
 
 #[test]
@@ -23,7 +31,7 @@ fn eval_views_are_those_of_timm() {
     let golden = SafeTensors::deserialize(GOLDEN).unwrap();
     let (_, metadata) = SafeTensors::read_metadata(GOLDEN).unwrap();
     let cases = metadata.metadata().clone().unwrap();
-    assert_eq!(cases.len(), 7);
+    assert_eq!(cases.len(), 17);
     for (name, settings) in &cases {
         let settings: serde_json::Value = serde_json::from_str(settings).unwrap();
         let input = golden.tensor(&format!("transform.{name}.input")).unwrap();
@@ -32,6 +40,7 @@ fn eval_views_are_those_of_timm() {
         let preprocessing = Preprocessing {
             interpolation: settings["interpolation"].as_str().unwrap().into(),
             crop_pct: settings["crop_pct"].as_f64().unwrap(),
+            crop_mode: settings["crop_mode"].as_str().unwrap().into(),
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
             ..preprocessing(settings["size"][0].as_u64().unwrap() as usize, settings["size"][1].as_u64().unwrap() as usize)

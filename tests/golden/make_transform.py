@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from safetensors.numpy import save_file
 from timm.data import create_transform
 
-# name, (width, height) of the image, (height, width) of the input, interpolation, crop_pct
+# name, (width, height) of the image, (height, width) of the input, interpolation, crop_pct, crop_mode (center unless given)
 CASES = [
     ("landscape", (61, 47), (32, 32), "bicubic", 0.875),
     ("portrait", (40, 90), (24, 24), "bilinear", 0.9),
@@ -26,7 +26,18 @@ CASES = [
     ("lanczos", (64, 50), (32, 32), "lanczos", 0.95),
     ("oblong", (70, 60), (24, 32), "bicubic", 0.875),
     ("whole", (50, 33), (33, 33), "bilinear", 1.0),
+    ("squashed", (90, 40), (32, 32), "bicubic", 0.95, "squash"),
+    ("squashed-oblong", (40, 90), (24, 32), "bilinear", 1.0, "squash"),
+    ("bordered", (90, 40), (32, 32), "bicubic", 1.0, "border"),
+    ("bordered-tall", (31, 97), (32, 32), "bilinear", 0.95, "border"),
+    ("bordered-oblong", (70, 60), (24, 40), "bicubic", 0.9, "border"),
+    ("beyond", (50, 40), (32, 32), "bicubic", 1.1),
+    ("nearest", (61, 47), (32, 32), "nearest", 0.875),
+    ("nearest-squashed", (50, 90), (32, 32), "nearest", 0.9, "squash"),
+    ("box", (61, 47), (24, 24), "box", 0.875),
+    ("hamming", (61, 47), (24, 24), "hamming", 0.875),
 ]
+MEAN = (0.485, 0.456, 0.406)
 
 
 def picture(width, height, seed):
@@ -53,15 +64,17 @@ def encoded(image, form, **options):
 
 def main():
     tensors, settings = {}, {}
-    for seed, (name, (width, height), size, interpolation, crop_pct) in enumerate(CASES):
+    for seed, (name, (width, height), size, interpolation, crop_pct, *mode) in enumerate(CASES):
         image = picture(width, height, seed)
+        crop_mode = mode[0] if mode else "center"
+        # The mean decides the colour of a border; it is taken off again here.
         transform = create_transform(
-            (3, *size), is_training=False, interpolation=interpolation, crop_pct=crop_pct, mean=(0, 0, 0), std=(1, 1, 1)
+            (3, *size), is_training=False, interpolation=interpolation, crop_pct=crop_pct, crop_mode=crop_mode, mean=MEAN, std=(1, 1, 1)
         )
-        view = transform(Image.fromarray(image)).numpy()
+        view = transform(Image.fromarray(image)).numpy() + numpy.array(MEAN, numpy.float32)[:, None, None]
         tensors[f"transform.{name}.input"] = image
         tensors[f"transform.{name}.output"] = numpy.rint(view * 255).astype(numpy.uint8)
-        settings[name] = json.dumps({"size": size, "interpolation": interpolation, "crop_pct": crop_pct})
+        settings[name] = json.dumps({"size": size, "interpolation": interpolation, "crop_pct": crop_pct, "crop_mode": crop_mode})
 
     rgb = Image.fromarray(smooth(40, 24))
     exif = Image.Exif()

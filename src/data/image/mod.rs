@@ -1,7 +1,9 @@
 //! Images: the modality.
 
 pub mod decode;
+mod filter;
 mod format;
+mod frame;
 mod gif;
 mod jpeg;
 mod jxl;

@@ -1,15 +1,17 @@
-//! Pixels to network input, as timm prepares them: resize the shorter side so that the crop covers `crop_pct` of it, crop the
-//! centre, scale to [0, 1], subtract the mean, divide by the standard deviation. Resizing is antialiased as PIL's is.
+//! Pixels to network input, as timm prepares them: resize as the crop mode says (`frame`), crop the centre, scale to [0, 1],
+//! subtract the mean, divide by the standard deviation. Resizing is antialiased as PIL's is.
 //!
 //! Only the part that survives the crop is resized. Source for the training crop: Szegedy et al., "Going deeper with
 //! convolutions" (area 8-100 %, aspect ratio 3/4-4/3), here with the recipe's smallest area.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{Filter, FilterType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use rand::{Rng, RngExt};
 
+use super::filter;
+use super::frame::{self, Frame, Window};
 use crate::data::error::{Error, Result};
 use crate::domain::config::Preprocessing;
 use crate::domain::recipe::Augment;
@@ -42,15 +44,6 @@ fn planes(pixels: &[f32]) -> Vec<f32> {
 /// The widest filter reaches this far, in pixels of the smaller of the two images.
 const SUPPORT_MAX: f64 = 3.0;
 
-/// A box in the source image, in pixels; fractions are allowed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Window {
-    left: f64,
-    top: f64,
-    width: f64,
-    height: f64,
-}
-
 /// Interleaved pixels.
 pub(super) struct Rgb<'a> {
     pub width: u32,
@@ -71,12 +64,14 @@ pub(super) fn resize_rgb(resizer: &mut Resizer, from: Rgb, to: (u32, u32, &mut [
 /// Holds the tables and buffers for many images of one model.
 pub struct Preprocessor {
     preprocessing: Preprocessing,
-    filter: FilterType,
+    algorithm: ResizeAlg,
     resizer: Resizer,
     /// Bytes of the image after both passes.
     resized: Vec<u8>,
     /// The image after the first of the two passes.
     across: Vec<u8>,
+    /// The part of the view that shows the image, where a border is around it.
+    part: Vec<u8>,
     /// By channel and byte: the normalised value.
     table: [[f32; 256]; 3],
 }
@@ -90,9 +85,10 @@ impl Preprocessor {
         if !(1..=4096).contains(&height) || !(1..=4096).contains(&width) {
             return bad(format!("the input size {height}x{width} is not between 1 and 4096 pixels"));
         }
-        if !(crop_pct > 0.05 && crop_pct <= 1.0) {
-            return bad(format!("crop_pct is {crop_pct}, not between 0.05 and 1"));
+        if !(crop_pct > 0.05 && crop_pct <= 2.0) {
+            return bad(format!("crop_pct is {crop_pct}, not between 0.05 and 2"));
         }
+        frame::Mode::of(&preprocessing.crop_mode)?;
         let mut table = [[0.0; 256]; 3];
         for (channel, row) in table.iter_mut().enumerate() {
             let (mean, std) = (preprocessing.mean[channel], preprocessing.std[channel]);
@@ -103,9 +99,10 @@ impl Preprocessor {
                 *value = (byte as f32 / 255.0 - mean) / std;
             }
         }
-        let filter = filter(&preprocessing.interpolation)?;
+        let algorithm = filter::of(&preprocessing.interpolation)?;
         let resized = vec![0; 3 * width * height];
-        Ok(Preprocessor { preprocessing: preprocessing.clone(), filter, resizer: Resizer::new(), resized, across: Vec::new(), table })
+        let (preprocessing, across, part) = (preprocessing.clone(), Vec::new(), Vec::new());
+        Ok(Preprocessor { preprocessing, algorithm, resizer: Resizer::new(), resized, across, part, table })
     }
 
     /// Values in one view: `3 * height * width`.
@@ -119,27 +116,53 @@ impl Preprocessor {
 
     /// Writes the eval view to `out` (length [`Self::len`]), pixel by pixel, as the convolutions want it.
     pub fn eval(&mut self, image: &RgbImage, out: &mut [f32]) -> Result<()> {
-        let window = centre_window(image.width(), image.height(), &self.preprocessing);
-        self.resize(image, window)?;
+        let frame = Frame::plain(image.width(), image.height(), &self.preprocessing)?;
+        self.resize(image, &frame)?;
         self.normalise(false, out);
         Ok(())
     }
 
     /// Writes a random training view to `out` (length [`Self::len`]), pixel by pixel.
     pub fn train(&mut self, image: &RgbImage, augment: &Augment, random: &mut impl Rng, out: &mut [f32]) -> Result<()> {
-        let window = if augment.crop_min_area < 1.0 {
-            random_window(image.width(), image.height(), augment.crop_min_area, random)
+        let frame = if augment.crop_min_area < 1.0 {
+            let window = random_window(image.width(), image.height(), augment.crop_min_area, random);
+            Frame::filled(window, &self.preprocessing)
         } else {
-            centre_window(image.width(), image.height(), &self.preprocessing)
+            Frame::plain(image.width(), image.height(), &self.preprocessing)?
         };
-        self.resize(image, window)?;
+        self.resize(image, &frame)?;
         self.normalise(augment.horizontal_flip && random.random_bool(0.5), out);
         Ok(())
     }
 
-    fn resize(&mut self, image: &RgbImage, window: Window) -> Result<()> {
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(self.filter));
+    fn resize(&mut self, image: &RgbImage, frame: &Frame) -> Result<()> {
         let (width, height) = (self.preprocessing.width as u32, self.preprocessing.height as u32);
+        let whole = frame.size == (width, height);
+        let mut target = std::mem::take(if whole { &mut self.resized } else { &mut self.part });
+        target.resize(3 * frame.size.0 as usize * frame.size.1 as usize, 0);
+        let done = self.resize_window(image, frame.window, frame.size, &mut target);
+        if whole {
+            self.resized = target;
+            return done;
+        }
+        let row = 3 * width as usize;
+        let (left, top) = (3 * frame.at.0 as usize, frame.at.1 as usize);
+        let border = self.resized.as_chunks_mut::<3>().0;
+        border.fill(frame.border);
+        for (from, to) in target.chunks_exact(3 * frame.size.0 as usize).zip(self.resized.chunks_exact_mut(row).skip(top)) {
+            to[left..left + from.len()].copy_from_slice(from);
+        }
+        self.part = target;
+        done
+    }
+
+    fn resize_window(&mut self, image: &RgbImage, window: Window, (width, height): (u32, u32), target: &mut [u8]) -> Result<()> {
+        let options = ResizeOptions::new().resize_alg(self.algorithm);
+        let source = Rgb { width: image.width(), height: image.height(), bytes: image.as_raw() };
+        if self.algorithm == ResizeAlg::Nearest {
+            let options = options.crop(window.left, window.top, window.width, window.height);
+            return resize_rgb(&mut self.resizer, source, (width, height, target), &options);
+        }
         // Across first, then down, each rounded to bytes: the order PIL takes for most shapes. In one call the library takes
         // the other, and edges come out up to seven steps of 255 apart. Only the rows that the second pass will look at are made.
         let reach = SUPPORT_MAX * (window.height / f64::from(height)).max(1.0) + 1.0;
@@ -147,12 +170,11 @@ impl Preprocessor {
         let last = (window.top + window.height + reach).ceil().min(f64::from(image.height()));
         let rows = (last - first) as u32;
         self.across.resize(3 * width as usize * rows as usize, 0);
-        let source = Rgb { width: image.width(), height: image.height(), bytes: image.as_raw() };
         let columns = options.crop(window.left, first, window.width, f64::from(rows));
         resize_rgb(&mut self.resizer, source, (width, rows, &mut self.across), &columns)?;
         let source = Rgb { width, height: rows, bytes: &self.across };
         let down = options.crop(0.0, window.top - first, f64::from(width), window.height);
-        resize_rgb(&mut self.resizer, source, (width, height, &mut self.resized), &down)
+        resize_rgb(&mut self.resizer, source, (width, height, target), &down)
     }
 
     /// Bytes to values, by table.
@@ -168,66 +190,6 @@ impl Preprocessor {
             }
         }
     }
-}
-
-/// PIL's resampling filters. They are our own because the library trims weights that are exactly zero, and a trimmed first
-/// weight makes it index before its buffer when a window begins on a pixel boundary; a weight of 1e-30 is as good as zero.
-fn filter(interpolation: &str) -> Result<FilterType> {
-    let (function, support): (fn(f64) -> f64, f64) = match interpolation {
-        // timm writes `random` where training drew one of the two; it evaluates such models with bicubic.
-        "bicubic" | "random" => (|x| never_zero(bicubic(x.abs())), 2.0),
-        "bilinear" => (|x| never_zero((1.0 - x.abs()).max(0.0)), 1.0),
-        "lanczos" => (|x| never_zero(lanczos(x.abs())), 3.0),
-        other => return Err(Error::BadPreprocessing { reason: format!("the interpolation `{other}` is not known") }),
-    };
-    let filter = Filter::new("pil", function, support);
-    filter.map(FilterType::Custom).map_err(|e| Error::BadPreprocessing { reason: e.to_string() })
-}
-
-fn never_zero(weight: f64) -> f64 {
-    if weight == 0.0 { 1e-30 } else { weight }
-}
-
-/// Keys, "Cubic convolution interpolation", with a = -1/2; `x` is not negative.
-fn bicubic(x: f64) -> f64 {
-    match x {
-        x if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
-        x if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
-        _ => 0.0,
-    }
-}
-
-/// The sinc windowed by its own middle, three lobes; `x` is not negative.
-fn lanczos(x: f64) -> f64 {
-    let sinc = |x: f64| if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) };
-    if x < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 }
-}
-
-/// Where the centre crop of the resized image lies in the source. The resized sides are whole pixels, rounded the way
-/// torchvision (square input) and timm (other input) round them.
-fn centre_window(width: u32, height: u32, preprocessing: &Preprocessing) -> Window {
-    let (width, height) = (f64::from(width), f64::from(height));
-    let (crop_width, crop_height) = (preprocessing.width as f64, preprocessing.height as f64);
-    let scaled = |side: f64| (side / preprocessing.crop_pct).floor();
-    let (resized_width, resized_height) = if preprocessing.width == preprocessing.height {
-        let short = scaled(crop_width);
-        if width <= height { (short, (short * height / width).floor()) } else { ((short * width / height).floor(), short) }
-    } else {
-        let ratio = (width / scaled(crop_width)).min(height / scaled(crop_height));
-        ((width / ratio).round_ties_even().max(crop_width), (height / ratio).round_ties_even().max(crop_height))
-    };
-    let left = ((resized_width - crop_width) / 2.0).round_ties_even();
-    let top = ((resized_height - crop_height) / 2.0).round_ties_even();
-    let (scale_x, scale_y) = (width / resized_width, height / resized_height);
-    let window = Window { left: left * scale_x, top: top * scale_y, width: crop_width * scale_x, height: crop_height * scale_y };
-    inside(window, width, height)
-}
-
-/// Rounding must not push a window over the edge by a hair.
-fn inside(window: Window, width: f64, height: f64) -> Window {
-    let left = window.left.clamp(0.0, width);
-    let top = window.top.clamp(0.0, height);
-    Window { left, top, width: window.width.min(width - left), height: window.height.min(height - top) }
 }
 
 /// A box of `min_area`..100 % of the image with an aspect ratio of 3/4..4/3; ten tries, then the largest centred box.

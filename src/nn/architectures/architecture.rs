@@ -54,6 +54,19 @@ pub(super) trait Member: Debug + Sync {
     fn fixed_side(&self) -> Option<usize> {
         None
     }
+
+    /// timm's words for the poolings it can have, its own first.
+    fn pools(&self) -> &'static [&'static str] {
+        &["avg"]
+    }
+
+    /// timm's words for the activation it is built with.
+    fn activations(&self) -> &'static [&'static str];
+
+    /// timm's other arguments by name, each with the value it is built with, as JSON.
+    fn arguments(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
 }
 
 /// timm's default input of an architecture.
@@ -105,10 +118,15 @@ impl Architecture {
 
     /// Every tensor's name, shape and drawing, in the order of computation; `num_classes` 0 leaves out the classifier.
     pub fn expected(&self, num_classes: usize) -> Vec<Expected> {
+        self.expected_of(num_classes, self.num_features)
+    }
+
+    /// The same with a classifier over so many features.
+    pub(super) fn expected_of(&self, num_classes: usize, num_features: usize) -> Vec<Expected> {
         let mut tensors: Vec<_> = self.member.stages().into_iter().flat_map(|(_, tensors)| tensors).collect();
         if num_classes > 0 {
-            let [weight, bias] = self.member.classifier(self.num_features, num_classes);
-            tensors.push(Expected::new(format!("{}.weight", self.classifier), [num_classes, self.num_features], weight));
+            let [weight, bias] = self.member.classifier(num_features, num_classes);
+            tensors.push(Expected::new(format!("{}.weight", self.classifier), [num_classes, num_features], weight));
             tensors.push(Expected::new(format!("{}.bias", self.classifier), [num_classes], bias));
         }
         tensors
@@ -127,6 +145,11 @@ impl Architecture {
     /// Whether weight decay pulls at a tensor of this name and so many axes.
     pub fn decays(&self, name: &str, rank: usize) -> bool {
         self.member.decays(name, rank)
+    }
+
+    /// timm's word for how it pools unless told otherwise.
+    pub fn usual_pool(&self) -> &'static str {
+        self.member.pools().first().copied().unwrap_or("avg")
     }
 
     /// The only side of images it takes, in pixels, where it does not take any.

@@ -113,6 +113,14 @@ impl Member for ConvNext {
     fn fewest_items(&self) -> usize {
         1
     }
+
+    fn activations(&self) -> &'static [&'static str] {
+        &["gelu"]
+    }
+
+    fn arguments(&self) -> &'static [(&'static str, &'static str)] {
+        &[("output_stride", "32"), ("conv_mlp", "true"), ("use_grn", "false"), ("patch_size", "4"), ("head_norm_first", "false")]
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,12 @@ pub(super) trait Planned: Debug + Sync {
 
     /// How timm would draw the classifier's weight and bias.
     fn classifier(&self, num_features: usize, num_classes: usize) -> [Init; 2];
+
+    /// timm's words for its activation.
+    fn activations(&self) -> &'static [&'static str];
+
+    /// timm's other arguments by name, each with the value it is built with, as JSON.
+    fn arguments(&self) -> &'static [(&'static str, &'static str)];
 }
 
 impl<T: Planned> Member for T {
@@ -41,6 +47,20 @@ impl<T: Planned> Member for T {
 
     fn fewest_items(&self) -> usize {
         2
+    }
+
+    /// A stage that pools by itself leaves nothing to choose.
+    fn pools(&self) -> &'static [&'static str] {
+        let pools_itself = self.plan().stages.last().is_some_and(|stage| stage.pooled.is_some());
+        if pools_itself { &["avg"] } else { &["avg", "max", "avgmax", "catavgmax"] }
+    }
+
+    fn activations(&self) -> &'static [&'static str] {
+        Planned::activations(self)
+    }
+
+    fn arguments(&self) -> &'static [(&'static str, &'static str)] {
+        Planned::arguments(self)
     }
 }
 

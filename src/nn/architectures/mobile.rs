@@ -133,6 +133,18 @@ impl Planned for Mobile {
     fn classifier(&self, _num_features: usize, num_classes: usize) -> [Init; 2] {
         classifier_init(num_classes)
     }
+
+    fn activations(&self) -> &'static [&'static str] {
+        if self.squeeze { &["silu", "swish"] } else { &["relu6"] }
+    }
+
+    fn arguments(&self) -> &'static [(&'static str, &'static str)] {
+        if self.tensorflow {
+            &[("output_stride", "32"), ("pad_type", "\"same\""), ("bn_eps", "0.001")]
+        } else {
+            &[("output_stride", "32"), ("pad_type", "\"\""), ("bn_eps", "1e-5")]
+        }
+    }
 }
 
 /// Uniform by fan-out, zero bias.

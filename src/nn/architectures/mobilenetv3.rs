@@ -95,6 +95,14 @@ impl Planned for MobileNetV3 {
     fn classifier(&self, _num_features: usize, num_classes: usize) -> [Init; 2] {
         classifier_init(num_classes)
     }
+
+    fn activations(&self) -> &'static [&'static str] {
+        &["hard_swish", "hardswish"]
+    }
+
+    fn arguments(&self) -> &'static [(&'static str, &'static str)] {
+        &[("output_stride", "32"), ("pad_type", "\"\""), ("bn_eps", "1e-5"), ("head_bias", "true"), ("head_norm", "false")]
+    }
 }
 
 fn shape(prefix: &str, &(kernel, stride, expansion, _, squeeze, relu): &Row, input: usize, output: usize) -> Inverted {

@@ -15,6 +15,7 @@
 //! Then `tests/nn.rs` asks for its goldens (`tests/golden/make.py` makes them with timm).
 
 pub(super) mod architecture;
+mod asked;
 mod convnext;
 mod convolutional;
 pub(super) mod cost;
@@ -28,11 +29,13 @@ mod vit;
 use std::collections::HashSet;
 
 pub use self::architecture::{Architecture, ImageInput, UsualInput};
+pub use self::asked::{pool_of, rows_differ, rows_in_words, unobeyed_in};
 pub use self::cost::StageCost;
 pub use self::tensor::{Expected, Init};
 use super::backbone::Backbone;
 use super::classifier::Classifier;
 use super::error::{Error, Result};
+pub use super::executors::pooling::Pool;
 use super::heads::Head;
 use super::weights::Weights;
 
@@ -85,7 +88,12 @@ pub fn expected(architecture: &str, num_classes: usize) -> Result<Vec<Expected>>
 /// Compares `weights` with what the architecture needs. The first tensor that is missing, misshaped or a stranger
 /// is an error that names it.
 pub fn check(architecture: &str, num_classes: usize, weights: &Weights) -> Result<()> {
-    let expected = expected(architecture, num_classes)?;
+    check_pooled(get(architecture)?, num_classes, Pool::Usual, weights)
+}
+
+fn check_pooled(known: &Architecture, num_classes: usize, pool: Pool, weights: &Weights) -> Result<()> {
+    let architecture = known.name;
+    let expected = known.expected_of(num_classes, pool.multiple() * known.num_features);
     for Expected { name, shape, .. } in &expected {
         match weights.get(name) {
             None => return Err(Error::Missing { architecture: architecture.into(), name: name.clone(), shape: shape.clone() }),
@@ -110,20 +118,30 @@ pub fn check(architecture: &str, num_classes: usize, weights: &Weights) -> Resul
 /// Builds a backbone from exactly its tensors, sharing their handles. A classifier's tensors are strangers here:
 /// take them off with [`Weights::without_head`], or use [`build_classifier`].
 pub fn build(architecture: &str, weights: &Weights) -> Result<Box<dyn Backbone>> {
+    build_pooled(architecture, Pool::Usual, weights)
+}
+
+/// [`build`] with features pooled as a config asks ([`pool_of`]).
+pub fn build_pooled(architecture: &str, pool: Pool, weights: &Weights) -> Result<Box<dyn Backbone>> {
     let known = get(architecture)?;
     check(architecture, 0, weights)?;
-    known.member.build(known.name, weights.clone())
+    Ok(pool.on(known.member.build(known.name, weights.clone())?))
 }
 
 /// Builds backbone and head from a whole state dict, sharing its handles.
 pub fn build_classifier(architecture: &str, num_classes: usize, weights: &Weights) -> Result<Classifier> {
+    build_classifier_pooled(architecture, num_classes, Pool::Usual, weights)
+}
+
+/// [`build_classifier`] with features pooled as a config asks ([`pool_of`]).
+pub fn build_classifier_pooled(architecture: &str, num_classes: usize, pool: Pool, weights: &Weights) -> Result<Classifier> {
     let known = get(architecture)?;
     if num_classes == 0 {
         return Err(Error::Invalid("a classifier needs at least one class; build the backbone alone instead".into()));
     }
-    check(architecture, num_classes, weights)?;
+    check_pooled(known, num_classes, pool, weights)?;
     let (backbone, head) = weights.clone().split(known.classifier);
-    let backbone = known.member.build(known.name, backbone)?;
+    let backbone = pool.on(known.member.build(known.name, backbone)?);
     Classifier::new(known, backbone, Head::from_weights(known.classifier, &head)?)
 }
 

@@ -102,6 +102,20 @@ impl Planned for ResNet {
     fn classifier(&self, num_features: usize, _num_classes: usize) -> [Init; 2] {
         [Init::fan_in(num_features); 2]
     }
+
+    fn activations(&self) -> &'static [&'static str] {
+        &["relu"]
+    }
+
+    fn arguments(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("output_stride", "32"),
+            ("stem_type", "\"\""),
+            ("replace_stem_pool", "false"),
+            ("avg_down", "false"),
+            ("norm_layer", "\"batchnorm2d\""),
+        ]
+    }
 }
 
 fn unit(conv: &str, norm: &str, (input, output): (usize, usize), kernel: usize, stride: usize, activation: Activation) -> Unit {

@@ -132,4 +132,29 @@ impl Member for Vit {
     fn fixed_side(&self) -> Option<usize> {
         Some(self.side)
     }
+
+    fn pools(&self) -> &'static [&'static str] {
+        &["token"]
+    }
+
+    fn activations(&self) -> &'static [&'static str] {
+        &["gelu"]
+    }
+
+    fn arguments(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("dynamic_img_size", "false"),
+            ("strict_img_size", "true"),
+            ("class_token", "true"),
+            ("qkv_bias", "true"),
+            ("qk_norm", "false"),
+            ("no_embed_class", "false"),
+            ("reg_tokens", "0"),
+            ("pre_norm", "false"),
+            ("final_norm", "true"),
+            ("fc_norm", "false"),
+            ("patch_size", "16"),
+            ("dynamic_img_pad", "false"),
+        ]
+    }
 }

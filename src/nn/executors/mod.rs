@@ -7,5 +7,6 @@ mod inference;
 mod layer;
 mod order;
 mod parameter;
+pub mod pooling;
 mod stage;
 pub mod transformer;

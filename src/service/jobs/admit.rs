@@ -67,7 +67,11 @@ impl Service {
             Error::invalid("model_unusable", format!("{id}@{}: {problem}", version.number), hint)
         };
         let text = std::str::from_utf8(&bytes).map_err(|_| unusable("config.json is not UTF-8".into()))?;
-        ModelConfig::read(text).map_err(|e| unusable(e.to_string()))
+        let config = ModelConfig::read(text).map_err(|e| unusable(e.to_string()))?;
+        match train::unobeyed_in(&config).into_iter().next() {
+            Some(problem) => Err(unusable(problem)),
+            None => Ok(config),
+        }
     }
 }
 

@@ -142,6 +142,8 @@ impl Reading {
                 return;
             }
         };
+        let unobeyed = self.unobeyed(&config);
+        unobeyed.iter().for_each(|problem| self.warn(&format!("this model can be fetched, but not run or fine-tuned here: {problem}")));
         let modality = train::modality_of(&config);
         let facts = &mut self.facts;
         let classes = config.num_classes.or(config.pretrained_cfg.num_classes);
@@ -160,6 +162,13 @@ impl Reading {
         if facts.source_datasets.is_empty() && weights {
             self.warn("the card names no data sets (`datasets:`): nobody can find this model by what it was trained on");
         }
+    }
+
+    /// What the config says that is not done here, and a classifier of other rows than it counts.
+    fn unobeyed(&self, config: &ModelConfig) -> Vec<String> {
+        let tensors = self.headers.iter().flat_map(|(_, header)| &header.tensors);
+        let rows = train::rows_differ(config, tensors.map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())));
+        train::unobeyed_in(config).into_iter().chain(rows).collect()
     }
 
     fn take_saved_model(&mut self, found: Option<SavedModel>) {

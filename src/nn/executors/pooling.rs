@@ -1,0 +1,89 @@
+//! A backbone whose last maps are pooled otherwise than by their mean: timm's `global_pool`.
+
+use candle_core::Tensor;
+
+use crate::domain::recipe::Precision;
+use crate::nn::backbone::{Backbone, Mode, Stage};
+use crate::nn::error::Result;
+use crate::nn::weights::Weights;
+
+/// How maps become one vector.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pool {
+    /// As the architecture does it unless told: by the mean over all pixels, or by the class token.
+    #[default]
+    Usual,
+    /// The largest value of each channel.
+    Max,
+    /// Halfway between mean and largest.
+    AvgMax,
+    /// Mean and largest, one behind the other.
+    CatAvgMax,
+}
+
+impl Pool {
+    /// How many times as wide as the maps the features are.
+    pub fn multiple(self) -> usize {
+        if self == Pool::CatAvgMax { 2 } else { 1 }
+    }
+
+    /// Puts this pooling on a backbone that ends in maps.
+    pub fn on(self, inner: Box<dyn Backbone>) -> Box<dyn Backbone> {
+        if self == Pool::Usual { inner } else { Box::new(Pooling { inner, pool: self }) }
+    }
+}
+
+struct Pooling {
+    inner: Box<dyn Backbone>,
+    pool: Pool,
+}
+
+impl Backbone for Pooling {
+    fn architecture(&self) -> &str {
+        self.inner.architecture()
+    }
+
+    fn num_features(&self) -> usize {
+        self.pool.multiple() * self.inner.num_features()
+    }
+
+    fn stages(&self) -> &[Stage] {
+        self.inner.stages()
+    }
+
+    fn weights(&self) -> &Weights {
+        self.inner.weights()
+    }
+
+    fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.inner.forward_stage(stage, x, mode)
+    }
+
+    fn features_from(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
+        self.inner.features_from(from, x, frozen_stages, mode)
+    }
+
+    fn pool(&self, features: &Tensor) -> Result<Tensor> {
+        let pixels = features.flatten_from(2)?.contiguous()?;
+        let largest = || pixels.max(2);
+        Ok(match self.pool {
+            Pool::Usual => self.inner.pool(features)?,
+            Pool::Max => largest()?,
+            Pool::AvgMax => ((pixels.mean(2)? + largest()?)? * 0.5)?,
+            Pool::CatAvgMax => Tensor::cat(&[pixels.mean(2)?, largest()?], 1)?,
+        })
+    }
+
+    fn set_norm_momentum(&self, momentum: f64) {
+        self.inner.set_norm_momentum(momentum);
+    }
+
+    fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
+        self.inner.set_precision(precision)
+    }
+
+    #[cfg(test)]
+    fn settings(&self) -> &crate::nn::kernels::ops::Settings {
+        self.inner.settings()
+    }
+}
