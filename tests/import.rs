@@ -268,3 +268,92 @@ fn a_poisoned_copy_of_the_real_file_is_refused() {
     let error = run(&path, &Options::default(), &home.path().join("out")).unwrap_err();
     assert!(matches!(error, Error::RefusedGlobal { global, .. } if global == "torch._utils._rebuild_tensor_vX"));
 }
+
+/// The shared formula of `golden/make_torchvision.py`: values in `[0, 1)` from a name and an index.
+fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    (0..count as u64).map(move |index| {
+        let mut z = hash.wrapping_add(index).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        (z >> 11) as f64 / (1u64 << 53) as f64
+    })
+}
+
+fn filled(name: &str, shape: &[usize]) -> Vec<u8> {
+    let count = shape.iter().product();
+    let value = |u: f64| match shape.len() {
+        _ if name.ends_with("running_var") => 0.05 + 0.1 * u,
+        1 if name.ends_with("weight") => 0.2 + 0.2 * u,
+        2.. if name.ends_with("weight") => (2.0 * u - 1.0) * (3.0 / shape[1..].iter().product::<usize>() as f64).sqrt(),
+        _ => (2.0 * u - 1.0) * 0.2,
+    };
+    uniform(name, count).flat_map(|u| (value(u) as f32).to_le_bytes()).collect()
+}
+
+#[test]
+fn networks_of_torchvision_answer_the_same_under_timms_names() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/torchvision.json")).unwrap();
+    let networks: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(networks.len(), 8);
+    for (architecture, network) in &networks {
+        let home = tempfile::tempdir().unwrap();
+        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = network["tensors"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, shape)| {
+                let shape: Vec<usize> = serde_json::from_value(shape.clone()).unwrap();
+                // As DistributedDataParallel saves it.
+                (format!("module.{name}"), shape.clone(), filled(name, &shape))
+            })
+            .collect();
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            (name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap())
+        });
+        let (source, out) = (home.path().join("weights.safetensors"), home.path().join("out"));
+        safetensors::serialize_to_file(views, None, &source).unwrap();
+        let options = Options { architecture: Some(architecture.clone()), ..Options::default() };
+        let imported = run(&source, &options, &out).unwrap();
+        assert_eq!(imported.num_classes, 5, "{architecture}");
+        let side = network["side"].as_u64().unwrap() as usize;
+        let pixels: Vec<f32> = uniform("input", 3 * side * side).map(|u| (2.0 * u - 1.0) as f32).collect();
+        let input = candle_core::Tensor::from_vec(pixels, (1, 3, side, side), &candle_core::Device::Cpu).unwrap();
+        let weights = Weights::load(&out.join("model.safetensors")).unwrap();
+        let model = architectures::build_classifier(architecture, 5, &weights).unwrap();
+        let logits = model.logits(&input, hub::nn::Mode::Eval).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let truth: Vec<f32> = serde_json::from_value(network["logits"].clone()).unwrap();
+        let largest = truth.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+        for (ours, theirs) in logits.iter().zip(&truth) {
+            assert!((ours - theirs).abs() < 1e-3 * largest, "{architecture}: {logits:?} and not {truth:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_config_says_beside_the_weights_is_obeyed_or_refused() {
+    let (_, mobilenet) = real_files();
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("folder");
+    run(&mobilenet, &Options::default(), &folder).unwrap();
+    let text = std::fs::read_to_string(folder.join("config.json")).unwrap();
+    let imported = |edit: &dyn Fn(&mut serde_json::Value), out: &str| {
+        let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        edit(&mut config);
+        std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+        run(&folder, &Options::default(), &home.path().join(out))
+    };
+    let refused = |key: &str, edit: &dyn Fn(&mut serde_json::Value)| {
+        let error = imported(edit, "refused").unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+        assert!(!home.path().join("refused").exists());
+    };
+    refused("`model_args.act_layer`: \"silu\"", &|config| config["model_args"] = serde_json::json!({"act_layer": "silu"}));
+    refused("`model_args.in_chans`: 1", &|config| config["model_args"] = serde_json::json!({"in_chans": 1}));
+    refused("pretrained_cfg.mean", &|config| config["pretrained_cfg"]["mean"] = serde_json::json!([123.0, 116.0, 103.0]));
+    refused("pretrained_cfg.std", &|config| config["pretrained_cfg"]["std"] = serde_json::json!([0.2, 0.0, 0.2]));
+    let kept = imported(&|config| config["model_args"] = serde_json::json!({"drop_rate": 0.2, "global_pool": "max"}), "kept");
+    kept.unwrap();
+    assert_eq!(config(&home.path().join("kept")).model_args.unwrap()["global_pool"], "max");
+}

@@ -185,6 +185,47 @@ async fn a_job_is_its_owners_business() {
 }
 
 #[tokio::test]
+async fn what_a_model_folder_asks_for_is_obeyed_or_refused_with_its_key() {
+    let server = Server::start();
+    let ada = Person::admin(&server).invite("ada").await;
+    let publish = async |name: &str, edit: &dyn Fn(&mut Value)| {
+        let mut files = base_files();
+        let config = files.iter_mut().find(|(path, _)| *path == "config.json").unwrap();
+        let mut value: Value = serde_json::from_slice(&config.1).unwrap();
+        // A map of more than one pixel, so that poolings differ.
+        value["pretrained_cfg"]["input_size"] = json!([3, 64, 64]);
+        edit(&mut value);
+        config.1 = value.to_string().into_bytes();
+        ada.publish("model", &format!("ada/{name}"), true, files).await;
+        let facts = ada.get(&format!("/models/ada/{name}")).await.1["facts"].clone();
+        let answer = ada.send(&format!("/models/ada/{name}/embed"), picture([200, 30, 90], 4)).await;
+        (facts["warnings"].to_string(), answer)
+    };
+    let unobeyed = "not run or fine-tuned here";
+    let (warnings, (status, plain)) = publish("plain", &|_| ()).await;
+    assert!(status == 200 && !warnings.contains(unobeyed), "{warnings}");
+    for (name, key, edit) in [
+        ("silu", "`model_args.act_layer`", json!({"model_args": {"act_layer": "silu"}})),
+        ("grey", "`model_args.in_chans`", json!({"model_args": {"in_chans": 1}})),
+        ("rows", "`num_classes`", json!({"num_classes": 7})),
+        ("open", "`model_args.global_pool`", json!({"model_args": {"global_pool": ""}})),
+    ] {
+        let (warnings, (status, problem)) = publish(name, &|config| {
+            edit.as_object().unwrap().iter().for_each(|(key, value)| config[key] = value.clone());
+        })
+        .await;
+        assert!(warnings.contains(key) && warnings.contains(unobeyed), "{name}: {warnings}");
+        assert!(status == 422 && problem["message"].as_str().unwrap().contains(key), "{name}: {problem}");
+    }
+    // Another pooling is obeyed.
+    let width = |answer: &Value| answer["features"].as_array().unwrap().len();
+    let (warnings, (status, largest)) = publish("max", &|config| config["global_pool"] = json!("max")).await;
+    assert!(status == 200 && !warnings.contains(unobeyed) && largest["features"] != plain["features"], "{warnings}");
+    let (_, (status, _)) = publish("harmless", &|config| config["model_args"] = json!({"drop_rate": 0.2})).await;
+    assert_eq!((status, width(&largest)), (200, width(&plain)));
+}
+
+#[tokio::test]
 async fn questions_a_model_cannot_answer_are_refused() {
     let server = Server::start_with(&[], &[("HUB_MAX_ITEM_BYTES", "1000000"), ("HUB_MAX_IMAGE_PIXELS", "1100")]);
     let admin = Person::admin(&server);
