@@ -8,6 +8,7 @@ use super::super::{Error, Result, Service, card_html};
 use super::read_papers::Config;
 use super::{check_dataset, scan};
 use crate::domain::card::Card;
+use crate::domain::config::ModelConfig;
 use crate::domain::dataset_layout::Declared;
 use crate::domain::dataset_report::DatasetReport;
 use crate::domain::digest::Digest;
@@ -153,7 +154,7 @@ impl Reading {
         facts.image_size = height.unwrap_or_else(|| if problem.is_some() { 0 } else { config.preprocessing().height }) as u64;
         facts.labels = config.label_names.unwrap_or_default();
         facts.architecture = config.architecture;
-        facts.config_problem = problem.unwrap_or_default();
+        facts.config_problem = problem.unwrap_or_else(|| unobeyed.join("; "));
         let task = Task::of_problem_type(config.problem_type.as_deref()).pipeline_tag(modality);
         fill(&mut facts.task, if classes == Some(0) { "image-feature-extraction" } else { &task });
         fill(&mut facts.modality, modality.as_str());
