@@ -6,6 +6,7 @@ use parquet::file::metadata::ParquetMetaData;
 use serde_json::Value;
 
 use crate::data::error::{Error, Result};
+use crate::data::targets::COLUMNS;
 use crate::domain::task::Task;
 
 /// The columns that are read, by the place of their leaf in the schema.
@@ -49,7 +50,7 @@ pub fn find(metadata: &ParquetMetaData) -> Result<Columns> {
     let by_name = |name: &&str| whole().find(|leaf| leaf.column == **name);
     let labels: Vec<&Leaf> = whole().filter(|leaf| named(&leaf.column)).collect();
     let target = labels.iter().copied().find(|leaf| TARGETS.contains(&leaf.column.as_str())).or(labels.first().copied());
-    let target = target.or_else(|| TARGETS.iter().find_map(|name| by_name(&name)));
+    let target = target.or_else(|| TARGETS.iter().find_map(by_name));
     let target =
         target.ok_or_else(|| missing("its tables have images and no column of labels (`label` or a ClassLabel; `target` for numbers)"))?;
     let classes = if named(&target.column) { class_names(&features[&target.column]) } else { Vec::new() };
@@ -111,7 +112,8 @@ fn class_names(feature: &Value) -> Vec<String> {
 
 impl Columns {
     pub fn task(&self) -> Task {
-        if self.numbers { Task::Regression } else { Task::Classification }
+        let column = if self.numbers { VALUES } else { TARGETS[0] };
+        COLUMNS.iter().find(|(name, _)| *name == column).map_or_else(Task::default, |(_, task)| *task)
     }
 
     /// What stands in the tables and is not read.
