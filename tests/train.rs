@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use hub::data::{Dataset, Limits, Source};
+use hub::data::{Copies, Dataset, Limits, Source};
 use hub::domain::config::ModelConfig;
 use hub::domain::evaluation::{Held, Stopped};
 use hub::domain::job_event::Progress;
@@ -255,7 +255,7 @@ fn a_head_repeats_itself_over_kills_in_the_feature_pass_and_between_epochs() {
     };
     let mut told = 0;
     let stopped = bench.run(&recipe, "cut", &mut |event| {
-        told += usize::from(matches!(event, Event::Progress { .. }));
+        told += usize::from(matches!(&event, Event::Progress(Progress { stage, .. }) if stage == "caching features"));
         if told == 0 { Control::Continue } else { Control::Stop }
     });
     assert!(matches!(stopped, Err(Error::Cancelled)));
@@ -332,6 +332,122 @@ fn runs_find_what_others_left_and_make_it_again_where_it_is_damaged() {
     assert_eq!(run(&recipe, "and found").frozen, Frozen::Reused);
     let beside = std::fs::read_dir(bench.scratch("second")).unwrap().count();
     assert_eq!(beside, 1, "the scratch folder holds the checkpoint and nothing else");
+}
+
+/// The bench on other files of the same pictures.
+fn rearranged(bench: &Bench, name: &str, arrange: impl Fn(&Path, &Path)) -> Arc<Dataset> {
+    let root = bench.folder.path().join(name);
+    arrange(&bench.folder.path().join("data"), &root);
+    Arc::new(Dataset::open(&Source::Folder(root), &Limits::default()).unwrap())
+}
+
+#[test]
+fn features_are_found_by_content_however_files_are_called_and_whatever_joins_them() {
+    let bench = Bench::new("resnet18", &[("train", 20), ("val", 6)]);
+    let store = FeatureStore::new(bench.folder.path().join("store"), 1 << 30);
+    let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+    let augmented = Recipe { frozen_stages: 3, augment: Augment { views: 1, ..Augment::default() }, ..full(3) };
+    let recipe = Recipe { frozen_stages: 3, augment: plain, ..full(2) };
+    // Names turned around within each class: another order of the same content.
+    let turned = rearranged(&bench, "turned", |from, to| {
+        for file in walkdir::WalkDir::new(from).into_iter().map(|file| file.unwrap()).filter(|file| file.file_type().is_file()) {
+            let inside = file.path().parent().unwrap().strip_prefix(from).unwrap();
+            let number: u32 = file.path().file_stem().unwrap().to_str().unwrap().parse().unwrap();
+            std::fs::create_dir_all(to.join(inside)).unwrap();
+            std::fs::copy(file.path(), to.join(inside).join(format!("{:03}.png", 500 - number))).unwrap();
+        }
+    });
+    let mut random = ChaCha8Rng::seed_from_u64(99);
+    let more = rearranged(&bench, "more", |from, to| {
+        for file in walkdir::WalkDir::new(from).into_iter().map(|file| file.unwrap()).filter(|file| file.file_type().is_file()) {
+            let inside = file.path().strip_prefix(from).unwrap();
+            std::fs::create_dir_all(to.join(inside).parent().unwrap()).unwrap();
+            std::fs::copy(file.path(), to.join(inside)).unwrap();
+        }
+    });
+    drop(more);
+    for (class, name) in CLASSES.iter().enumerate() {
+        picture(class, &mut random).save(bench.folder.path().join("more/train").join(name).join("0001.png")).unwrap();
+    }
+    let more = Arc::new(Dataset::open(&Source::Folder(bench.folder.path().join("more")), &Limits::default()).unwrap());
+    let with = |dataset: &Arc<Dataset>, recipe: &Recipe, name: &str, keep: Keep| {
+        let mut words = Vec::new();
+        let (scratch, weights) = (bench.scratch(name), bench.weights());
+        let training = Training {
+            recipe,
+            config: &bench.config,
+            weights: &weights,
+            dataset,
+            device: &Device::Cpu,
+            scratch: &scratch,
+            keep,
+            resume: None,
+        };
+        let report = fit(&training, &mut told(&mut words)).unwrap();
+        (report, words.join("\n"))
+    };
+    for (number, recipe) in [recipe, augmented].iter().enumerate() {
+        let named = |name: &str| format!("{name} {number}");
+        let (first, _) = with(&bench.dataset, recipe, &named("first"), Keep::Store(&store));
+        assert_eq!(first.frozen, Frozen::Once);
+        let (kept, words) = with(&turned, recipe, &named("turned"), Keep::Store(&store));
+        if number == 0 {
+            assert_eq!(kept.frozen, Frozen::Reused, "{words}");
+        }
+        let (fresh, _) = with(&turned, recipe, &named("turned fresh"), Keep::Scratch);
+        assert_eq!(kept.digest, fresh.digest, "the features are those of the images that have these names now");
+        let (kept, words) = with(&more, recipe, &named("more"), Keep::Store(&store));
+        assert!(kept.frozen == Frozen::Once && words.contains("the features of the others are there"), "{words}");
+        let (fresh, _) = with(&more, recipe, &named("more fresh"), Keep::Scratch);
+        assert_eq!(kept.digest, fresh.digest);
+    }
+}
+
+#[test]
+fn copies_never_stand_on_both_sides_and_those_of_given_splits_are_told() {
+    // Noise with drawn labels: what is known of an image says nothing of another, so only copies are ever right.
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(4);
+    for n in 0..60 {
+        let image = RgbImage::from_fn(24, 24, |_, _| Rgb(random.random()));
+        for copy in 0..5 {
+            let class = folder.path().join("own").join(if n % 2 == 0 { "a" } else { "b" });
+            std::fs::create_dir_all(&class).unwrap();
+            image.save(class.join(format!("{n}_{copy}.png"))).unwrap();
+        }
+        let split = folder.path().join("given").join(if n < 40 { "train" } else { "val" }).join(if n % 2 == 0 { "a" } else { "b" });
+        std::fs::create_dir_all(&split).unwrap();
+        image.save(split.join(format!("{n}.png"))).unwrap();
+        if n < 5 {
+            let val = folder.path().join("given/val").join(if n % 2 == 0 { "a" } else { "b" });
+            std::fs::create_dir_all(&val).unwrap();
+            image::imageops::flip_horizontal(&image).save(val.join(format!("c{n}.png"))).unwrap();
+        }
+    }
+    let bench = Bench::new("resnet18", &[("train", 1)]);
+    let on = |name: &str| {
+        let dataset = Dataset::open(&Source::Folder(folder.path().join(name)), &Limits::default()).unwrap();
+        let bench = Bench { dataset: Arc::new(dataset), folder: tempfile::tempdir().unwrap(), config: bench.config.clone() };
+        Weights::random("resnet18", 7, 3).unwrap().save(&bench.weights(), &[]).unwrap();
+        let mut words = Vec::new();
+        let report = bench.run(&head(15), "run", &mut told(&mut words)).unwrap();
+        let out = bench.folder.path().join("out");
+        write_folder(&report, &Lineage { name: "ada/net".into(), ..Lineage::default() }, &out).unwrap();
+        let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
+        (report, words.join("\n"), read("README.md"), read("metrics.json"))
+    };
+    let (report, words, card, _) = on("own");
+    assert_eq!((report.outcome.validated_on, report.outcome.validation.samples), (Held::HeldOut, 60));
+    assert!(report.outcome.validation.get("top1") < 0.75, "{:?}", report.outcome.validation);
+    assert!(report.outcome.leaks.is_empty() && words.contains("192 training images are copies"), "{words}");
+    assert!(card.contains("is known to lie between") && !card.contains('±'), "{card}");
+    let (report, words, card, metrics) = on("given");
+    assert_eq!(report.outcome.leaks.len(), 1);
+    let sentence = "5 of 25 validation images are also in train (encoded anew, resized";
+    assert!(words.contains(sentence) && card.contains(sentence), "{words}\n{card}");
+    let metrics: serde_json::Value = serde_json::from_str(&metrics).unwrap();
+    assert_eq!((&metrics["leaks"][0]["copies"], &metrics["leaks"][0]["of"]), (&5.into(), &"train".into()));
+    assert!(metrics["validation"]["interval_95"][1].is_number(), "{metrics}");
 }
 
 #[test]
@@ -594,7 +710,7 @@ fn numbers_are_learned_by_the_head_and_by_the_whole_and_answered_in_their_own_un
         write_folder(&report, &Lineage { name: "ada/greys".into(), ..Lineage::default() }, &out).unwrap();
         let predictor = Predictor::load(&out, &Device::Cpu).unwrap();
         let mut squares = 0.0;
-        let (_, held) = bench.dataset.split_train(recipe.validation, recipe.seed);
+        let (_, held) = bench.dataset.split_train(&Copies::default(), recipe.validation, recipe.seed);
         for sample in &held {
             let answer = predictor.predict(&bench.dataset.encoded(sample).unwrap(), 5).unwrap();
             assert_eq!((answer.values().len(), answer.values()[0].name.as_str()), (1, "target"));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::domain::disk;
 use crate::service;
 
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,9 @@ impl Error {
     /// The data directory cannot be used.
     pub(super) fn data(directory: &Path, error: &std::io::Error) -> Error {
         let message = format!("the data directory {}: {error}", directory.display());
-        Error::failed(message, "choose a directory you may write to with --data DIR or HUB_DATA")
+        let hint =
+            if disk::is_full(error) { disk::advice(error) } else { "choose a directory you may write to with --data DIR or HUB_DATA" };
+        Error::failed(message, hint)
     }
 
     pub fn hint(&self) -> &str {

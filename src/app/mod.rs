@@ -19,7 +19,7 @@ pub use administration::Administration;
 pub use error::{Error, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 pub use upkeep::restore;
-pub use work::work;
+pub use work::{note_out_of_memory, work};
 
 use crate::config::Config;
 use crate::db::{self, Db};

@@ -1,6 +1,7 @@
 //! Keeps worker processes alive beside the server: training that crashes or runs out of memory takes a worker
 //! down, never the server. A worker gets its settings and no token in its environment.
 
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::{Error, Result};
 use crate::config::{self, Config};
+use crate::worker::death;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -30,6 +32,7 @@ impl Supervisor {
         let program =
             config::own_executable().map_err(|e| Error::failed(format!("the own program was not found: {e}"), "reinstall hub"))?;
         let (stop, stopped) = watch::channel(false);
+        let folder = config.data.join("workers");
         let keeper = |_| {
             let (program, data, environment) = (program.clone(), config.data.clone(), config.worker_environment(remote_store));
             let command = move || {
@@ -39,7 +42,7 @@ impl Supervisor {
                 command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
                 command
             };
-            tokio::spawn(keep(command, stopped.clone()))
+            tokio::spawn(keep(command, folder.clone(), stopped.clone()))
         };
         Ok(Supervisor { keepers: (0..config.workers).map(keeper).collect(), stop })
     }
@@ -55,15 +58,21 @@ impl Supervisor {
 }
 
 /// Starts a worker again whenever it ends, after a pause that doubles while it keeps failing early.
-async fn keep(command: impl Fn() -> Command, mut stopped: watch::Receiver<bool>) {
+async fn keep(command: impl Fn() -> Command, folder: PathBuf, mut stopped: watch::Receiver<bool>) {
     let mut pause = FIRST_PAUSE;
     loop {
-        let started = Instant::now();
+        let (started, kills) = (Instant::now(), death::kills_for_memory());
         let ended = match command().spawn() {
             Err(error) => Some(error.to_string()),
             Ok(mut child) => {
+                let pid = child.id();
                 let ended = tokio::select! {
-                    status = child.wait() => Some(describe(status)),
+                    status = child.wait() => {
+                        if let (Some(pid), Ok(status)) = (pid, &status) {
+                            death::write_down(&folder, pid, *status, kills);
+                        }
+                        Some(describe(status))
+                    }
                     () = told(&mut stopped) => None,
                 };
                 if ended.is_none() {
@@ -120,7 +129,7 @@ mod tests {
             command
         };
         let (stop, stopped) = watch::channel(false);
-        let keeper = tokio::spawn(keep(command, stopped));
+        let keeper = tokio::spawn(keep(command, dir.path().into(), stopped));
         while std::fs::read_to_string(&log).unwrap_or_default().lines().count() < 2 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -7,6 +7,11 @@ use crate::worker::{self, Options, limits};
 /// What the program itself needs beside any job.
 const LEAST_MEMORY: u64 = 2 << 30;
 
+/// The allocator has nothing left to give: a worker leaves word of it. Allocates nothing.
+pub fn note_out_of_memory() {
+    worker::death::note_out_of_memory();
+}
+
 /// Works through the queue of `config.data`; with `once` until nothing is ready, else until SIGTERM or SIGINT.
 /// A worker whose `parent` is given ends with that process. The number of jobs that were taken on.
 pub async fn work(config: &Config, once: bool, parent: Option<u32>) -> Result<u64> {

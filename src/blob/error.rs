@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::domain::digest::Digest;
+use crate::domain::disk;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -42,10 +43,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
-        match error.kind() {
+        match error {
             _ if error.raw_os_error() == Some(libc::EIO) => Error::Unreadable(error.to_string()),
-            // A limit on file sizes answers EFBIG where a full disk answers ENOSPC; people do the same about both.
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Error::Full,
+            _ if disk::is_full(&error) => Error::Full,
             _ => Error::Store(error.to_string()),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::domain::disk;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot {action} {path}: {source}")]
@@ -25,7 +27,7 @@ impl Error {
                     "{} may only be read by you: what lies in that cache can be used, but nothing fetched into it; set HUB_CACHE to a folder you may write to",
                     path.display()
                 ),
-                std::io::ErrorKind::StorageFull => "make room on that disk, or set HUB_CACHE to a folder on a larger one".into(),
+                _ if disk::is_full(source) => "make room on that disk, or set HUB_CACHE to a folder on a larger one".into(),
                 _ => "check the path and the disk it lies on".into(),
             },
             Error::Full { .. } => "make room on that disk, or set HUB_CACHE to a folder on a larger one".into(),

@@ -36,6 +36,11 @@ use crate::config::Config;
 use crate::train::backend;
 use output::{Printer, Style};
 
+/// Called by the allocator when memory has run out. Allocates nothing.
+pub fn note_out_of_memory() {
+    crate::app::note_out_of_memory();
+}
+
 /// A model hub you can run yourself: publish, find, fetch and fine-tune pretrained models.
 #[derive(Debug, Parser)]
 #[command(name = "hub", version, about, arg_required_else_help = true, disable_help_subcommand = true)]

@@ -6,10 +6,10 @@ use serde_json::json;
 use super::output::{Output, Result};
 use super::remote::{Remote, Target, or_say_dataset};
 use super::search::models_table;
-use super::table::{bytes, count, facts, minute, percent, plural, table};
+use super::table::{bytes, count, facts, minute, plural, table};
 use crate::client::Client;
 use crate::domain::name::RepoKind;
-use crate::domain::task::{Measure, Task, Unit};
+use crate::domain::task::{Measure, Task};
 use crate::wire::repos::{RepoDetail, Version};
 
 /// Show a model or data set: facts, files, tensors, versions
@@ -84,7 +84,7 @@ fn rows(repo: &RepoDetail, page: &str) -> Vec<(&'static str, String)> {
     });
     let size = repo.version.as_ref().map_or(String::new(), |v| format!("{}, {}", plural(v.files, "file"), bytes(v.total_bytes)));
     let metrics: Vec<_> = facts.metrics.iter().map(metric).collect();
-    let classes = Task::of_pipeline_tag(&facts.task).is_none_or(|task| task.about().classes);
+    let classes = Task::has_classes(&facts.task);
     vec![
         (if repo.repo.kind == "dataset" { "data set" } else { "model" }, repo.repo.id.clone()),
         ("summary", repo.repo.summary.clone()),
@@ -112,11 +112,7 @@ fn rows(repo: &RepoDetail, page: &str) -> Vec<(&'static str, String)> {
 }
 
 fn metric(metric: &crate::wire::repos::Metric) -> String {
-    let value = match Measure::of_card(&metric.name).filter(|measure| measure.unit != Unit::Share) {
-        Some(measure) => measure.show(metric.value, 3),
-        None if (0.0..=1.0).contains(&metric.value) => percent(metric.value),
-        None => format!("{:.3}", metric.value),
-    };
+    let value = Measure::of_card_shown(&metric.name, metric.value);
     if metric.dataset.is_empty() { format!("{} {value}", metric.name) } else { format!("{} {value} on {}", metric.name, metric.dataset) }
 }
 

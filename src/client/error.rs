@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cache;
+use crate::domain::disk;
 use crate::wire::error::{Kind, ProblemBody};
 
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +40,9 @@ impl Error {
             Error::Corrupt(_) | Error::Cache(cache::Error::Corrupt { .. }) => "corrupt",
             Error::Insecure { .. } => "insecure",
             Error::Input { code, .. } => code,
-            Error::File { .. } => "file",
             Error::Cache(cache::Error::Full { .. }) => "disk_full",
+            Error::File { source, .. } | Error::Cache(cache::Error::Io { source, .. }) if disk::is_full(source) => "disk_full",
+            Error::File { .. } => "file",
             Error::Cache(cache::Error::WouldOverwrite { .. }) => "would_overwrite",
             Error::Cache(cache::Error::Io { .. }) => "cache",
         }
@@ -56,6 +58,7 @@ impl Error {
                 "nothing was kept; tell the server's administrator, its storage or something between may be damaged".into()
             }
             Error::Insecure { .. } => "use https://, or add --insecure if you trust the network between".into(),
+            Error::File { source, .. } if disk::is_full(source) => disk::advice(source).into(),
             Error::File { .. } => "check that the file exists and that you may read it".into(),
             Error::Cache(error) => error.hint(),
         }

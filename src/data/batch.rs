@@ -2,7 +2,7 @@
 //!
 //! Each thread makes every n-th batch and hands it over through a channel of its own that holds one; the consumer asks the
 //! channels in turn. So the order is the plan's, whatever the number of threads; memory is bounded by two batches a thread;
-//! and what is random about a view comes only from (seed, sample, view), never from who computed it.
+//! and what is random about a view comes only from (seed, content of the item, view), never from who computed it.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -50,6 +50,12 @@ fn random(seed: u64, stream: u64, view: u32) -> ChaCha8Rng {
     key[8..16].copy_from_slice(&stream.to_le_bytes());
     key[16..20].copy_from_slice(&view.to_le_bytes());
     ChaCha8Rng::from_seed(key)
+}
+
+/// What is random about an item's views follows from what it is, not from its place in the list: the features of a view
+/// serve other data sets that hold it, too.
+fn stream(item: &[u8]) -> u64 {
+    u64::from(crc32fast::hash(item)) | (item.len() as u64) << 32 | 1 << 63
 }
 
 /// How batches are made.
@@ -175,11 +181,12 @@ fn make(dataset: &Dataset, items: &[Item], options: &Options, maker: &mut dyn Vi
     let input = maker.batch(items.len());
     let mut batch = Batch { input, targets: Vec::new(), ids: Vec::new(), views: Vec::new(), skipped: Vec::new() };
     for Item { sample, view: number } in items {
+        let bytes = dataset.encoded(sample)?;
         let view = match number {
             0 => View::Plain,
-            _ => View::Random(&options.augment, Box::new(random(options.seed, u64::from(sample.id), *number))),
+            _ => View::Random(&options.augment, Box::new(random(options.seed, stream(&bytes), *number))),
         };
-        if let Err(refusal) = maker.add(&dataset.encoded(sample)?, dataset.limits(), view, &mut batch.input)? {
+        if let Err(refusal) = maker.add(&bytes, dataset.limits(), view, &mut batch.input)? {
             batch.skipped.push(Problem { path: sample.path.clone(), reason: refusal.0 });
             continue;
         }

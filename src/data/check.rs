@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine;
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
+use super::copies::{Copies, Print};
 use super::dataset::Dataset;
 use super::error::{Error, Refusal, Result, grouped};
 use super::labelled::Split;
 use super::limits::Limits;
-use super::modality::{self, Picture};
+use super::modality::{self, Modality, Picture};
 use super::sample::Sample;
 use super::source::Source;
 use super::targets::Target;
+use crate::domain;
 use crate::domain::dataset_report::{DatasetReport, Preview, Problem, SplitCount, Spread};
 
 /// Items opened between two calls of `progress`; also bounds what is in memory at a time.
@@ -47,14 +48,14 @@ pub fn check(source: &Source, limits: &Limits, progress: &mut dyn FnMut(u64, u64
 
 /// What one look at an item gave.
 struct Seen {
-    hash: [u8; 32],
+    print: Print,
     item: std::result::Result<modality::Seen, Refusal>,
 }
 
 fn look(dataset: &Dataset, sample: &Sample, preview: bool) -> Result<Seen> {
     let bytes = dataset.encoded(sample)?;
     let item = dataset.modality.inspect(&bytes, dataset.limits(), preview);
-    Ok(Seen { hash: Sha256::digest(&bytes).into(), item })
+    Ok(Seen { print: Print::of(&bytes, &item), item })
 }
 
 /// The ids of the first samples of each class, as many classes as there is room for.
@@ -74,7 +75,7 @@ fn previews_wanted(dataset: &Dataset) -> std::collections::HashSet<u32> {
 
 #[derive(Default)]
 struct Findings {
-    readable: Vec<(Sample, [u8; 32])>,
+    readable: Vec<(Sample, Print)>,
     unreadable: Vec<Problem>,
     sizes: BTreeMap<String, Vec<u32>>,
     channels: BTreeMap<String, usize>,
@@ -87,7 +88,7 @@ impl Findings {
         match seen.item {
             Err(refusal) => self.unreadable.push(Problem { path: sample.path.clone(), reason: refusal.0 }),
             Ok(item) => {
-                self.readable.push((sample.clone(), seen.hash));
+                self.readable.push((sample.clone(), seen.print));
                 for (name, size) in item.sizes {
                     self.sizes.entry(name.into()).or_default().push(size);
                 }
@@ -115,15 +116,18 @@ impl Findings {
             unreadable: self.unreadable,
             duplicates_across_splits: Vec::new(),
             duplicates_within_split: Vec::new(),
+            copies: domain::copies::Copies::default(),
             warnings: dataset.warnings.clone(),
             previews: self.previews.into_iter().map(|(target, path, small)| preview(&dataset, target, path, small)).collect(),
-            digest: dataset.digest_of(&self.readable.iter().map(|(_, hash)| *hash).collect::<Vec<_>>()),
+            digest: dataset.digest_of(&self.readable.iter().map(|(_, print)| print.hash).collect::<Vec<_>>()),
             task: dataset.targets.task(),
             declared: dataset.declared.clone(),
             modality: dataset.modality.name(),
             values: dataset.targets.spread(dataset.samples().iter().map(|sample| sample.target)),
         };
         find_duplicates(&self.readable, &mut report);
+        report.copies = find_copies(&self.readable, dataset.modality);
+        report.warnings.extend(report.copies.sentences(dataset.modality.name().items()));
         warn(&mut report);
         report
     }
@@ -148,33 +152,33 @@ fn split_counts(dataset: &Dataset) -> Vec<SplitCount> {
     Split::ALL.into_iter().map(count).filter(|c| c.samples > 0).collect()
 }
 
-fn find_duplicates(readable: &[(Sample, [u8; 32])], report: &mut DatasetReport) {
+fn find_copies(readable: &[(Sample, Print)], modality: &dyn Modality) -> domain::copies::Copies {
+    let copies = Copies::find(readable.iter().map(|(sample, print)| (sample, print)), modality);
+    let samples: Vec<Sample> = readable.iter().map(|(sample, _)| sample.clone()).collect();
+    let of = |split: Split| {
+        let from = samples.partition_point(|sample| sample.split < split);
+        &samples[from..samples.partition_point(|sample| sample.split <= split)]
+    };
+    let leaks = copies.leaks(&Split::ALL.map(|split| (split.as_str(), of(split))));
+    domain::copies::Copies { leaks, ..copies.tell(&samples) }
+}
+
+/// Pairs of files that are equal byte for byte.
+fn find_duplicates(readable: &[(Sample, Print)], report: &mut DatasetReport) {
     let mut first: HashMap<([u8; 32], Split), &Sample> = HashMap::new();
-    let (mut across, mut within, mut torn) = (0usize, 0usize, 0usize);
-    for (sample, hash) in readable {
+    for (sample, Print { hash, .. }) in readable {
         // Samples come sorted by split, so an equal file in an earlier split was seen already.
         for split in Split::ALL {
             let Some(other) = first.get(&(*hash, split)) else { continue };
-            let (count, list) = match split == sample.split {
-                true => (&mut within, &mut report.duplicates_within_split),
-                false => (&mut across, &mut report.duplicates_across_splits),
+            let list = match split == sample.split {
+                true => &mut report.duplicates_within_split,
+                false => &mut report.duplicates_across_splits,
             };
-            *count += 1;
-            torn += usize::from(other.target != sample.target);
             if list.len() < PAIRS {
                 list.push((other.path.clone(), sample.path.clone()));
             }
         }
         first.entry((*hash, sample.split)).or_insert(sample);
-    }
-    if across > 0 {
-        report.warnings.push(format!("{across} images of val or test are also in another split: the measured accuracy will flatter"));
-    }
-    if within > 0 {
-        report.warnings.push(format!("{within} images are in the data set twice in the same split"));
-    }
-    if torn > 0 {
-        report.warnings.push(format!("{torn} pairs of equal images have different labels"));
     }
 }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::copies::Copies;
 use super::error::{Error, Result};
 use super::image::Images;
 use super::labelled::{Labelled, Layout, Split};
@@ -94,9 +95,10 @@ impl Dataset {
     }
 
     /// Divides the training samples into (training, validation), `fraction` of each class (of all, where there are none) going
-    /// to validation: at least one sample of every class that has two, never all of them. The same seed divides the same way.
-    pub fn split_train(&self, fraction: f64, seed: u64) -> (Vec<Sample>, Vec<Sample>) {
-        super::split::stratified(self.split("train"), fraction, seed)
+    /// to validation: at least one sample of every class that has two which are no copies, never all of them. Copies go together.
+    /// The same seed divides the same way.
+    pub fn split_train(&self, copies: &Copies, fraction: f64, seed: u64) -> (Vec<Sample>, Vec<Sample>) {
+        super::split::stratified(self.split("train"), copies, fraction, seed)
     }
 
     /// The sample that lies at `path`, as [`Sample::path`] gives it.
@@ -121,15 +123,8 @@ impl Dataset {
         &self.limits
     }
 
-    /// A name for the content: sha256 (hex) over the sorted lines `split TAB target TAB sha256-of-bytes`. Neither the packing
-    /// nor file names nor the order change it.
-    pub fn digest(&self) -> Result<String> {
-        let hash = |sample: &Sample| Ok(Sha256::digest(self.encoded(sample)?).into());
-        let hashes: Vec<[u8; 32]> = self.samples.iter().map(hash).collect::<Result<_>>()?;
-        Ok(self.digest_of(&hashes))
-    }
-
-    /// [`Self::digest`] from hashes that are known already, in the order of [`Self::samples`].
+    /// A name for the content, from the sha256 of each sample's bytes in the order of [`Self::samples`]: sha256 (hex) over the
+    /// sorted lines `split TAB target TAB sha256-of-bytes`. Neither the packing nor file names nor the order change it.
     pub(super) fn digest_of(&self, hashes: &[[u8; 32]]) -> String {
         let line = |(s, hash): (&Sample, &[u8; 32])| format!("{}\t{}\t{}\n", s.split, self.targets.word(s.target), hex::encode(hash));
         let mut lines: Vec<String> = self.samples.iter().zip(hashes).map(line).collect();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::domain::dataset_report::Problem;
+use crate::domain::disk;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -124,7 +125,7 @@ impl Error {
     /// What the person who sees this can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Error::Io { .. } => "check that the file exists and may be read, then try again",
+            Error::Io { source, .. } => disk::advice(source),
             Error::ArchiveUnknown { .. } => "send a .zip, a .tar (also packed by gzip, zstd, xz, bzip2 or lz4), or a folder",
             Error::PackedFile { .. } => "pack the images of the data set as a .zip or .tar, or send a folder",
             Error::ArchiveBroken { .. } => "the file may be cut short: pack it again and compare its size before sending",
@@ -186,6 +187,11 @@ impl Error {
                 | Error::BadTargets { .. }
                 | Error::TooManyUnreadable { .. }
         )
+    }
+
+    /// Whether it ended because a disk has no room.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if disk::is_full(source))
     }
 
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {

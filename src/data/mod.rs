@@ -12,6 +12,7 @@
 pub mod archive;
 pub mod batch;
 mod check;
+pub mod copies;
 mod dataset;
 mod error;
 pub mod image;
@@ -28,10 +29,12 @@ mod place;
 mod sample;
 mod source;
 mod split;
+mod survey;
 mod tables;
 pub mod targets;
 
 pub use self::check::check;
+pub use self::copies::Copies;
 pub use self::dataset::Dataset;
 pub use self::error::{Error, Refusal, Result};
 pub use self::image::{decode, thumbnail, transform};
@@ -40,5 +43,6 @@ pub use self::limits::Limits;
 pub use self::name::is_archive;
 pub use self::sample::Sample;
 pub use self::source::Source;
+pub use self::survey::{Survey, survey};
 pub use self::tables::is_table;
 pub use self::targets::{Target, Targets};

@@ -29,6 +29,9 @@ pub trait Modality: Debug + Send + Sync {
     /// [`Refusal`] in words for the person who sent it.
     fn inspect(&self, bytes: &[u8], limits: &Limits, preview: bool) -> std::result::Result<Seen, Refusal>;
 
+    /// Whether two items whose sketches are near are the same one, but for its packing and small changes.
+    fn are_alike(&self, a: &Look, b: &Look) -> bool;
+
     /// How items become views for a model of this config.
     ///
     /// # Errors
@@ -46,6 +49,20 @@ pub struct Seen {
     /// `jpeg`, `png` ...
     pub format: &'static str,
     pub preview: Option<Picture>,
+    pub look: Look,
+}
+
+/// What an item looks like, small enough to be kept for every item of a data set: by it copies are found that are not equal
+/// byte for byte.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Names what the item decodes to.
+    pub content: u64,
+    /// A sketch of it, of which copies differ in few bits, and the sketch of what it would be turned around; `None` of items
+    /// that have nothing to be told by.
+    pub keys: Option<[u64; 2]>,
+    /// What [`Modality::are_alike`] compares.
+    pub detail: Box<[u8]>,
 }
 
 /// An encoded small picture.

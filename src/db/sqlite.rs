@@ -14,6 +14,7 @@ use super::engine::{Engine, Statements};
 use super::group::Queue;
 use super::story::Waiting;
 use super::{Error, Result, Row, Tx, Value};
+use crate::domain::disk;
 
 /// Idle readers kept open; more are opened when more are asked for at once.
 const IDLE_READERS: usize = 16;
@@ -273,18 +274,13 @@ impl From<rusqlite::Error> for Error {
             Some(ErrorCode::ConstraintViolation) => Error::Conflict(error.to_string()),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy,
             Some(ErrorCode::DiskFull) => Error::Full,
-            Some(ErrorCode::SystemIoFailure) if is_out_of_room(&std::io::Error::last_os_error()) => Error::Full,
+            // SQLite knows one errno of a full disk and calls the others an I/O error. The errno is still that of the call that
+            // failed, which was made on this thread.
+            Some(ErrorCode::SystemIoFailure) if disk::is_full(&std::io::Error::last_os_error()) => Error::Full,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt(error.to_string()),
             _ => Error::Engine(error.to_string()),
         }
     }
-}
-
-/// SQLite knows one errno of a full disk and calls the others an I/O error: a quota, a limit on file sizes. The errno
-/// is still that of the call that failed, which was made on this thread.
-fn is_out_of_room(last: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    [StorageFull, QuotaExceeded, FileTooLarge].contains(&last.kind())
 }
 
 #[cfg(test)]

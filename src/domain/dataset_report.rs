@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::copies::Copies;
 use super::modality::Modality;
 use super::task::Task;
 
@@ -30,6 +31,9 @@ pub struct DatasetReport {
     pub duplicates_across_splits: Vec<(String, String)>,
     /// Pairs of equal files in the same split (the first 1,000).
     pub duplicates_within_split: Vec<(String, String)>,
+    /// How much is there more than once.
+    #[serde(skip_serializing_if = "Copies::is_empty")]
+    pub copies: Copies,
     /// Sentences for people: imbalance, classes without items, files left out.
     pub warnings: Vec<String>,
     /// A few small pictures of each class.

@@ -6,7 +6,8 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::task::Task;
+use super::copies::Leak;
+use super::task::{Task, Unit};
 
 /// Confusion matrices of more classes are written as a list of the pairs that happened.
 const LARGEST_MATRIX: usize = 256;
@@ -62,10 +63,20 @@ impl Evaluation {
         matrix
     }
 
+    /// Where the true share lies, if the first measure is one, in 95 of 100 such measurements: Wilson's interval (1927), which
+    /// holds for few items and near 0 and 1, where a standard error says nothing. Numbers of other kinds have none: how far
+    /// they scatter is not known from their mean.
+    pub fn interval(&self) -> Option<(f64, f64)> {
+        (self.samples > 0 && self.task.primary().unit == Unit::Share).then(|| wilson(self.primary(), self.samples))
+    }
+
     /// Its numbers without those of single classes.
     fn head(&self) -> Map<String, Value> {
         let mut object = Map::from_iter([("images".to_owned(), json!(self.samples)), ("loss".to_owned(), json!(self.loss))]);
         object.extend(self.task.measures().iter().zip(&self.values).map(|(measure, value)| (measure.key.to_owned(), json!(value))));
+        if let Some((low, high)) = self.interval() {
+            object.insert("interval_95".to_owned(), json!([low, high]));
+        }
         if self.task != Task::default() {
             object.insert("task".into(), json!(self.task));
         }
@@ -83,6 +94,16 @@ impl Serialize for Evaluation {
         }
         object.serialize(serializer)
     }
+}
+
+/// Of a share over so many items.
+fn wilson(share: f64, count: u64) -> (f64, f64) {
+    const Z: f64 = 1.959_964;
+    let (n, z2) = (count as f64, Z * Z);
+    let middle = share + z2 / (2.0 * n);
+    let reach = Z * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
+    let bound = |value: f64| (value / (1.0 + z2 / n)).clamp(0.0, 1.0);
+    (bound(middle - reach), bound(middle + reach))
 }
 
 /// What is read back; `confusion` is a matrix or, of many classes, a list of (true, predicted, items).
@@ -181,6 +202,8 @@ pub struct Outcome {
     pub validation: Evaluation,
     /// On the data set's `test` split, if it has one; looked at once, at the end.
     pub test: Option<Evaluation>,
+    /// What of the items measured on is also in the training items, or in those that chose the epoch.
+    pub leaks: Vec<Leak>,
 }
 
 impl Outcome {
@@ -199,6 +222,9 @@ impl Outcome {
         let mut object = Map::from_iter([("split".to_owned(), json!(split))]);
         object.extend(measured.head());
         object.insert(self.task().about().baseline.0.into(), json!(self.baseline));
+        if !self.leaks.is_empty() {
+            object.insert("leaks".into(), json!(self.leaks));
+        }
         object.extend([("best_epoch".to_owned(), json!(self.best_epoch)), ("stopped".to_owned(), json!(self.stopped))]);
         object.insert("seconds".into(), json!(self.seconds));
         Value::Object(object)
@@ -219,12 +245,14 @@ impl Outcome {
             validation: Evaluation,
             #[serde(default)]
             test: Option<Evaluation>,
+            #[serde(default)]
+            leaks: Vec<Leak>,
             #[serde(flatten)]
             rest: Map<String, Value>,
         }
-        let Stored { best_epoch, stopped, seconds, validated_on, validation, test, rest } = serde_json::from_slice(metrics).ok()?;
+        let Stored { best_epoch, stopped, seconds, validated_on, validation, test, leaks, rest } = serde_json::from_slice(metrics).ok()?;
         let baseline = rest.get(validation.task.about().baseline.0).and_then(Value::as_f64).unwrap_or(0.0);
-        Some(Outcome { best_epoch, stopped, seconds, baseline, validated_on, validation, test })
+        Some(Outcome { best_epoch, stopped, seconds, baseline, validated_on, validation, test, leaks })
     }
 }
 

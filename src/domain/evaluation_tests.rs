@@ -22,13 +22,38 @@ fn a_metrics_file_of_before_is_read() {
     assert_eq!((split, measured.samples, measured.get("top5")), ("validation", 3, 1.0));
     assert_eq!(measured.confusion, [(0, 0, 1), (0, 1, 1), (1, 1, 1)]);
     assert_eq!(measured.confusion_matrix(), [[1, 1], [0, 1]]);
-    // And written as it was.
+    // And written as it was, with how far the first number may be believed.
     let before: Value = serde_json::from_str(BEFORE).unwrap();
-    assert_eq!(json!(outcome.validation), before["validation"]);
+    let mut now = json!(outcome.validation);
+    assert!(now.as_object_mut().unwrap().remove("interval_95").is_some());
+    assert_eq!(now, before["validation"]);
     let headline = outcome.headline();
     assert_eq!((&headline["top1"], &headline["majority_top1"], &headline["stopped"]), (&json!(2.0 / 3.0), &json!(0.34), &json!("early")));
     assert!(Outcome::read(br#"{"validation": {"images": 1, "loss": 1.0}}"#).is_none(), "numbers of nothing");
     assert!(Outcome::read(b"[]").is_none());
+}
+
+#[test]
+fn intervals_are_wilsons_and_never_a_single_point() {
+    let interval = |top1: f64, samples: u64| {
+        let evaluation = Evaluation {
+            task: Task::Classification,
+            samples,
+            loss: 0.5,
+            values: vec![top1, 1.0, 1.0],
+            per_class: Vec::new(),
+            confusion: Vec::new(),
+        };
+        evaluation.interval()
+    };
+    // Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+    for (right, of, low, high) in [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)] {
+        let (found_low, found_high) = interval(f64::from(right) / f64::from(of), of as u64).unwrap();
+        assert!((found_low - low).abs() < 5e-5 && (found_high - high).abs() < 5e-5, "{right} of {of}: {found_low} {found_high}");
+    }
+    let (low, high) = interval(1.0, 40).unwrap();
+    assert!((low - 0.9124).abs() < 1e-4 && high == 1.0);
+    assert_eq!(interval(0.0, 0), None);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Jobs: queued, leased, restartable pieces of work. A fine-tune is one.
 
+use std::fmt;
+
 use super::id::{AccountId, JobId};
 use super::name::RepoId;
 use super::recipe::Recipe;
@@ -65,4 +67,40 @@ pub struct Lease {
     pub number: u64,
     pub worker: String,
     pub until: Timestamp,
+}
+
+/// How a worker process ended that did not take its leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// An allocation beyond its limit failed.
+    OutOfMemory,
+    /// By this signal.
+    Signal(i32),
+    /// With this status.
+    Exit(i32),
+    /// Nobody saw it.
+    Unknown,
+}
+
+/// SIGABRT, SIGKILL.
+const ABORTED: i32 = 6;
+const KILLED: i32 = 9;
+
+impl fmt::Display for Death {
+    /// What happened, only as far as it is known, and what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the worker stopped answering: ")?;
+        match self {
+            Death::OutOfMemory => {
+                f.write_str("it ran out of memory; try a smaller batch_size or image_size, or give the server more memory")
+            }
+            Death::Signal(KILLED) => f.write_str(
+                "it was killed from outside (signal 9), by hand or by a system that runs out of memory; the system's log says which",
+            ),
+            Death::Signal(ABORTED) => f.write_str("it crashed (signal 6); the server's log says where: please report it"),
+            Death::Signal(signal) => write!(f, "it was ended by signal {signal}; the server's log says more"),
+            Death::Exit(status) => write!(f, "it ended with status {status}; the server's log says why"),
+            Death::Unknown => f.write_str("it crashed, was killed or could not reach the database; the server's log says more"),
+        }
+    }
 }

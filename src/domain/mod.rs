@@ -3,11 +3,13 @@
 pub mod attributes;
 pub mod card;
 pub mod config;
+pub mod copies;
 pub mod data_limits;
 pub mod dataset_layout;
 pub mod dataset_report;
 pub mod digest;
 pub mod discussion;
+pub mod disk;
 pub mod evaluation;
 pub mod git_lfs;
 pub mod human;

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::human;
 use super::modality::Modality;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -140,6 +141,12 @@ impl Task {
         Task::ALL.into_iter().find(|task| task.about().suffix == suffix)
     }
 
+    /// Whether a model of this [`Self::pipeline_tag`] answers with classes; the outputs of one that answers with numbers are
+    /// none. One that says nothing does.
+    pub fn has_classes(tag: &str) -> bool {
+        Task::of_pipeline_tag(tag).is_none_or(|task| task.about().classes)
+    }
+
     /// The task of a config that says `problem_type`; what we do not know is single-label classification, as
     /// transformers has it.
     pub fn of_problem_type(word: Option<&str>) -> Task {
@@ -151,6 +158,16 @@ impl Measure {
     /// The one that a card's `model-index` calls `name`.
     pub fn of_card(name: &str) -> Option<&'static Measure> {
         Task::ALL.into_iter().flat_map(Task::measures).find(|measure| measure.card == name)
+    }
+
+    /// A number of a card's `model-index` as pages and terminals write it; of a measure we do not know, what could be a share
+    /// is one.
+    pub fn of_card_shown(name: &str, value: f64) -> String {
+        match Measure::of_card(name) {
+            Some(measure) if measure.unit != Unit::Share => measure.show(value, 3),
+            None if !(0.0..=1.0).contains(&value) => format!("{value:.3}"),
+            _ => human::percent(value),
+        }
     }
 
     /// `92.30 %`, `0.8125` or `3.142`: with `digits` after the point where it is no share.
@@ -222,6 +239,10 @@ mod tests {
         assert_eq!(show("mae", 12_345.6), "12346");
         assert_eq!(show("mae", 0.0), "0");
         assert_eq!(show("mae", 1.5e12), "1.500e12");
+        let card = [("accuracy", 0.838), ("rmse", 0.4), ("r2", 0.5), ("bleu", 0.5), ("bleu", 31.25)];
+        let shown = card.map(|(name, value)| Measure::of_card_shown(name, value));
+        assert_eq!(shown, ["83.8 %", "0.4000", "0.500", "50.0 %", "31.250"]);
+        assert!(Task::has_classes("image-classification") && Task::has_classes("") && !Task::has_classes("image-regression"));
         assert_eq!(Task::Classification.primary().label(), "Top-1");
         assert_eq!(Task::Regression.primary().label(), "RMSE");
     }

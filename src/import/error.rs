@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::domain::disk;
+
 /// A failed import. Nothing was executed and the output folder was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,7 +28,7 @@ pub enum Error {
     /// A setting given beside the file does not fit it.
     #[error("{setting}: {problem}")]
     Invalid { setting: &'static str, problem: String },
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}; {advice}", advice = disk::advice(.source))]
     Io { path: PathBuf, source: std::io::Error },
 }
 

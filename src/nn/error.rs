@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::domain::disk;
+
 /// Errors of `nn`. Those about tensors name the tensor.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -24,7 +26,7 @@ pub enum Error {
     #[error("{path} is not a sound safetensors file ({reason}); fetch or export it again")]
     Format { path: PathBuf, reason: String },
     /// The file system said no.
-    #[error("cannot read or write {path}: {source}; check that it exists and its permissions")]
+    #[error("cannot read or write {path}: {source}; {advice}", advice = disk::advice(.source))]
     Io { path: PathBuf, source: std::io::Error },
     /// A device that was asked for and is not there.
     #[error("{0}")]
@@ -35,6 +37,13 @@ pub enum Error {
     /// The arithmetic failed: shapes that do not fit, or a device error.
     #[error("the network could not be computed: {0}; check the input's shape and the weights")]
     Compute(#[from] candle_core::Error),
+}
+
+impl Error {
+    /// Whether it ended because a disk has no room.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if disk::is_full(source))
+    }
 }
 
 /// Results of `nn`.

@@ -1,6 +1,7 @@
 //! What a user story can end in, named by what the caller can do. `wire::error` holds the one table from
 //! these codes to HTTP statuses and CLI exit codes.
 
+use crate::domain::disk;
 use crate::domain::name::RepoId;
 use crate::{blob, db};
 
@@ -75,6 +76,21 @@ impl Error {
     }
 }
 
+impl Error {
+    /// A file of this machine that could not be used; what it says names places, which are the administrator's business.
+    pub(super) fn of_file(what: &str, error: &std::io::Error) -> Error {
+        if disk::is_full(error) {
+            tracing::error!(%error, what, "the disk is full");
+            return Error::disk_full();
+        }
+        Error::Internal(format!("{what}: {error}"))
+    }
+
+    fn disk_full() -> Error {
+        Error::busy("disk_full", "the server's disk is full", "ask its administrator to make room")
+    }
+}
+
 makers! {
     not_found => NotFound,
     unauthorized => Unauthorized,
@@ -91,7 +107,7 @@ impl From<db::Error> for Error {
         match error {
             db::Error::Busy => Error::busy("busy", "the database is busy", "try again in a moment"),
             db::Error::Overtaken(what) => Error::busy(OVERTAKEN, what, "try again in a moment"),
-            db::Error::Full => Error::busy("disk_full", "the server's disk is full", "ask its administrator to make room"),
+            db::Error::Full => Error::disk_full(),
             other => Error::Internal(other.to_string()),
         }
     }
@@ -112,7 +128,7 @@ impl From<blob::Error> for Error {
             Blob::Short { .. } => Error::invalid("upload_incomplete", message, "send the missing bytes, then finish"),
             Blob::Vanished => Error::not_found("upload_not_found", message, "announce the file again"),
             Blob::Unsynced(_) => Error::busy("store_unavailable", message, "announce the file again and send it from the start"),
-            Blob::Full => Error::busy("disk_full", message, "ask the server's administrator to make room"),
+            Blob::Full => Error::disk_full(),
             Blob::Corrupt { .. } => Error::corrupt("blob_corrupt", message, "upload the file again to repair it"),
             Blob::Unreadable(_) => Error::corrupt("blob_unreadable", message, "replace the disk and restore from a backup"),
             Blob::Store(_) | Blob::Refused(_) => {

@@ -6,7 +6,7 @@ use super::report::{Lineage, Report};
 use crate::domain::card::{Card, Metric};
 use crate::domain::evaluation::{Evaluation, Held, Stopped};
 use crate::domain::recipe::Strategy;
-use crate::domain::task::{Measure, Unit};
+use crate::domain::task::Measure;
 
 /// Larger tables are left to metrics.json.
 const LISTED_CLASSES: usize = 60;
@@ -121,13 +121,14 @@ fn how_to_read(report: &Report) -> String {
             );
         }
     }
-    let validation = &outcome.validation;
-    if primary.unit == Unit::Share {
-        // The standard error of a share, at the share measured.
-        let share = validation.primary();
-        let error = 100.0 * (share * (1.0 - share) / validation.samples.max(1) as f64).sqrt();
-        let (images, title) = (validation.samples, primary.title);
-        let _ = write!(text, "With {images} images, {title} is uncertain by about ±{error:.1} points (one standard error). ");
+    let (split, measured) = outcome.measured();
+    if let (Some((low, high)), false) = (measured.interval(), outcome.validated_on == Held::Training && outcome.test.is_none()) {
+        let (count, title) = (measured.samples, primary.title);
+        let (low, high) = (primary.show(low, 4), primary.show(high, 4));
+        let _ = write!(text, "With {count} {split} images, {title} is known to lie between {low} and {high} (Wilson's interval, 95 %). ");
+    }
+    for leak in &outcome.leaks {
+        let _ = write!(text, "**{}**, so numbers measured on them flatter. ", leak.sentence(report.modality.items()));
     }
     if outcome.stopped == Stopped::Early {
         let _ = write!(text, "Training stopped early: {} epochs had brought nothing better. ", report.recipe.patience);

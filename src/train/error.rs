@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::domain::disk;
 use crate::domain::recipe::RecipeError;
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -40,10 +41,13 @@ pub enum Error {
     /// More memory or time than allowed.
     #[error("{0}")]
     TooMuch(String),
+    /// The disk has less room than a run would need.
+    #[error("{0}")]
+    NoRoom(String),
     /// A question the model has no answer to.
     #[error("{0}")]
     Unsupported(String),
-    #[error("{what} {path}: {source}; check that the disk has room and the folder can be written")]
+    #[error("{what} {path}: {source}; {advice}", advice = disk::advice(.source))]
     Io { what: &'static str, path: PathBuf, source: std::io::Error },
 }
 
@@ -60,8 +64,20 @@ impl Error {
             Error::Cancelled => "cancelled",
             Error::Checkpoint { .. } => "checkpoint",
             Error::TooMuch(_) => "too_much",
+            Error::NoRoom(_) => "disk_full",
             Error::Unsupported(_) => "unsupported",
             Error::Io { .. } => "io",
+        }
+    }
+
+    /// Whether it ended because a disk has no room.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Error::Io { source, .. } => disk::is_full(source),
+            Error::NoRoom(_) => true,
+            Error::Model(error) => error.is_disk_full(),
+            Error::Data(error) => error.is_disk_full(),
+            _ => false,
         }
     }
 

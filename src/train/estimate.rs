@@ -55,6 +55,7 @@ pub fn estimate(recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u6
         return Err(RecipeError { setting: "frozen_stages", problem }.into());
     }
     let frozen = if head { cost.len() } else { recipe.frozen_stages };
+    check_batch_size(recipe, architecture, frozen < cost.len())?;
     let forward: f64 = cost.iter().map(|stage| stage.multiply_adds).sum();
     let learned: f64 = cost[frozen..].iter().map(|stage| stage.multiply_adds).sum();
     let kept: f64 = cost[frozen..].iter().map(|stage| stage.outputs).sum();
@@ -83,6 +84,19 @@ pub fn estimate(recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u6
         scratch_bytes: (features + 4.0 * 5.0 * if head { head_size } else { weights }) as u64,
         slowest_seconds: multiply_adds / SLOWEST_MULTIPLY_ADDS,
     })
+}
+
+/// Refuses batches that stages which learn cannot be normalised over.
+pub(super) fn check_batch_size(recipe: &Recipe, architecture: &Architecture, stages_learn: bool) -> Result<()> {
+    let (fewest, asked) = (architecture.fewest_items(), recipe.batch_size);
+    if !stages_learn || asked >= fewest {
+        return Ok(());
+    }
+    let name = architecture.name;
+    let problem = format!(
+        "{name} normalises over the batch, so a step takes {fewest} images or more, not {asked}; choose {fewest} or more (8 and more learn better), or train the head only"
+    );
+    Err(RecipeError { setting: "batch_size", problem }.into())
 }
 
 impl Estimate {
@@ -154,6 +168,13 @@ mod tests {
         assert!(refused(Recipe { lr: f64::NAN, ..Recipe::default() }, "resnet18"));
         assert!(refused(Recipe { epochs: 1_000_000_000, ..Recipe::default() }, "resnet18"));
         assert!(refused(Recipe { strategy: Strategy::Full, frozen_stages: 6, ..Recipe::default() }, "resnet18"));
+        let single = Recipe { strategy: Strategy::Full, batch_size: 1, ..Recipe::default() };
+        let error = estimate(&single, &config("mobilenetv3_small_050"), 100, 2).unwrap_err().to_string();
+        assert!(error.contains("batch_size") && error.contains("over the batch"), "{error}");
+        assert!(!refused(single.clone(), "vit_tiny_patch16_224") && !refused(single.clone(), "convnext_atto"));
+        assert!(!refused(Recipe { strategy: Strategy::Head, ..single.clone() }, "resnet18"));
+        assert!(!refused(Recipe { frozen_stages: 5, ..single.clone() }, "resnet18"), "nothing that learns normalises");
+        assert!(!refused(Recipe { batch_size: 2, ..single }, "resnet18"));
         assert!(refused(Recipe::default(), "vit_giant_patch14_224"));
         assert!(!refused(Recipe::default(), "vit_tiny_patch16_224"));
         let smaller = estimate(&Recipe { image_size: 96, ..Recipe::default() }, &config("vit_tiny_patch16_224"), 100, 2);

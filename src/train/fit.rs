@@ -20,7 +20,7 @@ pub fn fit(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Resul
     training.recipe.check()?;
     let _workspace = kernels::Workspace::open();
     let mut reporter = ProgressReporter::new(sink);
-    let mut run = Run::prepare(training)?;
+    let mut run = Run::prepare(training, &mut reporter)?;
     run.announce(&mut reporter)?;
     run.choose_precision(&mut reporter)?;
     if let Some(checkpoint) = training.resume {

@@ -4,6 +4,7 @@ use candle_core::{Device, Tensor, Var};
 
 use super::Training;
 use super::error::{Error, Result};
+use super::estimate::check_batch_size;
 use super::features::Scale;
 use super::feed::{Fed, Step};
 use super::optim::Group;
@@ -56,6 +57,7 @@ impl Model {
             }
             Strategy::Full => recipe.frozen_stages,
         };
+        check_batch_size(recipe, architecture, frozen < stages)?;
         let mut model = Model { classifier, frozen, architecture, device: training.device.clone(), base_digest, learned: Vec::new() };
         let buffers = model.classifier.backbone.stages().iter().skip(frozen).flat_map(|stage| &stage.buffers);
         let body = model.classifier.backbone.trainable(frozen).into_iter().chain(buffers.map(String::as_str));

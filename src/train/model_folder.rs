@@ -45,6 +45,7 @@ fn metrics(report: &Report, lineage: &Lineage) -> serde_json::Value {
         "validated_on": outcome.validated_on,
         "validation": outcome.validation,
         "test": outcome.test,
+        "leaks": outcome.leaks,
         "epochs": report.epochs,
         "skipped": report.skipped,
     })

@@ -1,6 +1,7 @@
 //! Which images are trained on and which are measured on.
 
-use crate::data::{Dataset, Sample};
+use crate::data::{Copies, Dataset, Sample};
+use crate::domain::copies::Leak;
 use crate::domain::evaluation::Held;
 use crate::domain::recipe::Recipe;
 
@@ -12,23 +13,28 @@ pub struct Partition {
     pub val: Vec<Sample>,
     pub test: Vec<Sample>,
     pub held: Held,
+    /// What of `val` and `test` is also in a part before it.
+    pub leaks: Vec<Leak>,
 }
 
 impl Partition {
-    pub fn of(dataset: &Dataset, recipe: &Recipe) -> Partition {
+    pub fn of(dataset: &Dataset, copies: &Copies, recipe: &Recipe) -> Partition {
         let (mut train, mut val, test) = (dataset.split("train"), dataset.split("val"), dataset.split("test"));
         let mut held = Held::ValSplit;
         if val.is_empty() {
             held = Held::Training;
             if train.len() >= ENOUGH_PER_CLASS * dataset.classes().len().max(1) {
-                (train, val) = dataset.split_train(recipe.validation, recipe.seed);
+                (train, val) = dataset.split_train(copies, recipe.validation, recipe.seed);
                 held = Held::HeldOut;
             }
             if val.is_empty() {
                 (val, held) = (train.clone(), Held::Training);
             }
         }
-        Partition { train, val, test, held }
+        // Numbers on the training items themselves say so already.
+        let measured: &[Sample] = if held == Held::Training { &[] } else { &val };
+        let leaks = copies.leaks(&[("train", &train), ("val", measured), ("test", &test)]);
+        Partition { train, val, test, held, leaks }
     }
 }
 

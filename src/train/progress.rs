@@ -95,6 +95,16 @@ impl<'a> ProgressReporter<'a> {
         self.progress()
     }
 
+    /// What comes before the plan is known has done so much of its own; told once it takes long.
+    pub fn prepare(&mut self, name: &str, done: u64, total: u64) -> Result<()> {
+        if self.stage != name {
+            self.stage = name.into();
+            self.last_told = Some(Instant::now());
+        }
+        self.plan(done, total);
+        self.tick()
+    }
+
     /// One batch of `samples` is done.
     pub fn step(&mut self, samples: usize) -> Result<()> {
         self.step += 1;

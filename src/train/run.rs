@@ -21,7 +21,7 @@ use super::progress::ProgressReporter;
 use super::report::Report;
 use super::schedule::Schedule;
 use super::tasks::{self, Task};
-use crate::data::Dataset;
+use crate::data::{Dataset, Survey, survey};
 use crate::domain::config::ModelConfig;
 use crate::domain::digest::Digest;
 use crate::domain::evaluation::{Evaluation, Held, Outcome, Stopped};
@@ -47,7 +47,7 @@ pub struct Run<'a> {
     steps_per_epoch: u64,
     pass_steps: u64,
     frozen: Frozen,
-    dataset_digest: String,
+    survey: Survey,
     state: State,
     best: Vec<(String, Tensor)>,
     scale: Option<Scale>,
@@ -60,9 +60,10 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Splits the data, loads the model, sets up the optimiser; nothing has learned yet.
-    pub fn prepare(training: &'a Training<'a>) -> Result<Run<'a>> {
+    pub fn prepare(training: &'a Training<'a>, reporter: &mut ProgressReporter) -> Result<Run<'a>> {
         let recipe = training.recipe;
-        let partition = Partition::of(training.dataset, recipe);
+        let survey = survey(training.dataset, &mut |done, all| reporter.prepare("reading the data set", done, all))?;
+        let partition = Partition::of(training.dataset, &survey.copies, recipe);
         let task: Arc<dyn Task> = tasks::of_targets(&training.dataset.targets, &partition, recipe)?.into();
         let config = model_folder::config_of_result(training.config, recipe, &*task);
         let model = Model::load(training, task.outputs())?;
@@ -73,8 +74,7 @@ impl<'a> Run<'a> {
         let steps_per_epoch = feed.steps_per_epoch(partition.train.len());
         // Batch norm forgets at the pace of an epoch, but not slower than PyTorch's default (SimCLR's rule).
         model.classifier.backbone.set_norm_momentum((10.0 / steps_per_epoch as f64).min(0.1));
-        let dataset_digest = training.dataset.digest()?;
-        let state = State::new(identity(training, &model, &feed, &dataset_digest));
+        let state = State::new(identity(training, &model, &feed, &survey.digest));
         Ok(Run {
             best: model.snapshot()?,
             schedule: Schedule::new(steps_per_epoch * u64::from(recipe.epochs), recipe.warmup),
@@ -89,7 +89,7 @@ impl<'a> Run<'a> {
             skipped: Skipped::default(),
             config,
             steps_per_epoch,
-            dataset_digest,
+            survey,
             state,
             scale: None,
             settled: false,
@@ -116,6 +116,23 @@ impl<'a> Run<'a> {
         }
         if partition.held == Held::Training {
             reporter.warn("under 10 training images per class: none are held out, so the numbers flatter; try several seeds")?;
+        }
+        let what = self.training.dataset.modality.name().items();
+        for leak in &partition.leaks {
+            reporter.warn(format!("{}: the measures on them flatter", leak.sentence(what)))?;
+        }
+        let copies = self.survey.copies.tell(&partition.train);
+        if copies.equal + copies.near > 0 && partition.held == Held::HeldOut {
+            let (count, near) = (copies.equal + copies.near, copies.near);
+            reporter.info(format!(
+                "{count} training {what} are copies of others ({near} near-copies); copies were kept together when {what} were held out"
+            ))?;
+        }
+        if copies.relabelled > 0 {
+            reporter.warn(format!(
+                "{} training {what} are copies of one with another label: one of the two labels is wrong",
+                copies.relabelled
+            ))?;
         }
         for warning in &self.training.dataset.warnings {
             reporter.warn(warning.clone())?;
@@ -156,7 +173,7 @@ impl<'a> Run<'a> {
         let (training, epochs) = (self.training, self.training.recipe.epochs);
         let rest = self.total_steps();
         (self.frozen, self.pass_steps) =
-            features::run_once(training, &mut self.feed, &self.model, &self.partition, &self.dataset_digest, rest, reporter)?;
+            features::run_once(training, &mut self.feed, &self.model, &self.partition, &self.survey.hashes, rest, reporter)?;
         if training.recipe.strategy == Strategy::Head {
             let shown = self.feed.views_shown(&self.partition.train, epochs);
             self.scale = self.feed.standardise(&shown);
@@ -292,6 +309,7 @@ impl<'a> Run<'a> {
             validated_on: self.partition.held,
             validation,
             test,
+            leaks: self.partition.leaks.clone(),
         };
         Ok(Report {
             outcome,
@@ -303,7 +321,7 @@ impl<'a> Run<'a> {
             modality: self.training.dataset.modality.name(),
             trained_on: describe(self.training.dataset, self.partition.train.len()),
             train_samples: self.partition.train.len(),
-            dataset_digest: self.dataset_digest,
+            dataset_digest: self.survey.digest,
             skipped: self.skipped.paths.into_iter().collect(),
             epochs: self.state.history,
         })

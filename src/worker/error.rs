@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::domain::disk;
 use crate::{service, train};
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -26,7 +27,7 @@ pub enum Error {
     /// What an earlier attempt left cannot be used; without it the job can.
     #[error("{0}")]
     Checkpoint(String),
-    #[error("cannot use {}: {source}; check that the disk has room and the folder can be written", path.display())]
+    #[error("cannot use {}: {source}; {}", path.display(), disk::advice(source))]
     Io { path: PathBuf, source: std::io::Error },
 }
 
@@ -42,9 +43,8 @@ impl From<service::Error> for Error {
         use service::Error as Story;
         match error {
             Story::Conflict(problem) if problem.code == "lease_lost" => Error::Lost,
-            Story::Busy(problem) => Error::Later(problem.message),
             // A moved ref or a name taken in this moment looks different next time.
-            Story::Conflict(problem) => Error::Later(problem.message),
+            Story::Busy(problem) | Story::Conflict(problem) => Error::Later(format!("{}; {}", problem.message, problem.hint)),
             Story::Internal(message) => Error::Later(message),
             Story::NotFound(problem)
             | Story::Unauthorized(problem)
@@ -61,7 +61,7 @@ impl From<train::Error> for Error {
         match error {
             train::Error::Cancelled => Error::Cancelled,
             train::Error::Checkpoint { .. } => Error::Checkpoint(error.to_string()),
-            train::Error::Io { .. } => Error::Later(error.to_string()),
+            other if other.is_disk_full() || matches!(other, train::Error::Io { .. }) => Error::Later(other.to_string()),
             train::Error::Data(data) => Error::Never(format!("{data}; {}", data.hint())),
             other => Error::Never(other.to_string()),
         }

@@ -2,7 +2,7 @@
 //! or crashes never takes the server down.
 //!
 //! ```text
-//! FOLDER/<name>.lock        locked while the worker lives; whoever can lock it knows that it died
+//! FOLDER/<name>.lock        locked while the worker lives; whoever can lock it knows that it died, and reads in it how
 //! FOLDER/<name>/<job id>/   scratch of the job in hand, gone when it ends
 //! FOLDER/frozen/            features of frozen stages, for the next job on the same base and data
 //! FOLDER/hold               made by hand: jobs stand still after the epoch it names, as long as it lies here
@@ -10,6 +10,7 @@
 //!
 //! What must survive a worker is elsewhere: checkpoints are blobs, progress and events are rows.
 
+pub mod death;
 mod error;
 mod gate;
 mod heartbeat;
@@ -79,7 +80,7 @@ pub async fn work(service: Service, options: Options, stopping: watch::Receiver<
 /// Jobs of workers that died go back to the queue now, not when their leases run out.
 async fn bury_the_dead(service: &Service, presence: &Presence) {
     for dead in presence.dead() {
-        match service.bury_worker(dead.name()).await {
+        match service.bury_worker(dead.name(), dead.death()).await {
             Ok(orphans) => {
                 tracing::warn!(worker = dead.name(), orphans, "a worker had died");
                 dead.forget();

@@ -4,7 +4,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use super::{Error, Result};
+use super::{Error, Result, death};
+use crate::domain::job::Death;
 use crate::file_lock::FileLock;
 
 const SUFFIX: &str = "lock";
@@ -34,6 +35,7 @@ impl Presence {
         temporary.as_file().lock().map_err(Error::io(temporary.path()))?;
         let path = lock_path(folder, &name);
         let lock = temporary.persist_noclobber(&path).map_err(|failed| Error::io(&path)(failed.error))?;
+        death::register(&lock);
         Ok(Presence { name, folder: folder.to_owned(), _lock: lock })
     }
 
@@ -60,6 +62,7 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
+        death::forget();
         forget(&self.folder, &self.name);
     }
 }
@@ -72,6 +75,11 @@ impl Dead {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How it ended, so far as that is known.
+    pub fn death(&self) -> Death {
+        death::read(&lock_path(&self.folder, &self.name))
     }
 
     /// Removes what it left on this machine.

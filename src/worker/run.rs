@@ -20,6 +20,8 @@ use crate::domain::user::Actor;
 use crate::service::Service;
 use crate::train::{self, Event, FeatureStore, Keep, Report, Training};
 
+/// Between two tries to tell how a job ended.
+const TELL_AGAIN: Duration = Duration::from_secs(2);
 /// Storing checkpoints may take this share of a job's time.
 const CHECKPOINT_SHARE: u32 = 20;
 
@@ -37,6 +39,7 @@ pub(super) struct Place<'a> {
 pub(super) async fn run(service: &Service, lease: &Lease, job: &Job, place: Place<'_>, stopping: &watch::Receiver<bool>) {
     tracing::info!(job = %job.id, attempt = job.attempt, name = %job.fine_tune.name, "job begins");
     let heartbeat = Arc::new(Heartbeat::default());
+    let scratch = place.scratch;
     let attempt = Attempt { service, lease, job, place, heartbeat: heartbeat.clone() };
     let making = async {
         let result = attempt.make().await;
@@ -44,27 +47,41 @@ pub(super) async fn run(service: &Service, lease: &Lease, job: &Job, place: Plac
         result
     };
     let (result, ()) = tokio::join!(making, heartbeat.run(service, lease, stopping.clone()));
-    let told = match result {
-        Ok(version) => {
-            tracing::info!(job = %job.id, version, "job succeeded");
-            return;
-        }
+    match result {
+        Ok(version) => tracing::info!(job = %job.id, version, "job succeeded"),
         // The loop only knows that it was told to stop; the heartbeat knows why.
-        Err(error) => end(service, lease, heartbeat.verdict().filter(|_| matches!(error, Error::Cancelled)).unwrap_or(error)).await,
-    };
-    if let Err(error) = told {
-        // The lease runs out, and the job is judged then.
-        tracing::warn!(job = %job.id, %error, "cannot tell how the job ended");
+        Err(error) => {
+            let error = heartbeat.verdict().filter(|_| matches!(error, Error::Cancelled)).unwrap_or(error);
+            tracing::warn!(job = %lease.job, %error, "job did not succeed");
+            // What the attempt wrote may be what leaves no room to tell of it.
+            super::remove(scratch);
+            tell(service, lease, &error, stopping).await;
+        }
     }
 }
 
-async fn end(service: &Service, lease: &Lease, error: Error) -> crate::service::Result<()> {
-    tracing::warn!(job = %lease.job, %error, "job did not succeed");
+/// Tells how the job ended. A database that is busy, or has no room, is waited for: told by nobody, the job would be judged
+/// as one whose worker died.
+async fn tell(service: &Service, lease: &Lease, error: &Error, stopping: &watch::Receiver<bool>) {
+    let mut stopping = stopping.clone();
+    while let Err(failed) = end(service, lease, error).await {
+        tracing::warn!(job = %lease.job, error = %failed, "cannot tell how the job ended");
+        if !matches!(failed, crate::service::Error::Busy(_)) {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TELL_AGAIN) => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+async fn end(service: &Service, lease: &Lease, error: &Error) -> crate::service::Result<()> {
     match error {
         Error::Lost => Ok(()),
         Error::Cancelled => service.stop_job(lease).await,
         Error::Stopping => service.release_job(lease).await,
-        Error::Never(message) | Error::Checkpoint(message) => service.fail_job(lease, message).await,
+        Error::Never(message) | Error::Checkpoint(message) => service.fail_job(lease, message.clone()).await,
         Error::Later(_) | Error::Io { .. } => service.retry_job(lease, &error.to_string()).await,
     }
 }

@@ -208,7 +208,7 @@ fn oddities_are_told_and_not_fatal() {
     let told = |needle: &str| assert!(report.warnings.iter().any(|w| w.contains(needle)), "{needle}: {:?}", report.warnings);
     told("class `bird` has no training images");
     told("notes.txt");
-    told("also in another split");
+    told("1 of 1 validation images is also in train");
     assert_eq!(report.duplicates_across_splits.len(), 1);
     assert!(report.duplicates_across_splits[0].0.ends_with("train/cat/1.png"));
     assert_eq!(report.classes, ["bird", "cat", "dog"]);
@@ -229,7 +229,7 @@ fn a_table_of_numbers_is_read_as_targets() {
     assert_eq!((spread.min, spread.max), (-1e3, 7.0));
     assert_eq!(report.splits[0].samples, 3);
     assert_eq!((report.previews.len(), report.previews[0].class.as_str()), (4, "2.5"));
-    assert_eq!(report.digest, dataset.digest().unwrap());
+    assert_eq!(report.digest, digest(&dataset));
     // JSON lines may hold fractions here, and the first line says which column it is.
     let mut lines = files(&["1.png", "2.png"]);
     text(&mut lines, "metadata.jsonl", "{\"file_name\": \"1.png\", \"target\": 0.5}\n{\"file_name\": \"2.png\", \"target\": \"1e-2\"}\n");

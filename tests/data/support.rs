@@ -3,7 +3,7 @@
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
-use hub::data::{Error, Limits, Source, check};
+use hub::data::{Dataset, Error, Limits, Source, check, survey};
 use hub::domain::dataset_report::DatasetReport;
 use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
@@ -18,6 +18,11 @@ pub fn encoded(image: &RgbImage, format: ImageFormat) -> Vec<u8> {
     let mut out = Cursor::new(Vec::new());
     image.write_to(&mut out, format).unwrap();
     out.into_inner()
+}
+
+/// The name of a data set's content.
+pub fn digest(dataset: &Dataset) -> String {
+    survey(dataset, &mut |_, _| Ok::<_, Error>(())).unwrap().digest
 }
 
 /// Two classes with two images each: what every archive below is otherwise made of.

@@ -1,5 +1,6 @@
 //! Counts what a decompressor gives out, so that a bomb is stopped by its first bytes too many and not by the disk.
 
+use crate::domain::disk;
 use std::io::{self, Read};
 
 use crate::data::error::Error;
@@ -50,6 +51,10 @@ pub fn error_at(entry: &str, error: &io::Error) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Exceeded>()) {
         Some(Exceeded::Ratio(ratio)) => Error::ArchiveBomb { entry, ratio: *ratio },
         Some(Exceeded::Total(limit_bytes)) => Error::TooLarge { entry, limit_bytes: *limit_bytes },
+        // Reading never ends so: what was unpacked found no room.
+        None if disk::is_full(error) => {
+            Error::Io { path: entry.into(), source: io::Error::new(error.kind(), format!("no room for what it unpacks to: {error}")) }
+        }
         None => Error::ArchiveBroken { entry, reason: error.to_string() },
     }
 }

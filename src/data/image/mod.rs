@@ -7,6 +7,7 @@ mod frame;
 mod gif;
 mod jpeg;
 mod jxl;
+mod look;
 mod room;
 pub mod thumbnail;
 mod tiff;
@@ -20,7 +21,7 @@ pub use views::ImageViews;
 
 use super::error::{Refusal, Result};
 use super::limits::Limits;
-use super::modality::{Modality, Seen, Views};
+use super::modality::{Look, Modality, Seen, Views};
 use super::name;
 use crate::domain::config::ModelConfig;
 use crate::domain::modality::Modality as Name;
@@ -63,8 +64,13 @@ impl Modality for Images {
             sizes: vec![("width", decoded.image.width()), ("height", decoded.image.height())],
             channels: decoded.channels,
             format: decoded.format,
+            look: look::of_image(&decoded.image),
             preview: preview.then(|| thumbnail::of_image(&decoded.image, PREVIEW_SIDE).ok()).flatten(),
         })
+    }
+
+    fn are_alike(&self, a: &Look, b: &Look) -> bool {
+        look::are_alike(a, b)
     }
 
     fn views(&self, config: &ModelConfig) -> Result<Arc<dyn Views>> {

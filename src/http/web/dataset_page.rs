@@ -82,11 +82,13 @@ fn thumbs(classes: &[String], head: &Head, numbers: bool) -> Vec<Thumb> {
     let mut shown: HashMap<&str, usize> = classes.iter().map(|class| (class.as_str(), 0)).collect();
     let each = if numbers { SHOWN } else { (SHOWN / shown.len().max(1)).clamp(1, PER_CLASS) };
     let mut thumbs = Vec::new();
+    // Browsers keep a picture by its address, which names the version: the next one has others in its place.
+    let rev = head.version.as_ref().map_or(head.rev_query.clone(), |version| format!("?rev={}", version.number));
     for (at, class) in classes.iter().enumerate() {
         let count = shown.entry(class).or_default();
         *count += 1;
         if *count <= each && thumbs.len() < SHOWN {
-            thumbs.push(Thumb { class: class.clone(), src: format!("{}/thumbnails/{at}{}", head.href, head.rev_query) });
+            thumbs.push(Thumb { class: class.clone(), src: format!("{}/thumbnails/{at}{rev}", head.href) });
         }
     }
     thumbs
@@ -122,5 +124,6 @@ fn splits(report: &DatasetReport) -> Vec<SplitView> {
 fn problems(report: &DatasetReport) -> Vec<String> {
     let unreadable = report.unreadable.iter().take(20).map(|p| format!("{} cannot be read: {}", p.path, p.reason));
     let duplicates = report.duplicates_across_splits.iter().take(20).map(|(a, b)| format!("{a} and {b} are the same image in two splits"));
-    report.warnings.iter().cloned().chain(unreadable).chain(duplicates).collect()
+    let near = report.copies.pairs.iter().take(20).map(|(a, b)| format!("{b} looks the same as {a}"));
+    report.warnings.iter().cloned().chain(unreadable).chain(duplicates).chain(near).collect()
 }

@@ -78,13 +78,19 @@ fn read(json: &[u8]) -> Option<Outcome> {
         task.measures().iter().zip(&best.values).map(|(measure, value)| (measure.label(), shown(measure.unit, *value))).collect();
     numbers.insert(1, (capitalised(task.about().baseline.1), shown(task.primary().unit, outcome.baseline)));
     numbers.extend(
-        [
-            ("Loss", format!("{:.4}", best.loss)),
-            ("Measured on", format!("{} images of {split}", best.samples)),
-            ("Best epoch", outcome.best_epoch.to_string()),
-            ("Took", format::duration(outcome.seconds)),
-        ]
-        .map(|(label, value)| (label.to_owned(), value)),
+        [("Loss", format!("{:.4}", best.loss)), ("Measured on", format!("{} images of {split}", best.samples))]
+            .map(|(label, value)| (label.to_owned(), value)),
+    );
+    if let Some((low, high)) = best.interval() {
+        let unit = task.primary().unit;
+        numbers.push((format!("{}, 95 % interval", task.primary().label()), format!("{} to {}", shown(unit, low), shown(unit, high))));
+    }
+    numbers.extend(
+        outcome.leaks.iter().map(|leak| (format!("Of {} also in {}", leak.split, leak.of), format!("{} of {}", leak.copies, leak.samples))),
+    );
+    numbers.extend(
+        [("Best epoch", outcome.best_epoch.to_string()), ("Took", format::duration(outcome.seconds))]
+            .map(|(label, value)| (label.to_owned(), value)),
     );
     let fits = (2..=WIDEST_MATRIX).contains(&best.per_class.len());
     Some(Outcome {
@@ -132,11 +138,13 @@ mod tests {
                 "confusion": [[4, 1], [0, 5]],
             })
         };
-        let json = serde_json::json!({ "validation": evaluation(0.5), "test": evaluation(0.9), "majority_top1": 0.5, "best_epoch": 2 });
+        let json = serde_json::json!({ "validation": evaluation(0.5), "test": evaluation(0.9), "majority_top1": 0.5, "best_epoch": 2,
+            "leaks": [{"split": "val", "of": "train", "copies": 3, "samples": 10, "near": 1}] });
         let outcome = read(json.to_string().as_bytes()).unwrap();
         let tiles: Vec<_> = outcome.numbers.iter().map(|(label, value)| (label.as_str(), value.as_str())).collect();
         assert_eq!(tiles[..3], [("Top-1", "90.0 %"), ("Always the largest class", "50.0 %"), ("Top-5", "100.0 %")]);
         assert_eq!(tiles[3..6], [("Macro F1", "0.800"), ("Loss", "0.5000"), ("Measured on", "10 images of test")]);
+        assert_eq!(tiles[6..8], [("Top-1, 95 % interval", "59.6 % to 98.2 %"), ("Of val also in train", "3 of 10")]);
         assert_eq!(outcome.classes[0].recall, "80.0 %");
         let cell = &outcome.matrix[0].cells[1];
         assert_eq!((cell.count, cell.shade, cell.right), (1, 2, false));

@@ -11,10 +11,10 @@ use super::frame::{Frame, page};
 use super::repo_head::{Fact, Head, card_html, urlencode};
 use super::snippets::{Snippet, snippets};
 use crate::domain::name::{RepoId, RepoKind};
-use crate::domain::repo::{Facts, RepoSummary, SourceDataset};
+use crate::domain::repo::{RepoSummary, SourceDataset};
 use crate::domain::revision::Revision;
 use crate::domain::saved_model::SavedModel;
-use crate::domain::task::{Measure, Task, Unit};
+use crate::domain::task::{Measure, Task};
 use crate::domain::user::Actor;
 use crate::http::Site;
 use crate::http::caller::Visitor;
@@ -81,9 +81,9 @@ async fn model(visitor: &Visitor, service: &Service, summary: RepoSummary, revis
         sources: sources.into_iter().map(Source::from).collect(),
         bases: facts.base_models.iter().map(|written| base(written)).collect(),
         children: children.into_iter().map(RepoCard::from).collect(),
-        metrics: facts.metrics.iter().map(|m| (m.dataset.clone(), m.name.clone(), metric(&m.name, m.value))).collect(),
+        metrics: facts.metrics.iter().map(|m| (m.dataset.clone(), m.name.clone(), Measure::of_card_shown(&m.name, m.value))).collect(),
         saved_model: facts.saved_model.clone(),
-        labels: if has_classes(facts) { facts.labels.iter().take(1_000).cloned().collect() } else { vec![] },
+        labels: if Task::has_classes(&facts.task) { facts.labels.iter().take(1_000).cloned().collect() } else { vec![] },
         snippets: if published { snippets(&summary, address) } else { vec![] },
     })
 }
@@ -102,19 +102,6 @@ fn base(written: &str) -> Source {
     Source { written: written.to_owned(), href: here.map(|path| path + &rev) }
 }
 
-/// Shares read as per cent, everything else as it is; of names we do not know, what could be a share is one.
-fn metric(name: &str, value: f64) -> String {
-    if let Some(measure) = Measure::of_card(name).filter(|measure| measure.unit != Unit::Share) {
-        return measure.show(value, 3);
-    }
-    if (0.0..=1.0).contains(&value) { format::percent(value) } else { format!("{value:.3}") }
-}
-
-/// What a model of numbers has as many outputs of are no classes.
-fn has_classes(facts: &Facts) -> bool {
-    Task::of_pipeline_tag(&facts.task).is_none_or(|task| task.about().classes)
-}
-
 fn model_facts(summary: &RepoSummary) -> Vec<Fact> {
     let facts = &summary.facts;
     let filter = |name: &str, value: &str| Some(format!("/models?{name}={}", urlencode(value)));
@@ -125,7 +112,7 @@ fn model_facts(summary: &RepoSummary) -> Vec<Fact> {
         ("Task", facts.task.clone(), filter("task", &facts.task)),
         ("Parameters", some(facts.parameters, format::count(facts.parameters)), None),
         ("Features", some(facts.num_features, facts.num_features.to_string()), None),
-        ("Classes", some(if has_classes(facts) { facts.num_classes } else { 0 }, facts.num_classes.to_string()), None),
+        ("Classes", some(if Task::has_classes(&facts.task) { facts.num_classes } else { 0 }, facts.num_classes.to_string()), None),
         ("Input", some(side, format!("{side} × {side} px")), None),
         ("Licence", facts.license.clone(), filter("license", &facts.license)),
         ("Library", facts.library.clone(), filter("library", &facts.library)),

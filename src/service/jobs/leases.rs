@@ -9,7 +9,7 @@ use crate::catalog::jobs;
 use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::id::{JobId, TokenId, UploadId};
-use crate::domain::job::{Job, JobState, Lease};
+use crate::domain::job::{Death, Job, JobState, Lease};
 use crate::domain::job_event::{Event, Level};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Actor, Scope};
@@ -44,7 +44,7 @@ impl Service {
             .write(move |tx| {
                 while let Some((job, fruitless)) = jobs::find_ready(tx, now)? {
                     if job.state == JobState::Running {
-                        after_death(tx, &job, fruitless, now)?;
+                        again_or_never(tx, &job, fruitless, now, &Death::Unknown.to_string())?;
                         continue;
                     }
                     let lease = jobs::lease(tx, &job.id, &worker, now, now.plus_ms(LEASE_MS))?;
@@ -58,13 +58,14 @@ impl Service {
     }
 
     /// Judges the jobs of a worker that is known to be dead, without waiting for its leases to run out.
-    pub async fn bury_worker(&self, worker: &str) -> Result<usize> {
+    /// `how` it ended, where that is known.
+    pub async fn bury_worker(&self, worker: &str, how: Death) -> Result<usize> {
         let (now, worker) = (self.now(), worker.to_owned());
         self.db
             .write(move |tx| {
                 let orphans = jobs::list_held_by(tx, &worker)?;
                 for (job, fruitless) in &orphans {
-                    after_death(tx, job, *fruitless, now)?;
+                    again_or_never(tx, job, *fruitless, now, &how.to_string())?;
                 }
                 Ok(orphans.len())
             })
@@ -194,20 +195,13 @@ pub(super) fn hold(tx: &mut Tx<'_>, lease: &Lease) -> Result<()> {
     }
 }
 
-fn after_death(tx: &mut Tx<'_>, job: &Job, fruitless: u32, now: Timestamp) -> Result<()> {
-    again_or_never(tx, job, fruitless, now, "the worker stopped answering: it ran out of memory, crashed or was killed")
-}
-
-/// Another try after a back-off, unless the job was cancelled or has had its tries.
+/// Another try after a back-off, unless the job was cancelled or has had its tries. `why` says what to do as well.
 fn again_or_never(tx: &mut Tx<'_>, job: &Job, fruitless: u32, now: Timestamp, why: &str) -> Result<()> {
     if job.cancel_requested {
         return end(tx, &job.id, now, JobState::Cancelled, None);
     }
     if fruitless >= MAX_FRUITLESS {
-        let message = format!(
-            "gave up after {fruitless} starts in a row without progress: {why}; \
-             try a smaller batch_size or image_size, or give the server more memory"
-        );
+        let message = format!("gave up after {fruitless} starts in a row without progress: {why}");
         return end(tx, &job.id, now, JobState::Failed, Some(message));
     }
     let wait_ms = match fruitless {

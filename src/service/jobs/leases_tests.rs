@@ -141,18 +141,33 @@ async fn a_job_that_kills_its_workers_fails_after_three() {
     let id = house.queue().await;
     for wait in [BACK_OFF_MS, 2 * BACK_OFF_MS] {
         let lease = house.lease("w").await.unwrap();
-        assert_eq!(house.service.bury_worker(&lease.worker).await.unwrap(), 1);
+        assert_eq!(house.service.bury_worker(&lease.worker, Death::OutOfMemory).await.unwrap(), 1);
         house.clock.forward(wait - 1);
         assert!(house.lease("w").await.is_none());
         house.clock.forward(1);
     }
     house.lease("w").await.unwrap();
-    house.service.bury_worker("w").await.unwrap();
+    house.service.bury_worker("w", Death::OutOfMemory).await.unwrap();
     let job = house.job(&id).await;
     let error = job.error.unwrap();
     assert_eq!((job.state, job.attempt), (JobState::Failed, 3));
     assert!(error.contains("out of memory") && error.contains("batch_size"), "{error}");
     assert!(house.lease("w").await.is_none());
+}
+
+#[tokio::test]
+async fn a_job_without_room_on_the_disk_is_told_of_the_disk_and_not_of_memory() {
+    let house = House::new().await;
+    let id = house.queue().await;
+    for wait in [BACK_OFF_MS, 2 * BACK_OFF_MS, 0] {
+        let lease = house.lease("w").await.unwrap();
+        house.service.retry_job(&lease, "the disk of this worker is full; make room on it").await.unwrap();
+        house.clock.forward(wait);
+    }
+    let job = house.job(&id).await;
+    let error = job.error.unwrap();
+    assert_eq!(job.state, JobState::Failed);
+    assert!(error.contains("disk of this worker is full") && !error.contains("memory") && !error.contains("batch_size"), "{error}");
 }
 
 #[tokio::test]
@@ -162,7 +177,7 @@ async fn a_job_that_moves_on_may_lose_many_workers() {
     for _ in 0..10 {
         let lease = house.lease("w").await.expect("no back-off after a checkpoint");
         house.checkpoint(&lease).await.unwrap();
-        house.service.bury_worker("w").await.unwrap();
+        house.service.bury_worker("w", Death::Unknown).await.unwrap();
     }
     let lease = house.lease("w").await.unwrap();
     assert_eq!(house.job(&id).await.attempt, 11);

@@ -111,7 +111,7 @@ impl Service {
         let bytes = manifest.find(WEIGHTS).map_or(0, |entry| entry.size_bytes);
         let slot = self.models.slot((weights, need(&manifest, CONFIG, id, &version)?), bytes);
         let load = || async {
-            let folder = tempfile::tempdir().map_err(|e| Error::Internal(format!("no temporary folder: {e}")))?;
+            let folder = tempfile::tempdir().map_err(|e| Error::of_file("no temporary folder", &e))?;
             let path: PathBuf = self.local_file(&weights, folder.path()).await?;
             let device = self.device.clone();
             let limits = self.policy().data_limits;

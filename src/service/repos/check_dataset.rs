@@ -48,10 +48,7 @@ impl Found {
     fn of_report(mut report: DatasetReport) -> Found {
         let previews = std::mem::take(&mut report.previews);
         let json = |value: serde_json::Result<String>| value.unwrap_or_default();
-        let mut warnings = report.warnings.clone();
-        if !report.duplicates_across_splits.is_empty() {
-            warnings.push(format!("{} images stand in more than one split", report.duplicates_across_splits.len()));
-        }
+        let warnings = report.warnings.clone();
         Found {
             classes: report.classes.len() as u64,
             samples: report.samples as u64,
@@ -147,7 +144,7 @@ impl Service {
 
     /// Each file of a version as a file of this machine; of stores elsewhere, a copy that goes with the directory.
     async fn local_files(&self, manifest: &Manifest) -> Result<(Vec<(String, PathBuf)>, Option<tempfile::TempDir>)> {
-        let failed = |e: std::io::Error| Error::Internal(format!("a data set could not be copied for its check: {e}"));
+        let failed = |e: std::io::Error| Error::of_file("a data set could not be copied for its check", &e);
         let mut copies = None;
         let mut files = Vec::with_capacity(manifest.entries().len());
         for entry in manifest.entries() {
@@ -179,7 +176,7 @@ fn refused(problem: data::Error) -> Error {
     use data::Error as Data;
     let (code, message, hint) = (problem.code(), problem.to_string(), problem.hint());
     match problem {
-        Data::Io { .. } => Error::Internal(message),
+        Data::Io { source, .. } => Error::of_file(&message, &source),
         Data::ArchiveBomb { .. } | Data::TooLarge { .. } => Error::too_large(code, message, hint),
         _ => Error::invalid(code, message, hint),
     }

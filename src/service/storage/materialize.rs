@@ -62,7 +62,7 @@ impl Service {
     async fn copy_out(&self, digest: &Digest, folder: &Path, copy: PathBuf) -> Result<PathBuf> {
         let reader = self.blobs.open(digest).await?;
         let part = folder.join(format!("{digest}.part"));
-        let failed = |e: std::io::Error| Error::Internal(format!("cannot write {}: {e}", part.display()));
+        let failed = |e: std::io::Error| Error::of_file(&format!("cannot write {}", part.display()), &e);
         let stopped = |e| Error::Internal(format!("copying was stopped: {e}"));
         std::fs::create_dir_all(folder).map_err(failed)?;
         let mut writing = (File::create(&part).map_err(failed)?, Sha256::new());

@@ -286,6 +286,8 @@ fn staging_id() -> Result<UploadId> {
 }
 
 pub(super) fn unusable(path: &Path, error: &std::io::Error) -> Error {
-    let hint = "choose a directory you may write to, on a disk with room";
+    let full = crate::domain::disk::is_full(error);
+    let hint =
+        if full { "the disk is full: make room on it, or choose a directory elsewhere" } else { "choose a directory you may write to" };
     Error::invalid("directory_unusable", format!("{}: {error}", path.display()), hint)
 }

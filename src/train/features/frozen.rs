@@ -5,7 +5,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Encoding, FeatureStore, Features, Keep, RowFormat, Writer};
+use super::{Encoding, FeatureStore, Keep, Name, RowFormat, Stored, Writer};
 use crate::data::batch::{self, Item};
 use crate::domain::evaluation::Held;
 use crate::domain::recipe::{Recipe, Strategy};
@@ -17,7 +17,7 @@ use crate::train::partition::Partition;
 use crate::train::progress::ProgressReporter;
 
 /// Changes when the same key would no longer mean the same bits.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// How the frozen stages of a run were run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,24 +71,48 @@ fn objection(recipe: &Recipe, keep: Keep, turns: Option<u32>) -> Option<String> 
     }
 }
 
-/// The views whose features a run asks for, in the order of the data set: training images in all views that will be
+/// A view whose feature is asked for, and the feature's name.
+struct Wanted {
+    item: Item,
+    name: Name,
+}
+
+/// The views whose features a run asks for, in the order of the names of those: training images in all views that will be
 /// shown, the others in their plain one.
-fn items(feed: &Feed, partition: &Partition, epochs: u32) -> Vec<Item> {
+fn wanted(feed: &Feed, partition: &Partition, epochs: u32, hashes: &[[u8; 32]]) -> Vec<Wanted> {
     let mut items = feed.views_shown(&partition.train, epochs);
     let measured = if partition.held == Held::Training { &partition.train } else { &partition.val };
     items.extend(batch::plain(measured).into_iter().chain(batch::plain(&partition.test)));
     // The same images in another split are the same work, so that runs with other seeds find it done.
     items.sort_by_key(|item| (item.sample.id, item.view));
     items.dedup_by_key(|item| (item.sample.id, item.view));
-    items
+    let named = |item: Item| Wanted { name: name(feed, &item, hashes), item };
+    let mut wanted: Vec<Wanted> = items.into_iter().map(named).collect();
+    wanted.sort_by_key(|wanted| wanted.name);
+    wanted
 }
 
-/// Names a cache by all that its bits depend on.
-fn key(feed: &Feed, model: &Model, items: &[Item], dataset_digest: &str) -> String {
-    let options = feed.options();
+/// Names a feature by its item's bytes and by what its view follows from.
+fn name(feed: &Feed, item: &Item, hashes: &[[u8; 32]]) -> Name {
+    let mut hash = Sha256::new();
+    hash.update(hashes.get(item.sample.id as usize).copied().unwrap_or_default());
+    if item.view > 0 {
+        let options = feed.options();
+        hash.update(format!("{} {:?} {}", options.seed, options.augment, item.view));
+    }
+    short(hash)
+}
+
+fn short(hash: Sha256) -> [u8; 16] {
+    let mut name = [0; 16];
+    name.copy_from_slice(&hash.finalize()[..16]);
+    name
+}
+
+/// Names all that a feature depends on beside its item and view.
+fn space(feed: &Feed, model: &Model) -> String {
     let mut hash = Sha256::new();
     hash.update(model.base_digest);
-    hash.update(dataset_digest);
     hash.update(format!("{FORMAT} {} {} ", model.architecture.name, model.frozen));
     // Another library adds in another order.
     let arithmetic = crate::nn::kernels::backend::backend();
@@ -96,22 +120,26 @@ fn key(feed: &Feed, model: &Model, items: &[Item], dataset_digest: &str) -> Stri
     if !model.device.is_cpu() {
         hash.update(crate::nn::device::describe(&model.device));
     }
-    hash.update(format!("{} {}", rayon::current_num_threads(), options.views.key()));
-    if items.iter().any(|item| item.view > 0) {
-        hash.update(format!("{} {:?}", options.seed, options.augment));
-    }
-    items.iter().for_each(|item| hash.update(format!("{} {} {}\n", item.sample.id, item.view, item.sample.path)));
-    hex::encode(&hash.finalize()[..16])
+    hash.update(format!("{} {}", rayon::current_num_threads(), feed.options().views.key()));
+    hex::encode(short(hash))
+}
+
+/// Names the features of a run.
+fn set(wanted: &[Wanted]) -> String {
+    let mut hash = Sha256::new();
+    wanted.iter().for_each(|wanted| hash.update(wanted.name));
+    hex::encode(short(hash))
 }
 
 /// Sends every view that the run will ask for through the frozen stages, unless that was done before or would not pay,
-/// and lets `feed` feed from the features. Says how, and how many steps it took before the `rest`.
+/// and lets `feed` feed from the features. `hashes` are those of the samples' bytes, by id. Says how, and how many steps it
+/// took before the `rest`.
 pub fn run_once(
     training: &Training,
     feed: &mut Feed,
     model: &Model,
     partition: &Partition,
-    digest: &str,
+    hashes: &[[u8; 32]],
     rest: u64,
     reporter: &mut ProgressReporter,
 ) -> Result<(Frozen, u64)> {
@@ -122,36 +150,35 @@ pub fn run_once(
         reporter.info(format!("the frozen stages are run anew in each epoch: {why}"))?;
         return Ok((Frozen::EachEpoch, 0));
     }
-    let items = items(feed, partition, training.recipe.epochs);
-    let (format, batches) = (row_format(model, feed)?, items.len().div_ceil(EVAL_BATCH));
-    let (key, bytes) = (key(feed, model, &items, digest), format.file_bytes(items.len(), EVAL_BATCH));
+    let wanted = wanted(feed, partition, training.recipe.epochs, hashes);
+    let (format, space) = (row_format(model, feed)?, space(feed, model));
+    let (key, bytes) = (format!("{space}-{}", set(&wanted)), format.file_bytes(wanted.len(), EVAL_BATCH));
     let own = FeatureStore::new(training.scratch, u64::MAX);
     let stores = match training.keep {
         Keep::Store(store) => vec![store, &own],
         _ => vec![&own],
     };
-    if let Some(features) = stores.iter().find_map(|store| store.find(&key, &format, batches)) {
-        reporter.info(format!("the features of {} views are there from an earlier run", items.len()))?;
-        feed.feed_from(features, model.frozen);
+    let is_whole = |stored: &Stored| wanted.iter().all(|wanted| stored.has(&wanted.name));
+    if let Some(stored) = stores.iter().find_map(|store| store.find(&key, &format)).filter(is_whole) {
+        reporter.info(format!("the features of {} views are there from an earlier run", wanted.len()))?;
+        feed.feed_from(stored.of_items(wanted.iter().map(Wanted::place)), model.frozen);
         return Ok((Frozen::Reused, 0));
     }
-    let (views, size) = (items.len(), bytes >> 20);
-    reporter.info(format!("running {} frozen stages once over {views} views; their features take {size} MiB", model.frozen))?;
     let mut writer = None;
-    for store in stores {
+    for store in &stores {
         if writer.is_none() {
             writer = store.begin(&key, format.clone(), bytes)?;
         }
     }
     let answered = match writer {
-        Some(writer) => fill(writer, feed, model, items, rest, reporter)?,
+        Some(writer) => fill(writer, feed, model, (&wanted, stores[0].of_space(&space, &format)), rest, reporter)?,
         None if training.recipe.strategy == Strategy::Head => return Err(no_room(bytes)),
         None => Err(format!("there is no room for {} MiB on the disk", bytes >> 20)),
     };
     match answered {
-        Ok(features) => {
-            feed.feed_from(features, model.frozen);
-            Ok((Frozen::Once, batches as u64))
+        Ok((stored, batches)) => {
+            feed.feed_from(stored.of_items(wanted.iter().map(Wanted::place)), model.frozen);
+            Ok((if batches == 0 { Frozen::Reused } else { Frozen::Once }, batches))
         }
         Err(why) => {
             reporter.warn(format!("the frozen stages are run anew in each epoch: {why}"))?;
@@ -160,8 +187,14 @@ pub fn run_once(
     }
 }
 
+impl Wanted {
+    fn place(&self) -> (u32, u32, &Name) {
+        (self.item.sample.id, self.item.view, &self.name)
+    }
+}
+
 fn no_room(bytes: u64) -> Error {
-    Error::TooMuch(format!("the features take {} MiB on the disk, which is too full; make room and start again", (bytes >> 20) + 1))
+    Error::NoRoom(format!("the features take {} MiB on the disk, which is too full; make room and start again", (bytes >> 20) + 1))
 }
 
 /// What the frozen stages make of one view.
@@ -172,24 +205,27 @@ fn row_format(model: &Model, feed: &Feed) -> Result<RowFormat> {
     Ok(RowFormat { dims, encoding })
 }
 
-/// Runs the frozen stages over the views, going on where an earlier pass was cut off. Answers why it gave up, if the
-/// numbers do not fit their encoding.
+/// Takes over what earlier runs left, runs the frozen stages over the views that are missing still, going on where an earlier
+/// pass was cut off, and says how many batches that were. Answers why it gave up, if the numbers do not fit their encoding.
 fn fill(
     mut writer: Writer,
     feed: &Feed,
     model: &Model,
-    items: Vec<Item>,
+    (wanted, earlier): (&[Wanted], impl Iterator<Item = Stored>),
     rest: u64,
     reporter: &mut ProgressReporter,
-) -> Result<std::result::Result<Features, String>> {
-    let steps = items.len().div_ceil(EVAL_BATCH) as u64;
-    let done = writer.batches();
-    reporter.plan(done as u64, steps + rest);
+) -> Result<std::result::Result<(Stored, u64), String>> {
+    let before = missing(wanted, &writer);
+    take_over(&mut writer, &before, earlier)?;
+    let left = missing(wanted, &writer);
+    let steps = left.len().div_ceil(EVAL_BATCH) as u64;
+    tell(wanted.len(), left.len(), model, &writer, reporter)?;
+    reporter.plan(0, steps + rest);
     reporter.stage("caching features", steps)?;
-    let left: Vec<Item> = items.into_iter().skip(done * EVAL_BATCH).collect();
-    for batch in feed.loader(left, EVAL_BATCH)? {
+    let items: Vec<Item> = left.iter().map(|wanted| wanted.item.clone()).collect();
+    for (batch, wanted) in feed.loader(items, EVAL_BATCH)?.zip(left.chunks(EVAL_BATCH)) {
         let batch = batch?;
-        let (ids, views, count) = (batch.ids.clone(), batch.views.clone(), batch.len());
+        let (ids, count) = (batch.ids.clone(), batch.len());
         let values = match count {
             0 => Vec::new(),
             _ => model.below(&feed::input(batch.input)?)?.flatten_all()?.to_vec1::<f32>()?,
@@ -198,10 +234,51 @@ fn fill(
             writer.remove();
             return Ok(Err("their features are too large for the numbers they would be kept in".into()));
         }
-        writer.append(&ids, &views, &values)?;
+        // The batch lacks what could not be read, and keeps the order.
+        let mut rows = ids.iter().zip(batch.views.iter()).zip(values.chunks_exact(writer.format().width())).peekable();
+        let row = |wanted: &&Wanted| {
+            let (id, view, _) = wanted.place();
+            rows.next_if(|((found, of), _)| (**found, **of) == (id, view)).map(|(_, row)| row)
+        };
+        let found: Vec<Option<&[f32]>> = wanted.iter().map(row).collect();
+        let names: Vec<Name> = wanted.iter().map(|wanted| wanted.name).collect();
+        writer.append(&names, &found)?;
         reporter.step(count)?;
     }
-    writer.finish().map(Ok)
+    Ok(Ok((writer.finish()?, steps)))
+}
+
+/// One view for each feature that is not there yet: copies have the same features.
+fn missing<'a>(wanted: &'a [Wanted], writer: &Writer) -> Vec<&'a Wanted> {
+    let mut left: Vec<&Wanted> = wanted.iter().filter(|wanted| !writer.has(&wanted.name)).collect();
+    left.dedup_by_key(|wanted| wanted.name);
+    left
+}
+
+fn take_over(writer: &mut Writer, before: &[&Wanted], earlier: impl Iterator<Item = Stored>) -> Result<()> {
+    let mut left: Vec<Name> = before.iter().map(|wanted| wanted.name).collect();
+    for stored in earlier {
+        if left.is_empty() {
+            break;
+        }
+        let (found, others): (Vec<Name>, Vec<Name>) = left.into_iter().partition(|name| stored.has(name));
+        for names in found.chunks(EVAL_BATCH) {
+            writer.take_over(names, &stored)?;
+        }
+        left = others;
+    }
+    Ok(())
+}
+
+fn tell(views: usize, left: usize, model: &Model, writer: &Writer, reporter: &mut ProgressReporter) -> Result<()> {
+    let size = writer.format().file_bytes(views, EVAL_BATCH) >> 20;
+    reporter.info(match left {
+        0 => format!("the features of {views} views are there from earlier runs"),
+        _ if left < views => {
+            format!("running {} frozen stages once over {left} of {views} views; the features of the others are there", model.frozen)
+        }
+        _ => format!("running {} frozen stages once over {views} views; their features take {size} MiB", model.frozen),
+    })
 }
 
 #[cfg(test)]

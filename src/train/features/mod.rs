@@ -4,9 +4,12 @@
 //! on behind them, at the same batch borders, so that it ends with the same bits as a run that was left alone. Read
 //! through a memory map: the page cache holds as much of it as the machine has room for, and the disk the rest.
 //!
+//! A feature is named by its item's bytes and its view, never by its place in a data set: whoever has the same item, under
+//! whatever name and beside whatever others, finds it.
+//!
 //! ```text
-//! record  = rows u32 | rows x (sample id u32 | view u32 | width x value) | crc32 of all before u32   (little endian)
-//! value   = f32 (pooled features) or f16 (maps)
+//! record  = rows u32 | rows x (name 16 bytes | 1 if the item could be read, else 0 u32 | width x value) | crc32 of all before u32
+//! value   = f32 (pooled features) or f16 (maps); all little endian
 //! ```
 
 mod frozen;
@@ -88,7 +91,7 @@ impl RowFormat {
     }
 
     fn stride(&self) -> usize {
-        8 + self.encoding.bytes() * self.width()
+        HEAD + self.encoding.bytes() * self.width()
     }
 
     /// Of a file of so many rows in records of `batch`.
@@ -97,8 +100,14 @@ impl RowFormat {
     }
 }
 
-/// Offsets of first values, by sample id and view.
-type Rows = HashMap<(u32, u32), usize>;
+/// A feature's: of its item's bytes, and of what its view follows from.
+pub type Name = [u8; 16];
+
+/// Bytes of a row before its values.
+const HEAD: usize = 20;
+
+/// Offsets of rows, by name.
+type Rows = HashMap<Name, usize>;
 
 /// A cache that is being filled.
 pub struct Writer {
@@ -108,8 +117,7 @@ pub struct Writer {
     finished: PathBuf,
     format: RowFormat,
     rows: Rows,
-    /// Whole batches in the file, and where they end.
-    batches: usize,
+    /// Where the whole records end.
     end: usize,
 }
 
@@ -117,51 +125,66 @@ impl Writer {
     /// Takes up a file that nobody else writes, and cuts off what a killed run left half-written.
     pub fn take_up(mut file: File, path: PathBuf, finished: PathBuf, format: RowFormat) -> Result<Writer> {
         let failed = |source| Error::Io { what: "cannot open the feature cache", path: path.clone(), source };
-        let (batches, rows, end) = match map(&file).map_err(failed)? {
+        let (rows, end) = match map(&file).map_err(failed)? {
             Some(bytes) => scan(&bytes, &format),
-            None => (0, Rows::new(), 0),
+            None => (Rows::new(), 0),
         };
         file.set_len(end as u64).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
-        Ok(Writer { file, path, finished, format, rows, batches, end })
+        Ok(Writer { file, path, finished, format, rows, end })
     }
 
-    /// How many batches are there already.
-    pub fn batches(&self) -> usize {
-        self.batches
+    /// Whether this one is there already.
+    pub fn has(&self, name: &Name) -> bool {
+        self.rows.contains_key(name)
     }
 
     pub fn format(&self) -> &RowFormat {
         &self.format
     }
 
-    /// Appends one batch: `values` is `(ids.len(), width)` row by row. A batch whose images were all unreadable is
-    /// a record of no rows.
-    pub fn append(&mut self, ids: &[u32], views: &[u32], values: &[f32]) -> Result<()> {
-        let mut record = Vec::with_capacity(8 + ids.len() * self.format.stride());
-        record.extend((ids.len() as u32).to_le_bytes());
-        for ((id, view), row) in ids.iter().zip(views).zip(values.chunks_exact(self.format.width())) {
-            record.extend(id.to_le_bytes());
-            record.extend(view.to_le_bytes());
-            self.rows.insert((*id, *view), self.end + record.len());
-            self.format.encoding.write(row, &mut record);
+    /// Appends one batch: a row of values for each name, or `None` of an item that could not be read.
+    pub fn append(&mut self, names: &[Name], values: &[Option<&[f32]>]) -> Result<()> {
+        let stride = self.format.stride();
+        let mut rows = Vec::with_capacity(names.len() * stride);
+        for (number, (name, row)) in names.iter().zip(values).enumerate() {
+            rows.extend(name);
+            rows.extend(u32::from(row.is_some()).to_le_bytes());
+            if let Some(row) = row {
+                self.format.encoding.write(row, &mut rows);
+            }
+            rows.resize((number + 1) * stride, 0);
         }
+        self.append_rows(names, &rows)
+    }
+
+    /// Takes over what another file holds of these names, in the same format.
+    pub fn take_over(&mut self, names: &[Name], from: &Stored) -> Result<()> {
+        let rows = names.iter().filter_map(|name| from.row(name)).collect::<Vec<_>>().concat();
+        self.append_rows(names, &rows)
+    }
+
+    fn append_rows(&mut self, names: &[Name], rows: &[u8]) -> Result<()> {
+        let mut record = Vec::with_capacity(8 + rows.len());
+        record.extend((names.len() as u32).to_le_bytes());
+        record.extend(rows);
         record.extend(crc32fast::hash(&record).to_le_bytes());
         self.file.write_all(&record).map_err(Error::io("cannot write the feature cache", &self.path))?;
-        self.batches += 1;
+        let stride = self.format.stride();
+        self.rows.extend(names.iter().enumerate().map(|(number, name)| (*name, self.end + 4 + number * stride)));
         self.end += record.len();
         Ok(())
     }
 
     /// Closes the pass: the file takes its final name, and is opened for reading. Not made durable: after a power
     /// cut the checksums tell, and the pass is run again.
-    pub fn finish(self) -> Result<Features> {
+    pub fn finish(self) -> Result<Stored> {
         let failed = |source| Error::Io { what: "cannot read the feature cache", path: self.path.clone(), source };
         // Where the name was taken away meanwhile, the open file serves this run all the same.
         let _ = std::fs::rename(&self.path, &self.finished);
         // The map would hold the file open, and with it the lock of who fills it.
         let map = self.file.unlock().and_then(|()| map(&self.file)).map_err(failed)?;
-        Ok(Features::new(map, self.rows, self.format))
+        Ok(Stored { map: map.map(Arc::new), rows: self.rows, format: self.format })
     }
 
     /// Gives the pass up.
@@ -172,9 +195,43 @@ impl Writer {
 
 /// A finished cache.
 #[derive(Clone)]
+pub struct Stored {
+    map: Option<Arc<Mmap>>,
+    rows: Rows,
+    format: RowFormat,
+}
+
+impl Stored {
+    /// Opens a finished file; `None` if it is not whole and undamaged.
+    pub fn open(path: &Path, format: &RowFormat) -> Option<Stored> {
+        let map = map(&File::open(path).ok()?).ok()??;
+        let (rows, end) = scan(&map, format);
+        (end == map.len()).then(|| Stored { map: Some(Arc::new(map)), rows, format: format.clone() })
+    }
+
+    pub fn has(&self, name: &Name) -> bool {
+        self.rows.contains_key(name)
+    }
+
+    fn row(&self, name: &Name) -> Option<&[u8]> {
+        let (map, at) = (self.map.as_ref()?, *self.rows.get(name)?);
+        Some(&map[at..at + self.format.stride()])
+    }
+
+    /// The features of a data set's items, each with its sample id and view.
+    pub fn of_items<'a>(&self, items: impl Iterator<Item = (u32, u32, &'a Name)>) -> Features {
+        let readable = |name: &Name| self.row(name).is_some_and(|row| word(row, HEAD - 4) != 0);
+        let place = |(id, view, name): (u32, u32, &Name)| Some(((id, view), *self.rows.get(name).filter(|_| readable(name))? + HEAD));
+        Features { map: self.map.clone(), rows: Arc::new(items.filter_map(place).collect()), format: self.format.clone(), scale: None }
+    }
+}
+
+/// The features of one data set's items.
+#[derive(Clone)]
 pub struct Features {
     map: Option<Arc<Mmap>>,
-    rows: Arc<Rows>,
+    /// Offsets of first values, by sample id and view.
+    rows: Arc<HashMap<(u32, u32), usize>>,
     format: RowFormat,
     scale: Option<Scale>,
 }
@@ -187,17 +244,6 @@ pub struct Scale {
 }
 
 impl Features {
-    fn new(map: Option<Mmap>, rows: Rows, format: RowFormat) -> Features {
-        Features { map: map.map(Arc::new), rows: Arc::new(rows), format, scale: None }
-    }
-
-    /// Opens a finished file; `None` if it is not whole, undamaged and of so many batches.
-    pub fn open(path: &Path, format: &RowFormat, batches: usize) -> Option<Features> {
-        let map = map(&File::open(path).ok()?).ok()??;
-        let (found, rows, end) = scan(&map, format);
-        (found == batches && end == map.len()).then(|| Features::new(Some(map), rows, format.clone()))
-    }
-
     pub fn format(&self) -> &RowFormat {
         &self.format
     }
@@ -218,7 +264,7 @@ impl Features {
 
     fn raw(&self, id: u32, view: u32, out: &mut Vec<f32>) -> bool {
         let (Some(map), Some(&at)) = (&self.map, self.rows.get(&(id, view))) else { return false };
-        self.format.encoding.read(&map[at..at + self.format.stride() - 8], out);
+        self.format.encoding.read(&map[at..at + self.format.stride() - HEAD], out);
         true
     }
 
@@ -267,9 +313,9 @@ fn map(file: &File) -> std::io::Result<Option<Mmap>> {
     unsafe { Mmap::map(file) }.map(Some)
 }
 
-/// The whole and undamaged records from the start: how many, their rows, and where they end.
-fn scan(bytes: &[u8], format: &RowFormat) -> (usize, Rows, usize) {
-    let (mut records, mut found, mut at) = (0, Rows::new(), 0);
+/// The rows of the whole and undamaged records from the start, and where those end.
+fn scan(bytes: &[u8], format: &RowFormat) -> (Rows, usize) {
+    let (mut found, mut at) = (Rows::new(), 0);
     while bytes.len() - at >= 8 {
         let rows = word(bytes, at) as usize;
         let Some(length) = rows.checked_mul(format.stride()).filter(|length| *length <= bytes.len() - at - 8) else { break };
@@ -277,12 +323,15 @@ fn scan(bytes: &[u8], format: &RowFormat) -> (usize, Rows, usize) {
         if crc32fast::hash(&bytes[at..end]) != word(bytes, end) {
             break;
         }
-        let firsts = (0..rows).map(|row| at + 4 + row * format.stride());
-        found.extend(firsts.map(|at| ((word(bytes, at), word(bytes, at + 4)), at + 8)));
-        records += 1;
+        for row in 0..rows {
+            let row = at + 4 + row * format.stride();
+            let mut name = Name::default();
+            name.copy_from_slice(&bytes[row..row + 16]);
+            found.insert(name, row);
+        }
         at = end + 4;
     }
-    (records, found, at)
+    (found, at)
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -302,31 +351,38 @@ mod tests {
         RowFormat { dims: vec![width], encoding }
     }
 
-    fn read(features: &Features, id: u32, view: u32) -> Option<Vec<f32>> {
+    fn name(n: u32) -> Name {
+        let mut name = Name::default();
+        name[..4].copy_from_slice(&n.to_le_bytes());
+        name
+    }
+
+    fn read(stored: &Stored, n: u32) -> Option<Vec<f32>> {
         let mut row = Vec::new();
-        features.read(id, view, &mut row).then_some(row)
+        stored.of_items([(5, 1, &name(n))].into_iter()).read(5, 1, &mut row).then_some(row)
     }
 
     fn a_cut_or_damaged_tail_is_written_again(format: &RowFormat) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         let fill = |writer: &mut Writer| {
-            while writer.batches() < 3 {
-                let n = writer.batches() as u32;
-                match n {
-                    1 => writer.append(&[], &[], &[]).unwrap(),
-                    _ => writer.append(&[n, n + 10], &[0, n], &[n as f32, 0.5, -1.0, 65504.0]).unwrap(),
+            for n in 0..3u32 {
+                let values = [n as f32, 0.5, -1.0, 65504.0];
+                let second = (n != 1).then_some(&values[2..]);
+                if !writer.has(&name(n + 10)) {
+                    writer.append(&[name(n), name(n + 10)], &[Some(&values[..2]), second]).unwrap();
                 }
             }
         };
         fill(&mut open(&path, format));
         let whole = std::fs::read(&path).unwrap();
-        assert_eq!(whole.len(), 24 + 4 * format.stride());
+        assert_eq!(whole.len(), 24 + 6 * format.stride());
         for cut in 0..=whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            assert_eq!(Features::open(&path, format, 3).is_some(), cut == whole.len());
+            let is_whole = cut > 0 && cut % (8 + 2 * format.stride()) == 0;
+            assert_eq!(Stored::open(&path, format).is_some(), is_whole, "{cut}: whole records");
             let mut writer = open(&path, format);
-            assert_eq!(writer.batches() == 3, cut == whole.len(), "{cut}");
+            assert_eq!(writer.has(&name(12)), cut == whole.len(), "{cut}");
             fill(&mut writer);
             assert_eq!(std::fs::read(&path).unwrap(), whole);
         }
@@ -334,19 +390,21 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x40;
             std::fs::write(&path, &damaged).unwrap();
-            assert!(Features::open(&path, format, 3).is_none(), "byte {at}");
-            let mut writer = open(&path, format);
-            assert!(writer.batches() < 3, "byte {at}");
-            fill(&mut writer);
+            assert!(Stored::open(&path, format).is_none(), "byte {at}");
+            fill(&mut open(&path, format));
             assert_eq!(std::fs::read(&path).unwrap(), whole);
         }
-        let features = open(&path, format).finish().unwrap();
-        assert_eq!(read(&features, 12, 2), Some(vec![-1.0, 65504.0]));
-        assert_eq!(read(&features, 12, 0), None);
-        assert!(read(&features, 2, 0).is_some() && read(&features, 1, 0).is_none());
+        let stored = open(&path, format).finish().unwrap();
+        assert_eq!(read(&stored, 12), Some(vec![-1.0, 65504.0]));
+        assert_eq!((read(&stored, 11), read(&stored, 77)), (None, None), "what could not be read, and what is not there");
+        assert!(stored.has(&name(11)) && !stored.has(&name(77)));
         assert!(!path.exists(), "the file took its final name");
-        let again = Features::open(&path.with_extension("bin"), format, 3).unwrap();
-        assert_eq!(read(&again, 10, 0), Some(vec![-1.0, 65504.0]));
+        let again = Stored::open(&path.with_extension("bin"), format).unwrap();
+        assert_eq!(read(&again, 10), Some(vec![-1.0, 65504.0]));
+        let mut other = open(&folder.path().join("g"), format);
+        other.take_over(&[name(12), name(11)], &again).unwrap();
+        let other = other.finish().unwrap();
+        assert_eq!((read(&other, 12), read(&other, 11), other.has(&name(11))), (Some(vec![-1.0, 65504.0]), None, true));
     }
 
     #[test]
@@ -373,9 +431,14 @@ mod tests {
         let mut writer = open(&folder.path().join("f"), &layout(3, Encoding::Single));
         let rows: Vec<[f32; 3]> = (0..50).map(|i| [1000.0 + (i % 5) as f32, 0.01 * (i % 7) as f32, 7.0]).collect();
         for (id, row) in rows.iter().enumerate() {
-            writer.append(&[id as u32], &[0], row).unwrap();
+            writer.append(&[name(id as u32)], &[Some(row)]).unwrap();
         }
-        let mut features = writer.finish().unwrap();
+        let names: Vec<Name> = (0..50).map(name).collect();
+        let mut features = writer.finish().unwrap().of_items(names.iter().zip(0..).map(|(name, id)| (id, 0, name)));
+        let read = |features: &Features, id: u32, view: u32| {
+            let mut row = Vec::new();
+            features.read(id, view, &mut row).then_some(row)
+        };
         let views: Vec<(u32, u32)> = (0..50).map(|id| (id, 0)).collect();
         let scale = features.standardise(&views);
         assert_eq!(scale.mean[2], 7.0);

@@ -1,11 +1,12 @@
 //! A folder of feature caches that jobs leave for each other, with a limit on its size.
 //!
 //! ```text
-//! features-<key>.bin    finished, never written again; its modification time is when it was last used
-//! features-<key>.part   being filled by whoever holds its lock, or left by a run that was killed
+//! features-<space>-<set>.bin    finished, never written again; its modification time is when it was last used
+//! features-<space>-<set>.part   being filled by whoever holds its lock, or left by a run that was killed
 //! ```
 //!
-//! The key names everything the bits depend on, so whoever finds a file may use it. To make room, what was used
+//! The space names everything that a feature depends on beside its item and view: the backbone, how items become views, with
+//! what arithmetic. The set names the features of one run. So whoever finds a file of a space may use what is in it. To make room, what was used
 //! longest ago goes first, finished or left behind; who has a removed file open keeps it to the end.
 
 use std::fs::File;
@@ -13,7 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{Features, RowFormat, Writer};
+use super::{RowFormat, Stored, Writer};
 use crate::file_lock::FileLock;
 use crate::train::error::{Error, Result};
 
@@ -51,20 +52,18 @@ impl FeatureStore {
     }
 
     /// The finished cache of this key. One that is damaged or short is removed.
-    pub(super) fn find(&self, key: &str, format: &RowFormat, batches: usize) -> Option<Features> {
-        let path = self.path(key, "bin");
-        let file = File::open(&path).ok()?;
-        match Features::open(&path, format, batches) {
-            Some(features) => {
-                // Only the order of eviction suffers where this fails.
-                let _ = file.set_modified(SystemTime::now());
-                Some(features)
-            }
-            None => {
-                remove(&path);
-                None
-            }
-        }
+    pub(super) fn find(&self, key: &str, format: &RowFormat) -> Option<Stored> {
+        open(&self.path(key, "bin"), format)
+    }
+
+    /// The finished caches of a space, from the newest on.
+    pub(super) fn of_space<'a>(&self, space: &str, format: &'a RowFormat) -> impl Iterator<Item = Stored> + use<'a> {
+        let start = format!("features-{space}-");
+        let named = |path: &Path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&start));
+        let is_finished = |found: &Found| found.path.extension().is_some_and(|end| end == "bin") && named(&found.path);
+        let mut found: Vec<Found> = self.list().into_iter().filter(is_finished).collect();
+        found.sort_by_key(|cache| std::cmp::Reverse(cache.used));
+        found.into_iter().filter_map(move |cache| open(&cache.path, format))
     }
 
     /// Starts a cache of at most `bytes`, or goes on with one that a killed run left. `None` if there is no room for
@@ -122,6 +121,21 @@ impl FeatureStore {
     }
 }
 
+fn open(path: &Path, format: &RowFormat) -> Option<Stored> {
+    let file = File::open(path).ok()?;
+    match Stored::open(path, format) {
+        Some(stored) => {
+            // Only the order of eviction suffers where this fails.
+            let _ = file.set_modified(SystemTime::now());
+            Some(stored)
+        }
+        None => {
+            remove(path);
+            None
+        }
+    }
+}
+
 /// Whether nobody is filling it.
 fn is_free(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| matches!(FileLock::try_on(file), Ok(Some(_))))
@@ -142,17 +156,19 @@ fn remove(path: &Path) {
 mod tests {
     use std::time::Duration;
 
-    use super::super::Encoding;
+    use super::super::{Encoding, Name};
     use super::*;
 
     fn format() -> RowFormat {
         RowFormat { dims: vec![64], encoding: Encoding::Half }
     }
 
-    /// 144 bytes.
-    fn fill(store: &FeatureStore, key: &str) -> Features {
-        let mut writer = store.begin(key, format(), 144).unwrap().unwrap();
-        writer.append(&[7], &[0], &[0.5; 64]).unwrap();
+    const NAME: Name = [7; 16];
+
+    /// 156 bytes.
+    fn fill(store: &FeatureStore, key: &str) -> Stored {
+        let mut writer = store.begin(key, format(), 156).unwrap().unwrap();
+        writer.append(&[NAME], &[Some(&[0.5; 64])]).unwrap();
         writer.finish().unwrap()
     }
 
@@ -170,18 +186,21 @@ mod tests {
     #[test]
     fn what_was_used_longest_ago_makes_room_and_open_caches_stay_readable() {
         let folder = tempfile::tempdir().unwrap();
-        let store = FeatureStore::new(folder.path(), 300);
+        let store = FeatureStore::new(folder.path(), 320);
         std::fs::write(folder.path().join("another.file"), [0; 999]).unwrap();
         let old = fill(&store, "a");
         fill(&store, "b");
         used(&store, "a", 50);
         used(&store, "b", 100);
-        assert!(store.find("b", &format(), 1).is_some(), "which makes it the newest");
+        assert!(store.find("b", &format()).is_some(), "which makes it the newest");
         fill(&store, "c");
         assert_eq!(names(folder.path()), ["another.file", "features-b.bin", "features-c.bin"]);
         let mut row = Vec::new();
-        assert!(old.read(7, 0, &mut row) && row == [0.5; 64], "the removed one serves whoever has it open");
-        assert!(store.begin("d", format(), 301).unwrap().is_none(), "more than the limit is not begun");
+        assert!(
+            old.of_items([(7, 0, &NAME)].into_iter()).read(7, 0, &mut row) && row == [0.5; 64],
+            "the removed one serves whoever has it open"
+        );
+        assert!(store.begin("d", format(), 321).unwrap().is_none(), "more than the limit is not begun");
         assert!(store.begin("d", format(), u64::MAX).unwrap().is_none());
         assert!(FeatureStore::new(folder.path(), u64::MAX).begin("d", format(), 1 << 60).unwrap().is_none(), "nor more than the disk has");
         assert_eq!(names(folder.path()).len(), 3, "and leaves nothing");
@@ -190,21 +209,33 @@ mod tests {
     #[test]
     fn one_job_fills_a_cache_and_what_a_killed_one_left_is_taken_up_or_cleared_away() {
         let folder = tempfile::tempdir().unwrap();
-        let store = FeatureStore::new(folder.path(), 300);
-        let mut first = store.begin("a", format(), 144).unwrap().unwrap();
-        first.append(&[7], &[0], &[0.5; 64]).unwrap();
-        assert!(store.begin("a", format(), 144).unwrap().is_none(), "another job fills it");
+        let store = FeatureStore::new(folder.path(), 320);
+        let mut first = store.begin("a", format(), 156).unwrap().unwrap();
+        first.append(&[NAME], &[Some(&[0.5; 64])]).unwrap();
+        assert!(store.begin("a", format(), 156).unwrap().is_none(), "another job fills it");
         assert!(store.begin("b", format(), 250).unwrap().is_none(), "what is being filled is not cleared away");
         drop(first);
-        assert_eq!(store.begin("a", format(), 144).unwrap().unwrap().batches(), 1);
+        assert!(store.begin("a", format(), 156).unwrap().unwrap().has(&NAME));
         assert!(store.begin("b", format(), 250).unwrap().is_some());
         assert_eq!(names(folder.path()), ["features-b.part"]);
     }
 
     #[test]
+    fn caches_of_a_space_are_found_by_others_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FeatureStore::new(folder.path(), 3_000);
+        ["one-a", "one-b", "two-a"].iter().for_each(|key| drop(fill(&store, key)));
+        drop(store.begin("one-c", format(), 156).unwrap());
+        let found = |space: &str| store.of_space(space, &format()).filter(|stored| stored.has(&NAME)).count();
+        assert_eq!((found("one"), found("two"), found("tw")), (2, 1, 0));
+        std::fs::write(store.path("one-a", "bin"), [1; 40]).unwrap();
+        assert_eq!(found("one"), 1, "a damaged one is passed over");
+    }
+
+    #[test]
     fn a_damaged_or_short_cache_is_refused_and_made_again() {
         let folder = tempfile::tempdir().unwrap();
-        let store = FeatureStore::new(folder.path(), 300);
+        let store = FeatureStore::new(folder.path(), 320);
         fill(&store, "a");
         let path = store.path("a", "bin");
         let whole = std::fs::read(&path).unwrap();
@@ -212,10 +243,9 @@ mod tests {
         damaged[70] ^= 1;
         for bytes in [&damaged[..], &whole[..100], &[][..]] {
             std::fs::write(&path, bytes).unwrap();
-            assert!(store.find("a", &format(), 1).is_none() && !path.exists());
+            assert!(store.find("a", &format()).is_none() && !path.exists());
             fill(&store, "a");
-            assert!(store.find("a", &format(), 1).is_some());
+            assert!(store.find("a", &format()).is_some_and(|stored| stored.has(&NAME)));
         }
-        assert!(store.find("a", &format(), 2).is_none(), "fewer batches than the pass makes");
     }
 }

@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn equal_targets_teach_nothing() {
         let train = samples(&[3.0, 3.0]);
-        let partition = Partition { train: train.clone(), val: train, test: Vec::new(), held: Default::default() };
+        let partition = Partition { train: train.clone(), val: train, test: Vec::new(), held: Default::default(), leaks: Vec::new() };
         assert!(Regression::new(&partition.train).check(&partition).is_err());
     }
 }
