@@ -6,6 +6,7 @@ use super::output::{CliError, Output, Result, Style, json_line};
 use super::remote::Remote;
 use super::table::{duration, percent};
 use crate::client::{Client, Follow};
+use crate::domain::evaluation::headline_sentence;
 use crate::domain::job::JobState;
 use crate::domain::job_event::{EpochNumbers, Event, Progress};
 use crate::domain::task::{Unit, significant};
@@ -60,6 +61,7 @@ impl Screen {
             Event::Progress(progress) => self.steps(&progress),
             Event::Epoch(epoch) => self.epoch(&epoch),
             Event::Log { message, .. } => self.note(&message),
+            Event::Result { metrics, .. } => self.note(&headline_sentence(&metrics).unwrap_or_default()),
             Event::State { state: JobState::Running, .. } => self.remote.reporter.step("running"),
             _ => {}
         }

@@ -256,6 +256,16 @@ impl Outcome {
     }
 }
 
+/// What a headline says first: `top-1 96.67 % (88.64 % to 99.08 %, 95 % interval) on 60 images of validation`.
+pub fn headline_sentence(headline: &Value) -> Option<String> {
+    let task = headline.get("task").map_or(Some(Task::default()), |task| Task::deserialize(task).ok())?;
+    let (primary, number) = (task.primary(), |key: &str| headline.get(key).and_then(Value::as_f64));
+    let bounds = headline.get("interval_95").and_then(|pair| Some((pair.get(0)?.as_f64()?, pair.get(1)?.as_f64()?)));
+    let interval = bounds.map(|(low, high)| format!(" ({} to {}, 95 % interval)", primary.show(low, 3), primary.show(high, 3)));
+    let (value, split) = (primary.show(number(primary.key)?, 3), headline.get("split")?.as_str()?);
+    Some(format!("{} {value}{} on {} images of {split}", primary.title, interval.unwrap_or_default(), number("images")?))
+}
+
 #[cfg(test)]
 #[path = "evaluation_tests.rs"]
 mod tests;
