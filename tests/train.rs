@@ -441,6 +441,7 @@ fn copies_never_stand_on_both_sides_and_those_of_given_splits_are_told() {
     assert!(report.outcome.validation.get("top1") < 0.75, "{:?}", report.outcome.validation);
     assert!(report.outcome.leaks.is_empty() && words.contains("192 training images are copies"), "{words}");
     assert!(card.contains("is known to lie between") && !card.contains('±'), "{card}");
+    assert!(card.contains("192 of the images trained on are copies of others"), "{card}");
     let (report, words, card, metrics) = on("given");
     assert_eq!(report.outcome.leaks.len(), 1);
     let sentence = "5 of 25 validation images are also in train (encoded anew, resized";

@@ -127,6 +127,10 @@ fn how_to_read(report: &Report) -> String {
         let (low, high) = (primary.show(low, 4), primary.show(high, 4));
         let _ = write!(text, "With {count} {split} images, {title} is known to lie between {low} and {high} (Wilson's interval, 95 %). ");
     }
+    if report.copies > 0 && outcome.validated_on == Held::HeldOut {
+        let _ =
+            write!(text, "{} of the images trained on are copies of others; copies were kept on one side of the hold-out. ", report.copies);
+    }
     for leak in &outcome.leaks {
         let _ = write!(text, "**{}**, so numbers measured on them flatter. ", leak.sentence(report.modality.items()));
     }

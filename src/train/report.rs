@@ -25,6 +25,8 @@ pub struct Report {
     /// What it was trained on, for people: `120 images of 3 classes`.
     pub trained_on: String,
     pub train_samples: usize,
+    /// How many of them are copies of another one.
+    pub copies: usize,
     /// See [`crate::data::Dataset::digest`].
     pub dataset_digest: String,
     pub frozen: Frozen,

@@ -300,6 +300,7 @@ impl<'a> Run<'a> {
 
     pub fn into_report(self, validation: Evaluation, test: Option<Evaluation>) -> Result<Report> {
         let weights = self.model.classifier.weights();
+        let copies = self.survey.copies.tell(&self.partition.train);
         let stopped = if self.epoch() < self.training.recipe.epochs { Stopped::Early } else { Stopped::Finished };
         let outcome = Outcome {
             best_epoch: self.state.best().map_or(0, |(epoch, _)| epoch.epoch),
@@ -321,6 +322,7 @@ impl<'a> Run<'a> {
             modality: self.training.dataset.modality.name(),
             trained_on: describe(self.training.dataset, self.partition.train.len()),
             train_samples: self.partition.train.len(),
+            copies: copies.equal + copies.near,
             dataset_digest: self.survey.digest,
             skipped: self.skipped.paths.into_iter().collect(),
             epochs: self.state.history,
