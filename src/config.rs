@@ -28,7 +28,8 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("public_url", "", "the address people reach the server at, such as https://hub.example.org"),
     ("trusted_hosts", "", "further names the server answers to, with commas"),
     ("open_signup", "false", "anybody may create an account"),
-    ("allow_pickle", "false", "pickle files (.pt, .bin, .pkl ...) may be published"),
+    ("pickle", "scan", "which pickles may be published: refuse, scan (those that name nothing but what builds data) or allow"),
+    ("allow_pickle", "", "the older word: true is pickle = allow, false is pickle = refuse"),
     ("max_file_bytes", "68719476736", "largest file that may be uploaded"),
     ("max_image_pixels", "120000000", "largest picture that is read: width times height"),
     ("max_item_bytes", "134217728", "largest file of a data set once unpacked, and largest picture a model may be asked about"),
@@ -104,7 +105,8 @@ pub struct Config {
     pub public_url: Option<String>,
     pub trusted_hosts: Vec<String>,
     pub open_signup: bool,
-    pub allow_pickle: bool,
+    /// `refuse`, `scan` or `allow`.
+    pub pickle: String,
     pub max_file_bytes: u64,
     /// What data sets may ask.
     pub data_limits: DataLimits,
@@ -220,7 +222,7 @@ impl Config {
             public_url: read.url("public_url")?,
             trusted_hosts: read.list("trusted_hosts").iter().map(|host| host.to_lowercase()).collect(),
             open_signup: read.flag("open_signup")?,
-            allow_pickle: read.flag("allow_pickle")?,
+            pickle: read.pickle()?,
             max_file_bytes: read.number("max_file_bytes")?,
             data_limits: read.data_limits()?,
             xet: read.flag("xet")?,
@@ -277,9 +279,9 @@ impl Config {
     /// What a worker process is given: the settings that concern it, the way into the store if that is elsewhere, and
     /// no token of the hub.
     pub fn worker_environment(&self, remote_store: bool) -> Vec<(String, String)> {
-        let keys =
-            ["data", "store", "frozen_cache_bytes", "threads", "backend", "device", "log", "log_format", "allow_pickle", "max_file_bytes"];
+        let keys = ["data", "store", "frozen_cache_bytes", "threads", "backend", "device", "log", "log_format", "max_file_bytes"];
         let own = keys.iter().chain(&DataLimits::SETTINGS).map(|key| (format!("HUB_{}", key.to_uppercase()), self.values[key].0.clone()));
+        let own = own.chain([("HUB_PICKLE".into(), self.pickle.clone())]);
         let keys = self.aws.0.iter().filter(|_| remote_store).cloned();
         own.chain(keys).chain(self.passed_on.iter().cloned()).collect()
     }
@@ -333,7 +335,7 @@ mod tests {
         assert_eq!((config.listen.as_str(), config.log.as_str(), config.workers), ("127.0.0.1:0", "warn", 3));
         let from = |key| config.source(key);
         assert_eq!([from("listen"), from("log"), from("workers")], [Source::Flag, Source::Environment, Source::File]);
-        assert_eq!((from("cache"), config.open_signup, config.allow_pickle), (Source::Default, true, false));
+        assert_eq!((from("cache"), config.open_signup, config.pickle.as_str()), (Source::Default, true, "scan"));
     }
 
     #[test]

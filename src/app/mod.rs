@@ -26,7 +26,7 @@ use crate::db::{self, Db};
 use crate::domain::time::SystemClock;
 use crate::http::{self, Site};
 use crate::service::repos::mirror::Mirroring;
-use crate::service::{Policy, Service};
+use crate::service::{Pickles, Policy, Service};
 use crate::telemetry::Metrics;
 use crate::worker;
 
@@ -45,7 +45,7 @@ pub async fn open_service(config: &Config) -> Result<Service> {
     let blobs = store::open(config)?;
     let policy = Policy {
         open_signup: config.open_signup,
-        allow_pickle: config.allow_pickle,
+        pickles: Pickles::parse(&config.pickle).unwrap_or(Pickles::Scan),
         redirect_downloads: config.redirect_downloads,
         max_file_bytes: config.max_file_bytes,
         data_limits: config.data_limits,

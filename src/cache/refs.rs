@@ -35,6 +35,25 @@ impl Cache {
         Ok(())
     }
 
+    /// Keeps which files of a version the server calls pickles; nothing where there are none.
+    pub fn remember_marked(&self, manifest: &Manifest, marked: &[RepoPath]) -> Result<()> {
+        let path = self.marked_path(manifest);
+        let text: String = marked.iter().map(|path| format!("{path}\n")).collect();
+        if text == std::fs::read_to_string(&path).unwrap_or_default() {
+            return Ok(());
+        }
+        write_whole(&path, text.as_bytes()).map_err(at("write", &path))
+    }
+
+    pub fn recall_marked(&self, manifest: &Manifest) -> Vec<RepoPath> {
+        let text = std::fs::read_to_string(self.marked_path(manifest)).unwrap_or_default();
+        text.lines().filter_map(|line| RepoPath::parse(line).ok()).collect()
+    }
+
+    fn marked_path(&self, manifest: &Manifest) -> PathBuf {
+        self.root.join("marks").join(manifest.commit_id().as_str())
+    }
+
     /// None where this revision was never pulled.
     pub fn recall(&self, place: &Place, revision: &Revision) -> Result<Option<Remembered>> {
         let Some((commit, number)) = self.known_ref(place, revision) else { return Ok(None) };

@@ -6,6 +6,7 @@ use super::visibility::{Visibility, seen_by};
 use crate::db::{Result, Tx, Value};
 use crate::domain::digest::Digest;
 use crate::domain::id::AccountId;
+use crate::domain::mark::Mark;
 use crate::domain::time::Timestamp;
 use crate::params;
 
@@ -23,6 +24,12 @@ pub fn insert(tx: &mut Tx<'_>, digest: &Digest, size_bytes: u64, keeper: &Keeper
 pub fn find_size(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<u64>> {
     let row = tx.find("select size_bytes from blobs where digest = $1", params![digest.to_hex()])?;
     row.map(|row| row.count("size_bytes")).transpose()
+}
+
+/// Notes what was found in a blob.
+pub fn mark(tx: &mut Tx<'_>, digest: &Digest, mark: Mark) -> Result<()> {
+    tx.execute("update blobs set mark = $2 where digest = $1", params![digest.to_hex(), mark.as_str()])?;
+    Ok(())
 }
 
 /// Blobs with a row and their sizes, in the order of their digests after `after`.

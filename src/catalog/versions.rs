@@ -5,6 +5,7 @@ use crate::db::{Result, Row, Tx};
 use crate::domain::digest::{CommitId, Digest};
 use crate::domain::id::RepoKey;
 use crate::domain::manifest::Manifest;
+use crate::domain::mark::Mark;
 use crate::domain::page::Page;
 use crate::domain::path::find_meant;
 use crate::domain::repo::{FileEntry, Version, VersionState};
@@ -161,13 +162,15 @@ pub fn bury(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<()> {
 }
 
 fn file(row: &Row) -> Result<FileEntry> {
-    Ok(FileEntry { path: row.text("path")?, size_bytes: row.count("size_bytes")?, digest: row.parse("digest", Digest::parse)? })
+    Ok(FileEntry { path: row.text("path")?, size_bytes: row.count("size_bytes")?, digest: row.parse("digest", Digest::parse)?, mark: None })
 }
 
 /// All files of a version, by path.
 pub fn files(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<Vec<FileEntry>> {
-    let sql = "select path, size_bytes, digest from files where repo = $1 and number = $2 order by path";
-    tx.all(sql, params![repo.as_str(), number])?.iter().map(file).collect()
+    let sql = "select f.path, f.size_bytes, f.digest, coalesce(b.mark, '') as mark from files f left join blobs b on b.digest = f.digest
+               where f.repo = $1 and f.number = $2 order by f.path";
+    let marked = |row: &Row| Ok(FileEntry { mark: Mark::parse(&row.text("mark")?), ..file(row)? });
+    tx.all(sql, params![repo.as_str(), number])?.iter().map(marked).collect()
 }
 
 /// The version that gave a path the bytes it has in version `number`.

@@ -41,6 +41,9 @@ pub struct Pull {
     /// Without the files that fit a pattern (may be repeated)
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
+    /// Also the files that are or hold Python pickles, which are left out otherwise: loading one may run code
+    #[arg(long)]
+    allow_pickle: bool,
     /// Copy the files to this folder, where they may be edited
     #[arg(long, value_name = "FOLDER")]
     to: Option<PathBuf>,
@@ -64,6 +67,7 @@ impl Pull {
         remote.on_interrupt("what has arrived is kept; run the command again to go on");
         let selection = Selection::parse(&self.include, &self.exclude);
         let selection = selection.map_err(|e| CliError::usage(e.to_string(), "write it as '*.json', 'model-*' or 'folder/', in quotes"))?;
+        let selection = selection.with_pickles(self.allow_pickle);
         let pulled = pull_some(&client, remote, &target, &selection, self.offline).await?;
         let path = match (self.to.clone(), theirs) {
             (None, Some(theirs)) => fill(remote, theirs, &pulled, &target).await?,
@@ -82,7 +86,7 @@ impl Pull {
             "repo": pulled.id.to_string(), "kind": pulled.kind.as_str(), "version": pulled.number,
             "commit": pulled.manifest.commit_id().as_str(), "manifest": pulled.manifest.digest().to_hex(),
             "files": pulled.files.entries().len(), "total_bytes": pulled.files.total_bytes(), "whole": pulled.is_whole(),
-            "fetched_files": pulled.fetched_files, "fetched_bytes": pulled.fetched_bytes, "path": path,
+            "left_out": pulled.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(), "fetched_files": pulled.fetched_files, "fetched_bytes": pulled.fetched_bytes, "path": path,
         });
         Ok(Output::new(path.clone(), json, path))
     }
@@ -131,6 +135,14 @@ async fn pull_some(client: &Client, remote: &Remote, target: &Target, selection:
     };
     let version = format!("{} version {} ({})", pulled.id, pulled.number, pulled.manifest.commit_id().short());
     remote.reporter.note(&format!("{version}: {count}, {}, {how}, every sha256 proved", bytes(files.total_bytes())));
+    match &pulled.left_out[..] {
+        [] => {}
+        [one] => remote.reporter.note(&format!("{one} is a pickle and was left out; --allow-pickle takes it")),
+        [first, others @ ..] => {
+            let all = others.len() + 1;
+            remote.reporter.note(&format!("{all} files, such as {first}, are pickles and were left out; --allow-pickle takes them"));
+        }
+    }
     Ok(pulled)
 }
 

@@ -33,8 +33,11 @@ pub struct ServeArgs {
     /// Let anybody create an account [env: HUB_OPEN_SIGNUP]
     #[arg(long)]
     open_signup: bool,
-    /// Let pickle files be published [env: HUB_ALLOW_PICKLE]
-    #[arg(long)]
+    /// Which pickles may be published: refuse, scan (those that name nothing but what builds data) or allow [env: HUB_PICKLE]
+    #[arg(long, value_name = "LEVEL")]
+    pickle: Option<String>,
+    /// The same as --pickle allow
+    #[arg(long, conflicts_with = "pickle", hide = true)]
     allow_pickle: bool,
     /// Another hub, such as https://huggingface.co: what is asked for and not here is fetched from there [env: HUB_UPSTREAM]
     #[arg(long, value_name = "URL")]
@@ -68,7 +71,7 @@ impl ServeArgs {
             ("public_url", self.public_url.clone()),
             ("trusted_hosts", hosts),
             ("open_signup", self.open_signup.then(|| "true".into())),
-            ("allow_pickle", self.allow_pickle.then(|| "true".into())),
+            ("pickle", self.pickle.clone().or_else(|| self.allow_pickle.then(|| "allow".into()))),
             ("upstream", self.upstream.clone()),
             ("upstream_namespaces", self.upstream_namespaces.clone()),
             ("workers", self.workers.map(|n| n.to_string())),

@@ -4,6 +4,7 @@
 use super::{Error, Result};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
+use crate::domain::mark::Mark;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::path::RepoPath;
 use crate::domain::revision::Revision;
@@ -15,6 +16,8 @@ pub(super) struct Target {
     pub id: RepoId,
     pub number: u32,
     pub manifest: Manifest,
+    /// Files that are, or hold, pickles.
+    pub marked: Vec<RepoPath>,
 }
 
 /// The server's word for a version, or the reason not to take it. Nothing has been written yet.
@@ -49,7 +52,9 @@ pub(super) fn prove(kind: RepoKind, asked: &RepoId, revision: &Revision, answer:
     if !as_asked {
         return Err(refuse(format!("it is of version {} ({commit})", version.number)));
     }
-    Ok(Target { kind, id, number: version.number, manifest })
+    let is_marked = |file: &&wire::files::File| file.mark.as_deref().and_then(Mark::parse).is_some_and(Mark::is_left_out);
+    let marked = answer.files.iter().filter(is_marked).filter_map(|file| RepoPath::parse(&file.path).ok()).collect();
+    Ok(Target { kind, id, number: version.number, manifest, marked })
 }
 
 #[cfg(test)]
@@ -64,6 +69,7 @@ mod tests {
                 path: (*path).into(),
                 size_bytes: 1,
                 sha256: if sha.is_empty() { digest.to_hex() } else { (*sha).into() },
+                mark: None,
             })
             .collect();
         let canonical: String = files.iter().map(|f| format!("{} {} {}\n", f.sha256, f.size_bytes, f.path)).collect();

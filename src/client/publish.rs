@@ -79,6 +79,7 @@ impl Client {
             path: entry.path.to_string(),
             size_bytes: entry.size_bytes,
             sha256: entry.digest.to_hex(),
+            mark: None,
         };
         let many = manifest.entries().len() > LISTED_FILES;
         let body = CreateCommit {

@@ -17,6 +17,7 @@ use crate::cache::{Cache, Hold, Place, VerifiedHashes};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::path::RepoPath;
 use crate::domain::revision::Revision;
 use crate::domain::selection::Selection;
 use crate::wire;
@@ -32,6 +33,8 @@ pub struct Pulled {
     pub manifest: Manifest,
     /// What the folder holds: all of the manifest, or what was asked for.
     pub files: Manifest,
+    /// Files that would fit, but are or hold pickles, which were not asked for.
+    pub left_out: Vec<RepoPath>,
     /// The snapshot's folder.
     pub path: PathBuf,
     pub fetched_bytes: u64,
@@ -65,7 +68,7 @@ impl Client {
     ) -> Result<Pulled> {
         let (answer, name) = self.manifest_and_name(kind, id, revision).await?;
         let target = prove(kind, &name, revision, &answer)?;
-        let files = choose(&target, selection)?;
+        let (files, left_out) = choose(&target, selection)?;
         let hold = self.hold(cache, &target.manifest).await?;
         let verified = Arc::new(cache.verified_hashes());
         let (fetched_files, fetched_bytes) = self.fetch_missing(cache, &verified, &target, &files).await?;
@@ -73,9 +76,10 @@ impl Client {
         for name in [id, &target.id] {
             let folder = self.address.folder();
             cache.remember(&Place { server: &folder, kind, id: name }, revision, target.number, &target.manifest)?;
+            cache.remember_marked(&target.manifest, &target.marked)?;
         }
         let Target { id, number, manifest, .. } = target;
-        Ok(Pulled { kind, id, number, manifest, files, path, fetched_bytes, fetched_files, hold })
+        Ok(Pulled { kind, id, number, manifest, files, left_out, path, fetched_bytes, fetched_files, hold })
     }
 
     /// The same from the cache alone, without a word to the server.
@@ -89,8 +93,9 @@ impl Client {
         };
         let found = cache.recall(&Place { server: &folder, kind, id }, revision)?;
         let found = found.ok_or_else(|| absent(format!("{id}@{revision} is not in the cache")))?;
-        let target = Target { kind, id: id.clone(), number: found.number, manifest: found.manifest };
-        let files = choose(&target, selection)?;
+        let marked = cache.recall_marked(&found.manifest);
+        let target = Target { kind, id: id.clone(), number: found.number, manifest: found.manifest, marked };
+        let (files, left_out) = choose(&target, selection)?;
         let hold = self.hold(cache, &target.manifest).await?;
         let verified = Arc::new(cache.verified_hashes());
         let missing = self.missing(cache, &verified, &files).await?;
@@ -99,7 +104,7 @@ impl Client {
         }
         let path = self.assemble(cache, &verified, &target, &files).await?;
         let Target { id, number, manifest, .. } = target;
-        Ok(Pulled { kind, id, number, manifest, files, path, fetched_bytes: 0, fetched_files: 0, hold })
+        Ok(Pulled { kind, id, number, manifest, files, left_out, path, fetched_bytes: 0, fetched_files: 0, hold })
     }
 
     /// Could [`Client::recall`] know this version?
@@ -200,11 +205,14 @@ fn look(cache: &Cache, verified: &VerifiedHashes, entries: Vec<ManifestEntry>) -
     unknown.partition(|entry| !cache.blob_path(&entry.digest).exists())
 }
 
-fn choose(target: &Target, selection: &Selection) -> Result<Manifest> {
-    selection.of(&target.manifest).ok_or_else(|| Error::Answer {
+fn choose(target: &Target, selection: &Selection) -> Result<(Manifest, Vec<RepoPath>)> {
+    selection.of(&target.manifest, &target.marked).ok_or_else(|| Error::Answer {
         kind: wire::error::Kind::NotFound,
         code: "no_file_fits".into(),
-        message: format!("no file of {} version {} fits --include and --exclude", target.id, target.number),
+        message: format!(
+            "no file of {} version {} fits --include and --exclude (pickles fit with --allow-pickle only)",
+            target.id, target.number
+        ),
         hint: format!("`hub show {}@{} --files` lists them; '*' also matches '/', and case matters", target.id, target.number),
     })
 }

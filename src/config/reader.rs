@@ -64,6 +64,14 @@ impl Reader<'_> {
         }
     }
 
+    /// `pickle`, or what the older `allow_pickle` says where only that is set.
+    pub fn pickle(&self) -> Result<String, Error> {
+        if self.values["pickle"].1 == Source::Default && !self.text("allow_pickle").is_empty() {
+            return Ok(if self.flag("allow_pickle")? { "allow" } else { "refuse" }.into());
+        }
+        self.checked("pickle", "refuse, scan or allow", |level| ["refuse", "scan", "allow"].contains(&level))
+    }
+
     /// `s3://bucket` or `s3://bucket/prefix`; keys belong in the environment, where no list of settings shows them.
     pub fn bucket(&self, key: &str) -> Result<Option<Bucket>, Error> {
         let text = self.text(key).trim();

@@ -21,6 +21,7 @@ pub mod json;
 pub mod litter;
 pub mod manifest;
 pub mod mirror;
+pub mod mark;
 pub mod modality;
 pub mod name;
 pub mod page;

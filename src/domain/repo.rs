@@ -2,6 +2,7 @@
 
 use super::digest::{CommitId, Digest};
 use super::id::RepoKey;
+use super::mark::Mark;
 use super::name::{RepoId, RepoKind};
 use super::revision::{Line, RefName};
 use super::saved_model::SavedModel;
@@ -72,6 +73,8 @@ pub struct FileEntry {
     pub path: String,
     pub size_bytes: u64,
     pub digest: Digest,
+    /// `None` where nobody has looked into it, or was asked for what was found.
+    pub mark: Option<Mark>,
 }
 
 /// One tensor of a safetensors file of a version.

@@ -1,5 +1,7 @@
 //! Some files of a version, chosen by patterns over their paths.
 
+use std::collections::HashSet;
+
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::manifest::Manifest;
@@ -14,6 +16,8 @@ pub struct Selection {
     /// None: everything is included.
     include: Option<GlobSet>,
     exclude: GlobSet,
+    /// Files that are marked as pickles are chosen too.
+    pickles: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,22 +29,34 @@ pub struct SelectionError {
 
 impl Selection {
     pub fn everything() -> Selection {
-        Selection { include: None, exclude: GlobSet::empty() }
+        Selection { include: None, exclude: GlobSet::empty(), pickles: false }
     }
 
     pub fn parse(include: &[String], exclude: &[String]) -> Result<Selection, SelectionError> {
         let included = if include.is_empty() { None } else { Some(set(include)?) };
-        Ok(Selection { include: included, exclude: set(exclude)? })
+        Ok(Selection { include: included, exclude: set(exclude)?, pickles: false })
+    }
+
+    /// The same, with or without what is marked as a pickle.
+    pub fn with_pickles(self, pickles: bool) -> Selection {
+        Selection { pickles, ..self }
+    }
+
+    pub fn takes_pickles(&self) -> bool {
+        self.pickles
     }
 
     pub fn takes(&self, path: &RepoPath) -> bool {
         self.include.as_ref().is_none_or(|set| set.is_match(path.as_str())) && !self.exclude.is_match(path.as_str())
     }
 
-    /// The files chosen. None: no file fits.
-    pub fn of(&self, version: &Manifest) -> Option<Manifest> {
-        let chosen = version.entries().iter().filter(|entry| self.takes(&entry.path)).cloned().collect();
-        Manifest::new(chosen).ok()
+    /// The files chosen, and of those that fit the marked ones that were left out. None: no file fits.
+    pub fn of(&self, version: &Manifest, marked: &[RepoPath]) -> Option<(Manifest, Vec<RepoPath>)> {
+        let marked: HashSet<&RepoPath> = marked.iter().filter(|_| !self.pickles).collect();
+        let fit = version.entries().iter().filter(|entry| self.takes(&entry.path));
+        let (left_out, chosen): (Vec<_>, Vec<_>) = fit.cloned().partition(|entry| marked.contains(&entry.path));
+        let left_out = left_out.into_iter().map(|entry| entry.path).collect();
+        Manifest::new(chosen).ok().map(|chosen| (chosen, left_out))
     }
 }
 
@@ -70,7 +86,7 @@ mod tests {
         let version = Manifest::new(paths.map(entry).into()).unwrap();
         let owned = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect::<Vec<_>>();
         let selection = Selection::parse(&owned(include), &owned(exclude)).unwrap();
-        selection.of(&version).iter().flat_map(|some| some.entries()).map(|entry| entry.path.to_string()).collect()
+        selection.of(&version, &[]).iter().flat_map(|(some, _)| some.entries()).map(|entry| entry.path.to_string()).collect()
     }
 
     #[test]

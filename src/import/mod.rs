@@ -21,6 +21,7 @@ pub mod mirror;
 mod names;
 mod pattern;
 mod pickle;
+pub mod scan;
 mod prefixes;
 mod shards;
 mod source;

@@ -45,8 +45,8 @@ pub struct Service {
 pub struct Policy {
     /// Anybody may create an account.
     pub open_signup: bool,
-    /// Pickle files (`.pt`, `.bin`, `.pkl` ...) may be published.
-    pub allow_pickle: bool,
+    /// Which pickles may be published.
+    pub pickles: Pickles,
     /// Clients fetch large files from the S3 store itself, at addresses that are good for a few minutes.
     pub redirect_downloads: bool,
     /// Largest file that may be uploaded.
@@ -63,11 +63,21 @@ pub struct Policy {
     pub max_job_seconds: f64,
 }
 
+/// Which pickles a server takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pickles {
+    Refuse,
+    /// Those that name nothing but what builds data.
+    Scan,
+    Allow,
+}
+crate::domain::user::words!(Pickles, Refuse = "refuse", Scan = "scan", Allow = "allow");
+
 impl Default for Policy {
     fn default() -> Self {
         Policy {
             open_signup: false,
-            allow_pickle: false,
+            pickles: Pickles::Scan,
             redirect_downloads: false,
             max_file_bytes: 64 << 30,
             xet: true,

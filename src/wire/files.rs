@@ -11,6 +11,10 @@ pub struct File {
     pub path: String,
     pub size_bytes: u64,
     pub sha256: String,
+    /// What was found in it when it was published: `clean`, `pickle` (of harmless names), `unsafe` (where the server takes such) or
+    /// `unscanned`. Absent where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
 }
 
 /// Everything a client needs to fetch and prove a version.
@@ -136,7 +140,7 @@ pub struct Committed {
 
 impl From<domain::FileEntry> for File {
     fn from(f: domain::FileEntry) -> File {
-        File { path: f.path, size_bytes: f.size_bytes, sha256: f.digest.to_hex() }
+        File { path: f.path, size_bytes: f.size_bytes, sha256: f.digest.to_hex(), mark: f.mark.map(|mark| mark.as_str().into()) }
     }
 }
 

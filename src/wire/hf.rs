@@ -82,9 +82,16 @@ pub struct Safetensors {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecurityRepoStatus {
-    /// Was every file looked at for pickles when it was published?
+    /// Was every file looked into for pickles when it was published?
     pub scans_done: bool,
-    pub files_with_issues: Vec<String>,
+    pub files_with_issues: Vec<FileIssue>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct FileIssue {
+    pub path: String,
+    /// `caution` or `unsafe`.
+    pub level: &'static str,
 }
 
 /// `GET /api/models/{id}/tree/{revision}`, and `paths-info`.
@@ -107,6 +114,9 @@ pub struct TreeFile {
     pub last_commit: Option<LastCommit>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security_file_status: Option<SecurityFileStatus>,
+    /// What `security_file_status` is made of, where it is asked for.
+    #[serde(skip)]
+    pub mark: Option<crate::domain::mark::Mark>,
 }
 
 #[derive(Debug, Clone, Serialize)]

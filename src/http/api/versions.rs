@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, web};
 
 use super::users::word;
 use crate::domain::repo::VersionState;
+use crate::domain::revision::Revision;
 use crate::http::caller::Caller;
 use crate::http::error::Answer;
 use crate::http::extract::{Json, Query, RepoAt, VersionAt};
@@ -66,10 +67,9 @@ pub async fn remove(service: web::Data<Service>, caller: Caller, at: VersionAt) 
     (status = 404, body = ProblemBody),
 ))]
 pub async fn manifest(service: web::Data<Service>, caller: Caller, at: VersionAt) -> Answer {
-    let (repo, version, manifest) = service.named_manifest(&caller.0, at.kind, &at.id, &at.revision).await?;
-    let file =
-        |e: &crate::domain::manifest::ManifestEntry| File { path: e.path.to_string(), size_bytes: e.size_bytes, sha256: e.digest.to_hex() };
-    let files = manifest.entries().iter().map(file).collect();
+    let (repo, version, _) = service.named_manifest(&caller.0, at.kind, &at.id, &at.revision).await?;
+    let (_, files) = service.list_files(&caller.0, at.kind, &repo, &Revision::Number(version.number)).await?;
+    let files = files.into_iter().map(File::from).collect();
     Ok(HttpResponse::Ok().json(Manifest { repo: repo.to_string(), kind: at.kind.to_string(), version: version.into(), files }))
 }
 

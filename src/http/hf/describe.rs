@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{asks, oid, pointer_bytes};
+use crate::domain::mark::Mark;
 use crate::domain::name::RepoKind;
 use crate::domain::repo::{Facts, FileEntry, Repo, RepoSummary, TensorEntry};
 use crate::domain::revision::Revision;
@@ -13,7 +14,7 @@ use crate::domain::user::Actor;
 use crate::http::error::HttpError;
 use crate::http::extract::Query;
 use crate::service::Service;
-use crate::wire::hf::{RepoInfo, Safetensors, SecurityRepoStatus, Sibling, SiblingLfs};
+use crate::wire::hf::{FileIssue, RepoInfo, Safetensors, SecurityRepoStatus, Sibling, SiblingLfs};
 
 /// What of `config.json` an answer repeats; the file itself is one request away.
 const CONFIG_KEYS: &[&str] = &["architecture", "architectures", "model_type", "num_classes", "num_features", "auto_map"];
@@ -89,8 +90,9 @@ impl Wanted {
         } else if self.siblings {
             info.siblings = Some(Vec::new());
         }
-        let scans_done = !service.policy().allow_pickle;
-        info.security_repo_status = self.security.then(|| SecurityRepoStatus { scans_done, files_with_issues: Vec::new() });
+        if self.security {
+            info.security_repo_status = Some(security(service, actor, &found).await?);
+        }
         let info = serde_json::to_value(info).map_err(|e| HttpError::internal(e.to_string()))?;
         Ok(self.narrowed(info))
     }
@@ -101,6 +103,21 @@ impl Wanted {
         }
         info
     }
+}
+
+/// A scan is done where every file was looked into; what is no plain data is an issue.
+async fn security(service: &Service, actor: &Actor, found: &RepoSummary) -> Result<SecurityRepoStatus, HttpError> {
+    let files = match &found.head {
+        Some(head) => service.list_files(actor, found.repo.kind, &found.repo.id, &Revision::Number(head.number)).await?.1,
+        None => Vec::new(),
+    };
+    let scans_done = files.iter().all(|file| file.mark.is_some_and(|mark| mark != Mark::Unscanned));
+    let issue = |file: &FileEntry| match file.mark? {
+        Mark::Unsafe => Some(FileIssue { path: file.path.clone(), level: "unsafe" }),
+        Mark::Pickle => Some(FileIssue { path: file.path.clone(), level: "caution" }),
+        Mark::Clean | Mark::Unscanned => None,
+    };
+    Ok(SecurityRepoStatus { scans_done, files_with_issues: files.iter().filter_map(issue).collect() })
 }
 
 /// What the catalog knows.

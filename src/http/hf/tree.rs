@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
 
 use super::{asks, next_page, oid, pointer_bytes, refuse};
 use crate::domain::digest::Digest;
 use crate::domain::path::composed;
+use crate::domain::mark::Mark;
 use crate::domain::repo::{FileEntry, Version};
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
@@ -68,7 +70,7 @@ fn entries(files: &[FileEntry], below: &str, recursive: bool) -> Vec<TreeEntry> 
 pub(super) fn of_file(file: &FileEntry) -> TreeEntry {
     let lfs = TreeLfs { oid: file.digest.to_hex(), size: file.size_bytes, pointer_size: pointer_bytes(file.size_bytes) };
     let (oid, size, path) = (oid(&file.digest), file.size_bytes, file.path.clone());
-    TreeEntry::File(Box::new(TreeFile { oid, size, path, lfs, last_commit: None, security_file_status: None }))
+    TreeEntry::File(Box::new(TreeFile { oid, size, path, lfs, last_commit: None, security_file_status: None, mark: file.mark }))
 }
 
 pub(super) fn of_folder(path: &str) -> TreeEntry {
@@ -118,7 +120,14 @@ pub(super) async fn add_history(
     let mut changes = service.last_changes(&caller.0, at.kind, &at.id, number, paths).await.map_err(refuse)?;
     for entry in page {
         let TreeEntry::File(file) = entry else { continue };
-        file.security_file_status = Some(SecurityFileStatus { status: "unscanned", av_scan: None, pickle_import_scan: None });
+        let (status, pickle_import_scan) = match file.mark {
+            None | Some(Mark::Unscanned) => ("unscanned", None),
+            Some(Mark::Clean) => ("safe", None),
+            Some(Mark::Pickle) => ("caution", Some(json!({ "status": "safe", "highestSafetyLevel": "innocuous" }))),
+            Some(Mark::Unsafe) => ("unsafe", Some(json!({ "status": "unsafe", "highestSafetyLevel": "dangerous" }))),
+        };
+        // Nobody looks for viruses here.
+        file.security_file_status = Some(SecurityFileStatus { status, av_scan: None, pickle_import_scan });
         file.last_commit = changes.remove(&file.path).map(|version| LastCommit {
             id: version.commit.to_string(),
             title: super::commits::title(&version),
@@ -134,7 +143,7 @@ mod tests {
 
     #[test]
     fn folders_are_entries_and_depth_is_asked_for() {
-        let file = |path: &str| FileEntry { path: path.into(), size_bytes: 1, digest: Digest::of(path.as_bytes()) };
+        let file = |path: &str| FileEntry { path: path.into(), size_bytes: 1, digest: Digest::of(path.as_bytes()), mark: None };
         let files = ["README.md", "a/b/c.txt", "a/d.txt", "ab.txt"].map(file);
         let listed = |below: &str, recursive| {
             let entries = entries(&files, below, recursive);

@@ -15,6 +15,7 @@ use super::format;
 use super::frame::{Frame, page};
 use super::repo::{Source, look};
 use super::repo_head::{Head, VersionLine, urlencode};
+use crate::domain::mark::Mark;
 use crate::domain::name::RepoKind;
 use crate::domain::page::PageRequest;
 use crate::domain::repo::{FileEntry, RepoSummary, TrainedAs};
@@ -40,6 +41,8 @@ struct Files {
 }
 
 struct FileView {
+    /// What was found in it, in words.
+    mark: &'static str,
     path: String,
     size: String,
     digest: String,
@@ -141,6 +144,12 @@ impl FileView {
             path: file.path,
             size: format::bytes(file.size_bytes),
             digest: file.digest.to_hex(),
+            mark: match file.mark {
+                Some(Mark::Pickle) => "pickle of harmless names",
+                Some(Mark::Unsafe) => "pickle that may run code",
+                Some(Mark::Unscanned) => "not scanned",
+                Some(Mark::Clean) | None => "",
+            },
         }
     }
 }

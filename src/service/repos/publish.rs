@@ -229,7 +229,10 @@ pub(super) fn look(
             }
         }
     }
-    let mut earlier = Earlier { scanned: held, dataset: None };
+    let marks: Vec<_> = before.iter().filter_map(|file| Some((file.digest, file.mark?))).collect();
+    // What an earlier program did not look into is looked into now.
+    let scanned = marks.iter().map(|(digest, _)| *digest).collect();
+    let mut earlier = Earlier { scanned, marks, dataset: None };
     if let (RepoKind::Dataset, Some(head)) = (repo.kind, &head) {
         let data = |path: &str| path_is_data(path);
         let old: Vec<_> = before.iter().filter(|f| data(&f.path)).map(|f| (f.path.as_str(), f.digest)).collect();
@@ -286,6 +289,9 @@ fn write(
     };
     let (key, number) = (repo.key.clone(), version.number);
     still_there(tx, manifest)?;
+    for (digest, mark) in &reading.marks {
+        blobs::mark(tx, digest, *mark)?;
+    }
     versions::insert(tx, &key, &version, manifest, &facts::encode(&reading.facts))?;
     facts::insert_details(tx, &key, number, &reading.facts, &reading.card_text, &reading.previews)?;
     write_lineage(tx, &repo, number, commit, &reading)?;

@@ -2,17 +2,18 @@
 //! the card, and a data set's images. Weights with a broken header, unsafe files and archives that cannot be what they
 //! claim to be stop the publish here; papers that cannot be read (`read_papers`) never do.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::super::{Error, Result, Service, card_html};
+use super::check_dataset;
 use super::read_papers::Config;
-use super::{check_dataset, scan};
 use crate::domain::card::Card;
 use crate::domain::config::ModelConfig;
 use crate::domain::dataset_layout::Declared;
 use crate::domain::dataset_report::DatasetReport;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
+use crate::domain::mark::Mark;
 use crate::domain::modality::Modality;
 use crate::domain::name::RepoKind;
 use crate::domain::repo::{Facts, Metric};
@@ -20,7 +21,6 @@ use crate::domain::safetensors::Header;
 use crate::domain::saved_model::SavedModel;
 use crate::domain::task::Task;
 use crate::train;
-use futures_util::{StreamExt, TryStreamExt, stream};
 
 /// Files looked at side by side.
 pub(super) const SIDE_BY_SIDE: usize = 8;
@@ -38,6 +38,8 @@ pub(super) struct Reading {
     pub headers: Vec<(Digest, Header)>,
     /// What the card says of a data set's layout.
     pub declared: String,
+    /// What was found in files that nobody had looked into.
+    pub marks: Vec<(Digest, Mark)>,
 }
 
 /// What is known of the version a publish builds upon, so that nothing is read twice.
@@ -45,15 +47,19 @@ pub(super) struct Reading {
 pub(super) struct Earlier {
     /// Blobs that passed the scan before.
     pub scanned: HashSet<Digest>,
+    /// What was found in them.
+    pub marks: Vec<(Digest, Mark)>,
     /// Of a data set whose files, but for its papers, are the same: what was found in them.
     pub dataset: Option<(Facts, String)>,
 }
 
 impl Service {
     pub(super) async fn read_facts(&self, kind: RepoKind, manifest: &Manifest, earlier: Earlier, may_ask: bool) -> Result<Reading> {
-        self.scan_files(manifest, &earlier.scanned).await?;
+        let marks = self.scan_files(manifest, &earlier.scanned).await?;
         let headers = self.read_headers(manifest).await?.into_iter().map(|(entry, header)| (entry.digest, header)).collect();
         let mut reading = Reading { headers, ..Reading::default() };
+        reading.take_marks(manifest, marks, earlier.marks);
+        self.find_pointers(manifest, &mut reading).await?;
         reading.facts.parameters = parameters(manifest, &reading.headers);
         self.read_card(manifest, &mut reading).await?;
         self.read_indexes(manifest, &mut reading).await?;
@@ -78,20 +84,6 @@ impl Service {
             }
         }
         Ok(reading)
-    }
-
-    /// Refuses formats that run code when they are loaded.
-    async fn scan_files(&self, manifest: &Manifest, scanned: &HashSet<Digest>) -> Result<()> {
-        if self.policy.allow_pickle {
-            return Ok(());
-        }
-        let mut unseen = manifest.entries().to_vec();
-        unseen.retain(|entry| !scanned.contains(&entry.digest));
-        let scan = |entry: ManifestEntry| async move {
-            let prefix = self.blobs.read_range(&entry.digest, 0..scan::PREFIX_BYTES).await?;
-            scan::refuse_code(&entry.path, &prefix)
-        };
-        stream::iter(unseen.into_iter().map(scan)).buffer_unordered(SIDE_BY_SIDE).try_collect().await
     }
 }
 
@@ -170,6 +162,26 @@ impl Reading {
         let tensors = self.headers.iter().flat_map(|(_, header)| &header.tensors);
         let rows = train::rows_differ(config, tensors.map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())));
         train::unobeyed_in(config).into_iter().chain(rows).collect()
+    }
+
+    /// Marked files are named, and what is to be noted of the new ones kept.
+    fn take_marks(&mut self, manifest: &Manifest, new: Vec<(Digest, Mark)>, known: Vec<(Digest, Mark)>) {
+        let marks: HashMap<Digest, Mark> = known.into_iter().chain(new.iter().copied()).collect();
+        let marked = |mark: Mark| {
+            let of = |entry: &&ManifestEntry| marks.get(&entry.digest) == Some(&mark);
+            manifest.entries().iter().filter(of).map(|entry| entry.path.as_str()).collect::<Vec<_>>()
+        };
+        for (mark, what) in [
+            (Mark::Unsafe, "can run what its maker wrote when it is loaded"),
+            (Mark::Pickle, "is or holds a pickle of harmless names; 'hub pull' leaves it out unless --allow-pickle is given"),
+        ] {
+            match marked(mark)[..] {
+                [] => {}
+                [one] => self.warn(&format!("{one} {what}")),
+                [first, ref others @ ..] => self.warn(&format!("each of {} files, such as {first}, {what}", others.len() + 1)),
+            }
+        }
+        self.marks = new;
     }
 
     fn take_saved_model(&mut self, found: Option<SavedModel>) {

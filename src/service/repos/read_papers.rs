@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::super::{Error, Result, Service};
-use super::read_facts::Reading;
+use super::read_facts::{Reading, SIDE_BY_SIDE};
 use crate::domain::card::{Card, MAX_CARD_BYTES};
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
+use crate::domain::git_lfs;
 use crate::domain::json;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 
@@ -99,6 +101,24 @@ impl Service {
             let more = if missing.len() > MOST_NAMED { format!(" and {} more", missing.len() - MOST_NAMED) } else { String::new() };
             let which = format!("{}{more}", named.join(", "));
             reading.warn(&format!("{} names files that are not here: {which}; the model cannot be loaded without them", entry.path));
+        }
+        Ok(())
+    }
+
+    /// Files that only stand for others, published by mistake.
+    pub(super) async fn find_pointers(&self, manifest: &Manifest, reading: &mut Reading) -> Result<()> {
+        const MOST: usize = 2_000;
+        let small = |entry: &&ManifestEntry| entry.size_bytes <= git_lfs::LONGEST_POINTER && entry.size_bytes > 100;
+        let look = |entry: ManifestEntry| async move { Ok::<_, Error>((self.find_pointer(&entry).await?, entry)) };
+        let small = manifest.entries().iter().filter(small).take(MOST).cloned();
+        let looked: Vec<_> = stream::iter(small.map(look)).buffered(SIDE_BY_SIDE).try_collect().await?;
+        let pointers: Vec<_> = looked.iter().filter_map(|(size, entry)| Some((size.as_ref()?, entry))).collect();
+        for (size, entry) in pointers.iter().take(MOST_NAMED) {
+            let what = "is a git-lfs pointer, not the file of";
+            reading.warn(&format!("{} {what} {size} bytes it stands for: run 'git lfs pull' and publish again", entry.path));
+        }
+        if pointers.len() > MOST_NAMED {
+            reading.warn(&format!("{} further files are git-lfs pointers", pointers.len() - MOST_NAMED));
         }
         Ok(())
     }

@@ -11,7 +11,6 @@ use tokio::task::spawn_blocking;
 use super::super::super::{Error, Result, Service};
 use super::super::publish::Also;
 use super::super::publish_folder::FolderCommit;
-use super::super::scan;
 use super::{Mirroring, Outcome, Wanted};
 use crate::catalog::{mirrors, repos};
 use crate::domain::mirror::{Mirror, Refusal};
@@ -99,16 +98,13 @@ impl Service {
         outcome
     }
 
-    /// Leaves out what this server never takes, by its name or size.
+    /// Leaves out what this server never takes, by its size.
     fn leave_out(&self, snapshot: &mut Snapshot) {
         let most = self.policy.max_file_bytes;
         snapshot.leave_out(|file| (file.size_bytes > most).then(|| format!("it has more than the {most} bytes a file may have here")));
-        if !self.policy.allow_pickle {
-            snapshot.leave_out(|file| scan::refuse_code(&file.path, b"").is_err().then(|| "loading it can run code".to_owned()));
-        }
     }
 
-    /// Makes the version. A file that turns out to run code is left out, as one whose name says so.
+    /// Makes the version. A file that turns out to run code is left out.
     async fn publish_snapshot(
         &self,
         mirroring: &Mirroring,

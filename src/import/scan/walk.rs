@@ -1,0 +1,480 @@
+//! A walk over the opcodes of pickles, one after the other, as Python's `Unpickler` takes them, with nothing on the stack but
+//! which texts could be names and which values are names. Where Python would end with an error, what follows is no
+//! pickle; where ours could differ from Python's, it goes on rather than ends.
+
+use std::collections::HashMap;
+use std::io;
+
+use super::allowed::is_allowed;
+use super::input::Input;
+use super::{Budget, Findings};
+
+const MOST_VALUES: usize = 2_000_000;
+/// Longest text that is kept as a possible name, and bytes of all of them.
+const LONGEST_NAME: usize = 512;
+const MOST_NAME_BYTES: usize = 16 << 20;
+const LONGEST_LINE: usize = 1 << 20;
+
+/// What a value on the stack is to us.
+#[derive(Clone, Copy, PartialEq)]
+enum Value {
+    Other,
+    /// A text, by its place among those kept.
+    Text(u32),
+    /// What a name stands for: a function or a class.
+    Named,
+}
+
+enum End {
+    /// The pickle is whole.
+    Stop,
+    /// Python would go no further: there is no pickle here, or none from here on.
+    Error,
+    /// Nothing more needs to be known.
+    Unsafe,
+}
+
+/// Why a step ends a walk.
+enum Halt {
+    NoPickle,
+    Unsafe,
+    TooLarge,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Halt {
+    fn from(error: io::Error) -> Halt {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Halt::NoPickle,
+            _ => Halt::Io(error),
+        }
+    }
+}
+
+type Step<T = ()> = Result<T, Halt>;
+
+/// Walks over the pickles that begin here, until something else does.
+pub(super) fn pickles(input: &mut Input, budget: &mut Budget, findings: &mut Findings) -> io::Result<()> {
+    loop {
+        let mut walk = Walk {
+            input,
+            budget,
+            names: 0,
+            kept: 0,
+            texts: Vec::new(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            proto: false,
+            refused: None,
+        };
+        let end = walk.run();
+        let (proto, names, refused) = (walk.proto, walk.names, walk.refused.take());
+        match end {
+            Ok(End::Stop) => {
+                findings.pickle |= proto || names > 0;
+                // A name that is imported and never called, in what only looks like a pickle of the oldest form.
+                if let Some(name) = refused {
+                    findings.pickle = true;
+                    findings.refuse(name);
+                    return Ok(());
+                }
+            }
+            Ok(End::Error) | Err(Halt::NoPickle) => {
+                findings.pickle |= proto && names > 0;
+                return Ok(());
+            }
+            Ok(End::Unsafe) | Err(Halt::Unsafe) => {
+                findings.pickle = true;
+                findings.refuse(refused.unwrap_or_default());
+                return Ok(());
+            }
+            Err(Halt::TooLarge) => {
+                findings.pickle |= proto;
+                if proto || names > 0 {
+                    findings.refuse("a pickle too large to be looked through".into());
+                } else {
+                    findings.pass_over("it is too large to be looked through");
+                }
+                return Ok(());
+            }
+            Err(Halt::Io(error)) => return Err(error),
+        }
+    }
+}
+
+struct Walk<'w, 'a> {
+    input: &'w mut Input<'a>,
+    budget: &'w mut Budget,
+    /// Names imported so far.
+    names: usize,
+    kept: usize,
+    texts: Vec<Box<str>>,
+    stack: Vec<Value>,
+    marks: Vec<usize>,
+    memo: HashMap<u64, Value>,
+    /// It says that it is a pickle.
+    proto: bool,
+    /// The first name that is not on the list.
+    refused: Option<String>,
+}
+
+impl Walk<'_, '_> {
+    fn run(&mut self) -> Step<End> {
+        loop {
+            self.budget.opcodes = self.budget.opcodes.checked_sub(1).ok_or(Halt::TooLarge)?;
+            self.budget.unpacked_bytes = self.budget.unpacked_bytes.checked_sub(self.input.take_unpacked()).ok_or(Halt::TooLarge)?;
+            let opcode = self.input.byte()?;
+            if opcode == b'.' {
+                self.pop()?;
+                return Ok(End::Stop);
+            }
+            if !(self.scalar(opcode)? || self.container(opcode)? || self.memory(opcode)? || self.naming(opcode)?) {
+                return Ok(End::Error);
+            }
+            if self.proto && self.refused.is_some() {
+                return Ok(End::Unsafe);
+            }
+        }
+    }
+
+    /// Opcodes that push one plain value.
+    fn scalar(&mut self, opcode: u8) -> Step<bool> {
+        let value = match opcode {
+            b'N' | 0x88 | 0x89 => Value::Other,
+            b'J' => self.pass(4)?,
+            b'K' => self.pass(1)?,
+            b'M' => self.pass(2)?,
+            b'G' => self.pass(8)?,
+            0x8a => {
+                let length = self.input.byte()?;
+                self.pass(length.into())?
+            }
+            0x8b | b'B' => {
+                let length = u32::from_le_bytes(self.input.array()?);
+                self.pass(length.into())?
+            }
+            b'C' => {
+                let length = self.input.byte()?;
+                self.pass(length.into())?
+            }
+            0x8e | 0x96 => {
+                let length = u64::from_le_bytes(self.input.array()?);
+                self.pass(length)?
+            }
+            b'X' | b'T' => {
+                let length = u32::from_le_bytes(self.input.array()?);
+                self.text(length.into())?
+            }
+            0x8c | b'U' => {
+                let length = self.input.byte()?;
+                self.text(length.into())?
+            }
+            0x8d => {
+                let length = u64::from_le_bytes(self.input.array()?);
+                self.text(length)?
+            }
+            b'I' | b'L' | b'F' | b'S' | b'V' | b'P' => {
+                let line = self.line()?;
+                self.written(opcode, &line)?
+            }
+            0x97 => Value::Other,
+            _ => return Ok(false),
+        };
+        self.push(value)?;
+        Ok(true)
+    }
+
+    /// A value written as a line of text.
+    fn written(&mut self, opcode: u8, line: &[u8]) -> Step<Value> {
+        let number = |also: &[u8]| line.iter().all(|byte| byte.is_ascii_hexdigit() || b"_+- \t\r".contains(byte) || also.contains(byte));
+        match opcode {
+            b'I' | b'L' if !number(b"xXoOlL") || line.is_empty() => Err(Halt::NoPickle),
+            b'F' if !number(b".infatyINFATY") || line.is_empty() => Err(Halt::NoPickle),
+            b'S' => {
+                let text = line.trim_ascii();
+                let inside = match text {
+                    [open @ (b'\'' | b'"'), inside @ .., close] if open == close => inside,
+                    _ => return Err(Halt::NoPickle),
+                };
+                Ok(if inside.contains(&b'\\') { Value::Other } else { self.keep(inside) })
+            }
+            b'V' => Ok(if line.contains(&b'\\') { Value::Other } else { self.keep(line) }),
+            _ => Ok(Value::Other),
+        }
+    }
+
+    /// Opcodes that make or fill tuples, lists, dicts and sets.
+    fn container(&mut self, opcode: u8) -> Step<bool> {
+        match opcode {
+            b')' | b'}' | b']' | 0x8f => self.push(Value::Other)?,
+            0x85..=0x87 => {
+                for _ in 0x84..opcode {
+                    self.pop()?;
+                }
+                self.push(Value::Other)?;
+            }
+            b't' | b'l' | b'd' | 0x91 => {
+                self.pop_mark()?;
+                self.push(Value::Other)?;
+            }
+            b'a' => {
+                self.pop()?;
+                self.top()?;
+            }
+            b's' => {
+                self.pop()?;
+                self.pop()?;
+                self.top()?;
+            }
+            b'e' | b'u' | 0x90 => {
+                self.pop_mark()?;
+                self.top()?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Opcodes that move values about.
+    fn memory(&mut self, opcode: u8) -> Step<bool> {
+        match opcode {
+            0x80 => {
+                if self.input.byte()? > 5 {
+                    return Err(Halt::NoPickle);
+                }
+                self.proto = true;
+            }
+            0x95 => drop(self.input.array::<8>()?),
+            b'(' => {
+                if self.marks.len() >= MOST_VALUES {
+                    return Err(Halt::TooLarge);
+                }
+                self.marks.push(self.stack.len());
+            }
+            b'0' if self.stack.len() == self.floor() && !self.marks.is_empty() => drop(self.marks.pop()),
+            b'0' => drop(self.pop()?),
+            b'1' => self.pop_mark()?,
+            b'2' => {
+                let top = self.top()?;
+                self.push(top)?;
+            }
+            b'q' => {
+                let slot = self.input.byte()?;
+                self.remember(slot.into())?;
+            }
+            b'r' => {
+                let slot = u32::from_le_bytes(self.input.array()?);
+                self.remember(slot.into())?;
+            }
+            b'p' => {
+                let slot = self.slot()?;
+                self.remember(slot)?;
+            }
+            0x94 => self.remember(self.memo.len() as u64)?,
+            b'h' => {
+                let slot = self.input.byte()?;
+                self.recall(slot.into())?;
+            }
+            b'j' => {
+                let slot = u32::from_le_bytes(self.input.array()?);
+                self.recall(slot.into())?;
+            }
+            b'g' => {
+                let slot = self.slot()?;
+                self.recall(slot)?;
+            }
+            b'Q' => {
+                self.pop()?;
+                self.push(Value::Other)?;
+            }
+            0x98 => drop(self.top()?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Opcodes that import a name, call one, or change what it stands for.
+    fn naming(&mut self, opcode: u8) -> Step<bool> {
+        match opcode {
+            b'c' => {
+                let (module, name) = (self.line()?, self.line()?);
+                self.import(&module, &name)?;
+                self.push(Value::Named)?;
+            }
+            0x93 => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                let (Value::Text(module), Value::Text(name)) = (module, name) else {
+                    self.refuse("a name that the pickle puts together".into());
+                    return self.call(Value::Named).map(|()| true);
+                };
+                let (module, name) = (self.texts[module as usize].clone(), self.texts[name as usize].clone());
+                self.import(module.as_bytes(), name.as_bytes())?;
+                self.push(Value::Named)?;
+            }
+            b'i' => {
+                let (module, name) = (self.line()?, self.line()?);
+                self.pop_mark()?;
+                self.import(&module, &name)?;
+                self.call(Value::Named)?;
+            }
+            b'o' => {
+                let mark = *self.marks.last().ok_or(Halt::NoPickle)?;
+                let class = *self.stack.get(mark).ok_or(Halt::NoPickle)?;
+                self.pop_mark()?;
+                self.call(class)?;
+            }
+            b'R' | 0x81 => {
+                self.pop()?;
+                let called = self.pop()?;
+                self.call(called)?;
+            }
+            0x92 => {
+                self.pop()?;
+                self.pop()?;
+                let called = self.pop()?;
+                self.call(called)?;
+            }
+            b'b' => {
+                self.pop()?;
+                if self.top()? == Value::Named {
+                    self.refuse("a change to a function or class".into());
+                }
+                if self.refused.is_some() {
+                    return Err(Halt::Unsafe);
+                }
+            }
+            0x82..=0x84 => {
+                self.pass([1, 2, 4][usize::from(opcode - 0x82)])?;
+                self.refuse("a name by its number in a registry".into());
+                return Err(Halt::Unsafe);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn import(&mut self, module: &[u8], name: &[u8]) -> Step {
+        let (module, name) = (String::from_utf8_lossy(module), String::from_utf8_lossy(name));
+        let (module, name) = (module.trim_end_matches('\r'), name.trim_end_matches('\r'));
+        // Python finds nothing that is spelt otherwise, and stops.
+        let spelt = |text: &str| {
+            !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '<' | '>') || !c.is_ascii())
+        };
+        if !spelt(module) || !spelt(name) {
+            return Err(Halt::NoPickle);
+        }
+        self.names += 1;
+        if !is_allowed(module, name) {
+            self.refuse(format!("{module}.{name}").chars().take(120).collect());
+        }
+        Ok(())
+    }
+
+    /// The result of a call. Only names are called; what they answer is no function.
+    fn call(&mut self, called: Value) -> Step {
+        if called != Value::Named {
+            self.refuse("a call of something that is no name".into());
+        }
+        if self.refused.is_some() {
+            return Err(Halt::Unsafe);
+        }
+        self.push(Value::Other)
+    }
+
+    fn refuse(&mut self, name: String) {
+        self.refused.get_or_insert(name);
+    }
+
+    fn push(&mut self, value: Value) -> Step {
+        if self.stack.len() >= MOST_VALUES {
+            return Err(Halt::TooLarge);
+        }
+        self.stack.push(value);
+        Ok(())
+    }
+
+    /// Height below which values belong to an open MARK.
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
+    fn top(&self) -> Step<Value> {
+        self.stack.last().copied().filter(|_| self.stack.len() > self.floor()).ok_or(Halt::NoPickle)
+    }
+
+    fn pop(&mut self) -> Step<Value> {
+        let top = self.top()?;
+        self.stack.pop();
+        Ok(top)
+    }
+
+    fn pop_mark(&mut self) -> Step {
+        let mark = self.marks.pop().ok_or(Halt::NoPickle)?;
+        self.stack.truncate(mark);
+        Ok(())
+    }
+
+    fn remember(&mut self, slot: u64) -> Step {
+        let top = self.top()?;
+        if self.memo.len() >= MOST_VALUES {
+            return Err(Halt::TooLarge);
+        }
+        self.memo.insert(slot, top);
+        Ok(())
+    }
+
+    fn recall(&mut self, slot: u64) -> Step {
+        let value = *self.memo.get(&slot).ok_or(Halt::NoPickle)?;
+        self.push(value)
+    }
+
+    fn pass(&mut self, length: u64) -> Step<Value> {
+        self.input.skip(length)?;
+        Ok(Value::Other)
+    }
+
+    fn text(&mut self, length: u64) -> Step<Value> {
+        if length > LONGEST_NAME as u64 {
+            return self.pass(length);
+        }
+        let text = self.input.take(length as usize)?;
+        Ok(self.keep(&text))
+    }
+
+    /// A text that could be a name; any other is only a value.
+    fn keep(&mut self, text: &[u8]) -> Value {
+        match std::str::from_utf8(text) {
+            Ok(text) if text.len() <= LONGEST_NAME && self.kept + text.len() <= MOST_NAME_BYTES => {
+                self.kept += text.len().max(16);
+                self.texts.push(text.into());
+                Value::Text(self.texts.len() as u32 - 1)
+            }
+            _ => Value::Other,
+        }
+    }
+
+    /// A line without its end.
+    fn line(&mut self) -> Step<Vec<u8>> {
+        let mut most = 256;
+        loop {
+            let seen = self.input.peek(most)?;
+            if let Some(end) = seen.iter().position(|byte| *byte == b'\n') {
+                let line = self.input.take(end + 1)?;
+                return Ok(line[..end].to_vec());
+            }
+            if seen.len() < most {
+                return Err(Halt::NoPickle);
+            }
+            if most >= LONGEST_LINE {
+                return Err(if self.proto { Halt::TooLarge } else { Halt::NoPickle });
+            }
+            most *= 4;
+        }
+    }
+
+    fn slot(&mut self) -> Step<u64> {
+        let line = self.line()?;
+        std::str::from_utf8(&line).ok().and_then(|text| text.trim().parse().ok()).ok_or(Halt::NoPickle)
+    }
+}
