@@ -106,7 +106,7 @@ async fn histories_refs_and_paths() {
     let tree = stranger.get("/api/models/ada/net/tree/main?recursive=true&expand=true").await.ok();
     let changed: Vec<_> = tree.as_array().unwrap().iter().map(|entry| entry["lastCommit"]["id"].as_str().unwrap_or("-")).collect();
     assert_eq!(changed, [&second, "-", &first]);
-    assert_eq!(tree[0]["securityFileStatus"]["status"], "unscanned");
+    assert_eq!(tree[0]["securityFileStatus"]["status"], "safe");
 
     let address = "/api/models/ada/net/paths-info/main";
     let form = stranger.request(Method::POST, address).header("content-type", "application/x-www-form-urlencoded");

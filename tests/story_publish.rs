@@ -171,30 +171,67 @@ async fn hostile_paths_and_messages_are_refused_whole() {
     ada.post("/api/v1/models/ada/net/commits", &body).await.problem(422, "bad_tag");
 }
 
+/// A pickle that calls a name.
+fn pickle_of(module: &str, name: &str) -> Vec<u8> {
+    format!("\u{0}\u{2}c{module}\n{name}\nq\0)Rq\u{1}.")
+        .into_bytes()
+        .into_iter()
+        .enumerate()
+        .map(|(at, b)| if at == 0 { 0x80 } else { b })
+        .collect()
+}
+
 #[tokio::test]
-async fn files_that_run_code_are_refused_unless_the_server_allows_them() {
+async fn pickles_are_judged_by_what_they_name() {
     let server = Server::start();
     let ada = ada(&server).await;
-    let pickle: &[u8] = b"\x80\x02cos\nsystem\nq\x00X\x04\x00\x00\x00trueq\x01\x85q\x02Rq\x03.";
-    let torch = zip(&[("archive/data.pkl", pickle), ("archive/data/0", b"0000")]);
-    let hdf5: &[u8] = b"\x89HDF\r\n\x1a\n\0\0";
-    for (path, bytes) in [
-        ("model.pt", pickle),
-        ("model.safetensors", pickle),
-        ("model.safetensors", &torch),
-        ("model.safetensors", hdf5),
-        ("weights.txt", pickle),
-        ("pytorch_model.bin", b"\0\0\0\0"),
-        ("model.h5", hdf5),
-    ] {
-        publish(&ada, "models/ada/net", None, &[(path, bytes)]).await.problem(422, "pickle_refused");
+    let (evil, args) = (pickle_of("os", "system"), pickle_of("transformers.training_args", "TrainingArguments"));
+    let second = zip(&[("archive/version", b"3"), ("archive/data.pkl", &evil)]);
+    for (path, bytes) in [("model.pt", &evil), ("notes.txt", &evil), ("weights.dat", &second), ("images.zip", &second)] {
+        let refused = publish(&ada, "models/ada/net", None, &[(path, bytes)]).await.problem(422, "pickle_refused");
+        assert!(refused["message"].as_str().unwrap().contains("`os.system`"), "{refused}");
     }
     ada.get("/api/v1/models/ada/net/versions/main").await.problem(404, "nothing_published");
+    let arguments = zip(&[("archive/data.pkl", &args), ("archive/version", b"3")]);
+    let files: &[(&str, &[u8])] =
+        &[("model.bin", b"\x06\0\0\0"), ("training_args.bin", &arguments), ("weights.h5", b"\x89HDF\r\n\x1a\n\0\0"), ("old.pkl", &args)];
+    let done = publish(&ada, "models/ada/net", None, files).await.created();
+    assert!(done["warnings"].to_string().contains("2 files, such as old.pkl"), "{done}");
+    let marks = ["clean", "pickle", "pickle", "unscanned"];
+    let marked = |list: &Value| list.as_array().unwrap().iter().map(|file| file["mark"].clone()).collect::<Vec<_>>();
+    assert_eq!(marked(&ada.get("/api/v1/models/ada/net/versions/1/files").await.ok()["items"]), [marks[0], marks[1], marks[2], marks[3]]);
+    assert_eq!(
+        marked(&ada.get("/api/v1/models/ada/net/versions/1/manifest").await.ok()["files"]),
+        [marks[0], marks[1], marks[2], marks[3]]
+    );
+    assert!(server.anonymous().get("/ada/net/files").await.text().contains("pickle of harmless names"));
+    let told = ada.get("/api/models/ada/net?securityStatus=true").await.ok()["securityRepoStatus"].clone();
+    let issues = json!([{ "path": "old.pkl", "level": "caution" }, { "path": "training_args.bin", "level": "caution" }]);
+    assert_eq!(told, json!({ "scansDone": false, "filesWithIssues": issues }));
+    let tree = ada.get("/api/models/ada/net/tree/main?expand=true").await.ok();
+    let told: Vec<_> = tree.as_array().unwrap().iter().map(|file| file["securityFileStatus"]["status"].clone()).collect();
+    assert_eq!(told, ["safe", "caution", "caution", "unscanned"]);
+}
 
-    let server = Server::start_with(&["--workers", "0"], &[("HUB_ALLOW_PICKLE", "true")]);
-    let ada = server.user("ada").await;
-    create_repo(&ada, "model", "ada/net").await;
-    publish(&ada, "models/ada/net", None, &[("model.pt", pickle)]).await.created();
+#[tokio::test]
+async fn the_administrator_decides_about_pickles() {
+    let (evil, args) = (pickle_of("os", "system"), pickle_of("argparse", "Namespace"));
+    for (setting, takes_evil, takes_args) in
+        [(("HUB_PICKLE", "refuse"), false, false), (("HUB_PICKLE", "allow"), true, true), (("HUB_ALLOW_PICKLE", "true"), true, true)]
+    {
+        let server = Server::start_with(&["--workers", "0"], &[setting]);
+        let ada = ada(&server).await;
+        let mut head = None;
+        for (path, bytes, taken, mark) in [("a.pt", &evil, takes_evil, "unsafe"), ("b.pt", &args, takes_args, "pickle")] {
+            let answer = publish(&ada, "models/ada/net", head, &[(path, bytes)]).await;
+            assert_eq!(answer.status == 201, taken, "{setting:?}: {}", answer.text());
+            if taken {
+                head = answer.json()["version"]["number"].as_u64().map(|number| number as u32);
+                let files = ada.get("/api/v1/models/ada/net/versions/main/files").await.ok();
+                assert_eq!(files["items"][0]["mark"], mark);
+            }
+        }
+    }
 }
 
 #[tokio::test]

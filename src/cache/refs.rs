@@ -8,6 +8,7 @@ use super::link::write_whole;
 use super::{Cache, Error, Place, Result};
 use crate::domain::digest::CommitId;
 use crate::domain::manifest::Manifest;
+use crate::domain::path::RepoPath;
 use crate::domain::revision::Revision;
 
 /// A version remembered from an earlier pull.

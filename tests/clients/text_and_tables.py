@@ -50,3 +50,9 @@ with tempfile.TemporaryDirectory() as folder:
     rows = datasets.load_dataset("ada/table", split="train")
     assert rows[:]["text"] == ["a", "b"] and rows[:]["label"] == [0, 1], rows[:]
     print(f"  datasets {datasets.__version__}: load_dataset of a CSV file", flush=True)
+
+    # A shard of three rows is small, and gone when the commit comes.
+    pushed = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [0, 1, 0]})
+    pushed.push_to_hub("ada/pushed-rows")
+    assert datasets.load_dataset("ada/pushed-rows", split="train")[:] == pushed[:]
+    print(f"  datasets {datasets.__version__}: push_to_hub of three rows, and loaded again", flush=True)

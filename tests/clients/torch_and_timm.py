@@ -54,7 +54,24 @@ def pushes(work, expected):
     model = timm.create_model("hf-hub:ada/small", pretrained=True)
     timm.models.push_to_hf_hub(model, "ada/pushed", safe_serialization=True)
     assert torch.equal(logits(timm.create_model("hf-hub:ada/pushed", pretrained=True)), expected)
+    # By default it writes pytorch_model.bin, a pickle, beside the safetensors.
+    timm.models.push_to_hf_hub(model, "ada/pushed-both")
+    assert {"pytorch_model.bin", "model.safetensors"} <= set(HfApi().list_repo_files("ada/pushed-both"))
+    assert torch.equal(logits(timm.create_model("hf-hub:ada/pushed-both", pretrained=True)), expected)
     print(f"  timm {timm.__version__}: push_to_hf_hub, and loaded again", flush=True)
+
+
+def trains(work):
+    """What transformers' Trainer publishes itself: safetensors, and its arguments as a pickle."""
+    import transformers
+
+    config = transformers.BertConfig(vocab_size=32, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, num_labels=2)
+    arguments = transformers.TrainingArguments(output_dir=str(work / "trained"), hub_model_id="ada/trained", report_to=[], use_cpu=True)
+    trainer = transformers.Trainer(model=transformers.BertForSequenceClassification(config), args=arguments)
+    trainer.push_to_hub()
+    assert {"training_args.bin", "model.safetensors", "config.json"} <= set(HfApi().list_repo_files("ada/trained"))
+    assert transformers.AutoModelForSequenceClassification.from_pretrained("ada/trained").num_labels == 2
+    print(f"  transformers {transformers.__version__}: Trainer.push_to_hub, and loaded again", flush=True)
 
 
 def by_address(work, expected):
@@ -90,5 +107,6 @@ with tempfile.TemporaryDirectory() as folder:
     work = Path(folder)
     wanted = loads(work)
     pushes(work, wanted)
+    trains(work)
     by_address(work, wanted)
     offline(work, wanted)

@@ -2,6 +2,8 @@
 //! which texts could be names and which values are names. Where Python would end with an error, what follows is no
 //! pickle; where ours could differ from Python's, it goes on rather than ends.
 
+mod registers;
+
 use std::collections::HashMap;
 use std::io;
 
@@ -10,10 +12,6 @@ use super::input::Input;
 use super::{Budget, Findings};
 
 const MOST_VALUES: usize = 2_000_000;
-/// Longest text that is kept as a possible name, and bytes of all of them.
-const LONGEST_NAME: usize = 512;
-const MOST_NAME_BYTES: usize = 16 << 20;
-const LONGEST_LINE: usize = 1 << 20;
 
 /// What a value on the stack is to us.
 #[derive(Clone, Copy, PartialEq)]
@@ -384,97 +382,5 @@ impl Walk<'_, '_> {
 
     fn refuse(&mut self, name: String) {
         self.refused.get_or_insert(name);
-    }
-
-    fn push(&mut self, value: Value) -> Step {
-        if self.stack.len() >= MOST_VALUES {
-            return Err(Halt::TooLarge);
-        }
-        self.stack.push(value);
-        Ok(())
-    }
-
-    /// Height below which values belong to an open MARK.
-    fn floor(&self) -> usize {
-        self.marks.last().copied().unwrap_or(0)
-    }
-
-    fn top(&self) -> Step<Value> {
-        self.stack.last().copied().filter(|_| self.stack.len() > self.floor()).ok_or(Halt::NoPickle)
-    }
-
-    fn pop(&mut self) -> Step<Value> {
-        let top = self.top()?;
-        self.stack.pop();
-        Ok(top)
-    }
-
-    fn pop_mark(&mut self) -> Step {
-        let mark = self.marks.pop().ok_or(Halt::NoPickle)?;
-        self.stack.truncate(mark);
-        Ok(())
-    }
-
-    fn remember(&mut self, slot: u64) -> Step {
-        let top = self.top()?;
-        if self.memo.len() >= MOST_VALUES {
-            return Err(Halt::TooLarge);
-        }
-        self.memo.insert(slot, top);
-        Ok(())
-    }
-
-    fn recall(&mut self, slot: u64) -> Step {
-        let value = *self.memo.get(&slot).ok_or(Halt::NoPickle)?;
-        self.push(value)
-    }
-
-    fn pass(&mut self, length: u64) -> Step<Value> {
-        self.input.skip(length)?;
-        Ok(Value::Other)
-    }
-
-    fn text(&mut self, length: u64) -> Step<Value> {
-        if length > LONGEST_NAME as u64 {
-            return self.pass(length);
-        }
-        let text = self.input.take(length as usize)?;
-        Ok(self.keep(&text))
-    }
-
-    /// A text that could be a name; any other is only a value.
-    fn keep(&mut self, text: &[u8]) -> Value {
-        match std::str::from_utf8(text) {
-            Ok(text) if text.len() <= LONGEST_NAME && self.kept + text.len() <= MOST_NAME_BYTES => {
-                self.kept += text.len().max(16);
-                self.texts.push(text.into());
-                Value::Text(self.texts.len() as u32 - 1)
-            }
-            _ => Value::Other,
-        }
-    }
-
-    /// A line without its end.
-    fn line(&mut self) -> Step<Vec<u8>> {
-        let mut most = 256;
-        loop {
-            let seen = self.input.peek(most)?;
-            if let Some(end) = seen.iter().position(|byte| *byte == b'\n') {
-                let line = self.input.take(end + 1)?;
-                return Ok(line[..end].to_vec());
-            }
-            if seen.len() < most {
-                return Err(Halt::NoPickle);
-            }
-            if most >= LONGEST_LINE {
-                return Err(if self.proto { Halt::TooLarge } else { Halt::NoPickle });
-            }
-            most *= 4;
-        }
-    }
-
-    fn slot(&mut self) -> Step<u64> {
-        let line = self.line()?;
-        std::str::from_utf8(&line).ok().and_then(|text| text.trim().parse().ok()).ok_or(Halt::NoPickle)
     }
 }
