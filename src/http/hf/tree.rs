@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{asks, next_page, oid, pointer_bytes, refuse};
 use crate::domain::digest::Digest;
-use crate::domain::path::composed;
 use crate::domain::mark::Mark;
+use crate::domain::path::composed;
 use crate::domain::repo::{FileEntry, Version};
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
