@@ -49,7 +49,8 @@ impl<'a> Machine<'a> {
             if opcode == b'.' {
                 return self.pop();
             }
-            if !(self.scalar(opcode)? || self.container(opcode)? || self.bookkeeping(opcode)? || self.name_or_call(opcode)?) {
+            let known = self.scalar(opcode)? || self.container(opcode)? || self.bookkeeping(opcode)? || self.name_or_call(opcode)?;
+            if !(known || self.object(opcode)?) {
                 return Err(refused_opcode(opcode, start));
             }
         }
@@ -77,22 +78,13 @@ impl<'a> Machine<'a> {
                 let length = self.input.byte()? as usize;
                 Value::Text(self.input.utf8(length)?)
             }
-            b'U' => {
-                let length = self.input.byte()? as usize;
-                bytes_or_text(self.input.take(length)?)
+            b'U' | b'T' => {
+                let length = if opcode == b'U' { self.input.byte()?.into() } else { u32::from_le_bytes(self.input.array()?) };
+                bytes_or_text(self.input.take(length as usize)?)
             }
-            b'T' => {
-                let length = u32::from_le_bytes(self.input.array()?) as usize;
-                bytes_or_text(self.input.take(length)?)
-            }
-            b'C' => {
-                let length = self.input.byte()? as usize;
-                self.input.take(length)?;
-                Value::Bytes
-            }
-            b'B' => {
-                let length = u32::from_le_bytes(self.input.array()?) as usize;
-                self.input.take(length)?;
+            b'C' | b'B' => {
+                let length = if opcode == b'C' { self.input.byte()?.into() } else { u32::from_le_bytes(self.input.array()?) };
+                self.input.take(length as usize)?;
                 Value::Bytes
             }
             0x8d => {
@@ -248,6 +240,14 @@ impl<'a> Machine<'a> {
                 let value = torch_calls::storage(&self.values, id)?;
                 self.push(value)?;
             }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Opcodes that make an object of a class or set its state.
+    fn object(&mut self, opcode: u8) -> Result<bool> {
+        match opcode {
             b'i' => {
                 let module = self.input.line()?;
                 let name = self.input.line()?;
@@ -260,16 +260,13 @@ impl<'a> Machine<'a> {
                 let class = self.pop_mark()?.first().copied().ok_or_else(underflow)?;
                 self.instance(class, "OBJ")?;
             }
-            0x81 => {
-                self.pop()?;
+            0x81 | 0x92 => {
+                let arguments = if opcode == 0x81 { 1 } else { 2 };
+                for _ in 0..arguments {
+                    self.pop()?;
+                }
                 let class = self.pop()?;
                 self.instance(class, "NEWOBJ")?;
-            }
-            0x92 => {
-                self.pop()?;
-                self.pop()?;
-                let class = self.pop()?;
-                self.instance(class, "NEWOBJ_EX")?;
             }
             b'b' => {
                 // State of an OrderedDict is its `_metadata`, which nothing needs, and that of an object concerns its
