@@ -32,7 +32,7 @@ pub struct Meaning {
 impl Meaning {
     fn declared(&self) -> Result<Declared> {
         let layout = self.layout.as_deref().map(|text| {
-            let unknown = || CliError::usage(format!("there is no layout '{text}'"), &format!("choose one of {}", dataset_layout::names()));
+            let unknown = || CliError::usage(format!("there is no layout '{text}'"), format!("choose one of {}", dataset_layout::names()));
             DataLayout::parse(text).ok_or_else(unknown)
         });
         let splits = self.split_names.as_deref().map(dataset_layout::parse_split_names).transpose();

@@ -16,9 +16,9 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0009_upkeep", Some(include_str!("../../migrations/0009_upkeep.sql"))),
     ("0010_dialects", Some(include_str!("../../migrations/0010_dialects.sql"))),
     ("0011_former_names", Some(include_str!("../../migrations/0011_former_names.sql"))),
-    ("0013_mirrors", Some(include_str!("../../migrations/0013_mirrors.sql"))),
-    ("0015_lines", Some(include_str!("../../migrations/0015_lines.sql"))),
     ("0012_marks", Some(include_str!("../../migrations/0012_marks.sql"))),
+    ("0013_mirrors", Some(include_str!("../../migrations/0013_mirrors.sql"))),
+    ("0014_lines", Some(include_str!("../../migrations/0014_lines.sql"))),
 ];
 
 /// Applies what is missing, in one transaction; `full_text` is the engine's own text of `0004_search`.
