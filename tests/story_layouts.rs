@@ -1,6 +1,6 @@
 //! What the folders of a data set mean, from the command line and the card to the version and its facts.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod support;
 
