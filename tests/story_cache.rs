@@ -184,8 +184,12 @@ fn stranger(desk: &Desk, words: &[&str]) -> Output {
     if is_root {
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&hub);
     }
-    command.args(words).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("HUB_CACHE", desk.home.path().join("cache")).env("HUB_SERVER", &desk.server.url).current_dir("/");
+    command
+        .args(words)
+        .env_remove("HOME")
+        .env("HUB_CACHE", desk.home.path().join("cache"))
+        .env("HUB_SERVER", &desk.server.url)
+        .current_dir("/");
     command.output().unwrap()
 }
 
