@@ -18,6 +18,7 @@ use reader::Reader;
 pub use store::{AwsVariables, Bucket};
 
 use crate::domain::data_limits::DataLimits;
+use crate::domain::network::Network;
 
 /// Everything that can be set: key (as in the file; `HUB_` and upper case in the environment), default, meaning.
 pub const SETTINGS: &[(&str, &str, &str)] = &[
@@ -27,6 +28,8 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("listen", "127.0.0.1:8080", "address and port to serve on; port 0 picks a free one"),
     ("public_url", "", "the address people reach the server at, such as https://hub.example.org"),
     ("trusted_hosts", "", "further names the server answers to, with commas"),
+    ("trusted_proxies", "", "addresses or networks, with commas, whose Forwarded and X-Forwarded-For say who calls"),
+    ("cors_origins", "", "pages of other sites, such as https://app.example, that may read public files; with commas, or *"),
     ("open_signup", "false", "anybody may create an account"),
     ("pickle", "scan", "which pickles may be published: refuse, scan (those that name nothing but what builds data) or allow"),
     ("allow_pickle", "", "the older word: true is pickle = allow, false is pickle = refuse"),
@@ -104,6 +107,9 @@ pub struct Config {
     /// Without a slash at the end.
     pub public_url: Option<String>,
     pub trusted_hosts: Vec<String>,
+    pub trusted_proxies: Vec<Network>,
+    /// Each as browsers write it, or `*`.
+    pub cors_origins: Vec<String>,
     pub open_signup: bool,
     /// `refuse`, `scan` or `allow`.
     pub pickle: String,
@@ -221,6 +227,8 @@ impl Config {
             listen: read.checked("listen", "an address and a port, such as 127.0.0.1:8080", |v| v.to_socket_addrs().is_ok())?,
             public_url: read.url("public_url")?,
             trusted_hosts: read.list("trusted_hosts").iter().map(|host| host.to_lowercase()).collect(),
+            trusted_proxies: read.networks("trusted_proxies")?,
+            cors_origins: read.origins("cors_origins")?,
             open_signup: read.flag("open_signup")?,
             pickle: read.pickle()?,
             max_file_bytes: read.number("max_file_bytes")?,

@@ -5,6 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use support::visitor::{Browser, csrf};
 use support::{Api, Server, hub};
 
 async fn token(api: &Api, server: &Server, body: Value) -> (String, Api) {
@@ -69,13 +70,69 @@ async fn guessing_is_slowed_down_but_known_tokens_go_on() {
     let ada = server.user("ada").await;
     ada.get("/api/v1/whoami").await.ok();
     for n in 0..10 {
-        server.with_token(&format!("hub_guess{n}")).get("/api/v1/whoami").await.problem(401, "bad_token");
+        server.with_token(&guess(n)).get("/api/v1/whoami").await.problem(401, "bad_token");
     }
-    let refused = server.with_token("hub_guess").get("/api/v1/whoami").await;
+    let refused = server.with_token(&guess(10)).get("/api/v1/whoami").await;
     refused.problem(429, "too_many_logins");
     assert!(refused.header("retry-after").parse::<u64>().unwrap() > 800);
+    server.with_token(&guess(3)).get("/api/v1/whoami").await.problem(401, "bad_token");
     ada.get("/api/v1/whoami").await.ok();
+    let bob = server.user("bob").await;
+    assert_eq!(bob.get("/api/v1/whoami").await.ok()["name"], "bob", "a token nobody has used before is not refused for its neighbours");
+    let browser = Browser::logged_in(&server, &server.user("carl").await.token).await;
+    assert!(!browser.cookies.is_empty(), "nor in the log-in form");
+    assert_eq!(try_login(&server, &guess(11)).await, 429);
+    assert_eq!(try_login(&server, "my password").await, 401, "what cannot be a token is a mistake");
     assert_eq!(server.anonymous().get("/healthz").await.status, 200);
+}
+
+async fn try_login(server: &Server, token: &str) -> u16 {
+    let mut browser = Browser::new(server);
+    let form = csrf(&browser.page("/login").await);
+    browser.send("/login", &[("csrf", &form), ("token", token), ("next", "/")]).await.status.as_u16()
+}
+
+/// What has the shape of a token here and is none.
+fn guess(number: u8) -> String {
+    hub::domain::secret::Secret::new([number; 32]).reveal().to_owned()
+}
+
+#[tokio::test]
+async fn one_wrong_token_locks_nobody_out_however_often_it_is_sent() {
+    let server = Server::start();
+    let (stale, foreign) = (server.user("ada").await, "hf_abcdefghijklmnopqrstuvwxyzABCDEFGH");
+    let id = stale.get("/api/v1/tokens").await.ok()["items"][0]["id"].as_str().unwrap().to_owned();
+    let other = server.user("bob").await;
+    stale.delete(&format!("/api/v1/tokens/{id}")).await.done();
+    for _ in 0..15 {
+        stale.get("/api/v1/whoami").await.problem(401, "bad_token");
+        server.with_token(foreign).get("/api/v1/whoami").await.problem(401, "bad_token");
+    }
+    for n in 0..30 {
+        let told = server.with_token(&format!("hf_anotherHubs{n}")).get("/api/whoami-v2").await;
+        assert_eq!((told.status.as_u16(), told.header("x-error-message")), (401, "Invalid credentials in Authorization header"));
+        assert!(told.json()["error"].as_str().unwrap().contains("this is no token of a hub"), "{}", told.text());
+        server.with_token(&format!("hub_mistyped{n}")).get("/api/v1/whoami").await.problem(401, "bad_token");
+    }
+    assert_eq!(other.get("/api/v1/whoami").await.ok()["name"], "bob");
+}
+
+#[tokio::test]
+async fn a_token_works_in_the_form_other_clients_want() {
+    let server = Server::start();
+    let made = server.admin().post("/api/v1/tokens", &json!({ "name": "js", "scope": "write" })).await.created();
+    let (secret, alias) = (made["secret"].as_str().unwrap(), made["alias"].as_str().unwrap());
+    assert_eq!(alias, format!("hf_{secret}"));
+    for path in ["/api/v1/whoami", "/api/whoami-v2"] {
+        assert_eq!(server.with_token(alias).get(path).await.ok()["name"], "admin", "{path}");
+    }
+    use base64::Engine as _;
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("git:{alias}"));
+    let request = server.anonymous().request(reqwest::Method::GET, "/api/v1/whoami").header("authorization", format!("Basic {basic}"));
+    assert_eq!(support::Reply::of(request).await.ok()["name"], "admin");
+    assert_eq!(try_login(&server, alias).await, 303);
+    let user = server.admin().post("/api/v1/users", &json!({ "name": "eve" })).await.created();
+    assert_eq!(user["alias"], format!("hf_{}", user["token"].as_str().unwrap()));
 }
 
 #[tokio::test]

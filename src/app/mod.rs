@@ -124,6 +124,7 @@ impl App {
         let metrics = Metrics::new().map_err(|e| Error::failed(format!("metrics: {e}"), "report this"))?;
         let (config, loopback) = (&self.config, self.address.ip().is_loopback());
         let site = Site::new(config.public_url.clone(), &config.trusted_hosts, loopback, metrics).within(limits::of(config));
+        let site = site.behind(config.trusted_proxies.clone()).readable_from(config.cors_origins.clone());
         let threads = config.threads.clamp(2, MAX_HTTP_THREADS);
         let server = http::serve(self.listener, self.service.clone(), site, threads);
         let server = server.map_err(|e| Error::failed(format!("serving: {e}"), "try again"))?;

@@ -92,7 +92,8 @@ pub fn run(_: ServeArgs, context: &Context) -> Result<Output> {
         if let Some(first) = app.first_start() {
             note(&format!("This hub is new. Its administrator is '{}', with the token", first.admin));
             note(&format!("\n    {}\n", first.token));
-            note(&format!("which is not shown again. It is also in {}", first.file.display()));
+            note(&format!("which is not shown again. It is also in {}.", first.file.display()));
+            note("Clients that take only tokens which begin with hf_ take it as hf_hub_..., and so for every token of this hub.");
         }
         note(&format!("listening on http://{}", app.address()));
         app.run().await?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{Bucket, Error, Source};
 use crate::domain::data_limits::DataLimits;
+use crate::domain::network::Network;
 use crate::domain::time::parse_span_ms;
 
 /// The settings, as texts.
@@ -81,6 +82,23 @@ impl Reader<'_> {
         Bucket::parse(text).map(Some).ok_or_else(|| self.wrong(key, "empty, or an S3 bucket such as s3://models/hub"))
     }
 
+    /// Addresses and networks between commas.
+    pub fn networks(&self, key: &str) -> Result<Vec<Network>, Error> {
+        let wrong = |_| self.wrong(key, "addresses or networks with commas, such as 10.0.0.1, 192.168.0.0/16, 2001:db8::/32");
+        self.list(key).iter().map(|text| Network::parse(text).map_err(wrong)).collect()
+    }
+
+    /// Origins between commas, as browsers write them: scheme, host and port where it is not the usual one.
+    pub fn origins(&self, key: &str) -> Result<Vec<String>, Error> {
+        let origin = |text: &String| {
+            let url = url::Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.path() == "/");
+            url.filter(|url| url.query().is_none() && url.username().is_empty()).map(|url| url.origin().ascii_serialization())
+        };
+        let read = |text: &String| if text == "*" { Some(text.clone()) } else { origin(text) };
+        let wrong = || self.wrong(key, "origins with commas, such as https://app.example, or *");
+        self.list(key).iter().map(|text| read(text).ok_or_else(wrong)).collect()
+    }
+
     /// An http or https address without its last slash; `None` where empty.
     pub fn url(&self, key: &str) -> Result<Option<String>, Error> {
         let text = self.text(key).trim().trim_end_matches('/');
@@ -89,5 +107,24 @@ impl Reader<'_> {
         }
         let good = url::Url::parse(text).is_ok_and(|u| ["http", "https"].contains(&u.scheme()) && u.has_host());
         if good { Ok(Some(text.into())) } else { Err(self.wrong(key, "an address such as https://hub.example.org")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+
+    #[test]
+    fn proxies_and_origins_are_read_or_refused() {
+        let config = |key: &'static str, value: &str| Config::load(&[(key, value.to_owned())], None);
+        let networks = |text: &str| config("trusted_proxies", text).map(|config| config.trusted_proxies.len());
+        assert_eq!((networks(""), networks("10.0.0.1, ::1,192.168.0.0/16")), (Ok(0), Ok(3)));
+        assert!(networks("10.0.0.1, proxy.lan").unwrap_err().to_string().contains("'trusted_proxies' (flag)"));
+        let origins = |text: &str| config("cors_origins", text).map(|config| config.cors_origins);
+        assert_eq!(origins("https://APP.example:443/, http://localhost:3000").unwrap(), ["https://app.example", "http://localhost:3000"]);
+        assert_eq!(origins("*").unwrap(), ["*"]);
+        for bad in ["app.example", "https://app.example/path", "null", "ftp://x", "https://a@b", "https://app.example?x"] {
+            assert!(origins(bad).is_err(), "{bad}");
+        }
     }
 }

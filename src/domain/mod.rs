@@ -24,6 +24,7 @@ pub mod mark;
 pub mod mirror;
 pub mod modality;
 pub mod name;
+pub mod network;
 pub mod page;
 pub mod path;
 pub mod pieces;

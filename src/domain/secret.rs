@@ -1,5 +1,8 @@
 //! A token's secret: `hub_`, 256 random bits, and a check sum, so that secret scanners find it by its shape and
 //! a mistyped one is refused without asking the database. Only its sha256 is ever stored.
+//!
+//! `hf_` may stand before it (`hf_hub_...`): clients of the Hugging Face Hub in JavaScript take no token that begins
+//! otherwise. Both forms are one token.
 
 use std::fmt;
 
@@ -8,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 const PREFIX: &str = "hub_";
+const ALIAS: &str = "hf_";
 /// 32 bytes and 4 bytes of check sum in base64url without padding.
 const BODY_CHARS: usize = 43;
 const CHECK_CHARS: usize = 6;
@@ -28,12 +32,13 @@ impl Secret {
     }
 
     pub fn parse(text: &str) -> Result<Secret, SecretError> {
-        let rest = text.strip_prefix(PREFIX).ok_or(SecretError)?;
+        let own = text.strip_prefix(ALIAS).unwrap_or(text);
+        let rest = own.strip_prefix(PREFIX).ok_or(SecretError)?;
         if !rest.is_ascii() || rest.len() != BODY_CHARS + CHECK_CHARS {
             return Err(SecretError);
         }
         let (body, sum) = rest.split_at(BODY_CHARS);
-        if check(body) == sum { Ok(Secret(text.into())) } else { Err(SecretError) }
+        if check(body) == sum { Ok(Secret(own.into())) } else { Err(SecretError) }
     }
 
     /// The text itself: to show it to its owner once, and to nobody else.
@@ -50,6 +55,16 @@ impl Secret {
 /// sha256 of a secret text as 64 hex digits. A plain hash is enough: 256 random bits cannot be guessed.
 pub fn hash(text: &str) -> String {
     hex::encode(Sha256::digest(text.as_bytes()))
+}
+
+/// The form of a token for clients that take none that begins otherwise.
+pub fn alias(secret: &str) -> String {
+    format!("{ALIAS}{secret}")
+}
+
+/// Was this text meant for a hub of this kind, right or wrong?
+pub fn is_ours(text: &str) -> bool {
+    text.strip_prefix(ALIAS).unwrap_or(text).starts_with(PREFIX)
 }
 
 fn check(body: &str) -> String {
@@ -79,5 +94,18 @@ mod tests {
         }
         assert_eq!(format!("{secret:?}"), "Secret(hub_...)");
         assert_eq!(secret.hash().len(), 64);
+    }
+
+    #[test]
+    fn the_form_for_other_clients_is_the_same_token() {
+        let secret = Secret::new([7; 32]);
+        let alias = alias(secret.reveal());
+        assert!(alias.starts_with("hf_hub_"));
+        assert_eq!(Secret::parse(&alias).unwrap(), secret);
+        assert_eq!(Secret::parse(&alias).unwrap().hash(), secret.hash());
+        for foreign in ["hf_abcdefghijklmnopqrstuvwxyzABCDEFGH", "ghp_x", "", "hf_", &format!("hf_{alias}")] {
+            assert!(Secret::parse(foreign).is_err() && !is_ours(foreign), "{foreign}");
+        }
+        assert!(is_ours("hub_mistyped") && is_ours(&alias) && is_ours(secret.reveal()));
     }
 }

@@ -1,5 +1,6 @@
-//! Slows down guessing: ten wrong tokens from one address within a quarter of an hour, and that address must
-//! wait, but for tokens that have proved good before (people behind one proxy share an address).
+//! Counts guesses: what has the shape of a token of this hub and is none. An address has ten of them in a quarter of an
+//! hour; beyond, each further one is told to wait. The same wrong text again is no further guess, and a right token is
+//! never asked how many wrong ones came from its address: people behind one proxy share it.
 //!
 //! Kept in memory on purpose: it is no state of a request, a restart forgives, and nodes guard for themselves.
 
@@ -9,56 +10,41 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::connection::network;
+
 const WINDOW: Duration = Duration::from_secs(15 * 60);
-const MAX_FAILURES: usize = 10;
-/// Beyond this many addresses or tokens the oldest are forgotten.
+const MAX_GUESSES: usize = 10;
+/// Beyond this many addresses the oldest are forgotten.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// Failed and good logins of the last quarter of an hour.
+/// The guesses of the last quarter of an hour, by address, each by the hash of its text.
 #[derive(Default)]
 pub struct Attempts {
-    inner: Mutex<Remembered>,
-}
-
-#[derive(Default)]
-struct Remembered {
-    failures: HashMap<IpAddr, Vec<Instant>>,
-    good: HashMap<String, Instant>,
+    guesses: Mutex<HashMap<IpAddr, Vec<(String, Instant)>>>,
 }
 
 impl Attempts {
-    /// May `peer` try the token with this hash? If not: seconds to wait.
-    pub fn check(&self, peer: IpAddr, token_hash: &str, now: Instant) -> Result<(), u64> {
-        let mut inner = self.inner.lock();
-        if inner.good.get(token_hash).is_some_and(|at| now.duration_since(*at) < WINDOW) {
+    /// Notes a wrong token. Where its address has guessed too often: seconds until it may guess again.
+    pub fn guessed(&self, peer: IpAddr, token_hash: &str, now: Instant) -> Result<(), u64> {
+        let mut all = self.guesses.lock();
+        let recent = |at: &Instant| now.duration_since(*at) < WINDOW;
+        if all.len() >= MAX_REMEMBERED {
+            all.retain(|_, guesses| guesses.iter().any(|(_, at)| recent(at)));
+        }
+        if all.len() >= MAX_REMEMBERED {
+            all.clear();
+        }
+        let guesses = all.entry(network(peer)).or_default();
+        guesses.retain(|(_, at)| recent(at));
+        if guesses.iter().any(|(hash, _)| hash == token_hash) {
             return Ok(());
         }
-        let Some(failures) = inner.failures.get_mut(&peer) else { return Ok(()) };
-        failures.retain(|at| now.duration_since(*at) < WINDOW);
-        match failures.first() {
-            Some(first) if failures.len() >= MAX_FAILURES => Err((WINDOW - now.duration_since(*first)).as_secs().max(1)),
-            _ => Ok(()),
-        }
-    }
-
-    pub fn failed(&self, peer: IpAddr, now: Instant) {
-        let mut inner = self.inner.lock();
-        if inner.failures.len() >= MAX_REMEMBERED {
-            inner.failures.retain(|_, times| times.last().is_some_and(|at| now.duration_since(*at) < WINDOW));
-        }
-        if inner.failures.len() >= MAX_REMEMBERED {
-            inner.failures.clear();
-        }
-        inner.failures.entry(peer).or_default().push(now);
-    }
-
-    pub fn succeeded(&self, token_hash: &str, now: Instant) {
-        let mut inner = self.inner.lock();
-        if inner.good.len() >= MAX_REMEMBERED {
-            inner.good.retain(|_, at| now.duration_since(*at) < WINDOW);
-        }
-        if inner.good.len() < MAX_REMEMBERED {
-            inner.good.insert(token_hash.to_owned(), now);
+        match guesses.first() {
+            Some((_, first)) if guesses.len() >= MAX_GUESSES => Err((WINDOW - now.duration_since(*first)).as_secs().max(1)),
+            _ => {
+                guesses.push((token_hash.to_owned(), now));
+                Ok(())
+            }
         }
     }
 }
@@ -68,19 +54,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_failures_close_the_door_for_a_while() {
+    fn an_address_has_ten_guesses_in_a_quarter_of_an_hour() {
         let attempts = Attempts::default();
         let (here, there) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let start = Instant::now();
-        attempts.succeeded("known", start);
-        for _ in 0..MAX_FAILURES {
-            assert!(attempts.check(here, "guess", start).is_ok());
-            attempts.failed(here, start);
+        for number in 0..MAX_GUESSES {
+            assert!(attempts.guessed(here, &number.to_string(), start).is_ok());
         }
-        let wait = attempts.check(here, "guess", start + Duration::from_secs(60)).unwrap_err();
-        assert_eq!(wait, 14 * 60);
-        assert!(attempts.check(there, "guess", start).is_ok(), "others are free to go");
-        assert!(attempts.check(here, "known", start).is_ok(), "a token that was good before still is");
-        assert!(attempts.check(here, "guess", start + WINDOW).is_ok(), "and the door opens again");
+        let later = start + Duration::from_secs(60);
+        assert_eq!(attempts.guessed(here, "another", later), Err(14 * 60));
+        assert!(attempts.guessed(here, "3", later).is_ok(), "the same text again is no guess");
+        assert!(attempts.guessed(there, "another", later).is_ok(), "others are free to go");
+        assert!(attempts.guessed(here, "another", start + WINDOW).is_ok(), "and so is this one after a while");
+    }
+
+    #[test]
+    fn repeats_are_one_guess_and_neighbours_in_a_network_are_one_address() {
+        let (attempts, start) = (Attempts::default(), Instant::now());
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        for _ in 0..1_000 {
+            assert!(attempts.guessed(ip("2001:db8::1"), "stale", start).is_ok());
+        }
+        for number in 1..MAX_GUESSES {
+            assert!(attempts.guessed(ip(&format!("2001:db8::{number}")), &number.to_string(), start).is_ok());
+        }
+        assert!(attempts.guessed(ip("2001:db8::ffff"), "one more", start).is_err());
+    }
+
+    #[test]
+    fn many_addresses_need_bounded_memory() {
+        let (attempts, start) = (Attempts::default(), Instant::now());
+        for number in 0..=MAX_REMEMBERED as u32 {
+            attempts.guessed(IpAddr::V4(number.into()), "x", start).unwrap();
+        }
+        assert!(attempts.guesses.lock().len() <= MAX_REMEMBERED);
     }
 }

@@ -1,25 +1,32 @@
 //! Who is asking: a token on `/api`, a cookie on pages, never one in the place of the other.
+//!
+//! Tools send one token to every hub they ask, and go on sending one that is stale. What is public is there for them as it
+//! is for those who send none; only where a token is needed they are told that theirs is wrong.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
+use actix_web::body::BoxBody;
 use actix_web::cookie::{Cookie, SameSite, time::Duration};
-use actix_web::dev::Payload;
+use actix_web::dev::{Payload, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::http::header::{AUTHORIZATION, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, ResponseError as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::LocalBoxFuture;
 use subtle::ConstantTimeEq as _;
 
 use super::Site;
-use super::error::HttpError;
+use super::error::{HttpError, Refused};
 use super::rates::admit;
-use crate::domain::secret;
+use super::route::{About, Traits};
+use crate::domain::secret::{self, Secret};
 use crate::domain::user::Actor;
 use crate::service::people::sessions::Session;
 use crate::service::{self, Service};
+
+/// git-lfs asks for a name and a token only where it sees this header.
+const LFS_AUTHENTICATE: HeaderName = HeaderName::from_static("lfs-authenticate");
 
 /// The caller of the API: `Authorization: Bearer hub_...`, or Basic with the token as password (git-lfs),
 /// or nobody. A cookie says nothing here, so that no other site can make a browser act.
@@ -32,13 +39,56 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let actor = match token_of(&request)? {
-                None => Actor::Anonymous,
-                Some(token) => log_in(&request, &token, |service, token| async move { service.authenticate(&token).await }).await?,
-            };
-            admit(&request, &actor)?;
-            Ok(Caller(actor))
+            let known = identify(&request).await;
+            admit(&request, known.as_ref().unwrap_or(&Actor::Anonymous))?;
+            match known {
+                Ok(actor) => Ok(Caller(actor)),
+                Err(wrong) if wrong.error.status.is_client_error() && may_matter_later(&request, &wrong) => {
+                    request.extensions_mut().insert(wrong);
+                    Ok(Caller(Actor::Anonymous))
+                }
+                Err(wrong) => Err(wrong.error),
+            }
         })
+    }
+}
+
+/// A token that is none of ours, and what its sender is told where it matters.
+struct WrongToken {
+    error: HttpError,
+    /// It was not meant for a hub of this kind.
+    foreign: bool,
+}
+
+async fn identify(request: &HttpRequest) -> Result<Actor, WrongToken> {
+    let token = token_of(request).map_err(|error| WrongToken { error, foreign: true })?;
+    let Some(token) = token else { return Ok(Actor::Anonymous) };
+    let foreign = !secret::is_ours(&token);
+    log_in(request, &token, |service, token| async move { service.authenticate(&token).await })
+        .await
+        .map_err(|error| WrongToken { error, foreign })
+}
+
+/// May the request go on without the token? A repo is there or not, and so says whether the token was needed; a list would
+/// only be shorter, which is what a stranger here expects, and not who has a token of ours.
+fn may_matter_later(request: &HttpRequest, wrong: &WrongToken) -> bool {
+    let traits = Traits::of(request);
+    traits.reads(request.method()) && (wrong.foreign || traits.about != About::NoRepo)
+}
+
+/// The answer to a request that went on without its token, if that was needed after all: then the token is what is wrong.
+pub fn blame_token(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let wrong = response.request().extensions_mut().remove::<WrongToken>();
+    let needs_one = |refused: &Refused| ["login_required", "repo_not_found"].contains(&refused.problem.code.as_str());
+    match wrong {
+        Some(wrong) if response.response().extensions().get::<Refused>().is_some_and(needs_one) => {
+            let mut answer = wrong.error.error_response();
+            for (name, value) in response.headers().iter().filter(|(name, _)| *name == LFS_AUTHENTICATE) {
+                answer.headers_mut().insert(name.clone(), value.clone());
+            }
+            response.into_response(answer)
+        }
+        _ => response,
     }
 }
 
@@ -86,7 +136,7 @@ impl FromRequest for Visitor {
     }
 }
 
-/// Opens a session for the token a person typed in; wrong ones count against their address.
+/// Opens a session for the token a person typed in; wrong ones count as guesses.
 pub async fn open_session(request: &HttpRequest, token: &str) -> Result<Session, HttpError> {
     log_in(request, token, |service, token| async move { service.open_session(&token).await }).await
 }
@@ -106,32 +156,26 @@ fn cookie(site: &Site, value: String, lasts: Duration) -> Cookie<'static> {
     cookie.secure(site.is_https()).max_age(lasts).finish()
 }
 
-/// Tries a token under the eye of the guard against guessing.
+/// Tries a token. Whether it is right is looked up first: nobody is refused for what others behind their address have tried.
 async fn log_in<T, F>(request: &HttpRequest, token: &str, story: impl FnOnce(Service, String) -> F) -> Result<T, HttpError>
 where
     F: Future<Output = service::Result<T>>,
 {
     let site = Site::of(request)?;
-    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    let hash = secret::hash(token);
-    if let Err(seconds) = site.attempts.check(peer, &hash, Instant::now()) {
+    let error = match story(service_of(request)?, token.to_owned()).await {
+        Ok(found) => return Ok(found),
+        Err(error) => error,
+    };
+    // What no hub has given out is a mistake, not a guess.
+    if let (service::Error::Unauthorized(_), Ok(guess)) = (&error, Secret::parse(token.trim()))
+        && let Err(seconds) = site.attempts.guessed(site.client(request).address, &guess.hash(), Instant::now())
+    {
         site.metrics.refused("too_many_logins");
-        let hint = format!("wait {} minutes, or use a token that worked before", seconds.div_ceil(60));
+        let hint = format!("use a token that is right, or wait {} minutes", seconds.div_ceil(60));
         let error = HttpError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_logins", "too many wrong tokens from your address", hint);
         return Err(error.with_header(RETRY_AFTER, seconds.to_string()));
     }
-    match story(service_of(request)?, token.to_owned()).await {
-        Ok(found) => {
-            site.attempts.succeeded(&hash, Instant::now());
-            Ok(found)
-        }
-        Err(error) => {
-            if matches!(error, service::Error::Unauthorized(_)) {
-                site.attempts.failed(peer, Instant::now());
-            }
-            Err(error.into())
-        }
-    }
+    Err(error.into())
 }
 
 fn service_of(request: &HttpRequest) -> Result<Service, HttpError> {

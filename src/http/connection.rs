@@ -22,12 +22,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::limits::{LEAST_BYTES, Limits, REFUSED_FOR};
+use super::proxies::TrustedProxies;
 use super::socket::{Socket, Traffic};
 use crate::telemetry::Metrics;
 
 /// Greets new connections, and lets each peer have so many.
 pub struct ConnectionLimiter {
     limits: Limits,
+    proxies: TrustedProxies,
     peers: Arc<Peers>,
     metrics: Metrics,
 }
@@ -48,8 +50,8 @@ struct State {
 }
 
 impl ConnectionLimiter {
-    pub fn new(limits: Limits, metrics: Metrics) -> ConnectionLimiter {
-        ConnectionLimiter { limits, peers: Arc::default(), metrics }
+    pub(super) fn new(limits: Limits, proxies: TrustedProxies, metrics: Metrics) -> ConnectionLimiter {
+        ConnectionLimiter { limits, proxies, peers: Arc::default(), metrics }
     }
 
     /// Called on the connection's own thread, before anything is read. Whoever has too many connections is told so
@@ -60,7 +62,8 @@ impl ConnectionLimiter {
         let socket = Socket::of(stream);
         socket.prepare(self.limits.patience);
         let place = Peers::enter(&self.peers, peer.ip(), &self.metrics);
-        let most = self.limits.max_connections_per_peer;
+        // A proxy's connections are those of all its callers.
+        let most = if self.proxies.trusts(peer.ip()) { 0 } else { self.limits.max_connections_per_peer };
         let refused = most > 0 && place.number > most;
         let state =
             Rc::new(State { refused, ended: Cell::new(false), requests_in_hand: Cell::new(0), idle_since: Cell::new(Instant::now()) });

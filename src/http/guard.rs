@@ -14,11 +14,12 @@ use futures_util::FutureExt as _;
 
 use super::Site;
 use super::address::IsPage;
+use super::caller::blame_token;
 use super::connection::Connection;
 use super::error::{Dialect, HttpError, Refused};
 use super::route::Traits;
 use super::web::error_page;
-use super::{hf, moved};
+use super::{cors, hf, moved};
 use crate::service;
 use crate::telemetry::Answered;
 use crate::wire;
@@ -46,7 +47,7 @@ pub async fn frame(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<S
         return Err(HttpError::internal("the site is not registered").into());
     };
     site.public.enter(&mut request);
-    let seen = Seen::of(&request);
+    let seen = Seen::of(&request, &site);
     let turn = request.conn_data::<Connection>().map(Connection::begin);
     request.extensions_mut().insert(RequestId(seen.id.clone()));
     let answer = match door(&request, &site) {
@@ -59,7 +60,8 @@ pub async fn frame(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<S
             Err(panic) => return Err(Broken::new(&seen, &site, &panic).into()),
         },
     };
-    let mut response = site.public.leave(write_problem(answer?, &seen));
+    let response = cors::answer(write_problem(blame_token(answer?), &seen), &site);
+    let mut response = site.public.leave(response);
     dress(response.response_mut().headers_mut(), &seen, &site);
     let route = response.request().match_pattern();
     let sent_bytes = match response.response().body().size() {
@@ -88,14 +90,14 @@ fn close_if_hopeless(response: &mut ServiceResponse<BoxBody>) {
 }
 
 impl Seen {
-    fn of(request: &ServiceRequest) -> Seen {
+    fn of(request: &ServiceRequest, site: &Site) -> Seen {
         let header = |name: HeaderName| request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let browser = header(header::ACCEPT).contains("text/html") && !request.path().starts_with("/api/");
         Seen {
             id: request_id(request.headers()),
             method: request.method().clone(),
             path: request.path().to_owned(),
-            peer: request.peer_addr().map(|peer| peer.ip().to_string()).unwrap_or_default(),
+            peer: site.client(request.request()).address.to_string(),
             browser,
             received_bytes: header(header::CONTENT_LENGTH).parse().unwrap_or(0),
             start: Instant::now(),

@@ -8,6 +8,7 @@ pub mod attempts;
 pub mod body;
 pub mod caller;
 pub mod connection;
+mod cors;
 pub mod error;
 pub mod extract;
 pub mod git;
@@ -17,6 +18,7 @@ pub mod job_events;
 pub mod limits;
 pub mod lines;
 mod moved;
+mod proxies;
 pub mod rates;
 mod route;
 pub mod routes;
@@ -37,6 +39,8 @@ use actix_web::{App, HttpRequest, HttpServer};
 
 use self::address::{LOOPBACK, PublicUrl, split};
 use self::limits::Limits;
+use self::proxies::Client;
+use crate::domain::network::Network;
 use crate::service::Service;
 use crate::telemetry::Metrics;
 
@@ -50,6 +54,8 @@ pub struct Site {
     pub attempts: attempts::Attempts,
     rates: rates::Rates,
     limits: Limits,
+    proxies: proxies::TrustedProxies,
+    cors: cors::Origins,
     gathered: Arc<body::Gathered>,
 }
 
@@ -68,12 +74,28 @@ impl Site {
         }
         let (limits, gathered) = (Limits::default(), Arc::default());
         let rates = rates::Rates::new(limits.max_requests_per_minute);
-        Site { public, hosts, metrics, attempts: attempts::Attempts::default(), rates, limits, gathered }
+        let (proxies, cors, attempts) = (Default::default(), Default::default(), Default::default());
+        Site { public, hosts, metrics, attempts, rates, limits, proxies, cors, gathered }
     }
 
     /// The same site with limits of its own.
     pub fn within(self, limits: Limits) -> Site {
         Site { limits, rates: rates::Rates::new(limits.max_requests_per_minute), ..self }
+    }
+
+    /// The same site, which takes the word of these proxies on who calls.
+    pub fn behind(self, proxies: Vec<Network>) -> Site {
+        Site { proxies: proxies::TrustedProxies(proxies), ..self }
+    }
+
+    /// The same site, whose public files pages of these origins may read.
+    pub fn readable_from(self, origins: Vec<String>) -> Site {
+        Site { cors: cors::Origins(origins), ..self }
+    }
+
+    /// Who made a request.
+    pub fn client(&self, request: &HttpRequest) -> Client {
+        self.proxies.client(request.peer_addr().map(|peer| peer.ip()), request.headers())
     }
 
     /// The site a request came to.
@@ -126,7 +148,7 @@ impl Site {
 /// Starts serving on a bound listener. HTTP/1.1 only, strict parsing, bounded connections and patience.
 pub fn serve(listener: TcpListener, service: Service, site: Site, threads: usize) -> std::io::Result<Server> {
     let limits = site.limits;
-    let limiter = connection::ConnectionLimiter::new(limits, site.metrics.clone());
+    let limiter = connection::ConnectionLimiter::new(limits, site.proxies.clone(), site.metrics.clone());
     let (site, service) = (Data::new(site), Data::new(service));
     let server = HttpServer::new(move || {
         App::new().app_data(site.clone()).app_data(service.clone()).configure(routes::configure).wrap(from_fn(guard::frame))

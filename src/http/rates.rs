@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use super::Site;
 use super::connection::network;
 use super::error::HttpError;
+use super::proxies::Client;
 use super::route::Traits;
 use crate::domain::id::AccountId;
 use crate::domain::user::Actor;
@@ -55,20 +56,20 @@ pub fn admit(request: &HttpRequest, actor: &Actor) -> Result<(), HttpError> {
     if Traits::of(request).bytes {
         return Ok(());
     }
-    let Some(whose) = whose(actor, request.peer_addr().map(|peer| peer.ip())) else { return Ok(()) };
     let site = Site::of(request)?;
+    let Some(whose) = whose(actor, site.client(request)) else { return Ok(()) };
     site.rates.take(whose, Instant::now()).map_err(|seconds| {
         site.metrics.refused("too_many_requests");
         refusal(site.rates.per_minute, seconds)
     })
 }
 
-/// The machine itself is its owner, or a proxy that speaks for many.
-fn whose(actor: &Actor, peer: Option<IpAddr>) -> Option<Whose> {
-    match (actor.account(), peer) {
-        (Some(account), _) => Some(Whose::Account(account.clone())),
-        (None, Some(peer)) if !peer.to_canonical().is_loopback() => Some(Whose::Network(network(peer))),
-        (None, _) => None,
+/// The machine itself is its owner, or a proxy that speaks for many and does not say for whom.
+fn whose(actor: &Actor, client: Client) -> Option<Whose> {
+    match actor.account() {
+        Some(account) => Some(Whose::Account(account.clone())),
+        None if client.address.is_loopback() && !client.through_proxy => None,
+        None => Some(Whose::Network(network(client.address))),
     }
 }
 
@@ -186,12 +187,14 @@ mod tests {
             scope: Scope::Read,
             token: TokenId::new(now, [token; 10]),
         };
-        let ip = |text: &str| Some(text.parse().unwrap());
+        let ip = |text: &str| Client { address: text.parse::<IpAddr>().unwrap().to_canonical(), through_proxy: false };
         assert_eq!(whose(&user(1), ip("10.0.0.1")), whose(&user(2), ip("10.0.0.2")));
         assert_eq!(whose(&Actor::Anonymous, ip("2001:db8::1")), whose(&Actor::Anonymous, ip("2001:db8::2")));
         assert_ne!(whose(&Actor::Anonymous, ip("10.0.0.1")), whose(&Actor::Anonymous, ip("10.0.0.2")));
         for here in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
             assert_eq!(whose(&Actor::Anonymous, ip(here)), None, "{here}");
+            let claimed = Client { through_proxy: true, ..ip(here) };
+            assert!(whose(&Actor::Anonymous, claimed).is_some(), "{here} is what a caller of a proxy may write");
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::secret;
 use crate::domain::user as domain;
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -50,6 +51,9 @@ pub struct CreatedAccount {
     pub account: Account,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// The same token for clients that take only those that begin with `hf_`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -103,6 +107,21 @@ pub struct CreatedToken {
     #[serde(flatten)]
     pub token: Token,
     pub secret: String,
+    /// The same token for clients that take only those that begin with `hf_`.
+    #[serde(default)]
+    pub alias: String,
+}
+
+impl CreatedToken {
+    pub fn new(token: domain::Token, secret: String) -> CreatedToken {
+        CreatedToken { token: token.into(), alias: secret::alias(&secret), secret }
+    }
+}
+
+impl CreatedAccount {
+    pub fn new(account: domain::Account, token: Option<String>) -> CreatedAccount {
+        CreatedAccount { account: account.into(), alias: token.as_deref().map(secret::alias), token }
+    }
 }
 
 impl From<domain::Account> for Account {

@@ -8,6 +8,7 @@ use super::super::{CliError, Output, Result};
 use crate::app::Administration;
 use crate::domain::id::TokenId;
 use crate::domain::name::Name;
+use crate::domain::secret;
 use crate::domain::user::{Account, Role, Scope, Token};
 use crate::wire::users as wire;
 
@@ -67,8 +68,8 @@ pub(super) async fn user(house: &Administration, command: UserCommand) -> Result
     match command {
         UserCommand::Add { name, full_name, admin } => {
             let (account, secret) = house.add_user(&name, &full_name, admin).await?;
-            let human = format!("added the user '{}' with the token\n\n    {secret}\n\nwhich is not shown again", account.name);
-            let json = json!(wire::CreatedAccount { account: account.into(), token: Some(secret.clone()) });
+            let human = format!("added the user '{}' with the token\n\n    {}\n\nwhich is not shown again", account.name, both(&secret));
+            let json = json!(wire::CreatedAccount::new(account, Some(secret.clone())));
             Ok(Output::new(human, json, secret))
         }
         UserCommand::List => Ok(accounts(house.list_accounts().await?)),
@@ -95,8 +96,8 @@ pub(super) async fn token(house: &Administration, command: TokenCommand) -> Resu
             let known =
                 Scope::parse(&scope).ok_or_else(|| CliError::usage(format!("'{scope}' is no scope"), "give read, write or admin"))?;
             let (token, secret) = house.create_token(&parsed(&user)?, &name, known, days).await?;
-            let human = format!("{secret}\n\nThis token of '{user}' has the scope {scope} and is not shown again.");
-            Ok(Output::new(human, json!(wire::CreatedToken { token: token.into(), secret: secret.clone() }), secret))
+            let human = format!("{}\n\nThis token of '{user}' has the scope {scope} and is not shown again.", both(&secret));
+            Ok(Output::new(human, json!(wire::CreatedToken::new(token, secret.clone())), secret))
         }
         TokenCommand::List { user } => Ok(tokens(house.list_tokens(&parsed(&user)?).await?)),
         TokenCommand::Revoke { id } => {
@@ -127,6 +128,11 @@ fn accounts(all: Vec<Account>) -> Output {
     let names: Vec<String> = all.iter().map(|account| account.name.to_string()).collect();
     let json: Vec<Value> = all.into_iter().map(|account| json!(wire::Account::from(account))).collect();
     Output::new(table(&["NAME", "KIND", "STATE", "FULL NAME"], &rows), json!(json), names.join("\n"))
+}
+
+/// A token in both its forms.
+fn both(secret: &str) -> String {
+    format!("{secret}\n    {} (the same, for clients that want hf_ in front)", secret::alias(secret))
 }
 
 fn tokens(all: Vec<Token>) -> Output {

@@ -35,7 +35,7 @@ pub async fn create(service: web::Data<Service>, caller: Caller, body: Json<Crea
     let scope = word(scope.as_deref().unwrap_or("read"), Scope::parse, "scope", "read, write, admin")?;
     let user = user.as_deref().map(user_name).transpose()?;
     let (token, secret) = service.create_token(&caller.0, &name, scope, expires_in_days, user.as_ref()).await?;
-    Ok(HttpResponse::Created().json(CreatedToken { token: token.into(), secret }))
+    Ok(HttpResponse::Created().json(CreatedToken::new(token, secret)))
 }
 
 /// Ends a token at once, and the web sessions that logged in with it.

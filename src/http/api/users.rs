@@ -45,7 +45,7 @@ pub async fn create(service: web::Data<Service>, caller: Caller, body: Json<Crea
     let CreateAccount { name, kind, full_name } = body.0;
     let kind = word(kind.as_deref().unwrap_or("user"), AccountKind::parse, "kind", "user, organisation")?;
     let (account, token) = service.create_account(&caller.0, &name, kind, &full_name).await?;
-    Ok(HttpResponse::Created().json(CreatedAccount { account: account.into(), token }))
+    Ok(HttpResponse::Created().json(CreatedAccount::new(account, token)))
 }
 
 /// A user or an organisation; for callers with a token.
