@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::publishing::{publish, sha256};
+use support::publishing::{create_repo, publish, sha256};
 use support::xet::{CHUNK, Xorb, frame, packed, shard, some_bytes, xorb};
 use support::{Api, Reply, Server};
 
@@ -523,4 +523,20 @@ async fn what_the_collector_takes_is_sent_again() {
     assert_eq!(after.shard(&all(&unused, &lost)).await["type"], "result");
     commit(&ada, "models/ada/net", &[header("w"), large("half", &kept[CHUNK..]), large("lost", &lost)]).await.ok();
     assert_eq!(ada.get("/ada/net/resolve/main/half").await.bytes, &kept[CHUNK..]);
+}
+
+#[tokio::test]
+async fn an_object_is_named_by_its_sha256_however_a_client_spells_that() {
+    let server = Server::start();
+    let ada = server.user("ada").await;
+    create_repo(&ada, "model", "ada/net").await;
+    let asked = async |algo: &str| {
+        let object = json!({ "oid": "0".repeat(64), "size": 1 });
+        let batch = json!({ "operation": "upload", "transfers": ["basic", "multipart", "xet"], "hash_algo": algo, "objects": [object] });
+        ada.post("/ada/net.git/info/lfs/objects/batch", &batch).await
+    };
+    for algo in ["sha256", "sha_256"] {
+        assert_eq!(asked(algo).await.ok()["transfer"], "basic", "{algo}");
+    }
+    assert_eq!(asked("sha1").await.status, 400);
 }

@@ -136,7 +136,7 @@ async fn who_one_is_and_what_one_may() {
     assert!(server.admin().get("/api/whoami-v2").await.ok()["orgs"].as_array().unwrap().iter().any(|org| org["name"] == "library"));
     let anonymous = server.anonymous().get("/api/whoami-v2").await;
     assert_eq!((anonymous.status.as_u16(), anonymous.header("x-error-code")), (401, ""));
-    for path in ["/api/whoami-v2", "/api/models/ada/net", "/api/models", "/ada/net/resolve/main/x"] {
+    for path in ["/api/whoami-v2", "/api/models/ada/none", "/ada/none/resolve/main/x"] {
         let wrong = server.with_token("hf_nonsense").get(path).await;
         let told = "Invalid credentials in Authorization header";
         assert_eq!((wrong.status.as_u16(), wrong.header("x-error-message")), (401, told), "{path}");
@@ -222,4 +222,136 @@ async fn pull_shares_its_bytes_with_the_other_cache() {
     offline.env("HUB_SERVER", stopped).env("HF_HUB_CACHE", home.path().join("new")).env("HUB_CACHE", home.path().join("one"));
     offline.args(["pull", "net", "--offline", "--hf-cache", "--quiet"]).assert().success();
     assert!(home.path().join("new/models--library--net/refs/main").is_file());
+}
+
+#[tokio::test]
+async fn what_is_not_offered_is_said_in_a_sentence() {
+    let server = Server::start();
+    let ada = server.user("ada").await;
+    model(&ada, "ada/net", "license: mit").await;
+    for (method, path, words) in [
+        (Method::POST, "/api/models/ada/net/super-squash/main", "rewrites no history"),
+        (Method::GET, "/api/models/ada/net/lfs-files", "no list of large files"),
+        (Method::POST, "/api/models/ada/net/duplicate", "copies no repos"),
+        (Method::POST, "/api/datasets/ada/d/like", "no likes"),
+        (Method::GET, "/api/models/ada/net/user-access-request/pending", "no gated repos"),
+        (Method::GET, "/api/collections?owner=ada", "no collections"),
+        (Method::GET, "/api/settings/webhooks", "no webhooks"),
+        (Method::GET, "/api/spaces", "no Spaces"),
+        (Method::PUT, "/api/spaces/ada/x/variables", "no Spaces"),
+        (Method::GET, "/api/jobs/ada", "no jobs of this kind"),
+        (Method::DELETE, "/api/buckets/ada/x", "no buckets"),
+        (Method::GET, "/api/papers/1706.03762", "no papers"),
+        (Method::GET, "/api/something/of/tomorrow", "does not offer '/api/something/of/tomorrow'"),
+        (Method::GET, "/.well-known/openid-configuration", "OAuth"),
+    ] {
+        for caller in [&ada, &server.anonymous()] {
+            let told = Reply::of(caller.request(method.clone(), path)).await;
+            assert_eq!((told.status.as_u16(), told.header("content-type")), (501, "application/json"), "{path}");
+            assert!(told.header("x-error-message").contains(words), "{path}: {}", told.header("x-error-message"));
+            let sentence = told.json()["error"].as_str().unwrap().to_owned();
+            assert!(sentence.contains(words) && sentence.contains("; "), "{path}: {sentence}");
+        }
+    }
+    // Our own API keeps its own words.
+    ada.get("/api/v1/nothing").await.problem(404, "no_such_page");
+}
+
+#[tokio::test]
+async fn people_and_totals_are_told_where_they_are_known() {
+    let server = Server::start();
+    let (ada, bob) = (server.user("ada").await, server.user("bob").await);
+    model(&ada, "ada/net", "license: mit").await;
+    ada.post("/api/v1/repos", &json!({ "kind": "model", "id": "ada/hidden", "private": true })).await.created();
+    ada.post("/api/v1/users", &json!({ "name": "acme", "kind": "organisation", "full_name": "Acme" })).await.created();
+    let me = ada.get("/api/users/ada/overview").await.ok();
+    assert_eq!((me["user"].as_str(), me["numModels"].as_u64(), me["numDatasets"].as_u64()), (Some("ada"), Some(2), Some(0)));
+    assert_eq!(bob.get("/api/users/ada/overview").await.ok()["numModels"], 1, "what they may see");
+    assert_eq!(bob.get("/api/organizations/acme/overview").await.ok()["fullname"], "Acme");
+    assert_eq!(ada.get("/api/organizations/acme/members").await.ok()[0]["user"], "ada");
+    for path in ["/api/users/ada/likes", "/api/users/ada/followers", "/api/organizations/acme/followers", "/api/models/ada/net/likers"] {
+        assert_eq!(bob.get(path).await.ok(), json!([]), "{path}");
+    }
+    for path in ["/api/users/nobody/overview", "/api/users/acme/overview", "/api/organizations/ada/overview", "/api/users/nobody/likes"] {
+        assert_eq!(bob.get(path).await.status, 404, "{path}");
+    }
+    assert_eq!(server.anonymous().get("/api/users/ada/overview").await.status, 401);
+
+    publish(&ada, "models/ada/net", Some(1), &[("a.txt", b"2")]).await.created();
+    publish(&ada, "models/ada/net", Some(2), &[("a.txt", b"3")]).await.created();
+    let total = async |path: &str| bob.get(path).await.header("x-total-count").to_owned();
+    assert_eq!(total("/api/models/ada/net/commits/main?limit=1").await, "3");
+    assert_eq!(total("/api/models/ada/net/commits/2?limit=1").await, "2");
+    assert_eq!((total("/api/models").await, total("/api/datasets").await), ("1".into(), "0".into()));
+    for path in ["/api/models/ada/net/revision/HEAD", "/api/models/ada/net/tree/HEAD", "/ada/net/resolve/HEAD/a.txt"] {
+        assert_eq!(bob.get(path).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn addresses_that_clients_print_lead_to_pages() {
+    let server = Server::start();
+    let admin = server.admin();
+    model(&admin, "library/net", "license: mit").await;
+    let files: [(&str, &[u8]); 2] = [("README.md", b"# Net"), ("sub/b c.txt", b"bytes")];
+    publish(&admin, "models/library/net", Some(1), &files).await.created();
+    create_repo(&admin, "dataset", "library/table").await;
+    publish(&admin, "datasets/library/table", None, &[("sub/b c.txt", b"bytes"), ("train.csv", b"text,label\na,0\n")]).await.created();
+    let eve = server.user("eve").await;
+    eve.post("/api/v1/repos", &json!({ "kind": "model", "id": "eve/hidden", "private": true })).await.created();
+    let anonymous = server.anonymous();
+    let leads = async |path: &str| {
+        let reply = anonymous.get(path).await;
+        assert!([302, 308].contains(&reply.status.as_u16()), "{path}: {}", reply.status);
+        let to = reply.header("location").to_owned();
+        let page = Reply::of(anonymous.request(Method::GET, &to).header("accept", "text/html")).await;
+        assert_eq!(page.status, 200, "{path} leads to {to}");
+        assert!(page.header("content-type").starts_with("text/html"), "{to}");
+        to
+    };
+    for (kind, place) in [("models", "/library/net"), ("datasets", "/datasets/library/table")] {
+        let sha =
+            anonymous.get(&format!("/api/{kind}/{}", place.trim_start_matches("/datasets/").trim_start_matches('/'))).await.ok()["sha"]
+                .clone();
+        let sha = sha.as_str().unwrap();
+        assert_eq!(leads(&format!("{place}/commit/{sha}")).await, format!("{place}?rev={sha}"));
+        assert_eq!(leads(&format!("{place}/commits/main")).await, format!("{place}/versions"));
+        assert_eq!(leads(&format!("{place}/tree/main")).await, format!("{place}/files"));
+        assert_eq!(leads(&format!("{place}/tree/{sha}/sub")).await, format!("{place}/files?rev={sha}#sub/b%20c%2Etxt"));
+        assert_eq!(leads(&format!("{place}/blob/main/sub/b%20c.txt")).await, format!("{place}/files#sub/b%20c%2Etxt"));
+        assert_eq!(leads(&format!("{place}/?rev=1")).await, format!("{place}?rev=1"));
+        assert_eq!(anonymous.get(&format!("{place}/tree/main/")).await.header("location"), format!("{place}/tree/main"));
+        let raw = anonymous.get(&format!("{place}/raw/main/sub/b%20c.txt")).await;
+        assert_eq!((raw.status.as_u16(), raw.bytes.as_slice()), (200, b"bytes".as_slice()));
+        assert_eq!(
+            Reply::of(anonymous.request(Method::HEAD, &format!("{place}/raw/main/none"))).await.header("x-error-code"),
+            "EntryNotFound"
+        );
+        for absent in ["/commit/0123456", "/tree/never", "/tree/main/none", "/blob/main/none.txt", "/commits/never"] {
+            assert_eq!(anonymous.get(&format!("{place}{absent}")).await.status, 404, "{place}{absent}");
+        }
+    }
+    assert_eq!(leads("/library").await, "/search?author=library");
+    assert_eq!(leads("/datasets/library").await, "/datasets?author=library");
+    assert_eq!((leads("/net").await, leads("/datasets/table").await), ("/library/net".into(), "/datasets/library/table".into()));
+    assert_eq!(anonymous.get("/library/").await.header("location"), "/library");
+    for absent in [
+        "/nobody",
+        "/datasets/nobody",
+        "/eve",
+        "/favicon.ico",
+        "/robots.txt",
+        "//",
+        "//evil.example/",
+        "/%2F%2Fevil.example/",
+        "/a/b/c/d/e",
+    ] {
+        let reply = anonymous.get(absent).await;
+        assert!(
+            reply.status == 404 || reply.header("location") == "/%2F%2Fevil.example",
+            "{absent}: {} {}",
+            reply.status,
+            reply.header("location")
+        );
+    }
 }

@@ -142,6 +142,13 @@ fn page(rows: Vec<Row>, limit: usize) -> Result<Page<Version>> {
     Ok(Page { items, next })
 }
 
+/// Versions up to a number, tombstones not counted.
+pub fn count(tx: &mut Tx<'_>, repo: &RepoKey, up_to: u32) -> Result<u64> {
+    let sql = "select count(*) as versions from versions where repo = $1 and number <= $2 and state <> 'deleted'";
+    let row = tx.find(sql, params![repo.as_str(), up_to])?;
+    row.map_or(Ok(0), |row| Ok(row.int("versions")?.unsigned_abs()))
+}
+
 pub fn set_state(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, state: VersionState) -> Result<()> {
     tx.execute("update versions set state = $3 where repo = $1 and number = $2", params![repo.as_str(), number, state.as_str()])?;
     Ok(())

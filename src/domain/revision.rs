@@ -31,6 +31,7 @@ pub enum RevisionError {
 
 /// The branch every repo has.
 pub const MAIN: &str = "main";
+const HEAD: &str = "HEAD";
 
 impl RefName {
     pub fn parse(text: &str) -> Result<RefName, RevisionError> {
@@ -133,7 +134,11 @@ impl fmt::Display for RefName {
 }
 
 impl Revision {
+    /// `HEAD` is what git calls the tip of the branch one is on; here that is `main`.
     pub fn parse(text: &str) -> Result<Revision, RevisionError> {
+        if text == HEAD {
+            return Ok(Revision::main());
+        }
         if let Some(digest) = text.strip_prefix("sha256:") {
             return Digest::parse(digest).map(Revision::Manifest).map_err(|_| RevisionError::Revision);
         }
@@ -174,6 +179,7 @@ mod tests {
     #[test]
     fn each_text_has_one_meaning() {
         assert_eq!(Revision::parse("main").unwrap(), Revision::main());
+        assert_eq!(Revision::parse("HEAD").unwrap(), Revision::main());
         assert_eq!(Revision::parse("3").unwrap(), Revision::Number(3));
         assert_eq!(Revision::parse("deadbee").unwrap(), Revision::Commit("deadbee".into()));
         assert!(matches!(Revision::parse("v1.0"), Ok(Revision::Ref(_))));

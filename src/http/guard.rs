@@ -175,7 +175,7 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
     if let Some(answer) = refused.moved_to.as_ref().and_then(|to| moved::answer(response.request(), to)) {
         return response.into_response(answer);
     }
-    if status.is_server_error() {
+    if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
         tracing::error!(request_id = %seen.id, path = ?seen.path, status = status.as_u16(), detail = ?refused.detail, "a request failed");
     }
     // The framework and the extractors refuse in our words, whoever asked.

@@ -16,7 +16,7 @@ use super::route::{About, Table, Traits};
 use super::{assets, git, hf, tfhub, torch_hub, upstream, web as pages};
 use crate::domain::name::RepoKind;
 
-/// Fills the application with [`routes`]; whatever is not there is 404.
+/// Fills the application with [`routes`]; whatever is not there is 404, or there without the slash at its end.
 pub fn configure(config: &mut web::ServiceConfig) {
     config.app_data(web::Data::new(Table(routes().iter().map(|entry| (entry.path, entry.traits)).collect())));
     for entry in routes() {
@@ -25,13 +25,14 @@ pub fn configure(config: &mut web::ServiceConfig) {
             _ => config.service(entry.into_resource().wrap(from_fn(upstream::fetch_absent))),
         };
     }
-    config.default_service(web::to(|| async { Err::<&str, _>(HttpError::of_status(StatusCode::NOT_FOUND)) }));
+    config.default_service(web::to(pages::addresses::without_slash));
 }
 
 /// The page itself. Order matters where patterns overlap: the first match wins.
 pub fn routes() -> Vec<Entry> {
-    let theirs = hugging_face_routes().into_iter().chain(discussion_routes()).map(Entry::for_hugging_face);
-    theirs.chain(loader_routes()).chain(api_routes()).chain(page_routes()).collect()
+    let theirs = hugging_face_routes().into_iter().chain(short_name_routes()).chain(discussion_routes()).map(Entry::for_hugging_face);
+    let unoffered = unoffered_routes().into_iter().map(Entry::for_hugging_face);
+    theirs.chain(loader_routes()).chain(api_routes()).chain(unoffered).chain(page_routes()).collect()
 }
 
 /// What clients of the Hugging Face Hub ask; a data set's address begins with its kind, a model's does not.
@@ -40,12 +41,18 @@ fn hugging_face_routes() -> Vec<Entry> {
     vec![
         at("/api/whoami-v2", [get(hf::whoami::show)]),
         at("/api/validate-yaml", [post(hf::card::check)]),
+        at("/api/users/{name}/overview", [get(hf::people::user)]),
+        at("/api/users/{name}/{list:likes|followers|following}", [get(hf::people::none)]),
+        at("/api/organizations/{name}/overview", [get(hf::people::organisation)]),
+        at("/api/organizations/{name}/members", [get(hf::people::members)]),
+        at("/api/organizations/{name}/followers", [get(hf::people::none)]),
         at("/api/agent-harnesses", [get(hf::probes::harnesses)]),
         at("/api/telemetry/{rest:.*}", [get(hf::probes::telemetry), post(hf::probes::telemetry)]),
         at("/api/{kind:models|datasets}", [get(hf::list::list)]),
         at("/api/{kind:models|datasets}/{ns}/{name}", [get(hf::info::show)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/refs", [get(hf::refs::list)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/commits/{rev}", [get(hf::commits::list)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/likers", [get(hf::people::likers)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/auth-check", [get(hf::probes::may_read)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/auth-check/write", [get(hf::probes::may_write)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/paths-info/{rev}", [post(hf::paths::show)]).repo().question(),
@@ -78,10 +85,17 @@ fn hugging_face_routes() -> Vec<Entry> {
         at("/{ns}/{name}.git/info/lfs/objects/{sha256}/parts/{number}", [put(hf::lfs::store_part)]).model().bytes(),
 
         at("/{kind:datasets}/{ns}/{name}/resolve/{rev}/{path:.*}", [get(hf::resolve::fetch)]).repo().bytes(),
+        at("/{kind:datasets}/{ns}/{name}/raw/{rev}/{path:.*}", [get(hf::resolve::fetch)]).repo().bytes(),
         at("/{kind:datasets}/{name}/resolve/{rev}/{path:.*}", [get(hf::probes::to_library)]).bytes(),
         at("/{ns}/{name}/resolve/{rev}/{path:.*}", [get(hf::resolve::fetch)]).model().bytes(),
+        at("/{ns}/{name}/raw/{rev}/{path:.*}", [get(hf::resolve::fetch)]).model().bytes(),
+    ]
+}
 
-        // names without a namespace
+/// Names without a namespace.
+#[rustfmt::skip]
+fn short_name_routes() -> Vec<Entry> {
+    vec![
         at("/api/{kind:models|datasets}/{name}", [get(hf::probes::to_library)]),
         at("/api/{kind:models|datasets}/{name}/revision/{rev}", [get(hf::probes::to_library)]),
         at("/api/{kind:models|datasets}/{name}/tree/{rev}", [get(hf::probes::to_library)]),
@@ -105,6 +119,15 @@ fn discussion_routes() -> Vec<Entry> {
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/status", [post(hf::discussions::set_state)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/merge", [post(hf::discussions::merge)]).repo(),
     ]
+}
+
+/// What they can ask and is nowhere else on this page.
+fn unoffered_routes() -> Vec<Entry> {
+    let all = || {
+        let refuse = hf::unoffered::refuse;
+        [get(refuse), post(refuse), put(refuse), patch(refuse), delete(refuse)]
+    };
+    vec![at("/api/{rest:.*}", all()), at("/oauth/{rest:.*}", all()), at("/.well-known/openid-configuration", [get(hf::unoffered::refuse)])]
 }
 
 /// What knows a repo by its address alone: `tensorflow_hub`, `torch.hub`, git.
@@ -176,11 +199,11 @@ fn api_routes() -> Vec<Entry> {
 
         // nothing below /api is a page, but for the one that describes it
         at("/api", [get(pages::reference::show)]),
-        at("/api/{rest:.*}", []),
+        at("/api/v1/{rest:.*}", []),
     ]
 }
 
-/// Pages; `/{ns}/{name}` comes last.
+/// Pages; `/{ns}/{name}` and `/{name}` come last.
 #[rustfmt::skip]
 fn page_routes() -> Vec<Entry> {
     vec![
@@ -204,13 +227,25 @@ fn page_routes() -> Vec<Entry> {
         at("/{kind:datasets}/{ns}/{name}/discussions", [get(pages::discussions::list)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/discussions/{number}/{act}", [post(pages::discussions::act)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/commit/{rev}", [get(pages::addresses::commit)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/commits/{rev}", [get(pages::addresses::commits)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/tree/{rev}", [get(pages::addresses::tree)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/tree/{rev}/{path:.+}", [get(pages::addresses::folder)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/blob/{rev}/{path:.+}", [get(pages::addresses::file)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).repo(),
+        at("/datasets/{name}", [get(pages::addresses::namespace_of_datasets)]),
         at("/{ns}/{name}", [get(pages::repo::show)]).model(),
         at("/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).model().bytes(),
         at("/{ns}/{name}/discussions", [get(pages::discussions::list)]).model(),
         at("/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).model(),
         at("/{ns}/{name}/discussions/{number}/{act}", [post(pages::discussions::act)]).model(),
+        at("/{ns}/{name}/commit/{rev}", [get(pages::addresses::commit)]).model(),
+        at("/{ns}/{name}/commits/{rev}", [get(pages::addresses::commits)]).model(),
+        at("/{ns}/{name}/tree/{rev}", [get(pages::addresses::tree)]).model(),
+        at("/{ns}/{name}/tree/{rev}/{path:.+}", [get(pages::addresses::folder)]).model(),
+        at("/{ns}/{name}/blob/{rev}/{path:.+}", [get(pages::addresses::file)]).model(),
         at("/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).model(),
+        at("/{name}", [get(pages::addresses::namespace)]),
     ]
 }
 

@@ -57,10 +57,10 @@ fn a_question_is_asked_by_post_alone() {
 #[test]
 fn the_dialects_routes_are_told_from_ours() {
     let speaks = |path: &str| routes().iter().any(|entry| entry.path == path && entry.traits.dialect == Dialect::HuggingFace);
-    for theirs in ["/api/{kind:models|datasets}/{ns}/{name}", "/{ns}/{name}/resolve/{rev}/{path:.*}", "/api/whoami-v2"] {
+    for theirs in ["/api/{kind:models|datasets}/{ns}/{name}", "/{ns}/{name}/resolve/{rev}/{path:.*}", "/api/whoami-v2", "/api/{rest:.*}"] {
         assert!(speaks(theirs), "{theirs}");
     }
-    for ours in ["/api/v1/models/{ns}/{name}/embed", "/{ns}/{name}", "/api/{rest:.*}", "/api"] {
+    for ours in ["/api/v1/models/{ns}/{name}/embed", "/{ns}/{name}", "/api/v1/{rest:.*}", "/api"] {
         assert!(!speaks(ours), "{ours}");
     }
 }

@@ -21,6 +21,7 @@ PINS = {
     "tfhub": ["tensorflow_hub==0.16.1", "absl-py==2.5.1"],
     "tensorflow": ["tensorflow==2.21.0", "tensorflow_hub==0.16.1", "tf_keras==2.21.0", "setuptools==80.9.0"],
 }
+NODE_PINS = {"js": {"@huggingface/hub": "2.17.5"}}
 # What these packages ask for beside would bring all of TensorFlow.
 ALONE = {"tfhub"}
 
@@ -43,6 +44,19 @@ def python_with(name):
         if has(CACHE / folder / "bin" / "python", pins):
             return CACHE / folder / "bin" / "python"
     return install(f"clients-{name}", pins, *(["--no-deps"] if name in ALONE else []))
+
+
+def node_modules(name):
+    """A folder of node's packages that has the set's. `CLIENTS_NODE_MODULES=/path` takes another one."""
+    if given := os.environ.get("CLIENTS_NODE_MODULES"):
+        return Path(given).resolve()
+    folder, pins = CACHE / f"clients-{name}", NODE_PINS[name]
+    manifest = lambda package: folder / "node_modules" / package / "package.json"
+    if not all(manifest(package).exists() and json.loads(manifest(package).read_text())["version"] == pin for package, pin in pins.items()):
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = [f"{package}@{pin}" for package, pin in pins.items()]
+        run("npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel", "error", *wanted)
+    return folder / "node_modules"
 
 
 def hub_program():

@@ -54,6 +54,15 @@ def script(name, python, hub, known, work, *args):
     print(f"ok {name}: {time.time() - begun:.1f} s, {len(said)} lines on stderr", flush=True)
 
 
+def javascript(hub, known, work):
+    """The client for node and browsers. It resolves packages from where its script lies: from a folder beside them."""
+    modules, place = kit.node_modules("js"), work / "javascript"
+    place.mkdir()
+    (place / "node_modules").symlink_to(modules)
+    (place / "javascript.mjs").write_bytes((HERE / "javascript.mjs").read_bytes())
+    script("js", "node", hub, known, work, place / "javascript.mjs", "ada")
+
+
 def rust(hub, known, work, *features):
     """The crate that candle uses; its own lock, nothing of ours."""
     target = kit.CACHE / "clients-rust"
@@ -79,6 +88,7 @@ def main(wanted):
         "loaders": lambda *all: script("loaders", sys.executable, *all, "loaders.py"),
         "text": lambda *all: script("text", kit.python_with("text"), *all, "text_and_tables.py"),
         "tfhub": lambda *all: script("tfhub", kit.python_with("tfhub"), *all, "tf_hub.py"),
+        "js": javascript,
         "rust": rust,
         "rust-newest": lambda *all: rust(*all, "--features", "newest"),
         "torch": lambda *all: script("torch", kit.python_with("torch"), *all, "torch_and_timm.py"),

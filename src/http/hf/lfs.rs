@@ -21,6 +21,8 @@ use crate::service::{self, Service};
 use crate::wire::hf_write::{Batch, BatchAnswer, Object, ObjectAnswer};
 
 const CONTENT_TYPE: &str = "application/vnd.git-lfs+json";
+/// As git-lfs writes it, and as the JavaScript client does.
+const SHA256: &[&str] = &["sha256", "sha_256"];
 const MOST_JSON_BYTES: usize = 2 << 20;
 const MOST_OBJECTS: usize = 1_000;
 
@@ -31,7 +33,7 @@ pub async fn batch(request: HttpRequest, body: Body, service: web::Data<Service>
     let transfer = Transfer::choose(&asked, user_agent, service.policy().xet);
     let objects = match asked.operation.as_str() {
         _ if asked.objects.len() > MOST_OBJECTS => return Err(bad("too_many_objects", "too many objects at once", "ask for fewer")),
-        _ if asked.hash_algo.as_ref().is_some_and(|algo| algo != "sha256") => {
+        _ if asked.hash_algo.as_ref().is_some_and(|algo| !SHA256.contains(&algo.as_str())) => {
             return Err(bad("bad_digest", "objects are named by their sha256 here", "use sha256"));
         }
         "upload" => uploads(&request, &service, &caller.0, &at, &asked.objects, transfer).await?,

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::describe::{Wanted, describe_all};
-use super::next_page;
+use super::{TOTAL_COUNT, next_page};
 use crate::domain::name::RepoKind;
 use crate::domain::page::PageRequest;
 use crate::domain::search::{Label, SearchQuery, Sort};
@@ -26,8 +26,9 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>, caller: Cal
     let most = if wanted.looks_into_files() { FEW } else { PageRequest::MAX_LIMIT as u64 };
     let limit = query.parse::<u64>("limit")?.unwrap_or(most).min(most);
     let page = PageRequest::new(Some(limit), query.find("cursor").map(String::from));
-    let found = service.search(&caller.0, asked, page).await?.page;
-    let mut response = HttpResponse::Ok();
+    let hits = service.search(&caller.0, asked, page).await?;
+    let (found, mut response) = (hits.page, HttpResponse::Ok());
+    response.insert_header((TOTAL_COUNT, hits.total));
     if let Some(cursor) = &found.next {
         response.insert_header(next_page(&request, cursor)?);
     }

@@ -13,6 +13,7 @@ pub mod info;
 pub mod lfs;
 pub mod list;
 pub mod paths;
+pub mod people;
 pub mod preupload;
 pub mod probes;
 pub mod refs;
@@ -21,6 +22,7 @@ pub mod repos;
 pub mod resolve;
 pub mod tags;
 pub mod tree;
+pub mod unoffered;
 pub mod whoami;
 pub mod xet;
 
@@ -33,6 +35,9 @@ use super::extract::Query;
 use crate::domain::digest::Digest;
 use crate::service;
 pub use error_headers::{code_of, headers};
+
+/// How many there are in all, beside a page of a list.
+const TOTAL_COUNT: &str = "x-total-count";
 
 /// A refusal in the words this dialect's clients sort errors by: `X-Error-Code`.
 fn refuse(error: service::Error) -> HttpError {

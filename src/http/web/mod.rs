@@ -1,6 +1,7 @@
 //! Pages for people: askama structs filled from the same service methods the API calls. Everything works without
 //! JavaScript; `static/hub.js` only saves clicks.
 
+pub mod addresses;
 mod card;
 pub mod catalog;
 mod curve;

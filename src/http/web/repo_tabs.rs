@@ -138,9 +138,8 @@ pub async fn download(visitor: Visitor, service: Data<Service>, at: FileAt, requ
 
 impl FileView {
     fn of(file: FileEntry, base: &str) -> FileView {
-        let path: Vec<String> = file.path.split('/').map(encode_segment).collect();
         FileView {
-            href: format!("{base}/{}", path.join("/")),
+            href: format!("{base}/{}", encode_path(&file.path)),
             path: file.path,
             size: format::bytes(file.size_bytes),
             digest: file.digest.to_hex(),
@@ -152,6 +151,11 @@ impl FileView {
             },
         }
     }
+}
+
+/// A path as it stands in an address.
+pub fn encode_path(path: &str) -> String {
+    path.split('/').map(encode_segment).collect::<Vec<_>>().join("/")
 }
 
 fn encode_segment(segment: &str) -> String {
