@@ -526,6 +526,28 @@ async fn what_the_collector_takes_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_repo_is_made_with_its_first_files() {
+    let server = Server::start();
+    let ada = server.user("ada").await;
+    let file = |path: &str, text: &str| json!({ "path": path, "content": STANDARD.encode(text), "encoding": "base64" });
+    let wanted =
+        |name: &str, files: Value| json!({ "name": name, "organization": "ada", "type": "model", "license": "mit", "files": files });
+    ada.post("/api/repos/create", &wanted("net", json!([file("a/b.txt", "hello")]))).await.ok();
+    assert_eq!(ada.get("/ada/net/resolve/main/a/b.txt").await.bytes, b"hello");
+    assert_eq!(ada.get("/api/models/ada/net").await.ok()["cardData"]["license"], "mit");
+    ada.post("/api/repos/create", &wanted("own", json!([file("README.md", "# Mine")]))).await.ok();
+    assert_eq!(ada.get("/ada/own/resolve/main/README.md").await.bytes, b"# Mine", "a card of one's own stays");
+    for bad in
+        [json!([file("../x", "")]), json!([{ "path": "x", "content": "!" }]), json!([{ "path": "x", "content": "", "encoding": "utf-8" }])]
+    {
+        assert_eq!(ada.post("/api/repos/create", &wanted("never", bad)).await.status, 400);
+    }
+    let odd = json!({ "name": "never", "organization": "ada", "license": "mit\nx: 1" });
+    assert_eq!(ada.post("/api/repos/create", &odd).await.status, 400);
+    assert_eq!(ada.get("/api/models/ada/never").await.status, 404, "what is wrong makes no repo");
+}
+
+#[tokio::test]
 async fn an_object_is_named_by_its_sha256_however_a_client_spells_that() {
     let server = Server::start();
     let ada = server.user("ada").await;

@@ -23,6 +23,7 @@ pub use work::{note_out_of_memory, work};
 
 use crate::config::Config;
 use crate::db::{self, Db};
+use crate::domain::secret;
 use crate::domain::time::SystemClock;
 use crate::http::{self, Site};
 use crate::service::repos::mirror::Mirroring;
@@ -101,7 +102,8 @@ impl App {
         let first_start = match service.first_start().await? {
             None => None,
             Some(made) => {
-                let file = write_token(&config.data, &made.token).map_err(|e| Error::data(&config.data, &e))?;
+                // In the form that every client takes.
+                let file = write_token(&config.data, &secret::alias(&made.token)).map_err(|e| Error::data(&config.data, &e))?;
                 Some(FirstStart { admin: made.admin.to_string(), token: made.token, file })
             }
         };

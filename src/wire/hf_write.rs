@@ -19,6 +19,19 @@ pub struct RepoWanted {
     /// `public` or `private`; newer clients say it so.
     #[serde(default)]
     pub visibility: Option<String>,
+    /// The JavaScript client sends a repo's first files along, and its licence.
+    #[serde(default)]
+    pub license: Option<String>,
+    #[serde(default)]
+    pub files: Option<Vec<FirstFile>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct FirstFile {
+    pub path: String,
+    pub content: String,
+    #[serde(default)]
+    pub encoding: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -103,7 +103,7 @@ async fn read(service: &Service, actor: &Actor, mut lines: Lines) -> Result<Edit
     if headed { Ok(edit) } else { Err(bad("bad_commit", "the commit has no header", "send the header first")) }
 }
 
-async fn store(service: &Service, actor: &Actor, digest: Digest, content: Bytes) -> Result<(), HttpError> {
+pub(super) async fn store(service: &Service, actor: &Actor, digest: Digest, content: Bytes) -> Result<(), HttpError> {
     let size_bytes = content.len() as u64;
     let body = stream::iter([Ok(content)]);
     service.store_blob(actor, digest, size_bytes, body).await.map(drop).map_err(refused)
@@ -140,7 +140,7 @@ fn say(line: &[u8]) -> Result<Said, HttpError> {
     Ok(Said::Operation(operation, None))
 }
 
-fn path_of(text: &str) -> Result<RepoPath, HttpError> {
+pub(super) fn path_of(text: &str) -> Result<RepoPath, HttpError> {
     RepoPath::parse(text).map_err(|e| bad("bad_path", e.to_string(), "correct the path"))
 }
 

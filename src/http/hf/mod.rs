@@ -9,6 +9,7 @@ pub mod commits;
 mod describe;
 pub mod discussions;
 mod error_headers;
+mod first_files;
 pub mod info;
 pub mod lfs;
 pub mod list;

@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
+use super::first_files;
 use super::refusal::{bad, refused};
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::user::Actor;
@@ -17,6 +18,7 @@ pub async fn create(request: HttpRequest, service: web::Data<Service>, caller: C
     service.may_upload(&caller.0).map_err(refused)?;
     let (kind, id) = named(&caller.0, &body.0)?;
     let private = privacy(body.0.private, body.0.visibility.as_deref())?.unwrap_or(false);
+    let files = first_files::read(&body.0)?;
     let url = address_of(&request, kind, &id)?;
     match service.create_repo(&caller.0, kind, &id, private, String::new()).await {
         // Clients that do not mind go on with the repo at this address.
@@ -24,6 +26,7 @@ pub async fn create(request: HttpRequest, service: web::Data<Service>, caller: C
         other => {
             let id = other.map_err(refused)?.repo.id;
             service.begin_history(&caller.0, kind, &id).await.map_err(refused)?;
+            first_files::publish(&service, &caller.0, kind, &id, files).await?;
             Ok(HttpResponse::Ok().json(RepoMade { url: address_of(&request, kind, &id)?, name: id.to_string(), id: id.to_string() }))
         }
     }
