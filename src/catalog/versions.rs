@@ -142,10 +142,12 @@ fn page(rows: Vec<Row>, limit: usize) -> Result<Page<Version>> {
     Ok(Page { items, next })
 }
 
-/// Versions up to a number, tombstones not counted.
-pub fn count(tx: &mut Tx<'_>, repo: &RepoKey, up_to: u32) -> Result<u64> {
-    let sql = "select count(*) as versions from versions where repo = $1 and number <= $2 and state <> 'deleted'";
-    let row = tx.find(sql, params![repo.as_str(), up_to])?;
+/// How many versions number `number` stands upon, itself among them, tombstones not counted.
+pub fn count_ancestors(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<u64> {
+    let sql = format!(
+        "{ANCESTORS} select count(*) as versions from versions v join l on l.number = v.number where v.repo = $1 and v.state <> 'deleted'"
+    );
+    let row = tx.find(&sql, params![repo.as_str(), number])?;
     row.map_or(Ok(0), |row| Ok(row.int("versions")?.unsigned_abs()))
 }
 

@@ -16,7 +16,7 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>, caller: Cal
     let page = PageRequest::new(Some(limit), query.find("cursor").map(str::to_owned));
     let page = service.list_history(&caller.0, at.kind, &at.id, &at.revision, page).await.map_err(refuse)?;
     let mut response = HttpResponse::Ok();
-    let total = service.count_versions(&caller.0, at.kind, &at.id, newest.number).await.map_err(refuse)?;
+    let total = service.count_history(&caller.0, at.kind, &at.id, &at.revision).await.map_err(refuse)?;
     response.insert_header((TOTAL_COUNT, total));
     if let Some(cursor) = &page.next {
         response.insert_header(next_page(&request, cursor)?);

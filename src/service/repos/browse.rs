@@ -104,15 +104,9 @@ impl Service {
             .await
     }
 
-    /// How many there are up to a number, tombstones not counted.
-    pub async fn count_versions(&self, actor: &Actor, kind: RepoKind, id: &RepoId, up_to: u32) -> Result<u64> {
-        let (actor, id) = (actor.clone(), id.clone());
-        self.db
-            .read(move |tx| {
-                let repo = access::see_repo(tx, &actor, kind, &id)?;
-                Ok(versions::count(tx, &repo.key, up_to)?)
-            })
-            .await
+    /// How many versions one stands upon, itself among them, tombstones not counted.
+    pub async fn count_history(&self, actor: &Actor, kind: RepoKind, id: &RepoId, revision: &Revision) -> Result<u64> {
+        self.at(actor, kind, id, revision, |tx, repo, version| Ok(versions::count_ancestors(tx, &repo.key, version.number)?)).await
     }
 
     pub async fn get_version(&self, actor: &Actor, kind: RepoKind, id: &RepoId, revision: &Revision) -> Result<Version> {
