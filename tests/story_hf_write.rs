@@ -241,7 +241,7 @@ async fn malformed_commits_change_nothing() {
         ("a file that is not there", format!("{head}\n{}", gone("nope")), 404, "A file with this name doesn't exist"),
         ("a folder that is not there", format!("{head}\n{}", gone("nope/")), 404, "doesn't exist"),
         ("all of it", format!("{head}\n{}", gone(".gitattributes")), 400, "at least one file"),
-        ("a pickle", format!("{head}\n{}", small("a", b"\x80\x04\x95abc.")), 400, "pickle"),
+        ("a pickle", format!("{head}\n{}", small("a", b"\x80\x02cposix\nsystem\nX\x02\0\0\0id\x85R.")), 400, "pickle"),
         ("a file that is a folder", format!("{head}\n{}\n{}", small("a", b"a"), small("a/b", b"a")), 400, "folder"),
         ("a parent", head.replace("\"summary\"", "\"parentCommit\":\"main\",\"summary\""), 400, "parentCommit"),
     ] {

@@ -394,7 +394,7 @@ async fn data_sets_are_checked_when_they_are_published() {
     for (code, status, entries) in [
         ("one_class", 422, vec![("cat/1.png", red.as_slice()), ("cat/2.png", &blue)]),
         ("archive_path", 422, vec![("../cat/1.png", red.as_slice())]),
-        ("no_images", 422, vec![("notes.txt", b"none".as_slice()), ("flat.png", &red)]),
+        ("layout_unclear", 422, vec![("notes.txt", b"none".as_slice()), ("flat.png", &red)]),
         ("too_many_unreadable", 422, vec![("cat/1.png", b"no png".as_slice()), ("dog/1.png", &red)]),
         ("too_large", 413, vec![("cat/1.png", bomb.as_slice()), ("dog/1.png", &red)]),
     ] {

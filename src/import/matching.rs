@@ -97,7 +97,9 @@ fn places<'a>(dicts: &'a [(Candidate, usize)], key: Option<&str>) -> Result<Vec<
         return Err(Error::NoMatch("the file holds no weights".into()));
     }
     let Some(key) = key else { return Ok(places) };
-    let all: BTreeSet<String> = places.iter().map(Place::name).filter(|name| !name.is_empty()).map(|name| shown(&name)).collect();
+    // The dicts; of a file that is one dict itself, what its names begin with.
+    let name = |place: &Place| if place.key.is_empty() { place.name() } else { place.key.to_owned() };
+    let all: BTreeSet<String> = places.iter().map(name).filter(|name| !name.is_empty()).map(|name| shown(&name)).collect();
     let key = key.trim_end_matches('.');
     let named = |place: &Place| place.key == key || place.name() == key || place.prefix.trim_end_matches('.') == key;
     places.retain(named);

@@ -83,7 +83,12 @@ pub fn from_torch(file: &[u8]) -> Result<Checkpoint> {
     if candidates.is_empty() {
         return Err(Error::NoMatch(without_tensors(&opened.pickle)));
     }
-    let with_weights = |key: &str| candidates.iter().any(|one| one.key.is_empty() || one.key.split('.').next() == Some(key));
+    let with_weights = |key: &str| {
+        candidates.iter().any(|one| match one.key.as_str() {
+            "" => one.tensors.contains_key(key),
+            path => path.split('.').next() == Some(key),
+        })
+    };
     let keys = opened.pickle.items(opened.pickle.root).unwrap_or_default();
     let beside = keys.into_iter().map(|(key, _)| key).filter(|key| !with_weights(key)).take(16).map(shown).collect();
     Ok(Checkpoint { candidates, beside, files: vec![File::Torch(Box::new(opened))] })

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 
 use crate::data::error::Error;
 use crate::data::limits::Limits;
+use crate::data::name;
 
 /// Why a metered read stopped; it travels inside an `io::Error` through the tar reader.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -55,6 +56,6 @@ pub fn error_at(entry: &str, error: &io::Error) -> Error {
         None if disk::is_full(error) => {
             Error::Io { path: entry.into(), source: io::Error::new(error.kind(), format!("no room for what it unpacks to: {error}")) }
         }
-        None => Error::ArchiveBroken { entry, reason: error.to_string() },
+        None => Error::ArchiveBroken { entry, reason: name::shown(error.to_string().as_bytes()) },
     }
 }

@@ -172,3 +172,20 @@ fn work_is_bounded() {
     let deep = (0..6).fold(EVIL_2.to_vec(), |inner, _| gzip(&inner));
     assert!(found(&deep).unscanned.is_some());
 }
+
+#[test]
+fn data_that_only_begins_like_a_pickle_is_data() {
+    use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);
+    for n in 0..20_000u32 {
+        let mut bytes = vec![0; 200];
+        random.fill_bytes(&mut bytes);
+        // Every first byte in turn, so that each opcode comes first.
+        bytes[0] = n.to_le_bytes()[0];
+        assert_eq!(refused(&bytes), "", "{:02x?}", &bytes[..16]);
+    }
+    for text in ["cat\ndog\nbird\n", "image\nlabel\nx\n", "(a) first\n(b) second\n", "NaN\n", "I\nII\nIII\n", "V1\n", "cars.\ntrucks.\n.\n"]
+    {
+        assert_eq!(found(text.as_bytes()), Findings::default(), "{text:?}");
+    }
+}

@@ -344,6 +344,11 @@ impl Walk<'_, '_> {
             }
             0x82..=0x84 => {
                 self.pass([1, 2, 4][usize::from(opcode - 0x82)])?;
+                // Python knows no such number unless a program has registered it, and ends; so begins one file of random
+                // bytes in eighty.
+                if !self.proto && self.names == 0 {
+                    return Err(Halt::NoPickle);
+                }
                 self.refuse("a name by its number in a registry".into());
                 return Err(Halt::Unsafe);
             }

@@ -65,7 +65,15 @@ impl Service {
         let bytes = BlobBytes { blobs, digest: entry.digest, size_bytes: entry.size_bytes, file, runtime };
         let found = tokio::task::spawn_blocking(move || scan::scan(&bytes)).await;
         let found = found.map_err(|e| Error::Internal(format!("a scan was stopped: {e}")))?;
-        judge(self.policy.pickles, &entry.path, found.map_err(|e| Error::Internal(format!("a file could not be scanned: {e}")))?)
+        judge(self.policy.pickles, &entry.path, found.map_err(not_read)?)
+    }
+}
+
+/// A store that is in the way says so itself.
+fn not_read(error: io::Error) -> Error {
+    match error.downcast::<crate::blob::Error>() {
+        Ok(error) => error.into(),
+        Err(error) => Error::Internal(format!("a file could not be scanned: {error}")),
     }
 }
 
