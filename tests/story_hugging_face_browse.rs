@@ -230,7 +230,6 @@ async fn what_is_not_offered_is_said_in_a_sentence() {
     let ada = server.user("ada").await;
     model(&ada, "ada/net", "license: mit").await;
     for (method, path, words) in [
-        (Method::POST, "/api/models/ada/net/super-squash/main", "rewrites no history"),
         (Method::GET, "/api/models/ada/net/lfs-files", "no list of large files"),
         (Method::POST, "/api/models/ada/net/duplicate", "copies no repos"),
         (Method::POST, "/api/datasets/ada/d/like", "no likes"),

@@ -7,11 +7,6 @@ use crate::http::error::{Answer, HttpError};
 
 /// A word of an address, what it is about, and what to do instead.
 const WORDS: &[(&str, &str, &str)] = &[
-    (
-        "super-squash",
-        "rewrites no history: versions never change",
-        "publish a new version, or delete old ones by their number with 'hub' or on the API",
-    ),
     ("lfs-files", "keeps no list of large files apart", "list the repo's tree, which says the sha256 and the size of every file"),
     (
         "duplicate",
@@ -84,7 +79,6 @@ mod tests {
     fn the_sentence_is_about_what_was_asked() {
         let said = |path: &str| about(path).0;
         for (path, word) in [
-            ("/api/models/ada/net/super-squash/main", "history"),
             ("/api/models/jobs/spaces/lfs-files", "large files"),
             ("/api/spaces/ada/demo/restart", "Spaces"),
             ("/api/settings/webhooks/1/enable", "webhooks"),
