@@ -281,7 +281,7 @@ async fn odd_questions_are_refused() {
         "a\nb",
         "a/.git/hooks/x",
         "\u{202e}txt",
-        &"x/".repeat(40),
+        &"x/".repeat(70),
     ];
     for path in outside {
         for line in [

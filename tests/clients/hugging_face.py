@@ -63,7 +63,9 @@ def absences():
         raises(RepositoryNotFoundError, other.hf_hub_download, "ada/hidden", "README.md")
         raises(RepositoryNotFoundError, other.auth_check, "ada/hidden")
         assert not other.repo_exists("ada/hidden")
-    wrong = raises(HfHubHTTPError, HfApi(token="hf_wrong").model_info, "ada/net")
+    foreign = HfApi(token="hf_wrong")
+    assert foreign.model_info("ada/net").id == "ada/net", "what is public is read with the token of another hub"
+    wrong = raises(HfHubHTTPError, foreign.model_info, "ada/hidden")
     assert not isinstance(wrong, RepositoryNotFoundError) and "Invalid credentials" in str(wrong), wrong
     raises(LocalEntryNotFoundError, hf_hub_download, "ada/table", "README.md", repo_type="dataset", local_files_only=True)
     assert file_exists("ada/net", "config.json") and not file_exists("ada/net", "x")
@@ -91,7 +93,7 @@ def facts():
 
     listed = {entry.path: entry for entry in api.list_repo_tree("ada/net", recursive=True, expand=True)}
     assert type(listed["sub"]).__name__ == "RepoFolder" and listed["large.bin2"].last_commit.title == "Second"
-    assert listed["config.json"].last_commit.title == "First" and listed["config.json"].security.status == "unscanned"
+    assert listed["config.json"].last_commit.title == "First" and listed["config.json"].security.status == "safe"
     assert set(api.list_repo_files("ada/net")) == set(KNOWN["files"])
     found = api.get_paths_info("ada/net", ["sub", "config.json", "none"], expand=True)
     assert [entry.path for entry in found] == ["sub", "config.json"]

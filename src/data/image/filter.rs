@@ -24,6 +24,25 @@ pub(super) fn of(interpolation: &str) -> Result<ResizeAlg> {
     filter.map(FilterType::Custom).map(ResizeAlg::Convolution).map_err(|e| Error::BadPreprocessing { reason: e.to_string() })
 }
 
+/// The pixels that PIL takes for the nearest along one side of `size` pixels, for `count` pixels made of the `span` from `start`
+/// on. It goes from middle to middle in steps that it adds up from the side's beginning; where a middle falls between two
+/// pixels, that decides.
+pub(super) fn nearest(start: f64, span: f64, count: u32, size: u32) -> Vec<u32> {
+    let step = span / f64::from(count);
+    let before = start / step;
+    let whole = (before - before.round()).abs() < 1e-6 && before < 1e6;
+    let mut middle = if whole { step * 0.5 } else { start + step * 0.5 };
+    let skipped = if whole { before.round() as u32 } else { 0 };
+    let mut found = Vec::with_capacity(count as usize);
+    for at in 0..skipped + count {
+        if at >= skipped {
+            found.push((middle.max(0.0) as u32).min(size.saturating_sub(1)));
+        }
+        middle += step;
+    }
+    found
+}
+
 fn never_zero(weight: f64) -> f64 {
     if weight == 0.0 { 1e-30 } else { weight }
 }

@@ -160,8 +160,11 @@ impl Preprocessor {
         let options = ResizeOptions::new().resize_alg(self.algorithm);
         let source = Rgb { width: image.width(), height: image.height(), bytes: image.as_raw() };
         if self.algorithm == ResizeAlg::Nearest {
-            let options = options.crop(window.left, window.top, window.width, window.height);
-            return resize_rgb(&mut self.resizer, source, (width, height, target), &options);
+            let columns = filter::nearest(window.left, window.width, width, image.width());
+            let rows = filter::nearest(window.top, window.height, height, image.height());
+            let pixels = rows.into_iter().flat_map(|y| columns.iter().map(move |x| image.get_pixel(*x, y).0));
+            target.as_chunks_mut::<3>().0.iter_mut().zip(pixels).for_each(|(to, from)| *to = from);
+            return Ok(());
         }
         // Across first, then down, each rounded to bytes: the order PIL takes for most shapes. In one call the library takes
         // the other, and edges come out up to seven steps of 255 apart. Only the rows that the second pass will look at are made.

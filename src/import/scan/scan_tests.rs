@@ -174,6 +174,15 @@ fn work_is_bounded() {
 }
 
 #[test]
+fn a_name_that_is_not_read_is_refused() {
+    let escaped = b"V\\u0070osix\nVsystem\n\x93(Vid\ntR.";
+    let long = [&b"B\0\0\x01\0"[..], &[b'x'; 65_536], b"0", b"X\x01\0\x01\0", &[b'a'; 65_537], b"Vsystem\n\x93(Vid\ntR."].concat();
+    for evil in [&escaped[..], &long] {
+        assert!(refused(evil).contains("puts together"), "{}", refused(evil));
+    }
+}
+
+#[test]
 fn data_that_only_begins_like_a_pickle_is_data() {
     use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(5);

@@ -19,6 +19,8 @@ enum Value {
     Other,
     /// A text, by its place among those kept.
     Text(u32),
+    /// A text that is not read, or what a call or a loader answers: it may be any.
+    Unread,
     /// What a name stands for: a function or a class.
     Named,
 }
@@ -195,9 +197,11 @@ impl Walk<'_, '_> {
                     [open @ (b'\'' | b'"'), inside @ .., close] if open == close => inside,
                     _ => return Err(Halt::NoPickle),
                 };
-                Ok(if inside.contains(&b'\\') { Value::Other } else { self.keep(inside) })
+                Ok(if inside.contains(&b'\\') { Value::Unread } else { self.keep(inside) })
             }
-            b'V' => Ok(if line.contains(&b'\\') { Value::Other } else { self.keep(line) }),
+            b'V' => Ok(if line.contains(&b'\\') { Value::Unread } else { self.keep(line) }),
+            // What a persistent id stands for is the loader's to say.
+            b'P' => Ok(Value::Unread),
             _ => Ok(Value::Other),
         }
     }
@@ -284,7 +288,7 @@ impl Walk<'_, '_> {
             }
             b'Q' => {
                 self.pop()?;
-                self.push(Value::Other)?;
+                self.push(Value::Unread)?;
             }
             0x98 => drop(self.top()?),
             _ => return Ok(false),
@@ -302,6 +306,9 @@ impl Walk<'_, '_> {
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
+                if module == Value::Other || name == Value::Other {
+                    return Err(Halt::NoPickle);
+                }
                 let (Value::Text(module), Value::Text(name)) = (module, name) else {
                     self.refuse("a name that the pickle puts together".into());
                     return self.call(Value::Named).map(|()| true);
@@ -342,16 +349,7 @@ impl Walk<'_, '_> {
                     return Err(Halt::Unsafe);
                 }
             }
-            0x82..=0x84 => {
-                self.pass([1, 2, 4][usize::from(opcode - 0x82)])?;
-                // Python knows no such number unless a program has registered it, and ends; so begins one file of random
-                // bytes in eighty.
-                if !self.proto && self.names == 0 {
-                    return Err(Halt::NoPickle);
-                }
-                self.refuse("a name by its number in a registry".into());
-                return Err(Halt::Unsafe);
-            }
+            0x82..=0x84 => self.registered([1, 2, 4][usize::from(opcode - 0x82)])?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -364,7 +362,7 @@ impl Walk<'_, '_> {
         let spelt = |text: &str| {
             !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '<' | '>') || !c.is_ascii())
         };
-        if !spelt(module) || !spelt(name) {
+        if !spelt(module) || !spelt(name) || module.split('.').any(str::is_empty) {
             return Err(Halt::NoPickle);
         }
         self.names += 1;
@@ -372,17 +370,6 @@ impl Walk<'_, '_> {
             self.refuse(format!("{module}.{name}").chars().take(120).collect());
         }
         Ok(())
-    }
-
-    /// The result of a call. Only names are called; what they answer is no function.
-    fn call(&mut self, called: Value) -> Step {
-        if called != Value::Named {
-            self.refuse("a call of something that is no name".into());
-        }
-        if self.refused.is_some() {
-            return Err(Halt::Unsafe);
-        }
-        self.push(Value::Other)
     }
 
     fn refuse(&mut self, name: String) {

@@ -58,13 +58,14 @@ impl Walk<'_, '_> {
 
     pub(super) fn text(&mut self, length: u64) -> Step<Value> {
         if length > LONGEST_NAME as u64 {
-            return self.pass(length);
+            self.pass(length)?;
+            return Ok(Value::Unread);
         }
         let text = self.input.take(length as usize)?;
         Ok(self.keep(&text))
     }
 
-    /// A text that could be a name; any other is only a value.
+    /// A text that could be a name; one that is too long, or no UTF-8, is not read.
     pub(super) fn keep(&mut self, text: &[u8]) -> Value {
         match std::str::from_utf8(text) {
             Ok(text) if text.len() <= LONGEST_NAME && self.kept + text.len() <= MOST_NAME_BYTES => {
@@ -72,8 +73,34 @@ impl Walk<'_, '_> {
                 self.texts.push(text.into());
                 Value::Text(self.texts.len() as u32 - 1)
             }
-            _ => Value::Other,
+            _ => Value::Unread,
         }
+    }
+
+    /// A name by its number. Python knows no such number unless a program has registered it, and ends; so begins one file of
+    /// random bytes in eighty.
+    pub(super) fn registered(&mut self, length: u64) -> Step {
+        self.pass(length)?;
+        if !self.proto && self.names == 0 {
+            return Err(Halt::NoPickle);
+        }
+        self.refuse("a name by its number in a registry".into());
+        Err(Halt::Unsafe)
+    }
+
+    /// The result of a call. Only names are called; what they answer is no function.
+    pub(super) fn call(&mut self, called: Value) -> Step {
+        // While nothing was imported nothing can be called, and Python ends here.
+        if called != Value::Named && self.names == 0 {
+            return Err(Halt::NoPickle);
+        }
+        if called != Value::Named {
+            self.refuse("a call of something that is no name".into());
+        }
+        if self.refused.is_some() {
+            return Err(Halt::Unsafe);
+        }
+        self.push(Value::Unread)
     }
 
     /// A line without its end.
