@@ -27,7 +27,7 @@ pub struct Report {
     pub train_samples: usize,
     /// How many of them are copies of another one.
     pub copies: usize,
-    /// See [`crate::data::Dataset::digest`].
+    /// A name for the content, however it is packed: sha256 (hex) over the sorted lines `split TAB target TAB sha256` of its samples.
     pub dataset_digest: String,
     pub frozen: Frozen,
     /// Items that could not be read, `path: reason`.
