@@ -38,6 +38,22 @@ pub fn render(markdown: &str) -> String {
     sanitizer().clean(&tidy_html(markdown)).to_string()
 }
 
+/// The words of a line of Markdown, without marks, targets of links and pictures.
+pub fn plain(markdown: &str) -> String {
+    let mut words = String::new();
+    let mut pictures = 0;
+    for event in Parser::new_ext(markdown, Options::ENABLE_STRIKETHROUGH) {
+        match event {
+            Event::Start(Tag::Image { .. }) => pictures += 1,
+            Event::End(TagEnd::Image) => pictures -= 1,
+            Event::Text(text) | Event::Code(text) if pictures == 0 => words.extend(text.chars().filter(|c| !c.is_control())),
+            Event::SoftBreak | Event::HardBreak => words.push(' '),
+            _ => {}
+        }
+    }
+    words
+}
+
 /// HTML of bounded depth, with every element closed; not yet safe.
 fn tidy_html(markdown: &str) -> String {
     let markdown = cut(markdown, MAX_MARKDOWN_BYTES);

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import datasets
+import PIL.Image
 import transformers
 
 import kit
@@ -56,3 +57,13 @@ with tempfile.TemporaryDirectory() as folder:
     pushed.push_to_hub("ada/pushed-rows")
     assert datasets.load_dataset("ada/pushed-rows", split="train")[:] == pushed[:]
     print(f"  datasets {datasets.__version__}: push_to_hub of three rows, and loaded again", flush=True)
+
+    # Pictures as `datasets` pushes them: Parquet with a column of images, and classes with names.
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["dark", "light"])})
+    shades = [10 * n + 120 * (n % 2) for n in range(12)]
+    pictures = {"image": [PIL.Image.effect_noise((16, 16), 8 + shade % 40) for shade in shades], "label": [n % 2 for n in range(12)]}
+    datasets.DatasetDict({"train": datasets.Dataset.from_dict(pictures, features=features)}).push_to_hub("ada/pushed-pictures")
+    facts = hub.api("GET", "/datasets/ada/pushed-pictures")["facts"]
+    assert facts["labels"] == ["dark", "light"] and facts["samples"] == 12, facts
+    assert datasets.load_dataset("ada/pushed-pictures", split="train")[0]["image"].size == (16, 16)
+    print(f"  datasets {datasets.__version__}: push_to_hub of pictures, read as a data set of two classes", flush=True)

@@ -22,6 +22,12 @@ fn markdown_as_people_write_it() {
 }
 
 #[test]
+fn a_line_in_plain_words() {
+    let line = "A *net* of `resnet18` ~~old~~, see [how](docs/use.md) ![badge](x.svg)and <b>more</b> at a_b_c.";
+    assert_eq!(plain(line), "A net of resnet18 old, see how and more at a_b_c.");
+}
+
+#[test]
 fn html_as_people_write_it() {
     let html = render(
         "<div align=\"center\">\n<h1>Big</h1>\n<img src=\"https://x/y.png\" alt=\"A plot\">\n\n**bold**\n\n</div>\n\nafter <sub>small</sub><br>\n",

@@ -228,7 +228,7 @@ fn summary_of(card: &Card) -> String {
         Some(_) => lines.collect::<Vec<_>>().join(" "),
         None => card.pretty_name.clone().unwrap_or_default(),
     };
-    let plain: String = text.chars().filter(|c| !matches!(c, '*' | '`') && !c.is_control()).collect();
+    let plain = card_html::plain(&text);
     if plain.chars().count() <= LONGEST {
         return plain;
     }
