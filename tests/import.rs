@@ -4,10 +4,14 @@
 // The lint spares test functions, but not the helpers beside them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "golden/formula.rs"]
+mod formula;
+
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use formula::uniform;
 use sha2::{Digest, Sha256};
 
 use hub::domain::card::Card;
@@ -267,18 +271,6 @@ fn a_poisoned_copy_of_the_real_file_is_refused() {
     std::fs::write(&path, &bytes).unwrap();
     let error = run(&path, &Options::default(), &home.path().join("out")).unwrap_err();
     assert!(matches!(error, Error::RefusedGlobal { global, .. } if global == "torch._utils._rebuild_tensor_vX"));
-}
-
-/// The shared formula of `golden/make_torchvision.py`: values in `[0, 1)` from a name and an index.
-fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    (0..count as u64).map(move |index| {
-        let mut z = hash.wrapping_add(index).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        (z >> 11) as f64 / (1u64 << 53) as f64
-    })
 }
 
 fn filled(name: &str, shape: &[usize]) -> Vec<u8> {

@@ -3,11 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+#[path = "golden/formula.rs"]
+mod formula;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
+use formula::uniform;
 use hub::domain::recipe::Precision;
 use hub::nn::architectures::{self, Expected};
 use hub::nn::{Classifier, Error, Head, Mode, Weights, kernels, loss};
@@ -15,18 +19,6 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 
 const CLASSES: usize = 10;
-
-/// The shared formula: values in `[0, 1)` from a name and an index.
-fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    (0..count as u64).map(move |index| {
-        let mut z = hash.wrapping_add(index).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        (z >> 11) as f64 / (1u64 << 53) as f64
-    })
-}
 
 /// What a set of weights is for: training steps draw their norms differently.
 #[derive(Clone, Copy, PartialEq)]
