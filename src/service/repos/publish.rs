@@ -117,7 +117,7 @@ impl Service {
         if let Some(head) = head.filter(|head| head.manifest == manifest.digest()) {
             return self.tag_same(actor, kind, id, head, commit, also).await;
         }
-        let mut reading = self.read_facts(kind, &manifest, earlier, *actor != Actor::System).await?;
+        let mut reading = self.read_there(kind, &manifest, earlier, *actor != Actor::System).await?;
         let said = portable::warnings(manifest.entries().iter().map(|entry| &entry.path));
         reading.facts.warnings.extend(said.into_iter().chain(commit.warnings.iter().cloned()));
         let (actor, id, now) = (actor.clone(), id.clone(), self.now());
@@ -131,6 +131,19 @@ impl Service {
                 Ok(Committed { version, created: true, warnings })
             })
             .await
+    }
+
+    /// [`Service::read_facts`]. Where bytes were missing, since the collector does not wait for readers, the caller is told that they
+    /// are gone; and they are read once more if somebody sent them again meanwhile.
+    async fn read_there(&self, kind: RepoKind, manifest: &Manifest, earlier: Earlier, may_ask: bool) -> Result<Reading> {
+        match self.read_facts(kind, manifest, earlier.clone(), may_ask).await {
+            Err(Error::Internal(_)) => {
+                let asked = manifest.clone();
+                self.db.read(move |tx| still_there(tx, &asked)).await?;
+                self.read_facts(kind, manifest, earlier, may_ask).await
+            }
+            read => read,
+        }
     }
 
     /// Nothing new to publish; the tags are set all the same, and a branch that is not there yet is made.

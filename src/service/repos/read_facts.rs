@@ -43,7 +43,7 @@ pub(super) struct Reading {
 }
 
 /// What is known of the version a publish builds upon, so that nothing is read twice.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Earlier {
     /// Blobs that passed the scan before.
     pub scanned: HashSet<Digest>,
