@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod held;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -202,6 +203,32 @@ async fn a_deleted_version_goes_in_two_steps_a_grace_period_apart() {
         assert_eq!((second.freed.blobs, second.freed.bytes, second.waiting.blobs), (1, gone.len() as u64, 0));
         assert_eq!(house.lying().await, digests(std::slice::from_ref(&kept)));
         house.read("ada/net", 2, &[kept]).await.unwrap();
+    }
+}
+
+/// A publish reads its files; while it does, an hour passes and the collector takes them.
+#[tokio::test]
+async fn bytes_collected_while_a_publish_reads_them_are_called_gone() {
+    let store = held::Held::new();
+    let house = House::new(|dir| Blobs::over(store.clone(), dir).unwrap()).await;
+    house.create("ada/net").await;
+    let bytes = Bytes::from_static(b"a file that is read before it is named");
+    for sent_again in [false, true] {
+        house.send(&bytes).await.unwrap();
+        store.hold();
+        let (reader, files) = (house.clone(), [bytes.clone()]);
+        let publish = tokio::spawn(async move { reader.commit("ada/net", &files).await });
+        store.came.acquire().await.unwrap().forget();
+        house.forward(2 * HOUR);
+        assert_eq!(house.collect(0).await.freed.blobs, 1);
+        if sent_again {
+            house.send(&bytes).await.unwrap();
+        }
+        store.release();
+        match publish.await.unwrap() {
+            Err(Error::Invalid(problem)) if !sent_again => assert_eq!(problem.code, "blob_unknown"),
+            published => assert_eq!((sent_again, published.unwrap()), (true, 1)),
+        }
     }
 }
 
