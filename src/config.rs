@@ -56,6 +56,11 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("upstream_refresh", "0", "after this time (90s, 15m, 24h, 30d) a repo from there is asked for its commit again; 0: never by itself"),
     ("upstream_token", "", "the token for it; what only the token may see there is private here"),
     ("workers", "1", "worker processes that run fine-tunes; 0 for none"),
+    (
+        "confinement",
+        "auto",
+        "hold what reads other people's files by Landlock and seccomp: auto (as far as the kernel can), require or off",
+    ),
     ("frozen_cache_bytes", "21474836480", "room for what frozen stages answered, which fine-tunes keep for each other; 0 keeps none"),
     ("threads", "0", "threads for training and predictions; 0 for all cores"),
     ("backend", "auto", "arithmetic of convolutions: auto (oneDNN where it is installed), onednn or rust"),
@@ -139,6 +144,8 @@ pub struct Config {
     /// Where `hub import hf://` looks, and as whom: `HF_ENDPOINT`, `HF_TOKEN`.
     pub hugging_face: HuggingFace,
     pub workers: usize,
+    /// auto, require or off.
+    pub confinement: String,
     pub frozen_cache_bytes: u64,
     /// At least 1.
     pub threads: usize,
@@ -249,6 +256,7 @@ impl Config {
             proxies: Vec::new(),
             hugging_face: HuggingFace::default(),
             workers: read.number("workers")?.min(64) as usize,
+            confinement: read.checked("confinement", "auto, require or off", |v| ["auto", "require", "off"].contains(&v))?,
             frozen_cache_bytes: read.number("frozen_cache_bytes")?,
             threads: if threads == 0 { cores } else { threads.min(1024) as usize },
             backend: read.checked("backend", "auto, onednn or rust", |v| ["auto", "onednn", "rust"].contains(&v))?,
@@ -287,7 +295,8 @@ impl Config {
     /// What a worker process is given: the settings that concern it, the way into the store if that is elsewhere, and
     /// no token of the hub.
     pub fn worker_environment(&self, remote_store: bool) -> Vec<(String, String)> {
-        let keys = ["data", "store", "frozen_cache_bytes", "threads", "backend", "device", "log", "log_format", "max_file_bytes"];
+        let keys =
+            ["data", "store", "confinement", "frozen_cache_bytes", "threads", "backend", "device", "log", "log_format", "max_file_bytes"];
         let own = keys.iter().chain(&DataLimits::SETTINGS).map(|key| (format!("HUB_{}", key.to_uppercase()), self.values[key].0.clone()));
         let own = own.chain([("HUB_PICKLE".into(), self.pickle.clone())]);
         let keys = self.aws.0.iter().filter(|_| remote_store).cloned();

@@ -9,7 +9,7 @@
 //! - [`service`]: user stories as verbs; the only place that decides who may do what.
 //! - [`http`]: the API and the pages. [`client`], [`cache`]: the other end.
 //! - [`nn`], [`data`], [`train`], [`import`]: networks, data sets, the training loop, other people's files.
-//! - [`file_lock`]: a lock between processes.
+//! - [`file_lock`]: a lock between processes. [`confine`]: processes that read other people's files and can do nothing else.
 //! - [`worker`]: leases jobs and runs them. [`cli`]: one file per command. [`app`]: wires the parts.
 
 pub mod app;
@@ -19,6 +19,7 @@ pub mod catalog;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod confine;
 pub mod data;
 pub mod db;
 pub mod domain;

@@ -2,6 +2,7 @@
 //! and how all of it stops.
 
 mod administration;
+pub mod confinement;
 mod error;
 mod housekeeping;
 mod limits;
@@ -22,6 +23,7 @@ pub use upkeep::restore;
 pub use work::{note_out_of_memory, work};
 
 use crate::config::Config;
+use crate::confine;
 use crate::db::{self, Db};
 use crate::domain::secret;
 use crate::domain::time::SystemClock;
@@ -29,7 +31,6 @@ use crate::http::{self, Site};
 use crate::service::repos::mirror::Mirroring;
 use crate::service::{Pickles, Policy, Service};
 use crate::telemetry::Metrics;
-use crate::worker;
 
 /// The file the first administrator's token is written to.
 pub const ADMIN_TOKEN_FILE: &str = "admin-token";
@@ -52,7 +53,7 @@ pub async fn open_service(config: &Config) -> Result<Service> {
         data_limits: config.data_limits,
         xet: config.xet,
         max_jobs_per_user: config.max_jobs_per_user,
-        max_job_bytes: worker::limits::machine_memory_bytes() / 10 * 8,
+        max_job_bytes: confine::limits::machine_memory_bytes() / 10 * 8,
         ..Policy::default()
     };
     Ok(Service::new(db, blobs, Arc::new(SystemClock), policy).mirroring(mirroring(config)?))
@@ -97,6 +98,7 @@ impl App {
         let stop = StopSignals::catch()?;
         std::fs::create_dir_all(&config.data).map_err(|e| Error::data(&config.data, &e))?;
         let lock = lock::Lock::take(&config.data)?;
+        confinement::agree(&config)?;
         let service = open_service(&config).await?.on_device(&config.device)?;
         store::greet(&service).await?;
         let first_start = match service.first_start().await? {

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::{Error, Result};
 use crate::config::{self, Config};
+use crate::confine::last_word;
 use crate::worker::death;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -61,7 +62,7 @@ impl Supervisor {
 async fn keep(command: impl Fn() -> Command, folder: PathBuf, mut stopped: watch::Receiver<bool>) {
     let mut pause = FIRST_PAUSE;
     loop {
-        let (started, kills) = (Instant::now(), death::kills_for_memory());
+        let (started, kills) = (Instant::now(), last_word::kills_for_memory());
         let ended = match command().spawn() {
             Err(error) => Some(error.to_string()),
             Ok(mut child) => {

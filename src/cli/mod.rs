@@ -4,6 +4,7 @@ mod admin;
 mod cache;
 mod completions;
 mod config;
+mod confined;
 mod credentials;
 mod finetune;
 mod images;
@@ -76,6 +77,9 @@ pub enum Command {
     Worker(worker::WorkerArgs),
     /// Print the configuration and where each value came from
     Config,
+    /// What a server starts to read other people's files with
+    #[command(hide = true)]
+    Confined(confined::Confined),
     Completions(completions::Completions),
 }
 
@@ -101,6 +105,7 @@ fn run_command(command: Command, context: &Context) -> Result<Output> {
         Command::Admin(args) => admin::run(args, context),
         Command::Worker(args) => worker::run(args, context),
         Command::Config => config::run(context),
+        Command::Confined(args) => args.run(),
     }
 }
 
@@ -170,6 +175,9 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<Output> {
     let Cli { globals, command } = cli;
+    if let Command::Confined(args) = command {
+        return args.run();
+    }
     let mut flags = own_flags(&command);
     flags.extend(globals.server.iter().map(|url| ("server", url.clone())));
     flags.extend(globals.token.iter().map(|token| ("token", token.clone())));

@@ -1,5 +1,7 @@
 //! What a run hands back.
 
+use serde::{Deserialize, Serialize};
+
 use super::features::Frozen;
 use crate::domain::config::ModelConfig;
 use crate::domain::digest::Digest;
@@ -35,7 +37,7 @@ pub struct Report {
 }
 
 /// Where a result comes from, for its card.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {
     /// The result's own `namespace/name`.
     pub name: String,

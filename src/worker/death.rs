@@ -11,56 +11,20 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicI32, Ordering};
 
+use crate::confine::last_word::{self, OUT_OF_MEMORY};
 use crate::domain::job::Death;
 
-const OUT_OF_MEMORY: &str = "out of memory";
 const ABORTED: i32 = 6;
 const KILLED: i32 = 9;
 
-/// The file that a last word goes to, by its number; -1 while there is none.
-struct LastWord(AtomicI32);
-
-static LAST_WORD: LastWord = LastWord(AtomicI32::new(-1));
-
-impl LastWord {
-    /// Allocates nothing.
-    fn write(&self) {
-        let file = self.0.swap(-1, Ordering::Relaxed);
-        if file >= 0 {
-            let line = b"out of memory\n";
-            // SAFETY: writes bytes of this program to a file that is open; a failure changes nothing.
-            let _ = unsafe { libc::write(file, line.as_ptr().cast(), line.len()) };
-        }
-    }
-}
-
-/// From now on [`note_out_of_memory`] writes into `lock`, which stays open until [`forget`].
+/// From now on the last word of this process goes into `lock`, which stays open until [`last_word::forget`].
 pub(super) fn register(lock: &File) {
-    LAST_WORD.0.store(lock.as_raw_fd(), Ordering::Relaxed);
-}
-
-pub(super) fn forget() {
-    LAST_WORD.0.store(-1, Ordering::Relaxed);
-}
-
-/// An allocation has failed. Called by the allocator.
-pub fn note_out_of_memory() {
-    LAST_WORD.write();
-}
-
-/// Processes that the kernel killed for want of memory so far, here or on this machine.
-pub fn kills_for_memory() -> u64 {
-    let read = |path: &str| {
-        let text = fs::read_to_string(path).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
-    };
-    read("/sys/fs/cgroup/memory.events").or_else(|| read("/proc/vmstat")).unwrap_or(0)
+    last_word::register(lock.as_raw_fd());
 }
 
 /// Writes down how the process `pid` ended, if it was a worker of `folder` that did not take its leave. `kills_before` is
-/// what [`kills_for_memory`] said when it was started.
+/// what [`last_word::kills_for_memory`] said when it was started.
 pub fn write_down(folder: &Path, pid: u32, status: ExitStatus, kills_before: u64) {
     let mine = |name: &str| name.starts_with(&format!("{pid}-")) && name.ends_with(".lock");
     let found = fs::read_dir(folder).into_iter().flatten().flatten().find(|entry| entry.file_name().to_str().is_some_and(mine));
@@ -70,7 +34,7 @@ pub fn write_down(folder: &Path, pid: u32, status: ExitStatus, kills_before: u64
         (None, Some(code)) => format!("status {code}\n"),
         (None, None) => return,
     };
-    if status.signal() == Some(KILLED) && kills_for_memory() > kills_before {
+    if status.signal() == Some(KILLED) && last_word::kills_for_memory() > kills_before {
         words += OUT_OF_MEMORY;
     }
     let written = File::options().append(true).open(lock.path()).and_then(|mut file| file.write_all(words.as_bytes()));
@@ -119,17 +83,5 @@ mod tests {
         for other in [Death::Signal(9), Death::Signal(6), Death::Signal(11), Death::Exit(1), Death::Unknown] {
             assert!(!words(other).contains("batch_size"), "{other}");
         }
-    }
-
-    #[test]
-    fn the_last_word_of_a_worker_without_memory_is_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("1-x.lock");
-        let lock = File::create(&path).unwrap();
-        let last = LastWord(AtomicI32::new(lock.as_raw_fd()));
-        last.write();
-        last.write();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "out of memory\n");
-        assert_eq!(read(&path), Death::OutOfMemory);
     }
 }

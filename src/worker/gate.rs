@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::heartbeat::Heartbeat;
-use crate::domain::job_event::{self, Level};
-use crate::train::{Control, Event};
+use crate::domain::job_event::{Event, Level};
+use crate::train::Control;
 
 const FILE: &str = "hold";
 /// How often a job that stands still looks whether it may go on.
@@ -33,10 +33,7 @@ impl Gate {
         if let Event::Epoch(numbers) = &event {
             self.epochs = numbers.epoch;
         }
-        let control = match news(event) {
-            Some(news) => heartbeat.note(news),
-            None => heartbeat.control(),
-        };
+        let control = heartbeat.note(event);
         if control == Control::Continue && self.is_shut() {
             self.stand_still(heartbeat);
         }
@@ -51,21 +48,11 @@ impl Gate {
         let (file, epochs) = (self.file.display(), self.epochs);
         tracing::info!(%file, epochs, "a job stands still until this file goes");
         let message = format!("held after epoch {epochs} by those who run this hub; it goes on by itself");
-        heartbeat.note(job_event::Event::log(Level::Info, message));
+        heartbeat.note(Event::log(Level::Info, message));
         while self.is_shut() && heartbeat.control() == Control::Continue {
             std::thread::sleep(LOOK);
         }
         tracing::info!(%file, epochs, "a job that stood still goes on");
-    }
-}
-
-/// What the training loop tells, as an event of the job; checkpoints are the worker's own business.
-fn news(event: Event) -> Option<job_event::Event> {
-    match event {
-        Event::Log { level, message } => Some(job_event::Event::Log { level, message }),
-        Event::Progress(progress) => Some(job_event::Event::Progress(progress)),
-        Event::Epoch(numbers) => Some(job_event::Event::Epoch(numbers)),
-        Event::Checkpoint { .. } => None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result, death};
+use crate::confine::last_word;
 use crate::domain::job::Death;
 use crate::file_lock::FileLock;
 
@@ -62,7 +63,7 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        death::forget();
+        last_word::forget();
         forget(&self.folder, &self.name);
     }
 }

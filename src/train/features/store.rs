@@ -51,6 +51,26 @@ impl FeatureStore {
         FeatureStore { folder: folder.into(), limit_bytes }
     }
 
+    /// Keeps stores that lie in folders of `root` within one limit together: what was used longest ago goes first.
+    pub fn keep_within(root: &Path, limit_bytes: u64) {
+        let folders = std::fs::read_dir(root).into_iter().flatten().flatten();
+        let folders = folders.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path());
+        // What lies in the root itself is nobody's: it was made before stores had folders of their own.
+        FeatureStore::new(root, 0).list().iter().filter(|cache| is_free(&cache.path)).for_each(|cache| remove(&cache.path));
+        let mut found: Vec<Found> = folders.flat_map(|folder| FeatureStore::new(folder, 0).list()).collect();
+        found.sort_by_key(|cache| cache.used);
+        let mut total: u64 = found.iter().map(|cache| cache.bytes).sum();
+        for cache in found {
+            if total <= limit_bytes {
+                return;
+            }
+            if is_free(&cache.path) {
+                remove(&cache.path);
+                total -= cache.bytes;
+            }
+        }
+    }
+
     /// The finished cache of this key. One that is damaged or short is removed.
     pub(super) fn find(&self, key: &str, format: &RowFormat) -> Option<Stored> {
         open(&self.path(key, "bin"), format)
@@ -114,7 +134,7 @@ impl FeatureStore {
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let caches = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("features-"));
         let found = caches.filter_map(|entry| {
-            let about = entry.metadata().ok()?;
+            let about = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
             Some(Found { path: entry.path(), bytes: about.len(), used: about.modified().ok()? })
         });
         found.collect()

@@ -1,0 +1,216 @@
+//! A training as its worker sees it: a confined process that is given its files, listened to with care, and ended. It writes what it
+//! likes into its folder and says what it likes; what is taken from there is looked at first.
+
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::gate::Gate;
+use super::heartbeat::Heartbeat;
+use super::keeper::Keeper;
+use super::order::{LONGEST, Order, Reply, Said};
+use super::{Error, Result};
+use crate::confine::child::{self, Child, End, Program};
+use crate::domain::job::Death;
+use crate::domain::job_event::{Event, Level};
+use crate::train::{Control, checkpoint};
+
+/// A training speaks four times a second; the longest single step of one, on a slow machine, takes minutes.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+/// Once it was told to stop, or said its last word.
+const TO_END: Duration = Duration::from_secs(30);
+/// Between two looks whether a silent training is still wanted.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long one that must not go on may be silent.
+const TO_STOP: Duration = Duration::from_secs(60);
+/// What a job's log takes of one attempt.
+const MOST_LINES: usize = 2_000;
+const LONGEST_MESSAGE: usize = 4_000;
+/// Of a headline.
+const LONGEST_HEADLINE: usize = 64 << 10;
+/// What a result consists of, and how large its papers may be.
+const RESULT: [&str; 4] = ["README.md", "config.json", "metrics.json", WEIGHTS];
+const WEIGHTS: &str = "model.safetensors";
+const LARGEST_PAPER: u64 = 64 << 20;
+/// Beside twice the base's weights: a new head, and room for those of bases in half precision.
+const SPARE_WEIGHTS: u64 = 1 << 30;
+
+/// One attempt at a training.
+pub(super) struct Run<'a> {
+    pub program: &'a Program,
+    pub order: &'a Order,
+    pub gate: &'a mut Gate,
+    pub keeper: &'a mut Keeper,
+    pub heartbeat: &'a Heartbeat,
+}
+
+impl Run<'_> {
+    /// Runs it to its end: the result's headline. On a thread that may block.
+    pub fn finish(&mut self) -> Result<Value> {
+        let temporary = self.order.scratch.join("tmp");
+        std::fs::create_dir_all(&temporary).map_err(Error::io(&temporary))?;
+        let started = Child::start(self.program, "train", &temporary);
+        let mut child = started.map_err(|e| Error::Later(format!("a process for the training cannot be started: {e}")))?;
+        match self.listen(&mut child) {
+            Ok(told) => {
+                // It has nothing to say any more, and must not write into the result while that is read.
+                child.end(TO_END).map_err(|e| Error::Later(format!("the training did not end: {e}")))?;
+                let headline = told?;
+                verify(&self.order.result, self.largest_weights())?;
+                Ok(headline)
+            }
+            Err(child::Error::Ended) => {
+                let end = child.end(TO_END).map_err(|e| Error::Later(format!("the training ended: {e}")))?;
+                tracing::warn!(status = %end.status, words = end.words, "a training died");
+                Err(Error::Later(death(&end).to_string()))
+            }
+            Err(unheard) => Err(self.heartbeat.verdict().unwrap_or_else(|| Error::Later(format!("the training was ended: {unheard}")))),
+        }
+    }
+
+    /// Takes what it says until it says its last word. The outer error: it is not to be listened to any more.
+    fn listen(&mut self, child: &mut Child) -> std::result::Result<Result<Value>, child::Error> {
+        child.tell(self.order, PATIENCE)?;
+        let mut lines = 0;
+        loop {
+            let line = self.next_line(child)?;
+            let Ok(said) = serde_json::from_slice::<Said>(&line) else {
+                return Ok(Err(Error::Never("the training spoke in a way that is not known here: please report it".into())));
+            };
+            let control = match said {
+                Said::Ready(held) => {
+                    tracing::info!(process = child.id(), held = %held, "a training begins in a process of its own");
+                    Control::Continue
+                }
+                Said::Event { kind, body } => match known(&kind, body) {
+                    Some(Event::Log { .. }) if lines >= MOST_LINES => self.heartbeat.control(),
+                    Some(event) => {
+                        lines += usize::from(matches!(event, Event::Log { .. }));
+                        self.gate.pass(event, self.heartbeat)
+                    }
+                    None => self.heartbeat.control(),
+                },
+                Said::Checkpoint => {
+                    self.keep();
+                    self.heartbeat.control()
+                }
+                Said::Done(headline) => {
+                    child.tell(&Reply::GoOn, TO_END)?;
+                    return Ok(sound(headline));
+                }
+                Said::Failed { why, message } => {
+                    child.tell(&Reply::Stop, TO_END)?;
+                    return Ok(Err(why.error(short(&message))));
+                }
+            };
+            child.tell(if control == Control::Continue { &Reply::GoOn } else { &Reply::Stop }, TO_END)?;
+        }
+    }
+
+    /// Waits for a line, as long as the job is wanted and a little longer.
+    fn next_line(&self, child: &mut Child) -> std::result::Result<Vec<u8>, child::Error> {
+        let (mut silent, mut unwanted) = (Duration::ZERO, Duration::ZERO);
+        loop {
+            match child.hear(LONGEST, LOOK) {
+                Err(child::Error::Silent(_)) if silent < PATIENCE && unwanted < TO_STOP => {
+                    silent += LOOK;
+                    if self.heartbeat.control() == Control::Stop {
+                        unwanted += LOOK;
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Stores the checkpoint, by the very file that was looked at.
+    fn keep(&mut self) {
+        let path = self.order.scratch.join(checkpoint::FILE_NAME);
+        match plain(&path, u64::MAX) {
+            Ok(file) => self.keeper.keep(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())), self.heartbeat),
+            Err(why) => drop(self.heartbeat.note(Event::log(Level::Warn, format!("a checkpoint was not stored: {why}")))),
+        }
+    }
+
+    fn largest_weights(&self) -> u64 {
+        let base = self.order.base.iter().find(|(path, _)| path == WEIGHTS);
+        let bytes = base.and_then(|(_, file)| std::fs::metadata(file).ok()).map_or(0, |about| about.len());
+        bytes.saturating_mul(2).saturating_add(SPARE_WEIGHTS)
+    }
+}
+
+/// What a job's event may be that comes from there.
+fn known(kind: &str, body: Value) -> Option<Event> {
+    match Event::read(kind, body) {
+        Event::Log { level, message } => Some(Event::Log { level, message: short(&message) }),
+        Event::Progress(mut progress) => {
+            progress.stage = short(&progress.stage);
+            Some(Event::Progress(progress))
+        }
+        Event::Epoch(numbers) => Some(Event::Epoch(numbers)),
+        Event::State { .. } | Event::Result { .. } | Event::Other { .. } => None,
+    }
+}
+
+/// A sentence of bounded length, without what a terminal would obey.
+fn short(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_MESSAGE).collect()
+}
+
+/// A headline is an object of numbers and words, and no large one.
+fn sound(headline: Value) -> Result<Value> {
+    let bounded = headline.is_object() && headline.to_string().len() <= LONGEST_HEADLINE;
+    if bounded { Ok(headline) } else { Err(Error::Never("the training gave no headline of its result: please report it".into())) }
+}
+
+/// Opens a file that is one: no link, no second name of another file, not too large.
+fn plain(path: &Path, largest: u64) -> std::result::Result<std::fs::File, String> {
+    let shown = path.file_name().unwrap_or_default().to_string_lossy();
+    let open = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+    let file = open.map_err(|e| format!("'{shown}' cannot be read: {e}"))?;
+    let about = file.metadata().map_err(|e| format!("'{shown}' cannot be read: {e}"))?;
+    if !about.is_file() || about.nlink() != 1 {
+        return Err(format!("'{shown}' is not a plain file"));
+    }
+    if about.len() > largest {
+        return Err(format!("'{shown}' has {} bytes, more than a result has", about.len()));
+    }
+    Ok(file)
+}
+
+/// The result is the four files of one, and nothing else.
+fn verify(folder: &Path, largest_weights: u64) -> Result<()> {
+    let odd = |why: String| Error::Never(format!("the training's result is not taken: {why}"));
+    let about = std::fs::symlink_metadata(folder).map_err(Error::io(folder))?;
+    if !about.is_dir() {
+        return Err(odd("it is no folder".into()));
+    }
+    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
+        let name = entry.map_err(Error::io(folder))?.file_name();
+        if !RESULT.iter().any(|known| name == *known) {
+            return Err(odd(format!("'{}' is no part of one", short(&name.to_string_lossy()))));
+        }
+    }
+    for name in RESULT {
+        let largest = if name == WEIGHTS { largest_weights } else { LARGEST_PAPER };
+        plain(&folder.join(name), largest).map_err(odd)?;
+    }
+    Ok(())
+}
+
+fn death(end: &End) -> Death {
+    match (end.out_of_memory, end.status.signal(), end.status.code()) {
+        (true, ..) => Death::OutOfMemory,
+        (_, Some(signal), _) => Death::Signal(signal),
+        (_, None, Some(status)) => Death::Exit(status),
+        _ => Death::Unknown,
+    }
+}
+
+#[cfg(test)]
+#[path = "training_tests.rs"]
+mod tests;
