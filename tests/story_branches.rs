@@ -304,34 +304,3 @@ async fn people_see_and_decide_pull_requests_on_pages() {
     assert_eq!(hers.send(merge, &[("csrf", &form)]).await.status, 409, "and says so on the page");
     assert_eq!(Browser::new(&server).get("/ada/net/discussions/7").await.status, 404);
 }
-
-#[tokio::test]
-async fn git_is_told_what_to_use_instead() {
-    let (server, ada, _) = begun().await;
-    let home = tempfile::tempdir().unwrap();
-    let git = |args: &[&str]| {
-        let mut command = std::process::Command::new("git");
-        command
-            .args(args)
-            .current_dir(home.path())
-            .env("HOME", home.path())
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_CONFIG_NOSYSTEM", "1");
-        let done = command.output().unwrap();
-        (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned())
-    };
-    let (done, said) = git(&["clone", "-q", &format!("{}/ada/net", server.url), "net"]);
-    assert!(!done && said.contains("hub pull ada/net") && said.contains("hf download ada/net"), "{said}");
-    ada.put(&format!("{NET}/settings"), &json!({ "private": true })).await.ok();
-    let (_, said) = git(&["clone", "-q", &format!("{}/ada/net.git", server.url), "net"]);
-    assert!(said.contains("could not read Username") || said.contains("terminal prompts disabled"), "{said}");
-    let with_token = server.url.replace("http://", &format!("http://ada:{}@", ada.token));
-    let (_, said) = git(&["clone", "-q", &format!("{with_token}/ada/net.git"), "net"]);
-    assert!(said.contains("hub pull ada/net"), "{said}");
-    git(&["init", "-q", "own"]);
-    let push = format!("{with_token}/ada/net");
-    let (_, said) = git(&["-C", "own", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "m"]);
-    assert!(said.is_empty(), "{said}");
-    let (done, said) = git(&["-C", "own", "push", &push, "HEAD:refs/heads/main"]);
-    assert!(!done && said.contains("hf upload ada/net"), "{said}");
-}

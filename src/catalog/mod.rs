@@ -10,6 +10,7 @@ pub mod former_names;
 pub mod fsck;
 pub mod full_text;
 pub mod gc;
+pub mod git;
 pub mod jobs;
 pub mod lineage;
 pub mod mirrors;

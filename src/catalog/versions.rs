@@ -21,10 +21,10 @@ const ANCESTORS: &str = "with recursive l (number, parent) as (
        select v.number, v.parent from versions v where v.repo = $1 and v.number = $2
        union all select v.number, v.parent from versions v join l on v.number = l.parent where v.repo = $1)";
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "v.number, v.commit_id, v.manifest, v.parent, v.line, v.author, v.message, v.created, v.state, v.files, v.total_bytes";
 
-fn from_row(row: &Row) -> Result<Version> {
+pub(super) fn from_row(row: &Row) -> Result<Version> {
     let number = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
     Ok(Version {
         number: number(row.int("number")?),

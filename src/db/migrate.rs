@@ -19,6 +19,7 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0012_marks", Some(include_str!("../../migrations/0012_marks.sql"))),
     ("0013_mirrors", Some(include_str!("../../migrations/0013_mirrors.sql"))),
     ("0014_lines", Some(include_str!("../../migrations/0014_lines.sql"))),
+    ("0015_git", Some(include_str!("../../migrations/0015_git.sql"))),
 ];
 
 /// Applies what is missing, in one transaction; `full_text` is the engine's own text of `0004_search`.

@@ -6,6 +6,8 @@ use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 /// More than this is no list a person wrote.
 const MOST_RULES: usize = 500;
 const LONGEST_RULE: usize = 512;
+/// How git-lfs writes a space, which ends a pattern.
+const SPACE: &str = "[[:space:]]";
 
 /// What repos of the Hugging Face Hub name from their first commit on; here it counts without being written down.
 const USUAL_EXTENSIONS: &[&str] = &[
@@ -87,14 +89,40 @@ impl Attributes {
     }
 
     pub fn says_lfs(&self, path: &str) -> bool {
-        match self.globs.matches(path).into_iter().max() {
-            Some(last) => self.lfs[last],
-            None => is_usual(path),
-        }
+        self.says_itself(path).unwrap_or_else(|| is_usual(path))
+    }
+
+    /// What the file says, and not what counts without being written down.
+    pub fn says_itself(&self, path: &str) -> Option<bool> {
+        self.globs.matches(path).into_iter().max().map(|last| self.lfs[last])
     }
 }
 
-fn is_usual(path: &str) -> bool {
+/// What counts without being written down, as a `.gitattributes` says it.
+pub fn usual_rules() -> String {
+    let extensions = USUAL_EXTENSIONS.iter().map(|extension| format!("*.{extension}"));
+    let parts = USUAL_PARTS.iter().map(|part| format!("*{part}*"));
+    extensions.chain(parts).chain(["saved_model/**".to_owned()]).map(|pattern| lfs_rule(&pattern)).collect()
+}
+
+/// The rule for one path of a repo. What means something in a pattern loses its meaning.
+pub fn rule_for(path: &str) -> String {
+    let mut pattern = String::from("/");
+    for c in path.chars() {
+        match c {
+            ' ' => pattern.push_str(SPACE),
+            '*' | '?' | '[' | '\\' => pattern.extend(['\\', c]),
+            c => pattern.push(c),
+        }
+    }
+    lfs_rule(&pattern)
+}
+
+pub fn lfs_rule(pattern: &str) -> String {
+    format!("{pattern} filter=lfs diff=lfs merge=lfs -text\n")
+}
+
+pub fn is_usual(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     USUAL_EXTENSIONS.contains(&extension) || USUAL_PARTS.iter().any(|part| name.contains(part)) || path.starts_with("saved_model/")
@@ -105,6 +133,7 @@ fn rule(line: &str) -> Option<(Glob, bool)> {
     let mut words = line.split_ascii_whitespace();
     let pattern = words.next().filter(|pattern| !pattern.starts_with(['#', '[']) && pattern.len() <= LONGEST_RULE)?;
     let filter = words.rfind(|word| word.contains("filter"))?;
+    let pattern = pattern.replace(SPACE, "[ ]");
     // A pattern with a slash in it counts from the top, any other fits at every depth.
     let pattern = if pattern.contains('/') { pattern.trim_start_matches('/').to_owned() } else { format!("**/{pattern}") };
     let glob = GlobBuilder::new(&pattern).literal_separator(true).backslash_escape(true).build().ok()?;
@@ -125,6 +154,21 @@ mod tests {
         }
         for path in ["README.md", "config.json", "a.parquet/b", "tokenizer.json", "x.PARQUET", "bin"] {
             assert!(!none.says_lfs(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_down_says_the_same() {
+        let written = Attributes::parse(&usual_rules());
+        for path in ["a/x.parquet", "x.pt", "b.tar.gz", "saved_model/x/y", "events.out.tfevents.1", "x.lfs.y"] {
+            assert_eq!(written.says_itself(path), Some(true), "{path}");
+        }
+        for path in ["README.md", "x/saved_model/y", "bin"] {
+            assert_eq!((written.says_itself(path), is_usual(path)), (None, false), "{path}");
+        }
+        for path in ["a/b c.dat", "a*b", "a[1]?", "back\\slash", "é.dat"] {
+            let one = Attributes::parse(&rule_for(path));
+            assert_eq!((one.says_itself(path), one.says_itself("axb")), (Some(true), None), "{path}");
         }
     }
 

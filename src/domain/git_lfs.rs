@@ -1,6 +1,8 @@
 //! git-lfs' pointers: the few lines that stand in a clone for a file whose bytes were not fetched. Published by mistake, they
 //! look like the weights they stand for.
 
+use super::digest::Digest;
+
 /// A pointer has three or four short lines.
 pub const LONGEST_POINTER: u64 = 1_024;
 
@@ -15,6 +17,11 @@ pub fn pointer(bytes: &[u8]) -> Option<u64> {
     value("size ")?.parse().ok()
 }
 
+/// The pointer that stands for a file.
+pub fn write_pointer(digest: &Digest, size_bytes: u64) -> String {
+    format!("version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {size_bytes}\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,6 +31,7 @@ mod tests {
         let oid = "0".repeat(64);
         let text = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 12345\n");
         assert_eq!(pointer(text.as_bytes()), Some(12_345));
+        assert_eq!(pointer(write_pointer(&Digest::of(b"abc"), 3).as_bytes()), Some(3));
         assert_eq!(pointer(text.replace('\n', "\r\n").as_bytes()), Some(12_345));
         let long = format!("{text}{}", "x".repeat(2_000));
         for other in ["", "version 1", "version https://git-lfs.github.com/spec/v1\n", &text.replace("size", "sizes"), &long] {

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod discussion;
 pub mod disk;
 pub mod evaluation;
+pub mod git;
 pub mod git_lfs;
 pub mod human;
 pub mod id;

@@ -19,7 +19,7 @@ use super::connection::Connection;
 use super::error::{Dialect, HttpError, Refused};
 use super::route::Traits;
 use super::web::error_page;
-use super::{cors, hf, moved};
+use super::{cors, git, hf, moved};
 use crate::service;
 use crate::telemetry::Answered;
 use crate::wire;
@@ -133,6 +133,7 @@ fn door(request: &ServiceRequest, site: &Site) -> Result<(), HttpError> {
     }
     if let Some(encoding) = request.headers().get(header::CONTENT_ENCODING)
         && encoding != "identity"
+        && !git::may_be_packed(request.path())
     {
         let hint = "send the bytes as they are, without Content-Encoding";
         return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded_body", "compressed requests are not taken", hint));

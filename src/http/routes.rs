@@ -140,6 +140,10 @@ fn loader_routes() -> Vec<Entry> {
         at("/{kind:datasets}/{ns}/{name}/info/refs", [get(git::refs)]).repo(),
         at("/{ns}/{name}.git/info/refs", [get(git::refs)]).model(),
         at("/{ns}/{name}/info/refs", [get(git::refs)]).model(),
+        at("/{kind:datasets}/{ns}/{name}.git/git-upload-pack", [post(git::upload_pack)]).repo().question(),
+        at("/{kind:datasets}/{ns}/{name}/git-upload-pack", [post(git::upload_pack)]).repo().question(),
+        at("/{ns}/{name}.git/git-upload-pack", [post(git::upload_pack)]).model().question(),
+        at("/{ns}/{name}/git-upload-pack", [post(git::upload_pack)]).model().question(),
     ]
 }
 

@@ -46,7 +46,7 @@ fn every_route_that_gives_or_takes_files_says_so() {
 #[test]
 fn a_question_is_asked_by_post_alone() {
     let questions: Vec<Entry> = routes().into_iter().filter(|entry| entry.traits.question).collect();
-    assert_eq!(questions.len(), 4, "paths-info with and without a namespace, and what LFS has of a model and a data set");
+    assert_eq!(questions.len(), 8, "paths-info with and without a namespace, what LFS has of a model and a data set, and git's own");
     for Entry { path, methods, traits, .. } in questions {
         assert_eq!(methods, [Method::POST], "{path}");
         assert!(traits.reads(&Method::POST) && !traits.reads(&Method::PUT));

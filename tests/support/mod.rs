@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 
 pub mod browser;
+pub mod git;
 pub mod line;
 pub mod nginx;
 pub mod proxy;

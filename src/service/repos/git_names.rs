@@ -9,6 +9,7 @@ use sha1::{Digest as _, Sha1};
 use super::super::Service;
 use crate::blob;
 use crate::domain::digest::Digest;
+use crate::domain::git::ObjectId;
 use crate::domain::repo::FileEntry;
 
 /// Bytes that are read for one question; what lies beyond has no name and is sent again.
@@ -28,16 +29,16 @@ impl Service {
         });
         let named = stream::iter(wanted).map(|(digest, size_bytes)| async move { (digest, self.git_name(&digest, size_bytes).await) });
         let named: Vec<_> = named.buffer_unordered(SIDE_BY_SIDE).collect().await;
-        named.into_iter().filter_map(|(digest, name)| Some((digest, name.ok()?))).collect()
+        named.into_iter().filter_map(|(digest, name)| Some((digest, name.ok()?.to_string()))).collect()
     }
 
     /// SHA-1 over a head and the bytes, as `git hash-object` computes it.
-    async fn git_name(&self, digest: &Digest, size_bytes: u64) -> blob::Result<String> {
+    pub(super) async fn git_name(&self, digest: &Digest, size_bytes: u64) -> blob::Result<ObjectId> {
         let mut bytes = self.blobs.open(digest).await?.stream(0..size_bytes);
         let mut hash = Sha1::new_with_prefix(format!("blob {size_bytes}\0"));
         while let Some(block) = bytes.try_next().await? {
             hash.update(&block);
         }
-        Ok(hex::encode(hash.finalize()))
+        Ok(ObjectId::from_bytes(hash.finalize().into()))
     }
 }

@@ -6,6 +6,7 @@ mod check_dataset;
 pub mod discussions;
 pub mod edit;
 pub mod fetch;
+pub mod git;
 mod git_names;
 mod lines;
 pub mod manage;
