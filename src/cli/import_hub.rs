@@ -90,6 +90,10 @@ pub(super) async fn run(wanted: Wanted<'_>, remote: &Remote) -> Result<Output> {
             let folder = Folder { files: listed, ignored: Vec::new() };
             let manifest = hash_files(&folder, None, &remote.reporter.sink()).await?;
             let mut publication = how.publication(&target)?;
+            if snapshot.private && !publication.private {
+                remote.reporter.note("it is not for everybody there, so it is private here");
+                publication.private = true;
+            }
             if publication.message.is_empty() {
                 let first = format!("Import {} from {} at {}", snapshot.id, upstream.address(), snapshot.commit);
                 publication.message = std::iter::once(first).chain(snapshot.said_of_left_out(3)).collect::<Vec<_>>().join("\n\n");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, RANGE};
-use reqwest::{Response, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::fs::OpenOptions;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::spawn_blocking;
@@ -102,13 +102,17 @@ impl Upstream {
         opened.flush().await.map_err(Error::io(part))
     }
 
-    /// Asks for a file from byte `from` on.
-    async fn ask(&self, snapshot: &Snapshot, file: &RemoteFile, from: u64, tell: &Tell) -> Result<Response> {
+    pub(super) fn get_file(&self, snapshot: &Snapshot, file: &RemoteFile) -> Result<RequestBuilder> {
         let kind = (snapshot.kind == RepoKind::Dataset).then_some("datasets");
         let (id, path) = (snapshot.id.split('/'), file.path.as_str().split('/'));
         let parts: Vec<&str> = kind.into_iter().chain(id).chain(["resolve", &snapshot.commit]).chain(path).collect();
+        self.get(&parts)
+    }
+
+    /// Asks for a file from byte `from` on.
+    async fn ask(&self, snapshot: &Snapshot, file: &RemoteFile, from: u64, tell: &Tell) -> Result<Response> {
         let what = format!("'{}' of {} '{}'", file.path, snapshot.kind, snapshot.id);
-        let request = self.get(&parts)?.header(ACCEPT_ENCODING, "identity");
+        let request = self.get_file(snapshot, file)?.header(ACCEPT_ENCODING, "identity");
         let request = if from > 0 { request.header(RANGE, format!("bytes={from}-")) } else { request };
         let answer = self.send(&what, tell, request).await?;
         let begins = answer.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use reqwest::header::RANGE;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::proof::Proof;
 use super::{Error, Result, Tell, Upstream};
@@ -24,6 +26,7 @@ pub struct Snapshot {
     pub id: String,
     /// The commit its files are fetched at.
     pub commit: String,
+    /// Not for everybody there: by any sign of it.
     pub private: bool,
     pub files: Vec<RemoteFile>,
     /// What it holds besides and is not taken.
@@ -86,6 +89,11 @@ struct Info {
     sha: String,
     #[serde(default)]
     private: bool,
+    /// `false`, `"auto"` or `"manual"`.
+    #[serde(default)]
+    gated: Value,
+    #[serde(default)]
+    disabled: bool,
     #[serde(default)]
     siblings: Vec<Sibling>,
 }
@@ -125,7 +133,31 @@ impl Upstream {
         if info.siblings.len() > MAX_FILES {
             return Err(Error::Unfit(format!("it has {} files, and at most {MAX_FILES} are taken", info.siblings.len())));
         }
-        read(kind, id, info).map_err(odd)
+        let mut snapshot = read(kind, id, info).map_err(odd)?;
+        if !snapshot.private && self.token.is_some() {
+            snapshot.private = !self.is_shown_to_strangers(&snapshot, tell).await?;
+        }
+        Ok(snapshot)
+    }
+
+    /// Asks for one of its files as somebody without a token: a repo may be listed for all and give its bytes to few.
+    async fn is_shown_to_strangers(&self, snapshot: &Snapshot, tell: &Tell) -> Result<bool> {
+        let stranger = Upstream { token: None, ..self.clone() };
+        let Snapshot { kind, id, commit, .. } = snapshot;
+        let what = format!("{kind} '{id}' for strangers");
+        let request = match snapshot.files.iter().find(|file| file.size_bytes > 0) {
+            Some(file) => stranger.get_file(snapshot, file)?.header(RANGE, "bytes=0-0"),
+            None => {
+                let plural = if *kind == RepoKind::Model { "models" } else { "datasets" };
+                let parts: Vec<&str> = ["api", plural].into_iter().chain(id.split('/')).chain(["revision", commit]).collect();
+                stranger.get(&parts)?
+            }
+        };
+        match stranger.send(&what, tell, request).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. } | Error::Refused { .. } | Error::Odd { .. }) => Ok(false),
+            Err(other) => Err(other),
+        }
     }
 }
 
@@ -134,8 +166,9 @@ fn read(kind: RepoKind, id: &str, info: Info) -> Result<Snapshot, String> {
     if info.sha.len() < 7 || info.sha.len() > 64 || !info.sha.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err("its commit is no hex number; nothing may be published there yet".into());
     }
-    let mut snapshot =
-        Snapshot { kind, id: id.to_owned(), commit: info.sha, private: info.private, files: Vec::new(), left_out: Vec::new() };
+    let gated = !matches!(info.gated, Value::Null | Value::Bool(false));
+    let private = info.private || info.disabled || gated;
+    let mut snapshot = Snapshot { kind, id: id.to_owned(), commit: info.sha, private, files: Vec::new(), left_out: Vec::new() };
     for sibling in info.siblings {
         let name = sibling.rfilename.clone();
         match RepoPath::parse(&name) {
@@ -194,8 +227,22 @@ mod tests {
         }
         assert!(of(r#"{"rfilename":"x","size":-1,"blobId":"00"}"#).is_err());
         for sha in ["main/../x", ""] {
-            let info = Info { sha: sha.into(), private: false, siblings: Vec::new() };
+            let info = Info { sha: sha.into(), private: false, gated: Value::Null, disabled: false, siblings: Vec::new() };
             assert!(read(RepoKind::Model, "a/b", info).is_err(), "{sha}");
+        }
+    }
+
+    #[test]
+    fn any_sign_that_it_is_not_for_everybody_makes_it_private() {
+        let private = |signs: &str| {
+            let body = format!(r#"{{"sha":"0123456789abcdef","siblings":[]{signs}}}"#);
+            read(RepoKind::Model, "ada/net", serde_json::from_str(&body).unwrap()).unwrap().private
+        };
+        for open in ["", r#","private":false,"gated":false,"disabled":false"#, r#","gated":null"#] {
+            assert!(!private(open), "{open}");
+        }
+        for closed in [r#","private":true"#, r#","gated":"auto""#, r#","gated":"manual""#, r#","gated":true"#, r#","disabled":true"#] {
+            assert!(private(closed), "{closed}");
         }
     }
 

@@ -55,7 +55,11 @@ impl Service {
             // That commit was written down with the version.
             Ok(done @ Outcome::Here { .. }) => return done,
             Ok(other) => (other, None),
-            Err(Failure::Upstream(mirror::Error::NotFound { .. } | mirror::Error::Refused { .. })) => (Outcome::Absent, None),
+            Err(Failure::Upstream(mirror::Error::NotFound { .. })) => (Outcome::Absent, None),
+            Err(Failure::Upstream(mirror::Error::Refused { .. })) => match self.hide(&wanted).await {
+                Ok(()) => (Outcome::Absent, None),
+                Err(error) => (failed(mirroring, &wanted, &error.to_string()), None),
+            },
             // Another node was quicker.
             Err(Failure::Ours(Error::Conflict(_))) => return Outcome::Same,
             Err(Failure::Refused(refusal)) => (Outcome::Refused(refusal.reason.clone()), Some(refusal)),
@@ -75,6 +79,9 @@ impl Service {
     async fn mirror(&self, mirroring: &Mirroring, wanted: &Wanted) -> std::result::Result<Outcome, Failure> {
         let (upstream, tell): (_, Tell) = (mirroring.upstream.clone(), Arc::new(|_| ()));
         let mut snapshot = upstream.snapshot(wanted.kind, &wanted.there.to_string(), "main", &tell).await.map_err(lasting)?;
+        if snapshot.private {
+            self.hide(wanted).await?;
+        }
         let known = wanted.known.as_ref().filter(|known| known.upstream == upstream.address());
         if known.is_some_and(|known| known.repo.is_some() && known.commit == snapshot.commit) {
             return Ok(Outcome::Same);
@@ -96,6 +103,21 @@ impl Service {
         // What cannot be published now never can; what can is safe.
         let _ = tokio::fs::remove_dir_all(&place).await;
         outcome
+    }
+
+    /// Makes what is here private, because it is not for everybody there. Never the other way: whether a repo that is
+    /// opened there is open here too, an administrator says.
+    async fn hide(&self, wanted: &Wanted) -> Result<()> {
+        let (kind, id) = (wanted.kind, &wanted.here);
+        match self.get_repo(&Actor::System, kind, id).await {
+            Ok(found) if !found.repo.private => {
+                self.patch_repo(&Actor::System, kind, id, Some(true), None).await?;
+                tracing::warn!(%kind, %id, "a mirrored repo is private from now on: the other hub does not show it to everybody");
+                Ok(())
+            }
+            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+            Err(other) => Err(other),
+        }
     }
 
     /// Leaves out what this server never takes, by its size.
