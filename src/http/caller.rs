@@ -16,10 +16,10 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::future::LocalBoxFuture;
 use subtle::ConstantTimeEq as _;
 
-use super::Site;
 use super::error::{HttpError, Refused};
 use super::rates::admit;
 use super::route::{About, Traits};
+use super::{Site, rights};
 use crate::domain::secret::{self, Secret};
 use crate::domain::user::Actor;
 use crate::service::people::sessions::Session;
@@ -42,9 +42,13 @@ impl FromRequest for Caller {
             let known = identify(&request).await;
             admit(&request, known.as_ref().unwrap_or(&Actor::Anonymous))?;
             match known {
-                Ok(actor) => Ok(Caller(actor)),
+                Ok(actor) => {
+                    rights::claim(&request, &actor, None);
+                    Ok(Caller(actor))
+                }
                 Err(wrong) if wrong.error.status.is_client_error() && may_matter_later(&request, &wrong) => {
                     request.extensions_mut().insert(wrong);
+                    rights::claim(&request, &Actor::Anonymous, None);
                     Ok(Caller(Actor::Anonymous))
                 }
                 Err(wrong) => Err(wrong.error),
@@ -130,6 +134,7 @@ impl FromRequest for Visitor {
                 None => None,
             };
             let visitor = Visitor(session);
+            rights::claim(&request, &visitor.actor(), visitor.0.as_ref().map(|session| session.cookie.as_str()));
             admit(&request, &visitor.actor())?;
             Ok(visitor)
         })

@@ -9,18 +9,20 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage as _, HttpResponse, ResponseError, web};
+use actix_web::{HttpMessage as _, ResponseError as _, web};
 use futures_util::FutureExt as _;
 
 use super::Site;
 use super::address::IsPage;
+use super::broken::Broken;
 use super::caller::blame_token;
 use super::connection::Connection;
 use super::error::{Dialect, HttpError, Refused};
+use super::rights::Rights;
 use super::route::Traits;
 use super::web::error_page;
 use super::{cors, git, hf, moved};
-use crate::service;
+use crate::service::{self, Service};
 use crate::telemetry::Answered;
 use crate::wire;
 use crate::wire::error::ProblemBody;
@@ -50,14 +52,17 @@ pub async fn frame(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<S
     let seen = Seen::of(&request, &site);
     let turn = request.conn_data::<Connection>().map(Connection::begin);
     request.extensions_mut().insert(RequestId(seen.id.clone()));
+    let (rights, service) = (Rights::default(), request.app_data::<web::Data<Service>>().cloned());
+    request.extensions_mut().insert(rights.clone());
     let answer = match door(&request, &site) {
         Err(refused) => {
             site.metrics.refused(&refused.problem.code);
             Ok(request.into_response(refused.error_response()))
         }
-        Ok(()) => match AssertUnwindSafe(next.call(request)).catch_unwind().await {
-            Ok(answer) => answer,
-            Err(panic) => return Err(Broken::new(&seen, &site, &panic).into()),
+        Ok(()) => match rights.hold(service.as_ref(), AssertUnwindSafe(next.call(request)).catch_unwind()).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(panic)) => return Err(panicked(&seen, &site, &rights.account(), &panic).into()),
+            Err(ended) => return Err(given_up(&seen, &site, &rights.account(), ended, "ended").into()),
         },
     };
     let response = cors::answer(write_problem(blame_token(answer?), &seen), &site);
@@ -68,8 +73,9 @@ pub async fn frame(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<S
         BodySize::Sized(n) => n,
         _ => 0,
     };
-    tell(&seen, &site, route.as_deref().unwrap_or("none"), response.status(), sent_bytes);
+    tell(&seen, &site, &rights.account(), route.as_deref().unwrap_or("none"), response.status(), sent_bytes);
     close_if_hopeless(&mut response);
+    let response = rights.watch(service.as_ref(), response);
     Ok(match turn {
         Some(turn) => response.map_body(|_, body| turn.held_by(body)),
         None => response,
@@ -249,7 +255,7 @@ fn dress(headers: &mut HeaderMap, seen: &Seen, site: &Site) {
 }
 
 /// Counts and logs a request. The query is left out: it may hold what people should not have put there.
-fn tell(seen: &Seen, site: &Site, route: &str, status: StatusCode, sent_bytes: u64) {
+fn tell(seen: &Seen, site: &Site, account: &str, route: &str, status: StatusCode, sent_bytes: u64) {
     let seconds = seen.start.elapsed().as_secs_f64();
     let method = known_method(&seen.method);
     let received_bytes = seen.received_bytes;
@@ -257,9 +263,9 @@ fn tell(seen: &Seen, site: &Site, route: &str, status: StatusCode, sent_bytes: u
     let ms = (seconds * 1e6).round() / 1e3;
     let (id, path, peer, status) = (&seen.id, &seen.path, &seen.peer, status.as_u16());
     if ["/healthz", "/readyz", "/metrics"].contains(&path.as_str()) {
-        tracing::debug!(request_id = %id, method, ?path, status, ms, peer, "answered");
+        tracing::debug!(request_id = %id, method, ?path, status, ms, peer, account, "answered");
     } else {
-        tracing::info!(request_id = %id, method, ?path, status, ms, bytes = sent_bytes, peer, "answered");
+        tracing::info!(request_id = %id, method, ?path, status, ms, bytes = sent_bytes, peer, account, "answered");
     }
 }
 
@@ -269,40 +275,21 @@ fn known_method(method: &Method) -> &'static str {
     known.into_iter().find(|name| method == *name).unwrap_or("other")
 }
 
-/// The whole answer of a request whose handler panicked: the request itself is gone with it.
-#[derive(Debug)]
-struct Broken {
-    body: String,
-    headers: HeaderMap,
+/// The answer of a request whose handler panicked.
+fn panicked(seen: &Seen, site: &Site, account: &str, panic: &(dyn std::any::Any + Send)) -> Broken {
+    let text = panic.downcast_ref::<&str>().map(|s| s.to_string()).or_else(|| panic.downcast_ref::<String>().cloned());
+    tracing::error!(request_id = %seen.id, path = ?seen.path, detail = ?text.unwrap_or_default(), "a handler panicked");
+    given_up(seen, site, account, HttpError::internal(""), "panicked")
 }
 
-impl Broken {
-    fn new(seen: &Seen, site: &Site, panic: &(dyn std::any::Any + Send)) -> Broken {
-        let text = panic.downcast_ref::<&str>().map(|s| s.to_string()).or_else(|| panic.downcast_ref::<String>().cloned());
-        tracing::error!(request_id = %seen.id, path = ?seen.path, detail = ?text.unwrap_or_default(), "a handler panicked");
-        let (content_type, body) = problem_body(StatusCode::INTERNAL_SERVER_ERROR, HttpError::internal("").problem, seen);
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        dress(&mut headers, seen, site);
-        tell(seen, site, "panicked", StatusCode::INTERNAL_SERVER_ERROR, body.len() as u64);
-        Broken { body, headers }
-    }
-}
-
-impl std::fmt::Display for Broken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a handler panicked")
-    }
-}
-
-impl ResponseError for Broken {
-    fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::InternalServerError().body(self.body.clone());
-        for (name, value) in &self.headers {
-            response.headers_mut().insert(name.clone(), value.clone());
-        }
-        response
-    }
+fn given_up(seen: &Seen, site: &Site, account: &str, error: HttpError, route: &str) -> Broken {
+    let status = error.status;
+    let (content_type, body) = problem_body(status, error.problem, seen);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    dress(&mut headers, seen, site);
+    tell(seen, site, account, route, status, body.len() as u64);
+    Broken { status, body, headers }
 }
 
 #[cfg(test)]
@@ -310,13 +297,13 @@ mod tests {
     use super::*;
     use crate::telemetry::Metrics;
     use actix_web::test::{TestRequest, init_service, try_call_service};
-    use actix_web::{App, middleware::from_fn};
+    use actix_web::{App, HttpResponse, middleware::from_fn};
 
     async fn answer(request: TestRequest) -> (StatusCode, HeaderMap, String, String) {
         async fn panics() -> HttpResponse {
             panic!("a secret of the handler")
         }
-        let site = web::Data::new(Site::new(None, &[], true, Metrics::new().unwrap()));
+        let site = web::Data::new(Site::new(None, &[], Metrics::new().unwrap()));
         let app = App::new().app_data(site.clone()).route("/panics", web::get().to(panics)).wrap(from_fn(frame));
         let app = init_service(app).await;
         let request = request.insert_header((header::HOST, "localhost")).to_request();
@@ -331,7 +318,7 @@ mod tests {
 
     #[test]
     fn forms_come_from_our_own_pages() {
-        let site = |public: Option<&str>| Site::new(public.map(String::from), &[], false, Metrics::new().unwrap());
+        let site = |public: Option<&str>| Site::new(public.map(String::from), &[], Metrics::new().unwrap());
         let elsewhere = |site: &Site, given: &[(&'static str, &str)]| {
             let headers = given.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
             comes_from_elsewhere(&headers.collect(), site)

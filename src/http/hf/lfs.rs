@@ -14,7 +14,7 @@ use crate::http::body::Body;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{ObjectAt, ObjectPartAt, Query, RepoAt};
-use crate::http::stream;
+use crate::http::{rights, stream};
 use crate::service::people::passes::Purpose;
 use crate::service::storage::parts::MAX_PART_BYTES;
 use crate::service::{self, Service};
@@ -45,7 +45,7 @@ pub async fn batch(request: HttpRequest, body: Body, service: web::Data<Service>
 
 /// Takes an object whole.
 pub async fn store(request: HttpRequest, body: Body, service: web::Data<Service>, at: ObjectAt, query: Query) -> Answer {
-    let actor = sender(&service, &query, &at).await?;
+    let actor = sender(&request, &service, &query, &at).await?;
     let size = size_of(&query)?;
     if content_length(&request)? != Some(size) {
         return Err(bad("bad_length", format!("the body must have the announced {size} bytes, and say so"), "send Content-Length"));
@@ -55,8 +55,8 @@ pub async fn store(request: HttpRequest, body: Body, service: web::Data<Service>
 }
 
 /// Takes a part of an object.
-pub async fn store_part(body: Body, service: web::Data<Service>, at: ObjectPartAt, query: Query) -> Answer {
-    let actor = sender(&service, &query, &at.object).await?;
+pub async fn store_part(request: HttpRequest, body: Body, service: web::Data<Service>, at: ObjectPartAt, query: Query) -> Answer {
+    let actor = sender(&request, &service, &query, &at.object).await?;
     let size = size_of(&query)?;
     let first = at.number.checked_sub(1).and_then(|before| before.checked_mul(MAX_PART_BYTES)).filter(|first| *first < size.max(1));
     let first = first.ok_or_else(|| bad("bad_part", format!("the object has no part {}", at.number), "count from 1"))?;
@@ -66,8 +66,8 @@ pub async fn store_part(body: Body, service: web::Data<Service>, at: ObjectPartA
 }
 
 /// Says whether an object has arrived; also the end of one that came in parts.
-pub async fn verify(body: Body, service: web::Data<Service>, at: ObjectAt, query: Query) -> Answer {
-    let actor = sender(&service, &query, &at).await?;
+pub async fn verify(request: HttpRequest, body: Body, service: web::Data<Service>, at: ObjectAt, query: Query) -> Answer {
+    let actor = sender(&request, &service, &query, &at).await?;
     let said: Object = json(body).await?;
     if said.oid != at.digest.to_hex() {
         return Err(bad("bad_digest", "the body names another object than the address", "verify the object that was sent"));
@@ -81,6 +81,7 @@ pub async fn fetch(request: HttpRequest, service: web::Data<Service>, caller: Ca
         Some(pass) => service.redeem_pass_at(pass, Purpose::LfsDownload, at.kind, &at.id).await.map_err(refused)?,
         None => caller.0,
     };
+    rights::claim(&request, &actor, None);
     let file = service.open_object(&actor, at.kind, &at.id, at.digest).await.map_err(refused)?;
     let (response, begins) = stream::serve(&request, &service, &file).await?;
     if begins {
@@ -152,8 +153,10 @@ fn place(request: &HttpRequest, at: &RepoAt, pass: Option<String>) -> Result<Pla
 }
 
 /// Who follows an address that was given out for sending.
-async fn sender(service: &Service, query: &Query, at: &ObjectAt) -> Result<Actor, HttpError> {
-    service.redeem_pass_at(&query.text("pass"), Purpose::LfsUpload, at.kind, &at.id).await.map_err(refused)
+async fn sender(request: &HttpRequest, service: &Service, query: &Query, at: &ObjectAt) -> Result<Actor, HttpError> {
+    let actor = service.redeem_pass_at(&query.text("pass"), Purpose::LfsUpload, at.kind, &at.id).await.map_err(refused)?;
+    rights::claim(request, &actor, None);
+    Ok(actor)
 }
 
 fn size_of(query: &Query) -> Result<u64, HttpError> {

@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 use super::refusal::{bad, proposes, refused, told};
 use crate::domain::user::Actor;
 use crate::domain::xet::shard::{self, MOST_SHARD_BYTES};
-use crate::http::Site;
 use crate::http::body::Body;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, VersionAt, XorbAt};
+use crate::http::{Site, rights};
 use crate::service::people::passes::Purpose;
 use crate::service::xet::Assembly;
 use crate::service::{Error, Service};
@@ -124,5 +124,7 @@ async fn sender(request: &HttpRequest, service: &Service) -> Result<Actor, HttpE
     let value = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let secret = value.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let secret = secret.map_or("", |(_, secret)| secret.trim());
-    service.redeem_pass(secret, Purpose::Xet).await.map(|(actor, _)| actor).map_err(refused)
+    let (actor, _) = service.redeem_pass(secret, Purpose::Xet).await.map_err(refused)?;
+    rights::claim(request, &actor, None);
+    Ok(actor)
 }
