@@ -13,10 +13,11 @@ RUN cargo build --release --locked --bin hub
 FROM debian:bookworm-slim
 # oneDNN's package is named by its version: libdnnl2, libdnnl3, libdnnl3.6.
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl '^libdnnl[0-9.]+$' && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --home-dir /data hub && install -d -o hub -g hub /data
+    && useradd --system --uid 10001 --home-dir /data hub && install -d -o hub -g hub -m 0700 /data
 COPY --from=build /src/target/release/hub /usr/local/bin/hub
 USER hub
-ENV HUB_DATA=/data HUB_LISTEN=0.0.0.0:8080
+# Until it is told its name (HUB_PUBLIC_URL, HUB_TRUSTED_HOSTS), it answers on the machine it runs on: http://localhost:8080.
+ENV HUB_DATA=/data HUB_LISTEN=0.0.0.0:8080 HUB_TRUSTED_HOSTS=localhost
 VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD curl -fsS http://127.0.0.1:8080/readyz || exit 1

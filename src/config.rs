@@ -27,7 +27,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("redirect_downloads", "false", "send clients to short-lived addresses of the S3 store rather than pass its bytes through"),
     ("listen", "127.0.0.1:8080", "address and port to serve on; port 0 picks a free one"),
     ("public_url", "", "the address people reach the server at, such as https://hub.example.org"),
-    ("trusted_hosts", "", "further names the server answers to, with commas"),
+    ("trusted_hosts", "", "further names the server answers to, with commas; others are refused"),
     ("trusted_proxies", "", "addresses or networks, with commas, whose Forwarded and X-Forwarded-For say who calls"),
     ("cors_origins", "", "pages of other sites, such as https://app.example, that may read public files; with commas, or *"),
     ("open_signup", "false", "anybody may create an account"),
@@ -54,7 +54,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("upstream", "", "another hub, such as https://huggingface.co: what is asked for and not here is fetched from there"),
     ("upstream_namespaces", "", "whose repos are fetched from there: names with commas, or * for all"),
     ("upstream_refresh", "0", "after this time (90s, 15m, 24h, 30d) a repo from there is asked for its commit again; 0: never by itself"),
-    ("upstream_token", "", "the token for it; what only the token may see there is private here"),
+    ("upstream_token", "", "the token for it; what strangers are not shown there is private here"),
     ("workers", "1", "worker processes that run fine-tunes; 0 for none"),
     (
         "confinement",

@@ -227,3 +227,65 @@ async fn hub_admin_acts_on_the_directory_while_the_server_runs() {
     let empty = hub(home.path()).args(["admin", "--data"]).arg(home.path()).args(["user", "list"]).assert().code(3);
     assert!(String::from_utf8_lossy(&empty.get_output().stderr).contains("there is no hub in"));
 }
+
+#[tokio::test]
+async fn a_token_makes_none_that_lives_longer_or_without_it() {
+    let server = Server::start();
+    let ada = server.user("ada").await;
+    for scope in ["read", "write"] {
+        let (_, weak) = token(&ada, &server, json!({ "name": scope, "scope": scope, "expires_in_days": 1 })).await;
+        weak.post("/api/v1/tokens", &json!({ "name": "child", "scope": "read" })).await.problem(403, "token_scope");
+    }
+    let short = ada.post("/api/v1/tokens", &json!({ "name": "short", "scope": "admin", "expires_in_days": 1 })).await.created();
+    let made = server.with_token(short["secret"].as_str().unwrap());
+    for days in [Value::Null, json!(3_660), json!(2)] {
+        let child = made.post("/api/v1/tokens", &json!({ "name": "child", "scope": "admin", "expires_in_days": days })).await.created();
+        assert_eq!((&child["expires"], &child["parent"]), (&short["expires"], &short["id"]), "{days}");
+    }
+    let (_, child) = token(&made, &server, json!({ "name": "child", "scope": "admin" })).await;
+    let (_, grandchild) = token(&child, &server, json!({ "name": "grandchild", "scope": "write" })).await;
+    let mut browser = Browser::logged_in(&server, &child.token).await;
+    grandchild.get("/api/v1/whoami").await.ok();
+    ada.delete(&format!("/api/v1/tokens/{}", short["id"].as_str().unwrap())).await.done();
+    for ended in [&made, &child, &grandchild] {
+        ended.get("/api/v1/whoami").await.problem(401, "bad_token");
+    }
+    assert!(browser.page("/").await.contains("Log in"), "so do the sessions of those it made");
+    let left = ada.get("/api/v1/tokens").await.ok();
+    assert_eq!(left["items"].as_array().unwrap().len(), 3, "{left}");
+    // What an administrator makes for others with a token of theirs ends with it, too.
+    let (id, helper) = token(&server.admin(), &server, json!({ "name": "h", "scope": "admin", "expires_in_days": 1 })).await;
+    let (_, given) = token(&helper, &server, json!({ "name": "g", "scope": "read", "user": "ada" })).await;
+    assert_eq!(given.get("/api/v1/whoami").await.ok()["name"], "ada");
+    server.admin().delete(&format!("/api/v1/tokens/{id}")).await.done();
+    given.get("/api/v1/whoami").await.problem(401, "bad_token");
+}
+
+#[tokio::test]
+async fn all_sessions_end_where_a_person_says_so() {
+    let server = Server::start();
+    let ada = server.user("ada").await;
+    let (mut here, mut there) = (Browser::logged_in(&server, &ada.token).await, Browser::logged_in(&server, &ada.token).await);
+    let mut bobs = Browser::logged_in(&server, &server.user("bob").await.token).await;
+    let form = csrf(&here.page("/settings/tokens").await);
+    assert_eq!(here.send("/logout/everywhere", &[("csrf", "x")]).await.status, 403);
+    assert_eq!(here.send("/logout/everywhere", &[("csrf", &form)]).await.status, 303);
+    let inside = async |browser: &mut Browser| browser.get("/settings/tokens").await.status == 200;
+    assert_eq!([inside(&mut here).await, inside(&mut there).await, inside(&mut bobs).await], [false, false, true]);
+    ada.get("/api/v1/whoami").await.ok();
+    let mut again = Browser::logged_in(&server, &ada.token).await;
+    ada.delete("/api/v1/sessions").await.done();
+    assert!(!inside(&mut again).await);
+}
+
+#[tokio::test]
+async fn an_organisation_keeps_an_administrator() {
+    let server = Server::start();
+    let (ada, _bob) = (server.user("ada").await, server.user("bob").await);
+    ada.post("/api/v1/users", &json!({ "name": "acme", "kind": "organisation" })).await.created();
+    ada.delete("/api/v1/orgs/acme/members/ada").await.problem(409, "last_admin");
+    ada.put("/api/v1/orgs/acme/members/ada", &json!({ "user": "ada", "role": "write" })).await.problem(409, "last_admin");
+    ada.put("/api/v1/orgs/acme/members/bob", &json!({ "user": "bob", "role": "admin" })).await.ok();
+    ada.delete("/api/v1/orgs/acme/members/ada").await.done();
+    server.admin().delete("/api/v1/orgs/acme/members/bob").await.problem(409, "last_admin");
+}

@@ -21,6 +21,8 @@ type Files = BTreeMap<String, Vec<u8>>;
 struct Other {
     url: String,
     repos: Arc<Mutex<BTreeMap<String, Files>>>,
+    /// What its listings say besides; all in one: `closed` repos give files to those with a token only.
+    signs: Arc<Mutex<BTreeMap<String, Value>>>,
     sent: Arc<AtomicUsize>,
 }
 
@@ -28,7 +30,7 @@ impl Other {
     fn start() -> Other {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let other = Other { url, repos: Arc::default(), sent: Arc::default() };
+        let other = Other { url, repos: Arc::default(), signs: Arc::default(), sent: Arc::default() };
         let answering = other.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -47,7 +49,8 @@ impl Other {
     fn answer(&self, stream: TcpStream) -> Option<()> {
         let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
         let first = lines.next()?.ok()?;
-        lines.take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty())).for_each(drop);
+        let head: Vec<String> = lines.map_while(|line| line.ok().filter(|line| !line.is_empty())).collect();
+        let is_known = head.iter().any(|line| line.to_lowercase().starts_with("authorization: bearer hf_"));
         let target = first.split(' ').nth(1)?;
         let path = target.strip_prefix(&self.url).unwrap_or(target).split('?').next()?;
         let parts: Vec<String> = path
@@ -56,9 +59,11 @@ impl Other {
             .map(|part| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned())
             .collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let repos = self.repos.lock().unwrap().clone();
+        let (repos, signs) = (self.repos.lock().unwrap().clone(), self.signs.lock().unwrap().clone());
+        let is_closed = |name: &str| signs.get(name).is_some_and(|signs| signs["closed"] == true) && !is_known;
         let found = match parts.as_slice() {
-            ["api", "models", "acme", name, ..] => repos.get(*name).map(|files| listing(name, files)),
+            ["api", "models", "acme", name, ..] => repos.get(*name).map(|files| listing(name, files, signs.get(*name))),
+            ["acme", name, "resolve", ..] if is_closed(name) => None,
             ["acme", name, "resolve", _, rest @ ..] => repos.get(*name).and_then(|files| files.get(&rest.join("/")).cloned()),
             _ => None,
         };
@@ -76,11 +81,15 @@ impl Other {
     }
 }
 
-fn listing(name: &str, files: &Files) -> Vec<u8> {
+fn listing(name: &str, files: &Files, signs: Option<&Value>) -> Vec<u8> {
     let file = |(path, bytes): (&String, &Vec<u8>)| json!({ "rfilename": path, "size": bytes.len(), "lfs": { "sha256": sha256(bytes), "size": bytes.len(), "pointerSize": 130 } });
     let all: Vec<Value> = files.iter().map(file).collect();
     let text = serde_json::to_string(&all).unwrap();
-    serde_json::to_vec(&json!({ "id": name, "sha": &sha256(text.as_bytes())[..40], "private": false, "siblings": all })).unwrap()
+    let mut listing = json!({ "id": name, "sha": &sha256(text.as_bytes())[..40], "private": false, "gated": false, "siblings": all });
+    for (sign, value) in signs.and_then(Value::as_object).into_iter().flatten() {
+        listing[sign] = value.clone();
+    }
+    serde_json::to_vec(&listing).unwrap()
 }
 
 fn before(other: &Other, further: &[(&str, &str)]) -> Server {
@@ -246,4 +255,60 @@ async fn a_proxy_that_has_a_name_leads_to_the_other_hub() {
 
 fn before_direct(other: &Other, variable: &str, proxy: &str) -> Server {
     before(other, &[(variable, proxy), ("no_proxy", "127.0.0.1")])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_for_everybody_there_is_private_here_also_from_the_next_look_on() {
+    let other = Other::start();
+    let signs = [("gated", json!({"gated": "manual"})), ("auto", json!({"gated": "auto"})), ("off", json!({"disabled": true}))];
+    let all = signs.iter().cloned().chain([("closed", json!({"closed": true})), ("open", json!({})), ("later", json!({}))]);
+    for (name, sign) in all {
+        other.put(name, &[("README.md", CARD), ("a.txt", b"1")]);
+        other.signs.lock().unwrap().insert(name.into(), sign);
+    }
+    let server = before(&other, &[("HUB_UPSTREAM_TOKEN", "hf_secret"), ("HUB_UPSTREAM_REFRESH", "1s")]);
+    let (stranger, admin) = (server.anonymous(), server.admin());
+    for name in ["gated", "auto", "off", "closed"] {
+        stranger.get(&format!("/api/v1/models/acme/{name}")).await.problem(404, "repo_not_found");
+        assert_eq!(admin.get(&format!("/api/v1/models/acme/{name}")).await.ok()["private"], true, "{name}");
+        assert_eq!(stranger.get(&format!("/acme/{name}/resolve/main/a.txt")).await.status, 404);
+    }
+    for name in ["open", "later"] {
+        assert_eq!(stranger.get(&format!("/acme/{name}/resolve/main/a.txt")).await.text(), "1");
+    }
+    other.signs.lock().unwrap().insert("later".into(), json!({"gated": "auto"}));
+    let gone = async || stranger.get("/acme/later/resolve/main/a.txt").await.status == 404;
+    support::until("it is private here, too", gone).await;
+    other.signs.lock().unwrap().insert("later".into(), json!({}));
+    let _ = admin.post("/api/v1/mirrors/update", &json!({ "kind": "model", "id": "acme/later" })).await.ok();
+    assert!(gone().await, "what is opened there, an administrator opens here");
+    assert_eq!(stranger.get("/acme/open/resolve/main/a.txt").await.text(), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_the_hub_behind_this_one_are_kept_free_from_the_first_start() {
+    let other = Other::start();
+    let named = before(&other, &[("HUB_UPSTREAM_NAMESPACES", "acme,Google"), ("HUB_OPEN_SIGNUP", "true")]);
+    let eve = named.user("eve").await;
+    for name in ["acme", "google", "GOOGLE"] {
+        named.anonymous().post("/api/v1/users", &json!({ "name": name })).await.problem(409, "name_reserved");
+        let organisation = json!({ "name": name, "kind": "organisation" });
+        eve.post("/api/v1/users", &organisation).await.problem(409, "name_reserved");
+    }
+    named.anonymous().post("/api/v1/users", &json!({ "name": "mallory" })).await.created();
+    eve.post("/api/v1/users", &json!({ "name": "evil", "kind": "organisation" })).await.created();
+    named.admin().post("/api/v1/users", &json!({ "name": "google", "kind": "organisation" })).await.created();
+    let home = tempfile::tempdir().unwrap();
+    let mut doctor = named.hub(home.path());
+    doctor.args(["admin", "doctor", "--json", "--data"]).arg(named.data()).env("HUB_UPSTREAM", &other.url);
+    let said = doctor.env("HUB_UPSTREAM_NAMESPACES", "acme,google").assert().success().get_output().stdout.clone();
+    let said: Value = serde_json::from_slice(&said).unwrap();
+    assert_eq!(said.as_array().unwrap().len(), 1, "{said}");
+    assert!(said[0]["code"] == "name_clash" && said[0]["what"].as_str().unwrap().contains("'google'"), "{said}");
+
+    let all = before(&other, &[("HUB_UPSTREAM_NAMESPACES", "*"), ("HUB_OPEN_SIGNUP", "true")]);
+    let eve = all.user("eve").await;
+    all.anonymous().post("/api/v1/users", &json!({ "name": "google" })).await.problem(403, "signup_closed");
+    eve.post("/api/v1/users", &json!({ "name": "google", "kind": "organisation" })).await.problem(403, "site_admin_only");
+    all.admin().post("/api/v1/users", &json!({ "name": "ours", "kind": "organisation" })).await.created();
 }

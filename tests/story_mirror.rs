@@ -135,7 +135,7 @@ async fn it_fetches_only_what_it_may_and_never_where_somebody_lives() {
     stranger.get("/api/v1/models/ada/gone").await.problem(404, "repo_not_found");
     // Nobody takes over what was fetched by taking its owner's name.
     assert_eq!(stranger.get("/api/v1/models/ada/net").await.status, 200);
-    stranger.post("/api/v1/users", &json!({"name": "ada"})).await.problem(409, "name_taken");
+    stranger.post("/api/v1/users", &json!({"name": "ada"})).await.problem(403, "signup_closed");
     // Writing asks nobody else.
     let put = Reply::of(stranger.request(Method::POST, "/api/v1/models/ada/net/commits").json(&json!({"message": "x", "files": []}))).await;
     assert_eq!(put.status, 401, "{}", put.text());

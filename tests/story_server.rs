@@ -18,14 +18,15 @@ async fn a_first_start_makes_the_administrator_and_says_so_once() {
     let file = data.path().join("admin-token");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
-    assert!(server.log().contains(&server.admin_token));
+    let (token, bare) = (server.admin_token.clone(), server.admin_token.trim_start_matches("hf_").to_owned());
+    assert!(!server.log().contains(&bare), "the token is in its file only");
+    assert!(server.log().contains(file.to_str().unwrap()), "and the log says in which");
     let me = server.admin().get("/api/v1/whoami").await.ok();
     assert_eq!((me["name"].as_str(), me["is_admin"].as_bool(), me["scope"].as_str()), (Some("admin"), Some(true), Some("admin")));
     assert!(me["namespaces"].to_string().contains("library"));
-    let token = server.admin_token.clone();
     assert_eq!(server.stop(), Some(0));
     let server = Server::start_on(data.path(), &["--workers", "0"], &[]);
-    assert!(!server.log().contains("hub_"), "the token is shown once");
+    assert!(!server.log().contains(file.to_str().unwrap()), "which is said once");
     assert_eq!(server.with_token(&token).get("/api/v1/whoami").await.ok()["name"], "admin");
 }
 
@@ -371,4 +372,59 @@ async fn secrets_do_not_reach_the_log() {
         assert!(!after_start.contains(secret), "{secret} is in the log");
     }
     assert!(!after_start.contains('\u{1b}'));
+}
+
+#[tokio::test]
+async fn nobody_else_on_the_machine_reads_what_it_keeps() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let server = Server::start_on(&data, &["--workers", "1"], &[]);
+    let ada = server.user("ada").await;
+    support::publishing::create_repo(&ada, "model", "ada/net").await;
+    support::publishing::publish(&ada, "models/ada/net", None, &[("README.md", b"# x")]).await.created();
+    let open = || -> Vec<String> {
+        let all = walkdir::WalkDir::new(&data).into_iter().filter_map(Result::ok);
+        let modes = all.filter_map(|entry| Some((entry.metadata().ok()?.permissions().mode() & 0o777, entry.path().to_owned())));
+        modes.filter(|(mode, _)| mode & 0o077 != 0).map(|(mode, path)| format!("{mode:o} {}", path.display())).collect()
+    };
+    assert_eq!(open(), [""; 0]);
+    let backup = dir.path().join("backup");
+    hub(dir.path()).args(["admin", "--data"]).arg(&data).arg("backup").arg(&backup).assert().success();
+    let modes: Vec<u32> = walkdir::WalkDir::new(&backup)
+        .into_iter()
+        .map(|entry| entry.unwrap().metadata().unwrap().permissions().mode() & 0o077)
+        .filter(|mode| *mode != 0)
+        .collect();
+    assert_eq!(modes, [0; 0]);
+    assert_eq!(server.stop(), Some(0));
+    // What an earlier hub left open is closed, and said.
+    for entry in walkdir::WalkDir::new(&data).into_iter().map(Result::unwrap) {
+        let mode = if entry.file_type().is_dir() { 0o755 } else { 0o644 };
+        std::fs::set_permissions(entry.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let server = Server::start_on(&data, &["--workers", "0"], &[]);
+    assert_eq!(open(), [""; 0]);
+    assert!(server.log().contains("for this user alone now"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_server_that_others_can_reach_knows_its_name_or_does_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mut command = hub(dir.path());
+    command.args(["serve", "--workers", "0", "--listen", "0.0.0.0:0", "--data"]).arg(&data);
+    let refused = command.assert().failure().get_output().stderr.clone();
+    let said = String::from_utf8(refused).unwrap();
+    assert!(said.contains("does not know under which name") && said.contains("HUB_PUBLIC_URL"), "{said}");
+    assert!(!data.exists(), "nothing was begun");
+    // As the image is set up.
+    let server = Server::start_at("0.0.0.0:0", &data, &["--workers", "0"], &[("HUB_TRUSTED_HOSTS", "localhost")]);
+    let port = server.authority().rsplit_once(':').unwrap().1.to_owned();
+    let here = format!("http://127.0.0.1:{port}");
+    let status =
+        async |host: &str| support::http().get(format!("{here}/readyz")).header("host", host).send().await.unwrap().status().as_u16();
+    assert_eq!((status("localhost:8080").await, status("127.0.0.1").await, status("evil.test").await), (200, 200, 421));
 }

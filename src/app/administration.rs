@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::{DATABASE_FILE, Error, Result, open_service};
+use super::{DATABASE_FILE, Error, Result, modes, names, open_service};
 use crate::config::Config;
 use crate::domain::id::TokenId;
 use crate::domain::name::Name;
@@ -11,6 +11,14 @@ use crate::domain::page::PageRequest;
 use crate::domain::user::{Account, AccountKind, Actor, Role, Scope, Token};
 use crate::service::Service;
 use crate::service::people::accounts::AccountChange;
+
+/// Something in the set-up that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ailment {
+    pub code: &'static str,
+    pub what: String,
+    pub advice: String,
+}
 
 /// The house, opened for its administrator.
 pub struct Administration {
@@ -27,6 +35,26 @@ impl Administration {
             return Err(Error::NotFound { message, hint });
         }
         Ok(Administration { service: open_service(config).await?, data: config.data.clone() })
+    }
+
+    /// What in the set-up needs a person.
+    pub async fn ailments(&self, config: &Config) -> Result<Vec<Ailment>> {
+        let mut found = Vec::new();
+        if let Err(refused) = names::check(config) {
+            found.push(Ailment { code: "nameless", what: refused.to_string(), advice: refused.hint().to_owned() });
+        }
+        let clashes = self.service.list_clashes().await?;
+        for name in clashes.accounts {
+            let what = format!("the account '{name}' stands where the hub behind this one has, or may have, a namespace of that name");
+            let advice = "nothing is mirrored there; if it is not theirs, disable it and tell people which name to use instead".to_owned();
+            found.push(Ailment { code: "name_clash", what, advice });
+        }
+        for path in modes::list_open(&self.data).map_err(|e| Error::data(&self.data, &e))? {
+            let what = format!("other users of this machine may look into {}", path.display());
+            let advice = "'hub serve' closes it when it starts, if it belongs to the user it runs as; else chown it".to_owned();
+            found.push(Ailment { code: "open_to_others", what, advice });
+        }
+        Ok(found)
     }
 
     /// A new user and their first token.

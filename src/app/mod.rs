@@ -7,6 +7,8 @@ mod error;
 mod housekeeping;
 mod limits;
 mod lock;
+mod modes;
+mod names;
 mod store;
 mod supervisor;
 pub mod upkeep;
@@ -16,7 +18,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use administration::Administration;
+pub use administration::{Administration, Ailment};
 pub use error::{Error, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 pub use upkeep::restore;
@@ -40,6 +42,7 @@ const MAX_HTTP_THREADS: usize = 8;
 
 /// Opens the database and the blobs of a data directory. Several processes may (the server and its workers).
 pub async fn open_service(config: &Config) -> Result<Service> {
+    modes::make_private();
     let data = &config.data;
     std::fs::create_dir_all(data).map_err(|e| Error::data(data, &e))?;
     let db = Db::open(&data.join(DATABASE_FILE)).await.map_err(|e| open_error(data, e))?;
@@ -86,27 +89,30 @@ pub struct App {
 #[derive(Debug, Clone)]
 pub struct FirstStart {
     pub admin: String,
-    pub token: String,
-    /// Where the token was written.
+    /// Where the administrator's token was written; it is nowhere else.
     pub file: PathBuf,
 }
 
 impl App {
     /// Takes the data directory for itself, opens it, makes the administrator on the first start, and listens.
     pub async fn build(config: Config) -> Result<App> {
+        names::check(&config)?;
         limits::ignore_file_size_signal();
+        modes::make_private();
         let stop = StopSignals::catch()?;
         std::fs::create_dir_all(&config.data).map_err(|e| Error::data(&config.data, &e))?;
         let lock = lock::Lock::take(&config.data)?;
         confinement::agree(&config)?;
+        modes::tighten_and_tell(&config.data);
         let service = open_service(&config).await?.on_device(&config.device)?;
         store::greet(&service).await?;
+        names::tell_of_clashes(&service, config.open_signup).await?;
         let first_start = match service.first_start().await? {
             None => None,
             Some(made) => {
                 // In the form that every client takes.
                 let file = write_token(&config.data, &secret::alias(&made.token)).map_err(|e| Error::data(&config.data, &e))?;
-                Some(FirstStart { admin: made.admin.to_string(), token: made.token, file })
+                Some(FirstStart { admin: made.admin.to_string(), file })
             }
         };
         let listener = listen(&config.listen)?;
@@ -126,8 +132,8 @@ impl App {
     /// Serves until SIGTERM or SIGINT, then lets requests in flight end and stops the workers.
     pub async fn run(mut self) -> Result<()> {
         let metrics = Metrics::new().map_err(|e| Error::failed(format!("metrics: {e}"), "report this"))?;
-        let (config, loopback) = (&self.config, self.address.ip().is_loopback());
-        let site = Site::new(config.public_url.clone(), &config.trusted_hosts, loopback, metrics).within(limits::of(config));
+        let config = &self.config;
+        let site = Site::new(config.public_url.clone(), &config.trusted_hosts, metrics).within(limits::of(config));
         let site = site.behind(config.trusted_proxies.clone()).readable_from(config.cors_origins.clone());
         let threads = config.threads.clamp(2, MAX_HTTP_THREADS);
         let server = http::serve(self.listener, self.service.clone(), site, threads);

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Administration, DATABASE_FILE, Error, Result, lock, store};
+use super::{Administration, DATABASE_FILE, Error, Result, lock, modes, store};
 use crate::config::Config;
 use crate::service::upkeep::lock::{Alone, Beside};
 // The words upkeep speaks in, for those who ask for it.
@@ -32,7 +32,10 @@ impl Administration {
 
     pub async fn back_up(&self, dir: &Path, plan: BackupPlan, tell: &Tell) -> Result<BackedUp> {
         let beside = self.wait(tell, Beside::try_take, Beside::take).await?;
-        Ok(self.service.backup(&beside, dir, plan, tell).await?)
+        let done = self.service.backup(&beside, dir, plan, tell).await?;
+        // Earlier ones may have left it open to others.
+        modes::tighten_and_tell(dir);
+        Ok(done)
     }
 
     /// Takes a lock, and says so if that means waiting.
@@ -68,6 +71,7 @@ pub async fn restore(config: &Config, from: &Path, generation: Option<&str>, inc
         let message = format!("there is no directory {}", from.display());
         return Err(Error::NotFound { message, hint: "name the directory that 'hub admin backup DIR' wrote to".into() });
     }
+    modes::make_private();
     std::fs::create_dir_all(data).map_err(|e| Error::data(data, &e))?;
     let _lock = lock::Lock::take(data)?;
     // A server may have begun one while we waited for the lock.

@@ -18,6 +18,7 @@ pub mod passes;
 pub mod refs;
 pub mod repos;
 pub mod reservations;
+pub mod rights;
 pub mod search;
 pub mod segments;
 pub mod tokens;

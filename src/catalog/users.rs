@@ -1,5 +1,6 @@
 //! Users, organisations and who is a member of which.
 
+use super::rights;
 use crate::db::{Result, Row, Tx};
 use crate::domain::id::AccountId;
 use crate::domain::name::Name;
@@ -64,7 +65,7 @@ pub fn list(tx: &mut Tx<'_>, page: &PageRequest) -> Result<Page<Account>> {
 pub fn update(tx: &mut Tx<'_>, account: &Account) -> Result<()> {
     let sql = "update accounts set full_name = $2, disabled = $3, is_admin = $4 where id = $1";
     tx.execute(sql, params![account.id.as_str(), &account.full_name, account.disabled, account.is_admin])?;
-    Ok(())
+    rights::lost(tx)
 }
 
 /// How many users could administer the site today.
@@ -101,11 +102,12 @@ pub fn set_member(tx: &mut Tx<'_>, organisation: &AccountId, user: &AccountId, r
     let sql = "insert into members (organisation, account, role) values ($1, $2, $3)
         on conflict (organisation, account) do update set role = excluded.role";
     tx.execute(sql, params![organisation.as_str(), user.as_str(), role.as_str()])?;
-    Ok(())
+    rights::lost(tx)
 }
 
 /// Takes a user's role away; whether there was one.
 pub fn delete_member(tx: &mut Tx<'_>, organisation: &AccountId, user: &AccountId) -> Result<bool> {
+    rights::lost(tx)?;
     let sql = "delete from members where organisation = $1 and account = $2";
     Ok(tx.execute(sql, params![organisation.as_str(), user.as_str()])? > 0)
 }

@@ -8,7 +8,6 @@ use super::output::note;
 use super::remote::placed;
 use super::{Context, Output, Result};
 use crate::app::App;
-use crate::domain::secret;
 use crate::telemetry;
 
 #[derive(Debug, Args)]
@@ -91,9 +90,8 @@ pub fn run(_: ServeArgs, context: &Context) -> Result<Output> {
     context.block_on(async {
         let app = App::build(config).await?;
         if let Some(first) = app.first_start() {
-            note(&format!("This hub is new. Its administrator is '{}', with the token", first.admin));
-            note(&format!("\n    {}\n    {} (the same, for clients that want hf_ in front)\n", first.token, secret::alias(&first.token)));
-            note(&format!("which is not shown again. It is also in {}", first.file.display()));
+            let (admin, file) = (&first.admin, first.file.display());
+            note(&format!("This hub is new. Its administrator is '{admin}', whose token is in the file {file} and nowhere else"));
         }
         note(&format!("listening on http://{}", app.address()));
         app.run().await?;

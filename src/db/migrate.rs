@@ -20,6 +20,8 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0013_mirrors", Some(include_str!("../../migrations/0013_mirrors.sql"))),
     ("0014_lines", Some(include_str!("../../migrations/0014_lines.sql"))),
     ("0015_git", Some(include_str!("../../migrations/0015_git.sql"))),
+    ("0019_token_parents", Some(include_str!("../../migrations/0019_token_parents.sql"))),
+    ("0020_rights", Some(include_str!("../../migrations/0020_rights.sql"))),
 ];
 
 /// Applies what is missing, in one transaction; `full_text` is the engine's own text of `0004_search`.

@@ -57,6 +57,11 @@ pub fn hash(text: &str) -> String {
     hex::encode(Sha256::digest(text.as_bytes()))
 }
 
+/// Another secret that whoever holds the first can compute and nobody else: `purpose` says what for.
+pub fn derived(secret: &str, purpose: &str) -> String {
+    hash(&format!("{purpose}\n{secret}"))
+}
+
 /// The form of a token for clients that take none that begins otherwise.
 pub fn alias(secret: &str) -> String {
     format!("{ALIAS}{secret}")

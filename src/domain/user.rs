@@ -77,6 +77,8 @@ pub struct Member {
 pub struct Token {
     pub id: TokenId,
     pub owner: AccountId,
+    /// The token it was made with, whose end is its own.
+    pub parent: Option<TokenId>,
     pub name: String,
     pub scope: Scope,
     pub created: Timestamp,

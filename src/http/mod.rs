@@ -6,6 +6,7 @@ pub mod api;
 pub mod assets;
 pub mod attempts;
 pub mod body;
+mod broken;
 pub mod caller;
 pub mod connection;
 mod cors;
@@ -20,6 +21,7 @@ pub mod lines;
 mod moved;
 mod proxies;
 pub mod rates;
+mod rights;
 mod route;
 pub mod routes;
 pub mod socket;
@@ -48,7 +50,7 @@ use crate::telemetry::Metrics;
 pub struct Site {
     /// Where people reach it, and below which path it stands.
     public: PublicUrl,
-    /// Lower-case host names it answers to; empty: any.
+    /// Lower-case host names it answers to.
     hosts: Vec<String>,
     pub metrics: Metrics,
     pub attempts: attempts::Attempts,
@@ -63,15 +65,13 @@ pub struct Site {
 const SHUTDOWN_SECONDS: u64 = 10;
 
 impl Site {
-    /// `trusted_hosts` are further names beside that of `public_url`. A server that listens on loopback only
-    /// answers to loopback names only, so that no web page can reach it under a name of its own (DNS rebinding).
-    pub fn new(public_url: Option<String>, trusted_hosts: &[String], loopback_only: bool, metrics: Metrics) -> Site {
+    /// `trusted_hosts` are further names beside that of `public_url` and those of loopback. It answers to no other, so that
+    /// no web page can reach it under a name of its own (DNS rebinding), and no link leads where a caller wants.
+    pub fn new(public_url: Option<String>, trusted_hosts: &[String], metrics: Metrics) -> Site {
         let public = PublicUrl::parse(public_url.as_deref());
         let public_host = Some(public.host.clone()).filter(|host| !host.is_empty());
-        let mut hosts: Vec<String> = trusted_hosts.iter().map(|host| host.to_lowercase()).chain(public_host).collect();
-        if loopback_only || !hosts.is_empty() {
-            hosts.extend(LOOPBACK.iter().map(|host| host.to_string()));
-        }
+        let trusted = trusted_hosts.iter().map(|host| split(host).0.to_lowercase());
+        let hosts = trusted.chain(public_host).chain(LOOPBACK.iter().map(|host| host.to_string())).collect();
         let (limits, gathered) = (Limits::default(), Arc::default());
         let rates = rates::Rates::new(limits.max_requests_per_minute);
         let (proxies, cors, attempts) = (Default::default(), Default::default(), Default::default());
@@ -106,7 +106,8 @@ impl Site {
     /// Does the server answer to this `host` or `host:port`?
     pub fn knows_host(&self, host: &str) -> bool {
         let (name, _) = split(host);
-        self.hosts.is_empty() || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+        let is_loopback = || name.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback());
+        self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name)) || is_loopback()
     }
 
     pub fn is_https(&self) -> bool {
@@ -168,33 +169,42 @@ pub fn serve(listener: TcpListener, service: Service, site: Site, threads: usize
 mod tests {
     use super::*;
 
-    fn site(public_url: Option<&str>, trusted: &[&str], loopback_only: bool) -> Site {
+    fn site(public_url: Option<&str>, trusted: &[&str]) -> Site {
         let trusted: Vec<String> = trusted.iter().map(|h| h.to_string()).collect();
-        Site::new(public_url.map(String::from), &trusted, loopback_only, Metrics::new().unwrap())
+        Site::new(public_url.map(String::from), &trusted, Metrics::new().unwrap())
     }
 
     #[test]
     fn a_site_answers_to_its_names_only() {
-        let public = site(Some("https://hub.example.org"), &["other.lan"], false);
-        for good in ["hub.example.org", "HUB.example.org:443", "other.lan:8080", "localhost:1", "127.0.0.1", "[::1]:8080"] {
+        let public = site(Some("https://hub.example.org"), &["other.lan", "third.lan:8080"]);
+        for good in [
+            "hub.example.org",
+            "HUB.example.org:443",
+            "other.lan:8080",
+            "third.lan",
+            "localhost:1",
+            "127.0.0.1",
+            "127.1.2.3:80",
+            "[::1]:8080",
+        ] {
             assert!(public.knows_host(good), "{good}");
         }
         for bad in ["evil", "hub.example.org.evil", "evil:443", "", "127.0.0.1.evil"] {
             assert!(!public.knows_host(bad), "{bad}");
         }
-        assert!(site(None, &[], false).knows_host("anything"));
-        assert!(!site(None, &[], true).knows_host("rebound.example"));
+        let nameless = site(None, &[]);
+        assert!(nameless.knows_host("localhost:8080") && !nameless.knows_host("rebound.example"));
     }
 
     #[test]
     fn only_tls_sites_use_host_bound_cookies() {
-        assert_eq!(site(Some("https://x.org"), &[], false).cookie_name(), "__Host-hub");
-        assert_eq!(site(Some("http://x.org"), &[], false).cookie_name(), "hub");
-        let below = site(Some("https://x.org/ml/hub"), &[], false);
+        assert_eq!(site(Some("https://x.org"), &[]).cookie_name(), "__Host-hub");
+        assert_eq!(site(Some("http://x.org"), &[]).cookie_name(), "hub");
+        let below = site(Some("https://x.org/ml/hub"), &[]);
         assert_eq!(
             (below.cookie_name(), below.outer_path(""), below.outer_path("/login")),
             ("__Secure-hub", "/ml/hub".into(), "/ml/hub/login".into())
         );
-        assert_eq!(site(None, &[], false).outer_path(""), "/");
+        assert_eq!(site(None, &[]).outer_path(""), "/");
     }
 }

@@ -164,6 +164,7 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/orgs/{name}/members/{user}", [put(users::set_member), delete(users::remove_member)]),
         at("/api/v1/tokens", [get(tokens::list), post(tokens::create)]),
         at("/api/v1/tokens/{id}", [delete(tokens::revoke)]),
+        at("/api/v1/sessions", [delete(tokens::log_out_everywhere)]),
 
         // bytes
         at("/api/v1/blobs/missing", [post(uploads::missing)]),
@@ -223,6 +224,7 @@ fn page_routes() -> Vec<Entry> {
         at("/jobs/{id}/cancel", [post(pages::jobs::cancel)]),
         at("/login", [get(pages::login::show), post(pages::login::submit)]),
         at("/logout", [post(pages::login::leave)]),
+        at("/logout/everywhere", [post(pages::login::leave_everywhere)]),
         at("/settings/tokens", [get(pages::tokens::show), post(pages::tokens::create)]),
         at("/settings/tokens/{id}/revoke", [post(pages::tokens::revoke)]),
         at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]).repo(),

@@ -36,6 +36,7 @@ pub struct Service {
     downloads: repos::fetch::SharedDownloads,
     models: Arc<jobs::predict::Models>,
     counted: Arc<upkeep::Counted>,
+    pulse: Arc<people::standing::Pulse>,
     mirroring: Option<repos::mirror::Mirroring>,
     device: Device,
 }
@@ -99,6 +100,7 @@ impl Service {
             downloads: Default::default(),
             models: Arc::default(),
             counted: Arc::default(),
+            pulse: Arc::default(),
             mirroring: None,
             device: Device::Cpu,
         }

@@ -78,10 +78,10 @@ pub struct Member {
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
     pub name: String,
-    /// `read` (default), `write` or `admin`; never more than the token that asks.
+    /// `read` (default), `write` or `admin`. The token that asks must have the scope `admin`.
     #[serde(default)]
     pub scope: Option<String>,
-    /// Absent: it does not expire.
+    /// Absent: it ends with the token that asks. Never later than that one.
     #[serde(default)]
     pub expires_in_days: Option<u32>,
     /// Site administrators may make one for another user.
@@ -92,6 +92,9 @@ pub struct CreateToken {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Token {
     pub id: String,
+    /// The token it was made with: it ends with that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     pub name: String,
     pub scope: String,
     pub created: String,
@@ -147,6 +150,7 @@ impl From<domain::Token> for Token {
     fn from(t: domain::Token) -> Token {
         Token {
             id: t.id.to_string(),
+            parent: t.parent.map(|id| id.to_string()),
             name: t.name,
             scope: t.scope.to_string(),
             created: t.created.to_string(),

@@ -57,8 +57,13 @@ impl Server {
 
     /// A hub on a directory the story keeps.
     pub fn start_on(path: &Path, args: &[&str], environment: &[(&str, &str)]) -> Server {
+        Server::start_at("127.0.0.1:0", path, args, environment)
+    }
+
+    /// The same on an address of its own.
+    pub fn start_at(listen: &str, path: &Path, args: &[&str], environment: &[(&str, &str)]) -> Server {
         let mut command = clean(Command::new(HUB), path);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(path).args(args);
+        command.args(["serve", "--listen", listen, "--data"]).arg(path).args(args);
         command.envs(environment.iter().copied()).stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -19,7 +19,7 @@ use crate::http::Site;
         // people
         users::whoami, users::list, users::create, users::show, users::change,
         users::members, users::set_member, users::remove_member,
-        tokens::list, tokens::create, tokens::revoke,
+        tokens::list, tokens::create, tokens::revoke, tokens::log_out_everywhere,
         // repos, versions, files
         search::search, search::list,
         repos::create, repos::show, repos::change, repos::remove, repos::datasets, repos::models,

@@ -24,7 +24,7 @@ pub async fn list(service: web::Data<Service>, caller: Caller, query: Query) -> 
     Ok(HttpResponse::Ok().json(List { items, next: None }))
 }
 
-/// Makes a token that reaches no further than the one in use. Its secret is shown this once.
+/// Makes a token that reaches no further than the one in use, and ends with it at the latest. Its secret is shown this once.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "people", request_body = CreateToken, responses(
     (status = 201, body = CreatedToken),
     (status = 403, body = ProblemBody),
@@ -38,13 +38,20 @@ pub async fn create(service: web::Data<Service>, caller: Caller, body: Json<Crea
     Ok(HttpResponse::Created().json(CreatedToken::new(token, secret)))
 }
 
-/// Ends a token at once, and the web sessions that logged in with it.
+/// Ends a token at once, those that were made with it, and the web sessions that logged in with any of them.
 #[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "people", responses(
     (status = 204),
     (status = 404, body = ProblemBody),
 ))]
 pub async fn revoke(service: web::Data<Service>, caller: Caller, at: TokenAt) -> Answer {
     service.revoke_token(&caller.0, &at.0).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Ends all web sessions of the caller.
+#[utoipa::path(delete, path = "/api/v1/sessions", tag = "people", responses((status = 204), (status = 403, body = ProblemBody)))]
+pub async fn log_out_everywhere(service: web::Data<Service>, caller: Caller) -> Answer {
+    service.close_all_sessions(&caller.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

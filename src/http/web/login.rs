@@ -58,8 +58,19 @@ pub async fn leave(visitor: Visitor, request: HttpRequest, service: Data<Service
     if let Some(session) = &visitor.0 {
         service.close_session(&session.cookie).await?;
     }
+    left(&request)
+}
+
+/// Ends all sessions of this person, on whatever machine.
+pub async fn leave_everywhere(visitor: Visitor, request: HttpRequest, service: Data<Service>, form: Form) -> Answer {
+    visitor.check_csrf(&form.0.text(CSRF))?;
+    service.close_all_sessions(&visitor.actor()).await?;
+    left(&request)
+}
+
+fn left(request: &HttpRequest) -> Answer {
     let mut answer = see_other("/");
-    let cookie = caller::no_cookie(&*Site::of(&request)?);
+    let cookie = caller::no_cookie(&*Site::of(request)?);
     answer.add_cookie(&cookie).map_err(|e| HttpError::internal(format!("the cookie was not set: {e}")))?;
     Ok(answer)
 }

@@ -7,7 +7,7 @@ use askama::Template;
 use super::form::{CSRF, Form};
 use super::format;
 use super::frame::{Frame, page_with, see_other};
-use crate::domain::user::{Scope, Token};
+use crate::domain::user::{Actor, Scope, Token};
 use crate::http::caller::Visitor;
 use crate::http::error::Answer;
 use crate::http::extract::TokenAt;
@@ -30,11 +30,14 @@ struct TokenView {
     created: String,
     expires: String,
     last_used: String,
+    /// The one this browser is logged in with.
+    in_use: bool,
 }
 
-impl From<Token> for TokenView {
-    fn from(token: Token) -> TokenView {
+impl TokenView {
+    fn new(token: Token, actor: &Actor) -> TokenView {
         TokenView {
+            in_use: matches!(actor, Actor::User { token: used, .. } if *used == token.id),
             id: token.id.to_string(),
             name: token.name,
             scope: token.scope.as_str(),
@@ -53,8 +56,9 @@ pub async fn show(visitor: Visitor, service: Data<Service>) -> Answer {
 }
 
 async fn tokens_page(visitor: &Visitor, service: &Service, status: StatusCode, secret: Option<String>, error: Option<String>) -> Answer {
-    let tokens = service.list_tokens(&visitor.actor(), None).await?;
-    let tokens = tokens.into_iter().map(TokenView::from).collect();
+    let actor = visitor.actor();
+    let tokens = service.list_tokens(&actor, None).await?;
+    let tokens = tokens.into_iter().map(|token| TokenView::new(token, &actor)).collect();
     let frame = Frame::of(visitor, "settings");
     page_with(status, &Tokens { frame, csrf: visitor.csrf().to_owned(), tokens, secret, error })
 }

@@ -88,6 +88,7 @@ impl Service {
             (AccountKind::Organisation, _) => access::scope(actor, Role::Admin)?,
         }
         let account = Account { full_name: checked_full_name(full_name)?, ..self.new_account(name, kind)? };
+        self.check_reserved(actor, &account)?;
         let (actor, now, note) = (actor.clone(), self.now(), self.random()?);
         let secret = self.new_secret()?;
         let token = self.token_of(&account.id, "first token", Scope::Admin, None)?;
@@ -192,7 +193,9 @@ impl Service {
                 access::admin_namespace(tx, &actor, &organisation)?;
                 let organisation = find_organisation(tx, &organisation)?;
                 let user = find_user(tx, &user)?;
+                let before = users::find_role(tx, &organisation.name, &user.id)?;
                 users::set_member(tx, &organisation.id, &user.id, role)?;
+                keep_an_administrator(tx, &organisation, &user, before)?;
                 let detail = format!("{}={role}", user.name);
                 note_act(tx, now, note, &actor, "member.set", organisation.name.as_str(), &detail)
             })
@@ -213,10 +216,12 @@ impl Service {
                 }
                 let organisation = find_organisation(tx, &organisation)?;
                 let user = find_user(tx, &user)?;
+                let before = users::find_role(tx, &organisation.name, &user.id)?;
                 if !users::delete_member(tx, &organisation.id, &user.id)? {
                     let message = format!("'{}' is no member of '{}'", user.name, organisation.name);
                     return Err(Error::not_found("not_a_member", message, "list the members to see who is"));
                 }
+                keep_an_administrator(tx, &organisation, &user, before)?;
                 note_act(tx, now, note, &actor, "member.remove", organisation.name.as_str(), user.name.as_str())
             })
             .await
@@ -248,6 +253,15 @@ pub(super) fn find_user(tx: &mut Tx<'_>, name: &Name) -> Result<Account> {
 fn find_organisation(tx: &mut Tx<'_>, name: &Name) -> Result<Account> {
     let account = users::find(tx, name)?.filter(|account| account.kind == AccountKind::Organisation);
     account.ok_or_else(|| unknown_account(name))
+}
+
+/// An organisation that none of its members can manage would be nobody's.
+fn keep_an_administrator(tx: &mut Tx<'_>, organisation: &Account, user: &Account, before: Option<Role>) -> Result<()> {
+    if before != Some(Role::Admin) || users::list_members(tx, &organisation.id)?.iter().any(|member| member.role == Role::Admin) {
+        return Ok(());
+    }
+    let message = format!("'{}' is the last administrator of '{}'", user.name, organisation.name);
+    Err(Error::conflict("last_admin", message, "give another member the role 'admin' first"))
 }
 
 /// Writes the audit row of an act into its own transaction.

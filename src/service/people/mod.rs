@@ -1,9 +1,10 @@
 //! People and what they come in with: accounts and namespaces, tokens, sessions of a browser, passes for one
-//! transfer. What each may then do is decided in `access.rs`.
+//! transfer, and whether what they began may go on. What each may then do is decided in `access.rs`.
 
 pub mod accounts;
 pub mod passes;
 pub mod sessions;
+pub mod standing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;

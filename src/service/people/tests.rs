@@ -81,6 +81,18 @@ async fn a_token_ends_with_its_time() {
 }
 
 #[tokio::test]
+async fn a_token_that_ended_since_it_was_shown_makes_none() {
+    let house = House::new(Policy::default()).await;
+    let (token, secret) = house.service.create_token(&house.admin, "short", Scope::Admin, Some(1), None).await.unwrap();
+    let shown = house.service.authenticate(&secret).await.unwrap();
+    house.wait(DAY_MS);
+    assert_eq!(code(house.service.create_token(&shown, "late", Scope::Read, None, None).await), "bad_token");
+    house.wait(-DAY_MS);
+    house.service.revoke_token(&house.admin, &token.id).await.unwrap();
+    assert_eq!(code(house.service.create_token(&shown, "late", Scope::Read, None, None).await), "bad_token");
+}
+
+#[tokio::test]
 async fn a_revoked_token_is_refused_at_once_with_its_sessions() {
     let house = House::new(Policy::default()).await;
     let (token, secret) = house.service.create_token(&house.admin, "t", Scope::Admin, None, None).await.unwrap();
@@ -117,7 +129,9 @@ async fn a_token_makes_no_stronger_one_and_no_one_elses() {
     house.user("bob").await;
     let (_, weak) = house.service.create_token(&ada, "w", Scope::Write, None, None).await.unwrap();
     let weak = house.service.authenticate(&weak).await.unwrap();
-    assert_eq!(code(house.service.create_token(&weak, "a", Scope::Admin, None, None).await), "token_scope");
+    for scope in [Scope::Read, Scope::Write, Scope::Admin] {
+        assert_eq!(code(house.service.create_token(&weak, "a", scope, None, None).await), "token_scope");
+    }
     assert_eq!(code(house.service.create_token(&ada, "b", Scope::Read, None, Some(&name("bob"))).await), "site_admin_only");
     assert_eq!(code(house.service.list_tokens(&ada, Some(&name("bob"))).await), "site_admin_only");
     let bobs = house.service.list_tokens(&house.admin, Some(&name("Bob"))).await.unwrap();
@@ -135,7 +149,7 @@ async fn only_the_hash_of_a_secret_is_stored() {
     for entry in std::fs::read_dir(house._dir.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-        assert!(!holds(&secret[4..]) && !holds(&session.cookie[4..]));
+        assert!(!holds(&secret[4..]) && !holds(&session.cookie[4..]) && !holds(&session.csrf));
         seen += usize::from(holds(&crate::domain::secret::hash(&secret)));
     }
     assert!(seen > 0, "the hash is somewhere in the database, so the search works");

@@ -5,9 +5,11 @@ use subtle::ConstantTimeEq as _;
 use super::super::{Error, Result, Service, access};
 use super::accounts::{find_user, note_act};
 use crate::catalog::tokens;
+use crate::db::Tx;
 use crate::domain::id::{AccountId, TokenId};
 use crate::domain::name::Name;
 use crate::domain::secret::Secret;
+use crate::domain::time::Timestamp;
 use crate::domain::user::{Account, Actor, Role, Scope, Token};
 
 /// How exactly the last use of a token is known: a write per request would cost a disk sync each.
@@ -57,7 +59,8 @@ impl Service {
     }
 
     /// Makes a token, for the caller or (site administrators) for another user. It never reaches further than
-    /// the token that asks. The secret is in no other answer.
+    /// the token that asks, which needs the scope `admin`, and ends with that one at the latest. The secret is in no
+    /// other answer.
     pub async fn create_token(
         &self,
         actor: &Actor,
@@ -66,7 +69,7 @@ impl Service {
         expires_in_days: Option<u32>,
         for_user: Option<&Name>,
     ) -> Result<(Token, String)> {
-        access::scope(actor, access::cap(scope))?;
+        access::scope(actor, Role::Admin)?;
         if expires_in_days.is_some_and(|days| days == 0 || days > MAX_DAYS) {
             return Err(Error::invalid("bad_expiry", "a token lasts 1 to 3660 days", "leave the days out for one that does not expire"));
         }
@@ -84,7 +87,10 @@ impl Service {
                         find_user(tx, &user)?.id
                     }
                 };
-                let token = Token { id, owner, name, scope, created: now, expires, last_used: None };
+                let parent = maker(tx, &actor, now)?;
+                let expires = expires.into_iter().chain(parent.as_ref().and_then(|parent| parent.expires)).min();
+                let parent = parent.map(|parent| parent.id);
+                let token = Token { id, owner, parent, name, scope, created: now, expires, last_used: None };
                 tokens::insert(tx, &token, &secret.hash())?;
                 note_act(tx, now, note, &actor, "token.create", token.id.as_str(), &format!("scope={scope} owner={}", token.owner))?;
                 Ok((token, secret.reveal().to_owned()))
@@ -109,7 +115,8 @@ impl Service {
             .await
     }
 
-    /// Ends a token of the caller's (or, for site administrators, anyone's), at once and for good.
+    /// Ends a token of the caller's (or, for site administrators, anyone's), at once and for good, and all that were made
+    /// with it.
     pub async fn revoke_token(&self, actor: &Actor, id: &TokenId) -> Result<()> {
         let (actor, id, now, note) = (actor.clone(), id.clone(), self.now(), self.random()?);
         self.db
@@ -125,8 +132,8 @@ impl Service {
                     return Err(unknown_token());
                 }
                 let token = token.ok_or_else(unknown_token)?;
-                tokens::revoke(tx, &token.id, now)?;
-                note_act(tx, now, note, &actor, "token.revoke", token.id.as_str(), &format!("owner={}", token.owner))
+                let ended = tokens::revoke(tx, &token.id, now)?;
+                note_act(tx, now, note, &actor, "token.revoke", token.id.as_str(), &format!("owner={} ended={ended}", token.owner))
             })
             .await
     }
@@ -139,8 +146,15 @@ impl Service {
         let now = self.now();
         let expires = days.map(|days| now.plus_ms(i64::from(days) * DAY_MS));
         let (id, owner, name) = (TokenId::new(now, self.random()?), owner.clone(), name.to_owned());
-        Ok(Token { id, owner, name, scope, created: now, expires, last_used: None })
+        Ok(Token { id, owner, parent: None, name, scope, created: now, expires, last_used: None })
     }
+}
+
+/// The token in the caller's hand, as it is now: it may have ended since it was shown.
+fn maker(tx: &mut Tx<'_>, actor: &Actor, now: Timestamp) -> Result<Option<Token>> {
+    let Actor::User { token, .. } = actor else { return Ok(None) };
+    let parent = tokens::find(tx, token)?.filter(|parent| parent.expires.is_none_or(|at| at > now));
+    parent.map(Some).ok_or_else(|| bad_token("the token was revoked or has expired"))
 }
 
 fn checked_name(name: &str) -> Result<String> {

@@ -2,7 +2,7 @@
 
 use super::super::{Error, Result, Service, access};
 use super::{lines, publish, resolve};
-use crate::catalog::{audit, facts, former_names, refs, repos, users, versions};
+use crate::catalog::{audit, facts, former_names, refs, repos, rights, users, versions};
 use crate::db::Tx;
 use crate::domain::id::RepoKey;
 use crate::domain::name::{RepoId, RepoKind};
@@ -82,6 +82,9 @@ impl Service {
                 repo.summary = summary.unwrap_or(repo.summary);
                 repo.updated = act.now;
                 repos::update(tx, &repo)?;
+                if private.is_some() {
+                    rights::lost(tx)?;
+                }
                 let head = versions::find_head(tx, &repo.key)?;
                 facts::set_head(tx, &repo, head.as_ref())?;
                 act.write(tx, "patch_repo", &repo, detail)

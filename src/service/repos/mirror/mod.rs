@@ -7,6 +7,7 @@
 
 mod fetch;
 mod follow;
+mod reserved;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use crate::domain::repo::Repo;
 use crate::domain::time::Timestamp;
 use crate::import::mirror::Upstream;
 pub use follow::{Followed, Updated};
+pub use reserved::Clashes;
 
 /// How long a request waits for a fetch; whoever asks again joins it.
 const PATIENCE: Duration = Duration::from_secs(25);
