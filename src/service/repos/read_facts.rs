@@ -61,7 +61,7 @@ impl Service {
         reading.take_marks(manifest, marks, earlier.marks);
         self.find_pointers(manifest, &mut reading).await?;
         reading.facts.parameters = parameters(manifest, &reading.headers);
-        self.read_card(manifest, &mut reading).await?;
+        self.read_card(kind, manifest, &mut reading).await?;
         self.read_indexes(manifest, &mut reading).await?;
         match kind {
             RepoKind::Model => {

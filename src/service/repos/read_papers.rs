@@ -13,6 +13,7 @@ use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
 use crate::domain::git_lfs;
 use crate::domain::json;
 use crate::domain::manifest::{Manifest, ManifestEntry};
+use crate::domain::name::RepoKind;
 
 /// Longest list of shards that is read.
 const MAX_INDEX_BYTES: u64 = 32 << 20;
@@ -33,9 +34,13 @@ pub(super) enum Config {
 }
 
 impl Service {
-    pub(super) async fn read_card(&self, manifest: &Manifest, reading: &mut Reading) -> Result<()> {
+    pub(super) async fn read_card(&self, kind: RepoKind, manifest: &Manifest, reading: &mut Reading) -> Result<()> {
         let Some(entry) = manifest.find("README.md") else {
-            reading.warn("there is no README.md: say what this is, its licence and what it was trained on");
+            let from = match kind {
+                RepoKind::Model => "what it was trained on",
+                RepoKind::Dataset => "where it comes from",
+            };
+            reading.warn(&format!("there is no README.md: say what this is, its licence and {from}"));
             return Ok(());
         };
         let size = entry.size_bytes;
