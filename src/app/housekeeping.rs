@@ -26,7 +26,7 @@ pub struct Housekeeping {
 impl Housekeeping {
     pub fn start(service: &Service, config: &Config) -> Housekeeping {
         let data = config.data.clone();
-        let mut tasks = vec![tokio::spawn(clear_expired(service.clone(), data.clone()))];
+        let mut tasks = vec![tokio::spawn(clear_expired(service.clone(), data.clone())), tokio::spawn(judge_doubtful(service.clone()))];
         if config.gc_interval_ms > 0 {
             tasks.push(tokio::spawn(collect(service.clone(), data, config.gc_interval_ms, config.gc_grace_ms)));
         }
@@ -84,6 +84,16 @@ async fn collect_if_due(service: &Service, data: &std::path::Path, interval_ms: 
     let done = service.collect(&alone, Collection { grace_ms, dry_run: false, force: false }, &silent).await?;
     tracing::info!(marked = done.marked.blobs, freed = done.freed.blobs, freed_bytes = done.freed.bytes, "collected");
     Ok(())
+}
+
+/// Puts aside what readers have found damaged.
+async fn judge_doubtful(service: Service) {
+    loop {
+        if let Err(error) = service.judge_doubtful().await {
+            tracing::warn!(%error, "a blob that was found damaged could not be looked at again");
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
 }
 
 async fn scrub(service: Service, period_ms: i64) {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use tokio::task::spawn_blocking;
 
+use super::first_reading::hash_file;
 use super::list::found;
-use super::verify::sha256;
-use super::{Blobs, Error, Result, key, sync_above};
+use super::{Blobs, Error, Inner, Result, key, sync_above};
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 
@@ -17,9 +17,9 @@ impl Blobs {
     /// Stores `path` as `expected`, or fails with `Mismatch`. The file must never change afterwards: where it can,
     /// the store shares it. `staging` names a file of the staging directory that is free.
     pub async fn adopt(&self, path: &Path, expected: &Digest, staging: &UploadId) -> Result<()> {
-        if let Some(root) = self.inner.root.clone() {
-            let (from, name, expected) = (path.to_owned(), self.inner.staging.join(staging.as_str()), *expected);
-            if spawn_blocking(move || link(&root, &from, &name, &expected)).await?? {
+        if self.inner.root.is_some() {
+            let (inner, from, name, expected) = (self.inner.clone(), path.to_owned(), self.inner.staging.join(staging.as_str()), *expected);
+            if spawn_blocking(move || link(&inner, &from, &name, &expected)).await?? {
                 return Ok(());
             }
         }
@@ -36,26 +36,27 @@ impl Blobs {
 
 /// Proves a file and gives the very same file its final name; false where the disks differ or the file system
 /// knows no links.
-fn link(root: &Path, from: &Path, staged: &PathBuf, expected: &Digest) -> Result<bool> {
+fn link(inner: &Inner, from: &Path, staged: &PathBuf, expected: &Digest) -> Result<bool> {
     found(std::fs::remove_file(staged))?;
     // Whether linking works is found out first: a copy proves the bytes by itself.
     if std::fs::hard_link(from, staged).is_err() {
         return Ok(false);
     }
-    let linked = name_linked(root, staged, expected);
+    let linked = name_linked(inner, staged, expected);
     if linked.is_err() {
         found(std::fs::remove_file(staged))?;
     }
     linked.map(|()| true)
 }
 
-fn name_linked(root: &Path, staged: &PathBuf, expected: &Digest) -> Result<()> {
+fn name_linked(inner: &Inner, staged: &PathBuf, expected: &Digest) -> Result<()> {
     let mut file = File::open(staged)?;
-    let got = sha256(&mut file)?;
+    let (got, leaves) = hash_file(&mut file)?;
     if got != *expected {
         return Err(Error::Mismatch { expected: *expected, got });
     }
-    let target = root.join(key(expected));
+    inner.write_list(expected, &leaves)?;
+    let Some(target) = inner.root.as_ref().map(|root| root.join(key(expected))) else { return Ok(()) };
     if let Some(folder) = target.parent() {
         std::fs::create_dir_all(folder)?;
     }

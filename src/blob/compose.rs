@@ -79,15 +79,15 @@ impl Blobs {
     }
 
     /// Opens a composed blob and all it is made of.
-    pub(super) async fn open_composed(&self, digest: &Digest) -> Result<Reader> {
+    pub(super) async fn open_composed(&self, digest: &Digest, checked: bool) -> Result<Reader> {
         let layout = self.find_layout(digest).await?.ok_or(Error::NotFound(*digest))?;
-        self.open_layout(digest, layout).await
+        self.open_layout(digest, layout, checked).await
     }
 
-    async fn open_layout(&self, digest: &Digest, layout: Layout) -> Result<Reader> {
+    async fn open_layout(&self, digest: &Digest, layout: Layout, checked: bool) -> Result<Reader> {
         let opened = stream::iter(layout.sources()).map(|source| async move {
             let lost = |problem: String| Error::Corrupt { digest: *digest, problem };
-            match self.open_whole(&source).await {
+            match self.open_whole(&source, checked).await {
                 Ok(reader) => Ok(reader),
                 Err(Error::NotFound(_)) => Err(lost(format!("some of them lie in {source}, which is gone"))),
                 Err(error) => Err(error),
@@ -130,7 +130,7 @@ impl Blobs {
     /// Stores a blob as `layout`, whose sources lie here, after hashing all it leads to. `staging` names a file of the
     /// staging directory that is free.
     pub async fn adopt_layout(&self, digest: &Digest, layout: &Layout, staging: &UploadId) -> Result<()> {
-        let reader = self.open_layout(digest, layout.clone()).await?;
+        let reader = self.open_layout(digest, layout.clone(), true).await?;
         let (mut hash, mut bytes) = (Sha256::new(), reader.stream(0..reader.size()));
         while let Some(block) = bytes.try_next().await? {
             hash.update(&block);
@@ -152,7 +152,7 @@ impl Blobs {
 
     /// A whole blob, open; `None` where there is none.
     pub async fn find_source(&self, digest: &Digest) -> Result<Option<Reader>> {
-        match self.open_whole(digest).await {
+        match self.open_whole(digest, true).await {
             Ok(reader) => Ok(Some(reader)),
             Err(Error::NotFound(_)) => Ok(None),
             Err(error) => Err(error),

@@ -16,9 +16,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::leaves::LEAF_BYTES;
 use super::{Error, Result};
 use crate::domain::digest::Digest;
 
@@ -27,8 +29,9 @@ use crate::domain::digest::Digest;
 const WARM_BYTES: u64 = 120 * 1024;
 /// Warm bytes handed over before others on this thread get their turn.
 const WARM_SPREE: u64 = 1024 * 1024;
-/// Large enough that the trip to a blocking thread costs little, small enough that 64 downloads stay in 128 MiB.
-const COLD_BYTES: u64 = 512 * 1024;
+/// Large enough that the trip to a blocking thread costs little, small enough that 64 downloads stay in 128 MiB; and a
+/// leaf, from its first byte on, so that what must be hashed is hashed once and where it lies.
+const COLD_BYTES: u64 = LEAF_BYTES;
 /// Blocks on their way while one is being sent.
 const COLD_AHEAD: usize = 3;
 /// After so much from the disk it is worth asking again whether the rest is in memory.
@@ -45,6 +48,14 @@ pub(super) trait ReadAt: Debug + Send + Sync {
 
     /// Lets the kernel forget what it has of them in memory.
     fn drop_cached(&self);
+
+    /// All bytes were found good, and nothing needs to be hashed.
+    fn all_proved(&self) -> bool {
+        false
+    }
+
+    /// What is to be done before anything is read, where something is.
+    fn get_ready(self: Arc<Self>) -> Option<BoxFuture<'static, Result<()>>>;
 }
 
 /// The bytes of `range`, in order.
@@ -109,7 +120,7 @@ impl Blocks {
                 }
                 self.cold_until = self.rest.end.min(self.rest.start + COLD_RUN);
             }
-            let block = self.rest.start..self.cold_until.min(self.rest.start + COLD_BYTES);
+            let block = self.rest.start..self.cold_until.min((self.rest.start / COLD_BYTES + 1) * COLD_BYTES);
             self.rest.start = block.end;
             let (digest, file) = (self.digest, self.file.clone());
             self.ahead.push_back(spawn_blocking(move || read_block(digest, &*file, block)));
@@ -133,6 +144,7 @@ fn read_block(digest: Digest, file: &dyn ReadAt, range: Range<u64>) -> Result<By
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Err(Error::Corrupt { digest, problem: format!("it ends before byte {}", range.end) })
         }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Error::Corrupt { digest, problem: error.to_string() }),
         Err(error) => Err(error.into()),
     }
 }
@@ -172,6 +184,10 @@ impl ReadAt for File {
         use std::os::fd::AsRawFd as _;
         // SAFETY: the descriptor is `self`'s own; advice changes no data. It may be ignored, and so is the answer.
         let _ = unsafe { libc::posix_fadvise(self.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    }
+
+    fn get_ready(self: Arc<Self>) -> Option<BoxFuture<'static, Result<()>>> {
+        None
     }
 }
 

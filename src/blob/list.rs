@@ -99,6 +99,7 @@ impl Blobs {
 
     /// Removes a blob's bytes, in whatever form they lie there; how many it was. None is no error.
     pub async fn delete(&self, digest: &Digest) -> Result<u64> {
+        self.forget_leaves(digest).await?;
         let whole = key(digest);
         let mut freed = 0;
         for name in [format!("{whole}.segments"), whole] {

@@ -4,6 +4,7 @@
 //! DIR/staging/<upload id>          sparse, filled in any order; a crash leaves them for the sweeper
 //! DIR/blobs/ab/cd/<64 hex>         final: size and sha256 were proved, file and folders are on the disk
 //! DIR/blobs/ab/cd/<64 hex>.segments  the same, its bytes in pieces of other blobs
+//! DIR/hashes/ab/cd/<64 hex>        of its leaves, by which any run of it is checked: `leaves`
 //! DIR/quarantine/<64 hex>          had a final name and no longer its sha256
 //! ```
 //!
@@ -13,10 +14,14 @@
 //! the same keys below its prefix, with staging still in a local directory.
 
 mod adopt;
+mod checked;
+mod checks;
 mod compose;
 mod direct;
 pub mod error;
 mod file;
+mod first_reading;
+mod leaves;
 mod list;
 mod multipart;
 mod object;
@@ -36,7 +41,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use checked::Checked;
 use futures_util::TryStreamExt;
+use object::Object;
 use object_store::ObjectStore;
 
 pub use compose::Composed;
@@ -66,6 +73,8 @@ struct Inner {
     staging: PathBuf,
     /// What is known of uploads between two requests, so that the next one need not read everything again.
     sessions: running::Sessions,
+    /// What is known of stored bytes, so that not all of it is hashed at each reading.
+    checks: checks::Checks,
     folders: promote::Folders,
     /// Keeps a test's staging directory alive.
     _temporary: Option<tempfile::TempDir>,
@@ -79,8 +88,8 @@ impl Blobs {
         staging: PathBuf,
         temporary: Option<tempfile::TempDir>,
     ) -> Blobs {
-        let (sessions, folders) = Default::default();
-        Blobs { inner: Arc::new(Inner { store, remote, root, staging, sessions, folders, _temporary: temporary }) }
+        let (sessions, checks, folders) = Default::default();
+        Blobs { inner: Arc::new(Inner { store, remote, root, staging, sessions, checks, folders, _temporary: temporary }) }
     }
 
     /// Blobs lie in a store across a network, not in a directory of this machine.
@@ -100,22 +109,27 @@ impl Blobs {
         object::find_size(self.inner.store.as_ref(), &object_key(digest)).await
     }
 
-    /// Opens a blob, whole or composed; its bytes are read when the reader is asked for them.
+    /// Opens a blob, whole or composed; its bytes are read, and checked, when the reader is asked for them.
     pub async fn open(&self, digest: &Digest) -> Result<Reader> {
-        match self.open_whole(digest).await {
-            Err(Error::NotFound(_)) => self.open_composed(digest).await,
+        self.open_as(digest, true).await
+    }
+
+    /// Unchecked is for those who prove the bytes themselves, and want them as they lie.
+    async fn open_as(&self, digest: &Digest, checked: bool) -> Result<Reader> {
+        match self.open_whole(digest, checked).await {
+            Err(Error::NotFound(_)) => self.open_composed(digest, checked).await,
             other => other,
         }
     }
 
-    async fn open_whole(&self, digest: &Digest) -> Result<Reader> {
+    async fn open_whole(&self, digest: &Digest, checked: bool) -> Result<Reader> {
         let Some(root) = &self.inner.root else {
             let size = self.find_whole_size(digest).await?.ok_or(Error::NotFound(*digest))?;
-            return Ok(Reader::of_object(*digest, size, self.inner.store.clone(), object_key(digest)));
+            return Ok(Reader::of_object(*digest, size, Object::new(self.clone(), *digest, size, checked)));
         };
-        let (path, digest) = (root.join(key(digest)), *digest);
+        let (inner, path, digest) = (self.inner.clone(), root.join(key(digest)), *digest);
         tokio::task::spawn_blocking(move || match File::open(path) {
-            Ok(file) => Ok(Reader::of_file(digest, file.metadata()?.len(), file)),
+            Ok(file) => Ok(Reader::of_file(digest, Checked::new(inner, digest, file, checked)?)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::NotFound(digest)),
             Err(error) => Err(error.into()),
         })
@@ -135,7 +149,29 @@ impl Blobs {
         Ok(parts.concat().into())
     }
 
-    /// The file of a blob, for those on this machine who want to map or link it; `None` for other stores, and for
+    /// The next blob whose bytes were found to be others than it is named by, for a second look ([`Blobs::settle`]).
+    pub async fn next_doubtful(&self) -> Digest {
+        self.inner.checks.next_doubtful().await
+    }
+
+    /// A doubtful blob was looked at again, and put aside if it is damaged.
+    pub fn settle(&self, digest: &Digest) {
+        self.inner.checks.settle(digest);
+    }
+
+    /// What is wrong with a blob is not only the business of its reader.
+    pub fn doubt(&self, digest: &Digest, problem: &str) {
+        self.inner.checks.doubt(digest, problem);
+    }
+
+    /// [`Blobs::local_path`] of a blob whose bytes are good: those that were not read before are.
+    pub async fn proved_path(&self, digest: &Digest) -> Result<Option<PathBuf>> {
+        let Some(path) = self.local_path(digest) else { return Ok(None) };
+        self.open_whole(digest, true).await?.prove().await?;
+        Ok(Some(path))
+    }
+
+    /// The file of a blob, for those on this machine who prove its bytes themselves; `None` for other stores, and for
     /// blobs that lie in pieces. It is read-only and must stay as it is.
     pub fn local_path(&self, digest: &Digest) -> Option<PathBuf> {
         let path = self.inner.root.as_ref()?.join(key(digest));

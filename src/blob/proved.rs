@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::task::spawn_blocking;
 
+use super::leaves::Leaves;
 use super::multipart::put;
 use super::promote::promote;
 use super::reader::Reader;
@@ -30,6 +31,7 @@ pub struct Proved {
     pub(super) id: UploadId,
     pub(super) file: Arc<File>,
     pub(super) digest: Digest,
+    pub(super) leaves: Leaves,
     pub(super) size: u64,
 }
 
@@ -49,9 +51,12 @@ impl Proved {
     /// Gives the bytes their final name, as one file, and returns when that is on the disk, as they are.
     pub async fn promote(self) -> Result<()> {
         let path = self.path();
-        let Proved { inner, id, file, digest, .. } = self;
+        let Proved { inner, id, file, digest, leaves, .. } = self;
         if inner.root.is_none() {
             put(&inner, &path, &file, &digest).await?;
+        }
+        if leaves.is_needed() {
+            Blobs { inner: inner.clone() }.keep_leaves(&digest, &leaves).await;
         }
         let promoted = spawn_blocking(move || {
             match &inner.root {

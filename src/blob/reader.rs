@@ -1,21 +1,24 @@
-//! Reading a blob: any run of its bytes as a stream of blocks, with the next blocks read ahead.
+//! Reading a blob: any run of its bytes as a stream of blocks, with the next blocks read ahead, and each compared with
+//! what was stored before it is handed over (`checked`, `object`).
 //!
 //! Local files are read by `file.rs` rather than through object_store, whose stream hands over 8 KiB at a time. A blob
 //! that lies in pieces of other files is read in the same large blocks: each is filled from as many pieces as
 //! it spans, so that its stream is as quick as that of a whole file.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use object_store::ObjectStore;
+use futures_util::{FutureExt as _, TryFutureExt as _, TryStreamExt as _};
 
+use super::checked::Checked;
 use super::file::ReadAt;
-use super::{Error, Result, file, object};
+use super::object::Object;
+use super::{Error, Result, file};
 use crate::domain::digest::Digest;
 use crate::domain::segments::Layout;
 
@@ -25,12 +28,13 @@ pub struct Reader {
     digest: Digest,
     size: u64,
     source: Source,
+    is_composed: bool,
 }
 
 #[derive(Debug, Clone)]
 enum Source {
     Local(Arc<dyn ReadAt>),
-    Object(Arc<dyn ObjectStore>, object_store::path::Path),
+    Object(Arc<Object>),
     /// Pieces of objects, each read by a request of its own.
     Parts(Arc<Parts>),
 }
@@ -71,22 +75,40 @@ impl ReadAt for Parts {
     fn drop_cached(&self) {
         self.sources.values().for_each(Reader::drop_cached);
     }
+
+    fn get_ready(self: Arc<Self>) -> Option<BoxFuture<'static, Result<()>>> {
+        let of = |source: &Reader| match &source.source {
+            Source::Local(file) => file.clone().get_ready(),
+            Source::Object(_) | Source::Parts(_) => None,
+        };
+        let waited_for: Vec<_> = self.sources.values().filter_map(of).collect();
+        if waited_for.is_empty() {
+            return None;
+        }
+        let ready = async move {
+            for source in waited_for {
+                source.await?;
+            }
+            Ok(())
+        };
+        Some(ready.boxed())
+    }
 }
 
 impl Reader {
-    pub(super) fn of_file(digest: Digest, size: u64, file: File) -> Reader {
-        Reader { digest, size, source: Source::Local(Arc::new(file)) }
+    pub(super) fn of_file(digest: Digest, file: Checked) -> Reader {
+        Reader { digest, size: file.size_bytes(), source: Source::Local(Arc::new(file)), is_composed: false }
     }
 
-    pub(super) fn of_object(digest: Digest, size: u64, store: Arc<dyn ObjectStore>, key: object_store::path::Path) -> Reader {
-        Reader { digest, size, source: Source::Object(store, key) }
+    pub(super) fn of_object(digest: Digest, size: u64, object: Object) -> Reader {
+        Reader { digest, size, source: Source::Object(Arc::new(object)), is_composed: false }
     }
 
     /// A blob made of others, which are open. `sources` holds every one that `layout` names.
     pub(super) fn of_parts(digest: Digest, layout: Layout, sources: Vec<Reader>) -> Reader {
         let (size, local) = (layout.size_bytes(), sources.iter().all(|source| matches!(source.source, Source::Local(_))));
         let parts = Arc::new(Parts { layout, sources: sources.into_iter().map(|source| (source.digest, source)).collect() });
-        Reader { digest, size, source: if local { Source::Local(parts) } else { Source::Parts(parts) } }
+        Reader { digest, size, source: if local { Source::Local(parts) } else { Source::Parts(parts) }, is_composed: true }
     }
 
     pub fn digest(&self) -> &Digest {
@@ -98,19 +120,24 @@ impl Reader {
         self.size
     }
 
+    /// Its bytes lie in other blobs.
+    pub(super) fn is_composed(&self) -> bool {
+        self.is_composed
+    }
+
     /// Lets the kernel forget what it has in memory of a local blob, so that the next reading asks the disk, and
     /// a long reading does not push out what others need.
     pub(super) fn drop_cached(&self) {
         match &self.source {
             Source::Local(file) => file.drop_cached(),
-            Source::Object(..) | Source::Parts(_) => {}
+            Source::Object(_) | Source::Parts(_) => {}
         }
     }
 
     /// The key of the object that is this blob, where there is one.
     pub(super) fn object_key(&self) -> Option<&object_store::path::Path> {
         match &self.source {
-            Source::Object(_, key) => Some(key),
+            Source::Object(object) => Some(object.key()),
             Source::Local(_) | Source::Parts(_) => None,
         }
     }
@@ -121,10 +148,39 @@ impl Reader {
             return stream::empty().boxed();
         }
         match &self.source {
-            Source::Local(file) => file::blocks(self.digest, file.clone(), range),
-            Source::Object(store, key) => object::blocks(self.digest, store.clone(), key.clone(), range),
+            Source::Local(file) => match file.clone().get_ready() {
+                None => file::blocks(self.digest, file.clone(), range),
+                Some(ready) => {
+                    let (digest, file) = (self.digest, file.clone());
+                    stream::once(ready.map_ok(move |()| file::blocks(digest, file, range))).try_flatten().boxed()
+                }
+            },
+            Source::Object(object) => object.clone().blocks(range),
             Source::Parts(parts) => part_bytes(self.digest, parts, range),
         }
+    }
+
+    /// As [`Reader::stream`], after its first block was read: what is wrong with that is an error before anything
+    /// was promised.
+    pub async fn begin(&self, range: Range<u64>) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let mut bytes = self.stream(range);
+        match bytes.next().await {
+            None => Ok(bytes),
+            Some(first) => {
+                let first = first?;
+                Ok(stream::once(async { Ok(first) }).chain(bytes).boxed())
+            }
+        }
+    }
+
+    /// Reads what nobody has found good yet.
+    pub(super) async fn prove(&self) -> Result<()> {
+        if let Source::Local(file) = &self.source
+            && file.all_proved()
+        {
+            return Ok(());
+        }
+        self.stream(0..self.size).try_for_each(|_| async { Ok(()) }).await
     }
 }
 

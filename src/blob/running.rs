@@ -1,4 +1,4 @@
-//! The sha256 of an upload while its bytes arrive in any order. It follows the first run of bytes: from memory
+//! The sha256 of an upload, and the hashes of its leaves, while its bytes arrive in any order. It follows the first run of bytes: from memory
 //! where they are written in order, read back from the page cache for what came before its turn.
 //!
 //! A hash that is kept while others write is only worth something if no byte behind it can change unnoticed.
@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
 
+use super::leaves::{Hashing, Leaves};
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
 
@@ -42,7 +42,7 @@ pub struct Turn {
 
 #[derive(Default)]
 struct Running {
-    hash: Sha256,
+    hash: Hashing,
     /// The hash is that of the file's first so many bytes.
     hashed: u64,
     /// Runs whose bytes are on their way into the file.
@@ -137,22 +137,22 @@ impl Session {
         }
     }
 
-    /// The sha256 of the file's first `size` bytes. Nobody may write meanwhile.
-    pub fn digest(&self, file: &File, size: u64) -> io::Result<Digest> {
+    /// The hashes of the file's first `size` bytes. Nobody may write meanwhile.
+    pub fn finish(&self, file: &File, size: u64) -> io::Result<(Digest, Leaves)> {
         let mut block = Vec::new();
         let mut running = self.running.lock();
         while running.step(file, size, &mut block)? {}
         if running.hashed != size {
             return Err(io::Error::other("the upload was written to while it was finished"));
         }
-        Ok(Digest::from_bytes(running.hash.clone().finalize().into()))
+        Ok(running.hash.clone().finish())
     }
 }
 
 impl Running {
     fn begin(&mut self, run: &Range<u64>) {
         if run.start < self.hashed {
-            (self.hash, self.hashed) = (Sha256::new(), 0);
+            (self.hash, self.hashed) = (Hashing::default(), 0);
         }
         let mut is_contested = false;
         for other in self.writing.iter_mut().filter(|other| other.meets(run)) {
@@ -206,6 +206,12 @@ mod tests {
 
     fn file() -> File {
         tempfile::tempfile().unwrap()
+    }
+
+    impl Session {
+        fn digest(&self, file: &File, size: u64) -> io::Result<Digest> {
+            self.finish(file, size).map(|(digest, _)| digest)
+        }
     }
 
     fn hashed(session: &Session) -> u64 {

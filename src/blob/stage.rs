@@ -179,13 +179,13 @@ fn prove(inner: Arc<Inner>, id: UploadId, announced: u64, expected: Option<Diges
     }
     inner.synced(&id, &file)?;
     let session = inner.sessions.of(&id);
-    let digest = session.digest(&file, announced)?;
+    let (digest, leaves) = session.finish(&file, announced)?;
     if let Some(expected) = expected.filter(|expected| *expected != digest) {
         session.reset();
         remove(&path)?;
         return Err(Error::Mismatch { expected, got: digest });
     }
-    Ok(Proved { inner, id, file: Arc::new(file), digest, size: announced })
+    Ok(Proved { inner, id, file: Arc::new(file), digest, leaves, size: announced })
 }
 
 fn open(path: &Path) -> std::io::Result<File> {

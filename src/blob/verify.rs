@@ -5,13 +5,17 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use sha2::{Digest as _, Sha256};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use super::checks::Stamp;
+use super::leaves::{Hashing, Leaves};
 use super::list::found;
 use super::{Blobs, Error, Result, key, object, object_key, sync_directory};
 use crate::domain::digest::Digest;
@@ -64,7 +68,8 @@ impl Blobs {
     /// Reads a blob and says whether it is what it is named by. Errors of the store are errors: only what was
     /// read is judged.
     pub async fn verify(&self, digest: &Digest, size_bytes: u64, pace: &mut Pace, tell: impl Fn(u64)) -> Result<Verdict> {
-        let reader = match self.open(digest).await {
+        let seen = self.look_at(digest).await?;
+        let reader = match self.open_as(digest, false).await {
             Ok(reader) => reader,
             Err(Error::NotFound(_)) => return Ok(Verdict::Missing),
             Err(Error::Unreadable(problem)) => return Ok(Verdict::Unreadable(problem)),
@@ -76,13 +81,13 @@ impl Blobs {
         }
         // What is in memory says nothing about the disk.
         reader.drop_cached();
-        let mut hash = Sha256::new();
+        let mut hashing = Hashing::default();
         let mut stream = reader.stream(0..size_bytes);
         loop {
             match stream.try_next().await {
                 Ok(None) => break,
                 Ok(Some(block)) => {
-                    hash.update(&block);
+                    hashing.update(&block);
                     tell(block.len() as u64);
                     pace.spend(block.len()).await;
                 }
@@ -94,10 +99,42 @@ impl Blobs {
             }
         }
         reader.drop_cached();
-        match Digest::from_bytes(hash.finalize().into()) {
-            got if got == *digest => Ok(Verdict::Good),
-            got => Ok(Verdict::Content(got)),
+        match hashing.finish() {
+            (got, leaves) if got == *digest => {
+                if !reader.is_composed() {
+                    self.learn(digest, leaves, seen).await?;
+                }
+                Ok(Verdict::Good)
+            }
+            (got, _) => Ok(Verdict::Content(got)),
         }
+    }
+
+    /// How a blob's file looks, where it has one.
+    async fn look_at(&self, digest: &Digest) -> Result<Option<Stamp>> {
+        let Some(path) = self.inner.root.as_ref().map(|root| root.join(key(digest))) else { return Ok(None) };
+        let meta = spawn_blocking(move || found(std::fs::metadata(path))).await??;
+        Ok(meta.map(|meta| Stamp::of(&meta)))
+    }
+
+    /// All of a blob was read and found good: nobody needs to hash it again as long as it looks as it did, and the
+    /// hashes of its leaves are known.
+    async fn learn(&self, digest: &Digest, leaves: Leaves, seen: Option<Stamp>) -> Result<()> {
+        if let Some(stamp) = seen
+            && self.look_at(digest).await? == seen
+        {
+            self.inner.checks.of(digest, stamp).prove_all();
+        }
+        if !leaves.is_needed() {
+            return Ok(());
+        }
+        let leaves = Arc::new(leaves);
+        if self.find_list(digest, leaves.size_bytes()).await?.as_ref() != Some(&leaves) {
+            self.keep_leaves(digest, &leaves).await;
+        }
+        // Another list in memory would doubt the blob for ever.
+        self.inner.checks.keep_list(digest, leaves);
+        Ok(())
     }
 
     /// Moves a damaged blob to `quarantine/`, after reading it once more; false where it proves good now, or is

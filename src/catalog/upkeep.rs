@@ -14,6 +14,7 @@ const TOTALS: &[(&str, &str)] = &[
     ("hub_scrub_blobs_total", "Blobs read again and compared with their sha256."),
     ("hub_scrub_bytes_total", "Bytes of those blobs."),
     ("hub_scrub_damaged_total", "Blobs found damaged or lost."),
+    ("hub_reads_damaged_total", "Blobs found damaged when somebody wanted to read them; their bad bytes were not sent."),
     ("hub_uploads_expired_total", "Unfinished uploads thrown away."),
     ("hub_backups_total", "Backups that were completed."),
 ];

@@ -65,7 +65,8 @@ pub async fn serve(request: &HttpRequest, service: &Service, file: &OpenFile) ->
         response.insert_header((header::CONTENT_RANGE, "bytes */0"));
     }
     let digest = file.entry.digest;
-    let bytes = file.reader.stream(from..to);
+    // What is wrong with the first bytes is an answer of its own; later the connection can only end.
+    let bytes = file.reader.begin(from..to).await.map_err(crate::service::Error::from)?;
     let told = bytes.map(move |part| part.inspect_err(|error| tracing::error!(%digest, %error, "a file broke off while it was sent")));
     Ok((response.body(SizedStream::new(to - from, told.boxed())), from == 0))
 }

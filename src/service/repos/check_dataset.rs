@@ -148,7 +148,7 @@ impl Service {
         let mut copies = None;
         let mut files = Vec::with_capacity(manifest.entries().len());
         for entry in manifest.entries() {
-            let local = match self.blobs.local_path(&entry.digest) {
+            let local = match self.blobs.proved_path(&entry.digest).await? {
                 Some(local) => local,
                 None => {
                     if copies.is_none() {

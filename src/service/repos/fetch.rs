@@ -67,11 +67,12 @@ impl Service {
         self.open_entry(repo, version, entry).await
     }
 
-    async fn open_entry(&self, repo: RepoKey, version: Version, entry: FileEntry) -> Result<OpenFile> {
+    pub(in crate::service) async fn open_entry(&self, repo: RepoKey, version: Version, entry: FileEntry) -> Result<OpenFile> {
         let reader = match self.blobs.open(&entry.digest).await {
             Ok(reader) if reader.size() == entry.size_bytes => reader,
             Ok(reader) => {
                 let problem = format!("it has {} bytes instead of {}", reader.size(), entry.size_bytes);
+                self.blobs.doubt(&entry.digest, &problem);
                 return Err(blob::Error::Corrupt { digest: entry.digest, problem }.into());
             }
             Err(blob::Error::NotFound(digest)) => {

@@ -60,7 +60,7 @@ impl Service {
     /// What is found in a file, or the refusal of it.
     pub(super) async fn scan_file(&self, entry: &ManifestEntry) -> Result<Mark> {
         let _turn = SCANS.acquire().await.map_err(|_| Error::Internal("the scans were closed".into()))?;
-        let file = self.blobs.local_path(&entry.digest).and_then(|path| std::fs::File::open(path).ok());
+        let file = self.blobs.proved_path(&entry.digest).await?.and_then(|path| std::fs::File::open(path).ok());
         let (blobs, runtime) = (self.blobs.clone(), Handle::current());
         let bytes = BlobBytes { blobs, digest: entry.digest, size_bytes: entry.size_bytes, file, runtime };
         let found = tokio::task::spawn_blocking(move || scan::scan(&bytes)).await;

@@ -47,8 +47,7 @@ impl Service {
                 Ok::<_, Error>((repo.key, version, held.1))
             })
             .await?;
-        let reader = self.blobs.open(&entry.digest).await?;
-        Ok(OpenFile { repo, entry, version, reader })
+        self.open_entry(repo, version, entry).await
     }
 
     /// Takes a part of an object, as [`Service::put_part`]; the last one that comes proves it.

@@ -139,11 +139,29 @@ impl Service {
         Ok(named.map(|named_by| Damage { digest, size_bytes, problem, quarantined, named_by, unreadable }))
     }
 
+    /// Waits for a blob whose bytes a reader has found to be others than they should be, reads all of it, and puts it
+    /// aside if they are.
+    pub async fn judge_doubtful(&self) -> Result<()> {
+        let digest = self.blobs.next_doubtful().await;
+        let size_bytes = self.db.read(move |tx| Ok::<_, Error>(blobs::find_size(tx, &digest)?)).await?;
+        let damage = match size_bytes {
+            Some(size_bytes) => self.scrub_blob(digest, size_bytes, &mut Pace::free(), |_| {}).await?,
+            None => None,
+        };
+        self.blobs.settle(&digest);
+        match &damage {
+            Some(damage) => {
+                tell_damage(damage);
+                self.db.write(move |tx| Ok::<_, Error>(upkeep::add(tx, "hub_reads_damaged_total", 1)?)).await?;
+            }
+            None => tracing::warn!(%digest, "a blob that was found damaged is good, or gone, when it is read again"),
+        }
+        Ok(())
+    }
+
     pub(super) async fn count_scrubbed(&self, scrubbed: &Scrubbed) -> Result<()> {
         let (read, damaged) = (scrubbed.read, scrubbed.damaged.len() as u64);
-        for damage in &scrubbed.damaged {
-            tracing::error!(digest = %damage.digest, problem = damage.problem, named_by = ?damage.named_by, "a blob is damaged");
-        }
+        scrubbed.damaged.iter().for_each(tell_damage);
         self.db
             .write(move |tx| {
                 upkeep::add(tx, "hub_scrub_blobs_total", read.blobs)?;
@@ -152,4 +170,8 @@ impl Service {
             })
             .await
     }
+}
+
+fn tell_damage(damage: &Damage) {
+    tracing::error!(digest = %damage.digest, problem = damage.problem, named_by = ?damage.named_by, "a blob is damaged");
 }
