@@ -26,6 +26,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("store", "", "where blobs lie: empty for the data directory, or s3://bucket/prefix"),
     ("redirect_downloads", "false", "send clients to short-lived addresses of the S3 store rather than pass its bytes through"),
     ("listen", "127.0.0.1:8080", "address and port to serve on; port 0 picks a free one"),
+    ("metrics_listen", "", "a further address and port that answers /metrics to anybody; else an administrator's token reads them"),
     ("public_url", "", "the address people reach the server at, such as https://hub.example.org"),
     ("trusted_hosts", "", "further names the server answers to, with commas; others are refused"),
     ("trusted_proxies", "", "addresses or networks, with commas, whose Forwarded and X-Forwarded-For say who calls"),
@@ -109,6 +110,7 @@ pub struct Config {
     pub store: Option<Bucket>,
     pub redirect_downloads: bool,
     pub listen: String,
+    pub metrics_listen: Option<String>,
     /// Without a slash at the end.
     pub public_url: Option<String>,
     pub trusted_hosts: Vec<String>,
@@ -232,6 +234,7 @@ impl Config {
             store: read.bucket("store")?,
             redirect_downloads: read.flag("redirect_downloads")?,
             listen: read.checked("listen", "an address and a port, such as 127.0.0.1:8080", |v| v.to_socket_addrs().is_ok())?,
+            metrics_listen: read.address("metrics_listen")?,
             public_url: read.url("public_url")?,
             trusted_hosts: read.list("trusted_hosts").iter().map(|host| host.to_lowercase()).collect(),
             trusted_proxies: read.networks("trusted_proxies")?,

@@ -221,7 +221,7 @@ async fn a_caller_has_an_allowance() {
     let home = tempfile::tempdir().unwrap();
     let shown = server.hub(home.path()).env("HUB_TOKEN", &ada.token).args(["show", "ada/net", "--quiet"]).output().unwrap();
     assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
-    let metrics = server.anonymous().get("/metrics").await.text();
+    let metrics = server.admin().get("/metrics").await.text();
     assert!(metrics.contains("too_many_requests"), "{metrics}");
 }
 

@@ -9,6 +9,7 @@ use std::net::TcpStream;
 
 use hub::http::routes::routes;
 use reqwest::Method;
+use serde_json::json;
 use support::{Reply, STUCK_AFTER, Server, eventually, fill, hub};
 
 #[tokio::test]
@@ -37,9 +38,31 @@ async fn it_is_alive_ready_and_counts() {
     assert_eq!(api.get("/healthz").await.text(), "ok\n");
     assert_eq!(api.get("/readyz").await.text(), "ok\n");
     api.get("/api/v1/whoami").await.problem(401, "login_required");
-    let metrics = api.get("/metrics").await.text();
+    let metrics = server.admin().get("/metrics").await.text();
     assert!(metrics.contains(r#"hub_http_requests_total{method="GET",route="/api/v1/whoami",status="401"} 1"#), "{metrics}");
     assert!(metrics.contains(r#"hub_jobs{state="queued"} 0"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn numbers_of_the_site_are_for_administrators_or_for_who_reaches_their_own_listener() {
+    let server = Server::start_with(&["--workers", "0"], &[("HUB_METRICS_LISTEN", "127.0.0.1:0")]);
+    server.anonymous().get("/metrics").await.problem(401, "login_required");
+    server.user("ada").await.get("/metrics").await.problem(403, "site_admin_only");
+    let reading = server.admin().post("/api/v1/tokens", &json!({"name": "prometheus", "scope": "read"})).await.created();
+    let reading = server.with_token(reading["secret"].as_str().unwrap());
+    assert!(reading.get("/metrics").await.text().contains("hub_store_bytes 0\n"), "a token that only reads is enough");
+
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("metrics are answered here")).expect("the log says where");
+    let at = line.find("127.0.0.1:").unwrap();
+    let address: String = line[at..].chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+    let get = async |path: &str| support::http().get(format!("http://{address}{path}")).send().await.unwrap();
+    assert!(get("/metrics").await.text().await.unwrap().contains("hub_store_bytes 0\n"));
+    assert_eq!(get("/healthz").await.status(), 200);
+    for path in ["/", "/api/v1/whoami", "/api/v1/search", "/login"] {
+        assert_eq!(get(path).await.status(), 404, "{path}");
+    }
+    assert_eq!(server.stop(), Some(0));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sharing::{Line, base, bytes_below, bytes_of, fine_tune, places, tensors_of, write_model};
 use support::publishing::{commit, create_repo, file, upload};
 use support::training::{self, Person};
-use support::{Api, Reply, Server};
+use support::{Api, Reply, Server, until};
 
 /// Runs the command line over a line; its JSON answer.
 fn hub(server: &Server, line: &Line, home: &Path, args: &[&str]) -> Value {
@@ -156,7 +156,8 @@ async fn knowing_a_hash_yields_nothing() {
     commit(&ada, "models/ada/public", None, vec![file("model.safetensors", &public)]).await.created();
     assert!(places(server.data(), &public).1.is_file());
     let list = eve.get("/api/v1/models/ada/public/versions/1/segments/model.safetensors").await;
-    assert_eq!(list.ok()["segments"], json!([]), "the sources are not eve's to know");
+    let itself = json!([{"offset_bytes": 0, "size_bytes": public.len(), "source": Digest::of(&public).to_hex(), "source_offset": 0}]);
+    assert_eq!(list.ok()["segments"], itself, "the sources are not eve's to know, nor that there are any");
     assert!(!list.text().contains(&Digest::of(&secret).to_hex()));
     let shared = offer(&eve, &Digest::of(b"eve's third").to_hex(), size, tensors_of(&secret)).await;
     let received: u64 = shared["received"].as_array().unwrap().iter().map(|r| r[1].as_u64().unwrap() - r[0].as_u64().unwrap()).sum();
@@ -164,6 +165,46 @@ async fn knowing_a_hash_yields_nothing() {
     let head: usize = head.iter().map(|(_, var)| var.elem_count() * 4).sum();
     assert!(received > 0 && received as usize <= size - head, "{received} of {size}, of which the head is {head}");
     assert_eq!(eve.get("/api/v1/models/ada/secret/versions/1/segments/model.safetensors").await.status, 404);
+}
+
+#[tokio::test]
+async fn what_others_keep_private_changes_no_answer() {
+    let weights = base();
+    let (first, second) = (bytes_of(&fine_tune(&weights, 3, 1)), bytes_of(&fine_tune(&weights, 4, 2)));
+    // Nothing; the base; the very file that is published last.
+    let mut answers = Vec::new();
+    for hidden in [None, Some(bytes_of(&weights)), Some(second.clone())] {
+        let server = Server::start();
+        let (ada, eve) = (server.user("ada").await, server.user("eve").await);
+        if let Some(hidden) = &hidden {
+            ada.post("/api/v1/repos", &json!({"kind": "model", "id": "ada/secret", "private": true})).await.created();
+            upload(&ada, hidden).await;
+            commit(&ada, "models/ada/secret", None, vec![file("model.safetensors", hidden)]).await.created();
+        }
+        create_repo(&eve, "model", "eve/net").await;
+        let (mut told, mut own) = (Vec::new(), Vec::new());
+        for (bytes, parent) in [(&first, None), (&second, Some(1))] {
+            told.push(offer(&eve, &Digest::of(bytes).to_hex(), bytes.len(), tensors_of(bytes)).await);
+            upload(&eve, bytes).await;
+            commit(&eve, "models/eve/net", parent, vec![file("model.safetensors", bytes)]).await.created();
+        }
+        for version in [1, 2] {
+            let path = format!("/api/v1/models/eve/net/versions/{version}/segments/model.safetensors");
+            told.push(eve.get(&path).await.ok());
+            assert_eq!(told.last(), Some(&server.anonymous().get(&path).await.ok()), "nor is a stranger told more");
+            own.push(server.admin().get(&path).await.ok());
+        }
+        answers.push(told);
+        if hidden.is_some() {
+            assert_ne!(own[0], answers[0][2], "whoever may read all of it is told where it lies");
+        }
+    }
+    let runs = answers[0][3]["segments"].as_array().unwrap();
+    assert!(runs.iter().any(|run| run["source"] == json!(Digest::of(&first).to_hex())), "the second lies in the first");
+    let covered: u64 = runs.iter().map(|run| run["size_bytes"].as_u64().unwrap()).sum();
+    assert_eq!(covered, second.len() as u64, "and the rest of it in itself");
+    assert_eq!(answers[1], answers[0], "a base that is private");
+    assert_eq!(answers[2], answers[0], "the same file, in private");
 }
 
 #[tokio::test]
@@ -225,7 +266,7 @@ async fn nothing_is_shared_with_a_damaged_blob() {
     assert!(server.anonymous().get("/api/v1/models/library/net/versions/2/files/model.safetensors").await.bytes == second);
 
     // Sent again, the damaged blob is mended by what shares with it now; both read true.
-    std::fs::remove_file(&stored).unwrap();
+    until("it is put aside", async || !stored.exists()).await;
     upload(&admin, &first).await;
     assert!(server.anonymous().get("/api/v1/models/library/net/versions/1/files/model.safetensors").await.bytes == first);
 }

@@ -76,7 +76,7 @@ async fn sip(mut stream: TcpStream, head: String, bytes: usize) {
 /// Waits until the server has at most so many connections open.
 async fn until_open(server: &Server, most: u64) {
     let open = |text: &str| text.lines().find_map(|line| line.strip_prefix("hub_connections ")?.parse::<u64>().ok());
-    let few = async || open(&server.anonymous().get("/metrics").await.text()).is_some_and(|count| count <= most);
+    let few = async || open(&server.admin().get("/metrics").await.text()).is_some_and(|count| count <= most);
     until(&format!("at most {most} connections are open"), few).await;
 }
 
@@ -206,7 +206,7 @@ async fn five_hundred_of_each_kind_hold_nobody_up_and_are_cut() {
     // A reader that stalls holds the blocks that were read ahead for it; the others hold next to nothing.
     let most_kib = (of_each_kind as u64 * 2) << 10;
     assert!(peak_kib - before_kib < most_kib, "slow clients took {} MiB", (peak_kib - before_kib) >> 10);
-    let metrics = server.anonymous().get("/metrics").await.text();
+    let metrics = server.admin().get("/metrics").await.text();
     for reason in ["slow_reader", "slow_request"] {
         assert!(metrics.contains(&format!("hub_connections_cut_total{{reason=\"{reason}\"}}")), "{reason} is missing: {metrics}");
     }
@@ -257,7 +257,7 @@ async fn event_streams_are_slow_by_right() {
     assert!(drip(connect(&server, "127.0.0.1", None).await, later.into(), b"y").await.starts_with("HTTP/1.1 200"));
     admin.post(&format!("/finetunes/{id}/cancel"), json!({})).await;
     read_until("cancelled").await;
-    let metrics = server.anonymous().get("/metrics").await.text();
+    let metrics = server.admin().get("/metrics").await.text();
     let cut: Vec<&str> = metrics.lines().filter(|line| line.starts_with("hub_connections_cut_total{")).collect();
     assert_eq!(cut, ["hub_connections_cut_total{reason=\"slow_request\"} 1"], "only that one was cut");
 }

@@ -101,7 +101,7 @@ async fn deleted_versions_and_repos_make_room() {
     left.sort();
     assert_eq!(lying(server.data()), left);
     assert_eq!(read_all(&api, "models/library/net").await.len(), 2);
-    let metrics = server.anonymous().get("/metrics").await.text();
+    let metrics = server.admin().get("/metrics").await.text();
     for line in [format!("hub_gc_freed_bytes_total {}", one.len() + 9), "hub_gc_freed_blobs_total 2".into(), "hub_store_blobs ".into()] {
         assert!(metrics.contains(&line), "{line}\n{metrics}");
     }
@@ -214,7 +214,7 @@ async fn damage_is_found_put_aside_and_repaired_by_publishing_again() {
     admin(server.data(), &["scrub"], 0);
     admin(server.data(), &["fsck"], 0);
     admin(server.data(), &["scrub", "--sample", "50%"], 0);
-    assert!(server.anonymous().get("/metrics").await.text().contains("hub_scrub_damaged_total 2"));
+    assert!(server.admin().get("/metrics").await.text().contains("hub_scrub_damaged_total 2"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -295,7 +295,7 @@ async fn a_backup_of_a_busy_hub_restores_to_the_same_hashes() {
         assert_eq!(theirs, ours, "{repo}");
         assert!(!ours.is_empty());
     }
-    assert!(server.anonymous().get("/metrics").await.text().contains("hub_backups_total 6"));
+    assert!(server.admin().get("/metrics").await.text().contains("hub_backups_total 6"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -356,7 +356,7 @@ async fn what_lies_in_pieces_of_others_keeps_them_and_is_backed_up_as_it_lies() 
     admin(&restored, &["fsck"], 0);
     let twin = Server::start_on(&restored, &["--workers", "0"], &[]);
     assert_eq!(read_all(&twin.with_token(&server.admin_token), "models/library/tuned").await, ours);
-    let metrics = twin.anonymous().get("/metrics").await.text();
+    let metrics = twin.with_token(&server.admin_token).get("/metrics").await.text();
     let number = |name: &str| {
         let line = metrics.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("no {name}\n{metrics}"));
         line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()
@@ -386,7 +386,7 @@ async fn a_server_keeps_its_house_by_itself() {
     publish(&api, "models/library/net", None, &[("a.txt", b"aaaa"), ("b.txt", b"bbbb")]).await.created();
     publish(&api, "models/library/net", Some(1), &[("a.txt", b"aaaa")]).await.created();
     api.delete("/api/v1/models/library/net/versions/1").await.done();
-    let metrics = quiet.anonymous().get("/metrics").await.text();
+    let metrics = quiet.admin().get("/metrics").await.text();
     assert!(metrics.contains("hub_gc_runs_total 0") && metrics.contains("hub_scrub_blobs_total 0"), "{metrics}");
     assert_eq!(quiet.stop(), Some(0));
     age(dir.path()).await;
@@ -394,7 +394,7 @@ async fn a_server_keeps_its_house_by_itself() {
 
     let busy = Server::start_on(dir.path(), &["--workers", "0"], &[("HUB_GC_INTERVAL", "1s"), ("HUB_GC_GRACE", "0s")]);
     until("the damage is found and the garbage collected", async || {
-        let metrics = busy.anonymous().get("/metrics").await.text();
+        let metrics = busy.admin().get("/metrics").await.text();
         metrics.contains("hub_scrub_damaged_total 1") && metrics.contains("hub_gc_freed_bytes_total 4")
     })
     .await;

@@ -18,6 +18,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use actix_web::dev::ServerHandle;
 pub use administration::{Administration, Ailment};
 pub use error::{Error, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -78,6 +79,8 @@ pub struct App {
     config: Config,
     service: Service,
     listener: TcpListener,
+    /// For metrics alone.
+    metrics: Option<TcpListener>,
     address: SocketAddr,
     first_start: Option<FirstStart>,
     stop: StopSignals,
@@ -116,8 +119,9 @@ impl App {
             }
         };
         let listener = listen(&config.listen)?;
+        let metrics = config.metrics_listen.as_deref().map(listen).transpose()?;
         let address = listener.local_addr().map_err(|e| Error::failed(format!("listening: {e}"), "try again"))?;
-        Ok(App { config, service, listener, address, first_start, stop, _lock: lock })
+        Ok(App { config, service, listener, metrics, address, first_start, stop, _lock: lock })
     }
 
     /// Where it listens; the port is the real one even if 0 was asked.
@@ -132,6 +136,7 @@ impl App {
     /// Serves until SIGTERM or SIGINT, then lets requests in flight end and stops the workers.
     pub async fn run(mut self) -> Result<()> {
         let metrics = Metrics::new().map_err(|e| Error::failed(format!("metrics: {e}"), "report this"))?;
+        let watched = self.metrics.take().map(|listener| serve_metrics(listener, &self.config, &self.service, &metrics)).transpose()?;
         let config = &self.config;
         let site = Site::new(config.public_url.clone(), &config.trusted_hosts, metrics).within(limits::of(config));
         let site = site.behind(config.trusted_proxies.clone()).readable_from(config.cors_origins.clone());
@@ -148,6 +153,9 @@ impl App {
         }
         housekeeping.stop();
         workers.stop().await;
+        if let Some(watched) = watched {
+            watched.stop(true).await;
+        }
         handle.stop(true).await;
         if let Err(error) = self.service.write_downloads().await {
             tracing::warn!(%error, "the last downloads were not counted");
@@ -164,6 +172,22 @@ fn open_error(data: &Path, error: db::Error) -> Error {
         }
         other => Error::failed(format!("the database in {}: {other}", data.display()), "check the directory's owner and free space"),
     }
+}
+
+/// Answers `/metrics` to whoever reaches this listener.
+fn serve_metrics(listener: TcpListener, config: &Config, service: &Service, metrics: &Metrics) -> Result<ServerHandle> {
+    let failed = |e: std::io::Error| Error::failed(format!("serving metrics: {e}"), "try again");
+    let address = listener.local_addr().map_err(failed)?;
+    let mut names = config.trusted_hosts.clone();
+    if !address.ip().is_unspecified() {
+        names.push(address.ip().to_string());
+    }
+    let site = Site::new(config.public_url.clone(), &names, metrics.clone());
+    let server = http::serve_metrics(listener, service.clone(), site).map_err(failed)?;
+    tracing::info!(%address, "metrics are answered here, to anybody");
+    let handle = server.handle();
+    tokio::spawn(server);
+    Ok(handle)
 }
 
 fn listen(address: &str) -> Result<TcpListener> {

@@ -36,9 +36,11 @@ pub struct Reused {
 }
 
 impl Cache {
-    /// Keeps a server's word on where a blob's bytes lie. A blob that only lies in itself needs no list.
+    /// Keeps a server's word on where a blob's bytes lie. What lies in itself needs no list.
     pub fn remember_segments(&self, digest: &Digest, layout: &Layout) -> Result<()> {
-        if layout.segments().iter().all(|segment| segment.source == *digest) {
+        let elsewhere: Vec<Segment> = layout.segments().iter().filter(|segment| segment.source != *digest).copied().collect();
+        let Ok(layout) = Layout::new(layout.size_bytes(), elsewhere) else { return Ok(()) };
+        if layout.segments().is_empty() {
             return Ok(());
         }
         let path = self.segments_path(digest);

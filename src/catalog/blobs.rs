@@ -79,6 +79,21 @@ pub fn revoke(tx: &mut Tx<'_>, digest: &Digest, account: &AccountId) -> Result<(
     Ok(())
 }
 
+/// The size of a blob that the account has sent, or that a repo holds which may be seen. One question, whose parts are all
+/// asked whatever is there: how long the answer takes tells nothing of what may not be seen.
+pub fn find_usable_size(tx: &mut Tx<'_>, digest: &Digest, account: Option<&AccountId>, visible: &Visibility) -> Result<Option<u64>> {
+    let mut params = vec![Value::Text(digest.to_hex()), Value::Text(account.map_or(String::new(), ToString::to_string))];
+    let seen = seen_by(visible, &mut params);
+    let sql = format!(
+        "select coalesce((select size_bytes from blobs where digest = $1), -1) as size_bytes,
+             exists (select 1 from blob_grants where digest = $1 and account = $2) as sent,
+             exists (select 1 from files f join repos r on r.key = f.repo where f.digest = $1 and r.deleted is null and ({seen})) as seen"
+    );
+    let row = tx.one(&sql, &params)?;
+    let usable = row.flag("sent")? || row.flag("seen")?;
+    Ok(u64::try_from(row.int("size_bytes")?).ok().filter(|_| usable))
+}
+
 /// Whether a repo that may be seen holds the blob in one of its versions.
 pub fn is_readable(tx: &mut Tx<'_>, digest: &Digest, visible: &Visibility) -> Result<bool> {
     let mut params = vec![Value::Text(digest.to_hex())];

@@ -1,5 +1,6 @@
 //! Repos: the rows names stand for. A deleted repo's row stays, so that its name is never given again.
 
+use super::visibility::{Visibility, seen_by};
 use crate::db::{Result, Row, Tx};
 use crate::domain::id::RepoKey;
 use crate::domain::name::{Name, RepoId, RepoKind};
@@ -46,6 +47,26 @@ pub fn insert(tx: &mut Tx<'_>, repo: &Repo) -> Result<()> {
 /// The repo of this name, however its case and separators are typed.
 pub fn find(tx: &mut Tx<'_>, kind: RepoKind, id: &RepoId) -> Result<Option<Repo>> {
     find_folded(tx, kind, &id.folded())
+}
+
+/// The repo of this name, if it may be seen: one that may not is left where it lies, as if it were not there.
+pub fn find_seen(tx: &mut Tx<'_>, kind: RepoKind, id: &RepoId, visible: &Visibility) -> Result<Option<Repo>> {
+    let mut params = params![kind.as_str(), id.folded()].to_vec();
+    let seen = seen_by(visible, &mut params);
+    let sql = format!("select {COLUMNS} from repos r where kind = $1 and folded = $2 and deleted is null and ({seen})");
+    tx.find(&sql, &params)?.as_ref().map(from_row).transpose()
+}
+
+/// The repo that had this name before it was moved, with its present one, if it may be seen.
+pub fn find_moved(tx: &mut Tx<'_>, kind: RepoKind, id: &RepoId, visible: &Visibility) -> Result<Option<Repo>> {
+    let mut params = params![kind.as_str(), id.folded()].to_vec();
+    let seen = seen_by(visible, &mut params);
+    let columns = COLUMNS.split(", ").map(|column| format!("r.{column}")).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "select {columns} from former_names f join repos r on r.key = f.repo
+         where f.kind = $1 and f.folded = $2 and r.deleted is null and ({seen})"
+    );
+    tx.find(&sql, &params)?.as_ref().map(from_row).transpose()
 }
 
 /// By the folded `namespace/name`.

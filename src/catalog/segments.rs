@@ -10,6 +10,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::AccountId;
 use crate::domain::pieces::{LEAST_BYTES, Piece};
 use crate::domain::segments::{Layout, Segment};
+use crate::domain::time::Timestamp;
 use crate::params;
 
 /// Blobs that are told to have the same tensor: one is enough, a few let a choice be made among them.
@@ -17,6 +18,9 @@ const MOST_PLACES: usize = 32;
 /// Rows of composed blobs looked at to see whether a caller may read a source through one of them. Few: how long
 /// the look takes must not tell a stranger what is there.
 const MOST_DEPENDENTS: usize = 256;
+
+/// Runs of a source looked at that lie in other blobs as well.
+const MOST_RUNS: usize = 2_048;
 
 /// A run of a whole blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -138,6 +142,47 @@ pub fn readable(tx: &mut Tx<'_>, source: &Digest, account: Option<&AccountId>, v
     );
     let rows = tx.all(&sql, &params)?;
     rows.iter().map(|row| Ok(row.count("source_offset")?..row.count("source_offset")? + row.count("size_bytes")?)).collect()
+}
+
+/// When a blob was first part of a version that may be seen; `None` where it is part of none.
+pub fn first_seen(tx: &mut Tx<'_>, digest: &Digest, visible: &Visibility) -> Result<Option<Timestamp>> {
+    let mut params = vec![Value::Text(digest.to_hex())];
+    let seen = seen_by(visible, &mut params);
+    let sql = format!(
+        "select min(v.created) as first from files f join repos r on r.key = f.repo join versions v on v.repo = f.repo and v.number = f.number
+         where f.digest = $1 and r.deleted is null and ({seen})"
+    );
+    Ok(tx.one(&sql, &params)?.find_int("first")?.map(Timestamp::from_unix_ms))
+}
+
+/// The runs of a whole blob that lie in blobs which may be seen, as places in those: in that blob itself, if it is one of
+/// them, and in those composed of it; the source's places are the offsets. Each with when its blob was first seen.
+pub fn seen_runs(tx: &mut Tx<'_>, source: &Digest, visible: &Visibility) -> Result<Vec<(Timestamp, Segment)>> {
+    let mut seen = Vec::new();
+    if let (Some(first), Some(size_bytes)) = (first_seen(tx, source, visible)?, find_size(tx, source)?) {
+        seen.push((first, Segment { offset: 0, size_bytes, source: *source, source_offset: 0 }));
+    }
+    let mut params = vec![Value::Text(source.to_hex())];
+    let visibly = seen_by(visible, &mut params);
+    let sql = format!(
+        "select s.digest, s.offset_bytes, s.size_bytes, s.source_offset, n.first from blob_segments s join (
+             select f.digest, min(v.created) as first
+             from files f join repos r on r.key = f.repo join versions v on v.repo = f.repo and v.number = f.number
+             where f.digest in (select distinct digest from blob_segments where source = $1 order by digest limit {MOST_DEPENDENTS})
+                 and r.deleted is null and ({visibly})
+             group by f.digest
+         ) n on n.digest = s.digest where s.source = $1 order by n.first, s.digest, s.position limit {MOST_RUNS}"
+    );
+    for row in tx.all(&sql, &params)? {
+        let run = Segment {
+            offset: row.count("source_offset")?,
+            size_bytes: row.count("size_bytes")?,
+            source: row.parse("digest", Digest::parse)?,
+            source_offset: row.count("offset_bytes")?,
+        };
+        seen.push((Timestamp::from_unix_ms(row.int("first")?), run));
+    }
+    Ok(seen)
 }
 
 /// May the caller read this very blob: in a repo they see, or because they have sent it?

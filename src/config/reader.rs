@@ -1,6 +1,7 @@
 //! Reads typed values, with an error that says where a wrong one came from.
 
 use std::collections::BTreeMap;
+use std::net::ToSocketAddrs as _;
 use std::path::PathBuf;
 
 use super::{Bucket, Error, Source};
@@ -46,6 +47,14 @@ impl Reader<'_> {
 
     pub fn size(&self, key: &str) -> Result<usize, Error> {
         Ok(usize::try_from(self.number(key)?).unwrap_or(usize::MAX))
+    }
+
+    /// An address and a port, or nothing.
+    pub fn address(&self, key: &str) -> Result<Option<String>, Error> {
+        match self.text(key) {
+            "" => Ok(None),
+            _ => self.checked(key, "an address and a port, such as 127.0.0.1:9090", |v| v.to_socket_addrs().is_ok()).map(Some),
+        }
     }
 
     pub fn data_limits(&self) -> Result<DataLimits, Error> {

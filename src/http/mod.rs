@@ -64,6 +64,9 @@ pub struct Site {
 /// How long requests in flight may go on when the server is told to stop.
 const SHUTDOWN_SECONDS: u64 = 10;
 
+/// Those who watch are few.
+const METRICS_CONNECTIONS: usize = 64;
+
 impl Site {
     /// `trusted_hosts` are further names beside that of `public_url` and those of loopback. It answers to no other, so that
     /// no web page can reach it under a name of its own (DNS rebinding), and no link leads where a caller wants.
@@ -163,6 +166,16 @@ pub fn serve(listener: TcpListener, service: Service, site: Site, threads: usize
     .on_connect(move |connection, data| limiter.greet(connection, data))
     .listen(listener)?;
     Ok(server.run())
+}
+
+/// Starts answering `/metrics`, and nothing else but whether the server is well, on a listener of its own.
+pub fn serve_metrics(listener: TcpListener, service: Service, site: Site) -> std::io::Result<Server> {
+    let (site, service) = (Data::new(site), Data::new(service));
+    let server = HttpServer::new(move || {
+        App::new().app_data(site.clone()).app_data(service.clone()).configure(routes::configure_metrics).wrap(from_fn(guard::frame))
+    });
+    let server = server.workers(1).max_connections(METRICS_CONNECTIONS).shutdown_timeout(1).disable_signals();
+    Ok(server.listen(listener)?.run())
 }
 
 #[cfg(test)]

@@ -28,6 +28,16 @@ pub fn configure(config: &mut web::ServiceConfig) {
     config.default_service(web::to(pages::addresses::without_slash));
 }
 
+/// What the listener for metrics answers.
+pub fn configure_metrics(config: &mut web::ServiceConfig) {
+    config.app_data(web::Data::new(Table(Default::default())));
+    let routes = [at("/healthz", [get(health::alive)]), at("/readyz", [get(health::ready)]), at("/metrics", [get(health::open_metrics)])];
+    for entry in routes {
+        config.service(entry.into_resource());
+    }
+    config.default_service(web::to(|| async { Err::<&str, _>(HttpError::of_status(StatusCode::NOT_FOUND)) }));
+}
+
 /// The page itself. Order matters where patterns overlap: the first match wins.
 pub fn routes() -> Vec<Entry> {
     let theirs = hugging_face_routes().into_iter().chain(short_name_routes()).chain(discussion_routes()).map(Entry::for_hugging_face);

@@ -5,7 +5,7 @@
 //! every role everywhere. What a caller may not see does not exist: the answer is that of an unknown name.
 
 use super::{Error, Result};
-use crate::catalog::{Visibility, former_names, repos, users};
+use crate::catalog::{Visibility, repos, users};
 use crate::db::Tx;
 use crate::domain::id::AccountId;
 use crate::domain::name::{Name, RepoId, RepoKind};
@@ -15,21 +15,14 @@ use crate::domain::user::{Actor, Role, Scope};
 /// The repo, if it is there and the caller may read it; else the same NotFound for both. Whoever may read a repo that
 /// had this name before it was moved is told its present one.
 pub(super) fn see_repo(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Repo> {
-    let here = repos::find(tx, kind, id)?;
-    if let Some(repo) = readable(tx, actor, here)? {
+    // The same questions, with nothing for an answer, for a name that is not there and for one that may not be seen.
+    let visible = visible_to(tx, actor)?;
+    if let Some(repo) = repos::find_seen(tx, kind, id, &visible)? {
         return Ok(repo);
     }
-    let moved = former_names::find_repo(tx, kind, id)?;
-    match readable(tx, actor, moved)? {
+    match repos::find_moved(tx, kind, id, &visible)? {
         Some(moved) => Err(Error::moved(id, moved.id)),
         None => Err(unknown_repo(kind, id)),
-    }
-}
-
-fn readable(tx: &mut Tx<'_>, actor: &Actor, repo: Option<Repo>) -> Result<Option<Repo>> {
-    match repo {
-        Some(repo) if !repo.private || may(tx, actor, repo.id.namespace(), Role::Read)? => Ok(Some(repo)),
-        _ => Ok(None),
     }
 }
 
@@ -86,6 +79,14 @@ pub(super) fn admin_site(actor: &Actor) -> Result<()> {
             "ask one of them; 'hub admin' on the server's machine works too",
         )),
         Actor::Anonymous => Err(login_required()),
+    }
+}
+
+/// May the caller see how the site fares? With a token of any scope: a program that watches needs one that reads.
+pub(super) fn watch_site(actor: &Actor) -> Result<()> {
+    match actor {
+        Actor::User { is_admin: true, .. } => Ok(()),
+        _ => admin_site(actor),
     }
 }
 

@@ -5,6 +5,7 @@ use actix_web::{HttpResponse, web};
 
 use crate::domain::time::Timestamp;
 use crate::http::Site;
+use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::service::Service;
 use crate::service::upkeep::Numbers;
@@ -21,8 +22,14 @@ pub async fn ready(service: web::Data<Service>) -> Answer {
     Ok(alive().await)
 }
 
-/// Prometheus' text form.
-pub async fn metrics(site: web::Data<Site>, service: web::Data<Service>) -> Answer {
+/// Numbers of the whole site tell a stranger what is none of their business.
+pub async fn metrics(site: web::Data<Site>, service: web::Data<Service>, caller: Caller) -> Answer {
+    service.may_watch(&caller.0)?;
+    open_metrics(site, service).await
+}
+
+/// Prometheus' text form, on a listener of its own: whoever reaches that may read it.
+pub async fn open_metrics(site: web::Data<Site>, service: web::Data<Service>) -> Answer {
     for (state, count) in service.count_jobs().await? {
         site.metrics.jobs(state.as_str(), count);
     }

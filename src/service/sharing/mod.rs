@@ -117,8 +117,7 @@ impl Service {
             })
             .await?;
         let mut plan = Plan::choose(pieces.to_vec(), &places);
-        let saved: u64 = plan.runs().iter().map(|run| run.size_bytes).sum();
-        if saved < LEAST_SAVED_BYTES || saved < proved.size_bytes() / LEAST_SAVED_PART {
+        if !is_worth_it(&plan, proved.size_bytes()) {
             return Ok(None);
         }
         let mut sources: HashMap<Digest, Option<Reader>> = HashMap::new();
@@ -196,6 +195,12 @@ enum Outcome {
     Differs(Digest),
     /// Something came between; the file is to be stored whole.
     Overtaken,
+}
+
+/// Does enough of a file of this size lie elsewhere?
+fn is_worth_it(plan: &Plan, size_bytes: u64) -> bool {
+    let saved: u64 = plan.runs().iter().map(|run| run.size_bytes).sum();
+    saved >= LEAST_SAVED_BYTES && saved >= size_bytes / LEAST_SAVED_PART
 }
 
 /// The runs that lie elsewhere, and between them what lies in the remainder.

@@ -192,12 +192,7 @@ pub(in crate::service) fn entitlement(
     account: Option<&AccountId>,
     visible: &Visibility,
 ) -> Result<Option<u64>> {
-    let Some(size) = blobs::find_size(tx, digest)? else { return Ok(None) };
-    let sent = match account {
-        Some(account) => blobs::has_grant(tx, digest, account)?,
-        None => false,
-    };
-    Ok((sent || blobs::is_readable(tx, digest, visible)?).then_some(size))
+    Ok(blobs::find_usable_size(tx, digest, account, visible)?)
 }
 
 /// Anybody with an account and a token that may write.

@@ -17,11 +17,12 @@ use std::sync::Arc;
 
 pub use vault::Lost;
 
-use super::{Error, Result, Service};
+use super::{Error, Result, Service, access};
 use crate::catalog::upkeep::{self, Chore};
 use crate::catalog::{blobs, jobs, segments, users};
 use crate::domain::job::JobState;
 use crate::domain::time::Timestamp;
+use crate::domain::user::Actor;
 
 const STATES: [JobState; 5] = [JobState::Queued, JobState::Running, JobState::Succeeded, JobState::Failed, JobState::Cancelled];
 /// Counting all blobs reads the whole table, so a count is good for so long.
@@ -81,6 +82,11 @@ impl Service {
     pub async fn ready(&self) -> Result<()> {
         self.db.read(users::count).await?;
         Ok(self.blobs.ready().await?)
+    }
+
+    /// May the caller read the numbers of the whole site?
+    pub fn may_watch(&self, actor: &Actor) -> Result<()> {
+        access::watch_site(actor)
     }
 
     /// How many jobs are in each state, also where none is.
