@@ -2,6 +2,7 @@
 //! (`HUB_*`) and a flag override in that order. `hub config` prints all of it and where each value came from.
 //! This is the only place that reads the environment.
 
+mod file;
 mod hugging_face;
 mod places;
 mod reader;
@@ -210,7 +211,7 @@ impl Config {
         let config_dir = places.config_dir();
         let file = file.map(PathBuf::from).or_else(|| places.file(Path::new(&values["data"].0), &config_dir));
         if let Some(path) = &file {
-            for (key, value) in read_file(path)? {
+            for (key, value) in file::read(path)? {
                 if values[key].1 == Source::Default {
                     values.insert(key, (value, Source::File));
                 }
@@ -315,26 +316,6 @@ fn is_device(text: &str) -> bool {
 /// The path of the running program, for starting it again as a worker.
 pub fn own_executable() -> std::io::Result<PathBuf> {
     std::env::current_exe()
-}
-
-/// The settings of a TOML file as texts; an unknown key is an error, so that a typo is not silently ignored.
-fn read_file(path: &Path) -> Result<Vec<(&'static str, String)>, Error> {
-    let wrong = |problem: String| Error::File { path: path.display().to_string(), problem };
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-    let table: toml::Table = toml::from_str(&text).map_err(|e| wrong(e.message().to_owned()))?;
-    let mut settings = Vec::new();
-    for (key, value) in table {
-        let known = SETTINGS.iter().find(|(name, ..)| *name == key);
-        let (name, ..) = known.ok_or_else(|| wrong(format!("'{key}' is no setting; 'hub config' lists them")))?;
-        let text = match value {
-            toml::Value::String(text) => text,
-            toml::Value::Array(list) => list.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(","),
-            toml::Value::Integer(_) | toml::Value::Boolean(_) => value.to_string(),
-            _ => return Err(wrong(format!("'{key}' should be a text, a number, true or false"))),
-        };
-        settings.push((*name, text));
-    }
-    Ok(settings)
 }
 
 #[cfg(test)]
