@@ -9,10 +9,12 @@
 //! - [`service`]: user stories as verbs; the only place that decides who may do what.
 //! - [`http`]: the API and the pages. [`client`], [`cache`]: the other end.
 //! - [`nn`], [`data`], [`train`], [`import`]: networks, data sets, the training loop, other people's files.
+//! - [`archive`]: zips, tars and packed streams, read by one rule.
 //! - [`file_lock`]: a lock between processes. [`confine`]: processes that read other people's files and can do nothing else.
 //! - [`worker`]: leases jobs and runs them. [`cli`]: one file per command. [`app`]: wires the parts.
 
 pub mod app;
+pub mod archive;
 pub mod blob;
 pub mod cache;
 pub mod catalog;

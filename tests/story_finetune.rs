@@ -216,6 +216,11 @@ async fn what_a_model_folder_asks_for_is_obeyed_or_refused_with_its_key() {
         .await;
         assert!(warnings.contains(key) && warnings.contains(unobeyed), "{name}: {warnings}");
         assert!(status == 422 && problem["message"].as_str().unwrap().contains(key), "{name}: {problem}");
+        // What would fail in the queue is not let into it; that comes before the data set is asked for.
+        let asked = json!({"base": format!("ada/{name}"), "dataset": "ada/none", "name": "ada/tuned"});
+        let (status, problem) = ada.post("/finetunes", asked).await;
+        assert_eq!((status, &problem["code"]), (422, &json!("model_unusable")), "{name}: {problem}");
+        assert!(problem["message"].as_str().unwrap().contains(key), "{name}: {problem}");
     }
     // Another pooling is obeyed.
     let width = |answer: &Value| answer["features"].as_array().unwrap().len();

@@ -204,13 +204,47 @@ async fn pickles_are_judged_by_what_they_name() {
         marked(&ada.get("/api/v1/models/ada/net/versions/1/manifest").await.ok()["files"]),
         [marks[0], marks[1], marks[2], marks[3]]
     );
-    assert!(server.anonymous().get("/ada/net/files").await.text().contains("pickle of harmless names"));
+    let page = server.anonymous().get("/ada/net/files").await.text();
+    assert!(page.contains("pickle of harmless names") && page.contains("not scanned"));
+    assert!(done["warnings"].to_string().contains("weights.h5 could not be looked into"), "{done}");
+    let asked = json!({ "paths": ["weights.h5"], "expand": true });
+    let told = ada.post("/api/models/ada/net/paths-info/main", asked).await.ok();
+    assert_eq!(told[0]["securityFileStatus"]["status"], "unscanned", "{told}");
     let told = ada.get("/api/models/ada/net?securityStatus=true").await.ok()["securityRepoStatus"].clone();
     let issues = json!([{ "path": "old.pkl", "level": "caution" }, { "path": "training_args.bin", "level": "caution" }]);
     assert_eq!(told, json!({ "scansDone": false, "filesWithIssues": issues }));
     let tree = ada.get("/api/models/ada/net/tree/main?expand=true").await.ok();
     let told: Vec<_> = tree.as_array().unwrap().iter().map(|file| file["securityFileStatus"]["status"].clone()).collect();
     assert_eq!(told, ["safe", "caution", "caution", "unscanned"]);
+}
+
+#[tokio::test]
+async fn archives_that_two_programs_would_read_as_two_are_refused() {
+    let (server, allows) = (Server::start(), Server::start_with(&["--workers", "0"], &[("HUB_PICKLE", "allow")]));
+    let (one, two) = (zip(&[("a.txt", b"one")]), zip(&[("b.txt", b"two")]));
+    let both = [&one[..], &two].concat();
+    let stub = [b"#!/bin/sh\nexit\n", &one[..]].concat();
+    let mut tar = vec![0; 1024];
+    tar[..5].copy_from_slice(b"a.txt");
+    tar[124..135].copy_from_slice(b"00000000001");
+    tar[156] = b'0';
+    let sum: u32 = tar[..512].iter().map(|byte| u32::from(*byte)).sum::<u32>() + 8 * 32;
+    tar[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    tar[155] = b' ';
+    tar[512] = b'x';
+    let ended = [&tar[..], &[0; 1024]].concat();
+    let tars = [&ended[..], &ended].concat();
+    let person = ada(&server).await;
+    for (path, bytes) in [("both.zip", &both), ("run", &stub), ("both.tar", &tars)] {
+        let refused = publish(&person, "models/ada/net", None, &[(path, bytes)]).await.problem(422, "archive_ambiguous");
+        assert!(refused["hint"].as_str().unwrap().contains("pack"), "{refused}");
+    }
+    publish(&person, "models/ada/net", None, &[("one.zip", &one), ("a.tar", &ended), ("notes.txt", b"cat\ndog\n.")]).await.created();
+    let files = person.get("/api/v1/models/ada/net/versions/1/files").await.ok();
+    assert!(files["items"].as_array().unwrap().iter().all(|file| file["mark"] == "clean"), "{files}");
+    let person = ada(&allows).await;
+    publish(&person, "models/ada/net", None, &[("both.zip", &both)]).await.created();
+    assert_eq!(person.get("/api/v1/models/ada/net/versions/1/files").await.ok()["items"][0]["mark"], "unsafe");
 }
 
 #[tokio::test]

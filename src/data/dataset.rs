@@ -50,7 +50,7 @@ impl Dataset {
         }
         let (listing, modality, layout) = match source.tables() {
             Some(tables) => {
-                let (listing, layout) = tables::read(&tables, limits)?;
+                let (listing, layout) = tables::read(&tables, &declared, limits)?;
                 (listing, &Images as &'static dyn Modality, layout)
             }
             None => {
@@ -110,6 +110,11 @@ impl Dataset {
     pub fn encoded(&self, sample: &Sample) -> Result<Bytes> {
         let entry = self.entries.get(sample.id as usize).ok_or_else(|| Error::NoSuchFile { path: sample.path.clone() })?;
         entry.read(&self.limits)
+    }
+
+    /// Bytes of a sample as its listing has them.
+    pub(super) fn size_of(&self, sample: &Sample) -> u64 {
+        self.entries.get(sample.id as usize).map_or(0, |entry| entry.size)
     }
 
     /// The same data set without the files that turned out unreadable. Ids stay what they were.

@@ -52,6 +52,18 @@ pub struct Table {
     split: Option<Split>,
 }
 
+impl Table {
+    /// A table that is said to be one, of a split that is said too.
+    pub fn said(path: &str, entry: usize, split: Split) -> Table {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        Table { path: path.into(), entry, folder: folder.into(), split: Some(split) }
+    }
+
+    pub fn entry(&self) -> usize {
+        self.entry
+    }
+}
+
 /// The tables of a data set; none means that folders are the classes.
 pub fn find(kept: &Kept<'_>) -> Result<Vec<Table>> {
     let mut tables: Vec<Table> = Vec::new();

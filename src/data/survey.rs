@@ -2,10 +2,12 @@
 //! which items are copies of each other.
 
 use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use super::copies::{Copies, Print};
 use super::dataset::Dataset;
 use super::error::Result;
+use super::looks::Looks;
 use super::sample::Sample;
 
 /// Items read between two calls of `progress`; also bounds what is in memory at a time.
@@ -18,20 +20,28 @@ pub struct Survey {
     /// sha256 of each sample's bytes, by its id.
     pub hashes: Vec<[u8; 32]>,
     pub copies: Copies,
+    /// What the items look like, for the next survey of the same ones; `None` where all were known.
+    pub looks: Option<Looks>,
 }
 
-/// Reads and opens every item once, on all threads. `progress` gets (items done, items in all), and ends the survey by an error.
+/// Reads every item once, on all threads, and opens those that are not `known` by their content. `progress` gets (items done, items
+/// in all), and ends the survey by an error.
 ///
 /// # Errors
 /// Those of reading, and what `progress` answers.
 pub fn survey<E: From<super::error::Error>>(
     dataset: &Dataset,
+    known: &Looks,
     progress: &mut dyn FnMut(u64, u64) -> std::result::Result<(), E>,
 ) -> std::result::Result<Survey, E> {
     let samples = dataset.samples();
     let look = |sample: &Sample| -> Result<Print> {
         let bytes = dataset.encoded(sample)?;
-        Ok(Print::of(&bytes, &dataset.modality.inspect(&bytes, dataset.limits(), false)))
+        let hash = Sha256::digest(&bytes).into();
+        Ok(match known.find(&hash) {
+            Some(look) => Print { hash, look: look.cloned() },
+            None => Print::of(&bytes, &dataset.modality.inspect(&bytes, dataset.limits(), false)),
+        })
     };
     let mut prints: Vec<Print> = Vec::with_capacity(samples.len());
     for chunk in samples.chunks(CHUNK) {
@@ -42,5 +52,6 @@ pub fn survey<E: From<super::error::Error>>(
     let mut hashes = vec![[0; 32]; samples.iter().map(|sample| sample.id as usize + 1).max().unwrap_or(0)];
     samples.iter().zip(&of_sample).for_each(|(sample, hash)| hashes[sample.id as usize] = *hash);
     let copies = Copies::find(samples.iter().zip(&prints), dataset.modality);
-    Ok(Survey { digest: dataset.digest_of(&of_sample), hashes, copies })
+    let looks = of_sample.iter().any(|hash| known.find(hash).is_none()).then(|| Looks::of(&prints));
+    Ok(Survey { digest: dataset.digest_of(&of_sample), hashes, copies, looks })
 }

@@ -82,7 +82,18 @@ impl Declared {
             }
         }
         declared.zip_encoding = word("zip_encoding").map(str::to_owned);
-        declared.splits = front.get("configs").map(splits_of_configs).unwrap_or_default();
+        if let Some(configs) = front.get("configs") {
+            let all: &[Value] = if let Value::Array(all) = configs { all } else { std::slice::from_ref(configs) };
+            let (config, is_guess) = default_config(all);
+            declared.splits = config.map(splits_of_config).unwrap_or_default();
+            if let (true, Some(name)) = (is_guess && !declared.splits.is_empty(), config.and_then(name_of)) {
+                let shown: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
+                declared.odd.push(format!(
+                    "the card's `configs` has {} and none is the default: `{shown}`, the first, was read; `default: true` marks another",
+                    all.len()
+                ));
+            }
+        }
         declared
     }
 
@@ -135,17 +146,20 @@ pub fn parse_split_names(text: &str) -> Result<Vec<SplitPaths>, String> {
     Ok(splits)
 }
 
-/// Of several configurations the default one, as Hugging Face's libraries choose it; else the first.
-fn splits_of_configs(configs: &Value) -> Vec<SplitPaths> {
-    let all: &[Value] = match configs {
-        Value::Array(all) => all,
-        one => std::slice::from_ref(one),
-    };
+fn name_of(config: &Value) -> Option<&str> {
+    config.get("config_name").and_then(Value::as_str)
+}
+
+/// Of several configurations the default one, as Hugging Face's libraries choose it; else the first, which is a guess.
+fn default_config(all: &[Value]) -> (Option<&Value>, bool) {
     let is_default = |config: &&Value| config.get("default") == Some(&Value::Bool(true));
-    let called_default = |config: &&Value| config.get("config_name").and_then(Value::as_str) == Some("default");
-    let Some(config) = all.iter().find(is_default).or_else(|| all.iter().find(called_default)).or(all.first()) else {
-        return Vec::new();
-    };
+    match all.iter().find(is_default).or_else(|| all.iter().find(|config| name_of(config) == Some("default"))) {
+        Some(config) => (Some(config), false),
+        None => (all.first(), all.len() > 1),
+    }
+}
+
+fn splits_of_config(config: &Value) -> Vec<SplitPaths> {
     let below = config.get("data_dir").and_then(Value::as_str).unwrap_or_default().trim_matches('/');
     let mut splits = Vec::new();
     let mut add = |split: &str, paths: &Value| {
@@ -199,6 +213,20 @@ mod tests {
         for odd in [json!({"configs": 3}), json!({"configs": []}), json!({"configs": [{"data_files": [{"split": 1}]}]}), json!({})] {
             assert_eq!(read(odd), Declared::default());
         }
+    }
+
+    #[test]
+    fn of_several_configs_the_default_is_read_and_a_guess_is_told() {
+        let config = |name: &str, path: &str| json!({"config_name": name, "data_files": [{"split": "train", "path": path}]});
+        let mut fancy = config("fancy", "f/*");
+        let both = |fancy: &Value| read(json!({"configs": [config("plain", "p/*"), fancy]}));
+        let guessed = both(&fancy);
+        assert_eq!(guessed.splits, [split("train", &["p/*"])]);
+        assert!(guessed.odd[0].contains("`plain`") && guessed.odd[0].contains("`default: true`"), "{guessed:?}");
+        fancy["default"] = json!(true);
+        assert_eq!(both(&fancy), Declared { splits: vec![split("train", &["f/*"])], ..Declared::default() });
+        let named = read(json!({"configs": [config("plain", "p/*"), config("default", "d/*")]}));
+        assert_eq!(named, Declared { splits: vec![split("train", &["d/*"])], ..Declared::default() });
     }
 
     #[test]

@@ -1,5 +1,10 @@
-//! What the names that a pickle imports are, in one table: those that build tensors, plain values that runs leave beside
-//! weights, and those that could run code in whatever Python loads the file. Nothing here is ever called.
+//! What the names that a pickle imports are, in one table for all who ask: those that build tensors, plain values that runs leave
+//! beside weights, and those that could run code in whatever Python loads the file. The reader of weights (`torch_calls`) answers the
+//! first itself and calls nothing; the scan of what is published takes a pickle for harmless where all its names are.
+
+mod table;
+
+use table::{ARGUMENT_CLASSES, HOSTILE_MODULES, PLAIN, PLAIN_BUILTINS, TORCH_NUMBERS, TRAINERS, UNREAD};
 
 use super::pickle::Global;
 use super::tensor::Dtype;
@@ -11,6 +16,8 @@ pub enum Verdict {
     Known(Global),
     /// A class of plain values: harmless also where Python makes them.
     Plain,
+    /// Harmless too, and yet part of weights of a kind that is not read; the reason.
+    Unread(&'static str),
     /// Some class or function of somebody's: never called here, and carried as an opaque value.
     Unknown,
     /// No weights need it; the reason.
@@ -26,52 +33,10 @@ const STORAGE: &str = "numbers of this kind are not read";
 const TORCH: &str = "a whole PyTorch module or a helper was saved, not a state dict";
 const SCRIPT: &str = "this is TorchScript, a program; only its state dict could be read";
 
-/// Modules whose every name could run something.
-#[rustfmt::skip]
-const HOSTILE_MODULES: &[&str] = &[
-    "os", "posix", "nt", "subprocess", "sys", "runpy", "pty", "socket", "shutil", "importlib", "ctypes", "_ctypes", "commands", "code", "codeop",
-    "pdb", "bdb", "timeit", "cProfile", "profile", "trace", "webbrowser", "multiprocessing", "threading", "_thread", "asyncio", "ssl", "ftplib",
-    "http", "httpx", "urllib", "urllib2", "requests", "aiohttp", "smtplib", "telnetlib", "xmlrpc", "pip", "setuptools", "distutils",
-    "venv", "pydoc", "signal", "resource", "gc", "site", "tempfile", "winreg", "_winreg", "posixpath", "ntpath", "io", "_io", "fileinput",
-];
-/// Builtins that make plain values.
-#[rustfmt::skip]
-const PLAIN_BUILTINS: &[&str] = &[
-    "set", "frozenset", "list", "dict", "tuple", "int", "float", "bool", "str", "bytes", "bytearray", "complex", "slice", "range", "object",
-    "unicode", "long", "xrange", "NoneType", "Ellipsis", "NotImplemented",
-];
-/// Module and name of classes, and of functions that only build values.
-#[rustfmt::skip]
-const PLAIN: &[(&str, &str)] = &[
-    ("collections", "defaultdict"), ("collections", "deque"), ("collections", "Counter"), ("argparse", "Namespace"),
-    ("types", "SimpleNamespace"), ("datetime", "datetime"), ("datetime", "date"), ("datetime", "time"), ("datetime", "timedelta"),
-    ("datetime", "timezone"), ("decimal", "Decimal"), ("fractions", "Fraction"), ("uuid", "UUID"), ("typing", "Any"),
-    ("pathlib", "Path"), ("pathlib", "PosixPath"), ("pathlib", "WindowsPath"), ("pathlib", "PurePath"), ("pathlib", "PurePosixPath"),
-    ("pathlib", "PureWindowsPath"), ("_codecs", "encode"), ("copyreg", "_reconstructor"), ("copy_reg", "_reconstructor"),
-    ("copyreg", "__newobj__"), ("torch", "device"), ("torch", "layout"), ("torch", "memory_format"), ("torch.serialization", "_get_layout"),
-    ("torch.torch_version", "TorchVersion"), ("torch.distributed", "ReduceOp"), ("yacs.config", "CfgNode"), ("easydict", "EasyDict"),
-    ("munch", "Munch"), ("addict.addict", "Dict"), ("box.box", "Box"), ("mmcv.utils.config", "Config"), ("mmcv.utils.config", "ConfigDict"),
-    ("mmengine.config.config", "Config"), ("mmengine.config.config", "ConfigDict"), ("transformers.training_args", "TrainingArguments"),
-    ("transformers.training_args", "OptimizerNames"), ("transformers.training_args", "ParallelMode"),
-    ("transformers.training_args_seq2seq", "Seq2SeqTrainingArguments"), ("accelerate.state", "PartialState"),
-    ("accelerate.utils.dataclasses", "DistributedType"), ("pytorch_lightning.utilities.parsing", "AttributeDict"),
-    ("lightning.pytorch.utilities.parsing", "AttributeDict"), ("lightning_fabric.utilities.data", "AttributeDict"),
-    ("lightning.fabric.utilities.data", "AttributeDict"),
-];
-/// Packages whose classes hold settings and nothing else.
-const PLAIN_PACKAGES: &[&str] =
-    &["omegaconf", "transformers.trainer_utils", "transformers.trainer_pt_utils", "transformers.integrations.deepspeed"];
-/// Of NumPy, wherever its modules are called so.
-const NUMPY: &[(&str, &[&str])] = &[
-    ("numpy", &["dtype", "ndarray", "float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool_", "str_"]),
-    ("numpy.core.multiarray", &["scalar", "_reconstruct"]),
-    ("numpy._core.multiarray", &["scalar", "_reconstruct"]),
-    ("numpy.core.numeric", &["_frombuffer"]),
-    ("numpy._core.numeric", &["_frombuffer"]),
-    ("numpy.random._pickle", &["__randomstate_ctor", "__generator_ctor", "__bit_generator_ctor"]),
-    ("numpy.random._mt19937", &["MT19937"]),
-    ("numpy.random._pcg64", &["PCG64"]),
-];
+/// Does nothing but build values in whatever Python loads a pickle with this name.
+pub fn is_harmless(module: &str, name: &str) -> bool {
+    matches!(judge(module, name), Verdict::Known(_) | Verdict::Plain | Verdict::Unread(_))
+}
 
 /// What the name `module.name` is.
 pub fn judge(module: &str, name: &str) -> Verdict {
@@ -84,18 +49,26 @@ pub fn judge(module: &str, name: &str) -> Verdict {
     let package = |list: &[&str]| {
         list.iter().any(|package| module == *package || module.strip_prefix(package).is_some_and(|rest| rest.starts_with('.')))
     };
-    let listed = |(of, names): &(&str, &[&str])| *of == module && names.contains(&name);
-    if PLAIN.contains(&(module, name)) || package(PLAIN_PACKAGES) || NUMPY.iter().any(listed) || module == "numpy.dtypes" {
+    let listed = |list: &[(&str, &[&str])]| list.iter().any(|(of, names)| *of == module && names.contains(&name));
+    let numbers = |ending: &str| name.strip_suffix(ending).is_some_and(|kind| kind.chars().all(|c| c.is_ascii_alphanumeric()));
+    if listed(PLAIN) || ["numpy", "numpy.dtypes"].contains(&module) && numbers("DType") || is_argument_class(module, name) {
         return Verdict::Plain;
     }
+    if listed(UNREAD) {
+        return Verdict::Unread(QUANTISED);
+    }
+    if module == "torch" && TORCH_NUMBERS.contains(&name) || ["torch", "torch.cuda"].contains(&module) && numbers("Storage") {
+        return Verdict::Unread(STORAGE);
+    }
     match module.split('.').next().unwrap_or(module) {
-        "builtins" | "__builtin__" | "__builtins__" => match name {
-            _ if PLAIN_BUILTINS.contains(&name) => Verdict::Plain,
+        "builtins" | "__builtin__" => match name {
+            _ if PLAIN_BUILTINS.contains(&name) && !module.contains('.') => Verdict::Plain,
             "getattr" | "setattr" | "delattr" | "hasattr" | "vars" | "globals" | "locals" | "dir" | "type" | "super" => {
                 Verdict::Refused(REACH)
             }
             _ => Verdict::Refused(HOSTILE),
         },
+        "__builtins__" => Verdict::Refused(HOSTILE),
         _ if package(HOSTILE_MODULES) => Verdict::Refused(HOSTILE),
         "operator" | "_operator" | "inspect" => Verdict::Refused(REACH),
         "pickle" | "_pickle" | "cPickle" | "joblib" | "shelve" | "zipimport" | "pkgutil" => Verdict::Refused(LOADER),
@@ -111,13 +84,21 @@ pub fn judge(module: &str, name: &str) -> Verdict {
     }
 }
 
+/// A class, by its spelling, of a trainer's module; a name with a dot would lead from there to anywhere.
+fn is_argument_class(module: &str, name: &str) -> bool {
+    let top = module.split('.').next().unwrap_or(module);
+    TRAINERS.contains(&top)
+        && name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.chars().all(|c| c.is_ascii_alphanumeric())
+        && ARGUMENT_CLASSES.iter().any(|end| name.ends_with(end))
+}
+
 fn of_torch(module: &str, name: &str) -> Verdict {
     let loads = name.starts_with("load") || name == "_load_from_bytes";
     match module {
         "torch.hub" | "torch.package" | "torch.utils.cpp_extension" => Verdict::Refused(LOADER),
         _ if loads => Verdict::Refused(LOADER),
         "torch._utils" if name.contains("sparse") || name.contains("qtensor") || name.contains("nested") => Verdict::Refused(QUANTISED),
-        "torch" if name.ends_with("Storage") => Verdict::Refused(STORAGE),
         "torch" | "torch._utils" | "torch.storage" | "torch._C" => Verdict::Refused(TORCH),
         _ => Verdict::Unknown,
     }
@@ -192,10 +173,67 @@ mod tests {
         }
         // Refused without being called hostile.
         for (module, name) in
-            [("builtins", "getattr"), ("torch", "load"), ("dill._dill", "_create_function"), ("torch._utils", "_rebuild_qtensor")]
+            [("builtins", "getattr"), ("torch", "load"), ("dill._dill", "_create_function"), ("torch._utils", "_rebuild_sparse_other")]
         {
             assert!(matches!(judge(module, name), Verdict::Refused(why) if !why.contains("hostile")), "{module}.{name}");
         }
         assert_eq!(judge("collections", "OrderedDict.__init_subclass__"), Verdict::Refused(REACH));
+    }
+
+    #[test]
+    fn only_what_holds_data_is_on_the_list() {
+        for (module, name) in [
+            ("collections", "OrderedDict"),
+            ("torch._utils", "_rebuild_tensor_v2"),
+            ("torch", "FloatStorage"),
+            ("torch", "bfloat16"),
+            ("numpy._core.multiarray", "_reconstruct"),
+            ("argparse", "Namespace"),
+            ("transformers.training_args", "TrainingArguments"),
+            ("transformers.training_args_seq2seq", "Seq2SeqTrainingArguments"),
+            ("trl.trainer.sft_config", "SFTConfig"),
+            ("torch._utils", "_rebuild_qtensor"),
+            ("torch", "ComplexFloatStorage"),
+            ("torch", "complex64"),
+            ("numpy.random._pickle", "__randomstate_ctor"),
+            ("omegaconf.dictconfig", "DictConfig"),
+        ] {
+            assert!(is_harmless(module, name), "{module}.{name}");
+        }
+        for (module, name) in [
+            ("os", "system"),
+            ("posix", "system"),
+            ("builtins", "eval"),
+            ("builtins", "getattr"),
+            ("torch.storage", "_load_from_bytes"),
+            ("torch", "load"),
+            ("torch.hub", "load"),
+            ("transformers.training_args", "os"),
+            ("transformers", "training_args.os.system"),
+            ("transformers.training_args", "TrainingArguments.__init__"),
+            ("trl.trainer.x", "os.system.Config"),
+            ("functools", "partial"),
+            ("operator", "attrgetter"),
+            ("runpy", "_run_code"),
+            ("numpy", "load"),
+            ("joblib.numpy_pickle", "NumpyArrayWrapper"),
+            ("transformersx", "TrainingArguments"),
+            ("omegaconf", "OmegaConf.load"),
+            ("omegaconf.omegaconf", "OmegaConf"),
+            ("mmengine.config.config", "Config"),
+            ("builtins.os", "system"),
+            ("builtins", "NotImplemented"),
+            ("torch.x", "FloatStorage"),
+            ("torch", "os.Storage"),
+        ] {
+            assert!(!is_harmless(module, name), "{module}.{name}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_numbers_that_are_not_read_are_no_danger() {
+        for (module, name) in [("torch", "ComplexFloatStorage"), ("torch", "quint8"), ("torch._utils", "_rebuild_qtensor")] {
+            assert!(matches!(judge(module, name), Verdict::Unread(_)), "{module}.{name}");
+        }
     }
 }

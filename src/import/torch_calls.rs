@@ -15,7 +15,7 @@ pub(super) fn named(module: &str, name: &str) -> Result<Value> {
     match judge(module, name) {
         Verdict::Known(global) => Ok(Value::Global(global)),
         Verdict::Plain | Verdict::Unknown => Ok(Value::Other(shown())),
-        Verdict::Refused(why) => Err(Error::RefusedGlobal { global: shown(), why: why.into() }),
+        Verdict::Unread(why) | Verdict::Refused(why) => Err(Error::RefusedGlobal { global: shown(), why: why.into() }),
     }
 }
 

@@ -15,6 +15,7 @@ use std::io::{Cursor, Read};
 
 use super::error::{Error, Result, corrupt};
 use super::pickle::{self, Id, Pickle, Storage, Value};
+use crate::archive;
 
 /// First bytes of the legacy form: the magic number as a pickled long.
 pub const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
@@ -36,6 +37,7 @@ pub fn open(file: &[u8]) -> Result<TorchFile> {
 }
 
 fn open_zip(file: &[u8]) -> Result<TorchFile> {
+    archive::zip::sound(&file).map_err(|refused| corrupt(format!("as a zip {refused}")))?;
     let mut archive = zip::ZipArchive::new(Cursor::new(file)).map_err(|error| corrupt(format!("its zip archive is broken: {error}")))?;
     if archive.len() > MAX_ENTRIES {
         return Err(Error::TooLarge(format!("more than {MAX_ENTRIES} entries")));

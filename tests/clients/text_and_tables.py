@@ -67,3 +67,12 @@ with tempfile.TemporaryDirectory() as folder:
     assert facts["labels"] == ["dark", "light"] and facts["samples"] == 12, facts
     assert datasets.load_dataset("ada/pushed-pictures", split="train")[0]["image"].size == (16, 16)
     print(f"  datasets {datasets.__version__}: push_to_hub of pictures, read as a data set of two classes", flush=True)
+
+    # Two configs of one data set: the default one is read.
+    for name, rows, default in (("few", 6, False), ("all", 12, True)):
+        part = datasets.Dataset.from_dict({key: values[:rows] for key, values in pictures.items()}, features=features)
+        part.push_to_hub("ada/pushed-configs", config_name=name, set_default=default)
+    facts = hub.api("GET", "/datasets/ada/pushed-configs")["facts"]
+    assert facts["labels"] == ["dark", "light"] and facts["samples"] == 12, facts
+    assert datasets.load_dataset("ada/pushed-configs", "few", split="train").num_rows == 6
+    print(f"  datasets {datasets.__version__}: push_to_hub of two configs, of which the default is read", flush=True)

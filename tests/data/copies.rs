@@ -1,6 +1,6 @@
 //! What is in a data set more than once is found, told in few words, and kept on one side of a hold-out.
 
-use hub::data::{Dataset, Error, Limits, Source, survey};
+use hub::data::{Dataset, Error, Limits, Looks, Source, survey};
 use image::imageops::{self, FilterType};
 use image::{ImageFormat, Rgb, RgbImage};
 
@@ -66,13 +66,38 @@ fn a_hold_out_is_drawn_by_groups_of_copies_whatever_they_are_called() {
     }
     let folder = folder(&files);
     let dataset = Dataset::open(&Source::Folder(folder.path().into()), &Limits::default()).unwrap();
-    let copies = survey(&dataset, &mut |_, _| Ok::<_, Error>(())).unwrap().copies;
+    let copies = survey(&dataset, &Looks::default(), &mut |_, _| Ok::<_, Error>(())).unwrap().copies;
     let (train, held) = dataset.split_train(&copies, 0.25, 3);
     assert_eq!((train.len(), held.len()), (54, 18));
     assert!(copies.leaks(&[("train", &train), ("val", &held)]).is_empty());
     let groups: std::collections::BTreeSet<u32> = held.iter().map(|sample| copies.group(sample.id)).collect();
     assert_eq!(groups.len(), 6, "whole groups of three");
     assert_eq!(dataset.split_train(&copies, 0.25, 3).1, held);
+}
+
+#[test]
+fn what_was_looked_at_once_is_not_decoded_again() {
+    let mut files: Vec<_> = (0..12).map(|n| (format!("{}/{n}.png", ["cat", "dog"][n as usize % 2]), png_of(&waves(n / 2)))).collect();
+    files.push(("cat/broken.png".into(), b"no picture".to_vec()));
+    let folder = folder(&files);
+    let open = || Dataset::open(&Source::Folder(folder.path().into()), &Limits::default()).unwrap();
+    let surveyed = |known: &Looks| survey(&open(), known, &mut |_, _| Ok::<_, Error>(())).unwrap();
+    let first = surveyed(&Looks::default());
+    let looks = Looks::read(&first.looks.unwrap().write()).unwrap();
+    let second = surveyed(&looks);
+    assert!(second.looks.is_none(), "all of it was known");
+    assert_eq!((&first.digest, &first.hashes), (&second.digest, &second.hashes));
+    let groups = |copies: &hub::data::Copies| open().samples().iter().map(|sample| copies.group(sample.id)).collect::<Vec<_>>();
+    assert_eq!(groups(&first.copies), groups(&second.copies));
+    // Other bytes under the same name and of the same size are looked at anew.
+    let key = Looks::key(&open());
+    let mut changed = files[3].1.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    std::fs::write(folder.path().join(&files[3].0), changed).unwrap();
+    assert_eq!(Looks::key(&open()), key);
+    assert!(surveyed(&looks).looks.is_some());
+    std::fs::write(folder.path().join(&files[3].0), b"of another size").unwrap();
+    assert_ne!(Looks::key(&open()), key);
 }
 
 #[test]

@@ -182,6 +182,16 @@ fn what_the_card_says_is_obeyed() {
     let absent = with_card(&["cat/1.jpg", "dog/2.jpg"], "configs:\n- data_files: data/train-*").unwrap();
     is(&absent, &[("cat", "train", 1), ("dog", "train", 1)]);
     told(&absent, &["`data/train-*`", "no image lies there"]);
+    // Tables of any name, one a split.
+    let mut tabled = set(&["img/1.jpg", "img/2.jpg", "img/3.jpg"]);
+    let table = |rows: &str| format!("file_name,label\n{rows}").into_bytes();
+    tabled.push(("learn.csv".into(), table("img/1.jpg,cat\nimg/2.jpg,dog\n")));
+    tabled.push(("check.csv".into(), table("img/3.jpg,cat\n")));
+    let front = "---\nconfigs:\n- data_files:\n  - {split: train, path: learn.csv}\n  - {split: test, path: check.csv}\n---\n";
+    tabled.push(("README.md".into(), front.into()));
+    let tabled = check_folder(&tabled).unwrap();
+    is(&tabled, &[("cat", "train", 1), ("dog", "train", 1), ("cat", "test", 1)]);
+    assert!(!tabled.warnings.iter().any(|said| said.contains("configs")), "{:?}", tabled.warnings);
     let odd = with_card(&["cat/1.jpg", "dog/2.jpg"], "layout: post").unwrap();
     told(&odd, &["`layout: post`"]);
     assert_eq!(with_card(&["train2017/1.jpg", "val2017/2.jpg"], "layout: none").unwrap_err().code(), "kept_as_is");

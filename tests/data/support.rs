@@ -3,7 +3,7 @@
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
-use hub::data::{Dataset, Error, Limits, Source, check, survey};
+use hub::data::{Dataset, Error, Limits, Looks, Source, check, survey};
 use hub::domain::dataset_report::DatasetReport;
 use image::{ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ pub fn encoded(image: &RgbImage, format: ImageFormat) -> Vec<u8> {
 
 /// The name of a data set's content.
 pub fn digest(dataset: &Dataset) -> String {
-    survey(dataset, &mut |_, _| Ok::<_, Error>(())).unwrap().digest
+    survey(dataset, &Looks::default(), &mut |_, _| Ok::<_, Error>(())).unwrap().digest
 }
 
 /// Two classes with two images each: what every archive below is otherwise made of.

@@ -82,6 +82,41 @@ fn what_datasets_pushes_is_a_data_set_of_images() {
     }
 }
 
+/// As two calls of `push_to_hub(config_name=...)` leave it.
+#[test]
+fn of_several_configs_the_default_is_read() {
+    let card = |default: &str| {
+        let config = |name: &str| {
+            format!(
+                "- config_name: {name}\n  data_files:\n  - split: train\n    path: {name}/train-*\n  - split: test\n    path: {name}/test-*\n"
+            )
+        };
+        format!("---\nconfigs:\n{}{}{default}---\n# Animals\n", config("plain"), config("fancy"))
+    };
+    let of = |card: &str| {
+        let files = [
+            ("README.md", card.as_bytes()),
+            ("plain/train-00000-of-00001.parquet", TRAIN[0]),
+            ("plain/test-00000-of-00001.parquet", TEST),
+            ("fancy/train-00000-of-00001.parquet", TRAIN[1]),
+            ("fancy/test-00000-of-00001.parquet", TEST),
+        ];
+        version(&files).check(&Limits::default())
+    };
+    let samples = |card: &str| {
+        let report = of(card).unwrap();
+        (report.splits.iter().map(|split| (split.name.clone(), split.samples)).collect::<Vec<_>>(), report.warnings)
+    };
+    let counts = |train: usize| vec![("train".to_owned(), train), ("test".to_owned(), 2)];
+    let (splits, warnings) = samples(&card("  default: true\n"));
+    assert_eq!(splits, counts(4), "the second is the default");
+    assert!(warnings.iter().any(|said| said.contains("plain/train-00000-of-00001.parquet")), "{warnings:?}");
+    let (splits, warnings) = samples(&card(""));
+    assert_eq!(splits, counts(6), "the first, where none is the default");
+    assert!(warnings.iter().any(|said| said.contains("`plain`, the first")), "{warnings:?}");
+    assert!(of("# Animals\n").unwrap_err().to_string().contains("2 folders"), "without a card nothing is guessed");
+}
+
 /// A table of four rows with these columns.
 fn table(target: &str, compression: Compression, features: Option<&str>) -> Vec<u8> {
     let column = match target {

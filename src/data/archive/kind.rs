@@ -1,8 +1,7 @@
 //! What an archive file is, by its first bytes.
 
-use std::io::Read;
-
-use super::tar;
+use crate::archive::packing::{self, Packing};
+use crate::archive::{tar, zip};
 
 /// What a file that is no archive we read is called, where its first bytes tell.
 pub type Foreign = &'static str;
@@ -16,31 +15,12 @@ pub enum Kind {
     Packed(Packing),
 }
 
-/// How a stream is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Packing {
-    Gzip,
-    Zstd,
-    Xz,
-    Bzip2,
-    Lz4,
-}
-
-/// Dictionaries that a packed stream may ask for are memory that a stranger chooses: `xz -9` needs 64 MiB, `zstd -19` 8 MiB.
-const XZ_MEMORY_KIB: u32 = 80 << 10;
-const ZSTD_WINDOW_LOG: u32 = 25;
-
 /// Looks at the first 512 bytes; `None` for anything we do not read.
 pub fn kind(head: &[u8]) -> Option<Kind> {
-    match head {
-        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Kind::Zip),
-        [0x1f, 0x8b, ..] => Some(Kind::Packed(Packing::Gzip)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Kind::Packed(Packing::Zstd)),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Kind::Packed(Packing::Xz)),
-        [b'B', b'Z', b'h', b'1'..=b'9', ..] => Some(Kind::Packed(Packing::Bzip2)),
-        [0x04, 0x22, 0x4d, 0x18, ..] => Some(Kind::Packed(Packing::Lz4)),
-        _ if tar::begins(head) => Some(Kind::Tar),
-        _ => None,
+    match packing::of(head) {
+        _ if zip::begins(head) => Some(Kind::Zip),
+        Some(packing) => Some(Kind::Packed(packing)),
+        None => tar::begins(head).then_some(Kind::Tar),
     }
 }
 
@@ -58,21 +38,6 @@ pub fn foreign(head: &[u8]) -> Option<Foreign> {
         _ if head.starts_with(crate::data::image::LFS_POINTER) => Some("a git-lfs pointer, not the file itself"),
         _ => None,
     }
-}
-
-/// What is packed, as it comes out.
-pub fn unpacked<'a>(packing: Packing, packed: impl std::io::BufRead + 'a) -> std::io::Result<Box<dyn Read + 'a>> {
-    Ok(match packing {
-        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
-        Packing::Zstd => {
-            let mut decoder = zstd::Decoder::with_buffer(packed)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-            Box::new(decoder)
-        }
-        Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB)),
-        Packing::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
-        Packing::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
-    })
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ use super::error::{Error, Result};
 use super::limits::Limits;
 use super::listing::Listing;
 use super::name;
+use crate::archive::packing;
+use crate::archive::tar::begins;
 
 /// Lists an archive; `zip_names` is the encoding of names in a zip that says none. Zip and tar keep the file open and read
 /// entries where they lie; packed tars are unpacked once into an
@@ -32,7 +34,7 @@ pub(super) fn list(path: &Path, zip_names: Option<&str>, limits: &Limits) -> Res
         Some(Kind::Zip) => zip::list(file, len, zip_names, limits),
         Some(Kind::Tar) => tar::list(file, len, limits),
         Some(Kind::Packed(packing)) => {
-            let unpacked = kind::unpacked(packing, BufReader::with_capacity(1 << 16, file)).map_err(Error::io(path))?;
+            let unpacked = packing::unpacked(packing, BufReader::with_capacity(1 << 16, file)).map_err(Error::io(path))?;
             tar::list_packed(unpacked, len, limits)
         }
     }
@@ -44,8 +46,8 @@ pub(super) fn holds_files(path: &Path) -> Result<bool> {
     let file = File::open(path).map_err(Error::io(path))?;
     let Some(Kind::Packed(packing)) = kind(&head(&file).map_err(Error::io(path))?) else { return Ok(true) };
     let mut inner = [0; HEAD];
-    let mut unpacked = kind::unpacked(packing, BufReader::new(file)).map_err(Error::io(path))?;
-    Ok(filled(&mut inner, |rest, _| unpacked.read(rest)).map_or(true, |inner| inner.is_empty() || tar::begins(inner)))
+    let mut unpacked = packing::unpacked(packing, BufReader::new(file)).map_err(Error::io(path))?;
+    Ok(filled(&mut inner, |rest, _| unpacked.read(rest)).map_or(true, |inner| inner.is_empty() || begins(inner)))
 }
 
 /// The name of what a file is by its first bytes, if it is known and no archive that is read.

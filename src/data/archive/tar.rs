@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tar::{Archive, Entries, EntryType};
 
 use super::meter::{Meter, error_at};
+use crate::archive::tar::record;
 use crate::data::error::{Error, Result};
 use crate::data::limits::Limits;
 use crate::data::listing::Listing;
@@ -18,16 +19,6 @@ use crate::data::place::{Entry, Place, Run};
 const MAX_LONG_NAME: u64 = 4_096;
 const MAX_PAX: u64 = 64 << 10;
 const START: &str = "the beginning";
-
-/// Whether a file's first block is that of a tar. Tars older than `ustar` have no magic, but their block carries its own
-/// checksum.
-pub fn begins(head: &[u8]) -> bool {
-    let Some(block) = head.first_chunk::<512>() else { return false };
-    let mut header = tar::Header::new_old();
-    header.as_mut_bytes().copy_from_slice(block);
-    let sum: u32 = block.iter().enumerate().map(|(i, b)| if (148..156).contains(&i) { 32 } else { u32::from(*b) }).sum();
-    &block[257..262] == b"ustar" || block[0] != 0 && header.cksum().is_ok_and(|stated| stated == sum)
-}
 
 /// A plain tar: entries are read where they lie in the file.
 pub fn list(file: File, len: u64, limits: &Limits) -> Result<Listing> {
@@ -220,27 +211,14 @@ fn bounded(entry: &mut tar::Entry<'_, impl Read>, most: u64) -> Result<Vec<u8>> 
 fn pax_records(mut bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
-        let Some((record, rest)) = pax_record(bytes) else {
+        let Some((found, rest)) = record(bytes) else {
             let reason = "an extension header is not made of `length key=value` records".into();
             return Err(Error::ArchiveBroken { entry: "an extension header".into(), reason });
         };
-        records.push(record);
+        records.push(found);
         bytes = rest;
     }
     Ok(records)
-}
-
-type Record<'a> = (&'a [u8], &'a [u8]);
-
-fn pax_record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
-    let space = bytes.iter().position(|b| *b == b' ')?;
-    let len: usize = std::str::from_utf8(&bytes[..space]).ok()?.parse().ok()?;
-    if len <= space + 1 || len > bytes.len() || bytes[len - 1] != b'\n' {
-        return None;
-    }
-    let body = &bytes[space + 1..len - 1];
-    let equals = body.iter().position(|b| *b == b'=')?;
-    Some(((&body[..equals], &body[equals + 1..]), &bytes[len..]))
 }
 
 fn number(value: &[u8]) -> Result<u64> {

@@ -10,6 +10,8 @@ use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::zip_names::Names;
+use crate::archive::zip::Refused;
+use crate::archive::{self, OpenFile};
 use crate::data::error::{Error, Result};
 use crate::data::limits::Limits;
 use crate::data::listing::Listing;
@@ -21,6 +23,11 @@ const DIRECTORY: &str = "the central directory";
 pub fn list(file: File, len: u64, names: Option<&str>, limits: &Limits) -> Result<Listing> {
     refuse_many_entries(&file, len, limits)?;
     let shared = Arc::new(file.try_clone().map_err(|e| broken(DIRECTORY, e))?);
+    // Before the library reads it: what it takes for the archive is then what every program takes.
+    archive::zip::sound(&OpenFile(&shared, len)).map_err(|refused| match refused {
+        Refused::Unsound(_) => inconsistent("the zip", refused),
+        Refused::NoDirectory | Refused::Io(_) => broken(DIRECTORY, refused),
+    })?;
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
     let mut archive = ZipArchive::with_config(config, BufReader::new(file)).map_err(|e| broken(DIRECTORY, e))?;
     if archive.has_duplicate_names() {

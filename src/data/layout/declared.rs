@@ -4,18 +4,34 @@ use globset::GlobBuilder;
 
 use super::Tree;
 use super::folders::Part;
-use crate::data::labelled::Split;
+use crate::data::labelled::{Kept, Split};
 use crate::data::listing::Listing;
+use crate::data::{metadata, name};
 use crate::domain::dataset_layout::SplitPaths;
 
 /// A pattern with what it stands for; a folder stands for all that lies in it.
-struct Pattern<'a> {
+pub(in crate::data) struct Pattern<'a> {
     written: &'a str,
     glob: globset::GlobMatcher,
     /// The folders before the first sign of a pattern.
     folder: &'a str,
-    split: Option<Split>,
+    /// `None` of a split that is none of ours.
+    pub split: Option<Split>,
     fits: bool,
+}
+
+/// The patterns of a card's config, in its order.
+pub(in crate::data) fn patterns(splits: &[SplitPaths]) -> Vec<Pattern<'_>> {
+    splits.iter().flat_map(|of| of.paths.iter().filter_map(|path| Pattern::new(&of.split, path))).collect()
+}
+
+/// Tables of file names and targets that the card's config names as the data of its splits.
+pub fn tables(kept: &Kept<'_>, splits: &[SplitPaths]) -> Vec<metadata::Table> {
+    let patterns = patterns(splits);
+    let is_table = |path: &str| matches!(name::extension(path).as_deref(), Some("csv" | "jsonl"));
+    let said = |path: &str| patterns.iter().find(|pattern| pattern.is_match(path)).and_then(|pattern| pattern.split);
+    let tables = kept.iter().filter(|(path, _)| is_table(path));
+    tables.filter_map(|(path, entry)| Some(metadata::Table::said(path, *entry, said(path)?))).collect()
 }
 
 impl<'a> Pattern<'a> {
@@ -29,10 +45,14 @@ impl<'a> Pattern<'a> {
         Some(Pattern { written, glob, folder, split: Split::parse(split), fits: false })
     }
 
+    pub fn is_match(&self, path: &str) -> bool {
+        let mut folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+        self.glob.is_match(path) || folders.any(|folder| self.glob.is_match(folder))
+    }
+
     /// The path below the pattern's folder, if it fits the path or a folder it lies in.
     fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let mut folders = path.match_indices('/').map(|(at, _)| &path[..at]);
-        if !self.glob.is_match(path) && !folders.any(|folder| self.glob.is_match(folder)) {
+        if !self.is_match(path) {
             return None;
         }
         if self.folder.is_empty() {
@@ -44,8 +64,7 @@ impl<'a> Pattern<'a> {
 
 /// The parts, and what was odd; no parts where nothing lies where the card says.
 pub fn parts<'a>(tree: &Tree<'a>, listing: &'a Listing, splits: &'a [SplitPaths]) -> (Vec<Part<'a>>, Vec<&'a str>, Vec<String>) {
-    let all = splits.iter().flat_map(|of| of.paths.iter().filter_map(|path| Pattern::new(&of.split, path)));
-    let mut patterns: Vec<Pattern<'_>> = all.collect();
+    let mut patterns = patterns(splits);
     let mut parts: Vec<Option<Part<'a>>> = patterns.iter().map(|_| None).collect();
     let (mut others, mut nowhere) = (Vec::new(), 0usize);
     for item in &tree.items {

@@ -4,7 +4,7 @@
 //! inside folders of splits or around them. Where folders could mean two things, nothing is guessed: the error shows what was
 //! found and how to say what it is. [`known`] has other people's layouts, [`words`] what names say.
 
-mod declared;
+pub(super) mod declared;
 mod folders;
 mod found;
 mod known;
@@ -37,7 +37,11 @@ pub fn read(listing: &Listing, modality: &dyn Modality, declared: &Declared, lim
     }
     let tree = Tree::new(&kept, modality);
     let by_table = matches!(declared.layout, None | Some(DataLayout::Table));
-    let tables = if by_table { metadata::find(&kept)? } else { Vec::new() };
+    let named = if by_table { declared::tables(&kept, &declared.splits) } else { Vec::new() };
+    let tables = match named.is_empty() {
+        true if by_table => metadata::find(&kept)?,
+        _ => named,
+    };
     let mut layout = match tables.is_empty() {
         false => by_tables(&tables, &kept, &tree, listing, declared, limits)?,
         true if declared.layout == Some(DataLayout::Table) => {
@@ -71,7 +75,11 @@ fn by_tables(
     limits: &Limits,
 ) -> Result<Layout> {
     let mut layout = metadata::read(tables, kept, listing, limits)?;
-    let (parts, _, notes) = declared::parts(tree, listing, &declared.splits);
+    // Where the config names the tables themselves, it says nothing of the items.
+    let named = declared::tables(kept, &declared.splits);
+    let of_items =
+        if named.iter().any(|table| tables.iter().any(|read| read.entry() == table.entry())) { &[][..] } else { &declared.splits };
+    let (parts, _, notes) = declared::parts(tree, listing, of_items);
     let splits: BTreeMap<usize, Split> =
         parts.iter().flat_map(|part| part.items.iter().map(|(_, item)| (item.entry, part.split))).collect();
     layout.samples.iter_mut().for_each(|sample| sample.split = splits.get(&sample.entry).copied().unwrap_or(sample.split));

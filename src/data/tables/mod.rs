@@ -24,6 +24,7 @@ use super::limits::Limits;
 use super::listing::Listing;
 use super::place::{Entry, Place, Run};
 use super::{archive, leftovers, modalities, name};
+use crate::domain::dataset_layout::Declared;
 use crate::domain::task::Task;
 
 /// The tables of a version, if its data are tables and nothing else: pictures and archives beside them come first.
@@ -38,13 +39,13 @@ pub fn is_table(path: &str) -> bool {
     name::extension(path).as_deref() == Some("parquet")
 }
 
-/// Reads the images and targets of all tables.
+/// Reads the images and targets of all tables that belong to the data set by what is declared.
 ///
 /// # Errors
 /// [`Error::NotImages`] where they are sound tables of something else; what is damaged, lies about its sizes or contradicts itself.
-pub fn read(tables: &[(&str, &Path)], limits: &Limits) -> Result<(Listing, Layout)> {
-    let mut layout = Layout::default();
-    let shards = shards::sort(tables, &mut layout.warnings)?;
+pub fn read(tables: &[(&str, &Path)], declared: &Declared, limits: &Limits) -> Result<(Listing, Layout)> {
+    let mut layout = Layout { warnings: declared.odd.clone(), ..Layout::default() };
+    let shards = shards::sort(tables, &declared.splits, &mut layout.warnings)?;
     let mut spool = Spool::new()?;
     let mut listing = Listing::default();
     let mut first: Option<(Columns, &str)> = None;

@@ -1,11 +1,13 @@
 //! Which table belongs to which split, by the names that the Hugging Face libraries write: `data/train-00000-of-00002.parquet`,
-//! `train.parquet`, `train/0000.parquet`.
+//! `train.parquet`, `train/0000.parquet`; or by what the card's config says.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::data::error::{Error, Result};
 use crate::data::labelled::{Split, warn_left_out};
+use crate::data::layout::declared::{Pattern, patterns};
+use crate::domain::dataset_layout::SplitPaths;
 
 /// One table and what its rows are for.
 pub struct Shard<'a> {
@@ -14,8 +16,12 @@ pub struct Shard<'a> {
     pub split: Split,
 }
 
-/// Gives every table its split. Where no name tells one, all are for training; where some do, the others are left out, and said so.
-pub fn sort<'a>(tables: &[(&'a str, &'a Path)], warnings: &mut Vec<String>) -> Result<Vec<Shard<'a>>> {
+/// Gives every table its split: that of the card's config; where it names none of them, that of its name. Where no name tells one,
+/// all are for training; where some do, the others are left out, and said so.
+pub fn sort<'a>(tables: &[(&'a str, &'a Path)], said: &[SplitPaths], warnings: &mut Vec<String>) -> Result<Vec<Shard<'a>>> {
+    if let Some(shards) = by_config(tables, said, warnings) {
+        return Ok(shards);
+    }
     one_configuration(tables)?;
     let told: Vec<(&str, &Path, Option<Split>)> = tables.iter().map(|(path, local)| (*path, *local, split_of(path))).collect();
     let any = told.iter().any(|(.., split)| split.is_some());
@@ -30,6 +36,29 @@ pub fn sort<'a>(tables: &[(&'a str, &'a Path)], warnings: &mut Vec<String>) -> R
     Ok(shards)
 }
 
+/// The tables that the config names; `None` where it names none for a split of ours.
+fn by_config<'a>(tables: &[(&'a str, &'a Path)], said: &[SplitPaths], warnings: &mut Vec<String>) -> Option<Vec<Shard<'a>>> {
+    let patterns = patterns(said);
+    let (mut shards, mut others, mut nowhere) = (Vec::new(), Vec::new(), Vec::new());
+    for (path, local) in tables {
+        match patterns.iter().find(|pattern| pattern.is_match(path)) {
+            None => others.push(*path),
+            Some(Pattern { split: None, .. }) => nowhere.push(*path),
+            Some(Pattern { split: Some(split), .. }) => shards.push(Shard { path, local, split: *split }),
+        }
+    }
+    if shards.is_empty() {
+        if !said.is_empty() {
+            warnings.push("the card's `configs` names none of the tables: their own names told the splits".into());
+        }
+        return None;
+    }
+    warn_left_out(&others, "tables of other configs than the one that the card makes the default", warnings);
+    warn_left_out(&nowhere, "tables of splits other than train, validation and test", warnings);
+    shards.sort_by_key(|shard| (shard.split, shard.path));
+    Some(shards)
+}
+
 /// Tables in several folders are several data sets; which is meant is not guessed.
 fn one_configuration(tables: &[(&str, &Path)]) -> Result<()> {
     let mut folders: BTreeMap<String, &str> = BTreeMap::new();
@@ -40,7 +69,10 @@ fn one_configuration(tables: &[(&str, &Path)]) -> Result<()> {
     }
     if folders.len() > 1 {
         let names = folders.values().take(5).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
-        let reason = format!("its tables lie in {} folders as several data sets do ({names}); publish each as a data set", folders.len());
+        let reason = format!(
+            "its tables lie in {} folders as several data sets do ({names}); publish each as a data set, or name one in the card's `configs` (docs/DATA.md)",
+            folders.len()
+        );
         return Err(Error::NotImages { reason });
     }
     Ok(())
@@ -61,7 +93,7 @@ mod tests {
     fn sorted(paths: &[&str]) -> (Vec<(String, Split)>, Vec<String>) {
         let tables: Vec<_> = paths.iter().map(|path| (*path, Path::new("x"))).collect();
         let mut warnings = Vec::new();
-        let shards = sort(&tables, &mut warnings).unwrap();
+        let shards = sort(&tables, &[], &mut warnings).unwrap();
         (shards.iter().map(|shard| (shard.path.to_owned(), shard.split)).collect(), warnings)
     }
 
@@ -84,6 +116,22 @@ mod tests {
     #[test]
     fn several_configurations_are_not_guessed_among() {
         let tables = [("plain/train-0.parquet", Path::new("x")), ("fancy/train-0.parquet", Path::new("x"))];
-        assert!(matches!(sort(&tables, &mut Vec::new()), Err(Error::NotImages { .. })));
+        assert!(matches!(sort(&tables, &[], &mut Vec::new()), Err(Error::NotImages { .. })));
+    }
+
+    #[test]
+    fn the_cards_config_chooses_tables_and_splits() {
+        let paths = ["plain/train-0.parquet", "fancy/train-0.parquet", "fancy/held-0.parquet", "fancy/extra-0.parquet"];
+        let tables: Vec<_> = paths.iter().map(|path| (*path, Path::new("x"))).collect();
+        let said = |split: &str, path: &str| SplitPaths { split: split.into(), paths: vec![path.into()] };
+        let fancy = [said("train", "fancy/train-*"), said("test", "fancy/held-*"), said("extra", "fancy/extra-*")];
+        let mut warnings = Vec::new();
+        let shards = sort(&tables, &fancy, &mut warnings).unwrap();
+        let found: Vec<_> = shards.iter().map(|shard| (shard.path, shard.split)).collect();
+        assert_eq!(found, [("fancy/train-0.parquet", Split::Train), ("fancy/held-0.parquet", Split::Test)]);
+        assert!(warnings[0].contains("plain/train-0.parquet") && warnings[1].contains("fancy/extra-0.parquet"), "{warnings:?}");
+        let mut warnings = Vec::new();
+        assert_eq!(sort(&tables[..1], &[said("train", "other/*")], &mut warnings).unwrap()[0].path, "plain/train-0.parquet");
+        assert!(warnings[0].contains("names none of the tables"), "{warnings:?}");
     }
 }

@@ -1,8 +1,9 @@
 //! Bytes to walk over: a run of a file, where passing over costs nothing, or what comes out of a compressed one.
 
+use std::cell::RefCell;
 use std::io::{self, Read};
 
-use super::ReadAt;
+use crate::archive::{self, ReadAt};
 
 /// Bytes read at first, and at most at once when reading goes on.
 const FIRST: usize = 4 << 10;
@@ -23,22 +24,73 @@ impl<'a> Slice<'a> {
         Slice { bytes: self.bytes, start: self.start + offset, size: size.min(self.size - offset) }
     }
 
-    /// Exactly as many bytes as there are from `offset` on, up to `most`.
     pub fn read(&self, offset: u64, most: usize) -> io::Result<Vec<u8>> {
-        let wanted = most.min(usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX));
-        let mut read = Vec::with_capacity(wanted);
-        while read.len() < wanted {
-            let more = self.bytes.read_at(self.start + offset + read.len() as u64, wanted - read.len())?;
-            if more.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            read.extend_from_slice(&more);
-        }
-        Ok(read)
+        archive::read(self, offset, most)
     }
 
     pub fn peek(&self, most: usize) -> io::Result<Vec<u8>> {
         self.read(0, most)
+    }
+}
+
+impl ReadAt for Slice<'_> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, most: usize) -> io::Result<Vec<u8>> {
+        let most = most.min(usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX));
+        if most == 0 { Ok(Vec::new()) } else { self.bytes.read_at(self.start + offset, most) }
+    }
+}
+
+/// A file of which small runs are read by whole blocks, the last of which is kept; it remembers why reading failed, whatever
+/// those in between made of that.
+pub(super) struct Kept<'a> {
+    bytes: &'a dyn ReadAt,
+    block: RefCell<(u64, Vec<u8>)>,
+    failed: RefCell<Option<io::Error>>,
+}
+
+const BLOCK: u64 = 64 << 10;
+
+impl<'a> Kept<'a> {
+    pub fn new(bytes: &'a dyn ReadAt) -> Kept<'a> {
+        Kept { bytes, block: RefCell::new((u64::MAX, Vec::new())), failed: RefCell::new(None) }
+    }
+
+    pub fn failure(&self) -> Option<io::Error> {
+        self.failed.take()
+    }
+
+    fn whole_block(&self, number: u64) -> io::Result<()> {
+        if self.block.borrow().0 != number {
+            let bytes = archive::read(self.bytes, number * BLOCK, BLOCK as usize)?;
+            *self.block.borrow_mut() = (number, bytes);
+        }
+        Ok(())
+    }
+}
+
+impl ReadAt for Kept<'_> {
+    fn size(&self) -> u64 {
+        self.bytes.size()
+    }
+
+    fn read_at(&self, offset: u64, most: usize) -> io::Result<Vec<u8>> {
+        let read = match most as u64 >= BLOCK {
+            true => self.bytes.read_at(offset, most),
+            false => self.whole_block(offset / BLOCK).map(|()| {
+                let block = self.block.borrow();
+                let from = ((offset % BLOCK) as usize).min(block.1.len());
+                block.1[from..block.1.len().min(from + most)].to_vec()
+            }),
+        };
+        read.map_err(|error| {
+            let kind = error.kind();
+            self.failed.borrow_mut().get_or_insert(error);
+            kind.into()
+        })
     }
 }
 
@@ -54,17 +106,30 @@ pub(super) struct Input<'a> {
     window: Vec<u8>,
     at: usize,
     next: usize,
-    /// Bytes that came out of a compressed stream since this was asked last.
+    /// Bytes that came out of a compressed stream since this was asked last, times what one costs.
     unpacked: u64,
+    price: u64,
+    /// Bytes that were passed.
+    passed: u64,
 }
 
 impl<'a> Input<'a> {
     pub fn of(run: Slice<'a>) -> Input<'a> {
-        Input { source: Source::Run(run), window: Vec::new(), at: 0, next: FIRST, unpacked: 0 }
+        Input { source: Source::Run(run), window: Vec::new(), at: 0, next: FIRST, unpacked: 0, price: 0, passed: 0 }
     }
 
-    pub fn unpacked(reader: Box<dyn Read + 'a>) -> Input<'a> {
-        Input { source: Source::Unpacked(reader), window: Vec::new(), at: 0, next: FIRST, unpacked: 0 }
+    pub fn unpacked(reader: Box<dyn Read + 'a>, price: u64) -> Input<'a> {
+        Input { source: Source::Unpacked(reader), window: Vec::new(), at: 0, next: FIRST, unpacked: 0, price, passed: 0 }
+    }
+
+    /// Where in its bytes it stands.
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    fn pass(&mut self, count: usize) {
+        self.at += count;
+        self.passed += count as u64;
     }
 
     pub fn take_unpacked(&mut self) -> u64 {
@@ -86,7 +151,7 @@ impl<'a> Input<'a> {
                 self.window.resize(before + self.next, 0);
                 let read = reader.read(&mut self.window[before..]);
                 self.window.truncate(before + *read.as_ref().unwrap_or(&0));
-                self.unpacked += read? as u64;
+                self.unpacked += read? as u64 * self.price;
             }
         }
         self.next = (self.next * 4).min(MOST);
@@ -103,13 +168,13 @@ impl<'a> Input<'a> {
         if self.at == self.window.len() && !self.fill()? {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.at += 1;
+        self.pass(1);
         Ok(self.window[self.at - 1])
     }
 
     pub fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let bytes = self.peek(N)?.try_into().map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-        self.at += N;
+        self.pass(N);
         Ok(bytes)
     }
 
@@ -119,7 +184,7 @@ impl<'a> Input<'a> {
         if bytes.len() < length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.at += length;
+        self.pass(length);
         Ok(bytes)
     }
 
@@ -127,7 +192,7 @@ impl<'a> Input<'a> {
     pub fn skip(&mut self, mut length: u64) -> io::Result<()> {
         loop {
             let here = length.min((self.window.len() - self.at) as u64);
-            self.at += here as usize;
+            self.pass(here as usize);
             length -= here;
             if length == 0 {
                 return Ok(());
@@ -136,6 +201,7 @@ impl<'a> Input<'a> {
                 Source::Run(run) if run.size < length => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Source::Run(run) => {
                     *run = run.part(length, u64::MAX);
+                    self.passed += length;
                     self.next = FIRST;
                     return Ok(());
                 }
@@ -162,7 +228,7 @@ impl Read for Input<'_> {
         }
         let length = buffer.len().min(self.window.len() - self.at);
         buffer[..length].copy_from_slice(&self.window[self.at..self.at + length]);
-        self.at += length;
+        self.pass(length);
         Ok(length)
     }
 }

@@ -15,6 +15,10 @@ pub(super) const CONFIG: &[u8] = b"config.json";
 const MOST_CONFIG: usize = 16 << 20;
 const MOST_HDF5: u64 = 256 << 20;
 const BLOCK: usize = 1 << 20;
+const HIDDEN: &str = "a description of a model whose letters are hidden by escapes, as no writer does";
+/// Functions of TensorFlow that a layer may name and that reach beyond its numbers.
+const REACHING: &[&str] =
+    &["io.", "raw_ops.", "py_func", "numpy_function", "compat.", "load_", "saved_model.", "data.", "summary.", "print"];
 const LAMBDA: &str = "a Keras Lambda layer, which holds a program";
 
 pub(super) fn in_config(input: &mut Input, findings: &mut Findings) -> io::Result<()> {
@@ -43,6 +47,12 @@ fn find_code(value: &Value) -> Option<String> {
             let text = |key: &str| map.get(key).and_then(Value::as_str);
             match (text("class_name"), text("module")) {
                 (Some("Lambda" | "__lambda__"), _) => return Some(LAMBDA.into()),
+                (Some("TFOpLambda" | "SlicingOpLambda"), _) => {
+                    let called = map.get("config").and_then(|config| config.get("function")).and_then(Value::as_str).unwrap_or_default();
+                    if REACHING.iter().any(|start| called.starts_with(start)) {
+                        return Some(format!("a Keras layer that calls TensorFlow's {called}").chars().take(120).collect());
+                    }
+                }
                 (Some(class), Some(module)) if map.contains_key("config") && !is_keras(module) => {
                     return Some(format!("{module}.{class}").chars().filter(|c| !c.is_control()).take(120).collect());
                 }
@@ -70,9 +80,22 @@ pub(super) fn in_hdf5(bytes: Slice, findings: &mut Findings) -> io::Result<()> {
             findings.refuse(LAMBDA.into());
             return Ok(());
         }
+        if hides_letters(&seen) {
+            findings.refuse(HIDDEN.into());
+            return Ok(());
+        }
         seen.drain(..seen.len().saturating_sub(64));
     }
     Ok(())
+}
+
+/// `\u0061` for a letter: JSON's writers write letters as they are.
+fn hides_letters(bytes: &[u8]) -> bool {
+    bytes.windows(6).any(|window| {
+        let digits = window.strip_prefix(b"\\u00").and_then(|digits| std::str::from_utf8(digits).ok());
+        let letter = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        letter.is_some_and(|letter| letter.is_ascii_alphabetic() || letter == b'_')
+    })
 }
 
 /// `"class_name": "Lambda"`, with any spaces.

@@ -7,9 +7,9 @@ mod registers;
 use std::collections::HashMap;
 use std::io;
 
-use super::allowed::is_allowed;
 use super::input::Input;
 use super::{Budget, Findings};
+use crate::import::globals::is_harmless;
 
 const MOST_VALUES: usize = 2_000_000;
 
@@ -53,41 +53,27 @@ impl From<io::Error> for Halt {
 
 type Step<T = ()> = Result<T, Halt>;
 
-/// Walks over the pickles that begin here, until something else does.
-pub(super) fn pickles(input: &mut Input, budget: &mut Budget, findings: &mut Findings) -> io::Result<()> {
+/// Walks over the pickles that begin here, until something else does. Answers where the last whole one ends.
+pub(super) fn pickles(input: &mut Input, budget: &mut Budget, findings: &mut Findings) -> io::Result<u64> {
+    let mut whole = input.passed();
     loop {
-        let mut walk = Walk {
-            input,
-            budget,
-            names: 0,
-            kept: 0,
-            texts: Vec::new(),
-            stack: Vec::new(),
-            marks: Vec::new(),
-            memo: HashMap::new(),
-            proto: false,
-            refused: None,
-        };
+        let mut walk = Walk::new(input, budget);
         let end = walk.run();
-        let (proto, names, refused) = (walk.proto, walk.names, walk.refused.take());
+        let (proto, names, calls, refused) = (walk.proto, walk.names, walk.calls, walk.refused.take());
         match end {
+            // Without a protocol a text is a pickle only where it calls something: a list of words may look like imports.
             Ok(End::Stop) => {
-                findings.pickle |= proto || names > 0;
-                // A name that is imported and never called, in what only looks like a pickle of the oldest form.
-                if let Some(name) = refused {
-                    findings.pickle = true;
-                    findings.refuse(name);
-                    return Ok(());
-                }
+                findings.pickle |= proto || calls > 0;
+                whole = input.passed();
             }
             Ok(End::Error) | Err(Halt::NoPickle) => {
                 findings.pickle |= proto && names > 0;
-                return Ok(());
+                return Ok(whole);
             }
             Ok(End::Unsafe) | Err(Halt::Unsafe) => {
                 findings.pickle = true;
                 findings.refuse(refused.unwrap_or_default());
-                return Ok(());
+                return Ok(whole);
             }
             Err(Halt::TooLarge) => {
                 findings.pickle |= proto;
@@ -96,18 +82,30 @@ pub(super) fn pickles(input: &mut Input, budget: &mut Budget, findings: &mut Fin
                 } else {
                     findings.pass_over("it is too large to be looked through");
                 }
-                return Ok(());
+                return Ok(whole);
             }
             Err(Halt::Io(error)) => return Err(error),
         }
     }
 }
 
+/// The first name that is not harmless in the one pickle that begins here, if one does.
+pub(super) fn find_harm(input: &mut Input, budget: &mut Budget) -> io::Result<Option<String>> {
+    let mut walk = Walk::new(input, budget);
+    match walk.run() {
+        // Random bytes do not import a name.
+        Ok(End::Unsafe) | Err(Halt::Unsafe) if walk.names > 0 => Ok(walk.refused.take()),
+        Err(Halt::Io(error)) => Err(error),
+        _ => Ok(None),
+    }
+}
+
 struct Walk<'w, 'a> {
     input: &'w mut Input<'a>,
     budget: &'w mut Budget,
-    /// Names imported so far.
+    /// Names imported so far, and calls.
     names: usize,
+    calls: usize,
     kept: usize,
     texts: Vec<Box<str>>,
     stack: Vec<Value>,
@@ -119,7 +117,23 @@ struct Walk<'w, 'a> {
     refused: Option<String>,
 }
 
-impl Walk<'_, '_> {
+impl<'w, 'a> Walk<'w, 'a> {
+    fn new(input: &'w mut Input<'a>, budget: &'w mut Budget) -> Walk<'w, 'a> {
+        Walk {
+            input,
+            budget,
+            names: 0,
+            calls: 0,
+            kept: 0,
+            texts: Vec::new(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            proto: false,
+            refused: None,
+        }
+    }
+
     fn run(&mut self) -> Step<End> {
         loop {
             self.budget.opcodes = self.budget.opcodes.checked_sub(1).ok_or(Halt::TooLarge)?;
@@ -366,7 +380,7 @@ impl Walk<'_, '_> {
             return Err(Halt::NoPickle);
         }
         self.names += 1;
-        if !is_allowed(module, name) {
+        if !is_harmless(module, name) {
             self.refuse(format!("{module}.{name}").chars().take(120).collect());
         }
         Ok(())

@@ -30,6 +30,7 @@ impl Service {
         let (base, manifest) = self.manifest(actor, RepoKind::Model, &asked.base, &asked.base_revision).await?;
         let config = self.model_config(&asked.base, &base, &manifest).await?;
         need(&manifest, WEIGHTS, &asked.base, &base)?;
+        self.check_rows(&asked.base, &base, &manifest, &config).await?;
         let dataset = self.get_repo_at(actor, RepoKind::Dataset, &asked.dataset, &asked.dataset_revision).await?;
         let Some(pinned) = dataset.head else { return Err(nothing_in(&asked.dataset)) };
         let Some(report) = DatasetReport::read(&dataset.facts.dataset_report).filter(DatasetReport::can_be_learned) else {
@@ -58,21 +59,33 @@ impl Service {
         self.db.read(move |tx| super::super::access::write_namespace(tx, &actor, name.namespace())).await
     }
 
+    /// The classifier in the weights is the one that the config counts.
+    async fn check_rows(&self, id: &RepoId, version: &Version, manifest: &Manifest, config: &ModelConfig) -> Result<()> {
+        let Some(weights) = manifest.find(WEIGHTS) else { return Ok(()) };
+        let header = self.read_header(weights).await?;
+        let tensors = header.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice()));
+        match train::rows_differ(config, tensors) {
+            Some(problem) => Err(unusable(id, version, &problem)),
+            None => Ok(()),
+        }
+    }
+
     /// The `config.json` of a model version.
     pub(super) async fn model_config(&self, id: &RepoId, version: &Version, manifest: &Manifest) -> Result<ModelConfig> {
         let digest = need(manifest, CONFIG, id, version)?;
         let bytes = self.blobs.read_all(&digest, MAX_CONFIG_BYTES as u64 + 1).await?;
-        let unusable = |problem: String| {
-            let hint = "publish the model again with a config.json in timm's form (`hub import` writes one)";
-            Error::invalid("model_unusable", format!("{id}@{}: {problem}", version.number), hint)
-        };
-        let text = std::str::from_utf8(&bytes).map_err(|_| unusable("config.json is not UTF-8".into()))?;
-        let config = ModelConfig::read(text).map_err(|e| unusable(e.to_string()))?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| unusable(id, version, "config.json is not UTF-8"))?;
+        let config = ModelConfig::read(text).map_err(|e| unusable(id, version, &e.to_string()))?;
         match train::unobeyed_in(&config).into_iter().next() {
-            Some(problem) => Err(unusable(problem)),
+            Some(problem) => Err(unusable(id, version, &problem)),
             None => Ok(config),
         }
     }
+}
+
+fn unusable(id: &RepoId, version: &Version, problem: &str) -> Error {
+    let hint = "publish the model again with a config.json in timm's form (`hub import` writes one)";
+    Error::invalid("model_unusable", format!("{id}@{}: {problem}", version.number), hint)
 }
 
 /// The digest of a file the version must have.

@@ -174,6 +174,7 @@ impl Reading {
         for (mark, what) in [
             (Mark::Unsafe, "can run what its maker wrote when it is loaded"),
             (Mark::Pickle, "is or holds a pickle of harmless names; 'hub pull' leaves it out unless --allow-pickle is given"),
+            (Mark::Unscanned, "could not be looked into as a whole; whether loading it runs anything is not known"),
         ] {
             match marked(mark)[..] {
                 [] => {}

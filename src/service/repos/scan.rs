@@ -10,12 +10,13 @@ use tokio::sync::Semaphore;
 
 use super::super::{Error, Pickles, Result, Service};
 use super::read_facts::SIDE_BY_SIDE;
+use crate::archive::ReadAt;
 use crate::blob::Blobs;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::mark::Mark;
 use crate::domain::path::RepoPath;
-use crate::import::scan::{self, Findings, ReadAt};
+use crate::import::scan::{self, Findings};
 
 /// Files of this process that are looked into at a time.
 static SCANS: Semaphore = Semaphore::const_new(4);
@@ -82,7 +83,15 @@ fn judge(policy: Pickles, path: &RepoPath, found: Findings) -> Result<Mark> {
         let hint = "convert it with 'hub import' and publish the safetensors file, or leave it out; the server's administrator decides with 'pickle'";
         Err(Error::invalid("pickle_refused", why, hint))
     };
+    if let (Some(why), Pickles::Scan | Pickles::Refuse) = (&found.ambiguous_because, policy)
+        && found.unsafe_because.is_none()
+    {
+        let why = format!("'{path}' could be read as two different archives: {why}");
+        let hint = "pack its files again with one tool, in one go, and publish that; or publish the files themselves";
+        return Err(Error::invalid("archive_ambiguous", why, hint));
+    }
     match (policy, found) {
+        (Pickles::Allow, Findings { ambiguous_because: Some(_), .. }) => Ok(Mark::Unsafe),
         (Pickles::Allow, Findings { unsafe_because: Some(_), .. }) => Ok(Mark::Unsafe),
         (_, Findings { unsafe_because: Some(name), .. }) => {
             refuse(format!("'{path}' holds {}; loading it can run anything its maker wrote", named(&name)))

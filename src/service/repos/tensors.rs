@@ -42,7 +42,8 @@ impl Service {
         Ok(git_lfs::pointer(&self.blobs.read_all(&entry.digest, git_lfs::LONGEST_POINTER).await?))
     }
 
-    async fn read_header(&self, entry: &ManifestEntry) -> Result<Header> {
+    /// The header of one file.
+    pub(in crate::service) async fn read_header(&self, entry: &ManifestEntry) -> Result<Header> {
         let refused = |problem: safetensors::HeaderError| {
             let hint = "write the file again with a safetensors library, or convert it with 'hub import'";
             Error::invalid("safetensors_invalid", format!("{}: {problem}", entry.path), hint)

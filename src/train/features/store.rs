@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! features-<space>-<set>.bin    finished, never written again; its modification time is when it was last used
+//! features-looks-<items>.bin    what the items of a data set look like
 //! features-<space>-<set>.part   being filled by whoever holds its lock, or left by a run that was killed
 //! ```
 //!
@@ -106,6 +107,31 @@ impl FeatureStore {
             return Ok(None);
         }
         Writer::take_up(file, path, finished, format).map(Some)
+    }
+
+    /// What was kept of a data set's items under this key, as it was given.
+    pub(in crate::train) fn find_looks(&self, key: &str) -> Option<Vec<u8>> {
+        let path = self.path(&format!("looks-{key}"), "bin");
+        let bytes = std::fs::read(&path).ok()?;
+        let _ = File::options().write(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        Some(bytes)
+    }
+
+    /// Keeps them for the next run; where there is no room for them that run makes its own.
+    pub(in crate::train) fn keep_looks(&self, key: &str, bytes: &[u8]) {
+        let (path, key) = (self.path(&format!("looks-{key}"), "bin"), key.get(..8).unwrap_or(key));
+        if bytes.len() as u64 > self.limit_bytes || std::fs::create_dir_all(&self.folder).is_err() {
+            return;
+        }
+        let there = std::fs::metadata(&path).map_or(0, |about| about.len());
+        if self.make_room(&path, (bytes.len() as u64).saturating_sub(there)) {
+            let part = tempfile::Builder::new().prefix(&format!("features-looks-{key}-")).suffix(".part").tempfile_in(&self.folder);
+            // Nothing is lost but time where the disk says no.
+            let _ = part.and_then(|mut part| {
+                std::io::Write::write_all(&mut part, bytes)?;
+                part.persist(&path).map_err(|failed| failed.error)
+            });
+        }
     }
 
     fn path(&self, key: &str, end: &str) -> PathBuf {
@@ -224,6 +250,22 @@ mod tests {
         assert!(store.begin("d", format(), u64::MAX).unwrap().is_none());
         assert!(FeatureStore::new(folder.path(), u64::MAX).begin("d", format(), 1 << 60).unwrap().is_none(), "nor more than the disk has");
         assert_eq!(names(folder.path()).len(), 3, "and leaves nothing");
+    }
+
+    #[test]
+    fn looks_are_kept_within_the_same_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FeatureStore::new(folder.path(), 320);
+        fill(&store, "a");
+        store.keep_looks("one", &[1; 160]);
+        assert_eq!(store.find_looks("one").unwrap(), [1; 160]);
+        store.keep_looks("one", &[2; 100]);
+        assert_eq!(store.find_looks("one").unwrap(), [2; 100]);
+        used(&store, "a", 50);
+        store.keep_looks("two", &[3; 200]);
+        assert_eq!(names(folder.path()), ["features-looks-one.bin", "features-looks-two.bin"], "what was used longest ago went");
+        store.keep_looks("three", &[4; 321]);
+        assert!(store.find_looks("three").is_none(), "more than the limit is not kept");
     }
 
     #[test]

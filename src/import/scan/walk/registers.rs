@@ -100,6 +100,7 @@ impl Walk<'_, '_> {
         if self.refused.is_some() {
             return Err(Halt::Unsafe);
         }
+        self.calls += 1;
         self.push(Value::Unread)
     }
 
