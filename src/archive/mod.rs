@@ -13,6 +13,11 @@ pub trait ReadAt {
     fn size(&self) -> u64;
     /// Some of the bytes from `offset` on, at most `most`; none only at the end.
     fn read_at(&self, offset: u64, most: usize) -> io::Result<Vec<u8>>;
+
+    /// How many bytes cost about as much to read as one.
+    fn block_bytes(&self) -> usize {
+        16 << 10
+    }
 }
 
 impl ReadAt for &[u8] {

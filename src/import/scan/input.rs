@@ -44,31 +44,40 @@ impl ReadAt for Slice<'_> {
     }
 }
 
-/// A file of which small runs are read by whole blocks, the last of which is kept; it remembers why reading failed, whatever
+/// A file of which small runs are read by whole blocks, the last two of which are kept; it remembers why reading failed, whatever
 /// those in between made of that.
 pub(super) struct Kept<'a> {
     bytes: &'a dyn ReadAt,
-    block: RefCell<(u64, Vec<u8>)>,
+    /// Blocks with their numbers, the one used last in front.
+    blocks: RefCell<Vec<(u64, Vec<u8>)>>,
     failed: RefCell<Option<io::Error>>,
 }
 
-const BLOCK: u64 = 64 << 10;
+const BLOCKS: usize = 2;
 
 impl<'a> Kept<'a> {
     pub fn new(bytes: &'a dyn ReadAt) -> Kept<'a> {
-        Kept { bytes, block: RefCell::new((u64::MAX, Vec::new())), failed: RefCell::new(None) }
+        Kept { bytes, blocks: RefCell::new(Vec::new()), failed: RefCell::new(None) }
     }
 
     pub fn failure(&self) -> Option<io::Error> {
         self.failed.take()
     }
 
-    fn whole_block(&self, number: u64) -> io::Result<()> {
-        if self.block.borrow().0 != number {
-            let bytes = archive::read(self.bytes, number * BLOCK, BLOCK as usize)?;
-            *self.block.borrow_mut() = (number, bytes);
+    /// What of a block lies from `from` on, at most `most` bytes.
+    fn of_block(&self, number: u64, from: usize, most: usize) -> io::Result<Vec<u8>> {
+        let mut blocks = self.blocks.borrow_mut();
+        match blocks.iter().position(|block| block.0 == number) {
+            Some(at) => blocks.swap(0, at),
+            None => {
+                let size = self.bytes.block_bytes();
+                blocks.truncate(BLOCKS - 1);
+                blocks.insert(0, (number, archive::read(self.bytes, number * size as u64, size)?));
+            }
         }
-        Ok(())
+        let block = &blocks[0].1;
+        let from = from.min(block.len());
+        Ok(block[from..block.len().min(from + most)].to_vec())
     }
 }
 
@@ -78,13 +87,10 @@ impl ReadAt for Kept<'_> {
     }
 
     fn read_at(&self, offset: u64, most: usize) -> io::Result<Vec<u8>> {
-        let read = match most as u64 >= BLOCK {
+        let size = self.bytes.block_bytes();
+        let read = match most >= size {
             true => self.bytes.read_at(offset, most),
-            false => self.whole_block(offset / BLOCK).map(|()| {
-                let block = self.block.borrow();
-                let from = ((offset % BLOCK) as usize).min(block.1.len());
-                block.1[from..block.1.len().min(from + most)].to_vec()
-            }),
+            false => self.of_block(offset / size as u64, (offset % size as u64) as usize, most),
         };
         read.map_err(|error| {
             let kind = error.kind();

@@ -340,3 +340,45 @@ fn data_that_only_begins_like_a_pickle_is_data() {
         assert_eq!(found(text.as_bytes()), Findings::default(), "{text:?}");
     }
 }
+
+/// Bytes in a store that is far away, and may fail from some place on.
+struct Far {
+    bytes: Vec<u8>,
+    ends_at: u64,
+    asked: std::cell::Cell<usize>,
+}
+
+impl ReadAt for Far {
+    fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, most: usize) -> io::Result<Vec<u8>> {
+        self.asked.set(self.asked.get() + 1);
+        if offset + most as u64 > self.ends_at {
+            Err(io::Error::other("the store is in the way"))
+        } else {
+            (&self.bytes[..]).read_at(offset, most)
+        }
+    }
+
+    fn block_bytes(&self) -> usize {
+        1 << 20
+    }
+}
+
+#[test]
+fn a_store_is_asked_for_large_runs_and_its_failure_is_no_damage() {
+    let content = vec![5; 3_000];
+    let names: Vec<String> = (0..1_000).map(|n| format!("{n}.bin")).collect();
+    let entries: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &content[..])).collect();
+    let zip = zip(&entries, ::zip::CompressionMethod::Stored);
+    let far = Far { bytes: zip, ends_at: u64::MAX, asked: Default::default() };
+    assert_eq!(scan(&far).unwrap(), Findings::default());
+    assert!(far.asked.get() < 20, "{} bytes were read in {} runs", far.bytes.len(), far.asked.get());
+    use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+    let mut random = vec![0; 3 << 20];
+    rand_chacha::ChaCha8Rng::seed_from_u64(6).fill_bytes(&mut random);
+    let far = Far { bytes: gzip(&tar("a.bin", &random)), ends_at: 2 << 20, asked: Default::default() };
+    assert_eq!(scan(&far).unwrap_err().to_string(), "the store is in the way");
+}
