@@ -208,7 +208,7 @@ async fn pickles_are_judged_by_what_they_name() {
     assert!(page.contains("pickle of harmless names") && page.contains("not scanned"));
     assert!(done["warnings"].to_string().contains("weights.h5 could not be looked into"), "{done}");
     let asked = json!({ "paths": ["weights.h5"], "expand": true });
-    let told = ada.post("/api/models/ada/net/paths-info/main", asked).await.ok();
+    let told = ada.post("/api/models/ada/net/paths-info/main", &asked).await.ok();
     assert_eq!(told[0]["securityFileStatus"]["status"], "unscanned", "{told}");
     let told = ada.get("/api/models/ada/net?securityStatus=true").await.ok()["securityRepoStatus"].clone();
     let issues = json!([{ "path": "old.pkl", "level": "caution" }, { "path": "training_args.bin", "level": "caution" }]);
