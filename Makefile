@@ -1,5 +1,5 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer lint fmt docs
+.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-work lint fmt docs
 .PHONY: packages-demo packages-test packages-clients packages-soak packages-bench
 
 help: ## list the targets
@@ -42,6 +42,10 @@ bench-train: packages-bench ## all of it: every network, memory, whole fine-tune
 bench-transfer: packages-bench ## measure serving, pulling, publishing and sharing beside nginx, hf and curl
 	@echo "== bench-transfer: bytes beside nginx, hf download and curl"
 	@python3 benches/transfer.py
+
+bench-work: packages-bench ## what the worst legal request to each heavy route costs everybody else (ARGS="siblings files")
+	@echo "== bench-work: four send the worst request, another asks for something cheap"
+	@python3 benches/worst_body.py $(ARGS)
 
 lint: packages-demo ## formatting, clippy and documentation, warnings as errors
 	@echo "== lint: rustfmt, clippy, rustdoc"

@@ -20,6 +20,7 @@ pub use store::{AwsVariables, Bucket};
 
 use crate::domain::data_limits::DataLimits;
 use crate::domain::network::Network;
+use crate::domain::quotas::Quotas;
 
 /// Everything that can be set: key (as in the file; `HUB_` and upper case in the environment), default, meaning.
 pub const SETTINGS: &[(&str, &str, &str)] = &[
@@ -50,6 +51,11 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
         "requests one account, or one address without a token, may make; bytes do not count; 0 for no limit",
     ),
     ("max_jobs_per_user", "20", "queued and running fine-tunes one user may have"),
+    ("quota_bytes", "0", "bytes the repos of one user or organisation may hold; 0 for no limit ('hub admin quota' sets one of their own)"),
+    ("max_repos_per_namespace", "10000", "repos of one user or organisation"),
+    ("max_organisations_per_user", "50", "organisations one user may administer"),
+    ("max_tokens_per_user", "200", "tokens one user may have"),
+    ("max_uploads_per_account", "1000", "unfinished uploads of one account"),
     ("gc_interval", "24h", "how often the server collects what nobody names any more; 0 for never"),
     ("gc_grace", "24h", "how long that stays before it is collected"),
     ("scrub_period", "30d", "the time in which the server reads all blobs again to find damage; 0 for never"),
@@ -131,6 +137,7 @@ pub struct Config {
     /// 0: no limit.
     pub max_requests_per_minute: u32,
     pub max_jobs_per_user: u64,
+    pub quotas: Quotas,
     /// 0: never.
     pub gc_interval_ms: i64,
     pub gc_grace_ms: i64,
@@ -250,6 +257,7 @@ impl Config {
             max_connections_per_peer: read.size("max_connections_per_peer")?,
             max_requests_per_minute: u32::try_from(read.number("max_requests_per_minute")?).unwrap_or(u32::MAX),
             max_jobs_per_user: read.number("max_jobs_per_user")?,
+            quotas: read.quotas()?,
             gc_interval_ms: read.span("gc_interval")?,
             gc_grace_ms: read.span("gc_grace")?,
             scrub_period_ms: read.span("scrub_period")?,
@@ -301,7 +309,11 @@ impl Config {
     pub fn worker_environment(&self, remote_store: bool) -> Vec<(String, String)> {
         let keys =
             ["data", "store", "confinement", "frozen_cache_bytes", "threads", "backend", "device", "log", "log_format", "max_file_bytes"];
-        let own = keys.iter().chain(&DataLimits::SETTINGS).map(|key| (format!("HUB_{}", key.to_uppercase()), self.values[key].0.clone()));
+        let own = keys
+            .iter()
+            .chain(&DataLimits::SETTINGS)
+            .chain(&Quotas::SETTINGS)
+            .map(|key| (format!("HUB_{}", key.to_uppercase()), self.values[key].0.clone()));
         let own = own.chain([("HUB_PICKLE".into(), self.pickle.clone())]);
         let keys = self.aws.0.iter().filter(|_| remote_store).cloned();
         own.chain(keys).chain(self.passed_on.iter().cloned()).collect()

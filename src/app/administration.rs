@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::domain::id::TokenId;
 use crate::domain::name::Name;
 use crate::domain::page::PageRequest;
+use crate::domain::quotas::Usage;
 use crate::domain::user::{Account, AccountKind, Actor, Role, Scope, Token};
 use crate::service::Service;
 use crate::service::people::accounts::AccountChange;
@@ -89,6 +90,17 @@ impl Administration {
     pub async fn set_disabled(&self, name: &Name, disabled: bool) -> Result<Account> {
         let change = AccountChange { disabled: Some(disabled), ..AccountChange::default() };
         Ok(self.service.patch_account(&Actor::System, name, change).await?)
+    }
+
+    /// What an account holds and may hold.
+    pub async fn usage(&self, name: &Name) -> Result<Usage> {
+        Ok(self.service.usage(&Actor::System, name).await?)
+    }
+
+    /// None: as the settings say.
+    pub async fn set_quota(&self, name: &Name, quota_bytes: Option<u64>) -> Result<Usage> {
+        self.service.set_quota(&Actor::System, name, quota_bytes).await?;
+        self.usage(name).await
     }
 
     /// A token for a user, and its secret.

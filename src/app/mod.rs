@@ -17,6 +17,7 @@ mod work;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 pub use administration::{Administration, Ailment};
@@ -56,6 +57,7 @@ pub async fn open_service(config: &Config) -> Result<Service> {
         max_file_bytes: config.max_file_bytes,
         data_limits: config.data_limits,
         xet: config.xet,
+        quotas: config.quotas,
         max_jobs_per_user: config.max_jobs_per_user,
         max_job_bytes: confine::limits::machine_memory_bytes() / 10 * 8,
         ..Policy::default()
@@ -66,7 +68,8 @@ pub async fn open_service(config: &Config) -> Result<Service> {
 /// The hub behind this one, if there is one.
 fn mirroring(config: &Config) -> Result<Option<Mirroring>> {
     let Some(address) = &config.upstream else { return Ok(None) };
-    let mirroring = Mirroring::open(address, config.upstream_token.as_deref(), &config.proxies)?;
+    let mirroring =
+        Mirroring::open(address, config.upstream_token.as_deref(), &config.proxies, Duration::from_secs(config.patience_seconds))?;
     let mirroring = mirroring.of(&config.upstream_namespaces, config.upstream_refresh_ms, config.data.join("mirror"));
     if config.upstream_namespaces.is_empty() {
         tracing::warn!("nothing is fetched from the upstream: 'upstream_namespaces' names nobody");

@@ -2,6 +2,7 @@
 //! may read a repo that holds them. Knowing a digest is not enough.
 
 use super::reservations::{self, Keeper};
+use super::usage;
 use super::visibility::{Visibility, seen_by};
 use crate::db::{Result, Tx, Value};
 use crate::domain::digest::Digest;
@@ -47,6 +48,10 @@ pub fn count(tx: &mut Tx<'_>) -> Result<(u64, u64)> {
 
 /// Notes that an account has proved to hold these bytes.
 pub fn grant(tx: &mut Tx<'_>, digest: &Digest, account: &AccountId, now: Timestamp) -> Result<()> {
+    if !has_grant(tx, digest, account)? {
+        let size_bytes = find_size(tx, digest)?.unwrap_or_default();
+        usage::add_sent(tx, account, size_bytes)?;
+    }
     tx.execute(
         "insert into blob_grants (digest, account, created) values ($1, $2, $3)
              on conflict (digest, account) do update set created = excluded.created",
@@ -75,6 +80,7 @@ pub fn has_grant(tx: &mut Tx<'_>, digest: &Digest, account: &AccountId) -> Resul
 
 /// Takes a grant back: the store lost the bytes and they must be sent again.
 pub fn revoke(tx: &mut Tx<'_>, digest: &Digest, account: &AccountId) -> Result<()> {
+    usage::forget_sent(tx, digest, Some(account))?;
     tx.execute("delete from blob_grants where digest = $1 and account = $2", params![digest.to_hex(), account.as_str()])?;
     Ok(())
 }

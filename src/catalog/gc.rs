@@ -6,7 +6,7 @@
 //! backup still finds its bytes. The table of these marks is called `condemned`, as the released migration that
 //! makes it calls it.
 
-use super::{segments, xorbs};
+use super::{segments, usage, xorbs};
 use crate::db::{Result, Row, Tx, Value};
 use crate::domain::digest::Digest;
 use crate::domain::time::Timestamp;
@@ -93,6 +93,7 @@ pub fn mark(tx: &mut Tx<'_>, reach: &Reach, digest: &Digest) -> Result<bool> {
     let sql = format!("select b.digest, b.size_bytes from blobs b where b.digest = $5 and b.created <= $6 and not {KEPT}");
     let Some(row) = tx.find(&sql, &params)? else { return Ok(false) };
     insert(tx, &from_row(&row)?, reach.now)?;
+    usage::forget_sent(tx, digest, None)?;
     for sql in [
         // Sessions that ended well; one that is still open would have kept the blob.
         "delete from uploads where digest = $1 and exists

@@ -24,6 +24,7 @@ pub mod segments;
 pub mod tokens;
 pub mod upkeep;
 pub mod uploads;
+pub mod usage;
 pub mod users;
 pub mod versions;
 mod visibility;

@@ -126,6 +126,17 @@ pub fn next_number(tx: &mut Tx<'_>, key: &RepoKey) -> Result<u32> {
     Ok(row.count("last_number")?.try_into().unwrap_or(u32::MAX))
 }
 
+/// Takes a repo away, with its name, in which nothing was ever published; another stays.
+pub fn erase_empty(tx: &mut Tx<'_>, key: &RepoKey) -> Result<()> {
+    let empty = "select r.key from repos r where r.key = $1 and not exists (select 1 from versions v where v.repo = r.key)
+                 and not exists (select 1 from discussions d where d.repo = r.key)";
+    if tx.find(empty, params![key.as_str()])?.is_some() {
+        super::full_text::unindex(tx, key)?;
+        tx.execute("delete from repos where key = $1", params![key.as_str()])?;
+    }
+    Ok(())
+}
+
 /// Deletes a repo and all that was said about it. Its own row and those of its versions stay as tombstones.
 pub fn bury(tx: &mut Tx<'_>, key: &RepoKey, now: Timestamp) -> Result<()> {
     super::full_text::unindex(tx, key)?;
@@ -143,6 +154,6 @@ pub fn bury(tx: &mut Tx<'_>, key: &RepoKey, now: Timestamp) -> Result<()> {
     ] {
         tx.execute(sql, params![key.as_str()])?;
     }
-    tx.execute("update repos set deleted = $2, summary = '' where key = $1", params![key.as_str(), now.unix_ms()])?;
+    tx.execute("update repos set deleted = $2, summary = '', stored_bytes = 0 where key = $1", params![key.as_str(), now.unix_ms()])?;
     Ok(())
 }

@@ -7,11 +7,14 @@ use crate::domain::id::RepoKey;
 use crate::domain::manifest::Manifest;
 use crate::domain::mark::Mark;
 use crate::domain::page::Page;
-use crate::domain::path::find_meant;
+use crate::domain::path::composed;
 use crate::domain::repo::{FileEntry, Version, VersionState};
 use crate::domain::revision::Line;
 use crate::domain::time::Timestamp;
 use crate::params;
+
+/// Rows of files that are read together.
+const READ_AT_ONCE: usize = 1_000;
 
 /// True of a version `v` that is the repo's own: those of pull requests are found by who asks for the pull request.
 const OWN: &str = "v.line not like 'refs/pr/%'";
@@ -174,12 +177,49 @@ fn file(row: &Row) -> Result<FileEntry> {
     Ok(FileEntry { path: row.text("path")?, size_bytes: row.count("size_bytes")?, digest: row.parse("digest", Digest::parse)?, mark: None })
 }
 
+const MARKED: &str =
+    "select f.path, f.size_bytes, f.digest, coalesce(b.mark, '') as mark from files f left join blobs b on b.digest = f.digest";
+
+fn marked(row: &Row) -> Result<FileEntry> {
+    Ok(FileEntry { mark: Mark::parse(&row.text("mark")?), ..file(row)? })
+}
+
 /// All files of a version, by path.
 pub fn files(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<Vec<FileEntry>> {
-    let sql = "select f.path, f.size_bytes, f.digest, coalesce(b.mark, '') as mark from files f left join blobs b on b.digest = f.digest
-               where f.repo = $1 and f.number = $2 order by f.path";
-    let marked = |row: &Row| Ok(FileEntry { mark: Mark::parse(&row.text("mark")?), ..file(row)? });
-    tx.all(sql, params![repo.as_str(), number])?.iter().map(marked).collect()
+    let sql = format!("{MARKED} where f.repo = $1 and f.number = $2 order by f.path");
+    tx.all(&sql, params![repo.as_str(), number])?.iter().map(marked).collect()
+}
+
+/// At most `limit` files of a version, by path, from the first on whose path is not before `from`.
+pub fn files_from(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, from: &str, limit: usize) -> Result<Vec<FileEntry>> {
+    let sql = format!("{MARKED} where f.repo = $1 and f.number = $2 and f.path >= $3 order by f.path limit $4");
+    tx.all(&sql, params![repo.as_str(), number, from, limit])?.iter().map(marked).collect()
+}
+
+/// The smallest text behind a path: nothing that can stand in one comes before what is added.
+pub fn behind(path: &str) -> String {
+    format!("{path}\u{1}")
+}
+
+/// Shows all files of a version, by path, until one is what was looked for. What lies in memory of them is bounded.
+pub fn find_among<T>(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, mut look: impl FnMut(&FileEntry) -> Option<T>) -> Result<Option<T>> {
+    let mut from = String::new();
+    loop {
+        let files = files_from(tx, repo, number, &from, READ_AT_ONCE)?;
+        if let Some(found) = files.iter().find_map(&mut look) {
+            return Ok(Some(found));
+        }
+        match files.last() {
+            Some(last) if files.len() == READ_AT_ONCE => from = behind(&last.path),
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// The file of exactly this path.
+pub fn find_exact(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, path: &str) -> Result<Option<FileEntry>> {
+    let sql = format!("{MARKED} where f.repo = $1 and f.number = $2 and f.path = $3");
+    tx.find(&sql, params![repo.as_str(), number, path])?.as_ref().map(marked).transpose()
 }
 
 /// The version that gave a path the bytes it has in version `number`.
@@ -216,7 +256,8 @@ pub fn find_file(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, path: &str) -> Re
     if exact.is_some() || path.is_ascii() {
         return Ok(exact);
     }
-    Ok(find_meant(&files(tx, repo, number)?, |file| &file.path, path).cloned())
+    let wanted = composed(path);
+    find_among(tx, repo, number, |file| (composed(&file.path) == wanted).then(|| file.clone()))
 }
 
 /// The newest of a repo's own versions that has a file with these bytes, and that file.

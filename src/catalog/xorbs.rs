@@ -77,6 +77,12 @@ pub fn insert(tx: &mut Tx<'_>, account: &AccountId, hash: &XetHash, lengths: &[u
     insert_place(tx, account, hash, &Place { first_chunk: 0, end_chunk, digest: *digest, offset: 0 })
 }
 
+/// How many places of a xorb's chunks are known.
+pub fn count_places(tx: &mut Tx<'_>, account: &AccountId, hash: &XetHash) -> Result<u64> {
+    let sql = "select count(*) as n from xorb_places where account = $1 and hash = $2";
+    tx.one(sql, params![account.as_str(), hash.to_string()])?.count("n")
+}
+
 /// Notes where chunks of a xorb lie, too, if the xorb is still known.
 pub fn insert_place(tx: &mut Tx<'_>, account: &AccountId, hash: &XetHash, place: &Place) -> Result<()> {
     tx.execute(

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::{Bucket, Error, Source};
 use crate::domain::data_limits::DataLimits;
 use crate::domain::network::Network;
+use crate::domain::quotas::Quotas;
 use crate::domain::time::parse_span_ms;
 
 /// The settings, as texts.
@@ -63,6 +64,16 @@ impl Reader<'_> {
             item_bytes: self.number(DataLimits::ITEM_BYTES)?,
             dataset_files: self.size(DataLimits::DATASET_FILES)?,
             dataset_bytes: self.number(DataLimits::DATASET_BYTES)?,
+        })
+    }
+
+    pub fn quotas(&self) -> Result<Quotas, Error> {
+        Ok(Quotas {
+            bytes: self.number(Quotas::BYTES)?,
+            repos_per_namespace: self.number(Quotas::REPOS)?,
+            organisations_per_user: self.number(Quotas::ORGANISATIONS)?,
+            tokens_per_user: self.number(Quotas::TOKENS)?,
+            uploads: self.number(Quotas::UPLOADS)?,
         })
     }
 

@@ -20,6 +20,7 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0013_mirrors", Some(include_str!("../../migrations/0013_mirrors.sql"))),
     ("0014_lines", Some(include_str!("../../migrations/0014_lines.sql"))),
     ("0015_git", Some(include_str!("../../migrations/0015_git.sql"))),
+    ("0017_quotas", Some(include_str!("../../migrations/0017_quotas.sql"))),
     ("0019_token_parents", Some(include_str!("../../migrations/0019_token_parents.sql"))),
     ("0020_rights", Some(include_str!("../../migrations/0020_rights.sql"))),
 ];

@@ -1,7 +1,7 @@
 //! `.gitattributes`: which files go by LFS whatever their size. A client that is told otherwise about one of them may have no
 //! bytes left to send: `datasets` writes each shard to a file that is gone before the commit.
 
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use super::glob::{Glob, Parts, Steps, TooMuchWork};
 
 /// More than this is no list a person wrote.
 const MOST_RULES: usize = 500;
@@ -68,33 +68,27 @@ const USUAL_PARTS: &[&str] = &[".lfs.", ".tar.", "tfevents"];
 
 /// The rules of a `.gitattributes`; the last that fits a path decides.
 #[derive(Debug, Default)]
-pub struct Attributes {
-    globs: GlobSet,
-    /// Of each glob, does it say LFS?
-    lfs: Vec<bool>,
-}
+pub struct Attributes(Vec<(Glob, bool)>);
 
 impl Attributes {
     /// Lines that cannot be read, or are about something else, say nothing.
     pub fn parse(text: &str) -> Attributes {
-        let rules: Vec<(Glob, bool)> = text.lines().filter_map(rule).take(MOST_RULES).collect();
-        let mut globs = GlobSetBuilder::new();
-        for (glob, _) in &rules {
-            globs.add(glob.clone());
-        }
-        match globs.build() {
-            Ok(globs) => Attributes { globs, lfs: rules.into_iter().map(|(_, lfs)| lfs).collect() },
-            Err(_) => Attributes::default(),
-        }
+        Attributes(text.lines().filter_map(rule).take(MOST_RULES).collect())
     }
 
-    pub fn says_lfs(&self, path: &str) -> bool {
-        self.says_itself(path).unwrap_or_else(|| is_usual(path))
+    pub fn says_lfs(&self, path: &str, steps: &mut Steps) -> Result<bool, TooMuchWork> {
+        Ok(self.says_itself(path, steps)?.unwrap_or_else(|| is_usual(path)))
     }
 
     /// What the file says, and not what counts without being written down.
-    pub fn says_itself(&self, path: &str) -> Option<bool> {
-        self.globs.matches(path).into_iter().max().map(|last| self.lfs[last])
+    pub fn says_itself(&self, path: &str, steps: &mut Steps) -> Result<Option<bool>, TooMuchWork> {
+        let parts = Parts::of(path);
+        for (glob, lfs) in self.0.iter().rev() {
+            if glob.fits(&parts, parts.count(), steps)? {
+                return Ok(Some(*lfs));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -133,27 +127,28 @@ fn rule(line: &str) -> Option<(Glob, bool)> {
     let mut words = line.split_ascii_whitespace();
     let pattern = words.next().filter(|pattern| !pattern.starts_with(['#', '[']) && pattern.len() <= LONGEST_RULE)?;
     let filter = words.rfind(|word| word.contains("filter"))?;
-    let pattern = pattern.replace(SPACE, "[ ]");
-    // A pattern with a slash in it counts from the top, any other fits at every depth.
-    let pattern = if pattern.contains('/') { pattern.trim_start_matches('/').to_owned() } else { format!("**/{pattern}") };
-    let glob = GlobBuilder::new(&pattern).literal_separator(true).backslash_escape(true).build().ok()?;
-    Some((glob, filter == "filter=lfs"))
+    Some((Glob::parse(&pattern.replace(SPACE, "[ ]"))?, filter == "filter=lfs"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn itself(rules: &Attributes, path: &str) -> Option<bool> {
+        rules.says_itself(path, &mut Steps::new(10_000)).unwrap()
+    }
+
     #[test]
     fn what_is_named_goes_by_lfs() {
+        let says_lfs = |rules: &Attributes, path| rules.says_lfs(path, &mut Steps::new(1_000)).unwrap();
         let none = Attributes::parse("");
         for path in
             ["data/train-00000-of-00001.parquet", "model.safetensors", "a/b.tar.gz", "saved_model/x/y", "events.out.tfevents.1", "x.lfs.y"]
         {
-            assert!(none.says_lfs(path), "{path}");
+            assert!(says_lfs(&none, path), "{path}");
         }
         for path in ["README.md", "config.json", "a.parquet/b", "tokenizer.json", "x.PARQUET", "bin"] {
-            assert!(!none.says_lfs(path), "{path}");
+            assert!(!says_lfs(&none, path), "{path}");
         }
     }
 
@@ -161,14 +156,14 @@ mod tests {
     fn what_is_written_down_says_the_same() {
         let written = Attributes::parse(&usual_rules());
         for path in ["a/x.parquet", "x.pt", "b.tar.gz", "saved_model/x/y", "events.out.tfevents.1", "x.lfs.y"] {
-            assert_eq!(written.says_itself(path), Some(true), "{path}");
+            assert_eq!(itself(&written, path), Some(true), "{path}");
         }
         for path in ["README.md", "x/saved_model/y", "bin"] {
-            assert_eq!((written.says_itself(path), is_usual(path)), (None, false), "{path}");
+            assert_eq!((itself(&written, path), is_usual(path)), (None, false), "{path}");
         }
         for path in ["a/b c.dat", "a*b", "a[1]?", "back\\slash", "é.dat"] {
             let one = Attributes::parse(&rule_for(path));
-            assert_eq!((one.says_itself(path), one.says_itself("axb")), (Some(true), None), "{path}");
+            assert_eq!((itself(&one, path), itself(&one, "axb")), (Some(true), None), "{path}");
         }
     }
 
@@ -180,9 +175,11 @@ mod tests {
         for (path, lfs) in
             [("a.bin", false), ("b/tokenizer.json", true), ("top/a.txt", true), ("b/top/a.txt", false), ("x.md", false), ("x.pt", true)]
         {
-            assert_eq!(own.says_lfs(path), lfs, "{path}");
+            assert_eq!(own.says_lfs(path, &mut Steps::new(1_000)), Ok(lfs), "{path}");
         }
         let many: String = (0..2_000).map(|at| format!("**/*a*{at}* filter=lfs\n")).collect();
-        assert!(Attributes::parse(&many).lfs.len() <= MOST_RULES);
+        let many = Attributes::parse(&many);
+        assert!(many.0.len() <= MOST_RULES);
+        assert_eq!(many.says_lfs(&"a".repeat(200), &mut Steps::new(1_000)), Err(TooMuchWork));
     }
 }

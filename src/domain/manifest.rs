@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use sha2::{Digest as _, Sha256};
+
 use super::digest::{CommitId, Digest};
 use super::path::RepoPath;
 
@@ -36,6 +38,32 @@ pub enum ManifestError {
 pub const MAX_FILES: usize = 100_000;
 /// Longest canonical text that is read: of that many files, whose paths have 250 bytes in the mean.
 pub const MAX_MANIFEST_BYTES: u64 = 32 << 20;
+
+/// The digest of a manifest that is read row by row, in the order of its paths.
+#[derive(Debug, Clone, Default)]
+pub struct ManifestHash(Sha256);
+
+impl ManifestHash {
+    pub fn add(&mut self, path: &str, size_bytes: u64, digest: &Digest) {
+        self.0.update(line(path, size_bytes, digest));
+    }
+
+    pub fn finish(self) -> Digest {
+        Digest::from_bytes(self.0.finalize().into())
+    }
+}
+
+fn line(path: &str, size_bytes: u64, digest: &Digest) -> String {
+    format!("{digest} {size_bytes} {path}\n")
+}
+
+/// A line that `sha256sum -c` reads: `sha256 SP SP path LF`; a backslash is doubled, and announced by one before the line.
+pub fn sum_line(path: &str, digest: &Digest) -> String {
+    match path.contains('\\') {
+        true => format!("\\{digest}  {}\n", path.replace('\\', "\\\\")),
+        false => format!("{digest}  {path}\n"),
+    }
+}
 
 impl Manifest {
     pub fn new(mut entries: Vec<ManifestEntry>) -> Result<Manifest, ManifestError> {
@@ -74,7 +102,7 @@ impl Manifest {
 
     /// One line a file, sorted by path: `sha256 SP size SP path LF`.
     pub fn canonical(&self) -> String {
-        self.entries.iter().map(|e| format!("{} {} {}\n", e.digest, e.size_bytes, e.path)).collect()
+        self.entries.iter().map(|e| line(e.path.as_str(), e.size_bytes, &e.digest)).collect()
     }
 
     /// Reads back what [`Manifest::canonical`] writes. None: it is no manifest.
@@ -94,15 +122,6 @@ impl Manifest {
     pub fn commit_id(&self) -> CommitId {
         CommitId::of_manifest(&self.digest())
     }
-
-    /// The text `sha256sum -c` reads: `sha256 SP SP path LF`; a backslash is doubled, and announced by one before the line.
-    pub fn sha256sums(&self) -> String {
-        let line = |e: &ManifestEntry| match e.path.as_str() {
-            path if path.contains('\\') => format!("\\{}  {}\n", e.digest, path.replace('\\', "\\\\")),
-            path => format!("{}  {path}\n", e.digest),
-        };
-        self.entries.iter().map(line).collect()
-    }
 }
 
 #[cfg(test)]
@@ -121,6 +140,9 @@ mod tests {
         assert_eq!(one.commit_id().as_str().len(), 40);
         assert_eq!(Manifest::parse(&one.canonical()).as_ref(), Some(&one));
         assert_eq!((Manifest::parse(""), Manifest::parse("abc 3 a\n")), (None, None));
+        let mut hash = ManifestHash::default();
+        one.entries().iter().for_each(|entry| hash.add(entry.path.as_str(), entry.size_bytes, &entry.digest));
+        assert_eq!(hash.finish(), one.digest());
         assert_eq!(one.find("b/c").map(|e| e.path.as_str()), Some("b/c"));
     }
 
@@ -136,7 +158,7 @@ mod tests {
 
     #[test]
     fn sums_read_as_sha256sum_writes_them() {
-        let sums = Manifest::new(vec![entry("a b"), entry("c\\d")]).unwrap().sha256sums();
+        let sums: String = ["a b", "c\\d"].iter().map(|path| sum_line(path, &Digest::of(b"abc"))).collect();
         let lines: Vec<&str> = sums.lines().collect();
         assert!(lines[0].ends_with("  a b") && lines[1].starts_with('\\') && lines[1].ends_with("  c\\\\d"), "{sums}");
     }

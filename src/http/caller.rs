@@ -39,6 +39,9 @@ impl FromRequest for Caller {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
+            if let Some(Known(actor)) = found_out(&request) {
+                return Ok(Caller(actor));
+            }
             let known = identify(&request).await;
             admit(&request, known.as_ref().unwrap_or(&Actor::Anonymous))?;
             match known {
@@ -55,6 +58,30 @@ impl FromRequest for Caller {
             }
         })
     }
+}
+
+/// Who asks, where that was found out before the handler wants to know; it is counted and looked up once.
+#[derive(Clone)]
+struct Known(Actor);
+
+#[derive(Clone)]
+struct KnownVisitor(Option<Session>);
+
+fn found_out<T: Clone + 'static>(request: &HttpRequest) -> Option<T> {
+    request.extensions().get::<T>().cloned()
+}
+
+/// Who asks, and whether they may: before anything is done for them.
+pub async fn find_out(request: &HttpRequest) -> Result<Actor, HttpError> {
+    if Traits::of(request).page {
+        let visitor = Visitor::extract(request).await?;
+        let actor = visitor.actor();
+        request.extensions_mut().insert(KnownVisitor(visitor.0));
+        return Ok(actor);
+    }
+    let Caller(actor) = Caller::extract(request).await?;
+    request.extensions_mut().insert(Known(actor.clone()));
+    Ok(actor)
 }
 
 /// A token that is none of ours, and what its sender is told where it matters.
@@ -128,6 +155,9 @@ impl FromRequest for Visitor {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
+            if let Some(KnownVisitor(session)) = found_out(&request) {
+                return Ok(Visitor(session));
+            }
             let (site, service) = (Site::of(&request)?, service_of(&request)?);
             let session = match request.cookie(site.cookie_name()) {
                 Some(cookie) => service.find_session(cookie.value()).await?,

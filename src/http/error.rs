@@ -134,7 +134,7 @@ impl From<service::Error> for HttpError {
         };
         let status = match problem.code {
             "disk_full" => 507,
-            "too_many_jobs" => 429,
+            "too_many_jobs" | "too_many_repos" | "too_many_organisations" | "too_many_tokens" | "too_many_uploads" => 429,
             _ => kind.status(),
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

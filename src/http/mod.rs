@@ -24,11 +24,12 @@ pub mod rates;
 mod rights;
 mod route;
 pub mod routes;
+mod rows;
 pub mod socket;
 pub mod stream;
 pub mod tfhub;
 pub mod torch_hub;
-mod upstream;
+mod turns;
 pub mod web;
 
 use std::net::TcpListener;

@@ -3,7 +3,6 @@
 //! of a request, a restart forgives, and nodes guard for themselves.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
@@ -16,8 +15,8 @@ use super::connection::network;
 use super::error::HttpError;
 use super::proxies::Client;
 use super::route::Traits;
-use crate::domain::id::AccountId;
 use crate::domain::user::Actor;
+use crate::service::work::Whose;
 
 /// A bucket that is not asked for so long is full again, and need not be kept.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -39,12 +38,6 @@ struct Buckets {
     swept: Option<Instant>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Whose {
-    Account(AccountId),
-    Network(IpAddr),
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     left: f64,
@@ -61,6 +54,15 @@ pub fn admit(request: &HttpRequest, actor: &Actor) -> Result<(), HttpError> {
     site.rates.take(whose, Instant::now()).map_err(|seconds| {
         site.metrics.refused("too_many_requests");
         refusal(site.rates.per_minute, seconds)
+    })
+}
+
+/// Whose turn a caller's work takes.
+pub fn share(request: &HttpRequest, actor: &Actor) -> Result<Whose, HttpError> {
+    let site = Site::of(request)?;
+    Ok(match actor.account() {
+        Some(account) => Whose::Account(account.clone()),
+        None => Whose::Network(network(site.client(request).address)),
     })
 }
 
@@ -132,6 +134,8 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::id::AccountId;
+    use std::net::IpAddr;
 
     fn peer(number: u32) -> Whose {
         Whose::Network(IpAddr::V4(number.into()))

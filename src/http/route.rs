@@ -21,6 +21,10 @@ pub struct Traits {
     pub bytes: bool,
     /// Its POST changes nothing: it is a question too long for an address.
     pub question: bool,
+    /// People ask there, with a cookie; programs ask the others, with a token.
+    pub page: bool,
+    /// Its answer costs more than a moment of a processor: it is made in its caller's turn.
+    pub heavy: bool,
 }
 
 /// The repo that `{ns}/{name}` of a route name.
@@ -37,7 +41,8 @@ pub struct Table(pub HashMap<&'static str, Traits>);
 
 impl Traits {
     /// Of a route nobody described: ours, about nothing, and counted.
-    pub const PLAIN: Traits = Traits { dialect: Dialect::Hub, about: About::NoRepo, bytes: false, question: false };
+    pub const PLAIN: Traits =
+        Traits { dialect: Dialect::Hub, about: About::NoRepo, bytes: false, question: false, page: false, heavy: false };
 
     /// Of the route that took a request. Not for what comes before the router: by its address alone it may look like
     /// another one's.

@@ -13,7 +13,7 @@ use super::api::{
 };
 use super::error::{Dialect, HttpError};
 use super::route::{About, Table, Traits};
-use super::{assets, git, hf, tfhub, torch_hub, upstream, web as pages};
+use super::{assets, git, hf, tfhub, torch_hub, turns, web as pages};
 use crate::domain::name::RepoKind;
 
 /// Fills the application with [`routes`]; whatever is not there is 404, or there without the slash at its end.
@@ -21,8 +21,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
     config.app_data(web::Data::new(Table(routes().iter().map(|entry| (entry.path, entry.traits)).collect())));
     for entry in routes() {
         match entry.traits.about {
-            About::NoRepo => config.service(entry.into_resource()),
-            _ => config.service(entry.into_resource().wrap(from_fn(upstream::fetch_absent))),
+            About::NoRepo if !entry.traits.heavy => config.service(entry.into_resource()),
+            _ => config.service(entry.into_resource().wrap(from_fn(turns::enter))),
         };
     }
     config.default_service(web::to(pages::addresses::without_slash));
@@ -42,7 +42,13 @@ pub fn configure_metrics(config: &mut web::ServiceConfig) {
 pub fn routes() -> Vec<Entry> {
     let theirs = hugging_face_routes().into_iter().chain(short_name_routes()).chain(discussion_routes()).map(Entry::for_hugging_face);
     let unoffered = unoffered_routes().into_iter().map(Entry::for_hugging_face);
-    theirs.chain(loader_routes()).chain(api_routes()).chain(unoffered).chain(page_routes()).collect()
+    theirs
+        .chain(loader_routes())
+        .chain(people_routes())
+        .chain(api_routes())
+        .chain(unoffered)
+        .chain(page_routes().into_iter().map(Entry::for_people))
+        .collect()
 }
 
 /// What clients of the Hugging Face Hub ask; a data set's address begins with its kind, a model's does not.
@@ -51,17 +57,17 @@ fn hugging_face_routes() -> Vec<Entry> {
     vec![
         at("/api/whoami-v2", [get(hf::whoami::show)]),
         at("/api/validate-yaml", [post(hf::card::check)]),
-        at("/api/users/{name}/overview", [get(hf::people::user)]),
+        at("/api/users/{name}/overview", [get(hf::people::user)]).heavy(),
         at("/api/users/{name}/{list:likes|followers|following}", [get(hf::people::none)]),
-        at("/api/organizations/{name}/overview", [get(hf::people::organisation)]),
+        at("/api/organizations/{name}/overview", [get(hf::people::organisation)]).heavy(),
         at("/api/organizations/{name}/members", [get(hf::people::members)]),
         at("/api/organizations/{name}/followers", [get(hf::people::none)]),
         at("/api/agent-harnesses", [get(hf::probes::harnesses)]),
         at("/api/telemetry/{rest:.*}", [get(hf::probes::telemetry), post(hf::probes::telemetry)]),
         at("/api/{kind:models|datasets}", [get(hf::list::list)]),
         at("/api/{kind:models|datasets}/{ns}/{name}", [get(hf::info::show)]).repo(),
-        at("/api/{kind:models|datasets}/{ns}/{name}/refs", [get(hf::refs::list)]).repo(),
-        at("/api/{kind:models|datasets}/{ns}/{name}/commits/{rev}", [get(hf::commits::list)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/refs", [get(hf::refs::list)]).repo().heavy(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/commits/{rev}", [get(hf::commits::list)]).repo().heavy(),
         at("/api/{kind:models|datasets}/{ns}/{name}/likers", [get(hf::people::likers)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/auth-check", [get(hf::probes::may_read)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/auth-check/write", [get(hf::probes::may_write)]).repo(),
@@ -120,8 +126,8 @@ fn short_name_routes() -> Vec<Entry> {
 #[rustfmt::skip]
 fn discussion_routes() -> Vec<Entry> {
     vec![
-        at("/api/{kind:models|datasets}/{ns}/{name}/discussions", [get(hf::discussions::list), post(hf::discussions::open)]).repo(),
-        at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}", [get(hf::discussions::show)]).repo(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/discussions", [get(hf::discussions::list), post(hf::discussions::open)]).repo().heavy(),
+        at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}", [get(hf::discussions::show)]).repo().heavy(),
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/comment", [post(hf::discussions::comment)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/comment/{comment}/edit", [post(hf::discussions::edit_comment)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/comment/{comment}/hide", [post(hf::discussions::hide_comment)]).repo(),
@@ -157,6 +163,23 @@ fn loader_routes() -> Vec<Entry> {
     ]
 }
 
+/// Users, organisations, tokens.
+#[rustfmt::skip]
+fn people_routes() -> Vec<Entry> {
+    vec![
+        at("/api/v1/whoami", [get(users::whoami)]),
+        at("/api/v1/users", [get(users::list), post(users::create)]),
+        at("/api/v1/users/{name}", [get(users::show), patch(users::change)]),
+        at("/api/v1/users/{name}/usage", [get(users::usage)]),
+        at("/api/v1/users/{name}/quota", [put(users::set_quota)]),
+        at("/api/v1/orgs/{name}/members", [get(users::members)]),
+        at("/api/v1/orgs/{name}/members/{user}", [put(users::set_member), delete(users::remove_member)]),
+        at("/api/v1/tokens", [get(tokens::list), post(tokens::create)]),
+        at("/api/v1/tokens/{id}", [delete(tokens::revoke)]),
+        at("/api/v1/sessions", [delete(tokens::log_out_everywhere)]),
+    ]
+}
+
 #[rustfmt::skip]
 fn api_routes() -> Vec<Entry> {
     vec![
@@ -165,16 +188,6 @@ fn api_routes() -> Vec<Entry> {
         at("/readyz", [get(health::ready)]),
         at("/metrics", [get(health::metrics)]),
         at("/api/v1/openapi.json", [get(openapi::document)]),
-
-        // people
-        at("/api/v1/whoami", [get(users::whoami)]),
-        at("/api/v1/users", [get(users::list), post(users::create)]),
-        at("/api/v1/users/{name}", [get(users::show), patch(users::change)]),
-        at("/api/v1/orgs/{name}/members", [get(users::members)]),
-        at("/api/v1/orgs/{name}/members/{user}", [put(users::set_member), delete(users::remove_member)]),
-        at("/api/v1/tokens", [get(tokens::list), post(tokens::create)]),
-        at("/api/v1/tokens/{id}", [delete(tokens::revoke)]),
-        at("/api/v1/sessions", [delete(tokens::log_out_everywhere)]),
 
         // bytes
         at("/api/v1/blobs/missing", [post(uploads::missing)]),
@@ -194,14 +207,14 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/mirrors/update", [post(mirrors::update)]),
 
         // repos, versions, files
-        at("/api/v1/search", [get(search::search)]),
+        at("/api/v1/search", [get(search::search)]).heavy(),
         at("/api/v1/repos", [post(repos::create)]),
-        at("/api/v1/models/{ns}/{name}/datasets", [get(repos::datasets)]).model(),
-        at("/api/v1/datasets/{ns}/{name}/models", [get(repos::models)]).dataset(),
-        at("/api/v1/{kind:models|datasets}", [get(search::list)]),
+        at("/api/v1/models/{ns}/{name}/datasets", [get(repos::datasets)]).model().heavy(),
+        at("/api/v1/datasets/{ns}/{name}/models", [get(repos::models)]).dataset().heavy(),
+        at("/api/v1/{kind:models|datasets}", [get(search::list)]).heavy(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}", [get(repos::show), patch(repos::change), delete(repos::remove)]).repo(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/commits", [post(commits::create)]).repo(),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}/refs", [get(refs::list)]).repo(),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/refs", [get(refs::list)]).repo().heavy(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/refs/{ref:.*}", [put(refs::set), delete(refs::remove)]).repo(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions", [get(versions::list)]).repo(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}", [get(versions::show), patch(versions::change), delete(versions::remove)]).repo(),
@@ -210,7 +223,7 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/SHA256SUMS", [get(versions::sums)]).repo(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/files", [get(files::list)]).repo(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/files/{path:.*}", [get(files::fetch)]).repo().bytes(),
-        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/segments/{path:.*}", [get(segments::show)]).repo(),
+        at("/api/v1/{kind:models|datasets}/{ns}/{name}/versions/{rev}/segments/{path:.*}", [get(segments::show)]).repo().heavy(),
 
         // nothing below /api is a page, but for the one that describes it
         at("/api", [get(pages::reference::show)]),
@@ -222,12 +235,12 @@ fn api_routes() -> Vec<Entry> {
 #[rustfmt::skip]
 fn page_routes() -> Vec<Entry> {
     vec![
-        at("/", [get(pages::home::show)]),
+        at("/", [get(pages::home::show)]).heavy(),
         at("/static/{file}", [get(assets::show)]),
-        at("/search", [get(pages::catalog::everything)]),
-        at("/models", [get(pages::catalog::models)]),
-        at("/datasets", [get(pages::catalog::datasets)]),
-        at("/finetune", [get(pages::finetune::show), post(pages::finetune::submit)]),
+        at("/search", [get(pages::catalog::everything)]).heavy(),
+        at("/models", [get(pages::catalog::models)]).heavy(),
+        at("/datasets", [get(pages::catalog::datasets)]).heavy(),
+        at("/finetune", [get(pages::finetune::show), post(pages::finetune::submit)]).heavy(),
         at("/jobs", [get(pages::jobs::list)]),
         at("/jobs/{id}", [get(pages::jobs::show)]),
         at("/jobs/{id}/events", [get(pages::jobs::events)]),
@@ -237,31 +250,31 @@ fn page_routes() -> Vec<Entry> {
         at("/logout/everywhere", [post(pages::login::leave_everywhere)]),
         at("/settings/tokens", [get(pages::tokens::show), post(pages::tokens::create)]),
         at("/settings/tokens/{id}/revoke", [post(pages::tokens::revoke)]),
-        at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]).repo().heavy(),
         at("/{kind:datasets}/{ns}/{name}/thumbnails/{number}", [get(pages::repo_tabs::thumbnail)]).repo().bytes(),
         at("/{kind:datasets}/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).repo().bytes(),
-        at("/{kind:datasets}/{ns}/{name}/discussions", [get(pages::discussions::list)]).repo(),
-        at("/{kind:datasets}/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/discussions", [get(pages::discussions::list)]).repo().heavy(),
+        at("/{kind:datasets}/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).repo().heavy(),
         at("/{kind:datasets}/{ns}/{name}/discussions/{number}/{act}", [post(pages::discussions::act)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/commit/{rev}", [get(pages::addresses::commit)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/commits/{rev}", [get(pages::addresses::commits)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/tree/{rev}", [get(pages::addresses::tree)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/tree/{rev}/{path:.+}", [get(pages::addresses::folder)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/blob/{rev}/{path:.+}", [get(pages::addresses::file)]).repo(),
-        at("/{kind:datasets}/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).repo(),
-        at("/datasets/{name}", [get(pages::addresses::namespace_of_datasets)]),
-        at("/{ns}/{name}", [get(pages::repo::show)]).model(),
+        at("/{kind:datasets}/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).repo().heavy(),
+        at("/datasets/{name}", [get(pages::addresses::namespace_of_datasets)]).heavy(),
+        at("/{ns}/{name}", [get(pages::repo::show)]).model().heavy(),
         at("/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).model().bytes(),
-        at("/{ns}/{name}/discussions", [get(pages::discussions::list)]).model(),
-        at("/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).model(),
+        at("/{ns}/{name}/discussions", [get(pages::discussions::list)]).model().heavy(),
+        at("/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).model().heavy(),
         at("/{ns}/{name}/discussions/{number}/{act}", [post(pages::discussions::act)]).model(),
         at("/{ns}/{name}/commit/{rev}", [get(pages::addresses::commit)]).model(),
         at("/{ns}/{name}/commits/{rev}", [get(pages::addresses::commits)]).model(),
         at("/{ns}/{name}/tree/{rev}", [get(pages::addresses::tree)]).model(),
         at("/{ns}/{name}/tree/{rev}/{path:.+}", [get(pages::addresses::folder)]).model(),
         at("/{ns}/{name}/blob/{rev}/{path:.+}", [get(pages::addresses::file)]).model(),
-        at("/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).model(),
-        at("/{name}", [get(pages::addresses::namespace)]),
+        at("/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).model().heavy(),
+        at("/{name}", [get(pages::addresses::namespace)]).heavy(),
     ]
 }
 
@@ -326,6 +339,16 @@ impl Entry {
 
     fn question(mut self) -> Entry {
         self.traits.question = true;
+        self
+    }
+
+    fn for_people(mut self) -> Entry {
+        self.traits.page = true;
+        self
+    }
+
+    fn heavy(mut self) -> Entry {
+        self.traits.heavy = true;
         self
     }
 

@@ -125,6 +125,11 @@ pub(super) fn visible_to(tx: &mut Tx<'_>, actor: &Actor) -> Result<Visibility> {
     })
 }
 
+/// May the caller see what is private where nobody lives, as mirrored repos do?
+pub(super) fn sees_unowned(actor: &Actor) -> bool {
+    matches!(actor, Actor::System | Actor::User { is_admin: true, .. })
+}
+
 /// Every job there is: the administrators' view.
 pub(super) fn sees_all_jobs(actor: &Actor) -> bool {
     matches!(actor, Actor::System | Actor::User { is_admin: true, .. })

@@ -14,6 +14,7 @@ pub mod repos;
 mod sharing;
 pub mod storage;
 pub mod upkeep;
+pub mod work;
 pub mod xet;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use error::{Error, Problem, Result};
 use crate::blob::Blobs;
 use crate::db::Db;
 use crate::domain::data_limits::DataLimits;
+use crate::domain::quotas::Quotas;
 use crate::domain::time::{Clock, Timestamp};
 use crate::train::Device;
 
@@ -39,6 +41,9 @@ pub struct Service {
     pulse: Arc<people::standing::Pulse>,
     mirroring: Option<repos::mirror::Mirroring>,
     device: Device,
+    work: work::Work,
+    /// Where files that came by Xet are put together.
+    assembling: work::Work,
 }
 
 /// What an administrator may configure about who may do what, and how much.
@@ -56,6 +61,8 @@ pub struct Policy {
     pub xet: bool,
     /// What data sets may ask, and the pictures that models are asked about.
     pub data_limits: DataLimits,
+    /// What else one account may hold.
+    pub quotas: Quotas,
     /// Queued and running jobs one user may have.
     pub max_jobs_per_user: u64,
     /// Memory one job may need.
@@ -83,6 +90,7 @@ impl Default for Policy {
             max_file_bytes: 64 << 30,
             xet: true,
             data_limits: DataLimits::default(),
+            quotas: Quotas::default(),
             max_jobs_per_user: 20,
             max_job_bytes: 16 << 30,
             max_job_seconds: 14.0 * 86_400.0,
@@ -103,11 +111,18 @@ impl Service {
             pulse: Arc::default(),
             mirroring: None,
             device: Device::Cpu,
+            work: work::Work::new(std::thread::available_parallelism().map_or(2, usize::from)),
+            assembling: xet::room(),
         }
     }
 
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The room for what costs more than a moment of a processor.
+    pub fn work(&self) -> &work::Work {
+        &self.work
     }
 
     /// What time it is here.

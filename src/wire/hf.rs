@@ -41,8 +41,6 @@ pub struct RepoInfo {
     pub model_index: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<Map<String, Value>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub siblings: Option<Vec<Sibling>>,
     pub used_storage: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub safetensors: Option<Safetensors>,
@@ -53,8 +51,8 @@ pub struct RepoInfo {
 /// A file in a [`RepoInfo`]; sizes and digests only where `blobs=true` was asked.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Sibling {
-    pub rfilename: String,
+pub struct Sibling<'a> {
+    pub rfilename: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

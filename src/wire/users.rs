@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::quotas::Usage as Held;
 use crate::domain::secret;
 use crate::domain::user as domain;
 
@@ -32,6 +33,37 @@ pub struct Account {
     pub is_admin: bool,
     pub disabled: bool,
     pub created: String,
+}
+
+/// What an account holds and may hold.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Usage {
+    pub name: String,
+    /// Different bytes in the repos of its namespace.
+    pub stored_bytes: u64,
+    /// Bytes it has sent that are kept, published or not, and those it has announced; at most twice the quota.
+    pub sent_bytes: u64,
+    /// For `stored_bytes`; 0: no limit.
+    pub quota_bytes: u64,
+    /// It was set for this account, and is not the server's.
+    pub quota_is_own: bool,
+    pub repos: u64,
+    /// That the user administers.
+    pub organisations: u64,
+    pub tokens: u64,
+    /// Unfinished ones.
+    pub uploads: u64,
+    /// Queued and running ones.
+    pub jobs: u64,
+}
+
+/// What an account may hold; `null`, or nothing, for what the server's settings say.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetQuota {
+    /// 0: no limit.
+    #[serde(default)]
+    pub quota_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -136,6 +168,23 @@ impl From<domain::Account> for Account {
             is_admin: a.is_admin,
             disabled: a.disabled,
             created: a.created.to_string(),
+        }
+    }
+}
+
+impl From<Held> for Usage {
+    fn from(held: Held) -> Usage {
+        Usage {
+            name: held.account.name.to_string(),
+            stored_bytes: held.stored_bytes,
+            sent_bytes: held.sent_bytes,
+            quota_bytes: held.quota_bytes,
+            quota_is_own: held.quota_is_own,
+            repos: held.repos,
+            organisations: held.organisations,
+            tokens: held.tokens,
+            uploads: held.uploads,
+            jobs: held.jobs,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod people;
+mod quota;
 mod upkeep;
 
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ enum Subject {
     /// Tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    Quota(quota::Quota),
     Gc(upkeep::Gc),
     Scrub(upkeep::Scrub),
     Fsck(upkeep::Fsck),
@@ -61,6 +63,7 @@ pub fn run(args: AdminArgs, context: &Context) -> Result<Output> {
             Subject::User(command) => people::user(&house, command).await,
             Subject::Org(command) => people::organisation(&house, command).await,
             Subject::Token(command) => people::token(&house, command).await,
+            Subject::Quota(quota) => quota.run(&house).await,
             Subject::Gc(gc) => gc.run(&house, &context.config, &tell).await,
             Subject::Scrub(scrub) => scrub.run(&house, &tell).await,
             Subject::Fsck(fsck) => fsck.run(&house, &tell).await,

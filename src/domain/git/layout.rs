@@ -8,10 +8,13 @@ use super::ObjectId;
 use crate::domain::attributes::{Attributes, is_usual, lfs_rule, rule_for, usual_rules};
 use crate::domain::digest::Digest;
 use crate::domain::git_lfs;
+use crate::domain::glob::Steps;
 
 /// What is larger is a pointer whatever it is called, as at the Hugging Face Hub.
 pub const LARGEST_BLOB: u64 = 10 << 20;
 const ATTRIBUTES: &str = ".gitattributes";
+/// For all files of a version: some seconds where somebody wrote the rules for it.
+const MOST_STEPS: u64 = 1_000_000_000;
 /// Rules for single paths; where there would be more, one rule covers everything.
 const MOST_PATHS: usize = 500;
 /// A change of what is a pointer, or of what is written in one, changes all trees: this changes with it.
@@ -62,17 +65,21 @@ pub fn find_rules(files: &[StoredFile], most_bytes: u64) -> Option<&StoredFile> 
 
 /// The files of a version as they lie in git, sorted by path. `rules` is the text of its `.gitattributes`, where that is read.
 pub fn lay_out(files: Vec<StoredFile>, rules: Option<&str>) -> Vec<(String, Content)> {
-    let own = Attributes::parse(rules.unwrap_or_default());
-    let is_pointer = |file: &StoredFile| {
-        let large = file.size_bytes > LARGEST_BLOB || own.says_lfs(&file.path);
+    let (own, mut steps) = (Attributes::parse(rules.unwrap_or_default()), Steps::new(MOST_STEPS));
+    // Rules that are too much work for so many files say nothing of the rest of them.
+    let said: Vec<Option<bool>> = files.iter().map(|file| own.says_itself(&file.path, &mut steps).unwrap_or_default()).collect();
+    let is_pointer = |file: &StoredFile, said: Option<bool>| {
+        let large = file.size_bytes > LARGEST_BLOB || said.unwrap_or_else(|| is_usual(&file.path));
         file.path != ATTRIBUTES && file.size_bytes > 0 && large
     };
     let has_rules = files.iter().any(|file| file.path == ATTRIBUTES);
-    let lacking = lacking_rules(&own, files.iter().filter(|file| is_pointer(file)).map(|file| file.path.as_str()));
+    let pointers = files.iter().zip(&said).filter(|(file, said)| is_pointer(file, **said));
+    let lacking = lacking_rules(pointers.map(|(file, said)| (file.path.as_str(), *said)));
     let mut laid: Vec<(String, Content)> = Vec::with_capacity(files.len() + 1);
-    for file in files {
+    for (file, said) in files.into_iter().zip(said) {
+        let pointer = is_pointer(&file, said);
         let StoredFile { size_bytes, digest, name, .. } = file;
-        let content = match is_pointer(&file) {
+        let content = match pointer {
             true => Content::Pointer { digest, size_bytes },
             false => Content::Stored { digest, size_bytes, name },
         };
@@ -90,12 +97,12 @@ pub fn lay_out(files: Vec<StoredFile>, rules: Option<&str>) -> Vec<(String, Cont
 }
 
 /// What must stand before and behind a repo's own rules, so that these pointers are known by them; `None`: nothing.
-fn lacking_rules<'a>(own: &Attributes, pointers: impl Iterator<Item = &'a str>) -> Option<(String, String)> {
-    let unnamed: Vec<&str> = pointers.filter(|path| own.says_itself(path) != Some(true)).collect();
-    let by_usual = |path: &&str| own.says_itself(path).is_none() && is_usual(path);
+fn lacking_rules<'a>(pointers: impl Iterator<Item = (&'a str, Option<bool>)>) -> Option<(String, String)> {
+    let unnamed: Vec<(&str, Option<bool>)> = pointers.filter(|(_, said)| *said != Some(true)).collect();
+    let by_usual = |(path, said): &(&str, Option<bool>)| said.is_none() && is_usual(path);
     // The repo's own come behind these, and are heard.
     let before = if unnamed.iter().any(by_usual) { usual_rules() } else { String::new() };
-    let alone: Vec<&str> = unnamed.iter().copied().filter(|path| !by_usual(path)).collect();
+    let alone: Vec<&str> = unnamed.iter().filter(|path| !by_usual(path)).map(|(path, _)| *path).collect();
     let behind = match alone.len() {
         0..=MOST_PATHS => alone.into_iter().map(rule_for).collect(),
         _ => format!("{}{ATTRIBUTES} -filter\n", lfs_rule("*")),
@@ -135,7 +142,10 @@ mod tests {
         let text = written(&laid).unwrap();
         assert!(text.contains("*.safetensors filter=lfs") && text.contains("\n*.bin -filter\n/a[[:space:]]b.txt filter=lfs"), "{text}");
         let read = Attributes::parse(&text);
-        assert_eq!(["x.safetensors", "y.bin", "a b.txt"].map(|path| read.says_itself(path)), [Some(true), Some(false), Some(true)]);
+        assert_eq!(
+            ["x.safetensors", "y.bin", "a b.txt"].map(|path| read.says_itself(path, &mut Steps::new(10_000)).unwrap()),
+            [Some(true), Some(false), Some(true)]
+        );
         assert_eq!(laid[0].0, ATTRIBUTES, "sorted");
         let large = LARGEST_BLOB + 1;
         let refused = lay_out(vec![file("z.dat", large)], Some("*.dat -filter"));

@@ -14,6 +14,9 @@ use super::XetHash;
 
 /// Raw bytes of a chunk.
 pub const MOST_CHUNK_BYTES: usize = 128 << 10;
+/// Raw bytes of a xorb that its chunks may unpack to however few bytes they are packed in; beyond, so many for each packed one.
+const FREE_BYTES: u64 = 4 << 20;
+const MOST_SWELLING: u64 = 64;
 /// Raw bytes of a xorb.
 pub const MOST_XORB_BYTES: u64 = 64 << 20;
 /// Chunks of a xorb.
@@ -35,6 +38,8 @@ pub enum XorbError {
     Chunk(usize, &'static str),
     #[error("the xorb holds more than {MOST_CHUNKS} chunks or {MOST_XORB_BYTES} bytes")]
     TooLarge,
+    #[error("{1} bytes of the xorb unpack to {0}: that is more than {MOST_SWELLING} for each")]
+    Swollen(u64, u64),
     #[error("the xorb is empty, or ends within a chunk")]
     Short,
 }
@@ -44,6 +49,8 @@ pub enum XorbError {
 pub struct XorbReader {
     buffer: BytesMut,
     taken: u64,
+    /// Bytes of the chunks as they came.
+    packed: u64,
     chunks: Vec<(XetHash, u64)>,
     raw_bytes: u64,
     in_footer: bool,
@@ -115,6 +122,10 @@ impl XorbReader {
         self.raw_bytes += raw.len() as u64;
         if self.chunks.len() == MOST_CHUNKS || self.raw_bytes > MOST_XORB_BYTES {
             return Err(XorbError::TooLarge);
+        }
+        self.packed += (HEADER_BYTES + stored.len()) as u64;
+        if self.raw_bytes > FREE_BYTES + self.packed * MOST_SWELLING {
+            return Err(XorbError::Swollen(self.raw_bytes, self.packed));
         }
         self.chunks.push((XetHash::of_chunk(&raw), raw.len() as u64));
         Ok(raw.into())

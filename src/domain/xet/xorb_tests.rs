@@ -93,7 +93,16 @@ fn what_is_no_xorb_is_refused() {
 fn chunks_and_bytes_are_counted() {
     let many = chunk(0, b"a", 1).repeat(MOST_CHUNKS + 1);
     assert_eq!(read(&many, 4_096).unwrap_err(), XorbError::TooLarge);
-    let large = chunk(1, &frame(&vec![0; 131_072]), 131_072).repeat(513);
+    let large = chunk(0, &some_bytes(131_072, 1), 131_072).repeat(513);
     assert_eq!(read(&large, 4_096).unwrap_err(), XorbError::TooLarge);
     assert!(read(&large[..large.len() / 513 * 512], 4_096).is_ok());
+}
+
+#[test]
+fn a_xorb_of_nothing_but_zeros_does_not_swell() {
+    let zeros = chunk(1, &frame(&vec![0; MOST_CHUNK_BYTES]), MOST_CHUNK_BYTES);
+    let many = |count: usize| zeros.repeat(count);
+    assert!(zeros.len() * 64 < MOST_CHUNK_BYTES, "they are packed into {} bytes", zeros.len());
+    assert_eq!(read(&many(32), usize::MAX).unwrap().0.len(), 4 << 20, "some of it is taken");
+    assert!(matches!(read(&many(512), usize::MAX), Err(XorbError::Swollen(..))));
 }

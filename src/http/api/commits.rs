@@ -1,6 +1,6 @@
 //! `/{kind}/{ns}/{name}/commits`: making a version out of blobs that were sent.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::domain::digest::Digest;
 use crate::domain::manifest::ManifestEntry;
@@ -9,6 +9,7 @@ use crate::domain::revision::{Line, RefName};
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, RepoAt};
+use crate::http::rates::share;
 use crate::service::repos::publish::Commit;
 use crate::service::{self, Service};
 use crate::wire::error::ProblemBody;
@@ -23,11 +24,13 @@ use crate::wire::files::{Committed, CreateCommit, File};
     (status = 413, body = ProblemBody, description = "a bomb, or more than one version may hold"),
     (status = 422, body = ProblemBody, description = "a file cannot be what it claims to be"),
 ))]
-pub async fn create(service: web::Data<Service>, caller: Caller, at: RepoAt, body: Json<CreateCommit>) -> Answer {
+pub async fn create(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: RepoAt, body: Json<CreateCommit>) -> Answer {
     // Whoever may not publish here learns nothing from what else is wrong with the request.
     service.may_commit(&caller.0, at.kind, &at.id).await?;
-    let mut commit = read(&body.0)?;
-    if let Some(digest) = &body.0.manifest {
+    let whose = share(&request, &caller.0)?;
+    let manifest = body.0.manifest.clone();
+    let mut commit = service.work().run(&whose, move || read(&body.0)).await??;
+    if let Some(digest) = &manifest {
         let digest = Digest::parse(digest);
         let digest =
             digest.map_err(|e| HttpError::bad_request("bad_digest", format!("'manifest': {e}"), "hash the list with sha256sum"))?;

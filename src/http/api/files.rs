@@ -2,9 +2,12 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::domain::repo::FileEntry;
 use crate::http::caller::Caller;
 use crate::http::error::Answer;
 use crate::http::extract::{FileAt, VersionAt};
+use crate::http::rates::share;
+use crate::http::rows::{self, Rows};
 use crate::http::stream;
 use crate::service::Service;
 use crate::wire::List;
@@ -16,10 +19,17 @@ use crate::wire::files::File;
     (status = 200, body = List<File>),
     (status = 404, body = ProblemBody),
 ))]
-pub async fn list(service: web::Data<Service>, caller: Caller, at: VersionAt) -> Answer {
-    let (_, files) = service.list_files(&caller.0, at.kind, &at.id, &at.revision).await?;
-    let items: Vec<File> = files.into_iter().map(File::from).collect();
-    Ok(HttpResponse::Ok().json(List { items, next: None }))
+pub async fn list(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: VersionAt) -> Answer {
+    let whose = share(&request, &caller.0)?;
+    let listing = service.open_listing(&caller.0, whose, at.kind, &at.id, &at.revision).await?;
+    let (before, after) = (br#"{"items":["#.to_vec(), b"]}".to_vec());
+    let rows = Rows { before, listing: Some(listing), write, separator: b",", after };
+    Ok(rows::answer(rows::ok_json(), vec![rows]).await?)
+}
+
+/// A file as every list of this API has it.
+pub(super) fn write(file: &FileEntry, to: &mut Vec<u8>) -> serde_json::Result<()> {
+    rows::json(&File::from(file.clone()), to)
 }
 
 /// A file's bytes; with `Range`, some of them. `ETag` is the sha256, `Repr-Digest` says it as RFC 9530 does.

@@ -9,6 +9,7 @@ use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::service::Service;
 use crate::service::upkeep::Numbers;
+use crate::service::work::Busyness;
 use crate::telemetry::Metrics;
 
 /// The process answers.
@@ -33,9 +34,18 @@ pub async fn open_metrics(site: web::Data<Site>, service: web::Data<Service>) ->
     for (state, count) in service.count_jobs().await? {
         site.metrics.jobs(state.as_str(), count);
     }
+    let shown = show_work(&site.metrics, service.work().busyness());
+    shown.map_err(|e| HttpError::internal(e.to_string()))?;
     show_upkeep(&site.metrics, &service.upkeep_numbers().await?).map_err(|e| HttpError::internal(e.to_string()))?;
     let text = site.metrics.text().map_err(|e| HttpError::internal(e.to_string()))?;
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")).body(text))
+}
+
+fn show_work(metrics: &Metrics, work: Busyness) -> prometheus::Result<()> {
+    let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    metrics.gauge("hub_work_running", "Heavy work that is being done.", whole(work.running))?;
+    metrics.gauge("hub_work_waiting", "Heavy work that waits for its caller's turn.", whole(work.waiting))?;
+    metrics.total("hub_work_done_total", "Heavy work that was done.", work.done)
 }
 
 fn show_upkeep(metrics: &Metrics, numbers: &Numbers) -> prometheus::Result<()> {

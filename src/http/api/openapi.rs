@@ -17,7 +17,7 @@ use crate::http::Site;
         A repo that was moved is found at its old name: reading there is answered with 307."),
     paths(
         // people
-        users::whoami, users::list, users::create, users::show, users::change,
+        users::whoami, users::list, users::create, users::show, users::change, users::usage, users::set_quota,
         users::members, users::set_member, users::remove_member,
         tokens::list, tokens::create, tokens::revoke, tokens::log_out_everywhere,
         // repos, versions, files

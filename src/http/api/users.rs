@@ -10,7 +10,7 @@ use crate::service::Service;
 use crate::service::people::accounts::AccountChange;
 use crate::wire::List;
 use crate::wire::error::ProblemBody;
-use crate::wire::users::{Account, CreateAccount, CreatedAccount, Member, Namespace, PatchAccount, Whoami};
+use crate::wire::users::{Account, CreateAccount, CreatedAccount, Member, Namespace, PatchAccount, SetQuota, Usage, Whoami};
 
 /// Who the token belongs to, and the namespaces they have a role in.
 #[utoipa::path(get, path = "/api/v1/whoami", tag = "people", responses(
@@ -68,6 +68,26 @@ pub async fn change(service: web::Data<Service>, caller: Caller, at: AccountAt, 
     let PatchAccount { full_name, disabled, is_admin } = body.0;
     let account = service.patch_account(&caller.0, &at.0, AccountChange { full_name, disabled, is_admin }).await?;
     Ok(HttpResponse::Ok().json(Account::from(account)))
+}
+
+/// What an account holds and may hold; for itself, an organisation's members, and site administrators.
+#[utoipa::path(get, path = "/api/v1/users/{name}/usage", tag = "people", responses(
+    (status = 200, body = Usage),
+    (status = 404, body = ProblemBody),
+))]
+pub async fn usage(service: web::Data<Service>, caller: Caller, at: AccountAt) -> Answer {
+    Ok(HttpResponse::Ok().json(Usage::from(service.usage(&caller.0, &at.0).await?)))
+}
+
+/// Says what an account may hold; site administrators only.
+#[utoipa::path(put, path = "/api/v1/users/{name}/quota", tag = "people", request_body = SetQuota, responses(
+    (status = 200, body = Usage),
+    (status = 403, body = ProblemBody),
+    (status = 404, body = ProblemBody),
+))]
+pub async fn set_quota(service: web::Data<Service>, caller: Caller, at: AccountAt, body: Json<SetQuota>) -> Answer {
+    service.set_quota(&caller.0, &at.0, body.0.quota_bytes).await?;
+    Ok(HttpResponse::Ok().json(Usage::from(service.usage(&caller.0, &at.0).await?)))
 }
 
 /// Members of an organisation, for its members.

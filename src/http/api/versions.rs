@@ -1,18 +1,19 @@
 //! `/{kind}/{ns}/{name}/versions`.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::users::word;
-use crate::domain::repo::VersionState;
-use crate::domain::revision::Revision;
+use crate::domain::manifest::sum_line;
+use crate::domain::repo::{FileEntry, VersionState};
 use crate::http::caller::Caller;
-use crate::http::error::Answer;
+use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, Query, RepoAt, VersionAt};
-use crate::http::stream;
+use crate::http::rates::share;
+use crate::http::rows::{self, Rows};
 use crate::service::Service;
 use crate::wire::List;
 use crate::wire::error::ProblemBody;
-use crate::wire::files::{File, Manifest, Tensor};
+use crate::wire::files::{Manifest, Tensor};
 use crate::wire::repos::{PatchVersion, RepoDetail, Version};
 
 /// All versions, newest first, with yanked ones and the tombstones of deleted ones.
@@ -66,11 +67,16 @@ pub async fn remove(service: web::Data<Service>, caller: Caller, at: VersionAt) 
     (status = 200, body = Manifest),
     (status = 404, body = ProblemBody),
 ))]
-pub async fn manifest(service: web::Data<Service>, caller: Caller, at: VersionAt) -> Answer {
-    let (repo, version, _) = service.named_manifest(&caller.0, at.kind, &at.id, &at.revision).await?;
-    let (_, files) = service.list_files(&caller.0, at.kind, &repo, &Revision::Number(version.number)).await?;
-    let files = files.into_iter().map(File::from).collect();
-    Ok(HttpResponse::Ok().json(Manifest { repo: repo.to_string(), kind: at.kind.to_string(), version: version.into(), files }))
+pub async fn manifest(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: VersionAt) -> Answer {
+    let whose = share(&request, &caller.0)?;
+    let listing = service.open_listing(&caller.0, whose, at.kind, &at.id, &at.revision).await?;
+    let (repo, version) = (listing.repo().id.to_string(), Version::from(listing.version().clone()));
+    let head = serde_json::to_string(&Manifest { repo, kind: at.kind.to_string(), version, files: Vec::new() });
+    let head = head.map_err(|e| HttpError::internal(e.to_string()))?;
+    // The list of files is the last of its keys.
+    let before = head.trim_end_matches("]}").as_bytes().to_vec();
+    let rows = Rows { before, listing: Some(listing), write: super::files::write, separator: b",", after: b"]}".to_vec() };
+    Ok(rows::answer(rows::ok_json(), vec![rows]).await?)
 }
 
 /// The tensors of a version's safetensors files, in the order of their bytes.
@@ -78,10 +84,13 @@ pub async fn manifest(service: web::Data<Service>, caller: Caller, at: VersionAt
     (status = 200, body = List<Tensor>),
     (status = 404, body = ProblemBody),
 ))]
-pub async fn tensors(service: web::Data<Service>, caller: Caller, at: VersionAt) -> Answer {
+pub async fn tensors(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: VersionAt) -> Answer {
+    let _turn = service.work().turn(&share(&request, &caller.0)?).await?;
     let found = service.list_tensors(&caller.0, at.kind, &at.id, &at.revision).await?;
-    let items: Vec<Tensor> = found.into_iter().map(Tensor::from).collect();
-    Ok(HttpResponse::Ok().json(List { items, next: None }))
+    let written = move || serde_json::to_vec(&List { items: found.into_iter().map(Tensor::from).collect::<Vec<_>>(), next: None });
+    let written = web::block(written).await.map_err(|e| HttpError::internal(e.to_string()))?;
+    let written = written.map_err(|e| HttpError::internal(e.to_string()))?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(written))
 }
 
 /// The text `sha256sum -c` reads.
@@ -89,7 +98,15 @@ pub async fn tensors(service: web::Data<Service>, caller: Caller, at: VersionAt)
     (status = 200, body = String, content_type = "text/plain"),
     (status = 404, body = ProblemBody),
 ))]
-pub async fn sums(service: web::Data<Service>, caller: Caller, at: VersionAt) -> Answer {
-    let (_, manifest) = service.manifest(&caller.0, at.kind, &at.id, &at.revision).await?;
-    Ok(stream::text(manifest.sha256sums()))
+pub async fn sums(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: VersionAt) -> Answer {
+    let whose = share(&request, &caller.0)?;
+    let listing = service.open_listing(&caller.0, whose, at.kind, &at.id, &at.revision).await?;
+    let write = |file: &FileEntry, to: &mut Vec<u8>| {
+        to.extend_from_slice(sum_line(&file.path, &file.digest).as_bytes());
+        Ok(())
+    };
+    let rows = Rows { before: Vec::new(), listing: Some(listing), write, separator: b"", after: Vec::new() };
+    let mut response = HttpResponse::Ok();
+    response.content_type("text/plain; charset=utf-8");
+    Ok(rows::answer(response, vec![rows]).await?)
 }

@@ -23,12 +23,15 @@ use crate::service::Service;
 use crate::service::repos::discussions::Opening;
 use crate::service::repos::edit::{Edit, Operation};
 use crate::service::storage::parts::MAX_PART_BYTES;
+use crate::service::work::Whose;
 use crate::wire::hf_write::{CommitLine, CommitMade};
 
 /// A line with the largest file in it, in base64, and its path.
 const LONGEST_LINE: usize = (MAX_PART_BYTES as usize).div_ceil(3) * 4 + (16 << 10);
 /// Clients put at most some hundred megabytes into one commit.
 const MOST_BYTES: usize = 2 << 30;
+/// A line up to this length is read where it arrives.
+const SHORT_LINE: usize = 16 << 10;
 /// Files stored side by side, and the size from which one waits for all before it.
 const SIDE_BY_SIDE: usize = 8;
 const LARGE_BYTES: usize = 1 << 20;
@@ -74,8 +77,14 @@ async fn read(service: &Service, actor: &Actor, mut lines: Lines) -> Result<Edit
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let said = tokio::task::spawn_blocking(move || say(&line)).await;
-        let said = said.map_err(|e| HttpError::internal(format!("reading a line was stopped: {e}")))??;
+        let said = match line.len() <= SHORT_LINE {
+            true => say(&line)?,
+            false => {
+                let turn = service.work().next_turn(&Whose::of(actor)).await.map_err(refused)?;
+                let said = web::block(move || (say(&line), turn)).await;
+                said.map_err(|e| HttpError::internal(format!("reading a line was stopped: {e}")))?.0?
+            }
+        };
         let content = match said {
             Said::Header { message, parent } if !headed => {
                 (edit.message, edit.parent, headed) = (message, parent, true);

@@ -13,11 +13,23 @@ use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
 use crate::http::error::HttpError;
 use crate::http::extract::Query;
+use crate::http::rows::{self, Rows};
 use crate::service::Service;
+use crate::service::repos::listing::Listing;
+use crate::service::work::Whose;
 use crate::wire::hf::{FileIssue, RepoInfo, Safetensors, SecurityRepoStatus, Sibling, SiblingLfs};
 
 /// What of `config.json` an answer repeats; the file itself is one request away.
 const CONFIG_KEYS: &[&str] = &["architecture", "architectures", "model_type", "num_classes", "num_features", "auto_map"];
+
+/// Files with issues that an answer names.
+const MOST_ISSUES: usize = 10_000;
+
+/// Who asks, and whose turn that takes.
+pub struct Asker<'a> {
+    pub actor: &'a Actor,
+    pub whose: Whose,
+}
 
 /// What an answer shall hold beside the catalog's facts.
 #[derive(Debug, Default)]
@@ -66,8 +78,10 @@ impl Wanted {
         self.siblings || self.card || self.config || self.safetensors
     }
 
-    /// The repo as it stands at its `head`.
-    pub async fn describe(&self, service: &Service, actor: &Actor, found: RepoSummary) -> Result<Value, HttpError> {
+    /// The repo as it stands at its `head`; its siblings are read when they are written.
+    pub async fn describe(&self, service: &Service, asker: &Asker<'_>, found: RepoSummary) -> Result<Rows, HttpError> {
+        let actor = asker.actor;
+        let mut listing = None;
         let (kind, id) = (found.repo.kind, found.repo.id.clone());
         let mut info = known(&found.repo, &found.facts);
         if let Some(head) = &found.head {
@@ -75,8 +89,7 @@ impl Wanted {
             info.used_storage = head.total_bytes;
             let revision = Revision::Manifest(head.manifest);
             if self.siblings {
-                let (_, files) = service.list_files(actor, kind, &id, &revision).await?;
-                info.siblings = Some(files.into_iter().map(|file| sibling(file, self.blobs)).collect());
+                listing = Some(service.open_listing(actor, asker.whose.clone(), kind, &id, &revision).await?);
             }
             if self.card || self.config {
                 let papers = service.papers(actor, kind, &id, &revision).await?;
@@ -85,16 +98,28 @@ impl Wanted {
                 info.config = papers.config.map(short).filter(|_| self.config);
             }
             if self.safetensors && kind == RepoKind::Model {
+                let _turn = service.work().next_turn(&asker.whose).await?;
                 info.safetensors = parameters(&service.list_tensors(actor, kind, &id, &revision).await?);
             }
-        } else if self.siblings {
-            info.siblings = Some(Vec::new());
         }
         if self.security {
-            info.security_repo_status = Some(security(service, actor, &found).await?);
+            info.security_repo_status = Some(security(service, asker, &found).await?);
         }
-        let info = serde_json::to_value(info).map_err(|e| HttpError::internal(e.to_string()))?;
-        Ok(self.narrowed(info))
+        let written = serde_json::to_value(info).and_then(|info| serde_json::to_vec(&self.narrowed(info)));
+        let before = written.map_err(|e| HttpError::internal(e.to_string()))?;
+        Ok(self.with_siblings(before, listing))
+    }
+
+    /// They are the last of an object's keys.
+    fn with_siblings(&self, mut before: Vec<u8>, listing: Option<Listing>) -> Rows {
+        let write = if self.blobs { whole_sibling } else { short_sibling };
+        let mut after = Vec::new();
+        if self.siblings {
+            before.pop();
+            before.extend_from_slice(br#","siblings":["#);
+            after.extend_from_slice(b"]}");
+        }
+        Rows { before, listing, write, separator: b",", after }
     }
 
     fn narrowed(&self, mut info: Value) -> Value {
@@ -106,18 +131,30 @@ impl Wanted {
 }
 
 /// A scan is done where every file was looked into; what is no plain data is an issue.
-async fn security(service: &Service, actor: &Actor, found: &RepoSummary) -> Result<SecurityRepoStatus, HttpError> {
-    let files = match &found.head {
-        Some(head) => service.list_files(actor, found.repo.kind, &found.repo.id, &Revision::Number(head.number)).await?.1,
-        None => Vec::new(),
+async fn security(service: &Service, asker: &Asker<'_>, found: &RepoSummary) -> Result<SecurityRepoStatus, HttpError> {
+    let mut status = SecurityRepoStatus { scans_done: true, files_with_issues: Vec::new() };
+    let Some(head) = &found.head else { return Ok(status) };
+    let (repo, revision) = (&found.repo, Revision::Manifest(head.manifest));
+    let mut listing = service.open_listing(asker.actor, asker.whose.clone(), repo.kind, &repo.id, &revision).await?;
+    let look = |files: &[FileEntry]| {
+        let scanned = files.iter().all(|file| file.mark.is_some_and(|mark| mark != Mark::Unscanned));
+        (scanned, files.iter().filter_map(issue).collect::<Vec<_>>())
     };
-    let scans_done = files.iter().all(|file| file.mark.is_some_and(|mark| mark != Mark::Unscanned));
-    let issue = |file: &FileEntry| match file.mark? {
-        Mark::Unsafe => Some(FileIssue { path: file.path.clone(), level: "unsafe" }),
-        Mark::Pickle => Some(FileIssue { path: file.path.clone(), level: "caution" }),
-        Mark::Clean | Mark::Unscanned => None,
+    while let Some((scanned, issues)) = listing.next(look).await? {
+        status.scans_done &= scanned;
+        status.files_with_issues.extend(issues);
+        status.files_with_issues.truncate(MOST_ISSUES);
+    }
+    Ok(status)
+}
+
+fn issue(file: &FileEntry) -> Option<FileIssue> {
+    let level = match file.mark? {
+        Mark::Unsafe => "unsafe",
+        Mark::Pickle => "caution",
+        Mark::Clean | Mark::Unscanned => return None,
     };
-    Ok(SecurityRepoStatus { scans_done, files_with_issues: files.iter().filter_map(issue).collect() })
+    Some(FileIssue { path: file.path.clone(), level })
 }
 
 /// What the catalog knows.
@@ -155,14 +192,14 @@ fn tags(facts: &Facts, model: bool) -> Vec<String> {
     tags
 }
 
-fn sibling(file: FileEntry, blobs: bool) -> Sibling {
+fn short_sibling(file: &FileEntry, to: &mut Vec<u8>) -> serde_json::Result<()> {
+    rows::json(&Sibling { rfilename: &file.path, size: None, blob_id: None, lfs: None }, to)
+}
+
+fn whole_sibling(file: &FileEntry, to: &mut Vec<u8>) -> serde_json::Result<()> {
     let lfs = SiblingLfs { sha256: file.digest.to_hex(), size: file.size_bytes, pointer_size: pointer_bytes(file.size_bytes) };
-    Sibling {
-        rfilename: file.path,
-        size: blobs.then_some(file.size_bytes),
-        blob_id: blobs.then(|| oid(&file.digest)),
-        lfs: blobs.then_some(lfs),
-    }
+    let (size, blob_id) = (Some(file.size_bytes), Some(oid(&file.digest)));
+    rows::json(&Sibling { rfilename: &file.path, size, blob_id, lfs: Some(lfs) }, to)
 }
 
 fn short(mut config: Map<String, Value>) -> Map<String, Value> {
@@ -182,8 +219,14 @@ fn parameters(tensors: &[TensorEntry]) -> Option<Safetensors> {
 }
 
 /// Each repo of a list, a few at a time.
-pub async fn describe_all(service: &Service, actor: &Actor, found: Vec<RepoSummary>, wanted: &Wanted) -> Result<Vec<Value>, HttpError> {
+pub async fn describe_all(service: &Service, asker: &Asker<'_>, found: Vec<RepoSummary>, wanted: &Wanted) -> Result<Vec<Rows>, HttpError> {
     use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-    let described = stream::iter(found).map(|repo| wanted.describe(service, actor, repo));
-    described.buffered(4).try_collect().await
+    let described = stream::iter(found).map(|repo| wanted.describe(service, asker, repo));
+    let mut all: Vec<Rows> = described.buffered(4).try_collect().await?;
+    for (at, rows) in all.iter_mut().enumerate() {
+        rows.before.insert(0, if at == 0 { b'[' } else { b',' });
+    }
+    let end = if all.is_empty() { b"[]".to_vec() } else { b"]".to_vec() };
+    all.push(Rows { before: end, listing: None, write: short_sibling, separator: b",", after: Vec::new() });
+    Ok(all)
 }

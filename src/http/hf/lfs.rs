@@ -1,6 +1,8 @@
 //! `/{id}.git/info/lfs/objects`: large files as git-lfs sends and fetches them, and older Python clients. Addresses
 //! carry a pass, since those who follow them send no token along.
 
+use std::collections::{HashMap, HashSet};
+
 use actix_web::http::header::{ETAG, USER_AGENT};
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -13,7 +15,7 @@ use crate::http::api::uploads::content_length;
 use crate::http::body::Body;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
-use crate::http::extract::{ObjectAt, ObjectPartAt, Query, RepoAt};
+use crate::http::extract::{ObjectAt, ObjectPartAt, Query, RepoAt, read_json};
 use crate::http::{rights, stream};
 use crate::service::people::passes::Purpose;
 use crate::service::storage::parts::MAX_PART_BYTES;
@@ -28,7 +30,7 @@ const MOST_OBJECTS: usize = 1_000;
 
 pub async fn batch(request: HttpRequest, body: Body, service: web::Data<Service>, caller: Caller, at: RepoAt) -> Answer {
     let purpose = enter(&service, &caller.0, &at).await?;
-    let asked: Batch = json(body).await?;
+    let asked: Batch = json(&request, body).await?;
     let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let transfer = Transfer::choose(&asked, user_agent, service.policy().xet);
     let objects = match asked.operation.as_str() {
@@ -68,7 +70,7 @@ pub async fn store_part(request: HttpRequest, body: Body, service: web::Data<Ser
 /// Says whether an object has arrived; also the end of one that came in parts.
 pub async fn verify(request: HttpRequest, body: Body, service: web::Data<Service>, at: ObjectAt, query: Query) -> Answer {
     let actor = sender(&request, &service, &query, &at).await?;
-    let said: Object = json(body).await?;
+    let said: Object = json(&request, body).await?;
     if said.oid != at.digest.to_hex() {
         return Err(bad("bad_digest", "the body names another object than the address", "verify the object that was sent"));
     }
@@ -112,6 +114,11 @@ async fn uploads(
 ) -> Result<Vec<ObjectAnswer>, HttpError> {
     let digests = objects.iter().filter_map(|object| Digest::parse(&object.oid).ok()).collect();
     let lacking = service.lacking_objects(actor, at.kind, &at.id, digests).await.map_err(|error| with_login(refused(error)))?;
+    let lacking: HashSet<Digest> = lacking.into_iter().collect();
+    // A client that sends first and commits then would learn it too late.
+    let sizes: HashMap<Digest, u64> = objects.iter().filter_map(|object| Some((Digest::parse(&object.oid).ok()?, object.size))).collect();
+    let more = sizes.iter().filter(|(digest, _)| lacking.contains(digest)).fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
+    service.check_room(actor, at.id.namespace(), more).await.map_err(refused)?;
     let pass = match lacking.is_empty() {
         true => None,
         false => Some(service.create_pass(actor, at.kind, &at.id, Purpose::LfsUpload).await.map_err(refused)?.secret),
@@ -136,13 +143,14 @@ async fn downloads(
 ) -> Result<Vec<ObjectAnswer>, HttpError> {
     let digests = objects.iter().filter_map(|object| Digest::parse(&object.oid).ok()).collect();
     let held = service.held_objects(actor, at.kind, &at.id, digests).await.map_err(refused)?;
+    let held: HashSet<Digest> = held.into_iter().map(|(digest, _)| digest).collect();
     let pass = match purpose {
         Some(purpose) => Some(service.create_pass(actor, at.kind, &at.id, purpose).await.map_err(refused)?.secret),
         None => None,
     };
     let place = place(request, at, pass)?;
-    let told = |object: &Object| match held.iter().find(|(digest, _)| digest.to_hex() == object.oid) {
-        Some((digest, _)) => answer(object, place.download(object, digest)),
+    let told = |object: &Object| match Digest::parse(&object.oid).ok().filter(|digest| held.contains(digest)) {
+        Some(digest) => answer(object, place.download(object, &digest)),
         None => refusal(object, 404, "this repo has no such object"),
     };
     Ok(objects.iter().map(told).collect())
@@ -163,7 +171,7 @@ fn size_of(query: &Query) -> Result<u64, HttpError> {
     query.parse("size")?.ok_or_else(|| bad("bad_query", "the address says no size", "follow the address as it was given out"))
 }
 
-async fn json<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, HttpError> {
+async fn json<T: serde::de::DeserializeOwned + Send + 'static>(request: &HttpRequest, body: Body) -> Result<T, HttpError> {
     let body = body.gather(MOST_JSON_BYTES).await?;
-    serde_json::from_slice(&body).map_err(|e| bad("bad_json", format!("the body: {e}"), "send what git-lfs sends"))
+    read_json(request, body).await?.map_err(|e| bad("bad_json", format!("the body: {e}"), "send what git-lfs sends"))
 }

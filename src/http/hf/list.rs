@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::describe::{Wanted, describe_all};
+use super::describe::{Asker, Wanted, describe_all};
 use super::{TOTAL_COUNT, next_page};
 use crate::domain::name::RepoKind;
 use crate::domain::page::PageRequest;
@@ -10,6 +10,8 @@ use crate::domain::search::{Label, SearchQuery, Sort};
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::Query;
+use crate::http::rates::share;
+use crate::http::rows;
 use crate::service::Service;
 
 /// Repos of a page where each costs a look into its files.
@@ -26,13 +28,17 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>, caller: Cal
     let most = if wanted.looks_into_files() { FEW } else { PageRequest::MAX_LIMIT as u64 };
     let limit = query.parse::<u64>("limit")?.unwrap_or(most).min(most);
     let page = PageRequest::new(Some(limit), query.find("cursor").map(String::from));
+    let asker = Asker { actor: &caller.0, whose: share(&request, &caller.0)? };
+    let turn = service.work().turn(&asker.whose).await?;
     let hits = service.search(&caller.0, asked, page).await?;
-    let (found, mut response) = (hits.page, HttpResponse::Ok());
+    let (found, mut response) = (hits.page, rows::ok_json());
     response.insert_header((TOTAL_COUNT, hits.total));
     if let Some(cursor) = &found.next {
         response.insert_header(next_page(&request, cursor)?);
     }
-    Ok(response.json(describe_all(&service, &caller.0, found.items, &wanted).await?))
+    drop(turn);
+    let described = describe_all(&service, &asker, found.items, &wanted).await?;
+    Ok(rows::answer(response, described).await?)
 }
 
 /// `None` where nothing here can fit: no repo is gated, and none runs at an inference provider.

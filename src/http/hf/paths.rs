@@ -3,14 +3,13 @@
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::tree::{add_history, find_folder, of_file, of_folder};
+use super::tree::{add_history, of_node};
 use super::{refuse, truth};
-use crate::domain::path::find_meant;
-use crate::domain::repo::FileEntry;
 use crate::http::body::Body;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::VersionAt;
+use crate::http::rates::share;
 use crate::service::Service;
 use crate::wire::hf::{PathsWanted, TreeEntry};
 
@@ -24,10 +23,14 @@ const MOST_EXPANDED: usize = 100;
 pub async fn show(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: VersionAt, body: Body) -> Answer {
     // First of all, so that the line can be used again whatever the answer is.
     let body = body.gather(MAX_BYTES).await?;
-    let (version, files) = service.list_files(&caller.0, at.kind, &at.id, &at.revision).await.map_err(refuse)?;
     let form = request.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
-    let asked = read(&body, form)?;
-    let mut found: Vec<TreeEntry> = asked.paths.iter().filter_map(|path| find(&files, path)).collect();
+    // Nobody who may not read it learns whether the question is well put.
+    service.get_version(&caller.0, at.kind, &at.id, &at.revision).await.map_err(refuse)?;
+    let whose = share(&request, &caller.0)?;
+    let asked = service.work().run(&whose, move || read(&body, form)).await??;
+    let _turn = service.work().turn(&whose).await.map_err(refuse)?;
+    let (version, nodes) = service.find_nodes(&caller.0, (at.kind, &at.id), &at.revision, asked.paths).await.map_err(refuse)?;
+    let mut found: Vec<TreeEntry> = nodes.iter().map(of_node).collect();
     if asked.expand {
         add_history(&service, &caller, &at, version.number, &mut found).await?;
     }
@@ -55,15 +58,6 @@ fn read(body: &[u8], form: bool) -> Result<PathsWanted, HttpError> {
         return Err(HttpError::bad_request("too_many_paths", message, "ask in several parts, or list the tree"));
     }
     Ok(asked)
-}
-
-/// `files` are sorted by path.
-fn find(files: &[FileEntry], path: &str) -> Option<TreeEntry> {
-    let path = path.trim_end_matches('/');
-    if let Some(file) = find_meant(files, |file| &file.path, path) {
-        return Some(of_file(file));
-    }
-    find_folder(files, path).map(|folder| of_folder(folder.trim_end_matches('/')))
 }
 
 #[cfg(test)]

@@ -1,19 +1,18 @@
 //! `/api/models/{id}/tree/{revision}[/{folder}]`: files and folders below a folder, page by page.
 
-use std::collections::BTreeSet;
-
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use super::{asks, next_page, oid, pointer_bytes, refuse};
 use crate::domain::digest::Digest;
 use crate::domain::mark::Mark;
-use crate::domain::path::composed;
-use crate::domain::repo::{FileEntry, Version};
+use crate::domain::repo::FileEntry;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{FileAt, Query, VersionAt};
-use crate::service::{self, Service};
+use crate::http::rates::share;
+use crate::service::Service;
+use crate::service::repos::tree::{Node, Wanted};
 use crate::wire::hf::{LastCommit, SecurityFileStatus, TreeEntry, TreeFile, TreeLfs};
 
 /// Entries of one page.
@@ -22,59 +21,26 @@ const PAGE: usize = 1_000;
 const EXPANDED_PAGE: usize = 50;
 
 pub async fn top(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: VersionAt, query: Query) -> Answer {
-    let (version, files) = service.list_files(&caller.0, at.kind, &at.id, &at.revision).await.map_err(refuse)?;
-    let listed = entries(&files, "", asks(&query, "recursive"));
-    answer(&request, &service, &caller, &at, version, listed, &query).await
+    answer(&request, &service, &caller, &at, String::new(), &query).await
 }
 
 pub async fn folder(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: FileAt, query: Query) -> Answer {
-    let (version, files) = service.list_files(&caller.0, at.kind, &at.id, &at.revision).await.map_err(refuse)?;
-    let below = find_folder(&files, at.path.as_str()).unwrap_or_default();
-    let listed = if below.is_empty() { Vec::new() } else { entries(&files, &below, asks(&query, "recursive")) };
-    if listed.is_empty() {
-        let message = format!("version {} of '{}' has no folder '{}'", version.number, at.id, at.path);
-        return Err(refuse(service::Error::not_found("file_not_found", message, "list the whole tree")));
-    }
+    let below = at.path.to_string();
     let at = VersionAt { kind: at.kind, id: at.id, revision: at.revision };
-    answer(&request, &service, &caller, &at, version, listed, &query).await
+    answer(&request, &service, &caller, &at, below, &query).await
 }
 
-/// A folder as its files write it, with `/` at its end; the letters of its name may be composed in another way.
-pub(super) fn find_folder(files: &[FileEntry], wanted: &str) -> Option<String> {
-    let folders = |file: &FileEntry| file.path.match_indices('/').map(|(at, _)| at + 1).collect::<Vec<_>>();
-    let exact = format!("{wanted}/");
-    if wanted.is_ascii() || files.iter().any(|file| file.path.starts_with(&exact)) {
-        return files.iter().any(|file| file.path.starts_with(&exact)).then_some(exact);
+pub(super) fn of_node(node: &Node) -> TreeEntry {
+    match node {
+        Node::File(file) => of_file(file),
+        Node::Folder(path) => TreeEntry::Directory { oid: oid(&Digest::of(path.as_bytes())), size: 0, path: path.clone() },
     }
-    let same = |folder: &&str| composed(folder) == composed(&exact);
-    files.iter().find_map(|file| folders(file).into_iter().map(|end| &file.path[..end]).find(same).map(str::to_owned))
 }
 
-/// What lies below a folder (`""` or with `/` at its end), by path; its folders are entries too.
-fn entries(files: &[FileEntry], below: &str, recursive: bool) -> Vec<TreeEntry> {
-    let mut folders = BTreeSet::new();
-    let mut entries = Vec::new();
-    for file in files {
-        let Some(rest) = file.path.strip_prefix(below) else { continue };
-        let steps = rest.match_indices('/').map(|(at, _)| &file.path[..below.len() + at]);
-        folders.extend(if recursive { steps.collect::<Vec<_>>() } else { steps.take(1).collect() });
-        if recursive || !rest.contains('/') {
-            entries.push(of_file(file));
-        }
-    }
-    entries.extend(folders.into_iter().map(of_folder));
-    entries.sort_by(|a, b| path(a).cmp(path(b)));
-    entries
-}
-
-pub(super) fn of_file(file: &FileEntry) -> TreeEntry {
+fn of_file(file: &FileEntry) -> TreeEntry {
     let lfs = TreeLfs { oid: file.digest.to_hex(), size: file.size_bytes, pointer_size: pointer_bytes(file.size_bytes) };
     let (oid, size, path) = (oid(&file.digest), file.size_bytes, file.path.clone());
     TreeEntry::File(Box::new(TreeFile { oid, size, path, lfs, last_commit: None, security_file_status: None, mark: file.mark }))
-}
-
-pub(super) fn of_folder(path: &str) -> TreeEntry {
-    TreeEntry::Directory { oid: oid(&Digest::of(path.as_bytes())), size: 0, path: path.to_owned() }
 }
 
 fn path(entry: &TreeEntry) -> &str {
@@ -84,26 +50,20 @@ fn path(entry: &TreeEntry) -> &str {
     }
 }
 
-/// One page; the cursor is the path the page before ended with.
-async fn answer(
-    request: &HttpRequest,
-    service: &Service,
-    caller: &Caller,
-    at: &VersionAt,
-    version: Version,
-    entries: Vec<TreeEntry>,
-    query: &Query,
-) -> Answer {
+/// One page; the cursor is the place the page before ended at.
+async fn answer(request: &HttpRequest, service: &Service, caller: &Caller, at: &VersionAt, below: String, query: &Query) -> Answer {
     let expand = asks(query, "expand");
-    let after = query.find("cursor");
-    let mut rest = entries.into_iter().skip_while(|entry| after.is_some_and(|after| path(entry) <= after));
-    let mut page: Vec<TreeEntry> = rest.by_ref().take(if expand { EXPANDED_PAGE } else { PAGE }).collect();
+    let (after, limit) = (query.find("cursor").map(str::to_owned), if expand { EXPANDED_PAGE } else { PAGE });
+    let wanted = Wanted { below, recursive: asks(query, "recursive"), after, limit };
+    let _turn = service.work().turn(&share(request, &caller.0)?).await.map_err(refuse)?;
+    let found = service.list_tree(&caller.0, at.kind, &at.id, &at.revision, wanted).await.map_err(refuse)?;
     let mut response = HttpResponse::Ok();
-    if let (Some(last), Some(_)) = (page.last(), rest.next()) {
-        response.insert_header(next_page(request, path(last))?);
+    if let Some(place) = &found.next {
+        response.insert_header(next_page(request, place)?);
     }
+    let mut page: Vec<TreeEntry> = found.nodes.iter().map(of_node).collect();
     if expand {
-        add_history(service, caller, at, version.number, &mut page).await?;
+        add_history(service, caller, at, found.version.number, &mut page).await?;
     }
     Ok(response.json(page))
 }
@@ -135,24 +95,4 @@ pub(super) async fn add_history(
         });
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn folders_are_entries_and_depth_is_asked_for() {
-        let file = |path: &str| FileEntry { path: path.into(), size_bytes: 1, digest: Digest::of(path.as_bytes()), mark: None };
-        let files = ["README.md", "a/b/c.txt", "a/d.txt", "ab.txt"].map(file);
-        let listed = |below: &str, recursive| {
-            let entries = entries(&files, below, recursive);
-            entries.iter().map(|entry| path(entry).to_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(listed("", true), ["README.md", "a", "a/b", "a/b/c.txt", "a/d.txt", "ab.txt"]);
-        assert_eq!(listed("", false), ["README.md", "a", "ab.txt"]);
-        assert_eq!(listed("a/", false), ["a/b", "a/d.txt"]);
-        assert_eq!(listed("a/b/", true), ["a/b/c.txt"]);
-        assert!(listed("x/", true).is_empty());
-    }
 }

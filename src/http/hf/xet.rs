@@ -19,6 +19,7 @@ use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, VersionAt, XorbAt};
 use crate::http::{Site, rights};
 use crate::service::people::passes::Purpose;
+use crate::service::work::Whose;
 use crate::service::xet::Assembly;
 use crate::service::{Error, Service};
 use crate::wire::hf_write::{ShardEvent, ShardStored, XetToken, XorbStored};
@@ -84,8 +85,8 @@ pub async fn shard_v2(request: HttpRequest, body: Body, service: web::Data<Servi
 
 async fn planned(service: &Service, actor: &Actor, body: Body) -> Result<Vec<Assembly>, HttpError> {
     let body = body.gather(MOST_SHARD_BYTES).await?;
-    let files = shard::parse(&body).map_err(|e| bad("bad_shard", e.to_string(), "use a newer client"))?;
-    drop(body);
+    let files = service.work().run(&Whose::of(actor), move || shard::parse(&body)).await.map_err(refused)?;
+    let files = files.map_err(|e| bad("bad_shard", e.to_string(), "use a newer client"))?;
     service.plan_shard(actor, files).await.map_err(refused)
 }
 

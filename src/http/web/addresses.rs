@@ -7,9 +7,10 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::card::href;
 use super::repo_head::urlencode;
-use super::repo_tabs::encode_path;
+use super::repo_tabs::{FILES_PAGE, encode_path, files_href};
 use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::page::PageRequest;
+use crate::domain::repo::Version;
 use crate::domain::revision::Revision;
 use crate::domain::search::SearchQuery;
 use crate::http::caller::Visitor;
@@ -37,19 +38,28 @@ pub async fn tree(visitor: Visitor, service: Data<Service>, at: VersionAt) -> An
 
 /// `/{id}/tree/{rev}/{folder}`: the files, from the first of the folder on.
 pub async fn folder(visitor: Visitor, service: Data<Service>, at: FileAt) -> Answer {
-    let (version, files) = service.list_files(&visitor.actor(), at.kind, &at.id, &at.revision).await?;
     let below = format!("{}/", at.path);
+    let (version, files) = service.list_files_from(&visitor.actor(), (at.kind, &at.id), &at.revision, below.clone(), 1).await?;
     let Some(first) = files.iter().find(|file| file.path.starts_with(&below)) else {
         let message = format!("version {} of '{}' has no folder '{}'", version.number, at.id, at.path);
         return Err(Error::not_found("file_not_found", message, "look through its files").into());
     };
-    Ok(lead(&format!("{}#{}", page_at(at.kind, &at.id, "/files", &at.revision), encode_path(&first.path))))
+    Ok(lead(&among_others(&at, &version, &first.path)))
 }
 
 /// `/{id}/blob/{rev}/{path}`: the file among the others.
 pub async fn file(visitor: Visitor, service: Data<Service>, at: FileAt) -> Answer {
-    service.open_file(&visitor.actor(), at.kind, &at.id, &at.revision, &at.path).await?;
-    Ok(lead(&format!("{}#{}", page_at(at.kind, &at.id, "/files", &at.revision), encode_path(at.path.as_str()))))
+    let file = service.open_file(&visitor.actor(), at.kind, &at.id, &at.revision, &at.path).await?;
+    Ok(lead(&among_others(&at, &file.version, at.path.as_str())))
+}
+
+/// The place of a file on the page of all; of many, on the page that begins with it.
+fn among_others(at: &FileAt, version: &Version, path: &str) -> String {
+    let page = match version.files as usize > FILES_PAGE {
+        true => files_href(at.kind, &at.id, &at.revision, path),
+        false => page_at(at.kind, &at.id, "/files", &at.revision),
+    };
+    format!("{page}#{}", encode_path(path))
 }
 
 /// `/{namespace}`: what is in it; or the model of the library that has this name.

@@ -66,7 +66,7 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
         frame: Frame::of(visitor, "datasets"),
         thumbnails: thumbs(&classes, &head, report.values.is_some()),
         numbers: report.values.is_some(),
-        card_html: card_html(&summary),
+        card_html: card_html(&summary).await?,
         facts: facts(&summary, &report),
         splits: splits(&report),
         problems: problems(&report),

@@ -76,7 +76,7 @@ async fn model(visitor: &Visitor, service: &Service, summary: RepoSummary, revis
     page(&ModelPage {
         frame: Frame::of(visitor, "models"),
         head: Head::of(&summary, "card", query),
-        card_html: card_html(&summary),
+        card_html: card_html(&summary).await?,
         facts: model_facts(&summary),
         sources: sources.into_iter().map(Source::from).collect(),
         bases: facts.base_models.iter().map(|written| base(written)).collect(),

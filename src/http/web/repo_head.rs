@@ -1,11 +1,14 @@
 //! What every page of a repo has above its tabs, whatever its kind: name, tags, version, warnings, the tabs themselves;
 //! and the lines of the facts at its side.
 
+use actix_web::web;
+
 use super::card::{href, title};
 use super::format;
 use crate::domain::dataset_report::can_be_learned;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::{Facts, RepoSummary, Version, VersionState};
+use crate::http::error::HttpError;
 use crate::http::extract::Query;
 use crate::service::card_html;
 
@@ -53,9 +56,11 @@ pub struct Fact {
 }
 
 /// The card, with its links led to the files of the version shown.
-pub fn card_html(summary: &RepoSummary) -> String {
+pub async fn card_html(summary: &RepoSummary) -> Result<String, HttpError> {
     let version = summary.head.as_ref().map_or_else(|| "main".to_owned(), |version| version.number.to_string());
-    card_html::place(&summary.facts.card_html, &href(summary.repo.kind, &summary.repo.id), &version)
+    let (html, href) = (summary.facts.card_html.clone(), href(summary.repo.kind, &summary.repo.id));
+    let placed = web::block(move || card_html::place(&html, &href, &version)).await;
+    placed.map_err(|e| HttpError::internal(e.to_string()))
 }
 
 impl Head {

@@ -16,7 +16,7 @@ use super::frame::{Frame, page};
 use super::repo::{Source, look};
 use super::repo_head::{Head, VersionLine, urlencode};
 use crate::domain::mark::Mark;
-use crate::domain::name::RepoKind;
+use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::page::PageRequest;
 use crate::domain::repo::{FileEntry, RepoSummary, TrainedAs};
 use crate::domain::revision::{Line, Revision};
@@ -27,6 +27,8 @@ use crate::http::extract::{FileAt, Query, RepoAt};
 use crate::http::stream;
 use crate::service::Service;
 
+/// Files of one page.
+pub const FILES_PAGE: usize = 1_000;
 /// More tensors than this no page shows; the API lists all.
 const MOST_TENSORS: usize = 2_000;
 
@@ -36,6 +38,9 @@ struct Files {
     frame: Frame,
     head: Head,
     files: Vec<FileView>,
+    total: u64,
+    /// The page with the files behind these.
+    next: Option<String>,
     /// Where the version's SHA256SUMS lies; the API's address, which a browser's session does not open.
     sums: Option<String>,
 }
@@ -90,7 +95,7 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, tab: Tab
     let section = if at.kind == RepoKind::Model { "models" } else { "datasets" };
     let (frame, head) = (Frame::of(&visitor, section), Head::of(&summary, &tab.0, &query));
     match (tab.0.as_str(), at.kind) {
-        ("files", _) => files(&service, &actor, &summary, &revision, frame, head).await,
+        ("files", _) => files(&service, &actor, &summary, (&revision, query.text("from")), frame, head).await,
         ("tensors", RepoKind::Model) => tensors(&service, &actor, &summary, &revision, frame, head).await,
         ("versions", _) => versions(&service, &actor, &summary, &query, frame, head).await,
         ("datasets", RepoKind::Model) => sources(&service, &actor, &summary, &revision, frame, head).await,
@@ -110,12 +115,21 @@ impl FromRequest for Tab {
     }
 }
 
-async fn files(service: &Service, actor: &Actor, summary: &RepoSummary, revision: &Revision, frame: Frame, head: Head) -> Answer {
+async fn files(
+    service: &Service,
+    actor: &Actor,
+    summary: &RepoSummary,
+    (revision, from): (&Revision, String),
+    frame: Frame,
+    head: Head,
+) -> Answer {
     let (kind, id) = (summary.repo.kind, &summary.repo.id);
     if summary.head.is_none() {
-        return page(&Files { frame, head, files: vec![], sums: None });
+        return page(&Files { frame, head, files: vec![], total: 0, next: None, sums: None });
     }
-    let (version, list) = service.list_files(actor, kind, id, revision).await?;
+    let (version, mut list) = service.list_files_from(actor, (kind, id), revision, from, FILES_PAGE + 1).await?;
+    let next = list.get(FILES_PAGE).map(|file| files_href(kind, id, revision, &file.path));
+    list.truncate(FILES_PAGE);
     let named = match version.line {
         Line::Branch(_) => version.number.to_string(),
         Line::PullRequest(_) => version.commit.to_string(),
@@ -123,7 +137,14 @@ async fn files(service: &Service, actor: &Actor, summary: &RepoSummary, revision
     let public = format!("/api/v1/{kind}s/{id}/versions/{named}");
     let base = if summary.repo.private { format!("{}/download/{named}", head.href) } else { format!("{public}/files") };
     let files = list.into_iter().map(|file| FileView::of(file, &base)).collect();
-    page(&Files { frame, head, files, sums: (!summary.repo.private).then(|| format!("{public}/SHA256SUMS")) })
+    let total = version.files;
+    page(&Files { frame, head, files, total, next, sums: (!summary.repo.private).then(|| format!("{public}/SHA256SUMS")) })
+}
+
+/// The page of files that begins with this one.
+pub fn files_href(kind: RepoKind, id: &RepoId, revision: &Revision, path: &str) -> String {
+    let rev = if *revision == Revision::main() { String::new() } else { format!("rev={}&", urlencode(&revision.to_string())) };
+    format!("{}/files?{rev}from={}", href(kind, id), urlencode(path))
 }
 
 /// A file of a private repo, for the browser of somebody who may see it: the API takes no cookies.

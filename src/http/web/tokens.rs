@@ -7,6 +7,7 @@ use askama::Template;
 use super::form::{CSRF, Form};
 use super::format;
 use super::frame::{Frame, page_with, see_other};
+use crate::domain::quotas::Usage;
 use crate::domain::user::{Actor, Scope, Token};
 use crate::http::caller::Visitor;
 use crate::http::error::Answer;
@@ -21,6 +22,8 @@ struct Tokens {
     tokens: Vec<TokenView>,
     secret: Option<String>,
     error: Option<String>,
+    /// What the account holds, a line each.
+    held: Vec<(&'static str, String)>,
 }
 
 struct TokenView {
@@ -60,7 +63,23 @@ async fn tokens_page(visitor: &Visitor, service: &Service, status: StatusCode, s
     let tokens = service.list_tokens(&actor, None).await?;
     let tokens = tokens.into_iter().map(|token| TokenView::new(token, &actor)).collect();
     let frame = Frame::of(visitor, "settings");
-    page_with(status, &Tokens { frame, csrf: visitor.csrf().to_owned(), tokens, secret, error })
+    let held = match visitor.actor().name() {
+        Some(name) => lines(&service.usage(&visitor.actor(), name).await?),
+        None => Vec::new(),
+    };
+    page_with(status, &Tokens { frame, csrf: visitor.csrf().to_owned(), tokens, secret, error, held })
+}
+
+/// What an account holds, as people read it.
+fn lines(usage: &Usage) -> Vec<(&'static str, String)> {
+    let quota = if usage.quota_bytes == 0 { String::new() } else { format!(" of {}", format::bytes(usage.quota_bytes)) };
+    vec![
+        ("In your repos", format!("{}{quota}", format::bytes(usage.stored_bytes))),
+        ("Sent and kept", format::bytes(usage.sent_bytes)),
+        ("Repos", usage.repos.to_string()),
+        ("Organisations you administer", usage.organisations.to_string()),
+        ("Uploads under way", usage.uploads.to_string()),
+    ]
 }
 
 pub async fn create(visitor: Visitor, service: Data<Service>, form: Form) -> Answer {

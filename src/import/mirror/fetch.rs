@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, RANGE};
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -11,6 +12,7 @@ use tokio::fs::OpenOptions;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::spawn_blocking;
 
+use super::pace::Pace;
 use super::{Error, Event, RemoteFile, Result, Snapshot, TRIES, Tell, Upstream, endpoint};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepoKind;
@@ -133,8 +135,14 @@ impl Upstream {
         part: &Path,
         tell: &Tell,
     ) -> Result<Option<String>> {
-        let mut bytes = answer.bytes_stream();
-        while let Some(block) = bytes.next().await {
+        let (mut bytes, mut pace) = (answer.bytes_stream(), Pace::new(self.patience));
+        let size = |block: &Option<reqwest::Result<Bytes>>| block.as_ref().map_or(0, |block| block.as_ref().map_or(0, Bytes::len));
+        loop {
+            let Some(block) = pace.next(bytes.next(), size).await else {
+                let reason = format!("'{}' came too slowly: almost nothing in {:?}", file.path, self.patience);
+                return Err(Error::Unreachable { upstream: self.address().to_owned(), reason });
+            };
+            let Some(block) = block else { break };
             let block = match block {
                 Ok(block) => block,
                 Err(error) => return Ok(Some(endpoint::reason(&error))),

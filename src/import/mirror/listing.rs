@@ -5,7 +5,9 @@ use futures_util::StreamExt as _;
 use reqwest::header::RANGE;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 
+use super::pace::Pace;
 use super::proof::Proof;
 use super::{Error, Result, Tell, Upstream};
 use crate::domain::digest::Digest;
@@ -122,14 +124,17 @@ impl Upstream {
         let answer = self.send(&what, tell, self.get(&parts)?.query(&[("blobs", "true")])).await?;
         let odd = |problem: String| Error::Odd { upstream: self.address().to_owned(), problem };
         let (mut body, mut bytes) = (Vec::new(), answer.bytes_stream());
-        while let Some(block) = bytes.next().await {
+        let mut pace = Pace::new(self.patience);
+        let size = |block: &Option<reqwest::Result<Bytes>>| block.as_ref().map_or(0, |block| block.as_ref().map_or(0, Bytes::len));
+        while let Some(block) = pace.next(bytes.next(), size).await.ok_or_else(|| odd("its listing comes too slowly".into()))? {
             let block: Bytes = block.map_err(|e| odd(super::endpoint::reason(&e)))?;
             if body.len() + block.len() > MAX_LISTING_BYTES {
                 return Err(odd("its listing has no end".into()));
             }
             body.extend_from_slice(&block);
         }
-        let info: Info = serde_json::from_slice(&body).map_err(|e| odd(format!("no listing: {e}")))?;
+        let info = spawn_blocking(move || serde_json::from_slice::<Info>(&body)).await;
+        let info = info.map_err(|e| odd(e.to_string()))?.map_err(|e| odd(format!("no listing: {e}")))?;
         if info.siblings.len() > MAX_FILES {
             return Err(Error::Unfit(format!("it has {} files, and at most {MAX_FILES} are taken", info.siblings.len())));
         }

@@ -9,6 +9,7 @@ mod endpoint;
 mod error;
 mod fetch;
 mod listing;
+mod pace;
 mod proof;
 
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub const HUGGING_FACE: &str = "https://huggingface.co";
 
 /// Tries of one request, or of one file without a new byte.
 const TRIES: u32 = 5;
+/// How long a transfer may move almost nothing, where nobody says otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// A server that asks for a longer pause is believed, and the fetch ends instead.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -48,6 +51,7 @@ pub struct Upstream {
     http: reqwest::Client,
     endpoint: Endpoint,
     token: Option<Arc<str>>,
+    patience: Duration,
 }
 
 impl Upstream {
@@ -59,7 +63,12 @@ impl Upstream {
         if let Some(token) = token {
             endpoint.check_token(token)?;
         }
-        Ok(Upstream { http: endpoint.client(proxies)?, endpoint, token: token.map(Arc::from) })
+        Ok(Upstream { http: endpoint.client(proxies)?, endpoint, token: token.map(Arc::from), patience: PATIENCE })
+    }
+
+    /// The same; a transfer that moves almost nothing for so long is given up.
+    pub fn within(self, patience: Duration) -> Upstream {
+        Upstream { patience, ..self }
     }
 
     /// How people know it.

@@ -2,7 +2,8 @@
 
 use super::super::access;
 use super::super::{Error, Result, Service};
-use crate::catalog::{audit, repos, users};
+use super::quotas::one_more;
+use crate::catalog::{audit, repos, usage, users};
 use crate::db::Tx;
 use crate::domain::id::{AccountId, TokenId};
 use crate::domain::name::{LIBRARY, Name};
@@ -90,6 +91,7 @@ impl Service {
         let account = Account { full_name: checked_full_name(full_name)?, ..self.new_account(name, kind)? };
         self.check_reserved(actor, &account)?;
         let (actor, now, note) = (actor.clone(), self.now(), self.random()?);
+        let most_organisations = self.policy.quotas.organisations_per_user;
         let secret = self.new_secret()?;
         let token = self.token_of(&account.id, "first token", Scope::Admin, None)?;
         self.db
@@ -108,6 +110,9 @@ impl Service {
                         Some(secret.reveal().to_owned())
                     }
                     (AccountKind::Organisation, Some(founder)) => {
+                        let (held, hint) =
+                            (usage::count_organisations(tx, founder)?, "leave one, or ask an administrator to make this one");
+                        one_more("too_many_organisations", "organisations you administer", held, most_organisations, hint)?;
                         users::set_member(tx, &account.id, founder, Role::Admin)?;
                         None
                     }
@@ -294,7 +299,7 @@ fn checked_full_name(text: &str) -> Result<String> {
     if good { Ok(text.into()) } else { Err(error()) }
 }
 
-fn unknown_account(name: &Name) -> Error {
+pub(super) fn unknown_account(name: &Name) -> Error {
     Error::not_found("account_not_found", format!("there is no '{name}' here"), "check the spelling")
 }
 

@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod passes;
+pub mod quotas;
 pub mod sessions;
 pub mod standing;
 #[cfg(test)]

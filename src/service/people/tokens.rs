@@ -4,7 +4,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::super::{Error, Result, Service, access};
 use super::accounts::{find_user, note_act};
-use crate::catalog::tokens;
+use super::quotas::one_more;
+use crate::catalog::{tokens, usage};
 use crate::db::Tx;
 use crate::domain::id::{AccountId, TokenId};
 use crate::domain::name::Name;
@@ -77,6 +78,7 @@ impl Service {
         let expires = expires_in_days.map(|days| self.now().plus_ms(i64::from(days) * DAY_MS));
         let (actor, for_user, secret) = (actor.clone(), for_user.cloned(), self.new_secret()?);
         let (now, note, id) = (self.now(), self.random()?, TokenId::new(self.now(), self.random()?));
+        let most = self.policy.quotas.tokens_per_user;
         self.db
             .write(move |tx| {
                 let foreign = for_user.filter(|user| actor.name().map(Name::folded) != Some(user.folded()));
@@ -87,6 +89,8 @@ impl Service {
                         find_user(tx, &user)?.id
                     }
                 };
+                let (held, hint) = (usage::count_tokens(tx, &owner, now.unix_ms())?, "revoke those that are not needed");
+                one_more("too_many_tokens", "tokens of this user", held, most, hint)?;
                 let parent = maker(tx, &actor, now)?;
                 let expires = expires.into_iter().chain(parent.as_ref().and_then(|parent| parent.expires)).min();
                 let parent = parent.map(|parent| parent.id);

@@ -10,7 +10,7 @@ use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::path::RepoPath;
-use crate::domain::repo::{Facts, FileEntry, Ref, Repo, RepoSummary, Version};
+use crate::domain::repo::{Facts, Ref, Repo, RepoSummary, Version};
 use crate::domain::revision::Revision;
 use crate::domain::search::{Facet, SearchQuery};
 use crate::domain::user::Actor;
@@ -118,30 +118,6 @@ impl Service {
         self.at(actor, kind, id, revision, |tx, repo, version| {
             let manifest = manifest_of(tx, &repo, &version)?;
             Ok((version, manifest))
-        })
-        .await
-    }
-
-    /// The same with the repo's name as its owner spells it, which a client may have typed otherwise.
-    pub async fn named_manifest(
-        &self,
-        actor: &Actor,
-        kind: RepoKind,
-        id: &RepoId,
-        revision: &Revision,
-    ) -> Result<(RepoId, Version, Manifest)> {
-        self.at(actor, kind, id, revision, |tx, repo, version| {
-            let manifest = manifest_of(tx, &repo, &version)?;
-            Ok((repo.id, version, manifest))
-        })
-        .await
-    }
-
-    /// The files of a version, by path.
-    pub async fn list_files(&self, actor: &Actor, kind: RepoKind, id: &RepoId, revision: &Revision) -> Result<(Version, Vec<FileEntry>)> {
-        self.at(actor, kind, id, revision, |tx, repo, version| {
-            let files = versions::files(tx, &repo.key, version.number)?;
-            Ok((version, files))
         })
         .await
     }

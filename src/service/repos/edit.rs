@@ -1,9 +1,11 @@
 //! Changing some files of a repo: the next version is the files of a line, `main` for one, and what was done to them. The same publish
 //! as for whole versions follows, with the same rules.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Bound;
 
 use super::super::storage::uploads::entitlement;
+use super::super::work::Whose;
 use super::super::{Error, Result, Service, access};
 use super::discussions::Opening;
 use super::lines::{enter, files_of, head_of};
@@ -20,8 +22,8 @@ use crate::domain::user::Actor;
 
 /// Times an edit that builds on no version in particular is made again because somebody else's came between.
 const TRIES: usize = 5;
-/// A `.gitignore` above this size is not read.
-const MAX_IGNORE_BYTES: u64 = 64 << 10;
+/// A `.gitignore` or `.gitattributes` above this size is not read.
+pub const MAX_RULES_BYTES: u64 = 64 << 10;
 /// The first version of a repo made by clients that expect git: they want a commit to stand on.
 const FIRST_FILE: (&str, &[u8]) = (".gitattributes", b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n");
 
@@ -52,6 +54,13 @@ pub enum Operation {
 
 type Files = BTreeMap<RepoPath, ManifestEntry>;
 
+/// Files while operations are done to them. Either form of a name finds one, and no operation looks at all of them.
+struct Edited {
+    files: Files,
+    /// The paths by what they look like; made where a name is first written with other than ASCII letters.
+    alike: Option<BTreeSet<(String, RepoPath)>>,
+}
+
 impl Service {
     /// Makes the next version of a repo. The same edit told again, because its answer was lost, is answered again.
     pub async fn edit_repo(&self, actor: &Actor, kind: RepoKind, id: &RepoId, edit: Edit) -> Result<Committed> {
@@ -71,6 +80,7 @@ impl Service {
     /// The commit this edit makes, and what the first look at it found; the inner error where the edit does
     /// not fit what is there.
     async fn look_at_edit(&self, actor: &Actor, kind: RepoKind, id: &RepoId, edit: Edit) -> Result<Result<(Commit, Seen)>> {
+        let _turn = self.work.turn(&Whose::of(actor)).await?;
         let (actor, id) = (actor.clone(), id.clone());
         self.db
             .read(move |tx| {
@@ -108,19 +118,10 @@ impl Service {
         self.edit_repo(actor, kind, id, Edit { message: "initial commit".into(), operations, ..Edit::default() }).await
     }
 
-    /// The text of the `.gitignore` among these files, which were just listed for the caller.
-    pub async fn ignore_rules(&self, files: &[FileEntry]) -> Result<Option<String>> {
-        let found = files.iter().find(|file| file.path == ".gitignore" && file.size_bytes <= MAX_IGNORE_BYTES);
-        let Some(file) = found else { return Ok(None) };
-        let bytes = self.blobs.read_all(&file.digest, MAX_IGNORE_BYTES).await?;
-        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
-    }
-
-    /// The repo's `.gitattributes`; empty where it has none.
-    pub async fn attributes(&self, files: &[FileEntry]) -> Result<String> {
-        let found = files.iter().find(|file| file.path == ".gitattributes" && file.size_bytes <= MAX_IGNORE_BYTES);
-        let Some(file) = found else { return Ok(String::new()) };
-        let bytes = self.blobs.read_all(&file.digest, MAX_IGNORE_BYTES).await?;
+    /// The text of a `.gitignore` or `.gitattributes` that was just found for the caller; empty where there is none.
+    pub async fn rules_in(&self, file: Option<&FileEntry>) -> Result<String> {
+        let Some(file) = file.filter(|file| file.size_bytes <= MAX_RULES_BYTES) else { return Ok(String::new()) };
+        let bytes = self.blobs.read_all(&file.digest, MAX_RULES_BYTES).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -160,13 +161,14 @@ impl Service {
 /// The sizes of what is put without one: of blobs the caller may name.
 fn sizes(tx: &mut Tx<'_>, actor: &Actor, files: &[FileEntry], operations: &[Operation]) -> Result<BTreeMap<Digest, u64>> {
     let visible = access::visible_to(tx, actor)?;
+    let held: HashSet<Digest> = files.iter().map(|file| file.digest).collect();
     let mut sizes = BTreeMap::new();
     let sizeless = operations.iter().filter_map(|operation| match operation {
         Operation::Put { digest, size_bytes: None, .. } => Some(*digest),
         _ => None,
     });
     for digest in sizeless {
-        let size = match files.iter().any(|file| file.digest == digest) {
+        let size = match held.contains(&digest) {
             true => blobs::find_size(tx, &digest)?,
             false => entitlement(tx, &digest, actor.account(), &visible)?,
         };
@@ -183,30 +185,67 @@ fn by_path(files: Vec<FileEntry>) -> Result<Files> {
     files.into_iter().map(entry).collect()
 }
 
-fn apply(operations: &[Operation], mut files: Files, sizes: &BTreeMap<Digest, u64>) -> Result<Files> {
+fn apply(operations: &[Operation], files: Files, sizes: &BTreeMap<Digest, u64>) -> Result<Files> {
+    let mut edited = Edited { files, alike: None };
     for operation in operations {
         match operation {
             Operation::Put { path, digest, size_bytes } => {
                 let size_bytes = size_bytes.or_else(|| sizes.get(digest).copied()).ok_or_else(|| unknown_bytes(path, digest))?;
-                files.insert(path.clone(), ManifestEntry { path: path.clone(), size_bytes, digest: *digest });
+                edited.put(ManifestEntry { path: path.clone(), size_bytes, digest: *digest });
             }
-            Operation::Delete(path) => {
-                let meant = match files.contains_key(path) {
-                    true => Some(path.clone()),
-                    false => files.keys().find(|held| composed(held.as_str()) == composed(path.as_str())).cloned(),
-                };
-                meant.and_then(|meant| files.remove(&meant)).ok_or_else(|| nothing_there("file", path))?;
-            }
-            Operation::DeleteFolder(path) => {
-                let (below, before) = (format!("{}/", composed(path.as_str())), files.len());
-                files.retain(|path, _| !composed(path.as_str()).starts_with(&below));
-                if files.len() == before {
-                    return Err(nothing_there("folder", path));
-                }
-            }
+            Operation::Delete(path) => edited.delete(path)?,
+            Operation::DeleteFolder(path) => edited.delete_folder(path)?,
         }
     }
-    Ok(files)
+    Ok(edited.files)
+}
+
+impl Edited {
+    fn put(&mut self, entry: ManifestEntry) {
+        if let Some(alike) = &mut self.alike {
+            alike.insert((composed(entry.path.as_str()).into_owned(), entry.path.clone()));
+        }
+        self.files.insert(entry.path.clone(), entry);
+    }
+
+    fn remove(&mut self, path: &RepoPath) {
+        if let Some(alike) = &mut self.alike {
+            alike.remove(&(composed(path.as_str()).into_owned(), path.clone()));
+        }
+        self.files.remove(path);
+    }
+
+    fn delete(&mut self, path: &RepoPath) -> Result<()> {
+        let looks = composed(path.as_str());
+        let meant = match self.files.contains_key(path) || path.as_str().is_ascii() {
+            true => Some(path.clone()).filter(|path| self.files.contains_key(path)),
+            false => self.looking_like(&looks).next().filter(|(name, _)| *name == looks).map(|(_, path)| path.clone()),
+        };
+        meant.map(|meant| self.remove(&meant)).ok_or_else(|| nothing_there("file", path))
+    }
+
+    fn delete_folder(&mut self, path: &RepoPath) -> Result<()> {
+        let below = format!("{}/", composed(path.as_str()));
+        let gone: Vec<RepoPath> = match path.as_str().is_ascii() {
+            true => {
+                let from = self.files.range::<str, _>((Bound::Included(below.as_str()), Bound::Unbounded));
+                from.map(|(path, _)| path).take_while(|path| path.as_str().starts_with(&below)).cloned().collect()
+            }
+            false => self.looking_like(&below).take_while(|(name, _)| name.starts_with(&below)).map(|(_, path)| path.clone()).collect(),
+        };
+        if gone.is_empty() {
+            return Err(nothing_there("folder", path));
+        }
+        gone.iter().for_each(|path| self.remove(path));
+        Ok(())
+    }
+
+    /// The paths from those on that look like this.
+    fn looking_like(&mut self, looks: &str) -> impl Iterator<Item = &(String, RepoPath)> {
+        let name = |path: &RepoPath| (composed(path.as_str()).into_owned(), path.clone());
+        let alike = self.alike.get_or_insert_with(|| self.files.keys().map(name).collect());
+        alike.range((looks.to_owned(), RepoPath::first())..)
+    }
 }
 
 fn stands_at(head: Option<&Version>, parent: &str) -> bool {
@@ -246,6 +285,18 @@ mod tests {
 
     fn put(text: &str, size_bytes: Option<u64>) -> Operation {
         Operation::Put { path: path(text), digest: Digest::of(b"x"), size_bytes }
+    }
+
+    #[test]
+    fn many_folders_are_deleted_from_many_files_without_a_product() {
+        let name = |n: usize| format!("{}{n}/x", if n.is_multiple_of(2) { "caf\u{e9}" } else { "plain" });
+        let files: Files = (0..20_000)
+            .map(|n| path(&name(n)))
+            .map(|path| (path.clone(), ManifestEntry { path, size_bytes: 1, digest: Digest::of(b"") }))
+            .collect();
+        let folders = (0..20_000).map(|n| Operation::DeleteFolder(path(name(n).strip_suffix("/x").unwrap())));
+        let operations: Vec<_> = folders.chain([put("left", Some(1))]).collect();
+        assert_eq!(apply(&operations, files, &BTreeMap::new()).unwrap().len(), 1);
     }
 
     #[test]

@@ -37,7 +37,12 @@ impl Service {
         let mut bytes = self.blobs.open(digest).await?.stream(0..size_bytes);
         let mut hash = Sha1::new_with_prefix(format!("blob {size_bytes}\0"));
         while let Some(block) = bytes.try_next().await? {
-            hash.update(&block);
+            // Off the threads that answer everybody else.
+            let hashed = tokio::task::spawn_blocking(move || {
+                hash.update(&block);
+                hash
+            });
+            hash = hashed.await.map_err(|e| blob::Error::Store(format!("hashing was stopped: {e}")))?;
         }
         Ok(ObjectId::from_bytes(hash.finalize().into()))
     }

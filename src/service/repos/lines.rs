@@ -42,26 +42,6 @@ impl Service {
         let (actor, id) = (actor.clone(), id.clone());
         self.db.read(move |tx| access::propose_to_repo(tx, &actor, kind, &id).map(drop)).await
     }
-
-    /// Where a line stands and its files, for somebody about to change them; neither while there is nothing.
-    pub async fn list_line_files(
-        &self,
-        actor: &Actor,
-        kind: RepoKind,
-        id: &RepoId,
-        line: &Line,
-        proposes: bool,
-    ) -> Result<(Option<Version>, Vec<FileEntry>)> {
-        let (actor, id, line) = (actor.clone(), id.clone(), line.clone());
-        self.db
-            .read(move |tx| {
-                let repo = enter(tx, &actor, kind, &id, &line, proposes)?;
-                let head = head_of(tx, &repo, &line)?;
-                let files = files_of(tx, &repo, head.as_ref())?;
-                Ok((head, files))
-            })
-            .await
-    }
 }
 
 /// The repo, if the caller may go on with a line of it; with `proposes`, if they may open a pull request upon it.
@@ -192,4 +172,29 @@ pub(super) fn upon_a_pull_request() -> Error {
         "a pull request is opened upon a branch, not upon another pull request",
         "commit to that one, or name a branch",
     )
+}
+
+/// Tags are given, never moved, by a commit.
+pub(super) fn set_tags(tx: &mut Tx<'_>, repo: &Repo, version: &Version, tags: &[RefName], now: Timestamp) -> Result<()> {
+    for tag in tags {
+        if tag.is_main() {
+            continue;
+        }
+        match refs::find(tx, &repo.key, tag)? {
+            Some(at) if at.kind == RefKind::Branch => {
+                let message = format!("'{tag}' of '{}' is a branch", repo.id);
+                return Err(Error::conflict("ref_moved", message, "choose another tag"));
+            }
+            None => {
+                check_new_name(tx, repo, tag, RefKind::Tag)?;
+                refs::set(tx, &repo.key, tag, version.number, now)?;
+            }
+            Some(at) if at.number != version.number => {
+                let message = format!("the tag '{tag}' of '{}' names version {} already", repo.id, at.number);
+                return Err(Error::conflict("ref_moved", message, "choose another tag, or move this one with its present version given"));
+            }
+            _ => refs::set(tx, &repo.key, tag, version.number, now)?,
+        }
+    }
+    Ok(())
 }

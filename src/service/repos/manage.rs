@@ -1,11 +1,12 @@
 //! Managing repos: making and deleting them, moving refs, yanking and deleting versions.
 
+use super::super::people::quotas::{one_more, room_in_namespace};
 use super::super::{Error, Result, Service, access};
 use super::{lines, publish, resolve};
-use crate::catalog::{audit, facts, former_names, refs, repos, rights, users, versions};
+use crate::catalog::{audit, facts, former_names, refs, repos, rights, usage, users, versions};
 use crate::db::Tx;
 use crate::domain::id::RepoKey;
-use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::repo::{Ref, RefKind, Repo, RepoSummary, Version, VersionState};
 use crate::domain::revision::{RefName, Revision};
 use crate::domain::time::Timestamp;
@@ -39,10 +40,11 @@ impl Service {
     pub async fn create_repo(&self, actor: &Actor, kind: RepoKind, id: &RepoId, private: bool, summary: String) -> Result<RepoSummary> {
         check_summary(&summary)?;
         let (act, id) = (self.act(actor)?, id.clone());
-        let key = RepoKey::new(act.now, self.random()?);
+        let (key, most) = (RepoKey::new(act.now, self.random()?), self.policy.quotas.repos_per_namespace);
         self.db
             .write(move |tx| {
                 access::write_namespace(tx, &act.actor, id.namespace())?;
+                one_more_repo(tx, &act.actor, id.namespace(), most)?;
                 let former = free(tx, kind, &id)?;
                 let repo =
                     Repo { key, kind, id: as_owner_spells(tx, id)?, private, summary, downloads: 0, created: act.now, updated: act.now };
@@ -96,11 +98,16 @@ impl Service {
     /// Gives a repo another name, in any namespace the caller may write to. The old name leads there until a new repo
     /// has it.
     pub async fn move_repo(&self, actor: &Actor, kind: RepoKind, from: &RepoId, to: &RepoId) -> Result<Repo> {
-        let (act, from, to) = (self.act(actor)?, from.clone(), to.clone());
+        let (act, from, to, policy) = (self.act(actor)?, from.clone(), to.clone(), self.policy.clone());
         self.db
             .write(move |tx| {
                 let repo = access::admin_repo(tx, &act.actor, kind, &from)?;
                 access::write_namespace(tx, &act.actor, to.namespace())?;
+                if to.namespace().folded() != repo.id.namespace().folded() {
+                    one_more_repo(tx, &act.actor, to.namespace(), policy.quotas.repos_per_namespace)?;
+                    let more = usage::stored_in(tx, &repo.key)?;
+                    room_in_namespace(tx, &policy, &act.actor, to.namespace(), more)?;
+                }
                 if to.folded() != repo.id.folded() {
                     make_way(tx, &repo, &to, act.now)?;
                 }
@@ -205,6 +212,7 @@ impl Service {
                 let mut repo = access::admin_repo(tx, &act.actor, kind, &id)?;
                 let version = Version { state: VersionState::Deleted, ..numbered(tx, &repo, number)? };
                 versions::bury(tx, &repo.key, number)?;
+                usage::recount_stored(tx, &repo.key)?;
                 lines::settle(tx, &mut repo, &version, act.now)?;
                 for tag in refs::naming(tx, &repo.key, number)? {
                     refs::delete(tx, &repo.key, &tag.name)?;
@@ -217,6 +225,15 @@ impl Service {
 }
 
 /// The version of a number, also one of a pull request: whoever looks after a repo looks after that too.
+/// What is mirrored is nobody's, and not counted.
+fn one_more_repo(tx: &mut Tx<'_>, actor: &Actor, namespace: &Name, most: u64) -> Result<()> {
+    if *actor == Actor::System {
+        return Ok(());
+    }
+    let held = usage::count_repos(tx, namespace)?;
+    one_more("too_many_repos", &format!("repos of '{namespace}'"), held, most, "delete those that nobody needs")
+}
+
 fn numbered(tx: &mut Tx<'_>, repo: &Repo, number: u32) -> Result<Version> {
     match versions::find(tx, &repo.key, number)? {
         Some(version) if version.state != VersionState::Deleted => Ok(version),

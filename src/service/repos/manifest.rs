@@ -2,6 +2,7 @@
 //! through every proxy either, while a file may come in parts.
 
 use super::super::storage::uploads;
+use super::super::work::Whose;
 use super::super::{Error, Result, Service, access};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{MAX_MANIFEST_BYTES, Manifest, ManifestEntry};
@@ -30,8 +31,7 @@ impl Service {
             None => return Err(refused(format!("the list of files (sha256 {digest}) was not sent"), "upload it first, then commit")),
         }
         let bytes = self.blobs.read_all(&digest, MAX_MANIFEST_BYTES).await?;
-        let read = tokio::task::spawn_blocking(move || Manifest::parse(std::str::from_utf8(&bytes).ok()?)).await;
-        let read = read.map_err(|e| Error::Internal(format!("reading a list of files was stopped: {e}")))?;
+        let read = self.work.run(&Whose::of(actor), move || Manifest::parse(std::str::from_utf8(&bytes).ok()?)).await?;
         let hint = "write a line 'sha256 SP size SP path LF' for each file; paths differ in more than case";
         read.map(|manifest| manifest.entries().to_vec()).ok_or_else(|| refused("the uploaded list of files cannot be read".into(), hint))
     }

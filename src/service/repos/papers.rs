@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::super::{Result, Service, access};
+use super::super::{Error, Result, Service, access};
 use crate::catalog::versions;
 use crate::domain::card::{Card, MAX_CARD_BYTES};
 use crate::domain::config::MAX_CONFIG_BYTES;
@@ -27,21 +27,20 @@ pub struct Papers {
 
 impl Service {
     pub async fn papers(&self, actor: &Actor, kind: RepoKind, id: &RepoId, revision: &Revision) -> Result<Papers> {
-        let (_, files) = self.list_files(actor, kind, id, revision).await?;
-        let mut texts = [(CARD, MAX_CARD_BYTES), ("config.json", MAX_CONFIG_BYTES)].map(|(path, max)| {
-            let entry = files.iter().find(|file| file.path == path && (path == CARD || file.size_bytes <= max as u64));
-            (entry.map(|entry| entry.digest), max, String::new())
-        });
-        for (digest, max, text) in &mut texts {
-            if let Some(digest) = digest {
-                let bytes = self.blobs.read_range(digest, 0..*max as u64).await?;
+        let mut texts = [(CARD, MAX_CARD_BYTES), ("config.json", MAX_CONFIG_BYTES)].map(|(path, max)| (path, max, String::new()));
+        for (path, max, text) in &mut texts {
+            let found = self.find_file(actor, (kind, id), revision, path).await?;
+            if let Some(file) = found.filter(|file| *path == CARD || file.size_bytes <= *max as u64) {
+                let bytes = self.blobs.read_range(&file.digest, 0..*max as u64).await?;
                 *text = String::from_utf8_lossy(&bytes).into_owned();
             }
         }
         let [(_, _, card), (_, _, config)] = texts;
-        let (card, _) = Card::read(&card);
-        let config = json::read(&config).ok().and_then(|config| config.as_object().cloned());
-        Ok(Papers { card: card.front_matter(), config })
+        let read = move || {
+            let config = json::read(&config).ok().and_then(|config| config.as_object().cloned());
+            Papers { card: Card::read(&card).0.front_matter(), config }
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|e| Error::Internal(format!("reading a card was stopped: {e}")))
     }
 
     /// For each of these paths of a version, the version that gave it its present bytes. Paths of no file are left out.

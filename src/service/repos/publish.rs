@@ -7,14 +7,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::super::people::quotas::room_in_namespace;
 use super::super::storage::uploads;
-use super::super::{Error, Result, Service, access};
+use super::super::work::Whose;
+use super::super::{Error, Policy, Result, Service, access};
 use super::check_dataset::is_paper;
 use super::discussions::{self, Opening};
-use super::lines::{advance, branch, check_new_name, enter, files_of, head_of, upon_a_pull_request};
+use super::lines::{advance, branch, check_new_name, enter, files_of, head_of, set_tags, upon_a_pull_request};
 use super::read_facts::{Earlier, Reading};
 use crate::catalog::search::fold_repo;
-use crate::catalog::{blobs, facts, lineage, refs, repos, versions};
+use crate::catalog::{blobs, facts, lineage, refs, repos, usage, versions};
 use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
@@ -63,6 +65,9 @@ pub(in crate::service) type Also = Arc<dyn Fn(&mut Tx<'_>, &Version) -> Result<(
 /// What the first look at the catalog found: `manifest` may be published upon `head`.
 pub(super) struct Seen {
     manifest: Manifest,
+    digest: Digest,
+    /// What is to be said of its paths.
+    said: Vec<String>,
     head: Option<Version>,
     earlier: Earlier,
 }
@@ -89,6 +94,7 @@ impl Service {
         also: Option<Also>,
     ) -> Result<Committed> {
         let (asker, name) = (actor.clone(), id.clone());
+        let turn = self.work.turn(&Whose::of(actor)).await?;
         let (commit, seen) = self
             .db
             .read(move |tx| {
@@ -100,6 +106,7 @@ impl Service {
                 Ok::<_, Error>((commit, seen))
             })
             .await?;
+        drop(turn);
         self.commit_seen(actor, kind, id, commit, seen, also).await
     }
 
@@ -113,20 +120,18 @@ impl Service {
         seen: Seen,
         also: Option<Also>,
     ) -> Result<Committed> {
-        let Seen { manifest, head, earlier } = seen;
-        if let Some(head) = head.filter(|head| head.manifest == manifest.digest()) {
+        let Seen { manifest, digest, said, head, earlier } = seen;
+        if let Some(head) = head.filter(|head| head.manifest == digest) {
             return self.tag_same(actor, kind, id, head, commit, also).await;
         }
         let mut reading = self.read_there(kind, &manifest, earlier, *actor != Actor::System).await?;
-        let said = portable::warnings(manifest.entries().iter().map(|entry| &entry.path));
         reading.facts.warnings.extend(said.into_iter().chain(commit.warnings.iter().cloned()));
-        let (actor, id, now) = (actor.clone(), id.clone(), self.now());
+        let (actor, id, now, policy) = (actor.clone(), id.clone(), self.now(), self.policy.clone());
         self.db
             .write(move |tx| {
                 let repo = enter(tx, &actor, kind, &id, &commit.line, commit.opening.is_some())?;
                 let warnings = reading.facts.warnings.clone();
-                let author = actor.name().map_or_else(|| "hub".to_owned(), ToString::to_string);
-                let version = write(tx, repo, &commit, &manifest, reading, author, now)?;
+                let version = write(tx, (&policy, &actor), repo, &commit, &manifest, reading, now)?;
                 also.map_or(Ok(()), |also| also(tx, &version))?;
                 Ok(Committed { version, created: true, warnings })
             })
@@ -256,7 +261,8 @@ pub(super) fn look(
             earlier.dataset = Some((found, facts::previews(tx, &repo.key, head.number)?));
         }
     }
-    Ok(Seen { manifest, head, earlier })
+    let said = portable::warnings(manifest.entries().iter().map(|entry| &entry.path));
+    Ok(Seen { digest: manifest.digest(), said, manifest, head, earlier })
 }
 
 fn path_is_data(path: &str) -> bool {
@@ -266,13 +272,14 @@ fn path_is_data(path: &str) -> bool {
 /// The write transaction of a publish.
 fn write(
     tx: &mut Tx<'_>,
+    (policy, actor): (&Policy, &Actor),
     mut repo: Repo,
     commit: &Commit,
     manifest: &Manifest,
     reading: Reading,
-    author: String,
     now: Timestamp,
 ) -> Result<Version> {
+    let author = actor.name().map_or_else(|| "hub".to_owned(), ToString::to_string);
     let head = start(tx, &repo, commit)?;
     check_parent(&repo, &commit.line, head.as_ref(), commit.parent)?;
     let line = match (&commit.opening, &commit.line) {
@@ -302,6 +309,9 @@ fn write(
     };
     let (key, number) = (repo.key.clone(), version.number);
     still_there(tx, manifest)?;
+    let more = usage::new_bytes(tx, &key, manifest)?;
+    room_in_namespace(tx, policy, actor, repo.id.namespace(), more)?;
+    usage::add_stored(tx, &key, more)?;
     for (digest, mark) in &reading.marks {
         blobs::mark(tx, digest, *mark)?;
     }
@@ -372,29 +382,4 @@ pub(super) fn move_main(tx: &mut Tx<'_>, repo: &mut Repo, version: Option<&Versi
     repo.updated = now;
     repos::update(tx, repo)?;
     Ok(facts::set_head(tx, repo, version)?)
-}
-
-/// Tags are given, never moved, by a commit.
-fn set_tags(tx: &mut Tx<'_>, repo: &Repo, version: &Version, tags: &[RefName], now: Timestamp) -> Result<()> {
-    for tag in tags {
-        if tag.is_main() {
-            continue;
-        }
-        match refs::find(tx, &repo.key, tag)? {
-            Some(at) if at.kind == RefKind::Branch => {
-                let message = format!("'{tag}' of '{}' is a branch", repo.id);
-                return Err(Error::conflict("ref_moved", message, "choose another tag"));
-            }
-            None => {
-                check_new_name(tx, repo, tag, RefKind::Tag)?;
-                refs::set(tx, &repo.key, tag, version.number, now)?;
-            }
-            Some(at) if at.number != version.number => {
-                let message = format!("the tag '{tag}' of '{}' names version {} already", repo.id, at.number);
-                return Err(Error::conflict("ref_moved", message, "choose another tag, or move this one with its present version given"));
-            }
-            _ => refs::set(tx, &repo.key, tag, version.number, now)?,
-        }
-    }
-    Ok(())
 }

@@ -5,8 +5,9 @@
 
 use futures_util::StreamExt;
 
+use super::super::people::quotas::{one_more, room_to_send};
 use super::super::upkeep::expire::delete_expired;
-use super::super::{Error, Result, Service, access};
+use super::super::{Error, Policy, Result, Service, access};
 use crate::catalog::reservations;
 use crate::catalog::{Visibility, blobs, uploads};
 use crate::db::Tx;
@@ -16,8 +17,6 @@ use crate::domain::ranges::Ranges;
 use crate::domain::upload::{KEPT_MS, Upload};
 use crate::domain::user::{Actor, Role};
 
-/// Unfinished uploads of one account.
-const MOST_OPEN: u64 = 1_000;
 /// Digests asked about in one request.
 const MOST_ASKED: usize = 10_000;
 /// Expired uploads cleared away by one announcement.
@@ -125,8 +124,8 @@ impl Service {
         let mut lost = false;
         loop {
             let announced = || {
-                let (asker, wanted) = (actor.clone(), fresh.clone());
-                self.db.write(move |tx| announce(tx, &asker, wanted, lost))
+                let (asker, wanted, policy) = (actor.clone(), fresh.clone(), self.policy.clone());
+                self.db.write(move |tx| announce(tx, &policy, &asker, wanted, lost))
             };
             let (told, gone) = self.patiently(announced).await?;
             for id in &gone {
@@ -152,7 +151,7 @@ impl Service {
 
 /// Continues the account's upload of this digest, or begins one; an old one of another size is replaced. Also the ids
 /// of uploads that are no more: that one, and some whose time is over.
-fn announce(tx: &mut Tx<'_>, actor: &Actor, fresh: Upload, lost: bool) -> Result<(Told, Vec<UploadId>)> {
+fn announce(tx: &mut Tx<'_>, policy: &Policy, actor: &Actor, fresh: Upload, lost: bool) -> Result<(Told, Vec<UploadId>)> {
     let visible = access::visible_to(tx, actor)?;
     let held = if lost { None } else { entitlement(tx, &fresh.digest, Some(&fresh.account), &visible)? };
     match held {
@@ -177,10 +176,9 @@ fn announce(tx: &mut Tx<'_>, actor: &Actor, fresh: Upload, lost: bool) -> Result
         uploads::delete(tx, &old.id)?;
         gone.push(old.id);
     }
-    if uploads::count_open(tx, &fresh.account)? >= MOST_OPEN {
-        let message = format!("you have {MOST_OPEN} unfinished uploads");
-        return Err(Error::busy("too_many_uploads", message, "finish or cancel some; they expire a day after their last byte"));
-    }
+    let (open, hint) = (uploads::count_open(tx, &fresh.account)?, "finish or cancel some; they expire a day after their last byte");
+    one_more("too_many_uploads", "your unfinished uploads", open, policy.quotas.uploads, hint)?;
+    room_to_send(tx, policy, &fresh.account, fresh.size_bytes)?;
     uploads::insert(tx, &fresh)?;
     Ok((Told::Open(fresh), gone))
 }

@@ -8,7 +8,7 @@
 mod shard;
 mod xorb;
 
-pub use shard::Assembly;
+pub use shard::{Assembly, room};
 
 use super::people::passes::{Pass, Purpose};
 use super::storage::uploads::uploader;

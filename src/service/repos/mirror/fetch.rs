@@ -14,7 +14,7 @@ use super::super::publish_folder::FolderCommit;
 use super::{Mirroring, Outcome, Wanted};
 use crate::catalog::{mirrors, repos};
 use crate::domain::mirror::{Mirror, Refusal};
-use crate::domain::name::RepoKind;
+use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::path::RepoPath;
 use crate::domain::user::Actor;
 use crate::import::mirror::{self, Naming, Snapshot, Tell};
@@ -50,7 +50,7 @@ impl From<Error> for Failure {
 
 impl Service {
     pub(super) async fn fetch_and_publish(&self, mirroring: &Mirroring, wanted: Wanted) -> Outcome {
-        let Ok(_turn) = mirroring.turns.clone().acquire_owned().await else { return Outcome::Absent };
+        let Ok(_turn) = mirroring.turns.turn(&wanted.whose).await else { return Outcome::Crowded };
         let (outcome, refusal) = match self.mirror(mirroring, &wanted).await {
             // That commit was written down with the version.
             Ok(done @ Outcome::Here { .. }) => return done,
@@ -91,6 +91,10 @@ impl Service {
         {
             return Err(Failure::Refused(refusal));
         }
+        // Nobody else could see it: it is fetched when somebody asks who can.
+        if snapshot.private && known.is_none_or(|known| known.repo.is_none()) && !wanted.sees_private {
+            return Ok(Outcome::Absent);
+        }
         self.leave_out(&mut snapshot);
         refuse_without_weights(&snapshot, &HashSet::new())?;
         let name = format!("{}-{}-{}", wanted.kind, wanted.there.folded().replace('/', "--"), snapshot.commit);
@@ -100,6 +104,9 @@ impl Service {
         let files = place.join("files");
         upstream.fetch(&snapshot, &files, Naming::Plain, &place.join("parts"), &tell).await?;
         let outcome = self.publish_snapshot(mirroring, wanted, &mut snapshot, &files).await;
+        if outcome.is_err() {
+            self.forget_empty(wanted.kind, &wanted.here).await?;
+        }
         // What cannot be published now never can; what can is safe.
         let _ = tokio::fs::remove_dir_all(&place).await;
         outcome
@@ -118,6 +125,19 @@ impl Service {
             Ok(_) | Err(Error::NotFound(_)) => Ok(()),
             Err(other) => Err(other),
         }
+    }
+
+    /// Leaves no repo behind in which nothing was ever published, nor a tombstone that would keep its name.
+    async fn forget_empty(&self, kind: RepoKind, id: &RepoId) -> Result<()> {
+        let id = id.clone();
+        self.db
+            .write(move |tx| {
+                if let Some(repo) = repos::find(tx, kind, &id)? {
+                    repos::erase_empty(tx, &repo.key)?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Leaves out what this server never takes, by its size.

@@ -1,6 +1,7 @@
 //! Following the other hub when an administrator asks: a new version here for a new commit there. What was published here
 //! stays, and so does a repo that is gone there.
 
+use super::super::super::work::Whose;
 use super::super::super::{Error, Result, Service, access};
 use super::{Mirroring, Outcome, PATIENCE, Standing, Wanted, stand};
 use crate::catalog::{mirrors, repos, versions};
@@ -58,7 +59,7 @@ impl Service {
         let version = self.db.read(move |tx| newest(tx, kind, &here)).await?;
         let upstream = mirroring.upstream.address();
         let (outcome, message, warnings) = match outcome {
-            None => ("running", "it is being fetched".to_owned(), Vec::new()),
+            None | Some(Outcome::Crowded) => ("running", "it is being fetched".to_owned(), Vec::new()),
             Some(Outcome::Here { created: true, warnings }) => ("updated", format!("a new version of what {upstream} holds"), warnings),
             Some(Outcome::Here { warnings, .. }) => ("unchanged", format!("{upstream} holds these files"), warnings),
             Some(Outcome::Same) => ("unchanged", format!("{upstream} stands where it stood"), Vec::new()),
@@ -86,10 +87,12 @@ impl Service {
                 Ok::<_, Error>((standing, legacy))
             })
             .await?;
-        let same = |known| Wanted { kind, there: id.clone(), here: id.clone(), known, anew: true };
+        let (whose, sees_private) = (Whose::House, true);
+        let same = |known| Wanted { kind, there: id.clone(), here: id.clone(), known, anew: true, whose: whose.clone(), sees_private };
         match standing {
             Standing::Mirrored(mirror, repo) => {
-                Ok(Wanted { kind, there: mirror.id.clone(), here: repo.id, known: Some(mirror), anew: true })
+                let (there, here, known) = (mirror.id.clone(), repo.id, Some(mirror));
+                Ok(Wanted { kind, there, here, known, anew: true, whose, sees_private })
             }
             Standing::Open(known) if mirroring.allows(id.namespace()) => Ok(same(known)),
             // Taken before it was written down where it stands.

@@ -10,20 +10,23 @@ mod follow;
 mod reserved;
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use super::super::{Error, Result, Service};
+use super::super::work::{Whose, Work};
+use super::super::{Error, Result, Service, access};
 use crate::catalog::{former_names, mirrors, repos, users, versions};
 use crate::db::Tx;
 use crate::domain::mirror::Mirror;
 use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::repo::Repo;
 use crate::domain::time::Timestamp;
+use crate::domain::user::Actor;
 use crate::import::mirror::Upstream;
 pub use follow::{Followed, Updated};
 pub use reserved::Clashes;
@@ -32,8 +35,9 @@ pub use reserved::Clashes;
 const PATIENCE: Duration = Duration::from_secs(25);
 /// The same where there is something to show meanwhile.
 const SHORT_PATIENCE: Duration = Duration::from_secs(10);
-/// Fetches at once; others wait their turn.
-const AT_ONCE: usize = 3;
+/// Fetches at once, and those of one caller; others wait their turn. All strangers together are one caller.
+const AT_ONCE: usize = 4;
+const OF_ONE: usize = 2;
 /// How long an answer counts that brought no repo: strangers must not make us ask the other hub all day.
 const REMEMBERED_MS: i64 = 60_000;
 /// How long before the other hub is asked whether what was refused has changed.
@@ -51,9 +55,12 @@ pub struct Mirroring {
     refresh_ms: i64,
     /// For what is being fetched.
     folder: PathBuf,
-    fetches: Arc<Mutex<HashMap<(RepoKind, String), Fetch>>>,
-    turns: Arc<Semaphore>,
+    fetches: Arc<Mutex<HashMap<Key, Fetch>>>,
+    turns: Work,
 }
+
+/// Which repo, and whether whoever asks may see what is private here.
+type Key = (RepoKind, String, bool);
 
 /// A fetch under way, or one that brought nothing.
 #[derive(Clone)]
@@ -76,6 +83,8 @@ enum Outcome {
     /// Why it is not taken.
     Refused(String),
     Failed(String),
+    /// Too many fetches wait already.
+    Crowded,
 }
 
 /// What is to be fetched: which repo there, for which name here.
@@ -87,6 +96,10 @@ struct Wanted {
     known: Option<Mirror>,
     /// Also what was refused before.
     anew: bool,
+    /// Whose turn it takes.
+    whose: Whose,
+    /// Of what only the token sees, others are told what they are told of a name that is nowhere, after the same work.
+    sees_private: bool,
 }
 
 /// What the catalog says of a name somebody asks for.
@@ -98,11 +111,12 @@ enum Standing {
 }
 
 impl Mirroring {
-    /// The hub at an address, as whom a token says; `proxies` are the hosts of those on the way there. Nobody's repos yet.
-    pub fn open(address: &str, token: Option<&str>, proxies: &[String]) -> Result<Mirroring> {
-        let upstream = Upstream::new(address, token, proxies);
+    /// The hub at an address, as whom a token says; `proxies` are the hosts of those on the way there. What moves almost
+    /// nothing for `patience` is given up. Nobody's repos yet.
+    pub fn open(address: &str, token: Option<&str>, proxies: &[String], patience: Duration) -> Result<Mirroring> {
+        let upstream = Upstream::new(address, token, proxies).map(|upstream| upstream.within(patience));
         let upstream = upstream.map_err(|e| Error::invalid("bad_upstream", e.to_string(), e.hint()))?;
-        let (fetches, turns) = (Arc::default(), Arc::new(Semaphore::new(AT_ONCE)));
+        let (fetches, turns) = (Arc::default(), Work::shared(AT_ONCE, OF_ONE));
         Ok(Mirroring { upstream, namespaces: Some(Vec::new()), refresh_ms: 0, folder: PathBuf::new(), fetches, turns })
     }
 
@@ -137,7 +151,7 @@ impl Service {
     /// Fetches a repo that is absent here, or is to follow the other hub, if that is wanted; whoever may see it then, the
     /// next look decides. What was said of a version that was just made. [`Error::Busy`] while it takes long, or where
     /// nobody can say whether there is one; [`Error::Invalid`] where it is not taken.
-    pub async fn fetch_absent(&self, kind: RepoKind, id: &RepoId) -> Result<Vec<String>> {
+    pub async fn fetch_absent(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Vec<String>> {
         let Some(mirroring) = &self.mirroring else { return Ok(Vec::new()) };
         let (asked, now) = (id.clone(), self.now());
         let looks_at_mirrors = mirroring.refresh_ms > 0;
@@ -145,7 +159,9 @@ impl Service {
             Standing::Ours => return Ok(Vec::new()),
             Standing::Mirrored(mirror, repo) => {
                 if now.unix_ms() - mirror.checked.unix_ms() >= mirroring.refresh_ms {
-                    let wanted = Wanted { kind, there: mirror.id.clone(), here: repo.id, known: Some(mirror), anew: false };
+                    let (whose, sees_private) = (whose(actor), true);
+                    let (there, here, known) = (mirror.id.clone(), repo.id, Some(mirror));
+                    let wanted = Wanted { kind, there, here, known, anew: false, whose, sees_private };
                     // Whatever comes of it, there is something to show.
                     let _ = self.outcome_of(mirroring, wanted, SHORT_PATIENCE).await;
                 }
@@ -159,12 +175,17 @@ impl Service {
         {
             return Err(refused(id, &refusal.reason));
         }
-        let wanted = Wanted { kind, there: id.clone(), here: id.clone(), known, anew: false };
+        let (whose, sees_private) = (whose(actor), access::sees_unowned(actor));
+        let wanted = Wanted { kind, there: id.clone(), here: id.clone(), known, anew: false, whose, sees_private };
         match self.outcome_of(mirroring, wanted, PATIENCE).await {
             Some(Outcome::Refused(reason)) => Err(refused(id, &reason)),
             Some(Outcome::Failed(problem)) => {
                 let message = format!("'{id}' is not here, and the hub behind this one cannot say whether it has it: {problem}");
                 Err(Error::busy("upstream_unavailable", message, "try again in a minute"))
+            }
+            Some(Outcome::Crowded) => {
+                let message = format!("'{id}' is not here, and many others are being fetched from the hub behind this one");
+                Err(Error::busy("mirroring", message, "ask again in a moment; with a token you have a turn of your own"))
             }
             Some(Outcome::Here { warnings, .. }) => Ok(warnings),
             Some(Outcome::Same | Outcome::Absent) => Ok(Vec::new()),
@@ -184,7 +205,7 @@ impl Service {
 
     /// The one fetch of a repo, begun now or before.
     fn join(&self, mirroring: &Mirroring, wanted: Wanted) -> watch::Receiver<Option<Outcome>> {
-        let (key, now) = ((wanted.kind, wanted.there.folded()), self.now());
+        let (key, now) = ((wanted.kind, wanted.there.folded(), wanted.sees_private), self.now());
         let mut fetches = mirroring.fetches.lock();
         let lasts = if wanted.anew { 0 } else { REMEMBERED_MS };
         let counts = |fetch: &Fetch| fetch.outcome.borrow().is_none() || now.unix_ms() - fetch.begun.unix_ms() < lasts;
@@ -226,6 +247,14 @@ fn stand(tx: &mut Tx<'_>, kind: RepoKind, id: &RepoId, looks_at_mirrors: bool) -
         return Ok(Standing::Ours);
     }
     Ok(Standing::Open(mirrors::find(tx, kind, id)?))
+}
+
+/// Strangers are one caller here, however many addresses they have.
+fn whose(actor: &Actor) -> Whose {
+    match actor {
+        Actor::Anonymous => Whose::Network(Ipv4Addr::UNSPECIFIED.into()),
+        other => Whose::of(other),
+    }
 }
 
 fn refused(id: &RepoId, reason: &str) -> Error {
