@@ -196,6 +196,9 @@ async fn a_blob_is_for_those_who_sent_it_or_may_read_it() {
         assert_eq!(blobs::find_size(tx, &digest)?, Some(6));
         blobs::grant(tx, &digest, &ada, at(1))?;
         assert!(blobs::has_grant(tx, &digest, &ada)? && !blobs::has_grant(tx, &digest, &eve)?);
+        let nobody = Visibility::Public { and_namespaces: vec![] };
+        let usable = [Some(&ada), Some(&eve), None].map(|account| blobs::find_usable_size(tx, &digest, account, &nobody).unwrap());
+        assert_eq!(usable, [Some(6), None, None]);
         blobs::revoke(tx, &digest, &ada)?;
         assert!(!blobs::has_grant(tx, &digest, &ada)?);
 
@@ -208,6 +211,9 @@ async fn a_blob_is_for_those_who_sent_it_or_may_read_it() {
         publish(tx, &net, &[("a", "secret")], &facts_of("mit"))?;
         for (visible, readable) in [(&public, false), (&neighbours, false), (&members, true), (&Visibility::Everything, true)] {
             assert_eq!(blobs::is_readable(tx, &digest, visible)?, readable, "{visible:?}");
+            assert_eq!(blobs::find_usable_size(tx, &digest, None, visible)?, readable.then_some(6), "{visible:?}");
+            assert_eq!(repos::find_seen(tx, net.kind, &net.id, visible)?, readable.then(|| net.clone()), "{visible:?}");
+            assert_eq!(blobs::find_usable_size(tx, &Digest::of(b"unknown"), Some(&ada), visible)?, None);
         }
         net.private = false;
         repos::update(tx, &net)?;

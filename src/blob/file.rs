@@ -137,7 +137,7 @@ impl Blocks {
     }
 }
 
-fn read_block(digest: Digest, file: &dyn ReadAt, range: Range<u64>) -> Result<Bytes> {
+pub(super) fn read_block(digest: Digest, file: &dyn ReadAt, range: Range<u64>) -> Result<Bytes> {
     let mut block = vec![0; (range.end - range.start) as usize];
     match file.fill(&mut block, range.start) {
         Ok(()) => Ok(block.into()),

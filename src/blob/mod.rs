@@ -53,7 +53,7 @@ use multipart::Remote;
 pub use open::S3;
 pub use part::Part;
 pub use proved::Proved;
-pub use reader::Reader;
+pub use reader::{Local, Reader};
 pub use verify::{Pace, Verdict, sha256};
 
 use crate::domain::digest::Digest;

@@ -173,6 +173,15 @@ impl Reader {
         }
     }
 
+    /// This blob for a thread that may wait, where it lies on this machine: [`Local::read_at`].
+    pub async fn local(&self) -> Result<Option<Local>> {
+        let Source::Local(file) = &self.source else { return Ok(None) };
+        if let Some(ready) = file.clone().get_ready() {
+            ready.await?;
+        }
+        Ok(Some(Local { digest: self.digest, size: self.size, file: file.clone() }))
+    }
+
     /// Reads what nobody has found good yet.
     pub(super) async fn prove(&self) -> Result<()> {
         if let Source::Local(file) = &self.source
@@ -181,6 +190,21 @@ impl Reader {
             return Ok(());
         }
         self.stream(0..self.size).try_for_each(|_| async { Ok(()) }).await
+    }
+}
+
+/// A blob on this machine, checked as every other.
+pub struct Local {
+    digest: Digest,
+    size: u64,
+    file: Arc<dyn ReadAt>,
+}
+
+impl Local {
+    /// Up to `most` bytes from `offset` on, fewer at the end of the blob.
+    pub fn read_at(&self, offset: u64, most: usize) -> Result<Bytes> {
+        let end = self.size.min(offset.saturating_add(most as u64));
+        file::read_block(self.digest, &*self.file, offset.min(end)..end)
     }
 }
 

@@ -86,14 +86,19 @@ pub fn revoke(tx: &mut Tx<'_>, digest: &Digest, account: &AccountId) -> Result<(
 }
 
 /// The size of a blob that the account has sent, or that a repo holds which may be seen. One question, whose parts are all
-/// asked whatever is there: how long the answer takes tells nothing of what may not be seen.
+/// asked whatever is there; and for a blob that no repo holds, its neighbour's repo is looked at in its place. How long the
+/// answer takes tells nothing of what may not be seen.
 pub fn find_usable_size(tx: &mut Tx<'_>, digest: &Digest, account: Option<&AccountId>, visible: &Visibility) -> Result<Option<u64>> {
     let mut params = vec![Value::Text(digest.to_hex()), Value::Text(account.map_or(String::new(), ToString::to_string))];
     let seen = seen_by(visible, &mut params);
     let sql = format!(
         "select coalesce((select size_bytes from blobs where digest = $1), -1) as size_bytes,
              exists (select 1 from blob_grants where digest = $1 and account = $2) as sent,
-             exists (select 1 from files f join repos r on r.key = f.repo where f.digest = $1 and r.deleted is null and ({seen})) as seen"
+             exists (select 1 from files f join repos r on r.key = f.repo where f.digest = $1 and r.deleted is null and ({seen})) as seen,
+             case when exists (select 1 from files where digest = $1) then 0 else (
+                 select count(*) from repos r
+                 where r.key = (select repo from files where digest > $1 order by digest limit 1) and r.deleted is null and ({seen})
+             ) end as beside"
     );
     let row = tx.one(&sql, &params)?;
     let usable = row.flag("sent")? || row.flag("seen")?;

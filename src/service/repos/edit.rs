@@ -167,7 +167,7 @@ fn sizes(tx: &mut Tx<'_>, actor: &Actor, files: &[FileEntry], operations: &[Oper
         Operation::Put { digest, size_bytes: None, .. } => Some(*digest),
         _ => None,
     });
-    for digest in sizeless {
+    for digest in sizeless.collect::<BTreeSet<Digest>>() {
         let size = match held.contains(&digest) {
             true => blobs::find_size(tx, &digest)?,
             false => entitlement(tx, &digest, actor.account(), &visible)?,

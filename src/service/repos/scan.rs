@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::super::{Error, Pickles, Result, Service};
 use super::read_facts::SIDE_BY_SIDE;
 use crate::archive::ReadAt;
-use crate::blob::Blobs;
+use crate::blob::{Blobs, Local};
 use crate::domain::digest::Digest;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::mark::Mark;
@@ -26,7 +26,7 @@ struct BlobBytes {
     blobs: Blobs,
     digest: Digest,
     size_bytes: u64,
-    file: Option<std::fs::File>,
+    local: Option<Local>,
     runtime: Handle,
 }
 
@@ -36,21 +36,16 @@ impl ReadAt for BlobBytes {
     }
 
     fn read_at(&self, offset: u64, most: usize) -> io::Result<Vec<u8>> {
-        use std::io::{Read as _, Seek as _, SeekFrom};
-        if let Some(mut file) = self.file.as_ref() {
-            file.seek(SeekFrom::Start(offset))?;
-            let mut bytes = Vec::with_capacity(most);
-            file.take(most as u64).read_to_end(&mut bytes)?;
-            return Ok(bytes);
-        }
-        let range = offset..offset.saturating_add(most as u64);
-        let bytes = self.runtime.block_on(self.blobs.read_range(&self.digest, range));
+        let bytes = match &self.local {
+            Some(local) => local.read_at(offset, most),
+            None => self.runtime.block_on(self.blobs.read_range(&self.digest, offset..offset.saturating_add(most as u64))),
+        };
         bytes.map(|bytes| bytes.to_vec()).map_err(io::Error::other)
     }
 
     /// A store is far away.
     fn block_bytes(&self) -> usize {
-        if self.file.is_some() { 16 << 10 } else { 4 << 20 }
+        if self.local.is_some() { 16 << 10 } else { 4 << 20 }
     }
 }
 
@@ -66,9 +61,13 @@ impl Service {
     /// What is found in a file, or the refusal of it.
     pub(super) async fn scan_file(&self, entry: &ManifestEntry) -> Result<Mark> {
         let _turn = SCANS.acquire().await.map_err(|_| Error::Internal("the scans were closed".into()))?;
-        let file = self.blobs.proved_path(&entry.digest).await?.and_then(|path| std::fs::File::open(path).ok());
+        let local = match self.blobs.open(&entry.digest).await {
+            Ok(reader) => reader.local().await?,
+            // Reading it says what is the matter.
+            Err(_) => None,
+        };
         let (blobs, runtime) = (self.blobs.clone(), Handle::current());
-        let bytes = BlobBytes { blobs, digest: entry.digest, size_bytes: entry.size_bytes, file, runtime };
+        let bytes = BlobBytes { blobs, digest: entry.digest, size_bytes: entry.size_bytes, local, runtime };
         let found = tokio::task::spawn_blocking(move || scan::scan(&bytes)).await;
         let found = found.map_err(|e| Error::Internal(format!("a scan was stopped: {e}")))?;
         judge(self.policy.pickles, &entry.path, found.map_err(not_read)?)

@@ -3,6 +3,9 @@
 //! Whoever may read a blob already, or has sent it before, need not send it again. For all others it does not
 //! exist, whatever the store holds: knowing a digest never yields bytes.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use futures_util::StreamExt;
 
 use super::super::people::quotas::{one_more, room_to_send};
@@ -49,8 +52,16 @@ impl Service {
             .db
             .read(move |tx| {
                 let visible = access::visible_to(tx, &asker)?;
-                let entitled = |digest: Digest| Ok((digest, entitlement(tx, &digest, Some(&account), &visible)?));
-                digests.into_iter().map(entitled).collect::<Result<Vec<_>>>()
+                let (mut known, mut asked) = (HashMap::new(), Vec::with_capacity(digests.len()));
+                for digest in digests {
+                    // Each is looked for once, however often it is asked about.
+                    let size = match known.entry(digest) {
+                        Entry::Occupied(known) => *known.get(),
+                        Entry::Vacant(unknown) => *unknown.insert(entitlement(tx, &digest, Some(&account), &visible)?),
+                    };
+                    asked.push((digest, size));
+                }
+                Ok::<_, Error>(asked)
             })
             .await?;
         let asked = self.renew_grants(actor, asked).await?;
