@@ -130,7 +130,7 @@ fn local(bytes: &dyn ReadAt, at: u64) -> io::Result<(Vec<u8>, usize)> {
 
 /// Checksum and sizes behind the data: with or without a signature, the sizes in 32 or 64 bits.
 fn is_descriptor(entry: &Entry, found: &[u8]) -> bool {
-    let bare = found.strip_prefix(b"PK\x07\x08").filter(|_| found.len() % 8 == 0).unwrap_or(found);
+    let bare = found.strip_prefix(b"PK\x07\x08").filter(|_| found.len().is_multiple_of(8)).unwrap_or(found);
     let crc = u32_at(bare, 0) == u64::from(entry.crc);
     match bare.len() {
         0 => true,
