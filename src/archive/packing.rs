@@ -31,7 +31,7 @@ pub fn of(head: &[u8]) -> Option<Packing> {
 /// What is packed, as it comes out: all members or frames, one after the other.
 pub fn unpacked<'a>(packing: Packing, packed: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match packing {
-        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
+        Packing::Gzip => Box::new(Members::new(packed, true, flate2::bufread::GzDecoder::new, flate2::bufread::GzDecoder::into_inner)),
         Packing::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(packed)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG)?;
@@ -43,9 +43,51 @@ pub fn unpacked<'a>(packing: Packing, packed: impl BufRead + 'a) -> io::Result<B
     })
 }
 
+/// What zlib packed: all streams, one after the other.
+pub fn zlib<'a>(packed: impl BufRead + 'a) -> Box<dyn Read + 'a> {
+    Box::new(Members::new(packed, false, flate2::bufread::ZlibDecoder::new, flate2::bufread::ZlibDecoder::into_inner))
+}
+
 /// What LZMA without xz packed: its head is the properties, the dictionary's size and the size of what is packed.
 pub fn lzma<'a>(packed: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(Box::new(lzma_rust2::LzmaReader::new_mem_limit(packed, XZ_MEMORY_KIB, None)?))
+}
+
+/// Every member of a stream, each by a decoder of its own. Zeros between those of gzip are padding.
+struct Members<R, D> {
+    decoder: Option<D>,
+    is_padded: bool,
+    begin: fn(R) -> D,
+    end: fn(D) -> R,
+}
+
+impl<R: BufRead, D: Read> Members<R, D> {
+    fn new(packed: R, is_padded: bool, begin: fn(R) -> D, end: fn(D) -> R) -> Members<R, D> {
+        Members { decoder: Some(begin(packed)), is_padded, begin, end }
+    }
+}
+
+impl<R: BufRead, D: Read> Read for Members<R, D> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(decoder) = &mut self.decoder else { return Ok(0) };
+            let read = decoder.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let Some(mut packed) = self.decoder.take().map(self.end) else { return Ok(0) };
+            loop {
+                let seen = packed.fill_buf()?;
+                let zeros = if self.is_padded { seen.iter().take_while(|byte| **byte == 0).count() } else { 0 };
+                match (seen.is_empty(), zeros) {
+                    (true, _) => return Ok(0),
+                    (false, 0) => break,
+                    (false, zeros) => packed.consume(zeros),
+                }
+            }
+            self.decoder = Some((self.begin)(packed));
+        }
+    }
 }
 
 /// Every frame of a stream; the reader underneath stops between them.
@@ -103,5 +145,11 @@ mod tests {
             unpacked(of(&both).unwrap(), &both[..]).unwrap().read_to_string(&mut text).unwrap();
             assert_eq!(text, "one two");
         }
+        let padded = [gzip(b"one "), vec![0; 70_000], gzip(b"two"), vec![0; 9]].concat();
+        let mut text = String::new();
+        unpacked(Packing::Gzip, io::BufReader::with_capacity(512, &padded[..])).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "one two");
+        let junk = [gzip(b"one "), b"x".to_vec()].concat();
+        assert!(unpacked(Packing::Gzip, &junk[..]).unwrap().read_to_string(&mut text).is_err(), "other bytes are no padding");
     }
 }

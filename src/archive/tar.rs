@@ -70,8 +70,9 @@ impl Reader {
                 };
                 Ok(match kind {
                     _ if sparse => Next::Sparse(size),
-                    // Links, folders and devices; some writers give them a size and no content.
-                    b'1'..=b'6' => Next::Other(if kind == b'1' { size } else { 0 }),
+                    // Some readers pass over content here, and some take it for the next header.
+                    b'1'..=b'6' if size > 0 => return Err("a link, folder or device has content"),
+                    b'1'..=b'6' => Next::Other(0),
                     _ => Next::Content(size),
                 })
             }

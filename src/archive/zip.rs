@@ -258,7 +258,9 @@ fn widen<const N: usize>(extra: &[u8], values: [&mut u64; N]) -> bool {
     whole && wide.next().is_none()
 }
 
-/// A name in an encoding of its own may have a second one in Unicode beside it; a plain one may not.
+/// A name in an encoding of its own may have a second one in Unicode beside it; a plain one may not. Many readers cut a name at a
+/// zero.
 fn has_one_name(name: &[u8], extra: &[u8]) -> bool {
-    fields(extra).filter(|(kind, _)| *kind == 0x7075).all(|(_, field)| !name.is_ascii() || field.get(5..) == Some(name))
+    !name.contains(&0)
+        && fields(extra).filter(|(kind, _)| *kind == 0x7075).all(|(_, field)| !name.is_ascii() || field.get(5..) == Some(name))
 }

@@ -117,20 +117,27 @@ pub(super) struct Input<'a> {
     price: u64,
     /// Bytes that were passed.
     passed: u64,
+    /// The stream ended with an error.
+    broken: bool,
 }
 
 impl<'a> Input<'a> {
     pub fn of(run: Slice<'a>) -> Input<'a> {
-        Input { source: Source::Run(run), window: Vec::new(), at: 0, next: FIRST, unpacked: 0, price: 0, passed: 0 }
+        Input { source: Source::Run(run), window: Vec::new(), at: 0, next: FIRST, unpacked: 0, price: 0, passed: 0, broken: false }
     }
 
     pub fn unpacked(reader: Box<dyn Read + 'a>, price: u64) -> Input<'a> {
-        Input { source: Source::Unpacked(reader), window: Vec::new(), at: 0, next: FIRST, unpacked: 0, price, passed: 0 }
+        Input { source: Source::Unpacked(reader), window: Vec::new(), at: 0, next: FIRST, unpacked: 0, price, passed: 0, broken: false }
     }
 
     /// Where in its bytes it stands.
     pub fn passed(&self) -> u64 {
         self.passed
+    }
+
+    /// Whether an error ended it, whoever met it.
+    pub fn is_broken(&self) -> bool {
+        self.broken
     }
 
     fn pass(&mut self, count: usize) {
@@ -157,6 +164,7 @@ impl<'a> Input<'a> {
                 self.window.resize(before + self.next, 0);
                 let read = reader.read(&mut self.window[before..]);
                 self.window.truncate(before + *read.as_ref().unwrap_or(&0));
+                self.broken |= read.is_err();
                 self.unpacked += read? as u64 * self.price;
             }
         }

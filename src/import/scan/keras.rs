@@ -10,7 +10,7 @@ use super::input::{Input, Slice};
 use crate::domain::json;
 
 pub(super) const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
-pub(super) const CONFIG: &[u8] = b"config.json";
+const CONFIG: &[u8] = b"config.json";
 /// Longest description, and bytes of an HDF5 file, that are read.
 const MOST_CONFIG: usize = 16 << 20;
 const MOST_HDF5: u64 = 256 << 20;
@@ -22,6 +22,11 @@ const REACHING: &[&str] =
 const LAMBDA: &str = "a Keras Lambda layer, which holds a program";
 
 pub(super) fn in_config(input: &mut Input, findings: &mut Findings) -> io::Result<()> {
+    // A broken stream holds no description, and neither does a picture with a name that could be read as this one.
+    let is_object = |start: &[u8]| start.iter().find(|byte| !b"\0\xff\xfe\xef\xbb\xbf \t\r\n".contains(byte)) == Some(&b'{');
+    if !input.peek(64).is_ok_and(is_object) {
+        return Ok(());
+    }
     let text = match input.rest(MOST_CONFIG) {
         Ok(Some(text)) => text,
         Ok(None) => {
@@ -31,12 +36,34 @@ pub(super) fn in_config(input: &mut Input, findings: &mut Findings) -> io::Resul
         // A broken stream holds no description.
         Err(_) => return Ok(()),
     };
-    if let Ok(value) = json::read(&String::from_utf8_lossy(&text))
-        && let Some(why) = find_code(&value)
-    {
-        findings.refuse(why);
+    // Python also reads it in UTF-16 and UTF-32.
+    let text: Vec<u8> = text.into_iter().filter(|byte| *byte != 0).collect();
+    match json::read(&String::from_utf8_lossy(&text)) {
+        Ok(value) => find_code(&value).into_iter().for_each(|why| findings.refuse(why)),
+        // Python's reader takes more than this one: what is not read is searched.
+        Err(_) if names_lambda(&text) => findings.refuse(LAMBDA.into()),
+        Err(_) if hides_letters(&text) => findings.refuse(HIDDEN.into()),
+        Err(_) if text.trim_ascii_start().starts_with(b"{") => findings.pass_over("its config.json is not read"),
+        Err(_) => {}
     }
     Ok(())
+}
+
+/// Whether Python's reader of zips may call an entry so: it cuts names at a zero, and takes others from an extra field.
+pub(super) fn may_be_config(name: &[u8]) -> bool {
+    name.split(|byte| *byte == 0).next() == Some(CONFIG) || !name.is_ascii()
+}
+
+/// HDF5 begins at the first byte, or at one of 512, 1024, 2048 and so on.
+pub(super) fn is_hdf5(bytes: Slice) -> io::Result<bool> {
+    let mut at = 0;
+    while at + HDF5.len() as u64 <= bytes.size {
+        if bytes.read(at, HDF5.len())? == HDF5 {
+            return Ok(true);
+        }
+        at = if at == 0 { 512 } else { at * 2 };
+    }
+    Ok(false)
 }
 
 /// Why loading what this describes runs more than Keras' own layers.
@@ -53,7 +80,7 @@ fn find_code(value: &Value) -> Option<String> {
                         return Some(format!("a Keras layer that calls TensorFlow's {called}").chars().take(120).collect());
                     }
                 }
-                (Some(class), Some(module)) if map.contains_key("config") && !is_keras(module) => {
+                (Some(class), Some(module)) if map.contains_key("config") && !is_keras(module, class) => {
                     return Some(format!("{module}.{class}").chars().filter(|c| !c.is_control()).take(120).collect());
                 }
                 _ => {}
@@ -64,8 +91,11 @@ fn find_code(value: &Value) -> Option<String> {
     }
 }
 
-fn is_keras(module: &str) -> bool {
-    ["keras", "tf_keras", "tensorflow", "keras_hub", "keras_nlp", "keras_cv"].contains(&module.split('.').next().unwrap_or_default())
+/// Layers and what they are made with; Keras' helpers fetch and load files.
+fn is_keras(module: &str, class: &str) -> bool {
+    let mut parts = module.split('.');
+    ["keras", "tf_keras", "tensorflow", "keras_hub", "keras_nlp", "keras_cv"].contains(&parts.next().unwrap_or_default())
+        && (class == "FeatureSpace" || !parts.any(|part| part == "utils" || part == "saving"))
 }
 
 /// Whatever else is in such a file, it is not said to be looked through.

@@ -110,8 +110,8 @@ fn in_bytes(bytes: Slice, depth: usize, budget: &mut Budget, findings: &mut Find
         Found::NoZip if zip::begins(&start) => findings.pass_over("it begins like a zip and has no directory"),
         Found::NoZip => {}
     }
-    if start.starts_with(keras::HDF5) {
-        return keras::in_hdf5(bytes, findings);
+    if keras::is_hdf5(bytes)? {
+        keras::in_hdf5(bytes, findings)?;
     }
     if arrays::begins(&start) {
         return arrays::look(bytes, depth, budget, findings);
@@ -169,7 +169,7 @@ fn in_stream(input: &mut Input, depth: usize, budget: &mut Budget, findings: &mu
         };
     }
     if is_zlib(&start) && depth < DEEPEST {
-        let reader = Box::new(flate2::read::ZlibDecoder::new(input));
+        let reader = packing::zlib(io::BufReader::with_capacity(64 << 10, input));
         return in_packed(Input::unpacked(reader, 1), false, depth, budget, findings);
     }
     if let Some(length) = arrays::header(&start) {
@@ -191,7 +191,7 @@ fn price(packing: Packing) -> u64 {
 /// is one at all.
 fn in_packed(mut input: Input, is_certain: bool, depth: usize, budget: &mut Budget, findings: &mut Findings) -> io::Result<()> {
     let result = in_unpacked(&mut input, depth + 1, budget, findings);
-    if result.is_err() && is_certain {
+    if (result.is_err() || input.is_broken()) && is_certain {
         findings.pass_over("it cannot be unpacked to its end");
     }
     Ok(())

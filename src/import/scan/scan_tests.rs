@@ -81,6 +81,16 @@ fn entry_of(method: u16, packed: &[u8], bytes: &[u8]) -> Vec<u8> {
     [&local[..], &central, b"PK\x05\x06", &end].concat()
 }
 
+fn link_with_content() -> Vec<u8> {
+    let mut tar = ::tar::Builder::new(Vec::new());
+    let mut header = ::tar::Header::new_ustar();
+    header.set_entry_type(::tar::EntryType::Link);
+    header.set_link_name("a").unwrap();
+    header.set_size(4);
+    tar.append_data(&mut header, "b", &b"data"[..]).unwrap();
+    tar.into_inner().unwrap()
+}
+
 /// A tar of the form before `ustar`.
 fn v7(bytes: &[u8]) -> Vec<u8> {
     let mut header = ::tar::Header::new_old();
@@ -132,6 +142,8 @@ fn any_name_that_is_not_on_the_list_is_found_in_every_protocol() {
             ("lz4", lz4(evil)),
             ("lz4 in two frames", [lz4(&evil[..7]), lz4(&evil[7..])].concat()),
             ("gzip in two members", [gzip(&evil[..7]), gzip(&evil[7..])].concat()),
+            ("gzip in two members with zeros between", [gzip(&evil[..7]), vec![0; 600], gzip(&evil[7..])].concat()),
+            ("zlib in two streams", [zlib(&evil[..7]), zlib(&evil[7..])].concat()),
             ("lzma", lzma(evil)),
             ("tar.gz", gzip(&tar("data.pkl", evil))),
             ("tar.xz", xz(&tar("data.pkl", evil))),
@@ -175,6 +187,8 @@ fn what_two_programs_would_read_as_two_archives_is_told() {
         ("two tars in one gzip", gzip(&[&tar_one[..], &tar_two].concat())),
         ("two gzips of tars", [gzip(&tar_one), gzip(&tar_two)].concat()),
         ("bytes after a tar", [&tar_one[..], b"x"].concat()),
+        ("a link with content", link_with_content()),
+        ("a name with a zero in it", zip(&[("a\0b", b"1")], Stored)),
     ] {
         assert!(!ambiguous(&bytes).is_empty(), "{what}: {:?}", found(&bytes));
     }
@@ -196,6 +210,9 @@ fn what_cannot_be_opened_is_said() {
     for (what, bytes) in [
         ("a zip that is cut", zip(&[("a", b"1")], Stored)[..40].to_vec()),
         ("a gzip that is none", b"\x1f\x8b no gzip".to_vec()),
+        ("a gzip that ends in other bytes", [gzip(&EVIL_2[..7]), b"x".to_vec()].concat()),
+        ("a description that Python reads and we do not", zip(&[("config.json", br#"{"a": "\ud800"}"#)], Stored)),
+        ("HDF5 behind a block of its user's", [&[1; 512][..], b"\x89HDF\r\n\x1a\n"].concat()),
         ("a gzip that is cut", gzip(&[7; 4_000])[..20].to_vec()),
         ("zstd with a window of gigabytes", too_wide),
         ("7z", b"7z\xbc\xaf\x27\x1c\0\x04".to_vec()),
@@ -294,6 +311,19 @@ fn what_is_not_looked_into_is_said() {
     let keras = |config: &str| zip(&[("metadata.json", b"{}"), ("config.json", config.as_bytes())], ::zip::CompressionMethod::Deflated);
     assert_eq!(found(&keras(r#"{"class_name":"Dense","module":"keras.layers","config":{}}"#)), Findings::default());
     assert!(refused(&keras(r#"{"config":{"layers":[{"class_name":"Lambda","config":{}}]}}"#)).contains("Lambda"));
+    let utf16: Vec<u8> = r#"{"class_name":"Lambda"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (name, config) in [
+        ("config.json", &utf16[..]),
+        ("config.json\0x", br#"{"class_name":"Lambda"}"#),
+        ("\u{e4}", br#"{"class_name":"Lambda"}"#),
+        ("config.json", br#"{"a": "\ud800", "class_name": "Lambda"}"#),
+    ] {
+        let bytes = zip(&[(name, config)], ::zip::CompressionMethod::Stored);
+        assert!(refused(&bytes).contains("Lambda"), "{name:?}: {:?}", found(&bytes));
+    }
+    assert!(refused(&[&[1; 1024][..], &hdf5("{\"class_name\": \"Lambda\"}")].concat()).contains("Lambda"));
+    let fetches = r#"{"class_name":"function","module":"keras.utils","config":"get_file"}"#;
+    assert_eq!(refused(&keras(fetches)), "keras.utils.function");
     let calls = |name: &str| format!(r#"{{"class_name":"TFOpLambda","config":{{"name":"x","function":"{name}"}}}}"#);
     assert!(refused(&keras(&calls("io.write_file"))).contains("io.write_file"));
     assert_eq!(refused(&keras(&calls("math.add"))), "");

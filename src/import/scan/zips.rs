@@ -4,7 +4,7 @@
 use std::io;
 
 use super::input::{Input, Slice};
-use super::keras::{self, CONFIG};
+use super::keras;
 use super::{Budget, DEEPEST, Findings, TOO_DEEP, in_bytes, in_packed};
 use crate::archive::packing::{self, Packing};
 use crate::archive::zip::{Directory, Entry};
@@ -66,12 +66,12 @@ fn in_entry(
         return Ok(());
     }
     if entry.method == 0 {
-        if name == CONFIG {
+        if keras::may_be_config(name) {
             keras::in_config(&mut Input::of(data), findings)?;
         }
         return in_bytes(data, depth + 1, budget, findings);
     }
-    if name == CONFIG
+    if keras::may_be_config(name)
         && let Some(mut input) = unpack(entry.method, data)
     {
         keras::in_config(&mut input, findings)?;
