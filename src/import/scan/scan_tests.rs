@@ -1,6 +1,6 @@
 //! Pickles in every form and place a loader would find them, and data that only looks like one.
 
-#[path = "scan_tests/made.rs"]
+#[path = "made_tests.rs"]
 mod made;
 
 use made::*;
