@@ -47,7 +47,9 @@ bench-work: packages-bench ## what the worst legal request to each heavy route c
 	@echo "== bench-work: four send the worst request, another asks for something cheap"
 	@python3 benches/worst_body.py $(ARGS)
 
-lint: packages-demo ## formatting, clippy and documentation, warnings as errors
+lint: packages-demo ## formatting, clippy and documentation, warnings as errors; licences and origins of what is built in
+	@echo "== lint: licences, sources and bans (deny.toml); the bill of materials is target/hub.cdx.json"
+	@.ci/supply target/hub.cdx.json
 	@echo "== lint: rustfmt, clippy, rustdoc"
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings

@@ -59,6 +59,7 @@ pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("gc_interval", "24h", "how often the server collects what nobody names any more; 0 for never"),
     ("gc_grace", "24h", "how long that stays before it is collected"),
     ("scrub_period", "30d", "the time in which the server reads all blobs again to find damage; 0 for never"),
+    ("audit_keep", "365d", "how long lines of the audit log are kept; 0 for as long as there are no more than a million"),
     ("upstream", "", "another hub, such as https://huggingface.co: what is asked for and not here is fetched from there"),
     ("upstream_namespaces", "", "whose repos are fetched from there: names with commas, or * for all"),
     ("upstream_refresh", "0", "after this time (90s, 15m, 24h, 30d) a repo from there is asked for its commit again; 0: never by itself"),
@@ -143,6 +144,8 @@ pub struct Config {
     pub gc_grace_ms: i64,
     /// 0: never.
     pub scrub_period_ms: i64,
+    /// 0: for ever.
+    pub audit_keep_ms: i64,
     /// The hub behind this one.
     pub upstream: Option<String>,
     pub upstream_namespaces: Vec<String>,
@@ -261,6 +264,7 @@ impl Config {
             gc_interval_ms: read.span("gc_interval")?,
             gc_grace_ms: read.span("gc_grace")?,
             scrub_period_ms: read.span("scrub_period")?,
+            audit_keep_ms: read.span("audit_keep")?,
             upstream: Some(read.text("upstream").to_owned()).filter(|url| !url.is_empty()),
             upstream_namespaces: read.list("upstream_namespaces"),
             upstream_token: Some(read.text("upstream_token").trim().to_owned()).filter(|token| !token.is_empty()),

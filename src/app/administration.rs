@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use super::{DATABASE_FILE, Error, Result, modes, names, open_service};
 use crate::config::Config;
+use crate::domain::audit::{AuditEntry, AuditFilter};
 use crate::domain::id::TokenId;
 use crate::domain::name::Name;
-use crate::domain::page::PageRequest;
+use crate::domain::page::{Page, PageRequest};
 use crate::domain::quotas::Usage;
 use crate::domain::user::{Account, AccountKind, Actor, Role, Scope, Token};
 use crate::service::Service;
@@ -56,6 +57,13 @@ impl Administration {
             found.push(Ailment { code: "open_to_others", what, advice });
         }
         Ok(found)
+    }
+
+    /// Lines of the audit log, newest first; `since_ms`: from so long ago on.
+    pub async fn audit(&self, filter: AuditFilter, since_ms: Option<i64>, cursor: Option<String>) -> Result<Page<AuditEntry>> {
+        let since = since_ms.map(|ms| self.service.now().plus_ms(ms.saturating_neg()));
+        let page = PageRequest::new(Some(100), cursor);
+        Ok(self.service.list_audit(&Actor::System, AuditFilter { since, ..filter }, page).await?)
     }
 
     /// A new user and their first token.

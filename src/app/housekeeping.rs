@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
@@ -15,6 +15,8 @@ use crate::service::{Error, Result, Service};
 
 /// How often expired uploads are looked for, and whether a collection is due.
 const LOOK: Duration = Duration::from_secs(600);
+/// How long a line of the audit log may wait.
+const WRITE: Duration = Duration::from_secs(1);
 /// After an error of the store or the disk.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -33,11 +35,31 @@ impl Housekeeping {
         if config.scrub_period_ms > 0 {
             tasks.push(tokio::spawn(scrub(service.clone(), config.scrub_period_ms)));
         }
+        tasks.push(tokio::spawn(keep_journal(service.clone(), config.audit_keep_ms)));
         Housekeeping { tasks }
     }
 
     pub fn stop(self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Writes what waits for the audit log, and forgets what is too old.
+async fn keep_journal(service: Service, keep_ms: i64) {
+    let mut forgot = None::<Instant>;
+    loop {
+        if let Err(error) = service.write_journal().await {
+            tracing::warn!(%error, "lines of the audit log were lost");
+        }
+        if forgot.is_none_or(|at| at.elapsed() >= LOOK) {
+            forgot = Some(Instant::now());
+            match service.forget_audit(keep_ms).await {
+                Ok(0) => {}
+                Ok(lines) => tracing::info!(lines, "forgot old lines of the audit log"),
+                Err(error) => tracing::warn!(%error, "old lines of the audit log were not forgotten"),
+            }
+        }
+        tokio::time::sleep(WRITE).await;
     }
 }
 

@@ -160,6 +160,9 @@ impl App {
             watched.stop(true).await;
         }
         handle.stop(true).await;
+        if let Err(error) = self.service.write_journal().await {
+            tracing::warn!(%error, "the last lines of the audit log were not written");
+        }
         if let Err(error) = self.service.write_downloads().await {
             tracing::warn!(%error, "the last downloads were not counted");
         }

@@ -1,6 +1,7 @@
 //! The words of the house as types. No I/O, no clock but the one it is given; everything may use it.
 
 pub mod attributes;
+pub mod audit;
 pub mod card;
 pub mod config;
 pub mod copies;

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use super::body::Body;
 use super::error::HttpError;
 use super::rates::share;
+use super::strict;
 use crate::domain::digest::Digest;
 use crate::domain::id::{JobId, TokenId, UploadId};
 use crate::domain::name::{Name, RepoId, RepoKind};
@@ -249,10 +250,10 @@ pub async fn read_json<T: DeserializeOwned + Send + 'static>(
     body: Bytes,
 ) -> Result<serde_json::Result<T>, HttpError> {
     if body.len() <= SMALL_JSON_BYTES {
-        return Ok(serde_json::from_slice(&body));
+        return Ok(strict::from_slice(&body));
     }
     let service = request.app_data::<Data<Service>>().ok_or_else(|| HttpError::internal("the service is not registered"))?;
-    Ok(service.work().run(&share(request, &Actor::Anonymous)?, move || serde_json::from_slice(&body)).await?)
+    Ok(service.work().run(&share(request, &Actor::Anonymous)?, move || strict::from_slice(&body)).await?)
 }
 
 /// A JSON body, bounded in size, depth and patience.

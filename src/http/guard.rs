@@ -22,6 +22,8 @@ use super::rights::Rights;
 use super::route::Traits;
 use super::web::error_page;
 use super::{cors, git, hf, moved};
+use crate::domain::user::Actor;
+use crate::service::people::journal::{Origin, coming_from};
 use crate::service::{self, Service};
 use crate::telemetry::Answered;
 use crate::wire;
@@ -54,18 +56,23 @@ pub async fn frame(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<S
     request.extensions_mut().insert(RequestId(seen.id.clone()));
     let (rights, service) = (Rights::default(), request.app_data::<web::Data<Service>>().cloned());
     request.extensions_mut().insert(rights.clone());
+    let origin = Origin { address: seen.peer.clone(), request: seen.id.clone() };
     let answer = match door(&request, &site) {
         Err(refused) => {
             site.metrics.refused(&refused.problem.code);
             Ok(request.into_response(refused.error_response()))
         }
-        Ok(()) => match rights.hold(service.as_ref(), AssertUnwindSafe(next.call(request)).catch_unwind()).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(panic)) => return Err(panicked(&seen, &site, &rights.account(), &panic).into()),
-            Err(ended) => return Err(given_up(&seen, &site, &rights.account(), ended, "ended").into()),
-        },
+        Ok(()) => {
+            match coming_from(origin.clone(), rights.hold(service.as_ref(), AssertUnwindSafe(next.call(request)).catch_unwind())).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(panic)) => return Err(panicked(&seen, &site, &rights.account(), &panic).into()),
+                Err(ended) => return Err(given_up(&seen, &site, &rights.account(), ended, "ended").into()),
+            }
+        }
     };
-    let response = cors::answer(write_problem(blame_token(answer?), &seen), &site);
+    let answer = blame_token(answer?);
+    note(service.as_ref(), &origin, &rights, &seen, &answer);
+    let response = cors::answer(write_problem(answer, &seen), &site);
     let mut response = site.public.leave(response);
     dress(response.response_mut().headers_mut(), &seen, &site);
     let route = response.request().match_pattern();
@@ -80,6 +87,21 @@ pub async fn frame(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<S
         Some(turn) => response.map_body(|_, body| turn.held_by(body)),
         None => response,
     })
+}
+
+/// What of a request is for the audit log: that it was refused, or that a token was used at an address for the first time today.
+fn note(service: Option<&web::Data<Service>>, origin: &Origin, rights: &Rights, seen: &Seen, answer: &ServiceResponse<BoxBody>) {
+    let Some(service) = service else { return };
+    let actor = rights.actor().unwrap_or(Actor::Anonymous);
+    match answer.status() {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
+            let code = answer.response().extensions().get::<Refused>().map_or(String::new(), |refused| refused.problem.code.clone());
+            let why = format!("{} {code}", answer.status().as_u16());
+            service.note_refusal(origin, &actor, &format!("{} {}", known_method(&seen.method), seen.path), &why);
+        }
+        _ if rights.is_by_token() => service.note_token_use(origin, &actor),
+        _ => {}
+    }
 }
 
 /// A request that came too slowly and a connection that is one too many end with their answer.

@@ -27,6 +27,7 @@ pub mod routes;
 mod rows;
 pub mod socket;
 pub mod stream;
+mod strict;
 pub mod tfhub;
 pub mod torch_hub;
 mod turns;
@@ -38,13 +39,14 @@ use std::sync::Arc;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
-use actix_web::{App, HttpRequest, HttpServer};
+use actix_web::{App, HttpMessage as _, HttpRequest, HttpServer};
 
 use self::address::{LOOPBACK, PublicUrl, split};
 use self::limits::Limits;
 use self::proxies::Client;
 use crate::domain::network::Network;
 use crate::service::Service;
+use crate::service::people::journal::Origin;
 use crate::telemetry::Metrics;
 
 /// What the edge knows about this server as a whole.
@@ -100,6 +102,12 @@ impl Site {
     /// Who made a request.
     pub fn client(&self, request: &HttpRequest) -> Client {
         self.proxies.client(request.peer_addr().map(|peer| peer.ip()), request.headers())
+    }
+
+    /// Where a request came from, for the audit log.
+    pub fn origin(&self, request: &HttpRequest) -> Origin {
+        let id = request.extensions().get::<guard::RequestId>().map_or(String::new(), |id| id.0.clone());
+        Origin { address: self.client(request).address.to_string(), request: id }
     }
 
     /// The site a request came to.

@@ -46,6 +46,11 @@ impl Rights {
         self.0.borrow().as_ref().map(|claim| claim.actor.clone())
     }
 
+    /// Did they show a token, and no cookie?
+    pub fn is_by_token(&self) -> bool {
+        self.0.borrow().as_ref().is_some_and(|claim| claim.actor != Actor::Anonymous && !claim.is_of_session())
+    }
+
     /// Their name for the log; `-` for nobody.
     pub fn account(&self) -> String {
         self.actor().and_then(|actor| actor.name().map(ToString::to_string)).unwrap_or_else(|| "-".into())

@@ -9,7 +9,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 
 use super::api::{
-    commits, files, finetunes, health, mirrors, openapi, predict, refs, repos, search, segments, tokens, uploads, users, versions,
+    audit, commits, files, finetunes, health, mirrors, openapi, predict, refs, repos, search, segments, tokens, uploads, users, versions,
 };
 use super::error::{Dialect, HttpError};
 use super::route::{About, Table, Traits};
@@ -177,6 +177,7 @@ fn people_routes() -> Vec<Entry> {
         at("/api/v1/tokens", [get(tokens::list), post(tokens::create)]),
         at("/api/v1/tokens/{id}", [delete(tokens::revoke)]),
         at("/api/v1/sessions", [delete(tokens::log_out_everywhere)]),
+        at("/api/v1/admin/audit", [get(audit::list)]),
     ]
 }
 
@@ -248,6 +249,7 @@ fn page_routes() -> Vec<Entry> {
         at("/login", [get(pages::login::show), post(pages::login::submit)]),
         at("/logout", [post(pages::login::leave)]),
         at("/logout/everywhere", [post(pages::login::leave_everywhere)]),
+        at("/admin/audit", [get(pages::audit::show)]),
         at("/settings/tokens", [get(pages::tokens::show), post(pages::tokens::create)]),
         at("/settings/tokens/{id}/revoke", [post(pages::tokens::revoke)]),
         at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]).repo().heavy(),

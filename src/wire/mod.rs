@@ -1,6 +1,7 @@
 //! The JSON bodies of `/api/v1`: one type for both ends of the cable. Times are RFC 3339 in UTC, sizes bytes,
 //! digests 64 hex digits. Unknown keys in requests are refused, in answers ignored (a newer server may say more).
 
+pub mod audit;
 pub mod error;
 pub mod files;
 pub mod hf;

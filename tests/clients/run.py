@@ -80,6 +80,16 @@ def limits(name, work):
         script(f"{name}-limits", kit.python_with(name), ada, {}, place, "hugging_face_limits.py")
 
 
+def description(work):
+    """What the server says of its API, tried by schemathesis against a hub of its own."""
+    place = work / "openapi"
+    place.mkdir()
+    with kit.server(place, HUB_MAX_REQUESTS_PER_MINUTE="0") as (address, token):
+        admin = kit.Hub(address, token, place / "home")
+        admin.user("ada"), admin.user("bob")
+        script("openapi", kit.python_with("openapi"), admin, {}, place, "openapi.py", place)
+
+
 def main(wanted):
     sets = {
         "hf": lambda *all: script("hf", kit.python_with("hf"), *all, "hugging_face.py"),
@@ -103,6 +113,7 @@ def main(wanted):
             sets[f"{name}-write"] = lambda *all, n=name, a=arguments: script(f"{n}-write", kit.python_with(n), *all, *a)
     for name in ("hf", "hf0"):
         sets[f"{name}-limits"] = lambda _hub, _known, work, n=name: limits(n, work)
+    sets["openapi"] = lambda _hub, _known, work: description(work)
     if wanted == ["all"]:
         wanted = list(sets)
     chosen = wanted or [name for name in sets if name not in HEAVY]

@@ -1,5 +1,6 @@
 //! `hub admin`: people and upkeep of this machine's data directory, whether its server runs or not.
 
+mod audit;
 mod doctor;
 mod people;
 mod quota;
@@ -40,6 +41,7 @@ enum Subject {
     Scrub(upkeep::Scrub),
     Fsck(upkeep::Fsck),
     Doctor(doctor::Doctor),
+    Audit(audit::Audit),
     Backup(upkeep::Backup),
     Restore(upkeep::Restore),
 }
@@ -67,6 +69,7 @@ pub fn run(args: AdminArgs, context: &Context) -> Result<Output> {
             Subject::Gc(gc) => gc.run(&house, &context.config, &tell).await,
             Subject::Scrub(scrub) => scrub.run(&house, &tell).await,
             Subject::Fsck(fsck) => fsck.run(&house, &tell).await,
+            Subject::Audit(audit) => audit.run(&house, context.globals.json).await,
             Subject::Doctor(doctor) => doctor.run(&house, &context.config).await,
             Subject::Backup(backup) => backup.run(&house, &tell).await,
             Subject::Restore(restore) => restore.run(&context.config, &tell).await,

@@ -1,5 +1,6 @@
 //! The API: one file per subject, each handler beside its OpenAPI description.
 
+pub mod audit;
 pub mod commits;
 pub mod files;
 pub mod finetunes;

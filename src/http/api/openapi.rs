@@ -2,11 +2,12 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, Ref, ResponseBuilder, ServerBuilder};
+use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, ResponseBuilder, ServerBuilder, Type};
 use utoipa::{Modify, OpenApi};
 
-use super::{commits, files, finetunes, mirrors, predict, refs, repos, search, segments, tokens, uploads, users, versions};
+use super::{audit, commits, files, finetunes, mirrors, predict, refs, repos, search, segments, tokens, uploads, users, versions};
 use crate::http::Site;
 
 #[derive(OpenApi)]
@@ -20,6 +21,7 @@ use crate::http::Site;
         users::whoami, users::list, users::create, users::show, users::change, users::usage, users::set_quota,
         users::members, users::set_member, users::remove_member,
         tokens::list, tokens::create, tokens::revoke, tokens::log_out_everywhere,
+        audit::list,
         // repos, versions, files
         search::search, search::list,
         repos::create, repos::show, repos::change, repos::remove, repos::datasets, repos::models,
@@ -35,7 +37,7 @@ use crate::http::Site;
         finetunes::create, finetunes::list, finetunes::get, finetunes::cancel, finetunes::events, finetunes::logs,
         predict::embed, predict::predict,
     ),
-    modifiers(&Bearer, &Everywhere),
+    modifiers(&Bearer, &Everywhere, &Parameters),
 )]
 struct Document;
 
@@ -54,6 +56,8 @@ impl Modify for Bearer {
 struct Everywhere;
 
 const TOO_MANY: &str = "too many requests; `Retry-After` says after how many seconds to ask again";
+const REFUSED: &str = "refused; the code says why";
+const PROBLEM: &str = "application/problem+json";
 const MOVED: &str = "the repo was moved; `Location` is this address with its present name";
 
 impl Modify for Everywhere {
@@ -64,8 +68,10 @@ impl Modify for Everywhere {
             for (at, operation) in methods.into_iter().enumerate() {
                 let Some(operation) = operation else { continue };
                 let problem = Content::new(Some(Ref::from_schema_name("ProblemBody")));
-                let too_many = ResponseBuilder::new().description(TOO_MANY).content("application/json", problem).build();
-                operation.responses.responses.entry("429".into()).or_insert(too_many.into());
+                let refusal = |why: &str| ResponseBuilder::new().description(why).content(PROBLEM, problem.clone()).build();
+                operation.responses.responses.entry("429".into()).or_insert(refusal(TOO_MANY).into());
+                operation.responses.responses.entry("default".into()).or_insert(refusal(REFUSED).into());
+                operation.responses.responses.values_mut().for_each(call_problems_problems);
                 if is_of_repo && at == 0 {
                     let moved = ResponseBuilder::new().description(MOVED).build();
                     operation.responses.responses.entry("307".into()).or_insert(moved.into());
@@ -74,6 +80,69 @@ impl Modify for Everywhere {
         }
     }
 }
+
+/// A problem's body has a media type of its own.
+fn call_problems_problems(response: &mut RefOr<utoipa::openapi::Response>) {
+    let RefOr::T(response) = response else { return };
+    let is_problem = |content: &RefOr<Content>| match content {
+        RefOr::T(Content { schema: Some(RefOr::Ref(schema)), .. }) => schema.ref_location.ends_with("/ProblemBody"),
+        _ => false,
+    };
+    if response.content.get("application/json").is_some_and(is_problem)
+        && let Some(problem) = response.content.shift_remove("application/json")
+    {
+        response.content.insert(PROBLEM.to_owned(), problem);
+    }
+}
+
+/// What stands in an address, where a call's own description does not say it.
+struct Parameters;
+
+impl Modify for Parameters {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            let names: Vec<&str> = path.split('{').skip(1).filter_map(|part| part.split('}').next()).collect();
+            for operation in [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten() {
+                let said = operation.parameters.get_or_insert_default();
+                for name in &names {
+                    let is_it = |said: &RefOr<Parameter>| match said {
+                        RefOr::T(said) => said.name == *name && said.parameter_in == ParameterIn::Path,
+                        RefOr::Ref(_) => false,
+                    };
+                    if !said.iter().any(is_it) {
+                        said.push(RefOr::T(parameter(path, name)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A part of an address: its form, and what it names.
+fn parameter(path: &str, name: &str) -> Parameter {
+    let (form, meaning) = match name {
+        "kind" => (None, "`models` or `datasets`"),
+        "ns" => (Some(NAME), "the account whose repo it is"),
+        "name" if path.contains("{ns}") => (Some(NAME), "the repo's name"),
+        "name" | "user" => (Some(NAME), "the name of a user or an organisation"),
+        "rev" => (None, "a version's number, a branch, a tag, a commit id or a unique prefix of one"),
+        "ref" => (None, "a branch or a tag"),
+        "path" => (None, "a file's path"),
+        "sha256" => (Some("^[0-9a-f]{64}$"), "64 hex digits"),
+        "id" => (Some("^[0-9a-z]{26}$"), "as it was given when it was made"),
+        _ => (None, ""),
+    };
+    let mut schema = ObjectBuilder::new().schema_type(Type::String).pattern(form);
+    schema = match name {
+        "kind" => schema.enum_values(Some(["models", "datasets"])),
+        _ => schema.min_length(Some(1)),
+    };
+    let required = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
+    required.description(Some(meaning)).schema(Some(schema)).build()
+}
+
+/// The form of names: the server refuses some more, which are reserved.
+const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$";
 
 /// The description of every route below `/api/v1`.
 pub fn description() -> utoipa::openapi::OpenApi {
@@ -128,12 +197,34 @@ mod tests {
         let answers = |path: &str, method: &str| document["paths"][path][method]["responses"].clone();
         let repo = answers("/api/v1/{kind}/{ns}/{name}", "get");
         assert!(repo["307"]["description"].as_str().unwrap().contains("Location"));
-        assert_eq!(repo["429"]["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/ProblemBody");
+        assert_eq!(repo["429"]["content"]["application/problem+json"]["schema"]["$ref"], "#/components/schemas/ProblemBody");
         assert!(answers("/api/v1/{kind}/{ns}/{name}", "patch")["307"].is_null(), "who writes is told by an error");
         assert!(!answers("/api/v1/search", "get")["429"].is_null() && answers("/api/v1/search", "get")["307"].is_null());
         // A file is fetched from the store itself, or under the present name.
         let file = answers("/api/v1/{kind}/{ns}/{name}/versions/{rev}/files/{path}", "get");
         assert!(file["307"]["description"].as_str().unwrap().contains("moved"));
+    }
+
+    #[test]
+    fn what_stands_in_an_address_is_described_and_problems_are_called_so() {
+        let document = serde_json::to_value(description()).unwrap();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            let names: Vec<&str> = path.split('{').skip(1).map(|part| part.split('}').next().unwrap()).collect();
+            for (method, operation) in item.as_object().unwrap() {
+                let declared: Vec<&str> = operation["parameters"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter(|parameter| parameter["in"] == "path" && parameter["required"] == true)
+                    .map(|parameter| parameter["name"].as_str().unwrap())
+                    .collect();
+                assert!(names.iter().all(|name| declared.contains(name)) && names.len() == declared.len(), "{method} {path}: {declared:?}");
+                for (status, response) in operation["responses"].as_object().unwrap() {
+                    let body = &response["content"]["application/json"]["schema"]["$ref"];
+                    assert_ne!(body, "#/components/schemas/ProblemBody", "{method} {path} {status}");
+                }
+            }
+        }
     }
 
     #[test]

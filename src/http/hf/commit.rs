@@ -119,7 +119,7 @@ pub(super) async fn store(service: &Service, actor: &Actor, digest: Digest, cont
 }
 
 fn say(line: &[u8]) -> Result<Said, HttpError> {
-    let line = serde_json::from_slice(line);
+    let line = crate::http::strict::from_slice(line);
     let line = line.map_err(|e| bad("bad_commit", format!("a line of the commit could not be read: {e}"), "send a JSON object a line"))?;
     let operation = match line {
         CommitLine::Header { summary, description, parent_commit } => {

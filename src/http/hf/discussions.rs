@@ -126,7 +126,7 @@ async fn read(body: Body) -> Result<wire::Act, HttpError> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(wire::Act::default());
     }
-    let read = serde_json::from_slice::<Option<wire::Act>>(&body);
+    let read = crate::http::strict::from_slice::<Option<wire::Act>>(&body);
     read.map(Option::unwrap_or_default).map_err(|e| bad("bad_json", format!("the body: {e}"), "send a JSON object"))
 }
 

@@ -50,7 +50,7 @@ fn read(body: &[u8], form: bool) -> Result<PathsWanted, HttpError> {
         asked
     } else {
         let hint = "send {\"paths\": [\"a\", \"b\"]}";
-        serde_json::from_slice(body).map_err(|e| HttpError::bad_request("bad_json", format!("the body: {e}"), hint))?
+        crate::http::strict::from_slice(body).map_err(|e| HttpError::bad_request("bad_json", format!("the body: {e}"), hint))?
     };
     let most = if asked.expand { MOST_EXPANDED } else { MOST };
     if asked.paths.len() > most {

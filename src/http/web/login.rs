@@ -7,6 +7,7 @@ use askama::Template;
 
 use super::form::{self, CSRF, Form};
 use super::frame::{Frame, page_with, see_other};
+use crate::domain::user::Actor;
 use crate::http::Site;
 use crate::http::caller::{self, Visitor};
 use crate::http::error::{Answer, HttpError};
@@ -35,7 +36,7 @@ fn login_page(visitor: &Visitor, request: &HttpRequest, next: &str, status: Stat
     Ok(answer)
 }
 
-pub async fn submit(visitor: Visitor, request: HttpRequest, form: Form) -> Answer {
+pub async fn submit(visitor: Visitor, request: HttpRequest, service: Data<Service>, form: Form) -> Answer {
     form::check_login(&request, &form.0)?;
     let (token, next) = (form.0.text("token"), form.0.text("next"));
     match caller::open_session(&request, token.trim()).await {
@@ -46,6 +47,8 @@ pub async fn submit(visitor: Visitor, request: HttpRequest, form: Form) -> Answe
             Ok(answer)
         }
         Err(error) if error.status.is_client_error() => {
+            let origin = Site::of(&request)?.origin(&request);
+            service.note_event(&origin, &Actor::Anonymous, "login.failed", "", &error.problem.code);
             let text = format!("{}; {}", error.problem.message, error.problem.hint);
             login_page(&visitor, &request, &next, error.status, Some(text))
         }
@@ -57,6 +60,7 @@ pub async fn leave(visitor: Visitor, request: HttpRequest, service: Data<Service
     visitor.check_csrf(&form.0.text(CSRF))?;
     if let Some(session) = &visitor.0 {
         service.close_session(&session.cookie).await?;
+        service.note_event(&Site::of(&request)?.origin(&request), &session.actor, "logout", "", "");
     }
     left(&request)
 }

@@ -2,6 +2,7 @@
 //! JavaScript; `static/hub.js` only saves clicks.
 
 pub mod addresses;
+pub mod audit;
 mod card;
 pub mod catalog;
 mod curve;

@@ -13,6 +13,7 @@ use crate::domain::recipe::Recipe;
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Actor, Role};
+use crate::service::people::journal::note_act;
 
 /// A fine-tune as it is asked for; admission pins its revisions to version numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +41,7 @@ impl Service {
         let task = self.admit(actor, asked).await?;
         let (now, limit) = (self.now(), self.policy().max_jobs_per_user);
         let job = queued(JobId::new(now, self.random()?), owner, task, now);
-        let actor = actor.clone();
+        let (actor, note) = (actor.clone(), self.note()?);
         self.db
             .write(move |tx| {
                 // Once more, inside the transaction that queues: the right may have gone meanwhile.
@@ -52,6 +53,7 @@ impl Service {
                 }
                 jobs::insert(tx, &job)?;
                 state_event(tx, &job.id, now, JobState::Queued, None)?;
+                note_act(tx, now, note, &actor, "job.create", &job.id.to_string(), &job.fine_tune.name.to_string())?;
                 Ok(job)
             })
             .await
@@ -76,7 +78,7 @@ impl Service {
 
     /// Cancels: a waiting job at once, a running one when its worker next looks up. An ended one stays as it is.
     pub async fn cancel_job(&self, actor: &Actor, id: &JobId) -> Result<Job> {
-        let (actor, id, now) = (actor.clone(), id.clone(), self.now());
+        let (actor, id, now, note) = (actor.clone(), id.clone(), self.now(), self.note()?);
         self.db
             .write(move |tx| {
                 let job = see_job(tx, &actor, &id)?;
@@ -86,6 +88,7 @@ impl Service {
                     JobState::Running => jobs::request_cancel(tx, &id)?,
                     _ => return Ok(job),
                 }
+                note_act(tx, now, note, &actor, "job.cancel", &id.to_string(), "")?;
                 see_job(tx, &actor, &id)
             })
             .await

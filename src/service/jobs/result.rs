@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::super::repos::publish_folder::FolderCommit;
 use super::super::{Result, Service};
 use super::leases::hold;
-use super::state::state_event;
+use super::state::{note_end, state_event};
 use crate::catalog::jobs::{self, Ending};
 use crate::db::Tx;
 use crate::domain::card::Card;
@@ -71,6 +71,7 @@ fn succeed(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, result: Event) -> Resul
     let Event::Result { version, .. } = result else { return Ok(()) };
     jobs::append_event(tx, job, now, &result)?;
     jobs::finish(tx, job, &Ending { state: JobState::Succeeded, error: None, result_version: Some(version) }, now)?;
+    note_end(tx, job, now, JobState::Succeeded)?;
     state_event(tx, job, now, JobState::Succeeded, None)
 }
 

@@ -9,6 +9,7 @@ use crate::domain::job::{Job, JobState};
 use crate::domain::job_event::Event;
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
+use crate::service::people::journal::note_own_act;
 
 pub(super) fn log_in() -> Error {
     Error::unauthorized("login_required", "fine-tunes belong to somebody", "log in, or send a token of scope 'write'")
@@ -28,5 +29,11 @@ pub(super) fn state_event(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, state: J
 /// Ends a job and says so in its events.
 pub(super) fn end(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, state: JobState, error: Option<String>) -> Result<()> {
     jobs::finish(tx, job, &Ending { state, error: error.clone(), result_version: None }, now)?;
+    note_end(tx, job, now, state)?;
     state_event(tx, job, now, state, error.as_deref())
+}
+
+/// The line of the audit log.
+pub(super) fn note_end(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, state: JobState) -> Result<()> {
+    note_own_act(tx, now, job.as_str(), "job.end", job.as_str(), state.as_str())
 }

@@ -2,13 +2,13 @@
 
 use super::super::access;
 use super::super::{Error, Result, Service};
+use super::journal::note_act;
 use super::quotas::one_more;
-use crate::catalog::{audit, repos, usage, users};
+use crate::catalog::{repos, usage, users};
 use crate::db::Tx;
 use crate::domain::id::{AccountId, TokenId};
 use crate::domain::name::{LIBRARY, Name};
 use crate::domain::page::{Page, PageRequest};
-use crate::domain::time::Timestamp;
 use crate::domain::user::{Account, AccountKind, Actor, Member, Role, Scope};
 
 /// The account made at the first start.
@@ -45,7 +45,7 @@ impl Service {
     pub async fn first_start(&self) -> Result<Option<FirstStart>> {
         let (now, secret) = (self.now(), self.new_secret()?);
         let (admin, library) = (self.new_account(FIRST_ADMIN, AccountKind::User)?, self.new_account(LIBRARY, AccountKind::Organisation)?);
-        let (token, note) = (self.token_of(&admin.id, "first start", Scope::Admin, None)?, self.random()?);
+        let (token, note) = (self.token_of(&admin.id, "first start", Scope::Admin, None)?, self.note()?);
         self.db
             .write(move |tx| {
                 if users::count(tx)? > 0 {
@@ -55,7 +55,7 @@ impl Service {
                 users::insert(tx, &admin)?;
                 users::insert(tx, &Account { full_name: "Models everybody starts from".into(), ..library })?;
                 crate::catalog::tokens::insert(tx, &token, &secret.hash())?;
-                note_by(tx, now, note, "system", "site.first_start", admin.name.as_str(), "")?;
+                note_act(tx, now, note, &Actor::System, "site.first_start", admin.name.as_str(), "")?;
                 Ok(Some(FirstStart { admin: admin.name, token: secret.reveal().to_owned() }))
             })
             .await
@@ -90,7 +90,7 @@ impl Service {
         }
         let account = Account { full_name: checked_full_name(full_name)?, ..self.new_account(name, kind)? };
         self.check_reserved(actor, &account)?;
-        let (actor, now, note) = (actor.clone(), self.now(), self.random()?);
+        let (actor, now, note) = (actor.clone(), self.now(), self.note()?);
         let most_organisations = self.policy.quotas.organisations_per_user;
         let secret = self.new_secret()?;
         let token = self.token_of(&account.id, "first token", Scope::Admin, None)?;
@@ -144,7 +144,7 @@ impl Service {
 
     /// Users change their own full name; the rest is for site administrators, and the last one stays.
     pub async fn patch_account(&self, actor: &Actor, name: &Name, change: AccountChange) -> Result<Account> {
-        let (actor, name, now, note) = (actor.clone(), name.clone(), self.now(), self.random()?);
+        let (actor, name, now, note) = (actor.clone(), name.clone(), self.now(), self.note()?);
         self.db
             .write(move |tx| {
                 if change.disabled.is_some() || change.is_admin.is_some() {
@@ -192,7 +192,7 @@ impl Service {
     /// Gives a user a role in an organisation, in place of the one they had.
     pub async fn set_member(&self, actor: &Actor, organisation: &Name, user: &Name, role: Role) -> Result<()> {
         let (actor, organisation, user) = (actor.clone(), organisation.clone(), user.clone());
-        let (now, note) = (self.now(), self.random()?);
+        let (now, note) = (self.now(), self.note()?);
         self.db
             .write(move |tx| {
                 access::admin_namespace(tx, &actor, &organisation)?;
@@ -210,7 +210,7 @@ impl Service {
     /// Takes a role away; members may also leave by themselves.
     pub async fn remove_member(&self, actor: &Actor, organisation: &Name, user: &Name) -> Result<()> {
         let (actor, organisation, user) = (actor.clone(), organisation.clone(), user.clone());
-        let (now, note) = (self.now(), self.random()?);
+        let (now, note) = (self.now(), self.note()?);
         self.db
             .write(move |tx| {
                 let leaves = actor.name().is_some_and(|name| name.folded() == user.folded());
@@ -267,29 +267,6 @@ fn keep_an_administrator(tx: &mut Tx<'_>, organisation: &Account, user: &Account
     }
     let message = format!("'{}' is the last administrator of '{}'", user.name, organisation.name);
     Err(Error::conflict("last_admin", message, "give another member the role 'admin' first"))
-}
-
-/// Writes the audit row of an act into its own transaction.
-pub(super) fn note_act(
-    tx: &mut Tx<'_>,
-    time: Timestamp,
-    random: [u8; 10],
-    actor: &Actor,
-    action: &str,
-    subject: &str,
-    detail: &str,
-) -> Result<()> {
-    let actor = match actor {
-        Actor::Anonymous => "anonymous",
-        Actor::System => "system",
-        Actor::User { name, .. } => name.as_str(),
-    };
-    note_by(tx, time, random, actor, action, subject, detail)
-}
-
-fn note_by(tx: &mut Tx<'_>, time: Timestamp, random: [u8; 10], actor: &str, action: &str, subject: &str, detail: &str) -> Result<()> {
-    let entry = audit::Entry { time, actor: actor.into(), action: action.into(), subject: subject.into(), detail: detail.into() };
-    Ok(audit::insert(tx, &entry, random)?)
 }
 
 fn checked_full_name(text: &str) -> Result<String> {

@@ -2,6 +2,7 @@
 //! transfer, and whether what they began may go on. What each may then do is decided in `access.rs`.
 
 pub mod accounts;
+pub mod journal;
 pub mod passes;
 pub mod quotas;
 pub mod sessions;

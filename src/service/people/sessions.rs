@@ -1,7 +1,7 @@
 //! Web sessions: a cookie in the place of a token, ended by logging out, by time, or with the token it stands on.
 
 use super::super::{Error, Result, Service, access};
-use super::accounts::note_act;
+use super::journal::note_act;
 use crate::catalog::tokens;
 use crate::domain::secret::{self, Secret};
 use crate::domain::time::Timestamp;
@@ -31,13 +31,14 @@ impl Service {
         let Actor::User { token, .. } = &actor else { return Err(Error::Internal("a token without a user".into())) };
         let cookie = self.new_secret()?.reveal().to_owned();
         let csrf = secret::derived(&cookie, FORM);
-        let (now, token) = (self.now(), token.clone());
+        let (now, token, note, who) = (self.now(), token.clone(), self.note()?, actor.clone());
         let expires = now.plus_ms(LASTS_MS);
         let hash = secret::hash(&cookie);
         self.db
             .write(move |tx| {
                 tokens::delete_expired_sessions(tx, now)?;
-                tokens::insert_session(tx, &hash, &token, now, expires)
+                tokens::insert_session(tx, &hash, &token, now, expires)?;
+                note_act(tx, now, note, &who, "login", token.as_str(), "")
             })
             .await?;
         Ok(Session { cookie, csrf, actor, expires, lasts_ms: LASTS_MS })
@@ -64,7 +65,7 @@ impl Service {
     /// Ends all browser sessions of the caller, also the one that asks; how many that were.
     pub async fn close_all_sessions(&self, actor: &Actor) -> Result<u64> {
         access::scope(actor, Role::Read)?;
-        let (actor, now, note) = (actor.clone(), self.now(), self.random()?);
+        let (actor, now, note) = (actor.clone(), self.now(), self.note()?);
         self.db
             .write(move |tx| {
                 let account = access::known(&actor)?;

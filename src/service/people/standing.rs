@@ -45,6 +45,10 @@ impl Claim {
     pub fn new(actor: Actor, cookie: Option<&str>, repo: Option<(RepoKind, RepoId)>, writes: bool) -> Claim {
         Claim { actor, session: cookie.map(secret::hash), repo, writes }
     }
+
+    pub fn is_of_session(&self) -> bool {
+        self.session.is_some()
+    }
 }
 
 impl Service {

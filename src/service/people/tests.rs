@@ -248,8 +248,27 @@ async fn each_act_leaves_an_audit_row() {
     house.user("ada").await;
     let (token, _) = house.service.create_token(&house.admin, "t", Scope::Read, None, None).await.unwrap();
     house.service.revoke_token(&house.admin, &token.id).await.unwrap();
-    let entries = house.service.db.read(|tx| audit::list(tx, 10)).await.unwrap();
-    let mut acts: Vec<_> = entries.iter().map(|e| format!("{} {}", e.actor, e.action)).collect();
+    let entries = house.service.db.read(|tx| audit::list(tx, &Default::default(), &Default::default())).await.unwrap().items;
+    let mut acts: Vec<_> = entries.iter().map(|e| format!("{} {}", e.account, e.action)).collect();
     acts.sort();
     assert_eq!(acts, ["admin account.create", "admin token.create", "admin token.revoke", "system site.first_start"]);
+}
+
+#[tokio::test]
+async fn old_lines_of_the_audit_log_are_forgotten_and_others_kept() {
+    let house = House::new(Policy::default()).await;
+    house.user("ada").await;
+    house.wait(10 * DAY_MS);
+    house.user("bob").await;
+    let acts = async || house.service.list_audit(&house.admin, Default::default(), Default::default()).await.unwrap().items.len();
+    assert_eq!(acts().await, 3);
+    assert_eq!(house.service.forget_audit(0).await.unwrap(), 0, "0 is for ever");
+    assert_eq!(house.service.forget_audit(5 * DAY_MS).await.unwrap(), 2);
+    assert_eq!(acts().await, 1);
+    assert_eq!(
+        house.service.db.write(|tx| audit::forget(tx, Timestamp::from_unix_ms(0), 0)).await.unwrap(),
+        1,
+        "the oldest beyond the bound"
+    );
+    assert_eq!(acts().await, 0);
 }

@@ -3,7 +3,8 @@
 use subtle::ConstantTimeEq as _;
 
 use super::super::{Error, Result, Service, access};
-use super::accounts::{find_user, note_act};
+use super::accounts::find_user;
+use super::journal::note_act;
 use super::quotas::one_more;
 use crate::catalog::{tokens, usage};
 use crate::db::Tx;
@@ -77,7 +78,7 @@ impl Service {
         let name = checked_name(name)?;
         let expires = expires_in_days.map(|days| self.now().plus_ms(i64::from(days) * DAY_MS));
         let (actor, for_user, secret) = (actor.clone(), for_user.cloned(), self.new_secret()?);
-        let (now, note, id) = (self.now(), self.random()?, TokenId::new(self.now(), self.random()?));
+        let (now, note, id) = (self.now(), self.note()?, TokenId::new(self.now(), self.random()?));
         let most = self.policy.quotas.tokens_per_user;
         self.db
             .write(move |tx| {
@@ -122,7 +123,7 @@ impl Service {
     /// Ends a token of the caller's (or, for site administrators, anyone's), at once and for good, and all that were made
     /// with it.
     pub async fn revoke_token(&self, actor: &Actor, id: &TokenId) -> Result<()> {
-        let (actor, id, now, note) = (actor.clone(), id.clone(), self.now(), self.random()?);
+        let (actor, id, now, note) = (actor.clone(), id.clone(), self.now(), self.note()?);
         self.db
             .write(move |tx| {
                 let token = tokens::find(tx, &id)?;

@@ -3,7 +3,7 @@
 use super::super::people::quotas::{one_more, room_in_namespace};
 use super::super::{Error, Result, Service, access};
 use super::{lines, publish, resolve};
-use crate::catalog::{audit, facts, former_names, refs, repos, rights, usage, users, versions};
+use crate::catalog::{facts, former_names, refs, repos, rights, usage, users, versions};
 use crate::db::Tx;
 use crate::domain::id::RepoKey;
 use crate::domain::name::{Name, RepoId, RepoKind};
@@ -11,6 +11,7 @@ use crate::domain::repo::{Ref, RefKind, Repo, RepoSummary, Version, VersionState
 use crate::domain::revision::{RefName, Revision};
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
+use crate::service::people::journal::{Note, note_act};
 
 /// Longest summary in bytes.
 const LONGEST_SUMMARY: usize = 500;
@@ -18,21 +19,19 @@ const LONGEST_SUMMARY: usize = 500;
 struct Act {
     actor: Actor,
     now: Timestamp,
-    random: [u8; 10],
+    note: Note,
 }
 
 impl Act {
     fn write(&self, tx: &mut Tx<'_>, action: &str, repo: &Repo, detail: impl Into<String>) -> Result<()> {
-        let actor = self.actor.name().map_or_else(|| "hub".to_owned(), ToString::to_string);
         let subject = format!("{} {}", repo.kind, repo.id);
-        let entry = audit::Entry { time: self.now, actor, action: action.into(), subject, detail: detail.into() };
-        Ok(audit::insert(tx, &entry, self.random)?)
+        note_act(tx, self.now, self.note.clone(), &self.actor, action, &subject, &detail.into())
     }
 }
 
 impl Service {
     fn act(&self, actor: &Actor) -> Result<Act> {
-        Ok(Act { actor: actor.clone(), now: self.now(), random: self.random()? })
+        Ok(Act { actor: actor.clone(), now: self.now(), note: self.note()? })
     }
 
     /// Makes a repo. At the name of one that was moved away it takes the place of the way there; its versions are

@@ -26,6 +26,7 @@ use crate::domain::repo::{FileEntry, RefKind, Repo, TrainedAs, Version, VersionS
 use crate::domain::revision::{Line, RefName};
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
+use crate::service::people::journal::note_act;
 
 /// Longest message in bytes.
 const LONGEST_MESSAGE: usize = 4_000;
@@ -126,13 +127,14 @@ impl Service {
         }
         let mut reading = self.read_there(kind, &manifest, earlier, *actor != Actor::System).await?;
         reading.facts.warnings.extend(said.into_iter().chain(commit.warnings.iter().cloned()));
-        let (actor, id, now, policy) = (actor.clone(), id.clone(), self.now(), self.policy.clone());
+        let (actor, id, now, policy, note) = (actor.clone(), id.clone(), self.now(), self.policy.clone(), self.note()?);
         self.db
             .write(move |tx| {
                 let repo = enter(tx, &actor, kind, &id, &commit.line, commit.opening.is_some())?;
                 let warnings = reading.facts.warnings.clone();
                 let version = write(tx, (&policy, &actor), repo, &commit, &manifest, reading, now)?;
                 also.map_or(Ok(()), |also| also(tx, &version))?;
+                note_act(tx, now, note, &actor, "publish", &format!("{kind} {id}"), &format!("version {}", version.number))?;
                 Ok(Committed { version, created: true, warnings })
             })
             .await
