@@ -10,6 +10,9 @@ const MOST_NAMED: usize = 3;
 /// Device names of Windows, with any extension.
 const DEVICES: &[&str] = &["con", "nul", "aux", "prn", "conin$", "conout$"];
 
+/// Numbers of its ports.
+const PORTS: &[&str] = &["1", "2", "3", "4", "5", "6", "7", "8", "9", "¹", "²", "³"];
+
 /// What whoever publishes or fetches these files should know; grouped, so that a thousand names are one line.
 pub fn warnings<'a>(paths: impl Iterator<Item = &'a RepoPath> + Clone) -> Vec<String> {
     let windows: Vec<&str> = paths.clone().filter(|path| !fits_windows(path)).map(RepoPath::as_str).collect();
@@ -45,8 +48,7 @@ pub fn meeting<'a>(paths: impl Iterator<Item = &'a RepoPath>) -> Vec<Vec<&'a Rep
 fn fits_windows(path: &RepoPath) -> bool {
     path.as_str().split('/').all(|part| {
         let stem = part.split('.').next().unwrap_or(part).trim_end().to_ascii_lowercase();
-        let port =
-            ["com", "lpt"].iter().filter_map(|port| stem.strip_prefix(port)).any(|number| matches!(number.as_bytes(), [b'1'..=b'9']));
+        let port = ["com", "lpt"].iter().filter_map(|port| stem.strip_prefix(port)).any(|number| PORTS.contains(&number));
         let device = port || DEVICES.contains(&stem.as_str());
         !(device || part.ends_with([' ', '.']) || part.contains(['\\', ':', '*', '?', '"', '<', '>', '|']))
     })
@@ -74,7 +76,7 @@ mod tests {
     #[test]
     fn each_kind_is_said_once_and_by_name() {
         assert!(of(&["a", "b/c.txt", "é", "e\u{301}x", ".x", "console", "com10", "a.b c"]).is_empty());
-        for odd in ["12:00", "a\\b", "a?", "x/aux.c", "COM1.txt", "lpt9", "a ", "b./c", "nul", "a|b", "conin$"] {
+        for odd in ["12:00", "a\\b", "a?", "x/aux.c", "COM1.txt", "com¹.x", "lpt9", "a ", "b./c", "nul", "a|b", "conin$"] {
             let said = of(&["fine", odd]);
             assert!(said.len() == 1 && said[0].starts_with(&format!("'{odd}' cannot be written on Windows")), "{said:?}");
         }

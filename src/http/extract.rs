@@ -219,8 +219,13 @@ impl Query {
 
     /// A number or another value with a `FromStr`.
     pub fn parse<T: FromStr>(&self, key: &str) -> Result<Option<T>, HttpError> {
-        let wrong = |_| HttpError::bad_request("bad_query", format!("'{key}' in the query is out of range"), "give a whole number");
-        self.find(key).map(|value| value.parse().map_err(wrong)).transpose()
+        let wrong = || HttpError::bad_request("bad_query", format!("'{key}' in the query is out of range"), "give a whole number");
+        let Some(value) = self.find(key) else { return Ok(None) };
+        // As many as other languages have integers for.
+        if value.parse::<u128>().is_ok_and(|number| number > i64::MAX as u128) {
+            return Err(wrong());
+        }
+        value.parse().map(Some).map_err(|_| wrong())
     }
 
     /// `limit` (1 to 100) and `cursor`.
@@ -313,8 +318,8 @@ mod tests {
         assert_eq!(query.find("empty"), None);
         assert_eq!(query.page().unwrap().limit, 5);
         assert!(query.revision().is_ok());
-        assert_eq!(Query::new("limit=9223372036854775808").page().unwrap().limit, 100);
-        for bad in ["limit=-1", "limit=1e9", "limit=99999999999999999999999"] {
+        assert_eq!(Query::new("limit=9223372036854775807").page().unwrap().limit, 100);
+        for bad in ["limit=9223372036854775808", "limit=-1", "limit=1e9", "limit=99999999999999999999999"] {
             assert_eq!(Query::new(bad).page().unwrap_err().status, 400, "{bad}");
         }
         assert!(Query::new("revision=..%2F..").revision().is_err());
