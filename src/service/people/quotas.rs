@@ -2,7 +2,8 @@
 //! kept up to date: two requests at once do not both slip through.
 
 use super::super::{Error, Policy, Result, Service, access};
-use super::accounts::{note_act, unknown_account};
+use super::accounts::unknown_account;
+use super::journal::note_act;
 use crate::catalog::{jobs, uploads, usage, users};
 use crate::db::Tx;
 use crate::domain::human;
@@ -41,7 +42,7 @@ impl Service {
     /// Says what an account and its namespace may hold (0: no limit); none for what the settings say. For administrators.
     pub async fn set_quota(&self, actor: &Actor, name: &Name, quota_bytes: Option<u64>) -> Result<()> {
         access::admin_site(actor)?;
-        let (actor, name, now, note) = (actor.clone(), name.clone(), self.now(), self.random()?);
+        let (actor, name, now, note) = (actor.clone(), name.clone(), self.now(), self.note()?);
         self.db
             .write(move |tx| {
                 let account = users::find(tx, &name)?.ok_or_else(|| unknown_account(&name))?;
