@@ -1,5 +1,5 @@
 """schemathesis against /api/v1/openapi.json: made-up calls, right and wrong, must be answered as the description says, and never by 5xx.
-The same seed each time, and few examples: a minute.."""
+The same seed each time, and few examples: some seconds."""
 import os
 import re
 import subprocess
@@ -11,8 +11,9 @@ HUB, TOKEN = os.environ["HUB_SERVER"], os.environ["HUB_TOKEN"]
 SEED, EXAMPLES = "7", "4"
 # They would end the token that asks, or take its right away.
 ENDING = "^/api/v1/(tokens/\\{id\\}|users/\\{name\\})$"
-# A stranger may read what is public, so a call without a token is answered as well.
-LEFT_OUT = "ignored_auth"
+# A stranger may read what is public, so a call without a token is answered as well; and of names, revisions and cursors no schema
+# says all that makes them right.
+LEFT_OUT = "ignored_auth,positive_data_acceptance"
 
 
 def main():

@@ -22,7 +22,7 @@ use crate::wire::repos::{RepoDetail, SearchAnswer};
     ("author" = Option<String>, Query, description = "namespace"),
     ("min_parameters" = Option<u64>, Query), ("max_parameters" = Option<u64>, Query),
     ("sort" = Option<String>, Query, description = "`relevance`, `downloads`, `newest`, `created`, `size` or `name`"),
-    ("limit" = Option<u32>, Query, description = "1 to 100"),
+    ("limit" = Option<u64>, Query, description = "1 to 100"),
     ("cursor" = Option<String>, Query, description = "`next` of the page before"),
 ), responses((status = 200, body = SearchAnswer), (status = 400, body = ProblemBody)))]
 pub async fn search(service: web::Data<Service>, caller: Caller, query: Query) -> Answer {

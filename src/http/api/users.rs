@@ -26,7 +26,7 @@ pub async fn whoami(service: web::Data<Service>, caller: Caller) -> Answer {
 
 /// All users and organisations; site administrators only.
 #[utoipa::path(get, path = "/api/v1/users", tag = "people", params(
-    ("limit" = Option<u32>, Query, description = "1 to 100"),
+    ("limit" = Option<u64>, Query, description = "1 to 100"),
     ("cursor" = Option<String>, Query, description = "`next` of the page before"),
 ), responses((status = 200, body = List<Account>), (status = 403, body = ProblemBody)))]
 pub async fn list(service: web::Data<Service>, caller: Caller, query: Query) -> Answer {

@@ -18,7 +18,7 @@ use crate::wire::repos::{PatchVersion, RepoDetail, Version};
 
 /// All versions, newest first, with yanked ones and the tombstones of deleted ones.
 #[utoipa::path(get, path = "/api/v1/{kind}/{ns}/{name}/versions", tag = "versions", params(
-    ("limit" = Option<u32>, Query, description = "1 to 100"),
+    ("limit" = Option<u64>, Query, description = "1 to 100"),
     ("cursor" = Option<String>, Query, description = "`next` of the page before"),
 ), responses((status = 200, body = List<Version>), (status = 404, body = ProblemBody)))]
 pub async fn list(service: web::Data<Service>, caller: Caller, at: RepoAt, query: Query) -> Answer {
