@@ -86,6 +86,9 @@ pub async fn usage(service: web::Data<Service>, caller: Caller, at: AccountAt) -
     (status = 404, body = ProblemBody),
 ))]
 pub async fn set_quota(service: web::Data<Service>, caller: Caller, at: AccountAt, body: Json<SetQuota>) -> Answer {
+    if body.0.quota_bytes.is_some_and(|bytes| i64::try_from(bytes).is_err()) {
+        return Err(HttpError::bad_request("bad_json", "'quota_bytes' is out of range", "0 is no limit"));
+    }
     service.set_quota(&caller.0, &at.0, body.0.quota_bytes).await?;
     Ok(HttpResponse::Ok().json(Usage::from(service.usage(&caller.0, &at.0).await?)))
 }
