@@ -13,6 +13,7 @@ use crate::http::body::{Body, Poured};
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{BlobAt, Json, UploadAt};
+use crate::http::rates::share;
 use crate::service::{self, Service};
 use crate::wire::error::ProblemBody;
 use crate::wire::files::{CheckBlobs, CreateUpload, MissingBlobs, OfferedTensor, Upload};
@@ -25,11 +26,15 @@ const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
     (status = 200, body = MissingBlobs),
     (status = 401, body = ProblemBody),
 ))]
-pub async fn missing(service: web::Data<Service>, caller: Caller, body: Json<CheckBlobs>) -> Answer {
+pub async fn missing(request: HttpRequest, service: web::Data<Service>, caller: Caller, body: Json<CheckBlobs>) -> Answer {
     service.may_upload(&caller.0)?;
-    let asked = body.0.sha256.iter().map(|text| digest(text)).collect::<Result<_, _>>()?;
+    let whose = share(&request, &caller.0)?;
+    let read = move || body.0.sha256.iter().map(|text| digest(text)).collect::<Result<Vec<_>, _>>();
+    let asked = service.work().run(&whose, read).await??;
     let missing = service.missing_blobs(&caller.0, asked).await?;
-    Ok(HttpResponse::Ok().json(MissingBlobs { missing: missing.iter().map(Digest::to_hex).collect() }))
+    let write = move || serde_json::to_vec(&MissingBlobs { missing: missing.iter().map(Digest::to_hex).collect() });
+    let written = service.work().run(&whose, write).await?.map_err(|e| HttpError::internal(e.to_string()))?;
+    Ok(HttpResponse::Ok().content_type("application/json").body(written))
 }
 
 /// Stores a file of at most 64 MiB in one request: its bytes are the body.

@@ -32,6 +32,8 @@ const LONGEST_LINE: usize = (MAX_PART_BYTES as usize).div_ceil(3) * 4 + (16 << 1
 const MOST_BYTES: usize = 2 << 30;
 /// A line up to this length is read where it arrives.
 const SHORT_LINE: usize = 16 << 10;
+/// After so many of those it is somebody else's turn.
+const SHORT_LINES_AT_ONCE: usize = 32;
 /// Files stored side by side, and the size from which one waits for all before it.
 const SIDE_BY_SIDE: usize = 8;
 const LARGE_BYTES: usize = 1 << 20;
@@ -71,14 +73,20 @@ enum Said {
 
 async fn read(service: &Service, actor: &Actor, mut lines: Lines) -> Result<Edit, HttpError> {
     let mut edit = Edit::default();
-    let mut headed = false;
+    let (mut headed, mut short) = (false, 0_usize);
     let mut storing = FuturesUnordered::new();
     while let Some(line) = lines.next().await? {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
         let said = match line.len() <= SHORT_LINE {
-            true => say(&line)?,
+            true => {
+                short += 1;
+                if short % SHORT_LINES_AT_ONCE == 0 {
+                    tokio::task::yield_now().await;
+                }
+                say(&line)?
+            }
             false => {
                 let turn = service.work().next_turn(&Whose::of(actor)).await.map_err(refused)?;
                 let said = web::block(move || (say(&line), turn)).await;

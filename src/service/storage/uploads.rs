@@ -3,13 +3,14 @@
 //! Whoever may read a blob already, or has sent it before, need not send it again. For all others it does not
 //! exist, whatever the store holds: knowing a digest never yields bytes.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::StreamExt;
 
 use super::super::people::quotas::{one_more, room_to_send};
 use super::super::upkeep::expire::delete_expired;
+use super::super::work::Whose;
 use super::super::{Error, Policy, Result, Service, access};
 use crate::catalog::reservations;
 use crate::catalog::{Visibility, blobs, uploads};
@@ -48,6 +49,7 @@ impl Service {
             return Err(Error::too_large("too_many_digests", message, "ask in several requests"));
         }
         let asker = actor.clone();
+        let turn = self.work.turn(&Whose::of(actor)).await?;
         let asked = self
             .db
             .read(move |tx| {
@@ -65,16 +67,17 @@ impl Service {
             })
             .await?;
         let asked = self.renew_grants(actor, asked).await?;
-        let held = futures_util::stream::iter(asked).map(|(digest, size)| async move {
-            let missing = match size {
-                // A blob the store has lost is asked for again: that repairs it.
-                Some(size) => self.blobs.find_size(&digest).await? != Some(size),
-                None => true,
-            };
-            Ok::<_, Error>(missing.then_some(digest))
+        drop(turn);
+        // A blob the store has lost is asked for again: that repairs it.
+        let held: Vec<(Digest, u64)> = asked.iter().filter_map(|(digest, size)| Some((*digest, (*size)?))).collect();
+        let held = futures_util::stream::iter(held).map(|(digest, size)| async move {
+            let is_there = self.blobs.find_size(&digest).await? == Some(size);
+            Ok::<_, Error>((digest, is_there))
         });
-        let answers: Vec<Result<Option<Digest>>> = held.buffered(CHECKS).collect().await;
-        answers.into_iter().filter_map(Result::transpose).collect()
+        let there: Vec<Result<(Digest, bool)>> = held.buffered(CHECKS).collect().await;
+        let there: HashSet<Digest> =
+            there.into_iter().filter_map(|found| found.map(|(digest, is)| is.then_some(digest)).transpose()).collect::<Result<_>>()?;
+        Ok(asked.into_iter().map(|(digest, _)| digest).filter(|digest| !there.contains(digest)).collect())
     }
 
     /// Announces bytes; the same announcement again continues the same upload.

@@ -53,14 +53,8 @@ impl Service {
     /// Finds all that the files of a shard are made of among what the caller has sent; names what is not there.
     pub async fn plan_shard(&self, actor: &Actor, files: Vec<ShardFile>) -> Result<Vec<Assembly>> {
         let account = uploader(actor)?;
-        if files.iter().map(|file| file.segments.len()).sum::<usize>() > MOST_SEGMENTS {
-            return Err(Error::too_large("shard_too_large", "the shard's files are in too many pieces", "send fewer files at once"));
-        }
-        let named: BTreeSet<XetHash> = files.iter().flat_map(|file| &file.segments).map(|segment| segment.xorb).collect();
-        if named.len() > MOST_XORBS {
-            return Err(Error::too_large("shard_too_large", "the shard's files are made of too many xorbs", "send fewer files at once"));
-        }
         let (owner, most, whose) = (account.clone(), self.policy.max_file_bytes, Whose::of(actor));
+        let (files, named) = self.work.run(&whose, move || named_by(files)).await??;
         let turn = self.work.turn(&whose).await?;
         let known = self.db.read(move |tx| {
             let one = |hash: XetHash| Ok(usable(tx, &owner, &hash)?.map(|xorb| (hash, Places::of(xorb))));
@@ -196,6 +190,20 @@ impl Places {
         }
         Some(runs)
     }
+}
+
+/// The xorbs that the files of a shard name.
+fn named_by(files: Vec<ShardFile>) -> Result<(Vec<ShardFile>, HashSet<XetHash>)> {
+    let refused =
+        |problem: &str| Err(Error::too_large("shard_too_large", format!("the shard's files are {problem}"), "send fewer files at once"));
+    if files.iter().map(|file| file.segments.len()).sum::<usize>() > MOST_SEGMENTS {
+        return refused("in too many pieces");
+    }
+    let named: HashSet<XetHash> = files.iter().flat_map(|file| &file.segments).map(|segment| segment.xorb).collect();
+    if named.len() > MOST_XORBS {
+        return refused("made of too many xorbs");
+    }
+    Ok((files, named))
 }
 
 fn plan_all(files: Vec<ShardFile>, known: &HashMap<XetHash, Places>, most: u64) -> Result<Vec<Assembly>> {
