@@ -67,7 +67,7 @@ async fn begun() -> (Server, Api, Api) {
 
 #[tokio::test]
 async fn a_branch_is_made_committed_to_listed_and_deleted() {
-    let (_server, ada, eve) = begun().await;
+    let (server, ada, eve) = begun().await;
     let main = ada.get(NET).await.ok()["sha"].clone();
     ada.post(&format!("{NET}/branch/dev%2Fx"), &json!({})).await.ok();
     refused(&ada.post(&format!("{NET}/branch/dev%2Fx"), &json!({})).await, 409, "dev/x");
@@ -106,6 +106,8 @@ async fn a_branch_is_made_committed_to_listed_and_deleted() {
     assert_eq!(text(&ada, "old", "a.txt").await, "one");
     refused(&commit(&ada, "nowhere", &[header("m", None), put("x", b"x")]).await, 404, "nowhere");
     refused(&ada.post(&format!("{NET}/super-squash/dev%2Fx"), &json!({ "message": "m" })).await, 501, "squash");
+    let told = server.log().contains("a request failed");
+    assert!(!told, "what is not offered is no failure of the server's: {}", server.log());
 
     refused(&ada.delete(&format!("{NET}/branch/main")).await, 400, "main");
     refused(&ada.delete(&format!("{NET}/tag/dev%2Fx")).await, 404, "dev/x");

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use hub::confine::probe::{Answer, Attempts};
 use hub::confine::{Choice, Grant, Kernel};
 use serde_json::{Value, json};
-use support::training::{Gate, Person, children_of};
+use support::training::{Gate, Person, children_of, training_of};
 use support::{HUB, Server, hub, until};
 
 /// Lets a confined process try to get at these files.
@@ -68,12 +68,6 @@ async fn a_confined_process_reads_no_secret_writes_no_database_and_reaches_nobod
         assert!(found, "the attempts can succeed: {:?}", open.succeeded);
     }
     assert!(open.succeeded.iter().any(|done| done.contains("TCP")), "{:?}", open.succeeded);
-}
-
-/// The process that trains, by its command.
-fn training_of(worker: u32) -> Option<u32> {
-    let is_it = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("confined\0train"));
-    children_of(worker).into_iter().find(is_it)
 }
 
 fn status(pid: u32, key: &str) -> String {

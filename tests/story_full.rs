@@ -151,13 +151,9 @@ async fn a_full_disk_refuses_uploads_and_nothing_else() {
     assert_eq!(server.stop(), Some(0));
 }
 
-/// Bounds the files a process may write, from outside; 0: no bound.
+/// Bounds the files a process may write; 0: no bound.
 fn bound_files(pid: u32, bytes: u64) {
-    let most = if bytes == 0 { libc::RLIM_INFINITY } else { bytes };
-    let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the process is a child of this test; `limit` is read during the call, and nothing is written back.
-    let result = unsafe { libc::prlimit(pid.try_into().unwrap(), libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut()) };
-    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    support::bound(pid, libc::RLIMIT_FSIZE, bytes);
 }
 
 #[tokio::test]

@@ -195,6 +195,28 @@ async fn what_goes_wrong_while_training_is_said_and_nothing_is_published() {
 }
 
 #[tokio::test]
+async fn a_job_whose_disk_is_full_says_so_and_publishes_nothing() {
+    let server = hub().await;
+    let admin = Person::admin(&server);
+    let worker = Worker::start(&server);
+    // The database and small files have room, the weights of a result have none.
+    support::bound(worker.id(), libc::RLIMIT_FSIZE, 6 << 20);
+    let recipe = json!({ "epochs": 1, "batch_size": 6, "threads": 1 });
+    let id = admin.finetune(json!({ "base": "tiny", "dataset": "colours", "name": "library/wide", "recipe": recipe })).await;
+    let job = admin.end(&id).await;
+    let (error, log) = (job["error"].as_str().unwrap_or_default(), admin.log(&id).await);
+    assert_eq!(job["state"], "failed", "{job:#}\n{log}");
+    assert!(error.contains("the disk is full") && !error.contains("memory") && !error.contains("batch_size"), "{error}\n{log}");
+    assert_eq!(admin.get("/models/library/wide/versions/1").await.0, 404);
+    // With room, the same is done.
+    support::bound(worker.id(), libc::RLIMIT_FSIZE, 0);
+    let id = admin
+        .finetune(json!({ "base": "tiny", "dataset": "colours", "name": "library/wide", "recipe": { "epochs": 1, "threads": 1 } }))
+        .await;
+    assert_eq!(admin.end(&id).await["state"], "succeeded", "{}", admin.log(&id).await);
+}
+
+#[tokio::test]
 async fn the_servers_own_worker_is_replaced_when_it_dies_and_goes_with_the_server() {
     let server = Server::start_with(&["--workers", "1"], &[]);
     let admin = Person::admin(&server);

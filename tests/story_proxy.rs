@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::nginx::{Nginx, free_port};
-use support::publishing::{create_repo, publish, safetensors, sha256};
+use support::publishing::{create_repo, publish, random, safetensors, sha256};
 use support::visitor::{Browser, csrf};
 use support::{Api, Reply, Server};
 
@@ -212,4 +212,36 @@ async fn a_program_is_led_back_to_the_trusted_name_it_asked() {
     .await;
     assert!(!forged.header("link").contains("evil"), "{}", forged.header("link"));
     assert_eq!(Reply::of(admin.request(Method::GET, "/api/models").header("host", "evil.test")).await.status, 421);
+}
+
+#[tokio::test]
+async fn a_proxy_that_takes_small_bodies_only_is_given_smaller_parts() {
+    let (server, home) = (Server::start(), tempfile::tempdir().unwrap());
+    let small = |limit: &str| {
+        let port = free_port();
+        let location =
+            format!("location / {{ client_max_body_size {limit}; proxy_pass {}; proxy_set_header Host $http_host; }}", server.url);
+        (Nginx::start(port, &location), format!("http://127.0.0.1:{port}"))
+    };
+    let large = random(5, (20 << 20) + 7);
+    std::fs::create_dir(home.path().join("net")).unwrap();
+    std::fs::write(home.path().join("net/large.dat"), &large).unwrap();
+    std::fs::write(home.path().join("net/middle.dat"), &large[..3 << 20]).unwrap();
+    std::fs::write(home.path().join("net/README.md"), "# Net\n").unwrap();
+    let publish = |url: &str, name: &str| {
+        let mut command = server.hub(home.path());
+        let done = command.current_dir(home.path()).env("HUB_SERVER", url).args(["publish", "net", name]).output().unwrap();
+        (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    // As nginx is when nobody sets anything.
+    let (_nginx, url) = small("1m");
+    let (done, said) = publish(&url, "library/net");
+    assert!(done && said.matches("smaller parts are tried").count() == 1 && said.contains("client_max_body_size"), "{said}");
+    let got = server.admin().get("/api/v1/models/library/net/versions/1/files/large.dat").await;
+    assert!(got.bytes == large, "{} bytes", got.bytes.len());
+    let (_nginx, url) = small("20k");
+    std::fs::write(home.path().join("net/other.dat"), &large[1..2 << 20]).unwrap();
+    let (done, said) = publish(&url, "library/other");
+    assert!(!done && said.contains("status 413") && said.contains("raise the limit on bodies"), "{said}");
+    server.admin().get("/api/v1/models/library/other/versions/1").await.problem(404, "revision_not_found");
 }

@@ -243,3 +243,29 @@ async fn a_version_is_found_again_offline_by_every_name() {
     std::fs::remove_file(cache.blob_path(&Digest::of(&files["texts/1/0001.txt"]))).unwrap();
     assert!(fails(pull(home.path(), &url, &["--offline"]), 3).contains("texts/1/0001.txt"));
 }
+
+#[tokio::test]
+async fn pickles_come_only_where_they_are_asked_for() {
+    let (server, home) = (Server::start(), tempfile::tempdir().unwrap());
+    let admin = server.admin();
+    create_repo(&admin, "model", "library/net").await;
+    let namespace: &[u8] = b"\x80\x02cargparse\nNamespace\nq\x00)Rq\x01.";
+    let files: &[(&str, &[u8])] = &[("README.md", b"# Net\n"), ("weights.dat", b"\x01\x02\x03"), ("arguments.bin", namespace)];
+    publish(&admin, "models/library/net", None, files).await.created();
+    let pull = |words: &[&str]| {
+        let done = server.hub(home.path()).current_dir(home.path()).args(["pull", "library/net"]).args(words).output().unwrap();
+        let folder = PathBuf::from(String::from_utf8_lossy(&done.stdout).trim());
+        (done.status.success(), folder, String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let (done, folder, said) = pull(&[]);
+    assert!(done && said.contains("arguments.bin is a pickle and was left out; --allow-pickle takes it"), "{said}");
+    assert!(said.contains("2 of 3 files") && folder.join("weights.dat").exists() && !folder.join("arguments.bin").exists(), "{said}");
+    let (done, folder, said) = pull(&["--offline"]);
+    assert!(done && said.contains("left out") && !folder.join("arguments.bin").exists(), "offline it is known as well: {said}");
+    let (done, folder, said) = pull(&["--allow-pickle"]);
+    assert!(done && !said.contains("left out"), "{said}");
+    assert_eq!(std::fs::read(folder.join("arguments.bin")).unwrap(), namespace);
+    assert_eq!(std::fs::read(folder.join("weights.dat")).unwrap(), files[1].1);
+    let (done, _, said) = pull(&["--to", "here"]);
+    assert!(done && home.path().join("here/weights.dat").exists() && !home.path().join("here/arguments.bin").exists(), "{said}");
+}

@@ -26,6 +26,9 @@ pub fn die_with(parent: u32) -> io::Result<()> {
 pub fn restrain(memory_bytes: u64) -> io::Result<()> {
     limit(libc::RLIMIT_CORE, 0)?;
     limit(libc::RLIMIT_DATA, memory_bytes)?;
+    // A write beyond a limit on the size of files is a disk without room, and not the end of the process.
+    // SAFETY: setting a signal's disposition to "ignore" installs no handler and touches no memory of ours.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     // SAFETY: only changes scheduling of this process.
     let now = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     // SAFETY: the same; the child of one that stands back already need not, and could not, come forward.

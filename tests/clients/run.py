@@ -36,6 +36,7 @@ def seed(work, admin):
         "files": {path: kit.sha256(net / path) for path in [*first, "large.bin2"]},
         "commit": published.get("commit") or published["version"]["commit"],
         "stranger": eve.token,
+        "data": str(work / "data"),
     }
     return ada, known
 

@@ -16,6 +16,7 @@ import kit
 
 torch.set_num_threads(2)
 hub = kit.Hub(os.environ["HUB_SERVER"], os.environ["HUB_TOKEN"], Path.home() / "hub")
+known = json.loads(os.environ["KNOWN"])
 image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
@@ -74,6 +75,47 @@ def trains(work):
     print(f"  transformers {transformers.__version__}: Trainer.push_to_hub, and loaded again", flush=True)
 
 
+def pictures(folder):
+    """Noise around two colours, in a folder each; other sides than the network's, so that they are resized and cropped."""
+    from PIL import Image
+
+    random, files = torch.Generator().manual_seed(3), []
+    for name, colour in (("green", (20, 180, 40)), ("red", (190, 30, 20))):
+        (folder / name).mkdir(parents=True)
+        for number in range(10):
+            noise = torch.randint(-20, 60, (90 + number, 120, 3), generator=random) + torch.tensor(colour)
+            pixels = noise.clamp(0, 255).to(torch.uint8)
+            files.append(folder / name / f"{number}.png")
+            Image.frombytes("RGB", (pixels.shape[1], pixels.shape[0]), pixels.numpy().tobytes()).save(files[-1])
+    return files
+
+
+def fine_tuned(work):
+    """The result of a fine-tune made here, in timm: by its own transform, it says of pictures what the hub says."""
+    from PIL import Image
+
+    files = pictures(work / "colours")
+    hub.run("publish", work / "colours", "ada/colours", "--dataset", "--quiet")
+    recipe = ("--image-size", "64", "--epochs", "2", "--batch-size", "4")
+    hub.run("finetune", "--base", "ada/small", "--dataset", "ada/colours", "--name", "ada/tuned", *recipe, "--quiet")
+    hub.run("worker", "--data", known["data"], "--once")
+    hub.run("pull", "ada/tuned", "--to", work / "tuned", "--quiet")
+    said = json.loads(hub.run("predict", *files, "--model", "ada/tuned", "--top", "2", "--json"))
+    labels = json.loads((work / "tuned" / "config.json").read_text())["label_names"]
+    for name in ("hf-hub:ada/tuned", f"local-dir:{work / 'tuned'}"):
+        model = timm.create_model(name, pretrained=True).eval()
+        transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+        worst = 0.0
+        for path, answer in zip(files, said, strict=True):
+            with torch.inference_mode():
+                ours = torch.softmax(model(transform(Image.open(path))[None])[0], dim=0)
+            theirs = {shown["label"]: shown["probability"] for shown in answer["classes"]}
+            assert len(theirs) == len(labels) == 2, answer
+            worst = max(worst, *(abs(float(ours[at]) - theirs[label]) for at, label in enumerate(labels)))
+        assert worst <= 1e-3, (name, worst)
+        print(f"  timm {timm.__version__}: {name.split(':')[0]} of a fine-tune, {len(files)} pictures, probabilities within {worst:.1e}", flush=True)
+
+
 def by_address(work, expected):
     path = work / "small" / "small.pth"
     url = f"{hub.address}/files/ada/small/small-{kit.sha256(path)[:8]}.pth"
@@ -108,5 +150,6 @@ with tempfile.TemporaryDirectory() as folder:
     wanted = loads(work)
     pushes(work, wanted)
     trains(work)
+    fine_tuned(work)
     by_address(work, wanted)
     offline(work, wanted)

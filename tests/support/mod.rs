@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 
 pub mod browser;
+pub mod connect;
 pub mod git;
 pub mod line;
 pub mod nginx;
@@ -212,6 +213,15 @@ pub fn ended(child: &mut Child, who: &str) -> Option<i32> {
 pub fn signal(pid: u32, signal: i32) {
     // SAFETY: a plain system call; the process is a child that was not waited for, so the id is still its own.
     unsafe { libc::kill(pid.try_into().unwrap(), signal) };
+}
+
+/// Bounds what a process may use from now on, from outside, and what it starts; 0: no bound.
+pub fn bound(pid: u32, resource: libc::__rlimit_resource_t, most: u64) {
+    let most = if most == 0 { libc::RLIM_INFINITY } else { most };
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the process is a child of this test; `limit` is read during the call, and nothing is written back.
+    let result = unsafe { libc::prlimit(pid.try_into().unwrap(), resource, &limit, std::ptr::null_mut()) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// The command line with a home of its own and nothing of this machine's environment but the path.

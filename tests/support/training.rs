@@ -251,6 +251,12 @@ pub fn children_of(pid: u32) -> Vec<u32> {
     lists.flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()).collect()
 }
 
+/// The process that trains for a worker, by its command.
+pub fn training_of(worker: u32) -> Option<u32> {
+    let is_it = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("confined\0train"));
+    children_of(worker).into_iter().find(is_it)
+}
+
 /// Whether a process has ended and only waits for its parent to notice.
 pub fn is_zombie(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -296,6 +302,10 @@ impl Worker {
     pub fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
     }
 
     pub fn signal(&self, signal: i32) {
