@@ -59,11 +59,8 @@ fn answer(line: TcpStream, log: &Mutex<Vec<String>>, drips: &AtomicUsize) {
     let mut heads = BufReader::new(line.try_clone().unwrap()).lines();
     let mut line = line;
     while let Some(Ok(first)) = heads.next() {
-        let with_token = heads
-            .by_ref()
-            .map_while(Result::ok)
-            .take_while(|head| !head.is_empty())
-            .fold(false, |found, head| found || head.contains(TOKEN));
+        let with_token =
+            heads.by_ref().map_while(Result::ok).take_while(|head| !head.is_empty()).filter(|head| head.contains(TOKEN)).count() > 0;
         let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
         log.lock().unwrap().push(path.clone());
         let parts: Vec<&str> = path.split(['/', '?']).filter(|part| !part.is_empty()).collect();
