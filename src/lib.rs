@@ -11,6 +11,7 @@
 //! - [`nn`], [`data`], [`train`], [`import`]: networks, data sets, the training loop, other people's files.
 //! - [`archive`]: zips, tars and packed streams, read by one rule.
 //! - [`file_lock`]: a lock between processes. [`confine`]: processes that read other people's files and can do nothing else.
+//! - [`checks`]: what is published, looked into by such a process.
 //! - [`worker`]: leases jobs and runs them. [`cli`]: one file per command. [`app`]: wires the parts.
 
 pub mod app;
@@ -18,6 +19,7 @@ pub mod archive;
 pub mod blob;
 pub mod cache;
 pub mod catalog;
+pub mod checks;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 use hub::confine::probe::{Answer, Attempts};
 use hub::confine::{Choice, Grant, Kernel};
 use serde_json::{Value, json};
+use support::publishing::{create_repo, publish};
 use support::training::{Gate, Person, children_of, training_of};
 use support::{HUB, Server, hub, until};
 
@@ -68,6 +69,71 @@ async fn a_confined_process_reads_no_secret_writes_no_database_and_reaches_nobod
         assert!(found, "the attempts can succeed: {:?}", open.succeeded);
     }
     assert!(open.succeeded.iter().any(|done| done.contains("TCP")), "{:?}", open.succeeded);
+}
+
+/// The confined process for a part of the work that a process has started, by its command.
+fn confined_of(parent: u32, part: &str) -> Option<u32> {
+    let command = format!("confined\0{part}\0");
+    let is_it = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(&command));
+    children_of(parent).into_iter().find(is_it)
+}
+
+/// Kills such a process as soon as it is there.
+async fn kill_when_there(server: &Server, part: &str) {
+    loop {
+        if let Some(pid) = confined_of(server.pid(), part) {
+            support::signal(pid, libc::SIGKILL);
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+/// Pictures of many pixels and few bytes: a check has to do.
+fn large_pictures(count: usize) -> Vec<(String, Vec<u8>)> {
+    let picture = |n: usize| {
+        let colour = image::Rgb([n as u8 * 5, if n % 2 == 0 { 20 } else { 200 }, 90]);
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image::RgbImage::from_pixel(3_000, 2_000, colour).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        (format!("{}/{n}.png", if n % 2 == 0 { "even" } else { "odd" }), bytes.into_inner())
+    };
+    (0..count).map(picture).collect()
+}
+
+#[tokio::test]
+async fn a_check_that_is_killed_is_said_and_the_files_are_kept() {
+    let server = Server::start();
+    let admin = server.admin();
+    create_repo(&admin, "dataset", "library/large").await;
+    let pictures = large_pictures(24);
+    let files: Vec<(&str, &[u8])> = pictures.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
+    let (published, ()) = tokio::join!(publish(&admin, "datasets/library/large", None, &files), kill_when_there(&server, "check"));
+    let published = published.created();
+    let warnings = published["warnings"].to_string();
+    assert!(
+        warnings.contains("did not come to its end: it was ended by signal 9") && warnings.contains("cannot be trained on"),
+        "{published:#}"
+    );
+    // The same files pass when nobody kills their check.
+    let again = publish(&admin, "datasets/library/large", Some(1), &[&files[..], &[("README.md", b"# Large\n")]].concat()).await.created();
+    assert!(!again["warnings"].to_string().contains("did not come to its end"), "{again:#}");
+    let repo = admin.get("/api/v1/datasets/library/large").await.ok();
+    assert_eq!(repo["facts"]["labels"], json!(["even", "odd"]), "{repo:#}");
+}
+
+#[tokio::test]
+async fn what_nobody_could_look_into_is_refused() {
+    let server = Server::start();
+    let admin = server.admin();
+    create_repo(&admin, "model", "library/odd").await;
+    // A long pickle of nothing: a scan has to do.
+    let long = b"N0".repeat(6_000_000);
+    let files: [(&str, &[u8]); 1] = [("weights.bin", &long)];
+    let (refused, ()) = tokio::join!(publish(&admin, "models/library/odd", None, &files), kill_when_there(&server, "scan"));
+    let (status, problem) = (refused.status.as_u16(), refused.json());
+    assert_eq!((status, &problem["code"]), (422, &json!("scan_ended")), "{problem:#}");
+    let words = problem.to_string();
+    assert!(words.contains("'weights.bin'") && words.contains("ended by signal 9"), "{words}");
 }
 
 fn status(pid: u32, key: &str) -> String {

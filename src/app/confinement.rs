@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{ADMIN_TOKEN_FILE, DATABASE_FILE, Error, Result};
+use crate::checks::{self, Checks, Confined};
 use crate::config::{self, Config};
 use crate::confine::child::{Child, Program};
 use crate::confine::probe::{self, Answer, Attempts};
 use crate::confine::speech::Speech;
-use crate::confine::{self, Choice, Grant, Kernel};
+use crate::confine::{self, Choice, Grant, Kernel, limits};
 use crate::worker;
 
 /// What a proof may take.
@@ -16,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LONGEST: usize = 64 << 10;
 /// Memory of a process that only tries things.
 const LITTLE: u64 = 4 << 30;
+/// Memory of one that checks: pictures share 2 GiB of it, and the allocator reserves one at once.
+const LEAST_FOR_A_CHECK: u64 = 4 << 30;
+const MOST_FOR_A_CHECK: u64 = 16 << 30;
 
 /// What is asked for; said where the kernel has less.
 ///
@@ -47,6 +51,12 @@ pub(super) fn program() -> Result<Program> {
     // One that was replaced while it runs is still there by this name.
     let own = PathBuf::from("/proc/self/exe");
     Ok(Program { path: if own.exists() { own } else { path } })
+}
+
+/// Who looks into what is published here.
+pub(super) fn checks(config: &Config) -> Result<Checks> {
+    let memory_bytes = (limits::machine_memory_bytes() / 2).clamp(LEAST_FOR_A_CHECK, MOST_FOR_A_CHECK);
+    Ok(Checks::confined(Confined { program: program()?, choice: chosen(config), data: real(&config.data), memory_bytes }))
 }
 
 /// A path without links, as rules on paths have them, absolute also where the configuration is not.
@@ -111,6 +121,7 @@ pub fn prove(config: &Config) -> std::io::Result<Answer> {
 pub fn run(part: Part) -> std::io::Result<()> {
     match part {
         Part::Train => worker::train(),
+        Part::Check | Part::Scan => checks::run(),
         Part::Probe => {
             let mut speech = Speech::default();
             let asked: Attempts = speech.hear()?;
@@ -124,5 +135,9 @@ pub fn run(part: Part) -> std::io::Result<()> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     Train,
+    /// Of a data set.
+    Check,
+    /// For pickles.
+    Scan,
     Probe,
 }

@@ -62,7 +62,8 @@ pub async fn open_service(config: &Config) -> Result<Service> {
         max_job_bytes: confine::limits::machine_memory_bytes() / 10 * 8,
         ..Policy::default()
     };
-    Ok(Service::new(db, blobs, Arc::new(SystemClock), policy).mirroring(mirroring(config)?))
+    let service = Service::new(db, blobs, Arc::new(SystemClock), policy).mirroring(mirroring(config)?);
+    Ok(service.checked_by(confinement::checks(config)?))
 }
 
 /// The hub behind this one, if there is one.

@@ -14,6 +14,8 @@ pub struct Confined {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Which {
     Train,
+    Check,
+    Scan,
     Probe,
 }
 
@@ -22,6 +24,8 @@ impl Confined {
     pub fn run(self) -> Result<Output> {
         let part = match self.part {
             Which::Train => Part::Train,
+            Which::Check => Part::Check,
+            Which::Scan => Part::Scan,
             Which::Probe => Part::Probe,
         };
         let failed = |e: std::io::Error| CliError::failed(format!("a confined process: {e}"), "it is started by a server, not by hand");

@@ -86,6 +86,39 @@ pub enum Error {
     BadPreprocessing { reason: String },
 }
 
+/// Every word that [`Error::code`] may answer, for those who hear it from elsewhere.
+pub const CODES: &[&str] = &[
+    "io",
+    "archive_unknown",
+    "packed_file",
+    "archive_broken",
+    "archive_inconsistent",
+    "archive_path",
+    "archive_entry_kind",
+    "archive_collision",
+    "archive_nested",
+    "archive_bomb",
+    "too_large",
+    "too_many_files",
+    "bad_metadata",
+    "bad_table",
+    "not_images",
+    "bad_layout",
+    "layout_unclear",
+    "kept_as_is",
+    "class_name",
+    "classes_alike",
+    "too_many_classes",
+    "no_images",
+    "no_items",
+    "one_class",
+    "bad_targets",
+    "too_many_unreadable",
+    "image_unreadable",
+    "no_such_file",
+    "bad_preprocessing",
+];
+
 impl Error {
     /// A stable word for programs.
     pub fn code(&self) -> &'static str {
@@ -229,6 +262,14 @@ pub(super) fn grouped(problems: &[Problem]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_code_is_listed() {
+        let source = include_str!("error.rs");
+        let body = source.split("pub fn code(").nth(1).and_then(|rest| rest.split("\n    }\n").next()).unwrap();
+        let said: Vec<&str> = body.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(said, CODES);
+    }
 
     #[test]
     fn every_file_is_named_and_equal_troubles_stand_together() {

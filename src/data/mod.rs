@@ -37,7 +37,7 @@ pub mod targets;
 pub use self::check::check;
 pub use self::copies::Copies;
 pub use self::dataset::Dataset;
-pub use self::error::{Error, Refusal, Result};
+pub use self::error::{CODES, Error, Refusal, Result};
 pub use self::image::{decode, thumbnail, transform};
 pub use self::labelled::Split;
 pub use self::limits::Limits;

@@ -1,7 +1,9 @@
 //! How much a data set, and an item of one, may ask of a hub: what an administrator may set.
 
+use serde::{Deserialize, Serialize};
+
 /// Sound data beyond these is refused with the name of the setting that would let it in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataLimits {
     /// Width times height of one picture.
     pub image_pixels: u64,

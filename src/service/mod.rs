@@ -22,6 +22,7 @@ use std::sync::Arc;
 pub use error::{Error, Problem, Result};
 
 use crate::blob::Blobs;
+use crate::checks::Checks;
 use crate::db::Db;
 use crate::domain::data_limits::DataLimits;
 use crate::domain::quotas::Quotas;
@@ -45,6 +46,7 @@ pub struct Service {
     work: work::Work,
     /// Where files that came by Xet are put together.
     assembling: work::Work,
+    checks: Checks,
 }
 
 /// What an administrator may configure about who may do what, and how much.
@@ -115,7 +117,14 @@ impl Service {
             device: Device::Cpu,
             work: work::Work::new(std::thread::available_parallelism().map_or(2, usize::from)),
             assembling: xet::room(),
+            checks: Checks::here(),
         }
+    }
+
+    /// Who looks into what is published; without this it is done in this process.
+    pub fn checked_by(mut self, checks: Checks) -> Service {
+        self.checks = checks;
+        self
     }
 
     pub fn policy(&self) -> &Policy {

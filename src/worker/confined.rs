@@ -47,7 +47,7 @@ fn say(speech: &mut Speech, said: &Said) -> io::Result<Reply> {
 fn follow(order: &Order, speech: &mut Speech) -> Result<serde_json::Value> {
     let config = read_config(&find(&order.base, "config.json")?)?;
     let weights = find(&order.base, "model.safetensors")?;
-    let limits = Limits::of(&order.limits.read());
+    let limits = Limits::of(&order.limits);
     let dataset = Arc::new(Dataset::open(&Source::Files(order.data.clone()), &limits).map_err(train::Error::from)?);
     let device = order.device.parse().and_then(device::open).map_err(|e| Error::Later(e.to_string()))?;
     let store = FeatureStore::new(&order.features, order.features_bytes);

@@ -35,32 +35,11 @@ pub(super) struct Order {
     pub result: PathBuf,
     pub features: PathBuf,
     pub features_bytes: u64,
-    pub limits: Limits,
+    pub limits: DataLimits,
     pub lineage: Lineage,
     pub device: String,
     pub backend: String,
     pub threads: usize,
-}
-
-/// The data set's limits, as numbers.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Limits {
-    image_pixels: u64,
-    item_bytes: u64,
-    dataset_files: usize,
-    dataset_bytes: u64,
-}
-
-impl Limits {
-    pub fn of(limits: &DataLimits) -> Limits {
-        let DataLimits { image_pixels, item_bytes, dataset_files, dataset_bytes } = *limits;
-        Limits { image_pixels, item_bytes, dataset_files, dataset_bytes }
-    }
-
-    pub fn read(self) -> DataLimits {
-        let Limits { image_pixels, item_bytes, dataset_files, dataset_bytes } = self;
-        DataLimits { image_pixels, item_bytes, dataset_files, dataset_bytes }
-    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

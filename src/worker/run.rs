@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::gate::Gate;
 use super::heartbeat::Heartbeat;
 use super::keeper::Keeper;
-use super::order::{self, Order};
+use super::order::Order;
 use super::training::Run;
 use super::{Error, Options, Result};
 use crate::confine::Grant;
@@ -155,7 +155,7 @@ impl Attempt<'_> {
             result,
             features,
             features_bytes: options.frozen_cache_bytes,
-            limits: order::Limits::of(&self.service.policy().data_limits),
+            limits: self.service.policy().data_limits,
             lineage,
             device: options.device.clone(),
             backend: options.backend.clone(),

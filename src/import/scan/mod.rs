@@ -17,13 +17,14 @@ mod zips;
 use std::io;
 
 use input::{Input, Kept, Slice};
+use serde::{Deserialize, Serialize};
 
 use crate::archive::packing::{self, Packing};
 use crate::archive::zip::{self, Found};
 use crate::archive::{ReadAt, tar};
 
 /// What was found in a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
     /// It holds a pickle.
     pub pickle: bool,

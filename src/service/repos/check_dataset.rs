@@ -8,7 +8,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
 use super::super::{Error, Result, Service};
-use crate::data::{self, Limits, Source};
+use crate::checks::{self, Kind, Refused};
+use crate::data;
 use crate::domain::dataset_report::DatasetReport;
 use crate::domain::manifest::Manifest;
 use crate::domain::path::RepoPath;
@@ -117,28 +118,35 @@ impl Service {
         }
         let _turn = CHECKS.acquire().await.map_err(|_| Error::Internal("the checks were closed".into()))?;
         let (files, copies) = self.local_files(manifest).await?;
-        let limits = Limits::of(&self.policy().data_limits);
+        let (checks, limits) = (self.checks.clone(), self.policy().data_limits);
         let checked = tokio::task::spawn_blocking(move || {
-            let result = data::check(&Source::Files(files), &limits, &mut |_, _| {});
+            let result = checks.dataset(files, &limits);
             drop(copies);
             result
         });
-        match checked.await {
-            Ok(Ok(report)) => Ok(Found::of_report(report)),
-            Ok(Err(problem @ data::Error::NoItems { .. })) => {
+        let checked = checked.await.map_err(|stopped| Error::Internal(format!("the check of a data set was stopped: {stopped}")))?;
+        let problem = match checked {
+            Ok(Ok(report)) => return Ok(Found::of_report(report)),
+            Ok(Err(problem)) => problem,
+            // Whether the files or our reader are at fault, nothing is known of them.
+            Err(ended @ checks::Error::Ended(_)) => {
+                return Ok(unchecked(&format!("the check of its files {ended}; they are kept as they are, and cannot be trained on")));
+            }
+            Err(other) => return Err(not_checked(other)),
+        };
+        match problem.kind {
+            Kind::NoItems => {
+                let problem = problem.message;
                 Ok(unchecked(&format!("{problem}: they are kept as they are, and nothing can be fine-tuned on them here")))
             }
-            Ok(Err(problem @ (data::Error::PackedFile { .. } | data::Error::NotImages { .. }))) => {
-                Ok(unchecked(&format!("{problem}, so the files were not checked")))
-            }
-            Ok(Err(data::Error::KeptAsIs)) => Ok(unchecked(KEPT)),
-            Ok(Err(problem)) if !may_ask && problem.is_about_meaning() => {
-                Ok(unchecked(&format!("its images were not checked and cannot be trained on: {problem}")))
+            Kind::Closed => Ok(unchecked(&format!("{}, so the files were not checked", problem.message))),
+            Kind::KeptAsIs => Ok(unchecked(KEPT)),
+            Kind::Meaning if !may_ask => {
+                Ok(unchecked(&format!("its images were not checked and cannot be trained on: {}", problem.message)))
             }
             // Nobody said that these are images: then they are other data, which is kept as it is.
-            Ok(Err(problem)) if promise == Promise::Perhaps && !matches!(problem, data::Error::Io { .. }) => Ok(unchecked(UNKNOWN)),
-            Ok(Err(problem)) => Err(refused(problem)),
-            Err(stopped) => Err(Error::Internal(format!("the check of a data set was stopped: {stopped}"))),
+            kind if promise == Promise::Perhaps && kind != Kind::Io => Ok(unchecked(UNKNOWN)),
+            _ => Err(refused(problem)),
         }
     }
 
@@ -172,12 +180,25 @@ impl Service {
     }
 }
 
-fn refused(problem: data::Error) -> Error {
-    use data::Error as Data;
-    let (code, message, hint) = (problem.code(), problem.to_string(), problem.hint());
-    match problem {
-        Data::Io { source, .. } => Error::of_file(&message, &source),
-        Data::ArchiveBomb { .. } | Data::TooLarge { .. } => Error::too_large(code, message, hint),
-        _ => Error::invalid(code, message, hint),
+fn refused(problem: Refused) -> Error {
+    match problem.kind {
+        Kind::Io => Error::of_file(&problem.message, &problem.source()),
+        Kind::TooLarge => Error::too_large(problem.code(), problem.message, problem.hint),
+        _ => Error::invalid(problem.code(), problem.message, problem.hint),
+    }
+}
+
+/// A check that could not be made at all.
+pub(super) fn not_checked(error: checks::Error) -> Error {
+    match error {
+        checks::Error::Unread(source) => match source.downcast::<crate::blob::Error>() {
+            Ok(store) => store.into(),
+            Err(source) => Error::of_file("a file could not be read for its check", &source),
+        },
+        checks::Error::NotStarted(source) => {
+            tracing::error!(%source, "a process for a check cannot be started");
+            Error::busy("busy", "the server cannot start a check of these files", "try again in a moment")
+        }
+        ended @ checks::Error::Ended(_) => Error::Internal(format!("a check {ended}")),
     }
 }
