@@ -92,10 +92,10 @@ async fn kill_when_there(server: &Server, part: &str) {
 /// Pictures of many pixels and few bytes: a check has to do.
 fn large_pictures(count: usize) -> Vec<(String, Vec<u8>)> {
     let picture = |n: usize| {
-        let colour = image::Rgb([n as u8 * 5, if n % 2 == 0 { 20 } else { 200 }, 90]);
+        let colour = image::Rgb([n as u8 * 5, if n.is_multiple_of(2) { 20 } else { 200 }, 90]);
         let mut bytes = std::io::Cursor::new(Vec::new());
         image::RgbImage::from_pixel(3_000, 2_000, colour).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
-        (format!("{}/{n}.png", if n % 2 == 0 { "even" } else { "odd" }), bytes.into_inner())
+        (format!("{}/{n}.png", if n.is_multiple_of(2) { "even" } else { "odd" }), bytes.into_inner())
     };
     (0..count).map(picture).collect()
 }
