@@ -165,12 +165,7 @@ fn sound(mut report: DatasetReport) -> DatasetReport {
 fn bounded(found: Findings) -> Findings {
     let words = |why: Option<String>| why.map(|why| short(&why));
     let Findings { pickle, unsafe_because, ambiguous_because, unscanned } = found;
-    Findings {
-        pickle,
-        unsafe_because: words(unsafe_because),
-        ambiguous_because: words(ambiguous_because),
-        unscanned: words(unscanned),
-    }
+    Findings { pickle, unsafe_because: words(unsafe_because), ambiguous_because: words(ambiguous_because), unscanned: words(unscanned) }
 }
 
 fn short(text: &str) -> String {
