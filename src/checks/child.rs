@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-use super::order::{MOST_READ, Order, Said, Sent, Work};
+use super::order::{Order, Said, Sent, ToScan, Work};
 use crate::archive::ReadAt;
 use crate::confine::{self, last_word, speech::Speech};
 use crate::import::scan;
@@ -33,14 +33,15 @@ pub fn run() -> io::Result<()> {
     }
 }
 
-fn scan_all(files: &[(u64, Option<std::path::PathBuf>)], speech: Speech) -> io::Result<()> {
+fn scan_all(files: &[ToScan], speech: Speech) -> io::Result<()> {
     let speech = Mutex::new(speech);
     for (part, chunk) in files.chunks(TOLD_AT_ONCE).enumerate() {
-        let look = |(number, (size, path)): (usize, &(u64, Option<std::path::PathBuf>))| {
+        let look = |(number, to_scan): (usize, &ToScan)| {
+            let ToScan { size, path, block } = to_scan;
             let file = part * TOLD_AT_ONCE + number;
             match path {
                 Some(path) => File::open(path).and_then(|open| scan::scan(&Here { open, size: *size })),
-                None => scan::scan(&Asked { file, size: *size, speech: &speech }),
+                None => scan::scan(&Asked { file, size: *size, block: *block, speech: &speech }),
             }
         };
         // Threads are not worth their start for a handful.
@@ -80,6 +81,7 @@ impl ReadAt for Here {
 struct Asked<'a> {
     file: usize,
     size: u64,
+    block: usize,
     speech: &'a Mutex<Speech>,
 }
 
@@ -99,6 +101,6 @@ impl ReadAt for Asked<'_> {
 
     /// Each question costs a turn, and the server's store may be far away.
     fn block_bytes(&self) -> usize {
-        MOST_READ
+        self.block
     }
 }

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::order::{LONGEST, LONGEST_REPORT, MOST_READ, Order, Said, Sent, Work};
+use super::order::{LONGEST, LONGEST_REPORT, MOST_READ, Order, Said, Sent, ToScan, Work};
 use super::{Error, Refused, Scanned};
 use crate::confine::child::{self, Child, Program};
 use crate::confine::{Choice, Grant};
@@ -42,7 +42,8 @@ impl Confined {
     }
 
     pub(super) fn scan(&self, files: &[Scanned]) -> Result<Vec<Findings>, Error> {
-        let work = files.iter().map(|file| (file.bytes.size(), file.path.clone())).collect();
+        let to_scan = |file: &Scanned| ToScan { size: file.bytes.size(), path: file.path.clone(), block: file.bytes.block_bytes() };
+        let work = files.iter().map(to_scan).collect();
         let read = files.iter().filter_map(|file| file.path.clone()).collect();
         let patience = patience(files.iter().map(|file| file.bytes.size()).sum());
         self.run(read, Work::Scan(work), patience, |check| {

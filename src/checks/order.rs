@@ -31,12 +31,18 @@ pub(super) struct Order {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Work {
-    Dataset {
-        files: Vec<(String, PathBuf)>,
-        limits: DataLimits,
-    },
-    /// Each file's size, and where it lies if that is on this machine.
-    Scan(Vec<(u64, Option<PathBuf>)>),
+    Dataset { files: Vec<(String, PathBuf)>, limits: DataLimits },
+    Scan(Vec<ToScan>),
+}
+
+/// A file that is looked into.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ToScan {
+    pub size: u64,
+    /// Where it may be read; else it is asked for.
+    pub path: Option<PathBuf>,
+    /// What costs about as much to ask for as one byte.
+    pub block: usize,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
