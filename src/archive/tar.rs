@@ -14,7 +14,7 @@ pub fn begins(head: &[u8]) -> bool {
 /// Whether a block is a header by its own checksum, of bytes or of signed ones.
 pub fn is_sound(block: &[u8; BLOCK]) -> bool {
     let bytes = || block.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { b' ' } else { *byte });
-    let stated = octal(&block[148..156]);
+    let Some(stated) = checksum(&block[148..156]) else { return false };
     stated == bytes().map(u64::from).sum::<u64>()
         || i64::try_from(stated).is_ok_and(|stated| stated == bytes().map(|byte| i64::from(byte.cast_signed())).sum::<i64>())
 }
@@ -115,6 +115,14 @@ pub fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     Some(((&body[..equals], &body[equals + 1..]), &bytes[len..]))
 }
 
+/// Octal digits between spaces, up to a zero byte; nothing else, since one of some thousand blocks of noise has digits enough in it to
+/// state a signed sum that is right.
+fn checksum(field: &[u8]) -> Option<u64> {
+    let field = field.split(|byte| *byte == 0).next()?.trim_ascii();
+    let is_octal = !field.is_empty() && field.iter().all(|byte| (b'0'..=b'7').contains(byte));
+    is_octal.then(|| octal(field))
+}
+
 fn octal(field: &[u8]) -> u64 {
     field.iter().filter(|byte| (b'0'..=b'7').contains(byte)).fold(0, |size: u64, byte| size.saturating_mul(8) + u64::from(byte - b'0'))
 }
@@ -124,5 +132,33 @@ fn size(field: &[u8]) -> u64 {
     match field[0] & 0x80 {
         0 => octal(field),
         _ => field[4..].iter().fold(0, |size: u64, byte| size << 8 | u64::from(*byte)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block whose sum is right, stated in this form.
+    fn block(stated: impl Fn(i64) -> Vec<u8>, signed: bool) -> [u8; BLOCK] {
+        let mut block = [0; BLOCK];
+        block[..3].copy_from_slice(b"\xe4.t");
+        block[148..156].fill(b' ');
+        let sum = block.iter().map(|byte| if signed { i64::from(byte.cast_signed()) } else { i64::from(*byte) }).sum();
+        let field = stated(sum);
+        block[148..148 + field.len()].copy_from_slice(&field);
+        block
+    }
+
+    #[test]
+    fn a_sum_is_octal_digits_and_nothing_else() {
+        for signed in [false, true] {
+            assert!(is_sound(&block(|sum| format!("{sum:06o}\0 ").into_bytes(), signed)));
+            assert!(is_sound(&block(|sum| format!("{sum:>7o} ").into_bytes(), signed)));
+            assert!(is_sound(&block(|sum| format!("{sum:07o}\0").into_bytes(), signed)));
+            assert!(!is_sound(&block(|sum| [format!("{sum:o}").as_bytes(), &[0xfe, 0xff]].concat(), signed)));
+            assert!(!is_sound(&block(|sum| format!("x{sum:06o}").into_bytes(), signed)));
+        }
+        assert!(!is_sound(&[0xff; BLOCK]) && !begins(&[0; BLOCK]));
     }
 }
