@@ -17,7 +17,7 @@ use support::{Server, until};
 const TOKEN: &str = "hf_of_the_other_hub";
 
 /// A look-alike of another hub: `acme/good` is sound, `acme/drip...` sends its file a byte at a time, `acme/broken` holds weights
-/// that are none, `acme/secret` is shown to the token only. All else it does not have.
+/// that are none, `acme/secret` and `acme/secret-broken` are shown to the token only. All else it does not have.
 struct Upstream {
     url: String,
     /// Paths that were asked for, in order.
@@ -52,7 +52,7 @@ impl Upstream {
 }
 
 fn weights(name: &str) -> Vec<u8> {
-    if name == "acme/broken" { b"no safetensors at all, whatever it is called".to_vec() } else { safetensors(&[("weight", &[1_000])]) }
+    if name.ends_with("broken") { b"no safetensors at all, whatever it is called".to_vec() } else { safetensors(&[("weight", &[1_000])]) }
 }
 
 fn answer(line: TcpStream, log: &Mutex<Vec<String>>, drips: &AtomicUsize) {
@@ -69,8 +69,8 @@ fn answer(line: TcpStream, log: &Mutex<Vec<String>>, drips: &AtomicUsize) {
             [ns, name, "resolve", ..] => (format!("{ns}/{name}"), true),
             _ => (String::new(), false),
         };
-        let known =
-            ["acme/good", "acme/broken"].contains(&name.as_str()) || name.starts_with("acme/drip") || (name == "acme/secret" && with_token);
+        let is_secret = name.starts_with("acme/secret");
+        let known = ["acme/good", "acme/broken"].contains(&name.as_str()) || name.starts_with("acme/drip") || (is_secret && with_token);
         let bytes = weights(&name);
         let (status, body) = match (known, is_file) {
             (false, _) => ("404 Not Found", b"{}".to_vec()),
@@ -79,7 +79,7 @@ fn answer(line: TcpStream, log: &Mutex<Vec<String>>, drips: &AtomicUsize) {
                 let lfs = json!({"sha256": sha256(&bytes), "size": bytes.len()});
                 let sibling = json!({"rfilename": "model.safetensors", "size": bytes.len(), "lfs": lfs});
                 let commit = &sha256(name.as_bytes())[..40];
-                ("200 OK", json!({"sha": commit, "private": name == "acme/secret", "siblings": [sibling]}).to_string().into_bytes())
+                ("200 OK", json!({"sha": commit, "private": is_secret, "siblings": [sibling]}).to_string().into_bytes())
             }
         };
         let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -169,6 +169,9 @@ async fn what_only_the_token_sees_is_to_strangers_as_if_it_were_not_there() {
     server.admin().get("/api/v1/models/acme/secret").await.ok();
     assert_eq!(names(&server), ["acme/secret"]);
     tell("secret").await;
+    // What is refused of a private one is told to those who see it.
+    server.admin().get("/api/v1/models/acme/secret-broken").await.problem(422, "not_mirrored");
+    assert_eq!(tell("secret-broken").await, tell("nothing").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

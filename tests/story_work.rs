@@ -69,8 +69,8 @@ async fn another_callers_request_is_answered_while_much_is_queued() {
     create_repo(&bob, "model", "bob/net").await;
     let (done, before) = (Arc::new(AtomicUsize::new(0)), turns(&server).await);
     let rules: String = (0..1_000).map(|n| format!("x{n}\n")).collect();
-    let asked = Arc::new(preupload(&rules, deep(3_000)));
-    let heavy: Vec<_> = (0..24)
+    let asked = Arc::new(preupload(&rules, deep(8_000)));
+    let heavy: Vec<_> = (0..40)
         .map(|_| {
             let (eve, asked, done) = (eve.clone(), asked.clone(), done.clone());
             tokio::spawn(async move {
@@ -89,7 +89,7 @@ async fn another_callers_request_is_answered_while_much_is_queued() {
     for one in heavy {
         assert_eq!(one.await.unwrap(), 200);
     }
-    assert!(turns(&server).await >= before + 24 * 2, "each was done in the room for work");
+    assert!(turns(&server).await >= before + 40 * 2, "each was done in the room for work");
 }
 
 #[tokio::test(flavor = "multi_thread")]

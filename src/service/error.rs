@@ -118,7 +118,7 @@ impl From<blob::Error> for Error {
         use blob::Error as Blob;
         let message = error.to_string();
         match error {
-            Blob::NotFound(_) => Error::Internal(message),
+            Blob::NotFound(_) => Error::corrupt("blob_lost", message, "upload the file again to repair it"),
             Blob::Offset { .. } => Error::conflict("wrong_offset", message, "ask the upload for its offset and go on from there"),
             Blob::InUse => {
                 Error::busy("upload_in_use", message, "try again in a moment; the other request may be one of yours that broke off")

@@ -14,9 +14,9 @@ use crate::domain::user::Actor;
 use crate::http::error::HttpError;
 use crate::http::extract::Query;
 use crate::http::rows::{self, Rows};
-use crate::service::Service;
 use crate::service::repos::listing::Listing;
 use crate::service::work::Whose;
+use crate::service::{self, Service};
 use crate::wire::hf::{FileIssue, RepoInfo, Safetensors, SecurityRepoStatus, Sibling, SiblingLfs};
 
 /// What of `config.json` an answer repeats; the file itself is one request away.
@@ -99,7 +99,12 @@ impl Wanted {
             }
             if self.safetensors && kind == RepoKind::Model {
                 let _turn = service.work().next_turn(&asker.whose).await?;
-                info.safetensors = parameters(&service.list_tensors(actor, kind, &id, &revision).await?);
+                info.safetensors = match service.list_tensors(actor, kind, &id, &revision).await {
+                    Ok(tensors) => parameters(&tensors),
+                    // Whoever asks for that file is told; the others are as they were.
+                    Err(service::Error::Corrupt(_)) => None,
+                    Err(other) => return Err(other.into()),
+                };
             }
         }
         if self.security {

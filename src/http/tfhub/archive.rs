@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Write as _};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
@@ -22,6 +22,8 @@ use crate::service::repos::saved_model::SavedModelFiles;
 
 /// Written bytes that are sent together.
 const BLOCK: usize = 256 << 10;
+/// Bytes of the tar that are packed together, always as many: where they are cut is where blocks of the packed form end.
+const CUT: usize = 256 << 10;
 /// Tar's unit: headers are one, files are filled up to whole ones.
 const TAR_BLOCK: u64 = 512;
 
@@ -31,6 +33,7 @@ pub fn stream(service: Service, actor: Actor, model: SavedModelFiles) -> impl St
         entries: entries(&model),
         file: None,
         ended: false,
+        uncut: BytesMut::new(),
         // Weights do not get smaller: quick compression made 400 MB of them 422, and took 20 s.
         encoder: Some(GzEncoder::new(Vec::new(), Compression::none())),
         service,
@@ -71,6 +74,8 @@ struct Writing {
     /// The file that is being sent, and the bytes that fill up its last block.
     file: Option<(BoxStream<'static, io::Result<Bytes>>, Bytes)>,
     ended: bool,
+    /// Bytes of the tar that are not packed yet.
+    uncut: BytesMut,
     /// Gone when all is written.
     encoder: Option<GzEncoder<Vec<u8>>>,
 }
@@ -79,7 +84,7 @@ impl Writing {
     /// The next bytes of the answer.
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         let Some(mut encoder) = self.encoder.take() else { return Ok(None) };
-        while let Some(raw) = self.raw().await? {
+        while let Some(raw) = self.cut().await? {
             encoder = compress(encoder, raw).await?;
             if encoder.get_ref().len() >= BLOCK {
                 let bytes = std::mem::take(encoder.get_mut());
@@ -88,6 +93,16 @@ impl Writing {
             }
         }
         Ok(Some(encoder.finish()?.into()))
+    }
+
+    /// The next bytes of the tar, cut at the same places however they come from the store.
+    async fn cut(&mut self) -> io::Result<Option<Bytes>> {
+        while self.uncut.len() < CUT {
+            let Some(raw) = self.raw().await? else { break };
+            self.uncut.extend_from_slice(&raw);
+        }
+        let len = self.uncut.len().min(CUT);
+        Ok((len > 0).then(|| self.uncut.split_to(len).freeze()))
     }
 
     /// The next bytes of the tar.

@@ -34,6 +34,8 @@ enum Failure {
     Ours(Error),
     /// That commit is not taken, however often it is asked for.
     Refused(Refusal),
+    /// The same, of a repo that not everybody sees there: strangers would hear that it exists, so it is not written down.
+    RefusedInPrivate(String),
 }
 
 impl From<mirror::Error> for Failure {
@@ -63,6 +65,7 @@ impl Service {
             // Another node was quicker.
             Err(Failure::Ours(Error::Conflict(_))) => return Outcome::Same,
             Err(Failure::Refused(refusal)) => (Outcome::Refused(refusal.reason.clone()), Some(refusal)),
+            Err(Failure::RefusedInPrivate(reason)) => (Outcome::Refused(reason), None),
             Err(Failure::Upstream(error)) => (failed(mirroring, &wanted, &error.to_string()), None),
             Err(Failure::Ours(error)) => (failed(mirroring, &wanted, &error.to_string()), None),
         };
@@ -229,7 +232,10 @@ fn failed(mirroring: &Mirroring, wanted: &Wanted, problem: &str) -> Outcome {
 }
 
 fn refused(snapshot: &Snapshot, reason: String) -> Failure {
-    Failure::Refused(Refusal { commit: snapshot.commit.clone(), reason })
+    match snapshot.private {
+        true => Failure::RefusedInPrivate(reason),
+        false => Failure::Refused(Refusal { commit: snapshot.commit.clone(), reason }),
+    }
 }
 
 /// A listing that no try makes better; it comes without a commit.

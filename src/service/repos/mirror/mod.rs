@@ -221,7 +221,7 @@ impl Service {
         // A task of its own: it goes on when whoever asked has gone.
         tokio::spawn(async move {
             let fetched = service.fetch_and_publish(&mirroring, wanted).await;
-            if !matches!(fetched, Outcome::Absent | Outcome::Failed(_)) {
+            if !matches!(fetched, Outcome::Absent | Outcome::Refused(_) | Outcome::Failed(_)) {
                 // From now on the catalog answers.
                 mirroring.fetches.lock().remove(&key);
             }
