@@ -143,6 +143,21 @@ async fn an_upload_ends_with_its_token() {
     let answer = String::from_utf8_lossy(&rest(&mut line)).into_owned();
     assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("right_ended"), "{answer}");
     assert!(revoked.elapsed() < SOON, "{:?}", revoked.elapsed());
+
+    // Whoever sends on hears it too: the line is not closed upon what they send.
+    let bytes = random(3, 4 << 20);
+    let (id, writer) = token(&ada, &server, "write").await;
+    let announced = writer.post("/api/v1/uploads", &json!({ "sha256": sha256(&bytes), "size_bytes": bytes.len() })).await;
+    let upload = announced.json()["id"].as_str().unwrap().to_owned();
+    let headers = format!("{}Upload-Offset: 0\r\nContent-Length: {}\r\n", bearer(&writer), bytes.len());
+    let mut line = ask(&server, &headers, "PATCH", &format!("/api/v1/uploads/{upload}"));
+    line.write_all(&bytes[..1 << 20]).unwrap();
+    ada.delete(&format!("/api/v1/tokens/{id}")).await.done();
+    let mut status = [0; 12];
+    line.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 401");
+    line.write_all(&bytes[1 << 20..]).unwrap();
+    assert!(String::from_utf8_lossy(&rest(&mut line)).contains("right_ended"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

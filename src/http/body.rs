@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::future::{Ready, ready};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::time::{Instant, timeout};
@@ -16,11 +17,12 @@ use tokio::time::{Instant, timeout};
 use super::Site;
 use super::error::HttpError;
 use super::limits::{LEAST_BYTES, MAX_GATHERED_BYTES};
+use super::rights::Rights;
 use crate::service;
 use crate::service::storage::parts::MAX_PART_BYTES;
 
 /// As much of a body nobody wants is read and thrown away: a part.
-const DRAINED_BYTES: usize = MAX_PART_BYTES as usize;
+pub(super) const DRAINED_BYTES: usize = MAX_PART_BYTES as usize;
 
 /// A body as a service reads it.
 pub type Poured<'a> = &'a mut (dyn Stream<Item = service::Result<Bytes>> + Unpin + 'a);
@@ -33,6 +35,29 @@ pub struct Body {
     waited: Duration,
     /// Arrived within `waited`.
     arrived: u64,
+    left: LeftBehind,
+}
+
+/// What of a body was not read when its request ended, for the frame: a line that is closed upon it loses the answer.
+#[derive(Clone, Default)]
+pub struct LeftBehind(Rc<RefCell<Option<Payload>>>);
+
+impl LeftBehind {
+    pub fn take(&self) -> Option<Payload> {
+        self.0.borrow_mut().take()
+    }
+}
+
+impl std::fmt::Debug for LeftBehind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LeftBehind").field(&self.0.borrow().is_some()).finish()
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        *self.left.0.borrow_mut() = Some(std::mem::replace(&mut self.payload, Payload::None));
+    }
 }
 
 /// Bytes of unfinished bodies that lie in memory, over all requests.
@@ -51,11 +76,13 @@ impl FromRequest for Body {
 impl Body {
     pub fn of(request: &HttpRequest, payload: Payload) -> Result<Body, HttpError> {
         let site = Site::of(request)?;
-        Ok(Body::new(payload, site.limits.patience, site.gathered.clone()))
+        let mut body = Body::new(payload, site.limits.patience, site.gathered.clone());
+        body.left = request.extensions().get::<Rights>().map(Rights::left_behind).unwrap_or_default();
+        Ok(body)
     }
 
     fn new(payload: Payload, patience: Duration, gathered: Arc<Gathered>) -> Body {
-        Body { payload, patience, gathered, waited: Duration::ZERO, arrived: 0 }
+        Body { payload, patience, gathered, waited: Duration::ZERO, arrived: 0, left: LeftBehind::default() }
     }
 
     /// The next bytes; 408 when too few come for too long, 400 when the body breaks off.

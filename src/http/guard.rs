@@ -14,6 +14,7 @@ use futures_util::FutureExt as _;
 
 use super::Site;
 use super::address::IsPage;
+use super::body::LeftBehind;
 use super::broken::Broken;
 use super::caller::blame_token;
 use super::connection::Connection;
@@ -66,7 +67,7 @@ pub async fn frame(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<S
             match coming_from(origin.clone(), rights.hold(service.as_ref(), AssertUnwindSafe(next.call(request)).catch_unwind())).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(panic)) => return Err(panicked(&seen, &site, &rights.account(), &panic).into()),
-                Err(ended) => return Err(given_up(&seen, &site, &rights.account(), ended, "ended").into()),
+                Err(ended) => return Err(given_up(&seen, &site, &rights.account(), ended, "ended").after(rights.left_behind()).into()),
             }
         }
     };
@@ -311,7 +312,7 @@ fn given_up(seen: &Seen, site: &Site, account: &str, error: HttpError, route: &s
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     dress(&mut headers, seen, site);
     tell(seen, site, account, route, status, body.len() as u64);
-    Broken { status, body, headers }
+    Broken { status, body, headers, left: LeftBehind::default() }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use actix_web::{HttpMessage as _, HttpRequest};
 use bytes::Bytes;
 use futures_util::future::{Either, LocalBoxFuture, select};
 
+use super::body::LeftBehind;
 use super::error::HttpError;
 use super::route::Traits;
 use crate::domain::user::Actor;
@@ -30,7 +31,7 @@ const SMALL: u64 = 64 << 10;
 
 /// What a request claims, once it is known who asks. Shared between the frame and the handlers.
 #[derive(Clone, Default)]
-pub struct Rights(Rc<RefCell<Option<Claim>>>);
+pub struct Rights(Rc<RefCell<Option<Claim>>>, LeftBehind);
 
 /// Writes down who asks, and for what.
 pub fn claim(request: &HttpRequest, actor: &Actor, cookie: Option<&str>) {
@@ -44,6 +45,11 @@ impl Rights {
     /// Whoever asked.
     pub fn actor(&self) -> Option<Actor> {
         self.0.borrow().as_ref().map(|claim| claim.actor.clone())
+    }
+
+    /// Where the request's body is put when its handler ends.
+    pub fn left_behind(&self) -> LeftBehind {
+        self.1.clone()
     }
 
     /// Did they show a token, and no cookie?
