@@ -144,7 +144,7 @@ impl Service {
     /// are gone; and they are read once more if somebody sent them again meanwhile.
     async fn read_there(&self, kind: RepoKind, manifest: &Manifest, earlier: Earlier, may_ask: bool) -> Result<Reading> {
         match self.read_facts(kind, manifest, earlier.clone(), may_ask).await {
-            Err(Error::Corrupt(problem)) if problem.code == "blob_lost" => {
+            Err(Error::Corrupt(_) | Error::Internal(_)) => {
                 let asked = manifest.clone();
                 self.db.read(move |tx| still_there(tx, &asked)).await?;
                 self.read_facts(kind, manifest, earlier, may_ask).await
