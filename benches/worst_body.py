@@ -145,6 +145,48 @@ def shard(segments):
     return record(b"HFRepoMetaData", 2, 0, 0, 0) + record(b"f" * 32, 1 << 30, segments, 0, 0) + pieces + record(b"s" * 32, 0, 0, 0, 0) + end + end
 
 
+def filled(schema, schemas, room):
+    """A value of this schema, with as much in it as `room` bytes hold: text in texts, and most of the room in lists."""
+    if "$ref" in schema:
+        return filled(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas, room)
+    kinds = schema.get("type")
+    kind = next((kind for kind in kinds if kind != "null"), None) if isinstance(kinds, list) else kinds
+    if kind == "object":
+        inner = schema.get("properties", {})
+        return {name: filled(one, schemas, room // len(inner)) for name, one in inner.items()} or {f"k{n}": n for n in range(room // 12)}
+    if kind == "array":
+        one = filled(schema["items"], schemas, 40)
+        return [one] * max(1, room // (len(json.dumps(one)) + 2))
+    return {"string": "a" * room, "boolean": True}.get(kind, 1)
+
+
+def described(hub, eve):
+    """Every call of the API that takes JSON, with a body as large as any is read."""
+    api = hub.json("GET", "/api/v1/openapi.json", None)
+    at = {"kind": "models", "ns": "eve", "name": "m", "rev": "1", "ref": "t", "user": "bob", "sha256": X, "id": "0" * 26, "path": "README.md"}
+    found = {}
+    for path, methods in api["paths"].items():
+        for method, call in methods.items():
+            body = call.get("requestBody", {}).get("content", {}).get("application/json")
+            if body:
+                place = path.replace("/orgs/{name}", "/orgs/eve").replace("/users/{name}", "/users/eve").format(**at)
+                large = json.dumps(filled(body["schema"], api["components"]["schemas"], 7 << 20))
+                found[f"{method} {path.removeprefix('/api/v1')}"] = (method.upper(), place, eve, large, JSON)
+    return found
+
+
+def packets(lines):
+    return b"".join(f"{len(line) + 4:04x}".encode() + line for line in lines)
+
+
+def fetched(hub, eve):
+    """What git asks with as many names as one question may have."""
+    refs = ask(hub.line, "GET", "/eve/many.git/info/refs?service=git-upload-pack")[1]
+    tip = refs.split(b" refs/heads/main", 1)[0][-40:]
+    haves = packets([b"have " + hashlib.sha1(str(n).encode()).hexdigest().encode() + b"\n" for n in range(40_000)])
+    return packets([b"want " + tip + b" no-progress\n"]) + b"0000" + haves + packets([b"done\n"])
+
+
 def cases(hub, eve):
     """name -> (method, path, token, body, headers); no token: strangers."""
     told = hub.json("GET", "/api/models/eve/m/xet-write-token/main", eve)
@@ -157,6 +199,9 @@ def cases(hub, eve):
     gone += [json.dumps({"key": "deletedFolder", "value": {"path": f"caf\u00e9{n}"}}) for n in range(20_000)]
     many = [{"path": f"d{n % 100}/f{n:06}", "size_bytes": 1, "sha256": X} for n in range(FILES)]
     base = "/api/v1/models/eve/many/versions/main"
+    tensors = [{"offset_bytes": n, "size_bytes": 1, "sha256": hashes[n]} for n in range(16_384)]
+    discussion = hub.json("POST", "/api/models/eve/m/discussions", eve, {"title": "t", "description": "d", "pullRequest": False})["num"]
+    noise = os.urandom(16 << 20)
     return {
         "preupload-plain": ("POST", ask_about, eve, preupload([f"x{n}" for n in range(1_000)], deep(10_000)), JSON),
         "preupload-stars": ("POST", ask_about, eve, preupload(stars, ["a" * 240 + str(n) for n in range(10_000)]), JSON),
@@ -185,6 +230,16 @@ def cases(hub, eve):
         ),
         "validate-yaml": ("POST", "/api/validate-yaml", None, json.dumps({"content": "---\n" + "a: [" * 60 + "]" * 60 + "\n" + "k: v\n" * 90_000 + "---\n", "repoType": "model"}), JSON),
         "shard": ("POST", f"{cas}/v2/shards", xet, shard(1_000_000), None),
+        "upload-tensors": ("POST", "/api/v1/uploads", eve, json.dumps({"sha256": hashes[1], "size_bytes": 1 << 30, "tensors": tensors}), JSON),
+        "xorb": ("POST", f"{cas}/v1/xorbs/default/{hashes[2]}", xet, noise, None),
+        "blob": ("PUT", f"/api/v1/blobs/{hashes[3]}", eve, noise, None),
+        "predict": ("POST", "/api/v1/models/eve/m/predict", eve, noise, {"Content-Type": "application/octet-stream"}),
+        "git-fetch": ("POST", "/eve/many.git/git-upload-pack", None, fetched(hub, eve), {"Content-Type": "application/x-git-upload-pack-request"}),
+        "comment": ("POST", f"/api/models/eve/m/discussions/{discussion}/comment", eve, json.dumps({"comment": "[a](b) *c* > " * 5_000}), JSON),
+        "tensors": ("GET", "/api/v1/models/eve/many/versions/main/tensors", None, None, None),
+        "segments": ("GET", f"{base}/segments/d0/f000000", None, None, None),
+        "log-in": ("POST", "/login", None, urlencode({"token": "t" * 60_000, "csrf": "c" * 4_000}), form),
+        **described(hub, eve),
         "names": ("POST", "/api/v1/users", None, json.dumps({"name": "a" * (7 << 20)}), JSON),
     }
 
