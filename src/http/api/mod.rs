@@ -4,6 +4,7 @@ pub mod audit;
 pub mod commits;
 pub mod files;
 pub mod finetunes;
+mod forms;
 pub mod health;
 pub mod mirrors;
 pub mod openapi;

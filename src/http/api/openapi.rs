@@ -7,6 +7,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, ResponseBuilder, ServerBuilder, Type};
 use utoipa::{Modify, OpenApi};
 
+use super::forms::{DIGEST, Forms, NAME, REF, REVISION};
 use super::{audit, commits, files, finetunes, mirrors, predict, refs, repos, search, segments, tokens, uploads, users, versions};
 use crate::http::Site;
 
@@ -37,7 +38,7 @@ use crate::http::Site;
         finetunes::create, finetunes::list, finetunes::get, finetunes::cancel, finetunes::events, finetunes::logs,
         predict::embed, predict::predict,
     ),
-    modifiers(&Bearer, &Everywhere, &Parameters),
+    modifiers(&Bearer, &Everywhere, &Parameters, &Forms),
 )]
 struct Document;
 
@@ -95,7 +96,7 @@ fn call_problems_problems(response: &mut RefOr<utoipa::openapi::Response>) {
     }
 }
 
-/// What stands in an address, where a call's own description does not say it.
+/// What stands in an address.
 struct Parameters;
 
 impl Modify for Parameters {
@@ -109,8 +110,9 @@ impl Modify for Parameters {
                         RefOr::T(said) => said.name == *name && said.parameter_in == ParameterIn::Path,
                         RefOr::Ref(_) => false,
                     };
-                    if !said.iter().any(is_it) {
-                        said.push(RefOr::T(parameter(path, name)));
+                    match said.iter_mut().find(|said| is_it(said)) {
+                        Some(known) => *known = RefOr::T(parameter(path, name)),
+                        None => said.push(RefOr::T(parameter(path, name))),
                     }
                 }
             }
@@ -120,29 +122,25 @@ impl Modify for Parameters {
 
 /// A part of an address: its form, and what it names.
 fn parameter(path: &str, name: &str) -> Parameter {
-    let (form, meaning) = match name {
-        "kind" => (None, "`models` or `datasets`"),
-        "ns" => (Some(NAME), "the account whose repo it is"),
-        "name" if path.contains("{ns}") => (Some(NAME), "the repo's name"),
-        "name" | "user" => (Some(NAME), "the name of a user or an organisation"),
-        "rev" => (None, "a version's number, a branch, a tag, a commit id or a unique prefix of one"),
-        "ref" => (None, "a branch or a tag"),
-        "path" => (None, "a file's path"),
-        "sha256" => (Some("^[0-9a-f]{64}$"), "64 hex digits"),
-        "id" => (Some("^[0-9a-z]{26}$"), "as it was given when it was made"),
-        _ => (None, ""),
+    let (form, most, meaning) = match name {
+        "kind" => (None, 8, "`models` or `datasets`"),
+        "ns" => (Some(NAME), 96, "the account whose repo it is"),
+        "name" if path.contains("{ns}") => (Some(NAME), 96, "the repo's name"),
+        "name" | "user" => (Some(NAME), 96, "the name of a user or an organisation"),
+        "rev" => (Some(REVISION), 71, "a version's number, a branch, a tag, a commit id or a unique prefix of one"),
+        "ref" => (Some(REF), 64, "a branch or a tag"),
+        "path" => (None, 512, "a file's path"),
+        "sha256" => (Some(DIGEST), 64, "64 hex digits"),
+        "id" => (Some("^[0-9a-v]{26}$"), 26, "as it was given when it was made"),
+        _ => (None, 512, ""),
     };
-    let mut schema = ObjectBuilder::new().schema_type(Type::String).pattern(form);
-    schema = match name {
-        "kind" => schema.enum_values(Some(["models", "datasets"])),
-        _ => schema.min_length(Some(1)),
-    };
+    let mut schema = ObjectBuilder::new().schema_type(Type::String).pattern(form).min_length(Some(1)).max_length(Some(most));
+    if name == "kind" {
+        schema = schema.enum_values(Some(["models", "datasets"]));
+    }
     let required = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
     required.description(Some(meaning)).schema(Some(schema)).build()
 }
-
-/// The form of names: the server refuses some more, which are reserved.
-const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$";
 
 /// The description of every route below `/api/v1`.
 pub fn description() -> utoipa::openapi::OpenApi {
