@@ -24,6 +24,7 @@ struct Tokens {
     error: Option<String>,
     /// What the account holds, a line each.
     held: Vec<(&'static str, String)>,
+    is_admin: bool,
 }
 
 struct TokenView {
@@ -67,7 +68,8 @@ async fn tokens_page(visitor: &Visitor, service: &Service, status: StatusCode, s
         Some(name) => lines(&service.usage(&visitor.actor(), name).await?),
         None => Vec::new(),
     };
-    page_with(status, &Tokens { frame, csrf: visitor.csrf().to_owned(), tokens, secret, error, held })
+    let is_admin = matches!(actor, Actor::User { is_admin: true, .. });
+    page_with(status, &Tokens { frame, csrf: visitor.csrf().to_owned(), tokens, secret, error, held, is_admin })
 }
 
 /// What an account holds, as people read it.
