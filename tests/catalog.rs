@@ -353,3 +353,41 @@ async fn what_is_shared_is_found_by_those_who_may_read_it() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acts_of_one_millisecond_are_listed_in_the_order_they_were_written() {
+    use hub::catalog::audit;
+    use hub::domain::audit::{AuditEntry, AuditFilter};
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open(&folder.path().join("hub.db")).await.unwrap();
+    // Random parts fall as time goes on, and the last act of all was noted late.
+    let acts = [(5, 9, "a"), (5, 7, "b"), (5, 0xff, "c"), (5, 0, "d"), (6, 1, "e"), (5, 3, "late")];
+    db.write(move |tx| {
+        acts.iter().try_for_each(|&(time, random, subject)| {
+            let entry = AuditEntry {
+                time: at(time),
+                account: "ada".into(),
+                action: "act".into(),
+                subject: subject.into(),
+                detail: String::new(),
+                token: String::new(),
+                address: String::new(),
+                request: String::new(),
+            };
+            audit::insert(tx, &entry, [random; 10])
+        })
+    })
+    .await
+    .unwrap();
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = hub::domain::page::PageRequest { limit: 2, cursor };
+        let page = db.read(move |tx| audit::list(tx, &AuditFilter::default(), &page)).await.unwrap();
+        seen.extend(page.items.into_iter().map(|entry| entry.subject));
+        match page.next {
+            Some(next) => cursor = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ["e", "late", "d", "c", "b", "a"]);
+}

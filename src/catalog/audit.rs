@@ -23,11 +23,25 @@ fn from_row(row: &Row) -> Result<AuditEntry> {
     })
 }
 
-/// Writes an entry; `random` makes its id, which sorts by time.
+/// The id of a new entry: it sorts by time, and of entries of one millisecond the later written one comes later.
+fn next_id(tx: &mut Tx<'_>, time: Timestamp, mut random: [u8; 10]) -> Result<TokenId> {
+    // The upper half is left to successors.
+    random[0] &= 0x7f;
+    let (first, end) = (TokenId::new(time, [0; 10]), TokenId::new(time.plus_ms(1), [0; 10]));
+    let sql = "select id from audit where id >= $1 and id < $2 order by id desc limit 1";
+    let last = tx.find(sql, params![first.as_str(), end.as_str()])?.map(|row| row.text("id")).transpose()?;
+    let drawn = TokenId::new(time, random);
+    Ok(match last.and_then(|id| TokenId::parse(&id).ok()) {
+        Some(last) if last >= drawn => last.successor(),
+        _ => drawn,
+    })
+}
+
+/// Writes an entry; `random` is what its id is drawn from.
 pub fn insert(tx: &mut Tx<'_>, entry: &AuditEntry, random: [u8; 10]) -> Result<()> {
     let sql = "insert into audit (id, time, actor, action, subject, detail, token, address, request)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    let id = TokenId::new(entry.time, random);
+    let id = next_id(tx, entry.time, random)?;
     let AuditEntry { time, account, action, subject, detail, token, address, request } = entry;
     tx.execute(sql, params![id.as_str(), time.unix_ms(), account, action, subject, detail, token, address, request])?;
     Ok(())

@@ -43,6 +43,12 @@ macro_rules! id {
                 checked(text).map($name)
             }
 
+            /// The next id in order.
+            pub fn successor(&self) -> $name {
+                let value = self.0.bytes().fold(0u128, |sum, byte| (sum << 5) | ALPHABET.iter().position(|&b| b == byte).unwrap_or(0) as u128);
+                $name(encode(value.wrapping_add(1)))
+            }
+
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -87,6 +93,7 @@ mod tests {
         let late = JobId::new(Timestamp::from_unix_ms(1_001), [0; 10]);
         assert!(early < late);
         assert_eq!(JobId::parse(early.as_str()).unwrap(), early);
+        assert!(early < early.successor() && early.successor() <= late);
         for text in ["", "x", &"w".repeat(26), &"A".repeat(26), "../../../../../etc/passwd/"] {
             assert!(JobId::parse(text).is_err());
         }
