@@ -1,36 +1,16 @@
 //! A recipe: everything that decides a fine-tune. The same recipe, seed and thread count give the same weights.
 
+mod augment;
+mod optimizer;
+mod strategy;
+
 use serde::{Deserialize, Serialize};
 
+pub use augment::Augment;
+pub use optimizer::{Optimizer, Precision};
+pub use strategy::Strategy;
+
 use super::task::{Loss, Task};
-
-/// How much of the backbone learns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Strategy {
-    /// The backbone stays frozen; pooled features are cached and only the head is trained.
-    Head,
-    /// Everything above `frozen_stages` is trained.
-    Full,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Optimizer {
-    /// Nesterov momentum 0.9.
-    Sgd,
-    Adamw,
-}
-
-/// Of the products in layers that learn; weights, sums and everything else are f32 either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    #[default]
-    F32,
-    /// Factors rounded to bfloat16: eight bits of mantissa, the range of f32.
-    Bf16,
-}
 
 /// Every default names what it rests on; `docs/FINETUNE.md` lists the sources. What nothing but judgement speaks for
 /// says so. Rates are per step, sizes in images or pixels.
@@ -85,27 +65,6 @@ pub struct Recipe {
     pub loss: Option<Loss>,
 }
 
-/// Random views for training. Evaluation and prediction always see the plain view.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Augment {
-    /// Random resized crop: the smallest share of the image's area a crop may take; 1 switches it off. 0.6, by
-    /// judgement: the usual 0.08 is meant for hundreds of epochs over a million images.
-    pub crop_min_area: f64,
-    /// On; switch it off where left and right mean something (digits, letters, road signs).
-    pub horizontal_flip: bool,
-    /// How many augmented views of each image take turns from epoch to epoch with its plain view, so that frozen
-    /// stages are run once for each and never again. 0: with `head`, the plain view only; with `full`, new views in
-    /// each epoch, for which frozen stages are run anew. Without frozen stages it is passed over.
-    pub views: u32,
-}
-
-impl Default for Augment {
-    fn default() -> Self {
-        Augment { crop_min_area: 0.6, horizontal_flip: true, views: 0 }
-    }
-}
-
 impl Default for Recipe {
     fn default() -> Self {
         Recipe {
@@ -152,11 +111,10 @@ impl Recipe {
         range("dropout", self.dropout, 0.0, 0.95)?;
         range("warmup", self.warmup, 0.0, 0.9)?;
         range("validation", self.validation, 0.01, 0.9)?;
-        range("augment.crop_min_area", self.augment.crop_min_area, 0.05, 1.0)?;
         whole("epochs", u64::from(self.epochs), 1, 1_000)?;
         whole("batch_size", self.batch_size as u64, 1, 1_024)?;
         whole("frozen_stages", self.frozen_stages as u64, 0, 64)?;
-        whole("augment.views", u64::from(self.augment.views), 0, 32)?;
+        self.augment.check()?;
         whole("threads", self.threads as u64, 0, 512)?;
         if self.image_size != 0 {
             whole("image_size", self.image_size as u64, 32, 640)?;
