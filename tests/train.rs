@@ -753,3 +753,24 @@ fn a_run_on_numbers_resumes_with_the_same_weights() {
     assert!(matches!(bench.run(&recipe, "cut", &mut stop_after_epoch(2)), Err(Error::Cancelled)));
     assert_eq!(bench.fit(&recipe, "cut").unwrap().digest, whole.digest);
 }
+
+#[test]
+fn embeddings_are_the_backbones_features_and_what_a_training_left_is_not_computed_again() {
+    let bench = Bench::new("resnet18", &[("train", 8), ("val", 4)]);
+    let (store, weights, scratch) = (FeatureStore::new(&bench.folder.path().join("store"), 1 << 30), bench.weights(), bench.scratch("own"));
+    bench.run_kept(&head(1), "first", Keep::Store(&store), &mut |_| Control::Continue).unwrap();
+    let (dataset, device, keep) = (&bench.dataset, &Device::Cpu, Keep::Store(&store));
+    let subject = hub::train::Subject { config: &bench.config, weights: &weights, dataset, device, scratch: &scratch, keep };
+    let mut said = Vec::new();
+    let survey = hub::train::survey_dataset(subject.dataset, subject.keep, &mut |_| Control::Continue).unwrap();
+    let samples = subject.dataset.samples();
+    let found = hub::train::embed(&subject, samples, &survey.hashes, &mut told(&mut said)).unwrap();
+    assert!(said.iter().any(|line| line.contains("are there from")), "{said:?}");
+    assert_eq!((found.len(), found.width), (samples.len(), 512));
+    let predictor = Predictor::open(subject.config, subject.weights, subject.device).unwrap();
+    for (at, sample) in samples.iter().enumerate() {
+        assert_eq!(found.ids[at], sample.id);
+        let row = predictor.embed(&subject.dataset.encoded(sample).unwrap()).unwrap();
+        assert!(row.iter().zip(found.row(at)).all(|(a, b)| (a - b).abs() < 1e-4), "{}", sample.path);
+    }
+}

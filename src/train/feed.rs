@@ -129,6 +129,11 @@ impl Feed {
         self.source = Source::Frozen(cache, passed);
     }
 
+    /// Appends the cached feature of an item's plain view to `out`; false where there is none.
+    pub fn feature(&self, id: u32, out: &mut Vec<f32>) -> bool {
+        matches!(&self.source, Source::Frozen(cache, _) if cache.read(id, 0, out))
+    }
+
     /// Gives cached features zero mean and unit variance over these views; says how, or `None` for views.
     pub fn standardise(&mut self, views: &[Item]) -> Option<Scale> {
         let Source::Frozen(cache, _) = &mut self.source else { return None };

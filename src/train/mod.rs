@@ -10,10 +10,12 @@
 //! - `model`, [`optim`], [`schedule`]: what learns, and how.
 //! - [`report`], `model_folder`, `card`: how good it got, and the model folder to publish.
 //! - [`estimate`](mod@estimate): what a recipe will cost, before anything is spent.
+//! - [`embedding`]: the pooled features of a data set's items by a base.
 //! - [`predict`]: a published model answers.
 
 mod card;
 pub mod checkpoint;
+pub mod embedding;
 mod error;
 pub mod estimate;
 mod features;
@@ -33,6 +35,7 @@ pub mod tasks;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::embedding::{Embedding, Subject, embed, survey_dataset};
 pub use self::error::{Error, Result};
 pub use self::estimate::{Estimate, estimate};
 pub use self::features::{FeatureStore, Frozen, Keep};

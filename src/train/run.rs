@@ -10,8 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::Training;
 use super::checkpoint::{self, Checkpoint, State};
+use super::embedding::surveyed;
 use super::error::{Error, Result};
-use super::features::{self, Frozen, Keep, Scale};
+use super::features::{self, Frozen, Scale};
 use super::feed::Feed;
 use super::model::Model;
 use super::model_folder;
@@ -21,7 +22,7 @@ use super::progress::ProgressReporter;
 use super::report::Report;
 use super::schedule::Schedule;
 use super::tasks::{self, Task};
-use crate::data::{Dataset, Looks, Survey, survey};
+use crate::data::{Dataset, Survey};
 use crate::domain::config::ModelConfig;
 use crate::domain::digest::Digest;
 use crate::domain::evaluation::{Evaluation, Held, Outcome, Stopped};
@@ -58,22 +59,11 @@ pub struct Run<'a> {
     saved: Option<Instant>,
 }
 
-/// Looks at the data; what is kept of a run before on the same items is not decoded again.
-fn surveyed(training: &Training<'_>, reporter: &mut ProgressReporter) -> Result<Survey> {
-    let kept = if let Keep::Store(store) = training.keep { Some((store, Looks::key(training.dataset))) } else { None };
-    let known = kept.as_ref().and_then(|(store, key)| Looks::read(&store.find_looks(key)?)).unwrap_or_default();
-    let survey = survey(training.dataset, &known, &mut |done, all| reporter.prepare("reading the data set", done, all))?;
-    if let (Some((store, key)), Some(looks)) = (kept, &survey.looks) {
-        store.keep_looks(&key, &looks.write());
-    }
-    Ok(survey)
-}
-
 impl<'a> Run<'a> {
     /// Splits the data, loads the model, sets up the optimiser; nothing has learned yet.
     pub fn prepare(training: &'a Training<'a>, reporter: &mut ProgressReporter) -> Result<Run<'a>> {
         let recipe = training.recipe;
-        let survey = surveyed(training, reporter)?;
+        let survey = surveyed(training.dataset, training.keep, reporter)?;
         let partition = Partition::of(training.dataset, &survey.copies, recipe);
         let task: Arc<dyn Task> = tasks::of_targets(&training.dataset.targets, &partition, recipe)?.into();
         let config = model_folder::config_of_result(training.config, recipe, &*task);

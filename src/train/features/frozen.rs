@@ -77,12 +77,16 @@ struct Wanted {
     name: Name,
 }
 
-/// The views whose features a run asks for, in the order of the names of those: training images in all views that will be
-/// shown, the others in their plain one.
-fn wanted(feed: &Feed, partition: &Partition, epochs: u32, hashes: &[[u8; 32]]) -> Vec<Wanted> {
+/// The views whose features a run asks for: training images in all views that will be shown, the others in their plain one.
+fn asked(feed: &Feed, partition: &Partition, epochs: u32) -> Vec<Item> {
     let mut items = feed.views_shown(&partition.train, epochs);
     let measured = if partition.held == Held::Training { &partition.train } else { &partition.val };
     items.extend(batch::plain(measured).into_iter().chain(batch::plain(&partition.test)));
+    items
+}
+
+/// Each view once, in the order of the names of their features.
+fn wanted(feed: &Feed, mut items: Vec<Item>, hashes: &[[u8; 32]]) -> Vec<Wanted> {
     // The same images in another split are the same work, so that runs with other seeds find it done.
     items.sort_by_key(|item| (item.sample.id, item.view));
     items.dedup_by_key(|item| (item.sample.id, item.view));
@@ -150,7 +154,20 @@ pub fn run_once(
         reporter.info(format!("the frozen stages are run anew in each epoch: {why}"))?;
         return Ok((Frozen::EachEpoch, 0));
     }
-    let wanted = wanted(feed, partition, training.recipe.epochs, hashes);
+    let items = asked(feed, partition, training.recipe.epochs);
+    run_over(training, feed, model, (items, hashes), rest, reporter)
+}
+
+/// The same for these views, whatever they are for.
+pub fn run_over(
+    training: &Training,
+    feed: &mut Feed,
+    model: &Model,
+    (items, hashes): (Vec<Item>, &[[u8; 32]]),
+    rest: u64,
+    reporter: &mut ProgressReporter,
+) -> Result<(Frozen, u64)> {
+    let wanted = wanted(feed, items, hashes);
     let (format, space) = (row_format(model, feed)?, space(feed, model));
     let (key, bytes) = (format!("{space}-{}", set(&wanted)), format.file_bytes(wanted.len(), EVAL_BATCH));
     let own = FeatureStore::new(training.scratch, u64::MAX);

@@ -25,7 +25,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
 
-pub use frozen::{Frozen, run_once, turns};
+pub use frozen::{Frozen, run_once, run_over, turns};
 pub use store::{FeatureStore, Keep};
 
 use super::error::{Error, Result};
