@@ -1,0 +1,92 @@
+//! What a run tells a person before it learns, and what it could not read.
+
+use std::collections::BTreeSet;
+
+use super::Run;
+use crate::data::Dataset;
+use crate::domain::evaluation::Held;
+use crate::domain::recipe::Strategy;
+use crate::nn::device;
+use crate::train::error::Result;
+use crate::train::progress::ProgressReporter;
+
+/// Unreadable files named in the log; the rest are only counted.
+const NAMED: usize = 20;
+
+impl Run<'_> {
+    /// Tells what the run will do, and what a person should know before believing its numbers.
+    pub fn announce(&self, reporter: &mut ProgressReporter) -> Result<()> {
+        let (partition, recipe) = (&self.partition, self.training.recipe);
+        let from = if recipe.from_scratch { "random weights" } else { "the base's weights" };
+        let what = match recipe.strategy {
+            Strategy::Head => "the head on the backbone's features".to_owned(),
+            Strategy::Full => format!("the head and {} stages", self.model.classifier.backbone.stages().len() - self.model.frozen),
+        };
+        let (train, val, name) = (partition.train.len(), partition.val.len(), self.model.architecture.name);
+        let items = describe(self.training.dataset, train);
+        reporter.info(format!("{name} from {from}: training {what} on {items}, measuring on {val}"))?;
+        if !self.training.device.is_cpu() {
+            reporter.info(format!("on {}", device::describe(self.training.device)))?;
+        }
+        if partition.held == Held::Training {
+            reporter.warn("under 10 training images per class: none are held out, so the numbers flatter; try several seeds")?;
+        }
+        let what = self.training.dataset.modality.name().items();
+        for leak in &partition.leaks {
+            reporter.warn(format!("{}: the measures on them flatter", leak.sentence(what)))?;
+        }
+        let copies = self.survey.copies.tell(&partition.train);
+        if copies.equal + copies.near > 0 && partition.held == Held::HeldOut {
+            let (count, near) = (copies.equal + copies.near, copies.near);
+            reporter.info(format!(
+                "{count} training {what} are copies of others ({near} near-copies); copies were kept together when {what} were held out"
+            ))?;
+        }
+        if copies.relabelled > 0 {
+            reporter.warn(format!(
+                "{} training {what} are copies of one with another label: one of the two labels is wrong",
+                copies.relabelled
+            ))?;
+        }
+        for warning in &self.training.dataset.warnings {
+            reporter.warn(warning.clone())?;
+        }
+        Ok(())
+    }
+
+    /// The recipe's, where this machine has it; f32 always works.
+    pub fn choose_precision(&self, reporter: &mut ProgressReporter) -> Result<()> {
+        let learns = self.training.recipe.strategy == Strategy::Full;
+        let asked = self.training.recipe.precision;
+        match self.model.classifier.backbone.set_precision(asked) {
+            Err(reason) if learns => reporter.warn(format!("products in f32 instead of bf16: {reason}")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Images that could not be decoded: each is told once.
+#[derive(Default)]
+pub struct Skipped {
+    pub(super) paths: BTreeSet<String>,
+}
+
+impl Skipped {
+    pub fn note(&mut self, found: &[String], reporter: &mut ProgressReporter) -> Result<()> {
+        for path in found {
+            if self.paths.insert(path.clone()) && self.paths.len() <= NAMED {
+                reporter.warn(format!("passed over an image that cannot be read: {path}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What so many items of a data set are: `120 images of 3 classes`.
+pub(super) fn describe(dataset: &Dataset, count: usize) -> String {
+    let items = dataset.modality.name().items();
+    match dataset.classes().len() {
+        0 => format!("{count} {items}"),
+        classes => format!("{count} {items} of {classes} classes"),
+    }
+}

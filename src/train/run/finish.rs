@@ -1,0 +1,68 @@
+//! The end of a run: the best weights in the form they are published in, and the report.
+
+use std::collections::HashMap;
+
+use candle_core::Tensor;
+
+use super::Run;
+use super::announce::describe;
+use crate::domain::digest::Digest;
+use crate::domain::evaluation::{Evaluation, Outcome, Stopped};
+use crate::train::error::{Error, Result};
+use crate::train::report::Report;
+
+impl Run<'_> {
+    /// Puts the best epoch's weights back, in the form they are published in.
+    pub fn settle_on_best(&mut self) -> Result<()> {
+        let mut best: HashMap<String, Tensor> = std::mem::take(&mut self.best).into_iter().collect();
+        self.model.restore(|name| best.remove(name)).map_err(|name| Error::Unsupported(format!("the best weights lack `{name}`")))?;
+        if let Some(scale) = self.scale.take() {
+            self.model.fold(&scale)?;
+            self.feed.unscaled();
+        }
+        if let Some((factor, shift)) = self.task.units() {
+            self.model.fold_outputs(factor, shift)?;
+        }
+        self.settled = true;
+        match self.model.first_not_finite()? {
+            Some(name) => Err(self.diverged(self.first_step(), &format!("the weight `{name}`"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the head answers as it will be published: in the units of the data set.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    pub fn into_report(self, validation: Evaluation, test: Option<Evaluation>) -> Result<Report> {
+        let weights = self.model.classifier.weights();
+        let copies = self.survey.copies.tell(&self.partition.train);
+        let stopped = if self.epoch() < self.training.recipe.epochs { Stopped::Early } else { Stopped::Finished };
+        let outcome = Outcome {
+            best_epoch: self.state.best().map_or(0, |(epoch, _)| epoch.epoch),
+            stopped,
+            seconds: self.seconds(),
+            baseline: self.task.baseline(&self.partition),
+            validated_on: self.partition.held,
+            validation,
+            test,
+            leaks: self.partition.leaks.clone(),
+        };
+        Ok(Report {
+            outcome,
+            digest: Digest::from_bytes(weights.digest()?),
+            weights,
+            config: self.config,
+            recipe: self.training.recipe.clone(),
+            frozen: self.frozen,
+            modality: self.training.dataset.modality.name(),
+            trained_on: describe(self.training.dataset, self.partition.train.len()),
+            train_samples: self.partition.train.len(),
+            copies: copies.equal + copies.near,
+            dataset_digest: self.survey.digest,
+            skipped: self.skipped.paths.into_iter().collect(),
+            epochs: self.state.history,
+        })
+    }
+}

@@ -1,0 +1,64 @@
+//! Checkpoints of a run, and taking one up.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use candle_core::Tensor;
+use sha2::{Digest as _, Sha256};
+
+use super::Run;
+use crate::domain::recipe::Strategy;
+use crate::train::Training;
+use crate::train::checkpoint::{self, Checkpoint};
+use crate::train::error::Result;
+use crate::train::feed::Feed;
+use crate::train::model::Model;
+
+/// Epochs on cached features take milliseconds; each need not be saved.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+
+impl Run<'_> {
+    /// Takes up a checkpoint of this very run.
+    pub fn resume(&mut self, path: &Path) -> Result<()> {
+        let mut checkpoint = Checkpoint::load(path, &self.state.run, self.training.device)?;
+        let steps = checkpoint.state.optimizer_steps;
+        let restored = self
+            .model
+            .restore(|name| checkpoint.take(&format!("now.{name}")))
+            .and_then(|()| self.optimizer.restore(|name| checkpoint.take(&format!("optimizer.{name}")), steps));
+        restored.map_err(|name| checkpoint.lacks(&name))?;
+        for (name, tensor) in &mut self.best {
+            *tensor = checkpoint.take(&format!("best.{name}")).ok_or_else(|| checkpoint.lacks(name))?;
+        }
+        self.state = checkpoint.state;
+        self.seconds_before = self.state.seconds;
+        self.skipped.paths.extend(self.state.skipped.iter().cloned());
+        Ok(())
+    }
+
+    pub fn is_checkpoint_due(&self) -> bool {
+        self.training.recipe.strategy == Strategy::Full || self.saved.is_none_or(|at| at.elapsed() >= CHECKPOINT_EVERY)
+    }
+
+    pub fn save_checkpoint(&mut self) -> Result<PathBuf> {
+        let (memory, steps) = self.optimizer.state()?;
+        self.state.optimizer_steps = steps;
+        self.state.seconds = self.seconds();
+        self.state.skipped = self.skipped.paths.iter().cloned().collect();
+        let prefixed = |prefix: &'static str, list: Vec<(String, Tensor)>| list.into_iter().map(move |(n, t)| (format!("{prefix}.{n}"), t));
+        let now = prefixed("now", self.model.snapshot()?);
+        let tensors: Vec<_> = now.chain(prefixed("best", self.best.clone())).chain(prefixed("optimizer", memory)).collect();
+        self.saved = Some(Instant::now());
+        checkpoint::save(self.training.scratch, &self.state, &tensors)
+    }
+}
+
+/// Names a run by everything that decides it, so that a checkpoint of another one is not taken up.
+pub(super) fn identity(training: &Training, model: &Model, feed: &Feed, dataset_digest: &str) -> String {
+    let (views, name, targets) = (feed.options().views.key(), model.architecture.name, &training.dataset.targets);
+    let mut hash = Sha256::new();
+    hash.update(format!("{:?}\n{views}\n{name}\n{targets:?}\n", training.recipe));
+    hash.update(model.base_digest);
+    hash.update(dataset_digest);
+    hex::encode(hash.finalize())
+}
