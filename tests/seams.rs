@@ -108,8 +108,8 @@ const VARIANTS: &[(&str, &[&str], &[&str], &str)] = &[
     ),
     (
         "Task",
-        &["Classification", "Regression"],
-        &["domain/task.rs", "data/targets/", "train/tasks/"],
+        &["Classification", "Regression", "MultiLabel", "MultiRegression", "Ordinal", "MultiTask"],
+        &["domain/task.rs", "domain/task/", "data/targets/", "train/tasks/"],
         "ask what domain::task says about it, or train::tasks",
     ),
 ];

@@ -190,7 +190,7 @@ fn make(dataset: &Dataset, items: &[Item], options: &Options, maker: &mut dyn Vi
             batch.skipped.push(Problem { path: sample.path.clone(), reason: refusal.0 });
             continue;
         }
-        batch.targets.push(sample.target);
+        batch.targets.push(sample.target.clone());
         batch.ids.push(sample.id);
         batch.views.push(*number);
     }

@@ -13,9 +13,9 @@ use super::limits::Limits;
 use super::modality::{self, Modality, Picture};
 use super::sample::Sample;
 use super::source::Source;
-use super::targets::Target;
+use super::targets::{Target, Targets};
 use crate::domain;
-use crate::domain::dataset_report::{DatasetReport, Preview, Problem, SplitCount, Spread};
+use crate::domain::dataset_report::{DatasetReport, HeadFacts, Preview, Problem, SplitCount, Spread, ValueSpread};
 
 /// Items opened between two calls of `progress`; also bounds what is in memory at a time.
 const CHUNK: usize = 64;
@@ -97,7 +97,7 @@ impl Findings {
                 }
                 *self.formats.entry(item.format.into()).or_default() += 1;
                 if let Some(small) = item.preview {
-                    self.previews.push((sample.target, sample.path.clone(), small));
+                    self.previews.push((sample.target.clone(), sample.path.clone(), small));
                 }
             }
         }
@@ -118,12 +118,14 @@ impl Findings {
             duplicates_within_split: Vec::new(),
             copies: domain::copies::Copies::default(),
             warnings: dataset.warnings.clone(),
-            previews: self.previews.into_iter().map(|(target, path, small)| preview(&dataset, target, path, small)).collect(),
+            previews: self.previews.into_iter().map(|(target, path, small)| preview(&dataset, &target, path, small)).collect(),
             digest: dataset.digest_of(&self.readable.iter().map(|(_, print)| print.hash).collect::<Vec<_>>()),
             task: dataset.targets.task(),
             declared: dataset.declared.clone(),
             modality: dataset.modality.name(),
-            values: dataset.targets.spread(dataset.samples().iter().map(|sample| sample.target)),
+            heads: heads(&dataset),
+            unlabelled: 0,
+            values: dataset.targets.spread(dataset.samples().iter().map(|sample| &sample.target)),
         };
         find_duplicates(&self.readable, &mut report);
         report.copies = find_copies(&self.readable, dataset.modality);
@@ -133,7 +135,39 @@ impl Findings {
     }
 }
 
-fn preview(dataset: &Dataset, target: Target, path: String, small: Picture) -> Preview {
+/// What is known of each thing that is to be said about an item, where there are several.
+fn heads(dataset: &Dataset) -> Vec<HeadFacts> {
+    let samples = dataset.samples();
+    let spread = |values: Vec<f64>| ValueSpread::of(&values);
+    match &dataset.targets {
+        Targets::Values(names) if names.len() > 1 => {
+            let column =
+                |at: usize| samples.iter().filter_map(|sample| sample.target.values().get(at)).map(|value| f64::from(*value)).collect();
+            let facts = |(at, name): (usize, &String)| HeadFacts {
+                name: name.clone(),
+                task: Targets::Values(vec![name.clone()]).task(),
+                known: samples.len(),
+                values: Some(spread(column(at))),
+                classes: Vec::new(),
+            };
+            names.iter().enumerate().map(facts).collect()
+        }
+        Targets::Heads(heads) => {
+            let known = |at: usize| samples.iter().map(move |sample| sample.target.head(at)).filter(|target| **target != Target::Unknown);
+            let facts = |(at, (name, targets)): (usize, &(String, Targets))| HeadFacts {
+                name: name.clone(),
+                task: targets.task(),
+                classes: targets.classes().to_vec(),
+                known: known(at).count(),
+                values: targets.spread(known(at)),
+            };
+            heads.iter().enumerate().map(facts).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn preview(dataset: &Dataset, target: &Target, path: String, small: Picture) -> Preview {
     Preview {
         class: dataset.targets.word(target),
         path,
@@ -146,7 +180,7 @@ fn split_counts(dataset: &Dataset) -> Vec<SplitCount> {
     let count = |split: Split| {
         let mut per_class = vec![0; dataset.classes().len()];
         let samples = dataset.samples().iter().filter(|s| s.split == split);
-        samples.clone().filter_map(|s| s.target.class()).for_each(|class| per_class[class as usize] += 1);
+        samples.clone().flat_map(|s| s.target.labels()).for_each(|class| per_class[*class as usize] += 1);
         SplitCount { name: split.as_str().into(), samples: samples.count(), per_class }
     };
     Split::ALL.into_iter().map(count).filter(|c| c.samples > 0).collect()

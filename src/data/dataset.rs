@@ -69,7 +69,7 @@ impl Dataset {
         let entries: Vec<Entry> = samples.iter().map(|(s, _)| listing.entries[s.entry].clone()).collect();
         let sample = |(id, (s, target)): (usize, &(Labelled, Target))| Sample {
             id: id as u32,
-            target: *target,
+            target: target.clone(),
             split: s.split,
             path: entries[id].path.clone(),
         };
@@ -131,7 +131,7 @@ impl Dataset {
     /// A name for the content, from the sha256 of each sample's bytes in the order of [`Self::samples`]: sha256 (hex) over the
     /// sorted lines `split TAB target TAB sha256-of-bytes`. Neither the packing nor file names nor the order change it.
     pub(super) fn digest_of(&self, hashes: &[[u8; 32]]) -> String {
-        let line = |(s, hash): (&Sample, &[u8; 32])| format!("{}\t{}\t{}\n", s.split, self.targets.word(s.target), hex::encode(hash));
+        let line = |(s, hash): (&Sample, &[u8; 32])| format!("{}\t{}\t{}\n", s.split, self.targets.word(&s.target), hex::encode(hash));
         let mut lines: Vec<String> = self.samples.iter().zip(hashes).map(line).collect();
         lines.sort();
         let mut all = Sha256::new();

@@ -51,6 +51,28 @@ pub struct DatasetReport {
     /// Of numbers: how they spread.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<ValueSpread>,
+    /// Where several things are to be said about each item: what each of them is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<HeadFacts>,
+    /// Items without a target that may be learned from too.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unlabelled: usize,
+}
+
+/// One of several things that are to be said about each item.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeadFacts {
+    pub name: String,
+    pub task: Task,
+    /// Of classes or labels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+    /// Of how many items it is known.
+    pub known: usize,
+    /// Of numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<ValueSpread>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -136,9 +158,15 @@ impl DatasetReport {
         if json.is_empty() { None } else { serde_json::from_str(json).ok() }
     }
 
+    /// Numbers that a head gives for each item.
+    pub fn outputs(&self) -> usize {
+        let of_heads = self.heads.iter().map(|head| head.classes.len().max(1)).sum();
+        self.classes.len().max(of_heads).max(1)
+    }
+
     /// Whether a head can learn from it.
     pub fn can_be_learned(&self) -> bool {
-        self.samples > 0 && (!self.task.about().classes || self.classes.len() >= 2)
+        self.samples > 0 && self.classes.len() >= self.task.about().least_classes
     }
 }
 

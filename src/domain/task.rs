@@ -7,29 +7,60 @@ use serde::{Deserialize, Serialize};
 use super::human;
 use super::modality::Modality;
 
+mod about;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Task {
     /// One class an item.
     #[default]
     Classification,
     /// One number an item.
     Regression,
+    /// Any number of labels an item.
+    MultiLabel,
+    /// Several numbers an item.
+    MultiRegression,
+    /// One class an item, of classes that have an order.
+    Ordinal,
+    /// Several of these about each item, some of which may be unknown.
+    MultiTask,
 }
-super::user::words!(Task, Classification = "classification", Regression = "regression");
+super::user::words!(
+    Task,
+    Classification = "classification",
+    Regression = "regression",
+    MultiLabel = "multi-label",
+    MultiRegression = "multi-regression",
+    Ordinal = "ordinal",
+    MultiTask = "multi-task"
+);
 
 /// What is minimised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Loss {
-    #[serde(rename = "cross-entropy")]
     CrossEntropy,
+    /// Cross entropy of each label's being there and not being there.
+    BinaryCrossEntropy,
+    /// Cross entropy of each "higher than this class?", from the summed probabilities of the classes above it.
+    Cumulative,
     /// The mean of squared errors.
     Mse,
     /// Squared up to one standard deviation of the targets, straight beyond it (Huber 1964): strays pull less.
     Huber,
+    /// The sum of the heads' own.
+    Heads,
 }
-super::user::words!(Loss, CrossEntropy = "cross-entropy", Mse = "mse", Huber = "huber");
+super::user::words!(
+    Loss,
+    CrossEntropy = "cross-entropy",
+    BinaryCrossEntropy = "binary-cross-entropy",
+    Cumulative = "cumulative",
+    Mse = "mse",
+    Huber = "huber",
+    Heads = "heads"
+);
 
 /// How a measure is written for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +92,16 @@ pub struct Measure {
 /// What is known of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct About {
-    /// Whether its targets are classes.
+    /// Whether its targets are classes or labels.
     pub classes: bool,
+    /// The fewest of them that something can be learned from.
+    pub least_classes: usize,
+    /// Whether an item has one class, which labels may be smoothed over.
+    pub one_class: bool,
     /// The first one decides which epoch is the best.
     pub measures: &'static [Measure],
+    /// Told of what is published, beside those: they take every answer at once.
+    pub further: &'static [Measure],
     /// The first one unless a recipe names another.
     pub losses: &'static [Loss],
     /// What the simplest answer, always the same, would reach by the first measure: its name in JSON, its name for people,
@@ -76,43 +113,18 @@ pub struct About {
     pub problem_type: Option<&'static str>,
 }
 
-const fn measure(key: &'static str, epoch_key: &'static str, title: &'static str, card: &'static str, unit: Unit, rises: bool) -> Measure {
-    Measure { key, epoch_key, title, card, unit, rises }
-}
-
-const CLASSIFICATION: About = About {
-    classes: true,
-    measures: &[
-        measure("top1", "val_top1", "top-1", "accuracy", Unit::Share, true),
-        measure("top5", "val_top5", "top-5", "top5_accuracy", Unit::Share, true),
-        measure("macro_f1", "macro_f1", "macro F1", "f1_macro", Unit::Score, true),
-    ],
-    losses: &[Loss::CrossEntropy],
-    baseline: ("majority_top1", "always the largest class", "Always answering the most frequent class would score {} top-1 there."),
-    suffix: "classification",
-    problem_type: None,
-};
-
-const REGRESSION: About = About {
-    classes: false,
-    measures: &[
-        measure("rmse", "val_rmse", "RMSE", "rmse", Unit::OfTarget, false),
-        measure("mae", "val_mae", "MAE", "mae", Unit::OfTarget, false),
-        measure("r2", "val_r2", "R²", "r2", Unit::Score, true),
-    ],
-    losses: &[Loss::Mse, Loss::Huber],
-    baseline: ("mean_rmse", "always the mean", "Always answering the mean of the training items would give an RMSE of {} there."),
-    suffix: "regression",
-    problem_type: Some("regression"),
-};
-
 impl Task {
-    pub const ALL: [Task; 2] = [Task::Classification, Task::Regression];
+    pub const ALL: [Task; 6] =
+        [Task::Classification, Task::Regression, Task::MultiLabel, Task::MultiRegression, Task::Ordinal, Task::MultiTask];
 
     pub const fn about(self) -> &'static About {
         match self {
-            Task::Classification => &CLASSIFICATION,
-            Task::Regression => &REGRESSION,
+            Task::Classification => &about::CLASSIFICATION,
+            Task::Regression => &about::REGRESSION,
+            Task::MultiLabel => &about::MULTI_LABEL,
+            Task::MultiRegression => &about::MULTI_REGRESSION,
+            Task::Ordinal => &about::ORDINAL,
+            Task::MultiTask => &about::MULTI_TASK,
         }
     }
 
@@ -123,6 +135,16 @@ impl Task {
     /// The measure that decides.
     pub fn primary(self) -> &'static Measure {
         &self.about().measures[0]
+    }
+
+    /// What training is for where the targets are for this task and `asked` was asked for: classes may be taken for ranks,
+    /// and regression is of one number or of several.
+    pub fn asked(self, asked: Task) -> Option<Task> {
+        match (self, asked) {
+            (Task::Classification, Task::Ordinal) => Some(Task::Ordinal),
+            (Task::MultiRegression, Task::Regression) => Some(self),
+            _ => (self == asked).then_some(self),
+        }
     }
 
     /// Its place among [`Self::measures`].
@@ -209,17 +231,20 @@ mod tests {
 
     #[test]
     fn every_task_has_measures_and_losses_of_its_own_names() {
-        let mut keys = std::collections::BTreeSet::new();
+        let mut known: std::collections::BTreeMap<&str, Measure> = std::collections::BTreeMap::new();
         for task in Task::ALL {
             assert_eq!(Task::parse(task.as_str()), Some(task));
             let about = task.about();
             assert!(!about.measures.is_empty() && !about.losses.is_empty());
-            for measure in about.measures {
-                assert!(keys.insert(measure.key), "{} belongs to two tasks", measure.key);
+            for measure in about.measures.iter().chain(about.further) {
+                assert_eq!(known.entry(measure.key).or_insert(*measure), measure, "{} is one thing in every task", measure.key);
             }
-            assert_eq!(Task::of_problem_type(about.problem_type), task);
+            assert_eq!(Task::of_problem_type(about.problem_type).about().problem_type, about.problem_type);
         }
-        assert_eq!(Task::of_problem_type(Some("multi_label_classification")), Task::Classification);
+        assert_eq!(Task::of_problem_type(Some("multi_label_classification")), Task::MultiLabel);
+        assert_eq!(Task::of_problem_type(Some("single_label_classification")), Task::Classification);
+        assert_eq!(Task::Classification.asked(Task::Ordinal), Some(Task::Ordinal));
+        assert_eq!(Task::Classification.asked(Task::Regression), None);
         assert_eq!(Task::Regression.pipeline_tag(Modality::Image), "image-regression");
         assert_eq!(Task::of_pipeline_tag("tabular-regression"), Some(Task::Regression));
         assert_eq!((Task::of_pipeline_tag("image-feature-extraction"), Task::of_pipeline_tag("")), (None, None));

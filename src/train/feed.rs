@@ -188,7 +188,7 @@ fn cached(cache: &Features, passed: usize, items: &[Item]) -> Result<Step> {
     let (mut values, mut targets, mut skipped) = (Vec::with_capacity(items.len() * format.width()), Vec::new(), Vec::new());
     for item in items {
         match cache.read(item.sample.id, item.view, &mut values) {
-            true => targets.push(item.sample.target),
+            true => targets.push(item.sample.target.clone()),
             false => skipped.push(format!("{}: not readable when its features were made", item.sample.path)),
         }
     }

@@ -22,7 +22,7 @@ fn error_of(files: &[(String, Vec<u8>)]) -> (&'static str, String) {
 fn seen(files: &[(String, Vec<u8>)]) -> Vec<(String, String, String)> {
     let dir = folder(files);
     let dataset = Dataset::open(&Source::Folder(dir.path().into()), &Limits::default()).unwrap();
-    dataset.samples().iter().map(|s| (s.split.to_string(), dataset.targets.word(s.target), s.path.clone())).collect()
+    dataset.samples().iter().map(|s| (s.split.to_string(), dataset.targets.word(&s.target), s.path.clone())).collect()
 }
 
 fn row(split: &str, class: &str, path: &str) -> (String, String, String) {

@@ -7,19 +7,29 @@
 mod classes;
 mod values;
 
+use std::sync::Arc;
+
 use super::error::Result;
 use super::labelled::Labelled;
 use super::limits::Limits;
 use crate::domain::dataset_report::ValueSpread;
 use crate::domain::task::Task;
 
-/// Of one item.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Of one item. Cheap to clone.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Target {
-    /// An index into [`Targets::Classes`].
+    /// Nothing is known of it: an item without a target, or a head that has none of this item.
+    Unknown,
+    /// An index into [`Targets::Classes`] or [`Targets::Ranks`].
     Class(u32),
+    /// Indexes into [`Targets::Labels`], rising; perhaps none.
+    Labels(Arc<[u32]>),
     /// A number in the units of the data set.
     Value(f32),
+    /// A number for each of the names in [`Targets::Values`].
+    Values(Arc<[f32]>),
+    /// One for each of [`Targets::Heads`].
+    Heads(Arc<[Target]>),
 }
 
 /// What the targets of a data set are.
@@ -27,7 +37,14 @@ pub enum Target {
 pub enum Targets {
     /// Class names, sorted.
     Classes(Vec<String>),
-    Values,
+    /// Class names from the lowest to the highest.
+    Ranks(Vec<String>),
+    /// Names of labels, sorted; an item has any number of them.
+    Labels(Vec<String>),
+    /// The names of the numbers: one, or several.
+    Values(Vec<String>),
+    /// Several of the kinds above, each under a name.
+    Heads(Vec<(String, Targets)>),
 }
 
 /// The columns of a table that hold targets, and what they are for; the first that a table has is taken.
@@ -41,18 +58,38 @@ pub(super) const COLUMNS: [(&str, Task); 5] = [
 
 impl Target {
     /// The class; `None` of anything else.
-    pub fn class(self) -> Option<u32> {
+    pub fn class(&self) -> Option<u32> {
+        if let Target::Class(class) = self { Some(*class) } else { None }
+    }
+
+    /// The class or the labels; none of anything else.
+    pub fn labels(&self) -> &[u32] {
         match self {
-            Target::Class(class) => Some(class),
-            Target::Value(_) => None,
+            Target::Class(class) => std::slice::from_ref(class),
+            Target::Labels(labels) => labels,
+            _ => &[],
         }
     }
 
     /// The number; `None` of anything else.
-    pub fn value(self) -> Option<f32> {
+    pub fn value(&self) -> Option<f32> {
+        if let Target::Value(value) = self { Some(*value) } else { None }
+    }
+
+    /// The number or the numbers; none of anything else.
+    pub fn values(&self) -> &[f32] {
         match self {
-            Target::Class(_) => None,
-            Target::Value(value) => Some(value),
+            Target::Value(value) => std::slice::from_ref(value),
+            Target::Values(values) => values,
+            _ => &[],
+        }
+    }
+
+    /// What is known of one head's target; of an item with a single target that is all there is.
+    pub fn head(&self, at: usize) -> &Target {
+        match self {
+            Target::Heads(heads) => heads.get(at).unwrap_or(&Target::Unknown),
+            one => one,
         }
     }
 }
@@ -60,8 +97,8 @@ impl Target {
 /// Reads the text of every sample; one target for each, in their order.
 pub(super) fn read(task: Task, samples: &[Labelled], limits: &Limits) -> Result<(Targets, Vec<Target>)> {
     match task {
-        Task::Classification => classes::read(samples, limits),
-        Task::Regression => values::read(samples),
+        Task::Regression | Task::MultiRegression => values::read(samples),
+        _ => classes::read(samples, limits),
     }
 }
 
@@ -71,8 +108,8 @@ pub(super) fn read(task: Task, samples: &[Labelled], limits: &Limits) -> Result<
 /// [`wanted`], where the field is nothing of that kind.
 pub(super) fn text(task: Task, field: &serde_json::Value) -> std::result::Result<String, &'static str> {
     match task {
-        Task::Classification => classes::text(field),
-        Task::Regression => values::text(field),
+        Task::Regression | Task::MultiRegression => values::text(field),
+        _ => classes::text(field),
     }
     .ok_or(wanted(task))
 }
@@ -80,8 +117,8 @@ pub(super) fn text(task: Task, field: &serde_json::Value) -> std::result::Result
 /// What such a field holds.
 pub(super) fn wanted(task: Task) -> &'static str {
     match task {
-        Task::Classification => classes::WANTED,
-        Task::Regression => values::WANTED,
+        Task::Regression | Task::MultiRegression => values::WANTED,
+        _ => classes::WANTED,
     }
 }
 
@@ -90,29 +127,43 @@ impl Targets {
     pub fn task(&self) -> Task {
         match self {
             Targets::Classes(_) => Task::Classification,
-            Targets::Values => Task::Regression,
+            Targets::Ranks(_) => Task::Ordinal,
+            Targets::Labels(_) => Task::MultiLabel,
+            Targets::Values(names) if names.len() > 1 => Task::MultiRegression,
+            Targets::Values(_) => Task::Regression,
+            Targets::Heads(_) => Task::MultiTask,
         }
     }
 
-    /// Class names, sorted; empty where there are none.
+    /// Names of classes or labels, in the order of their indexes; empty where there are none.
     pub fn classes(&self) -> &[String] {
         match self {
-            Targets::Classes(classes) => classes,
-            Targets::Values => &[],
+            Targets::Classes(names) | Targets::Ranks(names) | Targets::Labels(names) => names,
+            Targets::Values(_) | Targets::Heads(_) => &[],
         }
     }
 
     /// A target as it is written for people, and into the digest of a data set.
-    pub fn word(&self, target: Target) -> String {
+    pub fn word(&self, target: &Target) -> String {
+        let name = |index: u32| self.classes().get(index as usize).cloned().unwrap_or_else(|| index.to_string());
+        let listed = |words: Vec<String>| words.join(", ");
         match (self, target) {
-            (Targets::Classes(classes), Target::Class(class)) => classes.get(class as usize).cloned().unwrap_or_default(),
-            (_, Target::Class(class)) => class.to_string(),
+            (_, Target::Unknown) => String::new(),
+            (_, Target::Class(class)) => name(*class),
+            (_, Target::Labels(labels)) => listed(labels.iter().map(|label| name(*label)).collect()),
             (_, Target::Value(value)) => value.to_string(),
+            (_, Target::Values(values)) => listed(values.iter().map(f32::to_string).collect()),
+            (Targets::Heads(heads), Target::Heads(found)) => {
+                let known = heads.iter().zip(found.iter()).filter(|(_, target)| **target != Target::Unknown);
+                listed(known.map(|((name, kind), target)| format!("{name}: {}", kind.word(target))).collect())
+            }
+            (_, Target::Heads(found)) => format!("{} targets", found.len()),
         }
     }
 
-    /// How numbers spread; `None` of anything else.
-    pub fn spread(&self, targets: impl Iterator<Item = Target>) -> Option<ValueSpread> {
-        (*self == Targets::Values).then(|| ValueSpread::of(&targets.filter_map(Target::value).map(f64::from).collect::<Vec<_>>()))
+    /// How numbers spread, where there is one an item; `None` of anything else.
+    pub fn spread<'a>(&self, targets: impl Iterator<Item = &'a Target>) -> Option<ValueSpread> {
+        let single = matches!(self, Targets::Values(names) if names.len() == 1);
+        single.then(|| ValueSpread::of(&targets.filter_map(Target::value).map(f64::from).collect::<Vec<_>>()))
     }
 }

@@ -7,6 +7,9 @@ use crate::data::error::{Error, Result};
 use crate::data::labelled::Labelled;
 use crate::data::name;
 
+/// What a number is called where its column is `target`.
+pub const NAME: &str = "target";
+
 pub const WANTED: &str = "a number";
 
 const HINT: &str = "give each image its number in the column `target`, such as 3.5 or 1e-3; classes belong in the column `label`";
@@ -26,7 +29,7 @@ pub fn read(samples: &[Labelled]) -> Result<(Targets, Vec<Target>)> {
     {
         return Err(Error::BadTargets { reason: format!("all of them are {first}, from which nothing can be learned"), hint: HINT });
     }
-    Ok((Targets::Values, targets))
+    Ok((Targets::Values(vec![NAME.into()]), targets))
 }
 
 fn number(sample: &Labelled) -> Result<Target> {

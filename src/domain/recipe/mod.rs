@@ -119,23 +119,23 @@ impl Recipe {
         if self.image_size != 0 {
             whole("image_size", self.image_size as u64, 32, 640)?;
         }
-        self.task.map_or(Ok(()), |task| self.check_task(task))
+        self.task.map_or(Ok(()), |task| self.check_task(task).map(drop))
     }
 
-    /// Refuses settings that belong to another task.
-    pub fn check_task(&self, task: Task) -> Result<(), RecipeError> {
+    /// What is trained for on targets of this task; refuses settings that belong to another.
+    pub fn check_task(&self, targets: Task) -> Result<Task, RecipeError> {
         let refuse = |setting, problem| Err(RecipeError { setting, problem });
-        if self.task.is_some_and(|asked| asked != task) {
-            return refuse("task", format!("the data set's targets are for {task}; leave it out, or publish targets of another kind"));
-        }
+        let Some(task) = targets.asked(self.task.unwrap_or(targets)) else {
+            return refuse("task", format!("the data set's targets are for {targets}; leave it out, or publish targets of another kind"));
+        };
         if let Some(loss) = self.loss.filter(|loss| !task.about().losses.contains(loss)) {
             let known: Vec<_> = task.about().losses.iter().map(|loss| loss.as_str()).collect();
             return refuse("loss", format!("{loss} is not a loss of {task}, which takes {}", known.join(" or ")));
         }
-        if self.label_smoothing > 0.0 && !task.about().classes {
+        if self.label_smoothing > 0.0 && !task.about().one_class {
             return refuse("label_smoothing", format!("there are no classes to spread over in {task}; set it to 0"));
         }
-        Ok(())
+        Ok(task)
     }
 
     /// The loss to minimise in this task.

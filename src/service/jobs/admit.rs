@@ -38,8 +38,8 @@ impl Service {
             let hint = "publish the images as a folder per class, or with a metadata.csv that has a column `label` or `target`";
             return Err(Error::invalid("dataset_unusable", message, hint));
         };
-        asked.recipe.check_task(report.task).map_err(bad_recipe)?;
-        let outputs = report.classes.len().max(1) as u64;
+        let task = asked.recipe.check_task(report.task).map_err(bad_recipe)?;
+        let outputs = report.outputs() as u64;
         affordable(self.policy(), &asked.recipe, &config, report.samples as u64, outputs)?;
         Ok(FineTune {
             base: asked.base,
@@ -49,7 +49,7 @@ impl Service {
             name: asked.name,
             private: asked.private,
             // Written down, so that the job says what it is.
-            recipe: Recipe { task: Some(report.task), ..asked.recipe },
+            recipe: Recipe { task: Some(task), ..asked.recipe },
         })
     }
 

@@ -27,7 +27,7 @@ impl Classification {
 }
 
 /// The class of a sample of classes.
-fn class(target: Target) -> u32 {
+fn class(target: &Target) -> u32 {
     target.class().unwrap_or_default()
 }
 
@@ -41,7 +41,7 @@ impl Task for Classification {
     }
 
     fn loss(&self, outputs: &Tensor, targets: &[Target], recipe: &Recipe) -> Result<Tensor> {
-        let labels: Vec<u32> = targets.iter().copied().map(class).collect();
+        let labels: Vec<u32> = targets.iter().map(class).collect();
         Ok(loss::cross_entropy(outputs, &Tensor::new(labels, &Device::Cpu)?, recipe.label_smoothing)?)
     }
 
@@ -50,7 +50,7 @@ impl Task for Classification {
     }
 
     fn check(&self, partition: &Partition) -> Result<()> {
-        let classes: BTreeSet<u32> = partition.train.iter().map(|sample| class(sample.target)).collect();
+        let classes: BTreeSet<u32> = partition.train.iter().map(|sample| class(&sample.target)).collect();
         if classes.len() < 2 {
             return Err(nothing("the training images belong to fewer than two classes; add images of other classes to `train`"));
         }
@@ -59,8 +59,8 @@ impl Task for Classification {
 
     /// Top-1 of always answering the most frequent training class: what any model should beat.
     fn baseline(&self, partition: &Partition) -> f64 {
-        let count = |samples: &[Sample], label| samples.iter().filter(|sample| class(sample.target) == label).count();
-        let labels: BTreeSet<u32> = partition.train.iter().map(|sample| class(sample.target)).collect();
+        let count = |samples: &[Sample], label| samples.iter().filter(|sample| class(&sample.target) == label).count();
+        let labels: BTreeSet<u32> = partition.train.iter().map(|sample| class(&sample.target)).collect();
         let most = labels.into_iter().max_by_key(|label| (count(&partition.train, *label), std::cmp::Reverse(*label)));
         most.map_or(0.0, |label| count(&partition.val, label) as f64 / partition.val.len().max(1) as f64)
     }
@@ -105,7 +105,7 @@ impl<'a> Tally<'a> {
 impl super::Tally for Tally<'_> {
     fn add(&mut self, outputs: &[f32], targets: &[Target]) {
         for (row, target) in outputs.chunks_exact(self.names.len()).zip(targets) {
-            self.add_row(row, class(*target));
+            self.add_row(row, class(target));
         }
     }
 

@@ -77,7 +77,10 @@ pub fn of_targets(targets: &Targets, partition: &Partition, recipe: &Recipe) -> 
     recipe.check_task(targets.task())?;
     let task: Box<dyn Task> = match targets {
         Targets::Classes(classes) => Box::new(Classification::new(classes)),
-        Targets::Values => Box::new(regression::Regression::new(&partition.train)),
+        Targets::Ranks(_) | Targets::Labels(_) | Targets::Heads(_) => {
+            return Err(nothing(format!("targets for {} cannot be learned from yet", targets.task())));
+        }
+        Targets::Values(_) => Box::new(regression::Regression::new(&partition.train)),
     };
     task.check(partition)?;
     Ok(task)
@@ -89,8 +92,8 @@ pub type Answerer = Box<dyn Fn(&[f32], usize) -> Answer + Send + Sync>;
 /// How the outputs of a published model are said: from its `config.json` and the rows of its head.
 pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
     match Name::of_problem_type(config.problem_type.as_deref()) {
-        Name::Classification => classification::answerer(config, outputs),
-        Name::Regression => regression::answerer(config, outputs),
+        Name::Classification | Name::Ordinal | Name::MultiLabel | Name::MultiTask => classification::answerer(config, outputs),
+        Name::Regression | Name::MultiRegression => regression::answerer(config, outputs),
     }
 }
 

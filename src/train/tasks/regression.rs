@@ -38,7 +38,7 @@ impl Regression {
         Regression { mean: average, deviation: if variance > 0.0 { variance.sqrt() } else { 1.0 } }
     }
 
-    fn standardised(&self, target: Target) -> f64 {
+    fn standardised(&self, target: &Target) -> f64 {
         target.value().map_or(0.0, |value| (f64::from(value) - self.mean) / self.deviation)
     }
 }
@@ -53,7 +53,7 @@ impl Task for Regression {
     }
 
     fn loss(&self, outputs: &Tensor, targets: &[Target], recipe: &Recipe) -> Result<Tensor> {
-        let wanted: Vec<f32> = targets.iter().map(|target| self.standardised(*target) as f32).collect();
+        let wanted: Vec<f32> = targets.iter().map(|target| self.standardised(target) as f32).collect();
         let wanted = Tensor::from_vec(wanted, (targets.len(), 1), &Device::Cpu)?.to_device(outputs.device())?;
         let error = (outputs - wanted)?;
         Ok(match recipe.loss_of(Name::Regression) {
@@ -132,7 +132,7 @@ impl Errors<'_> {
 impl Tally for Errors<'_> {
     fn add(&mut self, outputs: &[f32], targets: &[Target]) {
         for (output, target) in outputs.iter().zip(targets) {
-            let truth = self.task.standardised(*target);
+            let truth = self.task.standardised(target);
             let output = f64::from(*output);
             let output = if self.settled { (output - self.task.mean) / self.task.deviation } else { output };
             let error = output - truth;

@@ -1,0 +1,106 @@
+//! What is known of each task: its measures, losses and baseline.
+
+use super::{About, Loss, Measure, Unit};
+
+const fn measure(key: &'static str, epoch_key: &'static str, title: &'static str, card: &'static str, unit: Unit, rises: bool) -> Measure {
+    Measure { key, epoch_key, title, card, unit, rises }
+}
+
+const TOP1: Measure = measure("top1", "val_top1", "top-1", "accuracy", Unit::Share, true);
+const MACRO_F1: Measure = measure("macro_f1", "macro_f1", "macro F1", "f1_macro", Unit::Score, true);
+/// Mean over classes of the average precision of each against the others.
+const MAP: Measure = measure("map", "val_map", "mAP", "mean_average_precision", Unit::Score, true);
+/// Mean over classes of the area under the curve of each against the others; of two classes the one area.
+const AUROC: Measure = measure("auroc", "val_auroc", "AUROC", "roc_auc", Unit::Score, true);
+/// How far the probabilities are from the shares that were right, in fifteen bins of equal width (Guo 2017).
+const ECE: Measure = measure("ece", "val_ece", "calibration error", "expected_calibration_error", Unit::Score, false);
+
+pub(super) const CLASSIFICATION: About = About {
+    classes: true,
+    least_classes: 2,
+    one_class: true,
+    measures: &[TOP1, measure("top5", "val_top5", "top-5", "top5_accuracy", Unit::Share, true), MACRO_F1],
+    further: &[ECE, AUROC, MAP],
+    losses: &[Loss::CrossEntropy],
+    baseline: ("majority_top1", "always the largest class", "Always answering the most frequent class would score {} top-1 there."),
+    suffix: "classification",
+    problem_type: None,
+};
+
+pub(super) const REGRESSION: About = About {
+    classes: false,
+    least_classes: 0,
+    one_class: false,
+    measures: &[
+        measure("rmse", "val_rmse", "RMSE", "rmse", Unit::OfTarget, false),
+        measure("mae", "val_mae", "MAE", "mae", Unit::OfTarget, false),
+        measure("r2", "val_r2", "R²", "r2", Unit::Score, true),
+    ],
+    further: &[],
+    losses: &[Loss::Mse, Loss::Huber],
+    baseline: ("mean_rmse", "always the mean", "Always answering the mean of the training items would give an RMSE of {} there."),
+    suffix: "regression",
+    problem_type: Some("regression"),
+};
+
+pub(super) const MULTI_LABEL: About = About {
+    classes: true,
+    least_classes: 1,
+    one_class: false,
+    measures: &[
+        MAP,
+        MACRO_F1,
+        measure("micro_f1", "micro_f1", "micro F1", "f1_micro", Unit::Score, true),
+        measure("subset_accuracy", "subset_accuracy", "exact matches", "subset_accuracy", Unit::Share, true),
+    ],
+    further: &[ECE, AUROC],
+    losses: &[Loss::BinaryCrossEntropy],
+    baseline: ("prevalence_map", "always the same scores", "Always giving the same scores would reach a mAP of {} there."),
+    suffix: "classification",
+    problem_type: Some("multi_label_classification"),
+};
+
+/// Of several numbers the mean of R² decides: the units of one do not drown the others.
+pub(super) const MULTI_REGRESSION: About = About {
+    classes: false,
+    least_classes: 0,
+    one_class: false,
+    measures: &[
+        measure("mean_r2", "val_mean_r2", "mean R²", "r2_mean", Unit::Score, true),
+        measure("mean_rmse", "val_mean_rmse", "mean RMSE", "rmse_mean", Unit::OfTarget, false),
+        measure("mean_mae", "val_mean_mae", "mean MAE", "mae_mean", Unit::OfTarget, false),
+    ],
+    further: &[],
+    losses: &[Loss::Mse, Loss::Huber],
+    baseline: ("means_r2", "always the means", "Always answering the means of the training items would give a mean R² of {} there."),
+    suffix: "regression",
+    problem_type: Some("regression"),
+};
+
+pub(super) const ORDINAL: About = About {
+    classes: true,
+    least_classes: 2,
+    one_class: true,
+    measures: &[
+        measure("rank_mae", "val_rank_mae", "MAE in ranks", "mae_ranks", Unit::Score, false),
+        measure("kappa", "val_kappa", "weighted kappa", "quadratic_weighted_kappa", Unit::Score, true),
+        TOP1,
+    ],
+    further: &[MACRO_F1, ECE],
+    losses: &[Loss::Cumulative, Loss::CrossEntropy],
+    baseline: ("median_rank_mae", "always the middle class", "Always answering the median class would miss by {} ranks there."),
+    suffix: "classification",
+    problem_type: None,
+};
+
+pub(super) const MULTI_TASK: About = About {
+    classes: false,
+    least_classes: 0,
+    one_class: false,
+    measures: &[measure("mean_score", "val_mean_score", "mean score", "mean_score", Unit::Score, true)],
+    further: &[],
+    losses: &[Loss::Heads],
+    baseline: ("mean_score_baseline", "always the same answers", "Always giving the same answers would have a mean score of {} there."),
+    suffix: "classification",
+    problem_type: None,
+};
