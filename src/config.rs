@@ -6,6 +6,7 @@ mod file;
 mod hugging_face;
 mod places;
 mod reader;
+mod settings;
 mod store;
 
 use std::collections::BTreeMap;
@@ -16,71 +17,12 @@ use std::path::{Path, PathBuf};
 pub use hugging_face::HuggingFace;
 use places::Places;
 use reader::Reader;
+pub use settings::SETTINGS;
 pub use store::{AwsVariables, Bucket};
 
 use crate::domain::data_limits::DataLimits;
 use crate::domain::network::Network;
 use crate::domain::quotas::Quotas;
-
-/// Everything that can be set: key (as in the file; `HUB_` and upper case in the environment), default, meaning.
-pub const SETTINGS: &[(&str, &str, &str)] = &[
-    ("data", "~/.local/share/backbone-hub", "directory of the server's database and blobs"),
-    ("store", "", "where blobs lie: empty for the data directory, or s3://bucket/prefix"),
-    ("redirect_downloads", "false", "send clients to short-lived addresses of the S3 store rather than pass its bytes through"),
-    ("listen", "127.0.0.1:8080", "address and port to serve on; port 0 picks a free one"),
-    ("metrics_listen", "", "a further address and port that answers /metrics to anybody; else an administrator's token reads them"),
-    ("public_url", "", "the address people reach the server at, such as https://hub.example.org"),
-    ("trusted_hosts", "", "further names the server answers to, with commas; others are refused"),
-    ("trusted_proxies", "", "addresses or networks, with commas, whose Forwarded and X-Forwarded-For say who calls"),
-    ("cors_origins", "", "pages of other sites, such as https://app.example, that may read public files; with commas, or *"),
-    ("open_signup", "false", "anybody may create an account"),
-    ("pickle", "scan", "which pickles may be published: refuse, scan (those that name nothing but what builds data) or allow"),
-    ("allow_pickle", "", "the older word: true is pickle = allow, false is pickle = refuse"),
-    ("max_file_bytes", "68719476736", "largest file that may be uploaded"),
-    ("max_image_pixels", "120000000", "largest picture that is read: width times height"),
-    ("max_item_bytes", "134217728", "largest file of a data set once unpacked, and largest picture a model may be asked about"),
-    ("max_dataset_files", "1000000", "files and folders a data set may have, those inside its archive counted"),
-    ("max_dataset_bytes", "68719476736", "what the files of a data set may take together once unpacked"),
-    ("xet", "true", "newer Hugging Face clients send large files by Xet; without it they send up to 64 MiB inside the commit"),
-    ("patience_seconds", "60", "how long a client may move almost nothing (under 64 KiB) before its connection is cut"),
-    ("max_connections", "8192", "open connections in all; further ones wait"),
-    ("max_connections_per_peer", "1024", "open connections of one address; 0 for no limit, as behind a proxy"),
-    (
-        "max_requests_per_minute",
-        "12000",
-        "requests one account, or one address without a token, may make; bytes do not count; 0 for no limit",
-    ),
-    ("max_jobs_per_user", "20", "queued and running fine-tunes one user may have"),
-    ("quota_bytes", "0", "bytes the repos of one user or organisation may hold; 0 for no limit ('hub admin quota' sets one of their own)"),
-    ("max_repos_per_namespace", "10000", "repos of one user or organisation"),
-    ("max_organisations_per_user", "50", "organisations one user may administer"),
-    ("max_tokens_per_user", "200", "tokens one user may have"),
-    ("max_uploads_per_account", "1000", "unfinished uploads of one account"),
-    ("gc_interval", "24h", "how often the server collects what nobody names any more; 0 for never"),
-    ("gc_grace", "24h", "how long that stays before it is collected"),
-    ("scrub_period", "30d", "the time in which the server reads all blobs again to find damage; 0 for never"),
-    ("audit_keep", "365d", "how long lines of the audit log are kept; 0 for as long as there are no more than a million"),
-    ("upstream", "", "another hub, such as https://huggingface.co: what is asked for and not here is fetched from there"),
-    ("upstream_namespaces", "", "whose repos are fetched from there: names with commas, or * for all"),
-    ("upstream_refresh", "0", "after this time (90s, 15m, 24h, 30d) a repo from there is asked for its commit again; 0: never by itself"),
-    ("upstream_token", "", "the token for it; what strangers are not shown there is private here"),
-    ("workers", "1", "worker processes that run fine-tunes; 0 for none"),
-    (
-        "confinement",
-        "auto",
-        "hold what reads other people's files by Landlock and seccomp: auto (as far as the kernel can), require or off",
-    ),
-    ("frozen_cache_bytes", "21474836480", "room for what frozen stages answered, which fine-tunes keep for each other; 0 keeps none"),
-    ("threads", "0", "threads for training and predictions; 0 for all cores"),
-    ("backend", "auto", "arithmetic of convolutions: auto (oneDNN where it is installed), onednn or rust"),
-    ("device", "auto", "where networks run: auto (an NVIDIA card where CUDA is built in and one answers), cpu, cuda or cuda:N"),
-    ("log", "info", "what to log: error, warn, info, debug, trace, or a filter such as hub=debug"),
-    ("log_format", "auto", "auto (text on a terminal, else JSON), text or json"),
-    ("server", "http://127.0.0.1:8080", "the hub that commands talk to"),
-    ("token", "", "the token commands use; 'hub login' stores one"),
-    ("cache", "~/.cache/backbone-hub", "where pulled files are kept"),
-    ("hf_cache", "~/.cache/huggingface/hub", "the cache of huggingface_hub, for 'hub pull --hf-cache'; HF_HUB_CACHE and HF_HOME count"),
-];
 
 /// Where a value came from; later ones win.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
