@@ -26,6 +26,7 @@ mod model_folder;
 pub mod optim;
 mod partition;
 pub mod predict;
+pub mod probe;
 mod progress;
 pub mod report;
 mod run;

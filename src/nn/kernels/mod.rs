@@ -25,7 +25,7 @@ mod linear;
 mod maps;
 #[cfg(test)]
 mod maps_tests;
-mod matmul;
+pub(crate) mod matmul;
 mod memory;
 #[cfg(test)]
 mod naive_tests;
