@@ -14,6 +14,7 @@ use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
 use crate::nn::loss;
 use crate::train::error::Result;
+use crate::train::probe::{Part, Wanted};
 
 pub struct Classification {
     names: Vec<String>,
@@ -47,6 +48,11 @@ impl Task for Classification {
 
     fn tally(&self, _settled: bool) -> Box<dyn super::Tally + '_> {
         Box::new(Tally::new(&self.names))
+    }
+
+    fn convex(&self, targets: &[Target], recipe: &Recipe) -> Option<Vec<Part>> {
+        let labels = targets.iter().map(Target::class).collect();
+        Some(vec![Part { outputs: self.names.len(), wanted: Wanted::Class { labels, smoothing: recipe.label_smoothing } }])
     }
 
     fn check(&self, partition: &Partition) -> Result<()> {

@@ -11,6 +11,7 @@ use candle_core::Tensor;
 
 use super::error::{Error, Result};
 use super::partition::Partition;
+use super::probe::Part;
 use crate::data::{Target, Targets};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::Evaluation;
@@ -45,6 +46,17 @@ pub trait Task: Send + Sync {
     /// What the head's rate is multiplied by under plain gradient descent, where so many features come in.
     fn head_rate(&self, _features: usize) -> f64 {
         1.0
+    }
+
+    /// What a linear head's outputs are to be for these targets, as losses that are convex in it ([`super::probe`]): its optimum on
+    /// features that do not change is then found exactly. `None` where the task has no such losses: its head learns by descent.
+    fn convex(&self, _targets: &[Target], _recipe: &Recipe) -> Option<Vec<Part>> {
+        None
+    }
+
+    /// How much each of these items counts in the loss; all alike where it is empty.
+    fn item_weights(&self, _targets: &[Target], _recipe: &Recipe) -> Vec<f32> {
+        Vec::new()
     }
 
     /// What outputs are multiplied by and what is then added to have them in the units of the data set, where the head

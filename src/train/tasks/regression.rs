@@ -12,6 +12,7 @@ use crate::domain::prediction::{Answer, Value};
 use crate::domain::recipe::Recipe;
 use crate::domain::task::{Loss, Task as Name};
 use crate::train::error::Result;
+use crate::train::probe::{Part, Wanted};
 
 /// The name of the output in `label_names`: the column that the targets came from.
 const OUTPUT: &str = "target";
@@ -69,6 +70,12 @@ impl Task for Regression {
 
     fn tally(&self, settled: bool) -> Box<dyn Tally + '_> {
         Box::new(Errors { task: self, settled, squares: 0.0, distances: 0.0, truths: Vec::new() })
+    }
+
+    fn convex(&self, targets: &[Target], recipe: &Recipe) -> Option<Vec<Part>> {
+        let known = |target: &Target| target.value().map_or(f32::NAN, |_| self.standardised(target) as f32);
+        let huber = (recipe.loss_of(Name::Regression) == Loss::Huber).then_some(HUBER_DELTA as f32);
+        Some(vec![Part { outputs: 1, wanted: Wanted::Values { values: targets.iter().map(known).collect(), huber } }])
     }
 
     fn check(&self, partition: &Partition) -> Result<()> {
