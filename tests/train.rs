@@ -12,7 +12,7 @@ use hub::domain::config::ModelConfig;
 use hub::domain::evaluation::{Held, Stopped};
 use hub::domain::job_event::Progress;
 use hub::domain::prediction::Answer;
-use hub::domain::recipe::{Augment, Optimizer, Recipe, Strategy};
+use hub::domain::recipe::{Augment, Optimizer, Recipe, Schedule, Strategy};
 use hub::domain::task::{Loss, Task};
 use hub::nn::{Weights, architectures};
 use hub::train::{Control, Error, Event, FeatureStore, Frozen, Keep, Lineage, Predictor, Report, Training, fit, write_folder};
@@ -20,6 +20,9 @@ use image::{Rgb, RgbImage};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
+
+#[path = "train/moving.rs"]
+mod moving;
 
 const CLASSES: [&str; 3] = ["disc", "horizontal", "vertical"];
 const SIDE: u32 = 32;

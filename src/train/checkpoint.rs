@@ -4,6 +4,7 @@
 //! now.<name>          weights and buffers that change, after the last whole epoch
 //! best.<name>         the same at the best epoch
 //! optimizer.<slot>.<name>
+//! average.<name>      the moving average, where there is one
 //! __metadata__.state  JSON: what run this is, epochs done, history, best epoch
 //! ```
 //!

@@ -2,10 +2,10 @@
 
 use super::Training;
 use super::error::{Error, Result};
-use super::feed::Step;
 use super::progress::{Control, Event, ProgressReporter};
 use super::report::Report;
 use super::run::{Run, Trained};
+use super::updates::Updates;
 use crate::data::Sample;
 use crate::domain::evaluation::Evaluation;
 use crate::nn::{Mode, kernels};
@@ -33,8 +33,10 @@ pub fn fit(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Resul
         let trained = train_epoch(&mut run, &mut reporter)?;
         let samples_per_second = reporter.samples_per_second();
         let val = run.partition.val.clone();
+        run.show_average()?;
         let validation = evaluate(&mut run, &val, &mut reporter)?;
         let numbers = run.close_epoch(&trained, &validation, samples_per_second)?;
+        run.hide_average()?;
         let epoch = numbers.epoch;
         reporter.tell(Event::Epoch(numbers))?;
         if run.is_checkpoint_due() {
@@ -53,6 +55,7 @@ pub fn fit(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Resul
 fn train_epoch(run: &mut Run, reporter: &mut ProgressReporter) -> Result<Trained> {
     let task = run.task.clone();
     let mut tally = task.tally(false);
+    let mut updates = Updates::default();
     let mut loss_sum = 0.0;
     let samples = run.partition.train.clone();
     let feed = run.feed.clone();
@@ -61,29 +64,17 @@ fn train_epoch(run: &mut Run, reporter: &mut ProgressReporter) -> Result<Trained
         run.skipped.note(&step.skipped, reporter)?;
         let items = step.targets.len();
         if items >= run.model.least_items() {
-            let (outputs, loss) = train_step(run, &step, number)?;
+            let (outputs, loss) = updates.train(run, &step, number)?;
             tally.add(&outputs, &step.targets);
             loss_sum += loss * items as f64;
         }
         reporter.step(items)?;
     }
+    updates.finish(run)?;
     if tally.samples() == 0 {
         return Err(Error::NothingToLearn("not one training image could be used; check that the images open in a viewer".into()));
     }
     Ok(Trained { loss: loss_sum / tally.samples() as f64, primary: tally.primary() })
-}
-
-/// Forward, backward, update. Answers the outputs and the loss from before the update.
-fn train_step(run: &mut Run, step: &Step, number: u64) -> Result<(Vec<f32>, f64)> {
-    let outputs = run.model.outputs(step, Mode::Train, number)?;
-    let loss = run.task.loss(&outputs, &step.targets, run.training.recipe)?;
-    let value = f64::from(loss.to_scalar::<f32>()?);
-    if !value.is_finite() {
-        return Err(run.diverged(number, "the loss"));
-    }
-    let gradients = kernels::backward(&loss)?;
-    run.optimizer.step(&gradients, run.schedule.factor(number))?;
-    Ok((outputs.flatten_all()?.to_vec1()?, value))
 }
 
 /// The network as it is, on the plain view of each sample.

@@ -7,7 +7,7 @@
 //! - [`tasks`]: what a head is trained to say: loss, tally, measures, answers.
 //! - `partition`, `feed`: which items, in which order, as views or as the features of frozen stages.
 //! - [`features`](self): features of frozen stages are computed once for each view, also over runs ([`FeatureStore`]).
-//! - `model`, [`optim`], [`schedule`]: what learns, and how.
+//! - `model`, [`optim`], [`schedule`], `updates`: what learns, and how.
 //! - [`report`], `model_folder`, `card`: how good it got, and the model folder to publish.
 //! - [`estimate`](mod@estimate): what a recipe will cost, before anything is spent.
 //! - [`embedding`]: the pooled features of a data set's items by a base.
@@ -32,6 +32,7 @@ pub mod report;
 mod run;
 pub mod schedule;
 pub mod tasks;
+mod updates;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -120,6 +120,11 @@ impl Model {
         })
     }
 
+    /// All that changes.
+    pub fn learned(&self) -> &[(String, Var)] {
+        &self.learned
+    }
+
     /// Copies of all that has changed since the base.
     pub fn snapshot(&self) -> Result<Vec<(String, Tensor)>> {
         let copy = |(name, var): &(String, Var)| Ok((name.clone(), var.as_tensor().detach().copy()?));

@@ -7,7 +7,7 @@ mod strategy;
 use serde::{Deserialize, Serialize};
 
 pub use augment::Augment;
-pub use optimizer::{Optimizer, Precision};
+pub use optimizer::{Optimizer, Precision, Schedule};
 pub use strategy::Strategy;
 
 use super::task::{Loss, Task};
@@ -63,6 +63,20 @@ pub struct Recipe {
     pub task: Option<Task>,
     /// What is minimised; left out, the task's first choice.
     pub loss: Option<Loss>,
+    /// `cosine`: what BiT's successors and timm's fine-tunes use; it has no moments to choose.
+    pub schedule: Schedule,
+    /// Of `sgd`: 0.9 (BiT, Transfer Learning Library).
+    pub momentum: f64,
+    /// Of `adamw`: 0.9 and 0.999 (Kingma and Ba 2015, PyTorch's default).
+    pub betas: [f64; 2],
+    /// The largest norm of all gradients together; what is longer is shortened to it. 0, off: nothing measured speaks for it
+    /// at these rates; 1 is usual for transformers.
+    pub clip_norm: f64,
+    /// Batches whose gradients make one step, so that `accumulate` times `batch_size` items count as one batch. 1.
+    pub accumulate: u32,
+    /// Decay of a moving average of the weights, which is then what is measured and published; 0 is off: over the few
+    /// hundred steps of a small data set the average is mostly older weights.
+    pub ema: f64,
 }
 
 impl Default for Recipe {
@@ -89,6 +103,12 @@ impl Default for Recipe {
             precision: Precision::F32,
             task: None,
             loss: None,
+            schedule: Schedule::default(),
+            momentum: 0.9,
+            betas: [0.9, 0.999],
+            clip_norm: 0.0,
+            accumulate: 1,
+            ema: 0.0,
         }
     }
 }
@@ -115,6 +135,7 @@ impl Recipe {
         whole("batch_size", self.batch_size as u64, 1, 1_024)?;
         whole("frozen_stages", self.frozen_stages as u64, 0, 64)?;
         self.augment.check()?;
+        optimizer::check(self)?;
         whole("threads", self.threads as u64, 0, 512)?;
         if self.image_size != 0 {
             whole("image_size", self.image_size as u64, 32, 640)?;
@@ -176,8 +197,8 @@ mod tests {
 
     #[test]
     fn settings_out_of_bounds_are_named() {
-        type Spoil = fn(&mut Recipe);
-        let bad: [(&str, Spoil); 12] = [
+        type Spoil = (&'static str, fn(&mut Recipe));
+        let bad: &[Spoil] = &[
             ("lr", |r| r.lr = f64::NAN),
             ("lr", |r| r.lr = -1.0),
             ("head_lr", |r| r.head_lr = f64::INFINITY),
@@ -190,11 +211,16 @@ mod tests {
             ("epochs", |r| r.epochs = 0),
             ("batch_size", |r| r.batch_size = 0),
             ("image_size", |r| r.image_size = 31),
+            ("momentum", |r| r.momentum = 1.0),
+            ("betas", |r| r.betas = [0.9, 1.0]),
+            ("clip_norm", |r| r.clip_norm = -1.0),
+            ("accumulate", |r| r.accumulate = 0),
+            ("ema", |r| r.ema = 1.0),
         ];
         for (setting, spoil) in bad {
             let mut recipe = Recipe::default();
             spoil(&mut recipe);
-            assert_eq!(recipe.check().unwrap_err().setting, setting);
+            assert_eq!(recipe.check().unwrap_err().setting, *setting);
         }
     }
 }

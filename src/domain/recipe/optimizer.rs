@@ -2,12 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Recipe, RecipeError, range, whole};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Optimizer {
-    /// Nesterov momentum 0.9.
+    /// With Nesterov's momentum.
     Sgd,
     Adamw,
+}
+
+/// How the rates move over the steps of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// A linear warm-up, then half a cosine down to zero.
+    #[default]
+    Cosine,
+    /// The warm-up, then a tenth after 30, 60 and 90 % of the steps (BiT).
+    Step,
+    /// The warm-up, then the rate as it is.
+    Constant,
+    /// From a 25th up over 30 % of the steps, then down to nearly nothing, both along a cosine (Smith and Topin 2018,
+    /// in PyTorch's form). It has its own warm-up.
+    OneCycle,
 }
 
 /// Of the products in layers that learn; weights, sums and everything else are f32 either way.
@@ -18,4 +36,13 @@ pub enum Precision {
     F32,
     /// Factors rounded to bfloat16: eight bits of mantissa, the range of f32.
     Bf16,
+}
+
+pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
+    range("momentum", recipe.momentum, 0.0, 0.999)?;
+    range("betas", recipe.betas[0], 0.0, 0.9999)?;
+    range("betas", recipe.betas[1], 0.0, 0.999_999)?;
+    range("clip_norm", recipe.clip_norm, 0.0, 1e6)?;
+    range("ema", recipe.ema, 0.0, 0.999_999)?;
+    whole("accumulate", u64::from(recipe.accumulate), 1, 256)
 }

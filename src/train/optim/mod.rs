@@ -4,23 +4,24 @@
 //! large the network is. The work is elementwise, so the thread count cannot change a result. On another device than
 //! the CPU the same steps are composed of candle's ops (`portable`).
 
+mod average;
+mod gradients;
 mod portable;
 
 use std::collections::HashMap;
 
-use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, Var, bail};
 use parking_lot::Mutex;
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::error::{Error, Result};
-use crate::domain::recipe::Optimizer as Kind;
+pub use average::Average;
+pub use gradients::Gradients;
 
-pub(super) const MOMENTUM: f32 = 0.9;
-pub(super) const BETA1: f64 = 0.9;
-pub(super) const BETA2: f64 = 0.999;
-pub(super) const EPSILON: f64 = 1e-8;
+use super::error::Result;
+use crate::domain::recipe::{Optimizer as Kind, Recipe};
+
+const EPSILON: f64 = 1e-8;
 /// Elements one thread takes at a time; shorter parameters stay on one thread.
 const CHUNK: usize = 1 << 16;
 
@@ -40,9 +41,19 @@ impl Group {
     }
 }
 
+/// The numbers of a step that stay the same over a run.
+#[derive(Debug, Clone, Copy)]
+struct Rule {
+    kind: Kind,
+    momentum: f64,
+    betas: [f64; 2],
+    /// 0 for none.
+    clip_norm: f64,
+}
+
 /// Steps all groups and keeps what it has to remember from step to step.
 pub struct Optimizer {
-    kind: Kind,
+    rule: Rule,
     groups: Vec<Group>,
     /// By parameter name.
     memory: HashMap<String, Memory>,
@@ -81,40 +92,39 @@ impl Memory {
 }
 
 impl Optimizer {
-    pub fn new(kind: Kind, groups: Vec<Group>) -> Result<Optimizer> {
-        let slots = slots(kind).len();
+    /// As the recipe says; rates and decays are those of the groups.
+    pub fn new(recipe: &Recipe, groups: Vec<Group>) -> Result<Optimizer> {
+        let rule = Rule { kind: recipe.optimizer, momentum: recipe.momentum, betas: recipe.betas, clip_norm: recipe.clip_norm };
+        let slots = slots(rule.kind).len();
         let mut memory = HashMap::new();
         for (name, var) in groups.iter().flat_map(|group| &group.parameters) {
             memory.insert(name.clone(), Memory::zeros(var, slots)?);
         }
-        Ok(Optimizer { kind, groups, memory, steps: 0 })
+        Ok(Optimizer { rule, groups, memory, steps: 0 })
     }
 
     pub fn parameters(&self) -> impl Iterator<Item = &(String, Var)> {
         self.groups.iter().flat_map(|group| &group.parameters)
     }
 
-    /// One step down the gradients; `factor` scales every group's rate.
-    ///
-    /// # Errors
-    /// [`Error::NoGradient`] names a parameter the loss does not depend on; nothing has moved then.
-    pub fn step(&mut self, gradients: &GradStore, factor: f64) -> Result<()> {
-        if let Some((name, _)) = self.parameters().find(|(_, var)| gradients.get(var).is_none()) {
-            return Err(Error::NoGradient { name: name.clone() });
-        }
+    /// One step down the gradients, shortened where the recipe clips them; `factor` scales every group's rate.
+    pub fn step(&mut self, gradients: &Gradients, factor: f64) -> Result<()> {
         let _span = trace_span!("optimiser").entered();
+        let clip = gradients.clip(self.rule.clip_norm)?;
         self.steps += 1;
         for group in &self.groups {
             for (name, var) in &group.parameters {
-                // Both are there: checked above, and `new` made memory for every parameter.
-                let (Some(gradient), Some(memory)) = (gradients.get(var), self.memory.get_mut(name)) else { continue };
-                let gradient = gradient.contiguous()?;
+                // Both are there: gathering checked the one, and `new` made memory for every parameter.
+                let (Some(gradient), Some(memory)) = (gradients.get(name), self.memory.get_mut(name)) else { continue };
+                let gradient = if clip < 1.0 { (gradient * clip)? } else { gradient.contiguous()? };
                 let rate = group.rate * factor;
-                match (self.kind, memory) {
-                    (Kind::Sgd, Memory::Tensors(memory)) => portable::sgd(var, &gradient, memory, rate, group.decay)?,
-                    (Kind::Adamw, Memory::Tensors(memory)) => portable::adamw(var, &gradient, memory, rate, group.decay, self.steps)?,
-                    (Kind::Sgd, Memory::Floats(memory)) => sgd(var, &gradient, memory, rate, group.decay)?,
-                    (Kind::Adamw, Memory::Floats(memory)) => adamw(var, &gradient, memory, rate, group.decay, self.steps)?,
+                match (self.rule.kind, memory) {
+                    (Kind::Sgd, Memory::Tensors(memory)) => portable::sgd(var, &gradient, memory, rate, group.decay, &self.rule)?,
+                    (Kind::Adamw, Memory::Tensors(memory)) => {
+                        portable::adamw(var, &gradient, memory, rate, group.decay, (&self.rule, self.steps))?;
+                    }
+                    (Kind::Sgd, Memory::Floats(memory)) => sgd(var, &gradient, memory, rate, group.decay, &self.rule)?,
+                    (Kind::Adamw, Memory::Floats(memory)) => adamw(var, &gradient, memory, rate, group.decay, (&self.rule, self.steps))?,
                 }
             }
         }
@@ -128,7 +138,7 @@ impl Optimizer {
         for (name, var) in self.parameters() {
             let Some(memory) = self.memory.get(name) else { continue };
             let tensors = memory.tensors(var)?;
-            state.extend(slots(self.kind).iter().zip(tensors).map(|(slot, tensor)| (format!("{slot}.{name}"), tensor)));
+            state.extend(slots(self.rule.kind).iter().zip(tensors).map(|(slot, tensor)| (format!("{slot}.{name}"), tensor)));
         }
         state.sort_by(|a, b| a.0.cmp(&b.0));
         Ok((state, self.steps))
@@ -138,7 +148,7 @@ impl Optimizer {
     pub fn restore(&mut self, mut take: impl FnMut(&str) -> Option<Tensor>, steps: u64) -> std::result::Result<(), String> {
         for (name, var) in self.groups.iter().flat_map(|group| &group.parameters) {
             let Some(memory) = self.memory.get_mut(name) else { continue };
-            for (index, slot) in slots(self.kind).iter().enumerate() {
+            for (index, slot) in slots(self.rule.kind).iter().enumerate() {
                 let key = format!("{slot}.{name}");
                 let saved = take(&key).filter(|saved| saved.shape() == var.shape());
                 saved.and_then(|saved| memory.restore(index, saved).ok()).ok_or(key)?;
@@ -156,23 +166,31 @@ fn slots(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// `g += decay p; b = 0.9 b + g; p -= rate (g + 0.9 b)`.
-fn sgd(parameter: &Var, gradient: &Tensor, memory: &mut [Vec<f32>], rate: f64, decay: f64) -> candle_core::Result<()> {
-    let (rate, decay) = (rate as f32, decay as f32);
+/// `g += decay p; b = m b + g; p -= rate (g + m b)`.
+fn sgd(parameter: &Var, gradient: &Tensor, memory: &mut [Vec<f32>], rate: f64, decay: f64, rule: &Rule) -> candle_core::Result<()> {
+    let (rate, decay, momentum) = (rate as f32, decay as f32, rule.momentum as f32);
     let update = |p: &mut f32, g: f32, [b]: [&mut f32; 1]| {
         let gradient = g + decay * *p;
-        *b = MOMENTUM * *b + gradient;
-        *p -= rate * (gradient + MOMENTUM * *b);
+        *b = momentum * *b + gradient;
+        *p -= rate * (gradient + momentum * *b);
     };
     parameter.inplace_op2(gradient, &Update::new(memory, update)?)
 }
 
 /// Decoupled decay (Loshchilov and Hutter 2019): `p -= rate (decay p + m^ / (sqrt(v^) + eps))`.
-fn adamw(parameter: &Var, gradient: &Tensor, memory: &mut [Vec<f32>], rate: f64, decay: f64, step: u64) -> candle_core::Result<()> {
-    let (b1, b2) = (BETA1 as f32, BETA2 as f32);
+fn adamw(
+    parameter: &Var,
+    gradient: &Tensor,
+    memory: &mut [Vec<f32>],
+    rate: f64,
+    decay: f64,
+    (rule, step): (&Rule, u64),
+) -> candle_core::Result<()> {
+    let [beta1, beta2] = rule.betas;
+    let (b1, b2) = (beta1 as f32, beta2 as f32);
     let step = step.min(i32::MAX as u64) as i32;
-    let stride = (rate / (1.0 - BETA1.powi(step))) as f32;
-    let scale = (1.0 / (1.0 - BETA2.powi(step)).sqrt()) as f32;
+    let stride = (rate / (1.0 - beta1.powi(step))) as f32;
+    let scale = (1.0 / (1.0 - beta2.powi(step)).sqrt()) as f32;
     let (keep, epsilon) = ((1.0 - rate * decay) as f32, EPSILON as f32);
     let update = move |p: &mut f32, g: f32, [m, v]: [&mut f32; 2]| {
         *m = b1 * *m + (1.0 - b1) * g;
@@ -239,89 +257,5 @@ fn readable<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result
 }
 
 #[cfg(test)]
-mod tests {
-    use candle_core::Device;
-
-    use super::*;
-
-    /// Loss sum(c * p), so that the gradient of p is c.
-    fn gradients(vars: &[(&Var, [f32; 2])]) -> GradStore {
-        let terms = vars.iter().map(|(var, c)| (var.as_tensor() * Tensor::new(c, &Device::Cpu).unwrap()).unwrap().sum_all().unwrap());
-        terms.reduce(|a, b| (a + b).unwrap()).unwrap().backward().unwrap()
-    }
-
-    /// By our own kernels, or by candle's ops as on other devices.
-    fn two_steps(kind: Kind, composed: bool) -> Vec<f32> {
-        let var = Var::new(&[1.0f32, -2.0], &Device::Cpu).unwrap();
-        let group = Group { rate: 0.1, decay: 0.01, parameters: vec![("p".into(), var.clone())] };
-        let mut optimizer = Optimizer::new(kind, vec![group]).unwrap();
-        for memory in optimizer.memory.values_mut().filter(|_| composed) {
-            *memory = Memory::Tensors(memory.tensors(&var).unwrap());
-        }
-        optimizer.step(&gradients(&[(&var, [0.5, 0.25])]), 1.0).unwrap();
-        optimizer.step(&gradients(&[(&var, [-1.0, 0.75])]), 0.5).unwrap();
-        var.to_vec1().unwrap()
-    }
-
-    fn close(found: &[f32], wanted: &[f32]) {
-        assert!(found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 2e-6), "{found:?} is not {wanted:?}");
-    }
-
-    // The numbers come from torch.optim with the same two steps (second at half the rate).
-    #[test]
-    fn sgd_steps_as_pytorch_does() {
-        close(&two_steps(Kind::Sgd, false), &[0.976_587_06, -2.122_323_5]);
-        close(&two_steps(Kind::Sgd, true), &[0.976_587_06, -2.122_323_5]);
-    }
-
-    #[test]
-    fn adamw_steps_as_pytorch_does() {
-        close(&two_steps(Kind::Adamw, false), &[0.916_855_7, -2.142_840_1]);
-        close(&two_steps(Kind::Adamw, true), &[0.916_855_7, -2.142_840_1]);
-    }
-
-    #[test]
-    fn a_parameter_without_gradient_is_named_and_nothing_moves() {
-        let used = Var::new(&[1.0f32, 1.0], &Device::Cpu).unwrap();
-        let unused = Var::new(&[1.0f32, 1.0], &Device::Cpu).unwrap();
-        let parameters = vec![("used".to_owned(), used.clone()), ("layer4.1.bn2.weight".to_owned(), unused)];
-        let mut optimizer = Optimizer::new(Kind::Sgd, Group::split(0.1, 0.0, parameters, |_, _| true).into()).unwrap();
-        match optimizer.step(&gradients(&[(&used, [1.0, 1.0])]), 1.0) {
-            Err(Error::NoGradient { name }) => assert_eq!(name, "layer4.1.bn2.weight"),
-            other => panic!("{other:?}"),
-        }
-        assert_eq!(used.to_vec1::<f32>().unwrap(), [1.0, 1.0]);
-    }
-
-    #[test]
-    fn vectors_and_embeddings_do_not_decay() {
-        let matrix = Var::zeros((2, 2), candle_core::DType::F32, &Device::Cpu).unwrap();
-        let vector = Var::zeros(2, candle_core::DType::F32, &Device::Cpu).unwrap();
-        let position = Var::zeros((1, 4, 2), candle_core::DType::F32, &Device::Cpu).unwrap();
-        let parameters = vec![("m".into(), matrix), ("v".into(), vector), ("pos_embed".into(), position)];
-        let known = crate::nn::architectures::get("vit_tiny_patch16_224").unwrap();
-        let [with, without] = Group::split(0.1, 0.5, parameters, |name, rank| known.decays(name, rank));
-        let names = |group: &Group| group.parameters.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        assert_eq!((with.decay, names(&with)), (0.5, vec!["m".to_owned()]));
-        assert_eq!((without.decay, names(&without)), (0.0, vec!["v".to_owned(), "pos_embed".to_owned()]));
-    }
-
-    #[test]
-    fn a_restored_optimiser_takes_the_step_that_would_have_come() {
-        for kind in [Kind::Sgd, Kind::Adamw] {
-            let var = Var::new(&[1.0f32, -2.0], &Device::Cpu).unwrap();
-            let group = |var: &Var| vec![Group { rate: 0.1, decay: 0.01, parameters: vec![("p".into(), var.clone())] }];
-            let mut first = Optimizer::new(kind, group(&var)).unwrap();
-            first.step(&gradients(&[(&var, [0.5, 0.25])]), 1.0).unwrap();
-            let (saved, steps) = first.state().unwrap();
-            let saved: HashMap<String, Tensor> = saved.into_iter().map(|(name, t)| (name, t.copy().unwrap())).collect();
-            let twin = Var::from_tensor(&var.as_tensor().copy().unwrap()).unwrap();
-            let mut second = Optimizer::new(kind, group(&twin)).unwrap();
-            second.restore(|name| saved.get(name).cloned(), steps).unwrap();
-            first.step(&gradients(&[(&var, [-1.0, 0.75])]), 0.5).unwrap();
-            second.step(&gradients(&[(&twin, [-1.0, 0.75])]), 0.5).unwrap();
-            assert_eq!(var.to_vec1::<f32>().unwrap(), twin.to_vec1::<f32>().unwrap());
-            assert!(second.restore(|_| None, 0).is_err());
-        }
-    }
-}
+#[path = "tests.rs"]
+mod tests;

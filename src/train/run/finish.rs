@@ -14,8 +14,8 @@ use crate::train::report::Report;
 impl Run<'_> {
     /// Puts the best epoch's weights back, in the form they are published in.
     pub fn settle_on_best(&mut self) -> Result<()> {
-        let mut best: HashMap<String, Tensor> = std::mem::take(&mut self.best).into_iter().collect();
-        self.model.restore(|name| best.remove(name)).map_err(|name| Error::Unsupported(format!("the best weights lack `{name}`")))?;
+        let best = std::mem::take(&mut self.best);
+        self.put(best)?;
         if let Some(scale) = self.scale.take() {
             self.model.fold(&scale)?;
             self.feed.unscaled();
@@ -28,6 +28,12 @@ impl Run<'_> {
             Some(name) => Err(self.diverged(self.first_step(), &format!("the weight `{name}`"))),
             None => Ok(()),
         }
+    }
+
+    /// Makes the model's tensors those of a snapshot.
+    pub(super) fn put(&self, snapshot: Vec<(String, Tensor)>) -> Result<()> {
+        let mut tensors: HashMap<String, Tensor> = snapshot.into_iter().collect();
+        self.model.restore(|name| tensors.remove(name)).map_err(|name| Error::Unsupported(format!("the weights to take lack `{name}`")))
     }
 
     /// Whether the head answers as it will be published: in the units of the data set.

@@ -2,6 +2,7 @@
 
 mod announce;
 mod finish;
+mod moving;
 mod saving;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::features::{self, Frozen, Scale};
 use super::feed::Feed;
 use super::model::Model;
 use super::model_folder;
-use super::optim::Optimizer;
+use super::optim::{Average, Optimizer};
 use super::partition::Partition;
 use super::progress::ProgressReporter;
 use super::schedule::Schedule;
@@ -45,6 +46,9 @@ pub struct Run<'a> {
     survey: Survey,
     state: State,
     best: Vec<(String, Tensor)>,
+    average: Option<Average>,
+    /// The weights while their average stands in their place.
+    beneath: Vec<(String, Tensor)>,
     scale: Option<Scale>,
     settled: bool,
     seconds_before: f64,
@@ -65,14 +69,18 @@ impl<'a> Run<'a> {
         let turns = features::turns(recipe, model.frozen);
         let views = training.dataset.modality.views(&config)?;
         let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), turns);
-        let optimizer = Optimizer::new(recipe.optimizer, model.groups(recipe, &*task))?;
+        let optimizer = Optimizer::new(recipe, model.groups(recipe, &*task))?;
+        let average = if recipe.ema > 0.0 { Some(Average::new(recipe.ema, model.learned())?) } else { None };
         let steps_per_epoch = feed.steps_per_epoch(partition.train.len());
+        let updates = steps_per_epoch.div_ceil(u64::from(recipe.accumulate)) * u64::from(recipe.epochs);
         // Batch norm forgets at the pace of an epoch, but not slower than PyTorch's default (SimCLR's rule).
         model.classifier.backbone.set_norm_momentum((10.0 / steps_per_epoch as f64).min(0.1));
         let state = State::new(saving::identity(training, &model, &feed, &survey.digest));
         Ok(Run {
             best: model.snapshot()?,
-            schedule: Schedule::new(steps_per_epoch * u64::from(recipe.epochs), recipe.warmup),
+            average,
+            beneath: Vec::new(),
+            schedule: Schedule::new(recipe.schedule, updates, recipe.warmup),
             pass_steps: 0,
             frozen: Frozen::None,
             training,
@@ -158,7 +166,7 @@ impl<'a> Run<'a> {
             train_primary: trained.primary,
             val_loss: validation.loss,
             val: validation.values.clone(),
-            lr: recipe.head_lr * self.schedule.factor(u64::from(epoch) * self.steps_per_epoch - 1),
+            lr: recipe.head_lr * self.schedule.factor(u64::from(epoch) * self.updates_per_epoch() - 1),
             samples_per_second,
             seconds,
             eta_seconds: seconds * f64::from(recipe.epochs - epoch),

@@ -26,7 +26,11 @@ impl Run<'_> {
             .model
             .restore(|name| checkpoint.take(&format!("now.{name}")))
             .and_then(|()| self.optimizer.restore(|name| checkpoint.take(&format!("optimizer.{name}")), steps));
-        restored.map_err(|name| checkpoint.lacks(&name))?;
+        let followed = match &mut self.average {
+            Some(average) => restored.and_then(|()| average.restore(|name| checkpoint.take(&format!("average.{name}")), steps)),
+            None => restored,
+        };
+        followed.map_err(|name| checkpoint.lacks(&name))?;
         for (name, tensor) in &mut self.best {
             *tensor = checkpoint.take(&format!("best.{name}")).ok_or_else(|| checkpoint.lacks(name))?;
         }
@@ -47,7 +51,9 @@ impl Run<'_> {
         self.state.skipped = self.skipped.paths.iter().cloned().collect();
         let prefixed = |prefix: &'static str, list: Vec<(String, Tensor)>| list.into_iter().map(move |(n, t)| (format!("{prefix}.{n}"), t));
         let now = prefixed("now", self.model.snapshot()?);
-        let tensors: Vec<_> = now.chain(prefixed("best", self.best.clone())).chain(prefixed("optimizer", memory)).collect();
+        let average = self.average.as_ref().map(|average| average.tensors()).transpose()?.unwrap_or_default();
+        let rest = prefixed("best", self.best.clone()).chain(prefixed("optimizer", memory)).chain(prefixed("average", average));
+        let tensors: Vec<_> = now.chain(rest).collect();
         self.saved = Some(Instant::now());
         checkpoint::save(self.training.scratch, &self.state, &tensors)
     }
