@@ -28,6 +28,7 @@ mod partition;
 pub mod predict;
 pub mod probe;
 mod progress;
+pub mod recommend;
 pub mod report;
 mod run;
 pub mod schedule;
