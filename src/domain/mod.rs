@@ -36,6 +36,7 @@ pub mod prediction;
 pub mod quotas;
 pub mod ranges;
 pub mod recipe;
+pub mod recommendation;
 pub mod repo;
 pub mod repo_ref;
 pub mod revision;

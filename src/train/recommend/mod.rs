@@ -7,10 +7,13 @@
 //! - [`knn`]: what the nearest other items say.
 //! - [`rank`]: from scores to an order.
 
+mod cost;
 pub mod knn;
 pub mod logme;
+pub mod panel;
 pub mod rank;
 pub mod ridge;
+mod sample;
 pub mod spectrum;
 
 use self::knn::Directions;

@@ -1,0 +1,237 @@
+//! Several backbones before one data set: each is timed and scored on the same items, with its own preprocessing, and they are put in
+//! an order. One that cannot be run is a row with its reason.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::rank::{Measure, order, standings};
+use super::sample::{Drawn, draw, truth};
+use super::{Scores, ahead, cost, score};
+use crate::data::{Dataset, Sample};
+use crate::domain::config::ModelConfig;
+use crate::domain::recommendation::{self as answer, Backbone, Known, MOST_ITEMS, Recommendation};
+use crate::nn::device;
+use crate::train::error::{Error, Result};
+use crate::train::{Control, Device, Event, Keep, Subject, embed};
+
+/// Items of the first round where time is bounded; each further round has four times as many.
+const FIRST_ITEMS: usize = 64;
+const GROWTH: usize = 4;
+/// A weak word for size, where nothing better is known.
+const PARAMETERS_WEIGHT: f64 = 0.25;
+/// Of 95 of 100 such samples, the difference of a pair lies within so many standard errors.
+const APART: f64 = 1.96;
+
+/// A backbone to be tried.
+pub struct Candidate {
+    pub known: Known,
+    /// Its `config.json` and `model.safetensors`, or why they are not there.
+    pub files: std::result::Result<(ModelConfig, PathBuf), String>,
+}
+
+/// What backbones are tried on, and with.
+#[derive(Clone, Copy)]
+pub struct Panel<'a> {
+    pub dataset: &'a Arc<Dataset>,
+    /// `namespace/name@version`.
+    pub name: &'a str,
+    pub device: &'a Device,
+    pub scratch: &'a Path,
+    pub keep: Keep<'a>,
+    /// How long the features may take, if that is bounded.
+    pub seconds: Option<f64>,
+}
+
+/// A backbone's row in the making.
+struct Trial {
+    cost: Option<cost::Cost>,
+    /// The scores of the last round it was in, or why there are none.
+    found: std::result::Result<Option<Scores>, String>,
+}
+
+/// Tries all candidates, in their order, and answers with the order of their places.
+///
+/// # Errors
+/// [`Error::NothingToLearn`] where the data set gives nothing to choose by, those of reading it, [`Error::NoRoom`] and
+/// [`Error::Cancelled`]. What is wrong with a candidate is in its row.
+pub fn recommend(panel: &Panel, candidates: &[Candidate], sink: &mut dyn FnMut(Event) -> Control) -> Result<Recommendation> {
+    let began = Instant::now();
+    let drawn = draw(panel.dataset, MOST_ITEMS)?;
+    let mut trials = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        let cost = match &candidate.files {
+            Ok((config, weights)) => of_candidate(cost::measure(panel, config, weights))?,
+            Err(why) => Err(why.clone()),
+        };
+        trials.push(match cost {
+            Ok(cost) => Trial { cost: Some(cost), found: Ok(None) },
+            Err(why) => Trial { cost: None, found: Err(why) },
+        });
+    }
+    let (items, notes) = rounds(panel, candidates, &drawn, (&mut trials, began), sink)?;
+    let backbones = placed(candidates, trials);
+    Ok(Recommendation {
+        dataset: panel.name.to_owned(),
+        task: panel.dataset.targets.task(),
+        items,
+        of_items: drawn.of_items,
+        seconds: began.elapsed().as_secs_f64(),
+        device: device::describe(panel.device),
+        notes,
+        backbones,
+        race: Vec::new(),
+    })
+}
+
+/// Scores all on more and more items while there is time; the number of items of the last whole round, and what is to be said about it.
+fn rounds(
+    panel: &Panel,
+    candidates: &[Candidate],
+    drawn: &Drawn,
+    (trials, began): (&mut Vec<Trial>, Instant),
+    sink: &mut dyn FnMut(Event) -> Control,
+) -> Result<(usize, Vec<String>)> {
+    let all = drawn.samples.len();
+    let mut items = if panel.seconds.is_some() { FIRST_ITEMS.max(2 * panel.dataset.classes().len()).min(all) } else { all };
+    let (mut done, mut notes) = (0, Vec::new());
+    loop {
+        let round_began = Instant::now();
+        let Some(scores) = round(panel, candidates, (drawn, items), (trials, began, done == 0), sink)? else { break };
+        trials.iter_mut().zip(scores).for_each(|(trial, found)| {
+            if let Some(found) = found {
+                trial.found = found.map(Some);
+            }
+        });
+        done = items;
+        let next = (items * GROWTH).min(all);
+        let foreseen = round_began.elapsed().as_secs_f64() * (next - items) as f64 / items as f64;
+        if items == all || panel.seconds.is_some_and(|allowed| began.elapsed().as_secs_f64() + foreseen > allowed) {
+            break;
+        }
+        items = next;
+    }
+    if done < all {
+        let allowed = panel.seconds.unwrap_or_default();
+        notes.push(format!(
+            "{done} of {all} items were looked at in the {allowed:.0} seconds allowed; more time makes the order more certain"
+        ));
+    }
+    Ok((done, notes))
+}
+
+type RoundScores = Vec<Option<std::result::Result<Scores, String>>>;
+
+/// Scores all on so many items; `None` where time is up before the end of a round that is not the first.
+fn round(
+    panel: &Panel,
+    candidates: &[Candidate],
+    (drawn, items): (&Drawn, usize),
+    (trials, began, first): (&[Trial], Instant, bool),
+    sink: &mut dyn FnMut(Event) -> Control,
+) -> Result<Option<RoundScores>> {
+    let mut scores = Vec::with_capacity(candidates.len());
+    let mut tried = 0;
+    for (at, (candidate, trial)) in candidates.iter().zip(trials).enumerate() {
+        let (Ok((config, weights)), Ok(_)) = (&candidate.files, &trial.found) else {
+            scores.push(None);
+            continue;
+        };
+        if panel.seconds.is_some_and(|allowed| began.elapsed().as_secs_f64() > allowed) && tried > 0 {
+            if !first {
+                return Ok(None);
+            }
+            scores.push(Some(Err("not tried: the time allowed was used up before; allow more seconds or fewer backbones".into())));
+            continue;
+        }
+        tried += 1;
+        let stage = format!("features of {} ({} of {})", candidate.known.model, at + 1, candidates.len());
+        let mut named = |event: Event| match event {
+            Event::Progress(progress) => sink(Event::Progress(crate::domain::job_event::Progress { stage: stage.clone(), ..progress })),
+            Event::Log { .. } => Control::Continue,
+            other => sink(other),
+        };
+        scores.push(Some(of_candidate(score_one(panel, (config, weights), (&drawn.samples[..items], &drawn.hashes), &mut named))?));
+    }
+    Ok(Some(scores))
+}
+
+fn score_one(
+    panel: &Panel,
+    (config, weights): (&ModelConfig, &Path),
+    (samples, hashes): (&[Sample], &[[u8; 32]]),
+    sink: &mut dyn FnMut(Event) -> Control,
+) -> Result<Scores> {
+    let Panel { dataset, device, scratch, keep, .. } = *panel;
+    let subject = Subject { config, weights, dataset, device, scratch, keep };
+    let features = embed(&subject, samples, hashes, sink)?;
+    if features.rows.iter().any(|value| !value.is_finite()) {
+        return Err(Error::Unsupported(
+            "its features of these items are not finite numbers; its weights are damaged or not those of its config.json".into(),
+        ));
+    }
+    let by_id: BTreeMap<u32, &Sample> = samples.iter().map(|sample| (sample.id, sample)).collect();
+    let read: Vec<&Sample> = features.ids.iter().filter_map(|id| by_id.get(id).copied()).collect();
+    if read.len() < 4 {
+        return Err(Error::NothingToLearn("fewer than four items of the sample can be read; check that they open in a viewer".into()));
+    }
+    score(&features.rows, features.width, &truth(&read, &dataset.targets))
+}
+
+/// What is wrong with a backbone is told in its row; what is wrong with all ends the work.
+fn of_candidate<T>(result: Result<T>) -> Result<std::result::Result<T, String>> {
+    match result {
+        Ok(found) => Ok(Ok(found)),
+        Err(error) if error.is_disk_full() => Err(error),
+        Err(error @ (Error::Cancelled | Error::Data(_) | Error::NothingToLearn(_))) => Err(error),
+        Err(error) => Ok(Err(error.to_string())),
+    }
+}
+
+/// Rows in the order of their places; those without scores last.
+fn placed(candidates: &[Candidate], trials: Vec<Trial>) -> Vec<Backbone> {
+    let (scored, others): (Vec<_>, Vec<_>) = candidates.iter().zip(&trials).partition(|(_, trial)| matches!(trial.found, Ok(Some(_))));
+    let scores: Vec<&Scores> = scored.iter().filter_map(|(_, trial)| trial.found.as_ref().ok()?.as_ref()).collect();
+    let of = |value: &dyn Fn(usize) -> Option<f64>| (0..scores.len()).map(value).collect::<Vec<_>>();
+    let known = |at: usize| &scored[at].0.known;
+    let measures = [
+        Measure { weight: 1.0, values: of(&|at| Some(scores[at].ridge)) },
+        Measure { weight: 1.0, values: of(&|at| Some(scores[at].knn)) },
+        Measure { weight: 1.0, values: of(&|at| Some(scores[at].logme)) },
+        Measure { weight: 1.0, values: of(&|at| known(at).accuracy.map(|accuracy| accuracy.top1)) },
+        Measure { weight: PARAMETERS_WEIGHT, values: of(&|at| Some((known(at).parameters.max(1) as f64).ln())) },
+    ];
+    let standing = standings(&measures, scores.len());
+    let order = order(&standing);
+    let first = order.first().map(|at| scores[*at].merits.as_slice()).unwrap_or_default();
+    let row = |(place, at): (usize, &usize)| {
+        let (found, stands, (behind, behind_error)) = (scores[*at], standing[*at], ahead(first, &scores[*at].merits));
+        Backbone {
+            place: Some(place + 1),
+            scores: Some(answer::Scores { logme: found.logme, knn: found.knn, ridge: found.ridge }),
+            standing: Some(answer::Standing {
+                mean_rank: stands.rank,
+                z: stands.z,
+                spread: stands.spread,
+                behind,
+                behind_error,
+                tied: place > 0 && behind <= APART * behind_error,
+            }),
+            ..bare(scored[*at].0, scored[*at].1)
+        }
+    };
+    order.iter().enumerate().map(row).chain(others.iter().map(|(candidate, trial)| bare(candidate, trial))).collect()
+}
+
+fn bare(candidate: &Candidate, trial: &Trial) -> Backbone {
+    Backbone {
+        known: candidate.known.clone(),
+        place: None,
+        reason: trial.found.as_ref().err().cloned(),
+        gmacs: trial.cost.as_ref().map(|cost| cost.multiply_adds / 1e9),
+        milliseconds_per_item: trial.cost.as_ref().map(|cost| cost.seconds * 1e3),
+        scores: None,
+        standing: None,
+    }
+}
