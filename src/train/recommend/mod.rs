@@ -6,11 +6,14 @@
 //! - [`ridge`]: a linear fit, judged on each item by the fit to the others.
 //! - [`knn`]: what the nearest other items say.
 //! - [`rank`]: from scores to an order.
+//! - [`panel`]: several backbones on the same items, what each costs, and their places; `sample` draws the items.
+//! - [`race`]: short fine-tunes of the best few.
 
 mod cost;
 pub mod knn;
 pub mod logme;
 pub mod panel;
+pub mod race;
 pub mod rank;
 pub mod ridge;
 mod sample;

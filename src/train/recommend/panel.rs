@@ -180,7 +180,7 @@ fn score_one(
 }
 
 /// What is wrong with a backbone is told in its row; what is wrong with all ends the work.
-fn of_candidate<T>(result: Result<T>) -> Result<std::result::Result<T, String>> {
+pub(super) fn of_candidate<T>(result: Result<T>) -> Result<std::result::Result<T, String>> {
     match result {
         Ok(found) => Ok(Ok(found)),
         Err(error) if error.is_disk_full() => Err(error),

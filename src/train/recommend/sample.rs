@@ -61,7 +61,7 @@ fn enough(samples: &[Sample], targets: &Targets) -> Result<()> {
     Err(Error::NothingToLearn(format!("{problem}; publish the data set with more items in its training split")))
 }
 
-fn in_order(samples: Vec<Sample>) -> Vec<Sample> {
+pub(super) fn in_order(samples: Vec<Sample>) -> Vec<Sample> {
     let mut by_class: BTreeMap<Option<u32>, Vec<Sample>> = BTreeMap::new();
     samples.into_iter().for_each(|sample| by_class.entry(sample.target.class()).or_default().push(sample));
     let mut random = ChaCha8Rng::seed_from_u64(0);

@@ -1,0 +1,116 @@
+//! A race of the best few: short fine-tunes of the same length, of which the better half goes on for twice as long (successive halving;
+//! Jamieson and Talwalkar 2016). Ranks by frozen features are guesses about fine-tunes; these are fine-tunes.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::panel::{Candidate, Panel, of_candidate};
+use super::sample::in_order;
+use crate::data::{Dataset, Split};
+use crate::domain::dataset_report::Problem;
+use crate::domain::job_event::{Level, Progress};
+use crate::domain::recipe::{Recipe, Strategy};
+use crate::domain::recommendation::{RACERS, RaceRun, Recommendation, Round};
+use crate::train::error::Result;
+use crate::train::{Control, Event, Keep, Training, fit};
+
+/// Epochs of the first round.
+const FIRST_EPOCHS: u32 = 2;
+/// Items of each split that a race works with.
+pub const MOST_ITEMS: usize = 1_000;
+
+/// The same data set with at most so many items in each split, classes in their shares.
+pub fn limited(dataset: Dataset, most: usize) -> Dataset {
+    let of_split = |split: Split| in_order(dataset.split(split.as_str())).into_iter().skip(most).map(|sample| sample.path);
+    let left_out =
+        [Split::Train, Split::Val].into_iter().flat_map(of_split).chain(dataset.split("test").into_iter().map(|sample| sample.path));
+    let left_out: Vec<Problem> = left_out.map(|path| Problem { path, reason: String::new() }).collect();
+    dataset.without(&left_out)
+}
+
+/// Lets the best few of `answer` race on the panel's data set, and puts them in the order in which they ended. What is wrong with a
+/// racer is in its run.
+///
+/// # Errors
+/// As [`super::panel::recommend`].
+pub fn race(panel: &Panel, candidates: &[Candidate], answer: &mut Recommendation, sink: &mut dyn FnMut(Event) -> Control) -> Result<()> {
+    let of = |model: &str| candidates.iter().find(|candidate| candidate.known.model == model);
+    let named = answer.backbones.iter().filter(|backbone| backbone.place.is_some()).take(RACERS);
+    let mut racers: Vec<&Candidate> = named.filter_map(|backbone| of(&backbone.known.model)).collect();
+    let mut epochs = FIRST_EPOCHS;
+    let mut behind: Vec<String> = Vec::new();
+    while racers.len() > 1 {
+        let mut runs = Vec::new();
+        for racer in &racers {
+            runs.push(run(panel, racer, epochs, sink)?);
+        }
+        let rises = panel.dataset.targets.task().primary().rises;
+        let merit = |run: &RaceRun| run.value.map_or(f64::NEG_INFINITY, |value| if rises { value } else { -value });
+        // Of equal ones the one that was better by its features stays ahead.
+        runs.sort_by(|a, b| merit(b).total_cmp(&merit(a)));
+        let kept = racers.len().div_ceil(2).min(racers.len() - 1);
+        let fallen: Vec<String> = runs.iter().skip(kept).map(|run| run.model.clone()).collect();
+        behind.splice(0..0, fallen);
+        racers = runs.iter().take(kept).filter_map(|run| of(&run.model)).collect();
+        answer.race.push(Round { epochs, items: panel.dataset.split("train").len(), runs });
+        epochs *= 2;
+    }
+    let order: Vec<String> = racers.iter().map(|racer| racer.known.model.clone()).chain(behind).collect();
+    // Those that did not race stay behind those that did.
+    let place = |model: &str| order.iter().position(|known| known == model).unwrap_or(order.len());
+    answer.backbones.sort_by_key(|backbone| place(&backbone.known.model));
+    let placed = answer.backbones.iter_mut().filter(|backbone| backbone.place.is_some());
+    placed.enumerate().for_each(|(at, backbone)| backbone.place = Some(at + 1));
+    Ok(())
+}
+
+fn run(panel: &Panel, racer: &Candidate, epochs: u32, sink: &mut dyn FnMut(Event) -> Control) -> Result<RaceRun> {
+    let (model, began) = (racer.known.model.clone(), Instant::now());
+    let found = match &racer.files {
+        Ok((config, weights)) => of_candidate(short(panel, (&model, config, weights), epochs, sink))?,
+        Err(why) => Err(why.clone()),
+    };
+    let seconds = began.elapsed().as_secs_f64();
+    let (value, reason) = match found {
+        Ok(value) => (Some(value), None),
+        Err(why) => (None, Some(why)),
+    };
+    let said = value.map_or_else(|| "failed".to_owned(), |value| panel.dataset.targets.task().primary().show(value, 4));
+    let message = format!("race: {model}, {epochs} epochs: {said}");
+    match sink(Event::Log { level: Level::Info, message }) {
+        Control::Continue => Ok(RaceRun { model, value, reason, seconds }),
+        Control::Stop => Err(crate::train::Error::Cancelled),
+    }
+}
+
+/// The first measure of a short fine-tune of everything, on its validation items.
+fn short(
+    panel: &Panel,
+    (model, config, weights): (&str, &crate::domain::config::ModelConfig, &PathBuf),
+    epochs: u32,
+    sink: &mut dyn FnMut(Event) -> Control,
+) -> Result<f64> {
+    let recipe = recipe(epochs);
+    let own = tempfile::tempdir_in(panel.scratch).map_err(crate::train::Error::io("cannot make a folder in", panel.scratch))?;
+    let scratch: &Path = own.path();
+    let training = Training {
+        recipe: &recipe,
+        config,
+        weights,
+        dataset: panel.dataset,
+        device: panel.device,
+        scratch,
+        keep: Keep::Scratch,
+        resume: None,
+    };
+    let mut quiet = |event: Event| match event {
+        Event::Progress(progress) => sink(Event::Progress(Progress { stage: format!("race: {model}, {}", progress.stage), ..progress })),
+        // Epochs, logs and checkpoints of a racer are not the job's.
+        _ => Control::Continue,
+    };
+    Ok(fit(&training, &mut quiet)?.outcome.validation.primary())
+}
+
+fn recipe(epochs: u32) -> Recipe {
+    Recipe { strategy: Strategy::Full, epochs, ..Recipe::default() }
+}
