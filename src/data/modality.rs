@@ -83,6 +83,22 @@ pub enum Input {
     Pixels { values: Vec<f32>, height: usize, width: usize },
 }
 
+impl Input {
+    /// Memory its views take.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Input::Pixels { values, .. } => 4 * values.len(),
+        }
+    }
+
+    /// Adds the views of another batch of the same form behind its own.
+    pub fn append(&mut self, other: Input) {
+        match (self, other) {
+            (Input::Pixels { values, .. }, Input::Pixels { values: more, .. }) => values.extend(more),
+        }
+    }
+}
+
 /// One view of an item.
 pub enum View<'a> {
     /// As a model that is used sees it.

@@ -1,7 +1,10 @@
 //! What a model says about an item.
 
+use serde::{Deserialize, Serialize};
+
 /// In the form of the model's task.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// The likeliest classes, likeliest first.
     Classes(Vec<Class>),
@@ -10,7 +13,7 @@ pub enum Answer {
 }
 
 /// A class and how sure the model is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Class {
     /// Row of the head.
     pub index: usize,
@@ -20,7 +23,7 @@ pub struct Class {
 }
 
 /// A number.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Value {
     pub name: String,
     pub value: f32,

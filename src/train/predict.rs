@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use parking_lot::{Mutex, MutexGuard};
+use rayon::prelude::*;
 
 use super::error::{Error, Result};
 use super::{feed, tasks};
-use crate::data::modality::{View, Views};
+use crate::data::modality::{self, View, Views};
 use crate::data::{self, Limits, modalities};
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
 use crate::domain::data_limits::DataLimits;
@@ -22,6 +23,12 @@ pub(super) fn obeyed(config: &ModelConfig) -> Result<()> {
         None => Ok(()),
     }
 }
+
+const HEADLESS: &str = "this model has no head, only features; ask for an embedding, or fine-tune it on a data set first";
+
+/// Items that are worked on at once, and what their views may take.
+const MOST_ITEMS: usize = 32;
+const BATCH_BYTES: usize = 64 << 20;
 
 /// A model that was loaded once and answers many times, from any thread.
 pub struct Predictor {
@@ -107,6 +114,23 @@ impl Predictor {
         self.bytes
     }
 
+    /// Whether it says anything about items; [`Self::embed`] needs no head.
+    ///
+    /// # Errors
+    /// The model has none, with what to do.
+    pub fn need_head(&self) -> Result<()> {
+        match self.head {
+            Some(_) => Ok(()),
+            None => Err(Error::Unsupported(HEADLESS.into())),
+        }
+    }
+
+    /// As many items as are best worked on at once: the views of more would take much memory.
+    pub fn batch_items(&self) -> usize {
+        let view = self.views.maker().map_or(usize::MAX, |maker| maker.blank().bytes());
+        (BATCH_BYTES / view.max(1)).clamp(1, MOST_ITEMS)
+    }
+
     /// The pooled features (length [`Self::num_features`]) of an encoded item.
     ///
     /// # Errors
@@ -119,7 +143,7 @@ impl Predictor {
     ///
     /// # Errors
     /// The model cannot answer at all.
-    pub fn embed_batch<B: AsRef<[u8]>>(&self, items: &[B]) -> Result<Vec<Result<Vec<f32>>>> {
+    pub fn embed_batch<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Result<Vec<Result<Vec<f32>>>> {
         let (views, unreadable) = self.views_of(items)?;
         let answers = match views {
             None => Vec::new(),
@@ -143,11 +167,8 @@ impl Predictor {
     ///
     /// # Errors
     /// The model has no head.
-    pub fn predict_batch<B: AsRef<[u8]>>(&self, items: &[B], top: usize) -> Result<Vec<Result<Answer>>> {
-        let Some(head) = &self.head else {
-            let what = "this model has no head, only features; ask for an embedding, or fine-tune it on a data set first";
-            return Err(Error::Unsupported(what.into()));
-        };
+    pub fn predict_batch<B: AsRef<[u8]> + Sync>(&self, items: &[B], top: usize) -> Result<Vec<Result<Answer>>> {
+        let Some(head) = &self.head else { return Err(Error::Unsupported(HEADLESS.into())) };
         let (views, unreadable) = self.views_of(items)?;
         let outputs = match views {
             None => Vec::new(),
@@ -163,17 +184,31 @@ impl Predictor {
         (!self.device.is_cpu()).then(|| self.turn.lock())
     }
 
-    /// The plain views of the items that can be read, if there are any, and for each item what keeps it from being read.
-    fn views_of<B: AsRef<[u8]>>(&self, items: &[B]) -> Result<(Option<Input>, Vec<Option<data::Error>>)> {
+    /// The plain views of the items that can be read, if there are any, and for each item what keeps it from being read. Items
+    /// are read side by side.
+    fn views_of<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Result<(Option<Input>, Vec<Option<data::Error>>)> {
+        let share = items.len().div_ceil(rayon::current_num_threads()).max(1);
+        let parts: Result<Vec<_>> = items.par_chunks(share).enumerate().map(|(part, items)| self.read(items, part * share)).collect();
+        let mut parts = parts?.into_iter();
+        let Some((mut batch, mut unreadable)) = parts.next() else { return Ok((None, Vec::new())) };
+        for (views, problems) in parts {
+            batch.append(views);
+            unreadable.extend(problems);
+        }
+        let views = unreadable.iter().any(Option::is_none).then(|| feed::input(batch)).transpose()?;
+        Ok((views, unreadable))
+    }
+
+    /// One after the other; the first is the `from`th of those that were asked about.
+    fn read<B: AsRef<[u8]>>(&self, items: &[B], from: usize) -> Result<(modality::Input, Vec<Option<data::Error>>)> {
         let mut maker = self.views.maker()?;
         let mut batch = maker.batch(items.len());
         let mut unreadable = Vec::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
-            let refused = |refusal: data::Refusal| data::Error::Image { path: format!("image {}", at + 1), reason: refusal.0 };
+            let refused = |refusal: data::Refusal| data::Error::Image { path: format!("image {}", from + at + 1), reason: refusal.0 };
             unreadable.push(maker.add(item.as_ref(), &self.limits, View::Plain, &mut batch)?.map_err(refused).err());
         }
-        let views = unreadable.iter().any(Option::is_none).then(|| feed::input(batch)).transpose()?;
-        Ok((views, unreadable))
+        Ok((batch, unreadable))
     }
 
     /// To `(B, num_features)`.

@@ -1,9 +1,122 @@
-//! Answers of `embed` and `predict`. The request body is one image file (PNG, JPEG, WebP, GIF, BMP).
+//! What `embed` and `predict` are asked about, where that is not the body itself, and what they answer.
 
+use std::fmt;
+
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::answers::{Answers, MOST_ITEMS};
 use crate::domain::prediction::Answer;
+
+/// Several items in one body.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskedAbout {
+    /// At most 1,024.
+    #[serde(deserialize_with = "few")]
+    pub items: Vec<ItemSent>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ItemSent {
+    /// What its answer is called; `item 1` and so on if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The file as base64, or as a `data:` address.
+    pub data: String,
+}
+
+/// One more than may be asked about says that there are too many; the rest is not kept.
+fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ItemSent>, D::Error> {
+    struct Few;
+
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<ItemSent>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of items")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<ItemSent>, A::Error> {
+            let mut items = Vec::new();
+            while items.len() <= MOST_ITEMS {
+                let Some(item) = list.next_element()? else { return Ok(items) };
+                items.push(item);
+            }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(items)
+        }
+    }
+
+    deserializer.deserialize_seq(Few)
+}
+
+/// What was said about several items, in their order.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AnswersBody {
+    /// How many have an answer.
+    pub answered: usize,
+    /// How many have none, and say why.
+    pub failed: usize,
+    #[serde(flatten)]
+    #[schema(value_type = AnsweredItems)]
+    pub answers: Answers,
+}
+
+/// About one item that was the body itself, or about several.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "says in the description of the API that there are two forms")]
+pub enum Embeddings {
+    One(Embedding),
+    Several(AnswersBody),
+}
+
+/// About one item that was the body itself, or about several.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "says in the description of the API that there are two forms")]
+pub enum Predictions {
+    One(Prediction),
+    Several(AnswersBody),
+}
+
+/// How the answers of [`AnswersBody`] are written.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "says in the description of the API what `Answers` writes")]
+pub struct AnsweredItems {
+    /// `namespace/name@version`
+    model: String,
+    items: Vec<AnsweredItem>,
+}
+
+/// One of `classes`, `values`, `features` or `error`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "says in the description of the API what `Answers` writes")]
+struct AnsweredItem {
+    name: String,
+    classes: Option<Vec<ClassScore>>,
+    values: Option<Vec<NamedValue>>,
+    features: Option<Vec<f32>>,
+    error: Option<UnansweredItem>,
+}
+
+/// Why there is no answer about an item.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "says in the description of the API what `Answers` writes")]
+struct UnansweredItem {
+    code: String,
+    message: String,
+}
+
+impl From<Answers> for AnswersBody {
+    fn from(answers: Answers) -> AnswersBody {
+        let failed = answers.failed();
+        AnswersBody { answered: answers.items.len() - failed, failed, answers }
+    }
+}
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Embedding {

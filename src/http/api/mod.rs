@@ -6,6 +6,7 @@ pub mod files;
 pub mod finetunes;
 mod forms;
 pub mod health;
+mod items;
 pub mod mirrors;
 pub mod openapi;
 pub mod predict;

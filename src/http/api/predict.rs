@@ -1,9 +1,11 @@
-//! Ask a model about one image: its features, its classes. The body is the image file itself.
+//! Ask a model about items: their features, their classes or numbers. About one whose file is the body itself, or about several.
 
-use actix_web::HttpResponse;
+use actix_web::http::header::{ACCEPT, CONTENT_DISPOSITION};
 use actix_web::web::Data;
-use bytes::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
 
+use super::items::{self, Asked};
+use crate::domain::answers::{Answers, Content, Format, Said};
 use crate::domain::name::RepoId;
 use crate::domain::repo::Version;
 use crate::http::body::Body;
@@ -11,41 +13,103 @@ use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, RepoAt};
 use crate::service::Service;
+use crate::service::jobs::predict::Question;
 use crate::wire::error::ProblemBody;
-use crate::wire::predict::{Embedding, Prediction};
+use crate::wire::predict::{AnswersBody, AskedAbout, Embedding, Embeddings, Prediction, Predictions};
 
 /// Classes told when the query does not say.
 const TOP: usize = 5;
 
-/// The pooled features of an image.
+/// The pooled features of an item, or of several.
+///
+/// One file as the body is answered with its features alone. Several come as `multipart/form-data`, as a zip
+/// (`application/zip`), or as JSON; they are answered with a row for each, in their order, and one that cannot be read is
+/// a row with an error.
 #[utoipa::path(post, path = "/api/v1/models/{ns}/{name}/embed", tag = "predict", params(
     ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
-), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
-    (status = 200, body = Embedding), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody),
+    ("format" = Option<String>, Query, description = "json, csv, npy, safetensors or parquet; else what `Accept` names; else json"),
+), request_body(content(
+    (Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"), (AskedAbout = "application/json"), (Vec<u8> = "multipart/form-data"),
+)), responses(
+    (status = 200, body = Embeddings),
+    (status = 404, body = ProblemBody), (status = 413, body = ProblemBody), (status = 422, body = ProblemBody),
 ))]
-pub async fn embed(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
-    let image = image(&service, body).await?;
-    let (version, features) = service.embed(&caller.0, &at.id, &query.revision()?, image).await?;
-    Ok(HttpResponse::Ok().json(Embedding { model: named(&at.id, &version), features }))
+pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
+    let (format, revision) = (format(&request, &query)?, query.revision()?);
+    match items::read(&request, &service, body).await? {
+        Asked::One(item) => {
+            let (version, features) = service.embed(&caller.0, &at.id, &revision, item).await?;
+            let model = named(&at.id, &version);
+            match format {
+                Format::Json => Ok(HttpResponse::Ok().json(Embedding { model, features })),
+                other => write(one(model, Content::Features { features }), other).await,
+            }
+        }
+        Asked::Many(items) => write(service.ask(&caller.0, &at.id, &revision, Question::Features, items).await?, format).await,
+    }
 }
 
-/// What a model says about an image: its likeliest classes, or the numbers it was trained to answer.
+/// What a model says about an item, or about several: the likeliest classes, or the numbers it was trained to answer.
+///
+/// One file as the body is answered with that alone. Several come as `multipart/form-data`, as a zip (`application/zip`), or as
+/// JSON; they are answered with a row for each, in their order, and one that cannot be read is a row with an error. As npy and
+/// safetensors the scores of all classes are told, in the order of the head.
 #[utoipa::path(post, path = "/api/v1/models/{ns}/{name}/predict", tag = "predict", params(
     ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
     ("top" = Option<usize>, Query, description = "how many classes, 5 if left out"),
-), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
-    (status = 200, body = Prediction), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody),
+    ("format" = Option<String>, Query, description = "json, csv, npy, safetensors or parquet; else what `Accept` names; else json"),
+), request_body(content(
+    (Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"), (AskedAbout = "application/json"), (Vec<u8> = "multipart/form-data"),
+)), responses(
+    (status = 200, body = Predictions),
+    (status = 404, body = ProblemBody), (status = 413, body = ProblemBody), (status = 422, body = ProblemBody),
 ))]
-pub async fn predict(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
+pub async fn predict(request: HttpRequest, caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
+    let (format, revision) = (format(&request, &query)?, query.revision()?);
     let top = query.parse("top")?.unwrap_or(TOP).clamp(1, 1_000);
-    let image = image(&service, body).await?;
-    let (version, answer) = service.predict(&caller.0, &at.id, &query.revision()?, image, top).await?;
-    Ok(HttpResponse::Ok().json(Prediction::new(named(&at.id, &version), &answer)))
+    let top = if format.is_matrix() { usize::MAX } else { top };
+    match items::read(&request, &service, body).await? {
+        Asked::One(item) => {
+            let (version, answer) = service.predict(&caller.0, &at.id, &revision, item, top).await?;
+            let model = named(&at.id, &version);
+            match format {
+                Format::Json => Ok(HttpResponse::Ok().json(Prediction::new(model, &answer))),
+                other => write(one(model, Content::Answer(answer)), other).await,
+            }
+        }
+        Asked::Many(items) => write(service.ask(&caller.0, &at.id, &revision, Question::Answer { top }, items).await?, format).await,
+    }
 }
 
-async fn image(service: &Service, body: Body) -> Result<Bytes, HttpError> {
-    let limit = usize::try_from(service.policy().data_limits.item_bytes).unwrap_or(usize::MAX);
-    body.gather(limit).await
+/// `?format=`, or else the first of `Accept` that is known, or else JSON.
+fn format(request: &HttpRequest, query: &Query) -> Result<Format, HttpError> {
+    let unknown = |word: &str| {
+        let hint = format!("choose one of {}", Format::names());
+        HttpError::bad_request("bad_format", format!("'{word}' is no form of answers"), hint)
+    };
+    match query.find("format") {
+        Some(word) => Format::parse(word).ok_or_else(|| unknown(word)),
+        None => Ok(request.headers().get(ACCEPT).and_then(|value| Format::accepted(value.to_str().ok()?)).unwrap_or(Format::Json)),
+    }
+}
+
+fn one(model: String, content: Content) -> Answers {
+    Answers { model, items: vec![Said { name: "item 1".into(), content }] }
+}
+
+/// Large answers are written where they hold nobody up.
+async fn write(answers: Answers, format: Format) -> Answer {
+    let written = move || match format {
+        Format::Json => serde_json::to_vec(&AnswersBody::from(answers)).map_err(|e| e.to_string()),
+        other => answers.write(other),
+    };
+    let written = tokio::task::spawn_blocking(written).await.map_err(|e| HttpError::internal(e.to_string()))?;
+    let mut response = HttpResponse::Ok();
+    response.content_type(format.media_type());
+    if format.is_binary() {
+        response.insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"answers.{format}\"")));
+    }
+    Ok(response.body(written.map_err(HttpError::internal)?))
 }
 
 fn named(id: &RepoId, version: &Version) -> String {

@@ -4,6 +4,7 @@
 mod admit;
 pub mod finetune;
 pub mod leases;
+mod line;
 pub mod predict;
 mod result;
 mod state;

@@ -1,0 +1,174 @@
+//! Models at work: asked about one item or many, in every form there is, by well-meaning and by hostile callers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
+mod support;
+
+use std::io::{Cursor, Write as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
+use serde_json::{Value, json};
+use support::training::{self, Person, base_files, picture};
+use support::{Api, Reply, Server, http};
+
+fn zip_of(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// A hub with a model of ten classes, and a way in for its owner.
+async fn with_model(environment: &[(&str, &str)]) -> (Server, Api) {
+    let server = Server::start_with(&["--workers", "0"], environment);
+    let ada = Person::admin(&server).invite("ada").await;
+    ada.publish("model", "ada/tiny", false, base_files()).await;
+    let api = Api { url: format!("{}/api/v1/models/ada/tiny", server.url), token: ada.token.clone(), http: http() };
+    (server, api)
+}
+
+async fn send(api: &Api, path: &str, kind: &str, body: Vec<u8>) -> Reply {
+    Reply::of(api.request(Method::POST, path).header("Content-Type", kind).body(body)).await
+}
+
+fn form_of(files: &[(&str, Vec<u8>)]) -> (String, Vec<u8>) {
+    let mut body = Vec::new();
+    for (name, bytes) in files {
+        body.extend(format!("--frontier\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n").into_bytes());
+        body.extend(bytes);
+        body.extend(b"\r\n");
+    }
+    body.extend(b"--frontier--\r\n");
+    ("multipart/form-data; boundary=frontier".into(), body)
+}
+
+fn json_of(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let items: Vec<Value> = files.iter().map(|(name, bytes)| json!({"name": name, "data": STANDARD.encode(bytes)})).collect();
+    json!({ "items": items }).to_string().into_bytes()
+}
+
+/// However several items are sent, each is answered as if it had come alone, and one that is no image takes no answer from the others.
+#[tokio::test]
+async fn many_items_come_in_many_forms() {
+    let (_server, api) = with_model(&[]).await;
+    let files = [("a.png", picture([200, 9, 9], 1)), ("b.png", b"no image at all".to_vec()), ("c.png", picture([9, 9, 200], 2))];
+    let alone = send(&api, "/predict?top=3", "application/octet-stream", files[0].1.clone()).await.ok();
+    let (form, body) = form_of(&files);
+    for (how, kind, body) in [
+        ("a form", form.as_str(), body),
+        ("JSON", "application/json", json_of(&files)),
+        ("a zip", "application/zip", zip_of(&files)),
+        ("a zip of no type", "application/octet-stream", zip_of(&files)),
+    ] {
+        let answer = send(&api, "/predict?top=3", kind, body).await.ok();
+        assert_eq!((&answer["answered"], &answer["failed"], &answer["model"]), (&json!(2), &json!(1), &json!("ada/tiny@1")), "{how}");
+        let items = answer["items"].as_array().unwrap();
+        assert_eq!(items.iter().map(|item| item["name"].as_str().unwrap()).collect::<Vec<_>>(), ["a.png", "b.png", "c.png"], "{how}");
+        let (own, first) = (&items[0]["classes"], &alone["classes"]);
+        assert_eq!((own.as_array().unwrap().len(), &own[0]["label"]), (3, &first[0]["label"]), "{how}");
+        let off = own[0]["probability"].as_f64().unwrap() - first[0]["probability"].as_f64().unwrap();
+        assert!(off.abs() < 1e-5, "{how}: alone and in company by {off}");
+        assert_eq!(items[1]["error"]["code"], "image_unreadable", "{how}: {}", items[1]);
+        assert!(items[1].get("classes").is_none());
+    }
+    let answer = send(&api, "/embed", "application/zip", zip_of(&files)).await.ok();
+    assert_eq!(answer["items"][2]["features"].as_array().unwrap().len(), 1280);
+    // What a browser reads a file as.
+    let data = format!("data:image/png;base64,{}", STANDARD.encode(&files[0].1));
+    let answer = api.post("/predict", &json!({"items": [{"data": data}, {"data": "%%%"}]})).await.ok();
+    assert_eq!((&answer["items"][0]["name"], &answer["items"][1]["error"]["code"]), (&json!("item 1"), &json!("bad_base64")));
+}
+
+#[tokio::test]
+async fn answers_come_in_the_form_that_is_asked_for() {
+    let (_server, api) = with_model(&[]).await;
+    let files = [("a.png", picture([200, 9, 9], 1)), ("b.png", b"none".to_vec())];
+    let ask = async |verb: &str, accept: &str| {
+        let request = api.request(Method::POST, verb).header("Content-Type", "application/zip").header("Accept", accept);
+        Reply::of(request.body(zip_of(&files))).await
+    };
+    let csv = ask("/predict?top=1", "text/csv").await;
+    assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
+    let lines: Vec<String> = csv.text().lines().map(String::from).collect();
+    assert_eq!((lines.len(), lines[0].as_str()), (3, "name,label,probability,error"));
+    assert!(lines[1].starts_with("a.png,class ") && lines[2].starts_with("b.png,,,it cannot be read"), "{lines:?}");
+    let npy = ask("/predict?format=npy", "text/csv").await;
+    assert!(npy.bytes.starts_with(b"\x93NUMPY") && npy.text().contains("(2, 10)"), "all classes, whatever the top; the query goes first");
+    let tensors = ask("/embed?format=safetensors", "*/*").await;
+    let read = safetensors::SafeTensors::deserialize(&tensors.bytes).unwrap();
+    assert_eq!(read.tensor("features").unwrap().shape(), [2, 1280]);
+    assert!(ask("/embed?format=parquet", "*/*").await.bytes.starts_with(b"PAR1"));
+    ask("/embed?format=xls", "*/*").await.problem(400, "bad_format");
+    // One file as the body has these forms too.
+    let one = send(&api, "/predict?format=csv&top=1", "application/octet-stream", files[0].1.clone()).await;
+    assert!(one.text().lines().nth(1).unwrap().starts_with("item 1,class "), "{}", one.text());
+}
+
+/// Bombs, floods and nonsense end in a sentence, and the hub answers on.
+#[tokio::test]
+async fn hostile_questions_end_in_a_sentence() {
+    let (_server, api) = with_model(&[("HUB_MAX_ITEM_BYTES", "3000000")]).await;
+    let good = picture([1, 2, 3], 4);
+    // Ten thousand tiny items, in each form.
+    let names: Vec<String> = (0..10_000).map(|n| format!("{n}.png")).collect();
+    let tiny: Vec<(&str, Vec<u8>)> = names.iter().map(|name| (name.as_str(), vec![7])).collect();
+    let (form, body) = form_of(&tiny);
+    for (kind, body) in [(form.as_str(), body), ("application/json", json_of(&tiny)), ("application/zip", zip_of(&tiny))] {
+        let problem = send(&api, "/predict", kind, body).await.problem(413, "too_many_items");
+        assert!(problem["hint"].as_str().unwrap().contains("data set"), "{problem}");
+    }
+    // A zip that unpacks to more than may lie in memory; one whose entry lies about its size; one that is cut off.
+    let zeros = zip_of(&[("a.png", vec![0; 70 << 20])]);
+    assert!(zeros.len() < 200_000);
+    send(&api, "/embed", "application/zip", zeros).await.problem(413, "too_many_items");
+    let whole = zip_of(&[("a.png", good.clone()), ("b.png", vec![3; 5_000])]);
+    let refused = send(&api, "/embed", "application/zip", whole[..whole.len() / 2].to_vec()).await;
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    let mut damaged = whole.clone();
+    let at = 60 + good.len() / 2;
+    damaged[at] ^= 0xff;
+    let answer = send(&api, "/embed", "application/zip", damaged).await;
+    assert!(answer.status == 422 || answer.json()["failed"] != json!(0), "{}", answer.text());
+    // An image of many pixels, one larger than an item may be, and a sound one between them.
+    let mixed = [("huge.png", training::huge_png()), ("good.png", good.clone()), ("fat.png", vec![1; 3_000_001]), ("empty.png", vec![])];
+    let items = send(&api, "/predict", "application/json", json_of(&mixed)).await.ok()["items"].clone();
+    let codes: Vec<&str> = items.as_array().unwrap().iter().map(|item| item["error"]["code"].as_str().unwrap_or("answered")).collect();
+    assert_eq!(codes, ["image_unreadable", "answered", "image_too_large", "image_unreadable"], "{items}");
+    // Base64 beyond all bounds, forms without an end, JSON of another shape.
+    let flood = format!(r#"{{"items":[{{"data":"{}"}}]}}"#, "A".repeat(100 << 20)).into_bytes();
+    assert_eq!(send(&api, "/predict", "application/json", flood).await.status, 413);
+    for (kind, body) in [
+        ("multipart/form-data", b"--x\r\n\r\n".to_vec()),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nnever ends".to_vec()),
+        ("multipart/form-data; boundary=x", b"--x--\r\n".to_vec()),
+        ("application/json", b"{\"items\":{}}".to_vec()),
+        ("application/json", b"{\"items\":[]}".to_vec()),
+        ("application/json", b"[[[[[[[[[".to_vec()),
+        ("application/json", b"{\"items\":[{\"data\":\"\",\"path\":\"/etc/passwd\"}]}".to_vec()),
+    ] {
+        let refused = send(&api, "/predict", kind, body).await;
+        assert_eq!(refused.status, 400, "{kind}: {}", refused.text());
+        assert!(!refused.json()["hint"].as_str().unwrap().is_empty());
+    }
+    assert_eq!(send(&api, "/predict?top=1", "application/zip", zip_of(&[("a.png", good)])).await.ok()["answered"], 1);
+}
+
+/// Strangers learn nothing of a private model, and a model without a head says what it can do instead.
+#[tokio::test]
+async fn rights_are_those_of_the_model() {
+    let server = Server::start();
+    let admin = Person::admin(&server);
+    let ada = admin.invite("ada").await;
+    ada.publish("model", "ada/secret", true, base_files()).await;
+    let eve = admin.invite("eve").await;
+    let body = zip_of(&[("a.png", picture([1, 2, 3], 4))]);
+    assert_eq!(ada.send("/models/ada/secret/embed", body.clone()).await.0, 200);
+    for verb in ["embed", "predict"] {
+        let (status, problem) = eve.send(&format!("/models/ada/secret/{verb}"), body.clone()).await;
+        assert_eq!((status, &problem["code"]), (404, &json!("repo_not_found")));
+    }
+}
