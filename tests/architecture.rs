@@ -16,7 +16,7 @@ use source::Source;
 /// room -> rooms it may use, besides `domain`, which everything may, and itself.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["app", "cache", "client", "config", "import", "telemetry", "train", "wire"]),
+    ("cli", &["app", "cache", "client", "config", "data", "import", "telemetry", "train", "wire"]),
     ("app", &["blob", "checks", "config", "confine", "db", "file_lock", "http", "service", "telemetry", "worker"]),
     ("http", &["service", "telemetry", "wire"]),
     ("worker", &["confine", "data", "file_lock", "service", "train"]),

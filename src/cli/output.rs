@@ -170,6 +170,12 @@ pub fn json_line(value: &impl serde::Serialize) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// Data for other programs on stdout, as it is.
+pub fn raw(bytes: &[u8]) {
+    // A reader that closed the pipe has seen enough.
+    let _ = std::io::stdout().write_all(bytes);
+}
+
 /// What the argument parser says: help and version on stdout, mistakes on stderr with exit code 2.
 pub fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use reqwest::Method;
 
 use super::retry::Repeat;
 use super::send::Call;
 use super::{Client, Result};
+use crate::domain::answers::Answers;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::revision::Revision;
 use crate::wire::List;
 use crate::wire::jobs::{CreateFineTune, Job};
-use crate::wire::predict::{Embedding, Prediction};
+use crate::wire::predict::AskedAbout;
 
 /// A model that nobody used for a while is read from disk first.
 const MODEL_PATIENCE: Duration = Duration::from_secs(5 * 60);
@@ -41,19 +41,12 @@ impl Client {
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
-    /// Pooled features of one image file (PNG, JPEG, WebP, GIF, BMP).
-    pub async fn embed(&self, id: &RepoId, revision: &Revision, image: Bytes) -> Result<Embedding> {
-        let call = Call::new(Method::POST, self.address.repo(RepoKind::Model, id, &["embed"]), Repeat::Always)
-            .query(&[("revision", revision.to_string())])
-            .bytes(image, "application/octet-stream");
-        self.json(call.patient(MODEL_PATIENCE)).await
-    }
-
-    /// The `top` likeliest classes of one image file, best first.
-    pub async fn predict(&self, id: &RepoId, revision: &Revision, image: Bytes, top: usize) -> Result<Prediction> {
-        let call = Call::new(Method::POST, self.address.repo(RepoKind::Model, id, &["predict"]), Repeat::Always)
-            .query(&[("revision", revision.to_string()), ("top", top.to_string())])
-            .bytes(image, "application/octet-stream");
-        self.json(call.patient(MODEL_PATIENCE)).await
+    /// What a model says about several items: with `top` the so many likeliest classes, else their features.
+    pub async fn ask_model(&self, id: &RepoId, revision: &Revision, top: Option<usize>, items: &AskedAbout) -> Result<Answers> {
+        let verb = if top.is_some() { "predict" } else { "embed" };
+        let mut query = vec![("revision", revision.to_string()), ("format", "json".to_owned())];
+        query.extend(top.map(|top| ("top", top.to_string())));
+        let call = Call::with(Method::POST, self.address.repo(RepoKind::Model, id, &[verb]), Repeat::Always, items)?;
+        self.json(call.query(&query).patient(MODEL_PATIENCE)).await
     }
 }

@@ -44,9 +44,9 @@ impl Items {
         self.entries.iter().map(|entry| entry.path.as_str())
     }
 
-    /// Their bytes all together, as the listing has them.
-    pub fn bytes(&self) -> u64 {
-        self.entries.iter().map(|entry| entry.size).sum()
+    /// Bytes of the `at`th, as the listing has them.
+    pub fn size(&self, at: usize) -> u64 {
+        self.entries.get(at).map_or(0, |entry| entry.size)
     }
 
     /// The encoded bytes of the `at`th.

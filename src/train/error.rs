@@ -70,6 +70,14 @@ impl Error {
         }
     }
 
+    /// What it says of one of several items, whose name stands beside it.
+    pub fn reason(&self) -> String {
+        match self {
+            Error::Data(crate::data::Error::Image { reason, .. }) => format!("it cannot be read: {reason}"),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether it ended because a disk has no room.
     pub fn is_disk_full(&self) -> bool {
         match self {

@@ -68,7 +68,6 @@ pub struct AnswersBody {
 /// About one item that was the body itself, or about several.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "says in the description of the API that there are two forms")]
 pub enum Embeddings {
     One(Embedding),
     Several(AnswersBody),
@@ -77,7 +76,6 @@ pub enum Embeddings {
 /// About one item that was the body itself, or about several.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "says in the description of the API that there are two forms")]
 pub enum Predictions {
     One(Prediction),
     Several(AnswersBody),

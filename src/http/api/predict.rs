@@ -19,6 +19,8 @@ use crate::wire::predict::{AnswersBody, AskedAbout, Embedding, Embeddings, Predi
 
 /// Classes told when the query does not say.
 const TOP: usize = 5;
+/// Classes told at most; no head here has more.
+const MOST_CLASSES: usize = 100_000;
 
 /// The pooled features of an item, or of several.
 ///
@@ -66,7 +68,7 @@ pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>,
 ))]
 pub async fn predict(request: HttpRequest, caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
     let (format, revision) = (format(&request, &query)?, query.revision()?);
-    let top = query.parse("top")?.unwrap_or(TOP).clamp(1, 1_000);
+    let top = query.parse("top")?.unwrap_or(TOP).clamp(1, MOST_CLASSES);
     let top = if format.is_matrix() { usize::MAX } else { top };
     match items::read(&request, &service, body).await? {
         Asked::One(item) => {

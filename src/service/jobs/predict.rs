@@ -228,10 +228,7 @@ impl Service {
 fn said(name: String, answer: Option<train::Result<Content>>) -> Said {
     match answer {
         Some(Ok(content)) => Said { name, content },
-        Some(Err(train::Error::Data(data::Error::Image { reason, .. }))) => {
-            Said::unanswered(name, "image_unreadable", format!("it cannot be read: {reason}"))
-        }
-        Some(Err(error)) => Said::unanswered(name, error.code(), error.to_string()),
+        Some(Err(error)) => Said::unanswered(name, error.code(), error.reason()),
         None => Said::unanswered(name, "no_answer", "the model gave no answer; ask again"),
     }
 }
