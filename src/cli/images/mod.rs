@@ -86,7 +86,10 @@ impl Asked {
         }
         match self.words.split_first() {
             Some((model, images)) if !images.is_empty() => Ok((Target::parse(&model.display().to_string(), false)?, images)),
-            _ => Err(CliError::usage("a model and an image are wanted", "write `hub predict MODEL IMAGE...`, or name the model with --model")),
+            _ => Err(CliError::usage(
+                "a model and an image are wanted",
+                "write `hub predict MODEL IMAGE...`, or name the model with --model",
+            )),
         }
     }
 
@@ -143,7 +146,8 @@ impl Asked {
         let failed = |e| CliError::new(1, "file", format!("cannot write {}: {e}", path.display()), "choose another place with -o");
         std::fs::write(path, &bytes).map_err(failed)?;
         let (count, shown) = (answers.items.len() - answers.failed(), path.display().to_string());
-        let about = json!({"file": shown, "format": format.as_str(), "model": answers.model, "answered": count, "failed": answers.failed()});
+        let about =
+            json!({"file": shown, "format": format.as_str(), "model": answers.model, "answered": count, "failed": answers.failed()});
         Ok(with(Output::new(format!("wrote {count} answers of {} to {shown}", answers.model), about, shown), failure))
     }
 }

@@ -23,7 +23,9 @@ const AT_ONCE: usize = 4;
 pub enum Question {
     Features,
     /// Of classes the so many likeliest.
-    Answer { top: usize },
+    Answer {
+        top: usize,
+    },
 }
 
 pub enum Oracle {
@@ -76,7 +78,8 @@ impl Oracle {
     async fn ask_part(&self, target: &Target, question: Question, part: Vec<Input>) -> Result<Answers> {
         let read = tokio::task::spawn_blocking(move || part.into_iter().map(|input| (input.read(), input.name)).collect::<Vec<_>>()).await;
         let read = read.map_err(|e| CliError::new(1, "internal", format!("reading failed: {e}"), "report this as a bug"))?;
-        let sent: Vec<(String, Bytes)> = read.iter().filter_map(|(bytes, name)| Some((name.clone(), bytes.as_ref().ok()?.clone()))).collect();
+        let sent: Vec<(String, Bytes)> =
+            read.iter().filter_map(|(bytes, name)| Some((name.clone(), bytes.as_ref().ok()?.clone()))).collect();
         let (model, answered) = match sent.is_empty() {
             true => (String::new(), Vec::new()),
             false => self.answer(target, question, sent).await?,
@@ -116,7 +119,8 @@ impl Oracle {
 async fn ask_server(client: &Client, target: &Target, question: Question, items: Vec<(String, Bytes)>) -> Result<Answers> {
     use base64::Engine as _;
     let packed = tokio::task::spawn_blocking(move || {
-        let item = |(name, bytes): (String, Bytes)| ItemSent { name: Some(name), data: base64::engine::general_purpose::STANDARD.encode(bytes) };
+        let item =
+            |(name, bytes): (String, Bytes)| ItemSent { name: Some(name), data: base64::engine::general_purpose::STANDARD.encode(bytes) };
         AskedAbout { items: items.into_iter().map(item).collect() }
     });
     let packed = packed.await.map_err(|e| CliError::new(1, "internal", format!("packing failed: {e}"), "report this as a bug"))?;
@@ -137,9 +141,7 @@ fn answer_here(predictor: &Predictor, question: Question, items: Vec<(String, By
                 let rows = predictor.embed_batch(&bytes)?;
                 rows.into_iter().map(|row| row.map(|features| Content::Features { features })).collect()
             }
-            Question::Answer { top } => {
-                predictor.predict_batch(&bytes, top)?.into_iter().map(|row| row.map(Content::Answer)).collect()
-            }
+            Question::Answer { top } => predictor.predict_batch(&bytes, top)?.into_iter().map(|row| row.map(Content::Answer)).collect(),
         };
         said.extend(part.iter().zip(contents).map(|((name, _), content)| match content {
             Ok(content) => Said { name: name.clone(), content },

@@ -36,7 +36,10 @@ fn json_says_all_and_is_read_back() {
     }
     let json: serde_json::Value = serde_json::from_str(&text(&classes(), Format::Json)).unwrap();
     assert_eq!(json["items"][0]["classes"][0], serde_json::json!({"index": 2, "label": "blue", "probability": 0.75}));
-    assert_eq!(json["items"][1], serde_json::json!({"name": "b,\"x\".png", "error": {"code": "image_unreadable", "message": "it is no image"}}));
+    assert_eq!(
+        json["items"][1],
+        serde_json::json!({"name": "b,\"x\".png", "error": {"code": "image_unreadable", "message": "it is no image"}})
+    );
     assert_eq!(classes().failed(), 1);
 }
 
@@ -63,7 +66,10 @@ fn npy_is_numpys_and_rows_without_an_answer_are_nan() {
     assert!(numbers[2].is_nan() && numbers[3].is_nan());
     // Classes stand in the order of the head's rows, whichever is the likeliest.
     let matrix = classes().matrix();
-    assert_eq!((matrix.name, &matrix.values[..3], &matrix.values[6..]), ("probabilities", &[0.25, 0.0, 0.75][..], &[0.5, 0.375, 0.125][..]));
+    assert_eq!(
+        (matrix.name, &matrix.values[..3], &matrix.values[6..]),
+        ("probabilities", &[0.25, 0.0, 0.75][..], &[0.5, 0.375, 0.125][..])
+    );
     assert_eq!(matrix.columns, ["red", "green", "blue"]);
 }
 

@@ -15,14 +15,7 @@ pub enum Format {
     /// A row an item, for pandas, Polars, DuckDB and the Hugging Face libraries.
     Parquet,
 }
-crate::domain::user::words!(
-    Format,
-    Json = "json",
-    Csv = "csv",
-    Npy = "npy",
-    Safetensors = "safetensors",
-    Parquet = "parquet"
-);
+crate::domain::user::words!(Format, Json = "json", Csv = "csv", Npy = "npy", Safetensors = "safetensors", Parquet = "parquet");
 
 impl Format {
     pub const ALL: [Format; 5] = [Format::Json, Format::Csv, Format::Npy, Format::Safetensors, Format::Parquet];

@@ -40,8 +40,12 @@ pub struct Said {
 #[serde(untagged)]
 pub enum Content {
     /// The item takes no answer from the others.
-    Unanswered { error: Reason },
-    Features { features: Vec<f32> },
+    Unanswered {
+        error: Reason,
+    },
+    Features {
+        features: Vec<f32>,
+    },
     Answer(Answer),
 }
 

@@ -32,7 +32,8 @@ const WAITING_UNITS: usize = (512 << 20) / UNIT;
 const UNIT: usize = 1 << 10;
 
 /// What is to be done by those who ask about more.
-const ASK_IN_PARTS: &str = "ask in several requests (`hub predict` and `hub embed` do so by themselves), or publish the items as a data set and ask about that";
+const ASK_IN_PARTS: &str =
+    "ask in several requests (`hub predict` and `hub embed` do so by themselves), or publish the items as a data set and ask about that";
 
 /// An item that comes with the question, by the name its answer will have; or why it could not be taken from the request.
 #[derive(Debug, Clone)]
