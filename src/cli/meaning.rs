@@ -24,6 +24,15 @@ pub struct Meaning {
     /// With --dataset: keep the files as they are, without classes; as --layout none
     #[arg(long, conflicts_with_all = ["layout", "split_names"])]
     as_is: bool,
+    /// With --dataset: an image may have several labels; its copies in several class folders are one image
+    #[arg(long)]
+    multi_label: bool,
+    /// With --dataset: the classes from the lowest to the highest, where they have an order
+    #[arg(long, value_name = "CLASS,...", conflicts_with = "multi_label")]
+    ordered: Option<String>,
+    /// With --dataset: the columns of a table that hold targets, such as colour=class,tags=labels,size=number
+    #[arg(long, value_name = "COLUMN,...", conflicts_with_all = ["ordered", "multi_label"])]
+    targets: Option<String>,
     /// With --dataset: the encoding of the names in a zip that says none, such as shift_jis, gbk or euc-kr
     #[arg(long, value_name = "ENCODING")]
     zip_encoding: Option<String>,
@@ -38,7 +47,18 @@ impl Meaning {
         let splits = self.split_names.as_deref().map(dataset_layout::parse_split_names).transpose();
         let splits = splits.map_err(|e| CliError::usage(format!("--split-names: {e}"), "write it as train=FOLDER,validation=FOLDER"))?;
         let layout = layout.transpose()?.or(self.as_is.then_some(DataLayout::Kept));
-        Ok(Declared { layout, splits: splits.unwrap_or_default(), zip_encoding: self.zip_encoding.clone(), odd: Vec::new() })
+        let targets = listed(&self.targets);
+        crate::data::targets::check_declared(&targets)
+            .map_err(|e| CliError::usage(format!("--targets: {e}"), "write it as colour=class,size=number"))?;
+        Ok(Declared {
+            layout,
+            splits: splits.unwrap_or_default(),
+            multi_label: self.multi_label,
+            ordered: listed(&self.ordered),
+            targets,
+            zip_encoding: self.zip_encoding.clone(),
+            odd: Vec::new(),
+        })
     }
 
     /// The folder with a card that says it. The second value keeps that card's file.
@@ -49,7 +69,7 @@ impl Meaning {
         }
         if kind == RepoKind::Model {
             return Err(CliError::usage(
-                "--layout, --split-names, --as-is and --zip-encoding are about data sets",
+                "--layout, --split-names, --multi-label, --ordered, --targets, --as-is and --zip-encoding are about data sets",
                 "add --dataset, or leave them out",
             ));
         }
@@ -70,6 +90,11 @@ impl Meaning {
             .note(&format!("the published {CARD} says what the files are; to keep that, write it into your own:\n{}", front(&declared)));
         Ok((folder, Some(place)))
     }
+}
+
+/// What commas divide.
+fn listed(text: &Option<String>) -> Vec<String> {
+    text.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 /// The lines of front matter that say it.
@@ -120,7 +145,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_a_matter_of_usage() {
-        for odd in [meaning(Some("sideways"), None), meaning(None, Some("train"))] {
+        let targets = Meaning { targets: Some("size=length".into()), ..Meaning::default() };
+        for odd in [meaning(Some("sideways"), None), meaning(None, Some("train")), targets] {
             assert!(odd.declared().is_err());
         }
         assert_eq!(Meaning { as_is: true, ..Meaning::default() }.declared().unwrap().layout, Some(DataLayout::Kept));

@@ -124,7 +124,7 @@ impl Findings {
             declared: dataset.declared.clone(),
             modality: dataset.modality.name(),
             heads: heads(&dataset),
-            unlabelled: 0,
+            unlabelled: dataset.unlabelled().len(),
             values: dataset.targets.spread(dataset.samples().iter().map(|sample| &sample.target)),
         };
         find_duplicates(&self.readable, &mut report);
@@ -218,10 +218,13 @@ fn find_duplicates(readable: &[(Sample, Print)], report: &mut DatasetReport) {
 
 /// Sentences about what is allowed and still worth knowing.
 fn warn(report: &mut DatasetReport) {
-    let DatasetReport { classes, splits, warnings, unreadable, .. } = report;
+    let DatasetReport { classes, splits, warnings, unreadable, copies, task, .. } = report;
     if !unreadable.is_empty() {
         let (count, named) = (unreadable.len(), grouped(unreadable));
         warnings.push(format!("{count} images cannot be read and will be left out: {named}"));
+    }
+    if copies.relabelled > 0 && task.about().one_class {
+        warnings.push("where an image may have several of the classes, `multi_label: true` in README.md makes its copies one image with several labels".into());
     }
     let Some(train) = splits.iter().find(|s| s.name == "train") else {
         warnings.push("there is no train split: the data set can only be used to measure".into());

@@ -1,5 +1,7 @@
 //! The index a training run works on: samples in a fixed order, whose bytes are read when they are wanted.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
@@ -33,6 +35,8 @@ pub struct Dataset {
     /// All files together, in bytes, after decompression.
     pub total_bytes: u64,
     samples: Vec<Sample>,
+    /// Their ids follow those of the samples.
+    unlabelled: Vec<Sample>,
     /// By sample id.
     entries: Vec<Entry>,
     limits: Limits,
@@ -60,22 +64,32 @@ impl Dataset {
                 (listing, modality, layout)
             }
         };
-        let Layout { samples, task, mut warnings } = layout;
+        let Layout { samples, form, unlabelled, mut warnings } = layout;
         warnings.extend(listing.notes());
-        let (targets, found) = targets::read(task, &samples, limits)?;
+        let (targets, found) = targets::read(&form, &samples, limits)?;
         let mut samples: Vec<(Labelled, Target)> = samples.into_iter().zip(found).collect();
         let path = |sample: &Labelled| listing.entries[sample.entry].path.as_str();
         samples.sort_by(|(a, at), (b, bt)| (a.split, at.class(), path(a)).cmp(&(b.split, bt.class(), path(b))));
-        let entries: Vec<Entry> = samples.iter().map(|(s, _)| listing.entries[s.entry].clone()).collect();
+        let mut entries: Vec<Entry> = samples.iter().map(|(s, _)| listing.entries[s.entry].clone()).collect();
         let sample = |(id, (s, target)): (usize, &(Labelled, Target))| Sample {
             id: id as u32,
             target: target.clone(),
             split: s.split,
             path: entries[id].path.clone(),
         };
-        let samples = samples.iter().enumerate().map(sample).collect();
+        let samples: Vec<Sample> = samples.iter().enumerate().map(sample).collect();
+        let mut rest: Vec<Entry> = unlabelled.iter().map(|entry| listing.entries[*entry].clone()).collect();
+        rest.sort_by(|a, b| a.path.cmp(&b.path));
+        let without = |(at, entry): (usize, &Entry)| Sample {
+            id: (samples.len() + at) as u32,
+            target: Target::Unknown,
+            split: Split::Train,
+            path: entry.path.clone(),
+        };
+        let unlabelled = rest.iter().enumerate().map(without).collect();
+        entries.extend(rest);
         let (declared, total_bytes) = (declared.key(), listing.total_bytes());
-        Ok(Dataset { modality, targets, warnings, declared, total_bytes, samples, entries, limits: limits.clone() })
+        Ok(Dataset { modality, targets, warnings, declared, total_bytes, samples, unlabelled, entries, limits: limits.clone() })
     }
 
     /// Class names, sorted; a class target is an index into them. Empty where the targets are no classes.
@@ -88,6 +102,11 @@ impl Dataset {
         &self.samples
     }
 
+    /// Items without a target, sorted by path, that may be learned from beside the samples.
+    pub fn unlabelled(&self) -> &[Sample] {
+        &self.unlabelled
+    }
+
     /// The samples of `train`, `val` or `test`; empty if there is no such split.
     pub fn split(&self, name: &str) -> Vec<Sample> {
         let split = Split::parse(name);
@@ -98,7 +117,15 @@ impl Dataset {
     /// to validation: at least one sample of every class that has two which are no copies, never all of them. Copies go together.
     /// The same seed divides the same way.
     pub fn split_train(&self, copies: &Copies, fraction: f64, seed: u64) -> (Vec<Sample>, Vec<Sample>) {
-        super::split::stratified(self.split("train"), copies, fraction, seed)
+        let train = self.split("train");
+        let targets: Vec<&Target> = train.iter().map(|sample| &sample.target).collect();
+        let stand_in =
+            |(sample, stratum): (&Sample, Option<u32>)| Sample { target: stratum.map_or(Target::Unknown, Target::Class), ..sample.clone() };
+        let stand_ins = train.iter().zip(targets::strata(&targets)).map(stand_in).collect();
+        let (kept, held) = super::split::stratified(stand_ins, copies, fraction, seed);
+        let of: HashMap<u32, &Sample> = train.iter().map(|sample| (sample.id, sample)).collect();
+        let own = |samples: Vec<Sample>| samples.iter().filter_map(|sample| of.get(&sample.id)).map(|sample| (*sample).clone()).collect();
+        (own(kept), own(held))
     }
 
     /// The sample that lies at `path`, as [`Sample::path`] gives it.

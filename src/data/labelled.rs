@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::name;
-use crate::domain::task::Task;
+use super::targets::Form;
 
 /// What a sample is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,8 +53,10 @@ pub struct Labelled {
 #[derive(Debug, Default)]
 pub struct Layout {
     pub samples: Vec<Labelled>,
-    /// What the targets are for.
-    pub task: Task,
+    /// How their texts are to be read.
+    pub form: Form,
+    /// Entries of items without a target that may be learned from too.
+    pub unlabelled: Vec<usize>,
     pub warnings: Vec<String>,
 }
 

@@ -13,8 +13,9 @@ use super::labelled::{Kept, Labelled, Layout, Split, warn_left_out};
 use super::limits::Limits;
 use super::listing::Listing;
 use super::name;
-use super::targets::COLUMNS;
-use crate::domain::task::Task;
+use super::targets::form::{self, Column};
+use super::targets::{COLUMNS, Form};
+use crate::domain::dataset_layout::Declared;
 
 const NAMES: [&str; 2] = ["metadata.csv", "metadata.jsonl"];
 
@@ -82,15 +83,64 @@ pub fn find(kept: &Kept<'_>) -> Result<Vec<Table>> {
     Ok(tables)
 }
 
-/// A column of targets, and what they are for.
-type Column = (&'static str, Task);
+/// The columns that hold targets, how they are read, and what is odd about the choice.
+#[derive(Debug, Clone, PartialEq)]
+struct Choice {
+    columns: Vec<String>,
+    form: Form,
+    warning: Option<String>,
+}
 
-/// The column that a table has, and a warning where it has several.
-fn column_of(has: impl Fn(&str) -> bool) -> Option<(Column, Option<String>)> {
+impl Choice {
+    fn of(columns: Vec<Column>, warning: Option<String>) -> Choice {
+        Choice { columns: columns.iter().map(|column| column.name.clone()).collect(), form: Form::Columns(columns), warning }
+    }
+
+    /// What a row's fields are as one text; of several columns a JSON list.
+    fn join(&self, mut fields: Vec<Option<String>>) -> String {
+        match self.form {
+            Form::Columns(_) => serde_json::json!(fields).to_string(),
+            _ => fields.pop().flatten().unwrap_or_default(),
+        }
+    }
+
+    fn shown(&self) -> String {
+        self.columns.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What a table's columns hold, by what is declared, else by their names.
+///
+/// # Errors
+/// What is declared and not there, in words.
+fn choose(names: &[String], declared: &Declared) -> std::result::Result<Option<Choice>, String> {
+    let has = |name: &str| names.iter().any(|found| found == name);
+    if !declared.targets.is_empty() {
+        let mut columns = form::declared(&declared.targets)?;
+        columns.iter_mut().for_each(|column| column.name = column_name(&column.name));
+        return match columns.iter().find(|column| !has(&column.name)) {
+            Some(missing) => Err(format!("the card's `targets` names `{}`, and the table has no such column", missing.name)),
+            None => Ok(Some(Choice::of(columns, None))),
+        };
+    }
     let mut found = COLUMNS.into_iter().filter(|(name, _)| has(name));
-    let first = found.next()?;
-    let warning = found.next().map(|(other, _)| format!("the table's column `{}` was read and its column `{other}` was not", first.0));
-    Some((first, warning))
+    if let Some((name, form)) = found.next() {
+        let other = |(other, _)| format!("the table's column `{name}` was read and its column `{other}` was not");
+        let warning = found.next().map(other);
+        let form = match form {
+            Form::One(_) if declared.multi_label && name != "target" => Form::Labels,
+            Form::One(_) if !declared.ordered.is_empty() && name != "target" => Form::Ranked(declared.ordered.clone()),
+            form => form,
+        };
+        return Ok(Some(Choice { columns: vec![name.into()], form, warning }));
+    }
+    let columns: Vec<Column> = names.iter().filter_map(|name| form::of_name(name)).collect();
+    if columns.is_empty() {
+        return Ok(None);
+    }
+    let listed = columns.iter().map(Column::to_string).collect::<Vec<_>>().join(", ");
+    let warning = format!("the columns {listed} were read as targets, as their names say; `targets` in the card names others");
+    Ok(Some(Choice::of(columns, Some(warning))))
 }
 
 /// A column's name in the form in which names are compared: `File Name` is `file_name`.
@@ -103,13 +153,12 @@ fn column_name(written: &str) -> String {
 fn wanted() -> String {
     let mut targets: Vec<String> = COLUMNS.iter().map(|(name, _)| format!("`{name}`")).collect();
     let last = targets.pop().unwrap_or_default();
-    format!("a column `file_name` and one of {} or {last} belong there", targets.join(", "))
+    format!("a column `file_name` and one of {} or {last} (or several `target_...` and `label_...`) belong there", targets.join(", "))
 }
 
 /// What a table says: the column it was read by, what is odd, its lines.
 struct Content {
-    column: Column,
-    warning: Option<String>,
+    choice: Choice,
     rows: Vec<Row>,
 }
 
@@ -121,29 +170,29 @@ struct Row {
     split: Option<String>,
 }
 
-pub fn read(tables: &[Table], kept: &Kept<'_>, listing: &Listing, limits: &Limits) -> Result<Layout> {
+pub fn read(tables: &[Table], kept: &Kept<'_>, listing: &Listing, declared: &Declared, limits: &Limits) -> Result<Layout> {
     let mut layout = Layout::default();
     let mut used = HashSet::new();
-    let mut column: Option<Column> = None;
+    let mut choice: Option<Choice> = None;
     for table in tables {
         let bytes = listing.entries[table.entry].read(limits)?;
         let text = text::decode(table, &bytes)?;
         let is_csv = name::extension(&table.path).as_deref() == Some("csv");
-        let content = if is_csv { csv_rows::read(table, &text)? } else { json_rows::read(table, &text)? };
-        let (name, task) = content.column;
-        if let Some((other, _)) = column.filter(|column| *column != content.column) {
-            return Err(bad(table, 1, format!("its targets are in `{name}`, those of another table in `{other}`")));
+        let content = if is_csv { csv_rows::read(table, &text, declared)? } else { json_rows::read(table, &text, declared)? };
+        if let Some(other) = choice.filter(|other| other.columns != content.choice.columns) {
+            let reason = format!("its targets are in {}, those of another table in {}", content.choice.shown(), other.shown());
+            return Err(bad(table, 1, reason));
         }
-        column = Some(content.column);
-        layout.task = task;
-        layout.warnings.extend(content.warning);
+        layout.form = content.choice.form.clone();
+        layout.warnings.extend(content.choice.warning.clone());
         for row in content.rows {
-            let sample = resolve(table, name, &row, kept)?;
+            let sample = resolve(table, &content.choice, &row, kept)?;
             if !used.insert(sample.entry) {
                 return Err(bad(table, row.line, format!("`{}` has a row already", name::shown(row.file_name.as_bytes()))));
             }
             layout.samples.push(sample);
         }
+        choice = Some(content.choice);
     }
     let tables: HashSet<usize> = tables.iter().map(|t| t.entry).collect();
     let left_out: Vec<&str> =
@@ -156,7 +205,7 @@ fn bad(table: &Table, line: usize, reason: impl Into<String>) -> Error {
     Error::BadMetadata { file: table.path.clone(), line, reason: reason.into() }
 }
 
-fn resolve(table: &Table, column: &str, row: &Row, kept: &Kept<'_>) -> Result<Labelled> {
+fn resolve(table: &Table, choice: &Choice, row: &Row, kept: &Kept<'_>) -> Result<Labelled> {
     let shown = name::shown(row.file_name.as_bytes());
     // Tables made on Windows divide folders by `\`; no path in here has one.
     let written = row.file_name.replace('\\', "/");
@@ -166,8 +215,9 @@ fn resolve(table: &Table, column: &str, row: &Row, kept: &Kept<'_>) -> Result<La
         let near = near(&full, kept).map_or(String::new(), |near| format!("; there is `{near}` (paths count from the table's folder)"));
         return Err(bad(table, row.line, format!("there is no file `{shown}`{near}")));
     };
-    if row.text.is_empty() {
-        return Err(bad(table, row.line, format!("`{shown}` has no {column}")));
+    // No labels are an answer too.
+    if row.text.is_empty() && choice.form != Form::Labels {
+        return Err(bad(table, row.line, format!("`{shown}` has no {}", choice.columns.concat())));
     }
     let split = match &row.split {
         Some(text) => Split::parse(text)

@@ -62,6 +62,12 @@ pub struct SplitPaths {
 pub struct Declared {
     pub layout: Option<DataLayout>,
     pub splits: Vec<SplitPaths>,
+    /// Whether an image may have several labels: its copies in several class folders are one item.
+    pub multi_label: bool,
+    /// Classes from the lowest to the highest, where they have an order.
+    pub ordered: Vec<String>,
+    /// The columns of a table that hold targets, as `COLUMN` or `COLUMN=class`, `COLUMN=labels`, `COLUMN=number`.
+    pub targets: Vec<String>,
     /// In what encoding a zip without the UTF-8 mark has its names.
     pub zip_encoding: Option<String>,
     /// What was said and not understood, in sentences.
@@ -81,6 +87,16 @@ impl Declared {
                 declared.odd.push(format!("the card's `layout: {shown}` is none of {} and was not followed", names()));
             }
         }
+        let listed = |key: &str| match front.get(key) {
+            Some(Value::Array(all)) => all.iter().take(MOST_PATHS).filter_map(text_of).collect(),
+            Some(Value::Object(map)) => map.iter().take(MOST_PATHS).map(|(name, kind)| pair_of(name, kind)).collect(),
+            _ => Vec::new(),
+        };
+        declared.ordered = listed("ordered");
+        declared.targets = listed("targets");
+        let task_ids = front.get("task_ids").and_then(Value::as_array).into_iter().flatten();
+        declared.multi_label = front.get("multi_label") == Some(&Value::Bool(true))
+            || task_ids.filter_map(Value::as_str).any(|id| id == "multi-label-image-classification");
         declared.zip_encoding = word("zip_encoding").map(str::to_owned);
         if let Some(configs) = front.get("configs") {
             let all: &[Value] = if let Value::Array(all) = configs { all } else { std::slice::from_ref(configs) };
@@ -101,6 +117,14 @@ impl Declared {
     pub fn write(&self, front: &mut Map<String, Value>) {
         if let Some(layout) = self.layout {
             front.insert("layout".into(), json!(layout.as_str()));
+        }
+        if self.multi_label {
+            front.insert("multi_label".into(), json!(true));
+        }
+        for (key, list) in [("ordered", &self.ordered), ("targets", &self.targets)] {
+            if !list.is_empty() {
+                front.insert(key.into(), json!(list));
+            }
         }
         if let Some(encoding) = &self.zip_encoding {
             front.insert("zip_encoding".into(), json!(encoding));
@@ -144,6 +168,19 @@ pub fn parse_split_names(text: &str) -> Result<Vec<SplitPaths>, String> {
         }
     }
     Ok(splits)
+}
+
+/// A name or a number of a card as text.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.trim().to_owned()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn pair_of(name: &str, kind: &Value) -> String {
+    kind.as_str().map_or_else(|| name.to_owned(), |kind| format!("{name}={kind}"))
 }
 
 fn name_of(config: &Value) -> Option<&str> {
@@ -234,9 +271,20 @@ mod tests {
         let declared = Declared {
             layout: Some(DataLayout::Names),
             splits: parse_split_names("train=a, train=b/,validation=c/*.png").unwrap(),
+            multi_label: true,
+            ordered: vec!["low".into(), "high".into()],
+            targets: vec!["colour".into(), "size=number".into()],
             zip_encoding: Some("shift_jis".into()),
             odd: Vec::new(),
         };
+        let map = read(
+            json!({"targets": {"size": "number", "colour": null}, "ordered": [1, 2], "task_ids": ["multi-label-image-classification"]}),
+        );
+        assert_eq!(
+            (map.targets.as_slice(), map.ordered.as_slice()),
+            (&["size=number".to_owned(), "colour".into()][..], &["1".to_owned(), "2".into()][..])
+        );
+        assert!(map.multi_label && !read(json!({"multi_label": "yes"})).multi_label);
         assert_eq!(declared.splits, [split("train", &["a/**", "b/**"]), split("validation", &["c/*.png"])]);
         let mut front = Map::new();
         declared.write(&mut front);

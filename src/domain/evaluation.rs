@@ -6,6 +6,10 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+mod more;
+
+pub use more::{LabelScore, More};
+
 use super::copies::Leak;
 use super::task::{Task, Unit};
 
@@ -13,7 +17,7 @@ use super::task::{Task, Unit};
 const LARGEST_MATRIX: usize = 256;
 
 /// Numbers over one set of items.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evaluation {
     pub task: Task,
     /// Items measured.
@@ -27,6 +31,8 @@ pub struct Evaluation {
     pub per_class: Vec<ClassScore>,
     /// (true class, predicted class, items), sorted; pairs that never happened are left out.
     pub confusion: Vec<(u32, u32, u64)>,
+    /// Further measures, intervals, and the numbers of each label, value or head.
+    pub more: More,
 }
 
 /// Precision, recall and F1 (their harmonic mean) of one class; 0 where there is nothing to divide by.
@@ -48,7 +54,8 @@ impl Evaluation {
 
     /// A measure by its key; NaN where the task has none of that name.
     pub fn get(&self, key: &str) -> f64 {
-        self.task.measure(key).map_or(f64::NAN, |at| self.values[at])
+        let further = || self.more.measures.get(key).copied().unwrap_or(f64::NAN);
+        self.task.measure(key).map_or_else(further, |at| self.values[at])
     }
 
     /// Rows are the true classes, columns the predicted ones.
@@ -63,11 +70,12 @@ impl Evaluation {
         matrix
     }
 
-    /// Where the true share lies, if the first measure is one, in 95 of 100 such measurements: Wilson's interval (1927), which
-    /// holds for few items and near 0 and 1, where a standard error says nothing. Numbers of other kinds have none: how far
-    /// they scatter is not known from their mean.
+    /// Where the first measure lies in 95 of 100 such measurements. Of a share it is Wilson's interval (1927), which holds for few
+    /// items and near 0 and 1, where a standard error says nothing; of others what drawing the items anew gave, if that was done.
     pub fn interval(&self) -> Option<(f64, f64)> {
-        (self.samples > 0 && self.task.primary().unit == Unit::Share).then(|| wilson(self.primary(), self.samples))
+        let primary = self.task.primary();
+        let share = self.samples > 0 && primary.unit == Unit::Share;
+        if share { Some(wilson(self.primary(), self.samples)) } else { self.more.intervals.get(primary.key).copied() }
     }
 
     /// Its numbers without those of single classes.
@@ -77,6 +85,7 @@ impl Evaluation {
         if let Some((low, high)) = self.interval() {
             object.insert("interval_95".to_owned(), json!([low, high]));
         }
+        self.more.write(&mut object);
         if self.task != Task::default() {
             object.insert("task".into(), json!(self.task));
         }
@@ -89,6 +98,8 @@ impl Serialize for Evaluation {
         let mut object = self.head();
         if !self.per_class.is_empty() {
             object.insert("per_class".into(), json!(self.per_class));
+        }
+        if !self.confusion.is_empty() {
             let whole = self.per_class.len() <= LARGEST_MATRIX;
             object.insert("confusion".into(), if whole { json!(self.confusion_matrix()) } else { json!(self.confusion) });
         }
@@ -127,6 +138,7 @@ impl<'de> Deserialize<'de> for Evaluation {
         let confusion = if stored.per_class.len() <= LARGEST_MATRIX { pairs(&stored.confusion) } else { triples(&stored.confusion) };
         Ok(Evaluation {
             task: stored.task,
+            more: More::read(stored.task, &stored.measures),
             samples: stored.images,
             loss: stored.loss,
             values: values(stored.task, |measure| measure.key, &stored.measures).map_err(D::Error::custom)?,

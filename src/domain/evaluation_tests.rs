@@ -50,6 +50,7 @@ fn intervals_are_wilsons_and_never_a_single_point() {
             values: vec![top1, 1.0, 1.0],
             per_class: Vec::new(),
             confusion: Vec::new(),
+            more: More::default(),
         };
         evaluation.interval()
     };
@@ -74,6 +75,7 @@ fn many_classes_are_listed_pair_by_pair() {
             values: vec![1.0, 1.0, 1.0],
             per_class: (0..classes).map(score).collect(),
             confusion: vec![(0, 2, 1), (1, 1, 1), (2, 0, 1)],
+            more: More::default(),
         };
         let text = serde_json::to_string(&evaluation).unwrap();
         assert_eq!(serde_json::from_str::<Evaluation>(&text).unwrap(), evaluation, "{classes}");
@@ -89,6 +91,7 @@ fn numbers_of_another_task_say_which() {
         values: vec![1.5, 1.25, 0.75],
         per_class: Vec::new(),
         confusion: Vec::new(),
+        more: More::default(),
     };
     let value = json!(evaluation);
     assert_eq!(value, json!({"images": 9, "loss": 0.25, "rmse": 1.5, "mae": 1.25, "r2": 0.75, "task": "regression"}));

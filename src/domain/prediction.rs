@@ -6,20 +6,36 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// The likeliest classes, likeliest first.
+    /// The likeliest classes, or all labels; likeliest first.
     Classes(Vec<Class>),
     /// Numbers in the units of the data set.
     Values(Vec<Value>),
+    /// What each head says.
+    Heads(Vec<Head>),
+}
+
+/// What one of several heads says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    pub name: String,
+    #[serde(flatten)]
+    pub answer: Answer,
 }
 
 /// A class and how sure the model is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Class {
     /// Row of the head.
     pub index: usize,
     pub label: String,
-    /// Softmax, 0 to 1.
+    /// 0 to 1: of classes they sum to 1, each label has its own.
     pub probability: f32,
+    /// Of a label: from which probability on it counts as there, which is where F1 was best on the validation items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+    /// Of a label: whether the item has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub present: Option<bool>,
 }
 
 /// A number.
@@ -30,19 +46,24 @@ pub struct Value {
 }
 
 impl Answer {
-    /// The likeliest classes; none where the answer is numbers.
+    /// The likeliest classes or the labels; none where the answer is numbers.
     pub fn classes(&self) -> &[Class] {
         match self {
             Answer::Classes(classes) => classes,
-            Answer::Values(_) => &[],
+            _ => &[],
         }
     }
 
     /// The numbers; none where the answer is classes.
     pub fn values(&self) -> &[Value] {
         match self {
-            Answer::Classes(_) => &[],
             Answer::Values(values) => values,
+            _ => &[],
         }
+    }
+
+    /// The answers of several heads; none where there is one.
+    pub fn heads(&self) -> &[Head] {
+        if let Answer::Heads(heads) = self { heads } else { &[] }
     }
 }

@@ -21,6 +21,36 @@ pub fn soft_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     Ok((log_softmax(logits)? * targets)?.sum(1)?.mean(0)?.neg()?)
 }
 
+/// Cross entropy of each output `(B, n)` with its target in `[0, 1]`, `(B, n)`, one by one and without overflow:
+/// `max(x, 0) - x y + log(1 + exp(-|x|))`.
+pub fn binary_cross_entropy(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    if outputs.dims() != targets.dims() {
+        return Err(Error::Invalid(format!("outputs of shape {:?} do not fit targets of shape {:?}", outputs.dims(), targets.dims())));
+    }
+    let targets = targets.to_device(outputs.device())?;
+    let soft = (outputs.abs()?.neg()?.exp()? + 1.0)?.log()?;
+    Ok(((outputs.relu()? - (outputs * targets)?)? + soft)?)
+}
+
+/// Mean cross entropy of "higher than this class?" over the classes but the last, from logits `(B, classes)` whose order is
+/// that of the classes, against labels: the probability of being above is the sum of those of the classes above.
+pub fn cumulative(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
+    const LEAST: f64 = 1e-6;
+    let (items, classes) = logits.dims2()?;
+    if classes < 2 || labels.len() != items || labels.iter().any(|label| *label as usize >= classes) {
+        return Err(Error::Invalid(format!("{} labels do not fit logits of shape {:?}", labels.len(), logits.dims())));
+    }
+    let above: Vec<f32> = (0..classes).flat_map(|class| (0..classes - 1).map(move |step| f32::from(u8::from(class > step)))).collect();
+    let above = Tensor::from_vec(above, (classes, classes - 1), &Device::Cpu)?.to_device(logits.device())?;
+    let wanted: Vec<f32> =
+        labels.iter().flat_map(|label| (0..classes - 1).map(move |step| f32::from(u8::from(*label as usize > step)))).collect();
+    let wanted = Tensor::from_vec(wanted, (items, classes - 1), &Device::Cpu)?.to_device(logits.device())?;
+    let chance = (softmax(logits)?.matmul(&above)? * (1.0 - 2.0 * LEAST))?;
+    let chance = (chance + LEAST)?;
+    let (yes, no) = ((chance.log()? * &wanted)?, (chance.affine(-1.0, 1.0)?.log()? * wanted.affine(-1.0, 1.0)?)?);
+    Ok((yes + no)?.mean_all()?.neg()?)
+}
+
 /// `log(softmax(x))` along the last dimension, with a gradient.
 pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
     // The largest logit cancels, so it is a constant to the gradient.
@@ -53,6 +83,34 @@ pub fn targets(labels: &[u32], num_classes: usize, smoothing: f64) -> Result<Ten
 mod tests {
     use super::*;
     use candle_core::Var;
+
+    #[test]
+    fn binary_cross_entropy_is_that_of_pytorch_and_does_not_overflow() {
+        let outputs = Var::new(&[[0.5f32, -2.0, 1000.0, -1000.0]], &Device::Cpu).unwrap();
+        let targets = Tensor::new(&[[1f32, 0.0, 1.0, 1.0]], &Device::Cpu).unwrap();
+        let loss = binary_cross_entropy(&outputs, &targets).unwrap();
+        let found = loss.to_vec2::<f32>().unwrap().remove(0);
+        for (found, wanted) in found.iter().zip([0.474_077, 0.126_928, 0.0, 1000.0]) {
+            assert!((found - wanted).abs() < 1e-5, "{found} {wanted}");
+        }
+        let gradients = loss.sum_all().unwrap().backward().unwrap();
+        let gradient = gradients.get(&outputs).unwrap().to_vec2::<f32>().unwrap().remove(0);
+        for (found, wanted) in gradient.iter().zip([0.622_459 - 1.0, 0.119_203, 0.0, -1.0]) {
+            assert!((found - wanted).abs() < 1e-5, "{found} {wanted}");
+        }
+    }
+
+    #[test]
+    fn a_class_farther_off_costs_more_in_the_cumulative_loss() {
+        let logits = Tensor::new(&[[4f32, 0.0, 0.0, 0.0]], &Device::Cpu).unwrap();
+        let loss = |label: u32| f64::from(cumulative(&logits, &[label]).unwrap().to_scalar::<f32>().unwrap());
+        assert!(loss(0) < loss(1) && loss(1) < loss(2) && loss(2) < loss(3));
+        // Two classes: the usual cross entropy.
+        let two = Tensor::new(&[[0.3f32, 1.1]], &Device::Cpu).unwrap();
+        let plain = cross_entropy(&two, &Tensor::new(&[1u32], &Device::Cpu).unwrap(), 0.0).unwrap().to_scalar::<f32>().unwrap();
+        assert!((cumulative(&two, &[1]).unwrap().to_scalar::<f32>().unwrap() - plain).abs() < 1e-5);
+        assert!(cumulative(&two, &[2]).is_err());
+    }
 
     #[test]
     fn loss_and_gradient_are_those_of_the_formula() {

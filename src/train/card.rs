@@ -160,7 +160,7 @@ fn classes(evaluation: &Evaluation) -> String {
         let _ = writeln!(text, "| {name} | {} | {:.3} | {:.3} | {:.3} |", score.support, score.precision, score.recall, score.f1);
     }
     text.push('\n');
-    if evaluation.per_class.len() <= MATRIX_CLASSES {
+    if evaluation.per_class.len() <= MATRIX_CLASSES && !evaluation.confusion.is_empty() {
         text += &matrix(evaluation);
     }
     text

@@ -48,6 +48,7 @@ pub fn fit(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Resul
     run.settle_on_best()?;
     let (val, test) = (run.partition.val.clone(), run.partition.test.clone());
     let validation = evaluate(&mut run, &val, &mut reporter)?;
+    run.calibrate(&validation);
     let test = if test.is_empty() { None } else { Some(evaluate(&mut run, &test, &mut reporter)?) };
     run.into_report(validation, test)
 }

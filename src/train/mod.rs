@@ -21,6 +21,7 @@ pub mod estimate;
 mod features;
 mod feed;
 mod fit;
+pub mod measures;
 mod model;
 mod model_folder;
 pub mod optim;

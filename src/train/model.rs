@@ -144,12 +144,16 @@ impl Model {
         first_not_finite(self.learned.iter().map(|(name, var)| (name.as_str(), var)))
     }
 
-    /// Makes a head that answers in one unit one that answers in another: `W' = f W`, `b' = f b + s`.
-    pub fn fold_outputs(&self, factor: f64, shift: f64) -> Result<()> {
+    /// Makes a head that answers in one unit one that answers in another: `w' = f w`, `b' = f b + s` with a factor and a shift
+    /// for each of its rows.
+    pub fn fold_outputs(&self, units: &[(f64, f64)]) -> Result<()> {
         let parameters = self.classifier.head.parameters();
         let [(_, weight), (_, bias)] = parameters.as_slice() else { return Ok(()) };
-        weight.set(&(weight.as_tensor().detach() * factor)?)?;
-        bias.set(&bias.as_tensor().detach().affine(factor, shift)?)?;
+        let device = weight.device();
+        let list = |of: fn(&(f64, f64)) -> f64| Tensor::new(units.iter().map(|unit| of(unit) as f32).collect::<Vec<_>>(), device);
+        let (factors, shifts) = (list(|unit| unit.0)?, list(|unit| unit.1)?);
+        weight.set(&weight.as_tensor().detach().broadcast_mul(&factors.unsqueeze(1)?)?)?;
+        bias.set(&((bias.as_tensor().detach() * factors)? + shifts)?)?;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Which images are trained on and which are measured on.
 
-use crate::data::{Copies, Dataset, Sample};
+use crate::data::{Copies, Dataset, Sample, Target};
 use crate::domain::copies::Leak;
 use crate::domain::evaluation::Held;
 use crate::domain::recipe::Recipe;
@@ -8,6 +8,7 @@ use crate::domain::recipe::Recipe;
 /// Fewer training images per class than this, and holding some out costs more than it tells.
 const ENOUGH_PER_CLASS: usize = 10;
 
+#[derive(Default)]
 pub struct Partition {
     pub train: Vec<Sample>,
     pub val: Vec<Sample>,
@@ -18,6 +19,15 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// The same items with other targets; those that get none are left out.
+    pub fn with_targets(&self, target: impl Fn(&Target) -> Option<Target>) -> Partition {
+        let of = |samples: &[Sample]| -> Vec<Sample> {
+            let changed = |sample: &Sample| Some(Sample { target: target(&sample.target)?, ..sample.clone() });
+            samples.iter().filter_map(changed).collect()
+        };
+        Partition { train: of(&self.train), val: of(&self.val), test: of(&self.test), held: self.held, leaks: self.leaks.clone() }
+    }
+
     pub fn of(dataset: &Dataset, copies: &Copies, recipe: &Recipe) -> Partition {
         let (mut train, mut val, test) = (dataset.split("train"), dataset.split("val"), dataset.split("test"));
         let mut held = Held::ValSplit;

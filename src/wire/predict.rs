@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::answers::{Answers, MOST_ITEMS};
-use crate::domain::prediction::Answer;
+use crate::domain::prediction::{Answer, Head};
 
 /// Several items in one body.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -90,13 +90,14 @@ pub struct AnsweredItems {
     items: Vec<AnsweredItem>,
 }
 
-/// One of `classes`, `values`, `features` or `error`.
+/// One of `classes`, `values`, `heads`, `features` or `error`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "says in the description of the API what `Answers` writes")]
 struct AnsweredItem {
     name: String,
     classes: Option<Vec<ClassScore>>,
     values: Option<Vec<NamedValue>>,
+    heads: Option<Vec<HeadAnswer>>,
     features: Option<Vec<f32>>,
     error: Option<UnansweredItem>,
 }
@@ -128,10 +129,23 @@ pub struct Embedding {
 pub struct Prediction {
     /// `namespace/name@version`
     pub model: String,
-    /// Of a classifier, best first; else empty.
+    /// Of a classifier, best first; of a model with labels all of them; else empty.
     #[serde(default)]
     pub classes: Vec<ClassScore>,
     /// Of a model that answers numbers; left out by others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<NamedValue>,
+    /// Of a model with several heads, what each says; left out by others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<HeadAnswer>,
+}
+
+/// What one of several heads says.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct HeadAnswer {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassScore>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<NamedValue>,
 }
@@ -147,17 +161,38 @@ pub struct NamedValue {
 impl Prediction {
     /// What `model` answered.
     pub fn new(model: String, answer: &Answer) -> Prediction {
-        let class =
-            |c: &crate::domain::prediction::Class| ClassScore { index: c.index, label: c.label.clone(), probability: c.probability };
-        let value = |v: &crate::domain::prediction::Value| NamedValue { name: v.name.clone(), value: v.value };
-        Prediction { model, classes: answer.classes().iter().map(class).collect(), values: answer.values().iter().map(value).collect() }
+        let head =
+            |head: &Head| HeadAnswer { name: head.name.clone(), classes: classes(&head.answer), values: values(&head.answer) };
+        Prediction { model, classes: classes(answer), values: values(answer), heads: answer.heads().iter().map(head).collect() }
     }
+}
+
+fn classes(answer: &Answer) -> Vec<ClassScore> {
+    let class = |c: &crate::domain::prediction::Class| ClassScore {
+        index: c.index,
+        label: c.label.clone(),
+        probability: c.probability,
+        threshold: c.threshold,
+        present: c.present,
+    };
+    answer.classes().iter().map(class).collect()
+}
+
+fn values(answer: &Answer) -> Vec<NamedValue> {
+    let value = |v: &crate::domain::prediction::Value| NamedValue { name: v.name.clone(), value: v.value };
+    answer.values().iter().map(value).collect()
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ClassScore {
     pub index: usize,
     pub label: String,
-    /// Softmax, 0 to 1.
+    /// 0 to 1: of classes they sum to 1, each label has its own.
     pub probability: f32,
+    /// Of a label: from which probability on it counts as there. Left out of classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+    /// Of a label: whether the item has it. Left out of classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub present: Option<bool>,
 }

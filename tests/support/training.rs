@@ -147,7 +147,7 @@ impl<'a> Person<'a> {
         self.request(reqwest::Method::GET, path)
     }
 
-    async fn upload(&self, bytes: Vec<u8>) -> String {
+    pub async fn upload(&self, bytes: Vec<u8>) -> String {
         let sha256 = hex::encode(Sha256::digest(&bytes));
         let (status, upload) = self.post("/uploads", json!({ "sha256": sha256, "size_bytes": bytes.len() })).await;
         assert!(status < 300, "{upload}");

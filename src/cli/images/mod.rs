@@ -18,7 +18,7 @@ use super::table::percent;
 use crate::client::Pulled;
 use crate::data::Limits;
 use crate::domain::answers::{Answers, Content, Format, Said};
-use crate::domain::prediction::Answer;
+use crate::domain::prediction::{Answer, Class, Head, Value as Number};
 use crate::train::{Predictor, device};
 
 /// Every class a head may have.
@@ -233,22 +233,30 @@ impl Predict {
             if answers.items.len() > 1 {
                 human.push_str(&format!("{}\n", item.name));
             }
-            for class in answer.classes() {
-                human.push_str(&format!("{:>8}  {}\n", percent(f64::from(class.probability)), class.label));
-            }
-            for number in answer.values() {
-                human.push_str(&format!("{:>8}  {}\n", number.value, number.name));
-            }
+            human.push_str(&lines(answer));
             quiet.push(first(answer));
         }
         Ok(with(Output::new(human.trim_end_matches('\n'), as_json(&answers), quiet.join("\n")), failure))
     }
 }
 
-/// The likeliest class, or the numbers.
+/// A line for each class and each number, head by head; of labels those that are there are marked.
+fn lines(answer: &Answer) -> String {
+    let mark = |class: &Class| if class.present == Some(true) { "  *" } else { "" };
+    let class = |class: &Class| format!("{:>8}  {}{}\n", percent(f64::from(class.probability)), class.label, mark(class));
+    let value = |number: &Number| format!("{:>8}  {}\n", number.value, number.name);
+    let head = |head: &Head| format!("{}:\n{}", head.name, lines(&head.answer));
+    let own = answer.classes().iter().map(class).chain(answer.values().iter().map(value));
+    own.chain(answer.heads().iter().map(head)).collect()
+}
+
+/// The likeliest class, the labels that are there, the numbers; of several heads what each says.
 fn first(answer: &Answer) -> String {
+    let joined = |words: Vec<String>| words.join(" ");
     match answer.classes().first() {
-        Some(class) => class.label.clone(),
-        None => answer.values().iter().map(|number| number.value.to_string()).collect::<Vec<_>>().join(" "),
+        Some(class) if class.present.is_none() => class.label.clone(),
+        Some(_) => joined(answer.classes().iter().filter(|class| class.present == Some(true)).map(|class| class.label.clone()).collect()),
+        None if answer.heads().is_empty() => joined(answer.values().iter().map(|number| number.value.to_string()).collect()),
+        None => joined(answer.heads().iter().map(|head| format!("{}={}", head.name, first(&head.answer))).collect()),
     }
 }

@@ -8,8 +8,10 @@ pub(super) mod declared;
 mod folders;
 mod found;
 mod known;
+mod labels;
 mod names;
 mod tree;
+mod unlabelled;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +37,7 @@ pub fn read(listing: &Listing, modality: &dyn Modality, declared: &Declared, lim
     while let Some(top) = wrapping_folder(&kept) {
         kept = kept.into_iter().filter_map(|(path, index)| Some((below(path, &top)?, index))).collect();
     }
+    let unlabelled = unlabelled::take(&mut kept, modality);
     let tree = Tree::new(&kept, modality);
     let by_table = matches!(declared.layout, None | Some(DataLayout::Table));
     let named = if by_table { declared::tables(&kept, &declared.splits) } else { Vec::new() };
@@ -47,8 +50,12 @@ pub fn read(listing: &Listing, modality: &dyn Modality, declared: &Declared, lim
         true if declared.layout == Some(DataLayout::Table) => {
             return Err(unclear(&tree, "the card says that a table names the items, and there is no `metadata.csv` or `metadata.jsonl`"));
         }
-        true => by_folders(&tree, listing, declared)?,
+        true => labels::several(by_folders(&tree, listing, declared)?, listing, declared, limits)?,
     };
+    if let Some(note) = unlabelled::note(&unlabelled) {
+        layout.warnings.push(note);
+    }
+    layout.unlabelled = unlabelled.into_iter().map(|(_, entry)| entry).collect();
     layout.warnings.extend(declared.odd.iter().cloned());
     Ok(layout)
 }
@@ -74,7 +81,7 @@ fn by_tables(
     declared: &Declared,
     limits: &Limits,
 ) -> Result<Layout> {
-    let mut layout = metadata::read(tables, kept, listing, limits)?;
+    let mut layout = metadata::read(tables, kept, listing, declared, limits)?;
     // Where the config names the tables themselves, it says nothing of the items.
     let named = declared::tables(kept, &declared.splits);
     let of_items =

@@ -3,10 +3,12 @@
 
 use parquet::basic::{ConvertedType, Type};
 use parquet::file::metadata::ParquetMetaData;
+use parquet::schema::types::ColumnDescPtr;
 use serde_json::Value;
 
 use crate::data::error::{Error, Result};
-use crate::data::targets::COLUMNS;
+use crate::data::targets::Form;
+use crate::domain::dataset_layout::Declared;
 use crate::domain::task::Task;
 
 /// The columns that are read, by the place of their leaf in the schema.
@@ -19,13 +21,15 @@ pub struct Columns {
     /// Of a column of class numbers.
     pub classes: Vec<String>,
     numbers: bool,
+    /// Where each row has a list of targets: the levels at which the list itself is there, and at which it has something.
+    pub list: Option<(i16, i16)>,
     unread: Vec<String>,
 }
 
 /// Columns that hold a class or a number where no description says so.
-const TARGETS: [&str; 5] = ["label", "labels", "class", "category", "target"];
+const TARGETS: [&str; 6] = ["label", "labels", "class", "category", "target", "targets"];
 /// The task is to answer numbers where the target is called so.
-const VALUES: &str = "target";
+const VALUES: [&str; 2] = ["target", "targets"];
 const IMAGES: [&str; 6] = ["image", "img", "picture", "photo", "jpg", "png"];
 
 struct Leaf {
@@ -34,6 +38,7 @@ struct Leaf {
     field: String,
     kind: Type,
     text: bool,
+    list: Option<(i16, i16)>,
 }
 
 /// Finds them.
@@ -45,7 +50,7 @@ pub fn find(metadata: &ParquetMetaData) -> Result<Columns> {
     let leaves = leaves(metadata);
     let missing = |reason: &str| Error::NotImages { reason: reason.into() };
     let (image, others) = image_of(&leaves, &features).ok_or_else(|| missing("its tables have no column of images"))?;
-    let named = |name: &str| features.get(name).and_then(|feature| feature.get("_type")).and_then(Value::as_str) == Some("ClassLabel");
+    let named = |name: &str| features.get(name).and_then(label_of).is_some();
     let whole = || leaves.iter().filter(|leaf| leaf.field.is_empty() && leaf.column != image.column);
     let by_name = |name: &&str| whole().find(|leaf| leaf.column == **name);
     let labels: Vec<&Leaf> = whole().filter(|leaf| named(&leaf.column)).collect();
@@ -53,7 +58,7 @@ pub fn find(metadata: &ParquetMetaData) -> Result<Columns> {
     let target = target.or_else(|| TARGETS.iter().find_map(by_name));
     let target =
         target.ok_or_else(|| missing("its tables have images and no column of labels (`label` or a ClassLabel; `target` for numbers)"))?;
-    let classes = if named(&target.column) { class_names(&features[&target.column]) } else { Vec::new() };
+    let classes = features.get(&target.column).and_then(label_of).map(class_names).unwrap_or_default();
     let unread = labels.iter().map(|leaf| leaf.column.clone()).chain(others).filter(|name| *name != target.column).collect();
     let fraction = matches!(target.kind, Type::FLOAT | Type::DOUBLE);
     Ok(Columns {
@@ -61,8 +66,10 @@ pub fn find(metadata: &ParquetMetaData) -> Result<Columns> {
         target: target.at,
         image_name: image.column.clone(),
         target_name: target.column.clone(),
-        numbers: classes.is_empty() && (fraction || target.column == VALUES && matches!(target.kind, Type::INT32 | Type::INT64)),
+        numbers: classes.is_empty()
+            && (fraction || VALUES.contains(&target.column.as_str()) && matches!(target.kind, Type::INT32 | Type::INT64)),
         classes,
+        list: target.list,
         unread,
     })
 }
@@ -71,7 +78,7 @@ pub fn find(metadata: &ParquetMetaData) -> Result<Columns> {
 fn image_of<'a>(leaves: &'a [Leaf], features: &Value) -> Option<(&'a Leaf, Vec<String>)> {
     let is_image = |leaf: &&Leaf| {
         let described = features.get(&leaf.column).map(|feature| feature.get("_type").and_then(Value::as_str) == Some("Image"));
-        let bytes = leaf.kind == Type::BYTE_ARRAY && !leaf.text;
+        let bytes = leaf.kind == Type::BYTE_ARRAY && !leaf.text && leaf.list.is_none();
         bytes
             && match (leaf.field.as_str(), described) {
                 ("bytes" | "", Some(described)) => described,
@@ -86,16 +93,35 @@ fn image_of<'a>(leaves: &'a [Leaf], features: &Value) -> Option<(&'a Leaf, Vec<S
     Some((chosen, others))
 }
 
-/// The columns that have one value a row: at the top, or a field of a group there.
+/// What a `ClassLabel` says, of a column of them or of lists of them; in every form in which the libraries have written lists.
+fn label_of(feature: &Value) -> Option<&Value> {
+    let inner = match feature {
+        Value::Array(of) => of.first(),
+        _ => feature.get("feature"),
+    };
+    [Some(feature), inner].into_iter().flatten().find(|one| one.get("_type").and_then(Value::as_str) == Some("ClassLabel"))
+}
+
+/// The columns that have one value a row, at the top or a field of a group there; and the lists of such values at the top.
 fn leaves(metadata: &ParquetMetaData) -> Vec<Leaf> {
     let columns = metadata.file_metadata().schema_descr().columns().iter().enumerate();
-    let flat = columns.filter(|(_, column)| column.max_rep_level() == 0 && column.path().parts().len() <= 2);
-    flat.map(|(at, column)| {
-        let mut parts = column.path().parts().iter().cloned();
-        let (column_name, field) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        Leaf { at, column: column_name, field, kind: column.physical_type(), text: column.converted_type() == ConvertedType::UTF8 }
-    })
-    .collect()
+    let leaf = |(at, column): (usize, &ColumnDescPtr)| {
+        let parts = column.path().parts();
+        let deepest = column.max_def_level();
+        // `labels.list.element`: the level below the last is that of an element that is null, the one below of an empty list.
+        let (field, list) = match (column.max_rep_level(), parts) {
+            (0, [_]) => (String::new(), None),
+            (0, [_, field]) => (field.clone(), None),
+            (1, [_, _, _]) => {
+                let optional = column.self_type().is_optional();
+                (String::new(), Some((deepest - 1 - i16::from(optional), deepest)))
+            }
+            _ => return None,
+        };
+        let text = column.converted_type() == ConvertedType::UTF8;
+        Some(Leaf { at, column: parts[0].clone(), field, kind: column.physical_type(), text, list })
+    };
+    columns.filter_map(leaf).collect()
 }
 
 fn features(metadata: &ParquetMetaData) -> Value {
@@ -111,9 +137,13 @@ fn class_names(feature: &Value) -> Vec<String> {
 }
 
 impl Columns {
-    pub fn task(&self) -> Task {
-        let column = if self.numbers { VALUES } else { TARGETS[0] };
-        COLUMNS.iter().find(|(name, _)| *name == column).map_or_else(Task::default, |(_, task)| *task)
+    pub fn form(&self, declared: &Declared) -> Form {
+        match (self.numbers, self.list.is_some() || declared.multi_label) {
+            (true, _) => Form::One(Task::Regression),
+            (false, true) => Form::Labels,
+            (false, false) if !declared.ordered.is_empty() => Form::Ranked(declared.ordered.clone()),
+            (false, false) => Form::default(),
+        }
     }
 
     /// What stands in the tables and is not read.

@@ -80,13 +80,66 @@ fn targets(group: &dyn RowGroupReader, columns: &Columns) -> Read<Texts> {
     let deepest = group.metadata().column(columns.target).column_descr().max_def_level();
     let word =
         |bytes: ByteArray| bytes.as_utf8().map(|text| Some(text.trim().to_owned())).map_err(|_| "its labels are no UTF-8".to_owned());
+    let plain = |number: f64| Ok(Some(number.to_string()));
+    let list = columns.list;
     match group.get_column_reader(columns.target).map_err(|e| e.to_string())? {
-        ColumnReader::Int32ColumnReader(reader) => all(reader, deepest, |number| columns.class(number.into())),
-        ColumnReader::Int64ColumnReader(reader) => all(reader, deepest, |number| columns.class(number)),
-        ColumnReader::FloatColumnReader(reader) => all(reader, deepest, |number| Ok(Some(number.to_string()))),
-        ColumnReader::DoubleColumnReader(reader) => all(reader, deepest, |number| Ok(Some(number.to_string()))),
-        ColumnReader::BoolColumnReader(reader) => all(reader, deepest, |truth| Ok(Some(truth.to_string()))),
-        ColumnReader::ByteArrayColumnReader(reader) => all(reader, deepest, word),
+        ColumnReader::Int32ColumnReader(reader) => each(reader, deepest, list, |number| columns.class(number.into())),
+        ColumnReader::Int64ColumnReader(reader) => each(reader, deepest, list, |number| columns.class(number)),
+        ColumnReader::FloatColumnReader(reader) => each(reader, deepest, list, |number| Ok(Some(number.to_string()))),
+        ColumnReader::DoubleColumnReader(reader) => each(reader, deepest, list, plain),
+        ColumnReader::BoolColumnReader(reader) => each(reader, deepest, list, |truth| Ok(Some(truth.to_string()))),
+        ColumnReader::ByteArrayColumnReader(reader) => each(reader, deepest, list, word),
         _ => Err("its labels are neither text nor numbers".into()),
     }
+}
+
+fn each<T: DataType>(
+    reader: ColumnReaderImpl<T>,
+    deepest: i16,
+    list: Option<(i16, i16)>,
+    text: impl Fn(T::T) -> Read<Option<String>>,
+) -> Read<Texts> {
+    match list {
+        None => all(reader, deepest, text),
+        Some((empty, deepest)) => lists(reader, empty, deepest, text),
+    }
+}
+
+/// The JSON list of each row; `None` where a row has none. Numbers are written as numbers.
+fn lists<T: DataType>(
+    mut reader: ColumnReaderImpl<T>,
+    empty: i16,
+    deepest: i16,
+    text: impl Fn(T::T) -> Read<Option<String>>,
+) -> Read<Texts> {
+    let mut texts = VecDeque::new();
+    loop {
+        let (mut levels, mut repeats, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        let (rows, ..) = reader.read_records(AT_ONCE, Some(&mut levels), Some(&mut repeats), &mut values).map_err(|e| e.to_string())?;
+        if rows == 0 {
+            return Ok(texts);
+        }
+        let mut values = values.into_iter();
+        let mut found: Vec<Option<Vec<serde_json::Value>>> = Vec::new();
+        for (level, repeat) in levels.iter().zip(&repeats) {
+            if *repeat == 0 {
+                found.push((*level >= empty).then(Vec::new));
+            }
+            let value = if *level == deepest { values.next().map_or(Ok(None), &text)? } else { None };
+            if let (Some(Some(row)), Some(word)) = (found.last_mut(), value) {
+                row.push(
+                    word.parse::<f64>()
+                        .ok()
+                        .filter(|_| is_fraction::<T>())
+                        .map_or_else(|| serde_json::json!(word), |n| serde_json::json!(n)),
+                );
+            }
+        }
+        texts.extend(found.into_iter().map(|row| row.map(|row| serde_json::json!(row).to_string())));
+    }
+}
+
+/// Whether its values are fractions, which are no classes.
+fn is_fraction<T: DataType>() -> bool {
+    matches!(T::get_physical_type(), parquet::basic::Type::FLOAT | parquet::basic::Type::DOUBLE)
 }

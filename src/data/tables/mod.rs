@@ -25,7 +25,6 @@ use super::listing::Listing;
 use super::place::{Entry, Place, Run};
 use super::{archive, leftovers, modalities, name};
 use crate::domain::dataset_layout::Declared;
-use crate::domain::task::Task;
 
 /// The tables of a version, if its data are tables and nothing else: pictures and archives beside them come first.
 pub fn of_files(files: &[(String, PathBuf)]) -> Option<Vec<(&str, &Path)>> {
@@ -67,7 +66,7 @@ pub fn read(tables: &[(&str, &Path)], declared: &Declared, limits: &Limits) -> R
         first.get_or_insert((columns, shard.path));
     }
     spool.out.flush().map_err(Error::io("a temporary file"))?;
-    layout.task = first.map_or(Task::default(), |(columns, _)| columns.task());
+    layout.form = first.map_or_else(Default::default, |(columns, _)| columns.form(declared));
     if unlabelled > 0 {
         layout.warnings.push(format!("{unlabelled} rows have no label and are left out"));
     }

@@ -5,9 +5,15 @@
 //! rest of this file.
 
 mod classes;
+mod columns;
+pub(super) mod form;
+mod labels;
 mod values;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+pub(super) use form::Form;
 
 use super::error::Result;
 use super::labelled::Labelled;
@@ -47,13 +53,14 @@ pub enum Targets {
     Heads(Vec<(String, Targets)>),
 }
 
-/// The columns of a table that hold targets, and what they are for; the first that a table has is taken.
-pub(super) const COLUMNS: [(&str, Task); 5] = [
-    ("label", Task::Classification),
-    ("class", Task::Classification),
-    ("class_name", Task::Classification),
-    ("category", Task::Classification),
-    ("target", Task::Regression),
+/// The columns of a table that hold targets, and how they are read; the first that a table has is taken.
+pub(super) const COLUMNS: [(&str, Form); 6] = [
+    ("label", Form::One(Task::Classification)),
+    ("class", Form::One(Task::Classification)),
+    ("class_name", Form::One(Task::Classification)),
+    ("category", Form::One(Task::Classification)),
+    ("labels", Form::Labels),
+    ("target", Form::One(Task::Regression)),
 ];
 
 impl Target {
@@ -94,31 +101,48 @@ impl Target {
     }
 }
 
+/// Refuses words for columns of targets that say nothing.
+///
+/// # Errors
+/// What they should be.
+pub fn check_declared(words: &[String]) -> std::result::Result<(), String> {
+    form::declared(words).map(drop)
+}
+
+/// What stands for each target where items are divided class by class: of several labels the rarest one, of several heads the first
+/// that is a class.
+pub(super) fn strata(targets: &[&Target]) -> Vec<Option<u32>> {
+    let mut counts: HashMap<u32, usize> = HashMap::new();
+    targets.iter().flat_map(|target| target.labels()).for_each(|label| *counts.entry(*label).or_default() += 1);
+    let rarest = |labels: &[u32]| labels.iter().copied().min_by_key(|label| (counts.get(label).copied(), *label));
+    let of = |target: &&Target| match target {
+        Target::Heads(heads) => heads.iter().find_map(Target::class),
+        other => rarest(other.labels()),
+    };
+    targets.iter().map(of).collect()
+}
+
 /// Reads the text of every sample; one target for each, in their order.
-pub(super) fn read(task: Task, samples: &[Labelled], limits: &Limits) -> Result<(Targets, Vec<Target>)> {
-    match task {
-        Task::Regression | Task::MultiRegression => values::read(samples),
-        _ => classes::read(samples, limits),
+pub(super) fn read(form: &Form, samples: &[Labelled], limits: &Limits) -> Result<(Targets, Vec<Target>)> {
+    match form {
+        Form::One(Task::Regression) => values::read(samples),
+        Form::One(_) => classes::read(samples, limits),
+        Form::Ranked(order) => classes::ranked(order, samples, limits),
+        Form::Labels => labels::read(samples, limits),
+        Form::Columns(columns) => columns::read(columns, samples, limits),
     }
 }
 
 /// A target as text, from a field of a JSON line.
 ///
 /// # Errors
-/// [`wanted`], where the field is nothing of that kind.
-pub(super) fn text(task: Task, field: &serde_json::Value) -> std::result::Result<String, &'static str> {
-    match task {
-        Task::Regression | Task::MultiRegression => values::text(field),
-        _ => classes::text(field),
-    }
-    .ok_or(wanted(task))
-}
-
-/// What such a field holds.
-pub(super) fn wanted(task: Task) -> &'static str {
-    match task {
-        Task::Regression | Task::MultiRegression => values::WANTED,
-        _ => classes::WANTED,
+/// What such a field holds, where this one is nothing of that kind.
+pub(super) fn text(form: &Form, field: &serde_json::Value) -> std::result::Result<String, &'static str> {
+    match form {
+        Form::One(Task::Regression) => values::text(field).ok_or(values::WANTED),
+        Form::One(_) | Form::Ranked(_) => classes::text(field).ok_or(classes::WANTED),
+        Form::Labels => labels::text(field).ok_or(labels::WANTED),
+        Form::Columns(_) => labels::text(field).or_else(|| values::text(field)).ok_or("a string, a number or a list"),
     }
 }
 

@@ -7,10 +7,12 @@ mod npy;
 mod parquet;
 mod safetensors;
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use self::format::Format;
-use super::prediction::Answer;
+use super::prediction::{Answer, Head};
 
 /// Items of one request that is waited for, and their bytes all together, unpacked. More is a job's work.
 pub const MOST_ITEMS: usize = 1_024;
@@ -140,6 +142,20 @@ impl Answers {
             };
             return self.filled("values", columns.len(), columns, row);
         }
+        if answers().any(|answer| !answer.heads().is_empty()) {
+            let mut columns: Vec<String> = Vec::new();
+            for (name, _) in answers().flat_map(of_heads) {
+                if columns.len() < MOST_COLUMNS && !columns.contains(&name) {
+                    columns.push(name);
+                }
+            }
+            let places: HashMap<String, usize> = columns.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
+            let row = |item: &Said, row: &mut [f32]| {
+                let found = item.content.answer().map(of_heads).unwrap_or_default();
+                found.into_iter().for_each(|(name, value)| if let Some(at) = places.get(&name) { row[*at] = value });
+            };
+            return self.filled("values", columns.len(), columns, row);
+        }
         let width = self.items.iter().filter_map(|item| item.content.features()).map(<[f32]>::len).max().unwrap_or(0);
         let row = |item: &Said, row: &mut [f32]| {
             row.iter_mut().zip(item.content.features().unwrap_or_default()).for_each(|(cell, value)| *cell = *value);
@@ -154,6 +170,16 @@ impl Answers {
         }
         Matrix { name, width, values, columns }
     }
+}
+
+/// Numbers of several heads under names of their own: `colour: red` for the probability of a class, `size` for a number.
+fn of_heads(answer: &Answer) -> Vec<(String, f32)> {
+    let of = |head: &Head| {
+        let classes = head.answer.classes().iter().map(|class| (format!("{}: {}", head.name, class.label), class.probability));
+        let values = head.answer.values().iter().map(|value| (head.name.clone(), value.value));
+        classes.chain(values).collect::<Vec<_>>()
+    };
+    answer.heads().iter().flat_map(of).collect()
 }
 
 /// The label of each row of the head; empty for those that no answer names.

@@ -92,7 +92,7 @@ fn read(json: &[u8]) -> Option<Outcome> {
         [("Best epoch", outcome.best_epoch.to_string()), ("Took", format::duration(outcome.seconds))]
             .map(|(label, value)| (label.to_owned(), value)),
     );
-    let fits = (2..=WIDEST_MATRIX).contains(&best.per_class.len());
+    let fits = (2..=WIDEST_MATRIX).contains(&best.per_class.len()) && !best.confusion.is_empty();
     Some(Outcome {
         numbers,
         classes: best.per_class.iter().take(MOST_CLASSES).map(ClassLine::from).collect(),

@@ -9,7 +9,7 @@ use crate::domain::dataset_report::DatasetReport;
 use crate::domain::job::FineTune;
 use crate::domain::manifest::Manifest;
 use crate::domain::name::{RepoId, RepoKind};
-use crate::domain::recipe::Recipe;
+use crate::domain::recipe::{Recipe, RecipeError};
 use crate::domain::repo::Version;
 use crate::domain::user::Actor;
 use crate::train;
@@ -39,6 +39,8 @@ impl Service {
             return Err(Error::invalid("dataset_unusable", message, hint));
         };
         let task = asked.recipe.check_task(report.task).map_err(bad_recipe)?;
+        train::tasks::check_classes(task, report.task, &report.classes)
+            .map_err(|e| bad_recipe(RecipeError { setting: "task", problem: e.to_string() }))?;
         let outputs = report.outputs() as u64;
         affordable(self.policy(), &asked.recipe, &config, report.samples as u64, outputs)?;
         Ok(FineTune {

@@ -20,8 +20,8 @@ impl Run<'_> {
             self.model.fold(&scale)?;
             self.feed.unscaled();
         }
-        if let Some((factor, shift)) = self.task.units() {
-            self.model.fold_outputs(factor, shift)?;
+        if let Some(units) = self.task.units() {
+            self.model.fold_outputs(&units)?;
         }
         self.settled = true;
         match self.model.first_not_finite()? {
@@ -39,6 +39,14 @@ impl Run<'_> {
     /// Whether the head answers as it will be published: in the units of the data set.
     pub fn is_settled(&self) -> bool {
         self.settled
+    }
+
+    /// What the task chooses by the validation numbers holds for the test split, and is published.
+    pub fn calibrate(&mut self, validation: &Evaluation) {
+        if let Some(task) = self.task.calibrated(validation) {
+            self.task = task;
+            self.task.configure(&mut self.config);
+        }
     }
 
     pub fn into_report(self, validation: Evaluation, test: Option<Evaluation>) -> Result<Report> {

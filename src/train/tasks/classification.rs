@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{Device, Tensor};
 
 use super::sums::share;
-use super::{Partition, Task, nothing};
+use super::{Partition, Task, close, nothing};
 use crate::data::{Sample, Target};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{ClassScore, Evaluation};
@@ -15,6 +15,9 @@ use crate::domain::task::Task as Name;
 use crate::nn::loss;
 use crate::train::error::Result;
 use crate::train::probe::{Part, Wanted};
+
+/// Probabilities kept for measures that take all of them at once, 4 bytes each.
+const KEPT: usize = 32 << 20;
 
 pub struct Classification {
     names: Vec<String>,
@@ -46,8 +49,8 @@ impl Task for Classification {
         Ok(loss::cross_entropy(outputs, &Tensor::new(labels, &Device::Cpu)?, recipe.label_smoothing)?)
     }
 
-    fn tally(&self, _settled: bool) -> Box<dyn super::Tally + '_> {
-        Box::new(Tally::new(&self.names))
+    fn tally(&self, settled: bool) -> Box<dyn super::Tally + '_> {
+        Box::new(Tally { kept: settled.then(Vec::new), ..Tally::new(&self.names) })
     }
 
     fn convex(&self, targets: &[Target], recipe: &Recipe) -> Option<Vec<Part>> {
@@ -88,11 +91,14 @@ struct Tally<'a> {
     top1: u64,
     top5: u64,
     confusion: BTreeMap<(u32, u32), u64>,
+    /// Of published weights: probabilities row by row, and the true classes.
+    kept: Option<Vec<f32>>,
+    truths: Vec<u32>,
 }
 
 impl<'a> Tally<'a> {
     fn new(names: &'a [String]) -> Tally<'a> {
-        Tally { names, samples: 0, loss: 0.0, top1: 0, top5: 0, confusion: BTreeMap::new() }
+        Tally { names, samples: 0, loss: 0.0, top1: 0, top5: 0, confusion: BTreeMap::new(), kept: None, truths: Vec::new() }
     }
 
     fn add_row(&mut self, row: &[f32], label: u32) {
@@ -105,6 +111,10 @@ impl<'a> Tally<'a> {
         self.top1 += u64::from(rank == 0);
         self.top5 += u64::from(rank < 5);
         *self.confusion.entry((label, argmax(row) as u32)).or_default() += 1;
+        if let Some(kept) = self.kept.as_mut().filter(|kept| kept.len() + row.len() <= KEPT) {
+            kept.extend(softmax(row));
+            self.truths.push(label);
+        }
     }
 }
 
@@ -154,6 +164,7 @@ impl super::Tally for Tally<'_> {
             loss: self.loss(),
             values: vec![self.primary(), self.top5 as f64 / self.samples.max(1) as f64, macro_f1],
             per_class,
+            more: self.kept.as_ref().map(|kept| close::of_classes(kept, &self.truths, self.names.len())).unwrap_or_default(),
             confusion: self.confusion.into_iter().map(|((truth, predicted), count)| (truth, predicted, count)).collect(),
         }
     }
@@ -189,8 +200,7 @@ fn cross_entropy(row: &[f32], label: usize) -> f64 {
 
 /// The likeliest classes of a published model, under the names in its config.
 pub fn answerer(config: &ModelConfig, outputs: usize) -> super::Answerer {
-    let labels = config.label_names.clone().filter(|names| names.len() == outputs);
-    let labels = labels.unwrap_or_else(|| (0..outputs).map(|row| format!("class {row}")).collect());
+    let labels = super::labels_of(config, outputs);
     Box::new(move |row, top| Answer::Classes(likeliest(row, &labels, top)))
 }
 
@@ -200,7 +210,7 @@ fn likeliest(logits: &[f32], labels: &[String], top: usize) -> Vec<Class> {
     // The sort is stable, so among equals the smaller row comes first.
     order.sort_by(|a, b| shares[*b].total_cmp(&shares[*a]));
     order.truncate(top);
-    order.into_iter().map(|row| Class { index: row, label: labels[row].clone(), probability: shares[row] }).collect()
+    order.into_iter().map(|row| Class { index: row, label: labels[row].clone(), probability: shares[row], ..Class::default() }).collect()
 }
 
 #[cfg(test)]

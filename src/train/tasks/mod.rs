@@ -4,8 +4,14 @@
 //! To add one: its names, losses and measures in `domain/task.rs`, a file here, a line in [`of_targets`] and in [`answerer`].
 
 mod classification;
+mod close;
+mod heads;
+mod multi_label;
+mod ordinal;
 mod regression;
 mod sums;
+
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
@@ -59,9 +65,14 @@ pub trait Task: Send + Sync {
         Vec::new()
     }
 
-    /// What outputs are multiplied by and what is then added to have them in the units of the data set, where the head
+    /// What each output is multiplied by and what is then added to have it in the units of the data set, where the head
     /// learns in others.
-    fn units(&self) -> Option<(f64, f64)> {
+    fn units(&self) -> Option<Vec<(f64, f64)>> {
+        None
+    }
+
+    /// The same with what was chosen on the validation items, for the test split and for the config; `None` where nothing is.
+    fn calibrated(&self, _validation: &Evaluation) -> Option<Arc<dyn Task>> {
         None
     }
 }
@@ -78,6 +89,11 @@ pub trait Tally {
     /// The task's first measure.
     fn primary(&self) -> f64;
 
+    /// How good the answers are as a number of which 1 is the best, to be put beside that of other tasks.
+    fn score(&self) -> f64 {
+        self.primary()
+    }
+
     fn finish(self: Box<Self>) -> Evaluation;
 }
 
@@ -86,27 +102,58 @@ pub trait Tally {
 /// # Errors
 /// Those of [`Task::check`], and a recipe that asks for what does not belong to the task.
 pub fn of_targets(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Box<dyn Task>> {
-    recipe.check_task(targets.task())?;
-    let task: Box<dyn Task> = match targets {
-        Targets::Classes(classes) => Box::new(Classification::new(classes)),
-        Targets::Ranks(_) | Targets::Labels(_) | Targets::Heads(_) => {
-            return Err(nothing(format!("targets for {} cannot be learned from yet", targets.task())));
-        }
-        Targets::Values(_) => Box::new(regression::Regression::new(&partition.train)),
+    let task: Box<dyn Task> = match (recipe.check_task(targets.task())?, targets) {
+        (Name::Ordinal, Targets::Classes(classes)) => Box::new(ordinal::Ordinal::of_classes(classes)?),
+        (_, Targets::Heads(heads)) => Box::new(heads::Heads::new(heads, partition)?),
+        _ => alone(targets, partition)?,
     };
     task.check(partition)?;
     Ok(task)
 }
+
+/// Refuses what can be told from a data set's classes before its items are read: classes that tell no order, where ranks are asked for.
+///
+/// # Errors
+/// What to do about it.
+pub fn check_classes(task: Name, targets: Name, classes: &[String]) -> Result<()> {
+    match (task, targets) {
+        (Name::Ordinal, Name::Classification) => ordinal::Ordinal::of_classes(classes).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// The task of targets that stand alone, or for one head of several.
+fn alone(targets: &Targets, partition: &Partition) -> Result<Box<dyn Task>> {
+    Ok(match targets {
+        Targets::Classes(classes) => Box::new(Classification::new(classes)),
+        Targets::Ranks(names) => Box::new(ordinal::Ordinal::of_ranks(names)),
+        Targets::Labels(names) => Box::new(multi_label::MultiLabel::new(names)),
+        Targets::Values(names) => Box::new(regression::Regression::new(names, &partition.train)),
+        Targets::Heads(_) => return Err(nothing("a head cannot hold heads; name each column once")),
+    })
+}
+
+/// The key of `config.json` that names the task where transformers' `problem_type` has no word for it.
+const TASK: &str = "task";
 
 /// Says what a row of a head's outputs means; of classes the so many likeliest.
 pub type Answerer = Box<dyn Fn(&[f32], usize) -> Answer + Send + Sync>;
 
 /// How the outputs of a published model are said: from its `config.json` and the rows of its head.
 pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
-    match Name::of_problem_type(config.problem_type.as_deref()) {
-        Name::Classification | Name::Ordinal | Name::MultiLabel | Name::MultiTask => classification::answerer(config, outputs),
+    let told = config.extra.get(TASK).and_then(serde_json::Value::as_str).and_then(Name::parse);
+    match told.unwrap_or_else(|| Name::of_problem_type(config.problem_type.as_deref())) {
+        Name::Classification | Name::Ordinal => classification::answerer(config, outputs),
         Name::Regression | Name::MultiRegression => regression::answerer(config, outputs),
+        Name::MultiLabel => multi_label::answerer(config, outputs),
+        Name::MultiTask => heads::answerer(config, outputs),
     }
+}
+
+/// The names of the outputs in a config; numbers where it has none, or others than there are.
+fn labels_of(config: &ModelConfig, outputs: usize) -> Vec<String> {
+    let labels = config.label_names.clone().filter(|names| names.len() == outputs);
+    labels.unwrap_or_else(|| (0..outputs).map(|row| format!("class {row}")).collect())
 }
 
 /// The words for a data set that has nothing to train on.

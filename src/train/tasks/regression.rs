@@ -1,4 +1,4 @@
-//! One number an item. The head learns targets brought to zero mean and unit variance over the training items, so that
+//! One number an item, or several. The head learns targets brought to zero mean and unit variance over the training items, so that
 //! one learning rate serves millimetres and millions; what is published answers in the data set's own units.
 
 use candle_core::{Device, Tensor};
@@ -7,57 +7,75 @@ use super::sums::mean;
 use super::{Partition, Tally, Task, nothing};
 use crate::data::{Sample, Target};
 use crate::domain::config::ModelConfig;
-use crate::domain::evaluation::Evaluation;
+use crate::domain::evaluation::{Evaluation, More};
 use crate::domain::prediction::{Answer, Value};
 use crate::domain::recipe::Recipe;
 use crate::domain::task::{Loss, Task as Name};
 use crate::train::error::Result;
+use crate::train::measures;
 use crate::train::probe::{Part, Wanted};
-
-/// The name of the output in `label_names`: the column that the targets came from.
-const OUTPUT: &str = "target";
 
 /// As many features as the recipe's rate for the head serves as it is, see [`Regression::head_rate`].
 const FEATURES: f64 = 32.0;
 
 /// Where Huber's loss turns straight, in standard deviations of the targets.
 const HUBER_DELTA: f64 = 1.0;
+/// Numbers learn apart from each other, so their losses are added; of more than these the mean of that many.
+const ADDED: usize = 16;
 
-pub struct Regression {
+/// How one of the numbers lies over the training items.
+#[derive(Clone, Copy)]
+struct Unit {
     mean: f64,
     deviation: f64,
 }
 
-fn values(samples: &[Sample]) -> impl Iterator<Item = f64> + Clone + '_ {
-    samples.iter().filter_map(|sample| sample.target.value()).map(f64::from)
+pub struct Regression {
+    names: Vec<String>,
+    units: Vec<Unit>,
+}
+
+fn column(samples: &[Sample], at: usize) -> impl Iterator<Item = f64> + Clone + '_ {
+    samples.iter().filter_map(move |sample| sample.target.values().get(at)).map(|value| f64::from(*value))
 }
 
 impl Regression {
-    pub fn new(train: &[Sample]) -> Regression {
-        let average = mean(values(train));
-        let variance = mean(values(train).map(|value| (value - average).powi(2)));
-        Regression { mean: average, deviation: if variance > 0.0 { variance.sqrt() } else { 1.0 } }
+    /// Of numbers under these names.
+    pub fn new(names: &[String], train: &[Sample]) -> Regression {
+        let unit = |at: usize| {
+            let average = mean(column(train, at));
+            let variance = mean(column(train, at).map(|value| (value - average).powi(2)));
+            Unit { mean: average, deviation: if variance > 0.0 { variance.sqrt() } else { 1.0 } }
+        };
+        Regression { names: names.to_vec(), units: (0..names.len()).map(unit).collect() }
     }
 
-    fn standardised(&self, target: &Target) -> f64 {
-        target.value().map_or(0.0, |value| (f64::from(value) - self.mean) / self.deviation)
+    fn standardised(&self, target: &Target) -> impl Iterator<Item = f64> {
+        let values = target.values();
+        let of = |(at, unit): (usize, &Unit)| values.get(at).map_or(0.0, |value| (f64::from(*value) - unit.mean) / unit.deviation);
+        self.units.iter().enumerate().map(of).collect::<Vec<_>>().into_iter()
+    }
+
+    fn is_single(&self) -> bool {
+        self.names.len() == 1
     }
 }
 
 impl Task for Regression {
     fn name(&self) -> Name {
-        Name::Regression
+        if self.is_single() { Name::Regression } else { Name::MultiRegression }
     }
 
     fn outputs(&self) -> usize {
-        1
+        self.names.len()
     }
 
     fn loss(&self, outputs: &Tensor, targets: &[Target], recipe: &Recipe) -> Result<Tensor> {
-        let wanted: Vec<f32> = targets.iter().map(|target| self.standardised(target) as f32).collect();
-        let wanted = Tensor::from_vec(wanted, (targets.len(), 1), &Device::Cpu)?.to_device(outputs.device())?;
+        let width = self.names.len();
+        let wanted: Vec<f32> = targets.iter().flat_map(|target| self.standardised(target)).map(|value| value as f32).collect();
+        let wanted = Tensor::from_vec(wanted, (targets.len(), width), &Device::Cpu)?.to_device(outputs.device())?;
         let error = (outputs - wanted)?;
-        Ok(match recipe.loss_of(Name::Regression) {
+        let loss = match recipe.loss_of(self.name()) {
             Loss::Huber => {
                 // |e| = min(|e|, d) + the rest: the square of the first and a straight line in the second.
                 let far = error.abs()?;
@@ -65,38 +83,52 @@ impl Task for Regression {
                 ((near.sqr()? * 0.5)? + ((far - near)? * HUBER_DELTA)?)?.mean_all()?
             }
             _ => error.sqr()?.mean_all()?,
-        })
+        };
+        Ok(if self.is_single() { loss } else { (loss * width.min(ADDED) as f64)? })
     }
 
     fn tally(&self, settled: bool) -> Box<dyn Tally + '_> {
-        Box::new(Errors { task: self, settled, squares: 0.0, distances: 0.0, truths: Vec::new() })
+        Box::new(Errors { task: self, settled, pairs: vec![Vec::new(); self.names.len()] })
     }
 
     fn convex(&self, targets: &[Target], recipe: &Recipe) -> Option<Vec<Part>> {
-        let known = |target: &Target| target.value().map_or(f32::NAN, |_| self.standardised(target) as f32);
-        let huber = (recipe.loss_of(Name::Regression) == Loss::Huber).then_some(HUBER_DELTA as f32);
-        Some(vec![Part { outputs: 1, wanted: Wanted::Values { values: targets.iter().map(known).collect(), huber } }])
+        let known = |target: &Target| -> Vec<f32> {
+            let values = self.standardised(target).map(|value| value as f32);
+            if target.values().is_empty() { vec![f32::NAN; self.names.len()] } else { values.collect() }
+        };
+        let huber = (recipe.loss_of(self.name()) == Loss::Huber).then_some(HUBER_DELTA as f32);
+        let values = targets.iter().flat_map(known).collect();
+        Some(vec![Part { outputs: self.names.len(), wanted: Wanted::Values { values, huber } }])
     }
 
     fn check(&self, partition: &Partition) -> Result<()> {
-        let mut truths = values(&partition.train);
-        let first = truths.next();
-        if truths.all(|value| Some(value) == first) {
-            return Err(nothing("the training images all have the same target; add images with others to `train`"));
+        for (at, name) in self.names.iter().enumerate() {
+            let mut truths = column(&partition.train, at);
+            let first = truths.next();
+            if truths.all(|value| Some(value) == first) {
+                let of = if self.is_single() { String::new() } else { format!(" `{name}`") };
+                return Err(nothing(format!("the training images all have the same target{of}; add images with others to `train`")));
+            }
         }
         Ok(())
     }
 
-    /// Root mean squared error of always answering the mean of the training items.
+    /// What always answering the means of the training items reaches: of one number the root mean squared error, of several the
+    /// mean R².
     fn baseline(&self, partition: &Partition) -> f64 {
-        mean(values(&partition.val).map(|value| (value - self.mean).powi(2))).sqrt()
+        let pairs = |(at, unit): (usize, &Unit)| column(&partition.val, at).map(|value| (value, unit.mean)).collect::<Vec<_>>();
+        let columns: Vec<Vec<(f64, f64)>> = self.units.iter().enumerate().map(pairs).collect();
+        if self.is_single() {
+            return mean(columns[0].iter().map(|(truth, mean)| (truth - mean).powi(2))).sqrt();
+        }
+        mean(columns.iter().map(|pairs| measures::r2(pairs, &measures::even(pairs.len()))))
     }
 
     fn configure(&self, config: &mut ModelConfig) {
         config.problem_type = Name::Regression.about().problem_type.map(String::from);
-        config.num_classes = Some(1);
-        config.pretrained_cfg.num_classes = Some(1);
-        config.label_names = Some(vec![OUTPUT.into()]);
+        config.num_classes = Some(self.names.len());
+        config.pretrained_cfg.num_classes = Some(self.names.len());
+        config.label_names = Some(self.names.clone());
     }
 
     /// The squared error of D features of unit variance curves by up to 2 D, and descent with Nesterov's momentum m diverges
@@ -106,70 +138,108 @@ impl Task for Regression {
         (FEATURES / features.max(1) as f64).min(1.0)
     }
 
-    fn units(&self) -> Option<(f64, f64)> {
-        Some((self.deviation, self.mean))
+    fn units(&self) -> Option<Vec<(f64, f64)>> {
+        Some(self.units.iter().map(|unit| (unit.deviation, unit.mean)).collect())
     }
 }
 
-/// Errors of answers, told in the units of the data set.
+/// Answers beside what is true, standardised, a list for each number; told in the units of the data set.
 struct Errors<'a> {
     task: &'a Regression,
-    /// Whether the answers are in those units too, or standardised.
+    /// Whether the answers come in those units too, or standardised.
     settled: bool,
-    /// Of standardised errors.
-    squares: f64,
-    distances: f64,
-    /// Standardised.
-    truths: Vec<f64>,
+    /// (truth, answer).
+    pairs: Vec<Vec<(f64, f64)>>,
 }
 
 impl Errors<'_> {
-    fn mean(&self, sum: f64) -> f64 {
-        sum / self.truths.len().max(1) as f64
+    /// Root mean squared error, mean distance and explained share of one number.
+    fn values(&self, at: usize, weights: &[f32]) -> [f64; 3] {
+        let (pairs, deviation) = (&self.pairs[at], self.task.units[at].deviation);
+        let errors = || pairs.iter().map(|(truth, answer)| answer - truth);
+        let squares = measures::weighted_mean(errors().map(|error| error * error), weights);
+        let distance = measures::weighted_mean(errors().map(f64::abs), weights);
+        [squares.sqrt() * deviation, distance * deviation, measures::r2(pairs, weights)]
     }
 
-    /// The share of the targets' variance that the answers explain; 0 where there is none to explain.
-    fn r2(&self) -> f64 {
-        let average = mean(self.truths.iter().copied());
-        let spread: f64 = self.truths.iter().map(|truth| (truth - average).powi(2)).sum();
-        if spread > 0.0 { 1.0 - self.squares / spread } else { 0.0 }
+    /// The measures of the task in their order.
+    fn all(&self, weights: &[f32]) -> Vec<f64> {
+        let parts: Vec<[f64; 3]> = (0..self.pairs.len()).map(|at| self.values(at, weights)).collect();
+        match parts.as_slice() {
+            [one] => one.to_vec(),
+            all => [2, 0, 1].map(|place| mean(all.iter().map(|part| part[place]))).to_vec(),
+        }
+    }
+
+    fn squares(&self, at: usize) -> f64 {
+        mean(self.pairs[at].iter().map(|(truth, answer)| (answer - truth).powi(2)))
+    }
+
+    fn intervals(&self, task: Name, values: impl Fn(&[f32]) -> Vec<f64>) -> More {
+        let mut more = More::default();
+        if self.settled {
+            let found = measures::intervals(self.pairs[0].len(), (self.pairs.len() * self.pairs[0].len()) as u64 * 4, values);
+            let keys = task.measures().iter().map(|measure| measure.key.to_owned());
+            more.intervals.extend(keys.zip(found.into_iter().flatten()));
+        }
+        more
+    }
+
+    fn part(&self, at: usize) -> Evaluation {
+        let even = measures::even(self.pairs[at].len());
+        Evaluation {
+            task: Name::Regression,
+            samples: self.samples(),
+            loss: self.squares(at),
+            values: self.values(at, &even).to_vec(),
+            more: self.intervals(Name::Regression, |weights| self.values(at, weights).to_vec()),
+            ..Evaluation::default()
+        }
     }
 }
 
 impl Tally for Errors<'_> {
     fn add(&mut self, outputs: &[f32], targets: &[Target]) {
-        for (output, target) in outputs.iter().zip(targets) {
-            let truth = self.task.standardised(target);
-            let output = f64::from(*output);
-            let output = if self.settled { (output - self.task.mean) / self.task.deviation } else { output };
-            let error = output - truth;
-            self.squares += error * error;
-            self.distances += error.abs();
-            self.truths.push(truth);
+        for (row, target) in outputs.chunks_exact(self.pairs.len()).zip(targets) {
+            for ((at, truth), output) in self.task.standardised(target).enumerate().zip(row) {
+                let (output, unit) = (f64::from(*output), self.task.units[at]);
+                let output = if self.settled { (output - unit.mean) / unit.deviation } else { output };
+                self.pairs[at].push((truth, output));
+            }
         }
     }
 
     fn samples(&self) -> u64 {
-        self.truths.len() as u64
+        self.pairs[0].len() as u64
     }
 
     /// The mean squared error in units of the training targets' variance.
     fn loss(&self) -> f64 {
-        self.mean(self.squares)
+        mean((0..self.pairs.len()).map(|at| self.squares(at)))
     }
 
     fn primary(&self) -> f64 {
-        self.loss().sqrt() * self.task.deviation
+        self.all(&measures::even(self.pairs[0].len()))[0]
+    }
+
+    fn score(&self) -> f64 {
+        let even = measures::even(self.pairs[0].len());
+        mean((0..self.pairs.len()).map(|at| self.values(at, &even)[2]))
     }
 
     fn finish(self: Box<Self>) -> Evaluation {
+        if self.task.is_single() {
+            return self.part(0);
+        }
+        let even = measures::even(self.pairs[0].len());
+        let parts = self.task.names.iter().enumerate().map(|(at, name)| (name.clone(), self.part(at))).collect();
         Evaluation {
-            task: Name::Regression,
+            task: Name::MultiRegression,
             samples: self.samples(),
             loss: self.loss(),
-            values: vec![self.primary(), self.mean(self.distances) * self.task.deviation, self.r2()],
-            per_class: Vec::new(),
-            confusion: Vec::new(),
+            values: self.all(&even),
+            more: More { parts, ..self.intervals(Name::MultiRegression, |weights| self.all(weights)) },
+            ..Evaluation::default()
         }
     }
 }
@@ -196,7 +266,7 @@ mod tests {
 
     /// Mean 4, deviation 2.
     fn task() -> Regression {
-        Regression::new(&samples(&[2.0, 6.0, 2.0, 6.0]))
+        Regression::new(&["target".into()], &samples(&[2.0, 6.0, 2.0, 6.0]))
     }
 
     #[test]
@@ -213,10 +283,38 @@ mod tests {
         let spread = [2.0f64, 6.0, 8.0].map(|x| (x - 16.0 / 3.0).powi(2)).iter().sum::<f64>();
         assert!((found.get("r2") - (1.0 - 17.0 / spread)).abs() < 1e-12);
         assert!((found.loss - 17.0 / 3.0 / 4.0).abs() < 1e-12, "in units of the training variance");
-        assert_eq!(task.units(), Some((2.0, 4.0)));
+        assert_eq!(task.units(), Some(vec![(2.0, 4.0)]));
         let mut settled = task.tally(true);
         settled.add(&[2.0, 5.0, 4.0], &[2.0, 6.0, 8.0].map(Target::Value));
-        assert_eq!(settled.finish(), found, "the same answers in units of the data");
+        let settled = settled.finish();
+        assert_eq!((&settled.values, settled.loss), (&found.values, found.loss), "the same answers in units of the data");
+        let (low, high) = settled.interval().unwrap();
+        assert!(low <= found.primary() && found.primary() <= high && found.interval().is_none());
+    }
+
+    #[test]
+    fn several_numbers_are_measured_one_by_one_and_together() {
+        let sample = |(id, (a, b)): (usize, &(f32, f32))| Sample {
+            id: id as u32,
+            target: Target::Values([*a, *b].into()),
+            split: Split::Train,
+            path: id.to_string(),
+        };
+        let train: Vec<Sample> = [(2.0, 1000.0), (6.0, 3000.0), (2.0, 3000.0), (6.0, 1000.0)].iter().enumerate().map(sample).collect();
+        let task = Regression::new(&["width".into(), "mass".into()], &train);
+        assert_eq!(task.units(), Some(vec![(2.0, 4.0), (1000.0, 2000.0)]));
+        let mut tally = task.tally(true);
+        // Widths are right, masses off by 1000 twice.
+        tally.add(&[2.0, 2000.0, 6.0, 3000.0, 2.0, 3000.0, 6.0, 2000.0], &train.iter().map(|s| s.target.clone()).collect::<Vec<_>>());
+        let found = tally.finish();
+        let part = |at: usize, key: &str| found.more.parts[at].1.get(key);
+        assert_eq!((part(0, "rmse"), part(0, "r2"), part(1, "mae"), part(1, "r2")), (0.0, 1.0, 500.0, 0.5));
+        assert_eq!((found.get("mean_r2"), found.get("mean_mae")), (0.75, 250.0), "R² decides, whatever the units");
+        let json = serde_json::to_string(&found).unwrap();
+        assert_eq!(serde_json::from_str::<Evaluation>(&json).unwrap(), found);
+        let outputs = Tensor::new(&[[-1f32, 1.0]], &Device::Cpu).unwrap();
+        let loss = task.loss(&outputs, &[Target::Values([2.0, 1000.0].into())], &Recipe::default()).unwrap();
+        assert_eq!(loss.to_scalar::<f32>().unwrap(), 4.0, "added over the numbers");
     }
 
     #[test]
@@ -250,6 +348,6 @@ mod tests {
     fn equal_targets_teach_nothing() {
         let train = samples(&[3.0, 3.0]);
         let partition = Partition { train: train.clone(), val: train, test: Vec::new(), held: Default::default(), leaks: Vec::new() };
-        assert!(Regression::new(&partition.train).check(&partition).is_err());
+        assert!(Regression::new(&["target".into()], &partition.train).check(&partition).is_err());
     }
 }
