@@ -22,7 +22,7 @@ use crate::domain::dataset_layout::DataLayout;
 use crate::domain::dataset_report::Problem;
 
 /// An open data set. Cheap to share between threads behind an `Arc`; reading needs no lock.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Dataset {
     /// What its items are.
     pub modality: &'static dyn Modality,
@@ -37,6 +37,8 @@ pub struct Dataset {
     samples: Vec<Sample>,
     /// Their ids follow those of the samples.
     unlabelled: Vec<Sample>,
+    /// Those of them that were given a target.
+    taught: Vec<Sample>,
     /// By sample id.
     entries: Vec<Entry>,
     limits: Limits,
@@ -89,7 +91,18 @@ impl Dataset {
         let unlabelled = rest.iter().enumerate().map(without).collect();
         entries.extend(rest);
         let (declared, total_bytes) = (declared.key(), listing.total_bytes());
-        Ok(Dataset { modality, targets, warnings, declared, total_bytes, samples, unlabelled, entries, limits: limits.clone() })
+        Ok(Dataset {
+            modality,
+            targets,
+            warnings,
+            declared,
+            total_bytes,
+            samples,
+            unlabelled,
+            taught: Vec::new(),
+            entries,
+            limits: limits.clone(),
+        })
     }
 
     /// Class names, sorted; a class target is an index into them. Empty where the targets are no classes.
@@ -105,6 +118,21 @@ impl Dataset {
     /// Items without a target, sorted by path, that may be learned from beside the samples.
     pub fn unlabelled(&self) -> &[Sample] {
         &self.unlabelled
+    }
+
+    /// The same data set in which a model's answers stand for the targets of some items that have none: they are for training and
+    /// are never held out.
+    pub fn taught(&self, answers: Vec<(u32, Target)>) -> Dataset {
+        let item = |(id, target): (u32, Target)| {
+            let found = self.unlabelled.iter().find(|sample| sample.id == id);
+            found.map(|sample| Sample { target, ..sample.clone() })
+        };
+        Dataset { taught: answers.into_iter().filter_map(item).collect(), ..self.clone() }
+    }
+
+    /// Items whose targets are a model's answers; see [`Self::taught`].
+    pub fn taught_samples(&self) -> &[Sample] {
+        &self.taught
     }
 
     /// The samples of `train`, `val` or `test`; empty if there is no such split.

@@ -34,7 +34,8 @@ pub fn survey<E: From<super::error::Error>>(
     known: &Looks,
     progress: &mut dyn FnMut(u64, u64) -> std::result::Result<(), E>,
 ) -> std::result::Result<Survey, E> {
-    let samples = dataset.samples();
+    // Those without a target of their own come last.
+    let samples: Vec<Sample> = dataset.samples().iter().chain(dataset.taught_samples()).cloned().collect();
     let look = |sample: &Sample| -> Result<Print> {
         let bytes = dataset.encoded(sample)?;
         let hash = Sha256::digest(&bytes).into();

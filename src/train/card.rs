@@ -140,8 +140,32 @@ fn how_to_read(report: &Report) -> String {
     if !report.skipped.is_empty() {
         let _ = write!(text, "{} images could not be read and took no part; metrics.json names them. ", report.skipped.len());
     }
+    text += &rounds(report);
     text.truncate(text.trim_end().len());
     text + "\n\n"
+}
+
+/// What draws of a few items, or items without a class, have told.
+fn rounds(report: &Report) -> String {
+    let (mut text, primary) = (String::new(), report.outcome.task().primary());
+    if let Some(draws) = &report.rounds.draws {
+        let (mean, deviation) = (primary.show(draws.mean, 4), primary.show(draws.deviation, 4));
+        let (count, shots, title) = (draws.values.len(), draws.shots, primary.title);
+        let _ = write!(
+            text,
+            "Over {count} draws of {shots} images a class, {title} is {mean} on average and scatters by {deviation} (standard deviation); these weights are of the first draw. "
+        );
+    }
+    if let Some(taught) = &report.rounds.taught {
+        let (without, with) = (primary.show(taught.without, 4), primary.show(taught.with, 4));
+        let (items, learned, title) = (taught.items, taught.learned, primary.title);
+        let kept = if taught.published { "these weights learned from them" } else { "these weights are those without them" };
+        let _ = write!(
+            text,
+            "Of {items} images without a class {learned} were answered surely enough to be learned from: {title} {without} without and {with} with them; {kept}. "
+        );
+    }
+    text
 }
 
 fn classes(evaluation: &Evaluation) -> String {

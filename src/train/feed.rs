@@ -12,7 +12,7 @@ use super::partition::even_batches;
 use crate::data::batch::{self, Batch, Item, Loader, Options};
 use crate::data::modality::{self, Views};
 use crate::data::{Dataset, Sample, Target};
-use crate::domain::recipe::Recipe;
+use crate::domain::recipe::{Augment, Recipe};
 use crate::nn::Input;
 
 /// Items per batch of the feature pass and of evaluation; part of the cache's key, because the last bits of a
@@ -95,6 +95,13 @@ impl Feed {
         let mut items = batch::shuffled(samples, self.options.seed, epoch);
         items.iter_mut().for_each(|item| item.view = self.turn(item.sample.id, epoch).unwrap_or(item.view));
         self.steps(items, self.options.batch_size)
+    }
+
+    /// Random views of samples that are no training items of their own, in an order that follows from the seed and a number.
+    pub fn random<'a>(&'a self, samples: &[Sample], number: u32, augment: Augment) -> Result<Steps<'a>> {
+        let items = batch::shuffled(samples, self.options.seed, number);
+        let loader = Loader::new(self.dataset.clone(), items, &Options { augment, ..self.options.clone() })?;
+        Ok(Box::new(loader.map(|batch| views(batch?))))
     }
 
     /// The plain view of each sample, in order.

@@ -1,11 +1,12 @@
 //! The training loop, top to bottom.
 
-use super::Training;
+use super::consistency::Pairs;
 use super::error::{Error, Result};
 use super::progress::{Control, Event, ProgressReporter};
 use super::report::Report;
 use super::run::{Run, Trained};
 use super::updates::Updates;
+use super::{Training, rounds};
 use crate::data::Sample;
 use crate::domain::evaluation::Evaluation;
 use crate::nn::{Mode, kernels};
@@ -18,6 +19,11 @@ use crate::nn::{Mode, kernels};
 /// recipe, the base, the data or a checkpoint to resume from.
 pub fn fit(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report> {
     training.recipe.check()?;
+    rounds::all(training, sink)
+}
+
+/// One run from its data to its report.
+pub(super) fn once(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report> {
     let _workspace = kernels::Workspace::open();
     let mut reporter = ProgressReporter::new(sink);
     let mut run = Run::prepare(training, &mut reporter)?;
@@ -60,12 +66,14 @@ fn train_epoch(run: &mut Run, reporter: &mut ProgressReporter) -> Result<Trained
     let mut loss_sum = 0.0;
     let samples = run.partition.train.clone();
     let feed = run.feed.clone();
+    let unlabelled = run.training.dataset.unlabelled();
+    let mut pairs = Pairs::open(run.training.recipe, &feed, unlabelled, run.epoch() + 1)?;
     for (number, step) in (run.first_step()..).zip(feed.training(&samples, run.epoch() + 1)?) {
         let step = step?;
         run.skipped.note(&step.skipped, reporter)?;
         let items = step.targets.len();
         if items >= run.model.least_items() {
-            let (outputs, loss) = updates.train(run, &step, number)?;
+            let (outputs, loss) = updates.train(run, &step, pairs.as_mut().map_or(Ok(None), Pairs::next)?, number)?;
             tally.add(&outputs, &step.targets);
             loss_sum += loss * items as f64;
         }

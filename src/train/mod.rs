@@ -15,11 +15,13 @@
 
 mod card;
 pub mod checkpoint;
+mod consistency;
 pub mod embedding;
 mod error;
 pub mod estimate;
 mod features;
 mod feed;
+mod few;
 mod fit;
 pub mod measures;
 mod model;
@@ -31,6 +33,7 @@ pub mod probe;
 mod progress;
 pub mod recommend;
 pub mod report;
+mod rounds;
 mod run;
 pub mod schedule;
 pub mod tasks;

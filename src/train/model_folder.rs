@@ -48,6 +48,7 @@ fn metrics(report: &Report, lineage: &Lineage) -> serde_json::Value {
         "leaks": outcome.leaks,
         "epochs": report.epochs,
         "skipped": report.skipped,
+        "rounds": report.rounds,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Which images are trained on and which are measured on.
 
+use super::few;
 use crate::data::{Copies, Dataset, Sample, Target};
 use crate::domain::copies::Leak;
 use crate::domain::evaluation::Held;
@@ -31,16 +32,23 @@ impl Partition {
     pub fn of(dataset: &Dataset, copies: &Copies, recipe: &Recipe) -> Partition {
         let (mut train, mut val, test) = (dataset.split("train"), dataset.split("val"), dataset.split("test"));
         let mut held = Held::ValSplit;
-        if val.is_empty() {
+        if recipe.shots > 0 {
+            let rest;
+            (train, rest) = few::drawn(&train, copies, recipe.shots as usize, recipe.seed);
+            if val.is_empty() {
+                (val, held) = (rest, Held::HeldOut);
+            }
+        } else if val.is_empty() {
             held = Held::Training;
             if train.len() >= ENOUGH_PER_CLASS * dataset.classes().len().max(1) {
                 (train, val) = dataset.split_train(copies, recipe.validation, recipe.seed);
                 held = Held::HeldOut;
             }
-            if val.is_empty() {
-                (val, held) = (train.clone(), Held::Training);
-            }
         }
+        if val.is_empty() {
+            (val, held) = (train.clone(), Held::Training);
+        }
+        train.extend_from_slice(dataset.taught_samples());
         // Numbers on the training items themselves say so already.
         let measured: &[Sample] = if held == Held::Training { &[] } else { &val };
         let leaks = copies.leaks(&[("train", &train), ("val", measured), ("test", &test)]);

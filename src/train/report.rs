@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::features::Frozen;
+use super::rounds::Rounds;
 use crate::domain::config::ModelConfig;
 use crate::domain::digest::Digest;
 use crate::domain::evaluation::Outcome;
@@ -34,6 +35,8 @@ pub struct Report {
     pub frozen: Frozen,
     /// Items that could not be read, `path: reason`.
     pub skipped: Vec<String>,
+    /// What other runs of the same recipe have told.
+    pub rounds: Rounds,
 }
 
 /// Where a result comes from, for its card.

@@ -1,5 +1,6 @@
 //! Training steps: forward and backward for each batch, and an update after as many batches as the recipe accumulates.
 
+use super::consistency;
 use super::error::Result;
 use super::feed::Step;
 use super::optim::Gradients;
@@ -15,10 +16,13 @@ pub struct Updates {
 
 impl Updates {
     /// Forward and backward for batch `number` of the run, and the update if it is the last that is waited for. Answers the
-    /// outputs and the loss from before.
-    pub fn train(&mut self, run: &mut Run, step: &Step, number: u64) -> Result<(Vec<f32>, f64)> {
+    /// outputs and the loss from before. `pair` are views of items without a target that are learned from beside it.
+    pub fn train(&mut self, run: &mut Run, step: &Step, pair: Option<(Step, Step)>, number: u64) -> Result<(Vec<f32>, f64)> {
         let outputs = run.model.outputs(step, Mode::Train, number)?;
-        let loss = run.task.loss(&outputs, &step.targets, run.training.recipe)?;
+        let mut loss = run.task.loss(&outputs, &step.targets, run.training.recipe)?;
+        if let Some(more) = pair.map(|pair| consistency::loss(run, pair, number)).transpose()?.flatten() {
+            loss = (loss + more)?;
+        }
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
             return Err(run.diverged(number, "the loss"));

@@ -3,12 +3,14 @@
 mod augment;
 mod optimizer;
 mod strategy;
+mod supervision;
 
 use serde::{Deserialize, Serialize};
 
 pub use augment::Augment;
 pub use optimizer::{Optimizer, Precision, Schedule};
 pub use strategy::Strategy;
+pub use supervision::Unlabelled;
 
 use super::task::{Loss, Task};
 
@@ -77,6 +79,16 @@ pub struct Recipe {
     /// Decay of a moving average of the weights, which is then what is measured and published; 0 is off: over the few
     /// hundred steps of a small data set the average is mostly older weights.
     pub ema: f64,
+    /// Training images of each class, drawn by `seed`; 0 takes all. Without a `val` split all others are measured on.
+    pub shots: u32,
+    /// So many draws of `shots` are trained and told with their mean and spread; the first is published. 1.
+    pub draws: u32,
+    /// What images without a class are for.
+    pub unlabelled: Unlabelled,
+    /// How sure an answer about such an image must be to be learned from: 0.95 (FixMatch, Sohn 2020).
+    pub confidence: f64,
+    /// How much they count beside those with a class: 1 (FixMatch).
+    pub unlabelled_weight: f64,
 }
 
 impl Default for Recipe {
@@ -109,6 +121,11 @@ impl Default for Recipe {
             clip_norm: 0.0,
             accumulate: 1,
             ema: 0.0,
+            shots: 0,
+            draws: 1,
+            unlabelled: Unlabelled::Ignore,
+            confidence: 0.95,
+            unlabelled_weight: 1.0,
         }
     }
 }
@@ -136,6 +153,7 @@ impl Recipe {
         whole("frozen_stages", self.frozen_stages as u64, 0, 64)?;
         self.augment.check()?;
         optimizer::check(self)?;
+        supervision::check(self)?;
         whole("threads", self.threads as u64, 0, 512)?;
         if self.image_size != 0 {
             whole("image_size", self.image_size as u64, 32, 640)?;
@@ -156,6 +174,7 @@ impl Recipe {
         if self.label_smoothing > 0.0 && !task.about().one_class {
             return refuse("label_smoothing", format!("there are no classes to spread over in {task}; set it to 0"));
         }
+        supervision::check_task(self, task)?;
         Ok(task)
     }
 

@@ -7,12 +7,14 @@
 mod eigen;
 mod folds;
 mod lbfgs;
+mod nearest;
 mod objective;
 mod parts;
 mod ridge;
 
 pub use eigen::symmetric;
 pub use folds::{FOLDS, folds};
+pub use nearest::nearest_mean;
 pub use parts::{Part, Wanted};
 
 use lbfgs::minimise;

@@ -10,6 +10,7 @@ use crate::domain::digest::Digest;
 use crate::domain::evaluation::{Evaluation, Outcome, Stopped};
 use crate::train::error::{Error, Result};
 use crate::train::report::Report;
+use crate::train::rounds::Rounds;
 
 impl Run<'_> {
     /// Puts the best epoch's weights back, in the form they are published in.
@@ -77,6 +78,7 @@ impl Run<'_> {
             dataset_digest: self.survey.digest,
             skipped: self.skipped.paths.into_iter().collect(),
             epochs: self.state.history,
+            rounds: Rounds::default(),
         })
     }
 }

@@ -58,6 +58,11 @@ impl Task for Classification {
         Some(vec![Part { outputs: self.names.len(), wanted: Wanted::Class { labels, smoothing: recipe.label_smoothing } }])
     }
 
+    fn sure(&self, row: &[f32]) -> Option<(Target, f32)> {
+        let class = argmax(row);
+        Some((Target::Class(class as u32), softmax(row).get(class).copied()?))
+    }
+
     fn check(&self, partition: &Partition) -> Result<()> {
         let classes: BTreeSet<u32> = partition.train.iter().map(|sample| class(&sample.target)).collect();
         if classes.len() < 2 {

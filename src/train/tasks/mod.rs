@@ -65,6 +65,11 @@ pub trait Task: Send + Sync {
         Vec::new()
     }
 
+    /// The answer as a target, and how sure it is; `None` where answers have no probability.
+    fn sure(&self, _row: &[f32]) -> Option<(Target, f32)> {
+        None
+    }
+
     /// What each output is multiplied by and what is then added to have it in the units of the data set, where the head
     /// learns in others.
     fn units(&self) -> Option<Vec<(f64, f64)>> {

@@ -120,6 +120,12 @@ impl Task for Ordinal {
         (recipe.loss != Some(Loss::Cumulative)).then(|| vec![Part { outputs: self.names.len(), wanted }])
     }
 
+    fn sure(&self, row: &[f32]) -> Option<(Target, f32)> {
+        let (target, probability) = self.classes.sure(row)?;
+        let class = self.ranks.iter().position(|rank| Some(*rank) == target.class())?;
+        Some((Target::Class(class as u32), probability))
+    }
+
     fn check(&self, partition: &Partition) -> Result<()> {
         self.classes.check(&self.ranked_partition(partition))
     }

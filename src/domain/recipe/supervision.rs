@@ -1,0 +1,50 @@
+//! How many of the items have a target that is learned from, and what those without one are for.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Recipe, RecipeError, Strategy, range, whole};
+use crate::domain::task::Task;
+
+/// What items without a target are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unlabelled {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// A model is trained without them and answers about them; where it is sure, its answers are learned from as if they were true.
+    Pseudo,
+    /// What a model is sure about in a weak view of an item it learns for a strong view of the same item, as it goes along.
+    Fixmatch,
+}
+crate::domain::user::words!(Unlabelled, Ignore = "ignore", Pseudo = "pseudo", Fixmatch = "fixmatch");
+
+pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
+    whole("shots", u64::from(recipe.shots), 0, 1_000)?;
+    whole("draws", u64::from(recipe.draws), 1, 20)?;
+    range("confidence", recipe.confidence, 0.5, 0.999_999)?;
+    range("unlabelled_weight", recipe.unlabelled_weight, 0.0, 10.0)?;
+    if recipe.unlabelled == Unlabelled::Fixmatch && recipe.strategy == Strategy::Head {
+        let problem =
+            "fixmatch learns from views of images, and a head learns from features: set pseudo, or a strategy that trains stages".into();
+        return Err(RecipeError { setting: "unlabelled", problem });
+    }
+    if recipe.draws > 1 && recipe.shots == 0 {
+        let problem = "several draws are of so many images a class: set shots too".into();
+        return Err(RecipeError { setting: "draws", problem });
+    }
+    Ok(())
+}
+
+pub(super) fn check_task(recipe: &Recipe, task: Task) -> Result<(), RecipeError> {
+    let about = task.about();
+    if recipe.shots > 0 && !about.one_class {
+        let problem = format!("it counts images of a class, and an item of {task} has not one class; set it to 0");
+        return Err(RecipeError { setting: "shots", problem });
+    }
+    if recipe.unlabelled != Unlabelled::Ignore && !about.one_class {
+        let problem = format!("only probabilities of classes say how sure an answer is, and {task} has none; set it to ignore");
+        return Err(RecipeError { setting: "unlabelled", problem });
+    }
+    Ok(())
+}

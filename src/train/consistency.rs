@@ -1,0 +1,85 @@
+//! Learning from items without a target as training goes along: what the network is sure about in a weak view of an item it is to
+//! say about a strong view of it, too (FixMatch, Sohn et al. 2020).
+
+use candle_core::{Device, Tensor};
+
+use super::error::Result;
+use super::feed::{Step, Steps};
+use super::run::Run;
+use crate::data::{Sample, Target};
+use crate::domain::recipe::{Augment, Recipe, Unlabelled};
+use crate::nn::Mode;
+
+/// Rounds over the items without a target that one epoch may begin.
+const ROUNDS: u32 = 1_000;
+
+/// Pairs of a weak and a strong view of the same items, round by round for as long as an epoch asks for them.
+pub struct Pairs<'a> {
+    feed: &'a super::feed::Feed,
+    samples: &'a [Sample],
+    augment: &'a Augment,
+    epoch: u32,
+    round: u32,
+    weak: Steps<'a>,
+    strong: Steps<'a>,
+}
+
+/// Views for which a network should say the same as for a weak one: smaller parts, in other colours.
+fn strong(weak: &Augment) -> Augment {
+    Augment { crop_min_area: weak.crop_min_area.min(0.3), ..weak.clone() }
+}
+
+impl<'a> Pairs<'a> {
+    /// `None` where the recipe does not ask for them.
+    pub fn open(recipe: &'a Recipe, feed: &'a super::feed::Feed, samples: &'a [Sample], epoch: u32) -> Result<Option<Pairs<'a>>> {
+        if recipe.unlabelled != Unlabelled::Fixmatch || samples.is_empty() {
+            return Ok(None);
+        }
+        let augment = &recipe.augment;
+        let (weak, strong) = round(feed, samples, augment, epoch, 0)?;
+        Ok(Some(Pairs { feed, samples, augment, epoch, round: 0, weak, strong }))
+    }
+
+    /// The next pair; where a round is over another one begins.
+    pub fn next(&mut self) -> Result<Option<(Step, Step)>> {
+        for _ in 0..2 {
+            if let (Some(weak), Some(strong)) = (self.weak.next(), self.strong.next()) {
+                return Ok(Some((weak?, strong?)));
+            }
+            self.round += 1;
+            if self.round == ROUNDS {
+                break;
+            }
+            (self.weak, self.strong) = round(self.feed, self.samples, self.augment, self.epoch, self.round)?;
+        }
+        Ok(None)
+    }
+}
+
+fn round<'a>(feed: &'a super::feed::Feed, samples: &[Sample], augment: &Augment, epoch: u32, round: u32) -> Result<(Steps<'a>, Steps<'a>)> {
+    let number = epoch.wrapping_mul(ROUNDS).wrapping_add(round);
+    Ok((feed.random(samples, number, augment.clone())?, feed.random(samples, number, strong(augment))?))
+}
+
+/// What these views add to a step's loss: the loss of the strong ones against the answers about the weak ones that are sure enough,
+/// over all of them; `None` where there are none.
+pub fn loss(run: &Run, (weak, strong): (Step, Step), number: u64) -> Result<Option<Tensor>> {
+    let recipe = run.training.recipe;
+    let items = weak.targets.len();
+    if items != strong.targets.len() || items < run.model.least_items().max(1) {
+        return Ok(None);
+    }
+    let said = run.model.outputs(&weak, Mode::Eval, number)?.detach().to_vec2::<f32>()?;
+    let sure = |(row, said): (usize, &Vec<f32>)| {
+        let (target, probability) = run.task.sure(said)?;
+        (f64::from(probability) >= recipe.confidence).then_some((row as u32, target))
+    };
+    let (rows, targets): (Vec<u32>, Vec<Target>) = said.iter().enumerate().filter_map(sure).unzip();
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let share = rows.len() as f64 / items as f64;
+    let outputs = run.model.outputs(&strong, Mode::Train, number)?;
+    let chosen = outputs.index_select(&Tensor::new(rows, &Device::Cpu)?.to_device(outputs.device())?, 0)?;
+    Ok(Some((run.task.loss(&chosen, &targets, recipe)? * (share * recipe.unlabelled_weight))?))
+}
