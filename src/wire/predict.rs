@@ -161,8 +161,7 @@ pub struct NamedValue {
 impl Prediction {
     /// What `model` answered.
     pub fn new(model: String, answer: &Answer) -> Prediction {
-        let head =
-            |head: &Head| HeadAnswer { name: head.name.clone(), classes: classes(&head.answer), values: values(&head.answer) };
+        let head = |head: &Head| HeadAnswer { name: head.name.clone(), classes: classes(&head.answer), values: values(&head.answer) };
         Prediction { model, classes: classes(answer), values: values(answer), heads: answer.heads().iter().map(head).collect() }
     }
 }

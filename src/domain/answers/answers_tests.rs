@@ -2,7 +2,7 @@ use super::*;
 use crate::domain::prediction::{Class, Value};
 
 fn class(index: usize, label: &str, probability: f32) -> Class {
-    Class { index, label: label.into(), probability }
+    Class { index, label: label.into(), probability, ..Class::default() }
 }
 
 /// Two answers and a file that is no item between them.

@@ -152,7 +152,11 @@ impl Answers {
             let places: HashMap<String, usize> = columns.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
             let row = |item: &Said, row: &mut [f32]| {
                 let found = item.content.answer().map(of_heads).unwrap_or_default();
-                found.into_iter().for_each(|(name, value)| if let Some(at) = places.get(&name) { row[*at] = value });
+                found.into_iter().for_each(|(name, value)| {
+                    if let Some(at) = places.get(&name) {
+                        row[*at] = value
+                    }
+                });
             };
             return self.filled("values", columns.len(), columns, row);
         }
