@@ -18,7 +18,7 @@ use hub::catalog::jobs;
 use hub::db::Db;
 use hub::domain::digest::Digest;
 use hub::domain::id::{JobId, TokenId, UploadId};
-use hub::domain::job::{FineTune, Job, JobState};
+use hub::domain::job::{Job, JobState};
 use hub::domain::manifest::ManifestEntry;
 use hub::domain::name::{RepoId, RepoKind};
 use hub::domain::path::RepoPath;
@@ -26,6 +26,7 @@ use hub::domain::recipe::Recipe;
 use hub::domain::revision::Revision;
 use hub::domain::time::{Clock, SystemClock, Timestamp};
 use hub::domain::user::{AccountKind, Actor, Scope};
+use hub::domain::work::{FineTune, Work};
 use hub::service::repos::publish::Commit;
 use hub::service::upkeep::Tell;
 use hub::service::upkeep::collect::{Collected, Collection};
@@ -387,7 +388,7 @@ async fn checkpoints_live_as_long_as_their_job() {
         id: JobId::new(now, [3; 10]),
         owner: account.clone(),
         owner_name: "ada".into(),
-        fine_tune,
+        work: Work::FineTune(fine_tune),
         state: JobState::Queued,
         attempt: 0,
         cancel_requested: false,

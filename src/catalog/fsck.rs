@@ -74,6 +74,12 @@ pub fn checkpoints(tx: &mut Tx<'_>) -> Result<Vec<(String, Digest)>> {
     tx.all(sql, &[])?.iter().map(read).collect()
 }
 
+/// Files of jobs: what people call each, and its blob.
+pub fn job_files(tx: &mut Tx<'_>) -> Result<Vec<(String, Digest)>> {
+    let read = |row: &Row| Ok((format!("{} of job {}", row.text("name")?, row.text("job")?), row.parse("digest", Digest::parse)?));
+    tx.all("select job, name, digest from job_files", &[])?.iter().map(read).collect()
+}
+
 /// Uploads under way that some bytes have arrived of.
 pub fn begun_uploads(tx: &mut Tx<'_>, now: Timestamp) -> Result<Vec<UploadId>> {
     let sql = "select u.id from uploads u left join blob_grants g on g.digest = u.digest and g.account = u.account

@@ -42,7 +42,7 @@ impl Reach {
 }
 
 /// True of a blob `b` that somebody names or is about to name: a version, a blob that lies in pieces of it, a job
-/// that may be taken up again, a writer, a sender who has not committed yet.
+/// that has such a file or may be taken up again, a writer, a sender who has not committed yet.
 const KEPT: &str = "(exists (select 1 from files f where f.digest = b.digest)
     or exists (select 1 from blob_segments s where s.source = b.digest)
     or exists (select 1 from blob_reservations r where r.digest = b.digest and r.until > $1)
@@ -50,6 +50,7 @@ const KEPT: &str = "(exists (select 1 from files f where f.digest = b.digest)
         (select 1 from blob_grants g where g.digest = u.digest and g.account = u.account))
     or exists (select 1 from blob_grants g where g.digest = b.digest and (g.created > $2 or (g.created > $3 and exists
         (select 1 from uploads u where u.account = g.account and u.expires > $4))))
+    or exists (select 1 from job_files f where f.digest = b.digest)
     or b.digest in (select j.checkpoint from jobs j where j.state in ('queued', 'running') and j.checkpoint is not null))";
 
 /// True of a digest `c.digest` that has a row or a writer; `$1` is now.

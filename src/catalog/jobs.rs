@@ -1,59 +1,17 @@
 //! The queue and its events. A lease is a worker's claim on a job: every write a worker makes names the
 //! lease's number, so that one that lost its claim changes nothing.
 
-use serde::{Deserialize, Serialize};
-
 use crate::db::{Error, Result, Row, Tx};
 use crate::domain::id::{AccountId, JobId};
-use crate::domain::job::{FineTune, Job, JobState, Lease};
+use crate::domain::job::{Job, JobState, Lease};
 use crate::domain::job_event::{Event, JobEvent};
 use crate::domain::name::RepoId;
 use crate::domain::page::Page;
-use crate::domain::recipe::Recipe;
 use crate::domain::time::Timestamp;
+use crate::domain::work::Work;
 use crate::params;
 
-/// What the `spec` column holds.
-#[derive(Serialize, Deserialize)]
-struct Spec {
-    base: String,
-    base_version: u32,
-    dataset: String,
-    dataset_version: u32,
-    name: String,
-    private: bool,
-    recipe: Recipe,
-}
-
-impl Spec {
-    fn of(task: &FineTune) -> Spec {
-        Spec {
-            base: task.base.to_string(),
-            base_version: task.base_version,
-            dataset: task.dataset.to_string(),
-            dataset_version: task.dataset_version,
-            name: task.name.to_string(),
-            private: task.private,
-            recipe: task.recipe.clone(),
-        }
-    }
-
-    fn read(text: &str) -> std::result::Result<FineTune, String> {
-        let spec: Spec = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        let repo = |text: &str| RepoId::parse(text).map_err(|e| e.to_string());
-        Ok(FineTune {
-            base: repo(&spec.base)?,
-            base_version: spec.base_version,
-            dataset: repo(&spec.dataset)?,
-            dataset_version: spec.dataset_version,
-            name: repo(&spec.name)?,
-            private: spec.private,
-            recipe: spec.recipe,
-        })
-    }
-}
-
-const COLUMNS: &str = "j.id, j.owner, a.name as owner_name, j.spec, j.state, j.attempt, j.cancel_requested, j.step, j.total_steps, \
+const COLUMNS: &str = "j.id, j.owner, a.name as owner_name, j.kind, j.spec, j.state, j.attempt, j.cancel_requested, j.step, j.total_steps, \
      j.stage, j.error, j.result_version, j.created, j.started, j.finished \
      from jobs j join accounts a on a.id = j.owner";
 
@@ -63,7 +21,10 @@ fn from_row(row: &Row) -> Result<Job> {
         id: row.parse("id", JobId::parse)?,
         owner: row.parse("owner", AccountId::parse)?,
         owner_name: row.text("owner_name")?,
-        fine_tune: row.parse("spec", Spec::read)?,
+        work: {
+            let kind = row.text("kind")?;
+            row.parse("spec", |spec| Work::read(&kind, spec))?
+        },
         state: row.parse("state", |text| JobState::parse(text).ok_or("is no state"))?,
         attempt: row.count("attempt")? as u32,
         cancel_requested: row.flag("cancel_requested")?,
@@ -80,18 +41,19 @@ fn from_row(row: &Row) -> Result<Job> {
 
 /// Puts a job in the queue.
 pub fn insert(tx: &mut Tx<'_>, job: &Job) -> Result<()> {
-    let spec = serde_json::to_string(&Spec::of(&job.fine_tune)).map_err(|e| Error::Engine(e.to_string()))?;
+    let (kind, spec) = job.work.write();
     tx.execute(
         "insert into jobs (id, owner, kind, spec, name_folded, state, stage, not_before, created) \
-         values ($1, $2, 'fine-tune', $3, $4, $5, $6, $7, $7)",
+         values ($1, $2, $8, $3, $4, $5, $6, $7, $7)",
         params![
             job.id.as_str(),
             job.owner.as_str(),
-            spec,
-            job.fine_tune.name.folded(),
+            spec.to_string(),
+            job.work.publishes().map(RepoId::folded).unwrap_or_default(),
             job.state.as_str(),
             &job.stage,
-            job.created.unix_ms()
+            job.created.unix_ms(),
+            kind
         ],
     )?;
     Ok(())
@@ -101,20 +63,23 @@ pub fn find(tx: &mut Tx<'_>, id: &JobId) -> Result<Option<Job>> {
     tx.find(&format!("select {COLUMNS} where j.id = $1"), params![id.as_str()])?.map(|row| from_row(&row)).transpose()
 }
 
-/// Newest first; `owner` and `state` narrow the list, `before` is the last id of the page before.
-pub fn list(
-    tx: &mut Tx<'_>,
-    owner: Option<&AccountId>,
-    state: Option<JobState>,
-    limit: usize,
-    before: Option<&JobId>,
-) -> Result<Page<Job>> {
+/// What narrows a list of jobs; what is empty does not.
+#[derive(Debug, Clone, Default)]
+pub struct Narrow {
+    pub owner: Option<AccountId>,
+    pub state: Option<JobState>,
+    pub kind: Option<String>,
+}
+
+/// Newest first; `before` is the last id of the page before.
+pub fn list(tx: &mut Tx<'_>, narrow: &Narrow, limit: usize, before: Option<&JobId>) -> Result<Page<Job>> {
+    let (owner, state) = (narrow.owner.as_ref().map_or("", AccountId::as_str), narrow.state.map_or("", JobState::as_str));
     let rows = tx.all(
         &format!(
             "select {COLUMNS} where ($1 = '' or j.owner = $1) and ($2 = '' or j.state = $2) and ($3 = '' or j.id < $3) \
-             order by j.id desc limit $4"
+             and ($5 = '' or j.kind = $5) order by j.id desc limit $4"
         ),
-        params![owner.map_or("", AccountId::as_str), state.map_or("", JobState::as_str), before.map_or("", JobId::as_str), limit + 1],
+        params![owner, state, before.map_or("", JobId::as_str), limit + 1, narrow.kind.clone().unwrap_or_default()],
     )?;
     let mut items: Vec<Job> = rows.iter().map(from_row).collect::<Result<_>>()?;
     let more = items.len() > limit;

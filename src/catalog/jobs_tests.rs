@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::db::Db;
+use crate::domain::recipe::Recipe;
+use crate::domain::work::FineTune;
 
 fn at(ms: i64) -> Timestamp {
     Timestamp::from_unix_ms(ms)
@@ -13,7 +15,7 @@ fn job(ms: i64) -> Job {
         id: JobId::new(at(ms), [1; 10]),
         owner: AccountId::new(at(0), [7; 10]),
         owner_name: "ada".into(),
-        fine_tune: FineTune {
+        work: Work::FineTune(FineTune {
             base: repo("resnet18"),
             base_version: 2,
             dataset: repo("ada/cats"),
@@ -21,7 +23,7 @@ fn job(ms: i64) -> Job {
             name: repo("ada/cat-net"),
             private: true,
             recipe: Recipe { epochs: 3, ..Recipe::default() },
-        },
+        }),
         state: JobState::Queued,
         attempt: 0,
         cancel_requested: false,
@@ -115,14 +117,20 @@ async fn lists_page_by_id_and_filter() {
         for ms in 0..5 {
             insert(tx, &job(ms))?;
         }
-        let page = list(tx, None, None, 2, None)?;
+        let page = list(tx, &Narrow::default(), 2, None)?;
         assert_eq!(page.items.iter().map(|j| j.created.unix_ms()).collect::<Vec<_>>(), [4, 3]);
         let last = JobId::parse(page.next.as_deref().unwrap()).unwrap();
-        let page = list(tx, Some(&job(0).owner), Some(JobState::Queued), 10, Some(&last))?;
+        let page = list(
+            tx,
+            &Narrow { owner: Some(job(0).owner), state: Some(JobState::Queued), kind: Some("fine-tune".into()) },
+            10,
+            Some(&last),
+        )?;
         assert_eq!((page.items.len(), page.next), (3, None));
         let stranger = AccountId::new(at(9), [9; 10]);
-        assert!(list(tx, Some(&stranger), None, 10, None)?.items.is_empty());
-        assert!(list(tx, None, Some(JobState::Running), 10, None)?.items.is_empty());
+        assert!(list(tx, &Narrow { owner: Some(stranger), ..Narrow::default() }, 10, None)?.items.is_empty());
+        assert!(list(tx, &Narrow { state: Some(JobState::Running), ..Narrow::default() }, 10, None)?.items.is_empty());
+        assert!(list(tx, &Narrow { kind: Some("embed".into()), ..Narrow::default() }, 10, None)?.items.is_empty());
         Ok(())
     })
     .await;

@@ -11,6 +11,7 @@ pub mod fsck;
 pub mod full_text;
 pub mod gc;
 pub mod git;
+pub mod job_files;
 pub mod jobs;
 pub mod lineage;
 pub mod mirrors;

@@ -1,4 +1,6 @@
-//! `hub jobs`: look after fine-tunes.
+//! `hub jobs`: look after fine-tunes and other work.
+
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -8,10 +10,11 @@ use super::remote::Remote;
 use super::table::{facts, minute, table};
 use super::watch;
 use crate::client::Client;
+use crate::domain::human;
 use crate::domain::id::JobId;
-use crate::wire::jobs::Job;
+use crate::wire::jobs::{Job, JobFile};
 
-/// List, show, follow and cancel fine-tunes
+/// List, show, follow and cancel jobs, and fetch what they leave
 #[derive(Debug, Args)]
 pub struct Jobs {
     #[command(subcommand)]
@@ -35,6 +38,17 @@ enum Command {
     Watch { id: String },
     /// Print what a job has logged
     Logs { id: String },
+    /// List the files a job has left
+    Files { id: String },
+    /// Fetch a file a job has left, or all of them
+    Get {
+        id: String,
+        /// Which; without it all
+        name: Option<String>,
+        /// The folder to put them in
+        #[arg(long, short, value_name = "FOLDER", default_value = ".")]
+        output: PathBuf,
+    },
     /// Stop a job; nothing of it is published
     Cancel { id: String },
 }
@@ -52,9 +66,42 @@ impl Jobs {
                 let said = text.trim_end();
                 Ok(Output::new(said, json!({"id": id, "lines": lines}), said))
             }
+            Command::Files { id } => files(client.job_files(&checked(&id)?).await?.items),
+            Command::Get { id, name, output } => get(&client, &checked(&id)?, name, &output).await,
             Command::Cancel { id } => cancel(client.cancel_job(&checked(&id)?).await?),
         }
     }
+}
+
+fn files(files: Vec<JobFile>) -> Result<Output> {
+    let row = |file: &JobFile| vec![file.name.clone(), human::bytes(file.size_bytes), file.sha256.clone()];
+    let shown =
+        if files.is_empty() { String::new() } else { table(&["file", ">size", "sha256"], &files.iter().map(row).collect::<Vec<_>>()) };
+    let names: Vec<_> = files.iter().map(|file| file.name.clone()).collect();
+    Ok(Output::new(shown, json!(files), names.join("\n")))
+}
+
+/// Names come from the server, which may be anybody's: one that leads elsewhere is refused.
+async fn get(client: &Client, id: &str, name: Option<String>, folder: &Path) -> Result<Output> {
+    let mut files = client.job_files(id).await?.items;
+    if let Some(name) = &name {
+        files.retain(|file| file.name == *name);
+        if files.is_empty() {
+            let message = format!("job {id} has left no file '{name}'");
+            return Err(CliError::new(3, "file_not_found", message, format!("`hub jobs files {id}` lists them")));
+        }
+    }
+    let mut written = Vec::new();
+    for file in &files {
+        let plain = !file.name.is_empty() && !file.name.starts_with('.') && !file.name.contains(['/', '\\', ':']);
+        if !plain {
+            return Err(CliError::failed(format!("'{}' is no name for a file here", file.name), "fetch it through the API"));
+        }
+        let to = folder.join(&file.name);
+        client.fetch_job_file(id, file, &to).await?;
+        written.push(to.display().to_string());
+    }
+    Ok(Output::new(written.join("\n"), json!(written), written.join("\n")))
 }
 
 fn checked(id: &str) -> Result<String> {
@@ -72,12 +119,21 @@ async fn list(client: &Client, remote: &Remote, state: Option<String>, limit: us
     let row = |job: &Job| {
         let percent = (100 * job.step.min(job.total_steps)).checked_div(job.total_steps);
         let progress = percent.map(|percent| format!("{percent} %")).unwrap_or_default();
-        vec![job.id.clone(), job.state.clone(), progress, job.name.clone(), job.base.clone(), job.dataset.clone(), minute(&job.created)]
+        vec![
+            job.id.clone(),
+            job.state.clone(),
+            progress,
+            job.title.clone(),
+            job.kind.clone(),
+            job.base.clone(),
+            job.dataset.clone(),
+            minute(&job.created),
+        ]
     };
     let human = if jobs.is_empty() {
         String::new()
     } else {
-        table(&["job", "state", ">done", "result", "base", "data set", "created"], &jobs.iter().map(row).collect::<Vec<_>>())
+        table(&["job", "state", ">done", "what", "kind", "base", "data set", "created"], &jobs.iter().map(row).collect::<Vec<_>>())
     };
     let ids: Vec<_> = jobs.iter().map(|job| job.id.clone()).collect();
     Ok(Output::new(human, json!(jobs), ids.join("\n")))
@@ -93,6 +149,7 @@ fn show(client: &Client, job: &Job) -> Result<Output> {
         ("steps", if job.total_steps == 0 { String::new() } else { format!("{} of {}", job.step, job.total_steps) }),
         ("attempt", attempt),
         ("error", job.error.clone().unwrap_or_default()),
+        ("kind", job.kind.clone()),
         ("base", job.base.clone()),
         ("data set", job.dataset.clone()),
         ("result", result),
@@ -100,7 +157,7 @@ fn show(client: &Client, job: &Job) -> Result<Output> {
         ("created", minute(&job.created)),
         ("started", job.started.as_deref().map(minute).unwrap_or_default()),
         ("finished", job.finished.as_deref().map(minute).unwrap_or_default()),
-        ("recipe", serde_json::to_string(&job.recipe).unwrap_or_default()),
+        ("recipe", job.recipe.as_ref().map(|recipe| json!(recipe).to_string()).unwrap_or_default()),
         ("page", client.address().job_page(&job.id)),
     ]);
     Ok(Output::new(human, json!(job), job.state.clone()))

@@ -33,7 +33,10 @@ fn ended(remote: &Remote, client: &Client, job: Job) -> Result<Output> {
             let page = crate::domain::name::RepoId::parse(&job.name)
                 .map(|id| client.address().page(crate::domain::name::RepoKind::Model, &id))
                 .unwrap_or_default();
-            let human = format!("Published {result}\n{page}");
+            let human = match job.name.as_str() {
+                "" => format!("Done; `hub jobs get {}` fetches what it has left", job.id),
+                _ => format!("Published {result}\n{page}"),
+            };
             if remote.style == Style::Json {
                 json_line(&job);
                 return Ok(Output::none());

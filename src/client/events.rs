@@ -45,7 +45,7 @@ impl Client {
     }
 
     async fn listen(&self, id: &str, last: &mut u64, hear: &mut (dyn FnMut(JobEvent) -> Follow + Send)) -> Result<Ending> {
-        let mut call = Call::get(self.address.api(&["finetunes", id, "events"])).header(ACCEPT, "text/event-stream");
+        let mut call = Call::get(self.address.api(&["jobs", id, "events"])).header(ACCEPT, "text/event-stream");
         if *last > 0 {
             call = call.header(HeaderName::from_static("last-event-id"), &last.to_string());
         }

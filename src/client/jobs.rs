@@ -1,17 +1,23 @@
-//! The calls about fine-tunes, and what models say about images.
+//! The calls about jobs, and what models say about images.
 
+use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use reqwest::Method;
+use sha2::{Digest as _, Sha256};
 
+use super::error::at;
 use super::retry::Repeat;
 use super::send::Call;
-use super::{Client, Result};
+use super::{Client, Error, Result};
 use crate::domain::answers::Answers;
+use crate::domain::digest::Digest;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::revision::Revision;
 use crate::wire::List;
-use crate::wire::jobs::{CreateFineTune, Job};
+use crate::wire::jobs::{CreateFineTune, Job, JobFile};
 use crate::wire::predict::AskedAbout;
 
 /// A model that nobody used for a while is read from disk first.
@@ -23,22 +29,47 @@ impl Client {
     }
 
     pub async fn job(&self, id: &str) -> Result<Job> {
-        self.json(Call::get(self.address.api(&["finetunes", id]))).await
+        self.json(Call::get(self.address.api(&["jobs", id]))).await
     }
 
     /// Newest first; `query`: state, limit, cursor.
     pub async fn jobs(&self, query: &[(&str, String)]) -> Result<List<Job>> {
-        self.json(Call::get(self.address.api(&["finetunes"])).query(query)).await
+        self.json(Call::get(self.address.api(&["jobs"])).query(query)).await
     }
 
     pub async fn cancel_job(&self, id: &str) -> Result<Job> {
-        self.json(Call::new(Method::POST, self.address.api(&["finetunes", id, "cancel"]), Repeat::Always)).await
+        self.json(Call::new(Method::POST, self.address.api(&["jobs", id, "cancel"]), Repeat::Always)).await
     }
 
     /// Plain text.
     pub async fn job_logs(&self, id: &str) -> Result<String> {
-        let body = self.text(Call::get(self.address.api(&["finetunes", id, "logs"]))).await?;
+        let body = self.text(Call::get(self.address.api(&["jobs", id, "logs"]))).await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// The files a job has left.
+    pub async fn job_files(&self, id: &str) -> Result<List<JobFile>> {
+        self.json(Call::get(self.address.api(&["jobs", id, "files"]))).await
+    }
+
+    /// Writes one of them to `to`, which gets its name when all bytes are there and have the sha256 that was announced.
+    pub async fn fetch_job_file(&self, id: &str, file: &JobFile, to: &Path) -> Result<()> {
+        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut part = tempfile::NamedTempFile::new_in(folder).map_err(at("write", to))?;
+        let mut body = self.send(Call::get(self.address.api(&["jobs", id, "files", &file.name]))).await?.bytes_stream();
+        let mut hash = Sha256::new();
+        while let Some(bytes) = body.next().await {
+            let bytes = bytes.map_err(|e| Error::Unreachable { server: self.address.to_string(), reason: e.to_string() })?;
+            hash.update(&bytes);
+            part.write_all(&bytes).map_err(at("write", to))?;
+        }
+        let got = Digest::from_bytes(hash.finalize().into()).to_hex();
+        if got != file.sha256 {
+            return Err(Error::Corrupt(format!("{} arrived with sha256 {got} instead of {}", file.name, file.sha256)));
+        }
+        part.as_file().sync_all().map_err(at("write", to))?;
+        part.persist(to).map_err(|e| at("write", to)(e.error))?;
+        Ok(())
     }
 
     /// What a model says about several items: with `top` the so many likeliest classes, else their features.

@@ -24,6 +24,7 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0019_token_parents", Some(include_str!("../../migrations/0019_token_parents.sql"))),
     ("0020_rights", Some(include_str!("../../migrations/0020_rights.sql"))),
     ("0021_audit", Some(include_str!("../../migrations/0021_audit.sql"))),
+    ("0023_job_files", Some(include_str!("../../migrations/0023_job_files.sql"))),
 ];
 
 /// Applies what is missing, in one transaction; `full_text` is the engine's own text of `0004_search`.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use super::digest::Digest;
 use super::id::{AccountId, JobId};
-use super::name::RepoId;
-use super::recipe::Recipe;
 use super::time::Timestamp;
+use super::work::Work;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobState {
@@ -23,25 +23,12 @@ impl JobState {
     }
 }
 
-/// What a fine-tune is asked to do; revisions are pinned to version numbers when it is admitted.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FineTune {
-    pub base: RepoId,
-    pub base_version: u32,
-    pub dataset: RepoId,
-    pub dataset_version: u32,
-    /// Where the result is published.
-    pub name: RepoId,
-    pub private: bool,
-    pub recipe: Recipe,
-}
-
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     pub id: JobId,
     pub owner: AccountId,
     pub owner_name: String,
-    pub fine_tune: FineTune,
+    pub work: Work,
     pub state: JobState,
     /// Times a worker has started it.
     pub attempt: u32,
@@ -58,6 +45,14 @@ pub struct Job {
     pub created: Timestamp,
     pub started: Option<Timestamp>,
     pub finished: Option<Timestamp>,
+}
+
+/// A file a job has left, or was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobFile {
+    pub name: String,
+    pub digest: Digest,
+    pub size_bytes: u64,
 }
 
 /// A worker's claim on a job. The number fences: only the holder of the newest lease may write.

@@ -6,7 +6,7 @@
 //! epoch     {epoch, epochs, train_loss, train_<primary>, val_loss, val_<measure> ..., lr, images_per_second, seconds,
 //!            eta_seconds, best, task?}
 //! log       {level, message}
-//! result    {name, version, metrics}
+//! result    {name?, version?, metrics, files?}
 //! ```
 
 use serde::de::{Deserializer, Error as _};
@@ -39,11 +39,11 @@ pub enum Event {
         level: Level,
         message: String,
     },
-    /// What was published, and the numbers people ask for first ([`super::evaluation::Outcome::headline`]).
+    /// The numbers people ask for first ([`super::evaluation::Outcome::headline`]), what was published, and the files left.
     Result {
-        name: String,
-        version: u32,
+        published: Option<(String, u32)>,
         metrics: Value,
+        files: Vec<String>,
     },
     /// What another release wrote: passed on as it is.
     Other {
@@ -184,9 +184,13 @@ struct LogBody {
 
 #[derive(Serialize, Deserialize)]
 struct ResultBody {
-    name: String,
-    version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
     metrics: Value,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<String>,
 }
 
 impl Event {
@@ -212,8 +216,9 @@ impl Event {
             Event::Progress(progress) => json!(progress),
             Event::Epoch(numbers) => json!(numbers),
             Event::Log { level, message } => json!(LogBody { level: *level, message: message.clone() }),
-            Event::Result { name, version, metrics } => {
-                json!(ResultBody { name: name.clone(), version: *version, metrics: metrics.clone() })
+            Event::Result { published, metrics, files } => {
+                let (name, version) = published.clone().unzip();
+                json!(ResultBody { name, version, metrics: metrics.clone(), files: files.clone() })
             }
             Event::Other { body, .. } => body.clone(),
         }
@@ -229,7 +234,9 @@ impl Event {
             "progress" => of(&body).map(Event::Progress),
             "epoch" => of(&body).map(Event::Epoch),
             "log" => of(&body).map(|LogBody { level, message }| Event::Log { level, message }),
-            "result" => of(&body).map(|ResultBody { name, version, metrics }| Event::Result { name, version, metrics }),
+            "result" => {
+                of(&body).map(|ResultBody { name, version, metrics, files }| Event::Result { published: name.zip(version), metrics, files })
+            }
             _ => None,
         };
         known.unwrap_or_else(|| Event::Other { kind: kind.to_owned(), body })
@@ -262,7 +269,9 @@ mod tests {
         assert!(matches!(back("state", json!({"state": "queued"})), Event::State { error: None, .. }));
         assert_eq!(back("log", json!({"level": "warn", "message": "m"})), Event::log(Level::Warn, "m"));
         let result = json!({"name": "ada/net", "version": 3, "metrics": {"top1": 0.5}});
-        assert!(matches!(back("result", result), Event::Result { version: 3, .. }));
+        assert!(matches!(back("result", result), Event::Result { published: Some((_, 3)), .. }));
+        let files = json!({"metrics": {}, "files": ["features.npy"]});
+        assert!(matches!(back("result", files), Event::Result { published: None, .. }));
     }
 
     #[test]

@@ -51,4 +51,5 @@ pub mod task;
 pub mod time;
 pub mod upload;
 pub mod user;
+pub mod work;
 pub mod xet;

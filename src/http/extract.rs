@@ -86,6 +86,12 @@ pub struct CommentAt {
 /// `/finetunes/{id}`
 pub struct JobAt(pub JobId);
 
+/// `/jobs/{id}/files/{path}`
+pub struct JobFileAt {
+    pub job: JobId,
+    pub name: RepoPath,
+}
+
 /// `/uploads/{id}`
 pub struct UploadAt(pub UploadId);
 
@@ -185,6 +191,7 @@ from_path! {
         position: parts.read("comment", |text| u32::from_str_radix(text, 16))?,
     };
     JobAt: parts => JobAt(parts.read("id", JobId::parse)?);
+    JobFileAt: parts => JobFileAt { job: parts.read("id", JobId::parse)?, name: parts.read("path", RepoPath::parse)? };
     UploadAt: parts => UploadAt(parts.read("id", UploadId::parse)?);
     BlobAt: parts => BlobAt(parts.read("sha256", Digest::parse)?);
     ObjectAt: parts => parts.object()?;

@@ -139,7 +139,8 @@ fn said(event: &Event) -> String {
             )
         }
         Event::Progress(progress) => format!("{}: step {} of {}", progress.stage, progress.step, progress.total_steps),
-        Event::Result { name, version, .. } => format!("published {name}@{version}"),
+        Event::Result { published: Some((name, version)), .. } => format!("published {name}@{version}"),
+        Event::Result { published: None, files, .. } => format!("left {}", files.join(", ")),
         Event::Other { kind, .. } => kind.clone(),
     }
 }

@@ -9,7 +9,8 @@ use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 
 use super::api::{
-    audit, commits, files, finetunes, health, mirrors, openapi, predict, refs, repos, search, segments, tokens, uploads, users, versions,
+    audit, commits, files, finetunes, health, jobs, mirrors, openapi, predict, refs, repos, search, segments, tokens, uploads, users,
+    versions,
 };
 use super::error::{Dialect, HttpError};
 use super::route::{About, Table, Traits};
@@ -201,6 +202,14 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/finetunes/{id}/cancel", [post(finetunes::cancel)]),
         at("/api/v1/finetunes/{id}/events", [get(finetunes::events)]),
         at("/api/v1/finetunes/{id}/logs", [get(finetunes::logs)]),
+        at("/api/v1/embeddings", [post(jobs::embed)]),
+        at("/api/v1/jobs", [get(jobs::list)]),
+        at("/api/v1/jobs/{id}", [get(jobs::get)]),
+        at("/api/v1/jobs/{id}/cancel", [post(jobs::cancel)]),
+        at("/api/v1/jobs/{id}/events", [get(jobs::events)]),
+        at("/api/v1/jobs/{id}/logs", [get(jobs::logs)]),
+        at("/api/v1/jobs/{id}/files", [get(jobs::files)]),
+        at("/api/v1/jobs/{id}/files/{path:.*}", [get(jobs::file)]).bytes(),
         at("/api/v1/models/{ns}/{name}/embed", [post(predict::embed)]).model(),
         at("/api/v1/models/{ns}/{name}/predict", [post(predict::predict)]).model(),
 
@@ -245,6 +254,7 @@ fn page_routes() -> Vec<Entry> {
         at("/jobs", [get(pages::jobs::list)]),
         at("/jobs/{id}", [get(pages::jobs::show)]),
         at("/jobs/{id}/events", [get(pages::jobs::events)]),
+        at("/jobs/{id}/files/{path:.*}", [get(pages::jobs::file)]).bytes(),
         at("/jobs/{id}/cancel", [post(pages::jobs::cancel)]),
         at("/login", [get(pages::login::show), post(pages::login::submit)]),
         at("/logout", [post(pages::login::leave)]),

@@ -1,9 +1,10 @@
-//! Fine-tune jobs, their events and logs.
+//! Jobs, their events, logs and files.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::domain::name::RepoKind;
 use crate::domain::recipe::Recipe;
 use crate::domain::{job as domain, job_event};
 
@@ -24,17 +25,42 @@ pub struct CreateFineTune {
     pub recipe: Recipe,
 }
 
+/// The features of every item of a data set, as a job.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateEmbedding {
+    /// A model, `namespace/name` with an optional `@revision`.
+    pub model: String,
+    /// A data set, `namespace/name` with an optional `@revision`.
+    pub dataset: String,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Job {
     pub id: String,
     pub owner: String,
-    /// `namespace/name@version`
+    /// `fine-tune`, `embed` ...
+    #[serde(default = "fine_tune")]
+    pub kind: String,
+    /// What a list calls it.
+    #[serde(default)]
+    pub title: String,
+    /// `namespace/name@version` of the model it starts from or works with, if there is one
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub base: String,
-    /// `namespace/name@version`
+    /// `namespace/name@version` of the data set, if there is one
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub dataset: String,
+    /// Where the result is published, if it is
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    #[schema(value_type = Object)]
-    pub recipe: Recipe,
+    /// Of a fine-tune
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub recipe: Option<Recipe>,
+    /// All that was asked for, in the form of its kind
+    #[serde(default)]
+    pub asked: Value,
     /// `queued`, `running`, `succeeded`, `failed` or `cancelled`
     pub state: String,
     pub attempt: u32,
@@ -54,6 +80,24 @@ pub struct Job {
     pub finished: Option<String>,
 }
 
+fn fine_tune() -> String {
+    "fine-tune".into()
+}
+
+/// A file a job has left.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct JobFile {
+    pub name: String,
+    pub size_bytes: u64,
+    pub sha256: String,
+}
+
+impl From<domain::JobFile> for JobFile {
+    fn from(file: domain::JobFile) -> JobFile {
+        JobFile { name: file.name, size_bytes: file.size_bytes, sha256: file.digest.to_hex() }
+    }
+}
+
 /// One event of a job. As SSE: `id: <number>`, `event: <kind>`, `data: <this object>`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct JobEvent {
@@ -64,20 +108,27 @@ pub struct JobEvent {
     /// `state`: {state, error?}; `progress`: {stage, step, total_steps, images_per_second, eta_seconds};
     /// `epoch`: {epoch, epochs, train_loss, val_loss, lr, images_per_second, seconds, eta_seconds, best} and the measures of
     /// the task (classification: train_top1, val_top1, val_top5, macro_f1; regression: train_rmse, val_rmse, val_mae, val_r2
-    /// and `task`), shares from 0 to 1; `log`: {level, message}; `result`: {name, version, metrics}.
+    /// and `task`), shares from 0 to 1; `log`: {level, message}; `result`: {name?, version?, metrics, files?}.
     pub body: Value,
 }
 
 impl From<domain::Job> for Job {
     fn from(j: domain::Job) -> Job {
-        let f = j.fine_tune;
+        let (kind, asked) = j.work.write();
+        let first = |kind: RepoKind| {
+            let input = j.work.inputs().into_iter().find(|input| input.kind == kind);
+            input.map(|input| format!("{}@{}", input.id, input.version)).unwrap_or_default()
+        };
         Job {
             id: j.id.to_string(),
             owner: j.owner_name,
-            base: format!("{}@{}", f.base, f.base_version),
-            dataset: format!("{}@{}", f.dataset, f.dataset_version),
-            name: f.name.to_string(),
-            recipe: f.recipe,
+            kind,
+            title: j.work.title(),
+            base: first(RepoKind::Model),
+            dataset: first(RepoKind::Dataset),
+            name: j.work.publishes().map(ToString::to_string).unwrap_or_default(),
+            recipe: j.work.fine_tune().map(|task| task.recipe.clone()),
+            asked,
             state: j.state.to_string(),
             attempt: j.attempt,
             cancel_requested: j.cancel_requested,

@@ -24,6 +24,7 @@ mod order;
 mod presence;
 mod run;
 mod training;
+mod work;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

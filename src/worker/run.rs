@@ -1,4 +1,4 @@
-//! One job, from lease to end: fetch what it names, let it be trained, publish. However it ends, the queue hears of it.
+//! One job, from lease to end: fetch what it names, let the work be done, keep what it leaves. However it ends, the queue hears of it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,9 @@ use super::{Error, Options, Result};
 use crate::confine::Grant;
 use crate::domain::job::{Job, Lease};
 use crate::domain::job_event::{self, Level};
-use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::revision::Revision;
-use crate::domain::user::Actor;
 use crate::service::Service;
-use crate::train::Lineage;
+use crate::service::jobs::result::Left;
 
 /// Between two tries to tell how a job ended.
 const TELL_AGAIN: Duration = Duration::from_secs(2);
@@ -34,7 +32,7 @@ pub(super) struct Place<'a> {
 
 /// Runs the job and ends it, or gives it back.
 pub(super) async fn run(service: &Service, lease: &Lease, job: &Job, place: Place<'_>, stopping: &watch::Receiver<bool>) {
-    tracing::info!(job = %job.id, attempt = job.attempt, name = %job.fine_tune.name, "job begins");
+    tracing::info!(job = %job.id, attempt = job.attempt, name = %job.work.title(), "job begins");
     let heartbeat = Arc::new(Heartbeat::default());
     let scratch = place.scratch;
     let attempt = Attempt { service, lease, job, place, heartbeat: heartbeat.clone() };
@@ -45,7 +43,7 @@ pub(super) async fn run(service: &Service, lease: &Lease, job: &Job, place: Plac
     };
     let (result, ()) = tokio::join!(making, heartbeat.run(service, lease, stopping.clone()));
     match result {
-        Ok(version) => tracing::info!(job = %job.id, version, "job succeeded"),
+        Ok(version) => tracing::info!(job = %job.id, ?version, "job succeeded"),
         // The loop only knows that it was told to stop; the heartbeat knows why.
         Err(error) => {
             let error = heartbeat.verdict().filter(|_| matches!(error, Error::Cancelled)).unwrap_or(error);
@@ -83,6 +81,14 @@ async fn end(service: &Service, lease: &Lease, error: &Error) -> crate::service:
     }
 }
 
+/// What an attempt has fetched.
+struct Given {
+    inputs: Vec<(String, Vec<(String, PathBuf)>)>,
+    sent: Vec<(String, PathBuf)>,
+    notes: serde_json::Value,
+    resume: Option<PathBuf>,
+}
+
 /// All an attempt needs.
 struct Attempt<'a> {
     service: &'a Service,
@@ -93,16 +99,21 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn make(&self) -> Result<u32> {
-        let task = &self.job.fine_tune;
-        std::fs::create_dir_all(self.place.scratch).map_err(Error::io(self.place.scratch))?;
+    async fn make(&self) -> Result<Option<u32>> {
+        let scratch = self.place.scratch;
+        std::fs::create_dir_all(scratch).map_err(Error::io(scratch))?;
         let owner = self.service.job_owner(self.job).await?;
-        let base = self.files(&owner, RepoKind::Model, &task.base, task.base_version).await?;
-        let data = self.files(&owner, RepoKind::Dataset, &task.dataset, task.dataset_version).await?;
-        let resume = self.service.fetch_checkpoint(self.lease, &self.place.scratch.join("checkpoint")).await?;
-        let lineage = self.service.lineage(&owner, task).await?;
-        let order = self.order(base, data, lineage, resume)?;
-        let headline = match self.train(order.clone()).await {
+        let mut inputs = Vec::new();
+        for input in self.job.work.inputs() {
+            let (folder, revision) = (scratch.join(input.kind.as_str()), Revision::Number(input.version));
+            let (_, files) = self.service.materialize(&owner, input.kind, &input.id, &revision, &folder).await?;
+            inputs.push((input.role, files));
+        }
+        let sent = self.service.given_files(self.lease, &scratch.join("sent")).await?;
+        let resume = self.service.fetch_checkpoint(self.lease, &scratch.join("checkpoint")).await?;
+        let notes = self.service.notes_for(&owner, &self.job.work).await?;
+        let order = self.order(Given { inputs, sent, notes, resume })?;
+        let left = match self.train(order.clone()).await {
             // A checkpoint that does not fit (another release wrote it) costs the epochs behind it, not the job.
             Err(Error::Checkpoint(why)) => {
                 self.heartbeat.note(job_event::Event::log(Level::Warn, format!("{why}; starting from the beginning")));
@@ -111,31 +122,21 @@ impl Attempt<'_> {
             result => result,
         }?;
         self.heartbeat.beat(self.service, self.lease).await;
-        let version = self.service.publish_result(self.lease, self.job, &order.result, headline).await?;
-        Ok(version.number)
+        Ok(self.service.complete_job(self.lease, self.job, left).await?)
     }
 
-    async fn files(&self, owner: &Actor, kind: RepoKind, id: &RepoId, number: u32) -> Result<Vec<(String, PathBuf)>> {
-        let folder = self.place.scratch.join(kind.as_str());
-        Ok(self.service.materialize(owner, kind, id, &Revision::Number(number), &folder).await?.1)
-    }
-
-    /// What the training is given: its files to read, a folder of its own, and what earlier jobs of the same owner left it.
-    fn order(
-        &self,
-        base: Vec<(String, PathBuf)>,
-        data: Vec<(String, PathBuf)>,
-        lineage: Lineage,
-        resume: Option<PathBuf>,
-    ) -> Result<Order> {
+    /// What the work is given: its files to read, a folder of its own, and what earlier jobs of the same owner left it.
+    fn order(&self, given: Given) -> Result<Order> {
+        let Given { inputs, sent, notes, resume } = given;
         let options = self.place.options;
-        let (scratch, result) = (self.place.scratch.join("train"), self.place.scratch.join("train").join("result"));
+        let scratch = self.place.scratch.join("train");
+        let (result, left) = (scratch.join("result"), scratch.join("files"));
         let features = options.features().join(self.job.owner.as_str());
-        for folder in [&scratch, &features] {
+        for folder in [&scratch, &left, &features] {
             std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
-        let read = base.iter().chain(&data).map(|(_, file)| file.clone()).chain(resume.clone());
-        let read: BTreeSet<PathBuf> = read.collect();
+        let files = inputs.iter().flat_map(|(_, files)| files).chain(&sent).map(|(_, file)| file.clone());
+        let read: BTreeSet<PathBuf> = files.chain(resume.clone()).collect();
         let grant = Grant {
             read: read.into_iter().collect(),
             write: vec![scratch.clone(), features.clone()],
@@ -147,24 +148,25 @@ impl Attempt<'_> {
         };
         Ok(Order {
             grant,
-            recipe: self.job.fine_tune.recipe.clone(),
-            base,
-            data,
+            work: self.job.work.clone(),
+            inputs,
+            sent,
+            notes,
             resume,
             scratch,
             result,
+            files: left,
             features,
             features_bytes: options.frozen_cache_bytes,
             limits: self.service.policy().data_limits,
-            lineage,
             device: options.device.clone(),
             backend: options.backend.clone(),
             threads: options.threads,
         })
     }
 
-    /// Runs the training in a process of its own, which a thread listens to; the heartbeat goes on beside it.
-    async fn train(&self, order: Order) -> Result<serde_json::Value> {
+    /// Does the work in a process of its own, which a thread listens to; the heartbeat goes on beside it.
+    async fn train(&self, order: Order) -> Result<Left> {
         let (heartbeat, mut keeper) = (self.heartbeat.clone(), Keeper::new(self.service, self.lease));
         let (mut gate, program) = (Gate::new(&self.place.options.folder), self.place.options.program.clone());
         let listening = tokio::task::spawn_blocking(move || {

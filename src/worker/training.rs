@@ -1,4 +1,4 @@
-//! A training as its worker sees it: a confined process that is given its files, listened to with care, and ended. It writes what it
+//! A job's work as its worker sees it: a confined process that is given its files, listened to with care, and ended. It writes what it
 //! likes into its folder and says what it likes; what is taken from there is looked at first.
 
 use std::os::fd::AsRawFd as _;
@@ -13,10 +13,12 @@ use super::gate::Gate;
 use super::heartbeat::Heartbeat;
 use super::keeper::Keeper;
 use super::order::{LONGEST, Order, Reply, Said};
+use super::work::{self, Leaves};
 use super::{Error, Result};
 use crate::confine::child::{self, Child, End, Program};
 use crate::domain::job::Death;
 use crate::domain::job_event::{Event, Level};
+use crate::service::jobs::result::Left;
 use crate::train::{Control, checkpoint};
 
 /// A training speaks four times a second; the longest single step of one, on a slow machine, takes minutes.
@@ -32,13 +34,6 @@ const MOST_LINES: usize = 2_000;
 const LONGEST_MESSAGE: usize = 4_000;
 /// Of a headline.
 const LONGEST_HEADLINE: usize = 64 << 10;
-/// What a result consists of, and how large its papers may be.
-const RESULT: [&str; 4] = ["README.md", "config.json", "metrics.json", WEIGHTS];
-const WEIGHTS: &str = "model.safetensors";
-const LARGEST_PAPER: u64 = 64 << 20;
-/// Beside twice the base's weights: a new head, and room for those of bases in half precision.
-const SPARE_WEIGHTS: u64 = 1 << 30;
-
 /// One attempt at a training.
 pub(super) struct Run<'a> {
     pub program: &'a Program,
@@ -49,8 +44,8 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs it to its end: the result's headline. On a thread that may block.
-    pub fn finish(&mut self) -> Result<Value> {
+    /// Runs it to its end: what it has left. On a thread that may block.
+    pub fn finish(&mut self) -> Result<Left> {
         let temporary = self.order.scratch.join("tmp");
         std::fs::create_dir_all(&temporary).map_err(Error::io(&temporary))?;
         let started = Child::start(self.program, "train", &temporary);
@@ -59,9 +54,7 @@ impl Run<'_> {
             Ok(told) => {
                 // It has nothing to say any more, and must not write into the result while that is read.
                 child.end(TO_END).map_err(|e| Error::Later(format!("the training did not end: {e}")))?;
-                let headline = told?;
-                verify(&self.order.result, self.largest_weights())?;
-                Ok(headline)
+                self.look_at(told?)
             }
             Err(child::Error::Ended) => {
                 let end = child.end(TO_END).map_err(|e| Error::Later(format!("the training ended: {e}")))?;
@@ -70,6 +63,16 @@ impl Run<'_> {
             }
             Err(unheard) => Err(self.heartbeat.verdict().unwrap_or_else(|| Error::Later(format!("the training was ended: {unheard}")))),
         }
+    }
+
+    fn look_at(&self, headline: Value) -> Result<Left> {
+        let kind = work::of(&self.order.work);
+        let published = kind.publishes(self.order);
+        if !published.is_empty() {
+            verify(&self.order.result, &published)?;
+        }
+        let folder = (!published.is_empty()).then(|| self.order.result.clone());
+        Ok(Left { folder, files: verify(&self.order.files, &kind.leaves(self.order))?, headline })
     }
 
     /// Takes what it says until it says its last word. The outer error: it is not to be listened to any more.
@@ -135,12 +138,6 @@ impl Run<'_> {
             Err(why) => drop(self.heartbeat.note(Event::log(Level::Warn, format!("a checkpoint was not stored: {why}")))),
         }
     }
-
-    fn largest_weights(&self) -> u64 {
-        let base = self.order.base.iter().find(|(path, _)| path == WEIGHTS);
-        let bytes = base.and_then(|(_, file)| std::fs::metadata(file).ok()).map_or(0, |about| about.len());
-        bytes.saturating_mul(2).saturating_add(SPARE_WEIGHTS)
-    }
 }
 
 /// What a job's event may be that comes from there.
@@ -182,24 +179,27 @@ fn plain(path: &Path, largest: u64) -> std::result::Result<std::fs::File, String
     Ok(file)
 }
 
-/// The result is the four files of one, and nothing else.
-fn verify(folder: &Path, largest_weights: u64) -> Result<()> {
-    let odd = |why: String| Error::Never(format!("the training's result is not taken: {why}"));
+/// A folder holds what the work may leave there, all it must, and nothing else; its files, by name.
+fn verify(folder: &Path, may: &[Leaves]) -> Result<Vec<(String, PathBuf)>> {
+    let odd = |why: String| Error::Never(format!("the result is not taken: {why}"));
     let about = std::fs::symlink_metadata(folder).map_err(Error::io(folder))?;
     if !about.is_dir() {
         return Err(odd("it is no folder".into()));
     }
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let name = entry.map_err(Error::io(folder))?.file_name();
-        if !RESULT.iter().any(|known| name == *known) {
-            return Err(odd(format!("'{}' is no part of one", short(&name.to_string_lossy()))));
+        let known = may.iter().find(|known| name == *known.name);
+        let known = known.ok_or_else(|| odd(format!("'{}' is no part of one", short(&name.to_string_lossy()))))?;
+        found.push((known.name.clone(), folder.join(&known.name)));
+    }
+    found.sort();
+    for file in may {
+        if file.always || found.iter().any(|(name, _)| *name == file.name) {
+            plain(&folder.join(&file.name), file.largest_bytes).map_err(odd)?;
         }
     }
-    for name in RESULT {
-        let largest = if name == WEIGHTS { largest_weights } else { LARGEST_PAPER };
-        plain(&folder.join(name), largest).map_err(odd)?;
-    }
-    Ok(())
+    Ok(found)
 }
 
 fn death(end: &End) -> Death {

@@ -6,6 +6,13 @@ use serde_json::json;
 
 use super::*;
 
+const RESULT: [&str; 4] = ["README.md", "config.json", "metrics.json", WEIGHTS];
+const WEIGHTS: &str = "model.safetensors";
+
+fn four() -> Vec<Leaves> {
+    RESULT.map(|name| Leaves::always(name, 100)).into()
+}
+
 fn result_in(folder: &Path) -> PathBuf {
     let result = folder.join("result");
     std::fs::create_dir(&result).unwrap();
@@ -17,7 +24,7 @@ fn refusal(change: impl FnOnce(&Path)) -> String {
     let folder = tempfile::tempdir().unwrap();
     let result = result_in(folder.path());
     change(&result);
-    match verify(&result, 100) {
+    match verify(&result, &four()) {
         Err(Error::Never(why)) => why,
         other => panic!("{other:?}"),
     }
@@ -26,7 +33,12 @@ fn refusal(change: impl FnOnce(&Path)) -> String {
 #[test]
 fn a_result_is_four_plain_files_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    verify(&result_in(folder.path()), 100).unwrap();
+    let result = result_in(folder.path());
+    assert_eq!(verify(&result, &four()).unwrap().len(), 4);
+    let more = [four(), vec![Leaves::maybe("curves.csv", 1)]].concat();
+    assert_eq!(verify(&result, &more).unwrap().len(), 4, "what may be there need not");
+    std::fs::write(result.join("curves.csv"), "xy").unwrap();
+    assert!(verify(&result, &more).is_err(), "but then it is looked at too");
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "hub_...").unwrap();
     let linked = refusal(|result| {

@@ -28,16 +28,20 @@ pub async fn create(caller: Caller, service: Data<Service>, body: Json<CreateFin
     Ok(HttpResponse::Created().json(Job::from(job)))
 }
 
-/// Your jobs, newest first; administrators see all.
+/// Your fine-tunes, newest first; administrators see all. `/api/v1/jobs` has jobs of every kind.
 #[utoipa::path(get, path = "/api/v1/finetunes", tag = "finetunes", params(
     ("state" = Option<String>, Query, description = "queued, running, succeeded, failed or cancelled"),
     ("limit" = Option<u64>, Query), ("cursor" = Option<String>, Query),
 ), responses((status = 200, body = List<Job>)))]
 pub async fn list(caller: Caller, service: Data<Service>, query: Query) -> Answer {
-    let unknown = || HttpError::bad_request("bad_query", "no job has such a state", "use queued, running, succeeded, failed or cancelled");
-    let state = query.find("state").map(|text| JobState::parse(text).ok_or_else(unknown)).transpose()?;
-    let page = service.list_jobs(&caller.0, state, query.page()?).await?;
+    let page = service.list_jobs(&caller.0, Some("fine-tune"), state(&query)?, query.page()?).await?;
     Ok(HttpResponse::Ok().json(List::<Job>::from(page)))
+}
+
+/// The state a list is narrowed to.
+pub(super) fn state(query: &Query) -> Result<Option<JobState>, HttpError> {
+    let unknown = || HttpError::bad_request("bad_query", "no job has such a state", "use queued, running, succeeded, failed or cancelled");
+    query.find("state").map(|text| JobState::parse(text).ok_or_else(unknown)).transpose()
 }
 
 /// One job.
@@ -100,7 +104,7 @@ fn asked(body: CreateFineTune) -> Result<NewFineTune, HttpError> {
     })
 }
 
-fn repo_at(field: &str, text: &str) -> Result<RepoRef, HttpError> {
+pub(super) fn repo_at(field: &str, text: &str) -> Result<RepoRef, HttpError> {
     let wrong = |e| HttpError::bad_request("bad_name", format!("{field}: {e}"), "write 'namespace/name' or 'namespace/name@revision'");
     RepoRef::parse(text).map_err(wrong)
 }

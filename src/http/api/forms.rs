@@ -57,7 +57,7 @@ fn of_property(schema: &str, property: &str) -> Option<Form> {
         ("CheckBlobs" | "CreateUpload" | "OfferedTensor" | "File", "sha256") | ("CreateCommit", "manifest") => Form::Like(DIGEST, 64),
         ("CreateRepo" | "UpdateMirror", "kind") => Form::OneOf(&KINDS),
         ("CreateRepo" | "UpdateMirror", "id") | ("CreateFineTune", "name") => Form::Like(REPO, 193),
-        ("CreateFineTune", "base" | "dataset") => Form::Like(REPO_AT, 258),
+        ("CreateFineTune", "base" | "dataset") | ("CreateEmbedding", "model" | "dataset") => Form::Like(REPO_AT, 258),
         ("CreateAccount", "name") | ("CreateToken" | "Member", "user") => Form::Like(NAME, 96),
         ("CreateAccount", "kind") => Form::OneOf(&["user", "organisation"]),
         ("CreateToken", "name") => Form::Like(NO_CONTROLS, 96),
@@ -72,7 +72,7 @@ fn of_property(schema: &str, property: &str) -> Option<Form> {
 fn of_question(path: &str, name: &str) -> Option<Form> {
     Some(match (path, name) {
         ("/api/v1/search", "sort") => Form::Like(SORT_OR_NONE, 9),
-        ("/api/v1/finetunes", "state") => Form::Like(STATE_OR_NONE, 9),
+        ("/api/v1/finetunes" | "/api/v1/jobs", "state") => Form::Like(STATE_OR_NONE, 9),
         ("/api/v1/admin/audit", "since") => Form::Like(SPAN_OR_NONE, 7),
         ("/api/v1/tokens", "user") => Form::Like(NAME_OR_NONE, 96),
         (_, "revision") => Form::Like(REVISION_OR_NONE, 71),

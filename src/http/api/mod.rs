@@ -7,6 +7,7 @@ pub mod finetunes;
 mod forms;
 pub mod health;
 mod items;
+pub mod jobs;
 pub mod mirrors;
 pub mod openapi;
 pub mod predict;

@@ -8,7 +8,7 @@ use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, ResponseBuil
 use utoipa::{Modify, OpenApi};
 
 use super::forms::{DIGEST, Forms, NAME, REF, REVISION};
-use super::{audit, commits, files, finetunes, mirrors, predict, refs, repos, search, segments, tokens, uploads, users, versions};
+use super::{audit, commits, files, finetunes, jobs, mirrors, predict, refs, repos, search, segments, tokens, uploads, users, versions};
 use crate::http::Site;
 
 #[derive(OpenApi)]
@@ -36,6 +36,8 @@ use crate::http::Site;
         mirrors::list, mirrors::update,
         // fine-tunes, predictions
         finetunes::create, finetunes::list, finetunes::get, finetunes::cancel, finetunes::events, finetunes::logs,
+        // jobs of every kind
+        jobs::embed, jobs::list, jobs::get, jobs::cancel, jobs::events, jobs::logs, jobs::files, jobs::file,
         predict::embed, predict::predict,
     ),
     modifiers(&Bearer, &Everywhere, &Parameters, &Forms),

@@ -14,9 +14,10 @@ use crate::domain::job::{Job, JobState};
 use crate::domain::job_event::{EpochNumbers, Event, JobEvent, Progress};
 use crate::domain::name::RepoKind;
 use crate::domain::task::Task;
-use crate::http::caller::Visitor;
+use crate::domain::work::Input;
+use crate::http::caller::{Caller, Visitor};
 use crate::http::error::{Answer, HttpError};
-use crate::http::extract::{JobAt, Query};
+use crate::http::extract::{JobAt, JobFileAt, Query};
 use crate::http::job_events;
 use crate::service::Service;
 
@@ -44,16 +45,21 @@ impl From<&Job> for JobLine {
     fn from(job: &Job) -> JobLine {
         JobLine {
             href: format!("/jobs/{}", job.id),
-            name: title(&job.fine_tune.name),
+            name: job.work.publishes().map_or_else(|| job.work.title(), title),
             state: job.state.as_str(),
             tone: tone(job.state),
-            base: title(&job.fine_tune.base),
-            dataset: title(&job.fine_tune.dataset),
+            base: input(job, RepoKind::Model).map(|input| title(&input.id)).unwrap_or_default(),
+            dataset: input(job, RepoKind::Dataset).map(|input| title(&input.id)).unwrap_or_default(),
             owner: job.owner_name.clone(),
             created: format::minute(job.created),
             stage: if job.state.is_final() { String::new() } else { job.stage.clone() },
         }
     }
+}
+
+/// The first version of a kind that it reads.
+fn input(job: &Job, kind: RepoKind) -> Option<Input> {
+    job.work.inputs().into_iter().find(|input| input.kind == kind)
 }
 
 fn tone(state: JobState) -> &'static str {
@@ -69,7 +75,7 @@ pub async fn list(visitor: Visitor, service: Data<Service>, query: Query) -> Ans
     if visitor.0.is_none() {
         return Ok(see_other("/login?next=/jobs"));
     }
-    let list = service.list_jobs(&visitor.actor(), None, query.page()?).await?;
+    let list = service.list_jobs(&visitor.actor(), None, None, query.page()?).await?;
     let next = list.next.as_deref().map(|cursor| format!("/jobs?cursor={}", super::repo_head::urlencode(cursor)));
     page(&JobsPage { frame: Frame::of(&visitor, "jobs"), jobs: list.items.iter().map(JobLine::from).collect(), next })
 }
@@ -86,10 +92,11 @@ struct JobPage {
     error: Option<String>,
     percent: u64,
     speed: String,
-    base: (String, String),
-    dataset: (String, String),
+    /// Each with its role.
+    inputs: Vec<(String, (String, String))>,
     result: Option<(String, String)>,
     recipe: Vec<(String, String)>,
+    files: Vec<FileLine>,
     epochs: Vec<EpochLine>,
     loss: String,
     /// The name of the task's first measure, and its curve.
@@ -99,6 +106,11 @@ struct JobPage {
     log: String,
     last_event: u64,
     outcome: Option<Outcome>,
+}
+
+struct FileLine {
+    name: String,
+    size: String,
 }
 
 struct EpochLine {
@@ -143,7 +155,9 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: JobAt) -> Answer
     let events = job_events::all(&service, &actor, &at.0).await?;
     let log = events.iter().map(job_events::line).collect();
     let outcome = outcome::find(&service, &actor, &job).await;
-    page(&JobPage { outcome, ..JobPage::of(&visitor, &job, &events, log) })
+    let files = service.job_files(&actor, &at.0).await?;
+    let files = files.into_iter().map(|file| FileLine { size: format::bytes(file.size_bytes), name: file.name }).collect();
+    page(&JobPage { outcome, files, ..JobPage::of(&visitor, &job, &events, log) })
 }
 
 impl JobPage {
@@ -153,8 +167,7 @@ impl JobPage {
         let progress =
             events.iter().rev().find_map(|event| if let Event::Progress(progress) = &event.event { Some(progress) } else { None });
         let speed = progress.map(speed).unwrap_or_default();
-        let task = epochs.first().map(|epoch| epoch.task).or(job.fine_tune.recipe.task).unwrap_or_default();
-        let asked = &job.fine_tune;
+        let task = epochs.first().map(|epoch| epoch.task).or(job.work.fine_tune().and_then(|task| task.recipe.task)).unwrap_or_default();
         let link = |kind, id, version: u32| (format!("{}?rev={version}", href(kind, id)), format!("{} v{version}", title(id)));
         JobPage {
             frame: Frame::of(visitor, "jobs"),
@@ -166,9 +179,9 @@ impl JobPage {
             error: job.error.clone(),
             percent: (job.step * 100).checked_div(job.total_steps).unwrap_or(0).min(100),
             speed: if job.state == JobState::Running { speed } else { String::new() },
-            base: link(RepoKind::Model, &asked.base, asked.base_version),
-            dataset: link(RepoKind::Dataset, &asked.dataset, asked.dataset_version),
-            result: job.result_version.map(|version| link(RepoKind::Model, &asked.name, version)),
+            inputs: job.work.inputs().iter().map(|input| (input.role.clone(), link(input.kind, &input.id, input.version))).collect(),
+            result: job.result_version.zip(job.work.publishes()).map(|(version, name)| link(RepoKind::Model, name, version)),
+            files: Vec::new(),
             recipe: recipe(job),
             loss: curve::loss(&epochs),
             primary: (curve::title(task, ", per cent"), curve::primary(task, &epochs)),
@@ -192,9 +205,14 @@ fn speed(progress: &Progress) -> String {
     format!("{:.0} images/s, {} left", progress.samples_per_second, format::duration(progress.eta_seconds))
 }
 
-/// The recipe as it is written in the API, one setting a line.
+/// A fine-tune's settings; of other work, all that was asked for.
+fn recipe_or_asked(job: &Job) -> serde_json::Result<Value> {
+    job.work.fine_tune().map_or_else(|| Ok(job.work.write().1), |task| serde_json::to_value(&task.recipe))
+}
+
+/// As it is written in the API, one setting a line.
 fn recipe(job: &Job) -> Vec<(String, String)> {
-    let Ok(Value::Object(settings)) = serde_json::to_value(&job.fine_tune.recipe) else { return vec![] };
+    let Ok(Value::Object(settings)) = recipe_or_asked(job) else { return vec![] };
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
     let mut lines = Vec::new();
     for (name, value) in &settings {
@@ -211,6 +229,11 @@ pub async fn events(visitor: Visitor, service: Data<Service>, at: JobAt, query: 
     let seen = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.trim().parse().ok());
     let after = seen.or(query.parse("after")?).unwrap_or(0);
     job_events::stream(service.get_ref().clone(), visitor.actor(), at.0, after).await
+}
+
+/// A file the job has left: the session's cookie opens it here.
+pub async fn file(visitor: Visitor, service: Data<Service>, at: JobFileAt) -> Answer {
+    crate::http::api::jobs::file(Caller(visitor.actor()), service, at).await
 }
 
 pub async fn cancel(visitor: Visitor, service: Data<Service>, at: JobAt, form: Form) -> Answer {

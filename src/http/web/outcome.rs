@@ -53,7 +53,7 @@ pub struct Cell {
 pub async fn find(service: &Service, actor: &Actor, job: &Job) -> Option<Outcome> {
     let revision = Revision::Number(job.result_version?);
     let path = RepoPath::parse("metrics.json").ok()?;
-    let file = service.open_file(actor, RepoKind::Model, &job.fine_tune.name, &revision, &path).await.ok()?;
+    let file = service.open_file(actor, RepoKind::Model, job.work.publishes()?, &revision, &path).await.ok()?;
     if file.entry.size_bytes > MAX_BYTES {
         return None;
     }

@@ -6,12 +6,12 @@ use super::super::{Error, Policy, Result, Service};
 use super::finetune::NewFineTune;
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
 use crate::domain::dataset_report::DatasetReport;
-use crate::domain::job::FineTune;
 use crate::domain::manifest::Manifest;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::recipe::{Recipe, RecipeError};
 use crate::domain::repo::Version;
 use crate::domain::user::Actor;
+use crate::domain::work::FineTune;
 use crate::train;
 
 /// The files a model folder must have to be worked with.
@@ -99,7 +99,7 @@ pub(super) fn need(manifest: &Manifest, path: &str, id: &RepoId, version: &Versi
     manifest.find(path).map(|entry| entry.digest).ok_or_else(missing)
 }
 
-fn nothing_in(id: &RepoId) -> Error {
+pub(super) fn nothing_in(id: &RepoId) -> Error {
     Error::invalid("dataset_unusable", format!("nothing is published in {id}"), "publish the data set first")
 }
 

@@ -8,11 +8,11 @@ use crate::blob::Blobs;
 use crate::catalog::users;
 use crate::db::Db;
 use crate::domain::id::AccountId;
-use crate::domain::job::FineTune;
 use crate::domain::name::{Name, RepoId};
 use crate::domain::recipe::Recipe;
 use crate::domain::time::Clock;
 use crate::domain::user::{Account, AccountKind};
+use crate::domain::work::{FineTune, Work};
 use crate::service::Policy;
 
 #[derive(Clone, Default)]
@@ -72,7 +72,7 @@ impl House {
             recipe: Recipe::default(),
         };
         let owner = (self.ada.account().unwrap().clone(), "ada".to_owned());
-        let job = super::super::finetune::queued(JobId::new(self.clock.now(), [3; 10]), owner, task, self.clock.now());
+        let job = super::super::queue::queued(JobId::new(self.clock.now(), [3; 10]), owner, Work::FineTune(task), self.clock.now());
         let id = job.id.clone();
         self.service.db.write(move |tx| jobs::insert(tx, &job)).await.unwrap();
         id

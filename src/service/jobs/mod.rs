@@ -1,10 +1,14 @@
-//! Fine-tunes and predictions: admitted, queued, leased by a worker, ended, published. Every write of a worker is
+//! Jobs of every kind, and predictions: admitted, queued, leased by a worker, ended, published. Every write of a worker is
 //! fenced by its lease.
 
 mod admit;
+pub mod embed;
+mod files;
 pub mod finetune;
+mod kinds;
 pub mod leases;
 mod line;
 pub mod predict;
-mod result;
+pub mod queue;
+pub mod result;
 mod state;

@@ -1,27 +1,30 @@
-//! From a trained folder to a version: published with the rights its owner has now, and in the same
+//! From what a job leaves to its end: a trained folder becomes a version, published with the rights its owner has now, and in the same
 //! transaction that ends the job. A worker killed at any moment leaves either no version and a job to take up
 //! again, or one version and a job that is done; one that lost its lease publishes nothing.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::super::repos::publish_folder::FolderCommit;
-use super::super::{Result, Service};
+use super::super::{Error, Result, Service};
+use super::kinds::Record;
 use super::leases::hold;
 use super::state::{note_end, state_event};
+use crate::catalog::job_files::{self, Way};
 use crate::catalog::jobs::{self, Ending};
 use crate::db::Tx;
 use crate::domain::card::Card;
-use crate::domain::id::JobId;
-use crate::domain::job::{FineTune, Job, JobState, Lease};
+use crate::domain::id::UploadId;
+use crate::domain::job::{Job, JobFile, JobState, Lease};
 use crate::domain::job_event::Event;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::Version;
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
+use crate::domain::work::FineTune;
 use crate::train::Lineage;
 
 /// A card says under which licence it is in its first lines.
@@ -47,32 +50,73 @@ impl Service {
         })
     }
 
-    /// Publishes the folder under the job's name and ends the job, both or neither.
-    pub async fn publish_result(&self, lease: &Lease, job: &Job, folder: &Path, metrics: Value) -> Result<Version> {
+    /// Ends a job with what it has left: publishes its folder, keeps its files and writes what its kind records, all or nothing.
+    /// The version, of work that publishes one.
+    pub async fn complete_job(&self, lease: &Lease, job: &Job, left: Left) -> Result<Option<u32>> {
         let owner = self.job_owner(job).await?;
-        let task = &job.fine_tune;
-        let base = at(&task.base, task.base_version);
+        let holder = UploadId::new(self.now(), self.random()?);
+        let done = self.store_and_complete(&owner, lease, job, left, &holder).await;
+        self.release(&holder).await;
+        done
+    }
+
+    async fn store_and_complete(&self, owner: &Actor, lease: &Lease, job: &Job, left: Left, holder: &UploadId) -> Result<Option<u32>> {
+        let record = self.record_of(job, &left).await?;
+        let files = self.store_job_files(left.files.clone(), holder).await?;
+        let end = End { lease: lease.clone(), now: self.now(), files, headline: left.headline, record };
+        let Some(folder) = left.folder else {
+            self.db.write(move |tx| end.write(tx, None)).await?;
+            return Ok(None);
+        };
+        let Some(task) = job.work.fine_tune() else { return Err(Error::Internal("only a fine-tune publishes a folder".into())) };
         let commit = FolderCommit {
-            message: format!("Fine-tune of {base} on {}", at(&task.dataset, task.dataset_version)),
+            message: format!("Fine-tune of {} on {}", at(&task.base, task.base_version), at(&task.dataset, task.dataset_version)),
             private: task.private,
             bases: vec![(task.base.clone(), task.base_version)],
             ..FolderCommit::default()
         };
-        let (lease, name, now) = (lease.clone(), task.name.clone(), self.now());
-        let also = move |tx: &mut Tx<'_>, version: &Version| {
-            hold(tx, &lease)?;
-            succeed(tx, &lease.job, now, Event::Result { name: name.to_string(), version: version.number, metrics: metrics.clone() })
-        };
-        Ok(self.publish_folder_and(&owner, RepoKind::Model, &task.name, folder, commit, Some(Arc::new(also))).await?.version)
+        let name = task.name.to_string();
+        let also = move |tx: &mut Tx<'_>, version: &Version| end.write(tx, Some((name.clone(), version.number)));
+        let published = self.publish_folder_and(owner, RepoKind::Model, &task.name, &folder, commit, Some(Arc::new(also))).await?;
+        Ok(Some(published.version.number))
     }
 }
 
-fn succeed(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, result: Event) -> Result<()> {
-    let Event::Result { version, .. } = result else { return Ok(()) };
-    jobs::append_event(tx, job, now, &result)?;
-    jobs::finish(tx, job, &Ending { state: JobState::Succeeded, error: None, result_version: Some(version) }, now)?;
-    note_end(tx, job, now, JobState::Succeeded)?;
-    state_event(tx, job, now, JobState::Succeeded, None)
+/// What a job has left on this machine, looked at already.
+#[derive(Debug, Clone, Default)]
+pub struct Left {
+    /// The folder to publish, of work that publishes.
+    pub folder: Option<PathBuf>,
+    /// Files to keep with the job, each with its name.
+    pub files: Vec<(String, PathBuf)>,
+    /// The numbers people ask for first.
+    pub headline: Value,
+}
+
+/// The end of a job that succeeded, as one transaction writes it.
+struct End {
+    lease: Lease,
+    now: Timestamp,
+    files: Vec<JobFile>,
+    headline: Value,
+    record: Record,
+}
+
+impl End {
+    fn write(&self, tx: &mut Tx<'_>, published: Option<(String, u32)>) -> Result<()> {
+        hold(tx, &self.lease)?;
+        let (job, now) = (&self.lease.job, self.now);
+        for file in &self.files {
+            job_files::insert(tx, job, Way::Left, file)?;
+        }
+        (self.record)(tx)?;
+        let result_version = published.as_ref().map(|(_, version)| *version);
+        let files = self.files.iter().map(|file| file.name.clone()).collect();
+        jobs::append_event(tx, job, now, &Event::Result { published, metrics: self.headline.clone(), files })?;
+        jobs::finish(tx, job, &Ending { state: JobState::Succeeded, error: None, result_version }, now)?;
+        note_end(tx, job, now, JobState::Succeeded)?;
+        state_event(tx, job, now, JobState::Succeeded, None)
+    }
 }
 
 fn at(id: &RepoId, version: u32) -> String {

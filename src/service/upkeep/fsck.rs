@@ -211,20 +211,28 @@ impl Service {
         Ok(())
     }
 
+    /// Of named blobs, the names of those that are not in the store.
+    async fn gone(&self, named: Vec<(String, Digest)>) -> Result<Vec<String>> {
+        let sizes = stream::iter(named).map(|(name, digest)| async move { Ok::<_, Error>((self.blobs.find_size(&digest).await?, name)) });
+        let sizes: Vec<_> = sizes.buffered(SIDE_BY_SIDE).try_collect().await?;
+        Ok(sizes.into_iter().filter(|(size, _)| size.is_none()).map(|(_, name)| name).collect())
+    }
+
     async fn check_the_rest(&self, checked: &mut Checked) -> Result<()> {
         let now = self.now();
         let look = move |tx: &mut Tx<'_>| {
             let uploads = fsck::begun_uploads(tx, now)?;
-            Ok::<_, Error>((fsck::lost_refs(tx)?, fsck::count_stray_files(tx)?, fsck::checkpoints(tx)?, uploads))
+            let files = (fsck::checkpoints(tx)?, fsck::job_files(tx)?);
+            Ok::<_, Error>((fsck::lost_refs(tx)?, fsck::count_stray_files(tx)?, files, uploads))
         };
-        let (refs, stray_rows, checkpoints, uploads) = self.db.read(look).await?;
+        let (refs, stray_rows, (checkpoints, job_files), uploads) = self.db.read(look).await?;
         refs.into_iter().for_each(|lost| checked.damage("ref", format!("there is no {lost}"), vec![]));
         (0..stray_rows).for_each(|_| checked.waste("row_of_deleted_version", 0));
-        let sizes =
-            stream::iter(checkpoints).map(|(job, digest)| async move { Ok::<_, Error>((self.blobs.find_size(&digest).await?, job)) });
-        let sizes: Vec<_> = sizes.buffered(SIDE_BY_SIDE).try_collect().await?;
-        for (_, job) in sizes.into_iter().filter(|(size, _)| size.is_none()) {
+        for job in self.gone(checkpoints).await? {
             checked.damage("checkpoint", format!("the checkpoint of job {job} is gone; it will fail"), vec![]);
+        }
+        for file in self.gone(job_files).await? {
+            checked.damage("job_file", format!("the bytes of {file} are gone"), vec![]);
         }
         let staged = self.blobs.staged().await?;
         for stray in self.stray_files().await? {

@@ -1,0 +1,37 @@
+//! A fine-tune: a base and a data set become a model.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Input, Kind};
+use crate::domain::name::RepoId;
+use crate::domain::recipe::Recipe;
+
+/// What a fine-tune is asked to do; revisions are pinned to version numbers when it is admitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FineTune {
+    pub base: RepoId,
+    pub base_version: u32,
+    pub dataset: RepoId,
+    pub dataset_version: u32,
+    /// Where the result is published.
+    pub name: RepoId,
+    pub private: bool,
+    pub recipe: Recipe,
+}
+
+pub const BASE: &str = "base";
+pub const DATASET: &str = "dataset";
+
+impl Kind for FineTune {
+    fn inputs(&self) -> Vec<Input> {
+        vec![Input::model(BASE, &self.base, self.base_version), Input::dataset(DATASET, &self.dataset, self.dataset_version)]
+    }
+
+    fn publishes(&self) -> Option<&RepoId> {
+        Some(&self.name)
+    }
+
+    fn title(&self) -> String {
+        self.name.to_string()
+    }
+}

@@ -1,0 +1,105 @@
+//! Jobs of every kind: lists them, follows and cancels them, and hands out the files they leave.
+
+use actix_web::body::SizedStream;
+use actix_web::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, ETAG, X_CONTENT_TYPE_OPTIONS};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::finetunes;
+use crate::http::caller::Caller;
+use crate::http::error::Answer;
+use crate::http::extract::{JobAt, JobFileAt, Json, Query};
+use crate::service::Service;
+use crate::wire::List;
+use crate::wire::error::ProblemBody;
+use crate::wire::jobs::{CreateEmbedding, Job, JobEvent, JobFile};
+
+/// Your jobs of every kind, newest first; administrators see all.
+#[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(
+    ("kind" = Option<String>, Query, description = "fine-tune, embed ..."),
+    ("state" = Option<String>, Query, description = "queued, running, succeeded, failed or cancelled"),
+    ("limit" = Option<u64>, Query), ("cursor" = Option<String>, Query),
+), responses((status = 200, body = List<Job>)))]
+pub async fn list(caller: Caller, service: Data<Service>, query: Query) -> Answer {
+    let page = service.list_jobs(&caller.0, query.find("kind"), finetunes::state(&query)?, query.page()?).await?;
+    Ok(HttpResponse::Ok().json(List::<Job>::from(page)))
+}
+
+/// Ask for the features of every item of a data set by a model: the job leaves `features.npy` and `items.csv`.
+#[utoipa::path(post, path = "/api/v1/embeddings", tag = "jobs", request_body = CreateEmbedding, responses(
+    (status = 201, body = Job),
+    (status = 404, body = ProblemBody, description = "The model or the data set is not there, or not for you."),
+    (status = 422, body = ProblemBody, description = "It could not work: the message says why."),
+))]
+pub async fn embed(caller: Caller, service: Data<Service>, body: Json<CreateEmbedding>) -> Answer {
+    let (model, dataset) = (finetunes::repo_at("model", &body.0.model)?, finetunes::repo_at("dataset", &body.0.dataset)?);
+    let job = service.create_embedding(&caller.0, (model.id, model.revision), (dataset.id, dataset.revision)).await?;
+    Ok(HttpResponse::Created().json(Job::from(job)))
+}
+
+/// One job.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path)), responses(
+    (status = 200, body = Job), (status = 404, body = ProblemBody),
+))]
+pub async fn get(caller: Caller, service: Data<Service>, job: JobAt) -> Answer {
+    finetunes::get(caller, service, job).await
+}
+
+/// Cancel a job: at once while it waits, within seconds while it runs. An ended one stays as it is.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path)), responses(
+    (status = 200, body = Job), (status = 404, body = ProblemBody),
+))]
+pub async fn cancel(caller: Caller, service: Data<Service>, job: JobAt) -> Answer {
+    finetunes::cancel(caller, service, job).await
+}
+
+/// What happens in a job, as server-sent events until it ends; with `Accept: application/json` a list of what
+/// has happened so far. Of progress events only the newest is kept.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/events", tag = "jobs", params(
+    ("id" = String, Path),
+    ("after" = Option<u64>, Query, description = "only events with a higher number"),
+    ("Last-Event-ID" = Option<u64>, Header, description = "the same, as browsers send it"),
+), responses(
+    (status = 200, content((List<JobEvent> = "application/json"), (JobEvent = "text/event-stream"))),
+    (status = 404, body = ProblemBody),
+))]
+pub async fn events(caller: Caller, service: Data<Service>, job: JobAt, query: Query, request: HttpRequest) -> Answer {
+    finetunes::events(caller, service, job, query, request).await
+}
+
+/// The job's log as text, oldest line first. It is kept as long as the job.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/logs", tag = "jobs", params(("id" = String, Path)), responses(
+    (status = 200, content_type = "text/plain", body = String), (status = 404, body = ProblemBody),
+))]
+pub async fn logs(caller: Caller, service: Data<Service>, job: JobAt) -> Answer {
+    finetunes::logs(caller, service, job).await
+}
+
+/// The files a job has left, by name. They are kept as long as the job.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/files", tag = "jobs", params(("id" = String, Path)), responses(
+    (status = 200, body = List<JobFile>), (status = 404, body = ProblemBody),
+))]
+pub async fn files(caller: Caller, service: Data<Service>, job: JobAt) -> Answer {
+    let items = service.job_files(&caller.0, &job.0).await?.into_iter().map(JobFile::from).collect();
+    Ok(HttpResponse::Ok().json(List::<JobFile> { items, next: None }))
+}
+
+/// The bytes of one of them. `ETag` is the sha256.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/files/{path}", tag = "jobs", params(("id" = String, Path)), responses(
+    (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = 404, body = ProblemBody),
+))]
+pub async fn file(caller: Caller, service: Data<Service>, at: JobFileAt) -> Answer {
+    let (file, reader) = service.open_job_file(&caller.0, &at.job, at.name.as_str()).await?;
+    let bytes = reader.begin(0..file.size_bytes).await.map_err(crate::service::Error::from)?;
+    Ok(HttpResponse::Ok()
+        .content_type("application/octet-stream")
+        .insert_header((ETAG, format!("\"{}\"", file.digest)))
+        .insert_header((ACCEPT_RANGES, "none"))
+        // Names are those the kinds of work give, plain letters; what is in the files is not for a browser to run.
+        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", file.name)))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"))
+        .insert_header((CACHE_CONTROL, "private, no-cache"))
+        .body(SizedStream::new(file.size_bytes, bytes)))
+}

@@ -1,0 +1,33 @@
+//! What a kind of work asks of the service beside its inputs: what its confined process must be told, and what is written in the
+//! transaction that ends it.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::super::{Error, Result, Service};
+use super::result::Left;
+use crate::db::Tx;
+use crate::domain::job::Job;
+use crate::domain::user::Actor;
+use crate::domain::work::Work;
+
+/// What else the transaction that ends a job writes.
+pub(super) type Record = Arc<dyn Fn(&mut Tx<'_>) -> Result<()> + Send + Sync>;
+
+impl Service {
+    /// What only the service can tell the process that does the work; the kind's own file in the worker reads it.
+    pub async fn notes_for(&self, owner: &Actor, work: &Work) -> Result<Value> {
+        match work {
+            Work::FineTune(task) => Ok(json!(self.lineage(owner, task).await?)),
+            Work::Embed(_) => Ok(Value::Null),
+        }
+    }
+
+    /// What a kind writes beside the end of its job; it may read what the job has left first, all of which is untrusted.
+    pub(super) async fn record_of(&self, job: &Job, _left: &Left) -> Result<Record> {
+        match job.work {
+            Work::FineTune(_) | Work::Embed(_) => Ok(Arc::new(|_: &mut Tx<'_>| Ok::<(), Error>(()))),
+        }
+    }
+}

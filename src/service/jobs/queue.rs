@@ -1,0 +1,148 @@
+//! Jobs of every kind as people meet them: put one in the queue, follow it, cancel it.
+
+use std::path::PathBuf;
+
+use super::super::{Error, Result, Service, access};
+use super::state::{end, log_in, see_job, state_event};
+use crate::catalog::job_files::{self, Way};
+use crate::catalog::jobs;
+use crate::db::Tx;
+use crate::domain::id::{AccountId, JobId, UploadId};
+use crate::domain::job::{Job, JobFile, JobState};
+use crate::domain::job_event::JobEvent;
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::time::Timestamp;
+use crate::domain::user::{Actor, Role};
+use crate::domain::work::Work;
+use crate::service::people::journal::note_act;
+
+/// Events handed over at once; a caller asks again after the last one.
+const EVENTS_AT_ONCE: usize = 1_000;
+
+impl Service {
+    /// Puts admitted work in the queue, with files of this machine that it is given beside the versions it names.
+    pub(super) async fn queue_work(&self, actor: &Actor, work: Work, given: Vec<(String, PathBuf)>) -> Result<Job> {
+        access::scope(actor, Role::Write)?;
+        let owner = match actor {
+            Actor::User { account, name, .. } => (account.clone(), name.to_string()),
+            _ => return Err(log_in()),
+        };
+        let now = self.now();
+        let job = queued(JobId::new(now, self.random()?), owner, work, now);
+        let holder = UploadId::new(now, self.random()?);
+        let queued = self.store_and_queue(actor, job, given, &holder).await;
+        self.release(&holder).await;
+        queued
+    }
+
+    async fn store_and_queue(&self, actor: &Actor, job: Job, given: Vec<(String, PathBuf)>, holder: &UploadId) -> Result<Job> {
+        let given = self.store_job_files(given, holder).await?;
+        let (now, limit) = (job.created, self.policy().max_jobs_per_user);
+        let (actor, note) = (actor.clone(), self.note()?);
+        self.db
+            .write(move |tx| {
+                // Once more, inside the transaction that queues: the right may have gone meanwhile.
+                may_publish(tx, &actor, &job.work)?;
+                let unfinished = jobs::count_unfinished(tx, &job.owner)?;
+                if unfinished >= limit {
+                    let message = format!("{unfinished} of your jobs wait or run, and {limit} are allowed");
+                    return Err(Error::busy("too_many_jobs", message, "wait for one to end, or cancel one"));
+                }
+                jobs::insert(tx, &job)?;
+                for file in &given {
+                    job_files::insert(tx, &job.id, Way::Given, file)?;
+                }
+                state_event(tx, &job.id, now, JobState::Queued, None)?;
+                note_act(tx, now, note, &actor, "job.create", &job.id.to_string(), &job.work.title())?;
+                Ok(job)
+            })
+            .await
+    }
+
+    /// Stores files of this machine for a job; until `holder` is released the collector leaves them alone.
+    pub(super) async fn store_job_files(&self, files: Vec<(String, PathBuf)>, holder: &UploadId) -> Result<Vec<JobFile>> {
+        let mut stored = Vec::with_capacity(files.len());
+        for (name, path) in files {
+            let (digest, size_bytes) = self.store_passing_file(&path, holder).await?;
+            stored.push(JobFile { name, digest, size_bytes });
+        }
+        Ok(stored)
+    }
+
+    pub async fn get_job(&self, actor: &Actor, id: &JobId) -> Result<Job> {
+        let (actor, id) = (actor.clone(), id.clone());
+        self.db.read(move |tx| see_job(tx, &actor, &id)).await
+    }
+
+    /// The caller's jobs, newest first; a site administrator sees everybody's.
+    pub async fn list_jobs(&self, actor: &Actor, kind: Option<&str>, state: Option<JobState>, page: PageRequest) -> Result<Page<Job>> {
+        let owner = match actor {
+            Actor::Anonymous => return Err(log_in()),
+            Actor::User { account, .. } if !access::sees_all_jobs(actor) => Some(account.clone()),
+            _ => None,
+        };
+        let bad_cursor = || Error::invalid("bad_cursor", "the cursor is not one this list gave", "start again without a cursor");
+        let before = page.cursor.as_deref().map(JobId::parse).transpose().map_err(|_| bad_cursor())?;
+        let narrow = jobs::Narrow { owner, state, kind: kind.map(str::to_owned) };
+        self.db.read(move |tx| Ok(jobs::list(tx, &narrow, page.limit, before.as_ref())?)).await
+    }
+
+    /// Cancels: a waiting job at once, a running one when its worker next looks up. An ended one stays as it is.
+    pub async fn cancel_job(&self, actor: &Actor, id: &JobId) -> Result<Job> {
+        let (actor, id, now, note) = (actor.clone(), id.clone(), self.now(), self.note()?);
+        self.db
+            .write(move |tx| {
+                let job = see_job(tx, &actor, &id)?;
+                access::scope(&actor, Role::Write)?;
+                match job.state {
+                    JobState::Queued => end(tx, &id, now, JobState::Cancelled, None)?,
+                    JobState::Running => jobs::request_cancel(tx, &id)?,
+                    _ => return Ok(job),
+                }
+                note_act(tx, now, note, &actor, "job.cancel", &id.to_string(), "")?;
+                see_job(tx, &actor, &id)
+            })
+            .await
+    }
+
+    /// What happened in a job after event number `after`, in order; at most a thousand events.
+    pub async fn job_events(&self, actor: &Actor, id: &JobId, after: u64) -> Result<Vec<JobEvent>> {
+        let (actor, id) = (actor.clone(), id.clone());
+        self.db
+            .read(move |tx| {
+                see_job(tx, &actor, &id)?;
+                Ok(jobs::events_after(tx, &id, after, EVENTS_AT_ONCE)?)
+            })
+            .await
+    }
+
+    /// How many jobs are in each state, for the metrics.
+    pub async fn job_counts(&self) -> Result<Vec<(JobState, u64)>> {
+        self.db.read(|tx| Ok(jobs::count_by_state(tx)?)).await
+    }
+}
+
+/// Who asks for a job that publishes may write where it will.
+pub(super) fn may_publish(tx: &mut Tx<'_>, actor: &Actor, work: &Work) -> Result<()> {
+    work.publishes().map_or(Ok(()), |name| access::write_namespace(tx, actor, name.namespace()))
+}
+
+pub(super) fn queued(id: JobId, (owner, owner_name): (AccountId, String), work: Work, now: Timestamp) -> Job {
+    Job {
+        id,
+        owner,
+        owner_name,
+        work,
+        state: JobState::Queued,
+        attempt: 0,
+        cancel_requested: false,
+        step: 0,
+        total_steps: 0,
+        stage: "waiting for a worker".into(),
+        error: None,
+        result_version: None,
+        created: now,
+        started: None,
+        finished: None,
+    }
+}

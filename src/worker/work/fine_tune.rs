@@ -1,0 +1,61 @@
+//! A fine-tune: trains, and writes the folder that is to be published.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, read_config};
+use crate::data::{Dataset, Limits, Source};
+use crate::domain::work::{BASE, DATASET, FineTune};
+use crate::train::{self, FeatureStore, Keep, Lineage, Training, device};
+use crate::worker::order::Order;
+use crate::worker::{Error, Result};
+
+const WEIGHTS: &str = "model.safetensors";
+const PAPERS: [&str; 3] = ["README.md", "config.json", "metrics.json"];
+/// Beside twice the base's weights: a new head, and room for those of bases in half precision.
+const SPARE_WEIGHTS: u64 = 1 << 30;
+
+impl Kind for FineTune {
+    fn run(&self, order: &Order, sink: Sink<'_>) -> Result<Value> {
+        let lineage: Lineage = order.read_notes()?;
+        let base = order.given(BASE)?;
+        let config = read_config(&find(base, "config.json")?)?;
+        let weights = find(base, WEIGHTS)?;
+        let limits = Limits::of(&order.limits);
+        let source = Source::Files(order.given(DATASET)?.to_vec());
+        let dataset = Arc::new(Dataset::open(&source, &limits).map_err(train::Error::from)?);
+        let device = order.device.parse().and_then(device::open).map_err(|e| Error::Later(e.to_string()))?;
+        let store = FeatureStore::new(&order.features, order.features_bytes);
+        let training = Training {
+            recipe: &self.recipe,
+            config: &config,
+            weights: &weights,
+            dataset: &dataset,
+            device: &device,
+            scratch: &order.scratch,
+            keep: Keep::Store(&store),
+            resume: order.resume.as_deref(),
+        };
+        let report = with_threads(self.recipe.threads, || train::fit(&training, sink))?;
+        train::write_folder(&report, &lineage, &order.result)?;
+        Ok(report.outcome.headline())
+    }
+
+    fn publishes(&self, order: &Order) -> Vec<Leaves> {
+        let base = order.given(BASE).ok().and_then(|base| find(base, WEIGHTS).ok());
+        let bytes = base.and_then(|file| std::fs::metadata(file).ok()).map_or(0, |about| about.len());
+        let weights = Leaves::always(WEIGHTS, bytes.saturating_mul(2).saturating_add(SPARE_WEIGHTS));
+        PAPERS.iter().map(|name| Leaves::always(name, LARGEST_PAPER)).chain([weights]).collect()
+    }
+}
+
+/// A recipe that names a number of threads gets that many, since the sum of floats depends on it.
+fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> train::Result<T> + Send) -> Result<T> {
+    if threads == 0 {
+        return Ok(work()?);
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| Error::Later(format!("cannot start {threads} threads: {e}")))?;
+    Ok(pool.install(work)?)
+}

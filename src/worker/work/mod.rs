@@ -1,0 +1,75 @@
+//! What is done for each kind of work, a file a kind: it runs in the confined process, is given the files of its inputs to read and two
+//! folders to leave things in, and says beforehand what these may hold. Whatever lies there else is not taken.
+
+mod embed;
+mod fine_tune;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::order::Order;
+use super::{Error, Result};
+use crate::domain::config::ModelConfig;
+use crate::domain::work::Work;
+use crate::train::{Control, Event};
+
+/// Where work tells what happens, and hears whether to go on.
+pub(super) type Sink<'a> = &'a mut (dyn FnMut(Event) -> Control + Send);
+
+/// How large a file may be that people read.
+pub(super) const LARGEST_PAPER: u64 = 64 << 20;
+
+/// A file that work may leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Leaves {
+    pub name: String,
+    pub largest_bytes: u64,
+    /// Without it the work is not done.
+    pub always: bool,
+}
+
+impl Leaves {
+    pub fn always(name: &str, largest_bytes: u64) -> Leaves {
+        Leaves { name: name.into(), largest_bytes, always: true }
+    }
+
+    pub fn maybe(name: &str, largest_bytes: u64) -> Leaves {
+        Leaves { always: false, ..Leaves::always(name, largest_bytes) }
+    }
+}
+
+/// A kind of work.
+pub(super) trait Kind {
+    /// Does it, in the confined process; its headline, a small object of numbers and words. Files go into `order.files`, and what is
+    /// to be published into `order.result`, which it makes.
+    fn run(&self, order: &Order, sink: Sink<'_>) -> Result<Value>;
+
+    /// All the files of the folder that is published; none where nothing is.
+    fn publishes(&self, _order: &Order) -> Vec<Leaves> {
+        Vec::new()
+    }
+
+    /// The files that are kept with the job.
+    fn leaves(&self, _order: &Order) -> Vec<Leaves> {
+        Vec::new()
+    }
+}
+
+pub(super) fn of(work: &Work) -> &dyn Kind {
+    match work {
+        Work::FineTune(work) => work,
+        Work::Embed(work) => work,
+    }
+}
+
+/// The file at a path of an input's files.
+fn find(files: &[(String, PathBuf)], name: &str) -> Result<PathBuf> {
+    let found = files.iter().find(|(path, _)| path == name).map(|(_, file)| file.clone());
+    found.ok_or_else(|| Error::Never(format!("the model has no {name}; choose another one")))
+}
+
+fn read_config(path: &Path) -> Result<ModelConfig> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    ModelConfig::read(&text).map_err(|e| Error::Never(e.to_string()))
+}
