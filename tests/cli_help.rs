@@ -31,6 +31,8 @@ const COMMANDS: &[&[&str]] = &[
     &["library", "update"],
     &["embed"],
     &["predict"],
+    &["evaluate"],
+    &["neighbors"],
     &["login"],
     &["logout"],
     &["whoami"],

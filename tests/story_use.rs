@@ -172,3 +172,114 @@ async fn rights_are_those_of_the_model() {
         assert_eq!((status, &problem["code"]), (404, &json!("repo_not_found")));
     }
 }
+
+/// Asks for a job and waits for its end, which has to be a good one.
+async fn done(ada: &Person<'_>, path: &str, body: Value) -> Value {
+    let (status, job) = ada.post(path, body).await;
+    assert_eq!(status, 201, "{job}");
+    let id = job["id"].as_str().unwrap();
+    let job = ada.end(id).await;
+    assert_eq!(job["state"], "succeeded", "{job:#}\n{}", ada.log(id).await);
+    job
+}
+
+/// Is this said by whoever has the key, and what?
+fn checked(signed: &str, keys: &Value) -> Value {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let (said, signature) = signed.rsplit_once('.').unwrap();
+    let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+    let key = decode(keys["keys"][0]["x"].as_str().unwrap());
+    let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, key);
+    key.verify(said.as_bytes(), &decode(signature)).expect("the signature holds");
+    assert!(key.verify(said.replacen('a', "b", 1).as_bytes(), &decode(signature)).is_err());
+    serde_json::from_slice(&decode(said.split('.').nth(1).unwrap())).unwrap()
+}
+
+/// From a fine-tune to a signed number on the leaderboard of a data set it has not seen, and to the nearest images there.
+#[tokio::test]
+async fn models_are_measured_signed_ranked_and_neighbours_found() {
+    let server = Server::start_with(&["--workers", "1"], &[]);
+    let admin = Person::admin(&server);
+    let ada = admin.invite("ada").await;
+    ada.publish_both("ada/tiny", "ada/colours", 12).await;
+    let recipe = json!({ "epochs": 6, "batch_size": 6, "seed": 3, "threads": 1, "strategy": "head" });
+    let id = ada.finetune(json!({ "base": "ada/tiny", "dataset": "ada/colours", "name": "ada/net", "recipe": recipe })).await;
+    assert_eq!(ada.end(&id).await["state"], "succeeded", "{}", ada.log(&id).await);
+    // Other pictures, and a class that the head has never heard of.
+    let picture_of =
+        |name: &str, n: u64| (format!("test/{name}/{n}.png"), picture(training::COLOURS.iter().find(|c| c.0 == name).unwrap().1, 900 + n));
+    let mut files: Vec<(String, Vec<u8>)> = ["red", "green", "blue"].iter().flat_map(|name| (0..4).map(|n| picture_of(name, n))).collect();
+    files.extend((0..3).map(|n| (format!("test/newt/{n}.png"), picture([90, 90, 0], 70 + n))));
+    let listed: Vec<(&str, Vec<u8>)> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+    ada.publish("dataset", "ada/others", false, vec![("data.zip", zip_of(&listed))]).await;
+
+    done(&ada, "/evaluations", json!({ "model": "ada/net", "dataset": "ada/colours" })).await;
+    done(&ada, "/evaluations", json!({ "model": "ada/net@1", "dataset": "ada/others@1", "split": "test" })).await;
+    let (_, keys) = ada.get("/signing-keys").await;
+    let (status, board) = ada.get("/datasets/ada/others/leaderboard").await;
+    let row = &board["measured"][0];
+    assert_eq!(
+        (status, &row["model"], &row["model_version"], &row["verified"]),
+        (200, &json!("ada/net"), &json!(1), &json!(true)),
+        "{board}"
+    );
+    let said = checked(row["signed"].as_str().unwrap(), &keys);
+    assert_eq!(said, row["statement"]);
+    assert_eq!((&said["items"], &said["left_out"], &said["unknown_labels"]), (&json!(12), &json!(3), &json!({"newt": 3})), "{said}");
+    assert!(
+        said["measures"]["top1"].as_f64().unwrap() > 0.8
+            && said["interval_95"][0].as_f64().unwrap() < said["measures"]["top1"].as_f64().unwrap()
+    );
+    assert_eq!((&said["asked_by"], &said["split"], said["data_sha256"].as_str().unwrap().len()), (&json!("ada"), &json!("test"), 64));
+    // What the card says of itself is a claim, beside what was measured.
+    let (_, board) = ada.get("/datasets/ada/colours/leaderboard").await;
+    assert_eq!((board["measured"].as_array().unwrap().len(), &board["claimed"][0]["verified"]), (1, &json!(false)), "{board}");
+    let (_, of_model) = ada.get("/models/ada/net/evaluations").await;
+    assert_eq!(of_model["items"].as_array().unwrap().len(), 2);
+    leaderboards_of_the_other_dialect(&server, &ada).await;
+    nearest(&server, &ada).await;
+    refusals(&admin, &ada).await;
+}
+
+async fn leaderboards_of_the_other_dialect(server: &Server, ada: &Person<'_>) {
+    let api = Api { url: server.url.clone(), token: ada.token.clone(), http: http() };
+    assert_eq!(api.get("/api/datasets/ada/others/leaderboard").await.ok(), json!([]), "a fine-tune has a base");
+    let rows = api.get("/api/datasets/ada/others/leaderboard?base_model=False").await.ok();
+    assert_eq!((&rows[0]["rank"], &rows[0]["modelId"], &rows[0]["verified"]), (&json!(1), &json!("ada/net"), &json!(true)), "{rows}");
+    let info = api.get("/api/models/ada/net?expand=evalResults").await.ok();
+    let result = &info["evalResults"][0]["data"];
+    assert!(result["verifyToken"].as_str().unwrap().split('.').count() == 3 && result["dataset"]["id"].is_string(), "{info}");
+    let page = api.get("/datasets/ada/others").await.text();
+    assert!(page.contains("measured here") && page.contains("whose labels the head does not know (newt)"), "{page}");
+}
+
+async fn nearest(server: &Server, ada: &Person<'_>) {
+    let shown = picture([190, 10, 10], 12_345);
+    let (status, problem) = ada.send("/models/ada/net/neighbors?dataset=ada/others&k=3", shown.clone()).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("not_embedded")), "{problem}");
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("shown.png"), &shown).unwrap();
+    let mut command = server.hub(home.path());
+    let asked = ["neighbors", "ada/net", "shown.png", "--dataset", "ada/others", "-k", "3", "--json"];
+    let output = command.env("HUB_TOKEN", &ada.token).current_dir(home.path()).args(asked).output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let targets: Vec<&str> = told["neighbors"].as_array().unwrap().iter().map(|n| n["target"].as_str().unwrap()).collect();
+    assert_eq!(targets, ["red", "red", "red"], "{told}");
+    let (_, again) = ada.send("/models/ada/net/neighbors?dataset=ada/others@1&k=100", shown).await;
+    let all = again["neighbors"].as_array().unwrap();
+    assert!(all.len() == 15 && all.windows(2).all(|pair| pair[0]["similarity"].as_f64() >= pair[1]["similarity"].as_f64()), "{again}");
+}
+
+async fn refusals(admin: &Person<'_>, ada: &Person<'_>) {
+    let ask = |model: &str, dataset: &str, split: Value| json!({ "model": model, "dataset": dataset, "split": split });
+    assert_eq!(ada.post("/evaluations", ask("ada/net", "ada/others", json!("holdout"))).await.1["code"], "bad_split");
+    assert_eq!(ada.post("/evaluations", ask("ada/none", "ada/others", Value::Null)).await.0, 404);
+    ada.publish("dataset", "ada/secret", true, vec![("data.zip", training::pictures_zip(2, 4))]).await;
+    let eve = admin.invite("eve").await;
+    assert_eq!(eve.post("/evaluations", ask("ada/net", "ada/secret", Value::Null)).await.0, 404);
+    assert_eq!(eve.get("/datasets/ada/secret/leaderboard").await.0, 404);
+    // The base's head has other classes: nothing can be measured, and the job says so.
+    let (_, job) = ada.post("/evaluations", ask("ada/tiny", "ada/colours", Value::Null)).await;
+    let job = ada.end(job["id"].as_str().unwrap()).await;
+    assert!(job["state"] == "failed" && job["error"].as_str().unwrap().contains("knows none of the labels"), "{job}");
+}

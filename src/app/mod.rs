@@ -33,6 +33,7 @@ use crate::domain::secret;
 use crate::domain::time::SystemClock;
 use crate::http::{self, Site};
 use crate::service::repos::mirror::Mirroring;
+use crate::service::signing::Signer;
 use crate::service::{Pickles, Policy, Service};
 use crate::telemetry::Metrics;
 
@@ -63,7 +64,8 @@ pub async fn open_service(config: &Config) -> Result<Service> {
         ..Policy::default()
     };
     let service = Service::new(db, blobs, Arc::new(SystemClock), policy).mirroring(mirroring(config)?);
-    Ok(service.checked_by(confinement::checks(config)?))
+    let signer = Signer::open(data).map_err(|e| Error::data(data, &e))?;
+    Ok(service.checked_by(confinement::checks(config)?).signing_with(signer))
 }
 
 /// The hub behind this one, if there is one.

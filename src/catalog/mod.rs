@@ -14,6 +14,7 @@ pub mod git;
 pub mod job_files;
 pub mod jobs;
 pub mod lineage;
+pub mod measurements;
 pub mod mirrors;
 pub mod passes;
 pub mod refs;

@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod confined;
 mod credentials;
+mod evaluate;
 mod finetune;
 mod images;
 mod import;
@@ -62,6 +63,8 @@ pub enum Command {
     Publish(publish::Publish),
     Import(import::Import),
     Finetune(finetune::Finetune),
+    Evaluate(evaluate::Evaluate),
+    Neighbors(evaluate::Neighbors),
     Jobs(jobs::Jobs),
     Library(library::Library),
     Embed(images::Embed),
@@ -92,6 +95,8 @@ fn run_command(command: Command, context: &Context) -> Result<Output> {
         Command::Cache(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Publish(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Import(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Evaluate(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Neighbors(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Finetune(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Jobs(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Library(args) => remote::run(context, async |remote| args.run(remote).await),

@@ -25,6 +25,29 @@ pub async fn to_the_end(remote: &Remote, client: &Client, id: &str, after: u64) 
     ended(remote, client, job)
 }
 
+/// Waits for the end without a word on stdout, whose answer comes from elsewhere.
+pub async fn quietly(remote: &Remote, client: &Client, id: &str) -> Result<()> {
+    remote.on_interrupt(format!("the job goes on; follow it with `hub jobs watch {id}`, stop it with `hub jobs cancel {id}`"));
+    let reporter = remote.reporter.clone();
+    let hear = |event: &JobEvent| {
+        if let Event::Progress(progress) = event.event() {
+            reporter.steps(progress.step, progress.total_steps, &progress.stage);
+        }
+        Follow::On
+    };
+    let followed = client.follow_job(id, 0, &mut |event| hear(&event)).await;
+    remote.reporter.finish();
+    followed?;
+    let job = client.job(id).await?;
+    match job.state.as_str() {
+        "succeeded" => Ok(()),
+        state => {
+            let why = job.error.unwrap_or_default();
+            Err(CliError::new(1, &format!("job_{state}"), format!("job {id} {state}: {why}"), format!("`hub jobs logs {id}` says more")))
+        }
+    }
+}
+
 fn ended(remote: &Remote, client: &Client, job: Job) -> Result<Output> {
     let why = job.error.clone().unwrap_or_default();
     match job.state.as_str() {

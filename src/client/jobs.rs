@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use reqwest::Method;
 use sha2::{Digest as _, Sha256};
@@ -12,13 +13,14 @@ use super::error::at;
 use super::retry::Repeat;
 use super::send::Call;
 use super::{Client, Error, Result};
-use crate::domain::answers::Answers;
+use crate::domain::answers::{Answers, Format};
 use crate::domain::digest::Digest;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::revision::Revision;
 use crate::wire::List;
-use crate::wire::jobs::{CreateFineTune, Job, JobFile};
-use crate::wire::predict::AskedAbout;
+use crate::wire::evaluations::{CreateEvaluation, Measured};
+use crate::wire::jobs::{CreateEmbedding, CreateFineTune, Job, JobFile};
+use crate::wire::predict::{AskedAbout, NeighborsBody};
 
 /// A model that nobody used for a while is read from disk first.
 const MODEL_PATIENCE: Duration = Duration::from_secs(5 * 60);
@@ -45,6 +47,44 @@ impl Client {
     pub async fn job_logs(&self, id: &str) -> Result<String> {
         let body = self.text(Call::get(self.address.api(&["jobs", id, "logs"]))).await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// The same about a data set of the server, as a job that leaves a file of this form.
+    pub async fn ask_about_dataset(
+        &self,
+        id: &RepoId,
+        revision: &Revision,
+        top: Option<usize>,
+        format: Format,
+        asked: &AskedAbout,
+    ) -> Result<Job> {
+        let verb = if top.is_some() { "predict" } else { "embed" };
+        let mut query = vec![("revision", revision.to_string()), ("format", format.to_string())];
+        query.extend(top.map(|top| ("top", top.to_string())));
+        let call = Call::with(Method::POST, self.address.repo(RepoKind::Model, id, &[verb]), Repeat::IfRefused, asked)?;
+        self.json(call.query(&query).patient(MODEL_PATIENCE)).await
+    }
+
+    /// Asks for a measurement of a model on a data set.
+    pub async fn create_evaluation(&self, body: &CreateEvaluation) -> Result<Job> {
+        self.json(Call::with(Method::POST, self.address.api(&["evaluations"]), Repeat::IfRefused, body)?.patient(MODEL_PATIENCE)).await
+    }
+
+    /// What the hub measured of a model, newest first.
+    pub async fn evaluations(&self, id: &RepoId) -> Result<List<Measured>> {
+        self.json(Call::get(self.address.repo(RepoKind::Model, id, &["evaluations"]))).await
+    }
+
+    /// Asks for the features of every item of a data set.
+    pub async fn create_embedding(&self, body: &CreateEmbedding) -> Result<Job> {
+        self.json(Call::with(Method::POST, self.address.api(&["embeddings"]), Repeat::IfRefused, body)?.patient(MODEL_PATIENCE)).await
+    }
+
+    /// The `k` items of `dataset` (`namespace/name[@revision]`) that are nearest to an item.
+    pub async fn neighbors(&self, id: &RepoId, revision: &Revision, dataset: &str, k: usize, item: Bytes) -> Result<NeighborsBody> {
+        let query = [("revision", revision.to_string()), ("dataset", dataset.to_owned()), ("k", k.to_string())];
+        let call = Call::new(Method::POST, self.address.repo(RepoKind::Model, id, &["neighbors"]), Repeat::Always).query(&query);
+        self.json(call.bytes(item, "application/octet-stream").patient(MODEL_PATIENCE)).await
     }
 
     /// The files a job has left.

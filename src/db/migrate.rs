@@ -25,6 +25,8 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0020_rights", Some(include_str!("../../migrations/0020_rights.sql"))),
     ("0021_audit", Some(include_str!("../../migrations/0021_audit.sql"))),
     ("0023_job_files", Some(include_str!("../../migrations/0023_job_files.sql"))),
+    ("0025_measurements", Some(include_str!("../../migrations/0025_measurements.sql"))),
+    ("0026_embeddings", Some(include_str!("../../migrations/0026_embeddings.sql"))),
 ];
 
 /// Applies what is missing, in one transaction; `full_text` is the engine's own text of `0004_search`.

@@ -25,6 +25,7 @@ pub mod json;
 pub mod litter;
 pub mod manifest;
 pub mod mark;
+pub mod measurement;
 pub mod mirror;
 pub mod modality;
 pub mod name;

@@ -9,8 +9,8 @@ use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
 
 use super::api::{
-    audit, commits, files, finetunes, health, jobs, mirrors, openapi, predict, refs, repos, search, segments, tokens, uploads, users,
-    versions,
+    audit, commits, evaluations, files, finetunes, health, jobs, mirrors, openapi, predict, refs, repos, search, segments, tokens, uploads,
+    users, versions,
 };
 use super::error::{Dialect, HttpError};
 use super::route::{About, Table, Traits};
@@ -69,6 +69,7 @@ fn hugging_face_routes() -> Vec<Entry> {
         at("/api/{kind:models|datasets}/{ns}/{name}", [get(hf::info::show)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/refs", [get(hf::refs::list)]).repo().heavy(),
         at("/api/{kind:models|datasets}/{ns}/{name}/commits/{rev}", [get(hf::commits::list)]).repo().heavy(),
+        at("/api/{kind:datasets}/{ns}/{name}/leaderboard", [get(hf::leaderboard::list)]).repo().heavy(),
         at("/api/{kind:models|datasets}/{ns}/{name}/likers", [get(hf::people::likers)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/auth-check", [get(hf::probes::may_read)]).repo(),
         at("/api/{kind:models|datasets}/{ns}/{name}/auth-check/write", [get(hf::probes::may_write)]).repo(),
@@ -210,7 +211,12 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/jobs/{id}/logs", [get(jobs::logs)]),
         at("/api/v1/jobs/{id}/files", [get(jobs::files)]),
         at("/api/v1/jobs/{id}/files/{path:.*}", [get(jobs::file)]).bytes(),
+        at("/api/v1/evaluations", [post(evaluations::create)]),
+        at("/api/v1/signing-keys", [get(evaluations::keys)]),
+        at("/api/v1/models/{ns}/{name}/evaluations", [get(evaluations::list)]).model().heavy(),
+        at("/api/v1/datasets/{ns}/{name}/leaderboard", [get(evaluations::leaderboard)]).dataset().heavy(),
         at("/api/v1/models/{ns}/{name}/embed", [post(predict::embed)]).model(),
+        at("/api/v1/models/{ns}/{name}/neighbors", [post(predict::neighbors)]).model(),
         at("/api/v1/models/{ns}/{name}/predict", [post(predict::predict)]).model(),
 
         at("/api/v1/mirrors", [get(mirrors::list)]),

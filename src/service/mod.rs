@@ -12,6 +12,7 @@ pub mod jobs;
 pub mod people;
 pub mod repos;
 mod sharing;
+pub mod signing;
 pub mod storage;
 pub mod upkeep;
 pub mod work;
@@ -47,6 +48,8 @@ pub struct Service {
     /// Where files that came by Xet are put together.
     assembling: work::Work,
     checks: Checks,
+    /// What is measured here is signed with it.
+    signer: Option<signing::Signer>,
 }
 
 /// What an administrator may configure about who may do what, and how much.
@@ -118,6 +121,7 @@ impl Service {
             work: work::Work::new(std::thread::available_parallelism().map_or(2, usize::from)),
             assembling: xet::room(),
             checks: Checks::here(),
+            signer: None,
         }
     }
 

@@ -180,6 +180,25 @@ impl Predictor {
         Ok(in_order(unreadable, outputs.iter().map(|row| (self.answer)(row, top)).collect()))
     }
 
+    /// Numbers that the head gives for each item; none without a head.
+    pub fn outputs(&self) -> usize {
+        self.head.as_ref().map_or(0, |head| head.num_classes())
+    }
+
+    /// The head's numbers for many items at once, as they are measured.
+    pub(super) fn outputs_batch<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Result<Vec<Result<Vec<f32>>>> {
+        let Some(head) = &self.head else { return Err(Error::Unsupported(HEADLESS.into())) };
+        let (views, unreadable) = self.views_of(items)?;
+        let outputs = match views {
+            None => Vec::new(),
+            Some(views) => {
+                let _turn = self.turn();
+                head.forward(&self.pooled(&views)?, Mode::Eval, 0)?.to_vec2::<f32>()?
+            }
+        };
+        Ok(in_order(unreadable, outputs))
+    }
+
     fn turn(&self) -> Option<MutexGuard<'_, ()>> {
         (!self.device.is_cpu()).then(|| self.turn.lock())
     }

@@ -46,6 +46,8 @@ pub struct RepoInfo {
     pub safetensors: Option<Safetensors>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security_repo_status: Option<SecurityRepoStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_results: Option<Vec<Value>>,
 }
 
 /// A file in a [`RepoInfo`]; sizes and digests only where `blobs=true` was asked.

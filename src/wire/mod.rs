@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod error;
+pub mod evaluations;
 pub mod files;
 pub mod hf;
 pub mod hf_discussions;

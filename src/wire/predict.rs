@@ -9,13 +9,19 @@ use utoipa::ToSchema;
 use crate::domain::answers::{Answers, MOST_ITEMS};
 use crate::domain::prediction::{Answer, Head};
 
-/// Several items in one body.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+/// Several items in one body, or a whole data set. One of the two.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AskedAbout {
     /// At most 1,024.
-    #[serde(deserialize_with = "few")]
+    #[serde(default, deserialize_with = "few", skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemSent>,
+    /// `namespace/name[@revision]`: a job, which leaves its answers as a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+    /// Of the data set: `train`, `val` or `test`; all items if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -194,4 +200,26 @@ pub struct ClassScore {
     /// Of a label: whether the item has it. Left out of classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub present: Option<bool>,
+}
+
+/// The items of a data set that are nearest to one that was shown.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NeighborsBody {
+    /// `namespace/name@version`
+    pub model: String,
+    /// `namespace/name@version`
+    pub dataset: String,
+    /// Nearest first.
+    pub neighbors: Vec<NeighborBody>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NeighborBody {
+    /// In the data set.
+    pub path: String,
+    pub split: String,
+    /// What the data set says about it.
+    pub target: String,
+    /// Cosine of the angle between the features, -1 to 1.
+    pub similarity: f32,
 }

@@ -116,6 +116,20 @@ def fine_tuned(work):
         print(f"  timm {timm.__version__}: {name.split(':')[0]} of a fine-tune, {len(files)} pictures, probabilities within {worst:.1e}", flush=True)
 
 
+def measured():
+    """What the hub measured itself is verified on the data set's leaderboard and among the model's results."""
+    asked = json.loads(hub.run("evaluate", "ada/tuned", "--dataset", "ada/colours", "--detach", "--json"))
+    hub.run("worker", "--data", known["data"], "--once")
+    api = HfApi()
+    assert api.get_dataset_leaderboard("ada/colours") == [], "a fine-tune declares its base"
+    (row,) = api.get_dataset_leaderboard("ada/colours", base_model_only=False)
+    assert (row.rank, row.model_id, row.verified, row.author.username) == (1, "ada/tuned", True, "ada"), row
+    results = api.model_info("ada/tuned", expand=["evalResults"]).eval_results
+    first = next(result for result in results if result.task_id.endswith("/top1"))
+    assert (first.dataset_id, first.value) == ("ada/colours", row.value) and first.verify_token.count(".") == 2, first
+    print(f"  huggingface_hub: get_dataset_leaderboard and evalResults, job {asked['id']}", flush=True)
+
+
 def by_address(work, expected):
     path = work / "small" / "small.pth"
     url = f"{hub.address}/files/ada/small/small-{kit.sha256(path)[:8]}.pth"
@@ -151,5 +165,6 @@ with tempfile.TemporaryDirectory() as folder:
     pushes(work, wanted)
     trains(work)
     fine_tuned(work)
+    measured()
     by_address(work, wanted)
     offline(work, wanted)

@@ -15,11 +15,13 @@ use super::output::{CliError, Output, Result, raw};
 use super::pull::pull;
 use super::remote::{Remote, Target};
 use super::table::percent;
+use super::watch;
 use crate::client::Pulled;
 use crate::data::Limits;
 use crate::domain::answers::{Answers, Content, Format, Said};
 use crate::domain::prediction::{Answer, Class, Head, Value as Number};
 use crate::train::{Predictor, device};
+use crate::wire::predict::AskedAbout;
 
 /// Every class a head may have.
 const ALL_CLASSES: usize = 100_000;
@@ -46,6 +48,7 @@ pub struct Embed {
   hub predict resnet50 cat.png
   hub predict acme/flowers-net@2 *.jpg --top 1 --json
   hub predict acme/flowers-net photos/ --format csv -o answers.csv
+  hub predict acme/flowers-net --dataset acme/flowers --format parquet -o answers.parquet
   hub predict cat.png --model resnet50 --local     without sending the image anywhere")]
 pub struct Predict {
     #[command(flatten)]
@@ -59,7 +62,7 @@ pub struct Predict {
 struct Asked {
     /// The model, NAME[@REVISION], unless --model names it; then image files (JPEG, PNG, WebP, GIF, BMP, TIFF, JPEG XL, JPEG 2000
     /// and a few more), folders, archives
-    #[arg(required = true, value_name = "MODEL|IMAGE")]
+    #[arg(required_unless_present = "dataset", value_name = "MODEL|IMAGE")]
     words: Vec<PathBuf>,
     /// NAME[@REVISION]
     #[arg(long, short, value_name = "NAME")]
@@ -70,6 +73,12 @@ struct Asked {
     /// With --local: take the model from the cache without asking the server
     #[arg(long, requires = "local")]
     offline: bool,
+    /// Ask about a data set of the server instead, NAME[@REVISION], as a job
+    #[arg(long, short, value_name = "NAME", conflicts_with_all = ["local", "offline"])]
+    dataset: Option<String>,
+    /// Of that data set only train, val or test
+    #[arg(long, requires = "dataset")]
+    split: Option<String>,
     /// csv, json, npy, parquet or safetensors
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -91,6 +100,29 @@ impl Asked {
                 "write `hub predict MODEL IMAGE...`, or name the model with --model",
             )),
         }
+    }
+
+    /// Has the server ask about one of its data sets, and fetches what the job leaves.
+    async fn ask_about_dataset(&self, remote: &Remote, dataset: &str, top: Option<usize>) -> Result<Output> {
+        let target = match (&self.model, self.words.as_slice()) {
+            (None, [model]) => Target::parse(&model.display().to_string(), false)?,
+            (Some(model), []) => Target::parse(model, false)?,
+            _ => return Err(CliError::usage("images and a data set are asked about apart", "name either images or --dataset")),
+        };
+        let dataset = Target::parse(dataset, true)?;
+        let format = self.format()?.unwrap_or(Format::Csv);
+        let client = remote.client()?;
+        let (name, split) = (format!("{}@{}", dataset.id, dataset.revision), self.split.clone());
+        let asked = AskedAbout { dataset: Some(name), split, ..AskedAbout::default() };
+        let job = client.ask_about_dataset(&target.id, &target.revision, top, format, &asked).await?;
+        watch::quietly(remote, &client, &job.id).await?;
+        let files = client.job_files(&job.id).await?.items;
+        let gone = || CliError::failed("the job has left no file", format!("look at `hub jobs logs {}`", job.id));
+        let file = files.iter().find(|file| file.name.ends_with(&format!(".{format}"))).ok_or_else(gone)?;
+        let path = self.output.clone().unwrap_or_else(|| PathBuf::from(&file.name));
+        client.fetch_job_file(&job.id, file, &path).await?;
+        let shown = path.display().to_string();
+        Ok(Output::new(format!("wrote {shown}"), json!({"file": shown, "job": job.id, "format": format.as_str()}), shown))
     }
 
     /// The form of a file or of standard output; `None` where people read it.
@@ -194,6 +226,9 @@ fn as_json(answers: &Answers) -> Value {
 
 impl Embed {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
+        if let Some(dataset) = &self.asked.dataset {
+            return self.asked.ask_about_dataset(remote, dataset, None).await;
+        }
         let format = self.asked.format()?;
         let (answers, failure) = self.asked.ask(remote, Question::Features).await?;
         if let Some(format) = format {
@@ -221,6 +256,9 @@ impl Embed {
 
 impl Predict {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
+        if let Some(dataset) = &self.asked.dataset {
+            return self.asked.ask_about_dataset(remote, dataset, Some(self.top.max(1))).await;
+        }
         let format = self.asked.format()?;
         let top = if format.is_some_and(Format::is_matrix) { ALL_CLASSES } else { self.top.max(1) };
         let (answers, failure) = self.asked.ask(remote, Question::Answer { top }).await?;

@@ -121,7 +121,7 @@ async fn ask_server(client: &Client, target: &Target, question: Question, items:
     let packed = tokio::task::spawn_blocking(move || {
         let item =
             |(name, bytes): (String, Bytes)| ItemSent { name: Some(name), data: base64::engine::general_purpose::STANDARD.encode(bytes) };
-        AskedAbout { items: items.into_iter().map(item).collect() }
+        AskedAbout { items: items.into_iter().map(item).collect(), ..AskedAbout::default() }
     });
     let packed = packed.await.map_err(|e| CliError::new(1, "internal", format!("packing failed: {e}"), "report this as a bug"))?;
     let top = match question {

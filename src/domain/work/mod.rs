@@ -1,13 +1,17 @@
 //! What jobs are asked to do, a file a kind. A kind says which versions it reads, whether it publishes one, and how people call it;
 //! its JSON is what the queue stores, what the API shows and what the confined process is told.
 
+mod ask;
 mod embed;
+mod evaluate;
 mod fine_tune;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use self::ask::AskDataset;
 pub use self::embed::EmbedDataset;
+pub use self::evaluate::Evaluate;
 pub use self::fine_tune::{BASE, DATASET, FineTune};
 use super::name::{RepoId, RepoKind};
 
@@ -16,6 +20,8 @@ use super::name::{RepoId, RepoKind};
 pub enum Work {
     FineTune(FineTune),
     Embed(EmbedDataset),
+    Evaluate(Evaluate),
+    Ask(AskDataset),
 }
 
 /// A version a job reads. Roles tell the inputs of one job apart.
@@ -56,6 +62,8 @@ impl Work {
         match self {
             Work::FineTune(work) => work,
             Work::Embed(work) => work,
+            Work::Evaluate(work) => work,
+            Work::Ask(work) => work,
         }
     }
 
@@ -74,7 +82,7 @@ impl Work {
     pub fn fine_tune(&self) -> Option<&FineTune> {
         match self {
             Work::FineTune(work) => Some(work),
-            Work::Embed(_) => None,
+            Work::Embed(_) | Work::Evaluate(_) | Work::Ask(_) => None,
         }
     }
 

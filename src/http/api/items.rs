@@ -22,6 +22,11 @@ pub enum Asked {
     /// The body is the item: the answer is about nothing else.
     One(Bytes),
     Many(Vec<Item>),
+    /// All items of a data set, `namespace/name[@revision]`, or those of a split.
+    Dataset {
+        name: String,
+        split: Option<String>,
+    },
 }
 
 /// How a zip and a tar of nothing begin, and so does no item.
@@ -69,6 +74,12 @@ async fn of_form(content_type: &str, body: Bytes) -> Result<Vec<Item>, HttpError
 async fn of_json(request: &HttpRequest, body: Bytes) -> Result<Asked, HttpError> {
     let wrong = |e| HttpError::bad_request("bad_json", format!("the body: {e}"), "the API is described at /api/v1/openapi.json");
     let asked: AskedAbout = read_json(request, body).await?.map_err(wrong)?;
+    if let Some(name) = asked.dataset {
+        return match asked.items.is_empty() {
+            true => Ok(Asked::Dataset { name, split: asked.split }),
+            false => Err(HttpError::bad_request("bad_question", "the body names items and a data set", "ask about one of them")),
+        };
+    }
     if asked.items.len() > MOST_ITEMS {
         return Err(too_many());
     }

@@ -8,7 +8,9 @@ use utoipa::openapi::{Content, ObjectBuilder, Ref, RefOr, Required, ResponseBuil
 use utoipa::{Modify, OpenApi};
 
 use super::forms::{DIGEST, Forms, NAME, REF, REVISION};
-use super::{audit, commits, files, finetunes, jobs, mirrors, predict, refs, repos, search, segments, tokens, uploads, users, versions};
+use super::{
+    audit, commits, evaluations, files, finetunes, jobs, mirrors, predict, refs, repos, search, segments, tokens, uploads, users, versions,
+};
 use crate::http::Site;
 
 #[derive(OpenApi)]
@@ -38,7 +40,8 @@ use crate::http::Site;
         finetunes::create, finetunes::list, finetunes::get, finetunes::cancel, finetunes::events, finetunes::logs,
         // jobs of every kind
         jobs::embed, jobs::list, jobs::get, jobs::cancel, jobs::events, jobs::logs, jobs::files, jobs::file,
-        predict::embed, predict::predict,
+        predict::embed, predict::predict, predict::neighbors,
+        evaluations::create, evaluations::list, evaluations::leaderboard, evaluations::keys,
     ),
     modifiers(&Bearer, &Everywhere, &Parameters, &Forms),
 )]

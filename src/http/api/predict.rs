@@ -4,23 +4,30 @@ use actix_web::http::header::{ACCEPT, CONTENT_DISPOSITION};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::finetunes;
 use super::items::{self, Asked};
 use crate::domain::answers::{Answers, Content, Format, Said};
 use crate::domain::name::RepoId;
 use crate::domain::repo::Version;
+use crate::domain::revision::Revision;
 use crate::http::body::Body;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, RepoAt};
 use crate::service::Service;
+use crate::service::jobs::neighbors::Neighbor;
 use crate::service::jobs::predict::Question;
 use crate::wire::error::ProblemBody;
-use crate::wire::predict::{AnswersBody, AskedAbout, Embedding, Embeddings, Prediction, Predictions};
+use crate::wire::jobs::Job;
+use crate::wire::predict::{AnswersBody, AskedAbout, Embedding, Embeddings, NeighborBody, NeighborsBody, Prediction, Predictions};
 
 /// Classes told when the query does not say.
 const TOP: usize = 5;
 /// Classes told at most; no head here has more.
 const MOST_CLASSES: usize = 100_000;
+/// Neighbours told when the query does not say, and at most.
+const NEIGHBORS: usize = 10;
+const MOST_NEIGHBORS: usize = 1_000;
 
 /// The pooled features of an item, or of several.
 ///
@@ -33,7 +40,7 @@ const MOST_CLASSES: usize = 100_000;
 ), request_body(content(
     (Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"), (AskedAbout = "application/json"), (Vec<u8> = "multipart/form-data"),
 )), responses(
-    (status = 200, body = Embeddings),
+    (status = 200, body = Embeddings), (status = 202, body = Job, description = "About a whole data set."),
     (status = 404, body = ProblemBody), (status = 413, body = ProblemBody), (status = 422, body = ProblemBody),
 ))]
 pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
@@ -48,6 +55,7 @@ pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>,
             }
         }
         Asked::Many(items) => write(service.ask(&caller.0, &at.id, &revision, Question::Features, items).await?, format).await,
+        Asked::Dataset { name, split } => job(&service, &caller, (at.id, revision), (name, split), (None, format)).await,
     }
 }
 
@@ -63,7 +71,7 @@ pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>,
 ), request_body(content(
     (Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"), (AskedAbout = "application/json"), (Vec<u8> = "multipart/form-data"),
 )), responses(
-    (status = 200, body = Predictions),
+    (status = 200, body = Predictions), (status = 202, body = Job, description = "About a whole data set."),
     (status = 404, body = ProblemBody), (status = 413, body = ProblemBody), (status = 422, body = ProblemBody),
 ))]
 pub async fn predict(request: HttpRequest, caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
@@ -80,7 +88,26 @@ pub async fn predict(request: HttpRequest, caller: Caller, service: Data<Service
             }
         }
         Asked::Many(items) => write(service.ask(&caller.0, &at.id, &revision, Question::Answer { top }, items).await?, format).await,
+        Asked::Dataset { name, split } => job(&service, &caller, (at.id, revision), (name, split), (Some(top), format)).await,
     }
+}
+
+/// 202: the answer is a job, which leaves `answers.csv` or whatever the form is. The features of a whole data set are also those that
+/// neighbours are looked for among.
+async fn job(
+    service: &Service,
+    caller: &Caller,
+    model: (RepoId, Revision),
+    (name, split): (String, Option<String>),
+    (top, format): (Option<usize>, Format),
+) -> Answer {
+    let dataset = finetunes::repo_at("dataset", &name)?;
+    let dataset = (dataset.id, dataset.revision);
+    let job = match (top, format, &split) {
+        (None, Format::Npy, None) => service.create_embedding(&caller.0, model, dataset).await?,
+        _ => service.ask_about_dataset(&caller.0, model, dataset, split, (top, format)).await?,
+    };
+    Ok(HttpResponse::Accepted().json(Job::from(job)))
 }
 
 /// `?format=`, or else the first of `Accept` that is known, or else JSON.
@@ -116,4 +143,28 @@ async fn write(answers: Answers, format: Format) -> Answer {
 
 fn named(id: &RepoId, version: &Version) -> String {
     format!("{id}@{}", version.number)
+}
+
+/// The items of a data set that are nearest to an item, whose file is the body, by the model's features. The data set was looked at by
+/// this model before: `POST /api/v1/embeddings`.
+#[utoipa::path(post, path = "/api/v1/models/{ns}/{name}/neighbors", tag = "predict", params(
+    ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
+    ("dataset" = String, Query, description = "`namespace/name[@revision]`"),
+    ("k" = Option<usize>, Query, description = "how many, 10 if left out, at most 1,000"),
+), request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
+    (status = 200, body = NeighborsBody), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody),
+    (status = 409, body = ProblemBody, description = "`not_embedded`: the data set was not yet looked at by this model."),
+))]
+pub async fn neighbors(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
+    let count = query.parse("k")?.unwrap_or(NEIGHBORS).clamp(1, MOST_NEIGHBORS);
+    let (revision, dataset) = (query.revision()?, finetunes::repo_at("dataset", &query.text("dataset"))?);
+    let limit = usize::try_from(service.policy().data_limits.item_bytes).unwrap_or(usize::MAX);
+    let item = body.gather(limit).await?;
+    let found = service.neighbors(&caller.0, (&at.id, &revision), (&dataset.id, &dataset.revision), item, count).await?;
+    let neighbor = |n: Neighbor| NeighborBody { path: n.path, split: n.split, target: n.target, similarity: n.similarity };
+    Ok(HttpResponse::Ok().json(NeighborsBody {
+        model: format!("{}@{}", at.id, found.model_version),
+        dataset: format!("{}@{}", dataset.id, found.dataset_version),
+        neighbors: found.found.into_iter().map(neighbor).collect(),
+    }))
 }

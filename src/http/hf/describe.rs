@@ -41,6 +41,8 @@ pub struct Wanted {
     config: bool,
     safetensors: bool,
     security: bool,
+    /// What this hub measured of it.
+    measured: bool,
     /// Nothing but these keys; empty for all.
     only: Vec<String>,
 }
@@ -67,6 +69,7 @@ impl Wanted {
             config: has("config"),
             safetensors: has("safetensors"),
             security: has("securityRepoStatus"),
+            measured: has("evalResults"),
             blobs: false,
             only: only.clone(),
         };
@@ -109,6 +112,9 @@ impl Wanted {
         }
         if self.security {
             info.security_repo_status = Some(security(service, asker, &found).await?);
+        }
+        if self.measured && kind == RepoKind::Model {
+            info.eval_results = Some(super::leaderboard::results(service, actor, &id).await?);
         }
         let written = serde_json::to_value(info).and_then(|info| serde_json::to_vec(&self.narrowed(info)));
         let before = written.map_err(|e| HttpError::internal(e.to_string()))?;

@@ -11,6 +11,7 @@ pub mod discussions;
 mod error_headers;
 mod first_files;
 pub mod info;
+pub mod leaderboard;
 pub mod lfs;
 pub mod list;
 pub mod paths;

@@ -20,7 +20,6 @@ const WORDS: &[(&str, &str, &str)] = &[
         "make the repo private and add members to its organisation",
     ),
     ("ask-access", "has no gated repos, and so no requests for access", "ask an administrator of the namespace for a role"),
-    ("leaderboard", "keeps no leaderboards", "a model's card says what was measured"),
     (
         "safetensors-metadata",
         "does not read a file's header for others",

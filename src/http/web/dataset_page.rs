@@ -12,11 +12,12 @@ use super::snippets::{Snippet, snippets};
 use crate::domain::dataset_report::{DatasetReport, SplitCount};
 use crate::domain::repo::RepoSummary;
 use crate::domain::revision::Revision;
-use crate::domain::task::significant;
+use crate::domain::task::{Measure, significant};
 use crate::http::caller::Visitor;
 use crate::http::error::Answer;
 use crate::http::extract::Query;
 use crate::service::Service;
+use crate::service::repos::leaderboard::{Claim, Signed};
 
 /// Previews looked through for the page.
 pub const MOST_THUMBNAILS: usize = 200;
@@ -40,6 +41,16 @@ struct DatasetPage {
     pretrained: Vec<RepoCard>,
     fine_tuned: Vec<RepoCard>,
     snippets: Vec<Snippet>,
+    measured: Vec<Row>,
+    claimed: Vec<Row>,
+}
+
+/// A line of the leaderboard.
+struct Row {
+    href: String,
+    model: String,
+    value: String,
+    about: String,
 }
 
 struct Thumb {
@@ -59,6 +70,7 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
     let checked = !summary.facts.dataset_report.is_empty();
     let thumbnails = if checked { service.thumbnails(&actor, &id, revision, MOST_THUMBNAILS).await? } else { vec![] };
     let (pretrained, fine_tuned) = service.models_of(&actor, &id).await?;
+    let board = service.leaderboard(&actor, &id).await?;
     let report = DatasetReport::read(&summary.facts.dataset_report).unwrap_or_default();
     let head = Head::of(&summary, "card", query);
     let classes: Vec<String> = thumbnails.into_iter().map(|thumbnail| thumbnail.class).collect();
@@ -73,8 +85,26 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
         pretrained: pretrained.into_iter().map(RepoCard::from).collect(),
         fine_tuned: fine_tuned.into_iter().map(RepoCard::from).collect(),
         snippets: if summary.head.is_some() { snippets(&summary, address) } else { vec![] },
+        measured: board.measured.iter().map(measured).collect(),
+        claimed: board.claims.iter().map(claimed).collect(),
         head,
     })
+}
+
+fn measured(row: &Signed) -> Row {
+    let (said, findings) = (&row.measurement, &row.measurement.findings);
+    Row {
+        href: format!("/{}?rev={}", row.other, said.model_version),
+        model: format!("{}@{}", row.other, said.model_version),
+        value: findings.primary().map(|value| findings.task.primary().show(value, 3)).unwrap_or_default(),
+        about: format!("{}; version {} of the data, {}", findings.sentence(), said.dataset_version, said.measured_at),
+    }
+}
+
+fn claimed(claim: &Claim) -> Row {
+    let (model, metric) = (&claim.model.repo.id, &claim.metric);
+    let value = Measure::of_card_shown(&metric.name, metric.value);
+    Row { href: format!("/{model}"), model: model.to_string(), value, about: format!("{}, says its card", metric.name) }
 }
 
 /// As many pictures of each class as there is room for; their addresses count through all previews.

@@ -1,7 +1,12 @@
 //! Asking for the features of a whole data set, as a job.
 
+use std::sync::Arc;
+
 use super::super::{Result, Service};
 use super::admit::{WEIGHTS, need, nothing_in};
+use super::kinds::Record;
+use crate::catalog::measurements;
+use crate::db::Tx;
 use crate::domain::job::Job;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::revision::Revision;
@@ -23,5 +28,13 @@ impl Service {
         let Some(pinned) = found.head else { return Err(nothing_in(&dataset)) };
         let work = EmbedDataset { model, model_version: version.number, dataset, dataset_version: pinned.number };
         self.queue_work(actor, Work::Embed(work), Vec::new()).await
+    }
+
+    /// From now on neighbours are looked for among what this job has left.
+    pub(super) async fn record_embedding(&self, job: &Job, work: &EmbedDataset) -> Result<Record> {
+        let owner = self.job_owner(job).await?;
+        let (pair, _) = self.pair(&owner, (&work.model, work.model_version), (&work.dataset, work.dataset_version)).await?;
+        let id = job.id.clone();
+        Ok(Arc::new(move |tx: &mut Tx<'_>| Ok(measurements::set_embedding(tx, &pair, &id)?)))
     }
 }

@@ -20,14 +20,16 @@ impl Service {
     pub async fn notes_for(&self, owner: &Actor, work: &Work) -> Result<Value> {
         match work {
             Work::FineTune(task) => Ok(json!(self.lineage(owner, task).await?)),
-            Work::Embed(_) => Ok(Value::Null),
+            Work::Embed(_) | Work::Evaluate(_) | Work::Ask(_) => Ok(Value::Null),
         }
     }
 
     /// What a kind writes beside the end of its job; it may read what the job has left first, all of which is untrusted.
-    pub(super) async fn record_of(&self, job: &Job, _left: &Left) -> Result<Record> {
-        match job.work {
-            Work::FineTune(_) | Work::Embed(_) => Ok(Arc::new(|_: &mut Tx<'_>| Ok::<(), Error>(()))),
+    pub(super) async fn record_of(&self, job: &Job, left: &Left) -> Result<Record> {
+        match &job.work {
+            Work::FineTune(_) | Work::Ask(_) => Ok(Arc::new(|_: &mut Tx<'_>| Ok::<(), Error>(()))),
+            Work::Embed(work) => self.record_embedding(job, work).await,
+            Work::Evaluate(work) => self.record_evaluation(job, work, left).await,
         }
     }
 }

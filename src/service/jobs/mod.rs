@@ -3,11 +3,13 @@
 
 mod admit;
 pub mod embed;
+mod evaluate;
 mod files;
 pub mod finetune;
 mod kinds;
 pub mod leases;
 mod line;
+pub mod neighbors;
 pub mod predict;
 pub mod queue;
 pub mod result;

@@ -8,6 +8,7 @@ pub mod edit;
 pub mod fetch;
 pub mod git;
 mod git_names;
+pub mod leaderboard;
 mod lines;
 pub mod listing;
 pub mod manage;

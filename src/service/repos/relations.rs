@@ -104,7 +104,7 @@ fn see(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Op
     }
 }
 
-fn summary(tx: &mut Tx<'_>, actor: &Actor, key: &RepoKey) -> Result<Option<RepoSummary>> {
+pub(super) fn summary(tx: &mut Tx<'_>, actor: &Actor, key: &RepoKey) -> Result<Option<RepoSummary>> {
     let Some(repo) = repos::find_by_key(tx, key)? else { return Ok(None) };
     match see(tx, actor, repo.kind, &repo.id)? {
         Some(repo) => browse::summary(tx, repo).map(Some),

@@ -35,6 +35,17 @@ struct One {
     known: f64,
 }
 
+/// Whether a published model has these very heads, with these labels in this order.
+pub fn has_heads(config: &ModelConfig, wanted: &[(String, Targets)]) -> bool {
+    let none = Vec::new();
+    let told = config.extra.get(HEADS).and_then(Value::as_array).unwrap_or(&none);
+    let same = |(head, (name, targets)): (&Value, &(String, Targets))| {
+        let labels: Vec<&str> = head["labels"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        head["name"] == json!(name) && (targets.classes().is_empty() || targets.classes() == labels.as_slice())
+    };
+    told.len() == wanted.len() && told.iter().zip(wanted).all(same)
+}
+
 impl Heads {
     pub fn new(heads: &[(String, Targets)], partition: &Partition) -> Result<Heads> {
         let mut found: Vec<One> = Vec::new();

@@ -26,6 +26,7 @@ use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
 
 pub use classification::{Classification, argmax, softmax};
+pub use heads::has_heads;
 
 /// How a head learns to answer about the items of one data set.
 pub trait Task: Send + Sync {
@@ -144,10 +145,15 @@ const TASK: &str = "task";
 /// Says what a row of a head's outputs means; of classes the so many likeliest.
 pub type Answerer = Box<dyn Fn(&[f32], usize) -> Answer + Send + Sync>;
 
+/// What the head of a published model was trained for.
+pub fn of_model(config: &ModelConfig) -> Name {
+    let told = config.extra.get(TASK).and_then(serde_json::Value::as_str).and_then(Name::parse);
+    told.unwrap_or_else(|| Name::of_problem_type(config.problem_type.as_deref()))
+}
+
 /// How the outputs of a published model are said: from its `config.json` and the rows of its head.
 pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
-    let told = config.extra.get(TASK).and_then(serde_json::Value::as_str).and_then(Name::parse);
-    match told.unwrap_or_else(|| Name::of_problem_type(config.problem_type.as_deref())) {
+    match of_model(config) {
         Name::Classification | Name::Ordinal => classification::answerer(config, outputs),
         Name::Regression | Name::MultiRegression => regression::answerer(config, outputs),
         Name::MultiLabel => multi_label::answerer(config, outputs),

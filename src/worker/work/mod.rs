@@ -1,7 +1,9 @@
 //! What is done for each kind of work, a file a kind: it runs in the confined process, is given the files of its inputs to read and two
 //! folders to leave things in, and says beforehand what these may hold. Whatever lies there else is not taken.
 
+mod ask;
 mod embed;
+mod evaluate;
 mod fine_tune;
 
 use std::path::{Path, PathBuf};
@@ -60,6 +62,8 @@ pub(super) fn of(work: &Work) -> &dyn Kind {
     match work {
         Work::FineTune(work) => work,
         Work::Embed(work) => work,
+        Work::Evaluate(work) => work,
+        Work::Ask(work) => work,
     }
 }
 

@@ -1,0 +1,118 @@
+//! `hub evaluate` and `hub neighbors`: a model on a data set, worked out by the hub as jobs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::output::{CliError, Output, Result};
+use super::remote::{Remote, Target};
+use super::table::table;
+use super::watch;
+use crate::client::Client;
+use crate::domain::measurement::Measurement;
+use crate::wire::evaluations::CreateEvaluation;
+use crate::wire::jobs::CreateEmbedding;
+
+/// Measure a model on a data set
+///
+/// The hub runs the model over the data set as a job, and signs what comes out: it stands on the model's page and on the data set's
+/// leaderboard as measured. Labels are matched by name; items whose label the model does not know are left out and counted.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hub evaluate acme/flowers-net --dataset acme/flowers
+  hub evaluate acme/flowers-net@2 --dataset acme/flowers@1 --split val --json")]
+pub struct Evaluate {
+    /// NAME[@REVISION]
+    model: String,
+    /// NAME[@REVISION]
+    #[arg(long, short, value_name = "NAME")]
+    dataset: String,
+    /// test, val or train; without it the first of them that the data set has
+    #[arg(long)]
+    split: Option<String>,
+    /// Do not wait for the end
+    #[arg(long)]
+    detach: bool,
+}
+
+/// Find the images of a data set that are nearest to one
+///
+/// By the angle between the features that a model makes of them. A data set that the model has not looked at yet is looked at first, as a
+/// job.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: hub neighbors resnet50 --dataset acme/flowers rose.jpg -k 5")]
+pub struct Neighbors {
+    /// NAME[@REVISION]
+    model: String,
+    /// The image
+    image: PathBuf,
+    /// NAME[@REVISION]
+    #[arg(long, short, value_name = "NAME")]
+    dataset: String,
+    /// How many
+    #[arg(short, default_value_t = 10)]
+    k: usize,
+}
+
+impl Evaluate {
+    pub async fn run(self, remote: &Remote) -> Result<Output> {
+        let (model, dataset) = (Target::parse(&self.model, false)?, Target::parse(&self.dataset, true)?);
+        let client = remote.client()?;
+        let body = CreateEvaluation { model: named(&model), dataset: named(&dataset), split: self.split };
+        let job = client.create_evaluation(&body).await?;
+        if self.detach {
+            return Ok(Output::new(format!("queued as job {}", job.id), json!(job), job.id));
+        }
+        watched(remote, &client, &job.id).await?;
+        let found = client.evaluations(&model.id).await?.items;
+        let of_job = |row: &crate::wire::evaluations::Measured| row.statement["job"] == Value::String(job.id.clone());
+        let Some(row) = found.into_iter().find(of_job) else {
+            return Err(CliError::failed(
+                "the job ended, and what it measured is not there",
+                format!("look at `hub jobs logs {}`", job.id),
+            ));
+        };
+        let said =
+            Measurement::of_signed(&row.signed).map_err(|e| CliError::corrupt(format!("the hub's statement: {e}"), "ask it again"))?;
+        let sentence = said.findings.sentence();
+        let human = format!("{}@{} on {}@{}: {sentence}", row.model, row.model_version, row.dataset, row.dataset_version);
+        let quiet = said.findings.primary().map(|value| value.to_string()).unwrap_or_default();
+        Ok(Output::new(human, json!(row), quiet))
+    }
+}
+
+impl Neighbors {
+    pub async fn run(self, remote: &Remote) -> Result<Output> {
+        let (model, dataset) = (Target::parse(&self.model, false)?, Target::parse(&self.dataset, true)?);
+        let unread =
+            |e| CliError::new(1, "file", format!("{}: it cannot be read: {e}", self.image.display()), "check the path of the image");
+        let image = bytes::Bytes::from(std::fs::read(&self.image).map_err(unread)?);
+        let client = remote.client()?;
+        let asked = client.neighbors(&model.id, &model.revision, &named(&dataset), self.k, image.clone()).await.map_err(CliError::from);
+        let found = match asked {
+            Err(refused) if refused.code == "not_embedded" => {
+                remote.reporter.note("this model has not looked at this data set yet: that is done first");
+                let job = client.create_embedding(&CreateEmbedding { model: named(&model), dataset: named(&dataset) }).await?;
+                watched(remote, &client, &job.id).await?;
+                client.neighbors(&model.id, &model.revision, &named(&dataset), self.k, image).await?
+            }
+            asked => asked?,
+        };
+        let row = |n: &crate::wire::predict::NeighborBody| {
+            vec![format!("{:.4}", n.similarity), n.target.clone(), n.split.clone(), n.path.clone()]
+        };
+        let rows: Vec<_> = found.neighbors.iter().map(row).collect();
+        let paths: Vec<_> = found.neighbors.iter().map(|n| n.path.clone()).collect();
+        Ok(Output::new(table(&["similarity", "target", "split", "path"], &rows), json!(found), paths.join("\n")))
+    }
+}
+
+fn named(target: &Target) -> String {
+    format!("{}@{}", target.id, target.revision)
+}
+
+/// Until it has succeeded; what follows tells what came of it.
+async fn watched(remote: &Remote, client: &Client, id: &str) -> Result<()> {
+    watch::quietly(remote, client, id).await
+}

@@ -1,0 +1,77 @@
+//! Measurements: ask for one, those of a model, the leaderboard of a data set, and the keys they are signed with.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use serde_json::json;
+
+use super::finetunes;
+use crate::domain::name::{RepoId, RepoKind};
+use crate::http::caller::Caller;
+use crate::http::error::Answer;
+use crate::http::extract::{Json, RepoAt};
+use crate::service::Service;
+use crate::service::repos::leaderboard::{Claim, Signed};
+use crate::wire::List;
+use crate::wire::error::ProblemBody;
+use crate::wire::evaluations::{Claimed, CreateEvaluation, LeaderboardBody, Measured};
+use crate::wire::jobs::Job;
+
+/// Measure a model on a data set, as a job. Labels are matched by name; what comes out is signed by this hub and stands on the model's
+/// page and on the data set's leaderboard.
+#[utoipa::path(post, path = "/api/v1/evaluations", tag = "evaluations", request_body = CreateEvaluation, responses(
+    (status = 201, body = Job),
+    (status = 404, body = ProblemBody, description = "The model or the data set is not there, or not for you."),
+    (status = 422, body = ProblemBody, description = "It could not work: the message says why."),
+))]
+pub async fn create(caller: Caller, service: Data<Service>, body: Json<CreateEvaluation>) -> Answer {
+    let (model, dataset) = (finetunes::repo_at("model", &body.0.model)?, finetunes::repo_at("dataset", &body.0.dataset)?);
+    let (model, dataset) = ((model.id, model.revision), (dataset.id, dataset.revision));
+    let job = service.create_evaluation(&caller.0, model, dataset, body.0.split).await?;
+    Ok(HttpResponse::Created().json(Job::from(job)))
+}
+
+/// What this hub measured of a model, newest first.
+#[utoipa::path(get, path = "/api/v1/models/{ns}/{name}/evaluations", tag = "evaluations", params(
+    ("ns" = String, Path), ("name" = String, Path),
+), responses((status = 200, body = List<Measured>), (status = 404, body = ProblemBody)))]
+pub async fn list(caller: Caller, service: Data<Service>, at: RepoAt) -> Answer {
+    let found = service.measurements_of(&caller.0, &at.id).await?;
+    let items = found.into_iter().map(|signed| measured(RepoKind::Model, &at.id, signed)).collect();
+    Ok(HttpResponse::Ok().json(List::<Measured> { items, next: None }))
+}
+
+/// How good models are on a data set: what this hub measured, and apart from it what cards claim.
+#[utoipa::path(get, path = "/api/v1/datasets/{ns}/{name}/leaderboard", tag = "evaluations", params(
+    ("ns" = String, Path), ("name" = String, Path),
+), responses((status = 200, body = LeaderboardBody), (status = 404, body = ProblemBody)))]
+pub async fn leaderboard(caller: Caller, service: Data<Service>, at: RepoAt) -> Answer {
+    let found = service.leaderboard(&caller.0, &at.id).await?;
+    let measured = found.measured.into_iter().map(|signed| measured(RepoKind::Dataset, &at.id, signed)).collect();
+    let claimed = found.claims.into_iter().map(claimed).collect();
+    Ok(HttpResponse::Ok().json(LeaderboardBody { measured, claimed }))
+}
+
+/// The public keys of this hub's signatures, as a JSON Web Key Set.
+#[utoipa::path(get, path = "/api/v1/signing-keys", tag = "evaluations", responses((status = 200, body = serde_json::Value)))]
+pub async fn keys(service: Data<Service>) -> Answer {
+    Ok(HttpResponse::Ok().json(service.public_keys()))
+}
+
+fn measured(of: RepoKind, id: &RepoId, signed: Signed) -> Measured {
+    let (model, dataset) = match of {
+        RepoKind::Model => (id.to_string(), signed.other.to_string()),
+        RepoKind::Dataset => (signed.other.to_string(), id.to_string()),
+    };
+    let (model_version, dataset_version) = (signed.measurement.model_version, signed.measurement.dataset_version);
+    Measured { model, model_version, dataset, dataset_version, verified: true, statement: json!(signed.measurement), signed: signed.signed }
+}
+
+fn claimed(claim: Claim) -> Claimed {
+    Claimed {
+        model: claim.model.repo.id.to_string(),
+        model_version: claim.model.head.map_or(0, |head| head.number),
+        verified: false,
+        metric: claim.metric.name,
+        value: claim.metric.value,
+    }
+}

@@ -1,0 +1,104 @@
+//! Measuring a model on a data set, as a job, whose findings this hub signs.
+
+use std::sync::Arc;
+
+use super::super::{Error, Result, Service};
+use super::admit::{WEIGHTS, need, nothing_in};
+use super::kinds::Record;
+use super::result::Left;
+use crate::catalog::measurements::{self, Pair};
+use crate::db::Tx;
+use crate::domain::answers::Format;
+use crate::domain::job::Job;
+use crate::domain::measurement::{Findings, Measurement};
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::repo::RepoSummary;
+use crate::domain::revision::Revision;
+use crate::domain::user::Actor;
+use crate::domain::work::{AskDataset, Evaluate, Work};
+
+impl Service {
+    /// Puts it in the queue, once both are readable.
+    pub async fn create_evaluation(
+        &self,
+        actor: &Actor,
+        (model, model_revision): (RepoId, Revision),
+        (dataset, dataset_revision): (RepoId, Revision),
+        split: Option<String>,
+    ) -> Result<Job> {
+        let (version, manifest) = self.manifest(actor, RepoKind::Model, &model, &model_revision).await?;
+        self.model_config(&model, &version, &manifest).await?;
+        need(&manifest, WEIGHTS, &model, &version)?;
+        check_split(split.as_deref())?;
+        let found = self.get_repo_at(actor, RepoKind::Dataset, &dataset, &dataset_revision).await?;
+        let Some(pinned) = found.head else { return Err(nothing_in(&dataset)) };
+        let work = Evaluate { model, model_version: version.number, dataset, dataset_version: pinned.number, split };
+        self.queue_work(actor, Work::Evaluate(work), Vec::new()).await
+    }
+
+    /// Puts a question about all items of a data set, or of one split, in the queue; with `top` for the likeliest classes, else for features.
+    pub async fn ask_about_dataset(
+        &self,
+        actor: &Actor,
+        (model, model_revision): (RepoId, Revision),
+        (dataset, dataset_revision): (RepoId, Revision),
+        split: Option<String>,
+        (top, format): (Option<usize>, Format),
+    ) -> Result<Job> {
+        let (version, manifest) = self.manifest(actor, RepoKind::Model, &model, &model_revision).await?;
+        self.model_config(&model, &version, &manifest).await?;
+        need(&manifest, WEIGHTS, &model, &version)?;
+        check_split(split.as_deref())?;
+        let found = self.get_repo_at(actor, RepoKind::Dataset, &dataset, &dataset_revision).await?;
+        let Some(pinned) = found.head else { return Err(nothing_in(&dataset)) };
+        let work = AskDataset { model, model_version: version.number, dataset, dataset_version: pinned.number, split, top, format };
+        self.queue_work(actor, Work::Ask(work), Vec::new()).await
+    }
+
+    /// Signs what was found, and writes it down with the end of the job.
+    pub(super) async fn record_evaluation(&self, job: &Job, work: &Evaluate, left: &Left) -> Result<Record> {
+        let found = serde_json::from_value::<Findings>(left.headline.clone()).ok().filter(Findings::is_sound);
+        let unsound = || Error::invalid("bad_findings", "what was measured does not hold together", "report this as a bug");
+        let findings = found.ok_or_else(unsound)?;
+        let owner = self.job_owner(job).await?;
+        let (pair, commits) = self.pair(&owner, (&work.model, work.model_version), (&work.dataset, work.dataset_version)).await?;
+        let now = self.now();
+        let measurement = Measurement {
+            model: work.model.to_string(),
+            model_version: work.model_version,
+            model_commit: commits.0,
+            dataset: work.dataset.to_string(),
+            dataset_version: work.dataset_version,
+            dataset_commit: commits.1,
+            findings,
+            asked_by: job.owner_name.clone(),
+            job: job.id.to_string(),
+            measured_at: now.to_string(),
+            hub: env!("CARGO_PKG_VERSION").into(),
+        };
+        let signed = self.signer()?.sign(&measurement.payload());
+        let id = job.id.clone();
+        Ok(Arc::new(move |tx: &mut Tx<'_>| Ok(measurements::insert(tx, &id, &pair, now, &signed)?)))
+    }
+
+    /// The keys of both repos, and the commits of the versions.
+    pub(super) async fn pair(
+        &self,
+        actor: &Actor,
+        (model, model_version): (&RepoId, u32),
+        (dataset, dataset_version): (&RepoId, u32),
+    ) -> Result<(Pair, (String, String))> {
+        let model = self.get_repo_at(actor, RepoKind::Model, model, &Revision::Number(model_version)).await?;
+        let dataset = self.get_repo_at(actor, RepoKind::Dataset, dataset, &Revision::Number(dataset_version)).await?;
+        let commit = |found: &RepoSummary| found.head.as_ref().map(|head| head.commit.to_string()).unwrap_or_default();
+        let commits = (commit(&model), commit(&dataset));
+        Ok((Pair { model: (model.repo.key, model_version), dataset: (dataset.repo.key, dataset_version) }, commits))
+    }
+}
+
+fn check_split(split: Option<&str>) -> Result<()> {
+    match split.filter(|split| !["train", "val", "test"].contains(split)) {
+        Some(split) => Err(Error::invalid("bad_split", format!("'{split}' is no split"), "ask for train, val or test, or leave it out")),
+        None => Ok(()),
+    }
+}

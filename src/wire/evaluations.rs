@@ -1,0 +1,55 @@
+//! Measurements as JSON: asked for, of a model, and as the leaderboard of a data set.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// `POST /api/v1/evaluations`
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateEvaluation {
+    /// `namespace/name[@revision]`
+    pub model: String,
+    /// `namespace/name[@revision]`
+    pub dataset: String,
+    /// `test`, `val` or `train`; the first of them that the data set has, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
+}
+
+/// What this hub measured.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Measured {
+    /// The model's and the data set's present names.
+    pub model: String,
+    pub model_version: u32,
+    pub dataset: String,
+    pub dataset_version: u32,
+    /// `true`: this hub measured it and signs it.
+    pub verified: bool,
+    /// The statement that is signed: versions with commits, split, measures with their interval, items, what was left out, the digest of
+    /// the data, who asked, when.
+    pub statement: Value,
+    /// The same as a JSON Web Signature in compact form; `/api/v1/signing-keys` has the key.
+    pub signed: String,
+}
+
+/// A number on a model's card.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Claimed {
+    pub model: String,
+    pub model_version: u32,
+    /// `false`: the card says so, and nobody here has checked it.
+    pub verified: bool,
+    /// As the card calls it: `accuracy`.
+    pub metric: String,
+    pub value: f64,
+}
+
+/// A data set's leaderboard.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LeaderboardBody {
+    /// Best first, one of each model: `test` before other splits, what was measured on all items before what was measured on some.
+    pub measured: Vec<Measured>,
+    pub claimed: Vec<Claimed>,
+}
