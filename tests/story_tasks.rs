@@ -145,7 +145,8 @@ async fn several_numbers_are_learned_together_and_answered_under_their_names() {
     let (_, dataset) = ada.get("/datasets/ada/numbers").await;
     let report = &dataset["facts"]["dataset_report"];
     assert_eq!((&report["task"], &report["heads"][1]["name"]), (&json!("multi-regression"), &json!("target_blue")), "{report:#}");
-    let metrics = trained(&ada, "ada/numbers", "ada/numbers-net", recipe(json!({ "task": "regression", "epochs": 60 }))).await;
+    let metrics =
+        trained(&ada, "ada/numbers", "ada/numbers-net", recipe(json!({ "task": "regression", "epochs": 60, "head_lr": 0.01 }))).await;
     at_least(&metrics, "mean_r2", 0.5);
     let part = |at: usize, key: &str| metrics["parts"][at][key].as_f64().unwrap();
     assert!((metrics["mean_r2"].as_f64().unwrap() - (part(0, "r2") + part(1, "r2")) / 2.0).abs() < 1e-9, "{metrics:#}");
@@ -230,7 +231,7 @@ async fn several_heads_share_a_backbone_and_survive_a_kill() {
     };
     assert_eq!(digest("ada/killed").await, digest("ada/whole").await);
 
-    let metrics = trained(&ada, "ada/gaps", "ada/gaps-net", recipe(json!({}))).await;
+    let metrics = trained(&ada, "ada/gaps", "ada/gaps-net", recipe(json!({ "epochs": 60, "head_lr": 0.01 }))).await;
     let part = |at: usize, key: &str| metrics["parts"][at][key].as_f64().unwrap_or(f64::NAN);
     assert!(part(0, "top1") > 0.9 && part(1, "r2") > 0.4 && part(2, "map") > 0.9, "{metrics:#}");
     let config = config(&ada, "ada/gaps-net").await;
@@ -266,4 +267,87 @@ async fn what_teaches_nothing_is_refused_in_a_sentence() {
         assert_eq!(status, 422, "{header}: {problem}");
         assert!(problem.to_string().contains(why), "{header}: {problem}");
     }
+}
+
+/// Pictures of three colours: a folder for each class and one without.
+fn with_unlabelled(per_class: u64, unlabelled: u64) -> Vec<u8> {
+    let mut files = Vec::new();
+    for which in [1u8, 2, 4] {
+        let (colour, names) = lights(which);
+        files.extend((0..per_class).map(|n| (format!("{}/{n}.png", names[0]), picture(colour, n * 31 + 7))));
+        files.extend((0..unlabelled).map(|n| (format!("unlabeled/{which}-{n}.png"), picture(colour, n * 31 + 5_000))));
+    }
+    zipped(&files)
+}
+
+#[tokio::test]
+async fn a_few_of_each_class_are_drawn_and_several_draws_tell_their_spread() {
+    let server = Server::start_with(&["--workers", "1"], &[]);
+    let ada = Person::admin(&server).invite("ada").await;
+    ada.publish("model", "ada/tiny", false, base_files()).await;
+    ada.publish("dataset", "ada/colours", false, vec![("data.zip", with_unlabelled(12, 0))]).await;
+    let metrics = trained(&ada, "ada/colours", "ada/few", recipe(json!({ "shots": 3, "draws": 3, "epochs": 10 }))).await;
+    assert_eq!(metrics["images"], 27, "what was not drawn is measured on: {metrics}");
+    at_least(&metrics, "top1", 0.9);
+    let (_, file) = ada.get("/models/ada/few/versions/main/files/metrics.json").await;
+    let draws = &file["rounds"]["draws"];
+    let values: Vec<f64> = draws["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
+    assert_eq!(
+        (&draws["shots"], &draws["measure"], values.len(), &file["train_images"]),
+        (&json!(3), &json!("top1"), 3, &json!(9)),
+        "{draws}"
+    );
+    assert_eq!(Some(values[0]), metrics["top1"].as_f64(), "the first draw is published");
+    let mean = values.iter().sum::<f64>() / 3.0;
+    assert!((draws["mean"].as_f64().unwrap() - mean).abs() < 1e-9 && draws["deviation"].as_f64().unwrap() >= 0.0);
+    let ask = |recipe: Value| json!({ "base": "ada/tiny", "dataset": "ada/colours", "name": "ada/x", "recipe": recipe });
+    let (status, problem) = ada.post("/finetunes", ask(json!({ "draws": 3 }))).await;
+    assert_eq!(status, 422, "{problem}");
+    assert!(problem.to_string().contains("set shots too"), "{problem}");
+}
+
+#[tokio::test]
+async fn images_without_a_class_are_learned_from_and_never_measured_on() {
+    let server = Server::start_with(&["--workers", "1"], &[]);
+    let ada = Person::admin(&server).invite("ada").await;
+    ada.publish("model", "ada/tiny", false, base_files()).await;
+    ada.publish("dataset", "ada/half", false, vec![("data.zip", with_unlabelled(12, 8))]).await;
+    let (_, dataset) = ada.get("/datasets/ada/half").await;
+    let report = &dataset["facts"]["dataset_report"];
+    assert_eq!(
+        (&report["images"], &report["unlabelled"], report["classes"].as_array().map(Vec::len)),
+        (&json!(36), &json!(24), Some(3)),
+        "{report:#}"
+    );
+    assert!(report["warnings"].to_string().contains("24 images in `unlabeled`"), "{report:#}");
+
+    let pseudo = recipe(json!({ "unlabelled": "pseudo", "confidence": 0.6, "epochs": 40 }));
+    let metrics = trained(&ada, "ada/half", "ada/pseudo", pseudo).await;
+    at_least(&metrics, "top1", 0.9);
+    assert!(metrics["images"].as_u64().unwrap() < 12, "only those with a class are held out: {metrics}");
+    let (_, file) = ada.get("/models/ada/pseudo/versions/main/files/metrics.json").await;
+    let taught = &file["rounds"]["taught"];
+    assert_eq!(taught["items"], 24, "{taught}");
+    assert!(taught["learned"].as_u64().unwrap() >= 12, "{taught}");
+    if taught["published"] == true {
+        let all = file["train_images"].as_u64().unwrap() + metrics["images"].as_u64().unwrap();
+        assert_eq!(all, 36 + taught["learned"].as_u64().unwrap());
+    }
+
+    let fixmatch = recipe(json!({ "strategy": "full", "frozen_stages": 5, "unlabelled": "fixmatch", "confidence": 0.5, "epochs": 4 }));
+    let metrics = trained(&ada, "ada/half", "ada/fixmatch", fixmatch.clone()).await;
+    at_least(&metrics, "top1", 0.34);
+    let digest = |name: &str| format!("/models/{name}/versions/main/files/metrics.json");
+    trained(&ada, "ada/half", "ada/fixmatch2", fixmatch.clone()).await;
+    let mut plain = fixmatch;
+    plain["unlabelled"] = json!("ignore");
+    trained(&ada, "ada/half", "ada/plain", plain).await;
+    let first = ada.get(&digest("ada/fixmatch")).await.1["weights_digest"].clone();
+    assert_eq!(first, ada.get(&digest("ada/fixmatch2")).await.1["weights_digest"], "it repeats itself");
+    assert_ne!(first, ada.get(&digest("ada/plain")).await.1["weights_digest"], "and learned from them");
+
+    // A head has no views; a data set without such a folder has nothing to teach.
+    let ask = |recipe: Value| json!({ "base": "ada/tiny", "dataset": "ada/half", "name": "ada/x", "recipe": recipe });
+    let (status, problem) = ada.post("/finetunes", ask(json!({ "strategy": "head", "unlabelled": "fixmatch" }))).await;
+    assert_eq!(status, 422, "{problem}");
 }

@@ -1,5 +1,7 @@
 //! The card of a fine-tuned model: where it comes from, what it scores, on what, and how far to believe it.
 
+mod more;
+
 use std::fmt::Write;
 
 use super::report::{Lineage, Report};
@@ -46,6 +48,7 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     text += &numbers(report);
     text += &how_to_read(report);
     let (_, measured) = report.outcome.measured();
+    text += &more::of(measured);
     if !measured.per_class.is_empty() {
         text += &classes(measured);
     }

@@ -9,7 +9,7 @@ use super::format;
 use super::frame::{Frame, page};
 use super::repo_head::{Fact, Head, card_html};
 use super::snippets::{Snippet, snippets};
-use crate::domain::dataset_report::{DatasetReport, SplitCount};
+use crate::domain::dataset_report::{DatasetReport, HeadFacts, SplitCount};
 use crate::domain::repo::RepoSummary;
 use crate::domain::revision::Revision;
 use crate::domain::task::{Measure, significant};
@@ -131,6 +131,8 @@ fn facts(summary: &RepoSummary, report: &DatasetReport) -> Vec<Fact> {
         ("Samples", some(facts.samples)),
         ("Classes", some(facts.classes)),
         ("Targets", report.values.map_or(String::new(), |v| format!("{} to {}", significant(v.min), significant(v.max)))),
+        ("Targets", heads(report)),
+        ("Without a class", some(report.unlabelled as u64)),
         ("Mean target", report.values.map_or(String::new(), |v| format!("{} ± {}", significant(v.mean), significant(v.deviation)))),
         ("Task", facts.task.clone()),
         ("Modality", facts.modality.clone()),
@@ -139,6 +141,20 @@ fn facts(summary: &RepoSummary, report: &DatasetReport) -> Vec<Fact> {
     ];
     let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
     lines.map(|(label, value)| Fact { label, value, href: None }).collect()
+}
+
+/// What several things that are to be said about each image are: `colour (2 classes, of 72 images), size (1.500 to 8.500, of 68 images)`.
+fn heads(report: &DatasetReport) -> String {
+    const SHOWN: usize = 12;
+    let of = |head: &HeadFacts| {
+        let what = match &head.values {
+            Some(values) => format!("{} to {}", significant(values.min), significant(values.max)),
+            None => format!("{} classes", head.classes.len()),
+        };
+        format!("{} ({what}, of {} images)", head.name, head.known)
+    };
+    let more = if report.heads.len() > SHOWN { " ..." } else { "" };
+    report.heads.iter().take(SHOWN).map(of).collect::<Vec<_>>().join(", ") + more
 }
 
 fn splits(report: &DatasetReport) -> Vec<SplitView> {

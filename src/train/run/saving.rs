@@ -66,5 +66,7 @@ pub(super) fn identity(training: &Training, model: &Model, feed: &Feed, dataset_
     hash.update(format!("{:?}\n{views}\n{name}\n{targets:?}\n", training.recipe));
     hash.update(model.base_digest);
     hash.update(dataset_digest);
+    let taught = training.dataset.taught_samples().iter().map(|sample| (sample.id, &sample.target));
+    hash.update(format!("{:?}", taught.collect::<Vec<_>>()));
     hex::encode(hash.finalize())
 }

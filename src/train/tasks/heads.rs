@@ -1,7 +1,7 @@
 //! Several tasks about each item on one backbone: the rows of their heads stand one below the other in one layer, so that what
 //! is published loads as any model. An item may lack the target of a head; it then says nothing to that head.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{Device, Tensor};
 use serde_json::{Map, Value, json};
@@ -22,6 +22,8 @@ const HEADS: &str = "heads";
 
 pub struct Heads {
     heads: Vec<One>,
+    /// What comes in under plain gradient descent, see [`Task::head_rate`]; it is known once the network is.
+    features: OnceLock<usize>,
 }
 
 #[derive(Clone)]
@@ -64,7 +66,7 @@ impl Heads {
             let from = found.last().map_or(0, |last| last.from + last.outputs);
             found.push(One { name: name.clone(), outputs: task.outputs(), task, from, known });
         }
-        Ok(Heads { heads: found })
+        Ok(Heads { heads: found, features: OnceLock::new() })
     }
 
     /// Of each head: the rows of a batch that have its target, and those targets.
@@ -93,7 +95,7 @@ impl Task for Heads {
         self.heads.iter().map(|head| head.outputs).sum()
     }
 
-    /// The mean over heads of each one's loss over all its targets: a head with few of them counts as much as one with many, since
+    /// The sum over heads of each one's loss over all its targets: a head with few of them counts as much as one with many, since
     /// what a batch has of them is held against their share of all items.
     fn loss(&self, outputs: &Tensor, targets: &[Target], recipe: &Recipe) -> Result<Tensor> {
         let mut sum = (outputs.sum_all()? * 0.0)?;
@@ -102,7 +104,9 @@ impl Task for Heads {
             if rows.is_empty() {
                 continue;
             }
-            let weight = own.len() as f64 / (targets.len() as f64 * head.known) / self.heads.len() as f64;
+            // One rate serves all rows: a head that needs a smaller one has a smaller loss instead, which comes to the same for its rows.
+            let rate = self.features.get().map_or(1.0, |features| head.task.head_rate(*features));
+            let weight = rate * own.len() as f64 / (targets.len() as f64 * head.known);
             let rows = Tensor::new(rows, &Device::Cpu)?.to_device(outputs.device())?;
             let part = outputs.narrow(1, head.from, head.outputs)?.index_select(&rows, 0)?;
             sum = (sum + (head.task.loss(&part, &own, &Recipe { loss: None, label_smoothing: 0.0, ..recipe.clone() })? * weight)?)?;
@@ -161,7 +165,8 @@ impl Task for Heads {
     }
 
     fn head_rate(&self, features: usize) -> f64 {
-        self.heads.iter().map(|head| head.task.head_rate(features)).fold(1.0, f64::min)
+        let _ = self.features.set(features);
+        1.0
     }
 
     fn units(&self) -> Option<Vec<(f64, f64)>> {
@@ -175,7 +180,10 @@ impl Task for Heads {
             None => head.clone(),
         };
         let fits = validation.more.parts.len() == self.heads.len();
-        fits.then(|| Arc::new(Heads { heads: self.heads.iter().zip(&validation.more.parts).map(of).collect() }) as Arc<dyn Task>)
+        fits.then(|| {
+            let heads = self.heads.iter().zip(&validation.more.parts).map(of).collect();
+            Arc::new(Heads { heads, features: self.features.clone() }) as Arc<dyn Task>
+        })
     }
 }
 
@@ -297,7 +305,7 @@ mod tests {
         assert_eq!((gradient[1][2], gradient[2][0], gradient[2][1]), (0.0, 0.0, 0.0), "unknown cells pull at nothing");
         assert!(gradient[0][2] > 0.0 && gradient[3][2] < 0.0 && gradient[0][0] < 0.0, "{gradient:?}");
         let cross = -(1f32.exp() / (1f32.exp() + 1.0)).ln();
-        assert!((loss.to_scalar::<f32>().unwrap() - (cross + 1.0) / 2.0).abs() < 1e-5, "the mean of both heads' own means");
+        assert!((loss.to_scalar::<f32>().unwrap() - (cross + 1.0)).abs() < 1e-5, "the sum of both heads' own means");
     }
 
     #[test]

@@ -1,0 +1,51 @@
+//! Measures beside those of the table: further ones with their intervals, and those of each value, label or head.
+
+use std::fmt::Write;
+
+use super::cell;
+use crate::domain::evaluation::Evaluation;
+
+/// Longer tables are left to metrics.json.
+const LISTED: usize = 60;
+
+pub fn of(measured: &Evaluation) -> String {
+    let mut text = further(measured);
+    if !measured.more.labels.is_empty() {
+        text += &labels(measured);
+    }
+    if !measured.more.parts.is_empty() {
+        text += &parts(measured);
+    }
+    text
+}
+
+/// A sentence with the further measures.
+fn further(measured: &Evaluation) -> String {
+    let about = measured.task.about();
+    let told = about.further.iter().filter_map(|measure| {
+        let value = measured.more.measures.get(measure.key)?;
+        let interval = measured.more.intervals.get(measure.key);
+        let between = interval.map(|(low, high)| format!(" ({} to {})", measure.show(*low, 3), measure.show(*high, 3)));
+        Some(format!("{} {}{}", measure.title, measure.show(*value, 3), between.unwrap_or_default()))
+    });
+    let told: Vec<String> = told.collect();
+    if told.is_empty() { String::new() } else { format!("Also measured, with 95 % intervals: {}.\n\n", told.join(", ")) }
+}
+
+fn labels(measured: &Evaluation) -> String {
+    let mut text = String::from("| label | average precision | counts as there from |\n| --- | --- | --- |\n");
+    for (score, label) in measured.per_class.iter().zip(&measured.more.labels).take(LISTED) {
+        let _ = writeln!(text, "| {} | {:.3} | {:.3} |", cell(&score.class), label.average_precision, label.threshold);
+    }
+    text + "\n"
+}
+
+fn parts(measured: &Evaluation) -> String {
+    let mut text = String::from("| of | images | measures |\n| --- | --- | --- |\n");
+    for (name, part) in measured.more.parts.iter().take(LISTED) {
+        let told =
+            part.task.measures().iter().zip(&part.values).map(|(measure, value)| format!("{} {}", measure.title, measure.show(*value, 4)));
+        let _ = writeln!(text, "| {} | {} | {} |", cell(name), part.samples, told.collect::<Vec<_>>().join(", "));
+    }
+    text + "\n"
+}
