@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hub::data::{Dataset, Error, Limits, Source, Target, check};
+use hub::data::{Dataset, Error, Limits, Source, Target, Targets, check};
 use hub::domain::task::Task;
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
@@ -80,6 +80,24 @@ fn what_datasets_pushes_is_a_data_set_of_images() {
         let first = if shard.contains("test") { 20 } else { 10 * u8::from(shard.contains("00001-of")) };
         assert_eq!(image.get_pixel(0, 0).0[0], first + row.parse::<u8>().unwrap(), "{}", sample.path);
     }
+}
+
+/// Of `List(ClassLabel)` and `List(Value("float32"))`, by `Dataset.to_parquet` of datasets 5.2.
+#[test]
+fn lists_of_classes_are_labels_and_lists_of_numbers_values() {
+    let open = |bytes: &[u8]| {
+        let version = version(&[("data/train-00000-of-00001.parquet", bytes)]);
+        let dataset = Dataset::open(&Source::Files(version.files.clone()), &Limits::default()).unwrap();
+        (dataset.targets.clone(), dataset.samples().iter().map(|sample| sample.target.clone()).collect::<Vec<_>>(), dataset.warnings)
+    };
+    let (targets, found, warnings) = open(include_bytes!("fixtures/tables/labels.parquet"));
+    assert_eq!(targets, Targets::Labels(["blue", "green", "red"].map(String::from).into()));
+    let labels = |of: &[u32]| Target::Labels(of.into());
+    assert_eq!(found, [labels(&[0, 2]), labels(&[1]), labels(&[]), labels(&[0, 1, 2]), labels(&[2])]);
+    assert!(warnings.contains(&"1 rows have no label and are left out".to_owned()), "a missing list is not an empty one: {warnings:?}");
+    let (targets, found, _) = open(include_bytes!("fixtures/tables/values.parquet"));
+    assert_eq!(targets, Targets::Values(["target_0", "target_1"].map(String::from).into()));
+    assert_eq!(found[3], Target::Values([4.5, 5.0].into()));
 }
 
 /// As two calls of `push_to_hub(config_name=...)` leave it.
