@@ -4,10 +4,10 @@
 
 mod support;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use support::Server;
-use support::training::{Person, Worker};
+use support::training::{Gate, Person, Worker};
 
 #[tokio::test]
 async fn the_features_of_a_data_set_are_a_job_that_leaves_files() {
@@ -41,4 +41,83 @@ async fn the_features_of_a_data_set_are_a_job_that_leaves_files() {
     assert_eq!(admin.get(&format!("/jobs/{id}/files/other.npy")).await.0, 404);
     assert_eq!(admin.get("/finetunes").await.1["items"], json!([]), "a fine-tune it is not");
     assert_eq!(admin.get("/jobs?kind=embed").await.1["items"][0]["id"], json!(id));
+}
+
+/// A fine-tune with something to lose: epochs leave checkpoints.
+fn long(name: &str) -> Value {
+    let recipe = json!({ "strategy": "full", "frozen_stages": 6, "epochs": 6, "batch_size": 6, "seed": 5, "threads": 1 });
+    json!({ "base": "tiny", "dataset": "colours", "name": name, "recipe": recipe })
+}
+
+async fn digest_of(person: &Person<'_>, name: &str) -> Value {
+    let path = format!("/models/{name}/versions/1/files/metrics.json");
+    let text = person.stream(&path).send().await.unwrap().text().await.unwrap();
+    serde_json::from_str::<Value>(&text).unwrap()["weights_digest"].clone()
+}
+
+#[tokio::test]
+async fn a_job_stands_still_goes_on_is_tried_again_cloned_and_replayed() {
+    let server = Server::start();
+    let admin = Person::admin(&server);
+    admin.publish_both("library/tiny", "library/colours", 12).await;
+    let gate = Gate::after_epoch(&server, 2);
+    let _worker = Worker::start(&server);
+    let id = admin.finetune(long("library/held")).await;
+    admin.held(&id, 1).await;
+    let act = async |act: &str| admin.post(&format!("/jobs/{id}/{act}"), json!({})).await;
+    assert_eq!(act("pause").await.0, 200);
+    let job = admin.wait(&id, "given back", |job| job["state"] == "queued").await;
+    assert_eq!((&job["paused"], &job["stage"]), (&json!(true), &json!("paused")), "{job}");
+    gate.open();
+    assert_eq!(act("retry").await.0, 409, "it has not ended");
+
+    // The worker has time for others meanwhile.
+    let other = admin.finetune(long("library/quiet")).await;
+    assert_eq!(admin.end(&other).await["state"], "succeeded", "{}", admin.log(&other).await);
+    assert_eq!(admin.job(&id).await["state"], "queued", "what is paused is not started");
+    assert_eq!(act("resume").await.0, 200);
+    assert_eq!(admin.end(&id).await["state"], "succeeded", "{}", admin.log(&id).await);
+    assert!(admin.log(&id).await.contains("paused; it goes on from its last checkpoint"));
+    let digest = digest_of(&admin, "library/held").await;
+    assert_eq!(digest, digest_of(&admin, "library/quiet").await, "a pause changes nothing");
+    assert_eq!(act("pause").await.0, 409, "it has ended");
+
+    let (status, replay) = admin.post("/finetunes/replay", json!({ "model": "library/quiet@1", "name": "library/again" })).await;
+    assert_eq!(status, 201, "{replay}");
+    let replay = replay["id"].as_str().unwrap().to_owned();
+    assert_eq!(admin.end(&replay).await["state"], "succeeded", "{}", admin.log(&replay).await);
+    assert!(admin.log(&replay).await.contains("replay of library/quiet@1: the digest matches"), "{}", admin.log(&replay).await);
+    assert_eq!(admin.post("/finetunes/replay", json!({ "model": "library/tiny", "name": "library/no" })).await.0, 404);
+
+    let (status, clone) = admin.post(&format!("/jobs/{id}/clone"), json!({ "name": "library/clone" })).await;
+    assert_eq!((status, &clone["name"], &clone["base"]), (201, &json!("library/clone"), &json!("library/tiny@1")), "{clone}");
+    let clone = clone["id"].as_str().unwrap().to_owned();
+    admin.post(&format!("/jobs/{clone}/cancel"), json!({})).await;
+    admin.end(&clone).await;
+    let (status, again) = admin.post(&format!("/jobs/{clone}/retry"), json!({})).await;
+    // It may have ended before it was cancelled.
+    assert!(status == 200 && again["state"] == "queued" || admin.job(&clone).await["state"] == "succeeded", "{again}");
+    assert_eq!(admin.end(&clone).await["state"], "succeeded", "{}", admin.log(&clone).await);
+    assert_eq!(digest_of(&admin, "library/clone").await, digest);
+}
+
+#[tokio::test]
+async fn people_order_their_own_jobs_and_administrators_all() {
+    let server = Server::start();
+    let admin = Person::admin(&server);
+    admin.publish_both("library/tiny", "library/colours", 4).await;
+    let ada = admin.invite("ada").await;
+    let id = ada.finetune(long("ada/net")).await;
+    let place = json!({ "priority": 7 });
+    let (status, job) = ada.post(&format!("/jobs/{id}/priority"), place.clone()).await;
+    assert_eq!((status, &job["priority"], &job["urgency"]), (200, &json!(0), &json!(7)), "{job}");
+    let (status, job) = admin.post(&format!("/jobs/{id}/priority"), place.clone()).await;
+    assert_eq!((status, &job["priority"]), (200, &json!(7)), "{job}");
+    let (status, refused) = ada.post(&format!("/jobs/{id}/priority"), json!({ "priority": 101 })).await;
+    assert!(status == 422 && refused["message"].as_str().unwrap().contains("-100 to 100"), "{refused}");
+    let eve = admin.invite("eve").await;
+    for act in ["pause", "resume", "retry", "clone", "cancel"] {
+        assert_eq!(eve.post(&format!("/jobs/{id}/{act}"), json!({})).await.0, 404, "{act}");
+    }
+    assert_eq!(eve.post(&format!("/jobs/{id}/priority"), place).await.0, 404);
 }

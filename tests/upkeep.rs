@@ -383,6 +383,8 @@ async fn checkpoints_live_as_long_as_their_job() {
         name: repo("ada/out"),
         private: false,
         recipe: Recipe::default(),
+        sweep: None,
+        replays: None,
     };
     let job = Job {
         id: JobId::new(now, [3; 10]),
@@ -392,6 +394,9 @@ async fn checkpoints_live_as_long_as_their_job() {
         state: JobState::Queued,
         attempt: 0,
         cancel_requested: false,
+        priority: 0,
+        urgency: 0,
+        paused: false,
         step: 0,
         total_steps: 0,
         stage: String::new(),

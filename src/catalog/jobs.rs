@@ -11,7 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::work::Work;
 use crate::params;
 
-const COLUMNS: &str = "j.id, j.owner, a.name as owner_name, j.kind, j.spec, j.state, j.attempt, j.cancel_requested, j.step, j.total_steps, \
+const COLUMNS: &str = "j.id, j.owner, a.name as owner_name, j.kind, j.spec, j.state, j.attempt, j.cancel_requested, j.priority, j.urgency, j.paused, j.step, j.total_steps, \
      j.stage, j.error, j.result_version, j.created, j.started, j.finished \
      from jobs j join accounts a on a.id = j.owner";
 
@@ -28,6 +28,9 @@ fn from_row(row: &Row) -> Result<Job> {
         state: row.parse("state", |text| JobState::parse(text).ok_or("is no state"))?,
         attempt: row.count("attempt")? as u32,
         cancel_requested: row.flag("cancel_requested")?,
+        priority: row.int("priority")?,
+        urgency: row.int("urgency")?,
+        paused: row.flag("paused")?,
         step: row.count("step")?,
         total_steps: row.count("total_steps")?,
         stage: row.text("stage")?,
@@ -101,17 +104,57 @@ pub fn count_by_state(tx: &mut Tx<'_>) -> Result<Vec<(JobState, u64)>> {
     rows.iter().map(read).collect()
 }
 
-/// A job a worker may start now, oldest first: one that waits, or one whose worker let its lease run out.
-/// With it comes how often it was started since its last checkpoint.
+/// A job a worker may start now, or one whose worker let its lease run out, which comes first. Of those that wait: by the
+/// administrators' priority, then fairly among people (who has fewest running, then whose turn was longest ago), then by its owner's
+/// urgency, then oldest first. With it comes how often it was started since its last checkpoint.
 pub fn find_ready(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<(Job, u32)>> {
-    let row = tx.find(
-        &format!(
-            "select j.fruitless, {COLUMNS} where (j.state = 'queued' and j.not_before <= $1) \
-             or (j.state = 'running' and j.lease_until < $1) order by j.created, j.id limit 1"
-        ),
-        params![now.unix_ms()],
+    let read = |row: Row| Ok((from_row(&row)?, row.count("fruitless")? as u32));
+    let lost = format!("select j.fruitless, {COLUMNS} where j.state = 'running' and j.lease_until < $1 order by j.created, j.id limit 1");
+    if let Some(row) = tx.find(&lost, params![now.unix_ms()])? {
+        return read(row).map(Some);
+    }
+    let turn = "select j.owner, j.priority from jobs j where j.state = 'queued' and j.paused = 0 and j.not_before <= $1 \
+         order by j.priority desc, (select count(*) from jobs r where r.owner = j.owner and r.state = 'running'), \
+         (select coalesce(max(s.started), 0) from jobs s where s.owner = j.owner), j.created, j.id limit 1";
+    let Some(row) = tx.find(turn, params![now.unix_ms()])? else { return Ok(None) };
+    let first = format!(
+        "select j.fruitless, {COLUMNS} where j.state = 'queued' and j.paused = 0 and j.not_before <= $1 and j.owner = $2 \
+         and j.priority = $3 order by j.urgency desc, j.created, j.id limit 1"
+    );
+    tx.find(&first, params![now.unix_ms(), row.text("owner")?, row.int("priority")?])?.map(read).transpose()
+}
+
+/// The job that published this version.
+pub fn find_that_published(tx: &mut Tx<'_>, name: &RepoId, version: u32) -> Result<Option<Job>> {
+    let sql =
+        format!("select {COLUMNS} where j.name_folded = $1 and j.result_version = $2 and j.state = 'succeeded' order by j.id limit 1");
+    tx.find(&sql, params![name.folded(), version])?.map(|row| from_row(&row)).transpose()
+}
+
+pub fn set_paused(tx: &mut Tx<'_>, job: &JobId, paused: bool) -> Result<()> {
+    tx.execute("update jobs set paused = $2 where id = $1", params![job.as_str(), i64::from(paused)])?;
+    Ok(())
+}
+
+pub fn set_stage(tx: &mut Tx<'_>, job: &JobId, stage: &str) -> Result<()> {
+    tx.execute("update jobs set stage = $2 where id = $1", params![job.as_str(), stage])?;
+    Ok(())
+}
+
+/// Where a job stands in the queue.
+pub fn set_place(tx: &mut Tx<'_>, job: &JobId, priority: i64, urgency: i64) -> Result<()> {
+    tx.execute("update jobs set priority = $2, urgency = $3 where id = $1", params![job.as_str(), priority, urgency])?;
+    Ok(())
+}
+
+/// Puts an ended job back in the queue, as if it had not been started.
+pub fn restart(tx: &mut Tx<'_>, job: &JobId, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "update jobs set state = 'queued', stage = 'waiting for a worker', error = null, finished = null, cancel_requested = 0, paused = 0, \
+         fruitless = 0, step = 0, total_steps = 0, not_before = $2 where id = $1",
+        params![job.as_str(), now.unix_ms()],
     )?;
-    row.map(|row| Ok((from_row(&row)?, row.count("fruitless")? as u32))).transpose()
+    Ok(())
 }
 
 /// Gives the job to `worker` until `until`, under a new lease number.
@@ -130,18 +173,19 @@ pub fn lease(tx: &mut Tx<'_>, job: &JobId, worker: &str, now: Timestamp, until: 
 pub struct Held {
     pub until: Timestamp,
     pub cancel_requested: bool,
+    pub paused: bool,
 }
 
 /// The lease as it stands, if this worker still holds it.
 pub fn find_held(tx: &mut Tx<'_>, lease: &Lease) -> Result<Option<Held>> {
     let row = tx.find(
-        "select lease_until, cancel_requested from jobs \
+        "select lease_until, cancel_requested, paused from jobs \
          where id = $1 and lease_number = $2 and lease_worker = $3 and state = 'running'",
         params![lease.job.as_str(), lease.number, &lease.worker],
     )?;
     row.map(|row| {
         let until = Timestamp::from_unix_ms(row.int("lease_until")?);
-        Ok(Held { until, cancel_requested: row.flag("cancel_requested")? })
+        Ok(Held { until, cancel_requested: row.flag("cancel_requested")?, paused: row.flag("paused")? })
     })
     .transpose()
 }

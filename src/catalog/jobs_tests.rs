@@ -23,10 +23,15 @@ fn job(ms: i64) -> Job {
             name: repo("ada/cat-net"),
             private: true,
             recipe: Recipe { epochs: 3, ..Recipe::default() },
+            sweep: None,
+            replays: None,
         }),
         state: JobState::Queued,
         attempt: 0,
         cancel_requested: false,
+        priority: 0,
+        urgency: 0,
+        paused: false,
         step: 0,
         total_steps: 0,
         stage: "waiting for a worker".into(),
@@ -63,7 +68,7 @@ async fn a_job_reads_back_as_it_was_written() {
         job = Job { state: JobState::Running, attempt: 1, step: 5, total_steps: 10, started: Some(at(2_000)), ..job };
         job.stage = "epoch 1 of 2".into();
         assert_eq!(find(tx, &job.id)?.unwrap(), job);
-        assert_eq!(find_held(tx, &lease)?.unwrap(), Held { until: at(40_000), cancel_requested: false });
+        assert_eq!(find_held(tx, &lease)?.unwrap(), Held { until: at(40_000), cancel_requested: false, paused: false });
         assert_eq!(count_by_state(tx)?, [(JobState::Running, 1)]);
         Ok(())
     })
@@ -147,6 +152,36 @@ async fn events_are_numbered_and_progress_replaces_itself() {
         let seen: Vec<_> = events_after(tx, &job.id, 0, 100)?.into_iter().map(|e| (e.number, e.event.kind().to_owned())).collect();
         assert_eq!(seen, [(1, "state".into()), (4, "epoch".into()), (5, "progress".into())]);
         assert_eq!(events_after(tx, &job.id, 4, 100)?.len(), 1);
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn people_take_turns_and_administrators_may_put_a_job_first() {
+    with_queue(|tx| {
+        let eve = AccountId::new(at(0), [8; 10]);
+        let sql = "insert into accounts (id, name, folded, kind, created) values ($1, 'eve', 'eve', 'user', 0)";
+        tx.execute(sql, params![eve.as_str()])?;
+        let mine: Vec<Job> = [1_000, 2_000, 3_000, 4_000].map(job).into();
+        let hers = Job { owner: eve, owner_name: "eve".into(), ..job(5_000) };
+        for job in mine.iter().chain([&hers]) {
+            insert(tx, job)?;
+        }
+        set_place(tx, &mine[3].id, 0, 5)?;
+        set_paused(tx, &mine[0].id, true)?;
+        let mut next = |ms: i64| {
+            let (ready, _) = find_ready(tx, at(ms)).unwrap().unwrap();
+            lease(tx, &ready.id, "w", at(ms), at(90_000)).unwrap();
+            ready.id
+        };
+        assert_eq!(next(10_000), mine[3].id, "the most urgent of whoever asked first");
+        assert_eq!(next(11_000), hers.id, "she has none running");
+        assert_eq!(next(12_000), mine[1].id, "his turn was longer ago");
+        set_place(tx, &mine[2].id, 1, 0)?;
+        assert_eq!(find_ready(tx, at(13_000))?.unwrap().0.id, mine[2].id);
+        set_paused(tx, &mine[2].id, true)?;
+        assert!(find_ready(tx, at(14_000))?.is_none(), "what is paused waits");
         Ok(())
     })
     .await;

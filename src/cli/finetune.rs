@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 
 use super::output::{CliError, Output, Result};
 use super::remote::{Remote, Target};
+use super::sweep::SweepArgs;
+use super::table::facts;
 use super::{publish, watch};
 use crate::client::{Client, FolderRules, Publication, hash_files};
+use crate::domain::human;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::recipe::Recipe;
 use crate::domain::revision::Revision;
-use crate::wire::jobs::{CreateFineTune, Job};
+use crate::wire::jobs::{CreateFineTune, Expected, Job, ReplayFineTune};
 
 /// Fine-tune a model on a data set, on the server
 ///
@@ -22,14 +25,15 @@ use crate::wire::jobs::{CreateFineTune, Job};
 #[command(after_help = "Examples:
   hub finetune --base mobilenetv2_100 --dataset acme/flowers --name acme/flowers-net --watch
   hub finetune --base resnet50@2 --dataset ./flowers.zip --name acme/net --strategy full --epochs 20 --frozen-stages 2
-  hub finetune --base resnet18 --dataset acme/flowers --name acme/net --set augment.horizontal_flip=false --set optimizer=adamw")]
+  hub finetune --base resnet18 --dataset acme/flowers --name acme/net --set augment.horizontal_flip=false --set optimizer=adamw
+  hub finetune --base resnet18 --dataset acme/flowers --name acme/net --sweep lr=1e-4,3e-4 --sweep epochs=5,10 --watch")]
 pub struct Finetune {
     /// The model to start from: NAME[@REVISION]
-    #[arg(long, value_name = "NAME")]
-    base: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "replay")]
+    base: Option<String>,
     /// A data set on the server, or a folder or archive here
-    #[arg(long, value_name = "NAME|PATH")]
-    dataset: String,
+    #[arg(long, value_name = "NAME|PATH", required_unless_present = "replay")]
+    dataset: Option<String>,
     /// Where to publish the result: namespace/name
     #[arg(long)]
     name: String,
@@ -38,6 +42,14 @@ pub struct Finetune {
     private: bool,
     #[command(flatten)]
     recipe: RecipeArgs,
+    #[command(flatten)]
+    sweep: SweepArgs,
+    /// Run the recipe of this published fine-tune again, and say whether the weights are the same
+    #[arg(long, value_name = "NAME@VERSION", conflicts_with_all = ["base", "dataset"])]
+    replay: Option<String>,
+    /// Only say what it would cost
+    #[arg(long)]
+    dry_run: bool,
     /// Follow the job to its end
     #[arg(long)]
     watch: bool,
@@ -88,8 +100,17 @@ enum Strategy {
 impl Finetune {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         let recipe = self.recipe.recipe()?;
+        let sweep = self.sweep.read()?;
+        if let Some(trials) = sweep.as_ref().map(|sweep| sweep.trials(&recipe)) {
+            trials.map_err(|e| CliError::usage(e.to_string(), "docs/FINETUNE.md says how sweeps are written"))?;
+        }
         let client = remote.client()?;
-        let base = Target::parse(&self.base, false)?;
+        if let Some(of) = &self.replay {
+            let body = ReplayFineTune { model: of.clone(), name: self.name.clone() };
+            let job = client.replay_finetune(&body).await?;
+            return if self.watch { watch::to_the_end(remote, &client, &job.id, 0).await } else { Ok(queued(&client, job)) };
+        }
+        let base = Target::parse(self.base.as_deref().unwrap_or_default(), false)?;
         let name = Target::parse_repo(&self.name, false)?.id;
         let dataset = self.dataset(remote, &client, &name).await?;
         let body = CreateFineTune {
@@ -98,7 +119,11 @@ impl Finetune {
             name: name.to_string(),
             private: self.private,
             recipe,
+            sweep,
         };
+        if self.dry_run {
+            return Ok(expected(&client.estimate_finetune(&body).await?));
+        }
         let job = client.create_finetune(&body).await?;
         if self.watch {
             return watch::to_the_end(remote, &client, &job.id, 0).await;
@@ -108,16 +133,17 @@ impl Finetune {
 
     /// The data set's name; a path is published first, beside where the result will be.
     async fn dataset(&self, remote: &Remote, client: &Client, result: &RepoId) -> Result<Target> {
-        let path = PathBuf::from(&self.dataset);
-        if !path.exists() || self.dataset.starts_with("dataset:") {
-            let looks_like_path = self.dataset.starts_with(['.', '/', '~']) || self.dataset.matches('/').count() > 1;
+        let asked = self.dataset.as_deref().unwrap_or_default();
+        let path = PathBuf::from(asked);
+        if !path.exists() || asked.starts_with("dataset:") {
+            let looks_like_path = asked.starts_with(['.', '/', '~']) || asked.matches('/').count() > 1;
             if looks_like_path {
                 return Err(CliError::usage(
-                    format!("{} does not exist", self.dataset),
+                    format!("{asked} does not exist"),
                     "name a folder or archive here, or a data set on the server",
                 ));
             }
-            return Target::parse(&self.dataset, true);
+            return Target::parse(asked, true);
         }
         let id = repo_for(&path, result)?;
         remote.reporter.note(&format!("publishing {} as the data set {id}", path.display()));
@@ -152,6 +178,17 @@ fn repo_for(path: &Path, result: &RepoId) -> Result<RepoId> {
 
 fn named(id: &RepoId, revision: &Revision) -> String {
     format!("{id}@{revision}")
+}
+
+fn expected(cost: &Expected) -> Output {
+    let human = facts(&[
+        ("trials", if cost.trials > 1 { cost.trials.to_string() } else { String::new() }),
+        ("steps", cost.steps.to_string()),
+        ("memory", human::bytes(cost.memory_bytes)),
+        ("disk", human::bytes(cost.scratch_bytes)),
+        ("time", format!("at most {}", human::duration(cost.seconds_at_most))),
+    ]);
+    Output::new(human, json!(cost), format!("{:.0}", cost.seconds_at_most))
 }
 
 fn queued(client: &Client, job: Job) -> Output {

@@ -12,7 +12,7 @@ use super::watch;
 use crate::client::Client;
 use crate::domain::human;
 use crate::domain::id::JobId;
-use crate::wire::jobs::{Job, JobFile};
+use crate::wire::jobs::{CloneJob, Job, JobFile};
 
 /// List, show, follow and cancel jobs, and fetch what they leave
 #[derive(Debug, Args)]
@@ -49,6 +49,25 @@ enum Command {
         #[arg(long, short, value_name = "FOLDER", default_value = ".")]
         output: PathBuf,
     },
+    /// Let a job stand still; it goes on from its last checkpoint
+    Pause { id: String },
+    /// Let a paused job go on
+    Resume { id: String },
+    /// Put a job that failed or was cancelled back in the queue
+    Retry { id: String },
+    /// Ask for the same once more, on the same versions
+    Clone {
+        id: String,
+        /// Where a fine-tune is to be published, if elsewhere
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Put a job before others (1 to 100) or behind them (-1 to -100): an administrator among all, others among their own
+    Priority {
+        id: String,
+        #[arg(allow_hyphen_values = true)]
+        priority: i64,
+    },
     /// Stop a job; nothing of it is published
     Cancel { id: String },
 }
@@ -66,6 +85,11 @@ impl Jobs {
                 let said = text.trim_end();
                 Ok(Output::new(said, json!({"id": id, "lines": lines}), said))
             }
+            Command::Pause { id } => said(client.act_on_job(&checked(&id)?, "pause").await?, "will stand still until `hub jobs resume`"),
+            Command::Resume { id } => said(client.act_on_job(&checked(&id)?, "resume").await?, "goes on"),
+            Command::Retry { id } => said(client.act_on_job(&checked(&id)?, "retry").await?, "waits for a worker once more"),
+            Command::Clone { id, name } => said(client.clone_job(&checked(&id)?, &CloneJob { name }).await?, "waits for a worker"),
+            Command::Priority { id, priority } => said(client.place_job(&checked(&id)?, priority).await?, "has its place"),
             Command::Files { id } => files(client.job_files(&checked(&id)?).await?.items),
             Command::Get { id, name, output } => get(&client, &checked(&id)?, name, &output).await,
             Command::Cancel { id } => cancel(client.cancel_job(&checked(&id)?).await?),
@@ -102,6 +126,11 @@ async fn get(client: &Client, id: &str, name: Option<String>, folder: &Path) -> 
         written.push(to.display().to_string());
     }
     Ok(Output::new(written.join("\n"), json!(written), written.join("\n")))
+}
+
+fn said(job: Job, what: &str) -> Result<Output> {
+    let quiet = job.id.clone();
+    Ok(Output::new(format!("Job {} {what}", job.id), json!(job), quiet))
 }
 
 fn checked(id: &str) -> Result<String> {
@@ -144,12 +173,20 @@ fn show(client: &Client, job: &Job) -> Result<Output> {
     let attempt = if job.attempt > 1 { format!("{} (a worker was lost before)", job.attempt) } else { String::new() };
     let human = facts(&[
         ("job", job.id.clone()),
-        ("state", if job.cancel_requested && job.state == "running" { "running, to be cancelled".into() } else { job.state.clone() }),
+        ("state", state(job)),
         ("stage", job.stage.clone()),
         ("steps", if job.total_steps == 0 { String::new() } else { format!("{} of {}", job.step, job.total_steps) }),
         ("attempt", attempt),
         ("error", job.error.clone().unwrap_or_default()),
         ("kind", job.kind.clone()),
+        (
+            "priority",
+            if (job.priority, job.urgency) == (0, 0) {
+                String::new()
+            } else {
+                format!("{}, {} among the owner's", job.priority, job.urgency)
+            },
+        ),
         ("base", job.base.clone()),
         ("data set", job.dataset.clone()),
         ("result", result),
@@ -161,6 +198,15 @@ fn show(client: &Client, job: &Job) -> Result<Output> {
         ("page", client.address().job_page(&job.id)),
     ]);
     Ok(Output::new(human, json!(job), job.state.clone()))
+}
+
+fn state(job: &Job) -> String {
+    match (job.state.as_str(), job.cancel_requested, job.paused) {
+        ("running", true, _) => "running, to be cancelled".into(),
+        ("running", _, true) => "running, to be paused".into(),
+        ("queued", _, true) => "paused".into(),
+        (state, ..) => state.into(),
+    }
 }
 
 fn cancel(job: Job) -> Result<Output> {

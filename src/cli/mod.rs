@@ -23,6 +23,7 @@ mod remote;
 mod search;
 mod serve;
 mod show;
+mod sweep;
 mod table;
 mod watch;
 mod worker;

@@ -19,7 +19,7 @@ use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::revision::Revision;
 use crate::wire::List;
 use crate::wire::evaluations::{CreateEvaluation, Measured};
-use crate::wire::jobs::{CreateEmbedding, CreateFineTune, Job, JobFile};
+use crate::wire::jobs::{CloneJob, CreateEmbedding, CreateFineTune, Expected, Job, JobFile, PlaceJob, ReplayFineTune};
 use crate::wire::predict::{AskedAbout, NeighborsBody};
 
 /// A model that nobody used for a while is read from disk first.
@@ -28,6 +28,30 @@ const MODEL_PATIENCE: Duration = Duration::from_secs(5 * 60);
 impl Client {
     pub async fn create_finetune(&self, body: &CreateFineTune) -> Result<Job> {
         self.json(Call::with(Method::POST, self.address.api(&["finetunes"]), Repeat::IfRefused, body)?.patient(MODEL_PATIENCE)).await
+    }
+
+    /// What a fine-tune would cost; nothing is queued.
+    pub async fn estimate_finetune(&self, body: &CreateFineTune) -> Result<Expected> {
+        let call = Call::with(Method::POST, self.address.api(&["finetunes"]), Repeat::Always, body)?;
+        self.json(call.query(&[("dry_run", "true".to_owned())]).patient(MODEL_PATIENCE)).await
+    }
+
+    pub async fn replay_finetune(&self, body: &ReplayFineTune) -> Result<Job> {
+        self.json(Call::with(Method::POST, self.address.api(&["finetunes", "replay"]), Repeat::IfRefused, body)?.patient(MODEL_PATIENCE))
+            .await
+    }
+
+    /// `pause`, `resume` or `retry`.
+    pub async fn act_on_job(&self, id: &str, act: &str) -> Result<Job> {
+        self.json(Call::new(Method::POST, self.address.api(&["jobs", id, act]), Repeat::IfRefused)).await
+    }
+
+    pub async fn clone_job(&self, id: &str, body: &CloneJob) -> Result<Job> {
+        self.json(Call::with(Method::POST, self.address.api(&["jobs", id, "clone"]), Repeat::IfRefused, body)?).await
+    }
+
+    pub async fn place_job(&self, id: &str, priority: i64) -> Result<Job> {
+        self.json(Call::with(Method::POST, self.address.api(&["jobs", id, "priority"]), Repeat::Always, &PlaceJob { priority })?).await
     }
 
     pub async fn job(&self, id: &str) -> Result<Job> {

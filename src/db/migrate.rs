@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0020_rights", Some(include_str!("../../migrations/0020_rights.sql"))),
     ("0021_audit", Some(include_str!("../../migrations/0021_audit.sql"))),
     ("0023_job_files", Some(include_str!("../../migrations/0023_job_files.sql"))),
+    ("0024_queue", Some(include_str!("../../migrations/0024_queue.sql"))),
     ("0025_measurements", Some(include_str!("../../migrations/0025_measurements.sql"))),
     ("0026_embeddings", Some(include_str!("../../migrations/0026_embeddings.sql"))),
 ];

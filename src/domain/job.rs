@@ -33,6 +33,12 @@ pub struct Job {
     /// Times a worker has started it.
     pub attempt: u32,
     pub cancel_requested: bool,
+    /// An administrator's: jobs with more come first, whosever they are.
+    pub priority: i64,
+    /// Its owner's, among their own.
+    pub urgency: i64,
+    /// Not to be started, or gone on with, until it is resumed.
+    pub paused: bool,
     /// Steps done and to do, in all epochs.
     pub step: u64,
     pub total_steps: u64,

@@ -48,6 +48,7 @@ pub mod search;
 pub mod secret;
 pub mod segments;
 pub mod selection;
+pub mod sweep;
 pub mod task;
 pub mod time;
 pub mod upload;

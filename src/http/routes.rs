@@ -2,20 +2,18 @@
 //! path has a `head` of its own; any other method is 405 with `Allow`. Behind them, what the frame must know of the route
 //! (`route.rs`): the repo it is about, whether it gives nothing but bytes, whether its POST is a question.
 
-use actix_web::guard::{Any, Get, Head, fn_guard};
-use actix_web::http::header::ALLOW;
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
-use actix_web::{FromRequest, Handler, Resource, Responder, Route, web};
+use actix_web::web;
 
 use super::api::{
     audit, commits, evaluations, files, finetunes, health, jobs, mirrors, openapi, predict, refs, repos, search, segments, tokens, uploads,
     users, versions,
 };
-use super::error::{Dialect, HttpError};
-use super::route::{About, Table, Traits};
+use super::entry::{Entry, at, delete, get, patch, post, put};
+use super::error::HttpError;
+use super::route::{About, Table};
 use super::{assets, git, hf, tfhub, torch_hub, turns, web as pages};
-use crate::domain::name::RepoKind;
 
 /// Fills the application with [`routes`]; whatever is not there is 404, or there without the slash at its end.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -199,6 +197,7 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/uploads/{id}", [get(uploads::show), put(uploads::part), patch(uploads::append), delete(uploads::cancel)]).bytes(),
         // fine-tunes and predictions, before repos: these are no kind
         at("/api/v1/finetunes", [get(finetunes::list), post(finetunes::create)]),
+        at("/api/v1/finetunes/replay", [post(finetunes::replay)]),
         at("/api/v1/finetunes/{id}", [get(finetunes::get)]),
         at("/api/v1/finetunes/{id}/cancel", [post(finetunes::cancel)]),
         at("/api/v1/finetunes/{id}/events", [get(finetunes::events)]),
@@ -207,6 +206,11 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/jobs", [get(jobs::list)]),
         at("/api/v1/jobs/{id}", [get(jobs::get)]),
         at("/api/v1/jobs/{id}/cancel", [post(jobs::cancel)]),
+        at("/api/v1/jobs/{id}/pause", [post(jobs::pause)]),
+        at("/api/v1/jobs/{id}/resume", [post(jobs::resume)]),
+        at("/api/v1/jobs/{id}/retry", [post(jobs::retry)]),
+        at("/api/v1/jobs/{id}/clone", [post(jobs::clone)]),
+        at("/api/v1/jobs/{id}/priority", [post(jobs::place)]),
         at("/api/v1/jobs/{id}/events", [get(jobs::events)]),
         at("/api/v1/jobs/{id}/logs", [get(jobs::logs)]),
         at("/api/v1/jobs/{id}/files", [get(jobs::files)]),
@@ -294,112 +298,6 @@ fn page_routes() -> Vec<Entry> {
         at("/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).model().heavy(),
         at("/{name}", [get(pages::addresses::namespace)]).heavy(),
     ]
-}
-
-/// One line of the page.
-pub struct Entry {
-    pub path: &'static str,
-    pub methods: Vec<Method>,
-    /// A key the query must have; without it the path is another entry's.
-    pub asking: Option<&'static str>,
-    pub traits: Traits,
-    handlers: Vec<(Method, Route)>,
-}
-
-/// A path and its handlers.
-pub fn at<const N: usize>(path: &'static str, handlers: [(Method, Route); N]) -> Entry {
-    let methods = handlers.iter().map(|(method, _)| method.clone()).collect();
-    Entry { path, methods, asking: None, traits: Traits::PLAIN, handlers: handlers.into() }
-}
-
-macro_rules! verbs {
-    ($($verb:ident => $method:ident),+) => {
-        $(pub fn $verb<F, Args>(handler: F) -> (Method, Route)
-        where
-            F: Handler<Args>,
-            Args: FromRequest + 'static,
-            F::Output: Responder + 'static,
-        {
-            (Method::$method, web::to(handler))
-        })+
-    };
-}
-
-verbs! { get => GET, head => HEAD, post => POST, put => PUT, patch => PATCH, delete => DELETE }
-
-impl Entry {
-    fn asking(self, key: &'static str) -> Entry {
-        Entry { asking: Some(key), ..self }
-    }
-
-    fn about(mut self, about: About) -> Entry {
-        self.traits.about = about;
-        self
-    }
-
-    /// About a repo of the kind its address names.
-    fn repo(self) -> Entry {
-        self.about(About::RepoOfKind)
-    }
-
-    fn model(self) -> Entry {
-        self.about(About::Repo(RepoKind::Model))
-    }
-
-    fn dataset(self) -> Entry {
-        self.about(About::Repo(RepoKind::Dataset))
-    }
-
-    fn bytes(mut self) -> Entry {
-        self.traits.bytes = true;
-        self
-    }
-
-    fn question(mut self) -> Entry {
-        self.traits.question = true;
-        self
-    }
-
-    fn for_people(mut self) -> Entry {
-        self.traits.page = true;
-        self
-    }
-
-    fn heavy(mut self) -> Entry {
-        self.traits.heavy = true;
-        self
-    }
-
-    fn for_hugging_face(mut self) -> Entry {
-        self.traits.dialect = Dialect::HuggingFace;
-        self
-    }
-
-    fn into_resource(self) -> Resource {
-        let own_head = self.methods.contains(&Method::HEAD);
-        let mut allowed: Vec<String> = self.methods.iter().map(Method::to_string).collect();
-        if self.methods.contains(&Method::GET) && !own_head {
-            allowed.push("HEAD".into());
-        }
-        let mut resource = web::resource(self.path);
-        if let Some(key) = self.asking {
-            resource = resource.guard(fn_guard(move |context| asks(context.head().uri.query(), key)));
-        }
-        for (method, route) in self.handlers {
-            let route = if method == Method::GET && !own_head { route.guard(Any(Get()).or(Head())) } else { route.method(method) };
-            resource = resource.route(route);
-        }
-        let allow = allowed.join(", ");
-        resource.default_service(web::to(move || {
-            let status = if allow.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::METHOD_NOT_ALLOWED };
-            let error = HttpError::of_status(status).with_header(ALLOW, allow.clone());
-            async move { Err::<&str, _>(error) }
-        }))
-    }
-}
-
-fn asks(query: Option<&str>, key: &str) -> bool {
-    query.is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some(key)))
 }
 
 #[cfg(test)]

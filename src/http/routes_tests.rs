@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 
 use actix_web::dev::{Path, ResourceDef};
+use actix_web::http::Method;
 
 use super::*;
 use crate::domain::name::RepoId;
+use crate::domain::name::RepoKind;
+use crate::http::error::Dialect;
+use crate::http::route::Traits;
 
 #[test]
 fn every_route_says_which_repo_it_is_about() {

@@ -11,6 +11,7 @@
 //! - [`report`], `model_folder`, `card`: how good it got, and the model folder to publish.
 //! - [`estimate`](mod@estimate): what a recipe will cost, before anything is spent.
 //! - [`embedding`]: the pooled features of a data set's items by a base.
+//! - [`mod@sweep`]: many trials, the best of which is handed back.
 //! - [`predict`]: a published model answers.
 
 mod card;
@@ -37,6 +38,7 @@ pub mod report;
 mod rounds;
 mod run;
 pub mod schedule;
+pub mod sweep;
 pub mod tasks;
 mod updates;
 

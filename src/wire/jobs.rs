@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::domain::name::RepoKind;
 use crate::domain::recipe::Recipe;
+use crate::domain::sweep::Sweep;
 use crate::domain::{job as domain, job_event};
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -23,6 +24,50 @@ pub struct CreateFineTune {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub recipe: Recipe,
+    /// Settings to try, of which the best is published: `{"settings": {"lr": [1e-4, 3e-4], "epochs": {"from": 5, "to": 20}},
+    /// "samples": 8, "halving": true}`. Without `samples` every combination is tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub sweep: Option<Sweep>,
+}
+
+/// The recipe of a published fine-tune, run again.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayFineTune {
+    /// What was published, `namespace/name@version`.
+    pub model: String,
+    /// Where what comes of it is published.
+    pub name: String,
+}
+
+/// What a fine-tune is expected to cost, on the safe side.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Expected {
+    /// More than one for a sweep.
+    pub trials: u64,
+    /// Optimiser steps of all trials.
+    pub steps: u64,
+    pub memory_bytes: u64,
+    pub scratch_bytes: u64,
+    /// If this machine were an old one.
+    pub seconds_at_most: f64,
+}
+
+/// The same job once more.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CloneJob {
+    /// Where a fine-tune is to be published, if elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceJob {
+    /// From -100 to 100; 0 is everybody's, more comes first. An administrator's is among all jobs, an owner's among their own.
+    pub priority: i64,
 }
 
 /// The features of every item of a data set, as a job.
@@ -65,6 +110,14 @@ pub struct Job {
     pub state: String,
     pub attempt: u32,
     pub cancel_requested: bool,
+    /// An administrator's, and its owner's among their own: more comes first
+    #[serde(default)]
+    pub priority: i64,
+    #[serde(default)]
+    pub urgency: i64,
+    /// Not started, or gone on with, until it is resumed
+    #[serde(default)]
+    pub paused: bool,
     pub step: u64,
     pub total_steps: u64,
     /// What it is doing, for people.
@@ -132,6 +185,9 @@ impl From<domain::Job> for Job {
             state: j.state.to_string(),
             attempt: j.attempt,
             cancel_requested: j.cancel_requested,
+            priority: j.priority,
+            urgency: j.urgency,
+            paused: j.paused,
             step: j.step,
             total_steps: j.total_steps,
             stage: j.stage,

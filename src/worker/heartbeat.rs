@@ -72,6 +72,8 @@ impl Heartbeat {
         match service.heartbeat(lease, news.clone()).await {
             Ok(Beat::GoOn) => {}
             Ok(Beat::Cancel) => self.halt(CANCEL),
+            // Given back as it is, as when the worker ends.
+            Ok(Beat::Pause) => self.halt(STOPPING),
             Ok(Beat::Lost) => self.halt(LOST),
             Err(error) => {
                 // The lease outlives a few missed beats; the news goes with the next one.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Input, Kind};
 use crate::domain::name::RepoId;
 use crate::domain::recipe::Recipe;
+use crate::domain::sweep::Sweep;
 
 /// What a fine-tune is asked to do; revisions are pinned to version numbers when it is admitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,12 @@ pub struct FineTune {
     pub name: RepoId,
     pub private: bool,
     pub recipe: Recipe,
+    /// Settings to try; the best of them is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Sweep>,
+    /// The published model whose recipe this is, `namespace/name` and version: the job says whether the weights are the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replays: Option<(RepoId, u32)>,
 }
 
 pub const BASE: &str = "base";

@@ -15,16 +15,42 @@ use crate::service::Service;
 use crate::service::jobs::finetune::NewFineTune;
 use crate::wire::List;
 use crate::wire::error::ProblemBody;
-use crate::wire::jobs::{CreateFineTune, Job, JobEvent};
+use crate::wire::jobs::{CreateFineTune, Expected, Job, JobEvent, ReplayFineTune};
 
-/// Ask for a fine-tune. What is wrong with it is said now; what is right waits for a worker.
-#[utoipa::path(post, path = "/api/v1/finetunes", tag = "finetunes", request_body = CreateFineTune, responses(
+/// Ask for a fine-tune. What is wrong with it is said now; what is right waits for a worker. With `dry_run=true` nothing is queued, and
+/// the answer is what it is expected to cost.
+#[utoipa::path(post, path = "/api/v1/finetunes", tag = "finetunes", params(
+    ("dry_run" = Option<bool>, Query, description = "only say what it would cost"),
+), request_body = CreateFineTune, responses(
+    (status = 200, body = Expected, description = "With `dry_run=true`."),
     (status = 201, body = Job),
     (status = 404, body = ProblemBody, description = "The base or the data set is not there, or not for you."),
     (status = 422, body = ProblemBody, description = "It could not work: the message says why."),
 ))]
-pub async fn create(caller: Caller, service: Data<Service>, body: Json<CreateFineTune>) -> Answer {
+pub async fn create(caller: Caller, service: Data<Service>, query: Query, body: Json<CreateFineTune>) -> Answer {
+    if query.parse("dry_run")?.unwrap_or(false) {
+        let expected = service.estimate_finetune(&caller.0, asked(body.0)?).await?;
+        return Ok(HttpResponse::Ok().json(Expected {
+            trials: expected.trials,
+            steps: expected.steps,
+            memory_bytes: expected.memory_bytes,
+            scratch_bytes: expected.scratch_bytes,
+            seconds_at_most: expected.seconds_at_most(),
+        }));
+    }
     let job = service.create_finetune(&caller.0, asked(body.0)?).await?;
+    Ok(HttpResponse::Created().json(Job::from(job)))
+}
+
+/// Run the recipe of a published fine-tune again. The job's log says whether the digest of the weights matched.
+#[utoipa::path(post, path = "/api/v1/finetunes/replay", tag = "finetunes", request_body = ReplayFineTune, responses(
+    (status = 201, body = Job),
+    (status = 404, body = ProblemBody, description = "No fine-tune of this hub published that version."),
+    (status = 422, body = ProblemBody, description = "It could not work: the message says why."),
+))]
+pub async fn replay(caller: Caller, service: Data<Service>, body: Json<ReplayFineTune>) -> Answer {
+    let of = repo_at("model", &body.0.model)?;
+    let job = service.replay_finetune(&caller.0, &of.id, &of.revision, repo("name", &body.0.name)?).await?;
     Ok(HttpResponse::Created().json(Job::from(job)))
 }
 
@@ -101,6 +127,7 @@ fn asked(body: CreateFineTune) -> Result<NewFineTune, HttpError> {
         name: repo("name", &body.name)?,
         private: body.private,
         recipe: body.recipe,
+        sweep: body.sweep,
     })
 }
 
@@ -109,7 +136,7 @@ pub(super) fn repo_at(field: &str, text: &str) -> Result<RepoRef, HttpError> {
     RepoRef::parse(text).map_err(wrong)
 }
 
-fn repo(field: &str, text: &str) -> Result<RepoId, HttpError> {
+pub(super) fn repo(field: &str, text: &str) -> Result<RepoId, HttpError> {
     let wrong = |e| HttpError::bad_request("bad_name", format!("{field}: {e}"), "write 'namespace/name'");
     RepoId::parse(text).map_err(wrong)
 }

@@ -12,7 +12,7 @@ use crate::http::extract::{JobAt, JobFileAt, Json, Query};
 use crate::service::Service;
 use crate::wire::List;
 use crate::wire::error::ProblemBody;
-use crate::wire::jobs::{CreateEmbedding, Job, JobEvent, JobFile};
+use crate::wire::jobs::{CloneJob, CreateEmbedding, Job, JobEvent, JobFile, PlaceJob};
 
 /// Your jobs of every kind, newest first; administrators see all.
 #[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(
@@ -51,6 +51,47 @@ pub async fn get(caller: Caller, service: Data<Service>, job: JobAt) -> Answer {
 ))]
 pub async fn cancel(caller: Caller, service: Data<Service>, job: JobAt) -> Answer {
     finetunes::cancel(caller, service, job).await
+}
+
+/// Let a job stand still: it is given back with its last checkpoint and not started until it is resumed.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/pause", tag = "jobs", params(("id" = String, Path)), responses(
+    (status = 200, body = Job), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody, description = "It has ended."),
+))]
+pub async fn pause(caller: Caller, service: Data<Service>, job: JobAt) -> Answer {
+    Ok(HttpResponse::Ok().json(Job::from(service.pause_job(&caller.0, &job.0, true).await?)))
+}
+
+/// Let a paused job go on.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/resume", tag = "jobs", params(("id" = String, Path)), responses(
+    (status = 200, body = Job), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody, description = "It has ended."),
+))]
+pub async fn resume(caller: Caller, service: Data<Service>, job: JobAt) -> Answer {
+    Ok(HttpResponse::Ok().json(Job::from(service.pause_job(&caller.0, &job.0, false).await?)))
+}
+
+/// Put a job that failed or was cancelled back in the queue.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/retry", tag = "jobs", params(("id" = String, Path)), responses(
+    (status = 200, body = Job), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody, description = "It has not failed."),
+))]
+pub async fn retry(caller: Caller, service: Data<Service>, job: JobAt) -> Answer {
+    Ok(HttpResponse::Ok().json(Job::from(service.restart_job(&caller.0, &job.0).await?)))
+}
+
+/// Ask for the same once more, on the same versions.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/clone", tag = "jobs", params(("id" = String, Path)), request_body = CloneJob, responses(
+    (status = 201, body = Job), (status = 404, body = ProblemBody),
+))]
+pub async fn clone(caller: Caller, service: Data<Service>, job: JobAt, body: Json<CloneJob>) -> Answer {
+    let name = body.0.name.map(|name| finetunes::repo("name", &name)).transpose()?;
+    Ok(HttpResponse::Created().json(Job::from(service.clone_job(&caller.0, &job.0, name).await?)))
+}
+
+/// Put a job before or behind others.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/priority", tag = "jobs", params(("id" = String, Path)), request_body = PlaceJob, responses(
+    (status = 200, body = Job), (status = 404, body = ProblemBody),
+))]
+pub async fn place(caller: Caller, service: Data<Service>, job: JobAt, body: Json<PlaceJob>) -> Answer {
+    Ok(HttpResponse::Ok().json(Job::from(service.place_job(&caller.0, &job.0, body.0.priority).await?)))
 }
 
 /// What happens in a job, as server-sent events until it ends; with `Accept: application/json` a list of what

@@ -37,9 +37,10 @@ use crate::http::Site;
         // the hub behind this one
         mirrors::list, mirrors::update,
         // fine-tunes, predictions
-        finetunes::create, finetunes::list, finetunes::get, finetunes::cancel, finetunes::events, finetunes::logs,
+        finetunes::create, finetunes::replay, finetunes::list, finetunes::get, finetunes::cancel, finetunes::events, finetunes::logs,
         // jobs of every kind
-        jobs::embed, jobs::list, jobs::get, jobs::cancel, jobs::events, jobs::logs, jobs::files, jobs::file,
+        jobs::embed, jobs::list, jobs::get, jobs::cancel, jobs::pause, jobs::resume, jobs::retry, jobs::clone, jobs::place,
+        jobs::events, jobs::logs, jobs::files, jobs::file,
         predict::embed, predict::predict, predict::neighbors,
         evaluations::create, evaluations::list, evaluations::leaderboard, evaluations::keys,
     ),

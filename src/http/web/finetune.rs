@@ -114,6 +114,7 @@ impl Fields {
             name: RepoId::parse(&self.name).map_err(|e| Wrong::new("name", e))?,
             private: self.private,
             recipe: self.recipe()?,
+            sweep: None,
         })
     }
 

@@ -20,7 +20,8 @@ pub(super) const WEIGHTS: &str = "model.safetensors";
 
 impl Service {
     /// Pins the revisions to numbers and refuses what could not end well.
-    pub(super) async fn admit(&self, actor: &Actor, asked: NewFineTune) -> Result<FineTune> {
+    /// With it comes what it is expected to cost.
+    pub(super) async fn admit(&self, actor: &Actor, asked: NewFineTune) -> Result<(FineTune, Expected)> {
         self.check_target(actor, &asked.name).await?;
         let bad_recipe = |e: crate::domain::recipe::RecipeError| {
             let hint = "correct that setting; settings left out take their defaults";
@@ -42,8 +43,13 @@ impl Service {
         train::tasks::check_classes(task, report.task, &report.classes)
             .map_err(|e| bad_recipe(RecipeError { setting: "task", problem: e.to_string() }))?;
         let outputs = report.outputs() as u64;
-        affordable(self.policy(), &asked.recipe, &config, report.samples as u64, outputs)?;
-        Ok(FineTune {
+        let mut expected = Expected::default();
+        for recipe in trials(&asked).map_err(bad_recipe)? {
+            recipe.check_task(report.task).map_err(bad_recipe)?;
+            expected.add(&train::estimate(&recipe, &config, report.samples as u64, outputs).map_err(unfit)?);
+        }
+        expected.affordable(self.policy())?;
+        let work = FineTune {
             base: asked.base,
             base_version: base.number,
             dataset: asked.dataset,
@@ -52,7 +58,10 @@ impl Service {
             private: asked.private,
             // Written down, so that the job says what it is.
             recipe: Recipe { task: Some(task), ..asked.recipe },
-        })
+            sweep: asked.sweep,
+            replays: None,
+        };
+        Ok((work, expected))
     }
 
     /// The result needs a place its owner may write to.
@@ -103,13 +112,59 @@ pub(super) fn nothing_in(id: &RepoId) -> Error {
     Error::invalid("dataset_unusable", format!("nothing is published in {id}"), "publish the data set first")
 }
 
-/// Neither memory nor time may run away; `samples` are the data set's, `outputs` the head's.
-fn affordable(policy: &Policy, recipe: &Recipe, config: &ModelConfig, samples: u64, outputs: u64) -> Result<()> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let estimate = train::estimate(recipe, config, samples, outputs).map_err(unfit)?;
-    estimate
-        .within(policy.max_job_bytes, policy.max_job_seconds, threads)
-        .map_err(|error| Error::invalid("job_too_large", error.to_string(), "change what the message names and ask again"))
+/// The recipes that will be run: one, or a sweep's.
+fn trials(asked: &NewFineTune) -> std::result::Result<Vec<Recipe>, RecipeError> {
+    match &asked.sweep {
+        None => Ok(vec![asked.recipe.clone()]),
+        Some(sweep) => Ok(sweep.trials(&asked.recipe)?.into_iter().map(|trial| trial.recipe).collect()),
+    }
+}
+
+/// What a fine-tune is expected to cost, on the safe side.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Expected {
+    pub trials: u64,
+    /// Of all trials.
+    pub steps: u64,
+    /// The most at a time.
+    pub memory_bytes: u64,
+    pub scratch_bytes: u64,
+    /// On one slow thread.
+    slowest_seconds: f64,
+}
+
+impl Expected {
+    fn add(&mut self, trial: &train::Estimate) {
+        self.trials += 1;
+        self.steps += trial.steps;
+        self.memory_bytes = self.memory_bytes.max(trial.memory_bytes);
+        self.scratch_bytes = self.scratch_bytes.max(trial.scratch_bytes);
+        self.slowest_seconds += trial.slowest_seconds;
+    }
+
+    /// If the machine were an old one; this one is quicker.
+    pub fn seconds_at_most(&self) -> f64 {
+        self.slowest_seconds / threads() as f64
+    }
+
+    /// Neither memory nor time may run away.
+    fn affordable(&self, policy: &Policy) -> Result<()> {
+        let whole = train::Estimate {
+            steps: self.steps,
+            backbone_passes: 0,
+            multiply_adds: 0.0,
+            memory_bytes: self.memory_bytes,
+            scratch_bytes: self.scratch_bytes,
+            slowest_seconds: self.slowest_seconds,
+        };
+        let too_much =
+            |error: train::Error| Error::invalid("job_too_large", error.to_string(), "change what the message names and ask again");
+        whole.within(policy.max_job_bytes, policy.max_job_seconds, threads()).map_err(too_much)
+    }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// What the training room refuses, in the service's words.

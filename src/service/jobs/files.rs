@@ -39,6 +39,17 @@ impl Service {
         Ok((file, reader))
     }
 
+    /// What a job that its asker may see was given beside versions, for another of the same.
+    pub(super) async fn given_again(&self, id: &JobId, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+        let of = id.clone();
+        let given = self.db.read(move |tx| Ok::<_, Error>(job_files::list(tx, &of, Way::Given)?)).await?;
+        let mut files = Vec::new();
+        for file in given {
+            files.push((file.name, self.local_file(&file.digest, folder).await?));
+        }
+        Ok(files)
+    }
+
     /// What the job was given beside versions, as files of this machine, proved.
     pub async fn given_files(&self, lease: &Lease, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         let of = lease.clone();

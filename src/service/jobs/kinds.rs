@@ -10,7 +10,7 @@ use super::result::Left;
 use crate::db::Tx;
 use crate::domain::job::Job;
 use crate::domain::user::Actor;
-use crate::domain::work::Work;
+use crate::domain::work::{FineTune, Work};
 
 /// What else the transaction that ends a job writes.
 pub(super) type Record = Arc<dyn Fn(&mut Tx<'_>) -> Result<()> + Send + Sync>;
@@ -25,8 +25,9 @@ impl Service {
     }
 
     /// What a kind writes beside the end of its job; it may read what the job has left first, all of which is untrusted.
-    pub(super) async fn record_of(&self, job: &Job, left: &Left) -> Result<Record> {
+    pub(super) async fn record_of(&self, owner: &Actor, job: &Job, left: &Left) -> Result<Record> {
         match &job.work {
+            Work::FineTune(FineTune { replays: Some(of), .. }) => self.record_of_replay(owner, job, of, left).await,
             Work::FineTune(_) | Work::Ask(_) => Ok(Arc::new(|_: &mut Tx<'_>| Ok::<(), Error>(()))),
             Work::Embed(work) => self.record_embedding(job, work).await,
             Work::Evaluate(work) => self.record_evaluation(job, work, left).await,

@@ -29,6 +29,8 @@ pub enum Beat {
     GoOn,
     /// The owner wants it to stop.
     Cancel,
+    /// It is to stand still: given back, and taken up again when it is resumed.
+    Pause,
     /// The job is somebody else's now.
     Lost,
 }
@@ -80,7 +82,7 @@ impl Service {
         let Some(held) = held else { return Ok(Beat::Lost) };
         let fresh = held.until.unix_ms() - now.unix_ms() > RENEW_MS;
         if quiet && fresh {
-            return Ok(if held.cancel_requested { Beat::Cancel } else { Beat::GoOn });
+            return Ok(beat(held));
         }
         let lease = lease.clone();
         self.db
@@ -90,7 +92,7 @@ impl Service {
                 for event in &news {
                     write_down(tx, &lease.job, now, event)?;
                 }
-                Ok(if held.cancel_requested { Beat::Cancel } else { Beat::GoOn })
+                Ok(beat(held))
             })
             .await
     }
@@ -162,15 +164,20 @@ impl Service {
             .await
     }
 
-    /// Gives a job back because this worker shuts down in good order: no fault of the job's.
+    /// Gives a job back because this worker shuts down in good order, or the job is to stand still: no fault of the job's.
     pub async fn release_job(&self, lease: &Lease) -> Result<()> {
         let (lease, now) = (lease.clone(), self.now());
         self.db
             .write(move |tx| {
                 hold(tx, &lease)?;
                 jobs::forgive(tx, &lease.job)?;
-                log(tx, &lease.job, now, Level::Info, "the worker shuts down; another will go on from the last checkpoint")?;
-                jobs::requeue(tx, &lease.job, now, "waiting for a worker")?;
+                let paused = jobs::find_held(tx, &lease)?.is_some_and(|held| held.paused);
+                let (said, stage) = match paused {
+                    true => ("paused; it goes on from its last checkpoint once it is resumed", "paused"),
+                    false => ("the worker shuts down; another will go on from the last checkpoint", "waiting for a worker"),
+                };
+                log(tx, &lease.job, now, Level::Info, said)?;
+                jobs::requeue(tx, &lease.job, now, stage)?;
                 state_event(tx, &lease.job, now, JobState::Queued, None)
             })
             .await
@@ -184,6 +191,14 @@ impl Service {
         let account = account.filter(|account| !account.disabled).ok_or_else(gone)?;
         let token = TokenId::new(Timestamp::from_unix_ms(0), [0; 10]);
         Ok(Actor::User { account: account.id, name: account.name, is_admin: account.is_admin, scope: Scope::Write, token })
+    }
+}
+
+fn beat(held: jobs::Held) -> Beat {
+    match held {
+        jobs::Held { cancel_requested: true, .. } => Beat::Cancel,
+        jobs::Held { paused: true, .. } => Beat::Pause,
+        _ => Beat::GoOn,
     }
 }
 

@@ -70,6 +70,8 @@ impl House {
             name: repo("ada/out"),
             private: false,
             recipe: Recipe::default(),
+            sweep: None,
+            replays: None,
         };
         let owner = (self.ada.account().unwrap().clone(), "ada".to_owned());
         let job = super::super::queue::queued(JobId::new(self.clock.now(), [3; 10]), owner, Work::FineTune(task), self.clock.now());

@@ -1,7 +1,8 @@
 //! Jobs of every kind, and predictions: admitted, queued, leased by a worker, ended, published. Every write of a worker is
 //! fenced by its lease.
 
-mod admit;
+pub mod admit;
+mod control;
 pub mod embed;
 mod evaluate;
 mod files;
@@ -12,5 +13,6 @@ mod line;
 pub mod neighbors;
 pub mod predict;
 pub mod queue;
+mod replay;
 pub mod result;
 mod state;

@@ -43,11 +43,7 @@ impl Service {
             .write(move |tx| {
                 // Once more, inside the transaction that queues: the right may have gone meanwhile.
                 may_publish(tx, &actor, &job.work)?;
-                let unfinished = jobs::count_unfinished(tx, &job.owner)?;
-                if unfinished >= limit {
-                    let message = format!("{unfinished} of your jobs wait or run, and {limit} are allowed");
-                    return Err(Error::busy("too_many_jobs", message, "wait for one to end, or cancel one"));
-                }
+                within_limit(tx, &job.owner, limit)?;
                 jobs::insert(tx, &job)?;
                 for file in &given {
                     job_files::insert(tx, &job.id, Way::Given, file)?;
@@ -122,6 +118,16 @@ impl Service {
     }
 }
 
+/// Nobody has more jobs that wait or run than are allowed.
+pub(super) fn within_limit(tx: &mut Tx<'_>, owner: &AccountId, limit: u64) -> Result<()> {
+    let unfinished = jobs::count_unfinished(tx, owner)?;
+    if unfinished >= limit {
+        let message = format!("{unfinished} of your jobs wait or run, and {limit} are allowed");
+        return Err(Error::busy("too_many_jobs", message, "wait for one to end, or cancel one"));
+    }
+    Ok(())
+}
+
 /// Who asks for a job that publishes may write where it will.
 pub(super) fn may_publish(tx: &mut Tx<'_>, actor: &Actor, work: &Work) -> Result<()> {
     work.publishes().map_or(Ok(()), |name| access::write_namespace(tx, actor, name.namespace()))
@@ -136,6 +142,9 @@ pub(super) fn queued(id: JobId, (owner, owner_name): (AccountId, String), work: 
         state: JobState::Queued,
         attempt: 0,
         cancel_requested: false,
+        priority: 0,
+        urgency: 0,
+        paused: false,
         step: 0,
         total_steps: 0,
         stage: "waiting for a worker".into(),

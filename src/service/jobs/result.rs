@@ -61,7 +61,7 @@ impl Service {
     }
 
     async fn store_and_complete(&self, owner: &Actor, lease: &Lease, job: &Job, left: Left, holder: &UploadId) -> Result<Option<u32>> {
-        let record = self.record_of(job, &left).await?;
+        let record = self.record_of(owner, job, &left).await?;
         let files = self.store_job_files(left.files.clone(), holder).await?;
         let end = End { lease: lease.clone(), now: self.now(), files, headline: left.headline, record };
         let Some(folder) = left.folder else {

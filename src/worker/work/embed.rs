@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, read_config};
+use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, read_config, write_table};
 use crate::data::{Dataset, Limits, Source};
 use crate::domain::work::EmbedDataset;
 use crate::train::{self, Embedding, FeatureStore, Keep, Subject, device};
@@ -72,15 +72,6 @@ fn write_features(embedding: &Embedding, path: &Path) -> Result<()> {
             file.write_all(&value.to_le_bytes())?;
         }
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
-    };
-    write().map_err(Error::io(path))
-}
-
-fn write_table(rows: &[Vec<String>], path: &Path) -> Result<()> {
-    let write = || {
-        let mut table = csv::Writer::from_path(path)?;
-        rows.iter().try_for_each(|row| table.write_record(row))?;
-        table.flush()
     };
     write().map_err(Error::io(path))
 }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, read_config};
+use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, read_config, write_table};
 use crate::data::{Dataset, Limits, Source};
 use crate::domain::work::{BASE, DATASET, FineTune};
+use crate::train::sweep::{Swept, Tried};
 use crate::train::{self, FeatureStore, Keep, Lineage, Training, device};
 use crate::worker::order::Order;
 use crate::worker::{Error, Result};
 
+/// Of a sweep: what each trial reached.
+const TRIALS: &str = "trials.csv";
 const WEIGHTS: &str = "model.safetensors";
 const PAPERS: [&str; 3] = ["README.md", "config.json", "metrics.json"];
 /// Beside twice the base's weights: a new head, and room for those of bases in half precision.
@@ -37,9 +40,22 @@ impl Kind for FineTune {
             keep: Keep::Store(&store),
             resume: order.resume.as_deref(),
         };
-        let report = with_threads(self.recipe.threads, || train::fit(&training, sink))?;
-        train::write_folder(&report, &lineage, &order.result)?;
-        Ok(report.outcome.headline())
+        let Some(sweep) = &self.sweep else {
+            let report = with_threads(self.recipe.threads, || train::fit(&training, sink))?;
+            train::write_folder(&report, &lineage, &order.result)?;
+            return Ok(report.outcome.headline());
+        };
+        let trials = sweep.trials(&self.recipe).map_err(train::Error::from)?;
+        let swept = with_threads(self.recipe.threads, || train::sweep::sweep(&training, &trials, sweep.halving, sink))?;
+        train::write_folder(&swept.report, &lineage, &order.result)?;
+        write_table(&table(&swept), &order.files.join(TRIALS))?;
+        let mut headline = swept.report.outcome.headline();
+        headline["sweep"] = json!({ "trials": swept.trials.len(), "best": swept.best, "settings": trials[swept.best - 1].set });
+        Ok(headline)
+    }
+
+    fn leaves(&self, _order: &Order) -> Vec<Leaves> {
+        self.sweep.iter().map(|_| Leaves::always(TRIALS, LARGEST_PAPER)).collect()
     }
 
     fn publishes(&self, order: &Order) -> Vec<Leaves> {
@@ -48,6 +64,19 @@ impl Kind for FineTune {
         let weights = Leaves::always(WEIGHTS, bytes.saturating_mul(2).saturating_add(SPARE_WEIGHTS));
         PAPERS.iter().map(|name| Leaves::always(name, LARGEST_PAPER)).chain([weights]).collect()
     }
+}
+
+/// A line a trial, the best one marked.
+fn table(swept: &Swept) -> Vec<Vec<String>> {
+    let heads = ["trial", "settings", "epochs", swept.measure, "loss", "best", "error"].map(str::to_owned).to_vec();
+    let number = |value: Option<f64>| value.map(|value| format!("{value:.6}")).unwrap_or_default();
+    let line = |tried: &Tried| {
+        let best = if tried.trial == swept.best { "best" } else { "" };
+        let (trial, epochs) = (tried.trial.to_string(), tried.epochs.to_string());
+        let error = tried.error.clone().unwrap_or_default();
+        vec![trial, tried.settings.clone(), epochs, number(tried.reached), number(tried.loss), best.to_owned(), error]
+    };
+    [heads].into_iter().chain(swept.trials.iter().map(line)).collect()
 }
 
 /// A recipe that names a number of threads gets that many, since the sum of floats depends on it.

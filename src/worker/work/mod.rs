@@ -77,3 +77,11 @@ fn read_config(path: &Path) -> Result<ModelConfig> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     ModelConfig::read(&text).map_err(|e| Error::Never(e.to_string()))
 }
+
+/// Rows as CSV. Made in memory, so that a disk without room is told by its own error.
+fn write_table(rows: &[Vec<String>], path: &Path) -> Result<()> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let made = rows.iter().try_for_each(|row| table.write_record(row)).map_err(std::io::Error::from);
+    let text = made.and_then(|()| table.into_inner().map_err(|e| std::io::Error::other(e.to_string())));
+    text.and_then(|text| std::fs::write(path, text)).map_err(Error::io(path))
+}
