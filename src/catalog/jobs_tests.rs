@@ -25,6 +25,7 @@ fn job(ms: i64) -> Job {
             recipe: Recipe { epochs: 3, ..Recipe::default() },
             sweep: None,
             replays: None,
+            chosen: None,
         }),
         state: JobState::Queued,
         attempt: 0,

@@ -9,7 +9,7 @@ use super::output::{CliError, Output, Result};
 use super::remote::{Remote, Target};
 use super::sweep::SweepArgs;
 use super::table::facts;
-use super::{publish, watch};
+use super::{publish, recommend, watch};
 use crate::client::{Client, FolderRules, Publication, hash_files};
 use crate::domain::human;
 use crate::domain::name::{RepoId, RepoKind};
@@ -26,11 +26,15 @@ use crate::wire::jobs::{CreateFineTune, Expected, Job, ReplayFineTune};
   hub finetune --base mobilenetv2_100 --dataset acme/flowers --name acme/flowers-net --watch
   hub finetune --base resnet50@2 --dataset ./flowers.zip --name acme/net --strategy full --epochs 20 --frozen-stages 2
   hub finetune --base resnet18 --dataset acme/flowers --name acme/net --set augment.horizontal_flip=false --set optimizer=adamw
+  hub finetune --base auto --dataset acme/flowers --name acme/net --watch
   hub finetune --base resnet18 --dataset acme/flowers --name acme/net --sweep lr=1e-4,3e-4 --sweep epochs=5,10 --watch")]
 pub struct Finetune {
-    /// The model to start from: NAME[@REVISION]
+    /// The model to start from: NAME[@REVISION]; or auto: the first that `hub recommend` would name
     #[arg(long, value_name = "NAME", required_unless_present = "replay")]
     base: Option<String>,
+    /// With --base auto: let the best three race before one is chosen
+    #[arg(long)]
+    race: bool,
     /// A data set on the server, or a folder or archive here
     #[arg(long, value_name = "NAME|PATH", required_unless_present = "replay")]
     dataset: Option<String>,
@@ -91,6 +95,9 @@ struct RecipeArgs {
     set: Vec<String>,
 }
 
+/// The base that the server chooses.
+const AUTO: &str = "auto";
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Strategy {
     Head,
@@ -110,11 +117,19 @@ impl Finetune {
             let job = client.replay_finetune(&body).await?;
             return if self.watch { watch::to_the_end(remote, &client, &job.id, 0).await } else { Ok(queued(&client, job)) };
         }
-        let base = Target::parse(self.base.as_deref().unwrap_or_default(), false)?;
+        let base = self.base.as_deref().unwrap_or_default();
+        if self.race && base != AUTO {
+            return Err(CliError::usage("--race chooses between bases, and one is named", "leave --race out, or write --base auto"));
+        }
+        let base = match base {
+            AUTO => AUTO.to_owned(),
+            name => Target::parse(name, false).map(|base| named(&base.id, &base.revision))?,
+        };
         let name = Target::parse_repo(&self.name, false)?.id;
         let dataset = self.dataset(remote, &client, &name).await?;
         let body = CreateFineTune {
-            base: named(&base.id, &base.revision),
+            base,
+            race: self.race,
             dataset: named(&dataset.id, &dataset.revision),
             name: name.to_string(),
             private: self.private,
@@ -125,6 +140,13 @@ impl Finetune {
             return Ok(expected(&client.estimate_finetune(&body).await?));
         }
         let job = client.create_finetune(&body).await?;
+        if self.watch && self.base.as_deref() == Some(AUTO) {
+            let (chose, next) = recommend::follow(remote, &client, &job.id).await?;
+            let answer = recommend::answer(&client, &chose).await?;
+            remote.reporter.note(&recommend::in_words(&answer));
+            let lost = || CliError::failed("no fine-tune follows the choice", "name its first with --base");
+            return watch::to_the_end(remote, &client, &next.ok_or_else(lost)?, 0).await;
+        }
         if self.watch {
             return watch::to_the_end(remote, &client, &job.id, 0).await;
         }
@@ -195,7 +217,7 @@ fn queued(client: &Client, job: Job) -> Output {
     let human = format!(
         "Queued job {} for {}\n{}\nFollow it with: hub jobs watch {}",
         job.id,
-        job.name,
+        if job.name.is_empty() { &job.title } else { &job.name },
         client.address().job_page(&job.id),
         job.id
     );

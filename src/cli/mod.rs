@@ -19,6 +19,7 @@ pub mod output;
 mod progress;
 mod publish;
 mod pull;
+mod recommend;
 mod remote;
 mod search;
 mod serve;
@@ -63,6 +64,7 @@ pub enum Command {
     Cache(cache::CacheArgs),
     Publish(publish::Publish),
     Import(import::Import),
+    Recommend(recommend::Recommend),
     Finetune(finetune::Finetune),
     Evaluate(evaluate::Evaluate),
     Neighbors(evaluate::Neighbors),
@@ -98,6 +100,7 @@ fn run_command(command: Command, context: &Context) -> Result<Output> {
         Command::Import(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Evaluate(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Neighbors(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Recommend(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Finetune(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Jobs(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Library(args) => remote::run(context, async |remote| args.run(remote).await),

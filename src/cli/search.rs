@@ -117,7 +117,7 @@ impl Search {
         query.extend(filters.into_iter().filter_map(|(key, value)| value.clone().map(|value| (key, value))));
         for (key, text) in [("min_parameters", &self.min_parameters), ("max_parameters", &self.max_parameters)] {
             if let Some(text) = text {
-                let number = parse_count(text).ok_or_else(|| CliError::usage(format!("'{text}' is no count"), "write 500k, 5M or 1.5B"))?;
+                let number = number(text)?;
                 query.push((key, number.to_string()));
             }
         }
@@ -148,6 +148,11 @@ async fn pages(client: &Client, query: Vec<(&'static str, String)>, limit: usize
         }
         whole = Some(answer);
     }
+}
+
+/// A count as people write it, or what is wrong with it.
+pub fn number(text: &str) -> Result<u64> {
+    parse_count(text).ok_or_else(|| CliError::usage(format!("'{text}' is no count"), "write 500k, 5M or 1.5B"))
 }
 
 /// `500k`, `5M`, `1.5B`, `4_652_008`

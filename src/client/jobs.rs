@@ -21,6 +21,7 @@ use crate::wire::List;
 use crate::wire::evaluations::{CreateEvaluation, Measured};
 use crate::wire::jobs::{CloneJob, CreateEmbedding, CreateFineTune, Expected, Job, JobFile, PlaceJob, ReplayFineTune};
 use crate::wire::predict::{AskedAbout, NeighborsBody};
+use crate::wire::recommend::CreateRecommendation;
 
 /// A model that nobody used for a while is read from disk first.
 const MODEL_PATIENCE: Duration = Duration::from_secs(5 * 60);
@@ -52,6 +53,10 @@ impl Client {
 
     pub async fn place_job(&self, id: &str, priority: i64) -> Result<Job> {
         self.json(Call::with(Method::POST, self.address.api(&["jobs", id, "priority"]), Repeat::Always, &PlaceJob { priority })?).await
+    }
+
+    pub async fn create_recommendation(&self, body: &CreateRecommendation) -> Result<Job> {
+        self.json(Call::with(Method::POST, self.address.api(&["recommend"]), Repeat::IfRefused, body)?.patient(MODEL_PATIENCE)).await
     }
 
     pub async fn job(&self, id: &str) -> Result<Job> {

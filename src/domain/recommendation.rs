@@ -131,10 +131,30 @@ pub struct RaceRun {
     pub seconds: f64,
 }
 
+/// Why a fine-tune starts from the base it does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// The job that chose.
+    pub job: String,
+    pub why: String,
+    /// All that were considered, the best first; those that could not be tried with their reasons.
+    pub considered: Vec<String>,
+}
+
 impl Recommendation {
     /// The one to start from, if any could be tried.
     pub fn first(&self) -> Option<&Backbone> {
         self.backbones.iter().find(|backbone| backbone.place == Some(1))
+    }
+
+    /// As a fine-tune remembers it.
+    pub fn chosen(&self, job: &str) -> Chosen {
+        let line = |backbone: &Backbone| match (&backbone.reason, backbone.standing) {
+            (Some(reason), _) => format!("{}: {reason}", backbone.known.model),
+            (None, Some(standing)) => format!("{}: mean rank {:.2}", backbone.known.model, standing.mean_rank),
+            (None, None) => backbone.known.model.clone(),
+        };
+        Chosen { job: job.to_owned(), why: self.why(), considered: self.backbones.iter().map(line).collect() }
     }
 
     /// Why the first is first, in a sentence.

@@ -7,7 +7,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web;
 
 use super::api::{
-    audit, commits, evaluations, files, finetunes, health, jobs, mirrors, openapi, predict, refs, repos, search, segments, tokens, uploads,
+    audit, commits, evaluations, files, finetunes, health, jobs, mirrors, openapi, predict, recommend, refs, repos, search, segments, tokens, uploads,
     users, versions,
 };
 use super::entry::{Entry, at, delete, get, patch, post, put};
@@ -202,6 +202,7 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/finetunes/{id}/cancel", [post(finetunes::cancel)]),
         at("/api/v1/finetunes/{id}/events", [get(finetunes::events)]),
         at("/api/v1/finetunes/{id}/logs", [get(finetunes::logs)]),
+        at("/api/v1/recommend", [post(recommend::create)]),
         at("/api/v1/embeddings", [post(jobs::embed)]),
         at("/api/v1/jobs", [get(jobs::list)]),
         at("/api/v1/jobs/{id}", [get(jobs::get)]),

@@ -8,6 +8,7 @@ use super::report::{Lineage, Report};
 use crate::domain::card::{Card, Metric};
 use crate::domain::evaluation::{Evaluation, Held, Stopped};
 use crate::domain::recipe::Strategy;
+use crate::domain::recommendation::Chosen;
 use crate::domain::task::Measure;
 
 /// Larger tables are left to metrics.json.
@@ -45,6 +46,9 @@ pub fn of(report: &Report, lineage: &Lineage) -> Card {
 
 fn body(report: &Report, lineage: &Lineage) -> String {
     let mut text = format!("\n# {}\n\n{}\n\n", lineage.name, origin(report, lineage));
+    if let Some(chosen) = &lineage.chosen {
+        text += &choice(chosen);
+    }
     text += &numbers(report);
     text += &how_to_read(report);
     let (_, measured) = report.outcome.measured();
@@ -58,6 +62,12 @@ fn body(report: &Report, lineage: &Lineage) -> String {
         writeln!(text, "The same recipe, base, data set and thread count give these weights again (digest `{}`).", report.digest.to_hex());
     let _ = writeln!(text, "All numbers of all epochs are in `metrics.json`.");
     text
+}
+
+/// Of a base that was chosen by the hub.
+fn choice(chosen: &Chosen) -> String {
+    let considered: Vec<String> = chosen.considered.iter().map(|line| format!("- {line}\n")).collect();
+    format!("The base was chosen by job `{}`: {}.\n\nConsidered, the best first:\n\n{}\n", chosen.job, chosen.why, considered.concat())
 }
 
 fn origin(report: &Report, lineage: &Lineage) -> String {

@@ -32,6 +32,7 @@ fn metrics(report: &Report, lineage: &Lineage) -> serde_json::Value {
     json!({
         "base": lineage.base,
         "dataset": lineage.dataset,
+        "base_chosen": lineage.chosen,
         "dataset_digest": report.dataset_digest,
         "recipe": report.recipe,
         "classes": report.config.label_names,

@@ -10,6 +10,7 @@ use crate::domain::evaluation::Outcome;
 use crate::domain::job_event::EpochNumbers;
 use crate::domain::modality::Modality;
 use crate::domain::recipe::Recipe;
+use crate::domain::recommendation::Chosen;
 use crate::nn::Weights;
 
 /// The result of a fine-tune. Its weights are those of the best epoch, and all of them are finite numbers.
@@ -52,4 +53,7 @@ pub struct Lineage {
     pub license: Option<String>,
     pub license_name: Option<String>,
     pub license_link: Option<String>,
+    /// Why it starts from this base, where that was chosen for it.
+    #[serde(default)]
+    pub chosen: Option<Chosen>,
 }

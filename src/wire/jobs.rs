@@ -12,8 +12,11 @@ use crate::domain::{job as domain, job_event};
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateFineTune {
-    /// A model, `namespace/name` with an optional `@revision`.
+    /// A model, `namespace/name` with an optional `@revision`; or `auto`: a job chooses it and then queues the fine-tune.
     pub base: String,
+    /// With the base `auto`: let the best three race before one is chosen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub race: bool,
     /// A data set, `namespace/name` with an optional `@revision`.
     pub dataset: String,
     /// Where the result is published.

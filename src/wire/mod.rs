@@ -11,6 +11,7 @@ pub mod hf_write;
 pub mod jobs;
 pub mod mirrors;
 pub mod predict;
+pub mod recommend;
 pub mod repos;
 pub mod saved_model;
 pub mod users;

@@ -106,7 +106,16 @@ impl Attempt<'_> {
         let mut inputs = Vec::new();
         for input in self.job.work.inputs() {
             let (folder, revision) = (scratch.join(input.kind.as_str()), Revision::Number(input.version));
-            let (_, files) = self.service.materialize(&owner, input.kind, &input.id, &revision, &folder).await?;
+            let files = match self.service.materialize(&owner, input.kind, &input.id, &revision, &folder).await {
+                Ok((_, files)) => files,
+                // Busy, or ours to mend: the same again may well succeed.
+                Err(error @ (crate::service::Error::Busy(_) | crate::service::Error::Internal(_))) => return Err(error.into()),
+                Err(error) if input.spare => {
+                    tracing::warn!(job = %self.job.id, input = %input.id, %error, "the job goes on without an input");
+                    Vec::new()
+                }
+                Err(error) => return Err(error.into()),
+            };
             inputs.push((input.role, files));
         }
         let sent = self.service.given_files(self.lease, &scratch.join("sent")).await?;

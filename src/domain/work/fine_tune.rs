@@ -6,6 +6,7 @@ use super::{Input, Kind};
 use crate::domain::name::RepoId;
 use crate::domain::recipe::Recipe;
 use crate::domain::sweep::Sweep;
+use crate::domain::recommendation::Chosen;
 
 /// What a fine-tune is asked to do; revisions are pinned to version numbers when it is admitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,9 @@ pub struct FineTune {
     /// The published model whose recipe this is, `namespace/name` and version: the job says whether the weights are the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replays: Option<(RepoId, u32)>,
+    /// Why it starts from this base, where that was chosen for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Chosen>,
 }
 
 pub const BASE: &str = "base";

@@ -5,6 +5,7 @@ mod ask;
 mod embed;
 mod evaluate;
 mod fine_tune;
+mod recommend;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ pub use self::ask::AskDataset;
 pub use self::embed::EmbedDataset;
 pub use self::evaluate::Evaluate;
 pub use self::fine_tune::{BASE, DATASET, FineTune};
+pub use self::recommend::{Contender, Recommend, Then};
 use super::name::{RepoId, RepoKind};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,7 @@ pub enum Work {
     Embed(EmbedDataset),
     Evaluate(Evaluate),
     Ask(AskDataset),
+    Recommend(Recommend),
 }
 
 /// A version a job reads. Roles tell the inputs of one job apart.
@@ -31,15 +34,22 @@ pub struct Input {
     pub kind: RepoKind,
     pub id: RepoId,
     pub version: u32,
+    /// Whether the work can be done without it.
+    pub spare: bool,
 }
 
 impl Input {
+    /// The work is done without it where it is gone: its role has no files then.
+    pub fn if_there(self) -> Input {
+        Input { spare: true, ..self }
+    }
+
     pub fn model(role: impl Into<String>, id: &RepoId, version: u32) -> Input {
-        Input { role: role.into(), kind: RepoKind::Model, id: id.clone(), version }
+        Input { role: role.into(), kind: RepoKind::Model, id: id.clone(), version, spare: false }
     }
 
     pub fn dataset(role: impl Into<String>, id: &RepoId, version: u32) -> Input {
-        Input { role: role.into(), kind: RepoKind::Dataset, id: id.clone(), version }
+        Input { role: role.into(), kind: RepoKind::Dataset, id: id.clone(), version, spare: false }
     }
 }
 
@@ -64,6 +74,7 @@ impl Work {
             Work::Embed(work) => work,
             Work::Evaluate(work) => work,
             Work::Ask(work) => work,
+            Work::Recommend(work) => work,
         }
     }
 
@@ -82,7 +93,7 @@ impl Work {
     pub fn fine_tune(&self) -> Option<&FineTune> {
         match self {
             Work::FineTune(work) => Some(work),
-            Work::Embed(_) | Work::Evaluate(_) | Work::Ask(_) => None,
+            Work::Embed(_) | Work::Evaluate(_) | Work::Ask(_) | Work::Recommend(_) => None,
         }
     }
 

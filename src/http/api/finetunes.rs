@@ -4,6 +4,7 @@ use actix_web::http::header::ACCEPT;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::recommend;
 use crate::domain::job::JobState;
 use crate::domain::name::RepoId;
 use crate::domain::repo_ref::RepoRef;
@@ -17,8 +18,12 @@ use crate::wire::List;
 use crate::wire::error::ProblemBody;
 use crate::wire::jobs::{CreateFineTune, Expected, Job, JobEvent, ReplayFineTune};
 
+/// The base that is to be chosen.
+const AUTO: &str = "auto";
+
 /// Ask for a fine-tune. What is wrong with it is said now; what is right waits for a worker. With `dry_run=true` nothing is queued, and
-/// the answer is what it is expected to cost.
+/// the answer is what it is expected to cost. With the base `auto` the answer is the job that chooses it; its result names the fine-tune that
+/// follows as `next`.
 #[utoipa::path(post, path = "/api/v1/finetunes", tag = "finetunes", params(
     ("dry_run" = Option<bool>, Query, description = "only say what it would cost"),
 ), request_body = CreateFineTune, responses(
@@ -29,6 +34,10 @@ use crate::wire::jobs::{CreateFineTune, Expected, Job, JobEvent, ReplayFineTune}
 ))]
 pub async fn create(caller: Caller, service: Data<Service>, query: Query, body: Json<CreateFineTune>) -> Answer {
     if query.parse("dry_run")?.unwrap_or(false) {
+        if body.0.base == AUTO {
+            let message = "what a fine-tune costs depends on its base, and this one is still to be chosen";
+            return Err(HttpError::bad_request("base_not_chosen", message, "ask `hub recommend` first, then name its first as the base"));
+        }
         let expected = service.estimate_finetune(&caller.0, asked(body.0)?).await?;
         return Ok(HttpResponse::Ok().json(Expected {
             trials: expected.trials,
@@ -38,7 +47,13 @@ pub async fn create(caller: Caller, service: Data<Service>, query: Query, body: 
             seconds_at_most: expected.seconds_at_most(),
         }));
     }
-    let job = service.create_finetune(&caller.0, asked(body.0)?).await?;
+    let job = match body.0.base.as_str() {
+        AUTO => {
+            let (dataset, asked) = recommend::choose_first(body.0)?;
+            service.create_recommendation(&caller.0, dataset, asked).await?
+        }
+        _ => service.create_finetune(&caller.0, asked(body.0)?).await?,
+    };
     Ok(HttpResponse::Created().json(Job::from(job)))
 }
 

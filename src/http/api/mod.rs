@@ -12,6 +12,7 @@ pub mod jobs;
 pub mod mirrors;
 pub mod openapi;
 pub mod predict;
+pub mod recommend;
 pub mod refs;
 pub mod repos;
 pub mod search;

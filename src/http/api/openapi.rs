@@ -9,7 +9,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::forms::{DIGEST, Forms, NAME, REF, REVISION};
 use super::{
-    audit, commits, evaluations, files, finetunes, jobs, mirrors, predict, refs, repos, search, segments, tokens, uploads, users, versions,
+    audit, commits, evaluations, files, finetunes, jobs, mirrors, predict, recommend, refs, repos, search, segments, tokens, uploads, users, versions,
 };
 use crate::http::Site;
 
@@ -38,6 +38,7 @@ use crate::http::Site;
         mirrors::list, mirrors::update,
         // fine-tunes, predictions
         finetunes::create, finetunes::replay, finetunes::list, finetunes::get, finetunes::cancel, finetunes::events, finetunes::logs,
+        recommend::create,
         // jobs of every kind
         jobs::embed, jobs::list, jobs::get, jobs::cancel, jobs::pause, jobs::resume, jobs::retry, jobs::clone, jobs::place,
         jobs::events, jobs::logs, jobs::files, jobs::file,

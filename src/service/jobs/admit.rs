@@ -23,10 +23,6 @@ impl Service {
     /// With it comes what it is expected to cost.
     pub(super) async fn admit(&self, actor: &Actor, asked: NewFineTune) -> Result<(FineTune, Expected)> {
         self.check_target(actor, &asked.name).await?;
-        let bad_recipe = |e: crate::domain::recipe::RecipeError| {
-            let hint = "correct that setting; settings left out take their defaults";
-            Error::invalid("bad_recipe", format!("the recipe cannot be used: {e}"), hint)
-        };
         asked.recipe.check().map_err(bad_recipe)?;
         let (base, manifest) = self.manifest(actor, RepoKind::Model, &asked.base, &asked.base_revision).await?;
         let config = self.model_config(&asked.base, &base, &manifest).await?;
@@ -35,9 +31,7 @@ impl Service {
         let dataset = self.get_repo_at(actor, RepoKind::Dataset, &asked.dataset, &asked.dataset_revision).await?;
         let Some(pinned) = dataset.head else { return Err(nothing_in(&asked.dataset)) };
         let Some(report) = DatasetReport::read(&dataset.facts.dataset_report).filter(DatasetReport::can_be_learned) else {
-            let message = format!("{}@{} has no images in two classes or more to learn from", asked.dataset, pinned.number);
-            let hint = "publish the images as a folder per class, or with a metadata.csv that has a column `label` or `target`";
-            return Err(Error::invalid("dataset_unusable", message, hint));
+            return Err(unlearnable(&asked.dataset, pinned.number));
         };
         let task = asked.recipe.check_task(report.task).map_err(bad_recipe)?;
         train::tasks::check_classes(task, report.task, &report.classes)
@@ -60,12 +54,13 @@ impl Service {
             recipe: Recipe { task: Some(task), ..asked.recipe },
             sweep: asked.sweep,
             replays: None,
+            chosen: None,
         };
         Ok((work, expected))
     }
 
     /// The result needs a place its owner may write to.
-    async fn check_target(&self, actor: &Actor, name: &RepoId) -> Result<()> {
+    pub(super) async fn check_target(&self, actor: &Actor, name: &RepoId) -> Result<()> {
         let (actor, name) = (actor.clone(), name.clone());
         self.db.read(move |tx| super::super::access::write_namespace(tx, &actor, name.namespace())).await
     }
@@ -106,6 +101,17 @@ pub(super) fn need(manifest: &Manifest, path: &str, id: &RepoId, version: &Versi
         Error::invalid("model_unusable", message, "choose a model with config.json and model.safetensors in timm's form")
     };
     manifest.find(path).map(|entry| entry.digest).ok_or_else(missing)
+}
+
+pub(super) fn bad_recipe(error: crate::domain::recipe::RecipeError) -> Error {
+    let hint = "correct that setting; settings left out take their defaults";
+    Error::invalid("bad_recipe", format!("the recipe cannot be used: {error}"), hint)
+}
+
+pub(super) fn unlearnable(id: &RepoId, version: u32) -> Error {
+    let message = format!("{id}@{version} has no images in two classes or more to learn from");
+    let hint = "publish the images as a folder per class, or with a metadata.csv that has a column `label` or `target`";
+    Error::invalid("dataset_unusable", message, hint)
 }
 
 pub(super) fn nothing_in(id: &RepoId) -> Error {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::{Error, Result, Service};
+use super::recommend::queue_next;
 use super::result::Left;
 use crate::db::Tx;
 use crate::domain::job::Job;
@@ -20,17 +21,25 @@ impl Service {
     pub async fn notes_for(&self, owner: &Actor, work: &Work) -> Result<Value> {
         match work {
             Work::FineTune(task) => Ok(json!(self.lineage(owner, task).await?)),
-            Work::Embed(_) | Work::Evaluate(_) | Work::Ask(_) => Ok(Value::Null),
+            Work::Embed(_) | Work::Evaluate(_) | Work::Ask(_) | Work::Recommend(_) => Ok(Value::Null),
         }
     }
 
-    /// What a kind writes beside the end of its job; it may read what the job has left first, all of which is untrusted.
-    pub(super) async fn record_of(&self, owner: &Actor, job: &Job, left: &Left) -> Result<Record> {
+    /// What a kind writes beside the end of its job; it may read what the job has left first, all of which is untrusted,
+    /// and add to its headline.
+    pub(super) async fn record_of(&self, owner: &Actor, job: &Job, left: &mut Left) -> Result<Record> {
         match &job.work {
             Work::FineTune(FineTune { replays: Some(of), .. }) => self.record_of_replay(owner, job, of, left).await,
             Work::FineTune(_) | Work::Ask(_) => Ok(Arc::new(|_: &mut Tx<'_>| Ok::<(), Error>(()))),
             Work::Embed(work) => self.record_embedding(job, work).await,
             Work::Evaluate(work) => self.record_evaluation(job, work, left).await,
+            Work::Recommend(work) => {
+                let following = self.following(job, work, left).await?;
+                if let (Some(next), Some(headline)) = (&following, left.headline.as_object_mut()) {
+                    headline.insert("next".into(), json!(next.id.to_string()));
+                }
+                Ok(Arc::new(move |tx: &mut Tx<'_>| following.as_ref().map_or(Ok(()), |next| queue_next(tx, next))))
+            }
         }
     }
 }

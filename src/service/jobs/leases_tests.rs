@@ -72,6 +72,7 @@ impl House {
             recipe: Recipe::default(),
             sweep: None,
             replays: None,
+            chosen: None,
         };
         let owner = (self.ada.account().unwrap().clone(), "ada".to_owned());
         let job = super::super::queue::queued(JobId::new(self.clock.now(), [3; 10]), owner, Work::FineTune(task), self.clock.now());

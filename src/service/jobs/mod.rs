@@ -14,5 +14,6 @@ pub mod neighbors;
 pub mod predict;
 pub mod queue;
 mod replay;
+pub mod recommend;
 pub mod result;
 mod state;

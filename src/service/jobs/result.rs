@@ -47,6 +47,7 @@ impl Service {
             license: card.license,
             license_name: card.license_name,
             license_link: card.license_link,
+            chosen: task.chosen.clone(),
         })
     }
 
@@ -60,8 +61,8 @@ impl Service {
         done
     }
 
-    async fn store_and_complete(&self, owner: &Actor, lease: &Lease, job: &Job, left: Left, holder: &UploadId) -> Result<Option<u32>> {
-        let record = self.record_of(owner, job, &left).await?;
+    async fn store_and_complete(&self, owner: &Actor, lease: &Lease, job: &Job, mut left: Left, holder: &UploadId) -> Result<Option<u32>> {
+        let record = self.record_of(owner, job, &mut left).await?;
         let files = self.store_job_files(left.files.clone(), holder).await?;
         let end = End { lease: lease.clone(), now: self.now(), files, headline: left.headline, record };
         let Some(folder) = left.folder else {

@@ -18,6 +18,7 @@ use crate::train::{Control, Event, Keep, Training, fit};
 const FIRST_EPOCHS: u32 = 2;
 /// Items of each split that a race works with.
 pub const MOST_ITEMS: usize = 1_000;
+const FEWEST_ITEMS: usize = 50;
 
 /// The same data set with at most so many items in each split, classes in their shares.
 pub fn limited(dataset: Dataset, most: usize) -> Dataset {
@@ -113,4 +114,14 @@ fn short(
 
 fn recipe(epochs: u32) -> Recipe {
     Recipe { strategy: Strategy::Full, epochs, ..Recipe::default() }
+}
+
+/// How many items of each split a race may work with to end in about so many seconds: forward and back cost three times as much as
+/// forward alone; three racers see each item in the epochs of the first round, two of them in those of the second.
+pub fn affordable(answer: &Recommendation, seconds: Option<f64>) -> usize {
+    let Some(seconds) = seconds else { return MOST_ITEMS };
+    let racers = answer.backbones.iter().filter(|backbone| backbone.place.is_some()).take(RACERS);
+    let slowest = racers.filter_map(|backbone| backbone.milliseconds_per_item).fold(0.1, f64::max) / 1e3;
+    let passes = 3.0 * f64::from(FIRST_EPOCHS * RACERS as u32 + 2 * FIRST_EPOCHS * 2);
+    ((seconds.max(0.0) / (slowest * passes)) as usize).clamp(FEWEST_ITEMS, MOST_ITEMS)
 }

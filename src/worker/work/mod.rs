@@ -5,6 +5,7 @@ mod ask;
 mod embed;
 mod evaluate;
 mod fine_tune;
+mod recommend;
 
 use std::path::{Path, PathBuf};
 
@@ -64,6 +65,7 @@ pub(super) fn of(work: &Work) -> &dyn Kind {
         Work::Embed(work) => work,
         Work::Evaluate(work) => work,
         Work::Ask(work) => work,
+        Work::Recommend(work) => work,
     }
 }
 

@@ -1,0 +1,318 @@
+//! Asking which backbones suit a data set: which ones are there for the caller, what is known of them, and what follows.
+
+use std::collections::HashMap;
+
+use super::super::{Error, Result, Service};
+use super::admit::{WEIGHTS, bad_recipe, need, nothing_in, unfit, unlearnable};
+use super::finetune::NewFineTune;
+use super::queue::queued;
+use super::result::Left;
+use super::state::state_event;
+use crate::catalog::jobs;
+use crate::db::Tx;
+use crate::domain::dataset_report::DatasetReport;
+use crate::domain::digest::Digest;
+use crate::domain::id::JobId;
+use crate::domain::job::{Job, JobState};
+use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::page::PageRequest;
+use crate::domain::recipe::Recipe;
+use crate::domain::recommendation::{Accuracy, Backbone, FILE, Known, MOST_BACKBONES, Recommendation, is_imagenet, share};
+use crate::domain::repo::{Facts, RepoSummary};
+use crate::domain::revision::Revision;
+use crate::domain::search::{SearchQuery, Sort};
+use crate::domain::task::Task;
+use crate::domain::user::Actor;
+use crate::domain::work::{Contender, Recommend, Then, Work};
+use crate::service::people::journal::note_own_act;
+use crate::train;
+
+/// Models that are looked through for backbones.
+const MOST_MODELS: usize = 500;
+/// Of an answer that a job has left.
+const LARGEST_ANSWER: u64 = 8 << 20;
+pub const SECONDS: std::ops::RangeInclusive<u32> = 5..=86_400;
+
+/// A question for backbones.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NewRecommendation {
+    /// Only these models; of none all that the caller may read.
+    pub among: Vec<(RepoId, Revision)>,
+    pub task: Option<Task>,
+    pub max_parameters: Option<u64>,
+    /// Any of these licences; of none every one.
+    pub licenses: Vec<String>,
+    /// Also models that were made from others.
+    pub fine_tunes: bool,
+    pub seconds: Option<u32>,
+    pub race: bool,
+    /// The fine-tune that is to follow.
+    pub then: Option<Then>,
+}
+
+impl Service {
+    /// Puts it in the queue, once there is something to choose by and to choose from.
+    pub async fn create_recommendation(
+        &self,
+        actor: &Actor,
+        (dataset, revision): (RepoId, Revision),
+        asked: NewRecommendation,
+    ) -> Result<Job> {
+        if let Some(seconds) = asked.seconds.filter(|seconds| !SECONDS.contains(seconds)) {
+            let message = format!("seconds: {seconds} is not between {} and {}", SECONDS.start(), SECONDS.end());
+            return Err(Error::invalid("bad_seconds", message, "allow more or fewer seconds, or leave them out"));
+        }
+        if let Some(then) = &asked.then {
+            self.check_target(actor, &then.name).await?;
+            then.recipe.check().map_err(bad_recipe)?;
+        }
+        let found = self.get_repo_at(actor, RepoKind::Dataset, &dataset, &revision).await?;
+        let Some(pinned) = found.head else { return Err(nothing_in(&dataset)) };
+        let Some(report) = DatasetReport::read(&found.facts.dataset_report).filter(DatasetReport::can_be_learned) else {
+            return Err(unlearnable(&dataset, pinned.number));
+        };
+        let task = asked.task.or(asked.then.as_ref().and_then(|then| then.recipe.task));
+        Recipe { task, ..Recipe::default() }.check_task(report.task).map_err(bad_recipe)?;
+        let (contenders, passed_over) = self.contenders(actor, &dataset, &report, &asked).await?;
+        if contenders.is_empty() {
+            return Err(none_fits(&passed_over));
+        }
+        let NewRecommendation { seconds, race, then, .. } = asked;
+        let work = Recommend { dataset, dataset_version: pinned.number, contenders, passed_over, seconds, race, then };
+        self.queue_work(actor, Work::Recommend(work), Vec::new()).await
+    }
+
+    /// Those that are tried, and those that are not with their reasons.
+    async fn contenders(
+        &self,
+        actor: &Actor,
+        dataset: &RepoId,
+        report: &DatasetReport,
+        asked: &NewRecommendation,
+    ) -> Result<(Vec<Contender>, Vec<Backbone>)> {
+        let mut models = match asked.among.as_slice() {
+            [] => self.all_models(actor, report).await?,
+            among => {
+                let mut named = Vec::new();
+                for (id, revision) in among.iter().take(MOST_MODELS) {
+                    named.push(self.get_repo_at(actor, RepoKind::Model, id, revision).await?);
+                }
+                named
+            }
+        };
+        if asked.among.is_empty() {
+            models.retain(|model| asked.fine_tunes || model.facts.base_models.is_empty());
+            models.retain(|model| fits(&model.facts, asked));
+            // What is known to be good first: where time ends, the rest is not tried.
+            let accuracy = |model: &RepoSummary| claimed(&model.facts).map_or(0.0, |accuracy| accuracy.top1);
+            models.sort_by(|a, b| accuracy(b).total_cmp(&accuracy(a)).then(a.facts.parameters.cmp(&b.facts.parameters)));
+        }
+        let (mut contenders, mut passed_over) = (Vec::new(), Vec::new());
+        let mut seen: HashMap<(Digest, String), String> = HashMap::new();
+        for model in models {
+            let Some(head) = &model.head else { continue };
+            let known = known(&model, head.number);
+            match self.objection(actor, &model, (dataset, asked), (&mut seen, &known.model, contenders.len())).await {
+                Ok(None) => contenders.push(Contender { id: model.repo.id.clone(), version: head.number, known }),
+                Ok(Some(reason)) => passed_over.push(not_tried(known, reason)),
+                Err(Error::Invalid(problem)) => passed_over.push(not_tried(known, problem.message)),
+                Err(error) => return Err(error),
+            }
+        }
+        passed_over.truncate(4 * MOST_BACKBONES);
+        Ok((contenders, passed_over))
+    }
+
+    /// Models of the data set's modality that this build runs, as far as their facts go.
+    async fn all_models(&self, actor: &Actor, report: &DatasetReport) -> Result<Vec<RepoSummary>> {
+        let query = SearchQuery {
+            kind: Some(RepoKind::Model),
+            modality: report.modality.to_string(),
+            sort: Sort::Downloads,
+            ..SearchQuery::default()
+        };
+        let mut found = Vec::new();
+        let mut cursor = None;
+        while found.len() < MOST_MODELS {
+            let page = self.search(actor, query.clone(), PageRequest { limit: PageRequest::MAX_LIMIT, cursor }).await?.page;
+            found.extend(page.items.into_iter().filter(|model| model.facts.can_be_run()));
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Why a model is not tried, if so.
+    async fn objection(
+        &self,
+        actor: &Actor,
+        model: &RepoSummary,
+        (dataset, asked): (&RepoId, &NewRecommendation),
+        (seen, name, contenders): (&mut HashMap<(Digest, String), String>, &str, usize),
+    ) -> Result<Option<String>> {
+        let facts = &model.facts;
+        if !asked.among.is_empty() && !fits(facts, asked) {
+            return Ok(Some("it is beyond the limits that were asked for".into()));
+        }
+        if facts.source_datasets.iter().any(|source| is_same(source, dataset)) {
+            return Ok(Some("it was trained on this very data set: its features know the answers".into()));
+        }
+        if contenders >= MOST_BACKBONES {
+            return Ok(Some(format!("{MOST_BACKBONES} others come before it; name it to have it tried")));
+        }
+        let (id, Some(head)) = (&model.repo.id, &model.head) else { return Ok(None) };
+        let (version, manifest) = self.manifest(actor, RepoKind::Model, id, &Revision::Number(head.number)).await?;
+        let config = self.model_config(id, &version, &manifest).await?;
+        let weights = need(&manifest, WEIGHTS, id, &version)?;
+        let memory = train::estimate(&Recipe { image_size: 0, ..Recipe::default() }, &config, 1, 1).map_err(unfit)?.memory_bytes;
+        if memory > self.policy().max_job_bytes {
+            return Ok(Some(format!("it would need about {} MiB of memory, more than a job may take", memory >> 20)));
+        }
+        let preparation = format!("{:?} {:?} {:?}", config.preprocessing(), config.global_pool, config.model_args);
+        Ok(match seen.entry((weights, preparation)) {
+            std::collections::hash_map::Entry::Occupied(first) => Some(format!("its weights are those of {}", first.get())),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(name.to_owned());
+                None
+            }
+        })
+    }
+
+    /// The fine-tune that is to follow a recommendation, admitted with the rights its owner has now.
+    pub(super) async fn following(&self, job: &Job, work: &Recommend, left: &Left) -> Result<Option<Job>> {
+        let Some(then) = &work.then else { return Ok(None) };
+        let owner = self.job_owner(job).await?;
+        let answer = read_answer(left)?;
+        let first = answer.first().map(|first| first.known.model.as_str()).unwrap_or_default();
+        // What the process says is untrusted: only what it was given may come first.
+        let Some(chosen) = work.contenders.iter().find(|contender| contender.known.model == first) else { return Err(unreadable()) };
+        let asked = NewFineTune {
+            base: chosen.id.clone(),
+            base_revision: Revision::Number(chosen.version),
+            dataset: work.dataset.clone(),
+            dataset_revision: Revision::Number(work.dataset_version),
+            name: then.name.clone(),
+            private: then.private,
+            recipe: then.recipe.clone(),
+            sweep: then.sweep.clone(),
+        };
+        let (mut task, _) = self.admit(&owner, asked).await?;
+        task.chosen = Some(answer.chosen(job.id.as_str()));
+        let now = self.now();
+        Ok(Some(queued(JobId::new(now, self.random()?), (job.owner.clone(), job.owner_name.clone()), Work::FineTune(task), now)))
+    }
+}
+
+/// Queues the fine-tune that follows, in the transaction that ends the job before it.
+pub(super) fn queue_next(tx: &mut Tx<'_>, next: &Job) -> Result<()> {
+    jobs::insert(tx, next)?;
+    state_event(tx, &next.id, next.created, JobState::Queued, None)?;
+    note_own_act(tx, next.created, next.id.as_str(), "job.create", next.id.as_str(), &next.work.title())
+}
+
+fn read_answer(left: &Left) -> Result<Recommendation> {
+    let file = left.files.iter().find(|(name, _)| name == FILE).map(|(_, path)| path).ok_or_else(unreadable)?;
+    let size = std::fs::metadata(file).map_err(|e| Error::of_file("cannot read an answer", &e))?.len();
+    if size > LARGEST_ANSWER {
+        return Err(unreadable());
+    }
+    let bytes = std::fs::read(file).map_err(|e| Error::of_file("cannot read an answer", &e))?;
+    serde_json::from_slice(&bytes).map_err(|_| unreadable())
+}
+
+fn unreadable() -> Error {
+    Error::invalid(
+        "recommendation_unreadable",
+        "the recommendation that was left cannot be read",
+        "ask for it again, and report this if it stays so",
+    )
+}
+
+fn known(model: &RepoSummary, version: u32) -> Known {
+    let facts = &model.facts;
+    Known {
+        model: format!("{}@{version}", model.repo.id),
+        architecture: facts.architecture.clone(),
+        parameters: facts.parameters,
+        license: facts.license.clone(),
+        source_datasets: facts.source_datasets.iter().take(20).cloned().collect(),
+        accuracy: claimed(facts),
+    }
+}
+
+/// The best that its card claims of ImageNet's thousand classes.
+fn claimed(facts: &Facts) -> Option<Accuracy> {
+    let is_top1 = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        name.contains("acc") && !name.contains('5') || matches!(name.as_str(), "top1" | "top-1" | "top_1")
+    };
+    let claims = facts.metrics.iter().filter(|metric| is_imagenet(&metric.dataset) && is_top1(&metric.name));
+    let top1 = claims
+        .filter_map(|metric| share(metric.value))
+        .fold(None, |best: Option<f64>, top1| Some(best.map_or(top1, |best| best.max(top1))));
+    top1.map(|top1| Accuracy { top1, measured: false })
+}
+
+fn fits(facts: &Facts, asked: &NewRecommendation) -> bool {
+    let small = asked.max_parameters.is_none_or(|most| facts.parameters <= most);
+    let licensed =
+        asked.licenses.is_empty() || facts.license.split(", ").any(|own| asked.licenses.iter().any(|one| one.eq_ignore_ascii_case(own)));
+    small && licensed
+}
+
+/// Whether a card's name of a data set is this one, whatever version it says.
+fn is_same(written: &str, dataset: &RepoId) -> bool {
+    let bare = written.split('@').next().unwrap_or_default();
+    RepoId::parse(bare).is_ok_and(|named| named.folded() == dataset.folded())
+}
+
+fn not_tried(known: Known, reason: String) -> Backbone {
+    Backbone { known, place: None, reason: Some(reason), gmacs: None, milliseconds_per_item: None, scores: None, standing: None }
+}
+
+fn none_fits(passed_over: &[Backbone]) -> Error {
+    let reasons: Vec<String> =
+        passed_over.iter().take(3).map(|one| format!("{}: {}", one.known.model, one.reason.clone().unwrap_or_default())).collect();
+    let message = match reasons.as_slice() {
+        [] => "there is no backbone here that you may read, this build runs and your filters let pass".to_owned(),
+        _ => format!("no backbone is left to choose from ({})", reasons.join("; ")),
+    };
+    Error::invalid("no_backbones", message, "ask for more parameters or other licences, or import a model with `hub import`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::repo::Metric;
+
+    #[test]
+    fn claims_of_cards_are_found_whatever_they_are_called() {
+        let facts = |metrics: &[(&str, &str, f64)]| Facts {
+            metrics: metrics
+                .iter()
+                .map(|(dataset, name, value)| Metric { dataset: (*dataset).into(), name: (*name).into(), value: *value })
+                .collect(),
+            ..Facts::default()
+        };
+        let top1 = |metrics: &[(&str, &str, f64)]| claimed(&facts(metrics)).map(|accuracy| accuracy.top1);
+        assert_eq!(top1(&[("imagenet-1k", "accuracy", 0.719)]), Some(0.719));
+        assert_eq!(top1(&[("ImageNet", "top-1 accuracy", 71.9), ("ImageNet", "top-5 accuracy", 91.0)]), Some(0.719));
+        assert_eq!(top1(&[("imagenet-1k", "Acc@5", 0.9), ("cifar10", "accuracy", 0.99), ("imagenet-1k", "f1", 0.7)]), None);
+    }
+
+    #[test]
+    fn filters_hold_and_a_models_own_data_set_is_known_by_any_version() {
+        let facts = Facts { parameters: 3_000, license: "mit, apache-2.0".into(), ..Facts::default() };
+        let asked = |max_parameters: Option<u64>, licenses: &[&str]| NewRecommendation {
+            max_parameters,
+            licenses: licenses.iter().map(|one| (*one).to_owned()).collect(),
+            ..NewRecommendation::default()
+        };
+        assert!(fits(&facts, &asked(None, &[])) && fits(&facts, &asked(Some(3_000), &["Apache-2.0"])));
+        assert!(!fits(&facts, &asked(Some(2_999), &[])) && !fits(&facts, &asked(None, &["gpl-3.0"])));
+        let cats = RepoId::parse("acme/cats").unwrap();
+        assert!(is_same("acme/Cats@3", &cats) && is_same("acme/cats", &cats) && !is_same("cats", &cats) && !is_same("", &cats));
+    }
+}
