@@ -1,5 +1,5 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-work lint fmt docs
+.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-recommend bench-work lint fmt docs
 .PHONY: packages-demo packages-test packages-clients packages-soak packages-bench
 
 help: ## list the targets
@@ -42,6 +42,10 @@ bench-train: packages-bench ## all of it: every network, memory, whole fine-tune
 bench-transfer: packages-bench ## measure serving, pulling, publishing and sharing beside nginx, hf and curl
 	@echo "== bench-transfer: bytes beside nginx, hf download and curl"
 	@python3 benches/transfer.py
+
+bench-recommend: packages-bench ## whether `hub recommend` orders backbones as real fine-tunes do (DATA=folder with the zips, BENCH_FULL=1)
+	@echo "== bench-recommend: ranks beside fine-tunes"
+	@python3 benches/recommend.py
 
 bench-work: packages-bench ## what the worst legal request to each heavy route costs everybody else (ARGS="siblings files")
 	@echo "== bench-work: four send the worst request, another asks for something cheap"
