@@ -17,8 +17,8 @@ pub struct Standing {
     pub spread: f64,
 }
 
-/// One standing for each backbone. A measure that tells fewer than two apart is not asked; one that knows a few only ranks those on
-/// the same scale from 1 to the number of all.
+/// One standing for each backbone. A measure that tells fewer than two apart is not asked; one that knows a few only gives those
+/// the ranks to be expected of them among all: the better of two known of eight is no first, and the other no last.
 pub fn standings(measures: &[Measure], count: usize) -> Vec<Standing> {
     let asked: Vec<&Measure> = measures.iter().filter(|measure| measure.values.iter().flatten().count() > 1).collect();
     let told: Vec<_> = asked.iter().map(|measure| (measure.weight, ranks(&measure.values), z_scores(&measure.values))).collect();
@@ -44,14 +44,15 @@ pub fn order(standings: &[Standing]) -> Vec<usize> {
     order
 }
 
-/// From 1, the best, to the number of all values; equal ones share the mean of their places.
+/// From 1, the best, to the number of all values; equal ones share the mean of their places. Where `known` of `all` are known, the
+/// i-th of them is expected at `i (all + 1) / (known + 1)`.
 fn ranks(values: &[Option<f64>]) -> Vec<Option<f64>> {
     let known: Vec<f64> = values.iter().flatten().copied().collect();
-    let stretch = (values.len() as f64 - 1.0) / (known.len() as f64 - 1.0).max(1.0);
+    let stretch = (values.len() as f64 + 1.0) / (known.len() as f64 + 1.0);
     let of = |value: f64| {
         let better = known.iter().filter(|other| **other > value).count() as f64;
         let equal = known.iter().filter(|other| **other == value).count() as f64;
-        1.0 + stretch * (better + 0.5 * (equal - 1.0))
+        stretch * (1.0 + better + 0.5 * (equal - 1.0))
     };
     values.iter().map(|value| value.map(of)).collect()
 }
@@ -76,7 +77,7 @@ mod tests {
     #[test]
     fn ranks_and_z_scores_are_those_of_a_worked_example() {
         assert_eq!(ranks(&[Some(0.5), Some(0.9), Some(0.5), Some(0.1)]), [Some(2.5), Some(1.0), Some(2.5), Some(4.0)]);
-        assert_eq!(ranks(&[Some(3.0), None, Some(7.0)]), [Some(3.0), None, Some(1.0)], "two of three, on the scale of three");
+        assert_eq!(ranks(&[Some(3.0), None, Some(7.0), None, None]), [Some(4.0), None, Some(2.0), None, None], "two of five");
         let z = z_scores(&[Some(2.0), Some(4.0), Some(6.0)]);
         assert!((z[2].unwrap() - 1.5f64.sqrt()).abs() < 1e-12 && z[1] == Some(0.0), "{z:?}");
         assert_eq!(z_scores(&[Some(1.0), Some(1.0), None]), [Some(0.0), Some(0.0), None]);
