@@ -19,6 +19,7 @@ const COMMANDS: &[&[&str]] = &[
     &["cache", "path"],
     &["publish"],
     &["import"],
+    &["recommend"],
     &["finetune"],
     &["jobs"],
     &["jobs", "list"],

@@ -7,8 +7,8 @@ use actix_web::middleware::from_fn;
 use actix_web::web;
 
 use super::api::{
-    audit, commits, evaluations, files, finetunes, health, jobs, mirrors, openapi, predict, recommend, refs, repos, search, segments, tokens, uploads,
-    users, versions,
+    audit, commits, evaluations, files, finetunes, health, jobs, mirrors, openapi, predict, recommend, refs, repos, search, segments,
+    tokens, uploads, users, versions,
 };
 use super::entry::{Entry, at, delete, get, patch, post, put};
 use super::error::HttpError;

@@ -9,7 +9,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::forms::{DIGEST, Forms, NAME, REF, REVISION};
 use super::{
-    audit, commits, evaluations, files, finetunes, jobs, mirrors, predict, recommend, refs, repos, search, segments, tokens, uploads, users, versions,
+    audit, commits, evaluations, files, finetunes, jobs, mirrors, predict, recommend, refs, repos, search, segments, tokens, uploads,
+    users, versions,
 };
 use crate::http::Site;
 
