@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{Input, Kind};
 use crate::domain::name::RepoId;
 use crate::domain::recipe::Recipe;
-use crate::domain::sweep::Sweep;
 use crate::domain::recommendation::Chosen;
+use crate::domain::sweep::Sweep;
 
 /// What a fine-tune is asked to do; revisions are pinned to version numbers when it is admitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -57,9 +57,10 @@ fn of_property(schema: &str, property: &str) -> Option<Form> {
         ("CheckBlobs" | "CreateUpload" | "OfferedTensor" | "File", "sha256") | ("CreateCommit", "manifest") => Form::Like(DIGEST, 64),
         ("CreateRepo" | "UpdateMirror", "kind") => Form::OneOf(&KINDS),
         ("CreateRepo" | "UpdateMirror", "id") | ("CreateFineTune" | "ReplayFineTune" | "CloneJob", "name") => Form::Like(REPO, 193),
-        ("CreateFineTune", "base" | "dataset") | ("CreateEmbedding", "model" | "dataset") | ("ReplayFineTune", "model") | ("CreateRecommendation", "dataset") => {
-            Form::Like(REPO_AT, 258)
-        }
+        ("CreateFineTune", "base" | "dataset")
+        | ("CreateEmbedding", "model" | "dataset")
+        | ("ReplayFineTune", "model")
+        | ("CreateRecommendation", "dataset") => Form::Like(REPO_AT, 258),
         ("CreateAccount", "name") | ("CreateToken" | "Member", "user") => Form::Like(NAME, 96),
         ("CreateAccount", "kind") => Form::OneOf(&["user", "organisation"]),
         ("CreateToken", "name") => Form::Like(NO_CONTROLS, 96),

@@ -13,7 +13,7 @@ mod line;
 pub mod neighbors;
 pub mod predict;
 pub mod queue;
-mod replay;
 pub mod recommend;
+mod replay;
 pub mod result;
 mod state;
