@@ -44,6 +44,7 @@ pub fn routes() -> Vec<Entry> {
     theirs
         .chain(loader_routes())
         .chain(people_routes())
+        .chain(job_routes())
         .chain(api_routes())
         .chain(unoffered)
         .chain(page_routes().into_iter().map(Entry::for_people))
@@ -181,21 +182,10 @@ fn people_routes() -> Vec<Entry> {
     ]
 }
 
+/// Jobs, and what models answer: before repos, since these are no kind of them.
 #[rustfmt::skip]
-fn api_routes() -> Vec<Entry> {
+fn job_routes() -> Vec<Entry> {
     vec![
-        // the house
-        at("/healthz", [get(health::alive)]),
-        at("/readyz", [get(health::ready)]),
-        at("/metrics", [get(health::metrics)]),
-        at("/api/v1/openapi.json", [get(openapi::document)]),
-
-        // bytes
-        at("/api/v1/blobs/missing", [post(uploads::missing)]),
-        at("/api/v1/blobs/{sha256}", [put(uploads::store)]).bytes(),
-        at("/api/v1/uploads", [post(uploads::create)]),
-        at("/api/v1/uploads/{id}", [get(uploads::show), put(uploads::part), patch(uploads::append), delete(uploads::cancel)]).bytes(),
-        // fine-tunes and predictions, before repos: these are no kind
         at("/api/v1/finetunes", [get(finetunes::list), post(finetunes::create)]),
         at("/api/v1/finetunes/replay", [post(finetunes::replay)]),
         at("/api/v1/finetunes/{id}", [get(finetunes::get)]),
@@ -223,7 +213,23 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/models/{ns}/{name}/embed", [post(predict::embed)]).model(),
         at("/api/v1/models/{ns}/{name}/neighbors", [post(predict::neighbors)]).model(),
         at("/api/v1/models/{ns}/{name}/predict", [post(predict::predict)]).model(),
+    ]
+}
 
+#[rustfmt::skip]
+fn api_routes() -> Vec<Entry> {
+    vec![
+        // the house
+        at("/healthz", [get(health::alive)]),
+        at("/readyz", [get(health::ready)]),
+        at("/metrics", [get(health::metrics)]),
+        at("/api/v1/openapi.json", [get(openapi::document)]),
+
+        // bytes
+        at("/api/v1/blobs/missing", [post(uploads::missing)]),
+        at("/api/v1/blobs/{sha256}", [put(uploads::store)]).bytes(),
+        at("/api/v1/uploads", [post(uploads::create)]),
+        at("/api/v1/uploads/{id}", [get(uploads::show), put(uploads::part), patch(uploads::append), delete(uploads::cancel)]).bytes(),
         at("/api/v1/mirrors", [get(mirrors::list)]),
         at("/api/v1/mirrors/update", [post(mirrors::update)]),
 
