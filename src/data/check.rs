@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::copies::{Copies, Print};
 use super::dataset::Dataset;
 use super::error::{Error, Refusal, Result, grouped};
+use super::health::Gathered;
 use super::labelled::Split;
 use super::limits::Limits;
 use super::modality::{self, Modality, Picture};
@@ -15,6 +16,7 @@ use super::sample::Sample;
 use super::source::Source;
 use super::targets::{Target, Targets};
 use crate::domain;
+use crate::domain::dataset_health::Balance;
 use crate::domain::dataset_report::{DatasetReport, HeadFacts, Preview, Problem, SplitCount, Spread, ValueSpread};
 
 /// Items opened between two calls of `progress`; also bounds what is in memory at a time.
@@ -81,6 +83,7 @@ struct Findings {
     channels: BTreeMap<String, usize>,
     formats: BTreeMap<String, usize>,
     previews: Vec<(Target, String, Picture)>,
+    gathered: Gathered,
 }
 
 impl Findings {
@@ -88,6 +91,7 @@ impl Findings {
         match seen.item {
             Err(refusal) => self.unreadable.push(Problem { path: sample.path.clone(), reason: refusal.0 }),
             Ok(item) => {
+                self.gathered.add(self.readable.len(), sample, &item);
                 self.readable.push((sample.clone(), seen.print));
                 for (name, size) in item.sizes {
                     self.sizes.entry(name.into()).or_default().push(size);
@@ -117,6 +121,7 @@ impl Findings {
             duplicates_across_splits: Vec::new(),
             duplicates_within_split: Vec::new(),
             copies: domain::copies::Copies::default(),
+            health: self.gathered.into_health(|at| &self.readable[at].0.path),
             warnings: dataset.warnings.clone(),
             previews: self.previews.into_iter().map(|(target, path, small)| preview(&dataset, &target, path, small)).collect(),
             digest: dataset.digest_of(&self.readable.iter().map(|(_, print)| print.hash).collect::<Vec<_>>()),
@@ -129,8 +134,10 @@ impl Findings {
         };
         find_duplicates(&self.readable, &mut report);
         report.copies = find_copies(&self.readable, dataset.modality);
+        report.health.balance = balance(&report);
         report.warnings.extend(report.copies.sentences(dataset.modality.name().items()));
         warn(&mut report);
+        report.warnings.extend(report.health.sentences(dataset.modality.name().items()));
         report
     }
 }
@@ -186,6 +193,12 @@ fn split_counts(dataset: &Dataset) -> Vec<SplitCount> {
     Split::ALL.into_iter().map(count).filter(|c| c.samples > 0).collect()
 }
 
+/// Of what is learned from.
+fn balance(report: &DatasetReport) -> Option<Balance> {
+    let split = report.splits.first()?;
+    Balance::of(&split.name, &report.classes, &split.per_class)
+}
+
 fn find_copies(readable: &[(Sample, Print)], modality: &dyn Modality) -> domain::copies::Copies {
     let copies = Copies::find(readable.iter().map(|(sample, print)| (sample, print)), modality);
     let samples: Vec<Sample> = readable.iter().map(|(sample, _)| sample.clone()).collect();
@@ -235,11 +248,6 @@ fn warn(report: &mut DatasetReport) {
     for count in 1..=4 {
         let few = format!("only {count} training image{}", if count == 1 { "" } else { "s" });
         warn_of_classes(with(count), &few, &few, warnings);
-    }
-    let smallest = train.per_class.iter().copied().filter(|n| *n > 0).min().unwrap_or(0);
-    let largest = train.per_class.iter().copied().max().unwrap_or(0);
-    if smallest > 0 && largest >= 10 * smallest {
-        warnings.push(format!("the classes are uneven: the largest has {largest} training images, the smallest {smallest}"));
     }
     for split in splits.iter().filter(|s| s.name != "train") {
         let missing: Vec<_> = classes.iter().zip(&split.per_class).filter(|(_, n)| **n == 0).map(|(class, _)| class).collect();

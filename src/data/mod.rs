@@ -15,6 +15,7 @@ mod check;
 pub mod copies;
 mod dataset;
 mod error;
+mod health;
 pub mod image;
 mod items;
 mod labelled;

@@ -50,6 +50,27 @@ pub struct Seen {
     pub format: &'static str,
     pub preview: Option<Picture>,
     pub look: Look,
+    /// What else is measured of it, of which a data set's spread is told.
+    pub traits: Vec<Trait>,
+    /// Whether nothing is to be seen in it.
+    pub blank: bool,
+}
+
+/// A number measured of an item.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Trait {
+    pub name: &'static str,
+    pub value: f32,
+    pub scale: Scale,
+}
+
+/// How such numbers are to be compared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scale {
+    /// By their differences; all lie between these.
+    Between(f32, f32),
+    /// By their ratios; they are above zero, and may be odd from so many times the usual one on.
+    Ratio { odd: f32 },
 }
 
 /// What an item looks like, small enough to be kept for every item of a data set: by it copies are found that are not equal

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::copies::Copies;
+use super::dataset_health::Health;
 use super::modality::Modality;
 use super::task::Task;
 
@@ -34,6 +35,9 @@ pub struct DatasetReport {
     /// How much is there more than once.
     #[serde(skip_serializing_if = "Copies::is_empty")]
     pub copies: Copies,
+    /// How even it is, how its items spread, and which of them are odd.
+    #[serde(skip_serializing_if = "Health::is_empty")]
+    pub health: Health,
     /// Sentences for people: imbalance, classes without items, files left out.
     pub warnings: Vec<String>,
     /// A few small pictures of each class.

@@ -7,6 +7,7 @@ pub mod card;
 pub mod config;
 pub mod copies;
 pub mod data_limits;
+pub mod dataset_health;
 pub mod dataset_layout;
 pub mod dataset_report;
 pub mod digest;

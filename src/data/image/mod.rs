@@ -11,6 +11,7 @@ mod look;
 mod room;
 pub mod thumbnail;
 mod tiff;
+mod traits;
 pub mod transform;
 mod views;
 
@@ -60,7 +61,10 @@ impl Modality for Images {
 
     fn inspect(&self, bytes: &[u8], limits: &Limits, preview: bool) -> std::result::Result<Seen, Refusal> {
         let decoded = decode::inspect(bytes, limits)?;
+        let (traits, blank) = traits::of_image(&decoded.image);
         Ok(Seen {
+            traits,
+            blank,
             sizes: vec![("width", decoded.image.width()), ("height", decoded.image.height())],
             channels: decoded.channels,
             format: decoded.format,
