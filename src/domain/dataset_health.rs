@@ -173,7 +173,10 @@ mod tests {
         assert_eq!((&uneven.largest, &uneven.smallest), (&("c0".to_owned(), 300), &("c1".to_owned(), 3)));
         assert_eq!((uneven.ratio, uneven.tiny_count, uneven.empty_count), (100.0, 2, 1));
         let said = balance(&[300, 3, 0, 9]).sentences("images");
-        assert!(said[0].starts_with("the classes are uneven, 100 to 1: `c0` has 300 images, `c1` 3; always answering `c0` would be right 96.2 %"));
+        assert!(
+            said[0]
+                .starts_with("the classes are uneven, 100 to 1: `c0` has 300 images, `c1` 3; always answering `c0` would be right 96.2 %")
+        );
         assert_eq!(uneven.tiny, [("c1".to_owned(), 3), ("c3".to_owned(), 9)]);
         assert_eq!(Balance::of("train", &["a".into()], &[0]), None);
     }

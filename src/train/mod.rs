@@ -10,6 +10,7 @@
 //! - `model`, [`optim`], [`schedule`], `updates`: what learns, and how.
 //! - [`report`], `model_folder`, `card`: how good it got, and the model folder to publish.
 //! - [`estimate`](mod@estimate): what a recipe will cost, before anything is spent.
+//! - [`doctor`]: labels that are probably wrong, and items unlike all others, by such features.
 //! - [`embedding`]: the pooled features of a data set's items by a base.
 //! - [`mod@sweep`]: many trials, the best of which is handed back.
 //! - [`predict`]: a published model answers.
@@ -17,6 +18,7 @@
 mod card;
 pub mod checkpoint;
 mod consistency;
+pub mod doctor;
 pub mod embedding;
 mod error;
 pub mod estimate;
