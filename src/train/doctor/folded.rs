@@ -3,15 +3,12 @@
 //! suspects does not need the last digits of a minimum; twice the steps change nothing.
 
 use gemm::Parallelism;
-use rand::SeedableRng as _;
-use rand::seq::SliceRandom as _;
-use rand_chacha::ChaCha8Rng;
 
 use super::Items;
 use crate::nn::kernels::matmul::{View, multiply};
 use crate::train::error::Result;
+use crate::train::probe::{FOLDS, folds};
 
-const FOLDS: usize = 5;
 /// The penalty on squared weights beside the mean loss, for each feature: 1 for 1,280 of them.
 const PENALTY: f32 = 1.0 / 1_280.0;
 const STEPS: usize = 60;
@@ -24,11 +21,12 @@ const WORK: f64 = 4e12;
 /// # Errors
 /// Those of `tick`.
 pub fn out_of_fold(items: &Items, seed: u64, tick: &mut dyn FnMut() -> Result<()>) -> Result<Vec<f32>> {
-    let folds = folds(items, seed);
+    let copies: Vec<(Option<u32>, u32)> = items.labels.iter().zip(items.groups).map(|(label, group)| (Some(*label), *group)).collect();
+    let folds = folds(&copies, FOLDS, seed);
     let mut shares = vec![0.0; items.labels.len() * items.classes];
     let per_step = 4.0 * items.rows.len() as f64 * items.classes as f64 * FOLDS as f64;
     let steps = ((WORK / per_step) as usize).clamp(FEWEST_STEPS, STEPS);
-    for fold in 0..FOLDS {
+    for fold in 0..FOLDS as u8 {
         let learned: Vec<usize> = (0..folds.len()).filter(|item| folds[*item] != fold).collect();
         let asked: Vec<usize> = (0..folds.len()).filter(|item| folds[*item] == fold).collect();
         if learned.is_empty() || asked.is_empty() {
@@ -43,19 +41,6 @@ pub fn out_of_fold(items: &Items, seed: u64, tick: &mut dyn FnMut() -> Result<()
         }
     }
     Ok(shares)
-}
-
-/// In which fold each item is left out: class by class in turn, copies together.
-fn folds(items: &Items, seed: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..items.labels.len()).collect();
-    order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-    order.sort_by_key(|item| items.labels[*item]);
-    let mut of_group = std::collections::HashMap::new();
-    for item in &order {
-        let next = of_group.len() % FOLDS;
-        of_group.entry(items.groups[*item]).or_insert(next);
-    }
-    items.groups.iter().map(|group| of_group.get(group).copied().unwrap_or_default()).collect()
 }
 
 fn gathered(items: &Items, which: &[usize]) -> (Vec<f32>, Vec<u32>) {

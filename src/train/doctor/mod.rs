@@ -4,7 +4,8 @@
 //! Two witnesses are heard about each item, neither of which has seen its label: a linear head that learned from the other folds,
 //! and the labels of its nearest neighbours. Confident learning (Northcutt, Jiang, Chuang 2021) says how many labels are wrong:
 //! items that the head takes for another class more surely than it takes the items of that class on average.
-//! What is ranked is the margin between the given class and the likeliest other one, the mean of both witnesses.
+//! What is ranked is how much the two together leave to the given class: their shares multiplied, as of witnesses who do not know
+//! of each other.
 
 mod confident;
 mod folded;
@@ -40,7 +41,7 @@ pub struct Judged {
     pub given: u32,
     /// The likeliest other class.
     pub suggested: u32,
-    /// From 0, surely right, to 1, surely wrong; at a half both classes are as likely.
+    /// From 0, surely right, to 1, surely wrong.
     pub score: f32,
     /// Whether confident learning counts its label as wrong.
     pub confident: bool,
@@ -73,13 +74,13 @@ pub fn examine(items: &Items, seed: u64, tick: &mut dyn FnMut() -> Result<()>) -
     let near = neighbours(&items, seed, tick)?;
     let joint = joint(&shares, items.labels, items.classes);
     let judge = |item: usize| {
-        let (own, voted) = (&shares[item * items.classes..(item + 1) * items.classes], near.shares(item, items.classes));
+        let (own, votes) = (&shares[item * items.classes..(item + 1) * items.classes], near.votes(item, items.classes));
+        // Half a vote for each class: ten neighbours that agree are no proof.
+        let both: Vec<f32> = own.iter().zip(&votes).map(|(share, votes)| share * (votes + 0.5)).collect();
         let given = items.labels[item];
-        let mean = |class: usize| (own[class] + voted[class]) / 2.0;
-        let suggested =
-            (0..items.classes).filter(|class| *class != given as usize).max_by(|a, b| mean(*a).total_cmp(&mean(*b)).then(b.cmp(a)));
-        let suggested = suggested.unwrap_or_default();
-        let score = (1.0 - (mean(given as usize) - mean(suggested))) / 2.0;
+        let others = (0..items.classes).filter(|class| *class != given as usize);
+        let suggested = others.max_by(|a, b| both[*a].total_cmp(&both[*b]).then(b.cmp(a))).unwrap_or_default();
+        let score = 1.0 - both[given as usize] / both.iter().sum::<f32>().max(f32::MIN_POSITIVE);
         Judged { item, given, suggested: suggested as u32, score, confident: joint.wrong[item] }
     };
     let mut judged: Vec<Judged> = (0..count).map(judge).collect();

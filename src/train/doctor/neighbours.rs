@@ -72,15 +72,11 @@ impl Near {
         self.distances.push(found.iter().map(apart).sum::<f32>() / nearest.max(1) as f32);
     }
 
-    /// Each class's share of the votes about one item; alike where nobody votes.
-    pub(super) fn shares(&self, item: usize, classes: usize) -> Vec<f32> {
-        let votes = &self.votes[item];
-        if votes.is_empty() {
-            return vec![1.0 / classes as f32; classes];
-        }
-        let mut shares = vec![0.0; classes];
-        votes.iter().for_each(|class| shares[*class as usize] += 1.0 / votes.len() as f32);
-        shares
+    /// The votes for each class about one item.
+    pub(super) fn votes(&self, item: usize, classes: usize) -> Vec<f32> {
+        let mut votes = vec![0.0; classes];
+        self.votes[item].iter().for_each(|class| votes[*class as usize] += 1.0);
+        votes
     }
 
     /// Items that are far from their nearest neighbours, the farthest first: which, and how many times the usual distance.
