@@ -21,6 +21,8 @@ const COMMANDS: &[&[&str]] = &[
     &["import"],
     &["recommend"],
     &["finetune"],
+    &["doctor"],
+    &["relabel"],
     &["jobs"],
     &["jobs", "list"],
     &["jobs", "show"],

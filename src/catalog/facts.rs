@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::db::{Error, Result, Row, Tx};
+use super::visibility::{Visibility, seen_by};
+use crate::db::{Error, Result, Row, Tx, Value};
 use crate::domain::id::RepoKey;
 use crate::domain::repo::{Facts, Metric, Repo, Version};
 use crate::domain::saved_model::{Graph, SavedModel, Signature, Tensor};
@@ -138,6 +139,48 @@ pub fn insert_details(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, facts: &Fact
         params![repo.as_str(), number, &facts.card_html, card_text, labels, &facts.dataset_report, previews],
     )?;
     Ok(())
+}
+
+/// Keeps what finds a data set's items again in others.
+pub fn keep_prints(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, prints: &str) -> Result<()> {
+    let sql = "update version_details set prints = $3 where repo = $1 and number = $2";
+    tx.execute(sql, params![repo.as_str(), number, prints]).map(drop)
+}
+
+/// What was kept of a data set's items; empty where nothing was.
+pub fn prints(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<String> {
+    let row = tx.find("select prints from version_details where repo = $1 and number = $2", params![repo.as_str(), number])?;
+    row.map_or(Ok(String::new()), |row| row.text("prints"))
+}
+
+/// Keeps what an examination of a data set's labels found, in place of an earlier one.
+pub fn keep_examination(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, json: &str) -> Result<()> {
+    let sql = "update version_details set examination = $3 where repo = $1 and number = $2";
+    tx.execute(sql, params![repo.as_str(), number, json]).map(drop)
+}
+
+/// What the last examination found, as JSON; empty before the first.
+pub fn examination(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<String> {
+    let row = tx.find("select examination from version_details where repo = $1 and number = $2", params![repo.as_str(), number])?;
+    row.map_or(Ok(String::new()), |row| row.text("examination"))
+}
+
+/// Data sets whose cards say that they are for measuring, by these tags: key, and the number of the version that lists show. Most
+/// downloaded first.
+pub fn tagged_datasets(tx: &mut Tx<'_>, tags: &[&str], visible: &Visibility, limit: usize) -> Result<Vec<(RepoKey, u32)>> {
+    let mut params: Vec<Value> = tags.iter().map(|tag| Value::Text((*tag).to_owned())).collect();
+    let list = (1..=tags.len()).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ");
+    let seen = seen_by(visible, &mut params);
+    params.push(Value::Int(i64::try_from(limit).unwrap_or(i64::MAX)));
+    let sql = format!(
+        "select r.key, f.number from repos r join repo_facts f on f.repo = r.key
+         where r.kind = 'dataset' and r.deleted is null and ({seen})
+         and exists (select 1 from repo_tags t where t.repo = r.key and t.tag in ({list}))
+         order by r.downloads desc, r.key limit ${}",
+        params.len()
+    );
+    let number = |row: &Row| Ok::<_, crate::db::Error>(u32::try_from(row.int("number")?).unwrap_or(u32::MAX));
+    tx.all(&sql, &params)?.iter().map(|row| Ok((row.parse("key", RepoKey::parse)?, number(row)?))).collect()
 }
 
 /// The small pictures of a data set's version, as JSON; empty where there are none.

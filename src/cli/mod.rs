@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod confined;
 mod credentials;
+mod doctor;
 mod evaluate;
 mod finetune;
 mod images;
@@ -68,6 +69,8 @@ pub enum Command {
     Finetune(finetune::Finetune),
     Evaluate(evaluate::Evaluate),
     Neighbors(evaluate::Neighbors),
+    Doctor(doctor::Doctor),
+    Relabel(doctor::Relabel),
     Jobs(jobs::Jobs),
     Library(library::Library),
     Embed(images::Embed),
@@ -101,6 +104,8 @@ fn run_command(command: Command, context: &Context) -> Result<Output> {
         Command::Evaluate(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Neighbors(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Recommend(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Doctor(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Relabel(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Finetune(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Jobs(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Library(args) => remote::run(context, async |remote| args.run(remote).await),

@@ -11,6 +11,7 @@
 
 mod address;
 mod blobs;
+mod doctor;
 mod download;
 mod error;
 mod event;

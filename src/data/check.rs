@@ -9,6 +9,7 @@ use super::copies::{Copies, Print};
 use super::dataset::Dataset;
 use super::error::{Error, Refusal, Result, grouped};
 use super::health::Gathered;
+use super::known::Known;
 use super::labelled::Split;
 use super::limits::Limits;
 use super::modality::{self, Modality, Picture};
@@ -121,6 +122,7 @@ impl Findings {
             duplicates_across_splits: Vec::new(),
             duplicates_within_split: Vec::new(),
             copies: domain::copies::Copies::default(),
+            prints: Known::of(self.readable.iter().map(|(sample, print)| (sample, print))).write(),
             health: self.gathered.into_health(|at| &self.readable[at].0.path),
             warnings: dataset.warnings.clone(),
             previews: self.previews.into_iter().map(|(target, path, small)| preview(&dataset, &target, path, small)).collect(),

@@ -129,7 +129,7 @@ impl Copies {
 }
 
 /// Finds looks by parts of their sketches.
-struct Index<'a> {
+pub(super) struct Index<'a> {
     modality: &'a dyn Modality,
     known: Vec<(u32, u64, Look)>,
     /// Places in `known` by the run's number and its bits.
@@ -137,12 +137,12 @@ struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    fn new(modality: &'a dyn Modality) -> Index<'a> {
+    pub fn new(modality: &'a dyn Modality) -> Index<'a> {
         Index { modality, known: Vec::new(), runs: HashMap::new() }
     }
 
     /// The item that looks the same; where there is none, this one is known from now on.
-    fn find_or_add(&mut self, id: u32, look: &Look) -> Option<u32> {
+    pub fn find_or_add(&mut self, id: u32, look: &Look) -> Option<u32> {
         let keys = look.keys?;
         let found = self.find(keys, look);
         if found.is_none() {
@@ -154,7 +154,8 @@ impl<'a> Index<'a> {
         found
     }
 
-    fn find(&self, keys: [u64; 2], look: &Look) -> Option<u32> {
+    /// The item known that looks the same.
+    pub fn find(&self, keys: [u64; 2], look: &Look) -> Option<u32> {
         let mut tried = HashSet::new();
         for key in keys {
             for run in parts(key) {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::copies::Copies;
+use super::corrections;
 use super::error::{Error, Result};
 use super::image::Images;
 use super::labelled::{Labelled, Layout, Split};
@@ -66,8 +67,11 @@ impl Dataset {
                 (listing, modality, layout)
             }
         };
-        let Layout { samples, form, unlabelled, mut warnings } = layout;
+        let Layout { mut samples, form, unlabelled, mut warnings } = layout;
         warnings.extend(listing.notes());
+        if let Some(file) = source.corrections() {
+            corrections::apply(&file, &mut samples, &listing, &mut warnings)?;
+        }
         let (targets, found) = targets::read(&form, &samples, limits)?;
         let mut samples: Vec<(Labelled, Target)> = samples.into_iter().zip(found).collect();
         let path = |sample: &Labelled| listing.entries[sample.entry].path.as_str();

@@ -1,5 +1,6 @@
 //! Files that lie beside the data and are no part of it.
 
+use super::corrections::CORRECTIONS;
 use super::modalities;
 use crate::domain::litter::in_litter;
 
@@ -11,6 +12,7 @@ pub fn is_ignored(path: &str) -> bool {
     let lower = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let stem = lower.split('.').next().unwrap_or_default();
     lower == "sha256sums"
+        || path == CORRECTIONS
         || matches!(stem, "readme" | "license" | "licence" | "copying" | "notice" | "changelog" | "citation")
             && (lower == stem || !modalities::is_item(&lower))
 }
@@ -21,7 +23,16 @@ mod tests {
 
     #[test]
     fn left_behind_files_are_ignored() {
-        for path in ["README.md", "a/.DS_Store", "__MACOSX/train/._1.png", ".git/config", "LICENSE", "cat/Thumbs.db", ".cache/x.png"] {
+        for path in [
+            "README.md",
+            "a/.DS_Store",
+            "__MACOSX/train/._1.png",
+            ".git/config",
+            "LICENSE",
+            "cat/Thumbs.db",
+            ".cache/x.png",
+            "corrections.csv",
+        ] {
             assert!(is_ignored(path), "{path} was taken");
         }
         for path in ["cat/1.png", "cat/readme.png", "license/1.png"] {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::corrections::CORRECTIONS;
 use super::error::{Error, Result};
 use super::limits::Limits;
 use super::listing::Listing;
@@ -30,6 +31,15 @@ impl Source {
         match self {
             Source::Files(files) => tables::of_files(files),
             Source::Folder(_) | Source::Archive(_) => None,
+        }
+    }
+
+    /// Its list of labels that were put right, if it has one.
+    pub(super) fn corrections(&self) -> Option<PathBuf> {
+        match self {
+            Source::Folder(root) => Some(root.join(CORRECTIONS)).filter(|file| file.is_file()),
+            Source::Archive(_) => None,
+            Source::Files(files) => files.iter().find(|(path, _)| path == CORRECTIONS).map(|(_, local)| local.clone()),
         }
     }
 

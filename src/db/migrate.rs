@@ -28,6 +28,7 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0024_queue", Some(include_str!("../../migrations/0024_queue.sql"))),
     ("0025_measurements", Some(include_str!("../../migrations/0025_measurements.sql"))),
     ("0026_embeddings", Some(include_str!("../../migrations/0026_embeddings.sql"))),
+    ("0027_doctor", Some(include_str!("../../migrations/0027_doctor.sql"))),
 ];
 
 /// Applies what is missing, in one transaction; `full_text` is the engine's own text of `0004_search`.

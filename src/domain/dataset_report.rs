@@ -42,6 +42,9 @@ pub struct DatasetReport {
     pub warnings: Vec<String>,
     /// A few small pictures of each class.
     pub previews: Vec<Preview>,
+    /// What finds its items again in other data sets; kept apart.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub prints: String,
     /// Names the content of the readable items, whatever they are packed in.
     pub digest: String,
     /// What its targets are for.

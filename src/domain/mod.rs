@@ -14,6 +14,7 @@ pub mod digest;
 pub mod discussion;
 pub mod disk;
 pub mod evaluation;
+pub mod examination;
 pub mod git;
 pub mod git_lfs;
 pub mod glob;

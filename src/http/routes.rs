@@ -7,8 +7,8 @@ use actix_web::middleware::from_fn;
 use actix_web::web;
 
 use super::api::{
-    audit, commits, evaluations, files, finetunes, health, jobs, mirrors, openapi, predict, recommend, refs, repos, search, segments,
-    tokens, uploads, users, versions,
+    audit, commits, doctor, evaluations, files, finetunes, health, jobs, mirrors, openapi, predict, recommend, refs, repos, search,
+    segments, tokens, uploads, users, versions,
 };
 use super::entry::{Entry, at, delete, get, patch, post, put};
 use super::error::HttpError;
@@ -238,6 +238,8 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/repos", [post(repos::create)]),
         at("/api/v1/models/{ns}/{name}/datasets", [get(repos::datasets)]).model().heavy(),
         at("/api/v1/datasets/{ns}/{name}/models", [get(repos::models)]).dataset().heavy(),
+        at("/api/v1/datasets/{ns}/{name}/doctor", [get(doctor::show)]).dataset().heavy(),
+        at("/api/v1/datasets/{ns}/{name}/relabel", [post(doctor::relabel)]).dataset(),
         at("/api/v1/{kind:models|datasets}", [get(search::list)]).heavy(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}", [get(repos::show), patch(repos::change), delete(repos::remove)]).repo(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/commits", [post(commits::create)]).repo(),

@@ -144,6 +144,9 @@ fn how_to_read(report: &Report) -> String {
         let _ =
             write!(text, "{} of the images trained on are copies of others; copies were kept on one side of the hold-out. ", report.copies);
     }
+    for finding in &report.findings {
+        let _ = write!(text, "Of the data: {}. ", cell(finding));
+    }
     for leak in &outcome.leaks {
         let _ = write!(text, "**{}**, so numbers measured on them flatter. ", leak.sentence(report.modality.items()));
     }

@@ -47,6 +47,7 @@ fn metrics(report: &Report, lineage: &Lineage) -> serde_json::Value {
         "validation": outcome.validation,
         "test": outcome.test,
         "leaks": outcome.leaks,
+        "data_findings": report.findings,
         "epochs": report.epochs,
         "skipped": report.skipped,
         "rounds": report.rounds,

@@ -1,13 +1,17 @@
 //! Which images are trained on and which are measured on.
 
 use super::few;
-use crate::data::{Copies, Dataset, Sample, Target};
+use crate::data::{Copies, Dataset, Sample, Survey, Target};
 use crate::domain::copies::Leak;
 use crate::domain::evaluation::Held;
 use crate::domain::recipe::Recipe;
 
 /// Fewer training images per class than this, and holding some out costs more than it tells.
 const ENOUGH_PER_CLASS: usize = 10;
+
+/// What a table of a split begins with, and how large it may become.
+const SPLIT_COLUMNS: &str = "path,split,target,group,sha256\n";
+const LARGEST_TABLE: usize = 48 << 20;
 
 #[derive(Default)]
 pub struct Partition {
@@ -53,6 +57,26 @@ impl Partition {
         let measured: &[Sample] = if held == Held::Training { &[] } else { &val };
         let leaks = copies.leaks(&[("train", &train), ("val", measured), ("test", &test)]);
         Partition { train, val, test, held, leaks }
+    }
+
+    /// Which item was for what, as a table in CSV: path, split, target, group (copies have the same) and the sha256 of its bytes.
+    /// Of more items than a table of this size holds, those that were trained on are left out.
+    pub fn table(&self, dataset: &Dataset, survey: &Survey) -> String {
+        let measured: &[Sample] = if self.held == Held::Training { &[] } else { &self.val };
+        let lines = |split: &str, samples: &[Sample]| {
+            let mut table = csv::Writer::from_writer(Vec::new());
+            for sample in samples {
+                let hash = survey.hashes.get(sample.id as usize).map(hex::encode).unwrap_or_default();
+                let (target, group) = (dataset.targets.word(&sample.target), survey.copies.group(sample.id).to_string());
+                // Writing into memory fails for want of memory alone, which ends the process.
+                let _ = table.write_record([sample.path.as_str(), split, &target, &group, &hash]);
+            }
+            String::from_utf8(table.into_inner().unwrap_or_default()).unwrap_or_default()
+        };
+        let held = lines("val", measured) + &lines("test", &self.test);
+        let per_line = held.len() / (measured.len() + self.test.len()).max(1) + 160;
+        let trained = if per_line * self.train.len() + held.len() > LARGEST_TABLE { String::new() } else { lines("train", &self.train) };
+        SPLIT_COLUMNS.to_owned() + &trained + &held
     }
 }
 

@@ -31,6 +31,10 @@ pub struct Report {
     pub train_samples: usize,
     /// How many of them are copies of another one.
     pub copies: usize,
+    /// Which item was for what; see `Partition::table`.
+    pub split: String,
+    /// What a person should know of the data, in sentences.
+    pub findings: Vec<String>,
     /// A name for the content, however it is packed: sha256 (hex) over the sorted lines `split TAB target TAB sha256` of its samples.
     pub dataset_digest: String,
     pub frozen: Frozen,

@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::forms::{DIGEST, Forms, NAME, REF, REVISION};
 use super::{
-    audit, commits, evaluations, files, finetunes, jobs, mirrors, predict, recommend, refs, repos, search, segments, tokens, uploads,
-    users, versions,
+    audit, commits, doctor, evaluations, files, finetunes, jobs, mirrors, predict, recommend, refs, repos, search, segments, tokens,
+    uploads, users, versions,
 };
 use crate::http::Site;
 
@@ -28,7 +28,7 @@ use crate::http::Site;
         audit::list,
         // repos, versions, files
         search::search, search::list,
-        repos::create, repos::show, repos::change, repos::remove, repos::datasets, repos::models,
+        repos::create, repos::show, repos::change, repos::remove, repos::datasets, repos::models, doctor::show, doctor::relabel,
         versions::list, versions::show, versions::change, versions::remove,
         versions::manifest, versions::tensors, versions::sums,
         files::list, files::fetch, segments::show,

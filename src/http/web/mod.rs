@@ -8,6 +8,7 @@ pub mod catalog;
 mod curve;
 mod dataset_page;
 pub mod discussions;
+mod doctor_page;
 pub mod finetune;
 mod form;
 mod format;

@@ -112,7 +112,7 @@ fn tabs(kind: RepoKind) -> &'static [(&'static str, &'static str)] {
             ("datasets", "Data sets"),
             DISCUSSIONS,
         ],
-        RepoKind::Dataset => &[("card", "Card"), ("files", "Files"), ("versions", "Versions"), DISCUSSIONS],
+        RepoKind::Dataset => &[("card", "Card"), ("files", "Files"), ("doctor", "Doctor"), ("versions", "Versions"), DISCUSSIONS],
     }
 }
 

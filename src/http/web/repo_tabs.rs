@@ -11,10 +11,10 @@ use askama::Template;
 
 use super::card::href;
 use super::dataset_page::MOST_THUMBNAILS;
-use super::format;
 use super::frame::{Frame, page};
 use super::repo::{Source, look};
 use super::repo_head::{Head, VersionLine, urlencode};
+use super::{doctor_page, format};
 use crate::domain::mark::Mark;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::page::PageRequest;
@@ -97,6 +97,7 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, tab: Tab
     match (tab.0.as_str(), at.kind) {
         ("files", _) => files(&service, &actor, &summary, (&revision, query.text("from")), frame, head).await,
         ("tensors", RepoKind::Model) => tensors(&service, &actor, &summary, &revision, frame, head).await,
+        ("doctor", RepoKind::Dataset) => doctor_page::show(&service, &actor, &summary, &revision, frame, head).await,
         ("versions", _) => versions(&service, &actor, &summary, &query, frame, head).await,
         ("datasets", RepoKind::Model) => sources(&service, &actor, &summary, &revision, frame, head).await,
         _ => Err(HttpError::of_status(StatusCode::NOT_FOUND)),

@@ -8,6 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
 use super::super::{Error, Result, Service};
+use super::read_facts::Kept;
 use crate::checks::{self, Kind, Refused};
 use crate::data;
 use crate::domain::dataset_report::DatasetReport;
@@ -29,25 +30,25 @@ pub(super) struct Found {
     pub labels: Vec<String>,
     /// The report without its pictures, as JSON.
     pub report: String,
-    /// The pictures, as JSON.
-    pub previews: String,
+    /// What is kept of its items.
+    pub kept: Kept,
     pub warnings: Vec<String>,
 }
 
 impl Found {
     /// The same files were checked for an earlier version.
-    pub(super) fn of_earlier(facts: Facts, previews: String) -> Found {
+    pub(super) fn of_earlier(facts: Facts, kept: Kept) -> Found {
         let report = DatasetReport::read(&facts.dataset_report);
         let told = report.as_ref().filter(|report| report.samples > 0);
         let task = told.map(|report| report.task.pipeline_tag(report.modality)).unwrap_or_default();
         let modality = told.map(|report| report.modality.to_string()).unwrap_or_default();
         let warnings = report.map(|report| report.warnings).unwrap_or_default();
         let Facts { classes, samples, labels, dataset_report: report, .. } = facts;
-        Found { classes, samples, task, modality, labels, report, previews, warnings }
+        Found { classes, samples, task, modality, labels, report, kept, warnings }
     }
 
     fn of_report(mut report: DatasetReport) -> Found {
-        let previews = std::mem::take(&mut report.previews);
+        let (previews, prints) = (std::mem::take(&mut report.previews), std::mem::take(&mut report.prints));
         let json = |value: serde_json::Result<String>| value.unwrap_or_default();
         let warnings = report.warnings.clone();
         Found {
@@ -57,7 +58,7 @@ impl Found {
             modality: report.modality.to_string(),
             labels: report.classes.clone(),
             report: json(serde_json::to_string(&report)),
-            previews: json(serde_json::to_string(&previews)),
+            kept: Kept { previews: json(serde_json::to_string(&previews)), prints },
             warnings,
         }
     }

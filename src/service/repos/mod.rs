@@ -4,6 +4,7 @@
 pub mod browse;
 mod check_dataset;
 pub mod discussions;
+pub mod doctor;
 pub mod edit;
 pub mod fetch;
 pub mod git;
@@ -20,6 +21,7 @@ pub mod publish;
 pub mod publish_folder;
 mod read_facts;
 mod read_papers;
+pub mod relabel;
 pub mod relations;
 mod resolve;
 pub mod saved_model;

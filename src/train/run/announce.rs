@@ -42,11 +42,8 @@ impl Run<'_> {
                 "{count} training {what} are copies of others ({near} near-copies); copies were kept together when {what} were held out"
             ))?;
         }
-        if copies.relabelled > 0 {
-            reporter.warn(format!(
-                "{} training {what} are copies of one with another label: one of the two labels is wrong",
-                copies.relabelled
-            ))?;
+        for finding in self.findings() {
+            reporter.warn(finding)?;
         }
         for warning in &self.training.dataset.warnings {
             reporter.warn(warning.clone())?;

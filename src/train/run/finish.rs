@@ -52,7 +52,7 @@ impl Run<'_> {
 
     pub fn into_report(self, validation: Evaluation, test: Option<Evaluation>) -> Result<Report> {
         let weights = self.model.classifier.weights();
-        let copies = self.survey.copies.tell(&self.partition.train);
+        let (copies, findings) = (self.survey.copies.tell(&self.partition.train), self.findings());
         let stopped = if self.epoch() < self.training.recipe.epochs { Stopped::Early } else { Stopped::Finished };
         let outcome = Outcome {
             best_epoch: self.state.best().map_or(0, |(epoch, _)| epoch.epoch),
@@ -75,6 +75,8 @@ impl Run<'_> {
             trained_on: describe(self.training.dataset, self.partition.train.len()),
             train_samples: self.partition.train.len(),
             copies: copies.equal + copies.near,
+            findings,
+            split: self.partition.table(self.training.dataset, &self.survey),
             dataset_digest: self.survey.digest,
             skipped: self.skipped.paths.into_iter().collect(),
             epochs: self.state.history,

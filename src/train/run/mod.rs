@@ -2,6 +2,7 @@
 
 mod announce;
 mod finish;
+mod health;
 mod moving;
 mod saving;
 
