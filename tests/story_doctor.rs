@@ -169,7 +169,7 @@ async fn labels_put_right_make_the_next_version() {
 #[tokio::test]
 async fn copies_of_noise_teach_nothing_and_do_not_seem_to() {
     let server = Server::start_with(&["--workers", "1"], &[]);
-    let ada = Person::admin(&server);
+    let ada = Person::admin(&server).invite("ada").await;
     // Twenty pictures of noise in each of two classes, each five times: nothing can be learned from them.
     let mut files = Vec::new();
     for (class, from) in [("cat", 0), ("dog", 500)] {
@@ -177,10 +177,10 @@ async fn copies_of_noise_teach_nothing_and_do_not_seem_to() {
             files.push((format!("{class}/{n}.png"), blobs(from + n / 5, 32, 32)));
         }
     }
-    ada.publish("model", "root/base", false, base_files()).await;
-    ada.publish("dataset", "root/noise", false, vec![("data.zip", zip(&borrowed(&files)))]).await;
+    ada.publish("model", "ada/base", false, base_files()).await;
+    ada.publish("dataset", "ada/noise", false, vec![("data.zip", zip(&borrowed(&files)))]).await;
     let recipe = json!({ "strategy": "head", "epochs": 8, "augment": { "views": 1 } });
-    let id = ada.finetune(json!({ "base": "root/base", "dataset": "root/noise", "name": "root/net", "recipe": recipe })).await;
+    let id = ada.finetune(json!({ "base": "ada/base", "dataset": "ada/noise", "name": "ada/net", "recipe": recipe })).await;
     let job = ada.end(&id).await;
     let log = ada.log(&id).await;
     assert_eq!(job["state"], "succeeded", "{log}");
@@ -189,4 +189,59 @@ async fn copies_of_noise_teach_nothing_and_do_not_seem_to() {
     let result = events.iter().find(|event| event["kind"] == "result").unwrap();
     let top1 = result["body"]["metrics"]["top1"].as_f64().unwrap();
     assert!(top1 < 0.9, "with copies on both sides of the hold-out it was 1.0: {result}");
+}
+
+#[tokio::test]
+async fn suspects_are_named_put_right_and_learned_from_again() {
+    let server = Server::start_with(&["--workers", "1"], &[]);
+    let ada = Person::admin(&server).invite("ada").await;
+    // Six green pictures lie in the folder of the red ones.
+    let mut files = colours(40);
+    let wrong: Vec<String> = (0..6).map(|n| format!("red/wrong-{n}.png")).collect();
+    files.extend(wrong.iter().zip(900..).map(|(path, seed)| (path.clone(), picture(COLOURS[1].1, seed))));
+    let loose: Vec<(&str, Vec<u8>)> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.clone())).collect();
+    ada.publish("model", "ada/base", false, base_files()).await;
+    ada.publish("dataset", "ada/colours", false, loose).await;
+    let (status, refused) = ada.post("/datasets/ada/colours/doctor", json!({})).await;
+    assert_eq!((status, refused["code"].as_str()), (201, None), "the one base here was trained on something: {refused}");
+    ada.end(refused["id"].as_str().unwrap()).await;
+    let (status, job) = ada.post("/datasets/ada/colours/doctor", json!({ "base": "ada/base" })).await;
+    assert_eq!(status, 201, "{job}");
+    let id = job["id"].as_str().unwrap();
+    assert_eq!(ada.end(id).await["state"], "succeeded", "{}", ada.log(id).await);
+
+    let suspects = ada.stream(&format!("/jobs/{id}/files/suspects.csv")).send().await.unwrap().text().await.unwrap();
+    let lines: Vec<&str> = suspects.lines().collect();
+    assert_eq!(lines[0], "path,label,given,suggested,score");
+    let named = lines[1..7].iter().filter(|line| line.starts_with("red/wrong-") && line.contains(",red,red,green,")).count();
+    assert!(named >= 5, "{suspects}");
+    let (_, found) = ada.get("/datasets/ada/colours/doctor").await;
+    let examination = &found["examination"];
+    assert_eq!((examination["items"].as_u64(), examination["base"].as_str()), (Some(126), Some("ada/base@1")));
+    assert!((5..=9).contains(&examination["wrong"].as_u64().unwrap()), "{examination}");
+    assert!(examination["suspects"][0]["preview"].as_str().unwrap().starts_with("data:image/"));
+    assert!(examination["seconds"].as_f64().unwrap() < 60.0 && said(&found).contains("labels are probably wrong"), "{found}");
+    let page = server.anonymous().get("/datasets/ada/colours/doctor").await.text();
+    assert!(
+        page.contains("Labels that may be wrong") && page.contains("red/wrong-0.png") && page.contains("data:image/png;base64"),
+        "{page}"
+    );
+
+    let (status, done) = ada.post("/datasets/ada/colours/relabel", json!({ "table": suspects, "accept": 0.95 })).await;
+    assert_eq!(status, 201, "{done}");
+    assert!((5..=9).contains(&done["moved"].as_u64().unwrap()), "{done}");
+    // The next version's items are the same bytes: their features are there, and only the head is fitted.
+    let recipe = json!({ "strategy": "head", "epochs": 6, "augment": { "views": 0 } });
+    let id = ada.finetune(json!({ "base": "ada/base", "dataset": "ada/colours@2", "name": "ada/net", "recipe": recipe })).await;
+    assert_eq!(ada.end(&id).await["state"], "succeeded", "{}", ada.log(&id).await);
+    assert!(ada.log(&id).await.contains("the features of 126 views are there from an earlier run"), "{}", ada.log(&id).await);
+    // The split of the run is a file of the job, and can be written down for those to come.
+    let split = ada.stream(&format!("/jobs/{id}/files/split.csv")).send().await.unwrap().text().await.unwrap();
+    assert!(split.starts_with("path,split,target,group,sha256\n") && split.lines().count() == 127, "{split}");
+    let held: Vec<&str> = split.lines().filter(|line| line.contains(",val,")).collect();
+    assert!(held.len() > 10, "{split}");
+    let (status, fixed) = ada.post("/datasets/ada/colours/relabel", json!({ "table": split })).await;
+    assert_eq!(status, 201, "{fixed}");
+    let (_, repo) = ada.get("/datasets/ada/colours").await;
+    assert_eq!(repo["facts"]["dataset_report"]["splits"][1]["images"], held.len(), "{repo}");
 }

@@ -8,25 +8,49 @@ use serde_json::{Value, json};
 use super::output::{CliError, Output, Result};
 use super::remote::{Remote, Target};
 use super::table::{facts, plural, table};
+use super::watch;
 use crate::domain::dataset_report::DatasetReport;
 use crate::domain::examination::Examination;
-use crate::wire::doctor::{Checkup, RelabelDataset};
+use crate::wire::doctor::{Checkup, ExamineDataset, RelabelDataset};
 
 /// Say what is wrong with a data set: copies, uneven classes, odd items, labels that are probably wrong
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hub doctor acme/flowers
-  hub doctor acme/flowers@2 --json")]
+  hub doctor acme/flowers@2 --json
+  hub doctor acme/flowers --labels --watch
+  hub doctor acme/flowers --labels --base library/mobilenetv2_100")]
 pub struct Doctor {
     /// NAME[@REVISION] of a data set
     #[arg(value_name = "NAME[@REVISION]")]
     name: String,
+    /// Look for labels that are probably wrong: a job on the features of a base
+    #[arg(long)]
+    labels: bool,
+    /// With --labels: the model whose features are looked at [default: a small one of the hub]
+    #[arg(long, value_name = "NAME", requires = "labels")]
+    base: Option<String>,
+    /// With --labels: follow the job to its end
+    #[arg(long, requires = "labels")]
+    watch: bool,
 }
 
 impl Doctor {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         let target = Target::parse(&self.name, true)?;
         let client = remote.client()?;
+        if self.labels {
+            let base = self.base.as_deref().map(|base| Target::parse(base, false)).transpose()?;
+            let base = base.map(|base| format!("{}@{}", base.id, base.revision));
+            let body = ExamineDataset { base, revision: Some(target.revision.to_string()) };
+            let job = client.create_examination(&target.id, &body).await?;
+            if self.watch {
+                return watch::to_the_end(remote, &client, &job.id, 0).await;
+            }
+            let human = format!("Queued job {}\nFollow it with: hub jobs watch {}", job.id, job.id);
+            let quiet = job.id.clone();
+            return Ok(Output::new(human, json!(job), quiet));
+        }
         Ok(shown(&target, &client.checkup(&target.id, &target.revision).await?))
     }
 }

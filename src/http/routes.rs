@@ -238,7 +238,7 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/repos", [post(repos::create)]),
         at("/api/v1/models/{ns}/{name}/datasets", [get(repos::datasets)]).model().heavy(),
         at("/api/v1/datasets/{ns}/{name}/models", [get(repos::models)]).dataset().heavy(),
-        at("/api/v1/datasets/{ns}/{name}/doctor", [get(doctor::show)]).dataset().heavy(),
+        at("/api/v1/datasets/{ns}/{name}/doctor", [get(doctor::show), post(doctor::examine)]).dataset().heavy(),
         at("/api/v1/datasets/{ns}/{name}/relabel", [post(doctor::relabel)]).dataset(),
         at("/api/v1/{kind:models|datasets}", [get(search::list)]).heavy(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}", [get(repos::show), patch(repos::change), delete(repos::remove)]).repo(),

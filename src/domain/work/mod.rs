@@ -4,6 +4,7 @@
 mod ask;
 mod embed;
 mod evaluate;
+mod examine;
 mod fine_tune;
 mod recommend;
 
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 pub use self::ask::AskDataset;
 pub use self::embed::EmbedDataset;
 pub use self::evaluate::Evaluate;
+pub use self::examine::ExamineDataset;
 pub use self::fine_tune::{BASE, DATASET, FineTune};
 pub use self::recommend::{Contender, Recommend, Then};
 use super::name::{RepoId, RepoKind};
@@ -25,6 +27,7 @@ pub enum Work {
     Evaluate(Evaluate),
     Ask(AskDataset),
     Recommend(Recommend),
+    Examine(ExamineDataset),
 }
 
 /// A version a job reads. Roles tell the inputs of one job apart.
@@ -75,6 +78,7 @@ impl Work {
             Work::Evaluate(work) => work,
             Work::Ask(work) => work,
             Work::Recommend(work) => work,
+            Work::Examine(work) => work,
         }
     }
 
@@ -93,7 +97,7 @@ impl Work {
     pub fn fine_tune(&self) -> Option<&FineTune> {
         match self {
             Work::FineTune(work) => Some(work),
-            Work::Embed(_) | Work::Evaluate(_) | Work::Ask(_) | Work::Recommend(_) => None,
+            Work::Embed(_) | Work::Evaluate(_) | Work::Ask(_) | Work::Recommend(_) | Work::Examine(_) => None,
         }
     }
 

@@ -60,7 +60,9 @@ fn of_property(schema: &str, property: &str) -> Option<Form> {
         ("CreateFineTune", "base" | "dataset")
         | ("CreateEmbedding", "model" | "dataset")
         | ("ReplayFineTune", "model")
-        | ("CreateRecommendation", "dataset") => Form::Like(REPO_AT, 258),
+        | ("CreateRecommendation", "dataset")
+        | ("ExamineDataset", "base") => Form::Like(REPO_AT, 258),
+        ("ExamineDataset", "revision") => Form::Like(REVISION, 128),
         ("CreateAccount", "name") | ("CreateToken" | "Member", "user") => Form::Like(NAME, 96),
         ("CreateAccount", "kind") => Form::OneOf(&["user", "organisation"]),
         ("CreateToken", "name") => Form::Like(NO_CONTROLS, 96),

@@ -28,7 +28,7 @@ use crate::http::Site;
         audit::list,
         // repos, versions, files
         search::search, search::list,
-        repos::create, repos::show, repos::change, repos::remove, repos::datasets, repos::models, doctor::show, doctor::relabel,
+        repos::create, repos::show, repos::change, repos::remove, repos::datasets, repos::models, doctor::show, doctor::relabel, doctor::examine,
         versions::list, versions::show, versions::change, versions::remove,
         versions::manifest, versions::tensors, versions::sums,
         files::list, files::fetch, segments::show,

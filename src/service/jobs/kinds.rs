@@ -21,7 +21,7 @@ impl Service {
     pub async fn notes_for(&self, owner: &Actor, work: &Work) -> Result<Value> {
         match work {
             Work::FineTune(task) => Ok(json!(self.lineage(owner, task).await?)),
-            Work::Embed(_) | Work::Evaluate(_) | Work::Ask(_) | Work::Recommend(_) => Ok(Value::Null),
+            Work::Embed(_) | Work::Evaluate(_) | Work::Ask(_) | Work::Recommend(_) | Work::Examine(_) => Ok(Value::Null),
         }
     }
 
@@ -31,6 +31,7 @@ impl Service {
         match &job.work {
             Work::FineTune(FineTune { replays: Some(of), .. }) => self.record_of_replay(owner, job, of, left).await,
             Work::FineTune(_) | Work::Ask(_) => Ok(Arc::new(|_: &mut Tx<'_>| Ok::<(), Error>(()))),
+            Work::Examine(work) => self.examination_of(owner, job, work, left).await,
             Work::Embed(work) => self.record_embedding(job, work).await,
             Work::Evaluate(work) => self.record_evaluation(job, work, left).await,
             Work::Recommend(work) => {

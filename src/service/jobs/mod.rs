@@ -5,6 +5,7 @@ pub mod admit;
 mod control;
 pub mod embed;
 mod evaluate;
+mod examine;
 mod files;
 pub mod finetune;
 mod kinds;

@@ -15,6 +15,8 @@ use crate::worker::{Error, Result};
 /// Of a sweep: what each trial reached.
 const TRIALS: &str = "trials.csv";
 const WEIGHTS: &str = "model.safetensors";
+/// Which item the run learned from, and which it was measured on; of a job, because names of items are not everybody's.
+const SPLIT: &str = "split.csv";
 const PAPERS: [&str; 3] = ["README.md", "config.json", "metrics.json"];
 /// Beside twice the base's weights: a new head, and room for those of bases in half precision.
 const SPARE_WEIGHTS: u64 = 1 << 30;
@@ -43,11 +45,13 @@ impl Kind for FineTune {
         let Some(sweep) = &self.sweep else {
             let report = with_threads(self.recipe.threads, || train::fit(&training, sink))?;
             train::write_folder(&report, &lineage, &order.result)?;
+            write_split(&report, order)?;
             return Ok(report.outcome.headline());
         };
         let trials = sweep.trials(&self.recipe).map_err(train::Error::from)?;
         let swept = with_threads(self.recipe.threads, || train::sweep::sweep(&training, &trials, sweep.halving, sink))?;
         train::write_folder(&swept.report, &lineage, &order.result)?;
+        write_split(&swept.report, order)?;
         write_table(&table(&swept), &order.files.join(TRIALS))?;
         let mut headline = swept.report.outcome.headline();
         headline["sweep"] = json!({ "trials": swept.trials.len(), "best": swept.best, "settings": trials[swept.best - 1].set });
@@ -55,7 +59,8 @@ impl Kind for FineTune {
     }
 
     fn leaves(&self, _order: &Order) -> Vec<Leaves> {
-        self.sweep.iter().map(|_| Leaves::always(TRIALS, LARGEST_PAPER)).collect()
+        let trials = self.sweep.iter().map(|_| Leaves::always(TRIALS, LARGEST_PAPER));
+        trials.chain([Leaves::maybe(SPLIT, LARGEST_PAPER)]).collect()
     }
 
     fn publishes(&self, order: &Order) -> Vec<Leaves> {
@@ -77,6 +82,11 @@ fn table(swept: &Swept) -> Vec<Vec<String>> {
         vec![trial, tried.settings.clone(), epochs, number(tried.reached), number(tried.loss), best.to_owned(), error]
     };
     [heads].into_iter().chain(swept.trials.iter().map(line)).collect()
+}
+
+fn write_split(report: &train::Report, order: &Order) -> Result<()> {
+    let file = order.files.join(SPLIT);
+    std::fs::write(&file, &report.split).map_err(Error::io(&file))
 }
 
 /// A recipe that names a number of threads gets that many, since the sum of floats depends on it.

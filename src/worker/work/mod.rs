@@ -4,6 +4,7 @@
 mod ask;
 mod embed;
 mod evaluate;
+mod examine;
 mod fine_tune;
 mod recommend;
 
@@ -66,6 +67,7 @@ pub(super) fn of(work: &Work) -> &dyn Kind {
         Work::Evaluate(work) => work,
         Work::Ask(work) => work,
         Work::Recommend(work) => work,
+        Work::Examine(work) => work,
     }
 }
 
