@@ -14,8 +14,11 @@ use crate::domain::recommendation::{RACERS, RaceRun, Recommendation, Round};
 use crate::train::error::Result;
 use crate::train::{Control, Event, Keep, Training, fit};
 
-/// Epochs of the first round.
+/// Epochs of the first round, where items are many or time is bounded.
 const FIRST_EPOCHS: u32 = 2;
+/// Fewer steps than this say more of the new head than of the backbone, so few items are seen more often.
+const FIRST_STEPS: usize = 60;
+const MOST_FIRST_EPOCHS: usize = 20;
 /// Items of each split that a race works with.
 pub const MOST_ITEMS: usize = 1_000;
 const FEWEST_ITEMS: usize = 50;
@@ -38,7 +41,7 @@ pub fn race(panel: &Panel, candidates: &[Candidate], answer: &mut Recommendation
     let of = |model: &str| candidates.iter().find(|candidate| candidate.known.model == model);
     let named = answer.backbones.iter().filter(|backbone| backbone.place.is_some()).take(RACERS);
     let mut racers: Vec<&Candidate> = named.filter_map(|backbone| of(&backbone.known.model)).collect();
-    let mut epochs = FIRST_EPOCHS;
+    let mut epochs = if panel.seconds.is_some() { FIRST_EPOCHS } else { first_epochs(panel.dataset.split("train").len()) };
     let mut behind: Vec<String> = Vec::new();
     while racers.len() > 1 {
         let mut runs = Vec::new();
@@ -112,6 +115,11 @@ fn short(
     Ok(fit(&training, &mut quiet)?.outcome.validation.primary())
 }
 
+fn first_epochs(items: usize) -> u32 {
+    let steps = items.div_ceil(Recipe::default().batch_size).max(1);
+    (FIRST_STEPS.div_ceil(steps)).clamp(FIRST_EPOCHS as usize, MOST_FIRST_EPOCHS) as u32
+}
+
 fn recipe(epochs: u32) -> Recipe {
     Recipe { strategy: Strategy::Full, epochs, ..Recipe::default() }
 }
@@ -124,4 +132,14 @@ pub fn affordable(answer: &Recommendation, seconds: Option<f64>) -> usize {
     let slowest = racers.filter_map(|backbone| backbone.milliseconds_per_item).fold(0.1, f64::max) / 1e3;
     let passes = 3.0 * f64::from(FIRST_EPOCHS * RACERS as u32 + 2 * FIRST_EPOCHS * 2);
     ((seconds.max(0.0) / (slowest * passes)) as usize).clamp(FEWEST_ITEMS, MOST_ITEMS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_items_are_seen_more_often_and_never_without_end() {
+        assert_eq!([1, 36, 270, 960, 1_000, 50_000].map(first_epochs), [20, 20, 7, 2, 2, 2]);
+    }
 }
