@@ -117,7 +117,7 @@ fn short(
 
 fn first_epochs(items: usize) -> u32 {
     let steps = items.div_ceil(Recipe::default().batch_size).max(1);
-    (FIRST_STEPS.div_ceil(steps)).clamp(FIRST_EPOCHS as usize, MOST_FIRST_EPOCHS) as u32
+    FIRST_STEPS.div_ceil(steps).clamp(FIRST_EPOCHS as usize, MOST_FIRST_EPOCHS) as u32
 }
 
 fn recipe(epochs: u32) -> Recipe {
