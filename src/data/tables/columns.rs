@@ -9,7 +9,6 @@ use serde_json::Value;
 use crate::data::error::{Error, Result};
 use crate::data::targets::Form;
 use crate::domain::dataset_layout::Declared;
-use crate::domain::task::Task;
 
 /// The columns that are read, by the place of their leaf in the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +138,7 @@ fn class_names(feature: &Value) -> Vec<String> {
 impl Columns {
     pub fn form(&self, declared: &Declared) -> Form {
         match (self.numbers, self.list.is_some() || declared.multi_label) {
-            (true, _) => Form::One(Task::Regression),
+            (true, _) => Form::number(),
             (false, true) => Form::Labels,
             (false, false) if !declared.ordered.is_empty() => Form::Ranked(declared.ordered.clone()),
             (false, false) => Form::default(),

@@ -21,6 +21,13 @@ impl Default for Form {
     }
 }
 
+impl Form {
+    /// One number.
+    pub fn number() -> Form {
+        Form::One(Task::Regression)
+    }
+}
+
 /// A column of targets beside others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {

@@ -108,7 +108,7 @@ impl Task for Heads {
             let rate = self.features.get().map_or(1.0, |features| head.task.head_rate(*features));
             let weight = rate * own.len() as f64 / (targets.len() as f64 * head.known);
             let rows = Tensor::new(rows, &Device::Cpu)?.to_device(outputs.device())?;
-            let part = outputs.narrow(1, head.from, head.outputs)?.index_select(&rows, 0)?;
+            let part = outputs.narrow(1, head.from, head.outputs)?.contiguous()?.index_select(&rows, 0)?;
             sum = (sum + (head.task.loss(&part, &own, &Recipe { loss: None, label_smoothing: 0.0, ..recipe.clone() })? * weight)?)?;
         }
         Ok(sum)
