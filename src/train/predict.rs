@@ -114,6 +114,12 @@ impl Predictor {
         self.bytes
     }
 
+    /// As many items as one of several threads that ask at the same time is best served with. A processor answers most when each of its
+    /// cores works on an item of its own: the cores of one batch wait for each other after every layer.
+    pub fn turn_items(&self) -> usize {
+        if self.device.is_cpu() { 1 } else { self.batch_items() }
+    }
+
     /// Whether it says anything about items; [`Self::embed`] needs no head.
     ///
     /// # Errors
@@ -206,6 +212,11 @@ impl Predictor {
     /// The plain views of the items that can be read, if there are any, and for each item what keeps it from being read. Items
     /// are read side by side.
     fn views_of<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Result<(Option<Input>, Vec<Option<data::Error>>)> {
+        if items.len() == 1 {
+            let (batch, unreadable) = self.read(items, 0)?;
+            let views = unreadable.iter().any(Option::is_none).then(|| feed::input(batch)).transpose()?;
+            return Ok((views, unreadable));
+        }
         let share = items.len().div_ceil(rayon::current_num_threads()).max(1);
         let parts: Result<Vec<_>> = items.par_chunks(share).enumerate().map(|(part, items)| self.read(items, part * share)).collect();
         let mut parts = parts?.into_iter();

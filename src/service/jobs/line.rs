@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::domain::answers::Content;
 use crate::train::{self, Predictor};
 
-/// Batches of one model under way at a time: the items of the second are read while the first is worked on.
+/// Batches of one model under way at a time on a card: the items of the second are read while the first is worked on.
 const BATCHES: usize = 2;
 
 /// What is asked about an item.
@@ -31,6 +31,8 @@ pub(super) struct Line {
     pub model: Arc<Predictor>,
     /// Shared by all models.
     turns: Arc<Semaphore>,
+    /// Batches under way at a time.
+    most: usize,
     state: Mutex<State>,
 }
 
@@ -54,8 +56,9 @@ struct Batch {
 }
 
 impl Line {
-    pub fn new(model: Predictor, turns: Arc<Semaphore>) -> Line {
-        Line { model: Arc::new(model), turns, state: Mutex::default() }
+    /// `at_once`: as many turns as there are.
+    pub fn new(model: Predictor, turns: Arc<Semaphore>, at_once: usize) -> Line {
+        Line { model: Arc::new(model), turns, most: at_once.max(BATCHES), state: Mutex::default() }
     }
 
     /// A reply for each item, in any order; who drops the receiver is not worked for any more.
@@ -64,11 +67,12 @@ impl Line {
         let starts = {
             let mut state = self.state.lock();
             state.requests.push_back(Request { question, items: items.into_iter().enumerate().collect(), replies });
-            let starts = state.running < BATCHES;
-            state.running += usize::from(starts);
+            let wanted = self.most.min(state.running + state.waiting());
+            let starts = wanted.saturating_sub(state.running);
+            state.running += starts;
             starts
         };
-        if starts {
+        for _ in 0..starts {
             let line = self.clone();
             tokio::spawn(async move { line.work().await });
         }
@@ -82,7 +86,7 @@ impl Line {
             let turn = self.turns.clone().acquire_owned().await;
             let next = {
                 let mut state = self.state.lock();
-                let next = state.take(self.model.batch_items()).filter(|_| turn.is_ok());
+                let next = state.take(self.model.turn_items()).filter(|_| turn.is_ok());
                 state.running -= usize::from(next.is_none());
                 next
             };
@@ -100,6 +104,11 @@ impl Line {
 }
 
 impl State {
+    /// Items that nobody works on yet.
+    fn waiting(&self) -> usize {
+        self.requests.iter().map(|request| request.items.len()).sum()
+    }
+
     /// The next batch: of the first request and all others that ask the same, an item each in turn.
     fn take(&mut self, most: usize) -> Option<(Question, Batch)> {
         self.requests.retain(|request| !request.items.is_empty() && !request.replies.is_closed());

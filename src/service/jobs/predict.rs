@@ -45,6 +45,8 @@ pub struct Item {
 /// The models that are loaded, the one asked for last at the end.
 pub(in crate::service) struct Models {
     loaded: Mutex<Vec<Slot>>,
+    /// Batches that are worked on at a time.
+    at_once: usize,
     turns: Arc<Semaphore>,
     places: Semaphore,
     bytes: Arc<Semaphore>,
@@ -69,6 +71,7 @@ impl Models {
     fn of(at_once: usize) -> Models {
         Models {
             loaded: Mutex::default(),
+            at_once,
             turns: Arc::new(Semaphore::new(at_once)),
             places: Semaphore::new(at_once + WAITING),
             bytes: Arc::new(Semaphore::new(WAITING_UNITS)),
@@ -218,7 +221,7 @@ impl Service {
             let _turn = self.models.turns.acquire().await.map_err(closed)?;
             let loaded = tokio::task::spawn_blocking(move || Ok(Predictor::open(&config, &path, &device)?.within(&limits))).await;
             let model = loaded.map_err(|e| Error::Internal(format!("loading a model was stopped: {e}")))?.map_err(unfit)?;
-            Ok::<_, Error>(Arc::new(Line::new(model, self.models.turns.clone())))
+            Ok::<_, Error>(Arc::new(Line::new(model, self.models.turns.clone(), self.models.at_once)))
         };
         let line = slot.line.get_or_try_init(load).await?.clone();
         Ok((version, line))
