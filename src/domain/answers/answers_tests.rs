@@ -1,3 +1,5 @@
+//! Answers in every form they are handed over in.
+
 use super::*;
 use crate::domain::prediction::{Class, Value};
 
