@@ -44,10 +44,6 @@ pub struct Finetune {
     /// The result is only visible to its namespace
     #[arg(long)]
     private: bool,
-    #[command(flatten)]
-    recipe: RecipeArgs,
-    #[command(flatten)]
-    sweep: SweepArgs,
     /// Run the recipe of this published fine-tune again, and say whether the weights are the same
     #[arg(long, value_name = "NAME@VERSION", conflicts_with_all = ["base", "dataset"])]
     replay: Option<String>,
@@ -57,6 +53,10 @@ pub struct Finetune {
     /// Follow the job to its end
     #[arg(long)]
     watch: bool,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    #[command(flatten)]
+    sweep: SweepArgs,
 }
 
 /// What is left out keeps its default.

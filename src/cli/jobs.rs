@@ -62,7 +62,9 @@ enum Command {
         #[arg(long)]
         name: Option<String>,
     },
-    /// Put a job before others (1 to 100) or behind them (-1 to -100): an administrator among all, others among their own
+    /// Put a job before others (up to 100) or behind them (down to -100)
+    ///
+    /// An administrator does so among all jobs, others among their own.
     Priority {
         id: String,
         #[arg(allow_hyphen_values = true)]
