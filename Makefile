@@ -1,5 +1,5 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-recommend bench-work lint fmt docs
+.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-work lint fmt docs
 .PHONY: packages-demo packages-test packages-clients packages-soak packages-bench
 
 help: ## list the targets
@@ -46,6 +46,10 @@ bench-transfer: packages-bench ## measure serving, pulling, publishing and shari
 bench-recommend: packages-bench ## whether `hub recommend` orders backbones as real fine-tunes do (DATA=folder with the zips, BENCH_WAYS=probe,head,full)
 	@echo "== bench-recommend: ranks beside fine-tunes"
 	@python3 benches/recommend.py
+
+bench-transfer-learning: packages-bench ## strategies on real weights and data beside PyTorch and scikit-learn (BENCH_ASSETS=FOLDER, ARGS="--seeds 1 --sets stamps5")
+	@echo "== bench-transfer-learning: strategies, seeds, epochs to 90 %, minutes"
+	@python3 benches/transfer_learning.py $(BENCH_ASSETS) $(ARGS)
 
 bench-work: packages-bench ## what the worst legal request to each heavy route costs everybody else (ARGS="siblings files")
 	@echo "== bench-work: four send the worst request, another asks for something cheap"

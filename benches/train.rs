@@ -27,7 +27,7 @@ use candle_core::Tensor;
 use hub::data::transform::Preprocessor;
 use hub::data::{Dataset, Limits, Source, decode};
 use hub::domain::config::{ModelConfig, Preprocessing};
-use hub::domain::recipe::{Augment, Optimizer as Kind, Precision, Recipe, Strategy};
+use hub::domain::recipe::{Augment, HeadSolver, Optimizer as Kind, Precision, Recipe, Strategy};
 use hub::nn::{Classifier, Mode, Weights, architectures, kernels, loss};
 use hub::train::optim::{Group, Optimizer};
 use hub::train::{Control, Device, Event, FeatureStore, Keep, Lineage, Training, device, fit, write_folder};
@@ -232,7 +232,7 @@ fn job(words: &[&str], precision: Precision) -> Value {
     };
     let recipe = match frozen.parse() {
         Ok(frozen_stages) => Recipe { strategy: Strategy::Full, frozen_stages, augment, ..base },
-        Err(_) => Recipe { augment, ..base },
+        Err(_) => Recipe { strategy: Strategy::Head, head_solver: HeadSolver::Sgd, augment, ..base },
     };
     let side = std::env::var("BENCH_SIDE").unwrap_or_else(|_| "224".into());
     let text = format!(

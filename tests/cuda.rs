@@ -10,7 +10,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use hub::data::{Dataset, Limits, Source};
 use hub::domain::config::ModelConfig;
-use hub::domain::recipe::{Augment, Optimizer, Recipe, Strategy};
+use hub::domain::recipe::{Augment, HeadSolver, Optimizer, Recipe, Strategy};
 use hub::nn::device::{self, Choice};
 use hub::nn::{Mode, Weights, architectures, kernels, loss, weights};
 use hub::train::{Control, Event, Keep, Predictor, Report, Training, fit};
@@ -195,7 +195,7 @@ fn a_fine_tune_on_the_card_learns_is_published_and_answers_on_both() {
 fn a_head_on_frozen_features_and_adamw_learn_too() {
     let (card, run) = (card(), Run::new("mobilenetv3_small_100"));
     let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
-    let head = Recipe { epochs: 5, batch_size: 16, augment, ..Recipe::default() };
+    let head = Recipe { strategy: Strategy::Head, head_solver: HeadSolver::Sgd, epochs: 5, batch_size: 16, augment, ..Recipe::default() };
     let report = run.fit(&head, "head", &card, &mut |_| Control::Continue).unwrap();
     assert!(report.outcome.validation.primary() > 0.7, "{:?}", report.outcome.validation);
     let report = run.fit(&recipe(Optimizer::Adamw, 1e-3, 5), "adamw", &card, &mut |_| Control::Continue).unwrap();

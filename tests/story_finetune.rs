@@ -29,7 +29,7 @@ async fn from_a_base_and_pictures_to_a_model_that_knows_them() {
     let admin = Person::admin(&server);
     let ada = admin.invite("ada").await;
     ada.publish_both("ada/tiny", "ada/colours", 12).await;
-    let recipe = json!({ "epochs": 6, "batch_size": 8, "seed": 3, "threads": 1 });
+    let recipe = json!({ "strategy": "head", "head_solver": "sgd", "epochs": 6, "batch_size": 8, "seed": 3, "threads": 1 });
     let id = ada.finetune(json!({ "base": "ada/tiny", "dataset": "ada/colours@1", "name": "ada/colour-net", "recipe": recipe })).await;
 
     // The stream begins before the job does and ends with it.
@@ -350,7 +350,9 @@ async fn from_pictures_with_numbers_to_a_model_that_answers_numbers() {
         let (status, problem) = ada.post("/finetunes", ask(wrong.clone())).await;
         assert_eq!((status, &problem["code"]), (422, &json!("bad_recipe")), "{wrong}: {problem}");
     }
-    let recipe = json!({ "epochs": 60, "batch_size": 8, "seed": 3, "threads": 1, "loss": "huber" });
+    let sgd = json!({ "strategy": "head", "head_solver": "sgd" });
+    let mut recipe = json!({ "epochs": 60, "batch_size": 8, "seed": 3, "threads": 1, "loss": "huber" });
+    recipe.as_object_mut().unwrap().extend(sgd.as_object().unwrap().clone());
     let id = ada.finetune(ask(recipe)).await;
     let job = ada.end(&id).await;
     assert_eq!(job["state"], "succeeded", "{job:#}\n{}", ada.log(&id).await);

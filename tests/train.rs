@@ -12,7 +12,7 @@ use hub::domain::config::ModelConfig;
 use hub::domain::evaluation::{Held, Stopped};
 use hub::domain::job_event::Progress;
 use hub::domain::prediction::Answer;
-use hub::domain::recipe::{Augment, Optimizer, Recipe, Schedule, Strategy};
+use hub::domain::recipe::{Augment, HeadSolver, Optimizer, Recipe, Schedule, Strategy};
 use hub::domain::task::{Loss, Task};
 use hub::nn::{Weights, architectures};
 use hub::train::{Control, Error, Event, FeatureStore, Frozen, Keep, Lineage, Predictor, Report, Training, fit, write_folder};
@@ -23,6 +23,8 @@ use tempfile::TempDir;
 
 #[path = "train/moving.rs"]
 mod moving;
+#[path = "train/strategies.rs"]
+mod strategies;
 
 const CLASSES: [&str; 3] = ["disc", "horizontal", "vertical"];
 const SIDE: u32 = 32;
@@ -122,7 +124,7 @@ impl Bench {
 }
 
 fn head(epochs: u32) -> Recipe {
-    Recipe { epochs, batch_size: 16, ..Recipe::default() }
+    Recipe { strategy: Strategy::Head, head_solver: HeadSolver::Sgd, epochs, batch_size: 16, ..Recipe::default() }
 }
 
 fn full(epochs: u32) -> Recipe {
@@ -671,10 +673,7 @@ fn unreadable_images_are_passed_over_and_named() {
 }
 
 fn recipe_name(recipe: &Recipe) -> &'static str {
-    match recipe.strategy {
-        Strategy::Head => "head",
-        Strategy::Full => "full",
-    }
+    recipe.strategy.as_str()
 }
 
 /// Noisy greys whose lightness is the target, in some unit of its own.

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value, json};
 
 use super::output::{CliError, Output, Result};
@@ -13,14 +14,14 @@ use super::{publish, recommend, watch};
 use crate::client::{Client, FolderRules, Publication, hash_files};
 use crate::domain::human;
 use crate::domain::name::{RepoId, RepoKind};
-use crate::domain::recipe::Recipe;
+use crate::domain::recipe::{Recipe, Strategy};
 use crate::domain::revision::Revision;
 use crate::wire::jobs::{CreateFineTune, Expected, Job, ReplayFineTune};
 
 /// Fine-tune a model on a data set, on the server
 ///
-/// The server keeps the backbone of the base, trains a new head (and more, with --strategy full) and publishes
-/// the result with its lineage. A data set that is a path here is published first.
+/// The server finds the best new head on the backbone of the base, trains more of it where that pays (or what --strategy
+/// says) and publishes the result with its lineage. A data set that is a path here is published first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hub finetune --base mobilenetv2_100 --dataset acme/flowers --name acme/flowers-net --watch
@@ -63,8 +64,9 @@ pub struct Finetune {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recipe")]
 struct RecipeArgs {
-    /// Train the head alone, or the backbone too
-    #[arg(long, value_enum)]
+    /// How much learns: auto finds the best head first and goes on where that pays; head stops there; lp-ft and gradual start from
+    /// it; full, freeze and scratch from a new head
+    #[arg(long, value_parser = PossibleValuesParser::new(Strategy::ALL.map(Strategy::as_str)).try_map(strategy))]
     strategy: Option<Strategy>,
     /// Times each image is seen
     #[arg(long)]
@@ -78,7 +80,7 @@ struct RecipeArgs {
     /// Images per step
     #[arg(long)]
     batch_size: Option<usize>,
-    /// With --strategy full: stages kept as they are, from the input (the stem is the first)
+    /// Stages kept as they are, from the input (the stem is the first)
     #[arg(long, value_name = "COUNT")]
     frozen_stages: Option<usize>,
     /// Side of the input in pixels
@@ -97,12 +99,6 @@ struct RecipeArgs {
 
 /// The base that the server chooses.
 const AUTO: &str = "auto";
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Strategy {
-    Head,
-    Full,
-}
 
 impl Finetune {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
@@ -234,12 +230,7 @@ impl RecipeArgs {
         }
         let wrong = |message: String| CliError::usage(message, "docs/FINETUNE.md lists every setting with its bounds");
         let mut recipe: Recipe = serde_json::from_value(value).map_err(|e| wrong(format!("the recipe is refused: {e}")))?;
-        if let Some(strategy) = self.strategy {
-            recipe.strategy = match strategy {
-                Strategy::Head => crate::domain::recipe::Strategy::Head,
-                Strategy::Full => crate::domain::recipe::Strategy::Full,
-            };
-        }
+        recipe.strategy = self.strategy.unwrap_or(recipe.strategy);
         recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
         recipe.lr = self.lr.unwrap_or(recipe.lr);
         recipe.head_lr = self.head_lr.unwrap_or(recipe.head_lr);
@@ -251,6 +242,10 @@ impl RecipeArgs {
         recipe.check().map_err(|e| wrong(e.to_string()))?;
         Ok(recipe)
     }
+}
+
+fn strategy(word: String) -> std::result::Result<Strategy, String> {
+    Strategy::parse(&word).ok_or_else(|| format!("there is no strategy '{word}'"))
 }
 
 /// `augment.views=2` into the recipe's JSON; a key that is not there is refused with those that are.

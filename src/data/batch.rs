@@ -4,10 +4,12 @@
 //! channels in turn. So the order is the plan's, whatever the number of threads; memory is bounded by two batches a thread;
 //! and what is random about a view comes only from (seed, content of the item, view), never from who computed it.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -19,6 +21,9 @@ use super::sample::Sample;
 use super::targets::Target;
 use crate::domain::dataset_report::Problem;
 use crate::domain::recipe::Augment;
+
+/// Numbers of views that epochs have for themselves.
+const MOST_EPOCHS: u32 = 1_001;
 
 /// One view of one sample. View 0 is the plain (eval) view; any other number is a random training view of its own.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +42,23 @@ pub fn shuffled(samples: &[Sample], seed: u64, epoch: u32) -> Vec<Item> {
     let mut items: Vec<Item> = samples.iter().map(|s| Item { sample: s.clone(), view: epoch + 1 }).collect();
     items.shuffle(&mut random(seed, u64::from(u32::MAX), epoch));
     items
+}
+
+/// One epoch of training on as many items as there are samples, drawn with replacement so that every class comes as often; samples
+/// without one are a class of their own. What is drawn again comes in another view.
+pub fn balanced(samples: &[Sample], seed: u64, epoch: u32) -> Vec<Item> {
+    let mut classes: BTreeMap<Option<u32>, Vec<&Sample>> = BTreeMap::new();
+    samples.iter().for_each(|sample| classes.entry(sample.target.class()).or_default().push(sample));
+    let mut random = random(seed, u64::from(u32::MAX), epoch);
+    let (mut drawn, mut times) = (Vec::with_capacity(samples.len()), HashMap::new());
+    for class in classes.values().cycle().take(samples.len()) {
+        let sample = class[random.random_range(0..class.len())];
+        let before: &mut u32 = times.entry(sample.id).or_default();
+        drawn.push(Item { sample: sample.clone(), view: epoch + 1 + *before * MOST_EPOCHS });
+        *before += 1;
+    }
+    drawn.shuffle(&mut random);
+    drawn
 }
 
 /// For caching features: the plain view of each sample, then its views 1..=`views`.

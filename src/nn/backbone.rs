@@ -78,6 +78,10 @@ pub trait Backbone: Send + Sync {
     /// PyTorch; 0.1 unless set.
     fn set_norm_momentum(&self, momentum: f64);
 
+    /// From now on batch norms of stages that learn normalise by their running statistics, which no longer move; their scales and
+    /// shifts learn as before. Nothing where there are none.
+    fn freeze_norms(&self) {}
+
     /// The precision of products in stages that learn; f32 unless set. Where another does not work, f32 stays, and
     /// the answer is why.
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String>;

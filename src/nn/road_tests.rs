@@ -110,3 +110,30 @@ fn transformers() {
     both_roads_agree("vit_tiny_patch16_224", 2, 224, 0);
     both_roads_agree("deit_tiny_patch16_224", 1, 224, 7);
 }
+
+#[test]
+fn norms_that_keep_their_statistics_answer_while_learning_as_they_do_after() {
+    for architecture in ["resnet18", "mobilenetv2_100", "mobilenetv3_small_100"] {
+        let pixels = Draw::new(1, 0).normals(2 * 3 * 64 * 64, 1.0);
+        let x = Tensor::from_vec(pixels, (2, 3, 64, 64), &Device::Cpu).unwrap();
+        let learned = [None, Some(Road::Portable)].map(|road| {
+            let model = model(architecture);
+            let before: Vec<Vec<f32>> = model.weights().buffers().map(|(_, var)| values(var)).collect();
+            let answer = values(&model.logits(&x, Mode::Eval).unwrap());
+            model.backbone.settings().force(Forced { road, ..Forced::default() });
+            model.backbone.freeze_norms();
+            let logits = model.logits(&x, Mode::Train).unwrap();
+            close("logits", &values(&logits), &answer, 0.0, 1e-4);
+            let found = kernels::backward(&logits.sqr().unwrap().sum_all().unwrap()).unwrap();
+            let after: Vec<Vec<f32>> = model.weights().buffers().map(|(_, var)| values(var)).collect();
+            assert_eq!(before, after, "{architecture}: running statistics have moved");
+            let weights = model.weights();
+            weights.parameters().map(|(name, var)| (name.to_owned(), values(found.get(var).unwrap()))).collect::<Vec<_>>()
+        });
+        let [kernels, composed] = &learned;
+        let floor = 1e-3 * kernels.iter().map(|(_, values)| norm(values)).fold(0.0, f64::max);
+        for ((name, ours), (_, theirs)) in composed.iter().zip(kernels) {
+            close(name, ours, theirs, floor, 2e-2);
+        }
+    }
+}

@@ -7,7 +7,6 @@ use std::fmt::Write;
 use super::report::{Lineage, Report};
 use crate::domain::card::{Card, Metric};
 use crate::domain::evaluation::{Evaluation, Held, Stopped};
-use crate::domain::recipe::Strategy;
 use crate::domain::recommendation::Chosen;
 use crate::domain::task::Measure;
 
@@ -16,7 +15,7 @@ const LISTED_CLASSES: usize = 60;
 const MATRIX_CLASSES: usize = 12;
 
 pub fn of(report: &Report, lineage: &Lineage) -> Card {
-    let scratch = report.recipe.from_scratch;
+    let scratch = report.recipe.is_from_scratch();
     let tag = report.outcome.task().pipeline_tag(report.modality);
     let metric = |(measure, value): (&Measure, &f64)| Metric {
         model: lineage.name.clone(),
@@ -51,6 +50,7 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     }
     text += &numbers(report);
     text += &how_to_read(report);
+    text += &about_probe(report);
     let (_, measured) = report.outcome.measured();
     text += &more::of(measured);
     if !measured.per_class.is_empty() {
@@ -73,21 +73,23 @@ fn choice(chosen: &Chosen) -> String {
 fn origin(report: &Report, lineage: &Lineage) -> String {
     let architecture = &report.config.architecture;
     let on = format!("{} from `{}`", report.trained_on, lineage.dataset);
-    match (report.recipe.from_scratch, report.recipe.strategy) {
-        (true, Strategy::Head) => format!(
+    // What was published may be the probe, whose backbone nobody touched.
+    let head_only = report.kept_stages == report.stages || report.published_probe();
+    match (report.recipe.is_from_scratch(), head_only) {
+        (true, true) => format!(
             "A new head on a `{architecture}` with **random weights** that were not trained, fitted on {on}. It exists to show what the features of `{}` are worth.",
             lineage.base
         ),
-        (true, Strategy::Full) => {
+        (true, false) => {
             format!("`{architecture}` trained from **random weights** on {on}, to compare with fine-tuning `{}`.", lineage.base)
         }
-        (false, Strategy::Head) => {
+        (false, true) => {
             format!("A new head on the features of `{}` (`{architecture}`), which are unchanged, fitted on {on}.", lineage.base)
         }
-        (false, Strategy::Full) => format!(
+        (false, false) => format!(
             "`{}` (`{architecture}`) with a new head, fine-tuned on {on}{}.",
             lineage.base,
-            match report.recipe.frozen_stages {
+            match report.kept_stages {
                 0 => String::new(),
                 frozen => format!(" with its first {frozen} stages unchanged"),
             }
@@ -117,6 +119,33 @@ fn numbers(report: &Report) -> String {
     text
 }
 
+/// Where the weights are those of the best head on features as they are.
+fn probe_published(report: &Report) -> String {
+    match report.kept_stages == report.stages {
+        true => "The head is the best one there is on the base's features, so no epoch had to be chosen.".into(),
+        false => format!(
+            "None of {} epochs did better than the best head on the base's features{}, so that head is what is published.",
+            report.epochs.len(),
+            if report.probe.as_ref().is_some_and(|probed| probed.choice.is_some()) { " by more than noise" } else { "" }
+        ),
+    }
+}
+
+/// What the best head on the base's features reaches, and what was made of it.
+fn about_probe(report: &Report) -> String {
+    let Some(probed) = &report.probe else { return String::new() };
+    let primary = report.outcome.task().primary();
+    let mut text = format!(
+        "The best head on the base's features as they are (the probe) reaches {} {} on the validation items.",
+        primary.title,
+        primary.show(probed.evaluation.primary(), 4)
+    );
+    if let Some(choice) = &probed.choice {
+        let _ = write!(text, " The strategy `auto` chose `{}`: {}.", choice.strategy, choice.why);
+    }
+    text + "\n\n"
+}
+
 fn how_to_read(report: &Report) -> String {
     let (outcome, primary) = (&report.outcome, report.outcome.task().primary());
     let sentence = outcome.task().about().baseline.2;
@@ -126,6 +155,7 @@ fn how_to_read(report: &Report) -> String {
         Held::Training => {
             text += "There were too few images to hold any out, so these numbers say how well the training images were learned, not how well new ones will be recognised. "
         }
+        _ if report.published_probe() => text += &format!("{} ", probe_published(report)),
         _ => {
             let _ = write!(
                 text,

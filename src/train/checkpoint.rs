@@ -5,7 +5,8 @@
 //! best.<name>         the same at the best epoch
 //! optimizer.<slot>.<name>
 //! average.<name>      the moving average, where there is one
-//! __metadata__.state  JSON: what run this is, epochs done, history, best epoch
+//! probe.weight, .bias the best head on the base's features, where it was found
+//! __metadata__.state  JSON: what run this is, the probe and the plan, epochs done, history, best epoch
 //! ```
 //!
 //! There is no state of a random generator in it: what is random about an epoch (order, views, dropout) is drawn
@@ -20,6 +21,8 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
+use super::strategy::{Choice, Plan};
+use crate::domain::evaluation::Evaluation;
 use crate::domain::job_event::EpochNumbers;
 
 /// The name a checkpoint takes in the scratch folder.
@@ -42,11 +45,38 @@ pub struct State {
     pub seconds: f64,
     /// Items that could not be read, by path.
     pub skipped: Vec<String>,
+    /// What the probe came to, where there is one.
+    #[serde(default)]
+    pub probe: Option<Probed>,
+}
+
+/// The probe of a run, and what followed from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probed {
+    /// Of its merit and its loss, as those of the best epoch.
+    pub bits: (u64, u64),
+    /// Loss and first measure on the training items.
+    pub train: (f64, f64),
+    /// On the validation items.
+    pub evaluation: Evaluation,
+    pub l2: f64,
+    pub chosen_by: String,
+    pub plan: Plan,
+    pub choice: Option<Choice>,
 }
 
 impl State {
     pub fn new(run: String) -> State {
-        State { format: FORMAT, run, optimizer_steps: 0, history: Vec::new(), best_bits: None, seconds: 0.0, skipped: Vec::new() }
+        State {
+            format: FORMAT,
+            run,
+            optimizer_steps: 0,
+            history: Vec::new(),
+            best_bits: None,
+            seconds: 0.0,
+            skipped: Vec::new(),
+            probe: None,
+        }
     }
 
     /// Whole epochs done.

@@ -66,7 +66,7 @@ fn round<'a>(feed: &'a super::feed::Feed, samples: &[Sample], augment: &Augment,
 pub fn loss(run: &Run, (weak, strong): (Step, Step), number: u64) -> Result<Option<Tensor>> {
     let recipe = run.training.recipe;
     let items = weak.targets.len();
-    if items != strong.targets.len() || items < run.model.least_items().max(1) {
+    if items != strong.targets.len() || items < run.model.least_items(run.training.recipe).max(1) {
         return Ok(None);
     }
     let said = run.model.outputs(&weak, Mode::Eval, number)?.detach().to_vec2::<f32>()?;

@@ -2,8 +2,9 @@
 
 use super::error::{Error, Result};
 use super::partition::even_batches;
+use super::strategy::{ENOUGH_ITEMS, Plan};
 use crate::domain::config::ModelConfig;
-use crate::domain::recipe::{Recipe, RecipeError, Strategy};
+use crate::domain::recipe::{Norm, Recipe, RecipeError, Strategy};
 use crate::domain::safetensors::is_buffer;
 use crate::nn::architectures::{self, Architecture};
 
@@ -14,6 +15,11 @@ const SLOWEST_MULTIPLY_ADDS: f64 = 2e9;
 const TRAINING_COPIES: f64 = 2.5;
 /// Weights as read, best, in the checkpoint's making, their gradients and up to two moments.
 const WEIGHT_COPIES: f64 = 7.0;
+/// Passes over the features until the best head is found under every penalty in every fold; most take a third of that.
+const PROBE_PASSES: f64 = 600.0;
+/// What the way there remembers, in heads; and copies of the features, in f32.
+const PROBE_HEADS: f64 = 48.0;
+const PROBE_COPIES: f64 = 3.0;
 /// The program, its libraries and decoding threads.
 const FIXED_BYTES: f64 = 256.0 * 1024.0 * 1024.0;
 
@@ -42,7 +48,6 @@ pub fn estimate(recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u6
     let architecture = architectures::get(&config.architecture)?;
     let preprocessing = config.preprocessing();
     let side = if recipe.image_size > 0 { recipe.image_size } else { preprocessing.height.max(preprocessing.width) };
-    let head = recipe.strategy == Strategy::Head;
     if let Some(fixed) = architecture.fixed_side()
         && side != fixed
     {
@@ -50,51 +55,67 @@ pub fn estimate(recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u6
         return Err(RecipeError { setting: "image_size", problem }.into());
     }
     let cost = architecture.costs(&[3, side, side]);
-    if !head && recipe.frozen_stages > cost.len() {
-        let problem = format!("{} has {} stages, {} cannot be frozen", architecture.name, cost.len(), recipe.frozen_stages);
-        return Err(RecipeError { setting: "frozen_stages", problem }.into());
-    }
-    let frozen = if head { cost.len() } else { recipe.frozen_stages };
-    check_batch_size(recipe, architecture, frozen < cost.len())?;
+    let plan = planned(recipe, architecture, cost.len(), samples)?;
+    let lowest = plan.lowest(cost.len());
+    check_batch_size(recipe, architecture, lowest < cost.len())?;
+    let head = lowest == cost.len();
     let forward: f64 = cost.iter().map(|stage| stage.multiply_adds).sum();
-    let learned: f64 = cost[frozen..].iter().map(|stage| stage.multiply_adds).sum();
-    let kept: f64 = cost[frozen..].iter().map(|stage| stage.outputs).sum();
+    let learned = |frozen: usize| -> f64 { cost[frozen..].iter().map(|stage| stage.multiply_adds).sum() };
+    let kept: f64 = cost[lowest..].iter().map(|stage| stage.outputs).sum();
     let widest = cost.iter().map(|stage| stage.widest).fold(0.0, f64::max);
 
-    let (images, epochs) = (samples as f64, f64::from(recipe.epochs));
+    let images = samples as f64;
     let batch = even_batches(samples as usize, recipe.batch_size) as f64;
     let views = f64::from(recipe.augment.views) + 1.0;
     let head_size = (architecture.num_features as u64 * classes) as f64;
-    let steps = (images / batch).ceil() * epochs;
-    // A backward pass is two products where a forward pass is one.
-    let (passes, multiply_adds) = match recipe.strategy {
-        Strategy::Head => (images * views, images * views * forward + 3.0 * images * epochs * head_size),
-        Strategy::Full => (images * epochs, images * epochs * (forward + 2.0 * learned + 3.0 * head_size)),
-    };
+    let (mut steps, mut passes, mut multiply_adds, mut numbers) = (0.0, 0.0, 0.0, 0.0);
+    if plan.probe {
+        passes += images * views;
+        multiply_adds += images * views * (forward + PROBE_PASSES * 2.0 * head_size);
+        numbers = (images * views * architecture.num_features as f64).min((1u64 << 28) as f64) + head_size * PROBE_HEADS;
+    }
+    for phase in &plan.phases {
+        let epochs = f64::from(phase.epochs);
+        steps += (images / batch).ceil() * epochs;
+        // A backward pass is two products where a forward pass is one.
+        let (sent, each) = match head {
+            true => (images * views, images * epochs * 3.0 * head_size + images * views * forward),
+            false => (images * epochs, images * epochs * (forward + 2.0 * learned(phase.frozen) + 3.0 * head_size)),
+        };
+        passes += sent;
+        multiply_adds += each;
+    }
     let weights = backbone_weights(architecture) + head_size;
     let evaluated = 32.0 * 3.0 * widest;
     let activations = if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
     let inputs = 4.0 * batch.max(32.0) * 3.0 * (side * side) as f64 * 2.0;
-    let features = if head { images * views * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };
+    let features = if plan.probe || head { images * views * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };
     Ok(Estimate {
         steps: steps as u64,
         backbone_passes: passes as u64,
         multiply_adds,
-        memory_bytes: (FIXED_BYTES + 4.0 * (weights * WEIGHT_COPIES + activations) + inputs) as u64,
+        memory_bytes: (FIXED_BYTES + 4.0 * (weights * WEIGHT_COPIES + activations.max(PROBE_COPIES * numbers)) + inputs) as u64,
         scratch_bytes: (features + 4.0 * 5.0 * if head { head_size } else { weights }) as u64,
         slowest_seconds: multiply_adds / SLOWEST_MULTIPLY_ADDS,
     })
 }
 
+/// The most that a recipe may come to. Whether a task's head can be solved for is not known here; where it cannot, that takes no more.
+fn planned(recipe: &Recipe, architecture: &Architecture, stages: usize, samples: u64) -> Result<Plan> {
+    let plan = Plan::of(recipe, stages, true, architecture.name)?;
+    let goes_on = recipe.strategy == Strategy::Auto && plan.probe && samples >= ENOUGH_ITEMS as u64;
+    Ok(if goes_on { Plan::tuned(recipe, stages) } else { plan })
+}
+
 /// Refuses batches that stages which learn cannot be normalised over.
 pub(super) fn check_batch_size(recipe: &Recipe, architecture: &Architecture, stages_learn: bool) -> Result<()> {
     let (fewest, asked) = (architecture.fewest_items(), recipe.batch_size);
-    if !stages_learn || asked >= fewest {
+    if !stages_learn || asked >= fewest || recipe.norm == Norm::Frozen {
         return Ok(());
     }
     let name = architecture.name;
     let problem = format!(
-        "{name} normalises over the batch, so a step takes {fewest} images or more, not {asked}; choose {fewest} or more (8 and more learn better), or train the head only"
+        "{name} normalises over the batch, so a step takes {fewest} images or more, not {asked}; choose {fewest} or more (8 and more learn better), set norm to `frozen`, or train the head only"
     );
     Err(RecipeError { setting: "batch_size", problem }.into())
 }
@@ -133,6 +154,7 @@ fn backbone_weights(architecture: &Architecture) -> f64 {
 mod tests {
     use super::*;
     use crate::domain::config::PretrainedCfg;
+    use crate::domain::recipe::HeadSolver;
 
     fn config(architecture: &str) -> ModelConfig {
         ModelConfig::parse(&format!(r#"{{"architecture": "{architecture}"}}"#)).unwrap()
@@ -140,7 +162,7 @@ mod tests {
 
     #[test]
     fn head_only_costs_no_more_with_more_epochs_and_freezing_saves() {
-        let base = Recipe { epochs: 10, ..Recipe::default() };
+        let base = Recipe { strategy: Strategy::Head, head_solver: HeadSolver::Sgd, epochs: 10, ..Recipe::default() };
         let of = |recipe: &Recipe| estimate(recipe, &config("resnet50"), 4_000, 10).unwrap();
         let head = of(&base);
         assert_eq!((head.steps, head.backbone_passes), (1_250, 4_000));
@@ -149,6 +171,24 @@ mod tests {
         let frozen = of(&Recipe { strategy: Strategy::Full, frozen_stages: 4, ..base });
         assert!(full.multiply_adds > 29.0 * head.multiply_adds);
         assert!(frozen.memory_bytes < full.memory_bytes && frozen.multiply_adds < full.multiply_adds);
+    }
+
+    #[test]
+    fn every_strategy_is_foreseen() {
+        let of = |strategy, samples| {
+            let frozen_stages = usize::from(strategy == Strategy::Freeze) * 3;
+            estimate(&Recipe { strategy, frozen_stages, ..Recipe::default() }, &config("resnet18"), samples, 10).unwrap()
+        };
+        let (probe, full) = (of(Strategy::Head, 4_000), of(Strategy::Full, 4_000));
+        assert_eq!((probe.steps, probe.backbone_passes, full.steps, full.backbone_passes), (0, 4_000, 1_250, 40_000));
+        assert_eq!(of(Strategy::Auto, 500), of(Strategy::Head, 500), "auto stays with the probe");
+        let (auto, lp_ft) = (of(Strategy::Auto, 4_000), of(Strategy::LpFt, 4_000));
+        assert_eq!((auto.steps, auto.backbone_passes, lp_ft.backbone_passes), (1_250, 44_000, 44_000));
+        assert!(lp_ft.multiply_adds > full.multiply_adds && full.multiply_adds == of(Strategy::Scratch, 4_000).multiply_adds);
+        for less in [of(Strategy::Gradual, 4_000), of(Strategy::Freeze, 4_000), auto] {
+            assert!(less.multiply_adds < lp_ft.multiply_adds && less.multiply_adds > probe.multiply_adds);
+            assert!(less.memory_bytes <= lp_ft.memory_bytes && less.memory_bytes >= probe.memory_bytes);
+        }
     }
 
     #[test]
@@ -174,6 +214,7 @@ mod tests {
         assert!(!refused(single.clone(), "vit_tiny_patch16_224") && !refused(single.clone(), "convnext_atto"));
         assert!(!refused(Recipe { strategy: Strategy::Head, ..single.clone() }, "resnet18"));
         assert!(!refused(Recipe { frozen_stages: 5, ..single.clone() }, "resnet18"), "nothing that learns normalises");
+        assert!(!refused(Recipe { norm: Norm::Frozen, ..single.clone() }, "resnet18"), "they normalise by what they know");
         assert!(!refused(Recipe { batch_size: 2, ..single }, "resnet18"));
         assert!(refused(Recipe::default(), "vit_giant_patch14_224"));
         assert!(!refused(Recipe::default(), "vit_tiny_patch16_224"));

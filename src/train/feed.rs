@@ -12,7 +12,7 @@ use super::partition::even_batches;
 use crate::data::batch::{self, Batch, Item, Loader, Options};
 use crate::data::modality::{self, Views};
 use crate::data::{Dataset, Sample, Target};
-use crate::domain::recipe::{Augment, Recipe};
+use crate::domain::recipe::{Augment, Recipe, Sampling};
 use crate::nn::Input;
 
 /// Items per batch of the feature pass and of evaluation; part of the cache's key, because the last bits of a
@@ -50,6 +50,8 @@ pub struct Feed {
     dataset: Arc<Dataset>,
     options: Options,
     turns: Option<u32>,
+    /// Whether classes come equally often.
+    evens: bool,
     source: Source,
 }
 
@@ -65,7 +67,7 @@ impl Feed {
             augment: recipe.augment.clone(),
             drop_last: false,
         };
-        Feed { dataset: dataset.clone(), options, turns, source: Source::Views }
+        Feed { dataset: dataset.clone(), options, turns, evens: recipe.sampling == Sampling::Balanced, source: Source::Views }
     }
 
     pub fn options(&self) -> &Options {
@@ -89,10 +91,11 @@ impl Feed {
         samples.iter().flat_map(|sample| shown(sample.id).map(|view| Item { sample: sample.clone(), view })).collect()
     }
 
-    /// One epoch: every training image once, in an order and in views that follow from the seed and the epoch's
+    /// One epoch: every training image once (or as many, each class as often), in an order and in views that follow from the seed and the epoch's
     /// number (from 1).
     pub fn training<'a>(&'a self, samples: &[Sample], epoch: u32) -> Result<Steps<'a>> {
-        let mut items = batch::shuffled(samples, self.options.seed, epoch);
+        let draw = if self.evens { batch::balanced } else { batch::shuffled };
+        let mut items = draw(samples, self.options.seed, epoch);
         items.iter_mut().for_each(|item| item.view = self.turn(item.sample.id, epoch).unwrap_or(item.view));
         self.steps(items, self.options.batch_size)
     }
@@ -131,6 +134,11 @@ impl Feed {
         Ok(Loader::new(self.dataset.clone(), items, &Options { batch_size, ..self.options.clone() })?)
     }
 
+    /// From now on so many views of an item take turns, or each epoch shows its own.
+    pub fn take_turns(&mut self, turns: Option<u32>) {
+        self.turns = turns;
+    }
+
     /// From now on feeds features of so many frozen stages.
     pub fn feed_from(&mut self, cache: Features, passed: usize) {
         self.source = Source::Frozen(cache, passed);
@@ -139,6 +147,11 @@ impl Feed {
     /// Appends the cached feature of an item's plain view to `out`; false where there is none.
     pub fn feature(&self, id: u32, out: &mut Vec<f32>) -> bool {
         matches!(&self.source, Source::Frozen(cache, _) if cache.read(id, 0, out))
+    }
+
+    /// The same of any view.
+    pub fn feature_of(&self, item: &Item, out: &mut Vec<f32>) -> bool {
+        matches!(&self.source, Source::Frozen(cache, _) if cache.read(item.sample.id, item.view, out))
     }
 
     /// Gives cached features zero mean and unit variance over these views; says how, or `None` for views.

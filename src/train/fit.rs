@@ -7,9 +7,7 @@ use super::report::Report;
 use super::run::{Run, Trained};
 use super::updates::Updates;
 use super::{Training, rounds};
-use crate::data::Sample;
-use crate::domain::evaluation::Evaluation;
-use crate::nn::{Mode, kernels};
+use crate::nn::kernels;
 
 /// Trains what is asked for. Events leave through `sink`, which is asked between steps whether to go on.
 ///
@@ -28,35 +26,48 @@ pub(super) fn once(training: &Training, sink: &mut dyn FnMut(Event) -> Control) 
     let mut reporter = ProgressReporter::new(sink);
     let mut run = Run::prepare(training, &mut reporter)?;
     run.announce(&mut reporter)?;
+    let mut checkpoint = training.resume.map(|path| run.open_checkpoint(path)).transpose()?;
+    run.find_probe(checkpoint.as_mut(), &mut reporter)?;
+    run.set_out()?;
     run.choose_precision(&mut reporter)?;
-    if let Some(checkpoint) = training.resume {
+    if let Some(checkpoint) = checkpoint {
         run.resume(checkpoint)?;
         reporter.info(format!("resumed after epoch {}", run.epoch()))?;
+    } else if run.has_probe() {
+        run.tell_start(&mut reporter)?;
+        save(&mut run, &mut reporter)?;
     }
     run.pass_frozen_stages(&mut reporter)?;
+    if let Some(numbers) = run.epoch_of_probe() {
+        reporter.tell(Event::Epoch(numbers))?;
+        save(&mut run, &mut reporter)?;
+    }
     while !run.is_done() {
         run.open_epoch(&mut reporter)?;
         let trained = train_epoch(&mut run, &mut reporter)?;
         let samples_per_second = reporter.samples_per_second();
         let val = run.partition.val.clone();
         run.show_average()?;
-        let validation = evaluate(&mut run, &val, &mut reporter)?;
+        let validation = run.evaluate(&val, &mut reporter)?;
         let numbers = run.close_epoch(&trained, &validation, samples_per_second)?;
         run.hide_average()?;
-        let epoch = numbers.epoch;
         reporter.tell(Event::Epoch(numbers))?;
         if run.is_checkpoint_due() {
-            let path = run.save_checkpoint()?;
-            reporter.tell(Event::Checkpoint { path, epoch })?;
+            save(&mut run, &mut reporter)?;
         }
     }
     // The numbers on the card are those of the very weights that are published.
     run.settle_on_best()?;
     let (val, test) = (run.partition.val.clone(), run.partition.test.clone());
-    let validation = evaluate(&mut run, &val, &mut reporter)?;
+    let validation = run.evaluate(&val, &mut reporter)?;
     run.calibrate(&validation);
-    let test = if test.is_empty() { None } else { Some(evaluate(&mut run, &test, &mut reporter)?) };
+    let test = if test.is_empty() { None } else { Some(run.evaluate(&test, &mut reporter)?) };
     run.into_report(validation, test)
+}
+
+fn save(run: &mut Run, reporter: &mut ProgressReporter) -> Result<()> {
+    let (path, epoch) = (run.save_checkpoint()?, run.epoch());
+    reporter.tell(Event::Checkpoint { path, epoch })
 }
 
 fn train_epoch(run: &mut Run, reporter: &mut ProgressReporter) -> Result<Trained> {
@@ -72,7 +83,7 @@ fn train_epoch(run: &mut Run, reporter: &mut ProgressReporter) -> Result<Trained
         let step = step?;
         run.skipped.note(&step.skipped, reporter)?;
         let items = step.targets.len();
-        if items >= run.model.least_items() {
+        if items >= run.model.least_items(run.training.recipe) {
             let (outputs, loss) = updates.train(run, &step, pairs.as_mut().map_or(Ok(None), Pairs::next)?, number)?;
             tally.add(&outputs, &step.targets);
             loss_sum += loss * items as f64;
@@ -84,24 +95,4 @@ fn train_epoch(run: &mut Run, reporter: &mut ProgressReporter) -> Result<Trained
         return Err(Error::NothingToLearn("not one training image could be used; check that the images open in a viewer".into()));
     }
     Ok(Trained { loss: loss_sum / tally.samples() as f64, primary: tally.primary() })
-}
-
-/// The network as it is, on the plain view of each sample.
-fn evaluate(run: &mut Run, samples: &[Sample], reporter: &mut ProgressReporter) -> Result<Evaluation> {
-    let task = run.task.clone();
-    let mut tally = task.tally(run.is_settled());
-    let feed = run.feed.clone();
-    for step in feed.plain(samples)? {
-        let step = step?;
-        run.skipped.note(&step.skipped, reporter)?;
-        if !step.targets.is_empty() {
-            let outputs = run.model.outputs(&step, Mode::Eval, 0)?;
-            tally.add(&outputs.flatten_all()?.to_vec1::<f32>()?, &step.targets);
-        }
-        reporter.tick()?;
-    }
-    if !tally.loss().is_finite() {
-        return Err(run.diverged(run.first_step(), "the validation loss"));
-    }
-    Ok(tally.finish())
 }

@@ -40,6 +40,7 @@ pub mod report;
 mod rounds;
 mod run;
 pub mod schedule;
+pub mod strategy;
 pub mod sweep;
 pub mod tasks;
 mod updates;

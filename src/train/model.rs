@@ -4,13 +4,13 @@ use candle_core::{Device, Tensor, Var};
 
 use super::Training;
 use super::error::{Error, Result};
-use super::estimate::check_batch_size;
 use super::features::Scale;
 use super::feed::{Fed, Step};
 use super::optim::Group;
 use super::predict::obeyed;
+use super::strategy::slice;
 use super::tasks::Task;
-use crate::domain::recipe::{Optimizer, Recipe, RecipeError, Strategy};
+use crate::domain::recipe::{Norm, Optimizer, Recipe};
 use crate::nn::architectures::{self, Architecture, Pool};
 use crate::nn::{Classifier, Head, Input, Mode, Weights};
 
@@ -37,7 +37,7 @@ impl Model {
         obeyed(training.config)?;
         let architecture = architectures::get(&training.config.architecture)?;
         let pool = architectures::pool_of(training.config).map_err(Error::Unsupported)?;
-        let weights = match recipe.from_scratch {
+        let weights = match recipe.is_from_scratch() {
             true => Weights::random(architecture.name, 0, recipe.seed)?,
             false => Weights::load(training.weights)?.without_head(architecture.classifier),
         };
@@ -48,47 +48,62 @@ impl Model {
         let backbone = architectures::build_pooled(architecture.name, pool, &weights.to_device(training.device)?)?;
         let head = Head::new(backbone.num_features(), outputs, recipe.dropout, recipe.seed ^ HEAD_SEED)?;
         let classifier = Classifier::new(architecture, backbone, head.to_device(training.device)?)?;
-        let stages = classifier.backbone.stages().len();
-        let frozen = match recipe.strategy {
-            Strategy::Head => stages,
-            Strategy::Full if recipe.frozen_stages > stages => {
-                let problem = format!("{} has {stages} stages, {} cannot be frozen", architecture.name, recipe.frozen_stages);
-                return Err(RecipeError { setting: "frozen_stages", problem }.into());
-            }
-            Strategy::Full => recipe.frozen_stages,
-        };
-        check_batch_size(recipe, architecture, frozen < stages)?;
+        let frozen = classifier.backbone.stages().len();
         let mut model = Model { classifier, frozen, architecture, device: training.device.clone(), base_digest, learned: Vec::new() };
-        let buffers = model.classifier.backbone.stages().iter().skip(frozen).flat_map(|stage| &stage.buffers);
-        let body = model.classifier.backbone.trainable(frozen).into_iter().chain(buffers.map(String::as_str));
-        let weights = model.classifier.weights();
-        let head = model.classifier.head.parameters().into_iter().map(|(name, _)| name);
-        let names = body.map(str::to_owned).chain(head);
-        model.learned = names.filter_map(|name| weights.get(&name).map(|var| (name.clone(), var.clone()))).collect();
+        model.learn_above(frozen);
         Ok(model)
     }
 
-    /// Parameters with their rates: the body at `lr`, the head at `head_lr`.
+    /// From now on so many stages are frozen, and what is above them may change; what is below never does again.
+    pub fn learn_above(&mut self, frozen: usize) {
+        self.frozen = frozen;
+        let buffers = self.classifier.backbone.stages().iter().skip(frozen).flat_map(|stage| &stage.buffers);
+        let body = self.classifier.backbone.trainable(frozen).into_iter().chain(buffers.map(String::as_str));
+        let weights = self.classifier.weights();
+        let head = self.classifier.head.parameters().into_iter().map(|(name, _)| name);
+        let names = body.map(str::to_owned).chain(head);
+        self.learned = names.filter_map(|name| weights.get(&name).map(|var| (name.clone(), var.clone()))).collect();
+    }
+
+    /// Parameters with their rates: the body at `lr`, perhaps less further down, the head at `head_lr`.
     pub fn groups(&self, recipe: &Recipe, task: &dyn Task) -> Vec<Group> {
         let weights = self.classifier.backbone.weights();
-        let body = self.classifier.backbone.trainable(self.frozen).into_iter();
-        let body = body.filter_map(|name| weights.get(name).map(|var| (name.to_owned(), var.clone()))).collect();
-        let head = self.classifier.head.parameters().into_iter().map(|(name, var)| (name, var.clone())).collect();
         let decays = |name: &str, rank: usize| self.architecture.decays(name, rank);
-        let body = Group::split(recipe.lr, recipe.weight_decay, body, decays);
+        let stages = self.classifier.backbone.stages();
+        let of = |stage: usize| stages[stage].parameters.iter().filter_map(|name| weights.get(name).map(|var| (name.clone(), var.clone())));
+        let above = self.frozen..stages.len();
+        let body: Vec<Group> = match above.clone().all(|stage| slice(recipe, stage, stages.len()) == 1.0) {
+            true => Group::split(recipe.lr, recipe.weight_decay, above.flat_map(of).collect(), decays).into(),
+            false => above
+                .flat_map(|stage| {
+                    let rate = recipe.lr * slice(recipe, stage, stages.len());
+                    Group::split(rate, recipe.weight_decay, of(stage).collect(), decays)
+                })
+                .collect(),
+        };
+        let head = self.classifier.head.parameters().into_iter().map(|(name, var)| (name, var.clone())).collect();
         // Adam's steps do not depend on the size of gradients.
         let factor = if recipe.optimizer == Optimizer::Sgd { task.head_rate(self.classifier.head.num_features()) } else { 1.0 };
         body.into_iter().chain(Group::split(recipe.head_lr * factor, recipe.weight_decay, head, decays)).collect()
     }
 
-    /// Whether anything above the freeze boundary belongs to the backbone.
-    fn is_head_only(&self) -> bool {
+    /// Whether nothing above the freeze boundary belongs to the backbone.
+    pub fn is_head_only(&self) -> bool {
         self.frozen == self.classifier.backbone.stages().len()
     }
 
     /// The fewest items a training step can do with: as many as the stages that learn need, or one.
-    pub fn least_items(&self) -> usize {
-        if self.is_head_only() { 1 } else { self.architecture.fewest_items() }
+    pub fn least_items(&self, recipe: &Recipe) -> usize {
+        if self.is_head_only() || recipe.norm == Norm::Frozen { 1 } else { self.architecture.fewest_items() }
+    }
+
+    /// Puts another head on: `weight (outputs, features)` row by row, `bias (outputs)`.
+    pub fn set_head(&self, weight: &[f32], bias: &[f32]) -> Result<()> {
+        let parameters = self.classifier.head.parameters();
+        let [(_, own), (_, shift)] = parameters.as_slice() else { return Ok(()) };
+        own.set(&Tensor::from_slice(weight, own.shape(), own.device())?)?;
+        shift.set(&Tensor::from_slice(bias, shift.shape(), shift.device())?)?;
+        Ok(())
     }
 
     /// Features that the frozen stages compute for views: maps `(B, H, W, C)`, channels last, or pooled features `(B, D)`

@@ -41,6 +41,9 @@ fn metrics(report: &Report, lineage: &Lineage) -> serde_json::Value {
         "stopped": outcome.stopped,
         "seconds": outcome.seconds,
         "frozen_stages_run": report.frozen.as_str(),
+        "kept_stages": report.kept_stages,
+        "probe": probe(report),
+        "choice": report.probe.as_ref().and_then(|probed| probed.choice.as_ref()),
         "weights_digest": report.digest.to_hex(),
         (outcome.task().about().baseline.0): outcome.baseline,
         "validated_on": outcome.validated_on,
@@ -52,6 +55,18 @@ fn metrics(report: &Report, lineage: &Lineage) -> serde_json::Value {
         "skipped": report.skipped,
         "rounds": report.rounds,
     })
+}
+
+/// What the best head on the base's features reaches, and whether it is what is published.
+fn probe(report: &Report) -> Option<Value> {
+    let probed = report.probe.as_ref()?;
+    let mut numbers = json!(probed.evaluation);
+    if let Some(numbers) = numbers.as_object_mut() {
+        numbers.insert("l2".into(), json!(probed.l2));
+        numbers.insert("l2_chosen_by".into(), json!(probed.chosen_by));
+        numbers.insert("published".into(), json!(report.published_probe()));
+    }
+    Some(numbers)
 }
 
 /// The base's config with what the head's outputs mean and the input side that was trained at. What described the base's

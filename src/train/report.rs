@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::Probed;
 use super::features::Frozen;
 use super::rounds::Rounds;
 use crate::domain::config::ModelConfig;
@@ -38,10 +39,22 @@ pub struct Report {
     /// A name for the content, however it is packed: sha256 (hex) over the sorted lines `split TAB target TAB sha256` of its samples.
     pub dataset_digest: String,
     pub frozen: Frozen,
+    /// How many stages of the backbone kept every bit, and how many there are.
+    pub kept_stages: usize,
+    pub stages: usize,
+    /// The best head on the base's features, where it was asked for, and what followed from it.
+    pub probe: Option<Probed>,
     /// Items that could not be read, `path: reason`.
     pub skipped: Vec<String>,
     /// What other runs of the same recipe have told.
     pub rounds: Rounds,
+}
+
+impl Report {
+    /// Whether what is published is the probe: no epoch beat it, or there were none.
+    pub fn published_probe(&self) -> bool {
+        self.probe.is_some() && !self.epochs.iter().any(|epoch| epoch.best && self.kept_stages < self.stages)
+    }
 }
 
 /// Where a result comes from, for its card.

@@ -69,7 +69,7 @@ impl Fields {
             dataset,
             name,
             private: false,
-            strategy: "head".into(),
+            strategy: recipe.strategy.as_str().into(),
             epochs: recipe.epochs.to_string(),
             lr: recipe.lr.to_string(),
             head_lr: recipe.head_lr.to_string(),
@@ -118,9 +118,15 @@ impl Fields {
         })
     }
 
+    /// The strategy whose word was chosen; nothing chosen is the default.
+    fn strategy(&self) -> Result<Strategy, Wrong> {
+        let unknown = || Wrong::new("strategy", format!("there is no strategy '{}'", self.strategy));
+        if self.strategy.is_empty() { Ok(Recipe::default().strategy) } else { Strategy::parse(&self.strategy).ok_or_else(unknown) }
+    }
+
     fn recipe(&self) -> Result<Recipe, Wrong> {
         let mut recipe = Recipe {
-            strategy: if self.strategy == "full" { Strategy::Full } else { Strategy::Head },
+            strategy: self.strategy()?,
             optimizer: if self.optimizer == "adamw" { Optimizer::Adamw } else { Optimizer::Sgd },
             epochs: number("epochs", &self.epochs)?,
             lr: number("lr", &self.lr)?,

@@ -128,6 +128,10 @@ impl Backbone for Convolutional {
         self.settings.set_momentum(momentum);
     }
 
+    fn freeze_norms(&self) {
+        self.settings.freeze_norms();
+    }
+
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
         self.settings.set_precision(precision, &self.weights.device())
     }

@@ -137,12 +137,12 @@ impl Layer {
         let norm = Norm { gamma: &gamma, beta: &beta, eps: self.eps, activation: self.activation };
         let y = portable::conv2d(x, &weight, &self.spec, pass.arithmetic.precision)?;
         let y = match mode {
-            Mode::Train => {
+            Mode::Train if !pass.fixed_norms => {
                 let (y, batch) = portable::batch_norm_train(&y, &norm, residual)?;
                 self.follow(&batch, pass.momentum)?;
                 y
             }
-            Mode::Eval => portable::batch_norm_eval(&y, &norm, &self.mean, &self.variance, residual)?,
+            _ => portable::batch_norm_eval(&y, &norm, &self.mean, &self.variance, residual)?,
         };
         match &self.squeeze {
             Some(squeeze) => squeeze.compose(&y, mode),
@@ -170,8 +170,11 @@ impl Layer {
     /// The same between nodes on the CPU.
     pub(super) fn learn(&self, x: &Node, residual: Option<&Node>, pass: &Pass) -> Result<Node> {
         let norm = Norm { gamma: &self.gamma, beta: &self.beta, eps: self.eps, activation: self.activation };
-        let (y, batch) = tape::layers::conv_norm(x, &self.weight, &self.spec, &norm, residual)?;
-        self.follow(&batch, pass.momentum)?;
+        let fixed = pass.fixed_norms.then_some((self.mean.as_tensor(), self.variance.as_tensor()));
+        let (y, batch) = tape::layers::conv_norm(x, &self.weight, &self.spec, &norm, residual, fixed)?;
+        if let Some(batch) = batch {
+            self.follow(&batch, pass.momentum)?;
+        }
         match &self.squeeze {
             Some(squeeze) => squeeze.learn(&y),
             None => Ok(y),

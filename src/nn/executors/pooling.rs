@@ -78,6 +78,10 @@ impl Backbone for Pooling {
         self.inner.set_norm_momentum(momentum);
     }
 
+    fn freeze_norms(&self) {
+        self.inner.freeze_norms();
+    }
+
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
         self.inner.set_precision(precision)
     }

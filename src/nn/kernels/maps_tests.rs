@@ -42,7 +42,7 @@ impl Net {
     }
 
     fn run(&self, road: Road, choice: Choice) -> candle_core::Result<Tensor> {
-        let pass = Pass { road, arithmetic: Arithmetic::new(choice, Precision::F32), momentum: 0.1 };
+        let pass = Pass { road, arithmetic: Arithmetic::new(choice, Precision::F32), momentum: 0.1, fixed_norms: false };
         let spec = |stride: usize, padding: usize, groups: usize| Spec { stride, padding: Padding::Symmetric(padding), groups };
         let filters = spec(1, 2, self.filters[1].elem_count());
         let x = Maps::enter(&self.x, &pass)?.conv_bias(both(&self.patches), &spec(self.side, 0, 1), Activation::None)?;
@@ -93,7 +93,7 @@ proptest! {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let pass = Pass { road: Road::Tape, arithmetic: Arithmetic::new(Choice::Auto, Precision::F32), momentum: 0.1 };
+    let pass = Pass { road: Road::Tape, arithmetic: Arithmetic::new(Choice::Auto, Precision::F32), momentum: 0.1, fixed_norms: false };
     let maps = Maps::enter(&random(0, 0, &[1, 4, 4, 3]), &pass).unwrap();
     let (weight, bias) = (random(0, 1, &[5, 3, 1, 1]), random(0, 2, &[5]));
     assert!(maps.conv_bias((&weight, &weight), &Spec::POINTWISE, Activation::None).is_err());

@@ -79,6 +79,8 @@ pub(crate) struct Pass {
     pub arithmetic: Arithmetic,
     /// How far running statistics follow the batch.
     pub momentum: f64,
+    /// Whether those that learn normalise by their running statistics all the same.
+    pub fixed_norms: bool,
 }
 
 impl Pass {
@@ -94,6 +96,7 @@ pub struct Settings {
     rounds: AtomicBool,
     /// The bits of an f64.
     momentum: AtomicU64,
+    fixed_norms: AtomicBool,
     #[cfg(test)]
     forced: Mutex<Forced>,
 }
@@ -111,6 +114,7 @@ impl Settings {
         Settings {
             rounds: AtomicBool::new(false),
             momentum: AtomicU64::new(0.1f64.to_bits()),
+            fixed_norms: AtomicBool::new(false),
             #[cfg(test)]
             forced: Mutex::default(),
         }
@@ -118,6 +122,11 @@ impl Settings {
 
     pub(crate) fn set_momentum(&self, momentum: f64) {
         self.momentum.store(momentum.to_bits(), Ordering::Relaxed);
+    }
+
+    /// From now on norms keep their running statistics.
+    pub(crate) fn freeze_norms(&self) {
+        self.fixed_norms.store(true, Ordering::Relaxed);
     }
 
     /// Of passes that learn on this device. Where another does not work, f32 stays, and the answer is why.
@@ -137,6 +146,7 @@ impl Settings {
             road: Road::of(x, learns),
             arithmetic: Arithmetic::new(backend::choice(), if rounds { Precision::Bf16 } else { Precision::F32 }),
             momentum: f64::from_bits(self.momentum.load(Ordering::Relaxed)),
+            fixed_norms: self.fixed_norms.load(Ordering::Relaxed),
         };
         #[cfg(test)]
         let pass = self.forced.lock().unwrap_or_else(PoisonError::into_inner).apply(pass);

@@ -80,7 +80,8 @@ fn convolve(choice: Choice, x: &Tensor, weight: &Tensor, g: &Geometry) -> Vec<f3
 pub(super) fn normalise(x: &Node, norm: &Norm<'_>, residual: Option<&Node>) -> candle_core::Result<(Node, BatchStatistics)> {
     let channels = x.shape[3];
     let ones = Tensor::ones((channels, 1, 1, 1), candle_core::DType::F32, &Device::Cpu)?;
-    layers::conv_norm(x, &ones, &Spec { groups: channels, ..Spec::POINTWISE }, norm, residual)
+    let (y, batch) = layers::conv_norm(x, &ones, &Spec { groups: channels, ..Spec::POINTWISE }, norm, residual, None)?;
+    batch.map(|batch| (y, batch)).ok_or_else(|| candle_core::Error::Msg("a norm that learns has statistics".into()))
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -304,14 +305,18 @@ fn a_block_has_the_gradient_that_finite_differences_show() {
     let vars =
         [random(1, 0, &[3, 7, 6, 5]), random(1, 1, &[6, 5, 3, 3]), random(1, 2, &[6]), random(1, 3, &[6]), random(1, 4, &[3, 4, 3, 6])];
     let coefficients = random(1, 5, &[3, 4, 3, 6]);
-    let loss = || {
+    // By the batch's statistics, and by those that are fixed.
+    let (mean, variance) = (random(1, 6, &[6]), (random(1, 7, &[6]).sqr().unwrap() + 0.5).unwrap());
+    let loss = |fixed| {
         let norm = Norm { gamma: &vars[2], beta: &vars[3], eps: 1e-3, activation: Activation::None };
         let residual = Node::enter(&vars[4], F32).unwrap();
-        let y = on_tape(&vars[0], |x| Ok(layers::conv_norm(x, &vars[1], &spec, &norm, Some(&residual))?.0)).unwrap();
+        let fixed = if fixed { Some((mean.as_tensor(), &variance)) } else { None };
+        let y = on_tape(&vars[0], |x| Ok(layers::conv_norm(x, &vars[1], &spec, &norm, Some(&residual), fixed)?.0)).unwrap();
         (y.sqr().unwrap() * coefficients.as_tensor()).unwrap().sum_all().unwrap()
     };
-    let gradients = loss().backward().unwrap();
-    for (index, var) in vars.iter().enumerate() {
+    for (fixed, (index, var)) in [false, true].into_iter().flat_map(|fixed| vars.iter().enumerate().map(move |var| (fixed, var))) {
+        let loss = || loss(fixed);
+        let gradients = loss().backward().unwrap();
         let direction = random(2, index as u64, var.dims());
         let start = Tensor::from_vec(var.flatten_all().unwrap().to_vec1::<f32>().unwrap(), var.shape(), &Device::Cpu).unwrap();
         let step = 1e-3;
@@ -345,7 +350,7 @@ fn shapes_that_do_not_fit_are_refused() {
     let norm = Norm { gamma: &four, beta: &four, eps: 1e-5, activation: Activation::None };
     let large = random(0, 1, &[4, 6, 5, 5]);
     for weight in [w, large] {
-        assert!(on_tape(&x, |x| Ok(layers::conv_norm(x, &weight, &spec, &norm, None)?.0)).is_err());
+        assert!(on_tape(&x, |x| Ok(layers::conv_norm(x, &weight, &spec, &norm, None, None)?.0)).is_err());
         assert!(portable::conv2d(&x, &weight, &spec, Precision::F32).is_err());
     }
     assert!(on_tape(&x, |x| layers::max_pool(x, 3, 0, 1)).is_err() && portable::max_pool(&x, 3, 0, 1).is_err());

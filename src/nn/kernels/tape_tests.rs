@@ -53,7 +53,7 @@ impl Net {
     fn on_the_tape(&self, choice: Choice) -> Tensor {
         let plain = Spec { stride: 1, padding: Padding::Symmetric(1), groups: 1 };
         let layer = |x: &Node, index: usize, spec: &Spec, activation, residual: Option<&Node>| {
-            layers::conv_norm(x, &self.weights[index], spec, &self.norm(activation), residual).unwrap().0
+            layers::conv_norm(x, &self.weights[index], spec, &self.norm(activation), residual, None).unwrap().0
         };
         let mut x = layer(&Node::enter(&self.x, Arithmetic::new(choice, Precision::F32)).unwrap(), 0, &self.spec, self.smooth, None);
         if self.pool {
@@ -191,7 +191,7 @@ fn a_second_backward_pass_is_refused() {
     let (weight, gamma, beta) = (random(0, 1, &[5, 3, 3, 3]), random(0, 2, &[5]), random(0, 3, &[5]));
     let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-3, activation: Activation::Relu };
     let spec = Spec { stride: 1, padding: Padding::Same, groups: 1 };
-    let (y, _) = layers::conv_norm(&Node::enter(&x, F32).unwrap(), &weight, &spec, &norm, None).unwrap();
+    let (y, _) = layers::conv_norm(&Node::enter(&x, F32).unwrap(), &weight, &spec, &norm, None, None).unwrap();
     let loss = layers::average(&y).unwrap().sum_all().unwrap();
     assert!(loss.backward().is_ok());
     assert!(loss.backward().unwrap_err().to_string().contains("run the forward pass again"));
@@ -202,6 +202,6 @@ fn a_smooth_activation_after_a_residual_sum_is_refused() {
     let x = Node::enter(&random(0, 0, &[2, 4, 4, 3]), F32).unwrap();
     let (weight, gamma, beta) = (random(0, 1, &[3, 3, 1, 1]), random(0, 2, &[3]), random(0, 3, &[3]));
     let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-3, activation: Activation::Silu };
-    let error = layers::conv_norm(&x, &weight, &Spec::POINTWISE, &norm, Some(&x)).err().unwrap();
+    let error = layers::conv_norm(&x, &weight, &Spec::POINTWISE, &norm, Some(&x), None).err().unwrap();
     assert!(error.to_string().contains("cannot be learnt in place"), "{error}");
 }

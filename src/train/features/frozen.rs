@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Encoding, FeatureStore, Keep, Name, RowFormat, Stored, Writer};
 use crate::data::batch::{self, Item};
 use crate::domain::evaluation::Held;
-use crate::domain::recipe::{Recipe, Strategy};
+use crate::domain::recipe::Recipe;
 use crate::train::Training;
 use crate::train::error::{Error, Result};
 use crate::train::feed::{self, EVAL_BATCH, Feed};
@@ -46,27 +46,25 @@ impl Frozen {
 
 /// How many views of an image take turns from epoch to epoch, the plain one among them; `None` where each epoch shows
 /// views of its own.
-pub fn turns(recipe: &Recipe, frozen: usize) -> Option<u32> {
+pub fn turns(recipe: &Recipe, head_only: bool, frozen: usize) -> Option<u32> {
     let augment = &recipe.augment;
     let changes = augment.horizontal_flip || augment.crop_min_area < 1.0;
-    match (recipe.strategy, frozen) {
-        (Strategy::Head, _) => Some(augment.views + 1),
-        (Strategy::Full, 0) => None,
-        (Strategy::Full, _) if augment.views > 0 => Some(augment.views + 1),
-        (Strategy::Full, _) => (!changes).then_some(1),
+    match (head_only, frozen) {
+        (true, _) => Some(augment.views + 1),
+        (_, 0) => None,
+        _ if augment.views > 0 => Some(augment.views + 1),
+        _ => (!changes).then_some(1),
     }
 }
 
-/// Why running frozen stages once would not pay, if so. A head always learns from cached features: it needs their
-/// mean and variance beforehand.
-fn objection(recipe: &Recipe, keep: Keep, turns: Option<u32>) -> Option<String> {
+/// Why running frozen stages once would not pay, if so.
+fn objection(epochs: u32, keep: Keep, turns: Option<u32>) -> Option<String> {
     match turns {
-        _ if recipe.strategy == Strategy::Head => None,
         _ if matches!(keep, Keep::Nowhere) => Some("their features are to be kept nowhere".into()),
         None => Some(
             "each epoch shows new views of the images; set augment.views to let a few views take turns, and they will be run once".into(),
         ),
-        Some(views) if recipe.epochs <= views => Some(format!("{} epochs show no view of an image twice", recipe.epochs)),
+        Some(views) if epochs <= views => Some(format!("{epochs} epochs show no view of an image twice")),
         Some(_) => None,
     }
 }
@@ -142,7 +140,7 @@ pub fn run_once(
     training: &Training,
     feed: &mut Feed,
     model: &Model,
-    partition: &Partition,
+    (partition, epochs): (&Partition, u32),
     hashes: &[[u8; 32]],
     rest: u64,
     reporter: &mut ProgressReporter,
@@ -150,11 +148,14 @@ pub fn run_once(
     if model.frozen == 0 {
         return Ok((Frozen::None, 0));
     }
-    if let Some(why) = objection(training.recipe, training.keep, turns(training.recipe, model.frozen)) {
+    // A head that learns alone always learns from cached features: it needs their mean and variance beforehand.
+    let turns = turns(training.recipe, model.is_head_only(), model.frozen);
+    let objection = if model.is_head_only() { None } else { objection(epochs, training.keep, turns) };
+    if let Some(why) = objection {
         reporter.info(format!("the frozen stages are run anew in each epoch: {why}"))?;
         return Ok((Frozen::EachEpoch, 0));
     }
-    let items = asked(feed, partition, training.recipe.epochs);
+    let items = asked(feed, partition, epochs);
     run_over(training, feed, model, (items, hashes), rest, reporter)
 }
 
@@ -189,7 +190,7 @@ pub fn run_over(
     }
     let answered = match writer {
         Some(writer) => fill(writer, feed, model, (&wanted, stores[0].of_space(&space, &format)), rest, reporter)?,
-        None if training.recipe.strategy == Strategy::Head => return Err(no_room(bytes)),
+        None if model.is_head_only() => return Err(no_room(bytes)),
         None => Err(format!("there is no room for {} MiB on the disk", bytes >> 20)),
     };
     match answered {
@@ -306,16 +307,14 @@ mod tests {
     #[test]
     fn views_take_turns_where_something_is_frozen_and_views_are_bounded() {
         let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
-        let full = |augment: &Augment| Recipe { strategy: Strategy::Full, augment: augment.clone(), ..Recipe::default() };
+        let recipe = |augment: &Augment| Recipe { augment: augment.clone(), ..Recipe::default() };
         let two = Augment { views: 2, ..Augment::default() };
-        assert_eq!(turns(&Recipe::default(), 5), Some(1));
-        assert_eq!(turns(&full(&Augment::default()), 4), None);
-        assert_eq!(turns(&full(&plain), 4), Some(1));
-        assert_eq!((turns(&full(&two), 4), turns(&full(&two), 0)), (Some(3), None));
-        let epochs = |epochs| Recipe { epochs, ..full(&two) };
-        assert!(objection(&epochs(3), Keep::Scratch, Some(3)).is_some() && objection(&epochs(4), Keep::Scratch, Some(3)).is_none());
-        assert!(objection(&epochs(9), Keep::Nowhere, Some(3)).is_some());
-        assert!(objection(&epochs(9), Keep::Scratch, None).is_some_and(|why| why.contains("augment.views")));
-        assert!(objection(&Recipe { epochs: 1, ..Recipe::default() }, Keep::Nowhere, Some(1)).is_none());
+        assert_eq!(turns(&Recipe::default(), true, 5), Some(1));
+        assert_eq!(turns(&recipe(&Augment::default()), false, 4), None);
+        assert_eq!(turns(&recipe(&plain), false, 4), Some(1));
+        assert_eq!((turns(&recipe(&two), false, 4), turns(&recipe(&two), false, 0)), (Some(3), None));
+        assert!(objection(3, Keep::Scratch, Some(3)).is_some() && objection(4, Keep::Scratch, Some(3)).is_none());
+        assert!(objection(9, Keep::Nowhere, Some(3)).is_some());
+        assert!(objection(9, Keep::Scratch, None).is_some_and(|why| why.contains("augment.views")));
     }
 }

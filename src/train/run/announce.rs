@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::Run;
 use crate::data::Dataset;
 use crate::domain::evaluation::Held;
-use crate::domain::recipe::Strategy;
 use crate::nn::device;
 use crate::train::error::Result;
 use crate::train::progress::ProgressReporter;
@@ -17,11 +16,8 @@ impl Run<'_> {
     /// Tells what the run will do, and what a person should know before believing its numbers.
     pub fn announce(&self, reporter: &mut ProgressReporter) -> Result<()> {
         let (partition, recipe) = (&self.partition, self.training.recipe);
-        let from = if recipe.from_scratch { "random weights" } else { "the base's weights" };
-        let what = match recipe.strategy {
-            Strategy::Head => "the head on the backbone's features".to_owned(),
-            Strategy::Full => format!("the head and {} stages", self.model.classifier.backbone.stages().len() - self.model.frozen),
-        };
+        let from = if recipe.is_from_scratch() { "random weights" } else { "the base's weights" };
+        let what = self.learning();
         let (train, val, name) = (partition.train.len(), partition.val.len(), self.model.architecture.name);
         let items = describe(self.training.dataset, train);
         reporter.info(format!("{name} from {from}: training {what} on {items}, measuring on {val}"))?;
@@ -53,7 +49,7 @@ impl Run<'_> {
 
     /// The recipe's, where this machine has it; f32 always works.
     pub fn choose_precision(&self, reporter: &mut ProgressReporter) -> Result<()> {
-        let learns = self.training.recipe.strategy == Strategy::Full;
+        let learns = !self.model.is_head_only();
         let asked = self.training.recipe.precision;
         match self.model.classifier.backbone.set_precision(asked) {
             Err(reason) if learns => reporter.warn(format!("products in f32 instead of bf16: {reason}")),

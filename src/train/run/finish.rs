@@ -53,7 +53,7 @@ impl Run<'_> {
     pub fn into_report(self, validation: Evaluation, test: Option<Evaluation>) -> Result<Report> {
         let weights = self.model.classifier.weights();
         let (copies, findings) = (self.survey.copies.tell(&self.partition.train), self.findings());
-        let stopped = if self.epoch() < self.training.recipe.epochs { Stopped::Early } else { Stopped::Finished };
+        let stopped = if self.epoch() < self.plan.epochs() { Stopped::Early } else { Stopped::Finished };
         let outcome = Outcome {
             best_epoch: self.state.best().map_or(0, |(epoch, _)| epoch.epoch),
             stopped,
@@ -70,6 +70,9 @@ impl Run<'_> {
             weights,
             config: self.config,
             recipe: self.training.recipe.clone(),
+            kept_stages: self.plan.lowest(self.model.classifier.backbone.stages().len()),
+            stages: self.model.classifier.backbone.stages().len(),
+            probe: self.state.probe,
             frozen: self.frozen,
             modality: self.training.dataset.modality.name(),
             trained_on: describe(self.training.dataset, self.partition.train.len()),

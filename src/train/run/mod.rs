@@ -3,9 +3,12 @@
 mod announce;
 mod finish;
 mod health;
+mod measuring;
 mod moving;
+mod probing;
 mod saving;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +18,7 @@ use super::Training;
 use super::checkpoint::State;
 use super::embedding::surveyed;
 use super::error::{Error, Result};
+use super::estimate::check_batch_size;
 use super::features::{self, Frozen, Scale};
 use super::feed::Feed;
 use super::model::Model;
@@ -23,12 +27,13 @@ use super::optim::{Average, Optimizer};
 use super::partition::Partition;
 use super::progress::ProgressReporter;
 use super::schedule::Schedule;
+use super::strategy::{self, Plan};
 use super::tasks::{self, Task};
 use crate::data::Survey;
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{Evaluation, Held};
 use crate::domain::job_event::EpochNumbers;
-use crate::domain::recipe::Strategy;
+use crate::domain::recipe::{Norm, Strategy};
 use announce::Skipped;
 
 pub struct Run<'a> {
@@ -40,6 +45,7 @@ pub struct Run<'a> {
     pub optimizer: Optimizer,
     pub schedule: Schedule,
     pub skipped: Skipped,
+    plan: Plan,
     config: ModelConfig,
     steps_per_epoch: u64,
     pass_steps: u64,
@@ -50,6 +56,8 @@ pub struct Run<'a> {
     average: Option<Average>,
     /// The weights while their average stands in their place.
     beneath: Vec<(String, Tensor)>,
+    /// As it was found, for checkpoints.
+    probe_head: Vec<(String, Tensor)>,
     scale: Option<Scale>,
     settled: bool,
     seconds_before: f64,
@@ -59,7 +67,7 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Splits the data, loads the model, sets up the optimiser; nothing has learned yet.
+    /// Splits the data and loads the model; nothing has learned yet.
     pub fn prepare(training: &'a Training<'a>, reporter: &mut ProgressReporter) -> Result<Run<'a>> {
         let recipe = training.recipe;
         let survey = surveyed(training.dataset, training.keep, reporter)?;
@@ -67,21 +75,22 @@ impl<'a> Run<'a> {
         let task: Arc<dyn Task> = tasks::of_targets(&training.dataset.targets, &partition, recipe)?.into();
         let config = model_folder::config_of_result(training.config, recipe, &*task);
         let model = Model::load(training, task.outputs())?;
-        let turns = features::turns(recipe, model.frozen);
+        let (stages, convex) = (model.frozen, task.convex(&[], recipe).is_some());
+        let plan = Plan::of(recipe, stages, convex, model.architecture.name)?;
         let views = training.dataset.modality.views(&config)?;
-        let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), turns);
-        let optimizer = Optimizer::new(recipe, model.groups(recipe, &*task))?;
-        let average = if recipe.ema > 0.0 { Some(Average::new(recipe.ema, model.learned())?) } else { None };
+        let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), Some(1));
         let steps_per_epoch = feed.steps_per_epoch(partition.train.len());
-        let updates = steps_per_epoch.div_ceil(u64::from(recipe.accumulate)) * u64::from(recipe.epochs);
         // Batch norm forgets at the pace of an epoch, but not slower than PyTorch's default (SimCLR's rule).
         model.classifier.backbone.set_norm_momentum((10.0 / steps_per_epoch as f64).min(0.1));
         let state = State::new(saving::identity(training, &model, &feed, &survey.digest));
         Ok(Run {
-            best: model.snapshot()?,
-            average,
+            best: Vec::new(),
+            probe_head: Vec::new(),
+            average: None,
             beneath: Vec::new(),
-            schedule: Schedule::new(recipe.schedule, updates, recipe.warmup),
+            schedule: Schedule::new(recipe.schedule, 1, recipe.warmup),
+            optimizer: Optimizer::new(recipe, Vec::new())?,
+            plan,
             pass_steps: 0,
             frozen: Frozen::None,
             training,
@@ -89,7 +98,6 @@ impl<'a> Run<'a> {
             partition,
             model,
             feed,
-            optimizer,
             skipped: Skipped::default(),
             config,
             steps_per_epoch,
@@ -104,13 +112,58 @@ impl<'a> Run<'a> {
         })
     }
 
+    fn stages(&self) -> usize {
+        self.model.classifier.backbone.stages().len()
+    }
+
+    /// Sets up what learns, now that the plan is made: the boundary, the optimiser, and what the best epoch has to beat.
+    pub fn set_out(&mut self) -> Result<()> {
+        let (recipe, stages) = (self.training.recipe, self.stages());
+        let lowest = self.plan.lowest(stages);
+        self.model.learn_above(lowest);
+        check_batch_size(recipe, self.model.architecture, lowest < stages)?;
+        if recipe.norm == Norm::Frozen {
+            self.model.classifier.backbone.freeze_norms();
+        }
+        self.schedule = Schedule::new(recipe.schedule, self.updates_per_epoch() * u64::from(self.plan.epochs()), recipe.warmup);
+        self.average = if recipe.ema > 0.0 { Some(Average::new(recipe.ema, self.model.learned())?) } else { None };
+        self.best = self.model.snapshot()?;
+        if let Some(probed) = &self.state.probe {
+            self.state.set_best(f64::from_bits(probed.bits.0), f64::from_bits(probed.bits.1));
+        }
+        if !self.plan.phases.is_empty() {
+            self.feed.take_turns(features::turns(recipe, self.model.is_head_only(), lowest));
+            self.enter_phase(self.plan.frozen_after(0, stages))?;
+        }
+        Ok(())
+    }
+
+    /// So many stages are frozen from now on; what learned already goes on as it was going.
+    fn enter_phase(&mut self, frozen: usize) -> Result<()> {
+        let (recipe, (memory, steps)) = (self.training.recipe, self.optimizer.state()?);
+        let mut memory: HashMap<String, Tensor> = memory.into_iter().collect();
+        self.model.frozen = frozen;
+        self.optimizer = Optimizer::new(recipe, self.model.groups(recipe, &*self.task))?;
+        let (fresh, _) = self.optimizer.state()?;
+        let mut fresh: HashMap<String, Tensor> = fresh.into_iter().collect();
+        let carried = self.optimizer.restore(|name| memory.remove(name).or_else(|| fresh.remove(name)), steps);
+        carried.map_err(|name| Error::Unsupported(format!("the optimiser lacks `{name}`")))
+    }
+
     /// Sends every view through the frozen stages once, now, and never again, where that pays.
     pub fn pass_frozen_stages(&mut self, reporter: &mut ProgressReporter) -> Result<()> {
-        let (training, epochs) = (self.training, self.training.recipe.epochs);
-        let rest = self.total_steps();
-        (self.frozen, self.pass_steps) =
-            features::run_once(training, &mut self.feed, &self.model, &self.partition, &self.survey.hashes, rest, reporter)?;
-        if training.recipe.strategy == Strategy::Head {
+        if self.plan.phases.is_empty() {
+            return Ok(());
+        }
+        let (training, rest, epochs) = (self.training, self.total_steps(), self.plan.epochs());
+        let (phase, lowest) = (self.model.frozen, self.plan.lowest(self.stages()));
+        self.model.frozen = lowest;
+        let passed =
+            features::run_once(training, &mut self.feed, &self.model, (&self.partition, epochs), &self.survey.hashes, rest, reporter);
+        self.model.frozen = phase;
+        (self.frozen, self.pass_steps) = passed?;
+        // A head from the probe is one for the features as they are.
+        if lowest == self.stages() && !self.plan.probe {
             let shown = self.feed.views_shown(&self.partition.train, epochs);
             self.scale = self.feed.standardise(&shown);
         }
@@ -128,22 +181,29 @@ impl<'a> Run<'a> {
     }
 
     fn total_steps(&self) -> u64 {
-        self.pass_steps + self.steps_per_epoch * u64::from(self.training.recipe.epochs)
+        self.pass_steps + if self.plan.phases.is_empty() { 0 } else { self.steps_per_epoch * u64::from(self.plan.epochs()) }
     }
 
     pub fn is_done(&self) -> bool {
-        self.epoch() >= self.training.recipe.epochs || self.is_out_of_patience()
+        self.epoch() >= self.plan.epochs() || self.is_out_of_patience()
     }
 
     fn is_out_of_patience(&self) -> bool {
         let patience = self.training.recipe.patience;
-        patience > 0 && self.partition.held != Held::Training && self.state.best().is_some_and(|(_, since)| since >= patience)
+        // The probe counts as the best before the first epoch.
+        let since = self.state.best().map(|(_, since)| since).or_else(|| self.state.probe.as_ref().map(|_| self.epoch()));
+        patience > 0 && self.partition.held != Held::Training && since.is_some_and(|since| since >= patience)
     }
 
     pub fn open_epoch(&mut self, reporter: &mut ProgressReporter) -> Result<()> {
         self.epoch_began = Instant::now();
+        let frozen = self.plan.frozen_after(self.epoch(), self.stages());
+        if frozen != self.model.frozen {
+            self.enter_phase(frozen)?;
+            reporter.info(format!("from here on {} stages learn", self.stages() - frozen))?;
+        }
         reporter.plan(self.pass_steps + self.first_step(), self.total_steps());
-        reporter.stage(format!("epoch {} of {}", self.epoch() + 1, self.training.recipe.epochs), self.total_steps())
+        reporter.stage(format!("epoch {} of {}", self.epoch() + 1, self.plan.epochs()), self.total_steps())
     }
 
     /// Judges an epoch and keeps its weights if they are the best so far.
@@ -162,7 +222,7 @@ impl<'a> Run<'a> {
         let numbers = EpochNumbers {
             task: self.task.name(),
             epoch,
-            epochs: recipe.epochs,
+            epochs: self.plan.epochs(),
             train_loss: trained.loss,
             train_primary: trained.primary,
             val_loss: validation.loss,
@@ -170,7 +230,7 @@ impl<'a> Run<'a> {
             lr: recipe.head_lr * self.schedule.factor(u64::from(epoch) * self.updates_per_epoch() - 1),
             samples_per_second,
             seconds,
-            eta_seconds: seconds * f64::from(recipe.epochs - epoch),
+            eta_seconds: seconds * f64::from(self.plan.epochs() - epoch),
             best,
         };
         self.state.history.push(numbers.clone());
@@ -182,9 +242,17 @@ impl<'a> Run<'a> {
         if self.task.name().primary().rises { value } else { -value }
     }
 
-    /// Whether these are the best validation numbers so far: a better first measure, or the same with less loss.
+    /// Whether these are the best validation numbers so far: a better first measure, or the same with less loss. What `auto` takes
+    /// instead of the probe must be better by more than noise.
     fn is_better(&self, validation: &Evaluation) -> bool {
-        self.state.is_beaten_by(self.merit(validation.primary()), validation.loss)
+        let merit = self.merit(validation.primary());
+        let at_probe = self.state.probe.as_ref().filter(|_| self.state.best().is_none());
+        let margin = match at_probe {
+            Some(probed) if self.training.recipe.strategy == Strategy::Auto => strategy::noise(&probed.evaluation),
+            _ => 0.0,
+        };
+        (margin == 0.0 || at_probe.is_some_and(|probed| merit > f64::from_bits(probed.bits.0) + margin))
+            && self.state.is_beaten_by(merit, validation.loss)
     }
 
     fn seconds(&self) -> f64 {

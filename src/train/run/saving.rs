@@ -7,7 +7,6 @@ use candle_core::Tensor;
 use sha2::{Digest as _, Sha256};
 
 use super::Run;
-use crate::domain::recipe::Strategy;
 use crate::train::Training;
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::error::Result;
@@ -18,9 +17,16 @@ use crate::train::model::Model;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 
 impl Run<'_> {
-    /// Takes up a checkpoint of this very run.
-    pub fn resume(&mut self, path: &Path) -> Result<()> {
-        let mut checkpoint = Checkpoint::load(path, &self.state.run, self.training.device)?;
+    /// Reads a checkpoint of this very run.
+    pub fn open_checkpoint(&self, path: &Path) -> Result<Checkpoint> {
+        Checkpoint::load(path, &self.state.run, self.training.device)
+    }
+
+    /// Goes on from there: in the phase of its last epoch.
+    pub fn resume(&mut self, mut checkpoint: Checkpoint) -> Result<()> {
+        if !self.plan.phases.is_empty() {
+            self.enter_phase(self.plan.frozen_after(checkpoint.state.epoch().saturating_sub(1), self.stages()))?;
+        }
         let steps = checkpoint.state.optimizer_steps;
         let restored = self
             .model
@@ -41,7 +47,7 @@ impl Run<'_> {
     }
 
     pub fn is_checkpoint_due(&self) -> bool {
-        self.training.recipe.strategy == Strategy::Full || self.saved.is_none_or(|at| at.elapsed() >= CHECKPOINT_EVERY)
+        !self.model.is_head_only() || self.saved.is_none_or(|at| at.elapsed() >= CHECKPOINT_EVERY)
     }
 
     pub fn save_checkpoint(&mut self) -> Result<PathBuf> {
@@ -53,7 +59,7 @@ impl Run<'_> {
         let now = prefixed("now", self.model.snapshot()?);
         let average = self.average.as_ref().map(|average| average.tensors()).transpose()?.unwrap_or_default();
         let rest = prefixed("best", self.best.clone()).chain(prefixed("optimizer", memory)).chain(prefixed("average", average));
-        let tensors: Vec<_> = now.chain(rest).collect();
+        let tensors: Vec<_> = now.chain(rest).chain(prefixed("probe", self.probe_head.clone())).collect();
         self.saved = Some(Instant::now());
         checkpoint::save(self.training.scratch, &self.state, &tensors)
     }

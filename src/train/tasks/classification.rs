@@ -10,7 +10,7 @@ use crate::data::{Sample, Target};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{ClassScore, Evaluation};
 use crate::domain::prediction::{Answer, Class};
-use crate::domain::recipe::Recipe;
+use crate::domain::recipe::{ClassWeights, Recipe};
 use crate::domain::task::Task as Name;
 use crate::nn::loss;
 use crate::train::error::Result;
@@ -21,12 +21,36 @@ const KEPT: usize = 32 << 20;
 
 pub struct Classification {
     names: Vec<String>,
+    /// Training items of each class; none of it where nobody counted.
+    counts: Vec<u64>,
 }
 
 impl Classification {
     /// Of these classes, in the order of the outputs.
     pub fn new(names: &[String]) -> Classification {
-        Classification { names: names.to_vec() }
+        Classification { names: names.to_vec(), counts: Vec::new() }
+    }
+
+    /// The same, with how many there are of each to train on.
+    pub fn counted(names: &[String], train: &[Sample]) -> Classification {
+        let mut counts = vec![0; names.len()];
+        for label in train.iter().filter_map(|sample| sample.target.class()) {
+            counts[label as usize] += 1;
+        }
+        Classification { names: names.to_vec(), counts }
+    }
+
+    /// How much an item of each class counts: one on average over the training items.
+    fn class_weights(&self, kind: ClassWeights) -> Option<Vec<f64>> {
+        let power = match kind {
+            ClassWeights::None => return None,
+            ClassWeights::Balanced => 1.0,
+            ClassWeights::Sqrt => 0.5,
+        };
+        let raw: Vec<f64> = self.counts.iter().map(|count| (*count.max(&1) as f64).powf(-power)).collect();
+        let items = self.counts.iter().sum::<u64>() as f64;
+        let total: f64 = raw.iter().zip(&self.counts).map(|(weight, count)| weight * *count as f64).sum();
+        (total > 0.0).then(|| raw.iter().map(|weight| weight * items / total).collect())
     }
 }
 
@@ -46,7 +70,12 @@ impl Task for Classification {
 
     fn loss(&self, outputs: &Tensor, targets: &[Target], recipe: &Recipe) -> Result<Tensor> {
         let labels: Vec<u32> = targets.iter().map(class).collect();
-        Ok(loss::cross_entropy(outputs, &Tensor::new(labels, &Device::Cpu)?, recipe.label_smoothing)?)
+        let mut wanted = loss::targets(&labels, self.names.len(), recipe.label_smoothing)?;
+        if let Some(weights) = self.class_weights(recipe.class_weights) {
+            let own: Vec<f32> = labels.iter().map(|label| weights[*label as usize] as f32).collect();
+            wanted = wanted.broadcast_mul(&Tensor::from_vec(own, (labels.len(), 1), &Device::Cpu)?)?;
+        }
+        Ok(loss::soft_cross_entropy(outputs, &wanted)?)
     }
 
     fn tally(&self, settled: bool) -> Box<dyn super::Tally + '_> {
@@ -61,6 +90,11 @@ impl Task for Classification {
     fn sure(&self, row: &[f32]) -> Option<(Target, f32)> {
         let class = argmax(row);
         Some((Target::Class(class as u32), softmax(row).get(class).copied()?))
+    }
+
+    fn item_weights(&self, targets: &[Target], recipe: &Recipe) -> Vec<f32> {
+        let Some(weights) = self.class_weights(recipe.class_weights) else { return Vec::new() };
+        targets.iter().map(|target| weights[class(target) as usize] as f32).collect()
     }
 
     fn check(&self, partition: &Partition) -> Result<()> {
@@ -271,6 +305,23 @@ mod tests {
         assert_eq!(tally.primary(), 0.0);
         assert!(tally.loss().is_nan());
         assert!(Tally::new(&names).loss() == 0.0, "no images, no loss");
+    }
+
+    #[test]
+    fn weights_even_classes_out_and_are_one_on_average() {
+        let counts = vec![100, 25, 0];
+        let task = Classification { names: names(3), counts };
+        let balanced = task.class_weights(ClassWeights::Balanced).unwrap();
+        assert!((balanced[0] - 0.625).abs() < 1e-12 && (balanced[1] - 2.5).abs() < 1e-12, "{balanced:?}");
+        let sqrt = task.class_weights(ClassWeights::Sqrt).unwrap();
+        assert!((sqrt[1] / sqrt[0] - 2.0).abs() < 1e-12 && (100.0 * sqrt[0] + 25.0 * sqrt[1] - 125.0).abs() < 1e-9);
+        assert_eq!(task.class_weights(ClassWeights::None), None);
+        let recipe = Recipe { class_weights: ClassWeights::Balanced, ..Recipe::default() };
+        let targets = [Target::Class(0), Target::Class(1)];
+        assert_eq!(task.item_weights(&targets, &recipe), [0.625, 2.5]);
+        let outputs = Tensor::new(&[[0f32, 0.0, 0.0], [0.0, 0.0, 0.0]], &Device::Cpu).unwrap();
+        let loss = |recipe: &Recipe| task.loss(&outputs, &targets, recipe).unwrap().to_scalar::<f32>().unwrap();
+        assert!((loss(&recipe) - 1.5625 * 3f32.ln()).abs() < 1e-5 && (loss(&Recipe::default()) - 3f32.ln()).abs() < 1e-6);
     }
 
     #[test]

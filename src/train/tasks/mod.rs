@@ -131,7 +131,7 @@ pub fn check_classes(task: Name, targets: Name, classes: &[String]) -> Result<()
 /// The task of targets that stand alone, or for one head of several.
 fn alone(targets: &Targets, partition: &Partition) -> Result<Box<dyn Task>> {
     Ok(match targets {
-        Targets::Classes(classes) => Box::new(Classification::new(classes)),
+        Targets::Classes(classes) => Box::new(Classification::counted(classes, &partition.train)),
         Targets::Ranks(names) => Box::new(ordinal::Ordinal::of_ranks(names)),
         Targets::Labels(names) => Box::new(multi_label::MultiLabel::new(names)),
         Targets::Values(names) => Box::new(regression::Regression::new(names, &partition.train)),

@@ -16,8 +16,9 @@ use crate::nn::kernels::simd::vectorised;
 /// Floats one thread takes at a time in the second pass.
 const PIECE_FLOATS: usize = 32 * 1024;
 
-/// A norm with the statistics of the batch it normalises: the gradient runs through them, too.
+/// A norm with the statistics of the batch it normalises: the gradient runs through them, too, unless they are fixed.
 pub(crate) struct Fitted {
+    is_fixed: bool,
     mean: Vec<f32>,
     inverse_deviation: Vec<f32>,
     activation: Activation,
@@ -34,10 +35,16 @@ pub(crate) enum Mask<'a> {
 impl Fitted {
     pub fn new(mean: &[f64], variance: &[f64], norm: &Norm<'_>) -> Fitted {
         Fitted {
+            is_fixed: false,
             mean: mean.iter().map(|&value| value as f32).collect(),
             inverse_deviation: variance.iter().map(|&value| (1.0 / (value + norm.eps).sqrt()) as f32).collect(),
             activation: norm.activation,
         }
+    }
+
+    /// With statistics that are constants.
+    pub fn fixed(mean: &[f64], variance: &[f64], norm: &Norm<'_>) -> Fitted {
+        Fitted { is_fixed: true, ..Fitted::new(mean, variance, norm) }
     }
 
     /// Scale and shift that normalise in one step. `gain` is gamma, then beta.
@@ -99,9 +106,10 @@ impl Fitted {
             let inverse = f64::from(self.inverse_deviation[channel]);
             let scale = f64::from(gain[channel]) * inverse;
             let slope = -scale * inverse * inverse * product[channel] / count;
+            let (slope, shift) = if self.is_fixed { (0.0, 0.0) } else { (slope, -scale * sum[channel] / count) };
             a.push(scale as f32);
             b.push(slope as f32);
-            c.push((-scale * sum[channel] / count) as f32);
+            c.push(shift as f32);
         }
         Spread { a: tiled(&a), b: tiled(&b), c: tiled(&c), mean: tiled(&self.mean), affine, activation }
     }

@@ -18,25 +18,32 @@ use crate::nn::kernels::norm::normalise::{Fitted, Mask};
 use crate::nn::kernels::norm::statistics::Gathering;
 
 /// `norm(conv2d(x, weight)) + residual`, then the norm's activation, with the statistics of this batch. Gradients
-/// flow to all of them.
+/// flow to all of them. With `fixed`, a mean and a variance per channel, it normalises by these instead, as constants, and
+/// answers no statistics.
 ///
 /// Errors when shapes do not fit, or the batch has a single value per channel, which has no variance.
-pub fn conv_norm(x: &Node, weight: &Tensor, spec: &Spec, norm: &Norm<'_>, residual: Option<&Node>) -> Result<(Node, BatchStatistics)> {
+pub fn conv_norm(
+    x: &Node,
+    weight: &Tensor,
+    spec: &Spec,
+    norm: &Norm<'_>,
+    residual: Option<&Node>,
+    fixed: Option<(&Tensor, &Tensor)>,
+) -> Result<(Node, Option<BatchStatistics>)> {
     let geometry = Geometry::of(&x.shape, weight.dims(), spec)?;
     let (shape, channels, count) = (geometry.output_shape(), geometry.out_c, geometry.rows());
     norm.check(channels)?;
     if residual.is_some_and(|residual| residual.shape != shape) {
         bail!("a residual does not fit an output of shape {shape:?}")
     }
-    Norm::check_count(count)?;
+    if fixed.is_none() {
+        Norm::check_count(count)?;
+    }
     if residual.is_some() && norm.activation.is_smooth() {
         bail!("{:?} after a residual sum cannot be learnt in place", norm.activation)
     }
-    let (mut z, gathering) = (Buffer::any(count * channels), Gathering::new(channels));
-    let note = |piece: &mut [f32], offset: usize| gathering.note(piece, offset);
-    conv::forward(x.arithmetic, &x.values, &read(weight)?, &geometry, &note, &mut z)?;
-    let (mean, variance) = gathering.moments();
-    let fitted = Fitted::new(&mean, &variance, norm);
+    let mut z = Buffer::any(count * channels);
+    let (fitted, batch) = normaliser(x, weight, &geometry, norm, fixed, &mut z)?;
     let gain = Tensor::cat(&[norm.gamma, norm.beta], 0)?;
     let mut y = Buffer::any(z.len());
     fitted.forward(&z, &read(&gain)?, residual.map(|residual| &residual.values[..]), &mut y);
@@ -56,7 +63,29 @@ pub fn conv_norm(x: &Node, weight: &Tensor, spec: &Spec, norm: &Norm<'_>, residu
         arithmetic: x.arithmetic,
     };
     let link = below.apply_op3(weight, &gain, Step::new(move |weight: &Tensor, gain: &Tensor| left.backward(weight, gain)))?;
-    Ok((Node { shape, values, link, gradient, arithmetic: x.arithmetic }, BatchStatistics::of(&mean, &variance, count)?))
+    Ok((Node { shape, values, link, gradient, arithmetic: x.arithmetic }, batch))
+}
+
+/// Convolves into `z`, and fits the norm to what came out, or to what is `fixed`.
+fn normaliser(
+    x: &Node,
+    weight: &Tensor,
+    geometry: &Geometry,
+    norm: &Norm<'_>,
+    fixed: Option<(&Tensor, &Tensor)>,
+    z: &mut Buffer,
+) -> Result<(Fitted, Option<BatchStatistics>)> {
+    let weight = read(weight)?;
+    if let Some((mean, variance)) = fixed {
+        conv::forward(x.arithmetic, &x.values, &weight, geometry, &|_: &mut [f32], _| (), z)?;
+        let wide = |values: &Tensor| Ok::<Vec<f64>, candle_core::Error>(values.to_vec1::<f32>()?.into_iter().map(f64::from).collect());
+        return Ok((Fitted::fixed(&wide(mean)?, &wide(variance)?, norm), None));
+    }
+    let gathering = Gathering::new(geometry.out_c);
+    let note = |piece: &mut [f32], offset: usize| gathering.note(piece, offset);
+    conv::forward(x.arithmetic, &x.values, &weight, geometry, &note, z)?;
+    let (mean, variance) = gathering.moments();
+    Ok((Fitted::new(&mean, &variance, norm), Some(BatchStatistics::of(&mean, &variance, geometry.rows())?)))
 }
 
 /// What a layer's forward pass leaves for its backward pass.
