@@ -222,7 +222,7 @@ fn job(words: &[&str], precision: Precision) -> Value {
         return json!({ "skip": format!("this build does not know {architecture}") });
     }
     let scratch = Path::new(scratch);
-    let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+    let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() };
     let base = Recipe {
         epochs: epochs.parse().unwrap(),
         batch_size: batch.parse().unwrap(),

@@ -171,7 +171,7 @@ impl Run {
 }
 
 fn recipe(optimizer: Optimizer, lr: f64, epochs: u32) -> Recipe {
-    let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+    let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() };
     Recipe { strategy: Strategy::Full, epochs, optimizer, lr, head_lr: lr, batch_size: 16, augment, ..Recipe::default() }
 }
 
@@ -194,7 +194,7 @@ fn a_fine_tune_on_the_card_learns_is_published_and_answers_on_both() {
 #[test]
 fn a_head_on_frozen_features_and_adamw_learn_too() {
     let (card, run) = (card(), Run::new("mobilenetv3_small_100"));
-    let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+    let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() };
     let head = Recipe { strategy: Strategy::Head, head_solver: HeadSolver::Sgd, epochs: 5, batch_size: 16, augment, ..Recipe::default() };
     let report = run.fit(&head, "head", &card, &mut |_| Control::Continue).unwrap();
     assert!(report.outcome.validation.primary() > 0.7, "{:?}", report.outcome.validation);

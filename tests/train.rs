@@ -21,10 +21,14 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 
+#[path = "train/adapters.rs"]
+mod adapters;
 #[path = "train/moving.rs"]
 mod moving;
 #[path = "train/strategies.rs"]
 mod strategies;
+#[path = "train/views.rs"]
+mod views;
 
 const CLASSES: [&str; 3] = ["disc", "horizontal", "vertical"];
 const SIDE: u32 = 32;
@@ -318,7 +322,7 @@ fn runs_find_what_others_left_and_make_it_again_where_it_is_damaged() {
     let bench = Bench::new("resnet18", &[("train", 20), ("val", 6)]);
     let folder = bench.folder.path().join("store");
     let store = FeatureStore::new(&folder, 1 << 30);
-    let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+    let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() };
     let recipe = Recipe { frozen_stages: 3, augment: plain, ..full(3) };
     let run = |recipe: &Recipe, name: &str| bench.run_kept(recipe, name, Keep::Store(&store), &mut |_| Control::Continue).unwrap();
     let files = || kept_features(&folder);
@@ -356,7 +360,7 @@ fn rearranged(bench: &Bench, name: &str, arrange: impl Fn(&Path, &Path)) -> Arc<
 fn features_are_found_by_content_however_files_are_called_and_whatever_joins_them() {
     let bench = Bench::new("resnet18", &[("train", 20), ("val", 6)]);
     let store = FeatureStore::new(bench.folder.path().join("store"), 1 << 30);
-    let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+    let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() };
     let augmented = Recipe { frozen_stages: 3, augment: Augment { views: 1, ..Augment::default() }, ..full(3) };
     let recipe = Recipe { frozen_stages: 3, augment: plain, ..full(2) };
     // Names turned around within each class: another order of the same content.
@@ -499,7 +503,7 @@ fn where_running_frozen_stages_once_would_not_pay_the_run_says_so() {
     words.clear();
     // A store without room does not stop a run, which then keeps its own.
     let small = FeatureStore::new(bench.folder.path().join("small"), 10);
-    let plain = Recipe { augment: Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 }, ..recipe };
+    let plain = Recipe { augment: Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() }, ..recipe };
     let own = bench.run_kept(&plain, "no room", Keep::Store(&small), &mut told(&mut words)).unwrap();
     assert!(own.frozen == Frozen::Once && words.iter().any(|word| word.contains("running 7 frozen stages once")), "{words:?}");
     assert!(!bench.folder.path().join("small").exists());
@@ -557,7 +561,7 @@ fn a_network_without_batch_norms_fine_tunes_head_and_stages_above_the_frozen_one
     let adamw = Recipe { optimizer: Optimizer::Adamw, lr: 1e-3, head_lr: 1e-3, ..full(3) };
     // Batches of one: nothing normalises a batch.
     let single = Recipe { batch_size: 1, ..adamw.clone() };
-    let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+    let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() };
     for (recipe, name) in [(single, "single"), (Recipe { augment: plain, frozen_stages: 3, ..adamw }, "frozen")] {
         let report = bench.fit(&recipe, name).unwrap();
         assert!(report.epochs[2].train_loss < report.epochs[0].train_loss, "{name}: {:?}", report.epochs);
@@ -701,7 +705,7 @@ fn greys(architecture: &str, count: usize) -> Bench {
 #[test]
 fn numbers_are_learned_by_the_head_and_by_the_whole_and_answered_in_their_own_units() {
     let bench = greys("resnet18", 120);
-    let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+    let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() };
     let head = Recipe { augment: augment.clone(), ..head(30) };
     let full = Recipe { augment, loss: Some(Loss::Huber), ..full(6) };
     for (name, recipe) in [("head", &head), ("full", &full)] {

@@ -25,7 +25,11 @@ use crate::domain::recipe::Augment;
 /// Numbers of views that epochs have for themselves.
 const MOST_EPOCHS: u32 = 1_001;
 
-/// One view of one sample. View 0 is the plain (eval) view; any other number is a random training view of its own.
+/// The number of the plain view turned around.
+pub const MIRRORED: u32 = u32::MAX;
+
+/// One view of one sample. View 0 is the plain (eval) view, [`MIRRORED`] that view turned around; any other number is a random
+/// training view of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
     pub sample: Sample,
@@ -35,6 +39,11 @@ pub struct Item {
 /// Each sample once, in the given order, as its plain view.
 pub fn plain(samples: &[Sample]) -> Vec<Item> {
     samples.iter().map(|s| Item { sample: s.clone(), view: 0 }).collect()
+}
+
+/// Each sample once, in the given order, turned around.
+pub fn mirrored(samples: &[Sample]) -> Vec<Item> {
+    samples.iter().map(|s| Item { sample: s.clone(), view: MIRRORED }).collect()
 }
 
 /// One epoch of training: each sample once, shuffled by (seed, epoch), in a view no other epoch shows.
@@ -204,8 +213,9 @@ fn make(dataset: &Dataset, items: &[Item], options: &Options, maker: &mut dyn Vi
     let mut batch = Batch { input, targets: Vec::new(), ids: Vec::new(), views: Vec::new(), skipped: Vec::new() };
     for Item { sample, view: number } in items {
         let bytes = dataset.encoded(sample)?;
-        let view = match number {
+        let view = match *number {
             0 => View::Plain,
+            MIRRORED => View::Mirrored,
             _ => View::Random(&options.augment, Box::new(random(options.seed, stream(&bytes), *number))),
         };
         if let Err(refusal) = maker.add(&bytes, dataset.limits(), view, &mut batch.input)? {

@@ -124,6 +124,8 @@ impl Input {
 pub enum View<'a> {
     /// As a model that is used sees it.
     Plain,
+    /// The plain one turned around, for answers that are averaged over both.
+    Mirrored,
     /// A random one for training, which follows from these numbers alone.
     Random(&'a Augment, Box<ChaCha8Rng>),
 }

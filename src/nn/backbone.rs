@@ -3,7 +3,8 @@
 use candle_core::{D, Tensor};
 
 use super::architectures::tensor::Expected;
-use super::error::Result;
+use super::error::{Error, Result};
+use super::executors::LowRank;
 use super::input::Input;
 use super::weights::Weights;
 use crate::domain::recipe::Precision;
@@ -85,6 +86,22 @@ pub trait Backbone: Send + Sync {
     /// The precision of products in stages that learn; f32 unless set. Where another does not work, f32 stays, and
     /// the answer is why.
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String>;
+
+    /// From now on low-rank adapters beside its linear layers are all that learns; they stand in the place of its trainable tensors.
+    ///
+    /// # Errors
+    /// It has no layers that adapters are for.
+    fn adapt(&mut self, _with: &LowRank) -> Result<()> {
+        Err(Error::Invalid(format!(
+            "{} has no attention to put low-rank adapters in; choose a transformer, or another strategy",
+            self.architecture()
+        )))
+    }
+
+    /// Makes what adapters have learned part of the matrices they stand beside, and takes them away.
+    fn merge_adapters(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// What its passes are told, for tests that compare roads.
     #[cfg(test)]

@@ -19,6 +19,47 @@ impl Input {
         }
     }
 
+    /// As a mirror shows it.
+    pub fn mirrored(&self) -> Result<Input> {
+        let Input::Pixels(pixels) = self;
+        let order: Vec<u32> = (0..pixels.dim(3)? as u32).rev().collect();
+        let order = Tensor::new(order, pixels.device())?;
+        let turned = pixels.permute((0, 2, 3, 1))?.contiguous()?.index_select(&order, 2)?;
+        Ok(Input::Pixels(turned.permute((0, 3, 1, 2))?))
+    }
+
+    /// `share` of each item and the rest of its partner: the items in reverse.
+    pub fn mixed(&self, share: f64) -> Result<Input> {
+        let Input::Pixels(pixels) = self;
+        // As they lie in memory, so that nothing is laid out anew.
+        let pixels = pixels.permute((0, 2, 3, 1))?;
+        let mixed = ((&pixels * share)? + (reversed(&pixels)? * (1.0 - share))?)?;
+        Ok(Input::Pixels(mixed.permute((0, 3, 1, 2))?))
+    }
+
+    /// Each item with a box of its partner in it: as large as `1 - share` of the area and around the middle given as shares of the
+    /// sides, as far as it lies inside. Says what share of the area is left.
+    pub fn patched(&self, share: f64, middle: (f64, f64)) -> Result<(Input, f64)> {
+        let Input::Pixels(pixels) = self;
+        let (batch, _, height, width) = pixels.dims4()?;
+        let span = |side: usize, middle: f64| {
+            let half = (side as f64 * (1.0 - share).max(0.0).sqrt()) as usize / 2;
+            let middle = (middle * side as f64) as usize;
+            middle.saturating_sub(half)..(middle + half).min(side)
+        };
+        let (rows, columns) = (span(height, middle.0), span(width, middle.1));
+        let mut mask = vec![0f32; height * width];
+        for row in rows.clone() {
+            mask[row * width..][columns.clone()].fill(1.0);
+        }
+        let mask = Tensor::from_vec(mask, (1, height, width, 1), pixels.device())?;
+        let pixels = pixels.permute((0, 2, 3, 1))?;
+        let others = reversed(&pixels)?;
+        let patched = (&pixels + (others - &pixels)?.broadcast_mul(&mask)?)?;
+        let left = 1.0 - (rows.len() * columns.len()) as f64 / (height * width) as f64;
+        Ok((Input::Pixels(patched.permute((0, 3, 1, 2))?), if batch == 0 { 1.0 } else { left }))
+    }
+
     /// What the first stage takes.
     pub fn tensor(&self) -> &Tensor {
         match self {
@@ -38,4 +79,10 @@ impl From<&Input> for Input {
     fn from(input: &Input) -> Input {
         input.clone()
     }
+}
+
+/// The items in reverse.
+fn reversed(items: &Tensor) -> Result<Tensor> {
+    let order: Vec<u32> = (0..items.dim(0)? as u32).rev().collect();
+    Ok(items.contiguous()?.index_select(&Tensor::new(order, items.device())?, 0)?)
 }

@@ -20,7 +20,7 @@ mod init;
 mod input;
 pub mod kernels;
 pub mod loss;
-mod random;
+pub(crate) mod random;
 #[cfg(test)]
 mod road_tests;
 mod safetensors_file;
@@ -29,6 +29,7 @@ pub mod weights;
 pub use backbone::{Backbone, Mode, Stage, StageMap};
 pub use classifier::Classifier;
 pub use error::{Error, Result};
+pub use executors::LowRank;
 pub use heads::Head;
 pub use input::Input;
 pub use weights::Weights;

@@ -94,6 +94,11 @@ impl Weights {
         self.tensors.insert(name, var);
     }
 
+    /// Takes a tensor out.
+    pub fn remove(&mut self, name: &str) {
+        self.tensors.remove(name);
+    }
+
     pub fn len(&self) -> usize {
         self.tensors.len()
     }

@@ -22,6 +22,8 @@ pub const EVAL_BATCH: usize = 32;
 /// Input of one step, and B targets.
 pub struct Step {
     pub input: Fed,
+    /// The same items turned around, where answers are averaged over both.
+    pub mirrored: Option<Fed>,
     pub targets: Vec<Target>,
     /// Paths of items that could not be read.
     pub skipped: Vec<String>,
@@ -52,6 +54,8 @@ pub struct Feed {
     turns: Option<u32>,
     /// Whether classes come equally often.
     evens: bool,
+    /// Whether plain views come with themselves turned around.
+    mirrors: bool,
     source: Source,
 }
 
@@ -67,7 +71,14 @@ impl Feed {
             augment: recipe.augment.clone(),
             drop_last: false,
         };
-        Feed { dataset: dataset.clone(), options, turns, evens: recipe.sampling == Sampling::Balanced, source: Source::Views }
+        Feed {
+            dataset: dataset.clone(),
+            options,
+            turns,
+            evens: recipe.sampling == Sampling::Balanced,
+            mirrors: recipe.tta_flip,
+            source: Source::Views,
+        }
     }
 
     pub fn options(&self) -> &Options {
@@ -109,7 +120,21 @@ impl Feed {
 
     /// The plain view of each sample, in order.
     pub fn plain<'a>(&'a self, samples: &[Sample]) -> Result<Steps<'a>> {
-        self.steps(batch::plain(samples), EVAL_BATCH)
+        let plain = self.steps(batch::plain(samples), EVAL_BATCH)?;
+        if !self.mirrors {
+            return Ok(plain);
+        }
+        let mirrored = self.steps(batch::mirrored(samples), EVAL_BATCH)?;
+        // What cannot be read is missing in both.
+        let both =
+            |(plain, mirrored): (Result<Step>, Result<Step>)| -> Result<Step> { Ok(Step { mirrored: Some(mirrored?.input), ..plain? }) };
+        Ok(Box::new(plain.zip(mirrored).map(both)))
+    }
+
+    /// The views of samples that are measured.
+    pub fn measured(&self, samples: &[Sample]) -> Vec<Item> {
+        let mirrored = if self.mirrors { batch::mirrored(samples) } else { Vec::new() };
+        batch::plain(samples).into_iter().chain(mirrored).collect()
     }
 
     fn steps<'a>(&'a self, items: Vec<Item>, batch_size: usize) -> Result<Steps<'a>> {
@@ -188,7 +213,7 @@ fn ahead(mut steps: impl Iterator<Item = Result<Step>> + Send + 'static) -> Step
 /// A batch of views as a step.
 fn views(batch: Batch) -> Result<Step> {
     let skipped = batch.skipped.iter().map(|problem| format!("{}: {}", problem.path, problem.reason)).collect();
-    Ok(Step { input: Fed::Views(input(batch.input)?), targets: batch.targets, skipped })
+    Ok(Step { input: Fed::Views(input(batch.input)?), mirrored: None, targets: batch.targets, skipped })
 }
 
 /// The views of a batch as a backbone takes them.
@@ -216,7 +241,7 @@ fn cached(cache: &Features, passed: usize, items: &[Item]) -> Result<Step> {
     let input = Tensor::from_vec(values, shape, &Device::Cpu)?;
     // Maps are kept channels last, as the kernels work; seen from outside they are channels first.
     let input = if format.dims.len() == 3 { input.permute((0, 3, 1, 2))? } else { input };
-    Ok(Step { input: Fed::Features(input, passed), targets, skipped })
+    Ok(Step { input: Fed::Features(input, passed), mirrored: None, targets, skipped })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! - [`features`](self): features of frozen stages are computed once for each view, also over runs ([`FeatureStore`]).
 //! - `model`, [`optim`], [`schedule`], `updates`: what learns, and how.
 //! - [`report`], `model_folder`, `card`: how good it got, and the model folder to publish.
+//! - [`soup`]: the average of several results of one base.
 //! - [`estimate`](mod@estimate): what a recipe will cost, before anything is spent.
 //! - [`doctor`]: labels that are probably wrong, and items unlike all others, by such features.
 //! - [`embedding`]: the pooled features of a data set's items by a base.
@@ -28,6 +29,7 @@ mod feed;
 mod few;
 mod fit;
 pub mod measures;
+mod mixing;
 mod model;
 mod model_folder;
 pub mod optim;
@@ -40,6 +42,7 @@ pub mod report;
 mod rounds;
 mod run;
 pub mod schedule;
+pub mod soup;
 pub mod strategy;
 pub mod sweep;
 pub mod tasks;

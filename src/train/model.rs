@@ -12,10 +12,11 @@ use super::strategy::slice;
 use super::tasks::Task;
 use crate::domain::recipe::{Norm, Optimizer, Recipe};
 use crate::nn::architectures::{self, Architecture, Pool};
-use crate::nn::{Classifier, Head, Input, Mode, Weights};
+use crate::nn::{Classifier, Head, Input, LowRank, Mode, Weights};
 
-/// Tells the head's random numbers from the backbone's and the data's.
+/// Tells the head's and adapters' random numbers from the backbone's and the data's.
 const HEAD_SEED: u64 = 0x6865_6164;
+const ADAPTER_SEED: u64 = 0x6c6f_7261;
 
 pub struct Model {
     pub classifier: Classifier,
@@ -45,7 +46,11 @@ impl Model {
             return Err(Error::NonFinite { epoch: 0, step: 0, what: format!("the base's tensor `{name}`") });
         }
         let base_digest = pooled_digest(weights.digest()?, pool);
-        let backbone = architectures::build_pooled(architecture.name, pool, &weights.to_device(training.device)?)?;
+        let mut backbone = architectures::build_pooled(architecture.name, pool, &weights.to_device(training.device)?)?;
+        if recipe.lora_rank > 0 {
+            let (rank, alpha, perceptrons) = (recipe.lora_rank, recipe.lora_alpha, recipe.lora_perceptrons);
+            backbone.adapt(&LowRank { rank, alpha, perceptrons, seed: recipe.seed ^ ADAPTER_SEED })?;
+        }
         let head = Head::new(backbone.num_features(), outputs, recipe.dropout, recipe.seed ^ HEAD_SEED)?;
         let classifier = Classifier::new(architecture, backbone, head.to_device(training.device)?)?;
         let frozen = classifier.backbone.stages().len();
@@ -120,10 +125,19 @@ impl Model {
         Ok(if x.rank() == 4 { x.permute((0, 2, 3, 1))? } else { x })
     }
 
-    /// The head's outputs for the input of a step, with the stages it has not been through.
+    /// The head's outputs for the input of a step, with the stages it has not been through; where the items are seen mirrored, too, the
+    /// mean of both.
     pub fn outputs(&self, step: &Step, mode: Mode, number: u64) -> Result<Tensor> {
+        let plain = self.outputs_of(&step.input, mode, number)?;
+        Ok(match &step.mirrored {
+            Some(mirrored) => ((plain + self.outputs_of(mirrored, mode, number)?)? * 0.5)?,
+            None => plain,
+        })
+    }
+
+    fn outputs_of(&self, input: &Fed, mode: Mode, number: u64) -> Result<Tensor> {
         let Classifier { backbone, head } = &self.classifier;
-        Ok(match &step.input {
+        Ok(match input {
             Fed::Views(views) => self.classifier.forward(&views.to_device(&self.device)?, self.frozen, mode, number)?,
             Fed::Features(pooled, passed) if *passed == backbone.stages().len() => {
                 head.forward(&pooled.to_device(&self.device)?, mode, number)?
@@ -138,6 +152,14 @@ impl Model {
     /// All that changes.
     pub fn learned(&self) -> &[(String, Var)] {
         &self.learned
+    }
+
+    /// Makes what adapters have learned part of the weights they stand beside; nothing learns after that.
+    pub fn merge_adapters(&mut self) -> Result<()> {
+        self.classifier.backbone.merge_adapters()?;
+        let weights = self.classifier.weights();
+        self.learned.retain(|(name, _)| weights.get(name).is_some());
+        Ok(())
     }
 
     /// Copies of all that has changed since the base.

@@ -78,6 +78,11 @@ pub(super) fn config_of_result(base: &ModelConfig, recipe: &Recipe, task: &dyn T
     config.num_features = known.map(|architecture| architecture.num_features).or(base.num_features);
     config.label_descriptions = None;
     config.extra.shift_remove("label_description");
+    // Of the base's own answers.
+    config.extra.shift_remove(AVERAGED);
+    if recipe.tta_flip {
+        config.extra.insert(AVERAGED.into(), true.into());
+    }
     let cfg = &mut config.pretrained_cfg;
     for stale in ["url", "file", "hf_hub_id", "hf_hub_filename", "tag", "source", "test_input_size", "test_crop_pct", "label_offset"] {
         cfg.extra.shift_remove(stale);
@@ -98,6 +103,9 @@ pub(super) fn config_of_result(base: &ModelConfig, recipe: &Recipe, task: &dyn T
     }
     config
 }
+
+/// Says in `config.json` that outputs are averaged over the plain view and the mirrored one.
+pub(super) const AVERAGED: &str = "tta_flip";
 
 /// Keys of timm's `pretrained_cfg`, besides those that have a field, that a result may keep.
 const KNOWN_TO_TIMM: [&str; 9] =

@@ -8,6 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rayon::prelude::*;
 
 use super::error::{Error, Result};
+use super::model_folder::AVERAGED;
 use super::{feed, tasks};
 use crate::data::modality::{self, View, Views};
 use crate::data::{self, Limits, modalities};
@@ -41,6 +42,8 @@ pub struct Predictor {
     /// Taken where the device is a GPU: threads would share its matrix library's workspace.
     turn: Mutex<()>,
     bytes: u64,
+    /// Whether its config says that outputs are averaged over plain and mirrored views.
+    mirrors: bool,
 }
 
 impl Predictor {
@@ -96,6 +99,7 @@ impl Predictor {
             device: device.clone(),
             turn: Mutex::new(()),
             bytes,
+            mirrors: config.extra.get(AVERAGED).and_then(serde_json::Value::as_bool).unwrap_or(false),
         })
     }
 
@@ -180,7 +184,7 @@ impl Predictor {
             None => Vec::new(),
             Some(views) => {
                 let _turn = self.turn();
-                head.forward(&self.pooled(&views)?, Mode::Eval, 0)?.to_vec2::<f32>()?
+                self.said(head, &views)?.to_vec2::<f32>()?
             }
         };
         Ok(in_order(unreadable, outputs.iter().map(|row| (self.answer)(row, top)).collect()))
@@ -199,7 +203,7 @@ impl Predictor {
             None => Vec::new(),
             Some(views) => {
                 let _turn = self.turn();
-                head.forward(&self.pooled(&views)?, Mode::Eval, 0)?.to_vec2::<f32>()?
+                self.said(head, &views)?.to_vec2::<f32>()?
             }
         };
         Ok(in_order(unreadable, outputs))
@@ -239,6 +243,15 @@ impl Predictor {
             unreadable.push(maker.add(item.as_ref(), &self.limits, View::Plain, &mut batch)?.map_err(refused).err());
         }
         Ok((batch, unreadable))
+    }
+
+    /// As they were measured: of models that say so the mean over the views and what a mirror shows of them.
+    fn said(&self, head: &Head, views: &Input) -> Result<Tensor> {
+        let plain = head.forward(&self.pooled(views)?, Mode::Eval, 0)?;
+        if !self.mirrors {
+            return Ok(plain);
+        }
+        Ok(((plain + head.forward(&self.pooled(&views.mirrored()?)?, Mode::Eval, 0)?)? * 0.5)?)
     }
 
     /// To `(B, num_features)`.

@@ -3,6 +3,7 @@
 use super::consistency;
 use super::error::Result;
 use super::feed::Step;
+use super::mixing;
 use super::optim::Gradients;
 use super::run::Run;
 use crate::nn::{Mode, kernels};
@@ -18,8 +19,13 @@ impl Updates {
     /// Forward and backward for batch `number` of the run, and the update if it is the last that is waited for. Answers the
     /// outputs and the loss from before. `pair` are views of items without a target that are learned from beside it.
     pub fn train(&mut self, run: &mut Run, step: &Step, pair: Option<(Step, Step)>, number: u64) -> Result<(Vec<f32>, f64)> {
-        let outputs = run.model.outputs(step, Mode::Train, number)?;
-        let mut loss = run.task.loss(&outputs, &step.targets, run.training.recipe)?;
+        let recipe = run.training.recipe;
+        let mixture = mixing::mix(step, recipe, number)?;
+        let outputs = run.model.outputs(mixture.as_ref().map_or(step, |mixture| &mixture.step), Mode::Train, number)?;
+        let mut loss = match &mixture {
+            Some(mixture) => run.task.mixed_loss(&outputs, (&step.targets, &mixture.step.targets), mixture.share, recipe)?,
+            None => run.task.loss(&outputs, &step.targets, recipe)?,
+        };
         if let Some(more) = pair.map(|pair| consistency::loss(run, pair, number)).transpose()?.flatten() {
             loss = (loss + more)?;
         }

@@ -78,7 +78,7 @@ fn the_centre_of_extreme_shapes_is_taken() {
 #[test]
 fn training_views_are_random_seeded_and_of_the_image() {
     let image = RgbImage::from_fn(80, 60, |x, y| Rgb([(x * 3) as u8, (y * 4) as u8, 90]));
-    let augment = Augment { crop_min_area: 0.3, horizontal_flip: true, views: 0 };
+    let augment = Augment { crop_min_area: 0.3, ..Augment::default() };
     let view = |seed| train(&image, &preprocessing(24, 24), &augment, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
     assert_eq!(view(1), view(1));
     assert_ne!(view(1), view(2));
@@ -98,7 +98,7 @@ fn training_views_are_random_seeded_and_of_the_image() {
 #[test]
 fn augmentation_switched_off_is_the_eval_view() {
     let image = RgbImage::from_fn(50, 40, |x, y| Rgb([(x * 5) as u8, (y * 6) as u8, (x + y) as u8]));
-    let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+    let augment = Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() };
     let view = train(&image, &preprocessing(24, 24), &augment, &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
     assert_eq!(view, eval(&image, &preprocessing(24, 24)).unwrap());
 }

@@ -1,5 +1,6 @@
 //! Images: the modality.
 
+mod augment;
 pub mod decode;
 mod filter;
 mod format;

@@ -10,8 +10,8 @@ use fast_image_resize::{ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use rand::{Rng, RngExt};
 
-use super::filter;
 use super::frame::{self, Frame, Window};
+use super::{augment, filter};
 use crate::data::error::{Error, Result};
 use crate::domain::config::Preprocessing;
 use crate::domain::recipe::Augment;
@@ -116,9 +116,14 @@ impl Preprocessor {
 
     /// Writes the eval view to `out` (length [`Self::len`]), pixel by pixel, as the convolutions want it.
     pub fn eval(&mut self, image: &RgbImage, out: &mut [f32]) -> Result<()> {
+        self.plain(image, false, out)
+    }
+
+    /// The eval view, or what is seen of it in a mirror.
+    pub(super) fn plain(&mut self, image: &RgbImage, mirrored: bool, out: &mut [f32]) -> Result<()> {
         let frame = Frame::plain(image.width(), image.height(), &self.preprocessing)?;
         self.resize(image, &frame)?;
-        self.normalise(false, out);
+        self.normalise(mirrored, out);
         Ok(())
     }
 
@@ -131,7 +136,14 @@ impl Preprocessor {
             Frame::plain(image.width(), image.height(), &self.preprocessing)?
         };
         self.resize(image, &frame)?;
-        self.normalise(augment.horizontal_flip && random.random_bool(0.5), out);
+        let mirrored = augment.horizontal_flip && random.random_bool(0.5);
+        if mirrored {
+            let row = 3 * self.preprocessing.width;
+            self.resized.chunks_exact_mut(row).for_each(|row| row.as_chunks_mut::<3>().0.reverse());
+        }
+        augment::change(&mut self.resized, self.preprocessing.width, augment, random);
+        self.normalise(false, out);
+        augment::erase(out, self.preprocessing.width, augment, random);
         Ok(())
     }
 

@@ -64,6 +64,16 @@ pub(super) const COLUMNS: [(&str, Form); 6] = [
 ];
 
 impl Target {
+    /// `share` of a number and the rest of another; `None` where the two are not numbers.
+    pub fn mixed(&self, other: &Target, share: f64) -> Option<Target> {
+        let mix = |a: f32, b: f32| (f64::from(a) * share + f64::from(b) * (1.0 - share)) as f32;
+        match (self, other) {
+            (Target::Value(a), Target::Value(b)) => Some(Target::Value(mix(*a, *b))),
+            (Target::Values(a), Target::Values(b)) => Some(Target::Values(a.iter().zip(b.iter()).map(|(a, b)| mix(*a, *b)).collect())),
+            _ => None,
+        }
+    }
+
     /// The class; `None` of anything else.
     pub fn class(&self) -> Option<u32> {
         if let Target::Class(class) = self { Some(*class) } else { None }

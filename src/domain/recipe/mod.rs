@@ -7,7 +7,7 @@ mod supervision;
 
 use serde::{Deserialize, Serialize};
 
-pub use augment::Augment;
+pub use augment::{Augment, Policy};
 pub use optimizer::{Optimizer, Precision, Schedule};
 pub use strategy::{ClassWeights, HeadSolver, Norm, Sampling, Strategy};
 pub use supervision::Unlabelled;
@@ -78,6 +78,16 @@ pub struct Recipe {
     /// Decay of a moving average of the weights, which is then what is measured and published; 0 is off: over the few
     /// hundred steps of a small data set the average is mostly older weights.
     pub ema: f64,
+    /// Images are measured and predicted plain and mirrored, and what the head says of both is averaged. Off: it doubles what an answer
+    /// costs, and where left and right mean something it is wrong.
+    pub tta_flip: bool,
+    /// Rank of low-rank adapters that learn in the place of a transformer's own weights and become part of them in the end; 0 is
+    /// off, 8 is usual (Hu et al. 2021 has 4 to 8).
+    pub lora_rank: usize,
+    /// What adapters are multiplied by, over their rank: 16, twice the usual rank (Hu et al. 2021 sets it once and tunes the rate).
+    pub lora_alpha: f64,
+    /// Adapters beside the layers of perceptrons too, not of attention alone. Off (Hu et al. 2021 adapts attention).
+    pub lora_perceptrons: bool,
     /// Training images of each class, drawn by `seed`; 0 takes all. Without a `val` split all others are measured on.
     pub shots: u32,
     /// So many draws of `shots` are trained and told with their mean and spread; the first is published. 1.
@@ -131,6 +141,10 @@ impl Default for Recipe {
             clip_norm: 0.0,
             accumulate: 1,
             ema: 0.0,
+            tta_flip: false,
+            lora_rank: 0,
+            lora_alpha: 16.0,
+            lora_perceptrons: false,
             shots: 0,
             draws: 1,
             unlabelled: Unlabelled::Ignore,
@@ -170,6 +184,10 @@ impl Recipe {
         optimizer::check(self)?;
         supervision::check(self)?;
         self.check_strategy()?;
+        if self.augment.mixes() && self.strategy == Strategy::Head {
+            let (setting, problem) = ("augment", "mixup and cutmix mix images, and the strategy head learns from features".into());
+            return Err(RecipeError { setting, problem });
+        }
         whole("threads", self.threads as u64, 0, 512)?;
         if self.image_size != 0 {
             whole("image_size", self.image_size as u64, 32, 640)?;
@@ -249,6 +267,16 @@ mod tests {
             ("epochs", |r| r.epochs = 0),
             ("batch_size", |r| r.batch_size = 0),
             ("image_size", |r| r.image_size = 31),
+            ("augment.rand_magnitude", |r| r.augment.rand_magnitude = 31),
+            ("augment.rand_ops", |r| r.augment.rand_ops = 0),
+            ("augment.hue", |r| r.augment.hue = 0.6),
+            ("augment.brightness", |r| r.augment.brightness = f64::NAN),
+            ("augment.erase", |r| r.augment.erase = 1.1),
+            ("augment.mixup", |r| r.augment.mixup = -0.1),
+            ("augment.cutmix", |r| r.augment.cutmix = f64::INFINITY),
+            ("lora_rank", |r| r.lora_rank = 1_000),
+            ("lora_rank", |r| (r.strategy, r.lora_rank) = (Strategy::Head, 8)),
+            ("lora_alpha", |r| r.lora_alpha = 0.0),
             ("momentum", |r| r.momentum = 1.0),
             ("betas", |r| r.betas = [0.9, 1.0]),
             ("clip_norm", |r| r.clip_norm = -1.0),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Recipe, RecipeError, range, whole};
+use super::{Recipe, RecipeError, Strategy, range, whole};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -44,5 +44,12 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     range("betas", recipe.betas[1], 0.0, 0.999_999)?;
     range("clip_norm", recipe.clip_norm, 0.0, 1e6)?;
     range("ema", recipe.ema, 0.0, 0.999_999)?;
-    whole("accumulate", u64::from(recipe.accumulate), 1, 256)
+    whole("accumulate", u64::from(recipe.accumulate), 1, 256)?;
+    range("lora_alpha", recipe.lora_alpha, 1e-3, 1_024.0)?;
+    whole("lora_rank", recipe.lora_rank as u64, 0, 256)?;
+    if recipe.lora_rank > 0 && recipe.strategy == Strategy::Head {
+        let problem = "adapters learn in stages, and the strategy head trains none; choose full, or set it to 0".into();
+        return Err(RecipeError { setting: "lora_rank", problem });
+    }
+    Ok(())
 }

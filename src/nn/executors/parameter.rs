@@ -16,6 +16,11 @@ impl Pair {
         Ok(Pair(get("weight")?, get("bias")?))
     }
 
+    /// The first of the two.
+    pub fn matrix(&self) -> &Var {
+        &self.0
+    }
+
     pub fn tensors(&self, mode: Mode) -> (Tensor, Tensor) {
         (parameter(&self.0, mode), parameter(&self.1, mode))
     }

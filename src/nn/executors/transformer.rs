@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use candle_core::{Tensor, Var};
 
+use super::adapter::{Adapter, LowRank};
 use super::parameter::{Pair, handle, parameter};
 use crate::domain::recipe::Precision;
 use crate::nn::architectures::tensor::Expected;
@@ -43,6 +44,8 @@ pub(crate) struct Transformer {
     norm: Pair,
     weights: Weights,
     settings: Settings,
+    /// What learned before adapters took its place.
+    replaced: Vec<Stage>,
 }
 
 struct Block {
@@ -52,7 +55,12 @@ struct Block {
     norm2: Pair,
     fc1: Pair,
     fc2: Pair,
+    /// Of `qkv`, `projection`, `fc1` and `fc2`.
+    adapters: [Option<Adapter>; 4],
 }
+
+/// The modules of a block that adapters can be put in.
+const ADAPTED: [&str; 4] = ["attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"];
 
 impl Transformer {
     /// Takes the handles it needs from `weights`, which `architectures` has checked.
@@ -67,6 +75,7 @@ impl Transformer {
                 norm2: part("norm2")?,
                 fc1: part("mlp.fc1")?,
                 fc2: part("mlp.fc2")?,
+                adapters: Default::default(),
             })
         };
         Ok(Transformer {
@@ -80,6 +89,7 @@ impl Transformer {
             norm: pair("norm")?,
             weights,
             settings: Settings::new(),
+            replaced: Vec::new(),
         })
     }
 
@@ -115,7 +125,7 @@ impl Transformer {
         if end < self.stages.len() {
             return Ok(tokens);
         }
-        let (gamma, beta) = self.norm.tensors(mode(end - 1));
+        let (gamma, beta) = self.norm.tensors(self.of_base(mode(end - 1)));
         Ok(learning.road.layer_norm(&tokens, &gamma, &beta, EPS)?)
     }
 
@@ -143,7 +153,7 @@ impl Transformer {
     fn forward(&self, stage: usize, x: &Node, queries: usize, mode: Mode) -> Result<Node> {
         let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| embed.forward(x))?) };
         let queries = self.queries(stage, queries, x.tokens());
-        Ok(block.halves(self.sizes.heads, mode, |attention, mlp| mlp.forward(&attention.forward(x, queries)?))?)
+        block.halves(self.sizes.heads, (mode, self.of_base(mode)), |attention, mlp| mlp.forward(&attention.forward(x, queries)?))
     }
 
     /// The same between tensors, where the kernels are composed.
@@ -151,9 +161,14 @@ impl Transformer {
         let Some(block) = self.block(stage) else { return Ok(self.embedded(mode, |embed| portable::patch_embed(x, embed))?) };
         let precision = pass.arithmetic.precision;
         let queries = self.queries(stage, queries, x.dim(1)?);
-        Ok(block.halves(self.sizes.heads, mode, |attention, mlp| {
+        block.halves(self.sizes.heads, (mode, self.of_base(mode)), |attention, mlp| {
             portable::mlp_block(&portable::attention_block(x, attention, queries, precision)?, mlp, precision)
-        })?)
+        })
+    }
+
+    /// How the base's own parameters are run: where adapters learn, they do not.
+    fn of_base(&self, mode: Mode) -> Mode {
+        if self.replaced.is_empty() { mode } else { Mode::Eval }
     }
 
     /// All stages but the stem are one.
@@ -167,6 +182,7 @@ impl Transformer {
     }
 
     fn embedded<R>(&self, mode: Mode, with: impl FnOnce(&PatchEmbed<'_>) -> R) -> R {
+        let mode = self.of_base(mode);
         let (weight, bias) = self.projection.tensors(mode);
         let (class_token, position) = (parameter(&self.class_token, mode), parameter(&self.position, mode));
         with(&PatchEmbed { projection: (&weight, &bias), class_token: &class_token, position: &position })
@@ -174,9 +190,21 @@ impl Transformer {
 }
 
 impl Block {
-    fn halves<R>(&self, heads: usize, mode: Mode, with: impl FnOnce(&AttentionBlock<'_>, &MlpBlock<'_>) -> R) -> R {
-        let [norm1, qkv, projection] = [&self.norm1, &self.qkv, &self.projection].map(|pair| pair.tensors(mode));
-        let [norm2, fc1, fc2] = [&self.norm2, &self.fc1, &self.fc2].map(|pair| pair.tensors(mode));
+    /// `mode` is that of adapters, `base` that of all other parameters.
+    fn halves<R>(
+        &self,
+        heads: usize,
+        (mode, base): (Mode, Mode),
+        with: impl FnOnce(&AttentionBlock<'_>, &MlpBlock<'_>) -> candle_core::Result<R>,
+    ) -> Result<R> {
+        let [norm1, norm2] = [&self.norm1, &self.norm2].map(|pair| pair.tensors(base));
+        let mut linear = self.linear().map(|pair| pair.tensors(base));
+        for ((adapter, pair), (weight, _)) in self.adapters.iter().zip(self.linear()).zip(&mut linear) {
+            if let Some(adapter) = adapter {
+                *weight = adapter.on(pair.matrix(), mode == Mode::Train)?;
+            }
+        }
+        let [qkv, projection, fc1, fc2] = &linear;
         let attention = AttentionBlock {
             norm: (&norm1.0, &norm1.1),
             qkv: (&qkv.0, &qkv.1),
@@ -185,7 +213,12 @@ impl Block {
             eps: EPS,
         };
         let mlp = MlpBlock { norm: (&norm2.0, &norm2.1), expand: (&fc1.0, &fc1.1), contract: (&fc2.0, &fc2.1), eps: EPS };
-        with(&attention, &mlp)
+        Ok(with(&attention, &mlp)?)
+    }
+
+    /// In the order of [`ADAPTED`].
+    fn linear(&self) -> [&Pair; 4] {
+        [&self.qkv, &self.projection, &self.fc1, &self.fc2]
     }
 }
 
@@ -211,6 +244,43 @@ impl Backbone for Transformer {
 
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
         self.settings.set_precision(precision, &self.weights.device())
+    }
+
+    fn adapt(&mut self, with: &LowRank) -> Result<()> {
+        let before = self.stages.clone();
+        let count = if with.perceptrons { 4 } else { 2 };
+        for (index, block) in self.blocks.iter_mut().enumerate() {
+            let mut names = Vec::new();
+            for (place, module) in ADAPTED.iter().enumerate().take(count) {
+                let adapter = Adapter::new(block.linear()[place].matrix(), with, (4 * index + place) as u64)?;
+                for (name, var) in adapter.parameters(&format!("blocks.{index}.{module}")) {
+                    names.push(name.clone());
+                    self.weights.insert(name, var);
+                }
+                block.adapters[place] = Some(adapter);
+            }
+            self.stages[index + 1].parameters = names;
+        }
+        self.stages[0].parameters.clear();
+        self.replaced = before;
+        Ok(())
+    }
+
+    fn merge_adapters(&mut self) -> Result<()> {
+        for (index, block) in self.blocks.iter_mut().enumerate() {
+            for (place, module) in ADAPTED.iter().enumerate() {
+                let Some(adapter) = block.adapters[place].take() else { continue };
+                let matrix = block.linear()[place].matrix().clone();
+                matrix.set(&adapter.on(&matrix, false)?)?;
+                for (name, _) in adapter.parameters(&format!("blocks.{index}.{module}")) {
+                    self.weights.remove(&name);
+                }
+            }
+        }
+        if !self.replaced.is_empty() {
+            self.stages = std::mem::take(&mut self.replaced);
+        }
+        Ok(())
     }
 
     #[cfg(test)]

@@ -48,11 +48,11 @@ impl Frozen {
 /// views of its own.
 pub fn turns(recipe: &Recipe, head_only: bool, frozen: usize) -> Option<u32> {
     let augment = &recipe.augment;
-    let changes = augment.horizontal_flip || augment.crop_min_area < 1.0;
+    let changes = augment.changes_views() || augment.mixes();
     match (head_only, frozen) {
         (true, _) => Some(augment.views + 1),
         (_, 0) => None,
-        _ if augment.views > 0 => Some(augment.views + 1),
+        _ if augment.views > 0 && !augment.mixes() => Some(augment.views + 1),
         _ => (!changes).then_some(1),
     }
 }
@@ -79,7 +79,7 @@ struct Wanted {
 fn asked(feed: &Feed, partition: &Partition, epochs: u32) -> Vec<Item> {
     let mut items = feed.views_shown(&partition.train, epochs);
     let measured = if partition.held == Held::Training { &partition.train } else { &partition.val };
-    items.extend(batch::plain(measured).into_iter().chain(batch::plain(&partition.test)));
+    items.extend(feed.measured(measured).into_iter().chain(feed.measured(&partition.test)));
     items
 }
 
@@ -98,9 +98,11 @@ fn wanted(feed: &Feed, mut items: Vec<Item>, hashes: &[[u8; 32]]) -> Vec<Wanted>
 fn name(feed: &Feed, item: &Item, hashes: &[[u8; 32]]) -> Name {
     let mut hash = Sha256::new();
     hash.update(hashes.get(item.sample.id as usize).copied().unwrap_or_default());
-    if item.view > 0 {
+    if item.view == batch::MIRRORED {
+        hash.update("mirrored");
+    } else if item.view > 0 {
         let options = feed.options();
-        hash.update(format!("{} {:?} {}", options.seed, options.augment, item.view));
+        hash.update(format!("{} {:?} {}", options.seed, options.augment.of_views(), item.view));
     }
     short(hash)
 }
@@ -150,7 +152,11 @@ pub fn run_once(
     }
     // A head that learns alone always learns from cached features: it needs their mean and variance beforehand.
     let turns = turns(training.recipe, model.is_head_only(), model.frozen);
-    let objection = if model.is_head_only() { None } else { objection(epochs, training.keep, turns) };
+    let objection = match model.is_head_only() {
+        true => None,
+        _ if training.recipe.augment.mixes() => Some("images are mixed anew in each step".into()),
+        _ => objection(epochs, training.keep, turns),
+    };
     if let Some(why) = objection {
         reporter.info(format!("the frozen stages are run anew in each epoch: {why}"))?;
         return Ok((Frozen::EachEpoch, 0));
@@ -306,7 +312,7 @@ mod tests {
 
     #[test]
     fn views_take_turns_where_something_is_frozen_and_views_are_bounded() {
-        let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, views: 0 };
+        let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() };
         let recipe = |augment: &Augment| Recipe { augment: augment.clone(), ..Recipe::default() };
         let two = Augment { views: 2, ..Augment::default() };
         assert_eq!(turns(&Recipe::default(), true, 5), Some(1));

@@ -17,6 +17,7 @@ impl Run<'_> {
     pub fn settle_on_best(&mut self) -> Result<()> {
         let best = std::mem::take(&mut self.best);
         self.put(best)?;
+        self.model.merge_adapters()?;
         if let Some(scale) = self.scale.take() {
             self.model.fold(&scale)?;
             self.feed.unscaled();

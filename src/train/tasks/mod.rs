@@ -38,6 +38,16 @@ pub trait Task: Send + Sync {
     /// The mean loss `()` of `outputs (B, n)`, with a gradient.
     fn loss(&self, outputs: &Tensor, targets: &[Target], recipe: &Recipe) -> Result<Tensor>;
 
+    /// The mean loss of items that are mixed: `share` of each, and the rest of its partner. Numbers are mixed themselves; of everything
+    /// else, whose losses are linear in what is to be said, the two losses are.
+    fn mixed_loss(&self, outputs: &Tensor, (own, partners): (&[Target], &[Target]), share: f64, recipe: &Recipe) -> Result<Tensor> {
+        let numbers: Option<Vec<Target>> = own.iter().zip(partners).map(|(own, partner)| own.mixed(partner, share)).collect();
+        match numbers {
+            Some(mixed) => self.loss(outputs, &mixed, recipe),
+            None => Ok(((self.loss(outputs, own, recipe)? * share)? + (self.loss(outputs, partners, recipe)? * (1.0 - share))?)?),
+        }
+    }
+
     /// A tally of no answers. `settled` says that the outputs are in the units of the data set, see [`Self::units`].
     fn tally(&self, settled: bool) -> Box<dyn Tally + '_>;
 
