@@ -11,11 +11,11 @@ use std::sync::LazyLock;
 use candle_core::{Device, Tensor};
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use hub::domain::recipe::Optimizer as Kind;
+use hub::domain::recipe::{Optimizer as Kind, Recipe};
 use hub::nn::device;
 use hub::nn::kernels::{self, backend};
 use hub::nn::{Classifier, Mode, Weights, architectures, loss};
-use hub::train::optim::{Group, Optimizer};
+use hub::train::optim::{Gradients, Group, Optimizer};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -79,10 +79,11 @@ fn train_step(bencher: Bencher<'_, '_>, architecture: &str, side: usize) {
     let labels = Tensor::from_iter((0..*BATCH).map(|index| (index % 10) as u32), &Device::Cpu).unwrap();
     let parameters = model.weights().parameters().map(|(name, var)| (name.to_owned(), var.clone())).collect();
     let groups = Group::split(0.01, 5e-4, parameters, |name, rank| known.decays(name, rank));
-    let mut optimizer = Optimizer::new(Kind::Sgd, groups.into()).unwrap();
+    let mut optimizer = Optimizer::new(&Recipe { optimizer: Kind::Sgd, ..Recipe::default() }, groups.into()).unwrap();
     bencher.counter(ItemsCount::new(*BATCH)).bench_local(|| {
         let loss = loss::cross_entropy(&model.logits(&x, Mode::Train).unwrap(), &labels, 0.0).unwrap();
         let gradients = kernels::backward(&loss).unwrap();
+        let gradients = Gradients::gather(&optimizer, &gradients, *BATCH).unwrap();
         optimizer.step(&gradients, 1.0).unwrap();
         DEVICE.synchronize().unwrap();
         loss.to_scalar::<f32>().unwrap()

@@ -29,7 +29,7 @@ use hub::data::{Dataset, Limits, Source, decode};
 use hub::domain::config::{ModelConfig, Preprocessing};
 use hub::domain::recipe::{Augment, HeadSolver, Optimizer as Kind, Precision, Recipe, Strategy};
 use hub::nn::{Classifier, Mode, Weights, architectures, kernels, loss};
-use hub::train::optim::{Group, Optimizer};
+use hub::train::optim::{Gradients, Group, Optimizer};
 use hub::train::{Control, Device, Event, FeatureStore, Keep, Lineage, Training, device, fit, write_folder};
 use serde_json::{Value, json};
 
@@ -114,7 +114,7 @@ fn prepare<'a>(
         let parameters = model.weights().parameters().map(|(name, var)| (name.to_owned(), var.clone())).collect();
         let known = architectures::get(architecture).unwrap();
         let groups = Group::split(1e-3, 5e-4, parameters, |name, rank| known.decays(name, rank));
-        let optimizer = Optimizer::new(Kind::Sgd, groups.into()).unwrap();
+        let optimizer = Optimizer::new(&Recipe { optimizer: Kind::Sgd, ..Recipe::default() }, groups.into()).unwrap();
         let images = Tensor::randn(0f32, 1f32, (batch, 3, side, side), &Device::Cpu).unwrap().to_device(&device).unwrap();
         let labels: Vec<u32> = (0..batch).map(|i| (i % CLASSES) as u32).collect();
         let labels = Tensor::new(labels, &Device::Cpu).unwrap();
@@ -148,6 +148,7 @@ fn step(prepared: &mut Prepared) {
     let logits = prepared.model.logits(&prepared.images, Mode::Train).unwrap();
     let loss = loss::cross_entropy(&logits, &prepared.labels, 0.0).unwrap();
     let gradients = kernels::backward(&loss).unwrap();
+    let gradients = Gradients::gather(&prepared.optimizer, &gradients, prepared.images.dims()[0]).unwrap();
     prepared.optimizer.step(&gradients, 1.0).unwrap();
     prepared.device.synchronize().unwrap();
     assert!(loss.to_scalar::<f32>().unwrap().is_finite());

@@ -206,7 +206,7 @@ mod tests {
             !findings.is_sound()
         };
         assert!(wrong(|f| f.data_sha256 = "zz".repeat(32)) && wrong(|f| f.split = "holdout".into()));
-        assert!(wrong(|f| f.measures.clear()) && wrong(|f| drop(f.measures.insert("fame".into(), 1.0))));
-        assert!(wrong(|f| drop(f.unknown_labels.insert("x".repeat(300), 1))));
+        assert!(wrong(|f| f.measures.clear()) && wrong(|f| f.measures.extend([("fame".into(), 1.0)])));
+        assert!(wrong(|f| f.unknown_labels.extend([("x".repeat(300), 1)])));
     }
 }
