@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::curves::{self, CurveFormat};
 use super::output::{CliError, Output, Result};
 use super::remote::Remote;
 use super::table::{facts, minute, table};
@@ -70,6 +71,16 @@ enum Command {
         #[arg(allow_hyphen_values = true)]
         priority: i64,
     },
+    /// Save the curves of a job as a table or for TensorBoard
+    Curves {
+        id: String,
+        /// csv, tensorboard or json
+        #[arg(long, value_enum, default_value_t = CurveFormat::Csv)]
+        format: CurveFormat,
+        /// Where to; a folder takes the file under its own name [default: the table is printed, other forms lie here]
+        #[arg(long, short)]
+        output: Option<PathBuf>,
+    },
     /// Stop a job; nothing of it is published
     Cancel { id: String },
 }
@@ -94,6 +105,7 @@ impl Jobs {
             Command::Priority { id, priority } => said(client.place_job(&checked(&id)?, priority).await?, "has its place"),
             Command::Files { id } => files(client.job_files(&checked(&id)?).await?.items),
             Command::Get { id, name, output } => get(&client, &checked(&id)?, name, &output).await,
+            Command::Curves { id, format, output } => curves::save(&client, &checked(&id)?, format, output).await,
             Command::Cancel { id } => cancel(client.cancel_job(&checked(&id)?).await?),
         }
     }

@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod confined;
 mod credentials;
+mod curves;
 mod doctor;
 mod evaluate;
 mod finetune;

@@ -149,4 +149,9 @@ impl Client {
         let call = Call::with(Method::POST, self.address.repo(RepoKind::Model, id, &[verb]), Repeat::Always, items)?;
         self.json(call.query(&query).patient(MODEL_PATIENCE)).await
     }
+
+    /// The curves of a job as a file: `json`, `csv` or `tensorboard`.
+    pub async fn job_curves(&self, id: &str, format: &str) -> Result<Vec<u8>> {
+        self.text(Call::get(self.address.api(&["jobs", id, "curves"])).query(&[("format", format.to_owned())])).await
+    }
 }

@@ -1,5 +1,7 @@
 //! What a model says about an item.
 
+use std::ops::Deref;
+
 use serde::{Deserialize, Serialize};
 
 /// In the form of the model's task.
@@ -20,6 +22,40 @@ pub struct Head {
     pub name: String,
     #[serde(flatten)]
     pub answer: Answer,
+}
+
+/// An answer, and whether the item is one of a kind that the model was trained on, where it can tell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answered {
+    #[serde(flatten)]
+    pub answer: Answer,
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub familiarity: Option<Familiarity>,
+}
+
+/// How unlike an item is all that a model was trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Familiarity {
+    /// Whether it lies within the bound that keeps 95 of 100 held-out items.
+    pub known: bool,
+    /// Its distance: 0 is like a training item, 1 like none.
+    pub unknown_score: f32,
+    /// The bound.
+    pub unknown_threshold: f32,
+}
+
+impl From<Answer> for Answered {
+    fn from(answer: Answer) -> Answered {
+        Answered { answer, familiarity: None }
+    }
+}
+
+impl Deref for Answered {
+    type Target = Answer;
+
+    fn deref(&self) -> &Answer {
+        &self.answer
+    }
 }
 
 /// A class and how sure the model is.

@@ -10,6 +10,7 @@ mod broken;
 pub mod caller;
 pub mod connection;
 mod cors;
+mod curves;
 mod entry;
 pub mod error;
 pub mod extract;

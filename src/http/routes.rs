@@ -7,7 +7,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web;
 
 use super::api::{
-    audit, commits, doctor, evaluations, files, finetunes, health, jobs, mirrors, openapi, predict, recommend, refs, repos, search,
+    audit, commits, curves, doctor, evaluations, files, finetunes, health, jobs, mirrors, openapi, predict, recommend, refs, repos, search,
     segments, tokens, uploads, users, versions,
 };
 use super::entry::{Entry, at, delete, get, patch, post, put};
@@ -210,6 +210,7 @@ fn job_routes() -> Vec<Entry> {
         at("/api/v1/signing-keys", [get(evaluations::keys)]),
         at("/api/v1/models/{ns}/{name}/evaluations", [get(evaluations::list)]).model().heavy(),
         at("/api/v1/datasets/{ns}/{name}/leaderboard", [get(evaluations::leaderboard)]).dataset().heavy(),
+        at("/api/v1/jobs/{id}/curves", [get(curves::get)]),
         at("/api/v1/models/{ns}/{name}/embed", [post(predict::embed)]).model(),
         at("/api/v1/models/{ns}/{name}/neighbors", [post(predict::neighbors)]).model(),
         at("/api/v1/models/{ns}/{name}/predict", [post(predict::predict)]).model(),
@@ -274,6 +275,7 @@ fn page_routes() -> Vec<Entry> {
         at("/jobs/{id}", [get(pages::jobs::show)]),
         at("/jobs/{id}/events", [get(pages::jobs::events)]),
         at("/jobs/{id}/files/{path:.*}", [get(pages::jobs::file)]).bytes(),
+        at("/jobs/{id}/curves", [get(pages::jobs::curves)]),
         at("/jobs/{id}/cancel", [post(pages::jobs::cancel)]),
         at("/login", [get(pages::login::show), post(pages::login::submit)]),
         at("/logout", [post(pages::login::leave)]),

@@ -7,8 +7,9 @@ use std::fmt::Write;
 use super::report::{Lineage, Report};
 use crate::domain::card::{Card, Metric};
 use crate::domain::evaluation::{Evaluation, Held, Stopped};
+use crate::domain::findings::{changes, paragraphs, usage};
 use crate::domain::recommendation::Chosen;
-use crate::domain::task::Measure;
+use crate::domain::task::{Measure, capitalised};
 
 /// Larger tables are left to metrics.json.
 const LISTED_CLASSES: usize = 60;
@@ -48,6 +49,9 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     if let Some(chosen) = &lineage.chosen {
         text += &choice(chosen);
     }
+    for verdict in &report.findings.verdict {
+        let _ = write!(text, "**{}.**\n\n", capitalised(&verdict.sentence));
+    }
     text += &numbers(report);
     text += &how_to_read(report);
     text += &about_probe(report);
@@ -56,11 +60,18 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     if !measured.per_class.is_empty() {
         text += &classes(measured);
     }
+    text += &paragraphs(&report.findings);
+    text += &changed(report);
     let recipe = serde_json::to_string_pretty(&report.recipe).unwrap_or_default();
     let _ = write!(text, "## Recipe\n\n```json\n{recipe}\n```\n\n");
     let _ =
         writeln!(text, "The same recipe, base, data set and thread count give these weights again (digest `{}`).", report.digest.to_hex());
-    let _ = writeln!(text, "All numbers of all epochs are in `metrics.json`.");
+    let _ = writeln!(text, "All numbers of all epochs are in `metrics.json`.\n\n## How to use it\n");
+    for usage in usage(&lineage.name, "$HUB_URL") {
+        let _ = write!(text, "{}:\n\n```\n{}\n```\n\n", usage.title, usage.code);
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
     text
 }
 
@@ -233,6 +244,20 @@ fn classes(evaluation: &Evaluation) -> String {
     if evaluation.per_class.len() <= MATRIX_CLASSES && !evaluation.confusion.is_empty() {
         text += &matrix(evaluation);
     }
+    text
+}
+
+/// Settings that are not the defaults, before all of them.
+fn changed(report: &Report) -> String {
+    let changes = changes(&report.recipe);
+    if changes.is_empty() {
+        return "All settings are the defaults.\n\n".into();
+    }
+    let mut text = String::from("## Changed settings\n\n| setting | value | default |\n| --- | --- | --- |\n");
+    for change in changes {
+        let _ = writeln!(text, "| `{}` | `{}` | `{}` |", change.setting, change.value, change.default);
+    }
+    text.push('\n');
     text
 }
 

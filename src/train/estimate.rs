@@ -4,7 +4,7 @@ use super::error::{Error, Result};
 use super::partition::even_batches;
 use super::strategy::{ENOUGH_ITEMS, Plan};
 use crate::domain::config::ModelConfig;
-use crate::domain::recipe::{Norm, Recipe, RecipeError, Strategy};
+use crate::domain::recipe::{Compare, Norm, Recipe, RecipeError, Strategy};
 use crate::domain::safetensors::is_buffer;
 use crate::nn::architectures::{self, Architecture};
 
@@ -44,6 +44,14 @@ pub struct Estimate {
 /// # Errors
 /// The recipe is out of bounds, or the architecture is not known.
 pub fn estimate(recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u64) -> Result<Estimate> {
+    let own = of_run(recipe, config, samples, classes)?;
+    match recipe.compare {
+        Compare::None => Ok(own),
+        Compare::Scratch => Ok(own.then(&of_run(&recipe.scratch(), config, samples, classes)?)),
+    }
+}
+
+fn of_run(recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u64) -> Result<Estimate> {
     recipe.check()?;
     let architecture = architectures::get(&config.architecture)?;
     let preprocessing = config.preprocessing();
@@ -121,6 +129,18 @@ pub(super) fn check_batch_size(recipe: &Recipe, architecture: &Architecture, sta
 }
 
 impl Estimate {
+    /// Of two runs one after the other.
+    fn then(self, next: &Estimate) -> Estimate {
+        Estimate {
+            steps: self.steps + next.steps,
+            backbone_passes: self.backbone_passes + next.backbone_passes,
+            multiply_adds: self.multiply_adds + next.multiply_adds,
+            memory_bytes: self.memory_bytes.max(next.memory_bytes),
+            scratch_bytes: self.scratch_bytes + next.scratch_bytes,
+            slowest_seconds: self.slowest_seconds + next.slowest_seconds,
+        }
+    }
+
     /// Refuses what would not fit or never end.
     ///
     /// # Errors

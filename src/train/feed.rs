@@ -25,6 +25,8 @@ pub struct Step {
     /// The same items turned around, where answers are averaged over both.
     pub mirrored: Option<Fed>,
     pub targets: Vec<Target>,
+    /// Of the samples.
+    pub ids: Vec<u32>,
     /// Paths of items that could not be read.
     pub skipped: Vec<String>,
 }
@@ -213,7 +215,7 @@ fn ahead(mut steps: impl Iterator<Item = Result<Step>> + Send + 'static) -> Step
 /// A batch of views as a step.
 fn views(batch: Batch) -> Result<Step> {
     let skipped = batch.skipped.iter().map(|problem| format!("{}: {}", problem.path, problem.reason)).collect();
-    Ok(Step { input: Fed::Views(input(batch.input)?), mirrored: None, targets: batch.targets, skipped })
+    Ok(Step { input: Fed::Views(input(batch.input)?), mirrored: None, targets: batch.targets, ids: batch.ids, skipped })
 }
 
 /// The views of a batch as a backbone takes them.
@@ -230,10 +232,14 @@ pub fn input(views: modality::Input) -> Result<Input> {
 
 fn cached(cache: &Features, passed: usize, items: &[Item]) -> Result<Step> {
     let format = cache.format();
-    let (mut values, mut targets, mut skipped) = (Vec::with_capacity(items.len() * format.width()), Vec::new(), Vec::new());
+    let (mut values, mut skipped) = (Vec::with_capacity(items.len() * format.width()), Vec::new());
+    let (mut targets, mut ids) = (Vec::new(), Vec::new());
     for item in items {
         match cache.read(item.sample.id, item.view, &mut values) {
-            true => targets.push(item.sample.target.clone()),
+            true => {
+                targets.push(item.sample.target.clone());
+                ids.push(item.sample.id);
+            }
             false => skipped.push(format!("{}: not readable when its features were made", item.sample.path)),
         }
     }
@@ -241,7 +247,7 @@ fn cached(cache: &Features, passed: usize, items: &[Item]) -> Result<Step> {
     let input = Tensor::from_vec(values, shape, &Device::Cpu)?;
     // Maps are kept channels last, as the kernels work; seen from outside they are channels first.
     let input = if format.dims.len() == 3 { input.permute((0, 3, 1, 2))? } else { input };
-    Ok(Step { input: Fed::Features(input, passed), mirrored: None, targets, skipped })
+    Ok(Step { input: Fed::Features(input, passed), mirrored: None, targets, ids, skipped })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::consistency::Pairs;
 use super::error::{Error, Result};
+use super::judge;
 use super::progress::{Control, Event, ProgressReporter};
 use super::report::Report;
 use super::run::{Run, Trained};
@@ -59,10 +60,12 @@ pub(super) fn once(training: &Training, sink: &mut dyn FnMut(Event) -> Control) 
     // The numbers on the card are those of the very weights that are published.
     run.settle_on_best()?;
     let (val, test) = (run.partition.val.clone(), run.partition.test.clone());
-    let validation = run.evaluate(&val, &mut reporter)?;
+    let (validation, answers) = judge::examine(&mut run, &val, &mut reporter)?;
     run.calibrate(&validation);
-    let test = if test.is_empty() { None } else { Some(run.evaluate(&test, &mut reporter)?) };
-    run.into_report(validation, test)
+    let test = if test.is_empty() { None } else { Some(judge::examine(&mut run, &test, &mut reporter)?) };
+    let (test, others) = test.unzip();
+    let judged = judge::judge(&mut run, &validation, &answers, others.as_ref(), &mut reporter)?;
+    run.into_report(validation, test, judged)
 }
 
 fn save(run: &mut Run, reporter: &mut ProgressReporter) -> Result<()> {

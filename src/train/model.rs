@@ -162,6 +162,23 @@ impl Model {
         Ok(())
     }
 
+    /// Pooled features `(B, D)` for the input of a step, as the head takes them in when it answers.
+    pub fn pooled(&self, step: &Step) -> Result<Tensor> {
+        let backbone = &self.classifier.backbone;
+        Ok(match &step.input {
+            Fed::Views(views) => return self.pooled_views(views),
+            Fed::Features(pooled, passed) if *passed == backbone.stages().len() => pooled.to_device(&self.device)?,
+            Fed::Features(maps, passed) => {
+                backbone.pool(&backbone.features_from(*passed, &maps.to_device(&self.device)?, self.frozen, Mode::Eval)?)?
+            }
+        })
+    }
+
+    /// The same for views.
+    pub fn pooled_views(&self, views: &Input) -> Result<Tensor> {
+        Ok(self.classifier.backbone.pooled(&views.to_device(&self.device)?, self.frozen, Mode::Eval)?)
+    }
+
     /// Copies of all that has changed since the base.
     pub fn snapshot(&self) -> Result<Vec<(String, Tensor)>> {
         let copy = |(name, var): &(String, Var)| Ok((name.clone(), var.as_tensor().detach().copy()?));

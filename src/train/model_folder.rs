@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::card;
 use super::error::{Error, Result};
 use super::report::{Lineage, Report};
 use super::tasks::Task;
 use crate::domain::config::{ModelConfig, PretrainedCfg};
+use crate::domain::findings;
 use crate::domain::recipe::Recipe;
 use crate::nn::architectures::{self, Architecture, Pool};
 
@@ -23,13 +24,25 @@ pub fn write_folder(report: &Report, lineage: &Lineage, folder: &Path) -> Result
     };
     write("config.json", report.config.to_json() + "\n")?;
     write("README.md", card::of(report, lineage).to_markdown())?;
+    if let Some(reject) = &report.reject {
+        reject.save(folder)?;
+    }
     let numbers = serde_json::to_string_pretty(&metrics(report, lineage)).unwrap_or_default();
     write("metrics.json", numbers + "\n")
 }
 
-fn metrics(report: &Report, lineage: &Lineage) -> serde_json::Value {
+/// Every number, as `metrics.json` and the report have it.
+pub(super) fn metrics(report: &Report, lineage: &Lineage) -> Map<String, Value> {
     let outcome = &report.outcome;
-    json!({
+    let mut metrics = Map::new();
+    let mut put = |more: Value| {
+        if let Value::Object(more) = more {
+            metrics.extend(more);
+        }
+    };
+    put(json!(report.findings));
+    put(json!({
+        "changed_settings": findings::changes(&report.recipe),
         "base": lineage.base,
         "dataset": lineage.dataset,
         "base_chosen": lineage.chosen,
@@ -54,7 +67,8 @@ fn metrics(report: &Report, lineage: &Lineage) -> serde_json::Value {
         "epochs": report.epochs,
         "skipped": report.skipped,
         "rounds": report.rounds,
-    })
+    }));
+    metrics
 }
 
 /// What the best head on the base's features reaches, and whether it is what is published.

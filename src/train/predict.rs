@@ -9,12 +9,13 @@ use rayon::prelude::*;
 
 use super::error::{Error, Result};
 use super::model_folder::AVERAGED;
+use super::reject::{self, Reject};
 use super::{feed, tasks};
 use crate::data::modality::{self, View, Views};
 use crate::data::{self, Limits, modalities};
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
 use crate::domain::data_limits::DataLimits;
-use crate::domain::prediction::Answer;
+use crate::domain::prediction::{Answered, Familiarity};
 use crate::nn::{Backbone, Head, Input, Mode, Weights, architectures};
 
 /// Refuses a config that asks for more than is built here.
@@ -36,6 +37,7 @@ pub struct Predictor {
     backbone: Box<dyn Backbone>,
     head: Option<Head>,
     answer: tasks::Answerer,
+    reject: Option<Reject>,
     views: Arc<dyn Views>,
     limits: Limits,
     device: Device,
@@ -61,7 +63,7 @@ impl Predictor {
             _ => std::fs::read_to_string(&path).map_err(failed)?,
         };
         let config = ModelConfig::read(&text).map_err(|error| Error::Unsupported(error.to_string()))?;
-        Predictor::open(&config, &folder.join("model.safetensors"), device)
+        Predictor::open(&config, &folder.join("model.safetensors"), device)?.with_reject(Some(&folder.join(reject::FILE)))
     }
 
     /// Loads weights for a config.
@@ -94,6 +96,7 @@ impl Predictor {
             backbone,
             head,
             answer: tasks::answerer(config, classes),
+            reject: None,
             views: modality.views(config)?,
             limits: Limits::default(),
             device: device.clone(),
@@ -101,6 +104,15 @@ impl Predictor {
             bytes,
             mirrors: config.extra.get(AVERAGED).and_then(serde_json::Value::as_bool).unwrap_or(false),
         })
+    }
+
+    /// The same with what tells unknown items, if the file is there.
+    ///
+    /// # Errors
+    /// It does not fit the model.
+    pub fn with_reject(self, file: Option<&Path>) -> Result<Predictor> {
+        let reject = file.map_or(Ok(None), |file| Reject::load(file, self.num_features()))?;
+        Ok(Predictor { reject, ..self })
     }
 
     /// The same under other limits on the items it is asked about.
@@ -169,7 +181,7 @@ impl Predictor {
     ///
     /// # Errors
     /// The bytes are no item we read, or the model has no head.
-    pub fn predict(&self, item: &[u8], top: usize) -> Result<Answer> {
+    pub fn predict(&self, item: &[u8], top: usize) -> Result<Answered> {
         self.predict_batch(&[item], top)?.remove(0)
     }
 
@@ -177,17 +189,29 @@ impl Predictor {
     ///
     /// # Errors
     /// The model has no head.
-    pub fn predict_batch<B: AsRef<[u8]> + Sync>(&self, items: &[B], top: usize) -> Result<Vec<Result<Answer>>> {
+    pub fn predict_batch<B: AsRef<[u8]> + Sync>(&self, items: &[B], top: usize) -> Result<Vec<Result<Answered>>> {
         let Some(head) = &self.head else { return Err(Error::Unsupported(HEADLESS.into())) };
         let (views, unreadable) = self.views_of(items)?;
-        let outputs = match views {
-            None => Vec::new(),
+        let (outputs, features) = match views {
+            None => (Vec::new(), Vec::new()),
             Some(views) => {
                 let _turn = self.turn();
-                self.said(head, &views)?.to_vec2::<f32>()?
+                let pooled = self.pooled(&views)?;
+                let features = if self.reject.is_some() { pooled.to_vec2::<f32>()? } else { Vec::new() };
+                (self.said(head, &views, &pooled)?.to_vec2::<f32>()?, features)
             }
         };
-        Ok(in_order(unreadable, outputs.iter().map(|row| (self.answer)(row, top)).collect()))
+        let answered = |(at, row): (usize, &Vec<f32>)| Answered {
+            answer: (self.answer)(row, top),
+            familiarity: features.get(at).and_then(|features| self.familiarity(features)),
+        };
+        Ok(in_order(unreadable, outputs.iter().enumerate().map(answered).collect()))
+    }
+
+    fn familiarity(&self, features: &[f32]) -> Option<Familiarity> {
+        let reject = self.reject.as_ref()?;
+        let unknown_score = reject.score(features);
+        Some(Familiarity { known: reject.knows(unknown_score), unknown_score, unknown_threshold: reject.threshold() })
     }
 
     /// Numbers that the head gives for each item; none without a head.
@@ -246,8 +270,8 @@ impl Predictor {
     }
 
     /// As they were measured: of models that say so the mean over the views and what a mirror shows of them.
-    fn said(&self, head: &Head, views: &Input) -> Result<Tensor> {
-        let plain = head.forward(&self.pooled(views)?, Mode::Eval, 0)?;
+    fn said(&self, head: &Head, views: &Input, pooled: &Tensor) -> Result<Tensor> {
+        let plain = head.forward(pooled, Mode::Eval, 0)?;
         if !self.mirrors {
             return Ok(plain);
         }

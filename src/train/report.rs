@@ -4,10 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Probed;
 use super::features::Frozen;
+use super::judge::Mistake;
+use super::reject::Reject;
 use super::rounds::Rounds;
 use crate::domain::config::ModelConfig;
 use crate::domain::digest::Digest;
 use crate::domain::evaluation::Outcome;
+use crate::domain::findings::Findings;
 use crate::domain::job_event::EpochNumbers;
 use crate::domain::modality::Modality;
 use crate::domain::recipe::Recipe;
@@ -44,6 +47,14 @@ pub struct Report {
     pub stages: usize,
     /// The best head on the base's features, where it was asked for, and what followed from it.
     pub probe: Option<Probed>,
+    /// What was found out about it beside its measures.
+    pub findings: Findings,
+    /// What tells items of other kinds from those it was trained on.
+    pub reject: Option<Reject>,
+    /// Where it is most wrong. These and the table hold what is in the data set, and are no part of what is published.
+    pub mistakes: Vec<Mistake>,
+    /// What it says about every item it was measured on, as a table (CSV).
+    pub predictions: String,
     /// Items that could not be read, `path: reason`.
     pub skipped: Vec<String>,
     /// What other runs of the same recipe have told.

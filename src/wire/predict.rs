@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::answers::{Answers, MOST_ITEMS};
-use crate::domain::prediction::{Answer, Head};
+use crate::domain::prediction::{Answer, Answered, Head};
 
 /// Several items in one body, or a whole data set. One of the two.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -105,6 +105,9 @@ struct AnsweredItem {
     values: Option<Vec<NamedValue>>,
     heads: Option<Vec<HeadAnswer>>,
     features: Option<Vec<f32>>,
+    known: Option<bool>,
+    unknown_score: Option<f32>,
+    unknown_threshold: Option<f32>,
     error: Option<UnansweredItem>,
 }
 
@@ -144,6 +147,14 @@ pub struct Prediction {
     /// Of a model with several heads, what each says; left out by others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub heads: Vec<HeadAnswer>,
+    /// Whether the item is of a kind that the model was trained on; left out by models that cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<bool>,
+    /// How unlike all it was trained on: 0 not at all, 1 wholly; and the bound beyond which an item is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_score: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_threshold: Option<f32>,
 }
 
 /// What one of several heads says.
@@ -166,9 +177,18 @@ pub struct NamedValue {
 
 impl Prediction {
     /// What `model` answered.
-    pub fn new(model: String, answer: &Answer) -> Prediction {
+    pub fn new(model: String, answered: &Answered) -> Prediction {
+        let (answer, familiarity) = (&answered.answer, answered.familiarity);
         let head = |head: &Head| HeadAnswer { name: head.name.clone(), classes: classes(&head.answer), values: values(&head.answer) };
-        Prediction { model, classes: classes(answer), values: values(answer), heads: answer.heads().iter().map(head).collect() }
+        Prediction {
+            model,
+            classes: classes(answer),
+            values: values(answer),
+            heads: answer.heads().iter().map(head).collect(),
+            known: familiarity.map(|familiarity| familiarity.known),
+            unknown_score: familiarity.map(|familiarity| familiarity.unknown_score),
+            unknown_threshold: familiarity.map(|familiarity| familiarity.unknown_threshold),
+        }
     }
 }
 

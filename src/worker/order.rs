@@ -21,6 +21,9 @@ use crate::domain::work::Work;
 /// The longest line that is listened to: the names and numbers of ten thousand classes have no place in one.
 pub(super) const LONGEST: usize = 256 << 10;
 
+/// Where a headline says why its result is not to be published.
+pub(super) const NOT_PUBLISHED: &str = "not_published";
+
 /// Everything the work needs; files are granted before they are named.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Order {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::gate::Gate;
 use super::heartbeat::Heartbeat;
 use super::keeper::Keeper;
-use super::order::{LONGEST, Order, Reply, Said};
+use super::order::{LONGEST, NOT_PUBLISHED, Order, Reply, Said};
 use super::work::{self, Leaves};
 use super::{Error, Result};
 use crate::confine::child::{self, Child, End, Program};
@@ -67,12 +67,13 @@ impl Run<'_> {
 
     fn look_at(&self, headline: Value) -> Result<Left> {
         let kind = work::of(&self.order.work);
-        let published = kind.publishes(self.order);
+        let refused = headline.get(NOT_PUBLISHED).and_then(Value::as_str).map(short);
+        let published = if refused.is_some() { Vec::new() } else { kind.publishes(self.order) };
         if !published.is_empty() {
             verify(&self.order.result, &published)?;
         }
         let folder = (!published.is_empty()).then(|| self.order.result.clone());
-        Ok(Left { folder, files: verify(&self.order.files, &kind.leaves(self.order))?, headline })
+        Ok(Left { folder, refused, files: verify(&self.order.files, &kind.leaves(self.order))?, headline })
     }
 
     /// Takes what it says until it says its last word. The outer error: it is not to be listened to any more.

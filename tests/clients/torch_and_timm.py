@@ -113,6 +113,8 @@ def fine_tuned(work):
             assert len(theirs) == len(labels) == 2, answer
             worst = max(worst, *(abs(float(ours[at]) - theirs[label]) for at, label in enumerate(labels)))
         assert worst <= 1e-3, (name, worst)
+        again = timm.create_model(name, pretrained=True, num_classes=3).eval()
+        assert again.get_classifier().out_features == 3, f"{name} cannot be a base again"
         print(f"  timm {timm.__version__}: {name.split(':')[0]} of a fine-tune, {len(files)} pictures, probabilities within {worst:.1e}", flush=True)
 
 

@@ -19,7 +19,7 @@ use super::watch;
 use crate::client::Pulled;
 use crate::data::Limits;
 use crate::domain::answers::{Answers, Content, Format, Said};
-use crate::domain::prediction::{Answer, Class, Head, Value as Number};
+use crate::domain::prediction::{Answer, Answered, Class, Familiarity, Head, Value as Number};
 use crate::train::{Predictor, device};
 use crate::wire::predict::AskedAbout;
 
@@ -272,10 +272,20 @@ impl Predict {
                 human.push_str(&format!("{}\n", item.name));
             }
             human.push_str(&lines(answer));
+            human.push_str(&unknown(answer));
             quiet.push(first(answer));
         }
         Ok(with(Output::new(human.trim_end_matches('\n'), as_json(&answers), quiet.join("\n")), failure))
     }
+}
+
+/// Says so where the item is of no kind that the model was trained on.
+fn unknown(answered: &Answered) -> String {
+    let strange = answered.familiarity.filter(|familiarity| !familiarity.known);
+    let told = |f: Familiarity| {
+        format!(" unknown  like nothing it was trained on ({:.3}, known up to {:.3})\n", f.unknown_score, f.unknown_threshold)
+    };
+    strange.map(told).unwrap_or_default()
 }
 
 /// A line for each class and each number, head by head; of labels those that are there are marked.

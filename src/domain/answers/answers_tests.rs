@@ -15,7 +15,7 @@ fn of(first: Content, last: Content) -> Answers {
 }
 
 fn classes() -> Answers {
-    let answer = |classes: Vec<Class>| Content::Answer(Answer::Classes(classes));
+    let answer = |classes: Vec<Class>| Content::Answer(Answer::Classes(classes).into());
     of(
         answer(vec![class(2, "blue", 0.75), class(0, "red", 0.25), class(1, "green", 0.0)]),
         answer(vec![class(0, "red", 0.5), class(1, "green", 0.375), class(2, "blue", 0.125)]),
@@ -53,7 +53,7 @@ fn csv_has_a_line_an_item() {
                  c.png,red,0.5,green,0.375,blue,0.125,\n";
     assert_eq!(text(&classes(), Format::Csv), lines);
     assert_eq!(text(&features(), Format::Csv), "name,f0,f1,error\na.png,1,-2.5,\n\"b,\"\"x\"\".png\",,,it is no image\nc.png,0,3,\n");
-    let number = |value: f32| Content::Answer(Answer::Values(vec![Value { name: "age".into(), value }]));
+    let number = |value: f32| Content::Answer(Answer::Values(vec![Value { name: "age".into(), value }]).into());
     assert_eq!(text(&of(number(7.5), number(1.0)), Format::Csv).lines().nth(1), Some("a.png,7.5,"));
 }
 
@@ -105,7 +105,8 @@ fn parquet_has_a_row_an_item() {
     assert_eq!(rows(features())[2]["features"], "[0E0, 3.0]");
     // Names of targets are other people's.
     let value = |name: &str, value: f32| Value { name: name.into(), value };
-    let odd = || Content::Answer(Answer::Values(vec![value("a b", 1.0), value("a-b", 2.0), value("error", 3.0), value("; drop", 4.0)]));
+    let odd =
+        || Content::Answer(Answer::Values(vec![value("a b", 1.0), value("a-b", 2.0), value("error", 3.0), value("; drop", 4.0)]).into());
     let row = &rows(of(odd(), odd()))[0];
     assert_eq!([&row["a_b"], &row["value_1"], &row["value_2"], &row["__drop"]], ["1.0", "2.0", "3.0", "4.0"]);
 }

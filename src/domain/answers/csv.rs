@@ -1,5 +1,5 @@
 //! Answers as CSV: a line an item. Of classes `label` and `probability` of the likeliest, then `label_2`, `probability_2` and so on;
-//! of numbers a column each; of features `f0`, `f1` ...; what kept an item from an answer stands in `error`.
+//! of numbers a column each; of features `f0`, `f1` ...; of models that can tell, `known` and `unknown_score`; what kept an item from an answer stands in `error`.
 
 use csv::Writer;
 
@@ -17,7 +17,9 @@ pub(super) fn write(answers: &Answers) -> Result<Vec<u8>, String> {
     };
     let mut writer = Writer::from_writer(Vec::new());
     let failed = |e: csv::Error| e.to_string();
-    let header = std::iter::once("name").chain(columns.iter().map(String::as_str)).chain(["error"]);
+    let judged = answers.items.iter().any(|item| item.content.familiarity().is_some());
+    let familiar: &[&str] = if judged { &["known", "unknown_score"] } else { &[] };
+    let header = std::iter::once("name").chain(columns.iter().map(String::as_str)).chain(familiar.iter().copied()).chain(["error"]);
     writer.write_record(header).map_err(failed)?;
     for (at, item) in answers.items.iter().enumerate() {
         let cells: Vec<String> = match matrix.name {
@@ -25,7 +27,9 @@ pub(super) fn write(answers: &Answers) -> Result<Vec<u8>, String> {
             _ => matrix.values[at * matrix.width..][..matrix.width].iter().map(|value| number(*value)).collect(),
         };
         let error = item.reason().map_or("", |reason| reason.message.as_str());
-        let record = std::iter::once(item.name.as_str()).chain(cells.iter().map(String::as_str)).chain([error]);
+        let familiarity = familiar.iter().zip(told(item)).map(|(_, cell)| cell).collect::<Vec<_>>();
+        let cells = cells.iter().chain(&familiarity).map(String::as_str);
+        let record = std::iter::once(item.name.as_str()).chain(cells).chain([error]);
         writer.write_record(record).map_err(failed)?;
     }
     writer.into_inner().map_err(|e| e.to_string())
@@ -42,6 +46,13 @@ fn ranks(answer: Option<&Answer>, most: usize) -> Vec<String> {
         None => Default::default(),
     };
     (0..most).flat_map(|rank| cells(classes.get(rank))).collect()
+}
+
+/// Whether a model knows what the item is, and how unlike it is all it does; empty where it does not say.
+fn told(item: &Said) -> [String; 2] {
+    item.content
+        .familiarity()
+        .map_or(Default::default(), |familiarity| [familiarity.known.to_string(), familiarity.unknown_score.to_string()])
 }
 
 /// Nothing where there is no number.

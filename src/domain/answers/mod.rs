@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::format::Format;
-use super::prediction::{Answer, Head};
+use super::prediction::{Answer, Answered, Familiarity, Head};
 
 /// Items of one request that is waited for, and their bytes all together, unpacked. More is a job's work.
 pub const MOST_ITEMS: usize = 1_024;
@@ -48,7 +48,7 @@ pub enum Content {
     Features {
         features: Vec<f32>,
     },
-    Answer(Answer),
+    Answer(Answered),
 }
 
 /// Why there is no answer.
@@ -90,9 +90,16 @@ impl Content {
         }
     }
 
+    fn familiarity(&self) -> Option<Familiarity> {
+        match self {
+            Content::Answer(answered) => answered.familiarity,
+            _ => None,
+        }
+    }
+
     fn answer(&self) -> Option<&Answer> {
         match self {
-            Content::Answer(answer) => Some(answer),
+            Content::Answer(answered) => Some(&answered.answer),
             _ => None,
         }
     }

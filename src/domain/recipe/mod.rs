@@ -1,6 +1,7 @@
 //! A recipe: everything that decides a fine-tune. The same recipe, seed and thread count give the same weights.
 
 mod augment;
+mod comparison;
 mod optimizer;
 mod strategy;
 mod supervision;
@@ -8,6 +9,7 @@ mod supervision;
 use serde::{Deserialize, Serialize};
 
 pub use augment::{Augment, Policy};
+pub use comparison::Compare;
 pub use optimizer::{Optimizer, Precision, Schedule};
 pub use strategy::{ClassWeights, HeadSolver, Norm, Sampling, Strategy};
 pub use supervision::Unlabelled;
@@ -109,6 +111,10 @@ pub struct Recipe {
     pub class_weights: ClassWeights,
     /// `shuffled`, likewise.
     pub sampling: Sampling,
+    /// `none`: training from random weights as well costs several times a fine-tune.
+    pub compare: Compare,
+    /// Publish also what is not better than always the same answer. Off: such a model is of no use, and who finds it cannot know.
+    pub publish_anyway: bool,
 }
 
 impl Default for Recipe {
@@ -155,6 +161,8 @@ impl Default for Recipe {
             layer_decay: 1.0,
             class_weights: ClassWeights::None,
             sampling: Sampling::Shuffled,
+            compare: Compare::None,
+            publish_anyway: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod commits;
+pub mod curves;
 pub mod doctor;
 pub mod evaluations;
 pub mod files;

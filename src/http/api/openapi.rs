@@ -9,8 +9,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::forms::{DIGEST, Forms, NAME, REF, REVISION};
 use super::{
-    audit, commits, doctor, evaluations, files, finetunes, jobs, mirrors, predict, recommend, refs, repos, search, segments, tokens,
-    uploads, users, versions,
+    audit, commits, curves, doctor, evaluations, files, finetunes, jobs, mirrors, predict, recommend, refs, repos, search, segments,
+    tokens, uploads, users, versions,
 };
 use crate::http::Site;
 
@@ -42,7 +42,7 @@ use crate::http::Site;
         recommend::create,
         // jobs of every kind
         jobs::embed, jobs::list, jobs::get, jobs::cancel, jobs::pause, jobs::resume, jobs::retry, jobs::clone, jobs::place,
-        jobs::events, jobs::logs, jobs::files, jobs::file,
+        jobs::events, jobs::logs, jobs::files, jobs::file, curves::get,
         predict::embed, predict::predict, predict::neighbors,
         evaluations::create, evaluations::list, evaluations::leaderboard, evaluations::keys,
     ),

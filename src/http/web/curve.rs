@@ -25,13 +25,14 @@ pub fn loss(epochs: &[EpochNumbers]) -> String {
     chart("Loss", epochs, &[train, val], None)
 }
 
-/// The task's first measure, of training and validation over the epochs.
-pub fn primary(task: Task, epochs: &[EpochNumbers]) -> String {
+/// The task's first measure, of training and validation over the epochs; and on the same validation items of a run from random weights.
+pub fn primary(task: Task, epochs: &[EpochNumbers], scratch: &[EpochNumbers]) -> String {
     let share = task.primary().unit == Unit::Share;
     let scale = if share { 100.0 } else { 1.0 };
     let train = Series { class: "s1", values: epochs.iter().map(|e| e.train_primary * scale).collect() };
     let val = Series { class: "s2", values: epochs.iter().map(|e| e.val_primary() * scale).collect() };
-    chart(&title(task, " in per cent"), epochs, &[train, val], share.then_some((0.0, 100.0)))
+    let beside = Series { class: "s3", values: scratch.iter().map(|e| e.val_primary() * scale).collect() };
+    chart(&title(task, " in per cent"), epochs, &[train, val, beside], share.then_some((0.0, 100.0)))
 }
 
 /// The name of the first measure; `unit` follows where it is a share.
@@ -97,9 +98,10 @@ mod tests {
 
     #[test]
     fn a_point_per_epoch_and_none_for_what_is_no_number() {
-        let svg = primary(Task::Classification, &[epoch(1, 0.0), epoch(2, 1.0)]);
+        let svg = primary(Task::Classification, &[epoch(1, 0.0), epoch(2, 1.0)], &[epoch(1, 0.5)]);
         let line = svg.split("line s2\" points=\"").nth(1).unwrap().split('"').next().unwrap();
         assert_eq!(line.split(' ').count(), 2);
+        assert_eq!(svg.split("line s3\" points=\"").nth(1).unwrap().split('"').next().unwrap().split(' ').count(), 1);
         assert!(line.ends_with(&format!(",{TOP:.1}")), "{line}: 100 % is at the top");
         assert!(loss(&[epoch(1, 0.0), epoch(2, 1.0)]).contains("line s2\" points=\"\""));
         assert!(loss(&[]).starts_with("<svg"));

@@ -9,13 +9,17 @@ use super::card::{href, title};
 use super::form::{CSRF, Form};
 use super::frame::{Frame, page, see_other};
 use super::outcome::{self, Outcome};
+use super::report::{self, Report};
 use super::{curve, format};
+use crate::domain::findings::changes;
 use crate::domain::job::{Job, JobState};
 use crate::domain::job_event::{EpochNumbers, Event, JobEvent, Progress};
 use crate::domain::name::RepoKind;
 use crate::domain::task::Task;
 use crate::domain::work::Input;
+use crate::http::Site;
 use crate::http::caller::{Caller, Visitor};
+use crate::http::curves;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{JobAt, JobFileAt, Query};
 use crate::http::job_events;
@@ -106,6 +110,8 @@ struct JobPage {
     log: String,
     last_event: u64,
     outcome: Option<Outcome>,
+    report: Report,
+    changed: Vec<(String, String)>,
 }
 
 struct FileLine {
@@ -146,7 +152,7 @@ impl From<&EpochNumbers> for EpochLine {
     }
 }
 
-pub async fn show(visitor: Visitor, service: Data<Service>, at: JobAt) -> Answer {
+pub async fn show(request: HttpRequest, visitor: Visitor, service: Data<Service>, at: JobAt) -> Answer {
     let actor = visitor.actor();
     if visitor.0.is_none() {
         return Ok(see_other(&format!("/login?next=/jobs/{}", at.0)));
@@ -154,14 +160,17 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: JobAt) -> Answer
     let job = service.get_job(&actor, &at.0).await?;
     let events = job_events::all(&service, &actor, &at.0).await?;
     let log = events.iter().map(job_events::line).collect();
-    let outcome = outcome::find(&service, &actor, &job).await;
+    let address = Site::of(&request)?.public_address(&request);
+    let name = job.work.publishes().map(ToString::to_string).unwrap_or_default();
+    let mut report = report::find(&service, &actor, &at.0, &name, &address).await.unwrap_or_default();
+    let outcome = outcome::find(&service, &actor, &job).await.or_else(|| report.outcome.take());
     let files = service.job_files(&actor, &at.0).await?;
     let files = files.into_iter().map(|file| FileLine { size: format::bytes(file.size_bytes), name: file.name }).collect();
-    page(&JobPage { outcome, files, ..JobPage::of(&visitor, &job, &events, log) })
+    page(&JobPage { outcome, files, ..JobPage::of(&visitor, &job, &events, log, report) })
 }
 
 impl JobPage {
-    fn of(visitor: &Visitor, job: &Job, events: &[JobEvent], log: String) -> JobPage {
+    fn of(visitor: &Visitor, job: &Job, events: &[JobEvent], log: String, report: Report) -> JobPage {
         let epochs: Vec<EpochNumbers> =
             events.iter().filter_map(|event| if let Event::Epoch(numbers) = &event.event { Some(numbers.clone()) } else { None }).collect();
         let progress =
@@ -184,12 +193,14 @@ impl JobPage {
             files: Vec::new(),
             recipe: recipe(job),
             loss: curve::loss(&epochs),
-            primary: (curve::title(task, ", per cent"), curve::primary(task, &epochs)),
+            primary: (curve::title(task, ", per cent"), curve::primary(task, &epochs, &report.scratch)),
             columns: columns(task),
             epochs: epoch_lines(&epochs),
             log,
             last_event: events.last().map_or(0, |event| event.number),
             outcome: None,
+            changed: changed(job),
+            report,
         }
     }
 }
@@ -234,6 +245,18 @@ pub async fn events(visitor: Visitor, service: Data<Service>, at: JobAt, query: 
 /// A file the job has left: the session's cookie opens it here.
 pub async fn file(visitor: Visitor, service: Data<Service>, at: JobFileAt) -> Answer {
     crate::http::api::jobs::file(Caller(visitor.actor()), service, at).await
+}
+
+/// Settings that are not the defaults, which people look for first.
+fn changed(job: &Job) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+    let changes = job.work.fine_tune().map(|task| changes(&task.recipe)).unwrap_or_default();
+    changes.into_iter().map(|change| (change.setting, format!("{} (not {})", text(&change.value), text(&change.default)))).collect()
+}
+
+/// The API's curves for this page, likewise.
+pub async fn curves(visitor: Visitor, service: Data<Service>, at: JobAt, query: Query) -> Answer {
+    curves::answer(&service, &visitor.actor(), &at.0, query.find("format")).await
 }
 
 pub async fn cancel(visitor: Visitor, service: Data<Service>, at: JobAt, form: Form) -> Answer {

@@ -21,6 +21,7 @@ pub mod reference;
 pub mod repo;
 mod repo_head;
 pub mod repo_tabs;
+mod report;
 mod snippets;
 pub mod tokens;
 

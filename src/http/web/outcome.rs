@@ -70,7 +70,7 @@ pub fn shown(unit: Unit, value: f64) -> String {
     }
 }
 
-fn read(json: &[u8]) -> Option<Outcome> {
+pub fn read(json: &[u8]) -> Option<Outcome> {
     let outcome = evaluation::Outcome::read(json)?;
     let (split, best) = outcome.measured();
     let task = outcome.task();

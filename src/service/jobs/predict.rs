@@ -17,7 +17,7 @@ use crate::data::{self, Items, Limits, Source};
 use crate::domain::answers::{Answers, Content, MOST_BYTES, MOST_ITEMS, Reason, Said};
 use crate::domain::digest::Digest;
 use crate::domain::name::{RepoId, RepoKind};
-use crate::domain::prediction::Answer;
+use crate::domain::prediction::Answered;
 use crate::domain::repo::Version;
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
@@ -54,7 +54,7 @@ pub(in crate::service) struct Models {
 
 #[derive(Clone)]
 struct Slot {
-    /// sha256 of the weights and of the config: equal models in two repos are loaded once.
+    /// sha256 of the weights, and of what says how they are used: equal models in two repos are loaded once.
     key: (Digest, Digest),
     bytes: u64,
     line: Arc<OnceCell<Arc<Line>>>,
@@ -120,7 +120,7 @@ impl Service {
     }
 
     /// What a model says about an item; of classes the `top` likeliest.
-    pub async fn predict(&self, actor: &Actor, id: &RepoId, revision: &Revision, item: Bytes, top: usize) -> Result<(Version, Answer)> {
+    pub async fn predict(&self, actor: &Actor, id: &RepoId, revision: &Revision, item: Bytes, top: usize) -> Result<(Version, Answered)> {
         match self.ask_about_one(actor, id, revision, Question::Answer { top }, item).await? {
             (version, Content::Answer(answer)) => Ok((version, answer)),
             _ => Err(Error::Internal("a model answered another question".into())),
@@ -212,14 +212,24 @@ impl Service {
         let config = self.model_config(id, &version, &manifest).await?;
         let weights = need(&manifest, WEIGHTS, id, &version)?;
         let bytes = manifest.find(WEIGHTS).map_or(0, |entry| entry.size_bytes);
-        let slot = self.models.slot((weights, need(&manifest, CONFIG, id, &version)?), bytes);
+        let reject = manifest.find(train::REJECT).map(|entry| entry.digest);
+        let papers = [Some(need(&manifest, CONFIG, id, &version)?), reject];
+        let papers = Digest::of(papers.iter().flatten().map(Digest::to_hex).collect::<String>().as_bytes());
+        let slot = self.models.slot((weights, papers), bytes);
         let load = || async {
             let folder = tempfile::tempdir().map_err(|e| Error::of_file("no temporary folder", &e))?;
             let path: PathBuf = self.local_file(&weights, folder.path()).await?;
+            let reject = match &reject {
+                Some(digest) => Some(self.local_file(digest, folder.path()).await?),
+                None => None,
+            };
             let (device, limits) = (self.device.clone(), self.policy().data_limits);
             let closed = |_| Error::Internal("the queue of images is closed".into());
             let _turn = self.models.turns.acquire().await.map_err(closed)?;
-            let loaded = tokio::task::spawn_blocking(move || Ok(Predictor::open(&config, &path, &device)?.within(&limits))).await;
+            let loaded = tokio::task::spawn_blocking(move || {
+                Ok(Predictor::open(&config, &path, &device)?.with_reject(reject.as_deref())?.within(&limits))
+            })
+            .await;
             let model = loaded.map_err(|e| Error::Internal(format!("loading a model was stopped: {e}")))?.map_err(unfit)?;
             Ok::<_, Error>(Arc::new(Line::new(model, self.models.turns.clone(), self.models.at_once)))
         };

@@ -64,7 +64,7 @@ impl Service {
     async fn store_and_complete(&self, owner: &Actor, lease: &Lease, job: &Job, mut left: Left, holder: &UploadId) -> Result<Option<u32>> {
         let record = self.record_of(owner, job, &mut left).await?;
         let files = self.store_job_files(left.files.clone(), holder).await?;
-        let end = End { lease: lease.clone(), now: self.now(), files, headline: left.headline, record };
+        let end = End { lease: lease.clone(), now: self.now(), files, headline: left.headline, refused: left.refused, record };
         let Some(folder) = left.folder else {
             self.db.write(move |tx| end.write(tx, None)).await?;
             return Ok(None);
@@ -88,18 +88,21 @@ impl Service {
 pub struct Left {
     /// The folder to publish, of work that publishes.
     pub folder: Option<PathBuf>,
+    /// Why there is none, of work whose result is not worth publishing: the job ends as failed, and its files are kept.
+    pub refused: Option<String>,
     /// Files to keep with the job, each with its name.
     pub files: Vec<(String, PathBuf)>,
     /// The numbers people ask for first.
     pub headline: Value,
 }
 
-/// The end of a job that succeeded, as one transaction writes it.
+/// The end of a job that did its work, as one transaction writes it.
 struct End {
     lease: Lease,
     now: Timestamp,
     files: Vec<JobFile>,
     headline: Value,
+    refused: Option<String>,
     record: Record,
 }
 
@@ -114,9 +117,10 @@ impl End {
         let result_version = published.as_ref().map(|(_, version)| *version);
         let files = self.files.iter().map(|file| file.name.clone()).collect();
         jobs::append_event(tx, job, now, &Event::Result { published, metrics: self.headline.clone(), files })?;
-        jobs::finish(tx, job, &Ending { state: JobState::Succeeded, error: None, result_version }, now)?;
-        note_end(tx, job, now, JobState::Succeeded)?;
-        state_event(tx, job, now, JobState::Succeeded, None)
+        let state = if self.refused.is_some() { JobState::Failed } else { JobState::Succeeded };
+        jobs::finish(tx, job, &Ending { state, error: self.refused.clone(), result_version }, now)?;
+        note_end(tx, job, now, state)?;
+        state_event(tx, job, now, state, self.refused.as_deref())
     }
 }
 

@@ -9,6 +9,7 @@ use super::announce::describe;
 use crate::domain::digest::Digest;
 use crate::domain::evaluation::{Evaluation, Outcome, Stopped};
 use crate::train::error::{Error, Result};
+use crate::train::judge::Judged;
 use crate::train::report::Report;
 use crate::train::rounds::Rounds;
 
@@ -51,7 +52,16 @@ impl Run<'_> {
         }
     }
 
-    pub fn into_report(self, validation: Evaluation, test: Option<Evaluation>) -> Result<Report> {
+    /// Items trained on in a second, over all epochs.
+    pub fn trained_per_second(&self) -> f64 {
+        let history = &self.state.history;
+        let paces = history.iter().map(|epoch| epoch.samples_per_second).filter(|pace| *pace > 0.0);
+        // The mean of the seconds an item took.
+        let (seconds, count) = paces.fold((0.0, 0.0), |(seconds, count), pace| (seconds + 1.0 / pace, count + 1.0));
+        if seconds > 0.0 { count / seconds } else { 0.0 }
+    }
+
+    pub fn into_report(self, validation: Evaluation, test: Option<Evaluation>, judged: Judged) -> Result<Report> {
         let weights = self.model.classifier.weights();
         let (copies, findings) = (self.survey.copies.tell(&self.partition.train), self.findings());
         let stopped = if self.epoch() < self.plan.epochs() { Stopped::Early } else { Stopped::Finished };
@@ -82,6 +92,10 @@ impl Run<'_> {
             findings,
             split: self.partition.table(self.training.dataset, &self.survey),
             dataset_digest: self.survey.digest,
+            findings: judged.findings,
+            reject: judged.reject,
+            mistakes: judged.mistakes,
+            predictions: judged.predictions,
             skipped: self.skipped.paths.into_iter().collect(),
             epochs: self.state.history,
             rounds: Rounds::default(),

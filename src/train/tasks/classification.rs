@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{Device, Tensor};
 
 use super::sums::share;
-use super::{Partition, Task, close, nothing};
+use super::{Partition, Task, Told, close, nothing};
 use crate::data::{Sample, Target};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{ClassScore, Evaluation};
@@ -59,6 +59,13 @@ fn class(target: &Target) -> u32 {
     target.class().unwrap_or_default()
 }
 
+/// The class with the most samples; of equals the first.
+fn most_frequent(samples: &[Sample]) -> Option<u32> {
+    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+    samples.iter().for_each(|sample| *counts.entry(class(&sample.target)).or_default() += 1);
+    counts.into_iter().max_by_key(|(label, count)| (*count, std::cmp::Reverse(*label))).map(|(label, _)| label)
+}
+
 impl Task for Classification {
     fn name(&self) -> Name {
         Name::Classification
@@ -107,10 +114,24 @@ impl Task for Classification {
 
     /// Top-1 of always answering the most frequent training class: what any model should beat.
     fn baseline(&self, partition: &Partition) -> f64 {
-        let count = |samples: &[Sample], label| samples.iter().filter(|sample| class(&sample.target) == label).count();
-        let labels: BTreeSet<u32> = partition.train.iter().map(|sample| class(&sample.target)).collect();
-        let most = labels.into_iter().max_by_key(|label| (count(&partition.train, *label), std::cmp::Reverse(*label)));
-        most.map_or(0.0, |label| count(&partition.val, label) as f64 / partition.val.len().max(1) as f64)
+        let among = |label| partition.val.iter().filter(|sample| class(&sample.target) == label).count();
+        most_frequent(&partition.train).map_or(0.0, |label| among(label) as f64 / partition.val.len().max(1) as f64)
+    }
+
+    fn told(&self, row: &[f32], target: &Target) -> Option<Told> {
+        let (answer, truth) = (argmax(row), class(target) as usize);
+        Some(Told {
+            score: f64::from(u8::from(answer == truth)),
+            loss: cross_entropy(row, truth),
+            answer: self.names.get(answer).cloned().unwrap_or_default(),
+            confidence: softmax(row).get(answer).copied().map(f64::from),
+        })
+    }
+
+    /// The most frequent training class.
+    fn simplest(&self, partition: &Partition) -> Option<Vec<f32>> {
+        let most = most_frequent(&partition.train)? as usize;
+        Some((0..self.names.len()).map(|class| f32::from(u8::from(class == most))).collect())
     }
 
     fn configure(&self, config: &mut ModelConfig) {

@@ -81,6 +81,17 @@ pub trait Task: Send + Sync {
         None
     }
 
+    /// How one answer is told and how good it is; `row` is what the published head gives for the item, in the units of the data set.
+    /// `None` where answers cannot be told one by one.
+    fn told(&self, _row: &[f32], _target: &Target) -> Option<Told> {
+        None
+    }
+
+    /// What a head would give that always answers the same, as simply as that can be done: see [`Self::baseline`].
+    fn simplest(&self, _partition: &Partition) -> Option<Vec<f32>> {
+        None
+    }
+
     /// What each output is multiplied by and what is then added to have it in the units of the data set, where the head
     /// learns in others.
     fn units(&self) -> Option<Vec<(f64, f64)>> {
@@ -91,6 +102,17 @@ pub trait Task: Send + Sync {
     fn calibrated(&self, _validation: &Evaluation) -> Option<Arc<dyn Task>> {
         None
     }
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Told {
+    /// More is better: of classes 1 for a right answer and 0 for a wrong one, of numbers the squared error below zero.
+    pub score: f64,
+    pub loss: f64,
+    pub answer: String,
+    /// The probability of a class that was answered.
+    pub confidence: Option<f64>,
 }
 
 /// Collects answers batch by batch.

@@ -4,7 +4,7 @@
 use candle_core::{Device, Tensor};
 
 use super::sums::mean;
-use super::{Partition, Tally, Task, nothing};
+use super::{Partition, Tally, Task, Told, nothing};
 use crate::data::{Sample, Target};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{Evaluation, More};
@@ -122,6 +122,23 @@ impl Task for Regression {
             return mean(columns[0].iter().map(|(truth, mean)| (truth - mean).powi(2))).sqrt();
         }
         mean(columns.iter().map(|pairs| measures::r2(pairs, &measures::even(pairs.len()))))
+    }
+
+    fn told(&self, row: &[f32], target: &Target) -> Option<Told> {
+        let truths = target.values();
+        if truths.len() != self.names.len() || row.len() < truths.len() {
+            return None;
+        }
+        // Of several numbers each in its own units, or the largest would be all that counts.
+        let unit = |at: usize| if self.is_single() { 1.0 } else { self.units[at].deviation };
+        let error = |(at, truth): (usize, &f32)| ((f64::from(row[at]) - f64::from(*truth)) / unit(at)).powi(2);
+        let squared: f64 = truths.iter().enumerate().map(error).sum();
+        let answer = row.iter().take(truths.len()).map(f32::to_string).collect::<Vec<_>>().join(", ");
+        Some(Told { score: -squared, loss: squared, answer, confidence: None })
+    }
+
+    fn simplest(&self, _partition: &Partition) -> Option<Vec<f32>> {
+        Some(self.units.iter().map(|unit| unit.mean as f32).collect())
     }
 
     fn configure(&self, config: &mut ModelConfig) {

@@ -20,7 +20,8 @@ impl Kind for AskDataset {
         let source = Source::Files(order.given("dataset")?.to_vec());
         let dataset = Dataset::open(&source, &Limits::of(&order.limits)).map_err(train::Error::from)?;
         let device = order.device.parse().and_then(device::open).map_err(|e| Error::Later(e.to_string()))?;
-        let predictor = Predictor::open(&config, &weights, &device)?.within(&order.limits);
+        let reject = find(model, train::REJECT).ok();
+        let predictor = Predictor::open(&config, &weights, &device)?.with_reject(reject.as_deref())?.within(&order.limits);
         let split = self.split.as_deref().and_then(Split::parse);
         let samples: Vec<&Sample> = dataset.samples().iter().filter(|sample| split.is_none_or(|split| sample.split == split)).collect();
         let mut answers = Answers { model: format!("{}@{}", self.model, self.model_version), items: Vec::with_capacity(samples.len()) };

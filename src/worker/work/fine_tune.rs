@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, read_config, write_table};
 use crate::data::{Dataset, Limits, Source};
+use crate::domain::findings::REPORT;
 use crate::domain::work::{BASE, DATASET, FineTune};
 use crate::train::sweep::{Swept, Tried};
-use crate::train::{self, FeatureStore, Keep, Lineage, Training, device};
-use crate::worker::order::Order;
+use crate::train::{self, FeatureStore, Keep, Lineage, Report, Training, device};
+use crate::worker::order::{NOT_PUBLISHED, Order};
 use crate::worker::{Error, Result};
 
 /// Of a sweep: what each trial reached.
@@ -18,6 +19,8 @@ const WEIGHTS: &str = "model.safetensors";
 /// Which item the run learned from, and which it was measured on; of a job, because names of items are not everybody's.
 const SPLIT: &str = "split.csv";
 const PAPERS: [&str; 3] = ["README.md", "config.json", "metrics.json"];
+/// What is to be done about a result that is not published.
+const ANYWAY: &str = "the job keeps its report (report.json); more or cleaner images may help, or ask again with publish_anyway";
 /// Beside twice the base's weights: a new head, and room for those of bases in half precision.
 const SPARE_WEIGHTS: u64 = 1 << 30;
 
@@ -43,32 +46,42 @@ impl Kind for FineTune {
             resume: order.resume.as_deref(),
         };
         let Some(sweep) = &self.sweep else {
-            let report = with_threads(self.recipe.threads, || train::fit(&training, sink))?;
-            train::write_folder(&report, &lineage, &order.result)?;
-            write_split(&report, order)?;
-            return Ok(report.outcome.headline());
+            let report = with_threads(self.recipe.threads, || train::fit_and_compare(&training, sink))?;
+            return write(&report, &lineage, order);
         };
         let trials = sweep.trials(&self.recipe).map_err(train::Error::from)?;
         let swept = with_threads(self.recipe.threads, || train::sweep::sweep(&training, &trials, sweep.halving, sink))?;
-        train::write_folder(&swept.report, &lineage, &order.result)?;
-        write_split(&swept.report, order)?;
         write_table(&table(&swept), &order.files.join(TRIALS))?;
-        let mut headline = swept.report.outcome.headline();
+        let mut headline = write(&swept.report, &lineage, order)?;
         headline["sweep"] = json!({ "trials": swept.trials.len(), "best": swept.best, "settings": trials[swept.best - 1].set });
         Ok(headline)
-    }
-
-    fn leaves(&self, _order: &Order) -> Vec<Leaves> {
-        let trials = self.sweep.iter().map(|_| Leaves::always(TRIALS, LARGEST_PAPER));
-        trials.chain([Leaves::maybe(SPLIT, LARGEST_PAPER)]).collect()
     }
 
     fn publishes(&self, order: &Order) -> Vec<Leaves> {
         let base = order.given(BASE).ok().and_then(|base| find(base, WEIGHTS).ok());
         let bytes = base.and_then(|file| std::fs::metadata(file).ok()).map_or(0, |about| about.len());
         let weights = Leaves::always(WEIGHTS, bytes.saturating_mul(2).saturating_add(SPARE_WEIGHTS));
-        PAPERS.iter().map(|name| Leaves::always(name, LARGEST_PAPER)).chain([weights]).collect()
+        let papers = PAPERS.iter().map(|name| Leaves::always(name, LARGEST_PAPER));
+        papers.chain([weights, Leaves::maybe(train::REJECT, LARGEST_PAPER)]).collect()
     }
+
+    fn leaves(&self, _order: &Order) -> Vec<Leaves> {
+        let trials = self.sweep.iter().map(|_| TRIALS);
+        let always = trials.chain([REPORT, train::PREDICTIONS]).map(|name| Leaves::always(name, LARGEST_PAPER));
+        always.chain([Leaves::maybe(SPLIT, LARGEST_PAPER)]).collect()
+    }
+}
+
+/// The report; and what is to be published, if it is. The headline.
+fn write(report: &Report, lineage: &Lineage, order: &Order) -> Result<Value> {
+    train::write_report(report, lineage, &order.files)?;
+    write_split(report, order)?;
+    let mut headline = report.outcome.headline();
+    match report.findings.objection().filter(|_| !report.recipe.publish_anyway) {
+        Some(objection) => headline[NOT_PUBLISHED] = json!(format!("not published: {objection}; {ANYWAY}")),
+        None => train::write_folder(report, lineage, &order.result)?,
+    }
+    Ok(headline)
 }
 
 /// A line a trial, the best one marked.

@@ -1,0 +1,163 @@
+//! What was found out about a fine-tune, from the report that its job keeps: whether it was worth it, where it is most wrong, how far
+//! to believe its probabilities, how it is used.
+
+use futures_util::TryStreamExt as _;
+use serde::Deserialize;
+
+use super::format;
+use super::outcome::{self, Outcome};
+use crate::domain::findings::{Bin, Findings, REPORT, Usage, Verdict, Word, speed, usage};
+use crate::domain::id::JobId;
+use crate::domain::job_event::EpochNumbers;
+use crate::domain::task::capitalised;
+use crate::domain::user::Actor;
+use crate::service::Service;
+
+/// A larger report is not read into a page.
+const MAX_BYTES: u64 = 16 << 20;
+/// Mistakes shown.
+const MOST: usize = 24;
+
+/// What a page shows of it.
+#[derive(Default)]
+pub struct Report {
+    pub verdicts: Vec<VerdictLine>,
+    /// Title and sentence.
+    pub found: Vec<(&'static str, String)>,
+    pub bins: Vec<BinLine>,
+    pub mistakes: Vec<MistakeLine>,
+    pub usage: Vec<Usage>,
+    /// The epochs of the run from random weights.
+    pub scratch: Vec<EpochNumbers>,
+    pub outcome: Option<Outcome>,
+}
+
+pub struct VerdictLine {
+    pub tone: &'static str,
+    pub sentence: String,
+}
+
+pub struct BinLine {
+    pub range: String,
+    pub count: u64,
+    pub confidence: String,
+    pub accuracy: String,
+    /// Of 100.
+    pub share: u64,
+}
+
+pub struct MistakeLine {
+    pub path: String,
+    pub picture: Option<String>,
+    pub said: String,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    findings: Findings,
+    #[serde(default)]
+    mistakes: Vec<StoredMistake>,
+}
+
+#[derive(Deserialize)]
+struct StoredMistake {
+    path: String,
+    truth: String,
+    answer: String,
+    #[serde(default)]
+    confidence: Option<f64>,
+    #[serde(default)]
+    thumbnail: Option<String>,
+}
+
+/// The report of a job that has left one.
+pub async fn find(service: &Service, actor: &Actor, job: &JobId, name: &str, address: &str) -> Option<Report> {
+    let (file, reader) = service.open_job_file(actor, job, REPORT).await.ok()?;
+    if file.size_bytes > MAX_BYTES {
+        return None;
+    }
+    let parts: Vec<_> = reader.stream(0..file.size_bytes).try_collect().await.ok()?;
+    read(&parts.concat(), name, address)
+}
+
+fn read(json: &[u8], name: &str, address: &str) -> Option<Report> {
+    let Stored { findings, mistakes } = serde_json::from_slice(json).ok()?;
+    let mut found = Vec::new();
+    found.extend(findings.comparison.as_ref().map(|comparison| ("From random weights", comparison.sentence.clone())));
+    found.extend(findings.calibration.as_ref().map(|calibration| ("Calibration", calibration.sentence())));
+    found.extend(findings.reject.as_ref().map(|reject| ("Unknown items", reject.sentence())));
+    found.extend(findings.throughput.as_ref().map(|throughput| ("Speed", speed(throughput))));
+    Some(Report {
+        verdicts: findings.verdict.iter().map(VerdictLine::from).collect(),
+        found,
+        bins: findings.calibration.iter().flat_map(|calibration| calibration.bins.iter().map(BinLine::from)).collect(),
+        mistakes: mistakes.into_iter().take(MOST).map(MistakeLine::from).collect(),
+        usage: usage(name, address),
+        scratch: findings.comparison.map(|comparison| comparison.epochs).unwrap_or_default(),
+        outcome: outcome::read(json),
+    })
+}
+
+impl From<&Verdict> for VerdictLine {
+    fn from(verdict: &Verdict) -> VerdictLine {
+        let tone = match verdict.word {
+            Word::Better => "good",
+            Word::NotBetter => "warn",
+            Word::Worse => "bad",
+        };
+        VerdictLine { tone, sentence: capitalised(&verdict.sentence) }
+    }
+}
+
+impl From<&Bin> for BinLine {
+    fn from(bin: &Bin) -> BinLine {
+        BinLine {
+            range: format!("{:.0} to {:.0} %", 100.0 * bin.from, 100.0 * bin.to),
+            count: bin.samples,
+            confidence: format::percent(bin.confidence),
+            accuracy: format::percent(bin.accuracy),
+            share: (100.0 * bin.accuracy).round().clamp(0.0, 100.0) as u64,
+        }
+    }
+}
+
+impl From<StoredMistake> for MistakeLine {
+    fn from(mistake: StoredMistake) -> MistakeLine {
+        let sure = mistake.confidence.map(|confidence| format!(" ({})", format::percent(confidence))).unwrap_or_default();
+        MistakeLine {
+            said: format!("{} taken for {}{sure}", mistake.truth, mistake.answer),
+            // What a training wrote: only pictures, and only as data.
+            picture: mistake
+                .thumbnail
+                .filter(|address| ["data:image/png;base64,", "data:image/jpeg;base64,"].iter().any(|head| address.starts_with(head))),
+            path: mistake.path,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_told_in_sentences_and_pictures_are_data() {
+        let json = serde_json::json!({
+            "verdict": [{"against": "baseline", "word": "better", "own": 0.9, "other": 0.5, "images": 40, "sentence": "better than always"}],
+            "calibration": {"expected_error": 0.05, "temperature": 1.5, "expected_error_at_temperature": 0.02,
+                "bins": [{"from": 0.6, "to": 0.66, "images": 4, "confidence": 0.62, "accuracy": 0.75}]},
+            "mistakes": [
+                {"path": "a.png", "split": "val", "truth": "cat", "answer": "dog", "confidence": 0.9, "loss": 2.0, "thumbnail": "data:image/png;base64,AA=="},
+                {"path": "b.png", "split": "val", "truth": "cat", "answer": "dog", "loss": 1.0, "thumbnail": "https://example.org/x"},
+            ],
+        });
+        let report = read(json.to_string().as_bytes(), "ada/net", "http://hub").unwrap();
+        assert_eq!((report.verdicts[0].tone, report.verdicts[0].sentence.as_str()), ("good", "Better than always"));
+        assert!(report.found[0].1.starts_with("Its probabilities are off by 5.0 points"), "{}", report.found[0].1);
+        assert_eq!((report.bins[0].count, report.bins[0].share), (4, 75));
+        assert_eq!(report.mistakes[0].said, "cat taken for dog (90.0 %)");
+        assert!(report.mistakes[0].picture.is_some() && report.mistakes[1].picture.is_none());
+        assert!(report.usage[1].code.contains("http://hub/api/v1/models/ada/net/predict"));
+        assert!(read(b"[]", "a", "b").is_none());
+    }
+}

@@ -1,0 +1,115 @@
+//! Looking at a finished model: what it said about every item, whether that beats a simpler answer, how far its probabilities can be
+//! believed, where it is most wrong, what is unlike all it was trained on.
+
+mod answers;
+mod calibration;
+mod items;
+
+use std::time::Instant;
+
+pub use answers::examine;
+pub use items::{Mistake, mistakes, predictions};
+
+use self::answers::{Answers, trained_features};
+use super::error::Result;
+use super::progress::ProgressReporter;
+use super::reject::{self, Reject, Rows};
+use super::run::Run;
+use super::tasks::Told;
+use crate::data::Sample;
+use crate::data::batch;
+use crate::domain::evaluation::{Evaluation, Held};
+use crate::domain::findings::{self, Findings, Scores, Throughput, Verdict};
+use crate::nn::Mode;
+use crate::train::feed::{EVAL_BATCH, input};
+
+/// Items that the speed of predictions is measured on.
+const TIMED: usize = 2 * EVAL_BATCH;
+
+/// What a look at the finished model gave.
+pub struct Judged {
+    pub findings: Findings,
+    pub reject: Option<Reject>,
+    pub mistakes: Vec<Mistake>,
+    /// A table with a line an item.
+    pub predictions: String,
+}
+
+/// Looks at the settled model and its answers to the validation and test items.
+pub fn judge(
+    run: &mut Run,
+    validation: &Evaluation,
+    val: &Answers,
+    test: Option<&Answers>,
+    reporter: &mut ProgressReporter,
+) -> Result<Judged> {
+    let task = run.task.clone();
+    let told = told(run, val);
+    let mut findings = Findings {
+        verdict: verdict(run, validation, val, &told).into_iter().collect(),
+        calibration: calibration::of(&told, val),
+        throughput: Some(Throughput { trained: run.trained_per_second(), predicted: predicted_per_second(run, reporter)? }),
+        ..Findings::default()
+    };
+    let reject = fit_reject(run, val, reporter)?;
+    if let Some((reject, set)) = &reject {
+        findings.reject = Some(findings::Reject {
+            method: "cosine distance of the pooled features to the nearest of the training items' centres".into(),
+            threshold: f64::from(reject.threshold()),
+            kept: set.kept,
+            samples: set.samples as u64,
+        });
+    }
+    let dataset = run.training.dataset;
+    Ok(Judged {
+        mistakes: mistakes(dataset, &*task, test.unwrap_or(val)),
+        predictions: predictions(dataset, &*task, &std::iter::once(val).chain(test).collect::<Vec<_>>()),
+        reject: reject.map(|(reject, _)| reject),
+        findings,
+    })
+}
+
+fn told(run: &Run, answers: &Answers) -> Vec<Told> {
+    answers.iter().map_while(|(sample, row)| run.task.told(row, &sample.target)).collect()
+}
+
+/// Against always the same answer, where the task has one to every item.
+fn verdict(run: &Run, validation: &Evaluation, answers: &Answers, told: &[Told]) -> Option<Verdict> {
+    let (task, simplest) = (&run.task, run.task.simplest(&run.partition)?);
+    let other = |sample: &Sample| task.told(&simplest, &sample.target).map(|told| told.score);
+    let other: Vec<f64> = answers.samples.iter().map_while(other).collect();
+    let own: Vec<f64> = told.iter().map(|told| told.score).collect();
+    if own.is_empty() || own.len() != other.len() {
+        return None;
+    }
+    let classes: Option<Vec<u32>> = answers.samples.iter().map(|sample| sample.target.class()).collect();
+    let values = (validation.primary(), task.baseline(&run.partition));
+    Some(Verdict::against_baseline(task.name(), values, &Scores { own: &own, other: &other, classes: classes.as_deref() }))
+}
+
+/// Of a model that names classes, from features that were there already where the backbone did not change.
+fn fit_reject(run: &Run, val: &Answers, reporter: &mut ProgressReporter) -> Result<Option<(Reject, reject::Set)>> {
+    if !run.task.name().about().classes {
+        return Ok(None);
+    }
+    let width = run.model.classifier.head.num_features();
+    let (features, groups) = trained_features(run, reject::MOST_ITEMS, reporter)?;
+    let held_out = (run.partition.held != Held::Training).then(|| val.features(width));
+    Ok(Reject::fit(&Rows::new(width, features), &groups, held_out.as_ref()))
+}
+
+/// From encoded items to outputs.
+fn predicted_per_second(run: &Run, reporter: &mut ProgressReporter) -> Result<f64> {
+    let items: Vec<Sample> = run.partition.val.iter().take(TIMED).cloned().collect();
+    let (began, mut count) = (Instant::now(), 0);
+    for views in run.feed.loader(batch::plain(&items), EVAL_BATCH)? {
+        let views = views?;
+        if !views.is_empty() {
+            count += views.len();
+            let pooled = run.model.pooled_views(&input(views.input)?)?;
+            run.model.classifier.head.forward(&pooled, Mode::Eval, 0)?.flatten_all()?.to_vec1::<f32>()?;
+        }
+        reporter.tick()?;
+    }
+    Ok(count as f64 / began.elapsed().as_secs_f64().max(1e-6))
+}
