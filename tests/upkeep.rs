@@ -385,6 +385,7 @@ async fn checkpoints_live_as_long_as_their_job() {
         recipe: Recipe::default(),
         sweep: None,
         replays: None,
+        chosen: None,
     };
     let job = Job {
         id: JobId::new(now, [3; 10]),

@@ -49,7 +49,7 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     if let Some(chosen) = &lineage.chosen {
         text += &choice(chosen);
     }
-    for verdict in &report.findings.verdict {
+    for verdict in &report.found.verdict {
         let _ = write!(text, "**{}.**\n\n", capitalised(&verdict.sentence));
     }
     text += &numbers(report);
@@ -60,7 +60,7 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     if !measured.per_class.is_empty() {
         text += &classes(measured);
     }
-    text += &paragraphs(&report.findings);
+    text += &paragraphs(&report.found);
     text += &changed(report);
     let recipe = serde_json::to_string_pretty(&report.recipe).unwrap_or_default();
     let _ = write!(text, "## Recipe\n\n```json\n{recipe}\n```\n\n");

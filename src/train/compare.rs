@@ -17,7 +17,7 @@ use crate::domain::recipe::Compare;
 pub fn fit_and_compare(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report> {
     let mut report = fit(training, sink)?;
     if training.recipe.compare == Compare::Scratch {
-        report.findings.comparison = beside(training, &report, sink)?;
+        report.found.comparison = beside(training, &report, sink)?;
     }
     Ok(report)
 }

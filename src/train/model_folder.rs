@@ -40,7 +40,7 @@ pub(super) fn metrics(report: &Report, lineage: &Lineage) -> Map<String, Value> 
             metrics.extend(more);
         }
     };
-    put(json!(report.findings));
+    put(json!(report.found));
     put(json!({
         "changed_settings": findings::changes(&report.recipe),
         "base": lineage.base,

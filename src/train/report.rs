@@ -48,7 +48,7 @@ pub struct Report {
     /// The best head on the base's features, where it was asked for, and what followed from it.
     pub probe: Option<Probed>,
     /// What was found out about it beside its measures.
-    pub findings: Findings,
+    pub found: Findings,
     /// What tells items of other kinds from those it was trained on.
     pub reject: Option<Reject>,
     /// Where it is most wrong. These and the table hold what is in the data set, and are no part of what is published.

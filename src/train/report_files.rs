@@ -23,7 +23,7 @@ pub fn write_report(report: &Report, lineage: &Lineage, folder: &Path) -> Result
         std::fs::write(&path, text).map_err(Error::io("cannot write", path))
     };
     let mut all = metrics(report, lineage);
-    all.insert("objection".into(), json!(report.findings.objection()));
+    all.insert("objection".into(), json!(report.found.objection()));
     all.insert("mistakes".into(), json!(report.mistakes));
     all.insert("lineage".into(), json!(lineage));
     all.insert("usage".into(), json!(usage(&lineage.name, "$HUB_URL")));

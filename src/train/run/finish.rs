@@ -92,7 +92,7 @@ impl Run<'_> {
             findings,
             split: self.partition.table(self.training.dataset, &self.survey),
             dataset_digest: self.survey.digest,
-            findings: judged.findings,
+            found: judged.findings,
             reject: judged.reject,
             mistakes: judged.mistakes,
             predictions: judged.predictions,

@@ -77,7 +77,7 @@ fn write(report: &Report, lineage: &Lineage, order: &Order) -> Result<Value> {
     train::write_report(report, lineage, &order.files)?;
     write_split(report, order)?;
     let mut headline = report.outcome.headline();
-    match report.findings.objection().filter(|_| !report.recipe.publish_anyway) {
+    match report.found.objection().filter(|_| !report.recipe.publish_anyway) {
         Some(objection) => headline[NOT_PUBLISHED] = json!(format!("not published: {objection}; {ANYWAY}")),
         None => train::write_folder(report, lineage, &order.result)?,
     }
