@@ -36,7 +36,16 @@ pub fn mix(step: &Step, recipe: &Recipe, number: u64) -> Result<Option<Mixture>>
         false => (views.mixed(share.max(1.0 - share))?, share.max(1.0 - share)),
     };
     let partners: Vec<Target> = step.targets.iter().rev().cloned().collect();
-    Ok(Some(Mixture { step: Step { input: Fed::Views(input), mirrored: None, targets: partners, skipped: Vec::new() }, share }))
+    Ok(Some(Mixture {
+        step: Step {
+            input: Fed::Views(input),
+            mirrored: None,
+            targets: partners,
+            ids: step.ids.iter().rev().copied().collect(),
+            skipped: Vec::new(),
+        },
+        share,
+    }))
 }
 
 /// From Beta(a, a).

@@ -227,7 +227,8 @@ impl Predictor {
             None => Vec::new(),
             Some(views) => {
                 let _turn = self.turn();
-                self.said(head, &views)?.to_vec2::<f32>()?
+                let pooled = self.pooled(&views)?;
+                self.said(head, &views, &pooled)?.to_vec2::<f32>()?
             }
         };
         Ok(in_order(unreadable, outputs))
