@@ -184,7 +184,7 @@ fn a_fine_tune_on_the_card_learns_is_published_and_answers_on_both() {
     let out = run.folder.path().join("out");
     write_folder(&report, &Lineage::default(), &out).unwrap();
     let image = std::fs::read(run.folder.path().join("data/val/down/3.png")).unwrap();
-    let answer = |device: &Device| Predictor::load(&out, device).unwrap().predict(&image, 2).unwrap();
+    let answer = |device: &Device| Predictor::load(&out, device).unwrap().predict(&image, 2).unwrap().answer;
     let (here, there) = (answer(&Device::Cpu), answer(&card));
     let (here, there) = (&here.classes()[0], &there.classes()[0]);
     assert_eq!((here.label.as_str(), there.label.as_str()), ("down", "down"));

@@ -83,7 +83,7 @@ async fn killed_while_publishing_a_job_still_gives_one_result() {
     let mut random = Random(23);
     for round in 0..3 {
         let name = format!("library/hasty{round}");
-        let recipe = json!({ "epochs": 2, "batch_size": 8, "seed": 1, "threads": 1 });
+        let recipe = json!({ "strategy": "head", "head_solver": "sgd", "epochs": 2, "batch_size": 8, "seed": 1, "threads": 1 });
         let id = admin.finetune(json!({ "base": "tiny", "dataset": "colours", "name": name, "recipe": recipe })).await;
         let gate = Gate::after_epoch(&server, 2);
         let worker = Worker::start(&server);

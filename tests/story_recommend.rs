@@ -115,12 +115,10 @@ async fn what_cannot_be_chosen_from_or_by_is_refused_in_a_sentence() {
     let admin = Person::admin(&server);
     let ada = admin.invite("ada").await;
     ada.publish_both("ada/tiny", "ada/colours", 3).await;
-    ada.publish("dataset", "ada/one", false, vec![("data.zip", pictures_zip(1, 4))]).await;
     ada.publish("dataset", "ada/empty", false, vec![("README.md", b"# nothing yet\n".to_vec())]).await;
     let cases = [
         (404, "repo_not_found", json!({ "dataset": "ada/none" })),
         (404, "repo_not_found", json!({ "dataset": "ada/colours", "among": ["ada/none"] })),
-        (422, "dataset_unusable", json!({ "dataset": "ada/one" })),
         (422, "dataset_unusable", json!({ "dataset": "ada/empty" })),
         (422, "no_backbones", json!({ "dataset": "ada/colours", "max_parameters": 10 })),
         (422, "no_backbones", json!({ "dataset": "ada/colours", "license": ["gpl-3.0"] })),

@@ -62,7 +62,7 @@ async fn a_good_run_is_told_in_full() {
     assert!(table.starts_with("path,split,truth,answer,confidence,score,loss,output_0,output_1,output_2\n"), "{table}");
     // They show what is in the data set, and stay with those who may see the job.
     assert_eq!(file(&bob, &id, "report.json").await.0, 404);
-    let (_, files) = ada.get("/models/ada/net/versions/main").await;
+    let (_, files) = ada.get("/models/ada/net/versions/main/files").await;
     let names = files.to_string();
     assert!(names.contains("reject.safetensors") && !names.contains("predictions.csv") && !names.contains("report.json"), "{names}");
 
@@ -120,7 +120,7 @@ async fn beside_it_the_same_from_random_weights() {
     let server = Server::start_with(&["--workers", "1"], &[]);
     let ada = Person::admin(&server).invite("ada").await;
     ada.publish_both("ada/tiny", "ada/colours", 12).await;
-    let recipe = json!({ "epochs": 2, "batch_size": 8, "seed": 3, "threads": 1, "compare": "scratch" });
+    let recipe = json!({ "strategy": "full", "epochs": 2, "batch_size": 8, "seed": 3, "threads": 1, "compare": "scratch" });
     let id = ada.finetune(json!({ "base": "ada/tiny", "dataset": "ada/colours", "name": "ada/net", "recipe": recipe })).await;
     let job = ada.end(&id).await;
     assert_eq!(job["state"], "succeeded", "{job:#}\n{}", ada.log(&id).await);

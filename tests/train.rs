@@ -190,7 +190,7 @@ fn a_head_learns_on_random_features_and_the_folder_it_becomes_answers() {
     let val = bench.dataset.split("val");
     let images: Vec<_> = val.iter().map(|sample| bench.dataset.encoded(sample).unwrap()).collect();
     let answers: Vec<_> = predictor.predict_batch(&images, 2).unwrap().into_iter().map(Result::unwrap).collect();
-    let answers: Vec<_> = answers.iter().map(Answer::classes).collect();
+    let answers: Vec<_> = answers.iter().map(|answered| answered.answer.classes()).collect();
     let right = answers.iter().zip(&val).filter(|(answer, sample)| Some(answer[0].index as u32) == sample.target.class()).count();
     assert_eq!(right as f64 / 60.0, report.outcome.validation.get("top1"), "the card's number is what the published folder does");
     assert!(
@@ -724,7 +724,7 @@ fn numbers_are_learned_by_the_head_and_by_the_whole_and_answered_in_their_own_un
         let mut squares = 0.0;
         let (_, held) = bench.dataset.split_train(&Copies::default(), recipe.validation, recipe.seed);
         for sample in &held {
-            let answer = predictor.predict(&bench.dataset.encoded(sample).unwrap(), 5).unwrap();
+            let answer = predictor.predict(&bench.dataset.encoded(sample).unwrap(), 5).unwrap().answer;
             assert_eq!((answer.values().len(), answer.values()[0].name.as_str()), (1, "target"));
             squares += f64::from(answer.values()[0].value - sample.target.value().unwrap()).powi(2);
         }

@@ -75,9 +75,14 @@ fn histogram(name: &str, scale: Scale, values: &[(u32, f32)]) -> Histogram {
     }
     let edge = |at: usize| {
         let edge = f64::from(low) + f64::from(high - low) * at as f64 / BARS as f64;
-        if matches!(scale, Scale::Between(..)) { edge } else { edge.exp2() }
+        short(if matches!(scale, Scale::Between(..)) { edge } else { edge.exp2() })
     };
     Histogram { name: name.into(), edges: (0..=BARS).map(edge).collect(), counts }
+}
+
+/// Six digits, which come back from JSON as they were.
+fn short(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
 }
 
 /// Items that are far away by ratio from the middle of all, at least by the trait's own measure of what is odd.

@@ -195,7 +195,8 @@ pub fn is_imagenet(dataset: &str) -> bool {
 pub fn share(value: f64) -> Option<f64> {
     match value {
         v if !v.is_finite() || v <= 0.0 || v > 100.0 => None,
-        v if v > 1.0 => Some(v / 100.0),
+        // As the digits of the claim say it.
+        v if v > 1.0 => Some((v * 1e7).round() / 1e9),
         v => Some(v),
     }
 }

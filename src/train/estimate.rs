@@ -219,7 +219,9 @@ mod tests {
         assert!(matches!(refusal, Error::TooMuch(_)) && refusal.to_string().contains("batch_size"), "{refusal}");
         assert!(cost.within(u64::MAX, 86_400.0, 8).unwrap_err().to_string().contains("epochs"));
         let sane = estimate(&Recipe::default(), &config("mobilenetv2_100"), 4_000, 10).unwrap();
-        sane.within(2 << 30, 3_600.0, 2).unwrap();
+        sane.within(2 << 30, 4.0 * 3_600.0, 2).unwrap();
+        let head = Recipe { strategy: Strategy::Head, ..Recipe::default() };
+        estimate(&head, &config("mobilenetv2_100"), 4_000, 10).unwrap().within(2 << 30, 3_600.0, 2).unwrap();
     }
 
     #[test]

@@ -87,6 +87,7 @@ mod tests {
             input: Fed::Views(Input::Pixels(pixels)),
             mirrored: None,
             targets: vec![Target::Class(0), Target::Class(1)],
+            ids: vec![0, 1],
             skipped: Vec::new(),
         }
     }

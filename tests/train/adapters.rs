@@ -47,7 +47,7 @@ fn answers_are_averaged_over_a_mirror_when_they_are_measured_and_when_they_are_a
         let predictor = Predictor::load(&out, &Device::Cpu).unwrap();
         let (mut loss, samples) = (0.0, bench.dataset.split("val"));
         for sample in &samples {
-            let Answer::Classes(classes) = predictor.predict(&bench.dataset.encoded(sample).unwrap(), 3).unwrap() else {
+            let Answer::Classes(classes) = predictor.predict(&bench.dataset.encoded(sample).unwrap(), 3).unwrap().answer else {
                 panic!("classes")
             };
             let own = classes.iter().find(|class| Some(class.index as u32) == sample.target.class()).unwrap();

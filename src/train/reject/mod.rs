@@ -160,14 +160,15 @@ mod tests {
     use super::*;
 
     /// Rows around two directions in four dimensions, and one around a third.
-    fn rows(direction: usize, count: usize) -> Vec<f32> {
-        (0..count).flat_map(|n| (0..4).map(move |at| if at == direction { 5.0 } else { 0.1 * ((n * 7 + at * 3) % 5) as f32 })).collect()
+    fn rows(direction: usize, from: usize, count: usize) -> Vec<f32> {
+        let noise = |n: usize, at: usize| (((n * 37 + at * 101 + n * n) % 97) as f32) / 97.0 * 0.4;
+        (from..from + count).flat_map(|n| (0..4).map(move |at| if at == direction { 5.0 } else { noise(n, at) })).collect()
     }
 
     fn fitted(held_out: bool) -> (Reject, Set) {
-        let train = Rows::new(4, [rows(0, 20), rows(1, 20)].concat());
+        let train = Rows::new(4, [rows(0, 0, 20), rows(1, 0, 20)].concat());
         let classes: Vec<u32> = (0..40).map(|at| at / 20).collect();
-        let held = Rows::new(4, [rows(0, 7), rows(1, 7)].concat());
+        let held = Rows::new(4, [rows(0, 1_000, 7), rows(1, 1_000, 7)].concat());
         Reject::fit(&train, &classes, held_out.then_some(&held)).unwrap()
     }
 
@@ -176,7 +177,7 @@ mod tests {
         for held_out in [true, false] {
             let (reject, set) = fitted(held_out);
             assert!(set.kept >= 0.95 && set.samples == if held_out { 14 } else { 40 }, "{set:?}");
-            assert!(reject.knows(reject.score(&[50.0, 1.0, 1.0, 1.0])), "the same direction, ten times as far");
+            assert!(reject.knows(reject.score(&[50.0, 2.0, 2.0, 2.0])), "the same direction, ten times as far");
             assert!(!reject.knows(reject.score(&[0.1, 0.1, 5.0, 0.1])));
             assert!((reject.score(&[0.0, 0.0, 1.0, 0.0]) - 1.0).abs() < 0.1);
             assert!(!reject.knows(reject.score(&[f32::NAN, 0.0, 0.0, 0.0])));

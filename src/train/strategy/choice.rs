@@ -97,7 +97,7 @@ mod tests {
         for (choice, word) in [
             (chosen(118, Held::ValSplit, 0.8, 49), "118 training items"),
             (chosen(5_000, Held::Training, 0.8, 5_000), "no items are held out"),
-            (chosen(5_000, Held::HeldOut, 0.999, 1_000), "noise"),
+            (chosen(5_000, Held::HeldOut, 0.9995, 1_000), "noise"),
         ] {
             assert!(choice.strategy == Strategy::Head && choice.why.contains(word), "{choice:?}");
         }
