@@ -214,7 +214,7 @@ async fn several_heads_share_a_backbone_and_survive_a_kill() {
         let recipe = recipe(json!({ "strategy": "full", "frozen_stages": 3, "epochs": 3 }));
         json!({ "base": "ada/tiny", "dataset": "ada/gaps", "name": name, "recipe": recipe })
     };
-    let gate = Gate::after_epoch(&server, 1);
+    let gate = Gate::after_epoch(&server, 2);
     let killed = ada.finetune(ask("ada/killed")).await;
     let worker = Worker::start(&server);
     ada.held(&killed, 1).await;
@@ -248,7 +248,8 @@ async fn several_heads_share_a_backbone_and_survive_a_kill() {
 async fn what_teaches_nothing_is_refused_in_a_sentence() {
     let server = Server::start();
     let ada = Person::admin(&server).invite("ada").await;
-    let cases: [(&str, fn(u64, u8) -> String, &str); 6] = [
+    type Row = fn(u64, u8) -> String;
+    let cases: [(&str, Row, &str); 6] = [
         ("labels", |_, _| "[]".into(), "no image has a label"),
         ("labels", |_, _| "red;blue".into(), "every image has the same labels"),
         ("target_a,target_b", |n, _| format!("{n},NaN"), "`NaN` in the column `target_b` is not a finite number"),

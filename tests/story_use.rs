@@ -95,7 +95,7 @@ async fn answers_come_in_the_form_that_is_asked_for() {
     assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
     let lines: Vec<String> = csv.text().lines().map(String::from).collect();
     assert_eq!((lines.len(), lines[0].as_str()), (3, "name,label,probability,error"));
-    assert!(lines[1].starts_with("a.png,class ") && lines[2].starts_with("b.png,,,it cannot be read"), "{lines:?}");
+    assert!(lines[1].starts_with("a.png,class ") && lines[2].starts_with("b.png,,,\"it cannot be read"), "{lines:?}");
     let npy = ask("/predict?format=npy", "text/csv").await;
     assert!(npy.bytes.starts_with(b"\x93NUMPY") && npy.text().contains("(2, 10)"), "all classes, whatever the top; the query goes first");
     let tensors = ask("/embed?format=safetensors", "*/*").await;

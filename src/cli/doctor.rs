@@ -80,7 +80,7 @@ fn shown(target: &Target, found: &Checkup) -> Output {
         true => human.push_str("\n\nNothing was found that a person should know."),
         false => found.findings.iter().for_each(|finding| human.push_str(&format!("\n- {finding}"))),
     }
-    if let Some(examination) = Some(&found.examination).filter(|value| !value.is_null()).and_then(|value| read(value)) {
+    if let Some(examination) = Some(&found.examination).filter(|value| !value.is_null()).and_then(read) {
         let row = |suspect: &crate::domain::examination::Suspect| {
             vec![suspect.path.clone(), suspect.given.clone(), suspect.suggested.clone(), format!("{:.3}", suspect.score)]
         };

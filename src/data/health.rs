@@ -16,10 +16,13 @@ const NORMAL: f32 = 1.4826;
 /// More than this share far away is no outlier but another kind of item.
 const RARE: f64 = 0.05;
 
+/// The items' places in the list of paths, with their values.
+type Values = Vec<(u32, f32)>;
+
 #[derive(Debug, Default)]
 pub struct Gathered {
-    /// By what is measured: how, and the items' places in the list of paths with their values.
-    traits: BTreeMap<&'static str, (Scale, Vec<(u32, f32)>)>,
+    /// By what is measured: how, and what was.
+    traits: BTreeMap<&'static str, (Scale, Values)>,
     blank: Noted,
     samples: usize,
 }

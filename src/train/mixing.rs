@@ -10,7 +10,7 @@ use crate::domain::recipe::Recipe;
 use crate::nn::random::Draw;
 
 /// Tells its random numbers from those of heads and data.
-const SEED: u64 = 0x6d69_7875_70;
+const SEED: u64 = 0x006d_6978_7570;
 
 /// A step's items, mixed.
 pub struct Mixture {

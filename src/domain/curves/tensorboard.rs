@@ -23,7 +23,7 @@ const FLOAT: u8 = 5;
 
 /// Every number of every epoch as a scalar under `train/loss`, `val/top1`, `rate/lr` and the like; its step is the epoch.
 pub fn to_events(points: &[Point]) -> Vec<u8> {
-    let began = points.first().map_or(0.0, |point| seconds(point));
+    let began = points.first().map_or(0.0, seconds);
     let mut file = record(&[double(1, began), bytes(3, VERSION)].concat());
     for point in points {
         let values: Vec<u8> = scalars(point).iter().flat_map(|(tag, value)| bytes(1, &scalar(tag, *value))).collect();

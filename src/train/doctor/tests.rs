@@ -50,10 +50,8 @@ fn copies_do_not_vouch_for_each_other() {
     // One item of the first class twelve times more, each time with the same wrong label.
     let twin = rows[..WIDTH].to_vec();
     labels[0] = 1;
-    for _ in 0..12 {
-        rows.extend(&twin);
-        labels.push(1);
-    }
+    rows.extend(twin.repeat(12));
+    labels.extend([1; 12]);
     let apart: Vec<u32> = (0..412).collect();
     let together: Vec<u32> = (0..412).map(|item| if item >= 400 { 0 } else { item }).collect();
     let score = |groups: &[u32]| examined(&rows, &labels, groups).judged.iter().find(|judged| judged.item == 0).unwrap().score;

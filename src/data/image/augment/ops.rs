@@ -124,7 +124,7 @@ fn equalize(pixels: &mut [Pixel]) {
         let step = (pixels.len() as u64 - largest) / 255;
         let mut below = 0;
         std::array::from_fn(|value| {
-            let spread = if step == 0 { value as u64 } else { ((below + step / 2) / step).min(255) };
+            let spread = (below + step / 2).checked_div(step).map_or(value as u64, |spread| spread.min(255));
             below += counts[value];
             // The table is one value behind the sums, and its first is 0.
             if step > 0 && value == 0 { 0 } else { spread as u8 }
