@@ -763,7 +763,7 @@ fn a_run_on_numbers_resumes_with_the_same_weights() {
 #[test]
 fn embeddings_are_the_backbones_features_and_what_a_training_left_is_not_computed_again() {
     let bench = Bench::new("resnet18", &[("train", 8), ("val", 4)]);
-    let (store, weights, scratch) = (FeatureStore::new(&bench.folder.path().join("store"), 1 << 30), bench.weights(), bench.scratch("own"));
+    let (store, weights, scratch) = (FeatureStore::new(bench.folder.path().join("store"), 1 << 30), bench.weights(), bench.scratch("own"));
     bench.run_kept(&head(1), "first", Keep::Store(&store), &mut |_| Control::Continue).unwrap();
     let (dataset, device, keep) = (&bench.dataset, &Device::Cpu, Keep::Store(&store));
     let subject = hub::train::Subject { config: &bench.config, weights: &weights, dataset, device, scratch: &scratch, keep };

@@ -40,7 +40,9 @@ fn answers_are_averaged_over_a_mirror_when_they_are_measured_and_when_they_are_a
     for (name, recipe) in [("head", head(4)), ("full", full(1))] {
         let both = bench.fit(&Recipe { tta_flip: true, ..recipe.clone() }, name).unwrap();
         let plain = bench.fit(&recipe, &format!("{name} plain")).unwrap();
-        assert_eq!(both.epochs[0].train_loss, plain.epochs[0].train_loss, "training is the same");
+        // Features computed beside others may differ in their last bits.
+        let apart = (both.epochs[0].train_loss - plain.epochs[0].train_loss).abs();
+        assert!(apart < 1e-6, "training is the same but for {apart}");
         assert_ne!(both.outcome.validation.loss, plain.outcome.validation.loss);
         let out = bench.folder.path().join(name);
         write_folder(&both, &Lineage::default(), &out).unwrap();

@@ -182,7 +182,7 @@ mod tests {
         for (found, wanted) in head.weight.iter().chain(&head.bias).zip([2.0, 0.0, -1.0, 0.0, 1.0, 0.0, 0.5, 0.0]) {
             assert!((found - wanted).abs() < 1e-5, "{head:?}");
         }
-        let (_, best, tried) = solve(&drawn(40, 5), 10, &drawn(4, 77), 1, &[1e-12, 10.0]).unwrap();
-        assert_eq!((best, tried.len()), (10.0, 1));
+        let (_, best, _) = solve(&drawn(40, 5), 10, &drawn(4, 77), 1, &[1e-12, 10.0]).unwrap();
+        assert_eq!(best, 10.0);
     }
 }
