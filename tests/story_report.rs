@@ -40,7 +40,8 @@ async fn a_good_run_is_told_in_full() {
     let admin = Person::admin(&server);
     let (ada, bob) = (admin.invite("ada").await, admin.invite("bob").await);
     ada.publish_both("ada/tiny", "ada/colours", 40).await;
-    let recipe = json!({ "epochs": 5, "batch_size": 8, "seed": 3, "threads": 1, "publish_anyway": false });
+    let recipe =
+        json!({ "strategy": "head", "head_solver": "sgd", "epochs": 5, "batch_size": 8, "seed": 3, "threads": 1, "publish_anyway": false });
     let id = ada.finetune(json!({ "base": "ada/tiny", "dataset": "ada/colours", "name": "ada/net", "recipe": recipe })).await;
     let job = ada.end(&id).await;
     assert_eq!(job["state"], "succeeded", "{job:#}\n{}", ada.log(&id).await);

@@ -62,7 +62,12 @@ pub fn examine(run: &mut Run, samples: &[Sample], reporter: &mut ProgressReporte
         run.skipped.note(&step.skipped, reporter)?;
         if !step.targets.is_empty() {
             let pooled = run.model.pooled(&step)?;
-            let outputs = run.model.classifier.head.forward(&pooled, Mode::Eval, 0)?.flatten_all()?.to_vec1::<f32>()?;
+            // Over a mirror there is more to it than these features.
+            let outputs = match step.mirrored {
+                Some(_) => run.model.outputs(&step, Mode::Eval, 0)?,
+                None => run.model.classifier.head.forward(&pooled, Mode::Eval, 0)?,
+            };
+            let outputs = outputs.flatten_all()?.to_vec1::<f32>()?;
             tally.add(&outputs, &step.targets);
             let found = step.ids.iter().filter_map(|id| by_id.get(id)).map(|sample| (*sample).clone());
             answers.keep(found, &outputs, &pooled)?;
