@@ -26,13 +26,9 @@ impl Service {
         (dataset, dataset_revision): (RepoId, Revision),
         split: Option<String>,
     ) -> Result<Job> {
-        let (version, manifest) = self.manifest(actor, RepoKind::Model, &model, &model_revision).await?;
-        self.model_config(&model, &version, &manifest).await?;
-        need(&manifest, WEIGHTS, &model, &version)?;
-        check_split(split.as_deref())?;
-        let found = self.get_repo_at(actor, RepoKind::Dataset, &dataset, &dataset_revision).await?;
-        let Some(pinned) = found.head else { return Err(nothing_in(&dataset)) };
-        let work = Evaluate { model, model_version: version.number, dataset, dataset_version: pinned.number, split };
+        let asked = (&model, &model_revision, &dataset, &dataset_revision);
+        let (model_version, dataset_version) = self.pin_both(actor, asked, split.as_deref()).await?;
+        let work = Evaluate { model, model_version, dataset, dataset_version, split };
         self.queue_work(actor, Work::Evaluate(work), Vec::new()).await
     }
 
@@ -45,14 +41,25 @@ impl Service {
         split: Option<String>,
         (top, format): (Option<usize>, Format),
     ) -> Result<Job> {
-        let (version, manifest) = self.manifest(actor, RepoKind::Model, &model, &model_revision).await?;
-        self.model_config(&model, &version, &manifest).await?;
-        need(&manifest, WEIGHTS, &model, &version)?;
-        check_split(split.as_deref())?;
-        let found = self.get_repo_at(actor, RepoKind::Dataset, &dataset, &dataset_revision).await?;
-        let Some(pinned) = found.head else { return Err(nothing_in(&dataset)) };
-        let work = AskDataset { model, model_version: version.number, dataset, dataset_version: pinned.number, split, top, format };
+        let asked = (&model, &model_revision, &dataset, &dataset_revision);
+        let (model_version, dataset_version) = self.pin_both(actor, asked, split.as_deref()).await?;
+        let work = AskDataset { model, model_version, dataset, dataset_version, split, top, format };
         self.queue_work(actor, Work::Ask(work), Vec::new()).await
+    }
+
+    /// The numbers of both versions, of a model that can be run and a data set that holds something.
+    async fn pin_both(
+        &self,
+        actor: &Actor,
+        (model, model_revision, dataset, dataset_revision): (&RepoId, &Revision, &RepoId, &Revision),
+        split: Option<&str>,
+    ) -> Result<(u32, u32)> {
+        let (version, manifest) = self.manifest(actor, RepoKind::Model, model, model_revision).await?;
+        self.model_config(model, &version, &manifest).await?;
+        need(&manifest, WEIGHTS, model, &version)?;
+        check_split(split)?;
+        let found = self.get_repo_at(actor, RepoKind::Dataset, dataset, dataset_revision).await?;
+        found.head.map(|pinned| (version.number, pinned.number)).ok_or_else(|| nothing_in(dataset))
     }
 
     /// Signs what was found, and writes it down with the end of the job.

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Kind, Leaves, Sink, find, read_config};
-use crate::data::{Dataset, Limits, Sample, Source, Split};
+use super::{Kind, Leaves, Sink, find, open_dataset, open_device, read_config};
+use crate::data::{Sample, Split};
 use crate::domain::answers::{Answers, Content, Said};
 use crate::domain::job_event::Progress;
 use crate::domain::work::AskDataset;
-use crate::train::{self, Control, Event, Predictor, device};
+use crate::train::{self, Control, Event, Predictor};
 use crate::worker::order::Order;
 use crate::worker::{Error, Result};
 
@@ -17,9 +17,8 @@ impl Kind for AskDataset {
     fn run(&self, order: &Order, sink: Sink<'_>) -> Result<Value> {
         let model = order.given("model")?;
         let (config, weights) = (read_config(&find(model, "config.json")?)?, find(model, "model.safetensors")?);
-        let source = Source::Files(order.given("dataset")?.to_vec());
-        let dataset = Dataset::open(&source, &Limits::of(&order.limits)).map_err(train::Error::from)?;
-        let device = order.device.parse().and_then(device::open).map_err(|e| Error::Later(e.to_string()))?;
+        let dataset = open_dataset(order)?;
+        let device = open_device(order)?;
         let reject = find(model, train::REJECT).ok();
         let predictor = Predictor::open(&config, &weights, &device)?.with_reject(reject.as_deref())?.within(&order.limits);
         let split = self.split.as_deref().and_then(Split::parse);

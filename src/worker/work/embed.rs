@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, read_config, write_table};
-use crate::data::{Dataset, Limits, Source};
+use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, open_dataset, open_device, read_config, write_table};
 use crate::domain::work::EmbedDataset;
-use crate::train::{self, Embedding, FeatureStore, Keep, Subject, device};
+use crate::train::{self, Embedding, FeatureStore, Keep, Subject};
 use crate::worker::order::Order;
 use crate::worker::{Error, Result};
 
@@ -25,9 +24,8 @@ impl Kind for EmbedDataset {
     fn run(&self, order: &Order, sink: Sink<'_>) -> Result<Value> {
         let model = order.given("model")?;
         let (config, weights) = (read_config(&find(model, "config.json")?)?, find(model, "model.safetensors")?);
-        let source = Source::Files(order.given("dataset")?.to_vec());
-        let dataset = Arc::new(Dataset::open(&source, &Limits::of(&order.limits)).map_err(train::Error::from)?);
-        let device = order.device.parse().and_then(device::open).map_err(|e| Error::Later(e.to_string()))?;
+        let dataset = Arc::new(open_dataset(order)?);
+        let device = open_device(order)?;
         let store = FeatureStore::new(&order.features, order.features_bytes);
         let keep = Keep::Store(&store);
         let subject = Subject { config: &config, weights: &weights, dataset: &dataset, device: &device, scratch: &order.scratch, keep };

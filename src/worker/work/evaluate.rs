@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, read_config};
-use crate::data::{Dataset, Limits, Source, Split};
+use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, open_dataset, open_device, read_config};
+use crate::data::Split;
 use crate::domain::measurement::Findings;
 use crate::domain::work::Evaluate;
-use crate::train::{self, Predictor, device};
+use crate::train::{self, Predictor};
 use crate::worker::order::Order;
 use crate::worker::{Error, Result};
 
@@ -18,9 +18,8 @@ impl Kind for Evaluate {
     fn run(&self, order: &Order, sink: Sink<'_>) -> Result<Value> {
         let model = order.given("model")?;
         let (config, weights) = (read_config(&find(model, "config.json")?)?, find(model, "model.safetensors")?);
-        let limits = Limits::of(&order.limits);
-        let dataset = Dataset::open(&Source::Files(order.given("dataset")?.to_vec()), &limits).map_err(train::Error::from)?;
-        let device = order.device.parse().and_then(device::open).map_err(|e| Error::Later(e.to_string()))?;
+        let dataset = open_dataset(order)?;
+        let device = open_device(order)?;
         let predictor = Predictor::open(&config, &weights, &device)?.within(&order.limits);
         let unknown_split = |split: &String| Error::Never(format!("`{split}` is no split; ask for train, val or test"));
         let split = self.split.as_ref().map(|split| Split::parse(split).ok_or_else(|| unknown_split(split))).transpose()?;

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, read_config};
-use crate::data::{Dataset, Limits, Source};
+use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, open_dataset, open_device, read_config};
 use crate::domain::examination::{EXAMINATION, OUTLIERS, SUSPECTS};
 use crate::domain::work::ExamineDataset;
 use crate::train::doctor::examine_dataset;
-use crate::train::{self, FeatureStore, Keep, Subject, device};
+use crate::train::{self, FeatureStore, Keep, Subject};
 use crate::worker::order::Order;
 use crate::worker::{Error, Result};
 
@@ -19,9 +18,8 @@ impl Kind for ExamineDataset {
     fn run(&self, order: &Order, sink: Sink<'_>) -> Result<Value> {
         let base = order.given("base")?;
         let (config, weights) = (read_config(&find(base, "config.json")?)?, find(base, "model.safetensors")?);
-        let source = Source::Files(order.given("dataset")?.to_vec());
-        let dataset = Arc::new(Dataset::open(&source, &Limits::of(&order.limits)).map_err(train::Error::from)?);
-        let device = order.device.parse().and_then(device::open).map_err(|e| Error::Later(e.to_string()))?;
+        let dataset = Arc::new(open_dataset(order)?);
+        let device = open_device(order)?;
         let store = FeatureStore::new(&order.features, order.features_bytes);
         let keep = Keep::Store(&store);
         let subject = Subject { config: &config, weights: &weights, dataset: &dataset, device: &device, scratch: &order.scratch, keep };

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, read_config, write_table};
-use crate::data::{Dataset, Limits, Source};
+use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, open_dataset, open_device, read_config, write_table};
 use crate::domain::findings::REPORT;
-use crate::domain::work::{BASE, DATASET, FineTune};
+use crate::domain::work::{BASE, FineTune};
 use crate::train::sweep::{Swept, Tried};
-use crate::train::{self, FeatureStore, Keep, Lineage, Report, Training, device};
+use crate::train::{self, FeatureStore, Keep, Lineage, Report, Training};
 use crate::worker::order::{NOT_PUBLISHED, Order};
 use crate::worker::{Error, Result};
 
@@ -30,10 +29,8 @@ impl Kind for FineTune {
         let base = order.given(BASE)?;
         let config = read_config(&find(base, "config.json")?)?;
         let weights = find(base, WEIGHTS)?;
-        let limits = Limits::of(&order.limits);
-        let source = Source::Files(order.given(DATASET)?.to_vec());
-        let dataset = Arc::new(Dataset::open(&source, &limits).map_err(train::Error::from)?);
-        let device = order.device.parse().and_then(device::open).map_err(|e| Error::Later(e.to_string()))?;
+        let dataset = Arc::new(open_dataset(order)?);
+        let device = open_device(order)?;
         let store = FeatureStore::new(&order.features, order.features_bytes);
         let training = Training {
             recipe: &self.recipe,

@@ -14,9 +14,10 @@ use serde_json::Value;
 
 use super::order::Order;
 use super::{Error, Result};
+use crate::data::{Dataset, Limits, Source};
 use crate::domain::config::ModelConfig;
-use crate::domain::work::Work;
-use crate::train::{Control, Event};
+use crate::domain::work::{DATASET, Work};
+use crate::train::{self, Control, Device, Event, device};
 
 /// Where work tells what happens, and hears whether to go on.
 pub(super) type Sink<'a> = &'a mut (dyn FnMut(Event) -> Control + Send);
@@ -75,6 +76,17 @@ pub(super) fn of(work: &Work) -> &dyn Kind {
 fn find(files: &[(String, PathBuf)], name: &str) -> Result<PathBuf> {
     let found = files.iter().find(|(path, _)| path == name).map(|(_, file)| file.clone());
     found.ok_or_else(|| Error::Never(format!("the model has no {name}; choose another one")))
+}
+
+/// The data set among the inputs.
+fn open_dataset(order: &Order) -> Result<Dataset> {
+    let source = Source::Files(order.given(DATASET)?.to_vec());
+    Ok(Dataset::open(&source, &Limits::of(&order.limits)).map_err(train::Error::from)?)
+}
+
+/// Where networks run.
+fn open_device(order: &Order) -> Result<Device> {
+    order.device.parse().and_then(device::open).map_err(|e| Error::Later(e.to_string()))
 }
 
 fn read_config(path: &Path) -> Result<ModelConfig> {

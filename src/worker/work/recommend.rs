@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, read_config};
-use crate::data::{Dataset, Limits, Source};
+use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, open_dataset, open_device, read_config};
 use crate::domain::recommendation::{FILE, Recommendation};
-use crate::domain::work::{DATASET, Recommend};
+use crate::domain::work::Recommend;
 use crate::train::recommend::panel::{Candidate, Panel, recommend};
 use crate::train::recommend::race::{self, race};
-use crate::train::{self, Control, Event, FeatureStore, Keep, device};
+use crate::train::{Control, Event, FeatureStore, Keep};
 use crate::worker::order::Order;
 use crate::worker::{Error, Result};
 
@@ -19,12 +18,8 @@ const SHARE_BEFORE_A_RACE: f64 = 0.4;
 
 impl Kind for Recommend {
     fn run(&self, order: &Order, sink: Sink<'_>) -> Result<Value> {
-        let open = || {
-            Dataset::open(&Source::Files(order.given(DATASET)?.to_vec()), &Limits::of(&order.limits))
-                .map_err(|e| Error::from(train::Error::from(e)))
-        };
-        let dataset = Arc::new(open()?);
-        let device = order.device.parse().and_then(device::open).map_err(|e| Error::Later(e.to_string()))?;
+        let dataset = Arc::new(open_dataset(order)?);
+        let device = open_device(order)?;
         let store = FeatureStore::new(&order.features, order.features_bytes);
         let name = format!("{}@{}", self.dataset, self.dataset_version);
         let candidates = self.candidates(order);
@@ -42,7 +37,7 @@ impl Kind for Recommend {
         if self.race {
             let seconds = allowed.map(|seconds| seconds - answer.seconds);
             let most = race::affordable(&answer, seconds);
-            let small = Arc::new(race::limited(open()?, most));
+            let small = Arc::new(race::limited(open_dataset(order)?, most));
             race(&Panel { dataset: &small, ..panel }, &candidates, &mut answer, &mut tell)?;
         }
         answer.backbones.extend(self.passed_over.iter().cloned());
