@@ -5,6 +5,7 @@ use candle_core::{D, Tensor};
 use super::architectures::tensor::Expected;
 use super::error::{Error, Result};
 use super::executors::LowRank;
+use super::executors::pooling::TokenPool;
 use super::input::Input;
 use super::weights::Weights;
 use crate::domain::recipe::Precision;
@@ -86,6 +87,15 @@ pub trait Backbone: Send + Sync {
     /// The precision of products in stages that learn; f32 unless set. Where another does not work, f32 stays, and
     /// the answer is why.
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String>;
+
+    /// How sequences of tokens are pooled from now on. Nothing where there are none.
+    fn pool_tokens(&mut self, _pool: TokenPool) {}
+
+    /// From now on its weights stay as they are: what answers want them to be made into may be kept.
+    fn settle(&mut self) {}
+
+    /// From now on its weights may change again.
+    fn unsettle(&mut self) {}
 
     /// From now on low-rank adapters beside its linear layers are all that learns; they stand in the place of its trainable tensors.
     ///

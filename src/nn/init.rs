@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::{Device, Tensor};
 
-use super::architectures::{self, Init};
+use super::architectures::{self, Expected, Init};
 use super::error::Result;
 use super::random::Draw;
 use super::weights::Weights;
@@ -13,8 +13,17 @@ impl Weights {
     /// Fresh weights as timm draws them for this family, the same on every machine. `num_classes` 0 leaves out the
     /// classifier.
     pub fn random(architecture: &str, num_classes: usize, seed: u64) -> Result<Weights> {
+        Weights::drawn(architectures::expected(architecture, num_classes)?, seed)
+    }
+
+    /// The same of a backbone for images of that side, in pixels, where its tensors hang on it.
+    pub fn random_at(architecture: &str, side: usize, seed: u64) -> Result<Weights> {
+        Weights::drawn(architectures::get(architecture)?.expected_at(side, 0), seed)
+    }
+
+    fn drawn(expected: Vec<Expected>, seed: u64) -> Result<Weights> {
         let mut tensors = HashMap::new();
-        for (index, tensor) in architectures::expected(architecture, num_classes)?.into_iter().enumerate() {
+        for (index, tensor) in expected.into_iter().enumerate() {
             let (mut draw, count) = (Draw::new(seed, index as u64), tensor.count());
             let values = match tensor.init {
                 Init::Constant(value) => vec![value; count],

@@ -2,26 +2,41 @@
 
 use candle_core::{Device, Tensor};
 
-use super::Result;
+use super::{Error, Result};
 
 /// A batch of views.
 #[derive(Debug, Clone)]
 pub enum Input {
     /// Images `(B, 3, height, width)` in f32, normalised as the weights want them.
     Pixels(Tensor),
+    /// Texts `(B, tokens, 2)` in u32: of each token its id and its type (0, or 1 in the second text of a pair); behind the end of
+    /// a text stands [`PADDING`], which is all the attention mask there is.
+    Tokens(Tensor),
 }
+
+/// Behind the end of a sequence of token ids.
+pub const PADDING: u32 = u32::MAX;
 
 impl Input {
     /// The same on `device`.
     pub fn to_device(&self, device: &Device) -> Result<Input> {
         match self {
             Input::Pixels(pixels) => Ok(Input::Pixels(pixels.to_device(device)?)),
+            Input::Tokens(tokens) => Ok(Input::Tokens(tokens.to_device(device)?)),
+        }
+    }
+
+    /// Another batch of the same kind.
+    pub fn with(&self, tensor: Tensor) -> Input {
+        match self {
+            Input::Pixels(_) => Input::Pixels(tensor),
+            Input::Tokens(_) => Input::Tokens(tensor),
         }
     }
 
     /// As a mirror shows it.
     pub fn mirrored(&self) -> Result<Input> {
-        let Input::Pixels(pixels) = self;
+        let pixels = self.pixels("mirrored")?;
         let order: Vec<u32> = (0..pixels.dim(3)? as u32).rev().collect();
         let order = Tensor::new(order, pixels.device())?;
         let turned = pixels.permute((0, 2, 3, 1))?.contiguous()?.index_select(&order, 2)?;
@@ -30,7 +45,7 @@ impl Input {
 
     /// `share` of each item and the rest of its partner: the items in reverse.
     pub fn mixed(&self, share: f64) -> Result<Input> {
-        let Input::Pixels(pixels) = self;
+        let pixels = self.pixels("mixed")?;
         // As they lie in memory, so that nothing is laid out anew.
         let pixels = pixels.permute((0, 2, 3, 1))?;
         let mixed = ((&pixels * share)? + (reversed(&pixels)? * (1.0 - share))?)?;
@@ -40,7 +55,7 @@ impl Input {
     /// Each item with a box of its partner in it: as large as `1 - share` of the area and around the middle given as shares of the
     /// sides, as far as it lies inside. Says what share of the area is left.
     pub fn patched(&self, share: f64, middle: (f64, f64)) -> Result<(Input, f64)> {
-        let Input::Pixels(pixels) = self;
+        let pixels = self.pixels("patched")?;
         let (batch, _, height, width) = pixels.dims4()?;
         let span = |side: usize, middle: f64| {
             let half = (side as f64 * (1.0 - share).max(0.0).sqrt()) as usize / 2;
@@ -63,7 +78,16 @@ impl Input {
     /// What the first stage takes.
     pub fn tensor(&self) -> &Tensor {
         match self {
-            Input::Pixels(pixels) => pixels,
+            Input::Pixels(tensor) | Input::Tokens(tensor) => tensor,
+        }
+    }
+
+    /// # Errors
+    /// It is no batch of images, and only those can be changed so.
+    fn pixels(&self, how: &str) -> Result<&Tensor> {
+        match self {
+            Input::Pixels(pixels) => Ok(pixels),
+            Input::Tokens(_) => Err(Error::Invalid(format!("texts cannot be {how}, only images can; leave that setting out"))),
         }
     }
 }

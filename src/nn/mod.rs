@@ -30,6 +30,6 @@ pub use backbone::{Backbone, Mode, Stage, StageMap};
 pub use classifier::Classifier;
 pub use error::{Error, Result};
 pub use executors::LowRank;
-pub use heads::Head;
-pub use input::Input;
+pub use heads::{Cosine, Distance, Head, Means};
+pub use input::{Input, PADDING};
 pub use weights::Weights;

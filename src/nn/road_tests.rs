@@ -64,10 +64,15 @@ fn close(what: &str, ours: &[f32], theirs: &[f32], floor: f64, tolerance: f64) {
 }
 
 fn both_roads_agree(architecture: &str, batch: usize, side: usize, frozen: usize) {
+    both_roads_agree_within(1e-4, architecture, batch, side, frozen);
+}
+
+/// `tolerance`: of the outputs. Long chains of norms over few values carry the rounding of sums on.
+fn both_roads_agree_within(tolerance: f64, architecture: &str, batch: usize, side: usize, frozen: usize) {
     let show = |road| show(architecture, batch, side, frozen, road);
     let (kernels, composed) = (show(None), show(Some(Road::Portable)));
-    close("answer", &composed.answer, &kernels.answer, 0.0, 1e-4);
-    close("logits", &composed.logits, &kernels.logits, 0.0, 1e-4);
+    close(&format!("answer of {architecture}"), &composed.answer, &kernels.answer, 0.0, tolerance);
+    close(&format!("logits of {architecture}"), &composed.logits, &kernels.logits, 0.0, tolerance);
     let names = |list: &[(String, Vec<f32>)]| list.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&composed.gradients), names(&kernels.gradients));
     // The gradient to a shift that the next batch norm takes away again is nothing but what sums leave that cancel.
@@ -85,6 +90,8 @@ fn resnet() {
     both_roads_agree("resnet18", 3, 64, 0);
     both_roads_agree("resnet50", 3, 65, 4);
     both_roads_agree("resnext50_32x4d", 3, 64, 3);
+    both_roads_agree("seresnet18", 3, 64, 1);
+    both_roads_agree("regnety_002", 4, 64, 0);
 }
 
 #[test]
@@ -106,14 +113,36 @@ fn networks_with_norms_over_channels() {
 }
 
 #[test]
+fn networks_that_shrink_by_means_and_join_branches() {
+    both_roads_agree("resnet10t", 3, 67, 0);
+    both_roads_agree_within(1e-3, "densenet121", 3, 66, 3);
+    both_roads_agree("squeezenet1_1", 2, 70, 1);
+    both_roads_agree_within(1e-3, "inception_v3", 4, 107, 2);
+}
+
+#[test]
+fn networks_whose_last_layer_sees_a_pixel_and_those_that_respond() {
+    both_roads_agree("mobilenetv4_conv_small", 4, 64, 0);
+    both_roads_agree("convnextv2_atto", 2, 70, 0);
+}
+
+#[test]
 fn transformers() {
     both_roads_agree("vit_tiny_patch16_224", 2, 224, 0);
     both_roads_agree("deit_tiny_patch16_224", 1, 224, 7);
+    both_roads_agree("vit_base_patch32_clip_224", 1, 224, 10);
+    both_roads_agree("vit_base_patch16_siglip_224", 1, 224, 11);
+}
+
+#[test]
+fn transformers_with_windows() {
+    both_roads_agree("swin_tiny_patch4_window7_224", 2, 224, 0);
+    both_roads_agree("swin_tiny_patch4_window7_224", 1, 224, 4);
 }
 
 #[test]
 fn norms_that_keep_their_statistics_answer_while_learning_as_they_do_after() {
-    for architecture in ["resnet18", "mobilenetv2_100", "mobilenetv3_small_100"] {
+    for architecture in ["resnet18", "mobilenetv2_100", "mobilenetv3_small_100", "densenet121"] {
         let pixels = Draw::new(1, 0).normals(2 * 3 * 64 * 64, 1.0);
         let x = Tensor::from_vec(pixels, (2, 3, 64, 64), &Device::Cpu).unwrap();
         let learned = [None, Some(Road::Portable)].map(|road| {

@@ -1,5 +1,6 @@
 """Writes tests/golden/torchvision.json: names and shapes of torchvision's networks, and what they answer with weights that both sides
-make by one formula. tests/import.rs imports the same weights by torchvision's names and compares.
+make by one formula. tests/import.rs imports the same weights by torchvision's names and compares. Of networks that are too large for
+that, torchvision_names.json holds names and shapes alone, for src/import/matching_tests.rs.
 
     python tests/golden/make_torchvision.py
 
@@ -34,6 +35,11 @@ NETWORKS = {
         64,
     ),
 }
+LARGE = {
+    "vgg11_bn": models.vgg11_bn, "vgg16": models.vgg16, "densenet121": models.densenet121,
+    "inception_v3": lambda num_classes: models.inception_v3(num_classes=num_classes, init_weights=False),
+    "vit_base_patch16_224": models.vit_b_16, "vit_base_patch32_224": models.vit_b_32, "vit_large_patch16_224": models.vit_l_16,
+}
 
 
 def fill(name, shape):
@@ -58,4 +64,8 @@ for architecture, (network, side) in NETWORKS.items():
         logits = net.double()(image.double())[0]
     print(architecture, logits.tolist())
     written[architecture] = {"side": side, "logits": logits.tolist(), "tensors": {name: list(tensor.shape) for name, tensor in state.items()}}
+with torch.device("meta"):
+    large = {name: network(num_classes=CLASSES).state_dict() for name, network in LARGE.items()}
+names = {name: {key: list(tensor.shape) for key, tensor in state.items() if not key.endswith("num_batches_tracked")} for name, state in large.items()}
+(HERE / "torchvision_names.json").write_text(json.dumps(names, separators=(",", ":")).replace("},", "},\n") + "\n")
 (HERE / "torchvision.json").write_text(json.dumps(written, separators=(",", ":")) + "\n")

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::architecture::Architecture;
 use crate::domain::config::ModelConfig;
-use crate::nn::executors::pooling::Pool;
+use crate::domain::sentence::Sentence;
+use crate::nn::executors::pooling::{How, Pool, TokenPool};
 
 /// Arguments that change nothing of what a finished network answers: dropout, initialisation, how it is stored or traced.
 #[rustfmt::skip]
@@ -20,6 +21,9 @@ const HARMLESS: &[&str] = &[
 /// # Errors
 /// A pooling that the architecture does not have, in words.
 pub fn pool_of(config: &ModelConfig) -> Result<Pool, String> {
+    if let Some(pooling) = &config.sentence {
+        return pool_of_tokens(config, pooling);
+    }
     let argument = config.model_args.as_ref().and_then(|arguments| arguments.get("global_pool")).filter(|value| !value.is_null());
     let (key, word) = match (argument, &config.global_pool) {
         (Some(Value::String(word)), _) => ("model_args.global_pool", word.as_str()),
@@ -41,6 +45,30 @@ pub fn pool_of(config: &ModelConfig) -> Result<Pool, String> {
     }
 }
 
+/// What sentence-transformers' files beside the config say.
+fn pool_of_tokens(config: &ModelConfig, sentence: &Sentence) -> Result<Pool, String> {
+    let Some(known) = super::find(&config.architecture) else { return Ok(Pool::Usual) };
+    if let Some(problem) = &sentence.problem {
+        return Err(format!("{problem}, which is not obeyed here"));
+    }
+    let how = match sentence.pooling.as_deref() {
+        None if !sentence.normalize => return Ok(Pool::Usual),
+        None | Some("mean") => How::Mean,
+        Some("cls") => How::First,
+        Some("max") => How::Max,
+        Some("mean_sqrt_len_tokens") => How::MeanBySqrt,
+        Some("lasttoken") => How::Last,
+        Some(other) => {
+            return Err(unobeyed(
+                "pooling",
+                &json!(other),
+                &format!("{} is pooled here by {}", known.name, known.member.pools().join(", ")),
+            ));
+        }
+    };
+    Ok(Pool::Tokens(TokenPool { how, normalised: sentence.normalize }))
+}
+
 /// Each key of the config that asks for more than is built here, in words; of an architecture that is not known, none.
 pub fn unobeyed_in(config: &ModelConfig) -> Vec<String> {
     let Some(known) = super::find(&config.architecture) else { return Vec::new() };
@@ -50,12 +78,13 @@ pub fn unobeyed_in(config: &ModelConfig) -> Vec<String> {
             found.push(unobeyed(&format!("model_args.{key}"), value, &why));
         }
     }
+    found.extend(known.member.refused(config).iter().map(|(key, value, why)| unobeyed(key, value, why)));
     let cfg = &config.pretrained_cfg;
-    if let (Some([_, height, width]), Some(side)) = (cfg.input_size, known.fixed_side())
-        && (height != side || width != side)
-    {
-        let why = format!("{} takes images of {side} pixels, whose places it has learnt", known.name);
-        found.push(unobeyed("pretrained_cfg.input_size", &json!(cfg.input_size), &why));
+    if let (Some([_, height, width]), Some(_)) = (cfg.input_size, known.fixed_side()) {
+        let not_square = || (height != width).then(|| format!("{} takes square images", known.name));
+        if let Some(why) = known.refuses_side(height).or_else(not_square) {
+            found.push(unobeyed("pretrained_cfg.input_size", &json!(cfg.input_size), &why));
+        }
     }
     if let Some(offset) = cfg.extra.get("label_offset").filter(|offset| !offset.is_null() && **offset != 0) {
         found.push(unobeyed("pretrained_cfg.label_offset", offset, "the rows of the classifier are taken as they are"));
@@ -76,9 +105,10 @@ fn refused(known: &Architecture, config: &ModelConfig, key: &str, value: &Value)
             usual(classes.is_none_or(|classes| *value == classes), format!("`num_classes` is {}", classes.unwrap_or_default()))
         }
         "img_size" => {
-            let side = known.fixed_side();
+            // As large as the images it is given.
+            let side = known.fixed_side().map(|own| config.pretrained_cfg.input_size.map_or(own, |[_, height, _]| height));
             let same = side.is_some_and(|side| *value == side || *value == json!([side, side]));
-            usual(same, side.map_or("it has no such argument".into(), |side| format!("{} takes images of {side} pixels", known.name)))
+            usual(same, side.map_or("it has no such argument".into(), |side| format!("images are made {side} pixels large")))
         }
         "act_layer" => {
             let activations = known.member.activations();
@@ -161,8 +191,12 @@ mod tests {
         }
         let offset = problems(r#"{"architecture": "resnet18", "pretrained_cfg": {"label_offset": 1}}"#);
         assert!(offset[0].contains("label_offset`: 1"), "{offset:?}");
-        let large = problems(r#"{"architecture": "vit_tiny_patch16_224", "pretrained_cfg": {"input_size": [3, 384, 384]}}"#);
-        assert!(large[0].contains("224 pixels"), "{large:?}");
+        let sized = |architecture: &str, size: &str| {
+            problems(&format!(r#"{{"architecture": "{architecture}", "pretrained_cfg": {{"input_size": {size}}}}}"#))
+        };
+        assert!(sized("vit_tiny_patch16_224", "[3, 384, 384]").is_empty(), "positions are interpolated");
+        assert!(sized("vit_tiny_patch16_224", "[3, 390, 390]")[0].contains("such as 384, not 390"));
+        assert!(sized("vit_tiny_patch16_224", "[3, 224, 384]")[0].contains("square"));
     }
 
     #[test]

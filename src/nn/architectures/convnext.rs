@@ -1,4 +1,5 @@
-//! ConvNeXt (Liu et al. 2022), under timm's names: depthwise convolutions and perceptrons over channels, with layer norms.
+//! ConvNeXt (Liu et al. 2022) and ConvNeXtV2 (Woo et al. 2023), under timm's names: depthwise convolutions and perceptrons over channels,
+//! with layer norms; V2's perceptrons let channels respond to each other (`grn`).
 //!
 //! ```text
 //! stem            stem.0 4x4/4, stem.1 (norm)
@@ -15,12 +16,34 @@ use crate::nn::executors::channel_norm::{ChannelNorm, Sizes};
 use crate::nn::weights::Weights;
 
 /// The family.
-pub(super) static MEMBERS: [Architecture; 1] =
-    [member("convnext_atto", 320, &ConvNext { depths: [2, 2, 6, 2], widths: [40, 80, 160, 320] })];
+pub(super) static MEMBERS: [Architecture; 7] = [
+    member("convnext_atto", 320, 0.875, &ConvNext::light([2, 2, 6, 2], [40, 80, 160, 320])),
+    member("convnext_femto", 384, 0.875, &ConvNext::light([2, 2, 6, 2], [48, 96, 192, 384])),
+    member("convnext_pico", 512, 0.875, &ConvNext::light([2, 2, 6, 2], [64, 128, 256, 512])),
+    member("convnext_nano", 640, 0.95, &ConvNext::light([2, 2, 8, 2], [80, 160, 320, 640])),
+    member("convnext_tiny", 768, 0.95, &ConvNext::of_paper([3, 3, 9, 3], [96, 192, 384, 768])),
+    member("convnext_small", 768, 0.95, &ConvNext::of_paper([3, 3, 27, 3], [96, 192, 384, 768])),
+    member("convnext_base", 1024, 0.875, &ConvNext::of_paper([3, 3, 27, 3], [128, 256, 512, 1024])),
+];
 
-const fn member(name: &'static str, num_features: usize, member: &'static dyn Member) -> Architecture {
-    let input = UsualInput::Image(ImageInput::imagenet(224, 0.875, "bicubic"));
+/// V2.
+pub(super) static V2: [Architecture; 7] = [
+    second("convnextv2_atto", 320, &ConvNext::light([2, 2, 6, 2], [40, 80, 160, 320]).responding()),
+    second("convnextv2_femto", 384, &ConvNext::light([2, 2, 6, 2], [48, 96, 192, 384]).responding()),
+    second("convnextv2_pico", 512, &ConvNext::light([2, 2, 6, 2], [64, 128, 256, 512]).responding()),
+    second("convnextv2_nano", 640, &ConvNext::light([2, 2, 8, 2], [80, 160, 320, 640]).responding()),
+    second("convnextv2_tiny", 768, &ConvNext::of_paper([3, 3, 9, 3], [96, 192, 384, 768]).responding()),
+    second("convnextv2_small", 768, &ConvNext::of_paper([3, 3, 27, 3], [96, 192, 384, 768]).responding()),
+    second("convnextv2_base", 1024, &ConvNext::of_paper([3, 3, 27, 3], [128, 256, 512, 1024]).responding()),
+];
+
+const fn member(name: &'static str, num_features: usize, crop_pct: f64, member: &'static dyn Member) -> Architecture {
+    let input = UsualInput::Image(ImageInput::imagenet(224, crop_pct, "bicubic"));
     Architecture { name, family: "convnext", num_features, first_conv: "stem.0", classifier: "head.fc", input, member }
+}
+
+const fn second(name: &'static str, num_features: usize, of_family: &'static dyn Member) -> Architecture {
+    Architecture { family: "convnextv2", ..member(name, num_features, 0.875, of_family) }
 }
 
 /// One member of the family.
@@ -30,6 +53,10 @@ struct ConvNext {
     depths: [usize; 4],
     /// Channels per stage.
     widths: [usize; 4],
+    /// Whether a block's perceptron is stored as 1x1 convolutions, as timm does where it chose the sizes, or as linear layers.
+    convolutions: bool,
+    /// V2: a global response norm in each perceptron, and no layer scale after it.
+    responds: bool,
 }
 
 /// Sides of the kernels: of the stem, between stages, and of a block's filters.
@@ -42,13 +69,38 @@ const NARROW: Init = Init::Normal(0.02);
 const LAYER_SCALE: Init = Init::Constant(1e-6);
 
 impl ConvNext {
+    /// timm's smaller ones.
+    const fn light(depths: [usize; 4], widths: [usize; 4]) -> ConvNext {
+        ConvNext { depths, widths, convolutions: true, responds: false }
+    }
+
+    /// Those of the paper.
+    const fn of_paper(depths: [usize; 4], widths: [usize; 4]) -> ConvNext {
+        ConvNext { depths, widths, convolutions: false, responds: false }
+    }
+
+    const fn responding(self) -> ConvNext {
+        ConvNext { responds: true, ..self }
+    }
+
     fn block(&self, prefix: &str, width: usize) -> Vec<Expected> {
         let name = |module: &str| format!("{prefix}.{module}");
-        let mut tensors = vec![Expected::new(name("gamma"), [width], LAYER_SCALE)];
+        let mut tensors = Vec::new();
+        if !self.responds {
+            tensors.push(Expected::new(name("gamma"), [width], LAYER_SCALE));
+        }
         tensors.extend(convolution(&name("conv_dw"), [width, 1, FILTER]));
         tensors.extend(norm(&name("norm"), width));
-        tensors.extend(convolution(&name("mlp.fc1"), [4 * width, width, 1]));
-        tensors.extend(convolution(&name("mlp.fc2"), [width, 4 * width, 1]));
+        for (module, outputs, inputs) in [("mlp.fc1", 4 * width, width), ("mlp.fc2", width, 4 * width)] {
+            let [mut weight, bias] = convolution(&name(module), [outputs, inputs, 1]);
+            if !self.convolutions {
+                weight.shape.truncate(2);
+            }
+            tensors.extend([weight, bias]);
+            if self.responds && outputs > inputs {
+                tensors.extend(["weight", "bias"].map(|field| Expected::new(name(&format!("mlp.grn.{field}")), [outputs], Init::ZEROS)));
+            }
+        }
         tensors
     }
 }
@@ -83,7 +135,8 @@ impl Member for ConvNext {
     }
 
     fn build(&self, architecture: &str, weights: Weights) -> Result<Box<dyn Backbone>> {
-        let sizes = Sizes { depths: self.depths.to_vec(), num_features: self.widths[3], stem: STEM, between: BETWEEN };
+        let sizes =
+            Sizes { depths: self.depths.to_vec(), num_features: self.widths[3], stem: STEM, between: BETWEEN, responds: self.responds };
         Ok(Box::new(ChannelNorm::build(architecture, sizes, self.stages(), weights)?))
     }
 
@@ -102,6 +155,9 @@ impl Member for ConvNext {
                 cost.convolution(sides, (width, width), ConvolutionCost { kernel: FILTER, stride: 1, groups: width });
                 cost.convolution(sides, (width, 4 * width), ConvolutionCost { kernel: 1, stride: 1, groups: 1 });
                 cost.convolution(sides, (4 * width, width), ConvolutionCost { kernel: 1, stride: 1, groups: 1 });
+                if self.responds {
+                    cost.outputs += (sides[0] * sides[1] * 4 * width) as f64;
+                }
             }
             costs.push(cost);
         }
@@ -119,7 +175,17 @@ impl Member for ConvNext {
     }
 
     fn arguments(&self) -> &'static [(&'static str, &'static str)] {
-        &[("output_stride", "32"), ("conv_mlp", "true"), ("use_grn", "false"), ("patch_size", "4"), ("head_norm_first", "false")]
+        const BOTH: [(&str, &str); 3] = [("output_stride", "32"), ("patch_size", "4"), ("head_norm_first", "false")];
+        const fn with(convolutions: &'static str, responds: &'static str) -> [(&'static str, &'static str); 5] {
+            let [stride, patch, norm] = BOTH;
+            [stride, patch, norm, ("conv_mlp", convolutions), ("use_grn", responds)]
+        }
+        match (self.convolutions, self.responds) {
+            (true, false) => const { &with("true", "false") },
+            (false, false) => const { &with("false", "false") },
+            (true, true) => const { &with("true", "true") },
+            (false, true) => const { &with("false", "true") },
+        }
     }
 }
 

@@ -4,12 +4,13 @@
 use std::fmt::Debug;
 
 use super::architecture::Member;
-use super::cost::{ConvolutionCost, StageCost};
-use super::plan::{Plan, Shortcut, StagePlan, Unit};
+use super::cost::StageCost;
+use super::plan::{Block, Part, Plan, Shortcut, Unit};
 use super::tensor::{Expected, Init};
 use crate::nn::backbone::Backbone;
 use crate::nn::error::Result;
 use crate::nn::executors::convolutional::Convolutional;
+use crate::nn::kernels::{Average, Geometry, Spec};
 use crate::nn::weights::Weights;
 
 /// A member of such a family.
@@ -25,6 +26,11 @@ pub(super) trait Planned: Debug + Sync {
 
     /// timm's other arguments by name, each with the value it is built with, as JSON.
     fn arguments(&self) -> &'static [(&'static str, &'static str)];
+
+    /// Modules that files of it may hold and that are not needed to run it.
+    fn unused(&self) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 impl<T: Planned> Member for T {
@@ -41,17 +47,28 @@ impl<T: Planned> Member for T {
     }
 
     fn costs(&self, item: &[usize]) -> Vec<StageCost> {
-        let mut sides = [1, 2].map(|axis| item.get(axis).copied().unwrap_or(0));
-        self.plan().stages.iter().map(|stage| cost(stage, &mut sides)).collect()
+        let sides = [1, 2].map(|axis| item.get(axis).copied().unwrap_or(0));
+        let (plan, mut map) = (self.plan(), Map { sides, channels: item.first().copied().unwrap_or(0) });
+        let stage = |parts: &Vec<Part>| {
+            let mut cost = StageCost::default();
+            map = parts.iter().fold(map, |map, part| plan.add(&mut cost, part, map));
+            cost
+        };
+        plan.stages.iter().map(|stage| &stage.parts).map(stage).collect()
     }
 
     fn fewest_items(&self) -> usize {
-        2
+        let normalises = self.plan().stages.iter().flat_map(|stage| &stage.parts).any(Part::normalises);
+        if normalises { 2 } else { 1 }
+    }
+
+    fn unused(&self) -> &'static [&'static str] {
+        Planned::unused(self)
     }
 
     /// A stage that pools by itself leaves nothing to choose.
     fn pools(&self) -> &'static [&'static str] {
-        let pools_itself = self.plan().stages.last().is_some_and(|stage| stage.pooled.is_some());
+        let pools_itself = self.plan().stages.iter().flat_map(|stage| &stage.parts).any(|part| *part == Part::AveragePool(Average::All));
         if pools_itself { &["avg"] } else { &["avg", "max", "avgmax", "catavgmax"] }
     }
 
@@ -64,35 +81,63 @@ impl<T: Planned> Member for T {
     }
 }
 
-/// What one stage costs over maps of these sides, which become those of what it writes.
-fn cost(stage: &StagePlan, sides: &mut [usize; 2]) -> StageCost {
-    let mut cost = StageCost::default();
-    for block in &stage.blocks {
-        if let Shortcut::Projection(unit) = &block.shortcut {
-            add(&mut cost, unit, *sides);
-        }
-        for unit in &block.units {
-            *sides = add(&mut cost, unit, *sides);
-        }
-    }
-    if stage.max_pool {
-        *sides = sides.map(|side| side.div_ceil(2));
-    }
-    if let Some(pooled) = &stage.pooled {
-        cost.outputs += pooled.output as f64;
-        cost.multiply_adds += (pooled.input * pooled.output) as f64;
-        *sides = [1, 1];
-    }
-    cost
+/// Height, width and channels.
+#[derive(Clone, Copy)]
+struct Map {
+    sides: [usize; 2],
+    channels: usize,
 }
 
-fn add(cost: &mut StageCost, unit: &Unit, sides: [usize; 2]) -> [usize; 2] {
-    let layer = ConvolutionCost { kernel: unit.kernel, stride: unit.stride, groups: unit.groups };
-    let out = cost.convolution(sides, (unit.input, unit.output), layer);
-    if let Some(squeeze) = &unit.squeeze {
-        // The map again, in other proportions; its two layers see one pixel.
-        cost.outputs += (out[0] * out[1] * unit.output) as f64;
-        cost.multiply_adds += (2 * squeeze.channels * squeeze.reduced) as f64;
+impl Plan {
+    /// Adds what a part costs over a map, and answers the map that it makes. Images that are too small for it come to nothing.
+    fn add(&self, cost: &mut StageCost, part: &Part, map: Map) -> Map {
+        match part {
+            Part::Block(block) => self.add_block(cost, block, map),
+            Part::Norm(_) => {
+                cost.outputs += (map.sides[0] * map.sides[1] * map.channels) as f64;
+                map
+            }
+            Part::MaxPool(window) => Map { sides: map.sides.map(|side| window.count(side).unwrap_or(0)), ..map },
+            Part::AveragePool(average) => Map { sides: average.output(map.sides).unwrap_or([0; 2]), ..map },
+            Part::Branches(branches) => {
+                let ends: Vec<Map> = branches.iter().map(|parts| parts.iter().fold(map, |map, part| self.add(cost, part, map))).collect();
+                let joined =
+                    Map { sides: ends.first().map_or(map.sides, |end| end.sides), channels: ends.iter().map(|end| end.channels).sum() };
+                let outputs = (joined.sides[0] * joined.sides[1] * joined.channels) as f64;
+                cost.outputs += outputs;
+                cost.widest = cost.widest.max(outputs);
+                joined
+            }
+        }
     }
-    out
+
+    fn add_block(&self, cost: &mut StageCost, block: &Block, map: Map) -> Map {
+        if let Shortcut::Projection(pool, unit) = &block.shortcut {
+            let pooled = pool.map_or(map.sides, |pool| pool.output(map.sides).unwrap_or([0; 2]));
+            self.add_unit(cost, unit, Map { sides: pooled, ..map });
+        }
+        block.units.iter().fold(map, |map, unit| self.add_unit(cost, unit, map))
+    }
+
+    fn add_unit(&self, cost: &mut StageCost, unit: &Unit, map: Map) -> Map {
+        let ([height, width], [kernel_h, kernel_w]) = (map.sides, unit.kernel);
+        let spec = Spec { stride: unit.stride, padding: self.padding(unit), groups: unit.groups };
+        let weight = [unit.output, unit.input / unit.groups, kernel_h, kernel_w];
+        let sides =
+            Geometry::of(&[1, height, width, unit.input], &weight, &spec).map_or([0; 2], |geometry| [geometry.out_h, geometry.out_w]);
+        let outputs = (sides[0] * sides[1] * unit.output) as f64;
+        cost.outputs += outputs;
+        cost.multiply_adds += outputs * (kernel_h * kernel_w * unit.input / unit.groups) as f64;
+        cost.widest = cost.widest.max(outputs).max((height * width * unit.input) as f64);
+        if unit.bias && unit.norm.is_some() {
+            // The norm of a convolution with a bias is a step of its own.
+            cost.outputs += outputs;
+        }
+        if let Some(squeeze) = &unit.squeeze {
+            // The map again, in other proportions; its two layers see one pixel.
+            cost.outputs += outputs;
+            cost.multiply_adds += (2 * squeeze.channels * squeeze.reduced) as f64;
+        }
+        Map { sides, channels: unit.output }
+    }
 }

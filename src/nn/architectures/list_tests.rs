@@ -27,6 +27,18 @@ fn names_are_found_with_and_without_a_tag() {
 }
 
 #[test]
+fn sides_are_taken_by_what_positions_are_learnt_of() {
+    let refused = |name: &str, side: usize| get(name).unwrap().refuses_side(side);
+    assert!([32, 97, 224].iter().all(|side| refused("resnet18", *side).is_none()));
+    assert!(refused("vit_small_patch14_dinov2", 224).is_none() && refused("vit_small_patch14_dinov2", 518).is_none());
+    assert!(refused("vit_small_patch14_dinov2", 230).unwrap().contains("such as 224"));
+    assert!(refused("vit_tiny_patch16_224", 4).unwrap().contains("such as 16"));
+    assert!(refused("swin_tiny_patch4_window7_224", 256).unwrap().contains("224 pixels, not 256"));
+    let fewer = get("vit_small_patch14_dinov2").unwrap().expected_at(224, 0);
+    assert!(fewer.iter().any(|tensor| tensor.name == "pos_embed" && tensor.shape == [1, 257, 384]));
+}
+
+#[test]
 fn names_are_given_once_and_families_take_one_kind_of_input() {
     let names: HashSet<_> = all().map(|architecture| architecture.name).collect();
     assert_eq!(names.len(), all().count());
@@ -38,7 +50,8 @@ fn names_are_given_once_and_families_take_one_kind_of_input() {
 fn embeddings_and_vectors_do_not_decay() {
     for architecture in all() {
         for tensor in architecture.expected(2) {
-            let embedding = ["cls_token", "pos_embed"].contains(&tensor.name.as_str());
+            let embedding =
+                ["cls_token", "reg_token", "pos_embed", "relative_position_bias_table"].iter().any(|end| tensor.name.ends_with(end));
             let matrix = tensor.shape.len() > 1 && !embedding;
             assert_eq!(architecture.decays(&tensor.name, tensor.shape.len()), matrix, "{}: {}", architecture.name, tensor.name);
         }
@@ -64,6 +77,21 @@ fn parameter_counts_are_the_published_ones() {
     assert_eq!(count("vit_tiny_patch16_224"), 5_717_416);
     assert_eq!(count("deit_small_patch16_224"), 22_050_664);
     assert_eq!(count("convnext_atto"), 3_695_520);
+    assert_eq!(count("resnet50d"), 25_576_264);
+    assert_eq!(count("swin_tiny_patch4_window7_224"), 28_288_354);
+    assert_eq!(count("swin_small_patch4_window7_224"), 49_606_258);
+    assert_eq!(count("vgg16"), 138_357_544);
+    assert_eq!(count("vgg16_bn"), 138_365_992);
+    assert_eq!(count("densenet121"), 7_978_856);
+    assert_eq!(count("inception_v3"), 23_834_568);
+    assert_eq!(count("mobilenetv4_conv_small"), 3_774_024);
+    assert_eq!(count("convnextv2_atto"), 3_708_400);
+    assert_eq!(count("mobilenetv2_110d"), 4_516_520);
+    assert_eq!(count("tf_efficientnet_b7"), 66_347_960);
+    assert_eq!(count("tf_efficientnetv2_l"), 118_515_272);
+    assert_eq!(count("deit3_small_patch16_224"), 22_059_496);
+    assert_eq!(count("vit_large_patch16_224"), 304_326_632);
+    assert_eq!(count("swin_large_patch4_window12_384"), 196_735_516);
 }
 
 /// Counted with forward hooks over the convolutions, linear layers, squeezes and attentions of timm's models at 224
@@ -91,5 +119,18 @@ fn costs_are_those_counted_in_timm() {
         let sum = |of: fn(&StageCost) -> f64| costs.iter().map(of).sum::<f64>() / 1e6;
         assert!((sum(|c| c.outputs) - outputs).abs() < 0.006, "{name}: {}", sum(|c| c.outputs));
         assert!((sum(|c| c.multiply_adds) - multiply_adds).abs() < 1.5, "{name}: {}", sum(|c| c.multiply_adds));
+    }
+    // Of these, norms by themselves and joined maps are outputs here, which no hook counts.
+    let counted = [
+        ("densenet121", 2833.1),
+        ("inception_v3", 2835.9),
+        ("vgg11_bn", 7605.0),
+        ("squeezenet1_1", 262.6),
+        ("mobilenetv4_conv_small", 184.7),
+        ("convnextv2_atto", 547.0),
+    ];
+    for (name, multiply_adds) in counted {
+        let sum = get(name).unwrap().costs(&[3, 224, 224]).iter().map(|cost| cost.multiply_adds).sum::<f64>() / 1e6;
+        assert!((sum - multiply_adds).abs() < 1.5, "{name}: {sum}");
     }
 }

@@ -9,7 +9,7 @@
 
 use super::architecture::{Architecture, ImageInput, Member, UsualInput};
 use super::convolutional::Planned;
-use super::plan::{Block, Plan, Shortcut, Squeeze, StagePlan, Unit};
+use super::plan::{Block, Part, Plan, Shortcut, Squeeze, StagePlan, Sum, Unit};
 use super::tensor::Init;
 use crate::nn::kernels::{Activation, Gate};
 
@@ -28,14 +28,34 @@ pub(super) static LITE: [Architecture; 10] = [
 ];
 
 /// MobileNetV2.
-pub(super) static V2: [Architecture; 2] = [
+pub(super) static V2: [Architecture; 5] = [
+    architecture("mobilenetv2_050", "mobilenetv2", 1280, &Mobile::v2(0.5), ImageInput::imagenet(224, 0.875, "bicubic")),
     architecture("mobilenetv2_100", "mobilenetv2", 1280, &Mobile::v2(1.0), ImageInput::imagenet(224, 0.875, "bicubic")),
     architecture("mobilenetv2_140", "mobilenetv2", 1792, &Mobile::v2(1.4), ImageInput::imagenet(224, 0.875, "bicubic")),
+    architecture("mobilenetv2_110d", "mobilenetv2", 1280, &Mobile::deeper(1.1, 1.2), ImageInput::imagenet(224, 0.875, "bicubic")),
+    architecture("mobilenetv2_120d", "mobilenetv2", 1280, &Mobile::deeper(1.2, 1.4), ImageInput::imagenet(224, 0.875, "bicubic")),
 ];
 
-/// EfficientNet.
-pub(super) static EFFICIENTNET: [Architecture; 1] =
-    [architecture("efficientnet_b0", "efficientnet", 1280, &Mobile::efficientnet(), ImageInput::imagenet(224, 0.875, "bicubic"))];
+/// EfficientNet, as timm trained it and as TensorFlow did.
+pub(super) static EFFICIENTNET: [Architecture; 13] = [
+    efficient("efficientnet_b0", 1280, &Mobile::efficientnet(1.0, 1.0, false), ImageInput::imagenet(224, 0.875, "bicubic")),
+    efficient("efficientnet_b1", 1280, &Mobile::efficientnet(1.0, 1.1, false), ImageInput::imagenet(240, 0.882, "bicubic")),
+    efficient("efficientnet_b2", 1408, &Mobile::efficientnet(1.1, 1.2, false), ImageInput::imagenet(256, 0.875, "bicubic")),
+    efficient("efficientnet_b3", 1536, &Mobile::efficientnet(1.2, 1.4, false), ImageInput::imagenet(288, 0.875, "bicubic")),
+    efficient("efficientnet_b4", 1792, &Mobile::efficientnet(1.4, 1.8, false), ImageInput::imagenet(320, 0.875, "bicubic")),
+    efficient("tf_efficientnet_b0", 1280, &Mobile::efficientnet(1.0, 1.0, true), ImageInput::imagenet(224, 0.875, "bicubic")),
+    efficient("tf_efficientnet_b1", 1280, &Mobile::efficientnet(1.0, 1.1, true), ImageInput::imagenet(240, 0.882, "bicubic")),
+    efficient("tf_efficientnet_b2", 1408, &Mobile::efficientnet(1.1, 1.2, true), ImageInput::imagenet(260, 0.890, "bicubic")),
+    efficient("tf_efficientnet_b3", 1536, &Mobile::efficientnet(1.2, 1.4, true), ImageInput::imagenet(300, 0.904, "bicubic")),
+    efficient("tf_efficientnet_b4", 1792, &Mobile::efficientnet(1.4, 1.8, true), ImageInput::imagenet(380, 0.922, "bicubic")),
+    efficient("tf_efficientnet_b5", 2048, &Mobile::efficientnet(1.6, 2.2, true), ImageInput::imagenet(456, 0.934, "bicubic")),
+    efficient("tf_efficientnet_b6", 2304, &Mobile::efficientnet(1.8, 2.6, true), ImageInput::imagenet(528, 0.942, "bicubic")),
+    efficient("tf_efficientnet_b7", 2560, &Mobile::efficientnet(2.0, 3.1, true), ImageInput::imagenet(600, 0.949, "bicubic")),
+];
+
+const fn efficient(name: &'static str, num_features: usize, member: &'static dyn Member, input: ImageInput) -> Architecture {
+    architecture(name, "efficientnet", num_features, member, input)
+}
 
 const fn lite(name: &'static str, member: &'static dyn Member, input: ImageInput) -> Architecture {
     architecture(name, "efficientnet-lite", 1280, member, input)
@@ -80,14 +100,19 @@ impl Mobile {
         Mobile { stages: &MOBILENET_V2, width, depth: 1.0, fixed_ends: false, tensorflow: false, squeeze: false }
     }
 
+    /// MobileNetV2 at a width and a depth multiplier, between ends that stay as they are.
+    const fn deeper(width: f64, depth: f64) -> Mobile {
+        Mobile { width, depth, fixed_ends: true, ..Mobile::v2(1.0) }
+    }
+
     /// EfficientNet-Lite at a width and depth multiplier; `tensorflow` for timm's `tf_` models.
     const fn lite(width: f64, depth: f64, tensorflow: bool) -> Mobile {
         Mobile { stages: &EFFICIENTNET_LITE, width, depth, fixed_ends: true, tensorflow, squeeze: false }
     }
 
-    /// EfficientNet-B0.
-    const fn efficientnet() -> Mobile {
-        Mobile { stages: &EFFICIENTNET_LITE, width: 1.0, depth: 1.0, fixed_ends: false, tensorflow: false, squeeze: true }
+    /// EfficientNet at a width and depth multiplier; `tensorflow` for timm's `tf_` models.
+    const fn efficientnet(width: f64, depth: f64, tensorflow: bool) -> Mobile {
+        Mobile { stages: &EFFICIENTNET_LITE, width, depth, fixed_ends: false, tensorflow, squeeze: true }
     }
 
     /// Channels at this width: a multiple of 8, never more than a tenth below the exact number.
@@ -101,7 +126,7 @@ impl Planned for Mobile {
         let stem = if self.fixed_ends { 32 } else { self.channels(32) };
         let num_features = if self.fixed_ends { 1280 } else { self.channels(1280).max(1280) };
         let activation = if self.squeeze { Activation::Silu } else { Activation::Relu6 };
-        let mut stages = vec![stage("stem", vec![Block::chain(vec![unit("conv_stem", "bn1", 3, stem, 3, 2, 1, activation)])])];
+        let mut stages = vec![chain("stem", Unit::new("conv_stem", "bn1", (3, stem), 3, 2).then(activation))];
         let mut channels = stem;
         for (index, &(repeats, kernel, stride, expansion, width)) in self.stages.iter().enumerate() {
             let end = index == 0 || index == self.stages.len() - 1;
@@ -113,6 +138,7 @@ impl Planned for Mobile {
                 let stride = if block == 0 { stride } else { 1 };
                 let squeeze = self.squeeze.then(|| Squeeze {
                     name: format!("{prefix}.se"),
+                    layers: Squeeze::CONV,
                     channels: channels * expansion,
                     reduced: channels / 4,
                     activation,
@@ -122,10 +148,9 @@ impl Planned for Mobile {
                 blocks.push(inverted_residual(&prefix, shape));
                 channels = output;
             }
-            stages.push(stage(&format!("blocks.{index}"), blocks));
+            stages.push(StagePlan::of_blocks(format!("blocks.{index}"), blocks));
         }
-        let head = unit("conv_head", "bn2", channels, num_features, 1, 1, 1, activation);
-        stages.push(stage("head", vec![Block::chain(vec![head])]));
+        stages.push(chain("head", Unit::new("conv_head", "bn2", (channels, num_features), 1, 1).then(activation)));
         let norm_eps = if self.tensorflow { 1e-3 } else { 1e-5 };
         Plan { stages, num_features, same_padding: self.tensorflow, norm_eps }
     }
@@ -135,15 +160,23 @@ impl Planned for Mobile {
     }
 
     fn activations(&self) -> &'static [&'static str] {
-        if self.squeeze { &["silu", "swish"] } else { &["relu6"] }
+        if self.squeeze { SILU } else { &["relu6"] }
     }
 
     fn arguments(&self) -> &'static [(&'static str, &'static str)] {
-        if self.tensorflow {
-            &[("output_stride", "32"), ("pad_type", "\"same\""), ("bn_eps", "0.001")]
-        } else {
-            &[("output_stride", "32"), ("pad_type", "\"\""), ("bn_eps", "1e-5")]
-        }
+        arguments(self.tensorflow)
+    }
+}
+
+/// timm's words for SiLU.
+pub(super) const SILU: &[&str] = &["silu", "swish"];
+
+/// Arguments of networks that were converted from TensorFlow, and of those that were not.
+pub(super) fn arguments(tensorflow: bool) -> &'static [(&'static str, &'static str)] {
+    if tensorflow {
+        &[("output_stride", "32"), ("pad_type", "\"same\""), ("bn_eps", "0.001")]
+    } else {
+        &[("output_stride", "32"), ("pad_type", "\"\""), ("bn_eps", "1e-5")]
     }
 }
 
@@ -158,8 +191,9 @@ pub(super) fn eights(exact: f64) -> usize {
     if (rounded as f64) < 0.9 * exact { rounded + 8 } else { rounded }
 }
 
-pub(super) fn stage(name: &str, blocks: Vec<Block>) -> StagePlan {
-    StagePlan { name: name.into(), blocks, max_pool: false, pooled: None }
+/// A stage of one unit.
+pub(super) fn chain(name: &str, unit: Unit) -> StagePlan {
+    StagePlan { name: name.into(), parts: vec![Part::chain([unit])] }
 }
 
 /// The sizes of an inverted residual.
@@ -175,36 +209,29 @@ pub(super) struct Inverted {
     pub squeeze: Option<Squeeze>,
 }
 
+/// Widen by a 3x3 convolution, narrow: the channels on the way.
+pub(super) fn fused(prefix: &str, (input, wide, output): (usize, usize, usize), stride: usize, activation: Activation) -> Block {
+    let name = |module: &str| format!("{prefix}.{module}");
+    let widen = Unit::new(name("conv_exp"), name("bn1"), (input, wide), 3, stride).then(activation);
+    let narrow = Unit::new(name("conv_pwl"), name("bn2"), (wide, output), 1, 1);
+    let shortcut = if input == output && stride == 1 { Shortcut::Identity } else { Shortcut::None };
+    Block { units: vec![widen, narrow], shortcut, sum: Sum::Inside }
+}
+
 /// Widen, filter each channel on its own, narrow; without expansion just the last two.
 pub(super) fn inverted_residual(prefix: &str, shape: Inverted) -> Block {
     let Inverted { input, wide, output, kernel, stride, activation, squeeze } = shape;
     let name = |module: &str| format!("{prefix}.{module}");
-    let narrow = |conv: &str, norm: &str| unit(&name(conv), &name(norm), wide, output, 1, 1, 1, Activation::None);
-    let filter = |norm: &str| unit(&name("conv_dw"), &name(norm), wide, wide, kernel, stride, wide, activation);
+    let narrow = |conv: &str, norm: &str| Unit::new(name(conv), name(norm), (wide, output), 1, 1);
+    let filter = |norm: &str| Unit::new(name("conv_dw"), name(norm), (wide, wide), kernel, stride).grouped(wide).then(activation);
     let units = if wide == input {
         vec![Unit { squeeze, ..filter("bn1") }, narrow("conv_pw", "bn2")]
     } else {
-        let widen = unit(&name("conv_pw"), &name("bn1"), input, wide, 1, 1, 1, activation);
+        let widen = Unit::new(name("conv_pw"), name("bn1"), (input, wide), 1, 1).then(activation);
         vec![widen, Unit { squeeze, ..filter("bn2") }, narrow("conv_pwl", "bn3")]
     };
     let shortcut = if input == output && stride == 1 { Shortcut::Identity } else { Shortcut::None };
-    Block { units, shortcut }
-}
-
-#[allow(clippy::too_many_arguments)] // One line per layer reads better than eight.
-pub(super) fn unit(
-    conv: &str,
-    norm: &str,
-    input: usize,
-    output: usize,
-    kernel: usize,
-    stride: usize,
-    groups: usize,
-    activation: Activation,
-) -> Unit {
-    // timm divides the outputs of a depthwise convolution by its groups.
-    let init = Init::fan_out(if groups > 1 { output / groups } else { output }, kernel);
-    Unit { conv: conv.into(), norm: norm.into(), input, output, kernel, stride, groups, activation, squeeze: None, init, silent: false }
+    Block { units, shortcut, sum: Sum::Inside }
 }
 
 #[cfg(test)]
@@ -214,11 +241,11 @@ mod tests {
     #[test]
     fn widths_and_depths_follow_the_papers() {
         let lite4 = Mobile::lite(1.4, 1.8, true).plan();
-        let repeats: Vec<usize> = lite4.stages[1..8].iter().map(|stage| stage.blocks.len()).collect();
+        let repeats: Vec<usize> = lite4.stages[1..8].iter().map(|stage| stage.parts.len()).collect();
         assert_eq!(repeats, [1, 4, 4, 6, 6, 8, 1]);
         assert_eq!(lite4.num_features, 1280);
         let wide = Mobile::v2(1.4).plan();
         assert_eq!(wide.num_features, 1792);
-        assert_eq!(wide.stages[0].blocks[0].units[0].output, 48);
+        assert_eq!(wide.stages[0].block(0).units[0].output, 48);
     }
 }

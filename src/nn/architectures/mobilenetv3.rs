@@ -9,10 +9,10 @@
 
 use super::architecture::{Architecture, ImageInput, Member};
 use super::convolutional::Planned;
-use super::mobile::{Inverted, architecture, classifier_init, eights, inverted_residual, stage, unit};
-use super::plan::{Block, Plan, Pooled, Squeeze, StagePlan};
+use super::mobile::{Inverted, architecture, chain, classifier_init, eights, inverted_residual};
+use super::plan::{Part, Plan, Squeeze, StagePlan, Unit};
 use super::tensor::Init;
-use crate::nn::kernels::{Activation, Gate};
+use crate::nn::kernels::{Activation, Average, Gate};
 
 /// The family.
 pub(super) static MEMBERS: [Architecture; 4] = [
@@ -71,7 +71,7 @@ impl MobileNetV3 {
 impl Planned for MobileNetV3 {
     fn plan(&self) -> Plan {
         let swish = Activation::HardSwish;
-        let mut stages = vec![stage("stem", vec![Block::chain(vec![unit("conv_stem", "bn1", 3, STEM, 3, 2, 1, swish)])])];
+        let mut stages = vec![chain("stem", Unit::new("conv_stem", "bn1", (3, STEM), 3, 2).then(swish))];
         let mut channels = STEM;
         for (index, rows) in self.stages.iter().enumerate() {
             let mut blocks = Vec::new();
@@ -81,14 +81,14 @@ impl Planned for MobileNetV3 {
                 blocks.push(inverted_residual(&prefix, shape(&prefix, row, channels, output)));
                 channels = output;
             }
-            stages.push(stage(&format!("blocks.{index}"), blocks));
+            stages.push(StagePlan::of_blocks(format!("blocks.{index}"), blocks));
         }
         let name = format!("blocks.{}", self.stages.len());
         let wide = eights(self.ends.0 as f64 * self.width);
-        let last = unit(&format!("{name}.0.conv"), &format!("{name}.0.bn1"), channels, wide, 1, 1, 1, swish);
-        stages.push(stage(&name, vec![Block::chain(vec![last])]));
-        let pooled = Pooled { name: "conv_head".into(), input: wide, output: self.ends.1, activation: swish };
-        stages.push(StagePlan { name: "head".into(), blocks: Vec::new(), max_pool: false, pooled: Some(pooled) });
+        let last = Unit::new(format!("{name}.0.conv"), format!("{name}.0.bn1"), (channels, wide), 1, 1).then(swish);
+        stages.push(chain(&name, last));
+        let pixel = Unit::biased("conv_head", (wide, self.ends.1), 1, 1).then(swish);
+        stages.push(StagePlan { name: "head".into(), parts: vec![Part::AveragePool(Average::All), Part::chain([pixel])] });
         Plan { stages, num_features: self.ends.1, same_padding: false, norm_eps: 1e-5 }
     }
 
@@ -109,6 +109,7 @@ fn shape(prefix: &str, &(kernel, stride, expansion, _, squeeze, relu): &Row, inp
     let wide = if expansion == 1.0 { input } else { eights(input as f64 * expansion) };
     let squeeze = squeeze.then(|| Squeeze {
         name: format!("{prefix}.se"),
+        layers: Squeeze::CONV,
         channels: wide,
         reduced: eights(wide as f64 * 0.25),
         activation: Activation::Relu,
@@ -126,13 +127,13 @@ mod tests {
     fn squeezes_and_widths_are_rounded_as_the_paper_does() {
         let plan = MobileNetV3::small(1.0).plan();
         let squeeze = |stage: usize, block: usize, unit: usize| {
-            plan.stages[stage].blocks[block].units[unit].squeeze.as_ref().map(|squeeze| (squeeze.channels, squeeze.reduced))
+            plan.stages[stage].block(block).units[unit].squeeze.as_ref().map(|squeeze| (squeeze.channels, squeeze.reduced))
         };
         assert_eq!(squeeze(1, 0, 0), Some((16, 8)));
         assert_eq!(squeeze(3, 1, 1), Some((240, 64)));
         assert_eq!(squeeze(5, 2, 1), Some((576, 144)));
         assert_eq!(squeeze(2, 1, 1), None);
-        assert_eq!(plan.stages[2].blocks[1].units[0].output, 88);
+        assert_eq!(plan.stages[2].block(1).units[0].output, 88);
         assert_eq!(plan.stages.len(), 8);
     }
 }

@@ -19,23 +19,33 @@ mod asked;
 mod convnext;
 mod convolutional;
 pub(super) mod cost;
+mod densenet;
+mod efficientnetv2;
+mod encoders;
+mod inception;
 mod mobile;
 mod mobilenetv3;
+mod mobilenetv4;
 pub(super) mod plan;
+mod positions;
+mod regnet;
 mod resnet;
+mod squeezenet;
+mod swin;
 pub(super) mod tensor;
+mod vgg;
 mod vit;
 
 use std::collections::HashSet;
 
-pub use self::architecture::{Architecture, ImageInput, UsualInput};
+pub use self::architecture::{Architecture, ImageInput, TextInput, UsualInput};
 pub use self::asked::{pool_of, rows_differ, rows_in_words, unobeyed_in};
 pub use self::cost::StageCost;
 pub use self::tensor::{Expected, Init};
 use super::backbone::Backbone;
 use super::classifier::Classifier;
 use super::error::{Error, Result};
-pub use super::executors::pooling::Pool;
+pub use super::executors::pooling::{How, Pool, TokenPool};
 use super::heads::Head;
 use super::weights::Weights;
 
@@ -45,13 +55,22 @@ static FAMILIES: &[&[Architecture]] = &[
     &mobile::LITE,
     &mobile::V2,
     &mobilenetv3::MEMBERS,
+    &mobilenetv4::MEMBERS,
     &mobile::EFFICIENTNET,
+    &efficientnetv2::MEMBERS,
     &resnet::MEMBERS,
+    &regnet::MEMBERS,
     &vit::MEMBERS,
+    &swin::MEMBERS,
     &convnext::MEMBERS,
+    &convnext::V2,
+    &densenet::MEMBERS,
+    &inception::MEMBERS,
+    &vgg::MEMBERS,
+    &squeezenet::MEMBERS,
 ];
 
-/// Every architecture this build can run.
+/// Every architecture this build can run whose name is a fixed one; text encoders have names by their sizes ([`find`]).
 pub fn all() -> impl Iterator<Item = &'static Architecture> {
     FAMILIES.iter().copied().flatten()
 }
@@ -64,10 +83,11 @@ pub fn families() -> Vec<&'static str> {
     names
 }
 
-/// By timm's name, with or without a tag (`resnet50` or `resnet50.a1_in1k`).
+/// By timm's name, with or without a tag (`resnet50` or `resnet50.a1_in1k`), or by the name that tells a text encoder's sizes
+/// (`bert_l6_d384_h12_f1536_v30522_p512_t2_e12`).
 pub fn find(name: &str) -> Option<&'static Architecture> {
     let plain = name.split_once('.').map_or(name, |(architecture, _tag)| architecture);
-    all().find(|architecture| architecture.name == plain)
+    all().find(|architecture| architecture.name == plain).or_else(|| encoders::find(name))
 }
 
 /// Like [`find`], with an error that lists what there is.
@@ -77,7 +97,9 @@ pub fn get(name: &str) -> Result<&'static Architecture> {
 
 /// Every name, for messages.
 pub fn names() -> String {
-    all().map(|architecture| architecture.name).collect::<Vec<_>>().join(", ")
+    let encoders = encoders::families().collect::<Vec<_>>().join(", ");
+    let names = all().map(|architecture| architecture.name).collect::<Vec<_>>().join(", ");
+    format!("{names}; and, of any size, the text encoders {encoders}")
 }
 
 /// Every tensor of the architecture, in the order of computation; `num_classes` 0 leaves out the classifier.
@@ -85,15 +107,17 @@ pub fn expected(architecture: &str, num_classes: usize) -> Result<Vec<Expected>>
     Ok(get(architecture)?.expected(num_classes))
 }
 
-/// Compares `weights` with what the architecture needs. The first tensor that is missing, misshaped or a stranger
-/// is an error that names it.
+/// Compares `weights` with what the architecture needs, for images of the side whose positions they have. The first tensor that is missing,
+/// misshaped or a stranger is an error that names it.
 pub fn check(architecture: &str, num_classes: usize, weights: &Weights) -> Result<()> {
-    check_pooled(get(architecture)?, num_classes, Pool::Usual, weights)
+    let known = get(architecture)?;
+    check_pooled(known, num_classes, Pool::Usual, &known.used(weights))
 }
 
 fn check_pooled(known: &Architecture, num_classes: usize, pool: Pool, weights: &Weights) -> Result<()> {
     let architecture = known.name;
-    let expected = known.expected_of(num_classes, pool.multiple() * known.num_features);
+    let member = known.member_for(weights);
+    let expected = known.expected_of(member.as_deref().unwrap_or(known.member), num_classes, pool.multiple() * known.num_features);
     for Expected { name, shape, .. } in &expected {
         match weights.get(name) {
             None => return Err(Error::Missing { architecture: architecture.into(), name: name.clone(), shape: shape.clone() }),
@@ -115,6 +139,11 @@ fn check_pooled(known: &Architecture, num_classes: usize, pool: Pool, weights: &
     }
 }
 
+/// Weights under the names by which other programs look for them, where those are not the ones that are worked with.
+pub fn published(architecture: &str, weights: &Weights) -> Weights {
+    find(architecture).map_or_else(|| weights.clone(), |known| known.member.published(weights.clone()))
+}
+
 /// Builds a backbone from exactly its tensors, sharing their handles. A classifier's tensors are strangers here:
 /// take them off with [`Weights::without_head`], or use [`build_classifier`].
 pub fn build(architecture: &str, weights: &Weights) -> Result<Box<dyn Backbone>> {
@@ -124,8 +153,9 @@ pub fn build(architecture: &str, weights: &Weights) -> Result<Box<dyn Backbone>>
 /// [`build`] with features pooled as a config asks ([`pool_of`]).
 pub fn build_pooled(architecture: &str, pool: Pool, weights: &Weights) -> Result<Box<dyn Backbone>> {
     let known = get(architecture)?;
-    check(architecture, 0, weights)?;
-    Ok(pool.on(known.member.build(known.name, weights.clone())?))
+    let weights = known.used(weights);
+    check(architecture, 0, &weights)?;
+    Ok(pool.on(put_in(known, weights)?))
 }
 
 /// Builds backbone and head from a whole state dict, sharing its handles.
@@ -139,10 +169,16 @@ pub fn build_classifier_pooled(architecture: &str, num_classes: usize, pool: Poo
     if num_classes == 0 {
         return Err(Error::Invalid("a classifier needs at least one class; build the backbone alone instead".into()));
     }
-    check_pooled(known, num_classes, pool, weights)?;
-    let (backbone, head) = weights.clone().split(known.classifier);
-    let backbone = pool.on(known.member.build(known.name, backbone)?);
+    let weights = known.used(weights);
+    check_pooled(known, num_classes, pool, &weights)?;
+    let (backbone, head) = weights.split(known.classifier);
+    let backbone = pool.on(put_in(known, backbone)?);
     Classifier::new(known, backbone, Head::from_weights(known.classifier, &head)?)
+}
+
+fn put_in(known: &Architecture, weights: Weights) -> Result<Box<dyn Backbone>> {
+    let member = known.member_for(&weights);
+    member.as_deref().unwrap_or(known.member).build(known.name, weights)
 }
 
 /// The number of classes of a state dict: the rows of its classifier, 0 without one.
@@ -154,3 +190,7 @@ pub fn num_classes(architecture: &str, weights: &Weights) -> Result<usize> {
 #[cfg(test)]
 #[path = "list_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod index_tests;

@@ -2,19 +2,24 @@
 //! `executors::convolutional` runs it. (Transformers are plainer: see `vit`.)
 
 use super::tensor::{Expected, Init, norm};
-use crate::nn::kernels::{Activation, Gate, Padding};
+use crate::nn::kernels::{Activation, Average, Gate, Padding, Window};
 
-/// A convolution without bias, then batch norm, then perhaps an activation.
+/// A convolution, with a bias or a batch norm or both, then perhaps an activation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unit {
     /// timm's module names.
     pub conv: String,
-    pub norm: String,
+    pub norm: Option<String>,
+    /// Whether the convolution has a bias, which starts at zero.
+    pub bias: bool,
     pub input: usize,
     pub output: usize,
-    pub kernel: usize,
+    /// Height and width.
+    pub kernel: [usize; 2],
     pub stride: usize,
-    /// 1 or, for depthwise, the number of channels.
+    /// Whether it looks at whole windows of the image alone, without padding.
+    pub valid: bool,
+    /// 1, a number that divides the channels or, for depthwise, the number of channels.
     pub groups: usize,
     pub activation: Activation,
     /// After the activation.
@@ -25,11 +30,21 @@ pub struct Unit {
     pub silent: bool,
 }
 
+/// Batch norm by itself, then perhaps an activation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchNorm {
+    /// timm's module name.
+    pub name: String,
+    pub channels: usize,
+    pub activation: Activation,
+}
+
 /// Squeeze-and-excite over a unit's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Squeeze {
-    /// timm's module name, such as `blocks.2.0.se`.
+    /// timm's module name, such as `blocks.2.0.se`, and its names for the layers on the way in and out.
     pub name: String,
+    pub layers: [&'static str; 2],
     pub channels: usize,
     /// Channels in between.
     pub reduced: usize,
@@ -37,25 +52,23 @@ pub struct Squeeze {
     pub gate: Gate,
 }
 
-/// The mean over all pixels, then a 1x1 convolution with bias, then an activation: MobileNetV3's last layer, which
-/// works on a single pixel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pooled {
-    /// timm's module name.
-    pub name: String,
-    pub input: usize,
-    pub output: usize,
-    pub activation: Activation,
-}
-
-/// What is added to a block's output (before its last unit's activation).
+/// What is added to a block's output.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Shortcut {
     None,
     /// The block's input.
     Identity,
-    /// The block's input, brought to the output's shape.
-    Projection(Unit),
+    /// The block's input, brought to the output's shape: perhaps pooled, then through a unit.
+    Projection(Option<Average>, Box<Unit>),
+}
+
+/// Where a shortcut meets the block's own output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sum {
+    /// Between the last unit's norm and its activation.
+    Inside,
+    /// After all of the last unit, squeeze included; then this activation.
+    After(Activation),
 }
 
 /// Units one after the other, around a shortcut.
@@ -63,17 +76,26 @@ pub enum Shortcut {
 pub struct Block {
     pub units: Vec<Unit>,
     pub shortcut: Shortcut,
+    pub sum: Sum,
 }
 
-/// Blocks that are frozen or trained together.
+/// What happens to a map.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    Block(Block),
+    Norm(BatchNorm),
+    MaxPool(Window),
+    AveragePool(Average),
+    /// Every branch is given the map, and what they make of it is joined, channels behind channels. A branch without parts hands the
+    /// map on.
+    Branches(Vec<Vec<Part>>),
+}
+
+/// Parts that are frozen or trained together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StagePlan {
     pub name: String,
-    pub blocks: Vec<Block>,
-    /// ResNet's stem ends in a 3x3 max pooling of stride 2.
-    pub max_pool: bool,
-    /// The stage ends in a single pixel.
-    pub pooled: Option<Pooled>,
+    pub parts: Vec<Part>,
 }
 
 /// A whole backbone.
@@ -89,35 +111,82 @@ pub struct Plan {
 }
 
 impl Unit {
-    /// Its five tensors: weight, scale, shift, running mean, running variance.
-    pub fn tensors(&self) -> [Expected; 5] {
-        let weight = [self.output, self.input / self.groups, self.kernel, self.kernel];
-        let [mut scale, shift] = norm(&self.norm, self.output);
-        scale.init = if self.silent { Init::ZEROS } else { Init::ONES };
-        let running = |field: &str, init: Init| Expected::new(format!("{}.{field}", self.norm), [self.output], init);
-        [
-            Expected::new(format!("{}.weight", self.conv), weight, self.init),
-            scale,
-            shift,
-            running("running_mean", Init::ZEROS),
-            running("running_var", Init::ONES),
-        ]
+    /// A convolution without bias and its norm; kernel and stride. Drawn by fan-out, and nothing follows.
+    pub fn new(conv: impl Into<String>, norm: impl Into<String>, (input, output): (usize, usize), kernel: usize, stride: usize) -> Unit {
+        let init = Init::fan_out(output, kernel);
+        let norm = Some(norm.into());
+        Unit { norm, bias: false, ..Unit::plain(conv, (input, output), kernel, stride, init) }
     }
+
+    /// A convolution with a bias and no norm.
+    pub fn biased(conv: impl Into<String>, (input, output): (usize, usize), kernel: usize, stride: usize) -> Unit {
+        Unit { bias: true, ..Unit::plain(conv, (input, output), kernel, stride, Init::fan_out(output, kernel)) }
+    }
+
+    /// A convolution alone.
+    pub fn plain(conv: impl Into<String>, (input, output): (usize, usize), kernel: usize, stride: usize, init: Init) -> Unit {
+        Unit {
+            conv: conv.into(),
+            norm: None,
+            bias: false,
+            input,
+            output,
+            kernel: [kernel; 2],
+            stride,
+            valid: false,
+            groups: 1,
+            activation: Activation::None,
+            squeeze: None,
+            init,
+            silent: false,
+        }
+    }
+
+    /// Followed by an activation.
+    pub fn then(self, activation: Activation) -> Unit {
+        Unit { activation, ..self }
+    }
+
+    /// In groups, and drawn by what each of them spreads to, as timm does it in the families that it draws itself.
+    pub fn grouped(self, groups: usize) -> Unit {
+        let init = Init::fan_out(self.output / groups, self.kernel[0]);
+        Unit { groups, init, ..self }
+    }
+
+    /// Its tensors: the weight, then bias, scale, shift, running mean and running variance where it has them.
+    pub fn tensors(&self) -> Vec<Expected> {
+        let [height, width] = self.kernel;
+        let mut tensors =
+            vec![Expected::new(format!("{}.weight", self.conv), [self.output, self.input / self.groups, height, width], self.init)];
+        if self.bias {
+            tensors.push(Expected::new(format!("{}.bias", self.conv), [self.output], Init::ZEROS));
+        }
+        if let Some(norm) = &self.norm {
+            tensors.extend(batch_norm(norm, self.output, if self.silent { Init::ZEROS } else { Init::ONES }));
+        }
+        tensors.extend(self.squeeze.iter().flat_map(Squeeze::tensors));
+        tensors
+    }
+}
+
+/// Scale, shift, running mean and running variance.
+fn batch_norm(module: &str, channels: usize, scale: Init) -> [Expected; 4] {
+    let [mut weight, bias] = norm(module, channels);
+    weight.init = scale;
+    let running = |field: &str, init: Init| Expected::new(format!("{module}.{field}"), [channels], init);
+    [weight, bias, running("running_mean", Init::ZEROS), running("running_var", Init::ONES)]
 }
 
 impl Squeeze {
+    /// The layers' names in EfficientNet and its kin, and in ResNet and its kin.
+    pub const CONV: [&'static str; 2] = ["conv_reduce", "conv_expand"];
+    pub const FC: [&'static str; 2] = ["fc1", "fc2"];
+
     /// Its four tensors: weight and bias on the way in, weight and bias on the way out.
     pub fn tensors(&self) -> [Expected; 4] {
-        let [weight, bias] = pointwise(&format!("{}.conv_reduce", self.name), self.channels, self.reduced);
-        let [back, back_bias] = pointwise(&format!("{}.conv_expand", self.name), self.reduced, self.channels);
+        let [weight, bias] = pointwise(&format!("{}.{}", self.name, self.layers[0]), self.channels, self.reduced);
+        let [back, back_bias] = pointwise(&format!("{}.{}", self.name, self.layers[1]), self.reduced, self.channels);
         [weight, bias, back, back_bias]
-    }
-}
-
-impl Pooled {
-    /// Its weight and bias.
-    pub fn tensors(&self) -> [Expected; 2] {
-        pointwise(&self.name, self.input, self.output)
     }
 }
 
@@ -132,41 +201,67 @@ fn pointwise(module: &str, input: usize, output: usize) -> [Expected; 2] {
 impl Plan {
     /// The padding of a unit.
     pub fn padding(&self, unit: &Unit) -> Padding {
-        if self.same_padding { Padding::Same } else { Padding::Symmetric(unit.kernel / 2) }
+        let [height, width] = unit.kernel;
+        match (unit.valid, self.same_padding) {
+            (true, _) => Padding::Symmetric(0),
+            (false, true) => Padding::Same,
+            (false, false) if height == width => Padding::Symmetric(height / 2),
+            (false, false) => Padding::Each { lines: height / 2, columns: width / 2 },
+        }
     }
 }
 
 impl StagePlan {
-    /// Every unit in the order of computation.
-    pub fn units(&self) -> impl Iterator<Item = &Unit> {
-        self.blocks.iter().flat_map(|block| {
-            let projection = match &block.shortcut {
-                Shortcut::Projection(unit) => Some(unit),
-                _ => None,
-            };
-            block.units.iter().chain(projection)
-        })
+    /// A stage of blocks alone.
+    pub fn of_blocks(name: impl Into<String>, blocks: Vec<Block>) -> StagePlan {
+        StagePlan { name: name.into(), parts: blocks.into_iter().map(Part::Block).collect() }
     }
 
     /// Every tensor in the order of computation.
     pub fn tensors(&self) -> Vec<Expected> {
-        let mut tensors = Vec::new();
-        for unit in self.units() {
-            tensors.extend(unit.tensors());
-            if let Some(squeeze) = &unit.squeeze {
-                tensors.extend(squeeze.tensors());
-            }
+        self.parts.iter().flat_map(Part::tensors).collect()
+    }
+
+    #[cfg(test)]
+    pub fn block(&self, index: usize) -> &Block {
+        let Part::Block(block) = &self.parts[index] else { panic!("{} has no block {index}", self.name) };
+        block
+    }
+}
+
+impl Part {
+    /// Units one after the other.
+    pub fn chain(units: impl IntoIterator<Item = Unit>) -> Part {
+        Part::Block(Block { units: units.into_iter().collect(), shortcut: Shortcut::None, sum: Sum::Inside })
+    }
+
+    fn tensors(&self) -> Vec<Expected> {
+        match self {
+            Part::Block(block) => block.units().flat_map(Unit::tensors).collect(),
+            Part::Norm(norm) => batch_norm(&norm.name, norm.channels, Init::ONES).into(),
+            Part::MaxPool(_) | Part::AveragePool(_) => Vec::new(),
+            Part::Branches(branches) => branches.iter().flatten().flat_map(Part::tensors).collect(),
         }
-        if let Some(pooled) = &self.pooled {
-            tensors.extend(pooled.tensors());
+    }
+
+    /// Whether it or a part of it normalises over the batch.
+    pub fn normalises(&self) -> bool {
+        match self {
+            Part::Block(block) => block.units().any(|unit| unit.norm.is_some()),
+            Part::Norm(_) => true,
+            Part::MaxPool(_) | Part::AveragePool(_) => false,
+            Part::Branches(branches) => branches.iter().flatten().any(Part::normalises),
         }
-        tensors
     }
 }
 
 impl Block {
-    /// Units without a shortcut.
-    pub fn chain(units: Vec<Unit>) -> Block {
-        Block { units, shortcut: Shortcut::None }
+    /// Every unit, that of the shortcut last.
+    pub fn units(&self) -> impl Iterator<Item = &Unit> {
+        let projection = match &self.shortcut {
+            Shortcut::Projection(_, unit) => Some(&**unit),
+            _ => None,
+        };
+        self.units.iter().chain(projection)
     }
 }

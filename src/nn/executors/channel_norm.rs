@@ -15,7 +15,7 @@ use crate::nn::kernels::ops::Settings;
 use crate::nn::kernels::{Activation, Maps, Padding, Spec};
 use crate::nn::weights::Weights;
 
-/// Added to variances in layer norm.
+/// Added to variances in layer norm, and to the mean length of channels in a global response norm.
 const EPS: f64 = 1e-6;
 
 /// What must be known of such a network to run it.
@@ -28,6 +28,8 @@ pub struct Sizes {
     /// Sides, and strides, of the stem's patches and of those between stages.
     pub stem: usize,
     pub between: usize,
+    /// Whether perceptrons have a global response norm, and then no layer scale.
+    pub responds: bool,
 }
 
 /// A backbone built from its sizes and tensors.
@@ -48,13 +50,14 @@ struct Body {
     blocks: Vec<Block>,
 }
 
-/// `x + gamma * fc2(gelu(fc1(norm(filters(x)))))`.
+/// `x + gamma * fc2(grn(gelu(fc1(norm(filters(x))))))`, with either gamma or grn.
 struct Block {
     filters: Pair,
     norm: Pair,
     expand: Pair,
     contract: Pair,
-    gamma: Var,
+    gamma: Option<Var>,
+    response: Option<Pair>,
 }
 
 impl ChannelNorm {
@@ -67,7 +70,8 @@ impl ChannelNorm {
                 norm: pair(&format!("{prefix}.norm"))?,
                 expand: pair(&format!("{prefix}.mlp.fc1"))?,
                 contract: pair(&format!("{prefix}.mlp.fc2"))?,
-                gamma: handle(&format!("{prefix}.gamma"), &weights, architecture)?,
+                gamma: if sizes.responds { None } else { Some(handle(&format!("{prefix}.gamma"), &weights, architecture)?) },
+                response: if sizes.responds { Some(pair(&format!("{prefix}.mlp.grn"))?) } else { None },
             })
         };
         let body = |(stage, &depth): (usize, &usize)| -> Result<Body> {
@@ -144,17 +148,31 @@ fn borrowed((first, second): &(Tensor, Tensor)) -> (&Tensor, &Tensor) {
 impl Block {
     fn forward(&self, x: &Maps, mode: Mode) -> Result<Maps> {
         let [filters, norm, expand] = [&self.filters, &self.norm, &self.expand].map(|pair| pair.tensors(mode));
+        let expand = (pointwise(&expand.0)?, expand.1);
         let (outputs, _, side, _) = filters.0.dims4()?;
         let spec = Spec { stride: 1, padding: Padding::Symmetric(side / 2), groups: outputs };
         let y = x.conv_bias(borrowed(&filters), &spec, Activation::None)?.layer_norm(borrowed(&norm), EPS)?;
-        let wide = y.conv_bias(borrowed(&expand), &Spec::POINTWISE, Activation::Gelu)?;
+        let mut wide = y.conv_bias(borrowed(&expand), &Spec::POINTWISE, Activation::Gelu)?;
+        if let Some(response) = &self.response {
+            wide = wide.response_norm(borrowed(&response.tensors(mode)), EPS)?;
+        }
         Ok(wide.conv_bias_onto(borrowed(&self.scaled(mode)?), &Spec::POINTWISE, x)?)
     }
 
     /// The layer scale taken into the last convolution: a few numbers instead of a pass over the maps.
     fn scaled(&self, mode: Mode) -> Result<(Tensor, Tensor)> {
-        let ((weight, bias), gamma) = (self.contract.tensors(mode), parameter(&self.gamma, mode));
-        Ok((weight.broadcast_mul(&gamma.reshape(((), 1, 1, 1))?)?, (bias * gamma)?))
+        let (weight, bias) = self.contract.tensors(mode);
+        let Some(gamma) = &self.gamma else { return Ok((pointwise(&weight)?, bias)) };
+        let gamma = parameter(gamma, mode);
+        Ok((pointwise(&weight)?.broadcast_mul(&gamma.reshape(((), 1, 1, 1))?)?, (bias * gamma)?))
+    }
+}
+
+/// A linear layer's matrix as the kernel of a 1x1 convolution; a kernel as it is.
+fn pointwise(weight: &Tensor) -> Result<Tensor> {
+    match weight.dims() {
+        &[outputs, inputs] => Ok(weight.reshape((outputs, inputs, 1, 1))?),
+        _ => Ok(weight.clone()),
     }
 }
 

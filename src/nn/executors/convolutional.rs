@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use candle_core::Tensor;
+use candle_core::{D, Tensor};
 
 use super::inference;
 use super::order::{channels_first, channels_last};
-use super::stage::RunningStage;
+use super::stage::{RunningStage, Step};
 use crate::domain::recipe::Precision;
 use crate::nn::architectures::plan::Plan;
 use crate::nn::backbone::{Backbone, Mode, Stage};
@@ -46,64 +46,37 @@ impl Convolutional {
     fn run(&self, stage: usize, x: &Tensor, mode: Mode, pass: &Pass) -> Result<Tensor> {
         let (stage, x) = (self.stage(stage)?, &kernels::laid_out(x)?);
         if pass.road == Road::Folded {
-            return inference::run(std::slice::from_ref(stage), x, pass);
+            return inference::run(stage, x, pass);
         }
-        let mut x = x.clone();
-        for block in &stage.blocks {
-            x = block.forward(&x, |layer, x, residual| layer.compose(x, residual, mode, pass))?;
-        }
-        if stage.max_pool {
-            x = portable::max_pool(&x, 3, 2, 1)?;
-        }
-        match &stage.pooled {
-            Some(pooled) => pooled.forward(&x, mode, pass.road),
-            None => Ok(x),
-        }
+        stage.forward(x, &mut |step| {
+            Ok(match step {
+                Step::Layer(layer, x, residual) => layer.compose(x, residual, mode, pass)?,
+                Step::Norm(norm, x) => norm.compose(x, None, mode, pass)?,
+                Step::MaxPool(window, x) => portable::max_pool(x, window)?,
+                Step::AveragePool(average, x) => portable::average_pool(x, average)?,
+                Step::Sum(x, shortcut, activation) => portable::activate(&(x + shortcut)?, activation)?,
+                Step::Join(maps) => Tensor::cat(maps, D::Minus1)?,
+            })
+        })
     }
 
     /// The stages of this range, learning on a CPU. Takes the tensor, so that it does not lie beside its node.
-    fn learn(&self, stages: Range<usize>, input: Tensor, pass: &Pass) -> Result<Learning> {
+    fn learn(&self, stages: Range<usize>, input: Tensor, pass: &Pass) -> Result<Node> {
         let mut x = Node::enter(&input, pass.arithmetic)?;
         drop(input);
         for stage in stages {
-            let stage = self.stage(stage)?;
-            for block in &stage.blocks {
-                x = block.forward(&x, |layer, x, residual| layer.learn(x, residual, pass))?;
-            }
-            if stage.max_pool {
-                x = tape::layers::max_pool(&x, 3, 2, 1)?;
-            }
-            if let Some(pooled) = &stage.pooled {
-                // Nothing comes after the pixel that it makes of each image.
-                return Ok(Learning::Pixel(pooled.pixel(&tape::layers::average(&x)?, Mode::Train, pass.road)?));
-            }
+            x = self.stage(stage)?.forward(&x, &mut |step| {
+                Ok(match step {
+                    Step::Layer(layer, x, residual) => layer.learn(x, residual, pass)?,
+                    Step::Norm(norm, x) => norm.learn(x, pass)?,
+                    Step::MaxPool(window, x) => tape::joins::max_pool(x, window)?,
+                    Step::AveragePool(average, x) => tape::joins::average_pool(x, average)?,
+                    Step::Sum(x, shortcut, activation) => tape::layers::sum(&x, shortcut, activation)?,
+                    Step::Join(maps) => tape::joins::join(maps)?,
+                })
+            })?;
         }
-        Ok(Learning::Node(x))
-    }
-}
-
-/// What stages that learn make of their input.
-enum Learning {
-    Node(Node),
-    /// `(B, 1, 1, C)`.
-    Pixel(Tensor),
-}
-
-impl Learning {
-    /// Channels last.
-    fn leave(&self) -> Result<Tensor> {
-        match self {
-            Learning::Node(node) => Ok(node.leave()?),
-            Learning::Pixel(pixel) => Ok(pixel.clone()),
-        }
-    }
-
-    /// `(B, C)`.
-    fn average(&self) -> Result<Tensor> {
-        match self {
-            Learning::Node(node) => Ok(tape::layers::average(node)?),
-            Learning::Pixel(pixel) => Ok(pixel.flatten_from(1)?),
-        }
+        Ok(x)
     }
 }
 
@@ -165,7 +138,7 @@ impl Backbone for Convolutional {
         let (from, maps) = self.frozen(0, x, frozen_stages)?;
         let pass = self.settings.pass(&maps, mode == Mode::Train);
         Ok(match pass.road {
-            Road::Tape => self.learn(from..self.stages.len(), maps, &pass)?.average()?,
+            Road::Tape => tape::layers::average(&self.learn(from..self.stages.len(), maps, &pass)?)?,
             road @ (Road::Folded | Road::Portable) => road.global_average_pool(&self.rest(from, maps, mode, &pass)?)?,
         })
     }

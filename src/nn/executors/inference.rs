@@ -7,37 +7,24 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::layer::{EvalLayer, Layer};
-use super::stage::RunningStage;
-use crate::nn::backbone::Mode;
+use super::layer::Layer;
+use super::ready::{self, ReadyStep, Sketch, Values};
+use super::stage::{RunningStage, Step};
 use crate::nn::error::Result;
 use crate::nn::kernels::backend::Choice;
 use crate::nn::kernels::ops::Pass;
-use crate::nn::kernels::{self, Buffer, MaxPool, Threads};
+use crate::nn::kernels::{self, Buffer, Threads};
 
 /// Floats that the widest layer of a piece may hold, in and out: what a core's second-level cache takes.
 const PIECE_FLOATS: usize = 256 * 1024;
 
-/// Sends channels-last maps through the stages, without a graph.
-pub(super) fn run(stages: &[RunningStage], x: &Tensor, pass: &Pass) -> Result<Tensor> {
-    let mut maps = x.clone();
-    for stage in stages {
-        if !stage.blocks.is_empty() {
-            maps = run_blocks(stage, &maps, pass.arithmetic.backend)?;
-        }
-        if let Some(pooled) = &stage.pooled {
-            maps = pooled.forward(&maps, Mode::Eval, pass.road)?;
-        }
-    }
-    Ok(maps)
-}
-
-fn run_blocks(stage: &RunningStage, x: &Tensor, backend: Choice) -> Result<Tensor> {
+/// Sends channels-last maps through a stage, without a graph.
+pub(super) fn run(stage: &RunningStage, x: &Tensor, pass: &Pass) -> Result<Tensor> {
     let (batch, height, width, channels) = x.dims4()?;
-    let weights = layers(stage).map(Layer::weight).collect::<Result<Vec<_>>>()?;
+    let weights = layers(stage)?.into_iter().map(Layer::weight).collect::<Result<Vec<_>>>()?;
     let weights: Vec<&[f32]> = weights.iter().map(|weight| &**weight).collect();
     let (images, threads) = deal(batch, &Cost::of(stage, [1, height, width, channels])?);
-    let ready = |images: usize| ReadyStage::new(stage, [images, height, width, channels], &weights, threads, backend);
+    let ready = |images: usize| ReadyStage::new(stage, [images, height, width, channels], &weights, threads, pass.arithmetic.backend);
     let (whole, last) = (ready(images)?, batch % images);
     let rest = if last == 0 { None } else { Some(ready(last)?) };
     let (from, to) = (height * width * channels, whole.output.iter().skip(1).product::<usize>());
@@ -51,8 +38,15 @@ fn run_blocks(stage: &RunningStage, x: &Tensor, backend: Choice) -> Result<Tenso
 }
 
 /// In the order in which a stage meets them.
-fn layers(stage: &RunningStage) -> impl Iterator<Item = &Layer> {
-    stage.blocks.iter().flat_map(|block| block.layers())
+fn layers(stage: &RunningStage) -> Result<Vec<&Layer>> {
+    let mut layers = Vec::new();
+    stage.forward(&(), &mut |step| {
+        if let Step::Layer(layer, ..) = step {
+            layers.push(layer);
+        }
+        Ok(())
+    })?;
+    Ok(layers)
 }
 
 /// What one image costs in a stage, in floats.
@@ -63,18 +57,18 @@ struct Cost {
 }
 
 impl Cost {
-    fn of(stage: &RunningStage, mut shape: [usize; 4]) -> Result<Cost> {
+    fn of(stage: &RunningStage, input: [usize; 4]) -> Result<Cost> {
         let mut cost = Cost { widest: 0, maps: 0, weights: 0 };
-        for block in &stage.blocks {
-            shape = block.forward(&shape, |layer, &shape, _| {
+        stage.forward(&input, &mut |step| {
+            if let Step::Layer(layer, &shape, _) = step {
                 let geometry = layer.geometry(shape)?;
                 let maps = [geometry.input_shape(), geometry.output_shape()].iter().map(|shape| shape.iter().product::<usize>()).sum();
                 cost.widest = cost.widest.max(maps);
                 cost.maps += maps;
                 cost.weights += geometry.weight_shape().iter().product::<usize>();
-                Ok(geometry.output_shape())
-            })?;
-        }
+            }
+            ready::output(&step)
+        })?;
         Ok(cost)
     }
 }
@@ -97,64 +91,42 @@ fn deal(batch: usize, cost: &Cost) -> (usize, Threads) {
 /// A stage ready for pieces of one size.
 struct ReadyStage<'a> {
     stage: &'a RunningStage,
-    layers: Vec<EvalLayer<'a>>,
-    pool: Option<MaxPool>,
+    /// In the order in which the stage meets them.
+    steps: Vec<ReadyStep<'a>>,
     output: [usize; 4],
-}
-
-/// Maps between layers.
-#[derive(Clone)]
-enum Values<'a> {
-    Given(&'a [f32]),
-    Made(Arc<Buffer>),
-}
-
-impl Values<'_> {
-    fn floats(&self) -> &[f32] {
-        match self {
-            Values::Given(values) => values,
-            Values::Made(buffer) => buffer,
-        }
-    }
 }
 
 impl<'a> ReadyStage<'a> {
     fn new(stage: &'a RunningStage, input: [usize; 4], weights: &[&'a [f32]], threads: Threads, backend: Choice) -> Result<ReadyStage<'a>> {
-        let (mut shape, mut inputs) = (input, Vec::new());
-        for block in &stage.blocks {
-            shape = block.forward(&shape, |layer, &shape, _| {
-                inputs.push(shape);
-                Ok(layer.geometry(shape)?.output_shape())
-            })?;
-        }
-        let all: Vec<&Layer> = layers(stage).collect();
-        let eval = |((layer, shape), weight): ((&&'a Layer, [usize; 4]), &&'a [f32])| layer.eval(shape, weight, threads, backend);
-        let ready = all.par_iter().zip(inputs).zip(weights).map(eval);
-        let layers = ready.collect::<Result<Vec<_>>>()?;
-        let pool = if stage.max_pool { Some(MaxPool::new(&shape, 3, 2, 1)?) } else { None };
-        let output = pool.as_ref().map_or(shape, |pool| pool.geometry.output_shape());
-        Ok(ReadyStage { stage, layers, pool, output })
+        let (mut sketches, mut weights) = (Vec::new(), weights.iter());
+        let output = stage.forward(&input, &mut |step| {
+            sketches.push(Sketch::of(&step, &mut weights));
+            ready::output(&step)
+        })?;
+        let steps = sketches.par_iter().map(|sketch| sketch.ready(threads, backend)).collect::<Result<_>>()?;
+        Ok(ReadyStage { stage, steps, output })
     }
 
     /// Writes all of `y`.
     fn run(&self, x: &[f32], y: &mut [f32]) -> Result<()> {
-        let (mut maps, mut layers) = (Values::Given(x), self.layers.iter());
-        for block in &self.stage.blocks {
-            maps = block.forward(&maps, |_, x, residual| {
-                // As many as the blocks have layers: `new` walked the same way.
-                let Some(layer) = layers.next() else { return Ok(x.clone()) };
-                let residual = residual.map(Values::floats);
-                if layers.len() == 0 && self.pool.is_none() {
-                    layer.forward(x.floats(), residual, y)?;
-                    return Ok(Values::Given(&[]));
-                }
-                let mut made = Buffer::any(layer.output());
-                layer.forward(x.floats(), residual, &mut made)?;
-                Ok(Values::Made(Arc::new(made)))
-            })?;
-        }
-        if let Some(pool) = &self.pool {
-            pool.largest(maps.floats(), y);
+        let mut steps = self.steps.iter();
+        let made = self.stage.forward(&Values::Given(x), &mut |step| {
+            // As many as the stage has: `new` went the same way.
+            let Some(ready) = steps.next() else { return Ok(Values::Written) };
+            if steps.len() == 0 {
+                ready.run(&step, y)?;
+                return Ok(Values::Written);
+            }
+            if let Step::Sum(Values::Made(made), shortcut, activation) = step {
+                return Ok(ready::added(made, shortcut.floats(), activation));
+            }
+            let mut made = Buffer::any(ready.floats);
+            ready.run(&step, &mut made)?;
+            Ok(Values::Made(Arc::new(made)))
+        })?;
+        // A stage without steps.
+        if let Values::Given(values) = made {
+            y.copy_from_slice(values);
         }
         Ok(())
     }
@@ -171,7 +143,9 @@ mod tests {
 
     #[test]
     fn an_image_gives_the_same_features_in_every_batch_on_any_number_of_threads() {
-        for (architecture, side) in [("resnet18", 40), ("mobilenetv3_small_050", 64)] {
+        for (architecture, side) in
+            [("resnet18", 40), ("mobilenetv3_small_050", 64), ("resnet10t", 40), ("squeezenet1_1", 40), ("densenet121", 40)]
+        {
             let weights = Weights::random(architecture, 3, 5).unwrap();
             let backbone = architectures::build_classifier(architecture, 3, &weights).unwrap().backbone;
             let stages = backbone.stages().len();

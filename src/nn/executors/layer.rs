@@ -1,26 +1,18 @@
 //! The layers that a [stage](super::stage) runs, over channels-last maps.
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 
-use super::parameter::parameter;
-use crate::nn::architectures::plan::{Plan, Pooled, Squeeze, Unit};
+use super::normaliser::Normaliser;
+use super::parameter::{handle, parameter};
+use crate::nn::architectures::plan::{Plan, Squeeze, Unit};
 use crate::nn::architectures::tensor::Expected;
 use crate::nn::backbone::Mode;
 use crate::nn::error::{Error, Result};
 use crate::nn::kernels::backend::Choice;
-use crate::nn::kernels::ops::{Pass, Road};
+use crate::nn::kernels::ops::Pass;
 use crate::nn::kernels::tape::{self, Node};
-use crate::nn::kernels::{
-    self, Activation, BatchStatistics, Floats, Folded, Gates, Geometry, Norm, Spec, SqueezeExcite, Threads, portable,
-};
+use crate::nn::kernels::{self, Activation, Floats, Folded, Gates, Geometry, Spec, SqueezeExcite, Threads, portable};
 use crate::nn::weights::Weights;
-
-/// The mean over all pixels, then a linear layer: `(B, H, W, C)` to `(B, 1, 1, C')`.
-pub(super) struct RunningPooled {
-    weight: Var,
-    bias: Var,
-    activation: Activation,
-}
 
 struct RunningSqueeze {
     plan: Squeeze,
@@ -28,15 +20,13 @@ struct RunningSqueeze {
     expand: (Var, Var),
 }
 
-/// Convolution, batch norm, activation.
+/// Convolution, bias, batch norm, activation, squeeze: what of these there is.
 pub(super) struct Layer {
     weight: Var,
-    gamma: Var,
-    beta: Var,
-    mean: Var,
-    variance: Var,
+    /// Zeros where it has neither bias nor norm.
+    bias: Option<Tensor>,
+    norm: Option<Normaliser>,
     spec: Spec,
-    eps: f64,
     activation: Activation,
     squeeze: Option<RunningSqueeze>,
 }
@@ -44,28 +34,10 @@ pub(super) struct Layer {
 /// The handles of tensors `architectures` has checked.
 fn handles<const N: usize>(architecture: &str, tensors: [Expected; N], weights: &Weights) -> Result<[Var; N]> {
     let mut found = Vec::with_capacity(N);
-    for Expected { name, shape, .. } in tensors {
-        let var = weights.get(&name).cloned();
-        found.push(var.ok_or_else(|| Error::Missing { architecture: architecture.into(), name, shape })?);
+    for Expected { name, .. } in tensors {
+        found.push(handle(&name, weights, architecture)?);
     }
     found.try_into().map_err(|_| Error::Invalid(format!("{architecture} lacks tensors")))
-}
-
-impl RunningPooled {
-    pub(super) fn build(architecture: &str, pooled: &Pooled, weights: &Weights) -> Result<RunningPooled> {
-        let [weight, bias] = handles(architecture, pooled.tensors(), weights)?;
-        Ok(RunningPooled { weight, bias, activation: pooled.activation })
-    }
-
-    pub(super) fn forward(&self, x: &Tensor, mode: Mode, road: Road) -> Result<Tensor> {
-        self.pixel(&road.global_average_pool(x)?, mode, road)
-    }
-
-    /// `(B, C)` to `(B, 1, 1, C')`.
-    pub(super) fn pixel(&self, pooled: &Tensor, mode: Mode, road: Road) -> Result<Tensor> {
-        let (weight, bias) = (parameter(&self.weight, mode), parameter(&self.bias, mode));
-        Ok(road.linear(pooled, &weight, &bias, self.activation)?.unsqueeze(1)?.unsqueeze(1)?)
-    }
 }
 
 impl RunningSqueeze {
@@ -100,11 +72,6 @@ pub(super) struct EvalLayer<'a> {
 }
 
 impl EvalLayer<'_> {
-    /// Floats it makes.
-    pub(super) fn output(&self) -> usize {
-        self.folded.geometry().output_shape().iter().product()
-    }
-
     /// Writes all of `y`.
     pub(super) fn forward(&self, x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) -> Result<()> {
         self.folded.forward(x, residual, y)?;
@@ -117,32 +84,37 @@ impl EvalLayer<'_> {
 
 impl Layer {
     pub(super) fn build(architecture: &str, unit: &Unit, plan: &Plan, weights: &Weights) -> Result<Layer> {
-        let [weight, gamma, beta, mean, variance] = handles(architecture, unit.tensors(), weights)?;
+        let weight = handle(&format!("{}.weight", unit.conv), weights, architecture)?;
+        let norm = |name: &String| Normaliser::build(architecture, name, plan.norm_eps, unit.activation, weights);
+        let bias = match (unit.bias, &unit.norm) {
+            (true, _) => Some(handle(&format!("{}.bias", unit.conv), weights, architecture)?.as_tensor().clone()),
+            (false, None) => Some(Tensor::zeros(unit.output, DType::F32, weight.device())?),
+            (false, Some(_)) => None,
+        };
         Ok(Layer {
-            weight,
-            gamma,
-            beta,
-            mean,
-            variance,
+            bias,
+            norm: unit.norm.as_ref().map(norm).transpose()?,
             spec: Spec { stride: unit.stride, padding: plan.padding(unit), groups: unit.groups },
-            eps: plan.norm_eps,
             activation: unit.activation,
             squeeze: unit.squeeze.as_ref().map(|squeeze| RunningSqueeze::build(architecture, squeeze, weights)).transpose()?,
+            weight,
         })
     }
 
-    /// `activation(norm(conv(x)) + residual)` over channels-last maps, then the squeeze where there is one, of candle's ops.
+    /// Over channels-last maps, of candle's ops. The residual is added before the activation.
     pub(super) fn compose(&self, x: &Tensor, residual: Option<&Tensor>, mode: Mode, pass: &Pass) -> Result<Tensor> {
-        let [weight, gamma, beta] = [&self.weight, &self.gamma, &self.beta].map(|var| parameter(var, mode));
-        let norm = Norm { gamma: &gamma, beta: &beta, eps: self.eps, activation: self.activation };
-        let y = portable::conv2d(x, &weight, &self.spec, pass.arithmetic.precision)?;
-        let y = match mode {
-            Mode::Train if !pass.fixed_norms => {
-                let (y, batch) = portable::batch_norm_train(&y, &norm, residual)?;
-                self.follow(&batch, pass.momentum)?;
-                y
+        let (weight, precision) = (parameter(&self.weight, mode), pass.arithmetic.precision);
+        let y = match (&self.bias, &self.norm) {
+            (None, _) => portable::conv2d(x, &weight, &self.spec, precision)?,
+            (Some(bias), norm) => {
+                let bias = if mode == Mode::Eval { bias.detach() } else { bias.clone() };
+                let (activation, residual) = if norm.is_some() { (Activation::None, None) } else { (self.activation, residual) };
+                portable::conv_bias(x, (&weight, &bias), &self.spec, activation, residual, precision)?
             }
-            _ => portable::batch_norm_eval(&y, &norm, &self.mean, &self.variance, residual)?,
+        };
+        let y = match &self.norm {
+            Some(norm) => norm.compose(&y, residual, mode, pass)?,
+            None => y,
         };
         match &self.squeeze {
             Some(squeeze) => squeeze.compose(&y, mode),
@@ -167,39 +139,40 @@ impl Layer {
         Ok(EvalLayer { folded: Folded::new(weight, &geometry, (&scale, &shift), self.activation, threads, backend)?, gates })
     }
 
-    /// The same between nodes on the CPU.
-    pub(super) fn learn(&self, x: &Node, residual: Option<&Node>, pass: &Pass) -> Result<Node> {
-        let norm = Norm { gamma: &self.gamma, beta: &self.beta, eps: self.eps, activation: self.activation };
-        let fixed = pass.fixed_norms.then_some((self.mean.as_tensor(), self.variance.as_tensor()));
-        let (y, batch) = tape::layers::conv_norm(x, &self.weight, &self.spec, &norm, residual, fixed)?;
-        if let Some(batch) = batch {
-            self.follow(&batch, pass.momentum)?;
+    /// Bias and norm as one scale and shift per channel.
+    fn folded(&self) -> Result<(Vec<f32>, Vec<f32>)> {
+        let bias = self.bias.as_ref().map(Tensor::to_vec1::<f32>).transpose()?;
+        let Some(norm) = &self.norm else {
+            let bias = bias.unwrap_or_default();
+            return Ok((vec![1.0; bias.len()], bias));
+        };
+        let (scale, mut shift) = norm.folded()?;
+        for (at, bias) in bias.iter().flatten().enumerate() {
+            shift[at] += bias * scale[at];
         }
+        Ok((scale, shift))
+    }
+
+    /// The same as [`Self::compose`] between nodes on the CPU.
+    pub(super) fn learn(&self, x: &Node, residual: Option<&Node>, pass: &Pass) -> Result<Node> {
+        let y = match (&self.bias, &self.norm) {
+            (Some(bias), None) => tape::biased::conv_bias(x, (&self.weight, bias), &self.spec, self.activation, residual)?,
+            (Some(_), Some(_)) if residual.is_some() => {
+                return Err(Error::Invalid("nothing is added between the norm and the activation of a convolution with a bias".into()));
+            }
+            (Some(bias), Some(norm)) => {
+                norm.learn(&tape::biased::conv_bias(x, (&self.weight, bias), &self.spec, Activation::None, None)?, pass)?
+            }
+            (None, Some(norm)) => {
+                let (y, batch) = tape::layers::conv_norm(x, &self.weight, &self.spec, &norm.parts(), residual, norm.fixed(pass))?;
+                norm.follow(batch.as_ref(), pass)?;
+                y
+            }
+            (None, None) => return Err(Error::Invalid("a convolution has a bias, if only of zeros, or a norm".into())),
+        };
         match &self.squeeze {
             Some(squeeze) => squeeze.learn(&y),
             None => Ok(y),
         }
     }
-
-    fn follow(&self, batch: &BatchStatistics, momentum: f64) -> Result<()> {
-        follow(&self.mean, &batch.mean, momentum)?;
-        follow(&self.variance, &batch.unbiased_variance, momentum)
-    }
-
-    /// The batch norm as one scale and shift per channel.
-    fn folded(&self) -> Result<(Vec<f32>, Vec<f32>)> {
-        let values = |var: &Var| var.as_tensor().to_vec1::<f32>();
-        let (gamma, beta) = (values(&self.gamma)?, values(&self.beta)?);
-        let (mean, variance) = (values(&self.mean)?, values(&self.variance)?);
-        let scale: Vec<f32> =
-            gamma.iter().zip(&variance).map(|(&g, &v)| (f64::from(g) / (f64::from(v) + self.eps).sqrt()) as f32).collect();
-        let shift = beta.iter().zip(&mean).zip(&scale).map(|((beta, mean), scale)| beta - mean * scale).collect();
-        Ok((scale, shift))
-    }
-}
-
-/// `running += momentum * (batch - running)`.
-fn follow(running: &Var, batch: &Tensor, momentum: f64) -> Result<()> {
-    running.set(&((running.as_tensor() * (1.0 - momentum))? + (batch * momentum)?)?)?;
-    Ok(())
 }

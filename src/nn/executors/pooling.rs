@@ -19,17 +19,58 @@ pub enum Pool {
     AvgMax,
     /// Mean and largest, one behind the other.
     CatAvgMax,
+    /// Of sequences of tokens.
+    Tokens(TokenPool),
+}
+
+/// How a sequence of tokens becomes one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenPool {
+    pub how: How,
+    /// Whether vectors are scaled to length one.
+    pub normalised: bool,
+}
+
+/// sentence-transformers' poolings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// `cls`.
+    First,
+    Mean,
+    /// The sum by the square root of the count.
+    MeanBySqrt,
+    Max,
+    /// `lasttoken`.
+    Last,
 }
 
 impl Pool {
+    /// Tells it from the others.
+    pub fn key(self) -> u8 {
+        match self {
+            Pool::Usual => 0,
+            Pool::Max => 1,
+            Pool::AvgMax => 2,
+            Pool::CatAvgMax => 3,
+            Pool::Tokens(TokenPool { how, normalised }) => 16 + 2 * how as u8 + u8::from(normalised),
+        }
+    }
+
     /// How many times as wide as the maps the features are.
     pub fn multiple(self) -> usize {
         if self == Pool::CatAvgMax { 2 } else { 1 }
     }
 
-    /// Puts this pooling on a backbone that ends in maps.
-    pub fn on(self, inner: Box<dyn Backbone>) -> Box<dyn Backbone> {
-        if self == Pool::Usual { inner } else { Box::new(Pooling { inner, pool: self }) }
+    /// Puts this pooling on a backbone that ends in maps, or tells one over tokens.
+    pub fn on(self, mut inner: Box<dyn Backbone>) -> Box<dyn Backbone> {
+        match self {
+            Pool::Usual => inner,
+            Pool::Tokens(pool) => {
+                inner.pool_tokens(pool);
+                inner
+            }
+            _ => Box::new(Pooling { inner, pool: self }),
+        }
     }
 }
 
@@ -67,7 +108,7 @@ impl Backbone for Pooling {
         let pixels = features.flatten_from(2)?.contiguous()?;
         let largest = || pixels.max(2);
         Ok(match self.pool {
-            Pool::Usual => self.inner.pool(features)?,
+            Pool::Usual | Pool::Tokens(_) => self.inner.pool(features)?,
             Pool::Max => largest()?,
             Pool::AvgMax => ((pixels.mean(2)? + largest()?)? * 0.5)?,
             Pool::CatAvgMax => Tensor::cat(&[pixels.mean(2)?, largest()?], 1)?,

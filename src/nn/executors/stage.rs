@@ -1,68 +1,132 @@
-//! The stages and blocks of a [plan](crate::nn::architectures::plan), holding the tensors they run with. Whoever runs
-//! them, learning, answering or counting, sends his values through a block in the same way.
+//! The stages of a [plan](crate::nn::architectures::plan), holding the tensors they run with. Whoever runs them, learning,
+//! answering or counting, sends his values through a stage in the same way.
 
-use super::layer::{Layer, RunningPooled};
-use crate::nn::architectures::plan::{Plan, Shortcut, StagePlan, Unit};
+use super::layer::Layer;
+use super::normaliser::Normaliser;
+use crate::nn::architectures::plan::{Block, Part, Plan, Shortcut, StagePlan, Sum, Unit};
 use crate::nn::error::Result;
+use crate::nn::kernels::{Activation, Average, Window};
 use crate::nn::weights::Weights;
 
 pub(super) struct RunningStage {
-    pub blocks: Vec<RunningBlock>,
-    pub max_pool: bool,
-    pub pooled: Option<RunningPooled>,
+    parts: Vec<RunningPart>,
 }
 
-pub(super) struct RunningBlock {
+enum RunningPart {
+    Block(RunningBlock),
+    Norm(Normaliser),
+    MaxPool(Window),
+    AveragePool(Average),
+    Branches(Vec<Vec<RunningPart>>),
+}
+
+struct RunningBlock {
     layers: Vec<Layer>,
     shortcut: RunningShortcut,
+    sum: Sum,
 }
 
 enum RunningShortcut {
     None,
     Identity,
-    Projection(Box<Layer>),
+    Projection(Option<Average>, Box<Layer>),
 }
+
+/// What a stage does with a value, one after the other; `'s` is the stage's life, `'v` the values'.
+pub(super) enum Step<'s, 'v, T> {
+    /// Sends it through a layer, with what is added before that layer's activation.
+    Layer(&'s Layer, &'v T, Option<&'v T>),
+    Norm(&'s Normaliser, &'v T),
+    MaxPool(Window, &'v T),
+    AveragePool(Average, &'v T),
+    /// Adds the shortcut to what the block has made, then the activation.
+    Sum(T, &'v T, Activation),
+    /// Puts the channels of all behind each other.
+    Join(&'v [T]),
+}
+
+/// What is done at each step.
+pub(super) type Apply<'s, 'f, T> = dyn FnMut(Step<'s, '_, T>) -> Result<T> + 'f;
 
 impl RunningStage {
     pub fn build(architecture: &str, stage: &StagePlan, plan: &Plan, weights: &Weights) -> Result<RunningStage> {
-        let layer = |unit: &Unit| Layer::build(architecture, unit, plan, weights);
-        let mut blocks = Vec::new();
-        for block in &stage.blocks {
-            let layers = block.units.iter().map(layer).collect::<Result<_>>()?;
-            let shortcut = match &block.shortcut {
-                Shortcut::None => RunningShortcut::None,
-                Shortcut::Identity => RunningShortcut::Identity,
-                Shortcut::Projection(unit) => RunningShortcut::Projection(Box::new(layer(unit)?)),
-            };
-            blocks.push(RunningBlock { layers, shortcut });
-        }
-        let pooled = stage.pooled.as_ref().map(|pooled| RunningPooled::build(architecture, pooled, weights)).transpose()?;
-        Ok(RunningStage { blocks, max_pool: stage.max_pool, pooled })
+        Ok(RunningStage { parts: built(architecture, &stage.parts, plan, weights)? })
+    }
+
+    /// Sends `x` through the stage, step by step.
+    pub fn forward<'s, T: Clone>(&'s self, x: &T, apply: &mut Apply<'s, '_, T>) -> Result<T> {
+        through(&self.parts, x, apply)
     }
 }
 
-impl RunningBlock {
-    /// In the order of [`Self::forward`].
-    pub(super) fn layers(&self) -> impl Iterator<Item = &Layer> {
-        let projection = match &self.shortcut {
-            RunningShortcut::Projection(layer) => Some(&**layer),
-            _ => None,
+fn built(architecture: &str, parts: &[Part], plan: &Plan, weights: &Weights) -> Result<Vec<RunningPart>> {
+    let layer = |unit: &Unit| Layer::build(architecture, unit, plan, weights);
+    let block = |block: &Block| -> Result<RunningBlock> {
+        let layers = block.units.iter().map(layer).collect::<Result<_>>()?;
+        let shortcut = match &block.shortcut {
+            Shortcut::None => RunningShortcut::None,
+            Shortcut::Identity => RunningShortcut::Identity,
+            Shortcut::Projection(pool, unit) => RunningShortcut::Projection(*pool, Box::new(layer(unit)?)),
         };
-        projection.into_iter().chain(&self.layers)
-    }
+        Ok(RunningBlock { layers, shortcut, sum: block.sum })
+    };
+    let part = |part: &Part| {
+        Ok(match part {
+            Part::Block(plan) => RunningPart::Block(block(plan)?),
+            Part::Norm(norm) => RunningPart::Norm(Normaliser::build(architecture, &norm.name, plan.norm_eps, norm.activation, weights)?),
+            Part::MaxPool(window) => RunningPart::MaxPool(*window),
+            Part::AveragePool(average) => RunningPart::AveragePool(*average),
+            Part::Branches(branches) => {
+                let branches = branches.iter().map(|parts| built(architecture, parts, plan, weights));
+                RunningPart::Branches(branches.collect::<Result<_>>()?)
+            }
+        })
+    };
+    parts.iter().map(part).collect()
+}
 
-    /// Sends `x` through the layers by `apply(layer, input, residual)`.
-    pub(super) fn forward<T: Clone>(&self, x: &T, mut apply: impl FnMut(&Layer, &T, Option<&T>) -> Result<T>) -> Result<T> {
+fn through<'s, T: Clone>(parts: &'s [RunningPart], x: &T, apply: &mut Apply<'s, '_, T>) -> Result<T> {
+    let mut x = x.clone();
+    for part in parts {
+        x = match part {
+            RunningPart::Block(block) => block.forward(&x, apply)?,
+            RunningPart::Norm(norm) => apply(Step::Norm(norm, &x))?,
+            RunningPart::MaxPool(window) => apply(Step::MaxPool(*window, &x))?,
+            RunningPart::AveragePool(average) => apply(Step::AveragePool(*average, &x))?,
+            RunningPart::Branches(branches) => {
+                let mut made = Vec::with_capacity(branches.len());
+                for branch in branches {
+                    made.push(through(branch, &x, apply)?);
+                }
+                apply(Step::Join(&made))?
+            }
+        };
+    }
+    Ok(x)
+}
+
+impl RunningBlock {
+    fn forward<'s, T: Clone>(&'s self, x: &T, apply: &mut Apply<'s, '_, T>) -> Result<T> {
         let residual = match &self.shortcut {
             RunningShortcut::None => None,
             RunningShortcut::Identity => Some(x.clone()),
-            RunningShortcut::Projection(layer) => Some(apply(layer, x, None)?),
+            RunningShortcut::Projection(None, layer) => Some(apply(Step::Layer(layer, x, None))?),
+            RunningShortcut::Projection(Some(pool), layer) => {
+                let pooled = apply(Step::AveragePool(*pool, x))?;
+                Some(apply(Step::Layer(layer, &pooled, None))?)
+            }
         };
         let Some((last, first)) = self.layers.split_last() else { return Ok(x.clone()) };
         let mut y = x.clone();
         for layer in first {
-            y = apply(layer, &y, None)?;
+            y = apply(Step::Layer(layer, &y, None))?;
         }
-        apply(last, &y, residual.as_ref())
+        match (self.sum, &residual) {
+            (Sum::After(activation), Some(residual)) => {
+                let y = apply(Step::Layer(last, &y, None))?;
+                apply(Step::Sum(y, residual, activation))
+            }
+            (_, residual) => apply(Step::Layer(last, &y, residual.as_ref())),
+        }
     }
 }

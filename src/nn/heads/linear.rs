@@ -8,7 +8,7 @@ use crate::nn::random::Draw;
 use crate::nn::weights::{Weights, on_device};
 
 /// A linear classifier `(B, num_features)` to `(B, num_classes)` with dropout before it.
-pub struct Head {
+pub struct Linear {
     name: String,
     weight: Var,
     bias: Var,
@@ -16,10 +16,10 @@ pub struct Head {
     seed: u64,
 }
 
-impl Head {
+impl Linear {
     /// A fresh head as PyTorch draws a linear layer: weights uniform within `1 / sqrt(num_features)`, zero bias.
     /// Errors when a size is 0 or dropout is not in `[0, 1)`.
-    pub fn new(num_features: usize, num_classes: usize, dropout: f64, seed: u64) -> Result<Head> {
+    pub fn new(num_features: usize, num_classes: usize, dropout: f64, seed: u64) -> Result<Linear> {
         if num_features == 0 || num_classes == 0 {
             return Err(Error::Invalid(format!("a head needs features and classes, not {num_features} and {num_classes}")));
         }
@@ -28,11 +28,11 @@ impl Head {
         let weight = Draw::new(seed, u64::MAX).uniform(num_features * num_classes, bound);
         let weight = Var::from_vec(weight, (num_classes, num_features), &Device::Cpu)?;
         let bias = Var::from_vec(vec![0f32; num_classes], num_classes, &Device::Cpu)?;
-        Head { name: "classifier".into(), weight, bias, dropout: 0.0, seed }.with_dropout(dropout, seed)
+        Linear { name: "classifier".into(), weight, bias, dropout: 0.0, seed }.with_dropout(dropout, seed)
     }
 
     /// The head in `weights` under the module `name`, sharing its handles, without dropout.
-    pub fn from_weights(name: &str, weights: &Weights) -> Result<Head> {
+    pub fn from_weights(name: &str, weights: &Weights) -> Result<Linear> {
         let get = |field: &str| {
             let name = format!("{name}.{field}");
             let missing = || Error::Missing { architecture: "a head".into(), name: name.clone(), shape: vec![] };
@@ -42,26 +42,26 @@ impl Head {
         if weight.rank() != 2 || bias.dims() != [weight.dims()[0]] {
             return Err(Error::Invalid(format!("`{name}` has a weight of {:?} and a bias of {:?}", weight.dims(), bias.dims())));
         }
-        Ok(Head { name: name.into(), weight, bias, dropout: 0.0, seed: 0 })
+        Ok(Linear { name: name.into(), weight, bias, dropout: 0.0, seed: 0 })
     }
 
     /// With this share of features dropped while training; masks follow from `seed` and the step.
-    pub fn with_dropout(self, dropout: f64, seed: u64) -> Result<Head> {
+    pub fn with_dropout(self, dropout: f64, seed: u64) -> Result<Linear> {
         if !(0.0..1.0).contains(&dropout) {
             return Err(Error::Invalid(format!("dropout is a share from 0 up to but not 1, not {dropout}")));
         }
-        Ok(Head { dropout, seed, ..self })
+        Ok(Linear { dropout, seed, ..self })
     }
 
     /// On `device`.
-    pub fn to_device(self, device: &Device) -> Result<Head> {
+    pub fn on(self, device: &Device) -> Result<Linear> {
         let (weight, bias) = (on_device(&self.weight, device)?, on_device(&self.bias, device)?);
-        Ok(Head { weight, bias, ..self })
+        Ok(Linear { weight, bias, ..self })
     }
 
     /// Under another module name.
-    pub fn named(self, name: &str) -> Head {
-        Head { name: name.into(), ..self }
+    pub fn named(self, name: &str) -> Linear {
+        Linear { name: name.into(), ..self }
     }
 
     pub fn num_features(&self) -> usize {
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn dropout_drops_its_share_keeps_the_mean_and_is_the_same_for_the_same_step() {
-        let head = Head::new(4000, 1, 0.25, 7).unwrap();
+        let head = Linear::new(4000, 1, 0.25, 7).unwrap();
         let ones = Tensor::ones((1, 4000), candle_core::DType::F32, &Device::Cpu).unwrap();
         let dropped = head.drop(&ones, 3).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let zeros = dropped.iter().filter(|&&value| value == 0.0).count();
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn eval_drops_nothing_and_keeps_no_graph() {
-        let head = Head::new(3, 2, 0.5, 0).unwrap();
+        let head = Linear::new(3, 2, 0.5, 0).unwrap();
         let x = Tensor::ones((2, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
         let logits = head.forward(&x, Mode::Eval, 0).unwrap();
         assert!(!logits.track_op());
@@ -128,8 +128,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        assert!(Head::new(0, 2, 0.0, 0).is_err());
-        assert!(Head::new(3, 2, 1.0, 0).is_err());
-        assert!(Head::new(3, 2, f64::NAN, 0).is_err());
+        assert!(Linear::new(0, 2, 0.0, 0).is_err());
+        assert!(Linear::new(3, 2, 1.0, 0).is_err());
+        assert!(Linear::new(3, 2, f64::NAN, 0).is_err());
     }
 }

@@ -211,6 +211,15 @@ impl Activation {
     }
 }
 
+/// `values = activation(values + others)`.
+pub(crate) fn add(values: &mut [f32], others: &[f32], activation: Activation) {
+    with_function!(activation, F => add_value::<F>(values, others));
+}
+
+fn add_value<F: Function>(values: &mut [f32], others: &[f32]) {
+    vectorised!(values.iter_mut().zip(others).for_each(|(value, other)| *value = F::value(*value + other)));
+}
+
 fn apply_value<F: Function>(values: &mut [f32]) {
     vectorised!(values.iter_mut().for_each(|value| *value = F::value(*value)));
 }

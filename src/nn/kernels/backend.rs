@@ -111,9 +111,10 @@ impl Arithmetic {
 
     /// The precision that a convolution gets from the library. Few channels (filters of single ones above all) wait for
     /// memory, not for products. Of bf16, oneDNN (2.6 to 3.12) gives taps that see nothing but padding a gradient of
-    /// garbage, and 3.7 to 3.12 gets rows of a single pixel wrong where the kernel strides (all but the first, with AMX).
+    /// garbage, and 3.7 to 3.12 gets rows of a single pixel wrong where the kernel strides (all but the first, with AMX). Kernels as large
+    /// as the image are ours to multiply, whose products are f32.
     pub(crate) fn precision_for(self, g: &Geometry) -> Precision {
-        let right = g.uses_all_taps() && (g.out_w > 1 || g.stride == 1);
+        let right = g.flattened().is_none() && g.uses_all_taps() && (g.out_w > 1 || g.stride == 1);
         let pays = g.group_in().min(g.group_out()) >= FEW_CHANNELS;
         if right && pays && multiplies_bf16() { self.precision } else { Precision::F32 }
     }

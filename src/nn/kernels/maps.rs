@@ -1,14 +1,19 @@
 //! Maps on their way through layers that normalise no batch, on whichever road the pass takes. There is nothing to fold
 //! in such layers, so one that answers goes between nodes on a CPU as one that learns does, and keeps nothing there.
 
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor};
 
 use super::activation::Activation;
+use super::attention::mlp::MlpBlock;
+use super::attention::window::WindowAttention;
 use super::conv::geometry::Spec;
 use super::memory::laid_out;
 use super::ops::{Pass, Road};
 use super::portable;
-use super::tape::{Node, biased, layers};
+use super::tape::reorder::{Order, reorder};
+use super::tape::{Node, biased, layers, response};
 use crate::domain::recipe::Precision;
 
 /// Maps `(B, H, W, C)`.
@@ -80,6 +85,50 @@ impl Maps {
         Ok(match self {
             Maps::Tape(node) => Maps::Tape(biased::layer_norm(node, gamma, beta, eps)?),
             Maps::Portable(x, precision) => Maps::Portable(Road::Portable.layer_norm(x, gamma, beta, eps)?, *precision),
+        })
+    }
+
+    /// Their shape.
+    pub fn shape(&self) -> [usize; 4] {
+        match self {
+            Maps::Tape(node) => node.shape,
+            Maps::Portable(x, _) => [0, 1, 2, 3].map(|axis| x.dims().get(axis).copied().unwrap_or(0)),
+        }
+    }
+
+    /// The same values in another shape.
+    pub fn seen_as(self, shape: [usize; 4]) -> Result<Maps> {
+        Ok(match self {
+            Maps::Tape(node) => Maps::Tape(node.seen_as(shape)?),
+            Maps::Portable(x, precision) => Maps::Portable(x.reshape(shape.to_vec())?, precision),
+        })
+    }
+
+    /// The rows of each image, `(B, N, 1, D)`, in that order. Gradients flow. Errors when the order is not one of N rows.
+    pub fn reorder(&self, order: &Arc<Order>) -> Result<Maps> {
+        Ok(match self {
+            Maps::Tape(node) => Maps::Tape(reorder(node, order)?),
+            Maps::Portable(x, precision) => Maps::Portable(portable::reorder(&x.squeeze(2)?, order)?.unsqueeze(2)?, *precision),
+        })
+    }
+
+    /// Both halves of a block over windows `(B * W, T, 1, D)`. Gradients flow to everything. Errors when shapes do not fit.
+    pub fn window_block(&self, attention: &WindowAttention<'_>, mlp: &MlpBlock<'_>) -> Result<Maps> {
+        Ok(match self {
+            Maps::Tape(node) => Maps::Tape(mlp.forward(&attention.forward(node)?)?),
+            Maps::Portable(x, precision) => {
+                let half = portable::window_attention(&x.squeeze(2)?, attention, *precision)?;
+                Maps::Portable(portable::mlp_block(&half, mlp, *precision)?.unsqueeze(2)?, *precision)
+            }
+        })
+    }
+
+    /// Global response norm: `x + weight * x * r + bias`, where r is how long a channel of an image is, beside the mean length of its
+    /// channels (and `eps`). Gradients flow to x, weight and bias. Errors when shapes do not fit.
+    pub fn response_norm(&self, (weight, bias): (&Tensor, &Tensor), eps: f64) -> Result<Maps> {
+        Ok(match self {
+            Maps::Tape(node) => Maps::Tape(response::response_norm(node, weight, bias, eps)?),
+            Maps::Portable(x, precision) => Maps::Portable(portable::response_norm(x, weight, bias, eps)?, *precision),
         })
     }
 

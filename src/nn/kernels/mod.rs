@@ -21,6 +21,8 @@ pub mod backend;
 mod bf16;
 mod buffer;
 pub mod conv;
+#[cfg(test)]
+mod joins_tests;
 mod linear;
 mod maps;
 #[cfg(test)]
@@ -49,19 +51,30 @@ mod threads;
 #[cfg(test)]
 mod transformer_tests;
 
+pub(crate) use activation::add;
 pub use activation::{Activation, Gate};
 pub(crate) use attention::block::AttentionBlock;
 pub(crate) use attention::mlp::MlpBlock;
+pub(crate) use attention::packed::{Attention, Biases};
 pub(crate) use attention::patch_embed::PatchEmbed;
+pub(crate) use attention::rotary::Rotary;
+pub(crate) use attention::window::{Masks, WindowAttention};
 pub(crate) use buffer::Buffer;
 pub use buffer::Workspace;
+pub(crate) use conv::affine::{Affine, normalise};
+pub(crate) use conv::average::AveragePool;
 pub(crate) use conv::folded::Folded;
 pub use conv::geometry::{Geometry, Padding, Spec};
+pub(crate) use conv::join::Join;
 pub(crate) use conv::pool::MaxPool;
 pub(crate) use conv::squeeze::{Gates, SqueezeExcite};
+pub use conv::window::{Average, Window};
 pub(crate) use maps::Maps;
-pub(crate) use memory::{Floats, laid_out, read};
+pub(crate) use memory::{Floats, laid_out, read, tensor, with_scratch};
+pub(crate) use norm::layer_norm::normalise as normalise_rows;
 pub(crate) use norm::{BatchStatistics, Norm};
 pub use proof::has_bf16;
 pub use tape::backward::backward;
+pub(crate) use tape::packed::gate;
+pub(crate) use tape::reorder::Order;
 pub(crate) use threads::Threads;

@@ -9,8 +9,8 @@ use super::conv::geometry::Geometry;
 use super::memory::read;
 use super::naive_tests::{F32, on_tape};
 use super::ops::Road;
-use super::tape::{Node, layers};
-use super::{Activation, BatchStatistics, Folded, MaxPool, Norm, Padding, Spec, Threads, portable};
+use super::tape::{Node, joins, layers};
+use super::{Activation, BatchStatistics, Folded, MaxPool, Norm, Padding, Spec, Threads, Window, portable};
 use crate::domain::recipe::Precision;
 use crate::nn::random::Draw;
 
@@ -144,37 +144,52 @@ fn quads([a, b, c, d]: [usize; 4]) -> impl Iterator<Item = (usize, usize, usize,
     (0..a * b * c * d).map(move |i| (i / (b * c * d), i / (c * d) % b, i / d % c, i % d))
 }
 
+/// Values and gradients of a convolution by every backend, and of its portable twin, against plain loops.
+fn compare(case: &Case) -> Result<(), TestCaseError> {
+    let g = Geometry::of(&case.shape, &case.weight, &case.spec).unwrap();
+    let (x, w) = (random(case.seed, 0, &case.shape), random(case.seed, 1, &case.weight));
+    let dy = random(case.seed, 2, &g.output_shape());
+    let (xs, ws, dys) = (values(&x), values(&w), values(&dy));
+    let (mut ys, mut dxs, mut dws) = (vec![0.0; dys.len()], vec![0.0; xs.len()], vec![0.0; ws.len()]);
+    products(&g, |o, i, k| {
+        ys[o] += xs[i] * ws[k];
+        dxs[i] += dys[o] * ws[k];
+        dws[k] += dys[o] * xs[i];
+    });
+    for choice in BACKENDS {
+        let arithmetic = Arithmetic::new(choice, Precision::F32);
+        close(&wide(&convolve(choice, &x, &w, &g)), &ys, 1e-5)?;
+        let (mut gradient, mut dx) = (read(&dy).unwrap().to_vec(), vec![f32::NAN; dxs.len()]);
+        conv::input_gradient(arithmetic, &mut gradient, &|_, _| {}, &read(&w).unwrap(), &g, &mut dx).unwrap();
+        close(&wide(&dx), &dxs, 1e-5)?;
+        close(&wide(&conv::weight_gradient(arithmetic, &read(&x).unwrap(), &gradient, &g)), &dws, 1e-5)?;
+    }
+    // Also in parts of an image or two, as where memory is short.
+    for limit in [usize::MAX, 1, 2 * g.kernel_h * g.kernel_w * (g.out_h * g.out_w * g.in_c).max(g.in_h * g.in_w * g.out_c)] {
+        let y = portable::conv2d_in_parts(&x, &w, &case.spec, Precision::F32, limit).unwrap();
+        let gradients = (&y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+        close(&values(&y), &ys, 1e-5)?;
+        close(&values(gradients.get(&x).unwrap()), &dxs, 1e-5)?;
+        close(&values(gradients.get(&w).unwrap()), &dws, 1e-5)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_kernel_as_large_as_the_image_is_a_linear_layer() {
+    for (shape, weight) in [([3, 7, 7, 5], [6, 5, 7, 7]), ([2, 1, 3, 4], [9, 4, 1, 3]), ([40, 2, 2, 8], [4, 8, 2, 2])] {
+        let case = Case { shape, weight, spec: Spec::POINTWISE, seed: 3 };
+        assert!(Geometry::of(&shape, &weight, &case.spec).unwrap().flattened().is_some_and(|flat| flat.is_pointwise()));
+        compare(&case).unwrap();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(160))]
 
     #[test]
     fn convolution_and_its_gradients_are_those_of_plain_loops(case in cases()) {
-        let g = Geometry::of(&case.shape, &case.weight, &case.spec).unwrap();
-        let (x, w) = (random(case.seed, 0, &case.shape), random(case.seed, 1, &case.weight));
-        let dy = random(case.seed, 2, &g.output_shape());
-        let (xs, ws, dys) = (values(&x), values(&w), values(&dy));
-        let (mut ys, mut dxs, mut dws) = (vec![0.0; dys.len()], vec![0.0; xs.len()], vec![0.0; ws.len()]);
-        products(&g, |o, i, k| {
-            ys[o] += xs[i] * ws[k];
-            dxs[i] += dys[o] * ws[k];
-            dws[k] += dys[o] * xs[i];
-        });
-        for choice in BACKENDS {
-            let arithmetic = Arithmetic::new(choice, Precision::F32);
-            close(&wide(&convolve(choice, &x, &w, &g)), &ys, 1e-5)?;
-            let (mut gradient, mut dx) = (read(&dy).unwrap().to_vec(), vec![f32::NAN; dxs.len()]);
-            conv::input_gradient(arithmetic, &mut gradient, &|_, _| {}, &read(&w).unwrap(), &g, &mut dx).unwrap();
-            close(&wide(&dx), &dxs, 1e-5)?;
-            close(&wide(&conv::weight_gradient(arithmetic, &read(&x).unwrap(), &gradient, &g)), &dws, 1e-5)?;
-        }
-        // Also in parts of an image or two, as where memory is short.
-        for limit in [usize::MAX, 1, 2 * g.kernel_h * g.kernel_w * (g.out_h * g.out_w * g.in_c).max(g.in_h * g.in_w * g.out_c)] {
-            let y = portable::conv2d_in_parts(&x, &w, &case.spec, Precision::F32, limit).unwrap();
-            let gradients = (&y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
-            close(&values(&y), &ys, 1e-5)?;
-            close(&values(gradients.get(&x).unwrap()), &dxs, 1e-5)?;
-            close(&values(gradients.get(&w).unwrap()), &dws, 1e-5)?;
-        }
+        compare(&case)?;
     }
 
     #[test]
@@ -255,22 +270,22 @@ proptest! {
         let (b, h, w, c) = shape;
         prop_assume!(padding * 2 <= kernel && h + 2 * padding >= kernel && w + 2 * padding >= kernel);
         let x = random(seed, 0, &[b, h, w, c]);
-        let y = on_tape(&x, |x| layers::max_pool(x, kernel, stride, padding)).unwrap();
+        let y = on_tape(&x, |x| joins::max_pool(x, Window::new(kernel, stride, padding))).unwrap();
         let spec = Spec { stride, padding: Padding::Symmetric(padding), groups: c };
         let g = Geometry::of(x.dims(), &[c, 1, kernel, kernel], &spec).unwrap();
         let (xs, mut best) = (values(&x), vec![(f64::NEG_INFINITY, 0); y.elem_count()]);
         products(&g, |o, i, _| if xs[i] > best[o].0 { best[o] = (xs[i], i) });
         close(&values(&y), &best.iter().map(|best| best.0).collect::<Vec<_>>(), 0.0)?;
-        close(&values(&portable::max_pool(&x, kernel, stride, padding).unwrap()), &values(&y), 0.0)?;
+        close(&values(&portable::max_pool(&x, Window::new(kernel, stride, padding)).unwrap()), &values(&y), 0.0)?;
         let mut largest = vec![f32::NAN; y.elem_count()];
-        MaxPool::new(x.dims(), kernel, stride, padding).unwrap().largest(&read(&x).unwrap(), &mut largest);
+        MaxPool::new(x.dims(), Window::new(kernel, stride, padding)).unwrap().largest(&read(&x).unwrap(), Threads::One, &mut largest);
         close(&wide(&largest), &values(&y), 0.0)?;
         let dy = random(seed, 1, y.dims());
         let gradients = (&y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
         let mut dxs = vec![0.0; xs.len()];
         best.iter().zip(values(&dy)).for_each(|(best, dy)| dxs[best.1] += dy);
         close(&values(gradients.get(&x).unwrap()), &dxs, 1e-5)?;
-        let twin = portable::max_pool(&x, kernel, stride, padding).unwrap();
+        let twin = portable::max_pool(&x, Window::new(kernel, stride, padding)).unwrap();
         let gradients = (&twin * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
         close(&values(gradients.get(&x).unwrap()), &dxs, 1e-5)?;
     }
@@ -337,7 +352,7 @@ fn a_block_has_the_gradient_that_finite_differences_show() {
 #[test]
 fn nan_shows() {
     let x = Tensor::new(&[[[[f32::NAN]], [[1.0]]]], &Device::Cpu).unwrap();
-    assert!(values(&on_tape(&x, |x| layers::max_pool(x, 2, 1, 1)).unwrap()).iter().any(|value| value.is_nan()));
+    assert!(values(&on_tape(&x, |x| joins::max_pool(x, Window::new(2, 1, 1))).unwrap()).iter().any(|value| value.is_nan()));
     let one = Tensor::new(&[1f32], &Device::Cpu).unwrap();
     let norm = Norm { gamma: &one, beta: &one, eps: 1e-5, activation: Activation::Relu6 };
     assert!(folded(&x, &norm, [&one, &one], None)[0].is_nan());
@@ -355,7 +370,7 @@ fn shapes_that_do_not_fit_are_refused() {
         assert!(on_tape(&x, |x| Ok(layers::conv_norm(x, &weight, &spec, &norm, None, None)?.0)).is_err());
         assert!(portable::conv2d(&x, &weight, &spec, Precision::F32).is_err());
     }
-    assert!(on_tape(&x, |x| layers::max_pool(x, 3, 0, 1)).is_err() && portable::max_pool(&x, 3, 0, 1).is_err());
+    assert!(on_tape(&x, |x| joins::max_pool(x, Window::new(3, 0, 1))).is_err() && portable::max_pool(&x, Window::new(3, 0, 1)).is_err());
     let one = random(0, 2, &[6]);
     let norm = Norm { gamma: &one, beta: &one, eps: 1e-5, activation: Activation::None };
     let pixel = random(0, 3, &[1, 1, 1, 6]);

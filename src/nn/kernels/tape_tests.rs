@@ -8,14 +8,14 @@ use proptest::test_runner::TestCaseError;
 use super::backend::{Arithmetic, Choice};
 use super::naive_tests::F32;
 use super::reference_tests::{close, random, values};
-use super::tape::{Node, layers};
-use super::{Activation, Gate, Norm, Padding, Spec, SqueezeExcite, portable};
+use super::tape::{Node, joins, layers};
+use super::{Activation, Gate, Norm, Padding, Spec, SqueezeExcite, Window, portable};
 use crate::domain::recipe::Precision;
 
 const ALL: [Activation; 6] =
     [Activation::None, Activation::Relu, Activation::Relu6, Activation::HardSwish, Activation::Silu, Activation::Gelu];
 
-/// A small network: convolution, pooling, filters with a squeeze, a projected and an identity shortcut, a mean.
+/// A small network: convolution, pooling, filters with a squeeze, a projected and an identity shortcut, a sum, a mean.
 struct Net {
     x: Var,
     weights: [Var; 4],
@@ -57,12 +57,13 @@ impl Net {
         };
         let mut x = layer(&Node::enter(&self.x, Arithmetic::new(choice, Precision::F32)).unwrap(), 0, &self.spec, self.smooth, None);
         if self.pool {
-            x = layers::max_pool(&x, 3, 2, 1).unwrap();
+            x = joins::max_pool(&x, Window::new(3, 2, 1)).unwrap();
         }
         x = layers::squeeze_excite(&layer(&x, 3, &self.depthwise(), self.smooth, None), &self.squeeze()).unwrap();
         let projected = layer(&x, 1, &Spec::POINTWISE, Activation::None, None);
         let y = layer(&x, 2, &plain, self.activation, Some(&projected));
         let z = layer(&y, 2, &plain, self.activation, Some(&y));
+        let z = layers::sum(&z, &projected, self.activation).unwrap();
         let mean = layers::average(&z).unwrap();
         (mean.sum_all().unwrap() + y.leave().unwrap().sqr().unwrap().sum_all().unwrap()).unwrap()
     }
@@ -75,12 +76,13 @@ impl Net {
         };
         let mut x = layer(&self.x, 0, &self.spec, self.smooth, None);
         if self.pool {
-            x = portable::max_pool(&x, 3, 2, 1).unwrap();
+            x = portable::max_pool(&x, Window::new(3, 2, 1)).unwrap();
         }
         x = portable::squeeze_excite(&layer(&x, 3, &self.depthwise(), self.smooth, None), &self.squeeze()).unwrap();
         let projected = layer(&x, 1, &Spec::POINTWISE, Activation::None, None);
         let y = layer(&x, 2, &plain, self.activation, Some(&projected));
         let z = layer(&y, 2, &plain, self.activation, Some(&y));
+        let z = portable::activate(&(z + &projected).unwrap(), self.activation).unwrap();
         let mean = portable::global_average_pool(&z).unwrap();
         (mean.sum_all().unwrap() + y.sqr().unwrap().sum_all().unwrap()).unwrap()
     }

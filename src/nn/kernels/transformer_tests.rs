@@ -1,11 +1,13 @@
 //! Layer norm, the halves of a transformer's block, and what goes into it.
 
+use std::sync::Arc;
+
 use candle_core::{Tensor, Var};
 use proptest::prelude::*;
 
 use super::naive_tests::{close, gelu, gradients, judge, layer_norm, linear, on_tape, random, tokens_on_tape, values};
 use super::ops::Road;
-use super::{AttentionBlock, MlpBlock, PatchEmbed, portable};
+use super::{AttentionBlock, Masks, MlpBlock, PatchEmbed, WindowAttention, portable};
 use crate::domain::recipe::Precision::F32;
 
 const EPS: f64 = 1e-3;
@@ -18,8 +20,9 @@ fn mlp(vars: &[Var]) -> MlpBlock<'_> {
     MlpBlock { norm: (&vars[1], &vars[2]), expand: (&vars[3], &vars[4]), contract: (&vars[5], &vars[6]), eps: EPS }
 }
 
+/// The last of the parameters, where there is one more, stands before the patches.
 fn embed(vars: &[Var]) -> PatchEmbed<'_> {
-    PatchEmbed { projection: (&vars[1], &vars[2]), class_token: &vars[3], position: &vars[4] }
+    PatchEmbed { projection: (&vars[1], &vars[2]), position: &vars[3], prefix: vars.get(4).map(|var| var.as_tensor()) }
 }
 
 fn attend(block: &AttentionBlock<'_>, x: &Tensor, queries: usize) -> candle_core::Result<Tensor> {
@@ -30,8 +33,14 @@ fn perceive(block: &MlpBlock<'_>, x: &Tensor) -> candle_core::Result<Tensor> {
     tokens_on_tape(x, |x| block.forward(x))
 }
 
-/// The formula, loop by loop.
-fn naive_attention(inputs: &[Vec<f64>], tokens: usize, queries: usize, heads: usize) -> Vec<f64> {
+/// The formula, loop by loop; `added` is what a score gets besides: of an image, a head, a query and a key.
+fn naive_attention(
+    inputs: &[Vec<f64>],
+    tokens: usize,
+    queries: usize,
+    heads: usize,
+    added: impl Fn(usize, usize, usize, usize) -> f64,
+) -> Vec<f64> {
     let width = inputs[1].len();
     let depth = width / heads;
     let qkv = linear(&layer_norm(&inputs[0], &inputs[1], &inputs[2], EPS), &inputs[3], &inputs[4]);
@@ -44,7 +53,8 @@ fn naive_attention(inputs: &[Vec<f64>], tokens: usize, queries: usize, heads: us
             for head in 0..heads {
                 let columns = head * depth..(head + 1) * depth;
                 let score = |key: usize| columns.clone().map(|column| at(query, 0, column) * at(key, 1, column)).sum::<f64>();
-                let shares: Vec<f64> = (0..tokens).map(|key| (score(key) / (depth as f64).sqrt()).exp()).collect();
+                let share = |key| (score(key) / (depth as f64).sqrt() + added(image, head, query, key)).exp();
+                let shares: Vec<f64> = (0..tokens).map(share).collect();
                 let sum: f64 = shares.iter().sum();
                 for column in columns.clone() {
                     let value = (0..tokens).map(|key| shares[key] / sum * at(key, 2, column)).sum();
@@ -85,7 +95,40 @@ proptest! {
             seed,
             |vars| attend(&attention(vars, heads), &vars[0], queries),
             |vars| portable::attention_block(&vars[0], &attention(vars, heads), queries, F32),
-            |inputs| naive_attention(inputs, tokens, queries, heads),
+            |inputs| naive_attention(inputs, tokens, queries, heads, |_, _, _, _| 0.0),
+        )?;
+    }
+
+    #[test]
+    // Of one token alone the bias has no gradient, and what rounding leaves of it has no scale to be held against.
+    fn attentions_in_windows(images in 1..3usize, tokens in 2..9usize, heads in 1..4usize, depth in 2..8usize, seed: u64) {
+        let width = heads * depth;
+        // Two windows an image; in the second one, tokens see those before them only.
+        let hidden = |window: usize, query: usize, key: usize| if window % 2 == 1 && key > query { -100.0 } else { 0.0 };
+        let mask = |window: usize| (0..tokens * tokens).map(|at| hidden(window, at / tokens, at % tokens) as f32).collect();
+        let masks = Arc::new(Masks::new([mask(0), mask(1)]));
+        let windowed = |vars: &[Var], run: &dyn Fn(&WindowAttention<'_>) -> candle_core::Result<Tensor>| {
+            run(&WindowAttention { block: attention(vars, heads), bias: &vars[7], masks: &masks })
+        };
+        judge(
+            &[
+                &[2 * images, tokens, width],
+                &[width],
+                &[width],
+                &[3 * width, width],
+                &[3 * width],
+                &[width, width],
+                &[width],
+                &[heads, tokens, tokens],
+            ],
+            seed,
+            |vars| windowed(vars, &|window| tokens_on_tape(&vars[0], |x| window.forward(x))),
+            |vars| windowed(vars, &|window| portable::window_attention(&vars[0], window, F32)),
+            |inputs| {
+                naive_attention(inputs, tokens, tokens, heads, |window, head, query, key| {
+                    inputs[7][(head * tokens + query) * tokens + key] + hidden(window, query, key)
+                })
+            },
         )?;
     }
 
@@ -101,13 +144,15 @@ proptest! {
     }
 
     #[test]
-    fn patches(batch in 1..4usize, sides in (1..4usize, 1..4usize), patch in 1..5usize, channels in 1..4usize, width in 1..20usize, seed: u64) {
+    fn patches(
+        batch in 1..4usize, sides in (1..4usize, 1..4usize), before in 0..4usize, patch in 1..5usize, channels in 1..4usize,
+        width in 1..20usize, seed: u64,
+    ) {
         let (down, across) = sides;
-        let tokens = down * across + 1;
         let naive = |inputs: &[Vec<f64>]| {
             let mut y = Vec::new();
             for image in 0..batch {
-                y.extend(inputs[3].iter().zip(&inputs[4]).map(|(class, position)| class + position));
+                y.extend(inputs.get(4).into_iter().flatten());
                 for index in 0..down * across {
                     let (top, left) = (index / across * patch, index % across * patch);
                     let mut pixels = Vec::new();
@@ -116,13 +161,20 @@ proptest! {
                         pixels.push(inputs[0][line * across * patch + left + column]);
                     }
                     let token = linear(&pixels, &inputs[1], &inputs[2]);
-                    y.extend(token.iter().zip(&inputs[4][(index + 1) * width..]).map(|(token, position)| token + position));
+                    y.extend(token.iter().zip(&inputs[3][index * width..]).map(|(token, position)| token + position));
                 }
             }
             y
         };
+        let shapes: [&[usize]; 5] = [
+            &[batch, channels, down * patch, across * patch],
+            &[width, channels, patch, patch],
+            &[width],
+            &[1, down * across, width],
+            &[1, before, width],
+        ];
         judge(
-            &[&[batch, channels, down * patch, across * patch], &[width, channels, patch, patch], &[width], &[1, 1, width], &[1, tokens, width]],
+            &shapes[..if before == 0 { 4 } else { 5 }],
             seed,
             |vars| on_tape(&vars[0], |x| embed(vars).forward(x))?.squeeze(2),
             |vars| portable::patch_embed(&vars[0], &embed(vars)),

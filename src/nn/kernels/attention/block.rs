@@ -6,11 +6,12 @@ use rayon::prelude::*;
 use tracing::trace_span;
 
 use super::tokens::{Gradients, Parameters, Values};
+use super::window::Biased;
 use super::{Heads, Made};
 use crate::domain::recipe::Precision;
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::matmul::{View, add_rows, affine, multiply, parts_mut, sum_over_spans, transpose};
-use crate::nn::kernels::memory::with_scratch;
+use crate::nn::kernels::memory::{Floats, with_scratch};
 use crate::nn::kernels::norm::layer_norm;
 use crate::nn::kernels::tape::Node;
 use crate::nn::kernels::threads::Threads;
@@ -38,15 +39,16 @@ impl AttentionBlock<'_> {
         let parameters = Parameters::new([self.projection, self.qkv, self.norm]);
         let (shape, arithmetic) = ([x.shape[0], queries, 1, x.shape[3]], x.arithmetic);
         let forward = |x: &[f32], values: &Values<'_, 3>, keep: bool| match arithmetic.precision {
-            Precision::F32 => Ok(block.forward(x, &Weights::of(values), keep)),
-            Precision::Bf16 => block.forward_bf16(x, &Weights::of(values), arithmetic).map(|(y, saved)| (y, Some(saved))),
+            Precision::F32 => Ok(block.forward(x, &Weights::of(values.each_ref()), None, keep)),
+            Precision::Bf16 => block.forward_bf16(x, &Weights::of(values.each_ref()), None, arithmetic).map(|(y, saved)| (y, Some(saved))),
         };
         let backward = move |x: &[f32], values: &Values<'_, 3>, dy: Buffer, saved: &Saved| {
             let _span = trace_span!("attention gradient").entered();
-            match arithmetic.precision {
-                Precision::F32 => Ok(block.backward(x, &Weights::of(values), dy, saved)),
-                Precision::Bf16 => block.backward_bf16(x, &Weights::of(values), dy, saved, arithmetic),
-            }
+            let (dx, gradients, _) = match arithmetic.precision {
+                Precision::F32 => block.backward(x, &Weights::of(values.each_ref()), None, dy, saved),
+                Precision::Bf16 => block.backward_bf16(x, &Weights::of(values.each_ref()), None, dy, saved, arithmetic)?,
+            };
+            Ok((dx, gradients))
         };
         parameters.learn(x, shape, forward, backward)
     }
@@ -56,7 +58,7 @@ impl AttentionBlock<'_> {
         self.block([batch, tokens, 1, width], queries).map(|_| ())
     }
 
-    fn block(&self, [batch, tokens, _, width]: [usize; 4], queries: usize) -> Result<Block> {
+    pub(super) fn block(&self, [batch, tokens, _, width]: [usize; 4], queries: usize) -> Result<Block> {
         let fits = |(weight, bias): (&Tensor, &Tensor), outputs: usize| weight.dims() == [outputs, width] && bias.dims() == [outputs];
         let fits =
             fits(self.qkv, 3 * width) && fits(self.projection, width) && self.norm.0.dims() == [width] && self.norm.1.dims() == [width];
@@ -84,7 +86,7 @@ pub(super) struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    fn of([[projection, bias], [qkv, qkv_bias], [gamma, beta]]: &'a Values<'_, 3>) -> Weights<'a> {
+    pub(super) fn of([[projection, bias], [qkv, qkv_bias], [gamma, beta]]: [&'a [Floats<'_>; 2]; 3]) -> Weights<'a> {
         Weights { gamma, beta, qkv, qkv_bias, projection, bias }
     }
 }
@@ -109,17 +111,17 @@ impl Block {
         [2 * h.tokens, 3 * h.tokens * h.width, h.queries * h.width, h.heads * h.queries]
     }
 
-    fn forward(&self, x: &[f32], w: &Weights<'_>, keep: bool) -> (Buffer, Option<Saved>) {
+    pub(super) fn forward(&self, x: &[f32], w: &Weights<'_>, bias: Option<&Biased<'_>>, keep: bool) -> (Buffer, Option<Saved>) {
         let (h, (image, result)) = (self.sizes, self.images());
         let batch = x.len() / image;
         let (qkv_transposed, transposed) = (transpose(w.qkv, 3 * h.width, h.width), transpose(w.projection, h.width, h.width));
         let parallelism = Threads::All.inside(batch);
-        let one = |y: &mut [f32], x: &[f32], [statistics, qkv, out, logs]: [&mut [f32]; 4], scratch: &mut [f32]| {
+        let one = |image_at: usize, y: &mut [f32], x: &[f32], [statistics, qkv, out, logs]: [&mut [f32]; 4], scratch: &mut [f32]| {
             let (normal, scores) = scratch.split_at_mut(image);
             layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics);
             let normal = View::rows(normal, h.width);
             affine(qkv, [h.tokens, 3 * h.width, h.width], normal, View::rows(&qkv_transposed, 3 * h.width), w.qkv_bias, None, parallelism);
-            super::forward(&h, qkv, out, logs, scores, parallelism);
+            super::forward(&h, qkv, bias.map(|bias| bias.of(image_at)), out, logs, scores, parallelism);
             let (out, transposed) = (View::rows(out, h.width), View::rows(&transposed, h.width));
             affine(y, [h.queries, h.width, h.width], out, transposed, w.bias, Some(&x[..result]), parallelism);
         };
@@ -127,10 +129,10 @@ impl Block {
         let lengths = self.saved_lengths();
         let work = image + h.forward_scratch();
         if !keep {
-            y.par_chunks_mut(result).zip(x.par_chunks(image)).for_each(|(y, x)| {
+            y.par_chunks_mut(result).zip(x.par_chunks(image)).enumerate().for_each(|(index, (y, x))| {
                 with_scratch(work + lengths.iter().sum::<usize>(), |scratch| {
                     let (work, saved) = scratch.split_at_mut(work);
-                    one(y, x, parts_mut(saved, lengths), work);
+                    one(index, y, x, parts_mut(saved, lengths), work);
                 });
             });
             return (y, None);
@@ -138,20 +140,29 @@ impl Block {
         let [mut statistics, mut qkv, mut out, mut logs] = lengths.map(|length| Buffer::any(batch * length));
         let saved = statistics.par_chunks_mut(lengths[0]).zip(qkv.par_chunks_mut(lengths[1]));
         let saved = saved.zip(out.par_chunks_mut(lengths[2])).zip(logs.par_chunks_mut(lengths[3]));
-        y.par_chunks_mut(result).zip(x.par_chunks(image)).zip(saved).for_each(|((y, x), (((statistics, qkv), out), logs))| {
-            with_scratch(work, |scratch| one(y, x, [statistics, qkv, out, logs], scratch));
+        y.par_chunks_mut(result).zip(x.par_chunks(image)).zip(saved).enumerate().for_each(|(index, ((y, x), saved))| {
+            let (((statistics, qkv), out), logs) = saved;
+            with_scratch(work, |scratch| one(index, y, x, [statistics, qkv, out, logs], scratch));
         });
         (y, Some(Saved { statistics, qkv, out, logs }))
     }
 
-    /// Gradients to x and to the parameters.
-    fn backward(&self, x: &[f32], w: &Weights<'_>, dy: Buffer, saved: &Saved) -> (Buffer, Gradients<3>) {
+    /// Gradients to x, to the parameters and to the bias of the scores.
+    pub(super) fn backward(
+        &self,
+        x: &[f32],
+        w: &Weights<'_>,
+        bias: Option<&Biased<'_>>,
+        dy: Buffer,
+        saved: &Saved,
+    ) -> (Buffer, Gradients<3>, Vec<f32>) {
         let (h, (image, result)) = (self.sizes, self.images());
         let batch = x.len() / image;
         let parallelism = Threads::All.inside(batch);
-        let lengths = [w.projection, w.bias, w.qkv, w.qkv_bias, w.gamma, w.beta].map(<[f32]>::len);
+        let scores = bias.map_or(&[][..], |bias| bias.bias);
+        let lengths = [w.projection, w.bias, w.qkv, w.qkv_bias, w.gamma, w.beta, scores].map(<[f32]>::len);
         let body = |index: usize, dx: &mut [f32], sums: &mut [f32]| {
-            let [dprojection, dbias, dqkv_weight, dqkv_bias, dgamma, dbeta] = parts_mut(sums, lengths);
+            let [dprojection, dbias, dqkv_weight, dqkv_bias, dgamma, dbeta, dscores] = parts_mut(sums, lengths);
             let x = &x[index * image..(index + 1) * image];
             let [statistics, qkv, out, logs] = saved.of(index, self.saved_lengths());
             with_scratch(result + 3 * image + image + h.backward_scratch(), |scratch| {
@@ -162,7 +173,7 @@ impl Block {
                 let size = [h.width, h.width, h.queries];
                 multiply(dprojection, h.width, size, gradient.transposed(), View::rows(out, h.width), true, parallelism);
                 multiply(dout, h.width, [h.queries, h.width, h.width], gradient, View::rows(w.projection, h.width), false, parallelism);
-                super::backward(&h, &Made { qkv, out, logs, dout }, dqkv, scores, parallelism);
+                super::backward(&h, &Made { qkv, out, logs, dout }, bias.map(|bias| bias.of(index)), dqkv, dscores, scores, parallelism);
                 add_rows(dqkv_bias, dqkv);
                 layer_norm::normalise_again(normal, x, w.gamma, w.beta, statistics);
                 let gradient = View::rows(dqkv, 3 * h.width);
@@ -175,8 +186,8 @@ impl Block {
         };
         let mut dx = self.spread(dy, batch);
         let sums = sum_over_spans(batch, &mut dx, image, lengths.iter().sum(), body);
-        let [dprojection, dbias, dqkv, dqkv_bias, dgamma, dbeta] = sums.parts(lengths);
-        (dx, [[dprojection, dbias], [dqkv, dqkv_bias], [dgamma, dbeta]])
+        let [dprojection, dbias, dqkv, dqkv_bias, dgamma, dbeta, dscores] = sums.parts(lengths);
+        (dx, [[dprojection, dbias], [dqkv, dqkv_bias], [dgamma, dbeta]], dscores)
     }
 
     /// The residual's gradient to x, which is dy where tokens ask, and zero where they do not.

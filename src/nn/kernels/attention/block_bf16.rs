@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::Made;
 use super::block::{Block, Saved, Weights};
 use super::tokens::Gradients;
+use super::window::Biased;
 use crate::nn::kernels::backend::Arithmetic;
 use crate::nn::kernels::bf16::{Bf16Linear, add_both};
 use crate::nn::kernels::buffer::Buffer;
@@ -15,7 +16,13 @@ use crate::nn::kernels::norm::layer_norm;
 use crate::nn::kernels::threads::Threads;
 
 impl Block {
-    pub(super) fn forward_bf16(&self, x: &[f32], w: &Weights<'_>, arithmetic: Arithmetic) -> Result<(Buffer, Saved)> {
+    pub(super) fn forward_bf16(
+        &self,
+        x: &[f32],
+        w: &Weights<'_>,
+        bias: Option<&Biased<'_>>,
+        arithmetic: Arithmetic,
+    ) -> Result<(Buffer, Saved)> {
         let (h, (image, result)) = (self.sizes, self.images());
         let batch = x.len() / image;
         let lengths = self.saved_lengths();
@@ -32,8 +39,9 @@ impl Block {
         drop(normal);
         let parallelism = Threads::All.inside(batch);
         let images = out.par_chunks_mut(lengths[2]).zip(logs.par_chunks_mut(lengths[3])).zip(qkv.par_chunks(lengths[1]));
-        images.for_each(|((out, logs), qkv)| {
-            with_scratch(h.forward_scratch(), |scratch| super::forward(&h, qkv, out, logs, scratch, parallelism));
+        images.enumerate().for_each(|(index, ((out, logs), qkv))| {
+            let offsets = bias.map(|bias| bias.of(index));
+            with_scratch(h.forward_scratch(), |scratch| super::forward(&h, qkv, offsets, out, logs, scratch, parallelism));
         });
         let mut y = Buffer::any(batch * result);
         let finish = |row: usize, y: &mut [f32]| {
@@ -48,10 +56,11 @@ impl Block {
         &self,
         x: &[f32],
         w: &Weights<'_>,
+        bias: Option<&Biased<'_>>,
         mut dy: Buffer,
         saved: &Saved,
         arithmetic: Arithmetic,
-    ) -> Result<(Buffer, Gradients<3>)> {
+    ) -> Result<(Buffer, Gradients<3>, Vec<f32>)> {
         let (h, (image, result)) = (self.sizes, self.images());
         let batch = x.len() / image;
         let (parallelism, lengths) = (Threads::All.inside(batch), self.saved_lengths());
@@ -59,11 +68,14 @@ impl Block {
         let (mut dout, mut dqkv) = (Buffer::any(batch * result), Buffer::any(3 * x.len()));
         let dprojection = layer.weight_gradient(&saved.out, &dy);
         layer.input_gradient(&mut dy, w.projection, &mut dout)?;
-        dqkv.par_chunks_mut(3 * image).zip(dout.par_chunks(result)).enumerate().for_each(|(index, (dqkv, dout))| {
+        let scores = bias.map_or(0, |bias| bias.bias.len());
+        let sums = sum_over_spans(batch, &mut dqkv, 3 * image, scores, |index, dqkv, dscores| {
             let [_, qkv, out, logs] = saved.of(index, lengths);
-            let made = Made { qkv, out, logs, dout };
-            with_scratch(h.backward_scratch(), |scratch| super::backward(&h, &made, dqkv, scratch, parallelism));
+            let made = Made { qkv, out, logs, dout: &dout[index * result..(index + 1) * result] };
+            let offsets = bias.map(|bias| bias.of(index));
+            with_scratch(h.backward_scratch(), |scratch| super::backward(&h, &made, offsets, dqkv, dscores, scratch, parallelism));
         });
+        let [dscores] = sums.parts([scores]);
         drop(dout);
         let mut normal = Buffer::any(x.len());
         let rows = normal.par_chunks_mut(image).zip(x.par_chunks(image)).zip(saved.statistics.par_chunks(lengths[0]));
@@ -83,6 +95,6 @@ impl Block {
             layer_norm::backward(dx, &normal[own.clone()], &x[own], w.gamma, statistics, dgamma, dbeta);
         });
         let [dbias, dqkv_bias, dgamma, dbeta] = sums.parts(widths);
-        Ok((dx, [[dprojection, dbias], [dqkv_weight, dqkv_bias], [dgamma, dbeta]]))
+        Ok((dx, [[dprojection, dbias], [dqkv_weight, dqkv_bias], [dgamma, dbeta]], dscores))
     }
 }

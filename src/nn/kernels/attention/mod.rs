@@ -6,8 +6,11 @@ pub(crate) mod block;
 mod block_bf16;
 pub(crate) mod mlp;
 mod mlp_bf16;
+pub(crate) mod packed;
 pub(crate) mod patch_embed;
+pub(crate) mod rotary;
 pub(crate) mod tokens;
+pub(crate) mod window;
 
 use gemm::Parallelism;
 
@@ -57,14 +60,43 @@ impl Heads {
     }
 }
 
+/// What is added to the scaled scores of one window before their softmax.
+#[derive(Clone, Copy)]
+pub(crate) struct Offsets<'a> {
+    /// `(heads, queries, tokens)`.
+    pub bias: &'a [f32],
+    /// `(queries, tokens)`, for all heads, where there is one.
+    pub mask: Option<&'a [f32]>,
+}
+
+impl Offsets<'_> {
+    /// `scores = scale * scores + bias + mask` of one head.
+    fn apply(&self, head: usize, scores: &mut [f32], scale: f32) {
+        let bias = &self.bias[head * scores.len()..][..scores.len()];
+        vectorised!(scores.iter_mut().zip(bias).for_each(|(score, bias)| *score = *score * scale + bias));
+        if let Some(mask) = self.mask {
+            vectorised!(scores.iter_mut().zip(mask).for_each(|(score, mask)| *score += mask));
+        }
+    }
+}
+
 /// `out (queries, width)`, and for each head and query the logarithm of its scores' sum, which [`backward`] wants;
 /// `scratch` is [`Heads::forward_scratch`].
-pub(crate) fn forward(h: &Heads, qkv: &[f32], out: &mut [f32], logs: &mut [f32], scratch: &mut [f32], parallelism: Parallelism) {
-    let (tokens, depth, scale) = (h.tokens, h.depth(), h.scale());
+pub(crate) fn forward(
+    h: &Heads,
+    qkv: &[f32],
+    offsets: Option<Offsets<'_>>,
+    out: &mut [f32],
+    logs: &mut [f32],
+    scratch: &mut [f32],
+    parallelism: Parallelism,
+) {
+    let (tokens, depth) = (h.tokens, h.depth());
     let (scores, sums) = scratch[..h.forward_scratch()].split_at_mut(h.scores());
     for head in 0..h.heads {
         let [queries, keys, values] = h.views(qkv, head);
         multiply(scores, tokens, [h.queries, tokens, depth], queries, keys.transposed(), false, parallelism);
+        let scale = scaled(h, offsets, head, scores);
         let logs = &mut logs[head * h.queries..][..h.queries];
         vectorised!({
             for ((row, sum), log) in scores.chunks_exact_mut(tokens).zip(sums.iter_mut()).zip(logs.iter_mut()) {
@@ -82,6 +114,13 @@ pub(crate) fn forward(h: &Heads, qkv: &[f32], out: &mut [f32], logs: &mut [f32],
             }
         });
     }
+}
+
+/// Adds the offsets, if there are any, to scores scaled before; answers by what the scores are still to be scaled.
+fn scaled(h: &Heads, offsets: Option<Offsets<'_>>, head: usize, scores: &mut [f32]) -> f32 {
+    let Some(offsets) = offsets else { return h.scale() };
+    offsets.apply(head, scores, h.scale());
+    1.0
 }
 
 /// `row = exp(scale * (row - its largest))`, and their sum; answers `scale` times the largest.
@@ -119,9 +158,18 @@ pub(crate) struct Made<'a> {
     pub dout: &'a [f32],
 }
 
-/// The gradient to queries, keys and values, `dqkv (tokens, 3 * width)`; `scratch` is [`Heads::backward_scratch`].
-pub(crate) fn backward(h: &Heads, made: &Made<'_>, dqkv: &mut [f32], scratch: &mut [f32], parallelism: Parallelism) {
-    let (tokens, depth, scale, width) = (h.tokens, h.depth(), h.scale(), h.width);
+/// The gradient to queries, keys and values, `dqkv (tokens, 3 * width)`; `scratch` is [`Heads::backward_scratch`]. The gradient to the
+/// offsets' bias, where there are any, is added to `dbias`.
+pub(crate) fn backward(
+    h: &Heads,
+    made: &Made<'_>,
+    offsets: Option<Offsets<'_>>,
+    dqkv: &mut [f32],
+    dbias: &mut [f32],
+    scratch: &mut [f32],
+    parallelism: Parallelism,
+) {
+    let (tokens, depth, width) = (h.tokens, h.depth(), h.width);
     let (scores, slopes) = scratch[..h.backward_scratch()].split_at_mut(h.scores());
     // Tokens that do not ask get no gradient to their queries.
     dqkv[h.queries * 3 * width..].chunks_exact_mut(3 * width).for_each(|row| row[..width].fill(0.0));
@@ -132,6 +180,7 @@ pub(crate) fn backward(h: &Heads, made: &Made<'_>, dqkv: &mut [f32], scratch: &m
         multiply(scores, tokens, [h.queries, tokens, depth], queries, keys.transposed(), false, parallelism);
         multiply(slopes, tokens, [h.queries, tokens, depth], dout, values.transposed(), false, parallelism);
         let logs = &made.logs[head * h.queries..][..h.queries];
+        let scale = scaled(h, offsets, head, scores);
         vectorised!({
             let rows = scores.chunks_exact_mut(tokens).zip(slopes.chunks_exact_mut(tokens)).zip(logs).enumerate();
             for (query, ((scores, slopes), &log)) in rows {
@@ -143,6 +192,14 @@ pub(crate) fn backward(h: &Heads, made: &Made<'_>, dqkv: &mut [f32], scratch: &m
                 }
             }
         });
+        if offsets.is_some() {
+            // The bias was added to scores that had been scaled.
+            let (dbias, scale) = (&mut dbias[head * slopes.len()..][..slopes.len()], h.scale());
+            vectorised!(dbias.iter_mut().zip(slopes.iter_mut()).for_each(|(sum, slope)| {
+                *sum += *slope;
+                *slope *= scale;
+            }));
+        }
         let (scores, slopes) = (View::rows(scores, tokens), View::rows(slopes, tokens));
         let dvalues = &mut dqkv[2 * width + at..];
         multiply(dvalues, 3 * width, [tokens, depth, h.queries], scores.transposed(), dout, false, parallelism);

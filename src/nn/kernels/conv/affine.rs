@@ -2,13 +2,20 @@
 
 use crate::nn::kernels::activation::Activation;
 use crate::nn::kernels::activation::{Function, with_function};
-use crate::nn::kernels::norm::statistics::tiled;
+use crate::nn::kernels::norm::statistics::{block_rows, tiled};
 use crate::nn::kernels::simd::vectorised;
+use crate::nn::kernels::threads::Threads;
 
 /// Scale and shift of each channel, for a tile of pixels.
 pub(crate) struct Affine {
     pub scale: Vec<f32>,
     pub shift: Vec<f32>,
+}
+
+/// `y = activation(x * scale + shift)` over maps of so many channels.
+pub(crate) fn normalise(affine: &Affine, activation: Activation, channels: usize, threads: Threads, x: &[f32], y: &mut [f32]) {
+    let block = block_rows(channels) * channels;
+    threads.deal(y, block, |index, y| affine.apply(activation, &x[index * block..index * block + y.len()], None, y));
 }
 
 impl Affine {

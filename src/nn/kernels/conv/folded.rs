@@ -38,10 +38,6 @@ impl<'a> Folded<'a> {
         Ok(Folded { convolution, affine: Affine::new(scale, shift), activation })
     }
 
-    pub fn geometry(&self) -> &Geometry {
-        self.convolution.geometry()
-    }
-
     /// From `x (B, H, W, C)` to all of `y (B, OH, OW, O)`; the residual has y's shape. Errors where the library fails;
     /// panics where a slice is shorter than the geometry says.
     pub fn forward(&self, x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) -> Result<()> {

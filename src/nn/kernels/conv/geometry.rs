@@ -7,6 +7,8 @@ use candle_core::{Result, bail};
 pub enum Padding {
     /// This many zeros on each side (PyTorch).
     Symmetric(usize),
+    /// This many zeros above and below, and this many left and right (PyTorch, of kernels that are not square).
+    Each { lines: usize, columns: usize },
     /// As many as make the output `ceil(input / stride)` wide, the odd one at the end (TensorFlow's "same").
     Same,
 }
@@ -51,8 +53,12 @@ impl Geometry {
         if groups == 0 || in_c % groups != 0 || out_c % groups != 0 || in_c / groups != group_in {
             bail!("a weight of shape {weight:?} in {groups} groups does not fit {in_c} input channels")
         }
-        let (out_h, pad_top) = extent(in_h, kernel_h, spec)?;
-        let (out_w, pad_left) = extent(in_w, kernel_w, spec)?;
+        let [down, across] = match spec.padding {
+            Padding::Each { lines, columns } => [lines, columns].map(Padding::Symmetric),
+            padding => [padding; 2],
+        };
+        let (out_h, pad_top) = extent(in_h, kernel_h, spec.stride, down)?;
+        let (out_w, pad_left) = extent(in_w, kernel_w, spec.stride, across)?;
         if batch == 0 || in_c == 0 || out_c == 0 {
             bail!("empty input {input:?} or weight {weight:?}")
         }
@@ -80,6 +86,15 @@ impl Geometry {
     /// Every output pixel sees exactly its own input pixel.
     pub fn is_pointwise(&self) -> bool {
         self.kernel_h == 1 && self.kernel_w == 1 && self.stride == 1 && self.pad_top == 0 && self.pad_left == 0 && self.in_h == self.out_h
+    }
+
+    /// Of a dense kernel as large as the unpadded image, the linear layer over all of that: one pixel, with the values of the image channel
+    /// after channel (PyTorch's order, in which the weight lies anyway).
+    pub fn flattened(&self) -> Option<Geometry> {
+        let is_whole = [self.kernel_h, self.kernel_w, 1, 1] == [self.in_h, self.in_w, self.out_h, self.out_w];
+        let has_edges = self.pad_top != 0 || self.pad_left != 0;
+        let one = Geometry { in_h: 1, in_w: 1, in_c: self.depth(), kernel_h: 1, kernel_w: 1, stride: 1, ..*self };
+        (is_whole && !has_edges && self.groups == 1 && self.kernel_h * self.kernel_w > 1).then_some(one)
     }
 
     pub fn is_depthwise(&self) -> bool {
@@ -151,23 +166,23 @@ fn quad(shape: &[usize]) -> Result<[usize; 4]> {
 }
 
 /// Output size and the padding before the first pixel.
-fn extent(input: usize, kernel: usize, spec: &Spec) -> Result<(usize, isize)> {
-    if spec.stride == 0 || kernel == 0 {
+fn extent(input: usize, kernel: usize, stride: usize, padding: Padding) -> Result<(usize, isize)> {
+    if stride == 0 || kernel == 0 {
         bail!("stride and kernel must be at least 1")
     }
-    match spec.padding {
-        Padding::Symmetric(pad) => {
+    match padding {
+        Padding::Symmetric(pad) | Padding::Each { lines: pad, .. } => {
             if input + 2 * pad < kernel {
                 bail!("an image side of {input} pixels is too small for a kernel of {kernel} with padding {pad}")
             }
-            Ok(((input + 2 * pad - kernel) / spec.stride + 1, pad as isize))
+            Ok(((input + 2 * pad - kernel) / stride + 1, pad as isize))
         }
         Padding::Same => {
             if input == 0 {
                 bail!("empty image")
             }
-            let output = input.div_ceil(spec.stride);
-            let total = ((output - 1) * spec.stride + kernel).saturating_sub(input);
+            let output = input.div_ceil(stride);
+            let total = ((output - 1) * stride + kernel).saturating_sub(input);
             Ok((output, (total / 2) as isize))
         }
     }

@@ -1,14 +1,18 @@
-//! Convolutions and their gradients on slices, by the kernel that backend and shape ask for.
+//! Convolutions and their gradients on slices, by the kernel that backend and shape ask for. A kernel as large as the image is a linear layer
+//! over that, by our own product: it may be hundreds of megabytes (VGG's first wide layer), which no call should bring into another order.
 
 pub(crate) mod affine;
+pub(crate) mod average;
 pub(crate) mod dense;
 pub(crate) mod depthwise;
 pub(crate) mod finish;
 pub(crate) mod folded;
 pub(crate) mod geometry;
+pub(crate) mod join;
 pub(crate) mod patches;
 pub(crate) mod pool;
 pub(crate) mod squeeze;
+pub(crate) mod window;
 
 use candle_core::Result;
 use rayon::prelude::*;
@@ -28,6 +32,8 @@ use geometry::Geometry;
 /// A convolution whose weights are packed for the kernel that backend and shape ask for.
 pub(crate) struct Prepared<'a> {
     geometry: Geometry,
+    /// The maps of which the geometry's single pixels are all values, if it is [flattened](Geometry::flattened).
+    maps: Option<Geometry>,
     threads: Threads,
     packed: Packed<'a>,
 }
@@ -43,23 +49,24 @@ enum Packed<'a> {
 impl<'a> Prepared<'a> {
     pub fn new(arithmetic: Arithmetic, weight: &'a [f32], g: &Geometry, threads: Threads) -> Prepared<'a> {
         let _span = trace_span!("pack weights").entered();
+        if let Some(flat) = g.flattened() {
+            return Prepared { geometry: flat, maps: Some(*g), threads, packed: Packed::Pointwise(weight) };
+        }
         let packed = match ready(Role::Forward, arithmetic, weight, g, threads) {
             Some(ready) => Packed::Library(Box::new(ready)),
             None if g.is_depthwise() => Packed::Depthwise(depthwise::pack(weight, g)),
             None if g.kernel_h * g.kernel_w == 1 => Packed::Pointwise(weight),
             None => Packed::Dense(patches::pack_outputs_last(weight, g)),
         };
-        Prepared { geometry: *g, threads, packed }
-    }
-
-    pub fn geometry(&self) -> &Geometry {
-        &self.geometry
+        Prepared { geometry: *g, maps: None, threads, packed }
     }
 
     /// See [`forward`].
     pub fn forward(&self, x: &[f32], finish: &Finish<'_>, y: &mut [f32]) -> Result<()> {
         let _span = trace_span!("convolution").entered();
         let (g, threads) = (&self.geometry, self.threads);
+        let planes = self.maps.as_ref().map(|maps| patches::channels_first(x, maps));
+        let x = planes.as_deref().unwrap_or(x);
         match &self.packed {
             Packed::Library(ready) => ready.forward(x, y, finish)?,
             Packed::Depthwise(weight) => depthwise::forward(x, weight, g, threads, finish, y),
@@ -93,6 +100,13 @@ pub fn input_gradient(
     dx: &mut [f32],
 ) -> Result<()> {
     let _span = trace_span!("input gradient").entered();
+    if let Some(flat) = g.flattened() {
+        prepare_all(dy, prepare, g);
+        let mut planes = Buffer::any(dx.len());
+        dense::forward(dy, Weights::OutputsLast(weight), &flat.transposed(), Threads::All, &|_, _| {}, &mut planes);
+        patches::channels_last(&planes, g, dx);
+        return Ok(());
+    }
     if arithmetic.precision_for(g) == Precision::Bf16 && !backend::has_right_bf16_input_gradient(g) {
         // Our own product of bf16 numbers: their sums are f32 on any road.
         prepare_all(dy, prepare, g);
@@ -130,6 +144,9 @@ fn prepare_all(dy: &mut [f32], prepare: &Finish<'_>, g: &Geometry) {
 /// Gradient to the weight, in PyTorch's order `(O, C / groups, kh, kw)`.
 pub fn weight_gradient(arithmetic: Arithmetic, x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
     let _span = trace_span!("weight gradient").entered();
+    if let Some(flat) = g.flattened() {
+        return dense::weight_gradient(&patches::channels_first(x, g), dy, &flat).to_vec();
+    }
     // oneDNN 2.6 has only its reference loops for these: 28 ms against 5 for 240 channels at 5x5 stride 2.
     let is_slow = g.is_depthwise() && g.kernel_h * g.kernel_w > 9;
     if !is_slow

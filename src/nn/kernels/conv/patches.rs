@@ -116,6 +116,18 @@ pub(crate) fn unpack_outputs_first(packed: &[f32], g: &Geometry) -> Vec<f32> {
     weight
 }
 
+/// Maps `(B, H, W, C)` as `(B, C, H, W)`.
+pub(crate) fn channels_first(maps: &[f32], g: &Geometry) -> Buffer {
+    let mut planes = Buffer::any(g.input_shape().iter().product());
+    exchange(&mut planes, maps, [g.in_h * g.in_w, g.in_c]);
+    planes
+}
+
+/// Back from that order.
+pub(crate) fn channels_last(planes: &[f32], g: &Geometry, maps: &mut [f32]) {
+    exchange(maps, planes, [g.in_c, g.in_h * g.in_w]);
+}
+
 /// Exchanges the last two dimensions, which are `rows` and `columns` in `from`: output by output of a weight.
 fn exchange(to: &mut [f32], from: &[f32], [rows, columns]: [usize; 2]) {
     let matrix = rows * columns;

@@ -6,9 +6,11 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::geometry::{Geometry, Padding, Spec};
+use super::geometry::Geometry;
+use super::window::Window;
 use crate::nn::kernels::memory::{floats, read, tensor};
 use crate::nn::kernels::simd::vectorised;
+use crate::nn::kernels::threads::Threads;
 
 /// A max pooling of one shape.
 pub(crate) struct MaxPool {
@@ -16,13 +18,11 @@ pub(crate) struct MaxPool {
 }
 
 impl MaxPool {
-    pub fn new(input: &[usize], kernel: usize, stride: usize, padding: usize) -> Result<MaxPool> {
-        if padding * 2 > kernel || kernel > 15 {
-            bail!("max pooling takes kernels up to 15 and padding up to half of that, not {kernel} and {padding}")
+    pub fn new(input: &[usize], window: Window) -> Result<MaxPool> {
+        if window.kernel > 15 {
+            bail!("max pooling takes kernels up to 15, not {}", window.kernel)
         }
-        let &[_, _, _, channels] = input else { bail!("expected four dimensions, got {input:?}") };
-        let spec = Spec { stride, padding: Padding::Symmetric(padding), groups: channels };
-        Ok(MaxPool { geometry: Geometry::of(input, &[channels, 1, kernel, kernel], &spec)? })
+        Ok(MaxPool { geometry: window.geometry(input)? })
     }
 
     /// Writes all of `y`; answers the winning tap (`ky * kernel + kx`) of each output.
@@ -37,12 +37,12 @@ impl MaxPool {
         winners
     }
 
-    /// Writes all of `y` on this thread, and remembers nothing.
-    pub fn largest(&self, x: &[f32], y: &mut [f32]) {
+    /// Writes all of `y`, and remembers nothing.
+    pub fn largest(&self, x: &[f32], threads: Threads, y: &mut [f32]) {
         let g = &self.geometry;
-        for (index, y) in y.chunks_mut(g.out_w * g.out_c).enumerate() {
+        threads.deal(y, g.out_w * g.out_c, |index, y| {
             vectorised!(pool_line(x, g, index / g.out_h, index % g.out_h, y, None));
-        }
+        });
     }
 
     /// Writes all of `dx`.
@@ -65,7 +65,7 @@ fn pool_line(x: &[f32], g: &Geometry, image: usize, y: usize, out: &mut [f32], m
     let (ky_first, ky_end, top) = g.lines(y);
     for (column, out) in out.chunks_exact_mut(channels).enumerate() {
         let (kx_first, kx_end, left) = g.columns(column);
-        let window = Window {
+        let window = Seen {
             source: ((image * g.in_h + top) * g.in_w + left) * channels,
             line: g.in_w * channels,
             channels,
@@ -96,7 +96,7 @@ fn pool_line(x: &[f32], g: &Geometry, image: usize, y: usize, out: &mut [f32], m
 }
 
 /// What one output pixel sees.
-struct Window {
+struct Seen {
     source: usize,
     line: usize,
     channels: usize,
@@ -104,7 +104,7 @@ struct Window {
     taps: (Range<usize>, Range<usize>, usize),
 }
 
-impl Window {
+impl Seen {
     #[inline(always)]
     fn largest<const N: usize>(&self, x: &[f32], channel: usize, out: &mut [f32]) {
         let mut best = [f32::NEG_INFINITY; N];

@@ -1,8 +1,9 @@
 //! Normalisation: what a batch norm is (Ioffe and Szegedy 2015) and what it saw; its loops, with the residual sum and the
-//! activation that follow it, are in [`normalise`], layer norm in [`layer_norm`].
+//! activation that follow it, are in [`normalise`], layer norm in [`layer_norm`], global response norm in [`response`].
 
 pub(crate) mod layer_norm;
 pub(crate) mod normalise;
+pub(crate) mod response;
 pub(crate) mod statistics;
 
 use candle_core::{Result, Tensor, bail};

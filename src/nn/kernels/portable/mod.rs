@@ -3,6 +3,7 @@
 //! prove them where there is no other device. On an NVIDIA GPU a few steps of it are kernels of our own (`cuda`).
 
 mod activation;
+mod average;
 mod biased;
 mod blocks;
 mod convolution;
@@ -12,16 +13,18 @@ mod matmul;
 mod norm;
 mod op;
 mod pool;
+mod response;
 mod sums;
 mod windows;
 
-#[cfg(test)]
 pub(crate) use activation::activate;
+pub(crate) use average::average_pool;
 pub(crate) use biased::conv_bias;
-pub(crate) use blocks::{attention_block, linear, mlp_block, patch_embed, squeeze_excite};
+pub(crate) use blocks::{attention_block, linear, mlp_block, patch_embed, reorder, rows, squeeze_excite, window_attention};
 pub(crate) use convolution::conv2d;
 #[cfg(test)]
 pub(crate) use convolution::conv2d_in_parts;
 pub(crate) use norm::{batch_norm_eval, batch_norm_train, layer_norm};
 pub(crate) use pool::max_pool;
+pub(crate) use response::response_norm;
 pub(crate) use sums::global_average_pool;

@@ -6,12 +6,13 @@ use super::op::op;
 use super::windows::{Look, NONE, positions};
 use crate::nn::kernels::conv::geometry::Geometry;
 use crate::nn::kernels::conv::pool::MaxPool;
+use crate::nn::kernels::conv::window::Window;
 
-/// The largest value of each `kernel x kernel` window of `x (B, H, W, C)`; what lies outside the image never wins.
-/// The gradient goes to the first largest, as in PyTorch.
-pub fn max_pool(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Result<Tensor> {
+/// The largest value of each window of `x (B, H, W, C)`; what lies outside the image never wins. The gradient goes to the
+/// first largest, as in PyTorch.
+pub fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
     let x = x.contiguous()?;
-    let g = MaxPool::new(x.dims(), kernel, stride, padding)?.geometry;
+    let g = MaxPool::new(x.dims(), window)?.geometry;
     let image = with_lowest(&x.detach(), &g)?;
     let down = tap_tables(&image, &g, Look::Down, (g.in_h * g.in_w) as u32)?;
     let mut best: Option<Tensor> = None;

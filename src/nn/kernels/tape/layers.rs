@@ -1,17 +1,20 @@
-//! Layers between [nodes](Node): convolution with batch norm, residual and activation; pooling.
+//! Layers between [nodes](Node): convolution with batch norm, residual and activation; sums, squeezes, the mean of a map.
 
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor, bail};
+use rayon::prelude::*;
 
+use super::norm::wide;
 use super::{Gradient, Leave, Node, Step, step_link};
+use crate::nn::kernels::activation::{Activation, add};
 use crate::nn::kernels::backend::Arithmetic;
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::conv;
 use crate::nn::kernels::conv::geometry::{Geometry, Spec};
-use crate::nn::kernels::conv::pool::{self, MaxPool};
+use crate::nn::kernels::conv::pool;
 use crate::nn::kernels::conv::squeeze::SqueezeExcite;
-use crate::nn::kernels::memory::{read, tensor};
+use crate::nn::kernels::memory::{CHUNK, read, tensor};
 use crate::nn::kernels::norm::BatchStatistics;
 use crate::nn::kernels::norm::Norm;
 use crate::nn::kernels::norm::normalise::{Fitted, Mask};
@@ -78,7 +81,6 @@ fn normaliser(
     let weight = read(weight)?;
     if let Some((mean, variance)) = fixed {
         conv::forward(x.arithmetic, &x.values, &weight, geometry, &|_: &mut [f32], _| (), z)?;
-        let wide = |values: &Tensor| Ok::<Vec<f64>, candle_core::Error>(values.to_vec1::<f32>()?.into_iter().map(f64::from).collect());
         return Ok((Fitted::fixed(&wide(mean)?, &wide(variance)?, norm), None));
     }
     let gathering = Gathering::new(geometry.out_c);
@@ -141,22 +143,35 @@ impl Left {
     }
 }
 
-/// The largest value of each `kernel x kernel` window; what lies outside the image never wins. The gradient goes to the
-/// first largest, as in PyTorch.
-pub fn max_pool(x: &Node, kernel: usize, stride: usize, padding: usize) -> Result<Node> {
-    let pool = MaxPool::new(&x.shape, kernel, stride, padding)?;
-    let mut y = Buffer::any(pool.geometry.rows() * pool.geometry.out_c);
-    let winners = pool.forward(&x.values, &mut y);
-    let (shape, gradient) = (pool.geometry.output_shape(), Arc::new(Gradient::default()));
-    let (from, to) = (gradient.clone(), x.gradient.clone());
-    let link = step_link(&x.link, move || {
-        let dy = from.take(winners.len());
-        let mut dx = Buffer::any(pool.geometry.batch * pool.geometry.in_h * pool.geometry.in_w * pool.geometry.in_c);
-        pool.gradient(&dy, &winners, &mut dx);
-        to.add(dx);
+/// `activation(x + other)`. Gradients flow to both. Errors when shapes differ, and where the activation's slope does not show in
+/// its output.
+pub fn sum(x: &Node, other: &Node, activation: Activation) -> Result<Node> {
+    if x.shape != other.shape || activation.is_smooth() {
+        bail!("{:?} and {:?} cannot be added under {activation:?}", x.shape, other.shape)
+    }
+    let mut y = Buffer::any(x.values.len());
+    let chunks = x.values.par_chunks(CHUNK).zip(other.values.par_chunks(CHUNK));
+    y.par_chunks_mut(CHUNK).zip(chunks).for_each(|(y, (x, other))| {
+        y.copy_from_slice(x);
+        add(y, other, activation);
+    });
+    let (values, gradient) = (Arc::new(y), Arc::new(Gradient::default()));
+    let to = |node: &Node| node.is_tracked().then(|| node.gradient.clone());
+    let (from, made, to) = (gradient.clone(), values.clone(), (to(x), to(other)));
+    let link = step_link(&(&x.link + &other.link)?, move || {
+        let mut dy = from.take(made.len());
+        dy.par_chunks_mut(CHUNK).zip(made.par_chunks(CHUNK)).for_each(|(dy, y)| activation.backward(dy, y));
+        if let Some(other) = to.1 {
+            let mut copy = Buffer::any(dy.len());
+            copy.copy_from_slice(&dy);
+            other.add(copy);
+        }
+        if let Some(x) = to.0 {
+            x.add(dy);
+        }
         Ok(())
     })?;
-    Ok(Node { shape, values: Arc::new(y), link, gradient, arithmetic: x.arithmetic })
+    Ok(Node { shape: x.shape, values, link, gradient, arithmetic: x.arithmetic })
 }
 
 /// The mean over all pixels: `(B, H, W, C)` to a tensor `(B, C)`.

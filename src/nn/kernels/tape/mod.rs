@@ -7,7 +7,12 @@
 
 pub(crate) mod backward;
 pub(crate) mod biased;
+pub(crate) mod joins;
 pub(crate) mod layers;
+pub(crate) mod norm;
+pub(crate) mod packed;
+pub(crate) mod reorder;
+pub(crate) mod response;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -75,6 +80,14 @@ impl Node {
             Ok(())
         };
         self.link.apply_op1(Leave::new(self.values.to_vec(), &self.shape, back))
+    }
+
+    /// The same values in another shape.
+    pub fn seen_as(self, shape: [usize; 4]) -> Result<Node> {
+        if shape.iter().product::<usize>() != self.values.len() {
+            bail!("{:?} cannot be seen as {shape:?}", self.shape)
+        }
+        Ok(Node { shape, ..self })
     }
 
     /// Whether a gradient to it is wanted.

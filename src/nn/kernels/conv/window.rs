@@ -1,0 +1,162 @@
+//! Windows that poolings look through, and the spans of pixels that a mean is taken over.
+
+use candle_core::{Result, bail};
+
+use super::geometry::Geometry;
+
+/// A window that moves over an image, both directions alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Its side.
+    pub kernel: usize,
+    pub stride: usize,
+    /// Pixels around the image that it may lie on.
+    pub padding: usize,
+    /// Whether the last window may reach beyond the padding, as long as it begins on the image or the padding before it (PyTorch's
+    /// `ceil_mode`).
+    pub overhangs: bool,
+}
+
+impl Window {
+    /// One that stays within image and padding.
+    pub const fn new(kernel: usize, stride: usize, padding: usize) -> Window {
+        Window { kernel, stride, padding, overhangs: false }
+    }
+
+    /// One that may reach beyond.
+    pub const fn overhanging(self) -> Window {
+        Window { overhangs: true, ..self }
+    }
+
+    /// How many there are along a side of so many pixels.
+    pub fn count(&self, side: usize) -> Result<usize> {
+        let Window { kernel, stride, padding, overhangs } = *self;
+        if kernel == 0 || stride == 0 || padding * 2 > kernel {
+            bail!(
+                "a pooling needs a window and a stride of at least 1 and padding up to half the window, not {kernel}, {stride} and {padding}"
+            )
+        }
+        let beyond = if overhangs { stride - 1 } else { 0 };
+        if side == 0 || side + 2 * padding + beyond < kernel {
+            bail!("an image side of {side} pixels is too small for a window of {kernel} with padding {padding}")
+        }
+        let count = (side + 2 * padding + beyond - kernel) / stride + 1;
+        let is_outside = overhangs && (count - 1) * stride >= side + padding;
+        Ok(if is_outside { count - 1 } else { count })
+    }
+
+    /// Over maps `(B, H, W, C)`, each channel by itself.
+    pub fn geometry(&self, input: &[usize]) -> Result<Geometry> {
+        let &[batch, in_h, in_w, channels] = input else { bail!("expected four dimensions, got {input:?}") };
+        if batch == 0 || channels == 0 {
+            bail!("empty input {input:?}")
+        }
+        let (out_h, out_w, pad) = (self.count(in_h)?, self.count(in_w)?, self.padding as isize);
+        Ok(Geometry {
+            batch,
+            in_h,
+            in_w,
+            in_c: channels,
+            out_h,
+            out_w,
+            out_c: channels,
+            kernel_h: self.kernel,
+            kernel_w: self.kernel,
+            stride: self.stride,
+            pad_top: pad,
+            pad_left: pad,
+            groups: channels,
+        })
+    }
+}
+
+/// Which pixels means are taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Average {
+    /// Those of the image that each window sees.
+    Windows(Window),
+    /// The same, and padding counts as zeros.
+    Padded(Window),
+    /// A map smaller than this in height or width is brought to at least this much: each pixel is the mean of those that lie under
+    /// it (PyTorch's adaptive pooling). Larger ones stay.
+    AtLeast(usize),
+    /// All of them.
+    All,
+}
+
+/// The pixels of a line or a column that go into one mean, and each one's share of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Span {
+    pub first: usize,
+    pub end: usize,
+    pub share: f32,
+}
+
+impl Average {
+    /// Along height and width.
+    pub(crate) fn spans(self, sides: [usize; 2]) -> Result<[Vec<Span>; 2]> {
+        if sides.contains(&0) {
+            bail!("cannot pool an empty image of {sides:?} pixels")
+        }
+        let even = |first: usize, end: usize| Span { first, end, share: 1.0 / (end - first) as f32 };
+        let along = |side: usize| -> Result<Vec<Span>> {
+            Ok(match self {
+                Average::All => vec![even(0, side)],
+                Average::AtLeast(least) if sides.iter().all(|&side| side >= least) => (0..side).map(|at| even(at, at + 1)).collect(),
+                Average::AtLeast(least) => {
+                    let outputs = least.max(side);
+                    (0..outputs).map(|at| even(at * side / outputs, ((at + 1) * side).div_ceil(outputs))).collect()
+                }
+                Average::Windows(window) | Average::Padded(window) => {
+                    let seen = |at: usize| {
+                        let (from, to) = (at * window.stride, at * window.stride + window.kernel);
+                        let span = even(from.saturating_sub(window.padding), (to - window.padding.min(to)).min(side));
+                        let counted = to.min(side + 2 * window.padding) - from;
+                        if self == Average::Windows(window) { span } else { Span { share: 1.0 / counted as f32, ..span } }
+                    };
+                    (0..window.count(side)?).map(seen).collect()
+                }
+            })
+        };
+        Ok([along(sides[0])?, along(sides[1])?])
+    }
+
+    /// Height and width of what comes out.
+    pub fn output(self, sides: [usize; 2]) -> Result<[usize; 2]> {
+        Ok(self.spans(sides)?.map(|spans| spans.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_counted_as_pytorch_does() {
+        let counts = |window: Window| [2, 3, 4, 5, 6, 7, 112].map(|side| window.count(side).ok());
+        assert_eq!(counts(Window::new(3, 2, 0)), [None, Some(1), Some(1), Some(2), Some(2), Some(3), Some(55)]);
+        assert_eq!(counts(Window::new(3, 2, 0).overhanging()), [Some(1), Some(1), Some(2), Some(2), Some(3), Some(3), Some(56)]);
+        assert_eq!(counts(Window::new(2, 2, 0).overhanging()), [Some(1), Some(2), Some(2), Some(3), Some(3), Some(4), Some(56)]);
+        assert_eq!(counts(Window::new(3, 2, 1)), [Some(1), Some(2), Some(2), Some(3), Some(3), Some(4), Some(56)]);
+        // A third window would begin beyond the image and its padding.
+        assert_eq!(Window::new(2, 3, 1).overhanging().count(3).ok(), Some(2));
+        assert!(Window::new(3, 2, 2).count(9).is_err() && Window::new(3, 0, 0).count(9).is_err() && Window::new(2, 2, 0).count(0).is_err());
+    }
+
+    #[test]
+    fn spans_are_those_of_pytorch() {
+        let spans = |average: Average, side: usize| {
+            let [lines, _] = average.spans([side, side]).unwrap();
+            lines.iter().map(|span| (span.first, span.end, (1.0 / span.share).round() as usize)).collect::<Vec<_>>()
+        };
+        assert_eq!(spans(Average::Windows(Window::new(2, 2, 0).overhanging()), 3), [(0, 2, 2), (2, 3, 1)]);
+        assert_eq!(spans(Average::Windows(Window::new(3, 1, 1)), 3), [(0, 2, 2), (0, 3, 3), (1, 3, 2)]);
+        assert_eq!(spans(Average::Padded(Window::new(3, 1, 1)), 3), [(0, 2, 3), (0, 3, 3), (1, 3, 3)]);
+        assert_eq!(spans(Average::AtLeast(3), 2), [(0, 1, 1), (0, 2, 2), (1, 2, 1)]);
+        assert_eq!(spans(Average::AtLeast(3), 4), [(0, 1, 1), (1, 2, 1), (2, 3, 1), (3, 4, 1)]);
+        assert_eq!(spans(Average::All, 5), [(0, 5, 5)]);
+        // Where one side is too small the other is kept as it is.
+        let [lines, columns] = Average::AtLeast(3).spans([2, 5]).unwrap();
+        assert_eq!((lines.len(), columns.len()), (3, 5));
+    }
+}
