@@ -26,6 +26,8 @@ pub struct Attempt<'a> {
     pub mapping: &'a Mapping,
     pub target: &'a Target,
     pub num_classes: usize,
+    /// Of the images whose patches the weights know, in pixels, where it is another than the architecture's.
+    pub side: Option<usize>,
     /// By timm's names.
     pub tensors: BTreeMap<String, Found>,
     pub problems: Vec<String>,
@@ -54,6 +56,7 @@ impl<'a> Attempt<'a> {
             mapping,
             target,
             num_classes: 0,
+            side: None,
             tensors: BTreeMap::new(),
             problems: Vec::new(),
             left_out: place.outside.keys().map(|name| (*name).to_owned()).collect(),
@@ -91,7 +94,12 @@ impl<'a> Attempt<'a> {
         let head = renamed.get(&classifier("weight")).zip(renamed.get(&classifier("bias")));
         let fits = |(weight, bias): &(&(&str, &Found), &(&str, &Found))| matches!(weight.1.shape.as_slice(), [rows, width] if *width == known.num_features && bias.1.shape == [*rows] && *rows > 0);
         self.num_classes = head.filter(fits).map_or(0, |(weight, _)| weight.1.shape[0]);
-        for expected in known.expected(self.num_classes) {
+        self.side = renamed.iter().find_map(|(name, (_, found))| known.other_side(name, &found.shape));
+        let expected = match self.side {
+            Some(side) => known.expected_at(side, self.num_classes),
+            None => known.expected(self.num_classes),
+        };
+        for expected in expected {
             let name = &expected.name;
             match renamed.remove(name) {
                 None => self.problems.push(format!("tensor `{name}` is missing")),
@@ -104,7 +112,9 @@ impl<'a> Attempt<'a> {
                 Some((_, found)) => drop(self.tensors.insert(name.clone(), found.shaped(expected.shape))),
             }
         }
-        strangers.extend(renamed.into_values().map(|(old, _)| old));
+        let (aside, left): (Vec<_>, Vec<_>) = renamed.into_iter().partition(|(name, _)| known.leaves_aside(name));
+        self.left_out.extend(aside.into_iter().map(|(_, (old, _))| format!("{}{old}", self.place.prefix)));
+        strangers.extend(left.into_iter().map(|(_, (old, _))| old));
     }
 
     /// What a network of its kind has no place for is a fault, unless it is known to lie beside networks.
@@ -169,13 +179,16 @@ fn first(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
 
-/// Whether two shapes are the same but for sides of one at the end: a linear layer and a convolution over one pixel.
+/// Whether two shapes are the same but for sides of one at the end, a linear layer and a convolution over one pixel; or those of a linear
+/// layer over whole maps and of a convolution as large as they are.
 fn same_numbers(a: &[usize], b: &[usize]) -> bool {
     fn plain(shape: &[usize]) -> &[usize] {
         let kept = shape.iter().rposition(|&side| side != 1).map_or(0, |last| last + 1);
         &shape[..kept]
     }
-    plain(a) == plain(b)
+    let is_whole =
+        matches!((a, b), (&[rows, width], &[outputs, channels, height, side]) if rows == outputs && width == channels * height * side);
+    plain(a) == plain(b) || is_whole
 }
 
 fn misshaped(old: &str, found: &Found, expected: &[usize], name: &str, known: &Architecture) -> String {

@@ -4,6 +4,7 @@
 use super::Options;
 use super::matching::Match;
 use super::source::Source;
+use super::texts;
 use crate::domain::card::Card;
 
 /// Builds the card. Options win over the source's card; lists are joined.
@@ -12,10 +13,15 @@ pub fn card(source: &Source, found: &Match, options: &Options) -> Card {
     if options.license.is_some() {
         card.license = options.license.as_ref().map(|license| license.to_lowercase());
     }
-    let task = if found.num_classes > 0 { "image-classification" } else { "image-feature-extraction" };
+    let (task, library) = match (texts::is_encoder(&found.architecture), found.num_classes > 0) {
+        (false, true) => ("image-classification", "timm"),
+        (false, false) => ("image-feature-extraction", "timm"),
+        (true, true) => ("text-classification", "transformers"),
+        (true, false) => ("feature-extraction", "transformers"),
+    };
     card.pipeline_tag.get_or_insert_with(|| task.into());
-    card.library_name.get_or_insert_with(|| "timm".into());
-    join(&mut card.tags, &["timm".into(), task.into()]);
+    card.library_name.get_or_insert_with(|| library.into());
+    join(&mut card.tags, &[library.into(), task.into()]);
     join(&mut card.datasets, &options.datasets);
     join(&mut card.base_model, &options.base_model);
     if card.body.trim().is_empty() {
@@ -64,7 +70,7 @@ fn provenance(source: &Source, found: &Match) -> String {
     };
     format!(
         "\n## Provenance\n\n| | |\n| --- | --- |\n| file | `{}` |\n| form | {} |\n| size | {} bytes |\n| sha256 | `{}` |\n\n\
-         Converted by `hub import`: read as {}; {} tensors stored as 32-bit floats under timm's names, values unchanged otherwise.{dropped}{added} \
+         Converted by `hub import`: read as {}; {} tensors stored as 32-bit floats under {} names, values unchanged otherwise.{dropped}{added} \
          Nothing in the file was executed.\n",
         plain(&source.file_name),
         source.form,
@@ -72,6 +78,7 @@ fn provenance(source: &Source, found: &Match) -> String {
         source.sha256,
         found.mapping,
         found.tensors.len(),
+        if texts::is_encoder(&found.architecture) { "transformers'" } else { "timm's" },
     )
 }
 

@@ -13,7 +13,7 @@ use super::error::{Error, Result};
 use super::matching::Match;
 use super::source::Source;
 use super::tensor::Tensor;
-use super::{Options, labels};
+use super::{Options, labels, texts};
 use crate::domain::config::{ModelConfig, PretrainedCfg};
 use crate::nn::architectures;
 
@@ -29,7 +29,13 @@ pub fn write(source: Source, found: &Match, options: &Options, out: &Path) -> Re
     let folder = building.path();
 
     let labels = options.labels.as_deref().map(labels::read).transpose()?;
-    let config = config(&source, found, options, labels)?;
+    let config = match texts::is_encoder(&found.architecture) {
+        true => texts::config(&source, found, labels),
+        false => config(&source, found, options, labels)?,
+    };
+    if let Some(beside) = source.folder.as_deref().filter(|_| texts::is_encoder(&found.architecture)) {
+        texts::carry(beside, folder)?;
+    }
     config.check().map_err(|error| Error::Invalid { setting: "config.json", problem: error.to_string() })?;
     write_text(&folder.join("config.json"), &format!("{}\n", config.to_json()))?;
     write_text(&folder.join("README.md"), &card::card(&source, found, options).to_markdown())?;
@@ -40,7 +46,11 @@ pub fn write(source: Source, found: &Match, options: &Options, out: &Path) -> Re
     #[cfg(unix)]
     for (path, mode) in [(folder.join(WEIGHTS_FILE), 0o644), (folder.to_owned(), 0o755)] {
         use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(Error::io(&path))?;
+        match std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)) {
+            // A confined process sets no rights; what it makes is for the server that started it.
+            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {}
+            set => set.map_err(Error::io(&path))?,
+        }
     }
     std::fs::rename(folder, out).map_err(Error::io(out))?;
     Ok(())
@@ -64,6 +74,8 @@ fn write_text(path: &Path, text: &str) -> Result<()> {
 /// config.json: the source's own where it has one, the mapping's facts elsewhere.
 fn config(source: &Source, found: &Match, options: &Options, labels: Option<Vec<String>>) -> Result<ModelConfig> {
     let given = source.config.clone();
+    let known = architectures::find(&found.architecture);
+    let usual_pool = known.map_or("avg", |known| known.usual_pool());
     let input = &found.input;
     let classes = found.num_classes;
     let own = given.as_ref().map(|config| config.pretrained_cfg.clone()).unwrap_or_default();
@@ -71,7 +83,7 @@ fn config(source: &Source, found: &Match, options: &Options, labels: Option<Vec<
     let classifier = (classes > 0).then(|| input.classifier.clone()).flatten();
     let pretrained_cfg = PretrainedCfg {
         input_size: own.input_size.or(Some([3, size, size])),
-        fixed_input_size: own.fixed_input_size.or(Some(false)),
+        fixed_input_size: own.fixed_input_size.or_else(|| Some(known.is_some_and(|known| known.fixed_side().is_some()))),
         interpolation: own.interpolation.or_else(|| input.interpolation.clone()),
         crop_pct: own.crop_pct.or(input.crop_pct),
         crop_mode: own.crop_mode.or_else(|| Some("center".into())),
@@ -83,7 +95,6 @@ fn config(source: &Source, found: &Match, options: &Options, labels: Option<Vec<
         license: options.license.clone().or(own.license),
         extra: own.extra,
     };
-    let usual_pool = architectures::find(&found.architecture).map_or("avg", |known| known.usual_pool());
     let label_names = labels.or_else(|| given.as_ref().and_then(|config| config.label_names.clone()));
     if let Some(names) = &label_names
         && names.len() != classes
@@ -103,6 +114,7 @@ fn config(source: &Source, found: &Match, options: &Options, labels: Option<Vec<
         label_descriptions: given.as_ref().and_then(|config| config.label_descriptions.clone()),
         model_args: given.as_ref().and_then(|config| config.model_args.clone()),
         pretrained_cfg,
+        sentence: given.as_ref().and_then(|config| config.sentence.clone()),
         extra: given.map(|config| config.extra).unwrap_or_default(),
     })
 }

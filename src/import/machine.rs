@@ -4,13 +4,9 @@ use std::collections::HashMap;
 
 use super::error::{Error, Result, corrupt};
 use super::input::Input;
-use super::pickle::{Id, Value};
+use super::pickle::{Id, Limits, Value};
 use super::torch_calls;
 
-/// Longest pickle; PyTorch keeps the numbers outside of it, so real ones are a few hundred KiB.
-const MAX_PICKLE_BYTES: usize = 32 * 1024 * 1024;
-pub(super) const MAX_VALUES: usize = 1_000_000;
-const MAX_MEMO: usize = 1_000_000;
 const MAX_MARKS: usize = 1_000;
 
 /// The state of a reading.
@@ -25,12 +21,13 @@ pub(super) struct Machine<'a> {
     globals: HashMap<(String, String), Id>,
     /// Items that calls have copied: a shared list may be copied often, each time for a few bytes of input.
     copied: usize,
+    limits: Limits,
 }
 
 impl<'a> Machine<'a> {
-    pub(super) fn new(input: &'a [u8]) -> Self {
+    pub(super) fn new(input: &'a [u8], limits: Limits) -> Self {
         let (stack, marks, memo, globals) = (Vec::new(), Vec::new(), HashMap::new(), HashMap::new());
-        Machine { input: Input { bytes: input, at: 0 }, values: Vec::new(), stack, marks, memo, globals, copied: 0 }
+        Machine { input: Input { bytes: input, at: 0 }, values: Vec::new(), stack, marks, memo, globals, copied: 0, limits }
     }
 
     /// All values built, and the number of bytes read.
@@ -41,8 +38,8 @@ impl<'a> Machine<'a> {
     /// Runs to STOP and gives the value it leaves.
     pub(super) fn run(&mut self) -> Result<Id> {
         loop {
-            if self.input.at > MAX_PICKLE_BYTES {
-                return Err(Error::TooLarge(format!("its pickle is longer than {MAX_PICKLE_BYTES} bytes")));
+            if self.input.at > self.limits.bytes {
+                return Err(Error::TooLarge(format!("its pickle is longer than {} bytes", self.limits.bytes)));
             }
             let start = self.input.at;
             let opcode = self.input.byte()?;
@@ -67,7 +64,8 @@ impl<'a> Machine<'a> {
             b'M' => Value::Int(u16::from_le_bytes(self.input.array()?).into()),
             0x8a | 0x8b => {
                 let length = if opcode == 0x8a { self.input.byte()?.into() } else { u32::from_le_bytes(self.input.array()?) };
-                self.input.long(length as usize)?.map_or(Value::Bytes, Value::Int)
+                let start = self.input.at;
+                self.input.long(length as usize)?.map_or(Value::Bytes(start..self.input.at), Value::Int)
             }
             b'G' => Value::Float(f64::from_be_bytes(self.input.array()?)),
             b'X' => {
@@ -80,12 +78,12 @@ impl<'a> Machine<'a> {
             }
             b'U' | b'T' => {
                 let length = if opcode == b'U' { self.input.byte()?.into() } else { u32::from_le_bytes(self.input.array()?) };
-                bytes_or_text(self.input.take(length as usize)?)
+                let start = self.input.at;
+                bytes_or_text(self.input.take(length as usize)?, start)
             }
             b'C' | b'B' => {
                 let length = if opcode == b'C' { self.input.byte()?.into() } else { u32::from_le_bytes(self.input.array()?) };
-                self.input.take(length as usize)?;
-                Value::Bytes
+                self.bytes(length as usize)?
             }
             0x8d => {
                 let length = self.input.length()?;
@@ -93,13 +91,19 @@ impl<'a> Machine<'a> {
             }
             0x8e | 0x96 => {
                 let length = self.input.length()?;
-                self.input.take(length)?;
-                Value::Bytes
+                self.bytes(length)?
             }
             _ => return Ok(false),
         };
         self.push(value)?;
         Ok(true)
+    }
+
+    /// Bytes stay where they are.
+    fn bytes(&mut self, length: usize) -> Result<Value> {
+        let start = self.input.at;
+        self.input.take(length)?;
+        Ok(Value::Bytes(start..self.input.at))
     }
 
     /// Opcodes that make or fill tuples, lists and dicts.
@@ -230,7 +234,7 @@ impl<'a> Machine<'a> {
                 if let Value::Dict(items) = &value {
                     self.copied += items.len();
                 }
-                if self.copied > MAX_VALUES {
+                if self.copied > self.limits.values {
                     return Err(Error::TooLarge("its pickle copies too many values".into()));
                 }
                 self.push(value)?;
@@ -254,27 +258,29 @@ impl<'a> Machine<'a> {
                 self.pop_mark()?;
                 self.import(module, name)?;
                 let class = self.pop()?;
-                self.instance(class, "INST")?;
+                self.instance(class, None, "INST")?;
             }
             b'o' => {
                 let class = self.pop_mark()?.first().copied().ok_or_else(underflow)?;
-                self.instance(class, "OBJ")?;
+                self.instance(class, None, "OBJ")?;
             }
             0x81 | 0x92 => {
-                let arguments = if opcode == 0x81 { 1 } else { 2 };
-                for _ in 0..arguments {
+                // What is given by name comes last, and nothing that is read here is made so.
+                if opcode == 0x92 {
                     self.pop()?;
                 }
+                let arguments = self.pop()?;
                 let class = self.pop()?;
-                self.instance(class, "NEWOBJ")?;
+                self.instance(class, Some(arguments), "NEWOBJ")?;
             }
             b'b' => {
-                // State of an OrderedDict is its `_metadata`, which nothing needs, and that of an object concerns its
-                // class; a list or tuple has none.
-                self.pop()?;
+                // State of an OrderedDict is its `_metadata`, which nothing needs; a list or tuple has none.
+                let state = self.pop()?;
                 let object = self.top()?;
-                if !matches!(self.values[object], Value::Dict(_) | Value::Object(_) | Value::Tensor(_)) {
-                    return Err(Error::RefusedGlobal { global: "__setstate__".into(), why: "it sets the state of an object".into() });
+                match &mut self.values[object] {
+                    Value::Object(object) => object.state = Some(state),
+                    Value::Dict(_) | Value::Tensor(_) => {}
+                    _ => return Err(Error::RefusedGlobal { global: "__setstate__".into(), why: "it sets the state of an object".into() }),
                 }
             }
             _ => return Ok(false),
@@ -295,14 +301,14 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn instance(&mut self, class: Id, opcode: &str) -> Result<()> {
-        let value = torch_calls::instance(&self.values, class, opcode)?;
+    fn instance(&mut self, class: Id, arguments: Option<Id>, opcode: &str) -> Result<()> {
+        let value = torch_calls::instance(&self.values, class, arguments, opcode)?;
         self.push(value)
     }
 
     fn push(&mut self, value: Value) -> Result<()> {
-        if self.values.len() >= MAX_VALUES {
-            return Err(Error::TooLarge(format!("its pickle holds more than {MAX_VALUES} values")));
+        if self.values.len() >= self.limits.values {
+            return Err(Error::TooLarge(format!("its pickle holds more than {} values", self.limits.values)));
         }
         self.values.push(value);
         self.stack.push(self.values.len() - 1);
@@ -353,7 +359,7 @@ impl<'a> Machine<'a> {
 
     fn remember(&mut self, slot: u32) -> Result<()> {
         let id = self.top()?;
-        if self.memo.len() >= MAX_MEMO {
+        if self.memo.len() >= self.limits.values {
             return Err(Error::TooLarge("its pickle remembers too many values".into()));
         }
         self.memo.insert(slot, id);
@@ -368,8 +374,8 @@ impl<'a> Machine<'a> {
 }
 
 /// Python 2 had one kind of string for both; names of tensors are ASCII in all its files.
-fn bytes_or_text(bytes: &[u8]) -> Value {
-    std::str::from_utf8(bytes).map_or(Value::Bytes, |text| Value::Text(text.to_owned()))
+fn bytes_or_text(bytes: &[u8], start: usize) -> Value {
+    std::str::from_utf8(bytes).map_or(Value::Bytes(start..start + bytes.len()), |text| Value::Text(text.to_owned()))
 }
 
 fn pairs(items: Vec<Id>) -> Result<Vec<(Id, Id)>> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::attempt::{Attempt, Place};
 use super::error::{Error, Result};
-use super::names::{Input, Target, mappings};
+use super::names::{Input, Target, mappings, of_encoder};
 use super::prefixes;
 use super::state_dict::{Candidate, Checkpoint, Found, StateDict, shown};
 use crate::domain::safetensors::is_counter;
@@ -46,7 +46,8 @@ pub fn find(file: &Checkpoint, architecture: Option<&str>, key: Option<&str>) ->
     }
     let dicts: Vec<(Candidate, usize)> = file.candidates.iter().cloned().map(without_counters).collect();
     let places = places(&dicts, key)?;
-    let mappings = mappings()?;
+    let mut mappings = mappings()?;
+    mappings.extend(wanted.and_then(of_encoder));
     let (mut complete, mut closest): (Vec<Attempt>, Option<Attempt>) = (Vec::new(), None);
     for place in &places {
         for mapping in &mappings {
@@ -65,12 +66,13 @@ pub fn find(file: &Checkpoint, architecture: Option<&str>, key: Option<&str>) ->
         }
     }
     let chosen = choose(&complete)?.ok_or_else(|| no_match(closest.as_ref()))?;
+    let input = chosen.mapping.input_of(chosen.target);
     let dropped = dicts.iter().find(|(dict, _)| dict.key == chosen.place.key).map_or(0, |(_, dropped)| *dropped);
     Ok(Match {
         architecture: chosen.target.name.clone(),
         num_classes: chosen.num_classes,
         num_features: architectures::find(&chosen.target.name).map_or(0, |known| known.num_features),
-        input: chosen.mapping.input_of(chosen.target),
+        input: Input { size: chosen.side.or(input.size), ..input },
         mapping: chosen.mapping.title.clone(),
         tensors: chosen.tensors.clone(),
         add_to_variances: chosen.mapping.add_to_variances,
@@ -110,15 +112,15 @@ fn places<'a>(dicts: &'a [(Candidate, usize)], key: Option<&str>) -> Result<Vec<
     Ok(places)
 }
 
-/// The best of what is complete: by the words of its place, with a classifier, with the fewest left out.
+/// The best of what is complete: by the words of its place, with a classifier, made for images of this side, with the fewest left out.
 fn choose<'a, 'b>(complete: &'b [Attempt<'a>]) -> Result<Option<&'b Attempt<'a>>> {
     let by = |attempt: &&Attempt| {
         let place = attempt.place.name();
-        (prefixes::rank(&place), attempt.num_classes == 0, attempt.left_out.len(), place)
+        (prefixes::rank(&place), attempt.num_classes == 0, attempt.side.is_some(), attempt.left_out.len(), place)
     };
     let Some(best) = complete.iter().min_by_key(by) else { return Ok(None) };
-    let twins: BTreeSet<&str> =
-        complete.iter().filter(|other| other.place.name() == best.place.name()).map(|other| other.target.name.as_str()).collect();
+    let twin = |other: &&Attempt| other.place.name() == best.place.name() && other.side.is_some() == best.side.is_some();
+    let twins: BTreeSet<&str> = complete.iter().filter(twin).map(|other| other.target.name.as_str()).collect();
     if twins.len() > 1 {
         let names = twins.into_iter().collect::<Vec<_>>().join(" and ");
         return Err(Error::NoMatch(format!("these weights fit {names} alike; say which one with --architecture")));
@@ -157,6 +159,9 @@ fn notes(file: &Checkpoint, chosen: &Attempt, complete: &[Attempt]) -> Vec<Strin
         ));
     } else if !taken.is_empty() {
         notes.push(format!("the weights lie under {}", shown(&taken)));
+    }
+    if let Some(side) = chosen.side {
+        notes.push(format!("the positions are those of images of {side} pixels, which is the side it is written with"));
     }
     if let Some(module) = &chosen.adopted {
         notes.push(format!("{} was taken for the classifier", shown(module)));

@@ -51,7 +51,7 @@ fn every_architecture_of_every_mapping_is_recognised() {
                     Err(error) => {
                         // Twins that differ in preprocessing alone.
                         let twins =
-                            target.name.contains("efficientnet_lite") || ["vit_", "deit_"].iter().any(|twin| target.name.starts_with(twin));
+                            target.name.contains("efficientnet") || ["vit_", "deit_"].iter().any(|twin| target.name.starts_with(twin));
                         assert!(error.to_string().contains("--architecture") && twins, "{error}")
                     }
                 }
@@ -66,7 +66,7 @@ fn timm_names_cover_the_registry_and_agree_with_it() {
     for known in architectures::all() {
         let target = mappings[0].architectures.iter().find(|target| target.name == known.name).unwrap();
         let input = mappings[0].input_of(target);
-        let architectures::UsualInput::Image(image) = known.input;
+        let architectures::UsualInput::Image(image) = known.input else { continue };
         assert_eq!(input.size, Some(image.size), "{}", known.name);
         assert_eq!(input.crop_pct, Some(image.crop_pct), "{}", known.name);
         assert_eq!(input.interpolation.as_deref(), Some(image.interpolation), "{}", known.name);
@@ -90,6 +90,79 @@ fn the_names_torchvision_writes_are_understood() {
     assert_eq!((found.architecture.as_str(), found.num_classes, found.num_features), ("mobilenetv2_100", 1000, 1280));
     assert_eq!(found.dropped, 52);
     assert!(found.mapping.contains("torchvision"));
+}
+
+#[test]
+fn what_is_made_here_is_left_out_though_others_store_it() {
+    let mut tensors = named("names of its authors", "swin_tiny_patch4_window7_224", 10);
+    assert!(tensors.contains_key("layers.0.downsample.reduction.weight") && tensors.contains_key("head.weight"));
+    let mut index = tensor(&[49, 49]);
+    index.dtype = Dtype::I64;
+    tensors.insert("layers.0.blocks.0.attn.relative_position_index".into(), index);
+    tensors.insert("layers.0.blocks.1.attn_mask".into(), tensor(&[64, 49, 49]));
+    let found = find(tensors, None).unwrap();
+    assert_eq!((found.architecture.as_str(), found.num_classes), ("swin_tiny_patch4_window7_224", 10));
+    assert!(found.tensors.contains_key("layers.1.downsample.reduction.weight") && found.tensors.contains_key("head.fc.bias"));
+    assert!(found.notes.iter().any(|note| note.contains("attn_mask")), "{:?}", found.notes);
+}
+
+#[test]
+fn linear_layers_over_whole_maps_are_convolutions_as_large() {
+    let mut tensors = named("VGG", "vgg11", 7);
+    tensors.insert("classifier.0.weight".into(), tensor(&[4096, 25088]));
+    let found = find(tensors.clone(), None).unwrap();
+    assert_eq!((found.architecture.as_str(), found.num_classes, found.num_features), ("vgg11", 7, 4096));
+    assert_eq!(found.tensors["pre_logits.fc1.weight"].shape, [4096, 512, 7, 7]);
+    tensors.insert("classifier.0.weight".into(), tensor(&[4096, 25087]));
+    assert!(find(tensors, None).unwrap_err().to_string().contains("`classifier.0.weight` has shape [4096, 25087]"));
+}
+
+#[test]
+fn the_names_of_torchvisions_large_networks_are_understood() {
+    let text = include_str!("../../tests/golden/torchvision_names.json");
+    let networks: BTreeMap<String, BTreeMap<String, Vec<usize>>> = serde_json::from_str(text).unwrap();
+    assert_eq!(networks.len(), 7);
+    for (architecture, tensors) in networks {
+        let tensors = tensors.into_iter().map(|(name, shape)| (name, tensor(&shape))).collect();
+        let found = find(tensors, Some(&architecture)).unwrap();
+        assert_eq!((found.architecture.as_str(), found.num_classes), (architecture.as_str(), 5), "{:?}", found.notes);
+        let expected = architectures::expected(&architecture, 5).unwrap();
+        assert!(expected.len() == found.tensors.len() && expected.iter().all(|one| found.tensors[&one.name].shape == one.shape));
+    }
+}
+
+#[test]
+fn positions_for_images_of_another_side_are_taken_as_they_are() {
+    let at = |side: usize, architecture: &str| -> StateDict {
+        let expected = architectures::get(architecture).unwrap().expected_at(side, 7);
+        expected.into_iter().map(|one| (one.name, tensor(&one.shape))).collect()
+    };
+    let found = find(at(224, "vit_small_patch14_dinov2"), None).unwrap();
+    assert_eq!((found.architecture.as_str(), found.input.size, found.num_classes), ("vit_small_patch14_dinov2", Some(224), 7));
+    assert_eq!(found.tensors["pos_embed"].shape, [1, 257, 384]);
+    assert!(found.notes.iter().any(|note| note.contains("224 pixels")), "{:?}", found.notes);
+    // One that is made for this side stands before those that are made for others.
+    let found = find(at(384, "vit_tiny_patch16_224"), None).unwrap();
+    assert_eq!((found.architecture.as_str(), found.input.size), ("vit_tiny_patch16_384", Some(384)));
+    let asked = find(at(384, "vit_tiny_patch16_224"), Some("vit_tiny_patch16_224")).unwrap();
+    assert_eq!((asked.architecture.as_str(), asked.input.size), ("vit_tiny_patch16_224", Some(384)));
+    let alike = find(at(320, "vit_tiny_patch16_224"), None).unwrap_err().to_string();
+    assert!(alike.contains("vit_tiny_patch16_384") && alike.contains("--architecture"), "{alike}");
+    let mut oblong = at(224, "vit_small_patch14_dinov2");
+    oblong.insert("pos_embed".into(), tensor(&[1, 255, 384]));
+    assert!(find(oblong, None).unwrap_err().to_string().contains("`pos_embed` has shape [1, 255, 384]"));
+}
+
+#[test]
+fn a_second_classifier_that_training_needed_is_left_out() {
+    let mut tensors = named("timm", "inception_v3", 7);
+    tensors.insert("AuxLogits.fc.weight".into(), tensor(&[7, 768]));
+    tensors.insert("AuxLogits.conv0.conv.weight".into(), tensor(&[128, 768, 1, 1]));
+    let found = find(tensors.clone(), None).unwrap();
+    assert_eq!((found.architecture.as_str(), found.num_classes), ("inception_v3", 7));
+    assert!(found.notes.iter().any(|note| note.contains("AuxLogits")), "{:?}", found.notes);
+    tensors.insert("AuxLogits2.fc.weight".into(), tensor(&[7, 768]));
+    assert!(find(tensors, None).unwrap_err().to_string().contains("`AuxLogits2.fc.weight` has no place"));
 }
 
 #[test]

@@ -3,14 +3,15 @@
 //! A source is a safetensors file, a PyTorch file of the zip or the legacy form, their parts, or a folder with one of them.
 //! Nothing in it is executed: `pickle` builds plain values and calls no name; `globals` is the table of names, with those
 //! that end the reading. `state_dict` finds every dict of tensors, `names` holds the tables from other projects' tensor
-//! names to timm's, `matching` proves that an architecture is complete, `folder` writes the result in one piece. `forms`
-//! calls what is not read by its name. `mirror` fetches whole repos from another hub.
+//! names to timm's, `matching` proves that an architecture is complete, `folder` writes the result in one piece. `texts`
+//! carries over what stands beside a text encoder's weights. `forms` calls what is not read by its name; `word_vectors` and `gensim` hand files of word vectors to the room that stores those. `mirror` fetches whole repos from another hub.
 
 mod attempt;
 mod card;
 mod error;
 mod folder;
 mod forms;
+mod gensim;
 mod globals;
 mod input;
 mod labels;
@@ -27,14 +28,17 @@ mod shards;
 mod source;
 mod state_dict;
 mod tensor;
+mod texts;
 mod torch_calls;
 mod torch_file;
+mod word_vectors;
 
 use std::path::{Path, PathBuf};
 
 use crate::domain::config::ModelConfig;
 use crate::domain::safetensors::is_buffer;
 use crate::nn::architectures;
+use crate::vectors::Dtype;
 
 pub use error::{Error, Result};
 
@@ -55,6 +59,10 @@ pub struct Options {
     pub labels: Option<PathBuf>,
     /// Models these weights were made from.
     pub base_model: Vec<String>,
+    /// How word vectors are stored.
+    pub dtype: Dtype,
+    /// The list of words beside an array of their vectors.
+    pub words: Option<PathBuf>,
     /// Which of a file's dicts, or which prefix, holds the weights; the best match when absent.
     pub key: Option<String>,
 }
@@ -107,6 +115,9 @@ pub struct Imported {
 /// [`Error::RefusedGlobal`] when the file would run code, [`Error::NoMatch`] when the tensors fit no known
 /// architecture, [`Error::Corrupt`] when the file contradicts itself. `out` is untouched then.
 pub fn import(source: &Path, options: &Options, out: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Imported> {
+    if let Some(imported) = word_vectors::import(source, options, out, progress)? {
+        return Ok(imported);
+    }
     let read = source::read(source, progress)?;
     let size = read.size_bytes;
     progress(Progress { step: Step::Matching, done: 0, total: size });
@@ -147,11 +158,13 @@ fn obeyed(config: &ModelConfig, found: &matching::Match) -> Result<()> {
 fn missing_facts(source: &source::Source, options: &Options) -> Vec<String> {
     let card = source.card.as_ref();
     let mut notes = Vec::new();
-    if options.license.is_none() && card.is_none_or(|card| card.license.is_none()) {
-        notes.push("no licence is stated; say under which one the weights may be used with --license".to_owned());
-    }
+    notes.extend(missing_license(options.license.is_none() && card.is_none_or(|card| card.license.is_none())));
     if options.datasets.is_empty() && card.is_none_or(|card| card.datasets.is_empty()) {
         notes.push("no source data set is stated; say what the weights were trained on with --dataset".to_owned());
     }
     notes
+}
+
+fn missing_license(is_missing: bool) -> Option<String> {
+    is_missing.then(|| "no licence is stated; say under which one the weights may be used with --license".to_owned())
 }

@@ -92,6 +92,17 @@ pub fn mappings() -> Result<Vec<Mapping>> {
 /// timm's own names, kept as they are; torchvision's ResNets use the same ones. A config.json beside the weights wins
 /// over the input numbers.
 fn of_timm() -> Mapping {
+    own("names of timm", architectures::all())
+}
+
+/// Those of transformers, for the text encoder that is called so; none where it is another network.
+pub fn of_encoder(architecture: &str) -> Option<Mapping> {
+    let known = architectures::find(architecture).filter(|known| known.is_encoder())?;
+    Some(own("names of transformers", std::iter::once(known)))
+}
+
+/// Names as they are here.
+fn own(title: &str, known: impl Iterator<Item = &'static architectures::Architecture>) -> Mapping {
     let target = |known: &architectures::Architecture| Target {
         name: known.name.into(),
         repeats: Vec::new(),
@@ -99,14 +110,14 @@ fn of_timm() -> Mapping {
         input: Input::of(known),
     };
     Mapping {
-        title: "names of timm".into(),
+        title: title.into(),
         identity: true,
         modules: BTreeMap::new(),
         blocks: None,
         patterns: BTreeMap::new(),
         add_to_variances: 0.0,
         input: Input::default(),
-        architectures: architectures::all().map(target).collect(),
+        architectures: known.map(target).collect(),
     }
 }
 
@@ -123,6 +134,7 @@ impl Input {
                 std: Some(image.std),
                 ..ends
             },
+            architectures::UsualInput::Text(_) => ends,
         }
     }
 }

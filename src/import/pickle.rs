@@ -6,12 +6,29 @@
 //! opaque values, and what Python would make by calling them is an opaque object here. Values live in an arena and
 //! refer to each other by index, so that cycles and shared values cost nothing, and all work is bounded by the input's size.
 
+use std::ops::Range;
+
 use super::error::Result;
 use super::machine::Machine;
 use super::tensor::Dtype;
 
 /// Index of a value in the arena.
 pub type Id = usize;
+
+/// What one pickle may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub(super) bytes: usize,
+    /// Values built, and of those the ones that are remembered.
+    pub(super) values: usize,
+}
+
+impl Limits {
+    /// PyTorch keeps the numbers outside of its pickles, so that real ones are a few hundred KiB.
+    pub const WEIGHTS: Limits = Limits { bytes: 32 << 20, values: 1_000_000 };
+    /// gensim's hold every word, and small matrices too.
+    pub const WORDS: Limits = Limits { bytes: 4 << 30, values: 64_000_000 };
+}
 
 /// The names whose calls are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +52,8 @@ pub enum Value {
     Int(i128),
     Float(f64),
     Text(String),
-    Bytes,
+    /// Where they lie in the pickle; also a whole number of more than 128 bits.
+    Bytes(Range<usize>),
     Tuple(Vec<Id>),
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
@@ -64,6 +82,10 @@ pub struct Storage {
 pub struct Object {
     /// The name it was made of.
     pub class: Id,
+    /// The tuple of what it was made with, where there was one.
+    pub arguments: Option<Id>,
+    /// What Python would set it to afterwards.
+    pub state: Option<Id>,
     /// Of what behaves as a dict.
     pub items: Vec<(Id, Id)>,
 }
@@ -115,7 +137,12 @@ impl Pickle {
 
 /// Reads one pickle from the beginning of `input`.
 pub fn read(input: &[u8]) -> Result<Pickle> {
-    let mut machine = Machine::new(input);
+    read_within(input, Limits::WEIGHTS)
+}
+
+/// The same within other limits.
+pub fn read_within(input: &[u8], limits: Limits) -> Result<Pickle> {
+    let mut machine = Machine::new(input, limits);
     let root = machine.run()?;
     let (values, length) = machine.into_values();
     Ok(Pickle { values, root, length })

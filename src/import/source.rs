@@ -28,6 +28,8 @@ const OTHERS: [&str; 8] = [".h5", ".hdf5", ".keras", ".onnx", ".pb", ".tflite", 
 pub struct Source {
     pub file: Checkpoint,
     pub file_name: String,
+    /// What it lies in, where that is what was named.
+    pub folder: Option<PathBuf>,
     pub size_bytes: u64,
     pub sha256: String,
     /// In words: `PyTorch file, legacy form`.
@@ -60,7 +62,8 @@ pub fn read(path: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Source> {
     let (config, card) = if is_folder { companions(path)? } else { (None, None) };
     let form = forms.first().copied().unwrap_or("no file");
     let sha256 = hex::encode(hash.finalize());
-    Ok(Source { file: file.unwrap_or_default(), file_name, size_bytes, sha256, form, config, card })
+    let folder = is_folder.then(|| path.to_owned());
+    Ok(Source { file: file.unwrap_or_default(), file_name, folder, size_bytes, sha256, form, config, card })
 }
 
 fn read_tensors(path: &Path, bytes: Vec<u8>) -> Result<(&'static str, Checkpoint)> {

@@ -20,12 +20,12 @@ pub(super) fn named(module: &str, name: &str) -> Result<Value> {
 }
 
 /// REDUCE: answers the calls on the allow-list.
-pub(super) fn apply(values: &[Value], callable: Id, arguments: Id) -> Result<Value> {
-    let Value::Tuple(arguments) = &values[arguments] else {
+pub(super) fn apply(values: &[Value], callable: Id, tuple: Id) -> Result<Value> {
+    let Value::Tuple(arguments) = &values[tuple] else {
         return Err(corrupt("a call has arguments that are not a tuple"));
     };
     match &values[callable] {
-        Value::Other(_) | Value::Object(_) => Ok(object(values, callable, arguments)),
+        Value::Other(_) | Value::Object(_) => Ok(object(values, callable, tuple, arguments)),
         Value::Global(Global::OrderedDict) => ordered_dict(values, arguments),
         Value::Global(Global::RebuildTensor) => rebuild_tensor(values, arguments),
         Value::Global(Global::RebuildPlain) => match arguments.as_slice() {
@@ -56,17 +56,17 @@ pub(super) fn apply(values: &[Value], callable: Id, arguments: Id) -> Result<Val
 }
 
 /// What a name that is never called would have made; `copyreg` says of which class.
-fn object(values: &[Value], callable: Id, arguments: &[Id]) -> Value {
+fn object(values: &[Value], callable: Id, tuple: Id, arguments: &[Id]) -> Value {
     let of_class = matches!(&values[callable], Value::Other(name) if name.ends_with("._reconstructor") || name.ends_with(".__newobj__"));
     let named = arguments.first().copied().filter(|&first| of_class && matches!(values[first], Value::Other(_)));
-    Value::Object(Box::new(Object { class: named.unwrap_or(callable), items: Vec::new() }))
+    Value::Object(Box::new(Object { class: named.unwrap_or(callable), arguments: Some(tuple), state: None, items: Vec::new() }))
 }
 
 /// NEWOBJ and its kin: an object of a class.
-pub(super) fn instance(values: &[Value], class: Id, opcode: &str) -> Result<Value> {
+pub(super) fn instance(values: &[Value], class: Id, arguments: Option<Id>, opcode: &str) -> Result<Value> {
     match &values[class] {
         Value::Global(Global::OrderedDict) => Ok(Value::Dict(Vec::new())),
-        Value::Other(_) => Ok(Value::Object(Box::new(Object { class, items: Vec::new() }))),
+        Value::Other(_) => Ok(Value::Object(Box::new(Object { class, arguments, state: None, items: Vec::new() }))),
         _ => Err(Error::RefusedGlobal {
             global: opcode.into(),
             why: "it makes an object of something that is no class of plain values".into(),

@@ -1,16 +1,15 @@
 //! The address of another hub, and where its answers may lead us: to itself, or over https to a host of the open
-//! internet. Never to this machine or its network, which an address from outside could otherwise reach through us
-//! (server-side request forgery, CWE-918).
+//! internet (`outbound`).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Url};
 
 use super::{Error, Result};
+use crate::outbound::Destinations;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(20);
 /// How long it may be silent.
@@ -68,14 +67,13 @@ impl Endpoint {
         // A second call would only say that there is a provider already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let origin = self.url.clone();
+        let chosen = self.url.host_str().into_iter().map(str::to_owned).chain(proxies.iter().cloned());
         let client = Client::builder()
             .user_agent(concat!("backbone-hub/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_WITHIN)
             .read_timeout(PATIENCE)
             .redirect(Policy::custom(move |attempt| follow(&origin, attempt)))
-            .dns_resolver(Arc::new(Guarded {
-                chosen: self.url.host_str().into_iter().map(str::to_owned).chain(proxies.iter().cloned()).collect(),
-            }))
+            .dns_resolver(Arc::new(Destinations::with_hosts(chosen)))
             .build();
         client.map_err(|e| Error::Endpoint { text: self.text.clone(), problem: e.to_string() })
     }
@@ -92,53 +90,6 @@ fn follow(origin: &Url, attempt: Attempt<'_>) -> reqwest::redirect::Action {
 fn may_follow(origin: &Url, to: &Url) -> bool {
     let same = to.origin() == origin.origin();
     same || to.scheme() == "https" && to.domain().is_some_and(|name| name.contains('.') && !name.ends_with(".localhost"))
-}
-
-/// Looks names up, and forgets answers that lead into a private network, unless the name was chosen by whoever runs
-/// this: the endpoint's own, or that of a proxy on the way to it.
-struct Guarded {
-    chosen: Vec<String>,
-}
-
-impl Resolve for Guarded {
-    fn resolve(&self, name: Name) -> Resolving {
-        let chosen = self.chosen.iter().any(|own| name.as_str().eq_ignore_ascii_case(own));
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|address| chosen || is_public(address.ip())).collect();
-            if allowed.is_empty() {
-                return Err(format!("{} has no public address", name.as_str()).into());
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// Addresses anybody on the internet may have (RFC 6890 lists those nobody there has).
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => is_public_v6(v6),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let shared = a == 100 && (64..128).contains(&b);
-    let protocol = a == 192 && b == 0 && c == 0;
-    let benchmark = a == 198 && (b == 18 || b == 19);
-    let special = address.is_private() || address.is_loopback() || address.is_link_local() || address.is_documentation();
-    !(a == 0 || a >= 224 || shared || protocol || benchmark || special)
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let first = address.segments();
-    match (address.to_ipv4(), first) {
-        // Written as the older kind, or translated to it (RFC 6052, 6to4, Teredo): judged by what it leads to, or not at all.
-        (Some(v4), _) => is_public_v4(v4),
-        (None, [0x64, 0xff9b, ..] | [0x2002, ..] | [0x2001, 0, ..] | [0x2001, 0xdb8, ..]) => false,
-        (None, [first, ..]) => (first & 0xe000) == 0x2000,
-    }
 }
 
 /// The innermost words of a failed request, without its address, which may be signed.
@@ -195,33 +146,5 @@ mod tests {
             assert!(!may_follow(&public, &url) && !may_follow(&local, &url), "{bad}");
         }
         assert!(may_follow(&local, &Url::parse("http://127.0.0.1:8080/other").unwrap()));
-    }
-
-    #[test]
-    fn names_that_lead_inside_are_not_followed() {
-        let public = ["1.1.1.1", "18.154.227.7", "2606:4700::1111", "::ffff:8.8.8.8"];
-        let inside = [
-            "0.0.0.0",
-            "10.1.2.3",
-            "127.0.0.1",
-            "169.254.169.254",
-            "172.16.0.1",
-            "192.168.1.1",
-            "100.64.0.1",
-            "192.0.0.8",
-            "198.18.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "fe80::1",
-            "fc00::1",
-            "ff02::1",
-            "::ffff:10.0.0.1",
-            "64:ff9b::a00:1",
-            "2002:a00:1::",
-        ];
-        public.iter().for_each(|text| assert!(is_public(text.parse().unwrap()), "{text}"));
-        inside.iter().for_each(|text| assert!(!is_public(text.parse().unwrap()), "{text}"));
     }
 }

@@ -50,6 +50,16 @@ pub struct RemoteFile {
     pub(super) proof: Proof,
 }
 
+impl RemoteFile {
+    /// What it must hash to, where the other hub says that by sha256.
+    pub fn sha256(&self) -> Option<Digest> {
+        match self.proof {
+            Proof::Sha256(digest) => Some(digest),
+            Proof::Git(_) => None,
+        }
+    }
+}
+
 impl Snapshot {
     pub fn total_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size_bytes).fold(0, u64::saturating_add)

@@ -12,7 +12,7 @@ mod listing;
 mod pace;
 mod proof;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
@@ -48,8 +48,10 @@ pub type Tell = Arc<dyn Fn(Event) + Send + Sync>;
 /// Another hub. Cheap to clone.
 #[derive(Clone)]
 pub struct Upstream {
-    http: reqwest::Client,
+    /// Made at the first question: a client reads the machine's certificates, for which a server that is never asked needs no time.
+    http: Arc<OnceLock<reqwest::Client>>,
     endpoint: Endpoint,
+    proxies: Arc<[String]>,
     token: Option<Arc<str>>,
     patience: Duration,
 }
@@ -63,7 +65,7 @@ impl Upstream {
         if let Some(token) = token {
             endpoint.check_token(token)?;
         }
-        Ok(Upstream { http: endpoint.client(proxies)?, endpoint, token: token.map(Arc::from), patience: PATIENCE })
+        Ok(Upstream { http: Arc::default(), endpoint, proxies: proxies.into(), token: token.map(Arc::from), patience: PATIENCE })
     }
 
     /// The same; a transfer that moves almost nothing for so long is given up.
@@ -71,13 +73,26 @@ impl Upstream {
         Upstream { patience, ..self }
     }
 
+    /// Does it ask as somebody?
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// How people know it.
     pub fn address(&self) -> &str {
         self.endpoint.as_str()
     }
 
+    fn client(&self) -> Result<reqwest::Client> {
+        if let Some(client) = self.http.get() {
+            return Ok(client.clone());
+        }
+        let made = self.endpoint.client(&self.proxies)?;
+        Ok(self.http.get_or_init(|| made).clone())
+    }
+
     fn get(&self, parts: &[&str]) -> Result<RequestBuilder> {
-        let request = self.http.get(self.endpoint.below(parts)?);
+        let request = self.client()?.get(self.endpoint.below(parts)?);
         Ok(match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
