@@ -44,7 +44,10 @@ pub fn check(source: &Source, limits: &Limits, progress: &mut dyn FnMut(u64, u64
         progress((index * CHUNK + chunk.len()) as u64, total as u64);
     }
     if findings.unreadable.len() as f64 > limits.unreadable_share * total as f64 {
-        return Err(Error::TooManyUnreadable { problems: findings.unreadable, total });
+        let items = dataset.modality.name().items();
+        let refused = Error::TooManyUnreadable { problems: findings.unreadable, total, items };
+        // Nobody need have meant writing as items.
+        return Err(if dataset.modality.is_writing() { Error::NotTexts { reason: refused.to_string() } } else { refused });
     }
     Ok(findings.into_report(dataset))
 }
@@ -83,6 +86,7 @@ struct Findings {
     sizes: BTreeMap<String, Vec<u32>>,
     channels: BTreeMap<String, usize>,
     formats: BTreeMap<String, usize>,
+    languages: BTreeMap<String, usize>,
     previews: Vec<(Target, String, Picture)>,
     gathered: Gathered,
 }
@@ -101,6 +105,9 @@ impl Findings {
                     *self.channels.entry(item.channels.into()).or_default() += 1;
                 }
                 *self.formats.entry(item.format.into()).or_default() += 1;
+                if !item.language.is_empty() {
+                    *self.languages.entry(item.language.into()).or_default() += 1;
+                }
                 if let Some(small) = item.preview {
                     self.previews.push((sample.target.clone(), sample.path.clone(), small));
                 }
@@ -118,6 +125,7 @@ impl Findings {
             sizes: self.sizes.into_iter().map(|(name, sizes)| (name, Spread::of(sizes))).collect(),
             channels: self.channels,
             formats: self.formats,
+            languages: self.languages,
             unreadable: self.unreadable,
             duplicates_across_splits: Vec::new(),
             duplicates_within_split: Vec::new(),
@@ -140,6 +148,7 @@ impl Findings {
         report.warnings.extend(report.copies.sentences(dataset.modality.name().items()));
         warn(&mut report);
         report.warnings.extend(report.health.sentences(dataset.modality.name().items()));
+        report.warnings.extend(report.languages_sentence());
         report
     }
 }
@@ -197,7 +206,7 @@ fn split_counts(dataset: &Dataset) -> Vec<SplitCount> {
 
 /// Of what is learned from.
 fn balance(report: &DatasetReport) -> Option<Balance> {
-    let split = report.splits.first()?;
+    let split = report.splits.first().filter(|_| !report.task.about().good_only)?;
     Balance::of(&split.name, &report.classes, &split.per_class)
 }
 
@@ -233,29 +242,47 @@ fn find_duplicates(readable: &[(Sample, Print)], report: &mut DatasetReport) {
 
 /// Sentences about what is allowed and still worth knowing.
 fn warn(report: &mut DatasetReport) {
-    let DatasetReport { classes, splits, warnings, unreadable, copies, task, .. } = report;
+    let DatasetReport { classes, splits, warnings, unreadable, copies, task, modality, .. } = report;
+    let (items, item) = (modality.items(), modality.item());
     if !unreadable.is_empty() {
         let (count, named) = (unreadable.len(), grouped(unreadable));
-        warnings.push(format!("{count} images cannot be read and will be left out: {named}"));
+        warnings.push(format!("{count} {items} cannot be read and will be left out: {named}"));
     }
-    if copies.relabelled > 0 && task.about().one_class {
+    // Copies of an image lie in the folders of its classes; rows of a table do not.
+    if copies.relabelled > 0 && task.about().one_class && modality.has_thumbnails() {
         warnings.push("where an image may have several of the classes, `multi_label: true` in README.md makes its copies one image with several labels".into());
     }
     let Some(train) = splits.iter().find(|s| s.name == "train") else {
         warnings.push("there is no train split: the data set can only be used to measure".into());
         return;
     };
+    if task.about().good_only {
+        return warn_of_anomalies(splits, items, warnings);
+    }
     let with = |count: usize| classes.iter().zip(&train.per_class).filter(move |(_, n)| **n == count).map(|(class, _)| class);
-    warn_of_classes(with(0), "no training images: it cannot be learned", "no training images: they cannot be learned", warnings);
+    let none = |them: &str| format!("no training {items}: {them} cannot be learned");
+    warn_of_classes(with(0), &none("it"), &none("they"), warnings);
     for count in 1..=4 {
-        let few = format!("only {count} training image{}", if count == 1 { "" } else { "s" });
+        let few = format!("only {count} training {}", if count == 1 { item } else { items });
         warn_of_classes(with(count), &few, &few, warnings);
     }
     for split in splits.iter().filter(|s| s.name != "train") {
         let missing: Vec<_> = classes.iter().zip(&split.per_class).filter(|(_, n)| **n == 0).map(|(class, _)| class).collect();
         if !missing.is_empty() {
-            warnings.push(format!("{} has no images of {}", split.name, listed(&missing)));
+            warnings.push(format!("{} has no {items} of {}", split.name, listed(&missing)));
         }
+    }
+}
+
+/// Where all that is not good is to be told from what is.
+fn warn_of_anomalies(splits: &[SplitCount], items: &str, warnings: &mut Vec<String>) {
+    let others = |split: &SplitCount| split.samples - split.per_class.first().copied().unwrap_or(0);
+    let found: usize = splits.iter().map(others).sum();
+    if found == 0 {
+        warnings.push("there are no anomalies to measure on: a threshold can be set, and how much is caught cannot be told".into());
+    }
+    for split in splits.iter().filter(|split| split.name == "train" && others(split) > 0) {
+        warnings.push(format!("{} {items} in train are anomalies: they are not trained on, but measured on", others(split)));
     }
 }
 

@@ -157,7 +157,9 @@ impl<'a> Index<'a> {
     /// The item known that looks the same.
     pub fn find(&self, keys: [u64; 2], look: &Look) -> Option<u32> {
         let mut tried = HashSet::new();
-        for key in keys {
+        // What has no mirror image has one key twice.
+        let keys = if keys[0] == keys[1] { &keys[..1] } else { &keys[..] };
+        for &key in keys {
             for run in parts(key) {
                 for &at in self.runs.get(&run).into_iter().flatten().take(LOOKED_AT) {
                     let (id, other, known) = &self.known[at];

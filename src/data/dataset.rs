@@ -8,18 +8,17 @@ use sha2::{Digest, Sha256};
 use super::copies::Copies;
 use super::corrections;
 use super::error::{Error, Result};
-use super::image::Images;
 use super::labelled::{Labelled, Layout, Split};
-use super::layout;
 use super::limits::Limits;
-use super::modalities;
+use super::listing::Listing;
 use super::modality::Modality;
 use super::place::Entry;
 use super::sample::Sample;
 use super::source::Source;
-use super::tables;
 use super::targets::{self, Target, Targets};
-use crate::domain::dataset_layout::DataLayout;
+use super::text::Texts;
+use super::{layout, leftovers, metadata, modalities, records, tables};
+use crate::domain::dataset_layout::{DataLayout, Declared};
 use crate::domain::dataset_report::Problem;
 
 /// An open data set. Cheap to share between threads behind an `Arc`; reading needs no lock.
@@ -45,6 +44,44 @@ pub struct Dataset {
     limits: Limits,
 }
 
+/// What lies there, of which modality it is, and what it means.
+fn find(source: &Source, declared: &Declared, limits: &Limits) -> Result<(Listing, &'static dyn Modality, Layout)> {
+    if let Some(tables) = source.tables(declared) {
+        return tables::read(&tables, declared, limits);
+    }
+    let listing = source.list(declared, limits)?;
+    let paths: Vec<&str> = listing.entries.iter().map(|entry| entry.path.as_str()).filter(|path| !leftovers::is_ignored(path)).collect();
+    let modality: &'static dyn Modality = if declared.texts.is_empty() { modalities::of_files(paths.iter().copied()) } else { &Texts };
+    let by_rows = modality.is_writing() && matches!(declared.layout, None | Some(DataLayout::Table));
+    let tables = if by_rows { records::find(&listing) } else { Vec::new() };
+    if !tables.is_empty() {
+        match records::read(&listing, &tables, declared, limits) {
+            // They may say something about texts that are files of their own.
+            Err(Error::NotTexts { .. }) if declared.texts.is_empty() && has_files(&listing, modality) => {}
+            found => return found.map(|(listing, layout)| (listing, modality, layout)),
+        }
+    }
+    let layout = layout::read(&listing, modality, declared, limits).map_err(|error| as_writing(error, modality, declared))?;
+    Ok((listing, modality, layout))
+}
+
+/// Whether there are files that may be items: in folders, as those of classes are, or named by a table.
+fn has_files(listing: &Listing, modality: &dyn Modality) -> bool {
+    let named = listing.entries.iter().any(|entry| metadata::is_table(entry.path.rsplit('/').next().unwrap_or_default()));
+    let is_item = |path: &str| (named || path.contains('/')) && modality.is_item(path) && !leftovers::is_ignored(path);
+    listing.entries.iter().any(|entry| is_item(&entry.path))
+}
+
+/// Writing is put to many uses: nobody said that these files are items with something to be said about them, so what is missing is no
+/// fault of theirs.
+fn as_writing(error: Error, modality: &dyn Modality, declared: &Declared) -> Error {
+    let is_said = declared.layout.is_some() || !declared.texts.is_empty() || !declared.targets.is_empty();
+    match modality.is_writing() && !is_said && error.is_about_meaning() {
+        true => Error::NotTexts { reason: error.to_string() },
+        false => error,
+    }
+}
+
 impl Dataset {
     /// Lists the source, checks every path and size, and gives every item its target. Items are not opened yet.
     ///
@@ -55,24 +92,13 @@ impl Dataset {
         if declared.layout == Some(DataLayout::Kept) {
             return Err(Error::KeptAsIs);
         }
-        let (listing, modality, layout) = match source.tables() {
-            Some(tables) => {
-                let (listing, layout) = tables::read(&tables, &declared, limits)?;
-                (listing, &Images as &'static dyn Modality, layout)
-            }
-            None => {
-                let listing = source.list(&declared, limits)?;
-                let modality = modalities::of_files(listing.entries.iter().map(|entry| entry.path.as_str()));
-                let layout = layout::read(&listing, modality, &declared, limits)?;
-                (listing, modality, layout)
-            }
-        };
+        let (listing, modality, layout) = find(source, &declared, limits)?;
         let Layout { mut samples, form, unlabelled, mut warnings } = layout;
         warnings.extend(listing.notes());
         if let Some(file) = source.corrections() {
             corrections::apply(&file, &mut samples, &listing, &mut warnings)?;
         }
-        let (targets, found) = targets::read(&form, &samples, limits)?;
+        let (targets, found) = targets::read(&form, &samples, limits).map_err(|error| as_writing(error, modality, &declared))?;
         let mut samples: Vec<(Labelled, Target)> = samples.into_iter().zip(found).collect();
         let path = |sample: &Labelled| listing.entries[sample.entry].path.as_str();
         samples.sort_by(|(a, at), (b, bt)| (a.split, at.class(), path(a)).cmp(&(b.split, bt.class(), path(b))));

@@ -54,6 +54,9 @@ pub enum Error {
     /// Sound tables of something that is not checked here.
     #[error("{reason}")]
     NotImages { reason: String },
+    /// Writing that does not say what is to be learned of it.
+    #[error("no data set of texts was found in it: {reason}")]
+    NotTexts { reason: String },
     #[error("the folders cannot be read as classes: {reason}")]
     BadLayout { reason: String },
     #[error("it cannot be told which folders are classes: {reason}. Found: {found}")]
@@ -71,15 +74,17 @@ pub enum Error {
     /// Other data than any that is checked here.
     #[error("none of its {files} files is an image ({kinds})")]
     NoItems { files: usize, kinds: String },
-    #[error("all images belong to one class, `{class}`")]
+    #[error("all items belong to one class, `{class}`")]
     OneClass { class: String },
     /// What is wrong with targets of another kind than classes.
     #[error("the targets cannot be used: {reason}")]
     BadTargets { reason: String, hint: &'static str },
-    #[error("{} of {total} images cannot be read: {}", problems.len(), grouped(problems))]
-    TooManyUnreadable { problems: Vec<Problem>, total: usize },
+    #[error("{} of {total} {items} cannot be read: {}", problems.len(), grouped(problems))]
+    TooManyUnreadable { problems: Vec<Problem>, total: usize, items: &'static str },
     #[error("the image `{path}` cannot be read: {reason}")]
     Image { path: String, reason: String },
+    #[error("the text `{path}` cannot be read: {reason}")]
+    Text { path: String, reason: String },
     #[error("the data set has no file `{path}`")]
     NoSuchFile { path: String },
     #[error("the model's preprocessing cannot be used: {reason}")]
@@ -103,6 +108,7 @@ pub const CODES: &[&str] = &[
     "bad_metadata",
     "bad_table",
     "not_images",
+    "not_texts",
     "bad_layout",
     "layout_unclear",
     "kept_as_is",
@@ -115,6 +121,7 @@ pub const CODES: &[&str] = &[
     "bad_targets",
     "too_many_unreadable",
     "image_unreadable",
+    "text_unreadable",
     "no_such_file",
     "bad_preprocessing",
 ];
@@ -138,6 +145,7 @@ impl Error {
             Error::BadMetadata { .. } => "bad_metadata",
             Error::BadTable { .. } => "bad_table",
             Error::NotImages { .. } => "not_images",
+            Error::NotTexts { .. } => "not_texts",
             Error::BadLayout { .. } => "bad_layout",
             Error::LayoutUnclear { .. } => "layout_unclear",
             Error::KeptAsIs => "kept_as_is",
@@ -150,6 +158,7 @@ impl Error {
             Error::BadTargets { .. } => "bad_targets",
             Error::TooManyUnreadable { .. } => "too_many_unreadable",
             Error::Image { .. } => "image_unreadable",
+            Error::Text { .. } => "text_unreadable",
             Error::NoSuchFile { .. } => "no_such_file",
             Error::BadPreprocessing { .. } => "bad_preprocessing",
         }
@@ -179,7 +188,11 @@ impl Error {
             }
             Error::BadTable { .. } => "write the table again, as `datasets` does on `push_to_hub`, and compare its size before sending",
             Error::NotImages { .. } => {
-                "give the tables a column of images (`image`) and one of labels (`label`), as `datasets` writes them"
+                "give the tables a column of images (`image`) or texts (`text`) and one of labels (`label`), as `datasets` writes them"
+            }
+            Error::NotTexts { .. } => {
+                "give the table a column of texts (`text`) and one of labels (`label`), or name them: `hub publish --texts COLUMN --targets COLUMN`, \
+                 or `texts:` and `targets:` in README.md (docs/DATA.md); or put the texts into one folder per class"
             }
             Error::BadLayout { .. } => {
                 "use one folder per class (cat/1.jpg, dog/1.jpg), optionally inside train/, val/ and test/, or a metadata.csv"
@@ -193,9 +206,12 @@ impl Error {
             Error::ClassesAlike { .. } => "if they are one class, write it in one way everywhere; if not, give one of them another name",
             Error::TooManyClasses { .. } => "check that the folders are classes, not single images",
             Error::NoItems { .. } | Error::NoImages { .. } => "add JPEG, PNG, GIF, WebP or BMP images in one folder per class",
-            Error::OneClass { .. } => "add a second class: use one folder per class, or labels in metadata.csv",
+            Error::OneClass { .. } => {
+                "add a second class: use one folder per class, or labels in metadata.csv; where all other images are anomalies, write `good: CLASS` into README.md"
+            }
             Error::BadTargets { hint, .. } => hint,
             Error::TooManyUnreadable { .. } => "repair or remove the listed files and publish again",
+            Error::Text { .. } => "save the text as UTF-8 (`iconv -f WINDOWS-1252 -t UTF-8 FILE`), and leave out what is empty or no text",
             Error::Image { .. } => "open the image in a viewer and save it again as JPEG or PNG, or remove it",
             Error::NoSuchFile { .. } => "choose a path from the data set's list of files",
             Error::BadPreprocessing { .. } => {

@@ -23,7 +23,9 @@ impl Items {
     /// Whatever is wrong with the archive, or there is no item in it.
     pub fn open(source: &Source, limits: &Limits) -> Result<Items> {
         let mut entries = source.list(&Declared::default(), limits)?.entries;
-        entries.retain(|entry| !leftovers::is_ignored(&entry.path) && modalities::is_item(&entry.path));
+        entries.retain(|entry| !leftovers::is_ignored(&entry.path));
+        let modality = modalities::of_files(entries.iter().map(|entry| entry.path.as_str()));
+        entries.retain(|entry| modality.is_item(&entry.path));
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         if entries.is_empty() {
             return Err(Error::NoImages { left_out: String::new() });

@@ -14,7 +14,7 @@ pub fn is_ignored(path: &str) -> bool {
     lower == "sha256sums"
         || path == CORRECTIONS
         || matches!(stem, "readme" | "license" | "licence" | "copying" | "notice" | "changelog" | "citation")
-            && (lower == stem || !modalities::is_item(&lower))
+            && (lower == stem || !modalities::may_be_media(&lower))
 }
 
 #[cfg(test)]
@@ -35,7 +35,10 @@ mod tests {
         ] {
             assert!(is_ignored(path), "{path} was taken");
         }
-        for path in ["cat/1.png", "cat/readme.png", "license/1.png"] {
+        for path in ["README.txt", "license.txt", "data/Citation.csv"] {
+            assert!(is_ignored(path), "{path} was taken");
+        }
+        for path in ["cat/1.png", "cat/readme.png", "license/1.png", "notice/1.txt"] {
             assert!(!is_ignored(path), "{path} was ignored");
         }
     }

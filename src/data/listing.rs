@@ -29,7 +29,7 @@ impl Listing {
         let written = String::from_utf8_lossy(raw);
         let written = written.strip_suffix('/').unwrap_or(&written);
         if litter::in_litter(written) {
-            if let Some(folder) = litter::hidden_folder(written).filter(|_| modalities::is_readable(written)) {
+            if let Some(folder) = litter::hidden_folder(written).filter(|_| modalities::is_media(written)) {
                 *self.hidden.entry(name::shown(folder.as_bytes())).or_default() += 1;
             }
             return Ok(None);

@@ -130,6 +130,7 @@ fn choose(names: &[String], declared: &Declared) -> std::result::Result<Option<C
         let form = match form {
             Form::One(_) if declared.multi_label && name != "target" => Form::Labels,
             Form::One(_) if !declared.ordered.is_empty() && name != "target" => Form::Ranked(declared.ordered.clone()),
+            Form::One(form) if name != "target" => declared.good.clone().map_or(Form::One(form), Form::Anomalies),
             form => form,
         };
         return Ok(Some(Choice { columns: vec![name.into()], form, warning }));
@@ -144,7 +145,7 @@ fn choose(names: &[String], declared: &Declared) -> std::result::Result<Option<C
 }
 
 /// A column's name in the form in which names are compared: `File Name` is `file_name`.
-fn column_name(written: &str) -> String {
+pub(super) fn column_name(written: &str) -> String {
     let plain = |c: char| if c.is_whitespace() || c == '-' { '_' } else { c };
     written.trim().to_lowercase().chars().map(plain).collect()
 }

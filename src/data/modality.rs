@@ -3,11 +3,12 @@
 //! To add one: a folder beside `image/` that implements [`Modality`], a line in the list of `modalities.rs`, a variant of [`Input`].
 
 use std::fmt::Debug;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 
-use super::error::{Refusal, Result};
+use super::error::{Error, Refusal, Result};
 use super::limits::Limits;
 use crate::domain::config::ModelConfig;
 use crate::domain::modality::Modality as Name;
@@ -23,6 +24,11 @@ pub trait Modality: Debug + Send + Sync {
     /// Whether its ending is that of a format we read.
     fn is_readable(&self, path: &str) -> bool;
 
+    /// Whether its items are writing, as a repo's papers and the notes beside other data are.
+    fn is_writing(&self) -> bool {
+        false
+    }
+
     /// Opens an item and says what it is, with a small picture of it if one is wanted.
     ///
     /// # Errors
@@ -37,6 +43,37 @@ pub trait Modality: Debug + Send + Sync {
     /// # Errors
     /// [`super::Error::BadPreprocessing`] names the setting that makes no sense.
     fn views(&self, config: &ModelConfig) -> Result<Arc<dyn Views>>;
+
+    /// A file of the model's folder without which its items cannot become views.
+    fn needs(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The error of an item that cannot be read, by its name.
+    fn unreadable(&self, path: String, refusal: Refusal) -> Error;
+
+    /// The same for a model with files that say more than its config does.
+    ///
+    /// # Errors
+    /// As [`Modality::views`]; a file that cannot be used, by its name.
+    fn views_by(&self, config: &ModelConfig, _beside: &Beside<'_>) -> Result<Arc<dyn Views>> {
+        self.views(config)
+    }
+}
+
+/// What lies beside a model's config.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    /// Files, each by the name it has in the model's folder.
+    pub files: &'a [(&'a str, PathBuf)],
+    /// Of what has a length, the most that the network takes: tokens of a text.
+    pub longest: usize,
+}
+
+impl Beside<'_> {
+    pub fn find(&self, name: &str) -> Option<&Path> {
+        self.files.iter().find(|(known, _)| *known == name).map(|(_, path)| path.as_path())
+    }
 }
 
 /// What one look at an item gave.
@@ -54,6 +91,8 @@ pub struct Seen {
     pub traits: Vec<Trait>,
     /// Whether nothing is to be seen in it.
     pub blank: bool,
+    /// What language it is in, by a guess; empty where nothing tells.
+    pub language: &'static str,
 }
 
 /// A number measured of an item.
@@ -86,13 +125,13 @@ pub struct Look {
     pub detail: Box<[u8]>,
 }
 
-/// An encoded small picture.
+/// An encoded small picture, or the beginning of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     pub bytes: Vec<u8>,
-    /// `image/png` or `image/jpeg`.
+    /// `image/png`, `image/jpeg` or `text/plain`.
     pub media_type: &'static str,
-    /// In pixels.
+    /// In pixels; 0 of a text.
     pub width: u32,
     pub height: u32,
 }
@@ -102,6 +141,8 @@ pub struct Picture {
 pub enum Input {
     /// `(B, height, width, 3)`, normalised.
     Pixels { values: Vec<f32>, height: usize, width: usize },
+    /// Of each text its tokens, id and type, and how many there were before the end was cut off.
+    Tokens { rows: Vec<Vec<[u32; 2]>>, of: Vec<usize> },
 }
 
 impl Input {
@@ -109,6 +150,15 @@ impl Input {
     pub fn bytes(&self) -> usize {
         match self {
             Input::Pixels { values, .. } => 4 * values.len(),
+            Input::Tokens { rows, .. } => rows.iter().map(|row| 8 * row.len()).sum(),
+        }
+    }
+
+    /// How long each view is, where views are not all equally long.
+    pub fn lengths(&self) -> Option<Vec<usize>> {
+        match self {
+            Input::Pixels { .. } => None,
+            Input::Tokens { rows, .. } => Some(rows.iter().map(Vec::len).collect()),
         }
     }
 
@@ -116,6 +166,12 @@ impl Input {
     pub fn append(&mut self, other: Input) {
         match (self, other) {
             (Input::Pixels { values, .. }, Input::Pixels { values: more, .. }) => values.extend(more),
+            (Input::Tokens { rows, of }, Input::Tokens { rows: more, of: wholes }) => {
+                rows.extend(more);
+                of.extend(wholes);
+            }
+            // One maker's batches have one form.
+            (Input::Pixels { .. }, Input::Tokens { .. }) | (Input::Tokens { .. }, Input::Pixels { .. }) => {}
         }
     }
 }
@@ -134,6 +190,11 @@ pub enum View<'a> {
 pub trait Views: Debug + Send + Sync {
     /// Names everything that a plain view depends on.
     fn key(&self) -> String;
+
+    /// Whether items have other views than the plain one.
+    fn varies(&self) -> bool {
+        true
+    }
 
     /// A maker with buffers of its own, for one thread.
     fn maker(&self) -> Result<Box<dyn ViewMaker>>;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::archive;
 use super::error::{Error, Result};
 use super::limits::Limits;
 
@@ -71,6 +72,27 @@ impl Entry {
         Ok(bytes.into())
     }
 
+    /// The content from its beginning, as it comes: for what is too large to be held. What an archive promised of it is held against
+    /// it at its end. At most `limits.total_bytes`.
+    ///
+    /// # Errors
+    /// The file cannot be opened. What goes wrong later comes with the bytes; [`Entry::broken`] words it.
+    pub fn stream(&self, limits: &Limits) -> Result<Box<dyn Read + '_>> {
+        Ok(match &self.place {
+            Place::Path(path) => Box::new(File::open(path).map_err(Error::io(path))?.take(limits.total_bytes)),
+            Place::Plain(run) => Box::new(Reader::new(run)),
+            Place::Stored { run, crc } => Box::new(Held::new(Reader::new(run), run.len, *crc)),
+            Place::Deflated { run, len, crc } => {
+                Box::new(Held::new(flate2::read::DeflateDecoder::new(io::BufReader::new(Reader::new(run))), *len, *crc))
+            }
+        })
+    }
+
+    /// What an error of [`Entry::stream`] means.
+    pub fn broken(&self, error: &io::Error) -> Error {
+        archive::error_at(&self.path, error)
+    }
+
     /// Exactly `len` bytes: fewer means a damaged archive, more means one that lies about its sizes.
     fn fill(&self, reader: impl Read, len: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(len as usize);
@@ -91,6 +113,40 @@ impl Entry {
             return Err(Error::ArchiveBroken { entry: self.path.clone(), reason: "its checksum does not match".into() });
         }
         Ok(bytes)
+    }
+}
+
+/// Holds what comes against the length and the checksum that were promised.
+struct Held<R> {
+    inner: R,
+    left: u64,
+    crc: u32,
+    found: crc32fast::Hasher,
+}
+
+impl<R> Held<R> {
+    fn new(inner: R, len: u64, crc: u32) -> Held<R> {
+        Held { inner, left: len, crc, found: crc32fast::Hasher::new() }
+    }
+}
+
+impl<R: Read> Read for Held<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wrong = |reason: &str| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        let got = self.inner.read(buffer)?;
+        if got == 0 && !buffer.is_empty() {
+            return match (self.left, self.found.clone().finalize() == self.crc) {
+                (0, true) => Ok(0),
+                (0, false) => wrong("its checksum does not match"),
+                _ => wrong("it holds fewer bytes than it declares"),
+            };
+        }
+        self.left = match self.left.checked_sub(got as u64) {
+            Some(left) => left,
+            None => return wrong("it holds more bytes than it declares"),
+        };
+        self.found.update(&buffer[..got]);
+        Ok(got)
     }
 }
 

@@ -9,7 +9,7 @@ use super::error::{Error, Result};
 use super::limits::Limits;
 use super::listing::Listing;
 use super::place::{Entry, Place};
-use super::{archive, leftovers, modalities, name, tables};
+use super::{archive, leftovers, modalities, name, records, tables};
 use crate::domain::card::{Card, MAX_CARD_BYTES};
 use crate::domain::dataset_layout::Declared;
 
@@ -27,9 +27,9 @@ pub enum Source {
 
 impl Source {
     /// The tables it is made of, if it is.
-    pub(super) fn tables(&self) -> Option<Vec<(&str, &Path)>> {
+    pub(super) fn tables(&self, declared: &Declared) -> Option<Vec<(&str, &Path)>> {
         match self {
-            Source::Files(files) => tables::of_files(files),
+            Source::Files(files) => tables::of_files(files, declared),
             Source::Folder(_) | Source::Archive(_) => None,
         }
     }
@@ -106,12 +106,12 @@ fn version(files: &[(String, PathBuf)], zip_names: Option<&str>, limits: &Limits
     }
     if let Some(name) = alone.iter().min()
         && archives.is_empty()
-        && !data().any(|(path, _)| modalities::is_item(path))
+        && !data().any(|(path, _)| modalities::may_be_media(path) || modalities::is_readable(path) || records::is_table(path))
     {
         return Err(Error::PackedFile { name: name.to_string() });
     }
     if let [(name, local)] = archives.as_slice()
-        && !data().any(|(path, _)| modalities::is_item(path))
+        && !data().any(|(path, _)| modalities::may_be_media(path))
     {
         let mut listing = archive::list(local, zip_names, limits).map_err(|error| match error {
             // The file here is called after its content.

@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 pub use kind::{Kind, kind};
+pub(super) use meter::{Meter, error_at};
 
 use super::error::{Error, Result};
 use super::limits::Limits;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use format::LFS_POINTER;
 pub use views::ImageViews;
 
-use super::error::{Refusal, Result};
+use super::error::{Error, Refusal, Result};
 use super::limits::Limits;
 use super::modality::{Look, Modality, Seen, Views};
 use super::name;
@@ -66,6 +66,7 @@ impl Modality for Images {
         Ok(Seen {
             traits,
             blank,
+            language: "",
             sizes: vec![("width", decoded.image.width()), ("height", decoded.image.height())],
             channels: decoded.channels,
             format: decoded.format,
@@ -76,6 +77,10 @@ impl Modality for Images {
 
     fn are_alike(&self, a: &Look, b: &Look) -> bool {
         look::are_alike(a, b)
+    }
+
+    fn unreadable(&self, path: String, refusal: Refusal) -> Error {
+        Error::Image { path, reason: refusal.0 }
     }
 
     fn views(&self, config: &ModelConfig) -> Result<Arc<dyn Views>> {

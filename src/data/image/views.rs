@@ -2,7 +2,7 @@
 
 use super::decode;
 use super::transform::Preprocessor;
-use crate::data::error::{Refusal, Result};
+use crate::data::error::{Error, Refusal, Result};
 use crate::data::limits::Limits;
 use crate::data::modality::{Input, View, ViewMaker, Views};
 use crate::domain::config::Preprocessing;
@@ -46,7 +46,9 @@ impl ViewMaker for Maker {
     }
 
     fn add(&mut self, item: &[u8], limits: &Limits, view: View<'_>, batch: &mut Input) -> Result<std::result::Result<(), Refusal>> {
-        let Input::Pixels { values, .. } = batch;
+        let Input::Pixels { values, .. } = batch else {
+            return Err(Error::BadPreprocessing { reason: "an image was to become a view of something else".into() });
+        };
         let decoded = match decode::inspect(item, limits) {
             Ok(decoded) => decoded,
             Err(refusal) => return Ok(Err(refusal)),

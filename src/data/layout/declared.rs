@@ -87,10 +87,10 @@ pub fn parts<'a>(tree: &Tree<'a>, listing: &'a Listing, splits: &'a [SplitPaths]
     let mut notes: Vec<String> = Vec::new();
     let unmet: Vec<String> = patterns.iter().filter(|pattern| !pattern.fits).take(5).map(|p| format!("`{}`", p.written)).collect();
     if !unmet.is_empty() {
-        notes.push(format!("the card's `configs` names {}, and no image lies there", unmet.join(", ")));
+        notes.push(format!("the card's `configs` names {}, and no {} lies there", unmet.join(", "), tree.item));
     }
     if nowhere > 0 {
-        notes.push(format!("{nowhere} images are of splits other than train, validation and test and were left out"));
+        notes.push(format!("{nowhere} {} are of splits other than train, validation and test and were left out", tree.many));
     }
     (parts.into_iter().flatten().collect(), others, notes)
 }

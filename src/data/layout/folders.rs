@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::words::{self, Says};
-use super::{Item, Tree, names};
+use super::{Item, Tree, names, unlabelled};
 use crate::data::labelled::{Labelled, Split};
 
 /// Items of one split, by their path below the folder that stands for it.
@@ -58,7 +58,9 @@ pub fn classes_in<'a>(parts: Vec<Part<'a>>) -> Reading<'a> {
         let only: BTreeSet<&str> = items.iter().filter_map(|(path, _)| first_folder(path)).collect();
         // One folder called `images` holds items, and says nothing about them.
         let no_class = only.len() == 1 && only.iter().all(|folder| *folder == name || words::judge_one(folder) != Says::Nothing);
-        items.iter().for_each(|(path, item)| reading.add(*item, split, first_folder(path).filter(|_| !no_class)));
+        items.iter().for_each(|(path, item)| {
+            reading.add(*item, split, first_folder(path).filter(|folder| !no_class && !unlabelled::is_called(folder)))
+        });
     }
     reading
 }

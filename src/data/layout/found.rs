@@ -16,7 +16,8 @@ pub fn describe(tree: &Tree<'_>) -> String {
     for path in &tree.others {
         tops.entry(top(path)).or_default().1.push(path);
     }
-    let mut told: Vec<String> = tops.iter().map(|(top, (items, others))| one(top, *items, others)).collect();
+    let mut told: Vec<String> =
+        tops.iter().map(|(top, (items, others))| one(top, (*items, if *items == 1 { tree.item } else { tree.many }), others)).collect();
     if told.len() > SHOWN {
         let more = told.len() - SHOWN;
         told.truncate(SHOWN);
@@ -29,16 +30,16 @@ fn top(path: &str) -> &str {
     path.split_once('/').map_or("", |(top, _)| top)
 }
 
-fn one(top: &str, items: usize, others: &[&str]) -> String {
+fn one(top: &str, items: (usize, &str), others: &[&str]) -> String {
     let files = match others {
         [] => String::new(),
         [only] => format!("`{only}`"),
         [first, rest @ ..] => format!("`{first}` and {} more files", rest.len()),
     };
     let holds = match (items, files.is_empty()) {
-        (0, _) => files,
-        (n, true) => format!("{n} image{}", if n == 1 { "" } else { "s" }),
-        (n, false) => format!("{n} image{}, {files}", if n == 1 { "" } else { "s" }),
+        ((0, _), _) => files,
+        ((n, called), true) => format!("{n} {called}"),
+        ((n, called), false) => format!("{n} {called}, {files}"),
     };
     if top.is_empty() { format!("{holds} in no folder") } else { format!("{top}/ ({holds})") }
 }

@@ -17,6 +17,9 @@ pub fn several(mut layout: Layout, listing: &Listing, declared: &Declared, limit
     if !declared.ordered.is_empty() && !declared.multi_label {
         layout.form = Form::Ranked(declared.ordered.clone());
     }
+    if let (Some(good), false) = (&declared.good, declared.multi_label) {
+        layout.form = Form::Anomalies(good.clone());
+    }
     if declared.multi_label {
         let found = std::mem::take(&mut layout.samples);
         let (before, samples) = (found.len(), merged(found, listing, limits)?);

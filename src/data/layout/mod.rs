@@ -52,7 +52,7 @@ pub fn read(listing: &Listing, modality: &dyn Modality, declared: &Declared, lim
         }
         true => labels::several(by_folders(&tree, listing, declared)?, listing, declared, limits)?,
     };
-    if let Some(note) = unlabelled::note(&unlabelled) {
+    if let Some(note) = unlabelled::note(&unlabelled, tree.many) {
         layout.warnings.push(note);
     }
     layout.unlabelled = unlabelled.into_iter().map(|(_, entry)| entry).collect();
@@ -111,26 +111,28 @@ fn by_folders(tree: &Tree<'_>, listing: &Listing, declared: &Declared) -> Result
     if reading.samples.is_empty() {
         return Err(match tree.items.is_empty() {
             true => Error::NoImages { left_out: tree.others.iter().take(3).copied().collect::<Vec<_>>().join(", ") },
-            false => unclear(tree, "no image lies in a folder of its class"),
+            false => unclear(tree, &format!("no {} lies in a folder of its class", tree.item)),
         });
     }
     let classes: BTreeSet<&str> = reading.samples.iter().map(|sample| sample.text.as_str()).collect();
     if let ([only], None) = (classes.iter().collect::<Vec<_>>().as_slice(), declared.layout)
         && (words::judge_one(only) != Says::Nothing || known::recognise(tree).is_some())
     {
-        return Err(unclear(tree, &format!("all images lie in `{only}`")));
+        return Err(unclear(tree, &format!("all {} lie in `{only}`", tree.many)));
     }
     let mut layout = Layout { samples: std::mem::take(&mut reading.samples), ..Layout::default() };
     notes.append(&mut reading.notes);
     layout.warnings.append(&mut notes);
     warn_left_out(&others, "outside of the folders that the card names", &mut layout.warnings);
     warn_left_out(&reading.without, "since they lie in no class folder", &mut layout.warnings);
-    warn_left_out(&tree.others, "which are not images", &mut layout.warnings);
+    warn_left_out(&tree.others, &format!("which are not {}", tree.many), &mut layout.warnings);
     let empty = empty_classes(&layout, listing);
     match empty.as_slice() {
         [] => {}
-        [class] => layout.warnings.push(format!("class `{class}` has no images and is left out")),
-        [first, rest @ ..] => layout.warnings.push(format!("class `{first}` and {} more have no images and are left out", rest.len())),
+        [class] => layout.warnings.push(format!("class `{class}` has no {} and is left out", tree.many)),
+        [first, rest @ ..] => {
+            layout.warnings.push(format!("class `{first}` and {} more have no {} and are left out", rest.len(), tree.many))
+        }
     }
     Ok(layout)
 }
@@ -171,7 +173,7 @@ fn said<'a>(layout: Option<DataLayout>, tree: &Tree<'a>) -> Option<Result<Readin
 
 /// The tree below the folders that all items lie in, whatever else lies beside: `images/` with a folder for each class.
 fn descend<'a>(tree: &Tree<'a>) -> Tree<'a> {
-    let mut inner = Tree { items: tree.items.clone(), others: Vec::new() };
+    let mut inner = Tree { items: tree.items.clone(), others: Vec::new(), ..*tree };
     loop {
         let tops = inner.tops();
         let loose = inner.items.iter().any(|item| !item.path.contains('/'));
@@ -191,7 +193,11 @@ fn recognise<'a>(tree: &Tree<'a>, whole: &Tree<'_>) -> Result<Reading<'a>> {
     let says = words::judge(&names);
     let listed = |names: &[&str]| names.iter().take(5).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if names.is_empty() {
-        return if tree.items.is_empty() { Ok(Reading::default()) } else { Err(unclear(whole, "the images lie in no folders")) };
+        return if tree.items.is_empty() {
+            Ok(Reading::default())
+        } else {
+            Err(unclear(whole, &format!("the {} lie in no folders", whole.many)))
+        };
     }
     if says.iter().all(|says| *says != Says::Nothing) {
         return splits(tree, whole, &names, &says);
@@ -249,7 +255,7 @@ fn splits<'a>(tree: &Tree<'a>, whole: &Tree<'_>, names: &[&str], says: &[Says]) 
     let mut reading = folders::classes_in(parts);
     reading.without.extend(others);
     if reading.samples.is_empty() {
-        return Err(unclear(whole, &format!("the images of {listed} lie in no class folders")));
+        return Err(unclear(whole, &format!("the {} of {listed} lie in no class folders", whole.many)));
     }
     for split in folders_of.keys() {
         let classes: Vec<&str> = reading.classes(*split).into_iter().collect();
@@ -267,7 +273,7 @@ fn splits<'a>(tree: &Tree<'a>, whole: &Tree<'_>, names: &[&str], says: &[Says]) 
 fn unclear(tree: &Tree<'_>, reason: &str) -> Error {
     let mut reason = reason.to_owned();
     if let Some(what) = known::recognise(tree) {
-        reason = format!("this looks like {what}; training here needs a class for each image. In it {reason}");
+        reason = format!("this looks like {what}; training here needs a class for each {}. In it {reason}", tree.item);
     } else if let Some(hint) = names::hint(tree) {
         reason = format!("{reason}; {hint}");
     }

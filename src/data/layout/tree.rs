@@ -16,6 +16,9 @@ pub struct Item<'a> {
 pub struct Tree<'a> {
     pub items: Vec<Item<'a>>,
     pub others: Vec<&'a str>,
+    /// What people call an item, and several.
+    pub item: &'static str,
+    pub many: &'static str,
 }
 
 /// What lies in one top folder.
@@ -30,7 +33,7 @@ pub struct Top<'a> {
 
 impl<'a> Tree<'a> {
     pub fn new(kept: &Kept<'a>, modality: &dyn Modality) -> Tree<'a> {
-        let mut tree = Tree::default();
+        let mut tree = Tree { item: modality.name().item(), many: modality.name().items(), ..Tree::default() };
         let top = |path: &'a str| path.split_once('/').map_or("", |(top, _)| top);
         let ending = |path: &str| path.rsplit('/').next().is_some_and(|file| file.contains('.'));
         // A file without an ending may be an item; not in a folder of such files beside others whose items have one.

@@ -1,5 +1,5 @@
-//! Which columns hold the images and what is to be said about them, by the schema and by the description that the Hugging Face
-//! libraries write into a table's metadata.
+//! Which columns hold the images or texts and what is to be said about them, by the schema and by the description that the Hugging
+//! Face libraries write into a table's metadata.
 
 use parquet::basic::{ConvertedType, Type};
 use parquet::file::metadata::ParquetMetaData;
@@ -7,22 +7,34 @@ use parquet::schema::types::ColumnDescPtr;
 use serde_json::Value;
 
 use crate::data::error::{Error, Result};
+use crate::data::metadata::column_name;
+use crate::data::records;
+use crate::data::records::columns::{Chosen, Wanted};
 use crate::data::targets::Form;
 use crate::domain::dataset_layout::Declared;
 
-/// The columns that are read, by the place of their leaf in the schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The columns that are read, by the places of their leaves in the schema.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Columns {
-    pub image: usize,
-    pub target: usize,
-    image_name: String,
-    target_name: String,
-    /// Of a column of class numbers.
-    pub classes: Vec<String>,
+    /// That of the images, or of the texts, or the two of a pair.
+    pub items: Vec<usize>,
+    pub targets: Vec<TargetColumn>,
+    /// Of tables of texts: how their columns were chosen.
+    pub texts: Option<Chosen>,
+    item_name: String,
     numbers: bool,
+    unread: Vec<String>,
+}
+
+/// A column with what is to be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetColumn {
+    pub at: usize,
+    name: String,
+    /// Of class numbers.
+    classes: Vec<String>,
     /// Where each row has a list of targets: the levels at which the list itself is there, and at which it has something.
     pub list: Option<(i16, i16)>,
-    unread: Vec<String>,
 }
 
 /// Columns that hold a class or a number where no description says so.
@@ -40,15 +52,28 @@ struct Leaf {
     list: Option<(i16, i16)>,
 }
 
-/// Finds them.
+/// Finds them: images before texts, unless the card names columns of texts.
 ///
 /// # Errors
 /// [`Error::NotImages`] where one of them is missing.
-pub fn find(metadata: &ParquetMetaData) -> Result<Columns> {
+pub fn find(metadata: &ParquetMetaData, declared: &Declared) -> Result<Columns> {
     let features = features(metadata);
     let leaves = leaves(metadata);
+    match image_of(&leaves, &features).filter(|_| declared.texts.is_empty()) {
+        Some((image, others)) => of_images(&leaves, &features, image, others),
+        None => of_texts(&leaves, &features, declared).map_err(|reason| {
+            let images = if declared.texts.is_empty() {
+                "its tables have no column of images, and as one of texts each"
+            } else {
+                "each of its tables"
+            };
+            Error::NotImages { reason: format!("{images} {reason}") }
+        }),
+    }
+}
+
+fn of_images(leaves: &[Leaf], features: &Value, image: &Leaf, others: Vec<String>) -> Result<Columns> {
     let missing = |reason: &str| Error::NotImages { reason: reason.into() };
-    let (image, others) = image_of(&leaves, &features).ok_or_else(|| missing("its tables have no column of images"))?;
     let named = |name: &str| features.get(name).and_then(label_of).is_some();
     let whole = || leaves.iter().filter(|leaf| leaf.field.is_empty() && leaf.column != image.column);
     let by_name = |name: &&str| whole().find(|leaf| leaf.column == **name);
@@ -57,20 +82,47 @@ pub fn find(metadata: &ParquetMetaData) -> Result<Columns> {
     let target = target.or_else(|| TARGETS.iter().find_map(by_name));
     let target =
         target.ok_or_else(|| missing("its tables have images and no column of labels (`label` or a ClassLabel; `target` for numbers)"))?;
-    let classes = features.get(&target.column).and_then(label_of).map(class_names).unwrap_or_default();
     let unread = labels.iter().map(|leaf| leaf.column.clone()).chain(others).filter(|name| *name != target.column).collect();
+    let column = TargetColumn::of(target, features);
     let fraction = matches!(target.kind, Type::FLOAT | Type::DOUBLE);
     Ok(Columns {
-        image: image.at,
-        target: target.at,
-        image_name: image.column.clone(),
-        target_name: target.column.clone(),
-        numbers: classes.is_empty()
+        items: vec![image.at],
+        texts: None,
+        item_name: image.column.clone(),
+        numbers: column.classes.is_empty()
             && (fraction || VALUES.contains(&target.column.as_str()) && matches!(target.kind, Type::INT32 | Type::INT64)),
-        classes,
-        list: target.list,
+        targets: vec![column],
         unread,
     })
+}
+
+/// Columns of texts are chosen as those of any table; a `ClassLabel` is the label where no name tells.
+fn of_texts(leaves: &[Leaf], features: &Value, declared: &Declared) -> std::result::Result<Columns, String> {
+    let whole = || leaves.iter().filter(|leaf| leaf.field.is_empty());
+    let names: Vec<String> = whole().map(|leaf| column_name(&leaf.column)).collect();
+    let described = whole().find(|leaf| features.get(&leaf.column).and_then(label_of).is_some());
+    let chosen = records::columns::choose(&names, declared).or_else(|reason| match described {
+        Some(label) if declared.targets.is_empty() => {
+            let said = Declared { targets: vec![label.column.clone()], ..declared.clone() };
+            records::columns::choose(&names, &said).map_err(|_| reason)
+        }
+        _ => Err(reason),
+    })?;
+    let leaf = |name: &String| whole().find(|leaf| column_name(&leaf.column) == *name).ok_or_else(|| format!("has no column `{name}`"));
+    let mut items = Vec::new();
+    for name in &chosen.texts {
+        let found = leaf(name)?;
+        if found.kind != Type::BYTE_ARRAY || found.list.is_some() {
+            return Err(format!("has no texts in its column `{name}`"));
+        }
+        items.push(found.at);
+    }
+    let targets = chosen
+        .targets
+        .iter()
+        .map(|name| leaf(name).map(|leaf| TargetColumn::of(leaf, features)))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    Ok(Columns { items, targets, item_name: chosen.texts.join("`, `"), texts: Some(chosen), numbers: false, unread: Vec::new() })
 }
 
 /// The first column of images, the one that is called so before others, and the names of the others.
@@ -136,20 +188,44 @@ fn class_names(feature: &Value) -> Vec<String> {
 }
 
 impl Columns {
+    /// How the targets of images are read.
     pub fn form(&self, declared: &Declared) -> Form {
-        match (self.numbers, self.list.is_some() || declared.multi_label) {
+        let listed = self.targets.iter().any(|column| column.list.is_some());
+        match (self.numbers, listed || declared.multi_label) {
             (true, _) => Form::number(),
             (false, true) => Form::Labels,
             (false, false) if !declared.ordered.is_empty() => Form::Ranked(declared.ordered.clone()),
-            (false, false) => Form::default(),
+            (false, false) => declared.good.clone().map_or_else(Form::default, Form::Anomalies),
+        }
+    }
+
+    /// How those of texts are; classes with names are classes, also where these are numbers.
+    pub fn wanted(&self) -> Wanted {
+        let Some(chosen) = &self.texts else { return Wanted::Either };
+        match (self.targets.as_slice(), &chosen.wanted) {
+            ([column], Wanted::Either | Wanted::Perhaps) if !column.classes.is_empty() => match column.list {
+                Some(_) => Wanted::Form(Form::Labels),
+                None => Wanted::Form(Form::default()),
+            },
+            (_, wanted) => wanted.clone(),
         }
     }
 
     /// What stands in the tables and is not read.
     pub fn warnings(&self) -> Option<String> {
+        if let Some(chosen) = &self.texts {
+            return chosen.note.clone();
+        }
         let names = self.unread.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let read = (&self.image_name, &self.target_name);
-        (!self.unread.is_empty()).then(|| format!("the columns `{}` and `{}` were read, and {names} not", read.0, read.1))
+        let target = self.targets.first().map_or("", |column| &column.name);
+        (!self.unread.is_empty()).then(|| format!("the columns `{}` and `{target}` were read, and {names} not", self.item_name))
+    }
+}
+
+impl TargetColumn {
+    fn of(leaf: &Leaf, features: &Value) -> TargetColumn {
+        let classes = features.get(&leaf.column).and_then(label_of).map(class_names).unwrap_or_default();
+        TargetColumn { at: leaf.at, name: leaf.column.clone(), classes, list: leaf.list }
     }
 
     /// A class number as its name, where it has one; one below zero says that there is no class.
@@ -162,7 +238,6 @@ impl Columns {
         }
         let Ok(at) = usize::try_from(number) else { return Ok(None) };
         let name = self.classes.get(at).cloned();
-        name.map(Some)
-            .ok_or_else(|| format!("its column `{}` holds {number}, and {} classes have names", self.target_name, self.classes.len()))
+        name.map(Some).ok_or_else(|| format!("its column `{}` holds {number}, and {} classes have names", self.name, self.classes.len()))
     }
 }

@@ -6,49 +6,70 @@ use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::file::reader::{FileReader, RowGroupReader};
 
-use super::columns::Columns;
-use super::{Rows, Table, pages};
+use super::columns::{Columns, TargetColumn};
+use super::{Table, pages};
 use crate::data::error::Result;
+use crate::data::limits::Limits;
+use crate::data::records;
 
 /// Rows under way at a time.
 const AT_ONCE: usize = 16;
 
 type Read<T> = std::result::Result<T, String>;
 
+/// Takes in the next row: its item, or the two of a pair, and what is said about it.
+pub type Taker<'a> = &'a mut dyn FnMut(&[&[u8]], Option<String>) -> Result<()>;
+
 /// Hands every row of a table on, after its pages were held against what they may hold.
-pub fn read_all(table: &Table<'_>, columns: &Columns, rows: &mut Rows<'_>) -> Result<()> {
+pub fn read_all(table: &Table<'_>, columns: &Columns, limits: &Limits, take: Taker<'_>) -> Result<()> {
     for index in 0..table.reader.num_row_groups() {
         let group = table.caught(|_| {
             let group = table.reader.get_row_group(index).map_err(|e| e.to_string())?;
-            for column in [columns.image, columns.target] {
-                pages::check(&table.file, group.metadata().column(column), rows.limits)?;
+            for column in columns.items.iter().copied().chain(columns.targets.iter().map(|target| target.at)) {
+                pages::check(&table.file, group.metadata().column(column), limits)?;
             }
-            let targets = targets(&*group, columns)?;
+            let targets = rows_of_targets(&*group, columns)?;
             Ok::<_, String>((group, targets))
         })?;
         let (group, mut targets) = group.map_err(|reason| table.broken(reason))?;
-        let column = table.caught(|_| group.get_column_reader(columns.image))?.map_err(|e| table.broken(e))?;
-        let ColumnReader::ByteArrayColumnReader(mut images) = column else {
-            return Err(table.broken("its images are not bytes"));
-        };
-        let deepest = group.metadata().column(columns.image).column_descr().max_def_level();
+        let mut items = Vec::new();
+        for column in &columns.items {
+            let reader = table.caught(|_| group.get_column_reader(*column))?.map_err(|e| table.broken(e))?;
+            let ColumnReader::ByteArrayColumnReader(reader) = reader else {
+                return Err(table.broken("its items are not bytes"));
+            };
+            items.push((reader, group.metadata().column(*column).column_descr().max_def_level()));
+        }
         loop {
-            let next = table.caught(|_| next(&mut images, deepest))?.map_err(|reason| table.broken(reason))?;
-            if next.is_empty() {
+            let next = table.caught(|_| items.iter_mut().map(|(reader, deepest)| next(reader, *deepest)).collect::<Read<Vec<_>>>())?;
+            let next = next.map_err(|reason| table.broken(reason))?;
+            let count = next.iter().map(Vec::len).max().unwrap_or(0);
+            if count == 0 {
                 break;
             }
-            for image in next {
+            for row in 0..count {
                 let Some(target) = targets.pop_front() else {
-                    return Err(table.broken("it has more images than labels"));
+                    return Err(table.broken("it has more items than labels"));
                 };
-                rows.add(image.as_ref().map_or(&[][..], ByteArray::data), target)?;
+                let item: Vec<&[u8]> =
+                    next.iter().map(|column| column.get(row).and_then(Option::as_ref).map_or(&[][..], ByteArray::data)).collect();
+                take(&item, target)?;
             }
         }
         if !targets.is_empty() {
-            return Err(table.broken("it has more labels than images"));
+            return Err(table.broken("it has more labels than items"));
         }
     }
     Ok(())
+}
+
+/// What is said about each row; of several columns as one text.
+fn rows_of_targets(group: &dyn RowGroupReader, columns: &Columns) -> Read<Texts> {
+    let mut all: Vec<Texts> = columns.targets.iter().map(|column| targets(group, column)).collect::<Read<_>>()?;
+    let Some(chosen) = &columns.texts else { return Ok(all.pop().unwrap_or_default()) };
+    let count = all.iter().map(VecDeque::len).max().unwrap_or(0);
+    let mut next = || all.iter_mut().map(|column| column.pop_front().flatten().filter(|text| !text.is_empty())).collect();
+    Ok((0..count).map(|_| records::join(chosen, next())).collect())
 }
 
 /// The next few values of a column; empty at its end.
@@ -76,13 +97,13 @@ fn all<T: DataType>(mut reader: ColumnReaderImpl<T>, deepest: i16, text: impl Fn
 /// The text of each row's target; `None` where a row has none.
 type Texts = VecDeque<Option<String>>;
 
-fn targets(group: &dyn RowGroupReader, columns: &Columns) -> Read<Texts> {
-    let deepest = group.metadata().column(columns.target).column_descr().max_def_level();
+fn targets(group: &dyn RowGroupReader, columns: &TargetColumn) -> Read<Texts> {
+    let deepest = group.metadata().column(columns.at).column_descr().max_def_level();
     let word =
         |bytes: ByteArray| bytes.as_utf8().map(|text| Some(text.trim().to_owned())).map_err(|_| "its labels are no UTF-8".to_owned());
     let plain = |number: f64| Ok(Some(number.to_string()));
     let list = columns.list;
-    match group.get_column_reader(columns.target).map_err(|e| e.to_string())? {
+    match group.get_column_reader(columns.at).map_err(|e| e.to_string())? {
         ColumnReader::Int32ColumnReader(reader) => each(reader, deepest, list, |number| columns.class(number.into())),
         ColumnReader::Int64ColumnReader(reader) => each(reader, deepest, list, |number| columns.class(number)),
         ColumnReader::FloatColumnReader(reader) => each(reader, deepest, list, |number| Ok(Some(number.to_string()))),

@@ -1,17 +1,15 @@
-//! Parquet tables with a column of images: the form in which the Hugging Face libraries push data sets of them.
+//! Parquet tables with a column of images or of texts: the form in which the Hugging Face libraries push data sets of them.
 //!
-//! Tables are read once, some rows at a time; their images are kept one after the other in an unnamed temporary file, as those of
+//! Tables are read once, some rows at a time; their items are kept one after the other in an unnamed temporary file, as those of
 //! a packed tar are, so that any of them can be had later by where it lies.
 
 mod columns;
 mod group;
 mod pages;
-mod shards;
+pub(super) mod shards;
 
 use std::fs::File;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
@@ -19,17 +17,24 @@ use parquet::file::serialized_reader::ReadOptionsBuilder;
 use self::columns::Columns;
 use self::shards::Shard;
 use super::error::{Error, Result};
+use super::image::Images;
 use super::labelled::{Labelled, Layout};
 use super::limits::Limits;
 use super::listing::Listing;
-use super::place::{Entry, Place, Run};
+use super::modality::Modality;
+use super::place::Entry;
+use super::records::rows;
+use super::records::settle::settle;
+use super::spool::Spool;
+use super::text::Texts;
 use super::{archive, leftovers, modalities, name};
 use crate::domain::dataset_layout::Declared;
 
-/// The tables of a version, if its data are tables and nothing else: pictures and archives beside them come first.
-pub fn of_files(files: &[(String, PathBuf)]) -> Option<Vec<(&str, &Path)>> {
+/// The tables of a version, if its data are tables and nothing else: pictures and archives beside them come first, unless the card says
+/// that the tables hold texts.
+pub fn of_files<'a>(files: &'a [(String, PathBuf)], declared: &Declared) -> Option<Vec<(&'a str, &'a Path)>> {
     let data = || files.iter().filter(|(path, _)| !leftovers::is_ignored(path));
-    let others = data().any(|(path, _)| name::is_archive(path) || modalities::is_readable(path));
+    let others = declared.texts.is_empty() && data().any(|(path, _)| name::is_archive(path) || modalities::is_media(path));
     let tables: Vec<_> = data().filter(|(path, _)| is_table(path)).map(|(path, local)| (path.as_str(), local.as_path())).collect();
     (!others && !tables.is_empty()).then_some(tables)
 }
@@ -38,39 +43,71 @@ pub fn is_table(path: &str) -> bool {
     name::extension(path).as_deref() == Some("parquet")
 }
 
-/// Reads the images and targets of all tables that belong to the data set by what is declared.
+/// Reads the items and targets of all tables that belong to the data set by what is declared.
 ///
 /// # Errors
 /// [`Error::NotImages`] where they are sound tables of something else; what is damaged, lies about its sizes or contradicts itself.
-pub fn read(tables: &[(&str, &Path)], declared: &Declared, limits: &Limits) -> Result<(Listing, Layout)> {
+pub fn read(tables: &[(&str, &Path)], declared: &Declared, limits: &Limits) -> Result<(Listing, &'static dyn Modality, Layout)> {
     let mut layout = Layout { warnings: declared.odd.clone(), ..Layout::default() };
     let shards = shards::sort(tables, &declared.splits, &mut layout.warnings)?;
-    let mut spool = Spool::new()?;
-    let mut listing = Listing::default();
-    let mut first: Option<(Columns, &str)> = None;
-    let mut unlabelled = 0usize;
+    let mut chosen: Vec<Chosen<'_>> = Vec::new();
     for shard in &shards {
         let table = Table::open(shard.local, shard.path)?;
-        let columns = table.caught(|reader| columns::find(reader.metadata()))??;
-        match &first {
-            Some((known, _)) if *known == columns => {}
-            Some((_, path)) => {
-                let reason = format!("its columns are not those of `{path}`; all tables of a data set need the same");
+        let columns = match table.caught(|reader| columns::find(reader.metadata(), declared))? {
+            // Texts that are to be answered may come without their labels.
+            Err(Error::NotImages { reason }) if chosen.first().is_some_and(|(_, first)| first.texts.is_some()) => {
+                layout.warnings.push(format!("`{}` was left out: {reason}", shard.path));
+                continue;
+            }
+            found => found?,
+        };
+        match chosen.first() {
+            Some((_, known)) if *known == columns => {}
+            Some((first, _)) => {
+                let reason = format!("its columns are not those of `{}`; all tables of a data set need the same", first.path);
                 return Err(Error::BadTable { file: shard.path.into(), reason });
             }
             None => layout.warnings.extend(columns.warnings()),
         }
-        let mut rows = Rows { shard, listing: &mut listing, layout: &mut layout, spool: &mut spool, limits, at: 0, unlabelled: 0 };
-        group::read_all(&table, &columns, &mut rows)?;
-        unlabelled += rows.unlabelled;
-        first.get_or_insert((columns, shard.path));
+        chosen.push((shard, columns));
     }
-    spool.out.flush().map_err(Error::io("a temporary file"))?;
-    layout.form = first.map_or_else(Default::default, |(columns, _)| columns.form(declared));
+    match chosen.first().filter(|(_, columns)| columns.texts.is_some()).map(|(_, columns)| columns.wanted()) {
+        Some(wanted) => {
+            let listing = of_texts(&chosen, &mut layout, limits)?;
+            settle(&mut layout, &listing, wanted, declared);
+            Ok((listing, &Texts, layout))
+        }
+        None => Ok((of_images(&chosen, &mut layout, declared, limits)?, &Images, layout)),
+    }
+}
+
+/// A table with the columns that are read of it.
+type Chosen<'a> = (&'a Shard<'a, &'a Path>, Columns);
+
+fn of_texts(chosen: &[Chosen<'_>], layout: &mut Layout, limits: &Limits) -> Result<Listing> {
+    let mut kept = rows::Kept::new()?;
+    for (shard, columns) in chosen {
+        let table = Table::open(shard.local, shard.path)?;
+        let mut rows = rows::Rows::new(&mut kept, shard.path, shard.split, limits);
+        group::read_all(&table, columns, limits, &mut |texts, target| rows.add(texts, target, None))?;
+    }
+    kept.finish(layout)
+}
+
+fn of_images(chosen: &[Chosen<'_>], layout: &mut Layout, declared: &Declared, limits: &Limits) -> Result<Listing> {
+    let (mut spool, mut listing, mut unlabelled) = (Spool::new()?, Listing::default(), 0usize);
+    for (shard, columns) in chosen {
+        let table = Table::open(shard.local, shard.path)?;
+        let mut rows = Rows { shard, listing: &mut listing, layout: &mut *layout, spool: &mut spool, limits, at: 0, unlabelled };
+        group::read_all(&table, columns, limits, &mut |image, target| rows.add(image.first().copied().unwrap_or_default(), target))?;
+        unlabelled = rows.unlabelled;
+    }
+    spool.finish()?;
+    layout.form = chosen.first().map_or_else(Default::default, |(_, columns)| columns.form(declared));
     if unlabelled > 0 {
         layout.warnings.push(format!("{unlabelled} rows have no label and are left out"));
     }
-    Ok((listing, layout))
+    Ok(listing)
 }
 
 /// An open table, whose reader may panic at what a stranger wrote.
@@ -108,7 +145,7 @@ impl<'a> Table<'a> {
 
 /// Takes in one row after the other.
 struct Rows<'a> {
-    shard: &'a Shard<'a>,
+    shard: &'a Shard<'a, &'a Path>,
     listing: &'a mut Listing,
     layout: &'a mut Layout,
     spool: &'a mut Spool,
@@ -138,27 +175,5 @@ impl Rows<'_> {
         self.listing.add(Entry { path, size: image.len() as u64, place }, self.limits)?;
         self.layout.samples.push(Labelled { entry, split: self.shard.split, text });
         Ok(())
-    }
-}
-
-/// Images one after the other in a file without a name, which the system removes with the last handle.
-struct Spool {
-    shared: Arc<File>,
-    out: io::BufWriter<File>,
-    at: u64,
-}
-
-impl Spool {
-    fn new() -> Result<Spool> {
-        let file = tempfile::tempfile().map_err(Error::io("a temporary file"))?;
-        let shared = Arc::new(file.try_clone().map_err(Error::io("a temporary file"))?);
-        Ok(Spool { shared, out: io::BufWriter::with_capacity(1 << 18, file), at: 0 })
-    }
-
-    fn keep(&mut self, bytes: &[u8]) -> Result<Place> {
-        self.out.write_all(bytes).map_err(Error::io("a temporary file"))?;
-        let run = Run { file: self.shared.clone(), start: self.at, len: bytes.len() as u64 };
-        self.at += run.len;
-        Ok(Place::Plain(run))
     }
 }

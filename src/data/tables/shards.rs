@@ -2,6 +2,7 @@
 //! `train.parquet`, `train/0000.parquet`; or by what the card's config says.
 
 use std::collections::BTreeMap;
+#[cfg(test)]
 use std::path::Path;
 
 use crate::data::error::{Error, Result};
@@ -9,25 +10,29 @@ use crate::data::labelled::{Split, warn_left_out};
 use crate::data::layout::declared::{Pattern, patterns};
 use crate::domain::dataset_layout::SplitPaths;
 
-/// One table and what its rows are for.
-pub struct Shard<'a> {
+/// One table, where it lies, and what its rows are for.
+pub struct Shard<'a, Place> {
     pub path: &'a str,
-    pub local: &'a Path,
+    pub local: Place,
     pub split: Split,
 }
 
 /// Gives every table its split: that of the card's config; where it names none of them, that of its name. Where no name tells one,
 /// all are for training; where some do, the others are left out, and said so.
-pub fn sort<'a>(tables: &[(&'a str, &'a Path)], said: &[SplitPaths], warnings: &mut Vec<String>) -> Result<Vec<Shard<'a>>> {
+pub fn sort<'a, Place: Copy>(
+    tables: &[(&'a str, Place)],
+    said: &[SplitPaths],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Shard<'a, Place>>> {
     if let Some(shards) = by_config(tables, said, warnings) {
         return Ok(shards);
     }
     one_configuration(tables)?;
-    let told: Vec<(&str, &Path, Option<Split>)> = tables.iter().map(|(path, local)| (*path, *local, split_of(path))).collect();
+    let told: Vec<(&str, Place, Option<Split>)> = tables.iter().map(|(path, local)| (*path, *local, split_of(path))).collect();
     let any = told.iter().any(|(.., split)| split.is_some());
     let left_out: Vec<&str> = told.iter().filter(|(.., split)| any && split.is_none()).map(|(path, ..)| *path).collect();
     warn_left_out(&left_out, "tables whose names tell no split (train, val, test)", warnings);
-    let mut shards: Vec<Shard<'a>> = told
+    let mut shards: Vec<Shard<'a, Place>> = told
         .into_iter()
         .filter(|(.., split)| !any || split.is_some())
         .map(|(path, local, split)| Shard { path, local, split: split.unwrap_or(Split::Train) })
@@ -37,14 +42,18 @@ pub fn sort<'a>(tables: &[(&'a str, &'a Path)], said: &[SplitPaths], warnings: &
 }
 
 /// The tables that the config names; `None` where it names none for a split of ours.
-fn by_config<'a>(tables: &[(&'a str, &'a Path)], said: &[SplitPaths], warnings: &mut Vec<String>) -> Option<Vec<Shard<'a>>> {
+fn by_config<'a, Place: Copy>(
+    tables: &[(&'a str, Place)],
+    said: &[SplitPaths],
+    warnings: &mut Vec<String>,
+) -> Option<Vec<Shard<'a, Place>>> {
     let patterns = patterns(said);
     let (mut shards, mut others, mut nowhere) = (Vec::new(), Vec::new(), Vec::new());
     for (path, local) in tables {
         match patterns.iter().find(|pattern| pattern.is_match(path)) {
             None => others.push(*path),
             Some(Pattern { split: None, .. }) => nowhere.push(*path),
-            Some(Pattern { split: Some(split), .. }) => shards.push(Shard { path, local, split: *split }),
+            Some(Pattern { split: Some(split), .. }) => shards.push(Shard { path, local: *local, split: *split }),
         }
     }
     if shards.is_empty() {
@@ -60,7 +69,7 @@ fn by_config<'a>(tables: &[(&'a str, &'a Path)], said: &[SplitPaths], warnings: 
 }
 
 /// Tables in several folders are several data sets; which is meant is not guessed.
-fn one_configuration(tables: &[(&str, &Path)]) -> Result<()> {
+fn one_configuration<Place>(tables: &[(&str, Place)]) -> Result<()> {
     let mut folders: BTreeMap<String, &str> = BTreeMap::new();
     for (path, _) in tables {
         let (folder, _) = path.rsplit_once('/').unwrap_or(("", path));
@@ -78,12 +87,14 @@ fn one_configuration(tables: &[(&str, &Path)]) -> Result<()> {
     Ok(())
 }
 
-/// The name up to its number, or the folder nearest to it that is called after a split.
+/// The name up to its number, or a word in it, or the folder nearest to it that is called after a split.
 fn split_of(path: &str) -> Option<Split> {
     let mut parts = path.rsplit('/');
     let file = parts.next().unwrap_or_default();
     let stem = file.split(['-', '.']).next().unwrap_or(file);
-    Split::parse(stem).or_else(|| parts.find_map(Split::parse))
+    let mut words = file.split(|c: char| !c.is_alphanumeric()).filter_map(Split::parse);
+    let word = words.next().filter(|_| words.next().is_none());
+    Split::parse(stem).or(word).or_else(|| parts.find_map(Split::parse))
 }
 
 #[cfg(test)]
@@ -103,6 +114,8 @@ mod tests {
             ("data/train-00000-of-00002.parquet", Split::Train),
             ("data/validation-00000-of-00001-0123456789abcdef.parquet", Split::Val),
             ("test.parquet", Split::Test),
+            ("stsb-en-dev.csv", Split::Val),
+            ("reviews_test.jsonl.gz", Split::Test),
             ("default/train/0000.parquet", Split::Train),
         ] {
             assert_eq!(sorted(&[path]), (vec![(path.into(), split)], Vec::new()));

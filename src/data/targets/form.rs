@@ -9,6 +9,8 @@ pub enum Form {
     One(Task),
     /// One class, of these, which come in their order.
     Ranked(Vec<String>),
+    /// One class, of which this is that of the good items and all others are anomalies.
+    Anomalies(String),
     /// Labels: a JSON list, or one text for all of them.
     Labels,
     /// A JSON list with a text (or null) for each column.

@@ -13,8 +13,7 @@ use crate::data::name;
 
 pub const WANTED: &str = "a list of strings or whole numbers";
 
-const HINT: &str =
-    "list each image's labels in the column `labels`, as `red;round` or as a JSON list; an image without any has an empty one";
+const HINT: &str = "list each item's labels in the column `labels`, as `red;round` or as a JSON list; an item without any has an empty one";
 /// What labels of one text are divided at; the first that any text has is taken for all.
 const DIVIDERS: [char; 3] = [';', '|', ','];
 /// Most labels of one item.
@@ -42,7 +41,7 @@ pub fn lists(texts: &[&str]) -> Result<Vec<Vec<String>>> {
         };
         let words: BTreeSet<String> = words.iter().map(|word| name::class_text(word.trim())).filter(|word| !word.is_empty()).collect();
         if words.len() > MOST {
-            let reason = format!("an image has {} labels, at most {MOST} are taken", words.len());
+            let reason = format!("an item has {} labels, at most {MOST} are taken", words.len());
             return Err(Error::BadTargets { reason, hint: HINT });
         }
         Ok(words.into_iter().collect())
@@ -67,11 +66,11 @@ pub fn read(samples: &[Labelled], limits: &Limits) -> Result<(Targets, Vec<Targe
     let lists = lists(&texts)?;
     let (names, targets) = indexed(&lists, limits)?;
     if names.is_empty() {
-        return Err(Error::BadTargets { reason: "no image has a label".into(), hint: HINT });
+        return Err(Error::BadTargets { reason: "no item has a label".into(), hint: HINT });
     }
     let everywhere = |label: &u32| targets.iter().all(|target| target.labels().contains(label));
     if (0..names.len() as u32).all(|label| everywhere(&label)) {
-        let reason = format!("every image has the same labels ({}), from which nothing can be learned", names.join(", "));
+        let reason = format!("every item has the same labels ({}), from which nothing can be learned", names.join(", "));
         return Err(Error::BadTargets { reason, hint: HINT });
     }
     Ok((Targets::Labels(names), targets))
@@ -117,8 +116,8 @@ mod tests {
     #[test]
     fn what_teaches_nothing_is_refused_in_words() {
         let refused = |texts: &[&str]| read_all(texts).unwrap_err().to_string();
-        assert!(refused(&["[]", ""]).contains("no image has a label"));
-        assert!(refused(&["a;b", "b;a"]).contains("every image has the same labels (a, b)"));
+        assert!(refused(&["[]", ""]).contains("no item has a label"));
+        assert!(refused(&["a;b", "b;a"]).contains("every item has the same labels (a, b)"));
         assert!(refused(&["[1, {}]", "[2]"]).contains("`[1, {}]` is not a list of labels"));
         assert!(refused(&["Cat", "cat"]).contains("upper and lower case"));
     }

@@ -4,6 +4,7 @@
 //! To add a kind: a variant of [`Target`] and [`Targets`], a file with its reader, a column in `COLUMNS`; the compiler names the
 //! rest of this file.
 
+mod anomalies;
 mod classes;
 mod columns;
 pub(super) mod form;
@@ -26,7 +27,7 @@ use crate::domain::task::Task;
 pub enum Target {
     /// Nothing is known of it: an item without a target, or a head that has none of this item.
     Unknown,
-    /// An index into [`Targets::Classes`] or [`Targets::Ranks`].
+    /// An index into [`Targets::Classes`], [`Targets::Ranks`] or [`Targets::Anomalies`].
     Class(u32),
     /// Indexes into [`Targets::Labels`], rising; perhaps none.
     Labels(Arc<[u32]>),
@@ -45,6 +46,8 @@ pub enum Targets {
     Classes(Vec<String>),
     /// Class names from the lowest to the highest.
     Ranks(Vec<String>),
+    /// Class names: that of the good items, then those of anomalies, sorted.
+    Anomalies(Vec<String>),
     /// Names of labels, sorted; an item has any number of them.
     Labels(Vec<String>),
     /// The names of the numbers: one, or several.
@@ -136,7 +139,11 @@ pub(super) fn strata(targets: &[&Target]) -> Vec<Option<u32>> {
 pub(super) fn read(form: &Form, samples: &[Labelled], limits: &Limits) -> Result<(Targets, Vec<Target>)> {
     match form {
         Form::One(Task::Regression) => values::read(samples),
-        Form::One(_) => classes::read(samples, limits),
+        Form::One(_) => match anomalies::recognised(samples) {
+            Some(good) => anomalies::read(&good, samples, limits),
+            None => classes::read(samples, limits),
+        },
+        Form::Anomalies(good) => anomalies::read(good, samples, limits),
         Form::Ranked(order) => classes::ranked(order, samples, limits),
         Form::Labels => labels::read(samples, limits),
         Form::Columns(columns) => columns::read(columns, samples, limits),
@@ -150,7 +157,7 @@ pub(super) fn read(form: &Form, samples: &[Labelled], limits: &Limits) -> Result
 pub(super) fn text(form: &Form, field: &serde_json::Value) -> std::result::Result<String, &'static str> {
     match form {
         Form::One(Task::Regression) => values::text(field).ok_or(values::WANTED),
-        Form::One(_) | Form::Ranked(_) => classes::text(field).ok_or(classes::WANTED),
+        Form::One(_) | Form::Ranked(_) | Form::Anomalies(_) => classes::text(field).ok_or(classes::WANTED),
         Form::Labels => labels::text(field).ok_or(labels::WANTED),
         Form::Columns(_) => labels::text(field).or_else(|| values::text(field)).ok_or("a string, a number or a list"),
     }
@@ -162,6 +169,7 @@ impl Targets {
         match self {
             Targets::Classes(_) => Task::Classification,
             Targets::Ranks(_) => Task::Ordinal,
+            Targets::Anomalies(_) => Task::Anomaly,
             Targets::Labels(_) => Task::MultiLabel,
             Targets::Values(names) if names.len() > 1 => Task::MultiRegression,
             Targets::Values(_) => Task::Regression,
@@ -172,7 +180,7 @@ impl Targets {
     /// Names of classes or labels, in the order of their indexes; empty where there are none.
     pub fn classes(&self) -> &[String] {
         match self {
-            Targets::Classes(names) | Targets::Ranks(names) | Targets::Labels(names) => names,
+            Targets::Classes(names) | Targets::Ranks(names) | Targets::Anomalies(names) | Targets::Labels(names) => names,
             Targets::Values(_) | Targets::Heads(_) => &[],
         }
     }

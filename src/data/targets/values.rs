@@ -14,7 +14,7 @@ pub const NAME: &str = "target";
 
 pub const WANTED: &str = "a number";
 
-const HINT: &str = "give each image its number in the column `target`, such as 3.5 or 1e-3; classes belong in the column `label`";
+const HINT: &str = "give each item its number in the column `target`, such as 3.5 or 1e-3; classes belong in the column `label`";
 
 /// Most numbers of one item.
 const MOST: usize = 256;
