@@ -7,7 +7,7 @@ use std::fmt::Write;
 use super::report::{Lineage, Report};
 use crate::domain::card::{Card, Metric};
 use crate::domain::evaluation::{Evaluation, Held, Stopped};
-use crate::domain::findings::{changes, paragraphs, usage};
+use crate::domain::findings::{Used, changes, paragraphs, usage};
 use crate::domain::recommendation::Chosen;
 use crate::domain::task::{Measure, capitalised};
 
@@ -18,6 +18,9 @@ const MATRIX_CLASSES: usize = 12;
 pub fn of(report: &Report, lineage: &Lineage) -> Card {
     let scratch = report.recipe.is_from_scratch();
     let tag = report.outcome.task().pipeline_tag(report.modality);
+    // Without a head it is what its base was.
+    let bare = report.config.num_classes == Some(0);
+    let library = report.config.loads_with_head().or(bare.then(|| report.config.library()));
     let metric = |(measure, value): (&Measure, &f64)| Metric {
         model: lineage.name.clone(),
         task: tag.clone(),
@@ -31,14 +34,14 @@ pub fn of(report: &Report, lineage: &Lineage) -> Card {
         license: lineage.license.clone(),
         license_name: lineage.license_name.clone(),
         license_link: lineage.license_link.clone(),
-        tags: vec![tag.clone(), "timm".into(), "fine-tuned".into()],
+        tags: [Some(tag.as_str()), library, Some("fine-tuned")].into_iter().flatten().map(String::from).collect(),
         datasets: vec![lineage.dataset.clone()],
         // Random weights owe the base nothing but its architecture.
         base_model: if scratch { Vec::new() } else { vec![lineage.base.clone()] },
         base_model_relation: (!scratch).then(|| "finetune".into()),
         pipeline_tag: Some(tag.clone()),
-        library_name: Some("timm".into()),
-        metrics: measured.task.measures().iter().zip(&measured.values).map(metric).collect(),
+        library_name: library.map(String::from),
+        metrics: measured.task.measures().iter().zip(&measured.values).filter(|(_, value)| value.is_finite()).map(metric).collect(),
         body: body(report, lineage),
         ..Card::default()
     }
@@ -56,9 +59,9 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     text += &how_to_read(report);
     text += &about_probe(report);
     let (_, measured) = report.outcome.measured();
-    text += &more::of(measured);
+    text += &more::of(measured, report.modality.items());
     if !measured.per_class.is_empty() {
-        text += &classes(measured);
+        text += &classes(measured, report.modality.items());
     }
     text += &paragraphs(&report.found);
     text += &changed(report);
@@ -67,8 +70,11 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     let _ =
         writeln!(text, "The same recipe, base, data set and thread count give these weights again (digest `{}`).", report.digest.to_hex());
     let _ = writeln!(text, "All numbers of all epochs are in `metrics.json`.\n\n## How to use it\n");
-    for usage in usage(&lineage.name, "$HUB_URL") {
+    for usage in usage(&lineage.name, "$HUB_URL", Used::of(&report.config, report.modality)) {
         let _ = write!(text, "{}:\n\n```\n{}\n```\n\n", usage.title, usage.code);
+    }
+    if report.config.loads_with_head().is_none() && report.config.num_classes != Some(0) {
+        text += "The head stands on the pooled features of the encoder. That is no sequence classifier of transformers', which would leave it out: ask the model here, or with `hub predict --local`.\n";
     }
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -85,6 +91,12 @@ fn origin(report: &Report, lineage: &Lineage) -> String {
     let architecture = &report.config.architecture;
     let on = format!("{} from `{}`", report.trained_on, lineage.dataset);
     // What was published may be the probe, whose backbone nobody touched.
+    if report.distances.is_some() {
+        return format!(
+            "Distances between the features of `{}` (`{architecture}`), which are unchanged, measured from {on}.",
+            lineage.base
+        );
+    }
     let head_only = report.kept_stages == report.stages || report.published_probe();
     match (report.recipe.is_from_scratch(), head_only) {
         (true, true) => format!(
@@ -111,18 +123,19 @@ fn origin(report: &Report, lineage: &Lineage) -> String {
 fn numbers(report: &Report) -> String {
     let outcome = &report.outcome;
     let titles: Vec<&str> = outcome.task().measures().iter().map(|measure| measure.title).collect();
-    let mut text = format!("## Results\n\n| measured on | images | {} | loss |\n", titles.join(" | "));
+    let items = report.modality.items();
+    let mut text = format!("## Results\n\n| measured on | {items} | {} | loss |\n", titles.join(" | "));
     let _ = writeln!(text, "| --- | --- |{} --- |", " --- |".repeat(titles.len()));
     let mut row = |name: &str, e: &Evaluation| {
         let shown: Vec<String> = e.task.measures().iter().zip(&e.values).map(|(measure, value)| measure.show(*value, 4)).collect();
         let _ = writeln!(text, "| {name} | {} | {} | {:.4} |", e.samples, shown.join(" | "), e.loss);
     };
     let on = match outcome.validated_on {
-        Held::ValSplit => "the data set's `val` split",
-        Held::HeldOut => "images held out of `train`",
-        Held::Training => "the training images themselves",
+        Held::ValSplit => "the data set's `val` split".to_owned(),
+        Held::HeldOut => format!("{items} held out of `train`"),
+        Held::Training => format!("the training {items} themselves"),
     };
-    row(on, &outcome.validation);
+    row(&on, &outcome.validation);
     if let Some(test) = &outcome.test {
         row("the data set's `test` split", test);
     }
@@ -158,14 +171,21 @@ fn about_probe(report: &Report) -> String {
 }
 
 fn how_to_read(report: &Report) -> String {
-    let (outcome, primary) = (&report.outcome, report.outcome.task().primary());
+    let (outcome, primary, items) = (&report.outcome, report.outcome.task().primary(), report.modality.items());
     let sentence = outcome.task().about().baseline.2;
     let mut text = sentence.replace("{}", &primary.show(outcome.baseline, 4)) + " ";
     let last = report.epochs.len();
     match outcome.validated_on {
         Held::Training => {
-            text += "There were too few images to hold any out, so these numbers say how well the training images were learned, not how well new ones will be recognised. "
+            let _ = write!(
+                text,
+                "There were too few {items} to hold any out, so these numbers say how well the training {items} were learned, not how well new ones will be recognised. "
+            );
         }
+        _ if report.distances.is_some() => {
+            let _ = write!(text, "Nothing was chosen by anomalies: the threshold was set by good {items} that were held out. ");
+        }
+        _ if report.rounds.soup.is_some() => text += &about_soup(report),
         _ if report.published_probe() => text += &format!("{} ", probe_published(report)),
         _ => {
             let _ = write!(
@@ -179,11 +199,11 @@ fn how_to_read(report: &Report) -> String {
     if let (Some((low, high)), false) = (measured.interval(), outcome.validated_on == Held::Training && outcome.test.is_none()) {
         let (count, title) = (measured.samples, primary.title);
         let (low, high) = (primary.show(low, 4), primary.show(high, 4));
-        let _ = write!(text, "With {count} {split} images, {title} is known to lie between {low} and {high} (Wilson's interval, 95 %). ");
+        let _ = write!(text, "With {count} {split} {items}, {title} is known to lie between {low} and {high} (Wilson's interval, 95 %). ");
     }
     if report.copies > 0 && outcome.validated_on == Held::HeldOut {
-        let _ =
-            write!(text, "{} of the images trained on are copies of others; copies were kept on one side of the hold-out. ", report.copies);
+        let count = report.copies;
+        let _ = write!(text, "{count} of the {items} trained on are copies of others; copies were kept on one side of the hold-out. ");
     }
     for finding in &report.findings {
         let _ = write!(text, "Of the data: {}. ", cell(finding));
@@ -195,22 +215,43 @@ fn how_to_read(report: &Report) -> String {
         let _ = write!(text, "Training stopped early: {} epochs had brought nothing better. ", report.recipe.patience);
     }
     if !report.skipped.is_empty() {
-        let _ = write!(text, "{} images could not be read and took no part; metrics.json names them. ", report.skipped.len());
+        let _ = write!(text, "{} {items} could not be read and took no part; metrics.json names them. ", report.skipped.len());
     }
     text += &rounds(report);
     text.truncate(text.trim_end().len());
     text + "\n\n"
 }
 
+/// The average of several trials.
+fn about_soup(report: &Report) -> String {
+    let Some(soup) = &report.rounds.soup else { return String::new() };
+    let primary = report.outcome.task().primary();
+    let (reached, alone) = (primary.show(soup.reached, 4), primary.show(soup.alone, 4));
+    let (members, tried, title) = (soup.members.join("; "), soup.tried.len(), primary.title);
+    format!(
+        "The weights are the average of {} of {tried} trials of a sweep, chosen greedily by validation {title} ({members}): {reached}, and the best alone {alone}; so the validation numbers flatter a little. ",
+        soup.members.len()
+    )
+}
+
 /// What draws of a few items, or items without a class, have told.
 fn rounds(report: &Report) -> String {
-    let (mut text, primary) = (String::new(), report.outcome.task().primary());
+    let (mut text, primary, what) = (String::new(), report.outcome.task().primary(), report.modality.items());
     if let Some(draws) = &report.rounds.draws {
         let (mean, deviation) = (primary.show(draws.mean, 4), primary.show(draws.deviation, 4));
         let (count, shots, title) = (draws.values.len(), draws.shots, primary.title);
         let _ = write!(
             text,
-            "Over {count} draws of {shots} images a class, {title} is {mean} on average and scatters by {deviation} (standard deviation); these weights are of the first draw. "
+            "Over {count} draws of {shots} {what} a class, {title} is {mean} on average and scatters by {deviation} (standard deviation); these weights are of the first draw. "
+        );
+    }
+    if let Some(contrast) = &report.rounds.contrast {
+        let (without, with) = (primary.show(contrast.without, 4), primary.show(contrast.with, 4));
+        let (epochs, title) = (contrast.epochs, primary.title);
+        let kept = if contrast.published { "these weights are the taught ones" } else { "these weights are the base's" };
+        let _ = write!(
+            text,
+            "In {epochs} epochs the backbone learned to bring {what} of one class together and others apart: the best head on its features reaches {title} {with}, on the base's own {without}; {kept}. "
         );
     }
     if let Some(taught) = &report.rounds.taught {
@@ -219,18 +260,18 @@ fn rounds(report: &Report) -> String {
         let kept = if taught.published { "these weights learned from them" } else { "these weights are those without them" };
         let _ = write!(
             text,
-            "Of {items} images without a class {learned} were answered surely enough to be learned from: {title} {without} without and {with} with them; {kept}. "
+            "Of {items} {what} without a class {learned} were answered surely enough to be learned from: {title} {without} without and {with} with them; {kept}. "
         );
     }
     text
 }
 
-fn classes(evaluation: &Evaluation) -> String {
+fn classes(evaluation: &Evaluation, items: &str) -> String {
     let mut text = String::from("## Classes\n\n");
     if evaluation.per_class.len() > LISTED_CLASSES {
         let _ = writeln!(text, "The {} weakest by F1; metrics.json has all {}.\n", LISTED_CLASSES, evaluation.per_class.len());
     }
-    text += "| class | images | precision | recall | F1 |\n| --- | --- | --- | --- | --- |\n";
+    let _ = writeln!(text, "| class | {items} | precision | recall | F1 |\n| --- | --- | --- | --- | --- |");
     let mut scores: Vec<_> = evaluation.per_class.iter().collect();
     if scores.len() > LISTED_CLASSES {
         scores.sort_by(|a, b| a.f1.total_cmp(&b.f1));

@@ -6,6 +6,7 @@
 //! optimizer.<slot>.<name>
 //! average.<name>      the moving average, where there is one
 //! probe.weight, .bias the best head on the base's features, where it was found
+//! answers.ids, .outputs what that head says about validation items, where a run is compared with it
 //! __metadata__.state  JSON: what run this is, the probe and the plan, epochs done, history, best epoch
 //! ```
 //!
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Error, Result};
 use super::strategy::{Choice, Plan};
 use crate::domain::evaluation::Evaluation;
+use crate::domain::findings::FoundRate;
 use crate::domain::job_event::EpochNumbers;
 
 /// The name a checkpoint takes in the scratch folder.
@@ -48,6 +50,12 @@ pub struct State {
     /// What the probe came to, where there is one.
     #[serde(default)]
     pub probe: Option<Probed>,
+    /// What the probe comes to where the run does not start from it.
+    #[serde(default)]
+    pub rival: Option<Probed>,
+    /// What the learning-rate finder came to, where it was asked for, and the bits of what the recipe's rates are multiplied by.
+    #[serde(default)]
+    pub rate: Option<(FoundRate, u64)>,
 }
 
 /// The probe of a run, and what followed from it.
@@ -76,6 +84,8 @@ impl State {
             seconds: 0.0,
             skipped: Vec::new(),
             probe: None,
+            rival: None,
+            rate: None,
         }
     }
 

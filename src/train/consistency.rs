@@ -7,7 +7,7 @@ use super::error::Result;
 use super::feed::{Step, Steps};
 use super::run::Run;
 use crate::data::{Sample, Target};
-use crate::domain::recipe::{Augment, Recipe, Unlabelled};
+use crate::domain::recipe::{Augment, Policy, Recipe, Unlabelled};
 use crate::nn::Mode;
 
 /// Rounds over the items without a target that one epoch may begin.
@@ -24,9 +24,16 @@ pub struct Pairs<'a> {
     strong: Steps<'a>,
 }
 
-/// Views for which a network should say the same as for a weak one: smaller parts, in other colours.
-fn strong(weak: &Augment) -> Augment {
-    Augment { crop_min_area: weak.crop_min_area.min(0.3), ..weak.clone() }
+/// Crops and flips alone, as the recipe has them: what a network says of such a view is taken for the truth.
+fn weak(of: &Augment) -> Augment {
+    let plain = Augment::default();
+    Augment { crop_min_area: of.crop_min_area, horizontal_flip: of.horizontal_flip, ..plain }
+}
+
+/// What a network is to say the same of: the same crops and flips, then RandAugment, then a part that is taken away (Sohn et al. 2020,
+/// section 2.3, with Cutout; here the box has the mean colour, too).
+fn strong(of: &Augment) -> Augment {
+    Augment { policy: Policy::RandAugment, rand_ops: of.rand_ops, rand_magnitude: of.rand_magnitude, erase: 1.0, ..weak(of) }
 }
 
 impl<'a> Pairs<'a> {
@@ -58,7 +65,7 @@ impl<'a> Pairs<'a> {
 
 fn round<'a>(feed: &'a super::feed::Feed, samples: &[Sample], augment: &Augment, epoch: u32, round: u32) -> Result<(Steps<'a>, Steps<'a>)> {
     let number = epoch.wrapping_mul(ROUNDS).wrapping_add(round);
-    Ok((feed.random(samples, number, augment.clone())?, feed.random(samples, number, strong(augment))?))
+    Ok((feed.random(samples, number, weak(augment))?, feed.random(samples, number, strong(augment))?))
 }
 
 /// What these views add to a step's loss: the loss of the strong ones against the answers about the weak ones that are sure enough,
@@ -82,4 +89,21 @@ pub fn loss(run: &Run, (weak, strong): (Step, Step), number: u64) -> Result<Opti
     let outputs = run.model.outputs(&strong, Mode::Train, number)?;
     let chosen = outputs.index_select(&Tensor::new(rows, &Device::Cpu)?.to_device(outputs.device())?, 0)?;
     Ok(Some((run.task.loss(&chosen, &targets, recipe)? * (share * recipe.unlabelled_weight))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strong_views_are_weak_ones_that_were_changed_and_partly_taken_away() {
+        let recipe =
+            Augment { brightness: 0.4, policy: Policy::TrivialAugment, erase: 0.1, mixup: 0.2, rand_magnitude: 14, ..Augment::default() };
+        let (weak, strong) = (weak(&recipe), strong(&recipe));
+        assert_eq!(weak, Augment::default(), "crops and flips");
+        assert_eq!((strong.policy, strong.rand_ops, strong.rand_magnitude, strong.erase), (Policy::RandAugment, 2, 14, 1.0));
+        assert_eq!((strong.crop_min_area, strong.horizontal_flip, strong.mixup), (0.6, true, 0.0));
+        let still = Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() };
+        assert!(!super::weak(&still).changes_views() && super::strong(&still).changes_views());
+    }
 }

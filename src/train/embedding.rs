@@ -1,7 +1,7 @@
 //! Pooled features of a data set's items by a base: what rankings of bases, looks for wrong labels, neighbours and evaluations work on.
 //! They lie in the same store as those of trainings and under the same names, so that whoever comes later finds them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::Result;
@@ -23,6 +23,8 @@ pub struct Subject<'a> {
     pub config: &'a ModelConfig,
     /// The base's `model.safetensors`.
     pub weights: &'a Path,
+    /// Files of the base by which items are read, each by its name: a tokenizer.
+    pub beside: &'a [(&'static str, PathBuf)],
     pub dataset: &'a Arc<Dataset>,
     /// Where the network runs.
     pub device: &'a Device,
@@ -84,17 +86,7 @@ pub(super) fn surveyed(dataset: &Arc<Dataset>, keep: Keep<'_>, reporter: &mut Pr
 /// What is wrong with the base, reading, [`super::Error::NoRoom`] where the disk has none, and [`super::Error::Cancelled`] when the
 /// sink says stop.
 pub fn embed(subject: &Subject, samples: &[Sample], hashes: &[[u8; 32]], sink: &mut dyn FnMut(Event) -> Control) -> Result<Embedding> {
-    let _workspace = kernels::Workspace::open();
-    let mut reporter = ProgressReporter::new(sink);
-    let recipe = Recipe { strategy: Strategy::Head, ..Recipe::default() };
-    let Subject { config, weights, dataset, device, scratch, keep } = *subject;
-    let training = Training { recipe: &recipe, config, weights, dataset, device, scratch, keep, resume: None };
-    // A head is not asked here; the smallest there is.
-    let model = Model::load(&training, 1)?;
-    let views = dataset.modality.views(config)?;
-    let mut feed = Feed::new(dataset, &recipe, views, samples.len(), Some(1));
-    features::run_over(&training, &mut feed, &model, (batch::plain(samples), hashes), 0, &mut reporter)?;
-    let width = model.classifier.backbone.num_features();
+    let (width, feed) = embedded(subject, samples, hashes, sink)?;
     let mut found = Embedding { width, ids: Vec::with_capacity(samples.len()), rows: Vec::with_capacity(samples.len() * width) };
     for sample in samples {
         if feed.feature(sample.id, &mut found.rows) {
@@ -102,4 +94,41 @@ pub fn embed(subject: &Subject, samples: &[Sample], hashes: &[[u8; 32]], sink: &
         }
     }
     Ok(found)
+}
+
+/// The same, one after the other: `each` is given every sample with its features, or without where it could not be read. Answers their
+/// width.
+///
+/// # Errors
+/// As [`embed`], and those of `each`.
+pub fn embed_each<E: From<super::Error>>(
+    subject: &Subject,
+    (samples, hashes): (&[Sample], &[[u8; 32]]),
+    sink: &mut dyn FnMut(Event) -> Control,
+    mut each: impl FnMut(&Sample, Option<&[f32]>) -> std::result::Result<(), E>,
+) -> std::result::Result<usize, E> {
+    let (width, feed) = embedded(subject, samples, hashes, sink)?;
+    let mut row = Vec::with_capacity(width);
+    for sample in samples {
+        row.clear();
+        let read = feed.feature(sample.id, &mut row);
+        each(sample, read.then_some(row.as_slice()))?;
+    }
+    Ok(width)
+}
+
+/// A feed of the features, which lie in a file, and how wide they are.
+fn embedded(subject: &Subject, samples: &[Sample], hashes: &[[u8; 32]], sink: &mut dyn FnMut(Event) -> Control) -> Result<(usize, Feed)> {
+    let _workspace = kernels::Workspace::open();
+    let mut reporter = ProgressReporter::new(sink);
+    let recipe = Recipe { strategy: Strategy::Head, ..Recipe::default() };
+    let Subject { config, weights, beside, dataset, device, scratch, keep } = *subject;
+    let training = Training { recipe: &recipe, config, weights, beside, dataset, device, scratch, keep, resume: None };
+    // A head is not asked here; the smallest there is.
+    let mut model = Model::load(&training, 1)?;
+    model.classifier.backbone.settle();
+    let views = model.views(&training, config)?;
+    let mut feed = Feed::new(dataset, &recipe, views, samples.len(), Some(1));
+    features::run_over(&training, &mut feed, &model, (batch::plain(samples), hashes), 0, &mut reporter)?;
+    Ok((model.classifier.backbone.num_features(), feed))
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::data;
 use crate::domain::disk;
 use crate::domain::recipe::RecipeError;
 
@@ -73,7 +74,9 @@ impl Error {
     /// What it says of one of several items, whose name stands beside it.
     pub fn reason(&self) -> String {
         match self {
-            Error::Data(crate::data::Error::Image { reason, .. }) => format!("it cannot be read: {reason}"),
+            Error::Data(crate::data::Error::Image { reason, .. } | crate::data::Error::Text { reason, .. }) => {
+                format!("it cannot be read: {reason}")
+            }
             other => other.to_string(),
         }
     }
@@ -99,4 +102,15 @@ impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Error {
         Error::Model(error.into())
     }
+}
+
+/// The answers and the reasons where there is none, one for each item.
+pub(super) fn in_order<T>(unreadable: Vec<Option<data::Error>>, answers: Vec<T>) -> Vec<Result<T>> {
+    let mut answers = answers.into_iter();
+    let missing = || Error::Unsupported("the model gave fewer answers than it was asked for".into());
+    let of = |problem: Option<data::Error>| match problem {
+        Some(problem) => Err(Error::Data(problem)),
+        None => answers.next().ok_or_else(missing),
+    };
+    unreadable.into_iter().map(of).collect()
 }

@@ -4,7 +4,7 @@ use super::error::{Error, Result};
 use super::partition::even_batches;
 use super::strategy::{ENOUGH_ITEMS, Plan};
 use crate::domain::config::ModelConfig;
-use crate::domain::recipe::{Compare, Norm, Recipe, RecipeError, Strategy};
+use crate::domain::recipe::{Compare, HeadSolver, Norm, Recipe, RecipeError, Strategy};
 use crate::domain::safetensors::is_buffer;
 use crate::nn::architectures::{self, Architecture};
 
@@ -39,45 +39,87 @@ pub struct Estimate {
     pub slowest_seconds: f64,
 }
 
-/// Foresees a fine-tune of `config`'s architecture on `samples` training images of `classes` classes.
+/// What is trained on.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Volume {
+    pub samples: u64,
+    /// Numbers that the head gives: classes.
+    pub outputs: u64,
+    /// Of texts, the mean and the most that one has, where that is known.
+    pub characters: Option<(f64, f64)>,
+}
+
+/// Characters that become a token: three to five are usual, and of a text of odd words two.
+const CHARACTERS: f64 = 3.0;
+const FEWEST_CHARACTERS: f64 = 2.0;
+/// Tokens that frame a text.
+const FRAME: f64 = 2.0;
+
+/// Foresees a fine-tune of `config`'s architecture on `samples` training items of `classes` classes.
 ///
 /// # Errors
 /// The recipe is out of bounds, or the architecture is not known.
 pub fn estimate(recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u64) -> Result<Estimate> {
-    let own = of_run(recipe, config, samples, classes)?;
+    estimate_volume(recipe, config, &Volume { samples, outputs: classes, characters: None })
+}
+
+/// The same where more is known of the items.
+///
+/// # Errors
+/// As [`estimate`].
+pub fn estimate_volume(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Estimate> {
+    let own = of_run(recipe, config, volume)?;
     match recipe.compare {
         Compare::None => Ok(own),
-        Compare::Scratch => Ok(own.then(&of_run(&recipe.scratch(), config, samples, classes)?)),
+        Compare::Scratch => Ok(own.then(&of_run(&recipe.scratch(), config, volume)?)),
     }
 }
 
-fn of_run(recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u64) -> Result<Estimate> {
-    recipe.check()?;
-    let architecture = architectures::get(&config.architecture)?;
+/// Tokens of a usual text and of the longest, as far as the model reads them.
+fn tokens(config: &ModelConfig, architecture: &Architecture, volume: &Volume) -> (usize, usize) {
+    let asked = config.sentence.as_ref().and_then(|sentence| sentence.max_seq_length);
+    let longest = asked.unwrap_or(usize::MAX).min(architecture.longest());
+    let cut = |characters: f64, each: f64| ((characters / each + FRAME).ceil() as usize).clamp(1, longest);
+    volume.characters.map_or((longest, longest), |(mean, most)| (cut(mean, CHARACTERS), cut(most, FEWEST_CHARACTERS)))
+}
+
+/// Of images: the side that is trained at.
+fn side(recipe: &Recipe, config: &ModelConfig, architecture: &Architecture) -> Result<usize> {
     let preprocessing = config.preprocessing();
     let side = if recipe.image_size > 0 { recipe.image_size } else { preprocessing.height.max(preprocessing.width) };
-    if let Some(fixed) = architecture.fixed_side()
-        && side != fixed
-    {
-        let problem = format!("{} takes images of {fixed} pixels, not {side}", architecture.name);
-        return Err(RecipeError { setting: "image_size", problem }.into());
+    match architecture.refuses_side(side) {
+        Some(problem) => Err(RecipeError { setting: "image_size", problem }.into()),
+        None => Ok(side),
     }
-    let cost = architecture.costs(&[3, side, side]);
+}
+
+fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Estimate> {
+    let Volume { samples, outputs: classes, .. } = *volume;
+    recipe.check()?;
+    let architecture = architectures::get(&config.architecture)?;
+    let side = side(recipe, config, architecture)?;
+    check_adapters(recipe, architecture)?;
+    let (usual, longest) = tokens(config, architecture, volume);
+    // Memory is for the largest items, time for usual ones.
+    let (item, cost) = (architecture.item(side, longest), architecture.costs(&architecture.item(side, usual)));
+    let largest = architecture.costs(&item);
     let plan = planned(recipe, architecture, cost.len(), samples)?;
     let lowest = plan.lowest(cost.len());
     check_batch_size(recipe, architecture, lowest < cost.len())?;
     let head = lowest == cost.len();
     let forward: f64 = cost.iter().map(|stage| stage.multiply_adds).sum();
     let learned = |frozen: usize| -> f64 { cost[frozen..].iter().map(|stage| stage.multiply_adds).sum() };
-    let kept: f64 = cost[lowest..].iter().map(|stage| stage.outputs).sum();
-    let widest = cost.iter().map(|stage| stage.widest).fold(0.0, f64::max);
+    let kept: f64 = largest[lowest..].iter().map(|stage| stage.outputs).sum();
+    let widest = largest.iter().map(|stage| stage.widest).fold(0.0, f64::max);
 
     let images = samples as f64;
     let batch = even_batches(samples as usize, recipe.batch_size) as f64;
     let views = f64::from(recipe.augment.views) + 1.0;
     let head_size = (architecture.num_features as u64 * classes) as f64;
     let (mut steps, mut passes, mut multiply_adds, mut numbers) = (0.0, 0.0, 0.0, 0.0);
-    if plan.probe {
+    let compares = recipe.compare_probe && !plan.probe && !head && !recipe.is_from_scratch();
+    if plan.probe || compares {
+        let views = if compares { 1.0 } else { views };
         passes += images * views;
         multiply_adds += images * views * (forward + PROBE_PASSES * 2.0 * head_size);
         numbers = (images * views * architecture.num_features as f64).min((1u64 << 28) as f64) + head_size * PROBE_HEADS;
@@ -96,8 +138,11 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u64) -> 
     let weights = backbone_weights(architecture) + head_size;
     let evaluated = 32.0 * 3.0 * widest;
     let activations = if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
-    let inputs = 4.0 * batch.max(32.0) * 3.0 * (side * side) as f64 * 2.0;
-    let features = if plan.probe || head { images * views * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };
+    let inputs = 4.0 * batch.max(32.0) * item.iter().product::<usize>() as f64 * 2.0;
+    // Of texts every token is kept, where stages are frozen below others that learn.
+    let ragged = if item.len() == 1 && lowest > 0 && !head { images * (usual * architecture.num_features) as f64 * 4.0 } else { 0.0 };
+    let features =
+        ragged + if plan.probe || head || compares { images * views * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };
     Ok(Estimate {
         steps: steps as u64,
         backbone_passes: passes as u64,
@@ -108,11 +153,54 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, samples: u64, classes: u64) -> 
     })
 }
 
+/// Foresees the average of so many results of a recipe ([`super::soup`]): all of them are in memory at once, beside what a head alone
+/// takes, and each is measured, at the most on all items; their weights lie in the scratch folder meanwhile.
+///
+/// # Errors
+/// The architecture is not known, or does not take the recipe's `image_size`.
+pub fn estimate_soup(recipe: &Recipe, config: &ModelConfig, volume: &Volume, members: usize) -> Result<Estimate> {
+    let measured = Recipe {
+        strategy: Strategy::Head,
+        head_solver: HeadSolver::Sgd,
+        epochs: 1,
+        image_size: recipe.image_size,
+        batch_size: recipe.batch_size,
+        ..Recipe::default()
+    };
+    let own = of_run(&measured, config, volume)?;
+    let architecture = architectures::get(&config.architecture)?;
+    let weights = backbone_weights(architecture) + (architecture.num_features as u64 * volume.outputs) as f64;
+    let all = (4.0 * weights * members as f64) as u64;
+    // Each of them but the first beside those that are in, and in the end what came of it.
+    let times = members.max(1) as u64;
+    Ok(Estimate {
+        steps: 0,
+        backbone_passes: own.backbone_passes * times,
+        multiply_adds: own.multiply_adds * times as f64,
+        memory_bytes: own.memory_bytes + all,
+        scratch_bytes: all,
+        slowest_seconds: own.slowest_seconds * times as f64,
+    })
+}
+
 /// The most that a recipe may come to. Whether a task's head can be solved for is not known here; where it cannot, that takes no more.
 fn planned(recipe: &Recipe, architecture: &Architecture, stages: usize, samples: u64) -> Result<Plan> {
     let plan = Plan::of(recipe, stages, true, architecture.name)?;
     let goes_on = recipe.strategy == Strategy::Auto && plan.probe && samples >= ENOUGH_ITEMS as u64;
     Ok(if goes_on { Plan::tuned(recipe, stages) } else { plan })
+}
+
+/// Refuses adapters in networks that have no place for them.
+pub(super) fn check_adapters(recipe: &Recipe, architecture: &Architecture) -> Result<()> {
+    if recipe.adapters().is_none() || architecture.takes_adapters() {
+        return Ok(());
+    }
+    let such = architectures::all().find(|known| known.takes_adapters()).map_or(String::new(), |known| format!(" such as {}", known.name));
+    let problem = format!(
+        "{} has no attention to put low-rank adapters beside: they are for transformers{such}; choose the strategy `lp-ft` or `gradual` without lora_rank",
+        architecture.name
+    );
+    Err(RecipeError { setting: recipe.asks_for_adapters(), problem }.into())
 }
 
 /// Refuses batches that stages which learn cannot be normalised over.
@@ -148,7 +236,7 @@ impl Estimate {
     pub fn within(&self, memory_bytes: u64, seconds: f64, threads: usize) -> Result<()> {
         if self.memory_bytes > memory_bytes {
             return Err(Error::TooMuch(format!(
-                "this fine-tune would need about {} MiB of memory, {} MiB are allowed; choose a smaller batch_size or image_size, freeze more stages, or train the head only",
+                "this fine-tune would need about {} MiB of memory, {} MiB are allowed; choose a smaller batch_size (or image_size, of images), freeze more stages, or train the head only",
                 self.memory_bytes >> 20,
                 memory_bytes >> 20
             )));
@@ -174,7 +262,6 @@ fn backbone_weights(architecture: &Architecture) -> f64 {
 mod tests {
     use super::*;
     use crate::domain::config::PretrainedCfg;
-    use crate::domain::recipe::HeadSolver;
 
     fn config(architecture: &str) -> ModelConfig {
         ModelConfig::parse(&format!(r#"{{"architecture": "{architecture}"}}"#)).unwrap()
@@ -197,10 +284,13 @@ mod tests {
     fn every_strategy_is_foreseen() {
         let of = |strategy, samples| {
             let frozen_stages = usize::from(strategy == Strategy::Freeze) * 3;
-            estimate(&Recipe { strategy, frozen_stages, ..Recipe::default() }, &config("resnet18"), samples, 10).unwrap()
+            let recipe = Recipe { strategy, frozen_stages, compare_probe: false, ..Recipe::default() };
+            estimate(&recipe, &config("resnet18"), samples, 10).unwrap()
         };
+        let compared = estimate(&Recipe { strategy: Strategy::Full, ..Recipe::default() }, &config("resnet18"), 4_000, 10).unwrap();
         let (probe, full) = (of(Strategy::Head, 4_000), of(Strategy::Full, 4_000));
         assert_eq!((probe.steps, probe.backbone_passes, full.steps, full.backbone_passes), (0, 4_000, 1_250, 40_000));
+        assert_eq!(compared.backbone_passes, 44_000, "the head to compare with is seen once more");
         assert_eq!(of(Strategy::Auto, 500), of(Strategy::Head, 500), "auto stays with the probe");
         let (auto, lp_ft) = (of(Strategy::Auto, 4_000), of(Strategy::LpFt, 4_000));
         assert_eq!((auto.steps, auto.backbone_passes, lp_ft.backbone_passes), (1_250, 44_000, 44_000));
@@ -209,6 +299,37 @@ mod tests {
             assert!(less.multiply_adds < lp_ft.multiply_adds && less.multiply_adds > probe.multiply_adds);
             assert!(less.memory_bytes <= lp_ft.memory_bytes && less.memory_bytes >= probe.memory_bytes);
         }
+    }
+
+    #[test]
+    fn texts_cost_what_they_are_long() {
+        use crate::domain::modality::Modality;
+        let config = config("bert_l2_d64_h2_f128_v500_p512_t2_e12");
+        let recipe = Recipe { strategy: Strategy::Full, compare_probe: false, ..Recipe::usual(Modality::Text) };
+        let of =
+            |characters, recipe: &Recipe| estimate_volume(recipe, &config, &Volume { samples: 3_200, outputs: 2, characters }).unwrap();
+        let (unknown, short) = (of(None, &recipe), of(Some((90.0, 200.0)), &recipe));
+        assert_eq!((short.steps, short.backbone_passes), (300, 9_600));
+        assert!(short.multiply_adds < unknown.multiply_adds / 10.0 && short.memory_bytes < unknown.memory_bytes);
+        let kept = of(Some((90.0, 200.0)), &Recipe { frozen_stages: 1, ..recipe });
+        assert!(kept.scratch_bytes > 3_200 * 32 * 64 * 4 && short.scratch_bytes < kept.scratch_bytes);
+    }
+
+    #[test]
+    fn a_soup_has_all_that_go_into_it_in_memory() {
+        let recipe = Recipe { strategy: Strategy::Full, lora_rank: 0, batch_size: 2, ..Recipe::default() };
+        let volume = Volume { samples: 4_000, outputs: 10, characters: None };
+        let of = |members| estimate_soup(&recipe, &config("resnet50"), &volume, members).unwrap();
+        let (two, eight) = (of(2), of(8));
+        // 23.5 million weights of the backbone and 20,480 of the head, 4 bytes each.
+        let each = (eight.memory_bytes - two.memory_bytes) / 6;
+        assert!((94_000_000..95_000_000).contains(&each), "{each}");
+        assert_eq!((two.steps, two.backbone_passes, eight.backbone_passes), (0, 8_000, 32_000));
+        assert!(eight.scratch_bytes > 7 * each && eight.memory_bytes > 8 * each);
+        let run = estimate(&recipe, &config("resnet50"), 4_000, 10).unwrap();
+        assert!(eight.memory_bytes > run.memory_bytes, "of small batches the average takes more than any of the runs");
+        let odd = Recipe { image_size: 100, ..recipe };
+        assert!(estimate_soup(&odd, &config("vit_tiny_patch16_224"), &volume, 2).is_err());
     }
 
     #[test]
@@ -240,8 +361,9 @@ mod tests {
         assert!(!refused(Recipe { batch_size: 2, ..single }, "resnet18"));
         assert!(refused(Recipe::default(), "vit_giant_patch14_224"));
         assert!(!refused(Recipe::default(), "vit_tiny_patch16_224"));
-        let smaller = estimate(&Recipe { image_size: 96, ..Recipe::default() }, &config("vit_tiny_patch16_224"), 100, 2);
-        assert!(smaller.unwrap_err().to_string().contains("images of 224 pixels"));
+        assert!(!refused(Recipe { image_size: 96, ..Recipe::default() }, "vit_tiny_patch16_224"), "its positions are interpolated");
+        let odd = estimate(&Recipe { image_size: 100, ..Recipe::default() }, &config("vit_tiny_patch16_224"), 100, 2);
+        assert!(odd.unwrap_err().to_string().contains("patches of 16 pixels: its sides are multiples of that, such as 96, not 100"));
         let large = ModelConfig {
             pretrained_cfg: PretrainedCfg { input_size: Some([3, 2048, 2048]), ..PretrainedCfg::default() },
             ..config("resnet18")

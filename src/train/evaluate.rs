@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Error, Result};
+use super::judge::items;
 use super::partition::Partition;
 use super::predict::Predictor;
 use super::progress::{Control, Event, ProgressReporter};
@@ -29,6 +30,8 @@ pub struct Measured {
     pub unreadable: Vec<Problem>,
     /// sha256 (hex) over the sorted lines `split TAB target TAB sha256-of-bytes` of all items of the split.
     pub digest: String,
+    /// A table with a line for each item that was measured on, as fine-tunes leave it.
+    pub predictions: String,
 }
 
 /// Measures a model on one split; of `None` on `test` if there is one, else on `val`, else on all there is.
@@ -50,19 +53,15 @@ pub fn evaluate(
     let known = |(sample, target): (&Sample, &Option<Target>)| target.clone().map(|target| Sample { target, ..sample.clone() });
     let held: Vec<Sample> = samples.iter().zip(&translated).filter_map(known).collect();
     if held.is_empty() {
-        let labels = dataset.classes().iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-        let what =
-            format!("the model knows none of the labels of the data set ({labels} ...); measure one that was trained on these classes");
-        return Err(Error::Unsupported(what));
+        return Err(knows_none(dataset));
     }
-    let mut unknown = BTreeMap::new();
-    for (sample, _) in samples.iter().zip(&translated).filter(|(_, target)| target.is_none()) {
-        *unknown.entry(dataset.targets.word(&sample.target)).or_default() += 1;
-    }
+    let unknown = unknown_labels(dataset, &samples, &translated);
     let partition = Partition { train: held.clone(), val: held, test: Vec::new(), held: Held::Training, leaks: Vec::new() };
     let task = tasks::of_targets(&words.targets, &partition, &Recipe { task: Some(words.task), ..Recipe::default() })?;
+    let task = task.published(config).unwrap_or_else(|| task.into());
     let mut tally = task.tally(true);
     let (mut lines, mut unreadable) = (Vec::with_capacity(samples.len()), Vec::new());
+    let mut predictions = items::head(0);
     let size = model.batch_items();
     for (at, (samples, targets)) in samples.chunks(size).zip(translated.chunks(size)).enumerate() {
         reporter.prepare("measuring", (at * size) as u64, translated.len() as u64)?;
@@ -73,7 +72,12 @@ pub fn evaluate(
         lines.extend(samples.par_iter().zip(&items).map(line).collect::<Vec<_>>());
         for ((sample, target), row) in samples.iter().zip(targets).zip(model.outputs_batch(&items)?) {
             match (row, target) {
-                (Ok(row), Some(target)) => tally.add(&row, std::slice::from_ref(target)),
+                (Ok(row), Some(target)) => {
+                    tally.add(&row, std::slice::from_ref(target));
+                    if tally.samples() <= items::MOST_LINES as u64 {
+                        predictions += &items::line(dataset, sample, &task.told(&row, target).unwrap_or_default(), &[]);
+                    }
+                }
                 (Ok(_), None) => {}
                 (Err(error), _) => unreadable.push(Problem { path: sample.path.clone(), reason: error.reason() }),
             }
@@ -83,10 +87,29 @@ pub fn evaluate(
     if evaluation.samples == 0 {
         return Err(Error::NothingToLearn("none of the items can be read; publish the data set again".into()));
     }
+    if !evaluation.primary().is_finite() {
+        let what = format!("the {split} split has items of one kind only, which cannot be told from others; name a split that has both");
+        return Err(Error::NothingToLearn(what));
+    }
     lines.sort();
     let mut digest = Sha256::new();
     lines.iter().for_each(|line| digest.update(line));
-    Ok(Measured { split, evaluation, unknown, unreadable, digest: hex::encode(digest.finalize()) })
+    Ok(Measured { split, evaluation, unknown, unreadable, digest: hex::encode(digest.finalize()), predictions })
+}
+
+fn knows_none(dataset: &Dataset) -> Error {
+    let labels = dataset.classes().iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+    let what = format!("the model knows none of the labels of the data set ({labels} ...); measure one that was trained on these classes");
+    Error::Unsupported(what)
+}
+
+/// The labels that the head does not know, with their items.
+fn unknown_labels(dataset: &Dataset, samples: &[Sample], translated: &[Option<Target>]) -> BTreeMap<String, u64> {
+    let mut unknown = BTreeMap::new();
+    for (sample, _) in samples.iter().zip(translated).filter(|(_, target)| target.is_none()) {
+        *unknown.entry(dataset.targets.word(&sample.target)).or_default() += 1;
+    }
+    unknown
 }
 
 fn chosen(dataset: &Dataset, split: Option<Split>) -> Result<(Split, Vec<Sample>)> {
@@ -119,10 +142,14 @@ impl Words {
             )));
         }
         let labels = config.label_names.clone().filter(|labels| labels.len() == outputs).unwrap_or_default();
+        // Kinds of anomalies are the data set's own: the model knows what is good.
+        let own = targets.task().about().good_only.then(|| targets.classes().to_vec());
+        let labels = own.unwrap_or(labels);
         let of = targets.classes().iter().map(|name| labels.iter().position(|label| label == name).map(|at| at as u32)).collect();
         let targets = match targets {
             Targets::Classes(_) => Targets::Classes(labels),
             Targets::Ranks(_) => Targets::Ranks(labels),
+            Targets::Anomalies(_) => targets.clone(),
             Targets::Labels(_) => Targets::Labels(labels),
             Targets::Values(names) if names.len() == outputs => targets.clone(),
             Targets::Heads(heads) if tasks::has_heads(config, heads) => targets.clone(),

@@ -6,14 +6,16 @@ use std::sync::mpsc::sync_channel;
 
 use candle_core::{Device, Tensor};
 
+use super::buckets::bucketed;
 use super::error::Result;
 use super::features::{Features, Scale};
+use super::lengths::Lengths;
 use super::partition::even_batches;
 use crate::data::batch::{self, Batch, Item, Loader, Options};
 use crate::data::modality::{self, Views};
 use crate::data::{Dataset, Sample, Target};
 use crate::domain::recipe::{Augment, Recipe, Sampling};
-use crate::nn::Input;
+use crate::nn::{Input, PADDING};
 
 /// Items per batch of the feature pass and of evaluation; part of the cache's key, because the last bits of a
 /// feature may depend on it.
@@ -35,7 +37,7 @@ pub struct Step {
 pub enum Fed {
     /// As the backbone takes them.
     Views(Input),
-    /// What so many frozen stages made of them: maps at the freeze boundary `(B, C, H', W')`, or pooled features `(B, D)`.
+    /// What so many frozen stages made of them: maps at the freeze boundary `(B, C, H', W')`, tokens `(B, N, D)`, or pooled features `(B, D)`.
     Features(Tensor, usize),
 }
 
@@ -58,6 +60,8 @@ pub struct Feed {
     evens: bool,
     /// Whether plain views come with themselves turned around.
     mirrors: bool,
+    /// Of items that are not all equally long; batches are then made of such as are about equally long.
+    lengths: Option<Arc<Lengths>>,
     source: Source,
 }
 
@@ -65,6 +69,7 @@ impl Feed {
     /// Feeds views. With `turns`, that many views of an item take turns from epoch to epoch, the plain one among
     /// them; without, each epoch shows views of its own.
     pub fn new(dataset: &Arc<Dataset>, recipe: &Recipe, views: Arc<dyn Views>, train_items: usize, turns: Option<u32>) -> Feed {
+        let turns = if views.varies() { turns } else { Some(1) };
         let options = Options {
             batch_size: even_batches(train_items, recipe.batch_size),
             threads: rayon::current_num_threads(),
@@ -79,8 +84,20 @@ impl Feed {
             turns,
             evens: recipe.sampling == Sampling::Balanced,
             mirrors: recipe.tta_flip,
+            lengths: None,
             source: Source::Views,
         }
+    }
+
+    /// The same for items that are so long.
+    pub fn with_lengths(mut self, lengths: Option<Arc<Lengths>>) -> Feed {
+        self.lengths = lengths;
+        self
+    }
+
+    /// How long these items are together, where they are not all equally long; `longest` are those that were not measured.
+    pub fn length(&self, items: impl Iterator<Item = u32>, longest: usize) -> u64 {
+        items.map(|id| self.lengths.as_ref().and_then(|known| known.get(&id)).copied().unwrap_or(longest) as u64).sum()
     }
 
     pub fn options(&self) -> &Options {
@@ -110,6 +127,10 @@ impl Feed {
         let draw = if self.evens { batch::balanced } else { batch::shuffled };
         let mut items = draw(samples, self.options.seed, epoch);
         items.iter_mut().for_each(|item| item.view = self.turn(item.sample.id, epoch).unwrap_or(item.view));
+        if let Some(lengths) = &self.lengths {
+            let length = |item: &Item| lengths.get(&item.sample.id).copied().unwrap_or_default();
+            items = bucketed(items, self.options.batch_size, length, (self.options.seed, epoch));
+        }
         self.steps(items, self.options.batch_size)
     }
 
@@ -148,7 +169,7 @@ impl Feed {
             Source::Frozen(cache, passed) => {
                 let (cache, passed) = (cache.clone(), *passed);
                 let chunks: Vec<Vec<Item>> = items.chunks(batch_size).map(<[Item]>::to_vec).collect();
-                let pooled = cache.format().dims.len() == 1;
+                let pooled = cache.format().is_pooled();
                 let steps = chunks.into_iter().map(move |items| cached(&cache, passed, &items));
                 // Features are read in less time than it takes to hand them over; maps are read ahead, perhaps from the disk.
                 Ok(if pooled { Box::new(steps) } else { ahead(steps) })
@@ -163,7 +184,12 @@ impl Feed {
 
     /// From now on so many views of an item take turns, or each epoch shows its own.
     pub fn take_turns(&mut self, turns: Option<u32>) {
-        self.turns = turns;
+        self.turns = if self.options.views.varies() { turns } else { Some(1) };
+    }
+
+    /// How many views of an item take turns; `None` where each epoch shows its own.
+    pub fn turns(&self) -> Option<u32> {
+        self.turns
     }
 
     /// From now on feeds features of so many frozen stages.
@@ -227,21 +253,33 @@ pub fn input(views: modality::Input) -> Result<Input> {
             let pixels = Tensor::from_vec(values, (batch, height, width, 3), &Device::Cpu)?;
             Ok(Input::Pixels(pixels.permute((0, 3, 1, 2))?))
         }
+        modality::Input::Tokens { rows, .. } => {
+            let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
+            let padded = |row: &Vec<[u32; 2]>| {
+                row.iter().copied().chain(std::iter::repeat([PADDING, 0])).take(longest).flatten().collect::<Vec<_>>()
+            };
+            let tokens: Vec<u32> = rows.iter().flat_map(padded).collect();
+            Ok(Input::Tokens(Tensor::from_vec(tokens, (rows.len(), longest, 2), &Device::Cpu)?))
+        }
     }
 }
 
 fn cached(cache: &Features, passed: usize, items: &[Item]) -> Result<Step> {
     let format = cache.format();
     let (mut values, mut skipped) = (Vec::with_capacity(items.len() * format.width()), Vec::new());
-    let (mut targets, mut ids) = (Vec::new(), Vec::new());
+    let (mut targets, mut ids, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for item in items {
         match cache.read(item.sample.id, item.view, &mut values) {
             true => {
+                ends.push(values.len());
                 targets.push(item.sample.target.clone());
                 ids.push(item.sample.id);
             }
             false => skipped.push(format!("{}: not readable when its features were made", item.sample.path)),
         }
+    }
+    if format.ragged {
+        return Ok(Step { input: Fed::Features(padded(&values, &ends, format.width())?, passed), mirrored: None, targets, ids, skipped });
     }
     let shape: Vec<usize> = std::iter::once(targets.len()).chain(format.dims.iter().copied()).collect();
     let input = Tensor::from_vec(values, shape, &Device::Cpu)?;
@@ -250,10 +288,28 @@ fn cached(cache: &Features, passed: usize, items: &[Item]) -> Result<Step> {
     Ok(Step { input: Fed::Features(input, passed), mirrored: None, targets, ids, skipped })
 }
 
+/// Sequences that lie one behind the other, each to its end, as `(B, N, width)` with zeros behind the ends.
+fn padded(values: &[f32], ends: &[usize], width: usize) -> Result<Tensor> {
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    let rows: Vec<&[f32]> = starts.zip(ends).map(|(start, end)| &values[start..*end]).collect();
+    let longest = rows.iter().map(|row| row.len()).max().unwrap_or(0);
+    let mut padded = vec![0f32; rows.len() * longest];
+    padded.chunks_exact_mut(longest.max(1)).zip(&rows).for_each(|(to, row)| to[..row.len()].copy_from_slice(row));
+    Ok(Tensor::from_vec(padded, (rows.len(), longest / width.max(1), width), &Device::Cpu)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::Split;
+
+    #[test]
+    fn sequences_are_padded_with_zeros() {
+        let values: Vec<f32> = (1..=8).map(|value| value as f32).collect();
+        let padded = padded(&values, &[2, 8], 2).unwrap();
+        assert_eq!(padded.dims(), [2, 3, 2]);
+        assert_eq!(padded.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [1., 2., 0., 0., 0., 0., 3., 4., 5., 6., 7., 8.]);
+    }
 
     #[test]
     fn views_take_turns_and_only_those_shown_are_made() {

@@ -8,13 +8,14 @@ use super::report::Report;
 use super::run::{Run, Trained};
 use super::updates::Updates;
 use super::{Training, rounds};
+use crate::domain::job_event::EpochNumbers;
 use crate::nn::kernels;
 
 /// Trains what is asked for. Events leave through `sink`, which is asked between steps whether to go on.
 ///
 /// # Errors
-/// [`Error::NonFinite`] as soon as the loss or a weight is no number and [`Error::Cancelled`] when the sink says
-/// stop: the last checkpoint in the scratch folder stays whole. [`Error::NoGradient`], and whatever is wrong with the
+/// [`Error::NonFinite`] as soon as the loss or a weight is no number, unless there is a probe: then the best so far is the result and the
+/// report says so. [`Error::Cancelled`] when the sink says stop: the last checkpoint in the scratch folder stays whole. [`Error::NoGradient`], and whatever is wrong with the
 /// recipe, the base, the data or a checkpoint to resume from.
 pub fn fit(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report> {
     training.recipe.check()?;
@@ -29,6 +30,7 @@ pub(super) fn once(training: &Training, sink: &mut dyn FnMut(Event) -> Control) 
     run.announce(&mut reporter)?;
     let mut checkpoint = training.resume.map(|path| run.open_checkpoint(path)).transpose()?;
     run.find_probe(checkpoint.as_mut(), &mut reporter)?;
+    run.find_rival(checkpoint.as_mut(), &mut reporter)?;
     run.set_out()?;
     run.choose_precision(&mut reporter)?;
     if let Some(checkpoint) = checkpoint {
@@ -39,19 +41,22 @@ pub(super) fn once(training: &Training, sink: &mut dyn FnMut(Event) -> Control) 
         save(&mut run, &mut reporter)?;
     }
     run.pass_frozen_stages(&mut reporter)?;
-    if let Some(numbers) = run.epoch_of_probe() {
+    let of_distances = run.epoch_of_distances(&mut reporter)?;
+    if let Some(numbers) = of_distances.or_else(|| run.epoch_of_probe()) {
         reporter.tell(Event::Epoch(numbers))?;
         save(&mut run, &mut reporter)?;
     }
+    if run.find_rate(&mut reporter)? {
+        save(&mut run, &mut reporter)?;
+    }
     while !run.is_done() {
-        run.open_epoch(&mut reporter)?;
-        let trained = train_epoch(&mut run, &mut reporter)?;
-        let samples_per_second = reporter.samples_per_second();
-        let val = run.partition.val.clone();
-        run.show_average()?;
-        let validation = run.evaluate(&val, &mut reporter)?;
-        let numbers = run.close_epoch(&trained, &validation, samples_per_second)?;
-        run.hide_average()?;
+        let numbers = match epoch(&mut run, &mut reporter) {
+            Err(error @ Error::NonFinite { .. }) if run.has_probe() => {
+                run.stop_at_best(&error, &mut reporter)?;
+                break;
+            }
+            numbers => numbers?,
+        };
         reporter.tell(Event::Epoch(numbers))?;
         if run.is_checkpoint_due() {
             save(&mut run, &mut reporter)?;
@@ -66,6 +71,19 @@ pub(super) fn once(training: &Training, sink: &mut dyn FnMut(Event) -> Control) 
     let (test, others) = test.unzip();
     let judged = judge::judge(&mut run, &validation, &answers, others.as_ref(), &mut reporter)?;
     run.into_report(validation, test, judged)
+}
+
+/// One pass over the training items and what it reached on those held out.
+fn epoch(run: &mut Run, reporter: &mut ProgressReporter) -> Result<EpochNumbers> {
+    run.open_epoch(reporter)?;
+    let trained = train_epoch(run, reporter)?;
+    let samples_per_second = reporter.samples_per_second();
+    let val = run.partition.val.clone();
+    run.show_average()?;
+    let validation = run.evaluate(&val, reporter)?;
+    let numbers = run.close_epoch(&trained, &validation, samples_per_second)?;
+    run.hide_average()?;
+    Ok(numbers)
 }
 
 fn save(run: &mut Run, reporter: &mut ProgressReporter) -> Result<()> {
@@ -95,7 +113,7 @@ fn train_epoch(run: &mut Run, reporter: &mut ProgressReporter) -> Result<Trained
     }
     updates.finish(run)?;
     if tally.samples() == 0 {
-        return Err(Error::NothingToLearn("not one training image could be used; check that the images open in a viewer".into()));
+        return Err(Error::NothingToLearn("not one training item could be used; check that they can be opened".into()));
     }
     Ok(Trained { loss: loss_sum / tally.samples() as f64, primary: tally.primary() })
 }

@@ -5,22 +5,24 @@
 //! for bit, also over a kill and a resume from the last [`checkpoint`].
 //!
 //! - [`tasks`]: what a head is trained to say: loss, tally, measures, answers.
-//! - `partition`, `feed`: which items, in which order, as views or as the features of frozen stages.
+//! - `partition`, `feed`, `buckets`: which items, in which order, as views or as the features of frozen stages.
 //! - [`features`](self): features of frozen stages are computed once for each view, also over runs ([`FeatureStore`]).
-//! - `model`, [`optim`], [`schedule`], `updates`: what learns, and how.
+//! - [`probe`], [`strategy`]: the best head on features as they are, and what learns after it.
+//! - `model`, [`optim`], [`schedule`], `range`, `updates`: what learns, at which rates, and how.
 //! - [`report`], `model_folder`, `card`: how good it got, and the model folder to publish.
 //! - [`soup`]: the average of several results of one base.
 //! - [`estimate`](mod@estimate): what a recipe will cost, before anything is spent.
 //! - [`doctor`]: labels that are probably wrong, and items unlike all others, by such features.
 //! - [`embedding`]: the pooled features of a data set's items by a base.
-//! - [`mod@sweep`]: many trials, the best of which is handed back.
-//! - [`predict`]: a published model answers.
+//! - [`predict`]: a published model answers; by [`support`], about classes that it was not trained on.
 
+mod buckets;
 mod card;
 pub mod checkpoint;
 mod compare;
 mod consistency;
 pub mod doctor;
+mod eigen;
 pub mod embedding;
 mod error;
 pub mod estimate;
@@ -30,15 +32,18 @@ mod feed;
 mod few;
 mod fit;
 mod judge;
+mod lengths;
 pub mod measures;
 mod mixing;
 mod model;
 mod model_folder;
 pub mod optim;
+mod pairs;
 mod partition;
 pub mod predict;
 pub mod probe;
 mod progress;
+mod range;
 pub mod recommend;
 mod reject;
 pub mod report;
@@ -48,27 +53,28 @@ mod run;
 pub mod schedule;
 pub mod soup;
 pub mod strategy;
-pub mod sweep;
+pub mod support;
 pub mod tasks;
+mod texts;
 mod updates;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::compare::fit_and_compare;
-pub use self::embedding::{Embedding, Subject, embed, survey_dataset};
+pub use self::embedding::{Embedding, Subject, embed, embed_each, survey_dataset};
 pub use self::error::{Error, Result};
-pub use self::estimate::{Estimate, estimate};
+pub use self::estimate::{Estimate, Volume, estimate, estimate_soup, estimate_volume};
 pub use self::evaluate::{Measured, evaluate};
 pub use self::features::{FeatureStore, Frozen, Keep};
 pub use self::fit::fit;
-pub use self::model_folder::write_folder;
-pub use self::predict::Predictor;
+pub use self::model_folder::{DISTANCES, write_folder};
+pub use self::predict::{BESIDE, Predictor};
 pub use self::progress::{Control, Event};
-pub use self::reject::FILE as REJECT;
 pub use self::report::{Lineage, Report};
-pub use self::report_files::{PREDICTIONS, write_report};
+pub use self::report_files::write_report;
 use crate::data::Dataset;
+use crate::domain::architecture::ArchitectureFacts;
 use crate::domain::config::ModelConfig;
 use crate::domain::modality::Modality;
 use crate::domain::recipe::Recipe;
@@ -80,6 +86,16 @@ pub fn known_architectures() -> String {
     let families = crate::nn::architectures::families();
     let (last, others) = families.split_last().unwrap_or((&"none", &[]));
     format!("choose a base whose config.json names a known architecture: {} or {last}", others.join(", "))
+}
+
+/// Every architecture of this build, in the order of families.
+pub fn architectures() -> Vec<ArchitectureFacts> {
+    crate::nn::architectures::all().map(crate::nn::architectures::Architecture::facts).collect()
+}
+
+/// Whether this build runs networks of an architecture, by its name with or without a tag.
+pub fn knows(architecture: &str) -> bool {
+    crate::nn::architectures::find(architecture).is_some()
 }
 
 /// Each key of a model's config.json that asks for more than this build does, in words; such a model is not run.
@@ -104,6 +120,8 @@ pub struct Training<'a> {
     pub config: &'a ModelConfig,
     /// The base's `model.safetensors`; not read when the recipe says `from_scratch`.
     pub weights: &'a Path,
+    /// Files of the base by which items are read, each by its name: a tokenizer.
+    pub beside: &'a [(&'static str, PathBuf)],
     pub dataset: &'a Arc<Dataset>,
     /// Where the network runs.
     pub device: &'a Device,

@@ -1,15 +1,20 @@
 //! The network of a run: a base's backbone (or a random one), a new head, and which of its tensors learn.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor, Var};
 
 use super::Training;
 use super::error::{Error, Result};
+use super::estimate::check_adapters;
 use super::features::Scale;
 use super::feed::{Fed, Step};
 use super::optim::Group;
 use super::predict::obeyed;
 use super::strategy::slice;
 use super::tasks::Task;
+use crate::data::modality::{Beside, Views};
+use crate::domain::config::ModelConfig;
 use crate::domain::recipe::{Norm, Optimizer, Recipe};
 use crate::nn::architectures::{self, Architecture, Pool};
 use crate::nn::{Classifier, Head, Input, LowRank, Mode, Weights};
@@ -37,26 +42,39 @@ impl Model {
         let recipe = training.recipe;
         obeyed(training.config)?;
         let architecture = architectures::get(&training.config.architecture)?;
+        let (takes, given) = (architecture.modality().items(), training.dataset.modality.name().items());
+        if takes != given {
+            return Err(Error::Unsupported(format!(
+                "the base takes {takes}, and the data set holds {given}; choose another one of the two"
+            )));
+        }
         let pool = architectures::pool_of(training.config).map_err(Error::Unsupported)?;
+        let side = if recipe.image_size > 0 { recipe.image_size } else { training.config.preprocessing().height };
         let weights = match recipe.is_from_scratch() {
-            true => Weights::random(architecture.name, 0, recipe.seed)?,
-            false => Weights::load(training.weights)?.without_head(architecture.classifier),
+            true => Weights::random_at(architecture.name, side, recipe.seed)?,
+            false => architecture.fitted(Weights::load(training.weights)?, side)?.without_head(architecture.classifier),
         };
         if let Some(name) = first_not_finite(weights.iter())? {
             return Err(Error::NonFinite { epoch: 0, step: 0, what: format!("the base's tensor `{name}`") });
         }
         let base_digest = pooled_digest(weights.digest()?, pool);
         let mut backbone = architectures::build_pooled(architecture.name, pool, &weights.to_device(training.device)?)?;
-        if recipe.lora_rank > 0 {
-            let (rank, alpha, perceptrons) = (recipe.lora_rank, recipe.lora_alpha, recipe.lora_perceptrons);
-            backbone.adapt(&LowRank { rank, alpha, perceptrons, seed: recipe.seed ^ ADAPTER_SEED })?;
+        if let Some((rank, perceptrons)) = recipe.adapters() {
+            check_adapters(recipe, architecture)?;
+            backbone.adapt(&LowRank { rank, alpha: recipe.lora_alpha, perceptrons, seed: recipe.seed ^ ADAPTER_SEED })?;
         }
         let head = Head::new(backbone.num_features(), outputs, recipe.dropout, recipe.seed ^ HEAD_SEED)?;
-        let classifier = Classifier::new(architecture, backbone, head.to_device(training.device)?)?;
+        let classifier = Classifier::new(architecture, backbone, head.on(training.device)?)?;
         let frozen = classifier.backbone.stages().len();
         let mut model = Model { classifier, frozen, architecture, device: training.device.clone(), base_digest, learned: Vec::new() };
         model.learn_above(frozen);
         Ok(model)
+    }
+
+    /// How items become views for it, by a config.
+    pub fn views(&self, training: &Training, config: &ModelConfig) -> Result<Arc<dyn Views>> {
+        let beside = Beside { files: training.beside, longest: self.architecture.longest() };
+        Ok(training.dataset.modality.views_by(config, &beside)?)
     }
 
     /// From now on so many stages are frozen, and what is above them may change; what is below never does again.
@@ -111,8 +129,8 @@ impl Model {
         Ok(())
     }
 
-    /// Features that the frozen stages compute for views: maps `(B, H, W, C)`, channels last, or pooled features `(B, D)`
-    /// where all stages are frozen. Constants, in eval mode.
+    /// Features that the frozen stages compute for views: maps `(B, H, W, C)`, channels last, tokens `(B, N, D)`, or pooled features
+    /// `(B, D)` where all stages are frozen. Constants, in eval mode.
     pub fn below(&self, views: &Input) -> Result<Tensor> {
         let (backbone, views) = (&self.classifier.backbone, views.to_device(&self.device)?);
         if self.is_head_only() {
@@ -233,7 +251,7 @@ impl Model {
 
 /// The same weights with another pooling make other features.
 fn pooled_digest(mut digest: [u8; 32], pool: Pool) -> [u8; 32] {
-    digest[0] ^= pool as u8;
+    digest[0] ^= pool.key();
     digest
 }
 

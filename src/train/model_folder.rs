@@ -13,11 +13,14 @@ use crate::domain::findings;
 use crate::domain::recipe::Recipe;
 use crate::nn::architectures::{self, Architecture, Pool};
 
+/// The file beside the weights with the known items of a model that measures distances.
+pub use crate::domain::model_files::DISTANCES;
+
 /// Writes the folder that is published: what timm and `huggingface_hub` read, and `metrics.json` with every number.
 /// The same report and lineage give the same `model.safetensors`, byte for byte.
 pub fn write_folder(report: &Report, lineage: &Lineage, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(Error::io("cannot create", folder))?;
-    report.weights.save(&folder.join("model.safetensors"), &[])?;
+    architectures::published(&report.config.architecture, &report.weights).save(&folder.join("model.safetensors"), &[])?;
     let write = |name: &str, text: String| {
         let path = folder.join(name);
         std::fs::write(&path, text).map_err(Error::io("cannot write", path))
@@ -26,6 +29,9 @@ pub fn write_folder(report: &Report, lineage: &Lineage, folder: &Path) -> Result
     write("README.md", card::of(report, lineage).to_markdown())?;
     if let Some(reject) = &report.reject {
         reject.save(folder)?;
+    }
+    if let Some(distances) = &report.distances {
+        distances.tensors()?.save(&folder.join(DISTANCES), &[])?;
     }
     let numbers = serde_json::to_string_pretty(&metrics(report, lineage)).unwrap_or_default();
     write("metrics.json", numbers + "\n")
@@ -88,6 +94,7 @@ fn probe(report: &Report) -> Option<Value> {
 pub(super) fn config_of_result(base: &ModelConfig, recipe: &Recipe, task: &dyn Task) -> ModelConfig {
     let mut config = base.clone();
     let known = architectures::find(&base.architecture);
+    super::tasks::MEANINGS.into_iter().for_each(|stale| drop(config.extra.shift_remove(stale)));
     task.configure(&mut config);
     config.num_features = known.map(|architecture| architecture.num_features).or(base.num_features);
     config.label_descriptions = None;
@@ -107,13 +114,23 @@ pub(super) fn config_of_result(base: &ModelConfig, recipe: &Recipe, task: &dyn T
         // timm asks where the ends are, also when the base had no head to say it of.
         cfg.first_conv = Some(known.first_conv.into());
         cfg.classifier = Some(known.classifier.into());
-        state_input(cfg, known);
-        state_pooling(&mut config, known);
+        // What is said here is said of images.
+        if config.is_encoder() {
+            config.name_labels();
+        } else {
+            state_input(&mut config.pretrained_cfg, known);
+            state_pooling(&mut config, known);
+        }
     }
-    let cfg = &mut config.pretrained_cfg;
     if recipe.image_size > 0 {
+        let cfg = &mut config.pretrained_cfg;
         cfg.input_size = Some([3, recipe.image_size, recipe.image_size]);
         cfg.extra.shift_remove("pool_size");
+        // Whose positions are those of one size: timm is to make a network of this one.
+        if known.is_some_and(|known| known.fixed_side().is_some()) {
+            cfg.fixed_input_size = Some(true);
+            config.model_args.get_or_insert_default().insert("img_size".into(), recipe.image_size.into());
+        }
     }
     config
 }

@@ -34,6 +34,9 @@ impl Partition {
     }
 
     pub fn of(dataset: &Dataset, copies: &Copies, recipe: &Recipe) -> Partition {
+        if dataset.targets.task().about().good_only {
+            return Partition::of_good(dataset, copies, recipe);
+        }
         let (mut train, mut val, test) = (dataset.split("train"), dataset.split("val"), dataset.split("test"));
         let mut held = Held::ValSplit;
         if recipe.shots > 0 {
@@ -54,6 +57,29 @@ impl Partition {
         }
         train.extend_from_slice(dataset.taught_samples());
         // Numbers on the training items themselves say so already.
+        let measured: &[Sample] = if held == Held::Training { &[] } else { &val };
+        let leaks = copies.leaks(&[("train", &train), ("val", measured), ("test", &test)]);
+        Partition { train, val, test, held, leaks }
+    }
+
+    /// Only items of the first class are trained on. Others in `train` are measured on beside what is held out of it.
+    fn of_good(dataset: &Dataset, copies: &Copies, recipe: &Recipe) -> Partition {
+        let good = |samples: Vec<Sample>| -> (Vec<Sample>, Vec<Sample>) {
+            samples.into_iter().partition(|sample| sample.target.class() == Some(0))
+        };
+        let (train, others) = good(dataset.split("train"));
+        let (mut train, mut val, test, mut held) = (train, dataset.split("val"), dataset.split("test"), Held::ValSplit);
+        if !val.iter().any(|sample| sample.target.class() == Some(0)) {
+            if train.len() >= ENOUGH_PER_CLASS {
+                let (kept, out) = dataset.split_train(copies, recipe.validation, recipe.seed);
+                train = good(kept).0;
+                val.extend(good(out).0);
+                val.extend(others);
+                held = Held::HeldOut;
+            } else {
+                (val, held) = (train.clone(), Held::Training);
+            }
+        }
         let measured: &[Sample] = if held == Held::Training { &[] } else { &val };
         let leaks = copies.leaks(&[("train", &train), ("val", measured), ("test", &test)]);
         Partition { train, val, test, held, leaks }

@@ -1,22 +1,26 @@
 //! A published model answers: the features of an item, or what its head says about it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use parking_lot::{Mutex, MutexGuard};
 use rayon::prelude::*;
 
-use super::error::{Error, Result};
-use super::model_folder::AVERAGED;
-use super::reject::{self, Reject};
+use super::error::{Error, Result, in_order};
+use super::model_folder::{AVERAGED, DISTANCES};
+use super::reject::Reject;
+use super::support::Support;
+use super::texts::papers_in;
 use super::{feed, tasks};
-use crate::data::modality::{self, View, Views};
+use crate::data::modality::{self, Beside, Modality, View, ViewMaker, Views};
 use crate::data::{self, Limits, modalities};
+use crate::domain::answers::{Content, Shape};
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
 use crate::domain::data_limits::DataLimits;
+use crate::domain::model_files::TOKENIZER;
 use crate::domain::prediction::{Answered, Familiarity};
-use crate::nn::{Backbone, Head, Input, Mode, Weights, architectures};
+use crate::nn::{Backbone, Distance, Head, Input, Mode, Weights, architectures};
 
 /// Refuses a config that asks for more than is built here.
 pub(super) fn obeyed(config: &ModelConfig) -> Result<()> {
@@ -28,17 +32,32 @@ pub(super) fn obeyed(config: &ModelConfig) -> Result<()> {
 
 const HEADLESS: &str = "this model has no head, only features; ask for an embedding, or fine-tune it on a data set first";
 
+/// Files beside the weights that tell more about an item than a linear head does, or how items are taken apart.
+pub use crate::domain::model_files::BESIDE;
+
+/// A larger one is not read.
+const LARGEST_BESIDE: u64 = 64 << 20;
+
 /// Items that are worked on at once, and what their views may take.
 const MOST_ITEMS: usize = 32;
 const BATCH_BYTES: usize = 64 << 20;
+/// Items whose views are smaller than this together are quicker in one batch than one by one, on a processor, too.
+const TURN_BYTES: usize = 128 << 10;
 
 /// A model that was loaded once and answers many times, from any thread.
 pub struct Predictor {
     backbone: Box<dyn Backbone>,
-    head: Option<Head>,
+    pub(super) head: Option<Head>,
     answer: tasks::Answerer,
     reject: Option<Reject>,
-    views: Arc<dyn Views>,
+    pub(super) config: ModelConfig,
+    pub(super) modality: &'static dyn Modality,
+    /// Of items that have a length, the most the network takes.
+    longest: usize,
+    /// None while a file is missing that the modality needs for them.
+    pub(super) views: Option<Arc<dyn Views>>,
+    /// The same without the prompt that is put before every text, where there is one and others may be named.
+    pub(super) bare: Option<Arc<dyn Views>>,
     limits: Limits,
     device: Device,
     /// Taken where the device is a GPU: threads would share its matrix library's workspace.
@@ -63,7 +82,9 @@ impl Predictor {
             _ => std::fs::read_to_string(&path).map_err(failed)?,
         };
         let config = ModelConfig::read(&text).map_err(|error| Error::Unsupported(error.to_string()))?;
-        Predictor::open(&config, &folder.join("model.safetensors"), device)?.with_reject(Some(&folder.join(reject::FILE)))
+        let config = config.with_papers(&papers_in(folder));
+        let beside: Vec<_> = BESIDE.into_iter().map(|name| (name, folder.join(name))).filter(|(_, file)| file.exists()).collect();
+        Predictor::open(&config, &folder.join("model.safetensors"), device)?.with(&beside)
     }
 
     /// Loads weights for a config.
@@ -74,7 +95,7 @@ impl Predictor {
         obeyed(config)?;
         let architecture = architectures::get(&config.architecture)?;
         let pool = architectures::pool_of(config).map_err(Error::Unsupported)?;
-        let weights = Weights::load(weights)?.to_device(device)?;
+        let weights = architecture.fitted(Weights::load(weights)?, config.preprocessing().height)?.to_device(device)?;
         let classes = architectures::num_classes(architecture.name, &weights)?;
         let said = config.num_classes.or(config.pretrained_cfg.num_classes);
         if let Some(said) = said.filter(|said| *said != classes && classes > 0) {
@@ -83,13 +104,18 @@ impl Predictor {
         let bytes = weights.iter().map(|(_, var)| 4 * var.elem_count() as u64).sum();
         // Whoever answers may be another thread, which would not wait for what this one has begun.
         device.synchronize()?;
-        let (backbone, head) = match classes {
-            0 => (architectures::build_pooled(architecture.name, pool, &weights)?, None),
+        let (mut backbone, head) = match classes {
+            0 => {
+                let backbone = architectures::build_pooled(architecture.name, pool, &weights)?;
+                let head = tasks::bare_head(config, backbone.num_features());
+                (backbone, head)
+            }
             _ => {
                 let classifier = architectures::build_classifier_pooled(architecture.name, classes, pool, &weights)?;
                 (classifier.backbone, Some(classifier.head))
             }
         };
+        backbone.settle();
         let name = architecture.modality();
         let modality = modalities::find(name).ok_or_else(|| Error::Unsupported(format!("this build opens no {}", name.items())))?;
         Ok(Predictor {
@@ -97,7 +123,11 @@ impl Predictor {
             head,
             answer: tasks::answerer(config, classes),
             reject: None,
-            views: modality.views(config)?,
+            config: config.clone(),
+            modality,
+            longest: architecture.longest(),
+            views: if modality.needs().is_none() { Some(modality.views(config)?) } else { None },
+            bare: None,
             limits: Limits::default(),
             device: device.clone(),
             turn: Mutex::new(()),
@@ -106,13 +136,40 @@ impl Predictor {
         })
     }
 
-    /// The same with what tells unknown items, if the file is there.
+    /// The same with what some of the files of [`BESIDE`] tell, each under its name: which items are unknown, which are good.
     ///
     /// # Errors
-    /// It does not fit the model.
-    pub fn with_reject(self, file: Option<&Path>) -> Result<Predictor> {
-        let reject = file.map_or(Ok(None), |file| Reject::load(file, self.num_features()))?;
-        Ok(Predictor { reject, ..self })
+    /// One does not fit the model.
+    pub fn with(mut self, files: &[(&str, PathBuf)]) -> Result<Predictor> {
+        let width = self.num_features();
+        for (name, file) in files {
+            let unfit = || Error::Unsupported(format!("{name} does not fit the model; fine-tune it again"));
+            if std::fs::metadata(file).map_err(Error::io("cannot read", file))?.len() > LARGEST_BESIDE {
+                return Err(unfit());
+            }
+            match *name {
+                DISTANCES => {
+                    let head = Distance::from_tensors(&Weights::load(file)?, width);
+                    self.head = Some(Head::Distance(head.ok_or_else(unfit)?));
+                }
+                TOKENIZER => {
+                    if self.modality.needs() == Some(TOKENIZER) {
+                        let beside = Beside { files, longest: self.longest };
+                        self.views = Some(self.modality.views_by(&self.config, &beside)?);
+                        self.bare = self.without_prompt().map(|config| self.modality.views_by(&config, &beside)).transpose()?;
+                    }
+                }
+                _ => self.reject = Reject::load(file, width)?,
+            }
+        }
+        Ok(self)
+    }
+
+    /// The same with the classes of a support set in the place of what its head says.
+    pub fn by_support(self, support: Support) -> Predictor {
+        let names = support.names().to_vec();
+        let answer: tasks::Answerer = Box::new(move |row, top| tasks::of_classes(row, &names, top));
+        Predictor { head: Some(Head::Means(support.into_head())), answer, reject: None, ..self }
     }
 
     /// The same under other limits on the items it is asked about.
@@ -133,7 +190,23 @@ impl Predictor {
     /// As many items as one of several threads that ask at the same time is best served with. A processor answers most when each of its
     /// cores works on an item of its own: the cores of one batch wait for each other after every layer.
     pub fn turn_items(&self) -> usize {
-        if self.device.is_cpu() { 1 } else { self.batch_items() }
+        if self.device.is_cpu() { self.batch_items().min((TURN_BYTES / self.view_bytes().max(1)).max(1)) } else { self.batch_items() }
+    }
+
+    /// What one view takes at most.
+    fn view_bytes(&self) -> usize {
+        self.maker_of(self.views.as_ref()).map_or(usize::MAX, |maker| maker.blank().bytes())
+    }
+
+    fn maker_of(&self, views: Option<&Arc<dyn Views>>) -> Result<Box<dyn ViewMaker>> {
+        let missing = || {
+            let needs = self.modality.needs().unwrap_or("file");
+            Error::Unsupported(format!(
+                "the model has no {needs}, without which {} cannot be read; publish it with that file",
+                self.modality.name().items()
+            ))
+        };
+        Ok(views.ok_or_else(missing)?.maker()?)
     }
 
     /// Whether it says anything about items; [`Self::embed`] needs no head.
@@ -149,8 +222,7 @@ impl Predictor {
 
     /// As many items as are best worked on at once: the views of more would take much memory.
     pub fn batch_items(&self) -> usize {
-        let view = self.views.maker().map_or(usize::MAX, |maker| maker.blank().bytes());
-        (BATCH_BYTES / view.max(1)).clamp(1, MOST_ITEMS)
+        (BATCH_BYTES / self.view_bytes().max(1)).clamp(1, MOST_ITEMS)
     }
 
     /// The pooled features (length [`Self::num_features`]) of an encoded item.
@@ -191,6 +263,10 @@ impl Predictor {
     /// The model has no head.
     pub fn predict_batch<B: AsRef<[u8]> + Sync>(&self, items: &[B], top: usize) -> Result<Vec<Result<Answered>>> {
         let Some(head) = &self.head else { return Err(Error::Unsupported(HEADLESS.into())) };
+        if head.is_of_pairs() {
+            let said = |row: Vec<f32>| Answered { answer: (self.answer)(&row, top), familiarity: None };
+            return Ok(self.compared(items)?.into_iter().map(|row| row.map(said)).collect());
+        }
         let (views, unreadable) = self.views_of(items)?;
         let (outputs, features) = match views {
             None => (Vec::new(), Vec::new()),
@@ -208,6 +284,15 @@ impl Predictor {
         Ok(in_order(unreadable, outputs.iter().enumerate().map(answered).collect()))
     }
 
+    /// What rows of answers hold where the `top` likeliest classes are asked for; of features where none are.
+    pub fn shape(&self, top: Option<usize>) -> Shape {
+        let Some(top) = top else { return Shape::of(std::iter::once(&Content::features_of(vec![0.0; self.num_features()]))) };
+        let said = |top: usize| (self.answer)(&vec![0.0; self.outputs()], top);
+        let familiarity = self.familiarity(&vec![0.0; self.num_features()]);
+        let whole = Content::Answer(Answered { answer: said(usize::MAX), familiarity });
+        Shape::of(std::iter::once(&whole)).told(said(top).classes().len())
+    }
+
     fn familiarity(&self, features: &[f32]) -> Option<Familiarity> {
         let reject = self.reject.as_ref()?;
         let unknown_score = reject.score(features);
@@ -222,6 +307,9 @@ impl Predictor {
     /// The head's numbers for many items at once, as they are measured.
     pub(super) fn outputs_batch<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Result<Vec<Result<Vec<f32>>>> {
         let Some(head) = &self.head else { return Err(Error::Unsupported(HEADLESS.into())) };
+        if head.is_of_pairs() {
+            return self.compared(items);
+        }
         let (views, unreadable) = self.views_of(items)?;
         let outputs = match views {
             None => Vec::new(),
@@ -234,37 +322,52 @@ impl Predictor {
         Ok(in_order(unreadable, outputs))
     }
 
-    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+    pub(super) fn turn(&self) -> Option<MutexGuard<'_, ()>> {
         (!self.device.is_cpu()).then(|| self.turn.lock())
     }
 
     /// The plain views of the items that can be read, if there are any, and for each item what keeps it from being read. Items
     /// are read side by side.
     fn views_of<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Result<(Option<Input>, Vec<Option<data::Error>>)> {
+        let (batch, unreadable) = self.read_all(items)?;
+        let views = batch.filter(|_| unreadable.iter().any(Option::is_none)).map(feed::input).transpose()?;
+        Ok((views, unreadable))
+    }
+
+    /// The same before they are what a backbone takes.
+    pub(super) fn read_all_by<B: AsRef<[u8]> + Sync>(
+        &self,
+        views: Option<&Arc<dyn Views>>,
+        items: &[B],
+    ) -> Result<(Option<modality::Input>, Vec<Option<data::Error>>)> {
         if items.len() == 1 {
-            let (batch, unreadable) = self.read(items, 0)?;
-            let views = unreadable.iter().any(Option::is_none).then(|| feed::input(batch)).transpose()?;
-            return Ok((views, unreadable));
+            let (batch, unreadable) = self.read(views, items, 0)?;
+            return Ok((Some(batch), unreadable));
         }
         let share = items.len().div_ceil(rayon::current_num_threads()).max(1);
-        let parts: Result<Vec<_>> = items.par_chunks(share).enumerate().map(|(part, items)| self.read(items, part * share)).collect();
+        let parts = items.par_chunks(share).enumerate().map(|(part, items)| self.read(views, items, part * share));
+        let parts: Result<Vec<_>> = parts.collect();
         let mut parts = parts?.into_iter();
         let Some((mut batch, mut unreadable)) = parts.next() else { return Ok((None, Vec::new())) };
         for (views, problems) in parts {
             batch.append(views);
             unreadable.extend(problems);
         }
-        let views = unreadable.iter().any(Option::is_none).then(|| feed::input(batch)).transpose()?;
-        Ok((views, unreadable))
+        Ok((Some(batch), unreadable))
     }
 
     /// One after the other; the first is the `from`th of those that were asked about.
-    fn read<B: AsRef<[u8]>>(&self, items: &[B], from: usize) -> Result<(modality::Input, Vec<Option<data::Error>>)> {
-        let mut maker = self.views.maker()?;
+    fn read<B: AsRef<[u8]>>(
+        &self,
+        views: Option<&Arc<dyn Views>>,
+        items: &[B],
+        from: usize,
+    ) -> Result<(modality::Input, Vec<Option<data::Error>>)> {
+        let mut maker = self.maker_of(views)?;
         let mut batch = maker.batch(items.len());
         let mut unreadable = Vec::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
-            let refused = |refusal: data::Refusal| data::Error::Image { path: format!("image {}", from + at + 1), reason: refusal.0 };
+            let refused = |refusal: data::Refusal| self.modality.unreadable(format!("{} {}", self.modality.name(), from + at + 1), refusal);
             unreadable.push(maker.add(item.as_ref(), &self.limits, View::Plain, &mut batch)?.map_err(refused).err());
         }
         Ok((batch, unreadable))
@@ -280,19 +383,8 @@ impl Predictor {
     }
 
     /// To `(B, num_features)`.
-    fn pooled(&self, views: &Input) -> Result<Tensor> {
+    pub(super) fn pooled(&self, views: &Input) -> Result<Tensor> {
         let views = views.to_device(&self.device)?;
         Ok(self.backbone.pooled(&views, self.backbone.stages().len(), Mode::Eval)?)
     }
-}
-
-/// The answers and the reasons where there is none, one for each item.
-fn in_order<T>(unreadable: Vec<Option<data::Error>>, answers: Vec<T>) -> Vec<Result<T>> {
-    let mut answers = answers.into_iter();
-    let missing = || Error::Unsupported("the model gave fewer answers than it was asked for".into());
-    let of = |problem: Option<data::Error>| match problem {
-        Some(problem) => Err(Error::Data(problem)),
-        None => answers.next().ok_or_else(missing),
-    };
-    unreadable.into_iter().map(of).collect()
 }

@@ -15,7 +15,7 @@ use crate::domain::job_event::EpochNumbers;
 use crate::domain::modality::Modality;
 use crate::domain::recipe::Recipe;
 use crate::domain::recommendation::Chosen;
-use crate::nn::Weights;
+use crate::nn::{Distance, Weights};
 
 /// The result of a fine-tune. Its weights are those of the best epoch, and all of them are finite numbers.
 #[derive(Debug, Clone)]
@@ -51,6 +51,8 @@ pub struct Report {
     pub found: Findings,
     /// What tells items of other kinds from those it was trained on.
     pub reject: Option<Reject>,
+    /// Of what names no classes but measures distances: the items that are known.
+    pub distances: Option<Distance>,
     /// Where it is most wrong. These and the table hold what is in the data set, and are no part of what is published.
     pub mistakes: Vec<Mistake>,
     /// What it says about every item it was measured on, as a table (CSV).

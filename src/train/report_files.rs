@@ -8,10 +8,7 @@ use serde_json::json;
 use super::error::{Error, Result};
 use super::model_folder::metrics;
 use super::report::{Lineage, Report};
-use crate::domain::findings::{REPORT, usage};
-
-/// What was said about each item.
-pub const PREDICTIONS: &str = "predictions.csv";
+use crate::domain::findings::{PREDICTIONS, REPORT, Used, usage};
 
 /// Writes both into a folder that is there.
 ///
@@ -26,7 +23,9 @@ pub fn write_report(report: &Report, lineage: &Lineage, folder: &Path) -> Result
     all.insert("objection".into(), json!(report.found.objection()));
     all.insert("mistakes".into(), json!(report.mistakes));
     all.insert("lineage".into(), json!(lineage));
-    all.insert("usage".into(), json!(usage(&lineage.name, "$HUB_URL")));
+    let used = Used::of(&report.config, report.modality);
+    all.insert("used".into(), json!(used));
+    all.insert("usage".into(), json!(usage(&lineage.name, "$HUB_URL", used)));
     write(REPORT, serde_json::to_string_pretty(&all).unwrap_or_default() + "\n")?;
     write(PREDICTIONS, report.predictions.clone())
 }

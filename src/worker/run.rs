@@ -106,7 +106,9 @@ impl Attempt<'_> {
         let mut inputs = Vec::new();
         for input in self.job.work.inputs() {
             let (folder, revision) = (scratch.join(input.kind.as_str()), Revision::Number(input.version));
-            let files = match self.service.materialize(&owner, input.kind, &input.id, &revision, &folder).await {
+            // A repo that was moved meanwhile keeps its versions.
+            let id = self.service.name_now(input.kind, &input.id).await?;
+            let files = match self.service.materialize(&owner, input.kind, &id, &revision, &folder).await {
                 Ok((_, files)) => files,
                 // Busy, or ours to mend: the same again may well succeed.
                 Err(error @ (crate::service::Error::Busy(_) | crate::service::Error::Internal(_))) => return Err(error.into()),
@@ -120,7 +122,7 @@ impl Attempt<'_> {
         }
         let sent = self.service.given_files(self.lease, &scratch.join("sent")).await?;
         let resume = self.service.fetch_checkpoint(self.lease, &scratch.join("checkpoint")).await?;
-        let notes = self.service.notes_for(&owner, &self.job.work).await?;
+        let notes = self.service.notes_for(&owner, self.job).await?;
         let order = self.order(Given { inputs, sent, notes, resume })?;
         let left = match self.train(order.clone()).await {
             // A checkpoint that does not fit (another release wrote it) costs the epochs behind it, not the job.

@@ -188,10 +188,9 @@ fn verify(folder: &Path, may: &[Leaves]) -> Result<Vec<(String, PathBuf)>> {
         return Err(odd("it is no folder".into()));
     }
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
-        let name = entry.map_err(Error::io(folder))?.file_name();
-        let known = may.iter().find(|known| name == *known.name);
-        let known = known.ok_or_else(|| odd(format!("'{}' is no part of one", short(&name.to_string_lossy()))))?;
+    for name in names(folder, may)? {
+        let known = may.iter().find(|known| name == known.name);
+        let known = known.ok_or_else(|| odd(format!("'{}' is no part of one", short(&name))))?;
         found.push((known.name.clone(), folder.join(&known.name)));
     }
     found.sort();
@@ -201,6 +200,30 @@ fn verify(folder: &Path, may: &[Leaves]) -> Result<Vec<(String, PathBuf)>> {
         }
     }
     Ok(found)
+}
+
+/// What lies in a folder, and in folders of it that are no file's name; one level of them.
+fn names(folder: &Path, may: &[Leaves]) -> Result<Vec<String>> {
+    let listed = |folder: &Path| -> Result<Vec<String>> {
+        let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
+        // A name that is not UTF-8 is changed here, and so no file's that may be there.
+        let name =
+            |entry: std::io::Result<std::fs::DirEntry>| Ok(entry.map_err(Error::io(folder))?.file_name().to_string_lossy().into_owned());
+        entries.map(name).collect()
+    };
+    let mut all = Vec::new();
+    for name in listed(folder)? {
+        let path = folder.join(&name);
+        let is_folder = std::fs::symlink_metadata(&path).is_ok_and(|about| about.is_dir());
+        match is_folder && may.iter().all(|known| known.name != name) {
+            true => match listed(&path)?.as_slice() {
+                [] => all.push(name),
+                inner => all.extend(inner.iter().map(|inner| format!("{name}/{inner}"))),
+            },
+            false => all.push(name),
+        }
+    }
+    Ok(all)
 }
 
 fn death(end: &End) -> Death {

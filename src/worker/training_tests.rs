@@ -39,6 +39,13 @@ fn a_result_is_four_plain_files_and_nothing_else() {
     assert_eq!(verify(&result, &more).unwrap().len(), 4, "what may be there need not");
     std::fs::write(result.join("curves.csv"), "xy").unwrap();
     assert!(verify(&result, &more).is_err(), "but then it is looked at too");
+    let nested = [four(), vec![Leaves::maybe("curves.csv", 9), Leaves::maybe("1_Pooling/config.json", 9)]].concat();
+    std::fs::create_dir(result.join("1_Pooling")).unwrap();
+    assert!(verify(&result, &nested).is_err(), "an empty folder is no part of one");
+    std::fs::write(result.join("1_Pooling/config.json"), "{}").unwrap();
+    assert_eq!(verify(&result, &nested).unwrap().len(), 6);
+    std::fs::write(result.join("1_Pooling/more"), "x").unwrap();
+    assert!(verify(&result, &nested).is_err());
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "hub_...").unwrap();
     let linked = refusal(|result| {

@@ -8,13 +8,13 @@ use crate::domain::evaluation::Evaluation;
 /// Longer tables are left to metrics.json.
 const LISTED: usize = 60;
 
-pub fn of(measured: &Evaluation) -> String {
+pub fn of(measured: &Evaluation, items: &str) -> String {
     let mut text = further(measured);
     if !measured.more.labels.is_empty() {
         text += &labels(measured);
     }
     if !measured.more.parts.is_empty() {
-        text += &parts(measured);
+        text += &parts(measured, items);
     }
     text
 }
@@ -40,8 +40,8 @@ fn labels(measured: &Evaluation) -> String {
     text + "\n"
 }
 
-fn parts(measured: &Evaluation) -> String {
-    let mut text = String::from("| of | images | measures |\n| --- | --- | --- |\n");
+fn parts(measured: &Evaluation, items: &str) -> String {
+    let mut text = format!("| of | {items} | measures |\n| --- | --- | --- |\n");
     for (name, part) in measured.more.parts.iter().take(LISTED) {
         let told =
             part.task.measures().iter().zip(&part.values).map(|(measure, value)| format!("{} {}", measure.title, measure.show(*value, 4)));

@@ -8,7 +8,7 @@ fn open(path: &Path, format: &RowFormat) -> Writer {
 }
 
 fn layout(width: usize, encoding: Encoding) -> RowFormat {
-    RowFormat { dims: vec![width], encoding }
+    RowFormat { dims: vec![width], encoding, ragged: false }
 }
 
 fn name(n: u32) -> Name {
@@ -72,6 +72,46 @@ fn a_cut_or_damaged_tail_is_written_again_whatever_the_encoding() {
     for encoding in [Encoding::Single, Encoding::Half] {
         a_cut_or_damaged_tail_is_written_again(&layout(2, encoding));
     }
+}
+
+#[test]
+fn ragged_rows_have_lengths_of_their_own() {
+    let format = RowFormat { ragged: true, ..layout(2, Encoding::Single) };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f");
+    let mut writer = open(&path, &format);
+    writer.append(&[name(1), name(2), name(3)], &[Some(&[1.0, 2.0, 3.0, 4.0]), None, Some(&[5.0, 6.0])]).unwrap();
+    writer.append(&[name(4)], &[Some(&[7.0; 10])]).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    assert_eq!(whole.len() as u64, format.file_bytes(3, 3, 3) + format.file_bytes(1, 5, 3));
+    for cut in 0..whole.len() {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let first = format.file_bytes(3, 3, 3) as usize;
+        assert_eq!(Stored::open(&path, &format).is_some(), cut == first, "{cut}: whole records");
+    }
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x40;
+        std::fs::write(&path, &damaged).unwrap();
+        assert!(Stored::open(&path, &format).is_none(), "byte {at}");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    let stored = open(&path, &format).finish().unwrap();
+    assert_eq!((read(&stored, 1), read(&stored, 3)), (Some(vec![1.0, 2.0, 3.0, 4.0]), Some(vec![5.0, 6.0])));
+    assert_eq!((read(&stored, 2), stored.has(&name(2)), read(&stored, 4)), (None, true, Some(vec![7.0; 10])));
+    let mut other = open(&folder.path().join("g"), &format);
+    other.take_over(&[name(4), name(2), name(1)], &stored).unwrap();
+    let other = other.finish().unwrap();
+    assert_eq!((read(&other, 1), read(&other, 2), read(&other, 4)), (Some(vec![1.0, 2.0, 3.0, 4.0]), None, Some(vec![7.0; 10])));
+}
+
+#[test]
+fn padding_is_not_kept() {
+    let ragged = RowFormat { ragged: true, ..layout(2, Encoding::Single) };
+    let batch = [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 5.0, 6.0];
+    assert_eq!(ragged.rows(&batch, 2, Some(&[1, 2])), [&[1.0, 2.0][..], &[3.0, 4.0, 5.0, 6.0]]);
+    assert_eq!(layout(4, Encoding::Single).rows(&batch, 2, None).len(), 2);
+    assert!(ragged.rows(&[], 0, Some(&[])).is_empty());
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::patience::Patience;
+use super::store::Begun;
 use super::{Encoding, FeatureStore, Keep, Name, RowFormat, Stored, Writer};
 use crate::data::batch::{self, Item};
 use crate::domain::evaluation::Held;
@@ -62,9 +64,9 @@ fn objection(epochs: u32, keep: Keep, turns: Option<u32>) -> Option<String> {
     match turns {
         _ if matches!(keep, Keep::Nowhere) => Some("their features are to be kept nowhere".into()),
         None => Some(
-            "each epoch shows new views of the images; set augment.views to let a few views take turns, and they will be run once".into(),
+            "each epoch shows new views of the items; set augment.views to let a few views take turns, and they will be run once".into(),
         ),
-        Some(views) if epochs <= views => Some(format!("{epochs} epochs show no view of an image twice")),
+        Some(views) if epochs <= views => Some(format!("{epochs} epochs show no view of an item twice")),
         Some(_) => None,
     }
 }
@@ -151,11 +153,11 @@ pub fn run_once(
         return Ok((Frozen::None, 0));
     }
     // A head that learns alone always learns from cached features: it needs their mean and variance beforehand.
-    let turns = turns(training.recipe, model.is_head_only(), model.frozen);
     let objection = match model.is_head_only() {
         true => None,
-        _ if training.recipe.augment.mixes() => Some("images are mixed anew in each step".into()),
-        _ => objection(epochs, training.keep, turns),
+        _ if model.classifier.head.is_of_pairs() => Some("items are two texts each".into()),
+        _ if training.recipe.augment.mixes() => Some("items are mixed anew in each step".into()),
+        _ => objection(epochs, training.keep, feed.turns()),
     };
     if let Some(why) = objection {
         reporter.info(format!("the frozen stages are run anew in each epoch: {why}"))?;
@@ -176,24 +178,27 @@ pub fn run_over(
 ) -> Result<(Frozen, u64)> {
     let wanted = wanted(feed, items, hashes);
     let (format, space) = (row_format(model, feed)?, space(feed, model));
-    let (key, bytes) = (format!("{space}-{}", set(&wanted)), format.file_bytes(wanted.len(), EVAL_BATCH));
+    let (key, bytes) = (format!("{space}-{}", set(&wanted)), bytes_of(&wanted, feed, &format)?);
     let own = FeatureStore::new(training.scratch, u64::MAX);
     let stores = match training.keep {
         Keep::Store(store) => vec![store, &own],
         _ => vec![&own],
     };
     let is_whole = |stored: &Stored| wanted.iter().all(|wanted| stored.has(&wanted.name));
-    if let Some(stored) = stores.iter().find_map(|store| store.find(&key, &format)).filter(is_whole) {
-        reporter.info(format!("the features of {} views are there from an earlier run", wanted.len()))?;
-        feed.feed_from(stored.of_items(wanted.iter().map(Wanted::place)), model.frozen);
-        return Ok((Frozen::Reused, 0));
-    }
-    let mut writer = None;
-    for store in &stores {
-        if writer.is_none() {
-            writer = store.begin(&key, format.clone(), bytes)?;
+    let mut patience = Patience::default();
+    let writer = loop {
+        if let Some(stored) = stores.iter().find_map(|store| store.find(&key, &format)).filter(is_whole) {
+            reporter.info(format!("the features of {} views are there from an earlier run", wanted.len()))?;
+            feed.feed_from(stored.of_items(wanted.iter().map(Wanted::place)), model.frozen);
+            return Ok((Frozen::Reused, 0));
         }
-    }
+        match stores[0].begin(&key, format.clone(), bytes)? {
+            Begun::Writer(writer) => break Some(writer),
+            // Trials of a sweep begin in the same moment and want the same.
+            Begun::Taken(bytes) if patience.waits(bytes, reporter)? => {}
+            _ => break begin_elsewhere(&stores[1..], &key, &format, bytes)?,
+        }
+    };
     let answered = match writer {
         Some(writer) => fill(writer, feed, model, (&wanted, stores[0].of_space(&space, &format)), rest, reporter)?,
         None if model.is_head_only() => return Err(no_room(bytes)),
@@ -211,10 +216,30 @@ pub fn run_over(
     }
 }
 
+/// Where the store has no room, or another run fills the file there and stands still: in the run's own folder.
+fn begin_elsewhere(stores: &[&FeatureStore], key: &str, format: &RowFormat, bytes: u64) -> Result<Option<Writer>> {
+    for store in stores {
+        if let Begun::Writer(writer) = store.begin(key, format.clone(), bytes)? {
+            return Ok(Some(writer));
+        }
+    }
+    Ok(None)
+}
+
 impl Wanted {
     fn place(&self) -> (u32, u32, &Name) {
         (self.item.sample.id, self.item.view, &self.name)
     }
+}
+
+/// What the features of these views take in a file.
+fn bytes_of(wanted: &[Wanted], feed: &Feed, format: &RowFormat) -> Result<u64> {
+    let longest = feed.options().views.maker()?.blank().lengths().and_then(|lengths| lengths.first().copied());
+    let tokens = match longest.filter(|_| format.ragged) {
+        Some(longest) => feed.length(wanted.iter().map(|wanted| wanted.item.sample.id), longest),
+        None => wanted.len() as u64,
+    };
+    Ok(format.file_bytes(wanted.len(), tokens, EVAL_BATCH))
 }
 
 fn no_room(bytes: u64) -> Error {
@@ -224,9 +249,13 @@ fn no_room(bytes: u64) -> Error {
 /// What the frozen stages make of one view.
 fn row_format(model: &Model, feed: &Feed) -> Result<RowFormat> {
     let blank = feed.options().views.maker()?.blank();
+    let sequences = blank.lengths().is_some();
     let dims = model.below(&feed::input(blank)?)?.dims()[1..].to_vec();
-    let encoding = if dims.len() == 1 { Encoding::Single } else { Encoding::Half };
-    Ok(RowFormat { dims, encoding })
+    Ok(match dims.as_slice() {
+        [_, width] if sequences => RowFormat { dims: vec![*width], encoding: Encoding::Single, ragged: true },
+        [_] => RowFormat { dims, encoding: Encoding::Single, ragged: false },
+        _ => RowFormat { dims, encoding: Encoding::Half, ragged: false },
+    })
 }
 
 /// Takes over what earlier runs left, runs the frozen stages over the views that are missing still, going on where an earlier
@@ -243,13 +272,13 @@ fn fill(
     take_over(&mut writer, &before, earlier)?;
     let left = missing(wanted, &writer);
     let steps = left.len().div_ceil(EVAL_BATCH) as u64;
-    tell(wanted.len(), left.len(), model, &writer, reporter)?;
+    tell((wanted.len(), bytes_of(wanted, feed, writer.format())?), left.len(), model, reporter)?;
     reporter.plan(0, steps + rest);
     reporter.stage("caching features", steps)?;
     let items: Vec<Item> = left.iter().map(|wanted| wanted.item.clone()).collect();
     for (batch, wanted) in feed.loader(items, EVAL_BATCH)?.zip(left.chunks(EVAL_BATCH)) {
         let batch = batch?;
-        let (ids, count) = (batch.ids.clone(), batch.len());
+        let (ids, count, lengths) = (batch.ids.clone(), batch.len(), batch.input.lengths());
         let values = match count {
             0 => Vec::new(),
             _ => model.below(&feed::input(batch.input)?)?.flatten_all()?.to_vec1::<f32>()?,
@@ -259,7 +288,8 @@ fn fill(
             return Ok(Err("their features are too large for the numbers they would be kept in".into()));
         }
         // The batch lacks what could not be read, and keeps the order.
-        let mut rows = ids.iter().zip(batch.views.iter()).zip(values.chunks_exact(writer.format().width())).peekable();
+        let rows = writer.format().rows(&values, count, lengths.as_deref());
+        let mut rows = ids.iter().zip(batch.views.iter()).zip(rows).peekable();
         let row = |wanted: &&Wanted| {
             let (id, view, _) = wanted.place();
             rows.next_if(|((found, of), _)| (**found, **of) == (id, view)).map(|(_, row)| row)
@@ -294,8 +324,8 @@ fn take_over(writer: &mut Writer, before: &[&Wanted], earlier: impl Iterator<Ite
     Ok(())
 }
 
-fn tell(views: usize, left: usize, model: &Model, writer: &Writer, reporter: &mut ProgressReporter) -> Result<()> {
-    let size = writer.format().file_bytes(views, EVAL_BATCH) >> 20;
+fn tell((views, size): (usize, u64), left: usize, model: &Model, reporter: &mut ProgressReporter) -> Result<()> {
+    let size = size >> 20;
     reporter.info(match left {
         0 => format!("the features of {views} views are there from earlier runs"),
         _ if left < views => {

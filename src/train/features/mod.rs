@@ -9,10 +9,13 @@
 //!
 //! ```text
 //! record  = rows u32 | rows x (name 16 bytes | 1 if the item could be read, else 0 u32 | width x value) | crc32 of all before u32
-//! value   = f32 (pooled features) or f16 (maps); all little endian
+//! value   = f32 (pooled features, tokens of texts) or f16 (maps); all little endian
 //! ```
+//!
+//! Texts are not all equally long: a row of theirs says how many tokens it has in the place of the 1, and has so many times the width.
 
 mod frozen;
+mod patience;
 mod store;
 
 use std::collections::HashMap;
@@ -80,9 +83,11 @@ impl Encoding {
 /// What one row holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowFormat {
-    /// Of the activation of one view, without the batch: `[D]`, or `[H, W, C]` for maps.
+    /// Of the activation of one view, without the batch: `[D]`, or `[H, W, C]` for maps. Of ragged rows that of one token: `[D]`.
     pub dims: Vec<usize>,
     pub encoding: Encoding,
+    /// Whether rows are sequences, each of as many tokens as its item has.
+    pub ragged: bool,
 }
 
 impl RowFormat {
@@ -90,13 +95,36 @@ impl RowFormat {
         self.dims.iter().product()
     }
 
+    /// Whether a row is one vector.
+    pub fn is_pooled(&self) -> bool {
+        self.dims.len() == 1 && !self.ragged
+    }
+
     fn stride(&self) -> usize {
         HEAD + self.encoding.bytes() * self.width()
     }
 
-    /// Of a file of so many rows in records of `batch`.
-    pub fn file_bytes(&self, rows: usize, batch: usize) -> u64 {
-        rows as u64 * self.stride() as u64 + 8 * rows.div_ceil(batch) as u64
+    /// Bytes of a row that says `count` in its head.
+    fn row_bytes(&self, count: usize) -> Option<usize> {
+        match self.ragged {
+            true => count.checked_mul(self.encoding.bytes() * self.width())?.checked_add(HEAD),
+            false => Some(self.stride()),
+        }
+    }
+
+    /// Of a file of so many rows in records of `batch`; of ragged ones with so many tokens together, else as many as rows.
+    pub fn file_bytes(&self, rows: usize, tokens: u64, batch: usize) -> u64 {
+        rows as u64 * HEAD as u64 + tokens * (self.encoding.bytes() * self.width()) as u64 + 8 * rows.div_ceil(batch) as u64
+    }
+
+    /// What a batch of `count` items has, row by row, without what ragged ones (each of so many tokens) were padded with.
+    pub fn rows<'a>(&self, values: &'a [f32], count: usize, lengths: Option<&[usize]>) -> Vec<&'a [f32]> {
+        let (padded, width) = (values.len() / count.max(1), self.width());
+        let rows = values.chunks_exact(padded.max(1));
+        match lengths.filter(|_| self.ragged) {
+            Some(lengths) => rows.zip(lengths).map(|(row, length)| &row[..(length * width).min(padded)]).collect(),
+            None => rows.collect(),
+        }
     }
 }
 
@@ -145,33 +173,40 @@ impl Writer {
 
     /// Appends one batch: a row of values for each name, or `None` of an item that could not be read.
     pub fn append(&mut self, names: &[Name], values: &[Option<&[f32]>]) -> Result<()> {
-        let stride = self.format.stride();
-        let mut rows = Vec::with_capacity(names.len() * stride);
+        let (stride, ragged, width) = (self.format.stride(), self.format.ragged, self.format.width().max(1));
+        let (mut rows, mut starts) = (Vec::with_capacity(names.len() * stride), Vec::with_capacity(names.len()));
         for (number, (name, row)) in names.iter().zip(values).enumerate() {
+            starts.push(rows.len());
             rows.extend(name);
-            rows.extend(u32::from(row.is_some()).to_le_bytes());
+            let count = row.map_or(0, |row| if ragged { row.len() / width } else { 1 });
+            rows.extend((count as u32).to_le_bytes());
             if let Some(row) = row {
                 self.format.encoding.write(row, &mut rows);
             }
-            rows.resize((number + 1) * stride, 0);
+            if !ragged {
+                rows.resize((number + 1) * stride, 0);
+            }
         }
-        self.append_rows(names, &rows)
+        self.append_rows(names, (&rows, &starts))
     }
 
     /// Takes over what another file holds of these names, in the same format.
     pub fn take_over(&mut self, names: &[Name], from: &Stored) -> Result<()> {
-        let rows = names.iter().filter_map(|name| from.row(name)).collect::<Vec<_>>().concat();
-        self.append_rows(names, &rows)
+        let (mut rows, mut starts) = (Vec::new(), Vec::with_capacity(names.len()));
+        for row in names.iter().filter_map(|name| from.row(name)) {
+            starts.push(rows.len());
+            rows.extend(row);
+        }
+        self.append_rows(names, (&rows, &starts))
     }
 
-    fn append_rows(&mut self, names: &[Name], rows: &[u8]) -> Result<()> {
+    fn append_rows(&mut self, names: &[Name], (rows, starts): (&[u8], &[usize])) -> Result<()> {
         let mut record = Vec::with_capacity(8 + rows.len());
         record.extend((names.len() as u32).to_le_bytes());
         record.extend(rows);
         record.extend(crc32fast::hash(&record).to_le_bytes());
         self.file.write_all(&record).map_err(Error::io("cannot write the feature cache", &self.path))?;
-        let stride = self.format.stride();
-        self.rows.extend(names.iter().enumerate().map(|(number, name)| (*name, self.end + 4 + number * stride)));
+        self.rows.extend(names.iter().zip(starts).map(|(name, start)| (*name, self.end + 4 + start)));
         self.end += record.len();
         Ok(())
     }
@@ -215,7 +250,7 @@ impl Stored {
 
     fn row(&self, name: &Name) -> Option<&[u8]> {
         let (map, at) = (self.map.as_ref()?, *self.rows.get(name)?);
-        Some(&map[at..at + self.format.stride()])
+        Some(&map[at..at + self.format.row_bytes(word(map, at + HEAD - 4) as usize)?])
     }
 
     /// The features of a data set's items, each with its sample id and view.
@@ -264,7 +299,8 @@ impl Features {
 
     fn raw(&self, id: u32, view: u32, out: &mut Vec<f32>) -> bool {
         let (Some(map), Some(&at)) = (&self.map, self.rows.get(&(id, view))) else { return false };
-        self.format.encoding.read(&map[at..at + self.format.stride() - HEAD], out);
+        let Some(bytes) = self.format.row_bytes(word(map, at - 4) as usize) else { return false };
+        self.format.encoding.read(&map[at..at + bytes - HEAD], out);
         true
     }
 
@@ -316,15 +352,11 @@ fn map(file: &File) -> std::io::Result<Option<Mmap>> {
 /// The rows of the whole and undamaged records from the start, and where those end.
 fn scan(bytes: &[u8], format: &RowFormat) -> (Rows, usize) {
     let (mut found, mut at) = (Rows::new(), 0);
-    while bytes.len() - at >= 8 {
-        let rows = word(bytes, at) as usize;
-        let Some(length) = rows.checked_mul(format.stride()).filter(|length| *length <= bytes.len() - at - 8) else { break };
-        let end = at + 4 + length;
+    while let Some((rows, end)) = record(bytes, at, format) {
         if crc32fast::hash(&bytes[at..end]) != word(bytes, end) {
             break;
         }
-        for row in 0..rows {
-            let row = at + 4 + row * format.stride();
+        for row in rows {
             let mut name = Name::default();
             name.copy_from_slice(&bytes[row..row + 16]);
             found.insert(name, row);
@@ -332,6 +364,23 @@ fn scan(bytes: &[u8], format: &RowFormat) -> (Rows, usize) {
         at = end + 4;
     }
     (found, at)
+}
+
+/// Where the rows of the record at a place begin, and where its checksum does; `None` if the bytes end before.
+fn record(bytes: &[u8], at: usize, format: &RowFormat) -> Option<(Vec<usize>, usize)> {
+    let (mut rows, mut next) = (Vec::new(), at + 4);
+    let last = bytes.len().checked_sub(4)?;
+    if next > last {
+        return None;
+    }
+    for _ in 0..word(bytes, at) {
+        if next + HEAD > last {
+            return None;
+        }
+        rows.push(next);
+        next = next.checked_add(format.row_bytes(word(bytes, next + HEAD - 4) as usize)?)?;
+    }
+    (next <= last).then_some((rows, next))
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {

@@ -10,7 +10,7 @@
 //! what arithmetic. The set names the features of one run. So whoever finds a file of a space may use what is in it. To make room, what was used
 //! longest ago goes first, finished or left behind; who has a removed file open keeps it to the end.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -38,6 +38,15 @@ pub enum Keep<'a> {
     Scratch,
     /// Where other runs find it; in the scratch folder where the store has no room.
     Store(&'a FeatureStore),
+}
+
+/// What became of the wish to fill a cache.
+pub(super) enum Begun {
+    Writer(Writer),
+    /// Another run fills it at this moment and has written so many bytes.
+    Taken(u64),
+    /// There is no room for it.
+    NoRoom,
 }
 
 struct Found {
@@ -87,26 +96,29 @@ impl FeatureStore {
         found.into_iter().filter_map(move |cache| open(&cache.path, format))
     }
 
-    /// Starts a cache of at most `bytes`, or goes on with one that a killed run left. `None` if there is no room for
-    /// it, or another job fills it at this moment.
-    pub(super) fn begin(&self, key: &str, format: RowFormat, bytes: u64) -> Result<Option<Writer>> {
+    /// Starts a cache of at most `bytes`, or goes on with one that a killed run left.
+    pub(super) fn begin(&self, key: &str, format: RowFormat, bytes: u64) -> Result<Begun> {
         let (path, finished) = (self.path(key, "part"), self.path(key, "bin"));
         if bytes > self.limit_bytes {
-            return Ok(None);
+            return Ok(Begun::NoRoom);
         }
         std::fs::create_dir_all(&self.folder).map_err(Error::io("cannot make the folder", &self.folder))?;
         let failed = |source| Error::Io { what: "cannot open the feature cache", path: path.clone(), source };
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-        // The lock goes with the process, so what a killed run left is free.
-        if file.try_lock().is_err() || !is_at(&file, &path) {
-            return Ok(None);
-        }
+        let locked = file.try_lock();
         let there = file.metadata().map_err(failed)?.len();
+        // The lock goes with the process, so what a killed run left is free.
+        match locked {
+            Ok(()) if is_at(&file, &path) => {}
+            Ok(()) | Err(TryLockError::WouldBlock) => return Ok(Begun::Taken(there)),
+            // Where files cannot be locked nobody could tell who fills one.
+            Err(TryLockError::Error(_)) => return Ok(Begun::NoRoom),
+        }
         if !self.make_room(&path, bytes.saturating_sub(there)) {
             remove(&path);
-            return Ok(None);
+            return Ok(Begun::NoRoom);
         }
-        Writer::take_up(file, path, finished, format).map(Some)
+        Writer::take_up(file, path, finished, format).map(Begun::Writer)
     }
 
     /// What was kept of a data set's items under this key, as it was given.
@@ -206,14 +218,26 @@ mod tests {
     use super::*;
 
     fn format() -> RowFormat {
-        RowFormat { dims: vec![64], encoding: Encoding::Half }
+        RowFormat { dims: vec![64], encoding: Encoding::Half, ragged: false }
     }
 
     const NAME: Name = [7; 16];
 
+    fn writer(begun: Begun) -> Writer {
+        match begun {
+            Begun::Writer(writer) => writer,
+            Begun::Taken(bytes) => panic!("another run fills it, {bytes} bytes so far"),
+            Begun::NoRoom => panic!("there is no room"),
+        }
+    }
+
+    fn is_without_room(begun: &Begun) -> bool {
+        matches!(begun, Begun::NoRoom)
+    }
+
     /// 156 bytes.
     fn fill(store: &FeatureStore, key: &str) -> Stored {
-        let mut writer = store.begin(key, format(), 156).unwrap().unwrap();
+        let mut writer = writer(store.begin(key, format(), 156).unwrap());
         writer.append(&[NAME], &[Some(&[0.5; 64])]).unwrap();
         writer.finish().unwrap()
     }
@@ -246,9 +270,10 @@ mod tests {
             old.of_items([(7, 0, &NAME)].into_iter()).read(7, 0, &mut row) && row == [0.5; 64],
             "the removed one serves whoever has it open"
         );
-        assert!(store.begin("d", format(), 321).unwrap().is_none(), "more than the limit is not begun");
-        assert!(store.begin("d", format(), u64::MAX).unwrap().is_none());
-        assert!(FeatureStore::new(folder.path(), u64::MAX).begin("d", format(), 1 << 60).unwrap().is_none(), "nor more than the disk has");
+        assert!(is_without_room(&store.begin("d", format(), 321).unwrap()), "more than the limit is not begun");
+        assert!(is_without_room(&store.begin("d", format(), u64::MAX).unwrap()));
+        let whole_disk = FeatureStore::new(folder.path(), u64::MAX);
+        assert!(is_without_room(&whole_disk.begin("d", format(), 1 << 60).unwrap()), "nor more than the disk has");
         assert_eq!(names(folder.path()).len(), 3, "and leaves nothing");
     }
 
@@ -272,13 +297,14 @@ mod tests {
     fn one_job_fills_a_cache_and_what_a_killed_one_left_is_taken_up_or_cleared_away() {
         let folder = tempfile::tempdir().unwrap();
         let store = FeatureStore::new(folder.path(), 320);
-        let mut first = store.begin("a", format(), 156).unwrap().unwrap();
+        let mut first = writer(store.begin("a", format(), 156).unwrap());
+        assert!(matches!(store.begin("a", format(), 156).unwrap(), Begun::Taken(0)), "another job fills it");
         first.append(&[NAME], &[Some(&[0.5; 64])]).unwrap();
-        assert!(store.begin("a", format(), 156).unwrap().is_none(), "another job fills it");
-        assert!(store.begin("b", format(), 250).unwrap().is_none(), "what is being filled is not cleared away");
+        assert!(matches!(store.begin("a", format(), 156).unwrap(), Begun::Taken(156)), "and has come so far");
+        assert!(is_without_room(&store.begin("b", format(), 250).unwrap()), "what is being filled is not cleared away");
         drop(first);
-        assert!(store.begin("a", format(), 156).unwrap().unwrap().has(&NAME));
-        assert!(store.begin("b", format(), 250).unwrap().is_some());
+        assert!(writer(store.begin("a", format(), 156).unwrap()).has(&NAME));
+        assert!(matches!(store.begin("b", format(), 250).unwrap(), Begun::Writer(_)));
         assert_eq!(names(folder.path()), ["features-b.part"]);
     }
 

@@ -15,8 +15,8 @@ const STEPS: usize = 40;
 
 /// `None` where answers have no probabilities, or are none.
 pub fn of(told: &[Told], answers: &Answers) -> Option<Calibration> {
-    let sure: Vec<(f64, bool)> = told.iter().map_while(|told| Some((told.confidence?, told.score > 0.5))).collect();
-    let classes: Vec<u32> = answers.samples.iter().map_while(|sample| sample.target.class()).collect();
+    let sure: Vec<(f64, bool)> = told.iter().map_while(|told| Some((told.confidence?, told.right?))).collect();
+    let classes: Vec<u32> = told.iter().map_while(|told| told.truth).collect();
     if sure.is_empty() || sure.len() != answers.samples.len() || classes.len() != sure.len() || answers.width < 2 {
         return None;
     }

@@ -6,13 +6,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::answers::Answers;
-use crate::data::Dataset;
+use crate::data::{Dataset, Sample};
 use crate::train::tasks::{Task, Told};
 
 /// Mistakes that are shown.
 const SHOWN: usize = 24;
 /// Lines of the table, and numbers of outputs in a line.
-const MOST_LINES: usize = 100_000;
+pub const MOST_LINES: usize = 100_000;
 const MOST_COLUMNS: usize = 64;
 /// A larger picture is left out.
 const LARGEST_PICTURE: usize = 64 << 10;
@@ -37,7 +37,7 @@ pub fn mistakes(dataset: &Dataset, task: &dyn Task, answers: &Answers) -> Vec<Mi
     let mut wrong: Vec<(usize, Told)> = Vec::new();
     for (at, (sample, row)) in answers.iter().enumerate() {
         match task.told(row, &sample.target) {
-            Some(told) if told.score < 1.0 && told.loss > 0.0 => wrong.push((at, told)),
+            Some(told) if told.right != Some(true) && told.loss > 0.0 => wrong.push((at, told)),
             _ => {}
         }
     }
@@ -62,21 +62,28 @@ fn thumbnail(dataset: &Dataset, bytes: &[u8]) -> Option<String> {
 pub fn predictions(dataset: &Dataset, task: &dyn Task, answers: &[&Answers]) -> String {
     let width = answers.first().map_or(0, |answers| answers.width);
     let outputs = if width <= MOST_COLUMNS { width } else { 0 };
-    let columns: Vec<String> = (0..outputs).map(|output| format!("output_{output}")).collect();
-    let mut text = ["path", "split", "truth", "answer", "confidence", "score", "loss"].join(",");
-    columns.iter().for_each(|column| text += &format!(",{column}"));
-    text.push('\n');
+    let mut text = head(outputs);
     for (sample, row) in answers.iter().flat_map(|answers| answers.iter()).take(MOST_LINES) {
         let told = task.told(row, &sample.target).unwrap_or_default();
-        let truth = dataset.targets.word(&sample.target);
-        let confidence = told.confidence.map(|confidence| format!("{confidence:.6}")).unwrap_or_default();
-        let mut cells = vec![quoted(&sample.path), sample.split.as_str().to_owned(), quoted(&truth), quoted(&told.answer), confidence];
-        cells.extend([told.score, told.loss].map(|value| value.to_string()));
-        cells.extend(row.iter().take(outputs).map(f32::to_string));
-        text += &cells.join(",");
-        text.push('\n');
+        text += &line(dataset, sample, &told, &row[..outputs.min(row.len())]);
     }
     text
+}
+
+/// The first line of such a table.
+pub fn head(outputs: usize) -> String {
+    let columns: Vec<String> = (0..outputs).map(|output| format!(",output_{output}")).collect();
+    format!("{}{}\n", ["path", "split", "truth", "answer", "confidence", "score", "loss"].join(","), columns.concat())
+}
+
+/// The line of an item.
+pub fn line(dataset: &Dataset, sample: &Sample, told: &Told, outputs: &[f32]) -> String {
+    let truth = dataset.targets.word(&sample.target);
+    let confidence = told.confidence.map(|confidence| format!("{confidence:.6}")).unwrap_or_default();
+    let mut cells = vec![quoted(&sample.path), sample.split.as_str().to_owned(), quoted(&truth), quoted(&told.answer), confidence];
+    cells.extend([told.score, told.loss].map(|value| value.to_string()));
+    cells.extend(outputs.iter().map(f32::to_string));
+    format!("{}\n", cells.join(","))
 }
 
 /// A cell as RFC 4180 has it; what a spreadsheet would take for a formula begins with an apostrophe.

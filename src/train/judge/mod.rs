@@ -1,9 +1,10 @@
 //! Looking at a finished model: what it said about every item, whether that beats a simpler answer, how far its probabilities can be
 //! believed, where it is most wrong, what is unlike all it was trained on.
 
+mod against;
 mod answers;
 mod calibration;
-mod items;
+pub(in crate::train) mod items;
 
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use super::tasks::Told;
 use crate::data::Sample;
 use crate::data::batch;
 use crate::domain::evaluation::{Evaluation, Held};
-use crate::domain::findings::{self, Findings, Scores, Throughput, Verdict};
+use crate::domain::findings::{self, Findings, Throughput};
 use crate::nn::Mode;
 use crate::train::feed::{EVAL_BATCH, input};
 
@@ -46,11 +47,13 @@ pub fn judge(
     let task = run.task.clone();
     let told = told(run, val);
     let mut findings = Findings {
-        verdict: verdict(run, validation, val, &told).into_iter().collect(),
+        verdict: against::verdicts(run, validation, val),
         calibration: calibration::of(&told, val),
         throughput: Some(Throughput { trained: run.trained_per_second(), predicted: predicted_per_second(run, reporter)? }),
+        rate: run.found_rate(),
         ..Findings::default()
     };
+    findings.anomalies = anomalies(run, val, test);
     let reject = fit_reject(run, val, reporter)?;
     if let Some((reject, set)) = &reject {
         findings.reject = Some(findings::Reject {
@@ -73,18 +76,18 @@ fn told(run: &Run, answers: &Answers) -> Vec<Told> {
     answers.iter().map_while(|(sample, row)| run.task.told(row, &sample.target)).collect()
 }
 
-/// Against always the same answer, where the task has one to every item.
-fn verdict(run: &Run, validation: &Evaluation, answers: &Answers, told: &[Told]) -> Option<Verdict> {
-    let (task, simplest) = (&run.task, run.task.simplest(&run.partition)?);
-    let other = |sample: &Sample| task.told(&simplest, &sample.target).map(|told| told.score);
-    let other: Vec<f64> = answers.samples.iter().map_while(other).collect();
-    let own: Vec<f64> = told.iter().map(|told| told.score).collect();
-    if own.is_empty() || own.len() != other.len() {
-        return None;
-    }
-    let classes: Option<Vec<u32>> = answers.samples.iter().map(|sample| sample.target.class()).collect();
-    let values = (validation.primary(), task.baseline(&run.partition));
-    Some(Verdict::against_baseline(task.name(), values, &Scores { own: &own, other: &other, classes: classes.as_deref() }))
+/// How scores lie: of the test items where there are some.
+fn anomalies(run: &Run, val: &Answers, test: Option<&Answers>) -> Option<findings::Anomalies> {
+    let fitted = run.fitted()?;
+    let (split, answers) = test.map_or(("validation", val), |test| ("test", test));
+    let scored = |(sample, row): (&Sample, &[f32])| Some((f64::from(*row.first()?), sample.target.class() != Some(0)));
+    Some(findings::Anomalies {
+        threshold: f64::from(fitted.threshold),
+        false_alarms: run.training.recipe.false_alarms,
+        samples: fitted.samples as u64,
+        split: split.into(),
+        bins: findings::ScoreBin::counted(&answers.iter().filter_map(scored).collect::<Vec<_>>()),
+    })
 }
 
 /// Of a model that names classes, from features that were there already where the backbone did not change.

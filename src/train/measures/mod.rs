@@ -2,9 +2,11 @@
 //! that drawing the items anew is drawing weights.
 
 mod bootstrap;
+mod correlation;
 mod ranking;
 
 pub use bootstrap::{Paired, intervals, paired};
+pub use correlation::{pearson, spearman};
 pub use ranking::{Ranked, mean_of};
 
 /// Bins of [`calibration_error`].
@@ -19,6 +21,15 @@ pub fn even(items: usize) -> Vec<f32> {
 pub fn weighted_mean(values: impl Iterator<Item = f64>, weights: &[f32]) -> f64 {
     let (sum, weight) = values.zip(weights).fold((0.0, 0.0), |(sum, all), (value, w)| (sum + value * f64::from(*w), all + f64::from(*w)));
     if weight > 0.0 { sum / weight } else { 0.0 }
+}
+
+/// The score that at least this share of as many again are expected to stay at or below: the `ceil(share (n + 1))`-th of n (split
+/// conformal prediction), the largest where there are few. `None` of none.
+pub fn conformal(scores: &[f32], share: f64) -> Option<f32> {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let place = (share * (sorted.len() + 1) as f64).ceil() as usize;
+    sorted.get(place.min(sorted.len()).checked_sub(1)?).copied()
 }
 
 /// How far (probability, whether it was so) are from each other: in bins of equal width of the probability, the mean distance of

@@ -4,7 +4,6 @@
 //!
 //! A task says what its outputs are to be as [`Part`]s ([`crate::train::tasks::Task::convex`]); everything else is here.
 
-mod eigen;
 mod folds;
 mod lbfgs;
 mod nearest;
@@ -12,7 +11,7 @@ mod objective;
 mod parts;
 mod ridge;
 
-pub use eigen::symmetric;
+pub use super::eigen::symmetric;
 pub use folds::{FOLDS, folds};
 pub use nearest::nearest_mean;
 pub use parts::{Part, Wanted};
@@ -28,8 +27,10 @@ const POWERS: std::ops::RangeInclusive<i32> = -6..=5;
 const FINER: f64 = 3.162_277_660_168_379_5;
 /// Penalties in a row that may be worse than the best before weaker ones are passed over.
 const PATIENCE: usize = 2;
-/// The largest partial derivative of the mean loss that is left, and steps at most.
+/// The largest partial derivative of the mean loss that is left: of the head itself, and while penalties are only compared; and steps at
+/// most.
 const TOLERANCE: f64 = 1e-5;
+const ROUGH: f64 = 1e-4;
 const STEPS: usize = 200;
 
 /// Features with what is to be said of them.
@@ -129,26 +130,45 @@ pub fn solve(problem: &Problem, tick: &mut dyn FnMut() -> Result<()>) -> Result<
         }
     }
     let splits = problem.splits();
-    let mut search = Search { problem, tick, tried: Vec::new() };
+    let mut search = Search { problem, tick, tried: Vec::new(), ended: None };
     search.coarse(&splits)?;
     let best = search.best();
     search.finer(&splits, best)?;
     let l2 = search.best();
     let tried = std::mem::take(&mut search.tried);
     let all = problem.split(|item| item < problem.held_from, |_| false);
-    let (point, _) = search.learn(&all, l2, search.start())?;
+    let (point, _) = search.learn(&all, (l2, TOLERANCE), search.middle())?;
     let (weight, bias) = point.split_at(problem.outputs() * problem.width);
     let chosen_by = if problem.folds.is_empty() { "the items held out" } else { "folds of the training items" };
     Ok(Solved { head: Head { weight: weight.to_vec(), bias: bias.to_vec() }, l2, chosen_by, tried })
+}
+
+/// The class means of what is trained on as a head; `None` where targets are no classes.
+pub fn class_means(problem: &Problem) -> Option<Solved> {
+    let [Part { outputs, wanted: Wanted::Class { labels, .. } }] = problem.parts.as_slice() else { return None };
+    let (rows, labels) = (&problem.rows[..problem.held_from * problem.width], &labels[..problem.held_from]);
+    let head = nearest_mean(rows, problem.width, labels, *outputs);
+    Some(Solved { head, l2: 0.0, chosen_by: "class means, which need none", tried: Vec::new() })
 }
 
 struct Search<'a> {
     problem: &'a Problem,
     tick: &'a mut dyn FnMut() -> Result<()>,
     tried: Vec<Tried>,
+    /// The least loss so far, and where the heads of all splits ended under that penalty.
+    ended: Option<(f64, Vec<Vec<f64>>)>,
 }
 
 impl Search<'_> {
+    /// Between the best heads of the splits: near the one that learns from all of them.
+    fn middle(&self) -> Vec<f64> {
+        let mut middle = self.start();
+        let heads = self.ended.iter().flat_map(|(_, heads)| heads);
+        let count = self.ended.as_ref().map_or(1, |(_, heads)| heads.len()) as f64;
+        heads.for_each(|head| middle.iter_mut().zip(head).for_each(|(sum, value)| *sum += value / count));
+        middle
+    }
+
     fn start(&self) -> Vec<f64> {
         vec![0.0; self.problem.outputs() * (self.problem.width + 1)]
     }
@@ -167,9 +187,11 @@ impl Search<'_> {
         Ok(())
     }
 
+    /// On both sides of the best, each from where that ended.
     fn finer(&mut self, splits: &[Vec<Weight>], best: f64) -> Result<()> {
+        let ended = self.ended.as_ref().map_or_else(|| vec![self.start(); splits.len()], |(_, heads)| heads.clone());
         for l2 in [best * FINER, best / FINER] {
-            let mut points = vec![self.start(); splits.len()];
+            let mut points = ended.clone();
             self.judge(splits, l2, &mut points)?;
         }
         Ok(())
@@ -184,20 +206,23 @@ impl Search<'_> {
     /// Learns under this penalty in every split, and notes the mean loss of what was held out.
     fn judge(&mut self, splits: &[Vec<Weight>], l2: f64, points: &mut [Vec<f64>]) -> Result<f64> {
         let (mut loss, mut held) = (0.0, 0.0);
-        for (weights, point) in splits.iter().zip(points) {
-            let (reached, sums) = self.learn(weights, l2, std::mem::take(point))?;
+        for (weights, point) in splits.iter().zip(points.iter_mut()) {
+            let (reached, sums) = self.learn(weights, (l2, ROUGH), std::mem::take(point))?;
             *point = reached;
             loss += sums.held;
             held += weights.iter().map(|weight| f64::from(weight.held)).sum::<f64>();
         }
         let held_loss = loss / held.max(1e-12);
         self.tried.push(Tried { l2, held_loss });
+        if self.ended.as_ref().is_none_or(|(least, _)| held_loss < *least) {
+            self.ended = Some((held_loss, points.to_vec()));
+        }
         Ok(held_loss)
     }
 
-    fn learn(&mut self, weights: &[Weight], l2: f64, mut point: Vec<f64>) -> Result<(Vec<f64>, Sums)> {
+    fn learn(&mut self, weights: &[Weight], (l2, tolerance): (f64, f64), mut point: Vec<f64>) -> Result<(Vec<f64>, Sums)> {
         let mut objective = Objective { problem: self.problem, weights, l2, tick: &mut *self.tick, sums: Sums::default() };
-        minimise(&mut objective, &mut point, TOLERANCE, STEPS)?;
+        minimise(&mut objective, &mut point, tolerance, STEPS)?;
         // The last point that was looked at need not be the one that was taken.
         let mut slopes = vec![0.0; point.len()];
         lbfgs::Function::at(&mut objective, &point, &mut slopes)?;

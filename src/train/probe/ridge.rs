@@ -3,8 +3,8 @@
 
 use rayon::prelude::*;
 
-use super::eigen::symmetric;
 use super::{Head, Tried};
+use crate::train::eigen::symmetric;
 
 /// More rows and columns than this take longer to decompose than a descent does.
 pub(super) const MAX_SIDE: usize = 1024;

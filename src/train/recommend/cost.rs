@@ -1,12 +1,10 @@
 //! What an item costs a backbone: as its layers count it, and as this machine takes.
 
-use std::path::Path;
 use std::time::Instant;
 
-use super::panel::Panel;
-use crate::domain::config::ModelConfig;
+use super::panel::{Files, Panel};
 use crate::domain::recipe::{Recipe, Strategy};
-use crate::nn::{Input, kernels};
+use crate::nn::kernels;
 use crate::train::error::Result;
 use crate::train::model::Model;
 use crate::train::{Training, feed};
@@ -26,17 +24,19 @@ pub struct Cost {
 
 /// # Errors
 /// What is wrong with the backbone.
-pub fn measure(panel: &Panel, config: &ModelConfig, weights: &Path) -> Result<Cost> {
+pub fn measure(panel: &Panel, files: &Files) -> Result<Cost> {
     let _workspace = kernels::Workspace::open();
     let recipe = Recipe { strategy: Strategy::Head, ..Recipe::default() };
     let Panel { dataset, device, scratch, keep, .. } = *panel;
-    let training = Training { recipe: &recipe, config, weights, dataset, device, scratch, keep, resume: None };
-    let model = Model::load(&training, 1)?;
-    let blank = feed::input(dataset.modality.views(config)?.maker()?.blank())?;
+    let Files { config, weights, beside } = files;
+    let training = Training { recipe: &recipe, config, weights, beside, dataset, device, scratch, keep, resume: None };
+    let mut model = Model::load(&training, 1)?;
+    model.classifier.backbone.settle();
+    let blank = feed::input(model.views(&training, config)?.maker()?.blank())?;
     let item = blank.tensor().dims()[1..].to_vec();
     let mut repeats = vec![1; item.len() + 1];
     repeats[0] = BATCH;
-    let batch = Input::from(&blank.tensor().repeat(repeats)?);
+    let batch = blank.with(blank.tensor().repeat(repeats)?);
     let mut seconds = f64::INFINITY;
     for _ in 0..PASSES {
         let began = Instant::now();

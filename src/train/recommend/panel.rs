@@ -12,6 +12,7 @@ use super::{Scores, ahead, cost, score};
 use crate::data::{Dataset, Sample};
 use crate::domain::config::ModelConfig;
 use crate::domain::recommendation::{self as answer, Backbone, Known, MOST_ITEMS, Recommendation};
+use crate::domain::task::Task;
 use crate::nn::device;
 use crate::train::error::{Error, Result};
 use crate::train::{Control, Device, Event, Keep, Subject, embed};
@@ -21,14 +22,23 @@ const FIRST_ITEMS: usize = 64;
 const GROWTH: usize = 4;
 /// A weak word for size, where nothing better is known.
 const PARAMETERS_WEIGHT: f64 = 0.25;
+/// Models on the very data set say as much as the three scores of features together, by judgement: they are what the scores foretell.
+const EVIDENCE_WEIGHT: f64 = 3.0;
 /// Of 95 of 100 such samples, the difference of a pair lies within so many standard errors.
 const APART: f64 = 1.96;
 
 /// A backbone to be tried.
 pub struct Candidate {
     pub known: Known,
-    /// Its `config.json` and `model.safetensors`, or why they are not there.
-    pub files: std::result::Result<(ModelConfig, PathBuf), String>,
+    /// Or why they are not there.
+    pub files: std::result::Result<Files, String>,
+}
+
+/// A backbone's `config.json`, its `model.safetensors`, and files by which its items are read, each by its name.
+pub struct Files {
+    pub config: ModelConfig,
+    pub weights: PathBuf,
+    pub beside: Vec<(&'static str, PathBuf)>,
 }
 
 /// What backbones are tried on, and with.
@@ -62,7 +72,7 @@ pub fn recommend(panel: &Panel, candidates: &[Candidate], sink: &mut dyn FnMut(E
     let mut trials = Vec::with_capacity(candidates.len());
     for candidate in candidates {
         let cost = match &candidate.files {
-            Ok((config, weights)) => of_candidate(cost::measure(panel, config, weights))?,
+            Ok(files) => of_candidate(cost::measure(panel, files))?,
             Err(why) => Err(why.clone()),
         };
         trials.push(match cost {
@@ -71,7 +81,10 @@ pub fn recommend(panel: &Panel, candidates: &[Candidate], sink: &mut dyn FnMut(E
         });
     }
     let (items, notes) = rounds(panel, candidates, &drawn, (&mut trials, began), sink)?;
-    let backbones = placed(candidates, trials);
+    let task = panel.dataset.targets.task();
+    let backbones = placed(candidates, trials, task);
+    let mut notes = notes;
+    notes.extend(told(&backbones));
     Ok(Recommendation {
         dataset: panel.name.to_owned(),
         task: panel.dataset.targets.task(),
@@ -134,7 +147,7 @@ fn round(
     let mut scores = Vec::with_capacity(candidates.len());
     let mut tried = 0;
     for (at, (candidate, trial)) in candidates.iter().zip(trials).enumerate() {
-        let (Ok((config, weights)), Ok(_)) = (&candidate.files, &trial.found) else {
+        let (Ok(files), Ok(_)) = (&candidate.files, &trial.found) else {
             scores.push(None);
             continue;
         };
@@ -152,19 +165,20 @@ fn round(
             Event::Log { .. } => Control::Continue,
             other => sink(other),
         };
-        scores.push(Some(of_candidate(score_one(panel, (config, weights), (&drawn.samples[..items], &drawn.hashes), &mut named))?));
+        scores.push(Some(of_candidate(score_one(panel, files, (&drawn.samples[..items], &drawn.hashes), &mut named))?));
     }
     Ok(Some(scores))
 }
 
 fn score_one(
     panel: &Panel,
-    (config, weights): (&ModelConfig, &Path),
+    files: &Files,
     (samples, hashes): (&[Sample], &[[u8; 32]]),
     sink: &mut dyn FnMut(Event) -> Control,
 ) -> Result<Scores> {
     let Panel { dataset, device, scratch, keep, .. } = *panel;
-    let subject = Subject { config, weights, dataset, device, scratch, keep };
+    let Files { config, weights, beside } = files;
+    let subject = Subject { config, weights, beside, dataset, device, scratch, keep };
     let features = embed(&subject, samples, hashes, sink)?;
     if features.rows.iter().any(|value| !value.is_finite()) {
         return Err(Error::Unsupported(
@@ -190,12 +204,15 @@ pub(super) fn of_candidate<T>(result: Result<T>) -> Result<std::result::Result<T
 }
 
 /// Rows in the order of their places; those without scores last.
-fn placed(candidates: &[Candidate], trials: Vec<Trial>) -> Vec<Backbone> {
+fn placed(candidates: &[Candidate], trials: Vec<Trial>, task: Task) -> Vec<Backbone> {
     let (scored, others): (Vec<_>, Vec<_>) = candidates.iter().zip(&trials).partition(|(_, trial)| matches!(trial.found, Ok(Some(_))));
     let scores: Vec<&Scores> = scored.iter().filter_map(|(_, trial)| trial.found.as_ref().ok()?.as_ref()).collect();
     let of = |value: &dyn Fn(usize) -> Option<f64>| (0..scores.len()).map(value).collect::<Vec<_>>();
     let known = |at: usize| &scored[at].0.known;
+    // The ranks take more for better.
+    let reached = |evidence: &answer::Evidence| if task.primary().rises { evidence.value } else { -evidence.value };
     let measures = [
+        Measure { weight: EVIDENCE_WEIGHT, values: of(&|at| known(at).evidence.as_ref().map(reached)) },
         Measure { weight: 1.0, values: of(&|at| Some(scores[at].ridge)) },
         Measure { weight: 1.0, values: of(&|at| Some(scores[at].knn)) },
         Measure { weight: 1.0, values: of(&|at| Some(scores[at].logme)) },
@@ -222,6 +239,24 @@ fn placed(candidates: &[Candidate], trials: Vec<Trial>) -> Vec<Backbone> {
         }
     };
     order.iter().enumerate().map(row).chain(others.iter().map(|(candidate, trial)| bare(candidate, trial))).collect()
+}
+
+/// That models on this very data set have a say in the order, if they have.
+fn told(backbones: &[Backbone]) -> Option<String> {
+    let known: Vec<String> = backbones
+        .iter()
+        .filter(|backbone| backbone.place.is_some())
+        .filter_map(|backbone| Some((&backbone.known, backbone.known.evidence.as_ref()?)))
+        .map(|(known, evidence)| {
+            let by = if evidence.measured { "measured here" } else { "by its fine-tune" };
+            format!("{} by {} of {} ({by}, {})", evidence.value, evidence.model, known.model, evidence.split)
+        })
+        .collect();
+    match known.len() {
+        0 => None,
+        1 => Some(format!("one of them has been on this data set before, which says nothing beside others: {}", known[0])),
+        _ => Some(format!("what was reached on this data set before counts in the order: {}", known.join("; "))),
+    }
 }
 
 fn bare(candidate: &Candidate, trial: &Trial) -> Backbone {

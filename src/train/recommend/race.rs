@@ -1,17 +1,21 @@
 //! A race of the best few: short fine-tunes of the same length, of which the better half goes on for twice as long (successive halving;
 //! Jamieson and Talwalkar 2016). Ranks by frozen features are guesses about fine-tunes; these are fine-tunes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use super::panel::{Candidate, Panel, of_candidate};
+use super::panel::{Candidate, Files, Panel, of_candidate};
 use super::sample::in_order;
 use crate::data::{Dataset, Split};
+use crate::domain::config::ModelConfig;
 use crate::domain::dataset_report::Problem;
 use crate::domain::job_event::{Level, Progress};
+use crate::domain::modality::Modality;
 use crate::domain::recipe::{Recipe, Strategy};
 use crate::domain::recommendation::{RACERS, RaceRun, Recommendation, Round};
+use crate::nn::architectures;
 use crate::train::error::Result;
+use crate::train::strategy;
 use crate::train::{Control, Event, Keep, Training, fit};
 
 /// Epochs of the first round, where items are many or time is bounded.
@@ -71,7 +75,7 @@ pub fn race(panel: &Panel, candidates: &[Candidate], answer: &mut Recommendation
 fn run(panel: &Panel, racer: &Candidate, epochs: u32, sink: &mut dyn FnMut(Event) -> Control) -> Result<RaceRun> {
     let (model, began) = (racer.known.model.clone(), Instant::now());
     let found = match &racer.files {
-        Ok((config, weights)) => of_candidate(short(panel, (&model, config, weights), epochs, sink))?,
+        Ok(files) => of_candidate(short(panel, (&model, files), epochs, sink))?,
         Err(why) => Err(why.clone()),
     };
     let seconds = began.elapsed().as_secs_f64();
@@ -87,20 +91,17 @@ fn run(panel: &Panel, racer: &Candidate, epochs: u32, sink: &mut dyn FnMut(Event
     }
 }
 
-/// The first measure of a short fine-tune of everything, on its validation items.
-fn short(
-    panel: &Panel,
-    (model, config, weights): (&str, &crate::domain::config::ModelConfig, &PathBuf),
-    epochs: u32,
-    sink: &mut dyn FnMut(Event) -> Control,
-) -> Result<f64> {
-    let recipe = recipe(epochs);
+/// The first measure of a short fine-tune from the best head on the racer's features, on its validation items.
+fn short(panel: &Panel, (model, files): (&str, &Files), epochs: u32, sink: &mut dyn FnMut(Event) -> Control) -> Result<f64> {
+    let Files { config, weights, beside } = files;
+    let recipe = recipe(epochs, config, panel.dataset.modality.name());
     let own = tempfile::tempdir_in(panel.scratch).map_err(crate::train::Error::io("cannot make a folder in", panel.scratch))?;
     let scratch: &Path = own.path();
     let training = Training {
         recipe: &recipe,
         config,
         weights,
+        beside,
         dataset: panel.dataset,
         device: panel.device,
         scratch,
@@ -120,17 +121,22 @@ fn first_epochs(items: usize) -> u32 {
     FIRST_STEPS.div_ceil(steps).clamp(FIRST_EPOCHS as usize, MOST_FIRST_EPOCHS) as u32
 }
 
-fn recipe(epochs: u32) -> Recipe {
-    Recipe { strategy: Strategy::Full, epochs, ..Recipe::default() }
+/// What a job of the default strategy would run where it goes on from its probe: the same stages learn from the same head. So a backbone
+/// does not lose the race by what a new head does to it.
+fn recipe(epochs: u32, config: &ModelConfig, modality: Modality) -> Recipe {
+    let plain = Recipe::usual(modality);
+    let frozen_stages = architectures::find(&config.architecture).map_or(0, |known| strategy::top(&plain, known.stage_count()));
+    Recipe { strategy: Strategy::LpFt, frozen_stages, epochs, ..plain }
 }
 
 /// How many items of each split a race may work with to end in about so many seconds: forward and back cost three times as much as
-/// forward alone; three racers see each item in the epochs of the first round, two of them in those of the second.
+/// forward alone; three racers see each item in the epochs of the first round, two of them in those of the second. In each round every
+/// racer's head comes first, which takes a pass forward.
 pub fn affordable(answer: &Recommendation, seconds: Option<f64>) -> usize {
     let Some(seconds) = seconds else { return MOST_ITEMS };
     let racers = answer.backbones.iter().filter(|backbone| backbone.place.is_some()).take(RACERS);
     let slowest = racers.filter_map(|backbone| backbone.milliseconds_per_item).fold(0.1, f64::max) / 1e3;
-    let passes = 3.0 * f64::from(FIRST_EPOCHS * RACERS as u32 + 2 * FIRST_EPOCHS * 2);
+    let passes = f64::from(3 * (FIRST_EPOCHS * RACERS as u32 + 2 * FIRST_EPOCHS * 2) + RACERS as u32 + 2);
     ((seconds.max(0.0) / (slowest * passes)) as usize).clamp(FEWEST_ITEMS, MOST_ITEMS)
 }
 
@@ -141,5 +147,17 @@ mod tests {
     #[test]
     fn few_items_are_seen_more_often_and_never_without_end() {
         assert_eq!([1, 36, 270, 960, 1_000, 50_000].map(first_epochs), [20, 20, 7, 2, 2, 2]);
+    }
+
+    #[test]
+    fn racers_learn_what_a_job_that_goes_on_from_its_probe_would() {
+        for (architecture, stages) in [("resnet18", 5), ("mobilenetv2_100", 9)] {
+            let config = ModelConfig::parse(&format!(r#"{{"architecture": "{architecture}"}}"#)).unwrap();
+            let raced = recipe(3, &config, Modality::default());
+            raced.check().unwrap();
+            let own = strategy::Plan::of(&raced, stages, true, architecture).unwrap();
+            assert_eq!(own, strategy::Plan::tuned(&Recipe { epochs: 3, ..Recipe::default() }, stages), "{architecture}");
+            assert!(own.probe && own.lowest(stages) == stages - strategy::TOP);
+        }
     }
 }

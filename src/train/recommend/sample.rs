@@ -53,6 +53,10 @@ pub fn draw(dataset: &Arc<Dataset>, most: usize) -> Result<Drawn> {
 
 fn enough(samples: &[Sample], targets: &Targets) -> Result<()> {
     let classes: BTreeSet<u32> = samples.iter().filter_map(|sample| sample.target.class()).collect();
+    if let Targets::Anomalies(_) = targets {
+        let problem = "how well features tell anomalies is not known from good items; name a base, and compare what several reach".into();
+        return Err(Error::NothingToLearn(problem));
+    }
     let problem = match targets {
         _ if samples.len() < 4 => format!("{} different items to train on are too few to compare backbones by", samples.len()),
         Targets::Classes(_) | Targets::Ranks(_) if classes.len() < 2 => "all items to train on are of one class".to_owned(),
@@ -99,7 +103,7 @@ fn columns(targets: &Targets, target: &Target) -> Vec<f64> {
     match targets {
         Targets::Classes(names) | Targets::Labels(names) if *target == Target::Unknown => vec![f64::NAN; names.len()],
         Targets::Classes(names) | Targets::Labels(names) => hot(names.len(), target.labels()),
-        Targets::Ranks(_) => vec![target.class().map_or(f64::NAN, f64::from)],
+        Targets::Ranks(_) | Targets::Anomalies(_) => vec![target.class().map_or(f64::NAN, f64::from)],
         Targets::Values(names) => (0..names.len()).map(|at| target.values().get(at).map_or(f64::NAN, |value| f64::from(*value))).collect(),
         Targets::Heads(heads) => heads.iter().enumerate().flat_map(|(at, (_, kind))| columns(kind, target.head(at))).collect(),
     }

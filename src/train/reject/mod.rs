@@ -18,11 +18,12 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 
 use super::error::{Error, Result};
+use super::measures::conformal;
 use crate::nn::Weights;
 pub use centres::Rows;
 
 /// The file beside the weights.
-pub const FILE: &str = "reject.safetensors";
+pub use crate::domain::model_files::REJECT as FILE;
 /// Share of the items of known classes that is to stay below the threshold.
 const KEPT: f64 = 0.95;
 /// Centres a class has, and items there are for each.
@@ -67,7 +68,7 @@ impl Reject {
             Some(rows) => rows.iter().map(|row| reject.score(row)).collect(),
             None => left_out(train, classes),
         };
-        reject.threshold = bound(&scores)?;
+        reject.threshold = conformal(&scores, KEPT)?;
         let below = scores.iter().filter(|score| **score <= reject.threshold).count();
         let set = Set { kept: below as f64 / scores.len() as f64, samples: scores.len() };
         Some((reject, set))
@@ -146,15 +147,6 @@ fn most_a_class(classes: &[u32]) -> usize {
     (MOST_CENTRES / count).clamp(1, CENTRES_PER_CLASS)
 }
 
-/// The score that at least 95 % of as many again are expected to stay at or below: the `ceil(0.95 (n + 1))`-th of n (split conformal
-/// prediction), the largest where there are few.
-fn bound(scores: &[f32]) -> Option<f32> {
-    let mut sorted = scores.to_vec();
-    sorted.sort_by(f32::total_cmp);
-    let place = (KEPT * (sorted.len() + 1) as f64).ceil() as usize;
-    sorted.get(place.min(sorted.len()).checked_sub(1)?).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,9 +179,9 @@ mod tests {
     #[test]
     fn the_threshold_is_the_place_that_keeps_95_of_100() {
         let scores: Vec<f32> = (1..=99).map(|n| n as f32).collect();
-        assert_eq!(bound(&scores), Some(95.0));
-        assert_eq!(bound(&[3.0, 1.0, 2.0]), Some(3.0), "of few items all are kept");
-        assert_eq!(bound(&[]), None);
+        assert_eq!(conformal(&scores, KEPT), Some(95.0));
+        assert_eq!(conformal(&[3.0, 1.0, 2.0], KEPT), Some(3.0), "of few items all are kept");
+        assert_eq!(conformal(&[], KEPT), None);
     }
 
     #[test]

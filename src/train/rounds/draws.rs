@@ -37,7 +37,13 @@ pub fn others(training: &Training, first: &Report, sink: &mut dyn FnMut(Event) -
     let recipe = training.recipe;
     let mut values = vec![first.outcome.measured().1.primary()];
     for draw in 1..recipe.draws {
-        let recipe = Recipe { seed: recipe.seed + u64::from(draw), draws: 1, unlabelled: Unlabelled::Ignore, ..recipe.clone() };
+        let recipe = Recipe {
+            seed: recipe.seed + u64::from(draw),
+            draws: 1,
+            unlabelled: Unlabelled::Ignore,
+            compare_probe: false,
+            ..recipe.clone()
+        };
         let report = beside(training, &recipe, &format!("draw {}", draw + 1), sink)?;
         values.push(report.outcome.measured().1.primary());
     }

@@ -34,14 +34,14 @@ pub fn teach(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Res
     let (recipe, dataset) = (training.recipe, training.dataset);
     let items = dataset.unlabelled().len();
     if items == 0 {
-        let what = "there is no folder `unlabeled` with images to learn from; add one, or set unlabelled to ignore";
+        let what = "there is no folder `unlabeled` with items to learn from; add one, or set unlabelled to ignore";
         return Err(Error::NothingToLearn(what.into()));
     }
     let mut say = |level, message: String| match sink(Event::Log { level, message }) {
         Control::Continue => Ok(()),
         Control::Stop => Err(Error::Cancelled),
     };
-    say(Level::Info, format!("first without the {items} images that have no class"))?;
+    say(Level::Info, format!("first without the {items} {} that have no class", recipe.modality.items()))?;
     let teacher = beside(training, &Recipe { unlabelled: Unlabelled::Ignore, draws: 1, ..recipe.clone() }, "teacher", sink)?;
     let answers = answers(training, &teacher, recipe.confidence)?;
     let learned = answers.len();
@@ -51,7 +51,11 @@ pub fn teach(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Res
     };
     say(
         Level::Info,
-        format!("{learned} of {items} images without a class were answered with {} or more and are learned from", recipe.confidence),
+        format!(
+            "{learned} of {items} {} without a class were answered with {} or more and are learned from",
+            recipe.modality.items(),
+            recipe.confidence
+        ),
     )?;
     let without = teacher.outcome.validation.primary();
     let told = |with: f64, published: bool| Some(Taught { items, learned, without, with, published });
@@ -74,7 +78,7 @@ pub fn teach(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Res
 fn answers(training: &Training, teacher: &Report, confidence: f64) -> Result<Vec<(u32, Target)>> {
     let path = training.scratch.join("teacher").join("model.safetensors");
     teacher.weights.save(&path, &[])?;
-    let predictor = Predictor::open(&teacher.config, &path, training.device)?;
+    let predictor = Predictor::open(&teacher.config, &path, training.device)?.with(training.beside)?;
     let mut found = Vec::new();
     for chunk in training.dataset.unlabelled().chunks(AT_ONCE) {
         let items = chunk.iter().map(|sample| training.dataset.encoded(sample)).collect::<std::result::Result<Vec<_>, _>>()?;

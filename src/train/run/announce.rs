@@ -25,7 +25,8 @@ impl Run<'_> {
             reporter.info(format!("on {}", device::describe(self.training.device)))?;
         }
         if partition.held == Held::Training {
-            reporter.warn("under 10 training images per class: none are held out, so the numbers flatter; try several seeds")?;
+            let what = recipe.modality.items();
+            reporter.warn(format!("under 10 training {what} per class: none are held out, so the numbers flatter; try several seeds"))?;
         }
         let what = self.training.dataset.modality.name().items();
         for leak in &partition.leaks {
@@ -79,6 +80,7 @@ impl Skipped {
 pub(super) fn describe(dataset: &Dataset, count: usize) -> String {
     let items = dataset.modality.name().items();
     match dataset.classes().len() {
+        _ if dataset.targets.task().about().good_only => format!("{count} good {items}"),
         0 => format!("{count} {items}"),
         classes => format!("{count} {items} of {classes} classes"),
     }

@@ -2,18 +2,31 @@
 
 use std::collections::HashMap;
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 
 use super::Run;
 use super::announce::describe;
 use crate::domain::digest::Digest;
 use crate::domain::evaluation::{Evaluation, Outcome, Stopped};
+use crate::domain::job_event::EpochNumbers;
+use crate::nn::Weights;
 use crate::train::error::{Error, Result};
 use crate::train::judge::Judged;
+use crate::train::progress::ProgressReporter;
 use crate::train::report::Report;
 use crate::train::rounds::Rounds;
 
 impl Run<'_> {
+    /// Ends a run that diverged at the best it has, the probe if nothing better came, and says so there and in the report.
+    pub fn stop_at_best(&mut self, error: &Error, reporter: &mut ProgressReporter) -> Result<()> {
+        let best = self.state.best().map_or("the probe".to_owned(), |(epoch, _)| format!("epoch {}", epoch.epoch));
+        let sentence = format!("{error}. The result is {best}, the best before that.");
+        reporter.warn(sentence.as_str())?;
+        self.beneath.clear();
+        self.broke_off = Some(sentence);
+        Ok(())
+    }
+
     /// Puts the best epoch's weights back, in the form they are published in.
     pub fn settle_on_best(&mut self) -> Result<()> {
         let best = std::mem::take(&mut self.best);
@@ -27,10 +40,27 @@ impl Run<'_> {
             self.model.fold_outputs(&units)?;
         }
         self.settled = true;
+        self.model.classifier.backbone.settle();
         match self.model.first_not_finite()? {
             Some(name) => Err(self.diverged(self.first_step(), &format!("the weight `{name}`"))),
             None => Ok(()),
         }
+    }
+
+    /// Takes weights in the form they are published in, in the place of its own.
+    pub fn take_published(&mut self, weights: &Weights) -> Result<()> {
+        self.model.merge_adapters()?;
+        self.model.learn_above(0);
+        let here = |(name, var): (&str, &Var)| Ok((name.to_owned(), var.as_tensor().detach().to_device(&self.model.device)?));
+        self.put(weights.iter().map(here).collect::<Result<_>>()?)?;
+        self.model.classifier.backbone.settle();
+        self.settled = true;
+        Ok(())
+    }
+
+    /// The epochs of the run that led here.
+    pub fn tell_as(&mut self, epochs: Vec<EpochNumbers>) {
+        self.state.history = epochs;
     }
 
     /// Makes the model's tensors those of a snapshot.
@@ -83,7 +113,7 @@ impl Run<'_> {
             recipe: self.training.recipe.clone(),
             kept_stages: self.plan.lowest(self.model.classifier.backbone.stages().len()),
             stages: self.model.classifier.backbone.stages().len(),
-            probe: self.state.probe,
+            probe: self.state.probe.or(self.state.rival),
             frozen: self.frozen,
             modality: self.training.dataset.modality.name(),
             trained_on: describe(self.training.dataset, self.partition.train.len()),
@@ -94,6 +124,7 @@ impl Run<'_> {
             dataset_digest: self.survey.digest,
             found: judged.findings,
             reject: judged.reject,
+            distances: self.fitted.map(|fitted| fitted.head),
             mistakes: judged.mistakes,
             predictions: judged.predictions,
             skipped: self.skipped.paths.into_iter().collect(),

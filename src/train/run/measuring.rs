@@ -13,6 +13,8 @@ impl Run<'_> {
         let task = self.task.clone();
         let mut tally = task.tally(self.is_settled());
         let feed = self.feed.clone();
+        // As it is now; what was made of the weights before is not.
+        self.model.classifier.backbone.settle();
         for step in feed.plain(samples)? {
             let step = step?;
             self.skipped.note(&step.skipped, reporter)?;
@@ -21,6 +23,9 @@ impl Run<'_> {
                 tally.add(&outputs.flatten_all()?.to_vec1::<f32>()?, &step.targets);
             }
             reporter.tick()?;
+        }
+        if !self.model.is_head_only() && !self.is_settled() {
+            self.model.classifier.backbone.unsettle();
         }
         if !tally.loss().is_finite() {
             return Err(self.diverged(self.first_step(), "the validation loss"));

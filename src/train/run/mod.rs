@@ -1,11 +1,14 @@
 //! The state of one run: what `fit` moves forward, epoch by epoch.
 
 mod announce;
+mod comparing;
+mod distances;
 mod finish;
 mod health;
 mod measuring;
 mod moving;
 mod probing;
+mod rates;
 mod saving;
 
 use std::collections::HashMap;
@@ -21,20 +24,24 @@ use super::error::{Error, Result};
 use super::estimate::check_batch_size;
 use super::features::{self, Frozen, Scale};
 use super::feed::Feed;
+use super::lengths;
 use super::model::Model;
 use super::model_folder;
 use super::optim::{Average, Optimizer};
+use super::pairs;
 use super::partition::Partition;
 use super::progress::ProgressReporter;
 use super::schedule::Schedule;
 use super::strategy::{self, Plan};
-use super::tasks::{self, Task};
-use crate::data::Survey;
+use super::tasks::{self, Contrast, Fitted, Task};
+use crate::data::{Sample, Survey};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{Evaluation, Held};
 use crate::domain::job_event::EpochNumbers;
-use crate::domain::recipe::{Norm, Strategy};
+use crate::domain::recipe::{Norm, Recipe, RecipeError, Strategy};
+use crate::nn::architectures;
 use announce::Skipped;
+use comparing::ProbeAnswers;
 
 pub struct Run<'a> {
     pub training: &'a Training<'a>,
@@ -58,8 +65,13 @@ pub struct Run<'a> {
     beneath: Vec<(String, Tensor)>,
     /// As it was found, for checkpoints.
     probe_head: Vec<(String, Tensor)>,
+    probe_answers: ProbeAnswers,
     scale: Option<Scale>,
+    /// Where nothing learns by descent: what the features gave.
+    fitted: Option<Fitted>,
     settled: bool,
+    /// Why it ended before its epochs were done, where it diverged.
+    broke_off: Option<String>,
     seconds_before: f64,
     began: Instant,
     epoch_began: Instant,
@@ -70,22 +82,35 @@ impl<'a> Run<'a> {
     /// Splits the data and loads the model; nothing has learned yet.
     pub fn prepare(training: &'a Training<'a>, reporter: &mut ProgressReporter) -> Result<Run<'a>> {
         let recipe = training.recipe;
+        check_modality(training)?;
         let survey = surveyed(training.dataset, training.keep, reporter)?;
         let partition = Partition::of(training.dataset, &survey.copies, recipe);
-        let task: Arc<dyn Task> = tasks::of_targets(&training.dataset.targets, &partition, recipe)?.into();
+        let task = task_of(training, &partition)?;
         let config = model_folder::config_of_result(training.config, recipe, &*task);
-        let model = Model::load(training, task.outputs())?;
-        let (stages, convex) = (model.frozen, task.convex(&[], recipe).is_some());
-        let plan = Plan::of(recipe, stages, convex, model.architecture.name)?;
-        let views = training.dataset.modality.views(&config)?;
-        let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), Some(1));
+        let mut model = Model::load(training, task.outputs())?;
+        let (stages, convex, mut views) = (model.frozen, task.convex(&[], recipe).is_some(), model.views(training, &config)?);
+        let mut plan = Plan::of(recipe, stages, convex, model.architecture.name)?;
+        if let Some(head) = task.head(model.classifier.head.num_features()) {
+            plan = Plan::without_head(recipe, stages)?;
+            if task.is_of_pairs() {
+                views = pairs::apart(views, training.dataset)?;
+            }
+            model.classifier.head = head;
+            model.learn_above(stages);
+        }
+        let all: Vec<&Sample> = [&partition.train, &partition.val, &partition.test].into_iter().flatten().collect();
+        let lengths = lengths::of(training.dataset, &views, &all, reporter)?;
+        let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), Some(1)).with_lengths(lengths);
         let steps_per_epoch = feed.steps_per_epoch(partition.train.len());
+        // Until it learns.
+        model.classifier.backbone.settle();
         // Batch norm forgets at the pace of an epoch, but not slower than PyTorch's default (SimCLR's rule).
         model.classifier.backbone.set_norm_momentum((10.0 / steps_per_epoch as f64).min(0.1));
         let state = State::new(saving::identity(training, &model, &feed, &survey.digest));
         Ok(Run {
             best: Vec::new(),
             probe_head: Vec::new(),
+            probe_answers: ProbeAnswers::default(),
             average: None,
             beneath: Vec::new(),
             schedule: Schedule::new(recipe.schedule, 1, recipe.warmup),
@@ -104,7 +129,9 @@ impl<'a> Run<'a> {
             survey,
             state,
             scale: None,
+            fitted: None,
             settled: false,
+            broke_off: None,
             seconds_before: 0.0,
             began: Instant::now(),
             epoch_began: Instant::now(),
@@ -121,6 +148,9 @@ impl<'a> Run<'a> {
         let (recipe, stages) = (self.training.recipe, self.stages());
         let lowest = self.plan.lowest(stages);
         self.model.learn_above(lowest);
+        if !self.model.is_head_only() {
+            self.model.classifier.backbone.unsettle();
+        }
         check_batch_size(recipe, self.model.architecture, lowest < stages)?;
         if recipe.norm == Norm::Frozen {
             self.model.classifier.backbone.freeze_norms();
@@ -227,7 +257,7 @@ impl<'a> Run<'a> {
             train_primary: trained.primary,
             val_loss: validation.loss,
             val: validation.values.clone(),
-            lr: recipe.head_lr * self.schedule.factor(u64::from(epoch) * self.updates_per_epoch() - 1),
+            lr: recipe.head_lr * self.rate_factor() * self.schedule.factor(u64::from(epoch) * self.updates_per_epoch() - 1),
             samples_per_second,
             seconds,
             eta_seconds: seconds * f64::from(self.plan.epochs() - epoch),
@@ -262,6 +292,36 @@ impl<'a> Run<'a> {
     pub fn diverged(&self, step: u64, what: &str) -> Error {
         Error::NonFinite { epoch: self.epoch() + 1, step: step + 1, what: what.into() }
     }
+}
+
+/// What is learned: that of the targets; before a head is found on few items, what they have in common.
+fn task_of(training: &Training, partition: &Partition) -> Result<Arc<dyn Task>> {
+    let recipe = asked(training)?;
+    if recipe.strategy != Strategy::Contrast {
+        return Ok(tasks::of_targets(&training.dataset.targets, partition, &recipe)?.into());
+    }
+    recipe.check_task(training.dataset.targets.task())?;
+    let (architecture, pool) = (architectures::get(&training.config.architecture)?, architectures::pool_of(training.config));
+    let contrast = Contrast::new(pool.map_err(Error::Unsupported)?.multiple() * architecture.num_features);
+    contrast.check(partition)?;
+    Ok(Arc::new(contrast))
+}
+
+/// The recipe with the task that is usual for the items, where it names none.
+fn asked(training: &Training) -> Result<Recipe> {
+    let (recipe, task) = (training.recipe, training.dataset.targets.task());
+    let pairs = recipe.task.is_none() && task.of_pairs() != task && pairs::are_pairs(training.dataset)?;
+    Ok(if pairs { Recipe { task: Some(task.of_pairs()), ..recipe.clone() } } else { recipe.clone() })
+}
+
+/// The recipe was filled up for items of the data set's kind.
+fn check_modality(training: &Training) -> Result<()> {
+    let (asked, given) = (training.recipe.modality, training.dataset.modality.name());
+    if asked == given {
+        return Ok(());
+    }
+    let problem = format!("the recipe's settings are those for {}, and the data set holds {}", asked.items(), given.items());
+    Err(RecipeError { setting: "modality", problem }.into())
 }
 
 /// Loss (as it was minimised) and the task's first measure over one epoch, measured while the weights moved.

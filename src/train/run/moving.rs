@@ -23,7 +23,8 @@ impl Run<'_> {
 
     /// Moves the weights by gradients of which the first was made by batch `number`, and their average after them.
     pub fn update(&mut self, gradients: &Gradients, number: u64) -> Result<()> {
-        self.optimizer.step(gradients, self.schedule.factor(self.update_of(number)))?;
+        let factor = self.rate_factor() * self.schedule.factor(self.update_of(number));
+        self.optimizer.step(gradients, factor)?;
         match &mut self.average {
             Some(average) => average.follow(self.model.learned()),
             None => Ok(()),

@@ -7,7 +7,7 @@ use crate::data::batch::Item;
 use crate::data::{Sample, Target};
 use crate::domain::evaluation::Held;
 use crate::domain::job_event::EpochNumbers;
-use crate::domain::recipe::{ClassWeights, Recipe, Sampling, Strategy};
+use crate::domain::recipe::{ClassWeights, HeadSolver, Recipe, Sampling, Strategy};
 use crate::train::checkpoint::{Checkpoint, Probed};
 use crate::train::error::{Error, Result};
 use crate::train::features::{self, Scale};
@@ -18,12 +18,17 @@ use crate::train::strategy::{self, Facts, Plan};
 
 /// Fewer items held out than this choose a penalty worse than folds of the training items do.
 const ENOUGH_HELD: usize = 500;
+/// Admission refuses it for tasks whose items have not one class each.
+const NO_MEANS: &str = "only classes have means; set head_solver to convex";
 /// Features that are held in memory at once, in numbers; of more, every so many-th item is learned from.
 const MOST_NUMBERS: usize = 1 << 28;
 
 impl Run<'_> {
     /// Finds the probe, or takes it from a checkpoint; `auto` decides by it.
     pub fn find_probe(&mut self, checkpoint: Option<&mut Checkpoint>, reporter: &mut ProgressReporter) -> Result<()> {
+        if self.task.name().about().good_only {
+            return self.fit_distances(reporter);
+        }
         if !self.plan.probe {
             return Ok(());
         }
@@ -34,15 +39,16 @@ impl Run<'_> {
             self.put_on(&weight.flatten_all()?.to_vec1()?, &bias.to_vec1()?)?;
             self.plan = probed.plan.clone();
             self.state.probe = Some(probed);
+            self.take_probe_answers(checkpoint)?;
             if self.plan.phases.is_empty() {
-                self.feed = self.pooled(reporter)?.0;
+                self.feed = self.pooled(self.training.recipe.augment.views + 1, reporter)?.0;
                 self.feed.unscaled();
             }
             return Ok(());
         }
-        let (feed, shown, scale) = self.pooled(reporter)?;
+        let (feed, shown, scale) = self.pooled(self.training.recipe.augment.views + 1, reporter)?;
         reporter.stage("finding the best head on the features", 0)?;
-        let solved = probe::solve(&self.problem(&feed, &shown), &mut || reporter.tick())?;
+        let solved = self.solve(&self.problem(&feed, &shown), reporter)?;
         let (weight, bias) = folded(&solved, &scale);
         self.put_on(&weight, &bias)?;
         self.judge_probe(feed, &solved, reporter)
@@ -58,9 +64,16 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A feed of all views' pooled features, what of it is trained on, and how it is scaled.
-    fn pooled(&mut self, reporter: &mut ProgressReporter) -> Result<(Feed, Vec<Item>, Scale)> {
-        let views = self.training.recipe.augment.views + 1;
+    /// The head that the recipe asks for.
+    fn solve(&self, problem: &Problem, reporter: &mut ProgressReporter) -> Result<Solved> {
+        match self.training.recipe.head_solver {
+            HeadSolver::NearestMean => probe::class_means(problem).ok_or_else(|| Error::Unsupported(NO_MEANS.into())),
+            _ => probe::solve(problem, &mut || reporter.tick()),
+        }
+    }
+
+    /// A feed of the pooled features of so many views of each item, what of it is trained on, and how it is scaled.
+    pub(super) fn pooled(&mut self, views: u32, reporter: &mut ProgressReporter) -> Result<(Feed, Vec<Item>, Scale)> {
         let mut feed = self.feed.clone();
         feed.take_turns(Some(views));
         let (rest, hashes) = (self.total_steps(), &self.survey.hashes);
@@ -72,7 +85,7 @@ impl Run<'_> {
     }
 
     /// What the head is to say about all features that could be made, those held out last where they choose the penalty.
-    fn problem(&self, feed: &Feed, shown: &[Item]) -> Problem {
+    pub(super) fn problem(&self, feed: &Feed, shown: &[Item]) -> Problem {
         let (partition, recipe) = (&self.partition, self.training.recipe);
         let width = self.model.classifier.head.num_features();
         let few = partition.held == Held::Training || partition.val.len() < ENOUGH_HELD;
@@ -114,17 +127,15 @@ impl Run<'_> {
         let (train, val) = (self.partition.train.clone(), self.partition.val.clone());
         let learned = self.evaluate(&train, reporter)?;
         if learned.samples == 0 {
-            return Err(Error::NothingToLearn("not one training image could be used; check that the images open in a viewer".into()));
+            return Err(Error::NothingToLearn("not one training item could be used; check that they can be opened".into()));
         }
         let evaluation = if self.partition.held == Held::Training { learned.clone() } else { self.evaluate(&val, reporter)? };
         let primary = self.task.name().primary();
-        reporter.info(format!(
-            "the probe, the best head on the base's features: validation {} {}, L2 {:.2e} by {}",
-            primary.title,
-            primary.show(evaluation.primary(), 4),
-            solved.l2,
-            solved.chosen_by
-        ))?;
+        let what = match self.training.recipe.head_solver {
+            HeadSolver::NearestMean => "the class whose mean features are nearest".to_owned(),
+            _ => format!("the best head on the base's features, L2 {:.2e} by {}", solved.l2, solved.chosen_by),
+        };
+        reporter.info(format!("the probe, {what}: validation {} {}", primary.title, primary.show(evaluation.primary(), 4)))?;
         let choice = (self.training.recipe.strategy == Strategy::Auto && self.plan.phases.is_empty()).then(|| {
             let stages = self.stages();
             let facts = Facts {
@@ -144,6 +155,7 @@ impl Run<'_> {
         }
         let (merit, loss) = (self.merit(evaluation.primary()), evaluation.loss);
         if !self.plan.phases.is_empty() {
+            self.keep_probe_answers(reporter)?;
             self.feed = views;
         }
         self.state.probe = Some(Probed {
@@ -189,6 +201,7 @@ impl Run<'_> {
         let above = stages - self.plan.lowest(stages);
         match (self.plan.phases.len(), above) {
             (_, 0) => "the head on the backbone's features".into(),
+            (1, above) if self.training.recipe.adapters().is_some() => format!("the head and low-rank adapters in {above} stages"),
             (1, above) => format!("the head and {above} stages"),
             (phases, above) => format!("the head and then up to {above} stages in {phases} phases"),
         }
@@ -205,7 +218,7 @@ impl Run<'_> {
 }
 
 /// A head that was found on scaled features as one for the features as they are.
-fn folded(solved: &Solved, scale: &Scale) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn folded(solved: &Solved, scale: &Scale) -> (Vec<f32>, Vec<f32>) {
     let width = scale.mean.len();
     let weight: Vec<f64> = solved.head.weight.iter().zip(scale.inverse.iter().cycle()).map(|(w, inverse)| w * inverse).collect();
     let shift = |(row, bias): (&[f64], &f64)| (bias - row.iter().zip(&scale.mean).map(|(w, mean)| w * mean).sum::<f64>()) as f32;

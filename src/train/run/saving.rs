@@ -59,7 +59,8 @@ impl Run<'_> {
         let now = prefixed("now", self.model.snapshot()?);
         let average = self.average.as_ref().map(|average| average.tensors()).transpose()?.unwrap_or_default();
         let rest = prefixed("best", self.best.clone()).chain(prefixed("optimizer", memory)).chain(prefixed("average", average));
-        let tensors: Vec<_> = now.chain(rest).chain(prefixed("probe", self.probe_head.clone())).collect();
+        let probe = prefixed("probe", self.probe_head.clone()).chain(self.probe_answers_kept()?);
+        let tensors: Vec<_> = now.chain(rest).chain(probe).collect();
         self.saved = Some(Instant::now());
         checkpoint::save(self.training.scratch, &self.state, &tensors)
     }

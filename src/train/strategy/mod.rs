@@ -40,7 +40,7 @@ impl Plan {
             let problem = format!("{name} has {stages} stages, {} cannot be frozen", recipe.frozen_stages);
             return Err(Error::Recipe(RecipeError { setting: "frozen_stages", problem }));
         }
-        let solved = convex && recipe.head_solver == HeadSolver::Convex;
+        let solved = convex && recipe.head_solver != HeadSolver::Sgd;
         let (frozen, epochs) = (recipe.frozen_stages, recipe.epochs);
         let one = |probe, frozen| Plan { probe, phases: vec![Phase { frozen, epochs }] };
         Ok(match strategy {
@@ -49,11 +49,32 @@ impl Plan {
             Strategy::Auto if solved && recipe.unlabelled == Unlabelled::Fixmatch => Plan::tuned(recipe, stages),
             Strategy::Auto | Strategy::Head if solved => Plan { probe: true, phases: Vec::new() },
             Strategy::Auto | Strategy::Head => one(false, stages),
-            Strategy::Full | Strategy::Freeze | Strategy::Scratch => one(false, frozen),
+            Strategy::Full | Strategy::Freeze | Strategy::Scratch | Strategy::Contrast => one(false, frozen),
             Strategy::LpFt if solved => one(true, frozen),
+            Strategy::Lora => one(solved, frozen),
             Strategy::LpFt => Plan { probe: false, phases: head_first(stages, frozen, epochs) },
             Strategy::Gradual => Plan { probe: solved, phases: gradual(stages, frozen, epochs, !solved) },
         })
+    }
+
+    /// Of a task that has no head to find or to learn: stages learn from the base's features as they are.
+    ///
+    /// # Errors
+    /// Nothing would learn.
+    pub fn without_head(recipe: &Recipe, stages: usize) -> Result<Plan> {
+        let (strategy, frozen) = (recipe.strategy, recipe.frozen_stages);
+        let refuse = |setting, problem: String| Err(Error::Recipe(RecipeError { setting, problem }));
+        if strategy == Strategy::Head {
+            return refuse("strategy", "there is no head to learn where features are compared; choose full, lora or auto".into());
+        }
+        if frozen >= stages {
+            return refuse("frozen_stages", format!("there are {stages} stages, and with {frozen} of them frozen nothing learns"));
+        }
+        let phases = match strategy {
+            Strategy::Gradual => gradual(stages, frozen, recipe.epochs, false),
+            _ => vec![Phase { frozen, epochs: recipe.epochs }],
+        };
+        Ok(Plan { probe: false, phases })
     }
 
     /// What `auto` goes on with where it does.
@@ -138,6 +159,8 @@ mod tests {
         assert_eq!(phases(&plan(Strategy::Head, 0, 10, false)), [(5, 10)]);
         assert_eq!(phases(&plan(Strategy::Full, 2, 10, true)), [(2, 10)]);
         assert!(!plan(Strategy::Freeze, 2, 10, true).probe && plan(Strategy::LpFt, 2, 10, true).probe);
+        let lora = plan(Strategy::Lora, 1, 10, true);
+        assert!(lora.probe && phases(&lora) == [(1, 10)] && !plan(Strategy::Lora, 1, 10, false).probe);
         assert_eq!(phases(&plan(Strategy::LpFt, 2, 10, false)), [(5, 3), (2, 7)]);
         assert_eq!(phases(&plan(Strategy::LpFt, 2, 1, false)), [(5, 1)]);
         assert_eq!(phases(&plan(Strategy::Gradual, 0, 10, true)), [(4, 2), (3, 2), (2, 2), (1, 2), (0, 2)]);
@@ -151,6 +174,10 @@ mod tests {
             assert_eq!((plan.epochs(), plan.lowest(5)), (epochs, frozen), "{plan:?}");
         }
         assert!(Plan::of(&Recipe { frozen_stages: 6, ..Recipe::default() }, 5, true, "net").is_err());
+        let bare = |strategy, frozen_stages| Plan::without_head(&Recipe { strategy, frozen_stages, ..Recipe::default() }, 5);
+        assert_eq!(phases(&bare(Strategy::Auto, 0).unwrap()), [(0, 10)]);
+        assert_eq!(phases(&bare(Strategy::Gradual, 3).unwrap()), [(4, 5), (3, 5)]);
+        assert!(bare(Strategy::Head, 0).is_err() && bare(Strategy::Full, 5).is_err());
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Task for Classification {
     fn check(&self, partition: &Partition) -> Result<()> {
         let classes: BTreeSet<u32> = partition.train.iter().map(|sample| class(&sample.target)).collect();
         if classes.len() < 2 {
-            return Err(nothing("the training images belong to fewer than two classes; add images of other classes to `train`"));
+            return Err(nothing("the training items belong to fewer than two classes; add some of other classes to `train`"));
         }
         Ok(())
     }
@@ -125,6 +125,8 @@ impl Task for Classification {
             loss: cross_entropy(row, truth),
             answer: self.names.get(answer).cloned().unwrap_or_default(),
             confidence: softmax(row).get(answer).copied().map(f64::from),
+            right: Some(answer == truth),
+            truth: Some(truth as u32),
         })
     }
 
@@ -264,7 +266,7 @@ pub fn answerer(config: &ModelConfig, outputs: usize) -> super::Answerer {
     Box::new(move |row, top| Answer::Classes(likeliest(row, &labels, top)))
 }
 
-fn likeliest(logits: &[f32], labels: &[String], top: usize) -> Vec<Class> {
+pub(super) fn likeliest(logits: &[f32], labels: &[String], top: usize) -> Vec<Class> {
     let shares = softmax(logits);
     let mut order: Vec<usize> = (0..shares.len()).collect();
     // The sort is stable, so among equals the smaller row comes first.

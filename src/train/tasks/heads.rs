@@ -52,7 +52,7 @@ impl Heads {
     pub fn new(heads: &[(String, Targets)], partition: &Partition) -> Result<Heads> {
         let mut found: Vec<One> = Vec::new();
         for (at, (name, targets)) in heads.iter().enumerate() {
-            let own = partition.with_targets(|target| Some(target.head(at)).filter(|target| **target != Target::Unknown).cloned());
+            let own = Heads::own(at, partition);
             let of_head = |error| match error {
                 Error::NothingToLearn(what) => nothing(format!("`{name}`: {what}")),
                 other => other,
@@ -60,13 +60,18 @@ impl Heads {
             if own.train.is_empty() {
                 return Err(nothing(format!("`{name}` is empty in every training row; fill some, or leave the column out")));
             }
-            let task: Arc<dyn Task> = super::alone(targets, &own).map_err(of_head)?.into();
+            let task: Arc<dyn Task> = super::alone(targets, &own, &Recipe::default()).map_err(of_head)?.into();
             task.check(&own).map_err(of_head)?;
             let known = own.train.len() as f64 / partition.train.len().max(1) as f64;
             let from = found.last().map_or(0, |last| last.from + last.outputs);
             found.push(One { name: name.clone(), outputs: task.outputs(), task, from, known });
         }
         Ok(Heads { heads: found, features: OnceLock::new() })
+    }
+
+    /// The items that have the target of a head.
+    fn own(at: usize, partition: &Partition) -> Partition {
+        partition.with_targets(|target| Some(target.head(at)).filter(|target| **target != Target::Unknown).cloned())
     }
 
     /// Of each head: the rows of a batch that have its target, and those targets.
@@ -133,9 +138,20 @@ impl Task for Heads {
         Ok(())
     }
 
+    /// Heads are measured by all their items together.
+    fn scores_items(&self) -> bool {
+        false
+    }
+
+    fn simplest(&self, partition: &Partition) -> Option<Vec<f32>> {
+        let rows: Option<Vec<Vec<f32>>> =
+            self.heads.iter().enumerate().map(|(at, head)| head.task.simplest(&Heads::own(at, partition))).collect();
+        Some(rows?.concat())
+    }
+
     fn baseline(&self, partition: &Partition) -> f64 {
         let of = |(at, head): (usize, &One)| {
-            let own = partition.with_targets(|target| Some(target.head(at)).filter(|target| **target != Target::Unknown).cloned());
+            let own = Heads::own(at, partition);
             match head.task.name() {
                 // What always answers the same explains nothing and agrees with nobody but by chance.
                 Name::Regression | Name::Ordinal => 0.0,

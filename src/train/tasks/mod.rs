@@ -3,12 +3,15 @@
 //!
 //! To add one: its names, losses and measures in `domain/task.rs`, a file here, a line in [`of_targets`] and in [`answerer`].
 
+mod anomaly;
 mod classification;
 mod close;
+mod contrast;
 mod heads;
 mod multi_label;
 mod ordinal;
 mod regression;
+mod similarity;
 mod sums;
 
 use std::sync::Arc;
@@ -24,8 +27,10 @@ use crate::domain::evaluation::Evaluation;
 use crate::domain::prediction::Answer;
 use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
+use crate::nn::{Cosine, Distance, Head};
 
 pub use classification::{Classification, argmax, softmax};
+pub use contrast::Contrast;
 pub use heads::has_heads;
 
 /// How a head learns to answer about the items of one data set.
@@ -87,9 +92,25 @@ pub trait Task: Send + Sync {
         None
     }
 
+    /// Whether the first measure follows from the mean of the scores that [`Self::told`] has of each item. Otherwise only all answers
+    /// together can be measured.
+    fn scores_items(&self) -> bool {
+        true
+    }
+
     /// What a head would give that always answers the same, as simply as that can be done: see [`Self::baseline`].
     fn simplest(&self, _partition: &Partition) -> Option<Vec<f32>> {
         None
+    }
+
+    /// The head over features of this width, where it is none that learns and what is under it does.
+    fn head(&self, _width: usize) -> Option<Head> {
+        None
+    }
+
+    /// Whether an item is two, each with features of its own.
+    fn is_of_pairs(&self) -> bool {
+        false
     }
 
     /// What each output is multiplied by and what is then added to have it in the units of the data set, where the head
@@ -102,17 +123,42 @@ pub trait Task: Send + Sync {
     fn calibrated(&self, _validation: &Evaluation) -> Option<Arc<dyn Task>> {
         None
     }
+
+    /// Where nothing is learned by descent: the head that the features (rows of `width`) of the items trained on give as they are,
+    /// and what is set by good items that were held out, if any were.
+    fn fitted(&self, _width: usize, _train: &[f32], _held_out: &[f32]) -> Result<Option<Fitted>> {
+        Ok(None)
+    }
+
+    /// The same with what the config of a published model says was set; `None` where nothing is.
+    fn published(&self, _config: &ModelConfig) -> Option<Arc<dyn Task>> {
+        None
+    }
+}
+
+/// What features gave as they are.
+pub struct Fitted {
+    pub head: Distance,
+    /// The task with its threshold.
+    pub task: Arc<dyn Task>,
+    pub threshold: f32,
+    /// Items that it was set by.
+    pub samples: usize,
 }
 
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Told {
-    /// More is better: of classes 1 for a right answer and 0 for a wrong one, of numbers the squared error below zero.
+    /// More is better: of classes 1 for a right answer and 0 for a wrong one, of ranks and numbers the (squared) distance below zero.
     pub score: f64,
     pub loss: f64,
     pub answer: String,
     /// The probability of a class that was answered.
     pub confidence: Option<f64>,
+    /// Whether it is wholly right, where answers are right or wrong.
+    pub right: Option<bool>,
+    /// The output that should have been the largest, where one class is answered.
+    pub truth: Option<u32>,
 }
 
 /// Collects answers batch by batch.
@@ -142,8 +188,9 @@ pub trait Tally {
 pub fn of_targets(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Box<dyn Task>> {
     let task: Box<dyn Task> = match (recipe.check_task(targets.task())?, targets) {
         (Name::Ordinal, Targets::Classes(classes)) => Box::new(ordinal::Ordinal::of_classes(classes)?),
+        (Name::Similarity, _) => Box::new(similarity::Similarity::new(&partition.train, recipe)),
         (_, Targets::Heads(heads)) => Box::new(heads::Heads::new(heads, partition)?),
-        _ => alone(targets, partition)?,
+        _ => alone(targets, partition, recipe)?,
     };
     task.check(partition)?;
     Ok(task)
@@ -161,10 +208,11 @@ pub fn check_classes(task: Name, targets: Name, classes: &[String]) -> Result<()
 }
 
 /// The task of targets that stand alone, or for one head of several.
-fn alone(targets: &Targets, partition: &Partition) -> Result<Box<dyn Task>> {
+fn alone(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Box<dyn Task>> {
     Ok(match targets {
         Targets::Classes(classes) => Box::new(Classification::counted(classes, &partition.train)),
         Targets::Ranks(names) => Box::new(ordinal::Ordinal::of_ranks(names)),
+        Targets::Anomalies(names) => Box::new(anomaly::Anomaly::new(names, recipe)),
         Targets::Labels(names) => Box::new(multi_label::MultiLabel::new(names)),
         Targets::Values(names) => Box::new(regression::Regression::new(names, &partition.train)),
         Targets::Heads(_) => return Err(nothing("a head cannot hold heads; name each column once")),
@@ -190,8 +238,23 @@ pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
         Name::Regression | Name::MultiRegression => regression::answerer(config, outputs),
         Name::MultiLabel => multi_label::answerer(config, outputs),
         Name::MultiTask => heads::answerer(config, outputs),
+        Name::Anomaly => anomaly::answerer(config),
+        Name::Similarity => similarity::answerer(),
     }
 }
+
+/// The head of a published model that has no tensors for one, where its task needs none.
+pub fn bare_head(config: &ModelConfig, width: usize) -> Option<Head> {
+    (of_model(config) == Name::Similarity).then_some(Head::Cosine(Cosine { width, crosses: false }))
+}
+
+/// The likeliest of some classes, by a classifier's outputs.
+pub fn of_classes(row: &[f32], names: &[String], top: usize) -> Answer {
+    Answer::Classes(classification::likeliest(row, names, top))
+}
+
+/// Keys of a config that say what a head's outputs mean: those of a base are not its result's.
+pub const MEANINGS: [&str; 2] = [TASK, anomaly::SETTINGS];
 
 /// The names of the outputs in a config; numbers where it has none, or others than there are.
 fn labels_of(config: &ModelConfig, outputs: usize) -> Vec<String> {

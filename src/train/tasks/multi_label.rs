@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use serde_json::json;
 
 use super::sums::{mean, share};
-use super::{Answerer, Partition, Tally, Task, nothing};
+use super::{Answerer, Partition, Tally, Task, Told, nothing};
 use crate::data::Target;
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{ClassScore, Evaluation, LabelScore, More};
@@ -78,11 +78,31 @@ impl Task for MultiLabel {
         Some(vec![Part { outputs: width, wanted: Wanted::Shares(shares) }])
     }
 
+    /// The score is the share of labels that are right.
+    fn told(&self, row: &[f32], target: &Target) -> Option<Told> {
+        let present = |label: usize| f64::from(sigmoid(row[label])) >= self.threshold(label);
+        let given: Vec<usize> = (0..row.len().min(self.names.len())).filter(|label| present(*label)).collect();
+        let had = |label: usize| target.labels().contains(&(label as u32));
+        let right = (0..self.names.len()).filter(|label| given.contains(label) == had(*label)).count();
+        let answer = given.iter().map(|label| self.names[*label].as_str()).collect::<Vec<_>>().join(", ");
+        let (score, right) = (right as f64 / self.names.len().max(1) as f64, Some(right == self.names.len()));
+        Some(Told { score, loss: entropy(row, target), answer, right, ..Told::default() })
+    }
+
+    /// A ranking is of all items together.
+    fn scores_items(&self) -> bool {
+        false
+    }
+
+    fn simplest(&self, _partition: &Partition) -> Option<Vec<f32>> {
+        Some(vec![0.0; self.names.len()])
+    }
+
     fn check(&self, partition: &Partition) -> Result<()> {
         let with = |label: u32| partition.train.iter().filter(|sample| sample.target.labels().contains(&label)).count();
         let told = (0..self.names.len() as u32).any(|label| (1..partition.train.len()).contains(&with(label)));
         if !told {
-            return Err(nothing("no label is on some of the training images and not on others; add images that differ in their labels"));
+            return Err(nothing("no label is on some of the training items and not on others; add some that differ in their labels"));
         }
         Ok(())
     }
@@ -123,6 +143,15 @@ struct Labels<'a> {
 
 pub(super) fn sigmoid(x: f32) -> f32 {
     (1.0 / (1.0 + (-f64::from(x)).exp())) as f32
+}
+
+/// The mean over labels of the binary cross entropy.
+fn entropy(row: &[f32], target: &Target) -> f64 {
+    let one = |(label, x): (usize, &f32)| {
+        let (x, y) = (f64::from(*x), f64::from(u8::from(target.labels().contains(&(label as u32)))));
+        x.max(0.0) - x * y + (-x.abs()).exp().ln_1p()
+    };
+    row.iter().enumerate().map(one).sum::<f64>() / row.len().max(1) as f64
 }
 
 impl Labels<'_> {
@@ -220,11 +249,7 @@ impl Tally for Labels<'_> {
     fn add(&mut self, outputs: &[f32], targets: &[Target]) {
         let width = self.width();
         for (row, target) in outputs.chunks_exact(width).zip(targets) {
-            let one = |(label, x): (usize, &f32)| {
-                let (x, y) = (f64::from(*x), f64::from(u8::from(target.labels().contains(&(label as u32)))));
-                x.max(0.0) - x * y + (-x.abs()).exp().ln_1p()
-            };
-            self.loss += row.iter().enumerate().map(one).sum::<f64>() / width as f64;
+            self.loss += entropy(row, target);
             self.samples += 1;
             if self.outputs.len() + width <= KEPT {
                 self.outputs.extend(row.iter().map(|x| sigmoid(*x)));

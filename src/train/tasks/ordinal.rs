@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use serde_json::json;
 
 use super::classification::{self, Classification};
-use super::{Partition, Tally, Task, nothing};
+use super::{Partition, Tally, Task, Told, nothing};
 use crate::data::Target;
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{Evaluation, More};
@@ -65,6 +65,13 @@ impl Ordinal {
 
     fn ranked(&self, targets: &[Target]) -> Vec<Target> {
         targets.iter().map(|target| Target::Class(self.rank(target))).collect()
+    }
+
+    /// That of the training items.
+    fn median(&self, partition: &Partition) -> u32 {
+        let mut ranks: Vec<u32> = partition.train.iter().map(|sample| self.rank(&sample.target)).collect();
+        ranks.sort_unstable();
+        ranks.get(ranks.len() / 2).copied().unwrap_or_default()
     }
 
     fn ranked_partition(&self, partition: &Partition) -> Partition {
@@ -126,15 +133,27 @@ impl Task for Ordinal {
         Some((Target::Class(class as u32), probability))
     }
 
+    /// As of any class, but that a miss counts by how far it is off.
+    fn told(&self, row: &[f32], target: &Target) -> Option<Told> {
+        let rank = self.rank(target);
+        let told = self.classes.told(row, &Target::Class(rank))?;
+        let distance = rank.abs_diff(classification::argmax(row) as u32);
+        Some(Told { score: -f64::from(distance), ..told })
+    }
+
+    /// The median class of the training items.
+    fn simplest(&self, partition: &Partition) -> Option<Vec<f32>> {
+        let median = self.median(partition);
+        Some((0..self.names.len() as u32).map(|rank| f32::from(u8::from(rank == median))).collect())
+    }
+
     fn check(&self, partition: &Partition) -> Result<()> {
         self.classes.check(&self.ranked_partition(partition))
     }
 
     /// The mean distance in ranks of always answering the median class of the training items.
     fn baseline(&self, partition: &Partition) -> f64 {
-        let mut ranks: Vec<u32> = partition.train.iter().map(|sample| self.rank(&sample.target)).collect();
-        ranks.sort_unstable();
-        let median = ranks.get(ranks.len() / 2).copied().unwrap_or_default();
+        let median = self.median(partition);
         super::sums::mean(partition.val.iter().map(|sample| f64::from(self.rank(&sample.target).abs_diff(median))))
     }
 

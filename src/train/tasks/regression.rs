@@ -107,7 +107,7 @@ impl Task for Regression {
             let first = truths.next();
             if truths.all(|value| Some(value) == first) {
                 let of = if self.is_single() { String::new() } else { format!(" `{name}`") };
-                return Err(nothing(format!("the training images all have the same target{of}; add images with others to `train`")));
+                return Err(nothing(format!("the training items all have the same target{of}; add some with others to `train`")));
             }
         }
         Ok(())
@@ -134,7 +134,7 @@ impl Task for Regression {
         let error = |(at, truth): (usize, &f32)| ((f64::from(row[at]) - f64::from(*truth)) / unit(at)).powi(2);
         let squared: f64 = truths.iter().enumerate().map(error).sum();
         let answer = row.iter().take(truths.len()).map(f32::to_string).collect::<Vec<_>>().join(", ");
-        Some(Told { score: -squared, loss: squared, answer, confidence: None })
+        Some(Told { score: -squared, loss: squared, answer, ..Told::default() })
     }
 
     fn simplest(&self, _partition: &Partition) -> Option<Vec<f32>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, open_dataset, open_device, read_config};
+use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, open_dataset, open_device, read_config, reading};
 use crate::domain::examination::{EXAMINATION, OUTLIERS, SUSPECTS};
 use crate::domain::work::ExamineDataset;
 use crate::train::doctor::examine_dataset;
@@ -17,12 +17,21 @@ use crate::worker::{Error, Result};
 impl Kind for ExamineDataset {
     fn run(&self, order: &Order, sink: Sink<'_>) -> Result<Value> {
         let base = order.given("base")?;
-        let (config, weights) = (read_config(&find(base, "config.json")?)?, find(base, "model.safetensors")?);
+        let (config, weights) = (read_config(base)?, find(base, "model.safetensors")?);
+        let beside = reading(base);
         let dataset = Arc::new(open_dataset(order)?);
         let device = open_device(order)?;
         let store = FeatureStore::new(&order.features, order.features_bytes);
         let keep = Keep::Store(&store);
-        let subject = Subject { config: &config, weights: &weights, dataset: &dataset, device: &device, scratch: &order.scratch, keep };
+        let subject = Subject {
+            config: &config,
+            weights: &weights,
+            beside: &beside,
+            dataset: &dataset,
+            device: &device,
+            scratch: &order.scratch,
+            keep,
+        };
         let survey = train::survey_dataset(&dataset, keep, sink)?;
         let mut found = examine_dataset(&subject, &survey, sink)?;
         found.examination.base = format!("{}@{}", self.base, self.base_version);

@@ -7,8 +7,12 @@ mod evaluate;
 mod examine;
 mod fine_tune;
 mod recommend;
+mod soup;
+mod sweep;
+mod word2vec;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -16,8 +20,11 @@ use super::order::Order;
 use super::{Error, Result};
 use crate::data::{Dataset, Limits, Source};
 use crate::domain::config::ModelConfig;
-use crate::domain::work::{DATASET, Work};
-use crate::train::{self, Control, Device, Event, device};
+use crate::domain::model_files::{CONFIG, TOKENIZER, WEIGHTS};
+use crate::domain::sentence::{self, Sentence};
+use crate::domain::work::{DATASET, SUPPORT, Work};
+use crate::train::support::Support;
+use crate::train::{self, Control, Device, Event, FeatureStore, Keep, Predictor, Subject, device};
 
 /// Where work tells what happens, and hears whether to go on.
 pub(super) type Sink<'a> = &'a mut (dyn FnMut(Event) -> Control + Send);
@@ -69,6 +76,7 @@ pub(super) fn of(work: &Work) -> &dyn Kind {
         Work::Ask(work) => work,
         Work::Recommend(work) => work,
         Work::Examine(work) => work,
+        Work::Word2vec(work) => work,
     }
 }
 
@@ -78,9 +86,36 @@ fn find(files: &[(String, PathBuf)], name: &str) -> Result<PathBuf> {
     found.ok_or_else(|| Error::Never(format!("the model has no {name}; choose another one")))
 }
 
+/// The files of a model that tell more than its weights do.
+fn beside(files: &[(String, PathBuf)]) -> Vec<(&'static str, PathBuf)> {
+    train::BESIDE.into_iter().filter_map(|name| Some((name, find(files, name).ok()?))).collect()
+}
+
+/// A model that answers by the examples of the order's support set, and the config it would have. `files` are the model's.
+fn by_support(
+    order: &Order,
+    (predictor, config, files): (Predictor, ModelConfig, &[(String, PathBuf)]),
+    sink: Sink<'_>,
+) -> Result<(Predictor, ModelConfig)> {
+    let (weights, beside) = (find(files, WEIGHTS)?, reading(files));
+    let dataset = Arc::new(open_role(order, SUPPORT)?);
+    let device = open_device(order)?;
+    let store = FeatureStore::new(&order.features, order.features_bytes);
+    let keep = Keep::Store(&store);
+    let (dataset, device, scratch) = (&dataset, &device, order.scratch.as_path());
+    let subject = Subject { config: &config, weights: &weights, beside: &beside, dataset, device, scratch, keep };
+    let support = Support::of_dataset(&subject, sink)?;
+    let config = support.config(&config);
+    Ok((predictor.by_support(support), config))
+}
+
 /// The data set among the inputs.
 fn open_dataset(order: &Order) -> Result<Dataset> {
-    let source = Source::Files(order.given(DATASET)?.to_vec());
+    open_role(order, DATASET)
+}
+
+fn open_role(order: &Order, role: &str) -> Result<Dataset> {
+    let source = Source::Files(order.given(role)?.to_vec());
     Ok(Dataset::open(&source, &Limits::of(&order.limits)).map_err(train::Error::from)?)
 }
 
@@ -89,9 +124,19 @@ fn open_device(order: &Order) -> Result<Device> {
     order.device.parse().and_then(device::open).map_err(|e| Error::Later(e.to_string()))
 }
 
-fn read_config(path: &Path) -> Result<ModelConfig> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    ModelConfig::read(&text).map_err(|e| Error::Never(e.to_string()))
+/// A model's config among its files, with what sentence-transformers left beside it.
+fn read_config(files: &[(String, PathBuf)]) -> Result<ModelConfig> {
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(Error::io(path));
+    let config = ModelConfig::read(&read(&find(files, CONFIG)?)?).map_err(|e| Error::Never(e.to_string()))?;
+    let is_small = |path: &Path| std::fs::metadata(path).is_ok_and(|about| about.len() <= sentence::MOST_BYTES);
+    let papers = files.iter().filter(|(name, path)| Sentence::is_paper(name) && is_small(path));
+    let papers = papers.map(|(name, path)| Ok((name.clone(), read(path)?))).collect::<Result<Vec<_>>>()?;
+    Ok(config.with_papers(&papers))
+}
+
+/// Those of a model's files by which its items are read.
+fn reading(files: &[(String, PathBuf)]) -> Vec<(&'static str, PathBuf)> {
+    beside(files).into_iter().filter(|(name, _)| *name == TOKENIZER).collect()
 }
 
 /// Rows as CSV. Made in memory, so that a disk without room is told by its own error.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, open_dataset, open_device, read_config};
+use super::{Kind, LARGEST_PAPER, Leaves, Sink, find, open_dataset, open_device, read_config, reading};
 use crate::domain::recommendation::{FILE, Recommendation};
 use crate::domain::work::Recommend;
-use crate::train::recommend::panel::{Candidate, Panel, recommend};
+use crate::train::recommend::panel::{Candidate, Files, Panel, recommend};
 use crate::train::recommend::race::{self, race};
 use crate::train::{Control, Event, FeatureStore, Keep};
 use crate::worker::order::Order;
@@ -60,7 +60,7 @@ impl Recommend {
     fn candidates(&self, order: &Order) -> Vec<Candidate> {
         let files = |at: usize| {
             let given = order.given(&Recommend::role(at))?;
-            Ok::<_, Error>((read_config(&find(given, "config.json")?)?, find(given, "model.safetensors")?))
+            Ok::<_, Error>(Files { config: read_config(given)?, weights: find(given, "model.safetensors")?, beside: reading(given) })
         };
         let candidate = |(at, contender): (usize, &crate::domain::work::Contender)| Candidate {
             known: contender.known.clone(),

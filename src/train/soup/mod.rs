@@ -2,8 +2,13 @@
 //! one of them and is often better than the best. From the best on, each joins if the average with it is no worse on the
 //! validation items.
 
+mod measured;
+
+use std::path::Path;
+
 use candle_core::{Tensor, Var};
 
+pub use self::measured::{Averaged, of_trials};
 use super::error::{Error, Result};
 use crate::nn::Weights;
 
@@ -15,6 +20,16 @@ pub struct Ingredient {
     pub weights: Weights,
     /// Its first measure on the validation items, turned so that more is better.
     pub merit: f64,
+}
+
+impl Ingredient {
+    /// From a model's file.
+    ///
+    /// # Errors
+    /// The file is no model's, or cannot be read.
+    pub fn load(name: String, file: &Path, merit: f64) -> Result<Ingredient> {
+        Ok(Ingredient { name, weights: Weights::load(file)?, merit })
+    }
 }
 
 /// What came of it.
