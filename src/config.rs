@@ -4,6 +4,7 @@
 
 mod file;
 mod hugging_face;
+mod library;
 mod places;
 mod reader;
 mod settings;
@@ -15,6 +16,7 @@ use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
 
 pub use hugging_face::HuggingFace;
+pub use library::Library;
 use places::Places;
 use reader::Reader;
 pub use settings::SETTINGS;
@@ -88,12 +90,16 @@ pub struct Config {
     pub scrub_period_ms: i64,
     /// 0: for ever.
     pub audit_keep_ms: i64,
+    /// Beside the open internet.
+    pub webhook_networks: Vec<Network>,
     /// The hub behind this one.
     pub upstream: Option<String>,
     pub upstream_namespaces: Vec<String>,
     pub upstream_token: Option<String>,
     /// 0: never.
     pub upstream_refresh_ms: i64,
+    /// What is known before it is here.
+    pub library: Library,
     /// Hosts of the proxies that the environment names.
     pub proxies: Vec<String>,
     /// Where `hub import hf://` looks, and as whom: `HF_ENDPOINT`, `HF_TOKEN`.
@@ -207,10 +213,12 @@ impl Config {
             gc_grace_ms: read.span("gc_grace")?,
             scrub_period_ms: read.span("scrub_period")?,
             audit_keep_ms: read.span("audit_keep")?,
+            webhook_networks: read.networks("webhook_networks")?,
             upstream: Some(read.text("upstream").to_owned()).filter(|url| !url.is_empty()),
             upstream_namespaces: read.list("upstream_namespaces"),
             upstream_token: Some(read.text("upstream_token").trim().to_owned()).filter(|token| !token.is_empty()),
             upstream_refresh_ms: read.span("upstream_refresh")?,
+            library: Library::read(&read)?,
             proxies: Vec::new(),
             hugging_face: HuggingFace::default(),
             workers: read.number("workers")?.min(64) as usize,

@@ -9,8 +9,10 @@
 //! - [`service`]: user stories as verbs; the only place that decides who may do what.
 //! - [`http`]: the API and the pages. [`client`], [`cache`]: the other end.
 //! - [`nn`], [`data`], [`train`], [`import`]: networks, data sets, the training loop, other people's files.
+//! - [`vectors`]: word vectors, read, stored, searched and trained.
 //! - [`archive`]: zips, tars and packed streams, read by one rule.
 //! - [`file_lock`]: a lock between processes. [`confine`]: processes that read other people's files and can do nothing else.
+//! - [`outbound`]: where requests may go whose address somebody else chose.
 //! - [`checks`]: what is published, looked into by such a process.
 //! - [`worker`]: leases jobs and runs them. [`cli`]: one file per command. [`app`]: wires the parts.
 
@@ -31,8 +33,10 @@ pub mod file_lock;
 pub mod http;
 pub mod import;
 pub mod nn;
+pub mod outbound;
 pub mod service;
 pub mod telemetry;
 pub mod train;
+pub mod vectors;
 pub mod wire;
 pub mod worker;

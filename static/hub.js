@@ -29,7 +29,8 @@ if (job && job.dataset.live === "true") {
     clearTimeout(timer);
     timer = setTimeout(async () => {
       const answer = await fetch(location.href, { credentials: "same-origin" });
-      if (!answer.ok) return;
+      // What somebody is writing stays.
+      if (!answer.ok || document.querySelector("details.act[open]")) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById("job");
       if (!fresh) return;

@@ -121,7 +121,7 @@ pub fn prove(config: &Config) -> std::io::Result<Answer> {
 pub fn run(part: Part) -> std::io::Result<()> {
     match part {
         Part::Train => worker::train(),
-        Part::Check | Part::Scan => checks::run(),
+        Part::Check | Part::Scan | Part::Import => checks::run(),
         Part::Probe => {
             let mut speech = Speech::default();
             let asked: Attempts = speech.hear()?;
@@ -139,5 +139,7 @@ pub enum Part {
     Check,
     /// For pickles.
     Scan,
+    /// Of weights that are pickles.
+    Import,
     Probe,
 }

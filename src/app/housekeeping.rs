@@ -5,18 +5,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::Config;
 use crate::service::upkeep::Tell;
 use crate::service::upkeep::collect::Collection;
 use crate::service::upkeep::lock::Alone;
+use crate::service::webhooks::send::Sender;
 use crate::service::{Error, Result, Service};
 
 /// How often expired uploads are looked for, and whether a collection is due.
 const LOOK: Duration = Duration::from_secs(600);
 /// How long a line of the audit log may wait.
 const WRITE: Duration = Duration::from_secs(1);
+/// Webhooks that are told something at a time.
+const TOLD_AT_ONCE: usize = 16;
 /// After an error of the store or the disk.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -36,6 +39,7 @@ impl Housekeeping {
             tasks.push(tokio::spawn(scrub(service.clone(), config.scrub_period_ms)));
         }
         tasks.push(tokio::spawn(keep_journal(service.clone(), config.audit_keep_ms)));
+        tasks.push(tokio::spawn(tell_webhooks(service.clone())));
         Housekeeping { tasks }
     }
 
@@ -60,6 +64,41 @@ async fn keep_journal(service: Service, keep_ms: i64) {
             }
         }
         tokio::time::sleep(WRITE).await;
+    }
+}
+
+/// Sends what webhooks are to be told, to some of them at a time; those of one person take turns.
+async fn tell_webhooks(service: Service) {
+    let sender = match Sender::new(&service.policy().webhook_networks) {
+        Ok(sender) => sender,
+        Err(error) => return tracing::warn!(%error, "webhooks are told nothing"),
+    };
+    let mut under_way = JoinSet::new();
+    let mut forgot = None::<Instant>;
+    loop {
+        while under_way.try_join_next().is_some() {}
+        let due = if under_way.len() < TOLD_AT_ONCE { service.lease_delivery().await } else { Ok(None) };
+        match due {
+            Ok(Some(due)) => {
+                let (service, sender) = (service.clone(), sender.clone());
+                under_way.spawn(async move {
+                    if let Err(error) = service.deliver(&sender, due).await {
+                        tracing::warn!(%error, "what a webhook answered was not written down; it is told again");
+                    }
+                });
+            }
+            Ok(None) => tokio::time::sleep(WRITE).await,
+            Err(error) => {
+                tracing::warn!(%error, "webhooks are told later");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+        if forgot.is_none_or(|at| at.elapsed() >= LOOK) {
+            forgot = Some(Instant::now());
+            if let Err(error) = service.forget_deliveries().await {
+                tracing::warn!(%error, "what webhooks were told long ago was not forgotten");
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod administration;
 pub mod confinement;
 mod error;
 mod housekeeping;
+mod library;
 mod limits;
 mod lock;
 mod modes;
@@ -61,6 +62,7 @@ pub async fn open_service(config: &Config) -> Result<Service> {
         quotas: config.quotas,
         max_jobs_per_user: config.max_jobs_per_user,
         max_job_bytes: confine::limits::machine_memory_bytes() / 10 * 8,
+        webhook_networks: config.webhook_networks.clone(),
         ..Policy::default()
     };
     let service = Service::new(db, blobs, Arc::new(SystemClock), policy).mirroring(mirroring(config)?);
@@ -113,8 +115,9 @@ impl App {
         let lock = lock::Lock::take(&config.data)?;
         confinement::agree(&config)?;
         modes::tighten_and_tell(&config.data);
-        let service = open_service(&config).await?.on_device(&config.device)?;
+        let service = open_service(&config).await?.on_device(&config.device)?.keeping_lists_in(config.data.join("word-lists"));
         store::greet(&service).await?;
+        let service = library::open(service, &config).await?;
         names::tell_of_clashes(&service, config.open_signup).await?;
         let first_start = match service.first_start().await? {
             None => None,

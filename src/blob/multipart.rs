@@ -1,12 +1,13 @@
 //! Proved bytes on their way from staging into a remote store.
 //!
 //! ```text
-//! DIR/multipart/<upload id>        key and id of a multipart upload under way; locked while its process lives
+//! DIR/multipart/<upload id>        keys and ids of multipart uploads under way; locked while their process lives
 //! ```
 //!
 //! A store keeps (and bills) the parts of an upload that nobody completes or aborts. The note is written before
 //! the first part is sent, so that after a crash the next start, or the next try of the same upload, aborts
-//! what was left behind. Names are digests: two writers of one name write the same bytes, and a store that
+//! what was left behind. What a store will not abort (it may have done so before, and its answer was lost) stays noted
+//! and keeps nobody from trying anew. Names are digests: two writers of one name write the same bytes, and a store that
 //! forgets the condition of a conditional write does no harm.
 
 use std::fs::{File, OpenOptions};
@@ -40,6 +41,8 @@ const MOST_PARTS: u64 = 9_000;
 const LARGEST_PART: u64 = 64 * MIB;
 /// Parts of one upload on their way.
 const PARTS_AT_ONCE: usize = 4;
+/// A note forgets the oldest of more uploads that the store would not abort.
+const MOST_NOTED: usize = 16;
 /// What parts on their way may hold in memory, all uploads together.
 const ROOM_MIB: usize = 128;
 
@@ -100,16 +103,20 @@ async fn put_parts(inner: &Inner, staged: &Path, file: Arc<File>, size: u64, key
     let remote = inner.remote.as_ref().ok_or_else(|| Error::Store("this store takes no parts".into()))?;
     let name = staged.file_name().ok_or_else(|| Error::Store("a staging file has no name".into()))?;
     let mut note = Note::take(remote.notes.join(name)).await?;
-    note.abort_old(remote).await?;
+    let old = note.abort_old(remote).await?.left;
     let id = remote.parts.create_multipart(key).await?;
-    note.write(key, &id).await?;
+    note.write(&[&old[..], &[(key.to_string(), id.clone())]].concat()).await?;
     let sent = async {
         let parts = send_parts(remote, file, size, key, &id).await?;
         Ok(remote.parts.complete_multipart(key, &id, parts).await?)
     };
     let sent: Result<_> = sent.await;
+    let left = match sent {
+        Ok(_) => note.write(&old).await.map(|()| old)?,
+        Err(_) => note.abort_old(remote).await?.left,
+    };
     // Where even that fails the note stays, for the next try or the next start.
-    if sent.is_ok() || note.abort_old(remote).await.is_ok() {
+    if left.is_empty() {
         note.remove().await?;
     }
     sent.map(drop)
@@ -163,7 +170,16 @@ async fn read(file: Arc<File>, range: Range<u64>) -> Result<Bytes> {
     .await?
 }
 
-/// A note of a multipart upload under way; see the top of this file.
+/// What came of aborting the uploads of a note.
+#[derive(Default)]
+struct Aborted {
+    count: u64,
+    /// Those that the store would not abort, and why the last of them.
+    left: Vec<(String, String)>,
+    trouble: Option<Error>,
+}
+
+/// A note of multipart uploads under way; see the top of this file.
 struct Note {
     path: PathBuf,
     lock: Arc<FileLock>,
@@ -180,8 +196,10 @@ impl Note {
         .await?
     }
 
-    async fn write(&mut self, key: &Key, id: &str) -> Result<()> {
-        let (lock, text) = (self.lock.clone(), format!("{key}\n{id}\n"));
+    /// Names these uploads, by key and id, and no other.
+    async fn write(&mut self, named: &[(String, String)]) -> Result<()> {
+        let kept = &named[named.len().saturating_sub(MOST_NOTED)..];
+        let (lock, text) = (self.lock.clone(), kept.iter().map(|(key, id)| format!("{key}\n{id}\n")).collect::<String>());
         spawn_blocking(move || {
             let mut file = lock.file();
             file.rewind()?;
@@ -192,8 +210,7 @@ impl Note {
         .await?
     }
 
-    /// Aborts what the note names, and empties it. The store may know nothing of it any more. True: it named one.
-    async fn abort_old(&mut self, remote: &Remote) -> Result<bool> {
+    async fn named(&self) -> Result<Vec<(String, String)>> {
         let lock = self.lock.clone();
         let text = spawn_blocking(move || {
             let mut text = String::new();
@@ -202,16 +219,25 @@ impl Note {
             file.read_to_string(&mut text).map(|_| text)
         })
         .await??;
-        // A note without both lines was being written when its process ended: no part had been sent.
-        let named = text.lines().collect::<Vec<_>>();
-        if let [key, id] = named[..] {
-            match remote.parts.abort_multipart(&key.into(), &id.to_owned()).await {
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
+        // A note without the last line was being written when its process ended: no part had been sent.
+        let lines = text.lines().map(str::to_owned).collect::<Vec<_>>();
+        Ok(lines.as_chunks().0.iter().map(|[key, id]| (key.clone(), id.clone())).collect())
+    }
+
+    /// Aborts what the note names, and keeps of it what the store will not abort. The store may know nothing of it any more.
+    async fn abort_old(&mut self, remote: &Remote) -> Result<Aborted> {
+        let mut aborted = Aborted::default();
+        for (key, id) in self.named().await? {
+            match remote.parts.abort_multipart(&key.as_str().into(), &id).await {
+                Ok(()) | Err(StoreError::NotFound { .. }) => aborted.count += 1,
+                Err(error) => {
+                    aborted.left.push((key, id));
+                    aborted.trouble = Some(error.into());
+                }
             }
         }
-        self.lock.file().set_len(0)?;
-        Ok(named.len() == 2)
+        self.write(&aborted.left).await?;
+        Ok(aborted)
     }
 
     async fn remove(self) -> Result<()> {
@@ -228,8 +254,12 @@ impl Blobs {
         for path in paths.await?? {
             match Note::take(path).await {
                 Ok(mut note) => {
-                    aborted += u64::from(note.abort_old(remote).await?);
-                    note.remove().await?;
+                    let old = note.abort_old(remote).await?;
+                    aborted += old.count;
+                    match old.trouble {
+                        None => note.remove().await?,
+                        Some(error) => tracing::warn!(%error, uploads = old.left.len(), "the store would not abort multipart uploads"),
+                    }
                 }
                 // Another process is at work on it.
                 Err(Error::InUse) => {}

@@ -32,7 +32,8 @@ pub fn site(tx: &mut Tx<'_>) -> Result<SiteCounts> {
     let repos = tx.one(
         "select count(case when r.kind = 'model' then 1 end) as models, count(case when r.kind = 'dataset' then 1 end) as datasets,
                 cast(coalesce(sum(f.total_bytes), 0) as bigint) as bytes
-         from repos r left join repo_facts f on f.repo = r.key where r.deleted is null and r.private = 0",
+         from repos r left join repo_facts f on f.repo = r.key where r.deleted is null and r.private = 0
+           and coalesce(f.number, 1) > 0",
         &[],
     )?;
     let jobs = tx.one("select count(*) as n from jobs where state = 'succeeded'", &[])?;

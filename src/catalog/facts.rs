@@ -12,6 +12,11 @@ use crate::domain::repo::{Facts, Metric, Repo, Version};
 use crate::domain::saved_model::{Graph, SavedModel, Signature, Tensor};
 use crate::params;
 
+/// The number that stands for facts of which there is no version: those of the library's index.
+pub const LISTED: u32 = 0;
+/// What stands for a number that no card says.
+const UNSAID: f64 = -1.0;
+
 /// How facts are written in `versions.facts`.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -70,7 +75,7 @@ pub fn encode(facts: &Facts) -> String {
     serde_json::to_string(&stored).unwrap_or_default()
 }
 
-fn decode(row: &Row) -> Result<Facts> {
+pub(super) fn decode(row: &Row) -> Result<Facts> {
     let s: Stored = serde_json::from_str(&row.text("facts")?).map_err(|e| wrong("facts", &e))?;
     Ok(Facts {
         license: s.license,
@@ -174,7 +179,7 @@ pub fn tagged_datasets(tx: &mut Tx<'_>, tags: &[&str], visible: &Visibility, lim
     params.push(Value::Int(i64::try_from(limit).unwrap_or(i64::MAX)));
     let sql = format!(
         "select r.key, f.number from repos r join repo_facts f on f.repo = r.key
-         where r.kind = 'dataset' and r.deleted is null and ({seen})
+         where r.kind = 'dataset' and r.deleted is null and f.number > 0 and ({seen})
          and exists (select 1 from repo_tags t where t.repo = r.key and t.tag in ({list}))
          order by r.downloads desc, r.key limit ${}",
         params.len()
@@ -189,7 +194,8 @@ pub fn previews(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<String> 
     row.map_or(Ok(String::new()), |row| row.text("previews"))
 }
 
-/// Makes `head` what lists, filters and searches know of a repo; with `None`, only its name and summary.
+/// Makes `head` what lists, filters and searches know of a repo; with `None`, what the library says of it, if it does, else only its
+/// name and summary.
 pub fn set_head(tx: &mut Tx<'_>, repo: &Repo, head: Option<&Version>) -> Result<()> {
     let key = repo.key.as_str();
     tx.execute("delete from repo_facts where repo = $1", params![key])?;
@@ -199,26 +205,30 @@ pub fn set_head(tx: &mut Tx<'_>, repo: &Repo, head: Option<&Version>) -> Result<
         facts = find(tx, &repo.key, head.number)?.unwrap_or_default();
         let sql = "select card_text from version_details where repo = $1 and number = $2";
         body = tx.find(sql, params![key, head.number])?.map_or(Ok(String::new()), |row| row.text("card_text"))?;
-        insert_head(tx, key, head, &facts)?;
+        insert_head(tx, key, (head.number, head.total_bytes), &facts)?;
+    } else if let Some(listed) = super::library::find_facts(tx, &repo.key)? {
+        (facts, body) = listed;
+        insert_head(tx, key, (LISTED, 0), &facts)?;
     }
     let tags = [&facts.tags[..], &[facts.task, facts.architecture, facts.license]].concat().join(" ");
     super::full_text::index(tx, &repo.key, &repo.id.to_string(), &repo.summary, &tags, &body)
 }
 
-fn insert_head(tx: &mut Tx<'_>, key: &str, head: &Version, facts: &Facts) -> Result<()> {
+fn insert_head(tx: &mut Tx<'_>, key: &str, (number, total_bytes): (u32, u64), facts: &Facts) -> Result<()> {
     tx.execute(
-        "insert into repo_facts (repo, number, task, modality, architecture, license, library, parameters, total_bytes)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "insert into repo_facts (repo, number, task, modality, architecture, license, library, parameters, total_bytes, top1)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         params![
             key,
-            head.number,
+            number,
             &facts.task,
             &facts.modality,
             &facts.architecture,
             &facts.license,
             &facts.library,
             facts.parameters,
-            head.total_bytes
+            total_bytes,
+            facts.top1().unwrap_or(UNSAID)
         ],
     )?;
     for tag in &facts.tags {

@@ -45,3 +45,16 @@ pub fn find(tx: &mut Tx<'_>, job: &JobId, way: Way, name: &str) -> Result<Option
     let sql = "select name, digest, size_bytes from job_files where job = $1 and given = $2 and name = $3";
     tx.find(sql, params![job.as_str(), way.given(), name])?.map(|row| from_row(&row)).transpose()
 }
+
+/// The job is without a file from now on; the collector takes what nobody else names.
+pub fn remove(tx: &mut Tx<'_>, job: &JobId, way: Way, name: &str) -> Result<()> {
+    let sql = "delete from job_files where job = $1 and given = $2 and name = $3";
+    tx.execute(sql, params![job.as_str(), way.given(), name])?;
+    Ok(())
+}
+
+/// Without all that went one way.
+pub fn clear(tx: &mut Tx<'_>, job: &JobId, way: Way) -> Result<()> {
+    tx.execute("delete from job_files where job = $1 and given = $2", params![job.as_str(), way.given()])?;
+    Ok(())
+}

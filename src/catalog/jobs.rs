@@ -3,7 +3,7 @@
 
 use crate::db::{Error, Result, Row, Tx};
 use crate::domain::id::{AccountId, JobId};
-use crate::domain::job::{Job, JobState, Lease};
+use crate::domain::job::{Family, Job, JobState, Lease};
 use crate::domain::job_event::{Event, JobEvent};
 use crate::domain::name::RepoId;
 use crate::domain::page::Page;
@@ -11,7 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::work::Work;
 use crate::params;
 
-const COLUMNS: &str = "j.id, j.owner, a.name as owner_name, j.kind, j.spec, j.state, j.attempt, j.cancel_requested, j.priority, j.urgency, j.paused, j.step, j.total_steps, \
+const COLUMNS: &str = "j.id, j.owner, a.name as owner_name, j.parent, j.waits, j.kind, j.spec, j.state, j.attempt, j.cancel_requested, j.priority, j.urgency, j.paused, j.step, j.total_steps, \
      j.stage, j.error, j.result_version, j.created, j.started, j.finished \
      from jobs j join accounts a on a.id = j.owner";
 
@@ -21,6 +21,12 @@ fn from_row(row: &Row) -> Result<Job> {
         id: row.parse("id", JobId::parse)?,
         owner: row.parse("owner", AccountId::parse)?,
         owner_name: row.text("owner_name")?,
+        parent: row
+            .find_text("parent")?
+            .map(|id| JobId::parse(&id))
+            .transpose()
+            .map_err(|e| Error::Column { column: "parent".into(), problem: e.to_string() })?,
+        waits: row.flag("waits")?,
         work: {
             let kind = row.text("kind")?;
             row.parse("spec", |spec| Work::read(&kind, spec))?
@@ -46,8 +52,8 @@ fn from_row(row: &Row) -> Result<Job> {
 pub fn insert(tx: &mut Tx<'_>, job: &Job) -> Result<()> {
     let (kind, spec) = job.work.write();
     tx.execute(
-        "insert into jobs (id, owner, kind, spec, name_folded, state, stage, not_before, created) \
-         values ($1, $2, $8, $3, $4, $5, $6, $7, $7)",
+        "insert into jobs (id, owner, kind, spec, name_folded, state, stage, not_before, created, parent, waits, priority, urgency, paused) \
+         values ($1, $2, $8, $3, $4, $5, $6, $7, $7, $9, $10, $11, $12, $13)",
         params![
             job.id.as_str(),
             job.owner.as_str(),
@@ -56,7 +62,12 @@ pub fn insert(tx: &mut Tx<'_>, job: &Job) -> Result<()> {
             job.state.as_str(),
             &job.stage,
             job.created.unix_ms(),
-            kind
+            kind,
+            job.parent.as_ref().map(JobId::as_str),
+            job.waits,
+            job.priority,
+            job.urgency,
+            job.paused
         ],
     )?;
     Ok(())
@@ -72,17 +83,23 @@ pub struct Narrow {
     pub owner: Option<AccountId>,
     pub state: Option<JobState>,
     pub kind: Option<String>,
+    pub family: Family,
 }
 
 /// Newest first; `before` is the last id of the page before.
 pub fn list(tx: &mut Tx<'_>, narrow: &Narrow, limit: usize, before: Option<&JobId>) -> Result<Page<Job>> {
     let (owner, state) = (narrow.owner.as_ref().map_or("", AccountId::as_str), narrow.state.map_or("", JobState::as_str));
+    let family = match &narrow.family {
+        Family::Heads => "",
+        Family::All => "all",
+        Family::Of(parent) => parent.as_str(),
+    };
     let rows = tx.all(
         &format!(
             "select {COLUMNS} where ($1 = '' or j.owner = $1) and ($2 = '' or j.state = $2) and ($3 = '' or j.id < $3) \
-             and ($5 = '' or j.kind = $5) order by j.id desc limit $4"
+             and ($5 = '' or j.kind = $5) and ($6 = 'all' or $6 = '' and j.parent is null or j.parent = $6) order by j.id desc limit $4"
         ),
-        params![owner, state, before.map_or("", JobId::as_str), limit + 1, narrow.kind.clone().unwrap_or_default()],
+        params![owner, state, before.map_or("", JobId::as_str), limit + 1, narrow.kind.clone().unwrap_or_default(), family],
     )?;
     let mut items: Vec<Job> = rows.iter().map(from_row).collect::<Result<_>>()?;
     let more = items.len() > limit;
@@ -91,9 +108,9 @@ pub fn list(tx: &mut Tx<'_>, narrow: &Narrow, limit: usize, before: Option<&JobI
     Ok(Page { items, next })
 }
 
-/// Jobs of this person that wait or run.
+/// Jobs of this person that wait or run; a sweep counts as one with all its trials.
 pub fn count_unfinished(tx: &mut Tx<'_>, owner: &AccountId) -> Result<u64> {
-    let sql = "select count(*) as n from jobs where owner = $1 and state in ('queued', 'running')";
+    let sql = "select count(*) as n from jobs where owner = $1 and state in ('queued', 'running') and parent is null";
     tx.one(sql, params![owner.as_str()])?.count("n")
 }
 
@@ -113,12 +130,12 @@ pub fn find_ready(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<(Job, u32)>>
     if let Some(row) = tx.find(&lost, params![now.unix_ms()])? {
         return read(row).map(Some);
     }
-    let turn = "select j.owner, j.priority from jobs j where j.state = 'queued' and j.paused = 0 and j.not_before <= $1 \
-         order by j.priority desc, (select count(*) from jobs r where r.owner = j.owner and r.state = 'running'), \
+    let turn = "select j.owner, j.priority from jobs j where j.state = 'queued' and j.waits = 0 and j.paused = 0 and j.not_before <= $1 \
+         order by j.priority desc, (select count(*) from jobs r where r.owner = j.owner and r.state = 'running' and r.waits = 0), \
          (select coalesce(max(s.started), 0) from jobs s where s.owner = j.owner), j.created, j.id limit 1";
     let Some(row) = tx.find(turn, params![now.unix_ms()])? else { return Ok(None) };
     let first = format!(
-        "select j.fruitless, {COLUMNS} where j.state = 'queued' and j.paused = 0 and j.not_before <= $1 and j.owner = $2 \
+        "select j.fruitless, {COLUMNS} where j.state = 'queued' and j.waits = 0 and j.paused = 0 and j.not_before <= $1 and j.owner = $2 \
          and j.priority = $3 order by j.urgency desc, j.created, j.id limit 1"
     );
     tx.find(&first, params![now.unix_ms(), row.text("owner")?, row.int("priority")?])?.map(read).transpose()
@@ -145,6 +162,26 @@ pub fn set_stage(tx: &mut Tx<'_>, job: &JobId, stage: &str) -> Result<()> {
 pub fn set_place(tx: &mut Tx<'_>, job: &JobId, priority: i64, urgency: i64) -> Result<()> {
     tx.execute("update jobs set priority = $2, urgency = $3 where id = $1", params![job.as_str(), priority, urgency])?;
     Ok(())
+}
+
+/// Whether a job waits for its trials, from now on.
+pub fn set_waits(tx: &mut Tx<'_>, job: &JobId, waits: bool) -> Result<()> {
+    tx.execute("update jobs set waits = $2 where id = $1", params![job.as_str(), i64::from(waits)])?;
+    Ok(())
+}
+
+/// The state of a job that no worker holds.
+pub fn set_state(tx: &mut Tx<'_>, job: &JobId, state: JobState, now: Timestamp) -> Result<()> {
+    let sql = "update jobs set state = $2, started = case $2 when 'running' then coalesce(started, $3) else started end where id = $1";
+    tx.execute(sql, params![job.as_str(), state.as_str(), now.unix_ms()])?;
+    Ok(())
+}
+
+/// What a job's result event says, the newest one's.
+pub fn find_result(tx: &mut Tx<'_>, job: &JobId) -> Result<Option<Event>> {
+    let sql = "select kind, body from job_events where job = $1 and kind = 'result' order by number desc limit 1";
+    let row = tx.find(sql, params![job.as_str()])?;
+    row.map(|row| Ok(Event::read(&row.text("kind")?, serde_json::from_str(&row.text("body")?).unwrap_or_default()))).transpose()
 }
 
 /// Puts an ended job back in the queue, as if it had not been started.
@@ -227,7 +264,7 @@ pub fn finish(tx: &mut Tx<'_>, job: &JobId, ending: &Ending, now: Timestamp) -> 
     tx.execute(
         // Stopping early leaves steps undone that nobody waits for any more: a success is a hundred percent.
         "update jobs set state = $2, error = $3, result_version = $4, finished = $5, stage = $2, checkpoint = null, \
-         step = case $2 when 'succeeded' then total_steps else step end, lease_worker = null, lease_until = null where id = $1",
+         step = case $2 when 'succeeded' then total_steps else step end, waits = 0, lease_worker = null, lease_until = null where id = $1",
         params![job.as_str(), ending.state.as_str(), ending.error.clone(), ending.result_version, now.unix_ms()],
     )?;
     Ok(())

@@ -15,6 +15,8 @@ fn job(ms: i64) -> Job {
         id: JobId::new(at(ms), [1; 10]),
         owner: AccountId::new(at(0), [7; 10]),
         owner_name: "ada".into(),
+        parent: None,
+        waits: false,
         work: Work::FineTune(FineTune {
             base: repo("resnet18"),
             base_version: 2,
@@ -26,6 +28,7 @@ fn job(ms: i64) -> Job {
             sweep: None,
             replays: None,
             chosen: None,
+            trial: None,
         }),
         state: JobState::Queued,
         attempt: 0,
@@ -128,7 +131,7 @@ async fn lists_page_by_id_and_filter() {
         let last = JobId::parse(page.next.as_deref().unwrap()).unwrap();
         let page = list(
             tx,
-            &Narrow { owner: Some(job(0).owner), state: Some(JobState::Queued), kind: Some("fine-tune".into()) },
+            &Narrow { owner: Some(job(0).owner), state: Some(JobState::Queued), kind: Some("fine-tune".into()), ..Narrow::default() },
             10,
             Some(&last),
         )?;

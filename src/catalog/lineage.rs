@@ -18,6 +18,18 @@ pub fn insert_sources(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, written: &[S
     Ok(())
 }
 
+/// Writes, in place of what was there, the data sets of a version, each with how it was used.
+pub fn replace_sources(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, sources: &[(String, TrainedAs)]) -> Result<()> {
+    tx.execute("delete from version_sources where repo = $1 and number = $2", params![repo.as_str(), number])?;
+    for (position, (name, trained_as)) in sources.iter().enumerate() {
+        tx.execute(
+            "insert into version_sources (repo, number, position, written, folded, trained_as) values ($1, $2, $3, $4, $5, $6)",
+            params![repo.as_str(), number, position, name, fold_repo(name), trained_as.as_str()],
+        )?;
+    }
+    Ok(())
+}
+
 /// Writes the base models of a version; the base's version number where it is known.
 pub fn insert_bases(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, bases: &[(String, Option<u32>)]) -> Result<()> {
     for (position, (name, base_number)) in bases.iter().enumerate() {

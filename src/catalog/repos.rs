@@ -150,6 +150,8 @@ pub fn bury(tx: &mut Tx<'_>, key: &RepoKey, now: Timestamp) -> Result<()> {
         "delete from repo_facts where repo = $1",
         "delete from repo_tags where repo = $1",
         "delete from downloads_daily where repo = $1",
+        "delete from library_entries where repo = $1",
+        "delete from library_aliases where repo = $1",
         "update versions set state = 'deleted', facts = '{}' where repo = $1",
     ] {
         tx.execute(sql, params![key.as_str()])?;

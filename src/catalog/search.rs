@@ -173,8 +173,10 @@ fn order(sort: Sort, words: Option<&Words>) -> Order {
     match (sort, words) {
         (Sort::Relevance, Some(words)) => Order { sql: words.rank, column: Column::Real, descending: false },
         (Sort::Relevance | Sort::Downloads, _) => Order { sql: "r.downloads", column, descending: true },
-        (Sort::Newest, _) => Order { sql: "r.updated", column, descending: true },
-        (Sort::Created, _) => Order { sql: "r.created", column, descending: true },
+        // What is only listed is no news.
+        (Sort::Newest, _) => Order { sql: "case when coalesce(f.number, 1) > 0 then r.updated else 0 end", column, descending: true },
+        (Sort::Created, _) => Order { sql: "case when coalesce(f.number, 1) > 0 then r.created else 0 end", column, descending: true },
+        (Sort::Top1, _) => Order { sql: "coalesce(f.top1, -1.0)", column: Column::Real, descending: true },
         (Sort::Size, _) => Order {
             sql: "case r.kind when 'model' then coalesce(f.parameters, 0) else coalesce(f.total_bytes, 0) end",
             column,
@@ -245,6 +247,9 @@ impl Filter {
         if !query.author.is_empty() {
             let inside = in_namespace(&fold(&query.author), &mut self.params);
             self.sql += &format!(" and {inside}");
+        }
+        if query.here {
+            self.sql += " and coalesce(f.number, 1) > 0";
         }
         if let Some(least) = query.min_parameters {
             self.add("f.parameters >= $", least);

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
+use super::importing;
 use super::order::{Order, Said, Sent, ToScan, Work};
 use crate::archive::ReadAt;
 use crate::confine::{self, last_word, speech::Speech};
@@ -30,6 +31,7 @@ pub fn run() -> io::Result<()> {
     match order.work {
         Work::Dataset { files, limits } => speech.say(&Said::Checked(Box::new(super::check(files, &limits)))),
         Work::Scan(files) => scan_all(&files, speech),
+        Work::Import(what) => speech.say(&Said::Imported(importing::import(&what))),
     }
 }
 

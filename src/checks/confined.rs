@@ -1,11 +1,11 @@
 //! The server's side of a check in a confined process: what it is given, how long it is listened to, and what its end means.
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::order::{LONGEST, LONGEST_REPORT, MOST_READ, Order, Said, Sent, ToScan, Work};
-use super::{Error, Refused, Scanned};
+use super::{Error, NotMade, Refused, Scanned, ToImport};
 use crate::confine::child::{self, Child, Program};
 use crate::confine::{Choice, Grant};
 use crate::domain::data_limits::DataLimits;
@@ -63,6 +63,22 @@ impl Confined {
         })
     }
 
+    /// Which form the weights had; the model folder is made.
+    pub(super) fn import(&self, what: &ToImport) -> Result<Result<String, NotMade>, Error> {
+        let parent = what.out.parent().ok_or_else(|| Error::NotStarted(std::io::ErrorKind::InvalidInput.into()))?;
+        std::fs::create_dir_all(parent).map_err(Error::NotStarted)?;
+        // As rules on paths have them, and a process that stands elsewhere.
+        let (source, parent) = (real(&what.source)?, real(parent)?);
+        let out = parent.join(what.out.file_name().unwrap_or_default());
+        let patience = patience(size_of(&source));
+        let work = Work::Import(ToImport { source: source.clone(), out, ..what.clone() });
+        self.run(vec![source], work, patience, |check| match check.hear(LONGEST)? {
+            Said::Imported(Ok(form)) => Ok(Ok(short(&form))),
+            Said::Imported(Err(why)) => Ok(Err(NotMade { problem: short(&why.problem), ..why })),
+            _ => Err(Heard::Nonsense),
+        })
+    }
+
     /// Starts a process, gives it its order, and hears what `listen` takes for an answer.
     fn run<T>(
         &self,
@@ -74,9 +90,15 @@ impl Confined {
         let folder = tempfile::tempdir().map_err(Error::NotStarted)?;
         let own = std::fs::canonicalize(folder.path()).map_err(Error::NotStarted)?;
         let (memory_bytes, choice, parent) = (self.memory_bytes, self.choice, std::process::id());
-        let grant = Grant { read, write: vec![own.clone()], never: self.data.clone(), card: false, memory_bytes, parent, choice };
+        let made = if let Work::Import(what) = &work { what.out.parent() } else { None };
+        let write = std::iter::once(own.clone()).chain(made.map(PathBuf::from)).collect();
+        let grant = Grant { read, write, never: self.data.clone(), card: false, memory_bytes, parent, choice };
         // People see it in their list of processes.
-        let part = if matches!(work, Work::Scan(_)) { "scan" } else { "check" };
+        let part = match &work {
+            Work::Dataset { .. } => "check",
+            Work::Scan(_) => "scan",
+            Work::Import(_) => "import",
+        };
         let child = Child::start(&self.program, part, &own).map_err(Error::NotStarted)?;
         let mut check = Check { child, until: Instant::now() + patience };
         let told = check.child.tell(&Order { grant, work }, patience).map_err(Heard::Child);
@@ -137,6 +159,19 @@ impl Check {
     }
 }
 
+fn real(path: &Path) -> Result<PathBuf, Error> {
+    std::fs::canonicalize(path).map_err(Error::NotStarted)
+}
+
+/// Of a file, or of those in a folder.
+fn size_of(source: &Path) -> u64 {
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |about| about.len());
+    match std::fs::read_dir(source) {
+        Ok(entries) => entries.flatten().map(|entry| size(&entry.path())).sum(),
+        Err(_) => size(source),
+    }
+}
+
 fn patience(bytes: u64) -> Duration {
     PATIENCE + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND)
 }
@@ -155,11 +190,12 @@ fn how_it_ended(child: Child) -> String {
     }
 }
 
-/// A report of a process that may have lied: its pictures go into pages.
+/// A report of a process that may have lied: its pictures and texts go into pages.
 fn sound(mut report: DatasetReport) -> DatasetReport {
     let letters = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='));
-    let is_picture = |preview: &Preview| matches!(preview.media_type.as_str(), "image/png" | "image/jpeg") && letters(&preview.base64);
-    report.previews.retain(is_picture);
+    let is_shown =
+        |preview: &Preview| matches!(preview.media_type.as_str(), "image/png" | "image/jpeg" | "text/plain") && letters(&preview.base64);
+    report.previews.retain(is_shown);
     report
 }
 

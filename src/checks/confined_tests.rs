@@ -7,15 +7,17 @@ fn preview(media_type: &str, base64: &str) -> Preview {
 }
 
 #[test]
-fn a_report_brings_only_pictures_into_pages() {
+fn a_report_brings_only_pictures_and_plain_texts_into_pages() {
     let previews = vec![
         preview("image/png", "iVBORw0KGgo="),
         preview("text/html", "iVBORw0KGgo="),
+        preview("text/plain", "QSBjYXQu"),
+        preview("text/plain; charset=x\r\nX-Evil: 1", "QSBjYXQu"),
         preview("image/svg+xml", "iVBORw0KGgo="),
         preview("image/jpeg", "\"><script>"),
     ];
     let report = sound(DatasetReport { previews, ..DatasetReport::default() });
-    assert_eq!(report.previews, [preview("image/png", "iVBORw0KGgo=")]);
+    assert_eq!(report.previews, [preview("image/png", "iVBORw0KGgo="), preview("text/plain", "QSBjYXQu")]);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Checks of files that somebody publishes: a data set's pictures, archives and tables are opened, and every file is looked into for
-//! pickles. Decoders meet hostile bytes here, so a server lets a confined process do it, one for each publish: what breaks or takes
+//! pickles; weights that are pickles are read into safetensors (`importing`). Decoders meet hostile bytes here, so a server lets a confined process do it, one for each publish: what breaks or takes
 //! over such a process has these files and nothing else, and the next publish meets a new one.
 //!
 //! [`Checks::here`] does the same in this process, for whoever uses the library without its program.
 
 mod child;
 mod confined;
+mod importing;
 mod order;
 mod refused;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use child::run;
 pub use confined::Confined;
+pub use importing::{Made, NotMade, ToImport};
 pub use refused::{Kind, Refused};
 
 use crate::archive::ReadAt;
@@ -66,6 +68,15 @@ impl Checks {
             None => Ok(check(files, limits)),
             Some(confined) => confined.dataset(files, limits),
         }
+    }
+
+    /// Reads weights into a model folder. Blocks.
+    pub fn import(&self, what: &ToImport) -> Result<Result<Made, NotMade>, Error> {
+        let form = match &self.0 {
+            None => importing::import(what),
+            Some(confined) => confined.import(what)?,
+        };
+        Ok(form.and_then(|form| importing::look(&what.out, form)))
     }
 
     /// Looks into each file; what was found, in their order. Blocks.

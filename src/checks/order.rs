@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! server -> check   one Order; of a scan also a Sent after each Read, and as many bytes as that says
-//! check -> server   Said: of a data set one Checked; of a scan any Read, one Found for each file in order, at last Done
+//! check -> server   Said: of a data set one Checked, of weights one Imported; of a scan any Read, one Found for each file in order, at last Done
 //! ```
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Refused;
+use super::{NotMade, Refused, ToImport};
 use crate::confine::Grant;
 use crate::domain::data_limits::DataLimits;
 use crate::domain::dataset_report::DatasetReport;
@@ -33,6 +33,7 @@ pub(super) struct Order {
 pub(super) enum Work {
     Dataset { files: Vec<(String, PathBuf)>, limits: DataLimits },
     Scan(Vec<ToScan>),
+    Import(ToImport),
 }
 
 /// A file that is looked into.
@@ -49,9 +50,18 @@ pub(super) struct ToScan {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Said {
     Checked(Box<Result<DatasetReport, Refused>>),
-    Read { file: usize, offset: u64, most: usize },
+    /// Which form the file had.
+    Imported(Result<String, NotMade>),
+    Read {
+        file: usize,
+        offset: u64,
+        most: usize,
+    },
     Found(Findings),
-    Unread { file: usize, problem: String },
+    Unread {
+        file: usize,
+        problem: String,
+    },
     Done,
 }
 

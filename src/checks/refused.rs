@@ -42,7 +42,7 @@ impl Refused {
         let kind = match &error {
             Data::Io { .. } => Kind::Io,
             Data::NoItems { .. } => Kind::NoItems,
-            Data::PackedFile { .. } | Data::NotImages { .. } => Kind::Closed,
+            Data::PackedFile { .. } | Data::NotImages { .. } | Data::NotTexts { .. } => Kind::Closed,
             Data::KeptAsIs => Kind::KeptAsIs,
             Data::ArchiveBomb { .. } | Data::TooLarge { .. } => Kind::TooLarge,
             other if other.is_about_meaning() => Kind::Meaning,

@@ -16,6 +16,7 @@ enum Which {
     Train,
     Check,
     Scan,
+    Import,
     Probe,
 }
 
@@ -26,6 +27,7 @@ impl Confined {
             Which::Train => Part::Train,
             Which::Check => Part::Check,
             Which::Scan => Part::Scan,
+            Which::Import => Part::Import,
             Which::Probe => Part::Probe,
         };
         let failed = |e: std::io::Error| CliError::failed(format!("a confined process: {e}"), "it is started by a server, not by hand");

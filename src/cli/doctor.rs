@@ -14,6 +14,8 @@ use crate::domain::examination::Examination;
 use crate::wire::doctor::{Checkup, ExamineDataset, RelabelDataset};
 
 /// Say what is wrong with a data set: copies, uneven classes, odd items, labels that are probably wrong
+///
+/// It looks at data. What needs a person in the set-up of a server is told by `hub admin doctor`, on the server's machine.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hub doctor acme/flowers
@@ -75,6 +77,7 @@ fn shown(target: &Target, found: &Checkup) -> Output {
         (items, splits.join(", ")),
         ("classes", if report.classes.is_empty() { String::new() } else { report.classes.len().to_string() }),
         ("balance", balance),
+        ("language", report.language()),
     ]);
     match found.findings.is_empty() {
         true => human.push_str("\n\nNothing was found that a person should know."),

@@ -21,13 +21,18 @@ use crate::wire::jobs::CreateEmbedding;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hub evaluate acme/flowers-net --dataset acme/flowers
-  hub evaluate acme/flowers-net@2 --dataset acme/flowers@1 --split val --json")]
+  hub evaluate acme/flowers-net@2 --dataset acme/flowers@1 --split val --json
+  hub evaluate resnet50 --dataset acme/flowers --support acme/flowers-examples")]
 pub struct Evaluate {
     /// NAME[@REVISION]
     model: String,
     /// NAME[@REVISION]
     #[arg(long, short, value_name = "NAME")]
     dataset: String,
+    /// Measure the model's features without its head: a data set of examples, NAME[@REVISION], whose classes are answered by the nearest
+    /// mean of their features
+    #[arg(long, value_name = "NAME")]
+    support: Option<String>,
     /// test, val or train; without it the first of them that the data set has
     #[arg(long)]
     split: Option<String>,
@@ -36,20 +41,30 @@ pub struct Evaluate {
     detach: bool,
 }
 
-/// Find the images of a data set that are nearest to one
+/// Find the images of a data set nearest to one, or the words nearest to a word
 ///
 /// By the angle between the features that a model makes of them. A data set that the model has not looked at yet is looked at first, as a
-/// job.
+/// job. Words are compared here, with a model of word vectors that --model names.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: hub neighbors resnet50 --dataset acme/flowers rose.jpg -k 5")]
+#[command(after_help = "Examples:
+  hub neighbors resnet50 --dataset acme/flowers rose.jpg -k 5
+  hub neighbors frog --model glove-50d")]
 pub struct Neighbors {
+    /// Words; with --dataset the model, NAME[@REVISION], and the image
+    #[arg(required = true, value_name = "WORD")]
+    asked: Vec<String>,
     /// NAME[@REVISION]
-    model: String,
-    /// The image
-    image: PathBuf,
-    /// NAME[@REVISION]
-    #[arg(long, short, value_name = "NAME")]
-    dataset: String,
+    #[arg(long, short, value_name = "NAME", required_unless_present = "model", conflicts_with = "model")]
+    dataset: Option<String>,
+    /// A model of word vectors, NAME[@REVISION], or its folder here
+    #[arg(long, short, value_name = "NAME|FOLDER")]
+    model: Option<String>,
+    /// With --model: take it from the cache without asking the server
+    #[arg(long, requires = "model")]
+    offline: bool,
+    /// With --model: look at every word, also of a million or more, where else only the most promising lists of them are looked at
+    #[arg(long, requires = "model")]
+    exact: bool,
     /// How many
     #[arg(short, default_value_t = 10)]
     k: usize,
@@ -59,7 +74,8 @@ impl Evaluate {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         let (model, dataset) = (Target::parse(&self.model, false)?, Target::parse(&self.dataset, true)?);
         let client = remote.client()?;
-        let body = CreateEvaluation { model: named(&model), dataset: named(&dataset), split: self.split };
+        let support = self.support.as_deref().map(|name| Target::parse(name, true)).transpose()?.as_ref().map(named);
+        let body = CreateEvaluation { model: named(&model), dataset: named(&dataset), split: self.split, support };
         let job = client.create_evaluation(&body).await?;
         if self.detach {
             return Ok(Output::new(format!("queued as job {}", job.id), json!(job), job.id));
@@ -84,10 +100,14 @@ impl Evaluate {
 
 impl Neighbors {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
-        let (model, dataset) = (Target::parse(&self.model, false)?, Target::parse(&self.dataset, true)?);
-        let unread =
-            |e| CliError::new(1, "file", format!("{}: it cannot be read: {e}", self.image.display()), "check the path of the image");
-        let image = bytes::Bytes::from(std::fs::read(&self.image).map_err(unread)?);
+        let (dataset, model, image) = match (&self.dataset, &self.model, self.asked.as_slice()) {
+            (_, Some(model), words) => return super::words::neighbors(remote, words, model, self.k, (self.offline, self.exact)).await,
+            (Some(dataset), None, [model, image]) => (dataset, model, PathBuf::from(image)),
+            _ => return Err(CliError::usage("a model and an image are wanted", "write `hub neighbors MODEL --dataset NAME IMAGE`")),
+        };
+        let (model, dataset) = (Target::parse(model, false)?, Target::parse(dataset, true)?);
+        let unread = |e| CliError::new(1, "file", format!("{}: it cannot be read: {e}", image.display()), "check the path of the image");
+        let image = bytes::Bytes::from(std::fs::read(&image).map_err(unread)?);
         let client = remote.client()?;
         let asked = client.neighbors(&model.id, &model.revision, &named(&dataset), self.k, image.clone()).await.map_err(CliError::from);
         let found = match asked {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::output::{CliError, Output, Result};
 use super::remote::{Remote, Target};
@@ -13,9 +13,11 @@ use super::table::facts;
 use super::{publish, recommend, watch};
 use crate::client::{Client, FolderRules, Publication, hash_files};
 use crate::domain::human;
+use crate::domain::modality::Modality;
 use crate::domain::name::{RepoId, RepoKind};
-use crate::domain::recipe::{Recipe, Strategy};
+use crate::domain::recipe::{Asked, Recipe, Strategy};
 use crate::domain::revision::Revision;
+use crate::domain::work::AUTO;
 use crate::wire::jobs::{CreateFineTune, Expected, Job, ReplayFineTune};
 
 /// Fine-tune a model on a data set, on the server
@@ -64,8 +66,8 @@ pub struct Finetune {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recipe")]
 struct RecipeArgs {
-    /// How much learns: auto finds the best head first and goes on where that pays; head stops there; lp-ft and gradual start from
-    /// it; full, freeze and scratch from a new head
+    /// How much learns: auto finds the best head first and goes on where that pays; head stops there; lp-ft, gradual and lora
+    /// (adapters, for transformers) start from it; full, freeze and scratch from a new head; contrast is for a few examples
     #[arg(long, value_parser = PossibleValuesParser::new(Strategy::ALL.map(Strategy::as_str)).try_map(strategy))]
     strategy: Option<Strategy>,
     /// Times each image is seen
@@ -77,6 +79,9 @@ struct RecipeArgs {
     /// Learning rate of the head
     #[arg(long)]
     head_lr: Option<f64>,
+    /// Look for the backbone's rate before training, on copies of the weights; the head's keeps its ratio to it
+    #[arg(long)]
+    find_lr: bool,
     /// Images per step
     #[arg(long)]
     batch_size: Option<usize>,
@@ -97,15 +102,13 @@ struct RecipeArgs {
     set: Vec<String>,
 }
 
-/// The base that the server chooses.
-const AUTO: &str = "auto";
-
 impl Finetune {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
-        let recipe = self.recipe.recipe()?;
+        let recipe = self.recipe.asked()?;
         let sweep = self.sweep.read()?;
-        if let Some(trials) = sweep.as_ref().map(|sweep| sweep.trials(&recipe)) {
-            trials.map_err(|e| CliError::usage(e.to_string(), "docs/FINETUNE.md says how sweeps are written"))?;
+        if let Some(sweep) = &sweep {
+            let usual = recipe.over(Modality::default()).and_then(|recipe| sweep.trials(&recipe));
+            usual.map_err(|e| CliError::usage(e.to_string(), "docs/FINETUNE.md says how sweeps are written"))?;
         }
         let client = remote.client()?;
         if let Some(of) = &self.replay {
@@ -201,11 +204,13 @@ fn named(id: &RepoId, revision: &Revision) -> String {
 fn expected(cost: &Expected) -> Output {
     let human = facts(&[
         ("trials", if cost.trials > 1 { cost.trials.to_string() } else { String::new() }),
+        ("jobs", if cost.runs > 1 { cost.runs.to_string() } else { String::new() }),
         ("steps", cost.steps.to_string()),
         ("memory", human::bytes(cost.memory_bytes)),
         ("disk", human::bytes(cost.scratch_bytes)),
         ("time", format!("at most {}", human::duration(cost.seconds_at_most))),
     ]);
+    let human = if cost.sentence.is_empty() { human } else { format!("{human}\n\n{}", cost.sentence) };
     Output::new(human, json!(cost), format!("{:.0}", cost.seconds_at_most))
 }
 
@@ -222,25 +227,30 @@ fn queued(client: &Client, job: Job) -> Output {
 }
 
 impl RecipeArgs {
-    /// The defaults, then `--set`, then the flags; checked before anything is sent.
-    fn recipe(&self) -> Result<Recipe> {
-        let mut value = serde_json::to_value(Recipe::default()).unwrap_or_default();
+    /// What `--set` names, then the flags; checked before anything is sent. All else follows the data set's items.
+    fn asked(&self) -> Result<Asked> {
+        let known = serde_json::to_value(Recipe::default()).unwrap_or_default();
+        let mut settings = Map::new();
         for pair in &self.set {
-            set(&mut value, pair)?;
+            set(&mut settings, &known, pair)?;
         }
+        let flags = [
+            ("strategy", self.strategy.map(|strategy| json!(strategy))),
+            ("epochs", self.epochs.map(Value::from)),
+            ("lr", self.lr.map(Value::from)),
+            ("head_lr", self.head_lr.map(Value::from)),
+            ("batch_size", self.batch_size.map(Value::from)),
+            ("frozen_stages", self.frozen_stages.map(Value::from)),
+            ("image_size", self.image_size.map(Value::from)),
+            ("seed", self.seed.map(Value::from)),
+            ("from_scratch", self.from_scratch.then_some(Value::from(true))),
+            ("find_lr", self.find_lr.then_some(Value::from(true))),
+        ];
+        settings.extend(flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
         let wrong = |message: String| CliError::usage(message, "docs/FINETUNE.md lists every setting with its bounds");
-        let mut recipe: Recipe = serde_json::from_value(value).map_err(|e| wrong(format!("the recipe is refused: {e}")))?;
-        recipe.strategy = self.strategy.unwrap_or(recipe.strategy);
-        recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
-        recipe.lr = self.lr.unwrap_or(recipe.lr);
-        recipe.head_lr = self.head_lr.unwrap_or(recipe.head_lr);
-        recipe.batch_size = self.batch_size.unwrap_or(recipe.batch_size);
-        recipe.frozen_stages = self.frozen_stages.unwrap_or(recipe.frozen_stages);
-        recipe.image_size = self.image_size.unwrap_or(recipe.image_size);
-        recipe.seed = self.seed.unwrap_or(recipe.seed);
-        recipe.from_scratch |= self.from_scratch;
-        recipe.check().map_err(|e| wrong(e.to_string()))?;
-        Ok(recipe)
+        let asked = Asked::new(settings).map_err(|e| wrong(format!("the recipe is refused: {e}")))?;
+        asked.over(Modality::default()).map_err(|e| wrong(e.to_string()))?;
+        Ok(asked)
     }
 }
 
@@ -248,22 +258,31 @@ fn strategy(word: String) -> std::result::Result<Strategy, String> {
     Strategy::parse(&word).ok_or_else(|| format!("there is no strategy '{word}'"))
 }
 
-/// `augment.views=2` into the recipe's JSON; a key that is not there is refused with those that are.
-fn set(recipe: &mut Value, pair: &str) -> Result<()> {
+/// Adds `augment.views=2` to the settings; a key that no recipe has is refused with those that there are.
+fn set(settings: &mut Map<String, Value>, known: &Value, pair: &str) -> Result<()> {
     let (key, text) = pair.split_once('=').ok_or_else(|| CliError::usage(format!("--set {pair}: no '='"), "write --set KEY=VALUE"))?;
-    let mut place = recipe;
+    let mut place = known;
     for part in key.split('.') {
-        let known: Vec<String> = place.as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default();
-        let Some(next) = place.get_mut(part) else {
+        let Some(next) = place.get(part) else {
+            let names: Vec<String> = place.as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default();
             return Err(CliError::usage(
                 format!("--set {pair}: there is no setting '{part}'"),
-                format!("settings are {}", known.join(", ")),
+                format!("settings are {}", names.join(", ")),
             ));
         };
         place = next;
     }
     // What does not read as JSON is a word, such as adamw.
-    *place = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+    match key.split_once('.') {
+        None => drop(settings.insert(key.to_owned(), value)),
+        Some((group, name)) => {
+            let group = settings.entry(group).or_insert_with(|| Map::new().into());
+            if let Some(group) = group.as_object_mut() {
+                group.insert(name.to_owned(), value);
+            }
+        }
+    }
     Ok(())
 }
 
@@ -277,6 +296,7 @@ mod tests {
             epochs,
             lr: None,
             head_lr: None,
+            find_lr: true,
             batch_size: None,
             frozen_stages: None,
             image_size: None,
@@ -284,13 +304,14 @@ mod tests {
             from_scratch: false,
             set: set.iter().map(|text| (*text).to_owned()).collect(),
         };
-        args.recipe()
+        let recipe = args.asked()?.over(Modality::default());
+        recipe.map_err(|e| CliError::usage(e.to_string(), ""))
     }
 
     #[test]
     fn settings_and_flags_make_a_recipe() {
         let made = recipe(&["augment.views=2", "optimizer=adamw", "epochs=3"], Some(4)).unwrap();
-        assert_eq!((made.augment.views, made.epochs, made.seed), (2, 4, 7));
+        assert_eq!((made.augment.views, made.epochs, made.seed, made.find_lr), (2, 4, 7, true));
         assert_eq!(made.optimizer, crate::domain::recipe::Optimizer::Adamw);
     }
 

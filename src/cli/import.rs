@@ -12,15 +12,18 @@ use super::remote::{Remote, Target};
 use super::table::count;
 use crate::client::{Folder, FolderRules, hash_files};
 use crate::import::{self, Imported, Options};
+use crate::vectors::Dtype;
 
 /// Turn weights that others made into a model, and publish it
 ///
 /// Reads safetensors and PyTorch files (.pth, .pt, .bin, also in parts), executes nothing in them, finds the architecture by its
-/// tensors, and writes config.json, model.safetensors and README.md in the form timm reads.
+/// tensors, and writes config.json, model.safetensors and README.md in the form timm reads. Word vectors are told by their content:
+/// word2vec (.bin, .vec, .txt), GloVe (.txt), fastText (.bin, .ftz, .vec), gensim's files, NumPy arrays (.npy) with --words.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hub import efficientnet_lite0.pth efficientnet-lite0 --license apache-2.0 --dataset imagenet-1k
   hub import weights.safetensors --architecture resnet50 --to ./resnet50
+  hub import glove.6B.50d.txt glove-50d --license pddl --dtype f16
   hub import hf://timm/resnet18.a1_in1k timm/resnet18
   hub import hf://datasets/ada/flowers@v1 --endpoint https://hub.example.org --to ./flowers
 
@@ -55,6 +58,12 @@ pub struct Import {
     /// Where in the file the weights lie, if several are there: its key (model_ema) or prefix (encoder_q)
     #[arg(long)]
     key: Option<String>,
+    /// How word vectors are stored: f32, f16 or int8
+    #[arg(long, value_name = "KIND")]
+    dtype: Option<String>,
+    /// The words of a NumPy array's rows: one a line, or a JSON list [default: the list beside it]
+    #[arg(long, value_name = "FILE")]
+    words: Option<PathBuf>,
     /// The card's title
     #[arg(long)]
     title: Option<String>,
@@ -110,7 +119,7 @@ impl Import {
     /// What describes a bare weights file has no place where a whole repo comes.
     fn refuse_weights_flags(&self) -> Result<()> {
         let texts = [&self.architecture, &self.key, &self.license, &self.title, &self.description];
-        let given = texts.iter().any(|text| text.is_some()) || self.labels.is_some();
+        let given = texts.iter().any(|text| text.is_some()) || self.labels.is_some() || self.words.is_some() || self.dtype.is_some();
         if given || !self.datasets.is_empty() || !self.base_models.is_empty() {
             let hint = "import it with --to FOLDER, change its card there, and publish the folder";
             return Err(CliError::usage("a repo of another hub is taken as it is; its card says what it is", hint));
@@ -128,6 +137,12 @@ impl Import {
             labels: self.labels.clone(),
             base_model: self.base_models.clone(),
             key: self.key.clone(),
+            dtype: match &self.dtype {
+                Some(name) => Dtype::parse(name)
+                    .ok_or_else(|| CliError::usage(format!("--dtype: '{name}' is no kind of numbers"), "choose f32, f16 or int8"))?,
+                None => Dtype::default(),
+            },
+            words: self.words.clone(),
         };
         let (source, progress) = (self.source.clone(), remote.reporter.clone());
         progress.step(&format!("reading {}", source.display()));

@@ -13,7 +13,7 @@ use super::watch;
 use crate::client::Client;
 use crate::domain::human;
 use crate::domain::id::JobId;
-use crate::wire::jobs::{CloneJob, Job, JobFile};
+use crate::wire::jobs::{CloneJob, Job, JobFile, Trial};
 
 /// List, show, follow and cancel jobs, and fetch what they leave
 #[derive(Debug, Args)]
@@ -32,8 +32,11 @@ enum Command {
         /// How many to show
         #[arg(long, default_value_t = 20)]
         limit: usize,
+        /// Also the trials of sweeps
+        #[arg(long)]
+        all: bool,
     },
-    /// Show one job with its recipe
+    /// Show one job with its recipe; a sweep with its trials
     Show { id: String },
     /// Follow a job to its end
     Watch { id: String },
@@ -89,7 +92,7 @@ impl Jobs {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         let client = remote.client()?;
         match self.command {
-            Command::List { state, limit } => list(&client, remote, state, limit).await,
+            Command::List { state, limit, all } => list(&client, remote, (state, all), limit).await,
             Command::Show { id } => show(&client, &client.job(&checked(&id)?).await?),
             Command::Watch { id } => watch::to_the_end(remote, &client, &checked(&id)?, 0).await,
             Command::Logs { id } => {
@@ -152,9 +155,10 @@ fn checked(id: &str) -> Result<String> {
     Ok(id.to_owned())
 }
 
-async fn list(client: &Client, remote: &Remote, state: Option<String>, limit: usize) -> Result<Output> {
+async fn list(client: &Client, remote: &Remote, (state, all): (Option<String>, bool), limit: usize) -> Result<Output> {
     let mut query = vec![("limit", limit.clamp(1, 100).to_string())];
     query.extend(state.map(|state| ("state", state)));
+    query.extend(all.then(|| ("all", "true".to_owned())));
     let jobs = client.jobs(&query).await?.items;
     if jobs.is_empty() {
         remote.reporter.note("no jobs; `hub finetune` starts one");
@@ -205,13 +209,28 @@ fn show(client: &Client, job: &Job) -> Result<Output> {
         ("data set", job.dataset.clone()),
         ("result", result),
         ("owner", job.owner.clone()),
+        ("trial of", job.parent.clone().unwrap_or_default()),
         ("created", minute(&job.created)),
         ("started", job.started.as_deref().map(minute).unwrap_or_default()),
         ("finished", job.finished.as_deref().map(minute).unwrap_or_default()),
         ("recipe", job.recipe.as_ref().map(|recipe| json!(recipe).to_string()).unwrap_or_default()),
         ("page", client.address().job_page(&job.id)),
     ]);
+    let human = if job.children.is_empty() { human } else { format!("{human}\n\n{}", trials(&job.children)) };
     Ok(Output::new(human, json!(job), job.state.clone()))
+}
+
+/// A line a trial, the best one marked.
+fn trials(children: &[Trial]) -> String {
+    let measure = children.first().map_or("", |first| first.measure.as_str());
+    let row = |trial: &Trial| {
+        let best = if trial.best { "best" } else { "" };
+        let reached = trial.reached.map(|reached| format!("{reached:.4}")).unwrap_or_default();
+        let (number, epochs) = (trial.trial.to_string(), trial.epochs.to_string());
+        vec![number, trial.settings.clone(), trial.state.clone(), epochs, reached, best.to_owned(), trial.job.clone()]
+    };
+    let reached = format!(">{measure}");
+    table(&[">trial", "settings", "state", ">epochs", &reached, "", "job"], &children.iter().map(row).collect::<Vec<_>>())
 }
 
 fn state(job: &Job) -> String {

@@ -30,9 +30,15 @@ pub struct Meaning {
     /// With --dataset: the classes from the lowest to the highest, where they have an order
     #[arg(long, value_name = "CLASS,...", conflicts_with = "multi_label")]
     ordered: Option<String>,
+    /// With --dataset: the class of the good images; all others are anomalies, and only the good ones are trained on
+    #[arg(long, value_name = "CLASS", conflicts_with_all = ["multi_label", "ordered", "targets"])]
+    good: Option<String>,
     /// With --dataset: the columns of a table that hold targets, such as colour=class,tags=labels,size=number
     #[arg(long, value_name = "COLUMN,...", conflicts_with_all = ["ordered", "multi_label"])]
     targets: Option<String>,
+    /// With --dataset: the column of a table that holds texts, or the two of a pair, such as premise,hypothesis
+    #[arg(long, value_name = "COLUMN[,COLUMN]", conflicts_with = "as_is")]
+    texts: Option<String>,
     /// With --dataset: the encoding of the names in a zip that says none, such as shift_jis, gbk or euc-kr
     #[arg(long, value_name = "ENCODING")]
     zip_encoding: Option<String>,
@@ -55,7 +61,9 @@ impl Meaning {
             splits: splits.unwrap_or_default(),
             multi_label: self.multi_label,
             ordered: listed(&self.ordered),
+            good: self.good.clone(),
             targets,
+            texts: listed(&self.texts),
             zip_encoding: self.zip_encoding.clone(),
             odd: Vec::new(),
         })
@@ -69,7 +77,7 @@ impl Meaning {
         }
         if kind == RepoKind::Model {
             return Err(CliError::usage(
-                "--layout, --split-names, --multi-label, --ordered, --targets, --as-is and --zip-encoding are about data sets",
+                "--layout, --split-names, --multi-label, --ordered, --good, --targets, --texts, --as-is and --zip-encoding are about data sets",
                 "add --dataset, or leave them out",
             ));
         }

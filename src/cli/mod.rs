@@ -2,6 +2,7 @@
 
 mod admin;
 mod cache;
+mod compare;
 mod completions;
 mod config;
 mod confined;
@@ -23,12 +24,17 @@ mod publish;
 mod pull;
 mod recommend;
 mod remote;
+mod rerank;
 mod search;
 mod serve;
 mod show;
 mod sweep;
 mod table;
+mod train;
+mod vectors;
 mod watch;
+mod webhooks;
+mod words;
 mod worker;
 
 use std::path::PathBuf;
@@ -69,13 +75,20 @@ pub enum Command {
     Recommend(recommend::Recommend),
     Finetune(finetune::Finetune),
     Evaluate(evaluate::Evaluate),
+    Compare(compare::Compare),
     Neighbors(evaluate::Neighbors),
+    Analogy(words::Analogy),
+    Similarity(words::Similarity),
+    Vectors(vectors::Vectors),
+    Train(train::Train),
     Doctor(doctor::Doctor),
     Relabel(doctor::Relabel),
     Jobs(jobs::Jobs),
+    Webhooks(webhooks::Webhooks),
     Library(library::Library),
     Embed(images::Embed),
     Predict(images::Predict),
+    Rerank(rerank::Rerank),
     Login(login::Login),
     Logout(login::Logout),
     Whoami(login::Whoami),
@@ -103,15 +116,22 @@ fn run_command(command: Command, context: &Context) -> Result<Output> {
         Command::Publish(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Import(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Evaluate(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Compare(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Neighbors(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Analogy(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Similarity(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Vectors(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Train(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Recommend(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Doctor(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Relabel(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Finetune(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Webhooks(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Jobs(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Library(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Embed(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Predict(args) => remote::run(context, async |remote| args.run(remote).await),
+        Command::Rerank(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Login(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Logout(args) => remote::run(context, async |remote| args.run(remote).await),
         Command::Whoami(args) => remote::run(context, async |remote| args.run(remote).await),

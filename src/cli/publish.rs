@@ -97,7 +97,7 @@ pub struct How {
     tags: Vec<String>,
     /// A new repo is only visible to its namespace
     #[arg(long)]
-    private: bool,
+    pub(super) private: bool,
 }
 
 impl How {

@@ -123,6 +123,14 @@ async fn pull_some(client: &Client, remote: &Remote, target: &Target, selection:
         true => client.recall(&cache, target.kind, &target.id, &target.revision, selection).await,
         false => client.pull_some(&cache, target.kind, &target.id, &target.revision, selection).await,
     };
+    let pulled = match pulled {
+        // The server knows it and has it not: it fetches it first.
+        Err(error) if error.code() == "not_fetched" => {
+            super::library::ensure(client, remote, target.kind, &target.id, false).await?;
+            client.pull_some(&cache, target.kind, &target.id, &target.revision, selection).await
+        }
+        other => other,
+    };
     if let Err(error @ Error::Unreachable { .. }) = pulled {
         return Err(with_offline_hint(error, &cache, client, target));
     }

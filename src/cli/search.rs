@@ -7,6 +7,8 @@ use super::output::{CliError, Output, Result};
 use super::remote::Remote;
 use super::table::{bytes, count, minute, plural, table};
 use crate::client::Client;
+use crate::domain::name::LIBRARY;
+use crate::domain::task::Measure;
 use crate::wire::repos::{RepoDetail, SearchAnswer};
 
 /// Find models and data sets
@@ -71,6 +73,8 @@ enum Sort {
     Downloads,
     Newest,
     Size,
+    /// The share of first answers that are right, as cards say it
+    Top1,
     Name,
 }
 
@@ -91,10 +95,17 @@ impl Search {
                 remote.reporter.note("nothing was found; try fewer words or filters, or --datasets");
                 String::new()
             }
+            (_, false) if matches!(self.sort, Sort::Top1) => models_table_with(&answer.items, Some((">top-1", top1))),
             (_, false) => models_table(&answer.items),
             (_, true) => datasets_table(&answer.items),
         };
         Ok(Output::new(human, json!({"total": answer.total, "items": answer.items, "facets": answer.facets}), names.join("\n")))
+    }
+
+    /// Of what the library lists alone.
+    pub fn of_library(mut self: Box<Self>) -> Search {
+        self.author = Some(LIBRARY.to_owned());
+        *self
     }
 
     fn query(&self) -> Result<Vec<(&'static str, String)>> {
@@ -170,20 +181,49 @@ fn parse_count(text: &str) -> Option<u64> {
 
 /// Models as rows; also used for the models of a data set.
 pub fn models_table(items: &[RepoDetail]) -> String {
+    models_table_with(items, None)
+}
+
+/// A further column.
+type Column = (&'static str, fn(&RepoDetail) -> String);
+
+fn models_table_with(items: &[RepoDetail], further: Option<Column>) -> String {
     let row = |hit: &RepoDetail| {
         let facts = &hit.facts;
-        vec![
+        let mut cells = vec![
             hit.repo.id.clone(),
             facts.architecture.clone(),
             if facts.parameters == 0 { String::new() } else { count(facts.parameters) },
             facts.source_datasets.join(", "),
             facts.license.clone(),
             count(hit.repo.downloads),
-            minute(&hit.repo.updated),
-        ]
+            updated(hit),
+        ];
+        if let Some((_, cell)) = further {
+            cells.insert(3, cell(hit));
+        }
+        cells
     };
-    let headings = ["model", "architecture", ">parameters", "trained on", "license", ">downloads", "updated"];
+    let mut headings = vec!["model", "architecture", ">parameters", "trained on", "license", ">downloads", "updated"];
+    if let Some((heading, _)) = further {
+        headings.insert(3, heading);
+    }
     table(&headings, &items.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Of what the library only lists there is nothing that could have changed.
+fn updated(hit: &RepoDetail) -> String {
+    match hit.facts.listing.as_deref() {
+        None => minute(&hit.repo.updated),
+        Some("not-fetched") => "not fetched yet".to_owned(),
+        Some(_) => "facts only".to_owned(),
+    }
+}
+
+/// The share of first answers that are right, as its card says it.
+fn top1(hit: &RepoDetail) -> String {
+    let named = hit.facts.metrics.iter().find(|metric| matches!(metric.name.as_str(), "top1" | "top-1" | "accuracy" | "acc1" | "acc@1"));
+    named.map_or(String::new(), |metric| Measure::of_card_shown(&metric.name, metric.value))
 }
 
 fn datasets_table(items: &[RepoDetail]) -> String {
@@ -194,7 +234,7 @@ fn datasets_table(items: &[RepoDetail]) -> String {
             .version
             .as_ref()
             .map_or(String::new(), |version| format!("{}, {}", plural(version.files, "file"), bytes(version.total_bytes)));
-        vec![hit.repo.id.clone(), number(facts.samples), number(facts.classes), size, facts.license.clone(), minute(&hit.repo.updated)]
+        vec![hit.repo.id.clone(), number(facts.samples), number(facts.classes), size, facts.license.clone(), updated(hit)]
     };
     table(&["data set", ">samples", ">classes", "size", "license", "updated"], &items.iter().map(row).collect::<Vec<_>>())
 }

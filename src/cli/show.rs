@@ -8,8 +8,10 @@ use super::remote::{Remote, Target, or_say_dataset};
 use super::search::models_table;
 use super::table::{bytes, count, facts, minute, plural, table};
 use crate::client::Client;
+use crate::domain::architecture::ArchitectureFacts;
 use crate::domain::name::RepoKind;
 use crate::domain::task::{Measure, Task};
+use crate::train;
 use crate::wire::repos::{RepoDetail, Version};
 
 /// Show a model or data set: facts, files, tensors, versions
@@ -17,11 +19,12 @@ use crate::wire::repos::{RepoDetail, Version};
 #[command(after_help = "Examples:
   hub show resnet50
   hub show acme/flowers-net@2 --files
+  hub show --architectures
   hub show dataset:flowers")]
 pub struct Show {
     /// NAME[@REVISION]
-    #[arg(value_name = "NAME[@REVISION]")]
-    name: String,
+    #[arg(value_name = "NAME[@REVISION]", required_unless_present = "architectures")]
+    name: Option<String>,
     /// The name is a data set's (also: dataset:NAME)
     #[arg(long)]
     dataset: bool,
@@ -34,11 +37,15 @@ pub struct Show {
     /// List the versions and tags
     #[arg(long, group = "what")]
     versions: bool,
+    /// List the architectures that this build runs and fine-tunes
+    #[arg(long, group = "what", conflicts_with_all = ["name", "dataset"])]
+    architectures: bool,
 }
 
 impl Show {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
-        let target = Target::parse(&self.name, self.dataset)?;
+        let Some(name) = &self.name else { return Ok(architectures()) };
+        let target = Target::parse(name, self.dataset)?;
         let client = remote.client()?;
         match () {
             () if self.files => files(&client, &target).await,
@@ -47,6 +54,26 @@ impl Show {
             () => overview(&client, &target).await,
         }
     }
+}
+
+/// What this build runs; no server is asked.
+fn architectures() -> Output {
+    let known = train::architectures();
+    let side = |each: &ArchitectureFacts| match each.patch {
+        Some(patch) => format!("{}, by {patch}s", each.side),
+        None => format!("{}{}", each.side, if each.fixed { " only" } else { "" }),
+    };
+    let rows: Vec<Vec<String>> = known
+        .iter()
+        .map(|each| {
+            let macs = format!("{:.2}", each.multiply_adds / 1e9);
+            let stages = each.stages.len().to_string();
+            vec![each.name.into(), each.family.into(), side(each), count(each.parameters), macs, each.features.to_string(), stages]
+        })
+        .collect();
+    let human = table(&["ARCHITECTURE", "FAMILY", "PIXELS", ">PARAMETERS", ">GMACS", ">FEATURES", ">STAGES"], &rows);
+    let quiet = known.iter().map(|each| each.name).collect::<Vec<_>>().join("\n");
+    Output::new(human, serde_json::to_value(&known).unwrap_or_default(), quiet)
 }
 
 async fn overview(client: &Client, target: &Target) -> Result<Output> {
@@ -72,7 +99,12 @@ async fn overview(client: &Client, target: &Target) -> Result<Output> {
 
 fn rows(repo: &RepoDetail, page: &str) -> Vec<(&'static str, String)> {
     let (facts, number) = (&repo.facts, |value: u64| if value == 0 { String::new() } else { count(value) });
-    let version = repo.version.as_ref().map_or("nothing published yet".to_owned(), |version| {
+    let nothing = match facts.listing.as_deref() {
+        None => "nothing published yet",
+        Some("not-fetched") => "not fetched yet ('hub pull' and 'hub library add' fetch it)",
+        Some(_) => "facts only ('hub library show' says where it is to be had)",
+    };
+    let version = repo.version.as_ref().map_or(nothing.to_owned(), |version| {
         let yanked = if version.state == "live" { String::new() } else { format!(", {}", version.state) };
         format!(
             "{} ({}), {} by {}{yanked}",

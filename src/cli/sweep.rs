@@ -21,6 +21,9 @@ pub(super) struct SweepArgs {
     /// Begin with few epochs; only the better half of the trials goes on with twice as many
     #[arg(long, requires = "sweep")]
     halving: bool,
+    /// Publish the average of the best trials where it is better than the best one
+    #[arg(long, requires = "sweep")]
+    soup: bool,
 }
 
 impl SweepArgs {
@@ -29,7 +32,7 @@ impl SweepArgs {
             return Ok(None);
         }
         let settings = self.sweep.iter().map(|text| setting(text)).collect::<Result<BTreeMap<_, _>>>()?;
-        Ok(Some(Sweep { settings, samples: self.samples.unwrap_or(0), halving: self.halving }))
+        Ok(Some(Sweep { settings, samples: self.samples.unwrap_or(0), halving: self.halving, soup: self.soup }))
     }
 }
 

@@ -96,7 +96,9 @@ impl Screen {
 
     fn steps(&self, progress: &Progress) {
         let (speed, left) = (progress.samples_per_second, duration(progress.eta_seconds));
-        self.remote.reporter.steps(progress.step, progress.total_steps, &format!("{}, {speed:.0} images/s, {left} left", progress.stage));
+        // A sweep counts its trials, and they have speeds of their own.
+        let pace = if speed > 0.0 { format!(", {speed:.0} images/s, {left} left") } else { String::new() };
+        self.remote.reporter.steps(progress.step, progress.total_steps, &format!("{}{pace}", progress.stage));
     }
 
     fn epoch(&mut self, epoch: &EpochNumbers) {

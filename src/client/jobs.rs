@@ -18,10 +18,13 @@ use crate::domain::digest::Digest;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::revision::Revision;
 use crate::wire::List;
+use crate::wire::compare::Comparison;
+use crate::wire::embeddings::{Ranked, RerankAsked};
 use crate::wire::evaluations::{CreateEvaluation, Measured};
 use crate::wire::jobs::{CloneJob, CreateEmbedding, CreateFineTune, Expected, Job, JobFile, PlaceJob, ReplayFineTune};
 use crate::wire::predict::{AskedAbout, NeighborsBody};
 use crate::wire::recommend::CreateRecommendation;
+use crate::wire::words::CreateWord2vec;
 
 /// A model that nobody used for a while is read from disk first.
 const MODEL_PATIENCE: Duration = Duration::from_secs(5 * 60);
@@ -84,11 +87,12 @@ impl Client {
         id: &RepoId,
         revision: &Revision,
         top: Option<usize>,
-        format: Format,
+        (format, support): (Format, Option<&str>),
         asked: &AskedAbout,
     ) -> Result<Job> {
         let verb = if top.is_some() { "predict" } else { "embed" };
         let mut query = vec![("revision", revision.to_string()), ("format", format.to_string())];
+        query.extend(support.map(|support| ("support", support.to_owned())));
         query.extend(top.map(|top| ("top", top.to_string())));
         let call = Call::with(Method::POST, self.address.repo(RepoKind::Model, id, &[verb]), Repeat::IfRefused, asked)?;
         self.json(call.query(&query).patient(MODEL_PATIENCE)).await
@@ -107,6 +111,17 @@ impl Client {
     /// Asks for the features of every item of a data set.
     pub async fn create_embedding(&self, body: &CreateEmbedding) -> Result<Job> {
         self.json(Call::with(Method::POST, self.address.api(&["embeddings"]), Repeat::IfRefused, body)?.patient(MODEL_PATIENCE)).await
+    }
+
+    /// Asks for a training of word vectors.
+    pub async fn create_word2vec(&self, body: &CreateWord2vec) -> Result<Job> {
+        self.json(Call::with(Method::POST, self.address.api(&["word2vec"]), Repeat::IfRefused, body)?.patient(MODEL_PATIENCE)).await
+    }
+
+    /// Texts by how well they answer a query, best first, by a cross-encoder: how text-embeddings-inference says it.
+    pub async fn rerank(&self, id: &RepoId, revision: &Revision, body: &RerankAsked) -> Result<Vec<Ranked>> {
+        let call = Call::with(Method::POST, self.address.repo(RepoKind::Model, id, &["tei", "rerank"]), Repeat::Always, body)?;
+        self.json(call.query(&[("revision", revision.to_string())]).patient(MODEL_PATIENCE)).await
     }
 
     /// The `k` items of `dataset` (`namespace/name[@revision]`) that are nearest to an item.
@@ -141,10 +156,18 @@ impl Client {
         Ok(())
     }
 
-    /// What a model says about several items: with `top` the so many likeliest classes, else their features.
-    pub async fn ask_model(&self, id: &RepoId, revision: &Revision, top: Option<usize>, items: &AskedAbout) -> Result<Answers> {
+    /// What a model says about several items: with `top` the so many likeliest classes, else their features. `more`: what else is asked,
+    /// such as the `support` set whose classes are meant, a `prompt` or a `pooling`.
+    pub async fn ask_model(
+        &self,
+        (id, revision): (&RepoId, &Revision),
+        top: Option<usize>,
+        more: &[(&'static str, String)],
+        items: &AskedAbout,
+    ) -> Result<Answers> {
         let verb = if top.is_some() { "predict" } else { "embed" };
         let mut query = vec![("revision", revision.to_string()), ("format", "json".to_owned())];
+        query.extend(more.iter().cloned());
         query.extend(top.map(|top| ("top", top.to_string())));
         let call = Call::with(Method::POST, self.address.repo(RepoKind::Model, id, &[verb]), Repeat::Always, items)?;
         self.json(call.query(&query).patient(MODEL_PATIENCE)).await
@@ -153,5 +176,12 @@ impl Client {
     /// The curves of a job as a file: `json`, `csv` or `tensorboard`.
     pub async fn job_curves(&self, id: &str, format: &str) -> Result<Vec<u8>> {
         self.text(Call::get(self.address.api(&["jobs", id, "curves"])).query(&[("format", format.to_owned())])).await
+    }
+
+    /// How two models, or two jobs, differ on the items both were measured on.
+    pub async fn compare(&self, a: &str, b: &str, dataset: Option<&str>) -> Result<Comparison> {
+        let mut query = vec![("a", a.to_owned()), ("b", b.to_owned())];
+        query.extend(dataset.map(|dataset| ("dataset", dataset.to_owned())));
+        self.json(Call::get(self.address.api(&["compare"])).query(&query)).await
     }
 }

@@ -20,6 +20,7 @@ mod folder;
 mod hashing;
 mod jobs;
 mod large;
+mod library;
 mod mirrors;
 mod pack;
 mod parts;
@@ -35,6 +36,7 @@ mod small;
 mod tensors;
 mod upload;
 mod users;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

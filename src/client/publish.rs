@@ -147,6 +147,8 @@ impl Client {
     async fn find_repo(&self, publication: &Publication) -> Result<Option<RepoDetail>> {
         let Publication { kind, id, private, .. } = publication;
         match self.repo(*kind, id).await {
+            // What people publish stands before another name of an entry of the library.
+            Ok(found) if found.repo.id != id.to_string() && self.is_alias(*kind, id, &found.repo.id).await => Ok(None),
             Ok(found) if *private && !found.repo.private => Err(Error::Input {
                 code: "already_public",
                 message: format!("{id} exists and is public, so its versions would be public too"),

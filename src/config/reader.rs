@@ -77,6 +77,12 @@ impl Reader<'_> {
         })
     }
 
+    /// The address of another hub, or `off`.
+    pub fn upstream(&self, key: &str) -> Result<String, Error> {
+        let good = |text: &str| text == "off" || ["https://", "http://"].iter().any(|start| text.starts_with(start));
+        self.checked(key, "the address of a hub, such as https://huggingface.co, or off", good)
+    }
+
     pub fn flag(&self, key: &str) -> Result<bool, Error> {
         match self.text(key).to_ascii_lowercase().as_str() {
             "1" | "true" | "yes" | "on" => Ok(true),

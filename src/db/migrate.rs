@@ -29,6 +29,9 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0025_measurements", Some(include_str!("../../migrations/0025_measurements.sql"))),
     ("0026_embeddings", Some(include_str!("../../migrations/0026_embeddings.sql"))),
     ("0027_doctor", Some(include_str!("../../migrations/0027_doctor.sql"))),
+    ("0028_trials", Some(include_str!("../../migrations/0028_trials.sql"))),
+    ("0030_webhooks", Some(include_str!("../../migrations/0030_webhooks.sql"))),
+    ("0032_library", Some(include_str!("../../migrations/0032_library.sql"))),
 ];
 
 /// Applies what is missing, in one transaction; `full_text` is the engine's own text of `0004_search`.

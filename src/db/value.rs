@@ -80,9 +80,14 @@ impl Row {
     }
 
     pub fn real(&self, column: &str) -> Result<f64> {
+        self.find_real(column)?.ok_or_else(|| wrong(column, "is null"))
+    }
+
+    pub fn find_real(&self, column: &str) -> Result<Option<f64>> {
         match self.value(column)? {
-            Value::Real(value) => Ok(*value),
-            Value::Int(value) => Ok(*value as f64),
+            Value::Real(value) => Ok(Some(*value)),
+            Value::Int(value) => Ok(Some(*value as f64)),
+            Value::Null => Ok(None),
             other => Err(wrong(column, &format!("is no number: {other:?}"))),
         }
     }

@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::encoder_config::Numbers;
 use super::json;
+use super::sentence::Sentence;
 
 /// The whole `config.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +35,9 @@ pub struct ModelConfig {
     pub model_args: Option<Map<String, Value>>,
     #[serde(default)]
     pub pretrained_cfg: PretrainedCfg,
+    /// What sentence-transformers' files beside this one say.
+    #[serde(default, rename = "sentence_transformers", skip_serializing_if = "Option::is_none")]
+    pub sentence: Option<Sentence>,
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -167,6 +172,11 @@ impl ModelConfig {
     pub fn parse(text: &str) -> Result<ModelConfig, serde_json::Error> {
         let mut value: Value = json::read(text)?;
         if let Some(object) = value.as_object_mut()
+            && !object.contains_key("architecture")
+        {
+            of_encoder(object);
+        }
+        if let Some(object) = value.as_object_mut()
             && !object.contains_key("pretrained_cfg")
         {
             let flat = Value::Object(object.clone());
@@ -200,6 +210,53 @@ impl ModelConfig {
             }
         }
         cfg.check()
+    }
+
+    /// Whether it is a text encoder's, as transformers writes it.
+    pub fn is_encoder(&self) -> bool {
+        Numbers::of_name(&self.architecture).is_some()
+    }
+
+    /// The library whose form it has.
+    pub fn library(&self) -> &'static str {
+        match (self.is_encoder(), &self.sentence) {
+            (false, _) => "timm",
+            (true, None) => "transformers",
+            (true, Some(_)) => "sentence-transformers",
+        }
+    }
+
+    /// The library that loads it with the head it has, where one does: transformers has sequence classifiers of its own, each on a
+    /// layer between features and classes.
+    pub fn loads_with_head(&self) -> Option<&'static str> {
+        match Numbers::of_name(&self.architecture) {
+            None => Some("timm"),
+            Some(numbers) => numbers.classifies.then_some("transformers"),
+        }
+    }
+
+    /// Says the names of its labels in transformers' words, too: `id2label` and `label2id`.
+    pub fn name_labels(&mut self) {
+        for stale in ["id2label", "label2id", "num_labels"] {
+            self.extra.shift_remove(stale);
+        }
+        let Some(names) = self.label_names.clone().or_else(|| Some(vec!["LABEL_0".into(); self.num_classes.filter(|rows| *rows == 1)?]))
+        else {
+            return;
+        };
+        let of = names.iter().enumerate();
+        let labels: Map<String, Value> = of.clone().map(|(row, name)| (row.to_string(), name.as_str().into())).collect();
+        let rows: Map<String, Value> = of.map(|(row, name)| (name.clone(), row.into())).collect();
+        self.extra.insert("id2label".into(), labels.into());
+        self.extra.insert("label2id".into(), rows.into());
+    }
+
+    /// The same with what sentence-transformers' files say beside it, each by its path; those of other networks have none.
+    pub fn with_papers(self, papers: &[(String, String)]) -> ModelConfig {
+        if self.sentence.is_some() || !self.is_encoder() {
+            return self;
+        }
+        ModelConfig { sentence: Sentence::of_papers(papers), ..self }
     }
 
     /// Pretty JSON as timm would write it.
@@ -254,6 +311,21 @@ impl PretrainedCfg {
             }
         }
         Ok(())
+    }
+}
+
+/// Adds to a text encoder's config of transformers what timm's form has for it.
+fn of_encoder(config: &mut Map<String, Value>) {
+    let Some(numbers) = Numbers::of_config(config) else { return };
+    config.insert("architecture".into(), numbers.name().into());
+    config.entry("num_features").or_insert(numbers.width.into());
+    let classes = config.get("id2label").and_then(Value::as_object).filter(|_| numbers.classifies);
+    match classes.map(|classes| (classes.len(), Value::from(classes.clone()))) {
+        Some((count, names)) => {
+            config.entry("num_classes").or_insert(count.into());
+            config.entry("label_names").or_insert(names);
+        }
+        None => drop(config.entry("num_classes").or_insert(0.into())),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::modality::Modality;
+
 /// Items that a data set has before, in numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -32,9 +34,6 @@ pub struct Leak {
     pub near: usize,
 }
 
-/// What near-copies are, in words.
-pub const NEAR: &str = "encoded anew, resized, a little brighter or darker, or mirrored";
-
 fn whole(split: &str) -> &str {
     if split == "val" { "validation" } else { split }
 }
@@ -43,10 +42,11 @@ impl Leak {
     /// `12 of 40 validation images are also in train (4 of them encoded anew, ...)`
     pub fn sentence(&self, items: &str) -> String {
         let Leak { split, of, copies, samples, near } = self;
+        let alike = Modality::of_items(items).near_copies();
         let near = match near {
             0 => String::new(),
-            _ if near == copies => format!(" ({NEAR})"),
-            _ => format!(" ({near} of them {NEAR})"),
+            _ if near == copies => format!(" ({alike})"),
+            _ => format!(" ({near} of them {alike})"),
         };
         let are = if *copies == 1 { "is" } else { "are" };
         format!("{copies} of {samples} {} {items} {are} also in {}{near}", whole(split), whole(of))
@@ -60,10 +60,11 @@ impl Copies {
 
     /// A few sentences for people, however many there are.
     pub fn sentences(&self, items: &str) -> Vec<String> {
+        let alike = Modality::of_items(items).near_copies();
         let mut said: Vec<String> = self.leaks.iter().map(|leak| format!("{}: measures on them flatter", leak.sentence(items))).collect();
         let with = |count: usize, what: String| (count > 0).then(|| format!("{count} {items} {what}"));
         said.extend(with(self.equal, "are copies of another one in the same split".into()));
-        said.extend(with(self.near, format!("look the same as another one in the same split ({NEAR})")));
+        said.extend(with(self.near, format!("look the same as another one in the same split ({alike})")));
         said.extend(with(self.relabelled, "are copies of one with another label: one of the two labels is wrong".into()));
         said
     }
@@ -86,6 +87,7 @@ mod tests {
         assert!(leak(4, 4).sentence("images").ends_with("(encoded anew, resized, a little brighter or darker, or mirrored)"));
         let copies = Copies { equal: 3, near: 2, relabelled: 1, leaks: vec![leak(2, 0)], pairs: vec![] };
         assert_eq!(copies.sentences("images").len(), 4);
+        assert!(leak(4, 4).sentence("texts").contains("texts are also in train (the same but for a few words"));
         assert!(Copies::default().sentences("images").is_empty() && Copies::default().is_empty());
     }
 }

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::modality::Modality;
+
 /// Classes with fewer training items than this are tiny: no measure on them means much.
 pub const TINY: usize = 10;
 /// From this many times more items in the largest class than in the smallest on, a data set is uneven.
@@ -144,7 +146,8 @@ impl Health {
         if !self.odd.is_empty() {
             let first: Vec<String> = self.odd.first.iter().take(NAMED).map(|(path, why)| format!("`{path}` {why}")).collect();
             let listed = shortened(&first, self.odd.count);
-            said.push(format!("{} of the {items} are far from the others in size or shape ({listed}): look at them", self.odd.count));
+            let measured = Modality::of_items(items).measured();
+            said.push(format!("{} of the {items} are far from the others in {measured} ({listed}): look at them", self.odd.count));
         }
         said
     }

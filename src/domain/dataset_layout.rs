@@ -66,8 +66,12 @@ pub struct Declared {
     pub multi_label: bool,
     /// Classes from the lowest to the highest, where they have an order.
     pub ordered: Vec<String>,
+    /// The class of the good items, where all others are anomalies.
+    pub good: Option<String>,
     /// The columns of a table that hold targets, as `COLUMN` or `COLUMN=class`, `COLUMN=labels`, `COLUMN=number`.
     pub targets: Vec<String>,
+    /// The column of a table that holds texts, or the two columns of a pair; by number from 0 where it has no header.
+    pub texts: Vec<String>,
     /// In what encoding a zip without the UTF-8 mark has its names.
     pub zip_encoding: Option<String>,
     /// What was said and not understood, in sentences.
@@ -90,13 +94,16 @@ impl Declared {
         let listed = |key: &str| match front.get(key) {
             Some(Value::Array(all)) => all.iter().take(MOST_PATHS).filter_map(text_of).collect(),
             Some(Value::Object(map)) => map.iter().take(MOST_PATHS).map(|(name, kind)| pair_of(name, kind)).collect(),
+            Some(one) if key == "texts" => text_of(one).into_iter().filter(|name| !name.is_empty()).collect(),
             _ => Vec::new(),
         };
         declared.ordered = listed("ordered");
         declared.targets = listed("targets");
+        declared.texts = listed("texts");
         let task_ids = front.get("task_ids").and_then(Value::as_array).into_iter().flatten();
         declared.multi_label = front.get("multi_label") == Some(&Value::Bool(true))
-            || task_ids.filter_map(Value::as_str).any(|id| id == "multi-label-image-classification");
+            || task_ids.filter_map(Value::as_str).any(|id| matches!(id, "multi-label-image-classification" | "multi-label-classification"));
+        declared.good = word("good").map(str::to_owned);
         declared.zip_encoding = word("zip_encoding").map(str::to_owned);
         if let Some(configs) = front.get("configs") {
             let all: &[Value] = if let Value::Array(all) = configs { all } else { std::slice::from_ref(configs) };
@@ -121,10 +128,13 @@ impl Declared {
         if self.multi_label {
             front.insert("multi_label".into(), json!(true));
         }
-        for (key, list) in [("ordered", &self.ordered), ("targets", &self.targets)] {
+        for (key, list) in [("ordered", &self.ordered), ("targets", &self.targets), ("texts", &self.texts)] {
             if !list.is_empty() {
                 front.insert(key.into(), json!(list));
             }
+        }
+        if let Some(good) = &self.good {
+            front.insert("good".into(), json!(good));
         }
         if let Some(encoding) = &self.zip_encoding {
             front.insert("zip_encoding".into(), json!(encoding));
@@ -274,7 +284,9 @@ mod tests {
             multi_label: true,
             ordered: vec!["low".into(), "high".into()],
             targets: vec!["colour".into(), "size=number".into()],
+            texts: vec!["premise".into(), "hypothesis".into()],
             zip_encoding: Some("shift_jis".into()),
+            good: None,
             odd: Vec::new(),
         };
         let map = read(
@@ -291,6 +303,15 @@ mod tests {
         assert_eq!(Declared::of_front(&front), declared);
         assert!(declared.key().contains("names") && Declared::default().key().is_empty());
         assert!(parse_split_names("train").is_err() && parse_split_names("=a").is_err());
+    }
+
+    #[test]
+    fn texts_are_one_column_or_two() {
+        for (written, texts) in
+            [(json!("review"), &["review"][..]), (json!(["a", "b"]), &["a", "b"]), (json!(1), &["1"]), (json!(""), &[]), (json!(true), &[])]
+        {
+            assert_eq!(read(json!({"texts": written})).texts, texts);
+        }
     }
 
     #[test]

@@ -9,6 +9,9 @@ use super::dataset_health::Health;
 use super::modality::Modality;
 use super::task::Task;
 
+/// What items are called that are two texts.
+pub const PAIRS: &str = "pair of texts";
+
 /// The judge's findings. Only readable items are counted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -27,6 +30,9 @@ pub struct DatasetReport {
     pub channels: BTreeMap<String, usize>,
     /// How many items are `jpeg`, `png`, ...
     pub formats: BTreeMap<String, usize>,
+    /// How many texts are in which language, by a guess; those of which nothing tells are in none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub languages: BTreeMap<String, usize>,
     pub unreadable: Vec<Problem>,
     /// Pairs of equal files in different splits (the first 1,000): what was trained on must not be tested on.
     pub duplicates_across_splits: Vec<(String, String)>,
@@ -148,9 +154,9 @@ pub struct Preview {
     /// The class, or the number.
     pub class: String,
     pub path: String,
-    /// `image/png` or `image/jpeg`.
+    /// `image/png`, `image/jpeg` or `text/plain`.
     pub media_type: String,
-    /// The small picture, in standard base64.
+    /// The small picture, or the beginning of the text, in standard base64.
     pub base64: String,
 }
 
@@ -163,6 +169,38 @@ impl DatasetReport {
     /// Reads what is stored; nothing for a version that was not checked.
     pub fn read(json: &str) -> Option<DatasetReport> {
         if json.is_empty() { None } else { serde_json::from_str(json).ok() }
+    }
+
+    /// The languages of its texts, the commonest first: `English (guess)`, or `English 61 %, German 39 % (guess)`. Those with less than a
+    /// fiftieth are not told.
+    pub fn language(&self) -> String {
+        let total = self.languages.values().sum::<usize>() as f64;
+        let mut told: Vec<(&String, f64)> = self.languages.iter().map(|(name, count)| (name, *count as f64 / total)).collect();
+        told.sort_by(|a, b| b.1.total_cmp(&a.1));
+        told.retain(|(_, share)| *share >= 0.02);
+        match told.as_slice() {
+            [] => String::new(),
+            [(only, _)] => format!("{only} (guess)"),
+            all => format!(
+                "{} (guess)",
+                all.iter().map(|(name, share)| format!("{name} {:.0} %", 100.0 * share)).collect::<Vec<_>>().join(", ")
+            ),
+        }
+    }
+
+    /// What a person should know where its texts are in several languages.
+    pub fn languages_sentence(&self) -> Option<String> {
+        let language = self.language();
+        language.contains(',').then(|| {
+            format!(
+                "its texts are in several languages: {language}; measure each by itself, or take a model that was trained on all of them"
+            )
+        })
+    }
+
+    /// What is trained for unless something else is asked: of pairs of texts with a score, how alike they are.
+    pub fn usual_task(&self) -> Task {
+        if self.formats.contains_key(PAIRS) { self.task.of_pairs() } else { self.task }
     }
 
     /// Numbers that a head gives for each item.
@@ -196,6 +234,19 @@ mod tests {
         assert_eq!(serde_json::json!(report), before);
         assert_eq!(DatasetReport::read("").map(|_| ()), None);
         assert!(!DatasetReport::read("{}").unwrap().can_be_learned());
+    }
+
+    #[test]
+    fn languages_are_told_as_guesses() {
+        let report = |of: &[(&str, usize)]| DatasetReport {
+            languages: of.iter().map(|(name, count)| ((*name).into(), *count)).collect(),
+            ..DatasetReport::default()
+        };
+        assert_eq!(report(&[("English", 990), ("Czech", 10)]).language(), "English (guess)");
+        let two = report(&[("English", 390), ("German", 610)]);
+        assert_eq!(two.language(), "German 61 %, English 39 % (guess)");
+        assert!(two.languages_sentence().is_some() && report(&[("English", 1)]).languages_sentence().is_none());
+        assert_eq!(report(&[]).language(), "");
     }
 
     #[test]

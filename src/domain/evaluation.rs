@@ -150,9 +150,10 @@ impl<'de> Deserialize<'de> for Evaluation {
 
 /// The task's measures out of a JSON object, each under the key that `name` gives it.
 pub(super) fn values(task: Task, name: impl Fn(&super::task::Measure) -> &str, found: &Map<String, Value>) -> Result<Vec<f64>, String> {
-    let number = |measure: &super::task::Measure| {
-        let value = found.get(name(measure)).and_then(Value::as_f64);
-        value.ok_or_else(|| format!("the numbers of a {task} lack `{}`", name(measure)))
+    let number = |measure: &super::task::Measure| match found.get(name(measure)) {
+        // JSON has no number for what there was nothing to measure by.
+        Some(Value::Null) => Ok(f64::NAN),
+        value => value.and_then(Value::as_f64).ok_or_else(|| format!("the numbers of a {task} lack `{}`", name(measure))),
     };
     task.measures().iter().map(number).collect()
 }
@@ -271,7 +272,8 @@ impl Outcome {
 /// What a headline says first: `top-1 96.67 % (88.64 % to 99.08 %, 95 % interval) on 60 images of validation`.
 pub fn headline_sentence(headline: &Value) -> Option<String> {
     let task = headline.get("task").map_or(Some(Task::default()), |task| Task::deserialize(task).ok())?;
-    let (primary, number) = (task.primary(), |key: &str| headline.get(key).and_then(Value::as_f64));
+    let measured = |value: &Value| if value.is_null() { Some(f64::NAN) } else { value.as_f64() };
+    let (primary, number) = (task.primary(), |key: &str| headline.get(key).and_then(measured));
     let bounds = headline.get("interval_95").and_then(|pair| Some((pair.get(0)?.as_f64()?, pair.get(1)?.as_f64()?)));
     let interval = bounds.map(|(low, high)| format!(" ({} to {}, 95 % interval)", primary.show(low, 3), primary.show(high, 3)));
     let (value, split) = (primary.show(number(primary.key)?, 3), headline.get("split")?.as_str()?);

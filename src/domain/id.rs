@@ -82,6 +82,14 @@ id!(
     /// A job.
     JobId
 );
+id!(
+    /// A webhook (not its secret).
+    WebhookId
+);
+id!(
+    /// Something a webhook is told.
+    DeliveryId
+);
 
 #[cfg(test)]
 mod tests {

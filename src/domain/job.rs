@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::digest::Digest;
 use super::id::{AccountId, JobId};
+use super::task::Measure;
 use super::time::Timestamp;
 use super::work::Work;
 
@@ -28,6 +29,10 @@ pub struct Job {
     pub id: JobId,
     pub owner: AccountId,
     pub owner_name: String,
+    /// The sweep it is a trial of.
+    pub parent: Option<JobId>,
+    /// For its trials: no worker takes it meanwhile.
+    pub waits: bool,
     pub work: Work,
     pub state: JobState,
     /// Times a worker has started it.
@@ -51,6 +56,25 @@ pub struct Job {
     pub created: Timestamp,
     pub started: Option<Timestamp>,
     pub finished: Option<Timestamp>,
+}
+
+impl Job {
+    /// What a fine-tune is judged by.
+    pub fn measure(&self) -> &'static Measure {
+        self.work.fine_tune().and_then(|work| work.recipe.task).unwrap_or_default().primary()
+    }
+}
+
+/// Which jobs a list has, of those that are others' children.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Family {
+    /// None.
+    #[default]
+    Heads,
+    /// All.
+    All,
+    /// Only the children of this one.
+    Of(JobId),
 }
 
 /// A file a job has left, or was given.

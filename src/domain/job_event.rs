@@ -151,7 +151,8 @@ struct StoredEpoch {
 impl<'de> Deserialize<'de> for EpochNumbers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<EpochNumbers, D::Error> {
         let stored = StoredEpoch::deserialize(deserializer)?;
-        let train = stored.measures.get(&train_key(stored.task)).and_then(Value::as_f64);
+        let measured = |value: &Value| if value.is_null() { Some(f64::NAN) } else { value.as_f64() };
+        let train = stored.measures.get(&train_key(stored.task)).and_then(measured);
         Ok(EpochNumbers {
             task: stored.task,
             epoch: stored.epoch,

@@ -49,6 +49,9 @@ pub struct Measurement {
     pub dataset: String,
     pub dataset_version: u32,
     pub dataset_commit: String,
+    /// The data set of examples whose classes were answered, `namespace/name@version`; without it the model's own head did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support: Option<String>,
     #[serde(flatten)]
     pub findings: Findings,
     /// Whose job it was; the hub ran it.
@@ -177,6 +180,7 @@ mod tests {
             dataset_version: 1,
             dataset_commit: "d".repeat(40),
             findings,
+            support: None,
             asked_by: "ada".into(),
             job: "j".into(),
             measured_at: "2026-01-01T00:00:00Z".into(),

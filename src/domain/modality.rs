@@ -24,11 +24,89 @@ impl Modality {
         }
     }
 
+    /// The one whose items are called so.
+    pub fn of_items(items: &str) -> Modality {
+        let all = [Modality::Image, Modality::Text, Modality::Video, Modality::Audio];
+        all.into_iter().find(|modality| modality.items() == items).unwrap_or_default()
+    }
+
+    /// One of them.
+    pub fn item(self) -> &'static str {
+        match self {
+            Modality::Image => "image",
+            Modality::Text => "text",
+            Modality::Video => "video",
+            Modality::Audio => "recording",
+        }
+    }
+
+    /// What copies of an item are that are the same but for small changes.
+    pub fn near_copies(self) -> &'static str {
+        match self {
+            Modality::Image | Modality::Video => "encoded anew, resized, a little brighter or darker, or mirrored",
+            Modality::Text => "the same but for a few words: at least 0.8 of their runs of three words are in both",
+            Modality::Audio => "encoded anew, or a little louder or softer",
+        }
+    }
+
+    /// In what an item is odd that is far from the others.
+    pub fn measured(self) -> &'static str {
+        match self {
+            Modality::Image | Modality::Video => "size or shape",
+            Modality::Text | Modality::Audio => "length",
+        }
+    }
+
+    /// Whether small pictures show what its items are. The beginning of a text does for texts.
+    pub fn has_thumbnails(self) -> bool {
+        match self {
+            Modality::Image | Modality::Video => true,
+            Modality::Text | Modality::Audio => false,
+        }
+    }
+
+    /// A file with one of them, and how curl sends one.
+    pub fn sample(self) -> (&'static str, &'static str) {
+        match self {
+            Modality::Image => ("photo.jpg", "--data-binary @photo.jpg"),
+            Modality::Text => ("note.txt", "-d 'what is to be read' -H 'Content-Type: text/plain'"),
+            Modality::Video => ("clip.mp4", "--data-binary @clip.mp4"),
+            Modality::Audio => ("voice.wav", "--data-binary @voice.wav"),
+        }
+    }
+
+    /// How a notebook loads a model of them from a hub at this address: a title, and what to type.
+    pub fn in_python(self, name: &str, address: &str) -> (&'static str, String) {
+        match self {
+            Modality::Text => (
+                "In Python, with transformers",
+                format!(
+                    "# HF_ENDPOINT={address} in the environment\nfrom transformers import AutoModelForSequenceClassification, AutoTokenizer\ntokenizer = AutoTokenizer.from_pretrained(\"{name}\")\nmodel = AutoModelForSequenceClassification.from_pretrained(\"{name}\").eval()"
+                ),
+            ),
+            Modality::Image | Modality::Video | Modality::Audio => (
+                "In Python, with timm",
+                format!(
+                    "# HF_ENDPOINT={address} in the environment\nimport timm\nmodel = timm.create_model(\"hf-hub:{name}\", pretrained=True).eval()\n# as a base for other classes:\nbase = timm.create_model(\"hf-hub:{name}\", pretrained=True, num_classes=3)"
+                ),
+            ),
+        }
+    }
+
+    /// What Hugging Face calls the task of a model without a head.
+    pub fn feature_task(self) -> &'static str {
+        match self {
+            Modality::Image => "image-feature-extraction",
+            Modality::Text | Modality::Video | Modality::Audio => "feature-extraction",
+        }
+    }
+
     /// Which one a Hugging Face task name (`pipeline_tag`, `task_categories`) is about, where the name tells.
     pub fn of_pipeline_tag(tag: &str) -> Option<Modality> {
         match tag {
             "object-detection" | "depth-estimation" | "mask-generation" | "unconditional-image-generation" => Some(Modality::Image),
-            "fill-mask"
+            "feature-extraction"
+            | "fill-mask"
             | "translation"
             | "summarization"
             | "question-answering"
@@ -60,6 +138,7 @@ mod tests {
             ("automatic-speech-recognition", "audio"),
             ("sentence-similarity", "text"),
             ("text-classification", "text"),
+            ("feature-extraction", "text"),
             ("image-feature-extraction", "image"),
             ("text-generation", "text"),
             ("robotics", ""),

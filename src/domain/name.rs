@@ -60,6 +60,7 @@ const RESERVED: &[&str] = &[
     "api",
     "assets",
     "aux",
+    "compare",
     "con",
     "dashboard",
     "datasets",

@@ -14,6 +14,25 @@ pub enum Answer {
     Values(Vec<Value>),
     /// What each head says.
     Heads(Vec<Head>),
+    /// How unlike the good items it is.
+    Anomaly(Anomaly),
+}
+
+/// A distance from good items, and whether it is too far.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// 0 is like a good item, 1 like none.
+    pub score: f32,
+    /// What all but the share of false alarms that was asked for of the good items stay below.
+    pub threshold: f32,
+    pub is_anomaly: bool,
+}
+
+impl Anomaly {
+    /// Its numbers under their names, as tables have them; the last is 1 of an anomaly.
+    pub fn numbers(&self) -> [(&'static str, f32); 3] {
+        [("score", self.score), ("threshold", self.threshold), ("is_anomaly", f32::from(u8::from(self.is_anomaly)))]
+    }
 }
 
 /// What one of several heads says.
@@ -96,6 +115,11 @@ impl Answer {
             Answer::Values(values) => values,
             _ => &[],
         }
+    }
+
+    /// Whether the item is an anomaly; `None` where the answer is another.
+    pub fn anomaly(&self) -> Option<Anomaly> {
+        if let Answer::Anomaly(anomaly) = self { Some(*anomaly) } else { None }
     }
 
     /// The answers of several heads; none where there is one.

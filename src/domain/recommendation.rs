@@ -37,7 +37,7 @@ pub struct Recommendation {
 }
 
 /// What is known of a backbone before it is tried.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Known {
     /// `namespace/name@version`.
     pub model: String,
@@ -54,6 +54,22 @@ pub struct Known {
     /// On ImageNet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<Accuracy>,
+    /// On this data set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+}
+
+/// What a backbone, or a model made from it, has reached on this data set before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Which one did, `namespace/name@version`.
+    pub model: String,
+    /// The name of the task's first measure in JSON, and its value.
+    pub measure: String,
+    pub value: f64,
+    pub split: String,
+    /// Whether this hub measured it afterwards (`hub evaluate`), and not the fine-tune itself.
+    pub measured: bool,
 }
 
 /// Top-1 on ImageNet, from 0 to 1.
@@ -219,14 +235,7 @@ mod tests {
     #[test]
     fn an_answer_says_why() {
         let backbone = |model: &str, place: Option<usize>, tied: bool| Backbone {
-            known: Known {
-                model: model.into(),
-                architecture: String::new(),
-                parameters: 0,
-                license: String::new(),
-                source_datasets: vec![],
-                accuracy: None,
-            },
+            known: Known { model: model.into(), ..Known::default() },
             place,
             reason: place.is_none().then(|| "its weights are not there".to_owned()),
             gmacs: None,

@@ -123,9 +123,33 @@ pub struct Facts {
     pub card_html: String,
     /// What looked wrong but did not stop the publish.
     pub warnings: Vec<String>,
+    /// Nothing is published: the library's index says all this.
+    pub listing: Option<Listing>,
 }
 
+/// How a repo of which nothing is published stands in the library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// Its files can be fetched from the upstream.
+    NotFetched,
+    /// The index names no place they could be fetched from.
+    FactsOnly,
+}
+super::user::words!(Listing, NotFetched = "not-fetched", FactsOnly = "facts-only");
+
 impl Facts {
+    /// The share of items whose first answer is right, as the card says it: its first such number.
+    pub fn top1(&self) -> Option<f64> {
+        let named = |metric: &&Metric| matches!(metric.name.as_str(), "top1" | "top-1" | "accuracy" | "acc1" | "acc@1");
+        let value = self.metrics.iter().find(named)?.value;
+        match value {
+            _ if (0.0..=1.0).contains(&value) => Some(value),
+            // Some cards count to a hundred.
+            _ if (1.0..=100.0).contains(&value) => Some(value / 100.0),
+            _ => None,
+        }
+    }
+
     /// May it be the base of a fine-tune, and predict here, as far as its config.json goes?
     pub fn can_be_run(&self) -> bool {
         !self.architecture.is_empty() && self.config_problem.is_empty()

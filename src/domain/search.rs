@@ -20,6 +20,8 @@ pub struct SearchQuery {
     pub author: String,
     pub min_parameters: Option<u64>,
     pub max_parameters: Option<u64>,
+    /// Without what the library only lists.
+    pub here: bool,
     /// Further filters; all must hold.
     pub labels: Vec<Label>,
     pub sort: Sort,
@@ -48,6 +50,8 @@ pub enum Sort {
     Created,
     /// By parameters for models, bytes for data sets; largest first.
     Size,
+    /// By the share of first answers that are right, as cards say it; best first.
+    Top1,
     Name,
 }
 super::user::words!(
@@ -57,6 +61,7 @@ super::user::words!(
     Newest = "newest",
     Created = "created",
     Size = "size",
+    Top1 = "top1",
     Name = "name"
 );
 

@@ -10,6 +10,8 @@ use super::recipe::{Recipe, RecipeError};
 
 /// Trials of one sweep; each is a fine-tune of its own.
 pub const MOST_TRIALS: usize = 64;
+/// Of the best trials that may go into a soup: all of them are in memory at once.
+pub const MOST_IN_SOUP: usize = 8;
 const MOST_SETTINGS: usize = 16;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,9 @@ pub struct Sweep {
     /// Trials begin with few epochs, and the better half of them goes on with twice as many, until one has all (successive halving,
     /// Jamieson and Talwalkar 2016).
     pub halving: bool,
+    /// Several of the best trials are averaged where that is better than the best one (Wortsman et al. 2022).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub soup: bool,
 }
 
 /// What a setting is tried with.
@@ -118,11 +123,28 @@ impl Sweep {
     }
 }
 
-/// The epochs each rung of a halving gives its trials, and how many go on from it: the last has all epochs and one trial or two.
-pub fn rungs(trials: usize, epochs: u32) -> Vec<(u32, usize)> {
-    let count = (usize::BITS - trials.saturating_sub(1).leading_zeros()).max(1);
-    let rung = |at: u32| ((epochs >> (count - at).min(31)).max(1), trials.div_ceil(1 << at).max(1));
-    (1..=count).map(rung).collect()
+/// A round of trials: what it gives each, and how many go on from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rung {
+    /// Trials that take part.
+    pub trials: usize,
+    /// In how many halves of its epochs a trial of it is cut: 0 has all of them.
+    halvings: u32,
+}
+
+impl Rung {
+    /// Of a recipe's epochs.
+    pub fn epochs(self, recipe: &Recipe) -> u32 {
+        recipe.epochs.div_ceil(1 << self.halvings.min(31)).max(1)
+    }
+}
+
+/// The rungs of a sweep: one, or with halving as many as the number of trials has doublings, of which the last has all epochs and one
+/// trial or two.
+pub fn rungs(trials: usize, halving: bool) -> Vec<Rung> {
+    let doublings = usize::BITS - trials.saturating_sub(1).leading_zeros();
+    let count = if halving { doublings.max(1) } else { 1 };
+    (0..count).map(|at| Rung { trials: trials.div_ceil(1 << at).max(1), halvings: count - 1 - at }).collect()
 }
 
 fn trial(base: &Value, set: Map<String, Value>) -> Result<Trial, RecipeError> {
@@ -232,8 +254,13 @@ mod tests {
 
     #[test]
     fn a_halving_ends_with_all_epochs_for_the_best() {
-        assert_eq!(rungs(8, 8), [(2, 4), (4, 2), (8, 1)]);
-        assert_eq!(rungs(3, 1), [(1, 2), (1, 1)]);
-        assert_eq!(rungs(1, 5), [(5, 1)]);
+        let plan = |trials, epochs| -> Vec<(usize, u32)> {
+            let recipe = Recipe { epochs, ..Recipe::default() };
+            rungs(trials, true).iter().map(|rung| (rung.trials, rung.epochs(&recipe))).collect()
+        };
+        assert_eq!(plan(8, 8), [(8, 2), (4, 4), (2, 8)]);
+        assert_eq!(plan(3, 1), [(3, 1), (2, 1)]);
+        assert_eq!(plan(1, 5), [(1, 5)]);
+        assert_eq!(rungs(8, false).len(), 1);
     }
 }

@@ -25,6 +25,10 @@ pub enum Task {
     Ordinal,
     /// Several of these about each item, some of which may be unknown.
     MultiTask,
+    /// How unlike an item is the good ones, which are all that is trained on.
+    Anomaly,
+    /// How alike the two texts of an item are, by the cosine of their features.
+    Similarity,
 }
 super::user::words!(
     Task,
@@ -33,7 +37,9 @@ super::user::words!(
     MultiLabel = "multi-label",
     MultiRegression = "multi-regression",
     Ordinal = "ordinal",
-    MultiTask = "multi-task"
+    MultiTask = "multi-task",
+    Anomaly = "anomaly",
+    Similarity = "similarity"
 );
 
 /// What is minimised.
@@ -51,6 +57,12 @@ pub enum Loss {
     Huber,
     /// The sum of the heads' own.
     Heads,
+    /// Nothing is minimised: what is told is the mean distance of the good items.
+    Distance,
+    /// The squared error of cosines, against targets between 0 and 1 (Reimers and Gurevych 2019).
+    Cosine,
+    /// Cross entropy of each first text's own partner against those of all other pairs of the step (Henderson et al. 2017).
+    Ranking,
 }
 super::user::words!(
     Loss,
@@ -59,7 +71,10 @@ super::user::words!(
     Cumulative = "cumulative",
     Mse = "mse",
     Huber = "huber",
-    Heads = "heads"
+    Heads = "heads",
+    Distance = "distance",
+    Cosine = "cosine",
+    Ranking = "ranking"
 );
 
 /// How a measure is written for people.
@@ -89,6 +104,16 @@ pub struct Measure {
     pub rises: bool,
 }
 
+impl Measure {
+    /// Whether it is made of squared errors, of which a few large ones decide.
+    pub fn is_of_squares(&self) -> bool {
+        self.key == "rmse"
+    }
+}
+
+/// Stands in the place of a number that there was nothing to measure by.
+pub const NOT_MEASURED: &str = "not measured";
+
 /// What is known of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct About {
@@ -98,6 +123,8 @@ pub struct About {
     pub least_classes: usize,
     /// Whether an item has one class, which labels may be smoothed over.
     pub one_class: bool,
+    /// Whether only items of the first class are trained on, and those of all others are told from them.
+    pub good_only: bool,
     /// The first one decides which epoch is the best.
     pub measures: &'static [Measure],
     /// Told of what is published, beside those: they take every answer at once.
@@ -114,8 +141,16 @@ pub struct About {
 }
 
 impl Task {
-    pub const ALL: [Task; 6] =
-        [Task::Classification, Task::Regression, Task::MultiLabel, Task::MultiRegression, Task::Ordinal, Task::MultiTask];
+    pub const ALL: [Task; 8] = [
+        Task::Classification,
+        Task::Regression,
+        Task::MultiLabel,
+        Task::MultiRegression,
+        Task::Ordinal,
+        Task::MultiTask,
+        Task::Anomaly,
+        Task::Similarity,
+    ];
 
     pub const fn about(self) -> &'static About {
         match self {
@@ -125,6 +160,8 @@ impl Task {
             Task::MultiRegression => &about::MULTI_REGRESSION,
             Task::Ordinal => &about::ORDINAL,
             Task::MultiTask => &about::MULTI_TASK,
+            Task::Anomaly => &about::ANOMALY,
+            Task::Similarity => &about::SIMILARITY,
         }
     }
 
@@ -142,9 +179,15 @@ impl Task {
     pub fn asked(self, asked: Task) -> Option<Task> {
         match (self, asked) {
             (Task::Classification, Task::Ordinal) => Some(Task::Ordinal),
+            (Task::Regression, Task::Similarity) => Some(Task::Similarity),
             (Task::MultiRegression, Task::Regression) => Some(self),
             _ => (self == asked).then_some(self),
         }
+    }
+
+    /// What is trained for unless something else is asked, where items are pairs of texts: of pairs with a score, how alike they are.
+    pub fn of_pairs(self) -> Task {
+        if self == Task::Regression { Task::Similarity } else { self }
     }
 
     /// Its place among [`Self::measures`].
@@ -154,13 +197,17 @@ impl Task {
 
     /// Hugging Face's name for it, such as `image-classification`.
     pub fn pipeline_tag(self, modality: Modality) -> String {
-        format!("{modality}-{}", self.about().suffix)
+        match self {
+            // Of texts alone, and called so.
+            Task::Similarity => format!("sentence-{}", self.about().suffix),
+            _ => format!("{modality}-{}", self.about().suffix),
+        }
     }
 
     /// The task whose [`Self::pipeline_tag`] this is, of any modality.
     pub fn of_pipeline_tag(tag: &str) -> Option<Task> {
-        let suffix = tag.rsplit('-').next().unwrap_or_default();
-        Task::ALL.into_iter().find(|task| task.about().suffix == suffix)
+        let ends = |task: &Task| tag.strip_suffix(task.about().suffix).is_some_and(|before| before.ends_with('-'));
+        Task::ALL.into_iter().find(ends)
     }
 
     /// Whether a model of this [`Self::pipeline_tag`] answers with classes; the outputs of one that answers with numbers are
@@ -192,9 +239,11 @@ impl Measure {
         }
     }
 
-    /// `92.30 %`, `0.8125` or `3.142`: with `digits` after the point where it is no share.
+    /// `92.30 %`, `0.8125` or `3.142`: with `digits` after the point where it is no share. What there was nothing to measure by is no
+    /// number.
     pub fn show(&self, value: f64, digits: usize) -> String {
         match self.unit {
+            _ if value.is_nan() => NOT_MEASURED.into(),
             Unit::Share => format!("{:.2} %", 100.0 * value),
             Unit::Score => format!("{value:.digits$}"),
             Unit::OfTarget => significant(value),
@@ -248,6 +297,8 @@ mod tests {
         assert_eq!(Task::Regression.pipeline_tag(Modality::Image), "image-regression");
         assert_eq!(Task::of_pipeline_tag("tabular-regression"), Some(Task::Regression));
         assert_eq!((Task::of_pipeline_tag("image-feature-extraction"), Task::of_pipeline_tag("")), (None, None));
+        assert_eq!(Task::of_pipeline_tag("image-anomaly-detection"), Some(Task::Anomaly));
+        assert_eq!(Task::of_pipeline_tag("object-detection"), None);
         assert_eq!(Measure::of_card("accuracy").map(|measure| measure.key), Some("top1"));
         assert_eq!(Measure::of_card("bleu"), None);
     }
@@ -264,6 +315,7 @@ mod tests {
         assert_eq!(show("mae", 12_345.6), "12346");
         assert_eq!(show("mae", 0.0), "0");
         assert_eq!(show("mae", 1.5e12), "1.500e12");
+        assert_eq!((show("rmse", f64::NAN), show("top1", f64::NAN)), ("not measured".to_owned(), "not measured".to_owned()));
         let card = [("accuracy", 0.838), ("rmse", 0.4), ("r2", 0.5), ("bleu", 0.5), ("bleu", 31.25)];
         let shown = card.map(|(name, value)| Measure::of_card_shown(name, value));
         assert_eq!(shown, ["83.8 %", "0.4000", "0.500", "50.0 %", "31.250"]);

@@ -21,7 +21,7 @@ use super::error::HttpError;
 use super::rates::share;
 use super::strict;
 use crate::domain::digest::Digest;
-use crate::domain::id::{JobId, TokenId, UploadId};
+use crate::domain::id::{JobId, TokenId, UploadId, WebhookId};
 use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::page::PageRequest;
 use crate::domain::path::RepoPath;
@@ -117,6 +117,9 @@ pub struct XorbAt(pub XetHash);
 /// `/tokens/{id}`
 pub struct TokenAt(pub TokenId);
 
+/// `/webhooks/{id}`
+pub struct WebhookAt(pub WebhookId);
+
 /// `{name}` of a user or an organisation.
 pub struct AccountAt(pub Name);
 
@@ -198,6 +201,7 @@ from_path! {
     ObjectPartAt: parts => ObjectPartAt { object: parts.object()?, number: parts.read("number", |text| text.parse::<u64>())? };
     XorbAt: parts => XorbAt(parts.read("hash", XetHash::parse)?);
     TokenAt: parts => TokenAt(parts.read("id", TokenId::parse)?);
+    WebhookAt: parts => WebhookAt(parts.read("id", WebhookId::parse)?);
     AccountAt: parts => AccountAt(parts.read("name", Name::parse)?);
     MemberAt: parts => MemberAt { organisation: parts.read("name", Name::parse)?, user: parts.read("user", Name::parse)? };
 }
@@ -224,20 +228,33 @@ impl Query {
         self.0.iter().filter(move |(k, _)| k == key).map(|(_, value)| value.as_str())
     }
 
-    /// A number or another value with a `FromStr`.
-    pub fn parse<T: FromStr>(&self, key: &str) -> Result<Option<T>, HttpError> {
+    /// A whole number. One that is there must be one: an empty value is refused, for it says neither a number nor none.
+    pub fn number<T: FromStr>(&self, key: &str) -> Result<Option<T>, HttpError> {
         let wrong = || HttpError::bad_request("bad_query", format!("'{key}' in the query is out of range"), "give a whole number");
-        let Some(value) = self.find(key) else { return Ok(None) };
-        // As many as other languages have integers for.
-        if value.parse::<u128>().is_ok_and(|number| number > i64::MAX as u128) {
+        let Some(value) = self.all(key).last() else { return Ok(None) };
+        // As many as other languages have integers for, and written as they write them.
+        let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number || value.parse::<u128>().is_ok_and(|number| number > i64::MAX as u128) {
             return Err(wrong());
         }
         value.parse().map(Some).map_err(|_| wrong())
     }
 
+    /// Yes or no: `true` or `false`, and no where the key is absent. All else, an empty value too, is refused.
+    pub fn flag(&self, key: &str) -> Result<bool, HttpError> {
+        match self.all(key).last() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => {
+                let message = format!("'{key}' in the query is neither true nor false");
+                Err(HttpError::bad_request("bad_query", message, format!("write {key}=true, or leave it out")))
+            }
+        }
+    }
+
     /// `limit` (1 to 100) and `cursor`.
     pub fn page(&self) -> Result<PageRequest, HttpError> {
-        Ok(PageRequest::new(self.parse("limit")?, self.find("cursor").map(String::from)))
+        Ok(PageRequest::new(self.number("limit")?, self.find("cursor").map(String::from)))
     }
 
     /// `revision`, or `main`.
@@ -326,8 +343,16 @@ mod tests {
         assert_eq!(query.page().unwrap().limit, 5);
         assert!(query.revision().is_ok());
         assert_eq!(Query::new("limit=9223372036854775807").page().unwrap().limit, 100);
-        for bad in ["limit=9223372036854775808", "limit=-1", "limit=1e9", "limit=99999999999999999999999"] {
-            assert_eq!(Query::new(bad).page().unwrap_err().status, 400, "{bad}");
+        for bad in ["9223372036854775808", "-1", "%2B1", "1e9", "99999999999999999999999", "", "1&limit="] {
+            let refused = Query::new(&format!("limit={bad}")).page().unwrap_err();
+            assert_eq!((refused.status.as_u16(), refused.problem.hint.as_str()), (400, "give a whole number"), "{bad}");
+        }
+        for (text, answer) in [("", false), ("here=true", true), ("here=false", false), ("here=false&here=true", true)] {
+            assert_eq!(Query::new(text).flag("here").unwrap(), answer, "{text}");
+        }
+        for bad in ["here=", "here", "here=1", "here=True", "here=abc", "here=true&here="] {
+            let refused = Query::new(bad).flag("here").unwrap_err();
+            assert_eq!((refused.status.as_u16(), refused.problem.hint.as_str()), (400, "write here=true, or leave it out"), "{bad}");
         }
         assert!(Query::new("revision=..%2F..").revision().is_err());
     }

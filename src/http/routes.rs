@@ -7,13 +7,13 @@ use actix_web::middleware::from_fn;
 use actix_web::web;
 
 use super::api::{
-    audit, commits, curves, doctor, evaluations, files, finetunes, health, jobs, mirrors, openapi, predict, recommend, refs, repos, search,
-    segments, tokens, uploads, users, versions,
+    audit, commits, compare, curves, doctor, evaluations, files, finetunes, health, jobs, library, mirrors, openapi, predict, previews,
+    recommend, refs, repos, search, segments, tokens, uploads, users, versions, webhooks, words,
 };
 use super::entry::{Entry, at, delete, get, patch, post, put};
 use super::error::HttpError;
 use super::route::{About, Table};
-use super::{assets, git, hf, tfhub, torch_hub, turns, web as pages};
+use super::{assets, embeddings, git, hf, tfhub, torch_hub, turns, web as pages};
 
 /// Fills the application with [`routes`]; whatever is not there is 404, or there without the slash at its end.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -47,7 +47,7 @@ pub fn routes() -> Vec<Entry> {
         .chain(job_routes())
         .chain(api_routes())
         .chain(unoffered)
-        .chain(page_routes().into_iter().map(Entry::for_people))
+        .chain(page_routes().into_iter().chain(repo_page_routes()).map(Entry::for_people))
         .collect()
 }
 
@@ -178,6 +178,12 @@ fn people_routes() -> Vec<Entry> {
         at("/api/v1/tokens", [get(tokens::list), post(tokens::create)]),
         at("/api/v1/tokens/{id}", [delete(tokens::revoke)]),
         at("/api/v1/sessions", [delete(tokens::log_out_everywhere)]),
+        at("/api/v1/webhooks", [get(webhooks::list), post(webhooks::create)]),
+        at("/api/v1/webhooks/{id}", [delete(webhooks::remove)]),
+        at("/api/v1/webhooks/{id}/test", [post(webhooks::test)]),
+        at("/api/v1/webhooks/{id}/rotate", [post(webhooks::rotate)]),
+        at("/api/v1/webhooks/{id}/enable", [post(webhooks::enable)]),
+        at("/api/v1/webhooks/{id}/deliveries", [get(webhooks::deliveries)]),
         at("/api/v1/admin/audit", [get(audit::list)]),
     ]
 }
@@ -194,6 +200,7 @@ fn job_routes() -> Vec<Entry> {
         at("/api/v1/finetunes/{id}/logs", [get(finetunes::logs)]),
         at("/api/v1/recommend", [post(recommend::create)]),
         at("/api/v1/embeddings", [post(jobs::embed)]),
+        at("/api/v1/word2vec", [post(words::train)]),
         at("/api/v1/jobs", [get(jobs::list)]),
         at("/api/v1/jobs/{id}", [get(jobs::get)]),
         at("/api/v1/jobs/{id}/cancel", [post(jobs::cancel)]),
@@ -207,6 +214,7 @@ fn job_routes() -> Vec<Entry> {
         at("/api/v1/jobs/{id}/files", [get(jobs::files)]),
         at("/api/v1/jobs/{id}/files/{path:.*}", [get(jobs::file)]).bytes(),
         at("/api/v1/evaluations", [post(evaluations::create)]),
+        at("/api/v1/compare", [get(compare::show)]).heavy(),
         at("/api/v1/signing-keys", [get(evaluations::keys)]),
         at("/api/v1/models/{ns}/{name}/evaluations", [get(evaluations::list)]).model().heavy(),
         at("/api/v1/datasets/{ns}/{name}/leaderboard", [get(evaluations::leaderboard)]).dataset().heavy(),
@@ -214,6 +222,13 @@ fn job_routes() -> Vec<Entry> {
         at("/api/v1/models/{ns}/{name}/embed", [post(predict::embed)]).model(),
         at("/api/v1/models/{ns}/{name}/neighbors", [post(predict::neighbors)]).model(),
         at("/api/v1/models/{ns}/{name}/predict", [post(predict::predict)]).model(),
+        at("/api/v1/models/{ns}/{name}/words/neighbors", [get(words::neighbors)]).model(),
+        at("/api/v1/models/{ns}/{name}/words/analogy", [get(words::analogy)]).model(),
+        at("/api/v1/models/{ns}/{name}/words/similarity", [get(words::similarity)]).model(),
+        at("/api/v1/models/{ns}/{name}/tei/embed", [post(embeddings::tei::embed)]).model(),
+        at("/api/v1/models/{ns}/{name}/tei/rerank", [post(embeddings::tei::rerank)]).model(),
+        at("/api/v1/models/{ns}/{name}/tei/similarity", [post(embeddings::tei::similarity)]).model(),
+        at("/v1/embeddings", [post(embeddings::openai::embeddings)]),
     ]
 }
 
@@ -231,6 +246,10 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/blobs/{sha256}", [put(uploads::store)]).bytes(),
         at("/api/v1/uploads", [post(uploads::create)]),
         at("/api/v1/uploads/{id}", [get(uploads::show), put(uploads::part), patch(uploads::append), delete(uploads::cancel)]).bytes(),
+        at("/api/v1/library", [get(library::list)]).heavy(),
+        at("/api/v1/library/{kind:models|datasets}/{ns}/{name}", [get(library::show)]).repo(),
+        at("/api/v1/library/{kind:models|datasets}/{ns}/{name}/fetch", [post(library::fetch)]).repo(),
+        at("/api/v1/library/{kind:models|datasets}/{ns}/{name}/files", [post(library::adopt)]).repo(),
         at("/api/v1/mirrors", [get(mirrors::list)]),
         at("/api/v1/mirrors/update", [post(mirrors::update)]),
 
@@ -241,6 +260,7 @@ fn api_routes() -> Vec<Entry> {
         at("/api/v1/datasets/{ns}/{name}/models", [get(repos::models)]).dataset().heavy(),
         at("/api/v1/datasets/{ns}/{name}/doctor", [get(doctor::show), post(doctor::examine)]).dataset().heavy(),
         at("/api/v1/datasets/{ns}/{name}/relabel", [post(doctor::relabel)]).dataset(),
+        at("/api/v1/datasets/{ns}/{name}/previews", [get(previews::show)]).dataset(),
         at("/api/v1/{kind:models|datasets}", [get(search::list)]).heavy(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}", [get(repos::show), patch(repos::change), delete(repos::remove)]).repo(),
         at("/api/v1/{kind:models|datasets}/{ns}/{name}/commits", [post(commits::create)]).repo(),
@@ -261,7 +281,7 @@ fn api_routes() -> Vec<Entry> {
     ]
 }
 
-/// Pages; `/{ns}/{name}` and `/{name}` come last.
+/// Pages, but those of repos.
 #[rustfmt::skip]
 fn page_routes() -> Vec<Entry> {
     vec![
@@ -271,21 +291,41 @@ fn page_routes() -> Vec<Entry> {
         at("/models", [get(pages::catalog::models)]).heavy(),
         at("/datasets", [get(pages::catalog::datasets)]).heavy(),
         at("/finetune", [get(pages::finetune::show), post(pages::finetune::submit)]).heavy(),
+        at("/compare", [get(pages::compare::show)]).heavy(),
         at("/jobs", [get(pages::jobs::list)]),
         at("/jobs/{id}", [get(pages::jobs::show)]),
         at("/jobs/{id}/events", [get(pages::jobs::events)]),
         at("/jobs/{id}/files/{path:.*}", [get(pages::jobs::file)]).bytes(),
         at("/jobs/{id}/curves", [get(pages::jobs::curves)]),
-        at("/jobs/{id}/cancel", [post(pages::jobs::cancel)]),
+        at("/jobs/{id}/cancel", [post(pages::job_acts::cancel)]),
+        at("/jobs/{id}/pause", [post(pages::job_acts::pause)]),
+        at("/jobs/{id}/resume", [post(pages::job_acts::resume)]),
+        at("/jobs/{id}/retry", [post(pages::job_acts::retry)]),
+        at("/jobs/{id}/clone", [post(pages::job_acts::clone)]),
         at("/login", [get(pages::login::show), post(pages::login::submit)]),
         at("/logout", [post(pages::login::leave)]),
         at("/logout/everywhere", [post(pages::login::leave_everywhere)]),
         at("/admin/audit", [get(pages::audit::show)]),
         at("/settings/tokens", [get(pages::tokens::show), post(pages::tokens::create)]),
         at("/settings/tokens/{id}/revoke", [post(pages::tokens::revoke)]),
+        at("/settings/webhooks", [get(pages::webhooks::list), post(pages::webhooks::create)]),
+        at("/settings/webhooks/{id}", [get(pages::webhooks::show)]),
+        at("/settings/webhooks/{id}/test", [post(pages::webhooks::test)]),
+        at("/settings/webhooks/{id}/enable", [post(pages::webhooks::enable)]),
+        at("/settings/webhooks/{id}/rotate", [post(pages::webhooks::rotate)]),
+        at("/settings/webhooks/{id}/remove", [post(pages::webhooks::remove)]),
+    ]
+}
+
+/// Those about a repo; `/{ns}/{name}` and `/{name}` come last.
+#[rustfmt::skip]
+fn repo_page_routes() -> Vec<Entry> {
+    vec![
         at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]).repo().heavy(),
         at("/{kind:datasets}/{ns}/{name}/thumbnails/{number}", [get(pages::repo_tabs::thumbnail)]).repo().bytes(),
         at("/{kind:datasets}/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).repo().bytes(),
+        at("/{kind:datasets}/{ns}/{name}/neighbors", [get(pages::neighbors_page::show), post(pages::neighbors_page::ask)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/neighbors/start", [post(pages::neighbors_page::start)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/discussions", [get(pages::discussions::list)]).repo().heavy(),
         at("/{kind:datasets}/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).repo().heavy(),
         at("/{kind:datasets}/{ns}/{name}/discussions/{number}/{act}", [post(pages::discussions::act)]).repo(),
@@ -298,9 +338,13 @@ fn page_routes() -> Vec<Entry> {
         at("/datasets/{name}", [get(pages::addresses::namespace_of_datasets)]).heavy(),
         at("/{ns}/{name}", [get(pages::repo::show)]).model().heavy(),
         at("/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).model().bytes(),
+        at("/{ns}/{name}/neighbors", [get(pages::neighbors_page::show), post(pages::neighbors_page::ask)]).model(),
+        at("/{ns}/{name}/neighbors/start", [post(pages::neighbors_page::start)]).model(),
         at("/{ns}/{name}/discussions", [get(pages::discussions::list)]).model().heavy(),
         at("/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).model().heavy(),
         at("/{ns}/{name}/discussions/{number}/{act}", [post(pages::discussions::act)]).model(),
+        at("/{ns}/{name}/try", [get(pages::try_page::show)]).model().heavy(),
+        at("/{ns}/{name}/fetch", [post(pages::library::fetch)]).model(),
         at("/{ns}/{name}/commit/{rev}", [get(pages::addresses::commit)]).model(),
         at("/{ns}/{name}/commits/{rev}", [get(pages::addresses::commits)]).model(),
         at("/{ns}/{name}/tree/{rev}", [get(pages::addresses::tree)]).model(),

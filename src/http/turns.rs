@@ -31,12 +31,14 @@ struct Entered {
 
 /// Around the handlers of routes that are about a repo, or heavy.
 pub async fn enter(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let entered = match prepare(&request).await {
+    let mut entered = match prepare(&request).await {
         Ok(entered) => entered,
         Err(error) => return Ok(request.into_response(error.error_response())),
     };
-    let mut response = next.call(request).await?;
-    drop(entered.turn);
+    let mut response = match entered.turn.take() {
+        Some(turn) => turn.during(next.call(request)).await?,
+        None => next.call(request).await?,
+    };
     for (id, warning) in entered.repo.iter().flat_map(|id| entered.warnings.iter().map(move |warning| (id, warning))) {
         // Clients of the Hugging Face Hub show what this header says; before the semicolon stands what it is about.
         let line: String = warning.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).take(LONGEST_WARNING).collect();

@@ -5,7 +5,7 @@
 //! every role everywhere. What a caller may not see does not exist: the answer is that of an unknown name.
 
 use super::{Error, Result};
-use crate::catalog::{Visibility, repos, users};
+use crate::catalog::{Visibility, library, repos, users};
 use crate::db::Tx;
 use crate::domain::id::AccountId;
 use crate::domain::name::{Name, RepoId, RepoKind};
@@ -22,7 +22,18 @@ pub(super) fn see_repo(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &Repo
     }
     match repos::find_moved(tx, kind, id, &visible)? {
         Some(moved) => Err(Error::moved(id, moved.id)),
-        None => Err(unknown_repo(kind, id)),
+        None => Err(match named_otherwise(tx, kind, id, &visible)? {
+            Some(entry) => Error::alias(id, entry),
+            None => unknown_repo(kind, id),
+        }),
+    }
+}
+
+/// The entry of the library that this is another name of, if it may be seen.
+fn named_otherwise(tx: &mut Tx<'_>, kind: RepoKind, id: &RepoId, visible: &Visibility) -> Result<Option<RepoId>> {
+    match library::find_alias(tx, kind, id)? {
+        Some(entry) => Ok(repos::find_seen(tx, kind, &entry.id, visible)?.map(|seen| seen.id)),
+        None => Ok(None),
     }
 }
 

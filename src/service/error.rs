@@ -74,6 +74,13 @@ impl Error {
         let hint = format!("use '{new}'");
         Error::NotFound(Problem { code: "repo_moved", message, hint, moved_to: Some(Box::new(new)) })
     }
+
+    /// The asker's name is another one of an entry of the library.
+    pub(super) fn alias(asked: &RepoId, entry: RepoId) -> Error {
+        let message = format!("'{asked}' is another name of '{entry}'");
+        let hint = format!("use '{entry}'");
+        Error::NotFound(Problem { code: "repo_moved", message, hint, moved_to: Some(Box::new(entry)) })
+    }
 }
 
 impl Error {

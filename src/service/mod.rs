@@ -2,19 +2,21 @@
 //! (`access.rs`, nowhere else), and does at most one write transaction. Pages, our API and the dialects
 //! all call these.
 //!
-//! One folder to a part of the house: `people`, `repos`, `storage` (bytes in and out), `jobs`, `upkeep`; `sharing`
+//! One folder to a part of the house: `people`, `repos`, `library`, `storage` (bytes in and out), `jobs`, `upkeep`; `sharing`
 //! and `xet` are ways to keep fewer bytes. No part knows a page or a dialect.
 
 mod access;
 pub mod card_html;
 pub mod error;
 pub mod jobs;
+pub mod library;
 pub mod people;
 pub mod repos;
 mod sharing;
 pub mod signing;
 pub mod storage;
 pub mod upkeep;
+pub mod webhooks;
 pub mod work;
 pub mod xet;
 
@@ -26,6 +28,7 @@ use crate::blob::Blobs;
 use crate::checks::Checks;
 use crate::db::Db;
 use crate::domain::data_limits::DataLimits;
+use crate::domain::network::Network;
 use crate::domain::quotas::Quotas;
 use crate::domain::time::{Clock, Timestamp};
 use crate::train::Device;
@@ -39,10 +42,14 @@ pub struct Service {
     policy: Arc<Policy>,
     downloads: repos::fetch::SharedDownloads,
     models: Arc<jobs::predict::Models>,
+    /// Where the lists of large vocabularies are kept; without a place they are not looked for.
+    word_lists: Option<Arc<std::path::Path>>,
     counted: Arc<upkeep::Counted>,
     pulse: Arc<people::standing::Pulse>,
     journal: Arc<people::journal::Journal>,
     mirroring: Option<repos::mirror::Mirroring>,
+    /// Where the library's entries are fetched from; `None` where there is no library.
+    library: Option<library::Source>,
     device: Device,
     work: work::Work,
     /// Where files that came by Xet are put together.
@@ -75,6 +82,8 @@ pub struct Policy {
     pub max_job_bytes: u64,
     /// How long one job may take on a slow machine.
     pub max_job_seconds: f64,
+    /// Networks beside the open internet that webhooks may be sent to.
+    pub webhook_networks: Vec<Network>,
 }
 
 /// Which pickles a server takes.
@@ -100,6 +109,7 @@ impl Default for Policy {
             max_jobs_per_user: 20,
             max_job_bytes: 16 << 30,
             max_job_seconds: 14.0 * 86_400.0,
+            webhook_networks: Vec::new(),
         }
     }
 }
@@ -113,10 +123,12 @@ impl Service {
             policy: Arc::new(policy),
             downloads: Default::default(),
             models: Arc::default(),
+            word_lists: None,
             counted: Arc::default(),
             pulse: Arc::default(),
             journal: Arc::default(),
             mirroring: None,
+            library: None,
             device: Device::Cpu,
             work: work::Work::new(std::thread::available_parallelism().map_or(2, usize::from)),
             assembling: xet::room(),

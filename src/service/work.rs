@@ -57,10 +57,26 @@ struct State {
     done: u64,
 }
 
+tokio::task_local! {
+    /// Set while this task has a turn.
+    static IN_TURN: ();
+}
+
 /// The right to work; the next caller's turn begins when it is dropped.
 pub struct Turn {
     room: Arc<Room>,
     whose: Whose,
+    /// Of a task that has a turn already; nothing ends with it.
+    inside: bool,
+}
+
+impl Turn {
+    /// Does work in this turn. Whatever asks for a turn on the way has this one: nobody waits for a turn that ends only after his own.
+    pub async fn during<F: Future>(self, work: F) -> F::Output {
+        let done = IN_TURN.scope((), work).await;
+        drop(self);
+        done
+    }
 }
 
 /// What goes on in the room.
@@ -111,6 +127,9 @@ impl Work {
     }
 
     async fn queue(&self, whose: &Whose, most: usize) -> Result<Turn> {
+        if IN_TURN.try_with(|()| ()).is_ok() {
+            return Ok(Turn { room: self.0.clone(), whose: whose.clone(), inside: true });
+        }
         let waiting = {
             let mut state = self.0.state.lock();
             let ahead = state.waiting.get(whose).map_or(0, VecDeque::len);
@@ -141,7 +160,7 @@ impl State {
 
     fn begin(&mut self, room: &Arc<Room>, whose: Whose) -> Turn {
         *self.running.entry(whose.clone()).or_default() += 1;
-        Turn { room: room.clone(), whose }
+        Turn { room: room.clone(), whose, inside: false }
     }
 
     /// The next caller who may begin. Those who have gone meanwhile are passed over by whoever hands out the turn.
@@ -172,6 +191,9 @@ impl State {
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        if self.inside {
+            return;
+        }
         self.room.state.lock().end(&self.whose);
         loop {
             let next = self.room.state.lock().next(&self.room);
@@ -198,6 +220,15 @@ mod tests {
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn who_has_a_turn_does_not_wait_for_another_of_his_own() {
+        let work = Work::new(2);
+        let turn = work.turn(&stranger(1)).await.unwrap();
+        let inner = turn.during(async { (work.run(&stranger(1), || 7).await.unwrap(), work.busyness().running) }).await;
+        assert_eq!(inner, (7, 1));
+        assert_eq!(work.busyness(), Busyness { running: 0, waiting: 0, done: 1 });
     }
 
     #[tokio::test]

@@ -15,6 +15,9 @@ pub struct CreateEvaluation {
     /// `test`, `val` or `train`; the first of them that the data set has, if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
+    /// `namespace/name[@revision]` of a data set of examples: the model is measured by its features, on these classes, without its head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support: Option<String>,
 }
 
 /// What this hub measured.
@@ -30,8 +33,20 @@ pub struct Measured {
     /// The statement that is signed: versions with commits, split, measures with their interval, items, what was left out, the digest of
     /// the data, who asked, when.
     pub statement: Value,
+    /// Whose the model is; on leaderboards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
     /// The same as a JSON Web Signature in compact form; `/api/v1/signing-keys` has the key.
     pub signed: String,
+}
+
+/// Whose a model is.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Author {
+    pub name: String,
+    pub full_name: String,
+    /// `user` or `organisation`
+    pub kind: String,
 }
 
 /// A number on a model's card.
@@ -41,6 +56,8 @@ pub struct Claimed {
     pub model_version: u32,
     /// `false`: the card says so, and nobody here has checked it.
     pub verified: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Author>,
     /// As the card calls it: `accuracy`.
     pub metric: String,
     pub value: f64,

@@ -5,8 +5,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::domain::name::RepoKind;
-use crate::domain::recipe::Recipe;
+use crate::domain::recipe::{Asked, Recipe};
 use crate::domain::sweep::Sweep;
+use crate::domain::trial::{TrialRun, standing};
 use crate::domain::{job as domain, job_event};
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -23,10 +24,10 @@ pub struct CreateFineTune {
     pub name: String,
     #[serde(default)]
     pub private: bool,
-    /// Keys left out take their defaults.
+    /// Keys left out take their defaults, which are other ones for texts than for images.
     #[serde(default)]
     #[schema(value_type = Object)]
-    pub recipe: Recipe,
+    pub recipe: Asked,
     /// Settings to try, of which the best is published: `{"settings": {"lr": [1e-4, 3e-4], "epochs": {"from": 5, "to": 20}},
     /// "samples": 8, "halving": true}`. Without `samples` every combination is tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,12 +50,19 @@ pub struct ReplayFineTune {
 pub struct Expected {
     /// More than one for a sweep.
     pub trials: u64,
+    /// Jobs that train: with halving a trial that goes on is run again with more epochs.
+    #[serde(default)]
+    pub runs: u64,
     /// Optimiser steps of all trials.
     pub steps: u64,
+    /// The most that one run takes.
     pub memory_bytes: u64,
     pub scratch_bytes: u64,
-    /// If this machine were an old one.
+    /// If this machine were an old one, of all runs one after the other.
     pub seconds_at_most: f64,
+    /// All of it in words.
+    #[serde(default)]
+    pub sentence: String,
 }
 
 /// The same job once more.
@@ -87,6 +95,12 @@ pub struct CreateEmbedding {
 pub struct Job {
     pub id: String,
     pub owner: String,
+    /// The sweep that it is a trial of
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Of a sweep that is asked for by its id: the jobs of its trials
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Trial>,
     /// `fine-tune`, `embed` ...
     #[serde(default = "fine_tune")]
     pub kind: String,
@@ -136,6 +150,54 @@ pub struct Job {
     pub finished: Option<String>,
 }
 
+/// A run of one of a sweep's trials, which is a job of its own.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Trial {
+    pub job: String,
+    /// From 1, in the order of the sweep.
+    pub trial: u32,
+    /// What it tries, for people: `epochs=5, lr=0.001`
+    pub settings: String,
+    /// Of a halving, from 1: each rung gives its trials more epochs.
+    pub rung: u32,
+    pub epochs: u32,
+    pub state: String,
+    /// What trials are compared by
+    pub measure: String,
+    /// On the validation items, once it has come to its end
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
+    /// Of those that have ended
+    #[serde(default)]
+    pub best: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Job {
+    /// With the runs of a sweep's trials.
+    pub fn with_trials(job: domain::Job, runs: Vec<TrialRun>) -> Job {
+        let measure = job.measure();
+        let best = standing(&runs, measure.rises).first().map(|run| run.job.clone());
+        let trial = |run: TrialRun| Trial {
+            best: best.as_ref() == Some(&run.job),
+            job: run.job.to_string(),
+            trial: run.number,
+            settings: run.settings,
+            rung: run.rung + 1,
+            epochs: run.epochs,
+            state: run.state.to_string(),
+            measure: measure.key.into(),
+            reached: run.reached,
+            loss: run.loss,
+            error: run.error,
+        };
+        Job { children: runs.into_iter().map(trial).collect(), ..Job::from(job) }
+    }
+}
+
 fn fine_tune() -> String {
     "fine-tune".into()
 }
@@ -178,6 +240,8 @@ impl From<domain::Job> for Job {
         Job {
             id: j.id.to_string(),
             owner: j.owner_name,
+            parent: j.parent.map(|parent| parent.to_string()),
+            children: Vec::new(),
             kind,
             title: j.work.title(),
             base: first(RepoKind::Model),

@@ -2,7 +2,9 @@
 //! digests 64 hex digits. Unknown keys in requests are refused, in answers ignored (a newer server may say more).
 
 pub mod audit;
+pub mod compare;
 pub mod doctor;
+pub mod embeddings;
 pub mod error;
 pub mod evaluations;
 pub mod files;
@@ -10,12 +12,16 @@ pub mod hf;
 pub mod hf_discussions;
 pub mod hf_write;
 pub mod jobs;
+pub mod library;
 pub mod mirrors;
 pub mod predict;
+pub mod previews;
 pub mod recommend;
 pub mod repos;
 pub mod saved_model;
 pub mod users;
+pub mod webhooks;
+pub mod words;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

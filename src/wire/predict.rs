@@ -6,7 +6,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::answers::{Answers, MOST_ITEMS};
+use crate::domain::answers::{Answers, MOST_ITEMS, Tokens};
 use crate::domain::prediction::{Answer, Answered, Head};
 
 /// Several items in one body, or a whole data set. One of the two.
@@ -16,6 +16,12 @@ pub struct AskedAbout {
     /// At most 1,024.
     #[serde(default, deserialize_with = "few", skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemSent>,
+    /// Texts as they are, for models that read them; at most 1,024 with the items.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<String>,
+    /// Pairs of texts, each an item: for models that compare two texts or read both as one; at most 1,024 with the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<Vec<String>>,
     /// `namespace/name[@revision]`: a job, which leaves its answers as a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
@@ -96,7 +102,7 @@ pub struct AnsweredItems {
     items: Vec<AnsweredItem>,
 }
 
-/// One of `classes`, `values`, `heads`, `features` or `error`.
+/// One of `classes`, `values`, `heads`, `anomaly`, `features` or `error`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "says in the description of the API what `Answers` writes")]
 struct AnsweredItem {
@@ -104,7 +110,9 @@ struct AnsweredItem {
     classes: Option<Vec<ClassScore>>,
     values: Option<Vec<NamedValue>>,
     heads: Option<Vec<HeadAnswer>>,
+    anomaly: Option<AnomalyScore>,
     features: Option<Vec<f32>>,
+    tokens: Option<TokensRead>,
     known: Option<bool>,
     unknown_score: Option<f32>,
     unknown_threshold: Option<f32>,
@@ -132,6 +140,23 @@ pub struct Embedding {
     pub model: String,
     /// The pooled features.
     pub features: Vec<f32>,
+    /// Of a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<TokensRead>,
+}
+
+/// How much of a text was read: a network takes so many tokens, and what is longer loses its end.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub struct TokensRead {
+    pub read: usize,
+    /// That the whole text has.
+    pub of: usize,
+}
+
+impl From<Tokens> for TokensRead {
+    fn from(Tokens { read, of }: Tokens) -> TokensRead {
+        TokensRead { read, of }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -147,6 +172,9 @@ pub struct Prediction {
     /// Of a model with several heads, what each says; left out by others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub heads: Vec<HeadAnswer>,
+    /// Of a model that tells anomalies from good items; left out by others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anomaly: Option<AnomalyScore>,
     /// Whether the item is of a kind that the model was trained on; left out by models that cannot tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<bool>,
@@ -155,6 +183,16 @@ pub struct Prediction {
     pub unknown_score: Option<f32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_threshold: Option<f32>,
+}
+
+/// How unlike the good items an item is.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AnomalyScore {
+    /// 0 is like a good item, 1 like none.
+    pub score: f32,
+    /// A score above it is called an anomaly.
+    pub threshold: f32,
+    pub is_anomaly: bool,
 }
 
 /// What one of several heads says.
@@ -185,6 +223,7 @@ impl Prediction {
             classes: classes(answer),
             values: values(answer),
             heads: answer.heads().iter().map(head).collect(),
+            anomaly: answer.anomaly().map(|a| AnomalyScore { score: a.score, threshold: a.threshold, is_anomaly: a.is_anomaly }),
             known: familiarity.map(|familiarity| familiarity.known),
             unknown_score: familiarity.map(|familiarity| familiarity.unknown_score),
             unknown_threshold: familiarity.map(|familiarity| familiarity.unknown_threshold),

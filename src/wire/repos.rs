@@ -83,6 +83,10 @@ pub struct Facts {
     #[serde(skip_serializing_if = "Value::is_null")]
     pub dataset_report: Value,
     pub warnings: Vec<String>,
+    /// Nothing is published, and the library's index says all this: `not-fetched`, or `facts-only` where the index names no place its
+    /// files could be fetched from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listing: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -250,6 +254,7 @@ impl From<domain::Facts> for Facts {
             samples: f.samples,
             dataset_report: serde_json::from_str(&f.dataset_report).unwrap_or(Value::Null),
             warnings: f.warnings,
+            listing: f.listing.map(|listing| listing.to_string()),
         }
     }
 }

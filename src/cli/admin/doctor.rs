@@ -7,7 +7,9 @@ use super::super::{Output, Result};
 use crate::app::Administration;
 use crate::config::Config;
 
-/// Look for what in the set-up needs a person: names that clash, files that others can read
+/// Look for what in the set-up of this server needs a person: names that clash, files that others can read
+///
+/// It looks at the server. What is wrong with a data set is told by `hub doctor NAME`.
 #[derive(Debug, Args)]
 #[command(after_help = "Reads the settings as 'hub serve' would: give it the same file and environment. It changes nothing.\n\
     What it finds is for a person to judge: the exit code is 0.")]

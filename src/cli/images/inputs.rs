@@ -1,6 +1,7 @@
-//! What images a command is about: files, the images of folders, those of archives. They are listed first and read when their
-//! turn comes.
+//! What items a command is about: files, those of folders and of archives, texts, the lines of files. They are listed first and read when
+//! their turn comes.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,11 +15,18 @@ use crate::domain::answers::Reason;
 const MOST_ITEMS: usize = 32;
 const MOST_BYTES: u64 = 16 << 20;
 
-/// One image.
+/// Largest file of lines, and most bytes of standard input.
+const MOST_TEXT_BYTES: u64 = 1 << 30;
+/// Characters of a text that name it.
+const NAME_CHARACTERS: usize = 60;
+
+/// One item.
 #[derive(Debug, Clone)]
 pub struct Input {
-    /// The path as it was typed, or the path in the folder or archive.
+    /// The path as it was typed, or the path in the folder or archive; of a text its beginning.
     pub name: String,
+    /// The text itself, where it was given as one.
+    pub text: Option<Arc<str>>,
     place: Place,
     bytes: u64,
 }
@@ -27,9 +35,19 @@ pub struct Input {
 enum Place {
     File(PathBuf),
     Within(Arc<Items>, usize),
+    Given(Bytes),
 }
 
 impl Input {
+    pub fn of_text(text: String) -> Input {
+        let mut name: String = text.chars().take(NAME_CHARACTERS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if text.chars().nth(NAME_CHARACTERS).is_some() {
+            name.push('…');
+        }
+        let given = Bytes::copy_from_slice(text.as_bytes());
+        Input { name, bytes: given.len() as u64, place: Place::Given(given), text: Some(text.into()) }
+    }
+
     /// Its bytes, or why there are none.
     pub fn read(&self) -> std::result::Result<Bytes, Reason> {
         let failed = |code: &str, why: String| Reason { code: code.into(), message: why };
@@ -38,22 +56,45 @@ impl Input {
                 Ok(bytes) => Ok(bytes.into()),
                 Err(e) => Err(failed("file", format!("it cannot be read: {e}"))),
             },
+            Place::Given(bytes) => Ok(bytes.clone()),
             Place::Within(items, at) => items.read(*at).map_err(|e| failed(e.code(), e.to_string())),
         }
     }
 }
 
-/// All images that these paths name.
-pub fn all(paths: &[PathBuf], limits: &Limits) -> Result<Vec<Input>> {
+/// A folder or an archive of labelled examples, read as the files of a published data set are.
+pub fn labelled(path: &Path) -> Source {
+    if path.is_file() {
+        return Source::Archive(path.to_owned());
+    }
+    let files = walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name().into_iter().filter_map(std::result::Result::ok);
+    let named = |file: walkdir::DirEntry| {
+        let name = file.path().strip_prefix(path).ok()?.to_str()?.replace('\\', "/");
+        file.file_type().is_file().then(|| (name, file.path().to_owned()))
+    };
+    Source::Files(files.filter_map(named).collect())
+}
+
+/// All items that these paths name; with `by_line` every line of the files is one.
+pub fn all(paths: &[PathBuf], by_line: bool, limits: &Limits) -> Result<Vec<Input>> {
     let mut inputs = Vec::new();
     for path in paths {
         let shown = path.display().to_string();
+        if by_line {
+            inputs.extend(lines(path)?.into_iter().map(Input::of_text));
+            continue;
+        }
+        if shown == "-" {
+            let given: Bytes = read_all(path)?.into();
+            inputs.push(Input { name: shown, text: None, bytes: given.len() as u64, place: Place::Given(given) });
+            continue;
+        }
         let source = match path {
             path if path.is_dir() => Source::Folder(path.clone()),
             path if is_archive(&shown) && path.is_file() => Source::Archive(path.clone()),
             path => {
                 let bytes = std::fs::metadata(path).map_or(0, |about| about.len());
-                inputs.push(Input { name: shown, place: Place::File(path.clone()), bytes });
+                inputs.push(Input { name: shown, text: None, place: Place::File(path.clone()), bytes });
                 continue;
             }
         };
@@ -67,10 +108,35 @@ fn within(path: &Path, source: &Source, limits: &Limits) -> Result<Vec<Input>> {
     let items = Arc::new(Items::open(source, limits).map_err(refused)?);
     let input = |(at, name): (usize, &str)| Input {
         name: path.join(name).display().to_string(),
+        text: None,
         place: Place::Within(items.clone(), at),
         bytes: items.size(at),
     };
     Ok(items.paths().enumerate().map(input).collect())
+}
+
+/// A whole file, or standard input.
+fn read_all(path: &Path) -> Result<Vec<u8>> {
+    let failed = |e| CliError::new(1, "file", format!("{}: it cannot be read: {e}", path.display()), "check the path");
+    let reader: Box<dyn std::io::Read> = match path.to_str() {
+        Some("-") => Box::new(std::io::stdin()),
+        _ => Box::new(std::fs::File::open(path).map_err(failed)?),
+    };
+    let mut bytes = Vec::new();
+    reader.take(MOST_TEXT_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MOST_TEXT_BYTES {
+        return Err(CliError::usage(format!("{} has more than {MOST_TEXT_BYTES} bytes", path.display()), "give it in parts"));
+    }
+    Ok(bytes)
+}
+
+/// The lines of a file of UTF-8, or of standard input.
+pub fn lines(path: &Path) -> Result<Vec<String>> {
+    let text = String::from_utf8(read_all(path)?).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        CliError::new(1, "encoding", format!("{}: at byte {at}: this is not UTF-8", path.display()), "save the texts as UTF-8")
+    })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).lines().map(str::to_owned).collect())
 }
 
 /// In the order they came, as many together as are asked about at once.
@@ -96,10 +162,29 @@ mod tests {
 
     #[test]
     fn parts_are_bounded_in_items_and_bytes() {
-        let input = |bytes: u64| Input { name: String::new(), place: Place::File(PathBuf::new()), bytes };
+        let input = |bytes: u64| Input { name: String::new(), text: None, place: Place::File(PathBuf::new()), bytes };
         let sizes = |inputs: Vec<Input>| in_parts(inputs).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(sizes((0..70).map(|_| input(1)).collect()), [32, 32, 6]);
         assert_eq!(sizes(vec![input(10 << 20), input(10 << 20), input(1), input(900 << 20), input(1)]), [1, 2, 1, 1]);
         assert_eq!(sizes(vec![]), [0; 0]);
+    }
+
+    #[test]
+    fn texts_are_named_by_their_beginning() {
+        assert_eq!(Input::of_text("a\tcat".into()).name, "a cat");
+        let long = Input::of_text("é".repeat(61));
+        assert_eq!((long.name.chars().count(), long.bytes), (61, 122));
+        assert_eq!(long.read().unwrap(), "é".repeat(61).as_bytes());
+    }
+
+    #[test]
+    fn lines_are_texts_of_their_own() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "\u{feff}one\r\n\ntwo").unwrap();
+        assert_eq!(lines(file.path()).unwrap(), ["one", "", "two"]);
+        let inputs = all(&[file.path().to_owned()], true, &Limits::default()).unwrap();
+        assert_eq!(inputs.iter().map(|input| input.text.as_deref()).collect::<Vec<_>>(), [Some("one"), Some(""), Some("two")]);
+        std::fs::write(file.path(), b"Gr\xfc").unwrap();
+        assert!(lines(file.path()).unwrap_err().message.contains("at byte 2"));
     }
 }

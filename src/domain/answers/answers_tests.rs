@@ -23,7 +23,7 @@ fn classes() -> Answers {
 }
 
 fn features() -> Answers {
-    of(Content::Features { features: vec![1.0, -2.5] }, Content::Features { features: vec![0.0, 3.0] })
+    of(Content::features_of(vec![1.0, -2.5]), Content::features_of(vec![0.0, 3.0]))
 }
 
 fn text(answers: &Answers, format: Format) -> String {
@@ -67,12 +67,38 @@ fn npy_is_numpys_and_rows_without_an_answer_are_nan() {
     assert_eq!((&numbers[..2], &numbers[4..]), (&[1.0, -2.5][..], &[0.0, 3.0][..]));
     assert!(numbers[2].is_nan() && numbers[3].is_nan());
     // Classes stand in the order of the head's rows, whichever is the likeliest.
-    let matrix = classes().matrix();
-    assert_eq!(
-        (matrix.name, &matrix.values[..3], &matrix.values[6..]),
-        ("probabilities", &[0.25, 0.0, 0.75][..], &[0.5, 0.375, 0.125][..])
-    );
-    assert_eq!(matrix.columns, ["red", "green", "blue"]);
+    let written = classes().write(Format::Npy).unwrap();
+    let numbers: Vec<f32> = written[128..].chunks_exact(4).map(|n| f32::from_le_bytes(n.try_into().unwrap())).collect();
+    assert_eq!((&numbers[..3], &numbers[6..]), (&[0.25, 0.0, 0.75][..], &[0.5, 0.375, 0.125][..]));
+}
+
+#[test]
+fn rows_written_as_they_come_are_those_written_at_once() {
+    // A shape that was known beforehand, from an answer with every class.
+    for answers in [classes(), features()] {
+        let shape = Shape::of(std::iter::once(&answers.items[0].content));
+        for format in Format::ALL {
+            let mut bytes = Vec::new();
+            let room = || Ok(Box::new(std::io::Cursor::new(Vec::new())) as Box<dyn Spool>);
+            let mut writer = Writer::begin(format, &answers.model, (shape.clone(), answers.items.len()), &mut bytes, room).unwrap();
+            answers.items.iter().for_each(|item| writer.add(item.clone()).unwrap());
+            writer.finish().unwrap();
+            assert_eq!(bytes, answers.write(format).unwrap(), "{}", format.as_str());
+        }
+    }
+    let few = Shape::of(std::iter::once(&classes().items[0].content)).told(1);
+    assert_eq!((few.ranks, few.width), (1, 3), "fewer are told, and the columns of a matrix stay");
+}
+
+#[test]
+fn anomalies_are_numbers_in_every_form() {
+    use crate::domain::prediction::Anomaly;
+    let judged = |score: f32| Content::Answer(Answer::Anomaly(Anomaly { score, threshold: 0.5, is_anomaly: score > 0.5 }).into());
+    let answers = of(judged(0.25), judged(0.75));
+    let lines = "name,score,threshold,is_anomaly,error\na.png,0.25,0.5,0,\n\"b,\"\"x\"\".png\",,,,it is no image\nc.png,0.75,0.5,1,\n";
+    assert_eq!(text(&answers, Format::Csv), lines);
+    let json: serde_json::Value = serde_json::from_str(&text(&answers, Format::Json)).unwrap();
+    assert_eq!(json["items"][2]["anomaly"], serde_json::json!({"score": 0.75, "threshold": 0.5, "is_anomaly": true}));
 }
 
 #[test]

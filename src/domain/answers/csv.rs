@@ -1,38 +1,49 @@
 //! Answers as CSV: a line an item. Of classes `label` and `probability` of the likeliest, then `label_2`, `probability_2` and so on;
 //! of numbers a column each; of features `f0`, `f1` ...; of models that can tell, `known` and `unknown_score`; what kept an item from an answer stands in `error`.
 
-use csv::Writer;
+use std::io::{self, Write};
 
-use super::{Answers, Said};
+use super::shape::Kind;
+use super::writer::Form;
+use super::{Said, Shape};
 use crate::domain::prediction::{Answer, Class};
 
-pub(super) fn write(answers: &Answers) -> Result<Vec<u8>, String> {
-    let matrix = answers.matrix();
-    let classes = |item: &Said| item.content.answer().map_or(0, |answer| answer.classes().len());
-    let most = answers.items.iter().map(classes).max().unwrap_or(0);
-    let columns: Vec<String> = match matrix.name {
-        "probabilities" => (1..=most).flat_map(|rank| ["label", "probability"].map(|what| ranked(what, rank))).collect(),
-        "values" => matrix.columns.clone(),
-        _ => (0..matrix.width).map(|at| format!("f{at}")).collect(),
-    };
-    let mut writer = Writer::from_writer(Vec::new());
-    let failed = |e: csv::Error| e.to_string();
-    let judged = answers.items.iter().any(|item| item.content.familiarity().is_some());
-    let familiar: &[&str] = if judged { &["known", "unknown_score"] } else { &[] };
-    let header = std::iter::once("name").chain(columns.iter().map(String::as_str)).chain(familiar.iter().copied()).chain(["error"]);
-    writer.write_record(header).map_err(failed)?;
-    for (at, item) in answers.items.iter().enumerate() {
-        let cells: Vec<String> = match matrix.name {
-            "probabilities" => ranks(item.content.answer(), most),
-            _ => matrix.values[at * matrix.width..][..matrix.width].iter().map(|value| number(*value)).collect(),
+pub(super) struct Csv<'a> {
+    writer: csv::Writer<&'a mut (dyn Write + Send)>,
+}
+
+impl<'a> Csv<'a> {
+    pub fn begin(shape: &Shape, out: &'a mut (dyn Write + Send)) -> io::Result<Csv<'a>> {
+        let mut writer = csv::Writer::from_writer(out);
+        let columns: Vec<String> = match shape.kind {
+            Kind::Probabilities => (1..=shape.ranks).flat_map(|rank| ["label", "probability"].map(|what| ranked(what, rank))).collect(),
+            Kind::Values => shape.columns.clone(),
+            Kind::Features => (0..shape.width).map(|at| format!("f{at}")).collect(),
         };
-        let error = item.reason().map_or("", |reason| reason.message.as_str());
-        let familiarity = familiar.iter().zip(told(item)).map(|(_, cell)| cell).collect::<Vec<_>>();
-        let cells = cells.iter().chain(&familiarity).map(String::as_str);
-        let record = std::iter::once(item.name.as_str()).chain(cells).chain([error]);
-        writer.write_record(record).map_err(failed)?;
+        let familiar: &[&str] = if shape.judged { &["known", "unknown_score"] } else { &[] };
+        let header = std::iter::once("name").chain(columns.iter().map(String::as_str)).chain(familiar.iter().copied()).chain(["error"]);
+        writer.write_record(header)?;
+        Ok(Csv { writer })
     }
-    writer.into_inner().map_err(|e| e.to_string())
+}
+
+impl Form for Csv<'_> {
+    fn add(&mut self, shape: &Shape, item: Said) -> io::Result<()> {
+        let mut cells: Vec<String> = match shape.kind {
+            Kind::Probabilities => ranks(item.content.answer(), shape.ranks),
+            _ => shape.row(&item).into_iter().map(number).collect(),
+        };
+        if shape.judged {
+            cells.extend(told(&item));
+        }
+        let error = item.reason().map_or("", |reason| reason.message.as_str());
+        let record = std::iter::once(item.name.as_str()).chain(cells.iter().map(String::as_str)).chain([error]);
+        Ok(self.writer.write_record(record)?)
+    }
+
+    fn finish(mut self: Box<Self>, _shape: &Shape) -> io::Result<()> {
+        self.writer.flush()
+    }
 }
 
 fn ranked(what: &str, rank: usize) -> String {

@@ -6,20 +6,20 @@ mod format;
 mod npy;
 mod parquet;
 mod safetensors;
-
-use std::collections::HashMap;
+mod shape;
+mod writer;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::format::Format;
-use super::prediction::{Answer, Answered, Familiarity, Head};
+pub use self::npy::header as npy_header;
+pub use self::shape::Shape;
+pub use self::writer::{Spool, Writer};
+use super::prediction::{Answer, Answered, Familiarity};
 
 /// Items of one request that is waited for, and their bytes all together, unpacked. More is a job's work.
 pub const MOST_ITEMS: usize = 1_024;
 pub const MOST_BYTES: usize = 64 << 20;
-
-/// Columns of a matrix; whoever answers may be a stranger's hub.
-const MOST_COLUMNS: usize = 1 << 16;
 
 /// All rows of one question.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,8 +47,20 @@ pub enum Content {
     },
     Features {
         features: Vec<f32>,
+        /// Of a text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tokens: Option<Tokens>,
     },
     Answer(Answered),
+}
+
+/// How much of a text was read: a network takes so many tokens, and what is longer loses its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokens {
+    /// With those that the tokenizer frames it by.
+    pub read: usize,
+    /// That the whole has.
+    pub of: usize,
 }
 
 /// Why there is no answer.
@@ -56,17 +68,6 @@ pub enum Content {
 pub struct Reason {
     pub code: String,
     pub message: String,
-}
-
-/// The answers as numbers, row by row; NaN where there is none.
-#[derive(Debug, Clone, PartialEq)]
-struct Matrix {
-    /// What the numbers are.
-    name: &'static str,
-    width: usize,
-    values: Vec<f32>,
-    /// Names of the columns, as far as the answers tell them.
-    columns: Vec<String>,
 }
 
 impl Said {
@@ -83,9 +84,14 @@ impl Said {
 }
 
 impl Content {
+    /// The features of an item that is no text.
+    pub fn features_of(features: Vec<f32>) -> Content {
+        Content::Features { features, tokens: None }
+    }
+
     fn features(&self) -> Option<&[f32]> {
         match self {
-            Content::Features { features } => Some(features),
+            Content::Features { features, .. } => Some(features),
             _ => None,
         }
     }
@@ -116,95 +122,18 @@ impl Answers {
     /// # Errors
     /// In words, what the form cannot hold.
     pub fn write(&self, format: Format) -> Result<Vec<u8>, String> {
-        match format {
-            Format::Json => serde_json::to_vec(self).map_err(|e| e.to_string()),
-            Format::Csv => csv::write(self),
-            Format::Npy => Ok(npy::write(self)),
-            Format::Safetensors => safetensors::write(self),
-            Format::Parquet => parquet::write(self),
-        }
+        let mut bytes = Vec::new();
+        self.write_into(format, &mut bytes).map_err(|e| e.to_string())?;
+        Ok(bytes)
     }
 
-    /// Features, else the scores of the classes in the order of the head's rows, else the numbers of the answers. Of classes
-    /// that were left out of an answer nothing is known.
-    fn matrix(&self) -> Matrix {
-        let answers = || self.items.iter().filter_map(|item| item.content.answer());
-        if answers().any(|answer| !answer.classes().is_empty()) {
-            let columns = class_columns(answers());
-            let row = |item: &Said, row: &mut [f32]| {
-                for class in item.content.answer().map_or(&[][..], Answer::classes) {
-                    if let Some(cell) = row.get_mut(class.index) {
-                        *cell = class.probability;
-                    }
-                }
-            };
-            return self.filled("probabilities", columns.len(), columns, row);
-        }
-        if answers().any(|answer| !answer.values().is_empty()) {
-            let widest = answers().map(Answer::values).max_by_key(|values| values.len()).unwrap_or_default();
-            let columns: Vec<String> = widest.iter().map(|value| value.name.clone()).collect();
-            let row = |item: &Said, row: &mut [f32]| {
-                let values = item.content.answer().map_or(&[][..], Answer::values);
-                row.iter_mut().zip(values).for_each(|(cell, value)| *cell = value.value);
-            };
-            return self.filled("values", columns.len(), columns, row);
-        }
-        if answers().any(|answer| !answer.heads().is_empty()) {
-            let mut columns: Vec<String> = Vec::new();
-            for (name, _) in answers().flat_map(of_heads) {
-                if columns.len() < MOST_COLUMNS && !columns.contains(&name) {
-                    columns.push(name);
-                }
-            }
-            let places: HashMap<String, usize> = columns.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
-            let row = |item: &Said, row: &mut [f32]| {
-                let found = item.content.answer().map(of_heads).unwrap_or_default();
-                found.into_iter().for_each(|(name, value)| {
-                    if let Some(at) = places.get(&name) {
-                        row[*at] = value
-                    }
-                });
-            };
-            return self.filled("values", columns.len(), columns, row);
-        }
-        let width = self.items.iter().filter_map(|item| item.content.features()).map(<[f32]>::len).max().unwrap_or(0);
-        let row = |item: &Said, row: &mut [f32]| {
-            row.iter_mut().zip(item.content.features().unwrap_or_default()).for_each(|(cell, value)| *cell = *value);
-        };
-        self.filled("features", width, Vec::new(), row)
+    fn write_into(&self, format: Format, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+        let shape = Shape::of(self.items.iter().map(|item| &item.content));
+        let room = || Ok(Box::new(std::io::Cursor::new(Vec::new())) as Box<dyn Spool>);
+        let mut writer = Writer::begin(format, &self.model, (shape, self.items.len()), bytes, room)?;
+        self.items.iter().try_for_each(|item| writer.add(item.clone()))?;
+        writer.finish()
     }
-
-    fn filled(&self, name: &'static str, width: usize, columns: Vec<String>, fill: impl Fn(&Said, &mut [f32])) -> Matrix {
-        let mut values = vec![f32::NAN; width * self.items.len()];
-        if width > 0 {
-            self.items.iter().zip(values.chunks_exact_mut(width)).for_each(|(item, row)| fill(item, row));
-        }
-        Matrix { name, width, values, columns }
-    }
-}
-
-/// Numbers of several heads under names of their own: `colour: red` for the probability of a class, `size` for a number.
-fn of_heads(answer: &Answer) -> Vec<(String, f32)> {
-    let of = |head: &Head| {
-        let classes = head.answer.classes().iter().map(|class| (format!("{}: {}", head.name, class.label), class.probability));
-        let values = head.answer.values().iter().map(|value| (head.name.clone(), value.value));
-        classes.chain(values).collect::<Vec<_>>()
-    };
-    answer.heads().iter().flat_map(of).collect()
-}
-
-/// The label of each row of the head; empty for those that no answer names.
-fn class_columns<'a>(answers: impl Iterator<Item = &'a Answer>) -> Vec<String> {
-    let mut columns = Vec::new();
-    for class in answers.flat_map(Answer::classes).filter(|class| class.index < MOST_COLUMNS) {
-        if columns.len() <= class.index {
-            columns.resize(class.index + 1, String::new());
-        }
-        if columns[class.index].is_empty() {
-            columns[class.index].clone_from(&class.label);
-        }
-    }
-    columns
 }
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ pub struct Change {
     pub default: Value,
 }
 
-/// What differs from the defaults, in the order of the recipe.
+/// What differs from the defaults for its items, in the order of the recipe.
 pub fn changes(recipe: &Recipe) -> Vec<Change> {
     let json = |recipe: &Recipe| serde_json::to_value(recipe).unwrap_or_default();
     let mut found = Vec::new();
-    compare("", &json(recipe), &json(&Recipe::default()), &mut found);
+    compare("", &json(recipe), &json(&Recipe::usual(recipe.modality)), &mut found);
     found
 }
 

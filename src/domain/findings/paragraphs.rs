@@ -13,7 +13,9 @@ pub fn paragraphs(findings: &Findings) -> String {
         }
     };
     tell("From random weights", findings.comparison.as_ref().map(|comparison| comparison.sentence.clone()));
+    tell("Learning rate", findings.rate.as_ref().map(|rate| rate.sentence.clone()));
     tell("Calibration", findings.calibration.as_ref().map(Calibration::sentence));
+    tell("Scores", findings.anomalies.as_ref().map(|anomalies| format!("{}\n\n{}", anomalies.sentence(), anomalies.table())));
     tell("Unknown items", findings.reject.as_ref().map(Reject::sentence));
     tell("Speed", findings.throughput.as_ref().map(speed));
     text

@@ -33,8 +33,25 @@ pub fn paired(differences: &[f64]) -> Option<Spread> {
     if differences.len() < 2 {
         return None;
     }
+    Some(Spread::of(mean, mean, student(n - 1.0, &BOTH_SIDES) * standard_error(differences, mean)))
+}
+
+/// Whether a mean gain as large as that of these item-wise differences comes of chance alone in fewer than one of ten such measurements,
+/// by Student's t from one side. Squared errors are lopsided: where a few items make the gain they make the spread as well, so that
+/// such a gain is called likely less often than that, not more (Johnson 1978).
+pub fn is_likely_gain(differences: &[f64]) -> bool {
+    let n = differences.len() as f64;
+    if differences.len() < 2 || differences.iter().any(|difference| !difference.is_finite()) {
+        return false;
+    }
+    let mean = differences.iter().sum::<f64>() / n;
+    mean > 0.0 && mean > student(n - 1.0, &ONE_SIDE) * standard_error(differences, mean)
+}
+
+fn standard_error(differences: &[f64], mean: f64) -> f64 {
+    let n = differences.len() as f64;
     let variance = differences.iter().map(|difference| (difference - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    Some(Spread::of(mean, mean, student(n - 1.0) * (variance / n).sqrt()))
+    (variance / n).sqrt()
 }
 
 fn count(differences: &[f64], value: f64) -> f64 {
@@ -72,20 +89,33 @@ pub fn mean_recall(differences: &[f64], groups: &[u32]) -> Option<Spread> {
     Some(Spread::of(mean, middle, Z * variance.sqrt()))
 }
 
-/// The 97.5 % point of Student's t with so many degrees of freedom, from the normal's by its Cornish-Fisher expansion (Abramowitz and
-/// Stegun 26.7.5); of one and two, where that falls short, exactly.
-fn student(degrees: f64) -> f64 {
+/// A point of the normal, and the same of Student's t with one and two degrees of freedom.
+struct Point {
+    normal: f64,
+    one: f64,
+    two: f64,
+}
+
+/// 2.5 % lie beyond it, on each side.
+const BOTH_SIDES: Point = Point { normal: Z, one: 12.706, two: 4.303 };
+/// A tenth lies beyond it, on one side.
+const ONE_SIDE: Point = Point { normal: 1.281_552, one: 3.078, two: 1.886 };
+
+/// That point of Student's t with so many degrees of freedom, from the normal's by its Cornish-Fisher expansion (Abramowitz and Stegun
+/// 26.7.5); of one and two, where that falls short, exactly.
+fn student(degrees: f64, point: &Point) -> f64 {
     if degrees < 1.5 {
-        return 12.706;
+        return point.one;
     }
     if degrees < 2.5 {
-        return 4.303;
+        return point.two;
     }
-    let power = |exponent: i32| Z.powi(exponent);
-    let first = (power(3) + Z) / 4.0;
-    let second = (5.0 * power(5) + 16.0 * power(3) + 3.0 * Z) / 96.0;
-    let third = (3.0 * power(7) + 19.0 * power(5) + 17.0 * power(3) - 15.0 * Z) / 384.0;
-    Z + first / degrees + second / degrees.powi(2) + third / degrees.powi(3)
+    let z = point.normal;
+    let power = |exponent: i32| z.powi(exponent);
+    let first = (power(3) + z) / 4.0;
+    let second = (5.0 * power(5) + 16.0 * power(3) + 3.0 * z) / 96.0;
+    let third = (3.0 * power(7) + 19.0 * power(5) + 17.0 * power(3) - 15.0 * z) / 384.0;
+    z + first / degrees + second / degrees.powi(2) + third / degrees.powi(3)
 }
 
 #[cfg(test)]
@@ -115,8 +145,30 @@ mod tests {
         let reach = (5.0f64 / 3.0 / 4.0).sqrt() * 3.182;
         assert!((found.low - (2.5 - reach)).abs() < 0.02, "{found:?}");
         for (degrees, wanted) in [(1.0, 12.706), (2.0, 4.303), (4.0, 2.776), (10.0, 2.228), (100.0, 1.984)] {
-            assert!((student(degrees) - wanted).abs() < 0.01, "t({degrees}) = {}", student(degrees));
+            let found = student(degrees, &BOTH_SIDES);
+            assert!((found - wanted).abs() < 0.01, "t({degrees}) = {found}");
         }
+        for (degrees, wanted) in [(1.0, 3.078), (2.0, 1.886), (3.0, 1.638), (4.0, 1.533), (10.0, 1.372), (29.0, 1.311)] {
+            let found = student(degrees, &ONE_SIDE);
+            assert!((found - wanted).abs() < 0.01, "t({degrees}) = {found}");
+        }
+    }
+
+    #[test]
+    fn a_gain_is_likely_by_one_side_of_students_t() {
+        // Mean 1, deviation sqrt(20/3), four items: t is 1 / 1.291 = 0.775, and 1.638 would be enough.
+        assert!(!is_likely_gain(&[-2.0, 0.0, 2.0, 4.0]));
+        // Mean 2.5 of the same spread halved: 2.5 / 0.645 = 3.87.
+        assert!(is_likely_gain(&[1.0, 2.0, 3.0, 4.0]));
+        let with_gains = |gains: &[f64]| {
+            let mut all = vec![-1.0; 30 - gains.len()];
+            all.extend(gains);
+            is_likely_gain(&all)
+        };
+        assert!(!with_gains(&[900.0]), "one item of thirty is no evidence, however large its gain");
+        assert!(with_gains(&[300.0, 250.0, 350.0, 280.0, 320.0]));
+        assert!(!is_likely_gain(&[]) && !is_likely_gain(&[5.0]) && !is_likely_gain(&[1.0, f64::NAN]));
+        assert!(is_likely_gain(&[2.0, 2.0, 2.0]) && !is_likely_gain(&[0.0, 0.0]) && !is_likely_gain(&[-2.0, -2.0]));
     }
 
     #[test]

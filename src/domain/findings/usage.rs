@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::config::ModelConfig;
+use crate::domain::modality::Modality;
+
 /// A title and what to type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
@@ -9,20 +12,45 @@ pub struct Usage {
     pub code: String,
 }
 
+/// What is to be known of a model to say how it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Used {
+    #[serde(default)]
+    pub modality: Modality,
+    /// Whether another library loads it with its head: of images timm, of texts transformers.
+    #[serde(default)]
+    pub elsewhere: bool,
+}
+
+impl Used {
+    pub fn of(config: &ModelConfig, modality: Modality) -> Used {
+        Used { modality, elsewhere: config.loads_with_head().is_some() }
+    }
+}
+
 /// Of the model `name`; `address` is the hub's.
-pub fn usage(name: &str, address: &str) -> Vec<Usage> {
+pub fn usage(name: &str, address: &str, used: Used) -> Vec<Usage> {
     let of = |title: &str, code: String| Usage { title: title.into(), code };
-    vec![
-        of("In a shell", format!("hub predict photo.jpg --model {name}")),
-        of(
-            "Over HTTP",
-            format!("curl --data-binary @photo.jpg {address}/api/v1/models/{name}/predict -H \"Authorization: Bearer $HUB_TOKEN\""),
-        ),
-        of(
-            "In Python, with timm",
-            format!(
-                "# HF_ENDPOINT={address} in the environment\nimport timm\nmodel = timm.create_model(\"hf-hub:{name}\", pretrained=True).eval()\n# as a base for other classes:\nbase = timm.create_model(\"hf-hub:{name}\", pretrained=True, num_classes=3)"
-            ),
-        ),
-    ]
+    let (file, sent) = used.modality.sample();
+    let mut all = vec![
+        of("In a shell", format!("hub predict {file} --model {name}")),
+        of("Over HTTP", format!("curl {sent} {address}/api/v1/models/{name}/predict -H \"Authorization: Bearer $HUB_TOKEN\"")),
+    ];
+    all.extend(used.elsewhere.then(|| used.modality.in_python(name, address)).map(|(title, code)| of(title, code)));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn photos_are_asked_about_by_file_and_texts_by_what_they_say() {
+        let code = |used| usage("ada/net", "http://hub", used).into_iter().map(|usage| usage.code).collect::<Vec<_>>().join("\n");
+        let images = code(Used { modality: Modality::Image, elsewhere: true });
+        assert!(images.contains("hub predict photo.jpg --model ada/net") && images.contains("timm.create_model(\"hf-hub:ada/net\""));
+        let texts = code(Used { modality: Modality::Text, elsewhere: false });
+        assert!(texts.contains("text/plain") && !texts.contains("photo") && !texts.contains("timm"), "{texts}");
+        assert!(code(Used { modality: Modality::Text, elsewhere: true }).contains("AutoModelForSequenceClassification"));
+    }
 }

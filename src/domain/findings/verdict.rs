@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::statistics::{Spread, mean_recall, paired};
+use super::statistics::{Spread, is_likely_gain, mean_recall, paired};
 use crate::domain::task::{Measure, Task, Unit};
 
 /// What a run is held against.
@@ -67,6 +67,10 @@ pub struct Verdict {
     /// So few items that not even right answers alone could be told from chance.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub too_few: bool,
+    /// Of squared errors, of which a few large ones leave a wide interval: nine of ten such measurements would show a gain, which is
+    /// enough to publish.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub likely: bool,
     pub sentence: String,
 }
 
@@ -77,56 +81,71 @@ pub struct Scores<'a> {
     pub classes: Option<&'a [u32]>,
 }
 
+/// What two sets of answers to the same items are compared by.
+pub enum Basis<'a> {
+    /// Item by item, where the first measure is a mean over items.
+    Items(Scores<'a>),
+    /// The difference of the first measure over draws of the items (paired bootstrap, Efron 1979), above 0 where the run is better;
+    /// none where so few items, or so many, cannot be drawn.
+    Draws { spread: Option<Spread>, samples: u64 },
+}
+
+/// Fewer items than this say the same in too many draws for these to tell anything.
+const FEWEST_DRAWN: u64 = 10;
+
 impl Verdict {
-    /// Against always the same answer, item by item; `values` are the first measure of both.
-    pub fn against_baseline(task: Task, values: (f64, f64), scores: &Scores) -> Verdict {
-        let differences: Vec<f64> = scores.own.iter().zip(scores.other).map(|(own, other)| own - other).collect();
-        let spread = paired(&differences);
-        let by_class = scores.classes.and_then(|classes| mean_recall(&differences, classes));
-        let best: Vec<f64> = scores.other.iter().map(|other| 1.0 - other).collect();
-        let shares = task.primary().unit == Unit::Share;
-        let too_few = shares && paired(&best).is_none_or(|best| best.low <= 0.0);
-        let word = spread.map_or_else(|| crude(task.primary(), values), Word::of);
+    /// Of the first measure of both, and what they said about the same items.
+    pub fn of(against: Compared, task: Task, values: (f64, f64), basis: &Basis) -> Verdict {
+        let primary = task.primary();
+        let (spread, by_class, likely, samples) = match basis {
+            Basis::Items(scores) => {
+                let differences: Vec<f64> = scores.own.iter().zip(scores.other).map(|(own, other)| own - other).collect();
+                let by_class = scores.classes.filter(|_| primary.unit == Unit::Share);
+                let by_class = by_class.and_then(|classes| mean_recall(&differences, classes));
+                let likely = primary.is_of_squares() && is_likely_gain(&differences);
+                (paired(&differences), by_class, likely, differences.len() as u64)
+            }
+            Basis::Draws { spread, samples } => (spread.filter(|_| *samples >= FEWEST_DRAWN), None, false, *samples),
+        };
+        let too_few = against == Compared::Baseline && basis.is_too_few(primary);
+        let word = spread.map_or_else(|| crude(primary, values), Word::of);
         // A model that trades the most frequent class for the rare ones may lose right answers in all.
         let by_classes = word != Word::Better && by_class.is_some_and(|spread| spread.low > 0.0);
         let mut verdict = Verdict {
-            against: Compared::Baseline,
+            likely: likely && word == Word::NotBetter,
+            against,
             word: if by_classes { Word::Better } else { word },
             own: values.0,
             other: values.1,
             gain: spread.map(|spread| spread.mean),
             gain_95: spread.map(|spread| (spread.low, spread.high)),
             class_gain_95: by_class.map(|spread| (spread.low, spread.high)),
-            samples: differences.len() as u64,
+            samples,
             too_few,
             sentence: String::new(),
         };
-        verdict.sentence = verdict.said(task, by_classes);
+        let in_measure = matches!(basis, Basis::Draws { .. });
+        verdict.sentence = verdict.said(task, by_classes, in_measure);
         verdict
     }
 
-    /// Against the first measure that a probe reached on the same items; `interval` is that of the run's own.
-    pub fn against_probe(task: Task, values: (f64, f64), interval: Option<(f64, f64)>, samples: u64) -> Verdict {
-        let word = match interval {
-            Some((low, _)) if values.1 < low => Word::Better,
-            Some((_, high)) if values.1 > high => Word::Worse,
-            Some(_) => Word::NotBetter,
-            None => crude(task.primary(), values),
-        };
-        let (against, too_few) = (Compared::Probe, false);
-        let (gain, gain_95, class_gain_95, sentence) = (None, None, None, String::new());
-        let mut verdict =
-            Verdict { against, word, own: values.0, other: values.1, gain, gain_95, class_gain_95, samples, too_few, sentence };
-        verdict.sentence = verdict.said(task, false);
-        verdict
+    /// The same of a run that is the probe itself, because nothing it tried was better.
+    pub fn of_probe_itself(mut self) -> Verdict {
+        self.sentence += "; no epoch did better, so the probe is published";
+        self
+    }
+
+    /// Whether so many items say that it loses answers that what it is held against had.
+    pub fn is_worse(&self) -> bool {
+        self.word == Word::Worse
     }
 
     /// Whether the run says more than what it is held against, as far as so many items can tell.
     pub fn is_worth_it(&self) -> bool {
-        self.word == Word::Better || (self.too_few && self.gain.is_some_and(|gain| gain > 0.0))
+        self.word == Word::Better || self.likely || (self.too_few && self.gain.is_some_and(|gain| gain > 0.0))
     }
 
-    fn said(&self, task: Task, by_classes: bool) -> String {
+    fn said(&self, task: Task, by_classes: bool, in_measure: bool) -> String {
         let primary = task.primary();
         let what = match self.against {
             Compared::Baseline => task.about().baseline.1,
@@ -134,16 +153,36 @@ impl Verdict {
         };
         let (own, other) = (primary.show(self.own, 3), primary.show(self.other, 3));
         let mut text = format!("{} than {what}: {} {own} against {other} on {} images", self.word.as_str(), primary.title, self.samples);
-        if let (Some((low, high)), Unit::Share) = (self.gain_95, primary.unit) {
-            text += &format!(" (a gain of {:+.1} to {:+.1} points in 95 of 100 such measurements)", 100.0 * low, 100.0 * high);
+        match (self.gain_95, primary.unit) {
+            (Some((low, high)), Unit::Share) => {
+                text += &format!(" (a gain of {:+.1} to {:+.1} points in 95 of 100 such measurements)", 100.0 * low, 100.0 * high);
+            }
+            (Some((low, high)), _) if in_measure => text += &format!(" (a gain of {low:+.3} to {high:+.3} in 95 of 100 such measurements)"),
+            _ => {}
         }
         if let (true, Some((low, high))) = (by_classes, self.class_gain_95) {
             text += &format!(", and {:+.1} to {:+.1} points where every class weighs the same", 100.0 * low, 100.0 * high);
+        }
+        if self.likely {
+            text += "; more images would tell, and nine of ten such measurements would show a gain";
         }
         if self.too_few && self.word == Word::NotBetter {
             text += "; so few images cannot tell any model from chance";
         }
         text
+    }
+}
+
+impl Basis<'_> {
+    /// Whether not even right answers alone could be told from chance.
+    fn is_too_few(&self, primary: &Measure) -> bool {
+        match self {
+            Basis::Items(scores) => {
+                let best: Vec<f64> = scores.other.iter().map(|other| 1.0 - other).collect();
+                primary.unit == Unit::Share && paired(&best).is_none_or(|best| best.low <= 0.0)
+            }
+            Basis::Draws { samples, .. } => *samples < FEWEST_DRAWN,
+        }
     }
 }
 
@@ -163,7 +202,8 @@ mod tests {
 
     fn judged(own: &[f64], other: &[f64], classes: Option<&[u32]>) -> Verdict {
         let share = |scores: &[f64]| scores.iter().sum::<f64>() / scores.len() as f64;
-        Verdict::against_baseline(Task::Classification, (share(own), share(other)), &Scores { own, other, classes })
+        let basis = Basis::Items(Scores { own, other, classes });
+        Verdict::of(Compared::Baseline, Task::Classification, (share(own), share(other)), &basis)
     }
 
     #[test]
@@ -202,12 +242,48 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_is_held_against_the_runs_own_interval() {
-        let against = |other| Verdict::against_probe(Task::Classification, (0.9, other), Some((0.85, 0.94)), 100).word;
-        assert_eq!([against(0.8), against(0.9), against(0.95)], [Word::Better, Word::NotBetter, Word::Worse]);
-        let numbers = |own, other| Verdict::against_probe(Task::Regression, (own, other), None, 100);
-        assert_eq!((numbers(2.0, 3.0).word, numbers(3.0, 2.0).word), (Word::Better, Word::NotBetter));
-        let text = serde_json::to_value(numbers(3.0, 2.0)).unwrap();
+    fn a_probe_is_beaten_only_beyond_chance_too() {
+        let against = |own: &[f64], other: &[f64]| {
+            let basis = Basis::Items(Scores { own, other, classes: None });
+            Verdict::of(Compared::Probe, Task::Classification, (0.9, 0.8), &basis)
+        };
+        let words = [(95, 60), (80, 79), (60, 95)].map(|(own, other)| against(&scores(own, 100), &scores(other, 100)).word);
+        assert_eq!(words, [Word::Better, Word::NotBetter, Word::Worse]);
+        assert!(!against(&scores(4, 4), &scores(3, 4)).too_few, "a good probe leaves little to gain, which is no want of items");
+        let itself = against(&scores(80, 100), &scores(80, 100)).of_probe_itself();
+        assert!(itself.sentence.ends_with("the probe is published") && !itself.is_worse(), "{}", itself.sentence);
+        let text = serde_json::to_value(itself).unwrap();
         assert_eq!((&text["against"], &text["word"]), (&serde_json::json!("probe"), &serde_json::json!("not better")));
+    }
+
+    #[test]
+    fn of_numbers_a_gain_in_nine_of_ten_measurements_is_enough() {
+        // Errors of the mean are small but for a few items, as counts have it.
+        let other: Vec<f64> = (0..30).map(|item| if item == 0 { -3000.0 } else { -80.0 }).collect();
+        let judged = |left: f64| {
+            let own: Vec<f64> = other.iter().map(|error| error * left).collect();
+            Verdict::of(Compared::Baseline, Task::Regression, (1.0, 2.0), &Basis::Items(Scores { own: &own, other: &other, classes: None }))
+        };
+        let gained = judged(0.4);
+        assert!(gained.likely && gained.is_worth_it() && gained.word == Word::NotBetter, "{gained:?}");
+        assert!(gained.sentence.contains("nine of ten"), "{}", gained.sentence);
+        let lost = judged(1.4);
+        assert!(!lost.likely && !lost.is_worth_it(), "{lost:?}");
+        // As often a gain as a loss.
+        let own: Vec<f64> = other.iter().zip(0..).map(|(error, item)| if item % 2 == 0 { error * 0.9 } else { error * 1.1 }).collect();
+        let chance = Basis::Items(Scores { own: &own, other: &other, classes: None });
+        assert!(!Verdict::of(Compared::Baseline, Task::Regression, (2.0, 2.0), &chance).is_worth_it());
+    }
+
+    #[test]
+    fn measures_over_all_items_are_compared_by_draws() {
+        let label = Task::ALL.into_iter().find(|task| task.primary().unit == Unit::Score && task.primary().rises).unwrap();
+        let of = |spread, samples| Verdict::of(Compared::Baseline, label, (0.8, 0.5), &Basis::Draws { spread, samples });
+        let better = of(Some(Spread { mean: 0.3, low: 0.2, high: 0.4 }), 50);
+        assert!(better.word == Word::Better && better.sentence.contains("a gain of +0.200 to +0.400"), "{}", better.sentence);
+        assert_eq!(of(Some(Spread { mean: 0.3, low: -0.1, high: 0.4 }), 50).word, Word::NotBetter);
+        let few = of(Some(Spread { mean: 0.3, low: 0.3, high: 0.3 }), 4);
+        assert!(few.too_few && few.word == Word::Better && few.gain.is_none(), "the numbers alone decide: {few:?}");
+        assert_eq!(of(None, 1_000_000).word, Word::Better);
     }
 }

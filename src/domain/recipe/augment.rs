@@ -72,6 +72,11 @@ impl Default for Augment {
 }
 
 impl Augment {
+    /// No view but the plain one.
+    pub fn none() -> Augment {
+        Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() }
+    }
+
     pub(super) fn check(&self) -> Result<(), RecipeError> {
         range("augment.crop_min_area", self.crop_min_area, 0.05, 1.0)?;
         whole("augment.views", u64::from(self.views), 0, 32)?;

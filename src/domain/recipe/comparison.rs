@@ -27,6 +27,7 @@ impl Recipe {
             patience: 0,
             draws: 1,
             compare: Compare::None,
+            find_lr: false,
             ..self.clone()
         }
     }

@@ -1,19 +1,25 @@
 //! A recipe: everything that decides a fine-tune. The same recipe, seed and thread count give the same weights.
 
+mod asked;
 mod augment;
+#[cfg(test)]
+mod bounds_tests;
 mod comparison;
 mod optimizer;
 mod strategy;
 mod supervision;
+mod usual;
 
 use serde::{Deserialize, Serialize};
 
+pub use asked::Asked;
 pub use augment::{Augment, Policy};
 pub use comparison::Compare;
 pub use optimizer::{Optimizer, Precision, Schedule};
 pub use strategy::{ClassWeights, HeadSolver, Norm, Sampling, Strategy};
 pub use supervision::Unlabelled;
 
+use super::modality::Modality;
 use super::task::{Loss, Task};
 
 /// Every default names what it rests on; `docs/FINETUNE.md` lists the sources. What nothing but judgement speaks for
@@ -62,6 +68,9 @@ pub struct Recipe {
     /// `f32`. `bf16` is quicker where the processor multiplies it and changes the last digits of what is learnt;
     /// where it does not, f32 is used and the job says so.
     pub precision: Precision,
+    /// What the items are: settings that nobody names are those that are usual for them ([`Recipe::usual`]). Admission writes it down.
+    #[serde(skip_serializing_if = "is_default")]
+    pub modality: Modality,
     /// What the head is to say; left out, what the data set's targets are for. Admission writes it down.
     pub task: Option<Task>,
     /// What is minimised; left out, the task's first choice.
@@ -100,6 +109,8 @@ pub struct Recipe {
     pub confidence: f64,
     /// How much they count beside those with a class: 1 (FixMatch).
     pub unlabelled_weight: f64,
+    /// Share of good images that may be called anomalies: 0.05, by judgement; a line that stops for each asks for less.
+    pub false_alarms: f64,
     /// `convex`: a head on frozen features has one optimum, which needs no rates and no epochs.
     pub head_solver: HeadSolver,
     /// `batch`: what stages that learn were made for; SimCLR's rule for the running statistics.
@@ -113,6 +124,12 @@ pub struct Recipe {
     pub sampling: Sampling,
     /// `none`: training from random weights as well costs several times a fine-tune.
     pub compare: Compare,
+    /// On: the best head on the base's features is found beside a run that does not start from it, so that the report can say whether
+    /// training stages was worth it. It costs one pass forward over the items, where an epoch costs three.
+    pub compare_probe: bool,
+    /// Look for `lr` before training, on copies of the weights (Smith 2017); the other rates keep their ratio to it. Off: the default
+    /// rates were measured, and what a test of a few steps finds moves with the seed.
+    pub find_lr: bool,
     /// Publish also what is not better than always the same answer. Off: such a model is of no use, and who finds it cannot know.
     pub publish_anyway: bool,
 }
@@ -139,6 +156,7 @@ impl Default for Recipe {
             from_scratch: false,
             threads: 0,
             precision: Precision::F32,
+            modality: Modality::default(),
             task: None,
             loss: None,
             schedule: Schedule::default(),
@@ -156,12 +174,15 @@ impl Default for Recipe {
             unlabelled: Unlabelled::Ignore,
             confidence: 0.95,
             unlabelled_weight: 1.0,
+            false_alarms: 0.05,
             head_solver: HeadSolver::Convex,
             norm: Norm::Batch,
             layer_decay: 1.0,
             class_weights: ClassWeights::None,
             sampling: Sampling::Shuffled,
             compare: Compare::None,
+            compare_probe: true,
+            find_lr: false,
             publish_anyway: false,
         }
     }
@@ -188,7 +209,9 @@ impl Recipe {
         whole("epochs", u64::from(self.epochs), 1, 1_000)?;
         whole("batch_size", self.batch_size as u64, 1, 1_024)?;
         whole("frozen_stages", self.frozen_stages as u64, 0, 64)?;
+        whole("patience", u64::from(self.patience), 0, 1_000)?;
         self.augment.check()?;
+        self.check_modality()?;
         optimizer::check(self)?;
         supervision::check(self)?;
         self.check_strategy()?;
@@ -227,6 +250,10 @@ impl Recipe {
     pub fn loss_of(&self, task: Task) -> Loss {
         self.loss.unwrap_or(task.about().losses[0])
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn range(setting: &'static str, value: f64, low: f64, high: f64) -> Result<(), RecipeError> {

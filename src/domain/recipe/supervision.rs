@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Recipe, RecipeError, Strategy, range, whole};
+use super::{Compare, HeadSolver, Recipe, RecipeError, Strategy, range, whole};
 use crate::domain::task::Task;
 
 /// What items without a target are for.
@@ -24,6 +24,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     whole("draws", u64::from(recipe.draws), 1, 20)?;
     range("confidence", recipe.confidence, 0.5, 0.999_999)?;
     range("unlabelled_weight", recipe.unlabelled_weight, 0.0, 10.0)?;
+    range("false_alarms", recipe.false_alarms, 0.0001, 0.5)?;
     if recipe.unlabelled == Unlabelled::Fixmatch && recipe.strategy == Strategy::Head {
         let problem =
             "fixmatch learns from views of images, and a head learns from features: set pseudo, or a strategy that trains stages".into();
@@ -38,9 +39,26 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
 
 pub(super) fn check_task(recipe: &Recipe, task: Task) -> Result<(), RecipeError> {
     let about = task.about();
+    if about.good_only && !matches!(recipe.strategy, Strategy::Auto | Strategy::Head) {
+        let problem =
+            format!("{task} measures distances between features as the base makes them, and no stage learns; choose auto or head");
+        return Err(RecipeError { setting: "strategy", problem });
+    }
+    if about.good_only && recipe.compare != Compare::None {
+        let problem = format!("there is no curve of {task} to compare; leave it out, or set from_scratch to see what random features give");
+        return Err(RecipeError { setting: "compare", problem });
+    }
+    if recipe.strategy == Strategy::Contrast && !about.one_class {
+        let problem = format!("it brings items of one class together, and an item of {task} has not one class; choose another strategy");
+        return Err(RecipeError { setting: "strategy", problem });
+    }
     if recipe.shots > 0 && !about.one_class {
         let problem = format!("it counts images of a class, and an item of {task} has not one class; set it to 0");
         return Err(RecipeError { setting: "shots", problem });
+    }
+    if recipe.head_solver == HeadSolver::NearestMean && !about.one_class {
+        let problem = format!("only classes have means, and an item of {task} has not one class; set it to convex");
+        return Err(RecipeError { setting: "head_solver", problem });
     }
     if recipe.unlabelled != Unlabelled::Ignore && !about.one_class {
         let problem = format!("only probabilities of classes say how sure an answer is, and {task} has none; set it to ignore");

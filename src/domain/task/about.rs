@@ -19,6 +19,7 @@ pub(super) const CLASSIFICATION: About = About {
     classes: true,
     least_classes: 2,
     one_class: true,
+    good_only: false,
     measures: &[TOP1, measure("top5", "val_top5", "top-5", "top5_accuracy", Unit::Share, true), MACRO_F1],
     further: &[ECE, AUROC, MAP],
     losses: &[Loss::CrossEntropy],
@@ -31,6 +32,7 @@ pub(super) const REGRESSION: About = About {
     classes: false,
     least_classes: 0,
     one_class: false,
+    good_only: false,
     measures: &[
         measure("rmse", "val_rmse", "RMSE", "rmse", Unit::OfTarget, false),
         measure("mae", "val_mae", "MAE", "mae", Unit::OfTarget, false),
@@ -47,6 +49,7 @@ pub(super) const MULTI_LABEL: About = About {
     classes: true,
     least_classes: 1,
     one_class: false,
+    good_only: false,
     measures: &[
         MAP,
         MACRO_F1,
@@ -65,6 +68,7 @@ pub(super) const MULTI_REGRESSION: About = About {
     classes: false,
     least_classes: 0,
     one_class: false,
+    good_only: false,
     measures: &[
         measure("mean_r2", "val_mean_r2", "mean R²", "r2_mean", Unit::Score, true),
         measure("mean_rmse", "val_mean_rmse", "mean RMSE", "rmse_mean", Unit::OfTarget, false),
@@ -81,6 +85,7 @@ pub(super) const ORDINAL: About = About {
     classes: true,
     least_classes: 2,
     one_class: true,
+    good_only: false,
     measures: &[
         measure("rank_mae", "val_rank_mae", "MAE in ranks", "mae_ranks", Unit::Score, false),
         measure("kappa", "val_kappa", "weighted kappa", "quadratic_weighted_kappa", Unit::Score, true),
@@ -97,10 +102,49 @@ pub(super) const MULTI_TASK: About = About {
     classes: false,
     least_classes: 0,
     one_class: false,
+    good_only: false,
     measures: &[measure("mean_score", "val_mean_score", "mean score", "mean_score", Unit::Score, true)],
     further: &[],
     losses: &[Loss::Heads],
     baseline: ("mean_score_baseline", "always the same answers", "Always giving the same answers would have a mean score of {} there."),
     suffix: "classification",
+    problem_type: None,
+};
+
+/// Areas first: they do not depend on where the threshold is.
+pub(super) const ANOMALY: About = About {
+    classes: false,
+    least_classes: 1,
+    one_class: false,
+    good_only: true,
+    measures: &[
+        AUROC,
+        measure("average_precision", "val_average_precision", "average precision", "average_precision", Unit::Score, true),
+        measure("f1", "val_f1", "F1 at the threshold", "f1", Unit::Score, true),
+    ],
+    further: &[
+        measure("false_alarms", "val_false_alarms", "false alarms", "false_positive_rate", Unit::Share, false),
+        measure("caught", "val_caught", "anomalies caught", "recall", Unit::Share, true),
+    ],
+    losses: &[Loss::Distance],
+    baseline: ("chance_auroc", "by chance", "Scores by chance would have an AUROC of {}."),
+    suffix: "anomaly-detection",
+    problem_type: None,
+};
+
+/// Ranks first: a cosine is no score of the data set's own, and tells which pairs are more alike than others.
+pub(super) const SIMILARITY: About = About {
+    classes: false,
+    least_classes: 0,
+    one_class: false,
+    good_only: false,
+    measures: &[
+        measure("spearman", "val_spearman", "Spearman's correlation", "spearmanr", Unit::Score, true),
+        measure("pearson", "val_pearson", "Pearson's correlation", "pearson", Unit::Score, true),
+    ],
+    further: &[],
+    losses: &[Loss::Cosine, Loss::Ranking],
+    baseline: ("no_spearman", "always the same", "Answers that are always the same have a Spearman's correlation of {}."),
+    suffix: "similarity",
     problem_type: None,
 };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Input, Kind};
+use super::{Input, Kind, SUPPORT};
 use crate::domain::answers::Format;
 use crate::domain::name::RepoId;
 
@@ -15,6 +15,9 @@ pub struct AskDataset {
     /// `test`, `val` or `train`; `None` for all items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
+    /// A data set of examples whose classes are answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support: Option<(RepoId, u32)>,
     /// Of classes the so many likeliest; `None` for the features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top: Option<usize>,
@@ -23,7 +26,9 @@ pub struct AskDataset {
 
 impl Kind for AskDataset {
     fn inputs(&self) -> Vec<Input> {
-        vec![Input::model("model", &self.model, self.model_version), Input::dataset("dataset", &self.dataset, self.dataset_version)]
+        let support = self.support.as_ref().map(|(id, version)| Input::dataset(SUPPORT, id, *version));
+        let both = [Input::model("model", &self.model, self.model_version), Input::dataset("dataset", &self.dataset, self.dataset_version)];
+        both.into_iter().chain(support).collect()
     }
 
     fn title(&self) -> String {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Input, Kind};
+use super::{Input, Kind, SUPPORT};
 use crate::domain::name::RepoId;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,14 +14,20 @@ pub struct Evaluate {
     /// `test`, `val` or `train`; `None` for the first of them that there is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
+    /// A data set of examples whose classes are answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support: Option<(RepoId, u32)>,
 }
 
 impl Kind for Evaluate {
     fn inputs(&self) -> Vec<Input> {
-        vec![Input::model("model", &self.model, self.model_version), Input::dataset("dataset", &self.dataset, self.dataset_version)]
+        let support = self.support.as_ref().map(|(id, version)| Input::dataset(SUPPORT, id, *version));
+        let both = [Input::model("model", &self.model, self.model_version), Input::dataset("dataset", &self.dataset, self.dataset_version)];
+        both.into_iter().chain(support).collect()
     }
 
     fn title(&self) -> String {
-        format!("{}@{} measured on {}@{}", self.model, self.model_version, self.dataset, self.dataset_version)
+        let by = self.support.as_ref().map(|(id, version)| format!(" by examples of {id}@{version}")).unwrap_or_default();
+        format!("{}@{} measured on {}@{}{by}", self.model, self.model_version, self.dataset, self.dataset_version)
     }
 }

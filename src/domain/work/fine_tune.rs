@@ -28,6 +28,20 @@ pub struct FineTune {
     /// Why it starts from this base, where that was chosen for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen: Option<Chosen>,
+    /// The trial of a sweep that it is: it publishes nothing, and keeps its model for the sweep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<TrialOf>,
+}
+
+/// Which trial of its sweep a fine-tune is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialOf {
+    /// From 1.
+    pub number: u32,
+    /// So many there are.
+    pub of: u32,
+    /// What it tries: `epochs=5, lr=0.001`.
+    pub settings: String,
 }
 
 pub const BASE: &str = "base";
@@ -35,14 +49,20 @@ pub const DATASET: &str = "dataset";
 
 impl Kind for FineTune {
     fn inputs(&self) -> Vec<Input> {
-        vec![Input::model(BASE, &self.base, self.base_version), Input::dataset(DATASET, &self.dataset, self.dataset_version)]
+        let dataset = Input::dataset(DATASET, &self.dataset, self.dataset_version);
+        // The trials of a sweep have learned from it: the best is published without another look, a soup is measured on it.
+        let looks = self.sweep.as_ref().is_none_or(|sweep| sweep.soup);
+        vec![Input::model(BASE, &self.base, self.base_version), if looks { dataset } else { dataset.if_there() }]
     }
 
     fn publishes(&self) -> Option<&RepoId> {
-        Some(&self.name)
+        if self.trial.is_none() { Some(&self.name) } else { None }
     }
 
     fn title(&self) -> String {
-        self.name.to_string()
+        match &self.trial {
+            Some(trial) => format!("{}, trial {} of {} ({})", self.name, trial.number, trial.of, trial.settings),
+            None => self.name.to_string(),
+        }
     }
 }

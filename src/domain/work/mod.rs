@@ -7,6 +7,7 @@ mod evaluate;
 mod examine;
 mod fine_tune;
 mod recommend;
+mod word2vec;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,12 +16,14 @@ pub use self::ask::AskDataset;
 pub use self::embed::EmbedDataset;
 pub use self::evaluate::Evaluate;
 pub use self::examine::ExamineDataset;
-pub use self::fine_tune::{BASE, DATASET, FineTune};
-pub use self::recommend::{Contender, Recommend, Then};
+pub use self::fine_tune::{BASE, DATASET, FineTune, TrialOf};
+pub use self::recommend::{AUTO, Contender, Recommend, Then};
+pub use self::word2vec::TrainWord2vec;
 use super::name::{RepoId, RepoKind};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "spec", rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "one for each job, and most are the largest")]
 pub enum Work {
     FineTune(FineTune),
     Embed(EmbedDataset),
@@ -28,7 +31,11 @@ pub enum Work {
     Ask(AskDataset),
     Recommend(Recommend),
     Examine(ExamineDataset),
+    Word2vec(TrainWord2vec),
 }
+
+/// The role of a data set of examples.
+pub const SUPPORT: &str = "support";
 
 /// A version a job reads. Roles tell the inputs of one job apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +86,7 @@ impl Work {
             Work::Ask(work) => work,
             Work::Recommend(work) => work,
             Work::Examine(work) => work,
+            Work::Word2vec(work) => work,
         }
     }
 
@@ -97,7 +105,7 @@ impl Work {
     pub fn fine_tune(&self) -> Option<&FineTune> {
         match self {
             Work::FineTune(work) => Some(work),
-            Work::Embed(_) | Work::Evaluate(_) | Work::Ask(_) | Work::Recommend(_) | Work::Examine(_) => None,
+            Work::Embed(_) | Work::Evaluate(_) | Work::Ask(_) | Work::Recommend(_) | Work::Examine(_) | Work::Word2vec(_) => None,
         }
     }
 
@@ -131,6 +139,17 @@ mod tests {
         assert_eq!(embed.inputs()[1], Input::dataset("dataset", &repo("ada/cats"), 1));
         assert!(embed.publishes().is_none());
         assert!(Work::read("sing", "{}").is_err() && Work::read("embed", r#"{"model": "a/../b"}"#).is_err());
+    }
+
+    #[test]
+    fn a_training_of_word_vectors_names_what_it_reads_and_where_it_goes() {
+        let stored = r#"{"dataset":"ada/texts","dataset_version":2,"from":["ada/old",3],"name":"ada/words","settings":{"epochs":2}}"#;
+        let read = Work::read("word2vec", stored).unwrap();
+        let roles: Vec<_> = read.inputs().into_iter().map(|input| (input.role, input.version)).collect();
+        assert_eq!(roles, [("dataset".to_owned(), 2), ("base".to_owned(), 3)]);
+        assert_eq!(read.publishes().unwrap().to_string(), "ada/words");
+        let (kind, spec) = read.write();
+        assert_eq!(Work::read(&kind, &spec.to_string()).unwrap(), read);
     }
 
     #[test]

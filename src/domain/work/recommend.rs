@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::fine_tune::DATASET;
 use super::{Input, Kind};
 use crate::domain::name::RepoId;
-use crate::domain::recipe::Recipe;
+use crate::domain::recipe::Asked;
 use crate::domain::recommendation::{Backbone, Known};
 use crate::domain::sweep::Sweep;
 
@@ -35,12 +35,15 @@ pub struct Contender {
     pub known: Known,
 }
 
+/// Stands where a fine-tune's base is to be named, and lets it be chosen.
+pub const AUTO: &str = "auto";
+
 /// The fine-tune that follows, from the first backbone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Then {
     pub name: RepoId,
     pub private: bool,
-    pub recipe: Recipe,
+    pub recipe: Asked,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<Sweep>,
 }

@@ -10,10 +10,10 @@ use crate::http::caller::Caller;
 use crate::http::error::Answer;
 use crate::http::extract::{Json, RepoAt};
 use crate::service::Service;
-use crate::service::repos::leaderboard::{Claim, Signed};
+use crate::service::repos::leaderboard::{self, Claim, Signed};
 use crate::wire::List;
 use crate::wire::error::ProblemBody;
-use crate::wire::evaluations::{Claimed, CreateEvaluation, LeaderboardBody, Measured};
+use crate::wire::evaluations::{Author, Claimed, CreateEvaluation, LeaderboardBody, Measured};
 use crate::wire::jobs::Job;
 
 /// Measure a model on a data set, as a job. Labels are matched by name; what comes out is signed by this hub and stands on the model's
@@ -26,7 +26,9 @@ use crate::wire::jobs::Job;
 pub async fn create(caller: Caller, service: Data<Service>, body: Json<CreateEvaluation>) -> Answer {
     let (model, dataset) = (finetunes::repo_at("model", &body.0.model)?, finetunes::repo_at("dataset", &body.0.dataset)?);
     let (model, dataset) = ((model.id, model.revision), (dataset.id, dataset.revision));
-    let job = service.create_evaluation(&caller.0, model, dataset, body.0.split).await?;
+    let support = body.0.support.as_deref().map(|name| finetunes::repo_at("support", name)).transpose()?;
+    let support = support.map(|support| (support.id, support.revision));
+    let job = service.create_evaluation(&caller.0, model, dataset, (body.0.split, support)).await?;
     Ok(HttpResponse::Created().json(Job::from(job)))
 }
 
@@ -46,8 +48,10 @@ pub async fn list(caller: Caller, service: Data<Service>, at: RepoAt) -> Answer 
 ), responses((status = 200, body = LeaderboardBody), (status = 404, body = ProblemBody)))]
 pub async fn leaderboard(caller: Caller, service: Data<Service>, at: RepoAt) -> Answer {
     let found = service.leaderboard(&caller.0, &at.id).await?;
-    let measured = found.measured.into_iter().map(|signed| measured(RepoKind::Dataset, &at.id, signed)).collect();
-    let claimed = found.claims.into_iter().map(claimed).collect();
+    let author = |model: &RepoId| Some(author(found.author(model)));
+    let rows = found.measured.iter().map(|row| Measured { author: author(&row.other), ..measured(RepoKind::Dataset, &at.id, row.clone()) });
+    let claims = found.claims.iter().map(|claim| Claimed { author: author(&claim.model.repo.id), ..claimed(claim.clone()) });
+    let (measured, claimed) = (rows.collect(), claims.collect());
     Ok(HttpResponse::Ok().json(LeaderboardBody { measured, claimed }))
 }
 
@@ -57,13 +61,18 @@ pub async fn keys(service: Data<Service>) -> Answer {
     Ok(HttpResponse::Ok().json(service.public_keys()))
 }
 
+fn author(found: leaderboard::Author) -> Author {
+    Author { name: found.name, full_name: found.full_name, kind: found.kind.to_string() }
+}
+
 fn measured(of: RepoKind, id: &RepoId, signed: Signed) -> Measured {
     let (model, dataset) = match of {
         RepoKind::Model => (id.to_string(), signed.other.to_string()),
         RepoKind::Dataset => (signed.other.to_string(), id.to_string()),
     };
     let (model_version, dataset_version) = (signed.measurement.model_version, signed.measurement.dataset_version);
-    Measured { model, model_version, dataset, dataset_version, verified: true, statement: json!(signed.measurement), signed: signed.signed }
+    let statement = json!(signed.measurement);
+    Measured { model, model_version, dataset, dataset_version, verified: true, statement, author: None, signed: signed.signed }
 }
 
 fn claimed(claim: Claim) -> Claimed {
@@ -71,6 +80,7 @@ fn claimed(claim: Claim) -> Claimed {
         model: claim.model.repo.id.to_string(),
         model_version: claim.model.head.map_or(0, |head| head.number),
         verified: false,
+        author: None,
         metric: claim.metric.name,
         value: claim.metric.value,
     }

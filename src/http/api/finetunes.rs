@@ -4,10 +4,11 @@ use actix_web::http::header::ACCEPT;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::recommend;
+use super::{jobs, recommend};
 use crate::domain::job::JobState;
 use crate::domain::name::RepoId;
 use crate::domain::repo_ref::RepoRef;
+use crate::domain::work::AUTO;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{JobAt, Json, Query};
@@ -17,9 +18,6 @@ use crate::service::jobs::finetune::NewFineTune;
 use crate::wire::List;
 use crate::wire::error::ProblemBody;
 use crate::wire::jobs::{CreateFineTune, Expected, Job, JobEvent, ReplayFineTune};
-
-/// The base that is to be chosen.
-const AUTO: &str = "auto";
 
 /// Ask for a fine-tune. What is wrong with it is said now; what is right waits for a worker. With `dry_run=true` nothing is queued, and
 /// the answer is what it is expected to cost. With the base `auto` the answer is the job that chooses it; its result names the fine-tune that
@@ -33,7 +31,7 @@ const AUTO: &str = "auto";
     (status = 422, body = ProblemBody, description = "It could not work: the message says why."),
 ))]
 pub async fn create(caller: Caller, service: Data<Service>, query: Query, body: Json<CreateFineTune>) -> Answer {
-    if query.parse("dry_run")?.unwrap_or(false) {
+    if query.flag("dry_run")? {
         if body.0.base == AUTO {
             let message = "what a fine-tune costs depends on its base, and this one is still to be chosen";
             return Err(HttpError::bad_request("base_not_chosen", message, "ask `hub recommend` first, then name its first as the base"));
@@ -41,10 +39,12 @@ pub async fn create(caller: Caller, service: Data<Service>, query: Query, body: 
         let expected = service.estimate_finetune(&caller.0, asked(body.0)?).await?;
         return Ok(HttpResponse::Ok().json(Expected {
             trials: expected.trials,
+            runs: expected.runs,
             steps: expected.steps,
             memory_bytes: expected.memory_bytes,
             scratch_bytes: expected.scratch_bytes,
             seconds_at_most: expected.seconds_at_most(),
+            sentence: expected.sentence(),
         }));
     }
     let job = match body.0.base.as_str() {
@@ -72,10 +72,12 @@ pub async fn replay(caller: Caller, service: Data<Service>, body: Json<ReplayFin
 /// Your fine-tunes, newest first; administrators see all. `/api/v1/jobs` has jobs of every kind.
 #[utoipa::path(get, path = "/api/v1/finetunes", tag = "finetunes", params(
     ("state" = Option<String>, Query, description = "queued, running, succeeded, failed or cancelled"),
+    ("all" = Option<bool>, Query, description = "also the trials of sweeps, which are left out without it"),
+    ("parent" = Option<String>, Query, description = "only the trials of this sweep"),
     ("limit" = Option<u64>, Query), ("cursor" = Option<String>, Query),
 ), responses((status = 200, body = List<Job>)))]
 pub async fn list(caller: Caller, service: Data<Service>, query: Query) -> Answer {
-    let page = service.list_jobs(&caller.0, Some("fine-tune"), state(&query)?, query.page()?).await?;
+    let page = service.list_jobs(&caller.0, (Some("fine-tune"), state(&query)?, jobs::family(&query)?), query.page()?).await?;
     Ok(HttpResponse::Ok().json(List::<Job>::from(page)))
 }
 
@@ -85,12 +87,14 @@ pub(super) fn state(query: &Query) -> Result<Option<JobState>, HttpError> {
     query.find("state").map(|text| JobState::parse(text).ok_or_else(unknown)).transpose()
 }
 
-/// One job.
+/// One job; a sweep with the jobs of its trials.
 #[utoipa::path(get, path = "/api/v1/finetunes/{id}", tag = "finetunes", params(("id" = String, Path)), responses(
     (status = 200, body = Job), (status = 404, body = ProblemBody),
 ))]
 pub async fn get(caller: Caller, service: Data<Service>, job: JobAt) -> Answer {
-    Ok(HttpResponse::Ok().json(Job::from(service.get_job(&caller.0, &job.0).await?)))
+    let found = service.get_job(&caller.0, &job.0).await?;
+    let trials = service.list_trials(&caller.0, &job.0).await?;
+    Ok(HttpResponse::Ok().json(Job::with_trials(found, trials)))
 }
 
 /// Cancel a job: at once while it waits, within seconds while it runs. An ended one stays as it is.
@@ -113,7 +117,7 @@ pub async fn cancel(caller: Caller, service: Data<Service>, job: JobAt) -> Answe
 ))]
 pub async fn events(caller: Caller, service: Data<Service>, job: JobAt, query: Query, request: HttpRequest) -> Answer {
     let seen = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.trim().parse().ok());
-    let after = query.parse("after")?.or(seen).unwrap_or(0);
+    let after = query.number("after")?.or(seen).unwrap_or(0);
     let wants_json = request.headers().get(ACCEPT).is_some_and(|v| v.to_str().is_ok_and(|v| v.contains("application/json")));
     if wants_json {
         let events = service.job_events(&caller.0, &job.0, after).await?;

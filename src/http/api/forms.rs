@@ -21,9 +21,10 @@ const NAME_OR_NONE: &str = "^([A-Za-z0-9](\\.?(-\\.)*-?[A-Za-z0-9_])*)?$";
 const SPAN_OR_NONE: &str = "^(0|[0-9]{1,6}[smhd])?$";
 
 const KINDS: [&str; 4] = ["model", "dataset", "models", "datasets"];
+const DTYPES: [&str; 3] = ["f32", "f16", "int8"];
 const SCOPES: [&str; 3] = ["read", "write", "admin"];
 const STATE_OR_NONE: &str = "^(queued|running|succeeded|failed|cancelled)?$";
-const SORT_OR_NONE: &str = "^(relevance|downloads|newest|created|size|name)?$";
+const SORT_OR_NONE: &str = "^(relevance|downloads|newest|created|size|top1|name)?$";
 
 enum Form {
     Like(&'static str, usize),
@@ -61,7 +62,10 @@ fn of_property(schema: &str, property: &str) -> Option<Form> {
         | ("CreateEmbedding", "model" | "dataset")
         | ("ReplayFineTune", "model")
         | ("CreateRecommendation", "dataset")
+        | ("CreateWord2vec", "dataset" | "from")
         | ("ExamineDataset", "base") => Form::Like(REPO_AT, 258),
+        ("CreateWord2vec", "name") => Form::Like(REPO, 193),
+        ("CreateWord2vec", "dtype") => Form::OneOf(&DTYPES),
         ("ExamineDataset", "revision") => Form::Like(REVISION, 128),
         ("CreateAccount", "name") | ("CreateToken" | "Member", "user") => Form::Like(NAME, 96),
         ("CreateAccount", "kind") => Form::OneOf(&["user", "organisation"]),

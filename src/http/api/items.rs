@@ -75,16 +75,27 @@ async fn of_json(request: &HttpRequest, body: Bytes) -> Result<Asked, HttpError>
     let wrong = |e| HttpError::bad_request("bad_json", format!("the body: {e}"), "the API is described at /api/v1/openapi.json");
     let asked: AskedAbout = read_json(request, body).await?.map_err(wrong)?;
     if let Some(name) = asked.dataset {
-        return match asked.items.is_empty() {
+        return match asked.items.is_empty() && asked.texts.is_empty() && asked.pairs.is_empty() {
             true => Ok(Asked::Dataset { name, split: asked.split }),
             false => Err(HttpError::bad_request("bad_question", "the body names items and a data set", "ask about one of them")),
         };
     }
-    if asked.items.len() > MOST_ITEMS {
+    if asked.items.len() + asked.texts.len() + asked.pairs.len() > MOST_ITEMS {
         return Err(too_many());
     }
-    let decoded = tokio::task::spawn_blocking(move || asked.items.into_iter().enumerate().map(decoded).collect()).await;
-    some(decoded.map_err(|e| HttpError::internal(e.to_string()))?).map(Asked::Many)
+    let sent = asked.items;
+    let decoded = tokio::task::spawn_blocking(move || sent.into_iter().enumerate().map(decoded).collect()).await;
+    let mut items: Vec<Item> = decoded.map_err(|e| HttpError::internal(e.to_string()))?;
+    let text = |(at, text): (usize, String)| Item { name: format!("text {}", at + 1), bytes: Ok(Bytes::from(text)) };
+    items.extend(asked.texts.into_iter().enumerate().map(text));
+    for (at, texts) in asked.pairs.iter().enumerate() {
+        let [first, second] = texts.as_slice() else {
+            let message = format!("pair {} has {} texts, and a pair has two", at + 1, texts.len());
+            return Err(HttpError::bad_request("bad_pair", message, "write `\"pairs\": [[\"one text\", \"another\"]]`"));
+        };
+        items.push(Item::of_pair(format!("pair {}", at + 1), first, second));
+    }
+    some(items).map(Asked::Many)
 }
 
 fn decoded((at, item): (usize, ItemSent)) -> Item {

@@ -6,8 +6,10 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::finetunes;
+use crate::domain::id::JobId;
+use crate::domain::job::Family;
 use crate::http::caller::Caller;
-use crate::http::error::Answer;
+use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{JobAt, JobFileAt, Json, Query};
 use crate::service::Service;
 use crate::wire::List;
@@ -18,11 +20,24 @@ use crate::wire::jobs::{CloneJob, CreateEmbedding, Job, JobEvent, JobFile, Place
 #[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(
     ("kind" = Option<String>, Query, description = "fine-tune, embed ..."),
     ("state" = Option<String>, Query, description = "queued, running, succeeded, failed or cancelled"),
+    ("all" = Option<bool>, Query, description = "also the trials of sweeps, which are left out without it"),
+    ("parent" = Option<String>, Query, description = "only the trials of this sweep"),
     ("limit" = Option<u64>, Query), ("cursor" = Option<String>, Query),
 ), responses((status = 200, body = List<Job>)))]
 pub async fn list(caller: Caller, service: Data<Service>, query: Query) -> Answer {
-    let page = service.list_jobs(&caller.0, query.find("kind"), finetunes::state(&query)?, query.page()?).await?;
+    let page = service.list_jobs(&caller.0, (query.find("kind"), finetunes::state(&query)?, family(&query)?), query.page()?).await?;
     Ok(HttpResponse::Ok().json(List::<Job>::from(page)))
+}
+
+/// Which children a list has.
+pub(super) fn family(query: &Query) -> Result<Family, HttpError> {
+    let unknown = || HttpError::bad_request("bad_query", "parent: this is no id of a job", "`hub jobs list` shows the ids");
+    let all = query.flag("all")?;
+    match query.find("parent") {
+        Some(parent) => Ok(Family::Of(JobId::parse(parent).map_err(|_| unknown())?)),
+        None if all => Ok(Family::All),
+        None => Ok(Family::Heads),
+    }
 }
 
 /// Ask for the features of every item of a data set by a model: the job leaves `features.npy` and `items.csv`.
@@ -37,7 +52,7 @@ pub async fn embed(caller: Caller, service: Data<Service>, body: Json<CreateEmbe
     Ok(HttpResponse::Created().json(Job::from(job)))
 }
 
-/// One job.
+/// One job; a sweep with the jobs of its trials.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path)), responses(
     (status = 200, body = Job), (status = 404, body = ProblemBody),
 ))]

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod commits;
+pub mod compare;
 pub mod curves;
 pub mod doctor;
 pub mod evaluations;
@@ -11,9 +12,11 @@ mod forms;
 pub mod health;
 mod items;
 pub mod jobs;
+pub mod library;
 pub mod mirrors;
 pub mod openapi;
 pub mod predict;
+pub mod previews;
 pub mod recommend;
 pub mod refs;
 pub mod repos;
@@ -23,3 +26,5 @@ pub mod tokens;
 pub mod uploads;
 pub mod users;
 pub mod versions;
+pub mod webhooks;
+pub mod words;

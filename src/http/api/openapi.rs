@@ -9,10 +9,10 @@ use utoipa::{Modify, OpenApi};
 
 use super::forms::{DIGEST, Forms, NAME, REF, REVISION};
 use super::{
-    audit, commits, curves, doctor, evaluations, files, finetunes, jobs, mirrors, predict, recommend, refs, repos, search, segments,
-    tokens, uploads, users, versions,
+    audit, commits, compare, curves, doctor, evaluations, files, finetunes, jobs, library, mirrors, predict, previews, recommend, refs,
+    repos, search, segments, tokens, uploads, users, versions, webhooks, words,
 };
-use crate::http::Site;
+use crate::http::{Site, embeddings};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,15 +26,18 @@ use crate::http::Site;
         users::members, users::set_member, users::remove_member,
         tokens::list, tokens::create, tokens::revoke, tokens::log_out_everywhere,
         audit::list,
+        webhooks::list, webhooks::create, webhooks::remove, webhooks::test, webhooks::rotate, webhooks::enable, webhooks::deliveries,
         // repos, versions, files
         search::search, search::list,
-        repos::create, repos::show, repos::change, repos::remove, repos::datasets, repos::models, doctor::show, doctor::relabel, doctor::examine,
+        repos::create, repos::show, repos::change, repos::remove, repos::datasets, repos::models, doctor::show, doctor::relabel, doctor::examine, previews::show,
         versions::list, versions::show, versions::change, versions::remove,
         versions::manifest, versions::tensors, versions::sums,
         files::list, files::fetch, segments::show,
         // uploads, commits, refs
         uploads::missing, uploads::store, uploads::create, uploads::show, uploads::part, uploads::append, uploads::cancel,
         commits::create, refs::list, refs::set, refs::remove,
+        // what is known before it is here
+        library::list, library::show, library::fetch, library::adopt,
         // the hub behind this one
         mirrors::list, mirrors::update,
         // fine-tunes, predictions
@@ -44,7 +47,10 @@ use crate::http::Site;
         jobs::embed, jobs::list, jobs::get, jobs::cancel, jobs::pause, jobs::resume, jobs::retry, jobs::clone, jobs::place,
         jobs::events, jobs::logs, jobs::files, jobs::file, curves::get,
         predict::embed, predict::predict, predict::neighbors,
+        embeddings::openai::embeddings, embeddings::tei::embed, embeddings::tei::similarity, embeddings::tei::rerank,
+        words::neighbors, words::analogy, words::similarity, words::train,
         evaluations::create, evaluations::list, evaluations::leaderboard, evaluations::keys,
+        compare::show,
     ),
     modifiers(&Bearer, &Everywhere, &Parameters, &Forms),
 )]
@@ -188,7 +194,9 @@ mod tests {
             .collect();
         let served: Vec<String> = routes()
             .iter()
-            .filter(|entry| entry.path.starts_with("/api/v1/") && entry.path != "/api/v1/openapi.json")
+            .filter(|entry| {
+                ["/api/v1/", "/v1/embeddings"].iter().any(|start| entry.path.starts_with(start)) && entry.path != "/api/v1/openapi.json"
+            })
             .flat_map(|entry| entry.methods.iter().map(|method| format!("{} {}", method.as_str().to_lowercase(), plain(entry.path))))
             .collect();
         let missing: Vec<_> = served.iter().filter(|route| !described.contains(route)).collect();

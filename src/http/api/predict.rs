@@ -1,5 +1,6 @@
 //! Ask a model about items: their features, their classes or numbers. About one whose file is the body itself, or about several.
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, CONTENT_DISPOSITION};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
@@ -15,11 +16,14 @@ use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, RepoAt};
 use crate::service::Service;
-use crate::service::jobs::neighbors::Neighbor;
-use crate::service::jobs::predict::Question;
+use crate::service::jobs::neighbors::{Neighbor, Shown};
+use crate::service::jobs::predict::{Item, Question};
+use crate::service::jobs::texts::Wish;
 use crate::wire::error::ProblemBody;
 use crate::wire::jobs::Job;
-use crate::wire::predict::{AnswersBody, AskedAbout, Embedding, Embeddings, NeighborBody, NeighborsBody, Prediction, Predictions};
+use crate::wire::predict::{
+    AnswersBody, AskedAbout, Embedding, Embeddings, NeighborBody, NeighborsBody, Prediction, Predictions, TokensRead,
+};
 
 /// Classes told when the query does not say.
 const TOP: usize = 5;
@@ -33,10 +37,12 @@ const MOST_NEIGHBORS: usize = 1_000;
 ///
 /// One file as the body is answered with its features alone. Several come as `multipart/form-data`, as a zip
 /// (`application/zip`), or as JSON; they are answered with a row for each, in their order, and one that cannot be read is
-/// a row with an error.
+/// a row with an error. Of a text `tokens` says how much of it was read; of word vectors, how many of its words have one.
 #[utoipa::path(post, path = "/api/v1/models/{ns}/{name}/embed", tag = "predict", params(
     ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
     ("format" = Option<String>, Query, description = "json, csv, npy, safetensors or parquet; else what `Accept` names; else json"),
+    ("prompt" = Option<String>, Query, description = "of a text encoder: the name of a prompt of its config, put before every text instead of the usual one"),
+    ("pooling" = Option<String>, Query, description = "of word vectors: mean (if left out) or sif, which takes away what all texts of the question have in common"),
 ), request_body(content(
     (Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"), (AskedAbout = "application/json"), (Vec<u8> = "multipart/form-data"),
 )), responses(
@@ -45,17 +51,19 @@ const MOST_NEIGHBORS: usize = 1_000;
 ))]
 pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
     let (format, revision) = (format(&request, &query)?, query.revision()?);
+    let wish = Wish { prompt: query.find("prompt").map(str::to_owned), pooling: query.find("pooling").map(str::to_owned) };
+    let at = present(&service, &caller, at).await?;
     match items::read(&request, &service, body).await? {
         Asked::One(item) => {
-            let (version, features) = service.embed(&caller.0, &at.id, &revision, item).await?;
+            let (version, features, tokens) = service.embed(&caller.0, &at.id, &revision, &wish, item).await?;
             let model = named(&at.id, &version);
             match format {
-                Format::Json => Ok(HttpResponse::Ok().json(Embedding { model, features })),
-                other => write(one(model, Content::Features { features }), other).await,
+                Format::Json => Ok(HttpResponse::Ok().json(Embedding { model, features, tokens: tokens.map(TokensRead::from) })),
+                other => write(one(model, Content::Features { features, tokens }), other).await,
             }
         }
-        Asked::Many(items) => write(service.ask(&caller.0, &at.id, &revision, Question::Features, items).await?, format).await,
-        Asked::Dataset { name, split } => job(&service, &caller, (at.id, revision), (name, split), (None, format)).await,
+        Asked::Many(items) => write(service.embed_all(&caller.0, &at.id, &revision, &wish, items).await?, format).await,
+        Asked::Dataset { name, split } => job(&service, &caller, (at.id, revision), (name, split, None), (None, format)).await,
     }
 }
 
@@ -67,18 +75,31 @@ pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>,
 #[utoipa::path(post, path = "/api/v1/models/{ns}/{name}/predict", tag = "predict", params(
     ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
     ("top" = Option<usize>, Query, description = "how many classes, 5 if left out"),
+    ("support" = Option<String>, Query, description = "`namespace/name[@revision]` of a data set of examples: its classes are answered, by the nearest mean of their features, whatever the model was trained for"),
+    ("classes" = Option<String>, Query, description = "of a model of texts: names of classes with commas between, which are answered by the nearest of them, whatever the model was trained for"),
     ("format" = Option<String>, Query, description = "json, csv, npy, safetensors or parquet; else what `Accept` names; else json"),
 ), request_body(content(
     (Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"), (AskedAbout = "application/json"), (Vec<u8> = "multipart/form-data"),
 )), responses(
     (status = 200, body = Predictions), (status = 202, body = Job, description = "About a whole data set."),
     (status = 404, body = ProblemBody), (status = 413, body = ProblemBody), (status = 422, body = ProblemBody),
+    (status = 409, body = ProblemBody, description = "`not_embedded`: the model has not looked at the support set yet."),
 ))]
 pub async fn predict(request: HttpRequest, caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
     let (format, revision) = (format(&request, &query)?, query.revision()?);
-    let top = query.parse("top")?.unwrap_or(TOP).clamp(1, MOST_CLASSES);
+    let at = present(&service, &caller, at).await?;
+    let top = query.number("top")?.unwrap_or(TOP).clamp(1, MOST_CLASSES);
     let top = if format.is_matrix() { usize::MAX } else { top };
-    match items::read(&request, &service, body).await? {
+    let support = query.find("support").map(|name| finetunes::repo_at("support", name)).transpose()?.map(|at| (at.id, at.revision));
+    let asked = items::read(&request, &service, body).await?;
+    if let Some(names) = query.find("classes") {
+        let names = names.split(',').map(|name| name.trim().to_owned()).collect();
+        return by_names(&service, &caller, (&at.id, &revision), (names, support.is_some()), asked, (top, format)).await;
+    }
+    if let (Some((id, of)), Asked::One(_) | Asked::Many(_)) = (&support, &asked) {
+        return by_support(&service, &caller, (&at.id, &revision), (id, of), asked, (top, format)).await;
+    }
+    match asked {
         Asked::One(item) => {
             let (version, answer) = service.predict(&caller.0, &at.id, &revision, item, top).await?;
             let model = named(&at.id, &version);
@@ -88,7 +109,71 @@ pub async fn predict(request: HttpRequest, caller: Caller, service: Data<Service
             }
         }
         Asked::Many(items) => write(service.ask(&caller.0, &at.id, &revision, Question::Answer { top }, items).await?, format).await,
-        Asked::Dataset { name, split } => job(&service, &caller, (at.id, revision), (name, split), (Some(top), format)).await,
+        Asked::Dataset { name, split } => job(&service, &caller, (at.id, revision), (name, split, support), (Some(top), format)).await,
+    }
+}
+
+/// The model under the name that it has now: of an alias, its entry. A question is not sent on to another address, as reading is.
+pub(super) async fn present(service: &Service, caller: &Caller, at: RepoAt) -> Result<RepoAt, HttpError> {
+    let id = service.present_name(&caller.0, at.kind, &at.id).await?;
+    Ok(RepoAt { id, ..at })
+}
+
+/// By the examples of a support set.
+async fn by_support(
+    service: &Service,
+    caller: &Caller,
+    model: (&RepoId, &Revision),
+    support: (&RepoId, &Revision),
+    asked: Asked,
+    (top, format): (usize, Format),
+) -> Answer {
+    let (items, alone) = of_asked(asked);
+    let answers = service.ask_by_support(&caller.0, model, support, items, top).await?;
+    tell(answers, alone, format, ("image_unreadable", "open the image in a viewer and save it again as JPEG or PNG")).await
+}
+
+/// By the names of classes alone.
+async fn by_names(
+    service: &Service,
+    caller: &Caller,
+    model: (&RepoId, &Revision),
+    (names, with_support): (Vec<String>, bool),
+    asked: Asked,
+    (top, format): (usize, Format),
+) -> Answer {
+    if with_support {
+        let message = "both `support` and `classes` say which classes are meant";
+        return Err(HttpError::bad_request("bad_query", message, "leave one of them out"));
+    }
+    if matches!(asked, Asked::Dataset { .. }) {
+        let message = "classes by their names are for texts that come with the question";
+        return Err(HttpError::bad_request("bad_query", message, "send the texts, or name a data set of examples as `support`"));
+    }
+    let (items, alone) = of_asked(asked);
+    let answers = service.ask_by_names(&caller.0, model, names, items, top).await?;
+    tell(answers, alone, format, ("text_unreadable", "ask about another text")).await
+}
+
+/// The items, and whether one of them is all that was sent.
+fn of_asked(asked: Asked) -> (Vec<Item>, bool) {
+    match asked {
+        Asked::One(bytes) => (vec![Item { name: "item 1".into(), bytes: Ok(bytes) }], true),
+        Asked::Many(items) => (items, false),
+        Asked::Dataset { .. } => (Vec::new(), false),
+    }
+}
+
+/// Of an item that was sent alone its answer, or why there is none.
+async fn tell(answers: Answers, alone: bool, format: Format, (code, hint): (&'static str, &'static str)) -> Answer {
+    match answers.items.first() {
+        Some(Said { content: Content::Unanswered { error }, .. }) if alone => {
+            Err(HttpError::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.message.clone(), hint))
+        }
+        Some(Said { content: Content::Answer(answer), .. }) if alone && format == Format::Json => {
+            Ok(HttpResponse::Ok().json(Prediction::new(answers.model, answer)))
+        }
+        _ => write(answers, format).await,
     }
 }
 
@@ -98,14 +183,14 @@ async fn job(
     service: &Service,
     caller: &Caller,
     model: (RepoId, Revision),
-    (name, split): (String, Option<String>),
+    (name, split, support): (String, Option<String>, Option<(RepoId, Revision)>),
     (top, format): (Option<usize>, Format),
 ) -> Answer {
     let dataset = finetunes::repo_at("dataset", &name)?;
     let dataset = (dataset.id, dataset.revision);
     let job = match (top, format, &split) {
         (None, Format::Npy, None) => service.create_embedding(&caller.0, model, dataset).await?,
-        _ => service.ask_about_dataset(&caller.0, model, dataset, split, (top, format)).await?,
+        _ => service.ask_about_dataset(&caller.0, model, dataset, (split, support), (top, format)).await?,
     };
     Ok(HttpResponse::Accepted().json(Job::from(job)))
 }
@@ -156,11 +241,12 @@ fn named(id: &RepoId, version: &Version) -> String {
     (status = 409, body = ProblemBody, description = "`not_embedded`: the data set was not yet looked at by this model."),
 ))]
 pub async fn neighbors(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
-    let count = query.parse("k")?.unwrap_or(NEIGHBORS).clamp(1, MOST_NEIGHBORS);
+    let at = present(&service, &caller, at).await?;
+    let count = query.number("k")?.unwrap_or(NEIGHBORS).clamp(1, MOST_NEIGHBORS);
     let (revision, dataset) = (query.revision()?, finetunes::repo_at("dataset", &query.text("dataset"))?);
     let limit = usize::try_from(service.policy().data_limits.item_bytes).unwrap_or(usize::MAX);
     let item = body.gather(limit).await?;
-    let found = service.neighbors(&caller.0, (&at.id, &revision), (&dataset.id, &dataset.revision), item, count).await?;
+    let found = service.neighbors(&caller.0, (&at.id, &revision), (&dataset.id, &dataset.revision), Shown::Item(item), count).await?;
     let neighbor = |n: Neighbor| NeighborBody { path: n.path, split: n.split, target: n.target, similarity: n.similarity };
     Ok(HttpResponse::Ok().json(NeighborsBody {
         model: format!("{}@{}", at.id, found.model_version),

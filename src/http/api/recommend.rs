@@ -63,6 +63,5 @@ fn task(text: &str) -> Result<Task, HttpError> {
 pub(super) fn choose_first(body: CreateFineTune) -> Result<Asked, HttpError> {
     let (dataset, name) = (repo_at("dataset", &body.dataset)?, repo_at("name", &body.name)?);
     let then = crate::domain::work::Then { name: name.id, private: body.private, recipe: body.recipe, sweep: body.sweep };
-    let asked = NewRecommendation { race: body.race, then: Some(then), ..NewRecommendation::default() };
-    Ok(((dataset.id, dataset.revision), asked))
+    Ok(((dataset.id, dataset.revision), NewRecommendation::before(then, body.race)))
 }

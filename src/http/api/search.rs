@@ -21,7 +21,8 @@ use crate::wire::repos::{RepoDetail, SearchAnswer};
     ("tag" = Option<String>, Query), ("library" = Option<String>, Query),
     ("author" = Option<String>, Query, description = "namespace"),
     ("min_parameters" = Option<u64>, Query), ("max_parameters" = Option<u64>, Query),
-    ("sort" = Option<String>, Query, description = "`relevance`, `downloads`, `newest`, `created`, `size` or `name`"),
+    ("sort" = Option<String>, Query, description = "`relevance`, `downloads`, `newest`, `created`, `size`, `top1` or `name`"),
+    ("here" = Option<bool>, Query, description = "true: without what the library only lists"),
     ("limit" = Option<u64>, Query, description = "1 to 100"),
     ("cursor" = Option<String>, Query, description = "`next` of the page before"),
 ), responses((status = 200, body = SearchAnswer), (status = 400, body = ProblemBody)))]
@@ -50,7 +51,7 @@ async fn find(service: &Service, caller: &Caller, query: &Query, kind: Option<Re
 }
 
 fn read(query: &Query, kind: Option<RepoKind>) -> Result<SearchQuery, HttpError> {
-    let sort = query.find("sort").map(|text| word(text, Sort::parse, "sort", "relevance, downloads, newest, created, size, name"));
+    let sort = query.find("sort").map(|text| word(text, Sort::parse, "sort", "relevance, downloads, newest, created, size, top1, name"));
     Ok(SearchQuery { sort: sort.transpose()?.unwrap_or_default(), ..filters(query, kind)? })
 }
 
@@ -68,8 +69,9 @@ pub fn filters(query: &Query, kind: Option<RepoKind>) -> Result<SearchQuery, Htt
         tag: query.text("tag").to_lowercase(),
         library: query.text("library"),
         author: query.text("author"),
-        min_parameters: query.parse("min_parameters")?,
-        max_parameters: query.parse("max_parameters")?,
+        here: query.flag("here")?,
+        min_parameters: query.number("min_parameters")?,
+        max_parameters: query.number("max_parameters")?,
         ..SearchQuery::default()
     })
 }

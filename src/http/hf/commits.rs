@@ -12,7 +12,7 @@ use crate::service::Service;
 use crate::wire::hf::{Commit, CommitAuthor};
 
 pub async fn list(request: HttpRequest, service: web::Data<Service>, caller: Caller, at: VersionAt, query: Query) -> Answer {
-    let limit = query.parse("limit")?.unwrap_or(PageRequest::MAX_LIMIT as u64);
+    let limit = query.number("limit")?.unwrap_or(PageRequest::MAX_LIMIT as u64);
     let page = PageRequest::new(Some(limit), query.find("cursor").map(str::to_owned));
     let page = service.list_history(&caller.0, at.kind, &at.id, &at.revision, page).await.map_err(refuse)?;
     let mut response = HttpResponse::Ok();

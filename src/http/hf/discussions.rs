@@ -28,7 +28,7 @@ pub async fn list(service: web::Data<Service>, caller: Caller, at: RepoAt, query
         open: choice(&query, "status", "open", "closed")?,
         author: query.find("author").map(str::to_owned),
     };
-    let start = query.parse::<u64>("p")?.unwrap_or(0).saturating_mul(PAGE as u64);
+    let start = query.number::<u64>("p")?.unwrap_or(0).saturating_mul(PAGE as u64);
     let found = service.list_discussions(&caller.0, at.kind, &at.id, filter, (start, PAGE)).await.map_err(refuse)?;
     let (repo, found, count) = found;
     let discussions = found.into_iter().map(|found| head(&repo, found)).collect();

@@ -7,12 +7,12 @@ use super::refuse;
 use crate::domain::measurement::Measurement;
 use crate::domain::name::RepoId;
 use crate::domain::task::{Measure, Task};
-use crate::domain::user::Actor;
+use crate::domain::user::{AccountKind, Actor};
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, RepoAt};
 use crate::service::Service;
-use crate::service::repos::leaderboard::{Claim, Signed};
+use crate::service::repos::leaderboard::{Author, Claim, Leaderboard, Signed};
 
 /// Where results of this hub would lie, had they been sent as files.
 const FILE: &str = ".eval_results/hub.yaml";
@@ -23,11 +23,11 @@ pub async fn list(service: web::Data<Service>, caller: Caller, at: RepoAt, query
     let found = service.leaderboard(&caller.0, &at.id).await.map_err(refuse)?;
     let all = query.find("base_model").is_some_and(|word| word.eq_ignore_ascii_case("false"));
     let measured: Vec<&Signed> = found.measured.iter().filter(|row| all || !row.has_base).collect();
-    let mut rows: Vec<Value> = measured.iter().map(|row| measured_row(row)).collect();
+    let mut rows: Vec<Value> = measured.iter().map(|row| measured_row(row, &found)).collect();
     let told = |claim: &&Claim| !measured.iter().any(|row| row.other == claim.model.repo.id);
     let claims = found.claims.iter().filter(|claim| all || claim.model.facts.base_models.is_empty()).filter(told);
     for claim in first_of_each(claims) {
-        rows.push(claimed_row(claim));
+        rows.push(claimed_row(claim, &found));
     }
     for (at, row) in rows.iter_mut().enumerate() {
         row["rank"] = json!(at + 1);
@@ -35,7 +35,7 @@ pub async fn list(service: web::Data<Service>, caller: Caller, at: RepoAt, query
     Ok(HttpResponse::Ok().json(rows))
 }
 
-fn measured_row(row: &Signed) -> Value {
+fn measured_row(row: &Signed, board: &Leaderboard) -> Value {
     let measurement = &row.measurement;
     json!({
         "modelId": row.other.to_string(),
@@ -43,26 +43,30 @@ fn measured_row(row: &Signed) -> Value {
         "filename": FILE,
         "verified": true,
         "source": { "url": format!("/{}", row.other), "name": "measured by this hub", "isExternal": false },
-        "author": author(&row.other),
+        "author": author(&board.author(&row.other)),
         "notes": measurement.findings.sentence(),
     })
 }
 
-fn claimed_row(claim: &Claim) -> Value {
+fn claimed_row(claim: &Claim, board: &Leaderboard) -> Value {
     let id = &claim.model.repo.id;
     json!({
         "modelId": id.to_string(),
         "value": claim.metric.value,
         "filename": CARD,
         "verified": false,
-        "author": author(id),
+        "author": author(&board.author(id)),
         "notes": format!("{}, as the model's card says", claim.metric.name),
     })
 }
 
-fn author(id: &RepoId) -> Value {
-    let name = id.namespace().to_string();
-    json!({ "type": "user", "name": name, "fullname": name, "avatarUrl": "" })
+/// As their client tells a `User` from an `Organization`.
+fn author(author: &Author) -> Value {
+    let kind = match author.kind {
+        AccountKind::User => "user",
+        AccountKind::Organisation => "org",
+    };
+    json!({ "type": kind, "name": author.name, "fullname": author.full_name, "avatarUrl": "" })
 }
 
 /// The first number of each card that a task is decided by, best first.

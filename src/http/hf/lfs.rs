@@ -168,7 +168,7 @@ async fn sender(request: &HttpRequest, service: &Service, query: &Query, at: &Ob
 }
 
 fn size_of(query: &Query) -> Result<u64, HttpError> {
-    query.parse("size")?.ok_or_else(|| bad("bad_query", "the address says no size", "follow the address as it was given out"))
+    query.number("size")?.ok_or_else(|| bad("bad_query", "the address says no size", "follow the address as it was given out"))
 }
 
 async fn json<T: serde::de::DeserializeOwned + Send + 'static>(request: &HttpRequest, body: Body) -> Result<T, HttpError> {

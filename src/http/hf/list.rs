@@ -26,7 +26,7 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>, caller: Cal
     let Some(asked) = asked else { return Ok(HttpResponse::Ok().json(Vec::<()>::new())) };
     let wanted = Wanted::of_many(&query);
     let most = if wanted.looks_into_files() { FEW } else { PageRequest::MAX_LIMIT as u64 };
-    let limit = query.parse::<u64>("limit")?.unwrap_or(most).min(most);
+    let limit = query.number::<u64>("limit")?.unwrap_or(most).min(most);
     let page = PageRequest::new(Some(limit), query.find("cursor").map(String::from));
     let asker = Asker { actor: &caller.0, whose: share(&request, &caller.0)? };
     let turn = service.work().turn(&asker.whose).await?;
@@ -65,6 +65,7 @@ fn read(query: &Query, kind: RepoKind) -> Result<Option<SearchQuery>, HttpError>
         min_parameters,
         max_parameters,
         sort,
+        here: true,
         reversed: query.find("direction") == Some("1"),
         ..SearchQuery::default()
     }))

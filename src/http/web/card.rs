@@ -2,7 +2,7 @@
 
 use super::format;
 use crate::domain::name::{LIBRARY, RepoId, RepoKind};
-use crate::domain::repo::RepoSummary;
+use crate::domain::repo::{Listing, RepoSummary};
 
 pub struct RepoCard {
     pub href: String,
@@ -21,20 +21,34 @@ impl From<RepoSummary> for RepoCard {
         }
         let texts = [facts.architecture, facts.task, facts.license];
         lines.extend(texts.into_iter().filter(|text| !text.is_empty()));
+        let top1 = facts.metrics.iter().find(|metric| metric.name == "top1").map(|metric| metric.value);
+        if let (Some(value), true) = (top1, facts.listing.is_some()) {
+            lines.push(format!("top-1 {}", format::percent(value)));
+        }
         if facts.parameters > 0 {
             lines.push(format!("{} parameters", format::count(facts.parameters)));
         }
         if facts.samples > 0 {
-            lines.push(format!("{} samples, {} classes", format::count(facts.samples), facts.classes));
+            let classes = if facts.classes > 0 { format!(", {} classes", facts.classes) } else { String::new() };
+            lines.push(format!("{} samples{classes}", format::count(facts.samples)));
         }
         match &head {
             Some(version) => lines.push(format!("v{} · {}", version.number, format::day(version.created))),
-            None => lines.push("nothing published yet".to_owned()),
+            None => lines.push(nothing_here(facts.listing).to_owned()),
         }
         if repo.downloads > 0 {
             lines.push(format!("{} downloads", format::count(repo.downloads)));
         }
         RepoCard { href: href(repo.kind, &repo.id), title: title(&repo.id), summary: repo.summary, private: repo.private, facts: lines }
+    }
+}
+
+/// What is said of a repo without a version.
+pub fn nothing_here(listing: Option<Listing>) -> &'static str {
+    match listing {
+        None => "nothing published yet",
+        Some(Listing::NotFetched) => "not fetched yet",
+        Some(Listing::FactsOnly) => "facts only",
     }
 }
 

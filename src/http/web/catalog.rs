@@ -72,7 +72,7 @@ const MORE_FILTERS: &[(&str, &str)] = &[
 ];
 
 const SORTS: &[(&str, &str)] =
-    &[("relevance", "Best match"), ("downloads", "Downloads"), ("newest", "Newest"), ("size", "Size"), ("name", "Name")];
+    &[("relevance", "Best match"), ("downloads", "Downloads"), ("newest", "Newest"), ("size", "Size"), ("top1", "Top-1"), ("name", "Name")];
 
 pub async fn everything(visitor: Visitor, service: Data<Service>, query: Query) -> Answer {
     let kind = query.find("kind").and_then(|text| RepoKind::parse(text).ok());

@@ -48,6 +48,49 @@ fn chart(name: &str, epochs: &[EpochNumbers], series: &[Series], bounds: Option<
     let x = |epoch: u32| LEFT + (WIDTH - LEFT - RIGHT) * f64::from(epoch - 1) / f64::from(last - 1);
     let y = |value: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - (value - low) / (high - low));
     let mut svg = format!("<svg class=\"curve\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{name} by epoch\">");
+    grid(&mut svg, (low, high));
+    for epoch in [1, last.div_ceil(2), last] {
+        let _ = write!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{epoch}</text>", x(epoch), HEIGHT - 8.0);
+    }
+    for line in series {
+        let points: Vec<String> = epochs
+            .iter()
+            .zip(&line.values)
+            .filter(|(_, value)| value.is_finite())
+            .map(|(epoch, value)| format!("{:.1},{:.1}", x(epoch.epoch), y(value.clamp(low, high))))
+            .collect();
+        let _ = write!(svg, "<polyline class=\"line {}\" points=\"{}\"/>", line.class, points.join(" "));
+        // A line of one point would not be seen.
+        if let [only] = &points[..] {
+            let (x, y) = only.split_once(',').unwrap_or_default();
+            let _ = write!(svg, "<circle class=\"dot {}\" cx=\"{x}\" cy=\"{y}\" r=\"5\"/>", line.class);
+        }
+    }
+    svg + "</svg>"
+}
+
+/// The loss before each step of a test of rates, the rates from left to right by powers of ten; what is far above the first loss is cut off.
+pub fn rates(curve: &[(f64, f64)]) -> String {
+    let Some((first, last)) = curve.first().zip(curve.last()) else { return String::new() };
+    let (from, to) = (first.0.log10(), last.0.log10().max(first.0.log10() + 1.0));
+    let high = curve.iter().map(|(_, loss)| *loss).filter(|loss| loss.is_finite()).fold(0.1, f64::max).min(2.0 * first.1.max(0.1));
+    let x = |rate: f64| LEFT + (WIDTH - LEFT - RIGHT) * (rate.log10() - from) / (to - from);
+    let mut svg = format!("<svg class=\"curve\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Loss by learning rate\">");
+    grid(&mut svg, (0.0, high));
+    for power in (from.ceil() as i32)..=(to.floor() as i32) {
+        let at = x(10f64.powi(power));
+        let _ = write!(svg, "<text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">1e{power}</text>", HEIGHT - 8.0);
+    }
+    let y = |loss: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - loss.clamp(0.0, high) / high);
+    let points: Vec<String> =
+        curve.iter().filter(|(_, loss)| loss.is_finite()).map(|(rate, loss)| format!("{:.1},{:.1}", x(*rate), y(*loss))).collect();
+    let _ = write!(svg, "<polyline class=\"line s1\" points=\"{}\"/>", points.join(" "));
+    svg + "</svg>"
+}
+
+/// Five lines across, each with its value.
+fn grid(svg: &mut String, (low, high): (f64, f64)) {
+    let y = |value: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - (value - low) / (high - low));
     for step in 0..=4 {
         let value = low + (high - low) * f64::from(step) / 4.0;
         let at = y(value);
@@ -60,19 +103,6 @@ fn chart(name: &str, epochs: &[EpochNumbers], series: &[Series], bounds: Option<
             at + 4.0,
         );
     }
-    for epoch in [1, last.div_ceil(2), last] {
-        let _ = write!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{epoch}</text>", x(epoch), HEIGHT - 8.0);
-    }
-    for line in series {
-        let points: Vec<String> = epochs
-            .iter()
-            .zip(&line.values)
-            .filter(|(_, value)| value.is_finite())
-            .map(|(epoch, value)| format!("{:.1},{:.1}", x(epoch.epoch), y(value.clamp(low, high))))
-            .collect();
-        let _ = write!(svg, "<polyline class=\"line {}\" points=\"{}\"/>", line.class, points.join(" "));
-    }
-    svg + "</svg>"
 }
 
 #[cfg(test)]
@@ -105,5 +135,19 @@ mod tests {
         assert!(line.ends_with(&format!(",{TOP:.1}")), "{line}: 100 % is at the top");
         assert!(loss(&[epoch(1, 0.0), epoch(2, 1.0)]).contains("line s2\" points=\"\""));
         assert!(loss(&[]).starts_with("<svg"));
+        assert_eq!(
+            primary(Task::Classification, &[epoch(1, 0.9)], &[]).matches("<circle class=\"dot s").count(),
+            2,
+            "one epoch is two dots"
+        );
+    }
+
+    #[test]
+    fn rates_stand_by_their_powers_of_ten() {
+        let svg = rates(&[(1e-7, 1.0), (1e-3, 0.5), (1e1, 50.0)]);
+        assert!(svg.contains(">1e-7</text>") && svg.contains(">1e1</text>"), "{svg}");
+        let points = svg.split("line s1\" points=\"").nth(1).unwrap().split('"').next().unwrap();
+        assert_eq!(points, "44.0,103.0 336.0,148.5 628.0,12.0", "half way, and cut off at twice the first loss");
+        assert!(rates(&[]).is_empty() && rates(&[(1e-3, 1.0)]).starts_with("<svg"));
     }
 }

@@ -10,14 +10,17 @@ use super::frame::{Frame, page};
 use super::repo_head::{Fact, Head, card_html};
 use super::snippets::{Snippet, snippets};
 use crate::domain::dataset_report::{DatasetReport, HeadFacts, SplitCount};
+use crate::domain::human;
 use crate::domain::repo::RepoSummary;
 use crate::domain::revision::Revision;
-use crate::domain::task::{Measure, significant};
+use crate::domain::task::{Measure, capitalised, significant};
+use crate::domain::user::AccountKind;
 use crate::http::caller::Visitor;
 use crate::http::error::Answer;
 use crate::http::extract::Query;
 use crate::service::Service;
-use crate::service::repos::leaderboard::{Claim, Signed};
+use crate::service::repos::leaderboard::{Author, Claim, Leaderboard, Signed};
+use crate::service::repos::relations::Thumbnail;
 
 /// Previews looked through for the page.
 pub const MOST_THUMBNAILS: usize = 200;
@@ -34,6 +37,10 @@ struct DatasetPage {
     card_html: String,
     facts: Vec<Fact>,
     thumbnails: Vec<Thumb>,
+    excerpts: Vec<Excerpt>,
+    /// What its items are called, and at the beginning of a sentence.
+    items: &'static str,
+    title_items: String,
     /// Whether the targets are numbers.
     numbers: bool,
     splits: Vec<SplitView>,
@@ -50,12 +57,19 @@ struct Row {
     href: String,
     model: String,
     value: String,
+    author: String,
     about: String,
 }
 
 struct Thumb {
     class: String,
     src: String,
+}
+
+/// How a text begins, or both of a pair.
+struct Excerpt {
+    class: String,
+    lines: Vec<String>,
 }
 
 struct SplitView {
@@ -73,10 +87,13 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
     let board = service.leaderboard(&actor, &id).await?;
     let report = DatasetReport::read(&summary.facts.dataset_report).unwrap_or_default();
     let head = Head::of(&summary, "card", query);
-    let classes: Vec<String> = thumbnails.into_iter().map(|thumbnail| thumbnail.class).collect();
+    let chosen = chosen(&thumbnails, report.values.is_some());
     page(&DatasetPage {
         frame: Frame::of(visitor, "datasets"),
-        thumbnails: thumbs(&classes, &head, report.values.is_some()),
+        thumbnails: chosen.iter().filter(|(_, of)| !of.is_text()).map(|(at, of)| Thumb::of(*at, of, &head)).collect(),
+        excerpts: chosen.iter().filter(|(_, of)| of.is_text()).map(|(_, of)| Excerpt::of(of)).collect(),
+        items: report.modality.items(),
+        title_items: capitalised(report.modality.items()),
         numbers: report.values.is_some(),
         card_html: card_html(&summary).await?,
         facts: facts(&summary, &report),
@@ -85,43 +102,69 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
         pretrained: pretrained.into_iter().map(RepoCard::from).collect(),
         fine_tuned: fine_tuned.into_iter().map(RepoCard::from).collect(),
         snippets: if summary.head.is_some() { snippets(&summary, address) } else { vec![] },
-        measured: board.measured.iter().map(measured).collect(),
-        claimed: board.claims.iter().map(claimed).collect(),
+        measured: board.measured.iter().map(|row| measured(row, &board)).collect(),
+        claimed: board.claims.iter().map(|claim| claimed(claim, &board)).collect(),
         head,
     })
 }
 
-fn measured(row: &Signed) -> Row {
+fn measured(row: &Signed, board: &Leaderboard) -> Row {
     let (said, findings) = (&row.measurement, &row.measurement.findings);
+    let examples = said.support.as_ref().map(|support| format!("; by examples of {support}, without training")).unwrap_or_default();
     Row {
         href: format!("/{}?rev={}", row.other, said.model_version),
         model: format!("{}@{}", row.other, said.model_version),
         value: findings.primary().map(|value| findings.task.primary().show(value, 3)).unwrap_or_default(),
-        about: format!("{}; version {} of the data, {}", findings.sentence(), said.dataset_version, said.measured_at),
+        author: by(&board.author(&row.other)),
+        about: format!(
+            "{}{examples}; version {} of the data, {}",
+            findings.sentence(),
+            said.dataset_version,
+            human::minute(&said.measured_at)
+        ),
     }
 }
 
-fn claimed(claim: &Claim) -> Row {
+fn claimed(claim: &Claim, board: &Leaderboard) -> Row {
     let (model, metric) = (&claim.model.repo.id, &claim.metric);
     let value = Measure::of_card_shown(&metric.name, metric.value);
-    Row { href: format!("/{model}"), model: model.to_string(), value, about: format!("{}, says its card", metric.name) }
+    let author = by(&board.author(model));
+    Row { href: format!("/{model}"), model: model.to_string(), value, author, about: format!("{}, says its card", metric.name) }
 }
 
-/// As many pictures of each class as there is room for; their addresses count through all previews.
-fn thumbs(classes: &[String], head: &Head, numbers: bool) -> Vec<Thumb> {
-    let mut shown: HashMap<&str, usize> = classes.iter().map(|class| (class.as_str(), 0)).collect();
+/// `by ada`, `by acme, an organisation`
+fn by(author: &Author) -> String {
+    let kind = if author.kind == AccountKind::Organisation { ", an organisation" } else { "" };
+    format!("by {}{kind}", author.name)
+}
+
+/// As many of each class as there is room for, with their places among all previews, by which pictures are asked for.
+fn chosen(all: &[Thumbnail], numbers: bool) -> Vec<(usize, &Thumbnail)> {
+    let mut shown: HashMap<&str, usize> = all.iter().map(|one| (one.class.as_str(), 0)).collect();
     let each = if numbers { SHOWN } else { (SHOWN / shown.len().max(1)).clamp(1, PER_CLASS) };
-    let mut thumbs = Vec::new();
-    // Browsers keep a picture by its address, which names the version: the next one has others in its place.
-    let rev = head.version.as_ref().map_or(head.rev_query.clone(), |version| format!("?rev={}", version.number));
-    for (at, class) in classes.iter().enumerate() {
-        let count = shown.entry(class).or_default();
+    let mut chosen = Vec::new();
+    for (at, one) in all.iter().enumerate() {
+        let count = shown.entry(&one.class).or_default();
         *count += 1;
-        if *count <= each && thumbs.len() < SHOWN {
-            thumbs.push(Thumb { class: class.clone(), src: format!("{}/thumbnails/{at}{rev}", head.href) });
+        if *count <= each && chosen.len() < SHOWN {
+            chosen.push((at, one));
         }
     }
-    thumbs
+    chosen
+}
+
+impl Thumb {
+    fn of(at: usize, one: &Thumbnail, head: &Head) -> Thumb {
+        // Browsers keep a picture by its address, which names the version: the next one has others in its place.
+        let rev = head.version.as_ref().map_or(head.rev_query.clone(), |version| format!("?rev={}", version.number));
+        Thumb { class: one.class.clone(), src: format!("{}/thumbnails/{at}{rev}", head.href) }
+    }
+}
+
+impl Excerpt {
+    fn of(one: &Thumbnail) -> Excerpt {
+        Excerpt { class: one.class.clone(), lines: one.text().unwrap_or_default().lines().map(str::to_owned).collect() }
+    }
 }
 
 fn facts(summary: &RepoSummary, report: &DatasetReport) -> Vec<Fact> {
@@ -133,6 +176,7 @@ fn facts(summary: &RepoSummary, report: &DatasetReport) -> Vec<Fact> {
         ("Targets", report.values.map_or(String::new(), |v| format!("{} to {}", significant(v.min), significant(v.max)))),
         ("Targets", heads(report)),
         ("Without a class", some(report.unlabelled as u64)),
+        ("Language", report.language()),
         ("Mean target", report.values.map_or(String::new(), |v| format!("{} ± {}", significant(v.mean), significant(v.deviation)))),
         ("Task", facts.task.clone()),
         ("Modality", facts.modality.clone()),
@@ -151,7 +195,7 @@ fn heads(report: &DatasetReport) -> String {
             Some(values) => format!("{} to {}", significant(values.min), significant(values.max)),
             None => format!("{} classes", head.classes.len()),
         };
-        format!("{} ({what}, of {} images)", head.name, head.known)
+        format!("{} ({what}, of {} {})", head.name, head.known, report.modality.items())
     };
     let more = if report.heads.len() > SHOWN { " ..." } else { "" };
     report.heads.iter().take(SHOWN).map(of).collect::<Vec<_>>().join(", ") + more
@@ -170,7 +214,9 @@ fn splits(report: &DatasetReport) -> Vec<SplitView> {
 /// The images behind the warnings, which the head of the page has.
 fn problems(report: &DatasetReport) -> Vec<String> {
     let unreadable = report.unreadable.iter().take(20).map(|p| format!("{} cannot be read: {}", p.path, p.reason));
-    let duplicates = report.duplicates_across_splits.iter().take(20).map(|(a, b)| format!("{a} and {b} are the same image in two splits"));
+    let item = report.modality.item();
+    let same = |(a, b): &(String, String)| format!("{a} and {b} are the same {item} in two splits");
+    let duplicates = report.duplicates_across_splits.iter().take(20).map(same);
     let near = report.copies.pairs.iter().take(20).map(|(a, b)| format!("{b} looks the same as {a}"));
     unreadable.chain(duplicates).chain(near).collect()
 }

@@ -81,7 +81,7 @@ struct Happened {
 pub async fn list(visitor: Visitor, service: Data<Service>, at: RepoAt, query: Query) -> Answer {
     let actor = visitor.actor();
     let summary = service.get_repo(&actor, at.kind, &at.id).await?;
-    let skip = query.parse::<u64>("from")?.unwrap_or(0);
+    let skip = query.number::<u64>("from")?.unwrap_or(0);
     let found = service.list_discussions(&actor, at.kind, &at.id, DiscussionFilter::default(), (skip, PAGE)).await?;
     let (repo, found, count) = found;
     let end = skip + found.len() as u64;

@@ -4,20 +4,27 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use askama::Template;
 
+use super::finetune_settings::{Group, Settings, Wrong};
 use super::form::{CSRF, Form};
+use super::format;
 use super::frame::{Frame, page_with, see_other};
 use crate::domain::dataset_report::can_be_learned;
+use crate::domain::job::Job;
 use crate::domain::name::{LIBRARY, RepoId, RepoKind};
 use crate::domain::page::PageRequest;
-use crate::domain::recipe::{Optimizer, Recipe, Strategy};
+use crate::domain::recipe::Strategy;
 use crate::domain::repo_ref::RepoRef;
+use crate::domain::revision::Revision;
 use crate::domain::search::{SearchQuery, Sort};
 use crate::domain::user::Actor;
+use crate::domain::work::{AUTO, Then};
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::Query;
 use crate::service::Service;
+use crate::service::jobs::admit::Expected;
 use crate::service::jobs::finetune::NewFineTune;
+use crate::service::jobs::recommend::NewRecommendation;
 
 #[derive(Template)]
 #[template(path = "finetune.html")]
@@ -26,11 +33,22 @@ struct FineTunePage {
     csrf: String,
     /// What is wrong with what was sent, or "".
     problem: String,
-    /// Name of the field the problem is about, or "".
+    /// Id of the field the problem is about, or "".
     wrong: String,
+    /// What it would cost, where that was asked.
+    expected: Option<String>,
     fields: Fields,
+    strategies: Vec<StrategyView>,
+    groups: Vec<Group>,
     models: Vec<String>,
     datasets: Vec<String>,
+}
+
+struct StrategyView {
+    word: &'static str,
+    title: &'static str,
+    meaning: &'static str,
+    chosen: bool,
 }
 
 /// What stands in the form, as text.
@@ -39,23 +57,14 @@ struct Fields {
     dataset: String,
     name: String,
     private: bool,
-    strategy: String,
-    epochs: String,
-    lr: String,
-    head_lr: String,
-    batch_size: String,
-    frozen_stages: String,
-    image_size: String,
-    optimizer: String,
-    seed: String,
-    flip: bool,
-    from_scratch: bool,
+    /// Where the base is to be chosen: whether the best three race for it.
+    race: bool,
+    settings: Settings,
 }
 
 impl Fields {
     /// The defaults, with what the address names.
     fn new(query: &Query, owner: &str) -> Fields {
-        let recipe = Recipe::default();
         let (base, dataset) = (query.text("base"), query.text("dataset"));
         // The first administrator's own name is a reserved word: no namespace of that name can be.
         let owner = if RepoId::parse(&format!("{owner}/name")).is_ok() { owner } else { LIBRARY };
@@ -64,101 +73,72 @@ impl Fields {
             (false, false) => format!("{owner}/{}-{}", last(&base), last(&dataset)),
             _ => format!("{owner}/"),
         };
-        Fields {
-            base,
-            dataset,
-            name,
-            private: false,
-            strategy: recipe.strategy.as_str().into(),
-            epochs: recipe.epochs.to_string(),
-            lr: recipe.lr.to_string(),
-            head_lr: recipe.head_lr.to_string(),
-            batch_size: recipe.batch_size.to_string(),
-            frozen_stages: recipe.frozen_stages.to_string(),
-            image_size: String::new(),
-            optimizer: "sgd".into(),
-            seed: recipe.seed.to_string(),
-            flip: recipe.augment.horizontal_flip,
-            from_scratch: false,
-        }
+        Fields { base, dataset, name, private: false, race: false, settings: Settings::defaults() }
     }
 
     fn read(form: &Query) -> Fields {
         let text = |name: &str| form.text(name).trim().to_owned();
-        Fields {
-            base: text("base"),
-            dataset: text("dataset"),
-            name: text("name"),
-            private: form.find("private").is_some(),
-            strategy: text("strategy"),
-            epochs: text("epochs"),
-            lr: text("lr"),
-            head_lr: text("head_lr"),
-            batch_size: text("batch_size"),
-            frozen_stages: text("frozen_stages"),
-            image_size: text("image_size"),
-            optimizer: text("optimizer"),
-            seed: text("seed"),
-            flip: form.find("flip").is_some(),
-            from_scratch: form.find("from_scratch").is_some(),
-        }
+        let (private, race) = (form.find("private").is_some(), form.find("race").is_some());
+        Fields { base: text("base"), dataset: text("dataset"), name: text("name"), private, race, settings: Settings::read(form) }
     }
 
-    fn asked(&self) -> Result<NewFineTune, Wrong> {
-        let (base, dataset) = (repo("base", &self.base)?, repo("dataset", &self.dataset)?);
-        Ok(NewFineTune {
+    fn asked(&self) -> Result<Asked, Wrong> {
+        let dataset = repo("dataset", &self.dataset)?;
+        let name = RepoId::parse(&self.name).map_err(|e| Wrong::new("name", e))?;
+        let (private, recipe) = (self.private, self.settings.asked()?);
+        if self.base == AUTO {
+            let then = Then { name, private, recipe, sweep: None };
+            return Ok(Asked::Choose((dataset.id, dataset.revision), Box::new(NewRecommendation::before(then, self.race))));
+        }
+        let base = repo("base", &self.base)?;
+        Ok(Asked::Tune(Box::new(NewFineTune {
             base: base.id,
             base_revision: base.revision,
             dataset: dataset.id,
             dataset_revision: dataset.revision,
-            name: RepoId::parse(&self.name).map_err(|e| Wrong::new("name", e))?,
-            private: self.private,
-            recipe: self.recipe()?,
+            name,
+            private,
+            recipe,
             sweep: None,
-        })
-    }
-
-    /// The strategy whose word was chosen; nothing chosen is the default.
-    fn strategy(&self) -> Result<Strategy, Wrong> {
-        let unknown = || Wrong::new("strategy", format!("there is no strategy '{}'", self.strategy));
-        if self.strategy.is_empty() { Ok(Recipe::default().strategy) } else { Strategy::parse(&self.strategy).ok_or_else(unknown) }
-    }
-
-    fn recipe(&self) -> Result<Recipe, Wrong> {
-        let mut recipe = Recipe {
-            strategy: self.strategy()?,
-            optimizer: if self.optimizer == "adamw" { Optimizer::Adamw } else { Optimizer::Sgd },
-            epochs: number("epochs", &self.epochs)?,
-            lr: number("lr", &self.lr)?,
-            head_lr: number("head_lr", &self.head_lr)?,
-            batch_size: number("batch_size", &self.batch_size)?,
-            frozen_stages: number("frozen_stages", &self.frozen_stages)?,
-            image_size: if self.image_size.is_empty() { 0 } else { number("image_size", &self.image_size)? },
-            seed: number("seed", &self.seed)?,
-            from_scratch: self.from_scratch,
-            ..Recipe::default()
-        };
-        recipe.augment.horizontal_flip = self.flip;
-        recipe.check().map_err(|e| Wrong { field: e.setting.to_owned(), text: e.to_string() })?;
-        Ok(recipe)
+        })))
     }
 }
 
-/// A field that will not do.
-struct Wrong {
-    field: String,
-    text: String,
+/// What the form asks for.
+enum Asked {
+    Tune(Box<NewFineTune>),
+    /// That a base be chosen first.
+    Choose((RepoId, Revision), Box<NewRecommendation>),
 }
 
-impl Wrong {
-    fn new(field: &str, problem: impl std::fmt::Display) -> Wrong {
-        Wrong { field: field.to_owned(), text: problem.to_string() }
-    }
-}
-
-fn number<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Wrong> {
-    text.parse().map_err(|_| Wrong::new(field, format!("'{text}' is not a number this field takes")))
-}
+/// What is said of each strategy, the one to take when in doubt first.
+const STRATEGIES: &[(Strategy, &str, &str)] = &[
+    (
+        Strategy::Auto,
+        "Choose for me.",
+        "The best head on the backbone's features first; then, with enough data and something to gain, the upper stages too. Never ends below that head.",
+    ),
+    (
+        Strategy::Head,
+        "Head only.",
+        "The backbone stays as it is; its features are computed once, and the best head on them is found. Minutes.",
+    ),
+    (Strategy::LpFt, "From the best head on.", "Everything above the frozen stages learns, starting from that head."),
+    (Strategy::Gradual, "Stage by stage.", "From that head, one stage after the other joins in, from the top."),
+    (Strategy::Full, "Head and backbone.", "Everything above the frozen stages learns, from a new head."),
+    (Strategy::Freeze, "Frozen below.", "The same with the frozen stages named below."),
+    (
+        Strategy::Lora,
+        "Adapters.",
+        "For transformers: from that head, small matrices beside every linear layer learn, all else stays, and the result is a plain model.",
+    ),
+    (
+        Strategy::Contrast,
+        "A few examples.",
+        "Everything above the frozen stages learns to tell items of one class from others, pair by pair; then the best head is found. For a few items of each class.",
+    ),
+    (Strategy::Scratch, "From random weights.", "The honest comparison."),
+];
 
 fn repo(field: &str, text: &str) -> Result<RepoRef, Wrong> {
     RepoRef::parse(text).map_err(|e| Wrong::new(field, e))
@@ -171,7 +151,7 @@ pub async fn show(visitor: Visitor, service: Data<Service>, query: Query) -> Ans
         return Ok(see_other(&format!("/login?next={}", super::repo_head::urlencode(&here))));
     };
     let fields = Fields::new(&query, owner.as_str());
-    form_page(&visitor, &service, StatusCode::OK, fields, None).await
+    form_page(&visitor, &service, StatusCode::OK, fields, Said::Nothing).await
 }
 
 pub async fn submit(visitor: Visitor, service: Data<Service>, form: Form) -> Answer {
@@ -179,29 +159,90 @@ pub async fn submit(visitor: Visitor, service: Data<Service>, form: Form) -> Ans
     let fields = Fields::read(&form.0);
     let asked = match fields.asked() {
         Ok(asked) => asked,
-        Err(wrong) => return form_page(&visitor, &service, StatusCode::UNPROCESSABLE_ENTITY, fields, Some(wrong)).await,
+        Err(wrong) => return form_page(&visitor, &service, StatusCode::UNPROCESSABLE_ENTITY, fields, Said::Wrong(wrong)).await,
     };
-    match service.create_finetune(&visitor.actor(), asked).await {
-        Ok(job) => Ok(see_other(&format!("/jobs/{}", job.id))),
+    let estimate = form.0.find("estimate").is_some();
+    if estimate && matches!(asked, Asked::Choose(..)) {
+        let wrong =
+            Wrong::new("base", "what it costs depends on the base: name one to have it estimated, or start, and the job will choose");
+        return form_page(&visitor, &service, StatusCode::UNPROCESSABLE_ENTITY, fields, Said::Wrong(wrong)).await;
+    }
+    let actor = visitor.actor();
+    let done = match asked {
+        Asked::Choose(dataset, asked) => {
+            service.create_recommendation(&actor, dataset, *asked).await.map(|job| Done::Queued(Box::new(job)))
+        }
+        Asked::Tune(asked) if estimate => service.estimate_finetune(&actor, *asked).await.map(Done::Expected),
+        Asked::Tune(asked) => service.create_finetune(&actor, *asked).await.map(|job| Done::Queued(Box::new(job))),
+    };
+    match done {
+        Ok(Done::Queued(job)) => Ok(see_other(&format!("/jobs/{}", job.id))),
+        Ok(Done::Expected(cost)) => form_page(&visitor, &service, StatusCode::OK, fields, Said::Expected(expected(&cost))).await,
         Err(error) => {
             let refused = HttpError::from(error);
             if refused.status.is_server_error() {
                 return Err(refused);
             }
             let text = format!("{}; {}", refused.problem.message, refused.problem.hint);
-            form_page(&visitor, &service, refused.status, fields, Some(Wrong::new("", text))).await
+            let field = setting_of(&refused.problem.message);
+            form_page(&visitor, &service, refused.status, fields, Said::Wrong(Wrong { field, text })).await
         }
     }
 }
 
-async fn form_page(visitor: &Visitor, service: &Service, status: StatusCode, fields: Fields, wrong: Option<Wrong>) -> Answer {
+enum Done {
+    Queued(Box<Job>),
+    Expected(Expected),
+}
+
+/// What a page says beside the form.
+enum Said {
+    Nothing,
+    Wrong(Wrong),
+    Expected(String),
+}
+
+/// The setting that admission refuses, which its message begins with.
+fn setting_of(message: &str) -> String {
+    let named = message.split_once("cannot be used: ").and_then(|(_, rest)| rest.split_once(':'));
+    named.map(|(setting, _)| setting.to_owned()).unwrap_or_default()
+}
+
+/// `at most 4 min 10 s, 900 MB of memory, 1.2 GB of disk; 1250 steps`
+fn expected(cost: &Expected) -> String {
+    let disk = if cost.scratch_bytes > 0 { format!(", {} of disk meanwhile", format::bytes(cost.scratch_bytes)) } else { String::new() };
+    let time = format::duration(cost.seconds_at_most());
+    format!("{time} at most, were this an old machine; {} of memory{disk}; {} steps", format::bytes(cost.memory_bytes), cost.steps)
+}
+
+async fn form_page(visitor: &Visitor, service: &Service, status: StatusCode, fields: Fields, said: Said) -> Answer {
     let actor = visitor.actor();
-    let (wrong, problem) = wrong.map_or_else(Default::default, |wrong| (wrong.field, wrong.text));
+    let (wrong, expected) = match said {
+        Said::Nothing => (None, None),
+        Said::Wrong(wrong) => (Some(wrong), None),
+        Said::Expected(text) => (None, Some(text)),
+    };
+    let groups = fields.settings.groups(wrong.as_ref());
+    let has_field = |wrong: &Wrong| {
+        let of_group = |group: &Group| group.fields.iter().any(|field| field.name == wrong.field);
+        ["base", "dataset", "name"].contains(&wrong.field.as_str()) || groups.iter().any(of_group)
+    };
+    let there = wrong.as_ref().is_some_and(has_field);
+    let (wrong, problem) = wrong.map_or_else(Default::default, |wrong| (wrong.field.replace('.', "-"), wrong.text));
+    let wrong = if there { wrong } else { String::new() };
+    let chosen = |strategy: Strategy| strategy.as_str() == fields.settings.strategy;
+    let strategies = STRATEGIES
+        .iter()
+        .map(|&(strategy, title, meaning)| StrategyView { word: strategy.as_str(), title, meaning, chosen: chosen(strategy) })
+        .collect();
     let page = FineTunePage {
         frame: Frame::of(visitor, "jobs"),
         csrf: visitor.csrf().to_owned(),
         problem,
         wrong,
+        expected,
+        strategies,
+        groups,
         fields,
         models: suggestions(service, &actor, RepoKind::Model).await?,
         datasets: suggestions(service, &actor, RepoKind::Dataset).await?,
@@ -211,11 +252,24 @@ async fn form_page(visitor: &Visitor, service: &Service, status: StatusCode, fie
 
 /// Names for the pickers; any other name may be typed.
 async fn suggestions(service: &Service, actor: &Actor, kind: RepoKind) -> Result<Vec<String>, HttpError> {
-    let query = SearchQuery { kind: Some(kind), sort: Sort::Downloads, ..SearchQuery::default() };
+    let query = SearchQuery { kind: Some(kind), sort: Sort::Downloads, here: true, ..SearchQuery::default() };
     let hits = service.search(actor, query, PageRequest::new(Some(100), None)).await?;
     let fit = |summary: &crate::domain::repo::RepoSummary| match kind {
         RepoKind::Model => summary.facts.can_be_run(),
         RepoKind::Dataset => can_be_learned(&summary.facts),
     };
     Ok(hits.page.items.iter().filter(|summary| fit(summary)).map(|summary| summary.repo.id.to_string()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_strategy_is_offered_and_a_refused_setting_is_found() {
+        assert!(Strategy::ALL.iter().all(|strategy| STRATEGIES.iter().filter(|(offered, ..)| offered == strategy).count() == 1));
+        assert_eq!(STRATEGIES[0].0, Strategy::Auto);
+        assert_eq!(setting_of("the recipe cannot be used: task: the data set's targets are for another"), "task");
+        assert_eq!(setting_of("there is no model 'a/b' here"), "");
+    }
 }

@@ -48,7 +48,8 @@ impl FromRequest for Form {
     }
 }
 
-fn foreign() -> HttpError {
+/// Of a form that no page of ours has sent.
+pub fn foreign() -> HttpError {
     let message = "the form is stale or came from elsewhere";
     HttpError::new(StatusCode::FORBIDDEN, "csrf", message, "go back, reload the page and send it again")
 }

@@ -7,7 +7,7 @@ use askama::Template;
 use super::card::RepoCard;
 use super::format;
 use super::frame::{Frame, page};
-use crate::domain::name::RepoKind;
+use crate::domain::name::{LIBRARY, RepoKind};
 use crate::domain::page::PageRequest;
 use crate::domain::repo::RepoSummary;
 use crate::domain::search::{SearchQuery, Sort};
@@ -26,6 +26,8 @@ struct Home {
     favourites: Vec<RepoCard>,
     datasets: Vec<RepoCard>,
     pull_command: String,
+    /// Models the library lists, here or not.
+    listed: String,
 }
 
 struct Counts {
@@ -42,6 +44,8 @@ pub async fn show(visitor: Visitor, service: Data<Service>, request: HttpRequest
     let mut favourites = six(&service, &actor, RepoKind::Model, Sort::Downloads).await?;
     favourites.retain(|summary| summary.repo.downloads > 0);
     let datasets = six(&service, &actor, RepoKind::Dataset, Sort::Newest).await?;
+    let all = SearchQuery { kind: Some(RepoKind::Model), author: LIBRARY.to_owned(), ..SearchQuery::default() };
+    let listed = service.search(&actor, all, PageRequest::new(Some(1), None)).await?.total;
     let newest = cards(newest);
     let name = newest.first().map_or("resnet50", |card| card.title.as_str());
     let address = Site::of(&request)?.public_address(&request);
@@ -58,11 +62,12 @@ pub async fn show(visitor: Visitor, service: Data<Service>, request: HttpRequest
         favourites: cards(favourites),
         datasets: cards(datasets),
         pull_command,
+        listed: if listed > 0 { format::count(listed) } else { String::new() },
     })
 }
 
 async fn six(service: &Service, actor: &Actor, kind: RepoKind, sort: Sort) -> Result<Vec<RepoSummary>, HttpError> {
-    let query = SearchQuery { kind: Some(kind), sort, ..SearchQuery::default() };
+    let query = SearchQuery { kind: Some(kind), sort, here: true, ..SearchQuery::default() };
     Ok(service.search(actor, query, PageRequest::new(Some(6), None)).await?.page.items)
 }
 

@@ -6,13 +6,13 @@ use askama::Template;
 use serde_json::Value;
 
 use super::card::{href, title};
-use super::form::{CSRF, Form};
 use super::frame::{Frame, page, see_other};
+use super::job_acts::Acts;
 use super::outcome::{self, Outcome};
 use super::report::{self, Report};
-use super::{curve, format};
-use crate::domain::findings::changes;
-use crate::domain::job::{Job, JobState};
+use super::{curve, format, sweep};
+use crate::domain::findings::{PREDICTIONS, changes};
+use crate::domain::job::{Family, Job, JobState};
 use crate::domain::job_event::{EpochNumbers, Event, JobEvent, Progress};
 use crate::domain::name::RepoKind;
 use crate::domain::task::Task;
@@ -20,7 +20,7 @@ use crate::domain::work::Input;
 use crate::http::Site;
 use crate::http::caller::{Caller, Visitor};
 use crate::http::curves;
-use crate::http::error::{Answer, HttpError};
+use crate::http::error::Answer;
 use crate::http::extract::{JobAt, JobFileAt, Query};
 use crate::http::job_events;
 use crate::service::Service;
@@ -66,7 +66,7 @@ fn input(job: &Job, kind: RepoKind) -> Option<Input> {
     job.work.inputs().into_iter().find(|input| input.kind == kind)
 }
 
-fn tone(state: JobState) -> &'static str {
+pub(super) fn tone(state: JobState) -> &'static str {
     match state {
         JobState::Succeeded => "good",
         JobState::Failed => "bad",
@@ -79,7 +79,7 @@ pub async fn list(visitor: Visitor, service: Data<Service>, query: Query) -> Ans
     if visitor.0.is_none() {
         return Ok(see_other("/login?next=/jobs"));
     }
-    let list = service.list_jobs(&visitor.actor(), None, None, query.page()?).await?;
+    let list = service.list_jobs(&visitor.actor(), (None, None, Family::Heads), query.page()?).await?;
     let next = list.next.as_deref().map(|cursor| format!("/jobs?cursor={}", super::repo_head::urlencode(cursor)));
     page(&JobsPage { frame: Frame::of(&visitor, "jobs"), jobs: list.items.iter().map(JobLine::from).collect(), next })
 }
@@ -92,7 +92,9 @@ struct JobPage {
     id: String,
     line: JobLine,
     live: bool,
-    cancelling: bool,
+    paused: bool,
+    running: bool,
+    acts: Acts,
     error: Option<String>,
     percent: u64,
     speed: String,
@@ -101,6 +103,7 @@ struct JobPage {
     result: Option<(String, String)>,
     recipe: Vec<(String, String)>,
     files: Vec<FileLine>,
+    sweep: sweep::Sweep,
     epochs: Vec<EpochLine>,
     loss: String,
     /// The name of the task's first measure, and its curve.
@@ -112,6 +115,8 @@ struct JobPage {
     outcome: Option<Outcome>,
     report: Report,
     changed: Vec<(String, String)>,
+    /// It has left what it said about each item.
+    measured: bool,
 }
 
 struct FileLine {
@@ -165,8 +170,10 @@ pub async fn show(request: HttpRequest, visitor: Visitor, service: Data<Service>
     let mut report = report::find(&service, &actor, &at.0, &name, &address).await.unwrap_or_default();
     let outcome = outcome::find(&service, &actor, &job).await.or_else(|| report.outcome.take());
     let files = service.job_files(&actor, &at.0).await?;
-    let files = files.into_iter().map(|file| FileLine { size: format::bytes(file.size_bytes), name: file.name }).collect();
-    page(&JobPage { outcome, files, ..JobPage::of(&visitor, &job, &events, log, report) })
+    let files: Vec<FileLine> = files.into_iter().map(|file| FileLine { size: format::bytes(file.size_bytes), name: file.name }).collect();
+    let measured = job.state == JobState::Succeeded && files.iter().any(|file| file.name == PREDICTIONS);
+    let sweep = sweep::find(&service, &actor, &job).await?;
+    page(&JobPage { outcome, files, measured, sweep, ..JobPage::of(&visitor, &job, &events, log, report) })
 }
 
 impl JobPage {
@@ -184,13 +191,16 @@ impl JobPage {
             id: job.id.to_string(),
             line: JobLine::from(job),
             live: !job.state.is_final(),
-            cancelling: job.cancel_requested && !job.state.is_final(),
+            paused: job.paused && !job.state.is_final(),
+            running: job.state == JobState::Running,
+            acts: Acts::of(job, &visitor.actor()),
             error: job.error.clone(),
             percent: (job.step * 100).checked_div(job.total_steps).unwrap_or(0).min(100),
             speed: if job.state == JobState::Running { speed } else { String::new() },
             inputs: job.work.inputs().iter().map(|input| (input.role.clone(), link(input.kind, &input.id, input.version))).collect(),
             result: job.result_version.zip(job.work.publishes()).map(|(version, name)| link(RepoKind::Model, name, version)),
             files: Vec::new(),
+            sweep: sweep::Sweep::default(),
             recipe: recipe(job),
             loss: curve::loss(&epochs),
             primary: (curve::title(task, ", per cent"), curve::primary(task, &epochs, &report.scratch)),
@@ -200,6 +210,7 @@ impl JobPage {
             last_event: events.last().map_or(0, |event| event.number),
             outcome: None,
             changed: changed(job),
+            measured: false,
             report,
         }
     }
@@ -213,6 +224,10 @@ fn epoch_lines(epochs: &[EpochNumbers]) -> Vec<EpochLine> {
 }
 
 fn speed(progress: &Progress) -> String {
+    // Before the first step nothing is known; a sweep counts its trials, and they have speeds of their own.
+    if progress.samples_per_second <= 0.0 {
+        return progress.stage.clone();
+    }
     format!("{:.0} images/s, {} left", progress.samples_per_second, format::duration(progress.eta_seconds))
 }
 
@@ -238,7 +253,7 @@ fn recipe(job: &Job) -> Vec<(String, String)> {
 /// The API's events for this page: the session's cookie opens them, since `/api` takes tokens only.
 pub async fn events(visitor: Visitor, service: Data<Service>, at: JobAt, query: Query, request: HttpRequest) -> Answer {
     let seen = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.trim().parse().ok());
-    let after = seen.or(query.parse("after")?).unwrap_or(0);
+    let after = seen.or(query.number("after")?).unwrap_or(0);
     job_events::stream(service.get_ref().clone(), visitor.actor(), at.0, after).await
 }
 
@@ -251,16 +266,20 @@ pub async fn file(visitor: Visitor, service: Data<Service>, at: JobFileAt) -> An
 fn changed(job: &Job) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
     let changes = job.work.fine_tune().map(|task| changes(&task.recipe)).unwrap_or_default();
-    changes.into_iter().map(|change| (change.setting, format!("{} (not {})", text(&change.value), text(&change.default)))).collect()
+    let told = |value: &Value, default: &Value| match default {
+        Value::Null => text(value),
+        default => format!("{} (not {})", text(value), text(default)),
+    };
+    changes
+        .into_iter()
+        .map(|change| {
+            let said = told(&change.value, &change.default);
+            (change.setting, said)
+        })
+        .collect()
 }
 
 /// The API's curves for this page, likewise.
 pub async fn curves(visitor: Visitor, service: Data<Service>, at: JobAt, query: Query) -> Answer {
     curves::answer(&service, &visitor.actor(), &at.0, query.find("format")).await
-}
-
-pub async fn cancel(visitor: Visitor, service: Data<Service>, at: JobAt, form: Form) -> Answer {
-    visitor.check_csrf(&form.0.text(CSRF))?;
-    service.cancel_job(&visitor.actor(), &at.0).await.map_err(HttpError::from)?;
-    Ok(see_other(&format!("/jobs/{}", at.0)))
 }

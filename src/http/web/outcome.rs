@@ -9,7 +9,7 @@ use crate::domain::job::Job;
 use crate::domain::name::RepoKind;
 use crate::domain::path::RepoPath;
 use crate::domain::revision::Revision;
-use crate::domain::task::{Unit, capitalised, significant};
+use crate::domain::task::{NOT_MEASURED, Unit, capitalised, significant};
 use crate::domain::user::Actor;
 use crate::service::Service;
 
@@ -64,6 +64,7 @@ pub async fn find(service: &Service, actor: &Actor, job: &Job) -> Option<Outcome
 /// A measure as tiles show it.
 pub fn shown(unit: Unit, value: f64) -> String {
     match unit {
+        _ if value.is_nan() => NOT_MEASURED.into(),
         Unit::Share => format::percent(value),
         Unit::Score => format!("{value:.3}"),
         Unit::OfTarget => significant(value),

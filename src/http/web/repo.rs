@@ -8,8 +8,10 @@ use super::card::{RepoCard, href};
 use super::dataset_page;
 use super::format;
 use super::frame::{Frame, page};
+use super::library::LibraryView;
 use super::repo_head::{Fact, Head, card_html, urlencode};
 use super::snippets::{Snippet, snippets};
+use super::try_page::TryForm;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::{RepoSummary, SourceDataset};
 use crate::domain::revision::Revision;
@@ -36,6 +38,9 @@ struct ModelPage {
     saved_model: Option<SavedModel>,
     labels: Vec<String>,
     snippets: Vec<Snippet>,
+    library: Option<LibraryView>,
+    /// Where a text can be tried.
+    form: Option<TryForm>,
 }
 
 /// A data set or base model by the name the card gives it, linked where it is here.
@@ -48,7 +53,10 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, query: Q
     let (actor, address) = (visitor.actor(), Site::of(&request)?.public_address(&request));
     let (summary, revision) = look(&service, &actor, at.kind, &at.id, &query).await?;
     match at.kind {
-        RepoKind::Model => model(&visitor, &service, summary, &revision, &query, &address).await,
+        RepoKind::Model => {
+            let library = LibraryView::of(&service, &visitor, &at).await?;
+            model(&visitor, &service, (summary, library), &revision, &query, &address).await
+        }
         RepoKind::Dataset => dataset_page::show(&visitor, &service, summary, &revision, &query, &address).await,
     }
 }
@@ -67,7 +75,14 @@ pub async fn look(
     Ok((service.get_repo_at(actor, kind, id, &revision).await?, revision))
 }
 
-async fn model(visitor: &Visitor, service: &Service, summary: RepoSummary, revision: &Revision, query: &Query, address: &str) -> Answer {
+async fn model(
+    visitor: &Visitor,
+    service: &Service,
+    (summary, library): (RepoSummary, Option<LibraryView>),
+    revision: &Revision,
+    query: &Query,
+    address: &str,
+) -> Answer {
     let (actor, id) = (visitor.actor(), summary.repo.id.clone());
     let published = summary.head.is_some();
     let sources = if published { service.datasets_of(&actor, &id, revision).await? } else { vec![] };
@@ -85,6 +100,8 @@ async fn model(visitor: &Visitor, service: &Service, summary: RepoSummary, revis
         saved_model: facts.saved_model.clone(),
         labels: if Task::has_classes(&facts.task) { facts.labels.iter().take(1_000).cloned().collect() } else { vec![] },
         snippets: if published { snippets(&summary, address) } else { vec![] },
+        library,
+        form: TryForm::of(&summary, query),
     })
 }
 

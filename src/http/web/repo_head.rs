@@ -3,7 +3,7 @@
 
 use actix_web::web;
 
-use super::card::{href, title};
+use super::card::{href, nothing_here, title};
 use super::format;
 use crate::domain::dataset_report::can_be_learned;
 use crate::domain::name::{RepoId, RepoKind};
@@ -17,6 +17,8 @@ pub struct Head {
     pub kind: RepoKind,
     pub title: String,
     pub private: bool,
+    /// Nothing is published: what is said instead.
+    pub listing: Option<&'static str>,
     pub summary: String,
     pub href: String,
     /// `?rev=...` while an older version is looked at, or empty.
@@ -76,8 +78,9 @@ impl Head {
             kind: repo.kind,
             title: title(&repo.id),
             private: repo.private,
+            listing: facts.listing.filter(|_| head.is_none()).map(|listing| nothing_here(Some(listing))),
             summary: repo.summary.clone(),
-            tabs: tabs(repo.kind).iter().map(tab_line).collect(),
+            tabs: tabs(repo.kind).iter().filter(|(name, _)| has_tab(summary, name)).map(tab_line).collect(),
             version: head.as_ref().map(VersionLine::from),
             tags: facts.tags.clone(),
             warnings: facts.warnings.clone(),
@@ -102,6 +105,16 @@ fn finetune_link(kind: RepoKind, id: &RepoId, facts: &Facts) -> Option<String> {
 
 const DISCUSSIONS: (&str, &str) = ("discussions", "Pull requests");
 
+/// What is only listed has a card, and what cannot be run has no features to find neighbours by.
+fn has_tab(summary: &RepoSummary, name: &str) -> bool {
+    let RepoSummary { repo, facts, .. } = summary;
+    match name {
+        "card" => true,
+        "neighbors" if repo.kind == RepoKind::Model => facts.listing.is_none() && facts.can_be_run(),
+        _ => facts.listing.is_none(),
+    }
+}
+
 fn tabs(kind: RepoKind) -> &'static [(&'static str, &'static str)] {
     match kind {
         RepoKind::Model => &[
@@ -110,9 +123,17 @@ fn tabs(kind: RepoKind) -> &'static [(&'static str, &'static str)] {
             ("tensors", "Tensors"),
             ("versions", "Versions"),
             ("datasets", "Data sets"),
+            ("neighbors", "Neighbours"),
             DISCUSSIONS,
         ],
-        RepoKind::Dataset => &[("card", "Card"), ("files", "Files"), ("doctor", "Doctor"), ("versions", "Versions"), DISCUSSIONS],
+        RepoKind::Dataset => &[
+            ("card", "Card"),
+            ("files", "Files"),
+            ("doctor", "Doctor"),
+            ("neighbors", "Neighbours"),
+            ("versions", "Versions"),
+            DISCUSSIONS,
+        ],
     }
 }
 

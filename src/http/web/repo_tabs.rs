@@ -230,7 +230,8 @@ pub async fn thumbnail(visitor: Visitor, service: Data<Service>, at: RepoAt, num
     let list = service.thumbnails(&visitor.actor(), &at.id, &revision, MOST_THUMBNAILS).await?;
     let found = list.into_iter().nth(number.0).ok_or_else(|| HttpError::of_status(StatusCode::NOT_FOUND))?;
     let mut answer = HttpResponse::Ok();
-    answer.content_type(found.media_type).insert_header((CACHE_CONTROL, "private, max-age=600"));
+    let media_type = if found.is_text() { "text/plain; charset=utf-8".to_owned() } else { found.media_type };
+    answer.content_type(media_type).insert_header((CACHE_CONTROL, "private, max-age=600"));
     Ok(answer.body(found.bytes))
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::format;
 use super::outcome::{self, Outcome};
-use crate::domain::findings::{Bin, Findings, REPORT, Usage, Verdict, Word, speed, usage};
+use crate::domain::findings::{Anomalies, Bin, Findings, REPORT, ScoreBin, Usage, Used, Verdict, Word, speed, usage};
 use crate::domain::id::JobId;
 use crate::domain::job_event::EpochNumbers;
 use crate::domain::task::capitalised;
@@ -25,11 +25,15 @@ pub struct Report {
     /// Title and sentence.
     pub found: Vec<(&'static str, String)>,
     pub bins: Vec<BinLine>,
+    /// How scores of good items and of anomalies lie.
+    pub scores: Vec<ScoreLine>,
     pub mistakes: Vec<MistakeLine>,
     pub usage: Vec<Usage>,
     /// The epochs of the run from random weights.
     pub scratch: Vec<EpochNumbers>,
     pub outcome: Option<Outcome>,
+    /// The losses of a test of rates, drawn.
+    pub rates: String,
 }
 
 pub struct VerdictLine {
@@ -46,6 +50,17 @@ pub struct BinLine {
     pub share: u64,
 }
 
+pub struct ScoreLine {
+    pub range: String,
+    pub good: u64,
+    pub anomalies: u64,
+    /// Of the most that any line has.
+    pub good_share: u64,
+    pub anomalies_share: u64,
+    /// Whether such a score is called an anomaly.
+    pub above: bool,
+}
+
 pub struct MistakeLine {
     pub path: String,
     pub picture: Option<String>,
@@ -58,6 +73,13 @@ struct Stored {
     findings: Findings,
     #[serde(default)]
     mistakes: Vec<StoredMistake>,
+    /// Reports of before are of models of images, which timm loads.
+    #[serde(default = "of_before")]
+    used: Used,
+}
+
+fn of_before() -> Used {
+    Used { elsewhere: true, ..Used::default() }
 }
 
 #[derive(Deserialize)]
@@ -82,21 +104,43 @@ pub async fn find(service: &Service, actor: &Actor, job: &JobId, name: &str, add
 }
 
 fn read(json: &[u8], name: &str, address: &str) -> Option<Report> {
-    let Stored { findings, mistakes } = serde_json::from_slice(json).ok()?;
+    let Stored { findings, mistakes, used } = serde_json::from_slice(json).ok()?;
     let mut found = Vec::new();
     found.extend(findings.comparison.as_ref().map(|comparison| ("From random weights", comparison.sentence.clone())));
+    found.extend(findings.rate.as_ref().map(|rate| ("Learning rate", rate.sentence.clone())));
     found.extend(findings.calibration.as_ref().map(|calibration| ("Calibration", calibration.sentence())));
+    found.extend(findings.anomalies.as_ref().map(|anomalies| ("Scores", anomalies.sentence())));
     found.extend(findings.reject.as_ref().map(|reject| ("Unknown items", reject.sentence())));
     found.extend(findings.throughput.as_ref().map(|throughput| ("Speed", speed(throughput))));
+    // Cards read the same sentences as Markdown.
+    for (_, sentence) in &mut found {
+        *sentence = sentence.replace('`', "");
+    }
     Some(Report {
         verdicts: findings.verdict.iter().map(VerdictLine::from).collect(),
         found,
         bins: findings.calibration.iter().flat_map(|calibration| calibration.bins.iter().map(BinLine::from)).collect(),
+        scores: findings.anomalies.iter().flat_map(score_lines).collect(),
         mistakes: mistakes.into_iter().take(MOST).map(MistakeLine::from).collect(),
-        usage: usage(name, address),
+        usage: usage(name, address, used),
+        rates: findings.rate.as_ref().map(|rate| super::curve::rates(&rate.curve)).unwrap_or_default(),
         scratch: findings.comparison.map(|comparison| comparison.epochs).unwrap_or_default(),
         outcome: outcome::read(json),
     })
+}
+
+/// A line for each bin that holds something.
+fn score_lines(anomalies: &Anomalies) -> Vec<ScoreLine> {
+    let most = anomalies.bins.iter().map(|bin| bin.good.max(bin.anomalies)).max().unwrap_or(0).max(1);
+    let line = |bin: &ScoreBin| ScoreLine {
+        range: format!("{:.4} to {:.4}", bin.from, bin.to),
+        good: bin.good,
+        anomalies: bin.anomalies,
+        good_share: (100 * bin.good).div_ceil(most),
+        anomalies_share: (100 * bin.anomalies).div_ceil(most),
+        above: bin.from >= anomalies.threshold,
+    };
+    anomalies.bins.iter().filter(|bin| bin.good + bin.anomalies > 0).map(line).collect()
 }
 
 impl From<&Verdict> for VerdictLine {

@@ -87,7 +87,8 @@ fn lines(usage: &Usage) -> Vec<(&'static str, String)> {
 pub async fn create(visitor: Visitor, service: Data<Service>, form: Form) -> Answer {
     visitor.check_csrf(&form.0.text(CSRF))?;
     let scope = Scope::parse(&form.0.text("scope")).unwrap_or(Scope::Read);
-    let days = form.0.parse("days")?;
+    // A field that was left empty.
+    let days = if form.0.find("days").is_some() { form.0.number("days")? } else { None };
     match service.create_token(&visitor.actor(), &form.0.text("name"), scope, days, None).await {
         Ok((_, secret)) => tokens_page(&visitor, &service, StatusCode::CREATED, Some(secret), None).await,
         Err(error) => {

@@ -2,10 +2,15 @@
 //! readable by its owner, the base is a network we know, the data set has classes, and neither memory nor
 //! time run away.
 
-use super::super::{Error, Policy, Result, Service};
+use super::super::{Error, Result, Service};
+pub use super::cost::Expected;
 use super::finetune::NewFineTune;
+use crate::catalog::{former_names, repos};
+use crate::data::modalities;
+use crate::db::Tx;
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
 use crate::domain::dataset_report::DatasetReport;
+use crate::domain::id::RepoKey;
 use crate::domain::manifest::Manifest;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::recipe::{Recipe, RecipeError};
@@ -23,7 +28,8 @@ impl Service {
     /// With it comes what it is expected to cost.
     pub(super) async fn admit(&self, actor: &Actor, asked: NewFineTune) -> Result<(FineTune, Expected)> {
         self.check_target(actor, &asked.name).await?;
-        asked.recipe.check().map_err(bad_recipe)?;
+        let asked = NewFineTune { base: self.present_name(actor, RepoKind::Model, &asked.base).await?, ..asked };
+        self.check_apart(&asked.name, &asked.base).await?;
         let (base, manifest) = self.manifest(actor, RepoKind::Model, &asked.base, &asked.base_revision).await?;
         let config = self.model_config(&asked.base, &base, &manifest).await?;
         need(&manifest, WEIGHTS, &asked.base, &base)?;
@@ -33,16 +39,16 @@ impl Service {
         let Some(report) = DatasetReport::read(&dataset.facts.dataset_report).filter(DatasetReport::can_be_learned) else {
             return Err(unlearnable(&asked.dataset, pinned.number));
         };
-        let task = asked.recipe.check_task(report.task).map_err(bad_recipe)?;
+        check_items(&config, &report, (&asked.base, &asked.dataset))?;
+        if let Some(file) = modalities::find(report.modality).and_then(|modality| modality.needs()) {
+            need(&manifest, file, &asked.base, &base)?;
+        }
+        let recipe = asked.recipe.over(report.modality).map_err(bad_recipe)?;
+        let recipe = Recipe { task: recipe.task.or(Some(report.usual_task())), ..recipe };
+        let task = recipe.check_task(report.task).map_err(bad_recipe)?;
         train::tasks::check_classes(task, report.task, &report.classes)
             .map_err(|e| bad_recipe(RecipeError { setting: "task", problem: e.to_string() }))?;
-        let outputs = report.outputs() as u64;
-        let mut expected = Expected::default();
-        for recipe in trials(&asked).map_err(bad_recipe)? {
-            recipe.check_task(report.task).map_err(bad_recipe)?;
-            expected.add(&train::estimate(&recipe, &config, report.samples as u64, outputs).map_err(unfit)?);
-        }
-        expected.affordable(self.policy())?;
+        let expected = Expected::of((&recipe, asked.sweep.as_ref()), &config, &report, self.policy())?;
         let work = FineTune {
             base: asked.base,
             base_version: base.number,
@@ -51,10 +57,11 @@ impl Service {
             name: asked.name,
             private: asked.private,
             // Written down, so that the job says what it is.
-            recipe: Recipe { task: Some(task), ..asked.recipe },
+            recipe: Recipe { task: Some(task), ..recipe },
             sweep: asked.sweep,
             replays: None,
             chosen: None,
+            trial: None,
         };
         Ok((work, expected))
     }
@@ -63,6 +70,29 @@ impl Service {
     pub(super) async fn check_target(&self, actor: &Actor, name: &RepoId) -> Result<()> {
         let (actor, name) = (actor.clone(), name.clone());
         self.db.read(move |tx| super::super::access::write_namespace(tx, &actor, name.namespace())).await
+    }
+
+    /// A result is no version of what it was made from: who pulls the base would get it.
+    pub(super) async fn check_apart(&self, name: &RepoId, base: &RepoId) -> Result<()> {
+        if !self.is_same_model(name, base).await? {
+            return Ok(());
+        }
+        let message = format!("name: '{name}' is the base itself, and a result would become its next version");
+        Err(Error::invalid("result_is_base", message, "give the result a name of its own"))
+    }
+
+    /// Whether two names are one model's, now or formerly.
+    pub(super) async fn is_same_model(&self, one: &RepoId, other: &RepoId) -> Result<bool> {
+        let (one, other) = (one.clone(), other.clone());
+        if one.folded() == other.folded() {
+            return Ok(true);
+        }
+        self.db
+            .read(move |tx| {
+                let (one, other) = (key_of(tx, RepoKind::Model, &one)?, key_of(tx, RepoKind::Model, &other)?);
+                Ok(one.is_some() && one == other)
+            })
+            .await
     }
 
     /// The classifier in the weights is the one that the config counts.
@@ -82,10 +112,30 @@ impl Service {
         let bytes = self.blobs.read_all(&digest, MAX_CONFIG_BYTES as u64 + 1).await?;
         let text = std::str::from_utf8(&bytes).map_err(|_| unusable(id, version, "config.json is not UTF-8"))?;
         let config = ModelConfig::read(text).map_err(|e| unusable(id, version, &e.to_string()))?;
+        let config = config.with_papers(&self.sentence_papers(manifest).await?);
         match train::unobeyed_in(&config).into_iter().next() {
             Some(problem) => Err(unusable(id, version, &problem)),
             None => Ok(config),
         }
+    }
+}
+
+/// What the base takes is what the data set holds.
+fn check_items(config: &ModelConfig, report: &DatasetReport, (base, dataset): (&RepoId, &RepoId)) -> Result<()> {
+    let (takes, given) = (train::modality_of(config), report.modality);
+    if takes == given {
+        return Ok(());
+    }
+    let message = format!("{base} takes {}, and {dataset} holds {}", takes.items(), given.items());
+    let hint = "choose a base for the items of the data set; `hub recommend --dataset` names some";
+    Err(Error::invalid("modality_differs", message, hint))
+}
+
+/// The repo that has a name, or had it before it was moved.
+fn key_of(tx: &mut Tx<'_>, kind: RepoKind, id: &RepoId) -> Result<Option<RepoKey>> {
+    match repos::find(tx, kind, id)? {
+        Some(repo) => Ok(Some(repo.key)),
+        None => Ok(former_names::find(tx, kind, id)?),
     }
 }
 
@@ -116,61 +166,6 @@ pub(super) fn unlearnable(id: &RepoId, version: u32) -> Error {
 
 pub(super) fn nothing_in(id: &RepoId) -> Error {
     Error::invalid("dataset_unusable", format!("nothing is published in {id}"), "publish the data set first")
-}
-
-/// The recipes that will be run: one, or a sweep's.
-fn trials(asked: &NewFineTune) -> std::result::Result<Vec<Recipe>, RecipeError> {
-    match &asked.sweep {
-        None => Ok(vec![asked.recipe.clone()]),
-        Some(sweep) => Ok(sweep.trials(&asked.recipe)?.into_iter().map(|trial| trial.recipe).collect()),
-    }
-}
-
-/// What a fine-tune is expected to cost, on the safe side.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Expected {
-    pub trials: u64,
-    /// Of all trials.
-    pub steps: u64,
-    /// The most at a time.
-    pub memory_bytes: u64,
-    pub scratch_bytes: u64,
-    /// On one slow thread.
-    slowest_seconds: f64,
-}
-
-impl Expected {
-    fn add(&mut self, trial: &train::Estimate) {
-        self.trials += 1;
-        self.steps += trial.steps;
-        self.memory_bytes = self.memory_bytes.max(trial.memory_bytes);
-        self.scratch_bytes = self.scratch_bytes.max(trial.scratch_bytes);
-        self.slowest_seconds += trial.slowest_seconds;
-    }
-
-    /// If the machine were an old one; this one is quicker.
-    pub fn seconds_at_most(&self) -> f64 {
-        self.slowest_seconds / threads() as f64
-    }
-
-    /// Neither memory nor time may run away.
-    fn affordable(&self, policy: &Policy) -> Result<()> {
-        let whole = train::Estimate {
-            steps: self.steps,
-            backbone_passes: 0,
-            multiply_adds: 0.0,
-            memory_bytes: self.memory_bytes,
-            scratch_bytes: self.scratch_bytes,
-            slowest_seconds: self.slowest_seconds,
-        };
-        let too_much =
-            |error: train::Error| Error::invalid("job_too_large", error.to_string(), "change what the message names and ask again");
-        whole.within(policy.max_job_bytes, policy.max_job_seconds, threads()).map_err(too_much)
-    }
-}
-
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// What the training room refuses, in the service's words.

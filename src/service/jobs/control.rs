@@ -3,6 +3,7 @@
 use super::super::{Error, Result, Service, access};
 use super::finetune::NewFineTune;
 use super::state::{see_job, state_event};
+use super::sweeps;
 use crate::catalog::jobs;
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobState};
@@ -33,6 +34,7 @@ impl Service {
                 if job.state == JobState::Queued {
                     jobs::set_stage(tx, &id, if paused { "paused" } else { "waiting for a worker" })?;
                 }
+                sweeps::pause(tx, &job, paused, now)?;
                 let (word, act) = if paused { ("to be paused", "job.pause") } else { ("resumed", "job.resume") };
                 jobs::append_event(tx, &id, now, &Event::log(Level::Info, word))?;
                 note_act(tx, now, note, &actor, act, &id.to_string(), "")?;
@@ -54,6 +56,7 @@ impl Service {
                 access::scope(&actor, Role::Write)?;
                 let (priority, urgency) = if access::sees_all_jobs(&actor) { (place, job.urgency) } else { (job.priority, place) };
                 jobs::set_place(tx, &id, priority, urgency)?;
+                sweeps::place(tx, &id, (priority, urgency))?;
                 note_act(tx, now, note, &actor, "job.place", &id.to_string(), &place.to_string())?;
                 see_job(tx, &actor, &id)
             })
@@ -72,10 +75,14 @@ impl Service {
                     JobState::Failed | JobState::Cancelled => {}
                     _ => return Err(ended(&job, "`hub jobs clone` asks for the same once more")),
                 }
-                super::queue::within_limit(tx, &job.owner, limit)?;
+                if job.parent.is_none() {
+                    super::queue::within_limit(tx, &job.owner, limit)?;
+                }
+                sweeps::may_restart(tx, &job)?;
                 jobs::restart(tx, &id, now)?;
                 jobs::append_event(tx, &id, now, &Event::log(Level::Info, "to be tried once more"))?;
                 state_event(tx, &id, now, JobState::Queued, None)?;
+                sweeps::restart(tx, &job, now)?;
                 note_act(tx, now, note, &actor, "job.retry", &id.to_string(), "")?;
                 see_job(tx, &actor, &id)
             })

@@ -6,9 +6,11 @@ use super::super::{Error, Result, Service};
 use super::admit::{WEIGHTS, need, nothing_in};
 use super::kinds::Record;
 use super::result::Left;
+use super::support::no_classes;
 use crate::catalog::measurements::{self, Pair};
 use crate::db::Tx;
 use crate::domain::answers::Format;
+use crate::domain::dataset_report::DatasetReport;
 use crate::domain::job::Job;
 use crate::domain::measurement::{Findings, Measurement};
 use crate::domain::name::{RepoId, RepoKind};
@@ -24,11 +26,12 @@ impl Service {
         actor: &Actor,
         (model, model_revision): (RepoId, Revision),
         (dataset, dataset_revision): (RepoId, Revision),
-        split: Option<String>,
+        (split, support): (Option<String>, Option<(RepoId, Revision)>),
     ) -> Result<Job> {
         let asked = (&model, &model_revision, &dataset, &dataset_revision);
         let (model_version, dataset_version) = self.pin_both(actor, asked, split.as_deref()).await?;
-        let work = Evaluate { model, model_version, dataset, dataset_version, split };
+        let support = self.pin_support(actor, support).await?;
+        let work = Evaluate { model, model_version, dataset, dataset_version, split, support };
         self.queue_work(actor, Work::Evaluate(work), Vec::new()).await
     }
 
@@ -38,12 +41,13 @@ impl Service {
         actor: &Actor,
         (model, model_revision): (RepoId, Revision),
         (dataset, dataset_revision): (RepoId, Revision),
-        split: Option<String>,
+        (split, support): (Option<String>, Option<(RepoId, Revision)>),
         (top, format): (Option<usize>, Format),
     ) -> Result<Job> {
         let asked = (&model, &model_revision, &dataset, &dataset_revision);
         let (model_version, dataset_version) = self.pin_both(actor, asked, split.as_deref()).await?;
-        let work = AskDataset { model, model_version, dataset, dataset_version, split, top, format };
+        let support = self.pin_support(actor, support).await?;
+        let work = AskDataset { model, model_version, dataset, dataset_version, split, support, top, format };
         self.queue_work(actor, Work::Ask(work), Vec::new()).await
     }
 
@@ -62,6 +66,15 @@ impl Service {
         found.head.map(|pinned| (version.number, pinned.number)).ok_or_else(|| nothing_in(dataset))
     }
 
+    /// The version of a data set of examples.
+    async fn pin_support(&self, actor: &Actor, support: Option<(RepoId, Revision)>) -> Result<Option<(RepoId, u32)>> {
+        let Some((id, revision)) = support else { return Ok(None) };
+        let found = self.get_repo_at(actor, RepoKind::Dataset, &id, &revision).await?;
+        let Some(pinned) = found.head else { return Err(nothing_in(&id)) };
+        let report = DatasetReport::read(&found.facts.dataset_report).filter(|report| report.task.about().one_class);
+        report.map(|_| Some((id.clone(), pinned.number))).ok_or_else(|| no_classes(&id, pinned.number))
+    }
+
     /// Signs what was found, and writes it down with the end of the job.
     pub(super) async fn record_evaluation(&self, job: &Job, work: &Evaluate, left: &Left) -> Result<Record> {
         let found = serde_json::from_value::<Findings>(left.headline.clone()).ok().filter(Findings::is_sound);
@@ -77,6 +90,7 @@ impl Service {
             dataset: work.dataset.to_string(),
             dataset_version: work.dataset_version,
             dataset_commit: commits.1,
+            support: work.support.as_ref().map(|(id, version)| format!("{id}@{version}")),
             findings,
             asked_by: job.owner_name.clone(),
             job: job.id.to_string(),

@@ -1,11 +1,11 @@
 //! Asking for a fine-tune. What a worker does with the queue is in `leases.rs`, and what people do with any job in `queue.rs`.
 
 use super::super::{Error, Result, Service, access};
-use super::admit::Expected;
+use super::cost::Expected;
 use crate::catalog::jobs;
 use crate::domain::job::Job;
 use crate::domain::name::{RepoId, RepoKind};
-use crate::domain::recipe::Recipe;
+use crate::domain::recipe::{Asked, Recipe};
 use crate::domain::revision::Revision;
 use crate::domain::sweep::Sweep;
 use crate::domain::user::Actor;
@@ -21,7 +21,7 @@ pub struct NewFineTune {
     /// Where the result is published.
     pub name: RepoId,
     pub private: bool,
-    pub recipe: Recipe,
+    pub recipe: Asked,
     pub sweep: Option<Sweep>,
 }
 
@@ -35,7 +35,7 @@ impl NewFineTune {
             dataset_revision: Revision::Number(before.dataset_version),
             name: before.name,
             private: before.private,
-            recipe: before.recipe,
+            recipe: Asked::whole(&before.recipe),
             sweep: before.sweep,
         }
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::{Error, Result, Service};
 use super::state::{end, state_event};
+use super::sweeps;
 use crate::catalog::jobs;
 use crate::db::Tx;
 use crate::domain::digest::Digest;
@@ -49,6 +50,12 @@ impl Service {
                         again_or_never(tx, &job, fruitless, now, &Death::Unknown.to_string())?;
                         continue;
                     }
+                    // An earlier release queued it.
+                    if sweeps::is_unopened(tx, &job)? {
+                        sweeps::open(tx, &job, now)?;
+                        continue;
+                    }
+                    sweeps::note_start(tx, &job, now)?;
                     let lease = jobs::lease(tx, &job.id, &worker, now, now.plus_ms(LEASE_MS))?;
                     state_event(tx, &job.id, now, JobState::Running, None)?;
                     let job = jobs::find(tx, &job.id)?.ok_or_else(|| Error::Internal("a leased job vanished".into()))?;

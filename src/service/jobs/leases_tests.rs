@@ -73,6 +73,7 @@ impl House {
             sweep: None,
             replays: None,
             chosen: None,
+            trial: None,
         };
         let owner = (self.ada.account().unwrap().clone(), "ada".to_owned());
         let job = super::super::queue::queued(JobId::new(self.clock.now(), [3; 10]), owner, Work::FineTune(task), self.clock.now());
@@ -226,3 +227,6 @@ async fn a_disabled_owner_has_no_rights_left() {
     house.service.db.write(disable).await.unwrap();
     assert!(matches!(house.service.job_owner(&job).await, Err(Error::Forbidden(_))));
 }
+
+#[path = "sweeps_tests.rs"]
+mod sweeps;

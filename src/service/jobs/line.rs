@@ -20,6 +20,8 @@ const BATCHES: usize = 2;
 pub enum Question {
     /// Its pooled features.
     Features,
+    /// The same of a text with one of the config's prompts, by its place.
+    Prompted { prompt: usize },
     /// What the head says; of classes the so many likeliest.
     Answer { top: usize },
 }
@@ -137,9 +139,8 @@ impl State {
 /// Works on a batch; who has gone does not hear of it.
 fn answer(model: &Predictor, question: Question, batch: Batch) {
     let answers: train::Result<Vec<train::Result<Content>>> = match question {
-        Question::Features => model
-            .embed_batch(&batch.items)
-            .map(|rows| rows.into_iter().map(|row| row.map(|features| Content::Features { features })).collect()),
+        Question::Features => model.features_batch(&batch.items),
+        Question::Prompted { prompt } => model.features_prompted(&batch.items, prompt),
         Question::Answer { top } => {
             model.predict_batch(&batch.items, top).map(|rows| rows.into_iter().map(|row| row.map(Content::Answer)).collect())
         }

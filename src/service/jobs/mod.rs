@@ -2,15 +2,19 @@
 //! fenced by its lease.
 
 pub mod admit;
+pub mod compare;
 mod control;
+pub mod cost;
 pub mod embed;
 mod evaluate;
+mod evidence;
 mod examine;
 mod files;
 pub mod finetune;
 mod kinds;
 pub mod leases;
 mod line;
+mod looked_at;
 pub mod neighbors;
 pub mod predict;
 pub mod queue;
@@ -18,3 +22,8 @@ pub mod recommend;
 mod replay;
 pub mod result;
 mod state;
+mod support;
+mod sweeps;
+pub mod texts;
+pub mod word2vec;
+pub mod words;

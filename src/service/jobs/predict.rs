@@ -1,6 +1,6 @@
 //! What models say about items that come with the question: one, or as many as may be waited for. Models stay loaded while
 //! they are asked for: the service's memory of them is bounded in bytes, and so is what waits for them. Items of several
-//! requests are worked on together, see `line`.
+//! requests are worked on together, see `line`; what is special to texts is in `texts`, word vectors in `words`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,8 +13,12 @@ use super::super::{Error, Result, Service};
 use super::admit::{CONFIG, WEIGHTS, need, unfit};
 use super::line::Line;
 pub use super::line::Question;
+use super::texts::Wish;
+use super::words::{self, Words};
+use crate::data::text::pair;
 use crate::data::{self, Items, Limits, Source};
 use crate::domain::answers::{Answers, Content, MOST_BYTES, MOST_ITEMS, Reason, Said};
+use crate::domain::config::ModelConfig;
 use crate::domain::digest::Digest;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::prediction::Answered;
@@ -22,6 +26,7 @@ use crate::domain::repo::Version;
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
 use crate::train::{self, Device, Predictor, device};
+use crate::vectors;
 
 /// Bytes of weights kept loaded.
 const LOADED_BYTES: u64 = 2 << 30;
@@ -42,13 +47,22 @@ pub struct Item {
     pub bytes: std::result::Result<Bytes, Reason>,
 }
 
+impl Item {
+    /// Two texts as one item.
+    pub fn of_pair(name: String, first: &str, second: &str) -> Item {
+        Item { name, bytes: Ok(pair(first.as_bytes(), second.as_bytes()).into()) }
+    }
+}
+
 /// The models that are loaded, the one asked for last at the end.
 pub(in crate::service) struct Models {
     loaded: Mutex<Vec<Slot>>,
+    /// What examples of classes came to; see `support`.
+    pub(super) supports: super::support::Remembered,
     /// Batches that are worked on at a time.
     at_once: usize,
-    turns: Arc<Semaphore>,
-    places: Semaphore,
+    pub(super) turns: Arc<Semaphore>,
+    pub(super) places: Semaphore,
     bytes: Arc<Semaphore>,
 }
 
@@ -57,7 +71,14 @@ struct Slot {
     /// sha256 of the weights, and of what says how they are used: equal models in two repos are loaded once.
     key: (Digest, Digest),
     bytes: u64,
-    line: Arc<OnceCell<Arc<Line>>>,
+    model: Arc<OnceCell<Opened>>,
+}
+
+/// A model that is loaded: a network behind its line, or word vectors in their files.
+#[derive(Clone)]
+pub(super) enum Opened {
+    Network(Arc<Line>),
+    Words(Arc<Words>),
 }
 
 impl Default for Models {
@@ -71,6 +92,7 @@ impl Models {
     fn of(at_once: usize) -> Models {
         Models {
             loaded: Mutex::default(),
+            supports: Mutex::default(),
             at_once,
             turns: Arc::new(Semaphore::new(at_once)),
             places: Semaphore::new(at_once + WAITING),
@@ -82,7 +104,7 @@ impl Models {
     fn slot(&self, key: (Digest, Digest), bytes: u64) -> Slot {
         let mut loaded = self.loaded.lock();
         let known = loaded.iter().position(|slot| slot.key == key).map(|at| loaded.remove(at));
-        let slot = known.unwrap_or_else(|| Slot { key, bytes, line: Arc::default() });
+        let slot = known.unwrap_or_else(|| Slot { key, bytes, model: Arc::default() });
         loaded.push(slot.clone());
         while loaded.len() > 1 && loaded.iter().map(|slot| slot.bytes).sum::<u64>() > LOADED_BYTES {
             loaded.remove(0);
@@ -111,14 +133,6 @@ impl Service {
         &self.device
     }
 
-    /// The pooled features of an item, by a model the caller may read.
-    pub async fn embed(&self, actor: &Actor, id: &RepoId, revision: &Revision, item: Bytes) -> Result<(Version, Vec<f32>)> {
-        match self.ask_about_one(actor, id, revision, Question::Features, item).await? {
-            (version, Content::Features { features }) => Ok((version, features)),
-            _ => Err(Error::Internal("a model answered another question".into())),
-        }
-    }
-
     /// What a model says about an item; of classes the `top` likeliest.
     pub async fn predict(&self, actor: &Actor, id: &RepoId, revision: &Revision, item: Bytes, top: usize) -> Result<(Version, Answered)> {
         match self.ask_about_one(actor, id, revision, Question::Answer { top }, item).await? {
@@ -127,7 +141,7 @@ impl Service {
         }
     }
 
-    async fn ask_about_one(
+    pub(super) async fn ask_about_one(
         &self,
         actor: &Actor,
         id: &RepoId,
@@ -136,31 +150,51 @@ impl Service {
         item: Bytes,
     ) -> Result<(Version, Content)> {
         let (version, line) = self.line(actor, id, revision).await?;
-        self.check_size(&item).map_err(|reason| {
-            Error::too_large("image_too_large", reason.message, "send a smaller image, or let the administrator raise max_item_bytes")
-        })?;
-        let answered = self.ask_line(&line, question, vec![item]).await?.into_iter().flatten().next();
+        Ok((version, self.ask_line_about_one(&line, question, item).await?))
+    }
+
+    pub(super) async fn ask_line_about_one(&self, line: &Arc<Line>, question: Question, item: Bytes) -> Result<Content> {
+        self.check_size(&item).map_err(too_large)?;
+        let answered = self.ask_line(line, question, vec![item]).await?.into_iter().flatten().next();
         let gone = || train::Error::Unsupported("the model gave no answer; ask again".into());
-        Ok((version, answered.unwrap_or_else(|| Err(gone())).map_err(unfit)?))
+        answered.unwrap_or_else(|| Err(gone())).map_err(unfit)
     }
 
     /// What a model the caller may read says about many items: an answer for each, or why there is none.
     pub async fn ask(&self, actor: &Actor, id: &RepoId, revision: &Revision, question: Question, items: Vec<Item>) -> Result<Answers> {
-        let (version, line) = self.line(actor, id, revision).await?;
-        let model = format!("{id}@{}", version.number);
-        if items.len() > MOST_ITEMS {
-            let message = format!("{} items came at once, and {MOST_ITEMS} may", items.len());
-            return Err(Error::too_large("too_many_items", message, ASK_IN_PARTS));
+        if question == Question::Features {
+            return self.embed_all(actor, id, revision, &Wish::default(), items).await;
         }
-        let checked = |item: Item| (item.name, item.bytes.and_then(|bytes| self.check_size(&bytes).map(|()| bytes)));
-        let items: Vec<_> = items.into_iter().map(checked).collect();
+        let (version, line) = self.line(actor, id, revision).await?;
+        self.ask_line_about_all(&line, format!("{id}@{}", version.number), question, items).await
+    }
+
+    /// The rows of all items, by a model of that name.
+    pub(super) async fn ask_line_about_all(
+        &self,
+        line: &Arc<Line>,
+        model: String,
+        question: Question,
+        items: Vec<Item>,
+    ) -> Result<Answers> {
+        let items = self.checked(items)?;
         let asked: Vec<Bytes> = items.iter().filter_map(|(_, bytes)| bytes.as_ref().ok().cloned()).collect();
-        let mut answers = self.ask_line(&line, question, asked).await?.into_iter();
+        let mut answers = self.ask_line(line, question, asked).await?.into_iter();
         let said = |(name, bytes): (String, std::result::Result<Bytes, Reason>)| match bytes {
             Err(error) => Said { name, content: Content::Unanswered { error } },
             Ok(_) => said(name, answers.next().flatten()),
         };
         Ok(Answers { model, items: items.into_iter().map(said).collect() })
+    }
+
+    /// Items by their names, each with what keeps it from being asked about; not more than may be.
+    pub(super) fn checked(&self, items: Vec<Item>) -> Result<Vec<(String, std::result::Result<Bytes, Reason>)>> {
+        if items.len() > MOST_ITEMS {
+            let message = format!("{} items came at once, and {MOST_ITEMS} may", items.len());
+            return Err(Error::too_large("too_many_items", message, ASK_IN_PARTS));
+        }
+        let checked = |item: Item| (item.name, item.bytes.and_then(|bytes| self.check_size(&bytes).map(|()| bytes)));
+        Ok(items.into_iter().map(checked).collect())
     }
 
     /// The items of an archive that came with a question.
@@ -174,7 +208,7 @@ impl Service {
         unpacked.map_err(|e| Error::Internal(format!("reading an archive was stopped: {e}")))?
     }
 
-    fn check_size(&self, item: &Bytes) -> std::result::Result<(), Reason> {
+    pub(super) fn check_size(&self, item: &Bytes) -> std::result::Result<(), Reason> {
         let (bytes, limit) = (item.len(), self.policy().data_limits.item_bytes);
         if bytes as u64 <= limit {
             return Ok(());
@@ -184,7 +218,7 @@ impl Service {
 
     /// Waits for the answers to all items, in their order.
     async fn ask_line(&self, line: &Arc<Line>, question: Question, items: Vec<Bytes>) -> Result<Vec<Option<train::Result<Content>>>> {
-        if question != Question::Features {
+        if matches!(question, Question::Answer { .. }) {
             line.model.need_head().map_err(unfit)?;
         }
         let full = |_| Error::busy("busy", "too many images wait for their turn", "try again in a moment");
@@ -200,42 +234,61 @@ impl Service {
         Ok(answers)
     }
 
-    fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
+    pub(super) fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let full = |_| Error::busy("busy", "too many images wait for their turn", "try again in a moment, or send fewer at once");
         self.models.bytes.clone().try_acquire_many_owned(units).map_err(full)
     }
 
-    /// The line before a model that the caller may read.
-    async fn line(&self, actor: &Actor, id: &RepoId, revision: &Revision) -> Result<(Version, Arc<Line>)> {
+    /// The line before a network that the caller may read.
+    pub(super) async fn line(&self, actor: &Actor, id: &RepoId, revision: &Revision) -> Result<(Version, Arc<Line>)> {
+        match self.opened(actor, id, revision).await? {
+            (version, Opened::Network(line)) => Ok((version, line)),
+            (_, Opened::Words(_)) => Err(words::no_network(id)),
+        }
+    }
+
+    /// A model that the caller may read, loaded.
+    pub(super) async fn opened(&self, actor: &Actor, id: &RepoId, revision: &Revision) -> Result<(Version, Opened)> {
         let (version, manifest) = self.manifest(actor, RepoKind::Model, id, revision).await?;
         let config = self.model_config(id, &version, &manifest).await?;
         let weights = need(&manifest, WEIGHTS, id, &version)?;
         let bytes = manifest.find(WEIGHTS).map_or(0, |entry| entry.size_bytes);
-        let reject = manifest.find(train::REJECT).map(|entry| entry.digest);
-        let papers = [Some(need(&manifest, CONFIG, id, &version)?), reject];
-        let papers = Digest::of(papers.iter().flatten().map(Digest::to_hex).collect::<String>().as_bytes());
-        let slot = self.models.slot((weights, papers), bytes);
+        let of_words = words::are_in(&config, &manifest);
+        let files: &[&'static str] = if of_words { &[vectors::VOCABULARY_FILE] } else { &train::BESIDE };
+        let beside = files.iter().filter_map(|name| Some((*name, manifest.find(name)?.digest))).collect::<Vec<_>>();
+        let papers = std::iter::once(need(&manifest, CONFIG, id, &version)?).chain(beside.iter().map(|(_, digest)| *digest));
+        let papers = papers.map(|digest| digest.to_hex()).chain(config.sentence.iter().map(|sentence| format!("{sentence:?}")));
+        let papers = Digest::of(papers.collect::<String>().as_bytes());
+        let slot = self.models.slot((weights, papers), if of_words { words::weight(bytes) } else { bytes });
         let load = || async {
             let folder = tempfile::tempdir().map_err(|e| Error::of_file("no temporary folder", &e))?;
             let path: PathBuf = self.local_file(&weights, folder.path()).await?;
-            let reject = match &reject {
-                Some(digest) => Some(self.local_file(digest, folder.path()).await?),
-                None => None,
-            };
-            let (device, limits) = (self.device.clone(), self.policy().data_limits);
-            let closed = |_| Error::Internal("the queue of images is closed".into());
-            let _turn = self.models.turns.acquire().await.map_err(closed)?;
-            let loaded = tokio::task::spawn_blocking(move || {
-                Ok(Predictor::open(&config, &path, &device)?.with_reject(reject.as_deref())?.within(&limits))
-            })
-            .await;
-            let model = loaded.map_err(|e| Error::Internal(format!("loading a model was stopped: {e}")))?.map_err(unfit)?;
-            Ok::<_, Error>(Arc::new(Line::new(model, self.models.turns.clone(), self.models.at_once)))
+            let mut files = Vec::new();
+            for (name, digest) in &beside {
+                files.push((*name, self.local_file(digest, folder.path()).await?));
+            }
+            match of_words {
+                true => self.open_words(config, path, files).await.map(Opened::Words),
+                false => self.load_network(config, path, files).await.map(Opened::Network),
+            }
         };
-        let line = slot.line.get_or_try_init(load).await?.clone();
-        Ok((version, line))
+        Ok((version, slot.model.get_or_try_init(load).await?.clone()))
     }
+
+    async fn load_network(&self, config: ModelConfig, weights: PathBuf, files: Vec<(&'static str, PathBuf)>) -> Result<Arc<Line>> {
+        let (device, limits) = (self.device.clone(), self.policy().data_limits);
+        let closed = |_| Error::Internal("the queue of images is closed".into());
+        let _turn = self.models.turns.acquire().await.map_err(closed)?;
+        let loaded =
+            tokio::task::spawn_blocking(move || Ok(Predictor::open(&config, &weights, &device)?.with(&files)?.within(&limits))).await;
+        let model = loaded.map_err(|e| Error::Internal(format!("loading a model was stopped: {e}")))?.map_err(unfit)?;
+        Ok(Arc::new(Line::new(model, self.models.turns.clone(), self.models.at_once)))
+    }
+}
+
+pub(super) fn too_large(reason: Reason) -> Error {
+    Error::too_large("image_too_large", reason.message, "send a smaller image, or let the administrator raise max_item_bytes")
 }
 
 /// The row of an item.

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use super::super::{Error, Result, Service, access};
 use super::state::{end, log_in, see_job, state_event};
+use super::sweeps;
 use crate::catalog::job_files::{self, Way};
 use crate::catalog::jobs;
 use crate::db::Tx;
 use crate::domain::id::{AccountId, JobId, UploadId};
-use crate::domain::job::{Job, JobFile, JobState};
+use crate::domain::job::{Family, Job, JobFile, JobState};
 use crate::domain::job_event::JobEvent;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::time::Timestamp;
@@ -50,7 +51,8 @@ impl Service {
                 }
                 state_event(tx, &job.id, now, JobState::Queued, None)?;
                 note_act(tx, now, note, &actor, "job.create", &job.id.to_string(), &job.work.title())?;
-                Ok(job)
+                sweeps::open(tx, &job, now)?;
+                jobs::find(tx, &job.id)?.ok_or_else(|| Error::Internal("a queued job vanished".into()))
             })
             .await
     }
@@ -71,7 +73,12 @@ impl Service {
     }
 
     /// The caller's jobs, newest first; a site administrator sees everybody's.
-    pub async fn list_jobs(&self, actor: &Actor, kind: Option<&str>, state: Option<JobState>, page: PageRequest) -> Result<Page<Job>> {
+    pub async fn list_jobs(
+        &self,
+        actor: &Actor,
+        (kind, state, family): (Option<&str>, Option<JobState>, Family),
+        page: PageRequest,
+    ) -> Result<Page<Job>> {
         let owner = match actor {
             Actor::Anonymous => return Err(log_in()),
             Actor::User { account, .. } if !access::sees_all_jobs(actor) => Some(account.clone()),
@@ -79,7 +86,7 @@ impl Service {
         };
         let bad_cursor = || Error::invalid("bad_cursor", "the cursor is not one this list gave", "start again without a cursor");
         let before = page.cursor.as_deref().map(JobId::parse).transpose().map_err(|_| bad_cursor())?;
-        let narrow = jobs::Narrow { owner, state, kind: kind.map(str::to_owned) };
+        let narrow = jobs::Narrow { owner, state, kind: kind.map(str::to_owned), family };
         self.db.read(move |tx| Ok(jobs::list(tx, &narrow, page.limit, before.as_ref())?)).await
     }
 
@@ -91,6 +98,7 @@ impl Service {
                 let job = see_job(tx, &actor, &id)?;
                 access::scope(&actor, Role::Write)?;
                 match job.state {
+                    JobState::Queued | JobState::Running if job.waits => sweeps::cancel(tx, &id, now)?,
                     JobState::Queued => end(tx, &id, now, JobState::Cancelled, None)?,
                     JobState::Running => jobs::request_cancel(tx, &id)?,
                     _ => return Ok(job),
@@ -138,6 +146,8 @@ pub(super) fn queued(id: JobId, (owner, owner_name): (AccountId, String), work: 
         id,
         owner,
         owner_name,
+        parent: None,
+        waits: false,
         work,
         state: JobState::Queued,
         attempt: 0,

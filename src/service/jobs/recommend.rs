@@ -8,12 +8,15 @@ use super::finetune::NewFineTune;
 use super::queue::queued;
 use super::result::Left;
 use super::state::state_event;
+use super::sweeps;
 use crate::catalog::jobs;
+use crate::data::modalities;
 use crate::db::Tx;
 use crate::domain::dataset_report::DatasetReport;
 use crate::domain::digest::Digest;
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobState};
+use crate::domain::modality::Modality;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::page::PageRequest;
 use crate::domain::recipe::Recipe;
@@ -50,6 +53,13 @@ pub struct NewRecommendation {
     pub then: Option<Then>,
 }
 
+impl NewRecommendation {
+    /// What chooses the base of a fine-tune, after a race of the best three if that is asked for.
+    pub fn before(then: Then, race: bool) -> NewRecommendation {
+        NewRecommendation { race, then: Some(then), ..NewRecommendation::default() }
+    }
+}
+
 impl Service {
     /// Puts it in the queue, once there is something to choose by and to choose from.
     pub async fn create_recommendation(
@@ -64,16 +74,22 @@ impl Service {
         }
         if let Some(then) = &asked.then {
             self.check_target(actor, &then.name).await?;
-            then.recipe.check().map_err(bad_recipe)?;
         }
         let found = self.get_repo_at(actor, RepoKind::Dataset, &dataset, &revision).await?;
         let Some(pinned) = found.head else { return Err(nothing_in(&dataset)) };
         let Some(report) = DatasetReport::read(&found.facts.dataset_report).filter(DatasetReport::can_be_learned) else {
             return Err(unlearnable(&dataset, pinned.number));
         };
-        let task = asked.task.or(asked.then.as_ref().and_then(|then| then.recipe.task));
-        Recipe { task, ..Recipe::default() }.check_task(report.task).map_err(bad_recipe)?;
-        let (contenders, passed_over) = self.contenders(actor, &dataset, &report, &asked).await?;
+        if let Some(then) = &asked.then {
+            then.recipe.over(report.modality).map_err(bad_recipe)?;
+        }
+        let task = asked.task.or(asked.then.as_ref().and_then(|then| then.recipe.task()));
+        let of_task = Recipe { task, ..Recipe::default() }.check_task(report.task).map_err(bad_recipe)?;
+        if of_task.about().good_only {
+            return Err(only_good(&dataset));
+        }
+        let (mut contenders, passed_over) = self.contenders(actor, &dataset, &report, &asked).await?;
+        self.add_evidence(actor, (&dataset, &report, of_task), &mut contenders).await?;
         if contenders.is_empty() {
             return Err(none_fits(&passed_over));
         }
@@ -112,7 +128,7 @@ impl Service {
         for model in models {
             let Some(head) = &model.head else { continue };
             let known = known(&model, head.number);
-            match self.objection(actor, &model, (dataset, asked), (&mut seen, &known.model, contenders.len())).await {
+            match self.objection(actor, &model, (dataset, asked), (&mut seen, &known.model, contenders.len()), report.modality).await {
                 Ok(None) => contenders.push(Contender { id: model.repo.id.clone(), version: head.number, known }),
                 Ok(Some(reason)) => passed_over.push(not_tried(known, reason)),
                 Err(Error::Invalid(problem)) => passed_over.push(not_tried(known, problem.message)),
@@ -129,6 +145,7 @@ impl Service {
             kind: Some(RepoKind::Model),
             modality: report.modality.to_string(),
             sort: Sort::Downloads,
+            here: true,
             ..SearchQuery::default()
         };
         let mut found = Vec::new();
@@ -151,6 +168,7 @@ impl Service {
         model: &RepoSummary,
         (dataset, asked): (&RepoId, &NewRecommendation),
         (seen, name, contenders): (&mut HashMap<(Digest, String), String>, &str, usize),
+        modality: Modality,
     ) -> Result<Option<String>> {
         let facts = &model.facts;
         if !asked.among.is_empty() && !fits(facts, asked) {
@@ -159,18 +177,30 @@ impl Service {
         if facts.source_datasets.iter().any(|source| is_same(source, dataset)) {
             return Ok(Some("it was trained on this very data set: its features know the answers".into()));
         }
+        if let Some(then) = &asked.then
+            && self.is_same_model(&then.name, &model.repo.id).await?
+        {
+            return Ok(Some(format!("the result is to be published as {}, which is this model", then.name)));
+        }
         if contenders >= MOST_BACKBONES {
             return Ok(Some(format!("{MOST_BACKBONES} others come before it; name it to have it tried")));
         }
         let (id, Some(head)) = (&model.repo.id, &model.head) else { return Ok(None) };
         let (version, manifest) = self.manifest(actor, RepoKind::Model, id, &Revision::Number(head.number)).await?;
         let config = self.model_config(id, &version, &manifest).await?;
+        let takes = train::modality_of(&config);
+        if takes != modality {
+            return Ok(Some(format!("it takes {}, and the data set holds {}", takes.items(), modality.items())));
+        }
+        if let Some(file) = modalities::find(modality).and_then(|modality| modality.needs()) {
+            need(&manifest, file, id, &version)?;
+        }
         let weights = need(&manifest, WEIGHTS, id, &version)?;
-        let memory = train::estimate(&Recipe { image_size: 0, ..Recipe::default() }, &config, 1, 1).map_err(unfit)?.memory_bytes;
+        let memory = train::estimate(&Recipe::usual(modality), &config, 1, 1).map_err(unfit)?.memory_bytes;
         if memory > self.policy().max_job_bytes {
             return Ok(Some(format!("it would need about {} MiB of memory, more than a job may take", memory >> 20)));
         }
-        let preparation = format!("{:?} {:?} {:?}", config.preprocessing(), config.global_pool, config.model_args);
+        let preparation = format!("{:?} {:?} {:?} {:?}", config.preprocessing(), config.global_pool, config.model_args, config.sentence);
         Ok(match seen.entry((weights, preparation)) {
             std::collections::hash_map::Entry::Occupied(first) => Some(format!("its weights are those of {}", first.get())),
             std::collections::hash_map::Entry::Vacant(place) => {
@@ -209,7 +239,8 @@ impl Service {
 pub(super) fn queue_next(tx: &mut Tx<'_>, next: &Job) -> Result<()> {
     jobs::insert(tx, next)?;
     state_event(tx, &next.id, next.created, JobState::Queued, None)?;
-    note_own_act(tx, next.created, next.id.as_str(), "job.create", next.id.as_str(), &next.work.title())
+    note_own_act(tx, next.created, next.id.as_str(), "job.create", next.id.as_str(), &next.work.title())?;
+    sweeps::open(tx, next, next.created)
 }
 
 fn read_answer(left: &Left) -> Result<Recommendation> {
@@ -239,6 +270,7 @@ fn known(model: &RepoSummary, version: u32) -> Known {
         license: facts.license.clone(),
         source_datasets: facts.source_datasets.iter().take(20).cloned().collect(),
         accuracy: claimed(facts),
+        evidence: None,
     }
 }
 
@@ -270,6 +302,15 @@ fn is_same(written: &str, dataset: &RepoId) -> bool {
 
 fn not_tried(known: Known, reason: String) -> Backbone {
     Backbone { known, place: None, reason: Some(reason), gmacs: None, milliseconds_per_item: None, scores: None, standing: None }
+}
+
+/// Of good items alone no score of features is known that would tell which of them tell anomalies.
+fn only_good(dataset: &RepoId) -> Error {
+    let message = format!(
+        "{dataset} is for anomalies: its good items do not say which features tell anomalies from them, and its anomalies are there to measure on, not to choose by"
+    );
+    let hint = "name a base; a run takes as long as its features do, so try two or three, and hold their AUROC against each other with `hub compare`";
+    Error::invalid("nothing_to_choose_by", message, hint)
 }
 
 fn none_fits(passed_over: &[Backbone]) -> Error {

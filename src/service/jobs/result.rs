@@ -12,6 +12,7 @@ use super::super::{Error, Result, Service};
 use super::kinds::Record;
 use super::leases::hold;
 use super::state::{note_end, state_event};
+use super::sweeps;
 use crate::catalog::job_files::{self, Way};
 use crate::catalog::jobs::{self, Ending};
 use crate::db::Tx;
@@ -24,7 +25,7 @@ use crate::domain::repo::Version;
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
-use crate::domain::work::FineTune;
+use crate::domain::work::{FineTune, Work};
 use crate::train::Lineage;
 
 /// A card says under which licence it is in its first lines.
@@ -34,7 +35,8 @@ impl Service {
     /// What the result's card says about where it comes from.
     pub async fn lineage(&self, owner: &Actor, task: &FineTune) -> Result<Lineage> {
         let revision = Revision::Number(task.base_version);
-        let (_, manifest) = self.manifest(owner, RepoKind::Model, &task.base, &revision).await?;
+        let (base, dataset) = (self.base_now(task).await?, self.name_now(RepoKind::Dataset, &task.dataset).await?);
+        let (_, manifest) = self.manifest(owner, RepoKind::Model, &base, &revision).await?;
         let card = match manifest.find("README.md") {
             Some(entry) => self.blobs.read_range(&entry.digest, 0..MAX_CARD_BYTES).await?,
             None => bytes::Bytes::new(),
@@ -42,13 +44,17 @@ impl Service {
         let (card, _) = Card::read(&String::from_utf8_lossy(&card));
         Ok(Lineage {
             name: task.name.to_string(),
-            base: at(&task.base, task.base_version),
-            dataset: at(&task.dataset, task.dataset_version),
+            base: at(&base, task.base_version),
+            dataset: at(&dataset, task.dataset_version),
             license: card.license,
             license_name: card.license_name,
             license_link: card.license_link,
             chosen: task.chosen.clone(),
         })
+    }
+
+    async fn base_now(&self, task: &FineTune) -> Result<RepoId> {
+        self.name_now(RepoKind::Model, &task.base).await
     }
 
     /// Ends a job with what it has left: publishes its folder, keeps its files and writes what its kind records, all or nothing.
@@ -69,17 +75,38 @@ impl Service {
             self.db.write(move |tx| end.write(tx, None)).await?;
             return Ok(None);
         };
-        let Some(task) = job.work.fine_tune() else { return Err(Error::Internal("only a fine-tune publishes a folder".into())) };
-        let commit = FolderCommit {
-            message: format!("Fine-tune of {} on {}", at(&task.base, task.base_version), at(&task.dataset, task.dataset_version)),
-            private: task.private,
-            bases: vec![(task.base.clone(), task.base_version)],
-            ..FolderCommit::default()
-        };
-        let name = task.name.to_string();
+        let (id, commit) = self.commit_of(&job.work).await?;
+        let name = id.to_string();
         let also = move |tx: &mut Tx<'_>, version: &Version| end.write(tx, Some((name.clone(), version.number)));
-        let published = self.publish_folder_and(owner, RepoKind::Model, &task.name, &folder, commit, Some(Arc::new(also))).await?;
+        let published = self.publish_folder_and(owner, RepoKind::Model, &id, &folder, commit, Some(Arc::new(also))).await?;
         Ok(Some(published.version.number))
+    }
+
+    /// Where a job's folder is published, and what is said of it.
+    async fn commit_of(&self, work: &Work) -> Result<(RepoId, FolderCommit)> {
+        match work {
+            Work::FineTune(task) => {
+                // The base may have taken the name meanwhile.
+                self.check_apart(&task.name, &task.base).await?;
+                let commit = FolderCommit {
+                    message: format!("Fine-tune of {} on {}", at(&task.base, task.base_version), at(&task.dataset, task.dataset_version)),
+                    private: task.private,
+                    bases: vec![(self.base_now(task).await?, task.base_version)],
+                    ..FolderCommit::default()
+                };
+                Ok((task.name.clone(), commit))
+            }
+            Work::Word2vec(task) => {
+                let mut bases = Vec::new();
+                if let Some((base, version)) = &task.from {
+                    self.check_apart(&task.name, base).await?;
+                    bases.push((self.name_now(RepoKind::Model, base).await?, *version));
+                }
+                let message = format!("Word2Vec on {}", at(&task.dataset, task.dataset_version));
+                Ok((task.name.clone(), FolderCommit { message, private: task.private, bases, ..FolderCommit::default() }))
+            }
+            _ => Err(Error::Internal("work of this kind publishes no folder".into())),
+        }
     }
 }
 
@@ -120,7 +147,8 @@ impl End {
         let state = if self.refused.is_some() { JobState::Failed } else { JobState::Succeeded };
         jobs::finish(tx, job, &Ending { state, error: self.refused.clone(), result_version }, now)?;
         note_end(tx, job, now, state)?;
-        state_event(tx, job, now, state, self.refused.as_deref())
+        state_event(tx, job, now, state, self.refused.as_deref())?;
+        sweeps::note_end(tx, job, now)
     }
 }
 

@@ -2,6 +2,7 @@
 //! (`leases`, `result`) both go through here.
 
 use super::super::{Error, Result, access};
+use super::sweeps;
 use crate::catalog::jobs::{self, Ending};
 use crate::db::Tx;
 use crate::domain::id::JobId;
@@ -10,6 +11,7 @@ use crate::domain::job_event::Event;
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
 use crate::service::people::journal::note_own_act;
+use crate::service::webhooks::outbox;
 
 pub(super) fn log_in() -> Error {
     Error::unauthorized("login_required", "fine-tunes belong to somebody", "log in, or send a token of scope 'write'")
@@ -23,14 +25,15 @@ pub(super) fn see_job(tx: &mut Tx<'_>, actor: &Actor, id: &JobId) -> Result<Job>
 /// Writes down that a job changed its state, in the transaction that changes it.
 pub(super) fn state_event(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, state: JobState, error: Option<&str>) -> Result<()> {
     jobs::append_event(tx, job, now, &Event::State { state, error: error.map(String::from) })?;
-    Ok(())
+    outbox::job_changed(tx, job, state, now)
 }
 
 /// Ends a job and says so in its events.
 pub(super) fn end(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, state: JobState, error: Option<String>) -> Result<()> {
     jobs::finish(tx, job, &Ending { state, error: error.clone(), result_version: None }, now)?;
     note_end(tx, job, now, state)?;
-    state_event(tx, job, now, state, error.as_deref())
+    state_event(tx, job, now, state, error.as_deref())?;
+    sweeps::note_end(tx, job, now)
 }
 
 /// The line of the audit log.

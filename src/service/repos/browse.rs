@@ -1,16 +1,16 @@
 //! Looking around: searches, repos, versions and their files.
 
-use super::super::{Error, Result, Service, access};
+use super::super::{Error, Result, Service, access, card_html};
 use super::resolve;
 use crate::catalog::counters::{self, SiteCounts};
 use crate::catalog::search::{self, Cursor};
-use crate::catalog::{facts, refs, repos, versions};
+use crate::catalog::{facts, library, refs, repos, versions};
 use crate::db::Tx;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::path::RepoPath;
-use crate::domain::repo::{Facts, Ref, Repo, RepoSummary, Version};
+use crate::domain::repo::{Ref, Repo, RepoSummary, Version};
 use crate::domain::revision::Revision;
 use crate::domain::search::{Facet, SearchQuery};
 use crate::domain::user::Actor;
@@ -52,8 +52,13 @@ impl Service {
             .read(move |tx| {
                 let repo = access::see_repo(tx, &actor, kind, &id)?;
                 let mut summary = summary(tx, repo)?;
-                if let Some(head) = &summary.head {
-                    facts::complete(tx, &summary.repo.key, head.number, &mut summary.facts)?;
+                match &summary.head {
+                    Some(head) => facts::complete(tx, &summary.repo.key, head.number, &mut summary.facts)?,
+                    None => {
+                        if let Some((_, body)) = library::find_facts(tx, &summary.repo.key)? {
+                            summary.facts.card_html = card_html::render(&body);
+                        }
+                    }
                 }
                 Ok(summary)
             })
@@ -162,7 +167,7 @@ pub(super) fn summary(tx: &mut Tx<'_>, repo: Repo) -> Result<RepoSummary> {
     let head = versions::find_head(tx, &repo.key)?;
     let facts = match &head {
         Some(head) => facts::find(tx, &repo.key, head.number)?.unwrap_or_default(),
-        None => Facts::default(),
+        None => library::find_facts(tx, &repo.key)?.map(|(facts, _)| facts).unwrap_or_default(),
     };
     Ok(RepoSummary { repo, head, facts })
 }

@@ -1,4 +1,4 @@
-//! The check of a data set when it is published: every image is read and decoded once, and what was found is
+//! The check of a data set when it is published: every image or text is read and decoded once, and what was found is
 //! kept beside the version. A data set may also be only a card, or hold files this check does not know.
 
 use std::path::PathBuf;
@@ -84,6 +84,8 @@ fn unchecked(why: &str) -> Found {
 enum Promise {
     /// Nothing that the check knows.
     Nothing,
+    /// Writing, which may be texts with something to be said about them, or anything else that is written.
+    Writing,
     /// Files that may be items or anything else: without an ending, or with that of a format we do not read.
     Perhaps,
     /// Items or archives of formats that we read.
@@ -93,8 +95,10 @@ enum Promise {
 fn promise(manifest: &Manifest) -> Promise {
     let data = manifest.entries().iter().filter(|entry| !is_paper(&entry.path)).map(|entry| entry.path.as_str());
     let of = |path: &str| match () {
-        () if data::is_archive(path) || data::is_table(path) || data::modalities::is_readable(path) => Promise::Items,
-        () if data::modalities::is_item(path) => Promise::Perhaps,
+        () if data::is_archive(path) || data::is_table(path) || data::modalities::is_media(path) => Promise::Items,
+        () if data::modalities::may_be_media(path) => Promise::Perhaps,
+        // Texts lie in folders of their classes; a note at the top is one like others.
+        () if data::may_hold_texts(path) || path.contains('/') && data::modalities::is_item(path) => Promise::Writing,
         () => Promise::Nothing,
     };
     let all: Vec<Promise> = data.map(of).collect();
@@ -142,6 +146,9 @@ impl Service {
             }
             Kind::Closed => Ok(unchecked(&format!("{}, so the files were not checked", problem.message))),
             Kind::KeptAsIs => Ok(unchecked(KEPT)),
+            Kind::Meaning | Kind::Other if promise == Promise::Writing => {
+                Ok(unchecked(&format!("{}, so the files were not checked: {}", problem.message, problem.hint)))
+            }
             Kind::Meaning if !may_ask => {
                 Ok(unchecked(&format!("its images were not checked and cannot be trained on: {}", problem.message)))
             }

@@ -13,6 +13,7 @@ use crate::domain::repo::{Repo, Version};
 use crate::domain::revision::{Line, RefName};
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
+use crate::service::webhooks::outbox;
 
 const LONGEST_TITLE: usize = 250;
 const LONGEST_COMMENT: usize = 64 << 10;
@@ -242,6 +243,7 @@ fn begin(
         let text = check_comment(&opening.description)?;
         add(tx, repo, number, author, Happening::Comment { text, hidden: false }, created)?;
     }
+    outbox::discussion_opened(tx, repo, &discussion, created)?;
     Ok(number)
 }
 

@@ -76,7 +76,11 @@ impl Service {
             .await?;
         let Some((key, version, report, prints, examination)) = found else {
             let message = format!("nothing was found in {id} that the doctor could look at");
-            return Err(Error::invalid("dataset_unchecked", message, "publish images; files of other kinds are kept as they are"));
+            return Err(Error::invalid(
+                "dataset_unchecked",
+                message,
+                "publish images or texts with their labels; files of other kinds are kept as they are",
+            ));
         };
         let elsewhere = self.elsewhere(actor, (key, &report, prints)).await?;
         Ok(Checkup { version, report, elsewhere, examination: Examination::read(&examination) })

@@ -1,16 +1,16 @@
 //! What is known of how good models are: what this hub measured of a model, and the leaderboard of a data set, with what cards claim
 //! beside it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::super::{Result, Service, access};
 use super::relations;
-use crate::catalog::{lineage, measurements, repos};
+use crate::catalog::{lineage, measurements, repos, users};
 use crate::db::Tx;
 use crate::domain::measurement::Measurement;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::{Metric, RepoSummary};
-use crate::domain::user::Actor;
+use crate::domain::user::{AccountKind, Actor};
 
 /// Measurements that a page or an answer holds; claims likewise.
 const MOST: usize = 500;
@@ -20,6 +20,25 @@ const MOST: usize = 500;
 pub struct Leaderboard {
     pub measured: Vec<Signed>,
     pub claims: Vec<Claim>,
+    /// Whose the models are, by the folded names of their namespaces.
+    authors: BTreeMap<String, Author>,
+}
+
+/// Whose a model is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    pub name: String,
+    pub full_name: String,
+    pub kind: AccountKind,
+}
+
+impl Leaderboard {
+    /// Whose a model of it is. Where nobody lives, as in the library and where mirrored repos lie, it is nobody's own: an organisation's.
+    pub fn author(&self, model: &RepoId) -> Author {
+        let name = model.namespace().to_string();
+        let nobody = || Author { full_name: name.clone(), name: name.clone(), kind: AccountKind::Organisation };
+        self.authors.get(&model.namespace().folded()).cloned().unwrap_or_else(nobody)
+    }
 }
 
 /// A measurement as this hub signed it.
@@ -65,10 +84,28 @@ impl Service {
                 for signed in &mut measured {
                     signed.has_base = has_base(tx, signed)?;
                 }
-                Ok(Leaderboard { measured, claims: claims(tx, &actor, &dataset.id)? })
+                let claims = claims(tx, &actor, &dataset.id)?;
+                let models = measured.iter().map(|row| &row.other).chain(claims.iter().map(|claim| &claim.model.repo.id));
+                let authors = authors(tx, models)?;
+                Ok(Leaderboard { measured, claims, authors })
             })
             .await
     }
+}
+
+fn authors<'a>(tx: &mut Tx<'_>, models: impl Iterator<Item = &'a RepoId>) -> Result<BTreeMap<String, Author>> {
+    let mut authors = BTreeMap::new();
+    for model in models {
+        let folded = model.namespace().folded();
+        if !authors.contains_key(&folded)
+            && let Some(account) = users::find(tx, model.namespace())?
+        {
+            let name = account.name.to_string();
+            let full_name = if account.full_name.is_empty() { name.clone() } else { account.full_name };
+            authors.insert(folded, Author { name, full_name, kind: account.kind });
+        }
+    }
+    Ok(authors)
 }
 
 /// What cannot be read is left out: a later release may have written it.
@@ -86,7 +123,8 @@ fn best_of_each(newest_first: Vec<Signed>) -> Vec<Signed> {
         let m = &row.measurement;
         let again = |old: &Signed| {
             let o = &old.measurement;
-            let same = |o: &Measurement| (o.model_version, o.dataset_version, o.findings.split == m.findings.split);
+            let same =
+                |o: &Measurement| (o.model_version, o.dataset_version, o.findings.split == m.findings.split && o.support == m.support);
             old.other == row.other && same(o) == (m.model_version, m.dataset_version, true)
         };
         if !kept.iter().any(again) {

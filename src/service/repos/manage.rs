@@ -3,7 +3,7 @@
 use super::super::people::quotas::{one_more, room_in_namespace};
 use super::super::{Error, Result, Service, access};
 use super::{lines, publish, resolve};
-use crate::catalog::{facts, former_names, refs, repos, rights, usage, users, versions};
+use crate::catalog::{facts, former_names, library, refs, repos, rights, usage, users, versions};
 use crate::db::Tx;
 use crate::domain::id::RepoKey;
 use crate::domain::name::{Name, RepoId, RepoKind};
@@ -44,6 +44,10 @@ impl Service {
             .write(move |tx| {
                 access::write_namespace(tx, &act.actor, id.namespace())?;
                 one_more_repo(tx, &act.actor, id.namespace(), most)?;
+                if let Some(repo) = take_from_library(tx, (kind, &id), private, &summary, act.now)? {
+                    act.write(tx, "create_repo", &repo, if private { "private" } else { "public" })?;
+                    return Ok(RepoSummary { repo, head: None, facts: Default::default() });
+                }
                 let former = free(tx, kind, &id)?;
                 let repo =
                     Repo { key, kind, id: as_owner_spells(tx, id)?, private, summary, downloads: 0, created: act.now, updated: act.now };
@@ -284,6 +288,28 @@ fn make_way(tx: &mut Tx<'_>, repo: &Repo, to: &RepoId, now: Timestamp) -> Result
 
 fn reserved(message: String) -> Error {
     Error::conflict("name_reserved", message, "choose another name: those who pinned the old one must never get other bytes")
+}
+
+/// A repo that the library only lists is anybody's who may write there: from now on it is a repo of theirs.
+fn take_from_library(
+    tx: &mut Tx<'_>,
+    (kind, id): (RepoKind, &RepoId),
+    private: bool,
+    summary: &str,
+    now: Timestamp,
+) -> Result<Option<Repo>> {
+    let Some(mut repo) = repos::find(tx, kind, id)? else { return Ok(None) };
+    let listed = library::find_facts(tx, &repo.key)?.is_some() && versions::find_head(tx, &repo.key)?.is_none();
+    if !listed {
+        return Ok(None);
+    }
+    library::remove(tx, &repo.key)?;
+    repo.private = private;
+    summary.clone_into(&mut repo.summary);
+    repo.updated = now;
+    repos::update(tx, &repo)?;
+    facts::set_head(tx, &repo, None)?;
+    Ok(Some(repo))
 }
 
 /// The namespace as its owner wrote it, so that one namespace has one spelling.

@@ -27,6 +27,7 @@ use crate::domain::revision::{Line, RefName};
 use crate::domain::time::Timestamp;
 use crate::domain::user::Actor;
 use crate::service::people::journal::note_act;
+use crate::service::webhooks::outbox;
 
 /// Longest message in bytes.
 const LONGEST_MESSAGE: usize = 4_000;
@@ -85,7 +86,7 @@ impl Service {
     }
 
     /// As [`Service::commit`]; the bytes of `proved` were in the caller's own hands.
-    pub(super) async fn commit_proved(
+    pub(in crate::service) async fn commit_proved(
         &self,
         actor: &Actor,
         kind: RepoKind,
@@ -330,7 +331,7 @@ fn write(
         discussions::note_commit(tx, &repo, number, &version)?;
     }
     set_tags(tx, &repo, &version, &commit.tags, now)?;
-    Ok(version)
+    outbox::version_published(tx, &repo, &version, now).map(|()| version)
 }
 
 /// Reading a manifest's files may take long, and the collector does not wait for it: what the first look found

@@ -152,14 +152,17 @@ impl Reading {
         facts.num_classes = classes.unwrap_or(0) as u64;
         facts.num_features = config.num_features.unwrap_or(0) as u64;
         let height = config.pretrained_cfg.input_size.map(|[_, height, _]| height);
-        facts.image_size = height.unwrap_or_else(|| if problem.is_some() { 0 } else { config.preprocessing().height }) as u64;
+        let usual = if problem.is_some() || config.is_encoder() { 0 } else { config.preprocessing().height };
+        facts.image_size = height.unwrap_or(usual) as u64;
+        let library = config.library();
+        let features = if config.sentence.is_some() { "sentence-similarity" } else { modality.feature_task() };
         facts.labels = config.label_names.unwrap_or_default();
         facts.architecture = config.architecture;
         facts.config_problem = problem.unwrap_or_else(|| unobeyed.join("; "));
         let task = Task::of_problem_type(config.problem_type.as_deref()).pipeline_tag(modality);
-        fill(&mut facts.task, if classes == Some(0) { "image-feature-extraction" } else { &task });
+        fill(&mut facts.task, if classes == Some(0) { features } else { &task });
         fill(&mut facts.modality, modality.as_str());
-        fill(&mut facts.library, "timm");
+        fill(&mut facts.library, library);
         fill(&mut facts.license, config.pretrained_cfg.license.as_deref().unwrap_or_default());
         if facts.source_datasets.is_empty() && weights {
             self.warn("the card names no data sets (`datasets:`): nobody can find this model by what it was trained on");

@@ -10,15 +10,20 @@ use super::super::{Error, Result, Service};
 use super::read_facts::{Reading, SIDE_BY_SIDE};
 use crate::domain::card::{Card, MAX_CARD_BYTES};
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
+use crate::domain::encoder_config::Numbers;
 use crate::domain::git_lfs;
 use crate::domain::json;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::RepoKind;
+use crate::domain::sentence::{self, Sentence};
+use crate::train;
 
 /// Longest list of shards that is read.
 const MAX_INDEX_BYTES: u64 = 32 << 20;
 /// Lists of shards that are read of one version.
 const MOST_INDEXES: usize = 16;
+/// Of sentence-transformers' files.
+const MOST_PAPERS: usize = 32;
 /// Names in one warning.
 const MOST_NAMED: usize = 5;
 
@@ -76,17 +81,30 @@ impl Service {
                 return Ok(Config::None);
             }
         };
-        if value.get("architecture").is_none() {
+        let is_encoder =
+            value.as_object().is_some_and(|config| Numbers::of_config(config).is_some_and(|numbers| train::knows(&numbers.name())));
+        if value.get("architecture").is_none() && !is_encoder {
             reading.warn(&format!("config.json names no timm `architecture`: {USELESS}"));
             return Ok(Config::None);
         }
         let problem = match (not_utf8, ModelConfig::read(&text)) {
-            (None, Ok(config)) => return Ok(Config::Read(config)),
+            (None, Ok(config)) => return Ok(Config::Read(config.with_papers(&self.sentence_papers(manifest).await?))),
             (Some(problem), _) => problem,
             (None, Err(problem)) => problem.to_string(),
         };
         reading.warn(&format!("{problem}: {USELESS}"));
         Ok(Config::InPart(ModelConfig::salvage(&value), problem))
+    }
+
+    /// What sentence-transformers left beside the config.
+    pub(in crate::service) async fn sentence_papers(&self, manifest: &Manifest) -> Result<Vec<(String, String)>> {
+        let paper = |entry: &&ManifestEntry| Sentence::is_paper(entry.path.as_str()) && entry.size_bytes <= sentence::MOST_BYTES;
+        let mut papers = Vec::new();
+        for entry in manifest.entries().iter().filter(paper).take(MOST_PAPERS) {
+            let bytes = self.blobs.read_all(&entry.digest, sentence::MOST_BYTES).await?;
+            papers.push((entry.path.as_str().to_owned(), String::from_utf8_lossy(&bytes).into_owned()));
+        }
+        Ok(papers)
     }
 
     /// `model.safetensors.index.json` and its kin list the files a model is spread over.

@@ -16,15 +16,26 @@ use crate::domain::user::Actor;
 /// More relatives than this no page lists; a search with the same filter pages through all.
 const MOST: usize = 500;
 
-/// A small picture of a data set's class.
+/// A small picture of an item of a data set, or the beginning of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thumbnail {
     pub class: String,
-    /// The image it was made from.
+    /// The item it was made from.
     pub path: String,
-    /// `image/png` or `image/jpeg`.
+    /// `image/png`, `image/jpeg` or `text/plain`.
     pub media_type: String,
     pub bytes: Vec<u8>,
+}
+
+impl Thumbnail {
+    /// Of a text how it begins.
+    pub fn text(&self) -> Option<String> {
+        self.is_text().then(|| String::from_utf8_lossy(&self.bytes).into_owned())
+    }
+
+    pub fn is_text(&self) -> bool {
+        self.media_type == "text/plain"
+    }
 }
 
 impl Service {

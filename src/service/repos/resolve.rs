@@ -2,10 +2,10 @@
 
 use super::super::{Error, Result};
 use super::lines;
-use crate::catalog::{refs, versions};
+use crate::catalog::{library, refs, versions};
 use crate::db::Tx;
 use crate::domain::digest::CommitId;
-use crate::domain::repo::{Repo, Version, VersionState};
+use crate::domain::repo::{Listing, Repo, Version, VersionState};
 use crate::domain::revision::{Line, RefName, Revision};
 
 /// Digits of a whole commit id.
@@ -74,8 +74,26 @@ fn by_commit(tx: &mut Tx<'_>, repo: &Repo, prefix: &str) -> Result<Option<Versio
     Ok(all.into_iter().next())
 }
 
+/// What the library knows of and does not hold.
+fn only_listed(repo: &Repo, listing: Option<Listing>) -> Error {
+    let (id, name) = (&repo.id, repo.id.name());
+    match listing {
+        Some(Listing::NotFetched) => {
+            let message = format!("'{id}' is in the library, and its files are not here yet");
+            Error::not_found("not_fetched", message, format!("fetch it with 'hub pull {name}', or with the button on its page"))
+        }
+        _ => {
+            let message = format!("'{id}' is in the library with its facts alone");
+            Error::not_found("facts_only", message, "its page says where it is to be had; bring it in with 'hub import' or 'hub publish'")
+        }
+    }
+}
+
 fn unknown(tx: &mut Tx<'_>, repo: &Repo, revision: &Revision) -> Result<Error> {
     if versions::find_newest_live(tx, &repo.key)?.is_none() && *revision == Revision::main() {
+        if let Some((facts, _)) = library::find_facts(tx, &repo.key)? {
+            return Ok(only_listed(repo, facts.listing));
+        }
         return Ok(Error::not_found(
             "nothing_published",
             format!("nothing is published in '{}' yet", repo.id),

@@ -305,7 +305,7 @@ fn texts(value: &Value, found: &mut HashSet<String>) {
 }
 
 /// What cannot be looked at or removed is looked at again by the next fetch.
-fn remove_abandoned(folder: &Path) {
+pub(in crate::service) fn remove_abandoned(folder: &Path) {
     let old = |at: SystemTime| SystemTime::now().duration_since(at).is_ok_and(|age| age > ABANDONED_AFTER);
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.metadata().and_then(|found| found.modified()).is_ok_and(old) {

@@ -5,7 +5,7 @@
 //! a repo that was deleted here stays so. What the other hub shows to the configured token only is private here. What is
 //! not taken for good is answered with the reason and not fetched again, until it changes there or an administrator asks.
 
-mod fetch;
+pub(in crate::service) mod fetch;
 mod follow;
 mod reserved;
 
