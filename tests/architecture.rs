@@ -16,16 +16,16 @@ use source::Source;
 /// room -> rooms it may use, besides `domain`, which everything may, and itself.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["app", "cache", "client", "config", "data", "import", "telemetry", "train", "wire"]),
+    ("cli", &["app", "cache", "client", "config", "data", "import", "telemetry", "train", "vectors", "wire"]),
     ("app", &["blob", "checks", "config", "confine", "db", "file_lock", "http", "service", "telemetry", "worker"]),
     ("http", &["service", "telemetry", "wire"]),
-    ("worker", &["confine", "data", "file_lock", "service", "train"]),
+    ("worker", &["confine", "data", "file_lock", "service", "train", "vectors"]),
     ("checks", &["archive", "confine", "data", "import"]),
     ("client", &["cache", "wire"]),
-    ("service", &["archive", "blob", "catalog", "checks", "data", "db", "file_lock", "import", "train"]),
+    ("service", &["archive", "blob", "catalog", "checks", "data", "db", "file_lock", "import", "outbound", "train", "vectors"]),
     ("catalog", &["db"]),
     ("train", &["data", "file_lock", "nn"]),
-    ("import", &["archive", "nn"]),
+    ("import", &["archive", "nn", "outbound", "vectors"]),
     ("blob", &["file_lock"]),
     ("cache", &["file_lock"]),
     ("archive", &[]),
@@ -36,7 +36,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("file_lock", &[]),
     ("nn", &[]),
+    ("outbound", &[]),
     ("telemetry", &[]),
+    ("vectors", &["archive"]),
     ("wire", &[]),
 ];
 

@@ -324,6 +324,52 @@ fn networks_of_torchvision_answer_the_same_under_timms_names() {
 }
 
 #[test]
+fn text_encoders_bring_their_tokenizers_along() {
+    let home = tempfile::tempdir().unwrap();
+    let (source, out) = (home.path().join("source"), home.path().join("out"));
+    std::fs::create_dir_all(source.join("1_Pooling")).unwrap();
+    let config = r#"{"architectures": ["BertForMaskedLM"], "model_type": "bert", "hidden_size": 16, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "intermediate_size": 24, "vocab_size": 31, "max_position_embeddings": 40, "type_vocab_size": 2,
+        "layer_norm_eps": 1e-12, "hidden_act": "gelu"}"#;
+    let papers = [("tokenizer.json", "{}"), ("modules.json", "[]"), ("1_Pooling/config.json", "{ }")];
+    for (name, text) in papers.into_iter().chain([("config.json", config), ("stray.txt", "x"), ("README.md", "# A card\n")]) {
+        std::fs::write(source.join(name), text).unwrap();
+    }
+    let name = "bert_l2_d16_h2_f24_v31_p40_t2_e12";
+    let expected = architectures::expected(name, 0).unwrap();
+    let mut shapes: Vec<(String, Vec<usize>)> =
+        expected.iter().map(|tensor| (format!("bert.{}", tensor.name), tensor.shape.clone())).collect();
+    shapes.push(("bert.pooler.dense.weight".into(), vec![16, 16]));
+    shapes.push(("cls.predictions.bias".into(), vec![31]));
+    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> =
+        shapes.into_iter().map(|(name, shape)| (name, shape.clone(), vec![0; 4 * shape.iter().product::<usize>()])).collect();
+    let positions = vec![0; 8 * 40];
+    let view = |dtype, shape: &[usize], bytes| safetensors::tensor::TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
+    let mut views: Vec<_> = bytes.iter().map(|(name, shape, bytes)| (name.as_str(), view(safetensors::Dtype::F32, shape, bytes))).collect();
+    views.push(("bert.embeddings.position_ids", view(safetensors::Dtype::I64, &[1, 40], &positions)));
+    safetensors::serialize_to_file(views, None, &source.join("model.safetensors")).unwrap();
+
+    let imported = run(&source, &Options::default(), &out).unwrap();
+    assert_eq!((imported.architecture.as_str(), imported.num_classes, imported.num_features), (name, 0, 16));
+    assert!(imported.mapping.contains("transformers"), "{}", imported.mapping);
+    architectures::check(name, 0, &Weights::load(&out.join("model.safetensors")).unwrap()).unwrap();
+    for (paper, text) in papers {
+        assert_eq!(std::fs::read_to_string(out.join(paper)).unwrap(), text, "{paper}");
+    }
+    assert!(!out.join("stray.txt").exists());
+    let written: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(out.join("config.json")).unwrap()).unwrap();
+    assert_eq!((&written["model_type"], &written["num_hidden_layers"]), (&"bert".into(), &2.into()), "{written}");
+    let card = std::fs::read_to_string(out.join("README.md")).unwrap();
+    assert!(card.contains("pipeline_tag: feature-extraction") && !card.contains("timm"), "{card}");
+    let refused = run(
+        &source,
+        &Options { architecture: Some("bert_l3_d16_h2_f24_v31_p40_t2_e12".into()), ..Options::default() },
+        &home.path().join("no"),
+    );
+    assert!(refused.unwrap_err().to_string().contains("encoder.layer.2"), "one layer more than there is");
+}
+
+#[test]
 fn what_a_config_says_beside_the_weights_is_obeyed_or_refused() {
     let (_, mobilenet) = real_files();
     let home = tempfile::tempdir().unwrap();

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use hub::nn::architectures;
 
-/// Where families may be named: their own room, and tables of other projects' names.
-const HOMES: &[&str] = &["nn/architectures/", "import/mappings/"];
+/// Where families may be named: their own room, tables of other projects' names, and the list of the library's files.
+const HOMES: &[&str] = &["nn/architectures/", "import/mappings/", "domain/library/shipped.rs"];
 /// Examples for people, who know models by such names.
 const EXAMPLES: &[&str] = &["cli/", "http/web/home.rs", "domain/config.rs"];
 
@@ -52,7 +52,7 @@ fn words() -> Vec<String> {
         let versioned = name[word.len()..].starts_with(|c: char| c.is_ascii_digit());
         word.strip_suffix('v').filter(|_| versioned).unwrap_or(&word).to_owned()
     };
-    let names = architectures::all().flat_map(|known| [known.name.trim_start_matches("tf_"), known.family]);
+    let names = architectures::all().flat_map(|known| [known.name.trim_start_matches("tf_").trim_start_matches("wide_"), known.family]);
     let mut words: Vec<String> = names.map(letters).collect();
     words.sort();
     words.dedup();
@@ -103,12 +103,12 @@ const VARIANTS: &[(&str, &[&str], &[&str], &str)] = &[
     (
         "Modality",
         &["Image", "Text", "Video", "Audio"],
-        &["domain/modality.rs", "data/image/", "data/text/", "data/video/", "nn/architectures/"],
+        &["domain/modality.rs", "domain/recipe/usual.rs", "data/image/", "data/text/", "data/video/", "nn/architectures/"],
         "ask data::modality, or the architecture",
     ),
     (
         "Task",
-        &["Classification", "Regression", "MultiLabel", "MultiRegression", "Ordinal", "MultiTask"],
+        &["Classification", "Regression", "MultiLabel", "MultiRegression", "Ordinal", "MultiTask", "Anomaly", "Similarity"],
         &["domain/task.rs", "domain/task/", "data/targets/", "train/tasks/"],
         "ask what domain::task says about it, or train::tasks",
     ),

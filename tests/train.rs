@@ -3,8 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "what draws the test's pictures objects by panicking, as tests do")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use candle_core::{Device, Tensor};
 use hub::data::{Copies, Dataset, Limits, Source};
@@ -25,8 +26,14 @@ use tempfile::TempDir;
 mod adapters;
 #[path = "train/moving.rs"]
 mod moving;
+#[path = "train/resume.rs"]
+mod resume;
+#[path = "train/soups.rs"]
+mod soups;
 #[path = "train/strategies.rs"]
 mod strategies;
+#[path = "train/texts.rs"]
+mod texts;
 #[path = "train/views.rs"]
 mod views;
 
@@ -63,6 +70,23 @@ fn draw(root: &Path, splits: &[(&str, usize)]) {
     }
 }
 
+/// The weights of a base, drawn once for all tests. Those of a transformer are for images of that side: of few patches it is quick.
+fn base(architecture: &str, side: usize) -> Arc<Vec<u8>> {
+    static DRAWN: Mutex<BTreeMap<String, Arc<Vec<u8>>>> = Mutex::new(BTreeMap::new());
+    let mut drawn = DRAWN.lock().unwrap();
+    let draw = || {
+        let weights = architectures::get(architecture).unwrap().fitted(Weights::random(architecture, 7, 3).unwrap(), side).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("base.safetensors");
+        weights.save(&file, &[]).unwrap();
+        Arc::new(std::fs::read(&file).unwrap())
+    };
+    drawn.entry(format!("{architecture} {side}")).or_insert_with(draw).clone()
+}
+
+/// A network that is saved in no time, where a test is about runs and not about what they learn.
+const SMALL: &str = "mobilenetv3_small_050";
+
 /// A base with random weights and an old head, and a drawn data set.
 struct Bench {
     folder: TempDir,
@@ -79,7 +103,7 @@ impl Bench {
     fn sized(architecture: &str, splits: &[(&str, usize)], side: usize) -> Bench {
         let folder = tempfile::tempdir().unwrap();
         draw(&folder.path().join("data"), splits);
-        Weights::random(architecture, 7, 3).unwrap().save(&folder.path().join("base.safetensors"), &[]).unwrap();
+        std::fs::write(folder.path().join("base.safetensors"), base(architecture, side).as_slice()).unwrap();
         let config = format!(
             r#"{{"architecture": "{architecture}", "num_classes": 7, "pretrained_cfg": {{"input_size": [3, {side}, {side}], "crop_pct": 1.0, "interpolation": "bilinear", "tag": "made_up"}}}}"#
         );
@@ -112,6 +136,7 @@ impl Bench {
                 recipe,
                 config: &self.config,
                 weights: &weights,
+                beside: &[],
                 dataset: &self.dataset,
                 device: &Device::Cpu,
                 scratch: &scratch,
@@ -132,7 +157,7 @@ fn head(epochs: u32) -> Recipe {
 }
 
 fn full(epochs: u32) -> Recipe {
-    Recipe { strategy: Strategy::Full, lr: 2e-2, head_lr: 2e-2, ..head(epochs) }
+    Recipe { strategy: Strategy::Full, lr: 2e-2, head_lr: 2e-2, compare_probe: false, ..head(epochs) }
 }
 
 fn stop_after_epoch(last: u32) -> impl FnMut(Event) -> Control {
@@ -250,7 +275,7 @@ fn a_whole_network_learns_from_random_weights_and_repeats_itself_over_a_resume()
 
 #[test]
 fn a_head_repeats_itself_over_kills_in_the_feature_pass_and_between_epochs() {
-    let bench = Bench::new("resnet18", &[("train", 30)]);
+    let bench = Bench::new(SMALL, &[("train", 30)]);
     let augment = Augment { views: 2, ..Augment::default() };
     let recipe = Recipe { augment, optimizer: Optimizer::Adamw, head_lr: 1e-3, label_smoothing: 0.1, dropout: 0.2, ..head(6) };
     let whole = bench.fit(&recipe, "whole").unwrap();
@@ -319,7 +344,7 @@ fn kept_features(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn runs_find_what_others_left_and_make_it_again_where_it_is_damaged() {
-    let bench = Bench::new("resnet18", &[("train", 20), ("val", 6)]);
+    let bench = Bench::new(SMALL, &[("train", 20), ("val", 6)]);
     let folder = bench.folder.path().join("store");
     let store = FeatureStore::new(&folder, 1 << 30);
     let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() };
@@ -349,6 +374,40 @@ fn runs_find_what_others_left_and_make_it_again_where_it_is_damaged() {
     assert_eq!(beside, 1, "the scratch folder holds the checkpoint and nothing else");
 }
 
+#[test]
+fn of_two_runs_that_begin_together_one_makes_the_features_and_the_other_waits_for_them() {
+    let bench = &Bench::new(SMALL, &[("train", 24), ("val", 6)]);
+    let folder = bench.folder.path().join("store");
+    let store = FeatureStore::new(&folder, 1 << 30);
+    let (recipe, keep) = (&head(2), Keep::Store(&store));
+    let (waits, waiting) = std::sync::mpsc::channel();
+    let mut waits = Some(waits);
+    let (first, second) = std::thread::scope(|threads| {
+        let mut other = None;
+        let first = bench.run_kept(recipe, "first", keep, &mut |event| {
+            let makes = matches!(&event, Event::Progress(Progress { stage, .. }) if stage == "caching features");
+            if let Some(waits) = waits.take_if(|_| makes) {
+                other = Some(threads.spawn(move || {
+                    let second = bench.run_kept(recipe, "second", keep, &mut |event| {
+                        if matches!(&event, Event::Log { message, .. } if message.contains("this one waits for them")) {
+                            waits.send(()).unwrap();
+                        }
+                        Control::Continue
+                    });
+                    second.map(|report| (report.frozen, report.digest)).unwrap()
+                }));
+                // One that does not wait ends, and its end of the channel with it.
+                waiting.recv().expect("the second run waits");
+            }
+            Control::Continue
+        });
+        (first.map(|report| (report.frozen, report.digest)).unwrap(), other.unwrap().join().unwrap())
+    });
+    assert_eq!((first.0, second.0), (Frozen::Once, Frozen::Reused));
+    assert_eq!(first.1, second.1);
+    assert_eq!(kept_features(&folder).len(), 1);
+}
+
 /// The bench on other files of the same pictures.
 fn rearranged(bench: &Bench, name: &str, arrange: impl Fn(&Path, &Path)) -> Arc<Dataset> {
     let root = bench.folder.path().join(name);
@@ -358,7 +417,7 @@ fn rearranged(bench: &Bench, name: &str, arrange: impl Fn(&Path, &Path)) -> Arc<
 
 #[test]
 fn features_are_found_by_content_however_files_are_called_and_whatever_joins_them() {
-    let bench = Bench::new("resnet18", &[("train", 20), ("val", 6)]);
+    let bench = Bench::new("resnet18", &[("train", 10), ("val", 4)]);
     let store = FeatureStore::new(bench.folder.path().join("store"), 1 << 30);
     let plain = Augment { crop_min_area: 1.0, horizontal_flip: false, ..Augment::default() };
     let augmented = Recipe { frozen_stages: 3, augment: Augment { views: 1, ..Augment::default() }, ..full(3) };
@@ -392,6 +451,7 @@ fn features_are_found_by_content_however_files_are_called_and_whatever_joins_the
             recipe,
             config: &bench.config,
             weights: &weights,
+            beside: &[],
             dataset,
             device: &Device::Cpu,
             scratch: &scratch,
@@ -443,7 +503,7 @@ fn copies_never_stand_on_both_sides_and_those_of_given_splits_are_told() {
     let on = |name: &str| {
         let dataset = Dataset::open(&Source::Folder(folder.path().join(name)), &Limits::default()).unwrap();
         let bench = Bench { dataset: Arc::new(dataset), folder: tempfile::tempdir().unwrap(), config: bench.config.clone() };
-        Weights::random("resnet18", 7, 3).unwrap().save(&bench.weights(), &[]).unwrap();
+        std::fs::write(bench.weights(), base("resnet18", 32).as_slice()).unwrap();
         let mut words = Vec::new();
         let report = bench.run(&head(15), "run", &mut told(&mut words)).unwrap();
         let out = bench.folder.path().join("out");
@@ -468,7 +528,7 @@ fn copies_never_stand_on_both_sides_and_those_of_given_splits_are_told() {
 
 #[test]
 fn a_frozen_run_resumes_within_the_pass_and_between_epochs() {
-    let bench = Bench::new("resnet18", &[("train", 40), ("val", 8)]);
+    let bench = Bench::new(SMALL, &[("train", 40), ("val", 8)]);
     let augment = Augment { views: 1, ..Augment::default() };
     let recipe = Recipe { frozen_stages: 3, augment, ..full(4) };
     let whole = bench.fit(&recipe, "whole").unwrap();
@@ -499,7 +559,7 @@ fn where_running_frozen_stages_once_would_not_pay_the_run_says_so() {
     words.clear();
     let views = Recipe { augment: Augment { views: 3, ..Augment::default() }, ..recipe.clone() };
     let few = bench.run(&views, "few epochs", &mut told(&mut words)).unwrap();
-    assert!(few.frozen == Frozen::EachEpoch && words.iter().any(|word| word.contains("no view of an image twice")), "{words:?}");
+    assert!(few.frozen == Frozen::EachEpoch && words.iter().any(|word| word.contains("no view of an item twice")), "{words:?}");
     words.clear();
     // A store without room does not stop a run, which then keeps its own.
     let small = FeatureStore::new(bench.folder.path().join("small"), 10);
@@ -537,20 +597,25 @@ fn squeezing_networks_fine_tune() {
     }
 }
 
+/// Whether an epoch was better at what is trained on than the first.
+fn learned(report: &Report) -> bool {
+    report.epochs[1..].iter().any(|epoch| epoch.train_loss < report.epochs[0].train_loss)
+}
+
 #[test]
 fn a_transformer_fine_tunes_above_its_frozen_blocks() {
-    let bench = Bench::sized("vit_tiny_patch16_224", &[("train", 12), ("val", 4)], 224);
-    let adamw = Recipe { optimizer: Optimizer::Adamw, lr: 5e-4, head_lr: 5e-3, ..full(3) };
+    let bench = Bench::sized("vit_tiny_patch16_224", &[("train", 12), ("val", 4)], 64);
+    let adamw = Recipe { optimizer: Optimizer::Adamw, lr: 5e-4, head_lr: 5e-3, ..full(5) };
     let report = bench.fit(&Recipe { frozen_stages: 9, ..adamw.clone() }, "frozen").unwrap();
-    assert!(report.epochs[2].train_loss < report.epochs[0].train_loss, "{:?}", report.epochs);
+    assert!(learned(&report), "{:?}", report.epochs);
     let base = Weights::load(&bench.weights()).unwrap();
     for (name, var) in base.iter().filter(|(name, _)| !name.starts_with("head.")) {
         let learns = ["blocks.8.", "blocks.9.", "blocks.10.", "blocks.11.", "norm."].iter().any(|part| name.starts_with(part));
         let values = |var: &candle_core::Tensor| var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(values(var) != values(report.weights.get(name).unwrap()), learns, "{name}");
     }
-    let refused = bench.fit(&Recipe { image_size: 96, ..adamw }, "small").unwrap_err().to_string();
-    assert!(refused.contains("224 pixels"), "{refused}");
+    let refused = bench.fit(&Recipe { image_size: 100, ..adamw }, "between").unwrap_err().to_string();
+    assert!(refused.contains("patches of 16 pixels") && refused.contains("96"), "{refused}");
 }
 
 #[test]
@@ -577,7 +642,7 @@ fn a_network_without_batch_norms_fine_tunes_head_and_stages_above_the_frozen_one
 
 #[test]
 fn a_random_backbone_is_not_the_base() {
-    let bench = Bench::new("resnet18", &[("train", 12)]);
+    let bench = Bench::new(SMALL, &[("train", 12)]);
     std::fs::remove_file(bench.weights()).unwrap();
     let report = bench.fit(&Recipe { from_scratch: true, ..head(2) }, "scratch").unwrap();
     let lineage = Lineage { name: "a/b".into(), base: "library/tiny@1".into(), dataset: "a/d@1".into(), ..Lineage::default() };
@@ -589,7 +654,7 @@ fn a_random_backbone_is_not_the_base() {
 
 #[test]
 fn divergence_ends_in_an_error_and_leaves_the_last_good_checkpoint() {
-    let bench = Bench::new("resnet18", &[("train", 12), ("val", 4)]);
+    let bench = Bench::new(SMALL, &[("train", 12), ("val", 4)]);
     let wild = Recipe { lr: 10.0, head_lr: 10.0, warmup: 0.0, weight_decay: 1.0, ..full(200) };
     let mut checkpoint = None;
     let result = bench.run(&wild, "wild", &mut |event| {
@@ -605,6 +670,31 @@ fn divergence_ends_in_an_error_and_leaves_the_last_good_checkpoint() {
             assert!(values.iter().all(|value| value.is_finite()), "{name}");
         }
     }
+}
+
+#[test]
+fn what_diverges_above_a_probe_ends_as_the_probe_and_says_so() {
+    let bench = Bench::new("resnet18", &[("train", 12), ("val", 4)]);
+    let wild = Recipe {
+        strategy: Strategy::LpFt,
+        head_solver: HeadSolver::Convex,
+        lr: 10.0,
+        head_lr: 10.0,
+        warmup: 0.0,
+        weight_decay: 1.0,
+        // Many steps an epoch: each epoch is saved, and the weights grow by the step.
+        batch_size: 4,
+        ..full(200)
+    };
+    let report = bench.fit(&wild, "wild").unwrap();
+    let probe = report.probe.as_ref().unwrap().evaluation.primary();
+    assert_eq!((report.outcome.best_epoch, report.outcome.validation.primary()), (0, probe));
+    assert!(
+        report.findings.iter().any(|said| said.contains("diverged") && said.contains("The result is the probe")),
+        "{:?}",
+        report.findings
+    );
+    assert!(report.weights.iter().all(|(_, var)| var.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|v| v.is_finite())));
 }
 
 #[test]
@@ -640,8 +730,27 @@ fn what_cannot_work_is_refused_with_a_reason() {
 }
 
 #[test]
+fn a_class_that_is_missing_in_a_split_is_named() {
+    let bench = Bench::new(SMALL, &[("train", 4), ("val", 3), ("test", 2)]);
+    let data = bench.folder.path().join("data");
+    std::fs::remove_dir_all(data.join("val").join(CLASSES[1])).unwrap();
+    std::fs::remove_dir_all(data.join("train").join(CLASSES[2])).unwrap();
+    let dataset = Dataset::open(&Source::Folder(data), &Limits::default()).unwrap();
+    let bench = Bench { dataset: Arc::new(dataset), ..bench };
+    let mut words = Vec::new();
+    let report = bench.run(&head(1), "missing", &mut told(&mut words)).unwrap();
+    for said in [
+        "1 of 3 classes (vertical) have no training images: they cannot be learned",
+        "1 of 3 classes (horizontal) have no validation images",
+    ] {
+        assert!(words.iter().any(|word| word.contains(said)) && report.findings.iter().any(|finding| finding.contains(said)), "{words:?}");
+    }
+    assert!(!words.iter().any(|word| word.contains("no test images")), "{words:?}");
+}
+
+#[test]
 fn too_few_images_are_all_trained_on_and_that_is_said() {
-    let bench = Bench::new("resnet18", &[("train", 5)]);
+    let bench = Bench::new(SMALL, &[("train", 5)]);
     let mut warned = false;
     let report = bench
         .run(&Recipe { patience: 1, ..head(3) }, "few", &mut |event| {
@@ -655,7 +764,7 @@ fn too_few_images_are_all_trained_on_and_that_is_said() {
 
 #[test]
 fn without_progress_it_stops_early_and_keeps_the_best() {
-    let bench = Bench::new("resnet18", &[("train", 12), ("val", 6)]);
+    let bench = Bench::new(SMALL, &[("train", 12), ("val", 6)]);
     let report = bench.fit(&Recipe { patience: 2, ..head(400) }, "early").unwrap();
     assert_eq!(report.outcome.stopped, Stopped::Early);
     assert_eq!(report.epochs.len() as u32, report.outcome.best_epoch + 2);
@@ -663,7 +772,7 @@ fn without_progress_it_stops_early_and_keeps_the_best() {
 
 #[test]
 fn unreadable_images_are_passed_over_and_named() {
-    let bench = Bench::new("resnet18", &[("train", 12), ("val", 4)]);
+    let bench = Bench::new(SMALL, &[("train", 12), ("val", 4)]);
     for path in ["train/disc/003.png", "val/disc/001.png"] {
         std::fs::write(bench.folder.path().join("data").join(path), b"\x89PNG\r\n\x1a\nbroken").unwrap();
     }
@@ -766,7 +875,7 @@ fn embeddings_are_the_backbones_features_and_what_a_training_left_is_not_compute
     let (store, weights, scratch) = (FeatureStore::new(bench.folder.path().join("store"), 1 << 30), bench.weights(), bench.scratch("own"));
     bench.run_kept(&head(1), "first", Keep::Store(&store), &mut |_| Control::Continue).unwrap();
     let (dataset, device, keep) = (&bench.dataset, &Device::Cpu, Keep::Store(&store));
-    let subject = hub::train::Subject { config: &bench.config, weights: &weights, dataset, device, scratch: &scratch, keep };
+    let subject = hub::train::Subject { config: &bench.config, weights: &weights, beside: &[], dataset, device, scratch: &scratch, keep };
     let mut said = Vec::new();
     let survey = hub::train::survey_dataset(subject.dataset, subject.keep, &mut |_| Control::Continue).unwrap();
     let samples = subject.dataset.samples();

@@ -386,11 +386,14 @@ async fn checkpoints_live_as_long_as_their_job() {
         sweep: None,
         replays: None,
         chosen: None,
+        trial: None,
     };
     let job = Job {
         id: JobId::new(now, [3; 10]),
         owner: account.clone(),
         owner_name: "ada".into(),
+        parent: None,
+        waits: false,
         work: Work::FineTune(fine_tune),
         state: JobState::Queued,
         attempt: 0,

@@ -18,6 +18,7 @@ PINS = {
     "hf0": ["huggingface_hub==0.36.2"],
     "torch": ["torch==2.15.0", "timm==1.0.31", "huggingface_hub==2.4.0", "transformers==5.23.0", "accelerate==1.15.0"],
     "text": ["transformers==5.23.0", "datasets==5.2.0", "pillow==13.0.0"],
+    "embeddings": ["openai==3.57.0", "langchain-openai==1.7.4", "huggingface_hub==2.4.0", "numpy==2.4.6"],
     "openapi": ["schemathesis==4.32.5"],
     "tfhub": ["tensorflow_hub==0.16.1", "absl-py==2.5.1"],
     "tensorflow": ["tensorflow==2.21.0", "tensorflow_hub==0.16.1", "tf_keras==2.21.0", "setuptools==80.9.0"],
@@ -87,7 +88,7 @@ def clean(home, **more):
     home.mkdir(parents=True, exist_ok=True)
     kept = ("PATH", "LANG", "TMPDIR", "CARGO_HOME", "RUSTUP_HOME", "CARGO_TARGET_DIR")
     environment = {key: os.environ[key] for key in kept if key in os.environ}
-    return {**environment, "HOME": str(home), "HF_HOME": str(home / "hf"), "NO_COLOR": "1", **more}
+    return {**environment, "HOME": str(home), "HF_HOME": str(home / "hf"), "NO_COLOR": "1", "HUB_LIBRARY": "off", **more}
 
 
 class Hub:

@@ -23,7 +23,7 @@ fn options(threads: usize) -> Options {
 }
 
 fn pixels(batch: &Batch) -> &[f32] {
-    let Input::Pixels { values, .. } = &batch.input;
+    let Input::Pixels { values, .. } = &batch.input else { panic!("no pixels: {:?}", batch.input) };
     values
 }
 

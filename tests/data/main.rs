@@ -11,5 +11,6 @@ mod real;
 mod support;
 mod tables;
 mod tars;
+mod texts;
 mod transforms;
 mod zips;

@@ -16,6 +16,7 @@ pub mod publishing;
 pub mod s3;
 pub mod saved_model;
 pub mod training;
+pub mod upstream;
 pub mod visitor;
 pub mod xet;
 
@@ -232,6 +233,8 @@ pub fn hub(home: &Path) -> assert_cmd::Command {
 fn clean(mut command: Command, home: &Path) -> Command {
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", home).env("HUB_CACHE", home.join("cache"));
     command.env("NO_COLOR", "1").env("LANG", "C.UTF-8");
+    // Most stories are about a hub that holds nothing yet.
+    command.env("HUB_LIBRARY", "off");
     command
 }
 

@@ -1,0 +1,68 @@
+//! The stories: what users do, on a real server on a free port. One program for all of them, since each program of tests is
+//! linked with the whole house.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod crash_kit;
+mod sharing_kit;
+
+mod accounts;
+mod audit;
+mod branches;
+mod browser;
+mod cache;
+mod cli;
+mod confined;
+mod crash;
+mod dialects;
+mod doctor;
+mod elsewhere;
+mod fetch;
+mod finetune;
+mod follow;
+mod full;
+mod git;
+mod hf_write;
+mod hugging_face;
+mod hugging_face_browse;
+mod integrity;
+mod job_control;
+mod jobs;
+mod layouts;
+mod library;
+mod mirror;
+mod names;
+mod privacy;
+mod proxy;
+mod publish;
+mod pull;
+mod quotas;
+mod recommend;
+mod report;
+mod revocation;
+mod s3;
+mod s3_upkeep;
+mod sending;
+mod server;
+mod sharing;
+mod slow;
+mod store_faults;
+mod strangers;
+mod strategies;
+mod sweeps;
+mod tasks;
+mod text_tunes;
+mod texts;
+mod tfhub;
+mod transfer;
+mod upkeep;
+mod uploads;
+mod using;
+mod way_out;
+mod web;
+mod webhooks;
+mod words;
+mod work;
