@@ -7,6 +7,7 @@ COPY src src
 COPY templates templates
 COPY static static
 COPY migrations migrations
+COPY library library
 COPY benches benches
 RUN cargo build --release --locked --bin hub
 

@@ -1,5 +1,5 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-work lint fmt docs
+.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-text bench-work lint fmt docs
 .PHONY: packages-demo packages-test packages-clients packages-soak packages-bench
 
 help: ## list the targets
@@ -25,7 +25,7 @@ test-clients-full: packages-clients ## the same with TensorFlow itself and the n
 
 soak: packages-soak ## kill, cut the power and break the disk hundreds of times (root for the last two; an hour)
 	@echo "== soak: kills at any moment (HUB_CRASH_SEED, HUB_CRASH_ROUNDS)"
-	HUB_CRASH_ROUNDS=$${HUB_CRASH_ROUNDS:-300} cargo test --test story_crash --test story_full --test store_faults --test story_slow -- --nocapture --test-threads=1
+	HUB_CRASH_ROUNDS=$${HUB_CRASH_ROUNDS:-300} cargo test --test stories -- crash:: full:: store_faults:: slow:: --nocapture --test-threads=1
 	@echo "== soak: power cuts, and their negative control (HUB_SOAK_CUTS)"
 	@bash tests/soak/powercut.sh
 	@echo "== soak: disk errors (HUB_SOAK_ERRORS)"
@@ -43,9 +43,19 @@ bench-transfer: packages-bench ## measure serving, pulling, publishing and shari
 	@echo "== bench-transfer: bytes beside nginx, hf download and curl"
 	@python3 benches/transfer.py
 
+bench-strangers: packages-bench ## what models call unknown, and anomalies, all measured by the hub (DATA=folder with the zips, BENCH_PARTS=strangers,anomalies)
+	@echo "== bench-strangers: clothes before stamps, stamps before clothes, one class before all others"
+	@python3 benches/strangers.py
+
 bench-recommend: packages-bench ## whether `hub recommend` orders backbones as real fine-tunes do (DATA=folder with the zips, BENCH_WAYS=probe,head,full)
 	@echo "== bench-recommend: ranks beside fine-tunes"
 	@python3 benches/recommend.py
+
+bench-text: packages-bench ## word vectors beside gensim: training, files, opening; text encoders (DATA=folder with word_similarity.zip, BENCH_PARTS=train,files,open)
+	@echo "== bench-text: Word2Vec and word vectors beside gensim"
+	@python3 benches/text.py
+	@echo "== bench-text: text encoders beside onnxruntime and sentence-transformers on the real MiniLM, of mixed lengths, two threads"
+	@python3 benches/text_encoders.py
 
 bench-transfer-learning: packages-bench ## strategies on real weights and data beside PyTorch and scikit-learn (BENCH_ASSETS=FOLDER, ARGS="--seeds 1 --sets stamps5")
 	@echo "== bench-transfer-learning: strategies, seeds, epochs to 90 %, minutes"

@@ -73,6 +73,17 @@ def hub_server(data, *args):
 
 
 @contextlib.contextmanager
+def worker(data):
+    """A worker of the hub on `data`, beside its server."""
+    process = subprocess.Popen([str(HUB), "worker", "--data", str(data)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
 def nginx_server(work, folder, sendfile):
     """nginx on `folder`: (address, pid)."""
     with socket.socket() as free:

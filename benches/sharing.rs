@@ -8,7 +8,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
-#[path = "../tests/sharing/mod.rs"]
+#[path = "../tests/stories/sharing_kit/mod.rs"]
 mod sharing;
 #[path = "../tests/support/mod.rs"]
 mod support;

