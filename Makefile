@@ -1,5 +1,5 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-text bench-work lint fmt docs
+.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-text bench-text-tuning bench-work lint fmt docs
 .PHONY: packages-demo packages-test packages-clients packages-soak packages-bench
 
 help: ## list the targets
@@ -56,6 +56,10 @@ bench-text: packages-bench ## word vectors beside gensim: training, files, openi
 	@python3 benches/text.py
 	@echo "== bench-text: text encoders beside onnxruntime and sentence-transformers on the real MiniLM, of mixed lengths, two threads"
 	@python3 benches/text_encoders.py
+
+bench-text-tuning: packages-bench ## fine-tunes of the real MiniLM beside transformers on PyTorch (DATA=FOLDER[:FOLDER], ARGS="--sets mail,sms")
+	@echo "== bench-text-tuning: spam, polarity, alike; beside the same recipe in transformers"
+	@python3 benches/text_tuning.py $(ARGS)
 
 bench-transfer-learning: packages-bench ## strategies on real weights and data beside PyTorch and scikit-learn (BENCH_ASSETS=FOLDER, ARGS="--seeds 1 --sets stamps5")
 	@echo "== bench-transfer-learning: strategies, seeds, epochs to 90 %, minutes"

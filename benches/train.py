@@ -32,6 +32,11 @@ NETWORKS = [
     ("mobilenetv3_small_100", 224, 16),
     ("tf_efficientnet_lite0", 224, 16),
     ("vit_tiny_patch16_224", 224, 16),
+    # With ResNet-18 and -50, MobileNetV2 and V3, what people pull most (docs/LIBRARY.md).
+    ("efficientnet_b0", 224, 16),
+    ("convnext_tiny", 224, 16),
+    ("vit_base_patch16_224", 224, 8),
+    ("swin_tiny_patch4_window7_224", 224, 16),
 ]
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 7))
 IMAGES = int(os.environ.get("BENCH_IMAGES", 2000))

@@ -542,7 +542,7 @@ fn seeded_weights_are_the_same_on_every_machine() {
 const SEED_ONE: [f64; 3] = [0.022429250180721283, 0.0124010955914855, 0.006517753936350346];
 
 #[test]
-fn halves_and_counters_are_read_as_pytorch_writes_them() {
+fn halves_counters_and_places_are_read_as_pytorch_writes_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("halves.safetensors");
     let halves: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|&value| half::f16::from_f32(value).to_le_bytes()).collect();
@@ -550,6 +550,7 @@ fn halves_and_counters_are_read_as_pytorch_writes_them() {
     let counter = 7i64.to_le_bytes();
     let tensors = [
         ("bn1.num_batches_tracked", TensorView::new(Dtype::I64, vec![], &counter).unwrap()),
+        ("embeddings.position_ids", TensorView::new(Dtype::I64, vec![1, 1], &counter).unwrap()),
         ("a", TensorView::new(Dtype::F16, vec![2], &halves).unwrap()),
         ("b", TensorView::new(Dtype::BF16, vec![2, 1], &brains).unwrap()),
     ];
@@ -559,7 +560,7 @@ fn halves_and_counters_are_read_as_pytorch_writes_them() {
     assert_eq!(values(weights.get("a").unwrap()), [1.5, -2.0]);
     assert_eq!(values(weights.get("b").unwrap()), [0.25, 3.0]);
 
-    let numbers = [("labels", TensorView::new(Dtype::I64, vec![1], &counter).unwrap())];
+    let numbers = [("labels", TensorView::new(Dtype::I8, vec![8], &counter).unwrap())];
     safetensors::serialize_to_file(numbers, None, &path).unwrap();
     assert!(matches!(Weights::load(&path), Err(Error::DType { name, .. }) if name == "labels"));
 }

@@ -19,18 +19,24 @@ use serde_json::{Map, Value, json};
 use super::error::{Error, Result};
 use crate::domain::safetensors::is_counter;
 
-/// Every tensor but the counters, as f32 on the CPU.
+/// Every tensor but counters and indices, as f32 on the CPU.
 pub(crate) fn read(path: &Path) -> Result<HashMap<String, Tensor>> {
     // Read, not mapped: a file cut short while it is mapped would kill the process.
     let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.into(), source })?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| Error::Format { path: path.into(), reason: e.to_string() })?;
     let mut tensors = HashMap::new();
     for (name, view) in file.iter() {
-        if !is_counter(name) {
+        if !is_counter(name) && !is_index(view.dtype()) {
             tensors.insert(name.to_string(), Tensor::from_vec(floats(name, &view)?, view.shape(), &Device::Cpu)?);
         }
     }
     Ok(tensors)
+}
+
+/// Places, indices and masks (`position_ids`, `relative_position_index`): buffers that modules of older releases saved and
+/// that are worked out anew. No weight is of such a kind: quantised ones have fewer bits.
+fn is_index(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::I64 | Dtype::U64 | Dtype::BOOL)
 }
 
 fn floats(name: &str, view: &TensorView<'_>) -> Result<Vec<f32>> {

@@ -28,7 +28,8 @@ pub(crate) fn on_device(var: &Var, device: &Device) -> Result<Var> {
 }
 
 impl Weights {
-    /// Reads a safetensors file. F16 and BF16 become f32; other kinds of numbers are an error that names the tensor.
+    /// Reads a safetensors file. F16, BF16 and F64 become f32; whole numbers of 64 bits and truth values, which are places and masks, are
+    /// left out; other kinds of numbers are an error that names the tensor.
     pub fn load(path: &Path) -> Result<Weights> {
         Weights::from_tensors(safetensors_file::read(path)?)
     }
