@@ -29,6 +29,7 @@ use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
 use crate::nn::{Cosine, Distance, Head};
 
+pub use anomaly::NEIGHBOURS;
 pub use classification::{Classification, argmax, softmax};
 pub use contrast::Contrast;
 pub use heads::has_heads;
