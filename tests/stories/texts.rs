@@ -256,7 +256,7 @@ async fn a_cross_encoder_ranks_texts() {
         let logit = raw["score"].as_f64().unwrap();
         assert!((1.0 / (1.0 + (-logit).exp()) - one["score"].as_f64().unwrap()).abs() < 1e-5);
     }
-    api.post(path, &json!({"query": "", "texts": ["cat"]})).await.problem(422, "text_unreadable");
+    by_tei(&api.post(path, &json!({"query": "", "texts": ["cat"]})).await, 422, "Tokenizer");
 }
 
 /// What asks for more than is built here is kept, and says by name why it does not answer.
@@ -274,16 +274,29 @@ async fn what_is_not_obeyed_is_refused_by_name() {
     relu["hidden_act"] = json!("relu");
     let mut strange = tokenizer();
     strange["pre_tokenizer"] = json!({"type": "Quantum"});
+    let mut newer = tokenizer();
+    newer["model"]["type"] = json!("WordPiece2");
+    // A word more than the network has rows for: it answers until somebody says it.
+    let mut wider = tokenizer();
+    wider["model"]["vocab"]["mouse"] = json!(12);
     for (name, files, word) in [
         ("relu", with("config.json", Some(relu)), "hidden_act"),
         ("dense", with("modules.json", Some(json!([{"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]))), "models.Dense"),
         ("bare", with("tokenizer.json", None), "tokenizer.json"),
         ("strange", with("tokenizer.json", Some(strange)), "Quantum"),
+        ("newer", with("tokenizer.json", Some(newer)), "WordPiece2"),
+        ("list", with("tokenizer.json", Some(json!(["a", "cat"]))), "tokenizer.json"),
+        ("wider", with("tokenizer.json", Some(wider)), "the tokenizer is that of another model"),
     ] {
         ada.publish("model", &format!("ada/{name}"), false, files).await;
-        let refused = send(&api, &format!("/api/v1/models/ada/{name}/embed"), b"a cat").await;
+        let refused = send(&api, &format!("/api/v1/models/ada/{name}/embed"), b"a mouse").await;
         assert!(refused.status == 422 && refused.text().contains(word), "{name}: {}", refused.text());
     }
+    let mut torn: Vec<_> = sentence_encoder().into_iter().filter(|(name, _)| *name != "tokenizer.json").collect();
+    torn.push(("tokenizer.json", tokenizer().to_string().into_bytes()[..200].to_vec()));
+    ada.publish("model", "ada/torn", false, torn).await;
+    let refused = send(&api, "/api/v1/models/ada/torn/embed", b"a cat").await;
+    assert!(refused.status == 422 && refused.text().contains("is no JSON"), "{}", refused.text());
 }
 
 /// Here as there: a model that was pulled answers what the server answers.

@@ -13,7 +13,10 @@ use crate::support::{Api, Server, http, until};
 
 /// Words at angles of a circle, in degrees, as a model folder's files.
 fn circle() -> Vec<(&'static str, Vec<u8>)> {
-    let words = [("man", 0.0f64), ("king", 40.0), ("woman", 60.0), ("queen", 100.0), ("<b>tree</b>", 250.0)];
+    circle_of(&[("man", 0.0), ("king", 40.0), ("woman", 60.0), ("queen", 100.0), ("<b>tree</b>", 250.0)])
+}
+
+fn circle_of(words: &[(&str, f64)]) -> Vec<(&'static str, Vec<u8>)> {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::begin(folder.path(), Path::new("test"), Dtype::F32, 2).unwrap();
     for (word, angle) in words {
@@ -80,6 +83,25 @@ async fn texts_get_vectors_of_their_words() {
     api.post(&format!("{MODEL}/predict"), &texts).await.problem(422, "word_vectors");
     let said = api.post("/v1/embeddings", &json!({"model": "ada/circle", "input": "man"})).await.ok();
     assert_eq!(said["usage"]["total_tokens"], 1, "{said}");
+}
+
+/// What contradicts itself or ends early is kept as it is, and says so to whoever asks.
+#[tokio::test]
+async fn vectors_whose_files_disagree_are_refused_and_not_guessed_at() {
+    let (server, api) = with_words(false).await;
+    let ada = Person::new(&server, &api.token);
+    let mut fewer = circle();
+    fewer[3].1 = circle_of(&[("man", 0.0), ("king", 40.0)])[3].1.clone();
+    let mut cut = circle();
+    let half = cut[2].1.len() - 8;
+    cut[2].1.truncate(half);
+    for (name, files, word) in [("fewer", fewer, "the matrix has 5 rows, and the vocabulary 2 words"), ("cut", cut, "at byte")] {
+        ada.publish("model", &format!("ada/{name}"), false, files).await;
+        let refused = api.get(&format!("/api/v1/models/ada/{name}/words/neighbors?word=man")).await;
+        refused.problem(422, "model_unusable");
+        assert!(refused.text().contains(word), "{name}: {}", refused.text());
+        assert!(api.post("/v1/embeddings", &json!({"model": format!("ada/{name}"), "input": "man"})).await.status.is_client_error());
+    }
 }
 
 /// A stranger learns nothing of a private model, whatever is asked.
