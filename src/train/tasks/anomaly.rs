@@ -84,10 +84,7 @@ impl Task for Anomaly {
     }
 
     fn configure(&self, config: &mut ModelConfig) {
-        config.problem_type = None;
-        config.num_classes = Some(0);
-        config.pretrained_cfg.num_classes = Some(0);
-        config.label_names = None;
+        super::without_classes(config);
         config.extra.insert(super::TASK.into(), json!(Name::Anomaly));
         config
             .extra

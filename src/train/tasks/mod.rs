@@ -220,6 +220,14 @@ fn alone(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Bo
     })
 }
 
+/// Writes down in a config that no class has an output of its own.
+fn without_classes(config: &mut ModelConfig) {
+    config.problem_type = None;
+    config.num_classes = Some(0);
+    config.pretrained_cfg.num_classes = Some(0);
+    config.label_names = None;
+}
+
 /// The key of `config.json` that names the task where transformers' `problem_type` has no word for it.
 const TASK: &str = "task";
 
