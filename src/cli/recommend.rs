@@ -122,8 +122,9 @@ pub(super) fn in_words(answer: &Recommendation) -> String {
     let (tried, others): (Vec<_>, Vec<_>) = answer.backbones.iter().partition(|backbone| backbone.place.is_some());
     let distances = answer.task.about().good_only;
     let scores: &[&str] = if distances { &[">AUROC"] } else { &[">ridge", ">k-NN", ">LogME"] };
-    let known = [">ImageNet", ">here", ">params", ">GMACs", ">ms/item", "licence", "trained on"];
-    let headings = [&[">", "backbone", ">rank", ">±"], scores, &known].concat();
+    let stands: &[&str] = &[">", "backbone", ">rank", ">±"];
+    let known: &[&str] = &[">ImageNet", ">here", ">params", ">GMACs", ">ms/item", "licence", "trained on"];
+    let headings = [stands, scores, known].concat();
     let mut text = table(&headings, &tried.iter().map(|backbone| row(backbone, distances)).collect::<Vec<_>>());
     if tried.iter().any(|backbone| backbone.standing.is_some_and(|standing| standing.tied)) {
         text += "\n\n= : these items do not tell it from the first";

@@ -92,7 +92,7 @@ fn a_killed_run_for_any_task_ends_with_the_same_weights_and_verdict() {
 /// Of several labels and of numbers, what the test above leaves out: some stages, one after the other, and no base at all.
 #[test]
 fn a_killed_run_of_other_strategies_for_other_tasks_ends_with_the_same_weights() {
-    let named = |n: usize| ["red", "green", "blue"].into_iter().enumerate().filter(|(at, _)| n >> at & 1 == 1).map(|(_, name)| name);
+    let named = |n: usize| ["red", "green", "blue"].into_iter().enumerate().filter(move |(at, _)| n >> at & 1 == 1).map(|(_, name)| name);
     let benches = [
         ("labels", told_by_a_table(32, "labels", move |n| named(n).collect::<Vec<_>>().join(";"))),
         ("number", told_by_a_table(32, "target", |n| format!("{}", 10 * (n >> 2 & 1) + n % 3))),
