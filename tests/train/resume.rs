@@ -95,7 +95,7 @@ fn a_killed_run_of_other_strategies_for_other_tasks_ends_with_the_same_weights()
     let named = |n: usize| ["red", "green", "blue"].into_iter().enumerate().filter(move |(at, _)| n >> at & 1 == 1).map(|(_, name)| name);
     let benches = [
         ("labels", told_by_a_table(32, "labels", move |n| named(n).collect::<Vec<_>>().join(";"))),
-        ("number", told_by_a_table(32, "target", |n| format!("{}", 10 * (n >> 2 & 1) + n % 3))),
+        ("number", told_by_a_table(32, "target", |n| (10 * (n >> 2 & 1) + n % 3).to_string())),
     ];
     for (what, bench) in &benches {
         for (strategy, epochs, kill) in [(Strategy::Freeze, 2, 1), (Strategy::Gradual, 6, 2), (Strategy::Scratch, 2, 1)] {
