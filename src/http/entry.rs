@@ -88,6 +88,16 @@ impl Entry {
         self
     }
 
+    pub fn for_openai(mut self) -> Entry {
+        self.traits.dialect = Dialect::OpenAi;
+        self
+    }
+
+    pub fn for_tei(mut self) -> Entry {
+        self.traits.dialect = Dialect::Tei;
+        self
+    }
+
     pub fn into_resource(self) -> Resource {
         let own_head = self.methods.contains(&Method::HEAD);
         let mut allowed: Vec<String> = self.methods.iter().map(Method::to_string).collect();

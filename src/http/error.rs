@@ -33,6 +33,10 @@ pub struct HttpError {
 pub enum Dialect {
     Hub,
     HuggingFace,
+    /// Of `/v1/embeddings`.
+    OpenAi,
+    /// Of text-embeddings-inference.
+    Tei,
     /// Clients that show a person whatever they were answered.
     Text,
 }

@@ -22,12 +22,11 @@ use super::error::{Dialect, HttpError, Refused};
 use super::rights::Rights;
 use super::route::Traits;
 use super::web::error_page;
-use super::{cors, git, hf, moved};
+use super::{cors, embeddings, git, hf, moved};
 use crate::domain::user::Actor;
 use crate::service::people::journal::{Origin, coming_from};
 use crate::service::{self, Service};
 use crate::telemetry::Answered;
-use crate::wire;
 use crate::wire::error::ProblemBody;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -210,7 +209,7 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
     }
     // The framework and the extractors refuse in our words, whoever asked.
     let asked = Traits::of(response.request()).dialect;
-    let dialect = if asked == Dialect::HuggingFace { asked } else { refused.dialect };
+    let dialect = if asked == Dialect::Hub { refused.dialect } else { asked };
     if dialect == Dialect::HuggingFace {
         for (name, value) in hf::headers(&refused.problem) {
             response.headers_mut().insert(name, value);
@@ -218,7 +217,9 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
     }
     let (content_type, body) = match dialect {
         Dialect::Hub => problem_body(status, refused.problem, seen),
-        Dialect::HuggingFace => ("application/json", hugging_face_body(refused.problem, refused.url)),
+        Dialect::HuggingFace => ("application/json", hf::problem_body(refused.problem, refused.url)),
+        Dialect::OpenAi => ("application/json", embeddings::refusals::openai(status, &refused.problem)),
+        Dialect::Tei => ("application/json", embeddings::refusals::tei(status, &refused.problem)),
         Dialect::Text => ("text/plain; charset=utf-8", format!("{}; {}\n", refused.problem.message, refused.problem.hint)),
     };
     if content_type.starts_with("text/html") {
@@ -239,12 +240,6 @@ fn problem_body(status: StatusCode, mut problem: ProblemBody, seen: &Seen) -> (&
         return ("text/html; charset=utf-8", page);
     }
     ("application/problem+json", serde_json::to_string(&problem).unwrap_or_default())
-}
-
-fn hugging_face_body(problem: ProblemBody, url: Option<String>) -> String {
-    let error = format!("{}; {}", problem.message, problem.hint);
-    let problem = wire::hf::Problem { error, url };
-    serde_json::to_string(&problem).unwrap_or_default()
 }
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \

@@ -225,10 +225,10 @@ fn job_routes() -> Vec<Entry> {
         at("/api/v1/models/{ns}/{name}/words/neighbors", [get(words::neighbors)]).model(),
         at("/api/v1/models/{ns}/{name}/words/analogy", [get(words::analogy)]).model(),
         at("/api/v1/models/{ns}/{name}/words/similarity", [get(words::similarity)]).model(),
-        at("/api/v1/models/{ns}/{name}/tei/embed", [post(embeddings::tei::embed)]).model(),
-        at("/api/v1/models/{ns}/{name}/tei/rerank", [post(embeddings::tei::rerank)]).model(),
-        at("/api/v1/models/{ns}/{name}/tei/similarity", [post(embeddings::tei::similarity)]).model(),
-        at("/v1/embeddings", [post(embeddings::openai::embeddings)]),
+        at("/api/v1/models/{ns}/{name}/tei/embed", [post(embeddings::tei::embed)]).model().for_tei(),
+        at("/api/v1/models/{ns}/{name}/tei/rerank", [post(embeddings::tei::rerank)]).model().for_tei(),
+        at("/api/v1/models/{ns}/{name}/tei/similarity", [post(embeddings::tei::similarity)]).model().for_tei(),
+        at("/v1/embeddings", [post(embeddings::openai::embeddings)]).for_openai(),
     ]
 }
 

@@ -77,8 +77,8 @@ pub trait Backbone: Send + Sync {
     fn pool(&self, features: &Tensor) -> Result<Tensor>;
 
     /// How far each training step moves the running statistics: `running += momentum * (batch - running)`, as in
-    /// PyTorch; 0.1 unless set.
-    fn set_norm_momentum(&self, momentum: f64);
+    /// PyTorch; 0.1 unless set. Nothing where there is no batch norm.
+    fn set_norm_momentum(&self, _momentum: f64) {}
 
     /// From now on batch norms of stages that learn normalise by their running statistics, which no longer move; their scales and
     /// shifts learn as before. Nothing where there are none.

@@ -134,6 +134,34 @@ pub struct Ranked {
     pub score: f32,
 }
 
+/// What OpenAI's API answers with 400 and above.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct OpenAiError {
+    pub error: OpenAiProblem,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct OpenAiProblem {
+    /// What is wrong, and what to do next.
+    pub message: String,
+    /// `invalid_request_error`, `rate_limit_error` or `server_error`
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The key of the question that is wrong, if one is.
+    pub param: Option<String>,
+    /// `invalid_api_key`, `model_not_found`, `rate_limit_exceeded`, or this hub's own code.
+    pub code: Option<String>,
+}
+
+/// What text-embeddings-inference answers with 400 and above.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct TeiError {
+    /// What is wrong, and what to do next.
+    pub error: String,
+    /// `Empty`, `Tokenizer`, `Validation`, `Overloaded`, `Unhealthy` or `Backend`
+    pub error_type: String,
+}
+
 fn yes() -> bool {
     true
 }

@@ -105,13 +105,24 @@ def by_openai(own):
     floats = client.embeddings.create(model="ada/sentences", input="a cat", encoding_format="float")
     assert np.allclose(floats.data[0].embedding, own, atol=1e-5)
     assert len(client.embeddings.create(model="ada/sentences", input="a cat", dimensions=4).data[0].embedding) == 4
-    for input_, kind, code in (([5, 6], openai.BadRequestError, "token_ids"), (["a cat", ""], openai.UnprocessableEntityError, "text_unreadable")):
+    stranger = openai.OpenAI(base_url=f"{hub.address}/v1", api_key="hub_" + 40 * "0", max_retries=0)
+    for asked, model, input_, kind, code, param in (
+        (client, "ada/sentences", [5, 6], openai.BadRequestError, "token_ids", "input"),
+        (client, "ada/sentences", ["a cat", ""], openai.BadRequestError, "text_unreadable", "input"),
+        (client, "ada/sentences", [], openai.BadRequestError, "nothing_asked", "input"),
+        (client, "ada/sentences", 5000 * ["a"], openai.BadRequestError, "too_many_items", "input"),
+        (client, "ada/nothing", "a cat", openai.NotFoundError, "model_not_found", "model"),
+        (client, "text-embedding-3-small", "a cat", openai.NotFoundError, "model_not_found", "model"),
+        (stranger, "ada/sentences", "a cat", openai.AuthenticationError, "invalid_api_key", None),
+    ):
         try:
-            client.embeddings.create(model="ada/sentences", input=input_)
-            raise AssertionError(f"{input_} was taken")
+            asked.embeddings.create(model=model, input=input_)
+            raise AssertionError(f"{str(input_)[:40]} was taken")
         except kind as refused:
-            assert refused.response.json()["code"] == code, refused.response.text
-    print(f"  openai {openai.__version__}: embeddings in base64 and floats, fewer dimensions; token ids are refused by name", flush=True)
+            # The client itself reads these out of the body.
+            assert (refused.code, refused.param, refused.type) == (code, param, "invalid_request_error"), refused.response.text
+            assert "; " in refused.body["message"] and refused.request_id, refused.response.text
+    print(f"  openai {openai.__version__}: embeddings in base64 and floats, fewer dimensions; refusals are its own exceptions, with code and param", flush=True)
 
 
 def by_langchain(own):
@@ -132,6 +143,11 @@ def by_inference_client(own):
     assert np.allclose(asked, whole, atol=1e-5) and not np.allclose(asked[0], own, atol=1e-3), "a prompt goes before the text"
     near = client.sentence_similarity("a cat", ["a cat", "the dogs sat"], model=f"{tei}/similarity")
     assert abs(near[0] - 1) < 1e-5 and near[1] < near[0], near
+    try:
+        client.feature_extraction("the cat sat on the dog on the cat", model=f"{tei}/embed")
+        raise AssertionError("a text that is too long was taken")
+    except huggingface_hub.errors.HfHubHTTPError as refused:
+        assert refused.response.status_code == 413 and "tokens" in str(refused), refused
     print(f"  huggingface_hub {huggingface_hub.__version__}: InferenceClient's feature_extraction and sentence_similarity", flush=True)
 
 
@@ -145,7 +161,14 @@ def by_hand():
     scores = [one["score"] for one in ranked]
     assert scores == sorted(scores, reverse=True) and all(0 <= score <= 1 for score in scores), ranked
     assert all(body["texts"][one["index"]] == one["text"] for one in ranked)
-    print("  text-embeddings-inference's rerank, by hand", flush=True)
+    for body, status, kind in ((b'{"query": "a", "texts": []}', 400, "Empty"), (b"[", 400, "Validation"), (b'{"query": "a", "texts": [""]}', 422, "Tokenizer")):
+        try:
+            urllib.request.urlopen(request, body)
+            raise AssertionError(f"{body} was taken")
+        except urllib.error.HTTPError as refused:
+            said = json.loads(refused.read())
+            assert (refused.code, said["error_type"], sorted(said)) == (status, kind, ["error", "error_type"]), said
+    print("  text-embeddings-inference's rerank and its refusals, by hand", flush=True)
 
 
 with tempfile.TemporaryDirectory() as folder:

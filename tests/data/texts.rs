@@ -227,6 +227,27 @@ fn pairs_with_scores_are_a_regression_and_pairs_with_labels_a_classification() {
     );
 }
 
+/// In one split of several it costs that split alone, by its name.
+#[test]
+fn a_split_without_a_column_of_its_pairs_is_left_out_and_told() {
+    let row = |seed: usize| format!("\"{}\",\"{}\",{}\n", sentence(seed), sentence(seed + 500), ["yes", "no"][seed % 2]);
+    let table = |rows: std::ops::Range<usize>| format!("premise,hypothesis,label\n{}", rows.map(row).collect::<String>());
+    let half = table(20..26).replace("hypothesis", "other");
+    let found = report(&[("train.csv", table(0..12).as_bytes()), ("val.csv", half.as_bytes())]);
+    told(&found, &["`val.csv` has the column `premise` of a pair, and no `hypothesis`"]);
+    assert_eq!((found.samples, found.splits.len(), found.formats["pair of texts"]), (12, 1, 12));
+    // Single texts beside pairs are no pairs.
+    let single: String = "text,label\n".to_owned() + &(30..36).map(|seed| format!("\"{}\",yes\n", sentence(seed))).collect::<String>();
+    let found = report(&[("train.csv", table(0..12).as_bytes()), ("val.csv", single.as_bytes())]);
+    told(&found, &["it was left out"]);
+    assert_eq!(found.splits.len(), 1, "{:?}", found.warnings);
+    // A label that is missing in some rows of a split is those rows' fault alone.
+    let gaps = table(40..48).replace(",no\n", ",\n");
+    let found = report(&[("train.csv", table(0..12).as_bytes()), ("val.csv", gaps.as_bytes())]);
+    told(&found, &["4 rows of val have no label"]);
+    assert_eq!(found.samples, 16);
+}
+
 #[test]
 fn several_labels_and_named_columns_are_read() {
     let lines: String = (0..9)

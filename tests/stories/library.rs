@@ -262,6 +262,36 @@ async fn what_fails_says_which_it_was_and_publishes_nothing() {
     }
 }
 
+/// A captive portal's page in the place of a file, a gate before the listing: nothing is published, and once it is mended the same
+/// question is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_the_place_of_a_file_is_no_file_and_what_is_mended_is_fetched() {
+    let home = tempfile::tempdir().unwrap();
+    let files = [("model.safetensors", safetensors(&[("w", &[100_000])]))];
+    for (fault, codes) in [
+        (Fault::HtmlFiles, &["library_digest", "library_network"][..]),
+        (Fault::GatedListing, &["library_gate"]),
+        (Fault::Html, &["library_network"]),
+    ] {
+        let fake = upstream::serve("a/net", &files, fault.clone());
+        let file = index(home.path(), "net", "");
+        let server = with_library(&fake.url, &[("HUB_LIBRARY_FILE", &file)]);
+        let answer = fetch(&server.anonymous(), "net").await;
+        assert!(answer["state"] == "failed" && codes.contains(&answer["problem"]["code"].as_str().unwrap()), "{fault:?}: {answer}");
+        server.anonymous().get("/api/v1/models/library/net/versions/main").await.problem(404, "not_fetched");
+        *fake.fault.lock().unwrap() = Fault::None;
+        let path = "/api/v1/library/models/library/net/fetch";
+        crate::support::until("the failure is forgotten", async || {
+            let answer = server.anonymous().post(path, &json!({})).await.ok();
+            answer["state"] == "here"
+        })
+        .await;
+        let manifest = server.anonymous().get("/api/v1/models/library/net/versions/1/manifest").await.ok();
+        let kept = manifest["files"].as_array().unwrap().iter().find(|file| file["path"] == "model.safetensors").unwrap();
+        assert_eq!(kept["sha256"], json!(sha256(&files[0].1)), "{fault:?}: nothing of the page is left");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_is_gone_on_with_and_a_full_disk_is_told() {
     let home = tempfile::tempdir().unwrap();

@@ -30,6 +30,7 @@ mod hugging_face;
 mod hugging_face_browse;
 mod integrity;
 mod job_control;
+mod job_limits;
 mod jobs;
 mod layouts;
 mod library;

@@ -2,7 +2,7 @@
 //! race, and fine-tunes from it.
 
 use crate::support::Server;
-use crate::support::training::{ARCHITECTURE, Person, base_files, pictures_zip};
+use crate::support::training::{ARCHITECTURE, Person, base_files, picture, pictures_zip};
 use hub::nn::weights::Weights;
 use serde_json::{Value, json};
 
@@ -114,12 +114,12 @@ async fn what_cannot_be_chosen_from_or_by_is_refused_in_a_sentence() {
     ada.publish("dataset", "ada/empty", false, vec![("README.md", b"# nothing yet\n".to_vec())]).await;
     let card = b"---\ngood: red\n---\n# Parts\n".to_vec();
     ada.publish("dataset", "ada/parts", false, vec![("README.md", card), ("data.zip", pictures_zip(3, 4))]).await;
-    let auto = json!({ "base": "auto", "dataset": "ada/parts", "name": "ada/parts-net" });
+    let auto = json!({ "base": "auto", "race": true, "dataset": "ada/parts", "name": "ada/parts-net" });
     let (status, refused) = ada.post("/finetunes", auto).await;
-    assert_eq!((status, &refused["code"]), (422, &json!("nothing_to_choose_by")), "{refused}");
+    assert_eq!((status, &refused["code"]), (422, &json!("no_race")), "{refused}");
     assert!(refused["message"].as_str().unwrap().contains("for anomalies"), "{refused}");
     let cases = [
-        (422, "nothing_to_choose_by", json!({ "dataset": "ada/parts" })),
+        (422, "no_race", json!({ "dataset": "ada/parts", "race": true })),
         (404, "repo_not_found", json!({ "dataset": "ada/none" })),
         (404, "repo_not_found", json!({ "dataset": "ada/colours", "among": ["ada/none"] })),
         (422, "dataset_unusable", json!({ "dataset": "ada/empty" })),
@@ -176,6 +176,70 @@ async fn a_fine_tune_from_auto_takes_the_winner_of_a_race_and_remembers_why() {
     // The result is made from another, and knows the answers: it is not tried unless it is named, and then not either.
     let (answer, _) = recommend(&ada, json!({ "dataset": "ada/colours", "fine_tunes": true })).await;
     assert!(reason(&answer, "ada/net@1").contains("trained on this very data set"), "{answer:#}");
+}
+
+/// Pictures of one colour that are in order and others that are not, by their folders.
+fn parts(folders: &[(&str, [u8; 3], u64)]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (folder, colour, count) in folders {
+        for n in 0..*count {
+            zip.start_file(format!("{folder}/{n}.png"), zip::write::SimpleFileOptions::default()).unwrap();
+            // No picture twice: copies count once.
+            let seed = 1_000 * u64::from(folder.bytes().fold(0u8, u8::wrapping_add)) + n;
+            std::io::Write::write_all(&mut zip, &picture(*colour, seed)).unwrap();
+        }
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// Of good items alone a backbone's distances are measured by what the validation split knows to be none; else nothing is, and that is said.
+#[tokio::test]
+async fn backbones_for_anomalies_are_ranked_by_distances_or_by_what_is_known_before() {
+    const GOOD: [u8; 3] = [200, 30, 30];
+    const BAD: [u8; 3] = [30, 30, 200];
+    let server = Server::start_with(&["--workers", "1"], &[]);
+    let ada = Person::admin(&server).invite("ada").await;
+    ada.publish("model", "ada/blind", false, changed("mit", Some(0.81), blind)).await;
+    ada.publish("model", "ada/sees", false, changed("mit", Some(0.70), as_it_is)).await;
+    let with_some =
+        parts(&[("train/good", GOOD, 20), ("val/good", GOOD, 6), ("val/rust", BAD, 6), ("test/good", GOOD, 3), ("test/rust", BAD, 3)]);
+    ada.publish("dataset", "ada/bolts", false, vec![("data.zip", with_some)]).await;
+    let (answer, job) = recommend(&ada, json!({ "dataset": "ada/bolts" })).await;
+    assert_eq!((&answer["task"], &answer["items"], &answer["of_items"]), (&json!("anomaly"), &json!(32), &json!(32)), "{answer:#}");
+    assert_eq!(named(&answer, true), ["ada/sees@1", "ada/blind@1"], "{answer:#}");
+    let first = &answer["backbones"][0];
+    assert!(first["auroc"].as_f64().unwrap() > 0.9 && first["scores"].is_null(), "{answer:#}");
+    assert!(answer["notes"].to_string().contains("6 anomalies and 6 good items"), "{answer:#}");
+    let events = ada.events(job["id"].as_str().unwrap()).await;
+    let why = &events.iter().find(|event| event["kind"] == "result").unwrap()["body"]["metrics"]["why"];
+    assert!(why.as_str().unwrap().contains("AUROC of distances"), "{why}");
+
+    // As MVTec AD lies: anomalies are for the test alone, and choose nothing.
+    let without = parts(&[("train/good", GOOD, 40), ("test/good", GOOD, 3), ("test/rust", BAD, 3)]);
+    ada.publish("dataset", "ada/nuts", false, vec![("data.zip", without)]).await;
+    let home = tempfile::tempdir().unwrap();
+    let mut command = server.hub(home.path());
+    command.env("HUB_TOKEN", &ada.token);
+    let output = tokio::task::spawn_blocking(move || command.args(["recommend", "--dataset", "ada/nuts"]).output().unwrap()).await.unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert!(output.status.success() && out.contains("AUROC") && !out.contains("LogME"), "{out}\n{err}");
+    assert!(out.contains("nothing was measured") && out.contains("ada/blind@1 stands first of 2 backbones by what is known"), "{out}");
+    let (answer, _) = recommend(&ada, json!({ "dataset": "ada/nuts" })).await;
+    assert_eq!((&answer["items"], &answer["backbones"][0]["auroc"]), (&json!(32), &Value::Null), "{answer:#}");
+
+    let id = ada
+        .post(
+            "/finetunes",
+            json!({ "base": "auto", "dataset": "ada/bolts", "name": "ada/bolts-net", "recipe": { "publish_anyway": true } }),
+        )
+        .await
+        .1["id"]
+        .clone();
+    assert_eq!(ada.end(id.as_str().unwrap()).await["state"], "succeeded", "{}", ada.log(id.as_str().unwrap()).await);
+    let (_, list) = ada.get("/finetunes").await;
+    let tuned = list["items"][0]["id"].as_str().unwrap().to_owned();
+    let ended = ada.end(&tuned).await;
+    assert_eq!((&ended["state"], &ended["base"]), (&json!("succeeded"), &json!("ada/sees@1")), "{ended:#}");
 }
 
 /// What was measured on the very data set counts in the order, and is said to.

@@ -152,25 +152,93 @@ async fn other_servers_clients_are_understood() {
     let said = floats(&api.post("/v1/embeddings", &fewer).await.ok()["data"][0]["embedding"]);
     assert!(said.len() == 4 && (said.iter().map(|value| value * value).sum::<f32>() - 1.0).abs() < 1e-4);
     fewer["dimensions"] = json!(17);
-    api.post("/v1/embeddings", &fewer).await.problem(400, "bad_dimensions");
-    api.post("/v1/embeddings", &ask(json!([[5, 6]]))).await.problem(400, "token_ids");
-    api.post("/v1/embeddings", &ask(json!([]))).await.problem(400, "nothing_asked");
-    api.post("/v1/embeddings", &ask(json!(["a cat", ""]))).await.problem(422, "text_unreadable");
-    api.post("/v1/embeddings", &json!({"model": "ada/nothing", "input": "a"})).await.problem(404, "repo_not_found");
+    by_openai(&api.post("/v1/embeddings", &fewer).await, 400, ("bad_dimensions", "dimensions"));
 
     let tei = "/api/v1/models/ada/sentences/tei";
     let said = api.post(&format!("{tei}/embed"), &json!({"inputs": "a cat"})).await.ok();
     assert!(close(&floats(&said[0]), &own), "{said}");
     let long = json!({"inputs": ["a", "the cat sat on the dog."]});
-    api.post(&format!("{tei}/embed"), &long).await.problem(413, "text_too_long");
+    by_tei(&api.post(&format!("{tei}/embed"), &long).await, 413, "Validation");
     let said = api.post(&format!("{tei}/embed"), &json!({"inputs": long["inputs"], "truncate": true})).await.ok();
     assert_eq!(said.as_array().unwrap().len(), 2);
-    api.post(&format!("{tei}/rerank"), &json!({"query": "a", "texts": ["cat"]})).await.problem(422, "unsupported");
     let compared = json!({"inputs": {"source_sentence": "a cat", "sentences": ["a cat", "the dogs sat"]}});
     let cosines = floats(&api.post(&format!("{tei}/similarity"), &compared).await.ok());
     assert!(cosines.len() == 2 && (cosines[0] - 1.0).abs() < 1e-4 && cosines[1] < cosines[0], "{cosines:?}");
-    let none = json!({"inputs": {"source_sentence": "a cat", "sentences": []}});
-    api.post(&format!("{tei}/similarity"), &none).await.problem(400, "nothing_asked");
+}
+
+/// A refusal as OpenAI's clients read it; about which key of the question, empty of none.
+#[track_caller]
+fn by_openai(reply: &Reply, status: u16, (code, param): (&str, &str)) {
+    assert_eq!(reply.status, status, "{}", reply.text());
+    let (said, kind) = (reply.json(), if status < 500 { "invalid_request_error" } else { "server_error" });
+    let error = &said["error"];
+    assert_eq!((&error["code"], &error["type"]), (&json!(code), &json!(kind)), "{said}");
+    assert_eq!(error["param"].as_str().unwrap_or_default(), param, "{said}");
+    assert!(error["message"].as_str().is_some_and(|text| text.contains("; ")), "what is wrong, and what to do: {said}");
+    assert!(reply.header("content-type").starts_with("application/json") && !reply.header("x-request-id").is_empty());
+}
+
+/// The same as clients of text-embeddings-inference read it.
+#[track_caller]
+fn by_tei(reply: &Reply, status: u16, kind: &str) {
+    assert_eq!(reply.status, status, "{}", reply.text());
+    let said = reply.json();
+    assert_eq!((said["error_type"].as_str(), said.as_object().unwrap().len()), (Some(kind), 2), "{said}");
+    assert!(said["error"].as_str().is_some_and(|text| text.contains("; ")), "{said}");
+}
+
+/// Whatever refuses: the handler, the model, the door, the reader of the body, the router.
+#[tokio::test]
+async fn other_servers_clients_are_refused_in_their_own_words() {
+    let (server, api) = with_models().await;
+    let wrong = Api { url: api.url.clone(), token: "hub_0000000000000000000000000000000000000000".into(), http: http() };
+    let raw = async |path: &str, kind: &str, body: &str| {
+        Reply::of(api.request(Method::POST, path).header("Content-Type", kind).body(body.to_owned())).await
+    };
+    let ask = |input: Value| json!({"model": "ada/sentences", "input": input});
+    let cases = [
+        (ask(json!([[5, 6]])), 400, ("token_ids", "input")),
+        (ask(json!([5, 6])), 400, ("token_ids", "input")),
+        (ask(json!([])), 400, ("nothing_asked", "input")),
+        (ask(json!(["a cat", ""])), 400, ("text_unreadable", "input")),
+        (ask(json!(vec!["a"; 5_000])), 400, ("too_many_items", "input")),
+        (json!({"model": "ada/nothing", "input": "a"}), 404, ("model_not_found", "model")),
+        (json!({"model": "text-embedding-3-small", "input": "a"}), 404, ("model_not_found", "model")),
+        (json!({"model": "../x", "input": "a"}), 404, ("model_not_found", "model")),
+        (json!({"model": "ada/sentences@9", "input": "a"}), 404, ("model_not_found", "model")),
+        (json!({"input": "a"}), 400, ("bad_json", "")),
+        (json!({"model": "ada/sentences", "input": {"a": 1}}), 400, ("bad_json", "")),
+    ];
+    for (body, status, said) in &cases {
+        by_openai(&api.post("/v1/embeddings", body).await, *status, *said);
+    }
+    by_openai(&raw("/v1/embeddings", "application/json", "{no json").await, 400, ("bad_json", ""));
+    by_openai(&raw("/v1/embeddings", "text/plain", "a cat").await, 415, ("not_json", ""));
+    by_openai(&api.get("/v1/embeddings").await, 405, ("method_not_allowed", ""));
+    by_openai(&wrong.post("/v1/embeddings", &ask(json!("a cat"))).await, 401, ("invalid_api_key", ""));
+
+    let tei = "/api/v1/models/ada/sentences/tei";
+    let embed = format!("{tei}/embed");
+    let cases = [
+        (embed.clone(), json!({"inputs": []}), 400, "Empty"),
+        (embed.clone(), json!({"inputs": ["a", ""]}), 422, "Tokenizer"),
+        (embed.clone(), json!({"inputs": vec!["a"; 5_000]}), 413, "Validation"),
+        (embed.clone(), json!({"inputs": "a", "prompt_name": "none"}), 422, "Validation"),
+        (embed.clone(), json!({"input": "a"}), 400, "Validation"),
+        ("/api/v1/models/ada/nothing/tei/embed".into(), json!({"inputs": "a"}), 404, "Validation"),
+        (format!("{tei}/rerank"), json!({"query": "a", "texts": ["cat"]}), 422, "Validation"),
+        ("/api/v1/models/ada/reranker/tei/rerank".into(), json!({"query": "a", "texts": []}), 400, "Empty"),
+        (format!("{tei}/similarity"), json!({"inputs": {"source_sentence": "a cat", "sentences": []}}), 400, "Empty"),
+    ];
+    for (path, body, status, kind) in &cases {
+        by_tei(&api.post(path, body).await, *status, kind);
+    }
+    by_tei(&raw(&embed, "application/json", "[").await, 400, "Validation");
+    by_tei(&raw(&embed, "text/plain", "a cat").await, 415, "Validation");
+    by_tei(&wrong.post(&embed, &json!({"inputs": "a"})).await, 401, "Validation");
+    // Our own road keeps our own words.
+    api.post(EMBED, &json!({"texts": []})).await.problem(400, "nothing_asked");
+    drop(server);
 }
 
 #[tokio::test]
@@ -188,7 +256,7 @@ async fn a_cross_encoder_ranks_texts() {
         let logit = raw["score"].as_f64().unwrap();
         assert!((1.0 / (1.0 + (-logit).exp()) - one["score"].as_f64().unwrap()).abs() < 1e-5);
     }
-    api.post(path, &json!({"query": "", "texts": ["cat"]})).await.problem(422, "text_unreadable");
+    by_tei(&api.post(path, &json!({"query": "", "texts": ["cat"]})).await, 422, "Tokenizer");
 }
 
 /// What asks for more than is built here is kept, and says by name why it does not answer.
@@ -206,16 +274,29 @@ async fn what_is_not_obeyed_is_refused_by_name() {
     relu["hidden_act"] = json!("relu");
     let mut strange = tokenizer();
     strange["pre_tokenizer"] = json!({"type": "Quantum"});
+    let mut newer = tokenizer();
+    newer["model"]["type"] = json!("WordPiece2");
+    // A word more than the network has rows for: it answers until somebody says it.
+    let mut wider = tokenizer();
+    wider["model"]["vocab"]["mouse"] = json!(12);
     for (name, files, word) in [
         ("relu", with("config.json", Some(relu)), "hidden_act"),
         ("dense", with("modules.json", Some(json!([{"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]))), "models.Dense"),
         ("bare", with("tokenizer.json", None), "tokenizer.json"),
         ("strange", with("tokenizer.json", Some(strange)), "Quantum"),
+        ("newer", with("tokenizer.json", Some(newer)), "WordPiece2"),
+        ("list", with("tokenizer.json", Some(json!(["a", "cat"]))), "tokenizer.json"),
+        ("wider", with("tokenizer.json", Some(wider)), "the tokenizer is that of another model"),
     ] {
         ada.publish("model", &format!("ada/{name}"), false, files).await;
-        let refused = send(&api, &format!("/api/v1/models/ada/{name}/embed"), b"a cat").await;
+        let refused = send(&api, &format!("/api/v1/models/ada/{name}/embed"), b"a mouse").await;
         assert!(refused.status == 422 && refused.text().contains(word), "{name}: {}", refused.text());
     }
+    let mut torn: Vec<_> = sentence_encoder().into_iter().filter(|(name, _)| *name != "tokenizer.json").collect();
+    torn.push(("tokenizer.json", tokenizer().to_string().into_bytes()[..200].to_vec()));
+    ada.publish("model", "ada/torn", false, torn).await;
+    let refused = send(&api, "/api/v1/models/ada/torn/embed", b"a cat").await;
+    assert!(refused.status == 422 && refused.text().contains("is no JSON"), "{}", refused.text());
 }
 
 /// Here as there: a model that was pulled answers what the server answers.

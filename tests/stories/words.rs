@@ -13,7 +13,10 @@ use crate::support::{Api, Server, http, until};
 
 /// Words at angles of a circle, in degrees, as a model folder's files.
 fn circle() -> Vec<(&'static str, Vec<u8>)> {
-    let words = [("man", 0.0f64), ("king", 40.0), ("woman", 60.0), ("queen", 100.0), ("<b>tree</b>", 250.0)];
+    circle_of(&[("man", 0.0), ("king", 40.0), ("woman", 60.0), ("queen", 100.0), ("<b>tree</b>", 250.0)])
+}
+
+fn circle_of(words: &[(&str, f64)]) -> Vec<(&'static str, Vec<u8>)> {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::begin(folder.path(), Path::new("test"), Dtype::F32, 2).unwrap();
     for (word, angle) in words {
@@ -80,6 +83,19 @@ async fn texts_get_vectors_of_their_words() {
     api.post(&format!("{MODEL}/predict"), &texts).await.problem(422, "word_vectors");
     let said = api.post("/v1/embeddings", &json!({"model": "ada/circle", "input": "man"})).await.ok();
     assert_eq!(said["usage"]["total_tokens"], 1, "{said}");
+}
+
+/// What contradicts itself is kept as it is, and says so to whoever asks.
+#[tokio::test]
+async fn vectors_whose_files_disagree_are_refused_and_not_guessed_at() {
+    let (server, api) = with_words(false).await;
+    let mut fewer = circle();
+    fewer[3].1 = circle_of(&[("man", 0.0), ("king", 40.0)])[3].1.clone();
+    Person::new(&server, &api.token).publish("model", "ada/fewer", false, fewer).await;
+    let refused = api.get("/api/v1/models/ada/fewer/words/neighbors?word=man").await;
+    refused.problem(422, "model_unusable");
+    assert!(refused.text().contains("the matrix has 5 rows, and the vocabulary 2 words"), "{}", refused.text());
+    assert_eq!(api.post("/v1/embeddings", &json!({"model": "ada/fewer", "input": "man"})).await.status, 400);
 }
 
 /// A stranger learns nothing of a private model, whatever is asked.

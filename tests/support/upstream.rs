@@ -16,8 +16,12 @@ pub enum Fault {
     None,
     /// Every answer is a page for people.
     Html,
+    /// Its listing is right, and its files are pages for people.
+    HtmlFiles,
     /// Its licence must be agreed to.
     Gated,
+    /// Nobody it does not know sees even what there is.
+    GatedListing,
     /// Its files are somewhere inside.
     LeadsInside,
     /// Files come with another last byte.
@@ -74,6 +78,8 @@ impl Room {
         let file = path.strip_prefix(&format!("/{}/resolve/{COMMIT}/", self.id)).and_then(|name| self.files.get(name));
         match (&fault, file) {
             (Fault::Html, _) => write(client, "200 OK", &["content-type: text/html"], b"<html>Welcome!</html>"),
+            (Fault::HtmlFiles, Some(_)) => write(client, "200 OK", &["content-type: text/html"], b"<html>Log in, please!</html>"),
+            (Fault::GatedListing, _) => write(client, "401 Unauthorized", &[], b"who are you?"),
             (Fault::Gated, Some(_)) => write(client, "403 Forbidden", &[], b"agree to the licence"),
             (Fault::LeadsInside, Some(_)) => write(client, "302 Found", &["location: http://169.254.169.254/secret"], b""),
             (_, Some(bytes)) => self.send(client, &fault, bytes, from.unwrap_or(0)),

@@ -89,6 +89,22 @@ fn a_killed_run_for_any_task_ends_with_the_same_weights_and_verdict() {
     }
 }
 
+/// Of several labels and of numbers, what the test above leaves out: some stages, one after the other, and no base at all.
+#[test]
+fn a_killed_run_of_other_strategies_for_other_tasks_ends_with_the_same_weights() {
+    let named = |n: usize| ["red", "green", "blue"].into_iter().enumerate().filter(move |(at, _)| n >> at & 1 == 1).map(|(_, name)| name);
+    let benches = [
+        ("labels", told_by_a_table(32, "labels", move |n| named(n).collect::<Vec<_>>().join(";"))),
+        ("number", told_by_a_table(32, "target", |n| (10 * (n >> 2 & 1) + n % 3).to_string())),
+    ];
+    for (what, bench) in &benches {
+        for (strategy, epochs, kill) in [(Strategy::Freeze, 2, 1), (Strategy::Gradual, 6, 2), (Strategy::Scratch, 2, 1)] {
+            let recipe = Recipe { epochs, lr: 1e-4, head_lr: 1e-4, clip_norm: 0.5, ..quick(strategy) };
+            survives(bench, &recipe, &format!("{what} {strategy}"), &[kill]);
+        }
+    }
+}
+
 #[test]
 fn a_killed_run_of_strategies_that_start_from_a_new_head_ends_with_the_same_weights_and_verdict() {
     let bench = Bench::new("mobilenetv3_small_050", &[("train", 14), ("val", 6)]);

@@ -190,6 +190,27 @@ fn pairs(count: usize) -> Texts {
 }
 
 #[test]
+fn a_killed_run_on_pairs_and_of_other_strategies_ends_with_the_same_weights() {
+    let (classes, pairs) = (Texts::of_two_classes(&[("train", 16), ("val", 6)]), pairs(24));
+    let ranking = Recipe { loss: Some(Loss::Ranking), task: Some(Task::Similarity), ..quick(Strategy::Full) };
+    let runs = [
+        ("by layers", &classes, quick(Strategy::Gradual)),
+        ("from the probe", &classes, quick(Strategy::LpFt)),
+        ("from nothing", &classes, quick(Strategy::Scratch)),
+        ("compared", &pairs, quick(Strategy::Full)),
+        ("ranked", &pairs, ranking),
+        ("read as one", &pairs, Recipe { task: Some(Task::Regression), ..quick(Strategy::Full) }),
+    ];
+    for (what, texts, recipe) in &runs {
+        let whole = texts.fit(recipe, &format!("{what} whole")).unwrap();
+        let name = format!("{what} cut");
+        let cut = texts.run(recipe, &name, Keep::Scratch, &mut stop_after_epoch(2));
+        let resumed = if cut.is_err() { texts.fit(recipe, &name) } else { cut };
+        assert_eq!(resumed.unwrap().digest, whole.digest, "{what} killed after epoch 2");
+    }
+}
+
+#[test]
 fn pairs_with_a_score_are_compared_and_those_who_ask_are_told() {
     let texts = pairs(48);
     let report = texts.fit(&Recipe { epochs: 8, ..quick(Strategy::Auto) }, "pairs").unwrap();

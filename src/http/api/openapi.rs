@@ -18,7 +18,7 @@ use crate::http::{Site, embeddings};
 #[openapi(
     info(title = "Backbone Hub", description = "Publish, find, fetch and fine-tune pretrained models. \
         Send a token as `Authorization: Bearer hub_...`; what is public needs none. \
-        Every answer of 400 and above is a problem body: a stable code, a message, a hint. \
+        Every answer of 400 and above is a problem body (of the embeddings that other servers' clients ask for, theirs): a stable code, a message, a hint. \
         A repo that was moved is found at its old name: reading there is answered with 307."),
     paths(
         // people
@@ -82,8 +82,9 @@ impl Modify for Everywhere {
             let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
             for (at, operation) in methods.into_iter().enumerate() {
                 let Some(operation) = operation else { continue };
-                let problem = Content::new(Some(Ref::from_schema_name("ProblemBody")));
-                let refusal = |why: &str| ResponseBuilder::new().description(why).content(PROBLEM, problem.clone()).build();
+                let (schema, media_type) = refusal_of(path);
+                let problem = Content::new(Some(Ref::from_schema_name(schema)));
+                let refusal = |why: &str| ResponseBuilder::new().description(why).content(media_type, problem.clone()).build();
                 operation.responses.responses.entry("429".into()).or_insert(refusal(TOO_MANY).into());
                 operation.responses.responses.entry("default".into()).or_insert(refusal(REFUSED).into());
                 operation.responses.responses.values_mut().for_each(call_problems_problems);
@@ -93,6 +94,15 @@ impl Modify for Everywhere {
                 }
             }
         }
+    }
+}
+
+/// In whose words a path refuses.
+fn refusal_of(path: &str) -> (&'static str, &'static str) {
+    match path {
+        "/v1/embeddings" => ("OpenAiError", "application/json"),
+        path if path.contains("/tei/") => ("TeiError", "application/json"),
+        _ => ("ProblemBody", PROBLEM),
     }
 }
 

@@ -23,7 +23,7 @@ const MOST_NAMED: usize = 100;
 #[utoipa::path(post, path = "/api/v1/recommend", tag = "finetunes", request_body = CreateRecommendation, responses(
     (status = 201, body = Job),
     (status = 404, body = ProblemBody, description = "The data set or a model that is named is not there, or not for you."),
-    (status = 422, body = ProblemBody, description = "There is nothing to choose by, or nothing to choose from: the message says why."),
+    (status = 422, body = ProblemBody, description = "There is nothing to choose from, or a setting does not fit: the message says why."),
 ))]
 pub async fn create(caller: Caller, service: Data<Service>, body: Json<CreateRecommendation>) -> Answer {
     let (dataset, asked) = asked(body.0)?;

@@ -2,6 +2,7 @@
 //! model, and text-embeddings-inference's, where the address does.
 
 pub mod openai;
+pub mod refusals;
 pub mod tei;
 
 use actix_web::http::StatusCode;

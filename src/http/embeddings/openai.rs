@@ -2,6 +2,7 @@
 //! of this server as their key.
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,19 +14,35 @@ use crate::http::error::{Answer, HttpError};
 use crate::http::extract::Json;
 use crate::service::Service;
 use crate::service::jobs::texts::Wish;
-use crate::wire::embeddings::{EmbeddingSaid, EmbeddingsAsked, EmbeddingsSaid, Encoding, TokenUsage, Vector};
-use crate::wire::error::ProblemBody;
+use crate::wire::embeddings::{EmbeddingSaid, EmbeddingsAsked, EmbeddingsSaid, Encoding, OpenAiError, TokenUsage, Vector};
 
 /// Vectors of texts, as OpenAI's API has it. The texts a model cuts are told by no word of this dialect; `POST .../embed` tells them.
 #[utoipa::path(post, path = "/v1/embeddings", tag = "predict", request_body = EmbeddingsAsked, responses(
-    (status = 200, body = EmbeddingsSaid), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
-    (status = 413, body = ProblemBody), (status = 422, body = ProblemBody),
+    (status = 200, body = EmbeddingsSaid),
+    (status = 400, body = OpenAiError, description = "The body, or a text in it, cannot be read: `param` says which key."),
+    (status = 401, body = OpenAiError, description = "The key is no token of this hub."),
+    (status = 404, body = OpenAiError, description = "There is no such model, or not for this key."),
+    (status = 413, body = OpenAiError, description = "The body is too large."),
 ))]
 pub async fn embeddings(caller: Caller, service: Data<Service>, asked: Json<EmbeddingsAsked>) -> Answer {
-    let Json(asked) = asked;
+    answered(&caller, &service, asked.0).await.map_err(as_openai)
+}
+
+/// That API knows no 422 for what it is asked, and its limit on texts is a matter of the question too; a name that cannot be is one
+/// that is not there.
+fn as_openai(mut error: HttpError) -> HttpError {
+    error.status = match (error.status, error.problem.code.as_str()) {
+        (_, "bad_name") => StatusCode::NOT_FOUND,
+        (StatusCode::UNPROCESSABLE_ENTITY, _) | (_, "too_many_items") => StatusCode::BAD_REQUEST,
+        (status, _) => status,
+    };
+    error
+}
+
+async fn answered(caller: &Caller, service: &Service, asked: EmbeddingsAsked) -> Answer {
     let wrong = |e| HttpError::bad_request("bad_name", format!("model: {e}"), "write 'namespace/name' or 'namespace/name@revision'");
     let at = RepoRef::parse(&asked.model).map_err(wrong)?;
-    let (model, vectors) = embedded(&service, &caller, (&at.id, &at.revision), &Wish::default(), texts(asked.input)?).await?;
+    let (model, vectors) = embedded(service, caller, (&at.id, &at.revision), &Wish::default(), texts(asked.input)?).await?;
     let tokens = vectors.iter().map(|(_, tokens)| tokens.read).sum();
     let cut = |mut vector: Vec<f32>| match asked.dimensions {
         Some(dimensions) if dimensions == 0 || dimensions > vector.len() => {

@@ -12,15 +12,14 @@ use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, Query, RepoAt};
 use crate::service::Service;
 use crate::service::jobs::texts::Wish;
-use crate::wire::embeddings::{EmbedAsked, Inputs, Ranked, RerankAsked, SimilarityAsked};
-use crate::wire::error::ProblemBody;
+use crate::wire::embeddings::{EmbedAsked, Inputs, Ranked, RerankAsked, SimilarityAsked, TeiError};
 
 /// Vectors of texts, as text-embeddings-inference has it.
 #[utoipa::path(post, path = "/api/v1/models/{ns}/{name}/tei/embed", tag = "predict", params(
     ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
 ), request_body = EmbedAsked, responses(
-    (status = 200, body = Vec<Vec<f32>>), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
-    (status = 413, body = ProblemBody, description = "A text is too long, and `truncate` is not set."), (status = 422, body = ProblemBody),
+    (status = 200, body = Vec<Vec<f32>>), (status = 400, body = TeiError), (status = 404, body = TeiError),
+    (status = 413, body = TeiError, description = "A text is too long, and `truncate` is not set."), (status = 422, body = TeiError),
 ))]
 pub async fn embed(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, asked: Json<EmbedAsked>) -> Answer {
     let Json(asked) = asked;
@@ -37,8 +36,8 @@ pub async fn embed(caller: Caller, service: Data<Service>, at: RepoAt, query: Qu
 #[utoipa::path(post, path = "/api/v1/models/{ns}/{name}/tei/similarity", tag = "predict", params(
     ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
 ), request_body = SimilarityAsked, responses(
-    (status = 200, body = Vec<f32>), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
-    (status = 413, body = ProblemBody, description = "A text is too long, and `truncate` is not set."), (status = 422, body = ProblemBody),
+    (status = 200, body = Vec<f32>), (status = 400, body = TeiError), (status = 404, body = TeiError),
+    (status = 413, body = TeiError, description = "A text is too long, and `truncate` is not set."), (status = 422, body = TeiError),
 ))]
 pub async fn similarity(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, asked: Json<SimilarityAsked>) -> Answer {
     let Json(SimilarityAsked { inputs, parameters }) = asked;
@@ -59,9 +58,9 @@ pub async fn similarity(caller: Caller, service: Data<Service>, at: RepoAt, quer
 #[utoipa::path(post, path = "/api/v1/models/{ns}/{name}/tei/rerank", tag = "predict", params(
     ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
 ), request_body = RerankAsked, responses(
-    (status = 200, body = Vec<Ranked>), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
-    (status = 413, body = ProblemBody, description = "A pair is too long, and `truncate` is not set."),
-    (status = 422, body = ProblemBody, description = "The model scores no pairs."),
+    (status = 200, body = Vec<Ranked>), (status = 400, body = TeiError), (status = 404, body = TeiError),
+    (status = 413, body = TeiError, description = "A pair is too long, and `truncate` is not set."),
+    (status = 422, body = TeiError, description = "The model scores no pairs."),
 ))]
 pub async fn rerank(caller: Caller, service: Data<Service>, at: RepoAt, query: Query, asked: Json<RerankAsked>) -> Answer {
     let Json(asked) = asked;

@@ -3,6 +3,7 @@
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 
+use crate::wire;
 use crate::wire::error::ProblemBody;
 
 /// Clients take only this very text for "the token is wrong"; anything else reads as "no such repo".
@@ -31,6 +32,12 @@ pub fn headers(problem: &ProblemBody) -> Vec<(HeaderName, HeaderValue)> {
     let code = code_of(&problem.code).map(|code| ("x-error-code", code.to_owned()));
     let all = [Some(("x-error-message", line)), code].into_iter().flatten();
     all.filter_map(|(name, text)| Some((HeaderName::from_static(name), HeaderValue::from_str(&text).ok()?))).collect()
+}
+
+/// The body beside them.
+pub fn problem_body(problem: ProblemBody, url: Option<String>) -> String {
+    let problem = wire::hf::Problem { error: format!("{}; {}", problem.message, problem.hint), url };
+    serde_json::to_string(&problem).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ use super::error::HttpError;
 use super::extract::Query;
 use crate::domain::digest::Digest;
 use crate::service;
-pub use error_headers::{code_of, headers};
+pub use error_headers::{code_of, headers, problem_body};
 
 /// How many there are in all, beside a page of a list.
 const TOTAL_COUNT: &str = "x-total-count";

@@ -177,27 +177,10 @@ fn pointwise(weight: &Tensor) -> Result<Tensor> {
 }
 
 impl Backbone for ChannelNorm {
-    fn architecture(&self) -> &str {
-        &self.architecture
-    }
+    fields!();
 
     fn num_features(&self) -> usize {
         self.sizes.num_features
-    }
-
-    fn stages(&self) -> &[Stage] {
-        &self.stages
-    }
-
-    fn weights(&self) -> &Weights {
-        &self.weights
-    }
-
-    /// There is no batch norm.
-    fn set_norm_momentum(&self, _momentum: f64) {}
-
-    fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
-        self.settings.set_precision(precision, &self.weights.device())
     }
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
@@ -212,10 +195,5 @@ impl Backbone for ChannelNorm {
     /// The last stage leaves a single pixel.
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
         Ok(features.flatten_from(2)?.mean(2)?)
-    }
-
-    #[cfg(test)]
-    fn settings(&self) -> &Settings {
-        &self.settings
     }
 }

@@ -81,20 +81,10 @@ impl Convolutional {
 }
 
 impl Backbone for Convolutional {
-    fn architecture(&self) -> &str {
-        &self.architecture
-    }
+    fields!();
 
     fn num_features(&self) -> usize {
         self.num_features
-    }
-
-    fn stages(&self) -> &[Stage] {
-        &self.stages
-    }
-
-    fn weights(&self) -> &Weights {
-        &self.weights
     }
 
     fn set_norm_momentum(&self, momentum: f64) {
@@ -103,10 +93,6 @@ impl Backbone for Convolutional {
 
     fn freeze_norms(&self) {
         self.settings.freeze_norms();
-    }
-
-    fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
-        self.settings.set_precision(precision, &self.weights.device())
     }
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
@@ -141,11 +127,6 @@ impl Backbone for Convolutional {
             Road::Tape => tape::layers::average(&self.learn(from..self.stages.len(), maps, &pass)?)?,
             road @ (Road::Folded | Road::Portable) => road.global_average_pool(&self.rest(from, maps, mode, &pass)?)?,
         })
-    }
-
-    #[cfg(test)]
-    fn settings(&self) -> &Settings {
-        &self.settings
     }
 }
 

@@ -1,6 +1,32 @@
 //! What runs networks: convolutions in stages and blocks, transformers over patches and over text. A family of architectures chooses
 //! the executor that fits it.
 
+/// What is a field in every executor, as [`Backbone`](super::backbone::Backbone) asks for it.
+macro_rules! fields {
+    () => {
+        fn architecture(&self) -> &str {
+            &self.architecture
+        }
+
+        fn stages(&self) -> &[Stage] {
+            &self.stages
+        }
+
+        fn weights(&self) -> &Weights {
+            &self.weights
+        }
+
+        fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
+            self.settings.set_precision(precision, &self.weights.device())
+        }
+
+        #[cfg(test)]
+        fn settings(&self) -> &Settings {
+            &self.settings
+        }
+    };
+}
+
 mod adapter;
 mod attention_pool;
 mod block;

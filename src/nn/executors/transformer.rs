@@ -226,27 +226,10 @@ fn prefix_of(block: usize) -> String {
 }
 
 impl Backbone for Transformer {
-    fn architecture(&self) -> &str {
-        &self.architecture
-    }
+    fields!();
 
     fn num_features(&self) -> usize {
         self.sizes.width
-    }
-
-    fn stages(&self) -> &[Stage] {
-        &self.stages
-    }
-
-    fn weights(&self) -> &Weights {
-        &self.weights
-    }
-
-    /// There is no batch norm.
-    fn set_norm_momentum(&self, _momentum: f64) {}
-
-    fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
-        self.settings.set_precision(precision, &self.weights.device())
     }
 
     fn adapt(&mut self, with: &LowRank) -> Result<()> {
@@ -269,11 +252,6 @@ impl Backbone for Transformer {
             self.stages = std::mem::take(&mut self.replaced);
         }
         Ok(())
-    }
-
-    #[cfg(test)]
-    fn settings(&self) -> &Settings {
-        &self.settings
     }
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {

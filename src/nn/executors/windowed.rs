@@ -187,27 +187,10 @@ fn prefix_of(stage: usize, block: usize) -> String {
 }
 
 impl Backbone for Windowed {
-    fn architecture(&self) -> &str {
-        &self.architecture
-    }
+    fields!();
 
     fn num_features(&self) -> usize {
         self.sizes.widths[3]
-    }
-
-    fn stages(&self) -> &[Stage] {
-        &self.stages
-    }
-
-    fn weights(&self) -> &Weights {
-        &self.weights
-    }
-
-    /// There is no batch norm.
-    fn set_norm_momentum(&self, _momentum: f64) {}
-
-    fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
-        self.settings.set_precision(precision, &self.weights.device())
     }
 
     fn adapt(&mut self, with: &LowRank) -> Result<()> {
@@ -235,11 +218,6 @@ impl Backbone for Windowed {
             self.stages = std::mem::take(&mut self.replaced);
         }
         Ok(())
-    }
-
-    #[cfg(test)]
-    fn settings(&self) -> &Settings {
-        &self.settings
     }
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {

@@ -85,8 +85,8 @@ impl Service {
         }
         let task = asked.task.or(asked.then.as_ref().and_then(|then| then.recipe.task()));
         let of_task = Recipe { task, ..Recipe::default() }.check_task(report.task).map_err(bad_recipe)?;
-        if of_task.about().good_only {
-            return Err(only_good(&dataset));
+        if of_task.about().good_only && asked.race {
+            return Err(no_race(&dataset));
         }
         let (mut contenders, passed_over) = self.contenders(actor, &dataset, &report, &asked).await?;
         self.add_evidence(actor, (&dataset, &report, of_task), &mut contenders).await?;
@@ -301,16 +301,22 @@ fn is_same(written: &str, dataset: &RepoId) -> bool {
 }
 
 fn not_tried(known: Known, reason: String) -> Backbone {
-    Backbone { known, place: None, reason: Some(reason), gmacs: None, milliseconds_per_item: None, scores: None, standing: None }
+    Backbone {
+        known,
+        place: None,
+        reason: Some(reason),
+        gmacs: None,
+        milliseconds_per_item: None,
+        scores: None,
+        auroc: None,
+        standing: None,
+    }
 }
 
-/// Of good items alone no score of features is known that would tell which of them tell anomalies.
-fn only_good(dataset: &RepoId) -> Error {
-    let message = format!(
-        "{dataset} is for anomalies: its good items do not say which features tell anomalies from them, and its anomalies are there to measure on, not to choose by"
-    );
-    let hint = "name a base; a run takes as long as its features do, so try two or three, and hold their AUROC against each other with `hub compare`";
-    Error::invalid("nothing_to_choose_by", message, hint)
+/// Distances are measured on features as they are: there is nothing that could learn for longer.
+fn no_race(dataset: &RepoId) -> Error {
+    let message = format!("race: {dataset} is for anomalies, where nothing learns by descent, so that no backbone can be ahead of another");
+    Error::invalid("no_race", message, "ask without a race: backbones are ranked by the distances of their features")
 }
 
 fn none_fits(passed_over: &[Backbone]) -> Error {

@@ -5,11 +5,13 @@
 //! - [`logme`]: how probable the targets are given the features.
 //! - [`ridge`]: a linear fit, judged on each item by the fit to the others.
 //! - [`knn`]: what the nearest other items say.
+//! - `distances`: of anomalies, how well distances to good items tell them.
 //! - [`rank`]: from scores to an order.
 //! - [`panel`]: several backbones on the same items, what each costs, and their places; `sample` draws the items.
 //! - [`race`]: short fine-tunes of the best few.
 
 mod cost;
+mod distances;
 pub mod knn;
 pub mod logme;
 pub mod panel;

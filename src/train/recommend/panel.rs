@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::distances::{self, Distances};
 use super::rank::{Measure, order, standings};
 use super::sample::{Drawn, draw, truth};
 use super::{Scores, ahead, cost, score};
@@ -24,8 +25,15 @@ const GROWTH: usize = 4;
 const PARAMETERS_WEIGHT: f64 = 0.25;
 /// Models on the very data set say as much as the three scores of features together, by judgement: they are what the scores foretell.
 const EVIDENCE_WEIGHT: f64 = 3.0;
+/// One number instead of three scores, and the very one that a run of the task is judged by.
+const AUROC_WEIGHT: f64 = 3.0;
 /// Of 95 of 100 such samples, the difference of a pair lies within so many standard errors.
 const APART: f64 = 1.96;
+
+/// Of a data set for anomalies that has none to choose by: those of the test split are there to measure on.
+const NOTHING_MEASURED: &str = "nothing was measured: outside of the test split there are no anomalies to tell from good items, so the \
+                                order is by what is known of the backbones before; publish the data set with some anomalies in a validation \
+                                split, or try two or three bases and hold their AUROC against each other with `hub compare`";
 
 /// A backbone to be tried.
 pub struct Candidate {
@@ -54,11 +62,37 @@ pub struct Panel<'a> {
     pub seconds: Option<f64>,
 }
 
+/// What a round tells of a backbone.
+enum Found {
+    Scores(Scores),
+    /// Of a data set for anomalies.
+    Distances(Distances),
+}
+
+impl Found {
+    fn scores(&self) -> Option<&Scores> {
+        if let Found::Scores(scores) = self { Some(scores) } else { None }
+    }
+
+    fn auroc(&self) -> Option<f64> {
+        if let Found::Distances(distances) = self { distances.auroc() } else { None }
+    }
+
+    /// By how much it is ahead of another on the same items, and the standard error of that.
+    fn ahead(&self, other: &Found) -> (f64, f64) {
+        match (self, other) {
+            (Found::Scores(own), Found::Scores(other)) => ahead(&own.merits, &other.merits),
+            (Found::Distances(own), Found::Distances(other)) => own.ahead(other),
+            _ => (0.0, 0.0),
+        }
+    }
+}
+
 /// A backbone's row in the making.
 struct Trial {
     cost: Option<cost::Cost>,
-    /// The scores of the last round it was in, or why there are none.
-    found: std::result::Result<Option<Scores>, String>,
+    /// What the last round it was in told, or why there is nothing.
+    found: std::result::Result<Option<Found>, String>,
 }
 
 /// Tries all candidates, in their order, and answers with the order of their places.
@@ -82,8 +116,9 @@ pub fn recommend(panel: &Panel, candidates: &[Candidate], sink: &mut dyn FnMut(E
     }
     let (items, notes) = rounds(panel, candidates, &drawn, (&mut trials, began), sink)?;
     let task = panel.dataset.targets.task();
-    let backbones = placed(candidates, trials, task);
     let mut notes = notes;
+    notes.extend(counted(&trials));
+    let backbones = placed(candidates, trials, task);
     notes.extend(told(&backbones));
     Ok(Recommendation {
         dataset: panel.name.to_owned(),
@@ -134,7 +169,7 @@ fn rounds(
     Ok((done, notes))
 }
 
-type RoundScores = Vec<Option<std::result::Result<Scores, String>>>;
+type RoundScores = Vec<Option<std::result::Result<Found, String>>>;
 
 /// Scores all on so many items; `None` where time is up before the end of a round that is not the first.
 fn round(
@@ -175,7 +210,7 @@ fn score_one(
     files: &Files,
     (samples, hashes): (&[Sample], &[[u8; 32]]),
     sink: &mut dyn FnMut(Event) -> Control,
-) -> Result<Scores> {
+) -> Result<Found> {
     let Panel { dataset, device, scratch, keep, .. } = *panel;
     let Files { config, weights, beside } = files;
     let subject = Subject { config, weights, beside, dataset, device, scratch, keep };
@@ -190,7 +225,10 @@ fn score_one(
     if read.len() < 4 {
         return Err(Error::NothingToLearn("fewer than four items of the sample can be read; check that they open in a viewer".into()));
     }
-    score(&features.rows, features.width, &truth(&read, &dataset.targets))
+    if dataset.targets.task().about().good_only {
+        return distances::measure(&features.rows, features.width, &read).map(Found::Distances);
+    }
+    score(&features.rows, features.width, &truth(&read, &dataset.targets)).map(Found::Scores)
 }
 
 /// What is wrong with a backbone is told in its row; what is wrong with all ends the work.
@@ -206,27 +244,29 @@ pub(super) fn of_candidate<T>(result: Result<T>) -> Result<std::result::Result<T
 /// Rows in the order of their places; those without scores last.
 fn placed(candidates: &[Candidate], trials: Vec<Trial>, task: Task) -> Vec<Backbone> {
     let (scored, others): (Vec<_>, Vec<_>) = candidates.iter().zip(&trials).partition(|(_, trial)| matches!(trial.found, Ok(Some(_))));
-    let scores: Vec<&Scores> = scored.iter().filter_map(|(_, trial)| trial.found.as_ref().ok()?.as_ref()).collect();
-    let of = |value: &dyn Fn(usize) -> Option<f64>| (0..scores.len()).map(value).collect::<Vec<_>>();
+    let found: Vec<&Found> = scored.iter().filter_map(|(_, trial)| trial.found.as_ref().ok()?.as_ref()).collect();
+    let of = |value: &dyn Fn(usize) -> Option<f64>| (0..found.len()).map(value).collect::<Vec<_>>();
     let known = |at: usize| &scored[at].0.known;
     // The ranks take more for better.
     let reached = |evidence: &answer::Evidence| if task.primary().rises { evidence.value } else { -evidence.value };
     let measures = [
         Measure { weight: EVIDENCE_WEIGHT, values: of(&|at| known(at).evidence.as_ref().map(reached)) },
-        Measure { weight: 1.0, values: of(&|at| Some(scores[at].ridge)) },
-        Measure { weight: 1.0, values: of(&|at| Some(scores[at].knn)) },
-        Measure { weight: 1.0, values: of(&|at| Some(scores[at].logme)) },
+        Measure { weight: AUROC_WEIGHT, values: of(&|at| found[at].auroc()) },
+        Measure { weight: 1.0, values: of(&|at| Some(found[at].scores()?.ridge)) },
+        Measure { weight: 1.0, values: of(&|at| Some(found[at].scores()?.knn)) },
+        Measure { weight: 1.0, values: of(&|at| Some(found[at].scores()?.logme)) },
         Measure { weight: 1.0, values: of(&|at| known(at).accuracy.map(|accuracy| accuracy.top1)) },
         Measure { weight: PARAMETERS_WEIGHT, values: of(&|at| Some((known(at).parameters.max(1) as f64).ln())) },
     ];
-    let standing = standings(&measures, scores.len());
+    let standing = standings(&measures, found.len());
     let order = order(&standing);
-    let first = order.first().map(|at| scores[*at].merits.as_slice()).unwrap_or_default();
     let row = |(place, at): (usize, &usize)| {
-        let (found, stands, (behind, behind_error)) = (scores[*at], standing[*at], ahead(first, &scores[*at].merits));
+        let (own, stands) = (found[*at], standing[*at]);
+        let (behind, behind_error) = order.first().map_or((0.0, 0.0), |first| found[*first].ahead(own));
         Backbone {
             place: Some(place + 1),
-            scores: Some(answer::Scores { logme: found.logme, knn: found.knn, ridge: found.ridge }),
+            scores: own.scores().map(|scores| answer::Scores { logme: scores.logme, knn: scores.knn, ridge: scores.ridge }),
+            auroc: own.auroc(),
             standing: Some(answer::Standing {
                 mean_rank: stands.rank,
                 z: stands.z,
@@ -239,6 +279,19 @@ fn placed(candidates: &[Candidate], trials: Vec<Trial>, task: Task) -> Vec<Backb
         }
     };
     order.iter().enumerate().map(row).chain(others.iter().map(|(candidate, trial)| bare(candidate, trial))).collect()
+}
+
+/// Of anomalies, what the distances were measured by, or that nothing was.
+fn counted(trials: &[Trial]) -> Option<String> {
+    let of = |trial: &Trial| match trial.found.as_ref().ok()?.as_ref()? {
+        Found::Distances(distances) => Some(distances.counts()),
+        Found::Scores(_) => None,
+    };
+    let (anomalies, good) = trials.iter().find_map(of)?;
+    Some(match (anomalies, good) {
+        (0, _) | (_, 0) => NOTHING_MEASURED.to_owned(),
+        _ => format!("distances to good items were measured by {anomalies} anomalies and {good} good items; none of the test split"),
+    })
 }
 
 /// That models on this very data set have a say in the order, if they have.
@@ -267,6 +320,7 @@ fn bare(candidate: &Candidate, trial: &Trial) -> Backbone {
         gmacs: trial.cost.as_ref().map(|cost| cost.multiply_adds / 1e9),
         milliseconds_per_item: trial.cost.as_ref().map(|cost| cost.seconds * 1e3),
         scores: None,
+        auroc: None,
         standing: None,
     }
 }

@@ -10,31 +10,40 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::Truth;
-use crate::data::{Dataset, Sample, Target, Targets};
+use super::distances::is_good;
+use crate::data::{Dataset, Sample, Split, Target, Targets};
 use crate::train::error::{Error, Result};
 
 /// Items of a class that come before all others, so that none is left without a second one.
 const OF_EACH_CLASS: usize = 2;
+/// Items that a backbone is tried on where nothing can be measured: whether it runs.
+const TO_RUN: usize = 32;
 
 /// Items in an order of which every beginning holds the classes in their shares, as nearly as it can.
 pub struct Drawn {
     pub samples: Vec<Sample>,
     /// sha256 of each item's bytes by its id, as features are named by it.
     pub hashes: Vec<[u8; 32]>,
-    /// Items that can be trained on.
+    /// Items that can be trained on; of anomalies, those that distances can be measured by.
     pub of_items: usize,
 }
 
-/// Draws `most` items of the training split; always the same ones.
+/// Draws `most` items of the training split; always the same ones. Of a data set for anomalies those of the validation split are drawn,
+/// too, if there is an anomaly among them all; else a few, which tell no more than whether a backbone runs.
 ///
 /// # Errors
 /// Reading, and a data set with nothing to choose between.
 pub fn draw(dataset: &Arc<Dataset>, most: usize) -> Result<Drawn> {
     let mut samples: Vec<Sample> = dataset.split("train");
+    let good_only = dataset.targets.task().about().good_only;
+    if good_only {
+        samples.extend(dataset.split("val"));
+    }
     samples.retain(|sample| sample.target != Target::Unknown);
     let of_items = samples.len();
-    let mut drawn = in_order(samples);
-    drawn.truncate(most);
+    let blind = good_only && samples.iter().all(is_good);
+    let mut drawn = if good_only { in_order_of(samples, part) } else { in_order(samples) };
+    drawn.truncate(if blind { TO_RUN.min(most) } else { most });
     let hash = |sample: &Sample| Ok::<[u8; 32], crate::data::Error>(Sha256::digest(dataset.encoded(sample)?).into());
     let found = drawn.par_iter().map(hash).collect::<std::result::Result<Vec<_>, _>>()?;
     let mut hashes = vec![[0; 32]; dataset.samples().iter().map(|sample| sample.id as usize + 1).max().unwrap_or(0)];
@@ -53,21 +62,30 @@ pub fn draw(dataset: &Arc<Dataset>, most: usize) -> Result<Drawn> {
 
 fn enough(samples: &[Sample], targets: &Targets) -> Result<()> {
     let classes: BTreeSet<u32> = samples.iter().filter_map(|sample| sample.target.class()).collect();
-    if let Targets::Anomalies(_) = targets {
-        let problem = "how well features tell anomalies is not known from good items; name a base, and compare what several reach".into();
-        return Err(Error::NothingToLearn(problem));
-    }
     let problem = match targets {
         _ if samples.len() < 4 => format!("{} different items to train on are too few to compare backbones by", samples.len()),
         Targets::Classes(_) | Targets::Ranks(_) if classes.len() < 2 => "all items to train on are of one class".to_owned(),
+        Targets::Anomalies(_) if !samples.iter().any(|sample| is_good(sample) && sample.split == Split::Train) => {
+            "there are no good items to train on".to_owned()
+        }
         _ => return Ok(()),
     };
     Err(Error::NothingToLearn(format!("{problem}; publish the data set with more items in its training split")))
 }
 
+/// Of a data set for anomalies: good items of the training split, others that are good, and each kind of anomaly.
+fn part(sample: &Sample) -> Option<u32> {
+    let class = sample.target.class()?;
+    Some(if is_good(sample) { u32::from(sample.split != Split::Train) } else { class + 1 })
+}
+
 pub(super) fn in_order(samples: Vec<Sample>) -> Vec<Sample> {
+    in_order_of(samples, |sample| sample.target.class())
+}
+
+fn in_order_of(samples: Vec<Sample>, class: impl Fn(&Sample) -> Option<u32>) -> Vec<Sample> {
     let mut by_class: BTreeMap<Option<u32>, Vec<Sample>> = BTreeMap::new();
-    samples.into_iter().for_each(|sample| by_class.entry(sample.target.class()).or_default().push(sample));
+    samples.into_iter().for_each(|sample| by_class.entry(class(&sample)).or_default().push(sample));
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let mut placed = Vec::new();
     for (class, mut own) in by_class {
@@ -127,6 +145,17 @@ mod tests {
         assert!((44..=47).contains(&count(50, 0)) && count(50, 1) >= 3, "{} {}", count(50, 0), count(50, 1));
         assert_eq!(drawn.iter().map(|sample| sample.id).collect::<BTreeSet<_>>().len(), 100);
         assert_ne!(drawn[6].id, 2, "not the first ones by name");
+    }
+
+    #[test]
+    fn of_anomalies_every_beginning_holds_those_known_and_those_measured() {
+        let of = |id: u32, split: Split, class: u32| Sample { split, ..sample(id, Target::Class(class)) };
+        let known = (0..60).map(|id| of(id, Split::Train, 0));
+        let held = (60..80).map(|id| of(id, Split::Val, 0)).chain((80..100).map(|id| of(id, Split::Val, 1 + id % 2)));
+        let drawn = in_order_of(known.chain(held).collect(), part);
+        let count = |most: usize, of: u32| drawn[..most].iter().filter(|sample| part(sample) == Some(of)).count();
+        assert_eq!([0, 1, 2, 3].map(|of| count(8, of)), [2; 4]);
+        assert!((27..=33).contains(&count(50, 0)) && (8..=12).contains(&count(50, 1)), "{} {}", count(50, 0), count(50, 1));
     }
 
     #[test]

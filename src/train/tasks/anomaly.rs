@@ -25,7 +25,7 @@ pub(super) const SETTINGS: &str = "anomaly";
 /// What items that are not good are called together.
 const OTHERS: &str = "anomaly";
 /// Known items that an item is measured by; see `docs/FINETUNE.md` for what others gave.
-const NEIGHBOURS: usize = 5;
+pub const NEIGHBOURS: usize = 5;
 /// So many false alarms are to be expected among the held-out items, or those trained on count too.
 const ENOUGH_ALARMS: f64 = 10.0;
 /// The fewest good items there is a distance between.
@@ -84,10 +84,7 @@ impl Task for Anomaly {
     }
 
     fn configure(&self, config: &mut ModelConfig) {
-        config.problem_type = None;
-        config.num_classes = Some(0);
-        config.pretrained_cfg.num_classes = Some(0);
-        config.label_names = None;
+        super::without_classes(config);
         config.extra.insert(super::TASK.into(), json!(Name::Anomaly));
         config
             .extra

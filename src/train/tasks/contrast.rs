@@ -80,10 +80,7 @@ impl Task for Contrast {
     }
 
     fn configure(&self, config: &mut ModelConfig) {
-        config.problem_type = None;
-        config.num_classes = Some(0);
-        config.pretrained_cfg.num_classes = Some(0);
-        config.label_names = None;
+        super::without_classes(config);
     }
 
     fn scores_items(&self) -> bool {

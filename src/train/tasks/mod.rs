@@ -29,6 +29,7 @@ use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
 use crate::nn::{Cosine, Distance, Head};
 
+pub use anomaly::NEIGHBOURS;
 pub use classification::{Classification, argmax, softmax};
 pub use contrast::Contrast;
 pub use heads::has_heads;
@@ -217,6 +218,14 @@ fn alone(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Bo
         Targets::Values(names) => Box::new(regression::Regression::new(names, &partition.train)),
         Targets::Heads(_) => return Err(nothing("a head cannot hold heads; name each column once")),
     })
+}
+
+/// Writes down in a config that no class has an output of its own.
+fn without_classes(config: &mut ModelConfig) {
+    config.problem_type = None;
+    config.num_classes = Some(0);
+    config.pretrained_cfg.num_classes = Some(0);
+    config.label_names = None;
 }
 
 /// The key of `config.json` that names the task where transformers' `problem_type` has no word for it.

@@ -100,10 +100,7 @@ impl Task for Similarity {
     }
 
     fn configure(&self, config: &mut ModelConfig) {
-        config.problem_type = None;
-        config.num_classes = Some(0);
-        config.pretrained_cfg.num_classes = Some(0);
-        config.label_names = None;
+        super::without_classes(config);
         config.extra.insert(TASK.into(), Json::from(self.name().as_str()));
     }
 

@@ -239,27 +239,10 @@ impl Encoder {
 }
 
 impl Backbone for Encoder {
-    fn architecture(&self) -> &str {
-        &self.architecture
-    }
+    fields!();
 
     fn num_features(&self) -> usize {
         self.plan.width
-    }
-
-    fn stages(&self) -> &[Stage] {
-        &self.stages
-    }
-
-    fn weights(&self) -> &Weights {
-        &self.weights
-    }
-
-    /// There is no batch norm.
-    fn set_norm_momentum(&self, _momentum: f64) {}
-
-    fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {
-        self.settings.set_precision(precision, &self.weights.device())
     }
 
     fn pool_tokens(&mut self, pool: TokenPool) {
@@ -307,11 +290,6 @@ impl Backbone for Encoder {
             self.stages = std::mem::take(&mut self.replaced);
         }
         Ok(())
-    }
-
-    #[cfg(test)]
-    fn settings(&self) -> &Settings {
-        &self.settings
     }
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
