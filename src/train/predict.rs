@@ -238,6 +238,7 @@ impl Predictor {
     /// # Errors
     /// The model cannot answer at all.
     pub fn embed_batch<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Result<Vec<Result<Vec<f32>>>> {
+        self.need_vector()?;
         let (views, unreadable) = self.views_of(items)?;
         let answers = match views {
             None => Vec::new(),
@@ -266,6 +267,9 @@ impl Predictor {
         if head.is_of_pairs() {
             let said = |row: Vec<f32>| Answered { answer: (self.answer)(&row, top), familiarity: None };
             return Ok(self.compared(items)?.into_iter().map(|row| row.map(said)).collect());
+        }
+        if self.config.tags_words() {
+            return self.entities_batch(items);
         }
         let (views, unreadable) = self.views_of(items)?;
         let (outputs, features) = match views {
@@ -309,6 +313,9 @@ impl Predictor {
         let Some(head) = &self.head else { return Err(Error::Unsupported(HEADLESS.into())) };
         if head.is_of_pairs() {
             return self.compared(items);
+        }
+        if self.config.tags_words() {
+            return self.rows_of_words(items);
         }
         let (views, unreadable) = self.views_of(items)?;
         let outputs = match views {

@@ -73,6 +73,7 @@ impl Predictor {
     }
 
     fn features_of(&self, (batch, unreadable): (Option<modality::Input>, Vec<Option<data::Error>>)) -> Result<Vec<Result<Content>>> {
+        self.need_vector()?;
         let Some(batch) = batch.filter(|_| unreadable.iter().any(Option::is_none)) else { return Ok(in_order(unreadable, Vec::new())) };
         let tokens: Vec<Option<Tokens>> = match &batch {
             modality::Input::Tokens { rows, of } => {

@@ -15,6 +15,8 @@ pub enum Form {
     Labels,
     /// A JSON list with a text (or null) for each column.
     Columns(Vec<Column>),
+    /// A tag for each word, with spaces between.
+    Tags,
 }
 
 impl Default for Form {

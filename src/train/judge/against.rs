@@ -29,7 +29,8 @@ pub fn verdicts(run: &Run, validation: &Evaluation, answers: &Answers) -> Vec<Ve
 fn baseline(run: &Run, validation: &Evaluation, answers: &Answers) -> Option<Verdict> {
     let simplest = run.task.simplest(&run.partition)?;
     let (samples, own): (Vec<&Sample>, Vec<&[f32]>) = answers.iter().unzip();
-    let other = vec![simplest.as_slice(); own.len()];
+    let other: Vec<Vec<f32>> = samples.iter().map(|sample| simplest.repeat(run.task.rows(&sample.target))).collect();
+    let other = other.iter().map(Vec::as_slice).collect();
     let pair = Pair { targets: samples.iter().map(|sample| &sample.target).collect(), own, other };
     verdict(&*run.task, Compared::Baseline, (validation.primary(), run.task.baseline(&run.partition)), pair)
 }
@@ -68,7 +69,8 @@ fn verdict(task: &dyn Task, against: Compared, values: (f64, f64), pair: Pair) -
 
 /// How far the first measures of both lie apart in draws of the items, each draw asking both about the same ones.
 fn drawn(task: &dyn Task, pair: &Pair) -> Option<Spread> {
-    let step = (pair.targets.len() * task.outputs()).div_ceil(MOST_DRAWN).max(1);
+    let numbers: usize = pair.own.iter().map(|row| row.len()).sum();
+    let step = numbers.div_ceil(MOST_DRAWN).max(1);
     let items: Vec<usize> = (0..pair.targets.len()).step_by(step).collect();
     let measure = |rows: &[&[f32]], weights: &[f32]| {
         let (mut outputs, mut targets) = (Vec::new(), Vec::new());
@@ -82,7 +84,7 @@ fn drawn(task: &dyn Task, pair: &Pair) -> Option<Spread> {
         tally.add(&outputs, &targets);
         if task.name().primary().rises { tally.primary() } else { -tally.primary() }
     };
-    let work = (items.len() * task.outputs()) as u64 * COST;
+    let work = (numbers / step) as u64 * COST;
     let found = measures::paired(items.len(), work, |weights| (measure(&pair.other, weights), measure(&pair.own, weights)))?;
     Some(Spread { mean: found.difference, low: found.interval.0, high: found.interval.1 })
 }

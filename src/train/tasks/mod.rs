@@ -7,12 +7,14 @@ mod anomaly;
 mod classification;
 mod close;
 mod contrast;
+mod entities;
 mod heads;
 mod multi_label;
 mod ordinal;
 mod regression;
 mod similarity;
 mod sums;
+mod tagging;
 
 use std::sync::Arc;
 
@@ -32,6 +34,7 @@ use crate::nn::{Cosine, Distance, Head};
 pub use classification::{Classification, argmax, softmax};
 pub use contrast::Contrast;
 pub use heads::has_heads;
+pub use tagging::Tagger;
 
 /// How a head learns to answer about the items of one data set.
 pub trait Task: Send + Sync {
@@ -40,7 +43,12 @@ pub trait Task: Send + Sync {
     /// Numbers that the head gives for each item.
     fn outputs(&self) -> usize;
 
-    /// The mean loss `()` of `outputs (B, n)`, with a gradient.
+    /// Rows of the outputs that are about an item: one, or one for each of its words.
+    fn rows(&self, _target: &Target) -> usize {
+        1
+    }
+
+    /// The mean loss `()` of `outputs (B, n)`, with a gradient. B are the rows of all targets.
     fn loss(&self, outputs: &Tensor, targets: &[Target], recipe: &Recipe) -> Result<Tensor>;
 
     /// The mean loss of items that are mixed: `share` of each, and the rest of its partner. Numbers are mixed themselves; of everything
@@ -163,7 +171,7 @@ pub struct Told {
 
 /// Collects answers batch by batch.
 pub trait Tally {
-    /// Adds a batch: `outputs` is `(targets.len(), n)` row by row.
+    /// Adds a batch: `outputs` is `(targets.len(), n)` row by row, or has as many rows for each target as [`Task::rows`] says.
     fn add(&mut self, outputs: &[f32], targets: &[Target]);
 
     fn samples(&self) -> u64;
@@ -215,6 +223,7 @@ fn alone(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Bo
         Targets::Anomalies(names) => Box::new(anomaly::Anomaly::new(names, recipe)),
         Targets::Labels(names) => Box::new(multi_label::MultiLabel::new(names)),
         Targets::Values(names) => Box::new(regression::Regression::new(names, &partition.train)),
+        Targets::Tags(names) => Box::new(tagging::Tagging::new(names)),
         Targets::Heads(_) => return Err(nothing("a head cannot hold heads; name each column once")),
     })
 }
@@ -227,6 +236,9 @@ pub type Answerer = Box<dyn Fn(&[f32], usize) -> Answer + Send + Sync>;
 
 /// What the head of a published model was trained for.
 pub fn of_model(config: &ModelConfig) -> Name {
+    if config.tags_words() {
+        return Name::TokenClassification;
+    }
     let told = config.extra.get(TASK).and_then(serde_json::Value::as_str).and_then(Name::parse);
     told.unwrap_or_else(|| Name::of_problem_type(config.problem_type.as_deref()))
 }
@@ -240,6 +252,7 @@ pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
         Name::MultiTask => heads::answerer(config, outputs),
         Name::Anomaly => anomaly::answerer(config),
         Name::Similarity => similarity::answerer(),
+        Name::TokenClassification => tagging::answerer(),
     }
 }
 
