@@ -8,7 +8,7 @@ use super::*;
 
 const WORDS: [&str; 16] =
     ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "fine", "poor", "film", "the", "a", "was", "plot", "very", "and", "."];
-const ARCHITECTURE: &str = "bert_l2_d16_h2_f24_v16_p24_t2_e12";
+pub const ARCHITECTURE: &str = "bert_l2_d16_h2_f24_v16_p24_t2_e12";
 
 /// A tokenizer of whole words.
 fn tokenizer() -> String {
@@ -34,9 +34,9 @@ fn tokenizer() -> String {
 }
 
 /// A base of random weights with its tokenizer, and texts.
-struct Texts {
-    bench: Bench,
-    beside: Vec<(&'static str, PathBuf)>,
+pub struct Texts {
+    pub bench: Bench,
+    pub beside: Vec<(&'static str, PathBuf)>,
 }
 
 /// Words of no meaning, so many of them.
@@ -45,7 +45,7 @@ fn filling(count: usize, random: &mut impl Rng) -> String {
 }
 
 impl Texts {
-    fn new(architecture: &str, write: impl FnOnce(&Path)) -> Texts {
+    pub fn new(architecture: &str, write: impl FnOnce(&Path)) -> Texts {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         std::fs::create_dir_all(&data).unwrap();
@@ -60,7 +60,7 @@ impl Texts {
     }
 
     /// Two classes that words tell, in texts of unequal length.
-    fn of_two_classes(splits: &[(&str, usize)]) -> Texts {
+    pub fn of_two_classes(splits: &[(&str, usize)]) -> Texts {
         Texts::new(ARCHITECTURE, |data| {
             let mut random = ChaCha8Rng::seed_from_u64(5);
             for (split, count) in splits {
@@ -77,7 +77,7 @@ impl Texts {
         })
     }
 
-    fn run(&self, recipe: &Recipe, name: &str, keep: Keep, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report, Error> {
+    pub fn run(&self, recipe: &Recipe, name: &str, keep: Keep, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report, Error> {
         let scratch = self.bench.scratch(name);
         let checkpoint = scratch.join("checkpoint.safetensors");
         let (weights, resume) = (self.bench.weights(), checkpoint.exists().then_some(checkpoint.as_path()));
@@ -95,12 +95,12 @@ impl Texts {
         fit(&training, sink)
     }
 
-    fn fit(&self, recipe: &Recipe, name: &str) -> Result<Report, Error> {
+    pub fn fit(&self, recipe: &Recipe, name: &str) -> Result<Report, Error> {
         self.run(recipe, name, Keep::Scratch, &mut |_| Control::Continue)
     }
 
     /// The published folder, opened.
-    fn opened(&self, report: &Report) -> Predictor {
+    pub fn opened(&self, report: &Report) -> Predictor {
         let folder = tempfile::tempdir().unwrap();
         write_folder(report, &Lineage { name: "ada/words".into(), base: "ada/tiny@1".into(), ..Lineage::default() }, folder.path())
             .unwrap();
@@ -110,7 +110,7 @@ impl Texts {
 }
 
 /// Rates for a network so small and so new.
-fn quick(strategy: Strategy) -> Recipe {
+pub fn quick(strategy: Strategy) -> Recipe {
     let frozen_stages = usize::from(strategy == Strategy::Freeze) * 2;
     Recipe {
         strategy,

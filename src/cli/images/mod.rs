@@ -68,6 +68,9 @@ pub struct Predict {
     /// Of a model of texts: answer these classes, by the nearest of their names, whatever the model was trained for
     #[arg(long, value_name = "NAME,NAME...", conflicts_with_all = ["support", "dataset", "local"])]
     classes: Option<String>,
+    /// Put this prompt of the model's config before every text, instead of the usual one
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["support", "classes", "dataset"])]
+    prompt: Option<String>,
     /// So many of the likeliest classes
     #[arg(long, default_value_t = 5)]
     top: usize,
@@ -155,7 +158,7 @@ impl Predict {
         let question = Question::Answer { top };
         let heard = match &self.support {
             Some(support) => self.asked.ask_by(remote, question, support).await?,
-            None => self.asked.ask(remote, question, &More { classes: self.classes, ..More::default() }).await?,
+            None => self.asked.ask(remote, question, &More { classes: self.classes, prompt: self.prompt, ..More::default() }).await?,
         };
         if let Some(format) = format {
             return self.asked.hand_over(&heard.answers, format, heard.failure);
