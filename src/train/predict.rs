@@ -48,7 +48,7 @@ const TURN_BYTES: usize = 128 << 10;
 pub struct Predictor {
     backbone: Box<dyn Backbone>,
     pub(super) head: Option<Head>,
-    answer: tasks::Answerer,
+    pub(super) answer: tasks::Answerer,
     reject: Option<Reject>,
     pub(super) config: ModelConfig,
     pub(super) modality: &'static dyn Modality,
@@ -297,7 +297,7 @@ impl Predictor {
         Shape::of(std::iter::once(&whole)).told(said(top).classes().len())
     }
 
-    fn familiarity(&self, features: &[f32]) -> Option<Familiarity> {
+    pub(super) fn familiarity(&self, features: &[f32]) -> Option<Familiarity> {
         let reject = self.reject.as_ref()?;
         let unknown_score = reject.score(features);
         Some(Familiarity { known: reject.knows(unknown_score), unknown_score, unknown_threshold: reject.threshold() })

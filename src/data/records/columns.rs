@@ -239,6 +239,10 @@ fn targets(names: &[String], texts: &[String], declared: &Declared) -> Result<Ta
     let is_id = |name: &str| IDS.contains(&name) || name.ends_with("_id");
     let rest: Vec<&String> = names.iter().filter(|name| !texts.contains(name) && !is_id(name) && *name != "split").collect();
     match rest.as_slice() {
+        [] if texts.len() == 2 => {
+            let note = format!("{} are pairs without a score: the two texts of each belong together", listed(texts.iter()));
+            Ok((Vec::new(), Wanted::Form(Form::Together), Some(note)))
+        }
         [only] => {
             let note = format!(
                 "the column {} was read as the label, since there is no other; `targets` in the card names another",
@@ -314,6 +318,8 @@ mod tests {
         assert!(why(&["premise", "label"], &plain).contains("`premise` of a pair, and no `hypothesis`"));
         assert!(why(&["tokens", "pos"], &plain).contains("no lists of their tags"));
         assert!(why(&["text", "a", "b"], &plain).contains("no column of labels"));
+        assert!(why(&["anchor", "positive", "a", "b"], &plain).contains("no column of labels"));
+        assert_eq!(chosen(&["anchor", "positive", "id"], &plain).unwrap(), ("anchor+positive -> ".into(), Wanted::Form(Form::Together)));
         assert!(why(&["sepal", "petal"], &plain).contains("it has `sepal`, `petal`"));
     }
 }

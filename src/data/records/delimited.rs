@@ -15,6 +15,8 @@ use super::stream::{Stream, is_too_long};
 use crate::domain::dataset_layout::Declared;
 
 const DIVIDERS: [u8; 4] = [b',', b'\t', b';', b'|'];
+/// What is written of a pair that has no score.
+const TOGETHER: &str = "1";
 /// Rows that are looked at before any is read.
 const LOOKED_AT: usize = 200;
 /// A table without a header has so many rows at least, and so many columns at most.
@@ -209,6 +211,7 @@ fn listed(text: &str) -> Vec<String> {
 pub fn join(chosen: &Chosen, mut targets: Vec<Option<String>>) -> Option<String> {
     match chosen.wanted {
         Wanted::Form(Form::Columns(_)) => targets.iter().any(Option::is_some).then(|| serde_json::json!(targets).to_string()),
+        Wanted::Form(Form::Together) => Some(TOGETHER.into()),
         Wanted::Form(Form::Labels) => Some(targets.pop().flatten().unwrap_or_default()),
         _ => targets.pop().flatten(),
     }

@@ -80,7 +80,9 @@ fn lists_of_words(group: &dyn RowGroupReader, columns: &Columns) -> Read<VecDequ
 fn rows_of_targets(group: &dyn RowGroupReader, columns: &Columns) -> Read<Texts> {
     let mut all: Vec<Texts> = columns.targets.iter().map(|column| targets(group, column)).collect::<Read<_>>()?;
     let Some(chosen) = &columns.texts else { return Ok(all.pop().unwrap_or_default()) };
-    let count = all.iter().map(VecDeque::len).max().unwrap_or(0);
+    // Pairs may have no column of targets.
+    let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
+    let count = all.iter().map(VecDeque::len).max().unwrap_or(rows);
     let mut next = || all.iter_mut().map(|column| column.pop_front().flatten().filter(|text| !text.is_empty())).collect();
     Ok((0..count).map(|_| records::join(chosen, next())).collect())
 }

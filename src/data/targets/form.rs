@@ -17,6 +17,8 @@ pub enum Form {
     Columns(Vec<Column>),
     /// A tag for each word, with spaces between.
     Tags,
+    /// Nothing: the two texts of each item belong together.
+    Together,
 }
 
 impl Default for Form {

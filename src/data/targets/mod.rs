@@ -62,6 +62,9 @@ pub enum Targets {
     Tags(Vec<String>),
 }
 
+/// What the number of pairs is called that have none: they belong together.
+const TOGETHER: &str = "together";
+
 /// The columns of a table that hold targets, and how they are read; the first that a table has is taken.
 pub(super) const COLUMNS: [(&str, Form); 6] = [
     ("label", Form::One(Task::Classification)),
@@ -165,6 +168,7 @@ pub(super) fn read(form: &Form, samples: &[Labelled], limits: &Limits) -> Result
         Form::Labels => labels::read(samples, limits),
         Form::Columns(columns) => columns::read(columns, samples, limits),
         Form::Tags => tags::read(samples, limits),
+        Form::Together => Ok((Targets::Values(vec![TOGETHER.into()]), vec![Target::Value(1.0); samples.len()])),
     }
 }
 
@@ -179,6 +183,7 @@ pub(super) fn text(form: &Form, field: &serde_json::Value) -> std::result::Resul
         Form::Labels => labels::text(field).ok_or(labels::WANTED),
         Form::Columns(_) => labels::text(field).or_else(|| values::text(field)).ok_or("a string, a number or a list"),
         Form::Tags => tags::text(field).ok_or(tags::WANTED),
+        Form::Together => Ok(String::new()),
     }
 }
 
@@ -226,9 +231,14 @@ impl Targets {
         }
     }
 
+    /// Whether nothing is said but that the two texts of each item belong together.
+    pub fn are_partners(&self) -> bool {
+        matches!(self, Targets::Values(names) if names.len() == 1 && names[0] == TOGETHER)
+    }
+
     /// How numbers spread, where there is one an item; `None` of anything else.
     pub fn spread<'a>(&self, targets: impl Iterator<Item = &'a Target>) -> Option<ValueSpread> {
-        let single = matches!(self, Targets::Values(names) if names.len() == 1);
+        let single = matches!(self, Targets::Values(names) if names.len() == 1) && !self.are_partners();
         single.then(|| ValueSpread::of(&targets.filter_map(Target::value).map(f64::from).collect::<Vec<_>>()))
     }
 }

@@ -196,7 +196,10 @@ pub trait Tally {
 pub fn of_targets(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Box<dyn Task>> {
     let task: Box<dyn Task> = match (recipe.check_task(targets.task())?, targets) {
         (Name::Ordinal, Targets::Classes(classes)) => Box::new(ordinal::Ordinal::of_classes(classes)?),
-        (Name::Similarity, _) => Box::new(similarity::Similarity::new(&partition.train, recipe)),
+        (Name::Similarity, _) => {
+            let task = similarity::Similarity::new(&partition.train, recipe);
+            Box::new(if targets.are_partners() { task.of_partners(recipe) } else { task })
+        }
         (_, Targets::Heads(heads)) => Box::new(heads::Heads::new(heads, partition)?),
         _ => alone(targets, partition, recipe)?,
     };
