@@ -257,3 +257,43 @@ fn a_sequence_classifier_stays_one() {
     assert!(card.contains("AutoModelForSequenceClassification") && card.contains("texts") && !card.contains("photo.jpg"), "{card}");
     assert!(texts.opened(&report).predict(b"good film", 1).is_ok());
 }
+
+#[test]
+fn a_prompt_of_the_config_stands_before_what_is_predicted() {
+    let texts = Texts::of_two_classes(&[("train", 16), ("val", 4)]);
+    let config = json!({
+        "architecture": ARCHITECTURE, "num_classes": 0,
+        "sentence_transformers": {"pooling": "mean", "prompts": {"bad": "bad poor ", "none": ""}}
+    });
+    let bench = Bench { config: ModelConfig::read(&config.to_string()).unwrap(), ..texts.bench };
+    let texts = Texts { bench, ..texts };
+    let report = texts.fit(&quick(Strategy::Head), "prompted").unwrap();
+    let model = texts.opened(&report);
+    let plain = |text: &str| model.predict(text.as_bytes(), 2).unwrap();
+    let with = |name: &str| model.predict_prompted(&["good film"], 2, model.prompt_of(name).unwrap()).unwrap().remove(0).unwrap();
+    assert_eq!(with("bad").answer, plain("bad poor good film").answer);
+    assert_eq!(with("none").answer, plain("good film").answer);
+    assert_ne!(with("bad").answer, with("none").answer);
+}
+
+#[test]
+fn pairs_without_a_score_belong_together() {
+    let texts = Texts::new(ARCHITECTURE, |data| {
+        let mut random = ChaCha8Rng::seed_from_u64(8);
+        for (split, count) in [("train", 48), ("val", 16)] {
+            let mut table = "anchor\tpositive\n".to_owned();
+            for n in 0..count {
+                let word = ["good", "bad", "fine", "poor"][n % 4];
+                table += &format!("{word} {} {n}\t{word} {} {n}\n", filling(2, &mut random), filling(3, &mut random));
+            }
+            std::fs::write(data.join(format!("{split}.tsv")), table).unwrap();
+        }
+    });
+    assert!(texts.bench.dataset.warnings.iter().any(|warning| warning.contains("are pairs without a score")));
+    let report = texts.fit(&Recipe { epochs: 6, ..quick(Strategy::Full) }, "partners").unwrap();
+    assert_eq!(report.outcome.task(), Task::Similarity);
+    let losses: Vec<f64> = report.epochs.iter().map(|epoch| epoch.train_loss).collect();
+    assert!(losses.iter().all(|loss| loss.is_finite()) && losses[5] < losses[0] + 0.05, "{losses:?}");
+    let refused = texts.fit(&Recipe { loss: Some(Loss::Cosine), ..quick(Strategy::Full) }, "cosine").unwrap_err().to_string();
+    assert!(refused.contains("set loss to ranking"), "{refused}");
+}
