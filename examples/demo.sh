@@ -174,7 +174,7 @@ CARD
 run hub publish "$work/sms" library/sms-spam --dataset --message "1,600 messages"
 
 step "Fine-tune MiniLM on them: the best head on its features, and its upper layers where that pays"
-recipe=(--base library/minilm --dataset library/sms-spam --name library/spam-minilm --set epochs=2 --watch)
+recipe=(--base library/minilm --dataset library/sms-spam --name library/spam-minilm --epochs 2 --watch)
 show hub finetune "${recipe[@]}"
 hub finetune "${recipe[@]}"
 curl -fsS "$address/api/v1/models/library/spam-minilm/versions/main/files/metrics.json" -o "$work/spam.json"

@@ -12,7 +12,7 @@ use super::predict::Predictor;
 use super::progress::ProgressReporter;
 use super::tasks::Tagger;
 use crate::data::modality::{ViewMaker, Views};
-use crate::data::text::{decode_text, words, words_item};
+use crate::data::text::{decode_text, word_ranges, words_item};
 use crate::data::{self, Dataset, Sample, Tags, Target};
 use crate::domain::config::ModelConfig;
 use crate::domain::prediction::{Answer, Answered, Entity};
@@ -132,7 +132,7 @@ type Readable<'t> = std::result::Result<(&'t str, Reading), data::Error>;
 
 /// A text is read piece by piece, as many words in each as the network takes, so that none of it is lost.
 fn read(maker: &mut dyn ViewMaker, text: &str) -> std::result::Result<Reading, data::Refusal> {
-    let words = words(text);
+    let words = word_ranges(text);
     let (mut pieces, mut from) = (Vec::new(), 0);
     while from < words.len() {
         let item = words_item(words[from..].iter().map(|word| &text[word.clone()]));

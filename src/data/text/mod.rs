@@ -12,7 +12,7 @@ mod words;
 
 use std::sync::Arc;
 
-pub use cut::{item as words_item, of_item as words_of_item, words};
+pub use cut::{item as words_item, words as word_ranges};
 pub(super) use decode::MOST_BYTES;
 pub use decode::text as decode_text;
 pub use views::{TextViews, of_pair, pair};
