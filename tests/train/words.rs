@@ -71,6 +71,32 @@ fn every_strategy_finds_entities_and_says_where() {
 }
 
 #[test]
+fn a_head_that_learns_by_descent_learns_from_kept_words() {
+    let texts = tagged();
+    let recipe = Recipe { head_solver: HeadSolver::Sgd, epochs: 12, ..quick(Strategy::Head) };
+    let store = FeatureStore::new(texts.bench.folder.path().join("store"), 1 << 30);
+    let once = texts.run(&recipe, "once", Keep::Store(&store), &mut |_| Control::Continue).unwrap();
+    let again = texts.run(&recipe, "again", Keep::Store(&store), &mut |_| Control::Continue).unwrap();
+    assert_eq!((once.frozen, again.frozen), (Frozen::Once, Frozen::Reused));
+    assert_eq!(once.digest, again.digest);
+    let (f1, losses) = (once.outcome.validation.get("entity_f1"), once.epochs.iter().map(|epoch| epoch.train_loss).collect::<Vec<_>>());
+    assert!(f1 >= 0.5 && losses[11] < losses[0], "{f1} {losses:?}");
+}
+
+#[test]
+fn a_killed_run_on_words_ends_with_the_same_weights() {
+    let texts = tagged();
+    for strategy in [Strategy::Full, Strategy::LpFt] {
+        let recipe = quick(strategy);
+        let whole = texts.fit(&recipe, &format!("{strategy} whole")).unwrap();
+        let name = format!("{strategy} cut");
+        let cut = texts.run(&recipe, &name, Keep::Scratch, &mut stop_after_epoch(2));
+        assert!(matches!(cut, Err(Error::Cancelled)), "{strategy}");
+        assert_eq!(texts.fit(&recipe, &name).unwrap().digest, whole.digest, "{strategy}");
+    }
+}
+
+#[test]
 fn a_result_is_a_token_classifier_of_transformers_and_measures_again() {
     let texts = tagged();
     let report = texts.fit(&Recipe { epochs: 10, ..quick(Strategy::Full) }, "full").unwrap();

@@ -1,5 +1,7 @@
 //! What a run is held against on the same items: always the same answer, and the best head on the base's features.
 
+use std::collections::HashMap;
+
 use super::answers::Answers;
 use crate::data::{Sample, Target};
 use crate::domain::evaluation::Evaluation;
@@ -38,7 +40,8 @@ fn baseline(run: &Run, validation: &Evaluation, answers: &Answers) -> Option<Ver
 /// Against the probe, where it was found and is not all that the run is.
 fn probe(run: &Run, validation: &Evaluation, answers: &Answers) -> Option<Verdict> {
     let (kept, evaluation) = run.probe_answers()?;
-    let rows: std::collections::HashMap<u32, &[f32]> = kept.rows(run.task.outputs()).collect();
+    let counts: HashMap<u32, usize> = run.partition.val.iter().map(|sample| (sample.id, run.task.rows(&sample.target))).collect();
+    let rows: HashMap<u32, &[f32]> = kept.rows(run.task.outputs(), |id| counts.get(&id).copied().unwrap_or(1)).collect();
     let mut pair = Pair { targets: Vec::new(), own: Vec::new(), other: Vec::new() };
     for (sample, own) in answers.iter() {
         if let Some(other) = rows.get(&sample.id) {

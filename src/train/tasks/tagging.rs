@@ -18,6 +18,7 @@ use crate::domain::task::Task as Name;
 use crate::nn::loss;
 use crate::train::error::Result;
 use crate::train::measures;
+use crate::train::probe::{Part, Wanted};
 
 /// What tags say, in the order of the outputs.
 #[derive(Debug, Clone)]
@@ -111,6 +112,11 @@ impl Task for Tagging {
 
     fn baseline(&self, _partition: &Partition) -> f64 {
         0.0
+    }
+
+    fn convex(&self, targets: &[Target], _recipe: &Recipe) -> Option<Vec<Part>> {
+        let labels = targets.iter().flat_map(|target| target.tags()).map(|tag| Some(*tag)).collect();
+        Some(vec![Part { outputs: self.outputs(), wanted: Wanted::Class { labels, smoothing: 0.0 } }])
     }
 
     /// Every word outside.
