@@ -21,8 +21,11 @@ use crate::nn::Mode;
 /// Items between two words of progress, and those of a thread.
 const CHUNK: usize = 4_096;
 const PART: usize = 128;
-/// Pieces of texts that are worked on at once.
+/// Pieces of texts that are worked on at once, and words that are looked at for one.
 const PIECES: usize = 32;
+const WINDOW: usize = 1_024;
+/// Words of a text that are answered about.
+const MOST_WORDS: usize = 20_000;
 
 const NO_VECTOR: &str =
     "this model says something about each word, and has no vector of a whole text; embed with the model it was made from";
@@ -133,19 +136,32 @@ type Readable<'t> = std::result::Result<(&'t str, Reading), data::Error>;
 /// A text is read piece by piece, as many words in each as the network takes, so that none of it is lost.
 fn read(maker: &mut dyn ViewMaker, text: &str) -> std::result::Result<Reading, data::Refusal> {
     let words = word_ranges(text);
-    let (mut pieces, mut from) = (Vec::new(), 0);
+    if words.len() > MOST_WORDS {
+        return Err(data::Refusal(format!(
+            "the text has {} words, more than the {MOST_WORDS} that are read; cut it into parts",
+            words.len()
+        )));
+    }
+    let (mut pieces, mut from, mut nothing) = (Vec::new(), 0, None);
     while from < words.len() {
-        let item = words_item(words[from..].iter().map(|word| &text[word.clone()]));
-        let seen = match maker.seen_words(item.as_bytes()) {
-            Some(Ok(seen)) => seen,
-            // A rest of signs that no token stands for.
-            Some(Err(_)) if from > 0 => break,
-            Some(Err(refusal)) => return Err(refusal),
+        let window = from..words.len().min(from + WINDOW);
+        let item = words_item(words[window.clone()].iter().map(|word| &text[word.clone()]));
+        match maker.seen_words(item.as_bytes()) {
+            Some(Ok(seen)) => {
+                let read = seen.iter().rposition(|seen| *seen).map_or(seen.len(), |last| last + 1);
+                pieces.push((from..from + read, seen[..read].to_vec()));
+                from += read.max(1);
+            }
+            // Signs that no token stands for.
+            Some(Err(refusal)) => {
+                nothing = Some(refusal);
+                from = window.end;
+            }
             None => break,
-        };
-        let read = seen.iter().rposition(|seen| *seen).map_or(seen.len(), |last| last + 1);
-        pieces.push((from..from + read, seen[..read].to_vec()));
-        from += read;
+        }
+    }
+    if let (true, Some(refusal)) = (pieces.is_empty(), nothing) {
+        return Err(refusal);
     }
     Ok(Reading { words, pieces })
 }
