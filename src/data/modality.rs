@@ -144,7 +144,8 @@ pub const WORD: u32 = 1 << 31;
 pub enum Input {
     /// `(B, height, width, 3)`, normalised.
     Pixels { values: Vec<f32>, height: usize, width: usize },
-    /// Of each text its tokens, id and type (with [`WORD`] in it where words are answered about), and how many there were before the end was cut off.
+    /// Of each text its tokens, id and type (with [`WORD`] in it where words are answered about), and how many there were before the end
+    /// was cut off.
     Tokens { rows: Vec<Vec<[u32; 2]>>, of: Vec<usize> },
 }
 

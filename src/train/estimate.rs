@@ -83,6 +83,11 @@ fn tokens(config: &ModelConfig, architecture: &Architecture, volume: &Volume) ->
     volume.characters.map_or((longest, longest), |(mean, most)| (cut(mean, CHARACTERS), cut(most, FEWEST_CHARACTERS)))
 }
 
+/// Vectors of an item of so many tokens: where words are answered about, each has one, and no text has more words than tokens.
+fn rows_of(recipe: &Recipe, tokens: usize) -> f64 {
+    if recipe.task.is_some_and(|task| task.is_of_words()) { tokens as f64 } else { 1.0 }
+}
+
 /// Of images: the side that is trained at.
 fn side(recipe: &Recipe, config: &ModelConfig, architecture: &Architecture) -> Result<usize> {
     let preprocessing = config.preprocessing();
@@ -115,8 +120,7 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     let images = samples as f64;
     let batch = even_batches(samples as usize, recipe.batch_size) as f64;
     let views = f64::from(recipe.augment.views) + 1.0;
-    // Where words are answered about, each has a vector: no text has more than it has tokens.
-    let rows = if recipe.task.is_some_and(|task| task.is_of_words()) { usual as f64 } else { 1.0 };
+    let rows = rows_of(recipe, usual);
     let head_size = (architecture.num_features as u64 * classes) as f64;
     let (mut steps, mut passes, mut multiply_adds, mut numbers) = (0.0, 0.0, 0.0, 0.0);
     let compares = recipe.compare_probe && !plan.probe && !head && !recipe.is_from_scratch();

@@ -1,5 +1,6 @@
 //! Answers as CSV: a line an item. Of classes `label` and `probability` of the likeliest, then `label_2`, `probability_2` and so on;
-//! of numbers a column each; of entities a JSON list of them in `entities`; of features `f0`, `f1` ...; of models that can tell, `known` and `unknown_score`; what kept an item from an answer stands in `error`.
+//! of numbers a column each; of entities a JSON list of them in `entities`; of features `f0`, `f1` ...; of models that can tell, `known`
+//! and `unknown_score`; what kept an item from an answer stands in `error`.
 
 use std::io::{self, Write};
 

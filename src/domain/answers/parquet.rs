@@ -1,5 +1,6 @@
 //! Answers as a Parquet file: `name` and `error`, and of classes `label`, `probability` of the likeliest with the lists `labels`,
-//! `probabilities` of all that were asked for; of numbers a column each; of entities their JSON list `entities`; of features the list `features`.
+//! `probabilities` of all that were asked for; of numbers a column each; of entities their JSON list `entities`; of features the list
+//! `features`.
 
 use std::io::{self, Write};
 use std::sync::Arc;

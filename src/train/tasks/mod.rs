@@ -79,7 +79,8 @@ pub trait Task: Send + Sync {
     }
 
     /// What a linear head's outputs are to be for these targets, as losses that are convex in it ([`super::probe`]): its optimum on
-    /// features that do not change is then found exactly. Of as many rows for each target as [`Self::rows`] says. `None` where the task has no such losses: its head learns by descent.
+    /// features that do not change is then found exactly. Of as many rows for each target as [`Self::rows`] says. `None` where the task
+    /// has no such losses: its head learns by descent.
     fn convex(&self, _targets: &[Target], _recipe: &Recipe) -> Option<Vec<Part>> {
         None
     }
