@@ -72,10 +72,12 @@ fn divide(text: &str, run: Range<usize>, found: &mut Vec<Range<usize>>) {
     found.extend(behind.into_iter().rev());
 }
 
-/// Whether the point at its end belongs to a word: that of an initial, or of what has others.
+/// Whether the point at its end belongs to a word: that of an initial, or of letters with points between.
 fn is_shortened(word: &str) -> bool {
     let before = word.trim_end_matches('.');
-    before.len() + 1 == word.len() && (before.contains('.') || before.chars().count() == 1 && before.chars().all(char::is_uppercase))
+    let is_short = |part: &str| (1..=2).contains(&part.chars().count()) && part.chars().all(char::is_alphabetic);
+    let initial = before.chars().count() == 1 && before.chars().all(char::is_uppercase);
+    before.len() + 1 == word.len() && (initial || before.contains('.') && before.split('.').all(is_short))
 }
 
 #[cfg(test)]
@@ -85,8 +87,8 @@ mod tests {
     #[test]
     fn signs_are_words_of_their_own() {
         let cut = |text: &str| words(text).into_iter().map(|range| text[range].to_owned()).collect::<Vec<_>>().join("|");
-        assert_eq!(cut("Anna's dog met J. Smith (U.N.)."), "Anna|'s|dog|met|J.|Smith|(|U.N|.|)|.");
-        assert_eq!(cut("the U.N. said: \"No!\""), "the|U.N.|said|:|\"|No|!|\"");
+        assert_eq!(cut("Anna's dog met J. Smith (U.N.)."), "Anna|'s|dog|met|J.|Smith|(|U.N.|)|.");
+        assert_eq!(cut("the U.N. said: \"No!\" at 3.5."), "the|U.N.|said|:|\"|No|!|\"|at|3.5|.");
         assert_eq!(cut("  Zürich,\u{a0}Genève… "), "Zürich|,|Genève|…");
         assert_eq!(cut("... 3.5 a-b"), ".|.|.|3.5|a-b");
         assert_eq!(cut(" \n"), "");
