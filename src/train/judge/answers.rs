@@ -34,7 +34,7 @@ impl Answers {
     /// The items with their outputs.
     pub fn iter(&self) -> impl Iterator<Item = (&Sample, &[f32])> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        self.samples.iter().zip(starts.zip(&self.ends).map(|(start, end)| &self.outputs[start..*end]))
+        self.samples.iter().zip(starts.zip(&self.ends).map(move |(start, end)| &self.outputs[start..*end]))
     }
 
     /// The features of width `width`.
