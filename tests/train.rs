@@ -36,6 +36,8 @@ mod strategies;
 mod texts;
 #[path = "train/views.rs"]
 mod views;
+#[path = "train/words.rs"]
+mod words;
 
 const CLASSES: [&str; 3] = ["disc", "horizontal", "vertical"];
 const SIDE: u32 = 32;

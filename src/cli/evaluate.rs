@@ -9,6 +9,7 @@ use super::output::{CliError, Output, Result};
 use super::remote::{Remote, Target};
 use super::table::table;
 use super::watch;
+use super::words::How;
 use crate::client::Client;
 use crate::domain::measurement::Measurement;
 use crate::wire::evaluations::CreateEvaluation;
@@ -59,6 +60,9 @@ pub struct Neighbors {
     /// A model of word vectors, NAME[@REVISION], or its folder here
     #[arg(long, short, value_name = "NAME|FOLDER")]
     model: Option<String>,
+    /// With --model: pull it and work it out here
+    #[arg(long, requires = "model")]
+    local: bool,
     /// With --model: take it from the cache without asking the server
     #[arg(long, requires = "model")]
     offline: bool,
@@ -101,7 +105,10 @@ impl Evaluate {
 impl Neighbors {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         let (dataset, model, image) = match (&self.dataset, &self.model, self.asked.as_slice()) {
-            (_, Some(model), words) => return super::words::neighbors(remote, words, model, self.k, (self.offline, self.exact)).await,
+            (_, Some(model), words) => {
+                let how = How { local: self.local, offline: self.offline, exact: self.exact };
+                return super::words::neighbors(remote, words, model, self.k, how).await;
+            }
             (Some(dataset), None, [model, image]) => (dataset, model, PathBuf::from(image)),
             _ => return Err(CliError::usage("a model and an image are wanted", "write `hub neighbors MODEL --dataset NAME IMAGE`")),
         };

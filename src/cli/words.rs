@@ -1,4 +1,5 @@
-//! `hub analogy` and `hub similarity`, and `hub neighbors` of a word: what word vectors say, worked out here.
+//! `hub analogy` and `hub similarity`, and `hub neighbors` of a word: what word vectors say. The server is asked where it has the model;
+//! a folder here, files of questions, and `--local` are worked on here.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use super::pull::pull;
 use super::remote::{Remote, Target};
 use super::table::table;
 use crate::vectors::{Error, Found, LARGE_VOCABULARY, Neighbor, WordVectors};
+use crate::wire::words::{NearWord, WordAnalogy, WordNeighbors};
 
 /// Which model is asked.
 #[derive(Debug, Args)]
@@ -17,12 +19,42 @@ pub struct Model {
     /// NAME[@REVISION] of a model of word vectors, or its folder here
     #[arg(long, short, value_name = "NAME|FOLDER")]
     model: String,
+    /// Pull the model and work it out here
+    #[arg(long)]
+    local: bool,
     /// Take the model from the cache without asking the server
     #[arg(long)]
     offline: bool,
     /// Look at every word, also of a million or more, where else only the most promising lists of them are looked at
     #[arg(long)]
     exact: bool,
+}
+
+/// Where a question is answered, and how thoroughly.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    pub local: bool,
+    pub offline: bool,
+    pub exact: bool,
+}
+
+impl Model {
+    fn how(&self) -> How {
+        How { local: self.local, offline: self.offline, exact: self.exact }
+    }
+}
+
+impl How {
+    /// The model on the server, where that is asked: what is no folder here, unless the work is to be done here.
+    fn asked(self, model: &str, k: usize) -> Result<Option<Target>> {
+        if self.local || self.offline || Path::new(model).join("config.json").is_file() {
+            return Ok(None);
+        }
+        if k > MOST_WORDS {
+            return Err(CliError::usage(format!("-k: the server tells at most {MOST_WORDS} words"), "ask for fewer, or add --local"));
+        }
+        Target::parse(model, false).map(Some)
+    }
 }
 
 /// Find what is to one word as another is to a third
@@ -70,6 +102,9 @@ pub struct Similarity {
     #[command(flatten)]
     model: Model,
 }
+
+/// Words that the server tells at most.
+const MOST_WORDS: usize = 1_000;
 
 /// A model of word vectors, and what it is called.
 struct Opened {
@@ -119,50 +154,79 @@ pub fn failed(error: Error) -> CliError {
     }
 }
 
-fn rows(found: &[Neighbor]) -> Vec<Vec<String>> {
+fn rows(found: &[NearWord]) -> Vec<Vec<String>> {
     found.iter().map(|neighbor| vec![format!("{:.4}", neighbor.similarity), neighbor.word.clone()]).collect()
 }
 
-fn as_json(found: &[Neighbor]) -> serde_json::Value {
-    found.iter().map(|neighbor| json!({"word": neighbor.word, "similarity": neighbor.similarity})).collect()
+fn near(found: Vec<Neighbor>) -> Vec<NearWord> {
+    found.into_iter().map(|neighbor| NearWord { word: neighbor.word, similarity: neighbor.similarity }).collect()
 }
 
-fn words(found: &[Neighbor]) -> String {
+fn words(found: &[NearWord]) -> String {
     found.iter().map(|neighbor| neighbor.word.as_str()).collect::<Vec<_>>().join("\n")
 }
 
 /// `hub neighbors WORD... --model NAME`
-pub async fn neighbors(remote: &Remote, asked: &[String], model: &str, k: usize, (offline, exact): (bool, bool)) -> Result<Output> {
-    let opened = open(remote, model, offline, exact).await?;
+pub async fn neighbors(remote: &Remote, asked: &[String], model: &str, k: usize, how: How) -> Result<Output> {
+    let found = match how.asked(model, k)? {
+        Some(target) => {
+            let (client, mut found) = (remote.client()?, Vec::new());
+            for word in asked {
+                found.push(client.word_neighbors((&target.id, &target.revision), word, k, how.exact).await?);
+            }
+            found
+        }
+        None => neighbors_here(&open(remote, model, how.offline, how.exact).await?, asked, k)?,
+    };
     let (mut human, mut quiet, mut all) = (Vec::new(), Vec::new(), Vec::new());
-    for word in asked {
-        let (found, from) = opened.vectors.neighbors(word, k).map_err(failed)?;
-        let subwords = if let Found::Subwords(parts) = from { Some(parts) } else { None };
-        if let Some(parts) = subwords {
+    for one in &found {
+        let word = &one.word;
+        if let Some(parts) = one.subwords {
             remote.reporter.note(&format!("`{word}` is not in the vocabulary; its vector is the mean of {parts} n-grams"));
         }
         if asked.len() > 1 {
             human.push(format!("{word}:"));
         }
-        human.push(table(&["similarity", "word"], &rows(&found)));
-        quiet.push(words(&found));
-        all.push(json!({"word": word, "subwords": subwords, "neighbors": as_json(&found)}));
+        human.push(table(&["similarity", "word"], &rows(&one.neighbors)));
+        quiet.push(words(&one.neighbors));
+        all.push(json!({"word": word, "subwords": one.subwords, "neighbors": one.neighbors}));
     }
-    Ok(Output::new(human.join("\n"), json!({"model": opened.name, "words": all, "exact": !opened.vectors.has_lists()}), quiet.join("\n")))
+    let (name, exact) = found.first().map_or(("", how.exact), |one| (one.model.as_str(), one.exact));
+    Ok(Output::new(human.join("\n"), json!({"model": name, "words": all, "exact": exact}), quiet.join("\n")))
+}
+
+fn neighbors_here(opened: &Opened, asked: &[String], k: usize) -> Result<Vec<WordNeighbors>> {
+    let of = |word: &String| -> Result<WordNeighbors> {
+        let (found, from) = opened.vectors.neighbors(word, k).map_err(failed)?;
+        let subwords = if let Found::Subwords(parts) = from { Some(parts) } else { None };
+        let (model, exact) = (opened.name.clone(), !opened.vectors.has_lists());
+        Ok(WordNeighbors { model, word: word.clone(), subwords, neighbors: near(found), exact })
+    };
+    asked.iter().map(of).collect()
 }
 
 impl Analogy {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
-        let opened = open(remote, &self.model.model, self.model.offline, self.model.exact).await?;
+        let how = self.model.how();
         if let Some(path) = &self.questions {
-            return self.answered(remote, &opened, path);
+            return self.answered(remote, &open(remote, &self.model.model, how.offline, how.exact).await?, path);
         }
         let (Some(a), Some(b), Some(c)) = (&self.a, &self.b, &self.c) else {
             return Err(CliError::usage("three words are wanted", "write `hub analogy man king woman --model NAME`"));
         };
-        let found = opened.vectors.analogy([a, b, c], self.k).map_err(failed)?;
-        let json = json!({"model": opened.name, "analogy": [a, b, c], "answers": as_json(&found)});
-        Ok(Output::new(table(&["similarity", "word"], &rows(&found)), json, words(&found)))
+        let (model, answers) = match how.asked(&self.model.model, self.k)? {
+            Some(target) => {
+                let asked = remote.client()?.word_analogy((&target.id, &target.revision), [a, b, c], self.k, how.exact).await?;
+                let WordAnalogy { model, answers, .. } = asked;
+                (model, answers)
+            }
+            None => {
+                let opened = open(remote, &self.model.model, how.offline, how.exact).await?;
+                (opened.name, near(opened.vectors.analogy([a, b, c], self.k).map_err(failed)?))
+            }
+        };
+        let json = json!({"model": model, "analogy": [a, b, c], "answers": answers});
+        Ok(Output::new(table(&["similarity", "word"], &rows(&answers)), json, words(&answers)))
     }
 
     fn answered(&self, remote: &Remote, opened: &Opened, path: &Path) -> Result<Output> {
@@ -190,13 +254,25 @@ impl Analogy {
 
 impl Similarity {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
+        let how = self.model.how();
         // Nothing is looked for: lists would be of no use.
-        let opened = open(remote, &self.model.model, self.model.offline, true).await?;
+        let here = || open(remote, &self.model.model, how.offline, true);
         if let (Some(a), Some(b)) = (&self.a, &self.b) {
-            let similarity = opened.vectors.similarity(a, b).map_err(failed)?;
-            let json = json!({"model": opened.name, "words": [a, b], "similarity": similarity});
+            let (model, similarity) = match how.asked(&self.model.model, 1)? {
+                Some(target) => {
+                    let said = remote.client()?.word_similarity((&target.id, &target.revision), [a, b]).await?;
+                    (said.model, said.similarity)
+                }
+                None => {
+                    let opened = here().await?;
+                    let similarity = opened.vectors.similarity(a, b).map_err(failed)?;
+                    (opened.name, similarity)
+                }
+            };
+            let json = json!({"model": model, "words": [a, b], "similarity": similarity});
             return Ok(Output::new(format!("{similarity:.4}"), json, similarity.to_string()));
         }
+        let opened = here().await?;
         let (mut rows, mut all, mut quiet) = (Vec::new(), Vec::new(), Vec::new());
         for path in &self.pairs {
             let found = opened.vectors.agreement(path).map_err(failed)?;

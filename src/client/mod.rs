@@ -37,6 +37,7 @@ mod tensors;
 mod upload;
 mod users;
 mod webhooks;
+mod words;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

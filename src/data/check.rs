@@ -206,7 +206,7 @@ fn split_counts(dataset: &Dataset) -> Vec<SplitCount> {
 
 /// Of what is learned from.
 fn balance(report: &DatasetReport) -> Option<Balance> {
-    let split = report.splits.first().filter(|_| !report.task.about().good_only)?;
+    let split = report.splits.first().filter(|_| !report.task.about().good_only && !report.task.is_of_words())?;
     Balance::of(&split.name, &report.classes, &split.per_class)
 }
 

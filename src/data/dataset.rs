@@ -53,7 +53,7 @@ fn find(source: &Source, declared: &Declared, limits: &Limits) -> Result<(Listin
     let paths: Vec<&str> = listing.entries.iter().map(|entry| entry.path.as_str()).filter(|path| !leftovers::is_ignored(path)).collect();
     let modality: &'static dyn Modality = if declared.texts.is_empty() { modalities::of_files(paths.iter().copied()) } else { &Texts };
     let by_rows = modality.is_writing() && matches!(declared.layout, None | Some(DataLayout::Table));
-    let tables = if by_rows { records::find(&listing) } else { Vec::new() };
+    let tables = if by_rows { records::find(&listing, limits)? } else { Vec::new() };
     if !tables.is_empty() {
         match records::read(&listing, &tables, declared, limits) {
             // They may say something about texts that are files of their own.

@@ -57,4 +57,4 @@ pub use self::sample::Sample;
 pub use self::source::Source;
 pub use self::survey::{Survey, survey};
 pub use self::tables::is_table;
-pub use self::targets::{Target, Targets};
+pub use self::targets::{Tags, Target, Targets};

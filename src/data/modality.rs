@@ -136,12 +136,16 @@ pub struct Picture {
     pub height: u32,
 }
 
+/// Marks the type of a token with which a word begins that is to be answered about.
+pub const WORD: u32 = 1 << 31;
+
 /// The views of a batch, ready for a backbone of their modality.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// `(B, height, width, 3)`, normalised.
     Pixels { values: Vec<f32>, height: usize, width: usize },
-    /// Of each text its tokens, id and type, and how many there were before the end was cut off.
+    /// Of each text its tokens, id and type (with [`WORD`] in it where words are answered about), and how many there were before the end
+    /// was cut off.
     Tokens { rows: Vec<Vec<[u32; 2]>>, of: Vec<usize> },
 }
 
@@ -159,6 +163,14 @@ impl Input {
         match self {
             Input::Pixels { .. } => None,
             Input::Tokens { rows, .. } => Some(rows.iter().map(Vec::len).collect()),
+        }
+    }
+
+    /// Words of each view that are answered about.
+    pub fn words(&self) -> Vec<usize> {
+        match self {
+            Input::Pixels { .. } => Vec::new(),
+            Input::Tokens { rows, .. } => rows.iter().map(|row| row.iter().filter(|token| token[1] & WORD != 0).count()).collect(),
         }
     }
 
@@ -196,6 +208,11 @@ pub trait Views: Debug + Send + Sync {
         true
     }
 
+    /// Whether each word of an item is answered about, instead of the item.
+    fn of_words(&self) -> bool {
+        false
+    }
+
     /// A maker with buffers of its own, for one thread.
     fn maker(&self) -> Result<Box<dyn ViewMaker>>;
 }
@@ -207,6 +224,11 @@ pub trait ViewMaker: Send {
 
     /// A batch of one view that shows nothing, to learn what shapes a network makes of it.
     fn blank(&self) -> Input;
+
+    /// Of each word of an item whether the network sees it, where words are answered about; `None` where they are not.
+    fn seen_words(&mut self, _item: &[u8]) -> Option<std::result::Result<Vec<bool>, Refusal>> {
+        None
+    }
 
     /// Adds a view of an encoded item to the batch. An item that cannot be read adds nothing and says why.
     fn add(&mut self, item: &[u8], limits: &Limits, view: View<'_>, batch: &mut Input) -> Result<std::result::Result<(), Refusal>>;

@@ -217,10 +217,34 @@ impl ModelConfig {
         Numbers::of_name(&self.architecture).is_some()
     }
 
+    /// Whether it is that of a text encoder with a classifier of each word.
+    pub fn tags_words(&self) -> bool {
+        Numbers::of_name(&self.architecture).is_some_and(|numbers| numbers.tags)
+    }
+
+    /// A text encoder's config with a classifier of each word in the place of any other head; `None` of other networks.
+    pub fn tagging(&self) -> Option<ModelConfig> {
+        let numbers = Numbers::of_name(&self.architecture)?.tagging();
+        let mut config = ModelConfig { architecture: numbers.name(), ..self.clone() };
+        if let Some(class) = numbers.token_class() {
+            config.extra.insert("architectures".into(), vec![class].into());
+        }
+        Some(config)
+    }
+
+    /// A text encoder's config without a classifier of each word.
+    pub fn untagged(&self) -> Option<ModelConfig> {
+        let numbers = Numbers { tags: false, ..Numbers::of_name(&self.architecture)? };
+        let mut config = ModelConfig { architecture: numbers.name(), ..self.clone() };
+        config.extra.shift_remove("architectures");
+        Some(config)
+    }
+
     /// The library whose form it has.
     pub fn library(&self) -> &'static str {
         match (self.is_encoder(), &self.sentence) {
             (false, _) => "timm",
+            (true, _) if self.tags_words() => "transformers",
             (true, None) => "transformers",
             (true, Some(_)) => "sentence-transformers",
         }
@@ -231,7 +255,7 @@ impl ModelConfig {
     pub fn loads_with_head(&self) -> Option<&'static str> {
         match Numbers::of_name(&self.architecture) {
             None => Some("timm"),
-            Some(numbers) => numbers.classifies.then_some("transformers"),
+            Some(numbers) => (numbers.classifies || numbers.tags).then_some("transformers"),
         }
     }
 
@@ -319,7 +343,7 @@ fn of_encoder(config: &mut Map<String, Value>) {
     let Some(numbers) = Numbers::of_config(config) else { return };
     config.insert("architecture".into(), numbers.name().into());
     config.entry("num_features").or_insert(numbers.width.into());
-    let classes = config.get("id2label").and_then(Value::as_object).filter(|_| numbers.classifies);
+    let classes = config.get("id2label").and_then(Value::as_object).filter(|_| numbers.classifies || numbers.tags);
     match classes.map(|classes| (classes.len(), Value::from(classes.clone()))) {
         Some((count, names)) => {
             config.entry("num_classes").or_insert(count.into());

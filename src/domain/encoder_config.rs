@@ -3,6 +3,18 @@
 
 use serde_json::{Map, Value};
 
+/// What transformers' names of classes end in that classify each word, and what they begin with, by `model_type`.
+const TOKEN_CLASS: &str = "ForTokenClassification";
+const CLASSES: [(&str, &str); 7] = [
+    ("bert", "Bert"),
+    ("roberta", "Roberta"),
+    ("xlm-roberta", "XLMRoberta"),
+    ("camembert", "Camembert"),
+    ("distilbert", "DistilBert"),
+    ("mpnet", "MPNet"),
+    ("modernbert", "ModernBert"),
+];
+
 /// The sizes of a member of a family, as they stand in its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Numbers {
@@ -21,6 +33,8 @@ pub struct Numbers {
     pub classifies: bool,
     /// Whether that one takes the mean of all tokens instead of the first.
     pub classifies_mean: bool,
+    /// Whether a classifier of each word is trained upon it, which stands on the tokens themselves.
+    pub tags: bool,
 }
 
 impl Numbers {
@@ -41,6 +55,7 @@ impl Numbers {
             eps: ["layer_norm_eps", "norm_eps"].iter().find_map(|key| config.get(*key)?.as_f64()).and_then(exponent),
             classifies,
             classifies_mean: classifies && config.get("classifier_pooling").is_some_and(|how| how == "mean"),
+            tags: class.ends_with(TOKEN_CLASS),
         })
     }
 
@@ -56,6 +71,7 @@ impl Numbers {
         also('t', self.types);
         also('e', self.eps.map(|eps| eps as usize));
         also('c', self.classifies.then_some(if self.classifies_mean { 2 } else { 1 }));
+        also('k', self.tags.then_some(1));
         name
     }
 
@@ -87,8 +103,20 @@ impl Numbers {
             eps: at('e').map(|eps| eps as u32),
             classifies: at('c').is_some(),
             classifies_mean: at('c') == Some(2),
+            tags: at('k').is_some(),
         })
         .filter(|numbers| numbers.name() == name)
+    }
+
+    /// The same with a classifier of each word upon it.
+    pub fn tagging(self) -> Numbers {
+        Numbers { classifies: false, classifies_mean: false, tags: true, ..self }
+    }
+
+    /// transformers' class of such a network with a classifier of each word.
+    pub fn token_class(&self) -> Option<String> {
+        let (_, stem) = CLASSES.into_iter().find(|(model_type, _)| *model_type == self.model_type)?;
+        Some(format!("{stem}{TOKEN_CLASS}"))
     }
 
     /// Whether a network can have such sizes, and a machine hold it.
@@ -147,6 +175,10 @@ mod tests {
         }));
         assert_eq!(distilled.unwrap().name(), "distilbert_l6_d768_h12_f3072_v30522_p512_c1");
         assert_eq!(of(json!({"model_type": "resnet", "hidden_size": 3})), None);
+        let tagging = minilm.tagging();
+        assert_eq!(tagging.name(), "bert_l6_d384_h12_f1536_v30522_p512_t2_e12_k1");
+        assert_eq!(Numbers::of_name(&tagging.name()), Some(tagging.clone()));
+        assert_eq!(tagging.token_class().as_deref(), Some("BertForTokenClassification"));
     }
 
     #[test]

@@ -16,6 +16,22 @@ pub enum Answer {
     Heads(Vec<Head>),
     /// How unlike the good items it is.
     Anomaly(Anomaly),
+    /// What is named in a text, in its order; perhaps nothing.
+    Entities(Vec<Entity>),
+}
+
+/// A stretch of a text that names something.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entity {
+    /// As it stands there.
+    pub text: String,
+    /// Its type, such as `PER`.
+    pub label: String,
+    /// Its first character and the one behind its last, counted in characters from 0.
+    pub start: usize,
+    pub end: usize,
+    /// The mean probability of its words' tags.
+    pub score: f32,
 }
 
 /// A distance from good items, and whether it is too far.
@@ -120,6 +136,16 @@ impl Answer {
     /// Whether the item is an anomaly; `None` where the answer is another.
     pub fn anomaly(&self) -> Option<Anomaly> {
         if let Answer::Anomaly(anomaly) = self { Some(*anomaly) } else { None }
+    }
+
+    /// What is named in a text; `None` where the answer is another.
+    pub fn entities(&self) -> Option<&[Entity]> {
+        if let Answer::Entities(entities) = self { Some(entities) } else { None }
+    }
+
+    /// The same as a JSON list.
+    pub fn listed(&self) -> Option<String> {
+        serde_json::to_string(self.entities()?).ok()
     }
 
     /// The answers of several heads; none where there is one.

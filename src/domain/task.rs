@@ -29,6 +29,8 @@ pub enum Task {
     Anomaly,
     /// How alike the two texts of an item are, by the cosine of their features.
     Similarity,
+    /// A tag for each word of a text, of which names and other entities are made.
+    TokenClassification,
 }
 super::user::words!(
     Task,
@@ -39,7 +41,8 @@ super::user::words!(
     Ordinal = "ordinal",
     MultiTask = "multi-task",
     Anomaly = "anomaly",
-    Similarity = "similarity"
+    Similarity = "similarity",
+    TokenClassification = "token-classification"
 );
 
 /// What is minimised.
@@ -141,7 +144,7 @@ pub struct About {
 }
 
 impl Task {
-    pub const ALL: [Task; 8] = [
+    pub const ALL: [Task; 9] = [
         Task::Classification,
         Task::Regression,
         Task::MultiLabel,
@@ -150,6 +153,7 @@ impl Task {
         Task::MultiTask,
         Task::Anomaly,
         Task::Similarity,
+        Task::TokenClassification,
     ];
 
     pub const fn about(self) -> &'static About {
@@ -162,6 +166,7 @@ impl Task {
             Task::MultiTask => &about::MULTI_TASK,
             Task::Anomaly => &about::ANOMALY,
             Task::Similarity => &about::SIMILARITY,
+            Task::TokenClassification => &about::TOKEN_CLASSIFICATION,
         }
     }
 
@@ -190,6 +195,11 @@ impl Task {
         if self == Task::Regression { Task::Similarity } else { self }
     }
 
+    /// Whether something is said about each word of an item, instead of about the item.
+    pub const fn is_of_words(self) -> bool {
+        matches!(self, Task::TokenClassification)
+    }
+
     /// Its place among [`Self::measures`].
     pub fn measure(self, key: &str) -> Option<usize> {
         self.measures().iter().position(|measure| measure.key == key)
@@ -200,14 +210,16 @@ impl Task {
         match self {
             // Of texts alone, and called so.
             Task::Similarity => format!("sentence-{}", self.about().suffix),
+            Task::TokenClassification => format!("token-{}", self.about().suffix),
             _ => format!("{modality}-{}", self.about().suffix),
         }
     }
 
     /// The task whose [`Self::pipeline_tag`] this is, of any modality.
     pub fn of_pipeline_tag(tag: &str) -> Option<Task> {
+        let of_texts = [Task::Similarity, Task::TokenClassification].into_iter().find(|task| task.pipeline_tag(Modality::default()) == tag);
         let ends = |task: &Task| tag.strip_suffix(task.about().suffix).is_some_and(|before| before.ends_with('-'));
-        Task::ALL.into_iter().find(ends)
+        of_texts.or_else(|| Task::ALL.into_iter().find(ends))
     }
 
     /// Whether a model of this [`Self::pipeline_tag`] answers with classes; the outputs of one that answers with numbers are
@@ -299,6 +311,8 @@ mod tests {
         assert_eq!((Task::of_pipeline_tag("image-feature-extraction"), Task::of_pipeline_tag("")), (None, None));
         assert_eq!(Task::of_pipeline_tag("image-anomaly-detection"), Some(Task::Anomaly));
         assert_eq!(Task::of_pipeline_tag("object-detection"), None);
+        assert_eq!(Task::of_pipeline_tag("token-classification"), Some(Task::TokenClassification));
+        assert_eq!(Task::of_pipeline_tag("text-classification"), Some(Task::Classification));
         assert_eq!(Measure::of_card("accuracy").map(|measure| measure.key), Some("top1"));
         assert_eq!(Measure::of_card("bleu"), None);
     }

@@ -9,10 +9,14 @@ use super::{Error, Result};
 pub enum Input {
     /// Images `(B, 3, height, width)` in f32, normalised as the weights want them.
     Pixels(Tensor),
-    /// Texts `(B, tokens, 2)` in u32: of each token its id and its type (0, or 1 in the second text of a pair); behind the end of
+    /// Texts `(B, tokens, 2)` in u32: of each token its id and its type (0, or 1 in the second text of a pair; with [`WORD`] in it where
+    /// words are answered about and one begins); behind the end of
     /// a text stands [`PADDING`], which is all the attention mask there is.
     Tokens(Tensor),
 }
+
+/// Marks the type of a token with which a word begins that is to be answered about.
+pub const WORD: u32 = 1 << 31;
 
 /// Behind the end of a sequence of token ids.
 pub const PADDING: u32 = u32::MAX;

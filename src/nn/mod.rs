@@ -31,5 +31,5 @@ pub use classifier::Classifier;
 pub use error::{Error, Result};
 pub use executors::LowRank;
 pub use heads::{Cosine, Distance, Head, Means};
-pub use input::{Input, PADDING};
+pub use input::{Input, PADDING, WORD};
 pub use weights::Weights;

@@ -61,7 +61,8 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     let (_, measured) = report.outcome.measured();
     text += &more::of(measured, report.modality.items());
     if !measured.per_class.is_empty() {
-        text += &classes(measured, report.modality.items());
+        let of_words = measured.task.is_of_words();
+        text += &classes(measured, if of_words { "entities" } else { report.modality.items() });
     }
     text += &paragraphs(&report.found);
     text += &changed(report);

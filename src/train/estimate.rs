@@ -83,6 +83,11 @@ fn tokens(config: &ModelConfig, architecture: &Architecture, volume: &Volume) ->
     volume.characters.map_or((longest, longest), |(mean, most)| (cut(mean, CHARACTERS), cut(most, FEWEST_CHARACTERS)))
 }
 
+/// Vectors of an item of so many tokens: where words are answered about, each has one, and no text has more words than tokens.
+fn rows_of(recipe: &Recipe, tokens: usize) -> f64 {
+    if recipe.task.is_some_and(|task| task.is_of_words()) { tokens as f64 } else { 1.0 }
+}
+
 /// Of images: the side that is trained at.
 fn side(recipe: &Recipe, config: &ModelConfig, architecture: &Architecture) -> Result<usize> {
     let preprocessing = config.preprocessing();
@@ -115,21 +120,22 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     let images = samples as f64;
     let batch = even_batches(samples as usize, recipe.batch_size) as f64;
     let views = f64::from(recipe.augment.views) + 1.0;
+    let rows = rows_of(recipe, usual);
     let head_size = (architecture.num_features as u64 * classes) as f64;
     let (mut steps, mut passes, mut multiply_adds, mut numbers) = (0.0, 0.0, 0.0, 0.0);
     let compares = recipe.compare_probe && !plan.probe && !head && !recipe.is_from_scratch();
     if plan.probe || compares {
         let views = if compares { 1.0 } else { views };
         passes += images * views;
-        multiply_adds += images * views * (forward + PROBE_PASSES * 2.0 * head_size);
-        numbers = (images * views * architecture.num_features as f64).min((1u64 << 28) as f64) + head_size * PROBE_HEADS;
+        multiply_adds += images * views * (forward + PROBE_PASSES * 2.0 * head_size * rows);
+        numbers = (images * views * rows * architecture.num_features as f64).min((1u64 << 28) as f64) + head_size * PROBE_HEADS;
     }
     for phase in &plan.phases {
         let epochs = f64::from(phase.epochs);
         steps += (images / batch).ceil() * epochs;
         // A backward pass is two products where a forward pass is one.
         let (sent, each) = match head {
-            true => (images * views, images * epochs * 3.0 * head_size + images * views * forward),
+            true => (images * views, images * epochs * 3.0 * head_size * rows + images * views * forward),
             false => (images * epochs, images * epochs * (forward + 2.0 * learned(phase.frozen) + 3.0 * head_size)),
         };
         passes += sent;
@@ -142,7 +148,7 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     // Of texts every token is kept, where stages are frozen below others that learn.
     let ragged = if item.len() == 1 && lowest > 0 && !head { images * (usual * architecture.num_features) as f64 * 4.0 } else { 0.0 };
     let features =
-        ragged + if plan.probe || head || compares { images * views * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };
+        ragged + if plan.probe || head || compares { images * views * rows * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };
     Ok(Estimate {
         steps: steps as u64,
         backbone_passes: passes as u64,
@@ -313,6 +319,9 @@ mod tests {
         assert!(short.multiply_adds < unknown.multiply_adds / 10.0 && short.memory_bytes < unknown.memory_bytes);
         let kept = of(Some((90.0, 200.0)), &Recipe { frozen_stages: 1, ..recipe });
         assert!(kept.scratch_bytes > 3_200 * 32 * 64 * 4 && short.scratch_bytes < kept.scratch_bytes);
+        let head = |task| of(Some((90.0, 200.0)), &Recipe { strategy: Strategy::Head, task: Some(task), ..Recipe::usual(Modality::Text) });
+        let of_words = crate::domain::task::Task::ALL.into_iter().find(|task| task.is_of_words()).unwrap();
+        assert!(head(of_words).scratch_bytes > 30 * head(Default::default()).scratch_bytes, "a vector for each word");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::partition::Partition;
 use super::predict::Predictor;
 use super::progress::{Control, Event, ProgressReporter};
 use super::tasks;
-use crate::data::{Dataset, Sample, Split, Target, Targets};
+use crate::data::{Dataset, Sample, Split, Tags, Target, Targets};
 use crate::domain::config::ModelConfig;
 use crate::domain::dataset_report::Problem;
 use crate::domain::evaluation::{Evaluation, Held};
@@ -70,9 +70,10 @@ pub fn evaluate(
             format!("{}\t{}\t{}\n", sample.split, dataset.targets.word(&sample.target), hex::encode(Sha256::digest(item)))
         };
         lines.extend(samples.par_iter().zip(&items).map(line).collect::<Vec<_>>());
-        for ((sample, target), row) in samples.iter().zip(targets).zip(model.outputs_batch(&items)?) {
+        for (((sample, target), item), row) in samples.iter().zip(targets).zip(&items).zip(model.outputs_batch(&items)?) {
             match (row, target) {
                 (Ok(row), Some(target)) => {
+                    let target = &model.target_seen(item, target)?;
                     tally.add(&row, std::slice::from_ref(target));
                     if tally.samples() <= items::MOST_LINES as u64 {
                         predictions += &items::line(dataset, sample, &task.told(&row, target).unwrap_or_default(), &[]);
@@ -151,6 +152,7 @@ impl Words {
             Targets::Ranks(_) => Targets::Ranks(labels),
             Targets::Anomalies(_) => targets.clone(),
             Targets::Labels(_) => Targets::Labels(labels),
+            Targets::Tags(_) => Targets::Tags(labels),
             Targets::Values(names) if names.len() == outputs => targets.clone(),
             Targets::Heads(heads) if tasks::has_heads(config, heads) => targets.clone(),
             other => {
@@ -172,6 +174,7 @@ impl Words {
                 labels.sort_unstable();
                 Some(Target::Labels(labels.into()))
             }
+            Target::Tags(tags) => Some(Target::Tags(Tags::new(tags.each.iter().map(word).collect::<Option<Vec<u32>>>()?))),
             other => Some(other.clone()),
         }
     }

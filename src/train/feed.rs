@@ -15,7 +15,10 @@ use crate::data::batch::{self, Batch, Item, Loader, Options};
 use crate::data::modality::{self, Views};
 use crate::data::{Dataset, Sample, Target};
 use crate::domain::recipe::{Augment, Recipe, Sampling};
-use crate::nn::{Input, PADDING};
+use crate::nn::{self, Input, PADDING};
+
+/// Tokens are handed over with the marks they have.
+const _: () = assert!(modality::WORD == nn::WORD);
 
 /// Items per batch of the feature pass and of evaluation; part of the cache's key, because the last bits of a
 /// feature may depend on it.
@@ -169,8 +172,8 @@ impl Feed {
             Source::Frozen(cache, passed) => {
                 let (cache, passed) = (cache.clone(), *passed);
                 let chunks: Vec<Vec<Item>> = items.chunks(batch_size).map(<[Item]>::to_vec).collect();
-                let pooled = cache.format().is_pooled();
-                let steps = chunks.into_iter().map(move |items| cached(&cache, passed, &items));
+                let (pooled, words) = (cache.format().is_pooled(), self.options.views.of_words());
+                let steps = chunks.into_iter().map(move |items| cached(&cache, (passed, words), &items));
                 // Features are read in less time than it takes to hand them over; maps are read ahead, perhaps from the disk.
                 Ok(if pooled { Box::new(steps) } else { ahead(steps) })
             }
@@ -264,7 +267,8 @@ pub fn input(views: modality::Input) -> Result<Input> {
     }
 }
 
-fn cached(cache: &Features, passed: usize, items: &[Item]) -> Result<Step> {
+/// What so many stages made of items; with `words` it is a vector for each word, and all of them lie one behind the other.
+fn cached(cache: &Features, (passed, words): (usize, bool), items: &[Item]) -> Result<Step> {
     let format = cache.format();
     let (mut values, mut skipped) = (Vec::with_capacity(items.len() * format.width()), Vec::new());
     let (mut targets, mut ids, mut ends) = (Vec::new(), Vec::new(), Vec::new());
@@ -277,6 +281,12 @@ fn cached(cache: &Features, passed: usize, items: &[Item]) -> Result<Step> {
             }
             false => skipped.push(format!("{}: not readable when its features were made", item.sample.path)),
         }
+    }
+    if words {
+        let width = format.width();
+        let rows = values.len() / width.max(1);
+        let input = Fed::Features(Tensor::from_vec(values, (rows, width), &Device::Cpu)?, passed);
+        return Ok(Step { input, mirrored: None, targets, ids, skipped });
     }
     if format.ragged {
         return Ok(Step { input: Fed::Features(padded(&values, &ends, format.width())?, passed), mirrored: None, targets, ids, skipped });

@@ -7,7 +7,7 @@ use super::progress::{Control, Event, ProgressReporter};
 use super::report::Report;
 use super::run::{Run, Trained};
 use super::updates::Updates;
-use super::{Training, rounds};
+use super::{Training, rounds, words};
 use crate::domain::job_event::EpochNumbers;
 use crate::nn::kernels;
 
@@ -19,7 +19,10 @@ use crate::nn::kernels;
 /// recipe, the base, the data or a checkpoint to resume from.
 pub fn fit(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report> {
     training.recipe.check()?;
-    rounds::all(training, sink)
+    match words::config(training)? {
+        Some(config) => rounds::all(&Training { config: &config, ..*training }, sink),
+        None => rounds::all(training, sink),
+    }
 }
 
 /// One run from its data to its report.

@@ -57,6 +57,7 @@ pub mod support;
 pub mod tasks;
 mod texts;
 mod updates;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

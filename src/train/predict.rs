@@ -48,7 +48,7 @@ const TURN_BYTES: usize = 128 << 10;
 pub struct Predictor {
     backbone: Box<dyn Backbone>,
     pub(super) head: Option<Head>,
-    answer: tasks::Answerer,
+    pub(super) answer: tasks::Answerer,
     reject: Option<Reject>,
     pub(super) config: ModelConfig,
     pub(super) modality: &'static dyn Modality,
@@ -238,6 +238,7 @@ impl Predictor {
     /// # Errors
     /// The model cannot answer at all.
     pub fn embed_batch<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Result<Vec<Result<Vec<f32>>>> {
+        self.need_vector()?;
         let (views, unreadable) = self.views_of(items)?;
         let answers = match views {
             None => Vec::new(),
@@ -267,6 +268,9 @@ impl Predictor {
             let said = |row: Vec<f32>| Answered { answer: (self.answer)(&row, top), familiarity: None };
             return Ok(self.compared(items)?.into_iter().map(|row| row.map(said)).collect());
         }
+        if self.config.tags_words() {
+            return self.entities_batch(items);
+        }
         let (views, unreadable) = self.views_of(items)?;
         let (outputs, features) = match views {
             None => (Vec::new(), Vec::new()),
@@ -293,7 +297,7 @@ impl Predictor {
         Shape::of(std::iter::once(&whole)).told(said(top).classes().len())
     }
 
-    fn familiarity(&self, features: &[f32]) -> Option<Familiarity> {
+    pub(super) fn familiarity(&self, features: &[f32]) -> Option<Familiarity> {
         let reject = self.reject.as_ref()?;
         let unknown_score = reject.score(features);
         Some(Familiarity { known: reject.knows(unknown_score), unknown_score, unknown_threshold: reject.threshold() })
@@ -309,6 +313,9 @@ impl Predictor {
         let Some(head) = &self.head else { return Err(Error::Unsupported(HEADLESS.into())) };
         if head.is_of_pairs() {
             return self.compared(items);
+        }
+        if self.config.tags_words() {
+            return self.rows_of_words(items);
         }
         let (views, unreadable) = self.views_of(items)?;
         let outputs = match views {

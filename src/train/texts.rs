@@ -11,6 +11,7 @@ use crate::data::{self, modality};
 use crate::domain::answers::{Content, Tokens};
 use crate::domain::config::ModelConfig;
 use crate::domain::model_files::TOKENIZER;
+use crate::domain::prediction::Answered;
 use crate::domain::sentence::{self, Sentence};
 use crate::nn::{Cosine, Mode};
 
@@ -47,6 +48,37 @@ impl Predictor {
     /// # Errors
     /// As of [`Predictor::features_batch`].
     pub fn features_prompted<B: AsRef<[u8]> + Sync>(&self, items: &[B], prompt: usize) -> Result<Vec<Result<Content>>> {
+        self.features_of(self.read_prompted(items, prompt)?)
+    }
+
+    /// [`Predictor::predict_batch`] of texts, with one of the config's prompts before each instead of the usual one.
+    ///
+    /// # Errors
+    /// The model has no head, or one that takes no prompts: of pairs, or of words.
+    pub fn predict_prompted<B: AsRef<[u8]> + Sync>(&self, items: &[B], top: usize, prompt: usize) -> Result<Vec<Result<Answered>>> {
+        self.need_head()?;
+        let head = self.head.as_ref().filter(|head| !head.is_of_pairs() && !self.config.tags_words());
+        let head =
+            head.ok_or_else(|| Error::Unsupported("this model answers about pairs or about words, before which no prompt stands".into()))?;
+        let (batch, unreadable) = self.read_prompted(items, prompt)?;
+        let Some(batch) = batch.filter(|_| unreadable.iter().any(Option::is_none)) else { return Ok(in_order(unreadable, Vec::new())) };
+        let views = feed::input(batch)?;
+        let (outputs, features) = {
+            let _turn = self.turn();
+            let pooled = self.pooled(&views)?;
+            (head.forward(&pooled, Mode::Eval, 0)?.to_vec2::<f32>()?, pooled.to_vec2::<f32>()?)
+        };
+        let said =
+            |(row, features): (Vec<f32>, Vec<f32>)| Answered { answer: (self.answer)(&row, top), familiarity: self.familiarity(&features) };
+        Ok(in_order(unreadable, outputs.into_iter().zip(features).map(said).collect()))
+    }
+
+    /// Views of texts with a prompt before each.
+    fn read_prompted<B: AsRef<[u8]> + Sync>(
+        &self,
+        items: &[B],
+        prompt: usize,
+    ) -> Result<(Option<modality::Input>, Vec<Option<data::Error>>)> {
         let prompts = self.config.sentence.as_ref().map(|sentence| &sentence.prompts);
         let prompt = prompts.and_then(|prompts| prompts.values().nth(prompt)?.as_str()).unwrap_or_default();
         let with_prompt = |item: &B| match decode_text(item.as_ref()) {
@@ -56,7 +88,7 @@ impl Predictor {
         };
         let items: Vec<Vec<u8>> = items.iter().map(with_prompt).collect();
         let views = self.bare.as_ref().or(self.views.as_ref());
-        self.features_of(self.read_all_by(views, &items)?)
+        self.read_all_by(views, &items)
     }
 
     /// The features of many items at once, in their order, and of texts how much of each was read.
@@ -73,6 +105,7 @@ impl Predictor {
     }
 
     fn features_of(&self, (batch, unreadable): (Option<modality::Input>, Vec<Option<data::Error>>)) -> Result<Vec<Result<Content>>> {
+        self.need_vector()?;
         let Some(batch) = batch.filter(|_| unreadable.iter().any(Option::is_none)) else { return Ok(in_order(unreadable, Vec::new())) };
         let tokens: Vec<Option<Tokens>> = match &batch {
             modality::Input::Tokens { rows, of } => {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::answers::{Answers, MOST_ITEMS, Tokens};
-use crate::domain::prediction::{Answer, Answered, Head};
+use crate::domain::prediction::{Answer, Answered, Entity, Head};
 
 /// Several items in one body, or a whole data set. One of the two.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -102,7 +102,7 @@ pub struct AnsweredItems {
     items: Vec<AnsweredItem>,
 }
 
-/// One of `classes`, `values`, `heads`, `anomaly`, `features` or `error`.
+/// One of `classes`, `values`, `heads`, `anomaly`, `entities`, `features` or `error`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "says in the description of the API what `Answers` writes")]
 struct AnsweredItem {
@@ -111,6 +111,7 @@ struct AnsweredItem {
     values: Option<Vec<NamedValue>>,
     heads: Option<Vec<HeadAnswer>>,
     anomaly: Option<AnomalyScore>,
+    entities: Option<Vec<NamedEntity>>,
     features: Option<Vec<f32>>,
     tokens: Option<TokensRead>,
     known: Option<bool>,
@@ -175,6 +176,9 @@ pub struct Prediction {
     /// Of a model that tells anomalies from good items; left out by others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anomaly: Option<AnomalyScore>,
+    /// Of a model that finds entities in texts, those it found; left out by others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entities: Option<Vec<NamedEntity>>,
     /// Whether the item is of a kind that the model was trained on; left out by models that cannot tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<bool>,
@@ -183,6 +187,19 @@ pub struct Prediction {
     pub unknown_score: Option<f32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_threshold: Option<f32>,
+}
+
+/// A stretch of a text that names something.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NamedEntity {
+    pub text: String,
+    /// Its type, such as `PER`.
+    pub label: String,
+    /// Its first character and the one behind its last, counted in characters from 0.
+    pub start: usize,
+    pub end: usize,
+    /// The mean probability of its words' tags.
+    pub score: f32,
 }
 
 /// How unlike the good items an item is.
@@ -224,10 +241,18 @@ impl Prediction {
             values: values(answer),
             heads: answer.heads().iter().map(head).collect(),
             anomaly: answer.anomaly().map(|a| AnomalyScore { score: a.score, threshold: a.threshold, is_anomaly: a.is_anomaly }),
+            entities: answer.entities().map(|all| all.iter().map(NamedEntity::of).collect()),
             known: familiarity.map(|familiarity| familiarity.known),
             unknown_score: familiarity.map(|familiarity| familiarity.unknown_score),
             unknown_threshold: familiarity.map(|familiarity| familiarity.unknown_threshold),
         }
+    }
+}
+
+impl NamedEntity {
+    fn of(entity: &Entity) -> NamedEntity {
+        let Entity { text, label, start, end, score } = entity.clone();
+        NamedEntity { text, label, start, end, score }
     }
 }
 

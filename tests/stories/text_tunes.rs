@@ -129,3 +129,58 @@ async fn pairs_are_compared_and_few_examples_are_enough_to_ask() {
     let told = send(&api, "/api/v1/models/ada/few/predict?top=1", b"the dog sat on the dog").await.ok();
     assert_eq!(told["classes"][0]["label"], "dog", "{told}");
 }
+
+/// Sentences whose words have tags become a model that says where in a text its entities stand, over the API and in a table.
+#[tokio::test]
+async fn tagged_words_become_a_model_that_finds_entities() {
+    let server = Server::start_with(&["--workers", "1"], &[]);
+    let ada = Person::admin(&server).invite("ada").await;
+    ada.publish("model", "ada/sentences", false, sentence_encoder()).await;
+    let sentence = |n: usize| {
+        let (first, tag) = [("cat", "B-PET"), ("dog", "B-PET"), ("a", "O")][n % 3];
+        let more = if n % 2 == 0 { "on O\nthe O\n" } else { "" };
+        format!("{first} {tag}\nsat O\n{more}{}\n", if n % 4 == 0 { "dog B-PET\n" } else { "" })
+    };
+    let table = |count: usize| (0..count).map(sentence).collect::<String>() + "bad\n\n";
+    let files = vec![("train.conll", table(60).into_bytes()), ("dev.conll", table(18).into_bytes())];
+    ada.publish("dataset", "ada/pets", false, files).await;
+    let (_, dataset) = ada.get("/datasets/ada/pets").await;
+    assert!(dataset.to_string().contains("have a line with no tag behind its word"), "{dataset:#}");
+    let recipe = json!({"strategy": "full", "lr": 2e-3, "head_lr": 2e-2, "batch_size": 8, "epochs": 10, "threads": 1, "seed": 3});
+    let id = ada.finetune(json!({"base": "ada/sentences", "dataset": "ada/pets", "name": "ada/finds", "recipe": recipe})).await;
+    let job = ada.end(&id).await;
+    assert_eq!(job["state"], "succeeded", "{job:#}\n{}", ada.log(&id).await);
+    assert_eq!(job["recipe"]["task"], "token-classification");
+    let (_, metrics) = ada.get("/models/ada/finds/versions/main/files/metrics.json").await;
+    assert!(metrics["validation"]["entity_f1"].as_f64().is_some_and(|f1| f1 > 0.7), "{}", metrics["validation"]);
+    assert_eq!(metrics["validation"]["per_class"][0]["class"], "PET");
+    let (_, config) = ada.get("/models/ada/finds/versions/main/files/config.json").await;
+    assert_eq!((&config["architectures"], &config["id2label"]), (&json!(["BertForTokenClassification"]), &json!({"0": "O", "1": "B-PET"})));
+    let api = Api { url: server.url.clone(), token: ada.token.clone(), http: http() };
+    let path = "/api/v1/models/ada/finds/predict";
+    let told = send(&api, path, "Ü sat, the dog sat.".as_bytes()).await.ok();
+    let found = told["entities"].as_array().unwrap_or_else(|| panic!("{told}"));
+    assert!(found.iter().all(|entity| entity["label"] == "PET" && entity["score"].as_f64().is_some_and(|score| score > 0.3)), "{told}");
+    let dog = found.iter().find(|entity| entity["text"] == "dog").unwrap_or_else(|| panic!("{told}"));
+    assert_eq!((&dog["start"], &dog["end"]), (&json!(11), &json!(14)), "in characters: {told}");
+    let several = api.post(path, &json!({"texts": ["the dog sat", ""]})).await.ok();
+    assert!(several["failed"] == 1 && several["items"][0]["entities"].is_array(), "{several}");
+    send(&api, "/api/v1/models/ada/finds/embed", b"the dog").await.problem(422, "unsupported");
+    let (_, model) = ada.get("/models/ada/finds").await;
+    assert!(model.to_string().contains("token-classification"), "{model:#}");
+}
+
+/// What words and tags do not tell is said when the data set is published, or when the job is asked for.
+#[tokio::test]
+async fn words_without_sense_in_their_tags_are_refused_by_name() {
+    let server = Server::start_with(&["--workers", "0"], &[]);
+    let ada = Person::admin(&server).invite("ada").await;
+    ada.publish_both("ada/pictures", "ada/colours", 4).await;
+    let rows = "{\"tokens\": [\"the\", \"cat\"], \"ner_tags\": [\"O\", \"B-PET\"]}\n".repeat(4);
+    ada.publish("dataset", "ada/pets", false, vec![("train.jsonl", rows.into_bytes())]).await;
+    let api = Api { url: server.url.clone(), token: ada.token.clone(), http: http() };
+    let asked = json!({"base": "ada/pictures", "dataset": "ada/pets", "name": "ada/x", "recipe": {}});
+    api.post("/api/v1/finetunes", &asked).await.problem(422, "modality_differs");
+    let asked = json!({"base": "ada/pictures", "dataset": "ada/pets", "name": "ada/x", "recipe": {"task": "classification"}});
+    assert!(!api.post("/api/v1/finetunes", &asked).await.status.is_success());
+}

@@ -126,6 +126,11 @@ async fn words_are_tried_on_the_models_page() {
     assert!(unknown.text().contains("not in the vocabulary") && !unknown.text().contains("`<script>`"), "{}", unknown.text());
 }
 
+/// Whether a model was pulled below a folder.
+fn holds_weights(folder: &std::path::Path) -> bool {
+    walkdir::WalkDir::new(folder).into_iter().flatten().any(|entry| entry.file_name() == "model.safetensors")
+}
+
 #[tokio::test]
 async fn the_command_line_asks_here_and_there_alike() {
     let (server, api) = with_words(false).await;
@@ -147,6 +152,23 @@ async fn the_command_line_asks_here_and_there_alike() {
     assert_eq!(words(&near["words"][0]["neighbors"]), ["king"]);
     let solved = ask(&["analogy", "man", "king", "woman", "--model", "ada/circle"], "");
     assert_eq!(words(&solved["answers"])[0], "queen");
+    let fresh = tempfile::tempdir().unwrap();
+    let mut command = server.hub(fresh.path());
+    let asked = command.env("HUB_TOKEN", &api.token).args(["neighbors", "man", "--model", "ada/circle", "--quiet"]).output().unwrap();
+    assert!(asked.status.success() && String::from_utf8_lossy(&asked.stdout).starts_with("king\n"), "{asked:?}");
+    assert!(!holds_weights(fresh.path()), "the server answers, and nothing is pulled");
+    for args in [
+        &["neighbors", "man", "king", "--model", "ada/circle", "-k", "2"][..],
+        &["analogy", "man", "king", "woman", "--model", "ada/circle"],
+        &["similarity", "man", "king", "--model", "ada/circle"],
+    ] {
+        let (there, here) = (ask(args, ""), ask(&[args, &["--local"]].concat(), ""));
+        assert_eq!(there, here, "{args:?}");
+    }
+    assert!(ask(&["similarity", "man", "king", "--model", "ada/circle", "--offline"], "")["similarity"].as_f64().is_some());
+    let unknown =
+        server.hub(home.path()).env("HUB_TOKEN", &api.token).args(["neighbors", "frog", "--model", "ada/circle"]).output().unwrap();
+    assert_eq!(unknown.status.code(), Some(3), "{}", String::from_utf8_lossy(&unknown.stderr));
 }
 
 /// Sentences of two worlds that never meet.

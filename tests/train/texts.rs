@@ -8,7 +8,7 @@ use super::*;
 
 const WORDS: [&str; 16] =
     ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "fine", "poor", "film", "the", "a", "was", "plot", "very", "and", "."];
-const ARCHITECTURE: &str = "bert_l2_d16_h2_f24_v16_p24_t2_e12";
+pub const ARCHITECTURE: &str = "bert_l2_d16_h2_f24_v16_p24_t2_e12";
 
 /// A tokenizer of whole words.
 fn tokenizer() -> String {
@@ -34,9 +34,9 @@ fn tokenizer() -> String {
 }
 
 /// A base of random weights with its tokenizer, and texts.
-struct Texts {
-    bench: Bench,
-    beside: Vec<(&'static str, PathBuf)>,
+pub struct Texts {
+    pub bench: Bench,
+    pub beside: Vec<(&'static str, PathBuf)>,
 }
 
 /// Words of no meaning, so many of them.
@@ -45,7 +45,7 @@ fn filling(count: usize, random: &mut impl Rng) -> String {
 }
 
 impl Texts {
-    fn new(architecture: &str, write: impl FnOnce(&Path)) -> Texts {
+    pub fn new(architecture: &str, write: impl FnOnce(&Path)) -> Texts {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         std::fs::create_dir_all(&data).unwrap();
@@ -60,7 +60,7 @@ impl Texts {
     }
 
     /// Two classes that words tell, in texts of unequal length.
-    fn of_two_classes(splits: &[(&str, usize)]) -> Texts {
+    pub fn of_two_classes(splits: &[(&str, usize)]) -> Texts {
         Texts::new(ARCHITECTURE, |data| {
             let mut random = ChaCha8Rng::seed_from_u64(5);
             for (split, count) in splits {
@@ -77,7 +77,7 @@ impl Texts {
         })
     }
 
-    fn run(&self, recipe: &Recipe, name: &str, keep: Keep, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report, Error> {
+    pub fn run(&self, recipe: &Recipe, name: &str, keep: Keep, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report, Error> {
         let scratch = self.bench.scratch(name);
         let checkpoint = scratch.join("checkpoint.safetensors");
         let (weights, resume) = (self.bench.weights(), checkpoint.exists().then_some(checkpoint.as_path()));
@@ -95,12 +95,12 @@ impl Texts {
         fit(&training, sink)
     }
 
-    fn fit(&self, recipe: &Recipe, name: &str) -> Result<Report, Error> {
+    pub fn fit(&self, recipe: &Recipe, name: &str) -> Result<Report, Error> {
         self.run(recipe, name, Keep::Scratch, &mut |_| Control::Continue)
     }
 
     /// The published folder, opened.
-    fn opened(&self, report: &Report) -> Predictor {
+    pub fn opened(&self, report: &Report) -> Predictor {
         let folder = tempfile::tempdir().unwrap();
         write_folder(report, &Lineage { name: "ada/words".into(), base: "ada/tiny@1".into(), ..Lineage::default() }, folder.path())
             .unwrap();
@@ -110,7 +110,7 @@ impl Texts {
 }
 
 /// Rates for a network so small and so new.
-fn quick(strategy: Strategy) -> Recipe {
+pub fn quick(strategy: Strategy) -> Recipe {
     let frozen_stages = usize::from(strategy == Strategy::Freeze) * 2;
     Recipe {
         strategy,
@@ -277,4 +277,44 @@ fn a_sequence_classifier_stays_one() {
     let card = std::fs::read_to_string(folder.path().join("README.md")).unwrap();
     assert!(card.contains("AutoModelForSequenceClassification") && card.contains("texts") && !card.contains("photo.jpg"), "{card}");
     assert!(texts.opened(&report).predict(b"good film", 1).is_ok());
+}
+
+#[test]
+fn a_prompt_of_the_config_stands_before_what_is_predicted() {
+    let texts = Texts::of_two_classes(&[("train", 16), ("val", 4)]);
+    let config = json!({
+        "architecture": ARCHITECTURE, "num_classes": 0,
+        "sentence_transformers": {"pooling": "mean", "prompts": {"bad": "bad poor ", "none": ""}}
+    });
+    let bench = Bench { config: ModelConfig::read(&config.to_string()).unwrap(), ..texts.bench };
+    let texts = Texts { bench, ..texts };
+    let report = texts.fit(&quick(Strategy::Head), "prompted").unwrap();
+    let model = texts.opened(&report);
+    let plain = |text: &str| model.predict(text.as_bytes(), 2).unwrap();
+    let with = |name: &str| model.predict_prompted(&["good film"], 2, model.prompt_of(name).unwrap()).unwrap().remove(0).unwrap();
+    assert_eq!(with("bad").answer, plain("bad poor good film").answer);
+    assert_eq!(with("none").answer, plain("good film").answer);
+    assert_ne!(with("bad").answer, with("none").answer);
+}
+
+#[test]
+fn pairs_without_a_score_belong_together() {
+    let texts = Texts::new(ARCHITECTURE, |data| {
+        let mut random = ChaCha8Rng::seed_from_u64(8);
+        for (split, count) in [("train", 48), ("val", 16)] {
+            let mut table = "anchor\tpositive\n".to_owned();
+            for n in 0..count {
+                let word = ["good", "bad", "fine", "poor"][n % 4];
+                table += &format!("{word} {} {n}\t{word} {} {n}\n", filling(2, &mut random), filling(3, &mut random));
+            }
+            std::fs::write(data.join(format!("{split}.tsv")), table).unwrap();
+        }
+    });
+    assert!(texts.bench.dataset.warnings.iter().any(|warning| warning.contains("are pairs without a score")));
+    let report = texts.fit(&Recipe { epochs: 6, ..quick(Strategy::Full) }, "partners").unwrap();
+    assert_eq!(report.outcome.task(), Task::Similarity);
+    let losses: Vec<f64> = report.epochs.iter().map(|epoch| epoch.train_loss).collect();
+    assert!(losses.iter().all(|loss| loss.is_finite()) && losses[5] < losses[0] + 0.05, "{losses:?}");
+    let refused = texts.fit(&Recipe { loss: Some(Loss::Cosine), ..quick(Strategy::Full) }, "cosine").unwrap_err().to_string();
+    assert!(refused.contains("set loss to ranking"), "{refused}");
 }

@@ -15,7 +15,7 @@ use super::output::{CliError, Output, Result};
 use super::remote::Remote;
 use super::table::percent;
 use crate::domain::answers::{Answers, Content, Format, Said};
-use crate::domain::prediction::{Anomaly, Answer, Answered, Class, Familiarity, Head, Value as Number};
+use crate::domain::prediction::{Anomaly, Answer, Answered, Class, Entity, Familiarity, Head, Value as Number};
 
 /// Every class a head may have.
 const ALL_CLASSES: usize = 100_000;
@@ -68,6 +68,9 @@ pub struct Predict {
     /// Of a model of texts: answer these classes, by the nearest of their names, whatever the model was trained for
     #[arg(long, value_name = "NAME,NAME...", conflicts_with_all = ["support", "dataset", "local"])]
     classes: Option<String>,
+    /// Put this prompt of the model's config before every text, instead of the usual one
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["support", "classes", "dataset"])]
+    prompt: Option<String>,
     /// So many of the likeliest classes
     #[arg(long, default_value_t = 5)]
     top: usize,
@@ -155,7 +158,7 @@ impl Predict {
         let question = Question::Answer { top };
         let heard = match &self.support {
             Some(support) => self.asked.ask_by(remote, question, support).await?,
-            None => self.asked.ask(remote, question, &More { classes: self.classes, ..More::default() }).await?,
+            None => self.asked.ask(remote, question, &More { classes: self.classes, prompt: self.prompt, ..More::default() }).await?,
         };
         if let Some(format) = format {
             return self.asked.hand_over(&heard.answers, format, heard.failure);
@@ -196,7 +199,12 @@ fn lines(answer: &Answer) -> String {
         format!("{word:>8}  score {:.4}, good up to {:.4}\n", anomaly.score, anomaly.threshold)
     };
     let own = answer.classes().iter().map(class).chain(answer.values().iter().map(value)).chain(answer.anomaly().map(judged));
-    own.chain(answer.heads().iter().map(head)).collect()
+    let entity = |entity: &Entity| {
+        let Entity { text, label, start, end, score } = entity;
+        format!("{:>8}  {label}  {text}  ({start} to {end})\n", percent(f64::from(*score)))
+    };
+    let entities = answer.entities().unwrap_or_default().iter().map(entity);
+    own.chain(answer.heads().iter().map(head)).chain(entities).collect()
 }
 
 /// The likeliest class, the labels that are there, the numbers; of several heads what each says.
@@ -204,6 +212,9 @@ fn first(answer: &Answer) -> String {
     let joined = |words: Vec<String>| words.join(" ");
     if let Some(anomaly) = answer.anomaly() {
         return if anomaly.is_anomaly { "anomaly".into() } else { "good".into() };
+    }
+    if let Some(entities) = answer.entities() {
+        return joined(entities.iter().map(|entity| format!("{}={}", entity.label, entity.text)).collect());
     }
     match answer.classes().first() {
         Some(class) if class.present.is_none() => class.label.clone(),

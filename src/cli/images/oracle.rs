@@ -194,7 +194,13 @@ fn answer_here(
                 Some(prompt) => predictor.features_prompted(&bytes, prompt)?,
                 None => predictor.features_batch(&bytes)?,
             },
-            Question::Answer { top } => predictor.predict_batch(&bytes, top)?.into_iter().map(|row| row.map(Content::Answer)).collect(),
+            Question::Answer { top } => {
+                let said = match prompt {
+                    Some(prompt) => predictor.predict_prompted(&bytes, top, prompt)?,
+                    None => predictor.predict_batch(&bytes, top)?,
+                };
+                said.into_iter().map(|row| row.map(Content::Answer)).collect()
+            }
         };
         said.extend(part.iter().zip(contents).map(|((name, _), content)| match content {
             Ok(content) => Said { name: name.clone(), content },

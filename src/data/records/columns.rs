@@ -89,6 +89,10 @@ const LABELS: [&str; 21] = [
     "tag",
 ];
 
+/// Lists of words, and of a tag for each.
+const WORDS: [&str; 2] = ["tokens", "words"];
+const TAGS: [&str; 6] = ["ner_tags", "tags", "labels", "ner", "ner_labels", "bio_tags"];
+
 /// Names of the classes beside their numbers.
 const NAMES: [&str; 2] = ["label_text", "label_name"];
 
@@ -124,10 +128,15 @@ impl Chosen {
         listed(self.texts.iter().chain(&self.targets))
     }
 
+    /// Whether what is said is said about each word.
+    pub fn is_of_words(&self) -> bool {
+        self.wanted == Wanted::Form(Form::Tags)
+    }
+
     /// Whether rows read by both may stand in one data set.
     pub fn fits(&self, other: &Chosen) -> bool {
         let one = self.targets.len() == 1 && other.targets.len() == 1;
-        self.texts.len() == other.texts.len() && (one || self.targets == other.targets)
+        self.is_of_words() == other.is_of_words() && self.texts.len() == other.texts.len() && (one || self.targets == other.targets)
     }
 }
 
@@ -140,6 +149,9 @@ fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
 /// # Errors
 /// What is missing, in words that follow the name of the table.
 pub fn choose(names: &[String], declared: &Declared) -> Result<Chosen, String> {
+    if let Some(chosen) = tagged(names, declared) {
+        return Ok(chosen);
+    }
     let (texts, others) = texts(names, declared)?;
     let (targets, wanted, mut note) = targets(names, &texts, declared)?;
     if note.is_none() && !others.is_empty() {
@@ -147,6 +159,22 @@ pub fn choose(names: &[String], declared: &Declared) -> Result<Chosen, String> {
     }
     let split = names.iter().find(|name| *name == "split" && !targets.contains(name)).cloned();
     Ok(Chosen { texts, targets, split, wanted, note })
+}
+
+/// Lists of words and lists of their tags. What the card names comes first; a text with a label is no such thing.
+fn tagged(names: &[String], declared: &Declared) -> Option<Chosen> {
+    let has = |name: &str| names.iter().any(|found| found == name);
+    let first = |known: &[&str], said: &[String]| match said {
+        [] => known.iter().find(|name| has(name)).map(|name| (*name).to_owned()),
+        [said] => Some(column_name(said)).filter(|name| known.contains(&name.as_str()) && has(name)),
+        _ => None,
+    };
+    if declared.texts.is_empty() && declared.targets.is_empty() && has("text") && has("label") {
+        return None;
+    }
+    let (words, tags) = (first(&WORDS, &declared.texts)?, first(&TAGS, &declared.targets)?);
+    let split = names.iter().find(|name| *name == "split").cloned();
+    Some(Chosen { texts: vec![words], targets: vec![tags], split, wanted: Wanted::Form(Form::Tags), note: None })
 }
 
 /// The columns of texts, and those that could be, too.
@@ -173,9 +201,10 @@ fn texts(names: &[String], declared: &Declared) -> Result<(Vec<String>, Vec<Stri
     if let Some((there, lacks)) = halves.find(|(half, _)| has(half)) {
         return Err(format!("has the column `{there}` of a pair, and no `{lacks}`; name the columns in the card's `texts`"));
     }
-    // Tokens with a tag each are read where token classification is (another form of item, and of target).
-    if has("tokens") {
-        return Err("has lists of tokens (`tokens`), which are not read yet".into());
+    if let Some(words) = WORDS.into_iter().find(|name| has(name)) {
+        return Err(format!(
+            "has lists of words (`{words}`) and no lists of their tags (`ner_tags`, `tags` ...); name them in the card's `targets`"
+        ));
     }
     Err(format!("has no column of texts (`text`, `sentence`, `review` ...); it has {}", some(names)))
 }
@@ -210,6 +239,10 @@ fn targets(names: &[String], texts: &[String], declared: &Declared) -> Result<Ta
     let is_id = |name: &str| IDS.contains(&name) || name.ends_with("_id");
     let rest: Vec<&String> = names.iter().filter(|name| !texts.contains(name) && !is_id(name) && *name != "split").collect();
     match rest.as_slice() {
+        [] if texts.len() == 2 => {
+            let note = format!("{} are pairs without a score: the two texts of each belong together", listed(texts.iter()));
+            Ok((Vec::new(), Wanted::Form(Form::Together), Some(note)))
+        }
         [only] => {
             let note = format!(
                 "the column {} was read as the label, since there is no other; `targets` in the card names another",
@@ -269,6 +302,10 @@ mod tests {
             assert_eq!(chosen(names, &Declared::default()).unwrap().0, found, "{names:?}");
         }
         assert_eq!(chosen(&["text", "labels"], &Declared::default()).unwrap().1, Wanted::Perhaps);
+        for names in [&["id", "tokens", "pos_tags", "ner_tags"][..], &["text", "words", "labels"], &["tokens", "tags", "label", "split"]] {
+            assert_eq!(chosen(names, &Declared::default()).unwrap().1, Wanted::Form(Form::Tags), "{names:?}");
+        }
+        assert_eq!(chosen(&["text", "tokens", "tags", "label"], &Declared::default()).unwrap().0, "text -> label");
     }
 
     #[test]
@@ -279,8 +316,10 @@ mod tests {
         assert!(why(&["v1", "text"], &declared).contains("no column `v2`"));
         let plain = Declared::default();
         assert!(why(&["premise", "label"], &plain).contains("`premise` of a pair, and no `hypothesis`"));
-        assert!(why(&["tokens", "ner_tags"], &plain).contains("not read yet"));
+        assert!(why(&["tokens", "pos"], &plain).contains("no lists of their tags"));
         assert!(why(&["text", "a", "b"], &plain).contains("no column of labels"));
+        assert!(why(&["anchor", "positive", "a", "b"], &plain).contains("no column of labels"));
+        assert_eq!(chosen(&["anchor", "positive", "id"], &plain).unwrap(), ("anchor+positive -> ".into(), Wanted::Form(Form::Together)));
         assert!(why(&["sepal", "petal"], &plain).contains("it has `sepal`, `petal`"));
     }
 }

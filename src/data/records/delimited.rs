@@ -15,6 +15,8 @@ use super::stream::{Stream, is_too_long};
 use crate::domain::dataset_layout::Declared;
 
 const DIVIDERS: [u8; 4] = [b',', b'\t', b';', b'|'];
+/// What is written of a pair that has no score.
+const TOGETHER: &str = "1";
 /// Rows that are looked at before any is read.
 const LOOKED_AT: usize = 200;
 /// A table without a header has so many rows at least, and so many columns at most.
@@ -182,6 +184,14 @@ impl Plan {
         let (Ok(targets), Ok(split)) = (targets, self.split.as_ref().map(word).transpose()) else {
             return rows.leave("have labels that are not UTF-8; save the table as UTF-8 (`iconv -f WINDOWS-1252 -t UTF-8`)");
         };
+        if self.chosen.is_of_words() {
+            let Ok(words) = self.texts.iter().map(word).collect::<std::result::Result<String, _>>() else {
+                return rows.leave("have words that are not UTF-8; save the table as UTF-8 (`iconv -f WINDOWS-1252 -t UTF-8`)");
+            };
+            let tags = targets.concat();
+            let tags = (!tags.is_empty()).then(|| listed(&tags));
+            return rows.add_words(&listed(&words), tags.as_deref(), split.as_deref());
+        }
         let targets: Vec<Option<String>> = targets.into_iter().map(|text| Some(text).filter(|text| !text.is_empty())).collect();
         let texts: Vec<_> = self.texts.iter().map(field).collect();
         let texts: Vec<&[u8]> = texts.iter().map(AsRef::as_ref).collect();
@@ -189,11 +199,19 @@ impl Plan {
     }
 }
 
+/// A list in a field: of JSON, as Python writes it, or with spaces between.
+fn listed(text: &str) -> Vec<String> {
+    let parse = |text: &str| serde_json::from_str::<Vec<String>>(text).ok();
+    let list = text.starts_with('[').then(|| parse(text).or_else(|| parse(&text.replace('\'', "\"")))).flatten();
+    list.unwrap_or_else(|| text.split_whitespace().map(str::to_owned).collect())
+}
+
 /// The fields of a row's targets as one text; of several columns a JSON list, and nothing where all are empty. No labels are an answer
 /// too.
 pub fn join(chosen: &Chosen, mut targets: Vec<Option<String>>) -> Option<String> {
     match chosen.wanted {
         Wanted::Form(Form::Columns(_)) => targets.iter().any(Option::is_some).then(|| serde_json::json!(targets).to_string()),
+        Wanted::Form(Form::Together) => Some(TOGETHER.into()),
         Wanted::Form(Form::Labels) => Some(targets.pop().flatten().unwrap_or_default()),
         _ => targets.pop().flatten(),
     }

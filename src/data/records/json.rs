@@ -31,6 +31,9 @@ type Row = std::result::Result<Map<String, Value>, Fault>;
 /// Of a row its texts, its target as it is written, and its split.
 type Fields = (Vec<String>, Option<String>, Option<String>);
 
+/// Of a row its words, their tags where it has some, and its split.
+type Tagged = (Vec<String>, Option<Vec<String>>, Option<String>);
+
 impl Plan {
     /// By the keys of the first objects.
     pub fn of(stream: Stream<'_>, declared: &Declared) -> std::result::Result<Plan, String> {
@@ -64,6 +67,13 @@ impl Plan {
         let entry = stream.entry;
         let Some(mut objects) = Objects::of(stream) else { return Ok(()) };
         while let Some(row) = objects.next().map_err(|error| entry.broken(&error))? {
+            if self.chosen.is_of_words() {
+                match row.and_then(|object| self.words(&object)) {
+                    Ok((words, tags, split)) => rows.add_words(&words, tags.as_deref(), split.as_deref())?,
+                    Err(Fault(reason, at)) => rows.leave_at(reason, at)?,
+                }
+                continue;
+            }
             match row.and_then(|object| self.fields(&object)) {
                 Ok((texts, target, split)) => {
                     let texts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
@@ -75,9 +85,27 @@ impl Plan {
         Ok(())
     }
 
+    /// Words and a tag for each, where a row has them.
+    fn words(&self, object: &Map<String, Value>) -> std::result::Result<Tagged, Fault> {
+        let list = |name: &String, one: fn(&Value) -> Option<String>| match field(object, name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(all)) => {
+                let words: Option<Vec<String>> = all.iter().map(one).collect();
+                words.map(Some).ok_or_else(|| Fault(format!("have something else than words in `{name}`"), None))
+            }
+            Some(_) => Err(Fault(format!("have no list in `{name}`"), None)),
+        };
+        let word = |value: &Value| value.as_str().map(str::to_owned);
+        let tag =
+            |value: &Value| value.as_str().map(|tag| tag.trim().to_owned()).or_else(|| value.as_i64().map(|number| number.to_string()));
+        let ([words], [tags]) = (self.chosen.texts.as_slice(), self.chosen.targets.as_slice()) else { return Ok(Tagged::default()) };
+        let split =
+            self.chosen.split.as_ref().and_then(|name| field(object, name)).and_then(Value::as_str).map(|word| word.trim().to_owned());
+        Ok((list(words, word)?.unwrap_or_default(), list(tags, tag)?, split))
+    }
+
     fn fields(&self, object: &Map<String, Value>) -> std::result::Result<Fields, Fault> {
-        let field =
-            |name: &String| object.get(name).or_else(|| object.iter().find(|(key, _)| column_name(key) == *name).map(|(_, value)| value));
+        let field = |name: &String| field(object, name);
         let text = |name: &String| match field(name) {
             None | Some(Value::Null) => Ok(String::new()),
             Some(Value::String(text)) => Ok(text.clone()),
@@ -92,6 +120,11 @@ impl Plan {
         let split = self.chosen.split.as_ref().and_then(field).and_then(Value::as_str).map(|word| word.trim().to_owned());
         Ok((texts, join(&self.chosen, targets), split))
     }
+}
+
+/// A value by the name of its column.
+fn field<'a>(object: &'a Map<String, Value>, name: &String) -> Option<&'a Value> {
+    object.get(name).or_else(|| object.iter().find(|(key, _)| column_name(key) == *name).map(|(_, value)| value))
 }
 
 /// A target as it is written; `Some(None)` where there is none, `None` of what is no target.

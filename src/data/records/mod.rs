@@ -4,10 +4,10 @@
 //! Tables are read once, row by row, and their texts are kept one after the other in an unnamed temporary file, as the images of
 //! parquet tables are. What is wrong with a row costs that row: it is counted, and the first of its kind are named.
 //!
-//! Not here: tokens with a tag each (`tokens`, `ner_tags`, CoNLL files). They need another form of item; [`columns::choose`] knows
-//! them by name.
+//! Words with a tag each stand in two lists of a row (`tokens`, `ner_tags`), or in files of their own ([`conll`]).
 
 pub(super) mod columns;
+mod conll;
 mod delimited;
 mod json;
 pub(super) mod rows;
@@ -23,7 +23,7 @@ use self::rows::{Kept, Rows};
 use self::settle::settle;
 use self::stream::Stream;
 use super::error::{Error, Result};
-use super::labelled::{Layout, warn_left_out};
+use super::labelled::{Layout, Split, warn_left_out};
 use super::limits::Limits;
 use super::listing::Listing;
 use super::tables::shards::{self, Shard};
@@ -34,6 +34,8 @@ use crate::domain::dataset_layout::Declared;
 const ENDINGS: [&str; 6] = ["csv", "tsv", "jsonl", "ndjson", "json", "tab"];
 /// Endings under which one of them may be packed.
 const PACKED: [&str; 5] = ["gz", "zst", "xz", "bz2", "lz4"];
+/// The ending of plain texts.
+const PLAIN: &str = "txt";
 /// Tables that were not read and are named.
 const TOLD: usize = 3;
 
@@ -49,7 +51,9 @@ fn unpacked(path: &str) -> &str {
 pub fn is_table(path: &str) -> bool {
     let inner = unpacked(path);
     let file = inner.rsplit('/').next().unwrap_or(inner);
-    name::extension(inner).is_some_and(|ending| ENDINGS.contains(&ending.as_str())) && !metadata::is_table(file) && !is_note(file)
+    name::extension(inner).is_some_and(|ending| ENDINGS.contains(&ending.as_str()) || conll::ENDINGS.contains(&ending.as_str()))
+        && !metadata::is_table(file)
+        && !is_note(file)
 }
 
 /// What tools leave beside data in the form of tables, and is none.
@@ -67,13 +71,25 @@ fn is_note(file: &str) -> bool {
     NOTES.contains(&file.to_ascii_lowercase().as_str())
 }
 
-/// The tables of a listing, by their places in it.
-pub fn find(listing: &Listing) -> Vec<usize> {
-    let is = |at: &usize| {
-        let path = &listing.entries[*at].path;
-        !leftovers::is_ignored(path) && is_table(path)
-    };
-    (0..listing.entries.len()).filter(is).collect()
+/// The tables of a listing, by their places in it. Of plain texts those that are called after a split and begin as CoNLL's do.
+///
+/// # Errors
+/// A file is damaged where it begins.
+pub fn find(listing: &Listing, limits: &Limits) -> Result<Vec<usize>> {
+    let mut found = Vec::new();
+    for (at, entry) in listing.entries.iter().enumerate().filter(|(_, entry)| !leftovers::is_ignored(&entry.path)) {
+        if is_table(&entry.path) || is_named_text(&entry.path) && conll::begins(&Stream::open(entry, limits)?) {
+            found.push(at);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether it is a plain text whose name is that of a split, and in no folder that could be a class.
+fn is_named_text(path: &str) -> bool {
+    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+    let stem = |file: &str| file.split(['.', '-', '_']).next().is_some_and(|stem| Split::parse(stem).is_some());
+    name::extension(path).as_deref() == Some(PLAIN) && stem(file) && !folder.contains('/')
 }
 
 /// Reads all rows of these tables that belong to the data set by what is declared.
@@ -137,6 +153,7 @@ fn plans(files: &Listing, tables: &[usize], declared: &Declared, limits: &Limits
 
 /// How a table is to be read.
 enum Plan {
+    Conll(conll::Plan),
     Delimited(delimited::Plan),
     Json(json::Plan),
 }
@@ -149,12 +166,14 @@ impl Plan {
         }
         match name::extension(path).as_deref() {
             Some("jsonl" | "ndjson" | "json") => json::Plan::of(stream, declared).map(Plan::Json),
+            Some(ending) if ending == PLAIN || conll::ENDINGS.contains(&ending) => conll::Plan::of(&stream, declared).map(Plan::Conll),
             _ => delimited::Plan::of(&stream, declared).map(Plan::Delimited),
         }
     }
 
     fn chosen(&self) -> &Chosen {
         match self {
+            Plan::Conll(plan) => &plan.chosen,
             Plan::Delimited(plan) => &plan.chosen,
             Plan::Json(plan) => &plan.chosen,
         }
@@ -162,6 +181,7 @@ impl Plan {
 
     fn read(&self, stream: Stream<'_>, rows: &mut Rows<'_>) -> Result<()> {
         match self {
+            Plan::Conll(plan) => plan.read(stream, rows),
             Plan::Delimited(plan) => plan.read(stream, rows),
             Plan::Json(plan) => plan.read(stream, rows),
         }

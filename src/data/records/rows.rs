@@ -122,6 +122,28 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
+    /// The same, with the line of the file that is at fault.
+    pub fn leave_line(&mut self, reason: &str, line: usize) -> Result<()> {
+        let row = self.next()?;
+        self.kept.left.add(reason.into(), format!("{row}, line {line}"));
+        Ok(())
+    }
+
+    /// A row with words and a tag for each of them.
+    pub fn add_words(&mut self, words: &[String], tags: Option<&[String]>, split: Option<&str>) -> Result<()> {
+        match tags {
+            _ if words.is_empty() => self.leave("have no words"),
+            Some(tags) if tags.len() != words.len() => self.leave("have not as many tags as words"),
+            Some(tags) if tags.iter().any(|tag| tag.is_empty() || tag.contains(char::is_whitespace)) => {
+                self.leave("have a tag that is empty or has spaces in it")
+            }
+            _ => {
+                let item = text::words_item(words.iter().map(String::as_str));
+                self.add(&[item.as_bytes()], tags.map(|tags| tags.join(" ")), split)
+            }
+        }
+    }
+
     /// Where the rest of a table cannot be read.
     pub fn stop(&mut self, reason: &str) -> Result<()> {
         self.leave(format!("cannot be read, and what follows them in their table neither: {reason}"))

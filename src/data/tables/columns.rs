@@ -109,6 +109,9 @@ fn of_texts(leaves: &[Leaf], features: &Value, declared: &Declared) -> std::resu
         _ => Err(reason),
     })?;
     let leaf = |name: &String| whole().find(|leaf| column_name(&leaf.column) == *name).ok_or_else(|| format!("has no column `{name}`"));
+    if chosen.is_of_words() {
+        return of_words(chosen, leaf, features);
+    }
     let mut items = Vec::new();
     for name in &chosen.texts {
         let found = leaf(name)?;
@@ -123,6 +126,24 @@ fn of_texts(leaves: &[Leaf], features: &Value, declared: &Declared) -> std::resu
         .map(|name| leaf(name).map(|leaf| TargetColumn::of(leaf, features)))
         .collect::<std::result::Result<Vec<_>, _>>()?;
     Ok(Columns { items, targets, item_name: chosen.texts.join("`, `"), texts: Some(chosen), numbers: false, unread: Vec::new() })
+}
+
+/// Lists of words and lists of their tags, both among the targets.
+fn of_words<'a>(
+    chosen: Chosen,
+    leaf: impl Fn(&String) -> std::result::Result<&'a Leaf, String>,
+    features: &Value,
+) -> std::result::Result<Columns, String> {
+    let mut targets = Vec::new();
+    for name in chosen.texts.iter().chain(&chosen.targets) {
+        let found = leaf(name)?;
+        if found.list.is_none() {
+            return Err(format!("has no lists in its column `{name}`"));
+        }
+        targets.push(TargetColumn::of(found, features));
+    }
+    let item_name = chosen.texts.join("`, `");
+    Ok(Columns { items: Vec::new(), targets, item_name, texts: Some(chosen), numbers: false, unread: Vec::new() })
 }
 
 /// The first column of images, the one that is called so before others, and the names of the others.
@@ -209,6 +230,11 @@ impl Columns {
             },
             (_, wanted) => wanted.clone(),
         }
+    }
+
+    /// Whether rows are lists of words and of their tags.
+    pub fn is_of_words(&self) -> bool {
+        self.texts.as_ref().is_some_and(Chosen::is_of_words)
     }
 
     /// What stands in the tables and is not read.

@@ -17,7 +17,7 @@ const AT_ONCE: usize = 16;
 
 type Read<T> = std::result::Result<T, String>;
 
-/// Takes in the next row: its item, or the two of a pair, and what is said about it.
+/// Takes in the next row: its item, or the two of a pair, and what is said about it. Words and their tags come as JSON lists.
 pub type Taker<'a> = &'a mut dyn FnMut(&[&[u8]], Option<String>) -> Result<()>;
 
 /// Hands every row of a table on, after its pages were held against what they may hold.
@@ -28,10 +28,17 @@ pub fn read_all(table: &Table<'_>, columns: &Columns, limits: &Limits, take: Tak
             for column in columns.items.iter().copied().chain(columns.targets.iter().map(|target| target.at)) {
                 pages::check(&table.file, group.metadata().column(column), limits)?;
             }
+            if columns.is_of_words() {
+                return Ok((None, lists_of_words(&*group, columns)?));
+            }
             let targets = rows_of_targets(&*group, columns)?;
-            Ok::<_, String>((group, targets))
+            Ok::<_, String>((Some(group), targets.into_iter().map(|target| (None, target)).collect::<VecDeque<_>>()))
         })?;
         let (group, mut targets) = group.map_err(|reason| table.broken(reason))?;
+        let Some(group) = group else {
+            targets.into_iter().try_for_each(|(words, tags)| take(&[words.unwrap_or_default().as_bytes()], tags))?;
+            continue;
+        };
         let mut items = Vec::new();
         for column in &columns.items {
             let reader = table.caught(|_| group.get_column_reader(*column))?.map_err(|e| table.broken(e))?;
@@ -48,7 +55,7 @@ pub fn read_all(table: &Table<'_>, columns: &Columns, limits: &Limits, take: Tak
                 break;
             }
             for row in 0..count {
-                let Some(target) = targets.pop_front() else {
+                let Some((_, target)) = targets.pop_front() else {
                     return Err(table.broken("it has more items than labels"));
                 };
                 let item: Vec<&[u8]> =
@@ -63,11 +70,19 @@ pub fn read_all(table: &Table<'_>, columns: &Columns, limits: &Limits, take: Tak
     Ok(())
 }
 
+/// The words of each row and their tags, a JSON list each.
+fn lists_of_words(group: &dyn RowGroupReader, columns: &Columns) -> Read<VecDeque<(Option<String>, Option<String>)>> {
+    let [words, tags] = columns.targets.as_slice() else { return Err("it has no lists of words and tags".into()) };
+    Ok(targets(group, words)?.into_iter().zip(targets(group, tags)?).collect())
+}
+
 /// What is said about each row; of several columns as one text.
 fn rows_of_targets(group: &dyn RowGroupReader, columns: &Columns) -> Read<Texts> {
     let mut all: Vec<Texts> = columns.targets.iter().map(|column| targets(group, column)).collect::<Read<_>>()?;
     let Some(chosen) = &columns.texts else { return Ok(all.pop().unwrap_or_default()) };
-    let count = all.iter().map(VecDeque::len).max().unwrap_or(0);
+    // Pairs may have no column of targets.
+    let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
+    let count = all.iter().map(VecDeque::len).max().unwrap_or(rows);
     let mut next = || all.iter_mut().map(|column| column.pop_front().flatten().filter(|text| !text.is_empty())).collect();
     Ok((0..count).map(|_| records::join(chosen, next())).collect())
 }

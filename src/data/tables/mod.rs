@@ -89,7 +89,15 @@ fn of_texts(chosen: &[Chosen<'_>], layout: &mut Layout, limits: &Limits) -> Resu
     for (shard, columns) in chosen {
         let table = Table::open(shard.local, shard.path)?;
         let mut rows = rows::Rows::new(&mut kept, shard.path, shard.split, limits);
-        group::read_all(&table, columns, limits, &mut |texts, target| rows.add(texts, target, None))?;
+        if columns.is_of_words() {
+            let list = |text: &[u8]| serde_json::from_slice::<Vec<String>>(text).unwrap_or_default();
+            group::read_all(&table, columns, limits, &mut |words, tags| {
+                let tags = tags.map(|tags| list(tags.as_bytes()));
+                rows.add_words(&list(words.concat().as_slice()), tags.as_deref(), None)
+            })?;
+        } else {
+            group::read_all(&table, columns, limits, &mut |texts, target| rows.add(texts, target, None))?;
+        }
     }
     kept.finish(layout)
 }

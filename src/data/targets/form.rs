@@ -15,6 +15,10 @@ pub enum Form {
     Labels,
     /// A JSON list with a text (or null) for each column.
     Columns(Vec<Column>),
+    /// A tag for each word, with spaces between.
+    Tags,
+    /// Nothing: the two texts of each item belong together.
+    Together,
 }
 
 impl Default for Form {

@@ -9,12 +9,14 @@ mod classes;
 mod columns;
 pub(super) mod form;
 mod labels;
+mod tags;
 mod values;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(super) use form::Form;
+pub use tags::{OUTSIDE, Place, Tags, parse as parse_tag};
 
 use super::error::Result;
 use super::labelled::Labelled;
@@ -37,6 +39,8 @@ pub enum Target {
     Values(Arc<[f32]>),
     /// One for each of [`Targets::Heads`].
     Heads(Arc<[Target]>),
+    /// A tag for each word.
+    Tags(Tags),
 }
 
 /// What the targets of a data set are.
@@ -54,7 +58,12 @@ pub enum Targets {
     Values(Vec<String>),
     /// Several of the kinds above, each under a name.
     Heads(Vec<(String, Targets)>),
+    /// Names of tags: that of words outside of entities, then the others, sorted.
+    Tags(Vec<String>),
 }
+
+/// What the number of pairs is called that have none: they belong together.
+const TOGETHER: &str = "together";
 
 /// The columns of a table that hold targets, and how they are read; the first that a table has is taken.
 pub(super) const COLUMNS: [(&str, Form); 6] = [
@@ -82,11 +91,12 @@ impl Target {
         if let Target::Class(class) = self { Some(*class) } else { None }
     }
 
-    /// The class or the labels; none of anything else.
+    /// The class, the labels, or the tags that its words have; none of anything else.
     pub fn labels(&self) -> &[u32] {
         match self {
             Target::Class(class) => std::slice::from_ref(class),
             Target::Labels(labels) => labels,
+            Target::Tags(tags) => &tags.kinds,
             _ => &[],
         }
     }
@@ -105,6 +115,11 @@ impl Target {
         }
     }
 
+    /// The tag of each word; none of anything else.
+    pub fn tags(&self) -> &[u32] {
+        if let Target::Tags(tags) = self { &tags.each } else { &[] }
+    }
+
     /// What is known of one head's target; of an item with a single target that is all there is.
     pub fn head(&self, at: usize) -> &Target {
         match self {
@@ -112,6 +127,11 @@ impl Target {
             one => one,
         }
     }
+}
+
+/// Whether a word is a tag of a scheme that is known.
+pub(super) fn is_tag(word: &str) -> bool {
+    parse_tag(word).is_some()
 }
 
 /// Refuses words for columns of targets that say nothing.
@@ -147,6 +167,8 @@ pub(super) fn read(form: &Form, samples: &[Labelled], limits: &Limits) -> Result
         Form::Ranked(order) => classes::ranked(order, samples, limits),
         Form::Labels => labels::read(samples, limits),
         Form::Columns(columns) => columns::read(columns, samples, limits),
+        Form::Tags => tags::read(samples, limits),
+        Form::Together => Ok((Targets::Values(vec![TOGETHER.into()]), vec![Target::Value(1.0); samples.len()])),
     }
 }
 
@@ -160,6 +182,8 @@ pub(super) fn text(form: &Form, field: &serde_json::Value) -> std::result::Resul
         Form::One(_) | Form::Ranked(_) | Form::Anomalies(_) => classes::text(field).ok_or(classes::WANTED),
         Form::Labels => labels::text(field).ok_or(labels::WANTED),
         Form::Columns(_) => labels::text(field).or_else(|| values::text(field)).ok_or("a string, a number or a list"),
+        Form::Tags => tags::text(field).ok_or(tags::WANTED),
+        Form::Together => Ok(String::new()),
     }
 }
 
@@ -174,13 +198,16 @@ impl Targets {
             Targets::Values(names) if names.len() > 1 => Task::MultiRegression,
             Targets::Values(_) => Task::Regression,
             Targets::Heads(_) => Task::MultiTask,
+            Targets::Tags(_) => Task::TokenClassification,
         }
     }
 
-    /// Names of classes or labels, in the order of their indexes; empty where there are none.
+    /// Names of classes, labels or tags, in the order of their indexes; empty where there are none.
     pub fn classes(&self) -> &[String] {
         match self {
-            Targets::Classes(names) | Targets::Ranks(names) | Targets::Anomalies(names) | Targets::Labels(names) => names,
+            Targets::Classes(names) | Targets::Ranks(names) | Targets::Anomalies(names) | Targets::Labels(names) | Targets::Tags(names) => {
+                names
+            }
             Targets::Values(_) | Targets::Heads(_) => &[],
         }
     }
@@ -200,12 +227,18 @@ impl Targets {
                 listed(known.map(|((name, kind), target)| format!("{name}: {}", kind.word(target))).collect())
             }
             (_, Target::Heads(found)) => format!("{} targets", found.len()),
+            (_, Target::Tags(tags)) => tags.each.iter().map(|tag| name(*tag)).collect::<Vec<_>>().join(" "),
         }
+    }
+
+    /// Whether nothing is said but that the two texts of each item belong together.
+    pub fn are_partners(&self) -> bool {
+        matches!(self, Targets::Values(names) if names.len() == 1 && names[0] == TOGETHER)
     }
 
     /// How numbers spread, where there is one an item; `None` of anything else.
     pub fn spread<'a>(&self, targets: impl Iterator<Item = &'a Target>) -> Option<ValueSpread> {
-        let single = matches!(self, Targets::Values(names) if names.len() == 1);
+        let single = matches!(self, Targets::Values(names) if names.len() == 1) && !self.are_partners();
         single.then(|| ValueSpread::of(&targets.filter_map(Target::value).map(f64::from).collect::<Vec<_>>()))
     }
 }

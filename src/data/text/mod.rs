@@ -1,6 +1,7 @@
 //! Texts: the modality. A text is UTF-8; a model's own tokenizer cuts it into tokens. In a data set it is a file of its own (`.txt`), or
 //! a row of a table (`data::records`); two texts may be one item ([`pair()`]).
 
+mod cut;
 mod decode;
 mod inspect;
 mod language;
@@ -11,6 +12,7 @@ mod words;
 
 use std::sync::Arc;
 
+pub use cut::{item as words_item, words as word_ranges};
 pub(super) use decode::MOST_BYTES;
 pub use decode::text as decode_text;
 pub use views::{TextViews, of_pair, pair};

@@ -6,6 +6,8 @@ use serde_json::Value;
 use tokenizers::{EncodeInput, InputSequence, Tokenizer as Inner, TruncationDirection, TruncationParams, TruncationStrategy};
 
 use super::super::error::{Error, Refusal, Result};
+use super::super::modality::WORD;
+use super::cut;
 use crate::domain::config::ModelConfig;
 
 pub(super) const FILE: &str = "tokenizer.json";
@@ -26,6 +28,8 @@ pub(super) struct Cut {
     pub tokens: Vec<[u32; 2]>,
     /// How many there were before the end was cut off.
     pub of: usize,
+    /// Where words are asked for: of each whether it has a token.
+    pub seen: Vec<bool>,
 }
 
 impl Tokenizer {
@@ -75,7 +79,33 @@ impl Tokenizer {
         // What was cut off comes behind, in pieces that have special tokens of their own.
         let rest = encoding.get_overflowing().iter().map(|piece| piece.get_special_tokens_mask().iter().filter(|mask| **mask == 0).count());
         let of = tokens.len() + rest.sum::<usize>();
-        Ok(Cut { tokens, of })
+        Ok(Cut { tokens, of, seen: Vec::new() })
+    }
+
+    /// An item of words; the first token of each is marked.
+    pub fn cut_words(&self, item: &str) -> std::result::Result<Cut, Refusal> {
+        let failed = |error| Refusal(format!("the text cannot be cut into tokens: {error}"));
+        let encoding = self.inner.encode(EncodeInput::Single(InputSequence::from(item)), true).map_err(failed)?;
+        let words: Vec<_> = cut::of_item(item).collect();
+        let mut seen = vec![false; words.len()];
+        let mut tokens = Vec::with_capacity(encoding.len());
+        let each =
+            encoding.get_ids().iter().zip(encoding.get_type_ids()).zip(encoding.get_offsets()).zip(encoding.get_special_tokens_mask());
+        for (((id, kind), (from, to)), special) in each {
+            // Some tokens begin with the space before their word: their end tells whose they are.
+            let own = (*special == 0 && from < to).then(|| words.partition_point(|word| word.end < *to));
+            let first = own.filter(|at| words.get(*at).is_some_and(|word| word.start < *to) && !seen[*at]);
+            if let Some(at) = first {
+                seen[at] = true;
+            }
+            tokens.push([*id, if first.is_some() { kind | WORD } else { *kind }]);
+        }
+        if !seen.contains(&true) {
+            return Err(Refusal("nothing is left of its words in tokens".into()));
+        }
+        let rest = encoding.get_overflowing().iter().map(|piece| piece.get_special_tokens_mask().iter().filter(|mask| **mask == 0).count());
+        let of = tokens.len() + rest.sum::<usize>();
+        Ok(Cut { tokens, of, seen })
     }
 }
 

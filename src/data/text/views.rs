@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::super::error::{Error, Refusal, Result};
 use super::super::limits::Limits;
-use super::super::modality::{Input, View, ViewMaker, Views};
+use super::super::modality::{Input, View, ViewMaker, Views, WORD};
 use super::decode;
-use super::tokens::Tokenizer;
+use super::tokens::{Cut, Tokenizer};
 use crate::domain::config::ModelConfig;
 
 /// How two texts begin that an encoder of pairs reads as one item: no text of UTF-8 begins so. Then comes the length of the first in
@@ -38,6 +38,8 @@ struct Shared {
     tokenizer: Tokenizer,
     prompt: String,
     lowers: bool,
+    /// Whether items are words that are answered about one by one.
+    words: bool,
     key: String,
 }
 
@@ -51,8 +53,10 @@ impl TextViews {
         let sentence = config.sentence.clone().unwrap_or_default();
         let prompt = sentence.prompt(None).unwrap_or_default().to_owned();
         let bytes = std::fs::read(file).map_err(|source| Error::Io { path: file.to_owned(), source })?;
-        let key = format!("text {} {} {prompt:?} {}", hex::encode(Sha256::digest(bytes)), tokenizer.longest, sentence.do_lower_case);
-        Ok(TextViews { shared: Arc::new(Shared { tokenizer, prompt, lowers: sentence.do_lower_case, key }) })
+        let (words, lowers) = (config.tags_words(), sentence.do_lower_case);
+        let of = if words { "words" } else { "text" };
+        let key = format!("{of} {} {} {prompt:?} {lowers}", hex::encode(Sha256::digest(bytes)), tokenizer.longest);
+        Ok(TextViews { shared: Arc::new(Shared { tokenizer, prompt, lowers, words, key }) })
     }
 }
 
@@ -65,6 +69,10 @@ impl Views for TextViews {
         false
     }
 
+    fn of_words(&self) -> bool {
+        self.shared.words
+    }
+
     fn maker(&self) -> Result<Box<dyn ViewMaker>> {
         Ok(Box::new(TextMaker { shared: self.shared.clone() }))
     }
@@ -75,20 +83,21 @@ struct TextMaker {
 }
 
 impl TextMaker {
-    fn tokens(&self, item: &[u8]) -> std::result::Result<(Vec<[u32; 2]>, usize), Refusal> {
+    fn tokens(&self, item: &[u8]) -> std::result::Result<Cut, Refusal> {
         let prepared = |bytes: &[u8], prompt: &str| -> std::result::Result<String, Refusal> {
             let text = decode::text(bytes)?;
             let text = if self.shared.lowers { text.to_lowercase() } else { text.to_owned() };
             Ok(format!("{prompt}{text}"))
         };
-        let cut = match of_pair(item) {
+        match of_pair(item) {
+            Some(_) if self.shared.words => Err(Refusal("it is two texts, and the words of one are answered about".into())),
+            None if self.shared.words => self.shared.tokenizer.cut_words(&prepared(item, "")?),
             Some((first, second)) => {
                 let (first, second) = (prepared(first, "")?, prepared(second, "")?);
-                self.shared.tokenizer.cut(&first, Some(&second))?
+                self.shared.tokenizer.cut(&first, Some(&second))
             }
-            None => self.shared.tokenizer.cut(&prepared(item, &self.shared.prompt)?, None)?,
-        };
-        Ok((cut.tokens, cut.of))
+            None => self.shared.tokenizer.cut(&prepared(item, &self.shared.prompt)?, None),
+        }
     }
 }
 
@@ -98,7 +107,10 @@ impl ViewMaker for TextMaker {
     }
 
     fn blank(&self) -> Input {
-        Input::Tokens { rows: vec![vec![[0, 0]; self.shared.tokenizer.longest]], of: vec![self.shared.tokenizer.longest] }
+        let mut row = vec![[0, 0]; self.shared.tokenizer.longest];
+        // One word is enough to see what becomes of it.
+        row.iter_mut().take(usize::from(self.shared.words)).for_each(|token| token[1] = WORD);
+        Input::Tokens { rows: vec![row], of: vec![self.shared.tokenizer.longest] }
     }
 
     fn add(&mut self, item: &[u8], _limits: &Limits, view: View<'_>, batch: &mut Input) -> Result<std::result::Result<(), Refusal>> {
@@ -111,9 +123,13 @@ impl ViewMaker for TextMaker {
                 return Err(Error::BadPreprocessing { reason: "texts have no other views than the plain one".into() });
             }
         }
-        Ok(self.tokens(item).map(|(tokens, whole)| {
-            rows.push(tokens);
-            of.push(whole);
+        Ok(self.tokens(item).map(|cut| {
+            rows.push(cut.tokens);
+            of.push(cut.of);
         }))
+    }
+
+    fn seen_words(&mut self, item: &[u8]) -> Option<std::result::Result<Vec<bool>, Refusal>> {
+        self.shared.words.then(|| self.tokens(item).map(|cut| cut.seen))
     }
 }

@@ -1,5 +1,6 @@
 //! Answers as a Parquet file: `name` and `error`, and of classes `label`, `probability` of the likeliest with the lists `labels`,
-//! `probabilities` of all that were asked for; of numbers a column each; of features the list `features`.
+//! `probabilities` of all that were asked for; of numbers a column each; of entities their JSON list `entities`; of features the list
+//! `features`.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -88,6 +89,10 @@ fn rows(group: &mut Group<'_, '_>, items: &[Said], shape: &Shape) -> Written {
                 floats(group, &found.iter().map(cell).collect::<Vec<_>>())
             })
         }
+        Kind::Entities => {
+            let listed: Vec<Option<String>> = items.iter().map(|item| item.content.answer()?.listed()).collect();
+            texts(group, &listed.iter().map(Option::as_deref).collect::<Vec<_>>(), true)
+        }
         Kind::Features => list::<FloatType>(group, items.iter().map(|item| item.content.features().map(<[f32]>::to_vec)).collect()),
     }
 }
@@ -109,6 +114,7 @@ fn schema(shape: &Shape) -> String {
         }
         // Names of targets are other people's: the parser takes words.
         Kind::Values => (0..shape.width).map(|at| format!("optional float {};\n", word(&shape.columns, at))).collect(),
+        Kind::Entities => "optional binary entities (UTF8);\n".into(),
         Kind::Features => list("features", "float element"),
     };
     format!("message answers {{\nrequired binary name (UTF8);\noptional binary error (UTF8);\n{columns}}}")

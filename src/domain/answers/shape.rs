@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Features,
     Probabilities,
     Values,
+    /// Stretches of texts, which are no numbers.
+    Entities,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
             Kind::Features => "features",
             Kind::Probabilities => "probabilities",
             Kind::Values => "values",
+            Kind::Entities => "entities",
         }
     }
 }
@@ -50,6 +53,9 @@ impl Shape {
             let columns = class_columns(answers());
             let ranks = answers().map(|answer| answer.classes().len()).max().unwrap_or(0);
             return Shape { kind: Kind::Probabilities, width: columns.len(), columns, ranks, judged, ..Shape::default() };
+        }
+        if answers().any(|answer| answer.entities().is_some()) {
+            return Shape { kind: Kind::Entities, judged, ..Shape::default() };
         }
         let mut columns: Vec<String> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -86,6 +92,7 @@ impl Shape {
                     }
                 }
             }
+            Kind::Entities => {}
             Kind::Values => {
                 for (name, value) in answer.map(numbers).unwrap_or_default() {
                     if let Some(at) = self.places.get(&name) {

@@ -20,11 +20,14 @@ pub struct Used {
     /// Whether another library loads it with its head: of images timm, of texts transformers.
     #[serde(default)]
     pub elsewhere: bool,
+    /// Whether it says something about each word of a text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub words: bool,
 }
 
 impl Used {
     pub fn of(config: &ModelConfig, modality: Modality) -> Used {
-        Used { modality, elsewhere: config.loads_with_head().is_some() }
+        Used { modality, elsewhere: config.loads_with_head().is_some(), words: config.tags_words() }
     }
 }
 
@@ -36,7 +39,8 @@ pub fn usage(name: &str, address: &str, used: Used) -> Vec<Usage> {
         of("In a shell", format!("hub predict {file} --model {name}")),
         of("Over HTTP", format!("curl {sent} {address}/api/v1/models/{name}/predict -H \"Authorization: Bearer $HUB_TOKEN\"")),
     ];
-    all.extend(used.elsewhere.then(|| used.modality.in_python(name, address)).map(|(title, code)| of(title, code)));
+    let class = |code: String| if used.words { code.replace("ForSequenceClassification", "ForTokenClassification") } else { code };
+    all.extend(used.elsewhere.then(|| used.modality.in_python(name, address)).map(|(title, code)| of(title, class(code))));
     all
 }
 
@@ -47,10 +51,11 @@ mod tests {
     #[test]
     fn photos_are_asked_about_by_file_and_texts_by_what_they_say() {
         let code = |used| usage("ada/net", "http://hub", used).into_iter().map(|usage| usage.code).collect::<Vec<_>>().join("\n");
-        let images = code(Used { modality: Modality::Image, elsewhere: true });
+        let images = code(Used { modality: Modality::Image, elsewhere: true, words: false });
         assert!(images.contains("hub predict photo.jpg --model ada/net") && images.contains("timm.create_model(\"hf-hub:ada/net\""));
-        let texts = code(Used { modality: Modality::Text, elsewhere: false });
+        let texts = code(Used { modality: Modality::Text, elsewhere: false, words: false });
         assert!(texts.contains("text/plain") && !texts.contains("photo") && !texts.contains("timm"), "{texts}");
-        assert!(code(Used { modality: Modality::Text, elsewhere: true }).contains("AutoModelForSequenceClassification"));
+        let told = |words| code(Used { modality: Modality::Text, elsewhere: true, words });
+        assert!(told(false).contains("AutoModelForSequenceClassification") && told(true).contains("AutoModelForTokenClassification"));
     }
 }

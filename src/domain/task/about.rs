@@ -148,3 +148,23 @@ pub(super) const SIMILARITY: About = About {
     suffix: "similarity",
     problem_type: None,
 };
+
+/// Of whole entities, as seqeval counts them: right where the span and the type are. Accuracy counts words, most of which are no part
+/// of any.
+pub(super) const TOKEN_CLASSIFICATION: About = About {
+    classes: false,
+    least_classes: 2,
+    one_class: false,
+    good_only: false,
+    measures: &[
+        measure("entity_f1", "val_entity_f1", "entity F1", "f1", Unit::Score, true),
+        measure("entity_precision", "val_entity_precision", "entity precision", "precision", Unit::Score, true),
+        measure("entity_recall", "val_entity_recall", "entity recall", "recall", Unit::Score, true),
+        measure("token_accuracy", "val_token_accuracy", "token accuracy", "accuracy", Unit::Score, true),
+    ],
+    further: &[],
+    losses: &[Loss::CrossEntropy],
+    baseline: ("no_entity_f1", "never an entity", "Never finding an entity would have an entity F1 of {} there."),
+    suffix: "classification",
+    problem_type: None,
+};

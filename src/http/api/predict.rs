@@ -76,6 +76,7 @@ pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>,
     ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
     ("top" = Option<usize>, Query, description = "how many classes, 5 if left out"),
     ("support" = Option<String>, Query, description = "`namespace/name[@revision]` of a data set of examples: its classes are answered, by the nearest mean of their features, whatever the model was trained for"),
+    ("prompt" = Option<String>, Query, description = "of a text encoder: the name of a prompt of its config, put before every text instead of the usual one"),
     ("classes" = Option<String>, Query, description = "of a model of texts: names of classes with commas between, which are answered by the nearest of them, whatever the model was trained for"),
     ("format" = Option<String>, Query, description = "json, csv, npy, safetensors or parquet; else what `Accept` names; else json"),
 ), request_body(content(
@@ -95,6 +96,9 @@ pub async fn predict(request: HttpRequest, caller: Caller, service: Data<Service
     if let Some(names) = query.find("classes") {
         let names = names.split(',').map(|name| name.trim().to_owned()).collect();
         return by_names(&service, &caller, (&at.id, &revision), (names, support.is_some()), asked, (top, format)).await;
+    }
+    if let (Some(prompt), Asked::One(_) | Asked::Many(_)) = (query.find("prompt"), &asked) {
+        return by_prompt(&service, &caller, (&at.id, &revision), (prompt, support.is_some()), asked, (top, format)).await;
     }
     if let (Some((id, of)), Asked::One(_) | Asked::Many(_)) = (&support, &asked) {
         return by_support(&service, &caller, (&at.id, &revision), (id, of), asked, (top, format)).await;
@@ -131,6 +135,24 @@ async fn by_support(
     let (items, alone) = of_asked(asked);
     let answers = service.ask_by_support(&caller.0, model, support, items, top).await?;
     tell(answers, alone, format, ("image_unreadable", "open the image in a viewer and save it again as JPEG or PNG")).await
+}
+
+/// With a prompt of the model's config before every text.
+async fn by_prompt(
+    service: &Service,
+    caller: &Caller,
+    model: (&RepoId, &Revision),
+    (prompt, with_support): (&str, bool),
+    asked: Asked,
+    (top, format): (usize, Format),
+) -> Answer {
+    if with_support {
+        let message = "classes of a support set are told by features, which have the usual prompt";
+        return Err(HttpError::bad_request("bad_query", message, "leave `prompt` or `support` out"));
+    }
+    let (items, alone) = of_asked(asked);
+    let answers = service.ask_prompted(&caller.0, model, prompt, top, items).await?;
+    tell(answers, alone, format, ("text_unreadable", "ask about another text")).await
 }
 
 /// By the names of classes alone.

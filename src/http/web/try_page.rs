@@ -248,7 +248,9 @@ fn line(number: usize, said: &Said) -> TextLine {
 
 fn judged(answer: &Judged) -> Vec<String> {
     let classes = answer.classes().iter().map(|class| format!("{} {:.1} %", class.label, 100.0 * class.probability));
-    classes.chain(answer.values().iter().map(|value| format!("{}: {}", value.name, value.value))).collect()
+    let entities = answer.entities().unwrap_or_default().iter();
+    let entities = entities.map(|entity| format!("{} ({}, {:.1} %)", entity.text, entity.label, 100.0 * entity.score));
+    classes.chain(answer.values().iter().map(|value| format!("{}: {}", value.name, value.value))).chain(entities).collect()
 }
 
 /// How much of a text was read.

@@ -21,6 +21,10 @@ const HARMLESS: &[&str] = &[
 /// # Errors
 /// A pooling that the architecture does not have, in words.
 pub fn pool_of(config: &ModelConfig) -> Result<Pool, String> {
+    // What was said of whole texts is nothing to their words.
+    if config.tags_words() {
+        return Ok(Pool::Usual);
+    }
     if let Some(pooling) = &config.sentence {
         return pool_of_tokens(config, pooling);
     }

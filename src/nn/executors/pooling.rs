@@ -31,7 +31,7 @@ pub struct TokenPool {
     pub normalised: bool,
 }
 
-/// sentence-transformers' poolings.
+/// sentence-transformers' poolings, and none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// `cls`.
@@ -42,6 +42,8 @@ pub enum How {
     Max,
     /// `lasttoken`.
     Last,
+    /// Not at all: a vector for the first token of each word, all of them one behind the other.
+    Words,
 }
 
 impl Pool {

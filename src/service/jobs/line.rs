@@ -24,6 +24,8 @@ pub enum Question {
     Prompted { prompt: usize },
     /// What the head says; of classes the so many likeliest.
     Answer { top: usize },
+    /// The same of a text with one of the config's prompts, by its place.
+    PromptedAnswer { top: usize, prompt: usize },
 }
 
 /// What became of an item, by its place in the request.
@@ -143,6 +145,10 @@ fn answer(model: &Predictor, question: Question, batch: Batch) {
         Question::Prompted { prompt } => model.features_prompted(&batch.items, prompt),
         Question::Answer { top } => {
             model.predict_batch(&batch.items, top).map(|rows| rows.into_iter().map(|row| row.map(Content::Answer)).collect())
+        }
+        Question::PromptedAnswer { top, prompt } => {
+            let said = model.predict_prompted(&batch.items, top, prompt);
+            said.map(|rows| rows.into_iter().map(|row| row.map(Content::Answer)).collect())
         }
     };
     match answers {

@@ -74,6 +74,20 @@ impl Service {
         }
     }
 
+    /// What a model the caller may read says about texts, with a prompt of its config before each; of classes the `top` likeliest.
+    pub async fn ask_prompted(
+        &self,
+        actor: &Actor,
+        (id, revision): (&RepoId, &Revision),
+        prompt: &str,
+        top: usize,
+        items: Vec<Item>,
+    ) -> Result<Answers> {
+        let (version, line) = self.line(actor, id, revision).await?;
+        let question = Question::PromptedAnswer { top, prompt: prompt_of(&line.model, prompt)? };
+        self.ask_line_about_all(&line, format!("{id}@{}", version.number), question, items).await
+    }
+
     /// How well each text answers a query, by a model the caller may read that has one output for a pair: its logit and how much of the
     /// pair was read, or why there is none.
     pub async fn rerank(
@@ -108,9 +122,12 @@ fn question(model: &train::Predictor, wish: &Wish) -> Result<Question> {
         return Err(Error::invalid("bad_pooling", message, "leave `pooling` out"));
     }
     let Some(name) = &wish.prompt else { return Ok(Question::Features) };
-    let prompt =
-        model.prompt_of(name).map_err(|error| Error::invalid("unknown_prompt", error.to_string(), "name one of its prompts, or none"))?;
-    Ok(Question::Prompted { prompt })
+    Ok(Question::Prompted { prompt: prompt_of(model, name)? })
+}
+
+/// The place of a prompt in a model's config.
+fn prompt_of(model: &train::Predictor, name: &str) -> Result<usize> {
+    model.prompt_of(name).map_err(|error| Error::invalid("unknown_prompt", error.to_string(), "name one of its prompts, or none"))
 }
 
 /// Why the only text has no vector.

@@ -3,7 +3,9 @@
 use super::super::{Error, Result, Service};
 use super::admit::{WEIGHTS, need, nothing_in};
 use super::words;
+use crate::domain::human;
 use crate::domain::job::Job;
+use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
@@ -16,6 +18,8 @@ const MOST_THREADS: usize = 256;
 /// Different words that are counted at once, on a machine that others share.
 const MOST_COUNTED: usize = 20_000_000;
 const LONGEST_LICENSE: usize = 200;
+/// Text is so many times larger than when it is packed.
+const PACKED_TIMES: u64 = 4;
 
 /// A training that is asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +47,8 @@ impl Service {
         let (dataset, revision) = &asked.dataset;
         let found = self.get_repo_at(actor, RepoKind::Dataset, dataset, revision).await?;
         let Some(pinned) = found.head else { return Err(nothing_in(dataset)) };
+        let (_, files) = self.manifest(actor, RepoKind::Dataset, dataset, &Revision::Number(pinned.number)).await?;
+        self.check_memory(&asked, &files)?;
         let from = match &asked.from {
             None => None,
             Some((id, revision)) => Some(self.vectors_to_go_on_from(actor, (id, revision), &asked).await?),
@@ -59,6 +65,23 @@ impl Service {
             license: asked.license,
         };
         self.queue_work(actor, Work::Word2vec(work), Vec::new()).await
+    }
+
+    /// Refuses a training whose vocabulary may be too much for this machine.
+    fn check_memory(&self, asked: &NewWord2vec, files: &Manifest) -> Result<()> {
+        let text = |file: &ManifestEntry| {
+            if is_packed(file.path.as_str()) { file.size_bytes.saturating_mul(PACKED_TIMES) } else { file.size_bytes }
+        };
+        let bytes = files.entries().iter().map(text).fold(0, u64::saturating_add);
+        let (foreseen, allowed) = (asked.settings.foreseen(bytes, 0), self.policy().max_job_bytes);
+        if foreseen.memory_bytes <= allowed {
+            return Ok(());
+        }
+        let (needed, allowed) = (human::bytes(foreseen.memory_bytes), human::bytes(allowed));
+        let (words, width) = (foreseen.words, asked.settings.width);
+        let message =
+            format!("this training may need {needed} of memory, for up to {words} words of {width} numbers; {allowed} are allowed");
+        Err(Error::invalid("job_too_large", message, "ask for a smaller width, a larger min_count, or a smaller max_counted"))
     }
 
     /// The version, which must hold word vectors as wide as those that are asked for.
@@ -86,6 +109,12 @@ impl Service {
             _ => Ok((id, version.number)),
         }
     }
+}
+
+/// Whether a file is larger when it is read.
+fn is_packed(path: &str) -> bool {
+    let ending = path.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    ending.is_some_and(|ending| ["gz", "zst", "xz", "bz2", "lz4", "zip", "tgz"].contains(&ending.as_str()))
 }
 
 /// Says what no training has.
@@ -124,5 +153,6 @@ mod tests {
             let refused = check(&settings, dtype, threads, license).unwrap_err();
             assert!(refused.contains(word), "{refused}");
         }
+        assert!(is_packed("a/corpus.txt.GZ") && !is_packed("corpus.txt") && !is_packed("zip"));
     }
 }

@@ -155,11 +155,13 @@ impl Reading {
         let usual = if problem.is_some() || config.is_encoder() { 0 } else { config.preprocessing().height };
         facts.image_size = height.unwrap_or(usual) as u64;
         let library = config.library();
+        let of_head =
+            if config.tags_words() { train::tasks::of_model(&config) } else { Task::of_problem_type(config.problem_type.as_deref()) };
         let features = if config.sentence.is_some() { "sentence-similarity" } else { modality.feature_task() };
         facts.labels = config.label_names.unwrap_or_default();
         facts.architecture = config.architecture;
         facts.config_problem = problem.unwrap_or_else(|| unobeyed.join("; "));
-        let task = Task::of_problem_type(config.problem_type.as_deref()).pipeline_tag(modality);
+        let task = of_head.pipeline_tag(modality);
         fill(&mut facts.task, if classes == Some(0) { features } else { &task });
         fill(&mut facts.modality, modality.as_str());
         fill(&mut facts.library, library);

@@ -156,6 +156,7 @@ pub fn run_once(
     let objection = match model.is_head_only() {
         true => None,
         _ if model.classifier.head.is_of_pairs() => Some("items are two texts each".into()),
+        _ if feed.options().views.of_words() => Some("each word is answered about, and where words begin is not kept".into()),
         _ if training.recipe.augment.mixes() => Some("items are mixed anew in each step".into()),
         _ => objection(epochs, training.keep, feed.turns()),
     };
@@ -253,7 +254,8 @@ fn row_format(model: &Model, feed: &Feed) -> Result<RowFormat> {
     let dims = model.below(&feed::input(blank)?)?.dims()[1..].to_vec();
     Ok(match dims.as_slice() {
         [_, width] if sequences => RowFormat { dims: vec![*width], encoding: Encoding::Single, ragged: true },
-        [_] => RowFormat { dims, encoding: Encoding::Single, ragged: false },
+        // Of words as many as an item has.
+        [_] => RowFormat { dims, encoding: Encoding::Single, ragged: feed.options().views.of_words() },
         _ => RowFormat { dims, encoding: Encoding::Half, ragged: false },
     })
 }
@@ -278,7 +280,7 @@ fn fill(
     let items: Vec<Item> = left.iter().map(|wanted| wanted.item.clone()).collect();
     for (batch, wanted) in feed.loader(items, EVAL_BATCH)?.zip(left.chunks(EVAL_BATCH)) {
         let batch = batch?;
-        let (ids, count, lengths) = (batch.ids.clone(), batch.len(), batch.input.lengths());
+        let (ids, count, lengths, words) = (batch.ids.clone(), batch.len(), batch.input.lengths(), batch.input.words());
         let values = match count {
             0 => Vec::new(),
             _ => model.below(&feed::input(batch.input)?)?.flatten_all()?.to_vec1::<f32>()?,
@@ -288,7 +290,10 @@ fn fill(
             return Ok(Err("their features are too large for the numbers they would be kept in".into()));
         }
         // The batch lacks what could not be read, and keeps the order.
-        let rows = writer.format().rows(&values, count, lengths.as_deref());
+        let rows = match feed.options().views.of_words() {
+            true => rows_of_words(&values, &words, writer.format().width()),
+            false => writer.format().rows(&values, count, lengths.as_deref()),
+        };
         let mut rows = ids.iter().zip(batch.views.iter()).zip(rows).peekable();
         let row = |wanted: &&Wanted| {
             let (id, view, _) = wanted.place();
@@ -300,6 +305,16 @@ fn fill(
         reporter.step(count)?;
     }
     Ok(Ok((writer.finish()?, steps)))
+}
+
+/// Vectors of words that lie one behind the other, item by item.
+fn rows_of_words<'a>(mut values: &'a [f32], words: &[usize], width: usize) -> Vec<&'a [f32]> {
+    let cut = |count: &usize| {
+        let (own, rest) = values.split_at((count * width).min(values.len()));
+        values = rest;
+        own
+    };
+    words.iter().map(cut).collect()
 }
 
 /// One view for each feature that is not there yet: copies have the same features.

@@ -290,7 +290,7 @@ impl Features {
             return false;
         }
         if let Some(scale) = &self.scale {
-            for ((x, mean), inverse) in out[from..].iter_mut().zip(&scale.mean).zip(&scale.inverse) {
+            for ((x, mean), inverse) in out[from..].iter_mut().zip(scale.mean.iter().cycle()).zip(scale.inverse.iter().cycle()) {
                 *x = ((f64::from(*x) - mean) * inverse) as f32;
             }
         }
@@ -317,11 +317,12 @@ impl Features {
             if !self.raw(*id, *view, &mut row) {
                 continue;
             }
-            count += 1.0;
-            for ((x, sum), squares) in row.iter().zip(&mut sum).zip(&mut squares) {
+            // One vector, or one for each word.
+            count += (row.len() / width.max(1)) as f64;
+            for (at, x) in row.iter().enumerate() {
                 let x = f64::from(*x);
-                *sum += x;
-                *squares += x * x;
+                sum[at % width] += x;
+                squares[at % width] += x * x;
             }
         }
         let mean: Vec<f64> = sum.iter().map(|sum| sum / count.max(1.0)).collect();

@@ -1,5 +1,7 @@
 //! What a run is held against on the same items: always the same answer, and the best head on the base's features.
 
+use std::collections::HashMap;
+
 use super::answers::Answers;
 use crate::data::{Sample, Target};
 use crate::domain::evaluation::Evaluation;
@@ -29,7 +31,8 @@ pub fn verdicts(run: &Run, validation: &Evaluation, answers: &Answers) -> Vec<Ve
 fn baseline(run: &Run, validation: &Evaluation, answers: &Answers) -> Option<Verdict> {
     let simplest = run.task.simplest(&run.partition)?;
     let (samples, own): (Vec<&Sample>, Vec<&[f32]>) = answers.iter().unzip();
-    let other = vec![simplest.as_slice(); own.len()];
+    let other: Vec<Vec<f32>> = samples.iter().map(|sample| simplest.repeat(run.task.rows(&sample.target))).collect();
+    let other = other.iter().map(Vec::as_slice).collect();
     let pair = Pair { targets: samples.iter().map(|sample| &sample.target).collect(), own, other };
     verdict(&*run.task, Compared::Baseline, (validation.primary(), run.task.baseline(&run.partition)), pair)
 }
@@ -37,7 +40,8 @@ fn baseline(run: &Run, validation: &Evaluation, answers: &Answers) -> Option<Ver
 /// Against the probe, where it was found and is not all that the run is.
 fn probe(run: &Run, validation: &Evaluation, answers: &Answers) -> Option<Verdict> {
     let (kept, evaluation) = run.probe_answers()?;
-    let rows: std::collections::HashMap<u32, &[f32]> = kept.rows(run.task.outputs()).collect();
+    let counts: HashMap<u32, usize> = run.partition.val.iter().map(|sample| (sample.id, run.task.rows(&sample.target))).collect();
+    let rows: HashMap<u32, &[f32]> = kept.rows(run.task.outputs(), |id| counts.get(&id).copied().unwrap_or(1)).collect();
     let mut pair = Pair { targets: Vec::new(), own: Vec::new(), other: Vec::new() };
     for (sample, own) in answers.iter() {
         if let Some(other) = rows.get(&sample.id) {
@@ -68,7 +72,8 @@ fn verdict(task: &dyn Task, against: Compared, values: (f64, f64), pair: Pair) -
 
 /// How far the first measures of both lie apart in draws of the items, each draw asking both about the same ones.
 fn drawn(task: &dyn Task, pair: &Pair) -> Option<Spread> {
-    let step = (pair.targets.len() * task.outputs()).div_ceil(MOST_DRAWN).max(1);
+    let numbers: usize = pair.own.iter().map(|row| row.len()).sum();
+    let step = numbers.div_ceil(MOST_DRAWN).max(1);
     let items: Vec<usize> = (0..pair.targets.len()).step_by(step).collect();
     let measure = |rows: &[&[f32]], weights: &[f32]| {
         let (mut outputs, mut targets) = (Vec::new(), Vec::new());
@@ -82,7 +87,7 @@ fn drawn(task: &dyn Task, pair: &Pair) -> Option<Spread> {
         tally.add(&outputs, &targets);
         if task.name().primary().rises { tally.primary() } else { -tally.primary() }
     };
-    let work = (items.len() * task.outputs()) as u64 * COST;
+    let work = (numbers / step) as u64 * COST;
     let found = measures::paired(items.len(), work, |weights| (measure(&pair.other, weights), measure(&pair.own, weights)))?;
     Some(Spread { mean: found.difference, low: found.interval.0, high: found.interval.1 })
 }

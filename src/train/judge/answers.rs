@@ -9,6 +9,7 @@ use crate::train::error::Result;
 use crate::train::progress::ProgressReporter;
 use crate::train::reject::Rows;
 use crate::train::run::Run;
+use crate::train::tasks::Task;
 
 /// Outputs that are kept, in numbers; what comes after is measured and not kept.
 const MOST_OUTPUTS: usize = 16 << 20;
@@ -20,9 +21,11 @@ const MOST_FEATURES: usize = 8 << 20;
 pub struct Answers {
     /// Outputs of an item.
     pub width: usize,
-    /// `(samples.len(), width)`, in the units of the data set.
+    /// `(samples.len(), width)`, in the units of the data set; where words are answered about, as many rows for each sample.
     pub outputs: Vec<f32>,
     pub samples: Vec<Sample>,
+    /// Where the outputs of each sample end.
+    ends: Vec<usize>,
     /// Pooled, of as many items from the first as there is room for.
     features: Vec<f32>,
 }
@@ -30,7 +33,8 @@ pub struct Answers {
 impl Answers {
     /// The items with their outputs.
     pub fn iter(&self) -> impl Iterator<Item = (&Sample, &[f32])> {
-        self.samples.iter().zip(self.outputs.chunks_exact(self.width.max(1)))
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        self.samples.iter().zip(starts.zip(&self.ends).map(move |(start, end)| &self.outputs[start..*end]))
     }
 
     /// The features of width `width`.
@@ -38,9 +42,14 @@ impl Answers {
         Rows::new(width, self.features.clone())
     }
 
-    fn keep(&mut self, samples: impl Iterator<Item = Sample>, outputs: &[f32], features: &Tensor) -> Result<()> {
+    fn keep(&mut self, task: &dyn Task, samples: impl Iterator<Item = Sample>, outputs: &[f32], features: &Tensor) -> Result<()> {
         if self.outputs.len() + outputs.len() <= MOST_OUTPUTS {
-            self.samples.extend(samples);
+            let mut end = self.outputs.len();
+            for sample in samples {
+                end += task.rows(&sample.target) * self.width;
+                self.ends.push(end);
+                self.samples.push(sample);
+            }
             self.outputs.extend(outputs);
         }
         if self.features.len() + features.elem_count() <= MOST_FEATURES {
@@ -70,7 +79,7 @@ pub fn examine(run: &mut Run, samples: &[Sample], reporter: &mut ProgressReporte
             let outputs = outputs.flatten_all()?.to_vec1::<f32>()?;
             tally.add(&outputs, &step.targets);
             let found = step.ids.iter().filter_map(|id| by_id.get(id)).map(|sample| (*sample).clone());
-            answers.keep(found, &outputs, &pooled)?;
+            answers.keep(&*task, found, &outputs, &pooled)?;
         }
         reporter.tick()?;
     }

@@ -119,8 +119,10 @@ pub fn truth(samples: &[&Sample], targets: &Targets) -> Truth {
 fn columns(targets: &Targets, target: &Target) -> Vec<f64> {
     let hot = |count: usize, on: &[u32]| (0..count).map(|at| f64::from(u8::from(on.contains(&(at as u32))))).collect();
     match targets {
-        Targets::Classes(names) | Targets::Labels(names) if *target == Target::Unknown => vec![f64::NAN; names.len()],
-        Targets::Classes(names) | Targets::Labels(names) => hot(names.len(), target.labels()),
+        Targets::Classes(names) | Targets::Labels(names) | Targets::Tags(names) if *target == Target::Unknown => {
+            vec![f64::NAN; names.len()]
+        }
+        Targets::Classes(names) | Targets::Labels(names) | Targets::Tags(names) => hot(names.len(), target.labels()),
         Targets::Ranks(_) | Targets::Anomalies(_) => vec![target.class().map_or(f64::NAN, f64::from)],
         Targets::Values(names) => (0..names.len()).map(|at| target.values().get(at).map_or(f64::NAN, |value| f64::from(*value))).collect(),
         Targets::Heads(heads) => heads.iter().enumerate().flat_map(|(at, (_, kind))| columns(kind, target.head(at))).collect(),

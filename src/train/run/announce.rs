@@ -39,6 +39,11 @@ impl Run<'_> {
                 "{count} training {what} are copies of others ({near} near-copies); copies were kept together when {what} were held out"
             ))?;
         }
+        for (unseen, split) in self.unseen.iter().zip(["train", "validation", "test"]) {
+            for sentence in unseen.sentences() {
+                reporter.warn(format!("{split}: {sentence}"))?;
+            }
+        }
         for finding in self.findings() {
             reporter.warn(finding)?;
         }

@@ -23,9 +23,14 @@ pub struct ProbeAnswers {
 }
 
 impl ProbeAnswers {
-    /// Items by their ids, each with so many outputs.
-    pub fn rows(&self, width: usize) -> impl Iterator<Item = (u32, &[f32])> {
-        self.ids.iter().copied().zip(self.outputs.chunks_exact(width.max(1)))
+    /// Items by their ids, each with so many outputs in each of its rows.
+    pub fn rows<'a>(&'a self, width: usize, rows_of: impl Fn(u32) -> usize + 'a) -> impl Iterator<Item = (u32, &'a [f32])> + 'a {
+        let mut rest = self.outputs.as_slice();
+        self.ids.iter().map(move |id| {
+            let (own, others) = rest.split_at((width * rows_of(*id)).min(rest.len()));
+            rest = others;
+            (*id, own)
+        })
     }
 }
 

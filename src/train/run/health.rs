@@ -35,7 +35,9 @@ impl Run<'_> {
             return Vec::new();
         }
         let per_class = counted(&self.partition.train, classes.len());
-        let mut said = Balance::of("train", classes, &per_class).map(|balance| balance.sentences(items)).unwrap_or_default();
+        // Most words are outside of entities, in every text.
+        let balance = Balance::of("train", classes, &per_class).filter(|_| !dataset.targets.task().is_of_words());
+        let mut said = balance.map(|balance| balance.sentences(items)).unwrap_or_default();
         if let Some(missing) = missing(classes, &per_class) {
             said.push(format!("{missing} no training {items}: they cannot be learned; add some, or leave the classes out"));
         }

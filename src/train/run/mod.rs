@@ -34,6 +34,8 @@ use super::progress::ProgressReporter;
 use super::schedule::Schedule;
 use super::strategy::{self, Plan};
 use super::tasks::{self, Contrast, Fitted, Task};
+use super::words::{self, Unseen};
+use crate::data::modality::Views;
 use crate::data::{Sample, Survey};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{Evaluation, Held};
@@ -58,6 +60,8 @@ pub struct Run<'a> {
     pass_steps: u64,
     frozen: Frozen,
     survey: Survey,
+    /// Words of the items that the network does not see.
+    unseen: [Unseen; 3],
     state: State,
     best: Vec<(String, Tensor)>,
     average: Option<Average>,
@@ -84,7 +88,7 @@ impl<'a> Run<'a> {
         let recipe = training.recipe;
         check_modality(training)?;
         let survey = surveyed(training.dataset, training.keep, reporter)?;
-        let partition = Partition::of(training.dataset, &survey.copies, recipe);
+        let mut partition = Partition::of(training.dataset, &survey.copies, recipe);
         let task = task_of(training, &partition)?;
         let config = model_folder::config_of_result(training.config, recipe, &*task);
         let mut model = Model::load(training, task.outputs())?;
@@ -98,6 +102,7 @@ impl<'a> Run<'a> {
             model.classifier.head = head;
             model.learn_above(stages);
         }
+        let unseen = see_words(training, &views, &mut partition, reporter)?;
         let all: Vec<&Sample> = [&partition.train, &partition.val, &partition.test].into_iter().flatten().collect();
         let lengths = lengths::of(training.dataset, &views, &all, reporter)?;
         let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), Some(1)).with_lengths(lengths);
@@ -127,6 +132,7 @@ impl<'a> Run<'a> {
             config,
             steps_per_epoch,
             survey,
+            unseen,
             state,
             scale: None,
             fitted: None,
@@ -292,6 +298,23 @@ impl<'a> Run<'a> {
     pub fn diverged(&self, step: u64, what: &str) -> Error {
         Error::NonFinite { epoch: self.epoch() + 1, step: step + 1, what: what.into() }
     }
+}
+
+/// Where words are answered about, targets are those of the words that the network sees; those of the three parts that it does not are
+/// counted.
+fn see_words(
+    training: &Training,
+    views: &Arc<dyn Views>,
+    partition: &mut Partition,
+    reporter: &mut ProgressReporter,
+) -> Result<[Unseen; 3]> {
+    let mut found = [Unseen::default(); 3];
+    if views.of_words() {
+        for (samples, unseen) in [&mut partition.train, &mut partition.val, &mut partition.test].into_iter().zip(&mut found) {
+            (*samples, *unseen) = words::seen(training.dataset, views, samples, reporter)?;
+        }
+    }
+    Ok(found)
 }
 
 /// What is learned: that of the targets; before a head is found on few items, what they have in common.

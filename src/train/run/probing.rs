@@ -90,15 +90,17 @@ impl Run<'_> {
         let width = self.model.classifier.head.num_features();
         let few = partition.held == Held::Training || partition.val.len() < ENOUGH_HELD;
         let held: &[Sample] = if few { &[] } else { &partition.val };
-        let step = ((shown.len() + held.len()) * width).div_ceil(MOST_NUMBERS).max(1);
+        let rows_of = |sample: &Sample| self.task.rows(&sample.target);
+        let many: usize = shown.iter().map(|item| rows_of(&item.sample)).chain(held.iter().map(rows_of)).sum();
+        let step = (many * width).div_ceil(MOST_NUMBERS).max(1);
         let mut rows = Vec::new();
         let mut targets: Vec<Target> = Vec::new();
         let mut kept: Vec<&Sample> = Vec::new();
         for item in shown.iter().step_by(step).filter(|item| feed.feature_of(item, &mut rows)) {
             targets.push(item.sample.target.clone());
-            kept.push(&item.sample);
+            kept.extend(std::iter::repeat_n(&item.sample, rows_of(&item.sample)));
         }
-        let held_from = targets.len();
+        let held_from = kept.len();
         let plain = held.iter().step_by(step);
         targets.extend(plain.filter(|sample| feed.feature(sample.id, &mut rows)).map(|sample| sample.target.clone()));
         // Drawing classes alike often is weighing them alike, without chance.
@@ -109,13 +111,14 @@ impl Run<'_> {
         let mut groups: Vec<u32> = grouped.iter().map(|(_, group)| *group).collect();
         groups.sort_unstable();
         groups.dedup();
+        let all = rows.len() / width.max(1);
         Problem {
             width,
             rows,
             parts: self.task.convex(&targets, recipe).unwrap_or_default(),
             weights: self.task.item_weights(&targets, &weighed),
             held_from,
-            folds: if held_from == targets.len() { probe::folds(&grouped, probe::FOLDS, recipe.seed) } else { Vec::new() },
+            folds: if held_from == all { probe::folds(&grouped, probe::FOLDS, recipe.seed) } else { Vec::new() },
             distinct: groups.len() == grouped.len(),
         }
     }

@@ -10,7 +10,7 @@ use crate::train::error::{Error, Result};
 use crate::train::progress::{Control, Event, ProgressReporter};
 use crate::train::report::Report;
 use crate::train::run::Run;
-use crate::train::{Training, judge};
+use crate::train::{Training, judge, words};
 
 /// What a soup came to, for reports and cards.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,18 @@ pub struct Averaged {
 /// # Errors
 /// Those of [`greedy`] and of evaluating.
 pub fn of_trials(
+    training: &Training,
+    ingredients: Vec<Ingredient>,
+    epochs: Vec<EpochNumbers>,
+    sink: &mut dyn FnMut(Event) -> Control,
+) -> Result<(Averaged, Option<Report>)> {
+    match words::config(training)? {
+        Some(config) => averaged(&Training { config: &config, ..*training }, ingredients, epochs, sink),
+        None => averaged(training, ingredients, epochs, sink),
+    }
+}
+
+fn averaged(
     training: &Training,
     mut ingredients: Vec<Ingredient>,
     epochs: Vec<EpochNumbers>,

@@ -7,12 +7,14 @@ mod anomaly;
 mod classification;
 mod close;
 mod contrast;
+mod entities;
 mod heads;
 mod multi_label;
 mod ordinal;
 mod regression;
 mod similarity;
 mod sums;
+mod tagging;
 
 use std::sync::Arc;
 
@@ -33,6 +35,7 @@ pub use anomaly::NEIGHBOURS;
 pub use classification::{Classification, argmax, softmax};
 pub use contrast::Contrast;
 pub use heads::has_heads;
+pub use tagging::Tagger;
 
 /// How a head learns to answer about the items of one data set.
 pub trait Task: Send + Sync {
@@ -41,7 +44,12 @@ pub trait Task: Send + Sync {
     /// Numbers that the head gives for each item.
     fn outputs(&self) -> usize;
 
-    /// The mean loss `()` of `outputs (B, n)`, with a gradient.
+    /// Rows of the outputs that are about an item: one, or one for each of its words.
+    fn rows(&self, _target: &Target) -> usize {
+        1
+    }
+
+    /// The mean loss `()` of `outputs (B, n)`, with a gradient. B are the rows of all targets.
     fn loss(&self, outputs: &Tensor, targets: &[Target], recipe: &Recipe) -> Result<Tensor>;
 
     /// The mean loss of items that are mixed: `share` of each, and the rest of its partner. Numbers are mixed themselves; of everything
@@ -72,7 +80,8 @@ pub trait Task: Send + Sync {
     }
 
     /// What a linear head's outputs are to be for these targets, as losses that are convex in it ([`super::probe`]): its optimum on
-    /// features that do not change is then found exactly. `None` where the task has no such losses: its head learns by descent.
+    /// features that do not change is then found exactly. Of as many rows for each target as [`Self::rows`] says. `None` where the task
+    /// has no such losses: its head learns by descent.
     fn convex(&self, _targets: &[Target], _recipe: &Recipe) -> Option<Vec<Part>> {
         None
     }
@@ -164,7 +173,7 @@ pub struct Told {
 
 /// Collects answers batch by batch.
 pub trait Tally {
-    /// Adds a batch: `outputs` is `(targets.len(), n)` row by row.
+    /// Adds a batch: `outputs` is `(targets.len(), n)` row by row, or has as many rows for each target as [`Task::rows`] says.
     fn add(&mut self, outputs: &[f32], targets: &[Target]);
 
     fn samples(&self) -> u64;
@@ -189,7 +198,10 @@ pub trait Tally {
 pub fn of_targets(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Box<dyn Task>> {
     let task: Box<dyn Task> = match (recipe.check_task(targets.task())?, targets) {
         (Name::Ordinal, Targets::Classes(classes)) => Box::new(ordinal::Ordinal::of_classes(classes)?),
-        (Name::Similarity, _) => Box::new(similarity::Similarity::new(&partition.train, recipe)),
+        (Name::Similarity, _) => {
+            let task = similarity::Similarity::new(&partition.train, recipe);
+            Box::new(if targets.are_partners() { task.of_partners(recipe) } else { task })
+        }
         (_, Targets::Heads(heads)) => Box::new(heads::Heads::new(heads, partition)?),
         _ => alone(targets, partition, recipe)?,
     };
@@ -216,6 +228,7 @@ fn alone(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Bo
         Targets::Anomalies(names) => Box::new(anomaly::Anomaly::new(names, recipe)),
         Targets::Labels(names) => Box::new(multi_label::MultiLabel::new(names)),
         Targets::Values(names) => Box::new(regression::Regression::new(names, &partition.train)),
+        Targets::Tags(names) => Box::new(tagging::Tagging::new(names)),
         Targets::Heads(_) => return Err(nothing("a head cannot hold heads; name each column once")),
     })
 }
@@ -236,6 +249,9 @@ pub type Answerer = Box<dyn Fn(&[f32], usize) -> Answer + Send + Sync>;
 
 /// What the head of a published model was trained for.
 pub fn of_model(config: &ModelConfig) -> Name {
+    if config.tags_words() {
+        return Name::TokenClassification;
+    }
     let told = config.extra.get(TASK).and_then(serde_json::Value::as_str).and_then(Name::parse);
     told.unwrap_or_else(|| Name::of_problem_type(config.problem_type.as_deref()))
 }
@@ -249,6 +265,7 @@ pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
         Name::MultiTask => heads::answerer(config, outputs),
         Name::Anomaly => anomaly::answerer(config),
         Name::Similarity => similarity::answerer(),
+        Name::TokenClassification => tagging::answerer(),
     }
 }
 

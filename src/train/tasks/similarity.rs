@@ -36,6 +36,11 @@ impl Similarity {
         Similarity { low, high, ranks: recipe.loss_of(Name::Similarity) == Loss::Ranking }
     }
 
+    /// The same of pairs that have no score and belong together: partners are told from those of others, unless another loss is asked for.
+    pub fn of_partners(self, recipe: &Recipe) -> Similarity {
+        Similarity { ranks: self.ranks || recipe.loss.is_none(), ..self }
+    }
+
     /// From 0 to 1; pairs that all have one score belong together.
     fn scaled(&self, target: &Target) -> f64 {
         let score = target.values().first().map_or(self.high, |score| f64::from(*score));
@@ -199,6 +204,7 @@ mod tests {
         let partition = |train: Vec<Sample>| Partition { train, ..Partition::default() };
         let equal = samples(&[1.0, 1.0]);
         assert!(Similarity::new(&equal, &recipe).check(&partition(equal.clone())).is_err());
+        Similarity::new(&equal, &recipe).of_partners(&recipe).check(&partition(equal.clone())).unwrap();
         let ranking = Recipe { loss: Some(Loss::Ranking), ..recipe };
         Similarity::new(&equal, &ranking).check(&partition(equal)).unwrap();
     }

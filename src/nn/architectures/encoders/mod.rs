@@ -2,7 +2,8 @@
 //! sizes alone, so a member's name says them: `bert_l6_d384_h12_f1536_v30522_p512_t2_e12` has 6 layers (`num_hidden_layers`), 384
 //! numbers per token (`hidden_size`), 12 heads (`num_attention_heads`), 1,536 numbers between a layer's two linear ones
 //! (`intermediate_size`), 30,522 tokens (`vocab_size`), 512 places (`max_position_embeddings`), 2 types of tokens
-//! (`type_vocab_size`) and 1e-12 in its norms (`layer_norm_eps`); `c1` at the end is what a sequence classifier stands on.
+//! (`type_vocab_size`) and 1e-12 in its norms (`layer_norm_eps`); `c1` at the end is what a sequence classifier stands on, `k1` what one of
+//! each word does.
 //! `domain::encoder_config` makes such names from a config.json.
 
 mod bert;
@@ -35,6 +36,9 @@ static FAMILIES: &[&Family] =
 /// Architectures of so many different sizes are known at most, for as long as the program runs.
 const MOST_MEMBERS: usize = 4_096;
 
+/// The module of a classifier of each word, in every family.
+const TAGGER: &str = "classifier";
+
 /// What the members of a family have in common.
 #[derive(Debug)]
 pub(super) struct Family {
@@ -56,6 +60,8 @@ pub(super) struct Family {
 struct Sized {
     family: &'static Family,
     plan: Plan,
+    /// Whether each word is answered about.
+    tags: bool,
 }
 
 /// What the families are called.
@@ -84,9 +90,9 @@ pub(super) fn find(name: &str) -> Option<&'static Architecture> {
         family: family.name,
         num_features,
         first_conv: Box::leak(first_conv.into_boxed_str()),
-        classifier: family.classifier,
+        classifier: if numbers.tags { TAGGER } else { family.classifier },
         input,
-        member: Box::leak(Box::new(Sized { family, plan })),
+        member: Box::leak(Box::new(Sized { family, plan, tags: numbers.tags })),
     };
     let found: &'static Architecture = Box::leak(Box::new(architecture));
     known.insert(name.to_owned(), found);
@@ -97,6 +103,9 @@ impl Sized {
     /// As it is pooled unless told otherwise: by the mean, as sentence-transformers does; what a classifier stands on, by the
     /// pooler's own way.
     fn usual_pool(&self) -> TokenPool {
+        if self.tags {
+            return TokenPool { how: How::Words, normalised: false };
+        }
         let of_first = self.plan.pooler.as_ref().is_some_and(|pooler| !pooler.of_mean);
         TokenPool { how: if of_first { How::First } else { How::Mean }, normalised: false }
     }
@@ -151,11 +160,15 @@ impl Member for Sized {
     }
 
     fn adopt(&self, weights: Weights) -> Weights {
-        names::adopt(self.family, &self.plan, weights)
+        let mut adopted = names::adopt(self.family, &self.plan, weights);
+        if let Some(pooler) = self.plan.pooler.as_ref().filter(|_| self.tags) {
+            names::begin(pooler, self.plan.width, &mut adopted);
+        }
+        adopted
     }
 
     fn published(&self, weights: Weights) -> Weights {
-        if self.plan.pooler.is_some() { names::publish(self.family, weights) } else { weights }
+        if self.plan.pooler.is_some() || self.tags { names::publish(self.family, weights) } else { weights }
     }
 
     fn leaves_out(&self, tensor: &str) -> bool {

@@ -77,7 +77,8 @@ fn plan(numbers: &Numbers) -> Plan {
         gated: true,
         distances: None,
         last_norm: Some(Module::plain("final_norm")),
-        pooler: numbers.classifies.then(pooler),
+        // Of each word, too, where words are classified.
+        pooler: (numbers.classifies || numbers.tags).then(pooler),
         longest: numbers.places,
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
+use candle_core::{DType, Device, Tensor, Var};
+
 use super::Family;
-use crate::nn::executors::encoder::plan::Plan;
+use crate::nn::executors::encoder::plan::{Plan, Pooler};
 use crate::nn::weights::Weights;
 
 /// Buffers that transformers saved once, and what features have no use for.
@@ -36,7 +38,22 @@ pub(super) fn leaves_out(family: &Family, tensor: &str) -> bool {
     NEVER.contains(&tensor) || family.others.iter().any(of)
 }
 
-/// The way back, for a sequence classifier: its body is a module of its own there, and what is trained upon that stands beside it.
+/// What stands between tokens and classes where a base has nothing there: as little as that can be, the identity.
+pub(super) fn begin(pooler: &Pooler, width: usize, weights: &mut Weights) {
+    let mut put = |name: String, made: candle_core::Result<Tensor>| {
+        if weights.get(&name).is_none()
+            && let Ok(var) = made.and_then(|tensor| Var::from_tensor(&tensor))
+        {
+            weights.insert(name, var);
+        }
+    };
+    put(pooler.dense.weight(), Tensor::eye(width, DType::F32, &Device::Cpu));
+    if let Some(norm) = &pooler.norm {
+        put(norm.weight(), Tensor::ones(width, DType::F32, &Device::Cpu));
+    }
+}
+
+/// The way back, for a classifier of texts or of words: its body is a module of its own there, and what is trained upon that stands beside it.
 pub(super) fn publish(family: &Family, weights: Weights) -> Weights {
     let mut published = Weights::default();
     for (name, var) in weights.iter() {
@@ -57,6 +74,9 @@ mod tests {
         for (name, known) in [
             ("bert_l1_d8_h2_f8_v9_p12_t2_e12_c1", ["bert.pooler.dense.weight", "classifier.bias", "bert.embeddings.LayerNorm.weight"]),
             ("distilbert_l1_d8_h2_f8_v9_p12_c1", ["pre_classifier.weight", "classifier.bias", "distilbert.embeddings.LayerNorm.weight"]),
+            ("bert_l1_d8_h2_f8_v9_p12_t2_e12_k1", ["bert.encoder.layer.0.output.dense.bias", "classifier.bias", "classifier.weight"]),
+            ("roberta_l1_d8_h2_f8_v9_p12_t1_e5_k1", ["roberta.embeddings.LayerNorm.weight", "classifier.bias", "classifier.weight"]),
+            ("modernbert_l1_d8_h2_f8_v9_p12_e5_k1", ["model.embeddings.norm.weight", "head.dense.weight", "classifier.weight"]),
             (
                 "roberta_l1_d8_h2_f8_v9_p12_t1_e5_c1",
                 ["classifier.dense.weight", "classifier.out_proj.bias", "roberta.embeddings.LayerNorm.weight"],

@@ -1,12 +1,12 @@
-//! From a sequence's tokens to one vector: sentence-transformers' poolings.
+//! From a sequence's tokens to one vector: sentence-transformers' poolings. Or to a vector for each of its words.
 
 use candle_core::{D, DType, Device, Tensor};
 
 use super::sequences::Sequences;
-use crate::nn::error::Result;
+use crate::nn::error::{Error, Result};
 use crate::nn::executors::pooling::{How, TokenPool};
 
-/// `(T, D)` to `(B, D)`; gradients flow back.
+/// `(T, D)` to `(B, D)`, or to `(words, D)`; gradients flow back.
 pub(super) fn pooled(packed: &Tensor, sequences: &Sequences, pool: TokenPool) -> Result<Tensor> {
     let starts = sequences.starts();
     let rows = |places: Vec<u32>| -> Result<Tensor> { Ok(packed.index_select(&Tensor::new(places, packed.device())?, 0)?) };
@@ -15,6 +15,10 @@ pub(super) fn pooled(packed: &Tensor, sequences: &Sequences, pool: TokenPool) ->
         How::Last => rows(starts.iter().zip(sequences.lengths.iter()).map(|(start, length)| start + *length as u32 - 1).collect())?,
         How::Mean => shares(packed, sequences, |length| 1.0 / length as f32)?,
         How::MeanBySqrt => shares(packed, sequences, |length| 1.0 / (length as f32).sqrt())?,
+        How::Words if sequences.words.is_empty() => {
+            return Err(Error::Invalid("nothing tells where words begin in these tokens, and each word is to be answered about".into()));
+        }
+        How::Words => rows(sequences.words.to_vec())?,
         How::Max => {
             let each = starts.iter().zip(sequences.lengths.iter());
             let largest = each.map(|(start, length)| Ok(packed.narrow(0, *start as usize, *length)?.max_keepdim(0)?));

@@ -7,13 +7,15 @@ use candle_core::{DType, Device, Tensor};
 
 use super::plan::Plan;
 use crate::nn::error::{Error, Result};
-use crate::nn::input::PADDING;
+use crate::nn::input::{PADDING, WORD};
 
 /// How long the sequences of a batch are, and to what they were padded.
 #[derive(Debug, Clone)]
 pub(super) struct Sequences {
     pub lengths: Arc<[usize]>,
     pub padded: usize,
+    /// Where words begin, among the packed; none where nobody said.
+    pub words: Arc<[u32]>,
 }
 
 /// A batch of token ids, packed.
@@ -37,7 +39,7 @@ impl Sequences {
                 rows.dims()
             )));
         }
-        Ok(Sequences { lengths: lengths.into(), padded })
+        Ok(Sequences { lengths: lengths.into(), padded, words: Arc::default() })
     }
 
     /// Tokens of all sequences.
@@ -100,11 +102,15 @@ impl Tokens {
         };
         let numbers = batch.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<u32>()?;
         let (mut ids, mut types, mut lengths) = (Vec::new(), Vec::new(), Vec::with_capacity(count));
+        let mut words = Vec::new();
         for row in numbers.chunks_exact(2 * padded.max(1)).take(count) {
             let before = ids.len();
             for token in row.chunks_exact(2).take_while(|token| token[0] != PADDING) {
+                if token[1] & WORD != 0 {
+                    words.push(ids.len() as u32);
+                }
                 ids.push(token[0]);
-                types.push(token[1]);
+                types.push(token[1] & !WORD);
             }
             lengths.push(ids.len() - before);
         }
@@ -128,7 +134,7 @@ impl Tokens {
         }
         // An encoder with one type of tokens, or none, is told of two by tokenizers that pack pairs.
         types.iter_mut().for_each(|kind| *kind = (*kind).min(most - 1));
-        Ok(Tokens { ids, types, sequences: Sequences { lengths: lengths.into(), padded } })
+        Ok(Tokens { ids, types, sequences: Sequences { lengths: lengths.into(), padded, words: words.into() } })
     }
 
     /// The place of each token in its sequence, counted from `first`.
