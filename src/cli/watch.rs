@@ -97,7 +97,7 @@ impl Screen {
     fn steps(&self, progress: &Progress) {
         let (speed, left) = (progress.samples_per_second, duration(progress.eta_seconds));
         // A sweep counts its trials, and they have speeds of their own.
-        let pace = if speed > 0.0 { format!(", {speed:.0} images/s, {left} left") } else { String::new() };
+        let pace = if speed > 0.0 { format!(", {speed:.0} items/s, {left} left") } else { String::new() };
         self.remote.reporter.steps(progress.step, progress.total_steps, &format!("{}{pace}", progress.stage));
     }
 
@@ -105,7 +105,7 @@ impl Screen {
         let measures = epoch.task.measures();
         if self.epochs == 0 {
             let titles: String = measures.iter().map(|measure| format!("  {:>9}", measure.title)).collect();
-            self.note(&format!("{:>6}  {:>10}  {:>9}{titles}  {:>9}", "epoch", "train loss", "val loss", "images/s"));
+            self.note(&format!("{:>6}  {:>10}  {:>9}{titles}  {:>9}", "epoch", "train loss", "val loss", "items/s"));
         }
         self.epochs += 1;
         let shown = |unit: Unit, value: f64| match unit {

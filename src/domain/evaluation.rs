@@ -269,7 +269,7 @@ impl Outcome {
     }
 }
 
-/// What a headline says first: `top-1 96.67 % (88.64 % to 99.08 %, 95 % interval) on 60 images of validation`.
+/// What a headline says first: `top-1 96.67 % (88.64 % to 99.08 %, 95 % interval) on 60 items of validation`.
 pub fn headline_sentence(headline: &Value) -> Option<String> {
     let task = headline.get("task").map_or(Some(Task::default()), |task| Task::deserialize(task).ok())?;
     let measured = |value: &Value| if value.is_null() { Some(f64::NAN) } else { value.as_f64() };
@@ -277,7 +277,7 @@ pub fn headline_sentence(headline: &Value) -> Option<String> {
     let bounds = headline.get("interval_95").and_then(|pair| Some((pair.get(0)?.as_f64()?, pair.get(1)?.as_f64()?)));
     let interval = bounds.map(|(low, high)| format!(" ({} to {}, 95 % interval)", primary.show(low, 3), primary.show(high, 3)));
     let (value, split) = (primary.show(number(primary.key)?, 3), headline.get("split")?.as_str()?);
-    Some(format!("{} {value}{} on {} images of {split}", primary.title, interval.unwrap_or_default(), number("images")?))
+    Some(format!("{} {value}{} on {} items of {split}", primary.title, interval.unwrap_or_default(), number("images")?))
 }
 
 #[cfg(test)]

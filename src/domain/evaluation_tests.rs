@@ -30,10 +30,10 @@ fn a_metrics_file_of_before_is_read() {
     let headline = outcome.headline();
     assert_eq!((&headline["top1"], &headline["majority_top1"], &headline["stopped"]), (&json!(2.0 / 3.0), &json!(0.34), &json!("early")));
     let said = headline_sentence(&headline).unwrap();
-    assert_eq!(said, "top-1 66.67 % (20.77 % to 93.85 %, 95 % interval) on 3 images of validation");
+    assert_eq!(said, "top-1 66.67 % (20.77 % to 93.85 %, 95 % interval) on 3 items of validation");
     assert_eq!(
         headline_sentence(&json!({"task": "regression", "rmse": 2.5, "images": 9, "split": "test"})).unwrap(),
-        "RMSE 2.500 on 9 images of test"
+        "RMSE 2.500 on 9 items of test"
     );
     assert_eq!(headline_sentence(&json!({})), None);
     assert!(Outcome::read(br#"{"validation": {"images": 1, "loss": 1.0}}"#).is_none(), "numbers of nothing");

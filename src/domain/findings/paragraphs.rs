@@ -24,7 +24,7 @@ pub fn paragraphs(findings: &Findings) -> String {
 /// On the machine that trained.
 pub fn speed(throughput: &Throughput) -> String {
     format!(
-        "{:.0} images a second were trained on, {:.0} predicted, on the machine that trained.",
+        "{:.0} items a second were trained on, {:.0} predicted, on the machine that trained.",
         throughput.trained, throughput.predicted
     )
 }
@@ -47,7 +47,7 @@ impl Calibration {
 impl Reject {
     pub fn sentence(&self) -> String {
         format!(
-            "Items that are unlike all it was trained on are answered with `known: false`: beyond {:.3} by the {}, which keeps {:.1} % of the {} images that the bound was set by.",
+            "Items that are unlike all it was trained on are answered with `known: false`: beyond {:.3} by the {}, which keeps {:.1} % of the {} items that the bound was set by.",
             self.threshold,
             self.method,
             100.0 * self.kept,

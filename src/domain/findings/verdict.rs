@@ -152,7 +152,7 @@ impl Verdict {
             Compared::Probe => "a linear head on the base's features",
         };
         let (own, other) = (primary.show(self.own, 3), primary.show(self.other, 3));
-        let mut text = format!("{} than {what}: {} {own} against {other} on {} images", self.word.as_str(), primary.title, self.samples);
+        let mut text = format!("{} than {what}: {} {own} against {other} on {} items", self.word.as_str(), primary.title, self.samples);
         match (self.gain_95, primary.unit) {
             (Some((low, high)), Unit::Share) => {
                 text += &format!(" (a gain of {:+.1} to {:+.1} points in 95 of 100 such measurements)", 100.0 * low, 100.0 * high);
@@ -211,7 +211,7 @@ mod tests {
         let better = judged(&scores(90, 100), &scores(50, 100), None);
         assert_eq!((better.word, better.too_few, better.is_worth_it()), (Word::Better, false, true));
         assert!(
-            better.sentence.starts_with("better than always the largest class: top-1 90.00 % against 50.00 % on 100 images"),
+            better.sentence.starts_with("better than always the largest class: top-1 90.00 % against 50.00 % on 100 items"),
             "{better:?}"
         );
         let chance = judged(&scores(52, 100), &scores(50, 100), None);

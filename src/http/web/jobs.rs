@@ -228,7 +228,7 @@ fn speed(progress: &Progress) -> String {
     if progress.samples_per_second <= 0.0 {
         return progress.stage.clone();
     }
-    format!("{:.0} images/s, {} left", progress.samples_per_second, format::duration(progress.eta_seconds))
+    format!("{:.0} items/s, {} left", progress.samples_per_second, format::duration(progress.eta_seconds))
 }
 
 /// A fine-tune's settings; of other work, all that was asked for.

@@ -79,7 +79,7 @@ pub fn read(json: &[u8]) -> Option<Outcome> {
         task.measures().iter().zip(&best.values).map(|(measure, value)| (measure.label(), shown(measure.unit, *value))).collect();
     numbers.insert(1, (capitalised(task.about().baseline.1), shown(task.primary().unit, outcome.baseline)));
     numbers.extend(
-        [("Loss", format!("{:.4}", best.loss)), ("Measured on", format!("{} images of {split}", best.samples))]
+        [("Loss", format!("{:.4}", best.loss)), ("Measured on", format!("{} items of {split}", best.samples))]
             .map(|(label, value)| (label.to_owned(), value)),
     );
     if let Some((low, high)) = best.interval() {
@@ -144,7 +144,7 @@ mod tests {
         let outcome = read(json.to_string().as_bytes()).unwrap();
         let tiles: Vec<_> = outcome.numbers.iter().map(|(label, value)| (label.as_str(), value.as_str())).collect();
         assert_eq!(tiles[..3], [("Top-1", "90.0 %"), ("Always the largest class", "50.0 %"), ("Top-5", "100.0 %")]);
-        assert_eq!(tiles[3..6], [("Macro F1", "0.800"), ("Loss", "0.5000"), ("Measured on", "10 images of test")]);
+        assert_eq!(tiles[3..6], [("Macro F1", "0.800"), ("Loss", "0.5000"), ("Measured on", "10 items of test")]);
         assert_eq!(tiles[6..8], [("Top-1, 95 % interval", "59.6 % to 98.2 %"), ("Of val also in train", "3 of 10")]);
         assert_eq!(outcome.classes[0].recall, "80.0 %");
         let cell = &outcome.matrix[0].cells[1];

@@ -1,7 +1,8 @@
-//! All stages at once, for networks that answer on a CPU: each thread takes some sequences through all layers, without waiting for
-//! the others, and keeps what it works on in its cache.
+//! All stages at once where nobody learns on a CPU: each thread takes some sequences through all layers, without waiting for the
+//! others, and keeps what it works on in its cache.
 
-use std::sync::OnceLock;
+use std::cmp::Reverse;
+use std::ops::Range;
 
 use candle_core::Tensor;
 use gemm::Parallelism;
@@ -10,11 +11,11 @@ use rayon::prelude::*;
 use super::layers::attentions;
 use super::plan::Module;
 use super::sequences::{Sequences, Tokens};
-use super::{Encoder, Mode};
+use super::{Encoder, Given, Mode};
 use crate::nn::error::Result;
 use crate::nn::executors::pooling::How;
 use crate::nn::kernels::matmul::{View, affine, parts_mut, transpose};
-use crate::nn::kernels::{Activation, Attention, Biases, Buffer, gate, normalise_rows, read, tensor, with_scratch};
+use crate::nn::kernels::{Activation, Attention, Biases, Buffer, Floats, gate, normalise_rows, read, tensor, with_scratch};
 
 /// Tokens of a thread's sequences together, about: enough for the products, few enough for a core's cache.
 const TOKENS: usize = 256;
@@ -66,62 +67,94 @@ impl Linear {
 /// What all pieces of a batch share.
 struct Shared<'a> {
     encoder: &'a Encoder,
-    prepared: &'a Prepared,
+    layers: &'a [PreparedLayer],
+    /// Where the last layer is among them.
+    last_norm: Option<&'a Norm>,
     attentions: &'a [Attention],
     biases: Option<Biases<'a>>,
     parallelism: Parallelism,
 }
 
-/// Some sequences one behind the other.
-struct Piece<'a> {
-    x: &'a mut [f32],
-    lengths: &'a [usize],
+/// Some sequences one behind the other, and which of the batch they are.
+struct Piece {
+    x: Buffer,
+    sequences: Vec<usize>,
+    lengths: Vec<usize>,
 }
 
 impl Encoder {
     /// The features of all sequences, `(B, D)`.
     pub(super) fn answer(&self, tokens: &Tokens) -> Result<Tensor> {
-        let fresh = OnceLock::new();
-        let cell = self.prepared.as_ref().unwrap_or(&fresh);
-        let prepared = match cell.get() {
-            Some(prepared) => prepared,
+        let (given, stages) = (Given::Ids(tokens), 0..self.stages.len());
+        let sequences = &tokens.sequences;
+        if self.pool.how == How::Mean && self.plan.pooler.is_none() {
+            return self.means(&self.pieces(stages, &given)?, sequences);
+        }
+        self.to_features(&self.passed(stages, &given)?, sequences, Mode::Eval)
+    }
+
+    /// What stages that nobody learns in make of a batch, packed: `(T, D)`.
+    pub(super) fn passed(&self, stages: Range<usize>, given: &Given<'_>) -> Result<Tensor> {
+        let (sequences, width) = (given.sequences(), self.plan.width);
+        let starts = sequences.starts();
+        let mut packed = vec![0.0; sequences.total() * width];
+        for piece in self.pieces(stages, given)? {
+            for (at, rows) in piece.rows(width) {
+                packed[starts[at] as usize * width..][..rows.len()].copy_from_slice(rows);
+            }
+        }
+        Ok(tensor(packed, &[sequences.total(), width])?)
+    }
+
+    /// All sequences, passed through these stages.
+    fn pieces(&self, stages: Range<usize>, given: &Given<'_>) -> Result<Vec<Piece>> {
+        let layers = stages.start.saturating_sub(1)..stages.end.saturating_sub(1);
+        let fresh;
+        let (prepared, own) = match &self.prepared {
+            Some(cell) => match cell.get() {
+                Some(prepared) => (prepared, layers.clone()),
+                None => {
+                    let made = self.prepare(0..self.plan.layers.len())?;
+                    (cell.get_or_init(|| made), layers.clone())
+                }
+            },
             None => {
-                let made = self.prepare()?;
-                cell.get_or_init(|| made)
+                fresh = self.prepare(layers.clone())?;
+                (&fresh, 0..layers.len())
             }
         };
-        let sequences = &tokens.sequences;
+        let sequences = given.sequences();
         let longest = sequences.longest();
-        let attentions = attentions(&self.plan, longest);
         let biases = self.biases(longest, Mode::Eval)?;
         let values = biases.as_ref().map(read).transpose()?;
         let biases = values.as_ref().map(|values| Biases { values, longest });
-        let width = self.plan.width;
-        let mut x = Buffer::zeros(sequences.total() * width);
-        let pieces = dealt(&mut x, &sequences.lengths, width);
-        let parallelism = if pieces.len() < rayon::current_num_threads() { Parallelism::Rayon(0) } else { Parallelism::None };
-        let shared = Shared { encoder: self, prepared, attentions: &attentions, biases, parallelism };
-        let tables = self.tables(tokens)?;
-        let tables = tables.iter().map(|(table, rows)| Ok((read(table)?, rows))).collect::<Result<Vec<_>>>()?;
-        pieces.into_par_iter().for_each(|(first, mut piece)| {
-            for (table, rows) in &tables {
-                let rows = &rows[first..][..piece.x.len() / width];
-                for (x, &row) in piece.x.chunks_exact_mut(width).zip(rows) {
-                    let row = &table[row as usize * width..][..width];
-                    x.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-                }
+        let dealt = dealt(&sequences.lengths, rayon::current_num_threads());
+        let parallelism = if dealt.len() < rayon::current_num_threads() { Parallelism::Rayon(0) } else { Parallelism::None };
+        let attentions = attentions(&self.plan, longest);
+        let last_norm = if layers.end == self.plan.layers.len() { prepared.last_norm.as_ref() } else { None };
+        let (layers, attentions) = (&prepared.layers[own], &attentions[layers]);
+        let shared = Shared { encoder: self, layers, last_norm, attentions, biases, parallelism };
+        let tables = match given {
+            Given::Ids(tokens) => self.tables(tokens)?,
+            Given::Packed(..) => Vec::new(),
+        };
+        let start = match given {
+            Given::Ids(_) => Start::Looked { tables: looked_into(&tables)?, norm: &prepared.norm },
+            Given::Packed(packed, _) => Start::Passed(read(packed)?),
+        };
+        let starts = sequences.starts();
+        let run = |own: Vec<usize>| {
+            let mut piece = start.piece(own, &starts, &sequences.lengths, self.plan.width);
+            if let Start::Looked { norm, .. } = &start {
+                norm.apply_in_place(&mut piece.x, self.plan.eps);
             }
-            prepared.norm.apply_in_place(piece.x, self.plan.eps);
             shared.run(&mut piece);
-        });
-        if self.pool.how == How::Mean && self.plan.pooler.is_none() {
-            return self.means(&x, sequences);
-        }
-        let packed = tensor(x.to_vec(), &[sequences.total(), width])?;
-        self.to_features(&packed, sequences, Mode::Eval)
+            piece
+        };
+        Ok(dealt.into_par_iter().map(run).collect())
     }
 
-    fn prepare(&self) -> Result<Prepared> {
+    fn prepare(&self, layers: Range<usize>) -> Result<Prepared> {
         let layer = |layer: &super::plan::Layer| -> Result<PreparedLayer> {
             let linear = |module: &Module| Linear::of(self.module(module, Mode::Eval)?);
             let (weight, bias) = self.qkv(&layer.qkv, Mode::Eval)?;
@@ -136,7 +169,7 @@ impl Encoder {
         };
         Ok(Prepared {
             norm: Norm::of(self, &self.plan.norm)?,
-            layers: self.plan.layers.iter().map(layer).collect::<Result<_>>()?,
+            layers: self.plan.layers[layers].iter().map(layer).collect::<Result<_>>()?,
             last_norm: self.plan.last_norm.as_ref().map(|norm| Norm::of(self, norm)).transpose()?,
         })
     }
@@ -156,18 +189,18 @@ impl Encoder {
     }
 
     /// The mean of each sequence, at length one where that is asked for.
-    fn means(&self, x: &[f32], sequences: &Sequences) -> Result<Tensor> {
+    fn means(&self, pieces: &[Piece], sequences: &Sequences) -> Result<Tensor> {
         let width = self.plan.width;
         let mut means = vec![0.0f32; sequences.lengths.len() * width];
-        let mut rows = x.chunks_exact(width);
-        for (mean, &length) in means.chunks_exact_mut(width).zip(sequences.lengths.iter()) {
-            for row in rows.by_ref().take(length) {
+        for (at, rows) in pieces.iter().flat_map(|piece| piece.rows(width)) {
+            let mean = &mut means[at * width..][..width];
+            for row in rows.chunks_exact(width) {
                 mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
             }
             let by = match self.pool.normalised {
                 // The length of the sum: how many tokens there are makes no difference.
                 true => mean.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12),
-                false => length as f32,
+                false => (rows.len() / width) as f32,
             };
             mean.iter_mut().for_each(|value| *value /= by);
         }
@@ -175,25 +208,71 @@ impl Encoder {
     }
 }
 
-/// Whole sequences in pieces of about as many tokens, each with the number of its first token.
-fn dealt<'a>(mut x: &'a mut [f32], mut lengths: &'a [usize], width: usize) -> Vec<(usize, Piece<'a>)> {
-    let (mut pieces, mut first) = (Vec::new(), 0);
-    let threads = rayon::current_num_threads();
-    let share = lengths.iter().sum::<usize>().div_ceil(threads).clamp(1, TOKENS);
-    while !lengths.is_empty() {
-        let mut tokens = 0;
-        let full = |length: &usize| {
-            tokens += length;
-            tokens >= share
-        };
-        let count = lengths.iter().position(full).map_or(lengths.len(), |last| last + 1);
-        let (own, rest) = lengths.split_at(count);
-        let tokens: usize = own.iter().sum();
-        let (values, others) = std::mem::take(&mut x).split_at_mut(tokens * width);
-        pieces.push((first, Piece { x: values, lengths: own }));
-        (x, lengths, first) = (others, rest, first + tokens);
+impl Piece {
+    /// Each sequence's number in the batch, and its rows.
+    fn rows(&self, width: usize) -> impl Iterator<Item = (usize, &[f32])> {
+        let mut rest: &[f32] = &self.x;
+        self.sequences.iter().zip(&self.lengths).map(move |(&at, &length)| {
+            let (own, others) = rest.split_at(length * width);
+            rest = others;
+            (at, own)
+        })
     }
-    pieces
+}
+
+fn looked_into(tables: &[(Tensor, Vec<u32>)]) -> Result<Vec<(Floats<'_>, &[u32])>> {
+    tables.iter().map(|(table, rows)| Ok((read(table)?, rows.as_slice()))).collect()
+}
+
+/// What pieces begin with.
+enum Start<'a> {
+    /// The sum of rows of tables, normalised; the rows' numbers are beside each.
+    Looked { tables: Vec<(Floats<'a>, &'a [u32])>, norm: &'a Norm },
+    /// What earlier stages made.
+    Passed(Floats<'a>),
+}
+
+impl Start<'_> {
+    /// These sequences' first values, `(tokens, width)`.
+    fn piece(&self, sequences: Vec<usize>, starts: &[u32], lengths: &[usize], width: usize) -> Piece {
+        let lengths: Vec<usize> = sequences.iter().map(|&at| lengths[at]).collect();
+        let mut x = Buffer::zeros(lengths.iter().sum::<usize>() * width);
+        let mut rest: &mut [f32] = &mut x;
+        for (&at, &length) in sequences.iter().zip(&lengths) {
+            let (own, others) = std::mem::take(&mut rest).split_at_mut(length * width);
+            rest = others;
+            let first = starts[at] as usize;
+            match self {
+                Start::Passed(packed) => own.copy_from_slice(&packed[first * width..][..length * width]),
+                Start::Looked { tables, .. } => {
+                    for (table, rows) in tables {
+                        for (x, &row) in own.chunks_exact_mut(width).zip(&rows[first..][..length]) {
+                            let row = &table[row as usize * width..][..width];
+                            x.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+                        }
+                    }
+                }
+            }
+        }
+        Piece { x, sequences, lengths }
+    }
+}
+
+/// Whole sequences in pieces of about as many tokens, as many pieces for each thread: the longest first, each to the piece that has
+/// least (Graham 1969, longest processing time).
+fn dealt(lengths: &[usize], threads: usize) -> Vec<Vec<usize>> {
+    let total: usize = lengths.iter().sum();
+    let count = (threads * total.div_ceil(threads * TOKENS)).clamp(1, lengths.len().max(1));
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&at| (Reverse(lengths[at]), at));
+    let mut pieces = vec![(0, Vec::new()); count];
+    for at in order {
+        if let Some((tokens, own)) = pieces.iter_mut().min_by_key(|(tokens, _)| *tokens) {
+            *tokens += lengths[at];
+            own.push(at);
+        }
+    }
+    pieces.into_iter().map(|(_, own)| own).filter(|own: &Vec<usize>| !own.is_empty()).collect()
 }
 
 impl Norm {
@@ -222,31 +301,32 @@ impl Norm {
 }
 
 impl Shared<'_> {
-    fn run(&self, piece: &mut Piece<'_>) {
+    fn run(&self, piece: &mut Piece) {
         let plan = &self.encoder.plan;
-        let (width, tokens) = (plan.width, piece.x.len() / plan.width);
+        let (x, lengths): (&mut [f32], &[usize]) = (&mut piece.x, &piece.lengths);
+        let (width, tokens) = (plan.width, x.len() / plan.width);
         with_scratch(tokens * 5 * width, |scratch| {
             let [normal, qkv, seen] = parts_mut(scratch, [tokens * width, tokens * 3 * width, tokens * width]);
-            for (layer, attention) in self.prepared.layers.iter().zip(self.attentions) {
+            for (layer, attention) in self.layers.iter().zip(self.attentions) {
                 let from: &[f32] = match (&layer.attention_norm, plan.pre_norm) {
                     (Some(norm), true) => {
-                        norm.apply(normal, piece.x, plan.eps);
+                        norm.apply(normal, x, plan.eps);
                         normal
                     }
-                    _ => piece.x,
+                    _ => x,
                 };
                 layer.qkv.apply(qkv, from, None, self.parallelism);
-                self.attend(attention, piece.lengths, qkv, seen);
-                layer.output.apply(normal, seen, Some(piece.x), self.parallelism);
+                self.attend(attention, lengths, qkv, seen);
+                layer.output.apply(normal, seen, Some(&*x), self.parallelism);
                 match (&layer.attention_norm, plan.pre_norm) {
-                    (Some(norm), false) => norm.apply(piece.x, normal, plan.eps),
-                    _ => piece.x.copy_from_slice(normal),
+                    (Some(norm), false) => norm.apply(x, normal, plan.eps),
+                    _ => x.copy_from_slice(normal),
                 }
-                self.perceptron(layer, piece.x);
+                self.perceptron(layer, x);
             }
         });
-        if let Some(norm) = &self.prepared.last_norm {
-            norm.apply_in_place(piece.x, plan.eps);
+        if let Some(norm) = self.last_norm {
+            norm.apply_in_place(x, plan.eps);
         }
     }
 

@@ -3,8 +3,8 @@
 //!
 //! | road | where | file |
 //! | --- | --- | --- |
-//! | tape | learning on a CPU, and single stages | `layers` |
-//! | answering on a CPU | all stages at once, each thread with sequences of its own | `answer` |
+//! | tape | learning on a CPU | `layers` |
+//! | answering on a CPU | all stages at once that do not learn, each thread with sequences of its own | `answer` |
 //! | portable | every other device | `portable` |
 
 mod answer;
@@ -104,6 +104,28 @@ impl Encoder {
             let (count, stage) = (self.stages.len(), stages.end.saturating_sub(1));
             return Err(Error::Invalid(format!("{} has {count} stages, there is no stage {stage}", self.architecture)));
         }
+        let still = self.still(&stages, given, frozen_stages, mode);
+        if still == stages.end {
+            return self.passed(stages, given);
+        }
+        if still > stages.start {
+            let passed = self.passed(stages.start..still, given)?;
+            return self.stepped(still..stages.end, &Given::Packed(&passed, given.sequences()), frozen_stages, mode);
+        }
+        self.stepped(stages, given, frozen_stages, mode)
+    }
+
+    /// Up to which of these stages a CPU passes a batch without steps between layers, since nobody learns there.
+    fn still(&self, stages: &Range<usize>, given: &Given<'_>, frozen_stages: usize, mode: Mode) -> usize {
+        let tracked = matches!(given, Given::Packed(x, _) if x.track_op());
+        if tracked || !self.adapters.is_empty() || !self.weights.device().is_cpu() {
+            return stages.start;
+        }
+        if mode == Mode::Eval { stages.end } else { frozen_stages.clamp(stages.start, stages.end) }
+    }
+
+    /// Stage after stage.
+    fn stepped(&self, stages: Range<usize>, given: &Given<'_>, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
         let of = |stage: usize| if stage < frozen_stages { Mode::Eval } else { mode };
         let last = stages.end.saturating_sub(1);
         let any = handle(&self.plan.words.name, &self.weights, &self.architecture)?;
