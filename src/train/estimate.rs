@@ -98,6 +98,11 @@ fn side(recipe: &Recipe, config: &ModelConfig, architecture: &Architecture) -> R
     }
 }
 
+/// Bytes of the tokens that frozen stages keep of a text; pictures are told of by their pooled features.
+fn kept_of_text(architecture: &Architecture, item: &[usize], tokens: usize) -> f64 {
+    if item.len() == 1 { (tokens * architecture.num_features) as f64 * 4.0 } else { 0.0 }
+}
+
 fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Estimate> {
     let Volume { samples, outputs: classes, .. } = *volume;
     recipe.check()?;
@@ -145,10 +150,8 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     let evaluated = 32.0 * 3.0 * widest;
     let activations = if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
     let inputs = 4.0 * batch.max(32.0) * item.iter().product::<usize>() as f64 * 2.0;
-    // Of texts every token is kept, where stages are frozen below others that learn.
-    let ragged = if item.len() == 1 && lowest > 0 && !head { images * (usual * architecture.num_features) as f64 * 4.0 } else { 0.0 };
-    let features =
-        ragged + if plan.probe || head || compares { images * views * rows * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };
+    let pooled = if plan.probe || head || compares { images * views * rows * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };
+    let features = pooled + if lowest > 0 && !head { images * kept_of_text(architecture, &item, usual) } else { 0.0 };
     Ok(Estimate {
         steps: steps as u64,
         backbone_passes: passes as u64,

@@ -24,6 +24,11 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// The items of every part.
+    pub fn all(&self) -> Vec<&Sample> {
+        [&self.train, &self.val, &self.test].into_iter().flatten().collect()
+    }
+
     /// The same items with other targets; those that get none are left out.
     pub fn with_targets(&self, target: impl Fn(&Target) -> Option<Target>) -> Partition {
         let of = |samples: &[Sample]| -> Vec<Sample> {

@@ -63,8 +63,10 @@ fn every_strategy_finds_entities_and_says_where() {
             assert_eq!(told(&found), [("good fine", "PER", 4, 13), ("bad", "LOC", 18, 21)], "{strategy}");
             assert!(found.iter().all(|entity| entity.score > 0.3 && entity.score <= 1.0), "{found:?}");
             // Longer than the network: read in pieces, and nothing is lost.
-            let long = format!("{}good", "the ".repeat(40));
-            assert_eq!(told(&entities(&model, &long)), [("good", "PER", 160, 164)], "{strategy}");
+            let long = "the good fine was bad. ".repeat(12);
+            let found = entities(&model, &long);
+            assert!(found.iter().all(|entity| long[entity.start..entity.end] == entity.text), "{strategy}: {found:?}");
+            assert!(found.iter().any(|entity| entity.start > long.len() * 3 / 4), "{strategy}: {found:?}");
             assert!(entities(&model, "the plot was very").is_empty());
         }
     }

@@ -23,10 +23,7 @@ pub fn paragraphs(findings: &Findings) -> String {
 
 /// On the machine that trained.
 pub fn speed(throughput: &Throughput) -> String {
-    format!(
-        "{:.0} items a second were trained on, {:.0} predicted, on the machine that trained.",
-        throughput.trained, throughput.predicted
-    )
+    format!("{:.0} items a second were trained on, {:.0} predicted, on the machine that trained.", throughput.trained, throughput.predicted)
 }
 
 impl Calibration {

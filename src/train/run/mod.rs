@@ -36,7 +36,7 @@ use super::strategy::{self, Plan};
 use super::tasks::{self, Contrast, Fitted, Task};
 use super::words::{self, Unseen};
 use crate::data::modality::Views;
-use crate::data::{Sample, Survey};
+use crate::data::Survey;
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{Evaluation, Held};
 use crate::domain::job_event::EpochNumbers;
@@ -103,8 +103,7 @@ impl<'a> Run<'a> {
             model.learn_above(stages);
         }
         let unseen = see_words(training, &views, &mut partition, reporter)?;
-        let all: Vec<&Sample> = [&partition.train, &partition.val, &partition.test].into_iter().flatten().collect();
-        let lengths = lengths::of(training.dataset, &views, &all, reporter)?;
+        let lengths = lengths::of(training.dataset, &views, &partition.all(), reporter)?;
         let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), Some(1)).with_lengths(lengths);
         let steps_per_epoch = feed.steps_per_epoch(partition.train.len());
         // Until it learns.
