@@ -55,7 +55,7 @@ create index listing_top1 on listing
     (kind, private, top1, id, here, task, modality, architecture, license, library, author, namespace, parameters, sources);
 create index listing_folded on listing
     (kind, private, folded, id, here, task, modality, architecture, license, library, author, namespace, parameters, top1, sources);
-create index listing_name on listing (name);
+create index listing_name on listing (kind, private, name);
 create index listing_task on listing (task);
 create index listing_modality on listing (modality);
 create index listing_architecture on listing (architecture);

@@ -1,6 +1,7 @@
 //! What the library lists: repos that are known before their files are here. An entry's repo is a row of `repos` like any other; while it
 //! has no version, its facts stand in `repo_facts` under the number [`facts::LISTED`].
 
+use super::search::listing;
 use super::{facts, full_text, lineage, repos};
 use crate::db::{Error, Result, Row, Tx};
 use crate::domain::id::RepoKey;
@@ -81,7 +82,9 @@ pub fn put_stages(tx: &mut Tx<'_>, repo: &Repo, number: u32, entry: &Entry) -> R
         let trained_as = if at == 0 { TrainedAs::Pretrained } else { TrainedAs::FineTuned };
         names.iter().map(move |name| (name.clone(), trained_as))
     });
-    lineage::replace_sources(tx, &repo.key, number, &stages.collect::<Vec<_>>())
+    lineage::replace_sources(tx, &repo.key, number, &stages.collect::<Vec<_>>())?;
+    // What is listed is written after this.
+    if number == facts::LISTED { Ok(()) } else { listing::refresh(tx, &repo.key) }
 }
 
 /// The repo an alias leads to.
@@ -114,6 +117,7 @@ pub fn erase(tx: &mut Tx<'_>, repo: &RepoKey) -> Result<()> {
         tx.execute(sql, params![repo.as_str()])?;
     }
     full_text::unindex(tx, repo)?;
+    listing::refresh(tx, repo)?;
     repos::erase_empty(tx, repo)
 }
 

@@ -35,7 +35,8 @@ pub(super) fn closure(tx: &mut Tx<'_>, root: &Root<'_>) -> Result<Vec<String>> {
     let mut looked_at = 0;
     while let Some((key, number)) = queue.pop_front() {
         looked_at += 1;
-        let named = tx.all("select folded from version_sources where repo = $1 and number = $2 order by position", params![&key, number])?;
+        let named =
+            tx.all("select folded from version_sources where repo = $1 and number = $2 order by position", params![&key, number])?;
         for row in named {
             let folded = row.text("folded")?;
             if found.len() < MOST_SOURCES && !found.contains(&folded) {

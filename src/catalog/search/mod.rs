@@ -1,266 +1,209 @@
-//! Catalog search: words, filters, sorts, keyset cursors and facet counts, all in SQL.
+//! Catalog search: words, filters, sorts, keyset cursors and facet counts, none of which costs more in a large catalog than in a small one.
 //!
-//! Every answer is built from one common table expression, `hits`: the visible repos that match the words and
-//! all filters, with the value they are sorted by. How words match and rank is in `full_text`.
+//! Lists do not read the catalog's own tables but `listing`, a row a repo with all that they sort and filter by, and `terms`, the values of facets with
+//! how many repos have each; both are written with every change (`listing`). By the counts it is known which way is short:
+//!
+//! - a value that few repos have, or words that few have: every hit is read, sorted and counted (`collect`);
+//! - else the index of the order asked for is walked along until the page is full or as many rows were looked at as [`Bounds`] allow (`walk`). Where
+//!   that ends before the list does, the page is short and its cursor goes on; totals are then said to be at least so many, and facets are those of
+//!   the first hits;
+//! - lists without filters take totals and facets from the counts (`facets`).
+//!
+//! What may not be seen is never read: visibility is part of each statement.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+mod collect;
+mod facets;
+mod filter;
+mod hits;
+pub mod listing;
+mod order;
+pub mod rebuild;
+pub mod suggest;
+pub(super) mod terms;
+mod walk;
 
-use super::full_text::{self, Words};
-use super::visibility::{Visibility, in_namespace, seen_by};
-use crate::db::{Result, Tx, Value};
-use crate::domain::digest::Digest;
+use filter::{Filter, Seen};
+use hits::{Found, Hit};
+pub use order::Cursor;
+use order::{Order, Place};
+
+use super::visibility::Visibility;
+use super::{full_text, vocabulary};
+use crate::db::{Result, Tx};
 use crate::domain::id::RepoKey;
 use crate::domain::name::LIBRARY;
 use crate::domain::page::Page;
-use crate::domain::search::{Facet, Label, SearchQuery, Sort};
-
-/// Values listed per facet.
-const FACET_VALUES: usize = 20;
+use crate::domain::search::{Facet, SearchQuery};
+use crate::params;
 
 /// What a search found: keys in order, how many in all, and the facets of all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchHits {
     pub page: Page<RepoKey>,
     pub total: u64,
+    /// There may be more than `total`.
+    pub at_least: bool,
     pub facets: Vec<Facet>,
+    /// The facets are those of so many hits, and not of all.
+    pub facets_of: Option<u64>,
+    /// The words that may have been meant, where nothing was found.
+    pub did_you_mean: Option<String>,
 }
 
-/// Where a page ended. Bound to its query: with another one it reads as no cursor at all.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Cursor {
-    query: String,
-    value: CursorValue,
-    key: String,
+/// The most that one search looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// Hits that are read, sorted and counted one by one.
+    pub candidates: u64,
+    /// Rows of an order's index; fewer where each costs a look elsewhere.
+    pub walked: usize,
+    pub probed: usize,
+    /// Hits that facets and totals of a walk are counted over.
+    pub counted: usize,
+    /// Rows of the index of words.
+    pub examined: u64,
+    /// Rows of the index of words that are put together for beginnings of words.
+    pub merged: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-enum CursorValue {
-    Int(i64),
-    Real(f64),
-    Text(String),
-}
-
-impl Cursor {
-    /// Reads what an earlier page of the same query gave; `None` for anything else.
-    pub fn parse(query: &SearchQuery, text: &str) -> Option<Cursor> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let cursor: Cursor = serde_json::from_slice(&bytes).ok()?;
-        (cursor.query == fingerprint(query)).then_some(cursor)
-    }
-
-    fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { candidates: 2_000, walked: 20_000, probed: 4_000, counted: 1_000, examined: 4_000, merged: 20_000 }
     }
 }
 
-fn fingerprint(query: &SearchQuery) -> String {
-    Digest::of(format!("{query:?}").as_bytes()).to_hex()[..12].into()
+/// A search, read.
+struct Question<'a> {
+    filter: Filter,
+    order: Order,
+    bounds: &'a Bounds,
 }
 
 /// Runs a search; `after` is where the page before ended.
 pub fn search(tx: &mut Tx<'_>, query: &SearchQuery, visible: &Visibility, limit: usize, after: Option<&Cursor>) -> Result<SearchHits> {
-    let hits = Hits::of(query, visible);
-    let total = tx.one(&format!("{} select count(*) as n from hits", hits.sql), &hits.params)?.count("n")?;
-    let page = page(tx, query, &hits, limit, after)?;
-    let facets = FACETS.iter().map(|facet| count_facet(tx, &hits, facet)).collect::<Result<_>>()?;
-    Ok(SearchHits { page, total, facets })
+    search_within(tx, query, visible, (limit, after), &Bounds::default())
 }
 
-fn page(tx: &mut Tx<'_>, query: &SearchQuery, hits: &Hits, limit: usize, after: Option<&Cursor>) -> Result<Page<RepoKey>> {
-    let (compare, direction) = if hits.order.descending { ("<", "desc") } else { (">", "asc") };
-    let mut params = hits.params.clone();
-    let mut sql = format!("{} select key, sort_value from hits", hits.sql);
-    if let Some(cursor) = after {
-        params.push(match &cursor.value {
-            CursorValue::Int(value) => Value::Int(*value),
-            CursorValue::Real(value) => Value::Real(*value),
-            CursorValue::Text(value) => Value::Text(value.clone()),
-        });
-        params.push(Value::Text(cursor.key.clone()));
-        sql += &format!(" where (sort_value, key) {compare} (${}, ${})", params.len() - 1, params.len());
-    }
-    params.push(Value::from(limit + 1));
-    sql += &format!(" order by sort_value {direction}, key {direction} limit ${}", params.len());
-    let mut rows = tx.all(&sql, &params)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let mut next = None;
-    if let (true, Some(last)) = (more, rows.last()) {
-        let value = match hits.order.column {
-            Column::Int => CursorValue::Int(last.int("sort_value")?),
-            Column::Real => CursorValue::Real(last.real("sort_value")?),
-            Column::Text => CursorValue::Text(last.text("sort_value")?),
-        };
-        next = Some(Cursor { query: fingerprint(query), value, key: last.text("key")? }.encode());
-    }
-    let items = rows.iter().map(|row| row.parse("key", RepoKey::parse)).collect::<Result<_>>()?;
-    Ok(Page { items, next })
-}
-
-/// Facet name, the value's column, and what is joined to `hits h` to reach it.
-const FACETS: &[(&str, &str, &str)] = &[
-    ("task", "f.task", "join repo_facts f on f.repo = h.key"),
-    ("modality", "f.modality", "join repo_facts f on f.repo = h.key"),
-    ("architecture", "f.architecture", "join repo_facts f on f.repo = h.key"),
-    ("source_dataset", "v.folded", "join repo_facts f on f.repo = h.key join version_sources v on v.repo = f.repo and v.number = f.number"),
-    ("license", "f.license", "join repo_facts f on f.repo = h.key"),
-    ("author", "h.namespace", ""),
-];
-
-fn count_facet(tx: &mut Tx<'_>, hits: &Hits, (name, column, join): &(&str, &str, &str)) -> Result<Facet> {
-    let sql = format!(
-        "{} select {column} as value, count(distinct h.key) as n from hits h {join} \
-         where {column} <> '' group by {column} order by n desc, value limit {FACET_VALUES}",
-        hits.sql
-    );
-    let bare = |value: String| match value.strip_prefix(LIBRARY).and_then(|rest| rest.strip_prefix('/')) {
-        Some(rest) => rest.to_owned(),
-        None => value,
+/// The same, looking at no more than is said.
+pub fn search_within(
+    tx: &mut Tx<'_>,
+    query: &SearchQuery,
+    visible: &Visibility,
+    (limit, after): (usize, Option<&Cursor>),
+    bounds: &Bounds,
+) -> Result<SearchHits> {
+    let words = full_text::words(tx, &query.text, bounds)?;
+    let asked = Question { filter: Filter::of(tx, query, visible)?, order: Order::of(query, words.is_some()), bounds };
+    let after = after.map(Cursor::place);
+    let few = asked.filter.rarest().is_some_and(|rarest| rarest.counts.all() <= bounds.candidates);
+    let mut hits = match &words {
+        _ if asked.filter.is_impossible => of_found(tx, query, &asked, (&Found::default(), true), (limit, after.as_ref()))?,
+        Some(words) => {
+            let (found, is_all) = collect::by_words(tx, &asked, words)?;
+            of_found(tx, query, &asked, (&found, is_all), (limit, after.as_ref()))?
+        }
+        None if few => {
+            let found = collect::by_rarest(tx, &asked)?;
+            of_found(tx, query, &asked, (&found, true), (limit, after.as_ref()))?
+        }
+        None => walked(tx, query, &asked, (limit, after.as_ref()))?,
     };
-    let rows = tx.all(&sql, &hits.params)?;
-    let values = rows.iter().map(|row| Ok((bare(row.text("value")?), row.count("n")?))).collect::<Result<_>>()?;
-    Ok(Facet { name: (*name).into(), values })
+    if hits.total == 0 && words.is_some() {
+        hits.did_you_mean = vocabulary::corrected(tx, &query.text, full_text::MAX_WORDS)?;
+    }
+    Ok(hits)
 }
 
-struct Order {
-    sql: &'static str,
-    column: Column,
-    descending: bool,
+/// A page of hits that were all read.
+fn of_found(
+    tx: &mut Tx<'_>,
+    query: &SearchQuery,
+    asked: &Question<'_>,
+    (found, is_all): (&Found, bool),
+    (limit, after): (usize, Option<&Place>),
+) -> Result<SearchHits> {
+    let (page, next) = collect::page(&found.hits, &asked.order, after, limit);
+    let total = found.hits.len() as u64;
+    Ok(SearchHits {
+        page: Page { items: keys(tx, page)?, next: next.map(|place| Cursor::encode(query, place)) },
+        total,
+        at_least: !is_all,
+        facets: if query.plain { Vec::new() } else { facets::of_hits(tx, &found.hits)? },
+        facets_of: (!is_all && !query.plain).then_some(total),
+        did_you_mean: None,
+    })
 }
 
-enum Column {
-    Int,
-    Real,
-    Text,
+/// A page of a list that is walked along.
+fn walked(tx: &mut Tx<'_>, query: &SearchQuery, asked: &Question<'_>, (limit, after): (usize, Option<&Place>)) -> Result<SearchHits> {
+    let own = collect::own(tx, asked)?;
+    let known = known_total(tx, asked, &own)?;
+    // The first hits of all: for the total where it is not known, and for facets.
+    let counts = known.is_none() || !(query.plain || asked.filter.asks_nothing());
+    let first = if counts { walk::walk(tx, asked, &own, None, asked.bounds.counted.max(limit) + 1)? } else { Found::default() };
+    let here = match after {
+        None if counts => first.clone(),
+        _ => walk::walk(tx, asked, &own, after, limit + 1)?,
+    };
+    let page = &here.hits[..here.hits.len().min(limit)];
+    let next = if here.hits.len() > limit { page.last().map(|hit| &hit.place) } else { here.horizon.as_ref() };
+    let is_all = first.horizon.is_none();
+    let (facets, facets_of) = match query.plain {
+        true => (Vec::new(), None),
+        false if asked.filter.asks_nothing() && query.measure.is_empty() => (facets::of_all(tx, &asked.filter, &own)?, None),
+        false => (facets::of_hits(tx, &first.hits)?, (!is_all).then_some(first.hits.len() as u64)),
+    };
+    Ok(SearchHits {
+        page: Page { items: keys(tx, page)?, next: next.map(|place| Cursor::encode(query, place)) },
+        total: known.unwrap_or(first.hits.len() as u64),
+        at_least: known.is_none() && !is_all,
+        facets,
+        facets_of,
+        did_you_mean: None,
+    })
 }
 
-/// The common table expression every question of a search starts with.
-struct Hits {
-    sql: String,
-    params: Vec<Value>,
-    order: Order,
-}
-
-impl Hits {
-    fn of(query: &SearchQuery, visible: &Visibility) -> Hits {
-        let words = full_text::words(&query.text);
-        let order = order(query.sort, words.as_ref());
-        let order = Order { descending: order.descending != query.reversed, ..order };
-        let mut filter = Filter::default();
-        let repos = match words {
-            Some(words) => {
-                filter.add(words.condition, words.query);
-                words.repos
+/// How many hits there are, where that is counted anyhow: of all of a kind, and of those that have one value.
+fn known_total(tx: &mut Tx<'_>, asked: &Question<'_>, own: &[Hit]) -> Result<Option<u64>> {
+    let filter = &asked.filter;
+    let sees_private = match &filter.seen {
+        Seen::Everything => true,
+        // Theirs are among those that are walked along, and counted with them.
+        Seen::Public { own_private, .. } if *own_private > asked.bounds.candidates => return Ok(None),
+        Seen::Public { .. } => false,
+    };
+    if filter.has_ranges() || matches!(asked.order.by, order::By::Measure(_)) {
+        return Ok(None);
+    }
+    let seen = match filter.conditions.as_slice() {
+        [] => {
+            let mut all = terms::Counts::default();
+            for kind in &filter.kinds {
+                all = all.plus(terms::totals(tx, *kind)?.0);
             }
-            None => "repos r",
-        };
-        filter.visible(visible);
-        filter.facts(query);
-        let sql = format!(
-            "with hits as materialized (select r.key as key, r.namespace as namespace, {} as sort_value from {repos} \
-             left join repo_facts f on f.repo = r.key where r.deleted is null{})",
-            order.sql, filter.sql
-        );
-        Hits { sql, params: filter.params, order }
-    }
+            all
+        }
+        [one] if one.counts_each_once() => one.counts,
+        _ => return Ok(None),
+    };
+    Ok(Some(seen.seen(sees_private, filter.here) + own.len() as u64))
 }
 
-fn order(sort: Sort, words: Option<&Words>) -> Order {
-    let column = Column::Int;
-    match (sort, words) {
-        (Sort::Relevance, Some(words)) => Order { sql: words.rank, column: Column::Real, descending: false },
-        (Sort::Relevance | Sort::Downloads, _) => Order { sql: "r.downloads", column, descending: true },
-        // What is only listed is no news.
-        (Sort::Newest, _) => Order { sql: "case when coalesce(f.number, 1) > 0 then r.updated else 0 end", column, descending: true },
-        (Sort::Created, _) => Order { sql: "case when coalesce(f.number, 1) > 0 then r.created else 0 end", column, descending: true },
-        (Sort::Top1, _) => Order { sql: "coalesce(f.top1, -1.0)", column: Column::Real, descending: true },
-        (Sort::Size, _) => Order {
-            sql: "case r.kind when 'model' then coalesce(f.parameters, 0) else coalesce(f.total_bytes, 0) end",
-            column,
-            descending: true,
-        },
-        (Sort::Name, _) => Order { sql: "r.folded", column: Column::Text, descending: false },
+fn keys(tx: &mut Tx<'_>, hits: &[Hit]) -> Result<Vec<RepoKey>> {
+    let mut keys = Vec::with_capacity(hits.len());
+    for hit in hits {
+        let row = tx.one("select repo from listing where id = $1", params![hit.place.id])?;
+        keys.push(row.parse("repo", RepoKey::parse)?);
     }
+    Ok(keys)
 }
 
-#[derive(Default)]
-struct Filter {
-    sql: String,
-    params: Vec<Value>,
+/// What all texts with a beginning come before.
+pub(super) fn end_of(beginning: &str) -> String {
+    format!("{beginning}\u{10ffff}")
 }
 
-impl Filter {
-    /// Adds a condition; each `$` in it becomes the new parameter's name.
-    fn add(&mut self, condition: &str, value: impl Into<Value>) {
-        self.params.push(value.into());
-        let name = format!("${}", self.params.len());
-        self.sql += &format!(" and {}", condition.replace('$', &name));
-    }
-
-    fn visible(&mut self, visible: &Visibility) {
-        let seen = seen_by(visible, &mut self.params);
-        self.sql += &format!(" and ({seen})");
-    }
-
-    /// The version names this repo as a source or a base.
-    fn names(&mut self, table: &str, name: &str) {
-        let condition = format!("exists (select 1 from {table} v where v.repo = r.key and v.number = f.number and v.folded = $)");
-        self.add(&condition, fold_repo(name));
-    }
-
-    fn label(&mut self, label: &Label) {
-        match label {
-            Label::Word(word) => {
-                let tag = "exists (select 1 from repo_tags t where t.repo = r.key and t.tag = lower($))";
-                self.add(&format!("(f.library = $ or f.task = $ or {tag})"), word.as_str());
-            }
-            Label::License(license) => self.add("f.license = $", license.as_str()),
-            Label::SourceDataset(name) => self.names("version_sources", name),
-            Label::BaseModel(name) => self.names("version_bases", name),
-        }
-    }
-
-    fn facts(&mut self, query: &SearchQuery) {
-        if let Some(kind) = query.kind {
-            self.add("r.kind = $", kind.as_str());
-        }
-        let equal = [
-            ("f.task = $", &query.task),
-            ("f.modality = $", &query.modality),
-            ("f.architecture = $", &query.architecture),
-            ("f.license = $", &query.license),
-            ("f.library = $", &query.library),
-            ("exists (select 1 from repo_tags t where t.repo = r.key and t.tag = $)", &query.tag),
-        ];
-        for (condition, value) in equal.into_iter().filter(|(_, value)| !value.is_empty()) {
-            self.add(condition, value.as_str());
-        }
-        for (table, name) in [("version_sources", &query.source_dataset), ("version_bases", &query.base_model)] {
-            if !name.is_empty() {
-                self.names(table, name);
-            }
-        }
-        query.labels.iter().for_each(|label| self.label(label));
-        if !query.author.is_empty() {
-            let inside = in_namespace(&fold(&query.author), &mut self.params);
-            self.sql += &format!(" and {inside}");
-        }
-        if query.here {
-            self.sql += " and coalesce(f.number, 1) > 0";
-        }
-        if let Some(least) = query.min_parameters {
-            self.add("f.parameters >= $", least);
-        }
-        if let Some(most) = query.max_parameters {
-            self.add("f.parameters <= $", most);
-        }
-    }
-}
-
-fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str) -> String {
     text.chars().map(|c| if matches!(c, '.' | '_') { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
