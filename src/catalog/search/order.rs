@@ -43,11 +43,23 @@ fn fingerprint(query: &SearchQuery) -> String {
 
 /// The value a hit is sorted by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
 pub(super) enum SortValue {
     Int(i64),
-    Real(f64),
+    Real(#[serde(with = "bits")] f64),
     Text(String),
+}
+
+/// A cursor must name exactly the value it was made of, which decimals may not.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.to_bits())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        u64::deserialize(deserializer).map(f64::from_bits)
+    }
 }
 
 impl SortValue {

@@ -24,6 +24,9 @@ use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, RepoAt};
 use crate::service::Service;
 
+/// Models on the page that were made from one.
+const CHILDREN: usize = 24;
+
 #[derive(Template)]
 #[template(path = "model.html")]
 struct ModelPage {
@@ -34,6 +37,8 @@ struct ModelPage {
     sources: Vec<Source>,
     bases: Vec<Source>,
     children: Vec<RepoCard>,
+    /// Where all of them are listed, if these are not all.
+    all_children: Option<String>,
     metrics: Vec<(String, String, String)>,
     saved_model: Option<SavedModel>,
     labels: Vec<String>,
@@ -86,7 +91,7 @@ async fn model(
     let (actor, id) = (visitor.actor(), summary.repo.id.clone());
     let published = summary.head.is_some();
     let sources = if published { service.datasets_of(&actor, &id, revision).await? } else { vec![] };
-    let children = service.children_of(&actor, &id).await?;
+    let children = service.children_of(&actor, &id, CHILDREN).await?;
     let facts = &summary.facts;
     page(&ModelPage {
         frame: Frame::of(visitor, "models"),
@@ -95,7 +100,8 @@ async fn model(
         facts: model_facts(&summary),
         sources: sources.into_iter().map(Source::from).collect(),
         bases: facts.base_models.iter().map(|written| base(written)).collect(),
-        children: children.into_iter().map(RepoCard::from).collect(),
+        all_children: children.more.then(|| format!("/models?base_model={}", urlencode(&id.to_string()))),
+        children: children.models.into_iter().map(RepoCard::from).collect(),
         metrics: facts.metrics.iter().map(|m| (m.dataset.clone(), m.name.clone(), Measure::of_card_shown(&m.name, m.value))).collect(),
         saved_model: facts.saved_model.clone(),
         labels: if Task::has_classes(&facts.task) { facts.labels.iter().take(1_000).cloned().collect() } else { vec![] },

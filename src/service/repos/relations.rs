@@ -13,8 +13,13 @@ use crate::domain::repo::{RepoSummary, SourceDataset, TrainedAs};
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
 
-/// More relatives than this no page lists; a search with the same filter pages through all.
-const MOST: usize = 500;
+/// The first of the models that hang together with a repo, most downloaded first; a search with the same filter pages through all.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Relatives {
+    pub models: Vec<RepoSummary>,
+    /// There are others.
+    pub more: bool,
+}
 
 /// A small picture of an item of a data set, or the beginning of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,33 +62,29 @@ impl Service {
         .await
     }
 
-    /// The models trained on a data set: pretrained ones, and those fine-tuned from another model.
-    pub async fn models_of(&self, actor: &Actor, id: &RepoId) -> Result<(Vec<RepoSummary>, Vec<RepoSummary>)> {
+    /// The models trained on a data set, at most `limit` of each sort: pretrained ones, and those fine-tuned from another model.
+    pub async fn models_of(&self, actor: &Actor, id: &RepoId, limit: usize) -> Result<(Relatives, Relatives)> {
         let (actor, id) = (actor.clone(), id.clone());
         self.db
             .read(move |tx| {
-                let dataset = access::see_repo(tx, &actor, RepoKind::Dataset, &id)?;
-                let (mut pretrained, mut fine_tuned) = (Vec::new(), Vec::new());
-                for (key, trained_as) in lineage::trained_on(tx, &dataset.id.folded(), MOST)? {
-                    let Some(model) = summary(tx, &actor, &key)? else { continue };
-                    match trained_as {
-                        TrainedAs::Pretrained => pretrained.push(model),
-                        TrainedAs::FineTuned => fine_tuned.push(model),
-                    }
-                }
-                Ok((pretrained, fine_tuned))
+                let dataset = access::see_repo(tx, &actor, RepoKind::Dataset, &id)?.id.folded();
+                let visible = access::visible_to(tx, &actor)?;
+                let pretrained = lineage::trained_on(tx, &dataset, TrainedAs::Pretrained, &visible, limit)?;
+                let fine_tuned = lineage::trained_on(tx, &dataset, TrainedAs::FineTuned, &visible, limit)?;
+                Ok((relatives(tx, pretrained)?, relatives(tx, fine_tuned)?))
             })
             .await
     }
 
-    /// The models whose card names this one as their base.
-    pub async fn children_of(&self, actor: &Actor, id: &RepoId) -> Result<Vec<RepoSummary>> {
+    /// The models whose card names this one as their base, at most `limit`.
+    pub async fn children_of(&self, actor: &Actor, id: &RepoId, limit: usize) -> Result<Relatives> {
         let (actor, id) = (actor.clone(), id.clone());
         self.db
             .read(move |tx| {
                 let base = access::see_repo(tx, &actor, RepoKind::Model, &id)?;
-                let keys = lineage::children(tx, &base.id.folded(), MOST)?;
-                keys.iter().filter_map(|key| summary(tx, &actor, key).transpose()).collect()
+                let visible = access::visible_to(tx, &actor)?;
+                let children = lineage::children(tx, &base.id.folded(), &visible, limit)?;
+                relatives(tx, children)
             })
             .await
     }
@@ -115,9 +116,17 @@ fn see(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Op
     }
 }
 
-pub(super) fn summary(tx: &mut Tx<'_>, actor: &Actor, key: &RepoKey) -> Result<Option<RepoSummary>> {
-    let Some(repo) = repos::find_by_key(tx, key)? else { return Ok(None) };
-    match see(tx, actor, repo.kind, &repo.id)? {
+fn relatives(tx: &mut Tx<'_>, (keys, more): (Vec<RepoKey>, bool)) -> Result<Relatives> {
+    let mut models = Vec::with_capacity(keys.len());
+    for key in keys {
+        models.extend(summary(tx, &key)?);
+    }
+    Ok(Relatives { models, more })
+}
+
+/// Of a repo that was found among those the caller may see.
+pub(super) fn summary(tx: &mut Tx<'_>, key: &RepoKey) -> Result<Option<RepoSummary>> {
+    match repos::find_by_key(tx, key)? {
         Some(repo) => browse::summary(tx, repo).map(Some),
         None => Ok(None),
     }
