@@ -14,6 +14,8 @@ const MOST_WORDS: usize = 5_000;
 const LONGEST: usize = 40;
 /// Words looked at that may have been meant by a mistyped one, of each beginning.
 const LOOKED_AT: usize = 1_000;
+/// The same of beginnings that differ in one letter.
+const LOOKED_AT_BESIDE: usize = 100;
 /// Words with a beginning that are added up; where there are more, they are many.
 pub const ADDED_UP: usize = 1_000;
 
@@ -94,8 +96,8 @@ pub(super) fn corrected(tx: &mut Tx<'_>, text: &str, most_words: usize) -> Resul
 }
 
 fn is_known(tx: &mut Tx<'_>, beginning: &str) -> Result<bool> {
-    let sql = "select public from vocabulary where word >= $1 and word < $2 and public > 0 limit 1";
-    Ok(tx.find(sql, params![beginning, super::search::end_of(beginning)])?.is_some())
+    let sql = "select word from (select word, public from vocabulary where word >= $1 and word < $2 limit $3) w where public > 0 limit 1";
+    Ok(tx.find(sql, params![beginning, super::search::end_of(beginning), ADDED_UP])?.is_some())
 }
 
 /// The nearest public word, of one change, or two in a long word; of equally near ones that of most repos.
@@ -108,13 +110,13 @@ fn nearest(tx: &mut Tx<'_>, word: &str) -> Result<Option<String>> {
         _ => return Ok(None),
     };
     // A change may be in the first two letters: one too many, one too few, two that changed places, or another one.
-    let mut beginnings: BTreeSet<String> =
+    let beginnings: BTreeSet<String> =
         [[0, 1], [1, 2], [0, 2], [1, 0]].iter().map(|at| at.iter().map(|at| letters[*at]).collect()).collect();
-    beginnings.extend(another_first(tx, &letters)?);
+    let others = another_first(tx, &letters)?.into_iter().map(|beginning| (beginning, LOOKED_AT_BESIDE));
     let mut known: HashMap<String, i64> = HashMap::new();
-    for beginning in beginnings {
+    for (beginning, limit) in beginnings.into_iter().map(|beginning| (beginning, LOOKED_AT)).chain(others) {
         let sql = "select word, public from vocabulary where beginning = $1 and public > 0 order by public desc limit $2";
-        for row in tx.all(sql, params![beginning, LOOKED_AT])? {
+        for row in tx.all(sql, params![beginning, limit])? {
             known.insert(row.text("word")?, row.int("public")?);
         }
     }

@@ -37,7 +37,7 @@ impl Condition {
             }
             condition.values += 1;
             match terms::COLUMNS.iter().find(|column| *column == facet) {
-                Some(column) => condition.columns.push((column, numbers)),
+                Some(column) => condition.columns.push((*column, numbers)),
                 None => condition.posted.extend(numbers),
             }
         }

@@ -275,7 +275,7 @@ fn post(tx: &mut Tx<'_>, id: i64, before: Option<&BTreeSet<i64>>, after: &BTreeS
 fn count(tx: &mut Tx<'_>, (repo, everything): (&Repo, i64), before: Option<&Before>, after: &BTreeSet<i64>) -> Result<()> {
     let state = repo.state();
     let same = before.filter(|before| before.state == state).map(|before| &before.terms);
-    for term in after.iter().filter(|term| same.is_none_or(|same| !same.contains(term))) {
+    for term in after.iter().filter(|term| same.is_none_or(|same| !same.contains(*term))) {
         terms::count(tx, *term, state, 1)?;
     }
     let bytes = counted_bytes(state, repo.total_bytes) - before.map_or(0, |before| counted_bytes(before.state, before.bytes));
@@ -283,7 +283,7 @@ fn count(tx: &mut Tx<'_>, (repo, everything): (&Repo, i64), before: Option<&Befo
         terms::add_bytes(tx, everything, bytes)?;
     }
     let Some(before) = before else { return Ok(()) };
-    for term in before.terms.iter().filter(|term| before.state != state || !after.contains(term)) {
+    for term in before.terms.iter().filter(|term| before.state != state || !after.contains(*term)) {
         terms::count(tx, *term, before.state, -1)?;
     }
     Ok(())

@@ -110,7 +110,7 @@ async fn list(
     let links = Links { path, query };
     let section = if path == "/search" { "" } else { &path[1..] };
     let hidden =
-        FACETS.iter().chain(MORE_FILTERS).flat_map(|(name, _)| links.present(name).into_iter().map(|value| (*name, value.to_owned())));
+        FACETS.iter().chain(MORE_FILTERS).flat_map(|(name, _)| links.present(name).into_iter().map(move |value| (*name, value.to_owned())));
     let meant = hits.did_you_mean.map(|words| Choice { href: links.with("q", Some(&words)), label: words, on: false });
     page(&Catalog {
         frame: Frame::of(visitor, section).searching(&query.text("q")),
