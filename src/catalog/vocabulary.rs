@@ -10,7 +10,7 @@ use crate::db::{Result, Tx};
 use crate::params;
 
 /// Words of one repo that are counted, and the longest of them in characters; longer ones are no words.
-const MOST_WORDS: usize = 5_000;
+const MOST_WORDS: usize = 2_000;
 const LONGEST: usize = 40;
 /// Words looked at that may have been meant by a mistyped one, of each beginning.
 const LOOKED_AT: usize = 1_000;

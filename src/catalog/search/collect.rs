@@ -66,7 +66,7 @@ pub(super) fn by_words(tx: &mut Tx<'_>, asked: &Question<'_>, words: &Words) -> 
     }
     let (mut hits, full) = matching(tx, asked, (words, words.index, &matched), params, most)?;
     let is_all = words.sample.is_none() && !words.passes_over && !full;
-    if !is_all {
+    if !is_all && words.rank.is_none() {
         let name = fold(&words.words.join("-"));
         let params = vec![Value::from(&name), Value::from(end_of(&name))];
         // One's own private ones are left to the index of words: nobody walks along all private names.

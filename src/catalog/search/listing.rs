@@ -63,6 +63,11 @@ pub fn refresh(tx: &mut Tx<'_>, key: &RepoKey) -> Result<()> {
     Ok(())
 }
 
+/// Is it in lists and searches?
+pub(super) fn is_listed(tx: &mut Tx<'_>, key: &RepoKey) -> Result<bool> {
+    Ok(tx.find("select id from listing where repo = $1", params![key.as_str()])?.is_some())
+}
+
 /// Takes a repo out of lists and searches. Its row of `repos` says by then that it is deleted, or is about to go.
 pub fn remove(tx: &mut Tx<'_>, key: &RepoKey) -> Result<()> {
     full_text::unindex(tx, key)?;

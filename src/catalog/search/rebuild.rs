@@ -25,8 +25,11 @@ pub fn some(tx: &mut Tx<'_>) -> Result<usize> {
     for row in &rows {
         if row.find_int("deleted")?.is_none() {
             let key = row.parse("key", RepoKey::parse)?;
-            full_text::count(tx, &key)?;
-            listing::refresh(tx, &key)?;
+            // What was changed meanwhile is written and counted already.
+            if !listing::is_listed(tx, &key)? {
+                full_text::count(tx, &key)?;
+                listing::refresh(tx, &key)?;
+            }
         }
     }
     match rows.last() {

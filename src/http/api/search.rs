@@ -147,10 +147,9 @@ fn choices(query: &Query) -> Result<Vec<Choice>, HttpError> {
 }
 
 fn share(query: &Query, key: &str) -> Result<Option<f64>, HttpError> {
-    let wrong =
-        || HttpError::bad_request("bad_query", format!("'{key}' in the query is no share"), "give a number from 0 to 1, such as 0.75");
+    let wrong = || HttpError::bad_request("bad_query", format!("'{key}' in the query is no number"), "give a share, such as 0.75");
     let Some(text) = query.find(key) else { return Ok(None) };
-    text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share)).map(Some).ok_or_else(wrong)
+    text.parse::<f64>().ok().filter(|share| share.is_finite()).map(Some).ok_or_else(wrong)
 }
 
 fn kind_of(text: &str) -> Result<RepoKind, HttpError> {
