@@ -8,7 +8,7 @@ use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, Query, RepoAt};
 use crate::service::Service;
-use crate::service::repos::relations::Relatives;
+use crate::service::repos::relations::{Relatives, Wanted};
 use crate::wire::List;
 use crate::wire::error::ProblemBody;
 use crate::wire::repos::{CreateRepo, ModelsOfDataset, PatchRepo, RepoDetail, SourceDataset};
@@ -79,7 +79,7 @@ pub async fn datasets(service: web::Data<Service>, caller: Caller, at: RepoAt, q
 ))]
 pub async fn models(service: web::Data<Service>, caller: Caller, at: RepoAt, query: Query) -> Answer {
     let limit = PageRequest::new(Some(query.number("limit")?.unwrap_or(PageRequest::MAX_LIMIT as u64)), None).limit;
-    let (pretrained, fine_tuned) = service.models_of(&caller.0, &at.id, limit).await?;
+    let (pretrained, fine_tuned) = service.models_of(&caller.0, &at.id, Wanted { shown: limit, named: 0 }).await?;
     let more = pretrained.more || fine_tuned.more;
     let detail = |all: Relatives| all.models.into_iter().map(RepoDetail::from).collect();
     Ok(HttpResponse::Ok().json(ModelsOfDataset { pretrained: detail(pretrained), fine_tuned: detail(fine_tuned), more }))

@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use askama::Template;
 
 use super::card::{RepoCard, href};
-use super::dataset_page;
+use super::dataset_page::{self, MODELS, Named};
 use super::format;
 use super::frame::{Frame, page};
 use super::library::LibraryView;
@@ -24,9 +24,6 @@ use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, RepoAt};
 use crate::service::Service;
 
-/// Models on the page that were made from one.
-const CHILDREN: usize = 24;
-
 #[derive(Template)]
 #[template(path = "model.html")]
 struct ModelPage {
@@ -37,6 +34,8 @@ struct ModelPage {
     sources: Vec<Source>,
     bases: Vec<Source>,
     children: Vec<RepoCard>,
+    /// Further ones by name.
+    more_children: Vec<Named>,
     /// Where all of them are listed, if these are not all.
     all_children: Option<String>,
     metrics: Vec<(String, String, String)>,
@@ -91,7 +90,7 @@ async fn model(
     let (actor, id) = (visitor.actor(), summary.repo.id.clone());
     let published = summary.head.is_some();
     let sources = if published { service.datasets_of(&actor, &id, revision).await? } else { vec![] };
-    let children = service.children_of(&actor, &id, CHILDREN).await?;
+    let children = service.children_of(&actor, &id, MODELS).await?;
     let facts = &summary.facts;
     page(&ModelPage {
         frame: Frame::of(visitor, "models"),
@@ -101,6 +100,7 @@ async fn model(
         sources: sources.into_iter().map(Source::from).collect(),
         bases: facts.base_models.iter().map(|written| base(written)).collect(),
         all_children: children.more.then(|| format!("/models?base_model={}", urlencode(&id.to_string()))),
+        more_children: children.others.iter().map(Named::of).collect(),
         children: children.models.into_iter().map(RepoCard::from).collect(),
         metrics: facts.metrics.iter().map(|m| (m.dataset.clone(), m.name.clone(), Measure::of_card_shown(&m.name, m.value))).collect(),
         saved_model: facts.saved_model.clone(),

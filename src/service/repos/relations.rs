@@ -17,8 +17,23 @@ use crate::domain::user::Actor;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Relatives {
     pub models: Vec<RepoSummary>,
-    /// There are others.
+    /// The names of those that come next.
+    pub others: Vec<RepoId>,
+    /// There are more than these.
     pub more: bool,
+}
+
+/// How many relatives are wanted with all that lists show of them, and how many more by their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    pub shown: usize,
+    pub named: usize,
+}
+
+impl Wanted {
+    fn all(self) -> usize {
+        self.shown + self.named
+    }
 }
 
 /// A small picture of an item of a data set, or the beginning of a text.
@@ -62,29 +77,29 @@ impl Service {
         .await
     }
 
-    /// The models trained on a data set, at most `limit` of each sort: pretrained ones, and those fine-tuned from another model.
-    pub async fn models_of(&self, actor: &Actor, id: &RepoId, limit: usize) -> Result<(Relatives, Relatives)> {
+    /// The models trained on a data set, as many of each sort as are wanted: pretrained ones, and those fine-tuned from another model.
+    pub async fn models_of(&self, actor: &Actor, id: &RepoId, wanted: Wanted) -> Result<(Relatives, Relatives)> {
         let (actor, id) = (actor.clone(), id.clone());
         self.db
             .read(move |tx| {
                 let dataset = access::see_repo(tx, &actor, RepoKind::Dataset, &id)?.id.folded();
                 let visible = access::visible_to(tx, &actor)?;
-                let pretrained = lineage::trained_on(tx, &dataset, TrainedAs::Pretrained, &visible, limit)?;
-                let fine_tuned = lineage::trained_on(tx, &dataset, TrainedAs::FineTuned, &visible, limit)?;
-                Ok((relatives(tx, pretrained)?, relatives(tx, fine_tuned)?))
+                let pretrained = lineage::trained_on(tx, &dataset, TrainedAs::Pretrained, &visible, wanted.all())?;
+                let fine_tuned = lineage::trained_on(tx, &dataset, TrainedAs::FineTuned, &visible, wanted.all())?;
+                Ok((relatives(tx, pretrained, wanted)?, relatives(tx, fine_tuned, wanted)?))
             })
             .await
     }
 
-    /// The models whose card names this one as their base, at most `limit`.
-    pub async fn children_of(&self, actor: &Actor, id: &RepoId, limit: usize) -> Result<Relatives> {
+    /// The models whose card names this one as their base.
+    pub async fn children_of(&self, actor: &Actor, id: &RepoId, wanted: Wanted) -> Result<Relatives> {
         let (actor, id) = (actor.clone(), id.clone());
         self.db
             .read(move |tx| {
                 let base = access::see_repo(tx, &actor, RepoKind::Model, &id)?;
                 let visible = access::visible_to(tx, &actor)?;
-                let children = lineage::children(tx, &base.id.folded(), &visible, limit)?;
-                relatives(tx, children)
+                let children = lineage::children(tx, &base.id.folded(), &visible, wanted.all())?;
+                relatives(tx, children, wanted)
             })
             .await
     }
@@ -116,12 +131,16 @@ fn see(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Op
     }
 }
 
-fn relatives(tx: &mut Tx<'_>, (keys, more): (Vec<RepoKey>, bool)) -> Result<Relatives> {
-    let mut models = Vec::with_capacity(keys.len());
-    for key in keys {
-        models.extend(summary(tx, &key)?);
+fn relatives(tx: &mut Tx<'_>, (keys, more): (Vec<RepoKey>, bool), wanted: Wanted) -> Result<Relatives> {
+    let mut found = Relatives { more, ..Relatives::default() };
+    for (at, key) in keys.iter().enumerate() {
+        match repos::find_by_key(tx, key)? {
+            Some(repo) if at < wanted.shown => found.models.push(browse::summary(tx, repo)?),
+            Some(repo) => found.others.push(repo.id),
+            None => {}
+        }
     }
-    Ok(Relatives { models, more })
+    Ok(found)
 }
 
 /// Of a repo that was found among those the caller may see.
