@@ -188,7 +188,7 @@ async fn the_answers_are_those_of_a_plain_look() {
     let mut draw = Draw::new(11);
     // Ways to look that differ with size are all taken: few candidates, and walks that stop early.
     let narrow = Bounds { candidates: 40, walked: 50, probed: 30, counted: 25, ..Bounds::default() };
-    for round in 0..300 {
+    for round in 0..120 {
         let query = question(&mut draw, MANY);
         let visible = match round % 3 {
             0 => stranger(),
