@@ -18,12 +18,12 @@ pub(super) fn by_rarest(tx: &mut Tx<'_>, asked: &Question<'_>) -> Result<Found> 
     collect(tx, asked, &rows, params)
 }
 
-/// One's own private repos that a search finds, where they are few; these are in no index that strangers' searches walk along.
+/// One's own private repos that a search finds; they are in no index that others walk along. Of very many some.
 pub(super) fn own(tx: &mut Tx<'_>, asked: &Question<'_>) -> Result<Vec<Hit>> {
     match &asked.filter.seen {
-        Seen::Public { own, own_private } if *own_private > 0 && *own_private <= asked.bounds.candidates => {
+        Seen::Public { own, own_private } if *own_private > 0 => {
             let mut params = Vec::new();
-            let rows = Filter::own_rows(own, &mut params);
+            let rows = Filter::own_rows(own, asked.bounds.walked, &mut params);
             Ok(collect(tx, asked, &rows, params)?.hits)
         }
         _ => Ok(Vec::new()),

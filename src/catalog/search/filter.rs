@@ -190,14 +190,11 @@ impl Filter {
         sql
     }
 
-    /// Rows of one's own namespaces: ` and ...` of a row `l`.
-    pub fn own(&self, own: &[i64], params: &mut Vec<Value>) -> String {
-        format!(" and l.namespace in ({})", list(own, params))
-    }
-
-    /// Private rows of one's own namespaces, as [`Condition::rows`].
-    pub fn own_rows(own: &[i64], params: &mut Vec<Value>) -> String {
-        format!("select id from listing where namespace in ({}) and private = 1", list(own, params))
+    /// Private rows of one's own namespaces, at most so many, as [`Condition::rows`].
+    pub fn own_rows(own: &[i64], most: usize, params: &mut Vec<Value>) -> String {
+        let own = list(own, params);
+        params.push(Value::from(most));
+        format!("select id from listing where namespace in ({own}) and private = 1 limit ${}", params.len())
     }
 
     /// What a walk by parameters or by top-1 may begin and end at, as ` and ...`; the filter is to be asked besides.

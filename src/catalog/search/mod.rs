@@ -94,7 +94,7 @@ pub fn search_within(
 ) -> Result<SearchHits> {
     let words = full_text::words(tx, &query.text, bounds)?;
     let asked = Question { filter: Filter::of(tx, query, visible)?, order: Order::of(query, words.is_some()), bounds };
-    let after = after.map(Cursor::place);
+    let after = after.map(|after| place(tx, &asked.order, after)).transpose()?;
     let few = asked.filter.rarest().is_some_and(|rarest| rarest.counts.all() <= bounds.candidates);
     let mut hits = match &words {
         _ if asked.filter.is_impossible => of_found(tx, query, &asked, (&Found::default(), true), (limit, after.as_ref()))?,
@@ -123,9 +123,10 @@ fn of_found(
     (limit, after): (usize, Option<&Place>),
 ) -> Result<SearchHits> {
     let (page, next) = collect::page(&found.hits, &asked.order, after, limit);
+    let next = next.map(|place| cursor(tx, query, place)).transpose()?;
     let total = found.hits.len() as u64;
     Ok(SearchHits {
-        page: Page { items: keys(tx, page)?, next: next.map(|place| Cursor::encode(query, place)) },
+        page: Page { items: keys(tx, page)?, next },
         total,
         at_least: !is_all,
         facets: if query.plain { Vec::new() } else { facets::of_hits(tx, &found.hits)? },
@@ -147,6 +148,7 @@ fn walked(tx: &mut Tx<'_>, query: &SearchQuery, asked: &Question<'_>, (limit, af
     };
     let page = &here.hits[..here.hits.len().min(limit)];
     let next = if here.hits.len() > limit { page.last().map(|hit| &hit.place) } else { here.horizon.as_ref() };
+    let next = next.map(|place| cursor(tx, query, place)).transpose()?;
     let is_all = first.horizon.is_none();
     let (facets, facets_of) = match query.plain {
         true => (Vec::new(), None),
@@ -154,7 +156,7 @@ fn walked(tx: &mut Tx<'_>, query: &SearchQuery, asked: &Question<'_>, (limit, af
         false => (facets::of_hits(tx, &first.hits)?, (!is_all).then_some(first.hits.len() as u64)),
     };
     Ok(SearchHits {
-        page: Page { items: keys(tx, page)?, next: next.map(|place| Cursor::encode(query, place)) },
+        page: Page { items: keys(tx, page)?, next },
         total: known.unwrap_or(first.hits.len() as u64),
         at_least: known.is_none() && !is_all,
         facets,
@@ -166,12 +168,6 @@ fn walked(tx: &mut Tx<'_>, query: &SearchQuery, asked: &Question<'_>, (limit, af
 /// How many hits there are, where that is counted anyhow: of all of a kind, and of those that have one value.
 fn known_total(tx: &mut Tx<'_>, asked: &Question<'_>, own: &[Hit]) -> Result<Option<u64>> {
     let filter = &asked.filter;
-    let sees_private = match &filter.seen {
-        Seen::Everything => true,
-        // Theirs are among those that are walked along, and counted with them.
-        Seen::Public { own_private, .. } if *own_private > asked.bounds.candidates => return Ok(None),
-        Seen::Public { .. } => false,
-    };
     if filter.has_ranges() || matches!(asked.order.by, order::By::Measure(_)) {
         return Ok(None);
     }
@@ -186,16 +182,30 @@ fn known_total(tx: &mut Tx<'_>, asked: &Question<'_>, own: &[Hit]) -> Result<Opt
         [one] if one.counts_each_once() => one.counts,
         _ => return Ok(None),
     };
-    Ok(Some(seen.seen(sees_private, filter.here) + own.len() as u64))
+    Ok(Some(seen.seen(matches!(filter.seen, Seen::Everything), filter.here) + own.len() as u64))
+}
+
+/// Where a cursor stands. Its repo may be gone since: then its neighbours come again rather than not at all.
+fn place(tx: &mut Tx<'_>, order: &Order, after: &Cursor) -> Result<Place> {
+    let id = match tx.find("select id from listing where repo = $1", params![after.key()])? {
+        Some(row) => row.int("id")?,
+        None if order.descending => i64::MAX,
+        None => 0,
+    };
+    Ok(after.place(id))
+}
+
+/// Names the repo, whose number would tell how many there are.
+fn cursor(tx: &mut Tx<'_>, query: &SearchQuery, place: &Place) -> Result<String> {
+    Ok(Cursor::encode(query, place, key(tx, place.id)?.as_str()))
 }
 
 fn keys(tx: &mut Tx<'_>, hits: &[Hit]) -> Result<Vec<RepoKey>> {
-    let mut keys = Vec::with_capacity(hits.len());
-    for hit in hits {
-        let row = tx.one("select repo from listing where id = $1", params![hit.place.id])?;
-        keys.push(row.parse("repo", RepoKey::parse)?);
-    }
-    Ok(keys)
+    hits.iter().map(|hit| key(tx, hit.place.id)).collect()
+}
+
+fn key(tx: &mut Tx<'_>, id: i64) -> Result<RepoKey> {
+    tx.one("select repo from listing where id = $1", params![id])?.parse("repo", RepoKey::parse)
 }
 
 /// What all texts with a beginning come before.

@@ -16,7 +16,7 @@ use crate::domain::search::{SearchQuery, Sort};
 pub struct Cursor {
     query: String,
     value: SortValue,
-    id: i64,
+    key: String,
 }
 
 impl Cursor {
@@ -27,13 +27,18 @@ impl Cursor {
         (cursor.query == fingerprint(query)).then_some(cursor)
     }
 
-    pub(super) fn encode(query: &SearchQuery, place: &Place) -> String {
-        let cursor = Cursor { query: fingerprint(query), value: place.value.clone(), id: place.id };
+    pub(super) fn encode(query: &SearchQuery, place: &Place, key: &str) -> String {
+        let cursor = Cursor { query: fingerprint(query), value: place.value.clone(), key: key.to_owned() };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).unwrap_or_default())
     }
 
-    pub(super) fn place(&self) -> Place {
-        Place { value: self.value.clone(), id: self.id }
+    pub(super) fn place(&self, id: i64) -> Place {
+        Place { value: self.value.clone(), id }
+    }
+
+    /// The repo the page ended with.
+    pub(super) fn key(&self) -> &str {
+        &self.key
     }
 }
 

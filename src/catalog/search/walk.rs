@@ -1,31 +1,26 @@
 //! Hits from an index that is in the order asked for, from its beginning or behind a place, for as many rows as a search may look at.
 
+use super::Question;
 use super::filter::{Filter, Seen};
 use super::hits::{COLUMNS, Found, Hit};
 use super::order::{By, Order, Place};
-use super::{Bounds, Question};
 use crate::db::{Result, Tx, Value};
 use crate::domain::name::RepoKind;
 
-/// A part of the listing that has an index of its own for each order.
-struct Arm<'a> {
+/// A part of the listing that is in order in each index; all of it may be seen by who asks.
+struct Arm {
     kind: RepoKind,
     private: bool,
-    /// Of these namespaces alone.
-    own: Option<&'a [i64]>,
 }
 
-/// The arms that together hold all that may be seen, but for one's own private repos where these are few: they are found by themselves.
-fn arms<'a>(filter: &'a Filter, bounds: &Bounds) -> Vec<Arm<'a>> {
-    let mut arms: Vec<Arm<'_>> = Vec::new();
+/// The arms that together hold all that may be seen, but for one's own private repos: they are found by themselves, so that nobody walks by those
+/// of others.
+fn arms(filter: &Filter) -> Vec<Arm> {
+    let mut arms = Vec::new();
     for kind in &filter.kinds {
-        arms.push(Arm { kind: *kind, private: false, own: None });
-        match &filter.seen {
-            Seen::Everything => arms.push(Arm { kind: *kind, private: true, own: None }),
-            Seen::Public { own, own_private } if *own_private > bounds.candidates => {
-                arms.push(Arm { kind: *kind, private: true, own: Some(own) });
-            }
-            Seen::Public { .. } => {}
+        arms.push(Arm { kind: *kind, private: false });
+        if matches!(filter.seen, Seen::Everything) {
+            arms.push(Arm { kind: *kind, private: true });
         }
     }
     arms
@@ -36,7 +31,7 @@ pub(super) fn walk(tx: &mut Tx<'_>, asked: &Question<'_>, own: &[Hit], after: Op
     let order = &asked.order;
     let behind = |hit: &&Hit| after.is_none_or(|after| order.compare(&hit.place, after).is_gt());
     let mut found = Found { hits: own.iter().filter(behind).cloned().collect(), horizon: None };
-    for arm in arms(&asked.filter, asked.bounds) {
+    for arm in arms(&asked.filter) {
         let hits = along(tx, asked, &arm, after, most)?;
         match hits.last() {
             Some(last) if hits.len() >= most => found.draw_nearer(order, last.place.clone()),
@@ -63,7 +58,7 @@ fn budget(asked: &Question<'_>) -> usize {
 }
 
 /// The rows of an arm behind a place, in order, without what is filtered: `what` of `listing l`.
-fn rows(asked: &Question<'_>, arm: &Arm<'_>, after: Option<&Place>, what: &str, params: &mut Vec<Value>) -> String {
+fn rows(asked: &Question<'_>, arm: &Arm, after: Option<&Place>, what: &str, params: &mut Vec<Value>) -> String {
     let order = &asked.order;
     params.extend([Value::from(arm.kind.as_str()), Value::from(arm.private)]);
     let (table, column, id, conditions) = match &order.by {
@@ -98,22 +93,19 @@ fn column_of(column: &str) -> &'static str {
 }
 
 /// The inner question goes along the index and stops by its limit; the outer one takes what fits, in the order it comes, and stops it earlier.
-fn along(tx: &mut Tx<'_>, asked: &Question<'_>, arm: &Arm<'_>, after: Option<&Place>, most: usize) -> Result<Vec<Hit>> {
+fn along(tx: &mut Tx<'_>, asked: &Question<'_>, arm: &Arm, after: Option<&Place>, most: usize) -> Result<Vec<Hit>> {
     let mut params = Vec::new();
     let rows = rows(asked, arm, after, COLUMNS, &mut params);
     params.push(Value::from(budget(asked)));
     let limit = params.len();
-    let mut filtered = asked.filter.sql(&mut params);
-    if let Some(own) = arm.own {
-        filtered += &asked.filter.own(own, &mut params);
-    }
+    let filtered = asked.filter.sql(&mut params);
     params.push(Value::from(most));
     let sql = format!("select * from ({rows} limit ${limit}) l where 1 = 1{filtered} limit ${}", params.len());
     tx.all(&sql, &params)?.iter().map(|row| Hit::read(&asked.order, row)).collect()
 }
 
 /// The last row that a walk may look at, if it comes so far.
-fn end(tx: &mut Tx<'_>, asked: &Question<'_>, arm: &Arm<'_>, after: Option<&Place>) -> Result<Option<Place>> {
+fn end(tx: &mut Tx<'_>, asked: &Question<'_>, arm: &Arm, after: Option<&Place>) -> Result<Option<Place>> {
     let mut params = Vec::new();
     let rows = rows(asked, arm, after, "l.id as id", &mut params);
     params.push(Value::from(budget(asked).saturating_sub(1)));

@@ -16,11 +16,6 @@ impl Service {
         Ok(self.db.write(rebuild::some).await?)
     }
 
-    /// Makes all of it anew, from the beginning.
-    pub async fn derive_again(&self) -> Result<()> {
-        Ok(self.db.write(rebuild::begin_again).await?)
-    }
-
     /// Tells some fine-tunes that the data sets of a base have changed; whether there are more.
     pub async fn tell_of_sources(&self) -> Result<bool> {
         if !self.db.read(sources::is_pending).await? {
