@@ -82,9 +82,7 @@ pub fn put_stages(tx: &mut Tx<'_>, repo: &Repo, number: u32, entry: &Entry) -> R
         let trained_as = if at == 0 { TrainedAs::Pretrained } else { TrainedAs::FineTuned };
         names.iter().map(move |name| (name.clone(), trained_as))
     });
-    lineage::replace_sources(tx, &repo.key, number, &stages.collect::<Vec<_>>())?;
-    // What is listed is written after this.
-    if number == facts::LISTED { Ok(()) } else { listing::refresh(tx, &repo.key) }
+    lineage::replace_sources(tx, &repo.key, number, &stages.collect::<Vec<_>>())
 }
 
 /// The repo an alias leads to.

@@ -18,7 +18,7 @@ pub fn insert_sources(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, written: &[S
             params![repo.as_str(), number, position, name, fold_repo(name), trained_as.as_str()],
         )?;
     }
-    Ok(())
+    shown(tx, repo, number)
 }
 
 /// Writes, in place of what was there, the data sets of a version, each with how it was used.
@@ -30,7 +30,7 @@ pub fn replace_sources(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, sources: &[
             params![repo.as_str(), number, position, name, fold_repo(name), trained_as.as_str()],
         )?;
     }
-    Ok(())
+    shown(tx, repo, number)
 }
 
 /// Writes the base models of a version; the base's version number where it is known.
@@ -41,7 +41,16 @@ pub fn insert_bases(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, bases: &[(Stri
             params![repo.as_str(), number, position, name, fold_repo(name), *base_number],
         )?;
     }
-    Ok(())
+    shown(tx, repo, number)
+}
+
+/// Where this is the version that lists show, they know it at once; a version that is about to be, they see once `main` names it.
+fn shown(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<()> {
+    let sql = "select number from repo_facts where repo = $1 and number = $2";
+    match tx.find(sql, params![repo.as_str(), number])? {
+        Some(_) => search::listing::refresh(tx, repo),
+        None => Ok(()),
+    }
 }
 
 fn trained_as(row: &Row) -> Result<TrainedAs> {

@@ -3,7 +3,7 @@
 use super::Question;
 use super::filter::{Filter, Seen};
 use super::hits::{COLUMNS, Found, Hit};
-use super::order::{By, Order, Place};
+use super::order::{By, Place};
 use crate::db::{Result, Tx, Value};
 use crate::domain::name::RepoKind;
 
