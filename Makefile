@@ -1,5 +1,5 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-text bench-text-tuning bench-work lint fmt docs
+.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-text bench-text-tuning bench-work bench-scale lint fmt docs
 .PHONY: packages-demo packages-test packages-clients packages-soak packages-bench
 
 help: ## list the targets
@@ -68,6 +68,10 @@ bench-transfer-learning: packages-bench ## strategies on real weights and data b
 bench-work: packages-bench ## what the worst legal request to each heavy route costs everybody else (ARGS="siblings files")
 	@echo "== bench-work: four send the worst request, another asks for something cheap"
 	@python3 benches/worst_body.py $(ARGS)
+
+bench-scale: packages-bench ## lists, facets and searches in catalogs of many sizes, eight clients (ARGS="--repos 10000,100000,1000000"; SCALE_DIR=FOLDER keeps them)
+	@echo "== bench-scale: p50 and p99 of what people look at, and how they grow"
+	@cargo bench --bench scale -- $(ARGS)
 
 lint: packages-demo ## formatting, clippy and documentation, warnings as errors; licences and origins of what is built in
 	@echo "== lint: licences, sources and bans (deny.toml); the bill of materials is target/hub.cdx.json"

@@ -275,15 +275,16 @@ async fn lineage_meets_by_folded_name_at_the_head() {
         lineage::insert_sources(tx, &net.key, 1, &["ImageNet_1k".into()], TrainedAs::Pretrained)?;
         lineage::insert_sources(tx, &tuned.key, 1, &["library/imagenet-1k".into()], TrainedAs::FineTuned)?;
         lineage::insert_bases(tx, &tuned.key, 1, &[("Ada/Net".into(), Some(1)), ("elsewhere/x".into(), None)])?;
-        let mut models = lineage::trained_on(tx, "library/imagenet-1k", 9)?;
-        models.sort_by_key(|(_, how)| *how == TrainedAs::FineTuned);
-        assert_eq!(models, [(net.key.clone(), TrainedAs::Pretrained), (tuned.key.clone(), TrainedAs::FineTuned)]);
+        let all = Visibility::Everything;
+        for (how, of) in [(TrainedAs::Pretrained, &net), (TrainedAs::FineTuned, &tuned)] {
+            assert_eq!(lineage::trained_on(tx, "library/imagenet-1k", how, &all, 9)?, (vec![of.key.clone()], false));
+        }
         assert_eq!(lineage::sources(tx, &net.key, 1)?[0], ("ImageNet_1k".into(), "library/imagenet-1k".into(), TrainedAs::Pretrained));
-        assert_eq!(lineage::children(tx, "ada/net", 9)?, std::slice::from_ref(&tuned.key));
+        assert_eq!(lineage::children(tx, "ada/net", &all, 9)?, (vec![tuned.key.clone()], false));
         assert_eq!(lineage::bases(tx, &tuned.key, 1)?[1], ("elsewhere/x".into(), "elsewhere/x".into(), None));
         // Another head that says nothing of it: the old lines are history.
         publish(tx, &tuned, &[("a", "2")], &facts_of("mit"))?;
-        assert!(lineage::children(tx, "ada/net", 9)?.is_empty());
+        assert_eq!(lineage::children(tx, "ada/net", &all, 9)?, (vec![], false));
         Ok(())
     })
     .await;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
-use hub::catalog::search::{self, Cursor, SearchHits};
+use hub::catalog::search::{self, Cursor, SearchHits, listing};
 use hub::catalog::{Visibility, full_text};
 use hub::db::{Db, Error};
 use hub::domain::id::RepoKey;
@@ -46,6 +46,7 @@ async fn filled(dir: &tempfile::TempDir, count: u32) -> Db {
             )?;
             let body = if i == 11 { "the only one about penguins" } else { "a plain card" };
             full_text::index(tx, &key, &format!("{namespace}/{name}"), "", "timm", body)?;
+            listing::refresh(tx, &key)?;
         }
         Ok::<_, Error>(())
     })

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::soundness;
 use crate::config::Config;
 use crate::service::upkeep::Tell;
 use crate::service::upkeep::collect::Collection;
@@ -40,11 +41,27 @@ impl Housekeeping {
         }
         tasks.push(tokio::spawn(keep_journal(service.clone(), config.audit_keep_ms)));
         tasks.push(tokio::spawn(tell_webhooks(service.clone())));
+        tasks.push(tokio::spawn(tell_of_sources(service.clone())));
+        tasks.push(tokio::spawn(soundness::examine(service.clone())));
         Housekeeping { tasks }
     }
 
     pub fn stop(self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Tells the fine-tunes of a base, where they are many, that the data sets it comes from have changed.
+async fn tell_of_sources(service: Service) {
+    loop {
+        match service.tell_of_sources().await {
+            Ok(true) => {}
+            Ok(false) => tokio::time::sleep(WRITE).await,
+            Err(error) => {
+                tracing::warn!(%error, "the data sets that models come from are made known later");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod limits;
 mod lock;
 mod modes;
 mod names;
+mod soundness;
 mod store;
 mod supervisor;
 pub mod upkeep;
@@ -18,7 +19,7 @@ mod work;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 pub use administration::{Administration, Ailment};
@@ -41,6 +42,8 @@ use crate::telemetry::Metrics;
 /// The file the first administrator's token is written to.
 pub const ADMIN_TOKEN_FILE: &str = "admin-token";
 const DATABASE_FILE: &str = "hub.db";
+/// Repos after which it is said how far the tables of lists and searches are.
+const TOLD_EACH: usize = 50_000;
 /// Kept connections of a small server; each thread serves thousands.
 const MAX_HTTP_THREADS: usize = 8;
 
@@ -50,7 +53,6 @@ pub async fn open_service(config: &Config) -> Result<Service> {
     let data = &config.data;
     std::fs::create_dir_all(data).map_err(|e| Error::data(data, &e))?;
     let db = Db::open(&data.join(DATABASE_FILE)).await.map_err(|e| open_error(data, e))?;
-    db.check().await.map_err(|e| open_error(data, e))?;
     let blobs = store::open(config)?;
     let policy = Policy {
         open_signup: config.open_signup,
@@ -66,8 +68,33 @@ pub async fn open_service(config: &Config) -> Result<Service> {
         ..Policy::default()
     };
     let service = Service::new(db, blobs, Arc::new(SystemClock), policy).mirroring(mirroring(config)?);
+    soundness::examine_small(&service, data).await?;
+    derive(&service).await?;
     let signer = Signer::open(data).map_err(|e| Error::data(data, &e))?;
     Ok(service.checked_by(confinement::checks(config)?).signing_with(signer))
+}
+
+/// After an upgrade: makes what lists and searches read from what the catalog holds.
+async fn derive(service: &Service) -> Result<()> {
+    if service.is_derived().await? {
+        return Ok(());
+    }
+    let (begun, mut done, mut told) = (Instant::now(), 0, 0);
+    loop {
+        let some = service.derive_some().await?;
+        if some == 0 {
+            break;
+        }
+        done += some;
+        if done >= told + TOLD_EACH {
+            told = done;
+            tracing::info!(repos = done, "making the tables of lists and searches");
+        }
+    }
+    if done > 0 {
+        tracing::info!(repos = done, ms = begun.elapsed().as_millis(), "the tables of lists and searches were made");
+    }
+    Ok(())
 }
 
 /// The hub behind this one, if there is one.
@@ -161,6 +188,7 @@ impl App {
             _ = &mut serving => tracing::error!("the server stopped by itself"),
         }
         housekeeping.stop();
+        self.service.stop_examining();
         workers.stop().await;
         if let Some(watched) = watched {
             watched.stop(true).await;

@@ -1,7 +1,9 @@
 //! Counts: downloads by repo and day, and the few numbers of the home page.
 
+use super::search::terms;
 use crate::db::{Result, Tx};
 use crate::domain::id::RepoKey;
+use crate::domain::name::RepoKind;
 use crate::domain::time::Timestamp;
 use crate::params;
 
@@ -9,6 +11,7 @@ const DAY_MS: i64 = 86_400_000;
 
 pub fn add_downloads(tx: &mut Tx<'_>, repo: &RepoKey, downloads: u64, now: Timestamp) -> Result<()> {
     tx.execute("update repos set downloads = downloads + $2 where key = $1 and deleted is null", params![repo.as_str(), downloads])?;
+    tx.execute("update listing set downloads = downloads + $2 where repo = $1", params![repo.as_str(), downloads])?;
     tx.execute(
         "insert into downloads_daily (repo, day, downloads) values ($1, $2, $3)
          on conflict (repo, day) do update set downloads = downloads_daily.downloads + excluded.downloads",
@@ -29,18 +32,13 @@ pub struct SiteCounts {
 }
 
 pub fn site(tx: &mut Tx<'_>) -> Result<SiteCounts> {
-    let repos = tx.one(
-        "select count(case when r.kind = 'model' then 1 end) as models, count(case when r.kind = 'dataset' then 1 end) as datasets,
-                cast(coalesce(sum(f.total_bytes), 0) as bigint) as bytes
-         from repos r left join repo_facts f on f.repo = r.key where r.deleted is null and r.private = 0
-           and coalesce(f.number, 1) > 0",
-        &[],
-    )?;
+    let (models, model_bytes) = terms::totals(tx, RepoKind::Model)?;
+    let (datasets, dataset_bytes) = terms::totals(tx, RepoKind::Dataset)?;
     let jobs = tx.one("select count(*) as n from jobs where state = 'succeeded'", &[])?;
     Ok(SiteCounts {
-        models: repos.count("models")?,
-        datasets: repos.count("datasets")?,
-        bytes: repos.count("bytes")?,
+        models: models.public_here,
+        datasets: datasets.public_here,
+        bytes: model_bytes + dataset_bytes,
         jobs: jobs.count("n")?,
     })
 }

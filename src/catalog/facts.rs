@@ -5,11 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::visibility::{Visibility, seen_by};
-use crate::db::{Error, Result, Row, Tx, Value};
+use super::visibility::Visibility;
+use crate::db::{Error, Result, Row, Tx};
 use crate::domain::id::RepoKey;
+use crate::domain::name::RepoKind;
 use crate::domain::repo::{Facts, Metric, Repo, Version};
 use crate::domain::saved_model::{Graph, SavedModel, Signature, Tensor};
+use crate::domain::search::{Choice, ChoiceBy, SearchQuery, Sort};
 use crate::params;
 
 /// The number that stands for facts of which there is no version: those of the library's index.
@@ -173,19 +175,17 @@ pub fn examination(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<Strin
 /// Data sets whose cards say that they are for measuring, by these tags: key, and the number of the version that lists show. Most
 /// downloaded first.
 pub fn tagged_datasets(tx: &mut Tx<'_>, tags: &[&str], visible: &Visibility, limit: usize) -> Result<Vec<(RepoKey, u32)>> {
-    let mut params: Vec<Value> = tags.iter().map(|tag| Value::Text((*tag).to_owned())).collect();
-    let list = (1..=tags.len()).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ");
-    let seen = seen_by(visible, &mut params);
-    params.push(Value::Int(i64::try_from(limit).unwrap_or(i64::MAX)));
-    let sql = format!(
-        "select r.key, f.number from repos r join repo_facts f on f.repo = r.key
-         where r.kind = 'dataset' and r.deleted is null and f.number > 0 and ({seen})
-         and exists (select 1 from repo_tags t where t.repo = r.key and t.tag in ({list}))
-         order by r.downloads desc, r.key limit ${}",
-        params.len()
-    );
-    let number = |row: &Row| Ok::<_, crate::db::Error>(u32::try_from(row.int("number")?).unwrap_or(u32::MAX));
-    tx.all(&sql, &params)?.iter().map(|row| Ok((row.parse("key", RepoKey::parse)?, number(row)?))).collect()
+    let tags = Choice { by: ChoiceBy::Tag, values: tags.iter().map(|tag| (*tag).to_owned()).collect() };
+    let (kind, sort) = (Some(RepoKind::Dataset), Sort::Downloads);
+    let query = SearchQuery { kind, choices: vec![tags], here: true, plain: true, sort, ..SearchQuery::default() };
+    let mut found = Vec::new();
+    for key in super::search::search(tx, &query, visible, limit, None)?.page.items {
+        let row = tx.find("select number from repo_facts where repo = $1 and number > 0", params![key.as_str()])?;
+        if let Some(row) = row {
+            found.push((key, u32::try_from(row.int("number")?).unwrap_or(u32::MAX)));
+        }
+    }
+    Ok(found)
 }
 
 /// The small pictures of a data set's version, as JSON; empty where there are none.
@@ -211,7 +211,8 @@ pub fn set_head(tx: &mut Tx<'_>, repo: &Repo, head: Option<&Version>) -> Result<
         insert_head(tx, key, (LISTED, 0), &facts)?;
     }
     let tags = [&facts.tags[..], &[facts.task, facts.architecture, facts.license]].concat().join(" ");
-    super::full_text::index(tx, &repo.key, &repo.id.to_string(), &repo.summary, &tags, &body)
+    super::full_text::index(tx, &repo.key, &repo.id.to_string(), &repo.summary, &tags, &body)?;
+    super::search::listing::refresh(tx, &repo.key)
 }
 
 fn insert_head(tx: &mut Tx<'_>, key: &str, (number, total_bytes): (u32, u64), facts: &Facts) -> Result<()> {

@@ -1,6 +1,7 @@
 //! What the library lists: repos that are known before their files are here. An entry's repo is a row of `repos` like any other; while it
 //! has no version, its facts stand in `repo_facts` under the number [`facts::LISTED`].
 
+use super::search::listing;
 use super::{facts, full_text, lineage, repos};
 use crate::db::{Error, Result, Row, Tx};
 use crate::domain::id::RepoKey;
@@ -114,6 +115,7 @@ pub fn erase(tx: &mut Tx<'_>, repo: &RepoKey) -> Result<()> {
         tx.execute(sql, params![repo.as_str()])?;
     }
     full_text::unindex(tx, repo)?;
+    listing::refresh(tx, repo)?;
     repos::erase_empty(tx, repo)
 }
 

@@ -1,10 +1,13 @@
 //! What versions were made from: data sets and base models, by the names their cards give them. A name need
 //! not be a repo here; once one of that name is published, the lines meet.
 
-use super::search::fold_repo;
+use super::search::{self, fold_repo};
+use super::visibility::Visibility;
 use crate::db::{Result, Row, Tx};
 use crate::domain::id::RepoKey;
+use crate::domain::name::RepoKind;
 use crate::domain::repo::TrainedAs;
+use crate::domain::search::{Label, SearchQuery, Sort};
 use crate::params;
 
 /// Writes the data sets a version was trained on, as its card names them.
@@ -15,7 +18,7 @@ pub fn insert_sources(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, written: &[S
             params![repo.as_str(), number, position, name, fold_repo(name), trained_as.as_str()],
         )?;
     }
-    Ok(())
+    shown(tx, repo, number)
 }
 
 /// Writes, in place of what was there, the data sets of a version, each with how it was used.
@@ -27,7 +30,7 @@ pub fn replace_sources(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, sources: &[
             params![repo.as_str(), number, position, name, fold_repo(name), trained_as.as_str()],
         )?;
     }
-    Ok(())
+    shown(tx, repo, number)
 }
 
 /// Writes the base models of a version; the base's version number where it is known.
@@ -38,7 +41,16 @@ pub fn insert_bases(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, bases: &[(Stri
             params![repo.as_str(), number, position, name, fold_repo(name), *base_number],
         )?;
     }
-    Ok(())
+    shown(tx, repo, number)
+}
+
+/// Where this is the version that lists show, they know it at once; a version that is about to be, they see once `main` names it.
+fn shown(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<()> {
+    let sql = "select number from repo_facts where repo = $1 and number = $2";
+    match tx.find(sql, params![repo.as_str(), number])? {
+        Some(_) => search::listing::refresh(tx, repo),
+        None => Ok(()),
+    }
 }
 
 fn trained_as(row: &Row) -> Result<TrainedAs> {
@@ -60,24 +72,25 @@ pub fn bases(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<Vec<(String
     rows.iter().map(|row| Ok((row.text("written")?, row.text("folded")?, number(row)?))).collect()
 }
 
-/// Models whose head names this data set, most downloaded first.
-pub fn trained_on(tx: &mut Tx<'_>, folded: &str, limit: usize) -> Result<Vec<(RepoKey, TrainedAs)>> {
-    let sql = "select s.repo, s.trained_as from version_sources s
-         join repo_facts f on f.repo = s.repo and f.number = s.number
-         join repos r on r.key = s.repo
-         where s.folded = $1 and r.deleted is null and r.kind = 'model'
-         order by r.downloads desc, r.key limit $2";
-    let rows = tx.all(sql, params![folded, limit])?;
-    rows.iter().map(|row| Ok((row.parse("repo", RepoKey::parse)?, trained_as(row)?))).collect()
+/// Models whose head names this data set, and a base or none; most downloaded first. Whether there are more.
+pub fn trained_on(
+    tx: &mut Tx<'_>,
+    folded: &str,
+    trained_as: TrainedAs,
+    visible: &Visibility,
+    limit: usize,
+) -> Result<(Vec<RepoKey>, bool)> {
+    named(tx, Label::TrainedOn(trained_as, folded.to_owned()), visible, limit)
 }
 
-/// Models whose head names this model as its base, most downloaded first.
-pub fn children(tx: &mut Tx<'_>, folded: &str, limit: usize) -> Result<Vec<RepoKey>> {
-    let sql = "select b.repo from version_bases b
-         join repo_facts f on f.repo = b.repo and f.number = b.number
-         join repos r on r.key = b.repo
-         where b.folded = $1 and r.deleted is null
-         order by r.downloads desc, r.key limit $2";
-    let rows = tx.all(sql, params![folded, limit])?;
-    rows.iter().map(|row| row.parse("repo", RepoKey::parse)).collect()
+/// Models whose head names this model as its base, most downloaded first. Whether there are more.
+pub fn children(tx: &mut Tx<'_>, folded: &str, visible: &Visibility, limit: usize) -> Result<(Vec<RepoKey>, bool)> {
+    named(tx, Label::BaseModel(folded.to_owned()), visible, limit)
+}
+
+fn named(tx: &mut Tx<'_>, label: Label, visible: &Visibility, limit: usize) -> Result<(Vec<RepoKey>, bool)> {
+    let (kind, sort) = (Some(RepoKind::Model), Sort::Downloads);
+    let query = SearchQuery { kind, labels: vec![label], sort, plain: true, ..SearchQuery::default() };
+    let page = search::search(tx, &query, visible, limit, None)?.page;
+    Ok((page.items, page.next.is_some()))
 }

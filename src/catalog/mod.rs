@@ -24,6 +24,7 @@ pub mod reservations;
 pub mod rights;
 pub mod search;
 pub mod segments;
+pub mod sources;
 pub mod tokens;
 pub mod trials;
 pub mod upkeep;
@@ -32,6 +33,7 @@ pub mod usage;
 pub mod users;
 pub mod versions;
 mod visibility;
+mod vocabulary;
 pub mod webhooks;
 pub mod xorbs;
 

@@ -131,7 +131,7 @@ pub fn erase_empty(tx: &mut Tx<'_>, key: &RepoKey) -> Result<()> {
     let empty = "select r.key from repos r where r.key = $1 and not exists (select 1 from versions v where v.repo = r.key)
                  and not exists (select 1 from discussions d where d.repo = r.key)";
     if tx.find(empty, params![key.as_str()])?.is_some() {
-        super::full_text::unindex(tx, key)?;
+        super::search::listing::remove(tx, key)?;
         tx.execute("delete from repos where key = $1", params![key.as_str()])?;
     }
     Ok(())
@@ -139,7 +139,6 @@ pub fn erase_empty(tx: &mut Tx<'_>, key: &RepoKey) -> Result<()> {
 
 /// Deletes a repo and all that was said about it. Its own row and those of its versions stay as tombstones.
 pub fn bury(tx: &mut Tx<'_>, key: &RepoKey, now: Timestamp) -> Result<()> {
-    super::full_text::unindex(tx, key)?;
     super::discussions::bury(tx, key)?;
     for sql in [
         "delete from refs where repo = $1",
@@ -157,5 +156,5 @@ pub fn bury(tx: &mut Tx<'_>, key: &RepoKey, now: Timestamp) -> Result<()> {
         tx.execute(sql, params![key.as_str()])?;
     }
     tx.execute("update repos set deleted = $2, summary = '', stored_bytes = 0 where key = $1", params![key.as_str(), now.unix_ms()])?;
-    Ok(())
+    super::search::listing::remove(tx, key)
 }

@@ -25,33 +25,33 @@ pub struct Search {
     /// Data sets instead of models
     #[arg(long)]
     datasets: bool,
-    /// Such as image-classification
+    /// Such as image-classification; this and other filters may be given several times, for any of their values
     #[arg(long)]
-    task: Option<String>,
+    task: Vec<String>,
     /// image, text, video or audio
     #[arg(long)]
-    modality: Option<String>,
+    modality: Vec<String>,
     /// timm's name, such as resnet50
     #[arg(long)]
-    architecture: Option<String>,
-    /// Models trained on this data set
+    architecture: Vec<String>,
+    /// Models trained on this data set, or made from one that was
     #[arg(long, value_name = "DATASET")]
-    source_dataset: Option<String>,
+    source_dataset: Vec<String>,
     /// Models made from this one
     #[arg(long, value_name = "MODEL")]
-    base_model: Option<String>,
+    base_model: Vec<String>,
     /// SPDX identifier, such as apache-2.0
     #[arg(long)]
-    license: Option<String>,
+    license: Vec<String>,
     /// A tag of the card
     #[arg(long)]
-    tag: Option<String>,
+    tag: Vec<String>,
     /// Such as timm
     #[arg(long)]
-    library: Option<String>,
+    library: Vec<String>,
     /// Namespace
     #[arg(long)]
-    author: Option<String>,
+    author: Vec<String>,
     /// At least so many, such as 500k or 5M
     #[arg(long, value_name = "COUNT")]
     min_parameters: Option<String>,
@@ -80,6 +80,8 @@ enum Sort {
 
 /// The most one page of the server holds.
 const PAGE: usize = 100;
+/// Pages that are asked for in vain.
+const EMPTY_PAGES: usize = 50;
 
 impl Search {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
@@ -87,24 +89,30 @@ impl Search {
         let answer = pages(&remote.client()?, query, self.limit.max(1)).await?;
         let names: Vec<_> = answer.items.iter().map(|hit| hit.repo.id.clone()).collect();
         let shown = answer.items.len() as u64;
-        if answer.total > shown {
-            remote.reporter.note(&format!("{shown} of {} shown; --limit shows more", answer.total));
+        if answer.total > shown || answer.next.is_some() {
+            let least = if answer.at_least { "at least " } else { "" };
+            remote.reporter.note(&format!("{shown} of {least}{} shown; --limit shows more", answer.total));
         }
         let human = match (shown, self.datasets) {
             (0, _) => {
-                remote.reporter.note("nothing was found; try fewer words or filters, or --datasets");
+                let meant = answer.did_you_mean.as_ref().map(|words| format!("; did you mean '{words}'?")).unwrap_or_default();
+                remote.reporter.note(&format!("nothing was found{meant}; try fewer words or filters, or --datasets"));
                 String::new()
             }
             (_, false) if matches!(self.sort, Sort::Top1) => models_table_with(&answer.items, Some((">top-1", top1))),
             (_, false) => models_table(&answer.items),
             (_, true) => datasets_table(&answer.items),
         };
-        Ok(Output::new(human, json!({"total": answer.total, "items": answer.items, "facets": answer.facets}), names.join("\n")))
+        Ok(Output::new(
+            human,
+            json!({"total": answer.total, "at_least": answer.at_least, "items": answer.items, "facets": answer.facets}),
+            names.join("\n"),
+        ))
     }
 
     /// Of what the library lists alone.
     pub fn of_library(mut self: Box<Self>) -> Search {
-        self.author = Some(LIBRARY.to_owned());
+        self.author = vec![LIBRARY.to_owned()];
         *self
     }
 
@@ -125,7 +133,7 @@ impl Search {
             ("library", &self.library),
             ("author", &self.author),
         ];
-        query.extend(filters.into_iter().filter_map(|(key, value)| value.clone().map(|value| (key, value))));
+        query.extend(filters.into_iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value.clone()))));
         for (key, text) in [("min_parameters", &self.min_parameters), ("max_parameters", &self.max_parameters)] {
             if let Some(text) = text {
                 let number = number(text)?;
@@ -138,14 +146,15 @@ impl Search {
 
 /// Page after page until there are enough.
 async fn pages(client: &Client, query: Vec<(&'static str, String)>, limit: usize) -> Result<SearchAnswer> {
-    let mut whole: Option<SearchAnswer> = None;
+    let (mut whole, mut looked): (Option<SearchAnswer>, usize) = (None, 0);
+    let most = limit.div_ceil(PAGE) + EMPTY_PAGES;
     loop {
         let have = whole.as_ref().map_or(0, |answer| answer.items.len());
         let mut query = query.clone();
         query.push(("limit", (limit - have).min(PAGE).to_string()));
         query.extend(whole.as_ref().and_then(|answer| answer.next.clone()).map(|next| ("cursor", next)));
         let page = client.search(&query).await?;
-        let (came, next) = (page.items.len(), page.next.clone());
+        let next = page.next.clone();
         let answer = match whole.take() {
             None => page,
             Some(mut answer) => {
@@ -154,7 +163,9 @@ async fn pages(client: &Client, query: Vec<(&'static str, String)>, limit: usize
                 answer
             }
         };
-        if next.is_none() || came == 0 || answer.items.len() >= limit {
+        // A page may be short, and even empty, before the last.
+        looked += 1;
+        if next.is_none() || looked > most || answer.items.len() >= limit {
             return Ok(answer);
         }
         whole = Some(answer);

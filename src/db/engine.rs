@@ -19,8 +19,14 @@ pub(super) trait Engine: Send + Sync {
     /// well, it is on the disk then; if not, nothing of it is left.
     fn write(&self, story: Box<dyn Waiting>, has_ended: &dyn Fn() -> bool);
 
-    /// Looks for damage before anything is believed: quick enough for every start.
+    /// Reads the whole file and looks for damage. It ends early, as `Busy`, once it was asked to.
     fn check(&self) -> Result<()>;
+
+    /// Asks a check that is under way to end, and those to come.
+    fn stop_checks(&self);
+
+    /// Steps that statements have taken since the start: how much work they were, whatever the machine.
+    fn steps(&self) -> u64;
 
     /// As `check`, and every index entry and reference besides.
     fn check_all(&self) -> Result<()>;

@@ -46,10 +46,20 @@ impl Db {
         .await
     }
 
-    /// Looks for damage, before anything is believed: it is `Corrupt`.
+    /// Reads the whole database and looks for damage: it is `Corrupt`.
     pub async fn check(&self) -> Result<()> {
         let engine = self.engine.clone();
         blocking(move || engine.check()).await
+    }
+
+    /// Lets a check that is under way end early, and those to come: the process is about to end.
+    pub fn stop_checks(&self) {
+        self.engine.stop_checks();
+    }
+
+    /// Steps that all statements together have taken since the start: how much work they were, whatever the machine.
+    pub fn steps(&self) -> u64 {
+        self.engine.steps()
     }
 
     /// As [`Db::check`], and every index entry and reference besides.

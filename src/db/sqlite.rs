@@ -4,11 +4,12 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, StatementStatus, ToSql, TransactionBehavior};
 
 use super::engine::{Engine, Statements};
 use super::group::Queue;
@@ -18,6 +19,8 @@ use crate::domain::disk;
 
 /// Idle readers kept open; more are opened when more are asked for at once.
 const IDLE_READERS: usize = 16;
+/// Steps of a check after which it is asked whether it is to end.
+const STEPS_UNSTOPPED: i32 = 1_000;
 
 #[derive(Clone)]
 pub(super) struct Sqlite {
@@ -32,6 +35,9 @@ struct Shared {
     /// Stories that wait for the writer.
     queue: Queue,
     readers: Mutex<Vec<Connection>>,
+    /// Checks are to end.
+    stopping: Arc<AtomicBool>,
+    steps: AtomicU64,
 }
 
 impl Sqlite {
@@ -45,7 +51,15 @@ impl Sqlite {
 
     fn open_with(path: &Path, connect: fn(&Path) -> Result<Connection>) -> Result<Sqlite> {
         let writer = Mutex::new(connect(path)?);
-        let shared = Shared { path: path.to_owned(), connect, writer, queue: Queue::default(), readers: Mutex::default() };
+        let shared = Shared {
+            path: path.to_owned(),
+            connect,
+            writer,
+            queue: Queue::default(),
+            readers: Mutex::default(),
+            stopping: Arc::default(),
+            steps: AtomicU64::default(),
+        };
         Ok(Sqlite { shared: Arc::new(shared) })
     }
 
@@ -71,7 +85,7 @@ impl Engine for Sqlite {
             Some(reader) => reader,
             None => (self.shared.connect)(&self.shared.path)?,
         };
-        let result = look(&mut reader, story);
+        let result = look(&mut reader, story, &self.shared.steps);
         let mut readers = self.shared.readers.lock();
         if readers.len() < IDLE_READERS {
             readers.push(reader);
@@ -84,18 +98,30 @@ impl Engine for Sqlite {
         let mut writer = self.shared.writer.lock();
         // Whoever had the writer before may have told this story along with its own.
         while !has_ended() {
-            commit_together(&mut writer, self.shared.queue.next());
+            commit_together(&mut writer, self.shared.queue.next(), &self.shared.steps);
         }
     }
 
-    /// Reads every page of the database and its indexes.
+    /// Reads every page of the database and its indexes, on a connection of its own, which can be stopped.
     fn check(&self) -> Result<()> {
-        let rows = self.ask("pragma quick_check(1)")?;
+        let mut connection = (self.shared.connect)(&self.shared.path)?;
+        let stopping = self.shared.stopping.clone();
+        connection.progress_handler(STEPS_UNSTOPPED, Some(move || stopping.load(Ordering::Relaxed)))?;
+        let rows = query(&connection, "pragma quick_check(1)", &[], &self.shared.steps)?;
         let said = rows.first().map_or(Ok("no answer".into()), |row| row.text("quick_check"))?;
         match said.as_str() {
             "ok" => Ok(()),
+            _ if self.shared.stopping.load(Ordering::Relaxed) => Err(Error::Busy),
             problem => Err(Error::Corrupt(problem.lines().next().unwrap_or_default().to_owned())),
         }
+    }
+
+    fn stop_checks(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn steps(&self) -> u64 {
+        self.shared.steps.load(Ordering::Relaxed)
     }
 
     fn check_all(&self) -> Result<()> {
@@ -149,28 +175,28 @@ fn connect_copy(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-fn look(connection: &mut Connection, story: &mut dyn FnMut(&mut Tx<'_>) -> bool) -> Result<()> {
+fn look(connection: &mut Connection, story: &mut dyn FnMut(&mut Tx<'_>) -> bool, steps: &AtomicU64) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
-    if story(&mut Tx { statements: &mut Open { connection: &transaction, error: None } }) {
+    if story(&mut Tx { statements: &mut Open { connection: &transaction, error: None, steps } }) {
         transaction.commit()?;
     }
     Ok(())
 }
 
 /// Tells stories in one transaction, and each how it ended.
-fn commit_together(connection: &mut Connection, mut stories: Vec<Box<dyn Waiting>>) {
-    let error = tell_all(connection, &mut stories).err();
+fn commit_together(connection: &mut Connection, mut stories: Vec<Box<dyn Waiting>>, steps: &AtomicU64) {
+    let error = tell_all(connection, &mut stories, steps).err();
     stories.iter_mut().for_each(|story| story.end(error.clone()));
 }
 
-fn tell_all(connection: &mut Connection, stories: &mut [Box<dyn Waiting>]) -> Result<()> {
+fn tell_all(connection: &mut Connection, stories: &mut [Box<dyn Waiting>], steps: &AtomicU64) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let alone = stories.len() == 1;
     for story in stories {
         if !alone {
             transaction.execute_batch("savepoint story")?;
         }
-        let mut open = Open { connection: &transaction, error: None };
+        let mut open = Open { connection: &transaction, error: None, steps };
         let good = story.tell(&mut Tx { statements: &mut open });
         if transaction.is_autocommit() {
             // A full disk ends a transaction by itself, with all that was told before.
@@ -190,6 +216,7 @@ struct Open<'a> {
     connection: &'a Connection,
     /// The last statement that failed.
     error: Option<Error>,
+    steps: &'a AtomicU64,
 }
 
 impl Open<'_> {
@@ -201,12 +228,12 @@ impl Open<'_> {
 
 impl Statements for Open<'_> {
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
-        let done = execute(self.connection, sql, params);
+        let done = execute(self.connection, sql, params, self.steps);
         self.noted(done)
     }
 
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
-        let rows = query(self.connection, sql, params);
+        let rows = query(self.connection, sql, params, self.steps);
         self.noted(rows)
     }
 
@@ -216,13 +243,21 @@ impl Statements for Open<'_> {
     }
 }
 
-fn execute(connection: &Connection, sql: &str, params: &[Value]) -> Result<u64> {
+fn execute(connection: &Connection, sql: &str, params: &[Value], steps: &AtomicU64) -> Result<u64> {
     let mut statement = connection.prepare_cached(sql)?;
     bind(&mut statement, params)?;
-    Ok(statement.raw_execute()? as u64)
+    let changed = statement.raw_execute();
+    count(&statement, steps);
+    Ok(changed? as u64)
 }
 
-fn query(connection: &Connection, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+/// Adds what a statement has done since it was counted last.
+fn count(statement: &rusqlite::CachedStatement<'_>, steps: &AtomicU64) {
+    let taken = statement.reset_status(StatementStatus::VmStep);
+    steps.fetch_add(u64::try_from(taken).unwrap_or(0), Ordering::Relaxed);
+}
+
+fn query(connection: &Connection, sql: &str, params: &[Value], steps: &AtomicU64) -> Result<Vec<Row>> {
     let mut statement = connection.prepare_cached(sql)?;
     bind(&mut statement, params)?;
     let names: Arc<[String]> = statement.column_names().map(String::from).collect();
@@ -232,6 +267,8 @@ fn query(connection: &Connection, sql: &str, params: &[Value]) -> Result<Vec<Row
         let values = (0..names.len()).map(|at| Ok(owned(row.get_ref(at)?))).collect::<Result<_>>()?;
         answer.push(Row::new(names.clone(), values));
     }
+    drop(rows);
+    count(&statement, steps);
     Ok(answer)
 }
 
@@ -272,7 +309,7 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {
         match error.sqlite_error_code() {
             Some(ErrorCode::ConstraintViolation) => Error::Conflict(error.to_string()),
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OperationInterrupted) => Error::Busy,
             Some(ErrorCode::DiskFull) => Error::Full,
             // SQLite knows one errno of a full disk and calls the others an I/O error. The errno is still that of the call that
             // failed, which was made on this thread.

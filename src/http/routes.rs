@@ -255,6 +255,7 @@ fn api_routes() -> Vec<Entry> {
 
         // repos, versions, files
         at("/api/v1/search", [get(search::search)]).heavy(),
+        at("/api/v1/suggest", [get(search::suggest)]).heavy(),
         at("/api/v1/repos", [post(repos::create)]),
         at("/api/v1/models/{ns}/{name}/datasets", [get(repos::datasets)]).model().heavy(),
         at("/api/v1/datasets/{ns}/{name}/models", [get(repos::models)]).dataset().heavy(),

@@ -45,6 +45,7 @@ pub struct Service {
     /// Where the lists of large vocabularies are kept; without a place they are not looked for.
     word_lists: Option<Arc<std::path::Path>>,
     counted: Arc<upkeep::Counted>,
+    examined: Arc<upkeep::soundness::Examined>,
     pulse: Arc<people::standing::Pulse>,
     journal: Arc<people::journal::Journal>,
     mirroring: Option<repos::mirror::Mirroring>,
@@ -125,6 +126,7 @@ impl Service {
             models: Arc::default(),
             word_lists: None,
             counted: Arc::default(),
+            examined: Arc::default(),
             pulse: Arc::default(),
             journal: Arc::default(),
             mirroring: None,

@@ -160,7 +160,34 @@ pub struct SearchAnswer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
     pub total: u64,
+    /// There may be more than `total`: to count on would cost too much.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_least: bool,
     pub facets: Vec<Facet>,
+    /// Where the facets are not those of all hits: of how many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facets_of: Option<u64>,
+    /// The words that may have been meant, where nothing was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub did_you_mean: Option<String>,
+}
+
+/// What somebody may be about to type.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Suggestions {
+    /// Names of repos, most downloaded first, then values of facets, most frequent first.
+    pub items: Vec<SuggestedWord>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SuggestedWord {
+    /// `model` or `dataset`
+    pub kind: String,
+    /// `name`, or the facet: `task`, `architecture`, `source_dataset`, `license`, `library`, `author`
+    pub of: String,
+    pub value: String,
+    /// Downloads of a repo, or how many public repos have the value.
+    pub count: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -192,6 +219,9 @@ pub struct SourceDataset {
 pub struct ModelsOfDataset {
     pub pretrained: Vec<RepoDetail>,
     pub fine_tuned: Vec<RepoDetail>,
+    /// There are others; a search by `source_dataset` pages through all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 impl From<domain::Repo> for Repo {
@@ -274,6 +304,12 @@ impl From<domain::Ref> for Ref {
 impl From<search::Facet> for Facet {
     fn from(f: search::Facet) -> Facet {
         Facet { name: f.name, values: f.values.into_iter().map(|(value, count)| FacetValue { value, count }).collect() }
+    }
+}
+
+impl From<search::Suggestion> for SuggestedWord {
+    fn from(s: search::Suggestion) -> SuggestedWord {
+        SuggestedWord { kind: s.kind.to_string(), of: s.of, value: s.value, count: s.count }
     }
 }
 

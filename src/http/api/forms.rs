@@ -24,7 +24,7 @@ const KINDS: [&str; 4] = ["model", "dataset", "models", "datasets"];
 const DTYPES: [&str; 3] = ["f32", "f16", "int8"];
 const SCOPES: [&str; 3] = ["read", "write", "admin"];
 const STATE_OR_NONE: &str = "^(queued|running|succeeded|failed|cancelled)?$";
-const SORT_OR_NONE: &str = "^(relevance|downloads|newest|created|size|top1|name)?$";
+const SORT_OR_NONE: &str = "^(relevance|downloads|newest|created|size|top1|name|measure:[a-z0-9][ -~]{0,63})?$";
 
 enum Form {
     Like(&'static str, usize),
@@ -80,7 +80,7 @@ fn of_property(schema: &str, property: &str) -> Option<Form> {
 /// What a key of an address's question takes; one without a value is as none.
 fn of_question(path: &str, name: &str) -> Option<Form> {
     Some(match (path, name) {
-        ("/api/v1/search", "sort") => Form::Like(SORT_OR_NONE, 9),
+        ("/api/v1/search", "sort") => Form::Like(SORT_OR_NONE, 72),
         ("/api/v1/finetunes" | "/api/v1/jobs", "state") => Form::Like(STATE_OR_NONE, 9),
         ("/api/v1/admin/audit", "since") => Form::Like(SPAN_OR_NONE, 7),
         ("/api/v1/tokens", "user") => Form::Like(NAME_OR_NONE, 96),
@@ -128,7 +128,7 @@ mod tests {
         assert!(SCOPES.iter().all(|word| Scope::parse(word).is_some() && Role::parse(word).is_some()));
         let words = |form: &'static str| form.trim_start_matches("^(").trim_end_matches(")?$").split('|');
         assert!(words(STATE_OR_NONE).all(|word| JobState::parse(word).is_some()));
-        assert!(words(SORT_OR_NONE).all(|word| Sort::parse(word).is_some()));
+        assert!(words(SORT_OR_NONE).all(|word| Sort::parse(word).is_some() || word.starts_with("measure:")));
     }
 
     #[test]

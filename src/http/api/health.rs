@@ -9,6 +9,7 @@ use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::service::Service;
 use crate::service::upkeep::Numbers;
+use crate::service::upkeep::soundness::Soundness;
 use crate::service::work::Busyness;
 use crate::telemetry::Metrics;
 
@@ -37,8 +38,18 @@ pub async fn open_metrics(site: web::Data<Site>, service: web::Data<Service>) ->
     let shown = show_work(&site.metrics, service.work().busyness());
     shown.map_err(|e| HttpError::internal(e.to_string()))?;
     show_upkeep(&site.metrics, &service.upkeep_numbers().await?).map_err(|e| HttpError::internal(e.to_string()))?;
+    show_soundness(&site.metrics, service.soundness()).map_err(|e| HttpError::internal(e.to_string()))?;
     let text = site.metrics.text().map_err(|e| HttpError::internal(e.to_string()))?;
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")).body(text))
+}
+
+fn show_soundness(metrics: &Metrics, soundness: Soundness) -> prometheus::Result<()> {
+    let shown = match soundness {
+        Soundness::Sound => 1,
+        Soundness::Damaged => 0,
+        Soundness::Unknown => -1,
+    };
+    metrics.gauge("hub_database_sound", "1: the database was read through and is sound; 0: it is damaged; -1: not read through yet.", shown)
 }
 
 fn show_work(metrics: &Metrics, work: Busyness) -> prometheus::Result<()> {

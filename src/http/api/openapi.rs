@@ -28,7 +28,7 @@ use crate::http::{Site, embeddings};
         audit::list,
         webhooks::list, webhooks::create, webhooks::remove, webhooks::test, webhooks::rotate, webhooks::enable, webhooks::deliveries,
         // repos, versions, files
-        search::search, search::list,
+        search::search, search::list, search::suggest,
         repos::create, repos::show, repos::change, repos::remove, repos::datasets, repos::models, doctor::show, doctor::relabel, doctor::examine, previews::show,
         versions::list, versions::show, versions::change, versions::remove,
         versions::manifest, versions::tensors, versions::sums,

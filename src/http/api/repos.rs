@@ -3,10 +3,12 @@
 use actix_web::{HttpResponse, web};
 
 use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::page::PageRequest;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, Query, RepoAt};
 use crate::service::Service;
+use crate::service::repos::relations::{Relatives, Wanted};
 use crate::wire::List;
 use crate::wire::error::ProblemBody;
 use crate::wire::repos::{CreateRepo, ModelsOfDataset, PatchRepo, RepoDetail, SourceDataset};
@@ -68,13 +70,17 @@ pub async fn datasets(service: web::Data<Service>, caller: Caller, at: RepoAt, q
     Ok(HttpResponse::Ok().json(List { items, next: None }))
 }
 
-/// The models trained on a data set: pretrained, and fine-tuned from another model.
-#[utoipa::path(get, path = "/api/v1/datasets/{ns}/{name}/models", tag = "repos", responses(
+/// The models trained on a data set: pretrained, and fine-tuned from another model; the most downloaded of each.
+#[utoipa::path(get, path = "/api/v1/datasets/{ns}/{name}/models", tag = "repos", params(
+    ("limit" = Option<u64>, Query, description = "of each sort at most: 1 to 100"),
+), responses(
     (status = 200, body = ModelsOfDataset),
     (status = 404, body = ProblemBody),
 ))]
-pub async fn models(service: web::Data<Service>, caller: Caller, at: RepoAt) -> Answer {
-    let (pretrained, fine_tuned) = service.models_of(&caller.0, &at.id).await?;
-    let detail = |all: Vec<_>| all.into_iter().map(RepoDetail::from).collect();
-    Ok(HttpResponse::Ok().json(ModelsOfDataset { pretrained: detail(pretrained), fine_tuned: detail(fine_tuned) }))
+pub async fn models(service: web::Data<Service>, caller: Caller, at: RepoAt, query: Query) -> Answer {
+    let limit = PageRequest::new(Some(query.number("limit")?.unwrap_or(PageRequest::MAX_LIMIT as u64)), None).limit;
+    let (pretrained, fine_tuned) = service.models_of(&caller.0, &at.id, Wanted { shown: limit, named: 0 }).await?;
+    let more = pretrained.more || fine_tuned.more;
+    let detail = |all: Relatives| all.models.into_iter().map(RepoDetail::from).collect();
+    Ok(HttpResponse::Ok().json(ModelsOfDataset { pretrained: detail(pretrained), fine_tuned: detail(fine_tuned), more }))
 }

@@ -66,6 +66,7 @@ fn read(query: &Query, kind: RepoKind) -> Result<Option<SearchQuery>, HttpError>
         max_parameters,
         sort,
         here: true,
+        plain: true,
         reversed: query.find("direction") == Some("1"),
         ..SearchQuery::default()
     }))

@@ -83,6 +83,6 @@ fn full_name(account: &Account) -> String {
 
 /// Repos the caller may see.
 async fn count(service: &Service, actor: &Actor, name: &Name, kind: RepoKind) -> Result<u64, HttpError> {
-    let query = SearchQuery { kind: Some(kind), author: name.to_string(), here: true, ..SearchQuery::default() };
+    let query = SearchQuery { kind: Some(kind), author: name.to_string(), here: true, plain: true, ..SearchQuery::default() };
     Ok(service.search(actor, query, PageRequest::new(Some(1), None)).await.map_err(refuse)?.total)
 }

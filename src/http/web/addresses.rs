@@ -74,7 +74,7 @@ pub async fn namespace_of_datasets(visitor: Visitor, service: Data<Service>, at:
 
 async fn owned(visitor: &Visitor, service: &Service, name: &Name, kind: Option<RepoKind>, list: &str, alone: RepoKind) -> Answer {
     let actor = visitor.actor();
-    let query = SearchQuery { kind, author: name.to_string(), ..SearchQuery::default() };
+    let query = SearchQuery { kind, author: name.to_string(), plain: true, ..SearchQuery::default() };
     let hits = service.search(&actor, query, PageRequest::new(Some(1), None)).await?;
     if hits.total > 0 || service.get_account(&actor, name).await.is_ok() {
         return Ok(lead(&format!("{list}?author={}", urlencode(name.as_str()))));

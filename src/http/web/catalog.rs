@@ -8,8 +8,8 @@ use super::card::RepoCard;
 use super::frame::{Frame, page};
 use crate::domain::name::RepoKind;
 use crate::domain::page::PageRequest;
-use crate::domain::search::{Facet, SearchQuery, Sort};
-use crate::http::api::search::filters;
+use crate::domain::search::{ChoiceBy, Facet, SearchQuery, Sort};
+use crate::http::api::search::{filters, given};
 use crate::http::caller::Visitor;
 use crate::http::error::Answer;
 use crate::http::extract::Query;
@@ -44,7 +44,13 @@ struct Catalog {
     path: &'static str,
     query: String,
     total: u64,
+    /// There may be more.
+    at_least: bool,
     facets: Vec<FacetView>,
+    /// Where the facets are not those of all hits: of how many.
+    facets_of: Option<u64>,
+    /// Words that may have been meant.
+    meant: Option<Choice>,
     chosen: Vec<Choice>,
     hidden: Vec<(&'static str, String)>,
     sorts: Vec<Choice>,
@@ -69,6 +75,8 @@ const MORE_FILTERS: &[(&str, &str)] = &[
     ("library", "Library"),
     ("min_parameters", "At least (parameters)"),
     ("max_parameters", "At most (parameters)"),
+    ("min_top1", "At least (top-1)"),
+    ("max_top1", "At most (top-1)"),
 ];
 
 const SORTS: &[(&str, &str)] =
@@ -101,16 +109,21 @@ async fn list(
     let hits = service.search(&visitor.actor(), asked, request).await?;
     let links = Links { path, query };
     let section = if path == "/search" { "" } else { &path[1..] };
-    let hidden = FACETS.iter().chain(MORE_FILTERS).map(|(name, _)| (*name, query.text(name)));
+    let hidden =
+        FACETS.iter().chain(MORE_FILTERS).flat_map(|(name, _)| links.present(name).into_iter().map(move |value| (*name, value.to_owned())));
+    let meant = hits.did_you_mean.map(|words| Choice { href: links.with("q", Some(&words)), label: words, on: false });
     page(&Catalog {
         frame: Frame::of(visitor, section).searching(&query.text("q")),
         heading,
         path,
         query: query.text("q"),
         total: hits.total,
+        at_least: hits.at_least,
+        facets_of: hits.facets_of,
+        meant,
         facets: hits.facets.iter().filter_map(|facet| links.facet(facet)).collect(),
         chosen: links.chosen(),
-        hidden: hidden.filter(|(_, value)| !value.is_empty()).collect(),
+        hidden: hidden.collect(),
         sorts: links.sorts(),
         repos: hits.page.items.into_iter().map(RepoCard::from).collect(),
         next: hits.page.next.map(|cursor| links.with("cursor", Some(&cursor))),
@@ -126,38 +139,52 @@ struct Links<'a> {
 impl Links<'_> {
     /// The present address with `key` set or removed, and back on the first page.
     fn with(&self, key: &str, value: Option<&str>) -> String {
+        self.with_values(key, value.as_slice())
+    }
+
+    fn with_values(&self, key: &str, values: &[&str]) -> String {
         let names = ["q", "kind", "sort"].into_iter().chain(FACETS.iter().chain(MORE_FILTERS).map(|(name, _)| *name));
         let mut text = Serializer::new(String::new());
         for name in names.filter(|name| *name != key) {
-            if let Some(present) = self.query.find(name) {
-                text.append_pair(name, present);
-            }
+            self.present(name).into_iter().for_each(|present| _ = text.append_pair(name, present));
         }
-        if let Some(value) = value {
-            text.append_pair(key, value);
-        }
+        values.iter().for_each(|value| _ = text.append_pair(key, value));
         let text = text.finish();
         if text.is_empty() { self.path.to_owned() } else { format!("{}?{text}", self.path) }
+    }
+
+    /// What stands in the present address: several values of what a list is filtered by, one of all else.
+    fn present(&self, name: &str) -> Vec<&str> {
+        match ChoiceBy::parse(name) {
+            Some(by) => given(self.query, by),
+            None => self.query.find(name).into_iter().collect(),
+        }
     }
 
     fn facet(&self, facet: &Facet) -> Option<FacetView> {
         let at = FACETS.iter().position(|(name, _)| *name == facet.name)?;
         let (name, label) = FACETS[at];
-        let present = self.query.find(name);
+        let present = self.present(name);
         let value = |(value, count): &(String, u64)| {
-            let on = present == Some(value.as_str());
-            FacetValue { value: value.clone(), count: *count, href: self.with(name, (!on).then_some(value)), on }
+            let on = present.contains(&value.as_str());
+            let others = present.iter().copied().filter(|other| other != value);
+            let values: Vec<&str> = others.chain((!on).then_some(value.as_str())).collect();
+            FacetValue { value: value.clone(), count: *count, href: self.with_values(name, &values), on }
         };
         let values: Vec<_> = facet.values.iter().map(value).collect();
-        (!values.is_empty()).then_some(FacetView { label, values, open: at < 4 || present.is_some() })
+        (!values.is_empty()).then_some(FacetView { label, values, open: at < 4 || !present.is_empty() })
     }
 
     fn chosen(&self) -> Vec<Choice> {
-        let chip = |(name, label): &(&str, &str)| {
-            let value = self.query.find(name)?;
-            Some(Choice { label: format!("{label}: {value}"), href: self.with(name, None), on: true })
+        let chips = |(name, label): &(&str, &str)| {
+            let present = self.present(name);
+            let chip = |value: &&str| {
+                let others: Vec<&str> = present.iter().copied().filter(|other| other != value).collect();
+                Choice { label: format!("{label}: {value}"), href: self.with_values(name, &others), on: true }
+            };
+            present.iter().map(chip).collect::<Vec<_>>()
         };
-        FACETS.iter().chain(MORE_FILTERS).filter_map(chip).collect()
+        FACETS.iter().chain(MORE_FILTERS).flat_map(chips).collect()
     }
 
     fn sorts(&self) -> Vec<Choice> {

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use askama::Template;
 
-use super::card::RepoCard;
+use super::card::{RepoCard, href};
 use super::format;
 use super::frame::{Frame, page};
-use super::repo_head::{Fact, Head, card_html};
+use super::repo_head::{Fact, Head, card_html, urlencode};
 use super::snippets::{Snippet, snippets};
 use crate::domain::dataset_report::{DatasetReport, HeadFacts, SplitCount};
 use crate::domain::human;
+use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::RepoSummary;
 use crate::domain::revision::Revision;
 use crate::domain::task::{Measure, capitalised, significant};
@@ -20,10 +21,14 @@ use crate::http::error::Answer;
 use crate::http::extract::Query;
 use crate::service::Service;
 use crate::service::repos::leaderboard::{Author, Claim, Leaderboard, Signed};
-use crate::service::repos::relations::Thumbnail;
+use crate::service::repos::relations::{Thumbnail, Wanted};
 
 /// Previews looked through for the page.
 pub const MOST_THUMBNAILS: usize = 200;
+/// Lines of what cards claim.
+const CLAIMS: usize = 50;
+/// Models of each sort on the page, and more of them by name.
+pub const MODELS: Wanted = Wanted { shown: 24, named: 200 };
 /// Small pictures on the page.
 const SHOWN: usize = 40;
 /// Pictures of one class, while there is room for all classes.
@@ -47,9 +52,26 @@ struct DatasetPage {
     problems: Vec<String>,
     pretrained: Vec<RepoCard>,
     fine_tuned: Vec<RepoCard>,
+    /// Further ones of each by name.
+    more_pretrained: Vec<Named>,
+    more_fine_tuned: Vec<Named>,
+    /// Where all of them are listed, page by page, if these are not all.
+    all_models: Option<String>,
     snippets: Vec<Snippet>,
     measured: Vec<Row>,
     claimed: Vec<Row>,
+}
+
+/// A model by its name.
+pub struct Named {
+    pub name: String,
+    pub href: String,
+}
+
+impl Named {
+    pub fn of(id: &RepoId) -> Named {
+        Named { name: id.to_string(), href: href(RepoKind::Model, id) }
+    }
 }
 
 /// A line of the leaderboard.
@@ -83,7 +105,7 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
     let (actor, id) = (visitor.actor(), summary.repo.id.clone());
     let checked = !summary.facts.dataset_report.is_empty();
     let thumbnails = if checked { service.thumbnails(&actor, &id, revision, MOST_THUMBNAILS).await? } else { vec![] };
-    let (pretrained, fine_tuned) = service.models_of(&actor, &id).await?;
+    let (pretrained, fine_tuned) = service.models_of(&actor, &id, MODELS).await?;
     let board = service.leaderboard(&actor, &id).await?;
     let report = DatasetReport::read(&summary.facts.dataset_report).unwrap_or_default();
     let head = Head::of(&summary, "card", query);
@@ -99,11 +121,14 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
         facts: facts(&summary, &report),
         splits: splits(&report),
         problems: problems(&report),
-        pretrained: pretrained.into_iter().map(RepoCard::from).collect(),
-        fine_tuned: fine_tuned.into_iter().map(RepoCard::from).collect(),
+        all_models: (pretrained.more || fine_tuned.more).then(|| format!("/models?source_dataset={}", urlencode(&id.to_string()))),
+        more_pretrained: pretrained.others.iter().map(Named::of).collect(),
+        more_fine_tuned: fine_tuned.others.iter().map(Named::of).collect(),
+        pretrained: pretrained.models.into_iter().map(RepoCard::from).collect(),
+        fine_tuned: fine_tuned.models.into_iter().map(RepoCard::from).collect(),
         snippets: if summary.head.is_some() { snippets(&summary, address) } else { vec![] },
         measured: board.measured.iter().map(|row| measured(row, &board)).collect(),
-        claimed: board.claims.iter().map(|claim| claimed(claim, &board)).collect(),
+        claimed: board.claims.iter().take(CLAIMS).map(|claim| claimed(claim, &board)).collect(),
         head,
     })
 }

@@ -252,7 +252,7 @@ async fn form_page(visitor: &Visitor, service: &Service, status: StatusCode, fie
 
 /// Names for the pickers; any other name may be typed.
 async fn suggestions(service: &Service, actor: &Actor, kind: RepoKind) -> Result<Vec<String>, HttpError> {
-    let query = SearchQuery { kind: Some(kind), sort: Sort::Downloads, here: true, ..SearchQuery::default() };
+    let query = SearchQuery { kind: Some(kind), sort: Sort::Downloads, here: true, plain: true, ..SearchQuery::default() };
     let hits = service.search(actor, query, PageRequest::new(Some(100), None)).await?;
     let fit = |summary: &crate::domain::repo::RepoSummary| match kind {
         RepoKind::Model => summary.facts.can_be_run(),

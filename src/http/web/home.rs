@@ -44,7 +44,7 @@ pub async fn show(visitor: Visitor, service: Data<Service>, request: HttpRequest
     let mut favourites = six(&service, &actor, RepoKind::Model, Sort::Downloads).await?;
     favourites.retain(|summary| summary.repo.downloads > 0);
     let datasets = six(&service, &actor, RepoKind::Dataset, Sort::Newest).await?;
-    let all = SearchQuery { kind: Some(RepoKind::Model), author: LIBRARY.to_owned(), ..SearchQuery::default() };
+    let all = SearchQuery { kind: Some(RepoKind::Model), author: LIBRARY.to_owned(), plain: true, ..SearchQuery::default() };
     let listed = service.search(&actor, all, PageRequest::new(Some(1), None)).await?.total;
     let newest = cards(newest);
     let name = newest.first().map_or("resnet50", |card| card.title.as_str());
@@ -67,7 +67,7 @@ pub async fn show(visitor: Visitor, service: Data<Service>, request: HttpRequest
 }
 
 async fn six(service: &Service, actor: &Actor, kind: RepoKind, sort: Sort) -> Result<Vec<RepoSummary>, HttpError> {
-    let query = SearchQuery { kind: Some(kind), sort, here: true, ..SearchQuery::default() };
+    let query = SearchQuery { kind: Some(kind), sort, here: true, plain: true, ..SearchQuery::default() };
     Ok(service.search(actor, query, PageRequest::new(Some(6), None)).await?.page.items)
 }
 

@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use askama::Template;
 
 use super::card::{RepoCard, href};
-use super::dataset_page;
+use super::dataset_page::{self, MODELS, Named};
 use super::format;
 use super::frame::{Frame, page};
 use super::library::LibraryView;
@@ -34,6 +34,10 @@ struct ModelPage {
     sources: Vec<Source>,
     bases: Vec<Source>,
     children: Vec<RepoCard>,
+    /// Further ones by name.
+    more_children: Vec<Named>,
+    /// Where all of them are listed, if these are not all.
+    all_children: Option<String>,
     metrics: Vec<(String, String, String)>,
     saved_model: Option<SavedModel>,
     labels: Vec<String>,
@@ -86,7 +90,7 @@ async fn model(
     let (actor, id) = (visitor.actor(), summary.repo.id.clone());
     let published = summary.head.is_some();
     let sources = if published { service.datasets_of(&actor, &id, revision).await? } else { vec![] };
-    let children = service.children_of(&actor, &id).await?;
+    let children = service.children_of(&actor, &id, MODELS).await?;
     let facts = &summary.facts;
     page(&ModelPage {
         frame: Frame::of(visitor, "models"),
@@ -95,7 +99,9 @@ async fn model(
         facts: model_facts(&summary),
         sources: sources.into_iter().map(Source::from).collect(),
         bases: facts.base_models.iter().map(|written| base(written)).collect(),
-        children: children.into_iter().map(RepoCard::from).collect(),
+        all_children: children.more.then(|| format!("/models?base_model={}", urlencode(&id.to_string()))),
+        more_children: children.others.iter().map(Named::of).collect(),
+        children: children.models.into_iter().map(RepoCard::from).collect(),
         metrics: facts.metrics.iter().map(|m| (m.dataset.clone(), m.name.clone(), Measure::of_card_shown(&m.name, m.value))).collect(),
         saved_model: facts.saved_model.clone(),
         labels: if Task::has_classes(&facts.task) { facts.labels.iter().take(1_000).cloned().collect() } else { vec![] },

@@ -54,7 +54,7 @@ impl Service {
 impl Service {
     /// The smallest model that was trained on something and that this build runs, among those most downloaded.
     async fn small_base(&self, actor: &Actor) -> Result<(RepoId, Revision)> {
-        let query = SearchQuery { kind: Some(RepoKind::Model), sort: Sort::Downloads, here: true, ..SearchQuery::default() };
+        let query = SearchQuery { kind: Some(RepoKind::Model), sort: Sort::Downloads, here: true, plain: true, ..SearchQuery::default() };
         let page = PageRequest { limit: LOOKED_AT, cursor: None };
         let found = self.search(actor, query, page).await?.page.items;
         let bases = found.into_iter().filter(|found| {

@@ -146,6 +146,7 @@ impl Service {
             modality: report.modality.to_string(),
             sort: Sort::Downloads,
             here: true,
+            plain: true,
             ..SearchQuery::default()
         };
         let mut found = Vec::new();

@@ -3,7 +3,7 @@
 use super::super::{Error, Result, Service, access, card_html};
 use super::resolve;
 use crate::catalog::counters::{self, SiteCounts};
-use crate::catalog::search::{self, Cursor};
+use crate::catalog::search::{self, Cursor, suggest};
 use crate::catalog::{facts, library, refs, repos, versions};
 use crate::db::Tx;
 use crate::domain::manifest::{Manifest, ManifestEntry};
@@ -12,7 +12,7 @@ use crate::domain::page::{Page, PageRequest};
 use crate::domain::path::RepoPath;
 use crate::domain::repo::{Ref, Repo, RepoSummary, Version};
 use crate::domain::revision::Revision;
-use crate::domain::search::{Facet, SearchQuery};
+use crate::domain::search::{Facet, SearchQuery, Suggestion};
 use crate::domain::user::Actor;
 
 /// What a search answers. The facts of lists leave out card, labels and report.
@@ -20,7 +20,13 @@ use crate::domain::user::Actor;
 pub struct SearchHits {
     pub page: Page<RepoSummary>,
     pub total: u64,
+    /// There may be more than `total`.
+    pub at_least: bool,
     pub facets: Vec<Facet>,
+    /// The facets are those of so many hits, and not of all.
+    pub facets_of: Option<u64>,
+    /// The words that may have been meant, where nothing was found.
+    pub did_you_mean: Option<String>,
 }
 
 impl Service {
@@ -40,7 +46,25 @@ impl Service {
                         items.push(summary(tx, repo)?);
                     }
                 }
-                Ok(SearchHits { page: Page { items, next: hits.page.next }, total: hits.total, facets: hits.facets })
+                Ok(SearchHits {
+                    page: Page { items, next: hits.page.next },
+                    total: hits.total,
+                    at_least: hits.at_least,
+                    facets: hits.facets,
+                    facets_of: hits.facets_of,
+                    did_you_mean: hits.did_you_mean,
+                })
+            })
+            .await
+    }
+
+    /// What somebody may be about to type: at most `limit` names, and as many values of facets.
+    pub async fn suggest(&self, actor: &Actor, text: &str, limit: usize) -> Result<Vec<Suggestion>> {
+        let (actor, text) = (actor.clone(), text.to_owned());
+        self.db
+            .read(move |tx| {
+                let visible = access::visible_to(tx, &actor)?;
+                Ok(suggest::suggest(tx, &text, &visible, limit)?)
             })
             .await
     }

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::super::{Result, Service, access};
 use super::relations;
-use crate::catalog::{lineage, measurements, repos, users};
+use crate::catalog::{Visibility, lineage, measurements, repos, users};
 use crate::db::Tx;
 use crate::domain::measurement::Measurement;
 use crate::domain::name::{RepoId, RepoKind};
-use crate::domain::repo::{Metric, RepoSummary};
+use crate::domain::repo::{Metric, RepoSummary, TrainedAs};
 use crate::domain::user::{AccountKind, Actor};
 
 /// Measurements that a page or an answer holds; claims likewise.
 const MOST: usize = 500;
+/// Cards that are looked into for claims: of the most downloaded models, with a base and without.
+const LOOKED_AT: usize = 100;
 
 /// What is known of models on a data set: what was measured here, best first and one of each model, and what cards say.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +86,7 @@ impl Service {
                 for signed in &mut measured {
                     signed.has_base = has_base(tx, signed)?;
                 }
-                let claims = claims(tx, &actor, &dataset.id)?;
+                let claims = claims(tx, &visible, &dataset.id)?;
                 let models = measured.iter().map(|row| &row.other).chain(claims.iter().map(|claim| &claim.model.repo.id));
                 let authors = authors(tx, models)?;
                 Ok(Leaderboard { measured, claims, authors })
@@ -143,11 +145,16 @@ fn has_base(tx: &mut Tx<'_>, signed: &Signed) -> Result<bool> {
 }
 
 /// What the cards of models that name this data set say about it.
-fn claims(tx: &mut Tx<'_>, actor: &Actor, dataset: &RepoId) -> Result<Vec<Claim>> {
+fn claims(tx: &mut Tx<'_>, visible: &Visibility, dataset: &RepoId) -> Result<Vec<Claim>> {
     let names = |said: &str| RepoId::parse(said.split('@').next().unwrap_or(said)).is_ok_and(|id| id.folded() == dataset.folded());
-    let mut claims = Vec::new();
-    for (key, _) in lineage::trained_on(tx, &dataset.folded(), MOST)? {
-        let Some(model) = relations::summary(tx, actor, &key)? else { continue };
+    let (mut claims, mut models) = (Vec::new(), Vec::new());
+    for trained_as in [TrainedAs::Pretrained, TrainedAs::FineTuned] {
+        for key in lineage::trained_on(tx, &dataset.folded(), trained_as, visible, LOOKED_AT)?.0 {
+            models.extend(relations::summary(tx, &key)?);
+        }
+    }
+    models.sort_by_key(|model| std::cmp::Reverse(model.repo.downloads));
+    for model in models {
         let metrics: Vec<Metric> = model.facts.metrics.iter().filter(|metric| names(&metric.dataset)).cloned().collect();
         claims.extend(metrics.into_iter().map(|metric| Claim { model: model.clone(), metric }));
         if claims.len() >= MOST {

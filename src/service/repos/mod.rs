@@ -3,6 +3,7 @@
 
 pub mod browse;
 mod check_dataset;
+mod derive;
 pub mod discussions;
 pub mod doctor;
 pub mod edit;

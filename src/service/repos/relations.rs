@@ -13,8 +13,28 @@ use crate::domain::repo::{RepoSummary, SourceDataset, TrainedAs};
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
 
-/// More relatives than this no page lists; a search with the same filter pages through all.
-const MOST: usize = 500;
+/// The first of the models that hang together with a repo, most downloaded first; a search with the same filter pages through all.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Relatives {
+    pub models: Vec<RepoSummary>,
+    /// The names of those that come next.
+    pub others: Vec<RepoId>,
+    /// There are more than these.
+    pub more: bool,
+}
+
+/// How many relatives are wanted with all that lists show of them, and how many more by their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    pub shown: usize,
+    pub named: usize,
+}
+
+impl Wanted {
+    fn all(self) -> usize {
+        self.shown + self.named
+    }
+}
 
 /// A small picture of an item of a data set, or the beginning of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,33 +77,29 @@ impl Service {
         .await
     }
 
-    /// The models trained on a data set: pretrained ones, and those fine-tuned from another model.
-    pub async fn models_of(&self, actor: &Actor, id: &RepoId) -> Result<(Vec<RepoSummary>, Vec<RepoSummary>)> {
+    /// The models trained on a data set, as many of each sort as are wanted: pretrained ones, and those fine-tuned from another model.
+    pub async fn models_of(&self, actor: &Actor, id: &RepoId, wanted: Wanted) -> Result<(Relatives, Relatives)> {
         let (actor, id) = (actor.clone(), id.clone());
         self.db
             .read(move |tx| {
-                let dataset = access::see_repo(tx, &actor, RepoKind::Dataset, &id)?;
-                let (mut pretrained, mut fine_tuned) = (Vec::new(), Vec::new());
-                for (key, trained_as) in lineage::trained_on(tx, &dataset.id.folded(), MOST)? {
-                    let Some(model) = summary(tx, &actor, &key)? else { continue };
-                    match trained_as {
-                        TrainedAs::Pretrained => pretrained.push(model),
-                        TrainedAs::FineTuned => fine_tuned.push(model),
-                    }
-                }
-                Ok((pretrained, fine_tuned))
+                let dataset = access::see_repo(tx, &actor, RepoKind::Dataset, &id)?.id.folded();
+                let visible = access::visible_to(tx, &actor)?;
+                let pretrained = lineage::trained_on(tx, &dataset, TrainedAs::Pretrained, &visible, wanted.all())?;
+                let fine_tuned = lineage::trained_on(tx, &dataset, TrainedAs::FineTuned, &visible, wanted.all())?;
+                Ok((relatives(tx, pretrained, wanted)?, relatives(tx, fine_tuned, wanted)?))
             })
             .await
     }
 
     /// The models whose card names this one as their base.
-    pub async fn children_of(&self, actor: &Actor, id: &RepoId) -> Result<Vec<RepoSummary>> {
+    pub async fn children_of(&self, actor: &Actor, id: &RepoId, wanted: Wanted) -> Result<Relatives> {
         let (actor, id) = (actor.clone(), id.clone());
         self.db
             .read(move |tx| {
                 let base = access::see_repo(tx, &actor, RepoKind::Model, &id)?;
-                let keys = lineage::children(tx, &base.id.folded(), MOST)?;
-                keys.iter().filter_map(|key| summary(tx, &actor, key).transpose()).collect()
+                let visible = access::visible_to(tx, &actor)?;
+                let children = lineage::children(tx, &base.id.folded(), &visible, wanted.all())?;
+                relatives(tx, children, wanted)
             })
             .await
     }
@@ -115,9 +131,21 @@ fn see(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Op
     }
 }
 
-pub(super) fn summary(tx: &mut Tx<'_>, actor: &Actor, key: &RepoKey) -> Result<Option<RepoSummary>> {
-    let Some(repo) = repos::find_by_key(tx, key)? else { return Ok(None) };
-    match see(tx, actor, repo.kind, &repo.id)? {
+fn relatives(tx: &mut Tx<'_>, (keys, more): (Vec<RepoKey>, bool), wanted: Wanted) -> Result<Relatives> {
+    let mut found = Relatives { more, ..Relatives::default() };
+    for (at, key) in keys.iter().enumerate() {
+        match repos::find_by_key(tx, key)? {
+            Some(repo) if at < wanted.shown => found.models.push(browse::summary(tx, repo)?),
+            Some(repo) => found.others.push(repo.id),
+            None => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Of a repo that was found among those the caller may see.
+pub(super) fn summary(tx: &mut Tx<'_>, key: &RepoKey) -> Result<Option<RepoSummary>> {
+    match repos::find_by_key(tx, key)? {
         Some(repo) => browse::summary(tx, repo).map(Some),
         None => Ok(None),
     }

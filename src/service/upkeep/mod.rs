@@ -10,6 +10,7 @@ mod paced_scrub;
 mod reserve;
 pub mod restore;
 pub mod scrub;
+pub mod soundness;
 mod vault;
 
 use parking_lot::Mutex;
@@ -78,8 +79,9 @@ pub struct Numbers {
 }
 
 impl Service {
-    /// The database and the store answer.
+    /// The database and the store answer, and the database was not found damaged.
     pub async fn ready(&self) -> Result<()> {
+        self.require_sound()?;
         self.db.read(users::count).await?;
         Ok(self.blobs.ready().await?)
     }
