@@ -57,7 +57,7 @@ impl Reference {
     }
 
     fn downloads(at: usize) -> u64 {
-        if at % 3 == 0 { at as u64 % 17 } else { 0 }
+        if at.is_multiple_of(3) { at as u64 % 17 } else { 0 }
     }
 
     fn fits(&self, at: usize, query: &SearchQuery, visible: &Visibility) -> bool {

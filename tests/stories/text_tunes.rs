@@ -138,8 +138,8 @@ async fn tagged_words_become_a_model_that_finds_entities() {
     ada.publish("model", "ada/sentences", false, sentence_encoder()).await;
     let sentence = |n: usize| {
         let (first, tag) = [("cat", "B-PET"), ("dog", "B-PET"), ("a", "O")][n % 3];
-        let more = if n % 2 == 0 { "on O\nthe O\n" } else { "" };
-        format!("{first} {tag}\nsat O\n{more}{}\n", if n % 4 == 0 { "dog B-PET\n" } else { "" })
+        let more = if n.is_multiple_of(2) { "on O\nthe O\n" } else { "" };
+        format!("{first} {tag}\nsat O\n{more}{}\n", if n.is_multiple_of(4) { "dog B-PET\n" } else { "" })
     };
     let table = |count: usize| (0..count).map(sentence).collect::<String>() + "bad\n\n";
     let files = vec![("train.conll", table(60).into_bytes()), ("dev.conll", table(18).into_bytes())];
