@@ -224,7 +224,7 @@ async fn backbones_for_anomalies_are_ranked_by_distances_or_by_what_is_known_bef
     let output = tokio::task::spawn_blocking(move || command.args(["recommend", "--dataset", "ada/nuts"]).output().unwrap()).await.unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
     assert!(output.status.success() && out.contains("AUROC") && !out.contains("LogME"), "{out}\n{err}");
-    assert!(out.contains("nothing was measured") && out.contains("ada/blind@1 stands first of 2 backbones by what is known"), "{out}");
+    assert!(out.contains("nothing was measured") && out.contains("ada/sees@1 stands first of 1 backbones by what is known"), "{out}");
     let (answer, _) = recommend(&ada, json!({ "dataset": "ada/nuts" })).await;
     assert_eq!((&answer["items"], &answer["backbones"][0]["auroc"]), (&json!(32), &Value::Null), "{answer:#}");
 

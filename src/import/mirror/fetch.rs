@@ -82,7 +82,7 @@ impl Upstream {
             held = 0;
         }
         tell(Event::Advance(held));
-        let mut cuts = 0;
+        let (mut cuts, mut furthest) = (0, held);
         while held < file.size_bytes {
             let answer = self.ask(snapshot, file, held, tell).await?;
             if held > 0 && answer.status() != StatusCode::PARTIAL_CONTENT {
@@ -90,10 +90,11 @@ impl Upstream {
                 tell(Event::Retreat(held));
                 held = 0;
             }
-            let before = held;
             let cut = self.pour(answer, file, &mut held, &mut opened, part, tell).await?;
             let Some(reason) = cut else { continue };
-            cuts = if held > before { 1 } else { cuts + 1 };
+            // Whoever sends the same beginning again and again gets nowhere.
+            cuts = if held > furthest { 1 } else { cuts + 1 };
+            furthest = furthest.max(held);
             if cuts == TRIES {
                 return Err(Error::Unreachable { upstream: self.address().to_owned(), reason });
             }
@@ -121,6 +122,14 @@ impl Upstream {
         let begins = begins.and_then(|text| text.strip_prefix("bytes ")?.split_once('-')?.0.parse::<u64>().ok());
         if answer.status() == StatusCode::PARTIAL_CONTENT && begins != Some(from) {
             return Err(Error::Odd { upstream: self.address().to_owned(), problem: format!("{what} was sent from another byte on") });
+        }
+        let sent = if answer.status() == StatusCode::PARTIAL_CONTENT { from } else { 0 };
+        if let Some(bytes) = answer.content_length()
+            && sent + bytes != file.size_bytes
+        {
+            let problem =
+                format!("{what} would have {} bytes, not the announced {}: it is another file, or a page", sent + bytes, file.size_bytes);
+            return Err(Error::Odd { upstream: self.address().to_owned(), problem });
         }
         Ok(answer)
     }
