@@ -113,7 +113,7 @@ def lists():
     assert ids(search="net", limit=1) == ["ada/net"]
     assert [repo.id for repo in anonymous.list_models(filter=["license:apache-2.0", "dataset:imagenet-1k"], author="ada")] == ["ada/net"]
     assert ids(filter="no-such-tag") == [] and ids(pipeline_tag="image-classification", author="library") == ["library/bare"]
-    full = next(iter(anonymous.list_models(author="ada", full=True, cardData=True)))
+    full = next(found for found in anonymous.list_models(author="ada", full=True, cardData=True) if found.id == "ada/net")
     assert full.card_data.license == "apache-2.0" and len(full.siblings) == len(KNOWN["files"])
     # Sets that write may have run before this one.
     assert "ada/table" in [repo.id for repo in api.list_datasets(author="ada")]
