@@ -10,7 +10,7 @@ use super::{Encoder, Steps};
 use crate::domain::recipe::Precision;
 use crate::nn::backbone::Mode;
 use crate::nn::error::Result;
-use crate::nn::kernels::backend::{self, Arithmetic};
+use crate::nn::kernels::backend::{self, Arithmetic, Choice};
 use crate::nn::kernels::ops::Pass;
 use crate::nn::kernels::tape::{Node, biased, packed};
 use crate::nn::kernels::{Activation, Attention, Padding, Rotary, Spec};
@@ -39,6 +39,13 @@ pub(super) fn attentions(plan: &Plan, longest: usize) -> Vec<Attention> {
     };
     let of = |layer: &Layer| Attention { width: plan.width, heads: plan.heads, reach: layer.reach, rotary: layer.rotary.map(&mut rotary) };
     plan.layers.iter().map(of).collect()
+}
+
+/// All tokens together are one image of one pixel's width. oneDNN takes threads of its own for a single image, which wait for each other
+/// after every product: a step of MiniLM took a quarter longer with it.
+fn arithmetic(precision: Precision) -> Arithmetic {
+    let backend = if precision == Precision::F32 { Choice::Rust } else { backend::choice() };
+    Arithmetic::new(backend, precision)
 }
 
 impl Tape {
@@ -91,7 +98,7 @@ impl Steps for Tape {
 
     fn layer(&self, encoder: &Encoder, index: usize, x: &Node, mode: Mode) -> Result<Node> {
         let precision = if mode == Mode::Train { x.arithmetic.precision } else { Precision::F32 };
-        let x = &x.clone().at(Arithmetic::new(backend::choice(), precision));
+        let x = &x.clone().at(arithmetic(precision));
         let plan = &encoder.plan;
         let layer = &plan.layers[index];
         let y = if plan.pre_norm {
