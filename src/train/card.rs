@@ -9,7 +9,7 @@ use crate::domain::card::{Card, Metric};
 use crate::domain::evaluation::{Evaluation, Held, Stopped};
 use crate::domain::findings::{Used, changes, paragraphs, usage};
 use crate::domain::recommendation::Chosen;
-use crate::domain::task::{Measure, capitalised};
+use crate::domain::task::{Measure, Unit, capitalised};
 
 /// Larger tables are left to metrics.json.
 const LISTED_CLASSES: usize = 60;
@@ -200,7 +200,8 @@ fn how_to_read(report: &Report) -> String {
     if let (Some((low, high)), false) = (measured.interval(), outcome.validated_on == Held::Training && outcome.test.is_none()) {
         let (count, title) = (measured.samples, primary.title);
         let (low, high) = (primary.show(low, 4), primary.show(high, 4));
-        let _ = write!(text, "With {count} {split} {items}, {title} is known to lie between {low} and {high} (Wilson's interval, 95 %). ");
+        let way = if primary.unit == Unit::Share { "Wilson's interval" } else { "items drawn anew" };
+        let _ = write!(text, "With {count} {split} {items}, {title} is known to lie between {low} and {high} ({way}, 95 %). ");
     }
     if report.copies > 0 && outcome.validated_on == Held::HeldOut {
         let count = report.copies;
