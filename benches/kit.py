@@ -38,6 +38,21 @@ def python_with(name, *packages):
     return python if python.exists() else install(f"bench-{name}", packages)
 
 
+class Peer:
+    """A script of `benches/` that answers a line of JSON with another, in a Python that has these packages; begun when it is first asked."""
+
+    def __init__(self, script, name, *packages):
+        threads = os.environ.get("BENCH_THREADS", str(os.cpu_count() or 2))
+        self.command, self.process = [str(python_with(name, *packages)), str(ROOT / "benches" / script), threads], None
+
+    def ask(self, **question):
+        if self.process is None:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+
 def ratio(name, value):
     print(f"ratio {name} {value:.2f}", flush=True)
 

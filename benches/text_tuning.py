@@ -14,17 +14,15 @@ the published model; beside them transformers + PyTorch with the same recipe, an
 import argparse
 import csv
 import io
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from kit import CACHE, ROOT, build_hub, hub_server, python_with, ratio, run, worker  # noqa: E402
+from kit import CACHE, Peer, build_hub, hub_server, ratio, run, worker  # noqa: E402
 from text_encoders import model_folder  # noqa: E402
 from transfer_learning import Hub  # noqa: E402
 
@@ -93,18 +91,6 @@ def stsb(folder):
 SETS = {"mail": mail, "sms": sms, "polarity": polarity, "stsb": stsb}
 
 
-class Peer:
-    def __init__(self):
-        python = python_with("text", "torch", "transformers", "sentence-transformers", "onnxruntime", "onnx")
-        command = [python, ROOT / "benches" / "pytorch_text.py", os.environ.get("BENCH_THREADS", str(os.cpu_count() or 2))]
-        self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-    def ask(self, **question):
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-
 def tune(hub, data, strategy, seed):
     name = f"library/minilm-{data}-{strategy}-{seed}"
     hub.run("finetune", "--base", "minilm", "--dataset", f"library/{data}", "--name", name, "--strategy", strategy, "--seed", seed, "--set", "publish_anyway=true", "--watch", "--quiet")
@@ -152,7 +138,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="hub-bench.") as scratch:
         work = Path(scratch)
         with hub_server(work / "data") as (address, token, _), worker(work / "data"):
-            hub, peer = Hub(address, token, work), Peer()
+            hub = Hub(address, token, work)
+            peer = Peer("pytorch_text.py", "text", "torch", "transformers", "sentence-transformers", "onnxruntime", "onnx")
             hub.run("publish", model_folder(), "library/minilm", "--quiet")
             print("| run | accuracy or Spearman | recall | minutes | auto chose |\n| --- | --- | --- | --- | --- |", flush=True)
             for data in asked.sets.split(","):

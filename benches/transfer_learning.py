@@ -21,7 +21,7 @@ import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from kit import HUB, ROOT, build_hub, hub_server, python_with, ratio, run, worker  # noqa: E402
+from kit import HUB, Peer, build_hub, hub_server, ratio, run, worker  # noqa: E402
 
 SETS = {"fashion": ("fashion_mnist_4k.zip", 96, "classes"), "stamps5": ("stamps5_photos.zip", 224, "classes"),
         "bccd": ("bccd_cells.zip", 96, "classes"), "nuclei": ("nuclei_dev.zip", 224, "values")}
@@ -101,22 +101,6 @@ def summary(values, digits=4):
     return f"{statistics.mean(values):.{digits}f} ± {spread:.{digits}f}"
 
 
-class Peer:
-    """PyTorch, scikit-learn."""
-
-    def __init__(self):
-        self.python = python_with("transfer", "torch", "torchvision", "timm", "scikit-learn", "safetensors")
-        self.process = None
-
-    def ask(self, **question):
-        if self.process is None:
-            command = [self.python, ROOT / "benches" / "pytorch_transfer.py", os.environ.get("BENCH_THREADS", str(os.cpu_count() or 2))]
-            self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-
 def row(name, values, reached, minutes, note=""):
     print(f"| {name} | {summary(values)} | {statistics.mean(reached):.1f} | {statistics.mean(minutes):.2f} | {note} |", flush=True)
 
@@ -161,7 +145,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="hub-bench.") as folder:
         work = Path(folder)
         with hub_server(work / "data") as (address, token, _), worker(work / "data"):
-            hub, peer = Hub(address, token, work), Peer()
+            hub = Hub(address, token, work)
+            peer = Peer("pytorch_transfer.py", "transfer", "torch", "torchvision", "timm", "scikit-learn", "safetensors")
             paths = {}
             for base, file in zip(BASES, weights):
                 if base in asked.bases.split(","):
