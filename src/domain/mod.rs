@@ -49,6 +49,7 @@ pub mod recipe;
 pub mod recommendation;
 pub mod repo;
 pub mod repo_ref;
+pub mod results;
 pub mod revision;
 pub mod safetensors;
 pub mod saved_model;

@@ -52,6 +52,10 @@ pub struct Version {
     pub total_bytes: u64,
 }
 
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
+}
+
 fn main_branch() -> String {
     "main".into()
 }
@@ -72,6 +76,9 @@ pub struct Facts {
     pub num_features: u64,
     pub num_classes: u64,
     pub parameters: u64,
+    /// Billions of multiplications with an addition for one input, where they are known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gmacs: f64,
     pub image_size: u64,
     /// TensorFlow's SavedModel, where the version holds one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -277,6 +284,7 @@ impl From<domain::Facts> for Facts {
             num_features: f.num_features,
             num_classes: f.num_classes,
             parameters: f.parameters,
+            gmacs: f.gmacs,
             image_size: f.image_size,
             saved_model: f.saved_model.map(SavedModel::from),
             labels: f.labels,

@@ -25,6 +25,7 @@ mod read_papers;
 pub mod relabel;
 pub mod relations;
 mod resolve;
+pub mod results;
 pub mod saved_model;
 mod scan;
 mod tensors;
