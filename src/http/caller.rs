@@ -171,6 +171,17 @@ impl FromRequest for Visitor {
     }
 }
 
+/// Who looks at the page of a refusal, which says so and nothing else; its handler may have ended before it asked.
+pub async fn who_looks(request: &HttpRequest, rights: &Rights) -> Option<String> {
+    if let Some(actor) = rights.actor() {
+        return actor.name().map(ToString::to_string);
+    }
+    let (site, service) = (Site::of(request).ok()?, service_of(request).ok()?);
+    let cookie = request.cookie(site.cookie_name())?;
+    let session = service.find_session(cookie.value()).await.ok()??;
+    session.actor.name().map(ToString::to_string)
+}
+
 /// Opens a session for the token a person typed in; wrong ones count as guesses.
 pub async fn open_session(request: &HttpRequest, token: &str) -> Result<Session, HttpError> {
     log_in(request, token, |service, token| async move { service.open_session(&token).await }).await

@@ -111,14 +111,22 @@ mod tests {
         assert_eq!(best(&all, TOP1), Some(&imported), "on the usual data set, by the table");
         assert_eq!(best_on(&all, TOP1, "flowers"), Some(&elsewhere));
         assert_eq!(best(&[elsewhere.clone()], TOP1), Some(&elsewhere));
-        assert_eq!(best(&[claimed.clone(), result(TOP1, "imagenet-1k", 0.1, Origin::Claimed)], TOP1), Some(&claimed), "a card's first word");
+        assert_eq!(
+            best(&[claimed.clone(), result(TOP1, "imagenet-1k", 0.1, Origin::Claimed)], TOP1),
+            Some(&claimed),
+            "a card's first word"
+        );
         assert_eq!(best(&all, GMACS), None);
     }
 
     #[test]
     fn cards_names_are_read_as_one() {
         let metric = |dataset: &str, name: &str, value| Metric { dataset: dataset.into(), name: name.into(), value };
-        let facts = Facts { metrics: vec![metric("timm/imagenet-1k", "Accuracy", 81.2), metric("Acme/Cats@2", "f1", 0.5)], gmacs: 4.1, ..Facts::default() };
+        let facts = Facts {
+            metrics: vec![metric("timm/imagenet-1k", "Accuracy", 81.2), metric("Acme/Cats@2", "f1", 0.5)],
+            gmacs: 4.1,
+            ..Facts::default()
+        };
         let results = of_facts(&facts);
         let seen: Vec<_> = results.iter().map(|r| (r.measure.as_str(), r.dataset.as_str(), r.value)).collect();
         assert_eq!(seen, [(TOP1, "imagenet-1k", 0.812), ("f1", "acme/cats", 0.5), (GMACS, "", 4.1)]);

@@ -49,6 +49,7 @@ const CHOICES: [ChoiceBy; 9] = [
         by a number of cards, highest first, without what does not say it"),
     ("reversed" = Option<bool>, Query, description = "true: the other way round"),
     ("here" = Option<bool>, Query, description = "true: without what the library only lists"),
+    ("runs" = Option<bool>, Query, description = "true: only what can be run and fine-tuned here"),
     ("limit" = Option<u64>, Query, description = "1 to 100"),
     ("cursor" = Option<String>, Query, description = "`next` of the page before"),
 ), responses((status = 200, body = SearchAnswer), (status = 400, body = ProblemBody)))]
@@ -112,6 +113,7 @@ pub fn filters(query: &Query, kind: Option<RepoKind>) -> Result<SearchQuery, Htt
         min_top1: share(query, "min_top1")?,
         max_top1: share(query, "max_top1")?,
         here: query.flag("here")?,
+        runs: query.flag("runs")?,
         min_parameters: query.number("min_parameters")?,
         max_parameters: query.number("max_parameters")?,
         ..SearchQuery::default()

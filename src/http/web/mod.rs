@@ -6,6 +6,7 @@ pub mod audit;
 mod card;
 pub mod catalog;
 pub mod compare;
+mod compare_models;
 mod curve;
 mod dataset_page;
 pub mod discussions;

@@ -163,5 +163,9 @@ fn checked_name(name: &str) -> Result<String> {
 }
 
 fn bad_table(name: &str, problem: &TableError) -> Error {
-    Error::invalid("bad_table", format!("'{name}': {problem}"), "give a table with commas whose first line names its columns, as timm's results have them")
+    Error::invalid(
+        "bad_table",
+        format!("'{name}': {problem}"),
+        "give a table with commas whose first line names its columns, as timm's results have them",
+    )
 }

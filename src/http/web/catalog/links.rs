@@ -106,7 +106,9 @@ impl Links<'_> {
     pub fn hidden(&self) -> Vec<(&'static str, String)> {
         let names = ["kind", "sort", "reversed"].into_iter().chain(FACETS.iter().chain(MORE_FILTERS).map(|(name, _)| *name));
         let names = names.chain(SHOWN.iter().copied()).filter(|name| !OWN_FIELDS.contains(name));
-        names.flat_map(|name| self.present(name).into_iter().filter(|value| !value.is_empty()).map(move |value| (name, value.to_owned()))).collect()
+        names
+            .flat_map(|name| self.present(name).into_iter().filter(|value| !value.is_empty()).map(move |value| (name, value.to_owned())))
+            .collect()
     }
 
     pub fn facet(&self, facet: &Facet) -> Option<FacetView> {

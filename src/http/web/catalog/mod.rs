@@ -1,4 +1,4 @@
-//! Lists of models and data sets: words, facets, ranges, sorts, pages; as a table, as cards, or with a chart above the table. Whatever is chosen stands
+//! Lists of models and data sets: words, facets, ranges, sorts, pages; as a table, as cards, or as a chart. Whatever is chosen stands
 //! in the address, so that a list can be passed on, and each choice is a link or a form that needs no script.
 
 mod columns;
@@ -19,6 +19,7 @@ use crate::domain::name::RepoKind;
 use crate::domain::page::PageRequest;
 use crate::domain::results::dataset_name;
 use crate::domain::search::{SearchQuery, Sort};
+use crate::domain::time::Timestamp;
 use crate::http::api::search::filters;
 use crate::http::caller::Visitor;
 use crate::http::error::Answer;
@@ -26,10 +27,10 @@ use crate::http::extract::Query;
 use crate::service::Service;
 use crate::service::repos::browse::SearchHits;
 
-/// Repos of a page: rows of a table are short, and a chart takes more than are listed below it.
+/// Repos of a page: rows of a table are short, points of a chart shorter.
 const ROWS: usize = 50;
 const CARDS: usize = 24;
-const POINTS: usize = 150;
+const POINTS: usize = 200;
 /// Models that are compared at once.
 pub const MOST_COMPARED: usize = 6;
 
@@ -117,19 +118,21 @@ async fn list(
     kind: Option<RepoKind>,
     (path, heading): (&'static str, &'static str),
 ) -> Answer {
+    let query = &query.filled();
     // A sort nobody knows is the usual one: an old link shall still show its page.
     let sort = Sort::parse(&query.text("sort")).unwrap_or_default();
     let asked = SearchQuery { sort, ..filters(query, kind)? };
     let view = View::of(query, kind);
     let request = PageRequest { limit: view.most(), ..query.page()? };
     let hits = service.search(&visitor.actor(), asked, request).await?;
-    page(&catalog(Frame::of(visitor, if path == "/search" { "" } else { &path[1..] }), (query, kind, view), hits, (path, heading)))
+    let frame = Frame::of(visitor, if path == "/search" { "" } else { &path[1..] });
+    page(&catalog(frame, (query, kind, view), (hits, service.now()), (path, heading)))
 }
 
 fn catalog(
     frame: Frame,
     (query, kind, view): (&Query, Option<RepoKind>, View),
-    hits: SearchHits,
+    (hits, now): (SearchHits, Timestamp),
     (path, heading): (&'static str, &'static str),
 ) -> Catalog {
     let links = Links { path, query };
@@ -139,11 +142,12 @@ fn catalog(
     let plot = (view == View::Plot).then(|| Plot::of(&hits, &links, on.as_deref()));
     let (mut rows, mut repos) = (Vec::new(), Vec::new());
     let measured_on = links.measured_on(&hits.results, on.as_deref());
-    // Of more than a table holds, the chart has the rest; the page after this one goes on behind what was charted.
-    if is_table {
-        rows = hits.page.items.iter().zip(&hits.results).take(ROWS).map(|(hit, known)| RowView::of(hit, known, on.as_deref())).collect();
-    } else {
-        repos = hits.page.items.iter().cloned().map(RepoCard::from).collect();
+    let row = |at: usize| Some(RowView::of(hits.page.items.get(at)?, hits.results.get(at)?, on.as_deref(), now));
+    match (&plot, is_table) {
+        // Of what is drawn, those that nothing beats are listed; the view as a table has all.
+        (Some(plot), _) => rows = plot.best.iter().filter_map(|at| row(*at)).collect(),
+        (None, true) => rows = (0..hits.page.items.len()).filter_map(row).collect(),
+        (None, false) => repos = hits.page.items.iter().cloned().map(RepoCard::from).collect(),
     }
     let meant = hits.did_you_mean.map(|words| Choice { href: links.with("q", Some(&words)), label: words, on: false });
     Catalog {

@@ -74,7 +74,7 @@ pub fn told(result: &ModelResult) -> (&'static str, String) {
 }
 
 impl RowView {
-    pub fn of(summary: &RepoSummary, known: &[ModelResult], on: Option<&str>) -> RowView {
+    pub fn of(summary: &RepoSummary, known: &[ModelResult], on: Option<&str>, now: Timestamp) -> RowView {
         let RepoSummary { repo, head, facts } = summary;
         let some = |number: u64| if number > 0 { format::count(number) } else { String::new() };
         let sources = facts.source_datasets.iter().take(SOURCES).map(|name| {
@@ -83,7 +83,7 @@ impl RowView {
         });
         let top1 = on.map_or_else(|| best(known, TOP1), |on| best_on(known, TOP1, on));
         let number = |result: Option<&ModelResult>| result.map(|result| Number::of(result, on));
-        let (age, born) = head.as_ref().map_or_else(|| ("—".to_owned(), String::new()), |version| age(version.created));
+        let (age, born) = head.as_ref().map_or_else(|| ("—".to_owned(), String::new()), |version| age(version.created, now));
         RowView {
             id: repo.id.to_string(),
             href: href(repo.kind, &repo.id),
@@ -112,8 +112,8 @@ impl RowView {
 }
 
 /// `3 d`, `5 mo`, `2 y`; and the day.
-pub fn age(then: Timestamp) -> (String, String) {
-    let days = Timestamp::now().unix_ms().saturating_sub(then.unix_ms()).max(0) / DAY_MS;
+pub fn age(then: Timestamp, now: Timestamp) -> (String, String) {
+    let days = now.unix_ms().saturating_sub(then.unix_ms()).max(0) / DAY_MS;
     let text = match days {
         0 => "today".to_owned(),
         1..60 => format!("{days} d"),
