@@ -16,11 +16,11 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::future::LocalBoxFuture;
 use subtle::ConstantTimeEq as _;
 
+use super::Site;
 use super::error::{HttpError, Refused};
 use super::rates::admit;
-use super::route::{About, Traits};
 use super::rights::{self, Rights};
-use super::Site;
+use super::route::{About, Traits};
 use crate::domain::secret::{self, Secret};
 use crate::domain::user::Actor;
 use crate::service::people::sessions::Session;

@@ -116,7 +116,7 @@ pub fn modality_of(config: &ModelConfig) -> Modality {
 
 /// Billions of multiplications with an addition for one image of the size in the config; `None` of what is no network of images or not known here.
 pub fn gmacs(config: &ModelConfig) -> Option<f64> {
-    let known = crate::nn::architectures::find(&config.architecture).filter(|known| known.modality() == Modality::Image)?;
+    let known = crate::nn::architectures::find(&config.architecture).filter(|known| known.modality().items() == "images")?;
     let item = config.pretrained_cfg.input_size.map(|sides| sides.to_vec());
     let item = item.unwrap_or_else(|| vec![3, config.preprocessing().height, config.preprocessing().height]);
     let counted: f64 = known.costs(&item).iter().map(|stage| stage.multiply_adds).sum::<f64>() / 1e9;

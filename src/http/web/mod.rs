@@ -22,6 +22,7 @@ pub mod job_acts;
 pub mod jobs;
 pub mod library;
 pub mod login;
+mod model_parts;
 pub mod neighbors_page;
 mod outcome;
 pub mod reference;
@@ -33,6 +34,7 @@ mod snippets;
 mod sweep;
 pub mod tokens;
 pub mod try_page;
+mod uses;
 pub mod webhooks;
 
 pub use frame::error_page;

@@ -168,6 +168,18 @@ impl Service {
             .await
     }
 
+    /// Downloads of a repo by day since 1970, of half a year.
+    pub async fn downloads_of(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Vec<(i64, u64)>> {
+        const DAYS: i64 = 182;
+        let (actor, id, now) = (actor.clone(), id.clone(), self.now());
+        self.db
+            .read(move |tx| {
+                let repo = access::see_repo(tx, &actor, kind, &id)?;
+                Ok(counters::by_day(tx, &repo.key, DAYS, now)?)
+            })
+            .await
+    }
+
     /// The numbers of the home page: public repos only, the same for everybody.
     pub async fn site_counts(&self, _actor: &Actor) -> Result<SiteCounts> {
         self.db.read(|tx| Ok(counters::site(tx)?)).await

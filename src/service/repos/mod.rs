@@ -1,6 +1,7 @@
 //! Repos and their versions: found, read, published, edited, renamed, mirrored; and what is read out of a version
 //! when it is published (facts, data set reports, tensors, papers).
 
+pub mod ancestry;
 pub mod browse;
 mod check_dataset;
 mod derive;
