@@ -60,6 +60,7 @@ pub mod selection;
 pub mod sentence;
 pub mod sweep;
 pub mod task;
+pub mod tensor_tree;
 pub mod time;
 pub mod trial;
 pub mod upload;

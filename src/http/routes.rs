@@ -335,6 +335,7 @@ fn repo_page_routes() -> Vec<Entry> {
         at("/{kind:datasets}/{ns}/{name}/tree/{rev}", [get(pages::addresses::tree)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/tree/{rev}/{path:.+}", [get(pages::addresses::folder)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/blob/{rev}/{path:.+}", [get(pages::addresses::file)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/view/{rev}/{path:.+}", [get(pages::file_page::show)]).repo().heavy(),
         at("/{kind:datasets}/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).repo().heavy(),
         at("/datasets/{name}", [get(pages::addresses::namespace_of_datasets)]).heavy(),
         at("/{ns}/{name}", [get(pages::repo::show)]).model().heavy(),
@@ -351,6 +352,7 @@ fn repo_page_routes() -> Vec<Entry> {
         at("/{ns}/{name}/tree/{rev}", [get(pages::addresses::tree)]).model(),
         at("/{ns}/{name}/tree/{rev}/{path:.+}", [get(pages::addresses::folder)]).model(),
         at("/{ns}/{name}/blob/{rev}/{path:.+}", [get(pages::addresses::file)]).model(),
+        at("/{ns}/{name}/view/{rev}/{path:.+}", [get(pages::file_page::show)]).model().heavy(),
         at("/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).model().heavy(),
         at("/{name}", [get(pages::addresses::namespace)]).heavy(),
     ]

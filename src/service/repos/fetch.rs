@@ -67,6 +67,20 @@ impl Service {
         self.open_entry(repo, version, entry).await
     }
 
+    /// A file with its first bytes, at most so many.
+    pub async fn peek(
+        &self,
+        actor: &Actor,
+        (kind, id): (RepoKind, &RepoId),
+        revision: &Revision,
+        path: &RepoPath,
+        most: u64,
+    ) -> Result<(OpenFile, Vec<u8>)> {
+        let file = self.open_file(actor, kind, id, revision, path).await?;
+        let bytes = self.blobs.read_range(&file.entry.digest, 0..file.entry.size_bytes.min(most)).await?;
+        Ok((file, bytes.to_vec()))
+    }
+
     pub(in crate::service) async fn open_entry(&self, repo: RepoKey, version: Version, entry: FileEntry) -> Result<OpenFile> {
         let reader = match self.blobs.open(&entry.digest).await {
             Ok(reader) if reader.size() == entry.size_bytes => reader,
