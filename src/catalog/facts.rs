@@ -140,6 +140,12 @@ pub fn complete(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, facts: &mut Facts)
     Ok(())
 }
 
+/// The text of a version's card, as it is searched; empty where it has none.
+pub fn card_text(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<String> {
+    let row = tx.find("select card_text from version_details where repo = $1 and number = $2", params![repo.as_str(), number])?;
+    row.map_or(Ok(String::new()), |row| row.text("card_text"))
+}
+
 /// Writes what only a version's own page shows.
 pub fn insert_details(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, facts: &Facts, card_text: &str, previews: &str) -> Result<()> {
     let labels = serde_json::to_string(&facts.labels).unwrap_or_default();
@@ -206,8 +212,7 @@ pub fn set_head(tx: &mut Tx<'_>, repo: &Repo, head: Option<&Version>) -> Result<
     let (mut facts, mut body) = (Facts::default(), String::new());
     if let Some(head) = head {
         facts = find(tx, &repo.key, head.number)?.unwrap_or_default();
-        let sql = "select card_text from version_details where repo = $1 and number = $2";
-        body = tx.find(sql, params![key, head.number])?.map_or(Ok(String::new()), |row| row.text("card_text"))?;
+        body = card_text(tx, &repo.key, head.number)?;
         insert_head(tx, key, (head.number, head.total_bytes), &facts)?;
     } else if let Some(listed) = super::library::find_facts(tx, &repo.key)? {
         (facts, body) = listed;

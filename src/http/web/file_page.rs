@@ -23,6 +23,8 @@ const HEADER_BYTES: u64 = 2 << 20;
 const PICTURE_BYTES: u64 = 8 << 20;
 /// Tensors listed of a header.
 const TENSORS: usize = 300;
+/// Lines of what a header says besides.
+const METADATA: usize = 20;
 /// Endings of pictures that hold no script.
 const PICTURES: [&str; 6] = [".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp"];
 
@@ -109,7 +111,8 @@ fn header(bytes: &[u8], size: u64) -> Shown {
     let Some(Ok(header)) = bytes.get(..8 + length).map(|prefix| safetensors::parse_header(prefix, size)) else { return unread };
     let shape = |shape: &[usize]| shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
     let tensors = header.tensors.iter().take(TENSORS).map(|tensor| (tensor.name.clone(), tensor.dtype.clone(), shape(&tensor.shape)));
-    Shown::Tensors { metadata: Vec::new(), tensors: tensors.collect(), all: header.tensors.len() }
+    let metadata = header.metadata.iter().take(METADATA).map(|(name, value)| (name.clone(), value.chars().take(400).collect()));
+    Shown::Tensors { metadata: metadata.collect(), tensors: tensors.collect(), all: header.tensors.len() }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod curve;
 mod dataset_page;
 pub mod discussions;
 mod doctor_page;
+pub mod feeds;
 pub mod file_page;
 pub mod finetune;
 mod finetune_groups;

@@ -55,7 +55,11 @@ impl Text {
 
 pub async fn show(visitor: Visitor) -> Answer {
     let document = serde_json::to_value(openapi::description()).map_err(|e| HttpError::internal(format!("the API's description: {e}")))?;
-    page(&Reference { frame: Frame::of(&visitor, "api"), groups: groups(&document), schemas: schemas(&document) })
+    page(&Reference {
+        frame: Frame::of(&visitor, "api").at("/api").about("The API of this hub: every call, its parameters and answers"),
+        groups: groups(&document),
+        schemas: schemas(&document),
+    })
 }
 
 fn text(value: &Value, key: &str) -> String {

@@ -227,6 +227,11 @@ fn fill(value: &mut String, with: &str) {
     }
 }
 
+/// The same of a card's text alone.
+pub(super) fn summary_of_body(body: &str) -> String {
+    summary_of(&Card { body: body.to_owned(), ..Card::default() })
+}
+
 /// The card's first sentence or two: the first paragraph that is prose.
 fn summary_of(card: &Card) -> String {
     const LONGEST: usize = 200;
