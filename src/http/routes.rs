@@ -8,7 +8,7 @@ use actix_web::web;
 
 use super::api::{
     audit, commits, compare, curves, doctor, evaluations, files, finetunes, health, jobs, library, mirrors, openapi, predict, previews,
-    recommend, refs, repos, search, segments, tokens, uploads, users, versions, webhooks, words,
+    recommend, refs, repos, results, search, segments, tokens, uploads, users, versions, webhooks, words,
 };
 use super::entry::{Entry, at, delete, get, patch, post, put};
 use super::error::HttpError;
@@ -185,6 +185,7 @@ fn people_routes() -> Vec<Entry> {
         at("/api/v1/webhooks/{id}/enable", [post(webhooks::enable)]),
         at("/api/v1/webhooks/{id}/deliveries", [get(webhooks::deliveries)]),
         at("/api/v1/admin/audit", [get(audit::list)]),
+        at("/api/v1/admin/results", [post(results::import)]),
     ]
 }
 
@@ -217,6 +218,7 @@ fn job_routes() -> Vec<Entry> {
         at("/api/v1/compare", [get(compare::show)]).heavy(),
         at("/api/v1/signing-keys", [get(evaluations::keys)]),
         at("/api/v1/models/{ns}/{name}/evaluations", [get(evaluations::list)]).model().heavy(),
+        at("/api/v1/models/{ns}/{name}/results", [get(results::list)]).model().heavy(),
         at("/api/v1/datasets/{ns}/{name}/leaderboard", [get(evaluations::leaderboard)]).dataset().heavy(),
         at("/api/v1/jobs/{id}/curves", [get(curves::get)]),
         at("/api/v1/models/{ns}/{name}/embed", [post(predict::embed)]).model(),

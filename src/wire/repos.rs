@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::results::ResultNumber;
 use super::saved_model::SavedModel;
 use crate::domain::repo as domain;
 use crate::domain::search;
@@ -30,6 +31,9 @@ pub struct RepoDetail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
     pub facts: Facts,
+    /// In searches: what is known of a model in numbers, with where it comes from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<ResultNumber>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -247,7 +251,7 @@ impl From<domain::Repo> for Repo {
 
 impl From<domain::RepoSummary> for RepoDetail {
     fn from(s: domain::RepoSummary) -> RepoDetail {
-        RepoDetail { repo: s.repo.into(), version: s.head.map(Version::from), facts: s.facts.into() }
+        RepoDetail { repo: s.repo.into(), version: s.head.map(Version::from), facts: s.facts.into(), results: Vec::new() }
     }
 }
 

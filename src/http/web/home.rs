@@ -133,7 +133,10 @@ async fn best(service: &Service, actor: &Actor) -> Result<Vec<BestLine>, HttpErr
 
 async fn six(service: &Service, actor: &Actor, kind: RepoKind, sort: Sort) -> Result<Vec<RepoSummary>, HttpError> {
     let query = SearchQuery { kind: Some(kind), sort, here: true, plain: true, ..SearchQuery::default() };
-    Ok(service.search(actor, query, PageRequest::new(Some(6), None)).await?.page.items)
+    let mut found = service.search(actor, query, PageRequest::new(Some(6), None)).await?.page.items;
+    // A repo into which nothing was published yet is nothing to look at.
+    found.retain(|summary| summary.head.is_some());
+    Ok(found)
 }
 
 fn cards(list: Vec<RepoSummary>) -> Vec<RepoCard> {
