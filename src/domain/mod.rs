@@ -29,6 +29,7 @@ pub mod job;
 pub mod job_event;
 pub mod json;
 pub mod library;
+pub mod line_diff;
 pub mod litter;
 pub mod manifest;
 pub mod mark;

@@ -5,6 +5,7 @@ pub mod addresses;
 pub mod audit;
 mod card;
 pub mod catalog;
+mod changes_page;
 pub mod compare;
 mod compare_models;
 mod curve;

@@ -65,6 +65,8 @@ pub struct VersionLine {
     pub size: String,
     pub files: u64,
     pub yanked: bool,
+    /// The version it was made upon, if that is there.
+    pub parent: Option<u32>,
     pub tags: Vec<String>,
 }
 
@@ -215,6 +217,7 @@ impl From<&Version> for VersionLine {
             size: format::bytes(version.total_bytes),
             files: version.files,
             yanked: version.state == VersionState::Yanked,
+            parent: version.parent.filter(|_| version.state != VersionState::Deleted),
             tags: vec![],
         }
     }

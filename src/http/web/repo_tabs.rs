@@ -14,7 +14,7 @@ use super::dataset_page::MOST_THUMBNAILS;
 use super::frame::{Frame, page};
 use super::repo::{Source, look};
 use super::repo_head::{Head, VersionLine, urlencode};
-use super::{doctor_page, format, graph_page, tensors_page};
+use super::{changes_page, doctor_page, format, graph_page, tensors_page};
 use crate::domain::mark::Mark;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::page::PageRequest;
@@ -84,6 +84,7 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, tab: Tab
         ("tensors", RepoKind::Model) => tensors_page::show(&service, &actor, (&summary, &revision), &query, frame, head).await,
         ("graph", RepoKind::Model) => graph_page::show(&service, &actor, &summary, &revision, frame, head).await,
         ("doctor", RepoKind::Dataset) => doctor_page::show(&service, &actor, &summary, &revision, frame, head).await,
+        ("changes", _) => changes_page::show(&service, &actor, (&summary, &revision), &query, frame, head).await,
         ("versions", _) => versions(&service, &actor, &summary, &query, frame, head).await,
         ("datasets", RepoKind::Model) => sources(&service, &actor, &summary, &revision, frame, head).await,
         _ => Err(HttpError::of_status(StatusCode::NOT_FOUND)),

@@ -124,14 +124,18 @@ struct Known(HashMap<String, Repo>);
 
 impl Known {
     fn of(tx: &mut Tx<'_>) -> Result<Known> {
+        let models: Vec<_> = library::list(tx)?.into_iter().filter(|(repo, _)| repo.kind == RepoKind::Model).collect();
         let mut known = HashMap::new();
-        for (repo, listed) in library::list(tx)? {
-            if repo.kind != RepoKind::Model {
-                continue;
-            }
+        for (repo, listed) in &models {
             let upstream = listed.entry.upstream().map(|name| name.rsplit('/').next().unwrap_or(name).to_owned());
             for name in upstream.into_iter().chain([repo.id.name().to_string()]) {
                 known.entry(folded(&name)).or_insert_with(|| repo.clone());
+            }
+        }
+        // Another name of one entry is no reason to take the name of another.
+        for (repo, listed) in &models {
+            for name in listed.entry.aliases() {
+                known.entry(folded(name)).or_insert_with(|| repo.clone());
             }
         }
         Ok(Known(known))
