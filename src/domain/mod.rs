@@ -6,6 +6,7 @@ pub mod attributes;
 pub mod audit;
 pub mod card;
 pub mod config;
+pub mod controlled;
 pub mod copies;
 pub mod curves;
 pub mod data_limits;

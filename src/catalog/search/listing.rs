@@ -7,6 +7,7 @@ use super::super::{facts, full_text, library, results, sources};
 use super::measures;
 use super::terms::{self, State};
 use crate::db::{Result, Row, Tx};
+use crate::domain::controlled;
 use crate::domain::id::RepoKey;
 use crate::domain::repo::Facts;
 use crate::params;
@@ -88,6 +89,9 @@ pub(in crate::catalog) fn rewrite(tx: &mut Tx<'_>, key: &RepoKey) -> Result<(Opt
     let columns = repo.columns.iter().map(|(facet, value)| Ok((*facet, number_of(tx, &repo, facet, value)?)));
     let columns: BTreeMap<&str, i64> = columns.collect::<Result<_>>()?;
     let (mut posted, sources) = repo.posted(tx, key)?;
+    for word in beyond(&repo) {
+        posted.insert(terms::number(tx, &repo.kind, terms::TAG, &word)?);
+    }
     if facts.listing.is_none() && facts.can_be_run() {
         posted.insert(terms::number(tx, &repo.kind, terms::RUNS, terms::YES)?);
     }
@@ -104,6 +108,14 @@ pub(in crate::catalog) fn rewrite(tx: &mut Tx<'_>, key: &RepoKey) -> Result<(Opt
     measures::write(tx, id, (&repo.kind, repo.private), &known)?;
     let legacy = Legacy { folded: repo.folded, private: repo.private, sources };
     Ok((before.map(|before| before.legacy), Some(legacy)))
+}
+
+/// Words for a task or a licence that facets do not offer; they are found as tags are.
+fn beyond(repo: &Repo) -> Vec<String> {
+    let word = |facet: &str| repo.columns.get(facet).map_or("", String::as_str);
+    let task = Some(word(terms::TASK)).filter(|task| !task.is_empty() && !controlled::is_task(task));
+    let license = Some(word(terms::LICENSE)).filter(|license| !license.is_empty() && !controlled::is_license(license));
+    task.into_iter().chain(license).map(str::to_lowercase).collect()
 }
 
 fn number_of(tx: &mut Tx<'_>, repo: &Repo, facet: &str, value: &str) -> Result<i64> {
