@@ -7,6 +7,7 @@ use crate::support::publishing::{create_repo, publish, safetensors};
 use crate::support::training::{Person, base_files};
 use crate::support::visitor::Browser;
 use crate::support::{Api, Server};
+use reqwest::Method;
 use serde_json::json;
 
 /// A server with the library that came with the program, and nothing behind it.
@@ -236,6 +237,69 @@ async fn what_fits_a_tool_is_said_for_this_version() {
     let tensors = browser.page("/library/tiny/tensors").await;
     assert!(tensors.contains("/library/tiny/tensors?under=blocks") && tensors.len() < 100_000, "{tensors}");
     assert!(browser.page("/library/tiny/tensors?under=blocks.0").await.contains("blocks.0."), "one level down");
+}
+
+#[tokio::test]
+async fn a_picture_is_tried_without_a_script() {
+    let server = Server::start_with(&["--workers", "0"], &[]);
+    Person::admin(&server).publish("model", "library/tiny", false, base_files()).await;
+    let mut browser = Browser::new(&server);
+    let page = browser.page("/library/tiny/try").await;
+    assert!(page.contains("enctype=\"multipart/form-data\"") && page.contains("action=\"/library/tiny/try\""), "{page}");
+    let send = async |browser: &mut Browser, picture: &[u8], origin: &str| {
+        let head = b"--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a.png\"\r\n\r\n";
+        let body = [&head[..], picture, b"\r\n--b--\r\n"].concat();
+        let request = browser.request(Method::POST, "/library/tiny/try").header("content-type", "multipart/form-data; boundary=b");
+        browser.answer(request.header("origin", origin).body(body)).await
+    };
+    let answer = send(&mut browser, &crate::support::publishing::png(7), &server.url).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let said = answer.text();
+    assert!(said.matches("class=\"bar\"").count() == 8 && said.contains("of a.png") && said.contains("data:image/png;base64,"), "{said}");
+    let refused = send(&mut browser, b"no picture", &server.url).await;
+    assert!(refused.status == 422 && refused.text().contains("role=\"alert\""), "{}", refused.text());
+    assert_eq!(send(&mut browser, b"x", "http://evil.example").await.status, 403);
+}
+
+#[tokio::test]
+async fn an_administrator_takes_a_table_over_on_the_machine() {
+    let server = with_library();
+    let home = tempfile::tempdir().unwrap();
+    let table = home.path().join("results-imagenet-real.csv");
+    std::fs::write(&table, "model,top1\nresnet50.a1_in1k,99.25\n").unwrap();
+    let import = |args: &[&str]| {
+        server.hub(home.path()).args(["admin", "--data"]).arg(server.data()).args(["results", "import"]).args(args).output().unwrap()
+    };
+    let done = import(&[table.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success() && said.contains("1 numbers of 1 models"), "{said} {}", String::from_utf8_lossy(&done.stderr));
+    let found = server.hub(home.path()).args(["search", "--sort", "measure:top1@imagenet-real", "--limit", "1"]).output().unwrap();
+    let found = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert!(found.contains("resnet50.a1_in1k") && found.contains("99.2 %"), "{found}");
+    assert!(!import(&["/nothing/here.csv"]).status.success());
+}
+
+#[tokio::test]
+async fn what_changed_between_two_versions_is_shown() {
+    let server = Server::start_with(&["--workers", "0"], &[]);
+    let ada = server.user("ada").await;
+    create_repo(&ada, "model", "ada/net").await;
+    let card = |value: &str, text: &str| {
+        let index = format!(
+            "model-index:\n- name: net\n  results:\n  - task: {{type: image-classification}}\n    dataset: {{name: Pets, type: pets}}\n    metrics: [{{type: accuracy, value: {value}}}]\n"
+        );
+        format!("---\nlicense: mit\n{index}---\n# Net\n\n{text}\n")
+    };
+    publish(&ada, "models/ada/net", None, &[("README.md", card("0.5", "Old words.").as_bytes()), ("gone.txt", b"x")]).await.created();
+    publish(&ada, "models/ada/net", Some(1), &[("README.md", card("0.75", "New words.").as_bytes()), ("new.txt", b"y")]).await.created();
+    let mut browser = Browser::new(&server);
+    let versions = browser.page("/ada/net/versions").await;
+    let page = browser.page(&link(&versions, "since 1")).await;
+    for part in ["From version 1 to version 2", "Old words.", "New words.", "gone.txt", "new.txt", "50.0 %", "75.0 %", "went", "came"] {
+        assert!(page.contains(part), "no {part} in {page}");
+    }
+    assert!(browser.page("/ada/net/changes?from=2&rev=2").await.contains("They hold the same files"));
+    assert_eq!(browser.get("/ada/net/changes?rev=1").await.status, 404, "the first has nothing before it");
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ mod snippets;
 mod sweep;
 mod tensors_page;
 pub mod tokens;
+pub mod try_image;
 pub mod try_page;
 mod uses;
 pub mod webhooks;

@@ -11,6 +11,7 @@ use super::frame::{Frame, page};
 use super::library::LibraryView;
 use super::model_parts::{self, Inherited, Pulls, ResultLine, Step, StripFact};
 use super::repo_head::{Fact, Head, card_html, urlencode};
+use super::try_image;
 use super::try_page::TryForm;
 use super::uses::{Use, uses};
 use crate::domain::name::{RepoId, RepoKind};
@@ -56,6 +57,8 @@ struct ModelPage {
     library: Option<LibraryView>,
     /// Where a text can be tried.
     form: Option<TryForm>,
+    /// Where a picture can be tried.
+    try_image: Option<String>,
 }
 
 /// A data set or base model by the name the card gives it, linked where it is here.
@@ -113,6 +116,8 @@ async fn model(
     let children: Vec<RepoCard> = children.models.into_iter().map(RepoCard::from).collect();
     let facts = &summary.facts;
     let is_newest = query.find("rev").is_none();
+    let rev_query = query.find("rev").map(|rev| format!("?rev={}", urlencode(rev))).unwrap_or_default();
+    let try_image = try_image::action(&summary, &rev_query);
     page(&ModelPage {
         frame: Frame::of(visitor, "models").at(&href(RepoKind::Model, &id)).about(&summary.repo.summary),
         head: Head::of(&summary, "card", query).with_versions(service, &actor, &summary).await?,
@@ -137,6 +142,7 @@ async fn model(
         uses: uses(&summary, address, query.find("rev"), &files),
         library,
         form: TryForm::of(&summary, query),
+        try_image,
     })
 }
 

@@ -5,6 +5,7 @@ use actix_web::web;
 
 use super::card::{href, nothing_here, title};
 use super::format;
+use super::try_image;
 use crate::domain::dataset_report::can_be_learned;
 use crate::domain::modality::Modality;
 use crate::domain::name::{LIBRARY, RepoId, RepoKind};
@@ -161,13 +162,13 @@ fn finetune_link(kind: RepoKind, id: &RepoId, facts: &Facts) -> Option<String> {
     }
 }
 
-/// Texts are tried by a form of this page, images by their neighbours.
+/// Where a text, a word or a picture can be tried.
 fn try_link(summary: &RepoSummary, path: &str, rev_query: &str) -> Option<String> {
     let facts = &summary.facts;
     summary.head.as_ref().filter(|_| summary.repo.kind == RepoKind::Model)?;
     let texts = Modality::parse(&facts.modality).is_some_and(|modality| modality.items() == "texts");
     let tried = (texts && facts.can_be_run()) || words::has_words(facts);
-    tried.then(|| format!("{path}/try{rev_query}"))
+    tried.then(|| format!("{path}/try{rev_query}")).or_else(|| try_image::action(summary, rev_query))
 }
 
 const DISCUSSIONS: (&str, &str) = ("discussions", "Pull requests");

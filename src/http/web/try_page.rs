@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::frame::{Frame, page_with};
 use super::repo::look;
 use super::repo_head::{Head, urlencode};
+use super::try_image;
 use crate::domain::answers::{Content, Said, Tokens};
 use crate::domain::modality::Modality;
 use crate::domain::name::{RepoId, RepoKind};
@@ -133,6 +134,10 @@ impl TryForm {
 pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, query: Query) -> Answer {
     let actor = visitor.actor();
     let (summary, revision) = look(&service, &actor, RepoKind::Model, &at.id, &query).await?;
+    let rev_query = query.find("rev").map(|rev| format!("?rev={}", urlencode(rev))).unwrap_or_default();
+    if let Some(action) = try_image::action(&summary, &rev_query) {
+        return try_image::show(&visitor, &summary, &query, action);
+    }
     let form = TryForm::of(&summary, &query);
     let found = match &form {
         Some(form) => ask(&service, &actor, (&summary.repo.id, &revision), form).await,
