@@ -266,7 +266,7 @@ async fn an_administrator_takes_a_table_over_on_the_machine() {
     let server = with_library();
     let home = tempfile::tempdir().unwrap();
     let table = home.path().join("results-imagenet-real.csv");
-    std::fs::write(&table, "model,top1\nresnet50.a1_in1k,99.25\n").unwrap();
+    std::fs::write(&table, "model,top1\nresnet50.a1_in1k,99.4\n").unwrap();
     let import = |args: &[&str]| {
         server.hub(home.path()).args(["admin", "--data"]).arg(server.data()).args(["results", "import"]).args(args).output().unwrap()
     };
@@ -275,7 +275,7 @@ async fn an_administrator_takes_a_table_over_on_the_machine() {
     assert!(done.status.success() && said.contains("1 numbers of 1 models"), "{said} {}", String::from_utf8_lossy(&done.stderr));
     let found = server.hub(home.path()).args(["search", "--sort", "measure:top1@imagenet-real", "--limit", "1"]).output().unwrap();
     let found = String::from_utf8_lossy(&found.stdout).into_owned();
-    assert!(found.contains("resnet50.a1_in1k") && found.contains("99.2 %"), "{found}");
+    assert!(found.contains("resnet50.a1_in1k") && found.contains("99.4 %"), "{found}");
     assert!(!import(&["/nothing/here.csv"]).status.success());
 }
 
