@@ -1,6 +1,8 @@
 //! How to use a repo: a text for each tool that can, correct for this repo, its files and the revision that is looked at. A tool that could not is left
 //! out: no classes are asked of a model without a head, and no timm of what timm does not know.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::card::title;
 use crate::domain::modality::Modality;
 use crate::domain::name::RepoKind;
@@ -10,6 +12,14 @@ pub struct Use {
     pub label: &'static str,
     pub about: String,
     pub text: String,
+}
+
+/// What stands in an address as it is.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
+/// A path as people read it in an address.
+fn in_address(path: &str) -> String {
+    utf8_percent_encode(path, PLAIN).to_string()
 }
 
 /// What texts are made of.
@@ -176,7 +186,7 @@ impl Subject<'_> {
         let token = if self.is_private() { " -H \"Authorization: Bearer $HUB_TOKEN\"" } else { "" };
         let text = match (self.summary.repo.kind, self.weights().or(self.files.first())) {
             (RepoKind::Model, Some(file)) if self.summary.facts.saved_model.is_none() => {
-                let path = super::repo_tabs::encode_path(&file.path);
+                let path = in_address(&file.path);
                 format!("curl -O -C -{token} {base}/files/{path}\ncurl -s{token} {base}/SHA256SUMS | sha256sum -c --ignore-missing")
             }
             (RepoKind::Model, _) => format!(
@@ -215,11 +225,7 @@ impl Subject<'_> {
         let wanted = ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"];
         let named = self.files.iter().filter(|file| wanted.contains(&file.path.as_str())).take(MOST);
         let line = |file: &FileEntry| {
-            format!(
-                "ADD --checksum=sha256:{} \\\n    {base}/files/{} /model/",
-                file.digest.to_hex(),
-                super::repo_tabs::encode_path(&file.path)
-            )
+            format!("ADD --checksum=sha256:{} \\\n    {base}/files/{} /model/", file.digest.to_hex(), in_address(&file.path))
         };
         let lines: Vec<String> = named.map(line).collect();
         let about = "Whatever does not hash to this does not build.".to_owned();
