@@ -27,8 +27,9 @@ const OF_MODELS: &[Known] = &[
     ("Licence", "", "", false, false),
     ("Age", "Since its newest version was published", "newest", true, false),
 ];
-const OF_DATASETS: &[Known] = &[
-    ("Data set", "", "name", false, false),
+/// Of data sets, and of lists that hold both.
+const OF_ALL: &[Known] = &[
+    ("Name", "", "name", false, false),
     ("Task", "", "", false, false),
     ("Samples", "", "", true, false),
     ("Classes", "", "", true, false),
@@ -39,7 +40,7 @@ const OF_DATASETS: &[Known] = &[
 ];
 
 pub fn of(links: &Links<'_>, kind: Option<RepoKind>, on: Option<&str>) -> Vec<Column> {
-    let known = if kind == Some(RepoKind::Dataset) { OF_DATASETS } else { OF_MODELS };
+    let known = if kind == Some(RepoKind::Model) { OF_MODELS } else { OF_ALL };
     let present = links.sort();
     let column = |(label, title, sort, is_number, least_first): &Known| {
         let by_data = on.filter(|_| *sort == "top1").map(|on| format!("measure:top1@{on}"));
