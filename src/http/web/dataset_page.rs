@@ -111,7 +111,7 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
     let head = Head::of(&summary, "card", query);
     let chosen = chosen(&thumbnails, report.values.is_some());
     page(&DatasetPage {
-        frame: Frame::of(visitor, "datasets"),
+        frame: Frame::of(visitor, "datasets").at(&head.href).about(&summary.repo.summary),
         thumbnails: chosen.iter().filter(|(_, of)| !of.is_text()).map(|(at, of)| Thumb::of(*at, of, &head)).collect(),
         excerpts: chosen.iter().filter(|(_, of)| of.is_text()).map(|(_, of)| Excerpt::of(of)).collect(),
         items: report.modality.items(),
