@@ -15,6 +15,7 @@ mod kinds;
 pub mod leases;
 mod line;
 mod looked_at;
+mod made_by;
 pub mod neighbors;
 pub mod predict;
 pub mod queue;
