@@ -10,7 +10,7 @@ use serde_json::json;
 use super::checkpoint::{self, Plan, Position};
 use super::kernel::{Shared, Tables, Worker};
 use super::prepare::{self, Ids, WORDS_FILE};
-use super::sampling::{Alias, Random};
+use super::sampling::{self, Alias, Random};
 use super::weights::Weights;
 use super::{Corpus, GoOn, Progress, Settings, Trained};
 use crate::vectors::Dtype;
@@ -135,6 +135,8 @@ struct Stretch {
     words: AtomicU64,
     is_over: AtomicBool,
     losses: Mutex<(f64, u64)>,
+    /// Which batch is the first of the epoch, the second ...
+    order: Vec<u32>,
 }
 
 impl Run<'_> {
@@ -184,6 +186,7 @@ impl Run<'_> {
             words: AtomicU64::new(before),
             is_over: AtomicBool::new(false),
             losses: Mutex::new((0.0, 0)),
+            order: sampling::order(self.request.settings.seed, epoch, self.ids.batches()),
         };
         let mut goes_on = GoOn::Yes;
         std::thread::scope(|scope| {
@@ -226,7 +229,7 @@ impl Run<'_> {
         loop {
             let taken =
                 state.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| (next < self.ids.batches()).then_some(next + 1));
-            let Ok(index) = taken else { return };
+            let Ok(index) = taken.map(|place| state.order[place] as usize) else { return };
             self.ids.batch(index, &mut batch);
             let done = state.words.load(Ordering::Relaxed) as f32 / self.total().max(1) as f32;
             let rate = (settings.rate - (settings.rate - settings.min_rate) * done).max(settings.min_rate);
