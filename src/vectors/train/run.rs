@@ -232,7 +232,7 @@ impl Run<'_> {
             let Ok(index) = taken.map(|place| state.order[place] as usize) else { return };
             self.ids.batch(index, &mut batch);
             let done = state.words.load(Ordering::Relaxed) as f32 / self.total().max(1) as f32;
-            let rate = (settings.rate - (settings.rate - settings.min_rate) * done).max(settings.min_rate);
+            let rate = (settings.rate() - (settings.rate() - settings.min_rate) * done).max(settings.min_rate);
             worker.train(shared, &batch, rate, Random::of(settings.seed, epoch, index));
             let words = batch.iter().filter(|id| **id != prepare::END).count();
             state.words.fetch_add(words as u64, Ordering::Relaxed);
@@ -256,7 +256,7 @@ impl Run<'_> {
         let args = json!({
             "model": settings.architecture.as_str(), "loss": "negative sampling", "window": settings.window, "negative": settings.negative,
             "ns_exponent": settings.ns_exponent, "sample": settings.sample, "epochs": settings.epochs, "min_count": settings.min_count,
-            "rate": settings.rate, "min_rate": settings.min_rate, "seed": settings.seed, "tokenizer": settings.tokenizer,
+            "rate": settings.rate(), "min_rate": settings.min_rate, "seed": settings.seed, "tokenizer": settings.tokenizer,
             "phrases": settings.phrases, "corpus_words": self.plan.counted.corpus_words, "threads": self.request.threads.max(1),
         });
         store.finish("word2vec", args.as_object().cloned().unwrap_or_default(), None)

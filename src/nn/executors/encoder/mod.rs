@@ -323,9 +323,9 @@ impl Backbone for Encoder {
     }
 
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
-        let sequences = Sequences::of_rows(features)?;
+        let (sequences, packed) = Sequences::of_rows(features, self.plan.width)?;
         let mode = if features.track_op() { Mode::Train } else { Mode::Eval };
-        self.to_features(&sequences.pack(features)?, &sequences, mode)
+        self.to_features(&packed, &sequences, mode)
     }
 
     fn pooled(&self, input: &Input, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
@@ -346,10 +346,10 @@ impl Encoder {
         if stages.start == 0 {
             let tokens = Tokens::read(x, &self.plan)?;
             let packed = self.run(stages, &Given::Ids(&tokens), frozen_stages, mode)?;
-            return tokens.sequences.unpack(&packed, tokens.sequences.padded);
+            return tokens.sequences.marked(&packed);
         }
-        let sequences = Sequences::of_rows(x)?;
-        let packed = self.run(stages, &Given::Packed(&sequences.pack(x)?, &sequences), frozen_stages, mode)?;
-        sequences.unpack(&packed, sequences.padded)
+        let (sequences, packed) = Sequences::of_rows(x, self.plan.width)?;
+        let packed = self.run(stages, &Given::Packed(&packed, &sequences), frozen_stages, mode)?;
+        sequences.marked(&packed)
     }
 }
