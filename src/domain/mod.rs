@@ -60,6 +60,7 @@ pub mod sentence;
 pub mod sweep;
 pub mod task;
 pub mod time;
+pub mod tower_config;
 pub mod trial;
 pub mod upload;
 pub mod user;

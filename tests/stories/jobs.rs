@@ -91,9 +91,8 @@ async fn killed_at_any_moment_a_job_of_pairs_gives_the_same_weights() {
     let mut random = Random(29);
     let id = admin.finetune(ask("library/shaken-pairs")).await;
     for round in 0..2 {
-        let before = admin.holds(&id).await;
         let worker = Worker::start(&server);
-        admin.held(&id, before + 1).await;
+        admin.wait(&id, "taken up", |job| job["attempt"].as_u64() > Some(round) || !job["finished"].is_null()).await;
         // Anywhere in the first half of what is left.
         pause(&mut random, took / (2 + round)).await;
         worker.kill();
@@ -102,7 +101,12 @@ async fn killed_at_any_moment_a_job_of_pairs_gives_the_same_weights() {
     let job = admin.end(&id).await;
     drop(worker);
     assert_eq!((&job["state"], &job["result_version"]), (&json!("succeeded"), &json!(1)), "{job:#}\n{}", admin.log(&id).await);
-    assert_eq!(weights_of(&admin, "library/shaken-pairs").await, weights_of(&admin, "library/quiet-pairs").await, "{}", admin.log(&id).await);
+    assert_eq!(
+        weights_of(&admin, "library/shaken-pairs").await,
+        weights_of(&admin, "library/quiet-pairs").await,
+        "{}",
+        admin.log(&id).await
+    );
 }
 
 #[tokio::test]
