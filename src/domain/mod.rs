@@ -43,6 +43,7 @@ pub mod path;
 pub mod pieces;
 pub mod portable;
 pub mod prediction;
+pub mod prompt;
 pub mod quotas;
 pub mod ranges;
 pub mod recipe;

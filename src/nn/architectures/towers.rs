@@ -86,7 +86,7 @@ pub(super) fn leaves_out(tensor: &str) -> bool {
 /// Tensors under transformers' names as timm would have them; others stay as they are. What is not as it should be stays away, and is
 /// missed by name when the network is built.
 pub(super) fn adopt(weights: Weights) -> Weights {
-    if !weights.iter().any(|(name, _)| name.starts_with(OWN)) {
+    if !weights.iter().any(|(name, _)| name.starts_with(OWN) || leaves_out(name)) {
         return weights;
     }
     let mut adopted = Weights::default();
