@@ -10,7 +10,7 @@ use hub::domain::config::ModelConfig;
 use hub::domain::prompt::Template;
 use hub::nn::architectures::{self, Architecture};
 use hub::nn::kernels::backward;
-use hub::nn::{Backbone, Input, Mode, PADDING, Weights};
+use hub::nn::{Input, Mode, PADDING, Weights};
 use hub::train::Predictor;
 use hub::train::support::Support;
 use image::{Rgb, RgbImage};
