@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use hub::domain::answers::Content;
 use hub::domain::config::ModelConfig;
 use hub::domain::prompt::Template;
+use hub::import::{Options, import};
 use hub::nn::architectures::{self, Architecture};
 use hub::nn::kernels::backward;
 use hub::nn::{Input, Mode, PADDING, Weights};
@@ -218,6 +219,33 @@ fn a_folder_of_both_embeds_texts_and_images_and_names_images_by_texts() {
             let share = powers[at] / powers.iter().sum::<f32>();
             assert!((class.probability - share).abs() < 1e-4, "{kind} {at}: {} and {share}", class.probability);
         }
+    }
+}
+
+#[test]
+fn an_imported_folder_keeps_both_towers() {
+    for kind in ["clip", "siglip"] {
+        let golden = golden(kind);
+        let at = tempfile::tempdir().unwrap();
+        let (from, to) = (at.path().join("from"), at.path().join("to"));
+        std::fs::create_dir(&from).unwrap();
+        folder(&golden, &from);
+        let imported = import(&from, &Options::default(), &to, &mut |_| {}).unwrap_or_else(|error| panic!("{kind}: {error}"));
+        assert_eq!((imported.num_classes, imported.tensors), (0, shapes(&golden).len()), "{kind}");
+        let (before, after) = (Predictor::load(&from, &Device::Cpu).unwrap(), Predictor::load(&to, &Device::Cpu).unwrap());
+        let items = [b"w3 w4".to_vec(), picture([3, 90, 5])];
+        let rows = |model: &Predictor| -> Vec<Content> { model.features_batch(&items).unwrap().into_iter().map(Result::unwrap).collect() };
+        assert_eq!(rows(&before), rows(&after), "{kind}");
+
+        // One tensor less, and nothing is written.
+        let mut less = HashMap::new();
+        for (name, var) in filled(&golden).iter().filter(|(name, _)| !name.ends_with("final_layer_norm.bias")) {
+            less.insert(name.to_owned(), var.as_tensor().clone());
+        }
+        Weights::from_tensors(less).unwrap().save(&from.join("model.safetensors"), &[]).unwrap();
+        let out = at.path().join("less");
+        let refused = import(&from, &Options::default(), &out, &mut |_| {}).unwrap_err().to_string();
+        assert!(refused.contains("final_layer_norm.bias") && !out.exists(), "{kind}: {refused}");
     }
 }
 
