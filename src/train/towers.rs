@@ -1,6 +1,7 @@
 //! A model of two networks that share a space: items are named by texts, without an example of any. The one for texts stands beside the one
 //! that a predictor is about.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -47,7 +48,11 @@ impl TextTower {
             Some(scale) => scale.flatten_all()?.to_device(&Device::Cpu)?.to_vec1::<f32>()?.first().map_or(LARGEST_SCALE, |log| log.exp()),
             None => LARGEST_SCALE,
         };
-        let own = architecture.fitted(weights.clone(), 0)?.to_device(device)?;
+        // Those of the other network are no strangers to be refused, under whatever names.
+        let others: HashSet<String> = architectures::expected(&config.architecture, 0)?.into_iter().map(|tensor| tensor.name).collect();
+        let mut own = Weights::default();
+        weights.iter().filter(|(name, _)| !others.contains(*name)).for_each(|(name, var)| own.insert(name.to_owned(), var.clone()));
+        let own = architecture.fitted(own, 0)?.to_device(device)?;
         let bytes = own.iter().map(|(_, var)| 4 * var.elem_count() as u64).sum();
         let mut backbone = architectures::build(architecture.name, &own)?;
         backbone.settle();
