@@ -352,7 +352,7 @@ impl PretrainedCfg {
 fn of_encoder(config: &mut Map<String, Value>) {
     let Some(numbers) = Numbers::of_config(config) else { return };
     config.insert("architecture".into(), numbers.name().into());
-    config.entry("num_features").or_insert(numbers.width.into());
+    config.entry("num_features").or_insert(numbers.outputs.unwrap_or(numbers.width).into());
     let classes = config.get("id2label").and_then(Value::as_object).filter(|_| numbers.classifies || numbers.tags);
     match classes.map(|classes| (classes.len(), Value::from(classes.clone()))) {
         Some((count, names)) => {
