@@ -75,7 +75,7 @@ pub(super) static MEMBERS: [Architecture; 41] = [
     member("vit_base_patch32_clip_224", 768, &Vit::new(768, 12, 32).clip(), ImageInput { crop_pct: 0.9, ..CLIP }),
     member("vit_base_patch16_clip_224", 768, &Vit::patch16_224(768, 12).clip(), ImageInput { crop_pct: 0.95, ..CLIP }),
     member("vit_large_patch14_clip_224", 1024, &Vit::large(14).clip(), ImageInput { crop_pct: 1.0, ..CLIP }),
-    member("vit_base_patch32_clip_quickgelu_224", 768, &Vit::new(768, 12, 32).clip().quick(), ImageInput { crop_pct: 1.0, ..CLIP }),
+    member("vit_base_patch32_clip_quickgelu_224", 768, &Vit::new(768, 12, 32).clip().quick(), ImageInput { crop_pct: 0.9, ..CLIP }),
     member("vit_base_patch16_clip_quickgelu_224", 768, &Vit::patch16_224(768, 12).clip().quick(), ImageInput { crop_pct: 1.0, ..CLIP }),
     member("vit_large_patch14_clip_quickgelu_224", 1024, &Vit::large(14).clip().quick(), ImageInput { crop_pct: 1.0, ..CLIP }),
 ];
