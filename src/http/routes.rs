@@ -344,7 +344,7 @@ fn repo_page_routes() -> Vec<Entry> {
         at("/{ns}/{name}/discussions", [get(pages::discussions::list)]).model().heavy(),
         at("/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).model().heavy(),
         at("/{ns}/{name}/discussions/{number}/{act}", [post(pages::discussions::act)]).model(),
-        at("/{ns}/{name}/try", [get(pages::try_page::show)]).model().heavy(),
+        at("/{ns}/{name}/try", [get(pages::try_page::show), post(pages::try_pictures::ask)]).model().heavy(),
         at("/{ns}/{name}/fetch", [post(pages::library::fetch)]).model(),
         at("/{ns}/{name}/commit/{rev}", [get(pages::addresses::commit)]).model(),
         at("/{ns}/{name}/commits/{rev}", [get(pages::addresses::commits)]).model(),

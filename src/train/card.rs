@@ -75,7 +75,14 @@ fn body(report: &Report, lineage: &Lineage) -> String {
         let _ = write!(text, "{}:\n\n```\n{}\n```\n\n", usage.title, usage.code);
     }
     if report.config.loads_with_head().is_none() && report.config.num_classes != Some(0) {
-        text += "The head stands on the pooled features of the encoder. That is no sequence classifier of transformers', which would leave it out: ask the model here, or with `hub predict --local`.\n";
+        text += match report.config.is_encoder() {
+            true => {
+                "The head stands on the pooled features of the encoder. That is no sequence classifier of transformers', which would leave it out: ask the model here, or with `hub predict --local`.\n"
+            }
+            false => {
+                "The head stands on features in the space that the base shares with texts, where neither timm nor transformers puts one: ask the model here, or with `hub predict --local`.\n"
+            }
+        };
     }
     text.truncate(text.trim_end().len());
     text.push('\n');

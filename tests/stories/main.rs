@@ -58,6 +58,7 @@ mod tasks;
 mod text_tunes;
 mod texts;
 mod tfhub;
+mod towers;
 mod transfer;
 mod upkeep;
 mod uploads;

@@ -7,9 +7,10 @@ use serde_json::json;
 use super::finetunes;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::http::caller::Caller;
-use crate::http::error::Answer;
+use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, RepoAt};
 use crate::service::Service;
+use crate::service::jobs::evaluate::By;
 use crate::service::repos::leaderboard::{self, Claim, Signed};
 use crate::wire::List;
 use crate::wire::error::ProblemBody;
@@ -27,8 +28,23 @@ pub async fn create(caller: Caller, service: Data<Service>, body: Json<CreateEva
     let (model, dataset) = (finetunes::repo_at("model", &body.0.model)?, finetunes::repo_at("dataset", &body.0.dataset)?);
     let (model, dataset) = ((model.id, model.revision), (dataset.id, dataset.revision));
     let support = body.0.support.as_deref().map(|name| finetunes::repo_at("support", name)).transpose()?;
-    let support = support.map(|support| (support.id, support.revision));
-    let job = service.create_evaluation(&caller.0, model, dataset, (body.0.split, support)).await?;
+    let by = match (support, body.0.by_names, body.0.prompt) {
+        (Some(_), true, _) => {
+            let message = "both `support` and `by_names` say which classes are meant";
+            return Err(HttpError::bad_request("bad_body", message, "leave one of them out"));
+        }
+        (_, false, Some(_)) => {
+            return Err(HttpError::bad_request(
+                "bad_body",
+                "`prompt` is a text in which names are read",
+                "add `by_names`, or leave it out",
+            ));
+        }
+        (Some(support), false, None) => By::Support(support.id, support.revision),
+        (None, true, prompt) => By::Names(prompt),
+        (None, false, None) => By::Head,
+    };
+    let job = service.create_evaluation(&caller.0, model, dataset, (body.0.split, by)).await?;
     Ok(HttpResponse::Created().json(Job::from(job)))
 }
 

@@ -136,6 +136,8 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
 fn measured(row: &Signed, board: &Leaderboard) -> Row {
     let (said, findings) = (&row.measurement, &row.measurement.findings);
     let examples = said.support.as_ref().map(|support| format!("; by examples of {support}, without training")).unwrap_or_default();
+    let named = said.names.as_ref().map(|text| format!("; by the names of the classes in “{text}”, without training"));
+    let examples = named.unwrap_or(examples);
     Row {
         href: format!("/{}?rev={}", row.other, said.model_version),
         model: format!("{}@{}", row.other, said.model_version),

@@ -32,6 +32,7 @@ mod snippets;
 mod sweep;
 pub mod tokens;
 pub mod try_page;
+pub mod try_pictures;
 pub mod webhooks;
 
 pub use frame::error_page;

@@ -107,7 +107,7 @@ async fn model(
         labels: if Task::has_classes(&facts.task) { facts.labels.iter().take(1_000).cloned().collect() } else { vec![] },
         snippets: if published { snippets(&summary, address) } else { vec![] },
         library,
-        form: TryForm::of(&summary, query),
+        form: TryForm::of(&summary, query, visitor.csrf()),
     })
 }
 

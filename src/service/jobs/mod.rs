@@ -6,7 +6,7 @@ pub mod compare;
 mod control;
 pub mod cost;
 pub mod embed;
-mod evaluate;
+pub mod evaluate;
 mod evidence;
 mod examine;
 mod files;

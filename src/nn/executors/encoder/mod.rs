@@ -1,4 +1,4 @@
-//! Runs text encoders: transformers whose tokens attend in both directions. Sequences of a batch lie packed one behind the other, and
+//! Runs text encoders: transformers whose tokens attend in both directions, or to those before them. Sequences of a batch lie packed one behind the other, and
 //! nothing is worked out for padding. Between stages flow `(B, N, D)`, in which padding is rows of zeros.
 //!
 //! | road | where | file |
@@ -236,6 +236,7 @@ impl Encoder {
         let road = if packed.device().is_cpu() { Road::Tape } else { Road::Portable };
         let dense = |activation| road.linear(&pooled.contiguous()?, &weight, &bias, activation);
         let y = match pooler.activation {
+            Bend::None => dense(Activation::None)?,
             Bend::Tanh => dense(Activation::None)?.tanh()?,
             Bend::Relu => dense(Activation::Relu)?,
             Bend::Gelu => dense(Activation::Gelu)?,
@@ -264,7 +265,7 @@ impl Backbone for Encoder {
     fields!();
 
     fn num_features(&self) -> usize {
-        self.plan.width
+        self.plan.features()
     }
 
     fn pool_tokens(&mut self, pool: TokenPool) {

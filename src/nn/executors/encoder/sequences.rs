@@ -136,8 +136,14 @@ impl Tokens {
                 ids.push(token[0]);
                 types.push(token[1] & !WORD);
             }
+            // What it is filled with is read as any other token. Nothing is filled that has nothing in it.
+            if let Some(token) = plan.filled.filter(|_| ids.len() > before && ids.len() - before < plan.longest) {
+                ids.resize(before + plan.longest, token);
+                types.resize(before + plan.longest, 0);
+            }
             lengths.push(ids.len() - before);
         }
+        let padded = lengths.iter().copied().max().unwrap_or(0).max(padded);
         let most = plan.types.as_ref().map_or(1, |table| table.rows) as u32;
         match lengths.iter().max() {
             None => return Err(wrong("a batch without texts has no features".into())),
