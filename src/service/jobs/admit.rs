@@ -163,7 +163,7 @@ pub(super) fn unlearnable(id: &RepoId, version: u32, report: &str) -> Error {
     if !task.is_learned() {
         let message = format!("{id}@{version} is for {task}, and no network is trained for that here");
         let hint = "its annotations are checked, shown and kept; to learn from images as wholes publish them with a class for each";
-        return Err(Error::invalid("dataset_unusable", message, hint));
+        return Error::invalid("dataset_unusable", message, hint);
     }
     let message = format!("{id}@{version} has no images in two classes or more to learn from");
     let hint = "publish the images as a folder per class, or with a metadata.csv that has a column `label` or `target`";

@@ -182,9 +182,8 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
 
 /// Measures the answers about some images, whose classes are below `classes`.
 pub fn measure(images: &[Seen], classes: usize) -> Scores {
-    let judged = |class: usize, area: usize| -> Vec<Judged> {
-        images.iter().filter_map(|seen| judge(seen, class as u32, AREAS[area])).collect()
-    };
+    let judged =
+        |class: usize, area: usize| -> Vec<Judged> { images.iter().filter_map(|seen| judge(seen, class as u32, AREAS[area])).collect() };
     // By sizes, of each class.
     let whole: Vec<Vec<Judged>> = (0..classes).map(|class| judged(class, ALL)).collect();
     let of_all = |most: usize| -> Vec<Curve> { whole.iter().map(|judged| curve(judged, most)).collect() };

@@ -112,7 +112,10 @@ fn boundary(values: &[u8], class: u8, width: usize) -> Vec<usize> {
     let on_edge = |at: &usize| {
         let (x, y) = (at % width, at / width);
         values[*at] == class
-            && (x > 0 && other(x - 1, y) || x + 1 < width && other(x + 1, y) || y > 0 && other(x, y - 1) || y + 1 < height && other(x, y + 1))
+            && (x > 0 && other(x - 1, y)
+                || x + 1 < width && other(x + 1, y)
+                || y > 0 && other(x, y - 1)
+                || y + 1 < height && other(x, y + 1))
     };
     (0..width * height).filter(on_edge).collect()
 }
