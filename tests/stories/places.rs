@@ -28,7 +28,7 @@ fn boxes() -> Vec<u8> {
 #[tokio::test]
 async fn boxes_are_checked_and_drawn_and_no_network_learns_them_yet() {
     let server = Server::start();
-    let ada = Person::invite(&server, "ada").await;
+    let ada = Person::admin(&server).invite("ada").await;
     ada.publish("model", "ada/tiny", false, base_files()).await;
     ada.publish("dataset", "ada/blood", false, vec![("blood.zip", boxes())]).await;
     let (_, repo) = ada.get("/datasets/ada/blood").await;
@@ -47,7 +47,7 @@ async fn boxes_are_checked_and_drawn_and_no_network_learns_them_yet() {
 #[tokio::test]
 async fn folders_of_images_and_masks_are_no_classes() {
     let server = Server::start();
-    let ada = Person::invite(&server, "ada").await;
+    let ada = Person::admin(&server).invite("ada").await;
     let mask = |n: u64| {
         let image = image::GrayImage::from_fn(32, 32, |x, y| image::Luma([if x + y < 16 + n as u32 { 255 } else { 0 }]));
         let mut bytes = std::io::Cursor::new(Vec::new());
