@@ -16,7 +16,9 @@ pub fn of(given: &Given<'_>, images: &Images<'_>, folder: &str) -> Result<HashMa
         let Some(split) = Split::parse(place::stem(path)) else { continue };
         let text = given.text(path)?.unwrap_or_default();
         let names = text.lines().filter_map(|line| line.split_whitespace().next());
-        names.filter_map(|name| images.named(name, path)).for_each(|at| drop(found.entry(at).or_insert(split)));
+        names.filter_map(|name| images.named(name, path)).for_each(|at| {
+            found.entry(at).or_insert(split);
+        });
     }
     Ok(found)
 }

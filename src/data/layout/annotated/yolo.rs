@@ -114,12 +114,16 @@ fn splits(given: &Given<'_>, yaml: &DataYaml, images: &Images<'_>) -> Result<Has
             if path.ends_with(".txt") {
                 let Some(text) = given.text(path)? else { continue };
                 let named = text.lines().map(str::trim).filter(|line| !line.is_empty()).filter_map(|line| images.named(line, path));
-                named.for_each(|at| drop(found.entry(at).or_insert(split)));
+                named.for_each(|at| {
+                    found.entry(at).or_insert(split);
+                });
                 continue;
             }
             let within = |item: &str| item.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/'));
             let inside = images.all.iter().enumerate().filter(|(_, item)| within(item.path));
-            inside.for_each(|(at, _)| drop(found.entry(at).or_insert(split)));
+            inside.for_each(|(at, _)| {
+                found.entry(at).or_insert(split);
+            });
         }
     }
     Ok(found)
