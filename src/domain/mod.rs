@@ -1,5 +1,6 @@
 //! The words of the house as types. No I/O, no clock but the one it is given; everything may use it.
 
+pub mod annotation_facts;
 pub mod answers;
 pub mod architecture;
 pub mod attributes;

@@ -9,6 +9,7 @@ use super::format;
 use super::frame::{Frame, page};
 use super::repo_head::{Fact, Head, card_html, urlencode};
 use super::snippets::{Snippet, snippets};
+use crate::domain::annotation_facts::Fault;
 use crate::domain::dataset_report::{DatasetReport, HeadFacts, SplitCount};
 use crate::domain::human;
 use crate::domain::name::{RepoId, RepoKind};
@@ -203,6 +204,8 @@ fn facts(summary: &RepoSummary, report: &DatasetReport) -> Vec<Fact> {
         ("Targets", report.values.map_or(String::new(), |v| format!("{} to {}", significant(v.min), significant(v.max)))),
         ("Targets", heads(report)),
         ("Without a class", some(report.unlabelled as u64)),
+        ("Objects", report.annotations.as_ref().map_or(String::new(), |facts| some(facts.objects as u64))),
+        ("Objects an image", per_image(report)),
         ("Language", report.language()),
         ("Mean target", report.values.map_or(String::new(), |v| format!("{} ± {}", significant(v.mean), significant(v.deviation)))),
         ("Task", facts.task.clone()),
@@ -212,6 +215,12 @@ fn facts(summary: &RepoSummary, report: &DatasetReport) -> Vec<Fact> {
     ];
     let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
     lines.map(|(label, value)| Fact { label, value, href: None }).collect()
+}
+
+/// How many objects images have: `2 to 31, usually 12`.
+fn per_image(report: &DatasetReport) -> String {
+    let spread = report.annotations.as_ref().and_then(|facts| facts.per_image);
+    spread.map_or(String::new(), |spread| format!("{} to {}, usually {}", spread.min, spread.max, spread.median))
 }
 
 /// What several things that are to be said about each image are: `colour (2 classes, of 72 images), size (1.500 to 8.500, of 68 images)`.
@@ -245,5 +254,10 @@ fn problems(report: &DatasetReport) -> Vec<String> {
     let same = |(a, b): &(String, String)| format!("{a} and {b} are the same {item} in two splits");
     let duplicates = report.duplicates_across_splits.iter().take(20).map(same);
     let near = report.copies.pairs.iter().take(20).map(|(a, b)| format!("{b} looks the same as {a}"));
-    unreadable.chain(duplicates).chain(near).collect()
+    let faults = report.annotations.iter().flat_map(|facts| &facts.faults).take(20);
+    let fault = |fault: &Fault| match fault.detail.as_str() {
+        "" => format!("{}: {}", fault.path, fault.problem),
+        detail => format!("{}: {} ({detail})", fault.path, fault.problem),
+    };
+    unreadable.chain(faults.map(fault)).chain(duplicates).chain(near).collect()
 }
