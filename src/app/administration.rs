@@ -13,6 +13,7 @@ use crate::domain::quotas::Usage;
 use crate::domain::user::{Account, AccountKind, Actor, Role, Scope, Token};
 use crate::service::Service;
 use crate::service::people::accounts::AccountChange;
+use crate::service::repos::results::Imported;
 
 /// Something in the set-up that needs a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +110,11 @@ impl Administration {
     pub async fn set_quota(&self, name: &Name, quota_bytes: Option<u64>) -> Result<Usage> {
         self.service.set_quota(&Actor::System, name, quota_bytes).await?;
         self.usage(name).await
+    }
+
+    /// Takes a table of results over.
+    pub async fn import_results(&self, name: &str, on: Option<&str>, text: &str) -> Result<Imported> {
+        Ok(self.service.import_results(&Actor::System, name, on, text).await?)
     }
 
     /// A token for a user, and its secret.

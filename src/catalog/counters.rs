@@ -20,6 +20,13 @@ pub fn add_downloads(tx: &mut Tx<'_>, repo: &RepoKey, downloads: u64, now: Times
     Ok(())
 }
 
+/// Downloads of a repo by day since 1970, for so many days until now, days with none left out.
+pub fn by_day(tx: &mut Tx<'_>, repo: &RepoKey, days: i64, now: Timestamp) -> Result<Vec<(i64, u64)>> {
+    let first = now.unix_ms().div_euclid(DAY_MS) - days;
+    let sql = "select day, downloads from downloads_daily where repo = $1 and day > $2 order by day";
+    tx.all(sql, params![repo.as_str(), first])?.iter().map(|row| Ok((row.int("day")?, row.count("downloads")?))).collect()
+}
+
 /// What the home page counts: public repos only, so that a number never tells of private ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SiteCounts {

@@ -36,6 +36,7 @@ struct Stored {
     num_features: u64,
     num_classes: u64,
     parameters: u64,
+    gmacs: f64,
     image_size: u64,
     classes: u64,
     samples: u64,
@@ -67,6 +68,7 @@ pub fn encode(facts: &Facts) -> String {
         num_features: f.num_features,
         num_classes: f.num_classes,
         parameters: f.parameters,
+        gmacs: f.gmacs,
         image_size: f.image_size,
         classes: f.classes,
         samples: f.samples,
@@ -93,6 +95,7 @@ pub(super) fn decode(row: &Row) -> Result<Facts> {
         num_features: s.num_features,
         num_classes: s.num_classes,
         parameters: s.parameters,
+        gmacs: s.gmacs,
         image_size: s.image_size,
         classes: s.classes,
         samples: s.samples,
@@ -135,6 +138,12 @@ pub fn complete(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, facts: &mut Facts)
         facts.dataset_report = row.text("dataset_report")?;
     }
     Ok(())
+}
+
+/// The text of a version's card, as it is searched; empty where it has none.
+pub fn card_text(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<String> {
+    let row = tx.find("select card_text from version_details where repo = $1 and number = $2", params![repo.as_str(), number])?;
+    row.map_or(Ok(String::new()), |row| row.text("card_text"))
 }
 
 /// Writes what only a version's own page shows.
@@ -203,8 +212,7 @@ pub fn set_head(tx: &mut Tx<'_>, repo: &Repo, head: Option<&Version>) -> Result<
     let (mut facts, mut body) = (Facts::default(), String::new());
     if let Some(head) = head {
         facts = find(tx, &repo.key, head.number)?.unwrap_or_default();
-        let sql = "select card_text from version_details where repo = $1 and number = $2";
-        body = tx.find(sql, params![key, head.number])?.map_or(Ok(String::new()), |row| row.text("card_text"))?;
+        body = card_text(tx, &repo.key, head.number)?;
         insert_head(tx, key, (head.number, head.total_bytes), &facts)?;
     } else if let Some(listed) = super::library::find_facts(tx, &repo.key)? {
         (facts, body) = listed;

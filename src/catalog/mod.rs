@@ -21,6 +21,7 @@ pub mod passes;
 pub mod refs;
 pub mod repos;
 pub mod reservations;
+pub mod results;
 pub mod rights;
 pub mod search;
 pub mod segments;

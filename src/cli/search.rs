@@ -1,6 +1,6 @@
 //! `hub search`: the catalog in a table.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
 use super::output::{CliError, Output, Result};
@@ -8,6 +8,7 @@ use super::remote::Remote;
 use super::table::{bytes, count, minute, plural, table};
 use crate::client::Client;
 use crate::domain::name::LIBRARY;
+use crate::domain::results;
 use crate::domain::task::Measure;
 use crate::wire::repos::{RepoDetail, SearchAnswer};
 
@@ -58,24 +59,31 @@ pub struct Search {
     /// At most so many
     #[arg(long, value_name = "COUNT")]
     max_parameters: Option<String>,
-    /// What comes first
-    #[arg(long, value_enum, default_value_t)]
-    sort: Sort,
+    /// What comes first: relevance, downloads, newest, size, top1, name, or measure:NAME for a number of cards, tables and measurements, such as
+    /// measure:gmacs or measure:top1@imagenet-real
+    #[arg(long, value_name = "ORDER", default_value = "relevance", value_parser = order)]
+    sort: String,
+    /// The other way round
+    #[arg(long)]
+    reversed: bool,
+    /// Only what can be run and fine-tuned here
+    #[arg(long)]
+    runs: bool,
     /// How many to show
     #[arg(long, default_value_t = 20)]
     limit: usize,
 }
 
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum Sort {
-    #[default]
-    Relevance,
-    Downloads,
-    Newest,
-    Size,
-    /// The share of first answers that are right, as cards say it
-    Top1,
-    Name,
+/// What stands before the name of a number that a list is sorted by.
+const MEASURE: &str = "measure:";
+const ORDERS: [&str; 7] = ["relevance", "downloads", "newest", "created", "size", "top1", "name"];
+
+fn order(text: &str) -> std::result::Result<String, String> {
+    let is_measure = text.strip_prefix(MEASURE).is_some_and(|name| !name.is_empty() && name.len() <= 64);
+    if is_measure || ORDERS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("there is no order '{text}'; there are {} and measure:NAME", ORDERS.join(", ")))
 }
 
 /// The most one page of the server holds.
@@ -99,8 +107,10 @@ impl Search {
                 remote.reporter.note(&format!("nothing was found{meant}; try fewer words or filters, or --datasets"));
                 String::new()
             }
-            (_, false) if matches!(self.sort, Sort::Top1) => models_table_with(&answer.items, Some((">top-1", top1))),
-            (_, false) => models_table(&answer.items),
+            (_, false) => match self.column() {
+                Some((heading, cell)) => models_table_with(&answer.items, Some((&heading, &cell))),
+                None => models_table(&answer.items),
+            },
             (_, true) => datasets_table(&answer.items),
         };
         Ok(Output::new(
@@ -116,9 +126,27 @@ impl Search {
         *self
     }
 
+    /// The number that the list is sorted by, where it stands in no other column.
+    fn column(&self) -> Option<(String, impl Fn(&RepoDetail) -> String)> {
+        let name = match self.sort.strip_prefix(MEASURE) {
+            Some(name) => name.to_owned(),
+            None if self.sort == "top1" => results::TOP1.to_owned(),
+            None => return None,
+        };
+        let (measure, dataset) = match name.split_once('@') {
+            Some((measure, dataset)) => (results::measure_name(measure), Some(results::dataset_name(dataset))),
+            None => (results::measure_name(&name), None),
+        };
+        Some((format!(">{name}"), move |hit: &RepoDetail| number_of(hit, &measure, dataset.as_deref())))
+    }
+
     fn query(&self) -> Result<Vec<(&'static str, String)>> {
-        let sort = self.sort.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        let mut query = vec![("kind", if self.datasets { "dataset" } else { "model" }.to_owned()), ("sort", sort)];
+        let mut query = vec![("kind", if self.datasets { "dataset" } else { "model" }.to_owned()), ("sort", self.sort.clone())];
+        for (key, is_set) in [("reversed", self.reversed), ("runs", self.runs)] {
+            if is_set {
+                query.push((key, "true".to_owned()));
+            }
+        }
         if !self.words.is_empty() {
             query.push(("q", self.words.join(" ")));
         }
@@ -195,10 +223,10 @@ pub fn models_table(items: &[RepoDetail]) -> String {
     models_table_with(items, None)
 }
 
-/// A further column.
-type Column = (&'static str, fn(&RepoDetail) -> String);
+/// A further column: its heading, and what stands in it.
+type Column<'a> = (&'a str, &'a dyn Fn(&RepoDetail) -> String);
 
-fn models_table_with(items: &[RepoDetail], further: Option<Column>) -> String {
+fn models_table_with(items: &[RepoDetail], further: Option<Column<'_>>) -> String {
     let row = |hit: &RepoDetail| {
         let facts = &hit.facts;
         let mut cells = vec![
@@ -231,10 +259,24 @@ fn updated(hit: &RepoDetail) -> String {
     }
 }
 
-/// The share of first answers that are right, as its card says it.
-fn top1(hit: &RepoDetail) -> String {
-    let named = hit.facts.metrics.iter().find(|metric| matches!(metric.name.as_str(), "top1" | "top-1" | "accuracy" | "acc1" | "acc@1"));
-    named.map_or(String::new(), |metric| Measure::of_card_shown(&metric.name, metric.value))
+/// A number of a model: as the server measured it or a table says, else as its card does.
+fn number_of(hit: &RepoDetail, measure: &str, dataset: Option<&str>) -> String {
+    let facts = &hit.facts;
+    let besides = hit.results.iter().filter(|known| known.measure == measure && dataset.is_none_or(|on| known.dataset == on));
+    let said = facts.metrics.iter().find(|metric| {
+        results::measure_name(&metric.name) == measure && dataset.is_none_or(|on| results::dataset_name(&metric.dataset) == on)
+    });
+    let counted = match measure {
+        results::GMACS => facts.gmacs,
+        results::INPUT => facts.image_size as f64,
+        _ => 0.0,
+    };
+    let besides = besides.max_by_key(|known| known.origin == "measured").map(|known| known.value);
+    match besides.or_else(|| said.map(|metric| metric.value)).or(Some(counted).filter(|value| *value > 0.0)) {
+        Some(value) if [results::GMACS, results::INPUT, results::SPEED].contains(&measure) => format!("{value:.2}"),
+        Some(value) => Measure::of_card_shown(measure, value),
+        None => String::new(),
+    }
 }
 
 fn datasets_table(items: &[RepoDetail]) -> String {
@@ -253,6 +295,12 @@ fn datasets_table(items: &[RepoDetail]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_is_a_word_or_a_number_s_name() {
+        assert!(order("newest").is_ok() && order("measure:top1@imagenet-real").is_ok());
+        assert!(order("measure:").is_err() && order("colour").is_err());
+    }
 
     #[test]
     fn counts_as_people_write_them() {

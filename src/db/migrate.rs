@@ -33,6 +33,7 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0030_webhooks", Some(include_str!("../../migrations/0030_webhooks.sql"))),
     ("0032_library", Some(include_str!("../../migrations/0032_library.sql"))),
     ("0033_listing", Some(include_str!("../../migrations/0033_listing.sql"))),
+    ("0034_results", Some(include_str!("../../migrations/0034_results.sql"))),
 ];
 
 /// Applies what is missing, in one transaction; `full_text` is the engine's own text of `0004_search`.

@@ -110,6 +110,8 @@ pub struct Facts {
     pub num_features: u64,
     pub num_classes: u64,
     pub parameters: u64,
+    /// Billions of multiplications with an addition for one input; 0 where nobody knows.
+    pub gmacs: f64,
     pub image_size: u64,
     pub labels: Vec<String>,
     /// TensorFlow's, where the version holds one.

@@ -30,6 +30,8 @@ pub struct SearchQuery {
     pub choices: Vec<Choice>,
     /// Without what the library only lists.
     pub here: bool,
+    /// Only what can be run and fine-tuned here.
+    pub runs: bool,
     /// Further filters; all must hold.
     pub labels: Vec<Label>,
     pub sort: Sort,

@@ -16,10 +16,11 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::future::LocalBoxFuture;
 use subtle::ConstantTimeEq as _;
 
+use super::Site;
 use super::error::{HttpError, Refused};
 use super::rates::admit;
+use super::rights::{self, Rights};
 use super::route::{About, Traits};
-use super::{Site, rights};
 use crate::domain::secret::{self, Secret};
 use crate::domain::user::Actor;
 use crate::service::people::sessions::Session;
@@ -169,6 +170,17 @@ impl FromRequest for Visitor {
             Ok(visitor)
         })
     }
+}
+
+/// Who looks at the page of a refusal, which says so and nothing else; its handler may have ended before it asked.
+pub async fn who_looks(request: &HttpRequest, rights: &Rights) -> Option<String> {
+    if let Some(actor) = rights.actor() {
+        return actor.name().map(ToString::to_string);
+    }
+    let (site, service) = (Site::of(request).ok()?, service_of(request).ok()?);
+    let cookie = request.cookie(site.cookie_name())?;
+    let session = service.find_session(cookie.value()).await.ok()??;
+    session.actor.name().map(ToString::to_string)
 }
 
 /// Opens a session for the token a person typed in; wrong ones count as guesses.

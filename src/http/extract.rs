@@ -219,6 +219,11 @@ impl Query {
         self.all(key).last().filter(|value| !value.is_empty())
     }
 
+    /// Without keys that have no value: a form sends its empty fields too.
+    pub fn filled(&self) -> Query {
+        Query(self.0.iter().filter(|(_, value)| !value.is_empty()).cloned().collect())
+    }
+
     /// Like [`Query::find`], with "" for absent.
     pub fn text(&self, key: &str) -> String {
         self.find(key).unwrap_or_default().to_owned()

@@ -16,7 +16,7 @@ use super::Site;
 use super::address::IsPage;
 use super::body::LeftBehind;
 use super::broken::Broken;
-use super::caller::blame_token;
+use super::caller::{blame_token, who_looks};
 use super::connection::Connection;
 use super::error::{Dialect, HttpError, Refused};
 use super::rights::Rights;
@@ -72,7 +72,8 @@ pub async fn frame(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<S
     };
     let answer = blame_token(answer?);
     note(service.as_ref(), &origin, &rights, &seen, &answer);
-    let response = cors::answer(write_problem(answer, &seen), &site);
+    let looker = if seen.browser && is_refusal(answer.status()) { who_looks(answer.request(), &rights).await } else { None };
+    let response = cors::answer(write_problem(answer, &seen, looker), &site);
     let mut response = site.public.leave(response);
     dress(response.response_mut().headers_mut(), &seen, &site);
     let route = response.request().match_pattern();
@@ -189,11 +190,15 @@ pub fn comes_from_elsewhere(headers: &HeaderMap, site: &Site) -> bool {
     !text("host").is_some_and(is_host) && !site.public.is_origin(origin)
 }
 
+fn is_refusal(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
 /// Writes the body of a refused request: JSON for programs, a page for browsers.
-fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> ServiceResponse<BoxBody> {
+fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen, looker: Option<String>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     let is_page = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/html"));
-    if !(status.is_client_error() || status.is_server_error()) || is_page {
+    if !is_refusal(status) || is_page {
         return response;
     }
     let refused = response.response_mut().extensions_mut().remove::<Refused>();
@@ -216,7 +221,7 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
         }
     }
     let (content_type, body) = match dialect {
-        Dialect::Hub => problem_body(status, refused.problem, seen),
+        Dialect::Hub => problem_body(status, refused.problem, seen, looker),
         Dialect::HuggingFace => ("application/json", hf::problem_body(refused.problem, refused.url)),
         Dialect::OpenAi => ("application/json", embeddings::refusals::openai(status, &refused.problem)),
         Dialect::Tei => ("application/json", embeddings::refusals::tei(status, &refused.problem)),
@@ -232,10 +237,10 @@ fn write_problem(mut response: ServiceResponse<BoxBody>, seen: &Seen) -> Service
     })
 }
 
-fn problem_body(status: StatusCode, mut problem: ProblemBody, seen: &Seen) -> (&'static str, String) {
+fn problem_body(status: StatusCode, mut problem: ProblemBody, seen: &Seen, looker: Option<String>) -> (&'static str, String) {
     problem.request_id.clone_from(&seen.id);
     if seen.browser
-        && let Some(page) = error_page(status, &problem)
+        && let Some(page) = error_page(status, &problem, looker)
     {
         return ("text/html; charset=utf-8", page);
     }
@@ -302,7 +307,7 @@ fn panicked(seen: &Seen, site: &Site, account: &str, panic: &(dyn std::any::Any 
 
 fn given_up(seen: &Seen, site: &Site, account: &str, error: HttpError, route: &str) -> Broken {
     let status = error.status;
-    let (content_type, body) = problem_body(status, error.problem, seen);
+    let (content_type, body) = problem_body(status, error.problem, seen, Some(account.to_owned()).filter(|account| account != "-"));
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     dress(&mut headers, seen, site);

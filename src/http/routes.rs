@@ -8,7 +8,7 @@ use actix_web::web;
 
 use super::api::{
     audit, commits, compare, curves, doctor, evaluations, files, finetunes, health, jobs, library, mirrors, openapi, predict, previews,
-    recommend, refs, repos, search, segments, tokens, uploads, users, versions, webhooks, words,
+    recommend, refs, repos, results, search, segments, tokens, uploads, users, versions, webhooks, words,
 };
 use super::entry::{Entry, at, delete, get, patch, post, put};
 use super::error::HttpError;
@@ -185,6 +185,7 @@ fn people_routes() -> Vec<Entry> {
         at("/api/v1/webhooks/{id}/enable", [post(webhooks::enable)]),
         at("/api/v1/webhooks/{id}/deliveries", [get(webhooks::deliveries)]),
         at("/api/v1/admin/audit", [get(audit::list)]),
+        at("/api/v1/admin/results", [post(results::import)]),
     ]
 }
 
@@ -217,6 +218,7 @@ fn job_routes() -> Vec<Entry> {
         at("/api/v1/compare", [get(compare::show)]).heavy(),
         at("/api/v1/signing-keys", [get(evaluations::keys)]),
         at("/api/v1/models/{ns}/{name}/evaluations", [get(evaluations::list)]).model().heavy(),
+        at("/api/v1/models/{ns}/{name}/results", [get(results::list)]).model().heavy(),
         at("/api/v1/datasets/{ns}/{name}/leaderboard", [get(evaluations::leaderboard)]).dataset().heavy(),
         at("/api/v1/jobs/{id}/curves", [get(curves::get)]),
         at("/api/v1/models/{ns}/{name}/embed", [post(predict::embed)]).model(),
@@ -290,6 +292,9 @@ fn page_routes() -> Vec<Entry> {
         at("/static/{file}", [get(assets::show)]),
         at("/search", [get(pages::catalog::everything)]).heavy(),
         at("/models", [get(pages::catalog::models)]).heavy(),
+        at("/models.atom", [get(pages::feeds::atom)]).heavy(),
+        at("/sitemap.xml", [get(pages::feeds::sitemap)]).heavy(),
+        at("/robots.txt", [get(pages::feeds::robots)]),
         at("/datasets", [get(pages::catalog::datasets)]).heavy(),
         at("/finetune", [get(pages::finetune::show), post(pages::finetune::submit)]).heavy(),
         at("/compare", [get(pages::compare::show)]).heavy(),
@@ -335,6 +340,7 @@ fn repo_page_routes() -> Vec<Entry> {
         at("/{kind:datasets}/{ns}/{name}/tree/{rev}", [get(pages::addresses::tree)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/tree/{rev}/{path:.+}", [get(pages::addresses::folder)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/blob/{rev}/{path:.+}", [get(pages::addresses::file)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/view/{rev}/{path:.+}", [get(pages::file_page::show)]).repo().heavy(),
         at("/{kind:datasets}/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).repo().heavy(),
         at("/datasets/{name}", [get(pages::addresses::namespace_of_datasets)]).heavy(),
         at("/{ns}/{name}", [get(pages::repo::show)]).model().heavy(),
@@ -344,13 +350,14 @@ fn repo_page_routes() -> Vec<Entry> {
         at("/{ns}/{name}/discussions", [get(pages::discussions::list)]).model().heavy(),
         at("/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).model().heavy(),
         at("/{ns}/{name}/discussions/{number}/{act}", [post(pages::discussions::act)]).model(),
-        at("/{ns}/{name}/try", [get(pages::try_page::show), post(pages::try_pictures::ask)]).model().heavy(),
+        at("/{ns}/{name}/try", [get(pages::try_page::show), post(pages::try_page::send)]).model().heavy(),
         at("/{ns}/{name}/fetch", [post(pages::library::fetch)]).model(),
         at("/{ns}/{name}/commit/{rev}", [get(pages::addresses::commit)]).model(),
         at("/{ns}/{name}/commits/{rev}", [get(pages::addresses::commits)]).model(),
         at("/{ns}/{name}/tree/{rev}", [get(pages::addresses::tree)]).model(),
         at("/{ns}/{name}/tree/{rev}/{path:.+}", [get(pages::addresses::folder)]).model(),
         at("/{ns}/{name}/blob/{rev}/{path:.+}", [get(pages::addresses::file)]).model(),
+        at("/{ns}/{name}/view/{rev}/{path:.+}", [get(pages::file_page::show)]).model().heavy(),
         at("/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).model().heavy(),
         at("/{name}", [get(pages::addresses::namespace)]).heavy(),
     ]

@@ -61,6 +61,19 @@ fn tidy_html(markdown: &str) -> String {
     let events = Flatten { inner: Parser::new_ext(markdown, options), open: Vec::new(), depth: 0, links: 0 };
     let mut html = String::with_capacity(markdown.len() * 3 / 2);
     pulldown_cmark::html::push_html(&mut html, Tidy::new(Headings::new(events.map(rewrite)), MAX_DEPTH));
+    aligned(html)
+}
+
+/// The renderer aligns columns by `style`, which no card may have; `align` says the same. It stands in no text: there `<` is escaped.
+fn aligned(mut html: String) -> String {
+    for cell in ["td", "th"] {
+        for side in ["left", "center", "right"] {
+            let styled = format!("<{cell} style=\"text-align: {side}\"");
+            if html.contains(&styled) {
+                html = html.replace(&styled, &format!("<{cell} align=\"{side}\""));
+            }
+        }
+    }
     html
 }
 

@@ -116,6 +116,15 @@ pub fn modality_of(config: &ModelConfig) -> Modality {
     crate::nn::architectures::find(&config.architecture).map_or_else(Modality::default, |known| known.modality())
 }
 
+/// Billions of multiplications with an addition for one image of the size in the config; `None` of what is no network of images or not known here.
+pub fn gmacs(config: &ModelConfig) -> Option<f64> {
+    let known = crate::nn::architectures::find(&config.architecture).filter(|known| known.modality().items() == "images")?;
+    let item = config.pretrained_cfg.input_size.map(|sides| sides.to_vec());
+    let item = item.unwrap_or_else(|| vec![3, config.preprocessing().height, config.preprocessing().height]);
+    let counted: f64 = known.costs(&item).iter().map(|stage| stage.multiply_adds).sum::<f64>() / 1e9;
+    (counted.is_finite() && counted > 0.0).then(|| (counted * 1e3).round() / 1e3)
+}
+
 /// One training to run.
 pub struct Training<'a> {
     pub recipe: &'a Recipe,

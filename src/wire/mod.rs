@@ -18,6 +18,7 @@ pub mod predict;
 pub mod previews;
 pub mod recommend;
 pub mod repos;
+pub mod results;
 pub mod saved_model;
 pub mod users;
 pub mod webhooks;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::results::ResultNumber;
 use super::saved_model::SavedModel;
 use crate::domain::repo as domain;
 use crate::domain::search;
@@ -30,6 +31,9 @@ pub struct RepoDetail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
     pub facts: Facts,
+    /// In searches: what is known of a model in numbers, with where it comes from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<ResultNumber>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -52,6 +56,10 @@ pub struct Version {
     pub total_bytes: u64,
 }
 
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
+}
+
 fn main_branch() -> String {
     "main".into()
 }
@@ -72,6 +80,9 @@ pub struct Facts {
     pub num_features: u64,
     pub num_classes: u64,
     pub parameters: u64,
+    /// Billions of multiplications with an addition for one input, where they are known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gmacs: f64,
     pub image_size: u64,
     /// TensorFlow's SavedModel, where the version holds one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -240,7 +251,7 @@ impl From<domain::Repo> for Repo {
 
 impl From<domain::RepoSummary> for RepoDetail {
     fn from(s: domain::RepoSummary) -> RepoDetail {
-        RepoDetail { repo: s.repo.into(), version: s.head.map(Version::from), facts: s.facts.into() }
+        RepoDetail { repo: s.repo.into(), version: s.head.map(Version::from), facts: s.facts.into(), results: Vec::new() }
     }
 }
 
@@ -277,6 +288,7 @@ impl From<domain::Facts> for Facts {
             num_features: f.num_features,
             num_classes: f.num_classes,
             parameters: f.parameters,
+            gmacs: f.gmacs,
             image_size: f.image_size,
             saved_model: f.saved_model.map(SavedModel::from),
             labels: f.labels,

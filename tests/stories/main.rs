@@ -66,6 +66,7 @@ mod uploads;
 mod using;
 mod way_out;
 mod web;
+mod web_choose;
 mod webhooks;
 mod words;
 mod work;

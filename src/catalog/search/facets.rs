@@ -7,6 +7,7 @@ use super::filter::{Filter, Seen};
 use super::hits::Hit;
 use super::terms::{self, Term};
 use crate::db::{Result, Tx};
+use crate::domain::controlled;
 use crate::domain::name::LIBRARY;
 use crate::domain::search::Facet;
 
@@ -77,13 +78,18 @@ fn named(tx: &mut Tx<'_>, counts: HashMap<i64, u64>) -> Result<Vec<(String, u64)
     Ok(named.into_iter().collect())
 }
 
-/// Most frequent first; a data set of the library goes without its namespace.
+/// Most frequent first, of tasks and licences those that the field knows; a data set of the library goes without its namespace.
 fn facet(name: &str, mut values: Vec<(String, u64)>) -> Facet {
     let bare = |value: String| match value.strip_prefix(LIBRARY).and_then(|rest| rest.strip_prefix('/')) {
         Some(rest) => rest.to_owned(),
         None => value,
     };
-    values.retain(|(value, count)| *count > 0 && !value.is_empty());
+    let offered = |value: &str| match name {
+        terms::TASK => controlled::is_task(value),
+        terms::LICENSE => controlled::is_license(value),
+        _ => !value.is_empty(),
+    };
+    values.retain(|(value, count)| *count > 0 && offered(value));
     values.sort_by(|(a, n), (b, m)| m.cmp(n).then_with(|| a.cmp(b)));
     values.truncate(VALUES);
     Facet { name: name.into(), values: values.into_iter().map(|(value, count)| (bare(value), count)).collect() }

@@ -249,7 +249,8 @@ fn asked(query: &SearchQuery) -> Vec<Vec<(&'static str, String)>> {
         values.dedup();
         values
     });
-    single.chain(choices).chain(query.labels.iter().map(of_label)).collect()
+    let runs = query.runs.then(|| vec![(terms::RUNS, terms::YES.to_owned())]);
+    single.chain(choices).chain(runs).chain(query.labels.iter().map(of_label)).collect()
 }
 
 fn value_of(by: ChoiceBy, value: &str) -> (&'static str, String) {

@@ -3,16 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{facts, full_text, library, sources};
+use super::super::{facts, full_text, library, results, sources};
+use super::measures;
 use super::terms::{self, State};
 use crate::db::{Result, Row, Tx};
+use crate::domain::controlled;
 use crate::domain::id::RepoKey;
-use crate::domain::repo::Metric;
+use crate::domain::repo::Facts;
 use crate::params;
-
-/// Numbers of a card that a list may be sorted by, and the longest name of one.
-const MOST_MEASURES: usize = 32;
-const LONGEST_MEASURE: usize = 64;
 
 /// What a repo hands on to what was made from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,15 +77,24 @@ pub fn remove(tx: &mut Tx<'_>, key: &RepoKey) -> Result<()> {
 /// Writes the row of one repo; what it handed on before and what it hands on now.
 pub(in crate::catalog) fn rewrite(tx: &mut Tx<'_>, key: &RepoKey) -> Result<(Option<Legacy>, Option<Legacy>)> {
     let before = before(tx, key)?;
-    let Some(repo) = Repo::find(tx, key)? else {
+    let Some(mut repo) = Repo::find(tx, key)? else {
         if let Some(before) = &before {
             erase(tx, before)?;
         }
         return Ok((before.map(|before| before.legacy), None));
     };
+    let facts = repo.facts(tx, key)?;
+    let known = measures::all(&facts, results::of_repo(tx, key)?);
+    repo.top1 = measures::top1(&known);
     let columns = repo.columns.iter().map(|(facet, value)| Ok((*facet, number_of(tx, &repo, facet, value)?)));
     let columns: BTreeMap<&str, i64> = columns.collect::<Result<_>>()?;
-    let (posted, sources) = repo.posted(tx, key)?;
+    let (mut posted, sources) = repo.posted(tx, key)?;
+    for word in beyond(&repo) {
+        posted.insert(terms::number(tx, &repo.kind, terms::TAG, &word)?);
+    }
+    if facts.listing.is_none() && facts.can_be_run() {
+        posted.insert(terms::number(tx, &repo.kind, terms::RUNS, terms::YES)?);
+    }
     let id = match &before {
         Some(before) => before.id,
         None => tx.one("select coalesce(max(id), 0) + 1 as id from listing", &[])?.int("id")?,
@@ -98,9 +105,17 @@ pub(in crate::catalog) fn rewrite(tx: &mut Tx<'_>, key: &RepoKey) -> Result<(Opt
     all.insert(everything);
     post(tx, id, before.as_ref().map(|before| &before.posted), &posted)?;
     count(tx, (&repo, everything), before.as_ref(), &all)?;
-    measure(tx, key, id, &repo)?;
+    measures::write(tx, id, (&repo.kind, repo.private), &known)?;
     let legacy = Legacy { folded: repo.folded, private: repo.private, sources };
     Ok((before.map(|before| before.legacy), Some(legacy)))
+}
+
+/// Words for a task or a licence that facets do not offer; they are found as tags are.
+fn beyond(repo: &Repo) -> Vec<String> {
+    let word = |facet: &str| repo.columns.get(facet).map_or("", String::as_str);
+    let task = Some(word(terms::TASK)).filter(|task| !task.is_empty() && !controlled::is_task(task));
+    let license = Some(word(terms::LICENSE)).filter(|license| !license.is_empty() && !controlled::is_license(license));
+    task.into_iter().chain(license).map(str::to_lowercase).collect()
 }
 
 fn number_of(tx: &mut Tx<'_>, repo: &Repo, facet: &str, value: &str) -> Result<i64> {
@@ -154,7 +169,7 @@ fn counted_bytes(state: State, bytes: i64) -> i64 {
 impl Repo {
     fn find(tx: &mut Tx<'_>, key: &RepoKey) -> Result<Option<Repo>> {
         let sql = "select r.kind, r.namespace, r.folded, r.private, r.downloads, r.created, r.updated, f.number, f.task, f.modality,
-                          f.architecture, f.license, f.library, f.parameters, f.total_bytes, f.top1
+                          f.architecture, f.license, f.library, f.parameters, f.total_bytes
                    from repos r left join repo_facts f on f.repo = r.key where r.key = $1 and r.deleted is null";
         tx.find(sql, params![key.as_str()])?.as_ref().map(Repo::from_row).transpose()
     }
@@ -180,8 +195,18 @@ impl Repo {
             columns,
             parameters: row.find_int("parameters")?,
             total_bytes: row.find_int("total_bytes")?.unwrap_or(0),
-            top1: row.find_real("top1")?.unwrap_or(-1.0),
+            top1: -1.0,
         })
+    }
+
+    /// What is known of the version that lists show, or of the entry of the library.
+    fn facts(&self, tx: &mut Tx<'_>, key: &RepoKey) -> Result<Facts> {
+        let facts = match self.number {
+            None => None,
+            Some(number) if number > 0 => facts::find(tx, key, u32::try_from(number).unwrap_or(u32::MAX))?,
+            Some(_) => library::find_facts(tx, key)?.map(|(facts, _)| facts),
+        };
+        Ok(facts.unwrap_or_default())
     }
 
     /// Where nothing is known, it is people's; the library would know something.
@@ -225,7 +250,8 @@ impl Repo {
 
 fn insert(tx: &mut Tx<'_>, key: &RepoKey, id: i64, (repo, columns, sources): (&Repo, &BTreeMap<&str, i64>, &str)) -> Result<()> {
     let term = |facet: &str| columns.get(facet).copied().unwrap_or(0);
-    let news = |at: i64| if repo.here() { at } else { 0 };
+    // What is only listed is no news, and neither is a repo into which nothing was published.
+    let news = |at: i64| if repo.number.is_some_and(|number| number > 0) { at } else { 0 };
     let size = if repo.is_model() { repo.parameters.unwrap_or(0) } else { repo.total_bytes };
     let name = repo.folded.split_once('/').map_or(repo.folded.as_str(), |(_, name)| name);
     tx.execute(
@@ -292,38 +318,4 @@ fn count(tx: &mut Tx<'_>, (repo, everything): (&Repo, i64), before: Option<&Befo
         terms::count(tx, *term, before.state, -1)?;
     }
     Ok(())
-}
-
-/// The numbers of its card, by their names.
-fn measure(tx: &mut Tx<'_>, key: &RepoKey, id: i64, repo: &Repo) -> Result<()> {
-    tx.execute("delete from repo_measures where listing = $1", params![id])?;
-    let facts = match repo.number {
-        None => None,
-        Some(number) if number > 0 => facts::find(tx, key, u32::try_from(number).unwrap_or(u32::MAX))?,
-        Some(_) => library::find_facts(tx, key)?.map(|(facts, _)| facts),
-    };
-    for (name, value) in measures(&facts.map(|facts| facts.metrics).unwrap_or_default()) {
-        tx.execute(
-            "insert into repo_measures (name, listing, kind, private, value) values ($1, $2, $3, $4, $5)",
-            params![name, id, &repo.kind, repo.private, value],
-        )?;
-    }
-    Ok(())
-}
-
-/// The first number of each name.
-fn measures(metrics: &[Metric]) -> BTreeMap<String, f64> {
-    let mut found = BTreeMap::new();
-    for metric in metrics {
-        let name = measure_name(&metric.name);
-        if found.len() < MOST_MEASURES && !name.is_empty() && name.len() <= LONGEST_MEASURE && metric.value.is_finite() {
-            found.entry(name).or_insert(metric.value);
-        }
-    }
-    found
-}
-
-/// Cards write the same name in several ways.
-pub(super) fn measure_name(written: &str) -> String {
-    written.trim().to_lowercase()
 }

@@ -16,6 +16,7 @@ mod facets;
 mod filter;
 mod hits;
 pub mod listing;
+pub(in crate::catalog) mod measures;
 mod order;
 pub mod rebuild;
 pub mod suggest;

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::listing::measure_name;
+use super::measures;
 use crate::db::{Result, Row, Value};
 use crate::domain::digest::Digest;
 use crate::domain::search::{SearchQuery, Sort};
@@ -129,7 +129,7 @@ impl Order {
     pub fn of(query: &SearchQuery, has_words: bool) -> Order {
         let int = |column| (By::Column(column, Kind::Int), true);
         let (by, descending) = match query.sort {
-            _ if !query.measure.is_empty() => (By::Measure(measure_name(&query.measure)), true),
+            _ if !query.measure.is_empty() => (By::Measure(measures::asked(&query.measure)), true),
             Sort::Relevance if has_words => (By::Fit, false),
             Sort::Relevance | Sort::Downloads => int("downloads"),
             Sort::Newest => int("newest"),

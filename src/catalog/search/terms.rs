@@ -25,6 +25,10 @@ pub const BASE: &str = "base_model";
 pub const PRETRAINED_ON: &str = "pretrained_on";
 /// A data set its card names beside a base.
 pub const FINE_TUNED_ON: &str = "fine_tuned_on";
+/// Whether it can be run, and be the base of a fine-tune, here and now.
+pub const RUNS: &str = "runs";
+/// The one value of [`RUNS`].
+pub const YES: &str = "yes";
 
 /// Facets of which a repo has one value at most; each is a column of `listing`.
 pub const COLUMNS: [&str; 7] = [TASK, MODALITY, ARCHITECTURE, LICENSE, LIBRARY, AUTHOR, NAMESPACE];

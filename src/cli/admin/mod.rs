@@ -4,6 +4,7 @@ mod audit;
 mod doctor;
 mod people;
 mod quota;
+mod results;
 mod upkeep;
 
 use std::path::PathBuf;
@@ -37,6 +38,9 @@ enum Subject {
     #[command(subcommand)]
     Token(TokenCommand),
     Quota(quota::Quota),
+    /// Tables of results
+    #[command(subcommand)]
+    Results(results::ResultsCommand),
     Gc(upkeep::Gc),
     Scrub(upkeep::Scrub),
     Fsck(upkeep::Fsck),
@@ -66,6 +70,7 @@ pub fn run(args: AdminArgs, context: &Context) -> Result<Output> {
             Subject::Org(command) => people::organisation(&house, command).await,
             Subject::Token(command) => people::token(&house, command).await,
             Subject::Quota(quota) => quota.run(&house).await,
+            Subject::Results(command) => command.run(&house).await,
             Subject::Gc(gc) => gc.run(&house, &context.config, &tell).await,
             Subject::Scrub(scrub) => scrub.run(&house, &tell).await,
             Subject::Fsck(fsck) => fsck.run(&house, &tell).await,

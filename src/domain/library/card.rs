@@ -27,6 +27,7 @@ impl Entry {
                 facts.architecture = model.architecture.clone();
                 facts.config_problem = NO_FILES.into();
                 (facts.num_features, facts.num_classes, facts.parameters) = (model.features, model.classes, model.parameters);
+                facts.gmacs = model.gmacs;
                 facts.image_size = if model.input.len() == 3 { model.input[2] } else { 0 };
             }
             Entry::Dataset(dataset) => {

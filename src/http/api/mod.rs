@@ -20,6 +20,7 @@ pub mod previews;
 pub mod recommend;
 pub mod refs;
 pub mod repos;
+pub mod results;
 pub mod search;
 pub mod segments;
 pub mod tokens;

@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 use super::forms::{DIGEST, Forms, NAME, REF, REVISION};
 use super::{
     audit, commits, compare, curves, doctor, evaluations, files, finetunes, jobs, library, mirrors, predict, previews, recommend, refs,
-    repos, search, segments, tokens, uploads, users, versions, webhooks, words,
+    repos, results, search, segments, tokens, uploads, users, versions, webhooks, words,
 };
 use crate::http::{Site, embeddings};
 
@@ -49,7 +49,7 @@ use crate::http::{Site, embeddings};
         predict::embed, predict::predict, predict::neighbors,
         embeddings::openai::embeddings, embeddings::tei::embed, embeddings::tei::similarity, embeddings::tei::rerank,
         words::neighbors, words::analogy, words::similarity, words::train,
-        evaluations::create, evaluations::list, evaluations::leaderboard, evaluations::keys,
+        evaluations::create, evaluations::list, evaluations::leaderboard, evaluations::keys, results::list, results::import,
         compare::show,
     ),
     modifiers(&Bearer, &Everywhere, &Parameters, &Forms),

@@ -4,6 +4,8 @@ use actix_web::{HttpResponse, web};
 
 use super::users::word;
 use crate::domain::name::RepoKind;
+use crate::domain::repo::RepoSummary;
+use crate::domain::results::{ModelResult, Origin};
 use crate::domain::search::{Choice, ChoiceBy, SearchQuery, Sort};
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
@@ -49,6 +51,7 @@ const CHOICES: [ChoiceBy; 9] = [
         by a number of cards, highest first, without what does not say it"),
     ("reversed" = Option<bool>, Query, description = "true: the other way round"),
     ("here" = Option<bool>, Query, description = "true: without what the library only lists"),
+    ("runs" = Option<bool>, Query, description = "true: only what can be run and fine-tuned here"),
     ("limit" = Option<u64>, Query, description = "1 to 100"),
     ("cursor" = Option<String>, Query, description = "`next` of the page before"),
 ), responses((status = 200, body = SearchAnswer), (status = 400, body = ProblemBody)))]
@@ -69,7 +72,7 @@ pub async fn list(service: web::Data<Service>, caller: Caller, kind: web::Path<S
 async fn find(service: &Service, caller: &Caller, query: &Query, kind: Option<RepoKind>) -> Answer {
     let hits = service.search(&caller.0, read(query, kind)?, query.page()?).await?;
     Ok(HttpResponse::Ok().json(SearchAnswer {
-        items: hits.page.items.into_iter().map(RepoDetail::from).collect(),
+        items: hits.page.items.into_iter().zip(hits.results).map(detail).collect(),
         next: hits.page.next,
         total: hits.total,
         at_least: hits.at_least,
@@ -77,6 +80,12 @@ async fn find(service: &Service, caller: &Caller, query: &Query, kind: Option<Re
         facets_of: hits.facets_of,
         did_you_mean: hits.did_you_mean,
     }))
+}
+
+fn detail((found, known): (RepoSummary, Vec<ModelResult>)) -> RepoDetail {
+    // What the card says stands in its facts already.
+    let besides = known.into_iter().filter(|result| result.origin != Origin::Claimed);
+    RepoDetail { results: besides.map(Into::into).collect(), ..RepoDetail::from(found) }
 }
 
 /// Names of repos and values of facets that begin so, as somebody types.
@@ -112,6 +121,7 @@ pub fn filters(query: &Query, kind: Option<RepoKind>) -> Result<SearchQuery, Htt
         min_top1: share(query, "min_top1")?,
         max_top1: share(query, "max_top1")?,
         here: query.flag("here")?,
+        runs: query.flag("runs")?,
         min_parameters: query.number("min_parameters")?,
         max_parameters: query.number("max_parameters")?,
         ..SearchQuery::default()

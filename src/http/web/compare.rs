@@ -1,8 +1,10 @@
 //! Two models or jobs side by side, on the items that both were measured on.
 
+use actix_web::HttpRequest;
 use actix_web::web::Data;
 use askama::Template;
 
+use super::compare_models;
 use super::frame::{Frame, page, see_other};
 use crate::http::caller::Visitor;
 use crate::http::compare;
@@ -70,7 +72,10 @@ impl From<Comparison> for View {
 }
 
 /// Without both sides only the form.
-pub async fn show(visitor: Visitor, service: Data<Service>, query: Query) -> Answer {
+pub async fn show(visitor: Visitor, service: Data<Service>, query: Query, request: HttpRequest) -> Answer {
+    if compare_models::is_asked(&query) {
+        return compare_models::show(visitor, service, query, request).await;
+    }
     if visitor.0.is_none() {
         return Ok(see_other("/login?next=/jobs"));
     }

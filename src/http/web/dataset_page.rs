@@ -56,7 +56,7 @@ struct DatasetPage {
     /// Further ones of each by name.
     more_pretrained: Vec<Named>,
     more_fine_tuned: Vec<Named>,
-    /// Where all of them are listed, page by page, if these are not all.
+    /// Where all of them are listed, page by page, with those that come from it through their bases.
     all_models: Option<String>,
     snippets: Vec<Snippet>,
     measured: Vec<Row>,
@@ -122,7 +122,9 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
         facts: facts(&summary, &report),
         splits: splits(&report),
         problems: problems(&report),
-        all_models: (pretrained.more || fine_tuned.more).then(|| format!("/models?source_dataset={}", urlencode(&id.to_string()))),
+        // The list has those, too, that have seen it through their bases.
+        all_models: (!pretrained.models.is_empty() || !fine_tuned.models.is_empty())
+            .then(|| format!("/models?source_dataset={}", urlencode(&id.to_string()))),
         more_pretrained: pretrained.others.iter().map(Named::of).collect(),
         more_fine_tuned: fine_tuned.others.iter().map(Named::of).collect(),
         pretrained: pretrained.models.into_iter().map(RepoCard::from).collect(),

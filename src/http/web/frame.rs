@@ -22,6 +22,10 @@ pub struct Frame {
     pub query: String,
     pub user: Option<String>,
     pub version: &'static str,
+    /// The page's own address, where several lead to it or it may be passed on; empty for pages that nobody passes on.
+    pub canonical: String,
+    /// One line of what it is about.
+    pub description: String,
 }
 
 impl Frame {
@@ -38,7 +42,21 @@ impl Frame {
             query: String::new(),
             user,
             version: env!("CARGO_PKG_VERSION"),
+            canonical: String::new(),
+            description: String::new(),
         }
+    }
+
+    /// Says where the page is, for whoever passes it on.
+    pub fn at(mut self, path: &str) -> Frame {
+        path.clone_into(&mut self.canonical);
+        self
+    }
+
+    /// Says what the page is about.
+    pub fn about(mut self, text: &str) -> Frame {
+        text.clone_into(&mut self.description);
+        self
     }
 
     pub fn searching(mut self, query: &str) -> Frame {
@@ -80,10 +98,10 @@ struct ErrorPage {
 }
 
 /// A refusal as a page: what is wrong, and what to do next.
-pub fn error_page(status: StatusCode, problem: &ProblemBody) -> Option<String> {
+pub fn error_page(status: StatusCode, problem: &ProblemBody, user: Option<String>) -> Option<String> {
     let mut problem = problem.clone();
     if problem.code == "no_such_page" {
         problem.hint = "check the address, search for what you want, or start at the first page".into();
     }
-    ErrorPage { frame: Frame::named(None, ""), status: status.as_u16(), problem }.render().ok()
+    ErrorPage { frame: Frame::named(user, ""), status: status.as_u16(), problem }.render().ok()
 }

@@ -1,6 +1,6 @@
 //! The API as a page: the OpenAPI document, read by people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use serde_json::Value;
@@ -9,6 +9,7 @@ use super::frame::{Frame, page};
 use crate::http::api::openapi;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
+use crate::http::extract::Query;
 
 #[derive(Template)]
 #[template(path = "reference.html")]
@@ -16,6 +17,8 @@ struct Reference {
     frame: Frame,
     groups: Vec<Group>,
     schemas: Vec<Schema>,
+    /// The group that is shown with all its details; empty where all are shown in a line a call.
+    part: String,
 }
 
 struct Group {
@@ -53,9 +56,19 @@ impl Text {
     }
 }
 
-pub async fn show(visitor: Visitor) -> Answer {
+/// The calls of all groups in a line each; `part` names a group that is shown whole, with the bodies it takes and gives.
+pub async fn show(visitor: Visitor, query: Query) -> Answer {
     let document = serde_json::to_value(openapi::description()).map_err(|e| HttpError::internal(format!("the API's description: {e}")))?;
-    page(&Reference { frame: Frame::of(&visitor, "api"), groups: groups(&document), schemas: schemas(&document) })
+    let part = query.text("part");
+    let mut groups = groups(&document);
+    let known = groups.iter().any(|group| group.name == part);
+    let part = if known { part } else { String::new() };
+    let schemas = if known { schemas(&document, &reached(&document, &part)) } else { Vec::new() };
+    if known {
+        groups.retain(|group| group.name == part);
+    }
+    let frame = Frame::of(&visitor, "api").at("/api").about("The API of this hub: every call, its parameters and answers");
+    page(&Reference { frame, groups, schemas, part })
 }
 
 fn text(value: &Value, key: &str) -> String {
@@ -114,8 +127,34 @@ fn type_name(schema: &Value) -> String {
     }
 }
 
-fn schemas(document: &Value) -> Vec<Schema> {
+/// Names of the bodies that the calls of a group take and give, and of those in them.
+fn reached(document: &Value, group: &str) -> BTreeSet<String> {
+    let mut queue: Vec<&Value> = entries(document, "paths")
+        .flat_map(|(_, methods)| methods.as_object().into_iter().flatten())
+        .map(|(_, operation)| operation)
+        .filter(|operation| operation.pointer("/tags/0").and_then(Value::as_str) == Some(group))
+        .collect();
+    let mut found = BTreeSet::new();
+    while let Some(value) = queue.pop() {
+        match value {
+            Value::Object(object) => {
+                if let Some(name) = object.get("$ref").and_then(Value::as_str).and_then(|reference| reference.rsplit('/').next())
+                    && found.insert(name.to_owned())
+                {
+                    queue.extend(document.get("components").and_then(|parts| parts.get("schemas")?.get(name)));
+                }
+                queue.extend(object.values());
+            }
+            Value::Array(list) => queue.extend(list),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn schemas(document: &Value, wanted: &BTreeSet<String>) -> Vec<Schema> {
     let all = document.pointer("/components/schemas").and_then(Value::as_object).into_iter().flatten();
+    let all = all.filter(|(name, _)| wanted.contains(*name));
     all.map(|(name, schema)| Schema { name: name.clone(), description: Text::of(schema, "description"), fields: fields(schema) }).collect()
 }
 

@@ -9,20 +9,25 @@ use super::dataset_page::{self, MODELS, Named};
 use super::format;
 use super::frame::{Frame, page};
 use super::library::LibraryView;
+use super::model_parts::{self, Inherited, Pulls, ResultLine, Step, StripFact};
 use super::repo_head::{Fact, Head, card_html, urlencode};
-use super::snippets::{Snippet, snippets};
+use super::try_image;
 use super::try_page::TryForm;
+use super::uses::{Use, uses};
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::{RepoSummary, SourceDataset};
+use crate::domain::results::{ModelResult, TOP1, best, of_facts};
 use crate::domain::revision::Revision;
 use crate::domain::saved_model::SavedModel;
-use crate::domain::task::{Measure, Task};
+use crate::domain::task::Task;
 use crate::domain::user::Actor;
 use crate::http::Site;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, RepoAt};
 use crate::service::Service;
+use crate::service::repos::ancestry::Ancestry;
+use crate::service::repos::leaderboard::Signed;
 
 #[derive(Template)]
 #[template(path = "model.html")]
@@ -38,13 +43,22 @@ struct ModelPage {
     more_children: Vec<Named>,
     /// Where all of them are listed, if these are not all.
     all_children: Option<String>,
-    metrics: Vec<(String, String, String)>,
+    strip: Vec<StripFact>,
+    ribbon: Vec<Step>,
+    results: Vec<ResultLine>,
+    /// The list of models that say the same as its first result.
+    better: Option<String>,
+    /// Data sets that its bases have seen.
+    inherited: Vec<Inherited>,
+    pulls: Option<Pulls>,
     saved_model: Option<SavedModel>,
     labels: Vec<String>,
-    snippets: Vec<Snippet>,
+    uses: Vec<Use>,
     library: Option<LibraryView>,
     /// Where a text can be tried.
     form: Option<TryForm>,
+    /// Where a picture can be tried.
+    try_image: Option<String>,
 }
 
 /// A data set or base model by the name the card gives it, linked where it is here.
@@ -91,24 +105,71 @@ async fn model(
     let published = summary.head.is_some();
     let sources = if published { service.datasets_of(&actor, &id, revision).await? } else { vec![] };
     let children = service.children_of(&actor, &id, MODELS).await?;
+    let numbers = Numbers::read(service, &actor, &summary, revision).await?;
+    let files = if published {
+        service.list_files_from(&actor, (RepoKind::Model, &id), revision, String::new(), LOOKED_AT).await?.1
+    } else {
+        vec![]
+    };
+    let all_children = children.more.then(|| format!("/models?base_model={}", urlencode(&id.to_string())));
+    let more_children: Vec<Named> = children.others.iter().map(Named::of).collect();
+    let children: Vec<RepoCard> = children.models.into_iter().map(RepoCard::from).collect();
     let facts = &summary.facts;
+    let is_newest = query.find("rev").is_none();
+    let rev_query = query.find("rev").map(|rev| format!("?rev={}", urlencode(rev))).unwrap_or_default();
+    let try_image = try_image::action(&summary, &rev_query);
     page(&ModelPage {
-        frame: Frame::of(visitor, "models"),
-        head: Head::of(&summary, "card", query),
+        frame: Frame::of(visitor, "models").at(&href(RepoKind::Model, &id)).about(&summary.repo.summary),
+        head: Head::of(&summary, "card", query).with_versions(service, &actor, &summary).await?,
         card_html: card_html(&summary).await?,
         facts: model_facts(&summary),
+        strip: model_parts::strip(&summary, &numbers.known),
+        ribbon: model_parts::ribbon(&summary, &numbers.ancestry, &children, all_children.is_some() || !more_children.is_empty()),
+        results: model_parts::results(&numbers.known, &numbers.measured),
+        better: best(&numbers.known, TOP1).map(|result| match result.dataset.as_str() {
+            "" => "/models?sort=top1".to_owned(),
+            on => format!("/models?sort=measure%3A{TOP1}%40{0}&on={0}", urlencode(on)),
+        }),
+        inherited: model_parts::inherited(&numbers.ancestry),
+        pulls: if is_newest { model_parts::pulls(&service.downloads_of(&actor, RepoKind::Model, &id).await?, service.now()) } else { None },
         sources: sources.into_iter().map(Source::from).collect(),
         bases: facts.base_models.iter().map(|written| base(written)).collect(),
-        all_children: children.more.then(|| format!("/models?base_model={}", urlencode(&id.to_string()))),
-        more_children: children.others.iter().map(Named::of).collect(),
-        children: children.models.into_iter().map(RepoCard::from).collect(),
-        metrics: facts.metrics.iter().map(|m| (m.dataset.clone(), m.name.clone(), Measure::of_card_shown(&m.name, m.value))).collect(),
+        all_children,
+        more_children,
+        children,
         saved_model: facts.saved_model.clone(),
         labels: if Task::has_classes(&facts.task) { facts.labels.iter().take(1_000).cloned().collect() } else { vec![] },
-        snippets: if published { snippets(&summary, address) } else { vec![] },
+        uses: uses(&summary, address, query.find("rev"), &files),
         library,
         form: TryForm::of(&summary, query, visitor.csrf()),
+        try_image,
     })
+}
+
+/// Files that are looked at for what tools want of a repo.
+const LOOKED_AT: usize = 200;
+
+/// What is known of a version in numbers, and where it comes from.
+struct Numbers {
+    known: Vec<ModelResult>,
+    measured: Vec<Signed>,
+    ancestry: Ancestry,
+}
+
+impl Numbers {
+    /// Of an older version its own card's numbers alone: tables and speeds are about the newest.
+    async fn read(service: &Service, actor: &Actor, summary: &RepoSummary, revision: &Revision) -> Result<Numbers, HttpError> {
+        let id = &summary.repo.id;
+        let known = match *revision == Revision::main() {
+            true => service.list_results(actor, id).await?,
+            false => of_facts(&summary.facts),
+        };
+        let ancestry = match summary.head {
+            Some(_) => service.ancestry_of(actor, id, revision).await?,
+            None => service.ancestry_of_listed(actor, id).await?,
+        };
+        Ok(Numbers { known, measured: service.measurements_of(actor, id).await?, ancestry })
+    }
 }
 
 impl From<SourceDataset> for Source {
@@ -132,6 +193,7 @@ fn model_facts(summary: &RepoSummary) -> Vec<Fact> {
     let side = facts.image_size;
     let lines = [
         ("Architecture", facts.architecture.clone(), filter("architecture", &facts.architecture)),
+        ("Owner", summary.repo.id.namespace().to_string(), filter("author", summary.repo.id.namespace().as_str())),
         ("Task", facts.task.clone(), filter("task", &facts.task)),
         ("Parameters", some(facts.parameters, format::count(facts.parameters)), None),
         ("Features", some(facts.num_features, facts.num_features.to_string()), None),

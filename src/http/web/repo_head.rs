@@ -5,17 +5,27 @@ use actix_web::web;
 
 use super::card::{href, nothing_here, title};
 use super::format;
+use super::try_image;
 use crate::domain::dataset_report::can_be_learned;
-use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::modality::Modality;
+use crate::domain::name::{LIBRARY, RepoId, RepoKind};
+use crate::domain::page::PageRequest;
 use crate::domain::repo::{Facts, RepoSummary, Version, VersionState};
+use crate::domain::user::Actor;
 use crate::http::error::HttpError;
 use crate::http::extract::Query;
-use crate::service::card_html;
+use crate::service::jobs::words;
+use crate::service::{Service, card_html};
 
 /// What stands above the tabs of every page of a repo, and the tabs.
 pub struct Head {
     pub kind: RepoKind,
     pub title: String,
+    /// The namespace; empty for the library's, which everybody leaves out.
+    pub owner: String,
+    pub name: String,
+    /// Which part of the repo this is; empty for its own page.
+    pub tab_label: &'static str,
     pub private: bool,
     /// Nothing is published: what is said instead.
     pub listing: Option<&'static str>,
@@ -28,7 +38,22 @@ pub struct Head {
     pub tags: Vec<String>,
     pub warnings: Vec<String>,
     pub finetune: Option<String>,
+    /// Where an item can be tried.
+    pub try_it: Option<String>,
+    /// Versions to choose from; filled by [`Head::with_versions`].
+    pub picks: Vec<Pick>,
 }
+
+/// A version, or a name of one, to choose.
+pub struct Pick {
+    pub label: String,
+    pub about: String,
+    pub href: String,
+    pub on: bool,
+}
+
+/// Versions that are offered; the others are on the page of all.
+const PICKS: usize = 8;
 
 /// One version in a line.
 pub struct VersionLine {
@@ -41,6 +66,8 @@ pub struct VersionLine {
     pub size: String,
     pub files: u64,
     pub yanked: bool,
+    /// The version it was made upon, if that is there.
+    pub parent: Option<u32>,
     pub tags: Vec<String>,
 }
 
@@ -61,8 +88,16 @@ pub struct Fact {
 pub async fn card_html(summary: &RepoSummary) -> Result<String, HttpError> {
     let version = summary.head.as_ref().map_or_else(|| "main".to_owned(), |version| version.number.to_string());
     let (html, href) = (summary.facts.card_html.clone(), href(summary.repo.kind, &summary.repo.id));
-    let placed = web::block(move || card_html::place(&html, &href, &version)).await;
+    let placed = web::block(move || scrollable(&card_html::place(&html, &href, &version))).await;
     placed.map_err(|e| HttpError::internal(e.to_string()))
+}
+
+/// Tables and code of a card scroll by themselves where they are wide, for whoever has no mouse too. A card's own text has no `<` that is not
+/// escaped.
+fn scrollable(html: &str) -> String {
+    html.replace("<table", "<div class=\"table\" tabindex=\"0\" role=\"group\" aria-label=\"Table\"><table")
+        .replace("</table>", "</table></div>")
+        .replace("<pre>", "<pre tabindex=\"0\">")
 }
 
 impl Head {
@@ -77,6 +112,9 @@ impl Head {
         Head {
             kind: repo.kind,
             title: title(&repo.id),
+            owner: Some(repo.id.namespace().to_string()).filter(|owner| owner != LIBRARY).unwrap_or_default(),
+            name: repo.id.name().to_string(),
+            tab_label: tabs(repo.kind).iter().find(|(name, _)| *name == tab && *name != "card").map_or("", |(_, label)| *label),
             private: repo.private,
             listing: facts.listing.filter(|_| head.is_none()).map(|listing| nothing_here(Some(listing))),
             summary: repo.summary.clone(),
@@ -85,9 +123,30 @@ impl Head {
             tags: facts.tags.clone(),
             warnings: facts.warnings.clone(),
             finetune: finetune_link(repo.kind, &repo.id, facts),
+            try_it: try_link(summary, &path, &rev_query),
+            picks: Vec::new(),
             href: path,
             rev_query,
         }
+    }
+
+    /// The same with the versions and names of versions to choose from.
+    pub async fn with_versions(mut self, service: &Service, actor: &Actor, summary: &RepoSummary) -> Result<Head, HttpError> {
+        let (kind, id) = (summary.repo.kind, &summary.repo.id);
+        let Some(shown) = &summary.head else { return Ok(self) };
+        let pick = |label: String, about: String, number: u32, rev: &str| Pick {
+            label,
+            about,
+            href: format!("{}?rev={}", href(kind, id), urlencode(rev)),
+            on: number == shown.number,
+        };
+        let versions = service.list_versions(actor, kind, id, PageRequest { limit: PICKS, cursor: None }).await?;
+        let live = versions.items.iter().filter(|version| version.state != VersionState::Deleted);
+        self.picks = live.map(|v| pick(format!("Version {}", v.number), format::day(v.created), v.number, &v.number.to_string())).collect();
+        let names = service.list_refs(actor, kind, id).await?;
+        let named = names.iter().filter(|name| !name.name.is_main()).take(PICKS);
+        self.picks.extend(named.map(|r| pick(r.name.to_string(), format!("version {}", r.number), r.number, r.name.as_str())));
+        Ok(self)
     }
 
     pub fn is_dataset(&self) -> bool {
@@ -101,6 +160,15 @@ fn finetune_link(kind: RepoKind, id: &RepoId, facts: &Facts) -> Option<String> {
         RepoKind::Dataset if can_be_learned(facts) => Some(format!("/finetune?dataset={}", urlencode(&id.to_string()))),
         _ => None,
     }
+}
+
+/// Where a text, a word or a picture can be tried.
+fn try_link(summary: &RepoSummary, path: &str, rev_query: &str) -> Option<String> {
+    let facts = &summary.facts;
+    summary.head.as_ref().filter(|_| summary.repo.kind == RepoKind::Model)?;
+    let texts = Modality::parse(&facts.modality).is_some_and(|modality| modality.items() == "texts");
+    let tried = (texts && facts.can_be_run()) || words::has_words(facts);
+    tried.then(|| format!("{path}/try{rev_query}")).or_else(|| try_image::action(summary, rev_query))
 }
 
 const DISCUSSIONS: (&str, &str) = ("discussions", "Pull requests");
@@ -122,6 +190,7 @@ fn tabs(kind: RepoKind) -> &'static [(&'static str, &'static str)] {
             ("files", "Files"),
             ("tensors", "Tensors"),
             ("versions", "Versions"),
+            ("graph", "Lineage"),
             ("datasets", "Data sets"),
             ("neighbors", "Neighbours"),
             DISCUSSIONS,
@@ -149,6 +218,7 @@ impl From<&Version> for VersionLine {
             size: format::bytes(version.total_bytes),
             files: version.files,
             yanked: version.state == VersionState::Yanked,
+            parent: version.parent.filter(|_| version.state != VersionState::Deleted),
             tags: vec![],
         }
     }

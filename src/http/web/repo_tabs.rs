@@ -14,7 +14,7 @@ use super::dataset_page::MOST_THUMBNAILS;
 use super::frame::{Frame, page};
 use super::repo::{Source, look};
 use super::repo_head::{Head, VersionLine, urlencode};
-use super::{doctor_page, format};
+use super::{changes_page, doctor_page, format, graph_page, tensors_page};
 use crate::domain::mark::Mark;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::page::PageRequest;
@@ -29,8 +29,6 @@ use crate::service::Service;
 
 /// Files of one page.
 pub const FILES_PAGE: usize = 1_000;
-/// More tensors than this no page shows; the API lists all.
-const MOST_TENSORS: usize = 2_000;
 
 #[derive(Template)]
 #[template(path = "files.html")]
@@ -51,24 +49,11 @@ struct FileView {
     path: String,
     size: String,
     digest: String,
+    /// Its first digits.
+    short: String,
     href: String,
-}
-
-#[derive(Template)]
-#[template(path = "tensors.html")]
-struct Tensors {
-    frame: Frame,
-    head: Head,
-    total: usize,
-    parameters: String,
-    tensors: Vec<TensorView>,
-}
-
-struct TensorView {
-    name: String,
-    dtype: String,
-    shape: String,
-    size: String,
+    /// The page that shows it.
+    view: String,
 }
 
 #[derive(Template)]
@@ -93,11 +78,13 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, tab: Tab
     let actor = visitor.actor();
     let (summary, revision) = look(&service, &actor, at.kind, &at.id, &query).await?;
     let section = if at.kind == RepoKind::Model { "models" } else { "datasets" };
-    let (frame, head) = (Frame::of(&visitor, section), Head::of(&summary, &tab.0, &query));
+    let (frame, head) = (Frame::of(&visitor, section), Head::of(&summary, &tab.0, &query).with_versions(&service, &actor, &summary).await?);
     match (tab.0.as_str(), at.kind) {
         ("files", _) => files(&service, &actor, &summary, (&revision, query.text("from")), frame, head).await,
-        ("tensors", RepoKind::Model) => tensors(&service, &actor, &summary, &revision, frame, head).await,
+        ("tensors", RepoKind::Model) => tensors_page::show(&service, &actor, (&summary, &revision), &query, frame, head).await,
+        ("graph", RepoKind::Model) => graph_page::show(&service, &actor, &summary, &revision, frame, head).await,
         ("doctor", RepoKind::Dataset) => doctor_page::show(&service, &actor, &summary, &revision, frame, head).await,
+        ("changes", _) => changes_page::show(&service, &actor, (&summary, &revision), &query, frame, head).await,
         ("versions", _) => versions(&service, &actor, &summary, &query, frame, head).await,
         ("datasets", RepoKind::Model) => sources(&service, &actor, &summary, &revision, frame, head).await,
         _ => Err(HttpError::of_status(StatusCode::NOT_FOUND)),
@@ -137,7 +124,8 @@ async fn files(
     };
     let public = format!("/api/v1/{kind}s/{id}/versions/{named}");
     let base = if summary.repo.private { format!("{}/download/{named}", head.href) } else { format!("{public}/files") };
-    let files = list.into_iter().map(|file| FileView::of(file, &base)).collect();
+    let view = format!("{}/view/{named}", head.href);
+    let files = list.into_iter().map(|file| FileView::of(file, &base, &view)).collect();
     let total = version.files;
     page(&Files { frame, head, files, total, next, sums: (!summary.repo.private).then(|| format!("{public}/SHA256SUMS")) })
 }
@@ -159,8 +147,10 @@ pub async fn download(visitor: Visitor, service: Data<Service>, at: FileAt, requ
 }
 
 impl FileView {
-    fn of(file: FileEntry, base: &str) -> FileView {
+    fn of(file: FileEntry, base: &str, view: &str) -> FileView {
         FileView {
+            view: format!("{view}/{}", encode_path(&file.path)),
+            short: file.digest.to_hex().chars().take(16).collect(),
             href: format!("{base}/{}", encode_path(&file.path)),
             path: file.path,
             size: format::bytes(file.size_bytes),
@@ -182,22 +172,6 @@ pub fn encode_path(path: &str) -> String {
 
 fn encode_segment(segment: &str) -> String {
     percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
-async fn tensors(service: &Service, actor: &Actor, summary: &RepoSummary, revision: &Revision, frame: Frame, head: Head) -> Answer {
-    let list = match summary.head {
-        Some(_) => service.list_tensors(actor, RepoKind::Model, &summary.repo.id, revision).await?,
-        None => vec![],
-    };
-    let total = list.len();
-    let view = |tensor: crate::domain::repo::TensorEntry| TensorView {
-        name: tensor.name,
-        dtype: tensor.dtype,
-        shape: tensor.shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" × "),
-        size: format::bytes(tensor.size_bytes),
-    };
-    let tensors = list.into_iter().take(MOST_TENSORS).map(view).collect();
-    page(&Tensors { frame, head, total, parameters: format::count(summary.facts.parameters), tensors })
 }
 
 async fn versions(service: &Service, actor: &Actor, summary: &RepoSummary, query: &Query, frame: Frame, head: Head) -> Answer {

@@ -2,6 +2,7 @@
 //! are told by the names of classes (`try_pictures`). The form is on the model's page, and texts ask by its address, so that it works
 //! without scripts and can be passed on.
 
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use askama::Template;
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use super::frame::{Frame, page_with};
 use super::repo::look;
 use super::repo_head::{Head, urlencode};
+use super::{try_image, try_pictures};
 use crate::domain::answers::{Answers, Content, Said, Tokens};
 use crate::domain::modality::Modality;
 use crate::domain::name::{RepoId, RepoKind};
@@ -18,6 +20,7 @@ use crate::domain::repo::RepoSummary;
 use crate::domain::revision::Revision;
 use crate::domain::tower_config::ImageTower;
 use crate::domain::user::Actor;
+use crate::http::body::Body;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, RepoAt};
@@ -151,12 +154,25 @@ impl TryForm {
 pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, query: Query) -> Answer {
     let actor = visitor.actor();
     let (summary, revision) = look(&service, &actor, RepoKind::Model, &at.id, &query).await?;
+    let rev_query = query.find("rev").map(|rev| format!("?rev={}", urlencode(rev))).unwrap_or_default();
+    if let Some(action) = try_image::action(&summary, &rev_query) {
+        return try_image::show(&visitor, &summary, &query, action);
+    }
     let form = TryForm::of(&summary, &query, visitor.csrf());
     let found = match &form {
         Some(form) => ask(&service, &actor, (&summary.repo.id, &revision), form).await,
         None => Ok(Found::default()),
     };
     shown(&visitor, &summary, &query, (form, found))
+}
+
+/// Pictures that are sent: to a head, or to a model that knows classes by their names.
+pub async fn send(request: HttpRequest, visitor: Visitor, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
+    let (summary, _) = look(&service, &visitor.actor(), RepoKind::Model, &at.id, &query).await?;
+    match try_image::action(&summary, "") {
+        Some(_) => try_image::ask(request, visitor, service, at, query, body).await,
+        None => try_pictures::ask(request, visitor, service, at, query, body).await,
+    }
 }
 
 /// The page with what was answered, or why nothing was.

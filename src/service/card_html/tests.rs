@@ -221,6 +221,16 @@ fn nesting_bombs_cost_little() {
 }
 
 #[test]
+fn columns_keep_their_side() {
+    let html = render("| a | b | c |\n| --- | :-: | --: |\n| x | y | `<td style=\"text-align: right\"` |\n");
+    for cell in ["<th>a</th>", r#"<th align="center">b</th>"#, r#"<th align="right">c</th>"#, "<td>x</td>", r#"<td align="center">y</td>"#]
+    {
+        assert!(html.contains(cell), "{cell} in {html}");
+    }
+    assert!(html.contains("&lt;td style=") && !html.contains("<td style"), "{html}");
+}
+
+#[test]
 fn deep_text_is_kept() {
     let html = render(&format!("{} deep", "> ".repeat(5_000)));
     assert!(html.contains("deep"), "{html}");

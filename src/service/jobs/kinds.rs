@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::super::repos::results::note_speeds;
 use super::super::{Error, Result, Service};
-use super::recommend::queue_next;
+use super::recommend::{queue_next, speeds};
 use super::result::Left;
 use crate::catalog::trials;
 use crate::db::Tx;
@@ -49,7 +50,11 @@ impl Service {
                 if let (Some(next), Some(headline)) = (&following, left.headline.as_object_mut()) {
                     headline.insert("next".into(), json!(next.id.to_string()));
                 }
-                Ok(Arc::new(move |tx: &mut Tx<'_>| following.as_ref().map_or(Ok(()), |next| queue_next(tx, next))))
+                let (speeds, id, now) = (speeds(work, left), job.id.to_string(), self.now());
+                Ok(Arc::new(move |tx: &mut Tx<'_>| {
+                    note_speeds(tx, &speeds, &id, now)?;
+                    following.as_ref().map_or(Ok(()), |next| queue_next(tx, next))
+                }))
             }
         }
     }

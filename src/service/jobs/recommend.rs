@@ -244,6 +244,19 @@ pub(super) fn queue_next(tx: &mut Tx<'_>, next: &Job) -> Result<()> {
     sweeps::open(tx, next, next.created)
 }
 
+/// How quick the backbones were that were tried, in items a second. What the process says is untrusted: only what it was given counts, and
+/// nothing that no machine could do.
+pub(super) fn speeds(work: &Recommend, left: &Left) -> Vec<(RepoId, f64)> {
+    const QUICKEST: f64 = 1e6;
+    let Ok(answer) = read_answer(left) else { return Vec::new() };
+    let speed = |contender: &Contender| {
+        let tried = answer.backbones.iter().find(|one| one.known.model == contender.known.model)?;
+        let speed = 1e3 / tried.milliseconds_per_item?;
+        (speed.is_finite() && speed > 0.0 && speed < QUICKEST).then(|| (contender.id.clone(), speed))
+    };
+    work.contenders.iter().filter_map(speed).collect()
+}
+
 fn read_answer(left: &Left) -> Result<Recommendation> {
     let file = left.files.iter().find(|(name, _)| name == FILE).map(|(_, path)| path).ok_or_else(unreadable)?;
     let size = std::fs::metadata(file).map_err(|e| Error::of_file("cannot read an answer", &e))?.len();

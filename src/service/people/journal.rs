@@ -46,6 +46,11 @@ pub async fn coming_from<F: Future>(origin: Origin, story: F) -> F::Output {
     ORIGIN.scope(origin, story).await
 }
 
+/// Where the request came from that is being answered; empty outside of any.
+pub(in crate::service) fn address() -> String {
+    ORIGIN.try_with(|origin| origin.address.clone()).unwrap_or_default()
+}
+
 /// What the line of an act needs beside the act: made before its transaction begins.
 #[derive(Debug, Clone)]
 pub(in crate::service) struct Note {

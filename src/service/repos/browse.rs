@@ -1,7 +1,7 @@
 //! Looking around: searches, repos, versions and their files.
 
 use super::super::{Error, Result, Service, access, card_html};
-use super::resolve;
+use super::{resolve, results};
 use crate::catalog::counters::{self, SiteCounts};
 use crate::catalog::search::{self, Cursor, suggest};
 use crate::catalog::{facts, library, refs, repos, versions};
@@ -11,6 +11,7 @@ use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::path::RepoPath;
 use crate::domain::repo::{Ref, Repo, RepoSummary, Version};
+use crate::domain::results::ModelResult;
 use crate::domain::revision::Revision;
 use crate::domain::search::{Facet, SearchQuery, Suggestion};
 use crate::domain::user::Actor;
@@ -19,6 +20,8 @@ use crate::domain::user::Actor;
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchHits {
     pub page: Page<RepoSummary>,
+    /// What is known of each in numbers, in the same order.
+    pub results: Vec<Vec<ModelResult>>,
     pub total: u64,
     /// There may be more than `total`.
     pub at_least: bool,
@@ -41,13 +44,17 @@ impl Service {
                 let visible = access::visible_to(tx, &actor)?;
                 let hits = search::search(tx, &query, &visible, page.limit, after.as_ref())?;
                 let mut items = Vec::with_capacity(hits.page.items.len());
+                let mut results = Vec::with_capacity(hits.page.items.len());
                 for key in &hits.page.items {
                     if let Some(repo) = repos::find_by_key(tx, key)? {
-                        items.push(summary(tx, repo)?);
+                        let found = summary(tx, repo)?;
+                        results.push(results::known(tx, &found)?);
+                        items.push(found);
                     }
                 }
                 Ok(SearchHits {
                     page: Page { items, next: hits.page.next },
+                    results,
                     total: hits.total,
                     at_least: hits.at_least,
                     facets: hits.facets,
@@ -157,6 +164,18 @@ impl Service {
             .read(move |tx| {
                 let repo = access::see_repo(tx, &actor, kind, &id)?;
                 Ok(refs::list(tx, &repo.key)?)
+            })
+            .await
+    }
+
+    /// Downloads of a repo by day since 1970, of half a year.
+    pub async fn downloads_of(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Vec<(i64, u64)>> {
+        const DAYS: i64 = 182;
+        let (actor, id, now) = (actor.clone(), id.clone(), self.now());
+        self.db
+            .read(move |tx| {
+                let repo = access::see_repo(tx, &actor, kind, &id)?;
+                Ok(counters::by_day(tx, &repo.key, DAYS, now)?)
             })
             .await
     }

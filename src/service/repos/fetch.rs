@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -15,9 +15,13 @@ use crate::domain::path::RepoPath;
 use crate::domain::repo::{FileEntry, Repo, Version};
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
+use crate::service::people::journal;
 
 /// Downloads are written together after this time: each alone would cost a trip to the disk.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// The longest pause between two files of a pull, and pulls that are remembered.
+const PULL_PAUSE: Duration = Duration::from_secs(600);
+const MOST_PULLS: usize = 20_000;
 
 /// A file of a version, ready to be read.
 #[derive(Debug, Clone)]
@@ -32,6 +36,26 @@ pub struct OpenFile {
 #[derive(Default)]
 pub(in crate::service) struct Downloads {
     counted: Mutex<HashMap<RepoKey, u64>>,
+    /// When a file of a repo was last sent to an address.
+    pulls: Mutex<HashMap<(RepoKey, String), Instant>>,
+}
+
+impl Downloads {
+    /// Whether a file belongs to a pull that is counted already: of the same repo by the same address, not long after the file before it.
+    fn goes_on(&self, repo: &RepoKey, address: String, now: Instant) -> bool {
+        if address.is_empty() {
+            return false;
+        }
+        let mut pulls = self.pulls.lock();
+        if pulls.len() >= MOST_PULLS {
+            pulls.retain(|_, last| now.duration_since(*last) < PULL_PAUSE);
+            // So many at once are no longer told apart: each counts.
+            if pulls.len() >= MOST_PULLS {
+                pulls.clear();
+            }
+        }
+        pulls.insert((repo.clone(), address), now).is_some_and(|last| now.duration_since(last) < PULL_PAUSE)
+    }
 }
 
 impl Service {
@@ -67,6 +91,20 @@ impl Service {
         self.open_entry(repo, version, entry).await
     }
 
+    /// A file with its first bytes, at most so many.
+    pub async fn peek(
+        &self,
+        actor: &Actor,
+        (kind, id): (RepoKind, &RepoId),
+        revision: &Revision,
+        path: &RepoPath,
+        most: u64,
+    ) -> Result<(OpenFile, Vec<u8>)> {
+        let file = self.open_file(actor, kind, id, revision, path).await?;
+        let bytes = self.blobs.read_range(&file.entry.digest, 0..file.entry.size_bytes.min(most)).await?;
+        Ok((file, bytes.to_vec()))
+    }
+
     pub(in crate::service) async fn open_entry(&self, repo: RepoKey, version: Version, entry: FileEntry) -> Result<OpenFile> {
         let reader = match self.blobs.open(&entry.digest).await {
             Ok(reader) if reader.size() == entry.size_bytes => reader,
@@ -83,8 +121,11 @@ impl Service {
         Ok(OpenFile { repo, entry, version, reader })
     }
 
-    /// Counts one download of a repo's file. Counts are written about a second later.
+    /// Counts a download of a repo: the first file of a pull, the others belong to it. Counts are written about a second later.
     pub fn count_download(&self, repo: &RepoKey) {
+        if self.downloads.goes_on(repo, journal::address(), Instant::now()) {
+            return;
+        }
         let mut counted = self.downloads.counted.lock();
         let first = counted.is_empty();
         *counted.entry(repo.clone()).or_default() += 1;
@@ -127,3 +168,21 @@ pub(in crate::service) fn no_file(repo: &Repo, version: &Version, path: &RepoPat
 
 /// Shared by all clones of a service.
 pub(in crate::service) type SharedDownloads = Arc<Downloads>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn a_pull_of_several_files_counts_once() {
+        let (downloads, now) = (Downloads::default(), Instant::now());
+        let key = |n| RepoKey::new(Timestamp::from_unix_ms(0), [n; 10]);
+        let goes_on =
+            |repo: u8, address: &str, after: u64| downloads.goes_on(&key(repo), address.to_owned(), now + Duration::from_secs(after));
+        assert!(!goes_on(1, "10.0.0.1", 0) && goes_on(1, "10.0.0.1", 5) && goes_on(1, "10.0.0.1", 600), "one pull");
+        assert!(!goes_on(2, "10.0.0.1", 5) && !goes_on(1, "10.0.0.2", 5), "another repo, another address");
+        assert!(!goes_on(1, "10.0.0.1", 1_300), "and another pull, later");
+        assert!(!goes_on(1, "", 0) && !goes_on(1, "", 0), "what has no address is each time new");
+    }
+}

@@ -1,6 +1,7 @@
 //! Repos and their versions: found, read, published, edited, renamed, mirrored; and what is read out of a version
 //! when it is published (facts, data set reports, tensors, papers).
 
+pub mod ancestry;
 pub mod browse;
 mod check_dataset;
 mod derive;
@@ -25,6 +26,7 @@ mod read_papers;
 pub mod relabel;
 pub mod relations;
 mod resolve;
+pub mod results;
 pub mod saved_model;
 mod scan;
 mod tensors;

@@ -154,6 +154,7 @@ impl Reading {
         let height = config.pretrained_cfg.input_size.map(|[_, height, _]| height);
         let usual = if problem.is_some() || config.is_encoder() { 0 } else { config.preprocessing().height };
         facts.image_size = height.unwrap_or(usual) as u64;
+        facts.gmacs = if problem.is_none() && unobeyed.is_empty() { train::gmacs(&config).unwrap_or(0.0) } else { 0.0 };
         let library = config.library();
         let of_head =
             if config.tags_words() { train::tasks::of_model(&config) } else { Task::of_problem_type(config.problem_type.as_deref()) };
@@ -224,6 +225,11 @@ fn fill(value: &mut String, with: &str) {
     if value.is_empty() {
         *value = with.into();
     }
+}
+
+/// The same of a card's text alone.
+pub(super) fn summary_of_body(body: &str) -> String {
+    summary_of(&Card { body: body.to_owned(), ..Card::default() })
 }
 
 /// The card's first sentence or two: the first paragraph that is prose.

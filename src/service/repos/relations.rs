@@ -123,7 +123,7 @@ impl Service {
 }
 
 /// The repo, or nothing where the actor may not know of it.
-fn see(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Option<crate::domain::repo::Repo>> {
+pub(super) fn see(tx: &mut Tx<'_>, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Option<crate::domain::repo::Repo>> {
     match access::see_repo(tx, actor, kind, id) {
         Ok(repo) => Ok(Some(repo)),
         Err(Error::NotFound(_)) => Ok(None),

@@ -1,0 +1,47 @@
+//! Numbers of models that stand in no card: what an administrator took over from a table, and how quick a backbone was here. What lists are sorted by
+//! follows from them (`search/measures.rs`).
+
+use super::search::listing;
+use crate::db::{Result, Row, Tx};
+use crate::domain::id::RepoKey;
+use crate::domain::results::{ModelResult, Origin};
+use crate::domain::time::Timestamp;
+use crate::params;
+
+/// Writes numbers of a model, each in place of an earlier one of the same origin, measure and data set; lists know them at once.
+pub fn set(tx: &mut Tx<'_>, repo: &RepoKey, results: &[ModelResult], now: Timestamp) -> Result<()> {
+    for result in results {
+        tx.execute(
+            "insert into results (repo, origin, measure, dataset, value, source, noted) values ($1, $2, $3, $4, $5, $6, $7)
+             on conflict (repo, origin, measure, dataset) do update set value = excluded.value, source = excluded.source, noted = excluded.noted",
+            params![repo.as_str(), result.origin.as_str(), &result.measure, &result.dataset, result.value, &result.source, now.unix_ms()],
+        )?;
+    }
+    listing::refresh(tx, repo)
+}
+
+/// All of a model, by measure and data set.
+pub fn of_repo(tx: &mut Tx<'_>, repo: &RepoKey) -> Result<Vec<ModelResult>> {
+    let sql = "select origin, measure, dataset, value, source from results where repo = $1 order by measure, dataset, origin";
+    tx.all(sql, params![repo.as_str()])?.iter().map(from_row).collect()
+}
+
+fn from_row(row: &Row) -> Result<ModelResult> {
+    Ok(ModelResult {
+        measure: row.text("measure")?,
+        dataset: row.text("dataset")?,
+        value: row.real("value")?,
+        origin: row.parse("origin", |word| Origin::parse(word).ok_or("is no origin"))?,
+        source: row.text("source")?,
+    })
+}
+
+/// Takes away whatever came from a table of this name; how many numbers that were.
+pub fn remove_source(tx: &mut Tx<'_>, source: &str) -> Result<u64> {
+    let rows = tx.all("select distinct repo from results where origin = 'imported' and source = $1", params![source])?;
+    let gone = tx.execute("delete from results where origin = 'imported' and source = $1", params![source])?;
+    for row in &rows {
+        listing::refresh(tx, &row.parse("repo", RepoKey::parse)?)?;
+    }
+    Ok(gone as u64)
+}
