@@ -84,6 +84,8 @@ pub struct Narrow {
     pub state: Option<JobState>,
     pub kind: Option<String>,
     pub family: Family,
+    /// Folded: where they publish.
+    pub namespace: String,
 }
 
 /// Newest first; `before` is the last id of the page before.
@@ -97,9 +99,18 @@ pub fn list(tx: &mut Tx<'_>, narrow: &Narrow, limit: usize, before: Option<&JobI
     let rows = tx.all(
         &format!(
             "select {COLUMNS} where ($1 = '' or j.owner = $1) and ($2 = '' or j.state = $2) and ($3 = '' or j.id < $3) \
-             and ($5 = '' or j.kind = $5) and ($6 = 'all' or $6 = '' and j.parent is null or j.parent = $6) order by j.id desc limit $4"
+             and ($5 = '' or j.kind = $5) and ($6 = 'all' or $6 = '' and j.parent is null or j.parent = $6) \
+             and ($7 = '' or j.name_folded >= $7 || '/' and j.name_folded < $7 || '0') order by j.id desc limit $4"
         ),
-        params![owner, state, before.map_or("", JobId::as_str), limit + 1, narrow.kind.clone().unwrap_or_default(), family],
+        params![
+            owner,
+            state,
+            before.map_or("", JobId::as_str),
+            limit + 1,
+            narrow.kind.clone().unwrap_or_default(),
+            family,
+            &narrow.namespace
+        ],
     )?;
     let mut items: Vec<Job> = rows.iter().map(from_row).collect::<Result<_>>()?;
     let more = items.len() > limit;

@@ -306,7 +306,7 @@ fn page_routes() -> Vec<Entry> {
         at("/login", [get(pages::login::show), post(pages::login::submit)]),
         at("/logout", [post(pages::login::leave)]),
         at("/logout/everywhere", [post(pages::login::leave_everywhere)]),
-        at("/admin/audit", [get(pages::audit::show)]),
+        at("/system/audit", [get(pages::audit::show)]),
         at("/settings/tokens", [get(pages::tokens::show), post(pages::tokens::create)]),
         at("/settings/tokens/{id}/revoke", [post(pages::tokens::revoke)]),
         at("/settings/webhooks", [get(pages::webhooks::list), post(pages::webhooks::create)]),

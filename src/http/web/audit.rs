@@ -34,7 +34,7 @@ struct Line {
 
 pub async fn show(visitor: Visitor, service: Data<Service>, query: Query) -> Answer {
     if visitor.0.is_none() {
-        return Ok(see_other("/login?next=/admin/audit"));
+        return Ok(see_other("/login?next=/system/audit"));
     }
     let asked = filter(&service, &query)?;
     let (account, action) = (asked.account.clone(), asked.action.clone());

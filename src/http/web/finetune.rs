@@ -10,7 +10,7 @@ use super::format;
 use super::frame::{Frame, page_with, see_other};
 use crate::domain::dataset_report::can_be_learned;
 use crate::domain::job::Job;
-use crate::domain::name::{LIBRARY, RepoId, RepoKind};
+use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::page::PageRequest;
 use crate::domain::recipe::Strategy;
 use crate::domain::repo_ref::RepoRef;
@@ -66,8 +66,6 @@ impl Fields {
     /// The defaults, with what the address names.
     fn new(query: &Query, owner: &str) -> Fields {
         let (base, dataset) = (query.text("base"), query.text("dataset"));
-        // The first administrator's own name is a reserved word: no namespace of that name can be.
-        let owner = if RepoId::parse(&format!("{owner}/name")).is_ok() { owner } else { LIBRARY };
         let last = |id: &str| id.rsplit('/').next().unwrap_or_default().to_owned();
         let name = match (base.is_empty(), dataset.is_empty()) {
             (false, false) => format!("{owner}/{}-{}", last(&base), last(&dataset)),

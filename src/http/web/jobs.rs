@@ -33,16 +33,16 @@ struct JobsPage {
     next: Option<String>,
 }
 
-struct JobLine {
-    href: String,
-    name: String,
-    state: &'static str,
-    tone: &'static str,
-    base: String,
-    dataset: String,
-    owner: String,
-    created: String,
-    stage: String,
+pub struct JobLine {
+    pub href: String,
+    pub name: String,
+    pub state: &'static str,
+    pub tone: &'static str,
+    pub base: String,
+    pub dataset: String,
+    pub owner: String,
+    pub created: String,
+    pub stage: String,
 }
 
 impl From<&Job> for JobLine {

@@ -8,6 +8,7 @@ use super::format;
 use crate::domain::dataset_report::can_be_learned;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::{Facts, RepoSummary, Version, VersionState};
+use crate::domain::user::Role;
 use crate::http::error::HttpError;
 use crate::http::extract::Query;
 use crate::service::card_html;
@@ -88,6 +89,14 @@ impl Head {
             href: path,
             rev_query,
         }
+    }
+
+    /// With the way to its settings, for those who may change something there.
+    pub fn managed(mut self, role: Option<Role>, tab: &str) -> Head {
+        if role.is_some_and(|role| role >= Role::Write) {
+            self.tabs.push(Tab { label: "Settings", href: format!("{}/settings", self.href), on: tab == "settings" });
+        }
+        self
     }
 
     pub fn is_dataset(&self) -> bool {
