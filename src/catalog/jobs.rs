@@ -216,6 +216,16 @@ pub fn lease(tx: &mut Tx<'_>, job: &JobId, worker: &str, now: Timestamp, until: 
     Ok(Lease { job: job.clone(), number, worker: worker.into(), until })
 }
 
+/// Who has which running job, and until when, by the job's id.
+pub fn leases(tx: &mut Tx<'_>) -> Result<std::collections::HashMap<String, (String, Timestamp)>> {
+    let rows = tx.all("select id, lease_worker, lease_until from jobs where state = 'running'", &[])?;
+    let read = |row: &Row| {
+        let until = Timestamp::from_unix_ms(row.find_int("lease_until")?.unwrap_or(0));
+        Ok((row.text("id")?, (row.find_text("lease_worker")?.unwrap_or_default(), until)))
+    };
+    rows.iter().map(read).collect()
+}
+
 /// What a worker learns when it looks at its lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {

@@ -62,7 +62,8 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: AccountAt) -> An
     let (actor, name) = (visitor.actor(), &at.0);
     let account = service.get_account(&actor, name).await.ok();
     let name = account.as_ref().map_or(name, |account| &account.name);
-    let (models, datasets) = (shelf(&service, &actor, name, RepoKind::Model).await?, shelf(&service, &actor, name, RepoKind::Dataset).await?);
+    let (models, datasets) =
+        (shelf(&service, &actor, name, RepoKind::Model).await?, shelf(&service, &actor, name, RepoKind::Dataset).await?);
     if account.is_none() && models.total + datasets.total == 0 {
         return addresses::namespace(visitor, service, at).await;
     }

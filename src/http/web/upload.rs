@@ -8,12 +8,13 @@ use askama::Template;
 
 use super::card::{href, title};
 use super::form::foreign;
+use super::format;
 use super::frame::{Frame, page_with, see_other};
 use super::repo_head::urlencode;
 use super::sent_form::{self, SentForm};
 use super::upload_wire::{message, place};
 use crate::domain::name::{RepoId, RepoKind};
-use crate::domain::user::Role;
+use crate::domain::user::{Role, Scope};
 use crate::http::Site;
 use crate::http::assets;
 use crate::http::body::Body;
@@ -39,9 +40,15 @@ struct UploadPage {
     repo_href: String,
     fields: Fields,
     /// Namespaces the visitor may publish in, and which is chosen.
-    owners: Vec<(String, bool)>,
+    owners: Vec<Owner>,
     problem: String,
     largest: u64,
+    largest_said: String,
+}
+
+struct Owner {
+    name: String,
+    chosen: bool,
 }
 
 /// What stands in the form.
@@ -80,11 +87,8 @@ async fn upload_page(
     refused: Option<&HttpError>,
 ) -> Answer {
     let me = service.whoami(&visitor.actor()).await?;
-    let mut owners: Vec<(String, bool)> =
-        me.namespaces.iter().filter(|(_, role)| *role >= Role::Write).map(|(name, _)| (name.to_string(), name.as_str() == owner)).collect();
-    if let (false, Some(first)) = (owners.iter().any(|(_, chosen)| *chosen), owners.first_mut()) {
-        first.1 = true;
-    }
+    let spaces = me.namespaces.iter().filter(|(_, role)| *role >= Role::Write && me.scope >= Scope::Write);
+    let owners = spaces.map(|(name, _)| Owner { name: name.to_string(), chosen: name.as_str() == owner }).collect();
     let page = UploadPage {
         frame: Frame::of(visitor, "datasets"),
         script: assets::url("upload.js"),
@@ -98,6 +102,7 @@ async fn upload_page(
         owners,
         problem: refused.map(|refused| format!("{}; {}", refused.problem.message, refused.problem.hint)).unwrap_or_default(),
         largest: service.policy().max_file_bytes,
+        largest_said: format::bytes(service.policy().max_file_bytes),
     };
     page_with(refused.map_or(StatusCode::OK, |refused| refused.status), &page)
 }
