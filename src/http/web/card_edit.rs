@@ -150,7 +150,8 @@ async fn edit_page(
     let actor = visitor.actor();
     let role = service.role_on(&actor, at.kind, &at.id).await?;
     let (text, place) = (written.text.clone(), href(at.kind, &summary.repo.id));
-    let shown = service.work().run(&Whose::of(&actor), move || {
+    let whose = Whose::of(&actor);
+    let shown = service.work().run(&whose, move || {
         let (card, problems) = Card::read(&text);
         let html = if preview { card_html::place(&card_html::render(&card.body), &place, "main") } else { String::new() };
         (html, problems.iter().map(ToString::to_string).collect::<Vec<_>>())

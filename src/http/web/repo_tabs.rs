@@ -149,10 +149,11 @@ pub fn files_href(kind: RepoKind, id: &RepoId, revision: &Revision, path: &str) 
 }
 
 /// A file of a private repo, for the browser of somebody who may see it: the API takes no cookies.
-pub async fn download(visitor: Visitor, service: Data<Service>, at: FileAt, request: HttpRequest) -> Answer {
+/// Those that a page shows are not counted.
+pub async fn download(visitor: Visitor, service: Data<Service>, at: FileAt, query: Query, request: HttpRequest) -> Answer {
     let file = service.open_file(&visitor.actor(), at.kind, &at.id, &at.revision, &at.path).await?;
     let (answer, begins) = stream::serve(&request, &service, &file).await?;
-    if begins {
+    if begins && query.find("shown").is_none() {
         service.count_download(&file.repo);
     }
     Ok(answer)
