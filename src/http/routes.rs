@@ -362,6 +362,7 @@ fn repo_page_routes() -> Vec<Entry> {
         at("/{kind:datasets}/{ns}/{name}/tree/{rev}", [get(pages::addresses::tree)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/tree/{rev}/{path:.+}", [get(pages::addresses::folder)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/blob/{rev}/{path:.+}", [get(pages::addresses::file)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/recommend", [post(pages::dataset_page::recommend)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/settings", [get(pages::repo_settings::show)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/settings/{act}", [post(pages::repo_settings::act)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/edit", [get(pages::card_edit::show), post(pages::card_edit::save)]).repo(),

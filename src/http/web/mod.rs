@@ -9,7 +9,7 @@ pub mod catalog;
 pub mod compare;
 pub mod compare_runs;
 mod curve;
-mod dataset_page;
+pub mod dataset_page;
 pub mod discussions;
 mod doctor_page;
 pub mod finetune;

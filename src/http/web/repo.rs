@@ -94,7 +94,7 @@ async fn model(
     let facts = &summary.facts;
     page(&ModelPage {
         frame: Frame::of(visitor, "models"),
-        head: Head::of(&summary, "card", query),
+        head: Head::of(&summary, "card", query).managed(service.role_on(&actor, RepoKind::Model, &id).await?, "card"),
         card_html: card_html(&summary).await?,
         facts: model_facts(&summary),
         sources: sources.into_iter().map(Source::from).collect(),

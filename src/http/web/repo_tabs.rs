@@ -93,7 +93,8 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, tab: Tab
     let actor = visitor.actor();
     let (summary, revision) = look(&service, &actor, at.kind, &at.id, &query).await?;
     let section = if at.kind == RepoKind::Model { "models" } else { "datasets" };
-    let (frame, head) = (Frame::of(&visitor, section), Head::of(&summary, &tab.0, &query));
+    let role = service.role_on(&actor, at.kind, &summary.repo.id).await?;
+    let (frame, head) = (Frame::of(&visitor, section), Head::of(&summary, &tab.0, &query).managed(role, &tab.0));
     match (tab.0.as_str(), at.kind) {
         ("files", _) => files(&service, &actor, &summary, (&revision, query.text("from")), frame, head).await,
         ("tensors", RepoKind::Model) => tensors(&service, &actor, &summary, &revision, frame, head).await,
