@@ -221,7 +221,7 @@ async fn a_fine_tune_is_asked_for_watched_and_cancelled() {
     admin.publish_both("library/tiny", "library/colours", 8).await;
     let mut browser = Browser::logged_in(&server, &server.admin_token).await;
     let page = browser.page("/finetune?base=library/tiny&dataset=library/colours").await;
-    assert!(page.contains("value=\"library/tiny\"") && page.contains("value=\"library/tiny-colours\""), "{page}");
+    assert!(page.contains("value=\"library/tiny\"") && page.contains("value=\"admin/tiny-colours\""), "{page}");
     let form = csrf(&page);
     let fields = |epochs: &'static str, base: &'static str| {
         let rates = [("lr", "0.001"), ("head_lr", "0.01"), ("batch_size", "6"), ("seed", "3"), ("frozen_stages", "0")];

@@ -13,6 +13,7 @@ pub mod dataset_page;
 pub mod discussions;
 mod doctor_page;
 pub mod finetune;
+mod finetune_bases;
 mod finetune_groups;
 mod finetune_settings;
 mod form;
