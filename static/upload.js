@@ -468,7 +468,7 @@ class Wire {
 function start(form) {
   const state = { kept: [], left: null, handle: null, summer: null, wire: null, busy: false };
   const key = `${form.action}`;
-  const picker = element("input", { type: "file", multiple: "" });
+  const picker = element("input", { type: "file", multiple: "", "aria-label": "Files to send" });
   picker.hidden = true;
   form.append(picker);
   $("plain").remove();

@@ -64,6 +64,7 @@ mod uploads;
 mod using;
 mod way_out;
 mod web;
+mod web_work;
 mod webhooks;
 mod words;
 mod work;
