@@ -489,6 +489,7 @@ function start(form) {
     say("");
     const { kept, left } = tidy(all);
     Object.assign(state, { kept, left, handle });
+    $("upload-resume").hidden = true;
     step("look");
     showFound(kept, await look(kept), left);
     if (kept.length === 0) say("There is nothing in it that could be sent.");
