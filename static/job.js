@@ -36,11 +36,12 @@ function morph(here, fresh) {
   if (atEnd) here.scrollTop = here.scrollHeight;
 }
 
-// Whether two nodes are the same part of the page: a section by its heading, a form by where it leads, a row by its first cell.
+// Whether two nodes are the same part of the page: a section by its heading, a form by where it leads, a row by its first cell, any other by
+// its first class.
 function alike(one, other) {
   if (one.nodeType !== other.nodeType || one.nodeName !== other.nodeName) return false;
   if (one.nodeType !== Node.ELEMENT_NODE) return true;
-  const name = (node) => node.id || node.getAttribute("action") || (node.nodeName === "SECTION" ? node.querySelector("h2")?.textContent : "") || (node.nodeName === "TR" ? node.firstElementChild?.textContent : "") || "";
+  const name = (node) => node.id || node.getAttribute("action") || (node.nodeName === "SECTION" ? node.querySelector("h2")?.textContent : "") || (node.nodeName === "TR" ? node.firstElementChild?.textContent : "") || node.classList[0] || "";
   return name(one) === name(other);
 }
 

@@ -137,6 +137,12 @@ pub fn complete(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, facts: &mut Facts)
     Ok(())
 }
 
+/// The card of a version without its front matter; empty where it has none.
+pub fn card_text(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<String> {
+    let sql = "select card_text from version_details where repo = $1 and number = $2";
+    tx.find(sql, params![repo.as_str(), number])?.map_or(Ok(String::new()), |row| row.text("card_text"))
+}
+
 /// Writes what only a version's own page shows.
 pub fn insert_details(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, facts: &Facts, card_text: &str, previews: &str) -> Result<()> {
     let labels = serde_json::to_string(&facts.labels).unwrap_or_default();

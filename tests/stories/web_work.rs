@@ -387,3 +387,21 @@ async fn a_report_says_what_it_comes_to_and_runs_are_laid_over_each_other() {
     let refused = browser.send("/finetune", &taken).await;
     assert!(refused.status == 422 && refused.text().contains("is there already"), "{}", refused.text());
 }
+
+#[tokio::test]
+async fn a_repo_s_line_follows_its_card_unless_its_owner_wrote_another() {
+    let server = Server::start();
+    let ada = server.user("ada").await;
+    create_repo(&ada, "model", "ada/net").await;
+    let line = async || ada.get("/api/v1/models/ada/net").await.ok()["summary"].as_str().unwrap().to_owned();
+    let card = async |parent: Option<u32>, text: &str| {
+        publish(&ada, "models/ada/net", parent, &[("README.md", format!("# Net\n\n{text}\n").as_bytes())]).await.created();
+    };
+    card(None, "A first net.").await;
+    assert_eq!(line().await, "A first net.");
+    card(Some(1), "A second net.").await;
+    assert_eq!(line().await, "A second net.", "a new card says it anew");
+    ada.patch("/api/v1/models/ada/net", &json!({ "summary": "My net" })).await.ok();
+    card(Some(2), "A third net.").await;
+    assert_eq!(line().await, "My net", "what its owner wrote stays");
+}

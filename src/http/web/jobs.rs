@@ -17,12 +17,13 @@ use crate::domain::job::{Family, Job, JobState};
 use crate::domain::job_event::{EpochNumbers, Event, JobEvent, Progress};
 use crate::domain::name::{Name, RepoKind};
 use crate::domain::task::Task;
+use crate::domain::user::{Actor, Role};
 use crate::domain::work::Input;
 use crate::http::Site;
 use crate::http::assets;
 use crate::http::caller::{Caller, Visitor};
 use crate::http::curves;
-use crate::http::error::Answer;
+use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{JobAt, JobFileAt, Query};
 use crate::http::job_events;
 use crate::service::Service;
@@ -201,12 +202,28 @@ pub async fn show(request: HttpRequest, visitor: Visitor, service: Data<Service>
     let measured = job.state == JobState::Succeeded && files.iter().any(|file| file.name == PREDICTIONS);
     let sweep = sweep::find(&service, &actor, &job).await?;
     let mut shown = JobPage { files, measured, sweep, ..JobPage::of(&visitor, &job, &events, log, report) };
+    if !may_change(&service, &actor, &job).await? {
+        // A member who may only look may still ask for the same.
+        let Acts { clone, name, .. } = shown.acts;
+        shown.acts = Acts { clone, name, ..Acts::default() };
+    }
     if let Some(outcome) = outcome.as_ref().filter(|outcome| outcome.said.tone != "good" && job.state == JobState::Succeeded) {
         // What is no better than always the same answer is no success, whatever was published.
         shown.line.tone = outcome.said.tone;
         shown.state_said = "succeeded, and not clearly better than always the same answer".into();
     }
     page(&JobPage { outcome, ..shown })
+}
+
+/// Whether a visitor who sees the job may say what becomes of it; each act asks again.
+async fn may_change(service: &Service, actor: &Actor, job: &Job) -> Result<bool, HttpError> {
+    if actor.account() == Some(&job.owner) || matches!(actor, Actor::User { is_admin: true, .. }) {
+        return Ok(true);
+    }
+    match job.work.publishes() {
+        Some(name) => Ok(service.role_in_namespace(actor, name.namespace()).await? >= Some(Role::Write)),
+        None => Ok(false),
+    }
 }
 
 impl JobPage {
