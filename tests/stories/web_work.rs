@@ -51,7 +51,7 @@ async fn a_data_set_is_uploaded_without_a_script() {
     let (pictures, fields) = (pictures_zip(3, 4), [("csrf", form.as_str()), ("owner", "ada"), ("name", "flowers"), ("private", "1")]);
 
     // A form that is not ours stores nothing, wherever its word stands.
-    for wrong in [&fields[1..], &[("csrf", "guessed"), ("owner", "ada"), ("name", "flowers")]] {
+    for wrong in [&fields[1..], &[("csrf", "guessed"), ("owner", "ada"), ("name", "flowers")][..]] {
         let refused = browser.answer(multipart(&browser, "/new/dataset", wrong, &[("flowers.zip", &pictures)])).await;
         assert_eq!(refused.status, 403, "{}", refused.text());
     }
