@@ -1,10 +1,12 @@
 //! The backbones that the form of a fine-tune offers first: what was measured on the data themselves, else the best that are here.
 
+use super::backbones;
 use super::card::title;
 use super::format;
 use crate::domain::dataset_report::DatasetReport;
 use crate::domain::name::RepoKind;
 use crate::domain::page::PageRequest;
+use crate::domain::recommendation::Backbone;
 use crate::domain::repo::RepoSummary;
 use crate::domain::repo_ref::RepoRef;
 use crate::domain::search::{SearchQuery, Sort};
@@ -27,6 +29,16 @@ pub struct Recommended {
 
 /// The best three for a data set, which may not be known yet.
 pub async fn recommended(service: &Service, actor: &Actor, dataset: &str, base: &str) -> Result<Vec<Recommended>, HttpError> {
+    if let Ok(named) = RepoRef::parse(dataset)
+        && let Some(found) = backbones::newest(service, actor, &named.id).await
+    {
+        let tried = found.backbones.iter().filter(|one| one.place.is_some()).take(MOST);
+        let of = |one: &Backbone| {
+            let (value, name) = (one.known.model.clone(), one.known.model.split('@').next().unwrap_or_default().to_owned());
+            Recommended { chosen: base == value || base == name, title: value.clone(), evidence: backbones::evidence(one), value }
+        };
+        return Ok(tried.map(of).collect());
+    }
     let modality = match RepoRef::parse(dataset) {
         Ok(named) => match service.get_repo_at(actor, RepoKind::Dataset, &named.id, &named.revision).await {
             Ok(found) => DatasetReport::read(&found.facts.dataset_report).map(|report| report.modality.to_string()),

@@ -5,6 +5,7 @@ use actix_web::web::Data;
 use askama::Template;
 use serde_json::Value;
 
+use super::backbones::{self, Backbones};
 use super::card::{href, title};
 use super::frame::{Frame, page, see_other};
 use super::job_acts::Acts;
@@ -143,6 +144,8 @@ struct JobPage {
     /// The state in words, where it is more than its name.
     state_said: String,
     script: String,
+    /// Of a job that looked for them.
+    backbones: Option<Backbones>,
     /// Where the same can be asked for with other settings.
     again: Option<String>,
 }
@@ -202,6 +205,7 @@ pub async fn show(request: HttpRequest, visitor: Visitor, service: Data<Service>
     let measured = job.state == JobState::Succeeded && files.iter().any(|file| file.name == PREDICTIONS);
     let sweep = sweep::find(&service, &actor, &job).await?;
     let mut shown = JobPage { files, measured, sweep, ..JobPage::of(&visitor, &job, &events, log, report) };
+    shown.backbones = backbones::find(&service, &actor, &job).await;
     if !may_change(&service, &actor, &job).await? {
         // A member who may only look may still ask for the same.
         let Acts { clone, name, .. } = shown.acts;
@@ -262,6 +266,7 @@ impl JobPage {
             measured: false,
             state_said: String::new(),
             script: assets::url("job.js"),
+            backbones: None,
             again: job.work.fine_tune().filter(|task| task.trial.is_none()).map(|_| format!("/finetune?from={}", job.id)),
             report,
         }
