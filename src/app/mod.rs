@@ -176,6 +176,7 @@ impl App {
         let config = &self.config;
         let site = Site::new(config.public_url.clone(), &config.trusted_hosts, metrics).within(limits::of(config));
         let site = site.behind(config.trusted_proxies.clone()).readable_from(config.cors_origins.clone());
+        let site = site.telling(told(config));
         let threads = config.threads.clamp(2, MAX_HTTP_THREADS);
         let server = http::serve(self.listener, self.service.clone(), site, threads);
         let server = server.map_err(|e| Error::failed(format!("serving: {e}"), "try again"))?;
@@ -228,6 +229,13 @@ fn serve_metrics(listener: TcpListener, config: &Config, service: &Service, metr
     let handle = server.handle();
     tokio::spawn(server);
     Ok(handle)
+}
+
+/// What administrators are told of this machine.
+fn told(config: &Config) -> http::Told {
+    let entries = config.entries().into_iter();
+    let settings = entries.map(|(key, value, from, meaning)| [key.into(), value, from.as_str().into(), meaning.into()]).collect();
+    http::Told { settings, data: config.data.clone() }
 }
 
 fn listen(address: &str) -> Result<TcpListener> {

@@ -84,6 +84,8 @@ pub struct Narrow {
     pub state: Option<JobState>,
     pub kind: Option<String>,
     pub family: Family,
+    /// Folded: where they publish.
+    pub namespace: String,
 }
 
 /// Newest first; `before` is the last id of the page before.
@@ -97,9 +99,18 @@ pub fn list(tx: &mut Tx<'_>, narrow: &Narrow, limit: usize, before: Option<&JobI
     let rows = tx.all(
         &format!(
             "select {COLUMNS} where ($1 = '' or j.owner = $1) and ($2 = '' or j.state = $2) and ($3 = '' or j.id < $3) \
-             and ($5 = '' or j.kind = $5) and ($6 = 'all' or $6 = '' and j.parent is null or j.parent = $6) order by j.id desc limit $4"
+             and ($5 = '' or j.kind = $5) and ($6 = 'all' or $6 = '' and j.parent is null or j.parent = $6) \
+             and ($7 = '' or j.name_folded >= $7 || '/' and j.name_folded < $7 || '0') order by j.id desc limit $4"
         ),
-        params![owner, state, before.map_or("", JobId::as_str), limit + 1, narrow.kind.clone().unwrap_or_default(), family],
+        params![
+            owner,
+            state,
+            before.map_or("", JobId::as_str),
+            limit + 1,
+            narrow.kind.clone().unwrap_or_default(),
+            family,
+            &narrow.namespace
+        ],
     )?;
     let mut items: Vec<Job> = rows.iter().map(from_row).collect::<Result<_>>()?;
     let more = items.len() > limit;
@@ -203,6 +214,16 @@ pub fn lease(tx: &mut Tx<'_>, job: &JobId, worker: &str, now: Timestamp, until: 
     )?;
     let number = tx.one("select lease_number from jobs where id = $1", params![job.as_str()])?.count("lease_number")?;
     Ok(Lease { job: job.clone(), number, worker: worker.into(), until })
+}
+
+/// Who has which running job, and until when, by the job's id.
+pub fn leases(tx: &mut Tx<'_>) -> Result<std::collections::HashMap<String, (String, Timestamp)>> {
+    let rows = tx.all("select id, lease_worker, lease_until from jobs where state = 'running'", &[])?;
+    let read = |row: &Row| {
+        let until = Timestamp::from_unix_ms(row.find_int("lease_until")?.unwrap_or(0));
+        Ok((row.text("id")?, (row.find_text("lease_worker")?.unwrap_or_default(), until)))
+    };
+    rows.iter().map(read).collect()
 }
 
 /// What a worker learns when it looks at its lease.

@@ -47,7 +47,7 @@ pub fn routes() -> Vec<Entry> {
         .chain(job_routes())
         .chain(api_routes())
         .chain(unoffered)
-        .chain(page_routes().into_iter().chain(repo_page_routes()).map(Entry::for_people))
+        .chain(page_routes().into_iter().chain(upload_routes()).chain(repo_page_routes()).map(Entry::for_people))
         .collect()
 }
 
@@ -299,7 +299,9 @@ fn page_routes() -> Vec<Entry> {
         at("/finetune", [get(pages::finetune::show), post(pages::finetune::submit)]).heavy(),
         at("/compare", [get(pages::compare::show)]).heavy(),
         at("/jobs", [get(pages::jobs::list)]),
+        at("/jobs/compare", [get(pages::compare_runs::show)]).heavy(),
         at("/jobs/{id}", [get(pages::jobs::show)]),
+        at("/jobs/{id}/items", [get(pages::job_items::show)]).heavy(),
         at("/jobs/{id}/events", [get(pages::jobs::events)]),
         at("/jobs/{id}/files/{path:.*}", [get(pages::jobs::file)]).bytes(),
         at("/jobs/{id}/curves", [get(pages::jobs::curves)]),
@@ -311,7 +313,17 @@ fn page_routes() -> Vec<Entry> {
         at("/login", [get(pages::login::show), post(pages::login::submit)]),
         at("/logout", [post(pages::login::leave)]),
         at("/logout/everywhere", [post(pages::login::leave_everywhere)]),
-        at("/admin/audit", [get(pages::audit::show)]),
+        at("/system", [get(pages::system::show)]),
+        at("/system/storage", [get(pages::system::storage)]).heavy(),
+        at("/system/queue", [get(pages::system::queue)]),
+        at("/system/settings", [get(pages::system::settings)]),
+        at("/system/people", [get(pages::system_people::show)]),
+        at("/system/people/{act}", [post(pages::system_people::act)]),
+        at("/system/audit", [get(pages::audit::show)]),
+        at("/system/audit.csv", [get(pages::audit::export)]),
+        at("/settings/profile", [get(pages::organisations::show), post(pages::organisations::rename)]),
+        at("/settings/organisations", [post(pages::organisations::create)]),
+        at("/settings/organisations/{name}", [post(pages::organisations::set_member)]),
         at("/settings/tokens", [get(pages::tokens::show), post(pages::tokens::create)]),
         at("/settings/tokens/{id}/revoke", [post(pages::tokens::revoke)]),
         at("/settings/webhooks", [get(pages::webhooks::list), post(pages::webhooks::create)]),
@@ -320,6 +332,21 @@ fn page_routes() -> Vec<Entry> {
         at("/settings/webhooks/{id}/enable", [post(pages::webhooks::enable)]),
         at("/settings/webhooks/{id}/rotate", [post(pages::webhooks::rotate)]),
         at("/settings/webhooks/{id}/remove", [post(pages::webhooks::remove)]),
+    ]
+}
+
+/// What the pages of uploads ask.
+#[rustfmt::skip]
+fn upload_routes() -> Vec<Entry> {
+    vec![
+        at("/new/dataset", [get(pages::upload::show_new), post(pages::upload::send_new)]),
+        at("/new/check", [get(pages::upload_wire::check)]),
+        at("/new/blobs/missing", [post(pages::upload_wire::missing)]),
+        at("/new/blobs/{sha256}", [put(pages::upload_wire::store)]).bytes(),
+        at("/new/uploads", [post(pages::upload_wire::announce)]),
+        at("/new/uploads/{id}", [get(pages::upload_wire::show), put(pages::upload_wire::part), delete(pages::upload_wire::cancel)]).bytes(),
+        at("/new/publish/{kind:models|datasets}/{ns}/{name}", [post(pages::upload_wire::publish)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/upload", [get(pages::upload::show_more), post(pages::upload::send_more)]).repo(),
     ]
 }
 
@@ -341,6 +368,10 @@ fn repo_page_routes() -> Vec<Entry> {
         at("/{kind:datasets}/{ns}/{name}/tree/{rev}/{path:.+}", [get(pages::addresses::folder)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/blob/{rev}/{path:.+}", [get(pages::addresses::file)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/view/{rev}/{path:.+}", [get(pages::file_page::show)]).repo().heavy(),
+        at("/{kind:datasets}/{ns}/{name}/recommend", [post(pages::dataset_page::recommend)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/settings", [get(pages::repo_settings::show)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/settings/{act}", [post(pages::repo_settings::act)]).repo(),
+        at("/{kind:datasets}/{ns}/{name}/edit", [get(pages::card_edit::show), post(pages::card_edit::save)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).repo().heavy(),
         at("/datasets/{name}", [get(pages::addresses::namespace_of_datasets)]).heavy(),
         at("/{ns}/{name}", [get(pages::repo::show)]).model().heavy(),
@@ -358,8 +389,11 @@ fn repo_page_routes() -> Vec<Entry> {
         at("/{ns}/{name}/tree/{rev}/{path:.+}", [get(pages::addresses::folder)]).model(),
         at("/{ns}/{name}/blob/{rev}/{path:.+}", [get(pages::addresses::file)]).model(),
         at("/{ns}/{name}/view/{rev}/{path:.+}", [get(pages::file_page::show)]).model().heavy(),
+        at("/{ns}/{name}/settings", [get(pages::repo_settings::show)]).model(),
+        at("/{ns}/{name}/settings/{act}", [post(pages::repo_settings::act)]).model(),
+        at("/{ns}/{name}/edit", [get(pages::card_edit::show), post(pages::card_edit::save)]).model(),
         at("/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).model().heavy(),
-        at("/{name}", [get(pages::addresses::namespace)]).heavy(),
+        at("/{name}", [get(pages::people::show)]).heavy(),
     ]
 }
 

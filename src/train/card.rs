@@ -112,13 +112,13 @@ fn origin(report: &Report, lineage: &Lineage) -> String {
             lineage.base
         ),
         (true, false) => {
-            format!("`{architecture}` trained from **random weights** on {on}, to compare with fine-tuning `{}`.", lineage.base)
+            format!("A `{architecture}` trained from **random weights** on {on}, to compare with fine-tuning `{}`.", lineage.base)
         }
         (false, true) => {
             format!("A new head on the features of `{}` (`{architecture}`), which are unchanged, fitted on {on}.", lineage.base)
         }
         (false, false) => format!(
-            "`{}` (`{architecture}`) with a new head, fine-tuned on {on}{}.",
+            "A new head on `{}` (`{architecture}`), both fine-tuned on {on}{}.",
             lineage.base,
             match report.kept_stages {
                 0 => String::new(),

@@ -67,6 +67,7 @@ mod using;
 mod way_out;
 mod web;
 mod web_choose;
+mod web_work;
 mod webhooks;
 mod words;
 mod work;

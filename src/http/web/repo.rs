@@ -120,7 +120,10 @@ async fn model(
     let try_image = try_image::action(&summary, &rev_query);
     page(&ModelPage {
         frame: Frame::of(visitor, "models").at(&href(RepoKind::Model, &id)).about(&summary.repo.summary),
-        head: Head::of(&summary, "card", query).with_versions(service, &actor, &summary).await?,
+        head: Head::of(&summary, "card", query)
+            .with_versions(service, &actor, &summary)
+            .await?
+            .managed(service.role_on(&actor, RepoKind::Model, &id).await?, "card"),
         card_html: card_html(&summary).await?,
         facts: model_facts(&summary),
         strip: model_parts::strip(&summary, &numbers.known),

@@ -14,7 +14,7 @@ use super::super::{Error, Policy, Result, Service, access};
 use super::check_dataset::is_paper;
 use super::discussions::{self, Opening};
 use super::lines::{advance, branch, check_new_name, enter, files_of, head_of, set_tags, upon_a_pull_request};
-use super::read_facts::{Earlier, Kept, Reading, summary_of_body};
+use super::read_facts::{Earlier, Kept, Reading, renew_summary};
 use crate::catalog::search::fold_repo;
 use crate::catalog::{blobs, facts, lineage, refs, repos, usage, versions};
 use crate::db::Tx;
@@ -323,8 +323,8 @@ fn write(
     facts::insert_details(tx, &key, number, &reading.facts, &reading.card_text, &reading.kept.previews)?;
     facts::keep_prints(tx, &key, number, &reading.kept.prints)?;
     write_lineage(tx, &repo, number, commit, &reading)?;
-    if version.line.is_main() && (repo.summary.is_empty() || was_of_card(tx, &repo, version.parent)?) {
-        repo.summary = reading.summary;
+    if version.line.is_main() {
+        renew_summary(tx, &mut repo, reading.summary)?;
     }
     advance(tx, &mut repo, &version, now)?;
     if let Line::PullRequest(number) = version.line {
@@ -332,12 +332,6 @@ fn write(
     }
     set_tags(tx, &repo, &version, &commit.tags, now)?;
     outbox::version_published(tx, &repo, &version, now).map(|()| version)
-}
-
-/// Whether a repo's summary is what the card of its last version said, and nobody's own words.
-fn was_of_card(tx: &mut Tx<'_>, repo: &Repo, parent: Option<u32>) -> Result<bool> {
-    let Some(parent) = parent else { return Ok(false) };
-    Ok(summary_of_body(&facts::card_text(tx, &repo.key, parent)?) == repo.summary)
 }
 
 /// Reading a manifest's files may take long, and the collector does not wait for it: what the first look found
