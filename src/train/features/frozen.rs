@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::patience::Patience;
 use super::store::Begun;
+use super::together::{rows_of_pairs, rows_of_words};
 use super::{Encoding, FeatureStore, Keep, Name, RowFormat, Stored, Writer};
 use crate::data::batch::{self, Item};
 use crate::domain::evaluation::Held;
@@ -321,33 +322,6 @@ fn fill(
         reporter.step(count)?;
     }
     Ok(Ok((writer.finish()?, steps)))
-}
-
-/// Vectors of words that lie one behind the other, item by item.
-fn rows_of_words<'a>(mut values: &'a [f32], words: &[usize], width: usize) -> Vec<&'a [f32]> {
-    let cut = |count: &usize| {
-        let (own, rest) = values.split_at((count * width).min(values.len()));
-        values = rest;
-        own
-    };
-    words.iter().map(cut).collect()
-}
-
-/// The tokens `(2 B, N, width)` of both texts of each item, one behind the other; each ends with 1 where its text begins, and with 0 elsewhere.
-fn rows_of_pairs(values: &[f32], lengths: &[usize], width: usize) -> Vec<Vec<f32>> {
-    let padded = values.len() / lengths.len().max(1);
-    let texts: Vec<(&[f32], &usize)> = values.chunks_exact(padded.max(1)).zip(lengths).collect();
-    let of_pair = |pair: &[(&[f32], &usize)]| {
-        let mut row = Vec::with_capacity(pair.iter().map(|(_, length)| **length * (width + 1)).sum());
-        for (text, length) in pair {
-            for (at, token) in text.chunks_exact(width).take(**length).enumerate() {
-                row.extend_from_slice(token);
-                row.push(f32::from(u8::from(at == 0)));
-            }
-        }
-        row
-    };
-    texts.chunks_exact(2).map(of_pair).collect()
 }
 
 /// One view for each feature that is not there yet: copies have the same features.
