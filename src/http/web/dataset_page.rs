@@ -153,12 +153,8 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
     let head = Head::of(&summary, "card", query).managed(role, "card");
     let chosen = chosen(&thumbnails, report.values.is_some());
     page(&DatasetPage {
-<<<<<<< HEAD
-        frame: Frame::of(visitor, "datasets"),
-        strips: strips(&chosen, &report, &head),
-=======
         frame: Frame::of(visitor, "datasets").at(&head.href).about(&summary.repo.summary),
->>>>>>> web-choose
+        strips: strips(&chosen, &report, &head),
         thumbnails: chosen.iter().filter(|(_, of)| !of.is_text()).map(|(at, of)| Thumb::of(*at, of, &head)).collect(),
         excerpts: chosen.iter().filter(|(_, of)| of.is_text()).map(|(_, of)| Excerpt::of(of)).collect(),
         items: report.modality.items(),
