@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod blobs;
+pub mod claims;
 pub mod counters;
 pub mod discussions;
 pub mod facts;
@@ -35,6 +36,7 @@ pub mod versions;
 mod visibility;
 mod vocabulary;
 pub mod webhooks;
+pub mod worker_tokens;
 pub mod xorbs;
 
 pub use visibility::Visibility;

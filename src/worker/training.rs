@@ -69,11 +69,11 @@ impl Run<'_> {
         let kind = work::of(&self.order.work);
         let refused = headline.get(NOT_PUBLISHED).and_then(Value::as_str).map(short);
         let published = if refused.is_some() { Vec::new() } else { kind.publishes(self.order) };
-        if !published.is_empty() {
-            verify(&self.order.result, &published)?;
-        }
-        let folder = (!published.is_empty()).then(|| self.order.result.clone());
-        Ok(Left { folder, refused, files: verify(&self.order.files, &kind.leaves(self.order))?, headline })
+        let publish = match published.is_empty() {
+            true => None,
+            false => Some(verify(&self.order.result, &published)?),
+        };
+        Ok(Left { publish, refused, files: verify(&self.order.files, &kind.leaves(self.order))?, headline })
     }
 
     /// Takes what it says until it says its last word. The outer error: it is not to be listened to any more.

@@ -16,6 +16,7 @@ pub mod leases;
 mod line;
 mod looked_at;
 pub mod neighbors;
+pub mod office;
 pub mod predict;
 pub mod queue;
 pub mod recommend;
