@@ -92,6 +92,18 @@ pub struct JobFileAt {
     pub name: RepoPath,
 }
 
+/// `/worker/jobs/{job}/inputs/{role}/files/{path}`
+pub struct InputAt {
+    pub role: String,
+    pub path: RepoPath,
+}
+
+/// `/worker/jobs/{job}/given/{path}`
+pub struct GivenAt(pub RepoPath);
+
+/// `/admin/worker-tokens/{token}`: an id, or a name.
+pub struct WorkerTokenAt(pub String);
+
 /// `/uploads/{id}`
 pub struct UploadAt(pub UploadId);
 
@@ -195,6 +207,12 @@ from_path! {
     };
     JobAt: parts => JobAt(parts.read("id", JobId::parse)?);
     JobFileAt: parts => JobFileAt { job: parts.read("id", JobId::parse)?, name: parts.read("path", RepoPath::parse)? };
+    InputAt: parts => InputAt {
+        role: parts.read("role", |text| Ok::<_, std::convert::Infallible>(text.to_owned()))?,
+        path: parts.read("path", RepoPath::parse)?,
+    };
+    GivenAt: parts => GivenAt(parts.read("path", RepoPath::parse)?);
+    WorkerTokenAt: parts => WorkerTokenAt(parts.read("token", |text| Ok::<_, std::convert::Infallible>(text.to_owned()))?);
     UploadAt: parts => UploadAt(parts.read("id", UploadId::parse)?);
     BlobAt: parts => BlobAt(parts.read("sha256", Digest::parse)?);
     ObjectAt: parts => parts.object()?;

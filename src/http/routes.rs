@@ -8,7 +8,7 @@ use actix_web::web;
 
 use super::api::{
     audit, commits, compare, curves, doctor, evaluations, files, finetunes, health, jobs, library, mirrors, openapi, predict, previews,
-    recommend, refs, repos, search, segments, tokens, uploads, users, versions, webhooks, words,
+    recommend, refs, repos, search, segments, tokens, uploads, users, versions, webhooks, words, worker, worker_bytes, worker_tokens,
 };
 use super::entry::{Entry, at, delete, get, patch, post, put};
 use super::error::HttpError;
@@ -45,6 +45,7 @@ pub fn routes() -> Vec<Entry> {
         .chain(loader_routes())
         .chain(people_routes())
         .chain(job_routes())
+        .chain(worker_routes().into_iter().map(Entry::for_workers))
         .chain(api_routes())
         .chain(unoffered)
         .chain(page_routes().into_iter().chain(repo_page_routes()).map(Entry::for_people))
@@ -185,6 +186,8 @@ fn people_routes() -> Vec<Entry> {
         at("/api/v1/webhooks/{id}/enable", [post(webhooks::enable)]),
         at("/api/v1/webhooks/{id}/deliveries", [get(webhooks::deliveries)]),
         at("/api/v1/admin/audit", [get(audit::list)]),
+        at("/api/v1/admin/worker-tokens", [get(worker_tokens::list), post(worker_tokens::create)]),
+        at("/api/v1/admin/worker-tokens/{token}", [delete(worker_tokens::revoke)]),
     ]
 }
 
@@ -229,6 +232,26 @@ fn job_routes() -> Vec<Entry> {
         at("/api/v1/models/{ns}/{name}/tei/rerank", [post(embeddings::tei::rerank)]).model().for_tei(),
         at("/api/v1/models/{ns}/{name}/tei/similarity", [post(embeddings::tei::similarity)]).model().for_tei(),
         at("/v1/embeddings", [post(embeddings::openai::embeddings)]).for_openai(),
+    ]
+}
+
+/// The queue for workers elsewhere. Nothing else takes their tokens, and these routes take no others.
+#[rustfmt::skip]
+fn worker_routes() -> Vec<Entry> {
+    vec![
+        at("/api/v1/worker/claims", [post(worker::claim)]),
+        at("/api/v1/worker/deaths", [post(worker::bury)]),
+        at("/api/v1/worker/jobs/{job}/materials", [get(worker::materials)]),
+        at("/api/v1/worker/jobs/{job}/beat", [post(worker::beat)]),
+        at("/api/v1/worker/jobs/{job}/result", [post(worker::result)]),
+        at("/api/v1/worker/jobs/{job}/end", [post(worker::end)]),
+        at("/api/v1/worker/jobs/{job}/inputs/{role}/files/{path:.*}", [get(worker_bytes::input)]).bytes(),
+        at("/api/v1/worker/jobs/{job}/given/{path:.*}", [get(worker_bytes::given)]).bytes(),
+        at("/api/v1/worker/jobs/{job}/checkpoint", [get(worker_bytes::checkpoint), put(worker_bytes::keep)]),
+        at("/api/v1/worker/jobs/{job}/blobs/missing", [post(worker_bytes::missing)]),
+        at("/api/v1/worker/jobs/{job}/blobs/{sha256}", [put(worker_bytes::store)]).bytes(),
+        at("/api/v1/worker/jobs/{job}/uploads", [post(worker_bytes::announce)]),
+        at("/api/v1/worker/jobs/{job}/uploads/{id}", [get(worker_bytes::received), put(worker_bytes::part)]).bytes(),
     ]
 }
 

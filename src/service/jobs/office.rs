@@ -1,9 +1,14 @@
 //! The queue as workers elsewhere meet it, who have neither the database nor the store: everything they ask names their lease, is bounded,
 //! and may be asked again when its answer was lost.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
 
 use super::super::repos::fetch::OpenFile;
 use super::super::storage::uploads::entitlement;
@@ -206,6 +211,39 @@ impl Service {
         self.db.write(move |tx| write_news(tx, &lease, now, &news, MOST_KEPT)).await
     }
 
+    /// Keeps a checkpoint that is sent: the bytes of a body of this size and sha256.
+    pub async fn take_checkpoint(
+        &self,
+        lease: &Lease,
+        (digest, size_bytes): (Digest, u64),
+        mut body: impl Stream<Item = Result<Bytes>> + Unpin,
+    ) -> Result<()> {
+        self.held_job(lease).await?;
+        if size_bytes > self.policy.max_file_bytes {
+            let message = format!("{size_bytes} bytes are more than the {} one file may have here", self.policy.max_file_bytes);
+            return Err(Error::too_large("file_too_large", message, "ask the server's administrator to raise the limit"));
+        }
+        let failed = |e: std::io::Error| Error::of_file("no room for a checkpoint", &e);
+        let file = tempfile::NamedTempFile::new().map_err(failed)?;
+        let mut out = tokio::fs::File::from_std(file.reopen().map_err(failed)?);
+        let (mut hash, mut arrived) = (Sha256::new(), 0);
+        while let Some(part) = body.next().await {
+            let part = part?;
+            arrived += part.len() as u64;
+            if arrived > size_bytes {
+                break;
+            }
+            hash.update(&part);
+            out.write_all(&part).await.map_err(failed)?;
+        }
+        out.flush().await.map_err(failed)?;
+        if arrived != size_bytes || Digest::from_bytes(hash.finalize().into()) != digest {
+            let message = "the bytes that came are not those that were announced";
+            return Err(Error::invalid("digest_mismatch", message, "send the checkpoint again"));
+        }
+        self.save_checkpoint(lease, file.path()).await
+    }
+
     /// Judges the jobs of a worker of this token that is known to be dead; `name` is the beginning of the names it claimed by.
     pub async fn bury_named(&self, token: &WorkerToken, name: &str, how: Death) -> Result<usize> {
         let beginning = format!("{}.", holder_name(token, name)?);
@@ -261,11 +299,11 @@ impl Service {
     }
 
     /// Files of the store on this machine, proved, by what they are called.
-    pub async fn lend(&self, files: &[ManifestEntry], folder: &Path) -> Result<Vec<(String, std::path::PathBuf)>> {
-        let (mut lent, mut known) = (Vec::with_capacity(files.len()), std::collections::HashMap::new());
+    pub async fn lend(&self, files: &[ManifestEntry], folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+        let (mut lent, mut known) = (Vec::with_capacity(files.len()), HashMap::<Digest, PathBuf>::new());
         for entry in files {
             let file = match known.get(&entry.digest) {
-                Some(file) => std::path::PathBuf::clone(file),
+                Some(file) => file.clone(),
                 None => self.local_file(&entry.digest, folder).await?,
             };
             known.insert(entry.digest, file.clone());
@@ -287,7 +325,8 @@ fn holder_name(token: &WorkerToken, name: &str) -> Result<String> {
 
 /// What the kind of work may leave, as far as it is known here; files are looked at where they are read.
 fn check(job: &Job, delivery: &Delivery) -> Result<()> {
-    let odd = |problem: &str| Err(Error::invalid("odd_result", format!("the result is not taken: {problem}"), "use the worker of this release"));
+    let odd =
+        |problem: &str| Err(Error::invalid("odd_result", format!("the result is not taken: {problem}"), "use the worker of this release"));
     let published = delivery.published.as_deref().unwrap_or_default();
     if delivery.published.is_some() && (job.work.publishes().is_none() || delivery.refused.is_some() || published.is_empty()) {
         return odd("this job publishes no folder");

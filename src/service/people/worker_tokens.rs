@@ -59,7 +59,11 @@ impl Service {
                     return Err(Error::conflict("name_taken", message, "revoke it, or choose another name"));
                 }
                 if known.len() >= MOST {
-                    return Err(Error::busy("too_many_tokens", format!("{MOST} worker tokens are there"), "revoke those that are not needed"));
+                    return Err(Error::busy(
+                        "too_many_tokens",
+                        format!("{MOST} worker tokens are there"),
+                        "revoke those that are not needed",
+                    ));
                 }
                 worker_tokens::insert(tx, &token, &secret.hash())?;
                 note_act(tx, now, note, &actor, "worker_token.create", token.id.as_str(), &token.name)?;
