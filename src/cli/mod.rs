@@ -96,7 +96,7 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Manage people and keep up the store of this machine's data directory
     Admin(admin::AdminArgs),
-    /// Run fine-tunes from the queue of a data directory
+    /// Run jobs from the queue of a data directory, or of a hub elsewhere
     Worker(worker::WorkerArgs),
     /// Print the configuration and where each value came from
     Config,

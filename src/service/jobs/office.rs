@@ -82,7 +82,11 @@ pub enum Claimed {
 impl Service {
     /// A job for a worker: any that is ready, or `wanted`. The same claim again, with the same name, gives the same job.
     pub async fn claim_job(&self, token: &WorkerToken, name: &str, wanted: Option<JobId>) -> Result<Claimed> {
-        let worker = holder_name(token, name)?;
+        self.claim_as(holder_name(token, name)?, wanted).await
+    }
+
+    /// The same for a worker of this machine.
+    pub async fn claim_as(&self, worker: String, wanted: Option<JobId>) -> Result<Claimed> {
         let known = worker.clone();
         let held = self.db.read(move |tx| match claims::find_lease_of(tx, &known)? {
             Some(lease) => Ok::<_, Error>(jobs::find(tx, &lease.job)?.map(|job| (lease, job))),
