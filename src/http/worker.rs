@@ -67,7 +67,9 @@ impl FromRequest for Holder {
             let job = job.ok_or_else(|| wrong("the address names no job"))?;
             let named = request.headers().get(HUB_LEASE).and_then(|value| value.to_str().ok());
             let named = named.and_then(|text| text.trim().split_once(' ')).and_then(|(number, name)| Some((number.parse().ok()?, name)));
-            let (number, name): (u64, &str) = named.ok_or_else(|| wrong("the header Hub-Lease is missing, or cannot be read"))?;
+            // The catalog counts with a sign.
+            let named = named.and_then(|(number, name): (i64, &str)| Some((u64::try_from(number).ok()?, name)));
+            let (number, name) = named.ok_or_else(|| wrong("the header Hub-Lease is missing, or cannot be read"))?;
             let service = request.app_data::<Data<Service>>().ok_or_else(|| HttpError::internal("the service is not registered"))?;
             Ok(Holder(service.lease_named(&token, job, number, name)?))
         })

@@ -42,6 +42,7 @@ mod publish;
 mod pull;
 mod quotas;
 mod recommend;
+mod remote_worker;
 mod report;
 mod revocation;
 mod s3;

@@ -30,6 +30,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(500);
 /// Of one sign of life.
 const MOST_NEWS: usize = 1_000;
+/// What JSON carries exactly.
+const LARGEST_NUMBER: u64 = (1 << 53) - 1;
 
 /// Claim a job. Waits for one as long as is asked.
 #[utoipa::path(post, path = "/api/v1/worker/claims", tag = "workers", request_body = WorkerClaim, responses(
@@ -96,6 +98,10 @@ pub async fn beat(holder: Holder, service: Data<Service>, body: Json<WorkerBeat>
     if body.0.news.len() > MOST_NEWS {
         let message = format!("{} pieces of news, at most {MOST_NEWS} at a time", body.0.news.len());
         return Err(service::Error::too_large("too_much_news", message, "send them with several signs of life").into());
+    }
+    if body.0.news.iter().any(|news| news.number > LARGEST_NUMBER) {
+        let message = format!("news has numbers up to {LARGEST_NUMBER}");
+        return Err(service::Error::invalid("bad_number", message, "begin with 1 under each lease").into());
     }
     let news = body.0.news.into_iter().filter_map(|news| Some((news.number, Event::told(&news.kind, news.body)?))).collect();
     let say = match service.hear(&holder.0, news).await? {
