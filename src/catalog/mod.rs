@@ -6,6 +6,7 @@ pub mod blobs;
 pub mod claims;
 pub mod counters;
 pub mod discussions;
+pub mod engines;
 pub mod facts;
 pub mod former_names;
 pub mod fsck;

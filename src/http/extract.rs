@@ -101,6 +101,9 @@ pub struct InputAt {
 /// `/worker/jobs/{job}/given/{path}`
 pub struct GivenAt(pub RepoPath);
 
+/// `/worker/queue/{job}`
+pub struct QueuedAt(pub JobId);
+
 /// `/admin/worker-tokens/{token}`: an id, or a name.
 pub struct WorkerTokenAt(pub String);
 
@@ -211,6 +214,7 @@ from_path! {
         role: parts.read("role", |text| Ok::<_, std::convert::Infallible>(text.to_owned()))?,
         path: parts.read("path", RepoPath::parse)?,
     };
+    QueuedAt: parts => QueuedAt(parts.read("job", JobId::parse)?);
     GivenAt: parts => GivenAt(parts.read("path", RepoPath::parse)?);
     WorkerTokenAt: parts => WorkerTokenAt(parts.read("token", |text| Ok::<_, std::convert::Infallible>(text.to_owned()))?);
     UploadAt: parts => UploadAt(parts.read("id", UploadId::parse)?);

@@ -8,7 +8,8 @@ use actix_web::web;
 
 use super::api::{
     audit, commits, compare, curves, doctor, evaluations, files, finetunes, health, jobs, library, mirrors, openapi, predict, previews,
-    recommend, refs, repos, search, segments, tokens, uploads, users, versions, webhooks, words, worker, worker_bytes, worker_tokens,
+    recommend, refs, repos, search, segments, tokens, uploads, users, versions, webhooks, words, worker, worker_bytes, worker_queue,
+    worker_tokens,
 };
 use super::entry::{Entry, at, delete, get, patch, post, put};
 use super::error::HttpError;
@@ -241,6 +242,8 @@ fn worker_routes() -> Vec<Entry> {
     vec![
         at("/api/v1/worker/claims", [post(worker::claim)]),
         at("/api/v1/worker/deaths", [post(worker::bury)]),
+        at("/api/v1/worker/queue", [get(worker_queue::list)]),
+        at("/api/v1/worker/queue/{job}", [put(worker_queue::note)]),
         at("/api/v1/worker/jobs/{job}/materials", [get(worker::materials)]),
         at("/api/v1/worker/jobs/{job}/beat", [post(worker::beat)]),
         at("/api/v1/worker/jobs/{job}/result", [post(worker::result)]),

@@ -177,3 +177,54 @@ impl From<domain::WorkerToken> for WorkerToken {
         WorkerToken { id: token.id.to_string(), name: token.name, created: token.created.to_string(), expires, last_used }
     }
 }
+
+/// What a dispatcher is shown.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct EngineQueue {
+    pub jobs: Vec<EngineJob>,
+}
+
+/// A job that is ready, or lies with the engine.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct EngineJob {
+    pub job: String,
+    pub kind: String,
+    pub state: String,
+    /// A worker may start it now.
+    pub ready: bool,
+    /// The sweep it is a trial of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// 0: as many as are given.
+    #[serde(default)]
+    pub cpus: u32,
+    /// Where they are known: by the estimate the job was admitted with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// If the machine were an old one with one core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowest_seconds: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed: Option<EngineHanded>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct EngineHanded {
+    /// What the engine calls it.
+    pub number: String,
+    /// submitted, lost or ended
+    pub state: String,
+    pub seconds_ago: u64,
+    /// How often it was handed over.
+    pub times: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EngineNote {
+    pub engine: String,
+    pub place: String,
+    pub number: String,
+    /// submitted, lost or ended
+    pub state: String,
+}

@@ -7,10 +7,12 @@
 //! Bytes are proved when they arrive, and what a job reads is linked into its own folder: the cache may be emptied beside it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 
 use super::office::{Beat, Claim, Given, Office, Task};
 use super::{Error, Result};
@@ -104,27 +106,6 @@ impl Remote {
             }
         }
     }
-
-    /// Sends a result and ends the job with it.
-    async fn offer(&self, client: &Client, left: &Left) -> Result<Option<u32>> {
-        let mut files = Vec::new();
-        for (below, (name, source)) in
-            left.publish.iter().flatten().map(|file| (PUBLISHED, file)).chain(left.files.iter().map(|file| (KEPT, file)))
-        {
-            let path = RepoPath::parse(&format!("{below}{name}")).map_err(|e| Error::Never(format!("a file of the result: {e}")))?;
-            let size_bytes = std::fs::metadata(source).map_err(Error::io(source))?.len();
-            files.push(LocalFile { path, source: source.clone(), size_bytes });
-        }
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        let sent = client.send_result(&Folder { files, ignored: Vec::new() }).await?;
-        let result = WorkerResult {
-            published: left.publish.as_ref().map(|_| below(&sent, PUBLISHED)),
-            refused: left.refused.clone(),
-            kept: below(&sent, KEPT),
-            headline: left.headline.clone(),
-        };
-        Ok(client.complete_job(&result).await?.version)
-    }
 }
 
 #[async_trait]
@@ -214,10 +195,13 @@ impl Office for Remote {
     }
 
     async fn complete(&self, task: &Task, left: Left) -> Result<Option<u32>> {
-        let client = self.of(&task.lease);
+        let (client, left) = (self.of(&task.lease), Arc::new(left));
         let mut offers = 1;
         loop {
-            match self.offer(&client, &left).await {
+            // On a thread that may block: files are read and hashed on the way.
+            let (handle, client, what) = (Handle::current(), client.clone(), left.clone());
+            let offered = tokio::task::spawn_blocking(move || handle.block_on(offer(&client, &what))).await;
+            match offered.map_err(|e| Error::Later(format!("handing in the result was stopped: {e}")))? {
                 // The work is done: a hub that is away for a while does not cost it.
                 Err(Error::Busy(why)) if offers < OFFERS => {
                     tracing::warn!(job = %task.lease.job, why, "the result could not be handed in yet");
@@ -239,6 +223,26 @@ impl Office for Remote {
         };
         Ok(self.of(lease).end_job(&WorkerEnd { how: how.into(), why: why.to_string() }).await?)
     }
+}
+
+/// Sends a result and ends the job with it.
+async fn offer(client: &Client, left: &Left) -> Result<Option<u32>> {
+    let mut files = Vec::new();
+    let published = left.publish.iter().flatten().map(|file| (PUBLISHED, file));
+    for (folder, (name, source)) in published.chain(left.files.iter().map(|file| (KEPT, file))) {
+        let path = RepoPath::parse(&format!("{folder}{name}")).map_err(|e| Error::Never(format!("a file of the result: {e}")))?;
+        let size_bytes = std::fs::metadata(source).map_err(Error::io(source))?.len();
+        files.push(LocalFile { path, source: source.clone(), size_bytes });
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let sent = client.send_result(&Folder { files, ignored: Vec::new() }).await?;
+    let result = WorkerResult {
+        published: left.publish.as_ref().map(|_| below(&sent, PUBLISHED)),
+        refused: left.refused.clone(),
+        kept: below(&sent, KEPT),
+        headline: left.headline.clone(),
+    };
+    Ok(client.complete_job(&result).await?.version)
 }
 
 fn input(file: &File, at: &[&str]) -> Result<JobInput> {

@@ -30,4 +30,5 @@ pub mod webhooks;
 pub mod words;
 pub mod worker;
 pub mod worker_bytes;
+pub mod worker_queue;
 pub mod worker_tokens;

@@ -6,6 +6,7 @@ pub mod compare;
 mod control;
 pub mod cost;
 pub mod embed;
+pub mod engines;
 mod evaluate;
 mod evidence;
 mod examine;
