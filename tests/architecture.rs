@@ -16,7 +16,7 @@ use source::Source;
 /// room -> rooms it may use, besides `domain`, which everything may, and itself.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["app", "cache", "client", "config", "data", "import", "telemetry", "train", "vectors", "wire"]),
+    ("cli", &["app", "cache", "client", "config", "data", "dispatch", "import", "telemetry", "train", "vectors", "wire"]),
     ("app", &["blob", "checks", "config", "confine", "db", "file_lock", "http", "service", "telemetry", "worker"]),
     ("http", &["service", "telemetry", "wire"]),
     ("worker", &["cache", "client", "confine", "data", "file_lock", "service", "train", "vectors", "wire"]),
@@ -32,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("confine", &[]),
     ("data", &["archive"]),
+    ("dispatch", &["client", "wire"]),
     ("db", &[]),
     ("domain", &[]),
     ("file_lock", &[]),

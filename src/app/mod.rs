@@ -26,7 +26,7 @@ pub use administration::{Administration, Ailment};
 pub use error::{Error, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 pub use upkeep::restore;
-pub use work::{Far, Manner, note_out_of_memory, work};
+pub use work::{Far, Manner, note_out_of_memory, told_to_stop, work};
 
 use crate::config::Config;
 use crate::confine;

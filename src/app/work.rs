@@ -79,7 +79,7 @@ pub async fn work(config: &Config, manner: Manner) -> Result<Done> {
 }
 
 /// Turns true at SIGTERM or SIGINT.
-fn told_to_stop() -> Result<tokio::sync::watch::Receiver<bool>> {
+pub fn told_to_stop() -> Result<tokio::sync::watch::Receiver<bool>> {
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let mut signals = StopSignals::catch()?;
     tokio::spawn(async move {

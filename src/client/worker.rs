@@ -21,7 +21,8 @@ use crate::domain::digest::Digest;
 use crate::domain::manifest::Manifest;
 use crate::wire::files::File;
 use crate::wire::worker::{
-    WorkerBeat, WorkerClaim, WorkerDeath, WorkerEnd, WorkerEnded, WorkerHeard, WorkerJob, WorkerMaterials, WorkerNews, WorkerResult,
+    EngineNote, EngineQueue, WorkerBeat, WorkerClaim, WorkerDeath, WorkerEnd, WorkerEnded, WorkerHeard, WorkerJob, WorkerMaterials,
+    WorkerNews, WorkerResult,
 };
 
 /// The header that names a lease.
@@ -146,6 +147,16 @@ impl Client {
     /// Ends the held job with files that were sent. Sent again, it is answered again.
     pub async fn complete_job(&self, result: &WorkerResult) -> Result<WorkerEnded> {
         self.json(Call::with(Method::POST, self.at_job(&["result"]), Repeat::Always, result)?.patient(RESULT_PATIENCE)).await
+    }
+
+    /// What a dispatcher's engine may have, and has.
+    pub async fn engine_queue(&self, engine: &str, place: &str) -> Result<EngineQueue> {
+        let call = Call::get(self.address.api(&["worker", "queue"]));
+        self.json(call.query(&[("engine", engine.to_owned()), ("place", place.to_owned())])).await
+    }
+
+    pub async fn note_engine(&self, job: &str, note: &EngineNote) -> Result<()> {
+        self.done(Call::with(Method::PUT, self.address.api(&["worker", "queue", job]), Repeat::Always, note)?).await
     }
 
     pub async fn end_job(&self, end: &WorkerEnd) -> Result<()> {
