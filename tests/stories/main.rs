@@ -20,6 +20,7 @@ mod crash;
 mod dialects;
 mod doctor;
 mod elsewhere;
+mod engines;
 mod fetch;
 mod finetune;
 mod follow;
