@@ -101,6 +101,15 @@ pub struct InputAt {
 /// `/worker/jobs/{job}/given/{path}`
 pub struct GivenAt(pub RepoPath);
 
+/// `/api/jobs/{account}/{job}`
+pub struct JobOf {
+    pub account: Name,
+    pub job: JobId,
+}
+
+/// `/api/jobs/{account}`
+pub struct JobsOf(pub Name);
+
 /// `/worker/queue/{job}`
 pub struct QueuedAt(pub JobId);
 
@@ -214,6 +223,8 @@ from_path! {
         role: parts.read("role", |text| Ok::<_, std::convert::Infallible>(text.to_owned()))?,
         path: parts.read("path", RepoPath::parse)?,
     };
+    JobOf: parts => JobOf { account: parts.read("account", Name::parse)?, job: parts.read("job", JobId::parse)? };
+    JobsOf: parts => JobsOf(parts.read("account", Name::parse)?);
     QueuedAt: parts => QueuedAt(parts.read("job", JobId::parse)?);
     GivenAt: parts => GivenAt(parts.read("path", RepoPath::parse)?);
     WorkerTokenAt: parts => WorkerTokenAt(parts.read("token", |text| Ok::<_, std::convert::Infallible>(text.to_owned()))?);

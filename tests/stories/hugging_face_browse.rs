@@ -234,7 +234,7 @@ async fn what_is_not_offered_is_said_in_a_sentence() {
         (Method::GET, "/api/settings/webhooks", "no webhooks"),
         (Method::GET, "/api/spaces", "no Spaces"),
         (Method::PUT, "/api/spaces/ada/x/variables", "no Spaces"),
-        (Method::GET, "/api/jobs/ada", "no jobs of this kind"),
+        (Method::GET, "/api/scheduled-jobs/ada", "no jobs of this kind"),
         (Method::DELETE, "/api/buckets/ada/x", "no buckets"),
         (Method::GET, "/api/papers/1706.03762", "no papers"),
         (Method::GET, "/api/something/of/tomorrow", "does not offer '/api/something/of/tomorrow'"),

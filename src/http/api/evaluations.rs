@@ -5,9 +5,11 @@ use actix_web::web::Data;
 use serde_json::json;
 
 use super::finetunes;
+use crate::domain::job as domain;
 use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::user::Actor;
 use crate::http::caller::Caller;
-use crate::http::error::Answer;
+use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, RepoAt};
 use crate::service::Service;
 use crate::service::repos::leaderboard::{self, Claim, Signed};
@@ -24,12 +26,16 @@ use crate::wire::jobs::Job;
     (status = 422, body = ProblemBody, description = "It could not work: the message says why."),
 ))]
 pub async fn create(caller: Caller, service: Data<Service>, body: Json<CreateEvaluation>) -> Answer {
-    let (model, dataset) = (finetunes::repo_at("model", &body.0.model)?, finetunes::repo_at("dataset", &body.0.dataset)?);
+    Ok(HttpResponse::Created().json(Job::from(start(&service, &caller.0, body.0).await?)))
+}
+
+/// Queues what is asked for, whichever dialect asks.
+pub(in crate::http) async fn start(service: &Service, actor: &Actor, body: CreateEvaluation) -> Result<domain::Job, HttpError> {
+    let (model, dataset) = (finetunes::repo_at("model", &body.model)?, finetunes::repo_at("dataset", &body.dataset)?);
     let (model, dataset) = ((model.id, model.revision), (dataset.id, dataset.revision));
-    let support = body.0.support.as_deref().map(|name| finetunes::repo_at("support", name)).transpose()?;
+    let support = body.support.as_deref().map(|name| finetunes::repo_at("support", name)).transpose()?;
     let support = support.map(|support| (support.id, support.revision));
-    let job = service.create_evaluation(&caller.0, model, dataset, (body.0.split, support)).await?;
-    Ok(HttpResponse::Created().json(Job::from(job)))
+    Ok(service.create_evaluation(actor, model, dataset, (body.split, support)).await?)
 }
 
 /// What this hub measured of a model, newest first.
