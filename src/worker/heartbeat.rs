@@ -15,6 +15,8 @@ use crate::train::Control;
 /// Also how long a cancelled job goes on at most, beside the step it is in.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// How often what does not speak itself looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(200);
 /// Pieces of news in one beat.
 const AT_ONCE: usize = 1_000;
 
@@ -50,6 +52,13 @@ impl Heartbeat {
 
     pub fn control(&self) -> Control {
         if self.halt.load(Ordering::Relaxed) == GO_ON { Control::Continue } else { Control::Stop }
+    }
+
+    /// Comes to its end once the job must not go on.
+    pub async fn halted(&self) {
+        while self.control() == Control::Continue {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Why the job must not go on, if so.

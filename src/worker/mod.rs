@@ -132,6 +132,11 @@ pub async fn work(hub: Hub, options: Options, stopping: watch::Receiver<bool>) -
         }
         looks += 1;
         match office.claim(wanted, options.until != Until::One).await {
+            // It was asked for before this worker was told to stop.
+            Ok(Claim::Job(task)) if *stopping.borrow() => {
+                office.end(&task.lease, &Error::Stopping).await?;
+                done.outcome = Some(Outcome::GivenBack);
+            }
             Ok(Claim::Job(task)) => {
                 done.taken += 1;
                 let scratch = presence.scratch(task.lease.job.as_str());

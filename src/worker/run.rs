@@ -108,7 +108,12 @@ impl Attempt<'_> {
     async fn make(&self) -> Result<(Option<u32>, bool)> {
         let (scratch, lease) = (self.place.scratch, &self.task.lease);
         std::fs::create_dir_all(scratch).map_err(Error::io(scratch))?;
-        let order = self.order(self.office.bring(self.task, scratch).await?)?;
+        let given = tokio::select! {
+            given = self.office.bring(self.task, scratch) => given?,
+            // What has arrived stays where it is.
+            () = self.heartbeat.halted() => return Err(Error::Cancelled),
+        };
+        let order = self.order(given)?;
         let left = match self.train(order.clone()).await {
             // A checkpoint that does not fit (another release wrote it) costs the epochs behind it, not the job.
             Err(Error::Checkpoint(why)) => {
