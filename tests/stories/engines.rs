@@ -2,14 +2,14 @@
 //! had here. Whatever the engine loses, kills or runs twice, a job has one result.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::slurm::Slurm;
 use crate::support::training::{Gate, Person, Worker};
-use crate::support::{HUB, Server, until};
+use crate::support::{HUB, Server, signal, until};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -141,7 +141,7 @@ async fn a_sweep_of_twelve_on_two_slots_of_slurm_is_published_once_whoever_is_ki
     let (house, slurm) = (House::new().await, Slurm::start(2));
     let admin = Person::admin(&house.server);
     let sweep = |name: &str| {
-        let recipe = json!({ "epochs": 1, "batch_size": 6, "seed": 5, "threads": 1 });
+        let recipe = json!({ "strategy": "full", "frozen_stages": 6, "epochs": 1, "batch_size": 6, "seed": 5, "threads": 1 });
         let grid = json!({ "settings": { "head_lr": [1e-8, 1e-6, 1e-4, 1e-3, 3e-3, 1e-2], "epochs": [1, 2] } });
         json!({ "base": "tiny", "dataset": "colours", "name": name, "recipe": recipe, "sweep": grid })
     };
@@ -152,8 +152,7 @@ async fn a_sweep_of_twelve_on_two_slots_of_slurm_is_published_once_whoever_is_ki
         until(&format!("a worker of Slurm's to kill, time {kills}"), async || !workers_of(&house.server.url).is_empty()).await;
         tokio::time::sleep(Duration::from_millis(700)).await;
         if let Some(pid) = workers_of(&house.server.url).first() {
-            // SAFETY: a plain system call; the process is one that this story's Slurm has started.
-            unsafe { libc::kill(libc::pid_t::try_from(*pid).unwrap(), libc::SIGKILL) };
+            signal(*pid, libc::SIGKILL);
         }
     }
     let job = admin.end(&shaken).await;
@@ -319,9 +318,4 @@ async fn kubernetes_is_given_jobs_and_what_it_lost_again() {
     let done = look_once(&[]).await;
     assert_eq!((&done["ended"], &done["cancelled"]), (&json!(1), &json!(1)), "{done}");
     assert!(!told.lock().unwrap().jobs.contains_key(&format!("hub-{id}-2")));
-    assert!(exists(&house.work()));
-}
-
-fn exists(folder: &Path) -> bool {
-    folder.is_dir()
 }

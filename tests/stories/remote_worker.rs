@@ -85,7 +85,7 @@ async fn elsewhere_a_job_gives_the_same_weights_and_reads_what_its_owner_may() {
     let ada = admin.invite("ada").await;
     // Nobody but ada may read the data set; the worker reads it for her.
     ada.publish("dataset", "ada/secret", true, vec![("data.zip", pictures_zip(3, 12))]).await;
-    let recipe = json!({ "epochs": 2, "batch_size": 6, "seed": 5, "threads": 1 });
+    let recipe = json!({ "strategy": "full", "frozen_stages": 6, "epochs": 2, "batch_size": 6, "seed": 5, "threads": 1 });
     let ask = |name: &str| json!({ "base": "tiny", "dataset": "ada/secret", "name": name, "private": true, "recipe": recipe });
     let here = ada.finetune(ask("ada/here")).await;
     let beside = Worker::start(&house.server);
@@ -269,7 +269,7 @@ async fn a_lease_that_was_lost_changes_nothing_and_what_is_said_twice_is_heard_o
         &job,
         &lease,
         "result",
-        &json!({ "kept": [{ "path": "a\"b", "size_bytes": 1, "sha256": "cd".repeat(32) }], "headline": {} }),
+        &json!({ "kept": [{ "path": "a b", "size_bytes": 1, "sha256": "cd".repeat(32) }], "headline": {} }),
     )
     .await
     .problem(422, "odd_result");
