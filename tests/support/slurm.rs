@@ -1,5 +1,6 @@
 //! A Slurm of one machine for one story: its own munge, controller and node daemon, on ports and in a folder of their own.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -30,9 +31,9 @@ impl Slurm {
         }
         let key: Vec<u8> = (0..1024u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         std::fs::write(at("munge/key"), key).unwrap();
-        let only_mine = std::os::unix::fs::PermissionsExt::from_mode;
-        std::fs::set_permissions(at("munge"), only_mine(0o700)).unwrap();
-        std::fs::set_permissions(at("munge/key"), only_mine(0o400)).unwrap();
+        for (made, mode) in [("munge", 0o700), ("munge/key", 0o400)] {
+            std::fs::set_permissions(at(made), std::fs::Permissions::from_mode(mode)).unwrap();
+        }
         let said = |option: &str, name: &str| format!("--{option}={}", at("munge").join(name).display());
         let mut munged = daemon("munged", folder.path());
         munged.args(["--foreground", "--force"]).args([said("key-file", "key"), said("socket", "s"), said("pid-file", "pid")]);

@@ -4,7 +4,6 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 
 use crate::domain::engine::{Place, State};
-use crate::domain::id::JobId;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, Query, QueuedAt};
 use crate::http::worker::Worker;
@@ -49,8 +48,7 @@ pub async fn note(worker: Worker, service: Data<Service>, at: QueuedAt, body: Js
     let EngineNote { engine, place, number, state } = body.0;
     let unknown =
         || HttpError::bad_request("bad_state", "'state' is none of submitted, lost and ended", "use the dispatcher of this release");
-    let (state, QueuedAt(job)): (State, QueuedAt) = (State::parse(&state).ok_or_else(unknown)?, at);
-    let job: JobId = job;
-    service.note_engine(&worker.0, &job, &Place { engine, name: place }, (&number, state)).await?;
+    let state = State::parse(&state).ok_or_else(unknown)?;
+    service.note_engine(&worker.0, &at.0, &Place { engine, name: place }, (&number, state)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -35,6 +35,7 @@ pub(super) fn read(words: &[String]) -> Result<Wanted, String> {
 }
 
 /// Words of a command by their flags.
+#[derive(Default)]
 struct Flags<'a> {
     given: BTreeMap<&'a str, Vec<&'a str>>,
     /// Those without one.
@@ -109,7 +110,7 @@ fn fine_tune(flags: &mut Flags<'_>) -> Result<Wanted, String> {
         }
     }
     let recipe = Asked::new(settings).map_err(|problem| format!("the recipe is refused: {problem}"))?;
-    std::mem::replace(flags, Flags { given: BTreeMap::new(), plain: Vec::new() }).done()?;
+    std::mem::take(flags).done()?;
     Ok(Wanted::FineTune(Box::new(CreateFineTune { base, race, dataset, name, private, recipe, sweep: None })))
 }
 
@@ -121,7 +122,7 @@ fn evaluate(flags: &mut Flags<'_>) -> Result<Wanted, String> {
     let (dataset, split) = (flags.need("dataset")?, flags.take("split").map(str::to_owned));
     let support = flags.take("support").map(str::to_owned);
     flags.switch("detach");
-    std::mem::replace(flags, Flags { given: BTreeMap::new(), plain: Vec::new() }).done()?;
+    std::mem::take(flags).done()?;
     Ok(Wanted::Evaluate(CreateEvaluation { model, dataset, split, support }))
 }
 

@@ -56,9 +56,10 @@ impl Service {
     }
 
     /// Writes down what became of a job at a place; the job's log says so.
-    pub async fn note_engine(&self, _token: &WorkerToken, job: &JobId, place: &Place, (number, state): (&str, State)) -> Result<()> {
+    pub async fn note_engine(&self, token: &WorkerToken, job: &JobId, place: &Place, (number, state): (&str, State)) -> Result<()> {
         check(place)?;
         check_word(number)?;
+        tracing::info!(token = %token.name, %job, engine = place.engine, number, %state, "a dispatcher says what became of a job");
         let (now, job, place, number) = (self.now(), job.clone(), place.clone(), number.to_owned());
         self.db
             .write(move |tx| {
