@@ -65,11 +65,6 @@ fn hugging_face_routes() -> Vec<Entry> {
         at("/api/organizations/{name}/members", [get(hf::people::members)]),
         at("/api/organizations/{name}/followers", [get(hf::people::none)]),
         at("/api/agent-harnesses", [get(hf::probes::harnesses)]),
-        at("/api/jobs/hardware", [get(hf::unoffered::refuse)]),
-        at("/api/jobs/{account}", [get(hf::jobs::list), post(hf::jobs::run)]),
-        at("/api/jobs/{account}/{job}", [get(hf::jobs::inspect)]),
-        at("/api/jobs/{account}/{job}/logs", [get(hf::jobs::logs)]),
-        at("/api/jobs/{account}/{job}/cancel", [post(hf::jobs::cancel)]),
         at("/api/telemetry/{rest:.*}", [get(hf::probes::telemetry), post(hf::probes::telemetry)]),
         at("/api/{kind:models|datasets}", [get(hf::list::list)]),
         at("/api/{kind:models|datasets}/{ns}/{name}", [get(hf::info::show)]).repo(),
@@ -130,10 +125,15 @@ fn short_name_routes() -> Vec<Entry> {
     ]
 }
 
-/// The same clients, about what is asked to be changed.
+/// The same clients, about what is asked to be changed, and about jobs.
 #[rustfmt::skip]
 fn discussion_routes() -> Vec<Entry> {
     vec![
+        at("/api/jobs/hardware", [get(hf::unoffered::refuse)]),
+        at("/api/jobs/{account}", [get(hf::jobs::list), post(hf::jobs::run)]),
+        at("/api/jobs/{account}/{job}", [get(hf::jobs::inspect)]),
+        at("/api/jobs/{account}/{job}/logs", [get(hf::jobs::logs)]),
+        at("/api/jobs/{account}/{job}/cancel", [post(hf::jobs::cancel)]),
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions", [get(hf::discussions::list), post(hf::discussions::open)]).repo().heavy(),
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}", [get(hf::discussions::show)]).repo().heavy(),
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/comment", [post(hf::discussions::comment)]).repo(),
