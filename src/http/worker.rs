@@ -60,11 +60,12 @@ impl FromRequest for Holder {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (worker, request) = (Worker::from_request(request, payload), request.clone());
         Box::pin(async move {
-            let Worker(token) = worker.await?;
             let job = request.match_info().get("job").and_then(|text| JobId::parse(text).ok());
             let wrong =
                 |problem: &str| HttpError::bad_request("bad_lease", problem, "send the lease of the claim: 'Hub-Lease: <number> <worker>'");
+            // What is no address of a job is that whoever asks.
             let job = job.ok_or_else(|| wrong("the address names no job"))?;
+            let Worker(token) = worker.await?;
             let named = request.headers().get(HUB_LEASE).and_then(|value| value.to_str().ok());
             let named = named.and_then(|text| text.trim().split_once(' ')).and_then(|(number, name)| Some((number.parse().ok()?, name)));
             // The catalog counts with a sign.
