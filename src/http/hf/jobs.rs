@@ -106,7 +106,7 @@ fn own(actor: &Actor, account: &Name) -> Result<(), HttpError> {
         Some(name) if name.folded() == account.folded() => Ok(()),
         Some(name) => {
             let message = format!("jobs are asked for and listed under one's own name, '{name}', and not '{account}'");
-            Err(refuse(service::Error::forbidden(
+            Err(refuse(service::Error::not_found(
                 "not_your_jobs",
                 message,
                 "leave --namespace out; --name says where a result is published",
