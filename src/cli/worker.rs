@@ -30,7 +30,7 @@ pub struct WorkerArgs {
     /// Directory of the database and the blobs [env: HUB_DATA] [default: ~/.local/share/backbone-hub]
     #[arg(long, value_name = "DIR", conflicts_with = "hub")]
     data: Option<PathBuf>,
-    /// Work for the hub at this address instead, over HTTP, with a worker's token: no database and no data directory are needed
+    /// Work for the hub at this address, over HTTP: needs neither database nor data directory
     #[arg(long, value_name = "URL", requires = "token_file")]
     hub: Option<String>,
     /// The file with the token that `hub admin worker-token create` printed
@@ -42,10 +42,10 @@ pub struct WorkerArgs {
     /// Threads for training [env: HUB_THREADS] [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// End after one job, or at once when none is ready; the exit status says how it ended: 0 well, 1 badly, 75 given back
+    /// End after one job, or at once when none is ready. Exit status: 0 well, 1 badly, 75 given back
     #[arg(long, conflicts_with = "job")]
     once: bool,
-    /// Run this job and end; the exit status says how it ended: 0 well, 1 badly, 75 given back
+    /// Run this job and end. Exit status: 0 well, 1 badly, 75 given back
     #[arg(long, value_name = "ID")]
     job: Option<String>,
     /// The server to end with
