@@ -26,7 +26,7 @@ pub use administration::{Administration, Ailment};
 pub use error::{Error, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 pub use upkeep::restore;
-pub use work::{note_out_of_memory, work};
+pub use work::{Far, Manner, note_out_of_memory, told_to_stop, work};
 
 use crate::config::Config;
 use crate::confine;
@@ -38,6 +38,8 @@ use crate::service::repos::mirror::Mirroring;
 use crate::service::signing::Signer;
 use crate::service::{Pickles, Policy, Service};
 use crate::telemetry::Metrics;
+/// How long a worker works, and how its job ended.
+pub use crate::worker::{Outcome, Until};
 
 /// The file the first administrator's token is written to.
 pub const ADMIN_TOKEN_FILE: &str = "admin-token";

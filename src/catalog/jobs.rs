@@ -11,11 +11,11 @@ use crate::domain::time::Timestamp;
 use crate::domain::work::Work;
 use crate::params;
 
-const COLUMNS: &str = "j.id, j.owner, a.name as owner_name, j.parent, j.waits, j.kind, j.spec, j.state, j.attempt, j.cancel_requested, j.priority, j.urgency, j.paused, j.step, j.total_steps, \
+pub(super) const COLUMNS: &str = "j.id, j.owner, a.name as owner_name, j.parent, j.waits, j.kind, j.spec, j.state, j.attempt, j.cancel_requested, j.priority, j.urgency, j.paused, j.step, j.total_steps, \
      j.stage, j.error, j.result_version, j.created, j.started, j.finished \
      from jobs j join accounts a on a.id = j.owner";
 
-fn from_row(row: &Row) -> Result<Job> {
+pub(super) fn from_row(row: &Row) -> Result<Job> {
     let at = |column: &str| Ok::<_, Error>(row.find_int(column)?.map(Timestamp::from_unix_ms));
     Ok(Job {
         id: row.parse("id", JobId::parse)?,
@@ -209,7 +209,7 @@ pub fn restart(tx: &mut Tx<'_>, job: &JobId, now: Timestamp) -> Result<()> {
 pub fn lease(tx: &mut Tx<'_>, job: &JobId, worker: &str, now: Timestamp, until: Timestamp) -> Result<Lease> {
     tx.execute(
         "update jobs set state = 'running', attempt = attempt + 1, fruitless = fruitless + 1, lease_number = lease_number + 1, \
-         lease_worker = $2, lease_until = $3, started = coalesce(started, $4) where id = $1",
+         heard = 0, heard_lines = 0, lease_worker = $2, lease_until = $3, started = coalesce(started, $4) where id = $1",
         params![job.as_str(), worker, until.unix_ms(), now.unix_ms()],
     )?;
     let number = tx.one("select lease_number from jobs where id = $1", params![job.as_str()])?.count("lease_number")?;

@@ -18,6 +18,7 @@ pub mod digest;
 pub mod discussion;
 pub mod disk;
 pub mod encoder_config;
+pub mod engine;
 pub mod evaluation;
 pub mod examination;
 pub mod findings;

@@ -36,6 +36,7 @@ pub mod tfhub;
 pub mod torch_hub;
 mod turns;
 pub mod web;
+pub mod worker;
 
 use std::net::TcpListener;
 use std::sync::Arc;

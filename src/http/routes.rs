@@ -8,7 +8,8 @@ use actix_web::web;
 
 use super::api::{
     audit, commits, compare, curves, doctor, evaluations, files, finetunes, health, jobs, library, mirrors, openapi, predict, previews,
-    recommend, refs, repos, results, search, segments, tokens, uploads, users, versions, webhooks, words,
+    recommend, refs, repos, results, search, segments, tokens, uploads, users, versions, webhooks, words, worker, worker_bytes,
+    worker_queue, worker_tokens,
 };
 use super::entry::{Entry, at, delete, get, patch, post, put};
 use super::error::HttpError;
@@ -45,6 +46,7 @@ pub fn routes() -> Vec<Entry> {
         .chain(loader_routes())
         .chain(people_routes())
         .chain(job_routes())
+        .chain(worker_routes().into_iter().map(Entry::for_workers))
         .chain(api_routes())
         .chain(unoffered)
         .chain(page_routes().into_iter().chain(upload_routes()).chain(repo_page_routes()).map(Entry::for_people))
@@ -123,10 +125,15 @@ fn short_name_routes() -> Vec<Entry> {
     ]
 }
 
-/// The same clients, about what is asked to be changed.
+/// The same clients, about what is asked to be changed, and about jobs.
 #[rustfmt::skip]
 fn discussion_routes() -> Vec<Entry> {
     vec![
+        at("/api/jobs/hardware", [get(hf::unoffered::refuse)]),
+        at("/api/jobs/{account}", [get(hf::jobs::list), post(hf::jobs::run)]),
+        at("/api/jobs/{account}/{job}", [get(hf::jobs::inspect)]),
+        at("/api/jobs/{account}/{job}/logs", [get(hf::jobs::logs)]),
+        at("/api/jobs/{account}/{job}/cancel", [post(hf::jobs::cancel)]),
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions", [get(hf::discussions::list), post(hf::discussions::open)]).repo().heavy(),
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}", [get(hf::discussions::show)]).repo().heavy(),
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/comment", [post(hf::discussions::comment)]).repo(),
@@ -186,6 +193,8 @@ fn people_routes() -> Vec<Entry> {
         at("/api/v1/webhooks/{id}/deliveries", [get(webhooks::deliveries)]),
         at("/api/v1/admin/audit", [get(audit::list)]),
         at("/api/v1/admin/results", [post(results::import)]),
+        at("/api/v1/admin/worker-tokens", [get(worker_tokens::list), post(worker_tokens::create)]),
+        at("/api/v1/admin/worker-tokens/{token}", [delete(worker_tokens::revoke)]),
     ]
 }
 
@@ -231,6 +240,28 @@ fn job_routes() -> Vec<Entry> {
         at("/api/v1/models/{ns}/{name}/tei/rerank", [post(embeddings::tei::rerank)]).model().for_tei(),
         at("/api/v1/models/{ns}/{name}/tei/similarity", [post(embeddings::tei::similarity)]).model().for_tei(),
         at("/v1/embeddings", [post(embeddings::openai::embeddings)]).for_openai(),
+    ]
+}
+
+/// The queue for workers elsewhere. Nothing else takes their tokens, and these routes take no others.
+#[rustfmt::skip]
+fn worker_routes() -> Vec<Entry> {
+    vec![
+        at("/api/v1/worker/claims", [post(worker::claim)]),
+        at("/api/v1/worker/deaths", [post(worker::bury)]),
+        at("/api/v1/worker/queue", [get(worker_queue::list)]),
+        at("/api/v1/worker/queue/{job}", [put(worker_queue::note)]),
+        at("/api/v1/worker/jobs/{job}/materials", [get(worker::materials)]),
+        at("/api/v1/worker/jobs/{job}/beat", [post(worker::beat)]),
+        at("/api/v1/worker/jobs/{job}/result", [post(worker::result)]),
+        at("/api/v1/worker/jobs/{job}/end", [post(worker::end)]),
+        at("/api/v1/worker/jobs/{job}/inputs/{role}/files/{path:.*}", [get(worker_bytes::input)]).bytes(),
+        at("/api/v1/worker/jobs/{job}/given/{path:.*}", [get(worker_bytes::given)]).bytes(),
+        at("/api/v1/worker/jobs/{job}/checkpoint", [get(worker_bytes::checkpoint), put(worker_bytes::keep)]),
+        at("/api/v1/worker/jobs/{job}/blobs/missing", [post(worker_bytes::missing)]),
+        at("/api/v1/worker/jobs/{job}/blobs/{sha256}", [put(worker_bytes::store)]).bytes(),
+        at("/api/v1/worker/jobs/{job}/uploads", [post(worker_bytes::announce)]),
+        at("/api/v1/worker/jobs/{job}/uploads/{id}", [get(worker_bytes::received), put(worker_bytes::part)]).bytes(),
     ]
 }
 

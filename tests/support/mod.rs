@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod publishing;
 pub mod s3;
 pub mod saved_model;
+pub mod slurm;
 pub mod training;
 pub mod upstream;
 pub mod visitor;

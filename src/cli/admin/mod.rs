@@ -6,6 +6,7 @@ mod people;
 mod quota;
 mod results;
 mod upkeep;
+mod worker_token;
 
 use std::path::PathBuf;
 
@@ -37,6 +38,9 @@ enum Subject {
     /// Tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Tokens of machines that work on jobs over HTTP
+    #[command(subcommand)]
+    WorkerToken(worker_token::WorkerTokenCommand),
     Quota(quota::Quota),
     /// Tables of results
     #[command(subcommand)]
@@ -69,6 +73,7 @@ pub fn run(args: AdminArgs, context: &Context) -> Result<Output> {
             Subject::User(command) => people::user(&house, command).await,
             Subject::Org(command) => people::organisation(&house, command).await,
             Subject::Token(command) => people::token(&house, command).await,
+            Subject::WorkerToken(command) => worker_token::run(&house, command).await,
             Subject::Quota(quota) => quota.run(&house).await,
             Subject::Results(command) => command.run(&house).await,
             Subject::Gc(gc) => gc.run(&house, &context.config, &tell).await,

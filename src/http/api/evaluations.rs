@@ -5,7 +5,9 @@ use actix_web::web::Data;
 use serde_json::json;
 
 use super::finetunes;
+use crate::domain::job as domain;
 use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::user::Actor;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, RepoAt};
@@ -25,10 +27,15 @@ use crate::wire::jobs::Job;
     (status = 422, body = ProblemBody, description = "It could not work: the message says why."),
 ))]
 pub async fn create(caller: Caller, service: Data<Service>, body: Json<CreateEvaluation>) -> Answer {
-    let (model, dataset) = (finetunes::repo_at("model", &body.0.model)?, finetunes::repo_at("dataset", &body.0.dataset)?);
+    Ok(HttpResponse::Created().json(Job::from(start(&service, &caller.0, body.0).await?)))
+}
+
+/// Queues what is asked for, whichever dialect asks.
+pub(in crate::http) async fn start(service: &Service, actor: &Actor, body: CreateEvaluation) -> Result<domain::Job, HttpError> {
+    let (model, dataset) = (finetunes::repo_at("model", &body.model)?, finetunes::repo_at("dataset", &body.dataset)?);
     let (model, dataset) = ((model.id, model.revision), (dataset.id, dataset.revision));
-    let support = body.0.support.as_deref().map(|name| finetunes::repo_at("support", name)).transpose()?;
-    let by = match (support, body.0.by_names, body.0.prompt) {
+    let support = body.support.as_deref().map(|name| finetunes::repo_at("support", name)).transpose()?;
+    let by = match (support, body.by_names, body.prompt) {
         (Some(_), true, _) => {
             let message = "both `support` and `by_names` say which classes are meant";
             return Err(HttpError::bad_request("bad_body", message, "leave one of them out"));
@@ -44,8 +51,7 @@ pub async fn create(caller: Caller, service: Data<Service>, body: Json<CreateEva
         (None, true, prompt) => By::Names(prompt),
         (None, false, None) => By::Head,
     };
-    let job = service.create_evaluation(&caller.0, model, dataset, (body.0.split, by)).await?;
-    Ok(HttpResponse::Created().json(Job::from(job)))
+    Ok(service.create_evaluation(actor, model, dataset, (body.split, by)).await?)
 }
 
 /// What this hub measured of a model, newest first.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::{Error, Result, Service};
 use super::state::{end, state_event};
 use super::sweeps;
-use crate::catalog::jobs;
+use crate::catalog::{claims, jobs};
 use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::id::{JobId, TokenId, UploadId};
@@ -55,13 +55,35 @@ impl Service {
                         sweeps::open(tx, &job, now)?;
                         continue;
                     }
-                    sweeps::note_start(tx, &job, now)?;
-                    let lease = jobs::lease(tx, &job.id, &worker, now, now.plus_ms(LEASE_MS))?;
-                    state_event(tx, &job.id, now, JobState::Running, None)?;
-                    let job = jobs::find(tx, &job.id)?.ok_or_else(|| Error::Internal("a leased job vanished".into()))?;
-                    return Ok(Some((lease, job)));
+                    return start(tx, &job, &worker, now).map(Some);
                 }
                 Ok(None)
+            })
+            .await
+    }
+
+    /// One job, if it may be started now. As [`Service::lease_job`].
+    pub(super) async fn lease_one(&self, worker: &str, id: &JobId) -> Result<Option<(Lease, Job)>> {
+        let (now, worker, id) = (self.now(), worker.to_owned(), id.clone());
+        let wanted = id.clone();
+        if self.db.read(move |tx| Ok::<_, Error>(claims::find_ready_one(tx, &wanted, now)?.is_none())).await? {
+            return Ok(None);
+        }
+        self.db
+            .write(move |tx| {
+                let Some((job, fruitless)) = claims::find_ready_one(tx, &id, now)? else { return Ok(None) };
+                if job.state == JobState::Running {
+                    again_or_never(tx, &job, fruitless, now, &Death::Unknown.to_string())?;
+                    // After its back-off; at once where there is none.
+                    if claims::find_ready_one(tx, &id, now)?.is_none() {
+                        return Ok(None);
+                    }
+                }
+                if sweeps::is_unopened(tx, &job)? {
+                    sweeps::open(tx, &job, now)?;
+                    return Ok(None);
+                }
+                start(tx, &job, &worker, now).map(Some)
             })
             .await
     }
@@ -199,6 +221,35 @@ impl Service {
         let token = TokenId::new(Timestamp::from_unix_ms(0), [0; 10]);
         Ok(Actor::User { account: account.id, name: account.name, is_admin: account.is_admin, scope: Scope::Write, token })
     }
+}
+
+/// Gives a job that is ready to a worker.
+fn start(tx: &mut Tx<'_>, job: &Job, worker: &str, now: Timestamp) -> Result<(Lease, Job)> {
+    sweeps::note_start(tx, job, now)?;
+    let lease = jobs::lease(tx, &job.id, worker, now, now.plus_ms(LEASE_MS))?;
+    state_event(tx, &job.id, now, JobState::Running, None)?;
+    let job = jobs::find(tx, &job.id)?.ok_or_else(|| Error::Internal("a leased job vanished".into()))?;
+    Ok((lease, job))
+}
+
+/// Writes down numbered news of a lease that holds, as far as they are new; of lines and epochs at most `most` for each lease.
+pub(super) fn write_news(tx: &mut Tx<'_>, lease: &Lease, now: Timestamp, news: &[(u64, Event)], most: u64) -> Result<Beat> {
+    hold(tx, lease)?;
+    jobs::extend(tx, lease, now.plus_ms(LEASE_MS))?;
+    let (mut heard, mut kept) = claims::heard(tx, &lease.job)?;
+    for (number, event) in news {
+        if *number <= heard {
+            continue;
+        }
+        heard = *number;
+        let passing = matches!(event, Event::Progress(_));
+        if passing || kept < most {
+            kept += u64::from(!passing);
+            write_down(tx, &lease.job, now, event)?;
+        }
+    }
+    claims::set_heard(tx, &lease.job, (heard, kept))?;
+    Ok(jobs::find_held(tx, lease)?.map_or(Beat::Lost, beat))
 }
 
 fn beat(held: jobs::Held) -> Beat {
