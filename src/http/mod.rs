@@ -1,5 +1,5 @@
 //! The HTTP edge: the API, the pages, and the frame around both. Handlers extract, call the service and render;
-//! all routes stand on one page, `routes.rs`.
+//! all routes stand on two pages, `routes.rs` and `page_routes.rs`.
 
 mod address;
 pub mod api;
@@ -23,6 +23,7 @@ pub mod job_events;
 pub mod limits;
 pub mod lines;
 mod moved;
+mod page_routes;
 mod proxies;
 pub mod rates;
 mod rights;
