@@ -193,11 +193,10 @@ mod tests {
         let (one, two) = (open(&dir, "one.db"), open(&dir, "two.db"));
         let fill = |tx: &mut Tx<'_>| -> Result<()> {
             for n in 0..1_000i64 {
-                tx.execute("insert into blobs (digest, size_bytes, created, mark) values ($1, $2, 0, $3)", params![
-                    format!("{n}"),
-                    n,
-                    (n % 3 == 0).then(|| format!("mark {n}"))
-                ])?;
+                tx.execute(
+                    "insert into blobs (digest, size_bytes, created, mark) values ($1, $2, 0, $3)",
+                    params![format!("{n}"), n, (n % 3 == 0).then(|| format!("mark {n}"))],
+                )?;
             }
             // The child stands before its parent.
             tx.execute("insert into accounts (id, name, folded, kind, created) values ('a', 'A', 'a', 'user', 1)", &[])?;

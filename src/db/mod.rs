@@ -36,16 +36,6 @@ pub enum Kind {
     Server,
 }
 
-/// Is this the address of a database server?
-pub fn is_address(text: &str) -> bool {
-    postgres::is_address(text)
-}
-
-/// An address as it may be shown: without its password.
-pub fn shown(address: &str) -> String {
-    postgres::shown(address)
-}
-
 /// A database: cheap to clone, shared by every part of a process.
 #[derive(Clone)]
 pub struct Db {

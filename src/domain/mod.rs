@@ -9,6 +9,7 @@ pub mod config;
 pub mod copies;
 pub mod curves;
 pub mod data_limits;
+pub mod database;
 pub mod dataset_health;
 pub mod dataset_layout;
 pub mod dataset_report;

@@ -61,8 +61,14 @@ mod tests {
         );
         assert_eq!(ours("    hash text,"), "    hash text collate \"C\",\n");
         assert_eq!(ours("    id integer primary key,"), "    id bigint primary key,\n");
-        assert_eq!(ours("update u set r = '0-' || cast(n as text) where n > 0;"), "update u set r = '0-' || cast(n as text) where n > 0;\n");
-        assert_eq!(ours("alter table t add column p text references t (id);"), "alter table t add column p text collate \"C\" references t (id) deferrable;\n");
+        assert_eq!(
+            ours("update u set r = '0-' || cast(n as text) where n > 0;"),
+            "update u set r = '0-' || cast(n as text) where n > 0;\n"
+        );
+        assert_eq!(
+            ours("alter table t add column p text references t (id);"),
+            "alter table t add column p text collate \"C\" references t (id) deferrable;\n"
+        );
         assert_eq!(ours("alter table b add column mark text;"), "alter table b add column mark text collate \"C\";\n");
     }
 }

@@ -16,7 +16,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-pub use address::{is_address, shown};
 use parking_lot::Mutex;
 
 use self::address::Address;
@@ -55,9 +54,8 @@ impl Postgres {
     pub(super) fn open(address: &str) -> Result<Postgres> {
         let pool = Pool::new(Address::parse(address)?);
         let (writer, queue) = (Mutex::default(), Queue::default());
-        let postgres = Postgres {
-            shared: Arc::new(Shared { pool, writer, queue, stopping: AtomicBool::default(), steps: AtomicU64::default() }),
-        };
+        let postgres =
+            Postgres { shared: Arc::new(Shared { pool, writer, queue, stopping: AtomicBool::default(), steps: AtomicU64::default() }) };
         postgres.must_suit()?;
         Ok(postgres)
     }

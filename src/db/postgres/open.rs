@@ -40,7 +40,8 @@ impl<'a> Open<'a> {
         names.sort();
         names.dedup();
         let taken: String = (2..names.len() + 2).map(|n| format!(", pg_advisory_xact_lock(${n})")).collect();
-        let numbers: Vec<Value> = std::iter::once(writers).chain(names.iter().map(String::as_str)).map(|name| Value::Int(number(name))).collect();
+        let numbers: Vec<Value> =
+            std::iter::once(writers).chain(names.iter().map(String::as_str)).map(|name| Value::Int(number(name))).collect();
         self.run(&format!("select pg_advisory_xact_lock_shared($1){taken}"), &numbers)?;
         self.names.extend(names);
         Ok(())

@@ -1,0 +1,111 @@
+//! Which database a hub has: a file of its data directory, or one on a server that several hubs share; and how one becomes the other.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::upkeep::{Moved, Tell};
+use super::{DATABASE_FILE, Error, Result, lock, modes, open_error};
+use crate::config::Config;
+use crate::db::{self, Db};
+use crate::domain::database::{is_address, shown};
+use crate::service::upkeep::migrate;
+
+/// How long a start waits for a database server that does not answer yet.
+const PATIENCE: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Opens the database of a hub.
+pub(super) async fn open(config: &Config) -> Result<Db> {
+    let Some(address) = &config.db else {
+        return Db::open(&config.data.join(DATABASE_FILE)).await.map_err(|e| open_error(&config.data, e));
+    };
+    if config.data.join(DATABASE_FILE).is_file() {
+        tracing::warn!(database = shown(address), "the file {DATABASE_FILE} in the data directory is not used");
+    }
+    connect(address).await
+}
+
+/// A server that is started together with this one may need a moment.
+async fn connect(address: &str) -> Result<Db> {
+    let begun = Instant::now();
+    loop {
+        match Db::connect(address).await {
+            Ok(db) => return Ok(db),
+            Err(db::Error::Unreachable(why)) if begun.elapsed() < PATIENCE => {
+                tracing::warn!(database = shown(address), why, "waiting for the database");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(refused(address, &error)),
+        }
+    }
+}
+
+fn refused(address: &str, error: &db::Error) -> Error {
+    let hint = match error {
+        db::Error::Unreachable(_) => "check that it runs, that this machine may reach it, and who may log in (pg_hba.conf)",
+        _ => "check the setting 'db': docs/OPERATIONS.md says what the database needs",
+    };
+    Error::failed(format!("the database {}: {error}", shown(address)), hint)
+}
+
+/// Does a hub already have a database where the settings say?
+pub(super) fn is_there(config: &Config) -> bool {
+    config.db.is_some() || config.data.join(DATABASE_FILE).is_file()
+}
+
+/// A database as it is named on the command line.
+enum Place {
+    Server(String),
+    File { data: PathBuf, file: PathBuf },
+}
+
+impl Place {
+    fn parse(text: &str) -> Place {
+        let path = Path::new(text);
+        if is_address(text) {
+            Place::Server(text.to_owned())
+        } else if path.is_dir() || !path.extension().is_some_and(|end| end == "db") {
+            Place::File { data: path.to_owned(), file: path.join(DATABASE_FILE) }
+        } else {
+            Place::File { data: path.parent().unwrap_or(Path::new(".")).to_owned(), file: path.to_owned() }
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Place::Server(address) => shown(address),
+            Place::File { file, .. } => file.display().to_string(),
+        }
+    }
+
+    /// Opens it, and keeps servers off a data directory.
+    async fn open(&self) -> Result<(Db, Option<lock::Lock>)> {
+        match self {
+            Place::Server(address) => Ok((connect(address).await?, None)),
+            Place::File { data, file } => {
+                modes::make_private();
+                std::fs::create_dir_all(data).map_err(|e| Error::data(data, &e))?;
+                let lock = lock::Lock::take(data)?;
+                Ok((Db::open(file).await.map_err(|e| open_error(data, e))?, Some(lock)))
+            }
+        }
+    }
+}
+
+/// Copies the database of a hub to another place: addresses of servers, data directories, or files in them.
+pub async fn migrate_database(from: &str, to: &str, tell: &Tell) -> Result<Vec<Moved>> {
+    let (from, to) = (Place::parse(from), Place::parse(to));
+    if let Place::File { file, .. } = &from
+        && !file.is_file()
+    {
+        let message = format!("there is no database {}", file.display());
+        return Err(Error::NotFound { message, hint: "name a data directory, or the address of a database server".into() });
+    }
+    if from.shown() == to.shown() {
+        let message = format!("{} would be copied to itself", from.shown());
+        return Err(Error::Refused { message, hint: "name two databases".into() });
+    }
+    let (source, _locked) = from.open().await?;
+    let (target, _locked_too) = to.open().await?;
+    Ok(migrate::migrate(&source, &target, tell).await?)
+}
