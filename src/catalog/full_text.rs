@@ -128,7 +128,7 @@ fn asked_of_vectors(tx: &mut Tx<'_>, words: Vec<String>, parts: &[Part], is_rank
         let repos = totals.real("repos")?;
         average = (totals.real("words")? / repos.max(1.0)).max(1.0);
         for (word, part) in words.iter().zip(parts) {
-            let sql = "select count(*) as n from search_index where words @@ cast($1 as tsquery)";
+            let sql = "select count(*) as n from search_index where words @@ cast(cast($1 as text) as tsquery)";
             let hits = tx.one(sql, &[Value::from(part.written('\'', ":*", " | "))])?.real("n")?;
             // As FTS5 weighs a word that more than half of all repos have.
             let weight = ((repos - hits + 0.5) / (hits + 0.5)).ln();

@@ -84,11 +84,21 @@ pub(super) trait Statements {
     /// Runs statements in the words all engines are given.
     fn script(&mut self, sql: &str) -> Result<()>;
     /// Runs statements in the engine's own words.
-    fn own_script(&mut self, sql: &str) -> Result<()>;
-    /// Takes a name until the transaction ends; whoever else wants it waits.
-    fn lock(&mut self, name: &str) -> Result<()>;
+    fn own_script(&mut self, sql: &str) -> Result<()> {
+        self.script(sql)
+    }
+    /// Begins what may be taken back without all the rest.
+    fn mark(&mut self) -> Result<()>;
+    /// Ends that, and takes it back unless it is `good`.
+    fn settle(&mut self, good: bool) -> Result<()>;
+    /// Takes a name until the transaction ends; whoever else wants it waits. Where there is one writer, it has all names.
+    fn lock(&mut self, _name: &str) -> Result<()> {
+        Ok(())
+    }
     /// Lets references be broken until the transaction ends.
     fn defer_keys(&mut self) -> Result<()>;
     /// The database's clock in unix milliseconds, where it is another than this machine's.
-    fn clock(&mut self) -> Result<Option<i64>>;
+    fn clock(&mut self) -> Result<Option<i64>> {
+        Ok(None)
+    }
 }

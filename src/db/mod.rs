@@ -186,6 +186,17 @@ impl Tx<'_> {
         self.find(sql, params)?.ok_or_else(|| Error::Engine("a query that must answer gave no row".into()))
     }
 
+    /// Does what may fail in a story that then goes on: nothing of it is left if it does. Without this, a statement that fails ends a story.
+    pub fn attempt<T, E: From<Error>>(
+        &mut self,
+        attempt: impl FnOnce(&mut Tx<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        self.statements.mark()?;
+        let done = attempt(self);
+        self.statements.settle(done.is_ok())?;
+        done
+    }
+
     /// What sort of engine this is.
     pub fn kind(&self) -> Kind {
         self.statements.kind()
@@ -201,6 +212,14 @@ impl Tx<'_> {
         match self.kind() {
             Kind::Embedded => String::new(),
             Kind::Server => format!(" for update of {rows} skip locked"),
+        }
+    }
+
+    /// The order of rows that an inner question has put in order already: said again to an engine that would not keep it.
+    pub fn in_order_still(&self, by: &str) -> String {
+        match self.kind() {
+            Kind::Embedded => String::new(),
+            Kind::Server => format!(" order by {by}"),
         }
     }
 

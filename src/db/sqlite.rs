@@ -284,20 +284,16 @@ impl Statements for Open<'_> {
         self.noted(done)
     }
 
-    fn own_script(&mut self, sql: &str) -> Result<()> {
-        self.script(sql)
+    fn mark(&mut self) -> Result<()> {
+        self.script("savepoint attempt")
     }
 
-    fn lock(&mut self, _: &str) -> Result<()> {
-        Ok(())
+    fn settle(&mut self, good: bool) -> Result<()> {
+        self.script(if good { "release attempt" } else { "rollback to attempt; release attempt" })
     }
 
     fn defer_keys(&mut self) -> Result<()> {
         self.script("pragma defer_foreign_keys = on")
-    }
-
-    fn clock(&mut self) -> Result<Option<i64>> {
-        Ok(None)
     }
 }
 

@@ -51,7 +51,7 @@ fn sorted_by(order: &Order, params: &mut Vec<Value>) -> (String, &'static str, S
             params.push(Value::from(name));
             ("m.value".to_owned(), " cross join repo_measures m", format!(" and m.listing = l.id and m.name = ${}", params.len()))
         }
-        By::Fit => ("0.0".to_owned(), "", String::new()),
+        By::Fit => ("cast(0.0 as double precision)".to_owned(), "", String::new()),
     }
 }
 

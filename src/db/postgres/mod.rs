@@ -31,6 +31,8 @@ use crate::domain::digest::Digest;
 const WRITERS: &str = "writers";
 /// How often a story is told that others stand in the way of.
 const TRIES: usize = 8;
+/// The same of one whose row was there already.
+const CONFLICTS: usize = 3;
 const READ: &str = "begin isolation level repeatable read, read only";
 const WRITE: &str = "begin isolation level read committed, read write";
 
@@ -121,7 +123,7 @@ impl Postgres {
                 told?;
                 // What the story has made of this, only its caller knows; the engine needs to know that others stood in the way.
                 match error {
-                    Some(error @ (Error::Overtaken(_) | Error::Unreachable(_))) => Err(error),
+                    Some(error @ (Error::Overtaken(_) | Error::Unreachable(_) | Error::Conflict(_))) => Err(error),
                     _ => Ok(()),
                 }
             }
@@ -212,8 +214,14 @@ impl Engine for Postgres {
             }
             Company::Beside(names) => {
                 let mut error = self.tell_beside(names, &mut *story).err();
-                for _ in 1..TRIES {
-                    if !matches!(error, Some(Error::Overtaken(_))) || !story.again() {
+                for tried in 1..TRIES {
+                    let may_pass = match &error {
+                        Some(Error::Overtaken(_)) => true,
+                        // Of a number that two have drawn at once; what is taken for good is so the next time.
+                        Some(Error::Conflict(_)) => tried < CONFLICTS,
+                        _ => false,
+                    };
+                    if !may_pass || !story.again() {
                         break;
                     }
                     error = self.tell_beside(names, &mut *story).err();

@@ -132,6 +132,21 @@ impl Statements for Open<'_> {
         self.noted(done)
     }
 
+    fn mark(&mut self) -> Result<()> {
+        let done = self.own("savepoint attempt");
+        self.noted(done)
+    }
+
+    fn settle(&mut self, good: bool) -> Result<()> {
+        let done = self.own(if good { "release savepoint attempt" } else { "rollback to savepoint attempt; release savepoint attempt" });
+        if !good && done.is_ok() {
+            // What failed is undone, and names taken meanwhile are free.
+            self.error = None;
+            self.names.clear();
+        }
+        self.noted(done)
+    }
+
     fn lock(&mut self, name: &str) -> Result<()> {
         if self.is_alone || self.names.contains(name) {
             return Ok(());
