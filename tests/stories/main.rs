@@ -36,6 +36,7 @@ mod layouts;
 mod library;
 mod mirror;
 mod names;
+mod postgres;
 mod privacy;
 mod proxy;
 mod publish;
