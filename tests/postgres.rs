@@ -349,6 +349,63 @@ async fn a_database_that_does_not_suit_is_refused_with_what_it_lacks() {
     assert!(nowhere.contains("nowhere"), "{nowhere}");
 }
 
+/// Makes a certificate for `localhost` and the root behind it; the settings that use it, on a port of its own.
+fn with_tls(dir: &std::path::Path, port: u16) -> Vec<String> {
+    std::fs::write(dir.join("names"), "subjectAltName=DNS:localhost\n").unwrap();
+    let openssl = |line: &str| {
+        let made = std::process::Command::new("openssl")
+            .current_dir(dir)
+            .args(line.split(' '))
+            .output()
+            .expect("openssl is not installed; run `bash .ci/packages test`");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    };
+    openssl("req -x509 -newkey rsa:2048 -nodes -keyout root.key -out root.pem -subj /CN=root -days 2");
+    openssl("req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost");
+    openssl("x509 -req -in server.csr -CA root.pem -CAkey root.key -CAcreateserial -out server.pem -days 2 -extfile names");
+    openssl("req -x509 -newkey rsa:2048 -nodes -keyout other.key -out other.pem -subj /CN=other -days 2");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(dir.join("server.key"), mode).unwrap();
+    let setting = |text: String| ["-c".to_owned(), text];
+    let file = |name: &str| dir.join(name).display().to_string();
+    [
+        setting("listen_addresses=127.0.0.1".into()),
+        setting(format!("port={port}")),
+        setting("ssl=on".into()),
+        setting(format!("ssl_cert_file={}", file("server.pem"))),
+        setting(format!("ssl_key_file={}", file("server.key"))),
+    ]
+    .concat()
+}
+
+#[tokio::test]
+async fn what_goes_over_the_wire_is_secret_and_the_server_is_who_it_should_be() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let cluster = tokio::task::spawn_blocking(move || Cluster::start_on(port, move |dir| with_tls(dir, port))).await.unwrap();
+    let address = |host: &str, more: &str| format!("postgres://hub@{host}:{port}/postgres?{more}");
+    let is_secret = |address: String| async move {
+        let db = Db::connect(&address).await?;
+        let sql = "select cast(ssl as text) as ssl from pg_stat_ssl where pid = pg_backend_pid()";
+        Ok::<_, Error>(db.read(|tx| tx.one(sql, &[])?.text("ssl")).await? == "true")
+    };
+    let (root, other) = (cluster.dir().join("root.pem"), cluster.dir().join("other.pem"));
+    let verified = |root: &std::path::Path| format!("sslmode=verify-full&sslrootcert={}", root.display());
+    assert!(!is_secret(address("localhost", "sslmode=disable")).await.unwrap());
+    for more in ["", "sslmode=prefer", "sslmode=require"] {
+        assert!(is_secret(address("127.0.0.1", more)).await.unwrap(), "{more}");
+    }
+    assert!(is_secret(address("localhost", &verified(&root))).await.unwrap());
+    for refused in [
+        address("127.0.0.1", &verified(&root)),
+        address("localhost", &verified(&other)),
+        address("localhost", "sslmode=verify-full"),
+        address("localhost", "sslmode=verify-full&sslrootcert=/there/is/none"),
+    ] {
+        assert!(is_secret(refused.clone()).await.is_err(), "{refused}");
+    }
+    tokio::task::spawn_blocking(move || drop(cluster)).await.unwrap();
+}
+
 async fn filled(db: &Db) {
     db.write(|tx| {
         tx.execute("insert into accounts (id, name, folded, kind, created) values ('a', 'ada', 'ada', 'user', 1)", &[])?;

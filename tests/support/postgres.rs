@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 /// Starts and stops the server as it is told, ends it when nobody is there any more, and takes its folder away.
 const KEEPER: &str = r#"
-dir=$1; bin=$2
-up() { "$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=300 \
+dir=$1; bin=$2; shift 2
+up() { "$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=300 "$@" \
     >>"$dir/log" 2>&1 & server=$!; }
-up
+up "$@"
 while read -r what; do
     case $what in
     stop) kill -QUIT $server; wait $server; echo stopped ;;
-    start) up; echo started ;;
+    start) up "$@"; echo started ;;
     esac
 done
 kill -QUIT $server; wait $server; rm -rf "$dir"
@@ -28,6 +28,7 @@ kill -QUIT $server; wait $server; rm -rf "$dir"
 pub struct Cluster {
     dir: PathBuf,
     bin: PathBuf,
+    port: u16,
     keeper: Child,
     said: BufReader<ChildStdout>,
 }
@@ -37,6 +38,11 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 impl Cluster {
     pub fn start() -> Cluster {
+        Cluster::start_on(5432, |_| Vec::new())
+    }
+
+    /// One with further settings, which may name files that are made in its folder first; its sockets are of this port.
+    pub fn start_on(port: u16, prepare: impl FnOnce(&Path) -> Vec<String>) -> Cluster {
         let bin = programs();
         let dir = tempfile::Builder::new().prefix("hub-pg.").tempdir().unwrap().keep();
         let user = unprivileged();
@@ -51,7 +57,6 @@ impl Cluster {
             command.current_dir(&dir).env("HOME", &dir).env("LC_ALL", "C");
             command
         };
-        // A language of its own shows whether texts are compared by their bytes all the same.
         let made = run(&bin.join("initdb"))
             .arg("-D")
             .arg(dir.join("data"))
@@ -59,16 +64,23 @@ impl Cluster {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let settings = prepare(&dir);
+        if let Some((user, group)) = user {
+            for entry in std::fs::read_dir(&dir).unwrap() {
+                chown(entry.unwrap().path(), Some(user), Some(group)).unwrap();
+            }
+        }
         let mut keeper = run(Path::new("/bin/sh"))
             .args(["-c", KEEPER, "sh"])
             .args([&dir, &bin])
+            .args(settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let said = BufReader::new(keeper.stdout.take().unwrap());
-        let cluster = Cluster { dir, bin, keeper, said };
+        let cluster = Cluster { dir, bin, port, keeper, said };
         cluster.answers();
         cluster
     }
@@ -82,8 +94,13 @@ impl Cluster {
     /// The address of a new, empty database.
     pub fn database(&self) -> String {
         let name = format!("hub_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-        self.ask("postgres", &format!("create database {name}"));
-        format!("postgres:///{name}?host={}&user=hub", self.dir.display())
+        // A language that sorts otherwise than bytes do, where there is one: nothing may depend on it.
+        let other =
+            format!("create database {name} template template0 encoding 'UTF8' locale_provider icu icu_locale 'und' locale 'C.UTF-8'");
+        if self.try_ask("postgres", &other).is_err() {
+            self.ask("postgres", &format!("create database {name}"));
+        }
+        format!("postgres:///{name}?host={}&port={}&user=hub", self.dir.display(), self.port)
     }
 
     /// What `psql` answers in a database.
@@ -94,12 +111,18 @@ impl Cluster {
 
     fn try_ask(&self, database: &str, sql: &str) -> Result<String, String> {
         let mut command = Command::new(self.bin.join("psql"));
-        command.arg("-h").arg(&self.dir).args(["-U", "hub", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, database]);
+        command.arg("-h").arg(&self.dir).args(["-p", &self.port.to_string()]);
+        command.args(["-U", "hub", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, database]);
         let answer = command.output().map_err(|e| e.to_string())?;
         match answer.status.success() {
             true => Ok(String::from_utf8_lossy(&answer.stdout).trim().to_owned()),
             false => Err(String::from_utf8_lossy(&answer.stderr).into_owned()),
         }
+    }
+
+    /// The folder it lies in.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     fn answers(&self) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use postgres::Config;
-use postgres::config::SslMode;
+use postgres::config::{Host, SslMode};
 
 use super::super::{Error, Result};
 use super::tls::Trust;
@@ -58,7 +58,9 @@ impl Address {
             "require" | "verify-ca" | "verify-full" => (SslMode::Require, Trust::Certified(root)),
             _ => return Err(wrong(text, "sslmode is one of disable, prefer, require and verify-full")),
         };
-        config.ssl_mode(ssl);
+        // Nobody is on the way of a socket of this machine.
+        let is_here = !config.get_hosts().is_empty() && config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+        config.ssl_mode(if is_here { SslMode::Disable } else { ssl });
         if config.get_application_name().is_none() {
             config.application_name("hub");
         }
@@ -91,6 +93,8 @@ mod tests {
         assert_eq!((full.config.get_password(), full.connections), (Some(&b"a?b"[..]), 4));
         assert!(full.config.get_ssl_mode() == SslMode::Require);
         assert!(matches!(&full.trust, Trust::Certified(Some(root)) if root.to_string_lossy() == "/etc/ca.pem"));
+        let here = read("postgres:///hub?host=/run/postgresql&user=hub&sslmode=require");
+        assert!(here.config.get_ssl_mode() == SslMode::Disable && here.config.get_dbname() == Some("hub"));
         for bad in ["postgres://db.example", "postgres://h/hub?sslmode=maybe", "postgres://h/hub?connections=1", "postgres://h/hub?what=1"]
         {
             let error = Address::parse(bad).err().unwrap().to_string();

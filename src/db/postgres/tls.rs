@@ -107,6 +107,8 @@ impl MakeTlsConnect<Socket> for Tls {
     type Error = InvalidDnsNameError;
 
     fn make_tls_connect(&mut self, host: &str) -> std::result::Result<ToServer, InvalidDnsNameError> {
+        // A socket of this machine has no name, and no TLS.
+        let host = if host.is_empty() { "localhost" } else { host };
         Ok(ToServer { connector: self.0.clone(), name: ServerName::try_from(host.to_owned())? })
     }
 }
