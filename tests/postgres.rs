@@ -43,8 +43,8 @@ async fn count(db: &Db) -> u64 {
 async fn with_two_blobs() -> Db {
     let db = open().await;
     db.write(|tx| {
-        tx.execute(BLOB, params!["a", 0])?;
-        tx.execute(BLOB, params!["b", 0])
+        tx.execute(BLOB, params!["a", 0i64])?;
+        tx.execute(BLOB, params!["b", 0i64])
     })
     .await
     .unwrap();
@@ -57,7 +57,7 @@ async fn a_failed_story_leaves_nothing_and_values_come_back_as_they_went() {
     assert_eq!(db.kind(), Kind::Server);
     let failed: Result<()> = db
         .write(|tx| {
-            tx.execute(BLOB, params!["a", 1])?;
+            tx.execute(BLOB, params!["a", 1i64])?;
             Err(Error::Busy)
         })
         .await;
@@ -85,16 +85,16 @@ async fn a_failed_story_leaves_nothing_and_values_come_back_as_they_went() {
 async fn a_story_that_passes_over_a_failed_statement_is_not_acknowledged() {
     let db = with_two_blobs().await;
     let silent = |tx: &mut Tx<'_>| -> Result<()> {
-        let _ = tx.execute(BLOB, params!["a", 9]);
+        let _ = tx.execute(BLOB, params!["a", 9i64]);
         Ok(())
     };
     assert!(db.write(silent).await.is_err());
     assert!(db.write_beside(Vec::new(), silent).await.is_err());
     let attempted = db
         .write(|tx| {
-            let failed = tx.attempt(|tx| tx.execute(BLOB, params!["a", 9]));
+            let failed = tx.attempt(|tx| tx.execute(BLOB, params!["a", 9i64]));
             assert!(matches!(failed, Err(Error::Conflict(_))));
-            tx.execute(BLOB, params!["c", 9])
+            tx.execute(BLOB, params!["c", 9i64])
         })
         .await;
     assert_eq!((attempted.unwrap(), count(&db).await), (1, 3));
@@ -304,7 +304,7 @@ async fn a_server_that_was_away_is_found_again() {
     .await
     .unwrap();
     let db = Db::connect(&address).await.unwrap();
-    db.write(|tx| tx.execute(BLOB, params!["a", 1])).await.unwrap();
+    db.write(|tx| tx.execute(BLOB, params!["a", 1i64])).await.unwrap();
     let mut cluster = tokio::task::spawn_blocking(move || {
         cluster.stop();
         cluster
@@ -314,9 +314,9 @@ async fn a_server_that_was_away_is_found_again() {
     for _ in 0..3 {
         let read = db.read(|tx| tx.one("select count(*) as n from blobs", &[])).await;
         assert!(matches!(read, Err(Error::Unreachable(_))), "{read:?}");
-        let written = db.write(|tx| tx.execute(BLOB, params!["b", 1])).await;
+        let written = db.write(|tx| tx.execute(BLOB, params!["b", 1i64])).await;
         assert!(matches!(written, Err(Error::Unreachable(_))), "{written:?}");
-        let beside = db.write_beside(Vec::new(), |tx| tx.execute(BLOB, params!["c", 1])).await;
+        let beside = db.write_beside(Vec::new(), |tx| tx.execute(BLOB, params!["c", 1i64])).await;
         assert!(matches!(beside, Err(Error::Unreachable(_))), "{beside:?}");
     }
     let cluster = tokio::task::spawn_blocking(move || {
@@ -326,7 +326,7 @@ async fn a_server_that_was_away_is_found_again() {
     .await
     .unwrap();
     assert_eq!(count(&db).await, 1, "what was acknowledged is there, what was refused is not");
-    db.write(|tx| tx.execute(BLOB, params!["d", 1])).await.unwrap();
+    db.write(|tx| tx.execute(BLOB, params!["d", 1i64])).await.unwrap();
     assert_eq!(count(&db).await, 2);
     tokio::task::spawn_blocking(move || drop(cluster)).await.unwrap();
 }
@@ -454,7 +454,7 @@ async fn a_catalog_moves_to_the_server_and_back_and_finds_the_same() {
     while server.write(full_text::read_copied).await.unwrap() > 0 {}
     assert_eq!(answers(&server).await, before);
     // Written to on the way.
-    server.write(|tx| tx.execute(BLOB, params!["new", 1])).await.unwrap();
+    server.write(|tx| tx.execute(BLOB, params!["new", 1i64])).await.unwrap();
     let again = Db::open(&dir.path().join("again.db")).await.unwrap();
     let back = again.copy_from(&server).await.unwrap();
     assert_eq!(answers(&again).await, before);

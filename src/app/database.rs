@@ -1,18 +1,27 @@
 //! Which database a hub has: a file of its data directory, or one on a server that several hubs share; and how one becomes the other.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::upkeep::{Moved, Tell};
 use super::{DATABASE_FILE, Error, Result, lock, modes, open_error};
 use crate::config::Config;
-use crate::db::{self, Db};
+use crate::db::{self, Db, Kind};
 use crate::domain::database::{is_address, shown};
+use crate::domain::time::{Clock, SystemClock, Timestamp};
 use crate::service::upkeep::migrate;
 
 /// How long a start waits for a database server that does not answer yet.
 const PATIENCE: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often this machine's clock is compared with the database's.
+const COMPARED: Duration = Duration::from_secs(60);
+/// So much a way to the server and back may take: a difference below it is none.
+const NOISE_MS: i64 = 250;
+/// From so much on somebody should set a clock.
+const FAR_MS: i64 = 60_000;
 
 /// Opens the database of a hub.
 pub(super) async fn open(config: &Config) -> Result<Db> {
@@ -46,6 +55,50 @@ fn refused(address: &str, error: &db::Error) -> Error {
         _ => "check the setting 'db': docs/OPERATIONS.md says what the database needs",
     };
     Error::failed(format!("the database {}: {error}", shown(address)), hint)
+}
+
+/// The clock that hubs on one database server share, whatever those of their machines say: what one writes down as its time, others compare with theirs.
+pub(super) async fn clock(db: &Db) -> Result<Arc<dyn Clock>> {
+    if db.kind() == Kind::Embedded {
+        return Ok(Arc::new(SystemClock));
+    }
+    let clock = Arc::new(Shared { ahead_ms: AtomicI64::new(ahead(db).await.map_err(crate::service::Error::from)?) });
+    tokio::spawn(compare(Arc::downgrade(&clock), db.clone()));
+    Ok(clock)
+}
+
+/// This machine's clock, put right by the database's.
+struct Shared {
+    ahead_ms: AtomicI64,
+}
+
+impl Clock for Shared {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus_ms(self.ahead_ms.load(Ordering::Relaxed))
+    }
+}
+
+/// How far the database's clock is ahead of this machine's.
+async fn ahead(db: &Db) -> db::Result<i64> {
+    let before = SystemClock.now().unix_ms();
+    let there = db.read(|tx| tx.clock()).await?;
+    let after = SystemClock.now().unix_ms();
+    let ahead = there.map_or(0, |there| there - (before + after) / 2);
+    if ahead.abs() >= FAR_MS {
+        tracing::warn!(seconds = ahead / 1_000, "the database's clock is ahead of this machine's; the database's counts");
+    }
+    Ok(if ahead.abs() < NOISE_MS { 0 } else { ahead })
+}
+
+async fn compare(clock: Weak<Shared>, db: Db) {
+    loop {
+        tokio::time::sleep(COMPARED).await;
+        let found = ahead(&db).await;
+        let Some(clock) = clock.upgrade() else { return };
+        if let Ok(ahead) = found {
+            clock.ahead_ms.store(ahead, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Does a hub already have a database where the settings say?

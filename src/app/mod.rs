@@ -34,7 +34,6 @@ use crate::config::Config;
 use crate::confine;
 use crate::db;
 use crate::domain::secret;
-use crate::domain::time::SystemClock;
 use crate::http::{self, Site};
 use crate::service::repos::mirror::Mirroring;
 use crate::service::signing::Signer;
@@ -69,7 +68,8 @@ pub async fn open_service(config: &Config) -> Result<Service> {
         webhook_networks: config.webhook_networks.clone(),
         ..Policy::default()
     };
-    let service = Service::new(db, blobs, Arc::new(SystemClock), policy).mirroring(mirroring(config)?);
+    let clock = database::clock(&db).await?;
+    let service = Service::new(db, blobs, clock, policy).mirroring(mirroring(config)?);
     soundness::examine_small(&service, data, config.db.is_some()).await?;
     derive(&service).await?;
     let signer = Signer::open(data).map_err(|e| Error::data(data, &e))?;
