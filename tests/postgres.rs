@@ -461,7 +461,7 @@ async fn a_catalog_moves_to_the_server_and_back_and_finds_the_same() {
     for was in there.iter().filter(|was| was.table != "blobs") {
         assert!(back.iter().any(|is| is == was), "{was:?}");
     }
-    assert_eq!((there.len(), back.len()), (there.len(), there.len()));
+    assert_eq!(there.len(), back.len());
     assert!(server.copy_from(&file).await.unwrap_err().to_string().contains("holds a hub already"));
 
     // A backup of a server is a file that every hub opens.

@@ -162,3 +162,29 @@ pub async fn migrate_database(from: &str, to: &str, tell: &Tell) -> Result<Vec<M
     let (target, _locked_too) = to.open().await?;
     Ok(migrate::migrate(&source, &target, tell).await?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_addresses_directories_and_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let shown = |text: &str| Place::parse(text).shown();
+        assert_eq!(shown("postgres://hub:secret@h/hub"), "postgres://hub:...@h/hub");
+        assert_eq!(shown(dir.path().to_str().unwrap()), dir.path().join("hub.db").display().to_string());
+        assert_eq!(shown("/none/here"), "/none/here/hub.db");
+        assert_eq!(shown("/none/hub.db"), "/none/hub.db");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_copied_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (here, quiet): (_, Tell) = (dir.path().to_str().unwrap(), Arc::new(|_| {}));
+        let refused = migrate_database(here, "/none", &quiet).await.unwrap_err();
+        assert!(refused.to_string().contains("there is no database"), "{refused}");
+        drop(Db::open(&dir.path().join(DATABASE_FILE)).await.unwrap());
+        let refused = migrate_database(here, here, &quiet).await.unwrap_err();
+        assert!(refused.to_string().contains("to itself"), "{refused}");
+    }
+}

@@ -82,7 +82,7 @@ pub(super) fn words(tx: &mut Tx<'_>, text: &str, bounds: &Bounds) -> Result<Opti
     let is_ranked = together <= bounds.merged && fewest <= bounds.candidates;
     let asked = match tx.kind() {
         Kind::Embedded => asked_of_fts5(words, &parts, is_ranked),
-        Kind::Server => asked_of_vectors(tx, words, &parts, is_ranked)?,
+        Kind::Server => asked_of_vectors(tx, words, &parts, (is_ranked, sample.is_some()))?,
     };
     Ok(Some(Words { sample, passes_over, ..asked }))
 }
@@ -121,7 +121,7 @@ fn asked_of_fts5(words: Vec<String>, parts: &[Part], is_ranked: bool) -> Words {
 }
 
 /// The parameter says what is to match, and what ranks are measured by.
-fn asked_of_vectors(tx: &mut Tx<'_>, words: Vec<String>, parts: &[Part], is_ranked: bool) -> Result<Words> {
+fn asked_of_vectors(tx: &mut Tx<'_>, words: Vec<String>, parts: &[Part], (is_ranked, is_sampled): (bool, bool)) -> Result<Words> {
     let (mut phrases, mut average) = (Vec::new(), 1.0);
     if is_ranked {
         let totals = tx.one("select repos, words from search_totals where id = 1", &[])?;
@@ -140,7 +140,14 @@ fn asked_of_vectors(tx: &mut Tx<'_>, words: Vec<String>, parts: &[Part], is_rank
         words,
         query: json!({ "match": matched, "average": average, "phrases": phrases }).to_string(),
         index: "search_index",
-        condition: "search_index.words @@ cast(cast(cast($ as text) as json) ->> 'match' as tsquery) and l.document = search_index.rowid",
+        condition: match is_sampled {
+            false => "search_index.words @@ cast(cast(cast($ as text) as json) ->> 'match' as tsquery) and l.document = search_index.rowid",
+            // The same, and never from the index of words, which would first gather all that have them.
+            true => {
+                "ts_match_vq(search_index.words, cast(cast(cast($ as text) as json) ->> 'match' as tsquery)) \
+                 and l.document = search_index.rowid"
+            }
+        },
         rank: is_ranked.then_some("search_rank(search_index.words, search_index.length, cast($ as text))"),
         order: " order by search_index.rowid",
         sample: None,
