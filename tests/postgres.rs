@@ -331,6 +331,90 @@ async fn a_server_that_was_away_is_found_again() {
     tokio::task::spawn_blocking(move || drop(cluster)).await.unwrap();
 }
 
+/// Two rows that belong together; whether that was acknowledged.
+async fn pair(db: &Db, n: usize) -> Option<usize> {
+    let story = move |tx: &mut Tx<'_>| -> Result<()> {
+        tx.execute(BLOB, params![format!("{n} a"), 1i64])?;
+        tx.execute(BLOB, params![format!("{n} b"), 1i64]).map(drop)
+    };
+    let told = if n.is_multiple_of(2) { db.write(story).await } else { db.write_beside(vec![format!("{n}")], story).await };
+    told.ok().map(|()| n)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_acknowledged_survives_crashes_and_nothing_is_there_by_half() {
+    let made = tokio::task::spawn_blocking(|| {
+        let cluster = Cluster::start();
+        let address = cluster.database();
+        (cluster, address)
+    });
+    let (mut cluster, address) = made.await.unwrap();
+    let db = Db::connect(&address).await.unwrap();
+    let (mut acknowledged, mut next) = (BTreeSet::new(), 0);
+    for round in 0..4u64 {
+        let writing: Vec<_> = (0..6)
+            .map(|writer| {
+                let (db, from) = (db.clone(), next + writer * 1_000);
+                tokio::spawn(async move {
+                    let mut acknowledged = Vec::new();
+                    for n in from..from + 1_000 {
+                        match pair(&db, n).await {
+                            Some(n) => acknowledged.push(n),
+                            None => break,
+                        }
+                    }
+                    acknowledged
+                })
+            })
+            .collect();
+        next += 6_000;
+        tokio::time::sleep(Duration::from_millis(150 + 70 * round)).await;
+        cluster = tokio::task::spawn_blocking(move || {
+            cluster.stop();
+            cluster
+        })
+        .await
+        .unwrap();
+        for writing in writing {
+            acknowledged.extend(writing.await.unwrap());
+        }
+        cluster = tokio::task::spawn_blocking(move || {
+            cluster.start_again();
+            cluster
+        })
+        .await
+        .unwrap();
+    }
+    let rows = db.read(|tx| tx.all("select digest from blobs", &[])).await.unwrap();
+    let there: BTreeSet<String> = rows.iter().map(|row| row.text("digest").unwrap()).collect();
+    assert!(acknowledged.len() > 20, "{}", acknowledged.len());
+    for n in &acknowledged {
+        assert!(there.contains(&format!("{n} a")) && there.contains(&format!("{n} b")), "{n} was acknowledged");
+    }
+    for n in 0..next {
+        assert_eq!(there.contains(&format!("{n} a")), there.contains(&format!("{n} b")), "{n} is there by half");
+    }
+    tokio::task::spawn_blocking(move || drop(cluster)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_server_and_one_of_a_newer_hub_are_named() {
+    let address = address().await;
+    let db = Db::connect(&address).await.unwrap();
+    let full = "create function refuse() returns trigger language plpgsql as $$ begin raise 'no space left' using errcode = 'disk_full'; end $$; \
+                create trigger refuse before insert on blobs execute function refuse()";
+    let (of, name) = (full.to_owned(), name_of(&address).to_owned());
+    tokio::task::spawn_blocking(move || Cluster::shared().ask(&name, &of)).await.unwrap();
+    let refused = db.write(|tx| tx.execute(BLOB, params!["a", 1i64])).await;
+    assert!(matches!(refused, Err(Error::Full)), "{refused:?}");
+    let refused = db.write_beside(Vec::new(), |tx| tx.execute(BLOB, params!["a", 1i64])).await;
+    assert!(matches!(refused, Err(Error::Full)), "{refused:?}");
+    db.write(|tx| tx.execute("insert into schema_migrations (name, position) values ('9999_tomorrow', 9999)", &[])).await.unwrap();
+    let older = Db::connect(&address).await.err().unwrap().to_string();
+    assert!(older.contains("newer hub") && older.contains("9999_tomorrow"), "{older}");
+    assert_eq!(count(&db).await, 0, "one that runs goes on");
+}
+
 #[tokio::test]
 async fn a_database_that_does_not_suit_is_refused_with_what_it_lacks() {
     let refused = tokio::task::spawn_blocking(|| {
