@@ -70,7 +70,7 @@ async fn keep_journal(service: Service, keep_ms: i64) {
     let mut forgot = None::<Instant>;
     loop {
         if let Err(error) = service.write_journal().await {
-            tracing::warn!(%error, "lines of the audit log were lost");
+            tracing::warn!(%error, "lines of the audit log were not written");
         }
         if forgot.is_none_or(|at| at.elapsed() >= LOOK) {
             forgot = Some(Instant::now());
