@@ -148,6 +148,11 @@ impl Server {
         self.with_token(made["token"].as_str().unwrap())
     }
 
+    /// What leads `hub admin` to the server's database, where that is not in its directory.
+    pub fn database(&self) -> Option<(&'static str, String)> {
+        database_of(&self.path, false).map(|address| ("HUB_DB", address))
+    }
+
     /// The command line, logged in here as the administrator.
     pub fn hub(&self, home: &Path) -> assert_cmd::Command {
         let mut command = hub(home);
