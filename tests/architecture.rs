@@ -62,6 +62,18 @@ const MAX_FUNCTION_LINES: usize = 60;
 const HOMES: &[(&str, &[&str], &str)] = &[
     ("rusqlite", &["db/sqlite.rs"], "go through db::Tx"),
     ("sqlite", &["db/mod.rs", "db/sqlite.rs"], "nobody else knows which engine the database is; see db/engine.rs"),
+    (
+        "postgres::",
+        &[
+            "db/mod.rs",
+            "db/postgres/address.rs",
+            "db/postgres/open.rs",
+            "db/postgres/pool.rs",
+            "db/postgres/tls.rs",
+            "db/postgres/values.rs",
+        ],
+        "go through db::Tx",
+    ),
     ("pragma ", &["db/sqlite.rs"], "name in db/engine.rs what every engine must be able to do"),
     ("search_index", &["catalog/full_text.rs"], "full text differs between engines; go through catalog::full_text"),
     ("println!(", &["cli/output.rs", "cli/progress.rs"], "return an Output, or use tracing"),

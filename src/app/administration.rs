@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::{DATABASE_FILE, Error, Result, modes, names, open_service};
+use super::{Error, Result, database, modes, names, open_service};
 use crate::config::Config;
 use crate::domain::audit::{AuditEntry, AuditFilter};
 use crate::domain::id::TokenId;
@@ -32,7 +32,7 @@ pub struct Administration {
 impl Administration {
     /// The directory must hold a hub already: a mistyped one must not become a new, empty hub.
     pub async fn open(config: &Config) -> Result<Administration> {
-        if !config.data.join(DATABASE_FILE).is_file() {
+        if !database::is_there(config) {
             let message = format!("there is no hub in {}", config.data.display());
             let hint = "name its directory with --data DIR or HUB_DATA; 'hub serve' makes a new one".into();
             return Err(Error::NotFound { message, hint });

@@ -39,6 +39,9 @@ pub struct WorkerArgs {
     /// With --hub: where inputs are kept and jobs work [default: worker/ in the cache directory]
     #[arg(long, value_name = "DIR", requires = "hub")]
     folder: Option<PathBuf>,
+    /// The PostgreSQL database of a hub that has one [env: HUB_DB]
+    #[arg(long, value_name = "ADDRESS")]
+    db: Option<String>,
     /// Threads for training [env: HUB_THREADS] [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -57,7 +60,7 @@ impl WorkerArgs {
     /// The settings these flags set.
     pub fn flags(&self) -> Vec<(&'static str, String)> {
         let data = self.data.as_ref().map(|path| ("data", path.to_string_lossy().into_owned()));
-        data.into_iter().chain(self.threads.map(|n| ("threads", n.to_string()))).collect()
+        data.into_iter().chain(self.db.clone().map(|db| ("db", db))).chain(self.threads.map(|n| ("threads", n.to_string()))).collect()
     }
 
     fn until(&self) -> Result<Until> {

@@ -46,7 +46,10 @@ pub(super) fn up(tx: &mut Tx<'_>, full_text: &str) -> Result<()> {
         return Err(Error::Engine(format!("a newer hub made this database (migration {}); start that one", row.text("name")?)));
     }
     for (position, (name, sql)) in MIGRATIONS.iter().enumerate().skip(done.len()) {
-        tx.statements.script(sql.unwrap_or(full_text))?;
+        match sql {
+            Some(sql) => tx.statements.script(sql)?,
+            None => tx.statements.own_script(full_text)?,
+        }
         tx.execute("insert into schema_migrations (name, position) values ($1, $2)", params![*name, position])?;
     }
     Ok(())

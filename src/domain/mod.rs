@@ -11,6 +11,7 @@ pub mod controlled;
 pub mod copies;
 pub mod curves;
 pub mod data_limits;
+pub mod database;
 pub mod dataset_health;
 pub mod dataset_layout;
 pub mod dataset_report;

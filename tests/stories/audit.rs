@@ -102,7 +102,8 @@ async fn the_log_is_read_by_administrators_in_pages_and_elsewhere() {
 
     let home = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| {
-        let done = hub(home.path()).args(["admin", "audit", "--data"]).arg(server.data()).args(args).assert().success();
+        let done =
+            hub(home.path()).envs(server.database()).args(["admin", "audit", "--data"]).arg(server.data()).args(args).assert().success();
         String::from_utf8(done.get_output().stdout.clone()).unwrap()
     };
     let lines: Vec<Value> = run(&["--since", "1h", "--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -38,6 +38,7 @@ mod library;
 mod mirror;
 mod names;
 mod places;
+mod postgres;
 mod privacy;
 mod proxy;
 mod publish;

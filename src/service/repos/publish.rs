@@ -129,16 +129,17 @@ impl Service {
         let mut reading = self.read_there(kind, &manifest, earlier, *actor != Actor::System).await?;
         reading.facts.warnings.extend(said.into_iter().chain(commit.warnings.iter().cloned()));
         let (actor, id, now, policy, note) = (actor.clone(), id.clone(), self.now(), self.policy.clone(), self.note()?);
-        self.db
-            .write(move |tx| {
-                let repo = enter(tx, &actor, kind, &id, &commit.line, commit.opening.is_some())?;
-                let warnings = reading.facts.warnings.clone();
-                let version = write(tx, (&policy, &actor), repo, &commit, &manifest, reading, now)?;
-                also.map_or(Ok(()), |also| also(tx, &version))?;
-                note_act(tx, now, note, &actor, "publish", &format!("{kind} {id}"), &format!("version {}", version.number))?;
-                Ok(Committed { version, created: true, warnings })
-            })
-            .await
+        let (name, is_alone) = (format!("repo {kind} {}", id.folded()), also.is_some());
+        let story = move |tx: &mut Tx<'_>| -> Result<Committed> {
+            let repo = enter(tx, &actor, kind, &id, &commit.line, commit.opening.is_some())?;
+            let warnings = reading.facts.warnings.clone();
+            let version = write(tx, (&policy, &actor), repo, &commit, &manifest, reading, now)?;
+            also.map_or(Ok(()), |also| also(tx, &version))?;
+            note_act(tx, now, note, &actor, "publish", &format!("{kind} {id}"), &format!("version {}", version.number))?;
+            Ok(Committed { version, created: true, warnings })
+        };
+        // What else is to happen changes more than the repo.
+        if is_alone { self.db.write(story).await } else { self.db.write_beside(vec![name], story).await }
     }
 
     /// [`Service::read_facts`]. Where bytes were missing, since the collector does not wait for readers, the caller is told that they

@@ -28,7 +28,7 @@ use crate::train;
 pub(super) const SIDE_BY_SIDE: usize = 8;
 
 /// All that was read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Reading {
     pub facts: Facts,
     /// The card's body, for the search index.
