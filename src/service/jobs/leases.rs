@@ -276,6 +276,7 @@ fn take(tx: &mut Tx<'_>, job: &Job, worker: &str, now: Timestamp) -> Result<(Lea
 
 /// Writes down numbered news of a lease that holds, as far as they are new; of lines and epochs at most `most` for each lease.
 pub(super) fn write_news(tx: &mut Tx<'_>, lease: &Lease, now: Timestamp, news: &[(u64, Event)], most: u64) -> Result<Beat> {
+    let now = jobs::now(tx, now)?;
     hold(tx, lease)?;
     jobs::extend(tx, lease, now.plus_ms(LEASE_MS))?;
     let (mut heard, mut kept) = claims::heard(tx, &lease.job)?;
