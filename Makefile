@@ -2,6 +2,10 @@
 .PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-text bench-text-tuning bench-work bench-scale lint fmt docs
 .PHONY: packages-demo packages-test packages-clients packages-soak packages-bench
 
+# Stories that open the file of the database themselves stay with it.
+ON_POSTGRES = accounts:: audit:: branches:: hf_write:: job_control:: jobs:: publish:: pull:: quotas:: revocation:: sending:: sweeps:: \
+    transfer:: uploads:: web:: webhooks:: --skip what_the_collector_takes_is_sent_again
+
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -12,6 +16,8 @@ demo: packages-demo ## set everything up and run the main job on real weights an
 test: packages-test ## run all tests
 	@echo "== test: unit, contract, parity and story tests"
 	cargo test --no-fail-fast
+	@echo "== test: what people do most, once more on PostgreSQL"
+	HUB_TESTS_ON=postgres cargo test --no-fail-fast --test stories -- $(ON_POSTGRES)
 
 test-clients: packages-clients ## real clients (huggingface_hub, hf, timm, torch.hub ...) against a real server (SETS="hf torch")
 	@echo "== test-clients: clients from their registries, each set in an environment of its own"

@@ -2,7 +2,7 @@
 
 One line of JSON on the standard input asks, one on the standard output answers:
 
-    {"base": FOLDER, "data": FOLDER, "side": 96, "mode": "probe" | "full" | "lp-ft", "epochs": 10, "seed": 0, "task": "classes" | "values"}
+    {"base": FOLDER, "data": FOLDER, "side": 96, "mode": "probe" | "full" | "lp-ft" | "gradual", "epochs": 10, "seed": 0, "task": "classes" | "values"}
     {"primary": top-1 or RMSE of the best epoch, "curve": [of each epoch], "seconds": of the whole job}
 """
 import csv
@@ -84,6 +84,22 @@ def probe(ask, config, train, val):
     return model, head, measure(torch.tensor(head.predict(held)), torch.tensor(truth), ask["task"])
 
 
+def stages(model):
+    """Modules from the input upwards, as the hub counts them: the stem, each group of blocks, what comes after them."""
+    parts = [[model.conv_stem, model.bn1], *([block] for block in model.blocks), [model.conv_head, model.bn2]]
+    counted = sum(parameter.numel() for part in parts for module in part for parameter in module.parameters())
+    assert counted == sum(parameter.numel() for parameter in model.parameters()), "the network has parts that are in no stage"
+    return parts
+
+
+def phases(count, epochs):
+    """How many of so many stages learn in each epoch: one more in each part of the epochs, from the top down."""
+    steps = max(1, min(count, epochs))
+    each = epochs // steps
+    joined = [(step + 1) * count // steps for step in range(steps)]
+    return [joined[min(epoch // each, steps - 1)] for epoch in range(epochs)]
+
+
 def measure(answers, truth, task):
     if task == "values":
         return ((answers.double() - truth.double()) ** 2).mean().sqrt().item()
@@ -96,7 +112,7 @@ def tune(ask, config, train, val):
     targets = np.array([target for _, target in train], dtype=np.float64)
     centre, scale = (targets.mean(), targets.std()) if ask["task"] == "values" else (0.0, 1.0)
     outputs = 1 if ask["task"] == "values" else int(targets.max()) + 1
-    if ask["mode"] == "lp-ft":
+    if ask["mode"] in ("lp-ft", "gradual"):
         model, solved, _ = probe(ask, config, train, val)
         scaler, linear = solved[0], solved[-1]
         weight = np.atleast_2d(linear.coef_) / scaler.scale_
@@ -109,11 +125,16 @@ def tune(ask, config, train, val):
         model = backbone(Path(ask["base"]), config)
         head = torch.nn.Linear(model.num_features, outputs)
         torch.nn.init.zeros_(head.bias)
+    parts = stages(model) if ask["mode"] == "gradual" else [[model]]
+    # From a hundredth of the rate at the bottom to the whole at the top.
+    rates = [LR * 100 ** (-(len(parts) - 1 - at) / max(len(parts) - 1, 1)) for at in range(len(parts))]
+    head_rate = HEAD_LR * (min(32 / model.num_features, 1) if ask["task"] == "values" else 1)
     groups = [
-        {"params": [p for p in part.parameters() if (p.ndim > 1) == decays], "lr": lr, "weight_decay": DECAY if decays else 0.0}
-        for part, lr in ((model, LR), (head, HEAD_LR * (min(32 / model.num_features, 1) if ask["task"] == "values" else 1)))
+        {"params": [p for module in part for p in module.parameters() if (p.ndim > 1) == decays], "lr": lr, "weight_decay": DECAY if decays else 0.0}
+        for part, lr in (*zip(parts, rates), ([head], head_rate))
         for decays in (True, False)
     ]
+    learning = phases(len(parts), ask["epochs"])
     optimizer = torch.optim.SGD(groups, momentum=0.9, nesterov=True)
     loader = torch.utils.data.DataLoader(Views(train, drawn), BATCH, shuffle=True, drop_last=len(train) % BATCH == 1)
     total = len(loader) * ask["epochs"]
@@ -121,8 +142,16 @@ def tune(ask, config, train, val):
     factor = lambda step: (step + 1) / (warm + 1) if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))  # noqa: E731
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     curve = []
-    for _ in range(ask["epochs"]):
+    for epoch in range(ask["epochs"]):
         model.train()
+        for part in parts[: len(parts) - learning[epoch]]:
+            for module in part:
+                # Frozen: no gradients, and its running statistics stay.
+                module.eval()
+                module.requires_grad_(False)
+        for part in parts[len(parts) - learning[epoch]:]:
+            for module in part:
+                module.requires_grad_(True)
         for x, y in loader:
             answer = head(model(x))
             wanted = ((y - centre) / scale).float() if ask["task"] == "values" else y

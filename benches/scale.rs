@@ -3,7 +3,8 @@
 //! Catalogs are written by the catalog's own functions, two versions a repo and three files a version; a real server answers eight clients at once
 //! over connections that are kept. Prints `p50 NAME VALUE`, `p99 NAME VALUE` (milliseconds) and, from the smallest to the largest catalog,
 //! `ratio growth-NAME VALUE`; besides, how long the catalog took to write, how large it is and its derived tables are, and how soon a server is ready.
-//! `SCALE_DIR` keeps the catalogs and uses them again.
+//! `SCALE_DIR` keeps the catalogs and uses them again. With `--postgres` the catalogs are in a PostgreSQL server that is started for it, and names
+//! end in `-postgres`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
@@ -22,6 +23,7 @@ use hub::db::Db;
 use hub::domain::name::RepoKind;
 use scale_kit::{Draw, TASKS, drawn, put};
 use support::Server;
+use support::postgres::Cluster;
 
 const CLIENTS: u64 = 8;
 /// Requests of one client for one kind of page.
@@ -38,32 +40,47 @@ fn main() {
     let sizes: Vec<u64> = sizes.split(',').map(|size| size.parse().expect("--repos takes numbers, such as 10000,100000")).collect();
     let scratch = tempfile::tempdir().unwrap();
     let folder = std::env::var("SCALE_DIR").map_or(scratch.path().to_owned(), PathBuf::from);
+    let cluster = arguments.iter().any(|argument| argument == "--postgres").then(cluster);
     let mut first: Option<Vec<(&'static str, f64)>> = None;
     for many in sizes {
         let data = folder.join(format!("hub-{many}"));
-        fill(&data, many);
-        let measured = measure(&data, many);
+        let database = cluster.as_ref().map(Cluster::database);
+        fill(&data, many, database.as_deref());
+        let measured = measure(&data, many, database.as_deref());
         match &first {
             None => first = Some(measured),
             Some(first) => {
                 for ((name, before), (_, after)) in first.iter().zip(&measured) {
-                    println!("ratio growth-{name}-{many} {:.2}", after / before.max(0.001));
+                    println!("ratio growth-{name}-{many}{} {:.2}", ending(cluster.is_some()), after / before.max(0.001));
                 }
             }
         }
     }
 }
 
-fn fill(data: &Path, many: u64) {
+/// A server as one with two gigabytes to itself would be set up.
+fn cluster() -> Cluster {
+    let settings = ["shared_buffers=1GB", "effective_cache_size=2GB", "work_mem=32MB", "max_wal_size=4GB"];
+    Cluster::start_on(5432, |_| settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]).collect())
+}
+
+fn ending(is_postgres: bool) -> &'static str {
+    if is_postgres { "-postgres" } else { "" }
+}
+
+fn fill(data: &Path, many: u64, database: Option<&str>) {
     let file = data.join("hub.db");
-    if file.is_file() {
+    if database.is_none() && file.is_file() {
         return;
     }
     std::fs::create_dir_all(data).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let begun = Instant::now();
     runtime.block_on(async {
-        let db = Db::open(&file).await.unwrap();
+        let db = match database {
+            Some(address) => Db::connect(address).await.unwrap(),
+            None => Db::open(&file).await.unwrap(),
+        };
         db.write(|tx| rebuild::some(tx).map(drop)).await.unwrap();
         for from in (0..many).step_by(AT_ONCE as usize) {
             let write = move |tx: &mut hub::db::Tx<'_>| (from..many.min(from + AT_ONCE)).try_for_each(|at| put(tx, &drawn(at, many), 2));
@@ -117,9 +134,11 @@ fn page(draw: &mut Draw, many: u64, kind: RepoKind) -> String {
     }
 }
 
-fn measure(data: &Path, many: u64) -> Vec<(&'static str, f64)> {
+fn measure(data: &Path, many: u64, database: Option<&str>) -> Vec<(&'static str, f64)> {
     let begun = Instant::now();
-    let server = Server::start_on(data, &["--workers", "0"], &[("HUB_MAX_REQUESTS_PER_MINUTE", "100000000")]);
+    let mut environment = vec![("HUB_MAX_REQUESTS_PER_MINUTE", "100000000")];
+    environment.extend(database.map(|address| ("HUB_DB", address)));
+    let (server, end) = (Server::start_on(data, &["--workers", "0"], &environment), ending(database.is_some()));
     println!("{many} ready after {:.2} s", begun.elapsed().as_secs_f64());
     let address = server.url.trim_start_matches("http://").to_owned();
     let mut measured = Vec::new();
@@ -129,8 +148,8 @@ fn measure(data: &Path, many: u64) -> Vec<(&'static str, f64)> {
         let mut times = clients(&address, many, *of, 1, REQUESTS);
         times.sort_unstable();
         let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
-        println!("p50 {name}-{many} {:.2}", at(0.5));
-        println!("p99 {name}-{many} {:.2}", at(0.99));
+        println!("p50 {name}-{many}{end} {:.2}", at(0.5));
+        println!("p99 {name}-{many}{end} {:.2}", at(0.99));
         measured.push((*name, at(0.5)));
     }
     println!("{many} resident {} MB", resident(server.pid()) / 1_000);

@@ -2,7 +2,7 @@
 """Strategies on real weights and real data: `make bench-transfer-learning` prints a table, and `ratio NAME VALUE` lines beside PyTorch.
 
     python3 benches/transfer_learning.py ASSETS [--sets fashion,stamps5] [--bases lite0,mobilenetv2] [--strategies auto,head] [--seeds 3]
-                                         [--peers probe,full,lp-ft] [--peer-seeds 1]
+                                         [--peers probe,full,lp-ft,gradual] [--peer-seeds 1] [--rows FILE]
 
 ASSETS (or BENCH_ASSETS) is a folder with fashion_mnist_4k.zip, stamps5_photos.zip, bccd_cells.zip and nuclei_dev.zip; sets that are not there are
 named and passed over. Whole jobs of a real hub with one worker, from the queue to the published model; beside them timm + PyTorch with the same recipe and scikit-learn on the same
@@ -36,10 +36,11 @@ def words():
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--bases", default=",".join(BASES))
     parser.add_argument("--strategies", default="auto,head,lp-ft,gradual,full")
-    parser.add_argument("--peers", default="probe,full,lp-ft")
+    parser.add_argument("--peers", default="probe,full,lp-ft,gradual")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--peer-seeds", type=int, help="of PyTorch, where its minutes are dear (default: as many)")
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--rows", type=Path, help="a file to which each run is added as it ends, a line of JSON each")
     return parser.parse_args()
 
 
@@ -101,6 +102,13 @@ def summary(values, digits=4):
     return f"{statistics.mean(values):.{digits}f} ± {spread:.{digits}f}"
 
 
+def keep(asked, **told):
+    """A bench of hours is not lost with its last minute."""
+    if asked.rows:
+        with open(asked.rows, "a") as rows:
+            rows.write(json.dumps(told) + "\n")
+
+
 def row(name, values, reached, minutes, note=""):
     print(f"| {name} | {summary(values)} | {statistics.mean(reached):.1f} | {statistics.mean(minutes):.2f} | {note} |", flush=True)
 
@@ -114,6 +122,8 @@ def measure(hub, peer, asked, data, folder, base, path):
         curves = [[epoch[f"val_{primary}"] for epoch in each["epochs"]] for each in runs]
         values, minutes = [each["validation"][primary] for each in runs], [each["seconds"] / 60 for each in runs]
         choice = (runs[0].get("choice") or {}).get("strategy", "")
+        for seed, (value, took) in enumerate(zip(values, minutes)):
+            keep(asked, who="hub", data=data, base=base, strategy=strategy, seed=seed, value=value, minutes=took)
         row(f"{data}, {base}: hub {strategy}", values, [epochs_to(curve, rises, max(curve) if rises else min(curve)) for curve in curves], minutes, choice)
         found[strategy] = (values, minutes)
         if strategy == "auto":
@@ -126,6 +136,8 @@ def measure(hub, peer, asked, data, folder, base, path):
         runs = [peer.ask(base=str(path), data=str(folder), side=side, mode=mode, epochs=asked.epochs, seed=seed, task=task) for seed in range(seeds)]
         best = max if rises else min
         values, minutes = [each["primary"] for each in runs], [each["seconds"] / 60 for each in runs]
+        for seed, (value, took) in enumerate(zip(values, minutes)):
+            keep(asked, who="peer", data=data, base=base, strategy=mode, seed=seed, value=value, minutes=took)
         who = "scikit-learn probe" if mode == "probe" else f"PyTorch {mode}"
         row(f"{data}, {base}: {who}", values, [epochs_to(each["curve"], rises, best(each["curve"])) for each in runs], minutes)
         ours = found.get("head" if mode == "probe" else mode)

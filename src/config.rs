@@ -23,6 +23,7 @@ pub use settings::SETTINGS;
 pub use store::{AwsVariables, Bucket};
 
 use crate::domain::data_limits::DataLimits;
+use crate::domain::database;
 use crate::domain::network::Network;
 use crate::domain::quotas::Quotas;
 
@@ -58,6 +59,8 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Config {
     pub data: PathBuf,
+    /// The address of a database server; `None`: the database is a file in the data directory.
+    pub db: Option<String>,
     /// `None`: blobs lie in the data directory.
     pub store: Option<Bucket>,
     pub redirect_downloads: bool,
@@ -190,6 +193,7 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Config {
             data: read.path("data"),
+            db: read.database("db")?,
             store: read.bucket("store")?,
             redirect_downloads: read.flag("redirect_downloads")?,
             listen: read.checked("listen", "an address and a port, such as 127.0.0.1:8080", |v| v.to_socket_addrs().is_ok())?,
@@ -243,11 +247,16 @@ impl Config {
         })
     }
 
-    /// Key, value, where from, meaning; a token is not shown.
+    /// Key, value, where from, meaning; tokens and passwords are not shown.
     pub fn entries(&self) -> Vec<(&'static str, String, Source, &'static str)> {
         let entry = |(key, _, meaning): &(&'static str, &'static str, &'static str)| {
             let (value, from) = &self.values[key];
-            let shown = if key.ends_with("token") && !value.is_empty() { "hub_...".into() } else { value.clone() };
+            let shown = match *key {
+                _ if value.is_empty() => String::new(),
+                key if key.ends_with("token") => "hub_...".into(),
+                "db" => database::shown(value),
+                _ => value.clone(),
+            };
             (*key, shown, *from, *meaning)
         };
         SETTINGS.iter().map(entry).collect()
@@ -261,8 +270,19 @@ impl Config {
     /// What a worker process is given: the settings that concern it, the way into the store if that is elsewhere, and
     /// no token of the hub.
     pub fn worker_environment(&self, remote_store: bool) -> Vec<(String, String)> {
-        let keys =
-            ["data", "store", "confinement", "frozen_cache_bytes", "threads", "backend", "device", "log", "log_format", "max_file_bytes"];
+        let keys = [
+            "data",
+            "db",
+            "store",
+            "confinement",
+            "frozen_cache_bytes",
+            "threads",
+            "backend",
+            "device",
+            "log",
+            "log_format",
+            "max_file_bytes",
+        ];
         let own = keys
             .iter()
             .chain(&DataLimits::SETTINGS)

@@ -28,6 +28,7 @@ pub mod config;
 pub mod confine;
 pub mod data;
 pub mod db;
+pub mod dispatch;
 pub mod domain;
 pub mod file_lock;
 pub mod http;

@@ -16,10 +16,10 @@ use source::Source;
 /// room -> rooms it may use, besides `domain`, which everything may, and itself.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["app", "cache", "client", "config", "data", "import", "telemetry", "train", "vectors", "wire"]),
+    ("cli", &["app", "cache", "client", "config", "data", "dispatch", "import", "telemetry", "train", "vectors", "wire"]),
     ("app", &["blob", "checks", "config", "confine", "db", "file_lock", "http", "service", "telemetry", "worker"]),
     ("http", &["service", "telemetry", "wire"]),
-    ("worker", &["confine", "data", "file_lock", "service", "train", "vectors"]),
+    ("worker", &["cache", "client", "confine", "data", "file_lock", "service", "train", "vectors", "wire"]),
     ("checks", &["archive", "confine", "data", "import"]),
     ("client", &["cache", "wire"]),
     ("service", &["archive", "blob", "catalog", "checks", "data", "db", "file_lock", "import", "outbound", "train", "vectors"]),
@@ -32,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("confine", &[]),
     ("data", &["archive"]),
+    ("dispatch", &["client", "wire"]),
     ("db", &[]),
     ("domain", &[]),
     ("file_lock", &[]),
@@ -46,6 +47,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// the other room's, and using it needs an arrow there.
 const HANDED_ON: &[(&str, &str, &str)] = &[
     ("app", "upkeep", "what `Administration` is asked and answers; the service does the work, whoever asks"),
+    ("app", "Outcome", "how a worker's job ended, which its exit status says"),
+    ("app", "Until", "when a worker ends by itself, which the command line says"),
     ("train", "Device", "where networks run is chosen once, at the start; those who choose it name no network"),
     ("train", "device", "the same: finding the device a setting means, and saying which one it is"),
     ("train", "backend", "the same: with what arithmetic"),
@@ -59,6 +62,18 @@ const MAX_FUNCTION_LINES: usize = 60;
 const HOMES: &[(&str, &[&str], &str)] = &[
     ("rusqlite", &["db/sqlite.rs"], "go through db::Tx"),
     ("sqlite", &["db/mod.rs", "db/sqlite.rs"], "nobody else knows which engine the database is; see db/engine.rs"),
+    (
+        "postgres::",
+        &[
+            "db/mod.rs",
+            "db/postgres/address.rs",
+            "db/postgres/open.rs",
+            "db/postgres/pool.rs",
+            "db/postgres/tls.rs",
+            "db/postgres/values.rs",
+        ],
+        "go through db::Tx",
+    ),
     ("pragma ", &["db/sqlite.rs"], "name in db/engine.rs what every engine must be able to do"),
     ("search_index", &["catalog/full_text.rs"], "full text differs between engines; go through catalog::full_text"),
     ("println!(", &["cli/output.rs", "cli/progress.rs"], "return an Output, or use tracing"),

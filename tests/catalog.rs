@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+#[allow(dead_code, clippy::disallowed_methods)]
+#[path = "support/postgres.rs"]
+mod postgres;
+
 use hub::catalog::reservations::{self, Keeper};
 use hub::catalog::{Visibility, blobs, counters, facts, lineage, refs, repos, segments, uploads, versions};
 use hub::db::{Db, Error, Result, Tx};
@@ -84,11 +88,18 @@ fn publish(tx: &mut Tx<'_>, repo: &Repo, files: &[(&str, &str)], facts: &Facts) 
     Ok(version)
 }
 
-/// Runs a story in one write transaction of a fresh database.
-async fn story(run: impl FnOnce(&mut Tx<'_>) -> Result<()> + Send + 'static) {
+/// A new database of each engine.
+async fn of_each_engine(dir: &tempfile::TempDir) -> [Db; 2] {
+    let address = tokio::task::spawn_blocking(|| postgres::Cluster::shared().database()).await.unwrap();
+    [Db::open(&dir.path().join("hub.db")).await.unwrap(), Db::connect(&address).await.unwrap()]
+}
+
+/// Runs a story in one write transaction of a fresh database, of each engine.
+async fn story(run: impl FnOnce(&mut Tx<'_>) -> Result<()> + Clone + Send + 'static) {
     let dir = tempfile::tempdir().unwrap();
-    let db = Db::open(&dir.path().join("hub.db")).await.unwrap();
-    db.write(run).await.unwrap();
+    for db in of_each_engine(&dir).await {
+        db.write(run.clone()).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -101,7 +112,7 @@ async fn a_repo_is_found_by_its_folded_name_and_its_name_is_given_once() {
         assert_eq!(repos::find_by_key(tx, &net.key)?, Some(net.clone()));
         assert_eq!(repos::find(tx, RepoKind::Dataset, &net.id)?, None);
         let same = Repo { key: repo("other/key").key, id: RepoId::parse("ada/my-net").unwrap(), ..net.clone() };
-        assert!(matches!(repos::insert(tx, &same), Err(Error::Conflict(_))));
+        assert!(matches!(tx.attempt(|tx| repos::insert(tx, &same)), Err(Error::Conflict(_))));
         let dataset = Repo { key: repo("data/key").key, kind: RepoKind::Dataset, ..net.clone() };
         repos::insert(tx, &dataset)?;
 
@@ -110,7 +121,7 @@ async fn a_repo_is_found_by_its_folded_name_and_its_name_is_given_once() {
         assert_eq!(repos::find(tx, RepoKind::Model, &net.id)?, None);
         assert!(repos::is_buried(tx, RepoKind::Model, &net.id)?);
         assert!(!repos::is_buried(tx, RepoKind::Dataset, &net.id)?);
-        assert!(matches!(repos::insert(tx, &same), Err(Error::Conflict(_))), "the tombstone keeps the name");
+        assert!(matches!(tx.attempt(|tx| repos::insert(tx, &same)), Err(Error::Conflict(_))), "the tombstone keeps the name");
         assert_eq!(versions::find(tx, &net.key, 1)?.map(|v| v.state), Some(VersionState::Deleted));
         assert!(versions::files(tx, &net.key, 1)?.is_empty());
         Ok(())
@@ -360,35 +371,37 @@ async fn acts_of_one_millisecond_are_listed_in_the_order_they_were_written() {
     use hub::catalog::audit;
     use hub::domain::audit::{AuditEntry, AuditFilter};
     let folder = tempfile::tempdir().unwrap();
-    let db = Db::open(&folder.path().join("hub.db")).await.unwrap();
-    // Random parts fall as time goes on, and the last act of all was noted late.
-    let acts = [(5, 9, "a"), (5, 7, "b"), (5, 0xff, "c"), (5, 0, "d"), (6, 1, "e"), (5, 3, "late")];
-    db.write(move |tx| {
-        acts.iter().try_for_each(|&(time, random, subject)| {
-            let entry = AuditEntry {
-                time: at(time),
-                account: "ada".into(),
-                action: "act".into(),
-                subject: subject.into(),
-                detail: String::new(),
-                token: String::new(),
-                address: String::new(),
-                request: String::new(),
-            };
-            audit::insert(tx, &entry, [random; 10])
+    let [embedded, server] = of_each_engine(&folder).await;
+    for db in [embedded, server] {
+        // Random parts fall as time goes on, and the last act of all was noted late.
+        let acts = [(5, 9, "a"), (5, 7, "b"), (5, 0xff, "c"), (5, 0, "d"), (6, 1, "e"), (5, 3, "late")];
+        db.write(move |tx| {
+            acts.iter().try_for_each(|&(time, random, subject)| {
+                let entry = AuditEntry {
+                    time: at(time),
+                    account: "ada".into(),
+                    action: "act".into(),
+                    subject: subject.into(),
+                    detail: String::new(),
+                    token: String::new(),
+                    address: String::new(),
+                    request: String::new(),
+                };
+                audit::insert(tx, &entry, [random; 10])
+            })
         })
-    })
-    .await
-    .unwrap();
-    let (mut seen, mut cursor) = (Vec::new(), None);
-    loop {
-        let page = hub::domain::page::PageRequest { limit: 2, cursor };
-        let page = db.read(move |tx| audit::list(tx, &AuditFilter::default(), &page)).await.unwrap();
-        seen.extend(page.items.into_iter().map(|entry| entry.subject));
-        match page.next {
-            Some(next) => cursor = Some(next),
-            None => break,
+        .await
+        .unwrap();
+        let (mut seen, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = hub::domain::page::PageRequest { limit: 2, cursor };
+            let page = db.read(move |tx| audit::list(tx, &AuditFilter::default(), &page)).await.unwrap();
+            seen.extend(page.items.into_iter().map(|entry| entry.subject));
+            match page.next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
         }
+        assert_eq!(seen, ["e", "late", "d", "c", "b", "a"]);
     }
-    assert_eq!(seen, ["e", "late", "d", "c", "b", "a"]);
 }

@@ -173,7 +173,7 @@ macro_rules! eval_parity {
 }
 
 /// Larger members of families of which others are compared by what they answer; of these, tensors alone.
-const LARGE: [&str; 67] = [
+const LARGE: [&str; 69] = [
     "mobilenetv2_120d",
     "tf_efficientnet_b5",
     "tf_efficientnet_b6",
@@ -226,6 +226,8 @@ const LARGE: [&str; 67] = [
     "vit_so400m_patch14_siglip_378",
     "vit_base_patch16_clip_224",
     "vit_large_patch14_clip_224",
+    "vit_base_patch16_clip_quickgelu_224",
+    "vit_large_patch14_clip_quickgelu_224",
     "swin_small_patch4_window7_224",
     "swin_base_patch4_window7_224",
     "swin_large_patch4_window7_224",
@@ -290,7 +292,7 @@ eval_parity! {
     regnetx_002 regnetx_004 regnetx_006 regnetx_008 regnetx_016 regnetx_032 regnetx_080
     regnety_002 regnety_004 regnety_006 regnety_008 regnety_016 regnety_032
     vit_tiny_patch16_224 vit_small_patch16_224 deit_tiny_patch16_224 deit_small_patch16_224
-    vit_small_patch32_224 vit_small_patch14_dinov2 vit_base_patch32_clip_224
+    vit_small_patch32_224 vit_small_patch14_dinov2 vit_base_patch32_clip_224 vit_base_patch32_clip_quickgelu_224
     vit_small_patch14_reg4_dinov2 vit_base_patch16_siglip_224 deit3_small_patch16_224 vit_small_patch8_224
     swin_tiny_patch4_window7_224
     convnext_atto convnext_femto convnext_pico convnext_nano convnext_tiny
@@ -440,6 +442,7 @@ fn a_training_step_of_regnety_is_timms() {
 #[test]
 fn a_training_step_of_clips_tower_is_timms() {
     train_parity("vit_base_patch32_clip_224");
+    train_parity("vit_base_patch32_clip_quickgelu_224");
 }
 
 #[test]

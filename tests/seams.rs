@@ -118,6 +118,8 @@ const VARIANTS: &[(&str, &[&str], &[&str], &str)] = &[
             "Anomaly",
             "Similarity",
             "TokenClassification",
+            "ObjectDetection",
+            "SemanticSegmentation",
         ],
         &["domain/task.rs", "domain/task/", "data/targets/", "train/tasks/"],
         "ask what domain::task says about it, or train::tasks",

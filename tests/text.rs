@@ -1,10 +1,12 @@
 //! Text encoders against transformers: features, scores of a classifier, and the gradient of every parameter, of each family. The
-//! golden numbers are those of `golden/make_text.py`.
+//! golden numbers are those of `golden/make_text.py`. Towers that share a space with one for images are in `text/towers.rs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "golden/formula.rs"]
 mod formula;
+#[path = "text/towers.rs"]
+mod towers;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,8 +21,13 @@ use serde_json::{Value, json};
 const FAMILIES: [&str; 6] = ["bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "modernbert"];
 
 fn golden(family: &str) -> Value {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/text_{family}.json"));
-    let path = if path.exists() { path } else { PathBuf::from(file!()).parent().unwrap().join(format!("golden/text_{family}.json")) };
+    golden_of(&format!("text_{family}"))
+}
+
+/// The file of that name.
+fn golden_of(name: &str) -> Value {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.json"));
+    let path = if path.exists() { path } else { PathBuf::from(file!()).parent().unwrap().join(format!("golden/{name}.json")) };
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 

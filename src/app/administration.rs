@@ -3,14 +3,14 @@
 
 use std::path::PathBuf;
 
-use super::{DATABASE_FILE, Error, Result, modes, names, open_service};
+use super::{Error, Result, database, modes, names, open_service};
 use crate::config::Config;
 use crate::domain::audit::{AuditEntry, AuditFilter};
 use crate::domain::id::TokenId;
 use crate::domain::name::Name;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::quotas::Usage;
-use crate::domain::user::{Account, AccountKind, Actor, Role, Scope, Token};
+use crate::domain::user::{Account, AccountKind, Actor, Role, Scope, Token, WorkerToken};
 use crate::service::Service;
 use crate::service::people::accounts::AccountChange;
 use crate::service::repos::results::Imported;
@@ -32,7 +32,7 @@ pub struct Administration {
 impl Administration {
     /// The directory must hold a hub already: a mistyped one must not become a new, empty hub.
     pub async fn open(config: &Config) -> Result<Administration> {
-        if !config.data.join(DATABASE_FILE).is_file() {
+        if !database::is_there(config) {
             let message = format!("there is no hub in {}", config.data.display());
             let hint = "name its directory with --data DIR or HUB_DATA; 'hub serve' makes a new one".into();
             return Err(Error::NotFound { message, hint });
@@ -124,6 +124,20 @@ impl Administration {
 
     pub async fn list_tokens(&self, user: &Name) -> Result<Vec<Token>> {
         Ok(self.service.list_tokens(&Actor::System, Some(user)).await?)
+    }
+
+    /// A token for workers elsewhere, and its secret.
+    pub async fn create_worker_token(&self, name: &str, days: Option<u32>) -> Result<(WorkerToken, String)> {
+        Ok(self.service.create_worker_token(&Actor::System, name, days).await?)
+    }
+
+    pub async fn list_worker_tokens(&self) -> Result<Vec<WorkerToken>> {
+        Ok(self.service.list_worker_tokens(&Actor::System).await?)
+    }
+
+    /// By its name or its id.
+    pub async fn revoke_worker_token(&self, named: &str) -> Result<()> {
+        Ok(self.service.revoke_worker_token(&Actor::System, named).await?)
     }
 
     pub async fn revoke_token(&self, id: &TokenId) -> Result<()> {

@@ -70,7 +70,7 @@ async fn keep_journal(service: Service, keep_ms: i64) {
     let mut forgot = None::<Instant>;
     loop {
         if let Err(error) = service.write_journal().await {
-            tracing::warn!(%error, "lines of the audit log were lost");
+            tracing::warn!(%error, "lines of the audit log were not written");
         }
         if forgot.is_none_or(|at| at.elapsed() >= LOOK) {
             forgot = Some(Instant::now());
@@ -159,7 +159,10 @@ async fn collect_if_due(service: &Service, data: &std::path::Path, interval_ms: 
     let taken = Alone::try_take(data).map_err(|e| Error::Internal(format!("the lock of the collector: {e}")))?;
     let Some(alone) = taken else { return Ok(()) };
     let silent: Tell = Arc::new(|_| {});
-    let done = service.collect(&alone, Collection { grace_ms, dry_run: false, force: false }, &silent).await?;
+    let done = match service.collect(&alone, Collection { grace_ms, dry_run: false, force: false }, &silent).await {
+        Err(Error::Busy(problem)) if problem.code == "upkeep_elsewhere" => return Ok(()),
+        done => done?,
+    };
     tracing::info!(marked = done.marked.blobs, freed = done.freed.blobs, freed_bytes = done.freed.bytes, "collected");
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod administration;
 pub mod confinement;
+mod database;
 mod error;
 mod housekeeping;
 mod library;
@@ -18,26 +19,27 @@ mod work;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 pub use administration::{Administration, Ailment};
+pub use database::migrate_database;
 pub use error::{Error, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 pub use upkeep::restore;
-pub use work::{note_out_of_memory, work};
+pub use work::{Far, Manner, note_out_of_memory, told_to_stop, work};
 
 use crate::config::Config;
 use crate::confine;
-use crate::db::{self, Db};
+use crate::db;
 use crate::domain::secret;
-use crate::domain::time::SystemClock;
 use crate::http::{self, Site};
 use crate::service::repos::mirror::Mirroring;
 use crate::service::signing::Signer;
 use crate::service::{Pickles, Policy, Service};
 use crate::telemetry::Metrics;
+/// How long a worker works, and how its job ended.
+pub use crate::worker::{Outcome, Until};
 
 /// The file the first administrator's token is written to.
 pub const ADMIN_TOKEN_FILE: &str = "admin-token";
@@ -52,7 +54,7 @@ pub async fn open_service(config: &Config) -> Result<Service> {
     modes::make_private();
     let data = &config.data;
     std::fs::create_dir_all(data).map_err(|e| Error::data(data, &e))?;
-    let db = Db::open(&data.join(DATABASE_FILE)).await.map_err(|e| open_error(data, e))?;
+    let db = database::open(config).await?;
     let blobs = store::open(config)?;
     let policy = Policy {
         open_signup: config.open_signup,
@@ -67,8 +69,9 @@ pub async fn open_service(config: &Config) -> Result<Service> {
         webhook_networks: config.webhook_networks.clone(),
         ..Policy::default()
     };
-    let service = Service::new(db, blobs, Arc::new(SystemClock), policy).mirroring(mirroring(config)?);
-    soundness::examine_small(&service, data).await?;
+    let clock = database::clock(&db).await?;
+    let service = Service::new(db, blobs, clock, policy).mirroring(mirroring(config)?);
+    soundness::examine_small(&service, data, config.db.is_some()).await?;
     derive(&service).await?;
     let signer = Signer::open(data).map_err(|e| Error::data(data, &e))?;
     Ok(service.checked_by(confinement::checks(config)?).signing_with(signer))
@@ -176,6 +179,7 @@ impl App {
         let config = &self.config;
         let site = Site::new(config.public_url.clone(), &config.trusted_hosts, metrics).within(limits::of(config));
         let site = site.behind(config.trusted_proxies.clone()).readable_from(config.cors_origins.clone());
+        let site = site.telling(told(config));
         let threads = config.threads.clamp(2, MAX_HTTP_THREADS);
         let server = http::serve(self.listener, self.service.clone(), site, threads);
         let server = server.map_err(|e| Error::failed(format!("serving: {e}"), "try again"))?;
@@ -228,6 +232,13 @@ fn serve_metrics(listener: TcpListener, config: &Config, service: &Service, metr
     let handle = server.handle();
     tokio::spawn(server);
     Ok(handle)
+}
+
+/// What administrators are told of this machine.
+fn told(config: &Config) -> http::Told {
+    let entries = config.entries().into_iter();
+    let settings = entries.map(|(key, value, from, meaning)| [key.into(), value, from.as_str().into(), meaning.into()]).collect();
+    http::Told { settings, data: config.data.clone() }
 }
 
 fn listen(address: &str) -> Result<TcpListener> {

@@ -18,9 +18,9 @@ pub(super) fn is_small(data: &Path) -> bool {
     std::fs::metadata(data.join(DATABASE_FILE)).is_ok_and(|file| file.len() <= SMALL_BYTES)
 }
 
-/// Reads a small database through; damage refuses the start. A large one is left to [`examine`].
-pub(super) async fn examine_small(service: &Service, data: &Path) -> Result<()> {
-    if !is_small(data) {
+/// Reads a small database through, or asks a server for its own; damage refuses the start. A large one is left to [`examine`].
+pub(super) async fn examine_small(service: &Service, data: &Path, is_elsewhere: bool) -> Result<()> {
+    if !is_elsewhere && !is_small(data) {
         return Ok(());
     }
     match service.examine_database().await {

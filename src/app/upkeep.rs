@@ -12,6 +12,7 @@ use crate::service::upkeep::lock::{Alone, Beside};
 pub use crate::service::upkeep::backup::{BackedUp, BackupPlan};
 pub use crate::service::upkeep::collect::{Collected, Collection};
 pub use crate::service::upkeep::fsck::{Checked, Finding};
+pub use crate::service::upkeep::migrate::Moved;
 pub use crate::service::upkeep::restore::Restored;
 pub use crate::service::upkeep::scrub::{Damage, Scrubbed};
 pub use crate::service::upkeep::{Count, Event, Lost, Tell};
@@ -64,6 +65,11 @@ pub async fn restore(config: &Config, from: &Path, generation: Option<&str>, inc
         let message = format!("{} holds a hub already", data.display());
         Error::Refused { message, hint: "restore into a new directory with --data DIR".into() }
     };
+    if config.db.is_some() {
+        let message = "a backup is restored into a file of the data directory, and the setting 'db' names a server".into();
+        let hint = "restore without it, then take the file there with 'hub admin migrate-db --from DATA --to postgres://...'".into();
+        return Err(Error::Refused { message, hint });
+    }
     if database.exists() {
         return Err(holds_a_hub());
     }

@@ -1,9 +1,11 @@
 //! Opens the house for a worker process and lets it work until it is told to stop.
 
-use super::{Error, Result, StopSignals, confinement, open_service};
+use std::path::PathBuf;
+
+use super::{Error, Result, StopSignals, confinement, modes, open_service};
 use crate::config::Config;
 use crate::confine::{last_word, limits};
-use crate::worker::{self, Options};
+use crate::worker::{self, Done, Elsewhere, Hub, Options, Until};
 
 /// What the program itself needs beside any job.
 const LEAST_MEMORY: u64 = 2 << 30;
@@ -13,17 +15,71 @@ pub fn note_out_of_memory() {
     last_word::note_out_of_memory();
 }
 
-/// Works through the queue of `config.data`; with `once` until nothing is ready, else until SIGTERM or SIGINT.
-/// A worker whose `parent` is given ends with that process. The number of jobs that were taken on.
-pub async fn work(config: &Config, once: bool, parent: Option<u32>) -> Result<u64> {
+/// What a worker process is asked to do.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    pub until: Until,
+    /// The process it ends with.
+    pub parent: Option<u32>,
+    /// Without one it works beside the database of `config.data`.
+    pub elsewhere: Option<Far>,
+}
+
+/// A hub that is elsewhere, and the folder a worker needs here.
+#[derive(Debug, Clone)]
+pub struct Far {
+    pub hub: String,
+    pub token: String,
+    pub insecure: bool,
+    pub folder: PathBuf,
+}
+
+/// Works through a queue until SIGTERM or SIGINT, or as `manner` says.
+pub async fn work(config: &Config, manner: Manner) -> Result<Done> {
     let refused = |e: std::io::Error| Error::failed(format!("the worker cannot set its limits: {e}"), "start it from a running hub");
-    if let Some(parent) = parent {
+    if let Some(parent) = manner.parent {
         limits::die_with(parent).map_err(refused)?;
     }
     let memory_bytes = (limits::machine_memory_bytes() / 10 * 9).max(LEAST_MEMORY);
     limits::restrain(memory_bytes).map_err(refused)?;
     let choice = confinement::agree(config)?;
-    let service = open_service(config).await?;
+    let (hub, folder, data) = match manner.elsewhere {
+        None => {
+            let data = confinement::real(&config.data);
+            (Hub::Here(open_service(config).await?), data.join("workers"), data)
+        }
+        Some(far) => {
+            modes::make_private();
+            std::fs::create_dir_all(&far.folder).map_err(|e| Error::data(&far.folder, &e))?;
+            let folder = confinement::real(&far.folder);
+            let (threads, device) = (config.threads, config.device.clone());
+            let at = Elsewhere { hub: far.hub, token: far.token, insecure: far.insecure, memory_bytes, threads, device };
+            (Hub::Elsewhere(at), folder.clone(), folder.join("cache"))
+        }
+    };
+    let options = Options {
+        folder,
+        data,
+        program: confinement::program()?,
+        confinement: choice,
+        memory_bytes,
+        device: config.device.clone(),
+        backend: config.backend.clone(),
+        threads: config.threads,
+        frozen_cache_bytes: config.frozen_cache_bytes,
+        until: manner.until,
+    };
+    worker::work(hub, options, told_to_stop()?).await.map_err(|error| match error {
+        worker::Error::Refused(message) => {
+            Error::Refused { message, hint: "a worker's token is made with `hub admin worker-token create NAME`".into() }
+        }
+        worker::Error::Never(message) => Error::NotFound { message, hint: "`hub jobs list --all` shows what there is".into() },
+        other => Error::failed(other.to_string(), "check the owner and the free space of the worker's folder"),
+    })
+}
+
+/// Turns true at SIGTERM or SIGINT.
+pub fn told_to_stop() -> Result<tokio::sync::watch::Receiver<bool>> {
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let mut signals = StopSignals::catch()?;
     tokio::spawn(async move {
@@ -33,18 +89,5 @@ pub async fn work(config: &Config, once: bool, parent: Option<u32>) -> Result<u6
         let _ = stop.send(true);
         stop.closed().await;
     });
-    let options = Options {
-        folder: confinement::real(&config.data).join("workers"),
-        data: confinement::real(&config.data),
-        program: confinement::program()?,
-        confinement: choice,
-        memory_bytes,
-        device: config.device.clone(),
-        backend: config.backend.clone(),
-        threads: config.threads,
-        frozen_cache_bytes: config.frozen_cache_bytes,
-        once,
-    };
-    let failed = |e: worker::Error| Error::failed(e.to_string(), "check the data directory's owner and free space");
-    worker::work(service, options, stopping).await.map_err(failed)
+    Ok(stopping)
 }

@@ -10,6 +10,7 @@ use crate::params;
 const DAY_MS: i64 = 86_400_000;
 
 pub fn add_downloads(tx: &mut Tx<'_>, repo: &RepoKey, downloads: u64, now: Timestamp) -> Result<()> {
+    tx.lock(terms::LISTING)?;
     tx.execute("update repos set downloads = downloads + $2 where key = $1 and deleted is null", params![repo.as_str(), downloads])?;
     tx.execute("update listing set downloads = downloads + $2 where repo = $1", params![repo.as_str(), downloads])?;
     tx.execute(

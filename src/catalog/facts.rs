@@ -140,10 +140,10 @@ pub fn complete(tx: &mut Tx<'_>, repo: &RepoKey, number: u32, facts: &mut Facts)
     Ok(())
 }
 
-/// The text of a version's card, as it is searched; empty where it has none.
+/// The card of a version without its front matter; empty where it has none.
 pub fn card_text(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<String> {
-    let row = tx.find("select card_text from version_details where repo = $1 and number = $2", params![repo.as_str(), number])?;
-    row.map_or(Ok(String::new()), |row| row.text("card_text"))
+    let sql = "select card_text from version_details where repo = $1 and number = $2";
+    tx.find(sql, params![repo.as_str(), number])?.map_or(Ok(String::new()), |row| row.text("card_text"))
 }
 
 /// Writes what only a version's own page shows.

@@ -11,11 +11,16 @@ use crate::domain::time::Timestamp;
 use crate::domain::work::Work;
 use crate::params;
 
-const COLUMNS: &str = "j.id, j.owner, a.name as owner_name, j.parent, j.waits, j.kind, j.spec, j.state, j.attempt, j.cancel_requested, j.priority, j.urgency, j.paused, j.step, j.total_steps, \
+/// The time that leases and waits are measured by: the database's, where several machines share it, else `own`.
+pub fn now(tx: &mut Tx<'_>, own: Timestamp) -> Result<Timestamp> {
+    Ok(tx.clock()?.map_or(own, Timestamp::from_unix_ms))
+}
+
+pub(super) const COLUMNS: &str = "j.id, j.owner, a.name as owner_name, j.parent, j.waits, j.kind, j.spec, j.state, j.attempt, j.cancel_requested, j.priority, j.urgency, j.paused, j.step, j.total_steps, \
      j.stage, j.error, j.result_version, j.created, j.started, j.finished \
      from jobs j join accounts a on a.id = j.owner";
 
-fn from_row(row: &Row) -> Result<Job> {
+pub(super) fn from_row(row: &Row) -> Result<Job> {
     let at = |column: &str| Ok::<_, Error>(row.find_int(column)?.map(Timestamp::from_unix_ms));
     Ok(Job {
         id: row.parse("id", JobId::parse)?,
@@ -51,9 +56,10 @@ fn from_row(row: &Row) -> Result<Job> {
 /// Puts a job in the queue.
 pub fn insert(tx: &mut Tx<'_>, job: &Job) -> Result<()> {
     let (kind, spec) = job.work.write();
+    let ready = now(tx, job.created)?;
     tx.execute(
         "insert into jobs (id, owner, kind, spec, name_folded, state, stage, not_before, created, parent, waits, priority, urgency, paused) \
-         values ($1, $2, $8, $3, $4, $5, $6, $7, $7, $9, $10, $11, $12, $13)",
+         values ($1, $2, $8, $3, $4, $5, $6, $14, $7, $9, $10, $11, $12, $13)",
         params![
             job.id.as_str(),
             job.owner.as_str(),
@@ -67,7 +73,8 @@ pub fn insert(tx: &mut Tx<'_>, job: &Job) -> Result<()> {
             job.waits,
             job.priority,
             job.urgency,
-            job.paused
+            job.paused,
+            ready.unix_ms()
         ],
     )?;
     Ok(())
@@ -84,6 +91,8 @@ pub struct Narrow {
     pub state: Option<JobState>,
     pub kind: Option<String>,
     pub family: Family,
+    /// Folded: where they publish.
+    pub namespace: String,
 }
 
 /// Newest first; `before` is the last id of the page before.
@@ -97,9 +106,18 @@ pub fn list(tx: &mut Tx<'_>, narrow: &Narrow, limit: usize, before: Option<&JobI
     let rows = tx.all(
         &format!(
             "select {COLUMNS} where ($1 = '' or j.owner = $1) and ($2 = '' or j.state = $2) and ($3 = '' or j.id < $3) \
-             and ($5 = '' or j.kind = $5) and ($6 = 'all' or $6 = '' and j.parent is null or j.parent = $6) order by j.id desc limit $4"
+             and ($5 = '' or j.kind = $5) and ($6 = 'all' or $6 = '' and j.parent is null or j.parent = $6) \
+             and ($7 = '' or j.name_folded >= $7 || '/' and j.name_folded < $7 || '0') order by j.id desc limit $4"
         ),
-        params![owner, state, before.map_or("", JobId::as_str), limit + 1, narrow.kind.clone().unwrap_or_default(), family],
+        params![
+            owner,
+            state,
+            before.map_or("", JobId::as_str),
+            limit + 1,
+            narrow.kind.clone().unwrap_or_default(),
+            family,
+            &narrow.namespace
+        ],
     )?;
     let mut items: Vec<Job> = rows.iter().map(from_row).collect::<Result<_>>()?;
     let more = items.len() > limit;
@@ -125,18 +143,31 @@ pub fn count_by_state(tx: &mut Tx<'_>) -> Result<Vec<(JobState, u64)>> {
 /// administrators' priority, then fairly among people (who has fewest running, then whose turn was longest ago), then by its owner's
 /// urgency, then oldest first. With it comes how often it was started since its last checkpoint.
 pub fn find_ready(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<(Job, u32)>> {
+    ready(tx, now, "")
+}
+
+/// The same for a worker that is about to take it: what others are taking just now is passed over.
+pub fn find_free(tx: &mut Tx<'_>, now: Timestamp) -> Result<Option<(Job, u32)>> {
+    let passing = tx.skipping_taken("j");
+    ready(tx, now, &passing)
+}
+
+fn ready(tx: &mut Tx<'_>, now: Timestamp, passing: &str) -> Result<Option<(Job, u32)>> {
     let read = |row: Row| Ok((from_row(&row)?, row.count("fruitless")? as u32));
-    let lost = format!("select j.fruitless, {COLUMNS} where j.state = 'running' and j.lease_until < $1 order by j.created, j.id limit 1");
+    let lost =
+        format!("select j.fruitless, {COLUMNS} where j.state = 'running' and j.lease_until < $1 order by j.created, j.id limit 1{passing}");
     if let Some(row) = tx.find(&lost, params![now.unix_ms()])? {
         return read(row).map(Some);
     }
-    let turn = "select j.owner, j.priority from jobs j where j.state = 'queued' and j.waits = 0 and j.paused = 0 and j.not_before <= $1 \
+    let turn = format!(
+        "select j.owner, j.priority from jobs j where j.state = 'queued' and j.waits = 0 and j.paused = 0 and j.not_before <= $1 \
          order by j.priority desc, (select count(*) from jobs r where r.owner = j.owner and r.state = 'running' and r.waits = 0), \
-         (select coalesce(max(s.started), 0) from jobs s where s.owner = j.owner), j.created, j.id limit 1";
-    let Some(row) = tx.find(turn, params![now.unix_ms()])? else { return Ok(None) };
+         (select coalesce(max(s.started), 0) from jobs s where s.owner = j.owner), j.created, j.id limit 1{passing}"
+    );
+    let Some(row) = tx.find(&turn, params![now.unix_ms()])? else { return Ok(None) };
     let first = format!(
         "select j.fruitless, {COLUMNS} where j.state = 'queued' and j.waits = 0 and j.paused = 0 and j.not_before <= $1 and j.owner = $2 \
-         and j.priority = $3 order by j.urgency desc, j.created, j.id limit 1"
+         and j.priority = $3 order by j.urgency desc, j.created, j.id limit 1{passing}"
     );
     tx.find(&first, params![now.unix_ms(), row.text("owner")?, row.int("priority")?])?.map(read).transpose()
 }
@@ -186,6 +217,7 @@ pub fn find_result(tx: &mut Tx<'_>, job: &JobId) -> Result<Option<Event>> {
 
 /// Puts an ended job back in the queue, as if it had not been started.
 pub fn restart(tx: &mut Tx<'_>, job: &JobId, now: Timestamp) -> Result<()> {
+    let now = self::now(tx, now)?;
     tx.execute(
         "update jobs set state = 'queued', stage = 'waiting for a worker', error = null, finished = null, cancel_requested = 0, paused = 0, \
          fruitless = 0, step = 0, total_steps = 0, not_before = $2 where id = $1",
@@ -198,11 +230,21 @@ pub fn restart(tx: &mut Tx<'_>, job: &JobId, now: Timestamp) -> Result<()> {
 pub fn lease(tx: &mut Tx<'_>, job: &JobId, worker: &str, now: Timestamp, until: Timestamp) -> Result<Lease> {
     tx.execute(
         "update jobs set state = 'running', attempt = attempt + 1, fruitless = fruitless + 1, lease_number = lease_number + 1, \
-         lease_worker = $2, lease_until = $3, started = coalesce(started, $4) where id = $1",
+         heard = 0, heard_lines = 0, lease_worker = $2, lease_until = $3, started = coalesce(started, $4) where id = $1",
         params![job.as_str(), worker, until.unix_ms(), now.unix_ms()],
     )?;
     let number = tx.one("select lease_number from jobs where id = $1", params![job.as_str()])?.count("lease_number")?;
     Ok(Lease { job: job.clone(), number, worker: worker.into(), until })
+}
+
+/// Who has which running job, and until when, by the job's id.
+pub fn leases(tx: &mut Tx<'_>) -> Result<std::collections::HashMap<String, (String, Timestamp)>> {
+    let rows = tx.all("select id, lease_worker, lease_until from jobs where state = 'running'", &[])?;
+    let read = |row: &Row| {
+        let until = Timestamp::from_unix_ms(row.find_int("lease_until")?.unwrap_or(0));
+        Ok((row.text("id")?, (row.find_text("lease_worker")?.unwrap_or_default(), until)))
+    };
+    rows.iter().map(read).collect()
 }
 
 /// What a worker learns when it looks at its lease.

@@ -3,8 +3,10 @@
 
 pub mod audit;
 pub mod blobs;
+pub mod claims;
 pub mod counters;
 pub mod discussions;
+pub mod engines;
 pub mod facts;
 pub mod former_names;
 pub mod fsck;
@@ -36,6 +38,7 @@ pub mod versions;
 mod visibility;
 mod vocabulary;
 pub mod webhooks;
+pub mod worker_tokens;
 pub mod xorbs;
 
 pub use visibility::Visibility;

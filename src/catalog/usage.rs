@@ -100,3 +100,11 @@ pub fn count_tokens(tx: &mut Tx<'_>, account: &AccountId, now_ms: i64) -> Result
     let sql = "select count(*) as n from tokens where owner = $1 and revoked is null and (expires is null or expires > $2)";
     tx.one(sql, params![account.as_str(), now_ms])?.count("n")
 }
+
+/// Namespaces with what their repos hold and how many there are, the fullest first.
+pub fn by_namespace(tx: &mut Tx<'_>, limit: usize) -> Result<Vec<(String, u64, u64)>> {
+    let sql = "select namespace, cast(coalesce(sum(stored_bytes), 0) as bigint) as bytes, count(*) as n from repos
+               where deleted is null group by namespace order by bytes desc, namespace limit $1";
+    let rows = tx.all(sql, params![limit])?;
+    rows.iter().map(|row| Ok((row.text("namespace")?, row.count("bytes")?, row.count("n")?))).collect()
+}

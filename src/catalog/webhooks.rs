@@ -115,6 +115,7 @@ pub fn tell(
     body: &str,
     now: Timestamp,
 ) -> Result<u64> {
+    tx.lock(&format!("webhook {webhook}"))?;
     let sql = "select coalesce(max(number), 0) as n from webhook_deliveries where webhook = $1";
     let number = tx.one(sql, params![webhook.as_str()])?.count("n")? + 1;
     tx.execute(

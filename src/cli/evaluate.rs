@@ -23,7 +23,8 @@ use crate::wire::jobs::CreateEmbedding;
 #[command(after_help = "Examples:
   hub evaluate acme/flowers-net --dataset acme/flowers
   hub evaluate acme/flowers-net@2 --dataset acme/flowers@1 --split val --json
-  hub evaluate resnet50 --dataset acme/flowers --support acme/flowers-examples")]
+  hub evaluate resnet50 --dataset acme/flowers --support acme/flowers-examples
+  hub evaluate ada/clip --dataset acme/flowers --by-names --prompt 'a photo of a {}, a kind of flower'")]
 pub struct Evaluate {
     /// NAME[@REVISION]
     model: String,
@@ -34,6 +35,13 @@ pub struct Evaluate {
     /// mean of their features
     #[arg(long, value_name = "NAME")]
     support: Option<String>,
+    /// Measure it without its head and without examples: by the names of the data set's classes alone, of a model that reads texts or has a
+    /// network for texts beside
+    #[arg(long, conflicts_with = "support")]
+    by_names: bool,
+    /// With --by-names: a text in which the names are read
+    #[arg(long, value_name = "TEXT", requires = "by_names")]
+    prompt: Option<String>,
     /// test, val or train; without it the first of them that the data set has
     #[arg(long)]
     split: Option<String>,
@@ -79,7 +87,8 @@ impl Evaluate {
         let (model, dataset) = (Target::parse(&self.model, false)?, Target::parse(&self.dataset, true)?);
         let client = remote.client()?;
         let support = self.support.as_deref().map(|name| Target::parse(name, true)).transpose()?.as_ref().map(named);
-        let body = CreateEvaluation { model: named(&model), dataset: named(&dataset), split: self.split, support };
+        let (by_names, prompt) = (self.by_names, self.prompt);
+        let body = CreateEvaluation { model: named(&model), dataset: named(&dataset), split: self.split, support, by_names, prompt };
         let job = client.create_evaluation(&body).await?;
         if self.detach {
             return Ok(Output::new(format!("queued as job {}", job.id), json!(job), job.id));

@@ -93,23 +93,27 @@ impl Jobs {
         let client = remote.client()?;
         match self.command {
             Command::List { state, limit, all } => list(&client, remote, (state, all), limit).await,
-            Command::Show { id } => show(&client, &client.job(&checked(&id)?).await?),
-            Command::Watch { id } => watch::to_the_end(remote, &client, &checked(&id)?, 0).await,
+            Command::Show { id } => show(&client, &client.job(&named(&client, &id).await?).await?),
+            Command::Watch { id } => watch::to_the_end(remote, &client, &named(&client, &id).await?, 0).await,
             Command::Logs { id } => {
-                let text = client.job_logs(&checked(&id)?).await?;
+                let text = client.job_logs(&named(&client, &id).await?).await?;
                 let lines: Vec<_> = text.lines().collect();
                 let said = text.trim_end();
                 Ok(Output::new(said, json!({"id": id, "lines": lines}), said))
             }
-            Command::Pause { id } => said(client.act_on_job(&checked(&id)?, "pause").await?, "will stand still until `hub jobs resume`"),
-            Command::Resume { id } => said(client.act_on_job(&checked(&id)?, "resume").await?, "goes on"),
-            Command::Retry { id } => said(client.act_on_job(&checked(&id)?, "retry").await?, "waits for a worker once more"),
-            Command::Clone { id, name } => said(client.clone_job(&checked(&id)?, &CloneJob { name }).await?, "waits for a worker"),
-            Command::Priority { id, priority } => said(client.place_job(&checked(&id)?, priority).await?, "has its place"),
-            Command::Files { id } => files(client.job_files(&checked(&id)?).await?.items),
-            Command::Get { id, name, output } => get(&client, &checked(&id)?, name, &output).await,
-            Command::Curves { id, format, output } => curves::save(&client, &checked(&id)?, format, output).await,
-            Command::Cancel { id } => cancel(client.cancel_job(&checked(&id)?).await?),
+            Command::Pause { id } => {
+                said(client.act_on_job(&named(&client, &id).await?, "pause").await?, "will stand still until `hub jobs resume`")
+            }
+            Command::Resume { id } => said(client.act_on_job(&named(&client, &id).await?, "resume").await?, "goes on"),
+            Command::Retry { id } => said(client.act_on_job(&named(&client, &id).await?, "retry").await?, "waits for a worker once more"),
+            Command::Clone { id, name } => {
+                said(client.clone_job(&named(&client, &id).await?, &CloneJob { name }).await?, "waits for a worker")
+            }
+            Command::Priority { id, priority } => said(client.place_job(&named(&client, &id).await?, priority).await?, "has its place"),
+            Command::Files { id } => files(client.job_files(&named(&client, &id).await?).await?.items),
+            Command::Get { id, name, output } => get(&client, &named(&client, &id).await?, name, &output).await,
+            Command::Curves { id, format, output } => curves::save(&client, &named(&client, &id).await?, format, output).await,
+            Command::Cancel { id } => cancel(client.cancel_job(&named(&client, &id).await?).await?),
         }
     }
 }
@@ -150,9 +154,42 @@ fn said(job: Job, what: &str) -> Result<Output> {
     Ok(Output::new(format!("Job {} {what}", job.id), json!(job), quiet))
 }
 
-fn checked(id: &str) -> Result<String> {
-    JobId::parse(id).map_err(|e| CliError::usage(format!("'{id}': {e}"), "`hub jobs list` shows the ids"))?;
-    Ok(id.to_owned())
+/// Pages of jobs that are looked through for one whose id begins so.
+const LOOKED_THROUGH: usize = 5;
+/// Fewer letters name too many.
+const SHORTEST: usize = 4;
+
+/// A job's whole id, from the id, how it begins or ends, or the address of its page.
+async fn named(client: &Client, text: &str) -> Result<String> {
+    let text = text.trim();
+    let text = text.split_once("/jobs/").map_or(text, |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let wrong = match JobId::parse(text) {
+        Ok(_) => return Ok(text.to_owned()),
+        Err(e) => CliError::usage(format!("'{text}': {e}"), "`hub jobs list` shows the ids"),
+    };
+    if text.len() < SHORTEST || !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Err(wrong);
+    }
+    let (wanted, mut found, mut cursor) = (text.to_ascii_lowercase(), Vec::new(), None::<String>);
+    for _ in 0..LOOKED_THROUGH {
+        let mut query = vec![("limit", "100".to_owned()), ("all", "true".to_owned())];
+        query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
+        let page = client.jobs(&query).await?;
+        let fits = |id: &str| {
+            let id = id.to_ascii_lowercase();
+            id.starts_with(&wanted) || id.ends_with(&wanted)
+        };
+        found.extend(page.items.into_iter().map(|job| job.id).filter(|id| fits(id)));
+        match page.next {
+            Some(next) if found.len() < 2 => cursor = Some(next),
+            _ => break,
+        }
+    }
+    match found.as_slice() {
+        [] => Err(wrong),
+        [only] => Ok(only.clone()),
+        many => Err(CliError::usage(format!("'{text}' is how several jobs are called: {}", many.join(", ")), "write more of the id")),
+    }
 }
 
 async fn list(client: &Client, remote: &Remote, (state, all): (Option<String>, bool), limit: usize) -> Result<Output> {

@@ -15,7 +15,7 @@ const CARD: &str = "README.md";
 
 #[derive(Debug, Default, Args)]
 pub struct Meaning {
-    /// With --dataset: what its folders are: folders (one per class), splits (with a folder per class in each), classes/splits, names (cat.0.jpg is a cat), table (metadata.csv) or none
+    /// With --dataset: what its folders are: folders (one per class), splits (with a folder per class in each), classes/splits, names (cat.0.jpg is a cat), table (metadata.csv), coco, voc or yolo (boxes of objects), masks (a raster beside each image) or none
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<String>,
     /// With --dataset: which folders are which split, such as train=seg_train,validation=seg_test

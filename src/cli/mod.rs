@@ -8,6 +8,7 @@ mod config;
 mod confined;
 mod credentials;
 mod curves;
+mod dispatch;
 mod doctor;
 mod evaluate;
 mod finetune;
@@ -96,8 +97,10 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Manage people and keep up the store of this machine's data directory
     Admin(admin::AdminArgs),
-    /// Run fine-tunes from the queue of a data directory
+    /// Run jobs from the queue of a data directory, or of a hub elsewhere
     Worker(worker::WorkerArgs),
+    /// Hand a hub's jobs to Slurm or Kubernetes, which starts a worker for each
+    Dispatch(dispatch::DispatchArgs),
     /// Print the configuration and where each value came from
     Config,
     /// What a server starts to read other people's files with
@@ -139,6 +142,7 @@ fn run_command(command: Command, context: &Context) -> Result<Output> {
         Command::Serve(args) => serve::run(args, context),
         Command::Admin(args) => admin::run(args, context),
         Command::Worker(args) => worker::run(args, context),
+        Command::Dispatch(args) => dispatch::run(args, context),
         Command::Config => config::run(context),
         Command::Confined(args) => args.run(),
     }

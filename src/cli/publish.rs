@@ -10,6 +10,7 @@ use super::output::{CliError, Output, Result};
 use super::remote::{Remote, Target};
 use super::table::{bytes, plural, table};
 use crate::client::{self, Folder, FolderRules, Plan, Publication, Published, hash_files, pack_files, packable};
+use crate::data::modalities::is_media;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::RepoKind;
 use crate::domain::revision::RefName;
@@ -119,6 +120,11 @@ impl Publish {
         let target = Target::parse_repo(&self.name, self.dataset)?;
         let publication = self.how.publication(&target)?;
         let folder = read(&self.path, target.kind, self.card.as_deref(), &self.choice.wanted()?, remote)?;
+        if target.kind == RepoKind::Model && holds_images_alone(&folder) {
+            let message = format!("{} holds images and no model", self.path.display());
+            let hint = "publish it as a data set: `hub publish --dataset`; a model is a folder with config.json and weights";
+            return Err(CliError::usage(message, hint));
+        }
         let (folder, _card) = self.meaning.write_into(folder, target.kind, remote)?;
         let (folder, _archive) = pack_if_many(folder, target.kind, self.loose, remote).await?;
         // Without a cache every file is read, which is only slower.
@@ -129,6 +135,17 @@ impl Publish {
         }
         send(remote, &folder, &manifest, &publication).await
     }
+}
+
+/// Whether most of a folder's files are pictures and the like, and none is what a model has.
+fn holds_images_alone(folder: &Folder) -> bool {
+    const WEIGHTS: [&str; 11] = ["safetensors", "bin", "pt", "pth", "ckpt", "onnx", "h5", "keras", "pb", "msgpack", "npz"];
+    let is_of_model = |file: &client::LocalFile| {
+        let name = file.path.as_str().rsplit('/').next().unwrap_or_default();
+        name == "config.json" || WEIGHTS.contains(&file.path.extension().as_str())
+    };
+    let media = folder.files.iter().filter(|file| is_media(file.path.as_str())).count();
+    media > 0 && 2 * media >= folder.files.len() && !folder.files.iter().any(is_of_model)
 }
 
 /// Sends it, and words the answer.

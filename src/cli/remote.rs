@@ -150,6 +150,9 @@ pub struct Target {
 impl Target {
     /// `dataset`: the flag that says the name is a data set's.
     pub fn parse(text: &str, dataset: bool) -> Result<Target> {
+        if let Some(pasted) = from_address(text) {
+            return Target::parse(&pasted, dataset);
+        }
         let (prefixed, rest) = kind_prefix(text);
         let kind = if dataset { RepoKind::Dataset } else { prefixed.unwrap_or(RepoKind::Model) };
         let RepoRef { id, revision } = RepoRef::parse(rest).map_err(|error| match error {
@@ -170,6 +173,29 @@ impl Target {
         }
         Target::parse(text, dataset)
     }
+}
+
+/// What the address of a page names, as it would be typed: `datasets/acme/cats@2`. Nothing of what is no address.
+fn from_address(text: &str) -> Option<String> {
+    let url = url::Url::parse(text.trim()).ok().filter(|url| ["http", "https"].contains(&url.scheme()))?;
+    let mut parts: Vec<&str> = url.path_segments()?.filter(|part| !part.is_empty()).collect();
+    // A hub below a path of its own: what is before `datasets` is that.
+    let dataset = parts.iter().position(|part| *part == "datasets");
+    if let Some(at) = dataset {
+        parts.drain(..=at);
+    }
+    let (id, rest) = match parts.as_slice() {
+        [] => return None,
+        [name] => ((*name).to_owned(), &[][..]),
+        [namespace, name, rest @ ..] => (format!("{namespace}/{name}"), rest),
+    };
+    let of_path = match rest {
+        ["tree" | "commit" | "commits" | "blob" | "resolve" | "raw", revision, ..] => Some((*revision).to_owned()),
+        _ => None,
+    };
+    let revision = url.query_pairs().find(|(key, _)| key == "rev").map(|(_, value)| value.into_owned()).or(of_path);
+    let kind = if dataset.is_some() { "datasets/" } else { "" };
+    Some(format!("{kind}{id}{}", revision.map(|revision| format!("@{revision}")).unwrap_or_default()))
 }
 
 /// `dataset:x`, `model:x`, and the paths of pages (`datasets/acme/x`).
@@ -194,6 +220,11 @@ mod tests {
         assert_eq!(read("dataset:flowers@3", false), "dataset library/flowers 3");
         assert_eq!(read("datasets/acme/flowers", false), "dataset acme/flowers main");
         assert_eq!(read("flowers", true), "dataset library/flowers main");
+        assert_eq!(read("http://hub.lan:8080/acme/net?rev=3", false), "model acme/net 3");
+        assert_eq!(read("https://hub.example.org/ml/datasets/acme/flowers/files?rev=2", false), "dataset acme/flowers 2");
+        assert_eq!(read("https://hub.example.org/acme/net/tree/v1.0", false), "model acme/net v1.0");
+        assert_eq!(read("http://hub.lan/resnet50", false), "model library/resnet50 main");
+        assert!(Target::parse("http://hub.lan/", false).is_err() && Target::parse("ftp://hub.lan/a/b", false).is_err());
         for text in ["", "a/b/c", "a@", "a@..", "../x", "a b"] {
             assert_eq!(Target::parse(text, false).unwrap_err().exit_code, 2, "{text:?}");
         }

@@ -15,6 +15,9 @@ pub struct ServeArgs {
     /// Directory of the database and the blobs [env: HUB_DATA] [default: ~/.local/share/backbone-hub]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Keep the catalog in a PostgreSQL database that several hubs share [env: HUB_DB; passwords belong there]
+    #[arg(long, value_name = "ADDRESS")]
+    db: Option<String>,
     /// Keep blobs in an S3 bucket, such as s3://bucket/prefix; AWS_* variables say how to reach it [env: HUB_STORE]
     #[arg(long, value_name = "S3_URL")]
     store: Option<String>,
@@ -65,6 +68,7 @@ impl ServeArgs {
         let hosts = Some(self.trusted_host.join(",")).filter(|hosts| !hosts.is_empty());
         let given = [
             ("data", self.data.as_ref().map(|path| path.to_string_lossy().into_owned())),
+            ("db", self.db.clone()),
             ("store", self.store.clone()),
             ("redirect_downloads", self.redirect_downloads.then(|| "true".into())),
             ("listen", self.listen.clone()),

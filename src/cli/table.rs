@@ -1,6 +1,6 @@
 //! Plain tables and numbers as people read them.
 
-use console::measure_text_width;
+use console::{Term, measure_text_width, truncate_str};
 
 pub use crate::domain::human::{bytes, count, duration, minute, percent};
 use crate::domain::path::invisible;
@@ -10,20 +10,46 @@ pub fn visible(text: &str) -> String {
     text.chars().map(|c| if invisible(c) && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect()
 }
 
-/// Columns as wide as their widest cell, two spaces apart; `>` before a heading aligns its column right.
+/// A column is not made narrower than this.
+const NARROWEST: usize = 12;
+/// Between two columns.
+const GAP: usize = 2;
+
+/// Columns as wide as their widest cell, two spaces apart; `>` before a heading aligns its column right. On a terminal lines that
+/// would be longer than it is wide have their widest texts cut; elsewhere all of them are whole.
 pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let terminal = Term::stdout();
+    let most = terminal.is_term().then(|| usize::from(terminal.size().1)).filter(|columns| *columns > 0);
+    table_within(headings, rows, most.unwrap_or(usize::MAX))
+}
+
+/// Takes from the widest columns of texts until all fit, as far as that goes. The first column, which names things, stays.
+fn fit(widths: &mut [usize], right: &[bool], most: usize) {
+    loop {
+        let total = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+        let widest = (1..widths.len()).filter(|at| !right[*at] && widths[*at] > NARROWEST).max_by_key(|at| widths[*at]);
+        match widest {
+            Some(at) if total > most => widths[at] = NARROWEST.max(widths[at].saturating_sub(total - most).max(widths[at] / 2)),
+            _ => return,
+        }
+    }
+}
+
+fn table_within(headings: &[&str], rows: &[Vec<String>], most: usize) -> String {
     let right: Vec<bool> = headings.iter().map(|heading| heading.starts_with('>')).collect();
     let first = headings.iter().map(|heading| heading.trim_start_matches('>').to_owned()).collect();
     let clean = |row: &Vec<String>| row.iter().map(|cell| visible(cell).replace(['\n', '\t'], " ")).collect::<Vec<_>>();
     let lines: Vec<Vec<String>> = std::iter::once(first).chain(rows.iter().map(clean)).collect();
-    let widths: Vec<usize> = (0..headings.len())
+    let mut widths: Vec<usize> = (0..headings.len())
         .map(|column| lines.iter().filter_map(|line| line.get(column)).map(|cell| measure_text_width(cell)).max().unwrap_or(0))
         .collect();
+    fit(&mut widths, &right, most);
     let mut text = String::new();
     for line in &lines {
         let mut row = String::new();
         for (column, cell) in line.iter().enumerate() {
-            let gap = " ".repeat(widths[column].saturating_sub(measure_text_width(cell)));
+            let cell = truncate_str(cell, widths[column], "…");
+            let gap = " ".repeat(widths[column].saturating_sub(measure_text_width(&cell)));
             let padded = if right[column] { format!("{gap}{cell}") } else { format!("{cell}{gap}") };
             row.push_str(if column == 0 { "" } else { "  " });
             row.push_str(&padded);
@@ -62,6 +88,19 @@ mod tests {
     #[test]
     fn nothing_from_a_server_steers_the_terminal() {
         assert_eq!(visible("a\u{1b}[2Jb\tc\nd\u{202e}"), "a\u{fffd}[2Jb\tc\nd\u{fffd}");
+    }
+
+    #[test]
+    fn lines_fit_the_terminal_where_that_can_be() {
+        let row =
+            vec!["library/resnet50".to_owned(), "imagenet-1k, imagenet-21k, laion-2b".to_owned(), "25.6 M".into(), "apache-2.0".into()];
+        let headings = ["model", "trained on", ">parameters", "license"];
+        let text = table_within(&headings, &[row.clone()], 64);
+        assert!(text.lines().all(|line| measure_text_width(line) <= 64), "{text}");
+        assert!(text.contains("library/resnet50") && text.contains("25.6 M") && text.contains('…'), "{text}");
+        let narrow = table_within(&headings, &[row.clone()], 10);
+        assert!(narrow.contains("library/resnet50"), "names stay, however narrow it is: {narrow}");
+        assert!(!table_within(&headings, &[row], usize::MAX).contains('…'));
     }
 
     #[test]

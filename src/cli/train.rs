@@ -80,9 +80,9 @@ struct Word2vec {
     sample: f64,
     #[arg(long, default_value_t = 5)]
     epochs: usize,
-    /// The learning rate at the beginning
-    #[arg(long, default_value_t = 0.025)]
-    rate: f32,
+    /// The learning rate at the beginning [default: 0.025 of skipgram, 0.05 of cbow]
+    #[arg(long)]
+    rate: Option<f32>,
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// words (runs of letters and digits in lower case) or whitespace (as the text stands)
@@ -141,7 +141,7 @@ impl Word2vec {
             sample: self.sample,
             epochs: self.epochs,
             rate: self.rate,
-            min_rate: Settings::default().min_rate.min(self.rate),
+            min_rate: self.rate.map_or(Settings::default().min_rate, |rate| rate.min(Settings::default().min_rate)),
             seed: self.seed,
             tokenizer: match Tokenizer::parse(&self.tokenizer) {
                 Some(_) => self.tokenizer.clone(),
@@ -280,7 +280,7 @@ impl Word2vec {
             ("trained by", "`hub train word2vec`".to_owned()),
             ("corpus", files.join(", ")),
             ("model", format!("{}, window {}, {} negative samples", settings.architecture.as_str(), settings.window, settings.negative)),
-            ("epochs", format!("{}, learning rate from {}", settings.epochs, settings.rate)),
+            ("epochs", format!("{}, learning rate from {}", settings.epochs, settings.rate())),
         ];
         About {
             license: self.license.clone(),

@@ -23,7 +23,7 @@ impl Client {
     /// Which of these must be sent? At most a few thousand a call.
     pub async fn missing_blobs(&self, digests: &[Digest]) -> Result<MissingBlobs> {
         let body = CheckBlobs { sha256: digests.iter().map(Digest::to_hex).collect() };
-        self.json(Call::with(Method::POST, self.address.api(&["blobs", "missing"]), Repeat::Always, &body)?).await
+        self.json(Call::with(Method::POST, self.bytes_at(&["blobs", "missing"]), Repeat::Always, &body)?).await
     }
 
     /// Announcing the same bytes again gives the same upload, so this may be repeated.
@@ -36,29 +36,29 @@ impl Client {
         let offered =
             |piece: &Piece| OfferedTensor { offset_bytes: piece.offset, size_bytes: piece.size_bytes, sha256: piece.sha256.to_hex() };
         let body = CreateUpload { sha256: digest.to_hex(), size_bytes, tensors: pieces.iter().map(offered).collect() };
-        self.json(Call::with(Method::POST, self.address.api(&["uploads"]), Repeat::Always, &body)?.patient(PROOF_PATIENCE)).await
+        self.json(Call::with(Method::POST, self.bytes_at(&["uploads"]), Repeat::Always, &body)?.patient(PROOF_PATIENCE)).await
     }
 
     pub async fn upload(&self, id: &str) -> Result<Upload> {
-        self.json(Call::get(self.address.api(&["uploads", id]))).await
+        self.json(Call::get(self.bytes_at(&["uploads", id]))).await
     }
 
     /// Sends a part of a file of `size_bytes`. A repeat is harmless, but may send what has arrived; so the caller asks
     /// what that is instead.
     pub(super) async fn put_part(&self, id: &str, run: FileRun, size_bytes: u64) -> Result<Upload> {
         let range = format!("bytes {}-{}/{size_bytes}", run.run.start, run.run.end.saturating_sub(1));
-        let call = Call::new(Method::PUT, self.address.api(&["uploads", id]), Repeat::IfRefused).file(run);
+        let call = Call::new(Method::PUT, self.bytes_at(&["uploads", id]), Repeat::IfRefused).file(run);
         self.json(call.header(CONTENT_RANGE, &range).patient(PROOF_PATIENCE)).await
     }
 
     /// Sends a small file whole.
     pub(super) async fn put_blob(&self, digest: &Digest, run: FileRun) -> Result<Upload> {
-        let call = Call::new(Method::PUT, self.address.api(&["blobs", &digest.to_hex()]), Repeat::Always).file(run);
+        let call = Call::new(Method::PUT, self.bytes_at(&["blobs", &digest.to_hex()]), Repeat::Always).file(run);
         self.json(call.patient(PROOF_PATIENCE)).await
     }
 
     pub async fn cancel_upload(&self, id: &str) -> Result<()> {
-        self.done(Call::delete(self.address.api(&["uploads", id]))).await
+        self.done(Call::delete(self.bytes_at(&["uploads", id]))).await
     }
 
     pub async fn commit(&self, kind: RepoKind, id: &RepoId, body: &CreateCommit) -> Result<Committed> {

@@ -87,12 +87,12 @@ impl Client {
         id: &RepoId,
         revision: &Revision,
         top: Option<usize>,
-        (format, support): (Format, Option<&str>),
+        (format, more): (Format, &[(&'static str, String)]),
         asked: &AskedAbout,
     ) -> Result<Job> {
         let verb = if top.is_some() { "predict" } else { "embed" };
         let mut query = vec![("revision", revision.to_string()), ("format", format.to_string())];
-        query.extend(support.map(|support| ("support", support.to_owned())));
+        query.extend(more.iter().cloned());
         query.extend(top.map(|top| ("top", top.to_string())));
         let call = Call::with(Method::POST, self.address.repo(RepoKind::Model, id, &[verb]), Repeat::IfRefused, asked)?;
         self.json(call.query(&query).patient(MODEL_PATIENCE)).await

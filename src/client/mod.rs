@@ -7,6 +7,7 @@
 //! - `prove`: a version's list of files, believed only where it proves itself.
 //! - `download`, `small`, `large`, `range`: bytes into the cache, resumed, counted and hashed before they get a name.
 //! - `upload`, `parts`: only the bytes the server lacks, several parts at once.
+//! - `worker`: what workers elsewhere ask, for the jobs they hold.
 //! - `folder`, `pack`, `hashing`: what a publish would send.
 
 mod address;
@@ -38,6 +39,7 @@ mod upload;
 mod users;
 mod webhooks;
 mod words;
+mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -52,6 +54,7 @@ pub use pack::{pack_files, packable};
 pub use publish::{Plan, Publication, Published};
 pub use pull::Pulled;
 pub use upload::CHANGED;
+pub use worker::{Held, JobInput, named};
 
 use crate::cache::HuggingFaceCache;
 /// The client's own store, which [`Client::pull`] fills.
@@ -70,6 +73,8 @@ pub struct Client {
     neighbour: Option<Arc<HuggingFaceCache>>,
     /// How much one request may carry, as far as something on the way has taught us.
     most_sent: Arc<AtomicU64>,
+    /// The job it speaks for, of a worker.
+    held: Option<Arc<Held>>,
 }
 
 /// How to reach a server.
@@ -95,7 +100,8 @@ impl Client {
         }
         let http = send::http_client(&address)?;
         let sink = options.sink.unwrap_or_else(|| Arc::new(|_| ()));
-        Ok(Client { http, address, token: token.map(Arc::from), sink, neighbour: None, most_sent: Arc::new(AtomicU64::new(u64::MAX)) })
+        let (token, most_sent) = (token.map(Arc::from), Arc::new(AtomicU64::new(u64::MAX)));
+        Ok(Client { http, address, token, sink, neighbour: None, most_sent, held: None })
     }
 
     /// The same, which looks for missing blobs in that cache before it fetches them.

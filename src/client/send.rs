@@ -10,6 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::parts::FileRun;
 use super::retry::{CONNECT_TRIES, Repeat, TRIES, pause, pause_after};
+use super::worker::HUB_LEASE;
 use super::{Address, Client, Error, Event, Result};
 
 /// Longest JSON answer that is read; a manifest of 100,000 files fits.
@@ -174,6 +175,10 @@ impl Client {
         let request = match &call.body {
             Body::Bytes(bytes) => request.body(bytes.clone()),
             Body::File(run) => request.body(reqwest::Body::wrap_stream(run.stream())),
+        };
+        let request = match &self.held {
+            Some(held) => request.header(HUB_LEASE, held.header()),
+            None => request,
         };
         match &self.token {
             Some(token) => request.bearer_auth(token),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::{Bucket, Error, Source};
 use crate::domain::data_limits::DataLimits;
+use crate::domain::database;
 use crate::domain::network::Network;
 use crate::domain::quotas::Quotas;
 use crate::domain::time::parse_span_ms;
@@ -97,6 +98,21 @@ impl Reader<'_> {
             return Ok(if self.flag("allow_pickle")? { "allow" } else { "refuse" }.into());
         }
         self.checked("pickle", "refuse, scan or allow", |level| ["refuse", "scan", "allow"].contains(&level))
+    }
+
+    /// The address of a database server, or nothing.
+    pub fn database(&self, key: &str) -> Result<Option<String>, Error> {
+        match self.text(key).trim() {
+            "" => Ok(None),
+            text if database::is_address(text) => Ok(Some(text.to_owned())),
+            // What stands there may hold a password, and is not shown.
+            _ => Err(Error::Value {
+                key: key.into(),
+                value: "...".into(),
+                from: self.values[key].1.as_str(),
+                expected: "empty, or the address of a PostgreSQL database such as postgres://user@host/name",
+            }),
+        }
     }
 
     /// `s3://bucket` or `s3://bucket/prefix`; keys belong in the environment, where no list of settings shows them.

@@ -3,6 +3,7 @@
 /// Everything that can be set: key (as in the file; `HUB_` and upper case in the environment), default, meaning.
 pub const SETTINGS: &[(&str, &str, &str)] = &[
     ("data", "~/.local/share/backbone-hub", "directory of the server's database and blobs"),
+    ("db", "", "the database: empty for a file in the data directory, or postgres://user@host/name for one that several hubs share"),
     ("store", "", "where blobs lie: empty for the data directory, or s3://bucket/prefix"),
     ("redirect_downloads", "false", "send clients to short-lived addresses of the S3 store rather than pass its bytes through"),
     ("listen", "127.0.0.1:8080", "address and port to serve on; port 0 picks a free one"),

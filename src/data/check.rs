@@ -13,6 +13,7 @@ use super::known::Known;
 use super::labelled::Split;
 use super::limits::Limits;
 use super::modality::{self, Modality, Picture};
+use super::places::{self, Placed};
 use super::sample::Sample;
 use super::source::Source;
 use super::targets::{Target, Targets};
@@ -56,18 +57,39 @@ pub fn check(source: &Source, limits: &Limits, progress: &mut dyn FnMut(u64, u64
 struct Seen {
     print: Print,
     item: std::result::Result<modality::Seen, Refusal>,
+    /// Of an item whose places are labelled: what is there on it.
+    placed: Option<Placed>,
 }
 
 fn look(dataset: &Dataset, sample: &Sample, preview: bool) -> Result<Seen> {
     let bytes = dataset.encoded(sample)?;
-    let item = dataset.modality.inspect(&bytes, dataset.limits(), preview);
-    Ok(Seen { print: Print::of(&bytes, &item), item })
+    let mut item = dataset.modality.inspect(&bytes, dataset.limits(), preview);
+    let print = Print::of(&bytes, &item);
+    if !dataset.targets.are_of_places() {
+        return Ok(Seen { print, item, placed: None });
+    }
+    let placed = match &item {
+        Ok(seen) => places::examine(dataset, sample, seen),
+        Err(_) => Ok(Placed::default()),
+    };
+    match placed {
+        Err(refusal) => Ok(Seen { print, item: Err(refusal), placed: None }),
+        Ok(placed) => {
+            if let Ok(seen) = &mut item
+                && preview
+            {
+                seen.preview = places::preview(dataset, sample, &bytes)?.or(seen.preview.take());
+            }
+            Ok(Seen { print, item, placed: Some(placed) })
+        }
+    }
 }
 
 /// The ids of the first samples of each class, as many classes as there is room for.
 fn previews_wanted(dataset: &Dataset) -> std::collections::HashSet<u32> {
     let mut per_class: HashMap<Option<u32>, usize> = HashMap::new();
     let share = match dataset.classes().len() {
+        _ if dataset.targets.are_of_places() => places::PREVIEWS,
         0 => PREVIEWS,
         classes => (PREVIEWS / classes).clamp(1, PREVIEWS_PER_CLASS),
     };
@@ -89,6 +111,7 @@ struct Findings {
     languages: BTreeMap<String, usize>,
     previews: Vec<(Target, String, Picture)>,
     gathered: Gathered,
+    places: places::Tally,
 }
 
 impl Findings {
@@ -96,6 +119,7 @@ impl Findings {
         match seen.item {
             Err(refusal) => self.unreadable.push(Problem { path: sample.path.clone(), reason: refusal.0 }),
             Ok(item) => {
+                self.places.add(seen.placed);
                 self.gathered.add(self.readable.len(), sample, &item);
                 self.readable.push((sample.clone(), seen.print));
                 for (name, size) in item.sizes {
@@ -115,7 +139,8 @@ impl Findings {
         }
     }
 
-    fn into_report(self, dataset: Dataset) -> DatasetReport {
+    fn into_report(mut self, dataset: Dataset) -> DatasetReport {
+        let annotations = std::mem::take(&mut self.places).into_facts(&dataset);
         let dataset = dataset.without(&self.unreadable);
         let mut report = DatasetReport {
             classes: dataset.classes().to_vec(),
@@ -141,7 +166,9 @@ impl Findings {
             heads: heads(&dataset),
             unlabelled: dataset.unlabelled().len(),
             values: dataset.targets.spread(dataset.samples().iter().map(|sample| &sample.target)),
+            annotations: annotations.as_ref().map(|(facts, _)| facts.clone()),
         };
+        report.warnings.extend(annotations.into_iter().flat_map(|(_, sentences)| sentences));
         find_duplicates(&self.readable, &mut report);
         report.copies = find_copies(&self.readable, dataset.modality);
         report.health.balance = balance(&report);
@@ -187,7 +214,7 @@ fn heads(dataset: &Dataset) -> Vec<HeadFacts> {
 
 fn preview(dataset: &Dataset, target: &Target, path: String, small: Picture) -> Preview {
     Preview {
-        class: dataset.targets.word(target),
+        class: dataset.targets.caption(target),
         path,
         media_type: small.media_type.into(),
         base64: base64::engine::general_purpose::STANDARD.encode(small.bytes),

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::error::{Error, Result};
 use super::labelled::{Labelled, Split};
 use super::listing::Listing;
+use super::targets::Form;
 
 /// What it is called.
 pub const CORRECTIONS: &str = "corrections.csv";
@@ -71,7 +72,7 @@ pub fn write(corrections: &Corrections) -> String {
 }
 
 /// Gives the samples that it names their labels and splits, and says how many.
-pub(super) fn apply(file: &Path, samples: &mut [Labelled], listing: &Listing, warnings: &mut Vec<String>) -> Result<()> {
+pub(super) fn apply(file: &Path, samples: &mut [Labelled], form: &Form, listing: &Listing, warnings: &mut Vec<String>) -> Result<()> {
     let mut text = String::new();
     let opened = File::open(file).map_err(Error::io(file))?;
     let read_text = opened.take(MAX_CORRECTIONS_BYTES + 1).read_to_string(&mut text);
@@ -80,17 +81,27 @@ pub(super) fn apply(file: &Path, samples: &mut [Labelled], listing: &Listing, wa
         return Err(Error::TooLarge { entry: CORRECTIONS.into(), limit_bytes: MAX_CORRECTIONS_BYTES });
     }
     let mut corrections = read(&text)?;
-    let (mut labels, mut splits) = (0, 0);
+    let (mut labels, mut splits, mut passed) = (0, 0, 0);
+    let of_places = matches!(form, Form::Annotated(_));
     for sample in samples {
         let Some(correction) = corrections.remove(&listing.entries[sample.entry].path) else { continue };
         if let Some(label) = correction.label {
-            labels += 1;
-            sample.text = label;
+            match of_places {
+                true => passed += 1,
+                false => {
+                    labels += 1;
+                    sample.text = label;
+                }
+            }
         }
         if let Some(split) = correction.split {
             splits += 1;
             sample.split = split;
         }
+    }
+    if passed > 0 {
+        warnings
+            .push(format!("{passed} labels of `{CORRECTIONS}` say nothing here, where places of items are labelled in files of their own"));
     }
     for (count, what) in [(labels, "labels"), (splits, "splits")] {
         if count > 0 {

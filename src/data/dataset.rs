@@ -15,9 +15,10 @@ use super::modality::Modality;
 use super::place::Entry;
 use super::sample::Sample;
 use super::source::Source;
-use super::targets::{self, Target, Targets};
+use super::targets::{self, Form, Target, Targets};
 use super::text::Texts;
 use super::{layout, leftovers, metadata, modalities, records, tables};
+use crate::domain::annotation_facts::{self, Fault};
 use crate::domain::dataset_layout::{DataLayout, Declared};
 use crate::domain::dataset_report::Problem;
 
@@ -30,6 +31,8 @@ pub struct Dataset {
     pub targets: Targets,
     /// What was odd but not fatal, in sentences.
     pub warnings: Vec<String>,
+    /// What was wrong with what is said about places of items, one by one; [`Self::warnings`] has it in sentences.
+    pub faults: Vec<Fault>,
     /// What the card says of the files' layout, by [`crate::domain::dataset_layout::Declared::key`].
     pub declared: String,
     /// All files together, in bytes, after decompression.
@@ -95,8 +98,10 @@ impl Dataset {
         let (listing, modality, layout) = find(source, &declared, limits)?;
         let Layout { mut samples, form, unlabelled, mut warnings } = layout;
         warnings.extend(listing.notes());
+        let faults = if let Form::Annotated(annotated) = &form { annotated.faults().to_vec() } else { Vec::new() };
+        warnings.extend(annotation_facts::sentences(&faults));
         if let Some(file) = source.corrections() {
-            corrections::apply(&file, &mut samples, &listing, &mut warnings)?;
+            corrections::apply(&file, &mut samples, &form, &listing, &mut warnings)?;
         }
         let (targets, found) = targets::read(&form, &samples, limits).map_err(|error| as_writing(error, modality, &declared))?;
         let mut samples: Vec<(Labelled, Target)> = samples.into_iter().zip(found).collect();
@@ -125,6 +130,7 @@ impl Dataset {
             modality,
             targets,
             warnings,
+            faults,
             declared,
             total_bytes,
             samples,

@@ -198,7 +198,7 @@ impl Error {
                 "use one folder per class (cat/1.jpg, dog/1.jpg), optionally inside train/, val/ and test/, or a metadata.csv"
             }
             Error::LayoutUnclear { .. } => {
-                "say what it is: `hub publish --layout folders|splits|classes/splits|names|table`, `--split-names train=FOLDER,validation=FOLDER`, \
+                "say what it is: `hub publish --layout folders|splits|classes/splits|names|table|coco|voc|yolo|masks`, `--split-names train=FOLDER,validation=FOLDER`, \
                  or `--as-is` to keep the files without classes; or `layout:` and `configs:` in README.md (docs/DATA.md)"
             }
             Error::KeptAsIs => "publish it again with another `layout` in README.md, or with `hub publish --layout`",

@@ -213,6 +213,11 @@ pub trait Views: Debug + Send + Sync {
         false
     }
 
+    /// Whether an item is two, each with a view of its own.
+    fn of_pairs(&self) -> bool {
+        false
+    }
+
     /// A maker with buffers of its own, for one thread.
     fn maker(&self) -> Result<Box<dyn ViewMaker>>;
 }

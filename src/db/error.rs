@@ -9,6 +9,10 @@ pub enum Error {
     /// Another writer held on too long; trying again may help.
     #[error("the database is busy")]
     Busy,
+    /// The server of the database does not answer, or not as it should; it may be back in a moment. What was being
+    /// committed just then may have been committed or not.
+    #[error("the database does not answer: {0}")]
+    Unreachable(String),
     /// Another story came between and changed what this one relied on; from the start it may succeed.
     #[error("{0}")]
     Overtaken(&'static str),

@@ -35,6 +35,8 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0033_listing", Some(include_str!("../../migrations/0033_listing.sql"))),
     ("0034_results", Some(include_str!("../../migrations/0034_results.sql"))),
     ("0035_job_results", Some(include_str!("../../migrations/0035_job_results.sql"))),
+    ("0043_worker_tokens", Some(include_str!("../../migrations/0043_worker_tokens.sql"))),
+    ("0044_engines", Some(include_str!("../../migrations/0044_engines.sql"))),
 ];
 
 /// Applies what is missing, in one transaction; `full_text` is the engine's own text of `0004_search`.
@@ -45,7 +47,10 @@ pub(super) fn up(tx: &mut Tx<'_>, full_text: &str) -> Result<()> {
         return Err(Error::Engine(format!("a newer hub made this database (migration {}); start that one", row.text("name")?)));
     }
     for (position, (name, sql)) in MIGRATIONS.iter().enumerate().skip(done.len()) {
-        tx.statements.script(sql.unwrap_or(full_text))?;
+        match sql {
+            Some(sql) => tx.statements.script(sql)?,
+            None => tx.statements.own_script(full_text)?,
+        }
         tx.execute("insert into schema_migrations (name, position) values ($1, $2)", params![*name, position])?;
     }
     Ok(())

@@ -1,11 +1,13 @@
 //! The thin executor between `catalog` and a database engine: one SQL text, `$1` parameters bound by name,
 //! every call off the async threads. What an engine must be able to do is `engine.rs`; each has a file of its own, and
-//! nobody but this file names one. The embedded default is SQLite.
+//! nobody but this file names one. The embedded default is SQLite; PostgreSQL serves hubs of several nodes.
 
+mod copy;
 mod engine;
 pub mod error;
 mod group;
 mod migrate;
+mod postgres;
 mod sqlite;
 mod story;
 pub mod value;
@@ -13,7 +15,9 @@ pub mod value;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::{Engine, Statements};
+pub use copy::Copied;
+pub use engine::Held;
+use engine::{Company, Engine, Statements};
 pub use error::{Error, Result};
 pub use value::{Row, Value};
 
@@ -21,6 +25,15 @@ pub use value::{Row, Value};
 #[macro_export]
 macro_rules! params {
     ($($value:expr),* $(,)?) => { &[$($crate::db::Value::from($value)),*] };
+}
+
+/// What sort of engine a database has, for what differs between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file of this machine.
+    Embedded,
+    /// A server that several machines ask.
+    Server,
 }
 
 /// A database: cheap to clone, shared by every part of a process.
@@ -36,11 +49,34 @@ impl Db {
         Db::start(move || Ok(Arc::new(sqlite::Sqlite::open(&path)?))).await
     }
 
+    /// Opens a database on a server, `postgres://user@host/name`, and brings its tables up to date.
+    pub async fn connect(address: &str) -> Result<Db> {
+        let address = address.to_owned();
+        Db::start(move || Ok(Arc::new(postgres::Postgres::open(&address)?))).await
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.engine.kind()
+    }
+
+    /// Puts all that `from` holds into this one, which must be new: as of one moment, in one transaction, and read back
+    /// afterwards. What lists and searches derive by engine is left to the catalog.
+    pub async fn copy_from(&self, from: &Db) -> Result<Vec<Copied>> {
+        let (from, to) = (from.engine.clone(), self.engine.clone());
+        blocking(move || copy::copy(&*from, &*to)).await
+    }
+
+    /// Takes a lock that all processes on a database server see, until what is answered is dropped; `None` while others have it. A shared one
+    /// stands beside other shared ones. On a file it is always given: those who share a file have locks of its folder.
+    pub async fn hold(&self, name: &'static str, shared: bool) -> Result<Option<Held>> {
+        let engine = self.engine.clone();
+        blocking(move || engine.hold(name, shared)).await
+    }
+
     async fn start(open: impl FnOnce() -> Result<Arc<dyn Engine>> + Send + 'static) -> Result<Db> {
         blocking(move || {
             let engine = open()?;
-            let full_text = engine.full_text_tables();
-            write(&*engine, move |tx| migrate::up(tx, full_text))?;
+            up(&*engine)?;
             Ok(Db { engine })
         })
         .await
@@ -107,7 +143,20 @@ impl Db {
         E: From<Error> + Send + 'static,
     {
         let engine = self.engine.clone();
-        blocking(move || write(&*engine, story)).await
+        blocking(move || write(&*engine, &Company::Alone, story, None)).await
+    }
+
+    /// The same, beside other stories that are written so: on a server nobody waits for the others, but who holds the same name.
+    /// Such a story reads nothing that one of another name may be changing, or takes a name for it by [`Tx::lock`] first, or
+    /// changes it by statements that are right whoever came before. It is told again where two stood in each other's way.
+    pub async fn write_beside<T, E, F>(&self, names: Vec<String>, story: F) -> std::result::Result<T, E>
+    where
+        F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Clone + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let engine = self.engine.clone();
+        blocking(move || write(&*engine, &Company::Beside(names), story, Some(F::clone))).await
     }
 }
 
@@ -136,6 +185,62 @@ impl Tx<'_> {
     pub fn one(&mut self, sql: &str, params: &[Value]) -> Result<Row> {
         self.find(sql, params)?.ok_or_else(|| Error::Engine("a query that must answer gave no row".into()))
     }
+
+    /// Does what may fail in a story that then goes on: nothing of it is left if it does. Without this, a statement that fails ends a story.
+    pub fn attempt<T, E: From<Error>>(
+        &mut self,
+        attempt: impl FnOnce(&mut Tx<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        self.statements.mark()?;
+        let done = attempt(self);
+        self.statements.settle(done.is_ok())?;
+        done
+    }
+
+    /// What sort of engine this is.
+    pub fn kind(&self) -> Kind {
+        self.statements.kind()
+    }
+
+    /// Takes a name until the transaction ends: of stories beside each other, one at a time has it.
+    pub fn lock(&mut self, name: &str) -> Result<()> {
+        self.statements.lock(name)
+    }
+
+    /// The end of a question for rows that are about to be changed: rows that somebody else is changing are passed over.
+    pub fn skipping_taken(&self, rows: &str) -> String {
+        match self.kind() {
+            Kind::Embedded => String::new(),
+            Kind::Server => format!(" for update of {rows} skip locked"),
+        }
+    }
+
+    /// The order of rows that an inner question has put in order already: said again to an engine that would not keep it.
+    pub fn in_order_still(&self, by: &str) -> String {
+        match self.kind() {
+            Kind::Embedded => String::new(),
+            Kind::Server => format!(" order by {by}"),
+        }
+    }
+
+    /// The database's clock in unix milliseconds, where it is another than this machine's: what several machines
+    /// compare is measured by it.
+    pub fn clock(&mut self) -> Result<Option<i64>> {
+        self.statements.clock()
+    }
+}
+
+/// Brings the tables up to date.
+fn up(engine: &dyn Engine) -> Result<()> {
+    let full_text = engine.full_text_tables();
+    write(engine, &Company::Alone, move |tx| migrate::up(tx, full_text), None)
+}
+
+/// A database in a file, for an engine that copies itself into one.
+fn new_file(path: &Path) -> Result<Box<dyn Engine>> {
+    let file = sqlite::Sqlite::open(path)?;
+    up(&file)?;
+    Ok(Box::new(file))
 }
 
 fn read<T, E: From<Error>>(engine: &dyn Engine, story: impl FnOnce(&mut Tx<'_>) -> std::result::Result<T, E>) -> std::result::Result<T, E> {
@@ -148,14 +253,14 @@ fn read<T, E: From<Error>>(engine: &dyn Engine, story: impl FnOnce(&mut Tx<'_>) 
     told.unwrap_or_else(|| Err(not_run().into()))
 }
 
-fn write<T, E, F>(engine: &dyn Engine, story: F) -> std::result::Result<T, E>
+fn write<T, E, F>(engine: &dyn Engine, company: &Company, story: F, another: Option<fn(&F) -> F>) -> std::result::Result<T, E>
 where
     F: FnOnce(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<Error> + Send + 'static,
 {
-    let (waiting, answer) = story::waiting(story);
-    engine.write(waiting, &|| answer.is_there());
+    let (waiting, answer) = story::waiting(story, another);
+    engine.write(company, waiting, &|| answer.is_there());
     answer.take().unwrap_or_else(|| Err(not_run().into()))
 }
 

@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, StatementStatus, ToSql, TransactionBehavior};
 
-use super::engine::{Engine, Statements};
+use super::engine::{Company, Engine, Held, Statements, Table};
 use super::group::Queue;
 use super::story::Waiting;
-use super::{Error, Result, Row, Tx, Value};
+use super::{Error, Kind, Result, Row, Tx, Value};
 use crate::domain::disk;
 
 /// Idle readers kept open; more are opened when more are asked for at once.
@@ -75,6 +75,10 @@ impl Sqlite {
 }
 
 impl Engine for Sqlite {
+    fn kind(&self) -> Kind {
+        Kind::Embedded
+    }
+
     fn full_text_tables(&self) -> &'static str {
         include_str!("../../migrations/0004_search.sqlite.sql")
     }
@@ -93,13 +97,18 @@ impl Engine for Sqlite {
         result
     }
 
-    fn write(&self, story: Box<dyn Waiting>, has_ended: &dyn Fn() -> bool) {
+    /// There is one writer, whatever the company.
+    fn write(&self, _: &Company, story: Box<dyn Waiting>, has_ended: &dyn Fn() -> bool) {
         self.shared.queue.push(story);
         let mut writer = self.shared.writer.lock();
         // Whoever had the writer before may have told this story along with its own.
         while !has_ended() {
             commit_together(&mut writer, self.shared.queue.next(), &self.shared.steps);
         }
+    }
+
+    fn hold(&self, _: &str, _: bool) -> Result<Option<Held>> {
+        Ok(Some(Held::by(())))
     }
 
     /// Reads every page of the database and its indexes, on a connection of its own, which can be stopped.
@@ -145,6 +154,30 @@ impl Engine for Sqlite {
         let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
         let folder = path.parent().unwrap_or(path);
         sync(path).and_then(|()| sync(folder)).map_err(|e| Error::Engine(format!("the copy {}: {e}", path.display())))
+    }
+
+    fn tables(&self) -> Result<Vec<Table>> {
+        let virtual_ones = self.ask("select name from sqlite_master where type = 'table' and sql like 'create virtual table%'")?;
+        let virtual_ones = virtual_ones.iter().map(|row| row.text("name")).collect::<Result<Vec<_>>>()?;
+        let mut tables = Vec::new();
+        for row in self.ask("select name from sqlite_master where type = 'table' and name not like 'sqlite_%' order by rowid")? {
+            let name = row.text("name")?;
+            if virtual_ones.iter().any(|table| name.strip_prefix(table.as_str()).is_some_and(|rest| rest.starts_with('_'))) {
+                continue;
+            }
+            let columns = self.ask(&format!("select name from pragma_table_info('{name}') order by cid"))?;
+            let mut columns = columns.iter().map(|row| row.text("name")).collect::<Result<Vec<_>>>()?;
+            if virtual_ones.contains(&name) {
+                columns.insert(0, "rowid".into());
+            }
+            tables.push(Table { name, columns });
+        }
+        Ok(tables)
+    }
+
+    /// Its plans follow from the statements alone.
+    fn settle(&self) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -227,6 +260,10 @@ impl Open<'_> {
 }
 
 impl Statements for Open<'_> {
+    fn kind(&self) -> Kind {
+        Kind::Embedded
+    }
+
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
         let done = execute(self.connection, sql, params, self.steps);
         self.noted(done)
@@ -237,9 +274,26 @@ impl Statements for Open<'_> {
         self.noted(rows)
     }
 
+    fn each(&mut self, sql: &str, each: &mut dyn FnMut(Vec<Value>) -> Result<()>) -> Result<()> {
+        let done = each_row(self.connection, sql, each);
+        self.noted(done)
+    }
+
     fn script(&mut self, sql: &str) -> Result<()> {
         let done = self.connection.execute_batch(sql).map_err(Error::from);
         self.noted(done)
+    }
+
+    fn mark(&mut self) -> Result<()> {
+        self.script("savepoint attempt")
+    }
+
+    fn settle(&mut self, good: bool) -> Result<()> {
+        self.script(if good { "release attempt" } else { "rollback to attempt; release attempt" })
+    }
+
+    fn defer_keys(&mut self) -> Result<()> {
+        self.script("pragma defer_foreign_keys = on")
     }
 }
 
@@ -270,6 +324,16 @@ fn query(connection: &Connection, sql: &str, params: &[Value], steps: &AtomicU64
     drop(rows);
     count(&statement, steps);
     Ok(answer)
+}
+
+fn each_row(connection: &Connection, sql: &str, each: &mut dyn FnMut(Vec<Value>) -> Result<()>) -> Result<()> {
+    let mut statement = connection.prepare(sql)?;
+    let columns = statement.column_count();
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next()? {
+        each((0..columns).map(|at| Ok(owned(row.get_ref(at)?))).collect::<Result<_>>()?)?;
+    }
+    Ok(())
 }
 
 /// Binds `$1`, `$2` ... by name, so that a parameter may stand several times and in any order.

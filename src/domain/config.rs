@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::encoder_config::Numbers;
 use super::json;
 use super::sentence::Sentence;
+use super::tower_config::{self, ImageTower};
 
 /// The whole `config.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -175,6 +176,7 @@ impl ModelConfig {
             && !object.contains_key("architecture")
         {
             of_encoder(object);
+            tower_config::complete(object);
         }
         if let Some(object) = value.as_object_mut()
             && !object.contains_key("pretrained_cfg")
@@ -217,6 +219,12 @@ impl ModelConfig {
         Numbers::of_name(&self.architecture).is_some()
     }
 
+    /// The architecture of the network for texts that shares its space with the one for images, where the folder has both.
+    pub fn text_tower(&self) -> Option<String> {
+        ImageTower::of_name(&self.architecture)?;
+        Some(tower_config::text_beside(&self.extra)?.name())
+    }
+
     /// Whether it is that of a text encoder with a classifier of each word.
     pub fn tags_words(&self) -> bool {
         Numbers::of_name(&self.architecture).is_some_and(|numbers| numbers.tags)
@@ -243,6 +251,7 @@ impl ModelConfig {
     /// The library whose form it has.
     pub fn library(&self) -> &'static str {
         match (self.is_encoder(), &self.sentence) {
+            (false, _) if ImageTower::of_name(&self.architecture).is_some() => "transformers",
             (false, _) => "timm",
             (true, _) if self.tags_words() => "transformers",
             (true, None) => "transformers",
@@ -254,6 +263,7 @@ impl ModelConfig {
     /// layer between features and classes.
     pub fn loads_with_head(&self) -> Option<&'static str> {
         match Numbers::of_name(&self.architecture) {
+            None if ImageTower::of_name(&self.architecture).is_some() => None,
             None => Some("timm"),
             Some(numbers) => (numbers.classifies || numbers.tags).then_some("transformers"),
         }
@@ -342,7 +352,7 @@ impl PretrainedCfg {
 fn of_encoder(config: &mut Map<String, Value>) {
     let Some(numbers) = Numbers::of_config(config) else { return };
     config.insert("architecture".into(), numbers.name().into());
-    config.entry("num_features").or_insert(numbers.width.into());
+    config.entry("num_features").or_insert(numbers.outputs.unwrap_or(numbers.width).into());
     let classes = config.get("id2label").and_then(Value::as_object).filter(|_| numbers.classifies || numbers.tags);
     match classes.map(|classes| (classes.len(), Value::from(classes.clone()))) {
         Some((count, names)) => {

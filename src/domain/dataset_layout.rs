@@ -19,13 +19,31 @@ pub enum DataLayout {
     Names,
     /// A table names every item.
     Table,
+    /// Boxes of objects in COCO's JSON.
+    Coco,
+    /// Boxes of objects in Pascal VOC's XML.
+    Voc,
+    /// Boxes of objects in YOLO's text files.
+    Yolo,
+    /// A mask beside each image.
+    Masks,
     /// Files that are kept as they are and have no classes.
     Kept,
 }
 
 impl DataLayout {
-    pub const ALL: [DataLayout; 6] =
-        [DataLayout::Folders, DataLayout::Splits, DataLayout::ClassSplits, DataLayout::Names, DataLayout::Table, DataLayout::Kept];
+    pub const ALL: [DataLayout; 10] = [
+        DataLayout::Folders,
+        DataLayout::Splits,
+        DataLayout::ClassSplits,
+        DataLayout::Names,
+        DataLayout::Table,
+        DataLayout::Coco,
+        DataLayout::Voc,
+        DataLayout::Yolo,
+        DataLayout::Masks,
+        DataLayout::Kept,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,6 +52,10 @@ impl DataLayout {
             DataLayout::ClassSplits => "classes/splits",
             DataLayout::Names => "names",
             DataLayout::Table => "table",
+            DataLayout::Coco => "coco",
+            DataLayout::Voc => "voc",
+            DataLayout::Yolo => "yolo",
+            DataLayout::Masks => "masks",
             DataLayout::Kept => "none",
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::annotation_facts::AnnotationFacts;
 use super::copies::Copies;
 use super::dataset_health::Health;
 use super::modality::Modality;
@@ -67,6 +68,9 @@ pub struct DatasetReport {
     /// Where several things are to be said about each item: what each of them is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub heads: Vec<HeadFacts>,
+    /// Where places of items are labelled: what is there of each class, and what was wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<AnnotationFacts>,
     /// Items without a target that may be learned from too.
     #[serde(skip_serializing_if = "is_default")]
     pub unlabelled: usize,
@@ -211,7 +215,7 @@ impl DatasetReport {
 
     /// Whether a head can learn from it.
     pub fn can_be_learned(&self) -> bool {
-        self.samples > 0 && self.classes.len() >= self.task.about().least_classes
+        self.task.is_learned() && self.samples > 0 && self.classes.len() >= self.task.about().least_classes
     }
 }
 

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use super::tower_config;
+
 /// What transformers' names of classes end in that classify each word, and what they begin with, by `model_type`.
 const TOKEN_CLASS: &str = "ForTokenClassification";
 const CLASSES: [(&str, &str); 7] = [
@@ -35,11 +37,38 @@ pub struct Numbers {
     pub classifies_mean: bool,
     /// Whether a classifier of each word is trained upon it, which stands on the tokens themselves.
     pub tags: bool,
+    /// Numbers of a space that is shared with another network, where it has one.
+    pub outputs: Option<usize>,
+    /// Which activation, of those that a family may have: its place in [`tower_config::ACTIVATIONS`], counted from one.
+    pub activation: Option<usize>,
+    /// The token by which sequences are made as long as they may be.
+    pub filled: Option<usize>,
+}
+
+/// The letters at the end of a name with the number behind each, and what stands before: `bert` of `bert_l6_d384`.
+pub(super) fn lettered(name: &str) -> Option<(&str, [Option<usize>; 26])> {
+    let (mut rest, mut numbers) = (name, [None; 26]);
+    while let Some((before, part)) = rest.rsplit_once('_') {
+        let letter = part.chars().next().filter(char::is_ascii_lowercase)?;
+        let digits = &part[1..];
+        if digits.is_empty() || digits.len() > 9 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            break;
+        }
+        let place = &mut numbers[letter as usize - 'a' as usize];
+        if place.replace(digits.parse::<usize>().ok()?).is_some() {
+            return None;
+        }
+        rest = before;
+    }
+    Some((rest, numbers))
 }
 
 impl Numbers {
     /// What a config.json says; `None` where it is not that of a network over tokens.
     pub fn of_config(config: &Map<String, Value>) -> Option<Numbers> {
+        if let Some(numbers) = tower_config::text_alone(config) {
+            return Some(numbers);
+        }
         let number = |keys: &[&str]| keys.iter().find_map(|key| config.get(*key)?.as_u64()).map(|number| number as usize);
         let class = config.get("architectures").and_then(|names| names.get(0)).and_then(Value::as_str).unwrap_or_default();
         let classifies = class.ends_with("ForSequenceClassification");
@@ -56,6 +85,9 @@ impl Numbers {
             classifies,
             classifies_mean: classifies && config.get("classifier_pooling").is_some_and(|how| how == "mean"),
             tags: class.ends_with(TOKEN_CLASS),
+            outputs: None,
+            activation: None,
+            filled: None,
         })
     }
 
@@ -72,24 +104,15 @@ impl Numbers {
         also('e', self.eps.map(|eps| eps as usize));
         also('c', self.classifies.then_some(if self.classifies_mean { 2 } else { 1 }));
         also('k', self.tags.then_some(1));
+        also('o', self.outputs);
+        also('a', self.activation);
+        also('z', self.filled);
         name
     }
 
     /// The sizes that such a name says.
     pub fn of_name(name: &str) -> Option<Numbers> {
-        let (mut rest, mut numbers) = (name, [None; 26]);
-        while let Some((before, part)) = rest.rsplit_once('_') {
-            let letter = part.chars().next().filter(char::is_ascii_lowercase)?;
-            let digits = &part[1..];
-            if digits.is_empty() || digits.len() > 9 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                break;
-            }
-            let place = &mut numbers[letter as usize - 'a' as usize];
-            if place.replace(digits.parse::<usize>().ok()?).is_some() {
-                return None;
-            }
-            rest = before;
-        }
+        let (rest, numbers) = lettered(name)?;
         let at = |letter: char| numbers[letter as usize - 'a' as usize];
         Some(Numbers {
             model_type: rest.to_owned(),
@@ -104,6 +127,9 @@ impl Numbers {
             classifies: at('c').is_some(),
             classifies_mean: at('c') == Some(2),
             tags: at('k').is_some(),
+            outputs: at('o'),
+            activation: at('a'),
+            filled: at('z'),
         })
         .filter(|numbers| numbers.name() == name)
     }
@@ -133,17 +159,24 @@ impl Numbers {
             && sound(places, 1 << 20)
             && self.types.is_none_or(|types| sound(types, 1_024))
             && self.eps.is_none_or(|eps| eps <= 30)
+            && self.outputs.is_none_or(|outputs| sound(outputs, 65_536))
+            && self.filled.is_none_or(|token| token < vocabulary)
     }
 
     /// What is added to variances in layer norm; `1e-usual` where the config does not say.
     pub fn eps(&self, usual: u32) -> f64 {
-        // As people write it: a power of ten has digits of its own in binary.
-        format!("1e-{}", self.eps.unwrap_or(usual)).parse().unwrap_or(1e-12)
+        small(self.eps.unwrap_or(usual))
     }
 }
 
+/// 1e-12 of 12.
+pub(super) fn small(exponent: u32) -> f64 {
+    // As people write it: a power of ten has digits of its own in binary.
+    format!("1e-{exponent}").parse().unwrap_or(1e-12)
+}
+
 /// 12 of 1e-12; `None` of what is no such number.
-fn exponent(eps: f64) -> Option<u32> {
+pub(super) fn exponent(eps: f64) -> Option<u32> {
     let exponent = (-eps.log10()).round();
     let same = eps > 0.0 && (eps.log10() + exponent).abs() < 1e-6;
     (same && (1.0..=30.0).contains(&exponent)).then_some(exponent as u32)

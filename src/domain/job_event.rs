@@ -225,6 +225,19 @@ impl Event {
         }
     }
 
+    /// What a worker or a training may tell of itself: lines, progress and epochs, with texts of bounded length. `None` for all else.
+    pub fn told(kind: &str, body: Value) -> Option<Event> {
+        match Event::read(kind, body) {
+            Event::Log { level, message } => Some(Event::Log { level, message: short(&message) }),
+            Event::Progress(mut progress) => {
+                progress.stage = short(&progress.stage);
+                Some(Event::Progress(progress))
+            }
+            Event::Epoch(numbers) => Some(Event::Epoch(numbers)),
+            Event::State { .. } | Event::Result { .. } | Event::Other { .. } => None,
+        }
+    }
+
     /// From its kind and body. What does not read as the kind says is kept as it is.
     pub fn read(kind: &str, body: Value) -> Event {
         fn of<T: for<'de> Deserialize<'de>>(body: &Value) -> Option<T> {
@@ -242,6 +255,14 @@ impl Event {
         };
         known.unwrap_or_else(|| Event::Other { kind: kind.to_owned(), body })
     }
+}
+
+/// The longest text of an event that is told from outside.
+pub const LONGEST_MESSAGE: usize = 4_000;
+
+/// A sentence of bounded length, without what a terminal would obey.
+pub fn short(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_MESSAGE).collect()
 }
 
 #[cfg(test)]

@@ -52,6 +52,9 @@ pub struct Measurement {
     /// The data set of examples whose classes were answered, `namespace/name@version`; without it the model's own head did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub support: Option<String>,
+    /// The text with `{}` in which the names of the data set's classes were read, by which alone they were answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<String>,
     #[serde(flatten)]
     pub findings: Findings,
     /// Whose job it was; the hub ran it.
@@ -60,6 +63,13 @@ pub struct Measurement {
     pub measured_at: String,
     /// The program's version.
     pub hub: String,
+}
+
+impl Measurement {
+    /// Whether the model's own head was measured.
+    pub fn by_its_head(&self) -> bool {
+        self.support.is_none() && self.names.is_none()
+    }
 }
 
 impl Findings {
@@ -181,6 +191,7 @@ mod tests {
             dataset_commit: "d".repeat(40),
             findings,
             support: None,
+            names: None,
             asked_by: "ada".into(),
             job: "j".into(),
             measured_at: "2026-01-01T00:00:00Z".into(),

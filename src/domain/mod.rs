@@ -1,5 +1,6 @@
 //! The words of the house as types. No I/O, no clock but the one it is given; everything may use it.
 
+pub mod annotation_facts;
 pub mod answers;
 pub mod architecture;
 pub mod attributes;
@@ -10,6 +11,7 @@ pub mod controlled;
 pub mod copies;
 pub mod curves;
 pub mod data_limits;
+pub mod database;
 pub mod dataset_health;
 pub mod dataset_layout;
 pub mod dataset_report;
@@ -17,6 +19,7 @@ pub mod digest;
 pub mod discussion;
 pub mod disk;
 pub mod encoder_config;
+pub mod engine;
 pub mod evaluation;
 pub mod examination;
 pub mod findings;
@@ -45,6 +48,7 @@ pub mod path;
 pub mod pieces;
 pub mod portable;
 pub mod prediction;
+pub mod prompt;
 pub mod quotas;
 pub mod ranges;
 pub mod recipe;
@@ -64,6 +68,7 @@ pub mod sweep;
 pub mod task;
 pub mod tensor_tree;
 pub mod time;
+pub mod tower_config;
 pub mod trial;
 pub mod upload;
 pub mod user;

@@ -56,7 +56,6 @@ pub struct Name(String);
 
 /// Words our own routes use, and device names some file systems choke on.
 const RESERVED: &[&str] = &[
-    "admin",
     "api",
     "assets",
     "aux",
@@ -223,7 +222,7 @@ mod tests {
         {
             assert!(RepoId::parse(text).is_err(), "{text:?} was accepted");
         }
-        for text in ["api/x", "Static/x", "datasets/x", "v1/x", "xet/x", "admin/x"] {
+        for text in ["api/x", "Static/x", "datasets/x", "v1/x", "xet/x", "system/x", "new/x"] {
             assert!(matches!(RepoId::parse(text), Err(NameError::Reserved(_))), "{text:?} was accepted");
         }
     }

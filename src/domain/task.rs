@@ -31,6 +31,10 @@ pub enum Task {
     Similarity,
     /// A tag for each word of a text, of which names and other entities are made.
     TokenClassification,
+    /// Boxes around objects, each with a class.
+    ObjectDetection,
+    /// A class for each pixel.
+    SemanticSegmentation,
 }
 super::user::words!(
     Task,
@@ -42,7 +46,9 @@ super::user::words!(
     MultiTask = "multi-task",
     Anomaly = "anomaly",
     Similarity = "similarity",
-    TokenClassification = "token-classification"
+    TokenClassification = "token-classification",
+    ObjectDetection = "object-detection",
+    SemanticSegmentation = "semantic-segmentation"
 );
 
 /// What is minimised.
@@ -144,7 +150,7 @@ pub struct About {
 }
 
 impl Task {
-    pub const ALL: [Task; 9] = [
+    pub const ALL: [Task; 11] = [
         Task::Classification,
         Task::Regression,
         Task::MultiLabel,
@@ -154,6 +160,8 @@ impl Task {
         Task::Anomaly,
         Task::Similarity,
         Task::TokenClassification,
+        Task::ObjectDetection,
+        Task::SemanticSegmentation,
     ];
 
     pub const fn about(self) -> &'static About {
@@ -167,6 +175,8 @@ impl Task {
             Task::Anomaly => &about::ANOMALY,
             Task::Similarity => &about::SIMILARITY,
             Task::TokenClassification => &about::TOKEN_CLASSIFICATION,
+            Task::ObjectDetection => &about::OBJECT_DETECTION,
+            Task::SemanticSegmentation => &about::SEMANTIC_SEGMENTATION,
         }
     }
 
@@ -200,6 +210,16 @@ impl Task {
         matches!(self, Task::TokenClassification)
     }
 
+    /// Whether something is said about places of an item, instead of about the item.
+    pub const fn is_of_places(self) -> bool {
+        matches!(self, Task::ObjectDetection | Task::SemanticSegmentation)
+    }
+
+    /// Whether a network can be trained for it here. Data sets for others are checked, shown and kept.
+    pub const fn is_learned(self) -> bool {
+        !self.is_of_places()
+    }
+
     /// Its place among [`Self::measures`].
     pub fn measure(self, key: &str) -> Option<usize> {
         self.measures().iter().position(|measure| measure.key == key)
@@ -211,15 +231,20 @@ impl Task {
             // Of texts alone, and called so.
             Task::Similarity => format!("sentence-{}", self.about().suffix),
             Task::TokenClassification => format!("token-{}", self.about().suffix),
+            // Of images alone.
+            Task::ObjectDetection => format!("object-{}", self.about().suffix),
             _ => format!("{modality}-{}", self.about().suffix),
         }
     }
 
     /// The task whose [`Self::pipeline_tag`] this is, of any modality.
     pub fn of_pipeline_tag(tag: &str) -> Option<Task> {
-        let of_texts = [Task::Similarity, Task::TokenClassification].into_iter().find(|task| task.pipeline_tag(Modality::default()) == tag);
-        let ends = |task: &Task| tag.strip_suffix(task.about().suffix).is_some_and(|before| before.ends_with('-'));
-        of_texts.or_else(|| Task::ALL.into_iter().find(ends))
+        let named = [Task::Similarity, Task::TokenClassification, Task::ObjectDetection];
+        let of_one = named.into_iter().find(|task| task.pipeline_tag(Modality::default()) == tag);
+        let ends = |task: &Task| {
+            *task != Task::ObjectDetection && tag.strip_suffix(task.about().suffix).is_some_and(|before| before.ends_with('-'))
+        };
+        of_one.or_else(|| Task::ALL.into_iter().find(ends))
     }
 
     /// Whether a model of this [`Self::pipeline_tag`] answers with classes; the outputs of one that answers with numbers are
@@ -310,7 +335,9 @@ mod tests {
         assert_eq!(Task::of_pipeline_tag("tabular-regression"), Some(Task::Regression));
         assert_eq!((Task::of_pipeline_tag("image-feature-extraction"), Task::of_pipeline_tag("")), (None, None));
         assert_eq!(Task::of_pipeline_tag("image-anomaly-detection"), Some(Task::Anomaly));
-        assert_eq!(Task::of_pipeline_tag("object-detection"), None);
+        assert_eq!(Task::of_pipeline_tag("object-detection"), Some(Task::ObjectDetection));
+        assert_eq!(Task::of_pipeline_tag("image-segmentation"), Some(Task::SemanticSegmentation));
+        assert_eq!(Task::of_pipeline_tag("depth-estimation"), None);
         assert_eq!(Task::of_pipeline_tag("token-classification"), Some(Task::TokenClassification));
         assert_eq!(Task::of_pipeline_tag("text-classification"), Some(Task::Classification));
         assert_eq!(Measure::of_card("accuracy").map(|measure| measure.key), Some("top1"));

@@ -86,6 +86,17 @@ pub struct Token {
     pub last_used: Option<Timestamp>,
 }
 
+/// A token of machines that work on jobs. It acts for nobody: what it may read and write is what the jobs it holds may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerToken {
+    pub id: TokenId,
+    /// Which machine, or which cluster.
+    pub name: String,
+    pub created: Timestamp,
+    pub expires: Option<Timestamp>,
+    pub last_used: Option<Timestamp>,
+}
+
 /// Who is asking. Every service method takes one, first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {

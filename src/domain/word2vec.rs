@@ -20,8 +20,23 @@ impl Architecture {
         Architecture::ALL.iter().find(|(name, _)| *name == text).map(|(_, architecture)| *architecture)
     }
 
+    /// Of word2vec's own program (Mikolov et al. 2013): CBOW, whose steps are averages over windows, learns at twice the rate of skip-gram.
+    pub fn usual_rate(self) -> f32 {
+        match self {
+            Architecture::SkipGram => 0.025,
+            Architecture::Cbow => 0.05,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         Architecture::ALL.iter().find(|(_, architecture)| *architecture == self).map_or("skipgram", |(name, _)| name)
+    }
+}
+
+impl Settings {
+    /// The learning rate at the beginning.
+    pub fn rate(&self) -> f32 {
+        self.rate.unwrap_or(self.architecture.usual_rate())
     }
 }
 
@@ -44,8 +59,9 @@ pub struct Settings {
     /// Wrong answers are drawn by count to this power.
     pub ns_exponent: f64,
     pub epochs: usize,
-    /// The learning rate falls from the first to the second in a straight line.
-    pub rate: f32,
+    /// The learning rate falls from the first to the second in a straight line; where none is said from that of [`Architecture::usual_rate`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f32>,
     pub min_rate: f32,
     pub seed: u64,
     /// `words` or `whitespace`.
@@ -69,7 +85,7 @@ impl Default for Settings {
             sample: 1e-3,
             ns_exponent: 0.75,
             epochs: 5,
-            rate: 0.025,
+            rate: None,
             min_rate: 0.0001,
             seed: 1,
             tokenizer: "words".into(),

@@ -16,7 +16,7 @@ use actix_web::http::uri::PathAndQuery;
 pub const LOOPBACK: &[&str] = &["localhost", "127.0.0.1", "[::1]"];
 
 /// Attributes of pages that hold addresses.
-const LINKS: &[&str] = &["href", "src", "action", "data-events"];
+const LINKS: &[&str] = &["href", "src", "action", "data-events", "data-worker", "data-base"];
 
 /// An answer that is one of our pages, and no file of a repo.
 pub struct IsPage;

@@ -20,9 +20,15 @@ struct Asset {
     text: &'static str,
 }
 
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
 const ASSETS: &[Asset] = &[
     Asset { name: "style.css", media_type: "text/css; charset=utf-8", text: include_str!("../../static/style.css") },
     Asset { name: "hub.js", media_type: "text/javascript; charset=utf-8", text: include_str!("../../static/hub.js") },
+    Asset { name: "upload.js", media_type: JAVASCRIPT, text: include_str!("../../static/upload.js") },
+    Asset { name: "upload-worker.js", media_type: JAVASCRIPT, text: include_str!("../../static/upload-worker.js") },
+    Asset { name: "job.js", media_type: JAVASCRIPT, text: include_str!("../../static/job.js") },
+    Asset { name: "wizard.js", media_type: JAVASCRIPT, text: include_str!("../../static/wizard.js") },
     Asset { name: "icon.svg", media_type: "image/svg+xml", text: include_str!("../../static/icon.svg") },
 ];
 

@@ -16,11 +16,11 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::future::LocalBoxFuture;
 use subtle::ConstantTimeEq as _;
 
-use super::Site;
 use super::error::{HttpError, Refused};
 use super::rates::admit;
 use super::rights::{self, Rights};
 use super::route::{About, Traits};
+use super::{Site, worker};
 use crate::domain::secret::{self, Secret};
 use crate::domain::user::Actor;
 use crate::service::people::sessions::Session;
@@ -42,6 +42,9 @@ impl FromRequest for Caller {
         Box::pin(async move {
             if let Some(Known(actor)) = found_out(&request) {
                 return Ok(Caller(actor));
+            }
+            if Traits::of(&request).worker {
+                return worker::owner_of(&request).await.map(Caller);
             }
             let known = identify(&request).await;
             admit(&request, known.as_ref().unwrap_or(&Actor::Anonymous))?;
@@ -104,6 +107,10 @@ async fn identify(request: &HttpRequest) -> Result<Actor, WrongToken> {
 /// May the request go on without the token? A repo is there or not, and so says whether the token was needed; a list would
 /// only be shorter, which is what a stranger here expects, and not who has a token of ours.
 fn may_matter_later(request: &HttpRequest, wrong: &WrongToken) -> bool {
+    // A token of ours that is for something else was not sent by habit.
+    if wrong.error.status == StatusCode::FORBIDDEN {
+        return false;
+    }
     let traits = Traits::of(request);
     traits.reads(request.method()) && (wrong.foreign || traits.about != About::NoRepo)
 }
@@ -204,7 +211,7 @@ fn cookie(site: &Site, value: String, lasts: Duration) -> Cookie<'static> {
 }
 
 /// Tries a token. Whether it is right is looked up first: nobody is refused for what others behind their address have tried.
-async fn log_in<T, F>(request: &HttpRequest, token: &str, story: impl FnOnce(Service, String) -> F) -> Result<T, HttpError>
+pub(super) async fn log_in<T, F>(request: &HttpRequest, token: &str, story: impl FnOnce(Service, String) -> F) -> Result<T, HttpError>
 where
     F: Future<Output = service::Result<T>>,
 {
@@ -231,7 +238,7 @@ fn service_of(request: &HttpRequest) -> Result<Service, HttpError> {
 }
 
 /// The token in the Authorization header.
-fn token_of(request: &HttpRequest) -> Result<Option<String>, HttpError> {
+pub(super) fn token_of(request: &HttpRequest) -> Result<Option<String>, HttpError> {
     let Some(value) = request.headers().get(AUTHORIZATION) else { return Ok(None) };
     let malformed = || {
         let hint = "send 'Authorization: Bearer hub_...'";

@@ -83,6 +83,11 @@ impl Entry {
         self
     }
 
+    pub fn for_workers(mut self) -> Entry {
+        self.traits.worker = true;
+        self
+    }
+
     pub fn for_hugging_face(mut self) -> Entry {
         self.traits.dialect = Dialect::HuggingFace;
         self

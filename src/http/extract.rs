@@ -92,6 +92,30 @@ pub struct JobFileAt {
     pub name: RepoPath,
 }
 
+/// `/worker/jobs/{job}/inputs/{role}/files/{path}`
+pub struct InputAt {
+    pub role: String,
+    pub path: RepoPath,
+}
+
+/// `/worker/jobs/{job}/given/{path}`
+pub struct GivenAt(pub RepoPath);
+
+/// `/api/jobs/{account}/{job}`
+pub struct JobOf {
+    pub account: Name,
+    pub job: JobId,
+}
+
+/// `/api/jobs/{account}`
+pub struct JobsOf(pub Name);
+
+/// `/worker/queue/{job}`
+pub struct QueuedAt(pub JobId);
+
+/// `/admin/worker-tokens/{token}`: an id, or a name.
+pub struct WorkerTokenAt(pub String);
+
 /// `/uploads/{id}`
 pub struct UploadAt(pub UploadId);
 
@@ -163,6 +187,12 @@ impl Parts {
     }
 }
 
+/// A text that a person may have given as a name.
+fn plain(text: &str) -> Result<String, &'static str> {
+    let good = (1..=96).contains(&text.len()) && !text.chars().any(char::is_control);
+    if good { Ok(text.to_owned()) } else { Err("a name has 1 to 96 bytes and no control characters") }
+}
+
 macro_rules! from_path {
     ($($type:ident: $parts:ident => $build:expr;)+) => {
         $(impl FromRequest for $type {
@@ -195,6 +225,15 @@ from_path! {
     };
     JobAt: parts => JobAt(parts.read("id", JobId::parse)?);
     JobFileAt: parts => JobFileAt { job: parts.read("id", JobId::parse)?, name: parts.read("path", RepoPath::parse)? };
+    InputAt: parts => InputAt {
+        role: parts.read("role", plain)?,
+        path: parts.read("path", RepoPath::parse)?,
+    };
+    JobOf: parts => JobOf { account: parts.read("account", Name::parse)?, job: parts.read("job", JobId::parse)? };
+    JobsOf: parts => JobsOf(parts.read("account", Name::parse)?);
+    QueuedAt: parts => QueuedAt(parts.read("job", JobId::parse)?);
+    GivenAt: parts => GivenAt(parts.read("path", RepoPath::parse)?);
+    WorkerTokenAt: parts => WorkerTokenAt(parts.read("token", plain)?);
     UploadAt: parts => UploadAt(parts.read("id", UploadId::parse)?);
     BlobAt: parts => BlobAt(parts.read("sha256", Digest::parse)?);
     ObjectAt: parts => parts.object()?;

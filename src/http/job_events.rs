@@ -30,13 +30,19 @@ struct Follower {
     after: u64,
     spoke: Instant,
     ended: bool,
+    write: fn(job_event::JobEvent) -> String,
 }
 
 /// Answers with the events after number `after`, then with each as it happens; ends after the last one.
 pub async fn stream(service: Service, actor: Actor, job: JobId, after: u64) -> Answer {
+    stream_as(service, actor, job, after, |event| message(event.into())).await
+}
+
+/// The same, each event in a form of its own.
+pub async fn stream_as(service: Service, actor: Actor, job: JobId, after: u64, write: fn(job_event::JobEvent) -> String) -> Answer {
     // A job that is not for this caller is refused before the stream begins.
     service.get_job(&actor, &job).await?;
-    let follower = Follower { service, actor, job, after, spoke: Instant::now(), ended: false };
+    let follower = Follower { service, actor, job, after, spoke: Instant::now(), ended: false, write };
     let pieces = stream::unfold(follower, |mut follower| async move {
         let piece = follower.next_piece().await?;
         Some((Ok::<_, actix_web::Error>(piece), follower))
@@ -82,7 +88,7 @@ impl Follower {
         let events = self.service.job_events(&self.actor, &self.job, self.after).await?;
         self.ended = ended && events.is_empty();
         self.after = events.last().map_or(self.after, |event| event.number);
-        Ok(events.into_iter().map(|event| message(event.into())).collect())
+        Ok(events.into_iter().map(self.write).collect())
     }
 }
 

@@ -1,5 +1,5 @@
 //! The HTTP edge: the API, the pages, and the frame around both. Handlers extract, call the service and render;
-//! all routes stand on one page, `routes.rs`.
+//! all routes stand on two pages, `routes.rs` and `page_routes.rs`.
 
 mod address;
 pub mod api;
@@ -23,6 +23,7 @@ pub mod job_events;
 pub mod limits;
 pub mod lines;
 mod moved;
+mod page_routes;
 mod proxies;
 pub mod rates;
 mod rights;
@@ -36,6 +37,7 @@ pub mod tfhub;
 pub mod torch_hub;
 mod turns;
 pub mod web;
+pub mod worker;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -66,6 +68,16 @@ pub struct Site {
     proxies: proxies::TrustedProxies,
     cors: cors::Origins,
     gathered: Arc<body::Gathered>,
+    told: Told,
+}
+
+/// What administrators are told of the machine and its settings.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// Key, value, where it is from, meaning; no secrets.
+    pub settings: Vec<[String; 4]>,
+    /// Where the data lie, if they lie on this machine.
+    pub data: std::path::PathBuf,
 }
 
 /// How long requests in flight may go on when the server is told to stop.
@@ -85,7 +97,17 @@ impl Site {
         let (limits, gathered) = (Limits::default(), Arc::default());
         let rates = rates::Rates::new(limits.max_requests_per_minute);
         let (proxies, cors, attempts) = (Default::default(), Default::default(), Default::default());
-        Site { public, hosts, metrics, attempts, rates, limits, proxies, cors, gathered }
+        Site { public, hosts, metrics, attempts, rates, limits, proxies, cors, gathered, told: Told::default() }
+    }
+
+    /// The same site, which tells its administrators this.
+    pub fn telling(self, told: Told) -> Site {
+        Site { told, ..self }
+    }
+
+    /// What administrators are told.
+    pub fn told(&self) -> &Told {
+        &self.told
     }
 
     /// The same site with limits of its own.

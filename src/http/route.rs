@@ -25,6 +25,8 @@ pub struct Traits {
     pub page: bool,
     /// Its answer costs more than a moment of a processor: it is made in its caller's turn.
     pub heavy: bool,
+    /// Workers ask there, with a token of theirs and the lease on a job.
+    pub worker: bool,
 }
 
 /// The repo that `{ns}/{name}` of a route name.
@@ -42,7 +44,7 @@ pub struct Table(pub HashMap<&'static str, Traits>);
 impl Traits {
     /// Of a route nobody described: ours, about nothing, and counted.
     pub const PLAIN: Traits =
-        Traits { dialect: Dialect::Hub, about: About::NoRepo, bytes: false, question: false, page: false, heavy: false };
+        Traits { dialect: Dialect::Hub, about: About::NoRepo, bytes: false, question: false, page: false, heavy: false, worker: false };
 
     /// Of the route that took a request. Not for what comes before the router: by its address alone it may look like
     /// another one's.

@@ -1,4 +1,4 @@
-//! Every route of the server, on one page: path, then a handler per method. `get` answers HEAD too, unless the
+//! Every route of the server, on two pages (the web catalog's are in `page_routes.rs`): path, then a handler per method. `get` answers HEAD too, unless the
 //! path has a `head` of its own; any other method is 405 with `Allow`. Behind them, what the frame must know of the route
 //! (`route.rs`): the repo it is about, whether it gives nothing but bytes, whether its POST is a question.
 
@@ -8,10 +8,12 @@ use actix_web::web;
 
 use super::api::{
     audit, commits, compare, curves, doctor, evaluations, files, finetunes, health, jobs, library, mirrors, openapi, predict, previews,
-    recommend, refs, repos, results, search, segments, tokens, uploads, users, versions, webhooks, words,
+    recommend, refs, repos, results, search, segments, tokens, uploads, users, versions, webhooks, words, worker, worker_bytes,
+    worker_queue, worker_tokens,
 };
 use super::entry::{Entry, at, delete, get, patch, post, put};
 use super::error::HttpError;
+use super::page_routes::{page_routes, repo_page_routes, upload_routes};
 use super::route::{About, Table};
 use super::{assets, embeddings, git, hf, tfhub, torch_hub, turns, web as pages};
 
@@ -45,9 +47,10 @@ pub fn routes() -> Vec<Entry> {
         .chain(loader_routes())
         .chain(people_routes())
         .chain(job_routes())
+        .chain(worker_routes().into_iter().map(Entry::for_workers))
         .chain(api_routes())
         .chain(unoffered)
-        .chain(page_routes().into_iter().chain(repo_page_routes()).map(Entry::for_people))
+        .chain(page_routes().into_iter().chain(upload_routes()).chain(repo_page_routes()).map(Entry::for_people))
         .collect()
 }
 
@@ -123,10 +126,15 @@ fn short_name_routes() -> Vec<Entry> {
     ]
 }
 
-/// The same clients, about what is asked to be changed.
+/// The same clients, about what is asked to be changed, and about jobs.
 #[rustfmt::skip]
 fn discussion_routes() -> Vec<Entry> {
     vec![
+        at("/api/jobs/hardware", [get(hf::unoffered::refuse)]),
+        at("/api/jobs/{account}", [get(hf::jobs::list), post(hf::jobs::run)]),
+        at("/api/jobs/{account}/{job}", [get(hf::jobs::inspect)]),
+        at("/api/jobs/{account}/{job}/logs", [get(hf::jobs::logs)]),
+        at("/api/jobs/{account}/{job}/cancel", [post(hf::jobs::cancel)]),
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions", [get(hf::discussions::list), post(hf::discussions::open)]).repo().heavy(),
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}", [get(hf::discussions::show)]).repo().heavy(),
         at("/api/{kind:models|datasets}/{ns}/{name}/discussions/{number}/comment", [post(hf::discussions::comment)]).repo(),
@@ -186,6 +194,8 @@ fn people_routes() -> Vec<Entry> {
         at("/api/v1/webhooks/{id}/deliveries", [get(webhooks::deliveries)]),
         at("/api/v1/admin/audit", [get(audit::list)]),
         at("/api/v1/admin/results", [post(results::import)]),
+        at("/api/v1/admin/worker-tokens", [get(worker_tokens::list), post(worker_tokens::create)]),
+        at("/api/v1/admin/worker-tokens/{token}", [delete(worker_tokens::revoke)]),
     ]
 }
 
@@ -231,6 +241,28 @@ fn job_routes() -> Vec<Entry> {
         at("/api/v1/models/{ns}/{name}/tei/rerank", [post(embeddings::tei::rerank)]).model().for_tei(),
         at("/api/v1/models/{ns}/{name}/tei/similarity", [post(embeddings::tei::similarity)]).model().for_tei(),
         at("/v1/embeddings", [post(embeddings::openai::embeddings)]).for_openai(),
+    ]
+}
+
+/// The queue for workers elsewhere. Nothing else takes their tokens, and these routes take no others.
+#[rustfmt::skip]
+fn worker_routes() -> Vec<Entry> {
+    vec![
+        at("/api/v1/worker/claims", [post(worker::claim)]),
+        at("/api/v1/worker/deaths", [post(worker::bury)]),
+        at("/api/v1/worker/queue", [get(worker_queue::list)]),
+        at("/api/v1/worker/queue/{job}", [put(worker_queue::note)]),
+        at("/api/v1/worker/jobs/{job}/materials", [get(worker::materials)]),
+        at("/api/v1/worker/jobs/{job}/beat", [post(worker::beat)]),
+        at("/api/v1/worker/jobs/{job}/result", [post(worker::result)]),
+        at("/api/v1/worker/jobs/{job}/end", [post(worker::end)]),
+        at("/api/v1/worker/jobs/{job}/inputs/{role}/files/{path:.*}", [get(worker_bytes::input)]).bytes(),
+        at("/api/v1/worker/jobs/{job}/given/{path:.*}", [get(worker_bytes::given)]).bytes(),
+        at("/api/v1/worker/jobs/{job}/checkpoint", [get(worker_bytes::checkpoint), put(worker_bytes::keep)]),
+        at("/api/v1/worker/jobs/{job}/blobs/missing", [post(worker_bytes::missing)]),
+        at("/api/v1/worker/jobs/{job}/blobs/{sha256}", [put(worker_bytes::store)]).bytes(),
+        at("/api/v1/worker/jobs/{job}/uploads", [post(worker_bytes::announce)]),
+        at("/api/v1/worker/jobs/{job}/uploads/{id}", [get(worker_bytes::received), put(worker_bytes::part)]).bytes(),
     ]
 }
 
@@ -286,83 +318,6 @@ fn api_routes() -> Vec<Entry> {
 
 /// Pages, but those of repos.
 #[rustfmt::skip]
-fn page_routes() -> Vec<Entry> {
-    vec![
-        at("/", [get(pages::home::show)]).heavy(),
-        at("/static/{file}", [get(assets::show)]),
-        at("/search", [get(pages::catalog::everything)]).heavy(),
-        at("/models", [get(pages::catalog::models)]).heavy(),
-        at("/models.atom", [get(pages::feeds::atom)]).heavy(),
-        at("/sitemap.xml", [get(pages::feeds::sitemap)]).heavy(),
-        at("/robots.txt", [get(pages::feeds::robots)]),
-        at("/datasets", [get(pages::catalog::datasets)]).heavy(),
-        at("/finetune", [get(pages::finetune::show), post(pages::finetune::submit)]).heavy(),
-        at("/compare", [get(pages::compare::show)]).heavy(),
-        at("/jobs", [get(pages::jobs::list)]),
-        at("/jobs/{id}", [get(pages::jobs::show)]),
-        at("/jobs/{id}/events", [get(pages::jobs::events)]),
-        at("/jobs/{id}/files/{path:.*}", [get(pages::jobs::file)]).bytes(),
-        at("/jobs/{id}/curves", [get(pages::jobs::curves)]),
-        at("/jobs/{id}/cancel", [post(pages::job_acts::cancel)]),
-        at("/jobs/{id}/pause", [post(pages::job_acts::pause)]),
-        at("/jobs/{id}/resume", [post(pages::job_acts::resume)]),
-        at("/jobs/{id}/retry", [post(pages::job_acts::retry)]),
-        at("/jobs/{id}/clone", [post(pages::job_acts::clone)]),
-        at("/login", [get(pages::login::show), post(pages::login::submit)]),
-        at("/logout", [post(pages::login::leave)]),
-        at("/logout/everywhere", [post(pages::login::leave_everywhere)]),
-        at("/admin/audit", [get(pages::audit::show)]),
-        at("/settings/tokens", [get(pages::tokens::show), post(pages::tokens::create)]),
-        at("/settings/tokens/{id}/revoke", [post(pages::tokens::revoke)]),
-        at("/settings/webhooks", [get(pages::webhooks::list), post(pages::webhooks::create)]),
-        at("/settings/webhooks/{id}", [get(pages::webhooks::show)]),
-        at("/settings/webhooks/{id}/test", [post(pages::webhooks::test)]),
-        at("/settings/webhooks/{id}/enable", [post(pages::webhooks::enable)]),
-        at("/settings/webhooks/{id}/rotate", [post(pages::webhooks::rotate)]),
-        at("/settings/webhooks/{id}/remove", [post(pages::webhooks::remove)]),
-    ]
-}
-
-/// Those about a repo; `/{ns}/{name}` and `/{name}` come last.
-#[rustfmt::skip]
-fn repo_page_routes() -> Vec<Entry> {
-    vec![
-        at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]).repo().heavy(),
-        at("/{kind:datasets}/{ns}/{name}/thumbnails/{number}", [get(pages::repo_tabs::thumbnail)]).repo().bytes(),
-        at("/{kind:datasets}/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).repo().bytes(),
-        at("/{kind:datasets}/{ns}/{name}/neighbors", [get(pages::neighbors_page::show), post(pages::neighbors_page::ask)]).repo(),
-        at("/{kind:datasets}/{ns}/{name}/neighbors/start", [post(pages::neighbors_page::start)]).repo(),
-        at("/{kind:datasets}/{ns}/{name}/discussions", [get(pages::discussions::list)]).repo().heavy(),
-        at("/{kind:datasets}/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).repo().heavy(),
-        at("/{kind:datasets}/{ns}/{name}/discussions/{number}/{act}", [post(pages::discussions::act)]).repo(),
-        at("/{kind:datasets}/{ns}/{name}/commit/{rev}", [get(pages::addresses::commit)]).repo(),
-        at("/{kind:datasets}/{ns}/{name}/commits/{rev}", [get(pages::addresses::commits)]).repo(),
-        at("/{kind:datasets}/{ns}/{name}/tree/{rev}", [get(pages::addresses::tree)]).repo(),
-        at("/{kind:datasets}/{ns}/{name}/tree/{rev}/{path:.+}", [get(pages::addresses::folder)]).repo(),
-        at("/{kind:datasets}/{ns}/{name}/blob/{rev}/{path:.+}", [get(pages::addresses::file)]).repo(),
-        at("/{kind:datasets}/{ns}/{name}/view/{rev}/{path:.+}", [get(pages::file_page::show)]).repo().heavy(),
-        at("/{kind:datasets}/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).repo().heavy(),
-        at("/datasets/{name}", [get(pages::addresses::namespace_of_datasets)]).heavy(),
-        at("/{ns}/{name}", [get(pages::repo::show)]).model().heavy(),
-        at("/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).model().bytes(),
-        at("/{ns}/{name}/neighbors", [get(pages::neighbors_page::show), post(pages::neighbors_page::ask)]).model(),
-        at("/{ns}/{name}/neighbors/start", [post(pages::neighbors_page::start)]).model(),
-        at("/{ns}/{name}/discussions", [get(pages::discussions::list)]).model().heavy(),
-        at("/{ns}/{name}/discussions/{number}", [get(pages::discussions::show)]).model().heavy(),
-        at("/{ns}/{name}/discussions/{number}/{act}", [post(pages::discussions::act)]).model(),
-        at("/{ns}/{name}/try", [get(pages::try_page::show), post(pages::try_image::ask)]).model().heavy(),
-        at("/{ns}/{name}/fetch", [post(pages::library::fetch)]).model(),
-        at("/{ns}/{name}/commit/{rev}", [get(pages::addresses::commit)]).model(),
-        at("/{ns}/{name}/commits/{rev}", [get(pages::addresses::commits)]).model(),
-        at("/{ns}/{name}/tree/{rev}", [get(pages::addresses::tree)]).model(),
-        at("/{ns}/{name}/tree/{rev}/{path:.+}", [get(pages::addresses::folder)]).model(),
-        at("/{ns}/{name}/blob/{rev}/{path:.+}", [get(pages::addresses::file)]).model(),
-        at("/{ns}/{name}/view/{rev}/{path:.+}", [get(pages::file_page::show)]).model().heavy(),
-        at("/{ns}/{name}/{tab}", [get(pages::repo_tabs::show)]).model().heavy(),
-        at("/{name}", [get(pages::addresses::namespace)]).heavy(),
-    ]
-}
-
 #[cfg(test)]
 #[path = "routes_tests.rs"]
 mod tests;

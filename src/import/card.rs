@@ -4,7 +4,7 @@
 use super::Options;
 use super::matching::Match;
 use super::source::Source;
-use super::texts;
+use super::{texts, towers};
 use crate::domain::card::Card;
 
 /// Builds the card. Options win over the source's card; lists are joined.
@@ -14,6 +14,7 @@ pub fn card(source: &Source, found: &Match, options: &Options) -> Card {
         card.license = options.license.as_ref().map(|license| license.to_lowercase());
     }
     let (task, library) = match (texts::is_encoder(&found.architecture), found.num_classes > 0) {
+        _ if towers::are_in(source.config.as_ref()) => ("zero-shot-image-classification", "transformers"),
         (false, true) => ("image-classification", "timm"),
         (false, false) => ("image-feature-extraction", "timm"),
         (true, true) => ("text-classification", "transformers"),
@@ -78,7 +79,7 @@ fn provenance(source: &Source, found: &Match) -> String {
         source.sha256,
         found.mapping,
         found.tensors.len(),
-        if texts::is_encoder(&found.architecture) { "transformers'" } else { "timm's" },
+        if texts::is_encoder(&found.architecture) || towers::are_in(source.config.as_ref()) { "transformers'" } else { "timm's" },
     )
 }
 

@@ -13,7 +13,7 @@ use super::error::{Error, Result};
 use super::matching::Match;
 use super::source::Source;
 use super::tensor::Tensor;
-use super::{Options, labels, texts};
+use super::{Options, labels, texts, towers};
 use crate::domain::config::{ModelConfig, PretrainedCfg};
 use crate::nn::architectures;
 
@@ -29,11 +29,12 @@ pub fn write(source: Source, found: &Match, options: &Options, out: &Path) -> Re
     let folder = building.path();
 
     let labels = options.labels.as_deref().map(labels::read).transpose()?;
-    let config = match texts::is_encoder(&found.architecture) {
+    let both = towers::are_in(source.config.as_ref());
+    let config = match both || texts::is_encoder(&found.architecture) {
         true => texts::config(&source, found, labels),
         false => config(&source, found, options, labels)?,
     };
-    if let Some(beside) = source.folder.as_deref().filter(|_| texts::is_encoder(&found.architecture)) {
+    if let Some(beside) = source.folder.as_deref().filter(|_| both || texts::is_encoder(&found.architecture)) {
         texts::carry(beside, folder)?;
     }
     config.check().map_err(|error| Error::Invalid { setting: "config.json", problem: error.to_string() })?;
@@ -41,6 +42,10 @@ pub fn write(source: Source, found: &Match, options: &Options, out: &Path) -> Re
     write_text(&folder.join("README.md"), &card::card(&source, found, options).to_markdown())?;
     let tensors = source.file.take(found.tensors.clone(), source.size_bytes)?;
     write_weights(&folder.join(WEIGHTS_FILE), &tensors, found.add_to_variances)?;
+    drop(tensors);
+    if both {
+        towers::check(&config, &folder.join(WEIGHTS_FILE))?;
+    }
 
     // Temporary files and folders are private to their maker; a model folder is as open as any other.
     #[cfg(unix)]

@@ -31,6 +31,7 @@ mod tensor;
 mod texts;
 mod torch_calls;
 mod torch_file;
+mod towers;
 mod word_vectors;
 
 use std::path::{Path, PathBuf};
@@ -122,7 +123,10 @@ pub fn import(source: &Path, options: &Options, out: &Path, progress: &mut dyn F
     let size = read.size_bytes;
     progress(Progress { step: Step::Matching, done: 0, total: size });
     let named = options.architecture.clone().or_else(|| read.config.as_ref().map(|config| config.architecture.clone()));
-    let found = matching::find(&read.file, named.as_deref(), options.key.as_deref())?;
+    let found = match towers::find(&read) {
+        Some(both) => both?,
+        None => matching::find(&read.file, named.as_deref(), options.key.as_deref())?,
+    };
     if let Some(config) = &read.config {
         obeyed(config, &found)?;
     }

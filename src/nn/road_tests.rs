@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use super::kernels;
 use super::kernels::ops::{Forced, Road};
 use super::random::Draw;
-use super::{Classifier, Mode, Weights, architectures, loss};
+use super::{Classifier, Input, Mode, PADDING, Weights, architectures, loss};
 
 /// What one training step and one answer show of a network.
 struct Shown {
@@ -132,6 +132,39 @@ fn transformers() {
     both_roads_agree("deit_tiny_patch16_224", 1, 224, 7);
     both_roads_agree("vit_base_patch32_clip_224", 1, 224, 10);
     both_roads_agree("vit_base_patch16_siglip_224", 1, 224, 11);
+}
+
+#[test]
+fn towers_that_share_a_space() {
+    both_roads_agree("clip_vision_model_l2_d16_h2_f24_i32_q8_e5_a2_o8", 2, 32, 0);
+    both_roads_agree("clip_vision_model_l2_d16_h2_f24_i32_q8_e5_a1_o8", 2, 32, 2);
+    both_roads_agree("siglip_vision_model_l2_d16_h2_f24_i32_q8_e6_a3", 2, 32, 0);
+    for (name, frozen) in [
+        ("clip_text_model_l2_d16_h2_f24_v41_p12_e5_o8_a2", 0),
+        ("clip_text_model_l2_d16_h2_f24_v41_p12_e5_o8_a2", 2),
+        ("siglip_text_model_l2_d16_h2_f24_v41_p12_e6_o8_a3_z1", 0),
+    ] {
+        // Of unequal lengths, one of a single token.
+        let rows: [&[u32]; 3] = [&[39, 5, 7, 9, 40], &[40], &[39, 3, 3, 11, 12, 13, 14, 40]];
+        let ids: Vec<u32> = rows.iter().flat_map(|row| (0..8).flat_map(|at| [row.get(at).copied().unwrap_or(PADDING), 0])).collect();
+        let input = Input::Tokens(Tensor::from_vec(ids, (3, 8, 2), &Device::Cpu).unwrap());
+        let roads = [None, Some(Road::Portable)].map(|road| {
+            let weights = Weights::random(name, 0, 3).unwrap();
+            let backbone = architectures::build(name, &weights).unwrap();
+            backbone.settings().force(Forced { road, ..Forced::default() });
+            let features = backbone.pooled(&input, frozen, Mode::Train).unwrap();
+            let found = kernels::backward(&features.sqr().unwrap().sum_all().unwrap()).unwrap();
+            let gradients = weights.parameters().filter_map(|(name, var)| Some((name.to_owned(), values(found.get(var)?))));
+            (values(&features), gradients.collect::<Vec<_>>())
+        });
+        let [(kernels, learned), (composed, theirs)] = &roads;
+        close(name, composed, kernels, 0.0, 1e-4);
+        assert!(!learned.is_empty() && learned.len() == theirs.len(), "{name}");
+        let floor = 1e-2 * learned.iter().map(|(_, values)| norm(values)).fold(0.0, f64::max);
+        for ((part, ours), (_, theirs)) in theirs.iter().zip(learned) {
+            close(&format!("{name} {part}"), ours, theirs, floor, 2e-2);
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::{Error, Result};
 use crate::catalog::{Visibility, library, repos, users};
 use crate::db::Tx;
 use crate::domain::id::AccountId;
+use crate::domain::job::Job;
 use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::repo::Repo;
 use crate::domain::user::{Actor, Role, Scope};
@@ -146,9 +147,34 @@ pub(super) fn sees_all_jobs(actor: &Actor) -> bool {
     matches!(actor, Actor::System | Actor::User { is_admin: true, .. })
 }
 
-/// A job is its owner's business, and the administrators'. For all others it does not exist.
-pub(super) fn sees_job(actor: &Actor, owner: &AccountId) -> bool {
-    sees_all_jobs(actor) || actor.account() == Some(owner)
+/// A job is its owner's business, the administrators', and that of the members of the organisation it publishes for, as far as they
+/// may see what it reads. For all others it does not exist.
+pub(super) fn sees_job(tx: &mut Tx<'_>, actor: &Actor, job: &Job) -> Result<bool> {
+    if sees_all_jobs(actor) || actor.account() == Some(&job.owner) {
+        return Ok(true);
+    }
+    let Some(name) = job.work.publishes().filter(|_| actor.account().is_some()) else { return Ok(false) };
+    if role_in(tx, actor, name.namespace())?.is_none() {
+        return Ok(false);
+    }
+    for input in job.work.inputs() {
+        match see_repo(tx, actor, input.kind, &input.id) {
+            Ok(_) => {}
+            Err(Error::NotFound(problem)) if problem.moved_to.is_some() => {}
+            Err(Error::NotFound(_)) => return Ok(false),
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(true)
+}
+
+/// May a caller who sees a job say what becomes of it? Its owner, administrators, and who may write where it publishes.
+pub(super) fn change_job(tx: &mut Tx<'_>, actor: &Actor, job: &Job) -> Result<()> {
+    scope(actor, Role::Write)?;
+    match job.work.publishes() {
+        Some(name) if !sees_all_jobs(actor) && actor.account() != Some(&job.owner) => require(tx, actor, name.namespace(), Role::Write),
+        _ => Ok(()),
+    }
 }
 
 fn may(tx: &mut Tx<'_>, actor: &Actor, namespace: &Name, needed: Role) -> Result<bool> {

@@ -114,6 +114,11 @@ impl From<db::Error> for Error {
         match error {
             db::Error::Busy => Error::busy("busy", "the database is busy", "try again in a moment"),
             db::Error::Overtaken(what) => Error::busy(OVERTAKEN, what, "try again in a moment"),
+            db::Error::Unreachable(why) => {
+                // What it says names addresses, which are the administrator's business.
+                tracing::error!(problem = why, "the database does not answer");
+                Error::busy("database_unavailable", "the server's database does not answer", "try again in a moment")
+            }
             db::Error::Full => Error::disk_full(),
             other => Error::Internal(other.to_string()),
         }

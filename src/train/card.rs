@@ -75,7 +75,14 @@ fn body(report: &Report, lineage: &Lineage) -> String {
         let _ = write!(text, "{}:\n\n```\n{}\n```\n\n", usage.title, usage.code);
     }
     if report.config.loads_with_head().is_none() && report.config.num_classes != Some(0) {
-        text += "The head stands on the pooled features of the encoder. That is no sequence classifier of transformers', which would leave it out: ask the model here, or with `hub predict --local`.\n";
+        text += match report.config.is_encoder() {
+            true => {
+                "The head stands on the pooled features of the encoder. That is no sequence classifier of transformers', which would leave it out: ask the model here, or with `hub predict --local`.\n"
+            }
+            false => {
+                "The head stands on features in the space that the base shares with texts, where neither timm nor transformers puts one: ask the model here, or with `hub predict --local`.\n"
+            }
+        };
     }
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -105,13 +112,13 @@ fn origin(report: &Report, lineage: &Lineage) -> String {
             lineage.base
         ),
         (true, false) => {
-            format!("`{architecture}` trained from **random weights** on {on}, to compare with fine-tuning `{}`.", lineage.base)
+            format!("A `{architecture}` trained from **random weights** on {on}, to compare with fine-tuning `{}`.", lineage.base)
         }
         (false, true) => {
             format!("A new head on the features of `{}` (`{architecture}`), which are unchanged, fitted on {on}.", lineage.base)
         }
         (false, false) => format!(
-            "`{}` (`{architecture}`) with a new head, fine-tuned on {on}{}.",
+            "A new head on `{}` (`{architecture}`), both fine-tuned on {on}{}.",
             lineage.base,
             match report.kept_stages {
                 0 => String::new(),

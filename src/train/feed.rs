@@ -50,7 +50,18 @@ pub type Steps<'a> = Box<dyn Iterator<Item = Result<Step>> + 'a>;
 enum Source {
     Views,
     /// Features of so many frozen stages.
-    Frozen(Features, usize),
+    Frozen(Features, usize, Kept),
+}
+
+/// What a row of features is kept of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// An item: a vector, a map, or its tokens.
+    Items,
+    /// An item's words, a vector for each.
+    Words,
+    /// The tokens of an item's two texts; each ends with 1 where a text begins.
+    Pairs,
 }
 
 /// Cheap to clone: the cache is shared.
@@ -169,11 +180,11 @@ impl Feed {
                 let loader = self.loader(items, batch_size)?;
                 Ok(Box::new(loader.map(|batch| views(batch?))))
             }
-            Source::Frozen(cache, passed) => {
-                let (cache, passed) = (cache.clone(), *passed);
+            Source::Frozen(cache, passed, kept) => {
+                let (cache, passed, kept) = (cache.clone(), *passed, *kept);
                 let chunks: Vec<Vec<Item>> = items.chunks(batch_size).map(<[Item]>::to_vec).collect();
-                let (pooled, words) = (cache.format().is_pooled(), self.options.views.of_words());
-                let steps = chunks.into_iter().map(move |items| cached(&cache, (passed, words), &items));
+                let pooled = cache.format().is_pooled();
+                let steps = chunks.into_iter().map(move |items| cached(&cache, (passed, kept), &items));
                 // Features are read in less time than it takes to hand them over; maps are read ahead, perhaps from the disk.
                 Ok(if pooled { Box::new(steps) } else { ahead(steps) })
             }
@@ -196,30 +207,30 @@ impl Feed {
     }
 
     /// From now on feeds features of so many frozen stages.
-    pub fn feed_from(&mut self, cache: Features, passed: usize) {
-        self.source = Source::Frozen(cache, passed);
+    pub fn feed_from(&mut self, cache: Features, passed: usize, kept: Kept) {
+        self.source = Source::Frozen(cache, passed, kept);
     }
 
     /// Appends the cached feature of an item's plain view to `out`; false where there is none.
     pub fn feature(&self, id: u32, out: &mut Vec<f32>) -> bool {
-        matches!(&self.source, Source::Frozen(cache, _) if cache.read(id, 0, out))
+        matches!(&self.source, Source::Frozen(cache, ..) if cache.read(id, 0, out))
     }
 
     /// The same of any view.
     pub fn feature_of(&self, item: &Item, out: &mut Vec<f32>) -> bool {
-        matches!(&self.source, Source::Frozen(cache, _) if cache.read(item.sample.id, item.view, out))
+        matches!(&self.source, Source::Frozen(cache, ..) if cache.read(item.sample.id, item.view, out))
     }
 
     /// Gives cached features zero mean and unit variance over these views; says how, or `None` for views.
     pub fn standardise(&mut self, views: &[Item]) -> Option<Scale> {
-        let Source::Frozen(cache, _) = &mut self.source else { return None };
+        let Source::Frozen(cache, ..) = &mut self.source else { return None };
         let views: Vec<(u32, u32)> = views.iter().map(|item| (item.sample.id, item.view)).collect();
         Some(cache.standardise(&views))
     }
 
     /// Gives cached features as the backbone made them again.
     pub fn unscaled(&mut self) {
-        if let Source::Frozen(cache, _) = &mut self.source {
+        if let Source::Frozen(cache, ..) = &mut self.source {
             cache.unscaled();
         }
     }
@@ -267,8 +278,8 @@ pub fn input(views: modality::Input) -> Result<Input> {
     }
 }
 
-/// What so many stages made of items; with `words` it is a vector for each word, and all of them lie one behind the other.
-fn cached(cache: &Features, (passed, words): (usize, bool), items: &[Item]) -> Result<Step> {
+/// What so many stages made of items; of words all vectors lie one behind the other.
+fn cached(cache: &Features, (passed, kept): (usize, Kept), items: &[Item]) -> Result<Step> {
     let format = cache.format();
     let (mut values, mut skipped) = (Vec::with_capacity(items.len() * format.width()), Vec::new());
     let (mut targets, mut ids, mut ends) = (Vec::new(), Vec::new(), Vec::new());
@@ -282,11 +293,21 @@ fn cached(cache: &Features, (passed, words): (usize, bool), items: &[Item]) -> R
             false => skipped.push(format!("{}: not readable when its features were made", item.sample.path)),
         }
     }
-    if words {
+    if kept == Kept::Words {
         let width = format.width();
         let rows = values.len() / width.max(1);
         let input = Fed::Features(Tensor::from_vec(values, (rows, width), &Device::Cpu)?, passed);
         return Ok(Step { input, mirrored: None, targets, ids, skipped });
+    }
+    if kept == Kept::Pairs {
+        let (values, ends) = apart(&values, format.width());
+        return Ok(Step {
+            input: Fed::Features(padded(&values, &ends, format.width() - 1)?, passed),
+            mirrored: None,
+            targets,
+            ids,
+            skipped,
+        });
     }
     if format.ragged {
         return Ok(Step { input: Fed::Features(padded(&values, &ends, format.width())?, passed), mirrored: None, targets, ids, skipped });
@@ -296,6 +317,22 @@ fn cached(cache: &Features, (passed, words): (usize, bool), items: &[Item]) -> R
     // Maps are kept channels last, as the kernels work; seen from outside they are channels first.
     let input = if format.dims.len() == 3 { input.permute((0, 3, 1, 2))? } else { input };
     Ok(Step { input: Fed::Features(input, passed), mirrored: None, targets, ids, skipped })
+}
+
+/// Tokens of texts, `width` numbers each, the last of which is not 0 where a text begins: without it, and where the texts end.
+fn apart(rows: &[f32], width: usize) -> (Vec<f32>, Vec<usize>) {
+    let (mut values, mut ends) = (Vec::with_capacity(rows.len()), Vec::new());
+    for token in rows.chunks_exact(width) {
+        let (token, mark) = token.split_at(width - 1);
+        if mark != [0.0] && !values.is_empty() {
+            ends.push(values.len());
+        }
+        values.extend_from_slice(token);
+    }
+    if !values.is_empty() {
+        ends.push(values.len());
+    }
+    (values, ends)
 }
 
 /// Sequences that lie one behind the other, each to its end, as `(B, N, width)` with zeros behind the ends.
@@ -319,6 +356,13 @@ mod tests {
         let padded = padded(&values, &[2, 8], 2).unwrap();
         assert_eq!(padded.dims(), [2, 3, 2]);
         assert_eq!(padded.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [1., 2., 0., 0., 0., 0., 3., 4., 5., 6., 7., 8.]);
+    }
+
+    #[test]
+    fn texts_of_pairs_are_told_apart_by_their_marks() {
+        let rows = [1., 2., 1., 3., 4., 0., 5., 6., 1., 7., 8., 1.];
+        let (values, ends) = apart(&rows, 3);
+        assert_eq!((values.as_slice(), ends.as_slice()), (&[1., 2., 3., 4., 5., 6., 7., 8.][..], &[4, 6, 8][..]));
     }
 
     #[test]

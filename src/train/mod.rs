@@ -44,6 +44,7 @@ pub mod predict;
 pub mod probe;
 mod progress;
 mod range;
+mod reading;
 pub mod recommend;
 mod reject;
 pub mod report;
@@ -56,6 +57,7 @@ pub mod strategy;
 pub mod support;
 pub mod tasks;
 mod texts;
+mod towers;
 mod updates;
 mod words;
 

@@ -11,6 +11,7 @@ use super::tasks::Task;
 use crate::domain::config::{ModelConfig, PretrainedCfg};
 use crate::domain::findings;
 use crate::domain::recipe::Recipe;
+use crate::domain::tower_config::OF_BOTH;
 use crate::nn::architectures::{self, Architecture, Pool};
 
 /// The file beside the weights with the known items of a model that measures distances.
@@ -99,6 +100,10 @@ pub(super) fn config_of_result(base: &ModelConfig, recipe: &Recipe, task: &dyn T
     config.num_features = known.map(|architecture| architecture.num_features).or(base.num_features);
     config.label_descriptions = None;
     config.extra.shift_remove("label_description");
+    // The result has one of two networks: what a config says of both would be said of a network that is not there.
+    if config.text_tower().is_some() {
+        OF_BOTH.into_iter().for_each(|stale| drop(config.extra.shift_remove(stale)));
+    }
     // Of the base's own answers.
     config.extra.shift_remove(AVERAGED);
     if recipe.tta_flip {

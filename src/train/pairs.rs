@@ -42,6 +42,10 @@ impl Views for Apart {
         self.views.varies()
     }
 
+    fn of_pairs(&self) -> bool {
+        true
+    }
+
     fn maker(&self) -> data::Result<Box<dyn ViewMaker>> {
         Ok(Box::new(Maker { one: self.views.maker()? }))
     }

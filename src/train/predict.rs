@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use parking_lot::{Mutex, MutexGuard};
-use rayon::prelude::*;
 
 use super::error::{Error, Result, in_order};
 use super::model_folder::{AVERAGED, DISTANCES};
 use super::reject::Reject;
 use super::support::Support;
+use super::tasks;
 use super::texts::papers_in;
-use super::{feed, tasks};
-use crate::data::modality::{self, Beside, Modality, View, ViewMaker, Views};
-use crate::data::{self, Limits, modalities};
+use super::towers::TextTower;
+use crate::data::modality::{Beside, Modality, ViewMaker, Views};
+use crate::data::{Limits, modalities};
 use crate::domain::answers::{Content, Shape};
 use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
 use crate::domain::data_limits::DataLimits;
@@ -58,13 +58,15 @@ pub struct Predictor {
     pub(super) views: Option<Arc<dyn Views>>,
     /// The same without the prompt that is put before every text, where there is one and others may be named.
     pub(super) bare: Option<Arc<dyn Views>>,
-    limits: Limits,
+    pub(super) limits: Limits,
     device: Device,
     /// Taken where the device is a GPU: threads would share its matrix library's workspace.
     turn: Mutex<()>,
     bytes: u64,
     /// Whether its config says that outputs are averaged over plain and mirrored views.
     mirrors: bool,
+    /// The network for texts in the same space, where there is one.
+    pub(super) texts: Option<TextTower>,
 }
 
 impl Predictor {
@@ -95,13 +97,15 @@ impl Predictor {
         obeyed(config)?;
         let architecture = architectures::get(&config.architecture)?;
         let pool = architectures::pool_of(config).map_err(Error::Unsupported)?;
-        let weights = architecture.fitted(Weights::load(weights)?, config.preprocessing().height)?.to_device(device)?;
+        let weights = Weights::load(weights)?;
+        let texts = TextTower::open(config, &weights, device)?;
+        let weights = architecture.fitted(weights, config.preprocessing().height)?.to_device(device)?;
         let classes = architectures::num_classes(architecture.name, &weights)?;
         let said = config.num_classes.or(config.pretrained_cfg.num_classes);
         if let Some(said) = said.filter(|said| *said != classes && classes > 0) {
             return Err(Error::Unsupported(architectures::rows_in_words(architecture, classes, said)));
         }
-        let bytes = weights.iter().map(|(_, var)| 4 * var.elem_count() as u64).sum();
+        let bytes = weights.iter().map(|(_, var)| 4 * var.elem_count() as u64).sum::<u64>() + texts.as_ref().map_or(0, |tower| tower.bytes);
         // Whoever answers may be another thread, which would not wait for what this one has begun.
         device.synchronize()?;
         let (mut backbone, head) = match classes {
@@ -133,6 +137,7 @@ impl Predictor {
             turn: Mutex::new(()),
             bytes,
             mirrors: config.extra.get(AVERAGED).and_then(serde_json::Value::as_bool).unwrap_or(false),
+            texts,
         })
     }
 
@@ -153,6 +158,9 @@ impl Predictor {
                     self.head = Some(Head::Distance(head.ok_or_else(unfit)?));
                 }
                 TOKENIZER => {
+                    if let Some(tower) = &mut self.texts {
+                        tower.read_by(&self.config, files)?;
+                    }
                     if self.modality.needs() == Some(TOKENIZER) {
                         let beside = Beside { files, longest: self.longest };
                         self.views = Some(self.modality.views_by(&self.config, &beside)?);
@@ -198,7 +206,7 @@ impl Predictor {
         self.maker_of(self.views.as_ref()).map_or(usize::MAX, |maker| maker.blank().bytes())
     }
 
-    fn maker_of(&self, views: Option<&Arc<dyn Views>>) -> Result<Box<dyn ViewMaker>> {
+    pub(super) fn maker_of(&self, views: Option<&Arc<dyn Views>>) -> Result<Box<dyn ViewMaker>> {
         let missing = || {
             let needs = self.modality.needs().unwrap_or("file");
             Error::Unsupported(format!(
@@ -329,55 +337,12 @@ impl Predictor {
         Ok(in_order(unreadable, outputs))
     }
 
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
     pub(super) fn turn(&self) -> Option<MutexGuard<'_, ()>> {
         (!self.device.is_cpu()).then(|| self.turn.lock())
-    }
-
-    /// The plain views of the items that can be read, if there are any, and for each item what keeps it from being read. Items
-    /// are read side by side.
-    fn views_of<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Result<(Option<Input>, Vec<Option<data::Error>>)> {
-        let (batch, unreadable) = self.read_all(items)?;
-        let views = batch.filter(|_| unreadable.iter().any(Option::is_none)).map(feed::input).transpose()?;
-        Ok((views, unreadable))
-    }
-
-    /// The same before they are what a backbone takes.
-    pub(super) fn read_all_by<B: AsRef<[u8]> + Sync>(
-        &self,
-        views: Option<&Arc<dyn Views>>,
-        items: &[B],
-    ) -> Result<(Option<modality::Input>, Vec<Option<data::Error>>)> {
-        if items.len() == 1 {
-            let (batch, unreadable) = self.read(views, items, 0)?;
-            return Ok((Some(batch), unreadable));
-        }
-        let share = items.len().div_ceil(rayon::current_num_threads()).max(1);
-        let parts = items.par_chunks(share).enumerate().map(|(part, items)| self.read(views, items, part * share));
-        let parts: Result<Vec<_>> = parts.collect();
-        let mut parts = parts?.into_iter();
-        let Some((mut batch, mut unreadable)) = parts.next() else { return Ok((None, Vec::new())) };
-        for (views, problems) in parts {
-            batch.append(views);
-            unreadable.extend(problems);
-        }
-        Ok((Some(batch), unreadable))
-    }
-
-    /// One after the other; the first is the `from`th of those that were asked about.
-    fn read<B: AsRef<[u8]>>(
-        &self,
-        views: Option<&Arc<dyn Views>>,
-        items: &[B],
-        from: usize,
-    ) -> Result<(modality::Input, Vec<Option<data::Error>>)> {
-        let mut maker = self.maker_of(views)?;
-        let mut batch = maker.batch(items.len());
-        let mut unreadable = Vec::with_capacity(items.len());
-        for (at, item) in items.iter().enumerate() {
-            let refused = |refusal: data::Refusal| self.modality.unreadable(format!("{} {}", self.modality.name(), from + at + 1), refusal);
-            unreadable.push(maker.add(item.as_ref(), &self.limits, View::Plain, &mut batch)?.map_err(refused).err());
-        }
-        Ok((batch, unreadable))
     }
 
     /// As they were measured: of models that say so the mean over the views and what a mirror shows of them.

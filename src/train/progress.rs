@@ -45,7 +45,14 @@ pub(super) struct ProgressReporter<'a> {
     stage_began: Instant,
     stage_steps: u64,
     stage_samples: u64,
+    /// The last stage's kind, seconds a step and items a second: an epoch goes like the one before, until its first step is done.
+    before: Option<(String, f64, f64)>,
     last_told: Option<Instant>,
+}
+
+/// `epoch 3 of 10` and `epoch 4 of 10` are of one kind.
+fn kind_of(stage: &str) -> &str {
+    stage.split(' ').next().unwrap_or_default()
 }
 
 impl<'a> ProgressReporter<'a> {
@@ -59,6 +66,7 @@ impl<'a> ProgressReporter<'a> {
             stage_began: Instant::now(),
             stage_steps: 0,
             stage_samples: 0,
+            before: None,
             last_told: None,
         }
     }
@@ -88,6 +96,11 @@ impl<'a> ProgressReporter<'a> {
     /// Opens a stage a person reads: `caching features`, `epoch 3 of 10`. The steps up to `end` will take as long as
     /// those of this stage.
     pub fn stage(&mut self, name: impl Into<String>, end: u64) -> Result<()> {
+        if self.stage_steps > 0 {
+            let seconds = self.stage_began.elapsed().as_secs_f64().max(1e-6);
+            let pace = (seconds / self.stage_steps as f64, self.stage_samples as f64 / seconds);
+            self.before = Some((kind_of(&self.stage).to_owned(), pace.0, pace.1));
+        }
         self.stage = name.into();
         self.stage_end = end;
         self.stage_began = Instant::now();
@@ -129,9 +142,14 @@ impl<'a> ProgressReporter<'a> {
         self.last_told = Some(Instant::now());
         let seconds = self.stage_began.elapsed().as_secs_f64();
         let left = self.stage_end.saturating_sub(self.step);
-        let eta_seconds = if self.stage_steps == 0 { 0.0 } else { seconds / self.stage_steps as f64 * left as f64 };
+        let before = self.before.as_ref().filter(|(kind, ..)| kind == kind_of(&self.stage));
+        let (a_step, samples_per_second) = match (self.stage_steps, before) {
+            (0, Some((_, a_step, samples_per_second))) => (*a_step, *samples_per_second),
+            (0, None) => (0.0, 0.0),
+            (steps, _) => (seconds / steps as f64, self.samples_per_second()),
+        };
         let (stage, step, total_steps) = (self.stage.clone(), self.step, self.total_steps);
-        self.tell(Event::Progress(Progress { stage, step, total_steps, samples_per_second: self.samples_per_second(), eta_seconds }))
+        self.tell(Event::Progress(Progress { stage, step, total_steps, samples_per_second, eta_seconds: a_step * left as f64 }))
     }
 }
 
@@ -177,5 +195,26 @@ mod tests {
         assert_eq!((left[0], left[4]), (0.0, 0.0), "nothing is known at first, nothing of this stage is left at last");
         let three = 3.0 * PROGRESS_EVERY.as_secs_f64();
         assert!(left[1] >= three && left[1] < 1_000.0 * three, "the million steps of other stages do not count: {left:?}");
+    }
+
+    #[test]
+    fn an_epoch_begins_at_the_pace_of_the_one_before() {
+        let mut told = Vec::new();
+        let mut sink = |event: Event| {
+            if let Event::Progress(progress) = event {
+                told.push(progress);
+            }
+            Control::Continue
+        };
+        let mut reporter = ProgressReporter::new(&mut sink);
+        reporter.plan(0, 20);
+        reporter.stage("caching features", 2).unwrap();
+        reporter.step(8).unwrap();
+        reporter.stage("epoch 1 of 2", 20).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        reporter.step(8).unwrap();
+        reporter.stage("epoch 2 of 2", 20).unwrap();
+        let begun: Vec<bool> = told.iter().map(|progress| progress.samples_per_second > 0.0 && progress.eta_seconds > 0.0).collect();
+        assert_eq!(begun, [false, false, true], "{told:?}");
     }
 }

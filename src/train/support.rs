@@ -46,6 +46,24 @@ impl Support {
         Ok(Support { names: names.to_vec(), head: Means::new(centre, narrow(found.weight), narrow(found.bias))? })
     }
 
+    /// Of one text for each class, whose features are rows `(classes, width)`. With what cosines are multiplied by, they are in the space of
+    /// the items and items are held against them as they are; without, each is the one example of its class.
+    ///
+    /// # Errors
+    /// As of [`Self::of_rows`].
+    pub fn of_texts(width: usize, rows: &[f32], names: &[String], scale: Option<f32>) -> Result<Support> {
+        let Some(scale) = scale else {
+            let labels: Vec<u32> = (0..names.len() as u32).collect();
+            return Support::of_rows(width, rows, &labels, names);
+        };
+        if names.len() < 2 || rows.len() != width * names.len() {
+            return Err(Error::NothingToLearn("fewer than two classes have a name that can be read; name others".into()));
+        }
+        let still = vec![0.0; width];
+        let weight = rows.chunks_exact(width.max(1)).flat_map(|row| Means::placed(&still, row)).map(|value| scale * value).collect();
+        Ok(Support { names: names.to_vec(), head: Means::new(still, weight, vec![0.0; names.len()])? })
+    }
+
     /// Of a data set's training items (of all, where it has no such split), by features that are kept.
     ///
     /// # Errors
@@ -129,6 +147,12 @@ mod tests {
         assert_eq!((first([0.5, 30.0]).label.as_str(), first([30.0, 2.0]).label.as_str()), ("up", "right"));
         assert!(first([0.5, 30.0]).probability > 0.9, "classes that lie apart are told surely");
         assert!(Support::of_rows(2, &rows[..4], &[0, 0], &names).is_err());
+        // By texts in the same space: cosines, times what sharpens them.
+        let named = Support::of_texts(2, &[0.0, 3.0, 5.0, 0.0], &names, Some(2.0)).unwrap();
+        let answer = named.answer(&[0.0, 9.0], 2);
+        let shares: Vec<f32> = answer.classes().iter().map(|class| class.probability).collect();
+        assert!((shares[0] - 1.0 / (1.0 + (-2f32).exp())).abs() < 1e-6 && answer.classes()[0].label == "up", "{shares:?}");
+        assert!(Support::of_texts(2, &rows[..2], &names[..1], Some(2.0)).is_err());
         let config = support.config(&ModelConfig::default());
         assert_eq!((config.num_classes, config.label_names), (Some(2), Some(names)));
     }

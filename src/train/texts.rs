@@ -96,7 +96,10 @@ impl Predictor {
     /// # Errors
     /// The model cannot answer at all.
     pub fn features_batch<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Result<Vec<Result<Content>>> {
-        self.features_of(self.read_all(items)?)
+        match self.text_scale() {
+            Some(_) => self.features_of_both(items),
+            None => self.features_of(self.read_all(items)?),
+        }
     }
 
     /// The plain views of the items that can be read, before they are what a backbone takes, and for each item what keeps it from being read.
@@ -104,7 +107,10 @@ impl Predictor {
         self.read_all_by(self.views.as_ref(), items)
     }
 
-    fn features_of(&self, (batch, unreadable): (Option<modality::Input>, Vec<Option<data::Error>>)) -> Result<Vec<Result<Content>>> {
+    pub(super) fn features_of(
+        &self,
+        (batch, unreadable): (Option<modality::Input>, Vec<Option<data::Error>>),
+    ) -> Result<Vec<Result<Content>>> {
         self.need_vector()?;
         let Some(batch) = batch.filter(|_| unreadable.iter().any(Option::is_none)) else { return Ok(in_order(unreadable, Vec::new())) };
         let tokens: Vec<Option<Tokens>> = match &batch {

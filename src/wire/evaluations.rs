@@ -18,6 +18,13 @@ pub struct CreateEvaluation {
     /// `namespace/name[@revision]` of a data set of examples: the model is measured by its features, on these classes, without its head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub support: Option<String>,
+    /// Without examples: the classes of the data set are told by their names alone, by a model that reads texts, or has a network for
+    /// texts beside.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_names: bool,
+    /// With `by_names`: a text in which the names are read, `a photo of a {}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
 }
 
 /// What this hub measured.

@@ -256,3 +256,14 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
+
+/// What `hf jobs run` sends, as far as it is read here: images, hardware and the environment are not.
+#[derive(Debug, Clone, Deserialize)]
+pub struct JobSpec {
+    #[serde(default)]
+    pub command: Vec<String>,
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    #[serde(default)]
+    pub secrets: serde_json::Value,
+}

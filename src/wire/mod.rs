@@ -23,6 +23,7 @@ pub mod saved_model;
 pub mod users;
 pub mod webhooks;
 pub mod words;
+pub mod worker;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

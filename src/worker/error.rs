@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use crate::domain::disk;
-use crate::{service, train};
+use crate::wire::error::Kind;
+use crate::{client, service, train};
+
+/// What a token is told that no worker can work with.
+const REFUSALS: [&str; 5] = ["bad_token", "login_required", "bad_authorization", "not_a_worker_token", "bad_worker_name"];
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -21,6 +25,12 @@ pub enum Error {
     /// The same again may well succeed later.
     #[error("{0}")]
     Later(String),
+    /// The hub, or its database, cannot be asked now.
+    #[error("{0}")]
+    Busy(String),
+    /// The hub takes nothing from this worker.
+    #[error("{0}")]
+    Refused(String),
     /// Trying again would end the same way.
     #[error("{0}")]
     Never(String),
@@ -44,7 +54,8 @@ impl From<service::Error> for Error {
         match error {
             Story::Conflict(problem) if problem.code == "lease_lost" => Error::Lost,
             // A moved ref or a name taken in this moment looks different next time.
-            Story::Busy(problem) | Story::Conflict(problem) => Error::Later(format!("{}; {}", problem.message, problem.hint)),
+            Story::Busy(problem) => Error::Busy(format!("{}; {}", problem.message, problem.hint)),
+            Story::Conflict(problem) => Error::Later(format!("{}; {}", problem.message, problem.hint)),
             Story::Internal(message) => Error::Later(message),
             Story::NotFound(problem)
             | Story::Unauthorized(problem)
@@ -52,6 +63,21 @@ impl From<service::Error> for Error {
             | Story::Invalid(problem)
             | Story::TooLarge(problem)
             | Story::Corrupt(problem) => Error::Never(format!("{}; {}", problem.message, problem.hint)),
+        }
+    }
+}
+
+impl From<client::Error> for Error {
+    fn from(error: client::Error) -> Error {
+        use client::Error as Call;
+        let said = || format!("{error}; {}", error.hint());
+        match &error {
+            Call::Answer { code, .. } if code == "lease_lost" => Error::Lost,
+            Call::Answer { code, .. } if REFUSALS.contains(&code.as_str()) => Error::Refused(said()),
+            Call::Answer { kind: Kind::Busy | Kind::Internal, .. } | Call::Unreachable { .. } | Call::Strange { .. } => Error::Busy(said()),
+            Call::Answer { kind: Kind::Conflict, .. } | Call::Corrupt(_) | Call::File { .. } | Call::Cache(_) => Error::Later(said()),
+            Call::Insecure { .. } => Error::Refused(said()),
+            Call::Answer { .. } | Call::Input { .. } => Error::Never(said()),
         }
     }
 }

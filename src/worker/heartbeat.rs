@@ -1,20 +1,24 @@
 //! The heartbeat of a running job: once a second it tells the service what happened and hears whether to go on.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
 use super::Error;
+use super::office::{Beat, Office};
 use crate::domain::job::Lease;
 use crate::domain::job_event::Event;
-use crate::service::Service;
-use crate::service::jobs::leases::Beat;
 use crate::train::Control;
 
 /// Also how long a cancelled job goes on at most, beside the step it is in.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// How often what does not speak itself looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(200);
+/// Pieces of news in one beat.
+const AT_ONCE: usize = 1_000;
 
 const GO_ON: u8 = 0;
 const CANCEL: u8 = 1;
@@ -24,7 +28,9 @@ const STOPPING: u8 = 3;
 /// What the training thread and the beating share.
 #[derive(Default)]
 pub(super) struct Heartbeat {
-    news: Mutex<Vec<Event>>,
+    news: Mutex<Vec<(u64, Event)>>,
+    /// The number of the newest piece of news: by it the hub knows what it has heard before.
+    told: AtomicU64,
     halt: AtomicU8,
     /// One beat at a time, so that news stays in order.
     beating: tokio::sync::Mutex<()>,
@@ -36,15 +42,23 @@ impl Heartbeat {
     pub fn note(&self, event: Event) -> Control {
         let mut news = self.news();
         // Where a job stood a moment ago is no news once it stands elsewhere.
-        if matches!((&event, news.last()), (Event::Progress(_), Some(Event::Progress(_)))) {
+        if matches!((&event, news.last()), (Event::Progress(_), Some((_, Event::Progress(_))))) {
             news.pop();
         }
-        news.push(event);
+        // Never the number of what it takes the place of: that may be on its way.
+        news.push((self.told.fetch_add(1, Ordering::Relaxed) + 1, event));
         self.control()
     }
 
     pub fn control(&self) -> Control {
         if self.halt.load(Ordering::Relaxed) == GO_ON { Control::Continue } else { Control::Stop }
+    }
+
+    /// Comes to its end once the job must not go on.
+    pub async fn halted(&self) {
+        while self.control() == Control::Continue {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Why the job must not go on, if so.
@@ -57,7 +71,7 @@ impl Heartbeat {
         }
     }
 
-    fn news(&self) -> MutexGuard<'_, Vec<Event>> {
+    fn news(&self) -> MutexGuard<'_, Vec<(u64, Event)>> {
         self.news.lock()
     }
 
@@ -66,15 +80,19 @@ impl Heartbeat {
     }
 
     /// Tells all news now.
-    pub async fn beat(&self, service: &Service, lease: &Lease) {
+    pub async fn beat(&self, office: &dyn Office, lease: &Lease) {
         let _one = self.beating.lock().await;
-        let news = std::mem::take(&mut *self.news());
-        match service.heartbeat(lease, news.clone()).await {
+        let news = {
+            let mut waiting = self.news();
+            let some = waiting.len().min(AT_ONCE);
+            waiting.drain(..some).collect::<Vec<_>>()
+        };
+        match office.beat(lease, &news).await {
             Ok(Beat::GoOn) => {}
             Ok(Beat::Cancel) => self.halt(CANCEL),
             // Given back as it is, as when the worker ends.
             Ok(Beat::Pause) => self.halt(STOPPING),
-            Ok(Beat::Lost) => self.halt(LOST),
+            Ok(Beat::Lost) | Err(Error::Lost) => self.halt(LOST),
             Err(error) => {
                 // The lease outlives a few missed beats; the news goes with the next one.
                 tracing::warn!(%error, job = %lease.job, "a heartbeat failed");
@@ -91,7 +109,7 @@ impl Heartbeat {
     }
 
     /// Beats until [`Heartbeat::finish`], and once more for what happened last.
-    pub async fn run(&self, service: &Service, lease: &Lease, mut stopping: watch::Receiver<bool>) {
+    pub async fn run(&self, office: &dyn Office, lease: &Lease, mut stopping: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -99,13 +117,13 @@ impl Heartbeat {
                 self.halt(STOPPING);
             }
             tokio::select! {
-                _ = ticks.tick() => self.beat(service, lease).await,
+                _ = ticks.tick() => self.beat(office, lease).await,
                 // A sender that is gone says nothing more: then only the ticks count.
                 Ok(()) = stopping.changed() => {}
                 () = self.done.notified() => break,
             }
         }
-        self.beat(service, lease).await;
+        self.beat(office, lease).await;
     }
 }
 
@@ -125,7 +143,7 @@ mod tests {
         for event in [progress(1), progress(2), log.clone(), progress(3)] {
             assert_eq!(heartbeat.note(event), Control::Continue);
         }
-        assert_eq!(*heartbeat.news(), [progress(2), log, progress(3)]);
+        assert_eq!(*heartbeat.news(), [(2, progress(2)), (3, log), (4, progress(3))]);
         heartbeat.halt(CANCEL);
         assert_eq!(heartbeat.note(progress(4)), Control::Stop);
         assert!(matches!(heartbeat.verdict(), Some(Error::Cancelled)));

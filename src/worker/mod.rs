@@ -11,15 +11,19 @@
 //!
 //! What must survive a worker is elsewhere: checkpoints are blobs, progress and events are rows.
 //!
-//! The worker has the database and the store, and reads nobody's files itself. What trains is a confined process of its own (`confined`):
+//! What the worker asks of the hub is one trait (`office`), with a tenant beside the database (`here`) and one that has an address and a
+//! worker's token (`elsewhere`). It reads nobody's files itself. What trains is a confined process of its own (`confined`):
 //! it has the files of one job, no database, no token and no network, and tells by its pipe what happens; `training` listens.
 
 mod confined;
 pub mod death;
+mod elsewhere;
 mod error;
 mod gate;
 mod heartbeat;
+mod here;
 mod keeper;
+mod office;
 mod order;
 mod presence;
 mod run;
@@ -27,21 +31,31 @@ mod training;
 mod work;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub use confined::train;
+pub use elsewhere::Elsewhere;
+use elsewhere::Remote;
 pub use error::{Error, Result};
+use here::Here;
+use office::{Claim, Office};
 use presence::Presence;
+pub use run::Outcome;
 use run::Place;
 use tokio::sync::watch;
 
 use crate::confine::Choice;
 use crate::confine::child::Program;
+use crate::domain::id::JobId;
+use crate::domain::job::JobState;
 use crate::service::Service;
 use crate::train::FeatureStore;
 
 /// How long an idle worker waits before it looks at the queue again.
 const IDLE: Duration = Duration::from_millis(500);
+/// How long a job is waited for that another worker has, who may be dead: longer than a lease lasts.
+const WANTED_PATIENCE: Duration = Duration::from_secs(60);
 /// Idle looks between two searches for dead workers.
 const LOOKS_PER_ROUND: u32 = 4;
 
@@ -63,8 +77,34 @@ pub struct Options {
     pub threads: usize,
     /// Room for what jobs leave each other; 0 keeps nothing.
     pub frozen_cache_bytes: u64,
-    /// End when nothing is ready to run, rather than wait for more.
-    pub once: bool,
+    pub until: Until,
+}
+
+/// When a worker ends by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Until {
+    /// Not before it is told to.
+    Stopped,
+    /// After one job, or at once where none is ready.
+    One,
+    /// After this job; it is waited for a while where another worker has it.
+    Job(JobId),
+}
+
+/// Whom a worker works for.
+pub enum Hub {
+    /// The database and the store of this machine.
+    Here(Service),
+    Elsewhere(Elsewhere),
+}
+
+/// What a worker has done when it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done {
+    /// Jobs that were taken on.
+    pub taken: u64,
+    /// How the last of them ended; `None` where there was none to take.
+    pub outcome: Option<Outcome>,
 }
 
 impl Options {
@@ -73,43 +113,78 @@ impl Options {
     }
 }
 
-/// Works until `stopping` turns true (a job in hand is then given back), or the queue is empty with
-/// [`Options::once`]. The number of jobs that were taken on.
-pub async fn work(service: Service, options: Options, stopping: watch::Receiver<bool>) -> Result<u64> {
+/// Works until `stopping` turns true (a job in hand is then given back with its checkpoint), or as [`Options::until`] says.
+pub async fn work(hub: Hub, options: Options, stopping: watch::Receiver<bool>) -> Result<Done> {
     let presence = Presence::claim(&options.folder)?;
     tracing::info!(worker = presence.name(), "worker started");
-    let (mut taken, mut looks) = (0, 0);
+    let office: Arc<dyn Office> = match hub {
+        Hub::Here(service) => Arc::new(Here { service, name: presence.name().to_owned() }),
+        Hub::Elsewhere(at) => Arc::new(Remote::new(&at, &options.folder, options.frozen_cache_bytes, presence.name())?),
+    };
+    let (mut done, mut looks, begun) = (Done { taken: 0, outcome: None }, 0, Instant::now());
+    let wanted = match &options.until {
+        Until::Job(job) => Some(job),
+        Until::Stopped | Until::One => None,
+    };
     while !*stopping.borrow() {
         if looks % LOOKS_PER_ROUND == 0 {
-            bury_the_dead(&service, &presence).await;
+            bury_the_dead(office.as_ref(), &presence).await;
         }
         looks += 1;
-        match service.lease_job(presence.name()).await {
-            Ok(Some((lease, job))) => {
-                taken += 1;
-                let scratch = presence.scratch(job.id.as_str());
+        match office.claim(wanted, options.until != Until::One).await {
+            // It was asked for before this worker was told to stop.
+            Ok(Claim::Job(task)) if *stopping.borrow() => {
+                office.end(&task.lease, &Error::Stopping).await?;
+                done.outcome = Some(Outcome::GivenBack);
+            }
+            Ok(Claim::Job(task)) => {
+                done.taken += 1;
+                let scratch = presence.scratch(task.lease.job.as_str());
                 let place = Place { options: &options, scratch: &scratch };
-                run::run(&service, &lease, &job, place, &stopping).await;
+                done.outcome = Some(run::run(&office, &task, place, &stopping).await);
                 remove(&scratch);
                 // Each account's features have the whole room while its job runs; afterwards all of them share it.
                 FeatureStore::keep_within(&options.features(), options.frozen_cache_bytes);
+                if options.until != Until::Stopped {
+                    break;
+                }
             }
-            Ok(None) if options.once => break,
-            Ok(None) => idle(stopping.clone()).await,
+            Ok(Claim::Ended(state)) => {
+                done.outcome = Some(ended(state));
+                break;
+            }
+            Ok(Claim::None) if options.until == Until::One => break,
+            Ok(Claim::NotReady(why)) if begun.elapsed() >= WANTED_PATIENCE => {
+                tracing::warn!(why, "the job cannot be had");
+                done.outcome = Some(Outcome::GivenBack);
+                break;
+            }
+            Ok(Claim::None | Claim::NotReady(_)) => idle(stopping.clone()).await,
+            Err(error @ Error::Refused(_)) => return Err(error),
+            Err(error @ Error::Never(_)) if wanted.is_some() => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "cannot look at the queue");
                 idle(stopping.clone()).await;
             }
         }
     }
-    tracing::info!(worker = presence.name(), taken, "worker ends");
-    Ok(taken)
+    tracing::info!(worker = presence.name(), taken = done.taken, "worker ends");
+    Ok(done)
+}
+
+/// A job that had ended when it was asked for: whoever asks for it again is told how.
+fn ended(state: JobState) -> Outcome {
+    match state {
+        JobState::Succeeded => Outcome::Succeeded,
+        JobState::Cancelled => Outcome::Cancelled,
+        JobState::Failed | JobState::Queued | JobState::Running => Outcome::Failed,
+    }
 }
 
 /// Jobs of workers that died go back to the queue now, not when their leases run out.
-async fn bury_the_dead(service: &Service, presence: &Presence) {
+async fn bury_the_dead(office: &dyn Office, presence: &Presence) {
     for dead in presence.dead() {
-        match service.bury_worker(dead.name(), dead.death()).await {
+        match office.bury(dead.name(), dead.death()).await {
             Ok(orphans) => {
                 tracing::warn!(worker = dead.name(), orphans, "a worker had died");
                 dead.forget();

@@ -94,9 +94,9 @@ impl Why {
     pub fn of(error: &Error) -> Why {
         match error {
             Error::Cancelled | Error::Lost | Error::Stopping => Why::Cancelled,
-            Error::Never(_) => Why::Never,
+            Error::Never(_) | Error::Refused(_) => Why::Never,
             Error::Checkpoint(_) => Why::Checkpoint,
-            Error::Later(_) | Error::Io { .. } => Why::Later,
+            Error::Later(_) | Error::Busy(_) | Error::Io { .. } => Why::Later,
         }
     }
 

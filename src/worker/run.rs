@@ -1,4 +1,4 @@
-//! One job, from lease to end: fetch what it names, let the work be done, keep what it leaves. However it ends, the queue hears of it.
+//! One job, from claim to end: fetch what it names, let the work be done, keep what it leaves. However it ends, the queue hears of it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,13 @@ use tokio::sync::watch;
 use super::gate::Gate;
 use super::heartbeat::Heartbeat;
 use super::keeper::Keeper;
+use super::office::{Given, Office, Task};
 use super::order::Order;
 use super::training::Run;
 use super::{Error, Options, Result};
 use crate::confine::Grant;
-use crate::domain::job::{Job, Lease};
+use crate::domain::job::Lease;
 use crate::domain::job_event::{self, Level};
-use crate::domain::revision::Revision;
-use crate::service::Service;
 use crate::service::jobs::result::Left;
 
 /// Between two tries to tell how a job ended.
@@ -30,38 +29,63 @@ pub(super) struct Place<'a> {
     pub scratch: &'a Path,
 }
 
+/// How an attempt at a job ended, for whoever started the worker for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Succeeded,
+    Failed,
+    Cancelled,
+    /// Another attempt may succeed: it is back in the queue, or another worker has it.
+    GivenBack,
+}
+
 /// Runs the job and ends it, or gives it back.
-pub(super) async fn run(service: &Service, lease: &Lease, job: &Job, place: Place<'_>, stopping: &watch::Receiver<bool>) {
-    tracing::info!(job = %job.id, attempt = job.attempt, name = %job.work.title(), "job begins");
+pub(super) async fn run(office: &Arc<dyn Office>, task: &Task, place: Place<'_>, stopping: &watch::Receiver<bool>) -> Outcome {
+    let lease = &task.lease;
+    tracing::info!(job = %lease.job, attempt = task.attempt, name = %task.work.title(), "job begins");
     let heartbeat = Arc::new(Heartbeat::default());
     let scratch = place.scratch;
-    let attempt = Attempt { service, lease, job, place, heartbeat: heartbeat.clone() };
+    let attempt = Attempt { office, task, place, heartbeat: heartbeat.clone() };
     let making = async {
         let result = attempt.make().await;
         heartbeat.finish();
         result
     };
-    let (result, ()) = tokio::join!(making, heartbeat.run(service, lease, stopping.clone()));
+    let (result, ()) = tokio::join!(making, heartbeat.run(office.as_ref(), lease, stopping.clone()));
     match result {
-        Ok(version) => tracing::info!(job = %job.id, ?version, "job succeeded"),
+        Ok((_, true)) => {
+            tracing::info!(job = %lease.job, "the job's result is not published");
+            Outcome::Failed
+        }
+        Ok((version, false)) => {
+            tracing::info!(job = %lease.job, ?version, "job succeeded");
+            Outcome::Succeeded
+        }
         // The loop only knows that it was told to stop; the heartbeat knows why.
         Err(error) => {
             let error = heartbeat.verdict().filter(|_| matches!(error, Error::Cancelled)).unwrap_or(error);
             tracing::warn!(job = %lease.job, %error, "job did not succeed");
             // What the attempt wrote may be what leaves no room to tell of it.
             super::remove(scratch);
-            tell(service, lease, &error, stopping).await;
+            tell(office.as_ref(), lease, &error, stopping).await;
+            match error {
+                Error::Cancelled => Outcome::Cancelled,
+                Error::Never(_) | Error::Checkpoint(_) => Outcome::Failed,
+                Error::Lost | Error::Stopping | Error::Later(_) | Error::Busy(_) | Error::Refused(_) | Error::Io { .. } => {
+                    Outcome::GivenBack
+                }
+            }
         }
     }
 }
 
-/// Tells how the job ended. A database that is busy, or has no room, is waited for: told by nobody, the job would be judged
-/// as one whose worker died.
-async fn tell(service: &Service, lease: &Lease, error: &Error, stopping: &watch::Receiver<bool>) {
+/// Tells how the job ended. A database that is busy, or has no room, is waited for, and so is a hub that does not answer: told by nobody,
+/// the job would be judged as one whose worker died.
+async fn tell(office: &dyn Office, lease: &Lease, error: &Error, stopping: &watch::Receiver<bool>) {
     let mut stopping = stopping.clone();
-    while let Err(failed) = end(service, lease, error).await {
+    while let Err(failed) = office.end(lease, error).await {
         tracing::warn!(job = %lease.job, error = %failed, "cannot tell how the job ended");
-        if !matches!(failed, crate::service::Error::Busy(_)) {
+        if !matches!(failed, Error::Busy(_)) {
             return;
         }
         tokio::select! {
@@ -71,59 +95,25 @@ async fn tell(service: &Service, lease: &Lease, error: &Error, stopping: &watch:
     }
 }
 
-async fn end(service: &Service, lease: &Lease, error: &Error) -> crate::service::Result<()> {
-    match error {
-        Error::Lost => Ok(()),
-        Error::Cancelled => service.stop_job(lease).await,
-        Error::Stopping => service.release_job(lease).await,
-        Error::Never(message) | Error::Checkpoint(message) => service.fail_job(lease, message.clone()).await,
-        Error::Later(_) | Error::Io { .. } => service.retry_job(lease, &error.to_string()).await,
-    }
-}
-
-/// What an attempt has fetched.
-struct Given {
-    inputs: Vec<(String, Vec<(String, PathBuf)>)>,
-    sent: Vec<(String, PathBuf)>,
-    notes: serde_json::Value,
-    resume: Option<PathBuf>,
-}
-
 /// All an attempt needs.
 struct Attempt<'a> {
-    service: &'a Service,
-    lease: &'a Lease,
-    job: &'a Job,
+    office: &'a Arc<dyn Office>,
+    task: &'a Task,
     place: Place<'a>,
     heartbeat: Arc<Heartbeat>,
 }
 
 impl Attempt<'_> {
-    async fn make(&self) -> Result<Option<u32>> {
-        let scratch = self.place.scratch;
+    /// The version, of work that publishes one; and whether its result was not worth publishing.
+    async fn make(&self) -> Result<(Option<u32>, bool)> {
+        let (scratch, lease) = (self.place.scratch, &self.task.lease);
         std::fs::create_dir_all(scratch).map_err(Error::io(scratch))?;
-        let owner = self.service.job_owner(self.job).await?;
-        let mut inputs = Vec::new();
-        for input in self.job.work.inputs() {
-            let (folder, revision) = (scratch.join(input.kind.as_str()), Revision::Number(input.version));
-            // A repo that was moved meanwhile keeps its versions.
-            let id = self.service.name_now(input.kind, &input.id).await?;
-            let files = match self.service.materialize(&owner, input.kind, &id, &revision, &folder).await {
-                Ok((_, files)) => files,
-                // Busy, or ours to mend: the same again may well succeed.
-                Err(error @ (crate::service::Error::Busy(_) | crate::service::Error::Internal(_))) => return Err(error.into()),
-                Err(error) if input.spare => {
-                    tracing::warn!(job = %self.job.id, input = %input.id, %error, "the job goes on without an input");
-                    Vec::new()
-                }
-                Err(error) => return Err(error.into()),
-            };
-            inputs.push((input.role, files));
-        }
-        let sent = self.service.given_files(self.lease, &scratch.join("sent")).await?;
-        let resume = self.service.fetch_checkpoint(self.lease, &scratch.join("checkpoint")).await?;
-        let notes = self.service.notes_for(&owner, self.job).await?;
-        let order = self.order(Given { inputs, sent, notes, resume })?;
+        let given = tokio::select! {
+            given = self.office.bring(self.task, scratch) => given?,
+            // What has arrived stays where it is.
+            () = self.heartbeat.halted() => return Err(Error::Cancelled),
+        };
+        let order = self.order(given)?;
         let left = match self.train(order.clone()).await {
             // A checkpoint that does not fit (another release wrote it) costs the epochs behind it, not the job.
             Err(Error::Checkpoint(why)) => {
@@ -132,8 +122,9 @@ impl Attempt<'_> {
             }
             result => result,
         }?;
-        self.heartbeat.beat(self.service, self.lease).await;
-        Ok(self.service.complete_job(self.lease, self.job, left).await?)
+        let refused = left.refused.is_some();
+        self.heartbeat.beat(self.office.as_ref(), lease).await;
+        Ok((self.office.complete(self.task, left).await?, refused))
     }
 
     /// What the work is given: its files to read, a folder of its own, and what earlier jobs of the same owner left it.
@@ -142,7 +133,7 @@ impl Attempt<'_> {
         let options = self.place.options;
         let scratch = self.place.scratch.join("train");
         let (result, left) = (scratch.join("result"), scratch.join("files"));
-        let features = options.features().join(self.job.owner.as_str());
+        let features = options.features().join(&self.task.owner);
         for folder in [&scratch, &left, &features] {
             std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
@@ -159,7 +150,7 @@ impl Attempt<'_> {
         };
         Ok(Order {
             grant,
-            work: self.job.work.clone(),
+            work: self.task.work.clone(),
             inputs,
             sent,
             notes,
@@ -169,7 +160,7 @@ impl Attempt<'_> {
             files: left,
             features,
             features_bytes: options.frozen_cache_bytes,
-            limits: self.service.policy().data_limits,
+            limits: self.task.limits,
             device: options.device.clone(),
             backend: options.backend.clone(),
             threads: options.threads,
@@ -178,7 +169,7 @@ impl Attempt<'_> {
 
     /// Does the work in a process of its own, which a thread listens to; the heartbeat goes on beside it.
     async fn train(&self, order: Order) -> Result<Left> {
-        let (heartbeat, mut keeper) = (self.heartbeat.clone(), Keeper::new(self.service, self.lease));
+        let (heartbeat, mut keeper) = (self.heartbeat.clone(), Keeper::new(self.office, &self.task.lease));
         let (mut gate, program) = (Gate::new(&self.place.options.folder), self.place.options.program.clone());
         let listening = tokio::task::spawn_blocking(move || {
             let mut run = Run { program: &program, order: &order, gate: &mut gate, keeper: &mut keeper, heartbeat: &heartbeat };

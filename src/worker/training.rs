@@ -17,7 +17,7 @@ use super::work::{self, Leaves};
 use super::{Error, Result};
 use crate::confine::child::{self, Child, End, Program};
 use crate::domain::job::Death;
-use crate::domain::job_event::{Event, Level};
+use crate::domain::job_event::{Event, Level, short};
 use crate::service::jobs::result::Left;
 use crate::train::{Control, checkpoint};
 
@@ -31,7 +31,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const TO_STOP: Duration = Duration::from_secs(60);
 /// What a job's log takes of one attempt.
 const MOST_LINES: usize = 2_000;
-const LONGEST_MESSAGE: usize = 4_000;
 /// Of a headline.
 const LONGEST_HEADLINE: usize = 64 << 10;
 /// One attempt at a training.
@@ -69,11 +68,11 @@ impl Run<'_> {
         let kind = work::of(&self.order.work);
         let refused = headline.get(NOT_PUBLISHED).and_then(Value::as_str).map(short);
         let published = if refused.is_some() { Vec::new() } else { kind.publishes(self.order) };
-        if !published.is_empty() {
-            verify(&self.order.result, &published)?;
-        }
-        let folder = (!published.is_empty()).then(|| self.order.result.clone());
-        Ok(Left { folder, refused, files: verify(&self.order.files, &kind.leaves(self.order))?, headline })
+        let publish = match published.is_empty() {
+            true => None,
+            false => Some(verify(&self.order.result, &published)?),
+        };
+        Ok(Left { publish, refused, files: verify(&self.order.files, &kind.leaves(self.order))?, headline })
     }
 
     /// Takes what it says until it says its last word. The outer error: it is not to be listened to any more.
@@ -90,7 +89,7 @@ impl Run<'_> {
                     tracing::info!(process = child.id(), held = %held, "a training begins in a process of its own");
                     Control::Continue
                 }
-                Said::Event { kind, body } => match known(&kind, body) {
+                Said::Event { kind, body } => match Event::told(&kind, body) {
                     Some(Event::Log { .. }) if lines >= MOST_LINES => self.heartbeat.control(),
                     Some(event) => {
                         lines += usize::from(matches!(event, Event::Log { .. }));
@@ -139,24 +138,6 @@ impl Run<'_> {
             Err(why) => drop(self.heartbeat.note(Event::log(Level::Warn, format!("a checkpoint was not stored: {why}")))),
         }
     }
-}
-
-/// What a job's event may be that comes from there.
-fn known(kind: &str, body: Value) -> Option<Event> {
-    match Event::read(kind, body) {
-        Event::Log { level, message } => Some(Event::Log { level, message: short(&message) }),
-        Event::Progress(mut progress) => {
-            progress.stage = short(&progress.stage);
-            Some(Event::Progress(progress))
-        }
-        Event::Epoch(numbers) => Some(Event::Epoch(numbers)),
-        Event::State { .. } | Event::Result { .. } | Event::Other { .. } => None,
-    }
-}
-
-/// A sentence of bounded length, without what a terminal would obey.
-fn short(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_MESSAGE).collect()
 }
 
 /// A headline is an object of numbers and words, and no large one.

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use serde_json::json;
 
 use super::*;
+use crate::domain::job_event::LONGEST_MESSAGE;
 
 const RESULT: [&str; 4] = ["README.md", "config.json", "metrics.json", WEIGHTS];
 const WEIGHTS: &str = "model.safetensors";
@@ -76,10 +77,10 @@ fn a_result_is_four_plain_files_and_nothing_else() {
 #[test]
 fn what_a_training_says_is_bounded_and_of_known_kinds() {
     for kind in ["state", "result", "sweep"] {
-        assert!(known(kind, json!({ "state": "succeeded", "name": "a/b", "version": 1, "metrics": {} })).is_none(), "{kind}");
+        assert!(Event::told(kind, json!({ "state": "succeeded", "name": "a/b", "version": 1, "metrics": {} })).is_none(), "{kind}");
     }
-    assert!(known("epoch", json!({ "epoch": 1 })).is_none());
-    let Some(Event::Log { message, .. }) = known("log", json!({ "level": "info", "message": "a\u{1b}[2J\n".repeat(5_000) })) else {
+    assert!(Event::told("epoch", json!({ "epoch": 1 })).is_none());
+    let Some(Event::Log { message, .. }) = Event::told("log", json!({ "level": "info", "message": "a\u{1b}[2J\n".repeat(5_000) })) else {
         panic!("no log")
     };
     assert_eq!(message.chars().count(), LONGEST_MESSAGE);

@@ -7,6 +7,7 @@ mod copies;
 mod field;
 mod images;
 mod layouts;
+mod places;
 mod real;
 mod support;
 mod tables;

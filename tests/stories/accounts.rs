@@ -190,7 +190,7 @@ async fn hub_admin_acts_on_the_directory_while_the_server_runs() {
     let server = Server::start();
     let home = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| {
-        let done = hub(home.path()).args(["admin", "--data"]).arg(server.data()).args(args).assert();
+        let done = hub(home.path()).envs(server.database()).args(["admin", "--data"]).arg(server.data()).args(args).assert();
         let output = done.get_output().clone();
         (
             output.status.code().unwrap(),

@@ -94,15 +94,16 @@ async fn the_log_is_read_by_administrators_in_pages_and_elsewhere() {
     server.admin().get("/api/v1/admin/audit?since=yesterday").await.problem(400, "bad_query");
 
     let mut browser = Browser::logged_in(&server, &server.admin_token).await;
-    let page = browser.page("/admin/audit?account=ada&action=create_repo").await;
+    let page = browser.page("/system/audit?account=ada&action=create_repo").await;
     assert!(page.contains("model ada/net4") && !page.contains("account.create"), "{page}");
     let mut hers = Browser::logged_in(&server, &ada.token).await;
-    assert_eq!(hers.get("/admin/audit").await.status, 403);
-    assert_eq!(Browser::new(&server).get("/admin/audit").await.status, 303);
+    assert_eq!(hers.get("/system/audit").await.status, 403);
+    assert_eq!(Browser::new(&server).get("/system/audit").await.status, 303);
 
     let home = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| {
-        let done = hub(home.path()).args(["admin", "audit", "--data"]).arg(server.data()).args(args).assert().success();
+        let done =
+            hub(home.path()).envs(server.database()).args(["admin", "audit", "--data"]).arg(server.data()).args(args).assert().success();
         String::from_utf8(done.get_output().stdout.clone()).unwrap()
     };
     let lines: Vec<Value> = run(&["--since", "1h", "--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -70,7 +70,28 @@ async fn pages_are_sound_on_every_screen() {
         "/login",
         "/nothing/here",
     ];
-    let signed_in = ["/jobs", "/finetune?base=library/tiny&dataset=library/colours", "/settings/tokens", "/settings/webhooks", "/compare"];
+    let signed_in = [
+        "/jobs",
+        "/jobs/compare",
+        "/finetune?base=library/tiny&dataset=library/colours",
+        "/settings/tokens",
+        "/settings/webhooks",
+        "/settings/profile",
+        "/compare",
+        "/new/dataset",
+        "/datasets/library/colours/upload",
+        "/datasets/library/colours/settings",
+        "/library/tiny/settings",
+        "/library/tiny/edit",
+        "/library",
+        "/admin",
+        "/system",
+        "/system/people",
+        "/system/storage",
+        "/system/queue",
+        "/system/audit",
+        "/system/settings",
+    ];
 
     let mut browser = Chromium::start();
     log_in(&mut browser, &server);
@@ -122,20 +143,23 @@ async fn a_job_s_page_follows_the_job() {
     let mut browser = Chromium::start();
     log_in(&mut browser, &server);
     browser.open(&format!("{}/finetune?base=library/tiny&dataset=library/colours", server.url));
-    browser.submit(&[("strategy", "full"), ("epochs", "3"), ("batch_size", "6"), ("name", "library/painted")]);
+    browser.submit(&[("effort", "custom"), ("strategy", "full"), ("epochs", "3"), ("batch_size", "6"), ("name", "library/painted")]);
     let page = browser.evaluate("location.pathname").as_str().unwrap().to_owned();
     assert!(page.starts_with("/jobs/"), "{page}: {}", browser.text());
     assert!(browser.text().contains("queued"), "{}", browser.text());
     browser.evaluate("window.same = true");
 
     let worker = Worker::start(&server);
-    let seen = "new Promise(done => { const look = () => document.getElementById('job').dataset.live === 'false' \
+    let seen = "new Promise(done => { const look = () => document.getElementById('job-report').dataset.live === 'false' \
         || /Published as/.test(document.body.innerText) ? done(true) : setTimeout(look, 100); look(); })";
     browser.evaluate(seen);
     assert_eq!(browser.evaluate("window.same"), true, "the page was loaded again");
     let text = browser.text();
     assert!(text.contains("succeeded") && text.contains("library/painted@1"), "{text}");
-    assert!(browser.evaluate("document.querySelectorAll('#job svg path, #job svg polyline').length").as_u64().unwrap() > 0, "no curve");
+    assert!(
+        browser.evaluate("document.querySelectorAll('#job-report svg path, #job-report svg polyline').length").as_u64().unwrap() > 0,
+        "no curve"
+    );
     assert_eq!(browser.complaints(), Vec::<String>::new());
     keep_picture(&mut browser, "job");
     drop(worker);
@@ -145,4 +169,51 @@ async fn a_job_s_page_follows_the_job() {
     browser.open(&format!("{}{page}", server.url));
     browser.scripts(true);
     assert!(browser.text().contains("library/painted@1"));
+}
+
+/// Gives files of this machine to the page's input, as a person does in the system's own window.
+fn choose(browser: &mut Chromium, selector: &str, files: &[&std::path::Path]) {
+    let found = browser.call("Runtime.evaluate", json!({ "expression": format!("document.querySelector({})", json!(selector)) }));
+    let files: Vec<&str> = files.iter().map(|path| path.to_str().unwrap()).collect();
+    browser.call("DOM.setFileInputFiles", json!({ "files": files, "objectId": found["result"]["objectId"] }));
+}
+
+/// Waits until a script says yes.
+fn wait_for(browser: &mut Chromium, what: &str) {
+    let script = format!("new Promise(done => {{ const look = () => ({what}) ? done(true) : setTimeout(look, 50); look(); }})");
+    browser.evaluate(&script);
+}
+
+#[tokio::test]
+async fn a_data_set_is_uploaded_from_the_page_and_taken_up_again() {
+    let server = Server::start();
+    let work = tempfile::tempdir().unwrap();
+    let zip = work.path().join("colours.zip");
+    std::fs::write(&zip, training::pictures_zip(3, 8)).unwrap();
+    let mut browser = Chromium::start();
+    log_in(&mut browser, &server);
+    browser.open(&format!("{}/new/dataset", server.url));
+    assert_eq!(browser.evaluate("document.getElementById('plain')"), json!(null), "the plain form is for browsers without scripts");
+    choose(&mut browser, "#upload input[type=file]", &[&zip]);
+    wait_for(&mut browser, "document.querySelectorAll('.class-row').length === 3");
+    wait_for(&mut browser, "document.querySelectorAll('.strip canvas').length > 0");
+    let text = browser.text();
+    assert!(text.contains("24 pictures") && text.contains("3 classes") && text.contains("fewer than 10 pictures"), "{text}");
+    keep_picture(&mut browser, "upload-found");
+    browser.evaluate("document.getElementById('name').value = 'colours'; document.getElementById('upload').requestSubmit()");
+    wait_for(&mut browser, "location.pathname === '/datasets/admin/colours' && document.readyState === 'complete'");
+    assert!(browser.text().contains("red") && browser.text().contains("A look inside"), "{}", browser.text());
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    keep_picture(&mut browser, "uploaded");
+
+    // The next version goes beside what is there: what the server has is not sent again.
+    let more = work.path().join("more.zip");
+    std::fs::write(&more, training::pictures_zip(2, 3)).unwrap();
+    browser.open(&format!("{}/datasets/admin/colours/upload", server.url));
+    choose(&mut browser, "#upload input[type=file]", &[&more]);
+    wait_for(&mut browser, "document.querySelectorAll('.class-row').length === 2");
+    browser.evaluate("document.getElementById('upload').requestSubmit()");
+    wait_for(&mut browser, "location.pathname === '/datasets/admin/colours' && document.readyState === 'complete'");
+    assert!(browser.text().contains("version 2"), "{}", browser.text());
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -234,7 +234,7 @@ async fn what_is_not_offered_is_said_in_a_sentence() {
         (Method::GET, "/api/settings/webhooks", "no webhooks"),
         (Method::GET, "/api/spaces", "no Spaces"),
         (Method::PUT, "/api/spaces/ada/x/variables", "no Spaces"),
-        (Method::GET, "/api/jobs/ada", "no jobs of this kind"),
+        (Method::GET, "/api/scheduled-jobs/ada", "no jobs of this kind"),
         (Method::DELETE, "/api/buckets/ada/x", "no buckets"),
         (Method::GET, "/api/papers/1706.03762", "no papers"),
         (Method::GET, "/api/something/of/tomorrow", "does not offer '/api/something/of/tomorrow'"),
@@ -326,7 +326,8 @@ async fn addresses_that_clients_print_lead_to_pages() {
             assert_eq!(anonymous.get(&format!("{place}{absent}")).await.status, 404, "{place}{absent}");
         }
     }
-    assert_eq!(leads("/library").await, "/search?author=library");
+    let owner = Reply::of(anonymous.request(Method::GET, "/library")).await;
+    assert!(owner.status == 200 && owner.text().contains("/library/net"), "its owner's page: {}", owner.text());
     assert_eq!(leads("/datasets/library").await, "/datasets?author=library");
     assert_eq!((leads("/net").await, leads("/datasets/table").await), ("/library/net".into(), "/datasets/library/table".into()));
     assert_eq!(anonymous.get("/library/").await.header("location"), "/library");
@@ -349,4 +350,48 @@ async fn addresses_that_clients_print_lead_to_pages() {
             reply.header("location")
         );
     }
+}
+
+/// What `hf jobs run|ps|inspect|logs|cancel` sends and reads.
+#[tokio::test]
+async fn jobs_of_our_own_commands_are_run_by_their_client() {
+    let server = Server::start();
+    let admin = crate::support::training::Person::admin(&server);
+    admin.publish_both("library/tiny", "library/colours", 4).await;
+    let ada = server.user("ada").await;
+    let words = ["hub", "finetune", "--base", "tiny", "--dataset", "colours", "--name", "ada/net", "--epochs", "1", "--set", "threads=1"];
+    let spec = json!({ "dockerImage": "python:3.12", "command": words, "arguments": [], "environment": {}, "flavor": "cpu-basic" });
+    let job = ada.post("/api/jobs/ada", &spec).await.ok();
+    let id = job["id"].as_str().unwrap().to_owned();
+    assert_eq!((&job["status"]["stage"], &job["owner"]["name"]), (&json!("SCHEDULING"), &json!("ada")), "{job}");
+    assert_eq!(job["command"].as_array().unwrap()[..2], [json!("hub"), json!("finetune")]);
+    assert_eq!(ada.get("/api/jobs/ada").await.ok().as_array().unwrap().len(), 1);
+    assert_eq!(ada.get("/api/jobs/ada?stage=RUNNING").await.ok(), json!([]));
+    let worker = crate::support::training::Worker::start(&server);
+    let logs = ada.get(&format!("/api/jobs/ada/{id}/logs")).await;
+    assert_eq!((logs.status.as_u16(), logs.header("content-type")), (200, "text/event-stream"));
+    let lines: Vec<String> = logs.text().lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect();
+    let last: serde_json::Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    assert!(lines.len() > 2 && last["data"].as_str().is_some() && last["timestamp"].as_str().is_some(), "{lines:?}");
+    drop(worker);
+    let ended = ada.get(&format!("/api/jobs/ada/{id}")).await.ok();
+    assert!(["COMPLETED", "ERROR"].contains(&ended["status"]["stage"].as_str().unwrap()), "{ended}");
+    let tail = ada.get(&format!("/api/jobs/ada/{id}/logs?tail=1")).await.text();
+    assert_eq!(tail.matches("data: ").count(), 1, "{tail}");
+
+    // Nothing but our own commands, and nobody else's name.
+    for words in [json!(["python", "-c", "print(1)"]), json!([]), json!(["hub", "serve"]), json!(["hub", "finetune", "--base", "tiny"])] {
+        let told = ada.post("/api/jobs/ada", &json!({ "dockerImage": "x", "command": words })).await;
+        assert_eq!(told.status, 422, "{}", told.text());
+        assert!(!told.header("x-error-message").is_empty());
+    }
+    let secret = ada.post("/api/jobs/ada", &json!({ "command": ["hub", "finetune"], "secrets": { "A": "b" } })).await;
+    assert!(secret.header("x-error-message").contains("no secrets"), "{}", secret.text());
+    assert_eq!(ada.post("/api/jobs/library", &spec).await.status, 404);
+    assert_eq!(server.anonymous().post("/api/jobs/ada", &spec).await.status, 401);
+    let bob = server.user("bob").await;
+    assert_eq!(bob.get(&format!("/api/jobs/ada/{id}")).await.status, 404);
+    let again = ada.post("/api/jobs/ada", &spec).await.ok();
+    let path = format!("/api/jobs/ada/{}/cancel", again["id"].as_str().unwrap());
+    assert_eq!(ada.post(&path, &json!({})).await.ok()["status"]["stage"], "CANCELED");
 }

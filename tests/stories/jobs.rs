@@ -72,6 +72,43 @@ async fn killed_at_any_moment_a_job_gives_one_result_and_the_same_weights() {
     assert_eq!(weights_of(&admin, "library/shaken").await, weights_of(&admin, "library/quiet").await, "{log}");
 }
 
+/// What is taught by pairs is three runs in one job, and none of them may be lost or made twice in another way.
+#[tokio::test]
+async fn killed_at_any_moment_a_job_of_pairs_gives_the_same_weights() {
+    let server = hub().await;
+    let admin = Person::admin(&server);
+    let ask = |name: &str| {
+        let recipe = json!({ "strategy": "contrast", "shots": 6, "epochs": 2, "batch_size": 6, "seed": 5, "threads": 1 });
+        json!({ "base": "tiny", "dataset": "colours", "name": name, "recipe": recipe })
+    };
+    let begun = std::time::Instant::now();
+    let quiet = admin.finetune(ask("library/quiet-pairs")).await;
+    let worker = Worker::start(&server);
+    assert_eq!(admin.end(&quiet).await["state"], "succeeded", "{}", admin.log(&quiet).await);
+    drop(worker);
+    let took = begun.elapsed().as_millis() as u64;
+
+    let mut random = Random(29);
+    let id = admin.finetune(ask("library/shaken-pairs")).await;
+    for round in 0..2 {
+        let worker = Worker::start(&server);
+        admin.wait(&id, "taken up", |job| job["attempt"].as_u64() > Some(round) || !job["finished"].is_null()).await;
+        // Anywhere in the first half of what is left.
+        pause(&mut random, took / (2 + round)).await;
+        worker.kill();
+    }
+    let worker = Worker::start(&server);
+    let job = admin.end(&id).await;
+    drop(worker);
+    assert_eq!((&job["state"], &job["result_version"]), (&json!("succeeded"), &json!(1)), "{job:#}\n{}", admin.log(&id).await);
+    assert_eq!(
+        weights_of(&admin, "library/shaken-pairs").await,
+        weights_of(&admin, "library/quiet-pairs").await,
+        "{}",
+        admin.log(&id).await
+    );
+}
+
 #[tokio::test]
 async fn killed_while_publishing_a_job_still_gives_one_result() {
     let server = hub().await;

@@ -53,6 +53,7 @@ async fn a_namespace_holds_no_more_bytes_than_its_quota() {
 
     let home = tempfile::tempdir().unwrap();
     let mut quota = server.hub(home.path());
+    quota.envs(server.database());
     quota.args(["admin", "quota", "ada", "--default", "--json", "--data"]).arg(server.data()).env("HUB_QUOTA_BYTES", "100000");
     let shown: Value = serde_json::from_slice(&quota.assert().success().get_output().stdout).unwrap();
     assert_eq!((shown["quota_bytes"].as_u64(), shown["quota_is_own"].as_bool()), (Some(100_000), Some(false)));

@@ -309,7 +309,8 @@ async fn webhooks_on_the_page_and_on_the_command_line() {
     assert_eq!(refused.status, 422);
     assert!(refused.text().contains("no address that webhooks may be sent to") && !refused.text().contains("<b>"), "{}", refused.text());
     let made = browser.send("/settings/webhooks", &[("csrf", &form), ("url", &receiver.url()), ("events", "job.failed")]).await;
-    assert!(made.text().contains("whsec_"), "{}", made.text());
+    assert_eq!(made.status, 303, "{}", made.text());
+    assert!(browser.page("/settings/webhooks").await.contains("whsec_"), "the secret is on the page it leads to");
     assert!(!browser.page("/settings/webhooks").await.contains("whsec_"));
     assert_eq!(browser.send("/settings/webhooks", &[("url", &receiver.url())]).await.status, 403, "without the page's own word");
 

@@ -11,10 +11,12 @@ pub mod connect;
 pub mod git;
 pub mod line;
 pub mod nginx;
+pub mod postgres;
 pub mod proxy;
 pub mod publishing;
 pub mod s3;
 pub mod saved_model;
+pub mod slurm;
 pub mod training;
 pub mod upstream;
 pub mod visitor;
@@ -66,6 +68,7 @@ impl Server {
     pub fn start_at(listen: &str, path: &Path, args: &[&str], environment: &[(&str, &str)]) -> Server {
         let mut command = clean(Command::new(HUB), path);
         command.args(["serve", "--listen", listen, "--data"]).arg(path).args(args);
+        command.envs(database_of(path, true).map(|address| ("HUB_DB", address)));
         command.envs(environment.iter().copied()).stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -144,6 +147,11 @@ impl Server {
         let body = serde_json::json!({ "name": name });
         let made = self.admin().post("/api/v1/users", &body).await.created();
         self.with_token(made["token"].as_str().unwrap())
+    }
+
+    /// What leads `hub admin` to the server's database, where that is not in its directory.
+    pub fn database(&self) -> Option<(&'static str, String)> {
+        database_of(&self.path, false).map(|address| ("HUB_DB", address))
     }
 
     /// The command line, logged in here as the administrator.
@@ -235,7 +243,21 @@ fn clean(mut command: Command, home: &Path) -> Command {
     command.env("NO_COLOR", "1").env("LANG", "C.UTF-8");
     // Most stories are about a hub that holds nothing yet.
     command.env("HUB_LIBRARY", "off");
+    command.envs(database_of(home, false).map(|address| ("HUB_DB", address)));
     command
+}
+
+/// Where stories are told on PostgreSQL (`HUB_TESTS_ON=postgres`): the database of the hub in a directory; a new one if it `may_begin`.
+fn database_of(data: &Path, may_begin: bool) -> Option<String> {
+    static OF: Mutex<std::collections::BTreeMap<PathBuf, String>> = Mutex::new(std::collections::BTreeMap::new());
+    if std::env::var("HUB_TESTS_ON").is_ok_and(|engine| engine == "postgres") {
+        let mut of = OF.lock().unwrap();
+        if may_begin && !of.contains_key(data) {
+            of.insert(data.to_owned(), postgres::Cluster::shared().database());
+        }
+        return of.get(data).cloned();
+    }
+    None
 }
 
 /// A client that follows no redirects and goes through no proxy.

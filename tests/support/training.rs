@@ -2,7 +2,7 @@
 //! a job to its end, workers that can be killed, a gate that holds jobs in the middle.
 
 use std::io::{Cursor, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -273,8 +273,12 @@ pub struct Gate(PathBuf);
 
 impl Gate {
     pub fn after_epoch(server: &Server, epoch: u32) -> Gate {
-        let folder = server.data().join("workers");
-        std::fs::create_dir_all(&folder).unwrap();
+        Gate::in_folder(&server.data().join("workers"), epoch)
+    }
+
+    /// The same of workers whose folder is elsewhere.
+    pub fn in_folder(folder: &Path, epoch: u32) -> Gate {
+        std::fs::create_dir_all(folder).unwrap();
         let gate = Gate(folder.join("hold"));
         gate.move_after(epoch);
         gate
@@ -299,6 +303,14 @@ impl Worker {
     pub fn start(server: &Server) -> Worker {
         let mut command = Command::new(HUB);
         command.args(["worker", "--data"]).arg(server.data()).stdout(Stdio::null()).stderr(Stdio::null());
+        Worker(command.spawn().unwrap())
+    }
+
+    /// One that has the hub's address, a worker's token and a folder, and neither database nor store.
+    pub fn elsewhere(server: &Server, token_file: &Path, folder: &Path, args: &[&str]) -> Worker {
+        let mut command = Command::new(HUB);
+        command.args(["worker", "--threads", "1", "--hub", &server.url, "--token-file"]).arg(token_file).arg("--folder").arg(folder);
+        command.env_remove("HUB_DATA").env("HOME", folder).args(args).stdout(Stdio::null()).stderr(Stdio::null());
         Worker(command.spawn().unwrap())
     }
 

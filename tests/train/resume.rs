@@ -192,6 +192,8 @@ fn a_run_that_is_killed_anywhere_ends_as_one_that_was_left_alone() {
         ("auto", &shapes, probe.clone()),
         ("draws", &shapes, Recipe { shots: 5, draws: 3, epochs: 2, batch_size: 5, ..quick(Strategy::Full) }),
         ("means", &shapes, Recipe { head_solver: HeadSolver::NearestMean, ..probe.clone() }),
+        // Three runs one after the other: the head on the base's features, the backbone, the head on what became of them.
+        ("contrast", &shapes, Recipe { shots: 5, ..quick(Strategy::Contrast) }),
         ("anomalies", &parts, Recipe { false_alarms: 0.2, ..probe }),
     ];
     let mut random = ChaCha8Rng::seed_from_u64(31);
@@ -216,5 +218,37 @@ fn a_run_that_is_killed_anywhere_ends_as_one_that_was_left_alone() {
             let tested = |report: &Report| report.outcome.test.as_ref().map(|test| test.primary());
             assert_eq!(tested(&resumed), tested(&whole), "{said}");
         }
+    }
+}
+
+/// Whatever is taught before its head is found is taken up where it was left: in the first run, in the second, in the third, and more
+/// than once.
+#[test]
+fn a_run_of_pairs_that_is_killed_again_and_again_ends_with_the_same_weights() {
+    let bench = Bench::new("mobilenetv3_small_050", &[("train", 8), ("val", 4)]);
+    let recipe = Recipe { shots: 4, epochs: 2, batch_size: 6, ..quick(Strategy::Contrast) };
+    let mut events = 0;
+    let mut count = |_| {
+        events += 1;
+        Control::Continue
+    };
+    let whole = bench.run(&recipe, "pairs whole", &mut count).unwrap();
+    assert!(whole.rounds.contrast.as_ref().is_some_and(|contrast| contrast.epochs > 2), "{:?}", whole.rounds);
+    let mut random = ChaCha8Rng::seed_from_u64(53);
+    for round in 0..3 {
+        let name = format!("pairs {round}");
+        let cuts: Vec<usize> = (0..3).map(|_| random.random_range(1..=events)).collect();
+        let mut ended = None;
+        for at in &cuts {
+            match bench.run(&recipe, &name, &mut stop_at(*at)) {
+                Ok(report) => ended = Some(report),
+                Err(Error::Cancelled) => {}
+                Err(error) => panic!("pairs killed at {cuts:?} of {events}: {error}"),
+            }
+        }
+        let ended = ended.unwrap_or_else(|| bench.fit(&recipe, &name).unwrap());
+        assert_eq!(ended.digest, whole.digest, "pairs killed at {cuts:?} of {events}");
+        assert_eq!(ended.rounds, whole.rounds, "pairs killed at {cuts:?} of {events}");
+        assert_eq!(ended.found.verdict, whole.found.verdict, "pairs killed at {cuts:?} of {events}");
     }
 }

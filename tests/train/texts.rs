@@ -144,16 +144,22 @@ fn every_strategy_learns_and_its_folder_answers() {
 
 #[test]
 fn tokens_that_were_kept_teach_what_tokens_worked_out_anew_do() {
-    let texts = Texts::of_two_classes(&[("train", 24), ("val", 6)]);
+    let sets = [(Texts::of_two_classes(&[("train", 24), ("val", 6)]), "classes"), (pairs(24), "pairs"), (words::tagged(), "words")];
+    for (texts, of) in sets {
+        kept_as_anew(&texts, of);
+    }
+}
+
+fn kept_as_anew(texts: &Texts, of: &str) {
     let recipe = quick(Strategy::Freeze);
     let store = FeatureStore::new(texts.bench.folder.path().join("store"), 1 << 30);
     let kept = texts.run(&recipe, "kept", Keep::Store(&store), &mut |_| Control::Continue).unwrap();
     let again = texts.run(&recipe, "again", Keep::Store(&store), &mut |_| Control::Continue).unwrap();
     let anew = texts.run(&recipe, "anew", Keep::Nowhere, &mut |_| Control::Continue).unwrap();
-    assert_eq!((kept.frozen, again.frozen, anew.frozen), (Frozen::Once, Frozen::Reused, Frozen::EachEpoch));
-    assert_eq!(kept.digest, again.digest);
+    assert_eq!((kept.frozen, again.frozen, anew.frozen), (Frozen::Once, Frozen::Reused, Frozen::EachEpoch), "{of}");
+    assert_eq!(kept.digest, again.digest, "{of}");
     for (a, b) in kept.epochs.iter().zip(&anew.epochs) {
-        assert!((a.train_loss - b.train_loss).abs() < 5e-3, "{} {}", a.train_loss, b.train_loss);
+        assert!((a.train_loss - b.train_loss).abs() < 5e-3, "{of}: {} {}", a.train_loss, b.train_loss);
     }
 }
 

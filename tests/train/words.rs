@@ -32,7 +32,7 @@ fn conll(count: usize, seed: u64) -> String {
     text
 }
 
-fn tagged() -> Texts {
+pub fn tagged() -> Texts {
     Texts::new(ARCHITECTURE, |data| {
         for (name, count, seed) in [("train", 96, 1), ("valid", 24, 2)] {
             std::fs::write(data.join(format!("{name}.txt")), conll(count, seed)).unwrap();

@@ -51,7 +51,7 @@ fn sorted_by(order: &Order, params: &mut Vec<Value>) -> (String, &'static str, S
             params.push(Value::from(name));
             ("m.value".to_owned(), " cross join repo_measures m", format!(" and m.listing = l.id and m.name = ${}", params.len()))
         }
-        By::Fit => ("0.0".to_owned(), "", String::new()),
+        By::Fit => ("cast(0.0 as double precision)".to_owned(), "", String::new()),
     }
 }
 
@@ -89,15 +89,16 @@ fn matching(
     // Only all matches are ranked by the index.
     let rank = words.rank.filter(|_| !index.is_empty() && asked.order.by == By::Fit);
     if let Some(rank) = rank {
-        rank.clone_into(&mut value);
+        value = rank.replace('$', "$1");
     }
+    let order = if index.is_empty() { "" } else { words.order };
     let from = if index.is_empty() { "listing l".to_owned() } else { format!("{index} cross join listing l") };
     let visible = asked.filter.visible(&mut params);
     let filtered = asked.filter.sql(&mut params);
     params.push(Value::from(most + 1));
     let sql = format!(
         "select {COLUMNS}, l.name as name, l.downloads as downloads, {value} as sort_value from {from}{table} \
-         where {matched}{condition}{visible}{filtered} limit ${}",
+         where {matched}{condition}{visible}{filtered}{order} limit ${}",
         params.len()
     );
     let read = |row: &Row| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{facts, full_text, library, results, sources};
 use super::measures;
-use super::terms::{self, State};
+use super::terms::{self, LISTING, State};
 use crate::db::{Result, Row, Tx};
 use crate::domain::controlled;
 use crate::domain::id::RepoKey;
@@ -76,6 +76,7 @@ pub fn remove(tx: &mut Tx<'_>, key: &RepoKey) -> Result<()> {
 
 /// Writes the row of one repo; what it handed on before and what it hands on now.
 pub(in crate::catalog) fn rewrite(tx: &mut Tx<'_>, key: &RepoKey) -> Result<(Option<Legacy>, Option<Legacy>)> {
+    tx.lock(LISTING)?;
     let before = before(tx, key)?;
     let Some(mut repo) = Repo::find(tx, key)? else {
         if let Some(before) = &before {

@@ -5,6 +5,9 @@ use crate::db::{Result, Row, Tx};
 use crate::domain::name::RepoKind;
 use crate::params;
 
+/// The name that whoever changes lists, counts or words takes first ([`Tx::lock`]).
+pub const LISTING: &str = "listing";
+
 /// The facet whose one value, '', stands for all repos of a kind.
 pub const ALL: &str = "";
 pub const TASK: &str = "task";

@@ -100,7 +100,9 @@ fn along(tx: &mut Tx<'_>, asked: &Question<'_>, arm: &Arm, after: Option<&Place>
     let limit = params.len();
     let filtered = asked.filter.sql(&mut params);
     params.push(Value::from(most));
-    let sql = format!("select * from ({rows} limit ${limit}) l where 1 = 1{filtered} limit ${}", params.len());
+    let direction = asked.order.direction();
+    let ordered = tx.in_order_still(&format!("l.sort_value {direction}, l.id {direction}"));
+    let sql = format!("select * from ({rows} limit ${limit}) l where 1 = 1{filtered}{ordered} limit ${}", params.len());
     tx.all(&sql, &params)?.iter().map(|row| Hit::read(&asked.order, row)).collect()
 }
 

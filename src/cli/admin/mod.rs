@@ -2,10 +2,12 @@
 
 mod audit;
 mod doctor;
+mod migrate;
 mod people;
 mod quota;
 mod results;
 mod upkeep;
+mod worker_token;
 
 use std::path::PathBuf;
 
@@ -22,6 +24,9 @@ pub struct AdminArgs {
     /// The server's data directory [env: HUB_DATA]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The PostgreSQL database of a hub that has one [env: HUB_DB]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    db: Option<String>,
     #[command(subcommand)]
     subject: Subject,
 }
@@ -37,6 +42,9 @@ enum Subject {
     /// Tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Tokens of machines that work on jobs over HTTP
+    #[command(subcommand)]
+    WorkerToken(worker_token::WorkerTokenCommand),
     Quota(quota::Quota),
     /// Tables of results
     #[command(subcommand)]
@@ -48,11 +56,13 @@ enum Subject {
     Audit(audit::Audit),
     Backup(upkeep::Backup),
     Restore(upkeep::Restore),
+    MigrateDb(migrate::MigrateDb),
 }
 
 impl AdminArgs {
     pub fn flags(&self) -> Vec<(&'static str, String)> {
-        self.data.iter().map(|path| ("data", path.to_string_lossy().into_owned())).collect()
+        let data = self.data.iter().map(|path| ("data", path.to_string_lossy().into_owned()));
+        data.chain(self.db.iter().map(|db| ("db", db.clone()))).collect()
     }
 }
 
@@ -61,14 +71,17 @@ pub fn run(args: AdminArgs, context: &Context) -> Result<Output> {
     let reporter = Reporter::new(context.globals.progress, context.globals.quiet);
     let tell = reporter.upkeep();
     let output = context.block_on(async {
-        if let Subject::Restore(restore) = args.subject {
-            return restore.run(&context.config, &tell).await;
+        match args.subject {
+            Subject::Restore(restore) => return restore.run(&context.config, &tell).await,
+            Subject::MigrateDb(migrate) => return migrate.run(&tell).await,
+            _ => {}
         }
         let house = Administration::open(&context.config).await?;
         match args.subject {
             Subject::User(command) => people::user(&house, command).await,
             Subject::Org(command) => people::organisation(&house, command).await,
             Subject::Token(command) => people::token(&house, command).await,
+            Subject::WorkerToken(command) => worker_token::run(&house, command).await,
             Subject::Quota(quota) => quota.run(&house).await,
             Subject::Results(command) => command.run(&house).await,
             Subject::Gc(gc) => gc.run(&house, &context.config, &tell).await,
@@ -78,6 +91,7 @@ pub fn run(args: AdminArgs, context: &Context) -> Result<Output> {
             Subject::Doctor(doctor) => doctor.run(&house, &context.config).await,
             Subject::Backup(backup) => backup.run(&house, &tell).await,
             Subject::Restore(restore) => restore.run(&context.config, &tell).await,
+            Subject::MigrateDb(migrate) => migrate.run(&tell).await,
         }
     })?;
     reporter.finish();

@@ -18,6 +18,7 @@ use super::with;
 use crate::client::{Client, Pulled};
 use crate::data::{Dataset, Limits};
 use crate::domain::answers::{Answers, Format, Said};
+use crate::domain::prompt::Template;
 use crate::train::support::Support;
 use crate::train::{Predictor, device};
 use crate::vectors::WordVectors;
@@ -106,7 +107,7 @@ impl Asked {
     }
 
     /// Has the server ask about one of its data sets, and fetches what the job leaves.
-    pub async fn ask_about_dataset(&self, remote: &Remote, dataset: &str, top: Option<usize>, support: Option<&str>) -> Result<Output> {
+    pub async fn ask_about_dataset(&self, remote: &Remote, dataset: &str, top: Option<usize>, more: &More) -> Result<Output> {
         let target = match (&self.model, self.words.as_slice()) {
             (None, [model]) => Target::parse(&model.display().to_string(), false)?,
             (Some(model), []) => Target::parse(model, false)?,
@@ -117,7 +118,7 @@ impl Asked {
         let client = remote.client()?;
         let (name, split) = (format!("{}@{}", dataset.id, dataset.revision), self.split.clone());
         let asked = AskedAbout { dataset: Some(name), split, ..AskedAbout::default() };
-        let job = client.ask_about_dataset(&target.id, &target.revision, top, (format, support), &asked).await?;
+        let job = client.ask_about_dataset(&target.id, &target.revision, top, (format, &more.query()), &asked).await?;
         watch::quietly(remote, &client, &job.id).await?;
         let files = client.job_files(&job.id).await?.items;
         let gone = || CliError::failed("the job has left no file", format!("look at `hub jobs logs {}`", job.id));
@@ -164,8 +165,14 @@ impl Asked {
         let device = remote.config.device.clone();
         let limits = remote.config.data_limits;
         let prompt = more.prompt.clone();
+        let classes: Option<Vec<String>> = more.classes.as_ref().map(|names| names.split(',').map(|name| name.trim().to_owned()).collect());
         let load = move || {
             let predictor = Predictor::load(&path, &device.parse().and_then(device::open)?)?.within(&limits);
+            if let Some(names) = classes {
+                let template = template(&predictor, &names, prompt.as_deref())?;
+                let support = Support::by_names(&predictor, &names, &template)?;
+                return Ok((predictor.by_support(support), None));
+            }
             let prompt = prompt.map(|name| predictor.prompt_of(&name)).transpose()?;
             let Some(examples) = examples else { return Ok((predictor, prompt)) };
             let dataset = Dataset::open(&inputs::labelled(&examples), &Limits::of(&limits))?;
@@ -232,6 +239,17 @@ impl Asked {
             json!({"file": shown, "format": format.as_str(), "model": answers.model, "answered": count, "failed": answers.failed()});
         Ok(with(Output::new(format!("wrote {count} answers of {} to {shown}", answers.model), about, shown), failure))
     }
+}
+
+/// The text in which names of classes are read.
+fn template(predictor: &Predictor, names: &[String], text: Option<&str>) -> crate::train::Result<Template> {
+    let wrong = |what: String| crate::train::Error::Unsupported(what);
+    if let Some(name) = names.iter().find(|name| name.is_empty() || names.iter().filter(|other| other == name).count() > 1) {
+        return Err(wrong(format!("names of classes are different ones, none of them empty, and `{name}` is not")));
+    }
+    let usual = || Template::usual(predictor.text_scale().is_some());
+    let parse = |text: &str| Template::parse(text).ok_or_else(|| wrong(format!("`{text}` has no place for a name: write `{{}}` once")));
+    text.map_or_else(|| Ok(usual()), parse)
 }
 
 /// One failure that names every item without an answer.

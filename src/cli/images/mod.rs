@@ -31,6 +31,7 @@ const ALL_CLASSES: usize = 100_000;
   hub embed resnet50 photos.zip --local -o features.parquet
   hub embed ada/minilm --text 'a happy person' --text 'a sunny day'
   cat mails.txt | hub embed ada/minilm - --lines -o mails.npy
+  hub embed ada/clip fox.jpg --text 'a photo of a fox' --json
   hub embed ada/e5 questions.txt --lines --prompt query
   hub embed glove-50d mails.txt --lines --pooling sif -o mails.npy")]
 pub struct Embed {
@@ -56,6 +57,7 @@ pub struct Embed {
   hub predict cat.png --model resnet50 --local     without sending the image anywhere
   hub predict ada/spam --text 'You have won'
   hub predict ada/sentences --text 'The match was lost in the last minute' --classes sport,politics,weather
+  hub predict ada/clip photos/ --classes 'red fox,badger,hare' --prompt 'a photo of a {}'
   hub predict resnet50 cat.png --support acme/flowers
   hub predict resnet50 cat.png --local --support examples/")]
 pub struct Predict {
@@ -65,11 +67,13 @@ pub struct Predict {
     /// with --local a folder or archive here, as a data set lies
     #[arg(long, value_name = "NAME|PATH")]
     support: Option<String>,
-    /// Of a model of texts: answer these classes, by the nearest of their names, whatever the model was trained for
-    #[arg(long, value_name = "NAME,NAME...", conflicts_with_all = ["support", "dataset", "local"])]
+    /// Of a model of texts, or one of images with a network for texts beside: answer these classes, by the nearest of their names, whatever
+    /// the model was trained for
+    #[arg(long, value_name = "NAME,NAME...", conflicts_with = "support")]
     classes: Option<String>,
-    /// Put this prompt of the model's config before every text, instead of the usual one
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["support", "classes", "dataset"])]
+    /// With --classes: a text in which their names are read, such as 'a photo of a {}'; else put this prompt of the model's config before
+    /// every text, instead of the usual one
+    #[arg(long, value_name = "TEXT|NAME", conflicts_with = "support")]
     prompt: Option<String>,
     /// So many of the likeliest classes
     #[arg(long, default_value_t = 5)]
@@ -117,7 +121,7 @@ fn read_of(content: &Content) -> String {
 impl Embed {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         if let Some(dataset) = &self.asked.dataset {
-            return self.asked.ask_about_dataset(remote, dataset, None, None).await;
+            return self.asked.ask_about_dataset(remote, dataset, None, &More::default()).await;
         }
         let format = self.asked.format()?;
         let more = More { prompt: self.prompt, pooling: self.pooling, ..More::default() };
@@ -151,7 +155,11 @@ impl Embed {
 impl Predict {
     pub async fn run(self, remote: &Remote) -> Result<Output> {
         if let Some(dataset) = &self.asked.dataset {
-            return self.asked.ask_about_dataset(remote, dataset, Some(self.top.max(1)), self.support.as_deref()).await;
+            if self.prompt.is_some() && self.classes.is_none() {
+                return Err(CliError::usage("--prompt is for texts that are given here", "leave it out, or add --classes"));
+            }
+            let more = More { support: self.support, classes: self.classes, prompt: self.prompt, ..More::default() };
+            return self.asked.ask_about_dataset(remote, dataset, Some(self.top.max(1)), &more).await;
         }
         let format = self.asked.format()?;
         let top = if format.is_some_and(Format::is_matrix) { ALL_CLASSES } else { self.top.max(1) };

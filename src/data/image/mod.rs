@@ -2,6 +2,7 @@
 
 mod augment;
 pub mod decode;
+pub(in crate::data) mod draw;
 mod filter;
 mod format;
 mod frame;
@@ -9,6 +10,7 @@ mod gif;
 mod jpeg;
 mod jxl;
 mod look;
+pub(in crate::data) mod raster;
 mod room;
 pub mod thumbnail;
 mod tiff;

@@ -4,18 +4,21 @@
 //! inside folders of splits or around them. Where folders could mean two things, nothing is guessed: the error shows what was
 //! found and how to say what it is. [`known`] has other people's layouts, [`words`] what names say.
 
+mod annotated;
 pub(super) mod declared;
 mod folders;
 mod found;
 mod known;
 mod labels;
 mod names;
+mod paired;
 mod tree;
 mod unlabelled;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::annotated::Given;
 use self::folders::{Part, Reading};
 use self::tree::{Item, Top, Tree};
 use self::words::Says;
@@ -25,7 +28,7 @@ use super::limits::Limits;
 use super::listing::Listing;
 use super::modality::Modality;
 use super::{leftovers, metadata};
-use crate::domain::dataset_layout::{DataLayout, Declared};
+use crate::domain::dataset_layout::{DataLayout, Declared, SplitPaths};
 
 /// Gives every item its split and the text of its target.
 pub fn read(listing: &Listing, modality: &dyn Modality, declared: &Declared, limits: &Limits) -> Result<Layout> {
@@ -45,12 +48,19 @@ pub fn read(listing: &Listing, modality: &dyn Modality, declared: &Declared, lim
         true if by_table => metadata::find(&kept)?,
         _ => named,
     };
+    let given = Given { tree: &tree, kept: &kept, listing, limits };
     let mut layout = match tables.is_empty() {
+        _ if annotated::is_said(declared) => with_said_splits(annotated::said(&given, declared)?, &tree, listing, &declared.splits),
         false => by_tables(&tables, &kept, &tree, listing, declared, limits)?,
         true if declared.layout == Some(DataLayout::Table) => {
             return Err(unclear(&tree, "the card says that a table names the items, and there is no `metadata.csv` or `metadata.jsonl`"));
         }
-        true => labels::several(by_folders(&tree, listing, declared)?, listing, declared, limits)?,
+        true => match by_folders(&tree, listing, declared) {
+            Err(error) if declared.layout.is_none() && !modality.is_writing() => {
+                with_said_splits(annotated_or(error, &given)?, &tree, listing, &declared.splits)
+            }
+            found => labels::several(found?, listing, declared, limits)?,
+        },
     };
     if let Some(note) = unlabelled::note(&unlabelled, tree.many) {
         layout.warnings.push(note);
@@ -73,6 +83,26 @@ fn wrapping_folder(kept: &Kept<'_>) -> Option<String> {
     wraps.then(|| top.to_string())
 }
 
+/// Where folders give no classes: labelled places of images, if they are there.
+fn annotated_or(error: Error, given: &Given<'_>) -> Result<Layout> {
+    let Error::LayoutUnclear { reason, found } = error else { return Err(error) };
+    match annotated::recognised(given) {
+        Ok(Some(layout)) => Ok(layout),
+        Ok(None) => Err(Error::LayoutUnclear { reason, found }),
+        Err(why) => Err(Error::LayoutUnclear { reason: format!("{reason}; {why}"), found }),
+    }
+}
+
+/// With the splits that the card says of the items.
+fn with_said_splits(mut layout: Layout, tree: &Tree<'_>, listing: &Listing, said: &[SplitPaths]) -> Layout {
+    let (parts, _, notes) = declared::parts(tree, listing, said);
+    let splits: BTreeMap<usize, Split> =
+        parts.iter().flat_map(|part| part.items.iter().map(|(_, item)| (item.entry, part.split))).collect();
+    layout.samples.iter_mut().for_each(|sample| sample.split = splits.get(&sample.entry).copied().unwrap_or(sample.split));
+    layout.warnings.extend(notes);
+    layout
+}
+
 fn by_tables(
     tables: &[metadata::Table],
     kept: &Kept<'_>,
@@ -81,16 +111,12 @@ fn by_tables(
     declared: &Declared,
     limits: &Limits,
 ) -> Result<Layout> {
-    let mut layout = metadata::read(tables, kept, listing, declared, limits)?;
+    let layout = metadata::read(tables, kept, listing, declared, limits)?;
     // Where the config names the tables themselves, it says nothing of the items.
     let named = declared::tables(kept, &declared.splits);
     let of_items =
         if named.iter().any(|table| tables.iter().any(|read| read.entry() == table.entry())) { &[][..] } else { &declared.splits };
-    let (parts, _, notes) = declared::parts(tree, listing, of_items);
-    let splits: BTreeMap<usize, Split> =
-        parts.iter().flat_map(|part| part.items.iter().map(|(_, item)| (item.entry, part.split))).collect();
-    layout.samples.iter_mut().for_each(|sample| sample.split = splits.get(&sample.entry).copied().unwrap_or(sample.split));
-    layout.warnings.extend(notes);
+    let layout = with_said_splits(layout, tree, listing, of_items);
     match layout.samples.is_empty() {
         true => Err(unclear(tree, "the table has no rows")),
         false => Ok(layout),
@@ -119,6 +145,12 @@ fn by_folders(tree: &Tree<'_>, listing: &Listing, declared: &Declared) -> Result
         && (words::judge_one(only) != Says::Nothing || known::recognise(tree).is_some())
     {
         return Err(unclear(tree, &format!("all {} lie in `{only}`", tree.many)));
+    }
+    if declared.layout.is_none()
+        && let Some((kind, other)) = paired::kinds(&reading.samples, listing)
+    {
+        let reason = format!("`{kind}` and `{other}` hold files of the same names: one may be about the other, and neither be a class");
+        return Err(unclear(tree, &reason));
     }
     let mut layout = Layout { samples: std::mem::take(&mut reading.samples), ..Layout::default() };
     notes.append(&mut reading.notes);
@@ -167,7 +199,7 @@ fn said<'a>(layout: Option<DataLayout>, tree: &Tree<'a>) -> Option<Result<Readin
         DataLayout::ClassSplits => folders::splits_in_classes(tree),
         DataLayout::Names if folders::parts_by_words(tree).0.is_empty() => folders::classes_in_names(folders::one_part(tree)),
         DataLayout::Names => by_words(folders::classes_in_names),
-        DataLayout::Table | DataLayout::Kept => return None,
+        DataLayout::Table | DataLayout::Kept | DataLayout::Coco | DataLayout::Voc | DataLayout::Yolo | DataLayout::Masks => return None,
     }))
 }
 
@@ -273,7 +305,7 @@ fn splits<'a>(tree: &Tree<'a>, whole: &Tree<'_>, names: &[&str], says: &[Says]) 
 fn unclear(tree: &Tree<'_>, reason: &str) -> Error {
     let mut reason = reason.to_owned();
     if let Some(what) = known::recognise(tree) {
-        reason = format!("this looks like {what}; training here needs a class for each {}. In it {reason}", tree.item);
+        reason = format!("this looks like {what}; it could not be read so. In it {reason}");
     } else if let Some(hint) = names::hint(tree) {
         reason = format!("{reason}; {hint}");
     }

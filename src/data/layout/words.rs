@@ -60,7 +60,7 @@ const WORDS: &[(Word, &str)] = &[
         Word::Beside,
         "mask masks label labels annotation annotations annot annots anno annos gt gtfine groundtruth segmentation \
          segmentations segmentationclass segmentationobject trimap trimaps bbox bboxes keypoints landmarks captions \
-         imagesets xml xmls json txt",
+         imagesets xml xmls json txt instance instances boxes outlines polygons",
     ),
     (Word::Filler, "seg coco voc kaggle small full raw original orig resized crop cropped crops hr lr final and of the"),
 ];
@@ -102,6 +102,46 @@ fn says(tokens: &[String], shared: &BTreeSet<String>) -> Says {
         [] if (has(Word::Beside) && !numbered) || has(Word::Holds) => Says::Kind,
         [] => Says::Nothing,
     }
+}
+
+/// The words that a part of a name is made of: one, or two in one (`trainannot`); none where it is none of the table's.
+fn words_in(token: &str) -> Vec<(&str, Word)> {
+    if let Some(word) = known(token) {
+        return vec![(token, word)];
+    }
+    let halves = token.char_indices().skip(1).map(|(at, _)| token.split_at(at));
+    let mut both = halves.filter_map(|(first, second)| Some(vec![(first, known(first)?), (second, known(second)?)]));
+    both.next().unwrap_or_default()
+}
+
+/// A folder's name without the words for what kind of files lie in it: `masks` is nothing, `train_masks` and `trainannot` are `train`.
+/// Folders of images and of what is said about them meet in it.
+pub fn without_kind(name: &str) -> String {
+    let rest = |token: &String| -> String {
+        let words = words_in(token);
+        let kept: Vec<&str> = words.iter().filter(|(_, word)| !matches!(word, Word::Holds | Word::Beside)).map(|(text, _)| *text).collect();
+        if words.is_empty() { token.clone() } else { kept.join("_") }
+    };
+    let kept: Vec<String> = tokens(name).iter().map(rest).filter(|token| !token.is_empty() && token != "seg").collect();
+    kept.join("_")
+}
+
+/// Whether a folder's name says that what lies in it is said about images.
+pub fn is_beside(name: &str) -> bool {
+    let words = tokens(name);
+    let has = |wanted: Word| words.iter().any(|token| words_in(token).iter().any(|(_, word)| *word == wanted));
+    has(Word::Beside) || (words.iter().any(|token| token == "seg") && !has(Word::Holds))
+}
+
+/// The split that a folder's or a file's name says, whatever kind of files it says beside it.
+pub fn split_of(name: &str) -> Option<Split> {
+    let tokens = tokens(name);
+    let found = tokens
+        .iter()
+        .flat_map(|token| words_in(token))
+        .filter_map(|(_, word)| if let Word::Split(split) = word { Some(split) } else { None });
+    let different: BTreeSet<Split> = found.collect();
+    if different.len() == 1 { different.into_iter().next() } else { None }
 }
 
 fn known(text: &str) -> Option<Word> {
@@ -170,6 +210,25 @@ mod tests {
             (&["训练集", "测试集"], &[TRAIN, TEST]),
         ] {
             assert_eq!(judge(names), says, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn folders_of_images_and_of_what_is_said_about_them_meet() {
+        for (name, rest, beside, split) in [
+            ("masks", "", true, None),
+            ("JPEGImages", "", false, None),
+            ("SegmentationClass", "", true, None),
+            ("train", "train", false, Some(Split::Train)),
+            ("trainannot", "train", true, Some(Split::Train)),
+            ("val_masks", "val", true, Some(Split::Val)),
+            ("seg", "", true, None),
+            ("instances_train2017", "train_2017", true, Some(Split::Train)),
+            ("obj_train_data", "obj_train", false, Some(Split::Train)),
+            ("images_001", "001", false, None),
+            ("aachen", "aachen", false, None),
+        ] {
+            assert_eq!((without_kind(name).as_str(), is_beside(name), split_of(name)), (rest, beside, split), "{name}");
         }
     }
 

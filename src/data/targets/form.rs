@@ -1,5 +1,11 @@
 //! How the texts of a layout are to be read as targets.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Target, Targets};
+use crate::data::labelled::Labelled;
+use crate::domain::annotation_facts::Fault;
 use crate::domain::task::Task;
 
 /// What stands in [`crate::data::labelled::Labelled::text`].
@@ -19,7 +25,47 @@ pub enum Form {
     Tags,
     /// Nothing: the two texts of each item belong together.
     Together,
+    /// Nothing: the targets are there already.
+    Annotated(Annotated),
 }
+
+/// Targets that were read of files beside the items.
+#[derive(Debug, Clone)]
+pub struct Annotated(Arc<Ready>);
+
+#[derive(Debug)]
+struct Ready {
+    targets: Targets,
+    /// By the entry of the item.
+    of: HashMap<usize, Target>,
+    faults: Vec<Fault>,
+}
+
+impl Annotated {
+    pub fn new(targets: Targets, of: HashMap<usize, Target>, faults: Vec<Fault>) -> Annotated {
+        Annotated(Arc::new(Ready { targets, of, faults }))
+    }
+
+    /// One target for each sample, in their order.
+    pub fn of(&self, samples: &[Labelled]) -> (Targets, Vec<Target>) {
+        let target = |sample: &Labelled| self.0.of.get(&sample.entry).cloned().unwrap_or(Target::Unknown);
+        (self.0.targets.clone(), samples.iter().map(target).collect())
+    }
+
+    /// What was wrong with the files.
+    pub fn faults(&self) -> &[Fault] {
+        &self.0.faults
+    }
+}
+
+/// Two readings are one if they are the same reading.
+impl PartialEq for Annotated {
+    fn eq(&self, other: &Annotated) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Annotated {}
 
 impl Default for Form {
     fn default() -> Form {

@@ -9,6 +9,9 @@ mod classes;
 mod columns;
 pub(super) mod form;
 mod labels;
+mod mask;
+mod objects;
+mod outline;
 mod tags;
 mod values;
 
@@ -16,6 +19,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(super) use form::Form;
+pub use mask::{Labels, Mask, Reading, UNSAID};
+pub use objects::{Misplaced, Object, Objects};
+pub use outline::Outline;
 pub use tags::{OUTSIDE, Place, Tags, parse as parse_tag};
 
 use super::error::Result;
@@ -41,6 +47,10 @@ pub enum Target {
     Heads(Arc<[Target]>),
     /// A tag for each word.
     Tags(Tags),
+    /// Objects in boxes.
+    Objects(Objects),
+    /// A class for each pixel.
+    Mask(Mask),
 }
 
 /// What the targets of a data set are.
@@ -60,6 +70,10 @@ pub enum Targets {
     Heads(Vec<(String, Targets)>),
     /// Names of tags: that of words outside of entities, then the others, sorted.
     Tags(Vec<String>),
+    /// Classes of objects, in the order of their numbers in the data set.
+    Objects(Vec<String>),
+    /// Classes of pixels, in the order of their values.
+    Masks(Vec<String>),
 }
 
 /// What the number of pairs is called that have none: they belong together.
@@ -91,12 +105,14 @@ impl Target {
         if let Target::Class(class) = self { Some(*class) } else { None }
     }
 
-    /// The class, the labels, or the tags that its words have; none of anything else.
+    /// The class, the labels, or what its words, objects or pixels are; none of anything else.
     pub fn labels(&self) -> &[u32] {
         match self {
             Target::Class(class) => std::slice::from_ref(class),
             Target::Labels(labels) => labels,
             Target::Tags(tags) => &tags.kinds,
+            Target::Objects(objects) => &objects.kinds,
+            Target::Mask(mask) => &mask.kinds,
             _ => &[],
         }
     }
@@ -142,6 +158,11 @@ pub fn check_declared(words: &[String]) -> std::result::Result<(), String> {
     form::declared(words).map(drop)
 }
 
+/// Refuses names that cannot be those of classes.
+pub(super) fn check_names(names: &[String], limits: &Limits) -> Result<()> {
+    classes::names(names, limits).map(drop)
+}
+
 /// What stands for each target where items are divided class by class: of several labels the rarest one, of several heads the first
 /// that is a class.
 pub(super) fn strata(targets: &[&Target]) -> Vec<Option<u32>> {
@@ -169,6 +190,7 @@ pub(super) fn read(form: &Form, samples: &[Labelled], limits: &Limits) -> Result
         Form::Columns(columns) => columns::read(columns, samples, limits),
         Form::Tags => tags::read(samples, limits),
         Form::Together => Ok((Targets::Values(vec![TOGETHER.into()]), vec![Target::Value(1.0); samples.len()])),
+        Form::Annotated(annotated) => Ok(annotated.of(samples)),
     }
 }
 
@@ -183,7 +205,7 @@ pub(super) fn text(form: &Form, field: &serde_json::Value) -> std::result::Resul
         Form::Labels => labels::text(field).ok_or(labels::WANTED),
         Form::Columns(_) => labels::text(field).or_else(|| values::text(field)).ok_or("a string, a number or a list"),
         Form::Tags => tags::text(field).ok_or(tags::WANTED),
-        Form::Together => Ok(String::new()),
+        Form::Together | Form::Annotated(_) => Ok(String::new()),
     }
 }
 
@@ -199,6 +221,8 @@ impl Targets {
             Targets::Values(_) => Task::Regression,
             Targets::Heads(_) => Task::MultiTask,
             Targets::Tags(_) => Task::TokenClassification,
+            Targets::Objects(_) => Task::ObjectDetection,
+            Targets::Masks(_) => Task::SemanticSegmentation,
         }
     }
 
@@ -208,6 +232,7 @@ impl Targets {
             Targets::Classes(names) | Targets::Ranks(names) | Targets::Anomalies(names) | Targets::Labels(names) | Targets::Tags(names) => {
                 names
             }
+            Targets::Objects(names) | Targets::Masks(names) => names,
             Targets::Values(_) | Targets::Heads(_) => &[],
         }
     }
@@ -228,7 +253,23 @@ impl Targets {
             }
             (_, Target::Heads(found)) => format!("{} targets", found.len()),
             (_, Target::Tags(tags)) => tags.each.iter().map(|tag| name(*tag)).collect::<Vec<_>>().join(" "),
+            (_, Target::Objects(objects)) => format!("{} [{}]", objects.told(self.classes()), objects.digest(self.classes())),
+            (_, Target::Mask(mask)) => format!("{} [{}]", mask.told(self.classes()), mask.digest()),
         }
+    }
+
+    /// A target as previews have it: [`Self::word`] without what only tells it from others.
+    pub fn caption(&self, target: &Target) -> String {
+        match target {
+            Target::Objects(objects) => objects.told(self.classes()),
+            Target::Mask(mask) => mask.told(self.classes()),
+            other => self.word(other),
+        }
+    }
+
+    /// Whether places of an item are labelled, and not the item.
+    pub fn are_of_places(&self) -> bool {
+        matches!(self, Targets::Objects(_) | Targets::Masks(_))
     }
 
     /// Whether nothing is said but that the two texts of each item belong together.

@@ -11,6 +11,7 @@ use super::super::modality::{Input, View, ViewMaker, Views, WORD};
 use super::decode;
 use super::tokens::{Cut, Tokenizer};
 use crate::domain::config::ModelConfig;
+use crate::domain::encoder_config::Numbers;
 
 /// How two texts begin that an encoder of pairs reads as one item: no text of UTF-8 begins so. Then comes the length of the first in
 /// bytes, four of them, the lowest first, and both texts.
@@ -40,6 +41,8 @@ struct Shared {
     lowers: bool,
     /// Whether items are words that are answered about one by one.
     words: bool,
+    /// The token by which texts are made as long as they may be, for a network that reads it as any other.
+    filled: Option<u32>,
     key: String,
 }
 
@@ -56,7 +59,8 @@ impl TextViews {
         let (words, lowers) = (config.tags_words(), sentence.do_lower_case);
         let of = if words { "words" } else { "text" };
         let key = format!("{of} {} {} {prompt:?} {lowers}", hex::encode(Sha256::digest(bytes)), tokenizer.longest);
-        Ok(TextViews { shared: Arc::new(Shared { tokenizer, prompt, lowers, words, key }) })
+        let filled = Numbers::of_name(&config.architecture).and_then(|numbers| u32::try_from(numbers.filled?).ok());
+        Ok(TextViews { shared: Arc::new(Shared { tokenizer, prompt, lowers, words, filled, key }) })
     }
 }
 
@@ -123,7 +127,11 @@ impl ViewMaker for TextMaker {
                 return Err(Error::BadPreprocessing { reason: "texts have no other views than the plain one".into() });
             }
         }
-        Ok(self.tokens(item).map(|cut| {
+        Ok(self.tokens(item).map(|mut cut| {
+            if let Some(token) = self.shared.filled {
+                cut.tokens.resize(self.shared.tokenizer.longest.max(cut.tokens.len()), [token, 0]);
+                cut.of = cut.of.max(cut.tokens.len());
+            }
             rows.push(cut.tokens);
             of.push(cut.of);
         }))

@@ -168,3 +168,44 @@ pub(super) const TOKEN_CLASSIFICATION: About = About {
     suffix: "classification",
     problem_type: None,
 };
+
+/// As COCO counts them: of boxes that overlap a true one by so much of their union, the mean over classes of the average precision.
+pub(super) const OBJECT_DETECTION: About = About {
+    classes: false,
+    least_classes: 1,
+    one_class: false,
+    good_only: false,
+    measures: &[
+        measure("box_map", "val_box_map", "mAP 50:95", "mAP", Unit::Score, true),
+        measure("box_map_50", "val_box_map_50", "mAP 50", "mAP@0.5", Unit::Score, true),
+        measure("box_map_75", "val_box_map_75", "mAP 75", "mAP@0.75", Unit::Score, true),
+    ],
+    further: &[
+        measure("box_map_small", "val_box_map_small", "mAP of small objects", "mAP_small", Unit::Score, true),
+        measure("box_map_medium", "val_box_map_medium", "mAP of medium objects", "mAP_medium", Unit::Score, true),
+        measure("box_map_large", "val_box_map_large", "mAP of large objects", "mAP_large", Unit::Score, true),
+        measure("box_recall", "val_box_recall", "recall of 100 boxes", "mAR", Unit::Score, true),
+    ],
+    losses: &[Loss::CrossEntropy],
+    baseline: ("no_box_map", "never a box", "Never finding anything would have a mAP of {} there."),
+    suffix: "detection",
+    problem_type: None,
+};
+
+/// Over all pixels of all images together; the boundary measure image by image.
+pub(super) const SEMANTIC_SEGMENTATION: About = About {
+    classes: false,
+    least_classes: 2,
+    one_class: false,
+    good_only: false,
+    measures: &[
+        measure("mean_iou", "val_mean_iou", "mIoU", "mean_iou", Unit::Score, true),
+        measure("mean_dice", "val_mean_dice", "mean Dice", "dice", Unit::Score, true),
+        measure("pixel_accuracy", "val_pixel_accuracy", "pixel accuracy", "mean_accuracy", Unit::Share, true),
+    ],
+    further: &[measure("boundary_f1", "val_boundary_f1", "boundary F1", "boundary_f1", Unit::Score, true)],
+    losses: &[Loss::CrossEntropy],
+    baseline: ("majority_mean_iou", "always the largest class", "Always answering the most frequent class would reach a mIoU of {} there."),
+    suffix: "segmentation",
+    problem_type: None,
+};

@@ -18,6 +18,9 @@ pub struct AskDataset {
     /// A data set of examples whose classes are answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub support: Option<(RepoId, u32)>,
+    /// Names of classes that are answered, and a text with `{}` in which they are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<(Vec<String>, String)>,
     /// Of classes the so many likeliest; `None` for the features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top: Option<usize>,

@@ -17,6 +17,9 @@ pub struct Evaluate {
     /// A data set of examples whose classes are answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub support: Option<(RepoId, u32)>,
+    /// A text with `{}`, in which the names of the data set's classes are read: they alone tell what is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<String>,
 }
 
 impl Kind for Evaluate {
@@ -28,6 +31,7 @@ impl Kind for Evaluate {
 
     fn title(&self) -> String {
         let by = self.support.as_ref().map(|(id, version)| format!(" by examples of {id}@{version}")).unwrap_or_default();
+        let by = if self.names.is_some() { " by the names of its classes".into() } else { by };
         format!("{}@{} measured on {}@{}{by}", self.model, self.model_version, self.dataset, self.dataset_version)
     }
 }

@@ -5,11 +5,14 @@ use actix_web::web::Data;
 use serde_json::json;
 
 use super::finetunes;
+use crate::domain::job as domain;
 use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::user::Actor;
 use crate::http::caller::Caller;
-use crate::http::error::Answer;
+use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, RepoAt};
 use crate::service::Service;
+use crate::service::jobs::evaluate::By;
 use crate::service::repos::leaderboard::{self, Claim, Signed};
 use crate::wire::List;
 use crate::wire::error::ProblemBody;
@@ -24,12 +27,31 @@ use crate::wire::jobs::Job;
     (status = 422, body = ProblemBody, description = "It could not work: the message says why."),
 ))]
 pub async fn create(caller: Caller, service: Data<Service>, body: Json<CreateEvaluation>) -> Answer {
-    let (model, dataset) = (finetunes::repo_at("model", &body.0.model)?, finetunes::repo_at("dataset", &body.0.dataset)?);
+    Ok(HttpResponse::Created().json(Job::from(start(&service, &caller.0, body.0).await?)))
+}
+
+/// Queues what is asked for, whichever dialect asks.
+pub(in crate::http) async fn start(service: &Service, actor: &Actor, body: CreateEvaluation) -> Result<domain::Job, HttpError> {
+    let (model, dataset) = (finetunes::repo_at("model", &body.model)?, finetunes::repo_at("dataset", &body.dataset)?);
     let (model, dataset) = ((model.id, model.revision), (dataset.id, dataset.revision));
-    let support = body.0.support.as_deref().map(|name| finetunes::repo_at("support", name)).transpose()?;
-    let support = support.map(|support| (support.id, support.revision));
-    let job = service.create_evaluation(&caller.0, model, dataset, (body.0.split, support)).await?;
-    Ok(HttpResponse::Created().json(Job::from(job)))
+    let support = body.support.as_deref().map(|name| finetunes::repo_at("support", name)).transpose()?;
+    let by = match (support, body.by_names, body.prompt) {
+        (Some(_), true, _) => {
+            let message = "both `support` and `by_names` say which classes are meant";
+            return Err(HttpError::bad_request("bad_body", message, "leave one of them out"));
+        }
+        (_, false, Some(_)) => {
+            return Err(HttpError::bad_request(
+                "bad_body",
+                "`prompt` is a text in which names are read",
+                "add `by_names`, or leave it out",
+            ));
+        }
+        (Some(support), false, None) => By::Support(support.id, support.revision),
+        (None, true, prompt) => By::Names(prompt),
+        (None, false, None) => By::Head,
+    };
+    Ok(service.create_evaluation(actor, model, dataset, (body.split, by)).await?)
 }
 
 /// What this hub measured of a model, newest first.

@@ -5,9 +5,10 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{jobs, recommend};
-use crate::domain::job::JobState;
+use crate::domain::job::{self as domain, JobState};
 use crate::domain::name::RepoId;
 use crate::domain::repo_ref::RepoRef;
+use crate::domain::user::Actor;
 use crate::domain::work::AUTO;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
@@ -47,14 +48,18 @@ pub async fn create(caller: Caller, service: Data<Service>, query: Query, body: 
             sentence: expected.sentence(),
         }));
     }
-    let job = match body.0.base.as_str() {
+    Ok(HttpResponse::Created().json(Job::from(start(&service, &caller.0, body.0).await?)))
+}
+
+/// Queues what is asked for, whichever dialect asks.
+pub(in crate::http) async fn start(service: &Service, actor: &Actor, body: CreateFineTune) -> Result<domain::Job, HttpError> {
+    Ok(match body.base.as_str() {
         AUTO => {
-            let (dataset, asked) = recommend::choose_first(body.0)?;
-            service.create_recommendation(&caller.0, dataset, asked).await?
+            let (dataset, asked) = recommend::choose_first(body)?;
+            service.create_recommendation(actor, dataset, asked).await?
         }
-        _ => service.create_finetune(&caller.0, asked(body.0)?).await?,
-    };
-    Ok(HttpResponse::Created().json(Job::from(job)))
+        _ => service.create_finetune(actor, asked(body)?).await?,
+    })
 }
 
 /// Run the recipe of a published fine-tune again. The job's log says whether the digest of the weights matched.

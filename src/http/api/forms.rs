@@ -69,7 +69,7 @@ fn of_property(schema: &str, property: &str) -> Option<Form> {
         ("ExamineDataset", "revision") => Form::Like(REVISION, 128),
         ("CreateAccount", "name") | ("CreateToken" | "Member", "user") => Form::Like(NAME, 96),
         ("CreateAccount", "kind") => Form::OneOf(&["user", "organisation"]),
-        ("CreateToken", "name") => Form::Like(NO_CONTROLS, 96),
+        ("CreateToken" | "CreateWorkerToken", "name") => Form::Like(NO_CONTROLS, 96),
         ("CreateToken", "scope") | ("Member", "role") => Form::OneOf(&SCOPES),
         ("PatchVersion", "state") => Form::OneOf(&["live", "yanked"]),
         ("SetRef", "revision") => Form::Like(REVISION, 71),

@@ -29,3 +29,7 @@ pub mod users;
 pub mod versions;
 pub mod webhooks;
 pub mod words;
+pub mod worker;
+pub mod worker_bytes;
+pub mod worker_queue;
+pub mod worker_tokens;

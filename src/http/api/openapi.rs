@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 use super::forms::{DIGEST, Forms, NAME, REF, REVISION};
 use super::{
     audit, commits, compare, curves, doctor, evaluations, files, finetunes, jobs, library, mirrors, predict, previews, recommend, refs,
-    repos, results, search, segments, tokens, uploads, users, versions, webhooks, words,
+    repos, results, search, segments, tokens, uploads, users, versions, webhooks, words, worker, worker_bytes, worker_queue, worker_tokens,
 };
 use crate::http::{Site, embeddings};
 
@@ -51,6 +51,11 @@ use crate::http::{Site, embeddings};
         words::neighbors, words::analogy, words::similarity, words::train,
         evaluations::create, evaluations::list, evaluations::leaderboard, evaluations::keys, results::list, results::import,
         compare::show,
+        // workers elsewhere
+        worker::claim, worker::bury, worker::materials, worker::beat, worker::result, worker::end, worker_queue::list, worker_queue::note,
+        worker_bytes::input, worker_bytes::given, worker_bytes::checkpoint, worker_bytes::keep, worker_bytes::missing, worker_bytes::store,
+        worker_bytes::announce, worker_bytes::received, worker_bytes::part,
+        worker_tokens::list, worker_tokens::create, worker_tokens::revoke,
     ),
     modifiers(&Bearer, &Everywhere, &Parameters, &Forms),
 )]
@@ -155,7 +160,9 @@ fn parameter(path: &str, name: &str) -> Parameter {
         "ref" => (Some(REF), 64, "a branch or a tag"),
         "path" => (None, 512, "a file's path"),
         "sha256" => (Some(DIGEST), 64, "64 hex digits"),
-        "id" => (Some("^[0-9a-v]{26}$"), 26, "as it was given when it was made"),
+        "id" | "job" => (Some("^[0-9a-v]{26}$"), 26, "as it was given when it was made"),
+        "role" => (None, 512, "as the job's materials call an input"),
+        "token" => (None, 512, "an id or a name"),
         _ => (None, 512, ""),
     };
     let mut schema = ObjectBuilder::new().schema_type(Type::String).pattern(form).min_length(Some(1)).max_length(Some(most));

@@ -37,7 +37,8 @@ const MOST_NEIGHBORS: usize = 1_000;
 ///
 /// One file as the body is answered with its features alone. Several come as `multipart/form-data`, as a zip
 /// (`application/zip`), or as JSON; they are answered with a row for each, in their order, and one that cannot be read is
-/// a row with an error. Of a text `tokens` says how much of it was read; of word vectors, how many of its words have one.
+/// a row with an error. Of a text `tokens` says how much of it was read; of word vectors, how many of its words have one. A model of
+/// images with a network for texts beside takes both into one space: what is UTF-8 is a text.
 #[utoipa::path(post, path = "/api/v1/models/{ns}/{name}/embed", tag = "predict", params(
     ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
     ("format" = Option<String>, Query, description = "json, csv, npy, safetensors or parquet; else what `Accept` names; else json"),
@@ -76,8 +77,8 @@ pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>,
     ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
     ("top" = Option<usize>, Query, description = "how many classes, 5 if left out"),
     ("support" = Option<String>, Query, description = "`namespace/name[@revision]` of a data set of examples: its classes are answered, by the nearest mean of their features, whatever the model was trained for"),
-    ("prompt" = Option<String>, Query, description = "of a text encoder: the name of a prompt of its config, put before every text instead of the usual one"),
-    ("classes" = Option<String>, Query, description = "of a model of texts: names of classes with commas between, which are answered by the nearest of them, whatever the model was trained for"),
+    ("prompt" = Option<String>, Query, description = "with `classes` a text in which their names are read, `a photo of a {}`; else of a text encoder the name of a prompt of its config, put before every text instead of the usual one"),
+    ("classes" = Option<String>, Query, description = "of a model of texts, or one of images with a network for texts beside: names of classes with commas between, which are answered by the nearest of them, whatever the model was trained for"),
     ("format" = Option<String>, Query, description = "json, csv, npy, safetensors or parquet; else what `Accept` names; else json"),
 ), request_body(content(
     (Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"), (AskedAbout = "application/json"), (Vec<u8> = "multipart/form-data"),
@@ -95,7 +96,8 @@ pub async fn predict(request: HttpRequest, caller: Caller, service: Data<Service
     let asked = items::read(&request, &service, body).await?;
     if let Some(names) = query.find("classes") {
         let names = names.split(',').map(|name| name.trim().to_owned()).collect();
-        return by_names(&service, &caller, (&at.id, &revision), (names, support.is_some()), asked, (top, format)).await;
+        let words = Words { names, template: query.find("prompt").map(str::to_owned), with_support: support.is_some() };
+        return by_names(&service, &caller, (at.id, revision), words, asked, (top, format)).await;
     }
     if let (Some(prompt), Asked::One(_) | Asked::Many(_)) = (query.find("prompt"), &asked) {
         return by_prompt(&service, &caller, (&at.id, &revision), (prompt, support.is_some()), asked, (top, format)).await;
@@ -159,8 +161,8 @@ async fn by_prompt(
 async fn by_names(
     service: &Service,
     caller: &Caller,
-    model: (&RepoId, &Revision),
-    (names, with_support): (Vec<String>, bool),
+    (id, revision): (RepoId, Revision),
+    Words { names, template, with_support }: Words,
     asked: Asked,
     (top, format): (usize, Format),
 ) -> Answer {
@@ -168,13 +170,25 @@ async fn by_names(
         let message = "both `support` and `classes` say which classes are meant";
         return Err(HttpError::bad_request("bad_query", message, "leave one of them out"));
     }
-    if matches!(asked, Asked::Dataset { .. }) {
-        let message = "classes by their names are for texts that come with the question";
-        return Err(HttpError::bad_request("bad_query", message, "send the texts, or name a data set of examples as `support`"));
+    if let Asked::Dataset { name, split } = asked {
+        let dataset = finetunes::repo_at("dataset", &name)?;
+        let (model, dataset) = ((id, revision), (dataset.id, dataset.revision));
+        let job = service.ask_about_dataset_by_names(&caller.0, model, dataset, (split, names, template), (top, format)).await?;
+        return Ok(HttpResponse::Accepted().json(Job::from(job)));
     }
     let (items, alone) = of_asked(asked);
-    let answers = service.ask_by_names(&caller.0, model, names, items, top).await?;
-    tell(answers, alone, format, ("text_unreadable", "ask about another text")).await
+    let answers = service.ask_by_names(&caller.0, (&id, &revision), (names, template.as_deref()), items, top).await?;
+    let of_image = answers.items.iter().any(|said| said.reason().is_some_and(|reason| reason.code.starts_with("image")));
+    let code = if of_image { "image_unreadable" } else { "text_unreadable" };
+    tell(answers, alone, format, (code, "ask about another one")).await
+}
+
+/// Classes by their names.
+struct Words {
+    names: Vec<String>,
+    /// A text with `{}`.
+    template: Option<String>,
+    with_support: bool,
 }
 
 /// The items, and whether one of them is all that was sent.

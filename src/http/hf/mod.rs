@@ -11,6 +11,8 @@ pub mod discussions;
 mod error_headers;
 mod first_files;
 pub mod info;
+mod job_command;
+pub mod jobs;
 pub mod leaderboard;
 pub mod lfs;
 pub mod list;

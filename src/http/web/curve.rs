@@ -11,6 +11,8 @@ const LEFT: f64 = 44.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 26.0;
+/// More points than this have no marks of their own.
+const MOST_MARKS: usize = 60;
 
 /// A line of a chart: its class in the style sheet (`s1` ...) and a value per epoch.
 struct Series {
@@ -52,21 +54,55 @@ fn chart(name: &str, epochs: &[EpochNumbers], series: &[Series], bounds: Option<
     for epoch in [1, last.div_ceil(2), last] {
         let _ = write!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{epoch}</text>", x(epoch), HEIGHT - 8.0);
     }
+    if let Some(best) = epochs.iter().rfind(|epoch| epoch.best).filter(|_| epochs.len() > 1) {
+        let (at, end) = (x(best.epoch), HEIGHT - BOTTOM);
+        let _ = write!(
+            svg,
+            "<line class=\"best\" x1=\"{at:.1}\" y1=\"{TOP:.1}\" x2=\"{at:.1}\" y2=\"{end:.1}\"><title>the best epoch, {}</title></line>",
+            best.epoch
+        );
+    }
     for line in series {
-        let points: Vec<String> = epochs
-            .iter()
-            .zip(&line.values)
-            .filter(|(_, value)| value.is_finite())
-            .map(|(epoch, value)| format!("{:.1},{:.1}", x(epoch.epoch), y(value.clamp(low, high))))
-            .collect();
-        let _ = write!(svg, "<polyline class=\"line {}\" points=\"{}\"/>", line.class, points.join(" "));
-        // A line of one point would not be seen.
-        if let [only] = &points[..] {
-            let (x, y) = only.split_once(',').unwrap_or_default();
-            let _ = write!(svg, "<circle class=\"dot {}\" cx=\"{x}\" cy=\"{y}\" r=\"5\"/>", line.class);
-        }
+        let known = epochs.iter().zip(&line.values).filter(|(_, value)| value.is_finite());
+        let points: Vec<(u32, f64, String)> =
+            known.map(|(epoch, value)| (epoch.epoch, *value, format!("{:.1},{:.1}", x(epoch.epoch), y(value.clamp(low, high))))).collect();
+        let joined = points.iter().map(|(.., at)| at.as_str()).collect::<Vec<_>>().join(" ");
+        let _ = write!(svg, "<polyline class=\"line {}\" points=\"{joined}\"/>", line.class);
+        marks(&mut svg, line.class, &points);
     }
     svg + "</svg>"
+}
+
+/// A mark for each point, which says its number where it is pointed at.
+fn marks(svg: &mut String, class: &str, points: &[(u32, f64, String)]) {
+    if points.len() > MOST_MARKS {
+        return;
+    }
+    // A line of one point would not be seen.
+    let (kind, radius) = if points.len() == 1 { ("dot", 5.0) } else { ("mark", 3.0) };
+    for (epoch, value, at) in points {
+        let (x, y) = at.split_once(',').unwrap_or_default();
+        let digits = if value.abs() >= 10.0 { 1 } else { 4 };
+        let _ = write!(
+            svg,
+            "<circle class=\"{kind} {class}\" cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"><title>epoch {epoch}: {value:.digits$}</title></circle>"
+        );
+    }
+}
+
+/// The first measure of several runs on their validation items, each in its colour.
+pub fn overlaid(task: Task, runs: &[Vec<EpochNumbers>]) -> String {
+    const CLASSES: [&str; 6] = ["s1", "s2", "s3", "s4", "s5", "s6"];
+    let share = task.primary().unit == Unit::Share;
+    let scale = if share { 100.0 } else { 1.0 };
+    let longest = runs.iter().max_by_key(|run| run.last().map_or(0, |last| last.epoch));
+    let Some(longest) = longest.filter(|run| !run.is_empty()) else { return String::new() };
+    let line = |(run, class): (&Vec<EpochNumbers>, &'static str)| {
+        let of = |epoch: u32| run.iter().find(|numbers| numbers.epoch == epoch).map_or(f64::NAN, |numbers| numbers.val_primary() * scale);
+        Series { class, values: longest.iter().map(|numbers| of(numbers.epoch)).collect() }
+    };
+    let series: Vec<Series> = runs.iter().zip(CLASSES).map(line).collect();
+    chart(&title(task, " in per cent"), longest, &series, share.then_some((0.0, 100.0)))
 }
 
 /// The loss before each step of a test of rates, the rates from left to right by powers of ten; what is far above the first loss is cut off.

@@ -2,24 +2,28 @@
 
 use std::collections::HashMap;
 
+use actix_web::web::Data;
 use askama::Template;
 
 use super::card::{RepoCard, href};
+use super::form::{CSRF, Form};
 use super::format;
-use super::frame::{Frame, page};
+use super::frame::{Frame, page, see_other};
 use super::repo_head::{Fact, Head, card_html, urlencode};
 use super::snippets::{Snippet, snippets};
+use crate::domain::annotation_facts::Fault;
 use crate::domain::dataset_report::{DatasetReport, HeadFacts, SplitCount};
 use crate::domain::human;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::RepoSummary;
 use crate::domain::revision::Revision;
 use crate::domain::task::{Measure, capitalised, significant};
-use crate::domain::user::AccountKind;
+use crate::domain::user::{AccountKind, Role};
 use crate::http::caller::Visitor;
 use crate::http::error::Answer;
-use crate::http::extract::Query;
+use crate::http::extract::{Query, RepoAt};
 use crate::service::Service;
+use crate::service::jobs::recommend::NewRecommendation;
 use crate::service::repos::leaderboard::{Author, Claim, Leaderboard, Signed};
 use crate::service::repos::relations::{Thumbnail, Wanted};
 
@@ -32,7 +36,12 @@ pub const MODELS: Wanted = Wanted { shown: 24, named: 200 };
 /// Small pictures on the page.
 const SHOWN: usize = 40;
 /// Pictures of one class, while there is room for all classes.
-const PER_CLASS: usize = 3;
+const PER_CLASS: usize = 6;
+/// More classes than this have no strips of their own.
+const MOST_STRIPS: usize = 12;
+/// Classes with bars, and as many more that are folded up.
+const BARS: usize = 30;
+const FOLDED: usize = 150;
 
 #[derive(Template)]
 #[template(path = "dataset.html")]
@@ -42,14 +51,21 @@ struct DatasetPage {
     card_html: String,
     facts: Vec<Fact>,
     thumbnails: Vec<Thumb>,
+    /// The same class by class, where there are few classes.
+    strips: Vec<Strip>,
     excerpts: Vec<Excerpt>,
     /// What its items are called, and at the beginning of a sentence.
     items: &'static str,
     title_items: String,
     /// Whether the targets are numbers.
     numbers: bool,
-    splits: Vec<SplitView>,
-    problems: Vec<String>,
+    histogram: Option<Histogram>,
+    problems: Vec<(String, Vec<String>)>,
+    warnings: Vec<String>,
+    csrf: String,
+    /// What the visitor may ask for or do.
+    may_write: bool,
+    may_ask: bool,
     pretrained: Vec<RepoCard>,
     fine_tuned: Vec<RepoCard>,
     /// Further ones of each by name.
@@ -94,11 +110,36 @@ struct Excerpt {
     lines: Vec<String>,
 }
 
-struct SplitView {
-    name: String,
-    images: usize,
-    most: usize,
-    classes: Vec<(String, usize)>,
+/// Pictures of one class.
+struct Strip {
+    class: String,
+    thumbs: Vec<Thumb>,
+}
+
+/// How many items each class has, its splits over each other.
+struct Histogram {
+    /// Name, items, colour.
+    splits: Vec<(String, usize, usize)>,
+    /// The largest classes first.
+    shown: Vec<Bars>,
+    /// The others, folded up.
+    folded: Vec<Bars>,
+    /// Further classes that are only counted.
+    more: usize,
+}
+
+struct Bars {
+    class: String,
+    /// Widths of 100, as they lie over each other, with their colour.
+    widths: Vec<Bar>,
+    counts: String,
+}
+
+struct Bar {
+    width: String,
+    y: usize,
+    height: usize,
+    colour: usize,
 }
 
 pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, revision: &Revision, query: &Query, address: &str) -> Answer {
@@ -108,10 +149,12 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
     let (pretrained, fine_tuned) = service.models_of(&actor, &id, MODELS).await?;
     let board = service.leaderboard(&actor, &id).await?;
     let report = DatasetReport::read(&summary.facts.dataset_report).unwrap_or_default();
-    let head = Head::of(&summary, "card", query);
+    let role = service.role_on(&actor, RepoKind::Dataset, &id).await?;
+    let head = Head::of(&summary, "card", query).managed(role, "card");
     let chosen = chosen(&thumbnails, report.values.is_some());
     page(&DatasetPage {
         frame: Frame::of(visitor, "datasets").at(&head.href).about(&summary.repo.summary),
+        strips: strips(&chosen, &report, &head),
         thumbnails: chosen.iter().filter(|(_, of)| !of.is_text()).map(|(at, of)| Thumb::of(*at, of, &head)).collect(),
         excerpts: chosen.iter().filter(|(_, of)| of.is_text()).map(|(_, of)| Excerpt::of(of)).collect(),
         items: report.modality.items(),
@@ -119,8 +162,12 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
         numbers: report.values.is_some(),
         card_html: card_html(&summary).await?,
         facts: facts(&summary, &report),
-        splits: splits(&report),
+        histogram: histogram(&report),
         problems: problems(&report),
+        warnings: summary.facts.warnings.clone(),
+        csrf: visitor.csrf().to_owned(),
+        may_write: role >= Some(Role::Write),
+        may_ask: visitor.0.is_some() && summary.head.is_some() && report.can_be_learned(),
         // The list has those, too, that have seen it through their bases.
         all_models: (!pretrained.models.is_empty() || !fine_tuned.models.is_empty())
             .then(|| format!("/models?source_dataset={}", urlencode(&id.to_string()))),
@@ -138,6 +185,8 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
 fn measured(row: &Signed, board: &Leaderboard) -> Row {
     let (said, findings) = (&row.measurement, &row.measurement.findings);
     let examples = said.support.as_ref().map(|support| format!("; by examples of {support}, without training")).unwrap_or_default();
+    let named = said.names.as_ref().map(|text| format!("; by the names of the classes in “{text}”, without training"));
+    let examples = named.unwrap_or(examples);
     Row {
         href: format!("/{}?rev={}", row.other, said.model_version),
         model: format!("{}@{}", row.other, said.model_version),
@@ -203,6 +252,8 @@ fn facts(summary: &RepoSummary, report: &DatasetReport) -> Vec<Fact> {
         ("Targets", report.values.map_or(String::new(), |v| format!("{} to {}", significant(v.min), significant(v.max)))),
         ("Targets", heads(report)),
         ("Without a class", some(report.unlabelled as u64)),
+        ("Objects", report.annotations.as_ref().map_or(String::new(), |facts| some(facts.objects as u64))),
+        ("Objects an image", per_image(report)),
         ("Language", report.language()),
         ("Mean target", report.values.map_or(String::new(), |v| format!("{} ± {}", significant(v.mean), significant(v.deviation)))),
         ("Task", facts.task.clone()),
@@ -212,6 +263,12 @@ fn facts(summary: &RepoSummary, report: &DatasetReport) -> Vec<Fact> {
     ];
     let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
     lines.map(|(label, value)| Fact { label, value, href: None }).collect()
+}
+
+/// How many objects images have: `2 to 31, usually 12`.
+fn per_image(report: &DatasetReport) -> String {
+    let spread = report.annotations.as_ref().and_then(|facts| facts.per_image);
+    spread.map_or(String::new(), |spread| format!("{} to {}, usually {}", spread.min, spread.max, spread.median))
 }
 
 /// What several things that are to be said about each image are: `colour (2 classes, of 72 images), size (1.500 to 8.500, of 68 images)`.
@@ -228,22 +285,104 @@ fn heads(report: &DatasetReport) -> String {
     report.heads.iter().take(SHOWN).map(of).collect::<Vec<_>>().join(", ") + more
 }
 
-fn splits(report: &DatasetReport) -> Vec<SplitView> {
-    let view = |split: &SplitCount| SplitView {
-        name: split.name.clone(),
-        images: split.samples,
-        most: split.per_class.iter().copied().max().unwrap_or(0).max(1),
-        classes: report.classes.iter().cloned().zip(split.per_class.iter().copied()).take(200).collect(),
-    };
-    report.splits.iter().map(view).collect()
+/// Of few classes, and where a class is what is to be said, each has its strip.
+fn strips(chosen: &[(usize, &Thumbnail)], report: &DatasetReport, head: &Head) -> Vec<Strip> {
+    if report.values.is_some() || report.classes.is_empty() || report.classes.len() > MOST_STRIPS {
+        return Vec::new();
+    }
+    let mut strips: Vec<Strip> = Vec::new();
+    for (at, one) in chosen.iter().filter(|(_, one)| !one.is_text()) {
+        let thumb = Thumb::of(*at, one, head);
+        match strips.iter_mut().find(|strip| strip.class == one.class) {
+            Some(strip) => strip.thumbs.push(thumb),
+            None => strips.push(Strip { class: one.class.clone(), thumbs: vec![thumb] }),
+        }
+    }
+    strips
 }
 
-/// The images behind the warnings, which the head of the page has.
-fn problems(report: &DatasetReport) -> Vec<String> {
-    let unreadable = report.unreadable.iter().take(20).map(|p| format!("{} cannot be read: {}", p.path, p.reason));
-    let item = report.modality.item();
-    let same = |(a, b): &(String, String)| format!("{a} and {b} are the same {item} in two splits");
-    let duplicates = report.duplicates_across_splits.iter().take(20).map(same);
-    let near = report.copies.pairs.iter().take(20).map(|(a, b)| format!("{b} looks the same as {a}"));
-    unreadable.chain(duplicates).chain(near).collect()
+/// The classes of all splits in one chart: each split a bar, one over the other, all to one scale.
+fn histogram(report: &DatasetReport) -> Option<Histogram> {
+    // Of the height of a row: the first split lies behind all others.
+    const PLACES: [(usize, usize); 4] = [(0, 20), (4, 12), (7, 6), (9, 2)];
+    let splits: Vec<&SplitCount> = report.splits.iter().take(PLACES.len()).filter(|split| !split.per_class.is_empty()).collect();
+    let most = splits.iter().flat_map(|split| split.per_class.iter().copied()).max().filter(|most| *most > 0)?;
+    let of = |class: usize| splits.iter().map(move |split| split.per_class.get(class).copied().unwrap_or(0));
+    let mut order: Vec<usize> = (0..report.classes.len()).collect();
+    order.sort_by_key(|class| std::cmp::Reverse(of(*class).sum::<usize>()));
+    let bars = |class: &usize| Bars {
+        class: report.classes[*class].clone(),
+        widths: of(*class)
+            .zip(PLACES)
+            .enumerate()
+            .map(|(at, (count, (y, height)))| {
+                let width = format!("{:.2}", 100.0 * count as f64 / most as f64);
+                Bar { width, y, height, colour: at + 1 }
+            })
+            .collect(),
+        counts: of(*class).map(|count| format::count(count as u64)).collect::<Vec<_>>().join(" · "),
+    };
+    Some(Histogram {
+        splits: splits.iter().enumerate().map(|(at, split)| (split.name.clone(), split.samples, at + 1)).collect(),
+        shown: order.iter().take(BARS).map(bars).collect(),
+        folded: order.iter().skip(BARS).take(FOLDED).map(bars).collect(),
+        more: order.len().saturating_sub(BARS + FOLDED),
+    })
+}
+
+/// The items behind the warnings, which the head of the page has: of each kind of trouble how many, and the first of them.
+fn problems(report: &DatasetReport) -> Vec<(String, Vec<String>)> {
+    const FIRST: usize = 50;
+    let (item, items) = (report.modality.item(), report.modality.items());
+    let unreadable = report.unreadable.iter().map(|p| format!("{}: {}", p.path, p.reason));
+    let same = |(a, b): &(String, String)| format!("{a} and {b}");
+    let faults = report.annotations.iter().flat_map(|facts| &facts.faults);
+    let fault = |fault: &Fault| match fault.detail.as_str() {
+        "" => format!("{}: {}", fault.path, fault.problem),
+        detail => format!("{}: {} ({detail})", fault.path, fault.problem),
+    };
+    let groups = [
+        (format!("{} {items} cannot be read", report.unreadable.len()), unreadable.take(FIRST).collect::<Vec<_>>()),
+        (
+            format!("{} times the same {item} stands in two splits", report.duplicates_across_splits.len()),
+            report.duplicates_across_splits.iter().take(FIRST).map(same).collect(),
+        ),
+        (
+            format!("{} pairs of {items} look the same", report.copies.pairs.len()),
+            report.copies.pairs.iter().take(FIRST).map(|(a, b)| format!("{b} looks like {a}")).collect(),
+        ),
+    ];
+    groups.into_iter().filter(|(_, list)| !list.is_empty()).collect()
+}
+
+/// Asks which backbones suit the data set, as a job.
+pub async fn recommend(visitor: Visitor, service: Data<Service>, at: RepoAt, form: Form) -> Answer {
+    visitor.check_csrf(&form.0.text(CSRF))?;
+    let dataset = (at.id.clone(), Revision::main());
+    let job = service.create_recommendation(&visitor.actor(), dataset, NewRecommendation::default()).await?;
+    Ok(see_other(&format!("/jobs/{}", job.id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_classes_are_folded_up_and_splits_lie_over_each_other() {
+        let count = |name: &str, of: fn(usize) -> usize| SplitCount {
+            name: name.into(),
+            samples: (0..300).map(of).sum(),
+            per_class: (0..300).map(of).collect(),
+        };
+        let report = DatasetReport {
+            classes: (0..300).map(|n| format!("class {n}")).collect(),
+            splits: vec![count("train", |n| n + 1), count("val", |_| 3)],
+            ..DatasetReport::default()
+        };
+        let found = histogram(&report).unwrap();
+        assert_eq!((found.shown.len(), found.folded.len(), found.more), (BARS, FOLDED, 300 - BARS - FOLDED));
+        assert_eq!((found.shown[0].class.as_str(), found.shown[0].counts.as_str()), ("class 299", "300 · 3"));
+        assert_eq!((found.shown[0].widths[0].width.as_str(), found.shown[0].widths[1].width.as_str()), ("100.00", "1.00"));
+        assert!(histogram(&DatasetReport::default()).is_none());
+    }
 }

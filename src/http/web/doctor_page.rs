@@ -14,7 +14,7 @@ use crate::http::error::Answer;
 use crate::service::{Error, Service};
 
 /// Classes, pairs and suspects on the page; the API has more.
-const CLASSES: usize = 100;
+const CLASSES: usize = 40;
 const PAIRS: usize = 20;
 const SUSPECTS: usize = 60;
 

@@ -4,13 +4,15 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use askama::Template;
 
+use super::finetune_bases::{self, Recommended};
 use super::finetune_settings::{Group, Settings, Wrong};
 use super::form::{CSRF, Form};
 use super::format;
 use super::frame::{Frame, page_with, see_other};
 use crate::domain::dataset_report::can_be_learned;
+use crate::domain::id::JobId;
 use crate::domain::job::Job;
-use crate::domain::name::{LIBRARY, RepoId, RepoKind};
+use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::page::PageRequest;
 use crate::domain::recipe::Strategy;
 use crate::domain::repo_ref::RepoRef;
@@ -18,6 +20,7 @@ use crate::domain::revision::Revision;
 use crate::domain::search::{SearchQuery, Sort};
 use crate::domain::user::Actor;
 use crate::domain::work::{AUTO, Then};
+use crate::http::assets;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::Query;
@@ -25,6 +28,7 @@ use crate::service::Service;
 use crate::service::jobs::admit::Expected;
 use crate::service::jobs::finetune::NewFineTune;
 use crate::service::jobs::recommend::NewRecommendation;
+use crate::service::repos::sent::Standing;
 
 #[derive(Template)]
 #[template(path = "finetune.html")]
@@ -42,6 +46,12 @@ struct FineTunePage {
     groups: Vec<Group>,
     models: Vec<String>,
     datasets: Vec<String>,
+    script: String,
+    /// The best that are here, with what speaks for each.
+    recommended: Vec<Recommended>,
+    /// The base is none of those.
+    another: bool,
+    efforts: Vec<StrategyView>,
 }
 
 struct StrategyView {
@@ -59,27 +69,80 @@ struct Fields {
     private: bool,
     /// Where the base is to be chosen: whether the best three race for it.
     race: bool,
+    /// The result becomes the next version of a model that is there.
+    again: bool,
+    /// `quick`, `better` or `custom`: what the strategy below says.
+    effort: &'static str,
     settings: Settings,
+}
+
+/// How much is to be learned, for those who do not want to choose a strategy: the word, what it is, what it means, the strategy.
+const EFFORTS: &[(&str, &str, &str, Option<Strategy>)] = &[
+    (
+        "quick",
+        "Quick.",
+        "Only the head: the backbone's features are computed once. Minutes, and often all that is needed.",
+        Some(Strategy::Head),
+    ),
+    (
+        "better",
+        "Better.",
+        "The best head first; then, with enough data and something to gain, upper stages too. Never ends below that head.",
+        Some(Strategy::Auto),
+    ),
+    ("custom", "Custom.", "The strategy and every setting below are yours.", None),
+];
+
+fn effort(word: &str) -> &'static str {
+    EFFORTS.iter().map(|(known, ..)| *known).find(|known| *known == word).unwrap_or("custom")
 }
 
 impl Fields {
     /// The defaults, with what the address names.
     fn new(query: &Query, owner: &str) -> Fields {
         let (base, dataset) = (query.text("base"), query.text("dataset"));
-        // The first administrator's own name is a reserved word: no namespace of that name can be.
-        let owner = if RepoId::parse(&format!("{owner}/name")).is_ok() { owner } else { LIBRARY };
         let last = |id: &str| id.rsplit('/').next().unwrap_or_default().to_owned();
         let name = match (base.is_empty(), dataset.is_empty()) {
             (false, false) => format!("{owner}/{}-{}", last(&base), last(&dataset)),
             _ => format!("{owner}/"),
         };
-        Fields { base, dataset, name, private: false, race: false, settings: Settings::defaults() }
+        Fields { base, dataset, name, private: false, race: false, again: false, effort: "better", settings: Settings::defaults() }
+    }
+
+    /// What a job asked for, to be changed.
+    fn of_job(job: &Job) -> Option<Fields> {
+        let task = job.work.fine_tune()?;
+        Some(Fields {
+            base: format!("{}@{}", task.base, task.base_version),
+            dataset: format!("{}@{}", task.dataset, task.dataset_version),
+            name: task.name.to_string(),
+            private: task.private,
+            race: false,
+            again: true,
+            effort: "custom",
+            settings: Settings::of(&task.recipe),
+        })
     }
 
     fn read(form: &Query) -> Fields {
         let text = |name: &str| form.text(name).trim().to_owned();
-        let (private, race) = (form.find("private").is_some(), form.find("race").is_some());
-        Fields { base: text("base"), dataset: text("dataset"), name: text("name"), private, race, settings: Settings::read(form) }
+        let ticked = |name: &str| form.find(name).is_some();
+        let effort = effort(&form.text("effort"));
+        let mut settings = Settings::read(form);
+        if let Some((.., Some(strategy))) = EFFORTS.iter().find(|(word, ..)| *word == effort) {
+            settings.strategy = strategy.as_str().to_owned();
+        }
+        Fields {
+            // One of those that are recommended, or another that is typed.
+            base: form.find("choice").filter(|choice| !choice.is_empty()).map_or_else(|| text("base"), |choice| choice.trim().to_owned()),
+            dataset: text("dataset"),
+            name: text("name"),
+            private: ticked("private"),
+            race: ticked("race"),
+            again: ticked("again"),
+            effort,
+            settings,
+        }
     }
 
     fn asked(&self) -> Result<Asked, Wrong> {
@@ -109,6 +172,16 @@ enum Asked {
     Tune(Box<NewFineTune>),
     /// That a base be chosen first.
     Choose((RepoId, Revision), Box<NewRecommendation>),
+}
+
+impl Asked {
+    /// Where the result is published.
+    fn name(&self) -> Option<&RepoId> {
+        match self {
+            Asked::Tune(asked) => Some(&asked.name),
+            Asked::Choose(_, asked) => asked.then.as_ref().map(|then| &then.name),
+        }
+    }
 }
 
 /// What is said of each strategy, the one to take when in doubt first.
@@ -150,7 +223,15 @@ pub async fn show(visitor: Visitor, service: Data<Service>, query: Query) -> Ans
         let here = format!("/finetune?base={}&dataset={}", query.text("base"), query.text("dataset"));
         return Ok(see_other(&format!("/login?next={}", super::repo_head::urlencode(&here))));
     };
-    let fields = Fields::new(&query, owner.as_str());
+    let before = match query.find("from") {
+        Some(id) => JobId::parse(id).ok(),
+        None => None,
+    };
+    let before = match before {
+        Some(id) => Fields::of_job(&service.get_job(&actor, &id).await?),
+        None => None,
+    };
+    let fields = before.unwrap_or_else(|| Fields::new(&query, owner.as_str()));
     form_page(&visitor, &service, StatusCode::OK, fields, Said::Nothing).await
 }
 
@@ -168,6 +249,9 @@ pub async fn submit(visitor: Visitor, service: Data<Service>, form: Form) -> Ans
         return form_page(&visitor, &service, StatusCode::UNPROCESSABLE_ENTITY, fields, Said::Wrong(wrong)).await;
     }
     let actor = visitor.actor();
+    if let (true, Some(wrong)) = (!estimate, taken(&service, &actor, &form.0, &fields, asked.name()).await) {
+        return form_page(&visitor, &service, StatusCode::UNPROCESSABLE_ENTITY, fields, Said::Wrong(wrong)).await;
+    }
     let done = match asked {
         Asked::Choose(dataset, asked) => {
             service.create_recommendation(&actor, dataset, *asked).await.map(|job| Done::Queued(Box::new(job)))
@@ -187,6 +271,19 @@ pub async fn submit(visitor: Visitor, service: Data<Service>, form: Form) -> Ans
             let field = setting_of(&refused.problem.message);
             form_page(&visitor, &service, refused.status, fields, Said::Wrong(Wrong { field, text })).await
         }
+    }
+}
+
+/// A result becomes a version of what is there only where that was asked for; whoever sends more than our form has knows what it does.
+async fn taken(service: &Service, actor: &Actor, form: &Query, fields: &Fields, name: Option<&RepoId>) -> Option<Wrong> {
+    let name = name.filter(|_| form.find("effort").is_some() && !fields.again)?;
+    match service.look_at_name(actor, RepoKind::Model, name).await {
+        Ok(Standing::Taken) => {
+            let problem = format!("'{name}' is there already: tick that the result becomes its next version, or choose another name");
+            Some(Wrong::new("name", problem))
+        }
+        // What else is wrong with it is said by whoever admits it.
+        _ => None,
     }
 }
 
@@ -235,7 +332,14 @@ async fn form_page(visitor: &Visitor, service: &Service, status: StatusCode, fie
         .iter()
         .map(|&(strategy, title, meaning)| StrategyView { word: strategy.as_str(), title, meaning, chosen: chosen(strategy) })
         .collect();
+    let efforts =
+        EFFORTS.iter().map(|&(word, title, meaning, _)| StrategyView { word, title, meaning, chosen: word == fields.effort }).collect();
+    let recommended = finetune_bases::recommended(service, &actor, &fields.dataset, &fields.base).await?;
     let page = FineTunePage {
+        script: assets::url("wizard.js"),
+        another: fields.base != AUTO && !recommended.iter().any(|one| one.chosen),
+        recommended,
+        efforts,
         frame: Frame::of(visitor, "jobs"),
         csrf: visitor.csrf().to_owned(),
         problem,

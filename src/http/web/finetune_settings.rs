@@ -72,6 +72,13 @@ impl Settings {
         Settings { strategy, values: lines(&recipe).iter().map(|line| (line.0.clone(), written(at(&recipe, &line.0)))).collect() }
     }
 
+    /// As those of a fine-tune that was asked for before.
+    pub fn of(recipe: &Recipe) -> Settings {
+        let (recipe, known) = (serde_json::to_value(recipe).unwrap_or_default(), defaults());
+        let strategy = recipe[ABOVE].as_str().unwrap_or_default().to_owned();
+        Settings { strategy, values: lines(&known).iter().map(|line| (line.0.clone(), written(at(&recipe, &line.0)))).collect() }
+    }
+
     /// As they were sent. A box that is not ticked sends nothing.
     pub fn read(form: &Query) -> Settings {
         let recipe = defaults();
@@ -236,7 +243,7 @@ fn parsed(kind: Kind, name: &str, text: &str) -> Result<Value, Wrong> {
 }
 
 fn tasks() -> Vec<&'static str> {
-    Task::ALL.iter().map(|task| task.as_str()).collect()
+    Task::ALL.iter().filter(|task| task.is_learned()).map(|task| task.as_str()).collect()
 }
 
 fn losses() -> Vec<&'static str> {
@@ -262,6 +269,12 @@ mod tests {
         // What is sent with nothing in it is the default, too, but for boxes that were not ticked.
         let sent = Settings::read(&Query::new("strategy=auto&augment.horizontal_flip=1&compare_probe=1")).recipe().unwrap();
         assert_eq!(sent, Recipe::default());
+    }
+
+    #[test]
+    fn the_settings_of_a_job_make_the_same_recipe() {
+        let recipe = Recipe { epochs: 7, lr: 0.002, publish_anyway: true, ..Recipe::default() };
+        assert_eq!(Settings::of(&recipe).recipe().unwrap(), recipe);
     }
 
     #[test]

@@ -13,8 +13,10 @@ use crate::http::error::HttpError;
 use crate::http::extract::Query;
 use crate::http::guard::comes_from_elsewhere;
 
-/// No form of ours is larger.
+/// No form of ours is larger, but those with a card.
 const MAX_FORM_BYTES: usize = 64 << 10;
+/// A card as a form sends it: what is no letter takes three bytes, in UTF-8 up to four of these.
+const MAX_CARD_FORM_BYTES: usize = 6 << 20;
 
 /// The field every form carries.
 pub const CSRF: &str = "csrf";
@@ -26,25 +28,43 @@ const LOGIN_COOKIE: &str = "hub-form";
 /// visitor.
 pub struct Form(pub Query);
 
+/// The same of a form with a whole card in it.
+pub struct CardForm(pub Query);
+
 impl FromRequest for Form {
     type Error = HttpError;
     type Future = LocalBoxFuture<'static, Result<Form, HttpError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let foreign_page = Site::of(request).map(|site| comes_from_elsewhere(request.headers(), &site));
-        let urlencoded = request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded");
-        let body = Body::of(request, payload.take());
-        Box::pin(async move {
-            if foreign_page? {
-                return Err(foreign());
-            }
-            if !urlencoded {
-                let hint = "send the form from its page";
-                return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_a_form", "this address takes a form", hint));
-            }
-            let body = body?.gather(MAX_FORM_BYTES).await?;
-            Ok(Form(Query::new(&String::from_utf8_lossy(&body))))
-        })
+        let read = read(request, payload, MAX_FORM_BYTES);
+        Box::pin(async move { read.await.map(Form) })
+    }
+}
+
+impl FromRequest for CardForm {
+    type Error = HttpError;
+    type Future = LocalBoxFuture<'static, Result<CardForm, HttpError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let read = read(request, payload, MAX_CARD_FORM_BYTES);
+        Box::pin(async move { read.await.map(CardForm) })
+    }
+}
+
+fn read(request: &HttpRequest, payload: &mut Payload, most: usize) -> impl Future<Output = Result<Query, HttpError>> + use<> {
+    let foreign_page = Site::of(request).map(|site| comes_from_elsewhere(request.headers(), &site));
+    let urlencoded = request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded");
+    let body = Body::of(request, payload.take());
+    async move {
+        if foreign_page? {
+            return Err(foreign());
+        }
+        if !urlencoded {
+            let hint = "send the form from its page";
+            return Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_a_form", "this address takes a form", hint));
+        }
+        let body = body?.gather(most).await?;
+        Ok(Query::new(&String::from_utf8_lossy(&body)))
     }
 }
 

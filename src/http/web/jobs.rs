@@ -5,22 +5,26 @@ use actix_web::web::Data;
 use askama::Template;
 use serde_json::Value;
 
+use super::backbones::{self, Backbones};
 use super::card::{href, title};
 use super::frame::{Frame, page, see_other};
 use super::job_acts::Acts;
 use super::outcome::{self, Outcome};
+use super::repo_head::urlencode;
 use super::report::{self, Report};
 use super::{curve, format, sweep};
 use crate::domain::findings::{PREDICTIONS, changes};
 use crate::domain::job::{Family, Job, JobState};
 use crate::domain::job_event::{EpochNumbers, Event, JobEvent, Progress};
-use crate::domain::name::RepoKind;
+use crate::domain::name::{Name, RepoKind};
 use crate::domain::task::Task;
+use crate::domain::user::{Actor, Role};
 use crate::domain::work::Input;
 use crate::http::Site;
+use crate::http::assets;
 use crate::http::caller::{Caller, Visitor};
 use crate::http::curves;
-use crate::http::error::Answer;
+use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{JobAt, JobFileAt, Query};
 use crate::http::job_events;
 use crate::service::Service;
@@ -31,27 +35,32 @@ struct JobsPage {
     frame: Frame,
     jobs: Vec<JobLine>,
     next: Option<String>,
+    /// The visitor's own jobs, and those of each organisation of theirs: name, address, whether it is shown.
+    places: Vec<(String, String, bool)>,
 }
 
-struct JobLine {
-    href: String,
-    name: String,
-    state: &'static str,
-    tone: &'static str,
-    base: String,
-    dataset: String,
-    owner: String,
-    created: String,
-    stage: String,
+pub struct JobLine {
+    pub id: String,
+    pub href: String,
+    pub name: String,
+    pub state: &'static str,
+    pub tone: &'static str,
+    pub base: String,
+    pub dataset: String,
+    pub owner: String,
+    pub created: String,
+    pub stage: String,
 }
 
 impl From<&Job> for JobLine {
     fn from(job: &Job) -> JobLine {
         JobLine {
+            id: job.id.to_string(),
             href: format!("/jobs/{}", job.id),
             name: job.work.publishes().map_or_else(|| job.work.title(), title),
             state: job.state.as_str(),
-            tone: tone(job.state),
+            // What is published whatever it is worth is no success by being there.
+            tone: if job.state == JobState::Succeeded && published_anyway(job) { "" } else { tone(job.state) },
             base: input(job, RepoKind::Model).map(|input| title(&input.id)).unwrap_or_default(),
             dataset: input(job, RepoKind::Dataset).map(|input| title(&input.id)).unwrap_or_default(),
             owner: job.owner_name.clone(),
@@ -59,6 +68,10 @@ impl From<&Job> for JobLine {
             stage: if job.state.is_final() { String::new() } else { job.stage.clone() },
         }
     }
+}
+
+fn published_anyway(job: &Job) -> bool {
+    job.work.fine_tune().is_some_and(|task| task.recipe.publish_anyway)
 }
 
 /// The first version of a kind that it reads.
@@ -79,9 +92,20 @@ pub async fn list(visitor: Visitor, service: Data<Service>, query: Query) -> Ans
     if visitor.0.is_none() {
         return Ok(see_other("/login?next=/jobs"));
     }
-    let list = service.list_jobs(&visitor.actor(), (None, None, Family::Heads), query.page()?).await?;
-    let next = list.next.as_deref().map(|cursor| format!("/jobs?cursor={}", super::repo_head::urlencode(cursor)));
-    page(&JobsPage { frame: Frame::of(&visitor, "jobs"), jobs: list.items.iter().map(JobLine::from).collect(), next })
+    let actor = visitor.actor();
+    let shown = query.text("in");
+    let list = match Name::parse(&shown) {
+        Ok(space) => service.list_jobs_in(&actor, &space, query.page()?).await?,
+        Err(_) => service.list_jobs(&actor, (None, None, Family::Heads), query.page()?).await?,
+    };
+    let me = service.whoami(&actor).await?;
+    let others = me.namespaces.iter().filter(|(space, _)| space.folded() != me.name.folded()).map(|(space, _)| space.to_string());
+    let own = if me.is_admin { "Everybody's" } else { "Yours" };
+    let place = |space: String| (space.clone(), format!("/jobs?in={}", urlencode(&space)), space == shown);
+    let places = std::iter::once((own.to_owned(), "/jobs".to_owned(), shown.is_empty())).chain(others.map(place)).collect();
+    let within = if shown.is_empty() { String::new() } else { format!("in={}&", urlencode(&shown)) };
+    let next = list.next.as_deref().map(|cursor| format!("/jobs?{within}cursor={}", urlencode(cursor)));
+    page(&JobsPage { frame: Frame::of(&visitor, "jobs"), jobs: list.items.iter().map(JobLine::from).collect(), next, places })
 }
 
 #[derive(Template)]
@@ -117,6 +141,13 @@ struct JobPage {
     changed: Vec<(String, String)>,
     /// It has left what it said about each item.
     measured: bool,
+    /// The state in words, where it is more than its name.
+    state_said: String,
+    script: String,
+    /// Of a job that looked for them.
+    backbones: Option<Backbones>,
+    /// Where the same can be asked for with other settings.
+    again: Option<String>,
 }
 
 struct FileLine {
@@ -173,16 +204,38 @@ pub async fn show(request: HttpRequest, visitor: Visitor, service: Data<Service>
     let files: Vec<FileLine> = files.into_iter().map(|file| FileLine { size: format::bytes(file.size_bytes), name: file.name }).collect();
     let measured = job.state == JobState::Succeeded && files.iter().any(|file| file.name == PREDICTIONS);
     let sweep = sweep::find(&service, &actor, &job).await?;
-    page(&JobPage { outcome, files, measured, sweep, ..JobPage::of(&visitor, &job, &events, log, report) })
+    let mut shown = JobPage { files, measured, sweep, ..JobPage::of(&visitor, &job, &events, log, report) };
+    shown.backbones = backbones::find(&service, &actor, &job).await;
+    if !may_change(&service, &actor, &job).await? {
+        // A member who may only look may still ask for the same.
+        let Acts { clone, name, .. } = shown.acts;
+        shown.acts = Acts { clone, name, ..Acts::default() };
+    }
+    if let Some(outcome) = outcome.as_ref().filter(|outcome| outcome.said.tone != "good" && job.state == JobState::Succeeded) {
+        // What is no better than always the same answer is no success, whatever was published.
+        shown.line.tone = outcome.said.tone;
+        shown.state_said = "succeeded, and not clearly better than always the same answer".into();
+    }
+    page(&JobPage { outcome, ..shown })
+}
+
+/// Whether a visitor who sees the job may say what becomes of it; each act asks again.
+async fn may_change(service: &Service, actor: &Actor, job: &Job) -> Result<bool, HttpError> {
+    if actor.account() == Some(&job.owner) || matches!(actor, Actor::User { is_admin: true, .. }) {
+        return Ok(true);
+    }
+    match job.work.publishes() {
+        Some(name) => Ok(service.role_in_namespace(actor, name.namespace()).await? >= Some(Role::Write)),
+        None => Ok(false),
+    }
 }
 
 impl JobPage {
     fn of(visitor: &Visitor, job: &Job, events: &[JobEvent], log: String, report: Report) -> JobPage {
         let epochs: Vec<EpochNumbers> =
             events.iter().filter_map(|event| if let Event::Epoch(numbers) = &event.event { Some(numbers.clone()) } else { None }).collect();
-        let progress =
-            events.iter().rev().find_map(|event| if let Event::Progress(progress) = &event.event { Some(progress) } else { None });
-        let speed = progress.map(speed).unwrap_or_default();
+        let told = |event: &JobEvent| if let Event::Progress(progress) = &event.event { Some(progress.clone()) } else { None };
+        let speed = events.iter().rev().find_map(told).map(|progress| speed(&progress)).unwrap_or_default();
         let task = epochs.first().map(|epoch| epoch.task).or(job.work.fine_tune().and_then(|task| task.recipe.task)).unwrap_or_default();
         let link = |kind, id, version: u32| (format!("{}?rev={version}", href(kind, id)), format!("{} v{version}", title(id)));
         JobPage {
@@ -211,6 +264,10 @@ impl JobPage {
             outcome: None,
             changed: changed(job),
             measured: false,
+            state_said: String::new(),
+            script: assets::url("job.js"),
+            backbones: None,
+            again: job.work.fine_tune().filter(|task| task.trial.is_none()).map(|_| format!("/finetune?from={}", job.id)),
             report,
         }
     }
@@ -228,7 +285,10 @@ fn speed(progress: &Progress) -> String {
     if progress.samples_per_second <= 0.0 {
         return progress.stage.clone();
     }
-    format!("{:.0} items/s, {} left", progress.samples_per_second, format::duration(progress.eta_seconds))
+    let left = if progress.eta_seconds >= 1.0 { format!(", {} left", format::duration(progress.eta_seconds)) } else { String::new() };
+    let rate = progress.samples_per_second;
+    let rate = if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") };
+    format!("{}: {rate} items/s{left}", progress.stage)
 }
 
 /// A fine-tune's settings; of other work, all that was asked for.
@@ -237,7 +297,7 @@ fn recipe_or_asked(job: &Job) -> serde_json::Result<Value> {
 }
 
 /// As it is written in the API, one setting a line.
-fn recipe(job: &Job) -> Vec<(String, String)> {
+pub(super) fn recipe(job: &Job) -> Vec<(String, String)> {
     let Ok(Value::Object(settings)) = recipe_or_asked(job) else { return vec![] };
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
     let mut lines = Vec::new();

@@ -21,6 +21,8 @@ const MOST_CLASSES: usize = 200;
 const WIDEST_MATRIX: usize = 30;
 
 pub struct Outcome {
+    /// What it comes to.
+    pub said: Said,
     /// Label and value, the most important first.
     pub numbers: Vec<(String, String)>,
     pub classes: Vec<ClassLine>,
@@ -28,8 +30,20 @@ pub struct Outcome {
     pub matrix: Vec<MatrixRow>,
 }
 
+/// A run in a sentence: how good it is, and how much better than always the same answer.
+pub struct Said {
+    /// `good` where it is better than that, `warn` where nobody can tell, `bad` where it is worse.
+    pub tone: &'static str,
+    /// `89.8 % ± 4.3`
+    pub value: String,
+    /// `51 points above always answering mammal, on 180 items of test`
+    pub sentence: String,
+}
+
 pub struct ClassLine {
     pub class: String,
+    /// The recall as a number.
+    pub share: f64,
     pub support: u64,
     pub precision: String,
     pub recall: String,
@@ -43,6 +57,8 @@ pub struct MatrixRow {
 
 pub struct Cell {
     pub count: u64,
+    /// The class that was said.
+    pub answer: String,
     /// Tenths of the row's images, 0 to 9: the shade.
     pub shade: u64,
     /// On the diagonal, where the answer was right.
@@ -93,8 +109,10 @@ pub fn read(json: &[u8]) -> Option<Outcome> {
         [("Best epoch", outcome.best_epoch.to_string()), ("Took", format::duration(outcome.seconds))]
             .map(|(label, value)| (label.to_owned(), value)),
     );
+    let said = said(&outcome);
     let fits = (2..=WIDEST_MATRIX).contains(&best.per_class.len()) && !best.confusion.is_empty();
     Some(Outcome {
+        said,
         numbers,
         classes: best.per_class.iter().take(MOST_CLASSES).map(ClassLine::from).collect(),
         names: best.per_class.iter().map(|score| score.class.clone()).collect(),
@@ -102,10 +120,49 @@ pub fn read(json: &[u8]) -> Option<Outcome> {
     })
 }
 
+fn said(outcome: &evaluation::Outcome) -> Said {
+    let (split, best) = outcome.measured();
+    let primary = outcome.task().primary();
+    let (value, interval) = (best.primary(), best.interval());
+    let largest = best.per_class.iter().max_by_key(|score| score.support).filter(|_| primary.key == "top1" && best.samples > 0);
+    // Of the items it was measured on, where they say which class is the largest.
+    let (baseline, always) = match largest {
+        Some(score) => (score.support as f64 / best.samples as f64, format!("always answering {}", score.class)),
+        None => (outcome.baseline, outcome.task().about().baseline.1.to_owned()),
+    };
+    let gain = if primary.rises { value - baseline } else { baseline - value };
+    let surely = interval.map_or(gain > 0.0, |(low, high)| if primary.rises { low > baseline } else { high < baseline });
+    let tone = match (gain > 0.0, surely) {
+        (true, true) => "good",
+        (true, false) => "warn",
+        (false, _) => "bad",
+    };
+    let on = format!("on {} {} of {split}", best.samples, if best.samples == 1 { "item" } else { "items" });
+    let (shown_value, beside) = match primary.unit {
+        Unit::Share => {
+            let reach = interval.map(|(low, high)| format!(" ± {:.1}", 50.0 * (high - low))).unwrap_or_default();
+            let points = 100.0 * (value - baseline);
+            let beside = match points.abs() {
+                small if small < 0.05 => format!("no better than {always}"),
+                far if far < 10.0 => format!("{far:.1} points {} {always}", if points > 0.0 { "above" } else { "below" }),
+                far => format!("{far:.0} points {} {always}", if points > 0.0 { "above" } else { "below" }),
+            };
+            (format!("{}{reach}", format::percent(value)), beside)
+        }
+        unit => {
+            let reach = interval.map(|(low, high)| format!(" ({} to {})", shown(unit, low), shown(unit, high))).unwrap_or_default();
+            (format!("{}{reach}", shown(unit, value)), format!("{always} gives {}", shown(unit, baseline)))
+        }
+    };
+    let doubt = if tone == "warn" { "; so few items cannot tell that from chance" } else { "" };
+    Said { tone, value: format!("{} {shown_value}", primary.label()), sentence: format!("{beside}, {on}{doubt}") }
+}
+
 impl From<&ClassScore> for ClassLine {
     fn from(score: &ClassScore) -> ClassLine {
         ClassLine {
             class: score.class.clone(),
+            share: score.recall,
             support: score.support,
             precision: format::percent(score.precision),
             recall: format::percent(score.recall),
@@ -117,7 +174,13 @@ impl From<&ClassScore> for ClassLine {
 fn matrix(evaluation: &Evaluation) -> Vec<MatrixRow> {
     let row = |(at, (counts, score)): (usize, (Vec<u64>, &ClassScore))| {
         let total = counts.iter().sum::<u64>().max(1);
-        let cell = |(column, count): (usize, &u64)| Cell { count: *count, shade: (count * 9).div_ceil(total), right: column == at };
+        let said = |column: usize| evaluation.per_class.get(column).map(|score| score.class.clone()).unwrap_or_default();
+        let cell = |(column, count): (usize, &u64)| Cell {
+            count: *count,
+            answer: said(column),
+            shade: (count * 9).div_ceil(total),
+            right: column == at,
+        };
         MatrixRow { class: score.class.clone(), cells: counts.iter().enumerate().map(cell).collect() }
     };
     evaluation.confusion_matrix().into_iter().zip(&evaluation.per_class).enumerate().map(row).collect()
@@ -146,6 +209,11 @@ mod tests {
         assert_eq!(tiles[..3], [("Top-1", "90.0 %"), ("Always the largest class", "50.0 %"), ("Top-5", "100.0 %")]);
         assert_eq!(tiles[3..6], [("Macro F1", "0.800"), ("Loss", "0.5000"), ("Measured on", "10 items of test")]);
         assert_eq!(tiles[6..8], [("Top-1, 95 % interval", "59.6 % to 98.2 %"), ("Of val also in train", "3 of 10")]);
+        assert_eq!(outcome.said.value, "Top-1 90.0 % ± 19.3");
+        assert_eq!(
+            (outcome.said.tone, outcome.said.sentence.as_str()),
+            ("good", "40 points above always answering dog, on 10 items of test")
+        );
         assert_eq!(outcome.classes[0].recall, "80.0 %");
         let cell = &outcome.matrix[0].cells[1];
         assert_eq!((cell.count, cell.shade, cell.right), (1, 2, false));

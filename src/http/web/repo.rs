@@ -121,7 +121,10 @@ async fn model(
     let try_image = try_image::action(&summary, &rev_query);
     page(&ModelPage {
         frame: Frame::of(visitor, "models").at(&href(RepoKind::Model, &id)).about(&summary.repo.summary),
-        head: Head::of(&summary, "card", query).with_versions(service, &actor, &summary).await?,
+        head: Head::of(&summary, "card", query)
+            .with_versions(service, &actor, &summary)
+            .await?
+            .managed(service.role_on(&actor, RepoKind::Model, &id).await?, "card"),
         card_html: card_html(&summary).await?,
         facts: model_facts(&summary, numbers.made_by.as_ref()),
         strip: model_parts::strip(&summary, &numbers.known),
@@ -142,7 +145,7 @@ async fn model(
         labels: if Task::has_classes(&facts.task) { facts.labels.iter().take(1_000).cloned().collect() } else { vec![] },
         uses: uses(&summary, address, query.find("rev"), &files),
         library,
-        form: TryForm::of(&summary, query),
+        form: TryForm::of(&summary, query, visitor.csrf()),
         try_image,
     })
 }

@@ -11,7 +11,7 @@ use crate::domain::modality::Modality;
 use crate::domain::name::{LIBRARY, RepoId, RepoKind};
 use crate::domain::page::PageRequest;
 use crate::domain::repo::{Facts, RepoSummary, Version, VersionState};
-use crate::domain::user::Actor;
+use crate::domain::user::{Actor, Role};
 use crate::http::error::HttpError;
 use crate::http::extract::Query;
 use crate::service::jobs::words;
@@ -147,6 +147,14 @@ impl Head {
         let named = names.iter().filter(|name| !name.name.is_main()).take(PICKS);
         self.picks.extend(named.map(|r| pick(r.name.to_string(), format!("version {}", r.number), r.number, r.name.as_str())));
         Ok(self)
+    }
+
+    /// With the way to its settings, for those who may change something there.
+    pub fn managed(mut self, role: Option<Role>, tab: &str) -> Head {
+        if role.is_some_and(|role| role >= Role::Write) {
+            self.tabs.push(Tab { label: "Settings", href: format!("{}/settings", self.href), on: tab == "settings" });
+        }
+        self
     }
 
     pub fn is_dataset(&self) -> bool {

@@ -78,7 +78,9 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, tab: Tab
     let actor = visitor.actor();
     let (summary, revision) = look(&service, &actor, at.kind, &at.id, &query).await?;
     let section = if at.kind == RepoKind::Model { "models" } else { "datasets" };
-    let (frame, head) = (Frame::of(&visitor, section), Head::of(&summary, &tab.0, &query).with_versions(&service, &actor, &summary).await?);
+    let role = service.role_on(&actor, at.kind, &summary.repo.id).await?;
+    let head = Head::of(&summary, &tab.0, &query).with_versions(&service, &actor, &summary).await?.managed(role, &tab.0);
+    let frame = Frame::of(&visitor, section);
     match (tab.0.as_str(), at.kind) {
         ("files", _) => files(&service, &actor, &summary, (&revision, query.text("from")), frame, head).await,
         ("tensors", RepoKind::Model) => tensors_page::show(&service, &actor, (&summary, &revision), &query, frame, head).await,
@@ -137,10 +139,11 @@ pub fn files_href(kind: RepoKind, id: &RepoId, revision: &Revision, path: &str) 
 }
 
 /// A file of a private repo, for the browser of somebody who may see it: the API takes no cookies.
-pub async fn download(visitor: Visitor, service: Data<Service>, at: FileAt, request: HttpRequest) -> Answer {
+/// Those that a page shows are not counted.
+pub async fn download(visitor: Visitor, service: Data<Service>, at: FileAt, query: Query, request: HttpRequest) -> Answer {
     let file = service.open_file(&visitor.actor(), at.kind, &at.id, &at.revision, &at.path).await?;
     let (answer, begins) = stream::serve(&request, &service, &file).await?;
-    if begins {
+    if begins && query.find("shown").is_none() {
         service.count_download(&file.repo);
     }
     Ok(answer)

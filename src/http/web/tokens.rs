@@ -1,5 +1,6 @@
 //! A person's tokens: listed, made (the secret is shown once), revoked.
 
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use askama::Template;
@@ -7,6 +8,7 @@ use askama::Template;
 use super::form::{CSRF, Form};
 use super::format;
 use super::frame::{Frame, page_with, see_other};
+use super::once;
 use crate::domain::quotas::Usage;
 use crate::domain::user::{Actor, Scope, Token};
 use crate::http::caller::Visitor;
@@ -52,11 +54,15 @@ impl TokenView {
     }
 }
 
-pub async fn show(visitor: Visitor, service: Data<Service>) -> Answer {
+const HERE: &str = "/settings/tokens";
+
+pub async fn show(request: HttpRequest, visitor: Visitor, service: Data<Service>) -> Answer {
     if visitor.0.is_none() {
         return Ok(see_other("/login?next=/settings/tokens"));
     }
-    tokens_page(&visitor, &service, StatusCode::OK, None, None).await
+    let mut page = tokens_page(&visitor, &service, StatusCode::OK, once::shown(&request), None).await?;
+    once::forget(&request, &mut page, HERE)?;
+    Ok(page)
 }
 
 async fn tokens_page(visitor: &Visitor, service: &Service, status: StatusCode, secret: Option<String>, error: Option<String>) -> Answer {
@@ -84,13 +90,14 @@ fn lines(usage: &Usage) -> Vec<(&'static str, String)> {
     ]
 }
 
-pub async fn create(visitor: Visitor, service: Data<Service>, form: Form) -> Answer {
+/// The secret goes with the way back to the page, so that a reload makes no second token.
+pub async fn create(request: HttpRequest, visitor: Visitor, service: Data<Service>, form: Form) -> Answer {
     visitor.check_csrf(&form.0.text(CSRF))?;
     let scope = Scope::parse(&form.0.text("scope")).unwrap_or(Scope::Read);
     // A field that was left empty.
     let days = if form.0.find("days").is_some() { form.0.number("days")? } else { None };
     match service.create_token(&visitor.actor(), &form.0.text("name"), scope, days, None).await {
-        Ok((_, secret)) => tokens_page(&visitor, &service, StatusCode::CREATED, Some(secret), None).await,
+        Ok((_, secret)) => once::lead(&request, HERE, &secret),
         Err(error) => {
             let refused = crate::http::error::HttpError::from(error);
             let text = format!("{}; {}", refused.problem.message, refused.problem.hint);
@@ -102,5 +109,5 @@ pub async fn create(visitor: Visitor, service: Data<Service>, form: Form) -> Ans
 pub async fn revoke(visitor: Visitor, service: Data<Service>, at: TokenAt, form: Form) -> Answer {
     visitor.check_csrf(&form.0.text(CSRF))?;
     service.revoke_token(&visitor.actor(), &at.0).await?;
-    Ok(see_other("/settings/tokens"))
+    Ok(see_other(HERE))
 }

@@ -1,6 +1,8 @@
-//! A text model tried by hand: vectors of texts and their cosines, texts ranked by a question, classes of texts, nearest words. The form is
-//! on the model's page and asks by its address, so that it works without scripts and can be passed on.
+//! A model tried by hand: vectors of texts and their cosines, texts ranked by a question, classes of texts, nearest words; and pictures that
+//! are told by the names of classes (`try_pictures`). The form is on the model's page, and texts ask by its address, so that it works
+//! without scripts and can be passed on.
 
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use askama::Template;
@@ -9,14 +11,16 @@ use bytes::Bytes;
 use super::frame::{Frame, page_with};
 use super::repo::look;
 use super::repo_head::{Head, urlencode};
-use super::try_image;
-use crate::domain::answers::{Content, Said, Tokens};
+use super::{try_image, try_pictures};
+use crate::domain::answers::{Answers, Content, Said, Tokens};
 use crate::domain::modality::Modality;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::prediction::Answer as Judged;
 use crate::domain::repo::RepoSummary;
 use crate::domain::revision::Revision;
+use crate::domain::tower_config::ImageTower;
 use crate::domain::user::Actor;
+use crate::http::body::Body;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, RepoAt};
@@ -37,6 +41,7 @@ const OF_WORDS: &str = "words";
 const OF_PAIRS: &str = "pairs";
 const OF_CLASSES: &str = "classes";
 const OF_VECTORS: &str = "vectors";
+const OF_NAMES: &str = "names";
 
 /// A form as it is shown, with what was typed into it.
 pub struct TryForm {
@@ -49,6 +54,11 @@ pub struct TryForm {
     pub a: String,
     pub b: String,
     pub c: String,
+    /// Names of classes with commas between, and the text in which they are read.
+    pub names: String,
+    pub prompt: String,
+    /// Of those who are logged in.
+    pub csrf: String,
 }
 
 #[derive(Template)]
@@ -93,7 +103,7 @@ struct Row {
 
 /// What was answered.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     heading: String,
     note: String,
     near: Vec<NearLine>,
@@ -102,14 +112,23 @@ struct Found {
     matrix: Vec<Row>,
 }
 
+impl Found {
+    /// What was said of each picture.
+    pub(super) fn of_pictures(answers: &Answers) -> Found {
+        let texts = answers.items.iter().enumerate().map(|(at, said)| line(at + 1, said)).collect();
+        Found { heading: "What they show".into(), texts, ..Found::default() }
+    }
+}
+
 impl TryForm {
-    /// The form of a model that reads texts or knows words; `None` of others.
-    pub fn of(summary: &RepoSummary, query: &Query) -> Option<TryForm> {
+    /// The form of a model that reads texts, knows words, or has a network for texts beside; `None` of others.
+    pub fn of(summary: &RepoSummary, query: &Query, csrf: &str) -> Option<TryForm> {
         let facts = &summary.facts;
         summary.head.as_ref()?;
         let reads_texts = Modality::parse(&facts.modality).is_some_and(|modality| modality.items() == "texts");
         let kind = match facts.num_classes {
             _ if words::has_words(facts) => OF_WORDS,
+            0 if ImageTower::of_name(&facts.architecture).is_some() && facts.can_be_run() => OF_NAMES,
             _ if !reads_texts || !facts.can_be_run() => return None,
             0 => OF_VECTORS,
             1 => OF_PAIRS,
@@ -117,7 +136,8 @@ impl TryForm {
         };
         let [rev, text, asked, word, a, b, c] = ["rev", "text", "query", "word", "a", "b", "c"].map(|key| query.text(key));
         let action = format!("{}/try", super::card::href(RepoKind::Model, &summary.repo.id));
-        Some(TryForm { action, rev, kind, text, query: asked, word, a, b, c })
+        let (names, prompt, csrf) = (query.text("names"), query.text("prompt"), csrf.to_owned());
+        Some(TryForm { action, rev, kind, text, query: asked, word, a, b, c, names, prompt, csrf })
     }
 
     /// The lines that were typed, without empty ones.
@@ -138,18 +158,37 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, query: Q
     if let Some(action) = try_image::action(&summary, &rev_query) {
         return try_image::show(&visitor, &summary, &query, action);
     }
-    let form = TryForm::of(&summary, &query);
+    let form = TryForm::of(&summary, &query, visitor.csrf());
     let found = match &form {
         Some(form) => ask(&service, &actor, (&summary.repo.id, &revision), form).await,
         None => Ok(Found::default()),
     };
+    shown(&visitor, &summary, &query, (form, found))
+}
+
+/// Pictures that are sent: to a head, or to a model that knows classes by their names.
+pub async fn send(request: HttpRequest, visitor: Visitor, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
+    let (summary, _) = look(&service, &visitor.actor(), RepoKind::Model, &at.id, &query).await?;
+    match try_image::action(&summary, "") {
+        Some(_) => try_image::ask(request, visitor, service, at, query, body).await,
+        None => try_pictures::ask(request, visitor, service, at, query, body).await,
+    }
+}
+
+/// The page with what was answered, or why nothing was.
+pub(super) fn shown(
+    visitor: &Visitor,
+    summary: &RepoSummary,
+    query: &Query,
+    (form, found): (Option<TryForm>, Result<Found, HttpError>),
+) -> Answer {
     let (status, problem, found) = match found {
         Ok(found) => (StatusCode::OK, String::new(), found),
         Err(refused) if refused.status.is_server_error() => return Err(refused),
         Err(refused) => (refused.status, format!("{}; {}", refused.problem.message, refused.problem.hint), Found::default()),
     };
     let Found { heading, note, near, ranked, texts, matrix } = found;
-    let (frame, head) = (Frame::of(&visitor, "models"), Head::of(&summary, "try", &query));
+    let (frame, head) = (Frame::of(visitor, "models"), Head::of(summary, "try", query));
     page_with(status, &TryPage { frame, head, form, problem, heading, note, near, ranked, texts, matrix })
 }
 
@@ -159,7 +198,7 @@ async fn ask(service: &Service, actor: &Actor, model: (&RepoId, &Revision), form
     }
     let lines = form.lines()?;
     match (lines.is_empty(), form.kind) {
-        (true, _) => Ok(Found::default()),
+        (true, _) | (_, OF_NAMES) => Ok(Found::default()),
         (_, OF_PAIRS) => of_pairs(service, actor, model, (form.query.trim(), lines)).await,
         (_, kind) => of_texts(service, actor, model, (kind, lines)).await,
     }

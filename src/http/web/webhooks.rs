@@ -1,5 +1,6 @@
 //! A person's webhooks: listed, made (the secret is shown once), tested, switched on, removed; and what each was told.
 
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use askama::Template;
@@ -8,6 +9,7 @@ use super::card::title;
 use super::form::{CSRF, Form};
 use super::format;
 use super::frame::{Frame, page, page_with, see_other};
+use super::once;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::webhook::{Delivery, DeliveryState, WebhookEvent};
 use crate::http::caller::Visitor;
@@ -106,11 +108,13 @@ impl From<Delivery> for DeliveryView {
     }
 }
 
-pub async fn list(visitor: Visitor, service: Data<Service>) -> Answer {
+pub async fn list(request: HttpRequest, visitor: Visitor, service: Data<Service>) -> Answer {
     if visitor.0.is_none() {
         return Ok(see_other("/login?next=/settings/webhooks"));
     }
-    list_page(&visitor, &service, StatusCode::OK, None, None).await
+    let mut page = list_page(&visitor, &service, StatusCode::OK, once::shown(&request), None).await?;
+    once::forget(&request, &mut page, HERE)?;
+    Ok(page)
 }
 
 async fn list_page(
@@ -131,7 +135,7 @@ async fn list_page(
     page_with(status, &WebhooksPage { frame, csrf: visitor.csrf().to_owned(), webhooks, secret, error, url, repo, is_dataset, events })
 }
 
-pub async fn create(visitor: Visitor, service: Data<Service>, form: Form) -> Answer {
+pub async fn create(request: HttpRequest, visitor: Visitor, service: Data<Service>, form: Form) -> Answer {
     visitor.check_csrf(&form.0.text(CSRF))?;
     let kind = if form.0.find("dataset").is_some() { RepoKind::Dataset } else { RepoKind::Model };
     let repo = form.0.find("repo").map(str::trim).filter(|name| !name.is_empty());
@@ -139,7 +143,7 @@ pub async fn create(visitor: Visitor, service: Data<Service>, form: Form) -> Ans
     let repo = repo.map(|name| RepoId::parse(name).map(|id| (kind, id)).map_err(wrong)).transpose()?;
     let asked = NewWebhook { url: form.0.text("url"), events: form.0.all("events").map(str::to_owned).collect(), repo };
     match service.create_webhook(&visitor.actor(), asked.clone()).await {
-        Ok((_, secret)) => list_page(&visitor, &service, StatusCode::CREATED, Some(secret), None).await,
+        Ok((_, secret)) => once::lead(&request, HERE, &secret),
         Err(error) => {
             let refused = HttpError::from(error);
             let text = format!("{}; {}", refused.problem.message, refused.problem.hint);
@@ -178,8 +182,8 @@ pub async fn enable(visitor: Visitor, service: Data<Service>, at: WebhookAt, for
     Ok(see_other(&format!("{HERE}/{}", at.0)))
 }
 
-pub async fn rotate(visitor: Visitor, service: Data<Service>, at: WebhookAt, form: Form) -> Answer {
+pub async fn rotate(request: HttpRequest, visitor: Visitor, service: Data<Service>, at: WebhookAt, form: Form) -> Answer {
     visitor.check_csrf(&form.0.text(CSRF))?;
     let secret = service.rotate_webhook(&visitor.actor(), &at.0).await?;
-    list_page(&visitor, &service, StatusCode::OK, Some(secret), None).await
+    once::lead(&request, HERE, &secret)
 }

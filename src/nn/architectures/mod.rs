@@ -33,6 +33,7 @@ mod resnet;
 mod squeezenet;
 mod swin;
 pub(super) mod tensor;
+mod towers;
 mod vgg;
 mod vit;
 
@@ -42,6 +43,7 @@ pub use self::architecture::{Architecture, ImageInput, TextInput, UsualInput};
 pub use self::asked::{pool_of, rows_differ, rows_in_words, unobeyed_in};
 pub use self::cost::StageCost;
 pub use self::tensor::{Expected, Init};
+pub(in crate::nn) use self::vit::PROJECTION;
 use super::backbone::Backbone;
 use super::classifier::Classifier;
 use super::error::{Error, Result};
@@ -70,7 +72,8 @@ static FAMILIES: &[&[Architecture]] = &[
     &squeezenet::MEMBERS,
 ];
 
-/// Every architecture this build can run whose name is a fixed one; text encoders have names by their sizes ([`find`]).
+/// Every architecture this build can run whose name is a fixed one; text encoders, and towers for images beside one, have names by their
+/// sizes ([`find`]).
 pub fn all() -> impl Iterator<Item = &'static Architecture> {
     FAMILIES.iter().copied().flatten()
 }
@@ -87,7 +90,7 @@ pub fn families() -> Vec<&'static str> {
 /// (`bert_l6_d384_h12_f1536_v30522_p512_t2_e12`).
 pub fn find(name: &str) -> Option<&'static Architecture> {
     let plain = name.split_once('.').map_or(name, |(architecture, _tag)| architecture);
-    all().find(|architecture| architecture.name == plain).or_else(|| encoders::find(name))
+    all().find(|architecture| architecture.name == plain).or_else(|| encoders::find(name)).or_else(|| towers::find(name))
 }
 
 /// Like [`find`], with an error that lists what there is.

@@ -9,17 +9,24 @@
 //! stage 13        attn_pool, where there is no class token
 //! ```
 
+mod arguments;
+
+use self::arguments::{BARE_16, CLIP_14, CLIP_16, CLIP_32, PLAIN_8, PLAIN_14, PLAIN_16, PLAIN_32, REGISTERS_14, SIGLIP_14, SIGLIP_16};
 use super::architecture::{Architecture, ImageInput, Member, UsualInput};
 use super::cost::StageCost;
 use super::positions::Positions;
 use super::tensor::{Expected, Init, norm};
+use super::towers;
+use crate::domain::config::ModelConfig;
+use crate::domain::tower_config::{self, ImageTower};
 use crate::nn::backbone::Backbone;
 use crate::nn::error::Result;
 use crate::nn::executors::transformer::{Sizes, Transformer};
+use crate::nn::kernels::Activation;
 use crate::nn::weights::Weights;
 
 /// The family. The weights called `vit` want pixels from -1 to 1, DeiT's, DINO's and DINOv2's by ImageNet's mean.
-pub(super) static MEMBERS: [Architecture; 38] = [
+pub(super) static MEMBERS: [Architecture; 41] = [
     member("vit_tiny_patch16_224", 192, &Vit::patch16_224(192, 3), ImageInput::inception(224, 0.9, "bicubic")),
     member("vit_small_patch16_224", 384, &Vit::patch16_224(384, 6), ImageInput::inception(224, 0.9, "bicubic")),
     member("deit_tiny_patch16_224", 192, &Vit::patch16_224(192, 3), ImageInput::imagenet(224, 0.9, "bicubic")),
@@ -68,6 +75,9 @@ pub(super) static MEMBERS: [Architecture; 38] = [
     member("vit_base_patch32_clip_224", 768, &Vit::new(768, 12, 32).clip(), ImageInput { crop_pct: 0.9, ..CLIP }),
     member("vit_base_patch16_clip_224", 768, &Vit::patch16_224(768, 12).clip(), ImageInput { crop_pct: 0.95, ..CLIP }),
     member("vit_large_patch14_clip_224", 1024, &Vit::large(14).clip(), ImageInput { crop_pct: 1.0, ..CLIP }),
+    member("vit_base_patch32_clip_quickgelu_224", 768, &Vit::new(768, 12, 32).clip().quick(), ImageInput { crop_pct: 0.9, ..CLIP }),
+    member("vit_base_patch16_clip_quickgelu_224", 768, &Vit::patch16_224(768, 12).clip().quick(), ImageInput { crop_pct: 1.0, ..CLIP }),
+    member("vit_large_patch14_clip_quickgelu_224", 1024, &Vit::large(14).clip().quick(), ImageInput { crop_pct: 1.0, ..CLIP }),
 ];
 
 /// SigLIP's tower whose shape was chosen for what it costs (Alabdulmohsin et al. 2023).
@@ -102,8 +112,13 @@ struct Vit {
     side: usize,
     /// Whether what each half of a block adds has a scale (`ls1.gamma`, `ls2.gamma`).
     scaled: bool,
-    /// CLIP's: a norm before the blocks, patches without a bias, and 1e-5 for a layer norm's epsilon.
+    /// CLIP's: a norm before the blocks, and patches without a bias.
     clip: bool,
+    /// Added to variances in layer norm.
+    eps: f64,
+    activation: Activation,
+    /// Numbers of a space shared with another network, into which the pooled token is projected; 0 without.
+    outputs: usize,
     /// Whether there is a class token, which is what is pooled; else attention pools (`attn_pool`).
     class_token: bool,
     /// Registers after the class token; where there are any, patches alone have positions.
@@ -116,6 +131,8 @@ struct Vit {
 const CLASS_TOKEN: &str = "cls_token";
 const REGISTERS: &str = "reg_token";
 const POSITION: &str = "pos_embed";
+/// transformers' name of the way into a shared space.
+pub(in crate::nn) const PROJECTION: &str = "visual_projection.weight";
 /// timm's deviation of linear layers and positions.
 const NARROW: Init = Init::Normal(0.02);
 /// What each half of a block adds at first, where it is scaled.
@@ -129,7 +146,9 @@ impl Vit {
 
     const fn new(width: usize, heads: usize, patch: usize) -> Vit {
         let (hidden, side) = (4 * width, 224);
-        Vit { width, heads, depth: 12, hidden, patch, side, scaled: false, clip: false, class_token: true, registers: 0, bare: false }
+        let (eps, activation, class_token) = (1e-6, Activation::Gelu, true);
+        let (scaled, clip, bare, outputs, registers) = (false, false, false, 0, 0);
+        Vit { width, heads, depth: 12, hidden, patch, side, scaled, clip, eps, activation, outputs, class_token, registers, bare }
     }
 
     /// Twice as many blocks, of 1,024 numbers per token.
@@ -152,7 +171,11 @@ impl Vit {
     }
 
     const fn clip(self) -> Vit {
-        Vit { clip: true, ..self }
+        Vit { clip: true, eps: 1e-5, ..self }
+    }
+
+    const fn quick(self) -> Vit {
+        Vit { activation: Activation::QuickGelu, ..self }
     }
 
     const fn with_registers(self) -> Vit {
@@ -209,6 +232,24 @@ impl Vit {
     }
 }
 
+/// One whose sizes a name says.
+pub(super) fn tower(tower: &ImageTower) -> Box<dyn Member> {
+    let ImageTower { width, heads, layers: depth, hidden, side, patch, .. } = *tower;
+    let (class_token, activation) = (tower.has_class_token(), towers::activation(tower.activation));
+    let outputs = tower.outputs.unwrap_or(0);
+    Box::new(Vit {
+        depth,
+        hidden,
+        side,
+        clip: class_token,
+        eps: tower.eps(),
+        activation,
+        outputs,
+        class_token,
+        ..Vit::new(width, heads, patch)
+    })
+}
+
 fn linear(module: &str, outputs: usize, inputs: usize) -> [Expected; 2] {
     [Expected::new(format!("{module}.weight"), [outputs, inputs], NARROW), Expected::new(format!("{module}.bias"), [outputs], Init::ZEROS)]
 }
@@ -237,6 +278,8 @@ impl Member for Vit {
             let mut tensors = self.block(&format!("blocks.{block}"));
             if block + 1 == self.depth {
                 tensors.extend(norm("norm", width));
+                let shared = || Expected::new(PROJECTION, [self.outputs, width], Init::Normal(1.0 / (width as f64).sqrt()));
+                tensors.extend((self.outputs > 0).then(shared));
             }
             stages.push((format!("blocks.{block}"), tensors));
         }
@@ -251,9 +294,8 @@ impl Member for Vit {
     }
 
     fn build(&self, architecture: &str, weights: Weights) -> Result<Box<dyn Backbone>> {
-        let eps = if self.clip { 1e-5 } else { 1e-6 };
-        let places_prefix = self.placed() > 0;
-        let sizes = Sizes { width: self.width, heads: self.heads, depth: self.depth, side: self.side, eps, places_prefix };
+        let (places_prefix, Vit { width, heads, depth, side, eps, activation, .. }) = (self.placed() > 0, *self);
+        let sizes = Sizes { width, heads, depth, side, eps, activation, places_prefix };
         Ok(Box::new(Transformer::build(architecture, sizes, self.stages(), weights)?))
     }
 
@@ -307,7 +349,23 @@ impl Member for Vit {
     }
 
     fn activations(&self) -> &'static [&'static str] {
-        &["gelu"]
+        match self.activation {
+            Activation::QuickGelu => &["quick_gelu", "quickgelu"],
+            Activation::GeluTanh => &["gelu_tanh"],
+            _ => &["gelu"],
+        }
+    }
+
+    fn adopt(&self, weights: Weights) -> Weights {
+        towers::adopt(weights)
+    }
+
+    fn leaves_out(&self, tensor: &str) -> bool {
+        towers::leaves_out(tensor)
+    }
+
+    fn refused(&self, config: &ModelConfig) -> Vec<(String, serde_json::Value, String)> {
+        if ImageTower::of_name(&config.architecture).is_some() { tower_config::refused(&config.extra) } else { Vec::new() }
     }
 
     fn arguments(&self) -> &'static [(&'static str, &'static str)] {
@@ -325,40 +383,4 @@ impl Member for Vit {
             _ => &PLAIN_16,
         }
     }
-}
-
-type Arguments = [(&'static str, &'static str); 12];
-
-static PLAIN_8: Arguments = arguments("8", "false", ["true", "false", "0"]);
-static PLAIN_14: Arguments = arguments("14", "false", ["true", "false", "0"]);
-static PLAIN_16: Arguments = arguments("16", "false", ["true", "false", "0"]);
-static PLAIN_32: Arguments = arguments("32", "false", ["true", "false", "0"]);
-static REGISTERS_14: Arguments = arguments("14", "false", ["true", "true", "4"]);
-static BARE_16: Arguments = arguments("16", "false", ["true", "true", "0"]);
-static SIGLIP_14: Arguments = arguments("14", "false", ["false", "false", "0"]);
-static SIGLIP_16: Arguments = arguments("16", "false", ["false", "false", "0"]);
-static CLIP_14: Arguments = arguments("14", "true", ["true", "false", "0"]);
-static CLIP_16: Arguments = arguments("16", "true", ["true", "false", "0"]);
-static CLIP_32: Arguments = arguments("32", "true", ["true", "false", "0"]);
-
-/// The last: whether there is a class token, whether patches alone have positions, and how many registers there are.
-const fn arguments(
-    patch_size: &'static str,
-    pre_norm: &'static str,
-    [class_token, no_embed_class, reg_tokens]: [&'static str; 3],
-) -> Arguments {
-    [
-        ("dynamic_img_size", "false"),
-        ("strict_img_size", "true"),
-        ("class_token", class_token),
-        ("qkv_bias", "true"),
-        ("qk_norm", "false"),
-        ("no_embed_class", no_embed_class),
-        ("reg_tokens", reg_tokens),
-        ("pre_norm", pre_norm),
-        ("final_norm", "true"),
-        ("fc_norm", "false"),
-        ("patch_size", patch_size),
-        ("dynamic_img_pad", "false"),
-    ]
 }

@@ -26,11 +26,12 @@ pub(super) struct AttentionPool {
     norm: Pair,
     fc1: Pair,
     fc2: Pair,
+    activation: Activation,
 }
 
 impl AttentionPool {
     /// Where the weights have one.
-    pub fn of(weights: &Weights, architecture: &str) -> Result<Option<AttentionPool>> {
+    pub fn of(weights: &Weights, architecture: &str, activation: Activation) -> Result<Option<AttentionPool>> {
         if weights.get("attn_pool.latent").is_none() {
             return Ok(None);
         }
@@ -43,6 +44,7 @@ impl AttentionPool {
             norm: pair("norm")?,
             fc1: pair("mlp.fc1")?,
             fc2: pair("mlp.fc2")?,
+            activation,
         }))
     }
 
@@ -54,7 +56,8 @@ impl AttentionPool {
         let projection = pair(&self.projection);
         let y = pass.road.linear(&seen, &projection.0, &projection.1, Activation::None)?.unsqueeze(1)?;
         let [norm, fc1, fc2] = [&self.norm, &self.fc1, &self.fc2].map(pair);
-        let mlp = MlpBlock { norm: (&norm.0, &norm.1), expand: (&fc1.0, &fc1.1), contract: (&fc2.0, &fc2.1), eps };
+        let activation = self.activation;
+        let mlp = MlpBlock { norm: (&norm.0, &norm.1), expand: (&fc1.0, &fc1.1), contract: (&fc2.0, &fc2.1), activation, eps };
         Ok(match pass.road {
             Road::Portable => portable::mlp_block(&y, &mlp, pass.frozen().arithmetic.precision)?,
             Road::Tape | Road::Folded => mlp.forward(&Node::enter_tokens(&y, pass.frozen().arithmetic)?)?.leave_tokens()?,

@@ -6,7 +6,7 @@ use super::adapter::{Adapter, LowRank};
 use super::parameter::{Pair, parameter};
 use crate::nn::backbone::Mode;
 use crate::nn::error::Result;
-use crate::nn::kernels::{AttentionBlock, MlpBlock};
+use crate::nn::kernels::{Activation, AttentionBlock, MlpBlock};
 use crate::nn::weights::Weights;
 
 /// The handles of one block.
@@ -17,6 +17,7 @@ pub(super) struct Block {
     norm2: Pair,
     fc1: Pair,
     fc2: Pair,
+    activation: Activation,
     /// On what each half adds, where there is one.
     scales: [Option<Var>; 2],
     /// Of `qkv`, `projection`, `fc1` and `fc2`.
@@ -28,7 +29,7 @@ const ADAPTED: [&str; 4] = ["attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"];
 
 impl Block {
     /// Those under `prefix`, of weights that `architectures` has checked.
-    pub fn of(prefix: &str, weights: &Weights, architecture: &str) -> Result<Block> {
+    pub fn of(prefix: &str, activation: Activation, weights: &Weights, architecture: &str) -> Result<Block> {
         let part = |module: &str| Pair::of(&format!("{prefix}.{module}"), weights, architecture);
         Ok(Block {
             norm1: part("norm1")?,
@@ -37,6 +38,7 @@ impl Block {
             norm2: part("norm2")?,
             fc1: part("mlp.fc1")?,
             fc2: part("mlp.fc2")?,
+            activation,
             scales: ["ls1", "ls2"].map(|scale| weights.get(&format!("{prefix}.{scale}.gamma")).cloned()),
             adapters: Default::default(),
         })
@@ -66,7 +68,8 @@ impl Block {
         let [qkv, projection, fc1, fc2] = &linear;
         let attention =
             AttentionBlock { norm: (&norm1.0, &norm1.1), qkv: (&qkv.0, &qkv.1), projection: (&projection.0, &projection.1), heads, eps };
-        let mlp = MlpBlock { norm: (&norm2.0, &norm2.1), expand: (&fc1.0, &fc1.1), contract: (&fc2.0, &fc2.1), eps };
+        let activation = self.activation;
+        let mlp = MlpBlock { norm: (&norm2.0, &norm2.1), expand: (&fc1.0, &fc1.1), contract: (&fc2.0, &fc2.1), activation, eps };
         Ok(with(&attention, &mlp)?)
     }
 

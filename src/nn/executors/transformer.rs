@@ -10,13 +10,14 @@ use super::attention_pool::AttentionPool;
 use super::block::Block;
 use super::parameter::{Pair, handle, parameter};
 use crate::domain::recipe::Precision;
+use crate::nn::architectures::PROJECTION;
 use crate::nn::architectures::tensor::Expected;
 use crate::nn::backbone::{Backbone, Mode, Stage};
 use crate::nn::error::{Error, Result};
 use crate::nn::input::Input;
 use crate::nn::kernels::ops::{Pass, Road, Settings};
 use crate::nn::kernels::tape::{Node, biased};
-use crate::nn::kernels::{PatchEmbed, portable};
+use crate::nn::kernels::{Activation, PatchEmbed, portable};
 use crate::nn::weights::Weights;
 
 /// What must be known of a transformer to run it.
@@ -31,6 +32,8 @@ pub struct Sizes {
     pub side: usize,
     /// Added to variances in layer norm.
     pub eps: f64,
+    /// Of perceptrons.
+    pub activation: Activation,
     /// Whether positions are also learnt of the tokens before the patches.
     pub places_prefix: bool,
 }
@@ -50,6 +53,8 @@ pub(crate) struct Transformer {
     blocks: Vec<Block>,
     norm: Pair,
     attention_pool: Option<AttentionPool>,
+    /// Into a space that is shared with another network, where there is one: `(outputs, D)`.
+    shared: Option<Var>,
     weights: Weights,
     settings: Settings,
     /// What learned before adapters took its place.
@@ -60,7 +65,8 @@ impl Transformer {
     /// Takes the handles it needs from `weights`, which `architectures` has checked.
     pub fn build(architecture: &str, sizes: Sizes, stages: Vec<(String, Vec<Expected>)>, weights: Weights) -> Result<Transformer> {
         let pair = |module: &str| Pair::of(module, &weights, architecture);
-        let attention_pool = AttentionPool::of(&weights, architecture)?;
+        let attention_pool = AttentionPool::of(&weights, architecture, sizes.activation)?;
+        let block = |index| Block::of(&prefix_of(index), sizes.activation, &weights, architecture);
         Ok(Transformer {
             architecture: architecture.into(),
             sizes,
@@ -69,9 +75,10 @@ impl Transformer {
             prefix: ["cls_token", "reg_token"].iter().filter_map(|name| weights.get(name).cloned()).collect(),
             position: handle("pos_embed", &weights, architecture)?,
             norm_pre: weights.get("norm_pre.weight").map(|_| pair("norm_pre")).transpose()?,
-            blocks: (0..sizes.depth).map(|index| Block::of(&prefix_of(index), &weights, architecture)).collect::<Result<_>>()?,
+            blocks: (0..sizes.depth).map(block).collect::<Result<_>>()?,
             norm: pair("norm")?,
             attention_pool,
+            shared: weights.get(PROJECTION).cloned(),
             weights,
             settings: Settings::new(),
             replaced: Vec::new(),
@@ -229,7 +236,7 @@ impl Backbone for Transformer {
     fields!();
 
     fn num_features(&self) -> usize {
-        self.sizes.width
+        self.shared.as_ref().and_then(|matrix| matrix.dim(0).ok()).unwrap_or(self.sizes.width)
     }
 
     fn adapt(&mut self, with: &LowRank) -> Result<()> {
@@ -264,7 +271,13 @@ impl Backbone for Transformer {
     }
 
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
-        Ok(features.narrow(1, 0, 1)?.squeeze(1)?)
+        let token = features.narrow(1, 0, 1)?.squeeze(1)?;
+        let Some(matrix) = &self.shared else { return Ok(token) };
+        // It belongs to the last stage: what no gradient flows to is a constant before it.
+        let mode = if features.track_op() { Mode::Train } else { Mode::Eval };
+        let road = if token.device().is_cpu() { Road::Tape } else { Road::Portable };
+        let none = Tensor::zeros(self.num_features(), token.dtype(), token.device())?;
+        Ok(road.linear(&token.contiguous()?, &parameter(matrix, self.of_base(mode)), &none, Activation::None)?)
     }
 
     /// Where the class token is what is pooled, the last block is worked out for it alone: no other token goes any further.

@@ -78,7 +78,7 @@ impl Windowed {
             let block = |index: usize| -> Result<(Block, Var)> {
                 let prefix = prefix_of(stage, index);
                 let table = handle(&format!("{prefix}.attn.relative_position_bias_table"), &weights, architecture)?;
-                Ok((Block::of(&prefix, &weights, architecture)?, table))
+                Ok((Block::of(&prefix, Activation::Gelu, &weights, architecture)?, table))
             };
             let blocks = (0..sizes.depths[stage]).map(block).collect::<Result<_>>()?;
             Ok(Layer { merge, blocks, windows: Windows::new(sizes.grid(stage), sizes.window, sizes.depths[stage]) })

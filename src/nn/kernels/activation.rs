@@ -18,21 +18,25 @@ pub enum Activation {
     Silu,
     /// `x` times the normal distribution's share below x; exact, not the tanh formula.
     Gelu,
+    /// The same by a logistic function, `x / (1 + e^(-1.702 x))`, as OpenAI's towers have it.
+    QuickGelu,
+    /// The same by the tanh formula (Hendrycks and Gimpel 2016): `x / 2 * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`.
+    GeluTanh,
 }
 
 impl Activation {
     /// Whether it is more than a clamp, so that its slope does not show in its output.
     pub(crate) fn is_smooth(self) -> bool {
-        matches!(self, Activation::HardSwish | Activation::Silu | Activation::Gelu)
+        matches!(self, Activation::HardSwish | Activation::Silu | Activation::Gelu | Activation::QuickGelu | Activation::GeluTanh)
     }
 
     /// The range to which values are clamped, outside which the gradient is zero.
     pub(crate) fn bounds(self) -> (f32, f32) {
         match self {
-            // The smooth ones clamp nothing.
-            Activation::None | Activation::HardSwish | Activation::Silu | Activation::Gelu => (f32::NEG_INFINITY, f32::INFINITY),
             Activation::Relu => (0.0, f32::INFINITY),
             Activation::Relu6 => (0.0, 6.0),
+            // The smooth ones clamp nothing.
+            _ => (f32::NEG_INFINITY, f32::INFINITY),
         }
     }
 }
@@ -87,12 +91,19 @@ pub(crate) trait Function: Send + Sync {
     fn slope(x: f32) -> f32;
 }
 
+/// Of [`Activation::QuickGelu`], and of [`Activation::GeluTanh`] twice the root of 2 / pi, and what the cube counts.
+const QUICK: f32 = 1.702;
+const TANH: f32 = 1.595_769_1;
+const CUBIC: f32 = 0.044_715;
+
 pub(crate) struct Straight;
 pub(crate) struct Relu;
 pub(crate) struct Relu6;
 pub(crate) struct HardSwish;
 pub(crate) struct Silu;
 pub(crate) struct Gelu;
+pub(crate) struct QuickGelu;
+pub(crate) struct GeluTanh;
 pub(crate) struct Sigmoid;
 pub(crate) struct HardSigmoid;
 
@@ -131,6 +142,15 @@ function!(Gelu, x, x * normal(x).0, {
     let (below, density) = normal(x);
     below + x * density
 });
+function!(QuickGelu, x, x * sigmoid(QUICK * x), {
+    let gate = sigmoid(QUICK * x);
+    gate * (1.0 + QUICK * x * (1.0 - gate))
+});
+// (1 + tanh(z)) / 2 is the logistic function of 2 z.
+function!(GeluTanh, x, x * sigmoid(TANH * x * (1.0 + CUBIC * x * x)), {
+    let gate = sigmoid(TANH * x * (1.0 + CUBIC * x * x));
+    gate * (1.0 + TANH * x * (1.0 + 3.0 * CUBIC * x * x) * (1.0 - gate))
+});
 function!(Sigmoid, x, sigmoid(x), {
     let gate = sigmoid(x);
     gate * (1.0 - gate)
@@ -163,6 +183,14 @@ macro_rules! with_function {
             }
             $crate::nn::kernels::activation::Activation::Gelu => {
                 type $function = $crate::nn::kernels::activation::Gelu;
+                $body
+            }
+            $crate::nn::kernels::activation::Activation::QuickGelu => {
+                type $function = $crate::nn::kernels::activation::QuickGelu;
+                $body
+            }
+            $crate::nn::kernels::activation::Activation::GeluTanh => {
+                type $function = $crate::nn::kernels::activation::GeluTanh;
                 $body
             }
         }

@@ -12,7 +12,7 @@ use super::conv::geometry::Geometry;
 use super::proof::cpu_has_bf16;
 use super::reference_tests::{close, random, values};
 use super::tape::Node;
-use super::{AttentionBlock, MlpBlock, Padding, Spec, portable};
+use super::{Activation, AttentionBlock, MlpBlock, Padding, Spec, portable};
 use crate::domain::recipe::Precision::{self, Bf16, F32};
 
 fn floats(seed: u64, stream: u64, shape: &[usize]) -> Vec<f32> {
@@ -162,7 +162,7 @@ fn halves_of_a_block_round_the_factors_of_their_linear_layers() {
     let shapes: [&[usize]; 7] = [&[3, 13, 24], &[24], &[24], &[50, 24], &[50], &[24, 50], &[24]];
     differs_by_a_rounding(&shapes, |x, vars| {
         let (norm, expand, contract) = ((&*vars[1], &*vars[2]), (&*vars[3], &*vars[4]), (&*vars[5], &*vars[6]));
-        MlpBlock { norm, expand, contract, eps: 1e-6 }.forward(x).unwrap()
+        MlpBlock { norm, expand, contract, activation: Activation::Gelu, eps: 1e-6 }.forward(x).unwrap()
     });
 }
 

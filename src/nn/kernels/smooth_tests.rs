@@ -11,7 +11,8 @@ use super::tape::{Node, layers};
 use super::{Activation, Gate, Norm, SqueezeExcite, portable};
 
 const SMOOTH: [Activation; 3] = [Activation::HardSwish, Activation::Silu, Activation::Gelu];
-const ALL: [Activation; 6] = [Activation::None, Activation::Relu, Activation::Relu6, SMOOTH[0], SMOOTH[1], SMOOTH[2]];
+const ALL: [Activation; 8] =
+    [Activation::None, Activation::Relu, Activation::Relu6, SMOOTH[0], SMOOTH[1], SMOOTH[2], Activation::QuickGelu, Activation::GeluTanh];
 
 fn activated(activation: Activation, x: f64) -> f64 {
     match activation {
@@ -21,6 +22,8 @@ fn activated(activation: Activation, x: f64) -> f64 {
         Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
         Activation::Silu => x * sigmoid(x),
         Activation::Gelu => gelu(x),
+        Activation::QuickGelu => x * sigmoid(1.702 * x),
+        Activation::GeluTanh => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh()),
     }
 }
 
@@ -44,6 +47,8 @@ fn curves_are_right_to_the_last_places_and_slopes_are_their_derivatives() {
     try_function::<activation::HardSwish>(|x| activated(Activation::HardSwish, x), "hard-swish");
     try_function::<activation::Silu>(|x| activated(Activation::Silu, x), "silu");
     try_function::<activation::Gelu>(|x| activated(Activation::Gelu, x), "gelu");
+    try_function::<activation::QuickGelu>(|x| activated(Activation::QuickGelu, x), "quick gelu");
+    try_function::<activation::GeluTanh>(|x| activated(Activation::GeluTanh, x), "gelu by tanh");
     try_function::<activation::Sigmoid>(sigmoid, "sigmoid");
     try_function::<activation::HardSigmoid>(|x| (x + 3.0).clamp(0.0, 6.0) / 6.0, "hard-sigmoid");
 }
@@ -73,7 +78,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn activations_of_tensors(count in 1..400usize, which in 0..6usize, seed: u64) {
+    fn activations_of_tensors(count in 1..400usize, which in 0..8usize, seed: u64) {
         let activation = ALL[which];
         // Kinks are where finite differences fail; the twin still judges there.
         let x = random(seed, 0, &[count]);
@@ -94,7 +99,7 @@ proptest! {
     #[test]
     fn batch_norm_with_any_activation(
         shape in (1..4usize, 1..6usize, 1..6usize, 1..40usize),
-        which in 0..6usize,
+        which in 0..8usize,
         from_batch: bool,
         add: bool,
         seed: u64,

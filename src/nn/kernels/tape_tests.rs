@@ -12,8 +12,16 @@ use super::tape::{Node, joins, layers};
 use super::{Activation, Gate, Norm, Padding, Spec, SqueezeExcite, Window, portable};
 use crate::domain::recipe::Precision;
 
-const ALL: [Activation; 6] =
-    [Activation::None, Activation::Relu, Activation::Relu6, Activation::HardSwish, Activation::Silu, Activation::Gelu];
+const ALL: [Activation; 8] = [
+    Activation::None,
+    Activation::Relu,
+    Activation::Relu6,
+    Activation::HardSwish,
+    Activation::Silu,
+    Activation::Gelu,
+    Activation::QuickGelu,
+    Activation::GeluTanh,
+];
 
 /// A small network: convolution, pooling, filters with a squeeze, a projected and an identity shortcut, a sum, a mean.
 struct Net {
@@ -98,7 +106,7 @@ proptest! {
         channels in 1..40usize,
         stride in 1..3usize,
         relu in 0..3usize,
-        smooth in 0..6usize,
+        smooth in 0..8usize,
         pool: bool,
         rust: bool,
         seed: u64,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::naive_tests::{close, gelu, gradients, judge, layer_norm, linear, on_tape, random, tokens_on_tape, values};
 use super::ops::Road;
-use super::{AttentionBlock, Masks, MlpBlock, PatchEmbed, WindowAttention, portable};
+use super::{Activation, AttentionBlock, Masks, MlpBlock, PatchEmbed, WindowAttention, portable};
 use crate::domain::recipe::Precision::F32;
 
 const EPS: f64 = 1e-3;
@@ -17,7 +17,13 @@ fn attention(vars: &[Var], heads: usize) -> AttentionBlock<'_> {
 }
 
 fn mlp(vars: &[Var]) -> MlpBlock<'_> {
-    MlpBlock { norm: (&vars[1], &vars[2]), expand: (&vars[3], &vars[4]), contract: (&vars[5], &vars[6]), eps: EPS }
+    MlpBlock {
+        norm: (&vars[1], &vars[2]),
+        expand: (&vars[3], &vars[4]),
+        contract: (&vars[5], &vars[6]),
+        activation: Activation::Gelu,
+        eps: EPS,
+    }
 }
 
 /// The last of the parameters, where there is one more, stands before the patches.

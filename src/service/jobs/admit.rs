@@ -37,7 +37,7 @@ impl Service {
         let dataset = self.get_repo_at(actor, RepoKind::Dataset, &asked.dataset, &asked.dataset_revision).await?;
         let Some(pinned) = dataset.head else { return Err(nothing_in(&asked.dataset)) };
         let Some(report) = DatasetReport::read(&dataset.facts.dataset_report).filter(DatasetReport::can_be_learned) else {
-            return Err(unlearnable(&asked.dataset, pinned.number));
+            return Err(unlearnable(&asked.dataset, pinned.number, &dataset.facts.dataset_report));
         };
         check_items(&config, &report, (&asked.base, &asked.dataset))?;
         if let Some(file) = modalities::find(report.modality).and_then(|modality| modality.needs()) {
@@ -158,7 +158,13 @@ pub(super) fn bad_recipe(error: crate::domain::recipe::RecipeError) -> Error {
     Error::invalid("bad_recipe", format!("the recipe cannot be used: {error}"), hint)
 }
 
-pub(super) fn unlearnable(id: &RepoId, version: u32) -> Error {
+pub(super) fn unlearnable(id: &RepoId, version: u32, report: &str) -> Error {
+    let task = DatasetReport::read(report).map(|report| report.task).unwrap_or_default();
+    if !task.is_learned() {
+        let message = format!("{id}@{version} is for {task}, and no network is trained for that here");
+        let hint = "its annotations are checked, shown and kept; to learn from images as wholes publish them with a class for each";
+        return Error::invalid("dataset_unusable", message, hint);
+    }
     let message = format!("{id}@{version} has no images in two classes or more to learn from");
     let hint = "publish the images as a folder per class, or with a metadata.csv that has a column `label` or `target`";
     Error::invalid("dataset_unusable", message, hint)

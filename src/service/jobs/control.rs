@@ -2,14 +2,14 @@
 
 use super::super::{Error, Result, Service, access};
 use super::finetune::NewFineTune;
-use super::state::{see_job, state_event};
+use super::state::{change_job, see_job, state_event};
 use super::sweeps;
 use crate::catalog::jobs;
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobState};
 use crate::domain::job_event::{Event, Level};
 use crate::domain::name::RepoId;
-use crate::domain::user::{Actor, Role};
+use crate::domain::user::Actor;
 use crate::domain::work::Work;
 use crate::service::people::journal::note_act;
 
@@ -22,8 +22,7 @@ impl Service {
         let (actor, id, now, note) = (actor.clone(), id.clone(), self.now(), self.note()?);
         self.db
             .write(move |tx| {
-                let job = see_job(tx, &actor, &id)?;
-                access::scope(&actor, Role::Write)?;
+                let job = change_job(tx, &actor, &id)?;
                 if job.state.is_final() {
                     return Err(ended(&job, "start it once more with `hub jobs retry`"));
                 }
@@ -52,8 +51,7 @@ impl Service {
         let (actor, id, now, note) = (actor.clone(), id.clone(), self.now(), self.note()?);
         self.db
             .write(move |tx| {
-                let job = see_job(tx, &actor, &id)?;
-                access::scope(&actor, Role::Write)?;
+                let job = change_job(tx, &actor, &id)?;
                 let (priority, urgency) = if access::sees_all_jobs(&actor) { (place, job.urgency) } else { (job.priority, place) };
                 jobs::set_place(tx, &id, priority, urgency)?;
                 sweeps::place(tx, &id, (priority, urgency))?;
@@ -69,8 +67,7 @@ impl Service {
         let limit = self.policy().max_jobs_per_user;
         self.db
             .write(move |tx| {
-                let job = see_job(tx, &actor, &id)?;
-                access::scope(&actor, Role::Write)?;
+                let job = change_job(tx, &actor, &id)?;
                 match job.state {
                     JobState::Failed | JobState::Cancelled => {}
                     _ => return Err(ended(&job, "`hub jobs clone` asks for the same once more")),

@@ -87,6 +87,11 @@ impl Expected {
         self.slowest_seconds += run.slowest_seconds;
     }
 
+    /// On one thread of an old machine.
+    pub fn slowest_seconds(&self) -> f64 {
+        self.slowest_seconds
+    }
+
     /// If the machine were an old one; this one is quicker.
     pub fn seconds_at_most(&self) -> f64 {
         self.slowest_seconds / threads() as f64

@@ -6,7 +6,7 @@ use super::super::{Error, Result, Service};
 use super::admit::{WEIGHTS, need, nothing_in};
 use super::kinds::Record;
 use super::result::Left;
-use super::support::no_classes;
+use super::support::{check_names, no_classes};
 use crate::catalog::measurements::{self, Pair};
 use crate::db::Tx;
 use crate::domain::answers::Format;
@@ -19,6 +19,17 @@ use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
 use crate::domain::work::{AskDataset, Evaluate, Work};
 
+/// What is measured of a model.
+#[derive(Debug, Clone)]
+pub enum By {
+    /// What its own head says.
+    Head,
+    /// Its features, by the examples of a data set.
+    Support(RepoId, Revision),
+    /// The same by the names of the data set's classes, read in a text with `{}`; in the usual one where none is given.
+    Names(Option<String>),
+}
+
 impl Service {
     /// Puts it in the queue, once both are readable.
     pub async fn create_evaluation(
@@ -26,12 +37,21 @@ impl Service {
         actor: &Actor,
         (model, model_revision): (RepoId, Revision),
         (dataset, dataset_revision): (RepoId, Revision),
-        (split, support): (Option<String>, Option<(RepoId, Revision)>),
+        (split, by): (Option<String>, By),
     ) -> Result<Job> {
         let asked = (&model, &model_revision, &dataset, &dataset_revision);
         let (model_version, dataset_version) = self.pin_both(actor, asked, split.as_deref()).await?;
-        let support = self.pin_support(actor, support).await?;
-        let work = Evaluate { model, model_version, dataset, dataset_version, split, support };
+        let (support, names) = match by {
+            By::Head => (None, None),
+            By::Support(id, revision) => (self.pin_support(actor, Some((id, revision))).await?, None),
+            By::Names(template) => {
+                // Its own names are what is asked for.
+                self.pin_support(actor, Some((dataset.clone(), Revision::Number(dataset_version)))).await?;
+                let template = self.template(actor, (&model, &Revision::Number(model_version)), template.as_deref()).await?;
+                (None, Some(template.to_string()))
+            }
+        };
+        let work = Evaluate { model, model_version, dataset, dataset_version, split, support, names };
         self.queue_work(actor, Work::Evaluate(work), Vec::new()).await
     }
 
@@ -46,8 +66,27 @@ impl Service {
     ) -> Result<Job> {
         let asked = (&model, &model_revision, &dataset, &dataset_revision);
         let (model_version, dataset_version) = self.pin_both(actor, asked, split.as_deref()).await?;
-        let support = self.pin_support(actor, support).await?;
-        let work = AskDataset { model, model_version, dataset, dataset_version, split, support, top, format };
+        let (support, names) = (self.pin_support(actor, support).await?, None);
+        let work = AskDataset { model, model_version, dataset, dataset_version, split, support, names, top, format };
+        self.queue_work(actor, Work::Ask(work), Vec::new()).await
+    }
+
+    /// Puts a question about all items of a data set, or of one split, in the queue: which of these classes each is, by their names alone,
+    /// read in a text.
+    pub async fn ask_about_dataset_by_names(
+        &self,
+        actor: &Actor,
+        (model, model_revision): (RepoId, Revision),
+        (dataset, dataset_revision): (RepoId, Revision),
+        (split, names, template): (Option<String>, Vec<String>, Option<String>),
+        (top, format): (usize, Format),
+    ) -> Result<Job> {
+        let asked = (&model, &model_revision, &dataset, &dataset_revision);
+        let (model_version, dataset_version) = self.pin_both(actor, asked, split.as_deref()).await?;
+        check_names(&names)?;
+        let template = self.template(actor, (&model, &Revision::Number(model_version)), template.as_deref()).await?;
+        let (names, top) = (Some((names, template.to_string())), Some(top));
+        let work = AskDataset { model, model_version, dataset, dataset_version, split, support: None, names, top, format };
         self.queue_work(actor, Work::Ask(work), Vec::new()).await
     }
 
@@ -91,6 +130,7 @@ impl Service {
             dataset_version: work.dataset_version,
             dataset_commit: commits.1,
             support: work.support.as_ref().map(|(id, version)| format!("{id}@{version}")),
+            names: work.names.clone(),
             findings,
             asked_by: job.owner_name.clone(),
             job: job.id.to_string(),

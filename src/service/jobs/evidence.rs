@@ -34,8 +34,7 @@ impl Service {
         let board = self.leaderboard(actor, dataset).await?;
         let primary = task.primary();
         let mut reached = Vec::new();
-        for row in board.measured.iter().take(MOST).filter(|row| row.measurement.findings.task == task && row.measurement.support.is_none())
-        {
+        for row in board.measured.iter().take(MOST).filter(|row| row.measurement.findings.task == task && row.measurement.by_its_head()) {
             let findings = &row.measurement.findings;
             let Some(value) = findings.primary() else { continue };
             let model = (row.other.clone(), row.measurement.model_version);

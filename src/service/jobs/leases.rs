@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::{Error, Result, Service};
 use super::state::{end, state_event};
 use super::sweeps;
-use crate::catalog::jobs;
+use crate::catalog::{claims, jobs};
 use crate::db::Tx;
 use crate::domain::digest::Digest;
 use crate::domain::id::{JobId, TokenId, UploadId};
@@ -40,28 +40,48 @@ impl Service {
     /// The oldest job that waits, for `worker`. Jobs whose worker fell silent are judged first.
     pub async fn lease_job(&self, worker: &str) -> Result<Option<(Lease, Job)>> {
         let (now, worker) = (self.now(), worker.to_owned());
-        if self.db.read(move |tx| Ok::<_, Error>(jobs::find_ready(tx, now)?.is_none())).await? {
+        let ready = move |tx: &mut Tx<'_>| {
+            let now = jobs::now(tx, now)?;
+            Ok::<_, Error>(jobs::find_ready(tx, now)?.is_some())
+        };
+        if !self.db.read(ready).await? {
+            return Ok(None);
+        }
+        let claiming = worker.clone();
+        match self.db.write_beside(Vec::new(), move |tx| claim(tx, &claiming, now)).await? {
+            Claimed::Leased(leased) => Ok(Some(*leased)),
+            Claimed::None => Ok(None),
+            Claimed::ToJudge => self.db.write(move |tx| judge_and_claim(tx, &worker, now)).await,
+        }
+    }
+
+    /// One job, if it may be started now. As [`Service::lease_job`].
+    pub(super) async fn lease_one(&self, worker: &str, id: &JobId) -> Result<Option<(Lease, Job)>> {
+        let (now, worker, id) = (self.now(), worker.to_owned(), id.clone());
+        let wanted = id.clone();
+        let ready = move |tx: &mut Tx<'_>| {
+            let now = jobs::now(tx, now)?;
+            Ok::<_, Error>(claims::find_ready_one(tx, &wanted, now)?.is_some())
+        };
+        if !self.db.read(ready).await? {
             return Ok(None);
         }
         self.db
             .write(move |tx| {
-                while let Some((job, fruitless)) = jobs::find_ready(tx, now)? {
-                    if job.state == JobState::Running {
-                        again_or_never(tx, &job, fruitless, now, &Death::Unknown.to_string())?;
-                        continue;
+                let now = jobs::now(tx, now)?;
+                let Some((job, fruitless)) = claims::find_ready_one(tx, &id, now)? else { return Ok(None) };
+                if job.state == JobState::Running {
+                    again_or_never(tx, &job, fruitless, now, &Death::Unknown.to_string())?;
+                    // After its back-off; at once where there is none.
+                    if claims::find_ready_one(tx, &id, now)?.is_none() {
+                        return Ok(None);
                     }
-                    // An earlier release queued it.
-                    if sweeps::is_unopened(tx, &job)? {
-                        sweeps::open(tx, &job, now)?;
-                        continue;
-                    }
-                    sweeps::note_start(tx, &job, now)?;
-                    let lease = jobs::lease(tx, &job.id, &worker, now, now.plus_ms(LEASE_MS))?;
-                    state_event(tx, &job.id, now, JobState::Running, None)?;
-                    let job = jobs::find(tx, &job.id)?.ok_or_else(|| Error::Internal("a leased job vanished".into()))?;
-                    return Ok(Some((lease, job)));
                 }
-                Ok(None)
+                if sweeps::is_unopened(tx, &job)? {
+                    sweeps::open(tx, &job, now)?;
+                    return Ok(None);
+                }
+                take(tx, &job, &worker, now).map(Some)
             })
             .await
     }
@@ -72,6 +92,7 @@ impl Service {
         let (now, worker) = (self.now(), worker.to_owned());
         self.db
             .write(move |tx| {
+                let now = jobs::now(tx, now)?;
                 let orphans = jobs::list_held_by(tx, &worker)?;
                 for (job, fruitless) in &orphans {
                     again_or_never(tx, job, *fruitless, now, &how.to_string())?;
@@ -85,17 +106,24 @@ impl Service {
     pub async fn heartbeat(&self, lease: &Lease, news: Vec<Event>) -> Result<Beat> {
         let now = self.now();
         let (of, quiet) = (lease.clone(), news.is_empty());
-        let held = self.db.read(move |tx| Ok::<_, Error>(jobs::find_held(tx, &of)?)).await?;
-        let Some(held) = held else { return Ok(Beat::Lost) };
+        let held = self
+            .db
+            .read(move |tx| {
+                let now = jobs::now(tx, now)?;
+                Ok::<_, Error>(jobs::find_held(tx, &of)?.map(|held| (held, now)))
+            })
+            .await?;
+        let Some((held, now)) = held else { return Ok(Beat::Lost) };
         let fresh = held.until.unix_ms() - now.unix_ms() > RENEW_MS;
         if quiet && fresh {
             return Ok(beat(held));
         }
         let lease = lease.clone();
         self.db
-            .write(move |tx| {
-                let Some(held) = jobs::find_held(tx, &lease)? else { return Ok(Beat::Lost) };
-                jobs::extend(tx, &lease, now.plus_ms(LEASE_MS))?;
+            .write_beside(Vec::new(), move |tx| {
+                // From here on nobody else changes this job.
+                let extended = jobs::extend(tx, &lease, now.plus_ms(LEASE_MS))?;
+                let Some(held) = jobs::find_held(tx, &lease)?.filter(|_| extended) else { return Ok(Beat::Lost) };
                 for event in &news {
                     write_down(tx, &lease.job, now, event)?;
                 }
@@ -153,6 +181,7 @@ impl Service {
         self.db
             .write(move |tx| {
                 hold(tx, &lease)?;
+                let now = jobs::now(tx, now)?;
                 end(tx, &lease.job, now, state, error)
             })
             .await
@@ -164,6 +193,7 @@ impl Service {
         self.db
             .write(move |tx| {
                 hold(tx, &lease)?;
+                let now = jobs::now(tx, now)?;
                 let held = jobs::list_held_by(tx, &lease.worker)?.into_iter().find(|(job, _)| job.id == lease.job);
                 let Some((job, fruitless)) = held else { return Ok(()) };
                 again_or_never(tx, &job, fruitless, now, &why)
@@ -177,6 +207,7 @@ impl Service {
         self.db
             .write(move |tx| {
                 hold(tx, &lease)?;
+                let now = jobs::now(tx, now)?;
                 jobs::forgive(tx, &lease.job)?;
                 let paused = jobs::find_held(tx, &lease)?.is_some_and(|held| held.paused);
                 let (said, stage) = match paused {
@@ -199,6 +230,69 @@ impl Service {
         let token = TokenId::new(Timestamp::from_unix_ms(0), [0; 10]);
         Ok(Actor::User { account: account.id, name: account.name, is_admin: account.is_admin, scope: Scope::Write, token })
     }
+}
+
+/// What a worker finds that asks for a job.
+enum Claimed {
+    Leased(Box<(Lease, Job)>),
+    None,
+    /// What comes first is to be judged before anybody takes it, and that changes other jobs.
+    ToJudge,
+}
+
+/// Takes the job that comes first, beside other workers that do so.
+fn claim(tx: &mut Tx<'_>, worker: &str, now: Timestamp) -> Result<Claimed> {
+    let now = jobs::now(tx, now)?;
+    let Some((job, _)) = jobs::find_free(tx, now)? else { return Ok(Claimed::None) };
+    if job.state == JobState::Running || sweeps::is_unopened(tx, &job)? {
+        return Ok(Claimed::ToJudge);
+    }
+    Ok(Claimed::Leased(Box::new(take(tx, &job, worker, now)?)))
+}
+
+/// Judges the jobs whose workers fell silent, and takes what comes first then. Nobody else writes meanwhile.
+fn judge_and_claim(tx: &mut Tx<'_>, worker: &str, now: Timestamp) -> Result<Option<(Lease, Job)>> {
+    let now = jobs::now(tx, now)?;
+    while let Some((job, fruitless)) = jobs::find_ready(tx, now)? {
+        if job.state == JobState::Running {
+            again_or_never(tx, &job, fruitless, now, &Death::Unknown.to_string())?;
+        } else if sweeps::is_unopened(tx, &job)? {
+            // An earlier release queued it.
+            sweeps::open(tx, &job, now)?;
+        } else {
+            return take(tx, &job, worker, now).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn take(tx: &mut Tx<'_>, job: &Job, worker: &str, now: Timestamp) -> Result<(Lease, Job)> {
+    sweeps::note_start(tx, job, now)?;
+    let lease = jobs::lease(tx, &job.id, worker, now, now.plus_ms(LEASE_MS))?;
+    state_event(tx, &job.id, now, JobState::Running, None)?;
+    let job = jobs::find(tx, &job.id)?.ok_or_else(|| Error::Internal("a leased job vanished".into()))?;
+    Ok((lease, job))
+}
+
+/// Writes down numbered news of a lease that holds, as far as they are new; of lines and epochs at most `most` for each lease.
+pub(super) fn write_news(tx: &mut Tx<'_>, lease: &Lease, now: Timestamp, news: &[(u64, Event)], most: u64) -> Result<Beat> {
+    let now = jobs::now(tx, now)?;
+    hold(tx, lease)?;
+    jobs::extend(tx, lease, now.plus_ms(LEASE_MS))?;
+    let (mut heard, mut kept) = claims::heard(tx, &lease.job)?;
+    for (number, event) in news {
+        if *number <= heard {
+            continue;
+        }
+        heard = *number;
+        let passing = matches!(event, Event::Progress(_));
+        if passing || kept < most {
+            kept += u64::from(!passing);
+            write_down(tx, &lease.job, now, event)?;
+        }
+    }
+    claims::set_heard(tx, &lease.job, (heard, kept))?;
+    Ok(jobs::find_held(tx, lease)?.map_or(Beat::Lost, beat))
 }
 
 fn beat(held: jobs::Held) -> Beat {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::{Error, Result, Service, access};
-use super::state::{end, log_in, see_job, state_event};
+use super::state::{change_job, end, log_in, see_job, state_event};
 use super::sweeps;
 use crate::catalog::job_files::{self, Way};
 use crate::catalog::jobs;
@@ -11,6 +11,7 @@ use crate::db::Tx;
 use crate::domain::id::{AccountId, JobId, UploadId};
 use crate::domain::job::{Family, Job, JobFile, JobState};
 use crate::domain::job_event::JobEvent;
+use crate::domain::name::Name;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::time::Timestamp;
 use crate::domain::user::{Actor, Role};
@@ -86,8 +87,32 @@ impl Service {
         };
         let bad_cursor = || Error::invalid("bad_cursor", "the cursor is not one this list gave", "start again without a cursor");
         let before = page.cursor.as_deref().map(JobId::parse).transpose().map_err(|_| bad_cursor())?;
-        let narrow = jobs::Narrow { owner, state, kind: kind.map(str::to_owned), family };
+        let narrow = jobs::Narrow { owner, state, kind: kind.map(str::to_owned), family, ..jobs::Narrow::default() };
         self.db.read(move |tx| Ok(jobs::list(tx, &narrow, page.limit, before.as_ref())?)).await
+    }
+
+    /// The jobs that publish in a namespace, newest first, for its members: those of which they may see what they read.
+    pub async fn list_jobs_in(&self, actor: &Actor, namespace: &Name, page: PageRequest) -> Result<Page<Job>> {
+        let (actor, namespace) = (actor.clone(), namespace.clone());
+        let bad_cursor = || Error::invalid("bad_cursor", "the cursor is not one this list gave", "start again without a cursor");
+        let before = page.cursor.as_deref().map(JobId::parse).transpose().map_err(|_| bad_cursor())?;
+        self.db
+            .read(move |tx| {
+                access::known(&actor)?;
+                if access::role_in(tx, &actor, &namespace)?.is_none() {
+                    return Ok(Page { items: Vec::new(), next: None });
+                }
+                let narrow = jobs::Narrow { namespace: namespace.folded(), ..jobs::Narrow::default() };
+                let mut found = jobs::list(tx, &narrow, page.limit, before.as_ref())?;
+                let mut items = Vec::with_capacity(found.items.len());
+                for job in std::mem::take(&mut found.items) {
+                    if access::sees_job(tx, &actor, &job)? {
+                        items.push(job);
+                    }
+                }
+                Ok(Page { items, next: found.next })
+            })
+            .await
     }
 
     /// Cancels: a waiting job at once, a running one when its worker next looks up. An ended one stays as it is.
@@ -95,8 +120,7 @@ impl Service {
         let (actor, id, now, note) = (actor.clone(), id.clone(), self.now(), self.note()?);
         self.db
             .write(move |tx| {
-                let job = see_job(tx, &actor, &id)?;
-                access::scope(&actor, Role::Write)?;
+                let job = change_job(tx, &actor, &id)?;
                 match job.state {
                     JobState::Queued | JobState::Running if job.waits => sweeps::cancel(tx, &id, now)?,
                     JobState::Queued => end(tx, &id, now, JobState::Cancelled, None)?,

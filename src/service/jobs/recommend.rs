@@ -78,7 +78,7 @@ impl Service {
         let found = self.get_repo_at(actor, RepoKind::Dataset, &dataset, &revision).await?;
         let Some(pinned) = found.head else { return Err(nothing_in(&dataset)) };
         let Some(report) = DatasetReport::read(&found.facts.dataset_report).filter(DatasetReport::can_be_learned) else {
-            return Err(unlearnable(&dataset, pinned.number));
+            return Err(unlearnable(&dataset, pinned.number, &found.facts.dataset_report));
         };
         if let Some(then) = &asked.then {
             then.recipe.over(report.modality).map_err(bad_recipe)?;

@@ -27,7 +27,7 @@ impl Service {
             Some(entry) => digest_in(&self.blobs.read_all(&entry.digest, LARGEST).await?),
             None => None,
         };
-        let now = left.folder.as_deref().and_then(|folder| read(&folder.join(METRICS))).and_then(|text| digest_in(&text));
+        let now = left.published(METRICS).and_then(read).and_then(|text| digest_in(&text));
         let (level, said) = compare(&format!("{}@{}", of.0, of.1), before, now);
         let (id, at) = (job.id.clone(), self.now());
         Ok(Arc::new(move |tx: &mut Tx<'_>| {

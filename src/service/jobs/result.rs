@@ -2,7 +2,7 @@
 //! transaction that ends the job. A worker killed at any moment leaves either no version and a job to take up
 //! again, or one version and a job that is done; one that lost its lease publishes nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -21,6 +21,7 @@ use crate::domain::id::UploadId;
 use crate::domain::job::{Job, JobFile, JobState, Lease};
 use crate::domain::job_event::Event;
 use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::path::RepoPath;
 use crate::domain::repo::Version;
 use crate::domain::revision::Revision;
 use crate::domain::time::Timestamp;
@@ -71,14 +72,17 @@ impl Service {
         let record = self.record_of(owner, job, &mut left).await?;
         let files = self.store_job_files(left.files.clone(), holder).await?;
         let end = End { lease: lease.clone(), now: self.now(), files, headline: left.headline, refused: left.refused, record };
-        let Some(folder) = left.folder else {
+        let Some(listed) = left.publish else {
             self.db.write(move |tx| end.write(tx, None)).await?;
             return Ok(None);
         };
+        let wrong = |e| Error::invalid("bad_path", format!("the result has a file of an impossible name: {e}"), "please report it");
+        let path = |(name, file): (String, PathBuf)| Ok::<_, Error>((RepoPath::parse(&name).map_err(wrong)?, file));
+        let listed = listed.into_iter().map(path).collect::<Result<Vec<_>>>()?;
         let (id, commit) = self.commit_of(&job.work).await?;
         let name = id.to_string();
         let also = move |tx: &mut Tx<'_>, version: &Version| end.write(tx, Some((name.clone(), version.number)));
-        let published = self.publish_folder_and(owner, RepoKind::Model, &id, &folder, commit, Some(Arc::new(also))).await?;
+        let published = self.publish_files_and(owner, RepoKind::Model, &id, listed, commit, Some(Arc::new(also))).await?;
         Ok(Some(published.version.number))
     }
 
@@ -113,14 +117,21 @@ impl Service {
 /// What a job has left on this machine, looked at already.
 #[derive(Debug, Clone, Default)]
 pub struct Left {
-    /// The folder to publish, of work that publishes.
-    pub folder: Option<PathBuf>,
+    /// The files to publish, each with its path in the repo; of work that publishes.
+    pub publish: Option<Vec<(String, PathBuf)>>,
     /// Why there is none, of work whose result is not worth publishing: the job ends as failed, and its files are kept.
     pub refused: Option<String>,
     /// Files to keep with the job, each with its name.
     pub files: Vec<(String, PathBuf)>,
     /// The numbers people ask for first.
     pub headline: Value,
+}
+
+impl Left {
+    /// A file that is to be published.
+    pub(super) fn published(&self, name: &str) -> Option<&Path> {
+        self.publish.iter().flatten().find(|(known, _)| known == name).map(|(_, file)| file.as_path())
+    }
 }
 
 /// The end of a job that did its work, as one transaction writes it.

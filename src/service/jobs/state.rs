@@ -18,8 +18,17 @@ pub(super) fn log_in() -> Error {
 }
 
 pub(super) fn see_job(tx: &mut Tx<'_>, actor: &Actor, id: &JobId) -> Result<Job> {
-    let job = jobs::find(tx, id)?.filter(|job| access::sees_job(actor, &job.owner));
-    job.ok_or_else(|| Error::not_found("job_not_found", format!("there is no job {id}"), "list your jobs with `hub jobs list`"))
+    match jobs::find(tx, id)? {
+        Some(job) if access::sees_job(tx, actor, &job)? => Ok(job),
+        _ => Err(Error::not_found("job_not_found", format!("there is no job {id}"), "list your jobs with `hub jobs list`")),
+    }
+}
+
+/// The job, if the caller may say what becomes of it.
+pub(super) fn change_job(tx: &mut Tx<'_>, actor: &Actor, id: &JobId) -> Result<Job> {
+    let job = see_job(tx, actor, id)?;
+    access::change_job(tx, actor, &job)?;
+    Ok(job)
 }
 
 /// Writes down that a job changed its state, in the transaction that changes it.

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use super::super::{Error, Result, Service};
 use super::admit::{nothing_in, unfit};
 use super::neighbors::{Rows, targets_of};
-use super::predict::{Item, Question};
+use super::predict::{Item, Opened, Question};
 use crate::catalog::measurements::Pair;
 use crate::domain::answers::{Answers, Content, Said};
 use crate::domain::dataset_report::DatasetReport;
 use crate::domain::modality::Modality;
 use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::prompt::Template;
 use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
 use crate::service::work::Whose;
@@ -59,26 +60,23 @@ impl Service {
         Ok(by_means(asked, &means, top))
     }
 
-    /// What a model of texts says about texts by the names of classes alone, each of which is the one example of its class; of them the
-    /// `top` nearest.
+    /// What a model says about items by the names of classes alone, each read in a text with `{}`; of them the `top` nearest. Of a model of
+    /// texts each is the one example of its class; where a model has a network for texts beside, items are held against those texts.
     pub async fn ask_by_names(
         &self,
         actor: &Actor,
         (model, revision): (&RepoId, &Revision),
-        names: Vec<String>,
+        (names, template): (Vec<String>, Option<&str>),
         items: Vec<Item>,
         top: usize,
     ) -> Result<Answers> {
-        let found = self.get_repo_at(actor, RepoKind::Model, model, revision).await?;
-        let version = found.head.ok_or_else(|| nothing_in(model))?;
-        let takes = Modality::parse(&found.facts.modality).unwrap_or_default().items();
-        if takes != "texts" {
-            let message = format!("{model} takes {takes}, and cannot read what classes are called");
-            return Err(Error::invalid("no_words", message, "give examples of the classes instead: `support`, or `hub predict --support`"));
-        }
         check_names(&names)?;
+        let found = self.get_repo_at(actor, RepoKind::Model, model, revision).await?;
+        let version = found.head.as_ref().ok_or_else(|| nothing_in(model))?;
         let revision = Revision::Number(version.number);
-        let example = |name: &String| Item { name: name.clone(), bytes: Ok(name.clone().into_bytes().into()) };
+        let scale = self.text_scale(actor, (model, &revision), &found.facts.modality).await?;
+        let template = template_of(template, scale.is_some())?;
+        let example = |name: &String| Item { name: name.clone(), bytes: Ok(template.of(name).into_bytes().into()) };
         let said = self.ask(actor, model, &revision, Question::Features, names.iter().map(example).collect()).await?;
         let (mut rows, mut width) = (Vec::new(), 0);
         for one in said.items {
@@ -91,10 +89,37 @@ impl Service {
                 Content::Answer(_) => return Err(Error::Internal("a model answered another question".into())),
             }
         }
-        let labels: Vec<u32> = (0..names.len() as u32).collect();
-        let means = Support::of_rows(width, &rows, &labels, &names).map_err(unfit)?;
+        let means = Support::of_texts(width, &rows, &names, scale).map_err(unfit)?;
         let asked = self.ask(actor, model, &revision, Question::Features, items).await?;
         Ok(by_means(asked, &means, top))
+    }
+
+    /// The text in which a model reads names: the one that is given, or the usual one.
+    pub(super) async fn template(
+        &self,
+        actor: &Actor,
+        (model, revision): (&RepoId, &Revision),
+        template: Option<&str>,
+    ) -> Result<Template> {
+        let found = self.get_repo_at(actor, RepoKind::Model, model, revision).await?;
+        let scale = self.text_scale(actor, (model, revision), &found.facts.modality).await?;
+        template_of(template, scale.is_some())
+    }
+
+    /// What cosines of items with texts are multiplied by, of a model that has a network for each; `None` of models of texts.
+    async fn text_scale(&self, actor: &Actor, (model, revision): (&RepoId, &Revision), modality: &str) -> Result<Option<f32>> {
+        let takes = Modality::parse(modality).unwrap_or_default().items();
+        if takes == "texts" {
+            return Ok(None);
+        }
+        let scale = match self.opened(actor, model, revision).await? {
+            (_, Opened::Network(line)) => line.model.text_scale(),
+            (_, Opened::Words(_)) => return Ok(None),
+        };
+        scale.map(Some).ok_or_else(|| {
+            let message = format!("{model} takes {takes}, and cannot read what classes are called");
+            Error::invalid("no_words", message, "give examples of the classes instead: `support`, or `hub predict --support`")
+        })
     }
 }
 
@@ -109,8 +134,17 @@ fn by_means(asked: Answers, means: &Support, top: usize) -> Answers {
     Answers { model: asked.model, items: asked.items.into_iter().map(said).collect() }
 }
 
+fn template_of(text: Option<&str>, of_others: bool) -> Result<Template> {
+    let Some(text) = text else { return Ok(Template::usual(of_others)) };
+    Template::parse(text).ok_or_else(|| {
+        let beginning: String = text.chars().take(40).collect();
+        let message = format!("`{beginning}` is no text in which names can be read");
+        Error::invalid("bad_prompt", message, "write `{}` once where the name of a class stands: `a photo of a {}`")
+    })
+}
+
 /// Several different ones, none of them empty or endless.
-fn check_names(names: &[String]) -> Result<()> {
+pub(super) fn check_names(names: &[String]) -> Result<()> {
     if !(2..=MOST_NAMES).contains(&names.len()) {
         return Err(bad_names(format!("{} names of classes were given, and 2 to {MOST_NAMES} are taken", names.len())));
     }

@@ -123,6 +123,8 @@ pub(super) fn open(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()> {
 /// A job was started: the sweep it belongs to runs from then on.
 pub(super) fn note_start(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()> {
     let Some(sweep) = &job.parent else { return Ok(()) };
+    // Another of its trials may start at the same time.
+    tx.lock(&format!("job {sweep}"))?;
     match jobs::find(tx, sweep)? {
         Some(parent) if parent.waits && parent.state == JobState::Queued => {
             jobs::set_state(tx, sweep, JobState::Running, now)?;
@@ -208,6 +210,7 @@ fn make_ready(tx: &mut Tx<'_>, sweep: &Job, needed: &[&TrialRun], now: Timestamp
         }
     }
     jobs::set_waits(tx, &sweep.id, false)?;
+    let now = jobs::now(tx, now)?;
     jobs::requeue(tx, &sweep.id, now, "waiting for a worker to publish the best")?;
     state_event(tx, &sweep.id, now, JobState::Queued, None)
 }

@@ -68,7 +68,6 @@ impl Service {
             .read(move |tx| {
                 let account = access::known(&actor)?;
                 let Actor::User { name, is_admin, scope, .. } = &actor else { return Err(Error::Internal("not a user".into())) };
-                // The first administrator's name is a reserved address, so no repo can live under it.
                 let own = Name::parse_owner(name.as_str()).ok().map(|name| (name, Role::Admin));
                 let mut namespaces: Vec<_> = own.into_iter().chain(users::list_memberships(tx, account)?).collect();
                 let library = Name::parse_owner(LIBRARY).ok().filter(|_| *is_admin);
@@ -243,8 +242,7 @@ impl Service {
 
     fn new_account(&self, name: &str, kind: AccountKind) -> Result<Account> {
         let wrong = |e: crate::domain::name::NameError| Error::invalid("bad_name", e.to_string(), "choose another name");
-        // `admin` is reserved as an address, and still the name of the first administrator.
-        let name = if name == FIRST_ADMIN { Name::parse(name) } else { Name::parse_owner(name) }.map_err(wrong)?;
+        let name = Name::parse_owner(name).map_err(wrong)?;
         let (id, created) = (AccountId::new(self.now(), self.random()?), self.now());
         Ok(Account { id, name, kind, is_admin: false, disabled: false, full_name: String::new(), created })
     }

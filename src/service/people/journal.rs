@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 
-use super::super::{Result, Service, access};
+use super::super::{Error, Result, Service, access};
 use crate::catalog::audit;
 use crate::db::Tx;
 use crate::domain::audit::{AuditEntry, AuditFilter};
@@ -148,7 +148,15 @@ impl Service {
         }
         lines.sort_by_key(|line| line.time);
         let lines: Vec<_> = lines.into_iter().map(|line| Ok((line, self.random()?))).collect::<Result<_>>()?;
-        Ok(self.db.write(move |tx| lines.iter().try_for_each(|(line, random)| audit::insert(tx, line, *random))).await?)
+        let again: Vec<AuditEntry> = lines.iter().map(|(line, _)| line.clone()).collect();
+        let written = self.db.write(move |tx| lines.iter().try_for_each(|(line, random)| audit::insert(tx, line, *random))).await;
+        let written = written.map_err(Error::from);
+        if let Err(Error::Busy(_)) = written {
+            // The database is away for a moment: they wait for the next time, as far as there is room.
+            let mut waiting = self.journal.0.lock();
+            again.into_iter().for_each(|line| waiting.push(line));
+        }
+        written
     }
 
     /// Lines of the log, newest first, for site administrators.

@@ -10,3 +10,4 @@ pub mod standing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod worker_tokens;

@@ -78,6 +78,8 @@ pub(in crate::service) fn room_in_namespace(tx: &mut Tx<'_>, policy: &Policy, ac
     if quota == 0 {
         return Ok(());
     }
+    // Publishes into other repos of it may be counting at the same time. Of what they have not committed nothing is seen.
+    tx.lock(&format!("namespace {}", account.name.folded()))?;
     let held = usage::stored(tx, &account.name)?;
     match held.saturating_add(more) > quota {
         false => Ok(()),

@@ -64,7 +64,7 @@ async fn the_first_start_happens_once() {
     let house = House::new(Policy::default()).await;
     assert!(house.service.first_start().await.unwrap().is_none());
     let me = house.service.whoami(&house.admin).await.unwrap();
-    assert_eq!(me.namespaces, [(name("library"), Role::Admin)]);
+    assert_eq!(me.namespaces, [(name("admin"), Role::Admin), (name("library"), Role::Admin)]);
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use super::super::{Error, Result, Service, access};
 use super::accounts::find_user;
 use super::journal::note_act;
 use super::quotas::one_more;
-use crate::catalog::{tokens, usage};
+use super::worker_tokens::only_for_workers;
+use crate::catalog::{tokens, usage, worker_tokens};
 use crate::db::Tx;
 use crate::domain::id::{AccountId, TokenId};
 use crate::domain::name::Name;
@@ -15,9 +16,9 @@ use crate::domain::time::Timestamp;
 use crate::domain::user::{Account, Actor, Role, Scope, Token};
 
 /// How exactly the last use of a token is known: a write per request would cost a disk sync each.
-const LAST_USED_EXACT_TO_MS: i64 = 60_000;
-const DAY_MS: i64 = 86_400_000;
-const MAX_DAYS: u32 = 3_660;
+pub(super) const LAST_USED_EXACT_TO_MS: i64 = 60_000;
+pub(super) const DAY_MS: i64 = 86_400_000;
+pub(super) const MAX_DAYS: u32 = 3_660;
 
 impl Service {
     /// Who a token's secret belongs to; it must be known, in its time, and its owner enabled.
@@ -25,7 +26,15 @@ impl Service {
         let secret = Secret::parse(secret.trim()).map_err(|e| bad_token(&e.to_string()))?;
         let (hash, now) = (secret.hash(), self.now());
         let wanted = hash.clone();
-        let found = self.db.read(move |tx| tokens::find_by_hash(tx, &wanted)).await?;
+        let found = self.db.read(move |tx| {
+            let found = tokens::find_by_hash(tx, &wanted)?;
+            let of_worker = found.is_none() && worker_tokens::find_by_hash(tx, &wanted)?.is_some();
+            Ok::<_, Error>((found, of_worker))
+        });
+        let (found, of_worker) = found.await?;
+        if of_worker {
+            return Err(only_for_workers());
+        }
         // The row was found by an index on the hash; comparing once more in constant time costs nothing.
         let found = found.filter(|found| bool::from(found.hash.as_bytes().ct_eq(hash.as_bytes())));
         let found = found.ok_or_else(|| bad_token("the token is unknown or was revoked"))?;
@@ -162,14 +171,14 @@ fn maker(tx: &mut Tx<'_>, actor: &Actor, now: Timestamp) -> Result<Option<Token>
     parent.map(Some).ok_or_else(|| bad_token("the token was revoked or has expired"))
 }
 
-fn checked_name(name: &str) -> Result<String> {
+pub(super) fn checked_name(name: &str) -> Result<String> {
     let name = name.trim();
     let good = !name.is_empty() && name.len() <= 96 && !name.chars().any(char::is_control);
     let error = || Error::invalid("bad_token_name", "a token's name has 1 to 96 bytes and no control characters", "say what it is for");
     if good { Ok(name.into()) } else { Err(error()) }
 }
 
-fn bad_token(message: &str) -> Error {
+pub(super) fn bad_token(message: &str) -> Error {
     Error::unauthorized("bad_token", message, "make a new token on the site's token page, then 'hub login'")
 }
 

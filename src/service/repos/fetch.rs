@@ -132,9 +132,14 @@ impl Service {
         if first {
             let service = self.clone();
             tokio::spawn(async move {
-                tokio::time::sleep(FLUSH_AFTER).await;
-                if let Err(error) = service.write_downloads().await {
-                    tracing::warn!(%error, "some downloads were not counted");
+                loop {
+                    tokio::time::sleep(FLUSH_AFTER).await;
+                    match service.write_downloads().await {
+                        Ok(()) => return,
+                        // They were put back: the database is away for a moment.
+                        Err(Error::Busy(_)) => {}
+                        Err(error) => return tracing::warn!(%error, "some downloads were not counted"),
+                    }
                 }
             });
         }
@@ -146,15 +151,23 @@ impl Service {
         if counted.is_empty() {
             return Ok(());
         }
-        let now = self.now();
-        self.db
+        let (now, again) = (self.now(), counted.clone());
+        let written = self
+            .db
             .write(move |tx| {
                 for (repo, downloads) in &counted {
                     counters::add_downloads(tx, repo, *downloads, now)?;
                 }
                 Ok(())
             })
-            .await
+            .await;
+        if let Err(Error::Busy(_)) = written {
+            let mut counted = self.downloads.counted.lock();
+            for (repo, downloads) in again {
+                *counted.entry(repo).or_default() += downloads;
+            }
+        }
+        written
     }
 }
 

@@ -125,8 +125,10 @@ fn best_of_each(newest_first: Vec<Signed>) -> Vec<Signed> {
         let m = &row.measurement;
         let again = |old: &Signed| {
             let o = &old.measurement;
-            let same =
-                |o: &Measurement| (o.model_version, o.dataset_version, o.findings.split == m.findings.split && o.support == m.support);
+            let same = |o: &Measurement| {
+                let way = o.findings.split == m.findings.split && o.support == m.support && o.names == m.names;
+                (o.model_version, o.dataset_version, way)
+            };
             old.other == row.other && same(o) == (m.model_version, m.dataset_version, true)
         };
         if !kept.iter().any(again) {

@@ -14,7 +14,7 @@ use super::super::{Error, Policy, Result, Service, access};
 use super::check_dataset::is_paper;
 use super::discussions::{self, Opening};
 use super::lines::{advance, branch, check_new_name, enter, files_of, head_of, set_tags, upon_a_pull_request};
-use super::read_facts::{Earlier, Kept, Reading, summary_of_body};
+use super::read_facts::{Earlier, Kept, Reading, renew_summary};
 use crate::catalog::search::fold_repo;
 use crate::catalog::{blobs, facts, lineage, refs, repos, usage, versions};
 use crate::db::Tx;
@@ -129,16 +129,17 @@ impl Service {
         let mut reading = self.read_there(kind, &manifest, earlier, *actor != Actor::System).await?;
         reading.facts.warnings.extend(said.into_iter().chain(commit.warnings.iter().cloned()));
         let (actor, id, now, policy, note) = (actor.clone(), id.clone(), self.now(), self.policy.clone(), self.note()?);
-        self.db
-            .write(move |tx| {
-                let repo = enter(tx, &actor, kind, &id, &commit.line, commit.opening.is_some())?;
-                let warnings = reading.facts.warnings.clone();
-                let version = write(tx, (&policy, &actor), repo, &commit, &manifest, reading, now)?;
-                also.map_or(Ok(()), |also| also(tx, &version))?;
-                note_act(tx, now, note, &actor, "publish", &format!("{kind} {id}"), &format!("version {}", version.number))?;
-                Ok(Committed { version, created: true, warnings })
-            })
-            .await
+        let (name, is_alone) = (format!("repo {kind} {}", id.folded()), also.is_some());
+        let story = move |tx: &mut Tx<'_>| -> Result<Committed> {
+            let repo = enter(tx, &actor, kind, &id, &commit.line, commit.opening.is_some())?;
+            let warnings = reading.facts.warnings.clone();
+            let version = write(tx, (&policy, &actor), repo, &commit, &manifest, reading, now)?;
+            also.map_or(Ok(()), |also| also(tx, &version))?;
+            note_act(tx, now, note, &actor, "publish", &format!("{kind} {id}"), &format!("version {}", version.number))?;
+            Ok(Committed { version, created: true, warnings })
+        };
+        // What else is to happen changes more than the repo.
+        if is_alone { self.db.write(story).await } else { self.db.write_beside(vec![name], story).await }
     }
 
     /// [`Service::read_facts`]. Where bytes were missing, since the collector does not wait for readers, the caller is told that they
@@ -323,8 +324,8 @@ fn write(
     facts::insert_details(tx, &key, number, &reading.facts, &reading.card_text, &reading.kept.previews)?;
     facts::keep_prints(tx, &key, number, &reading.kept.prints)?;
     write_lineage(tx, &repo, number, commit, &reading)?;
-    if version.line.is_main() && (repo.summary.is_empty() || was_of_card(tx, &repo, version.parent)?) {
-        repo.summary = reading.summary;
+    if version.line.is_main() {
+        renew_summary(tx, &mut repo, reading.summary)?;
     }
     advance(tx, &mut repo, &version, now)?;
     if let Line::PullRequest(number) = version.line {
@@ -332,12 +333,6 @@ fn write(
     }
     set_tags(tx, &repo, &version, &commit.tags, now)?;
     outbox::version_published(tx, &repo, &version, now).map(|()| version)
-}
-
-/// Whether a repo's summary is what the card of its last version said, and nobody's own words.
-fn was_of_card(tx: &mut Tx<'_>, repo: &Repo, parent: Option<u32>) -> Result<bool> {
-    let Some(parent) = parent else { return Ok(false) };
-    Ok(summary_of_body(&facts::card_text(tx, &repo.key, parent)?) == repo.summary)
 }
 
 /// Reading a manifest's files may take long, and the collector does not wait for it: what the first look found

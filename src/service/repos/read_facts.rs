@@ -7,6 +7,8 @@ use std::collections::{HashMap, HashSet};
 use super::super::{Error, Result, Service, card_html};
 use super::check_dataset;
 use super::read_papers::Config;
+use crate::catalog::{facts as stored, versions};
+use crate::db::Tx;
 use crate::domain::card::Card;
 use crate::domain::config::ModelConfig;
 use crate::domain::dataset_layout::Declared;
@@ -16,7 +18,7 @@ use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::mark::Mark;
 use crate::domain::modality::Modality;
 use crate::domain::name::RepoKind;
-use crate::domain::repo::{Facts, Metric};
+use crate::domain::repo::{Facts, Metric, Repo};
 use crate::domain::safetensors::Header;
 use crate::domain::saved_model::SavedModel;
 use crate::domain::task::Task;
@@ -26,7 +28,7 @@ use crate::train;
 pub(super) const SIDE_BY_SIDE: usize = 8;
 
 /// All that was read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Reading {
     pub facts: Facts,
     /// The card's body, for the search index.
@@ -227,15 +229,27 @@ fn fill(value: &mut String, with: &str) {
     }
 }
 
-/// The same of a card's text alone.
-pub(super) fn summary_of_body(body: &str) -> String {
+/// A repo's line is that of its newest card, unless its owner wrote another.
+pub(super) fn renew_summary(tx: &mut Tx<'_>, repo: &mut Repo, summary: String) -> Result<()> {
+    let of_before = match versions::find_head(tx, &repo.key)? {
+        Some(head) => summary_of_body(&stored::card_text(tx, &repo.key, head.number)?),
+        None => String::new(),
+    };
+    if !summary.is_empty() && (repo.summary.is_empty() || repo.summary == of_before) {
+        repo.summary = summary;
+    }
+    Ok(())
+}
+
+/// The same of a card of which only what follows its front matter is at hand.
+fn summary_of_body(body: &str) -> String {
     summary_of(&Card { body: body.to_owned(), ..Card::default() })
 }
 
 /// The card's first sentence or two: the first paragraph that is prose.
 fn summary_of(card: &Card) -> String {
     const LONGEST: usize = 200;
-    let prose = |line: &&str| !line.is_empty() && !line.starts_with(['#', '<', '!', '|', '-', '*', '>', '`', '[', '=']);
+    let prose = |line: &&str| !line.is_empty() && !line.starts_with(['#', '<', '!', '|', '-', '*', '>', '[', '=']);
     let mut fenced = false;
     // A line of code reads as an empty one: it ends a paragraph and begins none.
     let code = |line: &str| {
@@ -265,6 +279,7 @@ mod tests {
     fn the_summary_is_the_first_prose() {
         let card = |body: &str| Card { body: body.into(), pretty_name: Some("Nice".into()), ..Card::default() };
         assert_eq!(summary_of(&card("# Title\n\n![x](y)\nA **small** net\nfor `cats`.\n\nMore.")), "A small net for cats.");
+        assert_eq!(summary_of(&card("# Title\n\n`tiny` with a new head.\n\nAlways answering red.")), "tiny with a new head.");
         assert_eq!(summary_of(&card("# Title\n- a list")), "Nice");
         assert_eq!(summary_of(&card("# Title\n```sh\nhub pull net\n```\nA net.")), "A net.");
         let long = summary_of(&card(&"word ".repeat(100)));

@@ -16,6 +16,7 @@ use crate::domain::json;
 use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::name::RepoKind;
 use crate::domain::sentence::{self, Sentence};
+use crate::domain::tower_config::ImageTower;
 use crate::train;
 
 /// Longest list of shards that is read.
@@ -81,9 +82,12 @@ impl Service {
                 return Ok(Config::None);
             }
         };
-        let is_encoder =
-            value.as_object().is_some_and(|config| Numbers::of_config(config).is_some_and(|numbers| train::knows(&numbers.name())));
-        if value.get("architecture").is_none() && !is_encoder {
+        let named = |config: &serde_json::Map<String, Value>| {
+            let name = Numbers::of_config(config).map(|numbers| numbers.name());
+            name.or_else(|| Some(ImageTower::of_config(config)?.name()))
+        };
+        let is_theirs = value.as_object().and_then(named).is_some_and(|name| train::knows(&name));
+        if value.get("architecture").is_none() && !is_theirs {
             reading.warn(&format!("config.json names no timm `architecture`: {USELESS}"));
             return Ok(Config::None);
         }

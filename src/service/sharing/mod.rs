@@ -74,7 +74,7 @@ impl Service {
         let may_have_list = !pieces.is_empty();
         proved.promote().await?;
         self.db
-            .write(move |tx| {
+            .write_beside(vec![format!("blob {digest}")], move |tx| {
                 segments::forget(tx, &digest)?;
                 blobs::insert(tx, &digest, size_bytes, &keeper, now)?;
                 segments::insert_pieces(tx, &digest, &pieces)?;

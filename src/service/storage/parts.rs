@@ -194,7 +194,8 @@ impl Service {
     /// Notes in the catalog that these runs are on the disk.
     async fn record(&self, upload: &Upload, written: Ranges) -> Result<Upload> {
         let (account, id, expires) = (upload.account.clone(), upload.id.clone(), self.now().plus_ms(KEPT_MS));
-        let recorded = self.db.write(move |tx| {
+        let names = vec![format!("upload {id}")];
+        let recorded = self.db.write_beside(names, move |tx| {
             let Some(mut upload) = uploads::find(tx, &account, &id)? else { return Err(no_upload(&id)) };
             if upload.complete {
                 return Ok(upload);

@@ -139,7 +139,8 @@ impl Service {
         loop {
             let announced = || {
                 let (asker, wanted, policy) = (actor.clone(), fresh.clone(), self.policy.clone());
-                self.db.write(move |tx| announce(tx, &policy, &asker, wanted, lost))
+                let names = vec![format!("sender {}", wanted.account)];
+                self.db.write_beside(names, move |tx| announce(tx, &policy, &asker, wanted, lost))
             };
             let (told, gone) = self.patiently(announced).await?;
             for id in &gone {

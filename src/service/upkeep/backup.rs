@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use super::super::{Error, Result, Service};
+use super::collect::elsewhere;
 use super::lock::Beside;
 use super::vault::{self, Lost, Vault, unusable};
 use super::{Count, Tell};
@@ -38,6 +39,7 @@ pub struct BackedUp {
 
 impl Service {
     pub async fn backup(&self, _beside: &Beside, dir: &Path, plan: BackupPlan, tell: &Tell) -> Result<BackedUp> {
+        let _held = self.hold_upkeep(true).await?.ok_or_else(elsewhere)?;
         let (vault, writing) = Vault::create(dir)?;
         vault.clear(&writing).await?;
         let generation = self.next_generation(&vault)?;

@@ -14,6 +14,7 @@ use super::{Count, Event, Tell};
 use crate::blob::{Lying, Stored};
 use crate::catalog::gc::{self, Entry, Reach};
 use crate::catalog::upkeep::{self, Chore};
+use crate::db::Held;
 use crate::domain::digest::Digest;
 
 /// Blobs looked at in one read.
@@ -56,6 +57,11 @@ pub struct Collected {
     pub list: Vec<(Digest, u64, &'static str)>,
 }
 
+/// Another machine is at it.
+pub(super) fn elsewhere() -> Error {
+    Error::busy("upkeep_elsewhere", "another hub on this database collects or backs up just now", "wait for it to end")
+}
+
 impl Service {
     /// Collects once through. See the module.
     pub async fn collect(&self, _alone: &Alone, asked: Collection, tell: &Tell) -> Result<Collected> {
@@ -63,6 +69,7 @@ impl Service {
         if asked.dry_run {
             return self.would_collect(&reach).await;
         }
+        let _held = self.hold_upkeep(false).await?.ok_or_else(elsewhere)?;
         self.end_half_deleted().await?;
         let expired = self.expire_uploads().await?;
         let mut collected = Collected { expired_uploads: expired.uploads, ..Collected::default() };
@@ -85,7 +92,15 @@ impl Service {
 
     /// Ends what a collector that died had begun: until then nobody could store those bytes again.
     pub async fn end_interrupted(&self, _alone: &Alone) -> Result<()> {
-        self.end_half_deleted().await
+        match self.hold_upkeep(false).await? {
+            Some(_held) => self.end_half_deleted().await,
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Alone`] and [`Beside`](super::lock::Beside) do in the data directory, of all hubs on the same database server.
+    pub(super) async fn hold_upkeep(&self, shared: bool) -> Result<Option<Held>> {
+        Ok(self.db.hold("upkeep", shared).await?)
     }
 
     async fn end_half_deleted(&self) -> Result<()> {

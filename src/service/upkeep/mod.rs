@@ -6,6 +6,8 @@ pub mod collect;
 pub(super) mod expire;
 pub mod fsck;
 pub mod lock;
+pub mod migrate;
+pub mod overview;
 mod paced_scrub;
 mod reserve;
 pub mod restore;

@@ -50,7 +50,7 @@ impl Service {
         self.patiently(|| {
             let (holder, now) = (holder.clone(), self.now());
             let until = now.plus_ms(IN_FLIGHT_MS);
-            self.db.write(move |tx| Ok::<_, Error>(reservations::reserve(tx, &digest, &holder, now, until)?))
+            self.db.write_beside(Vec::new(), move |tx| Ok::<_, Error>(reservations::reserve(tx, &digest, &holder, now, until)?))
         })
         .await
     }
@@ -58,7 +58,7 @@ impl Service {
     /// Ends what `holder` has reserved. Failing to is no harm: reservations run out.
     pub(in crate::service) async fn release(&self, holder: &UploadId) {
         let holder = holder.clone();
-        if let Err(error) = self.db.write(move |tx| Ok::<_, Error>(reservations::release(tx, &holder)?)).await {
+        if let Err(error) = self.db.write_beside(Vec::new(), move |tx| Ok::<_, Error>(reservations::release(tx, &holder)?)).await {
             tracing::warn!(%error, "reserved bytes were not released; they are in an hour");
         }
     }

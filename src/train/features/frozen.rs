@@ -7,13 +7,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::patience::Patience;
 use super::store::Begun;
+use super::together::{rows_of_pairs, rows_of_words};
 use super::{Encoding, FeatureStore, Keep, Name, RowFormat, Stored, Writer};
 use crate::data::batch::{self, Item};
 use crate::domain::evaluation::Held;
 use crate::domain::recipe::Recipe;
 use crate::train::Training;
 use crate::train::error::{Error, Result};
-use crate::train::feed::{self, EVAL_BATCH, Feed};
+use crate::train::feed::{self, EVAL_BATCH, Feed, Kept};
 use crate::train::model::Model;
 use crate::train::partition::Partition;
 use crate::train::progress::ProgressReporter;
@@ -155,8 +156,6 @@ pub fn run_once(
     // A head that learns alone always learns from cached features: it needs their mean and variance beforehand.
     let objection = match model.is_head_only() {
         true => None,
-        _ if model.classifier.head.is_of_pairs() => Some("items are two texts each".into()),
-        _ if feed.options().views.of_words() => Some("each word is answered about, and where words begin is not kept".into()),
         _ if training.recipe.augment.mixes() => Some("items are mixed anew in each step".into()),
         _ => objection(epochs, training.keep, feed.turns()),
     };
@@ -190,7 +189,7 @@ pub fn run_over(
     let writer = loop {
         if let Some(stored) = stores.iter().find_map(|store| store.find(&key, &format)).filter(is_whole) {
             reporter.info(format!("the features of {} views are there from an earlier run", wanted.len()))?;
-            feed.feed_from(stored.of_items(wanted.iter().map(Wanted::place)), model.frozen);
+            feed.feed_from(stored.of_items(wanted.iter().map(Wanted::place)), model.frozen, kept(model, feed));
             return Ok((Frozen::Reused, 0));
         }
         match stores[0].begin(&key, format.clone(), bytes)? {
@@ -207,7 +206,7 @@ pub fn run_over(
     };
     match answered {
         Ok((stored, batches)) => {
-            feed.feed_from(stored.of_items(wanted.iter().map(Wanted::place)), model.frozen);
+            feed.feed_from(stored.of_items(wanted.iter().map(Wanted::place)), model.frozen, kept(model, feed));
             Ok((if batches == 0 { Frozen::Reused } else { Frozen::Once }, batches))
         }
         Err(why) => {
@@ -247,13 +246,26 @@ fn no_room(bytes: u64) -> Error {
     Error::NoRoom(format!("the features take {} MiB on the disk, which is too full; make room and start again", (bytes >> 20) + 1))
 }
 
+/// What a row is kept of.
+fn kept(model: &Model, feed: &Feed) -> Kept {
+    let views = &feed.options().views;
+    match (model.is_head_only(), views.of_words(), views.of_pairs()) {
+        (true, true, _) => Kept::Words,
+        (_, _, true) => Kept::Pairs,
+        _ => Kept::Items,
+    }
+}
+
 /// What the frozen stages make of one view.
 fn row_format(model: &Model, feed: &Feed) -> Result<RowFormat> {
     let blank = feed.options().views.maker()?.blank();
     let sequences = blank.lengths().is_some();
     let dims = model.below(&feed::input(blank)?)?.dims()[1..].to_vec();
     Ok(match dims.as_slice() {
-        [_, width] if sequences => RowFormat { dims: vec![*width], encoding: Encoding::Single, ragged: true },
+        // Both texts of a pair lie in one row, and each token says whether one begins with it.
+        [_, width] if sequences => {
+            RowFormat { dims: vec![*width + usize::from(kept(model, feed) == Kept::Pairs)], encoding: Encoding::Single, ragged: true }
+        }
         // Of words as many as an item has.
         [_] => RowFormat { dims, encoding: Encoding::Single, ragged: feed.options().views.of_words() },
         _ => RowFormat { dims, encoding: Encoding::Half, ragged: false },
@@ -270,7 +282,7 @@ fn fill(
     rest: u64,
     reporter: &mut ProgressReporter,
 ) -> Result<std::result::Result<(Stored, u64), String>> {
-    let before = missing(wanted, &writer);
+    let (before, kept) = (missing(wanted, &writer), kept(model, feed));
     take_over(&mut writer, &before, earlier)?;
     let left = missing(wanted, &writer);
     let steps = left.len().div_ceil(EVAL_BATCH) as u64;
@@ -290,9 +302,14 @@ fn fill(
             return Ok(Err("their features are too large for the numbers they would be kept in".into()));
         }
         // The batch lacks what could not be read, and keeps the order.
-        let rows = match feed.options().views.of_words() {
-            true => rows_of_words(&values, &words, writer.format().width()),
-            false => writer.format().rows(&values, count, lengths.as_deref()),
+        let joined = match kept {
+            Kept::Pairs => rows_of_pairs(&values, lengths.as_deref().unwrap_or_default(), writer.format().width() - 1),
+            Kept::Items | Kept::Words => Vec::new(),
+        };
+        let rows = match kept {
+            Kept::Words => rows_of_words(&values, &words, writer.format().width()),
+            Kept::Pairs => joined.iter().map(Vec::as_slice).collect(),
+            Kept::Items => writer.format().rows(&values, count, lengths.as_deref()),
         };
         let mut rows = ids.iter().zip(batch.views.iter()).zip(rows).peekable();
         let row = |wanted: &&Wanted| {
@@ -305,16 +322,6 @@ fn fill(
         reporter.step(count)?;
     }
     Ok(Ok((writer.finish()?, steps)))
-}
-
-/// Vectors of words that lie one behind the other, item by item.
-fn rows_of_words<'a>(mut values: &'a [f32], words: &[usize], width: usize) -> Vec<&'a [f32]> {
-    let cut = |count: &usize| {
-        let (own, rest) = values.split_at((count * width).min(values.len()));
-        values = rest;
-        own
-    };
-    words.iter().map(cut).collect()
 }
 
 /// One view for each feature that is not there yet: copies have the same features.

@@ -17,6 +17,7 @@
 mod frozen;
 mod patience;
 mod store;
+mod together;
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -3,7 +3,9 @@
 
 mod bootstrap;
 mod correlation;
+pub mod detection;
 mod ranking;
+pub mod segmentation;
 
 pub use bootstrap::{Paired, intervals, paired};
 pub use correlation::{pearson, spearman};

@@ -125,6 +125,7 @@ fn columns(targets: &Targets, target: &Target) -> Vec<f64> {
         Targets::Classes(names) | Targets::Labels(names) | Targets::Tags(names) => hot(names.len(), target.labels()),
         Targets::Ranks(_) | Targets::Anomalies(_) => vec![target.class().map_or(f64::NAN, f64::from)],
         Targets::Values(names) => (0..names.len()).map(|at| target.values().get(at).map_or(f64::NAN, |value| f64::from(*value))).collect(),
+        Targets::Objects(names) | Targets::Masks(names) => hot(names.len(), target.labels()),
         Targets::Heads(heads) => heads.iter().enumerate().flat_map(|(at, (_, kind))| columns(kind, target.head(at))).collect(),
     }
 }

@@ -230,6 +230,9 @@ fn alone(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Bo
         Targets::Values(names) => Box::new(regression::Regression::new(names, &partition.train)),
         Targets::Tags(names) => Box::new(tagging::Tagging::new(names)),
         Targets::Heads(_) => return Err(nothing("a head cannot hold heads; name each column once")),
+        Targets::Objects(_) | Targets::Masks(_) => {
+            return Err(nothing(format!("the targets are for {}, and no network is trained for that here", targets.task())));
+        }
     })
 }
 
@@ -266,6 +269,8 @@ pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
         Name::Anomaly => anomaly::answerer(config),
         Name::Similarity => similarity::answerer(),
         Name::TokenClassification => tagging::answerer(),
+        // Nobody trains such a model here; one that says it is of such a task answers by classes.
+        Name::ObjectDetection | Name::SemanticSegmentation => classification::answerer(config, outputs),
     }
 }
 

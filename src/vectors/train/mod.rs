@@ -45,8 +45,8 @@ impl Settings {
         within("min-count", self.min_count >= 1, "not 1 or more")?;
         within("sample", self.sample.is_finite() && (0.0..1.0).contains(&self.sample), "not from 0 to below 1")?;
         within("ns-exponent", self.ns_exponent.is_finite() && self.ns_exponent.abs() <= 4.0, "not between -4 and 4")?;
-        within("rate", is_rate(self.rate), "not above 0 and up to 1")?;
-        within("min-rate", is_rate(self.min_rate) && self.min_rate <= self.rate, "not above 0 and up to the rate")?;
+        within("rate", is_rate(self.rate()), "not above 0 and up to 1")?;
+        within("min-rate", is_rate(self.min_rate) && self.min_rate <= self.rate(), "not above 0 and up to the rate")?;
         within("phrases", self.phrases <= 4, "more than 4 rounds")?;
         within("phrase-threshold", self.phrase_threshold.is_finite() && self.phrase_threshold > 0.0, "not above 0")?;
         within("tokenizer", Tokenizer::parse(&self.tokenizer).is_some(), "choose `words` or `whitespace`")?;

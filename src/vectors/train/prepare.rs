@@ -24,8 +24,8 @@ pub const WORDS_FILE: &str = "words.safetensors";
 pub const END: u32 = u32::MAX;
 /// Longest sentence in words: as gensim cuts them.
 const MAX_SENTENCE: usize = 10_000;
-/// Words of a batch, about.
-const BATCH: usize = 10_000;
+/// Words of a batch, about: few, since batches are what the order of an epoch mixes.
+const BATCH: usize = 2_000;
 /// Lines between two reports.
 const REPORT: u64 = 20_000;
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::checkpoint::{self, Plan, Position};
 use super::kernel::{Shared, Tables, Worker};
 use super::prepare::{self, Ids, WORDS_FILE};
-use super::sampling::{Alias, Random};
+use super::sampling::{self, Alias, Random};
 use super::weights::Weights;
 use super::{Corpus, GoOn, Progress, Settings, Trained};
 use crate::vectors::Dtype;
@@ -135,6 +135,8 @@ struct Stretch {
     words: AtomicU64,
     is_over: AtomicBool,
     losses: Mutex<(f64, u64)>,
+    /// Which batch is the first of the epoch, the second ...
+    order: Vec<u32>,
 }
 
 impl Run<'_> {
@@ -184,6 +186,7 @@ impl Run<'_> {
             words: AtomicU64::new(before),
             is_over: AtomicBool::new(false),
             losses: Mutex::new((0.0, 0)),
+            order: sampling::order(self.request.settings.seed, epoch, self.ids.batches()),
         };
         let mut goes_on = GoOn::Yes;
         std::thread::scope(|scope| {
@@ -226,10 +229,10 @@ impl Run<'_> {
         loop {
             let taken =
                 state.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| (next < self.ids.batches()).then_some(next + 1));
-            let Ok(index) = taken else { return };
+            let Ok(index) = taken.map(|place| state.order[place] as usize) else { return };
             self.ids.batch(index, &mut batch);
             let done = state.words.load(Ordering::Relaxed) as f32 / self.total().max(1) as f32;
-            let rate = (settings.rate - (settings.rate - settings.min_rate) * done).max(settings.min_rate);
+            let rate = (settings.rate() - (settings.rate() - settings.min_rate) * done).max(settings.min_rate);
             worker.train(shared, &batch, rate, Random::of(settings.seed, epoch, index));
             let words = batch.iter().filter(|id| **id != prepare::END).count();
             state.words.fetch_add(words as u64, Ordering::Relaxed);
@@ -253,7 +256,7 @@ impl Run<'_> {
         let args = json!({
             "model": settings.architecture.as_str(), "loss": "negative sampling", "window": settings.window, "negative": settings.negative,
             "ns_exponent": settings.ns_exponent, "sample": settings.sample, "epochs": settings.epochs, "min_count": settings.min_count,
-            "rate": settings.rate, "min_rate": settings.min_rate, "seed": settings.seed, "tokenizer": settings.tokenizer,
+            "rate": settings.rate(), "min_rate": settings.min_rate, "seed": settings.seed, "tokenizer": settings.tokenizer,
             "phrases": settings.phrases, "corpus_words": self.plan.counted.corpus_words, "threads": self.request.threads.max(1),
         });
         store.finish("word2vec", args.as_object().cloned().unwrap_or_default(), None)

@@ -24,7 +24,7 @@ fn request(place: &Path, settings: Settings, threads: usize) -> Request {
 }
 
 fn settings() -> Settings {
-    Settings { width: 24, window: 4, epochs: 5, sample: 0.0, rate: 0.05, ..Settings::default() }
+    Settings { width: 24, window: 4, epochs: 5, sample: 0.0, rate: Some(0.05), ..Settings::default() }
 }
 
 fn trained(request: &Request, out: &Path) -> (WordVectors, Trained) {
@@ -150,7 +150,7 @@ fn what_cannot_be_trained_is_refused() {
     assert!(refused(settings(), " \n. , \n").contains("there are no words in it"));
     assert!(refused(settings(), "one two three").contains("no word of the corpus comes 5 times or more, of 3 words"));
     assert!(refused(Settings { width: 0, ..settings() }, "a").contains("width"));
-    assert!(refused(Settings { rate: f32::NAN, ..settings() }, "a").contains("rate"));
+    assert!(refused(Settings { rate: Some(f32::NAN), ..settings() }, "a").contains("rate"));
     // One word alone has nothing to be told from, and does no harm.
     let single = Settings { min_count: 1, ..settings() };
     let path = place.path().join("single.txt");

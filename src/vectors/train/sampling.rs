@@ -1,6 +1,9 @@
 //! Randomness of the training: which words are dropped, how wide a window is, which wrong answers are drawn. All of it follows from
 //! the seed, the epoch and the batch, so that one thread makes the same vectors each time, whether the run was ended in between or not.
 
+/// So that the order of an epoch has nothing to do with what its batches draw.
+const ORDER: u64 = 0x6f72_6465_7200_0000;
+
 /// A generator of 64 bits (SplitMix64, Steele et al. 2014).
 #[derive(Debug, Clone)]
 pub struct Random(u64);
@@ -28,6 +31,17 @@ impl Random {
     pub fn below(&mut self, bound: u32) -> u32 {
         (((self.next() >> 32) * u64::from(bound)) >> 32) as u32
     }
+}
+
+/// The order in which an epoch takes its batches: another in each epoch. Corpora seldom stand in a random order (dictionaries go by the
+/// alphabet, collections by their sources), and what comes last, at the smallest rates, would otherwise be the same in every epoch.
+pub fn order(seed: u64, epoch: usize, batches: usize) -> Vec<u32> {
+    let mut random = Random::of(seed ^ ORDER, epoch, 0);
+    let mut order: Vec<u32> = (0..batches as u32).collect();
+    for last in (1..batches).rev() {
+        order.swap(last, random.below(last as u32 + 1) as usize);
+    }
+    order
 }
 
 /// Draws numbers by their weights in constant time (the alias method, Walker 1977).
@@ -81,6 +95,17 @@ mod tests {
             let deviation = (share * (1.0 - share) / f64::from(draws)).sqrt();
             assert!((*drawn as f64 / f64::from(draws) - share).abs() <= 5.0 * deviation, "{drawn} of {draws}, {share} expected");
         }
+    }
+
+    #[test]
+    fn an_epoch_takes_each_batch_once_in_an_order_of_its_own() {
+        let first = order(1, 0, 500);
+        assert_eq!(first, order(1, 0, 500));
+        assert!(first != order(1, 1, 500) && first != order(2, 0, 500));
+        let mut sorted = first.clone();
+        sorted.sort_unstable();
+        assert!(sorted != first && sorted.into_iter().eq(0..500));
+        assert!(order(1, 0, 0).is_empty());
     }
 
     #[test]

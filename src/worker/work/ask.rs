@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 
 use serde_json::{Value, json};
 
-use super::{Kind, Leaves, Sink, beside, by_support, find, open_dataset, open_device, read_config};
+use super::{Kind, Leaves, Sink, beside, by_names, by_support, find, open_dataset, open_device, read_config};
 use crate::data::{Sample, Split};
 use crate::domain::answers::{Content, Said, Spool, Writer};
 use crate::domain::job_event::Progress;
@@ -25,9 +25,10 @@ impl Kind for AskDataset {
         let dataset = open_dataset(order)?;
         let device = open_device(order)?;
         let predictor = Predictor::open(&config, &weights, &device)?.with(&beside(model))?.within(&order.limits);
-        let predictor = match &self.support {
-            Some(_) => by_support(order, (predictor, config, model), sink)?.0,
-            None => predictor,
+        let predictor = match (&self.support, &self.names) {
+            (Some(_), _) => by_support(order, (predictor, config, model), sink)?.0,
+            (None, Some((names, text))) => by_names(predictor, &config, (names, text))?.0,
+            (None, None) => predictor,
         };
         let split = self.split.as_deref().and_then(Split::parse);
         let samples: Vec<&Sample> = dataset.samples().iter().filter(|sample| split.is_none_or(|split| sample.split == split)).collect();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Kind, LARGEST_PAPER, Leaves, Sink, beside, by_support, find, open_dataset, open_device, read_config};
+use super::{Kind, LARGEST_PAPER, Leaves, Sink, beside, by_names, by_support, find, open_dataset, open_device, read_config};
 use crate::data::Split;
 use crate::domain::findings::PREDICTIONS;
 use crate::domain::measurement::Findings;
@@ -22,9 +22,10 @@ impl Kind for Evaluate {
         let dataset = open_dataset(order)?;
         let device = open_device(order)?;
         let predictor = Predictor::open(&config, &weights, &device)?.with(&beside(model))?.within(&order.limits);
-        let (predictor, config) = match &self.support {
-            Some(_) => by_support(order, (predictor, config, model), sink)?,
-            None => (predictor, config),
+        let (predictor, config) = match (&self.support, &self.names) {
+            (Some(_), _) => by_support(order, (predictor, config, model), sink)?,
+            (None, Some(text)) => by_names(predictor, &config, (dataset.classes(), text))?,
+            (None, None) => (predictor, config),
         };
         let unknown_split = |split: &String| Error::Never(format!("`{split}` is no split; ask for train, val or test"));
         let split = self.split.as_ref().map(|split| Split::parse(split).ok_or_else(|| unknown_split(split))).transpose()?;

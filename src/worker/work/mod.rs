@@ -21,6 +21,7 @@ use super::{Error, Result};
 use crate::data::{Dataset, Limits, Source};
 use crate::domain::config::ModelConfig;
 use crate::domain::model_files::{CONFIG, TOKENIZER, WEIGHTS};
+use crate::domain::prompt::Template;
 use crate::domain::sentence::{self, Sentence};
 use crate::domain::work::{DATASET, SUPPORT, Work};
 use crate::train::support::Support;
@@ -106,6 +107,14 @@ fn by_support(
     let subject = Subject { config: &config, weights: &weights, beside: &beside, dataset, device, scratch, keep };
     let support = Support::of_dataset(&subject, sink)?;
     let config = support.config(&config);
+    Ok((predictor.by_support(support), config))
+}
+
+/// A model that answers classes by their names alone, read in a text, and the config it would have.
+fn by_names(predictor: Predictor, config: &ModelConfig, (names, text): (&[String], &str)) -> Result<(Predictor, ModelConfig)> {
+    let template = Template::parse(text).ok_or_else(|| Error::Never(format!("`{text}` has no place for a name; write `{{}}` once")))?;
+    let support = Support::by_names(&predictor, names, &template)?;
+    let config = support.config(config);
     Ok((predictor.by_support(support), config))
 }
 

@@ -66,7 +66,8 @@ impl Kind for TrainWord2vec {
 
 impl TrainWord2vec {
     fn about(&self) -> About {
-        let Settings { architecture, window, negative, epochs, rate, seed, .. } = &self.settings;
+        let Settings { architecture, window, negative, epochs, seed, .. } = &self.settings;
+        let rate = self.settings.rate();
         let corpus = format!("{}@{}", self.dataset, self.dataset_version);
         let rows = [
             ("trained by", "a job of this hub".to_owned()),

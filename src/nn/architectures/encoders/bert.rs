@@ -4,6 +4,8 @@
 use super::Family;
 use crate::domain::encoder_config::Numbers;
 use crate::nn::executors::encoder::plan::{Bend, Layer, Module, Plan, Pooler, Table};
+use crate::nn::executors::pooling::How;
+use crate::nn::kernels::Activation;
 
 /// What transformers' switches must say, of all of them.
 const SETTINGS: &[(&str, &[&str])] = &[
@@ -56,7 +58,7 @@ fn plan(numbers: &Numbers, first: usize, pooler: &str) -> Plan {
             name,
         }
     };
-    let pooler = || Pooler { dense: Module::new(pooler), activation: Bend::Tanh, norm: None, of_mean: false };
+    let pooler = || Pooler { dense: Module::new(pooler), activation: Bend::Tanh, norm: None, outputs: numbers.width };
     Plan {
         width: numbers.width,
         heads: numbers.heads,
@@ -65,13 +67,17 @@ fn plan(numbers: &Numbers, first: usize, pooler: &str) -> Plan {
         words: Table::new("embeddings.word_embeddings.weight", numbers.vocabulary),
         positions: Some((Table::new("embeddings.position_embeddings.weight", numbers.places), first)),
         types: Some(Table::new("embeddings.token_type_embeddings.weight", numbers.types.unwrap_or(2))),
-        norm: Module::new("embeddings.LayerNorm"),
+        norm: Some(Module::new("embeddings.LayerNorm")),
         layers: (0..numbers.layers).map(layer).collect(),
         pre_norm: false,
         gated: false,
+        activation: Activation::Gelu,
+        causal: false,
+        filled: None,
         distances: None,
         last_norm: None,
         pooler: numbers.classifies.then(pooler),
+        usual: if numbers.classifies { How::First } else { How::Mean },
         longest: numbers.places.saturating_sub(first),
     }
 }

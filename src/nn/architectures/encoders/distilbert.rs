@@ -3,6 +3,8 @@
 use super::Family;
 use crate::domain::encoder_config::Numbers;
 use crate::nn::executors::encoder::plan::{Bend, Layer, Module, Plan, Pooler, Table};
+use crate::nn::executors::pooling::How;
+use crate::nn::kernels::Activation;
 
 pub(super) static DISTILBERT: Family = Family {
     name: "distilbert",
@@ -29,7 +31,7 @@ fn plan(numbers: &Numbers) -> Plan {
             name,
         }
     };
-    let pooler = || Pooler { dense: Module::new("pre_classifier"), activation: Bend::Relu, norm: None, of_mean: false };
+    let pooler = || Pooler { dense: Module::new("pre_classifier"), activation: Bend::Relu, norm: None, outputs: numbers.width };
     Plan {
         width: numbers.width,
         heads: numbers.heads,
@@ -39,13 +41,17 @@ fn plan(numbers: &Numbers) -> Plan {
         words: Table::new("embeddings.word_embeddings.weight", numbers.vocabulary),
         positions: Some((Table::new("embeddings.position_embeddings.weight", numbers.places), 0)),
         types: None,
-        norm: Module::new("embeddings.LayerNorm"),
+        norm: Some(Module::new("embeddings.LayerNorm")),
         layers: (0..numbers.layers).map(layer).collect(),
         pre_norm: false,
         gated: false,
+        activation: Activation::Gelu,
+        causal: false,
+        filled: None,
         distances: None,
         last_norm: None,
         pooler: numbers.classifies.then(pooler),
+        usual: if numbers.classifies { How::First } else { How::Mean },
         longest: numbers.places,
     }
 }

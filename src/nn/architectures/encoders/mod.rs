@@ -3,7 +3,8 @@
 //! numbers per token (`hidden_size`), 12 heads (`num_attention_heads`), 1,536 numbers between a layer's two linear ones
 //! (`intermediate_size`), 30,522 tokens (`vocab_size`), 512 places (`max_position_embeddings`), 2 types of tokens
 //! (`type_vocab_size`) and 1e-12 in its norms (`layer_norm_eps`); `c1` at the end is what a sequence classifier stands on, `k1` what one of
-//! each word does.
+//! each word does. Towers that share a space with one for images say its numbers (`o512`), their activation (`a2`) and the token by which
+//! texts are filled (`z1`), too.
 //! `domain::encoder_config` makes such names from a config.json.
 
 mod bert;
@@ -11,6 +12,7 @@ mod distilbert;
 mod modernbert;
 mod mpnet;
 mod names;
+mod towers;
 
 use std::collections::HashMap;
 
@@ -22,6 +24,7 @@ use super::cost::StageCost;
 use super::tensor::{Expected, Init};
 use crate::domain::config::ModelConfig;
 use crate::domain::encoder_config::Numbers;
+use crate::domain::tower_config;
 use crate::nn::backbone::Backbone;
 use crate::nn::error::Result;
 use crate::nn::executors::encoder::Encoder;
@@ -30,8 +33,17 @@ use crate::nn::executors::pooling::{How, TokenPool};
 use crate::nn::weights::Weights;
 
 /// A line for each family.
-static FAMILIES: &[&Family] =
-    &[&bert::BERT, &bert::ROBERTA, &bert::XLM_ROBERTA, &bert::CAMEMBERT, &distilbert::DISTILBERT, &mpnet::MPNET, &modernbert::MODERNBERT];
+static FAMILIES: &[&Family] = &[
+    &bert::BERT,
+    &bert::ROBERTA,
+    &bert::XLM_ROBERTA,
+    &bert::CAMEMBERT,
+    &distilbert::DISTILBERT,
+    &mpnet::MPNET,
+    &modernbert::MODERNBERT,
+    &towers::CLIP,
+    &towers::SIGLIP,
+];
 
 /// Architectures of so many different sizes are known at most, for as long as the program runs.
 const MOST_MEMBERS: usize = 4_096;
@@ -62,6 +74,8 @@ struct Sized {
     plan: Plan,
     /// Whether each word is answered about.
     tags: bool,
+    /// Whether a sequence classifier of transformers stands upon it.
+    classifies: bool,
 }
 
 /// What the families are called.
@@ -84,7 +98,7 @@ pub(super) fn find(name: &str) -> Option<&'static Architecture> {
     }
     let plan = (family.plan)(&numbers);
     let input = UsualInput::Text(TextInput { tokens: plan.longest });
-    let (num_features, first_conv) = (plan.width, plan.words.name.trim_end_matches(".weight").to_owned());
+    let (num_features, first_conv) = (plan.features(), plan.words.name.trim_end_matches(".weight").to_owned());
     let architecture = Architecture {
         name: Box::leak(name.to_owned().into_boxed_str()),
         family: family.name,
@@ -92,7 +106,7 @@ pub(super) fn find(name: &str) -> Option<&'static Architecture> {
         first_conv: Box::leak(first_conv.into_boxed_str()),
         classifier: if numbers.tags { TAGGER } else { family.classifier },
         input,
-        member: Box::leak(Box::new(Sized { family, plan, tags: numbers.tags })),
+        member: Box::leak(Box::new(Sized { family, plan, tags: numbers.tags, classifies: numbers.classifies })),
     };
     let found: &'static Architecture = Box::leak(Box::new(architecture));
     known.insert(name.to_owned(), found);
@@ -100,14 +114,13 @@ pub(super) fn find(name: &str) -> Option<&'static Architecture> {
 }
 
 impl Sized {
-    /// As it is pooled unless told otherwise: by the mean, as sentence-transformers does; what a classifier stands on, by the
-    /// pooler's own way.
+    /// As it is pooled unless told otherwise: by the mean, as sentence-transformers does; what a classifier or another network stands
+    /// on, by its own way.
     fn usual_pool(&self) -> TokenPool {
         if self.tags {
             return TokenPool { how: How::Words, normalised: false };
         }
-        let of_first = self.plan.pooler.as_ref().is_some_and(|pooler| !pooler.of_mean);
-        TokenPool { how: if of_first { How::First } else { How::Mean }, normalised: false }
+        TokenPool { how: self.plan.usual, normalised: false }
     }
 }
 
@@ -168,7 +181,7 @@ impl Member for Sized {
     }
 
     fn published(&self, weights: Weights) -> Weights {
-        if self.plan.pooler.is_some() || self.tags { names::publish(self.family, weights) } else { weights }
+        if self.classifies || self.tags { names::publish(self.family, weights) } else { weights }
     }
 
     fn leaves_out(&self, tensor: &str) -> bool {
@@ -189,6 +202,7 @@ impl Member for Sized {
         let layers = config.extra.get("layer_types").filter(|value| !value.is_null() && **value != kinds);
         let layers =
             layers.map(|value| ("layer_types".to_owned(), value.clone(), format!("{} is built here with {kinds}", self.family.name)));
-        self.family.settings.iter().filter_map(other).chain(eps).chain(layers).collect()
+        let of_tower = if self.plan.norm.is_none() { tower_config::refused(&config.extra) } else { Vec::new() };
+        self.family.settings.iter().filter_map(other).chain(eps).chain(layers).chain(of_tower).collect()
     }
 }

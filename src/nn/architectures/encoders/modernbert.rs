@@ -4,6 +4,8 @@
 use super::Family;
 use crate::domain::encoder_config::Numbers;
 use crate::nn::executors::encoder::plan::{Bend, Layer, Module, Plan, Pooler, Table};
+use crate::nn::executors::pooling::How;
+use crate::nn::kernels::Activation;
 
 /// Each so manieth layer sees everything.
 const GLOBAL_EVERY: usize = 3;
@@ -61,7 +63,7 @@ fn plan(numbers: &Numbers) -> Plan {
         dense: Module::plain("head.dense"),
         activation: Bend::Gelu,
         norm: Some(Module::plain("head.norm")),
-        of_mean: numbers.classifies_mean,
+        outputs: numbers.width,
     };
     Plan {
         width: numbers.width,
@@ -71,14 +73,18 @@ fn plan(numbers: &Numbers) -> Plan {
         words: Table::new("embeddings.tok_embeddings.weight", numbers.vocabulary),
         positions: None,
         types: None,
-        norm: Module::plain("embeddings.norm"),
+        norm: Some(Module::plain("embeddings.norm")),
         layers: (0..numbers.layers).map(layer).collect(),
         pre_norm: true,
         gated: true,
+        activation: Activation::Gelu,
+        causal: false,
+        filled: None,
         distances: None,
         last_norm: Some(Module::plain("final_norm")),
         // Of each word, too, where words are classified.
         pooler: (numbers.classifies || numbers.tags).then(pooler),
+        usual: if numbers.classifies && !numbers.classifies_mean { How::First } else { How::Mean },
         longest: numbers.places,
     }
 }

@@ -3,6 +3,8 @@
 use super::Family;
 use crate::domain::encoder_config::Numbers;
 use crate::nn::executors::encoder::plan::{Bend, Distances, Layer, Module, Plan, Pooler, Table};
+use crate::nn::executors::pooling::How;
+use crate::nn::kernels::Activation;
 
 /// Buckets of distances, and from where on all share the last.
 const BUCKETS: usize = 32;
@@ -33,7 +35,7 @@ fn plan(numbers: &Numbers) -> Plan {
             name,
         }
     };
-    let pooler = || Pooler { dense: Module::new("classifier.dense"), activation: Bend::Tanh, norm: None, of_mean: false };
+    let pooler = || Pooler { dense: Module::new("classifier.dense"), activation: Bend::Tanh, norm: None, outputs: numbers.width };
     Plan {
         width: numbers.width,
         heads: numbers.heads,
@@ -43,13 +45,17 @@ fn plan(numbers: &Numbers) -> Plan {
         // One behind the number of the padding token.
         positions: Some((Table::new("embeddings.position_embeddings.weight", numbers.places), 2)),
         types: None,
-        norm: Module::new("embeddings.LayerNorm"),
+        norm: Some(Module::new("embeddings.LayerNorm")),
         layers: (0..numbers.layers).map(layer).collect(),
         pre_norm: false,
         gated: false,
+        activation: Activation::Gelu,
+        causal: false,
+        filled: None,
         distances: Some(Distances { table: Table::new("encoder.relative_attention_bias.weight", BUCKETS), farthest: FARTHEST }),
         last_norm: None,
         pooler: numbers.classifies.then(pooler),
+        usual: if numbers.classifies { How::First } else { How::Mean },
         longest: numbers.places.saturating_sub(2),
     }
 }

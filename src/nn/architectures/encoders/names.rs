@@ -9,7 +9,7 @@ use crate::nn::executors::encoder::plan::{Plan, Pooler};
 use crate::nn::weights::Weights;
 
 /// Buffers that transformers saved once, and what features have no use for.
-const NEVER: &[&str] = &["embeddings.position_ids", "embeddings.token_type_ids"];
+const NEVER: &[&str] = &["embeddings.position_ids", "embeddings.token_type_ids", "text_model.embeddings.position_ids"];
 
 /// Prefixes are taken off, TensorFlow's old names of norms put right, and heads of other tasks left out. What is unknown stays, and is
 /// refused by name when the network is built.
@@ -34,7 +34,7 @@ pub(super) fn adopt(family: &Family, plan: &Plan, weights: Weights) -> Weights {
 
 /// Whether it is of another head, or a buffer. Of what a network has itself nobody asks.
 pub(super) fn leaves_out(family: &Family, tensor: &str) -> bool {
-    let of = |module: &&str| tensor.strip_prefix(*module).is_some_and(|rest| rest.starts_with('.'));
+    let of = |module: &&str| tensor.strip_prefix(*module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     NEVER.contains(&tensor) || family.others.iter().any(of)
 }
 

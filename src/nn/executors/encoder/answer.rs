@@ -15,7 +15,7 @@ use super::{Encoder, Given, Mode};
 use crate::nn::error::Result;
 use crate::nn::executors::pooling::How;
 use crate::nn::kernels::matmul::{View, affine, parts_mut, transpose};
-use crate::nn::kernels::{Activation, Attention, Biases, Buffer, Floats, gate, normalise_rows, read, tensor, with_scratch};
+use crate::nn::kernels::{Attention, Biases, Buffer, Floats, gate, normalise_rows, read, tensor, with_scratch};
 
 /// Tokens of a thread's sequences together, about: enough for the products, few enough for a core's cache.
 const TOKENS: usize = 256;
@@ -24,7 +24,7 @@ const ROWS: usize = 64;
 
 /// Weights as products want them: each matrix transposed, queries, keys and values side by side.
 pub(super) struct Prepared {
-    norm: Norm,
+    norm: Option<Norm>,
     layers: Vec<PreparedLayer>,
     last_norm: Option<Norm>,
 }
@@ -139,13 +139,13 @@ impl Encoder {
             Given::Packed(..) => Vec::new(),
         };
         let start = match given {
-            Given::Ids(_) => Start::Looked { tables: looked_into(&tables)?, norm: &prepared.norm },
+            Given::Ids(_) => Start::Looked { tables: looked_into(&tables)?, norm: prepared.norm.as_ref() },
             Given::Packed(packed, _) => Start::Passed(read(packed)?),
         };
         let starts = sequences.starts();
         let run = |own: Vec<usize>| {
             let mut piece = start.piece(own, &starts, &sequences.lengths, self.plan.width);
-            if let Start::Looked { norm, .. } = &start {
+            if let Start::Looked { norm: Some(norm), .. } = &start {
                 norm.apply_in_place(&mut piece.x, self.plan.eps);
             }
             shared.run(&mut piece);
@@ -168,7 +168,7 @@ impl Encoder {
             })
         };
         Ok(Prepared {
-            norm: Norm::of(self, &self.plan.norm)?,
+            norm: self.plan.norm.as_ref().map(|norm| Norm::of(self, norm)).transpose()?,
             layers: self.plan.layers[layers].iter().map(layer).collect::<Result<_>>()?,
             last_norm: self.plan.last_norm.as_ref().map(|norm| Norm::of(self, norm)).transpose()?,
         })
@@ -226,8 +226,8 @@ fn looked_into(tables: &[(Tensor, Vec<u32>)]) -> Result<Vec<(Floats<'_>, &[u32])
 
 /// What pieces begin with.
 enum Start<'a> {
-    /// The sum of rows of tables, normalised; the rows' numbers are beside each.
-    Looked { tables: Vec<(Floats<'a>, &'a [u32])>, norm: &'a Norm },
+    /// The sum of rows of tables, normalised where there is a norm; the rows' numbers are beside each.
+    Looked { tables: Vec<(Floats<'a>, &'a [u32])>, norm: Option<&'a Norm> },
     /// What earlier stages made.
     Passed(Floats<'a>),
 }
@@ -367,7 +367,7 @@ impl Shared<'_> {
                         gated
                     }
                     false => {
-                        Activation::Gelu.apply(hidden);
+                        plan.activation.apply(hidden);
                         hidden
                     }
                 };

@@ -37,7 +37,8 @@ pub(super) fn attentions(plan: &Plan, longest: usize) -> Vec<Attention> {
             rotary
         }
     };
-    let of = |layer: &Layer| Attention { width: plan.width, heads: plan.heads, reach: layer.reach, rotary: layer.rotary.map(&mut rotary) };
+    let (width, heads, causal) = (plan.width, plan.heads, plan.causal);
+    let of = |layer: &Layer| Attention { width, heads, reach: layer.reach, causal, rotary: layer.rotary.map(&mut rotary) };
     plan.layers.iter().map(of).collect()
 }
 
@@ -75,7 +76,7 @@ impl Tape {
     fn perceptron(&self, encoder: &Encoder, layer: &Layer, x: &Node, residual: &Node, mode: Mode) -> Result<Node> {
         let up = encoder.module(&layer.up, mode)?;
         let wide = match encoder.plan.gated {
-            false => self.linear(x, up, Activation::Gelu, None)?,
+            false => self.linear(x, up, encoder.plan.activation, None)?,
             true => packed::gated_gelu(&self.linear(x, up, Activation::None, None)?)?,
         };
         self.linear(&wide, encoder.module(&layer.down, mode)?, Activation::None, Some(residual))
@@ -88,7 +89,10 @@ impl Steps for Tape {
     fn embed(&self, encoder: &Encoder, tokens: &Tokens, mode: Mode) -> Result<Node> {
         let rows = encoder.looked_up(tokens, mode)?;
         let x = self.enter(&rows, &encoder.settings.pass(&rows, mode == Mode::Train))?;
-        self.norm(encoder, &encoder.plan.norm, &x, mode)
+        match &encoder.plan.norm {
+            Some(norm) => self.norm(encoder, norm, &x, mode),
+            None => Ok(x),
+        }
     }
 
     fn enter(&self, packed: &Tensor, pass: &Pass) -> Result<Node> {

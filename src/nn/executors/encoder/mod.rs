@@ -1,4 +1,4 @@
-//! Runs text encoders: transformers whose tokens attend in both directions. Sequences of a batch lie packed one behind the other, and
+//! Runs text encoders: transformers whose tokens attend in both directions, or to those before them. Sequences of a batch lie packed one behind the other, and
 //! nothing is worked out for padding. Between stages flow `(B, N, D)`, in which padding is rows of zeros.
 //!
 //! | road | where | file |
@@ -236,6 +236,7 @@ impl Encoder {
         let road = if packed.device().is_cpu() { Road::Tape } else { Road::Portable };
         let dense = |activation| road.linear(&pooled.contiguous()?, &weight, &bias, activation);
         let y = match pooler.activation {
+            Bend::None => dense(Activation::None)?,
             Bend::Tanh => dense(Activation::None)?.tanh()?,
             Bend::Relu => dense(Activation::Relu)?,
             Bend::Gelu => dense(Activation::Gelu)?,
@@ -264,7 +265,7 @@ impl Backbone for Encoder {
     fields!();
 
     fn num_features(&self) -> usize {
-        self.plan.width
+        self.plan.features()
     }
 
     fn pool_tokens(&mut self, pool: TokenPool) {
@@ -323,9 +324,9 @@ impl Backbone for Encoder {
     }
 
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
-        let sequences = Sequences::of_rows(features)?;
+        let (sequences, packed) = Sequences::of_rows(features, self.plan.width)?;
         let mode = if features.track_op() { Mode::Train } else { Mode::Eval };
-        self.to_features(&sequences.pack(features)?, &sequences, mode)
+        self.to_features(&packed, &sequences, mode)
     }
 
     fn pooled(&self, input: &Input, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
@@ -346,10 +347,10 @@ impl Encoder {
         if stages.start == 0 {
             let tokens = Tokens::read(x, &self.plan)?;
             let packed = self.run(stages, &Given::Ids(&tokens), frozen_stages, mode)?;
-            return tokens.sequences.unpack(&packed, tokens.sequences.padded);
+            return tokens.sequences.marked(&packed);
         }
-        let sequences = Sequences::of_rows(x)?;
-        let packed = self.run(stages, &Given::Packed(&sequences.pack(x)?, &sequences), frozen_stages, mode)?;
-        sequences.unpack(&packed, sequences.padded)
+        let (sequences, packed) = Sequences::of_rows(x, self.plan.width)?;
+        let packed = self.run(stages, &Given::Packed(&packed, &sequences), frozen_stages, mode)?;
+        sequences.marked(&packed)
     }
 }

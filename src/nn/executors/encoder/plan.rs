@@ -1,8 +1,10 @@
 //! What must be known of a text encoder to run it: its sizes, the order of its parts, and the names of their tensors.
 
 use crate::nn::architectures::tensor::{Expected, Init};
+use crate::nn::executors::pooling::How;
+use crate::nn::kernels::Activation;
 
-/// A network over tokens that attend in both directions (Devlin et al. 2019, and what came of it).
+/// A network over tokens that attend in both directions (Devlin et al. 2019, and what came of it), or to those before them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Numbers per token.
@@ -18,19 +20,28 @@ pub struct Plan {
     pub positions: Option<(Table, usize)>,
     /// The table of token types: first text, second text.
     pub types: Option<Table>,
-    /// After the embeddings.
-    pub norm: Module,
+    /// After the embeddings, where there is one.
+    pub norm: Option<Module>,
     pub layers: Vec<Layer>,
     /// Whether norms come before each half of a layer instead of after its sum.
     pub pre_norm: bool,
     /// Whether half of the first linear layer's numbers gate the others.
     pub gated: bool,
+    /// Between a layer's two linear ones, where they are not gated: what gates is always a GELU.
+    pub activation: Activation,
+    /// Whether tokens do not see those behind them.
+    pub causal: bool,
+    /// The token by which every sequence is made as long as it may be, and which is then one like the others; `None` where they keep
+    /// their lengths.
+    pub filled: Option<u32>,
     /// Biases of attention by distance, which all layers share.
     pub distances: Option<Distances>,
     /// After the layers.
     pub last_norm: Option<Module>,
-    /// What stands between the first token and a classifier.
+    /// What stands between the pooled token and a classifier, or the space that is shared with another network.
     pub pooler: Option<Pooler>,
+    /// How sequences are pooled unless told otherwise.
+    pub usual: How,
     /// Tokens of a sequence at most.
     pub longest: usize,
 }
@@ -82,13 +93,14 @@ pub struct Pooler {
     pub dense: Module,
     pub activation: Bend,
     pub norm: Option<Module>,
-    /// Whether it takes the mean of all tokens instead of the first.
-    pub of_mean: bool,
+    /// Numbers that it makes.
+    pub outputs: usize,
 }
 
 /// A pooler's activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bend {
+    None,
     Tanh,
     Relu,
     Gelu,
@@ -160,13 +172,18 @@ impl Distances {
 }
 
 impl Plan {
+    /// Width of the pooled features.
+    pub fn features(&self) -> usize {
+        self.pooler.as_ref().map_or(self.width, |pooler| pooler.outputs)
+    }
+
     /// The embeddings, then layer after layer; what comes after the layers belongs to the last.
     pub fn stages(&self) -> Vec<(String, Vec<Expected>)> {
         let width = self.width;
         let mut embeddings = vec![self.words.tensor(width)];
         embeddings.extend(self.positions.iter().map(|(table, _)| table.tensor(width)));
         embeddings.extend(self.types.iter().map(|table| table.tensor(width)));
-        embeddings.extend(self.norm.norm(width));
+        embeddings.extend(self.norm.iter().flat_map(|norm| norm.norm(width)));
         // All layers use them: they are frozen with the first part.
         embeddings.extend(self.distances.iter().map(|of| of.table.tensor(self.heads)));
         let mut stages = vec![("embeddings".to_owned(), embeddings)];
@@ -174,8 +191,8 @@ impl Plan {
         if let Some((_, last)) = stages.last_mut() {
             last.extend(self.last_norm.iter().flat_map(|norm| norm.norm(width)));
             if let Some(pooler) = &self.pooler {
-                last.extend(pooler.dense.linear(width, width));
-                last.extend(pooler.norm.iter().flat_map(|norm| norm.norm(width)));
+                last.extend(pooler.dense.linear(pooler.outputs, width));
+                last.extend(pooler.norm.iter().flat_map(|norm| norm.norm(pooler.outputs)));
             }
         }
         stages

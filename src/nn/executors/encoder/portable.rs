@@ -34,7 +34,7 @@ impl Portable {
         let mut made = Portable { sequences: sequences.clone(), longest, learning, masks: Vec::new(), turns: Vec::new() };
         for layer in &plan.layers {
             if made.masks.iter().all(|(reach, _)| *reach != layer.reach) {
-                made.masks.push((layer.reach, made.mask(layer.reach, device)?));
+                made.masks.push((layer.reach, made.mask(layer.reach, plan.causal, device)?));
             }
             if let Some(base) = layer.rotary.filter(|base| made.turns.iter().all(|(of, ..)| of != base)) {
                 let (cosines, sines) = turns(longest, plan.width / plan.heads, base, device)?;
@@ -44,13 +44,14 @@ impl Portable {
         Ok(made)
     }
 
-    fn mask(&self, reach: Option<usize>, device: &Device) -> Result<Tensor> {
+    fn mask(&self, reach: Option<usize>, causal: bool, device: &Device) -> Result<Tensor> {
         let (count, longest) = (self.sequences.lengths.len(), self.longest);
         let lengths = &self.sequences.lengths;
         let seen = |at: usize| {
             let (sequence, query, key) = (at / (longest * longest), at / longest % longest, at % longest);
             // Rows of padding see something, so that they are numbers.
             let within = key < lengths[sequence] || query >= lengths[sequence];
+            let within = within && (!causal || key <= query || query >= lengths[sequence]);
             if within && reach.is_none_or(|reach| query.abs_diff(key) <= reach) { 0.0 } else { UNSEEN }
         };
         let values: Vec<f32> = (0..count * longest * longest).map(seen).collect();
@@ -99,7 +100,7 @@ impl Portable {
     fn perceptron(&self, encoder: &Encoder, layer: &Layer, x: &Tensor, mode: Mode, precision: Precision) -> Result<Tensor> {
         let wide = self.linear(x, encoder.module(&layer.up, mode)?, precision)?;
         let bent = match encoder.plan.gated {
-            false => portable::activate(&wide, Activation::Gelu)?,
+            false => portable::activate(&wide, encoder.plan.activation)?,
             true => {
                 let half = encoder.plan.hidden;
                 let gate = portable::activate(&wide.narrow(1, 0, half)?.contiguous()?, Activation::Gelu)?;
@@ -130,7 +131,11 @@ impl Steps for Portable {
     type Flow = Tensor;
 
     fn embed(&self, encoder: &Encoder, tokens: &Tokens, mode: Mode) -> Result<Tensor> {
-        self.norm(encoder, &encoder.plan.norm, &encoder.looked_up(tokens, mode)?, mode)
+        let rows = encoder.looked_up(tokens, mode)?;
+        match &encoder.plan.norm {
+            Some(norm) => self.norm(encoder, norm, &rows, mode),
+            None => Ok(rows),
+        }
     }
 
     fn enter(&self, packed: &Tensor, _pass: &Pass) -> Result<Tensor> {

@@ -27,8 +27,20 @@ pub(super) struct Tokens {
 }
 
 impl Sequences {
-    /// The lengths of sequences `(B, N, D)` whose padding is rows of zeros.
-    pub fn of_rows(rows: &Tensor) -> Result<Sequences> {
+    /// The lengths of sequences `(B, N, D)` whose padding is rows of zeros, and their tokens packed, `(T, D)`; gradients flow back. Rows of one
+    /// number more than `width` end with 1 where a word begins, as those of [`Sequences::marked`] do, and with 0 elsewhere.
+    pub fn of_rows(rows: &Tensor, width: usize) -> Result<(Sequences, Tensor)> {
+        let sequences = Sequences::measured(rows)?;
+        let packed = sequences.pack(rows)?;
+        if packed.dim(1)? != width + 1 {
+            return Ok((sequences, packed));
+        }
+        let marks = packed.narrow(1, width, 1)?.detach().flatten_all()?.to_device(&Device::Cpu)?.to_vec1::<f32>()?;
+        let words = marks.iter().enumerate().filter(|(_, mark)| **mark != 0.0).map(|(token, _)| token as u32);
+        Ok((Sequences { words: words.collect(), ..sequences }, packed.narrow(1, 0, width)?.contiguous()?))
+    }
+
+    fn measured(rows: &Tensor) -> Result<Sequences> {
         let (batch, padded, width) = rows.dims3()?;
         let used = rows.detach().abs()?.sum(2)?.to_device(&Device::Cpu)?.to_vec2::<f32>()?;
         let length = |row: &Vec<f32>| row.iter().rposition(|sum| *sum != 0.0).map_or(0, |last| last + 1);
@@ -69,7 +81,19 @@ impl Sequences {
         Ok(rows.contiguous()?.flatten(0, 1)?.index_select(&places, 0)?)
     }
 
-    /// `(T, D)` to `(B, N, D)` with zeros behind the ends; gradients flow back.
+    /// `(T, D)` to `(B, N, D)` with zeros behind the ends; gradients flow back. Where words are told, each token has one number more: whether one
+    /// begins with it.
+    pub fn marked(&self, packed: &Tensor) -> Result<Tensor> {
+        if self.words.is_empty() {
+            return self.unpack(packed, self.padded);
+        }
+        let mut marks = vec![0f32; self.total()];
+        self.words.iter().for_each(|word| marks[*word as usize] = 1.0);
+        let marks = Tensor::from_vec(marks, (self.total(), 1), &Device::Cpu)?.to_device(packed.device())?;
+        self.unpack(&Tensor::cat(&[packed, &marks], 1)?, self.padded)
+    }
+
+    /// The same without words.
     pub fn unpack(&self, packed: &Tensor, padded: usize) -> Result<Tensor> {
         let (total, width) = packed.dims2()?;
         let zeros = Tensor::zeros((1, width), DType::F32, packed.device())?;
@@ -112,8 +136,14 @@ impl Tokens {
                 ids.push(token[0]);
                 types.push(token[1] & !WORD);
             }
+            // What it is filled with is read as any other token. Nothing is filled that has nothing in it.
+            if let Some(token) = plan.filled.filter(|_| ids.len() > before && ids.len() - before < plan.longest) {
+                ids.resize(before + plan.longest, token);
+                types.resize(before + plan.longest, 0);
+            }
             lengths.push(ids.len() - before);
         }
+        let padded = lengths.iter().copied().max().unwrap_or(0).max(padded);
         let most = plan.types.as_ref().map_or(1, |table| table.rows) as u32;
         match lengths.iter().max() {
             None => return Err(wrong("a batch without texts has no features".into())),

@@ -1,5 +1,6 @@
 //! The second half of a transformer's block as one layer: `x + fc2(gelu(fc1(layer_norm(x))))`, in blocks of rows whose
-//! share of the wide layer stays in a core's cache; only what goes into the GELU is kept for the backward pass.
+//! share of the wide layer stays in a core's cache; only what goes into the GELU is kept for the backward pass. Another
+//! activation may stand in the GELU's place.
 
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
@@ -7,7 +8,7 @@ use tracing::trace_span;
 
 use super::tokens::{Gradients, Parameters, Values};
 use crate::domain::recipe::Precision;
-use crate::nn::kernels::activation::normal;
+use crate::nn::kernels::activation::{Activation, Function, normal, with_function};
 use crate::nn::kernels::buffer::Buffer;
 use crate::nn::kernels::matmul::{View, add_rows, affine, multiply, parts_mut, sum_over_spans, transpose};
 use crate::nn::kernels::memory::with_scratch;
@@ -28,6 +29,7 @@ pub struct MlpBlock<'a> {
     pub expand: (&'a Tensor, &'a Tensor),
     /// `(D, F)` and `(D)`.
     pub contract: (&'a Tensor, &'a Tensor),
+    pub activation: Activation,
     /// Of the layer norm.
     pub eps: f64,
 }
@@ -68,7 +70,7 @@ impl MlpBlock<'_> {
         if !fits || batch * tokens * width * hidden == 0 {
             bail!("a perceptron of {hidden} hidden numbers does not fit {:?}", [batch, tokens, width])
         }
-        Ok(Block { width, hidden, eps: self.eps })
+        Ok(Block { width, hidden, eps: self.eps, activation: self.activation })
     }
 }
 
@@ -77,6 +79,7 @@ pub(super) struct Block {
     pub(super) width: usize,
     pub(super) hidden: usize,
     pub(super) eps: f64,
+    pub(super) activation: Activation,
 }
 
 /// The parameters' values.
@@ -113,7 +116,7 @@ impl Block {
             layer_norm::normalise(normal, x, w.gamma, w.beta, self.eps, statistics);
             let normal = View::rows(normal, width);
             multiply(wide, hidden, [rows, hidden, width], normal, View::rows(&expand, hidden), false, parallelism);
-            biased_gelu(activated, wide, w.expand_bias);
+            biased(self.activation, activated, wide, w.expand_bias);
             affine(y, [rows, width, hidden], View::rows(activated, hidden), View::rows(&contract, width), w.bias, Some(x), parallelism);
         };
         let mut y = Buffer::any(x.len());
@@ -158,7 +161,7 @@ impl Block {
                 let [activated, dwide, normal] = parts_mut(scratch, [rows * hidden, rows * hidden, rows * width]);
                 let gradient = View::rows(dx, width);
                 multiply(dwide, hidden, [rows, hidden, width], gradient, View::rows(w.contract, hidden), false, parallelism);
-                gelu_again(activated, dwide, wide, dexpand_bias);
+                again(self.activation, activated, dwide, wide, dexpand_bias);
                 add_rows(dbias, dx);
                 let size = [width, hidden, rows];
                 multiply(dcontract, hidden, size, gradient.transposed(), View::rows(activated, hidden), true, parallelism);
@@ -183,8 +186,50 @@ pub(super) fn block_rows(rows: usize) -> usize {
     rows.div_ceil(rows.div_ceil(ROWS).next_multiple_of(threads)).max(rows.min(32))
 }
 
+/// `wide += bias`, row by row, and the activation of that.
+pub(super) fn biased(activation: Activation, activated: &mut [f32], wide: &mut [f32], bias: &[f32]) {
+    match activation {
+        Activation::Gelu => biased_gelu(activated, wide, bias),
+        other => with_function!(other, F => biased_by::<F>(activated, wide, bias)),
+    }
+}
+
+/// The activation's value, and its slope upon the gradient; `sums += ` the sum of all rows of that.
+pub(super) fn again(activation: Activation, activated: &mut [f32], gradient: &mut [f32], wide: &[f32], sums: &mut [f32]) {
+    match activation {
+        Activation::Gelu => gelu_again(activated, gradient, wide, sums),
+        other => with_function!(other, F => again_by::<F>(activated, gradient, wide, sums)),
+    }
+}
+
+fn biased_by<F: Function>(activated: &mut [f32], wide: &mut [f32], bias: &[f32]) {
+    let width = bias.len();
+    vectorised!({
+        for (activated, wide) in activated.chunks_exact_mut(width).zip(wide.chunks_exact_mut(width)) {
+            for ((activated, wide), bias) in activated.iter_mut().zip(wide).zip(bias) {
+                *wide += bias;
+                *activated = F::value(*wide);
+            }
+        }
+    });
+}
+
+fn again_by<F: Function>(activated: &mut [f32], gradient: &mut [f32], wide: &[f32], sums: &mut [f32]) {
+    let width = sums.len();
+    vectorised!({
+        let rows = activated.chunks_exact_mut(width).zip(gradient.chunks_exact_mut(width)).zip(wide.chunks_exact(width));
+        for ((activated, gradient), wide) in rows {
+            for (((activated, gradient), &x), sum) in activated.iter_mut().zip(gradient).zip(wide).zip(sums.iter_mut()) {
+                *activated = F::value(x);
+                *gradient *= F::slope(x);
+                *sum += *gradient;
+            }
+        }
+    });
+}
+
 /// `wide += bias`, row by row, and the GELU of that.
-pub(super) fn biased_gelu(activated: &mut [f32], wide: &mut [f32], bias: &[f32]) {
+fn biased_gelu(activated: &mut [f32], wide: &mut [f32], bias: &[f32]) {
     let width = bias.len();
     vectorised!({
         for (activated, wide) in activated.chunks_exact_mut(width).zip(wide.chunks_exact_mut(width)) {
@@ -197,7 +242,7 @@ pub(super) fn biased_gelu(activated: &mut [f32], wide: &mut [f32], bias: &[f32])
 }
 
 /// The GELU's value, and its slope upon the gradient, from one exponential; `sums += ` the sum of all rows of that.
-pub(super) fn gelu_again(activated: &mut [f32], gradient: &mut [f32], wide: &[f32], sums: &mut [f32]) {
+fn gelu_again(activated: &mut [f32], gradient: &mut [f32], wide: &[f32], sums: &mut [f32]) {
     let width = sums.len();
     vectorised!({
         let rows = activated.chunks_exact_mut(width).zip(gradient.chunks_exact_mut(width)).zip(wide.chunks_exact(width));

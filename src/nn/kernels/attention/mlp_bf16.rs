@@ -3,7 +3,7 @@
 use candle_core::Result;
 use rayon::prelude::*;
 
-use super::mlp::{Block, Saved, Weights, biased_gelu, block_rows, gelu_again};
+use super::mlp::{Block, Saved, Weights, again, biased, block_rows};
 use super::tokens::Gradients;
 use crate::nn::kernels::backend::Arithmetic;
 use crate::nn::kernels::bf16::{Bf16Linear, add_both};
@@ -24,7 +24,7 @@ impl Block {
         Bf16Linear::new(arithmetic, sizes, width, hidden)?.forward(&normal, w.expand, |_, _| {}, &mut saved.hidden)?;
         let mut activated = Buffer::any(rows * hidden);
         let parts = activated.par_chunks_mut(block * hidden).zip(saved.hidden.par_chunks_mut(block * hidden));
-        parts.for_each(|(activated, wide)| biased_gelu(activated, wide, w.expand_bias));
+        parts.for_each(|(activated, wide)| biased(self.activation, activated, wide, w.expand_bias));
         // The result takes the place of the normalised values.
         let finish = |row: usize, y: &mut [f32]| add_both(y, w.bias, &x[row * width..(row + 1) * width]);
         Bf16Linear::new(arithmetic, sizes, hidden, width)?.forward(&activated, w.contract, finish, &mut normal)?;
@@ -50,7 +50,7 @@ impl Block {
             activated.par_chunks_mut(block * hidden).zip(dwide.par_chunks_mut(block * hidden)).zip(saved.hidden.par_chunks(block * hidden));
         let sums = parts.map(|((activated, dwide), wide)| {
             let mut sums = vec![0.0; hidden];
-            gelu_again(activated, dwide, wide, &mut sums);
+            again(self.activation, activated, dwide, wide, &mut sums);
             sums
         });
         let dexpand_bias = add_in_order(sums.collect());

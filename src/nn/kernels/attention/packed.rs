@@ -18,6 +18,8 @@ pub(crate) struct Attention {
     pub heads: usize,
     /// Tokens further away than this are not seen.
     pub reach: Option<usize>,
+    /// Whether tokens behind one are not seen.
+    pub causal: bool,
     pub rotary: Option<Rotary>,
 }
 
@@ -70,10 +72,11 @@ impl Attention {
 
     /// The tokens that one sees.
     fn seen(&self, query: usize, tokens: usize) -> std::ops::Range<usize> {
-        match self.reach {
+        let seen = match self.reach {
             None => 0..tokens,
             Some(reach) => query.saturating_sub(reach)..tokens.min(query + reach + 1),
-        }
+        };
+        if self.causal { seen.start..query + 1 } else { seen }
     }
 
     /// One sequence: `out (tokens, width)` of turned `qkv (tokens, 3 * width)`, and for each head and query the logarithm of its

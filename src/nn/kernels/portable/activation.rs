@@ -7,6 +7,11 @@ use super::op::op;
 use crate::nn::kernels::activation::Activation;
 use crate::nn::kernels::activation::Gate;
 
+/// As in `kernels::activation`.
+const QUICK: f64 = 1.702;
+const TANH: f64 = 1.595_769_121_605_731;
+const CUBIC: f64 = 0.044_715;
+
 /// `activation(x)` for a tensor of any shape, with a gradient.
 pub fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     if activation == Activation::None {
@@ -47,6 +52,17 @@ pub(super) fn value_and_slope(x: &Tensor, activation: Activation, wants_slope: b
             let below = (((x / std::f64::consts::SQRT_2)?.erf()? + 1.0)? * 0.5)?;
             let density = || -> Result<Tensor> { ((x.sqr()? * -0.5)?.exp()? * (1.0 / (2.0 * std::f64::consts::PI).sqrt()))? * x };
             Ok(((x * &below)?, slope(&|| &below + density()?)?))
+        }
+        Activation::QuickGelu => {
+            let gate = sigmoid(&(x * QUICK)?)?;
+            // gate * (1 + q x * (1 - gate))
+            Ok(((x * &gate)?, slope(&|| &gate * (((x * QUICK)? * (1.0 - &gate)?)? + 1.0)?)?))
+        }
+        Activation::GeluTanh => {
+            let gate = sigmoid(&((x * ((x.sqr()? * CUBIC)? + 1.0)?)? * TANH)?)?;
+            // gate * (1 + t x * (1 + 3 c x^2) * (1 - gate))
+            let inner = || -> Result<Tensor> { (x * ((x.sqr()? * (3.0 * CUBIC))? + 1.0)?)? * TANH };
+            Ok(((x * &gate)?, slope(&|| &gate * ((inner()? * (1.0 - &gate)?)? + 1.0)?)?))
         }
     }
 }

@@ -119,7 +119,7 @@ pub fn reorder(x: &Tensor, order: &Order) -> Result<Tensor> {
 pub fn mlp_block(x: &Tensor, block: &MlpBlock<'_>, precision: Precision) -> Result<Tensor> {
     block.check(x.dims3()?.into())?;
     let wide = project(&layer_norm(x, block.norm.0, block.norm.1, block.eps)?, block.expand, precision)?;
-    x + project(&activate(&wide, Activation::Gelu)?, block.contract, precision)?
+    x + project(&activate(&wide, block.activation)?, block.contract, precision)?
 }
 
 /// See [`PatchEmbed::forward`].

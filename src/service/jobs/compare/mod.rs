@@ -201,8 +201,13 @@ impl Service {
         let jobs = self.db.read(move |tx| {
             let mut jobs = Vec::new();
             for kind in ["fine-tune", "evaluate"] {
-                let narrow =
-                    Narrow { owner: owner.clone(), state: Some(JobState::Succeeded), kind: Some(kind.to_owned()), family: Family::All };
+                let narrow = Narrow {
+                    owner: owner.clone(),
+                    state: Some(JobState::Succeeded),
+                    kind: Some(kind.to_owned()),
+                    family: Family::All,
+                    ..Narrow::default()
+                };
                 jobs.extend(jobs::list(tx, &narrow, LOOKED_THROUGH, None)?.items);
             }
             Ok::<_, Error>(jobs)
