@@ -84,6 +84,8 @@ async fn every_link_leads_somewhere() {
     let painted = browser.page("/library/painted").await;
     assert!(painted.contains("href=\"/library/tiny") && painted.contains("href=\"/datasets/library/colours"), "its lineage is linked");
     assert!(browser.page("/library/tiny").await.contains("Fine-tuned from this"), "and told on the base's page");
+    assert!(painted.contains(&format!("href=\"/jobs/{job}\"")), "and so is the job that made it");
+    assert!(!Browser::new(&server).page("/library/painted").await.contains("/jobs/"), "which is nobody else's business");
     let done = browser.page(&format!("/jobs/{job}")).await;
     for part in ["<svg class=\"curve\"", "Outcome", "class=\"matrix\"", "By class", "/library/painted?rev=1", "data-live=\"false\""] {
         assert!(done.contains(part), "no {part} on the job's page");
