@@ -610,14 +610,15 @@ async function publish(form, state, key, { step, say }) {
     $("sending-bar").removeAttribute("value");
     $("sending-more").textContent = "Broken files, copies and leaks between splits are looked for; of a large data set this takes minutes.";
     const repo = form.dataset.repo || `${fields.owner.value}/${fields.name.value.trim()}`;
-    const done = await state.wire.json("POST", `/publish/datasets/${repo}`, {
+    // Asked once: the same a second time would find its own repo there.
+    const done = await state.wire.once("POST", `/publish/datasets/${repo}`, JSON.stringify({
       message: fieldsNow.message,
       place: place ? place.value : "instead",
       new: !form.dataset.repo,
       private: fieldsNow.private || false,
       summary: fieldsNow.summary || "",
       files: files.map(({ path, sha256, blob }) => ({ path, sha256, size_bytes: blob.size })),
-    });
+    }), { "content-type": "application/json" });
     for (const what of ["plan", "handle", "sums"]) await memory.forget(`${what} ${key}`);
     state.busy = false;
     const root = form.dataset.base.slice(0, -"/new".length);
