@@ -94,7 +94,7 @@ pub enum Until {
 /// Whom a worker works for.
 pub enum Hub {
     /// The database and the store of this machine.
-    Here(Service),
+    Here(Box<Service>),
     Elsewhere(Elsewhere),
 }
 
@@ -118,7 +118,7 @@ pub async fn work(hub: Hub, options: Options, stopping: watch::Receiver<bool>) -
     let presence = Presence::claim(&options.folder)?;
     tracing::info!(worker = presence.name(), "worker started");
     let office: Arc<dyn Office> = match hub {
-        Hub::Here(service) => Arc::new(Here { service, name: presence.name().to_owned() }),
+        Hub::Here(service) => Arc::new(Here { service: *service, name: presence.name().to_owned() }),
         Hub::Elsewhere(at) => Arc::new(Remote::new(&at, &options.folder, options.frozen_cache_bytes, presence.name())?),
     };
     let (mut done, mut looks, begun) = (Done { taken: 0, outcome: None }, 0, Instant::now());
