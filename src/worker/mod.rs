@@ -2,7 +2,8 @@
 //! or crashes never takes the server down.
 //!
 //! ```text
-//! FOLDER/<name>.lock        locked while the worker lives; whoever can lock it knows that it died, and reads in it how
+//! FOLDER/<name>.lock        locked while the worker lives; whoever can lock it knows that it died, and reads in it how. The name of one that
+//!                           works for a hub elsewhere begins with its machine's: machines may share such a folder
 //! FOLDER/<name>/<job id>/   scratch of the job in hand, gone when it ends
 //!                train/     what the confined process that trains may write into, beside
 //! FOLDER/frozen/<account>/  features of frozen stages, for the next job of that account on the same base and data
@@ -115,7 +116,11 @@ impl Options {
 
 /// Works until `stopping` turns true (a job in hand is then given back with its checkpoint), or as [`Options::until`] says.
 pub async fn work(hub: Hub, options: Options, stopping: watch::Receiver<bool>) -> Result<Done> {
-    let presence = Presence::claim(&options.folder)?;
+    let machine = match &hub {
+        Hub::Here(_) => String::new(),
+        Hub::Elsewhere(_) => elsewhere::host(),
+    };
+    let presence = Presence::claim(&options.folder, &machine)?;
     tracing::info!(worker = presence.name(), "worker started");
     let office: Arc<dyn Office> = match hub {
         Hub::Here(service) => Arc::new(Here { service: *service, name: presence.name().to_owned() }),
