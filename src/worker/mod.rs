@@ -116,16 +116,7 @@ impl Options {
 
 /// Works until `stopping` turns true (a job in hand is then given back with its checkpoint), or as [`Options::until`] says.
 pub async fn work(hub: Hub, options: Options, stopping: watch::Receiver<bool>) -> Result<Done> {
-    let machine = match &hub {
-        Hub::Here(_) => String::new(),
-        Hub::Elsewhere(_) => elsewhere::host(),
-    };
-    let presence = Presence::claim(&options.folder, &machine)?;
-    tracing::info!(worker = presence.name(), "worker started");
-    let office: Arc<dyn Office> = match hub {
-        Hub::Here(service) => Arc::new(Here { service: *service, name: presence.name().to_owned() }),
-        Hub::Elsewhere(at) => Arc::new(Remote::new(&at, &options.folder, options.frozen_cache_bytes, presence.name())?),
-    };
+    let (presence, office) = enter(hub, &options)?;
     let (mut done, mut looks, begun) = (Done { taken: 0, outcome: None }, 0, Instant::now());
     let wanted = match &options.until {
         Until::Job(job) => Some(job),
@@ -175,6 +166,21 @@ pub async fn work(hub: Hub, options: Options, stopping: watch::Receiver<bool>) -
     }
     tracing::info!(worker = presence.name(), taken = done.taken, "worker ends");
     Ok(done)
+}
+
+/// Takes a name in the worker's folder, and the road to the hub.
+fn enter(hub: Hub, options: &Options) -> Result<(Presence, Arc<dyn Office>)> {
+    let machine = match &hub {
+        Hub::Here(_) => String::new(),
+        Hub::Elsewhere(_) => elsewhere::host(),
+    };
+    let presence = Presence::claim(&options.folder, &machine)?;
+    tracing::info!(worker = presence.name(), "worker started");
+    let office: Arc<dyn Office> = match hub {
+        Hub::Here(service) => Arc::new(Here { service: *service, name: presence.name().to_owned() }),
+        Hub::Elsewhere(at) => Arc::new(Remote::new(&at, &options.folder, options.frozen_cache_bytes, presence.name())?),
+    };
+    Ok((presence, office))
 }
 
 /// A job that had ended when it was asked for: whoever asks for it again is told how.
