@@ -254,6 +254,8 @@ impl ModelConfig {
     /// layer between features and classes.
     pub fn loads_with_head(&self) -> Option<&'static str> {
         match Numbers::of_name(&self.architecture) {
+            // Its head takes in maps of all scales.
+            None if self.labels_pixels() => None,
             None => Some("timm"),
             Some(numbers) => (numbers.classifies || numbers.tags).then_some("transformers"),
         }

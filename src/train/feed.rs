@@ -172,7 +172,7 @@ impl Feed {
             Source::Frozen(cache, passed) => {
                 let (cache, passed) = (cache.clone(), *passed);
                 let chunks: Vec<Vec<Item>> = items.chunks(batch_size).map(<[Item]>::to_vec).collect();
-                let (pooled, words) = (cache.format().is_pooled(), self.options.views.of_words());
+                let (pooled, words) = (cache.format().is_pooled(), self.options.views.of_words() || self.options.views.of_places());
                 let steps = chunks.into_iter().map(move |items| cached(&cache, (passed, words), &items));
                 // Features are read in less time than it takes to hand them over; maps are read ahead, perhaps from the disk.
                 Ok(if pooled { Box::new(steps) } else { ahead(steps) })

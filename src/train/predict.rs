@@ -58,7 +58,7 @@ pub struct Predictor {
     pub(super) views: Option<Arc<dyn Views>>,
     /// The same without the prompt that is put before every text, where there is one and others may be named.
     pub(super) bare: Option<Arc<dyn Views>>,
-    limits: Limits,
+    pub(super) limits: Limits,
     device: Device,
     /// Taken where the device is a GPU: threads would share its matrix library's workspace.
     turn: Mutex<()>,
@@ -268,8 +268,8 @@ impl Predictor {
             let said = |row: Vec<f32>| Answered { answer: (self.answer)(&row, top), familiarity: None };
             return Ok(self.compared(items)?.into_iter().map(|row| row.map(said)).collect());
         }
-        if self.config.tags_words() {
-            return self.entities_batch(items);
+        if let Some(said) = self.said_of_parts(items) {
+            return said;
         }
         let (views, unreadable) = self.views_of(items)?;
         let (outputs, features) = match views {
@@ -314,8 +314,8 @@ impl Predictor {
         if head.is_of_pairs() {
             return self.compared(items);
         }
-        if self.config.tags_words() {
-            return self.rows_of_words(items);
+        if let Some(rows) = self.rows_of_parts(items) {
+            return rows;
         }
         let (views, unreadable) = self.views_of(items)?;
         let outputs = match views {

@@ -1,6 +1,8 @@
 //! Which pixels an object covers, as COCO writes it: polygons, or runs of pixels down the columns, plain or packed into letters.
 //! Rasters of polygons are those of pycocotools (an edge is walked on a grid five times as fine), so that areas agree to the pixel.
 
+use super::mask::Labels;
+
 /// An object's outline.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outline {
@@ -40,6 +42,42 @@ impl Outline {
         }
         let lengths: Option<Vec<u32>> = lengths.into_iter().map(|length| u32::try_from(length).ok()).collect();
         Outline::runs(lengths?, size).filter(|_| shift == 0)
+    }
+
+    /// The pixels of a mask that have this class.
+    pub fn of_class(labels: &Labels, class: u8) -> Outline {
+        let (w, h) = (labels.width as usize, labels.height as usize);
+        let (mut lengths, mut on, mut length) = (Vec::new(), false, 0u32);
+        for place in 0..w * h {
+            let here = labels.values[place % h * w + place / h] == class;
+            if here != on {
+                lengths.push(std::mem::take(&mut length));
+                on = here;
+            }
+            length += 1;
+        }
+        lengths.push(length);
+        Outline::Runs { lengths: lengths.into(), size: [labels.width, labels.height] }
+    }
+
+    /// Runs packed into letters, as pycocotools packs them; `None` of polygons.
+    pub fn letters(&self) -> Option<String> {
+        let Outline::Runs { lengths, .. } = self else { return None };
+        let mut letters = String::new();
+        for (at, length) in lengths.iter().enumerate() {
+            let before = if at > 2 { i64::from(lengths[at - 2]) } else { 0 };
+            let mut value = i64::from(*length) - before;
+            loop {
+                let part = value & 0x1f;
+                value >>= BITS;
+                let more = if part & 0x10 == 0 { value != 0 } else { value != -1 };
+                letters.push(char::from(FIRST + (part | if more { MORE } else { 0 }) as u8));
+                if !more {
+                    break;
+                }
+            }
+        }
+        Some(letters)
     }
 
     /// Runs of a raster; `None` where they do not fill it.
@@ -176,4 +214,21 @@ fn merge_empty(lengths: &mut Vec<u32>) {
         }
     }
     *lengths = merged;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_packed_and_unpacked() {
+        let values: Vec<u8> = (0..40 * 30).map(|at| u8::from(at % 40 * (at / 40) % 7 > 3 || at > 900)).collect();
+        let labels = Labels { width: 40, height: 30, values };
+        for class in [0, 1, 2] {
+            let outline = Outline::of_class(&labels, class);
+            let raster = outline.raster(40, 30);
+            assert!(raster.iter().zip(&labels.values).all(|(on, value)| *on == (*value == class)));
+            assert_eq!(Outline::packed(&outline.letters().unwrap(), [40, 30]), Some(outline));
+        }
+    }
 }

@@ -155,8 +155,11 @@ impl Reading {
         let usual = if problem.is_some() || config.is_encoder() { 0 } else { config.preprocessing().height };
         facts.image_size = height.unwrap_or(usual) as u64;
         let library = config.library();
-        let of_head =
-            if config.tags_words() { train::tasks::of_model(&config) } else { Task::of_problem_type(config.problem_type.as_deref()) };
+        let of_head = if config.tags_words() || config.labels_pixels() {
+            train::tasks::of_model(&config)
+        } else {
+            Task::of_problem_type(config.problem_type.as_deref())
+        };
         let features = if config.sentence.is_some() { "sentence-similarity" } else { modality.feature_task() };
         facts.labels = config.label_names.unwrap_or_default();
         facts.architecture = config.architecture;

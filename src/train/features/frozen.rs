@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::patience::Patience;
 use super::store::Begun;
 use super::{Encoding, FeatureStore, Keep, Name, RowFormat, Stored, Writer};
+use crate::data::Target;
 use crate::data::batch::{self, Item};
 use crate::domain::evaluation::Held;
 use crate::domain::recipe::Recipe;
@@ -238,9 +239,14 @@ fn bytes_of(wanted: &[Wanted], feed: &Feed, format: &RowFormat) -> Result<u64> {
     let longest = feed.options().views.maker()?.blank().lengths().and_then(|lengths| lengths.first().copied());
     let tokens = match longest.filter(|_| format.ragged) {
         Some(longest) => feed.length(wanted.iter().map(|wanted| wanted.item.sample.id), longest),
-        None => wanted.len() as u64,
+        None => wanted.iter().map(|wanted| places_of(&wanted.item.sample.target)).sum(),
     };
     Ok(format.file_bytes(wanted.len(), tokens, EVAL_BATCH))
+}
+
+/// Rows of an item that is no sequence.
+fn places_of(target: &Target) -> u64 {
+    if let Target::Cells(cells) = target { cells.each.len() as u64 } else { 1 }
 }
 
 fn no_room(bytes: u64) -> Error {
@@ -254,8 +260,8 @@ fn row_format(model: &Model, feed: &Feed) -> Result<RowFormat> {
     let dims = model.below(&feed::input(blank)?)?.dims()[1..].to_vec();
     Ok(match dims.as_slice() {
         [_, width] if sequences => RowFormat { dims: vec![*width], encoding: Encoding::Single, ragged: true },
-        // Of words as many as an item has.
-        [_] => RowFormat { dims, encoding: Encoding::Single, ragged: feed.options().views.of_words() },
+        // Of words as many as an item has, of places those of its grid.
+        [_] => RowFormat { dims, encoding: Encoding::Single, ragged: feed.options().views.of_words() || feed.options().views.of_places() },
         _ => RowFormat { dims, encoding: Encoding::Half, ragged: false },
     })
 }
