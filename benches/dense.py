@@ -40,6 +40,7 @@ def masks(hub, name):
             metrics = json.loads(hub.api("GET", f"/models/{model}/versions/main/files/metrics.json"))
             measured = metrics["validation"]
             numbers = " | ".join(f"{measured[key]:.4f}" for key in ("mean_iou", "mean_dice", "pixel_accuracy", "boundary_f1"))
+            numbers += f" | {measured.get('count_r2', float('nan')):.4f}"
             key, wanted = GOALS[name]
             reached = "reached" if measured[key] >= wanted else "missed"
             print(f"| {name}, {base}, {side} | {numbers} | {metrics['majority_mean_iou']:.4f} | {metrics['seconds'] / 60:.2f} | {key} {wanted}: {reached} |", flush=True)
@@ -49,7 +50,7 @@ def main():
     with a_hub() as (hub, work):
         for base, package, file in BASES:
             hub("import", weights_file(package, file), f"library/{base}")
-        print("| run | mIoU | Dice | pixels right | boundary F1 | always one class, mIoU | minutes | goal |\n| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+        print("| run | mIoU | Dice | pixels right | boundary F1 | R² of counts | always one class, mIoU | minutes | goal |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
         for name in filter(there, MASKS):
             masks(hub, name)
         if there(BOXES):

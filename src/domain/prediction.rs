@@ -40,6 +40,9 @@ pub struct Area {
     pub label: String,
     /// Of all pixels, 0 to 1.
     pub share: f32,
+    /// How many objects there are of it, told apart by the distance from their edges; not of the first class, nor of large images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<usize>,
     /// Which pixels; nothing where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<Runs>,
@@ -56,7 +59,7 @@ pub struct Runs {
 impl Mask {
     /// Over no image.
     pub fn empty(names: &[String]) -> Mask {
-        let area = |(index, label): (usize, &String)| Area { index, label: label.clone(), share: 0.0, runs: None };
+        let area = |(index, label): (usize, &String)| Area { index, label: label.clone(), share: 0.0, objects: None, runs: None };
         Mask { width: 0, height: 0, classes: names.iter().enumerate().map(area).collect(), png: String::new() }
     }
 }

@@ -22,6 +22,9 @@ use crate::nn::architectures::CELL;
 /// Items between two words of progress.
 const CHUNK: usize = 256;
 
+/// Pixels of an image whose objects are counted.
+const MOST_COUNTED: usize = 4 << 20;
+
 const NO_VECTOR: &str =
     "this model says something about each place, and has no vector of a whole image; embed with the model it was made from";
 
@@ -45,7 +48,7 @@ pub fn prepared(training: &Training) -> Result<Option<(ModelConfig, Recipe)>> {
 
 /// The mask of an image as the network sees it.
 fn cells(mask: &Mask, dataset: &Dataset, view: (u32, u32)) -> Result<std::result::Result<Cells, Refusal>> {
-    Ok(mask.labels(dataset.limits())?.map(|labels| Cells::of(&labels, view, CELL)))
+    Ok(mask.labels(dataset.limits())?.map(|labels| Cells::of(&labels, view, CELL).with_instances(mask.instances)))
 }
 
 /// Whether a mask is as large as its image.
@@ -165,6 +168,8 @@ fn told(labels: &Labels, names: &[String], classes: usize) -> Said {
             index: class,
             label: names.get(class).cloned().unwrap_or_else(|| format!("class {class}")),
             share: here as f32 / all,
+            // The first class is what is left where there is nothing.
+            objects: (class > 0 && labels.values.len() <= MOST_COUNTED).then(|| labels.count(class as u8)),
             runs: runs.filter(|_| here > 0).map(|counts| Runs { size: [labels.height, labels.width], counts }),
         }
     };

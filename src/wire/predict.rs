@@ -271,6 +271,9 @@ pub struct MaskArea {
     pub label: String,
     /// Of all pixels, 0 to 1.
     pub share: f32,
+    /// How many objects there are of it, told apart by the distance from their edges; left out of the first class and of large images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<usize>,
     /// Which pixels; left out where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<MaskRuns>,
@@ -290,6 +293,7 @@ impl MaskAnswer {
             index: area.index,
             label: area.label.clone(),
             share: area.share,
+            objects: area.objects,
             runs: area.runs.as_ref().map(|runs| MaskRuns { size: runs.size, counts: runs.counts.clone() }),
         };
         MaskAnswer { width: mask.width, height: mask.height, classes: mask.classes.iter().map(area).collect(), png: mask.png.clone() }

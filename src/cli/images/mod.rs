@@ -204,7 +204,10 @@ fn lines(answer: &Answer) -> String {
         format!("{:>8}  {label}  {text}  ({start} to {end})\n", percent(f64::from(*score)))
     };
     let entities = answer.entities().unwrap_or_default().iter().map(entity);
-    let area = |area: &Area| format!("{:>8}  {}\n", percent(f64::from(area.share)), area.label);
+    let area = |area: &Area| {
+        let counted = area.objects.map(|count| format!("  {count} objects")).unwrap_or_default();
+        format!("{:>8}  {}{counted}\n", percent(f64::from(area.share)), area.label)
+    };
     let areas = answer.mask().into_iter().flat_map(|mask| &mask.classes).map(area);
     own.chain(answer.heads().iter().map(head)).chain(entities).chain(areas).collect()
 }

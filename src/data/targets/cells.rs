@@ -15,6 +15,8 @@ pub struct Cells {
     pub pixels: Arc<Labels>,
     /// Classes that pixels have, rising.
     pub kinds: Arc<[u32]>,
+    /// Objects that are told apart, where that is known.
+    pub instances: Option<usize>,
 }
 
 impl Cells {
@@ -41,7 +43,12 @@ impl Cells {
             }
         }
         let kinds = (0..u32::from(UNSAID)).filter(|kind| seen[*kind as usize]).collect();
-        Cells { rows, columns, each: each.into(), pixels: Arc::new(pixels), kinds }
+        Cells { rows, columns, each: each.into(), pixels: Arc::new(pixels), kinds, instances: None }
+    }
+
+    /// With how many objects there are.
+    pub fn with_instances(self, instances: Option<usize>) -> Cells {
+        Cells { instances, ..self }
     }
 }
 

@@ -8,6 +8,7 @@ mod anomalies;
 mod cells;
 mod classes;
 mod columns;
+mod counting;
 pub(super) mod form;
 mod labels;
 mod mask;

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use serde_json::Value as Json;
 
 use super::{Partition, TASK, Tally, Task, Told, labels_of, nothing};
-use crate::data::{Target, UNSAID};
+use crate::data::{Labels, Target, UNSAID};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{ClassScore, Evaluation, More};
 use crate::domain::recipe::Recipe;
@@ -117,7 +117,7 @@ impl Task for Segmentation {
 
     fn tally(&self, settled: bool) -> Box<dyn Tally + '_> {
         let pixels = Pixels::new(self.names.len());
-        Box::new(Seen { task: self, settled, pixels, images: 0, loss: 0.0, cells: 0, boundaries: Vec::new() })
+        Box::new(Seen { task: self, settled, pixels, images: 0, loss: 0.0, cells: 0, boundaries: Vec::new(), counts: Vec::new() })
     }
 
     fn check(&self, partition: &Partition) -> Result<()> {
@@ -209,6 +209,8 @@ struct Seen<'a> {
     cells: u64,
     /// Of images that have boundaries.
     boundaries: Vec<f64>,
+    /// Objects that are there and those that are counted, of images of which that is known.
+    counts: Vec<(f64, f64)>,
 }
 
 impl Tally for Seen<'_> {
@@ -229,6 +231,9 @@ impl Tally for Seen<'_> {
             self.pixels.add(truth, &answer);
             if let (true, Target::Cells(cells)) = (self.settled, target) {
                 self.boundaries.extend(boundary_f1(truth, &answer, cells.pixels.width as usize, width));
+                let found = Labels { width: cells.pixels.width, height: cells.pixels.height, values: answer };
+                let counted = || (1..width).map(|class| found.count(class as u8)).sum::<usize>() as f64;
+                self.counts.extend(cells.instances.map(|there| (there as f64, counted())));
             }
         }
     }
@@ -256,6 +261,9 @@ impl Tally for Seen<'_> {
         if self.settled && !self.boundaries.is_empty() {
             more.measures.insert("boundary_f1".into(), super::sums::mean(self.boundaries.iter().copied()));
         }
+        if let Some(r2) = explained(&self.counts) {
+            more.measures.insert("count_r2".into(), r2);
+        }
         Evaluation {
             task: self.task.name(),
             samples: self.images,
@@ -268,6 +276,14 @@ impl Tally for Seen<'_> {
     }
 }
 
+/// R² of pairs of what is there and what was counted; `None` where all have equally many.
+fn explained(counts: &[(f64, f64)]) -> Option<f64> {
+    let mean = super::sums::mean(counts.iter().map(|(there, _)| *there));
+    let all: f64 = counts.iter().map(|(there, _)| (there - mean).powi(2)).sum();
+    let left: f64 = counts.iter().map(|(there, counted)| (there - counted).powi(2)).sum();
+    (all > 0.0).then(|| 1.0 - left / all)
+}
+
 /// What it says lies over the image, which is told where the image is: here there is nothing.
 pub fn answerer(config: &ModelConfig, outputs: usize) -> super::Answerer {
     let names = labels_of(config, outputs);
@@ -277,7 +293,7 @@ pub fn answerer(config: &ModelConfig, outputs: usize) -> super::Answerer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::targets::{Cells, Labels};
+    use crate::data::Cells;
 
     fn task() -> Segmentation {
         Segmentation::new(&["ground".to_owned(), "cell".to_owned()])
@@ -310,6 +326,13 @@ mod tests {
         assert!((evaluation.values[0] - accuracy / 2.0).abs() < 1e-12 && (evaluation.values[2] - accuracy).abs() < 1e-12);
         let told = task.told(&right, &target).unwrap();
         assert_eq!((told.score, told.right, told.answer.as_str()), (1.0, Some(true), "ground 50 %, cell 50 %"));
+    }
+
+    #[test]
+    fn counts_are_held_against_each_other() {
+        assert_eq!(explained(&[(2.0, 2.0), (4.0, 4.0)]), Some(1.0));
+        assert_eq!(explained(&[(2.0, 3.0), (4.0, 3.0)]), Some(0.0));
+        assert_eq!((explained(&[(2.0, 1.0)]), explained(&[])), (None, None));
     }
 
     #[test]
