@@ -108,14 +108,23 @@ impl Outline {
                 }
                 (least[0] <= most[0]).then(|| [least[0], least[1], most[0] - least[0], most[1] - least[1]])
             }
-            Outline::Runs { size: [width, height], .. } => {
-                let (raster, (w, h)) = (self.raster(*width, *height), (*width as usize, *height as usize));
-                let on = |x: usize, y: usize| raster[y * w + x];
-                let columns = (0..w).filter(|x| (0..h).any(|y| on(*x, y)));
-                let rows = (0..h).filter(|y| (0..w).any(|x| on(x, *y)));
-                let (left, right) = (columns.clone().min()?, columns.max()?);
-                let (top, bottom) = (rows.clone().min()?, rows.max()?);
-                Some([left as f32, top as f32, (right - left + 1) as f32, (bottom - top + 1) as f32])
+            Outline::Runs { lengths, size: [_, height] } => {
+                let (mut at, high) = (0u64, u64::from(*height).max(1));
+                let (mut least, mut most) = ([u64::MAX; 2], [0u64; 2]);
+                for (run, length) in lengths.iter().enumerate() {
+                    let (first, end) = (at, at + u64::from(*length));
+                    at = end;
+                    if run % 2 == 0 || first == end {
+                        continue;
+                    }
+                    let (from, to) = ([first / high, first % high], [(end - 1) / high, (end - 1) % high]);
+                    // What goes on in the next column has all rows.
+                    let rows = if from[0] == to[0] { [from[1], to[1]] } else { [0, high - 1] };
+                    least = [least[0].min(from[0]), least[1].min(rows[0])];
+                    most = [most[0].max(to[0]), most[1].max(rows[1])];
+                }
+                let side = |axis: usize| (most[axis] - least[axis] + 1) as f32;
+                (least[0] != u64::MAX).then(|| [least[0] as f32, least[1] as f32, side(0), side(1)])
             }
         }
     }
@@ -228,6 +237,12 @@ mod tests {
             let outline = Outline::of_class(&labels, class);
             let raster = outline.raster(40, 30);
             assert!(raster.iter().zip(&labels.values).all(|(on, value)| *on == (*value == class)));
+            let on = |at: &usize| raster[*at];
+            let columns: Vec<usize> = (0..1_200).filter(on).map(|at| at % 40).collect();
+            let rows: Vec<usize> = (0..1_200).filter(on).map(|at| at / 40).collect();
+            let ends = |all: &[usize]| Some((*all.iter().min()? as f32, (all.iter().max()? - all.iter().min()? + 1) as f32));
+            let wanted = ends(&columns).zip(ends(&rows)).map(|((left, wide), (top, high))| [left, top, wide, high]);
+            assert_eq!(outline.bbox(), wanted);
             assert_eq!(Outline::packed(&outline.letters().unwrap(), [40, 30]), Some(outline));
         }
     }
