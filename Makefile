@@ -61,7 +61,7 @@ bench-text-tuning: packages-bench ## fine-tunes of the real MiniLM beside transf
 	@echo "== bench-text-tuning: spam, polarity, alike; beside the same recipe in transformers"
 	@python3 benches/text_tuning.py $(ARGS)
 
-bench-dense: packages-bench ## masks and boxes of real data, measured by the hub (DATA=folder with the zips, BENCH_SIDES=256,512)
+bench-dense: packages-bench ## masks and boxes of real data, measured by the hub (DATA=folder with the zips, BENCH_SIDES=256,384)
 	@echo "== bench-dense: a head on frozen maps learns masks; what a check says of boxes"
 	@python3 benches/dense.py
 

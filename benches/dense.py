@@ -18,7 +18,7 @@ BASES = [
 ]
 MASKS = ["nuclei_dev", "em_membrane_256"]
 BOXES = "bccd_boxes_dev"
-SIDES = [int(side) for side in os.environ.get("BENCH_SIDES", "256,512").split(",")]
+SIDES = [int(side) for side in os.environ.get("BENCH_SIDES", "256,384").split(",")]
 # What is wanted: of nuclei the mIoU, of membranes Dice's coefficient.
 GOALS = {"nuclei_dev": ("mean_iou", 0.88), "em_membrane_256": ("mean_dice", 0.90)}
 

@@ -10,7 +10,7 @@ use crate::nn::input::Input;
 use crate::nn::weights::Weights;
 
 /// Pixels of a cell's side, and the scales whose maps are looked at.
-pub const CELL: usize = 8;
+pub const CELL: usize = 4;
 const SCALES: [usize; 4] = [4, 8, 16, 32];
 /// Side of the image that tells which maps there are.
 const PROBE: usize = 128;
