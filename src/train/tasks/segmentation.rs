@@ -2,10 +2,11 @@
 //! those of an image lie one behind the other, row by row. Between the middles of cells, outputs are interpolated.
 
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 use serde_json::Value as Json;
 
 use super::{Partition, TASK, Tally, Task, Told, labels_of, nothing};
-use crate::data::{Labels, Target, UNSAID};
+use crate::data::{Cells, Labels, Target, UNSAID};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{ClassScore, Evaluation, More};
 use crate::domain::recipe::Recipe;
@@ -14,6 +15,9 @@ use crate::nn::loss;
 use crate::train::error::Result;
 use crate::train::measures::segmentation::{Pixels, boundary_f1};
 use crate::train::probe::{Part, Wanted};
+
+/// Images whose boundaries and objects are measured.
+const MOST_LOOKED_AT: usize = 4_096;
 
 pub struct Segmentation {
     names: Vec<String>,
@@ -117,7 +121,7 @@ impl Task for Segmentation {
 
     fn tally(&self, settled: bool) -> Box<dyn Tally + '_> {
         let pixels = Pixels::new(self.names.len());
-        Box::new(Seen { task: self, settled, pixels, images: 0, loss: 0.0, cells: 0, boundaries: Vec::new(), counts: Vec::new() })
+        Box::new(Seen { task: self, settled, pixels, images: 0, loss: 0.0, cells: 0, answers: Vec::new() })
     }
 
     fn check(&self, partition: &Partition) -> Result<()> {
@@ -207,10 +211,33 @@ struct Seen<'a> {
     /// Over all cells of which something is said.
     loss: f64,
     cells: u64,
-    /// Of images that have boundaries.
-    boundaries: Vec<f64>,
-    /// Objects that are there and those that are counted, of images of which that is known.
-    counts: Vec<(f64, f64)>,
+    /// Of images whose boundaries and objects are measured at the end.
+    answers: Vec<(Vec<u8>, Cells)>,
+}
+
+impl Seen<'_> {
+    /// What is measured image by image.
+    fn more(&self) -> More {
+        let classes = self.task.outputs();
+        let measured = |(answer, cells): &(Vec<u8>, Cells)| {
+            let (width, height) = (cells.pixels.width, cells.pixels.height);
+            let boundaries = boundary_f1(&cells.pixels.values, answer, width as usize, classes);
+            let found = cells.instances.map(|there| {
+                let labels = Labels { width, height, values: answer.clone() };
+                (there as f64, (1..classes).map(|class| labels.count(class as u8)).sum::<usize>() as f64)
+            });
+            (boundaries, found)
+        };
+        let (boundaries, counts): (Vec<Option<f64>>, Vec<Option<(f64, f64)>>) = self.answers.par_iter().map(measured).unzip();
+        let boundaries: Vec<f64> = boundaries.into_iter().flatten().collect();
+        let counts: Vec<(f64, f64)> = counts.into_iter().flatten().collect();
+        let mut more = More::default();
+        if !boundaries.is_empty() {
+            more.measures.insert("boundary_f1".into(), super::sums::mean(boundaries.into_iter()));
+        }
+        more.measures.extend(explained(&counts).map(|r2| ("count_r2".to_owned(), r2)));
+        more
+    }
 }
 
 impl Tally for Seen<'_> {
@@ -229,11 +256,8 @@ impl Tally for Seen<'_> {
             }
             let (answer, truth) = (self.task.answer(own, target), truth(target));
             self.pixels.add(truth, &answer);
-            if let (true, Target::Cells(cells)) = (self.settled, target) {
-                self.boundaries.extend(boundary_f1(truth, &answer, cells.pixels.width as usize, width));
-                let found = Labels { width: cells.pixels.width, height: cells.pixels.height, values: answer };
-                let counted = || (1..width).map(|class| found.count(class as u8)).sum::<usize>() as f64;
-                self.counts.extend(cells.instances.map(|there| (there as f64, counted())));
+            if let (true, Target::Cells(cells)) = (self.settled && self.answers.len() < MOST_LOOKED_AT, target) {
+                self.answers.push((answer, cells.clone()));
             }
         }
     }
@@ -257,13 +281,7 @@ impl Tally for Seen<'_> {
             let f1 = self.pixels.dice(class).unwrap_or(0.0);
             ClassScore { class: name.clone(), support: truth, precision: share(said), recall: share(truth), f1 }
         };
-        let mut more = More::default();
-        if self.settled && !self.boundaries.is_empty() {
-            more.measures.insert("boundary_f1".into(), super::sums::mean(self.boundaries.iter().copied()));
-        }
-        if let Some(r2) = explained(&self.counts) {
-            more.measures.insert("count_r2".into(), r2);
-        }
+        let more = self.more();
         Evaluation {
             task: self.task.name(),
             samples: self.images,
@@ -293,7 +311,6 @@ pub fn answerer(config: &ModelConfig, outputs: usize) -> super::Answerer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Cells;
 
     fn task() -> Segmentation {
         Segmentation::new(&["ground".to_owned(), "cell".to_owned()])
