@@ -114,7 +114,7 @@ impl Outline {
                 for (run, length) in lengths.iter().enumerate() {
                     let (first, end) = (at, at + u64::from(*length));
                     at = end;
-                    if run % 2 == 0 || first == end {
+                    if run.is_multiple_of(2) || first == end {
                         continue;
                     }
                     let (from, to) = ([first / high, first % high], [(end - 1) / high, (end - 1) % high]);
