@@ -5,6 +5,7 @@ use actix_web::http::header::{CACHE_CONTROL, LOCATION, VARY};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use askama::Template;
 
+use crate::domain::user::Actor;
 use crate::http::address::IsPage;
 use crate::http::assets;
 use crate::http::caller::Visitor;
@@ -21,6 +22,8 @@ pub struct Frame {
     /// What stands in the search box.
     pub query: String,
     pub user: Option<String>,
+    /// Whether that is an administrator.
+    pub is_admin: bool,
     pub version: &'static str,
     /// The page's own address, where several lead to it or it may be passed on; empty for pages that nobody passes on.
     pub canonical: String,
@@ -30,7 +33,9 @@ pub struct Frame {
 
 impl Frame {
     pub fn of(visitor: &Visitor, section: &'static str) -> Frame {
-        Frame::named(visitor.actor().name().map(|name| name.to_string()), section)
+        let actor = visitor.actor();
+        let is_admin = matches!(actor, Actor::User { is_admin: true, .. });
+        Frame { is_admin, ..Frame::named(actor.name().map(|name| name.to_string()), section) }
     }
 
     fn named(user: Option<String>, section: &'static str) -> Frame {
@@ -41,6 +46,7 @@ impl Frame {
             section,
             query: String::new(),
             user,
+            is_admin: false,
             version: env!("CARGO_PKG_VERSION"),
             canonical: String::new(),
             description: String::new(),
