@@ -1,0 +1,85 @@
+"""What the journeys find: a hub with people, a base, data sets, fine-tunes that ended well and badly, and what strangers write."""
+import json
+import subprocess
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import drawings
+import kit
+
+LONG = "eve/a-model-with-quite-a-long-name-for-a-telephone-and-more-of-it"
+
+
+@dataclass
+class House:
+    """A hub that is served, who lives in it, and the browser that looks at it."""
+
+    address: str
+    admin: kit.Hub
+    work: Path
+    pictures: Path
+    browser: object = None
+    ada: kit.Hub = None
+    eve: kit.Hub = None
+    jobs: list = field(default_factory=list)
+    visits: list = field(default_factory=list)
+    # What each page weighed and what axe found on it, for the report.
+    weights: dict = field(default_factory=dict)
+    found: list = field(default_factory=list)
+
+    @property
+    def data(self):
+        return self.work / "data"
+
+    def worker(self, *more):
+        """A worker of this machine in the background; it ends after one job."""
+        command = [kit.hub_program(), "worker", "--data", self.data, "--once", *more]
+        return subprocess.Popen([str(part) for part in command], env=kit.clean(self.work), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def work_off(self):
+        assert self.worker().wait(timeout=600) == 0
+
+    def job(self, ask, *args):
+        """A job that was asked for on the command line: its id."""
+        made = json.loads(self.ada.run(*ask, *args, "--json").splitlines()[-1])
+        return made.get("id") or made["job"]["id"]
+
+
+def pool(address, admin, work, pictures):
+    """People and what they published; needs no worker."""
+    house = House(address, admin, work, pictures)
+    house.ada, house.eve = admin.user("ada"), admin.user("eve")
+    made = work / "made"
+    house.ada.publish(drawings.base(made / "tiny"), "ada/tiny", "--tag", "v1.0", "-m", "First")
+    drawings.shapes(made / "shapes", 24, 1)
+    house.ada.publish(made / "shapes", "ada/shapes", "--dataset", "-m", "Drawn by hand")
+    hostile = kit.write(made / "hostile", {"README.md": drawings.HOSTILE, "config.json": "{}", f"{drawings.WORD}.txt": drawings.WORD})
+    house.eve.publish(hostile, LONG)
+    house.ada.publish(kit.write(made / "hidden", {"README.md": "# Hidden\n"}), "ada/hidden", "--private")
+    house.ada.api("POST", "/orgs", {"name": "garden", "full_name": "The Garden"})
+    house.ada.api("PUT", "/orgs/garden/members/eve", {"role": "read"})
+    table = f"model,top1,top5\nada/tiny,64.1,86.3\neve/{LONG.split('/')[1]},1.5,3\n"
+    admin.api("POST", "/admin/results", {"name": "results-imagenet-real.csv", "text": table})
+    dialect(house.eve, "/api/models/ada/tiny/discussions", {"title": "Which pictures was it made for?", "description": "I ask as I have others.", "pullRequest": False})
+    return house
+
+
+def dialect(hub, path, body):
+    """Asks what clients of the Hugging Face hub ask."""
+    request = urllib.request.Request(hub.address + path, json.dumps(body).encode(), method="POST")
+    request.add_header("Authorization", f"Bearer {hub.token}")
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request) as answer:
+        return json.loads(answer.read())
+
+
+def finetunes(house):
+    """Two runs of the same, told apart by a setting; and one that cannot be better than a guess."""
+    ask = ("finetune", "--base", "ada/tiny", "--dataset", "ada/shapes")
+    recipe = ("--strategy", "full", "--batch-size", "12")
+    house.jobs.append(house.job(ask, "--name", "ada/shapes-a", "--epochs", "3", *recipe))
+    house.jobs.append(house.job(ask, "--name", "ada/shapes-b", "--epochs", "4", "--lr", "0.003", *recipe))
+    house.jobs.append(house.job(ask, "--name", "ada/shapes-c", "--epochs", "1", "--lr", "1", *recipe))
+    for _ in house.jobs:
+        house.work_off()
