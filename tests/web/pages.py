@@ -147,16 +147,20 @@ def empty(house, script):
 
 
 def report(house):
-    """Weights and findings, kept beside the pictures; the first grave one ends the run."""
+    """Weights and findings, kept beside the pictures; what is grave ends the run."""
     weights = dict(sorted(house.weights.items(), key=lambda item: -item[1][0]))
-    told = {"html_bytes_and_ms": weights, "found": [dict(zip(("page", "theme", "width", "impact", "what"), one)) for one in house.found]}
-    (house.pictures / "report.json").write_text(json.dumps(told, indent=1))
+    found = {}
+    for name, theme, width, impact, what in house.found:
+        found.setdefault((name, impact, what), []).append(f"{theme} {width}")
+    found.update({(name, "page", f"weighs {size} bytes"): ["HTML"] for name, (size, _) in weights.items() if size > HEAVIEST})
+    told = [{"page": name, "impact": impact, "what": what, "seen": seen} for (name, impact, what), seen in found.items()]
+    (house.pictures / "report.json").write_text(json.dumps({"html_bytes_and_ms": weights, "found": told}, indent=1))
     print("  heaviest pages, bytes of HTML: " + ", ".join(f"{name} {size}" for name, (size, _) in list(weights.items())[:6]), flush=True)
-    counts = {}
-    for *_, impact, _what in house.found:
-        counts[impact] = counts.get(impact, 0) + 1
-    print(f"  {len(weights)} pages in both themes and widths; found by impact: {counts or 'nothing'}; pictures in {house.pictures}", flush=True)
-    grave = [one for one in house.found if one[3] in (*GRAVE, "page")]
-    grave += [(name, "", "", "page", f"weighs {size} bytes") for name, (size, _) in weights.items() if size > HEAVIEST]
-    lines = "\n".join(f"  {name} {theme} {width}: {impact}: {what}" for name, theme, width, impact, what in grave[:40])
+    counts = {impact: sum(one["impact"] == impact for one in told) for impact in ("critical", "serious", "moderate", "minor")}
+    print(f"  {len(weights)} pages in both themes and widths; axe-core: {counts}; pictures in {house.pictures}", flush=True)
+    for one in told:
+        if one["impact"] not in (*GRAVE, "page"):
+            print(f"  {one['page']}: {one['impact']}: {one['what'][:160]}", flush=True)
+    grave = [one for one in told if one["impact"] in (*GRAVE, "page")]
+    lines = "\n".join(f"  {one['page']} ({', '.join(one['seen'])}): {one['impact']}: {one['what']}" for one in grave)
     assert not grave, f"{len(grave)} things are wrong with pages:\n{lines}"
