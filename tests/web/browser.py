@@ -52,7 +52,7 @@ class Visit:
         if style := os.environ.get("WEB_STYLE"):
             self.context.route("**/static/style*.css", lambda route: route.fulfill(path=style, content_type="text/css"))
         self.page = self.context.new_page()
-        self.complaints = []
+        self.complaints, self.links = [], {}
         self.page.on("console", self.heard)
         self.page.on("pageerror", lambda error: self.complaints.append(f"{self.path()}: {error}"))
         self.page.on("request", self.asked)

@@ -88,6 +88,11 @@ def for_administrators(_house):
     return {f"system{tab.replace('/', '-')}": f"/system{tab}" for tab in ("", "/people", "/storage", "/queue", "/audit", "/settings")}
 
 
+# What is led to from a page: another page of this hub, not a file of a repo.
+LINKS = "() => [...document.querySelectorAll('a[href]')].map(a => a.href.split('#')[0]).filter(h => h.startsWith(location.origin) && !h.includes('/download/') && !h.includes('/files/'))"
+TWICE = "() => [...document.querySelectorAll('[id]')].map(e => e.id).filter((id, at, all) => all.indexOf(id) !== at)"
+
+
 def journey(house):
     if not house.jobs:
         houses.finetunes(house)
@@ -98,6 +103,8 @@ def journey(house):
                 for name, path in pages.items():
                     for width in (1280, 390):
                         looked_at(visit, name, path, theme, width, script)
+                if theme == "light":
+                    led_to(visit)
     empty(house, script)
     report(house)
 
@@ -123,6 +130,9 @@ def looked_at(visit, name, path, theme, width, script):
     dark = page.evaluate("(() => { const c = getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g).map(Number); return c[0] + c[1] + c[2] < 384 })()")
     if dark != (theme == "dark"):
         wrong("is of the other theme")
+    if twice := page.evaluate(TWICE):
+        wrong(f"ids that stand twice: {twice}")
+    visit.links.update({link: name for link in page.evaluate(LINKS)})
     page.evaluate(script)
     for violation in page.evaluate(ASK_AXE):
         for node in violation["nodes"]:
@@ -130,6 +140,15 @@ def looked_at(visit, name, path, theme, width, script):
     for complaint in visit.complaints:
         wrong(complaint)
     visit.complaints.clear()
+
+
+def led_to(visit):
+    """No page leads to one that is not there, or fails."""
+    for link, name in visit.links.items():
+        answer = visit.context.request.get(link, max_redirects=3)
+        if answer.status >= 400:
+            visit.house.found.append((name, "", "", "page", f"leads to {link}, which answers {answer.status}"))
+        answer.dispose()
 
 
 def empty(house, script):
