@@ -89,7 +89,7 @@ def for_administrators(_house):
 
 
 # What is led to from a page: another page of this hub, not a file of a repo.
-LINKS = "() => [...document.querySelectorAll('a[href]')].map(a => a.href.split('#')[0]).filter(h => h.startsWith(location.origin) && !h.includes('/download/') && !h.includes('/files/'))"
+LINKS = "() => [...document.querySelectorAll('a[href]')].map(a => new URL(a.getAttribute('href'), location.href).href.split('#')[0]).filter(h => h.startsWith(location.origin) && !h.includes('/download/') && !h.includes('/files/'))"
 TWICE = "() => [...document.querySelectorAll('[id]')].map(e => e.id).filter((id, at, all) => all.indexOf(id) !== at)"
 
 
