@@ -91,7 +91,7 @@ async fn models_are_drawn_as_points_that_are_links() {
     for (x, label) in [("parameters", "Parameters"), ("gmacs", "GMACs"), ("speed", "Items a second")] {
         let page = browser.page(&format!("/models?view=plot&x={x}&source_dataset=imagenet-1k")).await;
         assert!(page.len() < 100_000, "{} bytes", page.len());
-        assert!(page.contains(&format!("Top-1 over {label}")), "{x}");
+        assert!(page.contains(&format!("Top-1 on imagenet-1k over {label}")), "{x}");
         if x == "speed" {
             assert!(page.contains("hub admin results import"), "nothing is known of speed, and it says what would change that");
             continue;

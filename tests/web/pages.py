@@ -52,7 +52,6 @@ def for_strangers(house):
         "dataset-neighbors": "/datasets/ada/shapes/neighbors",
         "dataset-entry": "/datasets/library/imagenet-1k",
         "profile": "/ada",
-        "organisation": "/garden",
         "login": "/login",
         "api": "/api",
         "missing": "/nothing/here",
@@ -89,7 +88,7 @@ def for_administrators(_house):
 
 
 # What is led to from a page: another page of this hub, not a file of a repo.
-LINKS = "() => [...document.querySelectorAll('a[href]')].map(a => new URL(a.getAttribute('href'), location.href).href.split('#')[0]).filter(h => h.startsWith(location.origin) && !h.includes('/download/') && !h.includes('/files/'))"
+LINKS = "() => [...document.querySelectorAll('a[href]')].map(a => new URL(a.getAttribute('href'), location.href).href.split('#')[0]).filter(h => h.startsWith(location.origin) && h !== location.href && !h.includes('/download/') && !h.includes('/files/'))"
 TWICE = "() => [...document.querySelectorAll('[id]')].map(e => e.id).filter((id, at, all) => all.indexOf(id) !== at)"
 
 

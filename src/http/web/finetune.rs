@@ -80,17 +80,17 @@ struct Fields {
 const EFFORTS: &[(&str, &str, &str, Option<Strategy>)] = &[
     (
         "quick",
-        "Quick.",
+        "Quick",
         "Only the head: the backbone's features are computed once. Minutes, and often all that is needed.",
         Some(Strategy::Head),
     ),
     (
         "better",
-        "Better.",
+        "Better",
         "The best head first; then, with enough data and something to gain, upper stages too. Never ends below that head.",
         Some(Strategy::Auto),
     ),
-    ("custom", "Custom.", "The strategy and every setting below are yours.", None),
+    ("custom", "Custom", "The strategy and every setting below are yours.", None),
 ];
 
 fn effort(word: &str) -> &'static str {
