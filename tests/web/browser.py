@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import sync_playwright
 
-# Seconds a page, a job's first step or a click may take on a busy machine.
-PATIENCE = 60
+# Seconds that whatever is waited for may take on a busy machine.
+PATIENCE = float(os.environ.get("WEB_PATIENCE", "60"))
 
 
 def program():

@@ -43,9 +43,9 @@ def search(visit):
     press(visit, "/")
     assert visit.page.evaluate("document.activeElement.id") == "q"
     visit.page.keyboard.type("ada/tin")
-    visit.page.get_by_role("option").first.wait_for()
+    visit.page.locator(".suggestions li").first.wait_for()
     press(visit, "Escape")
-    assert visit.page.get_by_role("option").count() == 0 or not visit.page.get_by_role("option").first.is_visible()
+    assert visit.page.locator(".suggestions li").count() == 0 or not visit.page.locator(".suggestions li").first.is_visible()
     press(visit, "Enter")
     visit.page.wait_for_url("**/search?q=ada%2Ftin**")
 
