@@ -18,7 +18,9 @@ for (const block of document.querySelectorAll(".command")) {
 
 // On a narrow screen the filters would push the results out of sight: those not in use fold up.
 if (window.matchMedia("(max-width: 60rem)").matches) {
-  for (const facet of document.querySelectorAll(".facets details")) facet.open = facet.querySelector("[aria-current]") !== null;
+  for (const facet of document.querySelectorAll(".facets details")) {
+    facet.open = !facet.classList.contains("fold") && facet.querySelector("[aria-current]") !== null;
+  }
 }
 
 // What is wider than its place scrolls, also by the keyboard.

@@ -135,11 +135,23 @@ async function unpacked(entry) {
 
 // ---- classes, splits and problems
 
-function standing(path) {
-  const parts = path.split("/");
-  const split = parts.length > 1 ? SPLITS[parts[0].toLowerCase()] : undefined;
-  const folders = parts.slice(split ? 1 : 0, -1);
-  return { split: split || "train", class: split === "unlabeled" ? "(without a class)" : folders[folders.length - 1] };
+// A first look by the folders alone, as most data lie: a folder for each class, perhaps below one for each split, or with those in it.
+// What the data are, the server says.
+function standing(folders) {
+  const word = (at) => SPLITS[(folders.at(at) ?? "").toLowerCase()];
+  if (folders.length > 0 && word(0)) return { split: word(0), folders: folders.slice(1) };
+  if (folders.length > 1 && word(-1)) return { split: word(-1), folders: folders.slice(0, -1) };
+  return { split: "train", folders };
+}
+
+// Each item's split and class; folders that are wrapped around all of them are none.
+function placed(items) {
+  const unwrap = (all) => {
+    while (all.length > 0 && !SPLITS[(all[0].folders[0] ?? "").toLowerCase()] && all.every((one) => one.folders.length > 1 && one.folders[0] === all[0].folders[0])) for (const one of all) one.folders = one.folders.slice(1);
+    return all;
+  };
+  const all = unwrap(unwrap(items.map((item) => ({ folders: item.path.split("/").slice(0, -1) }))).map((one) => standing(one.folders)));
+  return all.map((one) => ({ split: one.split, class: one.split === "unlabeled" ? "(without a class)" : one.folders[0] }));
 }
 
 async function look(kept) {
@@ -163,8 +175,9 @@ async function look(kept) {
     else if (!one.path.includes("/") && (kind === "md" || /^licen[cs]e/i.test(one.path))) found.papers.push(one.path);
     else found.other.push(one.path);
   }
-  for (const item of found.items) {
-    const at = standing(item.path), name = at.class ?? "";
+  const places = placed(found.items);
+  for (const [index, item] of found.items.entries()) {
+    const at = places[index], name = at.class ?? "";
     found.splits.add(at.split);
     if (!found.classes.has(name)) found.classes.set(name, { name, counts: {}, total: 0, items: [] });
     const of = found.classes.get(name);
@@ -610,14 +623,15 @@ async function publish(form, state, key, { step, say }) {
     $("sending-bar").removeAttribute("value");
     $("sending-more").textContent = "Broken files, copies and leaks between splits are looked for; of a large data set this takes minutes.";
     const repo = form.dataset.repo || `${fields.owner.value}/${fields.name.value.trim()}`;
-    const done = await state.wire.json("POST", `/publish/datasets/${repo}`, {
+    // Asked once: the same a second time would find its own repo there.
+    const done = await state.wire.once("POST", `/publish/datasets/${repo}`, JSON.stringify({
       message: fieldsNow.message,
       place: place ? place.value : "instead",
       new: !form.dataset.repo,
       private: fieldsNow.private || false,
       summary: fieldsNow.summary || "",
       files: files.map(({ path, sha256, blob }) => ({ path, sha256, size_bytes: blob.size })),
-    });
+    }), { "content-type": "application/json" });
     for (const what of ["plan", "handle", "sums"]) await memory.forget(`${what} ${key}`);
     state.busy = false;
     const root = form.dataset.base.slice(0, -"/new".length);
@@ -704,4 +718,4 @@ async function sendAll(files, wire) {
 }
 
 if (typeof document !== "undefined" && $("upload") && typeof Worker !== "undefined" && typeof Blob.prototype.stream === "function") start($("upload"));
-if (typeof module !== "undefined") module.exports = { zipOf, tidy: undefined, standing, size, span };
+if (typeof module !== "undefined") module.exports = { zipOf, placed, size, span };

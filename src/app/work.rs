@@ -46,7 +46,7 @@ pub async fn work(config: &Config, manner: Manner) -> Result<Done> {
     let (hub, folder, data) = match manner.elsewhere {
         None => {
             let data = confinement::real(&config.data);
-            (Hub::Here(open_service(config).await?), data.join("workers"), data)
+            (Hub::Here(Box::new(open_service(config).await?)), data.join("workers"), data)
         }
         Some(far) => {
             modes::make_private();

@@ -21,6 +21,8 @@ use crate::params;
 
 /// More words than this say nothing more and only cost time.
 pub(super) const MAX_WORDS: usize = 12;
+/// Of a longer one only the beginning is looked for.
+const LONGEST_ASKED: usize = 250;
 /// Beginnings of words of up to so many letters have lists of their own in the index.
 const INDEXED_BEGINNING: std::ops::RangeInclusive<usize> = 2..=3;
 /// Words that stand for a beginning that too many repos have.
@@ -56,7 +58,8 @@ pub(super) struct Words {
 
 /// The question for all words of a text; `None` where it has none.
 pub(super) fn words(tx: &mut Tx<'_>, text: &str, bounds: &Bounds) -> Result<Option<Words>> {
-    let words: Vec<String> = vocabulary::words(text).into_iter().take(MAX_WORDS).collect();
+    let words = vocabulary::words(text).into_iter().take(MAX_WORDS);
+    let words: Vec<String> = words.map(|word| word.chars().take(LONGEST_ASKED).collect()).collect();
     if words.is_empty() {
         return Ok(None);
     }

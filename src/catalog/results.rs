@@ -43,5 +43,5 @@ pub fn remove_source(tx: &mut Tx<'_>, source: &str) -> Result<u64> {
     for row in &rows {
         listing::refresh(tx, &row.parse("repo", RepoKey::parse)?)?;
     }
-    Ok(gone as u64)
+    Ok(gone)
 }

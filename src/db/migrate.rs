@@ -34,6 +34,7 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0032_library", Some(include_str!("../../migrations/0032_library.sql"))),
     ("0033_listing", Some(include_str!("../../migrations/0033_listing.sql"))),
     ("0034_results", Some(include_str!("../../migrations/0034_results.sql"))),
+    ("0035_job_results", Some(include_str!("../../migrations/0035_job_results.sql"))),
     ("0043_worker_tokens", Some(include_str!("../../migrations/0043_worker_tokens.sql"))),
     ("0044_engines", Some(include_str!("../../migrations/0044_engines.sql"))),
 ];

@@ -187,10 +187,10 @@ impl Parts {
     }
 }
 
-/// A text that a person may have given as a name.
+/// A name of something that has no grammar of its own; an input's may be that of a repo.
 fn plain(text: &str) -> Result<String, &'static str> {
-    let good = (1..=96).contains(&text.len()) && !text.chars().any(char::is_control);
-    if good { Ok(text.to_owned()) } else { Err("a name has 1 to 96 bytes and no control characters") }
+    let good = (1..=256).contains(&text.len()) && !text.chars().any(char::is_control);
+    if good { Ok(text.to_owned()) } else { Err("a name has 1 to 256 bytes and no control characters") }
 }
 
 macro_rules! from_path {

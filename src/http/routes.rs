@@ -15,7 +15,7 @@ use super::entry::{Entry, at, delete, get, patch, post, put};
 use super::error::HttpError;
 use super::page_routes::{page_routes, repo_page_routes, upload_routes};
 use super::route::{About, Table};
-use super::{assets, embeddings, git, hf, tfhub, torch_hub, turns, web as pages};
+use super::{embeddings, git, hf, tfhub, torch_hub, turns, web as pages};
 
 /// Fills the application with [`routes`]; whatever is not there is 404, or there without the slash at its end.
 pub fn configure(config: &mut web::ServiceConfig) {

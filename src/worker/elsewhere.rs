@@ -245,6 +245,13 @@ async fn offer(client: &Client, left: &Left) -> Result<Option<u32>> {
     Ok(client.complete_job(&result).await?.version)
 }
 
+/// What this machine is called, as names of workers may be.
+pub(super) fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let plain: String = name.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(40).collect();
+    if plain.is_empty() { "machine".into() } else { plain }
+}
+
 fn input(file: &File, at: &[&str]) -> Result<JobInput> {
     let digest = Digest::parse(&file.sha256).map_err(|e| Error::Never(format!("the hub names a file's sha256 oddly: {e}")))?;
     let path = file.path.split('/').filter(|part| !part.is_empty());

@@ -2,7 +2,8 @@
 //! or crashes never takes the server down.
 //!
 //! ```text
-//! FOLDER/<name>.lock        locked while the worker lives; whoever can lock it knows that it died, and reads in it how
+//! FOLDER/<name>.lock        locked while the worker lives; whoever can lock it knows that it died, and reads in it how. The name of one that
+//!                           works for a hub elsewhere begins with its machine's: machines may share such a folder
 //! FOLDER/<name>/<job id>/   scratch of the job in hand, gone when it ends
 //!                train/     what the confined process that trains may write into, beside
 //! FOLDER/frozen/<account>/  features of frozen stages, for the next job of that account on the same base and data
@@ -94,7 +95,7 @@ pub enum Until {
 /// Whom a worker works for.
 pub enum Hub {
     /// The database and the store of this machine.
-    Here(Service),
+    Here(Box<Service>),
     Elsewhere(Elsewhere),
 }
 
@@ -115,12 +116,7 @@ impl Options {
 
 /// Works until `stopping` turns true (a job in hand is then given back with its checkpoint), or as [`Options::until`] says.
 pub async fn work(hub: Hub, options: Options, stopping: watch::Receiver<bool>) -> Result<Done> {
-    let presence = Presence::claim(&options.folder)?;
-    tracing::info!(worker = presence.name(), "worker started");
-    let office: Arc<dyn Office> = match hub {
-        Hub::Here(service) => Arc::new(Here { service, name: presence.name().to_owned() }),
-        Hub::Elsewhere(at) => Arc::new(Remote::new(&at, &options.folder, options.frozen_cache_bytes, presence.name())?),
-    };
+    let (presence, office) = enter(hub, &options)?;
     let (mut done, mut looks, begun) = (Done { taken: 0, outcome: None }, 0, Instant::now());
     let wanted = match &options.until {
         Until::Job(job) => Some(job),
@@ -170,6 +166,21 @@ pub async fn work(hub: Hub, options: Options, stopping: watch::Receiver<bool>) -
     }
     tracing::info!(worker = presence.name(), taken = done.taken, "worker ends");
     Ok(done)
+}
+
+/// Takes a name in the worker's folder, and the road to the hub.
+fn enter(hub: Hub, options: &Options) -> Result<(Presence, Arc<dyn Office>)> {
+    let machine = match &hub {
+        Hub::Here(_) => String::new(),
+        Hub::Elsewhere(_) => elsewhere::host(),
+    };
+    let presence = Presence::claim(&options.folder, &machine)?;
+    tracing::info!(worker = presence.name(), "worker started");
+    let office: Arc<dyn Office> = match hub {
+        Hub::Here(service) => Arc::new(Here { service: *service, name: presence.name().to_owned() }),
+        Hub::Elsewhere(at) => Arc::new(Remote::new(&at, &options.folder, options.frozen_cache_bytes, presence.name())?),
+    };
+    Ok((presence, office))
 }
 
 /// A job that had ended when it was asked for: whoever asks for it again is told how.

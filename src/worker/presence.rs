@@ -15,6 +15,8 @@ const SUFFIX: &str = "lock";
 pub(super) struct Presence {
     name: String,
     folder: PathBuf,
+    /// How the names of those begin whose locks can be told from here.
+    machine: String,
     _lock: File,
 }
 
@@ -28,16 +30,19 @@ pub(super) struct Dead {
 impl Presence {
     /// Takes a new name in `folder`. The file is locked before it gets its final name: nobody ever sees a
     /// living worker's file unlocked.
-    pub fn claim(folder: &Path) -> Result<Presence> {
+    ///
+    /// Where machines may share the folder, `machine` is this one's name: locks of others may look free from here.
+    pub fn claim(folder: &Path, machine: &str) -> Result<Presence> {
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let temporary = tempfile::Builder::new().prefix("new-").tempfile_in(folder).map_err(Error::io(folder))?;
         let random = temporary.path().file_name().and_then(|name| name.to_str()).map(|name| name.trim_start_matches("new-"));
-        let name = format!("{}-{}", std::process::id(), random.unwrap_or_default());
+        let machine = if machine.is_empty() { String::new() } else { format!("{machine}-") };
+        let name = format!("{machine}{}-{}", std::process::id(), random.unwrap_or_default());
         temporary.as_file().lock().map_err(Error::io(temporary.path()))?;
         let path = lock_path(folder, &name);
         let lock = temporary.persist_noclobber(&path).map_err(|failed| Error::io(&path)(failed.error))?;
         death::register(&lock);
-        Ok(Presence { name, folder: folder.to_owned(), _lock: lock })
+        Ok(Presence { name, folder: folder.to_owned(), machine, _lock: lock })
     }
 
     pub fn name(&self) -> &str {
@@ -57,7 +62,8 @@ impl Presence {
             let locked = path.extension().is_some_and(|end| end == SUFFIX);
             locked.then(|| path.file_stem()?.to_str().map(str::to_owned)).flatten()
         });
-        names.filter(|name| *name != self.name).filter_map(|name| Dead::find(&self.folder, name)).collect()
+        let mine = names.filter(|name| *name != self.name && name.starts_with(&self.machine));
+        mine.filter_map(|name| Dead::find(&self.folder, name)).collect()
     }
 }
 
@@ -107,8 +113,8 @@ mod tests {
     #[test]
     fn the_living_are_left_alone_and_the_dead_are_found_once() {
         let folder = tempfile::tempdir().unwrap();
-        let one = Presence::claim(folder.path()).unwrap();
-        let two = Presence::claim(folder.path()).unwrap();
+        let one = Presence::claim(folder.path(), "").unwrap();
+        let two = Presence::claim(folder.path(), "").unwrap();
         assert_ne!(one.name(), two.name());
         assert!(one.dead().is_empty() && two.dead().is_empty());
 
@@ -124,5 +130,16 @@ mod tests {
 
         drop(one);
         assert!(two.dead().is_empty(), "who leaves in good order leaves nothing");
+    }
+
+    #[test]
+    fn of_another_machine_nobody_is_taken_for_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = Presence::claim(folder.path(), "node1").unwrap();
+        assert!(here.name().starts_with(&format!("node1-{}-", std::process::id())), "{}", here.name());
+        for name in ["node2-77-abc", "node10-77-abc", "node1-77-gone"] {
+            fs::write(lock_path(folder.path(), name), "").unwrap();
+        }
+        assert_eq!(here.dead().iter().map(Dead::name).collect::<Vec<_>>(), ["node1-77-gone"]);
     }
 }

@@ -145,6 +145,19 @@ def command_line():
         assert "large.bin2" in hf("models", "ls", "ada/net", "-R", "--format", "json")
 
 
-for story in (files, absences, facts, lists, command_line):
+def jobs():
+    """Jobs of this hub's own commands; one that runs is in tests/stories/hugging_face_browse.rs."""
+    if not hasattr(api, "run_job"):
+        return
+    assert [job for job in api.list_jobs() if job.status.stage == "RUNNING"] == []
+    told = raises(HfHubHTTPError, api.run_job, image="python:3.12", command=["python", "-c", "print(1)"])
+    assert "hub finetune" in str(told), told
+    told = raises(HfHubHTTPError, api.run_job, image="x", command=["hub", "finetune", "--base", "ada/net", "--dataset", "ada/table", "--name", "ada/new"])
+    assert told.response.status_code == 422, told
+    raises(HfHubHTTPError, api.inspect_job, job_id="0" * 26)
+    raises(HfHubHTTPError, api.cancel_job, job_id="0" * 26)
+
+
+for story in (files, absences, facts, lists, jobs, command_line):
     story()
     print(f"  huggingface_hub {huggingface_hub.__version__}: {story.__name__}", flush=True)

@@ -22,11 +22,12 @@ fn links(page: &str) -> Vec<String> {
 #[track_caller]
 fn well_made(path: &str, reply: &Reply) {
     let page = reply.text();
+    let head = page.split("</head>").next().unwrap();
+    // Marks of charts have titles of their own.
+    assert_eq!(head.matches("<title>").count(), 1, "the title of {path}");
     for (part, count) in [("<h1", 1), ("<main", 1), ("<html lang=\"en\">", 1), ("href=\"#main\"", 1)] {
         assert_eq!(page.matches(part).count(), count, "{part} on {path}");
     }
-    // Parts of drawings have titles, too.
-    assert_eq!(page.split("</head>").next().unwrap().matches("<title>").count(), 1, "the title of {path}");
     assert!(page.len() < 100_000, "{path} has {} bytes", page.len());
     for tag in page.split('<').skip(1).map(|rest| rest.split('>').next().unwrap()) {
         let names: String = tag.split('"').step_by(2).collect::<Vec<_>>().join(" ");
@@ -84,6 +85,8 @@ async fn every_link_leads_somewhere() {
     let painted = browser.page("/library/painted").await;
     assert!(painted.contains("href=\"/library/tiny") && painted.contains("href=\"/datasets/library/colours"), "its lineage is linked");
     assert!(browser.page("/library/tiny").await.contains("Fine-tuned from this"), "and told on the base's page");
+    assert!(painted.contains(&format!("href=\"/jobs/{job}\"")), "and so is the job that made it");
+    assert!(!Browser::new(&server).page("/library/painted").await.contains("/jobs/"), "which is nobody else's business");
     let done = browser.page(&format!("/jobs/{job}")).await;
     for part in ["<svg class=\"curve\"", "Outcome", "class=\"matrix\"", "By class", "/library/painted?rev=1", "data-live=\"false\""] {
         assert!(done.contains(part), "no {part} on the job's page");

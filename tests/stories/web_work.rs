@@ -34,6 +34,11 @@ fn multipart(browser: &Browser, path: &str, fields: &[(&str, &str)], files: &[(&
     browser.request(Method::POST, path).header("content-type", "multipart/form-data; boundary=edge").body(body)
 }
 
+/// A script wants no pages.
+fn programs() -> reqwest::header::HeaderMap {
+    [(reqwest::header::ACCEPT, reqwest::header::HeaderValue::from_static("application/json"))].into_iter().collect()
+}
+
 async fn inside(server: &Server, api: &Api) -> (Browser, String) {
     let mut browser = Browser::logged_in(server, &api.token).await;
     let form = csrf(&browser.page("/settings/tokens").await);
@@ -109,7 +114,7 @@ async fn the_upload_page_s_script_sends_in_parts_behind_the_cookie() {
     let (mut browser, form) = inside(&server, &ada).await;
     let pictures = pictures_zip(2, 6);
     let digest = sha256(&pictures);
-    let ask = |browser: &Browser, method: Method, path: &str| browser.request(method, path).header("accept", "application/json");
+    let ask = |browser: &Browser, method: Method, path: &str| browser.request(method, path).headers(programs());
     let known = |request: reqwest::RequestBuilder| request.header("x-form-token", form.clone());
 
     // Without the page's word nothing is taken, and a cookie alone is none.

@@ -1,6 +1,8 @@
 """Someone without an account looks for a backbone: narrows the list, compares, copies the line that pulls it, and runs that line."""
+import random
 import subprocess
 
+import drawings
 import kit
 from browser import Visit
 
@@ -101,9 +103,10 @@ def pulled(house, visit):
         folder.mkdir(exist_ok=True)
     if not (programs / "hub").exists():
         (programs / "hub").symlink_to(kit.hub_program())
+    # The lines below ask about a photo of one's own.
+    drawings.picture("circle", random.Random(2)).convert("RGB").save(place / "photo.jpg")
     environment = kit.clean(house.work / "stranger")
     environment["PATH"] = f"{programs}:{environment['PATH']}"
     done = subprocess.run(["sh", "-ec", line], cwd=place, env=environment, text=True, capture_output=True)
     assert done.returncode == 0, f"{line}\n{done.stderr}"
-    pulled_to = done.stdout.strip().splitlines()[-1].split()[-1]
-    assert (place / pulled_to / "model.safetensors").exists() or "model.safetensors" in done.stdout, done.stdout
+    assert "every sha256 proved" in done.stdout + done.stderr, done

@@ -39,13 +39,13 @@ fn statement(code: &str) -> String {
     deferrable(&out)
 }
 
-/// `references table (column)` gets ` deferrable`.
+/// `references table (column)`, with what is to become of the row, gets ` deferrable`.
 fn deferrable(code: &str) -> String {
+    const ACTION: &str = " on delete cascade";
     let Some(at) = code.find("references ") else { return code.to_owned() };
-    match code[at..].find(')') {
-        Some(end) => format!("{} deferrable{}", &code[..=at + end], &code[at + end + 1..]),
-        None => code.to_owned(),
-    }
+    let Some(end) = code[at..].find(')').map(|end| at + end + 1) else { return code.to_owned() };
+    let end = if code[end..].starts_with(ACTION) { end + ACTION.len() } else { end };
+    format!("{} deferrable{}", &code[..end], &code[end..])
 }
 
 #[cfg(test)]
@@ -68,6 +68,10 @@ mod tests {
         assert_eq!(
             ours("alter table t add column p text references t (id);"),
             "alter table t add column p text collate \"C\" references t (id) deferrable;\n"
+        );
+        assert_eq!(
+            ours("    r text not null references repos (key) on delete cascade,"),
+            "    r text collate \"C\" not null references repos (key) on delete cascade deferrable,\n"
         );
         assert_eq!(ours("alter table b add column mark text;"), "alter table b add column mark text collate \"C\";\n");
     }

@@ -121,9 +121,10 @@ fn evaluate(flags: &mut Flags<'_>) -> Result<Wanted, String> {
     let model = flags.plain.remove(0).to_owned();
     let (dataset, split) = (flags.need("dataset")?, flags.take("split").map(str::to_owned));
     let support = flags.take("support").map(str::to_owned);
+    let (by_names, prompt) = (flags.switch("by-names"), flags.take("prompt").map(str::to_owned));
     flags.switch("detach");
     std::mem::take(flags).done()?;
-    Ok(Wanted::Evaluate(CreateEvaluation { model, dataset, split, support }))
+    Ok(Wanted::Evaluate(CreateEvaluation { model, dataset, split, support, by_names, prompt }))
 }
 
 /// What does not read as JSON is a word, such as adamw.

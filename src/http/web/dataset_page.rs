@@ -347,6 +347,7 @@ fn problems(report: &DatasetReport) -> Vec<(String, Vec<String>)> {
             format!("{} times the same {item} stands in two splits", report.duplicates_across_splits.len()),
             report.duplicates_across_splits.iter().take(FIRST).map(same).collect(),
         ),
+        (format!("{} annotations are at fault", faults.clone().count()), faults.take(FIRST).map(fault).collect()),
         (
             format!("{} pairs of {items} look the same", report.copies.pairs.len()),
             report.copies.pairs.iter().take(FIRST).map(|(a, b)| format!("{b} looks like {a}")).collect(),

@@ -223,11 +223,7 @@ pub async fn show(visitor: Visitor, service: Data<Service>, query: Query) -> Ans
         let here = format!("/finetune?base={}&dataset={}", query.text("base"), query.text("dataset"));
         return Ok(see_other(&format!("/login?next={}", super::repo_head::urlencode(&here))));
     };
-    let before = match query.find("from") {
-        Some(id) => JobId::parse(id).ok(),
-        None => None,
-    };
-    let before = match before {
+    let before = match query.find("from").and_then(|id| JobId::parse(id).ok()) {
         Some(id) => Fields::of_job(&service.get_job(&actor, &id).await?),
         None => None,
     };

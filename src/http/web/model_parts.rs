@@ -54,7 +54,6 @@ pub struct ResultLine {
     pub href: Option<String>,
     pub value: String,
     pub source: String,
-    pub job: Option<String>,
 }
 
 /// What was measured here first, then tables', then the card's.
@@ -67,7 +66,6 @@ pub fn results(known: &[ModelResult], measured: &[Signed]) -> Vec<ResultLine> {
             href: Some(format!("{}?rev={}", href(RepoKind::Dataset, &signed.other), said.dataset_version)),
             value: findings.primary().map(|value| findings.task.primary().show(value, 3)).unwrap_or_default(),
             source: format!("measured here, {} items, version {}", findings.items, said.model_version),
-            job: Some(format!("/jobs/{}", said.job)),
         }
     });
     let mut others: Vec<&ModelResult> = known.iter().filter(|result| result.measure != INPUT).collect();
@@ -78,7 +76,6 @@ pub fn results(known: &[ModelResult], measured: &[Signed]) -> Vec<ResultLine> {
         href: Some(format!("/datasets?q={}", urlencode(&result.dataset))).filter(|_| !result.dataset.is_empty()),
         value: Number::of(result, Some(&result.dataset)).text,
         source: told(result).1,
-        job: None,
     };
     signed.chain(others.into_iter().map(other)).take(RESULTS).collect()
 }

@@ -14,6 +14,7 @@ use super::repo_head::{Fact, Head, card_html, urlencode};
 use super::try_image;
 use super::try_page::TryForm;
 use super::uses::{Use, uses};
+use crate::domain::id::JobId;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::{RepoSummary, SourceDataset};
 use crate::domain::results::{ModelResult, TOP1, best, of_facts};
@@ -125,7 +126,7 @@ async fn model(
             .await?
             .managed(service.role_on(&actor, RepoKind::Model, &id).await?, "card"),
         card_html: card_html(&summary).await?,
-        facts: model_facts(&summary),
+        facts: model_facts(&summary, numbers.made_by.as_ref()),
         strip: model_parts::strip(&summary, &numbers.known),
         ribbon: model_parts::ribbon(&summary, &numbers.ancestry, &children, all_children.is_some() || !more_children.is_empty()),
         results: model_parts::results(&numbers.known, &numbers.measured),
@@ -157,6 +158,8 @@ struct Numbers {
     known: Vec<ModelResult>,
     measured: Vec<Signed>,
     ancestry: Ancestry,
+    /// The job that published it, for whoever may look at that.
+    made_by: Option<JobId>,
 }
 
 impl Numbers {
@@ -171,7 +174,11 @@ impl Numbers {
             Some(_) => service.ancestry_of(actor, id, revision).await?,
             None => service.ancestry_of_listed(actor, id).await?,
         };
-        Ok(Numbers { known, measured: service.measurements_of(actor, id).await?, ancestry })
+        let made_by = match &summary.head {
+            Some(head) => service.job_that_made(actor, id, head.number).await?,
+            None => None,
+        };
+        Ok(Numbers { known, measured: service.measurements_of(actor, id).await?, ancestry, made_by })
     }
 }
 
@@ -189,7 +196,7 @@ fn base(written: &str) -> Source {
     Source { written: written.to_owned(), href: here.map(|path| path + &rev) }
 }
 
-fn model_facts(summary: &RepoSummary) -> Vec<Fact> {
+fn model_facts(summary: &RepoSummary, made_by: Option<&JobId>) -> Vec<Fact> {
     let facts = &summary.facts;
     let filter = |name: &str, value: &str| Some(format!("/models?{name}={}", urlencode(value)));
     let some = |number: u64, text: String| if number > 0 { text } else { String::new() };
@@ -205,6 +212,7 @@ fn model_facts(summary: &RepoSummary) -> Vec<Fact> {
         ("Licence", facts.license.clone(), filter("license", &facts.license)),
         ("Library", facts.library.clone(), filter("library", &facts.library)),
         ("Downloads", format::count(summary.repo.downloads), None),
+        ("Made by", made_by.map(|_| "a job: its report".to_owned()).unwrap_or_default(), made_by.map(|job| format!("/jobs/{job}"))),
     ];
     let lines = lines.into_iter().filter(|(_, value, _)| !value.is_empty());
     lines.map(|(label, value, href)| Fact { label, value, href }).collect()

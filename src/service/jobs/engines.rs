@@ -110,7 +110,7 @@ impl Service {
         let dataset = self.name_now(RepoKind::Dataset, &task.dataset).await?;
         let found = self.get_repo_at(&owner, RepoKind::Dataset, &dataset, &Revision::Number(task.dataset_version)).await?;
         let report = DatasetReport::read(&found.facts.dataset_report);
-        let report = report.ok_or_else(|| super::admit::unlearnable(&dataset, task.dataset_version))?;
+        let report = report.ok_or_else(|| super::admit::unlearnable(&dataset, task.dataset_version, &found.facts.dataset_report))?;
         Expected::of((&task.recipe, None), &config, &report, self.policy())
     }
 }

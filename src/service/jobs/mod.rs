@@ -16,6 +16,7 @@ mod kinds;
 pub mod leases;
 mod line;
 mod looked_at;
+mod made_by;
 pub mod neighbors;
 pub mod office;
 pub mod predict;

@@ -3,7 +3,7 @@
 use super::super::{Error, Result};
 use super::{Event, Tell};
 use crate::catalog::full_text;
-use crate::db::Db;
+use crate::db::{self, Db};
 
 /// What was moved of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,9 +14,18 @@ pub struct Moved {
     pub digest: String,
 }
 
+fn refused(error: db::Error) -> Error {
+    match error {
+        db::Error::Engine(problem) => {
+            Error::conflict("not_copied", problem, "the one copied from is as it was; copy to a new, empty database")
+        }
+        other => other.into(),
+    }
+}
+
 /// Copies all of `from` into `to`, which must be new. Nobody writes to either meanwhile.
 pub async fn migrate(from: &Db, to: &Db, tell: &Tell) -> Result<Vec<Moved>> {
-    let copied = to.copy_from(from).await.map_err(|e| Error::Internal(e.to_string()))?;
+    let copied = to.copy_from(from).await.map_err(refused)?;
     tell(Event::Note(format!("{} rows were copied and read back", copied.iter().map(|table| table.rows).sum::<u64>())));
     let mut read = 0;
     loop {

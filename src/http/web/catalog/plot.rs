@@ -16,6 +16,8 @@ const TOP: f64 = 16.0;
 const BOTTOM: f64 = 44.0;
 /// Groups with a colour and a shape of their own; the rest is one.
 const GROUPS: usize = 4;
+/// The data set whose shares are drawn where nobody chose one.
+const USUAL: &str = "imagenet-1k";
 /// Names written beside their points.
 const NAMED: usize = 8;
 
@@ -80,6 +82,9 @@ impl Plot {
     pub fn of(hits: &SearchHits, links: &Links<'_>, on: Option<&str>) -> Plot {
         let asked = links.query.text("x");
         let (axis, x_label, less) = AXES.into_iter().find(|(word, ..)| *word == asked).unwrap_or(AXES[0]);
+        // Shares on different data sets say nothing beside each other: where nobody chose one, it is the one that all compare by.
+        let usual = hits.results.iter().any(|known| best_on(known, TOP1, USUAL).is_some());
+        let on = on.or_else(|| usual.then_some(USUAL));
         let all = hits.page.items.iter().zip(&hits.results).enumerate();
         let placed: Vec<Placed<'_>> = all.filter_map(|(at, (model, known))| Placed::of(at, (model, known), (axis, on))).collect();
         let scale = Scale::of(&placed);

@@ -66,7 +66,7 @@ impl Number {
 /// Where a number comes from: a sign for tables, and words.
 pub fn told(result: &ModelResult) -> (&'static str, String) {
     match (result.origin, result.measure.as_str()) {
-        (Origin::Claimed, GMACS) => ("", "counted in the network".to_owned()),
+        (Origin::Claimed, GMACS) => ("", "counted, not timed".to_owned()),
         (Origin::Claimed, _) => ("", "its card says so".to_owned()),
         (Origin::Imported, _) => ("†", format!("from {}", result.source)),
         (Origin::Measured, _) => ("✓", "measured here".to_owned()),
