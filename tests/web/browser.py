@@ -1,6 +1,7 @@
 """A real Chromium, as one person uses it: what a page complains of is kept, and nothing may be asked of another host."""
 import contextlib
 import os
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,6 +32,13 @@ def chromium():
             browser.close()
 
 
+def from_folder(route, folder):
+    """A style sheet or script as it lies in the folder, instead of the one that is built in."""
+    name, ending = re.fullmatch(r".*/([\w-]+)-[0-9a-f]{12}\.(css|js)", route.request.url).groups()
+    kind = {"css": "text/css", "js": "text/javascript"}[ending]
+    route.fulfill(path=Path(folder) / f"{name}.{ending}", content_type=f"{kind}; charset=utf-8")
+
+
 class Visit:
     """One person's window: its own cookies, theme, width, and with or without scripts."""
 
@@ -49,8 +57,8 @@ class Visit:
         self.context.set_default_timeout(PATIENCE * 1000)
         # The system's own window, in which a folder is lent, can be answered by nobody here; the page then asks for files.
         self.context.add_init_script("delete window.showDirectoryPicker")
-        if style := os.environ.get("WEB_STYLE"):
-            self.context.route("**/static/style*.css", lambda route: route.fulfill(path=style, content_type="text/css"))
+        if folder := os.environ.get("WEB_STATIC"):
+            self.context.route(re.compile(r"/static/[\w-]+-[0-9a-f]{12}\.(css|js)$"), lambda route: from_folder(route, folder))
         self.page = self.context.new_page()
         self.complaints, self.links = [], {}
         self.page.on("console", self.heard)

@@ -25,5 +25,5 @@ def journey(house):
         page.locator("main").get_by_role("link", name="Fine-tune").first.tap()
         page.wait_for_url("**/finetune?**")
         page.fill("#dataset", "ada/shapes")
-        page.get_by_text("Quick", exact=True).first.tap()
+        page.locator(".option", has=page.locator('input[value="quick"]')).tap()
         assert visit.wide() == 0
