@@ -3,6 +3,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -116,6 +117,13 @@ class Visit:
         """What must be read on the page, soon at the latest."""
         for word in words:
             self.page.get_by_text(word).first.wait_for(state="attached")
+
+    def until(self, question):
+        """Waits for a script's yes; pages allow no other way to ask again and again, as they let no text be run."""
+        deadline = time.time() + PATIENCE
+        while not self.page.evaluate(question):
+            assert time.time() < deadline, f"{self.path()} never says yes to {question}\n{self.text()[:1500]}"
+            self.page.wait_for_timeout(50)
 
     def follow(self, name, role="link", within="body"):
         """Presses the link or button of this name."""

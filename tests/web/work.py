@@ -5,9 +5,9 @@ from browser import Visit
 
 def journey(house):
     with Visit(house, house.ada.token) as visit:
-        folder = drawings.shapes(house.work / "made" / "garden", 44, 3)
+        folder = drawings.shapes(house.work / "made" / "garden", 34, 3)
         uploaded(visit, folder)
-        first = asked(visit, "ada/garden-first", "quick")
+        first = asked(visit, "ada/garden-first", "better")
         watched(house, visit)
         reported(visit)
         tried(visit, folder)
@@ -25,7 +25,7 @@ def uploaded(visit, folder):
     asked_for.value.set_files(folder)
     page.locator(".class-row").nth(2).wait_for()
     page.locator(".strip canvas").first.wait_for()
-    visit.sees("120 pictures", "3 classes")
+    visit.sees("90 pictures", "3 classes")
     visit.picture("upload-looked-at-light-1280")
     page.select_option("#owner", "ada")
     page.fill("#name", "garden")
@@ -49,7 +49,7 @@ def asked(visit, name, effort):
     page.locator('#name[aria-invalid="true"]').wait_for()
     page.fill("#name", name)
     page.locator('#name[aria-invalid="false"]').wait_for()
-    page.wait_for_function("document.getElementById('estimate').textContent.length > 10")
+    visit.until("document.getElementById('estimate').textContent.length > 10")
     visit.picture("wizard-filled-light-1280")
     page.get_by_role("button", name="Start").click()
     page.wait_for_url("**/jobs/*")
@@ -64,7 +64,7 @@ def watched(house, visit):
     page.locator(".act summary").first.focus()
     rates = []
     with house.worker() as worker:
-        page.wait_for_function("() => /items\\/s|Getting ready|Published/.test(document.body.innerText)")
+        visit.until("/items\\/s|Getting ready|Published/.test(document.body.innerText)")
         for _ in range(2400):
             said = page.locator("#progress-said")
             rates.append(said.inner_text() if said.count() else "")
