@@ -1,4 +1,6 @@
 """Someone with a folder of pictures: uploads it, fine-tunes, watches, reads the report, tries the result, and compares two runs."""
+import time
+
 import drawings
 from browser import Visit
 
@@ -62,21 +64,19 @@ def watched(house, visit):
     page = visit.page
     page.evaluate("window.same = true")
     page.locator(".act summary").first.focus()
-    rates = []
+    said = []
     with house.worker() as worker:
-        visit.until("/items\\/s|Getting ready|Published/.test(document.body.innerText)")
-        for _ in range(2400):
-            said = page.locator("#progress-said")
-            rates.append(said.inner_text() if said.count() else "")
-            if "Published as" in visit.text() or page.get_by_role("alert").count():
-                break
-            page.wait_for_timeout(100)
+        deadline = time.time() + 300
+        while page.evaluate("document.getElementById('job-report').dataset.live === 'true'"):
+            assert time.time() < deadline, said
+            said.append(page.evaluate("document.getElementById('progress-said')?.textContent ?? ''"))
+            page.wait_for_timeout(60)
         assert worker.wait(timeout=120) == 0
     visit.sees("Published as")
     assert page.evaluate("window.same === true"), "the page was loaded again"
     assert page.evaluate("document.activeElement.textContent.includes('Duplicate')"), "the focus was lost"
-    assert not any(": 0 items/s" in said for said in rates), rates
-    print(f"  followed a job: {sorted({said for said in rates if 'items/s' in said})[:4]}", flush=True)
+    assert not any(": 0 items/s" in one or " 0 s left" in one for one in said), said
+    return list(dict.fromkeys(filter(None, said)))
 
 
 def reported(visit):
@@ -99,7 +99,7 @@ def tried(visit, folder):
     assert visit.path().startswith("/ada/garden-first"), visit.path()
     page.set_input_files("#image", sorted((folder / "circle").glob("*.png"))[1])
     page.get_by_role("button", name="Say what it is").click()
-    page.wait_for_url("**/try")
+    page.wait_for_url("**/try**")
     page.locator(".bar meter").first.wait_for()
     assert page.locator(".bar").count() == 3, visit.text()
     visit.picture("tried-light-1280")
@@ -111,12 +111,14 @@ def again(house, visit, first):
     visit.open(f"/finetune?from={first}")
     page.locator('input[name="effort"][value="custom"]').check()
     assert page.locator("#custom").is_visible()
-    page.locator('input[name="strategy"][value="head"]').check()
+    page.locator('input[name="strategy"][value="lp-ft"]').check()
     page.fill("#name", "ada/garden-second")
     page.get_by_role("button", name="Start").click()
     page.wait_for_url("**/jobs/*")
-    house.work_off()
-    visit.sees("Published as")
+    said = watched(house, visit)
+    rates = [one for one in said if "items/s" in one]
+    assert rates, f"no pace was told: {said}"
+    print(f"  the page of a job said {', then '.join(rates[:3])}", flush=True)
     return visit.path().split("/")[-1]
 
 
@@ -132,4 +134,4 @@ def compared(visit, first, second):
     visit.picture("runs-compared-light-1280")
     visit.follow("Is one better")
     page.wait_for_url("**/compare?**")
-    visit.sees("chance")
+    visit.sees("McNemar")
