@@ -1,6 +1,11 @@
 # Backbone Hub. `make` alone lists the targets.
+<<<<<<< HEAD
 .PHONY: help demo test test-clients test-clients-full test-web soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-text bench-text-tuning bench-work bench-scale lint fmt docs
 .PHONY: packages-demo packages-test packages-clients packages-web packages-soak packages-bench
+=======
+.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-dense bench-text bench-text-tuning bench-work bench-scale lint fmt docs
+.PHONY: packages-demo packages-test packages-clients packages-soak packages-bench
+>>>>>>> main
 
 # Stories that open the file of the database themselves stay with it.
 ON_POSTGRES = accounts:: audit:: branches:: hf_write:: job_control:: jobs:: publish:: pull:: quotas:: revocation:: sending:: sweeps:: \
@@ -71,6 +76,10 @@ bench-text: packages-bench ## word vectors beside gensim: training, files, openi
 bench-text-tuning: packages-bench ## fine-tunes of the real MiniLM beside transformers on PyTorch (DATA=FOLDER[:FOLDER], ARGS="--sets mail,sms")
 	@echo "== bench-text-tuning: spam, polarity, alike; beside the same recipe in transformers"
 	@python3 benches/text_tuning.py $(ARGS)
+
+bench-dense: packages-bench ## masks and boxes of real data, measured by the hub (DATA=folder with the zips, BENCH_SIDES=256,384)
+	@echo "== bench-dense: a head on frozen maps learns masks; what a check says of boxes"
+	@python3 benches/dense.py
 
 bench-transfer-learning: packages-bench ## strategies on real weights and data beside PyTorch and scikit-learn (BENCH_ASSETS=FOLDER, ARGS="--seeds 1 --sets stamps5")
 	@echo "== bench-transfer-learning: strategies, seeds, epochs to 90 %, minutes"

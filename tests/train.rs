@@ -26,6 +26,8 @@ use tempfile::TempDir;
 mod adapters;
 #[path = "train/moving.rs"]
 mod moving;
+#[path = "train/places.rs"]
+mod places;
 #[path = "train/resume.rs"]
 mod resume;
 #[path = "train/soups.rs"]

@@ -233,7 +233,8 @@ fn split_counts(dataset: &Dataset) -> Vec<SplitCount> {
 
 /// Of what is learned from.
 fn balance(report: &DatasetReport) -> Option<Balance> {
-    let split = report.splits.first().filter(|_| !report.task.about().good_only && !report.task.is_of_words())?;
+    let split =
+        report.splits.first().filter(|_| !report.task.about().good_only && !report.task.is_of_words() && !report.task.is_of_places())?;
     Balance::of(&split.name, &report.classes, &split.per_class)
 }
 

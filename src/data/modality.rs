@@ -218,6 +218,11 @@ pub trait Views: Debug + Send + Sync {
         false
     }
 
+    /// Whether each place of an item is answered about.
+    fn of_places(&self) -> bool {
+        false
+    }
+
     /// A maker with buffers of its own, for one thread.
     fn maker(&self) -> Result<Box<dyn ViewMaker>>;
 }

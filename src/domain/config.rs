@@ -264,6 +264,8 @@ impl ModelConfig {
     pub fn loads_with_head(&self) -> Option<&'static str> {
         match Numbers::of_name(&self.architecture) {
             None if ImageTower::of_name(&self.architecture).is_some() => None,
+            // Its head takes in maps of all scales.
+            None if self.labels_pixels() => None,
             None => Some("timm"),
             Some(numbers) => (numbers.classifies || numbers.tags).then_some("transformers"),
         }

@@ -46,6 +46,7 @@ pub mod network;
 pub mod page;
 pub mod path;
 pub mod pieces;
+pub mod pixel_config;
 pub mod portable;
 pub mod prediction;
 pub mod prompt;

@@ -18,6 +18,50 @@ pub enum Answer {
     Anomaly(Anomaly),
     /// What is named in a text, in its order; perhaps nothing.
     Entities(Vec<Entity>),
+    /// A class for each pixel.
+    Mask(Mask),
+}
+
+/// Classes over an image, of its width and height.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mask {
+    pub width: u32,
+    pub height: u32,
+    /// All classes, in the order of their indices.
+    pub classes: Vec<Area>,
+    /// The indices as a PNG with a palette, in standard base64.
+    pub png: String,
+}
+
+/// What a class has of an image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Area {
+    pub index: usize,
+    pub label: String,
+    /// Of all pixels, 0 to 1.
+    pub share: f32,
+    /// How many objects there are of it, told apart by the distance from their edges; not of the first class, nor of large images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<usize>,
+    /// Which pixels; nothing where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Runs>,
+}
+
+/// Run lengths as COCO's tools pack them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runs {
+    /// Height and width.
+    pub size: [u32; 2],
+    pub counts: String,
+}
+
+impl Mask {
+    /// Over no image.
+    pub fn empty(names: &[String]) -> Mask {
+        let area = |(index, label): (usize, &String)| Area { index, label: label.clone(), share: 0.0, objects: None, runs: None };
+        Mask { width: 0, height: 0, classes: names.iter().enumerate().map(area).collect(), png: String::new() }
+    }
 }
 
 /// A stretch of a text that names something.
@@ -141,6 +185,11 @@ impl Answer {
     /// What is named in a text; `None` where the answer is another.
     pub fn entities(&self) -> Option<&[Entity]> {
         if let Answer::Entities(entities) = self { Some(entities) } else { None }
+    }
+
+    /// The mask over an image; `None` where the answer is another.
+    pub fn mask(&self) -> Option<&Mask> {
+        if let Answer::Mask(mask) = self { Some(mask) } else { None }
     }
 
     /// The same as a JSON list.

@@ -215,9 +215,19 @@ impl Task {
         matches!(self, Task::ObjectDetection | Task::SemanticSegmentation)
     }
 
+    /// Whether a class is said about each pixel.
+    pub const fn is_of_pixels(self) -> bool {
+        matches!(self, Task::SemanticSegmentation)
+    }
+
+    /// Whether an item has several rows of outputs: one for each of its words or places.
+    pub const fn is_of_parts(self) -> bool {
+        self.is_of_words() || self.is_of_pixels()
+    }
+
     /// Whether a network can be trained for it here. Data sets for others are checked, shown and kept.
     pub const fn is_learned(self) -> bool {
-        !self.is_of_places()
+        !matches!(self, Task::ObjectDetection)
     }
 
     /// Its place among [`Self::measures`].

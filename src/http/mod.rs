@@ -20,6 +20,7 @@ pub mod git;
 pub mod guard;
 pub mod hf;
 pub mod job_events;
+mod json;
 pub mod limits;
 pub mod lines;
 mod moved;

@@ -61,8 +61,12 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     let (_, measured) = report.outcome.measured();
     text += &more::of(measured, report.modality.items());
     if !measured.per_class.is_empty() {
-        let of_words = measured.task.is_of_words();
-        text += &classes(measured, if of_words { "entities" } else { report.modality.items() });
+        let counted = match (measured.task.is_of_words(), measured.task.is_of_pixels()) {
+            (true, _) => "entities",
+            (_, true) => "pixels",
+            _ => report.modality.items(),
+        };
+        text += &classes(measured, counted);
     }
     text += &paragraphs(&report.found);
     text += &changed(report);
@@ -280,7 +284,10 @@ fn classes(evaluation: &Evaluation, items: &str) -> String {
     if evaluation.per_class.len() > LISTED_CLASSES {
         let _ = writeln!(text, "The {} weakest by F1; metrics.json has all {}.\n", LISTED_CLASSES, evaluation.per_class.len());
     }
-    let _ = writeln!(text, "| class | {items} | precision | recall | F1 |\n| --- | --- | --- | --- | --- |");
+    // Of pixels F1 is Dice's coefficient, which tells the intersection over the union.
+    let of_pixels = evaluation.task.is_of_pixels();
+    let (more, line) = if of_pixels { (" IoU |", " --- |") } else { ("", "") };
+    let _ = writeln!(text, "| class | {items} | precision | recall | F1 |{more}\n| --- | --- | --- | --- | --- |{line}");
     let mut scores: Vec<_> = evaluation.per_class.iter().collect();
     if scores.len() > LISTED_CLASSES {
         scores.sort_by(|a, b| a.f1.total_cmp(&b.f1));
@@ -288,7 +295,8 @@ fn classes(evaluation: &Evaluation, items: &str) -> String {
     }
     for score in scores {
         let name = cell(&score.class);
-        let _ = writeln!(text, "| {name} | {} | {:.3} | {:.3} | {:.3} |", score.support, score.precision, score.recall, score.f1);
+        let iou = if of_pixels { format!(" {:.3} |", score.f1 / (2.0 - score.f1)) } else { String::new() };
+        let _ = writeln!(text, "| {name} | {} | {:.3} | {:.3} | {:.3} |{iou}", score.support, score.precision, score.recall, score.f1);
     }
     text.push('\n');
     if evaluation.per_class.len() <= MATRIX_CLASSES && !evaluation.confusion.is_empty() {

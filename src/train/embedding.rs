@@ -123,8 +123,11 @@ fn embedded(subject: &Subject, samples: &[Sample], hashes: &[[u8; 32]], sink: &m
     let mut reporter = ProgressReporter::new(sink);
     let recipe = Recipe { strategy: Strategy::Head, ..Recipe::default() };
     let Subject { config, weights, beside, dataset, device, scratch, keep } = *subject;
-    // Features are of whole items, also of a model that says something about each word.
-    let plain = config.untagged().filter(|_| config.tags_words());
+    // Features are of whole items, also of a model that says something about each word or place.
+    let plain = match config.labels_pixels() {
+        true => Some(config.unlabelling_pixels()),
+        false => config.untagged().filter(|_| config.tags_words()),
+    };
     let config = plain.as_ref().unwrap_or(config);
     let training = Training { recipe: &recipe, config, weights, beside, dataset, device, scratch, keep, resume: None };
     // A head is not asked here; the smallest there is.

@@ -15,6 +15,8 @@ const SLOWEST_MULTIPLY_ADDS: f64 = 2e9;
 const TRAINING_COPIES: f64 = 2.5;
 /// Weights as read, best, in the checkpoint's making, their gradients and up to two moments.
 const WEIGHT_COPIES: f64 = 7.0;
+/// Maps of all scales together beside the pooled features, in numbers.
+const WIDER: f64 = 2.0;
 /// Passes over the features until the best head is found under every penalty in every fold; most take a third of that.
 const PROBE_PASSES: f64 = 600.0;
 /// What the way there remembers, in heads; and copies of the features, in f32.
@@ -83,9 +85,14 @@ fn tokens(config: &ModelConfig, architecture: &Architecture, volume: &Volume) ->
     volume.characters.map_or((longest, longest), |(mean, most)| (cut(mean, CHARACTERS), cut(most, FEWEST_CHARACTERS)))
 }
 
-/// Vectors of an item of so many tokens: where words are answered about, each has one, and no text has more words than tokens.
-fn rows_of(recipe: &Recipe, tokens: usize) -> f64 {
-    if recipe.task.is_some_and(|task| task.is_of_words()) { tokens as f64 } else { 1.0 }
+/// Vectors of an item of so many tokens, or of an image of this side: where words are answered about, each has one, and no text has more
+/// words than tokens; where pixels are, each cell of the grid has one, which is wider than a pooled one.
+fn rows_of(recipe: &Recipe, tokens: usize, side: usize) -> f64 {
+    match recipe.task {
+        Some(task) if task.is_of_words() => tokens as f64,
+        Some(task) if task.is_of_pixels() => WIDER * side.div_ceil(architectures::CELL).pow(2) as f64,
+        _ => 1.0,
+    }
 }
 
 /// Of images: the side that is trained at.
@@ -125,7 +132,7 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     let images = samples as f64;
     let batch = even_batches(samples as usize, recipe.batch_size) as f64;
     let views = f64::from(recipe.augment.views) + 1.0;
-    let rows = rows_of(recipe, usual);
+    let rows = rows_of(recipe, usual, side);
     let head_size = (architecture.num_features as u64 * classes) as f64;
     let (mut steps, mut passes, mut multiply_adds, mut numbers) = (0.0, 0.0, 0.0, 0.0);
     let compares = recipe.compare_probe && !plan.probe && !head && !recipe.is_from_scratch();
@@ -149,7 +156,8 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     let weights = backbone_weights(architecture) + head_size;
     let evaluated = 32.0 * 3.0 * widest;
     let activations = if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
-    let inputs = 4.0 * batch.max(32.0) * item.iter().product::<usize>() as f64 * 2.0;
+    let masks = if recipe.task.is_some_and(|task| task.is_of_pixels()) { images * side.pow(2) as f64 } else { 0.0 };
+    let inputs = masks + 4.0 * batch.max(32.0) * item.iter().product::<usize>() as f64 * 2.0;
     let pooled = if plan.probe || head || compares { images * views * rows * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };
     let features = pooled + if lowest > 0 && !head { images * kept_of_text(architecture, &item, usual) } else { 0.0 };
     Ok(Estimate {

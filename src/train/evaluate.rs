@@ -73,7 +73,7 @@ pub fn evaluate(
         for (((sample, target), item), row) in samples.iter().zip(targets).zip(&items).zip(model.outputs_batch(&items)?) {
             match (row, target) {
                 (Ok(row), Some(target)) => {
-                    let target = &model.target_seen(item, target)?;
+                    let target = &model.cells_seen(dataset, sample, &model.target_seen(item, target)?)?;
                     tally.add(&row, std::slice::from_ref(target));
                     if tally.samples() <= items::MOST_LINES as u64 {
                         predictions += &items::line(dataset, sample, &task.told(&row, target).unwrap_or_default(), &[]);
@@ -153,6 +153,7 @@ impl Words {
             Targets::Anomalies(_) => targets.clone(),
             Targets::Labels(_) => Targets::Labels(labels),
             Targets::Tags(_) => Targets::Tags(labels),
+            Targets::Masks(_) => Targets::Masks(labels),
             Targets::Values(names) if names.len() == outputs => targets.clone(),
             Targets::Heads(heads) if tasks::has_heads(config, heads) => targets.clone(),
             other => {
@@ -174,6 +175,8 @@ impl Words {
                 labels.sort_unstable();
                 Some(Target::Labels(labels.into()))
             }
+            // A mask is read as it lies there: its classes are those of the head, in their order, or it is not measured.
+            Target::Mask(_) => self.of.iter().enumerate().all(|(at, of)| *of == Some(at as u32)).then(|| target.clone()),
             Target::Tags(tags) => Some(Target::Tags(Tags::new(tags.each.iter().map(word).collect::<Option<Vec<u32>>>()?))),
             other => Some(other.clone()),
         }

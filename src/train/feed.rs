@@ -60,6 +60,8 @@ pub enum Kept {
     Items,
     /// An item's words, a vector for each.
     Words,
+    /// The places of an item's grid, a vector for each.
+    Places,
     /// The tokens of an item's two texts; each ends with 1 where a text begins.
     Pairs,
 }
@@ -278,7 +280,7 @@ pub fn input(views: modality::Input) -> Result<Input> {
     }
 }
 
-/// What so many stages made of items; of words all vectors lie one behind the other.
+/// What so many stages made of items; of words and places all vectors lie one behind the other.
 fn cached(cache: &Features, (passed, kept): (usize, Kept), items: &[Item]) -> Result<Step> {
     let format = cache.format();
     let (mut values, mut skipped) = (Vec::with_capacity(items.len() * format.width()), Vec::new());
@@ -293,7 +295,7 @@ fn cached(cache: &Features, (passed, kept): (usize, Kept), items: &[Item]) -> Re
             false => skipped.push(format!("{}: not readable when its features were made", item.sample.path)),
         }
     }
-    if kept == Kept::Words {
+    if matches!(kept, Kept::Words | Kept::Places) {
         let width = format.width();
         let rows = values.len() / width.max(1);
         let input = Fed::Features(Tensor::from_vec(values, (rows, width), &Device::Cpu)?, passed);

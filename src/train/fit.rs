@@ -7,7 +7,7 @@ use super::progress::{Control, Event, ProgressReporter};
 use super::report::Report;
 use super::run::{Run, Trained};
 use super::updates::Updates;
-use super::{Training, rounds, words};
+use super::{Training, places, rounds, words};
 use crate::domain::job_event::EpochNumbers;
 use crate::nn::kernels;
 
@@ -19,8 +19,11 @@ use crate::nn::kernels;
 /// recipe, the base, the data or a checkpoint to resume from.
 pub fn fit(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report> {
     training.recipe.check()?;
-    match words::config(training)? {
-        Some(config) => rounds::all(&Training { config: &config, ..*training }, sink),
+    if let Some(config) = words::config(training)? {
+        return rounds::all(&Training { config: &config, ..*training }, sink);
+    }
+    match places::prepared(training)? {
+        Some((config, recipe)) => rounds::all(&Training { config: &config, recipe: &recipe, ..*training }, sink),
         None => rounds::all(training, sink),
     }
 }

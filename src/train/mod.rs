@@ -40,6 +40,7 @@ mod model_folder;
 pub mod optim;
 mod pairs;
 mod partition;
+mod places;
 pub mod predict;
 pub mod probe;
 mod progress;

@@ -276,8 +276,8 @@ impl Predictor {
             let said = |row: Vec<f32>| Answered { answer: (self.answer)(&row, top), familiarity: None };
             return Ok(self.compared(items)?.into_iter().map(|row| row.map(said)).collect());
         }
-        if self.config.tags_words() {
-            return self.entities_batch(items);
+        if let Some(said) = self.said_of_parts(items) {
+            return said;
         }
         let (views, unreadable) = self.views_of(items)?;
         let (outputs, features) = match views {
@@ -322,8 +322,8 @@ impl Predictor {
         if head.is_of_pairs() {
             return self.compared(items);
         }
-        if self.config.tags_words() {
-            return self.rows_of_words(items);
+        if let Some(rows) = self.rows_of_parts(items) {
+            return rows;
         }
         let (views, unreadable) = self.views_of(items)?;
         let outputs = match views {

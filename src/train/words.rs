@@ -169,7 +169,7 @@ fn read(maker: &mut dyn ViewMaker, text: &str) -> std::result::Result<Reading, d
 impl Predictor {
     /// Refuses to make one vector of a text where each of its words is answered about.
     pub(super) fn need_vector(&self) -> Result<()> {
-        if self.config.tags_words() { Err(Error::Unsupported(NO_VECTOR.into())) } else { Ok(()) }
+        if self.config.tags_words() { Err(Error::Unsupported(NO_VECTOR.into())) } else { self.need_whole() }
     }
 
     /// The head's numbers for the words of items as data sets have them, those of an item one behind the other.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::domain::answers::{Answers, MOST_ITEMS, Tokens};
-use crate::domain::prediction::{Answer, Answered, Entity, Head};
+use crate::domain::prediction::{Answer, Answered, Area, Entity, Head, Mask};
 
 /// Several items in one body, or a whole data set. One of the two.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -179,6 +179,9 @@ pub struct Prediction {
     /// Of a model that finds entities in texts, those it found; left out by others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entities: Option<Vec<NamedEntity>>,
+    /// Of a model that says a class about each pixel; left out by others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<MaskAnswer>,
     /// Whether the item is of a kind that the model was trained on; left out by models that cannot tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<bool>,
@@ -242,10 +245,58 @@ impl Prediction {
             heads: answer.heads().iter().map(head).collect(),
             anomaly: answer.anomaly().map(|a| AnomalyScore { score: a.score, threshold: a.threshold, is_anomaly: a.is_anomaly }),
             entities: answer.entities().map(|all| all.iter().map(NamedEntity::of).collect()),
+            mask: answer.mask().map(MaskAnswer::of),
             known: familiarity.map(|familiarity| familiarity.known),
             unknown_score: familiarity.map(|familiarity| familiarity.unknown_score),
             unknown_threshold: familiarity.map(|familiarity| familiarity.unknown_threshold),
         }
+    }
+}
+
+/// Classes over an image, of its width and height.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct MaskAnswer {
+    pub width: u32,
+    pub height: u32,
+    /// All classes, in the order of their indices.
+    pub classes: Vec<MaskArea>,
+    /// The indices as a PNG with a palette, in standard base64.
+    pub png: String,
+}
+
+/// What a class has of an image.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct MaskArea {
+    pub index: usize,
+    pub label: String,
+    /// Of all pixels, 0 to 1.
+    pub share: f32,
+    /// How many objects there are of it, told apart by the distance from their edges; left out of the first class and of large images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<usize>,
+    /// Which pixels; left out where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<MaskRuns>,
+}
+
+/// Run lengths as COCO's tools pack them.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct MaskRuns {
+    /// Height and width.
+    pub size: [u32; 2],
+    pub counts: String,
+}
+
+impl MaskAnswer {
+    fn of(mask: &Mask) -> MaskAnswer {
+        let area = |area: &Area| MaskArea {
+            index: area.index,
+            label: area.label.clone(),
+            share: area.share,
+            objects: area.objects,
+            runs: area.runs.as_ref().map(|runs| MaskRuns { size: runs.size, counts: runs.counts.clone() }),
+        };
+        MaskAnswer { width: mask.width, height: mask.height, classes: mask.classes.iter().map(area).collect(), png: mask.png.clone() }
     }
 }
 

@@ -9,6 +9,57 @@ fn zipped(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     crate::support::publishing::zip(&files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect::<Vec<_>>())
 }
 
+/// A bright square on dark ground, and its mask.
+fn square(n: u64) -> [Vec<u8>; 2] {
+    let (left, top) = (4 + (n * 5 % 12) as u32, 4 + (n * 7 % 12) as u32);
+    let inside = |x: u32, y: u32| (left..left + 14).contains(&x) && (top..top + 14).contains(&y);
+    let image = image::RgbImage::from_fn(32, 32, |x, y| image::Rgb(if inside(x, y) { [220, 210, 200] } else { [20, 30, 10 + n as u8] }));
+    let mask = image::GrayImage::from_fn(32, 32, |x, y| image::Luma([if inside(x, y) { 255 } else { 0 }]));
+    let png = |image: image::DynamicImage| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    };
+    [png(image.into()), png(mask.into())]
+}
+
+#[tokio::test]
+async fn masks_are_learned_measured_and_answered() {
+    let server = Server::start_with(&["--workers", "1"], &[]);
+    let ada = Person::admin(&server).invite("ada").await;
+    ada.publish("model", "ada/tiny", false, base_files()).await;
+    let of = |n: u64| {
+        let [image, mask] = square(n);
+        let split = if n % 4 == 3 { "val" } else { "train" };
+        [(format!("{split}/images/{n}.png"), image), (format!("{split}/masks/{n}.png"), mask)]
+    };
+    ada.publish("dataset", "ada/squares", false, vec![("squares.zip", zipped(&(0..24).flat_map(of).collect::<Vec<_>>()))]).await;
+    let body = json!({ "base": "ada/tiny", "dataset": "ada/squares", "name": "ada/square-net", "recipe": { "seed": 1 } });
+    let id = ada.finetune(body).await;
+    let job = ada.end(&id).await;
+    assert_eq!(job["state"], "succeeded", "{job:#}\n{}", ada.log(&id).await);
+    let events = ada.events(&id).await;
+    let metrics = &events.iter().find(|event| event["kind"] == "result").unwrap()["body"]["metrics"];
+    assert_eq!((&metrics["task"], &metrics["images"]), (&json!("semantic-segmentation"), &json!(6)), "{metrics:#}");
+    assert!(metrics["mean_iou"].as_f64().unwrap() > metrics["majority_mean_iou"].as_f64().unwrap(), "{metrics:#}");
+    let (_, repo) = ada.get("/models/ada/square-net").await;
+    assert_eq!(repo["facts"]["task"], "image-segmentation", "{repo:#}");
+    let (status, answer) = ada.send("/models/ada/square-net/predict", square(3)[0].clone()).await;
+    assert_eq!(status, 200, "{answer}");
+    let mask = &answer["mask"];
+    assert_eq!((&mask["width"], &mask["height"], mask["classes"].as_array().map(Vec::len)), (&json!(32), &json!(32), Some(2)), "{answer}");
+    assert_eq!((&mask["classes"][0]["label"], &mask["classes"][1]["label"]), (&json!("background"), &json!("object")));
+    let shares: f64 = [0, 1].iter().map(|at| mask["classes"][*at]["share"].as_f64().unwrap()).sum();
+    assert!((shares - 1.0).abs() < 1e-5 && !mask["png"].as_str().unwrap().is_empty(), "{answer}");
+    for (path, body) in [
+        ("/finetunes", json!({ "base": "ada/tiny", "dataset": "ada/squares", "name": "ada/x", "recipe": { "strategy": "full" } })),
+        ("/datasets/ada/squares/doctor", json!({})),
+    ] {
+        let (status, problem) = ada.post(path, body).await;
+        assert_eq!(status, 422, "{path}: {problem}");
+    }
+}
+
 /// Pictures with the boxes of Pascal VOC.
 fn boxes() -> Vec<u8> {
     let xml = |class: &str| {

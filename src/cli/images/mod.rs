@@ -15,7 +15,7 @@ use super::output::{CliError, Output, Result};
 use super::remote::Remote;
 use super::table::percent;
 use crate::domain::answers::{Answers, Content, Format, Said};
-use crate::domain::prediction::{Anomaly, Answer, Answered, Class, Entity, Familiarity, Head, Value as Number};
+use crate::domain::prediction::{Anomaly, Answer, Answered, Area, Class, Entity, Familiarity, Head, Value as Number};
 
 /// Every class a head may have.
 const ALL_CLASSES: usize = 100_000;
@@ -212,7 +212,12 @@ fn lines(answer: &Answer) -> String {
         format!("{:>8}  {label}  {text}  ({start} to {end})\n", percent(f64::from(*score)))
     };
     let entities = answer.entities().unwrap_or_default().iter().map(entity);
-    own.chain(answer.heads().iter().map(head)).chain(entities).collect()
+    let area = |area: &Area| {
+        let counted = area.objects.map(|count| format!("  {count} objects")).unwrap_or_default();
+        format!("{:>8}  {}{counted}\n", percent(f64::from(area.share)), area.label)
+    };
+    let areas = answer.mask().into_iter().flat_map(|mask| &mask.classes).map(area);
+    own.chain(answer.heads().iter().map(head)).chain(entities).chain(areas).collect()
 }
 
 /// The likeliest class, the labels that are there, the numbers; of several heads what each says.
@@ -223,6 +228,9 @@ fn first(answer: &Answer) -> String {
     }
     if let Some(entities) = answer.entities() {
         return joined(entities.iter().map(|entity| format!("{}={}", entity.label, entity.text)).collect());
+    }
+    if let Some(mask) = answer.mask() {
+        return joined(mask.classes.iter().map(|area| format!("{}={}", area.label, percent(f64::from(area.share)))).collect());
     }
     match answer.classes().first() {
         Some(class) if class.present.is_none() => class.label.clone(),

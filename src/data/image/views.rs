@@ -9,24 +9,37 @@ use crate::domain::config::Preprocessing;
 
 /// Views of images, prepared as a model's config says.
 #[derive(Debug, Clone)]
-pub struct ImageViews(Preprocessing);
+pub struct ImageViews {
+    preprocessing: Preprocessing,
+    of_places: bool,
+}
 
 impl ImageViews {
     /// # Errors
     /// [`crate::data::Error::BadPreprocessing`] names the setting that makes no sense.
     pub fn new(preprocessing: Preprocessing) -> Result<ImageViews> {
         Preprocessor::new(&preprocessing)?;
-        Ok(ImageViews(preprocessing))
+        Ok(ImageViews { preprocessing, of_places: false })
+    }
+
+    /// The same for a network that answers about each place.
+    pub fn of_places(self, of_places: bool) -> ImageViews {
+        ImageViews { of_places, ..self }
     }
 }
 
 impl Views for ImageViews {
     fn key(&self) -> String {
-        format!("{:?}", self.0)
+        format!("{:?}", self.preprocessing)
+    }
+
+    fn of_places(&self) -> bool {
+        self.of_places
     }
 
     fn maker(&self) -> Result<Box<dyn ViewMaker>> {
-        Ok(Box::new(Maker { preprocessor: Preprocessor::new(&self.0)?, height: self.0.height, width: self.0.width }))
+        let Preprocessing { height, width, .. } = self.preprocessing;
+        Ok(Box::new(Maker { preprocessor: Preprocessor::new(&self.preprocessing)?, height, width }))
     }
 }
 

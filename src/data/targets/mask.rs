@@ -10,6 +10,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::data::error::{Refusal, Result};
+use crate::data::image::draw;
 use crate::data::image::raster::{self, Raster};
 use crate::data::limits::Limits;
 use crate::data::place::Entry;
@@ -70,12 +71,10 @@ impl Mask {
             Ok(labels) => labels,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let mut counts = [0u64; 256];
-        labels.values.iter().for_each(|value| counts[usize::from(*value)] += 1);
-        let there: Vec<(u32, u64)> = (0..u32::from(UNSAID)).zip(counts).filter(|(_, count)| *count > 0).collect();
+        let there = labels.counts();
         Ok(Ok(Mask {
-            kinds: there.iter().map(|(kind, _)| *kind).collect(),
-            pixels: there.iter().map(|(_, count)| *count).collect(),
+            kinds: there.iter().map(|(_, kind)| *kind).collect(),
+            pixels: there.iter().map(|(count, _)| *count).collect(),
             width: labels.width,
             height: labels.height,
             instances,
@@ -105,11 +104,43 @@ impl Mask {
 
     /// The share of each class that is there, the largest first, such as `background 62 %, cell 38 %`.
     pub fn told(&self, names: &[String]) -> String {
-        let all = (f64::from(self.width) * f64::from(self.height)).max(1.0);
-        let mut shares: Vec<(u64, u32)> = self.pixels.iter().copied().zip(self.kinds.iter().copied()).collect();
-        shares.sort_by_key(|(count, kind)| (std::cmp::Reverse(*count), *kind));
-        let name = |kind: u32| names.get(kind as usize).map_or_else(|| kind.to_string(), Clone::clone);
-        shares.iter().map(|(count, kind)| format!("{} {:.0} %", name(*kind), 100.0 * *count as f64 / all)).collect::<Vec<_>>().join(", ")
+        told(self.pixels.iter().copied().zip(self.kinds.iter().copied()).collect(), (self.width, self.height), names)
+    }
+}
+
+/// The share of each of these counts in all pixels, the largest first.
+fn told(mut shares: Vec<(u64, u32)>, (width, height): (u32, u32), names: &[String]) -> String {
+    let all = (f64::from(width) * f64::from(height)).max(1.0);
+    shares.sort_by_key(|(count, kind)| (std::cmp::Reverse(*count), *kind));
+    let name = |kind: u32| names.get(kind as usize).map_or_else(|| kind.to_string(), Clone::clone);
+    shares.iter().map(|(count, kind)| format!("{} {:.0} %", name(*kind), 100.0 * *count as f64 / all)).collect::<Vec<_>>().join(", ")
+}
+
+impl Labels {
+    /// As [`Mask::told`].
+    pub fn told(&self, names: &[String]) -> String {
+        told(self.counts(), (self.width, self.height), names)
+    }
+
+    /// Classes that are there, with how many pixels they have.
+    fn counts(&self) -> Vec<(u64, u32)> {
+        let mut counts = [0u64; 256];
+        self.values.iter().for_each(|value| counts[usize::from(*value)] += 1);
+        counts.into_iter().zip(0..u32::from(UNSAID)).filter(|(count, _)| *count > 0).collect()
+    }
+
+    /// A PNG of their indices, each shown in the colour of its class and the first in black; `None` where it cannot be written.
+    pub fn to_png(&self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, self.width, self.height);
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_depth(png::BitDepth::Eight);
+        let shown = |class: u32| if class == 0 { [0; 3] } else { draw::colour(class) };
+        encoder.set_palette((0..256).flat_map(shown).collect::<Vec<u8>>());
+        let mut writer = encoder.write_header().ok()?;
+        writer.write_image_data(&self.values).ok()?;
+        writer.finish().ok()?;
+        Some(bytes)
     }
 }
 

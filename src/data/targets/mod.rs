@@ -5,8 +5,10 @@
 //! rest of this file.
 
 mod anomalies;
+mod cells;
 mod classes;
 mod columns;
+mod counting;
 pub(super) mod form;
 mod labels;
 mod mask;
@@ -18,6 +20,7 @@ mod values;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use cells::Cells;
 pub(super) use form::Form;
 pub use mask::{Labels, Mask, Reading, UNSAID};
 pub use objects::{Misplaced, Object, Objects};
@@ -51,6 +54,8 @@ pub enum Target {
     Objects(Objects),
     /// A class for each pixel.
     Mask(Mask),
+    /// The same as a network sees it.
+    Cells(Cells),
 }
 
 /// What the targets of a data set are.
@@ -113,6 +118,7 @@ impl Target {
             Target::Tags(tags) => &tags.kinds,
             Target::Objects(objects) => &objects.kinds,
             Target::Mask(mask) => &mask.kinds,
+            Target::Cells(cells) => &cells.kinds,
             _ => &[],
         }
     }
@@ -255,6 +261,7 @@ impl Targets {
             (_, Target::Tags(tags)) => tags.each.iter().map(|tag| name(*tag)).collect::<Vec<_>>().join(" "),
             (_, Target::Objects(objects)) => format!("{} [{}]", objects.told(self.classes()), objects.digest(self.classes())),
             (_, Target::Mask(mask)) => format!("{} [{}]", mask.told(self.classes()), mask.digest()),
+            (_, Target::Cells(cells)) => cells.pixels.told(self.classes()),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Which pixels an object covers, as COCO writes it: polygons, or runs of pixels down the columns, plain or packed into letters.
 //! Rasters of polygons are those of pycocotools (an edge is walked on a grid five times as fine), so that areas agree to the pixel.
 
+use super::mask::Labels;
+
 /// An object's outline.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outline {
@@ -42,6 +44,42 @@ impl Outline {
         Outline::runs(lengths?, size).filter(|_| shift == 0)
     }
 
+    /// The pixels of a mask that have this class.
+    pub fn of_class(labels: &Labels, class: u8) -> Outline {
+        let (w, h) = (labels.width as usize, labels.height as usize);
+        let (mut lengths, mut on, mut length) = (Vec::new(), false, 0u32);
+        for place in 0..w * h {
+            let here = labels.values[place % h * w + place / h] == class;
+            if here != on {
+                lengths.push(std::mem::take(&mut length));
+                on = here;
+            }
+            length += 1;
+        }
+        lengths.push(length);
+        Outline::Runs { lengths: lengths.into(), size: [labels.width, labels.height] }
+    }
+
+    /// Runs packed into letters, as pycocotools packs them; `None` of polygons.
+    pub fn letters(&self) -> Option<String> {
+        let Outline::Runs { lengths, .. } = self else { return None };
+        let mut letters = String::new();
+        for (at, length) in lengths.iter().enumerate() {
+            let before = if at > 2 { i64::from(lengths[at - 2]) } else { 0 };
+            let mut value = i64::from(*length) - before;
+            loop {
+                let part = value & 0x1f;
+                value >>= BITS;
+                let more = if part & 0x10 == 0 { value != 0 } else { value != -1 };
+                letters.push(char::from(FIRST + (part | if more { MORE } else { 0 }) as u8));
+                if !more {
+                    break;
+                }
+            }
+        }
+        Some(letters)
+    }
+
     /// Runs of a raster; `None` where they do not fill it.
     pub fn runs(lengths: Vec<u32>, size: [u32; 2]) -> Option<Outline> {
         let all: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
@@ -70,14 +108,23 @@ impl Outline {
                 }
                 (least[0] <= most[0]).then(|| [least[0], least[1], most[0] - least[0], most[1] - least[1]])
             }
-            Outline::Runs { size: [width, height], .. } => {
-                let (raster, (w, h)) = (self.raster(*width, *height), (*width as usize, *height as usize));
-                let on = |x: usize, y: usize| raster[y * w + x];
-                let columns = (0..w).filter(|x| (0..h).any(|y| on(*x, y)));
-                let rows = (0..h).filter(|y| (0..w).any(|x| on(x, *y)));
-                let (left, right) = (columns.clone().min()?, columns.max()?);
-                let (top, bottom) = (rows.clone().min()?, rows.max()?);
-                Some([left as f32, top as f32, (right - left + 1) as f32, (bottom - top + 1) as f32])
+            Outline::Runs { lengths, size: [_, height] } => {
+                let (mut at, high) = (0u64, u64::from(*height).max(1));
+                let (mut least, mut most) = ([u64::MAX; 2], [0u64; 2]);
+                for (run, length) in lengths.iter().enumerate() {
+                    let (first, end) = (at, at + u64::from(*length));
+                    at = end;
+                    if run.is_multiple_of(2) || first == end {
+                        continue;
+                    }
+                    let (from, to) = ([first / high, first % high], [(end - 1) / high, (end - 1) % high]);
+                    // What goes on in the next column has all rows.
+                    let rows = if from[0] == to[0] { [from[1], to[1]] } else { [0, high - 1] };
+                    least = [least[0].min(from[0]), least[1].min(rows[0])];
+                    most = [most[0].max(to[0]), most[1].max(rows[1])];
+                }
+                let side = |axis: usize| (most[axis] - least[axis] + 1) as f32;
+                (least[0] != u64::MAX).then(|| [least[0] as f32, least[1] as f32, side(0), side(1)])
             }
         }
     }
@@ -176,4 +223,27 @@ fn merge_empty(lengths: &mut Vec<u32>) {
         }
     }
     *lengths = merged;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_packed_and_unpacked() {
+        let values: Vec<u8> = (0..40 * 30).map(|at| u8::from(at % 40 * (at / 40) % 7 > 3 || at > 900)).collect();
+        let labels = Labels { width: 40, height: 30, values };
+        for class in [0, 1, 2] {
+            let outline = Outline::of_class(&labels, class);
+            let raster = outline.raster(40, 30);
+            assert!(raster.iter().zip(&labels.values).all(|(on, value)| *on == (*value == class)));
+            let on = |at: &usize| raster[*at];
+            let columns: Vec<usize> = (0..1_200).filter(on).map(|at| at % 40).collect();
+            let rows: Vec<usize> = (0..1_200).filter(on).map(|at| at / 40).collect();
+            let ends = |all: &[usize]| Some((*all.iter().min()? as f32, (all.iter().max()? - all.iter().min()? + 1) as f32));
+            let wanted = ends(&columns).zip(ends(&rows)).map(|((left, wide), (top, high))| [left, top, wide, high]);
+            assert_eq!(outline.bbox(), wanted);
+            assert_eq!(Outline::packed(&outline.letters().unwrap(), [40, 30]), Some(outline));
+        }
+    }
 }

@@ -114,7 +114,8 @@ fn numbers(answer: &Answer) -> Vec<(String, f32)> {
     };
     let own = answer.values().iter().map(|value| (value.name.clone(), value.value));
     let judged = answer.anomaly().into_iter().flat_map(|anomaly| anomaly.numbers().map(|(name, value)| (name.to_owned(), value)));
-    own.chain(answer.heads().iter().flat_map(of)).chain(judged).collect()
+    let shares = answer.mask().into_iter().flat_map(|mask| mask.classes.iter().map(|area| (area.label.clone(), area.share)));
+    own.chain(answer.heads().iter().flat_map(of)).chain(judged).chain(shares).collect()
 }
 
 /// The label of each row of the head; empty for those that no answer names.

@@ -37,6 +37,21 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     Ok(())
 }
 
+/// Of pixels a head learns on features of the plain views, under which masks lie still.
+fn of_pixels(recipe: &Recipe, task: Task) -> Result<(), RecipeError> {
+    let refuse =
+        |setting, why: &str| Err(RecipeError { setting, problem: format!("{task} learns a head on features of whole images; {why}") });
+    match () {
+        () if !matches!(recipe.strategy, Strategy::Auto | Strategy::Head) => refuse("strategy", "choose auto or head"),
+        () if recipe.from_scratch => refuse("from_scratch", "no stage learns; leave it out"),
+        () if recipe.augment.views > 0 => refuse("augment.views", "set it to 0"),
+        () if recipe.augment.mixes() => refuse("augment", "images cannot be mixed; leave that out"),
+        () if recipe.tta_flip => refuse("tta_flip", "masks are not mirrored; set it to false"),
+        () if recipe.compare != Compare::None => refuse("compare", "there is no curve to compare; leave it out"),
+        () => Ok(()),
+    }
+}
+
 pub(super) fn check_task(recipe: &Recipe, task: Task) -> Result<(), RecipeError> {
     let about = task.about();
     if about.good_only && !matches!(recipe.strategy, Strategy::Auto | Strategy::Head) {
@@ -64,5 +79,5 @@ pub(super) fn check_task(recipe: &Recipe, task: Task) -> Result<(), RecipeError>
         let problem = format!("only probabilities of classes say how sure an answer is, and {task} has none; set it to ignore");
         return Err(RecipeError { setting: "unlabelled", problem });
     }
-    Ok(())
+    if task.is_of_pixels() { of_pixels(recipe, task) } else { Ok(()) }
 }

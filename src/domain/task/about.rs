@@ -203,7 +203,10 @@ pub(super) const SEMANTIC_SEGMENTATION: About = About {
         measure("mean_dice", "val_mean_dice", "mean Dice", "dice", Unit::Score, true),
         measure("pixel_accuracy", "val_pixel_accuracy", "pixel accuracy", "mean_accuracy", Unit::Share, true),
     ],
-    further: &[measure("boundary_f1", "val_boundary_f1", "boundary F1", "boundary_f1", Unit::Score, true)],
+    further: &[
+        measure("boundary_f1", "val_boundary_f1", "boundary F1", "boundary_f1", Unit::Score, true),
+        measure("count_r2", "val_count_r2", "R² of counted objects", "count_r2", Unit::Score, true),
+    ],
     losses: &[Loss::CrossEntropy],
     baseline: ("majority_mean_iou", "always the largest class", "Always answering the most frequent class would reach a mIoU of {} there."),
     suffix: "segmentation",

@@ -305,7 +305,9 @@ fn setting_of(message: &str) -> String {
 fn expected(cost: &Expected) -> String {
     let disk = if cost.scratch_bytes > 0 { format!(", {} of disk meanwhile", format::bytes(cost.scratch_bytes)) } else { String::new() };
     let time = format::duration(cost.seconds_at_most());
-    format!("{time} at most, were this an old machine; {} of memory{disk}; {} steps", format::bytes(cost.memory_bytes), cost.steps)
+    // A head that is solved for takes no steps.
+    let steps = if cost.steps > 0 { format!("; {} steps", cost.steps) } else { String::new() };
+    format!("{time} at most, were this an old machine; {} of memory{disk}{steps}", format::bytes(cost.memory_bytes))
 }
 
 async fn form_page(visitor: &Visitor, service: &Service, status: StatusCode, fields: Fields, said: Said) -> Answer {

@@ -47,6 +47,7 @@ pub(in crate::nn) use self::vit::PROJECTION;
 use super::backbone::Backbone;
 use super::classifier::Classifier;
 use super::error::{Error, Result};
+pub use super::executors::places::CELL;
 pub use super::executors::pooling::{How, Pool, TokenPool};
 use super::heads::Head;
 use super::weights::Weights;
@@ -120,7 +121,10 @@ pub fn check(architecture: &str, num_classes: usize, weights: &Weights) -> Resul
 fn check_pooled(known: &Architecture, num_classes: usize, pool: Pool, weights: &Weights) -> Result<()> {
     let architecture = known.name;
     let member = known.member_for(weights);
-    let expected = known.expected_of(member.as_deref().unwrap_or(known.member), num_classes, pool.multiple() * known.num_features);
+    // What maps of all scales are wide together is seen when they are made.
+    let written = weights.get(&format!("{}.weight", known.classifier)).and_then(|var| var.dims().get(1).copied());
+    let width = if pool == Pool::Places { written.unwrap_or(known.num_features) } else { pool.multiple() * known.num_features };
+    let expected = known.expected_of(member.as_deref().unwrap_or(known.member), num_classes, width);
     for Expected { name, shape, .. } in &expected {
         match weights.get(name) {
             None => return Err(Error::Missing { architecture: architecture.into(), name: name.clone(), shape: shape.clone() }),
@@ -158,7 +162,7 @@ pub fn build_pooled(architecture: &str, pool: Pool, weights: &Weights) -> Result
     let known = get(architecture)?;
     let weights = known.used(weights);
     check(architecture, 0, &weights)?;
-    Ok(pool.on(put_in(known, weights)?))
+    pool.on(put_in(known, weights)?)
 }
 
 /// Builds backbone and head from a whole state dict, sharing its handles.
@@ -175,7 +179,7 @@ pub fn build_classifier_pooled(architecture: &str, num_classes: usize, pool: Poo
     let weights = known.used(weights);
     check_pooled(known, num_classes, pool, &weights)?;
     let (backbone, head) = weights.split(known.classifier);
-    let backbone = pool.on(put_in(known, backbone)?);
+    let backbone = pool.on(put_in(known, backbone)?)?;
     Classifier::new(known, backbone, Head::from_weights(known.classifier, &head)?)
 }
 

@@ -38,6 +38,7 @@ mod layer;
 mod normaliser;
 mod order;
 mod parameter;
+pub mod places;
 pub mod pooling;
 mod ready;
 mod stage;

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::places::Places;
 use crate::domain::recipe::Precision;
 use crate::nn::backbone::{Backbone, Mode, Stage};
 use crate::nn::error::Result;
@@ -21,6 +22,8 @@ pub enum Pool {
     CatAvgMax,
     /// Of sequences of tokens.
     Tokens(TokenPool),
+    /// Not at all: a row for each cell of a grid, of the maps of all scales.
+    Places,
 }
 
 /// How a sequence of tokens becomes one vector.
@@ -54,6 +57,7 @@ impl Pool {
             Pool::Max => 1,
             Pool::AvgMax => 2,
             Pool::CatAvgMax => 3,
+            Pool::Places => 4,
             Pool::Tokens(TokenPool { how, normalised }) => 16 + 2 * how as u8 + u8::from(normalised),
         }
     }
@@ -64,15 +68,19 @@ impl Pool {
     }
 
     /// Puts this pooling on a backbone that ends in maps, or tells one over tokens.
-    pub fn on(self, mut inner: Box<dyn Backbone>) -> Box<dyn Backbone> {
-        match self {
+    ///
+    /// # Errors
+    /// Places are asked for, and it makes no maps of several scales.
+    pub fn on(self, mut inner: Box<dyn Backbone>) -> Result<Box<dyn Backbone>> {
+        Ok(match self {
             Pool::Usual => inner,
             Pool::Tokens(pool) => {
                 inner.pool_tokens(pool);
                 inner
             }
+            Pool::Places => Box::new(Places::on(inner)?),
             _ => Box::new(Pooling { inner, pool: self }),
-        }
+        })
     }
 }
 
@@ -110,7 +118,7 @@ impl Backbone for Pooling {
         let pixels = features.flatten_from(2)?.contiguous()?;
         let largest = || pixels.max(2);
         Ok(match self.pool {
-            Pool::Usual | Pool::Tokens(_) => self.inner.pool(features)?,
+            Pool::Usual | Pool::Tokens(_) | Pool::Places => self.inner.pool(features)?,
             Pool::Max => largest()?,
             Pool::AvgMax => ((pixels.mean(2)? + largest()?)? * 0.5)?,
             Pool::CatAvgMax => Tensor::cat(&[pixels.mean(2)?, largest()?], 1)?,

@@ -33,8 +33,8 @@ impl Service {
     ) -> Result<Job> {
         let found = self.get_repo_at(actor, RepoKind::Dataset, &dataset, &revision).await?;
         let Some(pinned) = found.head else { return Err(nothing_in(&dataset)) };
-        let report =
-            DatasetReport::read(&found.facts.dataset_report).filter(|report| report.can_be_learned() && !report.classes.is_empty());
+        let report = DatasetReport::read(&found.facts.dataset_report)
+            .filter(|report| report.can_be_learned() && !report.classes.is_empty() && !report.task.is_of_places());
         if report.is_none() {
             let message = format!("{dataset}@{} has no images in two classes or more, whose labels could be examined", pinned.number);
             return Err(Error::invalid("dataset_unusable", message, "labels are examined where each item has one class"));

@@ -83,6 +83,9 @@ impl Service {
         if let Some(then) = &asked.then {
             then.recipe.over(report.modality).map_err(bad_recipe)?;
         }
+        if report.task.is_of_places() {
+            return Err(of_places(&dataset, &report));
+        }
         let task = asked.task.or(asked.then.as_ref().and_then(|then| then.recipe.task()));
         let of_task = Recipe { task, ..Recipe::default() }.check_task(report.task).map_err(bad_recipe)?;
         if of_task.about().good_only && asked.race {
@@ -328,6 +331,12 @@ fn not_tried(known: Known, reason: String) -> Backbone {
 }
 
 /// Distances are measured on features as they are: there is nothing that could learn for longer.
+/// Bases are ranked by features of whole items.
+fn of_places(dataset: &RepoId, report: &DatasetReport) -> Error {
+    let message = format!("{dataset} is for {}, and bases are ranked by what they say of whole items", report.task);
+    Error::invalid("dataset_unusable", message, "name a base; docs/TASKS.md says which ones learn from it")
+}
+
 fn no_race(dataset: &RepoId) -> Error {
     let message = format!("race: {dataset} is for anomalies, where nothing learns by descent, so that no backbone can be ahead of another");
     Error::invalid("no_race", message, "ask without a race: backbones are ranked by the distances of their features")

@@ -158,8 +158,11 @@ impl Reading {
         facts.image_size = height.unwrap_or(usual) as u64;
         facts.gmacs = if problem.is_none() && unobeyed.is_empty() { train::gmacs(&config).unwrap_or(0.0) } else { 0.0 };
         let library = config.library();
-        let of_head =
-            if config.tags_words() { train::tasks::of_model(&config) } else { Task::of_problem_type(config.problem_type.as_deref()) };
+        let of_head = if config.tags_words() || config.labels_pixels() {
+            train::tasks::of_model(&config)
+        } else {
+            Task::of_problem_type(config.problem_type.as_deref())
+        };
         let features = if config.sentence.is_some() { "sentence-similarity" } else { modality.feature_task() };
         facts.labels = config.label_names.unwrap_or_default();
         facts.architecture = config.architecture;

@@ -9,6 +9,7 @@ use super::patience::Patience;
 use super::store::Begun;
 use super::together::{rows_of_pairs, rows_of_words};
 use super::{Encoding, FeatureStore, Keep, Name, RowFormat, Stored, Writer};
+use crate::data::Target;
 use crate::data::batch::{self, Item};
 use crate::domain::evaluation::Held;
 use crate::domain::recipe::Recipe;
@@ -237,9 +238,14 @@ fn bytes_of(wanted: &[Wanted], feed: &Feed, format: &RowFormat) -> Result<u64> {
     let longest = feed.options().views.maker()?.blank().lengths().and_then(|lengths| lengths.first().copied());
     let tokens = match longest.filter(|_| format.ragged) {
         Some(longest) => feed.length(wanted.iter().map(|wanted| wanted.item.sample.id), longest),
-        None => wanted.len() as u64,
+        None => wanted.iter().map(|wanted| places_of(&wanted.item.sample.target)).sum(),
     };
     Ok(format.file_bytes(wanted.len(), tokens, EVAL_BATCH))
+}
+
+/// Rows of an item that is no sequence.
+fn places_of(target: &Target) -> u64 {
+    if let Target::Cells(cells) = target { cells.each.len() as u64 } else { 1 }
 }
 
 fn no_room(bytes: u64) -> Error {
@@ -249,9 +255,10 @@ fn no_room(bytes: u64) -> Error {
 /// What a row is kept of.
 fn kept(model: &Model, feed: &Feed) -> Kept {
     let views = &feed.options().views;
-    match (model.is_head_only(), views.of_words(), views.of_pairs()) {
-        (true, true, _) => Kept::Words,
-        (_, _, true) => Kept::Pairs,
+    match model.is_head_only() {
+        true if views.of_words() => Kept::Words,
+        true if views.of_places() => Kept::Places,
+        _ if views.of_pairs() => Kept::Pairs,
         _ => Kept::Items,
     }
 }
@@ -266,8 +273,8 @@ fn row_format(model: &Model, feed: &Feed) -> Result<RowFormat> {
         [_, width] if sequences => {
             RowFormat { dims: vec![*width + usize::from(kept(model, feed) == Kept::Pairs)], encoding: Encoding::Single, ragged: true }
         }
-        // Of words as many as an item has.
-        [_] => RowFormat { dims, encoding: Encoding::Single, ragged: feed.options().views.of_words() },
+        // Of words as many as an item has, of places those of its grid.
+        [_] => RowFormat { dims, encoding: Encoding::Single, ragged: feed.options().views.of_words() || feed.options().views.of_places() },
         _ => RowFormat { dims, encoding: Encoding::Half, ragged: false },
     })
 }
@@ -304,12 +311,12 @@ fn fill(
         // The batch lacks what could not be read, and keeps the order.
         let joined = match kept {
             Kept::Pairs => rows_of_pairs(&values, lengths.as_deref().unwrap_or_default(), writer.format().width() - 1),
-            Kept::Items | Kept::Words => Vec::new(),
+            _ => Vec::new(),
         };
         let rows = match kept {
             Kept::Words => rows_of_words(&values, &words, writer.format().width()),
             Kept::Pairs => joined.iter().map(Vec::as_slice).collect(),
-            Kept::Items => writer.format().rows(&values, count, lengths.as_deref()),
+            Kept::Items | Kept::Places => writer.format().rows(&values, count, lengths.as_deref()),
         };
         let mut rows = ids.iter().zip(batch.views.iter()).zip(rows).peekable();
         let row = |wanted: &&Wanted| {

@@ -61,8 +61,8 @@ fn thumbnail(dataset: &Dataset, bytes: &[u8]) -> Option<String> {
 /// A table with a line for each item that was measured on: what is true, what was said, and the outputs where they are few.
 pub fn predictions(dataset: &Dataset, task: &dyn Task, answers: &[&Answers]) -> String {
     let width = answers.first().map_or(0, |answers| answers.width);
-    // Words have a row each.
-    let outputs = if width <= MOST_COLUMNS && !task.name().is_of_words() { width } else { 0 };
+    // Words and places have a row each.
+    let outputs = if width <= MOST_COLUMNS && !task.name().is_of_parts() { width } else { 0 };
     let mut text = head(outputs);
     for (sample, row) in answers.iter().flat_map(|answers| answers.iter()).take(MOST_LINES) {
         let told = task.told(row, &sample.target).unwrap_or_default();

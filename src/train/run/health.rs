@@ -36,7 +36,7 @@ impl Run<'_> {
         }
         let per_class = counted(&self.partition.train, classes.len());
         // Most words are outside of entities, in every text.
-        let balance = Balance::of("train", classes, &per_class).filter(|_| !dataset.targets.task().is_of_words());
+        let balance = Balance::of("train", classes, &per_class).filter(|_| !dataset.targets.task().is_of_parts());
         let mut said = balance.map(|balance| balance.sentences(items)).unwrap_or_default();
         if let Some(missing) = missing(classes, &per_class) {
             said.push(format!("{missing} no training {items}: they cannot be learned; add some, or leave the classes out"));

@@ -30,6 +30,7 @@ use super::model_folder;
 use super::optim::{Average, Optimizer};
 use super::pairs;
 use super::partition::Partition;
+use super::places;
 use super::progress::ProgressReporter;
 use super::schedule::Schedule;
 use super::strategy::{self, Plan};
@@ -102,7 +103,7 @@ impl<'a> Run<'a> {
             model.classifier.head = head;
             model.learn_above(stages);
         }
-        let unseen = see_words(training, &views, &mut partition, reporter)?;
+        let unseen = see_parts(training, (&views, &config), &mut partition, reporter)?;
         let lengths = lengths::of(training.dataset, &views, &partition.all(), reporter)?;
         let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), Some(1)).with_lengths(lengths);
         let steps_per_epoch = feed.steps_per_epoch(partition.train.len());
@@ -300,10 +301,10 @@ impl<'a> Run<'a> {
 }
 
 /// Where words are answered about, targets are those of the words that the network sees; those of the three parts that it does not are
-/// counted.
-fn see_words(
+/// counted. Where pixels are, targets are those of the cells that the network answers about.
+fn see_parts(
     training: &Training,
-    views: &Arc<dyn Views>,
+    (views, config): (&Arc<dyn Views>, &ModelConfig),
     partition: &mut Partition,
     reporter: &mut ProgressReporter,
 ) -> Result<[Unseen; 3]> {
@@ -311,6 +312,11 @@ fn see_words(
     if views.of_words() {
         for (samples, unseen) in [&mut partition.train, &mut partition.val, &mut partition.test].into_iter().zip(&mut found) {
             (*samples, *unseen) = words::seen(training.dataset, views, samples, reporter)?;
+        }
+    }
+    if config.labels_pixels() {
+        for samples in [&mut partition.train, &mut partition.val, &mut partition.test] {
+            *samples = places::seen(training.dataset, config, samples, reporter)?;
         }
     }
     Ok(found)

@@ -12,6 +12,7 @@ mod heads;
 mod multi_label;
 mod ordinal;
 mod regression;
+mod segmentation;
 mod similarity;
 mod sums;
 mod tagging;
@@ -26,6 +27,7 @@ use super::probe::Part;
 use crate::data::{Target, Targets};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::Evaluation;
+use crate::domain::pixel_config::TASK;
 use crate::domain::prediction::Answer;
 use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
@@ -35,6 +37,7 @@ pub use anomaly::NEIGHBOURS;
 pub use classification::{Classification, argmax, softmax};
 pub use contrast::Contrast;
 pub use heads::has_heads;
+pub use segmentation::upsampled;
 pub use tagging::Tagger;
 
 /// How a head learns to answer about the items of one data set.
@@ -230,7 +233,8 @@ fn alone(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Bo
         Targets::Values(names) => Box::new(regression::Regression::new(names, &partition.train)),
         Targets::Tags(names) => Box::new(tagging::Tagging::new(names)),
         Targets::Heads(_) => return Err(nothing("a head cannot hold heads; name each column once")),
-        Targets::Objects(_) | Targets::Masks(_) => {
+        Targets::Masks(names) => Box::new(segmentation::Segmentation::new(names)),
+        Targets::Objects(_) => {
             return Err(nothing(format!("the targets are for {}, and no network is trained for that here", targets.task())));
         }
     })
@@ -243,9 +247,6 @@ fn without_classes(config: &mut ModelConfig) {
     config.pretrained_cfg.num_classes = Some(0);
     config.label_names = None;
 }
-
-/// The key of `config.json` that names the task where transformers' `problem_type` has no word for it.
-const TASK: &str = "task";
 
 /// Says what a row of a head's outputs means; of classes the so many likeliest.
 pub type Answerer = Box<dyn Fn(&[f32], usize) -> Answer + Send + Sync>;
@@ -269,8 +270,9 @@ pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
         Name::Anomaly => anomaly::answerer(config),
         Name::Similarity => similarity::answerer(),
         Name::TokenClassification => tagging::answerer(),
+        Name::SemanticSegmentation => segmentation::answerer(config, outputs),
         // Nobody trains such a model here; one that says it is of such a task answers by classes.
-        Name::ObjectDetection | Name::SemanticSegmentation => classification::answerer(config, outputs),
+        Name::ObjectDetection => classification::answerer(config, outputs),
     }
 }
 

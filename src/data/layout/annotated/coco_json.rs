@@ -102,7 +102,8 @@ impl Segmentation {
         match self {
             Segmentation::Polygons(all) if all.is_empty() => Some(None),
             Segmentation::Polygons(all) => {
-                let whole = |points: &Vec<f32>| points.len() >= 6 && points.len() % 2 == 0 && points.iter().all(|value| value.is_finite());
+                let whole =
+                    |points: &Vec<f32>| points.len() >= 6 && points.len().is_multiple_of(2) && points.iter().all(|value| value.is_finite());
                 all.iter().all(whole).then(|| Some(Outline::Polygons(all.iter().map(|points| points.as_slice().into()).collect())))
             }
             Segmentation::Packed { counts, size: [height, width] } => Outline::packed(counts, [*width, *height]).map(Some),

@@ -77,8 +77,9 @@ impl<'a> Images<'a> {
         let whole = |name: &str| self.by_home.get(&format!("{home}{name}")).copied();
         let alone = |name: &str| self.by_stem.get(name).copied().flatten();
         let lower = name.to_lowercase();
-        let cut = ENDINGS.iter().find(|ending| lower.ends_with(**ending) && name.is_char_boundary(name.len() - ending.len()));
-        let short = cut.map(|ending| &name[..name.len() - ending.len()]);
+        // A name may be longer in small letters.
+        let cut = |ending: &&str| name.len().checked_sub(ending.len()).filter(|at| name.is_char_boundary(*at));
+        let short = ENDINGS.iter().filter(|ending| lower.ends_with(**ending)).find_map(|ending| Some(&name[..cut(ending)?]));
         whole(name).or_else(|| whole(short?)).or_else(|| alone(name)).or_else(|| alone(short?))
     }
 

@@ -30,7 +30,7 @@ fn line(text: &str) -> std::result::Result<Object, &'static str> {
     match numbers.as_deref() {
         Some([x, y, w, h]) if [x, y, w, h].iter().all(|value| value.abs() <= 2.0) => Ok(object([x - w / 2.0, y - h / 2.0, *w, *h], None)),
         Some([_, _, _, _]) => Err("its numbers are no shares of the image's sides"),
-        Some(points) if points.len() >= 6 && points.len() % 2 == 0 => {
+        Some(points) if points.len() >= 6 && points.len().is_multiple_of(2) => {
             let outline = Outline::Polygons(Box::new([points.into()]));
             outline.bbox().map(|bbox| object(bbox, Some(outline))).ok_or("its outline has no points")
         }

@@ -1,0 +1,182 @@
+//! Images whose pixels are answered about: how a base is prepared for that, which class each cell of the network's grid has, and the mask that a
+//! published model lays over an image.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rayon::prelude::*;
+
+use super::Training;
+use super::error::{Error, Result, in_order};
+use super::feed;
+use super::predict::Predictor;
+use super::progress::ProgressReporter;
+use super::tasks::upsampled;
+use crate::data::targets::{Cells, Labels, Mask, Outline};
+use crate::data::{self, Dataset, Refusal, Sample, Target};
+use crate::domain::config::ModelConfig;
+use crate::domain::prediction::{Answer, Answered, Area, Mask as Said, Runs};
+use crate::domain::recipe::{Recipe, Strategy};
+use crate::nn::Mode;
+use crate::nn::architectures::CELL;
+
+/// Items between two words of progress.
+const CHUNK: usize = 256;
+
+/// Pixels of an image whose objects are counted.
+const MOST_COUNTED: usize = 4 << 20;
+
+const NO_VECTOR: &str =
+    "this model says something about each place, and has no vector of a whole image; embed with the model it was made from";
+
+/// The base's config and the recipe where pixels are to be answered about, and where they were and are not any more: the whole image is seen,
+/// each side brought to the input's by itself, and a head learns on features that stay as they are.
+///
+/// # Errors
+/// What the recipe asks for and cannot be had of pixels.
+pub fn prepared(training: &Training) -> Result<Option<(ModelConfig, Recipe)>> {
+    let task = training.dataset.targets.task();
+    Ok(match (task.is_of_pixels(), training.config.labels_pixels()) {
+        (true, _) => {
+            training.recipe.check_task(task)?;
+            let config = training.config.labelling_pixels(task);
+            Some((config, Recipe { strategy: Strategy::Head, ..training.recipe.clone() }))
+        }
+        (false, true) => Some((training.config.unlabelling_pixels(), training.recipe.clone())),
+        (false, false) => None,
+    })
+}
+
+/// The mask of an image as the network sees it.
+fn cells(mask: &Mask, dataset: &Dataset, view: (u32, u32)) -> Result<std::result::Result<Cells, Refusal>> {
+    Ok(mask.labels(dataset.limits())?.map(|labels| Cells::of(&labels, view, CELL).with_instances(mask.instances)))
+}
+
+/// Whether a mask is as large as its image.
+fn fits(mask: &Mask, dataset: &Dataset, item: &[u8]) -> bool {
+    let Ok(seen) = dataset.modality.inspect(item, dataset.limits(), false) else { return true };
+    let side = |name: &str| seen.sizes.iter().find(|(known, _)| *known == name).map(|(_, size)| *size);
+    (side("width"), side("height")) == (Some(mask.width), Some(mask.height))
+}
+
+/// The samples with the classes of their cells, without those whose masks are none of theirs, which are told.
+///
+/// # Errors
+/// Those of reading, and [`Error::Cancelled`].
+pub fn seen(dataset: &Dataset, config: &ModelConfig, samples: &[Sample], reporter: &mut ProgressReporter) -> Result<Vec<Sample>> {
+    let view = (config.preprocessing().width as u32, config.preprocessing().height as u32);
+    let of = |sample: &Sample| -> Result<std::result::Result<Sample, String>> {
+        let Target::Mask(mask) = &sample.target else { return Ok(Ok(sample.clone())) };
+        if !fits(mask, dataset, &dataset.encoded(sample)?) {
+            return Ok(Err(format!("{}: its mask is of another size and is not learned from", sample.path)));
+        }
+        Ok(match cells(mask, dataset, view)? {
+            Ok(cells) => Ok(Sample { target: Target::Cells(cells), ..sample.clone() }),
+            Err(refusal) => Err(format!("{}: {}", sample.path, refusal.0)),
+        })
+    };
+    let mut found = Vec::with_capacity(samples.len());
+    for chunk in samples.chunks(CHUNK) {
+        for sample in chunk.par_iter().map(of).collect::<Result<Vec<_>>>()? {
+            match sample {
+                Ok(sample) => found.push(sample),
+                Err(why) => reporter.warn(why)?,
+            }
+        }
+        reporter.prepare("reading masks", found.len() as u64, samples.len() as u64)?;
+    }
+    Ok(found)
+}
+
+impl Predictor {
+    /// What is said about the words or places of items; `None` where something is said about the items.
+    pub(super) fn said_of_parts<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Option<Result<Vec<Result<Answered>>>> {
+        match (self.config.tags_words(), self.config.labels_pixels()) {
+            (true, _) => Some(self.entities_batch(items)),
+            (_, true) => Some(self.masks_batch(items)),
+            _ => None,
+        }
+    }
+
+    /// The head's numbers for the words or places of items; `None` likewise.
+    pub(super) fn rows_of_parts<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Option<Result<Vec<Result<Vec<f32>>>>> {
+        match (self.config.tags_words(), self.config.labels_pixels()) {
+            (true, _) => Some(self.rows_of_words(items)),
+            (_, true) => Some(self.rows_of_places(items)),
+            _ => None,
+        }
+    }
+
+    /// Refuses to make one vector of an image where each of its places is answered about.
+    pub(super) fn need_whole(&self) -> Result<()> {
+        if self.config.labels_pixels() { Err(Error::Unsupported(NO_VECTOR.into())) } else { Ok(()) }
+    }
+
+    /// The head's numbers for the cells of images, those of an image one behind the other.
+    pub(super) fn rows_of_places<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Result<Vec<Result<Vec<f32>>>> {
+        let (batch, unreadable) = self.read_all(items)?;
+        let Some(batch) = batch.filter(|_| unreadable.iter().any(Option::is_none)) else { return Ok(in_order(unreadable, Vec::new())) };
+        let views = feed::input(batch)?;
+        let Some(head) = &self.head else { return self.need_head().map(|()| Vec::new()) };
+        let rows = {
+            let _turn = self.turn();
+            head.forward(&self.pooled(&views)?, Mode::Eval, 0)?.flatten_all()?.to_vec1::<f32>()?
+        };
+        let readable = unreadable.iter().filter(|problem| problem.is_none()).count();
+        let each = (rows.len() / readable.max(1)).max(1);
+        Ok(in_order(unreadable, rows.chunks_exact(each).map(<[f32]>::to_vec).collect()))
+    }
+
+    /// The same mask in the cells that the network answers about.
+    ///
+    /// # Errors
+    /// The mask cannot be read any more.
+    pub(super) fn cells_seen(&self, dataset: &Dataset, sample: &Sample, target: &Target) -> Result<Target> {
+        let Target::Mask(mask) = target else { return Ok(target.clone()) };
+        let view = (self.config.preprocessing().width as u32, self.config.preprocessing().height as u32);
+        let unreadable = |refusal: Refusal| Error::Data(data::Error::Image { path: sample.path.clone(), reason: refusal.0 });
+        cells(mask, dataset, view)?.map(Target::Cells).map_err(unreadable)
+    }
+
+    /// A mask for each image, of its size.
+    pub(super) fn masks_batch<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Result<Vec<Result<Answered>>> {
+        let rows = self.rows_of_places(items)?;
+        let said = |(item, row): (&B, Result<Vec<f32>>)| row.and_then(|row| self.mask(item.as_ref(), &row));
+        Ok(items.par_iter().zip(rows).map(said).collect())
+    }
+
+    fn mask(&self, item: &[u8], row: &[f32]) -> Result<Answered> {
+        let seen = self.modality.inspect(item, &self.limits, false).map_err(|refusal| Error::Data(refusal.into()))?;
+        let side = |name: &str| seen.sizes.iter().find(|(known, _)| *known == name).map_or(0, |(_, size)| *size);
+        let (width, height) = (side("width"), side("height"));
+        let preprocessing = self.config.preprocessing();
+        let grid = (preprocessing.height.div_ceil(CELL), preprocessing.width.div_ceil(CELL));
+        let names = self.config.label_names.clone().unwrap_or_default();
+        let classes = self.outputs();
+        let values = upsampled(row, classes, grid, (width as usize, height as usize));
+        let labels = Labels { width, height, values };
+        Ok(Answered { answer: Answer::Mask(told(&labels, &names, classes)), familiarity: None })
+    }
+}
+
+/// A mask in words: of each class how much of the image it has and where, and a picture of all of them.
+fn told(labels: &Labels, names: &[String], classes: usize) -> Said {
+    let all = labels.values.len().max(1) as f32;
+    let area = |class: usize| {
+        let here = labels.values.iter().filter(|value| usize::from(**value) == class).count();
+        let runs = Outline::of_class(labels, class as u8).letters();
+        Area {
+            index: class,
+            label: names.get(class).cloned().unwrap_or_else(|| format!("class {class}")),
+            share: here as f32 / all,
+            // The first class is what is left where there is nothing.
+            objects: (class > 0 && labels.values.len() <= MOST_COUNTED).then(|| labels.count(class as u8)),
+            runs: runs.filter(|_| here > 0).map(|counts| Runs { size: [labels.height, labels.width], counts }),
+        }
+    };
+    Said {
+        width: labels.width,
+        height: labels.height,
+        classes: (0..classes).map(area).collect(),
+        png: labels.to_png().map(|png| STANDARD.encode(png)).unwrap_or_default(),
+    }
+}
