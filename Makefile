@@ -1,11 +1,6 @@
 # Backbone Hub. `make` alone lists the targets.
-<<<<<<< HEAD
-.PHONY: help demo test test-clients test-clients-full test-web soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-text bench-text-tuning bench-work bench-scale lint fmt docs
+.PHONY: help demo test test-clients test-clients-full test-web soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-dense bench-text bench-text-tuning bench-work bench-scale lint fmt docs
 .PHONY: packages-demo packages-test packages-clients packages-web packages-soak packages-bench
-=======
-.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-dense bench-text bench-text-tuning bench-work bench-scale lint fmt docs
-.PHONY: packages-demo packages-test packages-clients packages-soak packages-bench
->>>>>>> main
 
 # Stories that open the file of the database themselves stay with it.
 ON_POSTGRES = accounts:: audit:: branches:: hf_write:: job_control:: jobs:: publish:: pull:: quotas:: revocation:: sending:: sweeps:: \
