@@ -1,7 +1,7 @@
 """What people do in a browser, done in a real one: `python3 tests/web/run.py [SET ...]`, without names, all of it.
 
 A hub is served, filled with people, a base, data sets and fine-tunes, and looked at with the system's Chromium by playwright. `pages` goes through
-every page in both themes and widths: nothing may complain, stick out of the window, weigh over 100 KB or be called serious by axe-core; pictures of
+every page in both themes and widths: nothing may complain, stick out of the window, weigh over 100 KB or be found fault with by axe-core; pictures of
 all of them, and a report, are written to target/screenshots, for people to look at. After CLIENTS_UNTIL (seconds since 1970) no further set is begun.
 `HUB=path` names the program, `CHROMIUM=path` another browser, `WEB_STATIC=static` takes style sheets and scripts from there instead of those built in.
 """
