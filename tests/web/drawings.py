@@ -11,6 +11,7 @@ import kit
 
 SHAPES = {"circle": (205, 70, 50), "square": (50, 160, 80), "triangle": (60, 90, 200)}
 WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2
+WORDS = "man 1.0 0.0 0.1\nking 0.76 0.64 0.1\nwoman 0.5 0.86 0.1\nqueen -0.17 0.98 0.1\ntree -0.34 -0.94 0.2\n"
 CARD = """---
 license: apache-2.0
 library_name: timm

@@ -60,6 +60,8 @@ def pool(address, admin, work, pictures):
     house.ada.publish(made / "shapes", "ada/shapes", "--dataset", "-m", "Drawn by hand")
     hostile = kit.write(made / "hostile", {"README.md": drawings.HOSTILE, "config.json": "{}", f"{drawings.WORD}.txt": drawings.WORD})
     house.eve.publish(hostile, LONG)
+    words = kit.write(made / "words", {"circle.txt": drawings.WORDS})
+    house.ada.run("import", words / "circle.txt", "ada/circle", "--license", "mit")
     house.ada.publish(kit.write(made / "hidden", {"README.md": "# Hidden\n"}), "ada/hidden", "--private")
     admin.run("admin", "org", "add", "garden", "--data", house.data)
     for name, role in (("ada", "admin"), ("eve", "read")):
@@ -88,3 +90,24 @@ def finetunes(house):
     for _ in house.jobs[:2]:
         house.work_off()
     house.work_off(1)
+
+
+def looks(house):
+    """What else people ask for: a backbone, a measurement, neighbours, a search for the best setting; and one that still waits. By its name."""
+    jobs, ask = {}, house.ada.api
+    among = ["ada/tiny", "ada/shapes-a"]
+    jobs["recommend"] = ask("POST", "/recommend", {"dataset": "ada/shapes", "among": among})["id"]
+    jobs["evaluate"] = ask("POST", "/evaluations", {"model": "ada/shapes-a", "dataset": "ada/shapes"})["id"]
+    jobs["embed"] = ask("POST", "/embeddings", {"model": "ada/tiny", "dataset": "ada/shapes"})["id"]
+    for _ in jobs:
+        house.work_off()
+    recipe = {"batch_size": 12, "strategy": "head", "head_solver": "sgd", "epochs": 2}
+    body = {"base": "ada/tiny", "dataset": "ada/shapes", "name": "ada/swept", "recipe": recipe, "sweep": {"settings": {"head_lr": [0.001, 0.02]}}}
+    jobs["sweep"] = ask("POST", "/finetunes", body)["id"]
+    # A sweep itself may be taken up between its trials.
+    for _ in range(8):
+        if ask("GET", f"/jobs/{jobs['sweep']}")["state"] in ("succeeded", "failed"):
+            break
+        house.work_off()
+    jobs["queued"] = house.finetune("ada/shapes-d", epochs=2)
+    return jobs

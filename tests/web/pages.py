@@ -44,6 +44,8 @@ def for_strangers(house):
         "model-discussion": "/ada/tiny/discussions/1",
         "model-tuned": "/ada/shapes-a",
         "model-hostile": f"/{LONG}",
+        "words": "/ada/circle",
+        "words-try": "/ada/circle/try?word=king",
         "model-entry": "/library/resnet50.a1_in1k",
         "dataset": "/datasets/ada/shapes",
         "dataset-files": "/datasets/ada/shapes/files",
@@ -59,7 +61,15 @@ def for_strangers(house):
 
 def for_owners(house):
     job = house.jobs[0]
+    # Nobody listens there: it is told, and shown, that it failed.
+    hook = house.ada.api("POST", "/webhooks", {"url": "http://127.0.0.1:9/told", "events": ["job.failed"]})
+    house.ada.api("POST", f"/webhooks/{hook['id']}/test")
     return {
+        **{f"job-{name}": f"/jobs/{one}" for name, one in houses.looks(house).items()},
+        "neighbors": "/datasets/ada/shapes/neighbors?by=ada/tiny@1&item=circle/003.png",
+        "neighbors-model": "/ada/tiny/neighbors",
+        "dataset-measured": "/datasets/ada/shapes",
+        "model-measured": "/ada/shapes-a",
         "jobs": "/jobs",
         "job": f"/jobs/{job}",
         "job-diverged": f"/jobs/{house.jobs[2]}",
@@ -77,6 +87,7 @@ def for_owners(house):
         "account": "/settings/profile",
         "tokens": "/settings/tokens",
         "webhooks": "/settings/webhooks",
+        "webhook": f"/settings/webhooks/{hook['id']}",
         "organisation-member": "/garden",
         "forbidden": "/system",
     }

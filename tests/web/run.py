@@ -75,7 +75,7 @@ def main(wanted):
     PICTURES.mkdir(parents=True, exist_ok=True)
     until, begun = float(os.environ.get("CLIENTS_UNTIL", "inf")), []
     # What is known of models before they are here is listed; nothing is behind it.
-    settings = {"HUB_LIBRARY": "on", "HUB_LIBRARY_UPSTREAM": "http://127.0.0.1:9", "HUB_MAX_REQUESTS_PER_MINUTE": "0"}
+    settings = {"HUB_LIBRARY": "on", "HUB_LIBRARY_UPSTREAM": "http://127.0.0.1:9", "HUB_MAX_REQUESTS_PER_MINUTE": "0", "HUB_WEBHOOK_NETWORKS": "127.0.0.0/8"}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         with kit.server(work, **settings) as (address, token), browser.chromium() as chromium:
