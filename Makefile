@@ -1,6 +1,6 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test test-clients test-clients-full soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-dense bench-text bench-text-tuning bench-work bench-scale lint fmt docs
-.PHONY: packages-demo packages-test packages-clients packages-soak packages-bench
+.PHONY: help demo test test-clients test-clients-full test-web soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-dense bench-text bench-text-tuning bench-work bench-scale lint fmt docs
+.PHONY: packages-demo packages-test packages-clients packages-web packages-soak packages-bench
 
 # Stories that open the file of the database themselves stay with it.
 ON_POSTGRES = accounts:: audit:: branches:: hf_write:: job_control:: jobs:: publish:: pull:: quotas:: revocation:: sending:: sweeps:: \
@@ -28,6 +28,11 @@ test-clients-full: packages-clients ## the same with TensorFlow itself and the n
 	@echo "== test-clients-full: all sets"
 	cargo build --bin hub
 	@HUB=$(CURDIR)/target/debug/hub python3 tests/clients/run.py all
+
+test-web: packages-web ## what people do in a browser, in Chromium; pictures of every page in target/screenshots (SETS="choose pages")
+	@echo "== test-web: journeys, axe-core, weights and pictures of pages"
+	cargo build --bin hub
+	@HUB=$(CURDIR)/target/debug/hub python3 tests/web/run.py $(SETS)
 
 soak: packages-soak ## kill, cut the power and break the disk hundreds of times (root for the last two; an hour)
 	@echo "== soak: kills at any moment (HUB_CRASH_SEED, HUB_CRASH_ROUNDS)"
@@ -99,5 +104,5 @@ docs: ## build the API documentation of the library
 	@echo "== docs: rustdoc, opened from target/doc/hub/index.html"
 	cargo doc --no-deps
 
-packages-demo packages-test packages-clients packages-soak packages-bench:
+packages-demo packages-test packages-clients packages-web packages-soak packages-bench:
 	@bash .ci/packages $(@:packages-%=%)

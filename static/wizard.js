@@ -6,6 +6,8 @@ function wizard(form) {
   const custom = document.getElementById("custom"), said = document.getElementById("name-said"), estimate = document.getElementById("estimate");
   const chosen = (name) => form.querySelector(`[name="${name}"]:checked`)?.value ?? "";
   const base = form.elements.base, again = form.elements.again;
+  // Not `form.dataset`: a field of the form has that name.
+  const address = form.getAttribute("data-base");
 
   // A strategy and settings are for those who want them; those in which something is wrong are always shown.
   const fold = () => {
@@ -18,7 +20,7 @@ function wizard(form) {
   const look = async () => {
     const id = form.elements.name.value.trim();
     if (!id || id.endsWith("/")) return;
-    const answer = await fetch(`${form.dataset.base}/check?${new URLSearchParams({ kind: "model", id })}`, { headers: { accept: "application/json" } });
+    const answer = await fetch(`${address}/check?${new URLSearchParams({ kind: "model", id })}`, { headers: { accept: "application/json" } });
     if (!answer.ok) return;
     const { state, message } = await answer.json();
     said.textContent = message;

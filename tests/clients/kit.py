@@ -20,6 +20,7 @@ PINS = {
     "text": ["transformers==5.23.0", "datasets==5.2.0", "pillow==13.0.0"],
     "embeddings": ["openai==3.57.0", "langchain-openai==1.7.4", "huggingface_hub==2.4.0", "numpy==2.4.6"],
     "openapi": ["schemathesis==4.32.5"],
+    "web": ["playwright==1.65.2", "axe-playwright-python==0.1.8", "pillow==13.0.0", "numpy==2.4.6"],
     "tfhub": ["tensorflow_hub==0.16.1", "absl-py==2.5.1"],
     "tensorflow": ["tensorflow==2.21.0", "tensorflow_hub==0.16.1", "tf_keras==2.21.0", "setuptools==80.9.0"],
 }

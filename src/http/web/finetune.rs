@@ -80,17 +80,17 @@ struct Fields {
 const EFFORTS: &[(&str, &str, &str, Option<Strategy>)] = &[
     (
         "quick",
-        "Quick.",
+        "Quick",
         "Only the head: the backbone's features are computed once. Minutes, and often all that is needed.",
         Some(Strategy::Head),
     ),
     (
         "better",
-        "Better.",
+        "Better",
         "The best head first; then, with enough data and something to gain, upper stages too. Never ends below that head.",
         Some(Strategy::Auto),
     ),
-    ("custom", "Custom.", "The strategy and every setting below are yours.", None),
+    ("custom", "Custom", "The strategy and every setting below are yours.", None),
 ];
 
 fn effort(word: &str) -> &'static str {
@@ -305,7 +305,9 @@ fn setting_of(message: &str) -> String {
 fn expected(cost: &Expected) -> String {
     let disk = if cost.scratch_bytes > 0 { format!(", {} of disk meanwhile", format::bytes(cost.scratch_bytes)) } else { String::new() };
     let time = format::duration(cost.seconds_at_most());
-    format!("{time} at most, were this an old machine; {} of memory{disk}; {} steps", format::bytes(cost.memory_bytes), cost.steps)
+    // A head that is solved for takes no steps.
+    let steps = if cost.steps > 0 { format!("; {} steps", cost.steps) } else { String::new() };
+    format!("{time} at most, were this an old machine; {} of memory{disk}{steps}", format::bytes(cost.memory_bytes))
 }
 
 async fn form_page(visitor: &Visitor, service: &Service, status: StatusCode, fields: Fields, said: Said) -> Answer {

@@ -19,7 +19,7 @@ use crate::domain::job_event::{EpochNumbers, Event, JobEvent, Progress};
 use crate::domain::name::{Name, RepoKind};
 use crate::domain::task::Task;
 use crate::domain::user::{Actor, Role};
-use crate::domain::work::Input;
+use crate::domain::work::{Input, Work};
 use crate::http::Site;
 use crate::http::assets;
 use crate::http::caller::{Caller, Visitor};
@@ -141,6 +141,10 @@ struct JobPage {
     changed: Vec<(String, String)>,
     /// It has left what it said about each item.
     measured: bool,
+    /// It trains: there are epochs, and runs it may be laid over.
+    trains: bool,
+    /// Where what came of it stands, if not here: words and address.
+    elsewhere: Option<(&'static str, String)>,
     /// The state in words, where it is more than its name.
     state_said: String,
     script: String,
@@ -264,12 +268,29 @@ impl JobPage {
             outcome: None,
             changed: changed(job),
             measured: false,
+            trains: matches!(job.work, Work::FineTune(_) | Work::Word2vec(_)),
+            elsewhere: elsewhere(job),
             state_said: String::new(),
             script: assets::url("job.js"),
             backbones: None,
             again: job.work.fine_tune().filter(|task| task.trial.is_none()).map(|_| format!("/finetune?from={}", job.id)),
             report,
         }
+    }
+}
+
+/// What comes of work that trains nothing stands on the page of its data set.
+fn elsewhere(job: &Job) -> Option<(&'static str, String)> {
+    let page = |id, version: u32, rest: &str| format!("{}{rest}?rev={version}", href(RepoKind::Dataset, id));
+    match (&job.work, job.state) {
+        (Work::Evaluate(work), JobState::Succeeded) => {
+            Some(("the leaderboard of its data set", format!("{}#leaderboard", page(&work.dataset, work.dataset_version, ""))))
+        }
+        (Work::Embed(work), JobState::Succeeded) => {
+            Some(("the page of neighbours", page(&work.dataset, work.dataset_version, "/neighbors")))
+        }
+        (Work::Examine(work), JobState::Succeeded) => Some(("the doctor's page", page(&work.dataset, work.dataset_version, "/doctor"))),
+        _ => None,
     }
 }
 

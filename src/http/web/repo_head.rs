@@ -97,6 +97,8 @@ pub async fn card_html(summary: &RepoSummary) -> Result<String, HttpError> {
 fn scrollable(html: &str) -> String {
     html.replace("<table", "<div class=\"table\" tabindex=\"0\" role=\"group\" aria-label=\"Table\"><table")
         .replace("</table>", "</table></div>")
+        // A head without words is none.
+        .replace("<th></th>", "<td></td>")
         .replace("<pre>", "<pre tabindex=\"0\">")
 }
 

@@ -17,6 +17,8 @@ use crate::service::Service;
 const MAX_BYTES: u64 = 16 << 20;
 /// Mistakes shown.
 const MOST: usize = 24;
+/// Bytes of pictures that stand in the page itself; what is beyond is told without a picture.
+const PICTURES: usize = 40 << 10;
 
 /// What a page shows of it.
 #[derive(Default)]
@@ -121,7 +123,7 @@ fn read(json: &[u8], name: &str, address: &str) -> Option<Report> {
         found,
         bins: findings.calibration.iter().flat_map(|calibration| calibration.bins.iter().map(BinLine::from)).collect(),
         scores: findings.anomalies.iter().flat_map(score_lines).collect(),
-        mistakes: mistakes.into_iter().take(MOST).map(MistakeLine::from).collect(),
+        mistakes: within_measure(mistakes.into_iter().take(MOST).map(MistakeLine::from).collect()),
         usage: usage(name, address, used),
         rates: findings.rate.as_ref().map(|rate| super::curve::rates(&rate.curve)).unwrap_or_default(),
         scratch: findings.comparison.map(|comparison| comparison.epochs).unwrap_or_default(),
@@ -178,6 +180,20 @@ impl From<StoredMistake> for MistakeLine {
             path: mistake.path,
         }
     }
+}
+
+/// Leaves out the pictures for which there is no room.
+fn within_measure(mut lines: Vec<MistakeLine>) -> Vec<MistakeLine> {
+    let mut room = PICTURES;
+    for line in &mut lines {
+        let bytes = line.picture.as_ref().map_or(0, String::len);
+        if bytes > room {
+            line.picture = None;
+        } else {
+            room -= bytes;
+        }
+    }
+    lines
 }
 
 #[cfg(test)]

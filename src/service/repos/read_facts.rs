@@ -154,7 +154,8 @@ impl Reading {
         facts.num_classes = classes.unwrap_or(0) as u64;
         facts.num_features = config.num_features.unwrap_or(0) as u64;
         let height = config.pretrained_cfg.input_size.map(|[_, height, _]| height);
-        let usual = if problem.is_some() || config.is_encoder() { 0 } else { config.preprocessing().height };
+        let words = crate::vectors::ARCHITECTURES.contains(&config.architecture.as_str());
+        let usual = if problem.is_some() || config.is_encoder() || words { 0 } else { config.preprocessing().height };
         facts.image_size = height.unwrap_or(usual) as u64;
         facts.gmacs = if problem.is_none() && unobeyed.is_empty() { train::gmacs(&config).unwrap_or(0.0) } else { 0.0 };
         let library = config.library();

@@ -302,7 +302,7 @@ fn told(backbones: &[Backbone]) -> Option<String> {
         .filter_map(|backbone| Some((&backbone.known, backbone.known.evidence.as_ref()?)))
         .map(|(known, evidence)| {
             let by = if evidence.measured { "measured here" } else { "by its fine-tune" };
-            format!("{} by {} of {} ({by}, {})", evidence.value, evidence.model, known.model, evidence.split)
+            format!("{:.3} by {} of {} ({by}, {})", evidence.value, evidence.model, known.model, evidence.split)
         })
         .collect();
     match known.len() {
