@@ -39,9 +39,23 @@ fn file(path: &str, bytes: impl Into<Vec<u8>>) -> (String, Vec<u8>) {
     (path.to_owned(), bytes.into())
 }
 
-fn opened(files: &Files) -> Dataset {
-    let dir = folder(files);
-    Dataset::open(&Source::Folder(dir.path().to_path_buf()), &Limits::default()).unwrap()
+fn opened(files: &Files) -> Opened {
+    let folder = folder(files);
+    Opened { dataset: Dataset::open(&Source::Folder(folder.path().to_path_buf()), &Limits::default()).unwrap(), _folder: folder }
+}
+
+/// A data set whose files stay as long as it is looked at.
+struct Opened {
+    dataset: Dataset,
+    _folder: tempfile::TempDir,
+}
+
+impl std::ops::Deref for Opened {
+    type Target = Dataset;
+
+    fn deref(&self) -> &Dataset {
+        &self.dataset
+    }
 }
 
 #[track_caller]

@@ -180,8 +180,9 @@ fn choose(browser: &mut Chromium, selector: &str, files: &[&std::path::Path]) {
 
 /// Waits until a script says yes.
 fn wait_for(browser: &mut Chromium, what: &str) {
-    let script = format!("new Promise(done => {{ const look = () => ({what}) ? done(true) : setTimeout(look, 50); look(); }})");
-    browser.evaluate(&script);
+    while !browser.holds(&format!("Boolean({what})")) {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }
 
 #[tokio::test]

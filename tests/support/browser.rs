@@ -67,6 +67,10 @@ impl Chromium {
 
     /// Sends a command and waits for its answer; events that come before it are kept.
     pub fn call(&mut self, method: &str, params: Value) -> Value {
+        self.try_call(method, params).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    fn try_call(&mut self, method: &str, params: Value) -> Result<Value, Value> {
         self.next += 1;
         let mut message = json!({ "id": self.next, "method": method, "params": params });
         if let Some(session) = &self.session {
@@ -76,8 +80,7 @@ impl Chromium {
         loop {
             let answer = self.read();
             if answer["id"] == self.next {
-                assert!(answer.get("error").is_none(), "{method}: {}", answer["error"]);
-                return answer["result"].clone();
+                return answer.get("error").map_or_else(|| Ok(answer["result"].clone()), |error| Err(error.clone()));
             }
             self.events.push_back(answer);
         }
@@ -121,6 +124,12 @@ impl Chromium {
         let answer = self.call("Runtime.evaluate", json!({ "expression": script, "awaitPromise": true, "returnByValue": true }));
         assert!(answer.get("exceptionDetails").is_none(), "{script}: {answer}");
         answer["result"]["value"].clone()
+    }
+
+    /// Whether a script says yes; no while one page gives way to another.
+    pub fn holds(&mut self, script: &str) -> bool {
+        let answer = self.try_call("Runtime.evaluate", json!({ "expression": script, "returnByValue": true }));
+        answer.is_ok_and(|answer| answer.get("exceptionDetails").is_none() && answer["result"]["value"] == json!(true))
     }
 
     pub fn text(&mut self) -> String {
