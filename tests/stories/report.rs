@@ -186,7 +186,7 @@ async fn two_runs_are_compared_on_the_same_items() {
     let said = String::from_utf8(done.get_output().stdout.clone()).unwrap();
     assert!(said.contains("ada/net@1 is better") && said.contains("McNemar"), "{said}");
     let mut browser = Browser::logged_in(&server, &ada.token).await;
-    assert!(browser.page(&format!("/jobs/{good}")).await.contains("Compare with"));
+    assert!(browser.page(&format!("/jobs/{good}")).await.contains("Which is better?"));
     let page = browser.page(&format!("/compare?a={good}&b={weak}")).await;
     assert!(page.contains("ada/net@1 is better than ada/net@2") && page.contains("Right alone"), "{page}");
     assert!(browser.page(&format!("/compare?a={measured}&b={weak}")).await.contains("different items"));
