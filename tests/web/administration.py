@@ -7,7 +7,10 @@ from browser import Visit
 def journey(house):
     with Visit(house, house.admin.token) as visit:
         page = visit.page
-        visit.open("/system")
+        visit.open("/")
+        page.locator("header summary").click()
+        page.locator("header").get_by_role("link", name="Administration").click()
+        page.wait_for_url("**/system")
         tabs = page.get_by_role("navigation", name="Administration").get_by_role("link").all_inner_texts()
         for tab in tabs:
             page.get_by_role("navigation", name="Administration").get_by_role("link", name=tab).click()

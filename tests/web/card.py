@@ -39,7 +39,7 @@ def compared(visit):
     """The version picker leads back; what changed is shown line by line."""
     page = visit.page
     page.locator("summary", has_text="Version 2").click()
-    page.locator(".act ul").get_by_role("link").filter(has_text="1").last.wait_for()
+    page.locator("main .act ul").get_by_role("link").filter(has_text="1").last.wait_for()
     visit.open("/ada/tiny?rev=1")
     assert "Limits" not in page.locator(".prose").inner_text()
     visit.sees("You are looking at version 1")

@@ -98,7 +98,7 @@ def looks(house):
     among = ["ada/tiny", "ada/shapes-a"]
     jobs["recommend"] = ask("POST", "/recommend", {"dataset": "ada/shapes", "among": among})["id"]
     jobs["evaluate"] = ask("POST", "/evaluations", {"model": "ada/shapes-a", "dataset": "ada/shapes"})["id"]
-    jobs["embed"] = ask("POST", "/embeddings", {"model": "ada/tiny", "dataset": "ada/shapes"})["id"]
+    jobs["embed"] = ask("POST", "/embeddings", {"model": "ada/tiny@1", "dataset": "ada/shapes"})["id"]
     for _ in jobs:
         house.work_off()
     recipe = {"batch_size": 12, "strategy": "head", "head_solver": "sgd", "epochs": 2}

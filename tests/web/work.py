@@ -63,7 +63,7 @@ def watched(house, visit):
     """The page follows the job without being loaded again, and keeps the focus where it was."""
     page = visit.page
     page.evaluate("window.same = true")
-    page.locator(".act summary").first.focus()
+    page.locator("main .act summary").first.focus()
     said = []
     with house.worker() as worker:
         deadline = time.time() + 300

@@ -6,8 +6,6 @@ mod links;
 mod plot;
 mod rows;
 
-use std::collections::BTreeMap;
-
 use actix_web::web::Data;
 use askama::Template;
 
@@ -19,7 +17,7 @@ use super::card::RepoCard;
 use super::frame::{Frame, page};
 use crate::domain::name::RepoKind;
 use crate::domain::page::PageRequest;
-use crate::domain::results::{ModelResult, TOP1, dataset_name};
+use crate::domain::results::dataset_name;
 use crate::domain::search::{SearchQuery, Sort};
 use crate::domain::time::Timestamp;
 use crate::http::api::search::filters;
@@ -139,8 +137,6 @@ fn catalog(
 ) -> Catalog {
     let links = Links { path, query };
     let on = Some(dataset_name(&query.text("on"))).filter(|on| !on.is_empty());
-    // Shares on different data sets say nothing of each other: the chart has those of one.
-    let on = on.or_else(|| if view == View::Plot { most_measured(&hits.results) } else { None });
     let is_models = kind == Some(RepoKind::Model);
     let is_table = view != View::Cards;
     let plot = (view == View::Plot).then(|| Plot::of(&hits, &links, on.as_deref()));
@@ -181,13 +177,4 @@ fn catalog(
         plot,
         next: hits.page.next.map(|cursor| links.with("cursor", Some(&cursor))),
     }
-}
-
-/// The data set for which most models say how often they are right.
-fn most_measured(results: &[Vec<ModelResult>]) -> Option<String> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for result in results.iter().flatten().filter(|result| result.measure == TOP1 && !result.dataset.is_empty()) {
-        *counts.entry(result.dataset.as_str()).or_default() += 1;
-    }
-    counts.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned())
 }
