@@ -331,11 +331,11 @@ async fn private_repos_do_not_exist_for_strangers() {
     }
     assert!(owner.page("/models").await.contains("/ada/secret"));
     let file = owner.page("/ada/secret/files").await;
-    let link = links(&file).into_iter().find(|link| link.ends_with("README%2Emd") || link.ends_with("README.md")).unwrap();
+    let link = links(&file).into_iter().find(|link| link.contains("/download/") && link.contains("README")).unwrap();
     let download = owner.get(&link).await;
     assert_eq!((download.status.as_u16(), download.text().as_str()), (200, "# Hidden\n\nA hidden thing.\n"));
     assert!(download.header("content-disposition").starts_with("attachment"), "a browser must not show strangers' files");
-    assert_eq!(owner.page("/login").await.matches("ada").count(), 1);
+    assert!(owner.page("/login").await.contains("<span>ada</span>"), "the frame says who is there");
     // An empty repo has a page too.
     create_repo(&ada, "dataset", "ada/empty").await;
     assert_eq!(stranger.get("/datasets/ada/empty").await.status, 200);
