@@ -117,7 +117,7 @@ impl Place {
         let path = Path::new(text);
         if is_address(text) {
             Place::Server(text.to_owned())
-        } else if path.is_dir() || !path.extension().is_some_and(|end| end == "db") {
+        } else if path.is_dir() || path.extension().is_none_or(|end| end != "db") {
             Place::File { data: path.to_owned(), file: path.join(DATABASE_FILE) }
         } else {
             Place::File { data: path.parent().unwrap_or(Path::new(".")).to_owned(), file: path.to_owned() }

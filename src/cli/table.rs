@@ -95,10 +95,10 @@ mod tests {
         let row =
             vec!["library/resnet50".to_owned(), "imagenet-1k, imagenet-21k, laion-2b".to_owned(), "25.6 M".into(), "apache-2.0".into()];
         let headings = ["model", "trained on", ">parameters", "license"];
-        let text = table_within(&headings, &[row.clone()], 64);
+        let text = table_within(&headings, std::slice::from_ref(&row), 64);
         assert!(text.lines().all(|line| measure_text_width(line) <= 64), "{text}");
         assert!(text.contains("library/resnet50") && text.contains("25.6 M") && text.contains('…'), "{text}");
-        let narrow = table_within(&headings, &[row.clone()], 10);
+        let narrow = table_within(&headings, std::slice::from_ref(&row), 10);
         assert!(narrow.contains("library/resnet50"), "names stay, however narrow it is: {narrow}");
         assert!(!table_within(&headings, &[row], usize::MAX).contains('…'));
     }

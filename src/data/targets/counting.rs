@@ -63,9 +63,8 @@ impl Peaks {
 fn around(at: usize, width: usize, height: usize) -> impl Iterator<Item = usize> {
     let (x, y) = ((at % width) as isize, (at / width) as isize);
     let steps = [(-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1)];
-    steps.into_iter().map(move |(dx, dy)| (x + dx, y + dy)).filter_map(move |(x, y)| {
-        ((0..width as isize).contains(&x) && (0..height as isize).contains(&y)).then(|| y as usize * width + x as usize)
-    })
+    let is_inside = move |&(x, y): &(isize, isize)| (0..width as isize).contains(&x) && (0..height as isize).contains(&y);
+    steps.into_iter().map(move |(dx, dy)| (x + dx, y + dy)).filter(is_inside).map(move |(x, y)| y as usize * width + x as usize)
 }
 
 /// How far the middle of each pixel inside is from the nearest one outside; beyond the image's edge there is neither. (Felzenszwalb and

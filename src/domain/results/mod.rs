@@ -110,7 +110,7 @@ mod tests {
         let all = [claimed.clone(), imported.clone(), elsewhere.clone()];
         assert_eq!(best(&all, TOP1), Some(&imported), "on the usual data set, by the table");
         assert_eq!(best_on(&all, TOP1, "flowers"), Some(&elsewhere));
-        assert_eq!(best(&[elsewhere.clone()], TOP1), Some(&elsewhere));
+        assert_eq!(best(std::slice::from_ref(&elsewhere), TOP1), Some(&elsewhere));
         assert_eq!(
             best(&[claimed.clone(), result(TOP1, "imagenet-1k", 0.1, Origin::Claimed)], TOP1),
             Some(&claimed),

@@ -158,7 +158,7 @@ mod tests {
     fn small_pictures_are_shown_again() {
         assert!(shown(&Bytes::from_static(&[0x89, b'P', b'N', b'G', 1])).unwrap().starts_with("data:image/png;base64,"));
         assert_eq!(shown(&Bytes::from_static(b"<svg onload=x>")), None, "nothing that could hold a script");
-        assert_eq!(shown(&Bytes::from(vec![0xff, 0xd8, 0xff, 0].repeat(20_000))), None, "nor what is large");
+        assert_eq!(shown(&Bytes::from([0xff, 0xd8, 0xff, 0].repeat(20_000))), None, "nor what is large");
         assert_eq!(shown(&Bytes::new()), None);
     }
 

@@ -93,7 +93,7 @@ pub(crate) trait Function: Send + Sync {
 
 /// Of [`Activation::QuickGelu`], and of [`Activation::GeluTanh`] twice the root of 2 / pi, and what the cube counts.
 const QUICK: f32 = 1.702;
-const TANH: f32 = 1.595_769_1;
+const TANH: f32 = 1.595_769;
 const CUBIC: f32 = 0.044_715;
 
 pub(crate) struct Straight;

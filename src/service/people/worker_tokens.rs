@@ -75,7 +75,7 @@ impl Service {
     /// Those that may be used, newest first.
     pub async fn list_worker_tokens(&self, actor: &Actor) -> Result<Vec<WorkerToken>> {
         access::admin_site(actor)?;
-        Ok(self.db.read(|tx| worker_tokens::list(tx)).await?)
+        Ok(self.db.read(worker_tokens::list).await?)
     }
 
     /// Ends one, by its id or its name, at once: what it holds goes to others when its leases run out.

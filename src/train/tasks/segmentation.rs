@@ -189,7 +189,7 @@ impl Segmentation {
     fn commonest(&self, partition: &Partition) -> Option<usize> {
         let mut counts = vec![0u64; self.names.len()];
         let all = partition.train.iter().flat_map(|sample| truth(&sample.target));
-        all.filter_map(|class| Some(usize::from(*class))).filter(|class| *class < self.names.len()).for_each(|class| counts[class] += 1);
+        all.map(|class| usize::from(*class)).filter(|class| *class < self.names.len()).for_each(|class| counts[class] += 1);
         (0..counts.len()).rev().max_by_key(|class| counts[*class]).filter(|class| counts[*class] > 0)
     }
 }
@@ -228,7 +228,7 @@ impl Seen<'_> {
             });
             (boundaries, found)
         };
-        let (boundaries, counts): (Vec<Option<f64>>, Vec<Option<(f64, f64)>>) = self.answers.par_iter().map(measured).unzip();
+        let (boundaries, counts): (Vec<_>, Vec<_>) = self.answers.par_iter().map(measured).unzip();
         let boundaries: Vec<f64> = boundaries.into_iter().flatten().collect();
         let counts: Vec<(f64, f64)> = counts.into_iter().flatten().collect();
         let mut more = More::default();

@@ -31,7 +31,7 @@ pub fn shown(names: &[String], object: &Object) -> String {
 
 /// The target of an image; what was left out is told under its path.
 pub fn target(boxed: Boxed, names: &[String], path: &str, faults: &mut Vec<Fault>) -> Target {
-    let (mut kept, mut seen): (Vec<Object>, BTreeSet<(u32, [u32; 4], bool)>) = (Vec::new(), BTreeSet::new());
+    let (mut kept, mut seen) = (Vec::<Object>::new(), BTreeSet::new());
     for object in boxed.objects {
         let [_, _, w, h] = object.bbox;
         if !(w > 0.0 && h > 0.0) || object.bbox.iter().any(|value| !value.is_finite()) {
