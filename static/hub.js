@@ -30,7 +30,7 @@ for (const region of document.querySelectorAll(".table, pre, .log")) {
 
 // Keys: / goes to the search, j and k through a list; Enter opens what has the focus, as everywhere.
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, textarea, select, [contenteditable]");
+  const typing = event.target.closest('input:not([type="checkbox"], [type="radio"], [type="range"]), textarea, select, [contenteditable]');
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "/") {
     event.preventDefault();
