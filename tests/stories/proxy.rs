@@ -79,6 +79,10 @@ async fn every_page_and_form_stays_below_the_path() {
         let (mut seen, mut waiting) = (BTreeSet::from([start.clone()]), VecDeque::from([start]));
         while let Some(path) = waiting.pop_front() {
             let reply = browser.get(&path).await;
+            // Where forms go, and nothing else does.
+            if reply.status == 405 {
+                continue;
+            }
             assert_eq!(reply.status, 200, "{path}: {}", reply.text());
             if !reply.header("content-type").starts_with("text/html") {
                 continue;
