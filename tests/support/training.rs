@@ -303,7 +303,7 @@ impl Worker {
     pub fn start(server: &Server) -> Worker {
         let mut command = Command::new(HUB);
         command.args(["worker", "--data"]).arg(server.data()).stdout(Stdio::null()).stderr(Stdio::null());
-        Worker(command.spawn().unwrap())
+        Worker(command.envs(server.database()).spawn().unwrap())
     }
 
     /// One that has the hub's address, a worker's token and a folder, and neither database nor store.

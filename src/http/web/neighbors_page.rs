@@ -31,6 +31,8 @@ use crate::service::jobs::neighbors::{Neighbor, Shown};
 /// Neighbours shown, and items to begin with.
 const NEAREST: usize = 24;
 const OFFERED: usize = 24;
+/// Letters of pictures that a page has room for: those that come first are shown.
+const PICTURES: usize = 192 << 10;
 /// Letters by which a text is told that was sent.
 const LONGEST_TITLE: usize = 80;
 /// Of a form, beside its file.
@@ -184,7 +186,8 @@ async fn shown(
     };
     let others: Vec<String> = others.iter().map(|(id, version)| format!("{id}@{version}")).collect();
     let other = if asked.other.is_empty() { others.first().cloned().unwrap_or_default() } else { asked.other };
-    let line = |neighbor: &Neighbor| line(neighbor, &head, (key(at.kind), &other));
+    let mut room = PICTURES;
+    let mut line = |neighbor: &Neighbor| line(neighbor, &head, (key(at.kind), &other), &mut room);
     let section = if at.kind == RepoKind::Model { "models" } else { "datasets" };
     let modality = Modality::parse(&summary.facts.modality).unwrap_or_default();
     page_with(
@@ -193,7 +196,7 @@ async fn shown(
             frame: Frame::of(visitor, section),
             csrf: visitor.csrf().to_owned(),
             key: key(at.kind),
-            found: found.iter().map(line).collect(),
+            found: found.iter().map(&mut line).collect(),
             offered: offered.iter().map(line).collect(),
             item: asked.item,
             word: modality.item(),
@@ -223,10 +226,12 @@ fn revision(query: &Query) -> Result<Revision, HttpError> {
     }
 }
 
-fn line(neighbor: &Neighbor, head: &Head, (key, other): (&str, &str)) -> Line {
+fn line(neighbor: &Neighbor, head: &Head, (key, other): (&str, &str), room: &mut usize) -> Line {
     // Of texts there is none.
     let picture = neighbor.picture.as_ref().filter(|(media_type, _)| media_type.starts_with("image/"));
     let picture = picture.map(|(media_type, bytes)| format!("data:{media_type};base64,{}", STANDARD.encode(bytes)));
+    let picture = picture.filter(|picture| picture.len() <= *room);
+    *room -= picture.as_ref().map_or(0, String::len);
     let rev = head.rev_query.strip_prefix('?').map(|rev| format!("&{rev}")).unwrap_or_default();
     Line {
         path: neighbor.path.clone(),
