@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::jobs::{long, weights_of};
 use crate::support::slurm::Slurm;
 use crate::support::training::{Gate, Person, Worker};
 use crate::support::{HUB, Server, signal, until};
@@ -88,19 +89,6 @@ fn workers_of(url: &str) -> Vec<u32> {
         words.get(1) == Some(&&b"worker"[..]) && words.get(3) == Some(&url.as_bytes())
     };
     processes.filter(is_it).collect()
-}
-
-fn long(name: &str, epochs: u32) -> Value {
-    let recipe = json!({ "strategy": "full", "frozen_stages": 6, "epochs": epochs, "batch_size": 6, "seed": 5, "threads": 1 });
-    json!({ "base": "tiny", "dataset": "colours", "name": name, "recipe": recipe })
-}
-
-async fn weights_of(person: &Person<'_>, name: &str) -> String {
-    let (_, versions) = person.get(&format!("/models/{name}/versions")).await;
-    assert_eq!(versions["items"].as_array().unwrap().len(), 1, "{versions}");
-    let (_, manifest) = person.get(&format!("/models/{name}/versions/1/manifest")).await;
-    let files = manifest["files"].as_array().unwrap();
-    files.iter().find(|f| f["path"] == "model.safetensors").unwrap()["sha256"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]

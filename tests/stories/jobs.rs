@@ -15,13 +15,13 @@ async fn hub() -> Server {
 }
 
 /// A fine-tune with something to lose: much of the backbone learns, and epochs leave checkpoints.
-fn long(name: &str, epochs: u32) -> Value {
+pub fn long(name: &str, epochs: u32) -> Value {
     let recipe = json!({ "strategy": "full", "frozen_stages": 6, "epochs": epochs, "batch_size": 6, "seed": 5, "threads": 1 });
     json!({ "base": "tiny", "dataset": "colours", "name": name, "recipe": recipe })
 }
 
 /// The sha256 of the published weights, if exactly one version was published.
-async fn weights_of(person: &Person<'_>, name: &str) -> String {
+pub async fn weights_of(person: &Person<'_>, name: &str) -> String {
     let (_, versions) = person.get(&format!("/models/{name}/versions")).await;
     assert_eq!(versions["items"].as_array().unwrap().len(), 1, "{versions}");
     let (_, manifest) = person.get(&format!("/models/{name}/versions/1/manifest")).await;

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::jobs::{long, weights_of};
 use crate::support::training::{Gate, Person, Worker, base_files, pictures_zip};
 use crate::support::{Api, Server};
 use serde_json::{Value, json};
@@ -56,20 +57,6 @@ async fn about(api: &Api, job: &Value, lease: &str, path: &str, body: &Value) ->
 async fn read(api: &Api, job: &Value, lease: &str, path: &str) -> crate::support::Reply {
     let path = format!("/api/v1/worker/jobs/{}/{path}", job.as_str().unwrap());
     crate::support::Reply::of(api.request(reqwest::Method::GET, &path).header("Hub-Lease", lease)).await
-}
-
-fn long(name: &str, epochs: u32) -> Value {
-    let recipe = json!({ "strategy": "full", "frozen_stages": 6, "epochs": epochs, "batch_size": 6, "seed": 5, "threads": 1 });
-    json!({ "base": "tiny", "dataset": "colours", "name": name, "recipe": recipe })
-}
-
-/// The sha256 of the published weights, if exactly one version was published.
-async fn weights_of(person: &Person<'_>, name: &str) -> String {
-    let (_, versions) = person.get(&format!("/models/{name}/versions")).await;
-    assert_eq!(versions["items"].as_array().unwrap().len(), 1, "{versions}");
-    let (_, manifest) = person.get(&format!("/models/{name}/versions/1/manifest")).await;
-    let files = manifest["files"].as_array().unwrap();
-    files.iter().find(|f| f["path"] == "model.safetensors").unwrap()["sha256"].as_str().unwrap().to_owned()
 }
 
 fn holds_no_data(folder: &Path) {

