@@ -21,6 +21,7 @@ pub(super) fn page_routes() -> Vec<Entry> {
         at("/jobs/{id}/items", [get(pages::job_items::show)]).heavy(),
         at("/jobs/{id}/events", [get(pages::jobs::events)]),
         at("/jobs/{id}/files/{path:.*}", [get(pages::jobs::file)]).bytes(),
+        at("/jobs/{id}/pictures/{number}", [get(pages::item_picture::of_job)]).bytes(),
         at("/jobs/{id}/curves", [get(pages::jobs::curves)]),
         at("/jobs/{id}/cancel", [post(pages::job_acts::cancel)]),
         at("/jobs/{id}/pause", [post(pages::job_acts::pause)]),
@@ -72,7 +73,7 @@ pub(super) fn upload_routes() -> Vec<Entry> {
 pub(super) fn repo_page_routes() -> Vec<Entry> {
     vec![
         at("/{kind:datasets}/{ns}/{name}", [get(pages::repo::show)]).repo().heavy(),
-        at("/{kind:datasets}/{ns}/{name}/thumbnails/{number}", [get(pages::repo_tabs::thumbnail)]).repo().bytes(),
+        at("/{kind:datasets}/{ns}/{name}/items/{rev}/{path:.*}", [get(pages::item_picture::show)]).repo().bytes(),
         at("/{kind:datasets}/{ns}/{name}/download/{rev}/{path:.*}", [get(pages::repo_tabs::download)]).repo().bytes(),
         at("/{kind:datasets}/{ns}/{name}/neighbors", [get(pages::neighbors_page::show), post(pages::neighbors_page::ask)]).repo(),
         at("/{kind:datasets}/{ns}/{name}/neighbors/start", [post(pages::neighbors_page::start)]).repo(),

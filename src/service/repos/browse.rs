@@ -101,7 +101,8 @@ impl Service {
         self.at(actor, kind, id, revision, |tx, repo, version| {
             let mut facts = facts::find(tx, &repo.key, version.number)?.unwrap_or_default();
             facts::complete(tx, &repo.key, version.number, &mut facts)?;
-            Ok(RepoSummary { repo, head: Some(version), facts })
+            let is_newest = versions::find_head(tx, &repo.key)?.is_some_and(|head| head.number == version.number);
+            Ok(RepoSummary { repo, head: Some(version), facts, is_newest })
         })
         .await
     }
@@ -168,6 +169,18 @@ impl Service {
             .await
     }
 
+    /// The newest versions of a repo, and the last of its branches and tags by name but for `main`: at most so many of each, however many
+    /// there are.
+    pub async fn versions_to_choose(&self, actor: &Actor, kind: RepoKind, id: &RepoId, most: usize) -> Result<(Vec<Version>, Vec<Ref>)> {
+        let (actor, id) = (actor.clone(), id.clone());
+        self.db
+            .read(move |tx| {
+                let repo = access::see_repo(tx, &actor, kind, &id)?;
+                Ok((versions::list(tx, &repo.key, None, most)?.items, refs::last(tx, &repo.key, most)?))
+            })
+            .await
+    }
+
     /// Downloads of a repo by day since 1970, of half a year.
     pub async fn downloads_of(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Vec<(i64, u64)>> {
         const DAYS: i64 = 182;
@@ -212,7 +225,7 @@ pub(super) fn summary(tx: &mut Tx<'_>, repo: Repo) -> Result<RepoSummary> {
         Some(head) => facts::find(tx, &repo.key, head.number)?.unwrap_or_default(),
         None => library::find_facts(tx, &repo.key)?.map(|(facts, _)| facts).unwrap_or_default(),
     };
-    Ok(RepoSummary { repo, head, facts })
+    Ok(RepoSummary { repo, head, facts, is_newest: true })
 }
 
 /// The manifest of a version, read back from its rows and proved against the digest it was given.

@@ -272,7 +272,7 @@ mod tests {
         let id = RepoId::parse(name).unwrap();
         let repo =
             Repo { key, kind: RepoKind::Model, id, private: false, summary: String::new(), downloads: 0, created: now, updated: now };
-        RepoSummary { repo, head: None, facts: Facts::default() }
+        RepoSummary { repo, head: None, facts: Facts::default(), is_newest: true }
     }
 
     #[test]
