@@ -1,6 +1,6 @@
 //! Counts: downloads by repo and day, and the few numbers of the home page.
 
-use super::search::terms;
+use super::search::{merit, terms};
 use crate::db::{Result, Tx};
 use crate::domain::id::RepoKey;
 use crate::domain::name::RepoKind;
@@ -12,7 +12,13 @@ const DAY_MS: i64 = 86_400_000;
 pub fn add_downloads(tx: &mut Tx<'_>, repo: &RepoKey, downloads: u64, now: Timestamp) -> Result<()> {
     tx.lock(terms::LISTING)?;
     tx.execute("update repos set downloads = downloads + $2 where key = $1 and deleted is null", params![repo.as_str(), downloads])?;
-    tx.execute("update listing set downloads = downloads + $2 where repo = $1", params![repo.as_str(), downloads])?;
+    if let Some(row) = tx.find("select downloads from listing where repo = $1", params![repo.as_str()])? {
+        let before = row.int("downloads")?;
+        let after = before.saturating_add(i64::try_from(downloads).unwrap_or(i64::MAX));
+        let merit = merit::of_downloads(after) - merit::of_downloads(before);
+        let sql = "update listing set downloads = $2, merit = merit + $3 where repo = $1";
+        tx.execute(sql, params![repo.as_str(), after, merit])?;
+    }
     tx.execute(
         "insert into downloads_daily (repo, day, downloads) values ($1, $2, $3)
          on conflict (repo, day) do update set downloads = downloads_daily.downloads + excluded.downloads",

@@ -23,6 +23,7 @@ pub(super) fn page_routes() -> Vec<Entry> {
         at("/jobs/{id}/files/{path:.*}", [get(pages::jobs::file)]).bytes(),
         at("/jobs/{id}/pictures/{number}", [get(pages::item_picture::of_job)]).bytes(),
         at("/jobs/{id}/curves", [get(pages::jobs::curves)]),
+        at("/jobs/{id}/log", [get(pages::jobs::log)]),
         at("/jobs/{id}/cancel", [post(pages::job_acts::cancel)]),
         at("/jobs/{id}/pause", [post(pages::job_acts::pause)]),
         at("/jobs/{id}/resume", [post(pages::job_acts::resume)]),

@@ -3,6 +3,7 @@
 
 pub mod addresses;
 pub mod audit;
+mod axes;
 mod backbones;
 mod card;
 pub mod card_edit;
