@@ -34,6 +34,14 @@ pub fn by_day(tx: &mut Tx<'_>, repo: &RepoKey, days: i64, now: Timestamp) -> Res
     tx.all(sql, params![repo.as_str(), first])?.iter().map(|row| Ok((row.int("day")?, row.count("downloads")?))).collect()
 }
 
+/// The same of all public repos of a namespace together.
+pub fn by_day_in(tx: &mut Tx<'_>, namespace: &str, days: i64, now: Timestamp) -> Result<Vec<(i64, u64)>> {
+    let first = now.unix_ms().div_euclid(DAY_MS) - days;
+    let sql = "select d.day, cast(sum(d.downloads) as bigint) as downloads from repos r join downloads_daily d on d.repo = r.key
+               where r.namespace = $1 and r.private = 0 and r.deleted is null and d.day > $2 group by d.day order by d.day";
+    tx.all(sql, params![namespace, first])?.iter().map(|row| Ok((row.int("day")?, row.count("downloads")?))).collect()
+}
+
 /// What the home page counts: public repos only, so that a number never tells of private ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SiteCounts {

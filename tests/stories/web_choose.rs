@@ -393,6 +393,10 @@ async fn programs_read_what_is_new() {
     assert!(feed.header("content-type").starts_with("application/atom+xml"));
     let feed = feed.text();
     assert!(feed.contains("<title>ada/net, version 1</title>") && feed.contains("Small &amp;") && !feed.contains("ada/own"), "{feed}");
+    ada.post("/api/v1/repos", &json!({ "kind": "dataset", "id": "ada/set" })).await.created();
+    publish(&ada, "datasets/ada/set", None, &[("README.md", b"# Set\n\nFew.\n")]).await.created();
+    let feed = browser.get("/datasets.atom").await.text();
+    assert!(feed.contains("/datasets/ada/set?rev=1") && feed.contains("Newest data sets") && !feed.contains("ada/net"), "{feed}");
     let map = browser.get("/sitemap.xml").await.text();
     assert!(map.contains(&format!("<loc>{}/ada/net</loc>", server.url)) && !map.contains("ada/own"), "{map}");
     assert!(browser.get("/robots.txt").await.text().contains("Sitemap: "));

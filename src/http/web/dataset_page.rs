@@ -10,6 +10,7 @@ use super::form::{CSRF, Form};
 use super::format;
 use super::frame::{Frame, page, see_other};
 use super::item_picture::Addresses;
+use super::model_parts::{Pulls, pulls};
 use super::repo_head::{Fact, Head, card_html, urlencode};
 use super::snippets::{Snippet, snippets};
 use crate::domain::annotation_facts::Fault;
@@ -77,6 +78,7 @@ struct DatasetPage {
     snippets: Vec<Snippet>,
     measured: Vec<Row>,
     claimed: Vec<Row>,
+    pulls: Option<Pulls>,
 }
 
 /// A model by its name.
@@ -182,6 +184,10 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
         snippets: if summary.head.is_some() { snippets(&summary, address) } else { vec![] },
         measured: board.measured.iter().map(|row| measured(row, &board)).collect(),
         claimed: board.claims.iter().take(CLAIMS).map(|claim| claimed(claim, &board)).collect(),
+        pulls: match summary.is_newest {
+            true => pulls(&service.downloads_of(&actor, RepoKind::Dataset, &id).await?, service.now()),
+            false => None,
+        },
         head,
     })
 }

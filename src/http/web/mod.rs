@@ -51,6 +51,7 @@ mod snippets;
 mod sweep;
 pub mod system;
 pub mod system_people;
+pub mod system_results;
 mod tensors_page;
 pub mod tokens;
 mod try_image;
