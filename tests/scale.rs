@@ -123,17 +123,9 @@ fn closure(all: &[Drawn], by_name: &HashMap<String, usize>, root: usize) -> BTre
 fn question(draw: &mut Draw, many: u64) -> SearchQuery {
     let mut query = SearchQuery { plain: draw.below(4) == 0, reversed: draw.below(5) == 0, ..SearchQuery::default() };
     query.kind = [None, Some(RepoKind::Model), Some(RepoKind::Model), Some(RepoKind::Dataset)][draw.below(4) as usize];
-    query.sort = [
-        Sort::Relevance,
-        Sort::Downloads,
-        Sort::Newest,
-        Sort::Created,
-        Sort::Size,
-        Sort::Top1,
-        Sort::Name,
-        Sort::License,
-        Sort::Dataset,
-    ][draw.below(9) as usize];
+    query.sort =
+        [Sort::Relevance, Sort::Downloads, Sort::Newest, Sort::Created, Sort::Size, Sort::Top1, Sort::Name, Sort::License, Sort::Dataset]
+            [draw.below(9) as usize];
     for _ in 0..draw.below(3) {
         let like = drawn(draw.below(many), many);
         let values = [like, drawn(draw.below(many), many)];

@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt as _;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-use super::{Small, ToShow, importing, pictures};
 use super::order::{Order, Said, Sent, ToScan, Work};
+use super::{Small, ToShow, importing, pictures};
 use crate::archive::ReadAt;
 use crate::confine::{self, last_word, speech::Speech};
 use crate::import::scan;

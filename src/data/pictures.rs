@@ -27,7 +27,7 @@ pub fn pictures(source: &Source, paths: &[String], limits: &Limits, told: &mut d
         None => {
             let listing = source.list(&declared, limits)?;
             let paths = listing.entries.iter().map(|entry| entry.path.as_str());
-            let modality = if declared.texts.is_empty() { modalities::of_files(paths) } else { &Texts };
+            let modality: &'static dyn Modality = if declared.texts.is_empty() { modalities::of_files(paths) } else { &Texts };
             (listing, modality)
         }
     };

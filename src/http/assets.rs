@@ -39,7 +39,8 @@ const ASSETS: &[Asset] = &[
 static URLS: LazyLock<Vec<String>> = LazyLock::new(|| ASSETS.iter().map(address).collect());
 
 /// Each packed once, in the order of [`ASSETS`]; a browser that takes gzip gets it so.
-static PACKED: LazyLock<Vec<Bytes>> = LazyLock::new(|| ASSETS.iter().map(|asset| gzip(asset.text.as_bytes(), Compression::best())).collect());
+static PACKED: LazyLock<Vec<Bytes>> =
+    LazyLock::new(|| ASSETS.iter().map(|asset| gzip(asset.text.as_bytes(), Compression::best())).collect());
 
 fn address(asset: &Asset) -> String {
     let hash = hex::encode(Sha256::digest(asset.text));

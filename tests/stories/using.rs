@@ -417,7 +417,10 @@ async fn neighbours_are_seen_on_the_pages_of_the_data_set_and_of_the_model() {
     let page = browser.page("/ada/tiny").await;
     assert!(page.contains("href=\"/ada/tiny/neighbors\""), "{page}");
     let page = browser.page("/ada/tiny/neighbors").await;
-    assert!(page.contains("ada/colours@1") && page.matches("/datasets/ada/colours/items/").count() >= 12, "items to pick are shown: {page}");
+    assert!(
+        page.contains("ada/colours@1") && page.matches("/datasets/ada/colours/items/").count() >= 12,
+        "items to pick are shown: {page}"
+    );
     let page = browser.page("/ada/tiny/neighbors?in=ada/colours@1&item=blue/2.png").await;
     let shown = page.split("Nearest to").nth(1).unwrap().split("</section>").next().unwrap();
     assert!(shown.contains("distance 0.000") && shown.contains("/ada/tiny/neighbors?in=ada%2Fcolours%401"), "{shown}");

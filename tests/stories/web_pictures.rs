@@ -27,7 +27,9 @@ async fn a_cell_of_a_packed_data_set_opens_its_pictures() {
     let mut browser = Browser::logged_in(&server, &ada.token).await;
     let report = browser.page(&format!("/jobs/{id}")).await;
     assert!(!report.contains("data:image/") && report.len() < 100_000, "{} bytes", report.len());
-    for cell in report.split("/items?truth=").skip(1).map(|rest| rest.split('"').next().unwrap().replace("&amp;", "&").replace("&#38;", "&")) {
+    for cell in
+        report.split("/items?truth=").skip(1).map(|rest| rest.split('"').next().unwrap().replace("&amp;", "&").replace("&#38;", "&"))
+    {
         let page = browser.page(&format!("/jobs/{id}/items?truth={cell}")).await;
         let shown = pictures(&page);
         assert!(!shown.is_empty() && page.matches("<li><img").count() == shown.len() && !page.contains("no-picture"), "{cell}: {page}");
@@ -85,7 +87,8 @@ async fn pages_are_packed_for_whoever_takes_it_and_bytes_never_are() {
     let plain = browser.page("/ada/net").await;
     let packed = |path: &str| browser.request(reqwest::Method::GET, path).header("accept-encoding", "gzip, deflate, br");
     let (page, list) = (packed("/ada/net"), packed("/api/v1/openapi.json"));
-    let (file, part) = (packed("/ada/net/resolve/main/README.md"), packed("/ada/net/resolve/main/README.md").header("range", "bytes=10-19"));
+    let (file, part) =
+        (packed("/ada/net/resolve/main/README.md"), packed("/ada/net/resolve/main/README.md").header("range", "bytes=10-19"));
     let reply = browser.answer(page).await;
     assert_eq!((reply.header("content-encoding"), reply.header("vary").contains("Accept-Encoding")), ("gzip", true));
     let mut read = String::new();
@@ -99,7 +102,8 @@ async fn pages_are_packed_for_whoever_takes_it_and_bytes_never_are() {
     // What another site makes a browser ask for with its cookies is not packed: the length of what is packed tells of what is in it.
     let mut inside = Browser::logged_in(&server, &ada.token).await;
     for (site, encoding) in [("same-origin", "gzip"), ("none", "gzip"), ("cross-site", ""), ("same-site", "")] {
-        let request = inside.request(reqwest::Method::GET, "/settings/tokens").header("accept-encoding", "gzip").header("sec-fetch-site", site);
+        let request =
+            inside.request(reqwest::Method::GET, "/settings/tokens").header("accept-encoding", "gzip").header("sec-fetch-site", site);
         let reply = inside.answer(request).await;
         let found = reply.headers.get("content-encoding").map_or("", |value| value.to_str().unwrap());
         assert_eq!((reply.status.as_u16(), found), (200, encoding), "{site}");

@@ -312,7 +312,16 @@ async fn administrators_see_how_the_site_fares() {
     let ada = server.user("ada").await;
     let (mut browser, form) = inside(&server, &server.admin()).await;
     let (mut hers, her_form) = inside(&server, &ada).await;
-    let pages = ["/system", "/system/people", "/system/storage", "/system/queue", "/system/results", "/system/audit", "/system/settings", "/system/audit.csv"];
+    let pages = [
+        "/system",
+        "/system/people",
+        "/system/storage",
+        "/system/queue",
+        "/system/results",
+        "/system/audit",
+        "/system/settings",
+        "/system/audit.csv",
+    ];
     for path in pages {
         assert_eq!(browser.get(path).await.status, 200, "{path}");
         assert_eq!(hers.get(path).await.status, 403, "{path}");
@@ -349,7 +358,8 @@ async fn administrators_see_how_the_site_fares() {
 async fn tables(server: &Server, browser: &mut Browser, form: &str) {
     create_repo(&server.admin(), "model", "admin/net").await;
     let table = "model,top1\nadmin/net,71.5\nadmin/unknown,3\n";
-    let part = |name: &str, file: &str, text: &str| format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{text}\r\n");
+    let part =
+        |name: &str, file: &str, text: &str| format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{text}\r\n");
     let send = async |browser: &mut Browser, csrf: &str, file: &str, text: &str| {
         let file = format!("; filename=\"{file}\"");
         let body = [part("csrf", "", csrf), part("on", "", ""), part("table", &file, text), "--edge--\r\n".into()].concat();

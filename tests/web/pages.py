@@ -100,6 +100,8 @@ def for_administrators(_house):
 
 # What is led to from a page: another page of this hub, not a file of a repo.
 LINKS = "() => [...document.querySelectorAll('a[href]')].map(a => new URL(a.getAttribute('href'), location.href).href.split('#')[0]).filter(h => h.startsWith(location.origin) && h !== location.href && !h.includes('/download/') && !h.includes('/files/'))"
+# Numbers of a table or a chart that break over two lines.
+BROKEN = "() => [...document.querySelectorAll('td.number, .hist-row .n')].filter(e => { if (e.children.length || !e.offsetParent) return false; const range = document.createRange(); range.selectNodeContents(e); return new Set([...range.getClientRects()].map(r => Math.round(r.top))).size > 1 }).map(e => e.textContent)"
 TWICE = "() => [...document.querySelectorAll('[id]')].map(e => e.id).filter((id, at, all) => all.indexOf(id) !== at)"
 
 
@@ -144,6 +146,8 @@ def looked_at(visit, name, path, theme, width, script):
     dark = page.evaluate("(() => { const c = getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g).map(Number); return c[0] + c[1] + c[2] < 384 })()")
     if dark != (theme == "dark"):
         wrong("is of the other theme")
+    if broken := page.evaluate(BROKEN):
+        wrong(f"numbers break over lines: {broken[:5]}")
     if twice := page.evaluate(TWICE):
         wrong(f"ids that stand twice: {twice}")
     visit.links.update({link: name for link in page.evaluate(LINKS)})

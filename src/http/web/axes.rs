@@ -50,7 +50,7 @@ impl Scale {
     /// Round numbers on it: at 1, 2 or 5 of a power of ten and their multiples, about `most` of them, no closer than `closest`. By powers, at 1, 2
     /// and 5 of each, or where these are many at each power.
     pub fn ticks(self, most: usize, closest: f64) -> Vec<f64> {
-        const ROUND: [f64; 3] = [1.0, 2.0, 5.0];
+        static ROUND: [f64; 3] = [1.0, 2.0, 5.0];
         match self {
             Scale::Even(low, high) => {
                 let powers = (-12..=12).flat_map(|power| ROUND.map(|round| round * 10f64.powi(power)));

@@ -96,8 +96,7 @@ fn chart(name: &str, epochs: &[EpochNumbers], series: &[Series], bounds: Option<
     for line in series {
         let known = drawn.iter().filter_map(|at| Some((epochs.get(*at)?, line.values.get(*at)?))).filter(|(_, value)| value.is_finite());
         let place = |epoch: u32, value: f64| format!("{:.1},{:.1}", axes.x(f64::from(epoch)), axes.y(value.clamp(low, high)));
-        let points: Vec<(u32, f64, String)> =
-            known.map(|(epoch, value)| (epoch.epoch, *value, place(epoch.epoch, *value))).collect();
+        let points: Vec<(u32, f64, String)> = known.map(|(epoch, value)| (epoch.epoch, *value, place(epoch.epoch, *value))).collect();
         let joined = points.iter().map(|(.., at)| at.as_str()).collect::<Vec<_>>().join(" ");
         let _ = write!(svg, "<polyline class=\"line {}\" points=\"{joined}\"/>", line.class);
         marks(&mut svg, line.class, &points);
@@ -106,12 +105,7 @@ fn chart(name: &str, epochs: &[EpochNumbers], series: &[Series], bounds: Option<
 }
 
 /// What a script draws the same from: numbers and the names of classes alone.
-fn data(
-    epochs: &[EpochNumbers],
-    series: &[Series],
-    drawn: &[usize],
-    (bounds, best): (Option<(f64, f64)>, Option<u32>),
-) -> String {
+fn data(epochs: &[EpochNumbers], series: &[Series], drawn: &[usize], (bounds, best): (Option<(f64, f64)>, Option<u32>)) -> String {
     let short = |value: f64| (value * 1e5).round() / 1e5;
     let of = |line: &Series| drawn.iter().map(|at| line.values.get(*at).map(|value| short(*value))).collect::<Vec<_>>();
     let lines = series.iter().filter(|line| !line.values.is_empty());
@@ -171,8 +165,7 @@ pub fn rates(curve: &[(f64, f64)]) -> String {
         let _ = write!(svg, "<text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">1e{power}</text>", SHEET.height - 8.0);
     }
     let known = curve.iter().filter(|(_, loss)| loss.is_finite());
-    let points: Vec<String> =
-        known.map(|(rate, loss)| format!("{:.1},{:.1}", axes.x(*rate), axes.y(loss.clamp(0.0, high)))).collect();
+    let points: Vec<String> = known.map(|(rate, loss)| format!("{:.1},{:.1}", axes.x(*rate), axes.y(loss.clamp(0.0, high)))).collect();
     let _ = write!(svg, "<polyline class=\"line s1\" points=\"{}\"/>", points.join(" "));
     svg + "</svg>"
 }

@@ -91,7 +91,13 @@ async fn examined(service: &Service, actor: &Actor, dataset: (&RepoId, &Revision
     for suspect in &mut suspects {
         suspect.preview = pictures.at(&suspect.path).filter(|_| !suspect.preview.is_empty()).unwrap_or_default();
     }
-    Examined { base: found.base, items: found.items, wrong: found.wrong, suspects, outliers: found.outliers.into_iter().take(PAIRS).collect() }
+    Examined {
+        base: found.base,
+        items: found.items,
+        wrong: found.wrong,
+        suspects,
+        outliers: found.outliers.into_iter().take(PAIRS).collect(),
+    }
 }
 
 impl DoctorPage {

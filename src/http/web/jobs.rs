@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::backbones::{self, Backbones};
 use super::card::{href, title};
+use super::curve::Drawing;
 use super::frame::{Frame, page, see_other};
 use super::job_acts::Acts;
 use super::outcome::{self, Outcome};
 use super::repo_head::urlencode;
 use super::report::{self, Report};
-use super::curve::Drawing;
 use super::{curve, format, sweep};
 use crate::domain::findings::{PREDICTIONS, changes};
 use crate::domain::job::{Family, Job, JobState};

@@ -86,7 +86,7 @@ fn is_forsaken(place: &watch::Receiver<Option<Made>>) -> bool {
 }
 
 fn fill(place: &Place, small: Option<Small>) {
-    place.1.send_replace(Some(small.map(Arc::new)));
+    drop(place.1.send_replace(Some(small.map(Arc::new))));
 }
 
 impl Service {
@@ -201,7 +201,8 @@ impl Service {
         let (files, copies) = self.local_files(&files).await?;
         let (checks, paths) = (self.checks.clone(), places.iter().map(|(path, _)| path.clone()).collect());
         let what = ToShow { files, paths, limits: self.policy().data_limits };
-        let made = self.work().run(&Whose::of(actor), move || {
+        let whose = Whose::of(actor);
+        let made = self.work().run(&whose, move || {
             let told = checks.pictures(what, &mut |at, small| {
                 if let Some(place) = places.get(at) {
                     fill(place, small);
