@@ -105,7 +105,7 @@ fn scrollable(html: &str) -> String {
 
 impl Head {
     pub fn of(summary: &RepoSummary, tab: &str, query: &Query) -> Head {
-        let RepoSummary { repo, head, facts } = summary;
+        let RepoSummary { repo, head, facts, .. } = summary;
         let path = href(repo.kind, &repo.id);
         let rev_query = query.find("rev").map(|rev| format!("?rev={}", urlencode(rev))).unwrap_or_default();
         let tab_line = |(name, label): &(&str, &'static str)| {

@@ -33,7 +33,8 @@ pub struct SmallForm(Vec<Part>);
 impl SmallForm {
     /// Reads a form of at most one largest item, that came from a page of ours.
     pub async fn receive(request: &HttpRequest, service: &Service, body: Body) -> Result<SmallForm, HttpError> {
-        if comes_from_elsewhere(request.headers(), &Site::of(request)?) {
+        let site = Site::of(request)?;
+        if comes_from_elsewhere(request.headers(), &site) {
             return Err(foreign());
         }
         let largest = usize::try_from(service.policy().data_limits.item_bytes).unwrap_or(usize::MAX).saturating_add(FIELDS);
