@@ -33,7 +33,11 @@ pub fn pack(mut response: ServiceResponse<BoxBody>, site: &Site) -> ServiceRespo
     if !may_be_packed(&response) {
         return response;
     }
-    response.headers_mut().append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    let known = response.headers().get_all(VARY).filter_map(|value| value.to_str().ok());
+    let vary = known.chain(["Accept-Encoding"]).collect::<Vec<_>>().join(", ");
+    if let Ok(vary) = HeaderValue::from_str(&vary) {
+        response.headers_mut().insert(VARY, vary);
+    }
     let headers = response.request().headers();
     if !takes_gzip(headers) || !is_wanted_here(headers, site) {
         return response;
