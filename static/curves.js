@@ -61,7 +61,7 @@ function options(plot, lines, width, said) {
     legend: { show: false },
     cursor: { y: false, points: { size: 7 } },
     scales: { x: { time: false }, y: { range } },
-    axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], values: whole }, { ...axis, size: 48 }],
+    axes: [{ ...axis, size: 32, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], values: whole }, { ...axis, size: 48 }],
     series: [{}, ...lines.map((line) => ({ label: line.label, stroke: () => themed(nameOf(line)), width: 2, spanGaps: true, points: { show: plot.x.length <= 60, size: 6, fill: () => themed(nameOf(line)) } }))],
     hooks: { draw: [best], setCursor: [tell] },
   };
