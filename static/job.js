@@ -18,7 +18,8 @@ function morph(here, fresh) {
   for (const { name, value } of [...fresh.attributes]) if (!kept.includes(name) && here.getAttribute(name) !== value) here.setAttribute(name, value);
   if (["INPUT", "SELECT", "TEXTAREA"].includes(here.nodeName)) return;
   const atEnd = here.classList.contains("log") && here.scrollTop + here.clientHeight >= here.scrollHeight - 4;
-  const old = [...here.childNodes], young = [...fresh.childNodes];
+  // What a script of ours has put there is its own business.
+  const old = [...here.childNodes].filter((node) => !node.dataset?.own), young = [...fresh.childNodes];
   // A section that came between two is put there, and those behind it are not made anew.
   let at = 0;
   for (const node of young) {
@@ -64,6 +65,7 @@ function follow(job) {
       if (!fresh) return;
       morph(job, fresh);
       document.title = page.title;
+      document.dispatchEvent(new Event("page-renewed"));
       if (fresh.dataset.live !== "true") events.close();
     }, 200);
   };

@@ -124,7 +124,8 @@ fn question(draw: &mut Draw, many: u64) -> SearchQuery {
     let mut query = SearchQuery { plain: draw.below(4) == 0, reversed: draw.below(5) == 0, ..SearchQuery::default() };
     query.kind = [None, Some(RepoKind::Model), Some(RepoKind::Model), Some(RepoKind::Dataset)][draw.below(4) as usize];
     query.sort =
-        [Sort::Relevance, Sort::Downloads, Sort::Newest, Sort::Created, Sort::Size, Sort::Top1, Sort::Name][draw.below(7) as usize];
+        [Sort::Relevance, Sort::Downloads, Sort::Newest, Sort::Created, Sort::Size, Sort::Top1, Sort::Name, Sort::License, Sort::Dataset]
+            [draw.below(9) as usize];
     for _ in 0..draw.below(3) {
         let like = drawn(draw.below(many), many);
         let values = [like, drawn(draw.below(many), many)];
@@ -292,7 +293,7 @@ async fn what_is_derived_follows_every_change_and_can_be_made_again() {
     // Without numbers, which are given in the order things come.
     let texts = [
         "select kind, facet, value, public, public_here, private, private_here, public_bytes from terms order by kind, facet, value",
-        "select repo, kind, private, here, folded, name, parameters, top1, downloads, newest, born, size, bytes from listing order by repo",
+        "select repo, kind, private, here, folded, name, parameters, top1, downloads, newest, born, size, bytes, license_word, source_word from listing order by repo",
         "select l.repo, t.facet, t.value from listing_terms p join listing l on l.id = p.listing join terms t on t.id = p.term order by 1, 2, 3",
         "select m.name, l.repo, m.value, m.private from repo_measures m join listing l on l.id = m.listing order by 1, 2",
         "select word, repos, public from vocabulary order by word",

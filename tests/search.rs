@@ -111,7 +111,7 @@ async fn filters_hold_together_and_count_facets() {
 async fn pages_cover_every_hit_once_in_each_order() {
     let dir = tempfile::tempdir().unwrap();
     for db in &filled(&dir, 60).await {
-        for sort in [Sort::Relevance, Sort::Downloads, Sort::Newest, Sort::Size, Sort::Name] {
+        for sort in [Sort::Relevance, Sort::Downloads, Sort::Newest, Sort::Size, Sort::Name, Sort::License, Sort::Dataset] {
             for text in ["", "resnet50"] {
                 let query = SearchQuery { sort, text: text.into(), ..SearchQuery::default() };
                 let all = run(db, query.clone(), Visibility::Everything, 100, None).await;

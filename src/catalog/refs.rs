@@ -32,6 +32,12 @@ pub fn list(tx: &mut Tx<'_>, repo: &RepoKey) -> Result<Vec<Ref>> {
     tx.all(&sql, params![repo.as_str()])?.iter().map(from_row).collect()
 }
 
+/// The last by name, but for `main`: at most so many, from the end of an index.
+pub fn last(tx: &mut Tx<'_>, repo: &RepoKey, most: usize) -> Result<Vec<Ref>> {
+    let sql = format!("{SELECT} and r.name <> 'main' order by r.name desc limit $2");
+    tx.all(&sql, params![repo.as_str(), most])?.iter().map(from_row).collect()
+}
+
 /// What names this version.
 pub fn naming(tx: &mut Tx<'_>, repo: &RepoKey, number: u32) -> Result<Vec<Ref>> {
     let sql = format!("{SELECT} and r.number = $2 order by r.name");

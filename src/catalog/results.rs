@@ -45,3 +45,12 @@ pub fn remove_source(tx: &mut Tx<'_>, source: &str) -> Result<u64> {
     }
     Ok(gone)
 }
+
+/// The tables that were taken over, by name: models, numbers, and when the last of these was noted.
+pub fn tables(tx: &mut Tx<'_>, most: usize) -> Result<Vec<(String, u64, u64, Timestamp)>> {
+    let sql = "select source, count(distinct repo) as models, count(*) as numbers, max(noted) as noted
+               from results where origin = 'imported' group by source order by source limit $1";
+    let read =
+        |row: &Row| Ok((row.text("source")?, row.count("models")?, row.count("numbers")?, Timestamp::from_unix_ms(row.int("noted")?)));
+    tx.all(sql, params![most])?.iter().map(read).collect()
+}

@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt as _;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-use super::importing;
 use super::order::{Order, Said, Sent, ToScan, Work};
+use super::{Small, ToShow, importing, pictures};
 use crate::archive::ReadAt;
 use crate::confine::{self, last_word, speech::Speech};
 use crate::import::scan;
@@ -32,7 +32,19 @@ pub fn run() -> io::Result<()> {
         Work::Dataset { files, limits } => speech.say(&Said::Checked(Box::new(super::check(files, &limits)))),
         Work::Scan(files) => scan_all(&files, speech),
         Work::Import(what) => speech.say(&Said::Imported(importing::import(&what))),
+        Work::Pictures(what) => show_all(&what, speech),
     }
+}
+
+fn show_all(what: &ToShow, mut speech: Speech) -> io::Result<()> {
+    let mut said = Ok(());
+    pictures::make(what, &mut |at, small| {
+        if said.is_ok() {
+            said = speech.say(&Said::Picture { at, picture: small.as_ref().map(Small::written) });
+        }
+    });
+    said?;
+    speech.say(&Said::Done)
 }
 
 fn scan_all(files: &[ToScan], speech: Speech) -> io::Result<()> {

@@ -4,8 +4,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::order::{LONGEST, LONGEST_REPORT, MOST_READ, Order, Said, Sent, ToScan, Work};
-use super::{Error, NotMade, Refused, Scanned, ToImport};
+use super::order::{LONGEST, LONGEST_PICTURE, LONGEST_REPORT, MOST_READ, Order, Said, Sent, ToScan, Work};
+use super::{Error, NotMade, Refused, Scanned, Small, ToImport, ToShow};
 use crate::confine::child::{self, Child, Program};
 use crate::confine::{Choice, Grant};
 use crate::domain::data_limits::DataLimits;
@@ -15,6 +15,8 @@ use crate::import::scan::Findings;
 /// What any check may take, and how fast the slowest reads beyond that.
 const PATIENCE: Duration = Duration::from_secs(600);
 const SLOWEST_BYTES_PER_SECOND: u64 = 1 << 20;
+/// What the pictures of a page may take; who waits for one waits for less.
+const TO_SHOW: Duration = Duration::from_secs(120);
 /// Once it has said its last word.
 const TO_END: Duration = Duration::from_secs(10);
 /// Words about a file.
@@ -79,6 +81,19 @@ impl Confined {
         })
     }
 
+    pub(super) fn pictures(&self, what: ToShow, told: &mut dyn FnMut(usize, Option<Small>)) -> Result<(), Error> {
+        let (read, count) = (what.files.iter().map(|(_, path)| path.clone()).collect(), what.paths.len());
+        self.run(read, Work::Pictures(what), TO_SHOW, |check| {
+            loop {
+                match check.hear(LONGEST_PICTURE)? {
+                    Said::Picture { at, picture } if at < count => told(at, picture.and_then(Small::read)),
+                    Said::Done => return Ok(()),
+                    _ => return Err(Heard::Nonsense),
+                }
+            }
+        })
+    }
+
     /// Starts a process, gives it its order, and hears what `listen` takes for an answer.
     fn run<T>(
         &self,
@@ -98,6 +113,7 @@ impl Confined {
             Work::Dataset { .. } => "check",
             Work::Scan(_) => "scan",
             Work::Import(_) => "import",
+            Work::Pictures(_) => "check",
         };
         let child = Child::start(&self.program, part, &own).map_err(Error::NotStarted)?;
         let mut check = Check { child, until: Instant::now() + patience };

@@ -8,6 +8,7 @@ mod child;
 mod confined;
 mod importing;
 mod order;
+mod pictures;
 mod refused;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub use child::run;
 pub use confined::Confined;
 pub use importing::{Made, NotMade, ToImport};
+pub use pictures::{Small, ToShow};
 pub use refused::{Kind, Refused};
 
 use crate::archive::ReadAt;
@@ -77,6 +79,17 @@ impl Checks {
             Some(confined) => confined.import(what)?,
         };
         Ok(form.and_then(|form| importing::look(&what.out, form)))
+    }
+
+    /// Makes small pictures of items of a data set and tells each with its place among their paths. What cannot be listed has none. Blocks.
+    pub fn pictures(&self, what: ToShow, told: &mut dyn FnMut(usize, Option<Small>)) -> Result<(), Error> {
+        match &self.0 {
+            None => {
+                pictures::make(&what, told);
+                Ok(())
+            }
+            Some(confined) => confined.pictures(what, told),
+        }
     }
 
     /// Looks into each file; what was found, in their order. Blocks.

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! server -> check   one Order; of a scan also a Sent after each Read, and as many bytes as that says
-//! check -> server   Said: of a data set one Checked, of weights one Imported; of a scan any Read, one Found for each file in order, at last Done
+//! check -> server   Said: of a data set one Checked, of weights one Imported; of a scan any Read, one Found for each file in order, at last Done;
+//!                   of pictures one Picture for each path that has been looked at, at last Done
 //! ```
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{NotMade, Refused, ToImport};
+use super::{NotMade, Refused, ToImport, ToShow};
 use crate::confine::Grant;
 use crate::domain::data_limits::DataLimits;
 use crate::domain::dataset_report::DatasetReport;
@@ -19,6 +20,8 @@ use crate::import::scan::Findings;
 pub(super) const LONGEST_REPORT: usize = 64 << 20;
 /// Of a line of a scan.
 pub(super) const LONGEST: usize = 64 << 10;
+/// Of a line with a small picture.
+pub(super) const LONGEST_PICTURE: usize = 512 << 10;
 /// What one read of a scan may ask for.
 pub(super) const MOST_READ: usize = 4 << 20;
 
@@ -34,6 +37,7 @@ pub(super) enum Work {
     Dataset { files: Vec<(String, PathBuf)>, limits: DataLimits },
     Scan(Vec<ToScan>),
     Import(ToImport),
+    Pictures(ToShow),
 }
 
 /// A file that is looked into.
@@ -61,6 +65,11 @@ pub(super) enum Said {
     Unread {
         file: usize,
         problem: String,
+    },
+    Picture {
+        at: usize,
+        /// Media type and standard base64; none of what has no picture.
+        picture: Option<(String, String)>,
     },
     Done,
 }

@@ -59,8 +59,8 @@ pub struct Search {
     /// At most so many
     #[arg(long, value_name = "COUNT")]
     max_parameters: Option<String>,
-    /// What comes first: relevance, downloads, newest, size, top1, name, or measure:NAME for a number of cards, tables and measurements, such as
-    /// measure:gmacs or measure:top1@imagenet-real
+    /// What comes first: relevance, downloads, newest, size, top1, name, license, dataset, or measure:NAME for a number of cards, tables
+    /// and measurements, such as measure:gmacs or measure:top1@imagenet-real
     #[arg(long, value_name = "ORDER", default_value = "relevance", value_parser = order)]
     sort: String,
     /// The other way round
@@ -76,7 +76,7 @@ pub struct Search {
 
 /// What stands before the name of a number that a list is sorted by.
 const MEASURE: &str = "measure:";
-const ORDERS: [&str; 7] = ["relevance", "downloads", "newest", "created", "size", "top1", "name"];
+const ORDERS: [&str; 9] = ["relevance", "downloads", "newest", "created", "size", "top1", "name", "license", "dataset"];
 
 fn order(text: &str) -> std::result::Result<String, String> {
     let is_measure = text.strip_prefix(MEASURE).is_some_and(|name| !name.is_empty() && name.len() <= 64);

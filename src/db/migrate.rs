@@ -37,6 +37,7 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0035_job_results", Some(include_str!("../../migrations/0035_job_results.sql"))),
     ("0043_worker_tokens", Some(include_str!("../../migrations/0043_worker_tokens.sql"))),
     ("0044_engines", Some(include_str!("../../migrations/0044_engines.sql"))),
+    ("0048_merit", Some(include_str!("../../migrations/0048_merit.sql"))),
 ];
 
 /// Applies what is missing, in one transaction; `full_text` is the engine's own text of `0004_search`.

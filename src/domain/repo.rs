@@ -173,6 +173,8 @@ pub struct RepoSummary {
     /// Absent while nothing is published.
     pub head: Option<Version>,
     pub facts: Facts,
+    /// `head` is the one that lists show, or would be.
+    pub is_newest: bool,
 }
 
 /// How a model relates to a data set.

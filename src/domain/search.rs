@@ -91,7 +91,8 @@ pub enum Label {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sort {
-    /// By match when there are words, else by downloads.
+    /// By match when there are words, else by what speaks for a repo: downloads, that it is here and runs here, its first answers that are right,
+    /// its age.
     #[default]
     Relevance,
     Downloads,
@@ -103,6 +104,10 @@ pub enum Sort {
     /// By the share of first answers that are right, as cards say it; best first.
     Top1,
     Name,
+    /// By the licence's name; what has none comes last.
+    License,
+    /// By the name of the first data set it was trained on.
+    Dataset,
 }
 super::user::words!(
     Sort,
@@ -112,7 +117,9 @@ super::user::words!(
     Created = "created",
     Size = "size",
     Top1 = "top1",
-    Name = "name"
+    Name = "name",
+    License = "license",
+    Dataset = "dataset"
 );
 
 /// How many of the hits (before paging) have each value.

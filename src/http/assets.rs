@@ -1,18 +1,17 @@
 //! The few files pages need, built into the program. Their addresses carry a hash of their content, so browsers
 //! keep them for ever and never show an old one.
 
-use std::io::Write as _;
 use std::sync::LazyLock;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, VARY};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_ENCODING, VARY};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use flate2::Compression;
-use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Answer, HttpError};
+use super::packing::{gzip, takes_gzip};
 
 struct Asset {
     name: &'static str,
@@ -29,6 +28,10 @@ const ASSETS: &[Asset] = &[
     Asset { name: "upload-worker.js", media_type: JAVASCRIPT, text: include_str!("../../static/upload-worker.js") },
     Asset { name: "job.js", media_type: JAVASCRIPT, text: include_str!("../../static/job.js") },
     Asset { name: "wizard.js", media_type: JAVASCRIPT, text: include_str!("../../static/wizard.js") },
+    Asset { name: "curves.js", media_type: JAVASCRIPT, text: include_str!("../../static/curves.js") },
+    // uPlot, as its package has it; its licence lies beside it.
+    Asset { name: "uplot.js", media_type: JAVASCRIPT, text: include_str!("../../static/uplot.js") },
+    Asset { name: "uplot.css", media_type: "text/css; charset=utf-8", text: include_str!("../../static/uplot.css") },
     Asset { name: "icon.svg", media_type: "image/svg+xml", text: include_str!("../../static/icon.svg") },
 ];
 
@@ -36,24 +39,8 @@ const ASSETS: &[Asset] = &[
 static URLS: LazyLock<Vec<String>> = LazyLock::new(|| ASSETS.iter().map(address).collect());
 
 /// Each packed once, in the order of [`ASSETS`]; a browser that takes gzip gets it so.
-static PACKED: LazyLock<Vec<Bytes>> = LazyLock::new(|| ASSETS.iter().map(|asset| packed(asset.text)).collect());
-
-fn packed(text: &str) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    // Into memory nothing fails; what is empty is not sent.
-    let written = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
-    written.unwrap_or_default().into()
-}
-
-/// `gzip` among the encodings that a request takes, and not with the weight 0.
-fn takes_gzip(request: &HttpRequest) -> bool {
-    let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    accepted.split(',').any(|part| {
-        let mut words = part.split(';').map(str::trim);
-        words.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"))
-            && words.all(|weight| !["q=0", "q=0.0", "q=0.00", "q=0.000"].contains(&weight))
-    })
-}
+static PACKED: LazyLock<Vec<Bytes>> =
+    LazyLock::new(|| ASSETS.iter().map(|asset| gzip(asset.text.as_bytes(), Compression::best())).collect());
 
 fn address(asset: &Asset) -> String {
     let hash = hex::encode(Sha256::digest(asset.text));
@@ -75,7 +62,7 @@ pub async fn show(request: HttpRequest) -> Answer {
     let mut answer = HttpResponse::Ok();
     answer.insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable")).insert_header((VARY, "Accept-Encoding"));
     answer.content_type(asset.media_type);
-    if takes_gzip(&request) && !packed.is_empty() {
+    if takes_gzip(request.headers()) && !packed.is_empty() {
         return Ok(answer.insert_header((CONTENT_ENCODING, "gzip")).body(packed.clone()));
     }
     Ok(answer.body(asset.text))
@@ -86,11 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_takes_gzip_gets_less() {
-        let takes =
-            |accepted: &str| takes_gzip(&actix_web::test::TestRequest::get().insert_header((ACCEPT_ENCODING, accepted)).to_http_request());
-        assert!(takes("gzip, deflate, br") && takes("br;q=1.0, GZIP;q=0.5"));
-        assert!(!takes("br") && !takes("gzip;q=0") && !takes("") && !takes("x-gzip2"));
+    fn what_is_packed_is_less() {
         let sheet = &PACKED[0];
         assert!(!sheet.is_empty() && sheet.len() * 3 < ASSETS[0].text.len(), "{} of {}", sheet.len(), ASSETS[0].text.len());
     }

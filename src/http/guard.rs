@@ -22,7 +22,7 @@ use super::error::{Dialect, HttpError, Refused};
 use super::rights::Rights;
 use super::route::Traits;
 use super::web::error_page;
-use super::{cors, embeddings, git, hf, moved};
+use super::{cors, embeddings, git, hf, moved, packing};
 use crate::domain::user::Actor;
 use crate::service::people::journal::{Origin, coming_from};
 use crate::service::{self, Service};
@@ -76,6 +76,7 @@ pub async fn frame(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<S
     let response = cors::answer(write_problem(answer, &seen, looker), &site);
     let mut response = site.public.leave(response);
     dress(response.response_mut().headers_mut(), &seen, &site);
+    let mut response = packing::pack(response, &site);
     let route = response.request().match_pattern();
     let sent_bytes = match response.response().body().size() {
         BodySize::Sized(n) => n,

@@ -24,6 +24,7 @@ mod json;
 pub mod limits;
 pub mod lines;
 mod moved;
+mod packing;
 mod page_routes;
 mod proxies;
 pub mod rates;

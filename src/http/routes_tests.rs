@@ -37,7 +37,7 @@ fn every_route_that_gives_or_takes_files_says_so() {
     for Entry { path, traits, .. } in routes() {
         let last = path.rsplit('/').next().unwrap_or_default();
         let names_bytes = ["{path:.*}", "{sha256}"].contains(&last)
-            || ["/uploads/{id}", "/parts/{number}", "/thumbnails/{number}"].iter().any(|end| path.ends_with(end));
+            || ["/uploads/{id}", "/parts/{number}", "/pictures/{number}"].iter().any(|end| path.ends_with(end));
         let lists = ["/tree/", "/segments/"].iter().any(|word| path.contains(word));
         assert_eq!(traits.bytes, names_bytes && !lists, "{path}");
     }

@@ -56,6 +56,8 @@ pub struct Service {
     /// Where files that came by Xet are put together.
     assembling: work::Work,
     checks: Checks,
+    /// Small pictures of items, for a while.
+    pictures: Arc<repos::pictures::Pictures>,
     /// What is measured here is signed with it.
     signer: Option<signing::Signer>,
 }
@@ -135,6 +137,7 @@ impl Service {
             work: work::Work::new(std::thread::available_parallelism().map_or(2, usize::from)),
             assembling: xet::room(),
             checks: Checks::here(),
+            pictures: Arc::default(),
             signer: None,
         }
     }

@@ -103,6 +103,9 @@ fn publish_show_find_and_pull() {
     assert_eq!((pulled["fetched_files"].as_u64(), pulled["version"].as_u64()), (Some(2), Some(1)));
     let path = PathBuf::from(pulled["path"].as_str().unwrap());
     assert_eq!(std::fs::read(path.join("model.safetensors")).unwrap(), safetensors(1, 1_000));
+    // What is pasted from a browser's address bar is understood.
+    let pasted = json(hub().args(["pull", &format!("{}/library/net?rev=1", server.url)]));
+    assert_eq!(pasted["path"], pulled["path"]);
     for revision in ["", "@1", "@v1.0", "@main", &format!("@{}", &pulled["commit"].as_str().unwrap()[..8])] {
         let again = json(hub().args(["pull", &format!("library/net{revision}")]));
         assert_eq!((again["fetched_files"].as_u64(), &again["path"]), (Some(0), &pulled["path"]), "{revision}");
@@ -210,6 +213,9 @@ fn a_data_set_of_many_files_travels_as_one() {
         image.save(path).unwrap();
     }
     desk.write("pets/README.md", "---\nlicense: mit\n---\n# Pets\n");
+    let refused = run(hub().args(["publish", "pets", "library/pets"]).current_dir(desk.home.path()), 2);
+    assert!(text(&refused.stderr).contains("holds images and no model") && text(&refused.stderr).contains("--dataset"), "{refused:?}");
+    run(hub().args(["show", "library/pets"]), 3);
     let published = run(hub().args(["publish", "pets", "library/pets", "--dataset"]).current_dir(desk.home.path()), 0);
     assert!(text(&published.stderr).contains("packed into one data.zip"));
     let files = run(hub().args(["show", "dataset:library/pets", "--files", "--quiet"]), 0);

@@ -70,6 +70,7 @@ mod using;
 mod way_out;
 mod web;
 mod web_choose;
+mod web_pictures;
 mod web_work;
 mod webhooks;
 mod words;

@@ -81,6 +81,11 @@ async fn people_see_the_trials(server: &Server, admin: &Person<'_>, sweep: &str)
     let said = server.hub(home.path()).env("HUB_TOKEN", &server.admin_token).args(["jobs", "show", sweep]).output().unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
     assert!(said.contains("epochs=16, head_lr=0.01") && said.contains("best") && said.contains(trial), "{said}");
+    // The end of an id is enough where no other job is called so, and so is the address of its page.
+    for name in [sweep[sweep.len() - 10..].to_owned(), format!("{}/jobs/{sweep}", server.url)] {
+        let said = server.hub(home.path()).env("HUB_TOKEN", &server.admin_token).args(["jobs", "show", &name]).output().unwrap();
+        assert!(said.status.success() && String::from_utf8_lossy(&said.stdout).contains(trial), "{name}: {said:?}");
+    }
     let said = server.hub(home.path()).env("HUB_TOKEN", &server.admin_token).args(["--json", "jobs", "list", "--all"]).output().unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&said.stdout).unwrap().as_array().unwrap().len(), 10);
 }

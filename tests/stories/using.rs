@@ -361,10 +361,13 @@ async fn neighbours_are_seen_on_the_pages_of_the_data_set_and_of_the_model() {
     assert_eq!(ada.end(&id).await["state"], "succeeded", "{}", ada.log(&id).await);
 
     let page = browser.page("/datasets/ada/colours/neighbors").await;
-    assert!(page.contains("ada/tiny@1") && page.matches("data:image/").count() >= 12, "items to pick are shown: {page}");
+    assert!(page.contains("ada/tiny@1") && page.matches("/datasets/ada/colours/items/").count() >= 12, "items to pick are shown: {page}");
     let page = browser.page("/datasets/ada/colours/neighbors?by=ada/tiny@1&item=red/3.png").await;
     let shown = page.split("Nearest to").nth(1).unwrap().split("</section>").next().unwrap();
     assert!(shown.contains("distance 0.000") && shown.matches("<strong>red</strong>").count() == 8, "{shown}");
+    let address = shown.split("<img src=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let seen = browser.get(&address).await;
+    assert!(seen.status == 200 && seen.header("content-type").starts_with("image/"), "{address}: {}", seen.status);
     let first: Vec<&str> = shown.split("<strong>").skip(1).take(4).map(|rest| rest.split('<').next().unwrap()).collect();
     assert_eq!(first, ["red"; 4], "its kind comes first");
 
@@ -414,7 +417,10 @@ async fn neighbours_are_seen_on_the_pages_of_the_data_set_and_of_the_model() {
     let page = browser.page("/ada/tiny").await;
     assert!(page.contains("href=\"/ada/tiny/neighbors\""), "{page}");
     let page = browser.page("/ada/tiny/neighbors").await;
-    assert!(page.contains("ada/colours@1") && page.matches("data:image/").count() >= 12, "items to pick are shown: {page}");
+    assert!(
+        page.contains("ada/colours@1") && page.matches("/datasets/ada/colours/items/").count() >= 12,
+        "items to pick are shown: {page}"
+    );
     let page = browser.page("/ada/tiny/neighbors?in=ada/colours@1&item=blue/2.png").await;
     let shown = page.split("Nearest to").nth(1).unwrap().split("</section>").next().unwrap();
     assert!(shown.contains("distance 0.000") && shown.contains("/ada/tiny/neighbors?in=ada%2Fcolours%401"), "{shown}");

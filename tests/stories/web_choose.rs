@@ -63,6 +63,13 @@ async fn a_list_is_sorted_narrowed_and_passed_on_by_its_address() {
     let light = browser.page(&column(&page, GMACS)).await;
     assert!(light.contains("aria-sort=\"ascending\"") && names(&light) != names(&best), "the lightest first");
 
+    // Nobody has pulled anything yet: then what is known to be right is recommended.
+    assert!(page.contains("Recommended") && names(&page) == names(&best), "{:?}", names(&page));
+    let by_license = browser.page("/models?sort=license").await;
+    let licenses: Vec<&str> = by_license.split("<td class=\"license\">").skip(1).map(|cell| cell.split('<').next().unwrap()).collect();
+    assert!(by_license.contains("aria-sort=\"ascending\"") && licenses.len() > 10 && licenses.is_sorted(), "{licenses:?}");
+    assert!(browser.page("/models?sort=dataset&reversed=true").await.contains("aria-sort=\"descending\""));
+
     // Several values of a facet, a range, and a chip for each that takes it away.
     let filtered = "/models?license=apache-2.0&license=mit&min_parameters=1000000&max_parameters=12000000&min_top1=0.7&sort=top1";
     let found = browser.page(filtered).await;
@@ -300,6 +307,11 @@ async fn what_changed_between_two_versions_is_shown() {
     }
     assert!(browser.page("/ada/net/changes?from=2&rev=2").await.contains("They hold the same files"));
     assert_eq!(browser.get("/ada/net/changes?rev=1").await.status, 404, "the first has nothing before it");
+    // Only of another version than the newest it is said that there is a newer one.
+    assert!(browser.page("/ada/net?rev=1").await.contains("You are looking at version 1."));
+    for newest in ["/ada/net", "/ada/net?rev=2", "/ada/net?rev=main", "/ada/net/files?rev=2"] {
+        assert!(!browser.page(newest).await.contains("You are looking at"), "{newest}");
+    }
 }
 
 #[tokio::test]
@@ -381,6 +393,10 @@ async fn programs_read_what_is_new() {
     assert!(feed.header("content-type").starts_with("application/atom+xml"));
     let feed = feed.text();
     assert!(feed.contains("<title>ada/net, version 1</title>") && feed.contains("Small &amp;") && !feed.contains("ada/own"), "{feed}");
+    ada.post("/api/v1/repos", &json!({ "kind": "dataset", "id": "ada/set" })).await.created();
+    publish(&ada, "datasets/ada/set", None, &[("README.md", b"# Set\n\nFew.\n")]).await.created();
+    let feed = browser.get("/datasets.atom").await.text();
+    assert!(feed.contains("/datasets/ada/set?rev=1") && feed.contains("Newest data sets") && !feed.contains("ada/net"), "{feed}");
     let map = browser.get("/sitemap.xml").await.text();
     assert!(map.contains(&format!("<loc>{}/ada/net</loc>", server.url)) && !map.contains("ada/own"), "{map}");
     assert!(browser.get("/robots.txt").await.text().contains("Sitemap: "));

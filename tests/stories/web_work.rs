@@ -312,7 +312,16 @@ async fn administrators_see_how_the_site_fares() {
     let ada = server.user("ada").await;
     let (mut browser, form) = inside(&server, &server.admin()).await;
     let (mut hers, her_form) = inside(&server, &ada).await;
-    let pages = ["/system", "/system/people", "/system/storage", "/system/queue", "/system/audit", "/system/settings", "/system/audit.csv"];
+    let pages = [
+        "/system",
+        "/system/people",
+        "/system/storage",
+        "/system/queue",
+        "/system/results",
+        "/system/audit",
+        "/system/settings",
+        "/system/audit.csv",
+    ];
     for path in pages {
         assert_eq!(browser.get(path).await.status, 200, "{path}");
         assert_eq!(hers.get(path).await.status, 403, "{path}");
@@ -339,9 +348,34 @@ async fn administrators_see_how_the_site_fares() {
     assert_eq!(act(&mut browser, &form, "quota", &[("gigabytes", "1.5")]).await, 303);
     assert_eq!(server.admin().get("/api/v1/users/carol/usage").await.ok()["quota_bytes"], 1_500_000_000u64);
     assert_eq!(act(&mut browser, &form, "quota", &[("gigabytes", "much")]).await, 400);
+    tables(&server, &mut browser, &form).await;
     let log = browser.get("/system/audit.csv?action=account.create").await;
     assert!(log.header("content-type").starts_with("text/csv") && log.text().contains("carol"), "{}", log.text());
     assert!(browser.page("/system/audit?since=1h&action=account.create").await.contains("carol"));
+}
+
+/// A table of results is taken over in the browser, said by whom it is of, and taken away again.
+async fn tables(server: &Server, browser: &mut Browser, form: &str) {
+    create_repo(&server.admin(), "model", "admin/net").await;
+    let table = "model,top1\nadmin/net,71.5\nadmin/unknown,3\n";
+    let part =
+        |name: &str, file: &str, text: &str| format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{text}\r\n");
+    let send = async |browser: &mut Browser, csrf: &str, file: &str, text: &str| {
+        let file = format!("; filename=\"{file}\"");
+        let body = [part("csrf", "", csrf), part("on", "", ""), part("table", &file, text), "--edge--\r\n".into()].concat();
+        let request = browser.request(Method::POST, "/system/results").header("content-type", "multipart/form-data; boundary=edge");
+        browser.answer(request.body(body)).await
+    };
+    assert_eq!(send(browser, "guessed", "results-imagenet.csv", table).await.status, 403);
+    let refused = send(browser, form, "ours.csv", table).await;
+    assert!(refused.status == 422 && refused.text().contains("role=\"alert\""), "{}", refused.text());
+    let done = send(browser, form, "results-imagenet.csv", table).await.text();
+    assert!(done.contains("1 numbers of 1 models") && done.contains("admin/unknown"), "{done}");
+    let known = async || server.admin().get("/api/v1/models/admin/net/results").await.ok()["items"].as_array().unwrap().len();
+    assert_eq!(known().await, 1);
+    let remove = [("csrf", form), ("name", "results-imagenet.csv")];
+    assert_eq!(browser.send("/system/results/remove", &remove).await.header("location"), "/system/results");
+    assert_eq!((known().await, browser.send("/system/results/remove", &remove).await.status.as_u16()), (0, 404));
 }
 
 #[tokio::test]

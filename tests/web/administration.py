@@ -23,6 +23,7 @@ def journey(house):
             guest.sees("grace")
             assert "Log in" not in guest.page.locator("header").inner_text(), "an error's page knows who looks"
         shut_out(house, visit, token)
+        taken_over(house, visit)
         logged(visit)
     with Visit(house) as stranger:
         stranger.page.goto("/system")
@@ -61,6 +62,23 @@ def shut_out(house, visit, token):
     page.get_by_role("row", name="grace").get_by_role("button", name="Set").click()
     page.wait_for_load_state("load")
     assert page.get_by_label("Gigabytes grace may hold").input_value() == "2.5"
+
+
+def taken_over(house, visit):
+    """A table of results is sent as a file; a model's page says where the number is from."""
+    page = visit.page
+    table = house.work / "results-imagenet-a.csv"
+    table.write_text("model,top1,top5\nada/tiny,12.5,30\nada/none,1,2\n")
+    visit.open("/system/results")
+    page.set_input_files("#table", table)
+    page.get_by_role("button", name="Take it over").click()
+    visit.sees("2 numbers of 1 models", "ada/none")
+    visit.open("/ada/tiny")
+    visit.sees("results-imagenet-a.csv")
+    visit.open("/system/results")
+    page.get_by_role("button", name="Take away results-imagenet-a.csv").click()
+    page.wait_for_url("**/system/results")
+    assert "results-imagenet-a.csv" not in visit.text()
 
 
 def logged(visit):

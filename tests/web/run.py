@@ -34,6 +34,7 @@ def sets():
     import choose
     import keyboard
     import narrow
+    import packed
     import pages
     import scriptless
     import work
@@ -46,6 +47,7 @@ def sets():
         "narrow": narrow.journey,
         "scriptless": scriptless.journey,
         "work": work.journey,
+        "packed": packed.journey,
         "pages": pages.journey,
     }
 

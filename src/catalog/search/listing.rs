@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{facts, full_text, library, results, sources};
-use super::measures;
 use super::terms::{self, LISTING, State};
+use super::{measures, merit};
 use crate::db::{Result, Row, Tx};
 use crate::domain::controlled;
 use crate::domain::id::RepoKey;
 use crate::domain::repo::Facts;
+use crate::domain::results::dataset_name;
 use crate::params;
 
 /// What a repo hands on to what was made from it.
@@ -36,6 +37,9 @@ struct Repo {
     parameters: Option<i64>,
     total_bytes: i64,
     top1: f64,
+    runs: bool,
+    /// The first data set it was trained on, as pages write it.
+    source: String,
 }
 
 /// What was written before.
@@ -87,13 +91,15 @@ pub(in crate::catalog) fn rewrite(tx: &mut Tx<'_>, key: &RepoKey) -> Result<(Opt
     let facts = repo.facts(tx, key)?;
     let known = measures::all(&facts, results::of_repo(tx, key)?);
     repo.top1 = measures::top1(&known);
+    repo.runs = facts.listing.is_none() && facts.can_be_run();
+    repo.source = facts.source_datasets.first().map(|name| dataset_name(name)).unwrap_or_default();
     let columns = repo.columns.iter().map(|(facet, value)| Ok((*facet, number_of(tx, &repo, facet, value)?)));
     let columns: BTreeMap<&str, i64> = columns.collect::<Result<_>>()?;
     let (mut posted, sources) = repo.posted(tx, key)?;
     for word in beyond(&repo) {
         posted.insert(terms::number(tx, &repo.kind, terms::TAG, &word)?);
     }
-    if facts.listing.is_none() && facts.can_be_run() {
+    if repo.runs {
         posted.insert(terms::number(tx, &repo.kind, terms::RUNS, terms::YES)?);
     }
     let id = match &before {
@@ -197,6 +203,8 @@ impl Repo {
             parameters: row.find_int("parameters")?,
             total_bytes: row.find_int("total_bytes")?.unwrap_or(0),
             top1: -1.0,
+            runs: false,
+            source: String::new(),
         })
     }
 
@@ -217,6 +225,15 @@ impl Repo {
 
     fn state(&self) -> State {
         State { private: self.private, here: self.here() }
+    }
+
+    fn is_published(&self) -> bool {
+        self.number.is_some_and(|number| number > 0)
+    }
+
+    fn merit(&self) -> f64 {
+        let (here, newest) = (self.is_published(), if self.is_published() { self.updated } else { 0 });
+        merit::of(&merit::Known { downloads: self.downloads, newest, here, runs: here && self.runs, top1: self.top1 })
     }
 
     fn is_model(&self) -> bool {
@@ -252,16 +269,16 @@ impl Repo {
 fn insert(tx: &mut Tx<'_>, key: &RepoKey, id: i64, (repo, columns, sources): (&Repo, &BTreeMap<&str, i64>, &str)) -> Result<()> {
     let term = |facet: &str| columns.get(facet).copied().unwrap_or(0);
     // What is only listed is no news, and neither is a repo into which nothing was published.
-    let news = |at: i64| if repo.number.is_some_and(|number| number > 0) { at } else { 0 };
+    let news = |at: i64| if repo.is_published() { at } else { 0 };
     let size = if repo.is_model() { repo.parameters.unwrap_or(0) } else { repo.total_bytes };
     let name = repo.folded.split_once('/').map_or(repo.folded.as_str(), |(_, name)| name);
     tx.execute(
         "insert into listing (id, repo, document, kind, private, here, folded, name, task, modality, architecture, license, library, author,
-                              namespace, sources, parameters, top1, downloads, newest, born, size, bytes)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+                              namespace, sources, parameters, top1, downloads, newest, born, size, bytes, merit, license_word, source_word)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
          on conflict (id) do update set private = $5, here = $6, folded = $7, name = $8, task = $9, modality = $10, architecture = $11,
              license = $12, library = $13, author = $14, namespace = $15, sources = $16, parameters = $17, top1 = $18, downloads = $19,
-             newest = $20, born = $21, size = $22, bytes = $23",
+             newest = $20, born = $21, size = $22, bytes = $23, merit = $24, license_word = $25, source_word = $26",
         params![
             id,
             key.as_str(),
@@ -286,9 +303,17 @@ fn insert(tx: &mut Tx<'_>, key: &RepoKey, id: i64, (repo, columns, sources): (&R
             news(repo.created),
             size,
             repo.total_bytes,
+            repo.merit(),
+            word(repo.columns.get(terms::LICENSE).map_or("", String::as_str)),
+            word(&repo.source),
         ],
     )?;
     Ok(())
+}
+
+/// As lists are sorted by it: what says nothing comes last.
+fn word(text: &str) -> String {
+    if text.is_empty() { "~".to_owned() } else { text.to_lowercase() }
 }
 
 fn post(tx: &mut Tx<'_>, id: i64, before: Option<&BTreeSet<i64>>, after: &BTreeSet<i64>) -> Result<()> {

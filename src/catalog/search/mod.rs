@@ -17,6 +17,7 @@ mod filter;
 mod hits;
 pub mod listing;
 pub(in crate::catalog) mod measures;
+pub(in crate::catalog) mod merit;
 mod order;
 pub mod rebuild;
 pub mod suggest;

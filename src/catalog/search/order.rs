@@ -131,12 +131,15 @@ impl Order {
         let (by, descending) = match query.sort {
             _ if !query.measure.is_empty() => (By::Measure(measures::asked(&query.measure)), true),
             Sort::Relevance if has_words => (By::Fit, false),
-            Sort::Relevance | Sort::Downloads => int("downloads"),
+            Sort::Relevance => (By::Column("merit", Kind::Real), true),
+            Sort::Downloads => int("downloads"),
             Sort::Newest => int("newest"),
             Sort::Created => int("born"),
             Sort::Top1 => (By::Column("top1", Kind::Real), true),
             Sort::Size => int("size"),
             Sort::Name => (By::Column("folded", Kind::Text), false),
+            Sort::License => (By::Column("license_word", Kind::Text), false),
+            Sort::Dataset => (By::Column("source_word", Kind::Text), false),
         };
         Order { by, descending: descending != query.reversed }
     }

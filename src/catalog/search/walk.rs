@@ -88,6 +88,9 @@ fn column_of(column: &str) -> &'static str {
         "top1" => "l.top1",
         "size" => "l.size",
         "folded" => "l.folded",
+        "merit" => "l.merit",
+        "license_word" => "l.license_word",
+        "source_word" => "l.source_word",
         _ => "l.downloads",
     }
 }

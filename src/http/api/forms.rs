@@ -24,7 +24,7 @@ const KINDS: [&str; 4] = ["model", "dataset", "models", "datasets"];
 const DTYPES: [&str; 3] = ["f32", "f16", "int8"];
 const SCOPES: [&str; 3] = ["read", "write", "admin"];
 const STATE_OR_NONE: &str = "^(queued|running|succeeded|failed|cancelled)?$";
-const SORT_OR_NONE: &str = "^(relevance|downloads|newest|created|size|top1|name|measure:[a-z0-9][ -~]{0,63})?$";
+const SORT_OR_NONE: &str = "^(relevance|downloads|newest|created|size|top1|name|license|dataset|measure:[a-z0-9][ -~]{0,63})?$";
 
 enum Form {
     Like(&'static str, usize),

@@ -47,7 +47,7 @@ const CHOICES: [ChoiceBy; 9] = [
     ("author" = Option<String>, Query, description = "namespace"),
     ("min_parameters" = Option<u64>, Query), ("max_parameters" = Option<u64>, Query),
     ("min_top1" = Option<f64>, Query, description = "0 to 1, as cards say it"), ("max_top1" = Option<f64>, Query),
-    ("sort" = Option<String>, Query, description = "`relevance`, `downloads`, `newest`, `created`, `size`, `top1`, `name`, or `measure:NAME`: \
+    ("sort" = Option<String>, Query, description = "`relevance`, `downloads`, `newest`, `created`, `size`, `top1`, `name`, `license`, `dataset`, or `measure:NAME`: \
         by a number of cards, highest first, without what does not say it"),
     ("reversed" = Option<bool>, Query, description = "true: the other way round"),
     ("here" = Option<bool>, Query, description = "true: without what the library only lists"),
@@ -105,7 +105,7 @@ fn read(query: &Query, kind: Option<RepoKind>) -> Result<SearchQuery, HttpError>
     if !asked.measure.is_empty() {
         return Ok(asked);
     }
-    let words = "relevance, downloads, newest, created, size, top1, name or measure:NAME";
+    let words = "relevance, downloads, newest, created, size, top1, name, license, dataset or measure:NAME";
     let sort = query.find("sort").map(|text| word(text, Sort::parse, "sort", words));
     Ok(SearchQuery { sort: sort.transpose()?.unwrap_or_default(), ..asked })
 }

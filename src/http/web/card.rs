@@ -14,7 +14,7 @@ pub struct RepoCard {
 
 impl From<RepoSummary> for RepoCard {
     fn from(summary: RepoSummary) -> RepoCard {
-        let RepoSummary { repo, head, facts } = summary;
+        let RepoSummary { repo, head, facts, .. } = summary;
         let mut lines = vec![];
         if repo.kind == RepoKind::Dataset {
             lines.push("data set".to_owned());

@@ -38,6 +38,7 @@ struct RunsPage {
     /// Two of them that both say what they said about each item may be told from chance.
     exactly: Option<String>,
     problem: String,
+    drawing: curve::Drawing,
 }
 
 struct RunView {
@@ -96,17 +97,7 @@ async fn find(service: &Service, actor: &Actor, id: &JobId) -> Result<Run, HttpE
     if outcome.is_none() {
         outcome = report::find(service, actor, id, "", "").await.and_then(|report| report.outcome);
     }
-    Ok(Run { epochs: newest(epochs), outcome, job })
-}
-
-/// Of a run that was taken up again, the newest numbers of each epoch.
-fn newest(all: impl Iterator<Item = EpochNumbers>) -> Vec<EpochNumbers> {
-    let mut epochs: Vec<EpochNumbers> = Vec::new();
-    for numbers in all {
-        epochs.retain(|before| before.epoch < numbers.epoch);
-        epochs.push(numbers);
-    }
-    epochs
+    Ok(Run { epochs: curve::newest(epochs), outcome, job })
 }
 
 fn of(visitor: &Visitor, runs: Vec<Run>, problem: String) -> RunsPage {
@@ -129,6 +120,7 @@ fn of(visitor: &Visitor, runs: Vec<Run>, problem: String) -> RunsPage {
         runs: runs.iter().enumerate().map(|(at, run)| RunView::of(at, run)).collect(),
         exactly,
         problem,
+        drawing: curve::Drawing::default(),
     }
 }
 

@@ -2,17 +2,43 @@
 
 use std::fmt::Write as _;
 
+use serde_json::json;
+
+use super::axes::{Axes, Scale, Sheet};
 use crate::domain::job_event::EpochNumbers;
 use crate::domain::task::{Task, Unit};
+use crate::http::assets;
 
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 220.0;
-const LEFT: f64 = 44.0;
-const RIGHT: f64 = 12.0;
-const TOP: f64 = 12.0;
-const BOTTOM: f64 = 26.0;
+const SHEET: Sheet = Sheet { width: 640.0, height: 220.0, left: 44.0, right: 12.0, top: 12.0, bottom: 26.0 };
 /// More points than this have no marks of their own.
 const MOST_MARKS: usize = 60;
+/// Of more epochs evenly some are drawn.
+const MOST_POINTS: usize = 300;
+/// Lines across.
+const LINES: usize = 5;
+
+/// What a page with curves loads so that one can point at them, zoom and take lines out.
+pub struct Drawing {
+    pub sheet: String,
+    /// The library, then what draws with it.
+    pub scripts: [String; 2],
+}
+
+impl Default for Drawing {
+    fn default() -> Drawing {
+        Drawing { sheet: assets::url("uplot.css"), scripts: [assets::url("uplot.js"), assets::url("curves.js")] }
+    }
+}
+
+/// Of a run that was taken up again, the newest numbers of each epoch.
+pub fn newest(all: impl Iterator<Item = EpochNumbers>) -> Vec<EpochNumbers> {
+    let mut epochs: Vec<EpochNumbers> = Vec::new();
+    for numbers in all {
+        epochs.retain(|before| before.epoch < numbers.epoch);
+        epochs.push(numbers);
+    }
+    epochs
+}
 
 /// A line of a chart: its class in the style sheet (`s1` ...) and a value per epoch.
 struct Series {
@@ -47,30 +73,51 @@ fn chart(name: &str, epochs: &[EpochNumbers], series: &[Series], bounds: Option<
     let last = epochs.last().map_or(1, |e| e.epochs.max(e.epoch)).max(2);
     let values = || series.iter().flat_map(|s| s.values.iter().copied()).filter(|v| v.is_finite());
     let (low, high) = bounds.unwrap_or_else(|| (0.0, values().fold(0.1, f64::max) * 1.05));
-    let x = |epoch: u32| LEFT + (WIDTH - LEFT - RIGHT) * f64::from(epoch - 1) / f64::from(last - 1);
-    let y = |value: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - (value - low) / (high - low));
-    let mut svg = format!("<svg class=\"curve\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{name} by epoch\">");
-    grid(&mut svg, (low, high));
+    let axes = Axes { sheet: SHEET, x: Scale::Even(1.0, f64::from(last)), y: Scale::Even(low, high) };
+    let drawn: Vec<usize> = (0..epochs.len()).step_by(epochs.len().div_ceil(MOST_POINTS).max(1)).collect();
+    let best = epochs.iter().rfind(|epoch| epoch.best).filter(|_| epochs.len() > 1).map(|epoch| epoch.epoch);
+    let mut svg = begin(&format!("{name} by epoch"), &data(epochs, series, &drawn, (bounds, best)));
+    grid(&mut svg, &axes);
     for epoch in [1, last.div_ceil(2), last] {
-        let _ = write!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{epoch}</text>", x(epoch), HEIGHT - 8.0);
-    }
-    if let Some(best) = epochs.iter().rfind(|epoch| epoch.best).filter(|_| epochs.len() > 1) {
-        let (at, end) = (x(best.epoch), HEIGHT - BOTTOM);
         let _ = write!(
             svg,
-            "<line class=\"best\" x1=\"{at:.1}\" y1=\"{TOP:.1}\" x2=\"{at:.1}\" y2=\"{end:.1}\"><title>the best epoch, {}</title></line>",
-            best.epoch
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{epoch}</text>",
+            axes.x(f64::from(epoch)),
+            SHEET.height - 8.0
+        );
+    }
+    if let Some(best) = best {
+        let (at, top, end) = (axes.x(f64::from(best)), SHEET.top, SHEET.floor());
+        let _ = write!(
+            svg,
+            "<line class=\"best\" x1=\"{at:.1}\" y1=\"{top:.1}\" x2=\"{at:.1}\" y2=\"{end:.1}\"><title>the best epoch, {best}</title></line>"
         );
     }
     for line in series {
-        let known = epochs.iter().zip(&line.values).filter(|(_, value)| value.is_finite());
-        let points: Vec<(u32, f64, String)> =
-            known.map(|(epoch, value)| (epoch.epoch, *value, format!("{:.1},{:.1}", x(epoch.epoch), y(value.clamp(low, high))))).collect();
+        let known = drawn.iter().filter_map(|at| Some((epochs.get(*at)?, line.values.get(*at)?))).filter(|(_, value)| value.is_finite());
+        let place = |epoch: u32, value: f64| format!("{:.1},{:.1}", axes.x(f64::from(epoch)), axes.y(value.clamp(low, high)));
+        let points: Vec<(u32, f64, String)> = known.map(|(epoch, value)| (epoch.epoch, *value, place(epoch.epoch, *value))).collect();
         let joined = points.iter().map(|(.., at)| at.as_str()).collect::<Vec<_>>().join(" ");
         let _ = write!(svg, "<polyline class=\"line {}\" points=\"{joined}\"/>", line.class);
         marks(&mut svg, line.class, &points);
     }
     svg + "</svg>"
+}
+
+/// What a script draws the same from: numbers and the names of classes alone.
+fn data(epochs: &[EpochNumbers], series: &[Series], drawn: &[usize], (bounds, best): (Option<(f64, f64)>, Option<u32>)) -> String {
+    let short = |value: f64| (value * 1e5).round() / 1e5;
+    let of = |line: &Series| drawn.iter().map(|at| line.values.get(*at).map(|value| short(*value))).collect::<Vec<_>>();
+    let lines = series.iter().filter(|line| !line.values.is_empty());
+    let lines: Vec<_> = lines.map(|line| json!({ "of": line.class, "y": of(line) })).collect();
+    let x: Vec<u32> = drawn.iter().filter_map(|at| epochs.get(*at)).map(|epoch| epoch.epoch).collect();
+    json!({ "x": x, "lines": lines, "bounds": bounds, "best": best }).to_string()
+}
+
+/// The beginning of a drawing that is told by its name; `data` holds no apostrophe.
+fn begin(name: &str, data: &str) -> String {
+    let data = if data.is_empty() { String::new() } else { format!(" data-plot='{data}'") };
+    format!("<svg class=\"curve\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{name}\"{data}>", SHEET.width, SHEET.height)
 }
 
 /// A mark for each point, which says its number where it is pointed at.
@@ -110,32 +157,32 @@ pub fn rates(curve: &[(f64, f64)]) -> String {
     let Some((first, last)) = curve.first().zip(curve.last()) else { return String::new() };
     let (from, to) = (first.0.log10(), last.0.log10().max(first.0.log10() + 1.0));
     let high = curve.iter().map(|(_, loss)| *loss).filter(|loss| loss.is_finite()).fold(0.1, f64::max).min(2.0 * first.1.max(0.1));
-    let x = |rate: f64| LEFT + (WIDTH - LEFT - RIGHT) * (rate.log10() - from) / (to - from);
-    let mut svg = format!("<svg class=\"curve\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Loss by learning rate\">");
-    grid(&mut svg, (0.0, high));
+    let axes = Axes { sheet: SHEET, x: Scale::Powers(from, to), y: Scale::Even(0.0, high) };
+    let mut svg = begin("Loss by learning rate", "");
+    grid(&mut svg, &axes);
     for power in (from.ceil() as i32)..=(to.floor() as i32) {
-        let at = x(10f64.powi(power));
-        let _ = write!(svg, "<text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">1e{power}</text>", HEIGHT - 8.0);
+        let at = axes.x(10f64.powi(power));
+        let _ = write!(svg, "<text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">1e{power}</text>", SHEET.height - 8.0);
     }
-    let y = |loss: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - loss.clamp(0.0, high) / high);
-    let points: Vec<String> =
-        curve.iter().filter(|(_, loss)| loss.is_finite()).map(|(rate, loss)| format!("{:.1},{:.1}", x(*rate), y(*loss))).collect();
+    let known = curve.iter().filter(|(_, loss)| loss.is_finite());
+    let points: Vec<String> = known.map(|(rate, loss)| format!("{:.1},{:.1}", axes.x(*rate), axes.y(loss.clamp(0.0, high)))).collect();
     let _ = write!(svg, "<polyline class=\"line s1\" points=\"{}\"/>", points.join(" "));
     svg + "</svg>"
 }
 
-/// Five lines across, each with its value.
-fn grid(svg: &mut String, (low, high): (f64, f64)) {
-    let y = |value: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - (value - low) / (high - low));
-    for step in 0..=4 {
-        let value = low + (high - low) * f64::from(step) / 4.0;
-        let at = y(value);
-        let digits = if high > 10.0 { 0 } else { 2 };
+/// Lines across at round numbers, each with its value.
+fn grid(svg: &mut String, axes: &Axes) {
+    let ticks = axes.y.ticks(LINES, 0.0);
+    let step = ticks.windows(2).map(|pair| pair[1] - pair[0]).next().unwrap_or(1.0);
+    let digits = (-step.log10()).ceil().clamp(0.0, 4.0) as usize;
+    for value in ticks {
+        let at = axes.y(value);
         let _ = write!(
             svg,
-            "<line class=\"axis\" x1=\"{LEFT}\" y1=\"{at:.1}\" x2=\"{:.1}\" y2=\"{at:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{value:.digits$}</text>",
-            WIDTH - RIGHT,
-            LEFT - 6.0,
+            "<line class=\"axis\" x1=\"{:.1}\" y1=\"{at:.1}\" x2=\"{:.1}\" y2=\"{at:.1}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{value:.digits$}</text>",
+            SHEET.left,
+            SHEET.end(),
+            SHEET.left - 6.0,
             at + 4.0,
         );
     }
@@ -168,7 +215,12 @@ mod tests {
         let line = svg.split("line s2\" points=\"").nth(1).unwrap().split('"').next().unwrap();
         assert_eq!(line.split(' ').count(), 2);
         assert_eq!(svg.split("line s3\" points=\"").nth(1).unwrap().split('"').next().unwrap().split(' ').count(), 1);
-        assert!(line.ends_with(&format!(",{TOP:.1}")), "{line}: 100 % is at the top");
+        assert!(line.ends_with(&format!(",{:.1}", SHEET.top)), "{line}: 100 % is at the top");
+        let data = svg.split("data-plot='").nth(1).unwrap().split('\'').next().unwrap();
+        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!((data["x"].to_string().as_str(), data["lines"][1]["y"].to_string().as_str()), ("[1,2]", "[0.0,100.0]"));
+        assert_eq!(data["lines"][2]["y"].to_string(), "[50.0,null]", "a shorter run ends before");
+        assert_eq!((data["best"].as_u64(), data["bounds"][1].as_f64()), (Some(2), Some(100.0)));
         assert!(loss(&[epoch(1, 0.0), epoch(2, 1.0)]).contains("line s2\" points=\"\""));
         assert!(loss(&[]).starts_with("<svg"));
         assert_eq!(
@@ -176,6 +228,15 @@ mod tests {
             2,
             "one epoch is two dots"
         );
+    }
+
+    #[test]
+    fn of_very_many_epochs_evenly_some_are_drawn() {
+        let many: Vec<EpochNumbers> = (1..=2_000).map(|number| epoch(number, 0.5)).collect();
+        let svg = loss(&many);
+        assert!(svg.len() < 12_000, "{} bytes", svg.len());
+        let again = newest([epoch(1, 0.1), epoch(2, 0.1), epoch(2, 0.3), epoch(3, 0.4)].into_iter());
+        assert_eq!(again.iter().map(|one| (one.epoch, one.val_primary())).collect::<Vec<_>>(), [(1, 0.1), (2, 0.3), (3, 0.4)]);
     }
 
     #[test]

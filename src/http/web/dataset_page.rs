@@ -9,6 +9,8 @@ use super::card::{RepoCard, href};
 use super::form::{CSRF, Form};
 use super::format;
 use super::frame::{Frame, page, see_other};
+use super::item_picture::Addresses;
+use super::model_parts::{Pulls, pulls};
 use super::repo_head::{Fact, Head, card_html, urlencode};
 use super::snippets::{Snippet, snippets};
 use crate::domain::annotation_facts::Fault;
@@ -28,7 +30,7 @@ use crate::service::repos::leaderboard::{Author, Claim, Leaderboard, Signed};
 use crate::service::repos::relations::{Thumbnail, Wanted};
 
 /// Previews looked through for the page.
-pub const MOST_THUMBNAILS: usize = 200;
+const MOST_THUMBNAILS: usize = 200;
 /// Lines of what cards claim.
 const CLAIMS: usize = 50;
 /// Models of each sort on the page, and more of them by name.
@@ -76,6 +78,7 @@ struct DatasetPage {
     snippets: Vec<Snippet>,
     measured: Vec<Row>,
     claimed: Vec<Row>,
+    pulls: Option<Pulls>,
 }
 
 /// A model by its name.
@@ -150,13 +153,16 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
     let board = service.leaderboard(&actor, &id).await?;
     let report = DatasetReport::read(&summary.facts.dataset_report).unwrap_or_default();
     let role = service.role_on(&actor, RepoKind::Dataset, &id).await?;
-    let head = Head::of(&summary, "card", query).managed(role, "card");
+    let head = Head::of(&summary, "card", query).with_versions(service, &actor, &summary).await?.managed(role, "card");
     let chosen = chosen(&thumbnails, report.values.is_some());
+    let seen = chosen.iter().filter(|of| !of.is_text());
+    let seen: Vec<_> = seen.map(|of| (of.path.clone(), Some((of.media_type.clone(), of.bytes.clone())))).collect();
+    let pictures = if seen.is_empty() { Addresses::NONE } else { Addresses::of(service, &actor, (&id, revision), seen).await };
     page(&DatasetPage {
         frame: Frame::of(visitor, "datasets").at(&head.href).about(&summary.repo.summary),
-        strips: strips(&chosen, &report, &head),
-        thumbnails: chosen.iter().filter(|(_, of)| !of.is_text()).map(|(at, of)| Thumb::of(*at, of, &head)).collect(),
-        excerpts: chosen.iter().filter(|(_, of)| of.is_text()).map(|(_, of)| Excerpt::of(of)).collect(),
+        strips: strips(&chosen, &report, &pictures),
+        thumbnails: chosen.iter().filter_map(|of| Thumb::of(of, &pictures)).collect(),
+        excerpts: chosen.iter().filter(|of| of.is_text()).map(|of| Excerpt::of(of)).collect(),
         items: report.modality.items(),
         title_items: capitalised(report.modality.items()),
         numbers: report.values.is_some(),
@@ -178,6 +184,10 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
         snippets: if summary.head.is_some() { snippets(&summary, address) } else { vec![] },
         measured: board.measured.iter().map(|row| measured(row, &board)).collect(),
         claimed: board.claims.iter().take(CLAIMS).map(|claim| claimed(claim, &board)).collect(),
+        pulls: match summary.is_newest {
+            true => pulls(&service.downloads_of(&actor, RepoKind::Dataset, &id).await?, service.now()),
+            false => None,
+        },
         head,
     })
 }
@@ -214,26 +224,25 @@ fn by(author: &Author) -> String {
     format!("by {}{kind}", author.name)
 }
 
-/// As many of each class as there is room for, with their places among all previews, by which pictures are asked for.
-fn chosen(all: &[Thumbnail], numbers: bool) -> Vec<(usize, &Thumbnail)> {
+/// As many of each class as there is room for.
+fn chosen(all: &[Thumbnail], numbers: bool) -> Vec<&Thumbnail> {
     let mut shown: HashMap<&str, usize> = all.iter().map(|one| (one.class.as_str(), 0)).collect();
     let each = if numbers { SHOWN } else { (SHOWN / shown.len().max(1)).clamp(1, PER_CLASS) };
     let mut chosen = Vec::new();
-    for (at, one) in all.iter().enumerate() {
+    for one in all {
         let count = shown.entry(&one.class).or_default();
         *count += 1;
         if *count <= each && chosen.len() < SHOWN {
-            chosen.push((at, one));
+            chosen.push(one);
         }
     }
     chosen
 }
 
 impl Thumb {
-    fn of(at: usize, one: &Thumbnail, head: &Head) -> Thumb {
-        // Browsers keep a picture by its address, which names the version: the next one has others in its place.
-        let rev = head.version.as_ref().map_or(head.rev_query.clone(), |version| format!("?rev={}", version.number));
-        Thumb { class: one.class.clone(), src: format!("{}/thumbnails/{at}{rev}", head.href) }
+    fn of(one: &Thumbnail, pictures: &Addresses) -> Option<Thumb> {
+        let src = pictures.at(&one.path).filter(|_| !one.is_text())?;
+        Some(Thumb { class: one.class.clone(), src })
     }
 }
 
@@ -286,13 +295,13 @@ fn heads(report: &DatasetReport) -> String {
 }
 
 /// Of few classes, and where a class is what is to be said, each has its strip.
-fn strips(chosen: &[(usize, &Thumbnail)], report: &DatasetReport, head: &Head) -> Vec<Strip> {
+fn strips(chosen: &[&Thumbnail], report: &DatasetReport, pictures: &Addresses) -> Vec<Strip> {
     if report.values.is_some() || report.classes.is_empty() || report.classes.len() > MOST_STRIPS {
         return Vec::new();
     }
     let mut strips: Vec<Strip> = Vec::new();
-    for (at, one) in chosen.iter().filter(|(_, one)| !one.is_text()) {
-        let thumb = Thumb::of(*at, one, head);
+    for one in chosen {
+        let Some(thumb) = Thumb::of(one, pictures) else { continue };
         match strips.iter_mut().find(|strip| strip.class == one.class) {
             Some(strip) => strip.thumbs.push(thumb),
             None => strips.push(Strip { class: one.class.clone(), thumbs: vec![thumb] }),

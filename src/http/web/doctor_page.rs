@@ -3,9 +3,11 @@
 use askama::Template;
 
 use super::frame::{Frame, page};
+use super::item_picture::{Addresses, of_data};
 use super::repo_head::Head;
 use crate::domain::dataset_health::{Balance, Histogram};
-use crate::domain::examination::{Outlier, Suspect};
+use crate::domain::examination::{Examination, Outlier, Suspect};
+use crate::domain::name::RepoId;
 use crate::domain::repo::RepoSummary;
 use crate::domain::revision::Revision;
 use crate::domain::task::significant;
@@ -58,6 +60,10 @@ pub async fn show(service: &Service, actor: &Actor, summary: &RepoSummary, revis
         found => found?,
     };
     let findings = found.sentences();
+    let examined = match found.examination.clone() {
+        Some(examination) => Some(examined(service, actor, (&summary.repo.id, revision), examination).await),
+        None => None,
+    };
     let report = found.report;
     let near = report.copies.pairs.iter().chain(&report.duplicates_across_splits).chain(&report.duplicates_within_split);
     let elsewhere =
@@ -71,15 +77,27 @@ pub async fn show(service: &Service, actor: &Actor, summary: &RepoSummary, revis
         odd: report.health.blank.first.iter().chain(&report.health.odd.first).take(PAIRS).cloned().collect(),
         histograms: report.health.histograms.iter().map(histogram).collect(),
         balance: report.health.balance,
-        examined: found.examination.map(|found| Examined {
-            base: found.base,
-            items: found.items,
-            wrong: found.wrong,
-            suspects: found.suspects.into_iter().take(SUSPECTS).collect(),
-            outliers: found.outliers.into_iter().take(PAIRS).collect(),
-        }),
+        examined,
         ..DoctorPage::empty(frame, head)
     })
+}
+
+/// The first of what an examination found; a suspect's small picture stands at the address of its item.
+async fn examined(service: &Service, actor: &Actor, dataset: (&RepoId, &Revision), found: Examination) -> Examined {
+    let mut suspects: Vec<Suspect> = found.suspects.into_iter().take(SUSPECTS).collect();
+    let seen = suspects.iter().filter(|suspect| !suspect.preview.is_empty());
+    let seen: Vec<_> = seen.map(|suspect| (suspect.path.clone(), of_data(&suspect.preview))).collect();
+    let pictures = if seen.is_empty() { Addresses::NONE } else { Addresses::of(service, actor, dataset, seen).await };
+    for suspect in &mut suspects {
+        suspect.preview = pictures.at(&suspect.path).filter(|_| !suspect.preview.is_empty()).unwrap_or_default();
+    }
+    Examined {
+        base: found.base,
+        items: found.items,
+        wrong: found.wrong,
+        suspects,
+        outliers: found.outliers.into_iter().take(PAIRS).collect(),
+    }
 }
 
 impl DoctorPage {

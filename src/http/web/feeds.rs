@@ -1,4 +1,4 @@
-//! What programs read of the pages: the newest models as an Atom feed (RFC 4287), the addresses of pages for search engines (sitemaps.org), and what
+//! What programs read of the pages: the newest models, and the newest data sets, as an Atom feed (RFC 4287), the addresses of pages for search engines (sitemaps.org), and what
 //! these are asked to leave alone.
 
 use std::fmt::Write as _;
@@ -31,15 +31,24 @@ async fn newest(service: &Service, asked: SearchQuery, limit: usize) -> Result<V
 }
 
 /// `/models.atom`: takes the same filters as the list.
-pub async fn atom(service: Data<Service>, query: Query, request: HttpRequest) -> Answer {
-    let base = Site::of(&request)?.public_address(&request);
+pub async fn models(service: Data<Service>, query: Query, request: HttpRequest) -> Answer {
+    atom(&service, &query, &request, (RepoKind::Model, "models", "Newest models")).await
+}
+
+/// `/datasets.atom`, likewise.
+pub async fn datasets(service: Data<Service>, query: Query, request: HttpRequest) -> Answer {
+    atom(&service, &query, &request, (RepoKind::Dataset, "datasets", "Newest data sets")).await
+}
+
+async fn atom(service: &Service, query: &Query, request: &HttpRequest, (kind, list, title): (RepoKind, &str, &str)) -> Answer {
+    let base = Site::of(request)?.public_address(request);
     let query = query.filled();
-    let models = newest(&service, filters(&query, Some(RepoKind::Model))?, ENTRIES).await?;
+    let models = newest(service, filters(&query, Some(kind))?, ENTRIES).await?;
     let asked = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     let updated = models.first().and_then(|model| model.head.as_ref()).map_or_else(|| service.now(), |head| head.created);
     let mut feed = format!(
-        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<feed xmlns=\"http://www.w3.org/2005/Atom\">\n<title>Newest models</title>\n<id>{0}/models</id>\n\
-         <link rel=\"self\" href=\"{0}/models.atom{1}\"/>\n<link href=\"{0}/models?sort=newest\"/>\n<updated>{updated}</updated>\n<author><name>Backbone Hub</name></author>\n",
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<feed xmlns=\"http://www.w3.org/2005/Atom\">\n<title>{title}</title>\n<id>{0}/{list}</id>\n\
+         <link rel=\"self\" href=\"{0}/{list}.atom{1}\"/>\n<link href=\"{0}/{list}?sort=newest\"/>\n<updated>{updated}</updated>\n<author><name>Backbone Hub</name></author>\n",
         escaped(&base),
         escaped(&asked)
     );
@@ -52,7 +61,7 @@ pub async fn atom(service: Data<Service>, query: Query, request: HttpRequest) ->
 
 fn entry(feed: &mut String, base: &str, model: &RepoSummary) {
     let Some(head) = &model.head else { return };
-    let address = format!("{base}{}", href(RepoKind::Model, &model.repo.id));
+    let address = format!("{base}{}", href(model.repo.kind, &model.repo.id));
     let _ = write!(
         feed,
         "<entry>\n<title>{0}, version {1}</title>\n<id>{2}?rev={1}</id>\n<link href=\"{2}?rev={1}\"/>\n<updated>{3}</updated>\n<author><name>{4}</name></author>\n<summary>{5}</summary>\n</entry>\n",

@@ -4,15 +4,12 @@ use std::collections::HashMap;
 
 use actix_web::web::Data;
 use askama::Template;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures_util::TryStreamExt as _;
 
 use super::card::{href, title};
-use super::dataset_page::MOST_THUMBNAILS;
 use super::frame::{Frame, page, see_other};
+use super::item_picture::Addresses;
 use super::repo_head::urlencode;
-use super::repo_tabs::encode_path;
 use super::report::{self, MistakeLine};
 use super::{format, report::Report};
 use crate::domain::findings::PREDICTIONS;
@@ -82,9 +79,9 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: JobAt, query: Qu
     wanted.sort_by(|a, b| b.confidence.unwrap_or(0.0).total_cmp(&a.confidence.unwrap_or(0.0)));
     let total = wanted.len();
     wanted.truncate(MOST);
-    let pictures = pictures(&service, &actor, &job, &at).await;
+    let pictures = Pictures::of(&service, &actor, &job, &wanted).await;
     let items = wanted.into_iter().map(|one| ItemLine {
-        picture: pictures.of(&one.path),
+        picture: pictures.at(&one.path),
         path: one.path.clone(),
         split: one.split.clone(),
         confidence: one.confidence.map(format::percent).unwrap_or_default(),
@@ -131,39 +128,30 @@ fn read(text: &[u8]) -> Option<Vec<Said>> {
     reader.records().map(|record| record.ok().map(line)).collect()
 }
 
-/// Where pictures of items are found, the best place first.
+/// Where pictures of items are: in the job's own report, and at the data set's items.
 struct Pictures {
-    /// Those that the report holds, as data.
     of_report: HashMap<String, String>,
-    /// The address of a data set's file, where it lies there by itself.
-    files: HashMap<String, String>,
-    /// Previews of the data set, as data.
-    previews: HashMap<String, String>,
+    of_items: Addresses,
 }
 
 impl Pictures {
-    fn of(&self, path: &str) -> Option<String> {
-        self.of_report.get(path).or_else(|| self.files.get(path)).or_else(|| self.previews.get(path)).cloned()
+    async fn of(service: &Service, actor: &Actor, job: &Job, items: &[&Said]) -> Pictures {
+        let Report { mistakes, .. } = report::find(service, actor, &job.id, "", "").await.unwrap_or_default();
+        let of_report: HashMap<String, String> =
+            mistakes.into_iter().filter_map(|MistakeLine { path, picture, .. }| Some((path, picture?))).collect();
+        let of_items = match job.work.inputs().into_iter().find(|input| input.kind == RepoKind::Dataset) {
+            Some(input) => {
+                let others = items.iter().filter(|one| !of_report.contains_key(&one.path)).map(|one| (one.path.clone(), None)).collect();
+                Addresses::of(service, actor, (&input.id, &Revision::Number(input.version)), others).await
+            }
+            None => Addresses::NONE,
+        };
+        Pictures { of_report, of_items }
     }
-}
 
-async fn pictures(service: &Service, actor: &Actor, job: &Job, at: &JobAt) -> Pictures {
-    let Report { mistakes, .. } = report::find(service, actor, &at.0, "", "").await.unwrap_or_default();
-    let of_report = mistakes.into_iter().filter_map(|MistakeLine { path, picture, .. }| Some((path, picture?))).collect();
-    let mut pictures = Pictures { of_report, files: HashMap::new(), previews: HashMap::new() };
-    let Some(input) = job.work.inputs().into_iter().find(|input| input.kind == RepoKind::Dataset) else { return pictures };
-    let revision = Revision::Number(input.version);
-    // Without them the page has fewer pictures, and is no less right.
-    if let Ok(previews) = service.thumbnails(actor, &input.id, &revision, MOST_THUMBNAILS).await {
-        let data = previews.into_iter().filter(|one| ["image/png", "image/jpeg"].contains(&one.media_type.as_str()));
-        pictures.previews = data.map(|one| (one.path, format!("data:{};base64,{}", one.media_type, STANDARD.encode(&one.bytes)))).collect();
+    fn at(&self, path: &str) -> Option<String> {
+        self.of_report.get(path).cloned().or_else(|| self.of_items.at(path))
     }
-    if let Ok((_, manifest)) = service.manifest(actor, RepoKind::Dataset, &input.id, &revision).await {
-        let base = format!("{}/download/{}", href(RepoKind::Dataset, &input.id), input.version);
-        let files = manifest.entries().iter().map(|file| file.path.as_str());
-        pictures.files = files.map(|path| (path.to_owned(), format!("{base}/{}?shown=1", encode_path(path)))).collect();
-    }
-    pictures
 }
 
 #[cfg(test)]

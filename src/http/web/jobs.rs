@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::backbones::{self, Backbones};
 use super::card::{href, title};
+use super::curve::Drawing;
 use super::frame::{Frame, page, see_other};
 use super::job_acts::Acts;
 use super::outcome::{self, Outcome};
@@ -28,6 +29,10 @@ use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{JobAt, JobFileAt, Query};
 use crate::http::job_events;
 use crate::service::Service;
+
+/// Epochs in the table, and bytes of the log: the rest is a click away.
+const MOST_LINES: usize = 100;
+const LOG_BYTES: usize = 16 << 10;
 
 #[derive(Template)]
 #[template(path = "jobs.html")]
@@ -134,7 +139,10 @@ struct JobPage {
     primary: (String, String),
     /// The heads of the columns of numbers.
     columns: Vec<String>,
+    /// How many epochs there were, of which the table may have some.
+    all_epochs: usize,
     log: String,
+    log_is_whole: bool,
     last_event: u64,
     outcome: Option<Outcome>,
     report: Report,
@@ -148,6 +156,7 @@ struct JobPage {
     /// The state in words, where it is more than its name.
     state_said: String,
     script: String,
+    drawing: Drawing,
     /// Of a job that looked for them.
     backbones: Option<Backbones>,
     /// Where the same can be asked for with other settings.
@@ -199,7 +208,7 @@ pub async fn show(request: HttpRequest, visitor: Visitor, service: Data<Service>
     }
     let job = service.get_job(&actor, &at.0).await?;
     let events = job_events::all(&service, &actor, &at.0).await?;
-    let log = events.iter().map(job_events::line).collect();
+    let log = end_of(events.iter().map(job_events::line).collect());
     let address = Site::of(&request)?.public_address(&request);
     let name = job.work.publishes().map(ToString::to_string).unwrap_or_default();
     let mut report = report::find(&service, &actor, &at.0, &name, &address).await.unwrap_or_default();
@@ -235,9 +244,9 @@ async fn may_change(service: &Service, actor: &Actor, job: &Job) -> Result<bool,
 }
 
 impl JobPage {
-    fn of(visitor: &Visitor, job: &Job, events: &[JobEvent], log: String, report: Report) -> JobPage {
-        let epochs: Vec<EpochNumbers> =
-            events.iter().filter_map(|event| if let Event::Epoch(numbers) = &event.event { Some(numbers.clone()) } else { None }).collect();
+    fn of(visitor: &Visitor, job: &Job, events: &[JobEvent], (log, log_is_whole): (String, bool), report: Report) -> JobPage {
+        let numbers = |event: &JobEvent| if let Event::Epoch(numbers) = &event.event { Some(numbers.clone()) } else { None };
+        let epochs = curve::newest(events.iter().filter_map(numbers));
         let told = |event: &JobEvent| if let Event::Progress(progress) = &event.event { Some(progress.clone()) } else { None };
         let speed = events.iter().rev().find_map(told).map(|progress| speed(&progress)).unwrap_or_default();
         let task = epochs.first().map(|epoch| epoch.task).or(job.work.fine_tune().and_then(|task| task.recipe.task)).unwrap_or_default();
@@ -262,8 +271,10 @@ impl JobPage {
             loss: curve::loss(&epochs),
             primary: (curve::title(task, ", per cent"), curve::primary(task, &epochs, &report.scratch)),
             columns: columns(task),
+            all_epochs: epochs.len(),
             epochs: epoch_lines(&epochs),
             log,
+            log_is_whole,
             last_event: events.last().map_or(0, |event| event.number),
             outcome: None,
             changed: changed(job),
@@ -272,6 +283,7 @@ impl JobPage {
             elsewhere: elsewhere(job),
             state_said: String::new(),
             script: assets::url("job.js"),
+            drawing: Drawing::default(),
             backbones: None,
             again: job.work.fine_tune().filter(|task| task.trial.is_none()).map(|_| format!("/finetune?from={}", job.id)),
             report,
@@ -294,11 +306,21 @@ fn elsewhere(job: &Job) -> Option<(&'static str, String)> {
     }
 }
 
-/// A line per epoch; only the best of all is marked, each having said so of itself when it was.
+/// A line per epoch, of many the last and the best; only the best of all is marked, each having said so of itself when it was.
 fn epoch_lines(epochs: &[EpochNumbers]) -> Vec<EpochLine> {
     let best = epochs.iter().rposition(|epoch| epoch.best);
     let line = |(at, epoch): (usize, &EpochNumbers)| EpochLine { best: Some(at) == best, ..EpochLine::from(epoch) };
-    epochs.iter().enumerate().map(line).collect()
+    let shown = |(at, _): &(usize, &EpochNumbers)| at + MOST_LINES >= epochs.len() || Some(*at) == best;
+    epochs.iter().enumerate().filter(shown).map(line).collect()
+}
+
+/// The end of a log, from the beginning of a line; and whether it is all of it.
+fn end_of(log: String) -> (String, bool) {
+    let from = log.len().saturating_sub(LOG_BYTES);
+    match log.as_bytes().get(from..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
+        Some(at) if from > 0 => (log.get(from + at + 1..).unwrap_or_default().to_owned(), false),
+        _ => (log, true),
+    }
 }
 
 fn speed(progress: &Progress) -> String {
@@ -358,6 +380,12 @@ fn changed(job: &Job) -> Vec<(String, String)> {
             (change.setting, said)
         })
         .collect()
+}
+
+/// All lines of its log, as a text.
+pub async fn log(visitor: Visitor, service: Data<Service>, at: JobAt) -> Answer {
+    let lines = job_events::log(&service, &visitor.actor(), &at.0).await?;
+    Ok(crate::http::stream::text(lines))
 }
 
 /// The API's curves for this page, likewise.

@@ -3,6 +3,7 @@
 
 pub mod addresses;
 pub mod audit;
+mod axes;
 mod backbones;
 mod card;
 pub mod card_edit;
@@ -26,6 +27,7 @@ mod format;
 mod frame;
 mod graph_page;
 pub mod home;
+pub mod item_picture;
 pub mod job_acts;
 pub mod job_items;
 pub mod jobs;
@@ -44,10 +46,12 @@ pub mod repo_settings;
 pub mod repo_tabs;
 mod report;
 mod sent_form;
+mod small_form;
 mod snippets;
 mod sweep;
 pub mod system;
 pub mod system_people;
+pub mod system_results;
 mod tensors_page;
 pub mod tokens;
 mod try_image;

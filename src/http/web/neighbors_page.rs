@@ -3,40 +3,33 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Data;
 use askama::Template;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use futures_util::stream;
 
-use super::form::{CSRF, Form, foreign};
+use super::form::{CSRF, Form};
 use super::frame::{Frame, page_with, see_other};
+use super::item_picture::Addresses;
 use super::repo::look;
 use super::repo_head::{Head, urlencode};
+use super::small_form::SmallForm;
 use crate::domain::modality::Modality;
-use crate::domain::name::RepoKind;
+use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo_ref::RepoRef;
 use crate::domain::revision::Revision;
-use crate::http::Site;
+use crate::domain::user::Actor;
 use crate::http::body::Body;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, RepoAt};
-use crate::http::guard::comes_from_elsewhere;
 use crate::service::Service;
 use crate::service::jobs::neighbors::{Neighbor, Shown};
 
 /// Neighbours shown, and items to begin with.
 const NEAREST: usize = 24;
 const OFFERED: usize = 24;
-/// Letters of pictures that a page has room for: those that come first are shown.
-const PICTURES: usize = 192 << 10;
 /// Letters by which a text is told that was sent.
 const LONGEST_TITLE: usize = 80;
-/// Of a form, beside its file.
-const FIELDS: usize = 16 << 10;
 
 #[derive(Template)]
 #[template(path = "neighbors.html")]
@@ -91,14 +84,9 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: RepoAt, query: Q
 
 /// A file that is sent: `multipart/form-data` from our own page.
 pub async fn ask(request: HttpRequest, visitor: Visitor, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
-    let site = Site::of(&request)?;
-    if comes_from_elsewhere(request.headers(), &site) {
-        return Err(foreign());
-    }
-    let largest = usize::try_from(service.policy().data_limits.item_bytes).unwrap_or(usize::MAX).saturating_add(FIELDS);
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let (asked, csrf) = read(&content_type, body.gather(largest).await?).await?;
-    visitor.check_csrf(&csrf)?;
+    let form = SmallForm::receive(&request, &service, body).await?;
+    form.check(&visitor)?;
+    let asked = Asked::of(&form, key(at.kind));
     answer(&visitor, &service, &at, &query, asked).await
 }
 
@@ -124,24 +112,16 @@ pub async fn start(visitor: Visitor, service: Data<Service>, at: RepoAt, query: 
     }
 }
 
-async fn read(content_type: &str, body: Bytes) -> Result<(Asked, String), HttpError> {
-    let wrong = |e: multer::Error| HttpError::bad_request("bad_form", format!("the body is no form: {e}"), "send the form from its page");
-    let boundary = multer::parse_boundary(content_type).map_err(wrong)?;
-    let mut form = multer::Multipart::new(stream::iter([Ok::<_, std::io::Error>(body)]), boundary);
-    let (mut asked, mut csrf) = (Asked::default(), String::new());
-    while let Some(part) = form.next_field().await.map_err(wrong)? {
-        let (name, file) = (part.name().unwrap_or_default().to_owned(), part.file_name().unwrap_or_default().to_owned());
-        let bytes = part.bytes().await.map_err(wrong)?;
-        let text = || String::from_utf8_lossy(&bytes).into_owned();
-        match name.as_str() {
-            CSRF => csrf = text(),
-            "by" | "in" => asked.other = text(),
-            "image" => (asked.item, asked.sent) = (file, Some(bytes)),
-            "text" => (asked.item, asked.sent) = (text().chars().take(LONGEST_TITLE).collect(), Some(bytes)),
-            _ => {}
+impl Asked {
+    fn of(form: &SmallForm, key: &str) -> Asked {
+        let other = form.text(key);
+        if let Some(bytes) = form.find("text") {
+            return Asked { other, item: form.text("text").chars().take(LONGEST_TITLE).collect(), sent: Some(bytes.clone()) };
         }
+        // What nothing was chosen for is refused as an item without a byte.
+        let (item, sent) = form.files("image").next().unwrap_or_default();
+        Asked { other, item, sent: Some(sent) }
     }
-    Ok((asked, csrf))
 }
 
 async fn answer(visitor: &Visitor, service: &Service, at: &RepoAt, query: &Query, asked: Asked) -> Answer {
@@ -186,8 +166,8 @@ async fn shown(
     };
     let others: Vec<String> = others.iter().map(|(id, version)| format!("{id}@{version}")).collect();
     let other = if asked.other.is_empty() { others.first().cloned().unwrap_or_default() } else { asked.other };
-    let mut room = PICTURES;
-    let mut line = |neighbor: &Neighbor| line(neighbor, &head, (key(at.kind), &other), &mut room);
+    let pictures = pictures(service, &actor, at, &revision, &other, found.iter().chain(&offered)).await;
+    let line = |neighbor: &Neighbor| line(neighbor, &head, (key(at.kind), &other), &pictures);
     let section = if at.kind == RepoKind::Model { "models" } else { "datasets" };
     let modality = Modality::parse(&summary.facts.modality).unwrap_or_default();
     page_with(
@@ -196,7 +176,7 @@ async fn shown(
             frame: Frame::of(visitor, section),
             csrf: visitor.csrf().to_owned(),
             key: key(at.kind),
-            found: found.iter().map(&mut line).collect(),
+            found: found.iter().map(line).collect(),
             offered: offered.iter().map(line).collect(),
             item: asked.item,
             word: modality.item(),
@@ -226,19 +206,34 @@ fn revision(query: &Query) -> Result<Revision, HttpError> {
     }
 }
 
-fn line(neighbor: &Neighbor, head: &Head, (key, other): (&str, &str), room: &mut usize) -> Line {
-    // Of texts there is none.
-    let picture = neighbor.picture.as_ref().filter(|(media_type, _)| media_type.starts_with("image/"));
-    let picture = picture.map(|(media_type, bytes)| format!("data:{media_type};base64,{}", STANDARD.encode(bytes)));
-    let picture = picture.filter(|picture| picture.len() <= *room);
-    *room -= picture.as_ref().map_or(0, String::len);
+/// Where pictures of these items are: the data set is the page's own, or the other one.
+async fn pictures<'a>(
+    service: &Service,
+    actor: &Actor,
+    at: &RepoAt,
+    revision: &Revision,
+    other: &str,
+    items: impl Iterator<Item = &'a Neighbor>,
+) -> Addresses {
+    let dataset: Option<(RepoId, Revision)> = match at.kind {
+        RepoKind::Dataset => Some((at.id.clone(), revision.clone())),
+        RepoKind::Model => RepoRef::parse(other.trim()).ok().map(|other| (other.id, other.revision)),
+    };
+    let items: Vec<_> = items.map(|item| (item.path.clone(), item.picture.clone())).collect();
+    match dataset {
+        Some((id, revision)) if !items.is_empty() => Addresses::of(service, actor, (&id, &revision), items).await,
+        _ => Addresses::NONE,
+    }
+}
+
+fn line(neighbor: &Neighbor, head: &Head, (key, other): (&str, &str), pictures: &Addresses) -> Line {
     let rev = head.rev_query.strip_prefix('?').map(|rev| format!("&{rev}")).unwrap_or_default();
     Line {
         path: neighbor.path.clone(),
         target: neighbor.target.clone(),
         split: neighbor.split.clone(),
         distance: format!("{:.3}", (1.0 - neighbor.similarity).max(0.0)),
-        picture,
+        picture: pictures.at(&neighbor.path),
         href: format!("{}/neighbors?{key}={}&item={}{rev}", head.href, urlencode(other), urlencode(&neighbor.path)),
     }
 }

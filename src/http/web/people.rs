@@ -8,6 +8,7 @@ use super::card::RepoCard;
 use super::format;
 use super::frame::{Frame, page};
 use super::jobs::JobLine;
+use super::model_parts::{Pulls, pulls};
 use super::repo_head::urlencode;
 use crate::domain::name::{Name, RepoKind};
 use crate::domain::page::PageRequest;
@@ -20,6 +21,8 @@ use crate::service::Service;
 
 /// Repos of each kind, and jobs, on the page; lists have all.
 const SHOWN: u64 = 12;
+/// Pulls of more repos are not added up for a page.
+const MOST_ADDED: u64 = 300;
 
 #[derive(Template)]
 #[template(path = "profile.html")]
@@ -43,6 +46,8 @@ struct Profile {
     organisations: Vec<(String, &'static str)>,
     jobs: Vec<JobLine>,
     held: Vec<(&'static str, String)>,
+    /// Of all that everybody may see.
+    pulls: Option<Pulls>,
 }
 
 /// Some repos, and how many there are.
@@ -79,6 +84,10 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: AccountAt) -> An
         (Some(_), Some(_)) => lines(&service, &actor, name).await?,
         _ => vec![],
     };
+    let pulls = match models.total + datasets.total {
+        1..=MOST_ADDED => pulls(&service.downloads_in(&actor, name).await?, service.now()),
+        _ => None,
+    };
     let organisations = if is_own { service.whoami(&actor).await?.namespaces } else { vec![] };
     let kind = account.as_ref().map_or("", |account| match account.kind {
         AccountKind::User => "person",
@@ -105,6 +114,7 @@ pub async fn show(visitor: Visitor, service: Data<Service>, at: AccountAt) -> An
             .collect(),
         jobs: jobs.iter().map(JobLine::from).collect(),
         held,
+        pulls,
     })
 }
 

@@ -116,7 +116,7 @@ async fn model(
     let more_children: Vec<Named> = children.others.iter().map(Named::of).collect();
     let children: Vec<RepoCard> = children.models.into_iter().map(RepoCard::from).collect();
     let facts = &summary.facts;
-    let is_newest = query.find("rev").is_none();
+    let is_newest = summary.is_newest;
     let rev_query = query.find("rev").map(|rev| format!("?rev={}", urlencode(rev))).unwrap_or_default();
     let try_image = try_image::action(&summary, &rev_query);
     page(&ModelPage {

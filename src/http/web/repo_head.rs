@@ -9,7 +9,6 @@ use super::try_image;
 use crate::domain::dataset_report::can_be_learned;
 use crate::domain::modality::Modality;
 use crate::domain::name::{LIBRARY, RepoId, RepoKind};
-use crate::domain::page::PageRequest;
 use crate::domain::repo::{Facts, RepoSummary, Version, VersionState};
 use crate::domain::user::{Actor, Role};
 use crate::http::error::HttpError;
@@ -31,8 +30,10 @@ pub struct Head {
     pub listing: Option<&'static str>,
     pub summary: String,
     pub href: String,
-    /// `?rev=...` while an older version is looked at, or empty.
+    /// `?rev=...` while a version is asked for by name, or empty.
     pub rev_query: String,
+    /// Another version is shown than the one that lists show.
+    pub is_other: bool,
     pub version: Option<VersionLine>,
     pub tabs: Vec<Tab>,
     pub tags: Vec<String>,
@@ -104,7 +105,7 @@ fn scrollable(html: &str) -> String {
 
 impl Head {
     pub fn of(summary: &RepoSummary, tab: &str, query: &Query) -> Head {
-        let RepoSummary { repo, head, facts } = summary;
+        let RepoSummary { repo, head, facts, .. } = summary;
         let path = href(repo.kind, &repo.id);
         let rev_query = query.find("rev").map(|rev| format!("?rev={}", urlencode(rev))).unwrap_or_default();
         let tab_line = |(name, label): &(&str, &'static str)| {
@@ -127,6 +128,7 @@ impl Head {
             finetune: finetune_link(repo.kind, &repo.id, facts),
             try_it: try_link(summary, &path, &rev_query),
             picks: Vec::new(),
+            is_other: !summary.is_newest,
             href: path,
             rev_query,
         }
@@ -142,12 +144,10 @@ impl Head {
             href: format!("{}?rev={}", href(kind, id), urlencode(rev)),
             on: number == shown.number,
         };
-        let versions = service.list_versions(actor, kind, id, PageRequest { limit: PICKS, cursor: None }).await?;
-        let live = versions.items.iter().filter(|version| version.state != VersionState::Deleted);
+        let (versions, names) = service.versions_to_choose(actor, kind, id, PICKS).await?;
+        let live = versions.iter().filter(|version| version.state != VersionState::Deleted);
         self.picks = live.map(|v| pick(format!("Version {}", v.number), format::day(v.created), v.number, &v.number.to_string())).collect();
-        let names = service.list_refs(actor, kind, id).await?;
-        let named = names.iter().filter(|name| !name.name.is_main()).take(PICKS);
-        self.picks.extend(named.map(|r| pick(r.name.to_string(), format!("version {}", r.number), r.number, r.name.as_str())));
+        self.picks.extend(names.iter().map(|r| pick(r.name.to_string(), format!("version {}", r.number), r.number, r.name.as_str())));
         Ok(self)
     }
 

@@ -4,13 +4,11 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use actix_web::{FromRequest, HttpRequest};
 use askama::Template;
 
 use super::card::href;
-use super::dataset_page::MOST_THUMBNAILS;
 use super::frame::{Frame, page};
 use super::repo::{Source, look};
 use super::repo_head::{Head, VersionLine, urlencode};
@@ -199,28 +197,4 @@ async fn sources(service: &Service, actor: &Actor, summary: &RepoSummary, revisi
         }
     }
     page(&Sources { frame, head, pretrained, fine_tuned })
-}
-
-/// One small picture of a data set, by its place in the list.
-pub async fn thumbnail(visitor: Visitor, service: Data<Service>, at: RepoAt, number: Number, query: Query) -> Answer {
-    let revision = query.find("rev").and_then(|rev| Revision::parse(rev).ok()).unwrap_or_else(Revision::main);
-    let list = service.thumbnails(&visitor.actor(), &at.id, &revision, MOST_THUMBNAILS).await?;
-    let found = list.into_iter().nth(number.0).ok_or_else(|| HttpError::of_status(StatusCode::NOT_FOUND))?;
-    let mut answer = HttpResponse::Ok();
-    let media_type = if found.is_text() { "text/plain; charset=utf-8".to_owned() } else { found.media_type };
-    answer.content_type(media_type).insert_header((CACHE_CONTROL, "private, max-age=600"));
-    Ok(answer.body(found.bytes))
-}
-
-/// `.../{number}`
-pub struct Number(usize);
-
-impl FromRequest for Number {
-    type Error = HttpError;
-    type Future = Ready<Result<Number, HttpError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let number = request.match_info().query("number").parse();
-        ready(number.map(Number).map_err(|_| HttpError::of_status(StatusCode::NOT_FOUND)))
-    }
 }

@@ -5,20 +5,20 @@ use futures_util::TryStreamExt as _;
 use serde::Deserialize;
 
 use super::format;
+use super::item_picture::of_data;
 use super::outcome::{self, Outcome};
 use crate::domain::findings::{Anomalies, Bin, Findings, REPORT, ScoreBin, Usage, Used, Verdict, Word, speed, usage};
 use crate::domain::id::JobId;
 use crate::domain::job_event::EpochNumbers;
 use crate::domain::task::capitalised;
 use crate::domain::user::Actor;
+use crate::http::error::HttpError;
 use crate::service::Service;
 
 /// A larger report is not read into a page.
 const MAX_BYTES: u64 = 16 << 20;
 /// Mistakes shown.
 const MOST: usize = 24;
-/// Bytes of pictures that stand in the page itself; what is beyond is told without a picture.
-const PICTURES: usize = 40 << 10;
 
 /// What a page shows of it.
 #[derive(Default)]
@@ -65,6 +65,7 @@ pub struct ScoreLine {
 
 pub struct MistakeLine {
     pub path: String,
+    /// Its address.
     pub picture: Option<String>,
     pub said: String,
 }
@@ -97,15 +98,31 @@ struct StoredMistake {
 
 /// The report of a job that has left one.
 pub async fn find(service: &Service, actor: &Actor, job: &JobId, name: &str, address: &str) -> Option<Report> {
-    let (file, reader) = service.open_job_file(actor, job, REPORT).await.ok()?;
-    if file.size_bytes > MAX_BYTES {
-        return None;
-    }
-    let parts: Vec<_> = reader.stream(0..file.size_bytes).try_collect().await.ok()?;
-    read(&parts.concat(), name, address)
+    let json = stored(service, actor, job).await.ok()??;
+    read(&json, job, name, address)
 }
 
-fn read(json: &[u8], name: &str, address: &str) -> Option<Report> {
+/// The small picture of a mistake, by its place in the report: media type and bytes.
+pub async fn picture(service: &Service, actor: &Actor, job: &JobId, number: usize) -> Result<Option<(String, Vec<u8>)>, HttpError> {
+    #[derive(Deserialize)]
+    struct Mistakes {
+        mistakes: Vec<StoredMistake>,
+    }
+    let Some(json) = stored(service, actor, job).await? else { return Ok(None) };
+    let found = serde_json::from_slice::<Mistakes>(&json).ok().and_then(|all| all.mistakes.into_iter().nth(number));
+    Ok(found.and_then(|mistake| of_data(&mistake.thumbnail?)))
+}
+
+async fn stored(service: &Service, actor: &Actor, job: &JobId) -> Result<Option<Vec<u8>>, HttpError> {
+    let (file, reader) = service.open_job_file(actor, job, REPORT).await?;
+    if file.size_bytes > MAX_BYTES {
+        return Ok(None);
+    }
+    let parts: Vec<_> = reader.stream(0..file.size_bytes).try_collect().await.map_err(crate::service::Error::from)?;
+    Ok(Some(parts.concat()))
+}
+
+fn read(json: &[u8], job: &JobId, name: &str, address: &str) -> Option<Report> {
     let Stored { findings, mistakes, used } = serde_json::from_slice(json).ok()?;
     let mut found = Vec::new();
     found.extend(findings.comparison.as_ref().map(|comparison| ("From random weights", comparison.sentence.clone())));
@@ -123,7 +140,7 @@ fn read(json: &[u8], name: &str, address: &str) -> Option<Report> {
         found,
         bins: findings.calibration.iter().flat_map(|calibration| calibration.bins.iter().map(BinLine::from)).collect(),
         scores: findings.anomalies.iter().flat_map(score_lines).collect(),
-        mistakes: within_measure(mistakes.into_iter().take(MOST).map(MistakeLine::from).collect()),
+        mistakes: mistakes.into_iter().take(MOST).enumerate().map(|(at, mistake)| mistake_line(job, at, mistake)).collect(),
         usage: usage(name, address, used),
         rates: findings.rate.as_ref().map(|rate| super::curve::rates(&rate.curve)).unwrap_or_default(),
         scratch: findings.comparison.map(|comparison| comparison.epochs).unwrap_or_default(),
@@ -168,32 +185,13 @@ impl From<&Bin> for BinLine {
     }
 }
 
-impl From<StoredMistake> for MistakeLine {
-    fn from(mistake: StoredMistake) -> MistakeLine {
-        let sure = mistake.confidence.map(|confidence| format!(" ({})", format::percent(confidence))).unwrap_or_default();
-        MistakeLine {
-            said: format!("{} taken for {}{sure}", mistake.truth, mistake.answer),
-            // What a training wrote: only pictures, and only as data.
-            picture: mistake
-                .thumbnail
-                .filter(|address| ["data:image/png;base64,", "data:image/jpeg;base64,"].iter().any(|head| address.starts_with(head))),
-            path: mistake.path,
-        }
+fn mistake_line(job: &JobId, at: usize, mistake: StoredMistake) -> MistakeLine {
+    let sure = mistake.confidence.map(|confidence| format!(" ({})", format::percent(confidence))).unwrap_or_default();
+    MistakeLine {
+        said: format!("{} taken for {}{sure}", mistake.truth, mistake.answer),
+        picture: mistake.thumbnail.and_then(|data| of_data(&data)).map(|_| format!("/jobs/{job}/pictures/{at}")),
+        path: mistake.path,
     }
-}
-
-/// Leaves out the pictures for which there is no room.
-fn within_measure(mut lines: Vec<MistakeLine>) -> Vec<MistakeLine> {
-    let mut room = PICTURES;
-    for line in &mut lines {
-        let bytes = line.picture.as_ref().map_or(0, String::len);
-        if bytes > room {
-            line.picture = None;
-        } else {
-            room -= bytes;
-        }
-    }
-    lines
 }
 
 #[cfg(test)]
@@ -201,7 +199,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_is_told_in_sentences_and_pictures_are_data() {
+    fn a_report_is_told_in_sentences_and_pictures_have_addresses() {
+        let job = JobId::new(crate::domain::time::Timestamp::from_unix_ms(0), [0; 10]);
         let json = serde_json::json!({
             "verdict": [{"against": "baseline", "word": "better", "own": 0.9, "other": 0.5, "images": 40, "sentence": "better than always"}],
             "calibration": {"expected_error": 0.05, "temperature": 1.5, "expected_error_at_temperature": 0.02,
@@ -211,13 +210,14 @@ mod tests {
                 {"path": "b.png", "split": "val", "truth": "cat", "answer": "dog", "loss": 1.0, "thumbnail": "https://example.org/x"},
             ],
         });
-        let report = read(json.to_string().as_bytes(), "ada/net", "http://hub").unwrap();
+        let report = read(json.to_string().as_bytes(), &job, "ada/net", "http://hub").unwrap();
         assert_eq!((report.verdicts[0].tone, report.verdicts[0].sentence.as_str()), ("good", "Better than always"));
         assert!(report.found[0].1.starts_with("Its probabilities are off by 5.0 points"), "{}", report.found[0].1);
         assert_eq!((report.bins[0].count, report.bins[0].share), (4, 75));
         assert_eq!(report.mistakes[0].said, "cat taken for dog (90.0 %)");
-        assert!(report.mistakes[0].picture.is_some() && report.mistakes[1].picture.is_none());
+        assert_eq!(report.mistakes[0].picture, Some(format!("/jobs/{job}/pictures/0")));
+        assert_eq!(report.mistakes[1].picture, None, "what a training wrote leads nowhere else");
         assert!(report.usage[1].code.contains("http://hub/api/v1/models/ada/net/predict"));
-        assert!(read(b"[]", "a", "b").is_none());
+        assert!(read(b"[]", &job, "a", "b").is_none());
     }
 }

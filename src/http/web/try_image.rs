@@ -3,34 +3,28 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Data;
 use askama::Template;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use futures_util::stream;
 
-use super::form::foreign;
 use super::frame::{Frame, page_with};
 use super::repo::look;
 use super::repo_head::Head;
+use super::small_form::SmallForm;
 use crate::domain::modality::Modality;
 use crate::domain::name::RepoKind;
 use crate::domain::prediction::Answer as Judged;
 use crate::domain::repo::RepoSummary;
-use crate::http::Site;
 use crate::http::body::Body;
 use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, RepoAt};
-use crate::http::guard::comes_from_elsewhere;
 use crate::service::Service;
 
 /// Classes shown.
 const CLASSES: usize = 8;
-/// Room in the body beside the picture.
-const FIELDS: usize = 16 << 10;
 /// Larger pictures are not shown again beside the answer.
 const SHOWN_BYTES: usize = 48 << 10;
 
@@ -71,17 +65,13 @@ pub fn show(visitor: &Visitor, summary: &RepoSummary, query: &Query, action: Str
 
 /// A picture that is sent: `multipart/form-data` from our own page.
 pub async fn ask(request: HttpRequest, visitor: Visitor, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
-    let site = Site::of(&request)?;
-    if comes_from_elsewhere(request.headers(), &site) {
-        return Err(foreign());
-    }
+    let form = SmallForm::receive(&request, &service, body).await?;
     let actor = visitor.actor();
     let (summary, revision) = look(&service, &actor, RepoKind::Model, &at.id, &query).await?;
     let head = Head::of(&summary, "try", &query);
     let Some(action) = action(&summary, &head.rev_query) else { return Err(HttpError::of_status(StatusCode::NOT_FOUND)) };
-    let largest = usize::try_from(service.policy().data_limits.item_bytes).unwrap_or(usize::MAX).saturating_add(FIELDS);
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let (name, bytes) = picture(&content_type, body.gather(largest).await?).await?;
+    let nothing = || HttpError::bad_request("nothing_asked", "there is no picture", "choose one, or drop it on the field");
+    let (name, bytes) = form.files("image").next().ok_or_else(nothing)?;
     let mut page = TryImage::empty(Frame::of(&visitor, "models"), head, action);
     page.picture = shown(&bytes);
     page.name = name;
@@ -134,22 +124,6 @@ fn shown(bytes: &Bytes) -> Option<String> {
     (bytes.len() <= SHOWN_BYTES).then(|| format!("data:{media_type};base64,{}", STANDARD.encode(bytes)))
 }
 
-async fn picture(content_type: &str, body: Bytes) -> Result<(String, Bytes), HttpError> {
-    let wrong = |e: multer::Error| HttpError::bad_request("bad_form", format!("the body is no form: {e}"), "send the form from its page");
-    let boundary = multer::parse_boundary(content_type).map_err(wrong)?;
-    let mut form = multer::Multipart::new(stream::iter([Ok::<_, std::io::Error>(body)]), boundary);
-    while let Some(part) = form.next_field().await.map_err(wrong)? {
-        if part.name() == Some("image") {
-            let name = part.file_name().unwrap_or_default().to_owned();
-            let bytes = part.bytes().await.map_err(wrong)?;
-            if !bytes.is_empty() {
-                return Ok((name, bytes));
-            }
-        }
-    }
-    Err(HttpError::bad_request("nothing_asked", "there is no picture", "choose one, or drop it on the field"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,14 +134,5 @@ mod tests {
         assert_eq!(shown(&Bytes::from_static(b"<svg onload=x>")), None, "nothing that could hold a script");
         assert_eq!(shown(&Bytes::from([0xff, 0xd8, 0xff, 0].repeat(20_000))), None, "nor what is large");
         assert_eq!(shown(&Bytes::new()), None);
-    }
-
-    #[actix_web::test]
-    async fn the_picture_is_found_in_the_form() {
-        let body = "--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a.png\"\r\n\r\nbytes\r\n--b--\r\n";
-        let (name, bytes) = picture("multipart/form-data; boundary=b", Bytes::from(body)).await.unwrap();
-        assert_eq!((name.as_str(), &bytes[..]), ("a.png", &b"bytes"[..]));
-        assert_eq!(picture("multipart/form-data; boundary=b", Bytes::from("--b--\r\n")).await.unwrap_err().status, 400);
-        assert_eq!(picture("text/plain", Bytes::new()).await.unwrap_err().status, 400);
     }
 }

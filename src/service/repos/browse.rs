@@ -7,7 +7,7 @@ use crate::catalog::search::{self, Cursor, suggest};
 use crate::catalog::{facts, library, refs, repos, versions};
 use crate::db::Tx;
 use crate::domain::manifest::{Manifest, ManifestEntry};
-use crate::domain::name::{RepoId, RepoKind};
+use crate::domain::name::{Name, RepoId, RepoKind};
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::path::RepoPath;
 use crate::domain::repo::{Ref, Repo, RepoSummary, Version};
@@ -15,6 +15,9 @@ use crate::domain::results::ModelResult;
 use crate::domain::revision::Revision;
 use crate::domain::search::{Facet, SearchQuery, Suggestion};
 use crate::domain::user::Actor;
+
+/// How many days downloads are told of.
+const HALF_A_YEAR: i64 = 182;
 
 /// What a search answers. The facts of lists leave out card, labels and report.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,7 +104,8 @@ impl Service {
         self.at(actor, kind, id, revision, |tx, repo, version| {
             let mut facts = facts::find(tx, &repo.key, version.number)?.unwrap_or_default();
             facts::complete(tx, &repo.key, version.number, &mut facts)?;
-            Ok(RepoSummary { repo, head: Some(version), facts })
+            let is_newest = versions::find_head(tx, &repo.key)?.is_some_and(|head| head.number == version.number);
+            Ok(RepoSummary { repo, head: Some(version), facts, is_newest })
         })
         .await
     }
@@ -168,16 +172,33 @@ impl Service {
             .await
     }
 
+    /// The newest versions of a repo, and the last of its branches and tags by name but for `main`: at most so many of each, however many
+    /// there are.
+    pub async fn versions_to_choose(&self, actor: &Actor, kind: RepoKind, id: &RepoId, most: usize) -> Result<(Vec<Version>, Vec<Ref>)> {
+        let (actor, id) = (actor.clone(), id.clone());
+        self.db
+            .read(move |tx| {
+                let repo = access::see_repo(tx, &actor, kind, &id)?;
+                Ok((versions::list(tx, &repo.key, None, most)?.items, refs::last(tx, &repo.key, most)?))
+            })
+            .await
+    }
+
     /// Downloads of a repo by day since 1970, of half a year.
     pub async fn downloads_of(&self, actor: &Actor, kind: RepoKind, id: &RepoId) -> Result<Vec<(i64, u64)>> {
-        const DAYS: i64 = 182;
         let (actor, id, now) = (actor.clone(), id.clone(), self.now());
         self.db
             .read(move |tx| {
                 let repo = access::see_repo(tx, &actor, kind, &id)?;
-                Ok(counters::by_day(tx, &repo.key, DAYS, now)?)
+                Ok(counters::by_day(tx, &repo.key, HALF_A_YEAR, now)?)
             })
             .await
+    }
+
+    /// Downloads of all public repos of a namespace by day since 1970, of half a year; for namespaces of few repos.
+    pub async fn downloads_in(&self, _actor: &Actor, namespace: &Name) -> Result<Vec<(i64, u64)>> {
+        let (namespace, now) = (namespace.clone(), self.now());
+        self.db.read(move |tx| Ok(counters::by_day_in(tx, namespace.as_str(), HALF_A_YEAR, now)?)).await
     }
 
     /// The numbers of the home page: public repos only, the same for everybody.
@@ -212,7 +233,7 @@ pub(super) fn summary(tx: &mut Tx<'_>, repo: Repo) -> Result<RepoSummary> {
         Some(head) => facts::find(tx, &repo.key, head.number)?.unwrap_or_default(),
         None => library::find_facts(tx, &repo.key)?.map(|(facts, _)| facts).unwrap_or_default(),
     };
-    Ok(RepoSummary { repo, head, facts })
+    Ok(RepoSummary { repo, head, facts, is_newest: true })
 }
 
 /// The manifest of a version, read back from its rows and proved against the digest it was given.

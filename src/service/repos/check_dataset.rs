@@ -12,7 +12,7 @@ use super::read_facts::Kept;
 use crate::checks::{self, Kind, Refused};
 use crate::data;
 use crate::domain::dataset_report::DatasetReport;
-use crate::domain::manifest::Manifest;
+use crate::domain::manifest::{Manifest, ManifestEntry};
 use crate::domain::path::RepoPath;
 use crate::domain::repo::Facts;
 
@@ -122,7 +122,7 @@ impl Service {
             return Ok(if only_papers { Found::default() } else { unchecked(UNKNOWN) });
         }
         let _turn = CHECKS.acquire().await.map_err(|_| Error::Internal("the checks were closed".into()))?;
-        let (files, copies) = self.local_files(manifest).await?;
+        let (files, copies) = self.local_files(manifest.entries()).await?;
         let (checks, limits) = (self.checks.clone(), self.policy().data_limits);
         let checked = tokio::task::spawn_blocking(move || {
             let result = checks.dataset(files, &limits);
@@ -158,12 +158,12 @@ impl Service {
         }
     }
 
-    /// Each file of a version as a file of this machine; of stores elsewhere, a copy that goes with the directory.
-    async fn local_files(&self, manifest: &Manifest) -> Result<(Vec<(String, PathBuf)>, Option<tempfile::TempDir>)> {
+    /// Each of these files of a version as a file of this machine; of stores elsewhere, a copy that goes with the directory.
+    pub(super) async fn local_files(&self, entries: &[ManifestEntry]) -> Result<(Vec<(String, PathBuf)>, Option<tempfile::TempDir>)> {
         let failed = |e: std::io::Error| Error::of_file("a data set could not be copied for its check", &e);
         let mut copies = None;
-        let mut files = Vec::with_capacity(manifest.entries().len());
-        for entry in manifest.entries() {
+        let mut files = Vec::with_capacity(entries.len());
+        for entry in entries {
             let local = match self.blobs.proved_path(&entry.digest).await? {
                 Some(local) => local,
                 None => {

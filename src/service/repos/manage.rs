@@ -46,7 +46,7 @@ impl Service {
                 one_more_repo(tx, &act.actor, id.namespace(), most)?;
                 if let Some(repo) = take_from_library(tx, (kind, &id), private, &summary, act.now)? {
                     act.write(tx, "create_repo", &repo, if private { "private" } else { "public" })?;
-                    return Ok(RepoSummary { repo, head: None, facts: Default::default() });
+                    return Ok(RepoSummary { repo, head: None, facts: Default::default(), is_newest: true });
                 }
                 let former = free(tx, kind, &id)?;
                 let repo =
@@ -58,7 +58,7 @@ impl Service {
                 }
                 facts::set_head(tx, &repo, None)?;
                 act.write(tx, "create_repo", &repo, if private { "private" } else { "public" })?;
-                Ok(RepoSummary { repo, head: None, facts: Default::default() })
+                Ok(RepoSummary { repo, head: None, facts: Default::default(), is_newest: true })
             })
             .await
     }

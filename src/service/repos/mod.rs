@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod merge;
 pub mod mirror;
 mod papers;
+pub mod pictures;
 pub mod publish;
 pub mod publish_folder;
 mod read_facts;

@@ -29,6 +29,18 @@ pub struct Imported {
     pub such_as: Vec<String>,
 }
 
+/// A table that was taken over, with how many models and numbers here are from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenOver {
+    pub name: String,
+    pub models: u64,
+    pub numbers: u64,
+    pub noted: Timestamp,
+}
+
+/// Tables that are listed.
+const MOST_TABLES: usize = 200;
+
 /// Everything known of a model in numbers: its card's first, then tables', then what was measured.
 pub(super) fn known(tx: &mut Tx<'_>, summary: &RepoSummary) -> Result<Vec<ModelResult>> {
     if summary.repo.kind != RepoKind::Model {
@@ -48,6 +60,30 @@ impl Service {
                 let repo = access::see_repo(tx, &actor, RepoKind::Model, &id)?;
                 let found = browse::summary(tx, repo)?;
                 known(tx, &found)
+            })
+            .await
+    }
+
+    /// The tables that were taken over, by name.
+    pub async fn tables_of_results(&self, actor: &Actor) -> Result<Vec<TakenOver>> {
+        access::admin_site(actor)?;
+        let tables = self.db.read(|tx| Ok::<_, Error>(results::tables(tx, MOST_TABLES)?)).await?;
+        Ok(tables.into_iter().map(|(name, models, numbers, noted)| TakenOver { name, models, numbers, noted }).collect())
+    }
+
+    /// Takes away whatever came from a table of this name.
+    pub async fn forget_results(&self, actor: &Actor, name: &str) -> Result<()> {
+        access::admin_site(actor)?;
+        let (actor, name, now, note) = (actor.clone(), checked_name(name)?, self.now(), self.note()?);
+        self.db
+            .write(move |tx| {
+                let gone = results::remove_source(tx, &name)?;
+                if gone == 0 {
+                    let message = format!("no table called '{name}' was taken over");
+                    return Err(Error::not_found("no_such_table", message, "the page of results lists those that were"));
+                }
+                note_act(tx, now, note, &actor, "results.remove", &name, &format!("{gone} numbers"))?;
+                Ok(())
             })
             .await
     }

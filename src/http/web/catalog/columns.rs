@@ -18,13 +18,13 @@ type Known = (&'static str, &'static str, &'static str, bool, bool);
 
 const OF_MODELS: &[Known] = &[
     ("Model", "", "name", false, false),
-    ("Pretrained on", "The data sets it has seen, the first ones first", "", false, false),
+    ("Pretrained on", "The data sets it has seen, the first ones first", "dataset", false, false),
     ("Top-1", "The share of first answers that are right", "top1", true, false),
     ("Params", "Numbers that were learned", "size", true, false),
     ("GMACs", "Billions of multiplications with an addition for one input", "measure:gmacs", true, true),
     ("Input", "The side of the image that goes in, in pixels", "measure:input", true, true),
     ("Items/s", "Items that go through the backbone in a second", "measure:items_per_second", true, false),
-    ("Licence", "", "", false, false),
+    ("Licence", "", "license", false, false),
     ("Age", "Since its newest version was published", "newest", true, false),
 ];
 /// Of data sets, and of lists that hold both.
@@ -34,7 +34,7 @@ const OF_ALL: &[Known] = &[
     ("Samples", "", "", true, false),
     ("Classes", "", "", true, false),
     ("Size", "Of all files", "size", true, false),
-    ("Licence", "", "", false, false),
+    ("Licence", "", "license", false, false),
     ("Downloads", "", "downloads", true, false),
     ("Age", "Since its newest version was published", "newest", true, false),
 ];
@@ -48,8 +48,8 @@ pub fn of(links: &Links<'_>, kind: Option<RepoKind>, on: Option<&str>) -> Vec<Co
         let label = on.filter(|_| *label == "Top-1").map_or_else(|| (*label).to_owned(), |on| format!("Top-1 on {on}"));
         let is_present = !sort.is_empty() && present == sort;
         let reversed = if is_present { !links.is_reversed() } else { *least_first };
-        // Names begin with the first letter, all else with the most.
-        let ascending = (sort == "name") != links.is_reversed();
+        // Words begin with the first letter, all else with the most.
+        let ascending = ["name", "license", "dataset"].contains(&sort) != links.is_reversed();
         let href = || links.with_all(&[("sort", &[sort]), ("reversed", if reversed { &["true"] } else { &[] })]);
         Column {
             label,

@@ -158,7 +158,7 @@ impl Links<'_> {
         let present = self.sort();
         let more: &[(&str, &str)] = if is_models { MODEL_SORTS } else { &[] };
         let choice = |(sort, label): &(&'static str, &str)| Choice {
-            label: (*label).to_owned(),
+            label: if *sort == "relevance" && self.query.text("q").trim().is_empty() { "Recommended" } else { label }.to_owned(),
             href: self.with_all(&[("sort", Some(*sort).filter(|sort| *sort != "relevance").as_slice()), ("reversed", &[])]),
             on: *sort == present,
         };

@@ -1,6 +1,7 @@
 //! Models as points: how often they are right, over how large or how slow they are. Drawn by the server as SVG, so that it is there without a script;
 //! each point is a link and says what it is. Those that nothing beats stand in a table below it.
 
+use super::super::axes::{Axes, Scale, Sheet};
 use super::super::card::{href, title};
 use super::super::format;
 use super::links::{Choice, Links};
@@ -8,12 +9,9 @@ use crate::domain::repo::RepoSummary;
 use crate::domain::results::{GMACS, ModelResult, SPEED, TOP1, best, best_on, dataset_name};
 use crate::service::repos::browse::SearchHits;
 
-const WIDTH: f64 = 920.0;
-const HEIGHT: f64 = 420.0;
-const LEFT: f64 = 56.0;
-const RIGHT: f64 = 24.0;
-const TOP: f64 = 16.0;
-const BOTTOM: f64 = 44.0;
+const SHEET: Sheet = Sheet { width: 920.0, height: 420.0, left: 56.0, right: 24.0, top: 16.0, bottom: 44.0 };
+/// Values written at the side.
+const LINES: usize = 7;
 /// Groups with a colour and a shape of their own; the rest is one.
 const GROUPS: usize = 4;
 /// The data set whose shares are drawn where nobody chose one.
@@ -87,7 +85,7 @@ impl Plot {
         let on = on.or_else(|| usual.then_some(USUAL));
         let all = hits.page.items.iter().zip(&hits.results).enumerate();
         let placed: Vec<Placed<'_>> = all.filter_map(|(at, (model, known))| Placed::of(at, (model, known), (axis, on))).collect();
-        let scale = Scale::of(&placed);
+        let scale = axes_of(&placed);
         let groups = groups(&placed);
         let group_of = |one: &Placed<'_>| groups.iter().position(|name| *name == one.group).unwrap_or(groups.len().saturating_sub(1));
         let point = |one: &Placed<'_>| Point {
@@ -110,8 +108,8 @@ impl Plot {
                 .enumerate()
                 .map(|(number, label)| Group { label: label.clone(), number, path: shape(number, 8.0, 8.0) })
                 .collect(),
-            x_ticks: scale.x_ticks(axis),
-            y_ticks: scale.y_ticks(),
+            x_ticks: x_ticks(&scale, axis),
+            y_ticks: y_ticks(&scale),
             front: front.iter().map(|one| format!("{:.1},{:.1}", scale.x(one.x), scale.y(one.y))).collect::<Vec<_>>().join(" "),
             names: names(&front, &scale),
             left_out: hits.page.items.len() - placed.len(),
@@ -166,7 +164,7 @@ fn front<'a, 'b>(placed: &'b [Placed<'a>], less: bool) -> Vec<&'b Placed<'a>> {
 }
 
 /// Names of the best of them, where there is room between one and the next.
-fn names(front: &[&Placed<'_>], scale: &Scale) -> Vec<Name> {
+fn names(front: &[&Placed<'_>], scale: &Axes) -> Vec<Name> {
     const APART: f64 = 18.0;
     let mut named: Vec<Name> = Vec::new();
     let mut last = f64::INFINITY;
@@ -176,7 +174,7 @@ fn names(front: &[&Placed<'_>], scale: &Scale) -> Vec<Name> {
             continue;
         }
         last = y;
-        let left = x > LEFT + 0.55 * (WIDTH - LEFT - RIGHT);
+        let left = x > SHEET.left + 0.55 * (SHEET.end() - SHEET.left);
         let text: String = title(&one.model.repo.id).chars().take(32).collect();
         let (x, anchor) = if left { (x - 9.0, "end") } else { (x + 9.0, "start") };
         named.push(Name { x: format!("{x:.1}"), y: format!("{:.1}", y - 7.0), text, anchor });
@@ -184,54 +182,23 @@ fn names(front: &[&Placed<'_>], scale: &Scale) -> Vec<Name> {
     named
 }
 
-/// From numbers to places: the first by its logarithm.
-struct Scale {
-    x: (f64, f64),
-    y: (f64, f64),
+/// The first number by its logarithm.
+fn axes_of(placed: &[Placed<'_>]) -> Axes {
+    let x = Scale::around(placed.iter().map(|one| one.x.log10()), 0.04, 0.1).unwrap_or((6.0, 9.0));
+    let (low, high) = Scale::around(placed.iter().map(|one| one.y), 0.06, 0.01).unwrap_or((0.0, 1.0));
+    let low = low.max(0.0);
+    Axes { sheet: SHEET, x: Scale::Powers(x.0, x.1), y: Scale::Even(low, high.min(1.0).max(low + 0.01)) }
 }
 
-impl Scale {
-    fn of(placed: &[Placed<'_>]) -> Scale {
-        let span = |values: &mut dyn Iterator<Item = f64>| {
-            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
-        };
-        let widened = |(low, high): (f64, f64), share: f64, least: f64| {
-            let room = ((high - low) * share).max(least);
-            (low - room, high + room)
-        };
-        let x = span(&mut placed.iter().map(|one| one.x.log10()));
-        let y = span(&mut placed.iter().map(|one| one.y));
-        if placed.is_empty() {
-            return Scale { x: (6.0, 9.0), y: (0.0, 1.0) };
-        }
-        let (low, high) = widened(y, 0.06, 0.01);
-        Scale { x: widened(x, 0.04, 0.1), y: (low.max(0.0), high.min(1.0).max(low + 0.01)) }
-    }
+fn x_ticks(axes: &Axes, axis: &str) -> Vec<Tick> {
+    let tick = |value: f64| Tick { at: format!("{:.1}", axes.x(value)), label: bare(axis, value) };
+    axes.x.ticks(LINES, 0.0).into_iter().map(tick).collect()
+}
 
-    fn x(&self, value: f64) -> f64 {
-        LEFT + (WIDTH - LEFT - RIGHT) * (value.log10() - self.x.0) / (self.x.1 - self.x.0)
-    }
-
-    fn y(&self, value: f64) -> f64 {
-        HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - self.y.0) / (self.y.1 - self.y.0)
-    }
-
-    /// At 1, 2 and 5 of each power of ten, or at its powers where these are many.
-    fn x_ticks(&self, axis: &str) -> Vec<Tick> {
-        let steps: &[f64] = if self.x.1 - self.x.0 > 2.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-        let powers = (self.x.0.floor() as i32)..=(self.x.1.ceil() as i32);
-        let all = powers.flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)));
-        let inside = all.filter(|value| (self.x.0..=self.x.1).contains(&value.log10()));
-        inside.map(|value| Tick { at: format!("{:.1}", self.x(value)), label: bare(axis, value) }).collect()
-    }
-
-    fn y_ticks(&self) -> Vec<Tick> {
-        let span = self.y.1 - self.y.0;
-        let step = [0.01, 0.02, 0.05, 0.1, 0.2].into_iter().find(|step| span / step <= 7.0).unwrap_or(0.25);
-        let first = (self.y.0 / step).ceil() as i64;
-        let all = (first..).map(|number| number as f64 * step).take_while(|value| *value <= self.y.1 + 1e-9).take(20);
-        all.map(|value| Tick { at: format!("{:.1}", self.y(value)), label: format!("{:.0} %", value * 100.0) }).collect()
-    }
+/// In whole per cents.
+fn y_ticks(axes: &Axes) -> Vec<Tick> {
+    let tick = |value: f64| Tick { at: format!("{:.1}", axes.y(value)), label: format!("{:.0} %", value * 100.0) };
+    axes.y.ticks(LINES, 0.01).into_iter().map(tick).collect()
 }
 
 /// On an axis.
@@ -272,7 +239,7 @@ mod tests {
         let id = RepoId::parse(name).unwrap();
         let repo =
             Repo { key, kind: RepoKind::Model, id, private: false, summary: String::new(), downloads: 0, created: now, updated: now };
-        RepoSummary { repo, head: None, facts: Facts::default() }
+        RepoSummary { repo, head: None, facts: Facts::default(), is_newest: true }
     }
 
     #[test]
@@ -287,10 +254,10 @@ mod tests {
 
     #[test]
     fn ticks_lie_within() {
-        let scale = Scale { x: (6.7, 8.2), y: (0.681, 0.872) };
-        let labels: Vec<_> = scale.x_ticks("parameters").into_iter().map(|tick| tick.label).collect();
+        let axes = Axes { sheet: SHEET, x: Scale::Powers(6.7, 8.2), y: Scale::Even(0.681, 0.872) };
+        let labels: Vec<_> = x_ticks(&axes, "parameters").into_iter().map(|tick| tick.label).collect();
         assert_eq!(labels, ["10.0 M", "20.0 M", "50.0 M", "100 M"]);
-        let labels: Vec<_> = scale.y_ticks().into_iter().map(|tick| tick.label).collect();
+        let labels: Vec<_> = y_ticks(&axes).into_iter().map(|tick| tick.label).collect();
         assert_eq!(labels, ["70 %", "75 %", "80 %", "85 %"]);
     }
 }

@@ -75,7 +75,7 @@ pub fn told(result: &ModelResult) -> (&'static str, String) {
 
 impl RowView {
     pub fn of(summary: &RepoSummary, known: &[ModelResult], on: Option<&str>, now: Timestamp) -> RowView {
-        let RepoSummary { repo, head, facts } = summary;
+        let RepoSummary { repo, head, facts, .. } = summary;
         let some = |number: u64| if number > 0 { format::count(number) } else { String::new() };
         let sources = facts.source_datasets.iter().take(SOURCES).map(|name| {
             let short = dataset_name(name);
