@@ -36,6 +36,8 @@ pub(super) fn page_routes() -> Vec<Entry> {
         at("/system/settings", [get(pages::system::settings)]),
         at("/system/people", [get(pages::system_people::show)]),
         at("/system/people/{act}", [post(pages::system_people::act)]),
+        at("/system/workers", [get(pages::system_workers::show), post(pages::system_workers::create)]),
+        at("/system/workers/tokens/{token}/revoke", [post(pages::system_workers::revoke)]),
         at("/system/audit", [get(pages::audit::show)]),
         at("/system/audit.csv", [get(pages::audit::export)]),
         at("/settings/profile", [get(pages::organisations::show), post(pages::organisations::rename)]),

@@ -58,6 +58,8 @@ pub struct Service {
     checks: Checks,
     /// What is measured here is signed with it.
     signer: Option<signing::Signer>,
+    /// Workers this process has heard of.
+    roll: Arc<jobs::roll::Roll>,
 }
 
 /// What an administrator may configure about who may do what, and how much.
@@ -136,6 +138,7 @@ impl Service {
             assembling: xet::room(),
             checks: Checks::here(),
             signer: None,
+            roll: Arc::default(),
         }
     }
 

@@ -96,7 +96,7 @@ def for_owners(house):
 
 
 def for_administrators(_house):
-    return {f"system{tab.replace('/', '-')}": f"/system{tab}" for tab in ("", "/people", "/storage", "/queue", "/audit", "/settings")}
+    return {f"system{tab.replace('/', '-')}": f"/system{tab}" for tab in ("", "/people", "/storage", "/queue", "/workers", "/audit", "/settings")}
 
 
 # What is led to from a page: another page of this hub, not a file of a repo.

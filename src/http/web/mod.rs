@@ -48,6 +48,7 @@ mod snippets;
 mod sweep;
 pub mod system;
 pub mod system_people;
+pub mod system_workers;
 mod tensors_page;
 pub mod tokens;
 mod try_image;

@@ -250,7 +250,9 @@ impl Service {
 
     /// Judges the jobs of a worker of this token that is known to be dead; `name` is the beginning of the names it claimed by.
     pub async fn bury_named(&self, token: &WorkerToken, name: &str, how: Death) -> Result<usize> {
-        let beginning = format!("{}.", holder_name(token, name)?);
+        let worker = holder_name(token, name)?;
+        self.forget_worker(&worker).await;
+        let beginning = format!("{worker}.");
         let held = self.db.read(move |tx| Ok::<_, Error>(claims::names_that_hold(tx, &beginning)?)).await?;
         let mut orphans = 0;
         for worker in held {
