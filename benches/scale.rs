@@ -39,7 +39,8 @@ fn main() {
     if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
-    let given = |name: &str| arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).map(String::as_str);
+    let given =
+        |name: &str| arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).map(String::as_str);
     let sizes = given("--repos").unwrap_or("10000,100000,1000000").split(',');
     let sizes: Vec<u64> = sizes.map(|size| size.parse().expect("--repos takes numbers, such as 10000,100000")).collect();
     let scratch = tempfile::tempdir().unwrap();

@@ -291,7 +291,10 @@ async fn nodes_go_on_with_each_others_uploads() {
     assert_eq!(two.staged_of(&id(2), &received).await.unwrap(), nothing());
     // After a restart a node remembers nothing of what it has, and asks the bucket.
     let place = blob::S3 { bucket: s3::BUCKET, prefix: "a/prefix", variables: &s3::variables(server.port) };
-    let one = { drop(one); Blobs::open_s3(place, dirs[0].path()).unwrap().shared_by_nodes() };
+    let one = {
+        drop(one);
+        Blobs::open_s3(place, dirs[0].path()).unwrap().shared_by_nodes()
+    };
     one.finish(&id(1), size, &digest).await.unwrap();
     assert_eq!(two.read_all(&digest, u64::MAX).await.unwrap(), bytes);
     assert!(one.staged().await.unwrap().is_empty(), "nothing stays in the bucket");

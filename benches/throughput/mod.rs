@@ -195,10 +195,12 @@ fn claim(addresses: &[String], secret: &str, worker: u64, left: &AtomicU64) -> V
 fn ask(addresses: &[String], many: u64, prefix: &str, client: u64, requests: u64) -> Vec<Duration> {
     let (mut connection, mut draw) = (Connection::open(nth(addresses, client)), Draw::new(client));
     (0..requests)
-        .map(|_| loop {
-            let one = drawn(draw.below(many), many).repo;
-            if one.kind == RepoKind::Model && !one.private {
-                break connection.get(&format!("{prefix}{}", one.id));
+        .map(|_| {
+            loop {
+                let one = drawn(draw.below(many), many).repo;
+                if one.kind == RepoKind::Model && !one.private {
+                    break connection.get(&format!("{prefix}{}", one.id));
+                }
             }
         })
         .collect()

@@ -92,7 +92,9 @@ impl Blobs {
         temporary: Option<tempfile::TempDir>,
     ) -> Blobs {
         let (sessions, checks, folders) = Default::default();
-        Blobs { inner: Arc::new(Inner { store, remote, root, staging, is_shared: false, sessions, checks, folders, _temporary: temporary }) }
+        Blobs {
+            inner: Arc::new(Inner { store, remote, root, staging, is_shared: false, sessions, checks, folders, _temporary: temporary }),
+        }
     }
 
     /// Blobs lie in a store across a network, not in a directory of this machine.

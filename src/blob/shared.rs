@@ -150,7 +150,8 @@ impl Inner {
     async fn pieces(&self, id: &UploadId) -> Result<Vec<Piece>> {
         let prefix = Key::from(format!("{FOLDER}/{id}"));
         let listed = self.store.list(Some(&prefix)).take(MOST_PIECES + 1);
-        let mut pieces: Vec<Piece> = listed.map_err(Error::from).try_filter_map(|meta| async move { Ok(piece(meta.location)) }).try_collect().await?;
+        let mut pieces: Vec<Piece> =
+            listed.map_err(Error::from).try_filter_map(|meta| async move { Ok(piece(meta.location)) }).try_collect().await?;
         if pieces.len() > MOST_PIECES {
             return Err(Error::Vanished);
         }

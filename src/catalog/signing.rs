@@ -11,7 +11,8 @@ pub fn find(tx: &mut Tx<'_>) -> Result<Option<String>> {
 
 /// Writes the key of this id, unless there is one.
 pub fn insert_first(tx: &mut Tx<'_>, id: &str, key: &str, now: Timestamp) -> Result<()> {
-    let sql = "insert into signing_keys (id, key, created) select $1, $2, $3 where not exists (select 1 from signing_keys)";
+    let sql = "insert into signing_keys (id, key, created) select cast($1 as text), cast($2 as text), cast($3 as bigint)
+         where not exists (select 1 from signing_keys)";
     tx.execute(sql, params![id, key, now.unix_ms()])?;
     Ok(())
 }

@@ -53,6 +53,8 @@ pub fn forget_before(tx: &mut Tx<'_>, time: Timestamp) -> Result<()> {
 
 /// Those heard of since `since`, by machine and name; `token` is its token's name.
 pub fn list(tx: &mut Tx<'_>, since: Timestamp, limit: usize) -> Result<Vec<Worker>> {
-    let sql = format!("select {COLUMNS} from workers w left join worker_tokens t on t.id = w.token where w.seen >= $1 order by w.node, w.name limit $2");
+    let sql = format!(
+        "select {COLUMNS} from workers w left join worker_tokens t on t.id = w.token where w.seen >= $1 order by w.node, w.name limit $2"
+    );
     tx.all(&sql, params![since.unix_ms(), limit])?.iter().map(from_row).collect()
 }

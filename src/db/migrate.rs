@@ -61,12 +61,18 @@ pub(super) fn up(tx: &mut Tx<'_>, full_text: &str) -> Result<()> {
         // Hubs that share a server are brought up to date one after the other; a file has one hub, which goes forward only.
         return match (tx.kind(), find_break(tx)?) {
             (Kind::Server, None) => {
-                tracing::warn!(newest, release = env!("CARGO_PKG_VERSION"), "a newer hub has brought this database up to date; this one can work beside it");
+                tracing::warn!(
+                    newest,
+                    release = env!("CARGO_PKG_VERSION"),
+                    "a newer hub has brought this database up to date; this one can work beside it"
+                );
                 Ok(())
             }
             (_, broken) => {
                 let (by, release) = (broken.unwrap_or(newest), env!("CARGO_PKG_VERSION"));
-                Err(Error::Engine(format!("a newer hub made this database (migration {by}), and this one ({release}) cannot use it; start that one")))
+                Err(Error::Engine(format!(
+                    "a newer hub made this database (migration {by}), and this one ({release}) cannot use it; start that one"
+                )))
             }
         };
     }

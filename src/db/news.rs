@@ -76,7 +76,10 @@ mod tests {
         teller.tell("b");
         teller.tell("a");
         news.wait_for("a").await;
-        assert!(news.is_live() && tokio::time::timeout(Duration::from_millis(20), news.wait_for("a")).await.is_err(), "each word wakes once");
+        assert!(
+            news.is_live() && tokio::time::timeout(Duration::from_millis(20), news.wait_for("a")).await.is_err(),
+            "each word wakes once"
+        );
         (0..=KEPT).for_each(|_| teller.tell("c"));
         other.wait_for("never told").await;
     }

@@ -180,7 +180,9 @@ fn enter(hub: Hub, options: &Options) -> Result<(Presence, Arc<dyn Office>)> {
     let presence = Presence::claim(&options.folder, &machine)?;
     tracing::info!(worker = presence.name(), "worker started");
     let office: Arc<dyn Office> = match hub {
-        Hub::Here(service) => Arc::new(Here { service: *service, name: presence.name().to_owned(), worker: shown(presence.name(), options) }),
+        Hub::Here(service) => {
+            Arc::new(Here { service: *service, name: presence.name().to_owned(), worker: shown(presence.name(), options) })
+        }
         Hub::Elsewhere(at) => Arc::new(Remote::new(&at, &options.folder, options.frozen_cache_bytes, presence.name())?),
     };
     Ok((presence, office))

@@ -158,7 +158,10 @@ async fn nodes_of_two_releases_work_beside_each_other_until_a_migration_forbids_
     };
     // What a newer release's migration would have left: a name this one does not know, tables and columns it does not miss.
     newer("9000_more");
-    cluster.ask(name_of(&nodes.database), "create table more (id text primary key); alter table jobs add column more bigint not null default 0");
+    cluster.ask(
+        name_of(&nodes.database),
+        "create table more (id text primary key); alter table jobs add column more bigint not null default 0",
+    );
     let data = tempfile::tempdir().unwrap();
     let beside = nodes.start_with("127.0.0.1:0", data.path(), &[]);
     assert!(beside.log().contains("9000_more"), "{}", beside.log());
@@ -191,7 +194,8 @@ async fn nodes_whose_clocks_are_hours_apart_agree_on_leases_and_times() {
     };
     let nodes = Nodes::without_bucket(1);
     let (data, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let ahead = [("LD_PRELOAD", library.as_str()), ("FAKETIME", "+2h"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("DONT_FAKE_MONOTONIC", "1")];
+    let ahead =
+        [("LD_PRELOAD", library.as_str()), ("FAKETIME", "+2h"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("DONT_FAKE_MONOTONIC", "1")];
     let ahead = nodes.start_with("127.0.0.1:0", data.path(), &ahead);
     assert!(ahead.log().contains("the database's clock"), "it knows that its clock is off:\n{}", ahead.log());
     let admin = Person::admin(nodes.server(0));
@@ -238,7 +242,11 @@ async fn nodes_whose_clocks_are_hours_apart_agree_on_leases_and_times() {
 /// What shifts a program's clock, where it is installed.
 fn faketime() -> Option<String> {
     let folders = ["/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime", "/usr/lib/faketime", "/usr/lib64/faketime"];
-    folders.iter().map(|folder| PathBuf::from(folder).join("libfaketimeMT.so.1")).find(|path| path.is_file()).map(|path| path.display().to_string())
+    folders
+        .iter()
+        .map(|folder| PathBuf::from(folder).join("libfaketimeMT.so.1"))
+        .find(|path| path.is_file())
+        .map(|path| path.display().to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,7 +257,9 @@ async fn a_database_that_is_slow_is_said_to_be_busy_and_nothing_waits_for_ever()
     publish(&ada, "models/ada/net", None, &[("a", b"bytes")]).await.created();
     // Somebody holds the rows that a change needs, as a long transaction of another program would.
     let (cluster, database) = (Cluster::shared(), nodes.database.clone());
-    let holding = std::thread::spawn(move || cluster.ask(name_of(&database), "begin; lock table repos in access exclusive mode; select pg_sleep(22); commit"));
+    let holding = std::thread::spawn(move || {
+        cluster.ask(name_of(&database), "begin; lock table repos in access exclusive mode; select pg_sleep(22); commit")
+    });
     tokio::time::sleep(Duration::from_millis(500)).await;
     let begun = Instant::now();
     let refused = ada.post("/api/v1/repos", &json!({"kind": "model", "id": "ada/other"})).await;
@@ -318,7 +328,9 @@ impl Through {
             for start in (0..bytes.len()).step_by(part_bytes) {
                 let end = bytes.len().min(start + part_bytes);
                 let range = format!("bytes {start}-{}/{}", end - 1, bytes.len());
-                let sent = self.ask(|| self.api.request(Method::PUT, &path).header("Content-Range", &range).body(bytes[start..end].to_vec())).await;
+                let sent = self
+                    .ask(|| self.api.request(Method::PUT, &path).header("Content-Range", &range).body(bytes[start..end].to_vec()))
+                    .await;
                 match sent.status.as_u16() {
                     200 if sent.json()["complete"] == true => return,
                     200 => {}
@@ -355,7 +367,11 @@ impl Through {
             tokio::time::sleep(Duration::from_millis(30)).await;
             let wanted = {
                 let kept = self.kept.lock().unwrap();
-                if kept.is_empty() { None } else { kept.get(choice.below(kept.len() as u64) as usize).map(|it| (it.repo.clone(), it.sha256.clone())) }
+                if kept.is_empty() {
+                    None
+                } else {
+                    kept.get(choice.below(kept.len() as u64) as usize).map(|it| (it.repo.clone(), it.sha256.clone()))
+                }
             };
             let Some((repo, wanted)) = wanted else { continue };
             let got = self.get(&format!("/api/v1/models/{repo}/versions/1/files/weights.bin")).await;
@@ -415,8 +431,9 @@ async fn nodes_and_workers_are_killed_at_random_and_nothing_is_lost() {
     }
     drop(workers);
     each_job_has_one_result(&people, &ended).await;
-    what_was_acknowledged_is_there(&nodes, &people).await;
-    println!("{} kills, {} repos, {} jobs", kills(), people.kept.lock().unwrap().len(), jobs.len());
+    let kept = std::mem::take(&mut *people.kept.lock().unwrap());
+    what_was_acknowledged_is_there(&nodes, &kept).await;
+    println!("{} kills, {} repos, {} jobs", kills(), kept.len(), jobs.len());
 }
 
 /// Asks for one fine-tune, once: where the answer was lost with its node, it is looked for before it is asked for again.
@@ -487,10 +504,11 @@ async fn each_job_has_one_result(people: &Through, ended: &[(String, Value)]) {
     assert_eq!(weights.len(), 1, "whatever was killed when, the same recipe gives the same weights: {weights:?}");
 }
 
-async fn what_was_acknowledged_is_there(nodes: &Nodes, people: &Through) {
+async fn what_was_acknowledged_is_there(nodes: &Nodes, kept: &[Acknowledged]) {
+    assert!(!kept.is_empty(), "nobody has published anything");
     for at in 0..nodes.nodes.len() {
         let api = nodes.server(at).anonymous();
-        for it in people.kept.lock().unwrap().iter() {
+        for it in kept {
             let path = format!("/api/v1/models/{}/versions", it.repo);
             let (versions, got) = tokio::join!(api.get(&path), async { api.get(&format!("{path}/1/files/weights.bin")).await });
             assert_eq!(versions.ok()["items"].as_array().unwrap().len(), 1, "{}: one commit", it.repo);

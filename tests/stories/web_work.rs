@@ -312,7 +312,16 @@ async fn administrators_see_how_the_site_fares() {
     let ada = server.user("ada").await;
     let (mut browser, form) = inside(&server, &server.admin()).await;
     let (mut hers, her_form) = inside(&server, &ada).await;
-    let pages = ["/system", "/system/people", "/system/storage", "/system/queue", "/system/workers", "/system/audit", "/system/settings", "/system/audit.csv"];
+    let pages = [
+        "/system",
+        "/system/people",
+        "/system/storage",
+        "/system/queue",
+        "/system/workers",
+        "/system/audit",
+        "/system/settings",
+        "/system/audit.csv",
+    ];
     for path in pages {
         assert_eq!(browser.get(path).await.status, 200, "{path}");
         assert_eq!(hers.get(path).await.status, 403, "{path}");

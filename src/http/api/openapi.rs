@@ -10,7 +10,8 @@ use utoipa::{Modify, OpenApi};
 use super::forms::{DIGEST, Forms, NAME, REF, REVISION};
 use super::{
     audit, commits, compare, curves, doctor, evaluations, files, finetunes, jobs, library, mirrors, predict, previews, recommend, refs,
-    repos, results, search, segments, tokens, uploads, users, versions, webhooks, words, worker, worker_bytes, worker_queue, worker_tokens, workers,
+    repos, results, search, segments, tokens, uploads, users, versions, webhooks, words, worker, worker_bytes, worker_queue, worker_tokens,
+    workers,
 };
 use crate::http::{Site, embeddings};
 

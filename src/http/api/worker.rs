@@ -24,7 +24,8 @@ use crate::service::{self, Service};
 use crate::wire::error::ProblemBody;
 use crate::wire::files::File;
 use crate::wire::worker::{
-    Machine, WorkerBeat, WorkerClaim, WorkerDeath, WorkerEnd, WorkerEnded, WorkerHeard, WorkerInput, WorkerJob, WorkerMaterials, WorkerResult,
+    Machine, WorkerBeat, WorkerClaim, WorkerDeath, WorkerEnd, WorkerEnded, WorkerHeard, WorkerInput, WorkerJob, WorkerMaterials,
+    WorkerResult,
 };
 
 /// The longest a claim waits for a job.

@@ -320,7 +320,7 @@ impl Service {
 }
 
 /// What a worker's leases are in: its token's, so that no other token speaks for them.
-fn holder_name(token: &WorkerToken, name: &str) -> Result<String> {
+pub(super) fn holder_name(token: &WorkerToken, name: &str) -> Result<String> {
     let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(known) {
         let message = format!("a worker's name has 1 to {LONGEST_NAME} letters, digits, '-', '_' and '.'");

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 
 use super::super::{Error, Result, Service, access};
+use super::office::holder_name;
 use crate::catalog::workers;
 use crate::domain::id::JobId;
 use crate::domain::job::Lease;
@@ -51,7 +52,9 @@ impl Service {
     /// Notes a worker that asks for a job; `token` is that of one elsewhere, which claims by `worker.name`. Failing to is no harm.
     pub async fn note_worker(&self, token: Option<&WorkerToken>, worker: Worker) {
         let now = self.now();
-        let name = token.map_or_else(|| worker.name.clone(), |token| format!("{}:{}", token.id, of_claim(&worker.name)));
+        let name = token.map_or_else(|| Ok(worker.name.clone()), |token| holder_name(token, of_claim(&worker.name)));
+        // A claim by an odd name is refused.
+        let Ok(name) = name else { return };
         let Some(is_new) = self.roll.is_due(&name, None, now) else { return };
         let short = |text: &str| text.chars().filter(|c| !c.is_control()).take(LONGEST_WORD).collect::<String>();
         let (node, device, release) = (short(&worker.node), short(&worker.device), short(&worker.release));
