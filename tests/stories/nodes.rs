@@ -149,6 +149,34 @@ async fn an_upload_begun_at_one_node_is_finished_at_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_happens_in_a_job_is_heard_at_every_node() {
+    let nodes = Nodes::without_bucket(2);
+    let admin = Person::admin(nodes.server(0));
+    admin.publish_both("library/tiny", "library/colours", 12).await;
+    let there = nodes.server(1).with_token(&nodes.server(0).admin_token);
+    let mut quickest = STUCK_AFTER;
+    for name in ["library/a", "library/b", "library/c"] {
+        let id = admin.finetune(long(name, 1)).await;
+        let mut stream = there.request(Method::GET, &format!("/api/v1/finetunes/{id}/events")).send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        let mut told = String::new();
+        while !told.contains("queued") {
+            told += &String::from_utf8_lossy(&stream.chunk().await.unwrap().expect("it goes on as long as the job"));
+        }
+        // Past the first looks, before anybody listens.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let begun = Instant::now();
+        assert_eq!(admin.post(&format!("/jobs/{id}/cancel"), json!({})).await.0, 200);
+        while !told.contains("cancelled") {
+            told += &String::from_utf8_lossy(&stream.chunk().await.unwrap().expect("its end is told"));
+        }
+        quickest = quickest.min(begun.elapsed());
+        while stream.chunk().await.unwrap().is_some() {}
+    }
+    assert!(quickest < Duration::from_secs(3), "it was looked for, not heard: {quickest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nodes_of_two_releases_work_beside_each_other_until_a_migration_forbids_it() {
     let nodes = Nodes::without_bucket(1);
     let cluster = Cluster::shared();
