@@ -37,6 +37,8 @@ test-web: packages-web ## what people do in a browser, in Chromium; pictures of 
 soak: packages-soak ## kill, cut the power and break the disk hundreds of times (root for the last two; an hour)
 	@echo "== soak: kills at any moment (HUB_CRASH_SEED, HUB_CRASH_ROUNDS)"
 	HUB_CRASH_ROUNDS=$${HUB_CRASH_ROUNDS:-300} cargo test --test stories -- crash:: full:: store_faults:: slow:: --nocapture --test-threads=1
+	@echo "== soak: nodes and workers killed under traffic (HUB_NODE_KILLS)"
+	HUB_NODE_KILLS=$${HUB_NODE_KILLS:-50} cargo test --test stories -- nodes::nodes_and_workers --nocapture --test-threads=1
 	@echo "== soak: power cuts, and their negative control (HUB_SOAK_CUTS)"
 	@bash tests/soak/powercut.sh
 	@echo "== soak: disk errors (HUB_SOAK_ERRORS)"
@@ -84,7 +86,7 @@ bench-work: packages-bench ## what the worst legal request to each heavy route c
 	@echo "== bench-work: four send the worst request, another asks for something cheap"
 	@python3 benches/worst_body.py $(ARGS)
 
-bench-scale: packages-bench ## lists, facets and searches in catalogs of many sizes, eight clients (ARGS="--repos 10000,100000,1000000"; SCALE_DIR=FOLDER keeps them)
+bench-scale: packages-bench ## lists, facets and searches in catalogs of many sizes, publishes and claims a second, on both engines (ARGS="--repos 10000,100000 --engines sqlite"; SCALE_DIR=FOLDER keeps the files)
 	@echo "== bench-scale: p50 and p99 of what people look at, and how they grow"
 	@cargo bench --bench scale -- $(ARGS)
 

@@ -1,23 +1,27 @@
-//! What lists, facets, searches and pages cost as a catalog grows: `cargo bench --bench scale -- --repos 10000,100000`.
+//! What lists, facets, searches and pages cost as a catalog grows: `cargo bench --bench scale -- --repos 10000,100000 --engines sqlite,postgres`.
 //!
 //! Catalogs are written by the catalog's own functions, two versions a repo and three files a version; a real server answers eight clients at once
 //! over connections that are kept. Prints `p50 NAME VALUE`, `p99 NAME VALUE` (milliseconds) and, from the smallest to the largest catalog,
 //! `ratio growth-NAME VALUE`; besides, how long the catalog took to write, how large it is and its derived tables are, and how soon a server is ready.
-//! `SCALE_DIR` keeps the catalogs and uses them again. With `--postgres` the catalogs are in a PostgreSQL server that is started for it, and names
-//! end in `-postgres`.
+//! `SCALE_DIR` keeps the catalogs in files and uses them again. Those in PostgreSQL are in a server that is started for it, and their names end in
+//! `-postgres`. In the smallest catalog it is also measured how much goes through at once (`throughput`); `ratio publishes` and `ratio claims` hold two
+//! nodes on PostgreSQL against one on SQLite.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
+#[path = "connection/mod.rs"]
+mod connection;
 #[path = "../tests/scale_kit/mod.rs"]
 mod scale_kit;
 #[path = "../tests/support/mod.rs"]
 mod support;
+#[path = "throughput/mod.rs"]
+mod throughput;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use connection::Connection;
 use hub::catalog::search::rebuild;
 use hub::db::Db;
 use hub::domain::name::RepoKind;
@@ -35,27 +39,50 @@ fn main() {
     if !arguments.iter().any(|argument| argument == "--bench") {
         return;
     }
-    let asked = arguments.iter().position(|argument| argument == "--repos").and_then(|at| arguments.get(at + 1));
-    let sizes = asked.map_or("10000,100000", String::as_str);
-    let sizes: Vec<u64> = sizes.split(',').map(|size| size.parse().expect("--repos takes numbers, such as 10000,100000")).collect();
+    let given =
+        |name: &str| arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1)).map(String::as_str);
+    let sizes = given("--repos").unwrap_or("10000,100000,1000000").split(',');
+    let sizes: Vec<u64> = sizes.map(|size| size.parse().expect("--repos takes numbers, such as 10000,100000")).collect();
     let scratch = tempfile::tempdir().unwrap();
     let folder = std::env::var("SCALE_DIR").map_or(scratch.path().to_owned(), PathBuf::from);
-    let cluster = arguments.iter().any(|argument| argument == "--postgres").then(cluster);
-    let mut first: Option<Vec<(&'static str, f64)>> = None;
-    for many in sizes {
-        let data = folder.join(format!("hub-{many}"));
-        let database = cluster.as_ref().map(Cluster::database);
+    let mut through: Vec<throughput::Rates> = Vec::new();
+    for engine in given("--engines").unwrap_or("sqlite,postgres").split(',') {
+        assert!(["sqlite", "postgres"].contains(&engine), "--engines takes sqlite and postgres");
+        let cluster = (engine == "postgres").then(cluster);
+        through.push(engine_of(&sizes, &folder, cluster.as_ref()));
+    }
+    if let [file, server] = &through[..] {
+        for ((name, one), (_, two)) in file.iter().zip(server) {
+            println!("ratio {name}-postgres-to-sqlite {:.2}", two / one.max(0.001));
+        }
+    }
+}
+
+/// All sizes on one engine; how much goes through at once in the first.
+fn engine_of(sizes: &[u64], folder: &Path, cluster: Option<&Cluster>) -> throughput::Rates {
+    let (mut first, mut rates) = (None::<Vec<(&'static str, f64)>>, Vec::new());
+    for &many in sizes {
+        let data = folder.join(format!("hub-{many}{}", ending(cluster.is_some())));
+        let database = cluster.map(Cluster::database);
         fill(&data, many, database.as_deref());
         let measured = measure(&data, many, database.as_deref());
         match &first {
-            None => first = Some(measured),
+            None => {
+                first = Some(measured);
+                rates = throughput::measure(&data, many, database.as_deref(), ending(cluster.is_some()));
+            }
             Some(first) => {
                 for ((name, before), (_, after)) in first.iter().zip(&measured) {
                     println!("ratio growth-{name}-{many}{} {:.2}", ending(cluster.is_some()), after / before.max(0.001));
                 }
             }
         }
+        if let Some(cluster) = cluster {
+            // Of a million repos there is room for one.
+            cluster.drop_database(database.as_deref().unwrap_or_default());
+        }
     }
+    rates
 }
 
 /// A server as one with two gigabytes to itself would be set up.
@@ -72,6 +99,10 @@ fn fill(data: &Path, many: u64, database: Option<&str>) {
     let file = data.join("hub.db");
     if database.is_none() && file.is_file() {
         return;
+    }
+    if database.is_some() {
+        // What another run has left belongs to a database that is gone.
+        let _ = std::fs::remove_dir_all(data);
     }
     std::fs::create_dir_all(data).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -172,58 +203,4 @@ fn clients(address: &str, many: u64, of: fn(&mut Draw, u64) -> String, seed: u64
         let asking: Vec<_> = (0..CLIENTS).map(|client| scope.spawn(move || ask(client))).collect();
         asking.into_iter().flat_map(|asking| asking.join().unwrap()).collect()
     })
-}
-
-/// A connection that is kept.
-struct Connection {
-    address: String,
-    stream: BufReader<TcpStream>,
-}
-
-impl Connection {
-    fn open(address: &str) -> Connection {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Connection { address: address.to_owned(), stream: BufReader::new(stream) }
-    }
-
-    /// How long an answer took, which must be a good one.
-    fn get(&mut self, path: &str) -> Duration {
-        let begun = Instant::now();
-        write!(self.stream.get_mut(), "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\n\r\n", self.address).unwrap();
-        let mut line = String::new();
-        self.stream.read_line(&mut line).unwrap();
-        assert!(line.contains(" 200 "), "{path}: {line}");
-        let (mut length, mut chunked) = (0usize, false);
-        loop {
-            line.clear();
-            self.stream.read_line(&mut line).unwrap();
-            let header = line.trim().to_ascii_lowercase();
-            if header.is_empty() {
-                break;
-            }
-            if let Some(value) = header.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            chunked |= header.starts_with("transfer-encoding:") && header.contains("chunked");
-        }
-        match chunked {
-            true => while self.chunk() > 0 {},
-            false => self.skip(length),
-        }
-        begun.elapsed()
-    }
-
-    fn chunk(&mut self) -> usize {
-        let mut line = String::new();
-        self.stream.read_line(&mut line).unwrap();
-        let length = usize::from_str_radix(line.trim(), 16).unwrap();
-        self.skip(length + 2);
-        length
-    }
-
-    fn skip(&mut self, length: usize) {
-        let mut bytes = vec![0; length];
-        self.stream.read_exact(&mut bytes).unwrap();
-    }
 }

@@ -265,6 +265,72 @@ async fn old_staging_files_are_found_and_others_left() {
     }
 }
 
+/// Two nodes on one bucket, each with a directory of its own.
+fn nodes() -> (Blobs, Blobs, [tempfile::TempDir; 2], S3) {
+    let (dirs, server) = ([tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()], S3::start());
+    let open = |dir: &tempfile::TempDir| {
+        let place = blob::S3 { bucket: s3::BUCKET, prefix: "a/prefix", variables: &s3::variables(server.port) };
+        Blobs::open_s3(place, dir.path()).unwrap().shared_by_nodes()
+    };
+    let (one, two) = (open(&dirs[0]), open(&dirs[1]));
+    (one, two, dirs, server)
+}
+
+#[tokio::test]
+async fn nodes_go_on_with_each_others_uploads() {
+    let (one, two, dirs, server) = nodes();
+    let bytes = bytes_of(20_000_003);
+    let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
+    let mut received = put(&one, &id(1), &bytes, &nothing(), 9_000_000..20_000_003).await.unwrap();
+    received.extend(&put(&two, &id(1), &bytes, &received, 0..9_500_000).await.unwrap());
+    assert_eq!(received, Ranges::from(0..size), "whoever took which");
+    for node in [&one, &two] {
+        assert_eq!(node.staged_of(&id(1), &received).await.unwrap(), received);
+        node.follow(&id(1), received.frontier());
+    }
+    assert_eq!(two.staged_of(&id(2), &received).await.unwrap(), nothing());
+    // After a restart a node remembers nothing of what it has, and asks the bucket.
+    let place = blob::S3 { bucket: s3::BUCKET, prefix: "a/prefix", variables: &s3::variables(server.port) };
+    let one = {
+        drop(one);
+        Blobs::open_s3(place, dirs[0].path()).unwrap().shared_by_nodes()
+    };
+    one.finish(&id(1), size, &digest).await.unwrap();
+    assert_eq!(two.read_all(&digest, u64::MAX).await.unwrap(), bytes);
+    assert!(one.staged().await.unwrap().is_empty(), "nothing stays in the bucket");
+    // The other node still has a file of it, which is nobody's now.
+    let left = two.staged().await.unwrap();
+    assert_eq!(left.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), [id(1).as_str()]);
+    assert!(matches!(two.finish(&id(1), size, &digest).await, Err(Error::Vanished)), "what it lacks is nowhere");
+    two.discard(&id(1)).await.unwrap();
+    assert!(two.staged().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_in_the_bucket_of_a_lost_upload_is_found_and_wrong_bytes_are_thrown_away() {
+    let (one, two, _dirs, _server) = nodes();
+    let bytes = bytes_of(10_000);
+    let recorded = put(&one, &id(1), &bytes, &nothing(), 4_000..6_000).await.unwrap();
+    assert!(matches!(two.part(&id(1), 10_000, &Ranges::from(0..6_001)).await, Err(Error::Vanished)), "more is recorded than is there");
+    assert_eq!(two.staged_of(&id(1), &Ranges::from(0..6_001)).await.unwrap(), recorded, "and that much is");
+    let found = two.staged().await.unwrap();
+    assert_eq!((found.len(), found[0].name.as_str(), found[0].size_bytes), (1, id(1).as_str(), 2_000));
+    let written = found[0].modified;
+    assert_eq!(two.discard_stray(id(1).as_str(), written.plus_ms(-1)).await.unwrap(), None);
+    assert_eq!(two.discard_stray(id(1).as_str(), written).await.unwrap(), Some(2_000));
+    assert!(two.staged().await.unwrap().is_empty());
+
+    put(&one, &id(3), &"abcdeF".into(), &nothing(), 3..6).await.unwrap();
+    put(&two, &id(3), &"abcdeF".into(), &Ranges::from(3..6), 0..3).await.unwrap();
+    assert!(matches!(two.finish(&id(3), 6, &Digest::of(b"abcdef")).await, Err(Error::Mismatch { .. })));
+    assert!(two.staged().await.unwrap().is_empty());
+    // A file of this machine is nobody else's business.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &bytes).unwrap();
+    let (digest, _) = two.store_file(file.path(), &id(4)).await.unwrap();
+    assert_eq!(one.read_all(&digest, u64::MAX).await.unwrap(), bytes);
+}
+
 #[tokio::test]
 async fn a_damaged_blob_is_named_and_a_second_upload_repairs_it() {
     let Store { blobs, dir: _dir, .. } = stores().swap_remove(0);

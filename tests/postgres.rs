@@ -398,6 +398,27 @@ async fn what_was_acknowledged_survives_crashes_and_nothing_is_there_by_half() {
 }
 
 #[tokio::test]
+async fn what_one_process_tells_at_a_commit_others_hear() {
+    let address = address().await;
+    let (one, two) = (Db::connect(&address).await.unwrap(), Db::connect(&address).await.unwrap());
+    let mut news = two.news().unwrap();
+    let begun = std::time::Instant::now();
+    while !news.is_live() {
+        assert!(begun.elapsed().as_secs() < 30, "nobody listens");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let refused = one.write_beside(Vec::new(), |tx| tx.tell("taken back").and(Err::<(), _>(Error::Busy))).await;
+    assert!(refused.is_err());
+    for _ in 0..2 {
+        one.write_beside(Vec::new(), |tx| tx.tell("another")).await.unwrap();
+        one.write(|tx| tx.tell("told")).await.unwrap();
+        tokio::time::timeout(std::time::Duration::from_secs(30), news.wait_for("told")).await.expect("it is heard");
+    }
+    let quiet = tokio::time::timeout(std::time::Duration::from_millis(300), news.wait_for("taken back")).await;
+    assert!(quiet.is_err(), "what was not committed is not told");
+}
+
+#[tokio::test]
 async fn a_full_server_and_one_of_a_newer_hub_are_named() {
     let address = address().await;
     let db = Db::connect(&address).await.unwrap();
@@ -409,9 +430,15 @@ async fn a_full_server_and_one_of_a_newer_hub_are_named() {
     assert!(matches!(refused, Err(Error::Full)), "{refused:?}");
     let refused = db.write_beside(Vec::new(), |tx| tx.execute(BLOB, params!["a", 1i64])).await;
     assert!(matches!(refused, Err(Error::Full)), "{refused:?}");
-    db.write(|tx| tx.execute("insert into schema_migrations (name, position) values ('9999_tomorrow', 9999)", &[])).await.unwrap();
+    let tomorrow = "insert into schema_migrations (name, position) values ('9998_tomorrow', 9998)";
+    db.write(|tx| tx.execute(tomorrow, &[])).await.unwrap();
+    let beside = Db::connect(&address).await.unwrap();
+    assert_eq!((count(&beside).await, beside.find_break().await.unwrap()), (0, None), "what was only added to keeps nobody out");
+    let breaks = "insert into schema_migrations (name, position) values ('9999_tomorrow-breaks', 9999)";
+    db.write(|tx| tx.execute(breaks, &[])).await.unwrap();
     let older = Db::connect(&address).await.err().unwrap().to_string();
-    assert!(older.contains("newer hub") && older.contains("9999_tomorrow"), "{older}");
+    assert!(older.contains("newer hub") && older.contains("9999_tomorrow-breaks"), "{older}");
+    assert_eq!(beside.find_break().await.unwrap().as_deref(), Some("9999_tomorrow-breaks"));
     assert_eq!(count(&db).await, 0, "one that runs goes on");
 }
 

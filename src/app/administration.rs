@@ -10,7 +10,9 @@ use crate::domain::id::TokenId;
 use crate::domain::name::Name;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::quotas::Usage;
+use crate::domain::time::Timestamp;
 use crate::domain::user::{Account, AccountKind, Actor, Role, Scope, Token, WorkerToken};
+use crate::domain::worker::Worker;
 use crate::service::Service;
 use crate::service::people::accounts::AccountChange;
 use crate::service::repos::results::Imported;
@@ -133,6 +135,12 @@ impl Administration {
 
     pub async fn list_worker_tokens(&self) -> Result<Vec<WorkerToken>> {
         Ok(self.service.list_worker_tokens(&Actor::System).await?)
+    }
+
+    /// Workers that were heard of within the hour, and what time it is there.
+    pub async fn list_workers(&self) -> Result<Vec<(Worker, Timestamp)>> {
+        let (found, now) = (self.service.list_workers(&Actor::System).await?, self.service.now());
+        Ok(found.into_iter().map(|worker| (worker, now)).collect())
     }
 
     /// By its name or its id.

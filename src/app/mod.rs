@@ -35,7 +35,6 @@ use crate::db;
 use crate::domain::secret;
 use crate::http::{self, Site};
 use crate::service::repos::mirror::Mirroring;
-use crate::service::signing::Signer;
 use crate::service::{Pickles, Policy, Service};
 use crate::telemetry::Metrics;
 /// How long a worker works, and how its job ended.
@@ -73,8 +72,7 @@ pub async fn open_service(config: &Config) -> Result<Service> {
     let service = Service::new(db, blobs, clock, policy).mirroring(mirroring(config)?);
     soundness::examine_small(&service, data, config.db.is_some()).await?;
     derive(&service).await?;
-    let signer = Signer::open(data).map_err(|e| Error::data(data, &e))?;
-    Ok(service.checked_by(confinement::checks(config)?).signing_with(signer))
+    Ok(service.checked_by(confinement::checks(config)?).signing_from(data).await?)
 }
 
 /// After an upgrade: makes what lists and searches read from what the catalog holds.

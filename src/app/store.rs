@@ -27,7 +27,9 @@ pub(super) fn open(config: &Config) -> Result<Blobs> {
             .map_err(|e| Error::failed(format!("the blobs in {}: {e}", data.display()), "check the directory's owner and free space")),
         Some(bucket) => {
             let place = S3 { bucket: &bucket.name, prefix: &bucket.prefix, variables: &config.aws.0 };
-            Blobs::open_s3(place, data).map_err(|e| refused(&bucket.to_string(), &e))
+            let blobs = Blobs::open_s3(place, data).map_err(|e| refused(&bucket.to_string(), &e))?;
+            // A catalog on a server may have several nodes.
+            Ok(if config.db.is_some() { blobs.shared_by_nodes() } else { blobs })
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{Blobs, Error, Result, key, object};
 use crate::domain::digest::Digest;
+use crate::domain::id::UploadId;
 use crate::domain::time::Timestamp;
 use crate::file_lock::FileLock;
 
@@ -72,7 +73,7 @@ pub struct Stored {
     pub modified: Timestamp,
 }
 
-/// A file of the staging directory.
+/// What there is of an upload: a file of the staging directory, or pieces in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {
     pub name: String,
@@ -130,8 +131,22 @@ impl Blobs {
         Ok(tokio::task::spawn_blocking(move || remove_old(&path, before)).await??)
     }
 
-    /// The files of the staging directory.
+    /// The files of the staging directory, and what uploads have in a store that several nodes share.
     pub async fn staged(&self) -> Result<Vec<Staged>> {
+        let mut all = self.staged_here().await?;
+        for elsewhere in self.pieces_by_upload().await? {
+            match all.iter_mut().find(|staged| staged.name == elsewhere.name) {
+                Some(staged) => {
+                    staged.size_bytes = staged.size_bytes.max(elsewhere.size_bytes);
+                    staged.modified = staged.modified.max(elsewhere.modified);
+                }
+                None => all.push(elsewhere),
+            }
+        }
+        Ok(all)
+    }
+
+    async fn staged_here(&self) -> Result<Vec<Staged>> {
         let folder = self.inner.staging.clone();
         tokio::task::spawn_blocking(move || {
             let mut staged = Vec::new();
@@ -153,7 +168,17 @@ impl Blobs {
             return Ok(None);
         }
         let path = self.inner.staging.join(name);
-        Ok(tokio::task::spawn_blocking(move || remove_old(&path, before)).await??)
+        let mut freed = tokio::task::spawn_blocking(move || remove_old(&path, before)).await??;
+        let Ok(id) = UploadId::parse(name) else { return Ok(freed) };
+        if freed.is_some() {
+            self.inner.sessions.forget(&id);
+        }
+        let elsewhere = self.pieces_by_upload().await?.into_iter().find(|staged| staged.name == name && staged.modified <= before);
+        if let Some(staged) = elsewhere {
+            self.drop_pieces(&id).await?;
+            freed = Some(freed.unwrap_or(0).max(staged.size_bytes));
+        }
+        Ok(freed)
     }
 }
 

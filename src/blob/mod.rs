@@ -11,7 +11,7 @@
 //! Parts go into staging files (`stage`, `part`), their hash follows (`running`), and what was proved (`proved`) gets
 //! its final name, whole (`promote`) or as pieces of other blobs (`compose`); nothing else writes final names. Folders
 //! below `blobs` are never removed. The local directory is the default store; a bucket of an S3 store takes
-//! the same keys below its prefix, with staging still in a local directory.
+//! the same keys below its prefix, with staging still in a local directory, and where several nodes stand on it also in the bucket (`shared`).
 
 mod adopt;
 mod checked;
@@ -31,6 +31,7 @@ mod promote;
 mod proved;
 mod reader;
 mod running;
+mod shared;
 pub mod stage;
 mod staged_file;
 mod verify;
@@ -71,6 +72,8 @@ struct Inner {
     /// Where the store's files lie, when it is a local directory: reading and promoting go straight to them.
     root: Option<PathBuf>,
     staging: PathBuf,
+    /// Several nodes stand on the store: uploads under way lie in it as well.
+    is_shared: bool,
     /// What is known of uploads between two requests, so that the next one need not read everything again.
     sessions: running::Sessions,
     /// What is known of stored bytes, so that not all of it is hashed at each reading.
@@ -89,7 +92,9 @@ impl Blobs {
         temporary: Option<tempfile::TempDir>,
     ) -> Blobs {
         let (sessions, checks, folders) = Default::default();
-        Blobs { inner: Arc::new(Inner { store, remote, root, staging, sessions, checks, folders, _temporary: temporary }) }
+        Blobs {
+            inner: Arc::new(Inner { store, remote, root, staging, is_shared: false, sessions, checks, folders, _temporary: temporary }),
+        }
     }
 
     /// Blobs lie in a store across a network, not in a directory of this machine.

@@ -25,7 +25,7 @@ use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
 use object_store::signer::Signer;
 use object_store::{Error as StoreError, ObjectStoreExt, PutMode};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::{Blobs, Error, Inner, Result, object, object_key};
@@ -59,6 +59,12 @@ impl Remote {
     pub(super) fn new(parts: Arc<dyn MultipartStore>, signer: Option<Arc<dyn Signer>>, notes: PathBuf) -> Result<Remote> {
         std::fs::create_dir_all(&notes)?;
         Ok(Remote { parts, signer, notes, room: Arc::new(Semaphore::new(ROOM_MIB)) })
+    }
+
+    /// Waits for room for so many bytes in memory, which is held until the answer is dropped.
+    pub(super) async fn room_of(&self, bytes: u64) -> Result<OwnedSemaphorePermit> {
+        let permits = (bytes / MIB).clamp(1, ROOM_MIB as u64) as u32;
+        self.room.clone().acquire_many_owned(permits).await.map_err(|e| Error::Store(e.to_string()))
     }
 }
 
@@ -161,7 +167,7 @@ fn part_bytes(size: u64) -> u64 {
     wanted.max((size / MOST_PARTS).next_multiple_of(MIB))
 }
 
-async fn read(file: Arc<File>, range: Range<u64>) -> Result<Bytes> {
+pub(super) async fn read(file: Arc<File>, range: Range<u64>) -> Result<Bytes> {
     spawn_blocking(move || {
         let mut bytes = vec![0; (range.end - range.start) as usize];
         file.read_exact_at(&mut bytes, range.start)?;

@@ -38,6 +38,8 @@ pub struct Part {
     writing: Option<(Range<u64>, JoinHandle<Result<()>>)>,
     /// What is in the file, by this part or from before.
     written: Ranges,
+    /// What of it this part has put into the store for other nodes.
+    handed: Ranges,
     /// A write failed: what was written before counts, nothing more is taken.
     failed: bool,
 }
@@ -67,6 +69,7 @@ impl Part {
             gathered_bytes: 0,
             writing: None,
             written: Ranges::default(),
+            handed: Ranges::default(),
             failed: false,
         }
     }
@@ -108,12 +111,17 @@ impl Part {
         self.wait().await
     }
 
-    /// Puts on the disk what is in the file, and says which runs that are; the caller records them. After a failed
-    /// write these are the runs from before it.
+    /// Puts on the disk what is in the file, or into the store that several nodes share, and says which runs that are; the caller
+    /// records them. After a failed write these are the runs from before it.
     pub async fn sync(&mut self) -> Result<Ranges> {
         let (target, fresh) = (self.target.clone(), self.fresh);
         // Until it is known to have gone well; a second sync would not say what the first has lost.
         let written = std::mem::take(&mut self.written);
+        if target.inner.is_shared {
+            self.hand_over(&written).await?;
+            self.written = written;
+            return Ok(self.written.clone());
+        }
         spawn_blocking(move || {
             if target.dirty.swap(false, Ordering::Relaxed) {
                 target.inner.synced(&target.id, &target.file)?;
@@ -125,6 +133,14 @@ impl Part {
         self.fresh = false;
         self.written = written;
         Ok(self.written.clone())
+    }
+
+    /// What was held before lies there already.
+    async fn hand_over(&mut self, written: &Ranges) -> Result<()> {
+        let (target, new) = (self.target.clone(), written.without(&self.target.held).without(&self.handed));
+        target.inner.hand_over(&target.id, Arc::new(target.file.try_clone()?), &new).await?;
+        self.handed.extend(&new);
+        Ok(())
     }
 
     /// Hands the gathered bytes to a blocking thread, which writes and hashes them while the next arrive.

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use parking_lot::Mutex;
 use super::leaves::{Hashing, Leaves};
 use crate::domain::digest::Digest;
 use crate::domain::id::UploadId;
+use crate::domain::ranges::Ranges;
 
 /// Bytes hashed before a writer is let in between.
 const STEP_BYTES: u64 = 1024 * 1024;
@@ -52,6 +54,8 @@ struct Running {
     is_followed: bool,
     /// Files that were here before this one.
     past: u64,
+    /// What this process has written into the file.
+    here: Ranges,
 }
 
 struct Writing {
@@ -68,8 +72,9 @@ impl Sessions {
     pub fn of(&self, id: &UploadId) -> Arc<Session> {
         let mut sessions = self.0.lock();
         if sessions.len() >= KEPT && !sessions.contains_key(id) {
-            // One that a request holds must stay: a second one of the same upload would not see its writes.
-            sessions.retain(|_, session| Arc::strong_count(session) > 1);
+            // One that a request holds must stay: a second one of the same upload would not see its writes. Nor would it know what is in
+            // the file, where that is not all that was received.
+            sessions.retain(|_, session| Arc::strong_count(session) > 1 || !session.here().is_empty());
         }
         sessions.entry(id.clone()).or_default().clone()
     }
@@ -86,6 +91,23 @@ impl Session {
         Turn { _session: self, _guard: guard }
     }
 
+    /// What this process has written into the file.
+    pub fn here(&self) -> Ranges {
+        self.running.lock().here.clone()
+    }
+
+    /// Opens the file, or makes it, in which case nothing of it is there.
+    pub fn open(&self, path: &Path) -> io::Result<File> {
+        let mut running = self.running.lock();
+        match File::options().read(true).write(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                *running = Running { past: running.past + 1, ..Running::default() };
+                File::options().read(true).write(true).create(true).truncate(false).open(path)
+            }
+            opened => opened,
+        }
+    }
+
     /// The file is gone: promoted, or thrown away.
     pub fn reset(&self) {
         let mut running = self.running.lock();
@@ -100,6 +122,7 @@ impl Session {
         let mut running = self.running.lock();
         let is_ours = running.end(&run);
         written?;
+        running.here.insert(run.clone());
         if is_ours && running.hashed == at && running.is_quiet(&run) {
             block.iter().for_each(|bytes| running.hash.update(bytes));
             running.hashed = run.end;

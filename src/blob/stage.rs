@@ -34,10 +34,15 @@ impl Blobs {
     /// Opens an upload of `announced` bytes for writing. Of `received` the caller's catalog says that it is on the
     /// disk; those bytes are not written again. [`Error::Vanished`]: they are not there, the upload must start again.
     pub async fn part(&self, id: &UploadId, announced: u64, received: &Ranges) -> Result<Part> {
+        if self.inner.is_shared && !self.inner.lost(id, received).await?.is_empty() {
+            return Err(Error::Vanished);
+        }
         let (inner, id, held) = (self.inner.clone(), id.clone(), received.clone());
         spawn_blocking(move || {
             let path = inner.staging_path(&id);
             let staged = match open(&path) {
+                // What other nodes have received is not in this machine's file, and need not be.
+                _ if inner.is_shared => Staged { file: inner.sessions.of(&id).open(&path)?, fresh: true },
                 Ok(file) if file.metadata()?.len() < held.end() => return Err(Error::Vanished),
                 Ok(file) => Staged { file, fresh: false },
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
@@ -76,16 +81,24 @@ impl Blobs {
     /// when both are on the disk. After [`Error::Mismatch`], [`Error::Unsynced`] and [`Error::Vanished`] nothing is
     /// left of it.
     pub async fn finish(&self, id: &UploadId, announced: u64, expected: &Digest) -> Result<()> {
-        self.prove(id, announced, Some(*expected)).await?.promote().await
+        self.prove(id, announced, Some(*expected)).await?.promote().await?;
+        self.drop_pieces(id).await
     }
 
     /// Proves size and, where one is expected, sha256. Until the answer is dropped nobody writes to these bytes.
     pub async fn prove(&self, id: &UploadId, announced: u64, expected: Option<Digest>) -> Result<Proved> {
-        let (inner, id) = (self.inner.clone(), id.clone());
-        spawn_blocking(move || prove(inner, id, announced, expected)).await?
+        if self.inner.is_shared {
+            self.gather(id, announced).await?;
+        }
+        let (inner, staged) = (self.inner.clone(), id.clone());
+        let proved = spawn_blocking(move || prove(inner, staged, announced, expected)).await?;
+        if let Err(Error::Mismatch { .. } | Error::Unsynced(_)) = &proved {
+            self.drop_pieces(id).await?;
+        }
+        proved
     }
 
-    /// Is the staging file there, as long as its received bytes say?
+    /// Is the staging file of this machine there, as long as its received bytes say?
     pub fn has_staged(&self, id: &UploadId, received: &Ranges) -> bool {
         received.is_empty() || std::fs::metadata(self.inner.staging_path(id)).is_ok_and(|meta| meta.len() >= received.end())
     }
@@ -95,13 +108,20 @@ impl Blobs {
         let (inner, id) = (self.inner.clone(), id.clone());
         // Nobody waits for it: whoever finishes hashes what is left, and meets the same trouble then.
         spawn_blocking(move || -> Result<()> {
-            let file = File::open(inner.staging_path(&id))?;
-            Ok(inner.sessions.of(&id).follow(&file, frontier)?)
+            let (file, session) = (File::open(inner.staging_path(&id))?, inner.sessions.of(&id));
+            let here = if inner.is_shared { session.here().frontier() } else { frontier };
+            Ok(session.follow(&file, frontier.min(here))?)
         });
     }
 
     /// Forgets an upload.
     pub async fn discard(&self, id: &UploadId) -> Result<()> {
+        self.discard_here(id).await?;
+        self.drop_pieces(id).await
+    }
+
+    /// The same for what no other node knows.
+    async fn discard_here(&self, id: &UploadId) -> Result<()> {
         self.inner.sessions.forget(id);
         let path = self.inner.staging_path(id);
         Ok(spawn_blocking(move || remove(&path)).await??)
@@ -137,7 +157,7 @@ impl Blobs {
         size: u64,
         mut bytes: impl Stream<Item = Result<Bytes>> + Unpin,
     ) -> Result<Proved> {
-        self.discard(id).await?;
+        self.discard_here(id).await?;
         let mut part = self.part(id, size, &Ranges::default()).await?;
         while let Some(block) = bytes.next().await {
             part.write(block?).await?;

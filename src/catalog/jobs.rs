@@ -353,6 +353,7 @@ pub fn append_event(tx: &mut Tx<'_>, job: &JobId, now: Timestamp, event: &Event)
         let sql = "delete from job_events where job = $1 and kind = $2 and number < $3";
         tx.execute(sql, params![job.as_str(), PROGRESS, number])?;
     }
+    tx.tell(job.as_str())?;
     Ok(number)
 }
 

@@ -27,6 +27,7 @@ pub mod results;
 pub mod rights;
 pub mod search;
 pub mod segments;
+pub mod signing;
 pub mod sources;
 pub mod tokens;
 pub mod trials;
@@ -39,6 +40,7 @@ mod visibility;
 mod vocabulary;
 pub mod webhooks;
 pub mod worker_tokens;
+pub mod workers;
 pub mod xorbs;
 
 pub use visibility::Visibility;

@@ -88,11 +88,13 @@ pub fn expired(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Result<Vec<Uplo
     tx.all(&sql, params![now.unix_ms(), limit])?.iter().map(from_row).collect()
 }
 
-/// Those of `ids` that have a row, whoever's.
+/// Those of `ids` that are uploads under way, whoever's.
 pub fn known(tx: &mut Tx<'_>, ids: &[UploadId]) -> Result<Vec<UploadId>> {
     let mut known = Vec::new();
     for id in ids {
-        if tx.find("select id from uploads where id = $1", params![id.as_str()])?.is_some() {
+        let sql = "select u.id from uploads u where u.id = $1
+             and not exists (select 1 from blob_grants g where g.digest = u.digest and g.account = u.account)";
+        if tx.find(sql, params![id.as_str()])?.is_some() {
             known.push(id.clone());
         }
     }

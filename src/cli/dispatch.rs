@@ -57,6 +57,12 @@ pub struct DispatchArgs {
     /// Minutes of a job whose needs are not known
     #[arg(long, value_name = "MINUTES", default_value_t = 240)]
     time: u64,
+    /// Cards (GPUs) of a job that takes long without one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    gpus: u32,
+    /// How long it must take on processors, by its estimate, to be given them; 0: every fine-tune
+    #[arg(long, value_name = "MINUTES", default_value_t = 30)]
+    gpus_from: u64,
     #[command(flatten)]
     slurm: SlurmArgs,
     #[command(flatten)]
@@ -109,7 +115,8 @@ struct KubernetesArgs {
 
 impl DispatchArgs {
     fn usual(&self) -> Usual {
-        Usual { cpus: self.cpus.max(1), memory_bytes: self.memory.saturating_mul(1 << 20), minutes: self.time }
+        let (memory_bytes, gpus_from_minutes) = (self.memory.saturating_mul(1 << 20), self.gpus_from);
+        Usual { cpus: self.cpus.max(1), memory_bytes, minutes: self.time, gpus: self.gpus, gpus_from_minutes }
     }
 
     fn slurm(&self, context: &Context) -> Result<Slurm> {

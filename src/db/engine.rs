@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::news::News;
 use super::story::Waiting;
 use super::{Kind, Result, Row, Tx, Value};
 
@@ -24,6 +25,11 @@ pub(super) trait Engine: Send + Sync {
     /// Takes a lock that all processes on the database see, for as long as what is answered lives; `None` while others
     /// have it. A shared one stands beside other shared ones.
     fn hold(&self, name: &str, shared: bool) -> Result<Option<Held>>;
+
+    /// The words that stories tell from now on, where other processes are on another machine.
+    fn news(&self) -> Option<News> {
+        None
+    }
 
     /// Reads the whole file and looks for damage. It ends early, as `Busy`, once it was asked to.
     fn check(&self) -> Result<()>;
@@ -93,6 +99,10 @@ pub(super) trait Statements {
     fn settle(&mut self, good: bool) -> Result<()>;
     /// Takes a name until the transaction ends; whoever else wants it waits. Where there is one writer, it has all names.
     fn lock(&mut self, _name: &str) -> Result<()> {
+        Ok(())
+    }
+    /// Tells a word to all that listen, once the transaction is committed.
+    fn tell(&mut self, _word: &str) -> Result<()> {
         Ok(())
     }
     /// Lets references be broken until the transaction ends.

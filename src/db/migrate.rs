@@ -1,6 +1,6 @@
 //! Brings the tables up to date. A released migration is never edited; a new one is added.
 
-use super::{Error, Result, Tx};
+use super::{Error, Kind, Result, Tx};
 use crate::params;
 
 /// Name and text of every migration, in order; `None` for the one in which engines differ.
@@ -37,15 +37,45 @@ const MIGRATIONS: &[(&str, Option<&str>)] = &[
     ("0035_job_results", Some(include_str!("../../migrations/0035_job_results.sql"))),
     ("0043_worker_tokens", Some(include_str!("../../migrations/0043_worker_tokens.sql"))),
     ("0044_engines", Some(include_str!("../../migrations/0044_engines.sql"))),
+    ("0046_signing_keys", Some(include_str!("../../migrations/0046_signing_keys.sql"))),
+    ("0047_workers", Some(include_str!("../../migrations/0047_workers.sql"))),
     ("0048_merit", Some(include_str!("../../migrations/0048_merit.sql"))),
 ];
+
+/// How the name of a migration ends after which older releases cannot go on: it takes away or changes what they use. All others add
+/// tables, indexes, and columns that have a value by themselves, and an older release works beside a newer one.
+const BREAKS: &str = "-breaks";
+
+/// A migration of a newer release that older ones cannot go on after.
+pub(super) fn find_break(tx: &mut Tx<'_>) -> Result<Option<String>> {
+    let names = tx.all("select name from schema_migrations where position >= $1 order by position", params![MIGRATIONS.len()])?;
+    let names = names.iter().map(|row| row.text("name")).collect::<Result<Vec<_>>>()?;
+    Ok(names.into_iter().find(|name| name.ends_with(BREAKS)))
+}
 
 /// Applies what is missing, in one transaction; `full_text` is the engine's own text of `0004_search`.
 pub(super) fn up(tx: &mut Tx<'_>, full_text: &str) -> Result<()> {
     tx.execute("create table if not exists schema_migrations (name text primary key, position bigint not null)", &[])?;
     let done = tx.all("select name from schema_migrations order by position", &[])?;
     if let Some(row) = done.get(MIGRATIONS.len()) {
-        return Err(Error::Engine(format!("a newer hub made this database (migration {}); start that one", row.text("name")?)));
+        let newest = row.text("name")?;
+        // Hubs that share a server are brought up to date one after the other; a file has one hub, which goes forward only.
+        return match (tx.kind(), find_break(tx)?) {
+            (Kind::Server, None) => {
+                tracing::warn!(
+                    newest,
+                    release = env!("CARGO_PKG_VERSION"),
+                    "a newer hub has brought this database up to date; this one can work beside it"
+                );
+                Ok(())
+            }
+            (_, broken) => {
+                let (by, release) = (broken.unwrap_or(newest), env!("CARGO_PKG_VERSION"));
+                Err(Error::Engine(format!(
+                    "a newer hub made this database (migration {by}), and this one ({release}) cannot use it; start that one"
+                )))
+            }
+        };
     }
     for (position, (name, sql)) in MIGRATIONS.iter().enumerate().skip(done.len()) {
         match sql {

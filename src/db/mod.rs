@@ -7,6 +7,7 @@ mod engine;
 pub mod error;
 mod group;
 mod migrate;
+mod news;
 mod postgres;
 mod sqlite;
 mod story;
@@ -19,6 +20,7 @@ pub use copy::Copied;
 pub use engine::Held;
 use engine::{Company, Engine, Statements};
 pub use error::{Error, Result};
+pub use news::News;
 pub use value::{Row, Value};
 
 /// Builds the parameter list of a statement: `params![key, number, None::<i64>]`.
@@ -71,6 +73,16 @@ impl Db {
     pub async fn hold(&self, name: &'static str, shared: bool) -> Result<Option<Held>> {
         let engine = self.engine.clone();
         blocking(move || engine.hold(name, shared)).await
+    }
+
+    /// What processes on a database server tell each other at their commits, from now on. `None` where there is no server: look now and then.
+    pub fn news(&self) -> Option<News> {
+        self.engine.news()
+    }
+
+    /// A migration that a newer release has made, after which this one must not go on; `None` where there is none.
+    pub async fn find_break(&self) -> Result<Option<String>> {
+        self.read(migrate::find_break).await
     }
 
     async fn start(open: impl FnOnce() -> Result<Arc<dyn Engine>> + Send + 'static) -> Result<Db> {
@@ -195,6 +207,11 @@ impl Tx<'_> {
         let done = attempt(self);
         self.statements.settle(done.is_ok())?;
         done
+    }
+
+    /// Tells all processes on a database server a word, once this is committed.
+    pub fn tell(&mut self, word: &str) -> Result<()> {
+        self.statements.tell(word)
     }
 
     /// What sort of engine this is.

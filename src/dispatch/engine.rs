@@ -60,6 +60,10 @@ pub struct Usual {
     pub cpus: u32,
     pub memory_bytes: u64,
     pub minutes: u64,
+    /// Cards of a job that is worth them; 0 where there are none.
+    pub gpus: u32,
+    /// A job is worth a card from so many minutes on, by its estimate for processors.
+    pub gpus_from_minutes: u64,
 }
 
 /// The program itself, what it reads meanwhile and what the machine's other processes need.
@@ -75,6 +79,12 @@ impl Needs {
 
     pub fn memory_bytes(&self, usual: &Usual) -> u64 {
         self.memory_bytes.map_or(usual.memory_bytes, |bytes| bytes.saturating_add(BESIDE_BYTES))
+    }
+
+    /// Cards it is given. Of other work than fine-tunes nothing is known, and none is.
+    pub fn gpus(&self, usual: &Usual) -> u32 {
+        let takes = self.slowest_seconds.map_or(0.0, |seconds| seconds / f64::from(self.cpus(usual).max(1)) / 60.0);
+        if takes >= usual.gpus_from_minutes as f64 && self.slowest_seconds.is_some() { usual.gpus } else { 0 }
     }
 
     /// How long it may take. A job that takes longer is stopped, and goes on from its checkpoint.
@@ -135,7 +145,7 @@ mod tests {
 
     #[test]
     fn an_estimate_becomes_a_request_with_room_to_spare() {
-        let usual = Usual { cpus: 2, memory_bytes: 4 << 30, minutes: 60 };
+        let usual = Usual { cpus: 2, memory_bytes: 4 << 30, minutes: 60, gpus: 0, gpus_from_minutes: 30 };
         let none = Needs::default();
         assert_eq!((none.cpus(&usual), none.memory_bytes(&usual), none.minutes(&usual)), (2, 4 << 30, 60));
         let known = Needs { cpus: 4, memory_bytes: Some(1 << 30), slowest_seconds: Some(2_400.0) };
@@ -143,6 +153,16 @@ mod tests {
         assert_eq!(known.minutes(&usual), 10 + 15);
         let odd = Needs { slowest_seconds: Some(f64::NAN), ..known };
         assert_eq!(odd.minutes(&usual), 60);
+    }
+
+    #[test]
+    fn a_card_is_for_what_takes_long_without_one() {
+        let usual = Usual { cpus: 2, memory_bytes: 4 << 30, minutes: 60, gpus: 1, gpus_from_minutes: 30 };
+        let takes = |seconds: f64| Needs { cpus: 2, memory_bytes: None, slowest_seconds: Some(seconds) };
+        assert_eq!((takes(3_599.0).gpus(&usual), takes(3_600.0).gpus(&usual), Needs::default().gpus(&usual)), (0, 1, 0));
+        assert_eq!(takes(1e9).gpus(&Usual { gpus: 0, ..usual }), 0, "there are none");
+        let always = Usual { gpus_from_minutes: 0, ..usual };
+        assert_eq!((takes(0.0).gpus(&always), Needs::default().gpus(&always)), (1, 0));
     }
 
     #[test]

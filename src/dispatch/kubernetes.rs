@@ -24,6 +24,8 @@ const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const MANAGER: &str = "hub-dispatch";
 const PLACE: &str = "backbone-hub/place";
 const JOB: &str = "backbone-hub/job";
+/// What the device plugin of NVIDIA calls a card.
+const GPU: &str = "nvidia.com/gpu";
 const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 /// Jobs in one answer of a list.
 const AT_ONCE: usize = 500;
@@ -117,6 +119,13 @@ impl Kubernetes {
             labels[QUEUE] = json!(queue);
         }
         let asked = json!({ "cpu": cpus.to_string(), "memory": format!("{memory}Mi") });
+        let mut limits = json!({ "memory": format!("{memory}Mi") });
+        let mut variables = json!([{ "name": "HOME", "value": WORK_FOLDER }]);
+        let gpus = task.needs.gpus(usual);
+        if gpus > 0 {
+            limits[GPU] = json!(gpus.to_string());
+            variables = json!([{ "name": "HOME", "value": WORK_FOLDER }, { "name": "HUB_DEVICE", "value": "auto" }]);
+        }
         json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -136,8 +145,8 @@ impl Kubernetes {
                             "name": "worker",
                             "image": options.image,
                             "command": command,
-                            "env": [{ "name": "HOME", "value": WORK_FOLDER }],
-                            "resources": { "requests": asked, "limits": { "memory": format!("{memory}Mi") } },
+                            "env": variables,
+                            "resources": { "requests": asked, "limits": limits },
                             "volumeMounts": [
                                 { "name": "token", "mountPath": TOKEN_FOLDER, "readOnly": true },
                                 { "name": "work", "mountPath": WORK_FOLDER },
@@ -233,7 +242,7 @@ mod tests {
 
     fn kubernetes(queue: Option<&str>) -> Kubernetes {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let usual = Usual { cpus: 2, memory_bytes: 1 << 30, minutes: 60 };
+        let usual = Usual { cpus: 2, memory_bytes: 1 << 30, minutes: 60, gpus: 0, gpus_from_minutes: 30 };
         let text = str::to_owned;
         Kubernetes::new(KubernetesOptions {
             place: text("main"),

@@ -74,6 +74,10 @@ impl Slurm {
         if tasks.len() > 1 {
             words.push(format!("--array=1-{}", tasks.len()));
         }
+        let gpus = needs.gpus(usual);
+        if gpus > 0 {
+            words.push(format!("--gres=gpu:{gpus}"));
+        }
         words.extend(self.options.more.iter().cloned());
         words
     }
@@ -83,9 +87,11 @@ impl Slurm {
         let needs = tasks.first().map(|task| task.needs).unwrap_or_default();
         let command: Vec<String> = self.options.launch.words(needs.cpus(&self.options.usual)).iter().map(|word| quoted(word)).collect();
         let jobs: Vec<String> = tasks.iter().map(|task| quoted(&task.job)).collect();
+        // Without a card it works on the processors, as it is set there.
+        let device = if needs.gpus(&self.options.usual) > 0 { "export HUB_DEVICE=auto\n" } else { "" };
         let choose = if tasks.len() > 1 { "shift $((SLURM_ARRAY_TASK_ID - 1))\n" } else { "" };
         format!(
-            "#!/bin/sh\n# A worker of a hub, by `hub dispatch`.\nset -- {}\n{choose}exec {} \"$1\"\n",
+            "#!/bin/sh\n# A worker of a hub, by `hub dispatch`.\nset -- {}\n{device}{choose}exec {} \"$1\"\n",
             jobs.join(" "),
             command.join(" ")
         )
@@ -168,7 +174,7 @@ mod tests {
             folder: None,
             insecure: true,
         };
-        let usual = Usual { cpus: 2, memory_bytes: 1 << 30, minutes: 60 };
+        let usual = Usual { cpus: 2, memory_bytes: 1 << 30, minutes: 60, gpus: 2, gpus_from_minutes: 30 };
         let (place, partition, more, logs) =
             ("main".to_owned(), Some("gpu".to_owned()), vec!["--gres=gpu:1".to_owned()], Some("/var/log/hub".into()));
         Slurm::new(SlurmOptions { place, partition, more, logs, launch, usual })
@@ -192,6 +198,15 @@ mod tests {
         let script = slurm().script(&[task("a"), task("b")]);
         assert!(script.contains("set -- 'a' 'b'\nshift $((SLURM_ARRAY_TASK_ID - 1))\nexec '/opt/the hub/hub' 'worker'"), "{script}");
         assert!(script.contains(r"'/etc/hub/it'\''s'") && script.ends_with("'--insecure' '--job' \"$1\"\n"), "{script}");
+    }
+
+    #[test]
+    fn what_takes_long_is_given_cards_and_told_to_use_them() {
+        let long = Task { needs: Needs { slowest_seconds: Some(7_200.0), ..task("a").needs }, ..task("a") };
+        assert!(slurm().arguments(std::slice::from_ref(&long)).contains(&"--gres=gpu:2".to_owned()));
+        assert!(slurm().script(std::slice::from_ref(&long)).contains("\nexport HUB_DEVICE=auto\nexec "));
+        let brief = [task("b")];
+        assert!(!slurm().arguments(&brief).contains(&"--gres=gpu:2".to_owned()) && !slurm().script(&brief).contains("HUB_DEVICE"));
     }
 
     #[test]

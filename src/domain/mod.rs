@@ -76,4 +76,5 @@ pub mod user;
 pub mod webhook;
 pub mod word2vec;
 pub mod work;
+pub mod worker;
 pub mod xet;

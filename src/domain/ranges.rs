@@ -73,6 +73,13 @@ impl Ranges {
         gaps
     }
 
+    /// What of this set is not in `other`.
+    pub fn without(&self, other: &Ranges) -> Ranges {
+        let mut left = Ranges::default();
+        self.0.iter().flat_map(|run| other.gaps(run.clone())).for_each(|gap| left.insert(gap));
+        left
+    }
+
     /// Where the run that begins with the first byte ends; 0 where that byte is not there.
     pub fn frontier(&self) -> u64 {
         self.0.first().filter(|run| run.start == 0).map_or(0, |run| run.end)
@@ -144,6 +151,8 @@ mod tests {
             assert_eq!(ranges(becomes), set);
         }
         assert_eq!((set.total(), set.frontier(), set.end()), (60, 60, 60));
+        assert_eq!(ranges("0-10,20-30").without(&ranges("5-6,8-22")).to_string(), "0-5,6-8,22-30");
+        assert!(ranges("3-4").without(&ranges("0-9")).is_empty() && ranges("").without(&ranges("0-9")).is_empty());
         assert_eq!((ranges("1-5").frontier(), ranges("").frontier(), ranges("1-5").end()), (0, 0, 5));
     }
 

@@ -15,10 +15,13 @@ use crate::domain::job_event::{self, Event};
 use crate::domain::task::Unit;
 use crate::domain::user::Actor;
 use crate::service::Service;
+use crate::service::jobs::queue::JobNews;
 use crate::wire::jobs::JobEvent;
 
 /// How often the table is looked at for news.
 const LOOK: Duration = Duration::from_millis(500);
+/// The same where the database tells of them: a word may be lost.
+const LOOK_BEHIND: Duration = Duration::from_secs(5);
 /// A comment this often keeps proxies from thinking the line dead.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
@@ -30,6 +33,8 @@ struct Follower {
     after: u64,
     spoke: Instant,
     ended: bool,
+    /// Tells when something happened, at whatever node.
+    news: Option<JobNews>,
     write: fn(job_event::JobEvent) -> String,
 }
 
@@ -42,7 +47,8 @@ pub async fn stream(service: Service, actor: Actor, job: JobId, after: u64) -> A
 pub async fn stream_as(service: Service, actor: Actor, job: JobId, after: u64, write: fn(job_event::JobEvent) -> String) -> Answer {
     // A job that is not for this caller is refused before the stream begins.
     service.get_job(&actor, &job).await?;
-    let follower = Follower { service, actor, job, after, spoke: Instant::now(), ended: false, write };
+    let news = service.job_news();
+    let follower = Follower { service, actor, job, after, spoke: Instant::now(), ended: false, news, write };
     let pieces = stream::unfold(follower, |mut follower| async move {
         let piece = follower.next_piece().await?;
         Some((Ok::<_, actix_web::Error>(piece), follower))
@@ -77,9 +83,16 @@ impl Follower {
                 return Some(Bytes::from_static(b": still here\n\n"));
             }
             if !self.ended {
-                tokio::time::sleep(LOOK).await;
+                self.pause().await;
             }
         }
+    }
+
+    async fn pause(&mut self) {
+        let Some(news) = &mut self.news else { return tokio::time::sleep(LOOK).await };
+        let patience = if news.is_live() { LOOK_BEHIND } else { LOOK };
+        // Woken or not, the table is looked at.
+        let _ = tokio::time::timeout(patience, news.wait_for(&self.job)).await;
     }
 
     /// New events as text. The state is read before the events: if the job had ended by then, they are the last.

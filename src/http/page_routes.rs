@@ -41,6 +41,8 @@ pub(super) fn page_routes() -> Vec<Entry> {
         at("/system/people/{act}", [post(pages::system_people::act)]),
         at("/system/results", [get(pages::system_results::show), post(pages::system_results::import)]),
         at("/system/results/remove", [post(pages::system_results::remove)]),
+        at("/system/workers", [get(pages::system_workers::show), post(pages::system_workers::create)]),
+        at("/system/workers/tokens/{token}/revoke", [post(pages::system_workers::revoke)]),
         at("/system/audit", [get(pages::audit::show)]),
         at("/system/audit.csv", [get(pages::audit::export)]),
         at("/settings/profile", [get(pages::organisations::show), post(pages::organisations::rename)]),

@@ -9,7 +9,7 @@ use actix_web::web;
 use super::api::{
     audit, commits, compare, curves, doctor, evaluations, files, finetunes, health, jobs, library, mirrors, openapi, predict, previews,
     recommend, refs, repos, results, search, segments, tokens, uploads, users, versions, webhooks, words, worker, worker_bytes,
-    worker_queue, worker_tokens,
+    worker_queue, worker_tokens, workers,
 };
 use super::entry::{Entry, at, delete, get, patch, post, put};
 use super::error::HttpError;
@@ -194,6 +194,7 @@ fn people_routes() -> Vec<Entry> {
         at("/api/v1/webhooks/{id}/deliveries", [get(webhooks::deliveries)]),
         at("/api/v1/admin/audit", [get(audit::list)]),
         at("/api/v1/admin/results", [post(results::import)]),
+        at("/api/v1/admin/workers", [get(workers::list)]),
         at("/api/v1/admin/worker-tokens", [get(worker_tokens::list), post(worker_tokens::create)]),
         at("/api/v1/admin/worker-tokens/{token}", [delete(worker_tokens::revoke)]),
     ]

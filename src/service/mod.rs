@@ -60,6 +60,8 @@ pub struct Service {
     pictures: Arc<repos::pictures::Pictures>,
     /// What is measured here is signed with it.
     signer: Option<signing::Signer>,
+    /// Workers this process has heard of.
+    roll: Arc<jobs::roll::Roll>,
 }
 
 /// What an administrator may configure about who may do what, and how much.
@@ -139,6 +141,7 @@ impl Service {
             checks: Checks::here(),
             pictures: Arc::default(),
             signer: None,
+            roll: Arc::default(),
         }
     }
 

@@ -5,8 +5,9 @@
 //! DATA/signing.key     PKCS #8, for nobody but the hub
 //! ```
 //!
-//! It is not in the database and so not in its copies: a hub that was restored without it makes another one, and what the old key
-//! signed is still shown with the id of the key it was signed with.
+//! A hub on a file of its own keeps it out of the database and its copies: one that was restored without it makes another one, and what the
+//! old key signed is still shown with the id of the key it was signed with. Hubs that share a database server sign with one key, which is
+//! in the database (`signing_keys`): the first of them writes its own there.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -14,13 +15,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Error, Result, Service};
+use crate::catalog::signing;
+use crate::db::Kind;
 
 pub const FILE: &str = "signing.key";
 
@@ -30,6 +33,8 @@ pub struct Signer {
     pair: Arc<Ed25519KeyPair>,
     /// The key's thumbprint (RFC 7638).
     id: String,
+    /// PKCS #8, in base64.
+    text: Arc<str>,
 }
 
 impl fmt::Debug for Signer {
@@ -63,12 +68,18 @@ impl Signer {
         }
     }
 
+    /// Reads the key as the database has it.
+    fn of_text(text: &str) -> Result<Signer> {
+        let bytes = STANDARD.decode(text).map_err(io::Error::other);
+        bytes.and_then(|bytes| Signer::read(&bytes)).map_err(|e| Error::Internal(format!("the key in the database: {e}")))
+    }
+
     fn read(bytes: &[u8]) -> io::Result<Signer> {
         let wrong = |e: ring::error::KeyRejected| io::Error::new(io::ErrorKind::InvalidData, format!("{FILE} holds no Ed25519 key: {e}"));
         let pair = Ed25519KeyPair::from_pkcs8(bytes).map_err(wrong)?;
         let thumbprint = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, URL_SAFE_NO_PAD.encode(pair.public_key().as_ref()));
         let id = URL_SAFE_NO_PAD.encode(Sha256::digest(thumbprint));
-        Ok(Signer { pair: Arc::new(pair), id })
+        Ok(Signer { pair: Arc::new(pair), id, text: STANDARD.encode(bytes).into() })
     }
 
     /// The public key as a JSON Web Key.
@@ -92,6 +103,28 @@ impl Service {
     pub fn signing_with(mut self, signer: Signer) -> Service {
         self.signer = Some(signer);
         self
+    }
+
+    /// Signs as all hubs on this database do: with the key that is there, or, of the first on a server, with the one of its data directory.
+    ///
+    /// # Errors
+    /// The database does not answer; the key there or in the directory cannot be read.
+    pub async fn signing_from(self, data: &Path) -> Result<Service> {
+        let known = self.db.read(|tx| Ok::<_, Error>(signing::find(tx)?)).await?;
+        if let Some(text) = known {
+            return Ok(self.signing_with(Signer::of_text(&text)?));
+        }
+        let signer = Signer::open(data).map_err(|e| Error::of_file(&format!("{}", data.join(FILE).display()), &e))?;
+        if self.db.kind() == Kind::Embedded {
+            return Ok(self.signing_with(signer));
+        }
+        let (own, now) = (signer, self.now());
+        let agreed = self.db.write(move |tx| {
+            signing::insert_first(tx, &own.id, &own.text, now)?;
+            Ok::<_, Error>(signing::find(tx)?.unwrap_or_else(|| own.text.to_string()))
+        });
+        let agreed = agreed.await?;
+        Ok(self.signing_with(Signer::of_text(&agreed)?))
     }
 
     /// The public keys that check this hub's signatures, as a JSON Web Key Set (RFC 7517).

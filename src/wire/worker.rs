@@ -6,7 +6,9 @@ use utoipa::ToSchema;
 
 use super::files::File;
 use crate::domain::data_limits::DataLimits;
+use crate::domain::time::Timestamp;
 use crate::domain::user as domain;
+use crate::domain::worker::Worker;
 
 /// A claim: any job that is ready, or the one that is named.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -162,6 +164,48 @@ pub struct WorkerToken {
     pub expires: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used: Option<String>,
+}
+
+/// A worker that was heard of within the hour.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct KnownWorker {
+    pub name: String,
+    /// The machine it runs on.
+    pub node: String,
+    /// `idle`, `working`, or `silent`: not heard of for a minute
+    pub state: String,
+    /// The job in hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// The name of its token, of one that works over HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    pub cpus: u32,
+    pub memory_bytes: u64,
+    /// `cpu`, `cuda` ...
+    pub device: String,
+    /// Of the program.
+    pub release: String,
+    pub started: String,
+    pub seen: String,
+}
+
+impl KnownWorker {
+    pub fn of(worker: Worker, now: Timestamp) -> KnownWorker {
+        KnownWorker {
+            state: worker.state(now).to_owned(),
+            name: worker.name,
+            node: worker.node,
+            job: worker.job,
+            token: worker.token,
+            cpus: worker.cpus,
+            memory_bytes: worker.memory_bytes,
+            device: worker.device,
+            release: worker.release,
+            started: worker.started.to_string(),
+            seen: worker.seen.to_string(),
+        }
+    }
 }
 
 /// Shown this once.

@@ -9,6 +9,7 @@ use super::{Error, Result};
 use crate::domain::id::JobId;
 use crate::domain::job::{Death, Lease};
 use crate::domain::job_event::Event;
+use crate::domain::worker::Worker;
 use crate::service::Service;
 use crate::service::jobs::office::{Claimed, Materials};
 use crate::service::jobs::result::Left;
@@ -17,11 +18,14 @@ pub(super) struct Here {
     pub service: Service,
     /// What its leases are in.
     pub name: String,
+    /// What it is, for those who look.
+    pub worker: Worker,
 }
 
 #[async_trait]
 impl Office for Here {
     async fn claim(&self, wanted: Option<&JobId>, _patient: bool) -> Result<Claim> {
+        self.service.note_worker(None, self.worker.clone()).await;
         let claimed = match wanted {
             Some(wanted) => self.service.claim_as(self.name.clone(), Some(wanted.clone())).await?,
             None => self.service.lease_job(&self.name).await?.map_or(Claimed::None, |(lease, job)| Claimed::Job(lease, Box::new(job))),
@@ -62,7 +66,12 @@ impl Office for Here {
     }
 
     async fn beat(&self, lease: &Lease, news: &[(u64, Event)]) -> Result<Beat> {
+        self.service.note_at_work(lease).await;
         Ok(self.service.heartbeat(lease, news.iter().map(|(_, event)| event.clone()).collect()).await?)
+    }
+
+    async fn leave(&self) {
+        self.service.forget_worker(&self.name).await;
     }
 
     async fn keep(&self, lease: &Lease, path: &Path) -> Result<()> {

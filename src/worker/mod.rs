@@ -50,6 +50,8 @@ use crate::confine::Choice;
 use crate::confine::child::Program;
 use crate::domain::id::JobId;
 use crate::domain::job::JobState;
+use crate::domain::time::Timestamp;
+use crate::domain::worker::Worker;
 use crate::service::Service;
 use crate::train::FeatureStore;
 
@@ -164,6 +166,7 @@ pub async fn work(hub: Hub, options: Options, stopping: watch::Receiver<bool>) -
             }
         }
     }
+    office.leave().await;
     tracing::info!(worker = presence.name(), taken = done.taken, "worker ends");
     Ok(done)
 }
@@ -177,10 +180,29 @@ fn enter(hub: Hub, options: &Options) -> Result<(Presence, Arc<dyn Office>)> {
     let presence = Presence::claim(&options.folder, &machine)?;
     tracing::info!(worker = presence.name(), "worker started");
     let office: Arc<dyn Office> = match hub {
-        Hub::Here(service) => Arc::new(Here { service: *service, name: presence.name().to_owned() }),
+        Hub::Here(service) => {
+            Arc::new(Here { service: *service, name: presence.name().to_owned(), worker: shown(presence.name(), options) })
+        }
         Hub::Elsewhere(at) => Arc::new(Remote::new(&at, &options.folder, options.frozen_cache_bytes, presence.name())?),
     };
     Ok((presence, office))
+}
+
+/// A worker of this machine, for those who look which there are.
+fn shown(name: &str, options: &Options) -> Worker {
+    let never = Timestamp::from_unix_ms(0);
+    Worker {
+        name: name.to_owned(),
+        token: None,
+        node: elsewhere::host(),
+        cpus: u32::try_from(options.threads).unwrap_or(u32::MAX),
+        memory_bytes: options.memory_bytes,
+        device: options.device.clone(),
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+        started: never,
+        seen: never,
+        job: None,
+    }
 }
 
 /// A job that had ended when it was asked for: whoever asks for it again is told how.

@@ -68,6 +68,9 @@ pub(super) trait Office: Send + Sync {
     /// Ends the job with what it has left; the version, of work that publishes one.
     async fn complete(&self, task: &Task, left: Left) -> Result<Option<u32>>;
 
+    /// The worker ends in good order. Who works elsewhere is missed by itself.
+    async fn leave(&self) {}
+
     /// Ends the job without a result, or gives it back, by why.
     async fn end(&self, lease: &Lease, why: &Error) -> Result<()>;
 }

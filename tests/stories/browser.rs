@@ -89,6 +89,7 @@ async fn pages_are_sound_on_every_screen() {
         "/system/people",
         "/system/storage",
         "/system/queue",
+        "/system/workers",
         "/system/audit",
         "/system/settings",
     ];

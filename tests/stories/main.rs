@@ -37,6 +37,7 @@ mod layouts;
 mod library;
 mod mirror;
 mod names;
+mod nodes;
 mod places;
 mod postgres;
 mod privacy;

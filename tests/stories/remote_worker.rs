@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::jobs::{long, weights_of};
 use crate::support::training::{Gate, Person, Worker, base_files, pictures_zip};
-use crate::support::{Api, Server};
+use crate::support::{Api, Server, until};
 use serde_json::{Value, json};
 
 /// A hub with a base and a data set, a worker's token in a file, and a place for workers.
@@ -160,6 +160,41 @@ async fn the_exit_status_says_how_it_went() {
     revoked.done();
     assert_eq!(house.worker("one", &["--once"]).wait(), Some(4), "a token that was revoked");
     assert_eq!(admin.job(&doomed).await["state"], "queued");
+}
+
+#[tokio::test]
+async fn workers_are_listed_while_they_wait_and_while_they_work() {
+    let house = House::new().await;
+    let admin = Person::admin(&house.server);
+    let gate = Gate::in_folder(&house.place("one"), 1);
+    let (beside, elsewhere) = (Worker::start(&house.server), house.worker("one", &[]));
+    let list = async || house.server.admin().get("/api/v1/admin/workers").await.ok()["items"].as_array().unwrap().clone();
+    until("both are listed", async || list().await.len() == 2).await;
+    let found = list().await;
+    let tokens: Vec<&Value> = found.iter().map(|one| &one["token"]).collect();
+    assert!(tokens.contains(&&json!("gpu7")) && tokens.contains(&&Value::Null), "{found:?}");
+    assert!(
+        found.iter().all(|one| one["state"] == "idle" && one["cpus"].as_u64() > Some(0) && one["release"] == env!("CARGO_PKG_VERSION"))
+    );
+
+    beside.signal(libc::SIGTERM);
+    assert_eq!(beside.wait(), Some(0));
+    until("who has left is not listed any more", async || list().await.len() == 1).await;
+    let id = admin.finetune(long("library/net", 6)).await;
+    admin.held(&id, 1).await;
+    until("it is seen at work", async || list().await[0]["state"] == "working").await;
+    assert_eq!(list().await[0]["job"], json!(id));
+    let home = tempfile::tempdir().unwrap();
+    let mut told = house.server.hub(home.path());
+    let told = told.envs(house.server.database()).args(["admin", "workers", "--data"]).arg(house.server.data()).output().unwrap();
+    let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.status.success() && text.contains("gpu7") && text.contains(&id), "{text}{}", String::from_utf8_lossy(&told.stderr));
+    let ada = house.server.user("ada").await;
+    assert_eq!(ada.get("/api/v1/admin/workers").await.status, 403);
+    gate.open();
+    assert_eq!(admin.end(&id).await["state"], "succeeded", "{}", admin.log(&id).await);
+    until("it waits again", async || list().await[0]["state"] == "idle").await;
+    drop(elsewhere);
 }
 
 #[tokio::test]

@@ -318,6 +318,7 @@ async fn administrators_see_how_the_site_fares() {
         "/system/storage",
         "/system/queue",
         "/system/results",
+        "/system/workers",
         "/system/audit",
         "/system/settings",
         "/system/audit.csv",
@@ -335,6 +336,20 @@ async fn administrators_see_how_the_site_fares() {
     let token = page.split("/login\n").nth(1).unwrap().split('<').next().unwrap().to_owned();
     assert_eq!(server.with_token(&token).get("/api/v1/whoami").await.ok()["name"], "carol");
     assert!(!browser.page("/system/people").await.contains(&token), "it is shown once, and a reload makes no other account");
+
+    let made = browser.send("/system/workers", &[("csrf", &form), ("name", "gpu7"), ("days", "")]).await;
+    assert_eq!((made.status.as_u16(), made.header("location")), (303, "/system/workers"), "{}", made.text());
+    let page = browser.page("/system/workers").await;
+    let secret = page.split("<code class=\"secret\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    server.with_token(&secret).get("/api/v1/whoami").await.problem(403, "worker_token");
+    let again = browser.page("/system/workers").await;
+    assert!(!again.contains(&secret) && again.contains("gpu7"), "it is shown once");
+    let twice = browser.send("/system/workers", &[("csrf", &form), ("name", "gpu7"), ("days", "")]).await;
+    assert!(twice.status == 409 && twice.text().contains("there is a worker token called"), "{}", twice.text());
+    let revoke =
+        again.split("action=\"").find(|part| part.starts_with("/system/workers/tokens/")).unwrap().split('"').next().unwrap().to_owned();
+    assert_eq!(browser.send(&revoke, &[("csrf", &form)]).await.status, 303);
+    assert!(!browser.page("/system/workers").await.contains("gpu7"));
 
     let act = async |browser: &mut Browser, form: &str, act: &str, further: &[(&str, &str)]| {
         let all: Vec<(&str, &str)> = [("csrf", form), ("name", "carol")].into_iter().chain(further.iter().copied()).collect();

@@ -103,6 +103,11 @@ impl Cluster {
         format!("postgres:///{name}?host={}&port={}&user=hub", self.dir.display(), self.port)
     }
 
+    /// Takes a database away, whoever is still connected.
+    pub fn drop_database(&self, address: &str) {
+        self.ask("postgres", &format!("drop database {} with (force)", name_of(address)));
+    }
+
     /// What `psql` answers in a database.
     pub fn ask(&self, database: &str, sql: &str) -> String {
         let answer = self.try_ask(database, sql);

@@ -308,8 +308,13 @@ impl Worker {
 
     /// One that has the hub's address, a worker's token and a folder, and neither database nor store.
     pub fn elsewhere(server: &Server, token_file: &Path, folder: &Path, args: &[&str]) -> Worker {
+        Worker::at(&server.url, token_file, folder, args)
+    }
+
+    /// The same of any address.
+    pub fn at(url: &str, token_file: &Path, folder: &Path, args: &[&str]) -> Worker {
         let mut command = Command::new(HUB);
-        command.args(["worker", "--threads", "1", "--hub", &server.url, "--token-file"]).arg(token_file).arg("--folder").arg(folder);
+        command.args(["worker", "--threads", "1", "--hub", url, "--token-file"]).arg(token_file).arg("--folder").arg(folder);
         command.env_remove("HUB_DATA").env("HOME", folder).args(args).stdout(Stdio::null()).stderr(Stdio::null());
         Worker(command.spawn().unwrap())
     }

@@ -95,7 +95,7 @@ def for_owners(house):
 
 
 def for_administrators(_house):
-    return {f"system{tab.replace('/', '-')}": f"/system{tab}" for tab in ("", "/people", "/storage", "/queue", "/results", "/audit", "/settings")}
+    return {f"system{tab.replace('/', '-')}": f"/system{tab}" for tab in ("", "/people", "/storage", "/queue", "/workers", "/results", "/audit", "/settings")}
 
 
 # What is led to from a page: another page of this hub, not a file of a repo.

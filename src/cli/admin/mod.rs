@@ -8,6 +8,7 @@ mod quota;
 mod results;
 mod upkeep;
 mod worker_token;
+mod workers;
 
 use std::path::PathBuf;
 
@@ -45,6 +46,7 @@ enum Subject {
     /// Tokens of machines that work on jobs over HTTP
     #[command(subcommand)]
     WorkerToken(worker_token::WorkerTokenCommand),
+    Workers(workers::Workers),
     Quota(quota::Quota),
     /// Tables of results
     #[command(subcommand)]
@@ -82,6 +84,7 @@ pub fn run(args: AdminArgs, context: &Context) -> Result<Output> {
             Subject::Org(command) => people::organisation(&house, command).await,
             Subject::Token(command) => people::token(&house, command).await,
             Subject::WorkerToken(command) => worker_token::run(&house, command).await,
+            Subject::Workers(workers) => workers.run(&house).await,
             Subject::Quota(quota) => quota.run(&house).await,
             Subject::Results(command) => command.run(&house).await,
             Subject::Gc(gc) => gc.run(&house, &context.config, &tell).await,

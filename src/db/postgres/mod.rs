@@ -7,14 +7,15 @@
 
 mod address;
 mod dialect;
+mod listen;
 mod open;
 mod pool;
 mod tls;
 mod values;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -23,6 +24,7 @@ use self::open::Open;
 use self::pool::{Connection, Pool, Taken, Use};
 use super::engine::{Company, Engine, Held, Table};
 use super::group::Queue;
+use super::news::{News, Teller};
 use super::story::Waiting;
 use super::{Error, Kind, Result, Row, Tx, copy};
 use crate::domain::digest::Digest;
@@ -51,14 +53,16 @@ struct Shared {
     /// Checks are to end.
     stopping: AtomicBool,
     steps: AtomicU64,
+    /// Set once somebody wants to hear of other processes.
+    teller: OnceLock<Teller>,
 }
 
 impl Postgres {
     pub(super) fn open(address: &str) -> Result<Postgres> {
         let pool = Pool::new(Address::parse(address)?);
         let (writer, queue) = (Mutex::default(), Queue::default());
-        let postgres =
-            Postgres { shared: Arc::new(Shared { pool, writer, queue, stopping: AtomicBool::default(), steps: AtomicU64::default() }) };
+        let (stopping, steps, teller) = Default::default();
+        let postgres = Postgres { shared: Arc::new(Shared { pool, writer, queue, stopping, steps, teller }) };
         postgres.must_suit()?;
         Ok(postgres)
     }
@@ -240,6 +244,15 @@ impl Engine for Postgres {
         client.batch_execute("set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3")?;
         let held: bool = client.query_one(sql, &[&number(&format!("held {name}"))])?.try_get(0)?;
         Ok(held.then(|| Held::by(Mutex::new(connection))))
+    }
+
+    fn news(&self) -> Option<News> {
+        let teller = self.shared.teller.get_or_init(|| {
+            let teller = Teller::new();
+            listen::start(self.shared.pool.address().clone(), Arc::downgrade(&self.shared), teller.clone());
+            teller
+        });
+        Some(teller.listen())
     }
 
     /// The server looks after its own files. What can be asked of it: that it answers, and has our tables.

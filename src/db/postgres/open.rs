@@ -157,6 +157,11 @@ impl Statements for Open<'_> {
         Ok(())
     }
 
+    fn tell(&mut self, word: &str) -> Result<()> {
+        let told = self.run("select pg_notify('hub_news', $1)", &[Value::from(word)]);
+        self.noted(told).map(drop)
+    }
+
     fn defer_keys(&mut self) -> Result<()> {
         let done = self.own("set constraints all deferred; set local statement_timeout = 0");
         self.noted(done)

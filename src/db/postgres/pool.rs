@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use postgres::fallible_iterator::FallibleIterator as _;
 use postgres::{Client, Statement};
 
 use super::super::{Error, Result};
@@ -39,6 +40,16 @@ impl Connection {
 
     pub fn client(&mut self) -> Result<&mut Client> {
         self.client.as_mut().ok_or_else(|| Error::Unreachable("the connection is closed".into()))
+    }
+
+    /// Hands on the words that others tell, until none has come for so long.
+    pub fn hear(&mut self, quiet: Duration, told: &mut dyn FnMut(&str)) -> Result<()> {
+        let mut notifications = self.client()?.notifications();
+        let mut words = notifications.timeout_iter(quiet);
+        while let Some(word) = words.next()? {
+            told(word.payload());
+        }
+        Ok(())
     }
 
     pub fn is_closed(&self) -> bool {

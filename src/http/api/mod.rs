@@ -33,3 +33,4 @@ pub mod worker;
 pub mod worker_bytes;
 pub mod worker_queue;
 pub mod worker_tokens;
+pub mod workers;

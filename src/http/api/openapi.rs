@@ -11,6 +11,7 @@ use super::forms::{DIGEST, Forms, NAME, REF, REVISION};
 use super::{
     audit, commits, compare, curves, doctor, evaluations, files, finetunes, jobs, library, mirrors, predict, previews, recommend, refs,
     repos, results, search, segments, tokens, uploads, users, versions, webhooks, words, worker, worker_bytes, worker_queue, worker_tokens,
+    workers,
 };
 use crate::http::{Site, embeddings};
 
@@ -55,7 +56,7 @@ use crate::http::{Site, embeddings};
         worker::claim, worker::bury, worker::materials, worker::beat, worker::result, worker::end, worker_queue::list, worker_queue::note,
         worker_bytes::input, worker_bytes::given, worker_bytes::checkpoint, worker_bytes::keep, worker_bytes::missing, worker_bytes::store,
         worker_bytes::announce, worker_bytes::received, worker_bytes::part,
-        worker_tokens::list, worker_tokens::create, worker_tokens::revoke,
+        worker_tokens::list, worker_tokens::create, worker_tokens::revoke, workers::list,
     ),
     modifiers(&Bearer, &Everywhere, &Parameters, &Forms),
 )]

@@ -12,16 +12,20 @@ use crate::domain::job::{Death, JobState, Lease};
 use crate::domain::job_event::{Event, short};
 use crate::domain::manifest::ManifestEntry;
 use crate::domain::path::RepoPath;
+use crate::domain::time::Timestamp;
+use crate::domain::worker::Worker as KnownWorker;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::Json;
 use crate::http::worker::{Holder, Worker};
 use crate::service::jobs::leases::Beat;
 use crate::service::jobs::office::{Claimed, Delivery, Materials};
+use crate::service::jobs::roll::node_of;
 use crate::service::{self, Service};
 use crate::wire::error::ProblemBody;
 use crate::wire::files::File;
 use crate::wire::worker::{
-    WorkerBeat, WorkerClaim, WorkerDeath, WorkerEnd, WorkerEnded, WorkerHeard, WorkerInput, WorkerJob, WorkerMaterials, WorkerResult,
+    Machine, WorkerBeat, WorkerClaim, WorkerDeath, WorkerEnd, WorkerEnded, WorkerHeard, WorkerInput, WorkerJob, WorkerMaterials,
+    WorkerResult,
 };
 
 /// The longest a claim waits for a job.
@@ -46,6 +50,7 @@ pub async fn claim(worker: Worker, service: Data<Service>, body: Json<WorkerClai
     let unknown = |e| HttpError::bad_request("bad_job", format!("'job': {e}"), "`hub jobs list` shows the ids");
     let wanted = job.map(|id| JobId::parse(&id).map_err(unknown)).transpose()?;
     let wait = Duration::from_secs(wait_seconds).min(LONGEST_WAIT);
+    service.note_worker(Some(&worker.0), shown(&name, &machine)).await;
     loop {
         let ended = begun.elapsed() >= wait;
         match service.claim_job(&worker.0, &name, wanted.clone()).await? {
@@ -65,6 +70,13 @@ pub async fn claim(worker: Worker, service: Data<Service>, body: Json<WorkerClai
             Claimed::None | Claimed::NotReady(_) => tokio::time::sleep(LOOK).await,
         }
     }
+}
+
+/// The worker of a claim, as it says itself.
+fn shown(name: &str, machine: &Machine) -> KnownWorker {
+    let Machine { cpus, memory_bytes, device, release } = machine.clone();
+    let (node, never) = (node_of(name).to_owned(), Timestamp::from_unix_ms(0));
+    KnownWorker { name: name.to_owned(), token: None, node, cpus, memory_bytes, device, release, started: never, seen: never, job: None }
 }
 
 fn has_ended(state: JobState) -> HttpError {
@@ -104,6 +116,7 @@ pub async fn beat(holder: Holder, service: Data<Service>, body: Json<WorkerBeat>
         return Err(service::Error::invalid("bad_number", message, "begin with 1 under each lease").into());
     }
     let news = body.0.news.into_iter().filter_map(|news| Some((news.number, Event::told(&news.kind, news.body)?))).collect();
+    service.note_at_work(&holder.0).await;
     let say = match service.hear(&holder.0, news).await? {
         Beat::GoOn => "go_on",
         Beat::Cancel => "cancel",

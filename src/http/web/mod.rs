@@ -52,6 +52,7 @@ mod sweep;
 pub mod system;
 pub mod system_people;
 pub mod system_results;
+pub mod system_workers;
 mod tensors_page;
 pub mod tokens;
 mod try_image;

@@ -89,6 +89,7 @@ impl Service {
     /// Judges the jobs of a worker that is known to be dead, without waiting for its leases to run out.
     /// `how` it ended, where that is known.
     pub async fn bury_worker(&self, worker: &str, how: Death) -> Result<usize> {
+        self.forget_worker(worker).await;
         let (now, worker) = (self.now(), worker.to_owned());
         self.db
             .write(move |tx| {

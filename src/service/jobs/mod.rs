@@ -24,6 +24,7 @@ pub mod queue;
 pub mod recommend;
 mod replay;
 pub mod result;
+pub mod roll;
 mod state;
 mod support;
 mod sweeps;

@@ -250,7 +250,9 @@ impl Service {
 
     /// Judges the jobs of a worker of this token that is known to be dead; `name` is the beginning of the names it claimed by.
     pub async fn bury_named(&self, token: &WorkerToken, name: &str, how: Death) -> Result<usize> {
-        let beginning = format!("{}.", holder_name(token, name)?);
+        let worker = holder_name(token, name)?;
+        self.forget_worker(&worker).await;
+        let beginning = format!("{worker}.");
         let held = self.db.read(move |tx| Ok::<_, Error>(claims::names_that_hold(tx, &beginning)?)).await?;
         let mut orphans = 0;
         for worker in held {
@@ -318,7 +320,7 @@ impl Service {
 }
 
 /// What a worker's leases are in: its token's, so that no other token speaks for them.
-fn holder_name(token: &WorkerToken, name: &str) -> Result<String> {
+pub(super) fn holder_name(token: &WorkerToken, name: &str) -> Result<String> {
     let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(known) {
         let message = format!("a worker's name has 1 to {LONGEST_NAME} letters, digits, '-', '_' and '.'");

@@ -7,7 +7,7 @@ use super::state::{change_job, end, log_in, see_job, state_event};
 use super::sweeps;
 use crate::catalog::job_files::{self, Way};
 use crate::catalog::jobs;
-use crate::db::Tx;
+use crate::db::{News, Tx};
 use crate::domain::id::{AccountId, JobId, UploadId};
 use crate::domain::job::{Family, Job, JobFile, JobState};
 use crate::domain::job_event::JobEvent;
@@ -20,6 +20,21 @@ use crate::service::people::journal::note_act;
 
 /// Events handed over at once; a caller asks again after the last one.
 const EVENTS_AT_ONCE: usize = 1_000;
+
+/// What happens in jobs, at whatever node.
+pub struct JobNews(News);
+
+impl JobNews {
+    /// Is it told at present? Else the table is to be looked at more often.
+    pub fn is_live(&self) -> bool {
+        self.0.is_live()
+    }
+
+    /// Returns once something has happened in the job since the last call; now and then also for nothing.
+    pub async fn wait_for(&mut self, job: &JobId) {
+        self.0.wait_for(job.as_str()).await;
+    }
+}
 
 impl Service {
     /// Puts admitted work in the queue, with files of this machine that it is given beside the versions it names.
@@ -142,6 +157,11 @@ impl Service {
                 Ok(jobs::events_after(tx, &id, after, EVENTS_AT_ONCE)?)
             })
             .await
+    }
+
+    /// What happens in jobs from now on; `None` where nobody tells, and the table is to be looked at.
+    pub fn job_news(&self) -> Option<JobNews> {
+        self.db.news().map(JobNews)
     }
 
     /// How many jobs are in each state, for the metrics.

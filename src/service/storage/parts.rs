@@ -247,6 +247,11 @@ impl Service {
             }
             return Err(error);
         }
+        if !upload.received.is_empty()
+            && let Err(error) = self.blobs.drop_pieces(&upload.id).await
+        {
+            tracing::warn!(%error, upload = %upload.id, "the parts of a finished upload are cleared away when its time is over");
+        }
         Ok(Upload { received: whole, complete: true, ..upload })
     }
 
@@ -265,6 +270,13 @@ impl Service {
     /// Bytes that are wrong, or were lost by the disk, end the upload: a new one starts from nothing.
     async fn after_loss(&self, upload: &Upload, error: blob::Error) -> Result<Upload> {
         use blob::Error as Blob;
+        if matches!(error, Blob::Vanished)
+            && let Ok(now) = self.find_upload(&upload.account, &upload.id).await
+            && now.complete
+        {
+            // Another node had all parts at the same time, and was first.
+            return Ok(now);
+        }
         if matches!(error, Blob::Mismatch { .. } | Blob::Unsynced(_) | Blob::Vanished) {
             self.forget_upload(&upload.id).await?;
         }

@@ -129,6 +129,31 @@ async fn a_whole_upload_that_was_not_finished_is_finished_by_the_next_announceme
 }
 
 #[tokio::test]
+async fn a_node_goes_on_with_what_is_in_the_bucket_and_asks_again_for_what_is_not() {
+    let (house, store) = (House::new().await, Arc::new(object_store::memory::InMemory::new()));
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let node = |folder: &tempfile::TempDir| {
+        let blobs = Blobs::over(store.clone(), folder.path()).unwrap().shared_by_nodes();
+        Service::new(house.service.db.clone(), blobs, Arc::new(house.clock.clone()), Policy::default())
+    };
+    let (one, two) = (node(&folders[0]), node(&folders[1]));
+    let (digest, size) = (Digest::of(BYTES), BYTES.len() as u64);
+    let part = |run: Range<usize>| stream::iter([Ok(Bytes::copy_from_slice(&BYTES[run]))]);
+    let upload = one.create_upload(&house.ada, digest, size).await.unwrap();
+    let upload = one.put_part(&house.ada, &upload.id, (0..6, size), part(0..6)).await.unwrap();
+    // As a node does that has all, and cannot reach the bucket when it is proved.
+    one.record(&upload, Ranges::from(6..9)).await.unwrap();
+    let there = two.create_upload(&house.ada, digest, size).await.unwrap();
+    assert_eq!((&there.id, there.received.to_string().as_str()), (&upload.id, "0-6"), "nobody but the other node has the rest");
+    let done = two.put_part(&house.ada, &there.id, (6..12, size), part(6..12)).await.unwrap();
+    assert!(done.complete && one.get_upload(&house.ada, &upload.id).await.unwrap().complete);
+    assert_eq!(one.blobs.read_all(&digest, 99).await.unwrap(), BYTES);
+    // What the first still has of it is nobody's, and is cleared away after an hour.
+    house.wait(2 * HOUR_MS);
+    assert_eq!(one.stray_files().await.unwrap(), [upload.id.to_string()]);
+}
+
+#[tokio::test]
 async fn an_upload_of_crumbs_is_refused() {
     let house = House::new().await;
     let size = 3 * MOST_RUNS as u64;

@@ -133,6 +133,21 @@ impl Service {
         Ok(self.blobs.discard(id).await?)
     }
 
+    /// Some of what was recorded is nowhere: it was at a machine that has not come to putting it into the store.
+    async fn go_on_with(&self, upload: Upload, there: Ranges) -> Result<Upload> {
+        let (lost, id, account) = (upload.received.without(&there), upload.id.clone(), upload.account.clone());
+        let names = vec![format!("upload {id}")];
+        let story = move |tx: &mut Tx<'_>| {
+            let upload = uploads::find(tx, &account, &id)?.ok_or_else(|| no_upload(&id))?;
+            let received = if upload.complete { upload.received.clone() } else { upload.received.without(&lost) };
+            if !upload.complete {
+                uploads::set_received(tx, &id, &received, upload.expires)?;
+            }
+            Ok::<_, Error>(Upload { received, ..upload })
+        };
+        self.db.write_beside(names, story).await
+    }
+
     /// The account's upload of these bytes: complete where it need not send them, else the one that is open, or `fresh`.
     async fn announce(&self, actor: &Actor, fresh: Upload) -> Result<Upload> {
         let mut lost = false;
@@ -147,9 +162,17 @@ impl Service {
                 self.blobs.discard(id).await?;
             }
             match told {
-                Told::Open(upload) if self.blobs.has_staged(&upload.id, &upload.received) => return Ok(upload),
-                // The staging folder was emptied, or the catalog is older than it: what is recorded is not there.
-                Told::Open(upload) => self.forget_upload(&upload.id).await?,
+                Told::Open(upload) => {
+                    let there = self.blobs.staged_of(&upload.id, &upload.received).await?;
+                    if there == upload.received {
+                        return Ok(upload);
+                    }
+                    if !there.is_empty() {
+                        return self.go_on_with(upload, there).await;
+                    }
+                    // The staging folder was emptied, or the catalog is older than it: what is recorded is not there.
+                    self.forget_upload(&upload.id).await?;
+                }
                 Told::Held if self.blobs.find_size(&fresh.digest).await? == Some(fresh.size_bytes) => {
                     return Ok(Upload { complete: true, received: Ranges::from(0..fresh.size_bytes), ..fresh });
                 }

@@ -58,7 +58,7 @@ impl Service {
     }
 
     /// Files of the staging directory that were not written to for an hour and that no upload knows.
-    pub(super) async fn stray_files(&self) -> Result<Vec<String>> {
+    pub(in crate::service) async fn stray_files(&self) -> Result<Vec<String>> {
         let before = self.now().plus_ms(-IN_FLIGHT_MS);
         let old: Vec<String> = self.blobs.staged().await?.into_iter().filter(|file| file.modified <= before).map(|f| f.name).collect();
         self.strangers(old).await

@@ -85,6 +85,10 @@ impl Service {
     pub async fn ready(&self) -> Result<()> {
         self.require_sound()?;
         self.db.read(users::count).await?;
+        if let Some(migration) = self.db.find_break().await? {
+            let message = format!("a newer hub has changed the database ({migration}), and this one cannot go on");
+            return Err(Error::busy("database_newer", message, "start the newer release here as well"));
+        }
         Ok(self.blobs.ready().await?)
     }
 
