@@ -72,6 +72,8 @@ pub enum Loss {
     Cosine,
     /// Cross entropy of each first text's own partner against those of all other pairs of the step (Henderson et al. 2017).
     Ranking,
+    /// Focal loss of classes, generalised IoU of boxes and cross entropy of how near the middle a place is (Tian et al. 2019).
+    Boxes,
 }
 super::user::words!(
     Loss,
@@ -83,7 +85,8 @@ super::user::words!(
     Heads = "heads",
     Distance = "distance",
     Cosine = "cosine",
-    Ranking = "ranking"
+    Ranking = "ranking",
+    Boxes = "boxes"
 );
 
 /// How a measure is written for people.
@@ -228,6 +231,16 @@ impl Task {
     /// Whether a network can be trained for it here. Data sets for others are checked, shown and kept.
     pub const fn is_learned(self) -> bool {
         !matches!(self, Task::ObjectDetection)
+    }
+
+    /// What its classes are counted in, where that is not the items.
+    pub const fn counted(self) -> Option<&'static str> {
+        match self {
+            Task::TokenClassification => Some("entities"),
+            Task::SemanticSegmentation => Some("pixels"),
+            Task::ObjectDetection => Some("objects"),
+            _ => None,
+        }
     }
 
     /// Its place among [`Self::measures`].

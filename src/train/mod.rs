@@ -21,6 +21,7 @@ mod card;
 pub mod checkpoint;
 mod compare;
 mod consistency;
+pub mod detection;
 pub mod doctor;
 mod eigen;
 pub mod embedding;

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde_json::Value as Json;
 
 use super::{Partition, TASK, Tally, Task, Told, labels_of, nothing};
+use crate::data::image::answered::Overlay;
 use crate::data::{Cells, Labels, Target, UNSAID};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{ClassScore, Evaluation, More};
@@ -177,6 +178,12 @@ impl Task for Segmentation {
             right: Some(accuracy == 1.0),
             ..Told::default()
         })
+    }
+
+    fn drawn(&self, row: &[f32], target: &Target) -> Option<[Overlay; 2]> {
+        let Target::Cells(cells) = target else { return None };
+        let answer = Labels { values: self.answer(row, target), ..cells.pixels.clone() };
+        Some([Overlay::Labels(cells.pixels.clone()), Overlay::Labels(answer)])
     }
 
     /// Pixels of all images are counted together.
