@@ -72,6 +72,14 @@ pub enum Loss {
     Cosine,
     /// Cross entropy of each first text's own partner against those of all other pairs of the step (Henderson et al. 2017).
     Ranking,
+    /// One less Dice's coefficient of probabilities, class by class (Milletari et al. 2016).
+    Dice,
+    /// Cross entropy in which what is known already counts little (Lin et al. 2017).
+    Focal,
+    /// The sum of cross entropy and Dice's.
+    CrossEntropyDice,
+    /// The sum of the focal one and Dice's.
+    FocalDice,
 }
 super::user::words!(
     Loss,
@@ -83,7 +91,11 @@ super::user::words!(
     Heads = "heads",
     Distance = "distance",
     Cosine = "cosine",
-    Ranking = "ranking"
+    Ranking = "ranking",
+    Dice = "dice",
+    Focal = "focal",
+    CrossEntropyDice = "cross-entropy-dice",
+    FocalDice = "focal-dice"
 );
 
 /// How a measure is written for people.

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::Training;
@@ -16,8 +17,9 @@ use crate::data::{self, Dataset, Refusal, Sample, Target};
 use crate::domain::config::ModelConfig;
 use crate::domain::prediction::{Answer, Answered, Area, Mask as Said, Runs};
 use crate::domain::recipe::{Recipe, Strategy};
-use crate::nn::Mode;
 use crate::nn::architectures::CELL;
+use crate::nn::heads::dense::{self, Below, Design};
+use crate::nn::{Backbone, Dense, Head, Input, Mode, Weights};
 
 /// Items between two words of progress.
 const CHUNK: usize = 256;
@@ -35,13 +37,15 @@ const NO_VECTOR: &str =
 /// What the recipe asks for and cannot be had of pixels.
 pub fn prepared(training: &Training) -> Result<Option<(ModelConfig, Recipe)>> {
     let task = training.dataset.targets.task();
-    Ok(match (task.is_of_pixels(), training.config.labels_pixels()) {
+    Ok(match (task.is_of_places(), training.config.labels_places()) {
         (true, _) => {
             training.recipe.check_task(task)?;
-            let config = training.config.labelling_pixels(task);
-            Some((config, Recipe { strategy: Strategy::Head, ..training.recipe.clone() }))
+            let config = training.config.labelling_places(task);
+            let recipe = training.recipe.clone();
+            let linear = task.is_of_pixels() && recipe.decoder_of(task).is_none();
+            Some((config, if linear { Recipe { strategy: Strategy::Head, ..recipe } } else { recipe }))
         }
-        (false, true) => Some((training.config.unlabelling_pixels(), training.recipe.clone())),
+        (false, true) => Some((training.config.unlabelling_places(), training.recipe.clone())),
         (false, false) => None,
     })
 }
@@ -87,6 +91,17 @@ pub fn seen(dataset: &Dataset, config: &ModelConfig, samples: &[Sample], reporte
     Ok(found)
 }
 
+/// The head over maps that a config names, in a model's tensors.
+///
+/// # Errors
+/// There is none of this name, or tensors are missing.
+pub(super) fn decoder(config: &ModelConfig, backbone: &dyn Backbone, weights: &Weights) -> Result<Head> {
+    let Some((name, outputs)) = config.decoder() else { return Err(Error::Unsupported("config.json names no decoder".into())) };
+    let prepared = config.preprocessing();
+    let design = Design { scales: backbone.scales(), outputs, view: (prepared.height, prepared.width), shortcut: false };
+    Ok(Head::Dense(Box::new(Dense::given(name, &design, weights)?)))
+}
+
 impl Predictor {
     /// What is said about the words or places of items; `None` where something is said about the items.
     pub(super) fn said_of_parts<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Option<Result<Vec<Result<Answered>>>> {
@@ -108,7 +123,7 @@ impl Predictor {
 
     /// Refuses to make one vector of an image where each of its places is answered about.
     pub(super) fn need_whole(&self) -> Result<()> {
-        if self.config.labels_pixels() { Err(Error::Unsupported(NO_VECTOR.into())) } else { Ok(()) }
+        if self.config.labels_places() { Err(Error::Unsupported(NO_VECTOR.into())) } else { Ok(()) }
     }
 
     /// The head's numbers for the cells of images, those of an image one behind the other.
@@ -116,14 +131,33 @@ impl Predictor {
         let (batch, unreadable) = self.read_all(items)?;
         let Some(batch) = batch.filter(|_| unreadable.iter().any(Option::is_none)) else { return Ok(in_order(unreadable, Vec::new())) };
         let views = feed::input(batch)?;
-        let Some(head) = &self.head else { return self.need_head().map(|()| Vec::new()) };
+        self.need_head()?;
         let rows = {
             let _turn = self.turn();
-            head.forward(&self.pooled(&views)?, Mode::Eval, 0)?.flatten_all()?.to_vec1::<f32>()?
+            self.of_places(&views)?.flatten_all()?.to_vec1::<f32>()?
         };
         let readable = unreadable.iter().filter(|problem| problem.is_none()).count();
         let each = (rows.len() / readable.max(1)).max(1);
         Ok(in_order(unreadable, rows.chunks_exact(each).map(<[f32]>::to_vec).collect()))
+    }
+
+    /// What is said about the places of views, `(B x places, outputs)`: where that was measured so, the mean over the views and what a mirror
+    /// shows of them.
+    fn of_places(&self, views: &Input) -> Result<Tensor> {
+        let Some(head) = self.head.as_ref().and_then(Head::dense) else {
+            let Some(head) = &self.head else { return Err(Error::Unsupported(NO_VECTOR.into())) };
+            return Ok(head.forward(&self.pooled(views)?, Mode::Eval, 0)?);
+        };
+        let stages = self.backbone.stages().len();
+        let one = |views: &Input, mirrored: bool| -> Result<Tensor> {
+            let below = Below::nothing(&views.to_device(self.device())?);
+            Ok(dense::answers(&*self.backbone, head, below, stages, Mode::Eval, mirrored)?)
+        };
+        let plain = one(views, false)?;
+        if !self.mirrors {
+            return Ok(plain);
+        }
+        Ok(((plain + one(&views.mirrored()?, true)?)? * 0.5)?)
     }
 
     /// The same mask in the cells that the network answers about.

@@ -43,7 +43,7 @@ impl Service {
         if let Some(file) = modalities::find(report.modality).and_then(|modality| modality.needs()) {
             need(&manifest, file, &asked.base, &base)?;
         }
-        let recipe = asked.recipe.over(report.modality).map_err(bad_recipe)?;
+        let recipe = asked.recipe.over_targets(report.modality, report.task).map_err(bad_recipe)?;
         let recipe = Recipe { task: recipe.task.or(Some(report.usual_task())), ..recipe };
         let task = recipe.check_task(report.task).map_err(bad_recipe)?;
         train::tasks::check_classes(task, report.task, &report.classes)

@@ -11,6 +11,7 @@ mod entities;
 mod heads;
 mod multi_label;
 mod ordinal;
+mod pixels;
 mod regression;
 mod segmentation;
 mod similarity;
@@ -27,7 +28,7 @@ use super::probe::Part;
 use crate::data::{Target, Targets};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::Evaluation;
-use crate::domain::pixel_config::TASK;
+use crate::domain::pixel_config::{DECODER, TASK};
 use crate::domain::prediction::Answer;
 use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
@@ -118,6 +119,12 @@ pub trait Task: Send + Sync {
 
     /// The head over features of this width, where it is none that learns and what is under it does.
     fn head(&self, _width: usize) -> Option<Head> {
+        None
+    }
+
+    /// The head over maps that is to learn in the place of a linear one, by its name among [`crate::nn::heads::dense`]; `None` where a linear
+    /// one does.
+    fn decoder(&self, _recipe: &Recipe) -> Option<&'static str> {
         None
     }
 
@@ -233,7 +240,7 @@ fn alone(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Bo
         Targets::Values(names) => Box::new(regression::Regression::new(names, &partition.train)),
         Targets::Tags(names) => Box::new(tagging::Tagging::new(names)),
         Targets::Heads(_) => return Err(nothing("a head cannot hold heads; name each column once")),
-        Targets::Masks(names) => Box::new(segmentation::Segmentation::new(names)),
+        Targets::Masks(names) => Box::new(segmentation::Segmentation::new(names, &partition.train)),
         Targets::Objects(_) => {
             return Err(nothing(format!("the targets are for {}, and no network is trained for that here", targets.task())));
         }
@@ -287,7 +294,7 @@ pub fn of_classes(row: &[f32], names: &[String], top: usize) -> Answer {
 }
 
 /// Keys of a config that say what a head's outputs mean: those of a base are not its result's.
-pub const MEANINGS: [&str; 2] = [TASK, anomaly::SETTINGS];
+pub const MEANINGS: [&str; 3] = [TASK, DECODER, anomaly::SETTINGS];
 
 /// The names of the outputs in a config; numbers where it has none, or others than there are.
 fn labels_of(config: &ModelConfig, outputs: usize) -> Vec<String> {
