@@ -74,6 +74,14 @@ pub enum Loss {
     Ranking,
     /// Focal loss of classes, generalised IoU of boxes and cross entropy of how near the middle a place is (Tian et al. 2019).
     Boxes,
+    /// One less Dice's coefficient of probabilities, class by class (Milletari et al. 2016).
+    Dice,
+    /// Cross entropy in which what is known already counts little (Lin et al. 2017).
+    Focal,
+    /// The sum of cross entropy and Dice's.
+    CrossEntropyDice,
+    /// The sum of the focal one and Dice's.
+    FocalDice,
 }
 super::user::words!(
     Loss,
@@ -86,7 +94,11 @@ super::user::words!(
     Distance = "distance",
     Cosine = "cosine",
     Ranking = "ranking",
-    Boxes = "boxes"
+    Boxes = "boxes",
+    Dice = "dice",
+    Focal = "focal",
+    CrossEntropyDice = "cross-entropy-dice",
+    FocalDice = "focal-dice"
 );
 
 /// How a measure is written for people.
@@ -225,12 +237,7 @@ impl Task {
 
     /// Whether an item has several rows of outputs: one for each of its words or places.
     pub const fn is_of_parts(self) -> bool {
-        self.is_of_words() || self.is_of_pixels()
-    }
-
-    /// Whether a network can be trained for it here. Data sets for others are checked, shown and kept.
-    pub const fn is_learned(self) -> bool {
-        !matches!(self, Task::ObjectDetection)
+        self.is_of_words() || self.is_of_places()
     }
 
     /// What its classes are counted in, where that is not the items.

@@ -52,6 +52,17 @@ pub struct StageMap {
     pub stride: Option<usize>,
 }
 
+/// A scale at which a backbone has maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scale {
+    /// The stage whose maps they are.
+    pub stage: usize,
+    /// Pixels of the image's side that one of theirs stands for.
+    pub stride: usize,
+    /// Channels.
+    pub width: usize,
+}
+
 /// A feature extractor. Stages run in order from the input, so that freezing from the bottom is a number.
 ///
 /// Between stages tensors may lie in the memory order the network likes best; what `forward_stage` takes and gives
@@ -137,6 +148,11 @@ pub trait Backbone: Send + Sync {
     /// All stages and pooling: `(B, num_features)`.
     fn pooled(&self, input: &Input, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
         self.pool(&self.features(input, frozen_stages, mode)?)
+    }
+
+    /// Scales at which heads over maps look at it, rising in stride; none where it answers about whole items.
+    fn scales(&self) -> &[Scale] {
+        &[]
     }
 
     /// What each stage makes of the input, from the bottom up: for heads that answer about every place of an image.

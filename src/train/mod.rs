@@ -16,6 +16,7 @@
 //! - [`embedding`]: the pooled features of a data set's items by a base.
 //! - [`predict`]: a published model answers; by [`support`], about classes that it was not trained on.
 
+mod boxes;
 mod buckets;
 mod card;
 pub mod checkpoint;

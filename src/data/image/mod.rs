@@ -87,6 +87,6 @@ impl Modality for Images {
     }
 
     fn views(&self, config: &ModelConfig) -> Result<Arc<dyn Views>> {
-        Ok(Arc::new(ImageViews::new(config.preprocessing())?.of_places(config.labels_pixels())))
+        Ok(Arc::new(ImageViews::new(config.preprocessing())?.of_places(config.labels_places())))
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::objects::Objects;
+use super::objects::{Object, Objects};
+use crate::data::modality::Geometry;
 
 /// An object in a view.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,12 +41,20 @@ impl Boxes {
     pub fn of(objects: &Objects, image: [u32; 2], view: [u32; 2]) -> Boxes {
         let (kept, _) = objects.on(image[0], image[1]);
         let by = [view[0] as f32 / image[0].max(1) as f32, view[1] as f32 / image[1].max(1) as f32];
-        let boxed = |object: &super::Object| {
+        let boxed = |object: &Object| {
             let [x, y, w, h] = object.bbox;
             let area = object.area.filter(|area| !objects.relative && *area > 0.0).unwrap_or(w * h);
             Boxed { class: object.class, bbox: [x * by[0], y * by[1], w * by[0], h * by[1]], area, crowd: object.crowd }
         };
         Boxes::new(kept.iter().map(boxed).collect(), view, image)
+    }
+
+    /// The same in a view that shows another part of the image, turned around perhaps, which is all there is of it then. These must be those
+    /// of a view that shows the whole of it.
+    pub fn moved(&self, geometry: &Geometry) -> Boxes {
+        let object = |boxed: &Boxed| Object { class: boxed.class, bbox: boxed.bbox, area: None, crowd: boxed.crowd, outline: None };
+        let moved = Objects::new(self.list.iter().map(object).collect(), Some(self.view), false).moved(geometry);
+        Boxes::of(&moved, self.view, self.view)
     }
 
     /// Pixels of the image along each side for one of the view.
@@ -70,7 +79,6 @@ pub fn counted(classes: impl Iterator<Item = u32>, names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Object;
     use super::*;
 
     #[test]
@@ -85,6 +93,11 @@ mod tests {
         let names = ["a", "b", "c"].map(str::to_owned);
         assert_eq!(boxes.told(&names), "1 b, 1 c");
         assert_eq!(counted(std::iter::empty(), &names), "nothing");
+        // The left half, turned around: what is 4 to 12 of 16 there is 4 to 12 of the other side, twice as wide.
+        let half = Geometry { window: [0.0, 0.0, 0.5, 1.0], part: [0.0, 0.0, 1.0, 1.0], mirrored: true };
+        let moved = boxes.moved(&half);
+        assert_eq!((moved.list.len(), moved.list[0].bbox, moved.list[0].area), (1, [8.0, 4.0, 16.0, 8.0], 128.0));
+        assert_eq!((moved.view, moved.image), ([32, 32], [32, 32]));
         let shares = Objects::new(vec![object(0, [0.25, 0.5, 0.5, 0.5], Some(0.5))], None, true);
         assert_eq!(
             Boxes::of(&shares, [64, 48], [32, 32]).list[0],

@@ -13,6 +13,7 @@ mod counting;
 pub(super) mod form;
 mod labels;
 mod mask;
+mod moved;
 mod objects;
 mod outline;
 mod tags;

@@ -207,7 +207,7 @@ pub(super) const SEMANTIC_SEGMENTATION: About = About {
         measure("boundary_f1", "val_boundary_f1", "boundary F1", "boundary_f1", Unit::Score, true),
         measure("count_r2", "val_count_r2", "R² of counted objects", "count_r2", Unit::Score, true),
     ],
-    losses: &[Loss::CrossEntropy],
+    losses: &[Loss::CrossEntropy, Loss::Dice, Loss::Focal, Loss::CrossEntropyDice, Loss::FocalDice],
     baseline: ("majority_mean_iou", "always the largest class", "Always answering the most frequent class would reach a mIoU of {} there."),
     suffix: "segmentation",
     problem_type: None,

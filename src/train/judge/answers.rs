@@ -4,7 +4,6 @@ use candle_core::Tensor;
 
 use crate::data::{Sample, Target};
 use crate::domain::evaluation::Evaluation;
-use crate::nn::Mode;
 use crate::train::error::Result;
 use crate::train::progress::ProgressReporter;
 use crate::train::reject::Rows;
@@ -48,7 +47,7 @@ impl Answers {
         Rows::new(width, self.features.clone())
     }
 
-    fn keep(&mut self, task: &dyn Task, samples: impl Iterator<Item = Sample>, outputs: &[f32], features: &Tensor) -> Result<()> {
+    fn keep(&mut self, task: &dyn Task, samples: impl Iterator<Item = Sample>, outputs: &[f32], features: Option<&Tensor>) -> Result<()> {
         if self.outputs.len() + outputs.len() <= MOST_OUTPUTS {
             let mut end = self.outputs.len();
             for sample in samples {
@@ -58,7 +57,7 @@ impl Answers {
             }
             self.outputs.extend(outputs);
         }
-        if self.features.len() + features.elem_count() <= MOST_FEATURES {
+        if let Some(features) = features.filter(|features| self.features.len() + features.elem_count() <= MOST_FEATURES) {
             self.features.extend(features.flatten_all()?.to_vec1::<f32>()?);
         }
         Ok(())
@@ -76,16 +75,11 @@ pub fn examine(run: &mut Run, samples: &[Sample], reporter: &mut ProgressReporte
         let step = step?;
         run.skipped.note(&step.skipped, reporter)?;
         if !step.targets.is_empty() {
-            let pooled = run.model.pooled(&step)?;
-            // Over a mirror there is more to it than these features.
-            let outputs = match step.mirrored {
-                Some(_) => run.model.outputs(&step, Mode::Eval, 0)?,
-                None => run.model.classifier.head.forward(&pooled, Mode::Eval, 0)?,
-            };
+            let (outputs, pooled) = run.model.examined(&step)?;
             let outputs = outputs.flatten_all()?.to_vec1::<f32>()?;
             tally.add(&outputs, &step.targets);
             let found = step.ids.iter().filter_map(|id| by_id.get(id)).map(|sample| (*sample).clone());
-            answers.keep(&*task, found, &outputs, &pooled)?;
+            answers.keep(&*task, found, &outputs, pooled.as_ref())?;
         }
         reporter.tick()?;
     }

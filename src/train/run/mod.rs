@@ -95,6 +95,9 @@ impl<'a> Run<'a> {
         let mut model = Model::load(training, task.outputs())?;
         let (stages, convex, mut views) = (model.frozen, task.convex(&[], recipe).is_some(), model.views(training, &config)?);
         let mut plan = Plan::of(recipe, stages, convex, model.architecture.name)?;
+        if recipe.strategy == Strategy::Auto && !convex && task.decoder(recipe).is_some() {
+            plan = Plan::from_nothing(recipe);
+        }
         if let Some(head) = task.head(model.classifier.head.num_features()) {
             plan = Plan::without_head(recipe, stages)?;
             if task.is_of_pairs() {
@@ -153,6 +156,7 @@ impl<'a> Run<'a> {
     pub fn set_out(&mut self) -> Result<()> {
         let (recipe, stages) = (self.training.recipe, self.stages());
         let lowest = self.plan.lowest(stages);
+        self.put_decoder()?;
         self.model.learn_above(lowest);
         if !self.model.is_head_only() {
             self.model.classifier.backbone.unsettle();
@@ -171,6 +175,17 @@ impl<'a> Run<'a> {
             self.feed.take_turns(features::turns(recipe, self.model.is_head_only(), lowest));
             self.enter_phase(self.plan.frozen_after(0, stages))?;
         }
+        Ok(())
+    }
+
+    /// Puts on the head over maps that is to learn, where one is.
+    fn put_decoder(&mut self) -> Result<()> {
+        let recipe = self.training.recipe;
+        let Some(name) = self.task.decoder(recipe).filter(|_| !self.plan.phases.is_empty()) else { return Ok(()) };
+        self.model.put_dense(name, self.task.outputs(), (&self.config, recipe), self.plan.probe)?;
+        let Some(head) = self.model.classifier.head.dense() else { return Ok(()) };
+        head.set_norm_momentum((10.0 / self.steps_per_epoch as f64).min(0.1));
+        self.config.set_decoder(Some((head.name(), head.outputs())));
         Ok(())
     }
 
@@ -199,7 +214,7 @@ impl<'a> Run<'a> {
         self.model.frozen = phase;
         (self.frozen, self.pass_steps) = passed?;
         // A head from the probe is one for the features as they are.
-        if lowest == self.stages() && !self.plan.probe {
+        if lowest == self.stages() && !self.plan.probe && !self.model.is_dense() {
             let shown = self.feed.views_shown(&self.partition.train, epochs);
             self.scale = self.feed.standardise(&shown);
         }
@@ -284,7 +299,10 @@ impl<'a> Run<'a> {
         let merit = self.merit(validation.primary());
         let at_probe = self.state.probe.as_ref().filter(|_| self.state.best().is_none());
         let margin = match at_probe {
-            Some(probed) if self.training.recipe.strategy == Strategy::Auto => strategy::noise(&probed.evaluation),
+            // Of thousands of pixels an image, and from the probe's own answers on, chance moves little.
+            Some(probed) if self.training.recipe.strategy == Strategy::Auto && !self.model.is_dense() => {
+                strategy::noise(&probed.evaluation)
+            }
             _ => 0.0,
         };
         (margin == 0.0 || at_probe.is_some_and(|probed| merit > f64::from_bits(probed.bits.0) + margin))
@@ -314,7 +332,7 @@ fn see_parts(
             (*samples, *unseen) = words::seen(training.dataset, views, samples, reporter)?;
         }
     }
-    if config.labels_pixels() {
+    if config.labels_places() {
         for samples in [&mut partition.train, &mut partition.val, &mut partition.test] {
             *samples = places::seen(training.dataset, config, samples, reporter)?;
         }

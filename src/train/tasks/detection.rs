@@ -88,6 +88,10 @@ impl Task for Detection {
         if let Target::Boxes(boxes) = target { Grid::of(boxes.view).len() } else { 0 }
     }
 
+    fn decoder(&self, recipe: &Recipe) -> Option<&'static str> {
+        recipe.decoder_of(self.name())
+    }
+
     fn loss(&self, outputs: &Tensor, targets: &[Target], _recipe: &Recipe) -> Result<Tensor> {
         let rows = outputs.detach().flatten_all()?.to_vec1::<f32>()?;
         let all = self.losses(&rows, &boxes(targets));

@@ -12,6 +12,7 @@ mod entities;
 mod heads;
 mod multi_label;
 mod ordinal;
+mod pixels;
 mod regression;
 mod segmentation;
 mod similarity;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use super::detection::BESIDE;
 use super::error::{Error, Result};
 use super::partition::Partition;
 use super::probe::Part;
@@ -29,7 +31,7 @@ use crate::data::image::answered::Overlay;
 use crate::data::{Target, Targets};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::Evaluation;
-use crate::domain::pixel_config::TASK;
+use crate::domain::pixel_config::{DECODER, TASK};
 use crate::domain::prediction::Answer;
 use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
@@ -126,6 +128,12 @@ pub trait Task: Send + Sync {
 
     /// The head over features of this width, where it is none that learns and what is under it does.
     fn head(&self, _width: usize) -> Option<Head> {
+        None
+    }
+
+    /// The head over maps that is to learn in the place of a linear one, by its name among [`crate::nn::heads::dense`]; `None` where a linear
+    /// one does.
+    fn decoder(&self, _recipe: &Recipe) -> Option<&'static str> {
         None
     }
 
@@ -241,7 +249,7 @@ fn alone(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Bo
         Targets::Values(names) => Box::new(regression::Regression::new(names, &partition.train)),
         Targets::Tags(names) => Box::new(tagging::Tagging::new(names)),
         Targets::Heads(_) => return Err(nothing("a head cannot hold heads; name each column once")),
-        Targets::Masks(names) => Box::new(segmentation::Segmentation::new(names)),
+        Targets::Masks(names) => Box::new(segmentation::Segmentation::new(names, &partition.train)),
         Targets::Objects(names) => Box::new(detection::Detection::new(names)),
     })
 }
@@ -281,6 +289,11 @@ pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
     }
 }
 
+/// Classes that so many outputs of a published model are about.
+pub fn classes_of(config: &ModelConfig, outputs: usize) -> usize {
+    if of_model(config) == Name::ObjectDetection { outputs.saturating_sub(BESIDE) } else { outputs }
+}
+
 /// The head of a published model that has no tensors for one, where its task needs none.
 pub fn bare_head(config: &ModelConfig, width: usize) -> Option<Head> {
     (of_model(config) == Name::Similarity).then_some(Head::Cosine(Cosine { width, crosses: false }))
@@ -292,7 +305,7 @@ pub fn of_classes(row: &[f32], names: &[String], top: usize) -> Answer {
 }
 
 /// Keys of a config that say what a head's outputs mean: those of a base are not its result's.
-pub const MEANINGS: [&str; 3] = [TASK, anomaly::SETTINGS, multi_label::THRESHOLDS];
+pub const MEANINGS: [&str; 4] = [TASK, DECODER, anomaly::SETTINGS, multi_label::THRESHOLDS];
 
 /// The names of the outputs in a config; numbers where it has none, or others than there are.
 fn labels_of(config: &ModelConfig, outputs: usize) -> Vec<String> {

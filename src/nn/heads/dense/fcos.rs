@@ -15,7 +15,7 @@ use crate::nn::heads::fpn::Fpn;
 use crate::nn::kernels::{Activation, Between, Maps};
 
 /// Strides of the maps that are answered about, from fine to coarse.
-pub const STRIDES: [usize; 3] = [8, 16, 32];
+const STRIDES: [usize; 3] = [8, 16, 32];
 /// Numbers beside those of the classes.
 const BESIDE: usize = 5;
 /// Channels of the pyramid and of the towers, and layers of each.
@@ -29,7 +29,7 @@ const USUAL: f64 = 4.0;
 const DEVIATION: f64 = 0.01;
 const EPS: f64 = 1e-6;
 
-pub struct Fcos {
+struct Fcos {
     fpn: Fpn,
     /// Places of the scales that the pyramid is over.
     first: usize,
@@ -72,7 +72,7 @@ impl Layer {
 ///
 /// # Errors
 /// The network has no maps at stride 8.
-pub fn build(parts: &mut Parts<'_>, design: &Design<'_>) -> Result<Box<dyn DenseHead>> {
+pub(super) fn build(parts: &mut Parts<'_>, design: &Design<'_>) -> Result<Box<dyn DenseHead>> {
     let classes = design.outputs.checked_sub(BESIDE).filter(|classes| *classes > 0);
     let classes = classes.ok_or_else(|| Error::Invalid("a head that finds objects needs classes to tell them apart".into()))?;
     let first = design.scales.iter().position(|scale| scale.stride == STRIDES[0]);
@@ -114,6 +114,28 @@ impl DenseHead for Fcos {
         }
         Ok(Tensor::cat(&rows, 1)?)
     }
+
+    fn mirrored(&self, answers: &Tensor) -> Option<Result<Tensor>> {
+        Some(self.turned(answers))
+    }
+}
+
+impl Fcos {
+    /// Places in the order they have in a mirror, left for right. Exact where sides are multiples of the coarsest stride.
+    fn turned(&self, answers: &Tensor) -> Result<Tensor> {
+        let (mut places, mut first) = (Vec::new(), 0);
+        for [rows, columns] in self.sides {
+            for row in 0..rows {
+                places.extend((0..columns).rev().map(|column| (first + row * columns + column) as u32));
+            }
+            first += rows * columns;
+        }
+        let mut numbers: Vec<u32> = (0..self.outputs as u32).collect();
+        let left = self.outputs - BESIDE;
+        numbers.swap(left, left + 2);
+        let index = |list: Vec<u32>| Tensor::new(list, answers.device());
+        Ok(answers.index_select(&index(places)?, 1)?.index_select(&index(numbers)?, 2)?)
+    }
 }
 
 #[cfg(test)]
@@ -128,7 +150,7 @@ mod tests {
     #[test]
     fn every_place_of_three_maps_has_a_row_and_nothing_is_thought_probable() {
         let scales = [(4, 8), (8, 12), (16, 16), (32, 24)].map(|(stride, width)| Scale { stage: 0, stride, width });
-        let design = Design { scales: &scales, outputs: 3 + BESIDE, view: (40, 72) };
+        let design = Design { scales: &scales, outputs: 3 + BESIDE, view: (40, 72), shortcut: false };
         let head = Dense::fresh("fcos", &design, 1, &Device::Cpu).unwrap();
         // The coarsest map lacks a row and a column, as after a pooling that leaves edges out.
         let sides = [(10, 18), (5, 9), (3, 5), (1, 2)];
@@ -145,6 +167,9 @@ mod tests {
         let gradients = kernels::backward(&rows.sqr().unwrap().sum_all().unwrap()).unwrap();
         let (name, _) = head.parameters().into_iter().find(|(_, var)| gradients.get(var).is_none()).unzip();
         assert_eq!(name, None, "every parameter learns");
+        let turned = head.forward(&maps, Mode::Eval, true).unwrap().get(0).unwrap().to_vec1::<f32>().unwrap();
+        let plain = head.forward(&maps, Mode::Eval, false).unwrap().get(8).unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!((turned[0], turned[3], turned[5], turned[4]), (plain[0], plain[5], plain[3], plain[4]), "the last of the first row");
         let again = Dense::given("fcos", &design, head.weights()).unwrap();
         let (own, other) = (head.forward(&maps, Mode::Eval, false).unwrap(), again.forward(&maps, Mode::Eval, false).unwrap());
         assert_eq!(own.to_vec2::<f32>().unwrap(), other.to_vec2::<f32>().unwrap());

@@ -1,5 +1,7 @@
 //! Cross entropy with gradients (candle's fused softmax has none).
 
+pub mod pixels;
+
 use candle_core::{DType, Device, Tensor};
 
 use super::{Error, Result};
