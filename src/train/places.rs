@@ -6,12 +6,12 @@ use base64::engine::general_purpose::STANDARD;
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::{Training, boxes};
 use super::error::{Error, Result, in_order};
 use super::feed;
 use super::predict::Predictor;
 use super::progress::ProgressReporter;
 use super::tasks::upsampled;
+use super::{Training, boxes};
 use crate::data::targets::{Cells, Labels, Mask, Outline};
 use crate::data::{self, Boxes, Dataset, Refusal, Sample, Target};
 use crate::domain::config::ModelConfig;

@@ -40,7 +40,8 @@ impl Recipe {
         if !task.is_of_places() || (task.is_of_pixels() && asked.decoder_of(task).is_none()) {
             return usual;
         }
-        let decoded = Recipe { epochs: 40, optimizer: Optimizer::Adamw, lr: 3e-4, head_lr: 1e-3, batch_size: 8, weight_decay: 0.01, ..usual };
+        let decoded =
+            Recipe { epochs: 40, optimizer: Optimizer::Adamw, lr: 3e-4, head_lr: 1e-3, batch_size: 8, weight_decay: 0.01, ..usual };
         if task.is_of_pixels() { decoded } else { decoded.of_boxes(asked) }
     }
 

@@ -121,8 +121,11 @@ pub fn giou_loss(own: [f64; 4], truth: [f64; 4]) -> (f64, [f64; 4]) {
         let (axis, last) = (corner % 2, corner >= 2);
         let other = 1 - axis;
         let sign = if last { 1.0 } else { -1.0 };
-        let (inner, outer) =
-            if last { (own[corner] < truth[corner], own[corner] > truth[corner]) } else { (own[corner] > truth[corner], own[corner] < truth[corner]) };
+        let (inner, outer) = if last {
+            (own[corner] < truth[corner], own[corner] > truth[corner])
+        } else {
+            (own[corner] > truth[corner], own[corner] < truth[corner])
+        };
         let d_inter = if meet && inner { sign * both[other] } else { 0.0 };
         let d_around = if outer { sign * hull[other] } else { 0.0 };
         let d_union = sign * side(&own, other) - d_inter;
@@ -185,7 +188,8 @@ mod tests {
     fn the_gradient_is_that_of_the_sum() {
         let grid = Grid::of([32, 32]);
         let object = |class, bbox: [f32; 4]| Boxed { class, bbox, area: 1.0, crowd: class == 2 };
-        let lists = [vec![object(0, [3.0, 2.0, 20.0, 24.0]), object(2, [20.0, 0.0, 12.0, 32.0])], vec![object(1, [1.0, 1.0, 9.0, 7.0])], vec![]];
+        let lists =
+            [vec![object(0, [3.0, 2.0, 20.0, 24.0]), object(2, [20.0, 0.0, 12.0, 32.0])], vec![object(1, [1.0, 1.0, 9.0, 7.0])], vec![]];
         let aims: Vec<Vec<Aim>> = lists.iter().map(|list| assign(list, &grid)).collect();
         let mut random = ChaCha8Rng::seed_from_u64(2);
         let rows: Vec<f32> = (0..3 * grid.len() * 7).map(|_| random.random_range(-2.0..2.0)).collect();

@@ -191,8 +191,9 @@ impl Task for Segmentation {
 
     fn drawn(&self, row: &[f32], target: &Target) -> Option<[Overlay; 2]> {
         let Target::Cells(cells) = target else { return None };
-        let answer = Labels { values: self.answer(row, target), ..cells.pixels.clone() };
-        Some([Overlay::Labels(cells.pixels.clone()), Overlay::Labels(answer)])
+        let truth = Labels::clone(&cells.pixels);
+        let answer = Labels { values: self.answer(row, target), ..truth.clone() };
+        Some([Overlay::Labels(truth), Overlay::Labels(answer)])
     }
 
     /// Pixels of all images are counted together.

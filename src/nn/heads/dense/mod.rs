@@ -58,13 +58,8 @@ pub(crate) trait DenseHead: Send + Sync {
 type Build = fn(&mut Parts<'_>, &Design<'_>) -> Result<Box<dyn DenseHead>>;
 
 /// Every head there is, by its name in a recipe and in `config.json`.
-const HEADS: [(&str, Build); 5] = [
-    ("lr-aspp", lr_aspp::build),
-    ("deeplabv3+", deeplab::build),
-    ("unet", unet::build),
-    ("fpn", pyramid::build),
-    ("fcos", fcos::build),
-];
+const HEADS: [(&str, Build); 5] =
+    [("lr-aspp", lr_aspp::build), ("deeplabv3+", deeplab::build), ("unet", unet::build), ("fpn", pyramid::build), ("fcos", fcos::build)];
 
 /// Names of all of them.
 pub fn names() -> impl Iterator<Item = &'static str> {
