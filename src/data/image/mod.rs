@@ -17,6 +17,7 @@ mod tiff;
 mod traits;
 pub mod transform;
 mod views;
+pub mod windows;
 
 use std::sync::Arc;
 

@@ -28,7 +28,7 @@ use super::probe::Part;
 use crate::data::{Target, Targets};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::Evaluation;
-use crate::domain::pixel_config::{DECODER, TASK};
+use crate::domain::pixel_config::{DECODER, TASK, WINDOW};
 use crate::domain::prediction::Answer;
 use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
@@ -294,7 +294,7 @@ pub fn of_classes(row: &[f32], names: &[String], top: usize) -> Answer {
 }
 
 /// Keys of a config that say what a head's outputs mean: those of a base are not its result's.
-pub const MEANINGS: [&str; 3] = [TASK, DECODER, anomaly::SETTINGS];
+pub const MEANINGS: [&str; 4] = [TASK, DECODER, WINDOW, anomaly::SETTINGS];
 
 /// The names of the outputs in a config; numbers where it has none, or others than there are.
 fn labels_of(config: &ModelConfig, outputs: usize) -> Vec<String> {
