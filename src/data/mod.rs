@@ -46,7 +46,7 @@ pub use self::check::check;
 pub use self::copies::Copies;
 pub use self::dataset::Dataset;
 pub use self::error::{CODES, Error, Refusal, Result};
-pub use self::image::{decode, thumbnail, transform};
+pub use self::image::{decode, thumbnail, transform, windows as image_windows};
 pub use self::items::Items;
 pub use self::known::Known;
 pub use self::labelled::Split;

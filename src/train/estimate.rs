@@ -17,9 +17,6 @@ const TRAINING_COPIES: f64 = 2.5;
 const WEIGHT_COPIES: f64 = 7.0;
 /// Maps of all scales together beside the pooled features, in numbers.
 const WIDER: f64 = 2.0;
-/// Numbers that a head over maps keeps for each cell of 4 x 4 pixels while it learns, and the multiply-adds it takes there: what the widest come to.
-const DECODED: f64 = 768.0;
-const DECODING: f64 = 40_000.0;
 /// Passes over the features until the best head is found under every penalty in every fold; most take a third of that.
 const PROBE_PASSES: f64 = 600.0;
 /// What the way there remembers, in heads; and copies of the features, in f32.
@@ -156,11 +153,6 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
         passes += sent;
         multiply_adds += each;
     }
-    // Of a head over maps, in an image.
-    let cells = if decodes(recipe) { side.div_ceil(architectures::CELL).pow(2) as f64 } else { 0.0 };
-    multiply_adds += (3.0 * images * plan.phases.iter().map(|phase| f64::from(phase.epochs)).sum::<f64>() + images) * cells * DECODING;
-    let kept = kept + cells * DECODED / TRAINING_COPIES;
-    let head = head && cells == 0.0;
     let weights = backbone_weights(architecture) + head_size;
     let evaluated = 32.0 * 3.0 * widest;
     let activations = if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
@@ -211,16 +203,8 @@ pub fn estimate_soup(recipe: &Recipe, config: &ModelConfig, volume: &Volume, mem
 /// The most that a recipe may come to. Whether a task's head can be solved for is not known here; where it cannot, that takes no more.
 fn planned(recipe: &Recipe, architecture: &Architecture, stages: usize, samples: u64) -> Result<Plan> {
     let plan = Plan::of(recipe, stages, true, architecture.name)?;
-    if recipe.strategy == Strategy::Auto && decodes(recipe) {
-        return Ok(Plan::decoded(recipe));
-    }
     let goes_on = recipe.strategy == Strategy::Auto && plan.probe && samples >= ENOUGH_ITEMS as u64;
     Ok(if goes_on { Plan::tuned(recipe, stages) } else { plan })
-}
-
-/// Whether a head over maps learns.
-fn decodes(recipe: &Recipe) -> bool {
-    recipe.task.is_some_and(|task| recipe.decoder_of(task).is_some())
 }
 
 /// Refuses adapters in networks that have no place for them.

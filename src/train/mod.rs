@@ -62,6 +62,7 @@ pub mod tasks;
 mod texts;
 mod towers;
 mod updates;
+mod windows;
 mod words;
 
 use std::path::{Path, PathBuf};

@@ -199,8 +199,10 @@ impl Predictor {
         let grid = (preprocessing.height.div_ceil(CELL), preprocessing.width.div_ceil(CELL));
         let names = self.config.label_names.clone().unwrap_or_default();
         let classes = self.outputs();
-        let values = upsampled(row, classes, grid, (width as usize, height as usize));
-        let labels = Labels { width, height, values };
+        let labels = match self.labels_by_windows(item, grid, (width, height))? {
+            Some(labels) => labels,
+            None => Labels { width, height, values: upsampled(row, classes, grid, (width as usize, height as usize)) },
+        };
         Ok(Answered { answer: Answer::Mask(told(&labels, &names, classes)), familiarity: None })
     }
 }

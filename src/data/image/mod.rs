@@ -18,6 +18,7 @@ mod tiff;
 mod traits;
 pub mod transform;
 mod views;
+pub mod windows;
 
 use std::sync::Arc;
 

@@ -70,7 +70,7 @@ pub(crate) use conv::folded::Folded;
 pub use conv::geometry::{Geometry, Padding, Spec};
 pub(crate) use conv::join::Join;
 pub(crate) use conv::pool::MaxPool;
-pub(crate) use conv::resize::{Between, Resize};
+pub(crate) use conv::resize::{Between, Resize, resized};
 pub(crate) use conv::squeeze::{Gates, SqueezeExcite};
 pub use conv::window::{Average, Window};
 pub(crate) use maps::Maps;

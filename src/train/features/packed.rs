@@ -16,6 +16,9 @@ use crate::train::error::{Error, Result};
 /// Channels are written as two numbers.
 const BASE: usize = 1_024;
 
+/// More than any row holds.
+const MOST_MAPS: usize = 16;
+
 /// What the stages below `below.from` made of a batch, as rows `(B, 1, numbers)`: maps of all scales among them, and, where stages that maps are
 /// looked at lie above, that of the last of them.
 ///
@@ -33,17 +36,15 @@ pub fn packed(below: &Below, backbone: &dyn Backbone) -> Result<Tensor> {
         let (_, channels, height, width) = maps.dims4()?;
         head.extend([height, width, channels / BASE, channels % BASE].map(|size| size as f32));
     }
-    let values: Vec<Vec<f32>> = all
-        .iter()
-        .map(|maps| maps.permute((0, 2, 3, 1))?.contiguous()?.flatten_all()?.to_vec1::<f32>())
-        .collect::<candle_core::Result<_>>()?;
+    let values: Vec<Vec<f32>> =
+        all.iter().map(|maps| maps.permute((0, 2, 3, 1))?.contiguous()?.flatten_all()?.to_vec1::<f32>()).collect::<candle_core::Result<_>>()?;
     let width = head.len() + values.iter().map(|values| values.len() / batch.max(1)).sum::<usize>();
-    let mut rows = Vec::with_capacity(batch * width);
+    let mut rows: Vec<f32> = Vec::with_capacity(batch * width);
     for image in 0..batch {
-        rows.extend(&head);
+        rows.extend_from_slice(&head);
         for values in &values {
             let each = values.len() / batch;
-            rows.extend(&values[image * each..(image + 1) * each]);
+            rows.extend_from_slice(&values[image * each..(image + 1) * each]);
         }
     }
     Ok(Tensor::from_vec(rows, (batch, 1, width), &Device::Cpu)?)
@@ -62,18 +63,20 @@ pub fn unpacked(rows: &Tensor, passed: usize, backbone: &dyn Backbone, device: &
     let broken = || Error::Unsupported("kept maps are not whole; remove the feature cache and start again".into());
     let (batch, _, width) = rows.dims3()?;
     let values = rows.flatten_all()?.to_vec1::<f32>()?;
-    let count = values.first().map_or(0, |count| *count as usize);
+    let count = values.first().map_or(0, |count| *count as usize).min(MOST_MAPS);
     let head = values.get(1..1 + 4 * count).ok_or_else(broken)?;
-    let sizes: Vec<[usize; 3]> =
-        head.chunks_exact(4).map(|sizes| [sizes[0] as usize, sizes[1] as usize, sizes[2] as usize * BASE + sizes[3] as usize]).collect();
-    let (mut at, mut all) = (1 + 4 * count, Vec::with_capacity(count));
+    let sizes: Vec<[usize; 3]> = head
+        .chunks_exact(4)
+        .map(|sizes| [sizes[0] as usize, sizes[1] as usize, sizes[2] as usize * BASE + sizes[3] as usize])
+        .collect();
+    let (mut at, mut all): (usize, Vec<Tensor>) = (1 + 4 * count, Vec::with_capacity(count));
     if at + sizes.iter().map(|sizes| sizes.iter().product::<usize>()).sum::<usize>() != width || count == 0 {
         return Err(broken());
     }
     for [height, across, channels] in sizes {
         let each = height * across * channels;
-        let mut maps = Vec::with_capacity(batch * each);
-        values.chunks_exact(width).for_each(|row| maps.extend(&row[at..at + each]));
+        let mut maps: Vec<f32> = Vec::with_capacity(batch * each);
+        values.chunks_exact(width).for_each(|row| maps.extend_from_slice(&row[at..at + each]));
         at += each;
         let maps = Tensor::from_vec(maps, (batch, height, across, channels), &Device::Cpu)?.to_device(device)?;
         all.push(maps.permute((0, 3, 1, 2))?);
@@ -106,8 +109,7 @@ mod tests {
             let again = run(unpacked(&rows, boundary, &*backbone, &Device::Cpu).unwrap());
             assert_eq!(again.len(), whole.len(), "boundary {boundary}");
             for (again, whole) in again.iter().zip(&whole) {
-                let (a, b) =
-                    (again.flatten_all().unwrap().to_vec1::<f32>().unwrap(), whole.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+                let (a, b) = (again.flatten_all().unwrap().to_vec1::<f32>().unwrap(), whole.flatten_all().unwrap().to_vec1::<f32>().unwrap());
                 assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs().max(1.0)), "boundary {boundary}");
             }
         }

@@ -35,6 +35,7 @@ use super::progress::ProgressReporter;
 use super::schedule::Schedule;
 use super::strategy::{self, Plan};
 use super::tasks::{self, Contrast, Fitted, Task};
+use super::windows;
 use super::words::{self, Unseen};
 use crate::data::Survey;
 use crate::data::modality::Views;
@@ -57,6 +58,8 @@ pub struct Run<'a> {
     pub skipped: Skipped,
     plan: Plan,
     config: ModelConfig,
+    /// The usual sides of images whose pixels are answered about.
+    window: Option<[u32; 2]>,
     steps_per_epoch: u64,
     pass_steps: u64,
     frozen: Frozen,
@@ -106,6 +109,7 @@ impl<'a> Run<'a> {
             model.classifier.head = head;
             model.learn_above(stages);
         }
+        let window = windows::usual_size(&partition.train);
         let unseen = see_parts(training, (&views, &config), &mut partition, reporter)?;
         let lengths = lengths::of(training.dataset, &views, &partition.all(), reporter)?;
         let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), Some(1)).with_lengths(lengths);
@@ -129,6 +133,7 @@ impl<'a> Run<'a> {
             training,
             task,
             partition,
+            window,
             model,
             feed,
             skipped: Skipped::default(),
@@ -186,6 +191,7 @@ impl<'a> Run<'a> {
         let Some(head) = self.model.classifier.head.dense() else { return Ok(()) };
         head.set_norm_momentum((10.0 / self.steps_per_epoch as f64).min(0.1));
         self.config.set_decoder(Some((head.name(), head.outputs())));
+        self.config.set_window(self.window);
         Ok(())
     }
 

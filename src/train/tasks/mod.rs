@@ -31,7 +31,7 @@ use crate::data::image::answered::Overlay;
 use crate::data::{Target, Targets};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::Evaluation;
-use crate::domain::pixel_config::{DECODER, TASK};
+use crate::domain::pixel_config::{DECODER, TASK, WINDOW};
 use crate::domain::prediction::Answer;
 use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
@@ -305,7 +305,7 @@ pub fn of_classes(row: &[f32], names: &[String], top: usize) -> Answer {
 }
 
 /// Keys of a config that say what a head's outputs mean: those of a base are not its result's.
-pub const MEANINGS: [&str; 4] = [TASK, DECODER, anomaly::SETTINGS, multi_label::THRESHOLDS];
+pub const MEANINGS: [&str; 5] = [TASK, DECODER, WINDOW, anomaly::SETTINGS, multi_label::THRESHOLDS];
 
 /// The names of the outputs in a config; numbers where it has none, or others than there are.
 fn labels_of(config: &ModelConfig, outputs: usize) -> Vec<String> {

@@ -106,6 +106,17 @@ impl Resize {
     }
 }
 
+/// One map `[height, width, channels]` at other sides, bilinearly.
+pub(crate) fn resized(x: &[f32], [height, width, channels]: [usize; 3], sides: [usize; 2]) -> Result<Vec<f32>> {
+    let resize = Resize::new([1, height, width, channels], sides, Between::Bilinear)?;
+    if x.len() != height * width * channels {
+        bail!("{} numbers are no map of {height} x {width} x {channels}", x.len())
+    }
+    let mut y = vec![0.0; sides[0] * sides[1] * channels];
+    resize.forward(x, &mut y);
+    Ok(y)
+}
+
 fn blend(y: &mut [f32], [a, b, c, d]: [&[f32]; 4], [down, across]: [f32; 2]) {
     if down == 0.0 && across == 0.0 {
         return y.copy_from_slice(a);
