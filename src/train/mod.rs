@@ -21,6 +21,7 @@ mod card;
 pub mod checkpoint;
 mod compare;
 mod consistency;
+mod decoder_cost;
 pub mod doctor;
 mod eigen;
 pub mod embedding;
