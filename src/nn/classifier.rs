@@ -19,7 +19,7 @@ pub struct Classifier {
 impl Classifier {
     /// Puts `head` on `backbone` under the name the architecture gives its classifier. Errors when the widths differ.
     pub fn new(architecture: &Architecture, backbone: Box<dyn Backbone>, head: Head) -> Result<Classifier> {
-        if head.num_features() != backbone.num_features() {
+        if head.dense().is_none() && head.num_features() != backbone.num_features() {
             return Err(Error::Invalid(format!(
                 "a head for {} features does not fit {} with {}",
                 head.num_features(),

@@ -22,6 +22,7 @@ mod card;
 pub mod checkpoint;
 mod compare;
 mod consistency;
+mod decoder_cost;
 pub mod detection;
 pub mod doctor;
 mod eigen;

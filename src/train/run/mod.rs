@@ -116,8 +116,7 @@ impl<'a> Run<'a> {
         let steps_per_epoch = feed.steps_per_epoch(partition.train.len());
         // Until it learns.
         model.classifier.backbone.settle();
-        // Batch norm forgets at the pace of an epoch, but not slower than PyTorch's default (SimCLR's rule).
-        model.classifier.backbone.set_norm_momentum((10.0 / steps_per_epoch as f64).min(0.1));
+        model.classifier.backbone.set_norm_momentum(norm_momentum(steps_per_epoch));
         let state = State::new(saving::identity(training, &model, &feed, &survey.digest));
         Ok(Run {
             best: Vec::new(),
@@ -189,7 +188,7 @@ impl<'a> Run<'a> {
         let Some(name) = self.task.decoder(recipe).filter(|_| !self.plan.phases.is_empty()) else { return Ok(()) };
         self.model.put_dense(name, self.task.outputs(), (&self.config, recipe), self.plan.probe)?;
         let Some(head) = self.model.classifier.head.dense() else { return Ok(()) };
-        head.set_norm_momentum((10.0 / self.steps_per_epoch as f64).min(0.1));
+        head.set_norm_momentum(norm_momentum(self.steps_per_epoch));
         self.config.set_decoder(Some((head.name(), head.outputs())));
         self.config.set_window(self.window);
         Ok(())
@@ -364,6 +363,11 @@ fn asked(training: &Training) -> Result<Recipe> {
     let (recipe, task) = (training.recipe, training.dataset.targets.task());
     let pairs = recipe.task.is_none() && task.of_pairs() != task && pairs::are_pairs(training.dataset)?;
     Ok(if pairs { Recipe { task: Some(task.of_pairs()), ..recipe.clone() } } else { recipe.clone() })
+}
+
+/// Batch norm forgets at the pace of an epoch, but not slower than PyTorch's default (SimCLR's rule).
+fn norm_momentum(steps_per_epoch: u64) -> f64 {
+    (10.0 / steps_per_epoch as f64).min(0.1)
 }
 
 /// The recipe was filled up for items of the data set's kind.

@@ -8,9 +8,9 @@ use super::{Conv, DenseHead, Design, Parts, Running, Shape};
 use crate::nn::error::{Error, Result};
 use crate::nn::kernels::{Activation, Between, Maps};
 
-/// Channels behind the layers of each step down, the finest first: each half of the next, as in the paper, from what maps at stride 4
-/// allow in memory.
-const WIDTHS: [usize; 4] = [64, 96, 128, 160];
+/// Channels behind the layers of each step down, the finest first: growing with the stride, as in the paper, from what maps at stride 4 allow in
+/// memory.
+const WIDTHS: [usize; 3] = [64, 96, 128];
 
 struct UNet {
     /// From the coarsest down.
