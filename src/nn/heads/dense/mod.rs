@@ -21,7 +21,7 @@ use crate::domain::recipe::Precision;
 use crate::nn::backbone::{Backbone, Mode};
 use crate::nn::error::{Error, Result};
 use crate::nn::input::Input;
-use crate::nn::kernels::Maps;
+use crate::nn::kernels::{Between, Maps};
 use crate::nn::kernels::ops::Settings;
 use crate::nn::weights::Weights;
 
@@ -80,6 +80,8 @@ pub struct Dense {
     head: Box<dyn DenseHead>,
     weights: Weights,
     outputs: usize,
+    /// Sides of the maps of each scale, `[height, width]`: what is made at others is brought to them.
+    sides: Vec<[usize; 2]>,
     settings: Settings,
 }
 
@@ -103,7 +105,9 @@ impl Dense {
     fn of(name: &str, mut parts: Parts<'_>, design: &Design<'_>) -> Result<Dense> {
         let head = build(name, &mut parts, design)?;
         let name = names().find(|known| *known == name).unwrap_or_default();
-        Ok(Dense { name, head, weights: parts.into_weights(), outputs: design.outputs, settings: Settings::new() })
+        let (height, width) = design.view;
+        let sides = design.scales.iter().map(|scale| [height, width].map(|side| side.div_ceil(scale.stride))).collect();
+        Ok(Dense { name, head, weights: parts.into_weights(), outputs: design.outputs, sides, settings: Settings::new() })
     }
 
     pub fn name(&self) -> &'static str {
@@ -145,7 +149,10 @@ impl Dense {
     pub fn forward(&self, maps: &[Tensor], mode: Mode, mirrored: bool) -> Result<Tensor> {
         let Some(first) = maps.first() else { return Err(Error::Invalid("a head over maps was given none".into())) };
         let run = Running { mode, pass: self.settings.pass(first, mode == Mode::Train) };
-        let maps = maps.iter().map(|map| run.enter(&map.permute((0, 2, 3, 1))?)).collect::<Result<Vec<_>>>()?;
+        let enter = |(map, sides): (&Tensor, &[usize; 2])| -> Result<Maps> {
+            Ok(run.enter(&map.permute((0, 2, 3, 1))?)?.resized(*sides, Between::Bilinear)?)
+        };
+        let maps = maps.iter().zip(&self.sides).map(enter).collect::<Result<Vec<_>>>()?;
         let answers = self.head.forward(&maps, &run)?;
         let answers = match mirrored {
             false => answers,
@@ -183,7 +190,8 @@ impl Below {
                 false => backbone.forward_stage(stage, &self.x, mode)?,
             };
             if backbone.scales().iter().any(|scale| scale.stage == stage) {
-                self.maps.push(self.x.clone());
+                // Tokens of patches all lie at one stride, whatever the scale they stand for.
+                self.maps.push(backbone.patches().map_or_else(|| Ok(self.x.clone()), |patches| patches.maps(&self.x))?);
             }
             self.from = stage + 1;
         }
