@@ -53,7 +53,10 @@ impl Model {
         let side = if recipe.image_size > 0 { recipe.image_size } else { training.config.preprocessing().height };
         let weights = match recipe.is_from_scratch() {
             true => Weights::random_at(architecture.name, side, recipe.seed)?,
-            false => architecture.fitted(Weights::load(training.weights)?, side)?.without_head(architecture.classifier),
+            false => {
+                let base = Weights::load(training.weights)?.without_head(dense::MODULE);
+                architecture.fitted(base, side)?.without_head(architecture.classifier)
+            }
         };
         if let Some(name) = first_not_finite(weights.iter())? {
             return Err(Error::NonFinite { epoch: 0, step: 0, what: format!("the base's tensor `{name}`") });

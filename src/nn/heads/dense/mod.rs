@@ -57,7 +57,7 @@ pub(crate) trait DenseHead: Send + Sync {
 type Build = fn(&mut Parts<'_>, &Design<'_>) -> Result<Box<dyn DenseHead>>;
 
 /// Every head there is, by its name in a recipe and in `config.json`.
-const HEADS: [(&str, Build); 4] =
+static HEADS: [(&str, Build); 4] =
     [("lr-aspp", lr_aspp::build), ("deeplabv3+", deeplab::build), ("unet", unet::build), ("fpn", pyramid::build)];
 
 /// Names of all of them.
@@ -212,3 +212,6 @@ pub fn answers(backbone: &dyn Backbone, head: &Dense, below: Below, frozen: usiz
 pub fn top(backbone: &dyn Backbone) -> usize {
     backbone.scales().last().map_or(backbone.stages().len(), |scale| scale.stage + 1)
 }
+
+#[cfg(test)]
+mod dense_tests;
