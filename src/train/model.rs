@@ -160,6 +160,22 @@ impl Model {
         Ok(())
     }
 
+    /// Puts on the head over maps of this name that is among published weights, where there is one; with tensors of its own.
+    ///
+    /// # Errors
+    /// Tensors are missing or misshaped.
+    pub fn take_dense(&mut self, name: &str, outputs: usize, config: &ModelConfig, weights: &Weights) -> Result<bool> {
+        let (_, of_head) = weights.clone().split(dense::MODULE);
+        if of_head.is_empty() {
+            return Ok(false);
+        }
+        let (prepared, scales) = (config.preprocessing(), self.classifier.backbone.scales());
+        let design = Design { scales, outputs, view: (prepared.height, prepared.width), shortcut: false };
+        let head = Dense::given(name, &design, &of_head.deep_copy()?.to_device(&self.device)?)?;
+        self.classifier.head = Head::Dense(Box::new(head));
+        Ok(true)
+    }
+
     /// Features that the frozen stages compute for views: maps `(B, H, W, C)`, channels last, tokens `(B, N, D)`, or pooled features
     /// `(B, D)` where all stages are frozen. Constants, in eval mode.
     pub fn below(&self, views: &Input) -> Result<Tensor> {
