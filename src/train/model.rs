@@ -53,7 +53,10 @@ impl Model {
         let side = if recipe.image_size > 0 { recipe.image_size } else { training.config.preprocessing().height };
         let weights = match recipe.is_from_scratch() {
             true => Weights::random_at(architecture.name, side, recipe.seed)?,
-            false => architecture.fitted(Weights::load(training.weights)?, side)?.without_head(architecture.classifier),
+            false => {
+                let base = Weights::load(training.weights)?.without_head(dense::MODULE);
+                architecture.fitted(base, side)?.without_head(architecture.classifier)
+            }
         };
         if let Some(name) = first_not_finite(weights.iter())? {
             return Err(Error::NonFinite { epoch: 0, step: 0, what: format!("the base's tensor `{name}`") });
@@ -155,6 +158,22 @@ impl Model {
         own.set(&Tensor::from_slice(weight, own.shape(), own.device())?)?;
         shift.set(&Tensor::from_slice(bias, shift.shape(), shift.device())?)?;
         Ok(())
+    }
+
+    /// Puts on the head over maps of this name that is among published weights, where there is one; with tensors of its own.
+    ///
+    /// # Errors
+    /// Tensors are missing or misshaped.
+    pub fn take_dense(&mut self, name: &str, outputs: usize, config: &ModelConfig, weights: &Weights) -> Result<bool> {
+        let (_, of_head) = weights.clone().split(dense::MODULE);
+        if of_head.is_empty() {
+            return Ok(false);
+        }
+        let (prepared, scales) = (config.preprocessing(), self.classifier.backbone.scales());
+        let design = Design { scales, outputs, view: (prepared.height, prepared.width), shortcut: false };
+        let head = Dense::given(name, &design, &of_head.deep_copy()?.to_device(&self.device)?)?;
+        self.classifier.head = Head::Dense(Box::new(head));
+        Ok(true)
     }
 
     /// Features that the frozen stages compute for views: maps `(B, H, W, C)`, channels last, tokens `(B, N, D)`, or pooled features

@@ -203,7 +203,18 @@ fn what_cannot_be_had_of_pixels_is_refused() {
     assert!(refused(Recipe { strategy: Strategy::Contrast, ..decoded(Decoder::UNet, 1) }).contains("strategy"));
     let classes = Bench::new(SMALL, &[("train", 4)]);
     assert!(classes.fit(&Recipe { decoder: Decoder::UNet, ..full(1) }, "classes").unwrap_err().to_string().contains("decoder"));
-    let tokens = discs("vit_tiny_patch16_224", 32, &[("train", 3)]);
-    let error = tokens.fit(&pixels(), "tokens").unwrap_err().to_string();
-    assert!(error.contains("makes no maps of several scales"), "{error}");
+}
+
+/// Tokens of patches lie at one stride, and stand for all scales.
+#[test]
+fn transformers_over_patches_say_something_about_places() {
+    let bench = discs("vit_tiny_patch16_224", 64, &[("train", 8), ("val", 4)]);
+    let linear = bench.fit(&pixels(), "linear").unwrap();
+    println!("{:?}, always the ground {}", linear.outcome.validation.values, linear.outcome.baseline);
+    assert!(linear.outcome.validation.get("mean_iou") > linear.outcome.baseline);
+    let recipe = Recipe { strategy: Strategy::Freeze, frozen_stages: 10, ..decoded(Decoder::UNet, 3) };
+    let augment = Augment { views: 1, ..recipe.augment.clone() };
+    let report = bench.fit(&Recipe { augment, ..recipe }, "decoded").unwrap();
+    assert_eq!(report.frozen, Frozen::Once);
+    assert!(report.epochs[2].train_loss < report.epochs[0].train_loss, "{:?}", report.epochs);
 }

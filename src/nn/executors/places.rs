@@ -5,7 +5,7 @@
 use candle_core::{D, DType, Device, Tensor};
 
 use crate::domain::recipe::Precision;
-use crate::nn::backbone::{Backbone, Mode, Scale, Stage, StageMap};
+use crate::nn::backbone::{Backbone, Mode, Patches, Scale, Stage, StageMap};
 use crate::nn::error::{Error, Result};
 use crate::nn::input::Input;
 use crate::nn::weights::Weights;
@@ -34,11 +34,16 @@ impl Places {
     /// # Errors
     /// The network makes no maps of several scales.
     pub fn on(inner: Box<dyn Backbone>) -> Result<Places> {
+        if let Some(patches) = inner.patches() {
+            let one = |(stage, stride): (usize, usize)| Scale { stage, stride, width: patches.width };
+            let scales: Vec<Scale> = patches.stages.into_iter().zip(SCALES).map(one).collect();
+            return Ok(Places { inner, width: patches.width * scales.len(), scales });
+        }
         let device = inner.weights().iter().next().map_or(Device::Cpu, |(_, var)| var.device().clone());
         let probe = Tensor::zeros((1, 3, PROBE, PROBE), DType::F32, &device)?;
         let no_maps = || {
             Error::Invalid(format!(
-                "{} makes no maps of several scales, by which places are told apart; choose a network of convolutions",
+                "{} makes no maps of several scales, by which places are told apart; choose a network of convolutions or a transformer over patches",
                 inner.architecture()
             ))
         };
@@ -125,6 +130,10 @@ impl Backbone for Places {
         Err(Error::Invalid(format!("{}: places are told by the maps of all stages, and not by the last alone", self.architecture())))
     }
 
+    fn patches(&self) -> Option<Patches> {
+        self.inner.patches()
+    }
+
     fn scales(&self) -> &[Scale] {
         &self.scales
     }
@@ -134,8 +143,21 @@ impl Backbone for Places {
         let pixels = input.tensor();
         let (rows, columns) = (cells(pixels.dim(2)?), cells(pixels.dim(D::Minus1)?));
         let maps = self.inner.maps(input, self.inner.stages().len(), Mode::Eval)?;
-        let parts: Vec<Tensor> =
-            self.scales.iter().map(|scale| on_grid(&maps[scale.stage].values, rows, columns)).collect::<candle_core::Result<_>>()?;
+        let sides = [pixels.dim(2)?, pixels.dim(D::Minus1)?];
+        let part = |scale: &Scale| -> Result<Tensor> {
+            let values = &maps[scale.stage].values;
+            match self.patches() {
+                None => Ok(on_grid(values, rows, columns)?),
+                // At the sides that decoders take them at.
+                Some(patches) => {
+                    let [height, width] = sides.map(|side| side.div_ceil(scale.stride));
+                    let (batch, channels) = (values.dim(0)?, scale.width);
+                    let brought = on_grid(&patches.maps(values)?, height, width)?.reshape((batch, height, width, channels))?;
+                    Ok(on_grid(&brought.permute((0, 3, 1, 2))?, rows, columns)?)
+                }
+            }
+        };
+        let parts: Vec<Tensor> = self.scales.iter().map(part).collect::<Result<_>>()?;
         Ok(Tensor::cat(&parts, 1)?)
     }
 

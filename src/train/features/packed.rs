@@ -27,7 +27,8 @@ const MOST_MAPS: usize = 16;
 pub fn packed(below: &Below, backbone: &dyn Backbone) -> Result<Tensor> {
     let mut all = below.maps.clone();
     if needs_last(below.from, backbone) {
-        all.push(below.x.clone());
+        // Tokens lie in one line.
+        all.push(if below.x.rank() == 3 { below.x.transpose(1, 2)?.unsqueeze(2)? } else { below.x.clone() });
     }
     let Some(first) = all.first() else { return Err(Error::Unsupported("no stage below makes maps to be kept".into())) };
     let batch = first.dim(0)?;
@@ -50,9 +51,11 @@ pub fn packed(below: &Below, backbone: &dyn Backbone) -> Result<Tensor> {
     Ok(Tensor::from_vec(rows, (batch, 1, width), &Device::Cpu)?)
 }
 
-/// Whether the map below the boundary is looked at by nobody but the stages above it.
+/// Whether what lies below the boundary is looked at by nobody but the stages above it, or is more than the maps that heads look at: tokens of
+/// no patch.
 fn needs_last(from: usize, backbone: &dyn Backbone) -> bool {
-    from < top(backbone) && !backbone.scales().iter().any(|scale| scale.stage + 1 == from)
+    let more = backbone.patches().is_some();
+    from < top(backbone) && (more || !backbone.scales().iter().any(|scale| scale.stage + 1 == from))
 }
 
 /// The maps in rows that so many stages made, on a device.
@@ -81,9 +84,12 @@ pub fn unpacked(rows: &Tensor, passed: usize, backbone: &dyn Backbone, device: &
         let maps = Tensor::from_vec(maps, (batch, height, across, channels), &Device::Cpu)?.to_device(device)?;
         all.push(maps.permute((0, 3, 1, 2))?);
     }
-    let x = all.last().cloned().ok_or_else(broken)?;
+    let mut x = all.last().cloned().ok_or_else(broken)?;
     if needs_last(passed, backbone) {
         all.pop();
+        if backbone.patches().is_some() {
+            x = x.squeeze(2)?.transpose(1, 2)?.contiguous()?;
+        }
     }
     Ok(Below { from: passed, maps: all, x })
 }
@@ -96,8 +102,14 @@ mod tests {
 
     #[test]
     fn maps_come_back_as_they_were_wherever_the_boundary_is() {
-        let weights = Weights::random("mobilenetv3_small_050", 0, 3).unwrap();
-        let backbone = architectures::build_pooled("mobilenetv3_small_050", Pool::Places, &weights).unwrap();
+        for architecture in ["mobilenetv3_small_050", "vit_tiny_patch16_224"] {
+            come_back(architecture);
+        }
+    }
+
+    fn come_back(architecture: &str) {
+        let weights = Weights::random_at(architecture, 64, 3).unwrap();
+        let backbone = architectures::build_pooled(architecture, Pool::Places, &weights).unwrap();
         let images: Vec<f32> = (0..2 * 3 * 64 * 64).map(|at| (at % 251) as f32 / 125.0 - 1.0).collect();
         let input = Input::Pixels(Tensor::from_vec(images, (2, 3, 64, 64), &Device::Cpu).unwrap());
         let run = |below: Below| below.up_to(&*backbone, usize::MAX, usize::MAX, Mode::Eval).unwrap().maps;

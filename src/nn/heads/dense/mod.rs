@@ -22,7 +22,7 @@ use crate::domain::recipe::Precision;
 use crate::nn::backbone::{Backbone, Mode};
 use crate::nn::error::{Error, Result};
 use crate::nn::input::Input;
-use crate::nn::kernels::Maps;
+use crate::nn::kernels::{Between, Maps};
 use crate::nn::kernels::ops::Settings;
 use crate::nn::weights::Weights;
 
@@ -58,7 +58,7 @@ pub(crate) trait DenseHead: Send + Sync {
 type Build = fn(&mut Parts<'_>, &Design<'_>) -> Result<Box<dyn DenseHead>>;
 
 /// Every head there is, by its name in a recipe and in `config.json`.
-const HEADS: [(&str, Build); 5] =
+static HEADS: [(&str, Build); 5] =
     [("lr-aspp", lr_aspp::build), ("deeplabv3+", deeplab::build), ("unet", unet::build), ("fpn", pyramid::build), ("fcos", fcos::build)];
 
 /// Names of all of them.
@@ -81,6 +81,8 @@ pub struct Dense {
     head: Box<dyn DenseHead>,
     weights: Weights,
     outputs: usize,
+    /// Sides of the maps of each scale, `[height, width]`: what is made at others is brought to them.
+    sides: Vec<[usize; 2]>,
     settings: Settings,
 }
 
@@ -104,7 +106,9 @@ impl Dense {
     fn of(name: &str, mut parts: Parts<'_>, design: &Design<'_>) -> Result<Dense> {
         let head = build(name, &mut parts, design)?;
         let name = names().find(|known| *known == name).unwrap_or_default();
-        Ok(Dense { name, head, weights: parts.into_weights(), outputs: design.outputs, settings: Settings::new() })
+        let (height, width) = design.view;
+        let sides = design.scales.iter().map(|scale| [height, width].map(|side| side.div_ceil(scale.stride))).collect();
+        Ok(Dense { name, head, weights: parts.into_weights(), outputs: design.outputs, sides, settings: Settings::new() })
     }
 
     pub fn name(&self) -> &'static str {
@@ -146,7 +150,10 @@ impl Dense {
     pub fn forward(&self, maps: &[Tensor], mode: Mode, mirrored: bool) -> Result<Tensor> {
         let Some(first) = maps.first() else { return Err(Error::Invalid("a head over maps was given none".into())) };
         let run = Running { mode, pass: self.settings.pass(first, mode == Mode::Train) };
-        let maps = maps.iter().map(|map| run.enter(&map.permute((0, 2, 3, 1))?)).collect::<Result<Vec<_>>>()?;
+        let enter = |(map, sides): (&Tensor, &[usize; 2])| -> Result<Maps> {
+            Ok(run.enter(&map.permute((0, 2, 3, 1))?)?.resized(*sides, Between::Bilinear)?)
+        };
+        let maps = maps.iter().zip(&self.sides).map(enter).collect::<Result<Vec<_>>>()?;
         let answers = self.head.forward(&maps, &run)?;
         let answers = match mirrored {
             false => answers,
@@ -184,7 +191,8 @@ impl Below {
                 false => backbone.forward_stage(stage, &self.x, mode)?,
             };
             if backbone.scales().iter().any(|scale| scale.stage == stage) {
-                self.maps.push(self.x.clone());
+                // Tokens of patches all lie at one stride, whatever the scale they stand for.
+                self.maps.push(backbone.patches().map_or_else(|| Ok(self.x.clone()), |patches| patches.maps(&self.x))?);
             }
             self.from = stage + 1;
         }
@@ -205,3 +213,6 @@ pub fn answers(backbone: &dyn Backbone, head: &Dense, below: Below, frozen: usiz
 pub fn top(backbone: &dyn Backbone) -> usize {
     backbone.scales().last().map_or(backbone.stages().len(), |scale| scale.stage + 1)
 }
+
+#[cfg(test)]
+mod dense_tests;
