@@ -74,8 +74,8 @@ bench-text-tuning: packages-bench ## fine-tunes of the real MiniLM beside transf
 	@echo "== bench-text-tuning: spam, polarity, alike; beside the same recipe in transformers"
 	@python3 benches/text_tuning.py $(ARGS)
 
-bench-dense: packages-bench ## masks and boxes of real data, measured by the hub (DATA=folder with the zips, BENCH_SIDES=256,384)
-	@echo "== bench-dense: a head on frozen maps learns masks; what a check says of boxes"
+bench-dense: packages-bench ## masks and boxes of real data, measured by the hub (DATA=folder with the zips, BENCH_SIDES=256,384, BENCH_PARTS=linear,decoders,steps,boxes)
+	@echo "== bench-dense: linear heads and decoders learn masks, beside random weights; steps beside PyTorch; what a check says of boxes"
 	@python3 benches/dense.py
 
 bench-transfer-learning: packages-bench ## strategies on real weights and data beside PyTorch and scikit-learn (BENCH_ASSETS=FOLDER, ARGS="--seeds 1 --sets stamps5")

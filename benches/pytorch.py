@@ -16,6 +16,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import pytorch_decoders as decoders  # noqa: E402
+
 CLASSES, SIDE = 10, int(os.environ.get("BENCH_SIDE", 224))
 THREADS = int(os.environ.get("RAYON_NUM_THREADS", 2))
 FORMAT = torch.contiguous_format if sys.argv[1:] == ["contiguous"] else torch.channels_last
@@ -35,6 +38,13 @@ def optimizer_of(parameters, lr):
 
 def prepare(architecture, side, batch):
     name = (architecture, side, batch)
+    if name not in kept and "/" in architecture:
+        kept.clear()
+        base, decoder = architecture.split("/")
+        net = decoders.Decoding(timm.create_model(base, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4)), decoder).to(memory_format=FORMAT)
+        images = torch.randn(batch, 3, side, side).to(memory_format=FORMAT)
+        masks = (torch.arange(batch * side * side) // 7 % 3 == 0).long().reshape(batch, side, side)
+        kept[name] = (net, optimizer_of(net.parameters(), 1e-3), images, masks)
     if name not in kept:
         kept.clear()
         net = timm.create_model(architecture, pretrained=False, num_classes=CLASSES, img_size=side) if architecture.startswith("vit") else \
@@ -56,7 +66,7 @@ def step(net, optimizer, images, labels):
     optimizer.zero_grad()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=BF16):
         logits = net(images)
-    loss = torch.nn.functional.cross_entropy(logits.float(), labels)
+    loss = torch.nn.functional.cross_entropy(logits.float(), labels) if labels.dim() == 1 else decoders.loss(logits.float(), labels)
     loss.backward()
     optimizer.step()
     loss.item()
@@ -159,7 +169,7 @@ def answer(words):
         case ["job", *rest]:
             return job(*rest)
         case [work, architecture, side, batch, count]:
-            if architecture not in timm.list_models():
+            if architecture.split("/")[0] not in timm.list_models():
                 return {"skip": f"timm does not know {architecture}"}
             prepared = prepare(architecture, int(side), int(batch))
             if work == "memory":

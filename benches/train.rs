@@ -14,6 +14,7 @@
 //! ```
 //!
 //! FROZEN is a number of stages or `head`; CACHE is `shared` (a store in SCRATCH that later jobs find), `own`, or `off`.
+//! `ARCHITECTURE/DECODER` is a network with a decoder of masks on it, which learns all of it by cross entropy and Dice.
 //! What this build cannot do is answered with `{"skip": why}`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
@@ -28,7 +29,10 @@ use hub::data::transform::Preprocessor;
 use hub::data::{Dataset, Limits, Source, decode};
 use hub::domain::config::{ModelConfig, Preprocessing};
 use hub::domain::recipe::{Augment, HeadSolver, Optimizer as Kind, Precision, Recipe, Strategy};
-use hub::nn::{Classifier, Mode, Weights, architectures, kernels, loss};
+use hub::nn::architectures::Pool;
+use hub::nn::heads::dense::{self, Design};
+use hub::nn::loss::pixels::{Terms, Truth, of_pixels};
+use hub::nn::{Classifier, Dense, Head, Mode, Weights, architectures, kernels, loss};
 use hub::train::optim::{Gradients, Group, Optimizer};
 use hub::train::{Control, Device, Event, FeatureStore, Keep, Lineage, Training, device, fit, write_folder};
 use serde_json::{Value, json};
@@ -46,6 +50,8 @@ struct Prepared {
     optimizer: Optimizer,
     images: Tensor,
     labels: Tensor,
+    /// Where a decoder learns: a class for each pixel of the images.
+    masks: Option<Vec<u8>>,
     device: Device,
 }
 
@@ -102,6 +108,7 @@ fn prepare<'a>(
     batch: usize,
     precision: Precision,
 ) -> Result<&'a mut Prepared, String> {
+    let (architecture, decoder) = architecture.split_once('/').map_or((architecture, None), |(name, decoder)| (name, Some(decoder)));
     if architectures::find(architecture).is_none() {
         return Err(format!("this build does not know {architecture}"));
     }
@@ -109,16 +116,25 @@ fn prepare<'a>(
         *kept = None;
         let device = chosen_device()?;
         let weights = Weights::random(architecture, CLASSES, 0).unwrap().to_device(&device).unwrap();
-        let model = architectures::build_classifier(architecture, CLASSES, &weights).unwrap();
-        model.backbone.set_precision(precision)?;
-        let parameters = model.weights().parameters().map(|(name, var)| (name.to_owned(), var.clone())).collect();
         let known = architectures::get(architecture).unwrap();
+        let model = match decoder {
+            None => architectures::build_classifier(architecture, CLASSES, &weights).unwrap(),
+            Some(decoder) => decoding(known, decoder, &weights, side)?,
+        };
+        model.backbone.set_precision(precision)?;
+        let unused: Vec<String> = match decoder {
+            None => Vec::new(),
+            Some(_) => model.backbone.trainable(dense::top(&*model.backbone)).into_iter().map(str::to_owned).collect(),
+        };
+        let parameters = model.weights().parameters().filter(|(name, _)| !unused.iter().any(|unused| unused == name));
+        let parameters = parameters.map(|(name, var)| (name.to_owned(), var.clone())).collect();
         let groups = Group::split(1e-3, 5e-4, parameters, |name, rank| known.decays(name, rank));
         let optimizer = Optimizer::new(&Recipe { optimizer: Kind::Sgd, ..Recipe::default() }, groups.into()).unwrap();
         let images = Tensor::randn(0f32, 1f32, (batch, 3, side, side), &Device::Cpu).unwrap().to_device(&device).unwrap();
         let labels: Vec<u32> = (0..batch).map(|i| (i % CLASSES) as u32).collect();
         let labels = Tensor::new(labels, &Device::Cpu).unwrap();
-        *kept = Some((name.to_owned(), Prepared { model, optimizer, images, labels, device }));
+        let masks = decoder.map(|_| (0..batch * side * side).map(|at| u8::from(at / 7 % 3 == 0)).collect());
+        *kept = Some((name.to_owned(), Prepared { model, optimizer, images, labels, masks, device }));
     }
     Ok(&mut kept.as_mut().unwrap().1)
 }
@@ -143,10 +159,27 @@ fn network(work: &str, prepared: &mut Prepared, count: usize) -> Value {
     }
 }
 
+/// A network with a decoder of masks of two classes.
+fn decoding(known: &'static architectures::Architecture, decoder: &str, weights: &Weights, side: usize) -> Result<Classifier, String> {
+    let words = |error: hub::nn::Error| error.to_string();
+    let backbone = architectures::build_pooled(known.name, Pool::Places, &weights.clone().without_head(known.classifier)).map_err(words)?;
+    let design = Design { scales: backbone.scales(), outputs: 2, view: (side, side), shortcut: false };
+    let head = Dense::fresh(decoder, &design, 0, &weights.device()).map_err(words)?;
+    Classifier::new(known, backbone, Head::Dense(Box::new(head))).map_err(words)
+}
+
 /// Forward, loss, backward, update of every parameter.
 fn step(prepared: &mut Prepared) {
     let logits = prepared.model.logits(&prepared.images, Mode::Train).unwrap();
-    let loss = loss::cross_entropy(&logits, &prepared.labels, 0.0).unwrap();
+    let loss = match &prepared.masks {
+        None => loss::cross_entropy(&logits, &prepared.labels, 0.0).unwrap(),
+        Some(masks) => {
+            let side = prepared.images.dims()[2];
+            let truths: Vec<Truth<'_>> = masks.chunks_exact(side * side).map(|classes| Truth { width: side, height: side, classes }).collect();
+            let terms = Terms { cross_entropy: 1.0, focal: 0.0, dice: 1.0 };
+            of_pixels(&logits, (side.div_ceil(4), side.div_ceil(4)), &truths, terms, &[]).unwrap()
+        }
+    };
     let gradients = kernels::backward(&loss).unwrap();
     let gradients = Gradients::gather(&prepared.optimizer, &gradients, prepared.images.dims()[0]).unwrap();
     prepared.optimizer.step(&gradients, 1.0).unwrap();

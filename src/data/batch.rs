@@ -208,6 +208,50 @@ fn produce(dataset: &Dataset, plan: &[Item], options: &Options, batches: impl It
     }
 }
 
+/// The target of a view, moved along with its pixels where it is about places. What is turned around is turned back before it is measured.
+fn target(dataset: &Dataset, (sample, view): (&Sample, u32), bytes: &[u8], options: &Options, maker: &dyn ViewMaker) -> Target {
+    if matches!(view, 0 | MIRRORED) || !sample.target.is_of_places() {
+        return sample.target.clone();
+    }
+    let view = View::Random(&options.augment, Box::new(random(options.seed, stream(bytes), view)));
+    let geometry = maker.geometry(bytes, dataset.limits(), view);
+    geometry.map_or_else(|| sample.target.clone(), |geometry| sample.target.moved(&geometry))
+}
+
+/// Says the targets of views whose features are there already.
+pub struct TargetMaker {
+    dataset: Arc<Dataset>,
+    options: Options,
+    /// Where places are answered about.
+    maker: Option<Box<dyn ViewMaker>>,
+}
+
+impl TargetMaker {
+    /// # Errors
+    /// [`super::Error::BadPreprocessing`].
+    pub fn new(dataset: &Arc<Dataset>, options: &Options) -> Result<TargetMaker> {
+        Ok(TargetMaker {
+            dataset: dataset.clone(),
+            options: options.clone(),
+            maker: options.views.of_places().then(|| options.views.maker()).transpose()?,
+        })
+    }
+
+    /// Of one view.
+    ///
+    /// # Errors
+    /// The item cannot be read any more.
+    pub fn of(&self, item: &Item) -> Result<Target> {
+        let sample = &item.sample;
+        match &self.maker {
+            Some(maker) if !matches!(item.view, 0 | MIRRORED) && sample.target.is_of_places() => {
+                Ok(target(&self.dataset, (sample, item.view), &self.dataset.encoded(sample)?, &self.options, &**maker))
+            }
+            _ => Ok(sample.target.clone()),
+        }
+    }
+}
+
 fn make(dataset: &Dataset, items: &[Item], options: &Options, maker: &mut dyn ViewMaker) -> Result<Batch> {
     let input = maker.batch(items.len());
     let mut batch = Batch { input, targets: Vec::new(), ids: Vec::new(), views: Vec::new(), skipped: Vec::new() };
@@ -222,7 +266,7 @@ fn make(dataset: &Dataset, items: &[Item], options: &Options, maker: &mut dyn Vi
             batch.skipped.push(Problem { path: sample.path.clone(), reason: refusal.0 });
             continue;
         }
-        batch.targets.push(sample.target.clone());
+        batch.targets.push(target(dataset, (sample, *number), &bytes, options, maker));
         batch.ids.push(sample.id);
         batch.views.push(*number);
     }

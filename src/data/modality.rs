@@ -198,6 +198,33 @@ pub enum View<'a> {
     Random(&'a Augment, Box<ChaCha8Rng>),
 }
 
+/// Where a view lies in its item, and how: what moves targets of places along with their pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Geometry {
+    /// Left, top, width and height of what of the item is seen, as shares of its sides.
+    pub window: [f64; 4],
+    /// The same of the part of the view that shows it, as shares of the view's sides; nothing is around it.
+    pub part: [f64; 4],
+    /// Whether left and right are exchanged, in the view as a whole.
+    pub mirrored: bool,
+}
+
+impl Geometry {
+    /// A place of the item in the view, both in shares of their sides; outside of 0 to 1 it is not seen.
+    pub fn to_view(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        let ([left, top, width, height], [at, down, across, along]) = (self.window, self.part);
+        let x = at + (x - left) / width * across;
+        [if self.mirrored { 1.0 - x } else { x }, down + (y - top) / height * along]
+    }
+
+    /// The place of the item that a place of the view shows, likewise.
+    pub fn to_item(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        let ([left, top, width, height], [at, down, across, along]) = (self.window, self.part);
+        let x = if self.mirrored { 1.0 - x } else { x };
+        [left + (x - at) / across * width, top + (y - down) / along * height]
+    }
+}
+
 /// How items become views: shared by the threads that make them.
 pub trait Views: Debug + Send + Sync {
     /// Names everything that a plain view depends on.
@@ -237,6 +264,11 @@ pub trait ViewMaker: Send {
 
     /// Of each word of an item whether the network sees it, where words are answered about; `None` where they are not.
     fn seen_words(&mut self, _item: &[u8]) -> Option<std::result::Result<Vec<bool>, Refusal>> {
+        None
+    }
+
+    /// Where the view lies in the item that [`Self::add`] makes of the same numbers; `None` where items have no places, or it cannot be read.
+    fn geometry(&self, _item: &[u8], _limits: &Limits, _view: View<'_>) -> Option<Geometry> {
         None
     }
 

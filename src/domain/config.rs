@@ -265,7 +265,7 @@ impl ModelConfig {
         match Numbers::of_name(&self.architecture) {
             None if ImageTower::of_name(&self.architecture).is_some() => None,
             // Its head takes in maps of all scales.
-            None if self.labels_pixels() => None,
+            None if self.labels_places() => None,
             None => Some("timm"),
             Some(numbers) => (numbers.classifies || numbers.tags).then_some("transformers"),
         }

@@ -52,6 +52,47 @@ pub struct StageMap {
     pub stride: Option<usize>,
 }
 
+/// A scale at which a backbone has maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scale {
+    /// The stage whose maps they are.
+    pub stage: usize,
+    /// Pixels of the image's side that one of theirs stands for.
+    pub stride: usize,
+    /// Channels.
+    pub width: usize,
+}
+
+/// How tokens of a network over patches lie in its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patches {
+    /// Of the image and of a patch, in pixels.
+    pub side: usize,
+    pub patch: usize,
+    /// Tokens before the patches'.
+    pub prefix: usize,
+    /// Stages whose tokens are looked at, rising.
+    pub stages: [usize; 4],
+    /// Numbers per token.
+    pub width: usize,
+}
+
+impl Patches {
+    /// Tokens `(B, N, D)` as maps `(B, D, h, w)`, without those before the patches'. Gradients flow.
+    ///
+    /// # Errors
+    /// There are others.
+    pub fn maps(&self, tokens: &Tensor) -> Result<Tensor> {
+        let (batch, count, width) = tokens.dims3()?;
+        let sides = self.side / self.patch.max(1);
+        if count != self.prefix + sides * sides {
+            return Err(Error::Invalid(format!("{count} tokens are not those of {sides} x {sides} patches")));
+        }
+        let maps = tokens.narrow(1, self.prefix, sides * sides)?.contiguous()?.reshape((batch, sides, sides, width))?;
+        Ok(maps.permute((0, 3, 1, 2))?)
+    }
+}
+
 /// A feature extractor. Stages run in order from the input, so that freezing from the bottom is a number.
 ///
 /// Between stages tensors may lie in the memory order the network likes best; what `forward_stage` takes and gives
@@ -137,6 +178,16 @@ pub trait Backbone: Send + Sync {
     /// All stages and pooling: `(B, num_features)`.
     fn pooled(&self, input: &Input, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
         self.pool(&self.features(input, frozen_stages, mode)?)
+    }
+
+    /// How its tokens lie in the image, where it works on patches.
+    fn patches(&self) -> Option<Patches> {
+        None
+    }
+
+    /// Scales at which heads over maps look at it, rising in stride; none where it answers about whole items.
+    fn scales(&self) -> &[Scale] {
+        &[]
     }
 
     /// What each stage makes of the input, from the bottom up: for heads that answer about every place of an image.

@@ -30,6 +30,6 @@ pub use backbone::{Backbone, Mode, Stage, StageMap};
 pub use classifier::Classifier;
 pub use error::{Error, Result};
 pub use executors::LowRank;
-pub use heads::{Cosine, Distance, Head, Means};
+pub use heads::{Cosine, Dense, Distance, Head, Means};
 pub use input::{Input, PADDING, WORD};
 pub use weights::Weights;

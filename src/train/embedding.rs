@@ -124,8 +124,8 @@ fn embedded(subject: &Subject, samples: &[Sample], hashes: &[[u8; 32]], sink: &m
     let recipe = Recipe { strategy: Strategy::Head, ..Recipe::default() };
     let Subject { config, weights, beside, dataset, device, scratch, keep } = *subject;
     // Features are of whole items, also of a model that says something about each word or place.
-    let plain = match config.labels_pixels() {
-        true => Some(config.unlabelling_pixels()),
+    let plain = match config.labels_places() {
+        true => Some(config.unlabelling_places()),
         false => config.untagged().filter(|_| config.tags_words()),
     };
     let config = plain.as_ref().unwrap_or(config);

@@ -1,5 +1,6 @@
 //! What a recipe will cost, before anything is spent: steps, arithmetic and memory, from the architecture's layers.
 
+use super::decoder_cost::DecoderCost;
 use super::error::{Error, Result};
 use super::partition::even_batches;
 use super::strategy::{ENOUGH_ITEMS, Plan};
@@ -116,16 +117,16 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     let architecture = architectures::get(&config.architecture)?;
     let side = side(recipe, config, architecture)?;
     check_adapters(recipe, architecture)?;
-    let (usual, longest) = tokens(config, architecture, volume);
-    // Memory is for the largest items, time for usual ones.
+    let (usual, longest) = tokens(config, architecture, volume); // Memory is for the largest items, time for usual ones.
     let (item, cost) = (architecture.item(side, longest), architecture.costs(&architecture.item(side, usual)));
     let largest = architecture.costs(&item);
+    let decoder = DecoderCost::of(recipe, side);
     let plan = planned(recipe, architecture, cost.len(), samples)?;
     let lowest = plan.lowest(cost.len());
     check_batch_size(recipe, architecture, lowest < cost.len())?;
     let head = lowest == cost.len();
     let forward: f64 = cost.iter().map(|stage| stage.multiply_adds).sum();
-    let learned = |frozen: usize| -> f64 { cost[frozen..].iter().map(|stage| stage.multiply_adds).sum() };
+    let learned = |frozen: usize| cost[frozen..].iter().map(|stage| stage.multiply_adds).sum::<f64>();
     let kept: f64 = largest[lowest..].iter().map(|stage| stage.outputs).sum();
     let widest = largest.iter().map(|stage| stage.widest).fold(0.0, f64::max);
 
@@ -151,11 +152,11 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
             false => (images * epochs, images * epochs * (forward + 2.0 * learned(phase.frozen) + 3.0 * head_size)),
         };
         passes += sent;
-        multiply_adds += each;
+        multiply_adds += each + decoder.multiply_adds(images * epochs);
     }
     let weights = backbone_weights(architecture) + head_size;
     let evaluated = 32.0 * 3.0 * widest;
-    let activations = if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
+    let activations = decoder.numbers(batch) + if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
     let masks = if recipe.task.is_some_and(|task| task.is_of_pixels()) { images * side.pow(2) as f64 } else { 0.0 };
     let inputs = masks + 4.0 * batch.max(32.0) * item.iter().product::<usize>() as f64 * 2.0;
     let pooled = if plan.probe || head || compares { images * views * rows * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };
@@ -204,7 +205,7 @@ pub fn estimate_soup(recipe: &Recipe, config: &ModelConfig, volume: &Volume, mem
 fn planned(recipe: &Recipe, architecture: &Architecture, stages: usize, samples: u64) -> Result<Plan> {
     let plan = Plan::of(recipe, stages, true, architecture.name)?;
     let goes_on = recipe.strategy == Strategy::Auto && plan.probe && samples >= ENOUGH_ITEMS as u64;
-    Ok(if goes_on { Plan::tuned(recipe, stages) } else { plan })
+    Ok(DecoderCost::of(recipe, 0).plan(recipe, if goes_on { Plan::tuned(recipe, stages) } else { plan }))
 }
 
 /// Refuses adapters in networks that have no place for them.

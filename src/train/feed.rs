@@ -11,7 +11,7 @@ use super::error::Result;
 use super::features::{Features, Scale};
 use super::lengths::Lengths;
 use super::partition::even_batches;
-use crate::data::batch::{self, Batch, Item, Loader, Options};
+use crate::data::batch::{self, Batch, Item, Loader, Options, TargetMaker};
 use crate::data::modality::{self, Views};
 use crate::data::{Dataset, Sample, Target};
 use crate::domain::recipe::{Augment, Recipe, Sampling};
@@ -186,7 +186,8 @@ impl Feed {
                 let (cache, passed, kept) = (cache.clone(), *passed, *kept);
                 let chunks: Vec<Vec<Item>> = items.chunks(batch_size).map(<[Item]>::to_vec).collect();
                 let pooled = cache.format().is_pooled();
-                let steps = chunks.into_iter().map(move |items| cached(&cache, (passed, kept), &items));
+                let targets = TargetMaker::new(&self.dataset, &self.options)?;
+                let steps = chunks.into_iter().map(move |items| cached(&cache, (passed, kept), &items, &targets));
                 // Features are read in less time than it takes to hand them over; maps are read ahead, perhaps from the disk.
                 Ok(if pooled { Box::new(steps) } else { ahead(steps) })
             }
@@ -281,7 +282,7 @@ pub fn input(views: modality::Input) -> Result<Input> {
 }
 
 /// What so many stages made of items; of words and places all vectors lie one behind the other.
-fn cached(cache: &Features, (passed, kept): (usize, Kept), items: &[Item]) -> Result<Step> {
+fn cached(cache: &Features, (passed, kept): (usize, Kept), items: &[Item], said: &TargetMaker) -> Result<Step> {
     let format = cache.format();
     let (mut values, mut skipped) = (Vec::with_capacity(items.len() * format.width()), Vec::new());
     let (mut targets, mut ids, mut ends) = (Vec::new(), Vec::new(), Vec::new());
@@ -289,7 +290,7 @@ fn cached(cache: &Features, (passed, kept): (usize, Kept), items: &[Item]) -> Re
         match cache.read(item.sample.id, item.view, &mut values) {
             true => {
                 ends.push(values.len());
-                targets.push(item.sample.target.clone());
+                targets.push(said.of(item)?);
                 ids.push(item.sample.id);
             }
             false => skipped.push(format!("{}: not readable when its features were made", item.sample.path)),

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor, Var};
 use super::Training;
 use super::error::{Error, Result};
 use super::estimate::check_adapters;
-use super::features::Scale;
+use super::features::{Scale, packed};
 use super::feed::{Fed, Step};
 use super::optim::Group;
 use super::predict::obeyed;
@@ -17,7 +17,8 @@ use crate::data::modality::{Beside, Views};
 use crate::domain::config::ModelConfig;
 use crate::domain::recipe::{Norm, Optimizer, Recipe};
 use crate::nn::architectures::{self, Architecture, Pool};
-use crate::nn::{Classifier, Head, Input, LowRank, Mode, Weights};
+use crate::nn::heads::dense::{self, Below, Design};
+use crate::nn::{Classifier, Dense, Head, Input, LowRank, Mode, Weights};
 
 /// Tells the head's and adapters' random numbers from the backbone's and the data's.
 const HEAD_SEED: u64 = 0x6865_6164;
@@ -52,7 +53,10 @@ impl Model {
         let side = if recipe.image_size > 0 { recipe.image_size } else { training.config.preprocessing().height };
         let weights = match recipe.is_from_scratch() {
             true => Weights::random_at(architecture.name, side, recipe.seed)?,
-            false => architecture.fitted(Weights::load(training.weights)?, side)?.without_head(architecture.classifier),
+            false => {
+                let base = Weights::load(training.weights)?.without_head(dense::MODULE);
+                architecture.fitted(base, side)?.without_head(architecture.classifier)
+            }
         };
         if let Some(name) = first_not_finite(weights.iter())? {
             return Err(Error::NonFinite { epoch: 0, step: 0, what: format!("the base's tensor `{name}`") });
@@ -80,10 +84,11 @@ impl Model {
     /// From now on so many stages are frozen, and what is above them may change; what is below never does again.
     pub fn learn_above(&mut self, frozen: usize) {
         self.frozen = frozen;
-        let buffers = self.classifier.backbone.stages().iter().skip(frozen).flat_map(|stage| &stage.buffers);
-        let body = self.classifier.backbone.trainable(frozen).into_iter().chain(buffers.map(String::as_str));
+        let above = || self.classifier.backbone.stages().iter().take(self.top()).skip(frozen);
+        let parameters = above().flat_map(|stage| &stage.parameters);
+        let body = parameters.chain(above().flat_map(|stage| &stage.buffers)).map(String::as_str);
         let weights = self.classifier.weights();
-        let head = self.classifier.head.parameters().into_iter().map(|(name, _)| name);
+        let head = self.classifier.head.tensors().into_iter().map(|(name, _)| name);
         let names = body.map(str::to_owned).chain(head);
         self.learned = names.filter_map(|name| weights.get(&name).map(|var| (name.clone(), var.clone()))).collect();
     }
@@ -94,7 +99,7 @@ impl Model {
         let decays = |name: &str, rank: usize| self.architecture.decays(name, rank);
         let stages = self.classifier.backbone.stages();
         let of = |stage: usize| stages[stage].parameters.iter().filter_map(|name| weights.get(name).map(|var| (name.clone(), var.clone())));
-        let above = self.frozen..stages.len();
+        let above = self.frozen..self.top();
         let body: Vec<Group> = match above.clone().all(|stage| slice(recipe, stage, stages.len()) == 1.0) {
             true => Group::split(recipe.lr, recipe.weight_decay, above.flat_map(of).collect(), decays).into(),
             false => above
@@ -112,7 +117,33 @@ impl Model {
 
     /// Whether nothing above the freeze boundary belongs to the backbone.
     pub fn is_head_only(&self) -> bool {
-        self.frozen == self.classifier.backbone.stages().len()
+        self.frozen >= self.top()
+    }
+
+    /// Stages that what is said hangs on: all, or those whose maps a head over maps looks at.
+    pub fn top(&self) -> usize {
+        let backbone = &*self.classifier.backbone;
+        if self.is_dense() { dense::top(backbone) } else { backbone.stages().len() }
+    }
+
+    /// Whether its head is one over maps.
+    pub fn is_dense(&self) -> bool {
+        self.classifier.head.dense().is_some()
+    }
+
+    /// Puts a head over maps on, in the place of the one it has; with the linear head it has beside it where it is to start from that.
+    ///
+    /// # Errors
+    /// There is none of this name, or the network has no maps for it.
+    pub fn put_dense(&mut self, name: &str, outputs: usize, (config, recipe): (&ModelConfig, &Recipe), from_linear: bool) -> Result<()> {
+        let (prepared, scales) = (config.preprocessing(), self.classifier.backbone.scales());
+        let design = Design { scales, outputs, view: (prepared.height, prepared.width), shortcut: from_linear };
+        let head = Dense::fresh(name, &design, recipe.seed ^ HEAD_SEED, &self.device)?;
+        if from_linear && let [(_, weight), (_, bias)] = self.classifier.head.parameters().as_slice() {
+            dense::start_from(&head, scales, weight, bias)?;
+        }
+        self.classifier.head = Head::Dense(Box::new(head));
+        Ok(())
     }
 
     /// The fewest items a training step can do with: as many as the stages that learn need, or one.
@@ -129,10 +160,30 @@ impl Model {
         Ok(())
     }
 
+    /// Puts on the head over maps of this name that is among published weights, where there is one; with tensors of its own.
+    ///
+    /// # Errors
+    /// Tensors are missing or misshaped.
+    pub fn take_dense(&mut self, name: &str, outputs: usize, config: &ModelConfig, weights: &Weights) -> Result<bool> {
+        let (_, of_head) = weights.clone().split(dense::MODULE);
+        if of_head.is_empty() {
+            return Ok(false);
+        }
+        let (prepared, scales) = (config.preprocessing(), self.classifier.backbone.scales());
+        let design = Design { scales, outputs, view: (prepared.height, prepared.width), shortcut: false };
+        let head = Dense::given(name, &design, &of_head.deep_copy()?.to_device(&self.device)?)?;
+        self.classifier.head = Head::Dense(Box::new(head));
+        Ok(true)
+    }
+
     /// Features that the frozen stages compute for views: maps `(B, H, W, C)`, channels last, tokens `(B, N, D)`, or pooled features
     /// `(B, D)` where all stages are frozen. Constants, in eval mode.
     pub fn below(&self, views: &Input) -> Result<Tensor> {
         let (backbone, views) = (&self.classifier.backbone, views.to_device(&self.device)?);
+        if self.is_dense() {
+            let below = Below::nothing(&views).up_to(&**backbone, self.frozen, self.frozen, Mode::Eval)?;
+            return packed::packed(&below, &**backbone);
+        }
         if self.is_head_only() {
             return Ok(self.classifier.pooled(&views)?);
         }
@@ -146,15 +197,22 @@ impl Model {
     /// The head's outputs for the input of a step, with the stages it has not been through; where the items are seen mirrored, too, the
     /// mean of both.
     pub fn outputs(&self, step: &Step, mode: Mode, number: u64) -> Result<Tensor> {
-        let plain = self.outputs_of(&step.input, mode, number)?;
+        let plain = self.outputs_of(&step.input, mode, number, false)?;
         Ok(match &step.mirrored {
-            Some(mirrored) => ((plain + self.outputs_of(mirrored, mode, number)?)? * 0.5)?,
+            Some(mirrored) => ((plain + self.outputs_of(mirrored, mode, number, true)?)? * 0.5)?,
             None => plain,
         })
     }
 
-    fn outputs_of(&self, input: &Fed, mode: Mode, number: u64) -> Result<Tensor> {
+    fn outputs_of(&self, input: &Fed, mode: Mode, number: u64, mirrored: bool) -> Result<Tensor> {
         let Classifier { backbone, head } = &self.classifier;
+        if self.is_dense() {
+            let below = match input {
+                Fed::Views(views) => Below::nothing(&views.to_device(&self.device)?),
+                Fed::Features(rows, passed) => packed::unpacked(rows, *passed, &**backbone, &self.device)?,
+            };
+            return Ok(self.classifier.of_places(below, self.frozen, mode, mirrored)?);
+        }
         Ok(match input {
             Fed::Views(views) => self.classifier.forward(&views.to_device(&self.device)?, self.frozen, mode, number)?,
             Fed::Features(pooled, passed) if *passed == backbone.stages().len() => {
@@ -165,6 +223,25 @@ impl Model {
                 head.forward(&backbone.pool(&maps)?, mode, number)?
             }
         })
+    }
+
+    /// The same of views, as they are answered.
+    pub fn outputs_of_views(&self, views: Input) -> Result<Tensor> {
+        self.outputs_of(&Fed::Views(views), Mode::Eval, 0, false)
+    }
+
+    /// What is said about the input of a step, and the pooled features that it was said by, where it was.
+    pub fn examined(&self, step: &Step) -> Result<(Tensor, Option<Tensor>)> {
+        if self.is_dense() {
+            return Ok((self.outputs(step, Mode::Eval, 0)?, None));
+        }
+        let pooled = self.pooled(step)?;
+        // Over a mirror there is more to it than these features.
+        let outputs = match step.mirrored {
+            Some(_) => self.outputs(step, Mode::Eval, 0)?,
+            None => self.classifier.head.forward(&pooled, Mode::Eval, 0)?,
+        };
+        Ok((outputs, Some(pooled)))
     }
 
     /// All that changes.

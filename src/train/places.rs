@@ -3,21 +3,23 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::Training;
 use super::error::{Error, Result, in_order};
 use super::feed;
 use super::predict::Predictor;
 use super::progress::ProgressReporter;
 use super::tasks::upsampled;
+use super::{Training, boxes};
 use crate::data::targets::{Cells, Labels, Mask, Outline};
-use crate::data::{self, Dataset, Refusal, Sample, Target};
+use crate::data::{self, Boxes, Dataset, Refusal, Sample, Target};
 use crate::domain::config::ModelConfig;
 use crate::domain::prediction::{Answer, Answered, Area, Mask as Said, Runs};
 use crate::domain::recipe::{Recipe, Strategy};
-use crate::nn::Mode;
 use crate::nn::architectures::CELL;
+use crate::nn::heads::dense::{self, Below, Design};
+use crate::nn::{Backbone, Dense, Head, Input, Mode, Weights};
 
 /// Items between two words of progress.
 const CHUNK: usize = 256;
@@ -35,13 +37,15 @@ const NO_VECTOR: &str =
 /// What the recipe asks for and cannot be had of pixels.
 pub fn prepared(training: &Training) -> Result<Option<(ModelConfig, Recipe)>> {
     let task = training.dataset.targets.task();
-    Ok(match (task.is_of_pixels(), training.config.labels_pixels()) {
+    Ok(match (task.is_of_places(), training.config.labels_places()) {
         (true, _) => {
             training.recipe.check_task(task)?;
-            let config = training.config.labelling_pixels(task);
-            Some((config, Recipe { strategy: Strategy::Head, ..training.recipe.clone() }))
+            let config = training.config.labelling_places(task);
+            let recipe = training.recipe.clone();
+            let linear = task.is_of_pixels() && recipe.decoder_of(task).is_none();
+            Some((config, if linear { Recipe { strategy: Strategy::Head, ..recipe } } else { recipe }))
         }
-        (false, true) => Some((training.config.unlabelling_pixels(), training.recipe.clone())),
+        (false, true) => Some((training.config.unlabelling_places(), training.recipe.clone())),
         (false, false) => None,
     })
 }
@@ -65,7 +69,11 @@ fn fits(mask: &Mask, dataset: &Dataset, item: &[u8]) -> bool {
 pub fn seen(dataset: &Dataset, config: &ModelConfig, samples: &[Sample], reporter: &mut ProgressReporter) -> Result<Vec<Sample>> {
     let view = (config.preprocessing().width as u32, config.preprocessing().height as u32);
     let of = |sample: &Sample| -> Result<std::result::Result<Sample, String>> {
-        let Target::Mask(mask) = &sample.target else { return Ok(Ok(sample.clone())) };
+        let mask = match &sample.target {
+            Target::Mask(mask) => mask,
+            Target::Objects(objects) => return boxes::seen(objects, dataset, sample, [view.0, view.1]),
+            _ => return Ok(Ok(sample.clone())),
+        };
         if !fits(mask, dataset, &dataset.encoded(sample)?) {
             return Ok(Err(format!("{}: its mask is of another size and is not learned from", sample.path)));
         }
@@ -82,24 +90,36 @@ pub fn seen(dataset: &Dataset, config: &ModelConfig, samples: &[Sample], reporte
                 Err(why) => reporter.warn(why)?,
             }
         }
-        reporter.prepare("reading masks", found.len() as u64, samples.len() as u64)?;
+        reporter.prepare("reading annotations", found.len() as u64, samples.len() as u64)?;
     }
     Ok(found)
+}
+
+/// The head over maps that a config names, in a model's tensors.
+///
+/// # Errors
+/// There is none of this name, or tensors are missing.
+pub(super) fn decoder(config: &ModelConfig, backbone: &dyn Backbone, weights: &Weights) -> Result<Head> {
+    let Some((name, outputs)) = config.decoder() else { return Err(Error::Unsupported("config.json names no decoder".into())) };
+    let prepared = config.preprocessing();
+    let design = Design { scales: backbone.scales(), outputs, view: (prepared.height, prepared.width), shortcut: false };
+    Ok(Head::Dense(Box::new(Dense::given(name, &design, weights)?)))
 }
 
 impl Predictor {
     /// What is said about the words or places of items; `None` where something is said about the items.
     pub(super) fn said_of_parts<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Option<Result<Vec<Result<Answered>>>> {
-        match (self.config.tags_words(), self.config.labels_pixels()) {
+        match (self.config.tags_words(), self.config.labels_places()) {
             (true, _) => Some(self.entities_batch(items)),
-            (_, true) => Some(self.masks_batch(items)),
+            (_, true) if self.config.labels_pixels() => Some(self.masks_batch(items)),
+            (_, true) => Some(self.boxes_batch(items)),
             _ => None,
         }
     }
 
     /// The head's numbers for the words or places of items; `None` likewise.
     pub(super) fn rows_of_parts<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Option<Result<Vec<Result<Vec<f32>>>>> {
-        match (self.config.tags_words(), self.config.labels_pixels()) {
+        match (self.config.tags_words(), self.config.labels_places()) {
             (true, _) => Some(self.rows_of_words(items)),
             (_, true) => Some(self.rows_of_places(items)),
             _ => None,
@@ -108,7 +128,7 @@ impl Predictor {
 
     /// Refuses to make one vector of an image where each of its places is answered about.
     pub(super) fn need_whole(&self) -> Result<()> {
-        if self.config.labels_pixels() { Err(Error::Unsupported(NO_VECTOR.into())) } else { Ok(()) }
+        if self.config.labels_places() { Err(Error::Unsupported(NO_VECTOR.into())) } else { Ok(()) }
     }
 
     /// The head's numbers for the cells of images, those of an image one behind the other.
@@ -116,24 +136,51 @@ impl Predictor {
         let (batch, unreadable) = self.read_all(items)?;
         let Some(batch) = batch.filter(|_| unreadable.iter().any(Option::is_none)) else { return Ok(in_order(unreadable, Vec::new())) };
         let views = feed::input(batch)?;
-        let Some(head) = &self.head else { return self.need_head().map(|()| Vec::new()) };
+        self.need_head()?;
         let rows = {
             let _turn = self.turn();
-            head.forward(&self.pooled(&views)?, Mode::Eval, 0)?.flatten_all()?.to_vec1::<f32>()?
+            self.of_places(&views)?.flatten_all()?.to_vec1::<f32>()?
         };
         let readable = unreadable.iter().filter(|problem| problem.is_none()).count();
         let each = (rows.len() / readable.max(1)).max(1);
         Ok(in_order(unreadable, rows.chunks_exact(each).map(<[f32]>::to_vec).collect()))
     }
 
-    /// The same mask in the cells that the network answers about.
+    /// What is said about the places of views, `(B x places, outputs)`: where that was measured so, the mean over the views and what a mirror
+    /// shows of them.
+    fn of_places(&self, views: &Input) -> Result<Tensor> {
+        let Some(head) = self.head.as_ref().and_then(Head::dense) else {
+            let Some(head) = &self.head else { return Err(Error::Unsupported(NO_VECTOR.into())) };
+            return Ok(head.forward(&self.pooled(views)?, Mode::Eval, 0)?);
+        };
+        let stages = self.backbone.stages().len();
+        let one = |views: &Input, mirrored: bool| -> Result<Tensor> {
+            let below = Below::nothing(&views.to_device(self.device())?);
+            Ok(dense::answers(&*self.backbone, head, below, stages, Mode::Eval, mirrored)?)
+        };
+        let plain = one(views, false)?;
+        if !self.mirrors {
+            return Ok(plain);
+        }
+        Ok(((plain + one(&views.mirrored()?, true)?)? * 0.5)?)
+    }
+
+    /// The same mask in the cells that the network answers about, the same objects in its view.
     ///
     /// # Errors
-    /// The mask cannot be read any more.
+    /// The mask or the image cannot be read any more.
     pub(super) fn cells_seen(&self, dataset: &Dataset, sample: &Sample, target: &Target) -> Result<Target> {
-        let Target::Mask(mask) = target else { return Ok(target.clone()) };
         let view = (self.config.preprocessing().width as u32, self.config.preprocessing().height as u32);
         let unreadable = |refusal: Refusal| Error::Data(data::Error::Image { path: sample.path.clone(), reason: refusal.0 });
+        let mask = match target {
+            Target::Mask(mask) => mask,
+            Target::Objects(objects) => {
+                let item = dataset.encoded(sample)?;
+                let image = boxes::sides(dataset.modality, &item, dataset.limits()).map_err(unreadable)?;
+                return Ok(Target::Boxes(Boxes::of(objects, image, [view.0, view.1])));
+            }
+            _ => return Ok(target.clone()),
+        };
         cells(mask, dataset, view)?.map(Target::Cells).map_err(unreadable)
     }
 
@@ -152,8 +199,10 @@ impl Predictor {
         let grid = (preprocessing.height.div_ceil(CELL), preprocessing.width.div_ceil(CELL));
         let names = self.config.label_names.clone().unwrap_or_default();
         let classes = self.outputs();
-        let values = upsampled(row, classes, grid, (width as usize, height as usize));
-        let labels = Labels { width, height, values };
+        let labels = match self.labels_by_windows(item, grid, (width, height))? {
+            Some(labels) => labels,
+            None => Labels { width, height, values: upsampled(row, classes, grid, (width as usize, height as usize)) },
+        };
         Ok(Answered { answer: Answer::Mask(told(&labels, &names, classes)), familiarity: None })
     }
 }

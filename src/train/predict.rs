@@ -8,6 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::error::{Error, Result, in_order};
 use super::model_folder::{AVERAGED, DISTANCES};
+use super::places;
 use super::reject::Reject;
 use super::support::Support;
 use super::tasks;
@@ -20,6 +21,7 @@ use crate::domain::config::{MAX_CONFIG_BYTES, ModelConfig};
 use crate::domain::data_limits::DataLimits;
 use crate::domain::model_files::TOKENIZER;
 use crate::domain::prediction::{Answered, Familiarity};
+use crate::nn::heads::dense;
 use crate::nn::{Backbone, Distance, Head, Input, Mode, Weights, architectures};
 
 /// Refuses a config that asks for more than is built here.
@@ -46,7 +48,7 @@ const TURN_BYTES: usize = 128 << 10;
 
 /// A model that was loaded once and answers many times, from any thread.
 pub struct Predictor {
-    backbone: Box<dyn Backbone>,
+    pub(super) backbone: Box<dyn Backbone>,
     pub(super) head: Option<Head>,
     pub(super) answer: tasks::Answerer,
     reject: Option<Reject>,
@@ -64,7 +66,7 @@ pub struct Predictor {
     turn: Mutex<()>,
     bytes: u64,
     /// Whether its config says that outputs are averaged over plain and mirrored views.
-    mirrors: bool,
+    pub(super) mirrors: bool,
     /// The network for texts in the same space, where there is one.
     pub(super) texts: Option<TextTower>,
 }
@@ -99,6 +101,7 @@ impl Predictor {
         let pool = architectures::pool_of(config).map_err(Error::Unsupported)?;
         let weights = Weights::load(weights)?;
         let texts = TextTower::open(config, &weights, device)?;
+        let (weights, over_maps) = weights.split(dense::MODULE);
         let weights = architecture.fitted(weights, config.preprocessing().height)?.to_device(device)?;
         let classes = architectures::num_classes(architecture.name, &weights)?;
         let said = config.num_classes.or(config.pretrained_cfg.num_classes);
@@ -106,9 +109,15 @@ impl Predictor {
             return Err(Error::Unsupported(architectures::rows_in_words(architecture, classes, said)));
         }
         let bytes = weights.iter().map(|(_, var)| 4 * var.elem_count() as u64).sum::<u64>() + texts.as_ref().map_or(0, |tower| tower.bytes);
+        let bytes = bytes + over_maps.iter().map(|(_, var)| 4 * var.elem_count() as u64).sum::<u64>();
         // Whoever answers may be another thread, which would not wait for what this one has begun.
         device.synchronize()?;
         let (mut backbone, head) = match classes {
+            _ if config.decoder().is_some() => {
+                let backbone = architectures::build_pooled(architecture.name, pool, &weights)?;
+                let head = places::decoder(config, &*backbone, &over_maps.to_device(device)?)?;
+                (backbone, Some(head))
+            }
             0 => {
                 let backbone = architectures::build_pooled(architecture.name, pool, &weights)?;
                 let head = tasks::bare_head(config, backbone.num_features());
@@ -125,7 +134,7 @@ impl Predictor {
         Ok(Predictor {
             backbone,
             head,
-            answer: tasks::answerer(config, classes),
+            answer: tasks::answerer(config, config.decoder().map_or(classes, |(_, outputs)| outputs)),
             reject: None,
             config: config.clone(),
             modality,

@@ -58,6 +58,28 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Decoded, Refusal> {
     Ok(Decoded { image, format: format.as_str(), channels, _room: room })
 }
 
+/// Width and height of the image as it is decoded; from its header alone where that is quick.
+pub fn sides(bytes: &[u8], limits: &Limits) -> Option<(u32, u32)> {
+    let told = std::panic::catch_unwind(AssertUnwindSafe(|| match Format::of(bytes).ok()? {
+        Format::Jpeg => jpeg::sides(bytes),
+        Format::Png => {
+            let mut decoder = PngDecoder::new(Cursor::new(bytes)).ok()?;
+            let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+            Some(turned(decoder.dimensions(), orientation))
+        }
+        _ => None,
+    }));
+    told.ok().flatten().or_else(|| inspect(bytes, limits).ok().map(|decoded| decoded.image.dimensions()))
+}
+
+/// Sides after an orientation was applied.
+pub(super) fn turned((width, height): (u32, u32), orientation: Orientation) -> (u32, u32) {
+    match orientation {
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH => (height, width),
+        _ => (width, height),
+    }
+}
+
 /// The pixels, what they were, and the memory they hold.
 pub(super) type Pixels = Result<(RgbImage, &'static str, Room), Refusal>;
 

@@ -6,7 +6,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::decode::{Pixels, Refusal, admit, damaged};
+use super::decode::{Pixels, Refusal, admit, damaged, turned};
 use crate::data::limits::Limits;
 
 pub fn decode(bytes: &[u8], limits: &Limits) -> Pixels {
@@ -40,6 +40,16 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Pixels {
     let mut image = DynamicImage::ImageRgb8(image);
     image.apply_orientation(orientation);
     Ok((image.into_rgb8(), channels, room))
+}
+
+/// Width and height of the image as it is decoded, by its header.
+pub fn sides(bytes: &[u8]) -> Option<(u32, u32)> {
+    let options = DecoderOptions::default().set_strict_mode(false).set_max_width(usize::MAX).set_max_height(usize::MAX);
+    let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().ok()?;
+    let (width, height) = decoder.dimensions()?;
+    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
+    Some(turned((width as u32, height as u32), orientation))
 }
 
 /// Whether an end mark follows the first scan of the picture itself. The decoder would fill what is missing with gray and

@@ -1,5 +1,6 @@
 //! Images: the modality.
 
+pub mod answered;
 mod augment;
 pub mod decode;
 pub(in crate::data) mod draw;
@@ -17,6 +18,7 @@ mod tiff;
 mod traits;
 pub mod transform;
 mod views;
+pub mod windows;
 
 use std::sync::Arc;
 
@@ -86,6 +88,6 @@ impl Modality for Images {
     }
 
     fn views(&self, config: &ModelConfig) -> Result<Arc<dyn Views>> {
-        Ok(Arc::new(ImageViews::new(config.preprocessing())?.of_places(config.labels_pixels())))
+        Ok(Arc::new(ImageViews::new(config.preprocessing())?.of_places(config.labels_places())))
     }
 }

@@ -9,10 +9,12 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
 
 use super::frame::{self, Frame, Window};
 use super::{augment, filter};
 use crate::data::error::{Error, Result};
+use crate::data::modality::Geometry;
 use crate::domain::config::Preprocessing;
 use crate::domain::recipe::Augment;
 
@@ -129,14 +131,8 @@ impl Preprocessor {
 
     /// Writes a random training view to `out` (length [`Self::len`]), pixel by pixel.
     pub fn train(&mut self, image: &RgbImage, augment: &Augment, random: &mut impl Rng, out: &mut [f32]) -> Result<()> {
-        let frame = if augment.crop_min_area < 1.0 {
-            let window = random_window(image.width(), image.height(), augment.crop_min_area, random);
-            Frame::filled(window, &self.preprocessing)
-        } else {
-            Frame::plain(image.width(), image.height(), &self.preprocessing)?
-        };
+        let (frame, mirrored) = self.drawn(image.width(), image.height(), augment, random)?;
         self.resize(image, &frame)?;
-        let mirrored = augment.horizontal_flip && random.random_bool(0.5);
         if mirrored {
             let row = 3 * self.preprocessing.width;
             self.resized.chunks_exact_mut(row).for_each(|row| row.as_chunks_mut::<3>().0.reverse());
@@ -145,6 +141,30 @@ impl Preprocessor {
         self.normalise(false, out);
         augment::erase(out, self.preprocessing.width, augment, random);
         Ok(())
+    }
+
+    /// What a random view shows of an image of these sides, and whether it is mirrored: the first that is drawn of it.
+    fn drawn(&self, width: u32, height: u32, augment: &Augment, random: &mut impl Rng) -> Result<(Frame, bool)> {
+        let frame = if augment.crop_min_area < 1.0 {
+            Frame::filled(random_window(width, height, augment.crop_min_area, random), &self.preprocessing)
+        } else {
+            Frame::plain(width, height, &self.preprocessing)?
+        };
+        Ok((frame, augment.horizontal_flip && random.random_bool(0.5)))
+    }
+
+    /// Where the view lies in an image of these sides: the plain one, or the random one that follows from these numbers.
+    pub fn geometry(&self, width: u32, height: u32, drawn: Option<(&Augment, &mut ChaCha8Rng)>) -> Result<Geometry> {
+        let (frame, mirrored) = match drawn {
+            None => (Frame::plain(width, height, &self.preprocessing)?, false),
+            Some((augment, random)) => self.drawn(width, height, augment, random)?,
+        };
+        let (across, down) = (f64::from(width), f64::from(height));
+        let Window { left, top, width, height } = frame.window;
+        let view = [self.preprocessing.width as f64, self.preprocessing.height as f64];
+        let (at, size) = (frame.at, frame.size);
+        let part = [f64::from(at.0) / view[0], f64::from(at.1) / view[1], f64::from(size.0) / view[0], f64::from(size.1) / view[1]];
+        Ok(Geometry { window: [left / across, top / down, width / across, height / down], part, mirrored })
     }
 
     fn resize(&mut self, image: &RgbImage, frame: &Frame) -> Result<()> {

@@ -4,7 +4,7 @@ use super::decode;
 use super::transform::Preprocessor;
 use crate::data::error::{Error, Refusal, Result};
 use crate::data::limits::Limits;
-use crate::data::modality::{Input, View, ViewMaker, Views};
+use crate::data::modality::{Geometry, Input, View, ViewMaker, Views};
 use crate::domain::config::Preprocessing;
 
 /// Views of images, prepared as a model's config says.
@@ -56,6 +56,15 @@ impl ViewMaker for Maker {
 
     fn blank(&self) -> Input {
         Input::Pixels { values: vec![0.0; self.preprocessor.len()], height: self.height, width: self.width }
+    }
+
+    fn geometry(&self, item: &[u8], limits: &Limits, view: View<'_>) -> Option<Geometry> {
+        let (width, height) = decode::sides(item, limits)?;
+        match view {
+            View::Plain => self.preprocessor.geometry(width, height, None).ok(),
+            View::Mirrored => self.preprocessor.geometry(width, height, None).ok().map(|plain| Geometry { mirrored: true, ..plain }),
+            View::Random(augment, mut random) => self.preprocessor.geometry(width, height, Some((augment, &mut *random))).ok(),
+        }
     }
 
     fn add(&mut self, item: &[u8], limits: &Limits, view: View<'_>, batch: &mut Input) -> Result<std::result::Result<(), Refusal>> {

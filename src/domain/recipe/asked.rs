@@ -59,8 +59,21 @@ impl Asked {
     /// # Errors
     /// It was written down for items of another kind, or a setting is out of bounds.
     pub fn over(&self, modality: Modality) -> Result<Recipe, RecipeError> {
+        self.upon(modality, &Recipe::usual(modality))
+    }
+
+    /// The same for targets of this task.
+    ///
+    /// # Errors
+    /// As [`Self::over`].
+    pub fn over_targets(&self, modality: Modality, task: Task) -> Result<Recipe, RecipeError> {
+        let usual = Recipe::usual_for(modality, task, &self.over(modality)?);
+        self.upon(modality, &usual)
+    }
+
+    fn upon(&self, modality: Modality, usual: &Recipe) -> Result<Recipe, RecipeError> {
         let refuse = |setting, problem: String| Err(RecipeError { setting, problem });
-        let mut settings = written(&Recipe::usual(modality));
+        let mut settings = written(usual);
         for (name, value) in &self.0 {
             match (settings.get_mut(name), value) {
                 (Some(Value::Object(known)), Value::Object(inner)) => known.extend(inner.clone()),

@@ -5,6 +5,7 @@ mod augment;
 #[cfg(test)]
 mod bounds_tests;
 mod comparison;
+mod decoder;
 mod optimizer;
 mod strategy;
 mod supervision;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use asked::Asked;
 pub use augment::{Augment, Policy};
 pub use comparison::Compare;
+pub use decoder::Decoder;
 pub use optimizer::{Optimizer, Precision, Schedule};
 pub use strategy::{ClassWeights, HeadSolver, Norm, Sampling, Strategy};
 pub use supervision::Unlabelled;
@@ -130,6 +132,9 @@ pub struct Recipe {
     /// Look for `lr` before training, on copies of the weights (Smith 2017); the other rates keep their ratio to it. Off: the default
     /// rates were measured, and what a test of a few steps finds moves with the seed.
     pub find_lr: bool,
+    /// Where places of an image are answered about, the layers that do it. `auto`: a linear head with `head`, and otherwise one that is
+    /// trained with the stages under it, from the linear one where the strategy starts from the probe.
+    pub decoder: Decoder,
     /// Publish also what is not better than always the same answer. Off: such a model is of no use, and who finds it cannot know.
     pub publish_anyway: bool,
 }
@@ -183,6 +188,7 @@ impl Default for Recipe {
             compare: Compare::None,
             compare_probe: true,
             find_lr: false,
+            decoder: Decoder::Auto,
             publish_anyway: false,
         }
     }
@@ -240,7 +246,10 @@ impl Recipe {
             return refuse("label_smoothing", format!("there are no classes to spread over in {task}; set it to 0"));
         }
         supervision::check_task(self, task)?;
-        if let (Some(setting), false) = (self.balances(), task.about().one_class) {
+        self.check_decoder(task)?;
+        // Pixels may count by their classes; images are not drawn by those.
+        let weighs = task.is_of_pixels() && self.decoder_of(task).is_some();
+        if let (Some(setting), false) = (self.balances().filter(|setting| !weighs || *setting == "sampling"), task.about().one_class) {
             return refuse(setting, format!("there are no classes to balance in {task}; leave it out"));
         }
         Ok(task)

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Compare, HeadSolver, Recipe, RecipeError, Strategy, range, whole};
-use crate::domain::task::Task;
+use super::{Compare, HeadSolver, Policy, Recipe, RecipeError, Strategy, range, whole};
+use crate::domain::task::{Loss, Task};
 
 /// What items without a target are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -37,15 +37,33 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     Ok(())
 }
 
-/// Of pixels a head learns on features of the plain views, under which masks lie still.
-fn of_pixels(recipe: &Recipe, task: Task) -> Result<(), RecipeError> {
-    let refuse =
-        |setting, why: &str| Err(RecipeError { setting, problem: format!("{task} learns a head on features of whole images; {why}") });
+/// What cannot be where places of an image are answered about.
+fn of_places(recipe: &Recipe, task: Task) -> Result<(), RecipeError> {
+    let refuse = |setting, why: &str| Err(RecipeError { setting, problem: format!("{task} is about places of an image; {why}") });
+    match () {
+        () if matches!(recipe.strategy, Strategy::Lora | Strategy::Contrast) => {
+            refuse("strategy", "choose auto, head, full, freeze, lp-ft, gradual or scratch")
+        }
+        () if recipe.augment.mixes() => refuse("augment", "images cannot be mixed; set mixup and cutmix to 0"),
+        () if recipe.augment.policy != Policy::None => {
+            refuse("augment.policy", "shears and turns do not move targets along; set it to none, and crops, mirrors and colours do")
+        }
+        () if task.is_of_pixels() && recipe.decoder_of(task).is_none() => of_linear(recipe, task),
+        () => Ok(()),
+    }
+}
+
+/// Of pixels a linear head learns on features of the plain views, under which masks lie still.
+fn of_linear(recipe: &Recipe, task: Task) -> Result<(), RecipeError> {
+    let refuse = |setting, why: &str| {
+        let problem = format!("{task} learns a linear head on features of whole images; {why}, or choose another decoder");
+        Err(RecipeError { setting, problem })
+    };
     match () {
         () if !matches!(recipe.strategy, Strategy::Auto | Strategy::Head) => refuse("strategy", "choose auto or head"),
         () if recipe.from_scratch => refuse("from_scratch", "no stage learns; leave it out"),
+        () if recipe.loss.is_some_and(|loss| loss != Loss::CrossEntropy) => refuse("loss", "it is found by cross-entropy; leave it out"),
         () if recipe.augment.views > 0 => refuse("augment.views", "set it to 0"),
-        () if recipe.augment.mixes() => refuse("augment", "images cannot be mixed; leave that out"),
         () if recipe.tta_flip => refuse("tta_flip", "masks are not mirrored; set it to false"),
         () if recipe.compare != Compare::None => refuse("compare", "there is no curve to compare; leave it out"),
         () => Ok(()),
@@ -79,5 +97,5 @@ pub(super) fn check_task(recipe: &Recipe, task: Task) -> Result<(), RecipeError>
         let problem = format!("only probabilities of classes say how sure an answer is, and {task} has none; set it to ignore");
         return Err(RecipeError { setting: "unlabelled", problem });
     }
-    if task.is_of_pixels() { of_pixels(recipe, task) } else { Ok(()) }
+    if task.is_of_places() { of_places(recipe, task) } else { Ok(()) }
 }

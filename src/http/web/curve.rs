@@ -40,6 +40,9 @@ pub fn newest(all: impl Iterator<Item = EpochNumbers>) -> Vec<EpochNumbers> {
     epochs
 }
 
+/// The classes of lines in the style sheet.
+pub const COLOURS: [&str; 6] = ["s1", "s2", "s3", "s4", "s5", "s6"];
+
 /// A line of a chart: its class in the style sheet (`s1` ...) and a value per epoch.
 struct Series {
     class: &'static str,
@@ -139,7 +142,6 @@ fn marks(svg: &mut String, class: &str, points: &[(u32, f64, String)]) {
 
 /// The first measure of several runs on their validation items, each in its colour.
 pub fn overlaid(task: Task, runs: &[Vec<EpochNumbers>]) -> String {
-    const CLASSES: [&str; 6] = ["s1", "s2", "s3", "s4", "s5", "s6"];
     let share = task.primary().unit == Unit::Share;
     let scale = if share { 100.0 } else { 1.0 };
     let longest = runs.iter().max_by_key(|run| run.last().map_or(0, |last| last.epoch));
@@ -148,7 +150,7 @@ pub fn overlaid(task: Task, runs: &[Vec<EpochNumbers>]) -> String {
         let of = |epoch: u32| run.iter().find(|numbers| numbers.epoch == epoch).map_or(f64::NAN, |numbers| numbers.val_primary() * scale);
         Series { class, values: longest.iter().map(|numbers| of(numbers.epoch)).collect() }
     };
-    let series: Vec<Series> = runs.iter().zip(CLASSES).map(line).collect();
+    let series: Vec<Series> = runs.iter().zip(COLOURS).map(line).collect();
     chart(&title(task, " in per cent"), longest, &series, share.then_some((0.0, 100.0)))
 }
 
@@ -167,6 +169,23 @@ pub fn rates(curve: &[(f64, f64)]) -> String {
     let known = curve.iter().filter(|(_, loss)| loss.is_finite());
     let points: Vec<String> = known.map(|(rate, loss)| format!("{:.1},{:.1}", axes.x(*rate), axes.y(loss.clamp(0.0, high)))).collect();
     let _ = write!(svg, "<polyline class=\"line s1\" points=\"{}\"/>", points.join(" "));
+    svg + "</svg>"
+}
+
+/// The precision at each of some recalls from 0 to 1, a line for each class, in the colours of [`COLOURS`].
+pub fn precisions(curves: &[&[f64]]) -> String {
+    let axes = Axes { sheet: SHEET, x: Scale::Even(0.0, 1.0), y: Scale::Even(0.0, 1.0) };
+    let mut svg = begin("Precision by recall", "");
+    grid(&mut svg, &axes);
+    for recall in [0.0, 0.5, 1.0] {
+        let _ = write!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{recall}</text>", axes.x(recall), SHEET.height - 8.0);
+    }
+    for (curve, class) in curves.iter().zip(COLOURS) {
+        let last = curve.len().saturating_sub(1).max(1) as f64;
+        let place = |(at, value): (usize, &f64)| format!("{:.1},{:.1}", axes.x(at as f64 / last), axes.y(value.clamp(0.0, 1.0)));
+        let points: Vec<String> = curve.iter().enumerate().map(place).collect();
+        let _ = write!(svg, "<polyline class=\"line {class}\" points=\"{}\"/>", points.join(" "));
+    }
     svg + "</svg>"
 }
 

@@ -60,6 +60,12 @@ pub(super) const GROUPS: &[(&str, bool, &[Line])] = &[
                 Words(&["convex", "sgd", "nearest_mean"]),
                 "convex: the optimum on frozen features; nearest_mean: the nearest class mean, nothing is learned.",
             ),
+            (
+                "decoder",
+                "Decoder",
+                Words(&["auto", "linear", "lr-aspp", "deeplabv3+", "unet", "fpn"]),
+                "Of masks: what says a class about each pixel. auto: linear with head, else unet.",
+            ),
             ("head_lr", "Head rate", Number, "Ten times the backbone's: it starts anew."),
             ("lr", "Backbone rate", Number, "Small: adjust, do not overwrite."),
             ("find_lr", "Look for the rate", Flag, "On copies of the weights, before training; the other rates keep their ratio to it."),

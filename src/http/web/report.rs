@@ -30,6 +30,8 @@ pub struct Report {
     /// How scores of good items and of anomalies lie.
     pub scores: Vec<ScoreLine>,
     pub mistakes: Vec<MistakeLine>,
+    /// Whether their pictures show the truth and the answer side by side.
+    pub of_places: bool,
     pub usage: Vec<Usage>,
     /// The epochs of the run from random weights.
     pub scratch: Vec<EpochNumbers>,
@@ -135,16 +137,19 @@ fn read(json: &[u8], job: &JobId, name: &str, address: &str) -> Option<Report> {
     for (_, sentence) in &mut found {
         *sentence = sentence.replace('`', "");
     }
+    let outcome = outcome::read(json);
+    let of_places = outcome.as_ref().is_some_and(|outcome| outcome.of_places);
     Some(Report {
         verdicts: findings.verdict.iter().map(VerdictLine::from).collect(),
         found,
         bins: findings.calibration.iter().flat_map(|calibration| calibration.bins.iter().map(BinLine::from)).collect(),
         scores: findings.anomalies.iter().flat_map(score_lines).collect(),
         mistakes: mistakes.into_iter().take(MOST).enumerate().map(|(at, mistake)| mistake_line(job, at, mistake)).collect(),
+        of_places,
         usage: usage(name, address, used),
         rates: findings.rate.as_ref().map(|rate| super::curve::rates(&rate.curve)).unwrap_or_default(),
         scratch: findings.comparison.map(|comparison| comparison.epochs).unwrap_or_default(),
-        outcome: outcome::read(json),
+        outcome,
     })
 }
 

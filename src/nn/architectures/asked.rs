@@ -21,7 +21,7 @@ const HARMLESS: &[&str] = &[
 /// # Errors
 /// A pooling that the architecture does not have, in words.
 pub fn pool_of(config: &ModelConfig) -> Result<Pool, String> {
-    if config.labels_pixels() {
+    if config.labels_places() {
         return Ok(Pool::Places);
     }
     // What was said of whole texts is nothing to their words.

@@ -1,10 +1,11 @@
 //! A backbone that says something about every place of an image: a row for each cell of a grid, with what the maps of all scales say there,
-//! one behind the other (hypercolumns, Hariharan et al. 2015). Its stages are constants: a head on these rows is all that learns.
+//! one behind the other (hypercolumns, Hariharan et al. 2015). To a linear head on these rows its stages are constants; heads over maps take the
+//! maps themselves, and stages may learn under them.
 
 use candle_core::{D, DType, Device, Tensor};
 
 use crate::domain::recipe::Precision;
-use crate::nn::backbone::{Backbone, Mode, Stage, StageMap};
+use crate::nn::backbone::{Backbone, Mode, Patches, Scale, Stage, StageMap};
 use crate::nn::error::{Error, Result};
 use crate::nn::input::Input;
 use crate::nn::weights::Weights;
@@ -19,8 +20,8 @@ const WIDENED: usize = 2;
 
 pub struct Places {
     inner: Box<dyn Backbone>,
-    /// Stages whose maps are looked at, rising.
-    chosen: Vec<usize>,
+    /// Whose maps are looked at, rising.
+    scales: Vec<Scale>,
     width: usize,
 }
 
@@ -33,34 +34,42 @@ impl Places {
     /// # Errors
     /// The network makes no maps of several scales.
     pub fn on(inner: Box<dyn Backbone>) -> Result<Places> {
+        if let Some(patches) = inner.patches() {
+            let one = |(stage, stride): (usize, usize)| Scale { stage, stride, width: patches.width };
+            let scales: Vec<Scale> = patches.stages.into_iter().zip(SCALES).map(one).collect();
+            return Ok(Places { inner, width: patches.width * scales.len(), scales });
+        }
         let device = inner.weights().iter().next().map_or(Device::Cpu, |(_, var)| var.device().clone());
         let probe = Tensor::zeros((1, 3, PROBE, PROBE), DType::F32, &device)?;
         let no_maps = || {
             Error::Invalid(format!(
-                "{} makes no maps of several scales, by which places are told apart; choose a network of convolutions",
+                "{} makes no maps of several scales, by which places are told apart; choose a network of convolutions or a transformer over patches",
                 inner.architecture()
             ))
         };
         let maps = inner.maps(&Input::Pixels(probe), inner.stages().len(), Mode::Eval).map_err(|_| no_maps())?;
-        let chosen = chosen(&maps)?;
-        if chosen.len() < 2 {
+        let scales = chosen(&maps)?;
+        if scales.len() < 2 {
             return Err(no_maps());
         }
-        let width = chosen.iter().map(|stage| maps[*stage].values.dim(1)).sum::<candle_core::Result<usize>>()?;
-        Ok(Places { inner, chosen, width })
+        let width = scales.iter().map(|scale| scale.width).sum();
+        Ok(Places { inner, scales, width })
     }
 }
 
 /// Of every scale the last stage that makes it.
-fn chosen(maps: &[StageMap]) -> Result<Vec<usize>> {
+fn chosen(maps: &[StageMap]) -> Result<Vec<Scale>> {
     let mut found = Vec::new();
-    for scale in SCALES {
-        let of_scale: Vec<usize> = (0..maps.len()).filter(|stage| maps[*stage].stride == Some(scale)).collect();
+    for stride in SCALES {
+        let of_scale: Vec<usize> = (0..maps.len()).filter(|stage| maps[*stage].stride == Some(stride)).collect();
         let wide = |stage: usize| maps[stage].values.dim(1);
-        found.extend(match of_scale.as_slice() {
+        let stage = match of_scale.as_slice() {
             [.., before, last] if wide(*last)? > WIDENED * wide(*before)? => Some(*before),
             all => all.last().copied(),
-        });
+        };
+        if let Some(stage) = stage {
+            found.push(Scale { stage, stride, width: wide(stage)? });
+        }
     }
     Ok(found)
 }
@@ -121,18 +130,43 @@ impl Backbone for Places {
         Err(Error::Invalid(format!("{}: places are told by the maps of all stages, and not by the last alone", self.architecture())))
     }
 
+    fn patches(&self) -> Option<Patches> {
+        self.inner.patches()
+    }
+
+    fn scales(&self) -> &[Scale] {
+        &self.scales
+    }
+
     /// `(B x rows x columns, num_features)`, image by image and row by row.
     fn pooled(&self, input: &Input, _frozen_stages: usize, _mode: Mode) -> Result<Tensor> {
         let pixels = input.tensor();
         let (rows, columns) = (cells(pixels.dim(2)?), cells(pixels.dim(D::Minus1)?));
         let maps = self.inner.maps(input, self.inner.stages().len(), Mode::Eval)?;
-        let parts: Vec<Tensor> =
-            self.chosen.iter().map(|stage| on_grid(&maps[*stage].values, rows, columns)).collect::<candle_core::Result<_>>()?;
+        let sides = [pixels.dim(2)?, pixels.dim(D::Minus1)?];
+        let part = |scale: &Scale| -> Result<Tensor> {
+            let values = &maps[scale.stage].values;
+            match self.patches() {
+                None => Ok(on_grid(values, rows, columns)?),
+                // At the sides that decoders take them at.
+                Some(patches) => {
+                    let [height, width] = sides.map(|side| side.div_ceil(scale.stride));
+                    let (batch, channels) = (values.dim(0)?, scale.width);
+                    let brought = on_grid(&patches.maps(values)?, height, width)?.reshape((batch, height, width, channels))?;
+                    Ok(on_grid(&brought.permute((0, 3, 1, 2))?, rows, columns)?)
+                }
+            }
+        };
+        let parts: Vec<Tensor> = self.scales.iter().map(part).collect::<Result<_>>()?;
         Ok(Tensor::cat(&parts, 1)?)
     }
 
     fn set_norm_momentum(&self, momentum: f64) {
         self.inner.set_norm_momentum(momentum);
+    }
+
+    fn freeze_norms(&self) {
+        self.inner.freeze_norms();
     }
 
     fn set_precision(&self, precision: Precision) -> std::result::Result<(), String> {

@@ -12,7 +12,7 @@ use super::parameter::{Pair, handle, parameter};
 use crate::domain::recipe::Precision;
 use crate::nn::architectures::PROJECTION;
 use crate::nn::architectures::tensor::Expected;
-use crate::nn::backbone::{Backbone, Mode, Stage};
+use crate::nn::backbone::{Backbone, Mode, Patches, Stage};
 use crate::nn::error::{Error, Result};
 use crate::nn::input::Input;
 use crate::nn::kernels::ops::{Pass, Road, Settings};
@@ -237,6 +237,14 @@ impl Backbone for Transformer {
 
     fn num_features(&self) -> usize {
         self.shared.as_ref().and_then(|matrix| matrix.dim(0).ok()).unwrap_or(self.sizes.width)
+    }
+
+    /// Four blocks, evenly spread to the last (as DPT and BEiT's heads look at them; Ranftl et al. 2021).
+    fn patches(&self) -> Option<Patches> {
+        let (depth, patch) = (self.blocks.len(), self.projection.0.dims().last().copied()?);
+        let prefix = self.prefix.iter().map(|tokens| tokens.dims().get(1).copied().unwrap_or(0)).sum();
+        let stages = [1, 2, 3, 4].map(|quarter| (depth * quarter / 4).max(1));
+        (depth >= stages.len()).then_some(Patches { side: self.sizes.side, patch, prefix, stages, width: self.sizes.width })
     }
 
     fn adapt(&mut self, with: &LowRank) -> Result<()> {

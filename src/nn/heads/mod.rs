@@ -1,7 +1,9 @@
 //! What is trained on top of a backbone, a file for each kind of head.
 
 mod cosine;
+pub mod dense;
 mod distance;
+mod fpn;
 mod linear;
 mod means;
 mod unit;
@@ -9,12 +11,13 @@ mod unit;
 use candle_core::{Device, Tensor, Var};
 
 pub use cosine::Cosine;
+pub use dense::Dense;
 pub use distance::Distance;
 use linear::Linear;
 pub use means::Means;
 
 use super::backbone::Mode;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::weights::Weights;
 
 /// From features `(B, num_features)` to what is said about each item.
@@ -29,6 +32,8 @@ pub enum Head {
     Cosine(Cosine),
     /// Features of this width, of length one.
     Unit(usize),
+    /// Layers over maps of all scales, which say something about each place.
+    Dense(Box<Dense>),
 }
 
 impl Head {
@@ -66,6 +71,7 @@ impl Head {
             Head::Means(head) => head.width(),
             Head::Cosine(head) => head.width,
             Head::Unit(width) => *width,
+            Head::Dense(_) => 0,
         }
     }
 
@@ -81,7 +87,13 @@ impl Head {
             Head::Distance(_) | Head::Cosine(_) => 1,
             Head::Means(head) => head.classes(),
             Head::Unit(width) => *width,
+            Head::Dense(head) => head.outputs(),
         }
+    }
+
+    /// The layers over maps, where it is made of such.
+    pub fn dense(&self) -> Option<&Dense> {
+        if let Head::Dense(head) = self { Some(head) } else { None }
     }
 
     /// Features `(B, num_features)` to `(B, num_classes)`. In eval mode the parameters are constants. The same `step` gives the same
@@ -93,6 +105,7 @@ impl Head {
             Head::Means(head) => head.forward(x),
             Head::Cosine(head) => head.forward(x, mode),
             Head::Unit(_) => unit::forward(x),
+            Head::Dense(head) => Err(Error::Invalid(format!("a head `{}` takes maps of all scales, and not one vector", head.name()))),
         }
     }
 
@@ -100,7 +113,16 @@ impl Head {
     pub fn parameters(&self) -> Vec<(String, &Var)> {
         match self {
             Head::Linear(head) => head.parameters(),
+            Head::Dense(head) => head.parameters(),
             Head::Distance(_) | Head::Means(_) | Head::Cosine(_) | Head::Unit(_) => Vec::new(),
+        }
+    }
+
+    /// The same with its running statistics, where it has any.
+    pub fn tensors(&self) -> Vec<(String, &Var)> {
+        match self {
+            Head::Dense(head) => head.weights().iter().map(|(name, var)| (name.to_owned(), var)).collect(),
+            other => other.parameters(),
         }
     }
 }

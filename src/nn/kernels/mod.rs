@@ -21,6 +21,9 @@ pub mod backend;
 mod bf16;
 mod buffer;
 pub mod conv;
+mod dense;
+#[cfg(test)]
+mod dense_tests;
 #[cfg(test)]
 mod joins_tests;
 mod linear;
@@ -67,6 +70,7 @@ pub(crate) use conv::folded::Folded;
 pub use conv::geometry::{Geometry, Padding, Spec};
 pub(crate) use conv::join::Join;
 pub(crate) use conv::pool::MaxPool;
+pub(crate) use conv::resize::{Between, Resize, resized};
 pub(crate) use conv::squeeze::{Gates, SqueezeExcite};
 pub use conv::window::{Average, Window};
 pub(crate) use maps::Maps;

@@ -43,7 +43,7 @@ impl Service {
         if let Some(file) = modalities::find(report.modality).and_then(|modality| modality.needs()) {
             need(&manifest, file, &asked.base, &base)?;
         }
-        let recipe = asked.recipe.over(report.modality).map_err(bad_recipe)?;
+        let recipe = asked.recipe.over_targets(report.modality, report.task).map_err(bad_recipe)?;
         let recipe = Recipe { task: recipe.task.or(Some(report.usual_task())), ..recipe };
         let task = recipe.check_task(report.task).map_err(bad_recipe)?;
         train::tasks::check_classes(task, report.task, &report.classes)
@@ -160,9 +160,9 @@ pub(super) fn bad_recipe(error: crate::domain::recipe::RecipeError) -> Error {
 
 pub(super) fn unlearnable(id: &RepoId, version: u32, report: &str) -> Error {
     let task = DatasetReport::read(report).map(|report| report.task).unwrap_or_default();
-    if !task.is_learned() {
-        let message = format!("{id}@{version} is for {task}, and no network is trained for that here");
-        let hint = "its annotations are checked, shown and kept; to learn from images as wholes publish them with a class for each";
+    if task.is_of_places() {
+        let message = format!("{id}@{version} is for {task}, and nothing is marked in its images that could be learned");
+        let hint = "publish it again with its annotations; its page names what was wrong with them";
         return Error::invalid("dataset_unusable", message, hint);
     }
     let message = format!("{id}@{version} has no images in two classes or more to learn from");

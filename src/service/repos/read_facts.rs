@@ -159,7 +159,7 @@ impl Reading {
         facts.image_size = height.unwrap_or(usual) as u64;
         facts.gmacs = if problem.is_none() && unobeyed.is_empty() { train::gmacs(&config).unwrap_or(0.0) } else { 0.0 };
         let library = config.library();
-        let of_head = if config.tags_words() || config.labels_pixels() {
+        let of_head = if config.tags_words() || config.labels_places() {
             train::tasks::of_model(&config)
         } else {
             Task::of_problem_type(config.problem_type.as_deref())

@@ -129,6 +129,10 @@ fn space(feed: &Feed, model: &Model) -> String {
         hash.update(crate::nn::device::describe(&model.device));
     }
     hash.update(format!("{} {}", rayon::current_num_threads(), feed.options().views.key()));
+    // Maps of all scales instead of the last, or of rows of them.
+    if model.is_dense() {
+        hash.update(" maps");
+    }
     hex::encode(short(hash))
 }
 
@@ -155,7 +159,7 @@ pub fn run_once(
         return Ok((Frozen::None, 0));
     }
     // A head that learns alone always learns from cached features: it needs their mean and variance beforehand.
-    let objection = match model.is_head_only() {
+    let objection = match model.is_head_only() && !model.is_dense() {
         true => None,
         _ if training.recipe.augment.mixes() => Some("items are mixed anew in each step".into()),
         _ => objection(epochs, training.keep, feed.turns()),
@@ -202,7 +206,7 @@ pub fn run_over(
     };
     let answered = match writer {
         Some(writer) => fill(writer, feed, model, (&wanted, stores[0].of_space(&space, &format)), rest, reporter)?,
-        None if model.is_head_only() => return Err(no_room(bytes)),
+        None if model.is_head_only() && !model.is_dense() => return Err(no_room(bytes)),
         None => Err(format!("there is no room for {} MiB on the disk", bytes >> 20)),
     };
     match answered {
@@ -238,7 +242,8 @@ fn bytes_of(wanted: &[Wanted], feed: &Feed, format: &RowFormat) -> Result<u64> {
     let longest = feed.options().views.maker()?.blank().lengths().and_then(|lengths| lengths.first().copied());
     let tokens = match longest.filter(|_| format.ragged) {
         Some(longest) => feed.length(wanted.iter().map(|wanted| wanted.item.sample.id), longest),
-        None => wanted.iter().map(|wanted| places_of(&wanted.item.sample.target)).sum(),
+        None if format.ragged => wanted.iter().map(|wanted| places_of(&wanted.item.sample.target)).sum(),
+        None => wanted.len() as u64,
     };
     Ok(format.file_bytes(wanted.len(), tokens, EVAL_BATCH))
 }
@@ -256,6 +261,7 @@ fn no_room(bytes: u64) -> Error {
 fn kept(model: &Model, feed: &Feed) -> Kept {
     let views = &feed.options().views;
     match model.is_head_only() {
+        _ if model.is_dense() => Kept::Items,
         true if views.of_words() => Kept::Words,
         true if views.of_places() => Kept::Places,
         _ if views.of_pairs() => Kept::Pairs,
@@ -273,7 +279,7 @@ fn row_format(model: &Model, feed: &Feed) -> Result<RowFormat> {
         [_, width] if sequences => {
             RowFormat { dims: vec![*width + usize::from(kept(model, feed) == Kept::Pairs)], encoding: Encoding::Single, ragged: true }
         }
-        // Of words as many as an item has, of places those of its grid.
+        // Maps of all scales, packed, are `[1, numbers]`. Of words as many as an item has, of places those of its grid.
         [_] => RowFormat { dims, encoding: Encoding::Single, ragged: feed.options().views.of_words() || feed.options().views.of_places() },
         _ => RowFormat { dims, encoding: Encoding::Half, ragged: false },
     })

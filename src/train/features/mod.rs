@@ -15,6 +15,7 @@
 //! Texts are not all equally long: a row of theirs says how many tokens it has in the place of the 1, and has so many times the width.
 
 mod frozen;
+pub mod packed;
 mod patience;
 mod store;
 mod together;

@@ -4,7 +4,6 @@ use candle_core::Tensor;
 
 use crate::data::{Sample, Target};
 use crate::domain::evaluation::Evaluation;
-use crate::nn::Mode;
 use crate::train::error::Result;
 use crate::train::progress::ProgressReporter;
 use crate::train::reject::Rows;
@@ -37,12 +36,18 @@ impl Answers {
         self.samples.iter().zip(starts.zip(&self.ends).map(move |(start, end)| &self.outputs[start..*end]))
     }
 
+    /// The outputs of an item.
+    pub fn row(&self, at: usize) -> Option<&[f32]> {
+        let start = if at == 0 { 0 } else { *self.ends.get(at - 1)? };
+        self.outputs.get(start..*self.ends.get(at)?)
+    }
+
     /// The features of width `width`.
     pub fn features(&self, width: usize) -> Rows {
         Rows::new(width, self.features.clone())
     }
 
-    fn keep(&mut self, task: &dyn Task, samples: impl Iterator<Item = Sample>, outputs: &[f32], features: &Tensor) -> Result<()> {
+    fn keep(&mut self, task: &dyn Task, samples: impl Iterator<Item = Sample>, outputs: &[f32], features: Option<&Tensor>) -> Result<()> {
         if self.outputs.len() + outputs.len() <= MOST_OUTPUTS {
             let mut end = self.outputs.len();
             for sample in samples {
@@ -52,7 +57,7 @@ impl Answers {
             }
             self.outputs.extend(outputs);
         }
-        if self.features.len() + features.elem_count() <= MOST_FEATURES {
+        if let Some(features) = features.filter(|features| self.features.len() + features.elem_count() <= MOST_FEATURES) {
             self.features.extend(features.flatten_all()?.to_vec1::<f32>()?);
         }
         Ok(())
@@ -70,16 +75,11 @@ pub fn examine(run: &mut Run, samples: &[Sample], reporter: &mut ProgressReporte
         let step = step?;
         run.skipped.note(&step.skipped, reporter)?;
         if !step.targets.is_empty() {
-            let pooled = run.model.pooled(&step)?;
-            // Over a mirror there is more to it than these features.
-            let outputs = match step.mirrored {
-                Some(_) => run.model.outputs(&step, Mode::Eval, 0)?,
-                None => run.model.classifier.head.forward(&pooled, Mode::Eval, 0)?,
-            };
+            let (outputs, pooled) = run.model.examined(&step)?;
             let outputs = outputs.flatten_all()?.to_vec1::<f32>()?;
             tally.add(&outputs, &step.targets);
             let found = step.ids.iter().filter_map(|id| by_id.get(id)).map(|sample| (*sample).clone());
-            answers.keep(&*task, found, &outputs, &pooled)?;
+            answers.keep(&*task, found, &outputs, pooled.as_ref())?;
         }
         reporter.tick()?;
     }

@@ -21,7 +21,6 @@ use crate::data::Sample;
 use crate::data::batch;
 use crate::domain::evaluation::{Evaluation, Held};
 use crate::domain::findings::{self, Findings, Throughput};
-use crate::nn::Mode;
 use crate::train::feed::{EVAL_BATCH, input};
 
 /// Items that the speed of predictions is measured on.
@@ -109,8 +108,7 @@ fn predicted_per_second(run: &Run, reporter: &mut ProgressReporter) -> Result<f6
         let views = views?;
         if !views.is_empty() {
             count += views.len();
-            let pooled = run.model.pooled_views(&input(views.input)?)?;
-            run.model.classifier.head.forward(&pooled, Mode::Eval, 0)?.flatten_all()?.to_vec1::<f32>()?;
+            run.model.outputs_of_views(input(views.input)?)?.flatten_all()?.to_vec1::<f32>()?;
         }
         reporter.tick()?;
     }

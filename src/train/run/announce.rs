@@ -57,6 +57,10 @@ impl Run<'_> {
     pub fn choose_precision(&self, reporter: &mut ProgressReporter) -> Result<()> {
         let learns = !self.model.is_head_only();
         let asked = self.training.recipe.precision;
+        if let Some(head) = self.model.classifier.head.dense() {
+            // The backbone says it where it cannot be had.
+            let _ = head.set_precision(asked);
+        }
         match self.model.classifier.backbone.set_precision(asked) {
             Err(reason) if learns => reporter.warn(format!("products in f32 instead of bf16: {reason}")),
             _ => Ok(()),

@@ -50,6 +50,12 @@ impl Run<'_> {
     /// Takes weights in the form they are published in, in the place of its own.
     pub fn take_published(&mut self, weights: &Weights) -> Result<()> {
         self.model.merge_adapters()?;
+        if let Some(name) = self.task.decoder(self.training.recipe)
+            && self.model.take_dense(name, self.task.outputs(), &self.config, weights)?
+        {
+            self.config.set_decoder(Some((name, self.task.outputs())));
+            self.config.set_window(self.window);
+        }
         self.model.learn_above(0);
         let here = |(name, var): (&str, &Var)| Ok((name.to_owned(), var.as_tensor().detach().to_device(&self.model.device)?));
         self.put(weights.iter().map(here).collect::<Result<_>>()?)?;

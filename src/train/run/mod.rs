@@ -35,6 +35,7 @@ use super::progress::ProgressReporter;
 use super::schedule::Schedule;
 use super::strategy::{self, Plan};
 use super::tasks::{self, Contrast, Fitted, Task};
+use super::windows;
 use super::words::{self, Unseen};
 use crate::data::Survey;
 use crate::data::modality::Views;
@@ -57,6 +58,8 @@ pub struct Run<'a> {
     pub skipped: Skipped,
     plan: Plan,
     config: ModelConfig,
+    /// The usual sides of images whose pixels are answered about.
+    window: Option<[u32; 2]>,
     steps_per_epoch: u64,
     pass_steps: u64,
     frozen: Frozen,
@@ -95,6 +98,9 @@ impl<'a> Run<'a> {
         let mut model = Model::load(training, task.outputs())?;
         let (stages, convex, mut views) = (model.frozen, task.convex(&[], recipe).is_some(), model.views(training, &config)?);
         let mut plan = Plan::of(recipe, stages, convex, model.architecture.name)?;
+        if recipe.strategy == Strategy::Auto && !convex && task.decoder(recipe).is_some() {
+            plan = Plan::from_nothing(recipe);
+        }
         if let Some(head) = task.head(model.classifier.head.num_features()) {
             plan = Plan::without_head(recipe, stages)?;
             if task.is_of_pairs() {
@@ -103,14 +109,14 @@ impl<'a> Run<'a> {
             model.classifier.head = head;
             model.learn_above(stages);
         }
+        let window = windows::usual_size(&partition.train);
         let unseen = see_parts(training, (&views, &config), &mut partition, reporter)?;
         let lengths = lengths::of(training.dataset, &views, &partition.all(), reporter)?;
         let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), Some(1)).with_lengths(lengths);
         let steps_per_epoch = feed.steps_per_epoch(partition.train.len());
         // Until it learns.
         model.classifier.backbone.settle();
-        // Batch norm forgets at the pace of an epoch, but not slower than PyTorch's default (SimCLR's rule).
-        model.classifier.backbone.set_norm_momentum((10.0 / steps_per_epoch as f64).min(0.1));
+        model.classifier.backbone.set_norm_momentum(norm_momentum(steps_per_epoch));
         let state = State::new(saving::identity(training, &model, &feed, &survey.digest));
         Ok(Run {
             best: Vec::new(),
@@ -126,6 +132,7 @@ impl<'a> Run<'a> {
             training,
             task,
             partition,
+            window,
             model,
             feed,
             skipped: Skipped::default(),
@@ -153,6 +160,7 @@ impl<'a> Run<'a> {
     pub fn set_out(&mut self) -> Result<()> {
         let (recipe, stages) = (self.training.recipe, self.stages());
         let lowest = self.plan.lowest(stages);
+        self.put_decoder()?;
         self.model.learn_above(lowest);
         if !self.model.is_head_only() {
             self.model.classifier.backbone.unsettle();
@@ -171,6 +179,18 @@ impl<'a> Run<'a> {
             self.feed.take_turns(features::turns(recipe, self.model.is_head_only(), lowest));
             self.enter_phase(self.plan.frozen_after(0, stages))?;
         }
+        Ok(())
+    }
+
+    /// Puts on the head over maps that is to learn, where one is.
+    fn put_decoder(&mut self) -> Result<()> {
+        let recipe = self.training.recipe;
+        let Some(name) = self.task.decoder(recipe).filter(|_| !self.plan.phases.is_empty()) else { return Ok(()) };
+        self.model.put_dense(name, self.task.outputs(), (&self.config, recipe), self.plan.probe)?;
+        let Some(head) = self.model.classifier.head.dense() else { return Ok(()) };
+        head.set_norm_momentum(norm_momentum(self.steps_per_epoch));
+        self.config.set_decoder(Some((head.name(), head.outputs())));
+        self.config.set_window(self.window);
         Ok(())
     }
 
@@ -199,7 +219,7 @@ impl<'a> Run<'a> {
         self.model.frozen = phase;
         (self.frozen, self.pass_steps) = passed?;
         // A head from the probe is one for the features as they are.
-        if lowest == self.stages() && !self.plan.probe {
+        if lowest == self.stages() && !self.plan.probe && !self.model.is_dense() {
             let shown = self.feed.views_shown(&self.partition.train, epochs);
             self.scale = self.feed.standardise(&shown);
         }
@@ -284,7 +304,10 @@ impl<'a> Run<'a> {
         let merit = self.merit(validation.primary());
         let at_probe = self.state.probe.as_ref().filter(|_| self.state.best().is_none());
         let margin = match at_probe {
-            Some(probed) if self.training.recipe.strategy == Strategy::Auto => strategy::noise(&probed.evaluation),
+            // Of thousands of pixels an image, and from the probe's own answers on, chance moves little.
+            Some(probed) if self.training.recipe.strategy == Strategy::Auto && !self.model.is_dense() => {
+                strategy::noise(&probed.evaluation)
+            }
             _ => 0.0,
         };
         (margin == 0.0 || at_probe.is_some_and(|probed| merit > f64::from_bits(probed.bits.0) + margin))
@@ -314,7 +337,7 @@ fn see_parts(
             (*samples, *unseen) = words::seen(training.dataset, views, samples, reporter)?;
         }
     }
-    if config.labels_pixels() {
+    if config.labels_places() {
         for samples in [&mut partition.train, &mut partition.val, &mut partition.test] {
             *samples = places::seen(training.dataset, config, samples, reporter)?;
         }
@@ -340,6 +363,11 @@ fn asked(training: &Training) -> Result<Recipe> {
     let (recipe, task) = (training.recipe, training.dataset.targets.task());
     let pairs = recipe.task.is_none() && task.of_pairs() != task && pairs::are_pairs(training.dataset)?;
     Ok(if pairs { Recipe { task: Some(task.of_pairs()), ..recipe.clone() } } else { recipe.clone() })
+}
+
+/// Batch norm forgets at the pace of an epoch, but not slower than PyTorch's default (SimCLR's rule).
+fn norm_momentum(steps_per_epoch: u64) -> f64 {
+    (10.0 / steps_per_epoch as f64).min(0.1)
 }
 
 /// The recipe was filled up for items of the data set's kind.

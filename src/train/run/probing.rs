@@ -41,17 +41,22 @@ impl Run<'_> {
             self.state.probe = Some(probed);
             self.take_probe_answers(checkpoint)?;
             if self.plan.phases.is_empty() {
-                self.feed = self.pooled(self.training.recipe.augment.views + 1, reporter)?.0;
+                self.feed = self.pooled(self.probe_views(), reporter)?.0;
                 self.feed.unscaled();
             }
             return Ok(());
         }
-        let (feed, shown, scale) = self.pooled(self.training.recipe.augment.views + 1, reporter)?;
+        let (feed, shown, scale) = self.pooled(self.probe_views(), reporter)?;
         reporter.stage("finding the best head on the features", 0)?;
         let solved = self.solve(&self.problem(&feed, &shown), reporter)?;
         let (weight, bias) = folded(&solved, &scale);
         self.put_on(&weight, &bias)?;
         self.judge_probe(feed, &solved, reporter)
+    }
+
+    /// Views of an item that the probe is found on. Of places the plain one, under which targets lie still.
+    fn probe_views(&self) -> u32 {
+        if self.task.name().is_of_places() { 1 } else { self.training.recipe.augment.views + 1 }
     }
 
     /// Puts the probe's head on, and remembers it.
@@ -140,20 +145,18 @@ impl Run<'_> {
         };
         reporter.info(format!("the probe, {what}: validation {} {}", primary.title, primary.show(evaluation.primary(), 4)))?;
         let choice = (self.training.recipe.strategy == Strategy::Auto && self.plan.phases.is_empty()).then(|| {
-            let stages = self.stages();
-            let facts = Facts {
-                train_items: train.len(),
-                held: self.partition.held,
-                probe: &evaluation,
-                stages,
-                frozen: strategy::top(self.training.recipe, stages),
-            };
-            strategy::choose(&facts)
+            let (recipe, stages) = (self.training.recipe, self.stages());
+            let decoder = self.task.decoder(recipe);
+            let frozen = if decoder.is_some() { recipe.frozen_stages } else { strategy::top(recipe, stages) };
+            let facts = Facts { train_items: train.len(), held: self.partition.held, probe: &evaluation, stages, frozen };
+            decoder.map_or_else(|| strategy::choose(&facts), |decoder| strategy::choose_decoder(&facts, decoder))
         });
         if let Some(choice) = &choice {
             reporter.info(format!("auto chose `{}`: {}", choice.strategy, choice.why))?;
             if choice.strategy != Strategy::Head {
-                self.plan = Plan::tuned(self.training.recipe, self.stages());
+                let recipe = self.training.recipe;
+                let decodes = self.task.decoder(recipe).is_some();
+                self.plan = if decodes { Plan::decoded(recipe) } else { Plan::tuned(recipe, self.stages()) };
             }
         }
         let (merit, loss) = (self.merit(evaluation.primary()), evaluation.loss);

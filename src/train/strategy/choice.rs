@@ -29,6 +29,26 @@ pub struct Choice {
     pub why: String,
 }
 
+/// Whether to go on from a linear head on maps to a decoder that starts from it. An image has thousands of pixels, so few images are no
+/// reason against it; that it gains is seen on those held out.
+pub fn choose_decoder(facts: &Facts, decoder: &str) -> Choice {
+    let primary = facts.probe.task.primary();
+    if facts.held == Held::Training {
+        let why = "no images are held out that could show a gain over the best linear head on the base's maps".into();
+        return Choice { strategy: Strategy::Head, why };
+    }
+    Choice {
+        strategy: Strategy::LpFt,
+        why: format!(
+            "a decoder ({decoder}) learns from the best linear head on the base's maps ({} {}), with {} of {} stages, and is kept where it is better",
+            primary.title,
+            primary.show(facts.probe.primary(), 4),
+            facts.stages - facts.frozen,
+            facts.stages
+        ),
+    }
+}
+
 /// Whether to go on from the probe.
 pub fn choose(facts: &Facts) -> Choice {
     let (head, primary) = (|why| Choice { strategy: Strategy::Head, why }, facts.probe.task.primary());
@@ -101,6 +121,16 @@ mod tests {
         ] {
             assert!(choice.strategy == Strategy::Head && choice.why.contains(word), "{choice:?}");
         }
+    }
+
+    #[test]
+    fn a_decoder_learns_wherever_its_gain_can_be_seen() {
+        let task = Task::ALL.into_iter().find(|task| task.is_of_pixels()).unwrap();
+        let probe = measured(task, 0.8, 16);
+        let chosen = |held| choose_decoder(&Facts { train_items: 64, held, probe: &probe, stages: 9, frozen: 0 }, "unet");
+        assert_eq!(chosen(Held::ValSplit).strategy, Strategy::LpFt);
+        assert!(chosen(Held::ValSplit).why.contains("unet"));
+        assert_eq!(chosen(Held::Training).strategy, Strategy::Head);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 mod choice;
 
-pub use choice::{Choice, ENOUGH_ITEMS, Facts, TOP, choose, noise};
+pub use choice::{Choice, ENOUGH_ITEMS, Facts, TOP, choose, choose_decoder, noise};
 
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +80,16 @@ impl Plan {
     /// What `auto` goes on with where it does.
     pub fn tuned(recipe: &Recipe, stages: usize) -> Plan {
         Plan { probe: true, phases: vec![Phase { frozen: top(recipe, stages), epochs: recipe.epochs }] }
+    }
+
+    /// The same where a decoder over maps goes on from a linear head: all stages learn with it but those that the recipe freezes.
+    pub fn decoded(recipe: &Recipe) -> Plan {
+        Plan { probe: true, phases: vec![Phase { frozen: recipe.frozen_stages, epochs: recipe.epochs }] }
+    }
+
+    /// Of a head over maps that nothing can be solved for: it learns from the first step with all stages but those that the recipe freezes.
+    pub fn from_nothing(recipe: &Recipe) -> Plan {
+        Plan { probe: false, ..Plan::decoded(recipe) }
     }
 
     /// Epochs in all; the probe alone counts as one.

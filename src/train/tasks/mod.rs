@@ -7,10 +7,12 @@ mod anomaly;
 mod classification;
 mod close;
 mod contrast;
+mod detection;
 mod entities;
 mod heads;
 mod multi_label;
 mod ordinal;
+mod pixels;
 mod regression;
 mod segmentation;
 mod similarity;
@@ -21,13 +23,15 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use super::detection::BESIDE;
 use super::error::{Error, Result};
 use super::partition::Partition;
 use super::probe::Part;
+use crate::data::image::answered::Overlay;
 use crate::data::{Target, Targets};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::Evaluation;
-use crate::domain::pixel_config::TASK;
+use crate::domain::pixel_config::{DECODER, TASK, WINDOW};
 use crate::domain::prediction::Answer;
 use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
@@ -36,6 +40,7 @@ use crate::nn::{Cosine, Distance, Head};
 pub use anomaly::NEIGHBOURS;
 pub use classification::{Classification, argmax, softmax};
 pub use contrast::Contrast;
+pub use detection::said as boxes_said;
 pub use heads::has_heads;
 pub use segmentation::upsampled;
 pub use tagging::Tagger;
@@ -105,6 +110,11 @@ pub trait Task: Send + Sync {
         None
     }
 
+    /// What is true of an item's places and what the row says of them, to be drawn over it; `None` where something is said about the item.
+    fn drawn(&self, _row: &[f32], _target: &Target) -> Option<[Overlay; 2]> {
+        None
+    }
+
     /// Whether the first measure follows from the mean of the scores that [`Self::told`] has of each item. Otherwise only all answers
     /// together can be measured.
     fn scores_items(&self) -> bool {
@@ -118,6 +128,12 @@ pub trait Task: Send + Sync {
 
     /// The head over features of this width, where it is none that learns and what is under it does.
     fn head(&self, _width: usize) -> Option<Head> {
+        None
+    }
+
+    /// The head over maps that is to learn in the place of a linear one, by its name among [`crate::nn::heads::dense`]; `None` where a linear
+    /// one does.
+    fn decoder(&self, _recipe: &Recipe) -> Option<&'static str> {
         None
     }
 
@@ -233,10 +249,8 @@ fn alone(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Bo
         Targets::Values(names) => Box::new(regression::Regression::new(names, &partition.train)),
         Targets::Tags(names) => Box::new(tagging::Tagging::new(names)),
         Targets::Heads(_) => return Err(nothing("a head cannot hold heads; name each column once")),
-        Targets::Masks(names) => Box::new(segmentation::Segmentation::new(names)),
-        Targets::Objects(_) => {
-            return Err(nothing(format!("the targets are for {}, and no network is trained for that here", targets.task())));
-        }
+        Targets::Masks(names) => Box::new(segmentation::Segmentation::new(names, &partition.train)),
+        Targets::Objects(names) => Box::new(detection::Detection::new(names)),
     })
 }
 
@@ -271,9 +285,13 @@ pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
         Name::Similarity => similarity::answerer(),
         Name::TokenClassification => tagging::answerer(),
         Name::SemanticSegmentation => segmentation::answerer(config, outputs),
-        // Nobody trains such a model here; one that says it is of such a task answers by classes.
-        Name::ObjectDetection => classification::answerer(config, outputs),
+        Name::ObjectDetection => detection::answerer(),
     }
+}
+
+/// Classes that so many outputs of a published model are about.
+pub fn classes_of(config: &ModelConfig, outputs: usize) -> usize {
+    if of_model(config) == Name::ObjectDetection { outputs.saturating_sub(BESIDE) } else { outputs }
 }
 
 /// The head of a published model that has no tensors for one, where its task needs none.
@@ -287,7 +305,7 @@ pub fn of_classes(row: &[f32], names: &[String], top: usize) -> Answer {
 }
 
 /// Keys of a config that say what a head's outputs mean: those of a base are not its result's.
-pub const MEANINGS: [&str; 2] = [TASK, anomaly::SETTINGS];
+pub const MEANINGS: [&str; 5] = [TASK, DECODER, WINDOW, anomaly::SETTINGS, multi_label::THRESHOLDS];
 
 /// The names of the outputs in a config; numbers where it has none, or others than there are.
 fn labels_of(config: &ModelConfig, outputs: usize) -> Vec<String> {

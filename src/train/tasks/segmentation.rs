@@ -5,8 +5,9 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use serde_json::Value as Json;
 
-use super::{Partition, TASK, Tally, Task, Told, labels_of, nothing};
-use crate::data::{Cells, Labels, Target, UNSAID};
+use super::{Partition, TASK, Tally, Task, Told, labels_of, nothing, pixels};
+use crate::data::image::answered::Overlay;
+use crate::data::{Cells, Labels, Sample, Target, UNSAID};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{ClassScore, Evaluation, More};
 use crate::domain::recipe::Recipe;
@@ -21,12 +22,14 @@ const MOST_LOOKED_AT: usize = 4_096;
 
 pub struct Segmentation {
     names: Vec<String>,
+    /// Pixels of each class in the masks that are trained on.
+    counts: Vec<u64>,
 }
 
 impl Segmentation {
     /// Of these classes, in the order of the outputs.
-    pub fn new(names: &[String]) -> Segmentation {
-        Segmentation { names: names.to_vec() }
+    pub fn new(names: &[String], train: &[Sample]) -> Segmentation {
+        Segmentation { names: names.to_vec(), counts: pixels::counted(train, names.len()) }
     }
 
     /// The class of each pixel by the outputs of an image's cells.
@@ -107,8 +110,15 @@ impl Task for Segmentation {
         if let Target::Cells(cells) = target { cells.each.len() } else { 0 }
     }
 
-    /// The mean over the cells of which something is said.
-    fn loss(&self, outputs: &Tensor, targets: &[Target], _recipe: &Recipe) -> Result<Tensor> {
+    fn decoder(&self, recipe: &Recipe) -> Option<&'static str> {
+        recipe.decoder_of(self.name())
+    }
+
+    /// Of a linear head the mean over the cells of which something is said.
+    fn loss(&self, outputs: &Tensor, targets: &[Target], recipe: &Recipe) -> Result<Tensor> {
+        if self.decoder(recipe).is_some() {
+            return pixels::loss(outputs, targets, recipe, &self.counts);
+        }
         let each: Vec<Option<u32>> = targets.iter().flat_map(known).collect();
         let (places, classes): (Vec<u32>, Vec<u32>) = (0..).zip(&each).filter_map(|(at, class)| Some((at, (*class)?))).unzip();
         let count = classes.len();
@@ -177,6 +187,13 @@ impl Task for Segmentation {
             right: Some(accuracy == 1.0),
             ..Told::default()
         })
+    }
+
+    fn drawn(&self, row: &[f32], target: &Target) -> Option<[Overlay; 2]> {
+        let Target::Cells(cells) = target else { return None };
+        let truth = Labels::clone(&cells.pixels);
+        let answer = Labels { values: self.answer(row, target), ..truth.clone() };
+        Some([Overlay::Labels(truth), Overlay::Labels(answer)])
     }
 
     /// Pixels of all images are counted together.
@@ -313,7 +330,7 @@ mod tests {
     use super::*;
 
     fn task() -> Segmentation {
-        Segmentation::new(&["ground".to_owned(), "cell".to_owned()])
+        Segmentation::new(&["ground".to_owned(), "cell".to_owned()], &[])
     }
 
     /// Left half ground, right half cell; the first pixel is not said.
@@ -354,11 +371,12 @@ mod tests {
 
     #[test]
     fn what_is_not_said_has_no_part_in_the_loss() {
-        let task = Segmentation::new(&["a".to_owned(), "b".to_owned()]);
+        let task = Segmentation::new(&["a".to_owned(), "b".to_owned()], &[]);
         let labels = Labels { width: 16, height: 8, values: (0..128).map(|at| if at % 16 >= 8 { UNSAID } else { 1 }).collect() };
         let target = Target::Cells(Cells::of(&labels, (16, 8), 8));
         let outputs = Tensor::from_vec(vec![0f32, 0.0, 9.0, -9.0], (2, 2), &Device::Cpu).unwrap();
-        let loss = task.loss(&outputs, std::slice::from_ref(&target), &Recipe::default()).unwrap().to_scalar::<f32>().unwrap();
+        let linear = Recipe { strategy: crate::domain::recipe::Strategy::Head, ..Recipe::default() };
+        let loss = task.loss(&outputs, std::slice::from_ref(&target), &linear).unwrap().to_scalar::<f32>().unwrap();
         assert!((loss - std::f32::consts::LN_2).abs() < 1e-6);
         let parts = task.convex(&[target], &Recipe::default()).unwrap();
         assert!(matches!(&parts[0].wanted, Wanted::Class { labels, .. } if *labels == [Some(1), None]));

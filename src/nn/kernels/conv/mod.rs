@@ -5,12 +5,14 @@ pub(crate) mod affine;
 pub(crate) mod average;
 pub(crate) mod dense;
 pub(crate) mod depthwise;
+pub(crate) mod dilated;
 pub(crate) mod finish;
 pub(crate) mod folded;
 pub(crate) mod geometry;
 pub(crate) mod join;
 pub(crate) mod patches;
 pub(crate) mod pool;
+pub(crate) mod resize;
 pub(crate) mod squeeze;
 pub(crate) mod window;
 

@@ -9,6 +9,7 @@ mod blocks;
 mod convolution;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod dense;
 mod matmul;
 mod norm;
 mod op;
@@ -24,7 +25,8 @@ pub(crate) use blocks::{attention_block, linear, mlp_block, patch_embed, reorder
 pub(crate) use convolution::conv2d;
 #[cfg(test)]
 pub(crate) use convolution::conv2d_in_parts;
+pub(crate) use dense::{dilated, resize};
 pub(crate) use norm::{batch_norm_eval, batch_norm_train, layer_norm};
 pub(crate) use pool::max_pool;
 pub(crate) use response::response_norm;
-pub(crate) use sums::global_average_pool;
+pub(crate) use sums::{global_average_pool, scale_channels};

@@ -62,7 +62,7 @@ pub fn global_average_pool(x: &Tensor) -> Result<Tensor> {
 }
 
 /// `x (B, H, W, C)` times one factor per image and channel, `(B, C)`.
-pub(super) fn scale_channels(x: &Tensor, factors: &Tensor) -> Result<Tensor> {
+pub fn scale_channels(x: &Tensor, factors: &Tensor) -> Result<Tensor> {
     let (x, factors) = (x.contiguous()?, factors.contiguous()?);
     let (values, wide) = (x.detach(), factors.detach().unsqueeze(1)?.unsqueeze(1)?);
     let y = values.broadcast_mul(&wide)?;

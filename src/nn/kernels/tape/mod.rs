@@ -7,6 +7,7 @@
 
 pub(crate) mod backward;
 pub(crate) mod biased;
+pub(crate) mod dense;
 pub(crate) mod joins;
 pub(crate) mod layers;
 pub(crate) mod norm;
