@@ -115,7 +115,7 @@ impl Left {
             false => None,
         };
         let weight_gradient = match weight.track_op() {
-            true => Some(tensor(conv::weight_gradient(self.arithmetic, &self.x, &dy, g), &g.weight_shape())?),
+            true => Some(tensor(conv::weight_gradient(self.arithmetic, &self.x, &dy, g), weight.dims())?),
             false => None,
         };
         drop(self.x);
