@@ -13,7 +13,7 @@
 //!                                               {"seconds": [s], "top1": t, "last_top1": .., "frozen": how ..}
 //! ```
 //!
-//! FROZEN is a number of stages or `head`; CACHE is `shared` (a store in SCRATCH that later jobs find), `own`, or `off`.
+//! SIDE is one of images, or frames and side of clips: `16x112`. FROZEN is a number of stages or `head`; CACHE is `shared` (a store in SCRATCH that later jobs find), `own`, or `off`.
 //! What this build cannot do is answered with `{"skip": why}`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
@@ -28,7 +28,7 @@ use hub::data::transform::Preprocessor;
 use hub::data::{Dataset, Limits, Source, decode};
 use hub::domain::config::{ModelConfig, Preprocessing};
 use hub::domain::recipe::{Augment, HeadSolver, Optimizer as Kind, Precision, Recipe, Strategy};
-use hub::nn::{Classifier, Mode, Weights, architectures, kernels, loss};
+use hub::nn::{Classifier, Input, Mode, Weights, architectures, kernels, loss};
 use hub::train::optim::{Gradients, Group, Optimizer};
 use hub::train::{Control, Device, Event, FeatureStore, Keep, Lineage, Training, device, fit, write_folder};
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ fn main() {
             (_, ["decode", folder, count]) => time_decoding(folder, count.parse().unwrap()),
             (_, [work, architecture, side, batch, count]) => {
                 let name = [*architecture, *side, *batch].join(" ");
-                match prepare(&mut kept, &name, architecture, side.parse().unwrap(), batch.parse().unwrap(), precision) {
+                match prepare(&mut kept, &name, architecture, &sizes(side), batch.parse().unwrap(), precision) {
                     Ok(prepared) => network(work, prepared, count.parse().unwrap()),
                     Err(why) => json!({ "skip": why }),
                 }
@@ -94,11 +94,18 @@ fn choose(backend: &str) -> Result<(), String> {
     }
 }
 
+/// Height and width of images, or frames before them: `112`, `16x112`.
+fn sizes(side: &str) -> Vec<usize> {
+    let (frames, side) = side.split_once('x').map_or((None, side), |(frames, side)| (Some(frames), side));
+    let side = side.parse().unwrap();
+    frames.map(|frames| frames.parse().unwrap()).into_iter().chain([side, side]).collect()
+}
+
 fn prepare<'a>(
     kept: &'a mut Option<(String, Prepared)>,
     name: &str,
     architecture: &str,
-    side: usize,
+    sizes: &[usize],
     batch: usize,
     precision: Precision,
 ) -> Result<&'a mut Prepared, String> {
@@ -115,7 +122,12 @@ fn prepare<'a>(
         let known = architectures::get(architecture).unwrap();
         let groups = Group::split(1e-3, 5e-4, parameters, |name, rank| known.decays(name, rank));
         let optimizer = Optimizer::new(&Recipe { optimizer: Kind::Sgd, ..Recipe::default() }, groups.into()).unwrap();
-        let images = Tensor::randn(0f32, 1f32, (batch, 3, side, side), &Device::Cpu).unwrap().to_device(&device).unwrap();
+        let drawn = |shape: Vec<usize>| Tensor::randn(0f32, 1f32, shape, &Device::Cpu).unwrap().to_device(&device).unwrap();
+        let images = match *sizes {
+            // As the program lays clips out: channels last.
+            [frames, height, width] => drawn(vec![batch, frames, height, width, 3]).permute(vec![0, 4, 1, 2, 3]).unwrap(),
+            _ => drawn([&[batch, 3][..], sizes].concat()),
+        };
         let labels: Vec<u32> = (0..batch).map(|i| (i % CLASSES) as u32).collect();
         let labels = Tensor::new(labels, &Device::Cpu).unwrap();
         *kept = Some((name.to_owned(), Prepared { model, optimizer, images, labels, device }));
@@ -126,7 +138,7 @@ fn prepare<'a>(
 fn network(work: &str, prepared: &mut Prepared, count: usize) -> Value {
     match work {
         "forward" => seconds(count, || {
-            let features = prepared.model.pooled(&prepared.images).unwrap();
+            let features = prepared.model.pooled(input(&prepared.images)).unwrap();
             // A card is told what to do and works on by itself.
             prepared.device.synchronize().unwrap();
             drop(features);
@@ -143,9 +155,13 @@ fn network(work: &str, prepared: &mut Prepared, count: usize) -> Value {
     }
 }
 
+fn input(items: &Tensor) -> Input {
+    if items.rank() == 5 { Input::Clips(items.clone()) } else { Input::Pixels(items.clone()) }
+}
+
 /// Forward, loss, backward, update of every parameter.
 fn step(prepared: &mut Prepared) {
-    let logits = prepared.model.logits(&prepared.images, Mode::Train).unwrap();
+    let logits = prepared.model.logits(input(&prepared.images), Mode::Train).unwrap();
     let loss = loss::cross_entropy(&logits, &prepared.labels, 0.0).unwrap();
     let gradients = kernels::backward(&loss).unwrap();
     let gradients = Gradients::gather(&prepared.optimizer, &gradients, prepared.images.dims()[0]).unwrap();

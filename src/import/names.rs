@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::error::{Error, Result};
 use super::mappings::TABLES;
 use super::pattern;
-use crate::nn::architectures;
+use crate::nn::architectures::{self, VideoInput};
 
 /// One project's way of naming, for one or more architectures.
 #[derive(Debug, Clone, Deserialize)]
@@ -126,7 +126,7 @@ impl Input {
     fn of(known: &architectures::Architecture) -> Input {
         let ends = Input { first_conv: Some(known.first_conv.into()), classifier: Some(known.classifier.into()), ..Input::default() };
         match &known.input {
-            architectures::UsualInput::Image(image) => Input {
+            architectures::UsualInput::Image(image) | architectures::UsualInput::Video(VideoInput { image, .. }) => Input {
                 size: Some(image.size),
                 crop_pct: Some(image.crop_pct),
                 interpolation: Some(image.interpolation.into()),

@@ -31,9 +31,31 @@ pub(super) trait Planned: Debug + Sync {
     fn unused(&self) -> &'static [&'static str] {
         &[]
     }
+
+    /// Weights that were found in other shapes, as this build knows them.
+    fn adopt(&self, weights: Weights) -> Weights {
+        weights
+    }
+
+    /// The way back from [`Planned::adopt`].
+    fn published(&self, weights: Weights) -> Weights {
+        weights
+    }
 }
 
 impl<T: Planned> Member for T {
+    fn described(&self) -> Option<Plan> {
+        Some(self.plan())
+    }
+
+    fn adopt(&self, weights: Weights) -> Weights {
+        Planned::adopt(self, weights)
+    }
+
+    fn published(&self, weights: Weights) -> Weights {
+        Planned::published(self, weights)
+    }
+
     fn stages(&self) -> Vec<(String, Vec<Expected>)> {
         self.plan().stages.iter().map(|stage| (stage.name.clone(), stage.tensors())).collect()
     }

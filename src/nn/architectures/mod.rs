@@ -35,14 +35,16 @@ mod swin;
 pub(super) mod tensor;
 mod towers;
 mod vgg;
+mod video;
 mod vit;
 
 use std::collections::HashSet;
 
-pub use self::architecture::{Architecture, ImageInput, TextInput, UsualInput};
+pub use self::architecture::{Architecture, ImageInput, TextInput, UsualInput, VideoInput};
 pub use self::asked::{pool_of, rows_differ, rows_in_words, unobeyed_in};
 pub use self::cost::StageCost;
 pub use self::tensor::{Expected, Init};
+pub use self::video::{Inflation, inflate};
 pub(in crate::nn) use self::vit::PROJECTION;
 use super::backbone::Backbone;
 use super::classifier::Classifier;
@@ -74,9 +76,9 @@ static FAMILIES: &[&[Architecture]] = &[
 ];
 
 /// Every architecture this build can run whose name is a fixed one; text encoders, and towers for images beside one, have names by their
-/// sizes ([`find`]).
+/// sizes, and networks of images that were inflated to see clips have those of images and `_3d` ([`find`]).
 pub fn all() -> impl Iterator<Item = &'static Architecture> {
-    FAMILIES.iter().copied().flatten()
+    FAMILIES.iter().chain(video::FAMILIES).copied().flatten()
 }
 
 /// What the families are called, in the order of the alphabet.
@@ -91,7 +93,7 @@ pub fn families() -> Vec<&'static str> {
 /// (`bert_l6_d384_h12_f1536_v30522_p512_t2_e12`).
 pub fn find(name: &str) -> Option<&'static Architecture> {
     let plain = name.split_once('.').map_or(name, |(architecture, _tag)| architecture);
-    all().find(|architecture| architecture.name == plain).or_else(|| encoders::find(name)).or_else(|| towers::find(name))
+    all().find(|architecture| architecture.name == plain).or_else(|| encoders::find(name)).or_else(|| towers::find(name)).or_else(|| video::find(plain))
 }
 
 /// Like [`find`], with an error that lists what there is.

@@ -26,13 +26,15 @@ pub struct Unit {
     pub activation: Activation,
     /// After the activation.
     pub squeeze: Option<Squeeze>,
+    /// After the squeeze.
+    pub finally: Activation,
     /// How timm would draw the convolution.
     pub init: Init,
     /// Whether the norm's scale starts at zero instead of one.
     pub silent: bool,
 }
 
-/// How a kernel moves along the frames of clips, padded as along the lines.
+/// How a kernel moves along the frames of clips, padded by half of those that it sees, or as TensorFlow does where the lines are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Time {
     /// Frames that it sees at a time.
@@ -152,6 +154,7 @@ impl Unit {
             groups: 1,
             activation: Activation::None,
             squeeze: None,
+            finally: Activation::None,
             init,
             silent: false,
         }
@@ -242,8 +245,7 @@ impl Plan {
     /// How a unit's kernel moves, over clips of one frame until it is told of more.
     pub fn spec(&self, unit: &Unit) -> Spec {
         let clip = unit.time.map_or(Clip::STILL, |time| {
-            let padding = if unit.valid { 0 } else { time.kernel / 2 };
-            Clip { frames: 1, stride: time.stride, padding }
+            Clip { frames: 1, stride: time.stride, padding: time.kernel / 2 }
         });
         Spec { stride: unit.stride, padding: self.padding(unit), groups: unit.groups, clip }
     }

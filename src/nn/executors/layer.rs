@@ -30,6 +30,8 @@ pub(super) struct Layer {
     spec: Spec,
     activation: Activation,
     squeeze: Option<RunningSqueeze>,
+    /// After the squeeze.
+    finally: Activation,
 }
 
 /// The handles of tensors `architectures` has checked.
@@ -76,16 +78,18 @@ impl RunningSqueeze {
 pub(super) struct EvalLayer<'a> {
     folded: Folded<'a>,
     gates: Option<Gates>,
+    finally: Activation,
 }
 
 impl EvalLayer<'_> {
     /// Writes all of `y`.
     pub(super) fn forward(&self, x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) -> Result<()> {
         self.folded.forward(x, residual, y)?;
-        match &self.gates {
-            Some(gates) => Ok(gates.apply(y)?),
-            None => Ok(()),
+        if let Some(gates) = &self.gates {
+            gates.apply(y)?;
         }
+        self.finally.apply(y);
+        Ok(())
     }
 }
 
@@ -104,6 +108,7 @@ impl Layer {
             spec: plan.spec(unit),
             activation: unit.activation,
             squeeze: unit.squeeze.as_ref().map(|squeeze| RunningSqueeze::build(architecture, squeeze, weights)).transpose()?,
+            finally: unit.finally,
             weight,
         })
     }
@@ -124,10 +129,11 @@ impl Layer {
             Some(norm) => norm.compose(&y, residual, mode, pass)?,
             None => y,
         };
-        match &self.squeeze {
-            Some(squeeze) => squeeze.compose(&y, self.frames(frames), mode),
-            None => Ok(y),
-        }
+        let y = match &self.squeeze {
+            Some(squeeze) => squeeze.compose(&y, self.frames(frames), mode)?,
+            None => y,
+        };
+        Ok(portable::activate(&y, self.finally)?)
     }
 
     /// The convolution's weight, in PyTorch's order.
@@ -159,7 +165,7 @@ impl Layer {
         let (geometry, (scale, shift)) = (self.geometry(shape, frames)?, self.folded()?);
         let clips = tall(geometry.output_shape(), self.frames(frames));
         let gates = self.squeeze.as_ref().map(|squeeze| squeeze.gates(clips)).transpose()?;
-        Ok(EvalLayer { folded: Folded::new(weight, &geometry, (&scale, &shift), self.activation, threads, backend)?, gates })
+        Ok(EvalLayer { folded: Folded::new(weight, &geometry, (&scale, &shift), self.activation, threads, backend)?, gates, finally: self.finally })
     }
 
     /// Bias and norm as one scale and shift per channel.
@@ -194,9 +200,10 @@ impl Layer {
             }
             (None, None) => return Err(Error::Invalid("a convolution has a bias, if only of zeros, or a norm".into())),
         };
-        match &self.squeeze {
-            Some(squeeze) => squeeze.learn(y, self.frames(frames)),
-            None => Ok(y),
-        }
+        let y = match &self.squeeze {
+            Some(squeeze) => squeeze.learn(y, self.frames(frames))?,
+            None => y,
+        };
+        Ok(tape::biased::activate(y, self.finally)?)
     }
 }

@@ -20,6 +20,8 @@ mod attention;
 pub mod backend;
 mod bf16;
 mod buffer;
+#[cfg(test)]
+mod clips_tests;
 pub mod conv;
 #[cfg(test)]
 mod joins_tests;
