@@ -1,6 +1,7 @@
 //! The code oneDNN wrote for each shape, kept so that it is written once.
 
 use std::collections::HashMap;
+use std::ffi::c_int;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::library::{Failure, Kind, Library, MemoryDesc, Order, Primitive, Query, Result, Role, Steps};
@@ -9,6 +10,9 @@ use crate::nn::kernels::conv::geometry::Geometry;
 
 /// Shapes kept. A network has under a hundred; whoever sends images of every size must not fill the memory.
 const CAPACITY: usize = 1024;
+
+/// The library's status for what it has no code for.
+const UNIMPLEMENTED: c_int = 3;
 
 /// What a primitive is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,6 +67,10 @@ fn make(library: &'static Library, key: &Key) -> Result<Convolution> {
         Role::Forward => forward,
         role => library.describe(role, &tensors, &steps, Some(&forward))?,
     };
+    if !g.is_still() && desc.implementation().starts_with("ref") {
+        // Loops that nobody should wait for: our own products are quicker.
+        return Err(Failure { call: "convolution_primitive_desc_create", status: UNIMPLEMENTED });
+    }
     let plain = library.memory_desc(&weight_shape(g), Kind::F32, Order::Plain)?;
     let [x, _, y] = tensors;
     let which = if key.role == Role::WeightGradient { Query::DiffWeights } else { Query::Weights };
