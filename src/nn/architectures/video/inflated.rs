@@ -18,6 +18,7 @@ use super::super::tensor::Init;
 use super::{UsualInput, VideoInput};
 use crate::nn::architectures;
 use crate::nn::error::{Error, Result};
+use crate::nn::kernels::Average;
 use crate::nn::weights::Weights;
 
 /// How the name of an inflated network ends.
@@ -101,9 +102,10 @@ fn unit(unit: Unit, frames: usize) -> Unit {
     Unit { squeeze, ..unit }.over(frames, 1)
 }
 
-fn block(block: Block) -> Block {
+/// `kernel` is how many frames its first convolution is to see.
+fn block(block: Block, kernel: usize) -> Block {
     let sees = block.units.iter().position(|unit| unit.groups == 1 && !unit.valid);
-    let each = |(at, own): (usize, Unit)| unit(own, if Some(at) == sees { KERNEL } else { 1 });
+    let each = |(at, own): (usize, Unit)| unit(own, if Some(at) == sees { kernel } else { 1 });
     let shortcut = match block.shortcut {
         Shortcut::Projection(pool, own) => Shortcut::Projection(pool, Box::new(unit(*own, 1))),
         other => other,
@@ -111,17 +113,25 @@ fn block(block: Block) -> Block {
     Block { units: block.units.into_iter().enumerate().map(each).collect(), shortcut, ..block }
 }
 
-fn part(own: Part) -> Part {
+fn part(own: Part, kernel: usize) -> Part {
     match own {
-        Part::Block(own) => Part::Block(block(own)),
-        Part::Branches(branches) => Part::Branches(branches.into_iter().map(|parts| parts.into_iter().map(part).collect()).collect()),
+        Part::Block(own) => Part::Block(block(own, kernel)),
+        Part::Branches(branches) => {
+            let along = |parts: Vec<Part>| parts.into_iter().map(|own| part(own, kernel)).collect();
+            Part::Branches(branches.into_iter().map(along).collect())
+        }
         other => other,
     }
 }
 
 fn over_clips(mut plan: Plan) -> Plan {
-    for stage in &mut plan.stages {
-        stage.parts = std::mem::take(&mut stage.parts).into_iter().map(part).collect();
+    let mut kernel = KERNEL;
+    for own in plan.stages.iter_mut().flat_map(|stage| &mut stage.parts) {
+        if *own == Part::AveragePool(Average::All) {
+            // A single frame is left.
+            kernel = 1;
+        }
+        *own = part(own.clone(), kernel);
     }
     Plan { clips: true, ..plan }
 }
