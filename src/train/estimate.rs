@@ -1,5 +1,6 @@
 //! What a recipe will cost, before anything is spent: steps, arithmetic and memory, from the architecture's layers.
 
+use super::clips;
 use super::error::{Error, Result};
 use super::partition::even_batches;
 use super::strategy::{ENOUGH_ITEMS, Plan};
@@ -118,8 +119,13 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     check_adapters(recipe, architecture)?;
     let (usual, longest) = tokens(config, architecture, volume);
     // Memory is for the largest items, time for usual ones.
-    let (item, cost) = (architecture.item(side, longest), architecture.costs(&architecture.item(side, usual)));
-    let largest = architecture.costs(&item);
+    let seen = clips::seen(config, recipe)?;
+    let config = seen.as_ref().unwrap_or(config);
+    let images = clips::images(config);
+    let costs = |item: &[usize]| architecture.costs(item).into_iter().map(|cost| cost.times(images)).collect::<Vec<_>>();
+    let (item, cost) = (architecture.item(side, longest), costs(&architecture.item(side, usual)));
+    let largest = costs(&item);
+    let width = clips::width(config, architecture);
     let plan = planned(recipe, architecture, cost.len(), samples)?;
     let lowest = plan.lowest(cost.len());
     check_batch_size(recipe, architecture, lowest < cost.len())?;
@@ -129,26 +135,26 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     let kept: f64 = largest[lowest..].iter().map(|stage| stage.outputs).sum();
     let widest = largest.iter().map(|stage| stage.widest).fold(0.0, f64::max);
 
-    let images = samples as f64;
+    let items = samples as f64;
     let batch = even_batches(samples as usize, recipe.batch_size) as f64;
     let views = f64::from(recipe.augment.views) + 1.0;
     let rows = rows_of(recipe, usual, side);
-    let head_size = (architecture.num_features as u64 * classes) as f64;
+    let head_size = (width as u64 * classes) as f64;
     let (mut steps, mut passes, mut multiply_adds, mut numbers) = (0.0, 0.0, 0.0, 0.0);
     let compares = recipe.compare_probe && !plan.probe && !head && !recipe.is_from_scratch();
     if plan.probe || compares {
         let views = if compares { 1.0 } else { views };
-        passes += images * views;
-        multiply_adds += images * views * (forward + PROBE_PASSES * 2.0 * head_size * rows);
-        numbers = (images * views * rows * architecture.num_features as f64).min((1u64 << 28) as f64) + head_size * PROBE_HEADS;
+        passes += items * views;
+        multiply_adds += items * views * (forward + PROBE_PASSES * 2.0 * head_size * rows);
+        numbers = (items * views * rows * width as f64).min((1u64 << 28) as f64) + head_size * PROBE_HEADS;
     }
     for phase in &plan.phases {
         let epochs = f64::from(phase.epochs);
-        steps += (images / batch).ceil() * epochs;
+        steps += (items / batch).ceil() * epochs;
         // A backward pass is two products where a forward pass is one.
         let (sent, each) = match head {
-            true => (images * views, images * epochs * 3.0 * head_size * rows + images * views * forward),
-            false => (images * epochs, images * epochs * (forward + 2.0 * learned(phase.frozen) + 3.0 * head_size)),
+            true => (items * views, items * epochs * 3.0 * head_size * rows + items * views * forward),
+            false => (items * epochs, items * epochs * (forward + 2.0 * learned(phase.frozen) + 3.0 * head_size)),
         };
         passes += sent;
         multiply_adds += each;
@@ -156,10 +162,10 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     let weights = backbone_weights(architecture) + head_size;
     let evaluated = 32.0 * 3.0 * widest;
     let activations = if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
-    let masks = if recipe.task.is_some_and(|task| task.is_of_pixels()) { images * side.pow(2) as f64 } else { 0.0 };
-    let inputs = masks + 4.0 * batch.max(32.0) * item.iter().product::<usize>() as f64 * 2.0;
-    let pooled = if plan.probe || head || compares { images * views * rows * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };
-    let features = pooled + if lowest > 0 && !head { images * kept_of_text(architecture, &item, usual) } else { 0.0 };
+    let masks = if recipe.task.is_some_and(|task| task.is_of_pixels()) { items * side.pow(2) as f64 } else { 0.0 };
+    let inputs = masks + 4.0 * images * batch.max(32.0) * item.iter().product::<usize>() as f64 * 2.0;
+    let pooled = if plan.probe || head || compares { items * views * rows * (width as f64 * 4.0 + 8.0) } else { 0.0 };
+    let features = pooled + if lowest > 0 && !head { items * kept_of_text(architecture, &item, usual) } else { 0.0 };
     Ok(Estimate {
         steps: steps as u64,
         backbone_passes: passes as u64,

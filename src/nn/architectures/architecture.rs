@@ -276,6 +276,13 @@ impl Architecture {
         }
     }
 
+    /// Of networks that take clips themselves: the frames of one, as their usual weights want them.
+    pub fn frames(&self) -> Option<usize> {
+        match self.input {
+            UsualInput::Image(_) | UsualInput::Text(_) => None,
+        }
+    }
+
     /// timm's word for how it pools unless told otherwise.
     pub fn usual_pool(&self) -> &'static str {
         self.member.pools().first().copied().unwrap_or("avg")
