@@ -1,6 +1,8 @@
 //! What a recipe will cost, before anything is spent: steps, arithmetic and memory, from the architecture's layers.
 
-use super::clips;
+mod items;
+
+use self::items::{Items, kept_of_text, rows_of, side, tokens};
 use super::error::{Error, Result};
 use super::partition::even_batches;
 use super::strategy::{ENOUGH_ITEMS, Plan};
@@ -16,8 +18,6 @@ const SLOWEST_MULTIPLY_ADDS: f64 = 2e9;
 const TRAINING_COPIES: f64 = 2.5;
 /// Weights as read, best, in the checkpoint's making, their gradients and up to two moments.
 const WEIGHT_COPIES: f64 = 7.0;
-/// Maps of all scales together beside the pooled features, in numbers.
-const WIDER: f64 = 2.0;
 /// Passes over the features until the best head is found under every penalty in every fold; most take a third of that.
 const PROBE_PASSES: f64 = 600.0;
 /// What the way there remembers, in heads; and copies of the features, in f32.
@@ -52,12 +52,6 @@ pub struct Volume {
     pub characters: Option<(f64, f64)>,
 }
 
-/// Characters that become a token: three to five are usual, and of a text of odd words two.
-const CHARACTERS: f64 = 3.0;
-const FEWEST_CHARACTERS: f64 = 2.0;
-/// Tokens that frame a text.
-const FRAME: f64 = 2.0;
-
 /// Foresees a fine-tune of `config`'s architecture on `samples` training items of `classes` classes.
 ///
 /// # Errors
@@ -78,39 +72,6 @@ pub fn estimate_volume(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -
     }
 }
 
-/// Tokens of a usual text and of the longest, as far as the model reads them.
-fn tokens(config: &ModelConfig, architecture: &Architecture, volume: &Volume) -> (usize, usize) {
-    let asked = config.sentence.as_ref().and_then(|sentence| sentence.max_seq_length);
-    let longest = asked.unwrap_or(usize::MAX).min(architecture.longest());
-    let cut = |characters: f64, each: f64| ((characters / each + FRAME).ceil() as usize).clamp(1, longest);
-    volume.characters.map_or((longest, longest), |(mean, most)| (cut(mean, CHARACTERS), cut(most, FEWEST_CHARACTERS)))
-}
-
-/// Vectors of an item of so many tokens, or of an image of this side: where words are answered about, each has one, and no text has more
-/// words than tokens; where pixels are, each cell of the grid has one, which is wider than a pooled one.
-fn rows_of(recipe: &Recipe, tokens: usize, side: usize) -> f64 {
-    match recipe.task {
-        Some(task) if task.is_of_words() => tokens as f64,
-        Some(task) if task.is_of_pixels() => WIDER * side.div_ceil(architectures::CELL).pow(2) as f64,
-        _ => 1.0,
-    }
-}
-
-/// Of images: the side that is trained at.
-fn side(recipe: &Recipe, config: &ModelConfig, architecture: &Architecture) -> Result<usize> {
-    let preprocessing = config.preprocessing();
-    let side = if recipe.image_size > 0 { recipe.image_size } else { preprocessing.height.max(preprocessing.width) };
-    match architecture.refuses_side(side) {
-        Some(problem) => Err(RecipeError { setting: "image_size", problem }.into()),
-        None => Ok(side),
-    }
-}
-
-/// Bytes of the tokens that frozen stages keep of a text; pictures are told of by their pooled features.
-fn kept_of_text(architecture: &Architecture, item: &[usize], tokens: usize) -> f64 {
-    if item.len() == 1 { (tokens * architecture.num_features) as f64 * 4.0 } else { 0.0 }
-}
-
 fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Estimate> {
     let Volume { samples, outputs: classes, .. } = *volume;
     recipe.check()?;
@@ -118,14 +79,7 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     let side = side(recipe, config, architecture)?;
     check_adapters(recipe, architecture)?;
     let (usual, longest) = tokens(config, architecture, volume);
-    // Memory is for the largest items, time for usual ones.
-    let seen = clips::seen(config, recipe)?;
-    let config = seen.as_ref().unwrap_or(config);
-    let images = clips::images(config);
-    let costs = |item: &[usize]| architecture.costs(item).into_iter().map(|cost| cost.times(images)).collect::<Vec<_>>();
-    let (item, cost) = (architecture.item(side, longest), costs(&architecture.item(side, usual)));
-    let largest = costs(&item);
-    let width = clips::width(config, architecture);
+    let Items { images, width, item, usual: cost, largest } = Items::of(recipe, config, architecture, side, (usual, longest))?;
     let plan = planned(recipe, architecture, cost.len(), samples)?;
     let lowest = plan.lowest(cost.len());
     check_batch_size(recipe, architecture, lowest < cost.len())?;

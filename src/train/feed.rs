@@ -327,7 +327,13 @@ fn cached(cache: &Features, (passed, kept): (usize, Kept), items: &[Item]) -> Re
         });
     }
     if format.ragged {
-        return Ok(Step { input: Fed::Features(padded(&values, &ends, format.width())?, passed), others: Vec::new(), targets, ids, skipped });
+        return Ok(Step {
+            input: Fed::Features(padded(&values, &ends, format.width())?, passed),
+            others: Vec::new(),
+            targets,
+            ids,
+            skipped,
+        });
     }
     let shape: Vec<usize> = std::iter::once(targets.len()).chain(format.dims.iter().copied()).collect();
     let input = Tensor::from_vec(values, shape, &Device::Cpu)?;

@@ -99,7 +99,8 @@ impl Model {
         let stages = self.classifier.backbone.stages();
         let of = |stage: usize| stages[stage].parameters.iter().filter_map(|name| weights.get(name).map(|var| (name.clone(), var.clone())));
         // What is learned over time starts anew, as the head does.
-        let over_time: Vec<_> = (self.frozen..stages.len()).filter(|stage| stages[*stage].name == architectures::TIME).flat_map(of).collect();
+        let over_time: Vec<_> =
+            (self.frozen..stages.len()).filter(|stage| stages[*stage].name == architectures::TIME).flat_map(of).collect();
         let above = self.frozen..stages.iter().position(|stage| stage.name == architectures::TIME).unwrap_or(stages.len()).max(self.frozen);
         let body: Vec<Group> = match above.clone().all(|stage| slice(recipe, stage, stages.len()) == 1.0) {
             true => Group::split(recipe.lr, recipe.weight_decay, above.flat_map(of).collect(), decays).into(),

@@ -153,7 +153,9 @@ fn strip<'a>(file: &[u8], limits: &Limits) -> Result<Clip<'a>, Refusal> {
     if is_list {
         return Err(Refusal("it is a list of other files and no video; send the video itself".into()));
     }
-    let no_video = |refusal: Refusal| Refusal(format!("{}; videos are mp4, webm, mkv, avi, mov, GIF, or square frames side by side in a picture", refusal.0));
+    let no_video = |refusal: Refusal| {
+        Refusal(format!("{}; videos are mp4, webm, mkv, avi, mov, GIF, or square frames side by side in a picture", refusal.0))
+    };
     let image = decode::decode(file, limits).map_err(no_video)?;
     let (width, height) = image.dimensions();
     if height == 0 || !width.is_multiple_of(height) {

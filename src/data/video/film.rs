@@ -36,8 +36,8 @@ pub struct Programs {
 
 /// Where ffmpeg is, if it is.
 pub fn programs() -> Option<Programs> {
-    let found = PLACES.iter().map(|place| Programs { ffmpeg: [place, "ffmpeg"].iter().collect(), ffprobe: [place, "ffprobe"].iter().collect() });
-    found.into_iter().find(|programs| programs.ffmpeg.is_file() && programs.ffprobe.is_file())
+    let within = |place: &&str| Programs { ffmpeg: [*place, "ffmpeg"].iter().collect(), ffprobe: [*place, "ffprobe"].iter().collect() };
+    PLACES.iter().map(within).find(|programs| programs.ffmpeg.is_file() && programs.ffprobe.is_file())
 }
 
 /// A kind of file that is handed to ffmpeg.
@@ -52,9 +52,9 @@ impl Kind {
     /// By its first bytes, never by its name.
     pub fn of(bytes: &[u8]) -> Option<Kind> {
         match bytes {
-            [_, _, _, _, b'f', b't', b'y', b'p', ..] | [_, _, _, _, b'm', b'o', b'o', b'v', ..] | [_, _, _, _, b'm', b'd', b'a', b't', ..] => {
-                Some(Kind::Mp4)
-            }
+            [_, _, _, _, b'f', b't', b'y', b'p', ..]
+            | [_, _, _, _, b'm', b'o', b'o', b'v', ..]
+            | [_, _, _, _, b'm', b'd', b'a', b't', ..] => Some(Kind::Mp4),
             [0x1a, 0x45, 0xdf, 0xa3, ..] => Some(Kind::Matroska),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', b' ', ..] => Some(Kind::Avi),
             _ => None,
@@ -175,7 +175,8 @@ impl Film {
 
     fn probe(&self, entries: &[&str]) -> Result<Found, Refusal> {
         let before = ["-v", "error"].map(str::to_owned);
-        let arguments: Vec<String> = before.into_iter().chain(entries.iter().map(|word| (*word).to_owned())).chain(self.reading()).collect();
+        let arguments: Vec<String> =
+            before.into_iter().chain(entries.iter().map(|word| (*word).to_owned())).chain(self.reading()).collect();
         let Ended { said, words } = run(&self.programs.ffprobe, &arguments, probe::MOST_BYTES)?;
         Ok(Found { said, words })
     }
@@ -221,7 +222,9 @@ mod tests {
 
     #[test]
     fn playlists_and_lists_of_files_are_no_films() {
-        for text in ["#EXTM3U\nhttp://x/a.ts\n", "ffconcat version 1.0\nfile 'http://x'\n", "concat:/etc/passwd|x", "<?xml version=\"1.0\"?><MPD/>"] {
+        for text in
+            ["#EXTM3U\nhttp://x/a.ts\n", "ffconcat version 1.0\nfile 'http://x'\n", "concat:/etc/passwd|x", "<?xml version=\"1.0\"?><MPD/>"]
+        {
             assert_eq!(Kind::of(text.as_bytes()), None, "{text}");
         }
         assert_eq!(Kind::of(b"\0\0\0\x18ftypmp42"), Some(Kind::Mp4));

@@ -11,7 +11,7 @@ use crate::data::image::Images;
 use crate::data::leftovers;
 use crate::data::limits::Limits;
 use crate::data::listing::Listing;
-use crate::data::metadata::{self, FILES, column_name};
+use crate::data::metadata::{FILES, column_name};
 use crate::data::modality::Modality as _;
 use crate::data::name;
 use crate::data::place::{Entry, Place};
@@ -78,7 +78,9 @@ fn by_number(path: &str) -> Vec<(u128, String)> {
 
 /// Each row of a table with `start` and `end` as an entry of its own, and the table without them.
 fn pieces(mut listing: Listing, limits: &Limits) -> Result<Listing> {
-    let is_table = |entry: &&Entry| name::extension(&entry.path).as_deref() == Some("csv") && entry.size <= TABLE_BYTES && !leftovers::is_ignored(&entry.path);
+    let is_table = |entry: &&Entry| {
+        name::extension(&entry.path).as_deref() == Some("csv") && entry.size <= TABLE_BYTES && !leftovers::is_ignored(&entry.path)
+    };
     let tables: Vec<Entry> = listing.entries.iter().filter(is_table).take(TABLES).cloned().collect();
     let mut cut = Vec::new();
     for table in &tables {
@@ -95,7 +97,9 @@ fn pieces(mut listing: Listing, limits: &Limits) -> Result<Listing> {
     for table in &cut {
         for row in &table.rows {
             let path = table.beside(&row.file);
-            let Some(film) = by_path.get(&path) else { return Err(table.bad(row.line, format!("there is no file `{}`", name::shown(row.file.as_bytes())))) };
+            let Some(film) = by_path.get(&path) else {
+                return Err(table.bad(row.line, format!("there is no file `{}`", name::shown(row.file.as_bytes()))));
+            };
             named.insert(path.clone());
             let place = Place::Piece(Arc::new(film.clone()), row.start, row.end);
             made.insert(row.path(&path), Entry { path: row.path(&path), size: film.size, place });
@@ -155,7 +159,10 @@ impl Table {
             let field = |at: usize| record.get(at).unwrap_or_default();
             let seconds = |at: usize| field(at).parse::<f64>().ok().filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
             let (Some(from), Some(to)) = (seconds(start), seconds(end)) else {
-                return Err(self.bad(line, format!("`{}` to `{}` are no seconds", name::shown(field(start).as_bytes()), name::shown(field(end).as_bytes()))));
+                return Err(self.bad(
+                    line,
+                    format!("`{}` to `{}` are no seconds", name::shown(field(start).as_bytes()), name::shown(field(end).as_bytes())),
+                ));
             };
             if to <= from {
                 return Err(self.bad(line, format!("the piece ends at {to} s and begins at {from} s")));
@@ -202,7 +209,13 @@ mod tests {
     #[test]
     fn folders_of_frames_are_one_item_each_in_the_order_of_numbers() {
         let declared = Declared { video: Some(VideoLayout::Frames), ..Declared::default() };
-        let files = [("train/wave/a/f10.png", "3"), ("train/wave/a/f9.png", "2"), ("train/wave/a/f1.png", "1"), ("train/nod/b/1.jpg", "x"), ("notes.txt", "")];
+        let files = [
+            ("train/wave/a/f10.png", "3"),
+            ("train/wave/a/f9.png", "2"),
+            ("train/wave/a/f1.png", "1"),
+            ("train/nod/b/1.jpg", "x"),
+            ("notes.txt", ""),
+        ];
         let found = arrange(listing(&files), &declared, &Limits::default()).unwrap();
         assert_eq!(paths(&found), ["notes.txt", "train/nod/b", "train/wave/a"]);
         let clip = found.find("train/wave/a").unwrap().read(&Limits::default()).unwrap();
@@ -222,7 +235,9 @@ mod tests {
         assert_eq!(text, "file_name,label\nfilms/a#0-2.5.mp4,run\nfilms/a#2.5-4.mp4,stand\n".as_bytes());
         let piece = found.find("films/a#2.5-4.mp4").unwrap().read(&Limits::default()).unwrap();
         assert_eq!(piece, super::super::of_piece(2.5, 4.0, b"film"));
-        for (rows, said) in [("films/a.mp4,3,2,run", "begins at 3"), ("films/a.mp4,x,2,run", "no seconds"), ("films/c.mp4,0,2,run", "no file")] {
+        for (rows, said) in
+            [("films/a.mp4,3,2,run", "begins at 3"), ("films/a.mp4,x,2,run", "no seconds"), ("films/c.mp4,0,2,run", "no file")]
+        {
             let table = format!("file,start,end,label\n{rows}\n");
             let refused = arrange(listing(&[("actions.csv", &table), ("films/a.mp4", "film")]), &Declared::default(), &Limits::default());
             assert!(refused.unwrap_err().to_string().contains(said), "{rows}");

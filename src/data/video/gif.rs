@@ -125,8 +125,8 @@ mod tests {
         let limits = Limits::default();
         let bytes = dots(3, DisposalMethod::Keep);
         let shown = look(&bytes, &limits).unwrap();
-        assert_eq!((shown.size, shown.times.len(), shown.end), ((8, 4), 3, 0.3));
-        assert!((shown.times[2] - 0.15).abs() < 1e-9);
+        assert_eq!((shown.size, shown.times.len()), ((8, 4), 3));
+        assert!((shown.times[2] - 0.15).abs() < 1e-9 && (shown.end - 0.3).abs() < 1e-9);
         let frames = take(&bytes, &[0, 2], &limits).unwrap();
         let white = |frame: &RgbImage| (0..8).filter(|x| frame.get_pixel(*x, 0).0 == [255; 3]).collect::<Vec<_>>();
         assert_eq!((white(&frames[0]), white(&frames[1])), (vec![0], vec![0, 1, 2]));

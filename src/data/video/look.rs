@@ -61,7 +61,9 @@ mod tests {
     use super::*;
 
     fn picture(seed: u32) -> RgbImage {
-        RgbImage::from_fn(48, 48, |x, y| Rgb([((x * (seed + 3) + y * 5) % 256) as u8, ((x * y + seed * 40) % 256) as u8, (seed * 30) as u8]))
+        RgbImage::from_fn(48, 48, |x, y| {
+            Rgb([((x * (seed + 3) + y * 5) % 256) as u8, ((x * y + seed * 40) % 256) as u8, (seed * 30) as u8])
+        })
     }
 
     #[test]

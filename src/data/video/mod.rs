@@ -14,7 +14,7 @@ mod views;
 use std::sync::Arc;
 
 pub use film::{INSTALL, Programs, programs};
-pub(super) use found::{arrange, are_films};
+pub(super) use found::{are_films, arrange};
 pub(super) use packet::{of_frames, of_piece};
 pub use views::VideoViews;
 
@@ -36,20 +36,32 @@ pub struct Videos;
 /// What ffmpeg is asked to read.
 const FILMS: [&str; 7] = ["mp4", "m4v", "mov", "webm", "mkv", "avi", "3gp"];
 /// Meant as videos, and not read here.
-const OTHERS: [&str; 9] = ["mpg", "mpeg", "wmv", "flv", "ogv", "ts", "mts", "m2ts", "vob"];
+const OTHERS: [&str; 8] = ["mpg", "mpeg", "wmv", "flv", "ogv", "mts", "m2ts", "vob"];
 
 /// Whether the ending is that of a film.
 fn is_film(path: &str) -> bool {
     name::extension(path).is_some_and(|ending| FILMS.contains(&ending.as_str()))
 }
 
-/// The pieces of a video that lie so many seconds apart: from and to in seconds, and each as an item of its own.
+/// The programs that reading files of these names may take: those of ffmpeg where one is a film, or an archive, which may hold some.
+pub fn needed_for<'a>(mut paths: impl Iterator<Item = &'a str>) -> Vec<std::path::PathBuf> {
+    match programs().filter(|_| paths.any(|path| is_film(path) || name::is_archive(path))) {
+        Some(Programs { ffmpeg, ffprobe }) => [ffmpeg, ffprobe].into_iter().map(|path| path.canonicalize().unwrap_or(path)).collect(),
+        None => Vec::new(),
+    }
+}
+
+/// The pieces of a video that are so many seconds long, one behind the other: from and to, in seconds.
 ///
 /// # Errors
 /// In words, why it is no video with a time.
-pub fn every(item: &[u8], seconds: f64, limits: &Limits) -> std::result::Result<Vec<(f64, f64, Vec<u8>)>, Refusal> {
-    let pieces = Clip::open(item, limits)?.every(seconds)?;
-    Ok(pieces.into_iter().map(|(start, end)| (start, end, of_piece(start, end, item))).collect())
+pub fn every(item: &[u8], seconds: f64, limits: &Limits) -> std::result::Result<Vec<(f64, f64)>, Refusal> {
+    Clip::open(item, limits)?.every(seconds)
+}
+
+/// What of a video lies between these seconds, as an item of its own.
+pub fn piece(start: f64, end: f64, video: &[u8]) -> Vec<u8> {
+    of_piece(start, end, video)
 }
 
 impl Modality for Videos {

@@ -78,7 +78,7 @@ impl ViewMaker for Maker {
         let chosen = match &mut view {
             View::Plain | View::Mirrored => sampling::plain(temporal, clip.frames, 0),
             View::Clip(number) => sampling::plain(temporal, clip.frames, *number),
-            View::Random(_, random) => sampling::random(temporal, clip.frames, random),
+            View::Random(_, random) => sampling::random(temporal, clip.frames, &mut **random),
         };
         let frames = match clip.take(&chosen, limits) {
             Ok(frames) => frames,
@@ -92,7 +92,7 @@ impl ViewMaker for Maker {
                 View::Plain | View::Clip(_) => self.preprocessor.eval(frame, out)?,
                 View::Mirrored => self.preprocessor.plain(frame, true, out)?,
                 // Each frame draws the same numbers.
-                View::Random(augment, random) => self.preprocessor.train(frame, augment, &mut random.clone(), out)?,
+                View::Random(augment, random) => self.preprocessor.train(frame, augment, &mut (**random).clone(), out)?,
             }
         }
         Ok(Ok(()))

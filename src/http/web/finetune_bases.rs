@@ -3,8 +3,8 @@
 use super::backbones;
 use super::card::title;
 use super::format;
-use crate::domain::modality::Modality;
 use crate::domain::dataset_report::DatasetReport;
+use crate::domain::modality::Modality;
 use crate::domain::name::RepoKind;
 use crate::domain::page::PageRequest;
 use crate::domain::recommendation::Backbone;

@@ -103,7 +103,12 @@ pub(super) const GROUPS: &[(&str, bool, &[Line])] = &[
         false,
         &[
             ("video.frames", "Frames", Whole, "Of a clip; 0 takes as many as the base does, of images 8."),
-            ("video.sampling", "Which", Kind::Maybe(&["uniform", "dense"]), "uniform: from the whole video; dense: a run of it. Left out: the base's."),
+            (
+                "video.sampling",
+                "Which",
+                Kind::Maybe(&["uniform", "dense"]),
+                "uniform: from the whole video; dense: a run of it. Left out: the base's.",
+            ),
             ("video.stride", "Stride", Whole, "Of dense: from frame to frame; 0 takes the base's."),
             (
                 "video.pool",
@@ -111,7 +116,12 @@ pub(super) const GROUPS: &[(&str, bool, &[Line])] = &[
                 Kind::Maybe(&["concat", "mean", "max", "attention", "conv"]),
                 "Over a base of images. concat keeps their order; attention and conv are learned.",
             ),
-            ("video.clips", "Clips to measure on", Whole, "Their answers are averaged; each costs as much as the first. 0: as the base, else 1."),
+            (
+                "video.clips",
+                "Clips to measure on",
+                Whole,
+                "Their answers are averaged; each costs as much as the first. 0: as the base, else 1.",
+            ),
         ],
     ),
     (

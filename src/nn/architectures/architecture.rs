@@ -278,9 +278,8 @@ impl Architecture {
 
     /// Of networks that take clips themselves: the frames of one, as their usual weights want them.
     pub fn frames(&self) -> Option<usize> {
-        match self.input {
-            UsualInput::Image(_) | UsualInput::Text(_) => None,
-        }
+        const USUAL: usize = 16;
+        self.modality().has_frames().then_some(USUAL)
     }
 
     /// timm's word for how it pools unless told otherwise.

@@ -12,8 +12,8 @@ mod over_time;
 
 use candle_core::Tensor;
 
-pub use over_time::{MODULE, fresh, tensors, width};
 use over_time::Learned;
+pub use over_time::{MODULE, fresh, tensors, width};
 
 use super::LowRank;
 use crate::domain::recipe::{FramePool, Precision};

@@ -34,7 +34,7 @@ pub fn run(program: &Path, arguments: &[String], most: u64) -> Result<Ended, Ref
     let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let failed = |e: io::Error| Refusal(format!("{name} cannot be run on this machine ({e})"));
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // SAFETY: what runs between fork and exec only makes system calls on numbers; it allocates nothing and takes no lock.
     unsafe { command.pre_exec(give_up) };
     let mut child = command.spawn().map_err(failed)?;
@@ -61,7 +61,9 @@ pub fn shown(words: &str) -> String {
     let line = words.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("ffmpeg says nothing");
     // Names of its memory and of our file are nobody's business.
     let line = line.rsplit_once("] ").map_or(line, |(_, rest)| rest);
-    let line = line.rsplit_once("file:").map_or(line, |(before, rest)| if before.is_empty() { rest.split_once(": ").map_or("", |(_, rest)| rest) } else { before });
+    let line = line
+        .rsplit_once("file:")
+        .map_or(line, |(before, rest)| if before.is_empty() { rest.split_once(": ").map_or("", |(_, rest)| rest) } else { before });
     line.chars().filter(|c| !c.is_control()).take(SHOWN).collect()
 }
 
@@ -78,16 +80,23 @@ fn give_up() -> io::Result<()> {
         // SAFETY: `limit` is a valid rlimit, read during the call.
         unsafe { libc::setrlimit(resource, &raw const limit) };
     }
-    #[cfg(target_os = "linux")]
-    // SAFETY: calls on numbers that concern this process alone: it ends with its parent, gains no rights, and has a network of its own without a
-    // way out.
+    be_alone();
+    Ok(())
+}
+
+/// It ends with its parent, gains no rights, and has a network of its own without a way out.
+#[cfg(target_os = "linux")]
+fn be_alone() {
+    // SAFETY: calls on numbers that concern this process alone.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET);
     }
-    Ok(())
 }
+
+#[cfg(not(target_os = "linux"))]
+fn be_alone() {}
 
 /// Why it is not listened to any more.
 enum Deaf {

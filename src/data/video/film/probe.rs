@@ -53,7 +53,8 @@ fn ratio(text: &str) -> Option<f64> {
 
 /// A line for each packet, in the order in which they are decoded.
 fn read_times(text: &str, rate: f64) -> Vec<f64> {
-    let lines: Vec<Option<f64>> = text.lines().map(|line| line.trim().trim_end_matches(',').parse().ok().filter(|time: &f64| time.is_finite())).collect();
+    let lines: Vec<Option<f64>> =
+        text.lines().map(|line| line.trim().trim_end_matches(',').parse().ok().filter(|time: &f64| time.is_finite())).collect();
     let mut times: Vec<f64> = lines.iter().copied().flatten().collect();
     // Without times, or with only some: as often as the stream says.
     if times.len() < lines.len() {
