@@ -70,7 +70,8 @@ fn find(source: &Source, declared: &Declared, limits: &Limits) -> Result<(Listin
             found => return found.map(|(listing, layout)| (listing, modality, layout)),
         }
     }
-    let layout = layout::read(&listing, modality, declared, limits).map_err(|error| as_writing(error, modality, declared))?;
+    let mut layout = layout::read(&listing, modality, declared, limits).map_err(|error| as_writing(error, modality, declared))?;
+    layout.warnings.extend(if modality.name().has_frames() { None } else { video::hint(&listing) });
     Ok((listing, modality, layout))
 }
 

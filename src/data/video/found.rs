@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::gif;
 use crate::data::error::{Error, Result};
 use crate::data::image::Images;
+use crate::data::labelled::Split;
 use crate::data::leftovers;
 use crate::data::limits::Limits;
 use crate::data::listing::Listing;
@@ -20,6 +21,8 @@ use crate::domain::dataset_layout::{Declared, VideoLayout};
 /// GIFs that are looked into, and tables.
 const LOOKED_AT: usize = 8;
 const TABLES: usize = 20;
+/// Pictures of a folder, and folders of a class, from which on they may be frames of videos.
+const FRAMES: usize = 8;
 /// A table of pieces may be so large, in bytes.
 const TABLE_BYTES: u64 = 64 << 20;
 
@@ -29,6 +32,28 @@ pub fn are_films(listing: &Listing, limits: &Limits) -> bool {
     let is_gif = |entry: &Entry| name::extension(&entry.path).as_deref() == Some("gif");
     let moves = |entry: &Entry| entry.read(limits).is_ok_and(|bytes| gif::look(&bytes, limits).is_ok_and(|shown| shown.times.len() > 1));
     media().next().is_some() && media().all(is_gif) && media().take(LOOKED_AT).all(moves)
+}
+
+/// A word where pictures lie as frames of videos do: in folders within folders, all of them numbered.
+pub fn hint(listing: &Listing) -> Option<String> {
+    let mut folders: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
+    for entry in listing.entries.iter().filter(|entry| !leftovers::is_ignored(&entry.path) && Images.is_readable(&entry.path)) {
+        let (folder, file) = entry.path.rsplit_once('/')?;
+        let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+        let (count, numbered) = folders.entry(folder).or_insert((0, true));
+        *count += 1;
+        *numbered &= stem.ends_with(|c: char| c.is_ascii_digit());
+    }
+    let like_frames = |(folder, (count, numbered)): (&&str, &(usize, bool))| folder.contains('/') && *count >= FRAMES && *numbered;
+    let parents: std::collections::BTreeSet<&str> =
+        folders.keys().filter_map(|folder| folder.rsplit_once('/')).map(|(parent, _)| parent).collect();
+    // Classes lie within splits, or within one folder; videos are many in each of several classes.
+    let is_split = |parent: &&str| Split::parse(parent.rsplit('/').next().unwrap_or(parent)).is_some();
+    let many = parents.len() > 1 && !parents.iter().any(is_split) && folders.len() >= FRAMES * parents.len();
+    (many && folders.iter().all(like_frames)).then(|| {
+        let first = folders.keys().next().copied().unwrap_or_default();
+        format!("every picture lies in a folder of numbered ones, such as `{first}`: if each folder is a video, publish it with `--video frames`")
+    })
 }
 
 /// The listing with an entry for each video.
@@ -223,6 +248,21 @@ mod tests {
         assert_eq!(frames, [b"1", b"2", b"3"]);
         let alone = arrange(listing(&files), &Declared::default(), &Limits::default()).unwrap();
         assert_eq!(alone.entries.len(), 5, "nobody said so");
+    }
+
+    #[test]
+    fn folders_of_numbered_pictures_are_asked_about() {
+        let paths = |classes: usize, clips: usize| -> Vec<(String, &'static str)> {
+            let of = move |clip: usize| (0..8).map(move |at| (format!("train/c{}/{clip}/{at:03}.jpg", clip % classes), ""));
+            (0..clips).flat_map(of).collect()
+        };
+        let hinted = |paths: &[(String, &str)]| {
+            hint(&listing(&paths.iter().map(|(path, text)| (path.as_str(), *text)).collect::<Vec<_>>())).is_some()
+        };
+        assert!(hinted(&paths(2, 20)) && !hinted(&paths(2, 6)));
+        let classes: Vec<(String, &str)> =
+            (0..800).map(|at| (format!("{}/{}/{at}.jpg", ["train", "val"][at % 2], at / 2 % 40), "")).collect();
+        assert!(!hinted(&classes), "classes in splits");
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod views;
 use std::sync::Arc;
 
 pub use film::{INSTALL, Programs, programs};
-pub(super) use found::{are_films, arrange};
+pub(super) use found::{are_films, arrange, hint};
 pub(super) use packet::{of_frames, of_piece};
 pub use views::VideoViews;
 
@@ -92,7 +92,7 @@ impl Modality for Videos {
         traits.push(length("frames", clip.frames as f64));
         traits.extend(clip.seconds.map(|seconds| length("seconds", seconds)));
         let mut sizes = vec![("width", middle.width()), ("height", middle.height()), ("frames", clip.frames as u32)];
-        sizes.extend(clip.seconds.map(|seconds| ("milliseconds", (1e3 * seconds) as u32)));
+        sizes.extend(clip.seconds.map(|seconds| ("milliseconds", (1e3 * seconds).round() as u32)));
         Ok(Seen {
             traits,
             blank: frames.iter().all(|frame| traits::of_image(frame).1),
