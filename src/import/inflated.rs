@@ -9,11 +9,10 @@ use super::folder::{self, WEIGHTS_FILE};
 use super::{Imported, Options, Progress};
 use crate::domain::card::Card;
 use crate::domain::config::ModelConfig;
+use crate::domain::temporal_config::TEMPORAL;
 use crate::nn::architectures::{self, Architecture, UsualInput};
 use crate::nn::weights::Weights;
 
-/// The key of a config.json that says how a network sees clips.
-const TEMPORAL: &str = "temporal";
 const TASKS: [(&str, &str); 2] = [("image-classification", "video-classification"), ("image-feature-extraction", "feature-extraction")];
 
 /// What a config.json says of the clips that an architecture wants; nothing of others.

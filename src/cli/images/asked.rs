@@ -77,6 +77,9 @@ pub struct Asked {
     /// With --local: take the model from the cache without asking the server
     #[arg(long, requires = "local")]
     pub offline: bool,
+    /// Of videos with --local: ask about each piece of so many seconds, one after the other
+    #[arg(long, value_name = "SECONDS", requires = "local", conflicts_with_all = ["text", "lines", "dataset"])]
+    every: Option<f64>,
     /// Ask about a data set of the server instead, NAME[@REVISION], as a job
     #[arg(long, short, value_name = "NAME", conflicts_with_all = ["local", "offline"])]
     pub dataset: Option<String>,
@@ -214,6 +217,9 @@ impl Asked {
         let (target, paths) = self.split()?;
         let mut inputs: Vec<Input> = self.text.iter().cloned().map(Input::of_text).collect();
         inputs.extend(inputs::all(paths, self.lines, &Limits::of(&remote.config.data_limits))?);
+        if let Some(seconds) = self.every {
+            inputs = inputs::every(inputs, seconds, &Limits::of(&remote.config.data_limits))?;
+        }
         let texts = inputs.iter().map(|input| input.text.clone()).collect();
         let count = inputs.len();
         let oracle = self.oracle(remote, &target, more).await?;

@@ -9,12 +9,12 @@ mod frame;
 mod gif;
 mod jpeg;
 mod jxl;
-mod look;
+pub(in crate::data) mod look;
 pub(in crate::data) mod raster;
 mod room;
 pub mod thumbnail;
 mod tiff;
-mod traits;
+pub(in crate::data) mod traits;
 pub mod transform;
 mod views;
 

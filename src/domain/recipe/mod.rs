@@ -9,6 +9,7 @@ mod optimizer;
 mod strategy;
 mod supervision;
 mod usual;
+mod video;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ pub use comparison::Compare;
 pub use optimizer::{Optimizer, Precision, Schedule};
 pub use strategy::{ClassWeights, HeadSolver, Norm, Sampling, Strategy};
 pub use supervision::Unlabelled;
+pub use video::{FramePool, FrameSampling, MOST_CLIPS, MOST_FRAMES, Video};
 
 use super::modality::Modality;
 use super::task::{Loss, Task};
@@ -132,6 +134,8 @@ pub struct Recipe {
     pub find_lr: bool,
     /// Publish also what is not better than always the same answer. Off: such a model is of no use, and who finds it cannot know.
     pub publish_anyway: bool,
+    /// Of videos: which frames are seen, and how what is said of each becomes one.
+    pub video: Video,
 }
 
 impl Default for Recipe {
@@ -184,6 +188,7 @@ impl Default for Recipe {
             compare_probe: true,
             find_lr: false,
             publish_anyway: false,
+            video: Video::default(),
         }
     }
 }
@@ -211,6 +216,7 @@ impl Recipe {
         whole("frozen_stages", self.frozen_stages as u64, 0, 64)?;
         whole("patience", u64::from(self.patience), 0, 1_000)?;
         self.augment.check()?;
+        self.video.check()?;
         self.check_modality()?;
         optimizer::check(self)?;
         supervision::check(self)?;

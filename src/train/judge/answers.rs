@@ -71,10 +71,10 @@ pub fn examine(run: &mut Run, samples: &[Sample], reporter: &mut ProgressReporte
         run.skipped.note(&step.skipped, reporter)?;
         if !step.targets.is_empty() {
             let pooled = run.model.pooled(&step)?;
-            // Over a mirror there is more to it than these features.
-            let outputs = match step.mirrored {
-                Some(_) => run.model.outputs(&step, Mode::Eval, 0)?,
-                None => run.model.classifier.head.forward(&pooled, Mode::Eval, 0)?,
+            // Over several views there is more to it than these features.
+            let outputs = match step.others.is_empty() {
+                false => run.model.outputs(&step, Mode::Eval, 0)?,
+                true => run.model.classifier.head.forward(&pooled, Mode::Eval, 0)?,
             };
             let outputs = outputs.flatten_all()?.to_vec1::<f32>()?;
             tally.add(&outputs, &step.targets);
