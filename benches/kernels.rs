@@ -55,7 +55,7 @@ fn main() {
                 Precision::Bf16 => has_bf16(&candle_core::Device::Cpu).is_ok() && groups == 1,
             };
             if is_there {
-                let spec = Spec { stride, padding: Padding::Symmetric(kernel / 2), groups };
+                let spec = Spec { stride, padding: Padding::Symmetric(kernel / 2), groups, ..Spec::POINTWISE };
                 let g = Geometry::of(&[BATCH, side, side, input], &[output, input / groups, kernel, kernel], &spec).unwrap();
                 let speeds = speeds(&g, Arithmetic::new(choice, precision));
                 let cells = speeds.map(|speed| format!("{speed:.0} ({:.0} %)", 100.0 * speed / peak));

@@ -13,8 +13,8 @@
 //!                                               {"seconds": [s], "top1": t, "last_top1": .., "frozen": how ..}
 //! ```
 //!
-//! FROZEN is a number of stages or `head`; CACHE is `shared` (a store in SCRATCH that later jobs find), `own`, or `off`.
-//! `ARCHITECTURE/DECODER` is a network with a decoder of masks on it, which learns all of it by cross entropy and Dice.
+//! SIDE is one of images, or frames and side of clips: `16x112`. FROZEN is a number of stages or `head`; CACHE is `shared` (a store in SCRATCH
+//! that later jobs find), `own`, or `off`. `ARCHITECTURE/DECODER` is a network with a decoder of masks on it, which learns all of it by cross entropy and Dice.
 //! What this build cannot do is answered with `{"skip": why}`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
@@ -32,7 +32,7 @@ use hub::domain::recipe::{Augment, HeadSolver, Optimizer as Kind, Precision, Rec
 use hub::nn::architectures::Pool;
 use hub::nn::heads::dense::{self, Design};
 use hub::nn::loss::pixels::{Terms, Truth, of_pixels};
-use hub::nn::{Classifier, Dense, Head, Mode, Weights, architectures, kernels, loss};
+use hub::nn::{Classifier, Dense, Head, Input, Mode, Weights, architectures, kernels, loss};
 use hub::train::optim::{Gradients, Group, Optimizer};
 use hub::train::{Control, Device, Event, FeatureStore, Keep, Lineage, Training, device, fit, write_folder};
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ fn main() {
             (_, ["decode", folder, count]) => time_decoding(folder, count.parse().unwrap()),
             (_, [work, architecture, side, batch, count]) => {
                 let name = [*architecture, *side, *batch].join(" ");
-                match prepare(&mut kept, &name, architecture, side.parse().unwrap(), batch.parse().unwrap(), precision) {
+                match prepare(&mut kept, &name, architecture, &sizes(side), batch.parse().unwrap(), precision) {
                     Ok(prepared) => network(work, prepared, count.parse().unwrap()),
                     Err(why) => json!({ "skip": why }),
                 }
@@ -100,11 +100,18 @@ fn choose(backend: &str) -> Result<(), String> {
     }
 }
 
+/// Height and width of images, or frames before them: `112`, `16x112`.
+fn sizes(side: &str) -> Vec<usize> {
+    let (frames, side) = side.split_once('x').map_or((None, side), |(frames, side)| (Some(frames), side));
+    let side = side.parse().unwrap();
+    frames.map(|frames| frames.parse().unwrap()).into_iter().chain([side, side]).collect()
+}
+
 fn prepare<'a>(
     kept: &'a mut Option<(String, Prepared)>,
     name: &str,
     architecture: &str,
-    side: usize,
+    sizes: &[usize],
     batch: usize,
     precision: Precision,
 ) -> Result<&'a mut Prepared, String> {
@@ -130,7 +137,12 @@ fn prepare<'a>(
         let parameters = parameters.map(|(name, var)| (name.to_owned(), var.clone())).collect();
         let groups = Group::split(1e-3, 5e-4, parameters, |name, rank| known.decays(name, rank));
         let optimizer = Optimizer::new(&Recipe { optimizer: Kind::Sgd, ..Recipe::default() }, groups.into()).unwrap();
-        let images = Tensor::randn(0f32, 1f32, (batch, 3, side, side), &Device::Cpu).unwrap().to_device(&device).unwrap();
+        let drawn = |shape: Vec<usize>| Tensor::randn(0f32, 1f32, shape, &Device::Cpu).unwrap().to_device(&device).unwrap();
+        let images = match *sizes {
+            // As the program lays clips out: channels last.
+            [frames, height, width] => drawn(vec![batch, frames, height, width, 3]).permute(vec![0, 4, 1, 2, 3]).unwrap(),
+            _ => drawn([&[batch, 3][..], sizes].concat()),
+        };
         let labels: Vec<u32> = (0..batch).map(|i| (i % CLASSES) as u32).collect();
         let labels = Tensor::new(labels, &Device::Cpu).unwrap();
         let masks = decoder.map(|_| (0..batch * side * side).map(|at| u8::from(at / 7 % 3 == 0)).collect());
@@ -142,7 +154,7 @@ fn prepare<'a>(
 fn network(work: &str, prepared: &mut Prepared, count: usize) -> Value {
     match work {
         "forward" => seconds(count, || {
-            let features = prepared.model.pooled(&prepared.images).unwrap();
+            let features = prepared.model.pooled(input(&prepared.images)).unwrap();
             // A card is told what to do and works on by itself.
             prepared.device.synchronize().unwrap();
             drop(features);
@@ -166,11 +178,13 @@ fn decoding(known: &'static architectures::Architecture, decoder: &str, weights:
     let design = Design { scales: backbone.scales(), outputs: 2, view: (side, side), shortcut: false };
     let head = Dense::fresh(decoder, &design, 0, &weights.device()).map_err(words)?;
     Classifier::new(known, backbone, Head::Dense(Box::new(head))).map_err(words)
+fn input(items: &Tensor) -> Input {
+    if items.rank() == 5 { Input::Clips(items.clone()) } else { Input::Pixels(items.clone()) }
 }
 
 /// Forward, loss, backward, update of every parameter.
 fn step(prepared: &mut Prepared) {
-    let logits = prepared.model.logits(&prepared.images, Mode::Train).unwrap();
+    let logits = prepared.model.logits(input(&prepared.images), Mode::Train).unwrap();
     let loss = match &prepared.masks {
         None => loss::cross_entropy(&logits, &prepared.labels, 0.0).unwrap(),
         Some(masks) => {

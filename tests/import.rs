@@ -324,6 +324,33 @@ fn networks_of_torchvision_answer_the_same_under_timms_names() {
 }
 
 #[test]
+fn a_network_of_images_is_inflated_with_its_classifier_and_imported_again() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("images.safetensors");
+    Weights::random("resnet10t", 3, 7).unwrap().save(&file, &[]).unwrap();
+    let (out, again) = (home.path().join("clips"), home.path().join("again"));
+    let options = Options { inflate: true, license: Some("mit".into()), ..Options::default() };
+    let imported = run(&file, &options, &out).unwrap();
+    assert_eq!((imported.architecture.as_str(), imported.num_classes, imported.num_features), ("resnet10t_3d", 3, 512));
+    assert_eq!(weights(&out).1.parameters, imported.parameters);
+    let (shape, kernel) = values(&out, "layer1.0.conv1.weight");
+    assert_eq!(shape, [64, 64, 3, 3, 3]);
+    let pixels = |frame: usize| &kernel[9 * frame..9 * (frame + 1)];
+    assert!(pixels(0).iter().chain(pixels(2)).all(|value| *value == 0.0) && pixels(1).iter().any(|value| *value != 0.0));
+    let written = config(&out);
+    let temporal = written.temporal().unwrap();
+    assert_eq!((written.architecture.as_str(), temporal.frames, temporal.stride), ("resnet10t_3d", 8, 4));
+    assert_eq!((card(&out).pipeline_tag.as_deref(), card(&out).license.as_deref()), (Some("video-classification"), Some("mit")));
+    let same = run(&out, &Options::default(), &again).unwrap();
+    assert_eq!((same.architecture.as_str(), digest(&again)), ("resnet10t_3d", digest(&out)));
+    // What is none of convolutions, and what is one of clips already.
+    Weights::random("vit_tiny_patch16_224", 2, 0).unwrap().save(&file, &[]).unwrap();
+    let nowhere = home.path().join("nowhere");
+    assert!(run(&file, &Options { architecture: Some("vit_tiny_patch16_224".into()), ..options.clone() }, &nowhere).unwrap_err().to_string().contains("resnet50"));
+    assert!(run(&out, &options, &nowhere).unwrap_err().to_string().contains("no network of convolutions over images") && !nowhere.exists());
+}
+
+#[test]
 fn text_encoders_bring_their_tokenizers_along() {
     let home = tempfile::tempdir().unwrap();
     let (source, out) = (home.path().join("source"), home.path().join("out"));

@@ -52,8 +52,10 @@ fn words() -> Vec<String> {
         let versioned = name[word.len()..].starts_with(|c: char| c.is_ascii_digit());
         word.strip_suffix('v').filter(|_| versioned).unwrap_or(&word).to_owned()
     };
+    // Networks of clips have names of one letter and a number, or of a word that others use: `x3d_s`, `slow_r50`.
+    let plain = |word: &String| word.len() > 2 && word != "slow";
     let names = architectures::all().flat_map(|known| [known.name.trim_start_matches("tf_").trim_start_matches("wide_"), known.family]);
-    let mut words: Vec<String> = names.map(letters).collect();
+    let mut words: Vec<String> = names.map(letters).filter(plain).collect();
     words.sort();
     words.dedup();
     words

@@ -8,6 +8,7 @@ use super::order::{LONGEST, LONGEST_PICTURE, LONGEST_REPORT, MOST_READ, Order, S
 use super::{Error, NotMade, Refused, Scanned, Small, ToImport, ToShow};
 use crate::confine::child::{self, Child, Program};
 use crate::confine::{Choice, Grant};
+use crate::data::video::needed_for as films;
 use crate::domain::data_limits::DataLimits;
 use crate::domain::dataset_report::{DatasetReport, Preview};
 use crate::import::scan::Findings;
@@ -107,7 +108,9 @@ impl Confined {
         let (memory_bytes, choice, parent) = (self.memory_bytes, self.choice, std::process::id());
         let made = if let Work::Import(what) = &work { what.out.parent() } else { None };
         let write = std::iter::once(own.clone()).chain(made.map(PathBuf::from)).collect();
-        let grant = Grant { read, write, never: self.data.clone(), card: false, memory_bytes, parent, choice };
+        let programs =
+            if let Work::Dataset { files, .. } = &work { films(files.iter().map(|(path, _)| path.as_str())) } else { Vec::new() };
+        let grant = Grant { read, write, never: self.data.clone(), programs, card: false, memory_bytes, parent, choice };
         // People see it in their list of processes.
         let part = match &work {
             Work::Dataset { .. } => "check",

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::output::table;
 use super::{Context, Output, Result};
 use crate::app::confinement;
+use crate::data::video;
 use crate::train::{backend, device, has_bf16};
 
 pub fn run(context: &Context) -> Result<Output> {
@@ -25,14 +26,15 @@ pub fn run(context: &Context) -> Result<Output> {
     };
     let bf16 = said_of_bf16(bf16);
     let confinement = confinement::describe(&context.config);
+    let films = video::programs().map_or_else(|| format!("none; {}", video::INSTALL), |programs| programs.ffmpeg.display().to_string());
     let file_name = file.as_deref().unwrap_or("none");
     let human = format!(
-        "{table}\n\nfile: {file_name}\nconvolutions by: {backend}\nproducts of bf16: {bf16}\nnetworks on: {device}\nconfinement: {confinement}"
+        "{table}\n\nfile: {file_name}\nconvolutions by: {backend}\nproducts of bf16: {bf16}\nnetworks on: {device}\nfilms by: {films}\nconfinement: {confinement}"
     );
     let quiet: Vec<String> = entries.iter().map(|(key, value, ..)| format!("{key}={value}")).collect();
     Ok(Output::new(
         human,
-        json!({ "file": file, "backend": backend, "bf16": bf16, "device": device, "confinement": confinement, "settings": settings }),
+        json!({ "file": file, "backend": backend, "bf16": bf16, "device": device, "films": films, "confinement": confinement, "settings": settings }),
         quiet.join("\n"),
     ))
 }

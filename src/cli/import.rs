@@ -10,6 +10,7 @@ use super::output::{CliError, Output, Result};
 use super::publish::{self, How};
 use super::remote::{Remote, Target};
 use super::table::count;
+use super::words::folder_of;
 use crate::client::{Folder, FolderRules, hash_files};
 use crate::import::{self, Imported, Options};
 use crate::vectors::Dtype;
@@ -25,12 +26,13 @@ use crate::vectors::Dtype;
   hub import weights.safetensors --architecture resnet50 --to ./resnet50
   hub import glove.6B.50d.txt glove-50d --license pddl --dtype f16
   hub import hf://timm/resnet18.a1_in1k timm/resnet18
+  hub import --inflate resnet50 ada/resnet50-3d
   hub import hf://datasets/ada/flowers@v1 --endpoint https://hub.example.org --to ./flowers
 
 A repo of another hub (hf://) is fetched whole, each file proved, and published as it is. HF_ENDPOINT and HF_TOKEN
 are used as other tools use them.")]
 pub struct Import {
-    /// A weights file, a folder with one, or hf://NAMESPACE/NAME[@REVISION]
+    /// A weights file, a folder with one, or hf://NAMESPACE/NAME[@REVISION]; with --inflate also a model of the hub, NAME[@REVISION]
     source: PathBuf,
     /// Where to publish: namespace/name [default: of hf://, the same name]
     name: Option<String>,
@@ -40,6 +42,9 @@ pub struct Import {
     /// The hub that hf:// names [default: HF_ENDPOINT, else https://huggingface.co]
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
+    /// Make a network of images one of clips: it answers the same of a clip of one repeated image, and learns what other frames add
+    #[arg(long)]
+    inflate: bool,
     /// timm's name; found by the tensors if left out
     #[arg(long)]
     architecture: Option<String>,
@@ -75,7 +80,10 @@ pub struct Import {
 }
 
 impl Import {
-    pub async fn run(self, remote: &Remote) -> Result<Output> {
+    pub async fn run(mut self, remote: &Remote) -> Result<Output> {
+        if self.inflate {
+            self.source = self.base(remote).await?;
+        }
         if let Some(source) = Source::parse(&self.source) {
             let source = source?;
             self.refuse_weights_flags()?;
@@ -116,6 +124,24 @@ impl Import {
         publish::send(remote, &folder, &manifest, &publication).await
     }
 
+    /// What is to be inflated: a file or a folder here, or a model of the hub, which is pulled and named as what it was made from.
+    async fn base(&mut self, remote: &Remote) -> Result<PathBuf> {
+        if self.source.exists() {
+            return Ok(self.source.clone());
+        }
+        let asked = self.source.to_string_lossy().into_owned();
+        if Source::parse(&self.source).is_some() {
+            let hint = "import it first, then inflate what was published: hub import --inflate NAME NEW";
+            return Err(CliError::usage("--inflate takes a file, a folder or a model of this hub", hint));
+        }
+        let (folder, _) = folder_of(remote, &asked, false).await?;
+        if self.base_models.is_empty() {
+            let name = asked.split('@').next().unwrap_or_default();
+            self.base_models.push(if name.contains('/') { name.to_owned() } else { format!("library/{name}") });
+        }
+        Ok(folder)
+    }
+
     /// What describes a bare weights file has no place where a whole repo comes.
     fn refuse_weights_flags(&self) -> Result<()> {
         let texts = [&self.architecture, &self.key, &self.license, &self.title, &self.description];
@@ -136,6 +162,7 @@ impl Import {
             description: self.description.clone(),
             labels: self.labels.clone(),
             base_model: self.base_models.clone(),
+            inflate: self.inflate,
             key: self.key.clone(),
             dtype: match &self.dtype {
                 Some(name) => Dtype::parse(name)

@@ -7,7 +7,7 @@ use super::output::{CliError, Result};
 use super::remote::Remote;
 use crate::client::{Folder, LocalFile};
 use crate::domain::card::Card;
-use crate::domain::dataset_layout::{self, DataLayout, Declared};
+use crate::domain::dataset_layout::{self, DataLayout, Declared, VideoLayout};
 use crate::domain::name::RepoKind;
 use crate::domain::path::RepoPath;
 
@@ -39,6 +39,9 @@ pub struct Meaning {
     /// With --dataset: the column of a table that holds texts, or the two of a pair, such as premise,hypothesis
     #[arg(long, value_name = "COLUMN[,COLUMN]", conflicts_with = "as_is")]
     texts: Option<String>,
+    /// With --dataset: its pictures are videos: strips (square frames side by side in one), frames (a folder for each video, a picture for each frame) or files (GIF)
+    #[arg(long, value_name = "HOW", conflicts_with_all = ["as_is", "texts"])]
+    video: Option<String>,
     /// With --dataset: the encoding of the names in a zip that says none, such as shift_jis, gbk or euc-kr
     #[arg(long, value_name = "ENCODING")]
     zip_encoding: Option<String>,
@@ -53,6 +56,10 @@ impl Meaning {
         let splits = self.split_names.as_deref().map(dataset_layout::parse_split_names).transpose();
         let splits = splits.map_err(|e| CliError::usage(format!("--split-names: {e}"), "write it as train=FOLDER,validation=FOLDER"))?;
         let layout = layout.transpose()?.or(self.as_is.then_some(DataLayout::Kept));
+        let video = self.video.as_deref().map(|text| {
+            let unknown = || CliError::usage(format!("there is no --video '{text}'"), "choose one of strips, frames and files");
+            VideoLayout::parse(text).ok_or_else(unknown)
+        });
         let targets = listed(&self.targets);
         crate::data::targets::check_declared(&targets)
             .map_err(|e| CliError::usage(format!("--targets: {e}"), "write it as colour=class,size=number"))?;
@@ -64,6 +71,7 @@ impl Meaning {
             good: self.good.clone(),
             targets,
             texts: listed(&self.texts),
+            video: video.transpose()?,
             zip_encoding: self.zip_encoding.clone(),
             odd: Vec::new(),
         })
@@ -77,7 +85,7 @@ impl Meaning {
         }
         if kind == RepoKind::Model {
             return Err(CliError::usage(
-                "--layout, --split-names, --multi-label, --ordered, --good, --targets, --texts, --as-is and --zip-encoding are about data sets",
+                "--layout, --split-names, --multi-label, --ordered, --good, --targets, --texts, --video, --as-is and --zip-encoding are about data sets",
                 "add --dataset, or leave them out",
             ));
         }
@@ -154,7 +162,8 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_a_matter_of_usage() {
         let targets = Meaning { targets: Some("size=length".into()), ..Meaning::default() };
-        for odd in [meaning(Some("sideways"), None), meaning(None, Some("train")), targets] {
+        let video = Meaning { video: Some("reels".into()), ..Meaning::default() };
+        for odd in [meaning(Some("sideways"), None), meaning(None, Some("train")), targets, video] {
             assert!(odd.declared().is_err());
         }
         assert_eq!(Meaning { as_is: true, ..Meaning::default() }.declared().unwrap().layout, Some(DataLayout::Kept));

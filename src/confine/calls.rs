@@ -132,6 +132,9 @@ const OF_CARDS: &[libc::c_long] = &[
     libc::SYS_sched_setaffinity,
 ];
 
+/// Starting a program and waiting for it, where some may be started: Landlock says which, and this list holds for them, too.
+const OF_STARTING: &[libc::c_long] = &[libc::SYS_clone, libc::SYS_execve, libc::SYS_wait4, libc::SYS_waitid];
+
 /// Settings of one's own threads that concern nobody else.
 const OWN_SETTINGS: &[libc::c_int] =
     &[libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_THP_DISABLE, libc::PR_GET_THP_DISABLE, PR_SET_VMA];
@@ -141,8 +144,8 @@ const PR_SET_VMA: libc::c_int = 0x5356_4d41;
 const OF_OPEN_FILES: &[libc::Ioctl] = &[libc::FIOCLEX, libc::FIONBIO, libc::FIONREAD, libc::TCGETS];
 
 /// Holds this process to the list from now on.
-pub fn restrict(card: bool) -> io::Result<()> {
-    seccompiler::apply_filter_all_threads(&program(card).map_err(io::Error::other)?).map_err(io::Error::other)
+pub fn restrict(card: bool, starts: bool) -> io::Result<()> {
+    seccompiler::apply_filter_all_threads(&program(card, starts).map_err(io::Error::other)?).map_err(io::Error::other)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -152,7 +155,7 @@ const HERE: TargetArch = TargetArch::aarch64;
 
 type Made<T> = std::result::Result<T, seccompiler::BackendError>;
 
-fn program(card: bool) -> Made<BpfProgram> {
+fn program(card: bool, starts: bool) -> Made<BpfProgram> {
     let mut allowed: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     for call in FILES.iter().chain(OLDER).chain(COMPUTING) {
         allowed.insert(*call, Vec::new());
@@ -164,6 +167,11 @@ fn program(card: bool) -> Made<BpfProgram> {
     allowed.insert(libc::SYS_utimensat, vec![null(1)?]);
     allowed.insert(libc::SYS_prctl, first_of(0, OWN_SETTINGS.iter().map(|option| i64::from(*option)))?);
     allowed.insert(libc::SYS_ioctl, first_of(1, OF_OPEN_FILES.iter().map(|request| *request as i64))?);
+    if starts {
+        allowed.extend(OF_STARTING.iter().map(|call| (*call, Vec::new())));
+        // What is started bounds itself before it begins; nobody else's limits are touched.
+        allowed.insert(libc::SYS_prlimit64, vec![null(2)?, null(0)?]);
+    }
     if card {
         allowed.extend(OF_CARDS.iter().map(|call| (*call, Vec::new())));
     }

@@ -63,6 +63,9 @@ pub struct Grant {
     pub write: Vec<PathBuf>,
     /// The folder that no folder of the system's may bring with it: the data directory.
     pub never: PathBuf,
+    /// Programs that it may start, which are held to all that it is held to itself; none for most.
+    #[serde(default)]
+    pub programs: Vec<PathBuf>,
     /// NVIDIA cards.
     pub card: bool,
     /// What it may allocate.
@@ -95,7 +98,7 @@ fn enforce(grant: &Grant) -> Kernel {
     let landlock = Kernel::ask().landlock.filter(|_| paths::restrict(grant).is_ok());
     // A root without it may not read what others own; where paths are held by rules it may keep that one right.
     let dropped = limits::drop_capabilities(landlock.is_some());
-    Kernel { landlock, seccomp: dropped.is_ok() && calls::restrict(grant.card).is_ok() }
+    Kernel { landlock, seccomp: dropped.is_ok() && calls::restrict(grant.card, !grant.programs.is_empty()).is_ok() }
 }
 
 #[cfg(not(target_os = "linux"))]

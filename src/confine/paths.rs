@@ -1,4 +1,4 @@
-//! Paths: Landlock's rules. What is not granted cannot be opened, made, renamed or removed, and nothing can be executed. From version
+//! Paths: Landlock's rules. What is not granted cannot be opened, made, renamed or removed, and nothing can be executed but programs that are granted, with the loader among the libraries. From version
 //! 4 on the kernel also holds TCP ports by it, from 6 on signals and abstract sockets of others.
 
 use std::fs;
@@ -79,7 +79,8 @@ fn rules(grant: &Grant) -> Result<RulesetStatus, RulesetError> {
         .handle_access(AccessNet::from_all(NEWEST))?
         .scope(Scope::from_all(NEWEST))?
         .create()?
-        .add_rules(path_beneath_rules(system(grant), read))?
+        .add_rules(path_beneath_rules(system(grant), if grant.programs.is_empty() { read } else { read | AccessFs::Execute }))?
+        .add_rules(path_beneath_rules(&grant.programs, AccessFs::ReadFile | AccessFs::Execute))?
         .add_rules(path_beneath_rules(["/dev/null"], AccessFs::ReadFile | AccessFs::WriteFile))?
         .add_rules(path_beneath_rules(cards(grant), device))?
         .add_rules(path_beneath_rules(&grant.read, read))?

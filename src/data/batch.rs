@@ -20,7 +20,7 @@ use super::modality::{Input, View, ViewMaker, Views};
 use super::sample::Sample;
 use super::targets::Target;
 use crate::domain::dataset_report::Problem;
-use crate::domain::recipe::Augment;
+use crate::domain::recipe::{Augment, MOST_CLIPS};
 
 /// Numbers of views that epochs have for themselves.
 const MOST_EPOCHS: u32 = 1_001;
@@ -28,7 +28,7 @@ const MOST_EPOCHS: u32 = 1_001;
 /// The number of the plain view turned around.
 pub const MIRRORED: u32 = u32::MAX;
 
-/// One view of one sample. View 0 is the plain (eval) view, [`MIRRORED`] that view turned around; any other number is a random
+/// One view of one sample. View 0 is the plain (eval) view, [`MIRRORED`] that view turned around, [`clip`] that of another clip of a video; any other number is a random
 /// training view of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
@@ -41,9 +41,20 @@ pub fn plain(samples: &[Sample]) -> Vec<Item> {
     samples.iter().map(|s| Item { sample: s.clone(), view: 0 }).collect()
 }
 
-/// Each sample once, in the given order, turned around.
-pub fn mirrored(samples: &[Sample]) -> Vec<Item> {
-    samples.iter().map(|s| Item { sample: s.clone(), view: MIRRORED }).collect()
+/// Each sample once, in the given order, in this view.
+pub fn in_view(samples: &[Sample], view: u32) -> Vec<Item> {
+    samples.iter().map(|s| Item { sample: s.clone(), view }).collect()
+}
+
+/// The number of the view of another clip of a video; the plain view is that of clip 0.
+pub fn clip(number: u32) -> u32 {
+    MIRRORED - number
+}
+
+/// The clip that a view's number stands for, if it does.
+pub fn clip_of(view: u32) -> Option<u32> {
+    let number = MIRRORED - view;
+    (1..=MOST_CLIPS as u32).contains(&number).then_some(number)
 }
 
 /// One epoch of training: each sample once, shuffled by (seed, epoch), in a view no other epoch shows.
@@ -257,9 +268,10 @@ fn make(dataset: &Dataset, items: &[Item], options: &Options, maker: &mut dyn Vi
     let mut batch = Batch { input, targets: Vec::new(), ids: Vec::new(), views: Vec::new(), skipped: Vec::new() };
     for Item { sample, view: number } in items {
         let bytes = dataset.encoded(sample)?;
-        let view = match *number {
-            0 => View::Plain,
-            MIRRORED => View::Mirrored,
+        let view = match (*number, clip_of(*number)) {
+            (0, _) => View::Plain,
+            (MIRRORED, _) => View::Mirrored,
+            (_, Some(clip)) => View::Clip(clip),
             _ => View::Random(&options.augment, Box::new(random(options.seed, stream(&bytes), *number))),
         };
         if let Err(refusal) = maker.add(&bytes, dataset.limits(), view, &mut batch.input)? {

@@ -17,7 +17,8 @@ use super::sample::Sample;
 use super::source::Source;
 use super::targets::{self, Form, Target, Targets};
 use super::text::Texts;
-use super::{layout, leftovers, metadata, modalities, records, tables};
+use super::video::Videos;
+use super::{layout, leftovers, metadata, modalities, records, tables, video};
 use crate::domain::annotation_facts::{self, Fault};
 use crate::domain::dataset_layout::{DataLayout, Declared};
 use crate::domain::dataset_report::Problem;
@@ -54,7 +55,12 @@ fn find(source: &Source, declared: &Declared, limits: &Limits) -> Result<(Listin
     }
     let listing = source.list(declared, limits)?;
     let paths: Vec<&str> = listing.entries.iter().map(|entry| entry.path.as_str()).filter(|path| !leftovers::is_ignored(path)).collect();
-    let modality: &'static dyn Modality = if declared.texts.is_empty() { modalities::of_files(paths.iter().copied()) } else { &Texts };
+    let modality: &'static dyn Modality = match declared.texts.is_empty() {
+        false => &Texts,
+        true if declared.video.is_some() || video::are_films(&listing, limits) => &Videos,
+        true => modalities::of_files(paths.iter().copied()),
+    };
+    let listing = if modality.name().has_frames() { video::arrange(listing, declared, limits)? } else { listing };
     let by_rows = modality.is_writing() && matches!(declared.layout, None | Some(DataLayout::Table));
     let tables = if by_rows { records::find(&listing, limits)? } else { Vec::new() };
     if !tables.is_empty() {
@@ -64,7 +70,8 @@ fn find(source: &Source, declared: &Declared, limits: &Limits) -> Result<(Listin
             found => return found.map(|(listing, layout)| (listing, modality, layout)),
         }
     }
-    let layout = layout::read(&listing, modality, declared, limits).map_err(|error| as_writing(error, modality, declared))?;
+    let mut layout = layout::read(&listing, modality, declared, limits).map_err(|error| as_writing(error, modality, declared))?;
+    layout.warnings.extend(if modality.name().has_frames() { None } else { video::hint(&listing) });
     Ok((listing, modality, layout))
 }
 

@@ -83,6 +83,8 @@ pub enum Error {
     TooManyUnreadable { problems: Vec<Problem>, total: usize, items: &'static str },
     #[error("the image `{path}` cannot be read: {reason}")]
     Image { path: String, reason: String },
+    #[error("the video `{path}` cannot be read: {reason}")]
+    Video { path: String, reason: String },
     #[error("the text `{path}` cannot be read: {reason}")]
     Text { path: String, reason: String },
     #[error("the data set has no file `{path}`")]
@@ -121,6 +123,7 @@ pub const CODES: &[&str] = &[
     "bad_targets",
     "too_many_unreadable",
     "image_unreadable",
+    "video_unreadable",
     "text_unreadable",
     "no_such_file",
     "bad_preprocessing",
@@ -158,6 +161,7 @@ impl Error {
             Error::BadTargets { .. } => "bad_targets",
             Error::TooManyUnreadable { .. } => "too_many_unreadable",
             Error::Image { .. } => "image_unreadable",
+            Error::Video { .. } => "video_unreadable",
             Error::Text { .. } => "text_unreadable",
             Error::NoSuchFile { .. } => "no_such_file",
             Error::BadPreprocessing { .. } => "bad_preprocessing",
@@ -212,6 +216,9 @@ impl Error {
             Error::BadTargets { hint, .. } => hint,
             Error::TooManyUnreadable { .. } => "repair or remove the listed files and publish again",
             Error::Text { .. } => "save the text as UTF-8 (`iconv -f WINDOWS-1252 -t UTF-8 FILE`), and leave out what is empty or no text",
+            Error::Video { .. } => {
+                "play it in a viewer and save it again as mp4 (`ffmpeg -i FILE -c:v libx264 OUT.mp4`), or send GIF, strips or folders of frames; films need ffmpeg on the machine that reads them"
+            }
             Error::Image { .. } => "open the image in a viewer and save it again as JPEG or PNG, or remove it",
             Error::NoSuchFile { .. } => "choose a path from the data set's list of files",
             Error::BadPreprocessing { .. } => {

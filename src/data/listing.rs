@@ -89,6 +89,20 @@ impl Listing {
         self.entries.get(*at).filter(|entry| entry.path == path)
     }
 
+    /// The same with other entries, made of its own.
+    ///
+    /// # Errors
+    /// Two have one path.
+    pub(super) fn with(self, entries: Vec<Entry>, limits: &Limits) -> Result<Listing> {
+        let total_bytes = self.total_bytes;
+        let unbound = Limits { total_bytes: u64::MAX, ..limits.clone() };
+        let mut listing = Listing { entries: Vec::new(), seen: HashMap::new(), ..self };
+        for entry in entries {
+            listing.add_packed(entry, &unbound)?;
+        }
+        Ok(Listing { total_bytes, ..listing })
+    }
+
     pub fn total_bytes(&self) -> u64 {
         self.total_bytes
     }

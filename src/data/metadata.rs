@@ -20,7 +20,7 @@ use crate::domain::dataset_layout::Declared;
 const NAMES: [&str; 2] = ["metadata.csv", "metadata.jsonl"];
 
 /// The columns that may name the file; the first that a table has is taken.
-const FILES: [&str; 12] = [
+pub(super) const FILES: [&str; 12] = [
     "file_name",
     "filename",
     "file",

@@ -42,6 +42,7 @@ mod survey;
 mod tables;
 pub mod targets;
 pub mod text;
+pub mod video;
 
 pub use self::check::check;
 pub use self::copies::Copies;

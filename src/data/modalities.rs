@@ -4,13 +4,14 @@ use super::image::Images;
 use super::modality::Modality;
 use super::records;
 use super::text::Texts;
+use super::video::Videos;
 use crate::domain::modality::Modality as Name;
 
 /// Folders of pictures that show something about a data set.
 const FIGURES: [&str; 8] = ["assets", "asset", "figures", "figure", "figs", "docs", "doc", "media"];
 
 /// Every modality whose data sets this build reads, those whose files say more about a data set before others.
-pub static ALL: [&dyn Modality; 2] = [&Images, &Texts];
+pub static ALL: [&dyn Modality; 3] = [&Images, &Videos, &Texts];
 
 /// The one of that name.
 pub fn find(name: Name) -> Option<&'static dyn Modality> {
@@ -27,8 +28,10 @@ pub fn of_files<'a>(paths: impl Iterator<Item = &'a str> + Clone) -> &'static dy
     // Figures of a paper beside tables are no items either.
     let has_tables = paths.clone().any(records::is_table);
     let is_figure = |path: &str| has_tables && path.split_once('/').is_some_and(|(top, _)| FIGURES.contains(&top.to_lowercase().as_str()));
-    let first =
-        ALL.into_iter().find(|modality| !modality.is_writing() && paths.clone().any(|path| modality.is_readable(path) && !is_figure(path)));
+    let shown = |modality: &dyn Modality| paths.clone().filter(|path| modality.is_readable(path) && !is_figure(path)).count();
+    // Pictures beside films are their covers, films beside pictures show something about them: the most are meant.
+    let media = ALL.into_iter().filter(|modality| !modality.is_writing());
+    let first = media.rev().max_by_key(|modality| shown(*modality)).filter(|modality| shown(*modality) > 0);
     let perhaps =
         |modality: &dyn Modality| paths.clone().filter(|path| path.contains('/') && modality.is_item(path) && !is_figure(path)).count();
     let others = ALL.into_iter().filter(|modality| !modality.is_writing()).map(perhaps).max().unwrap_or(0);
@@ -73,6 +76,9 @@ mod tests {
             (&["cat/1.heic", "dog/2.heic", "notes.txt"], "image"),
             (&["weights.npy", "notes.md"], "image"),
             (&[], "image"),
+            (&["run/1.mp4", "walk/2.webm", "walk/cover.jpg", "notes.txt"], "video"),
+            (&["cat/1.png", "cat/2.png", "demo.mp4"], "image"),
+            (&["run/1.mp4", "labels.csv"], "video"),
         ] {
             assert_eq!(of_files(paths.iter().copied()).name().as_str(), name, "{paths:?}");
         }

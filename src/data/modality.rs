@@ -144,6 +144,8 @@ pub const WORD: u32 = 1 << 31;
 pub enum Input {
     /// `(B, height, width, 3)`, normalised.
     Pixels { values: Vec<f32>, height: usize, width: usize },
+    /// `(B, frames, height, width, 3)`, normalised.
+    Clips { values: Vec<f32>, frames: usize, height: usize, width: usize },
     /// Of each text its tokens, id and type (with [`WORD`] in it where words are answered about), and how many there were before the end
     /// was cut off.
     Tokens { rows: Vec<Vec<[u32; 2]>>, of: Vec<usize> },
@@ -153,7 +155,7 @@ impl Input {
     /// Memory its views take.
     pub fn bytes(&self) -> usize {
         match self {
-            Input::Pixels { values, .. } => 4 * values.len(),
+            Input::Pixels { values, .. } | Input::Clips { values, .. } => 4 * values.len(),
             Input::Tokens { rows, .. } => rows.iter().map(|row| 8 * row.len()).sum(),
         }
     }
@@ -161,7 +163,7 @@ impl Input {
     /// How long each view is, where views are not all equally long.
     pub fn lengths(&self) -> Option<Vec<usize>> {
         match self {
-            Input::Pixels { .. } => None,
+            Input::Pixels { .. } | Input::Clips { .. } => None,
             Input::Tokens { rows, .. } => Some(rows.iter().map(Vec::len).collect()),
         }
     }
@@ -169,7 +171,7 @@ impl Input {
     /// Words of each view that are answered about.
     pub fn words(&self) -> Vec<usize> {
         match self {
-            Input::Pixels { .. } => Vec::new(),
+            Input::Pixels { .. } | Input::Clips { .. } => Vec::new(),
             Input::Tokens { rows, .. } => rows.iter().map(|row| row.iter().filter(|token| token[1] & WORD != 0).count()).collect(),
         }
     }
@@ -177,13 +179,14 @@ impl Input {
     /// Adds the views of another batch of the same form behind its own.
     pub fn append(&mut self, other: Input) {
         match (self, other) {
-            (Input::Pixels { values, .. }, Input::Pixels { values: more, .. }) => values.extend(more),
+            (Input::Pixels { values, .. }, Input::Pixels { values: more, .. })
+            | (Input::Clips { values, .. }, Input::Clips { values: more, .. }) => values.extend(more),
             (Input::Tokens { rows, of }, Input::Tokens { rows: more, of: wholes }) => {
                 rows.extend(more);
                 of.extend(wholes);
             }
             // One maker's batches have one form.
-            (Input::Pixels { .. }, Input::Tokens { .. }) | (Input::Tokens { .. }, Input::Pixels { .. }) => {}
+            (Input::Pixels { .. } | Input::Clips { .. } | Input::Tokens { .. }, _) => {}
         }
     }
 }
@@ -194,6 +197,8 @@ pub enum View<'a> {
     Plain,
     /// The plain one turned around, for answers that are averaged over both.
     Mirrored,
+    /// That of another clip of a video, by its number from 1, for answers that are averaged over several.
+    Clip(u32),
     /// A random one for training, which follows from these numbers alone.
     Random(&'a Augment, Box<ChaCha8Rng>),
 }
@@ -233,6 +238,11 @@ pub trait Views: Debug + Send + Sync {
     /// Whether items have other views than the plain one.
     fn varies(&self) -> bool {
         true
+    }
+
+    /// Clips of an item over which answers are averaged; the plain view is of the first.
+    fn clips(&self) -> u32 {
+        1
     }
 
     /// Whether each word of an item is answered about, instead of the item.

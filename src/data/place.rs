@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::archive;
 use super::error::{Error, Result};
 use super::limits::Limits;
+use super::video;
 
 /// A run of bytes in an open file.
 #[derive(Debug, Clone)]
@@ -35,6 +36,12 @@ pub enum Place {
         run: Run,
         crc: u32,
     },
+    /// Frames of a video, one behind the other.
+    Frames(Arc<[Entry]>),
+    /// What of a video lies between these seconds.
+    Piece(Arc<Entry>, f64, f64),
+    /// What was made here.
+    Memory(Bytes),
 }
 
 /// One file of a data set before it has a meaning.
@@ -68,6 +75,12 @@ impl Entry {
                 let unpacked = flate2::read::DeflateDecoder::new(Reader::new(run));
                 self.verified(self.fill(unpacked, *len)?, *crc)?
             }
+            Place::Frames(frames) => {
+                let files: Vec<Bytes> = frames.iter().map(|frame| frame.read(limits)).collect::<Result<_>>()?;
+                video::of_frames(files.iter().map(|file| &file[..]))
+            }
+            Place::Piece(film, start, end) => video::of_piece(*start, *end, &film.read(limits)?),
+            Place::Memory(bytes) => return Ok(bytes.clone()),
         };
         Ok(bytes.into())
     }
@@ -81,6 +94,7 @@ impl Entry {
         Ok(match &self.place {
             Place::Path(path) => Box::new(File::open(path).map_err(Error::io(path))?.take(limits.total_bytes)),
             Place::Plain(run) => Box::new(Reader::new(run)),
+            Place::Frames(_) | Place::Piece(..) | Place::Memory(_) => Box::new(io::Cursor::new(self.read(limits)?)),
             Place::Stored { run, crc } => Box::new(Held::new(Reader::new(run), run.len, *crc)),
             Place::Deflated { run, len, crc } => {
                 Box::new(Held::new(flate2::read::DeflateDecoder::new(io::BufReader::new(Reader::new(run))), *len, *crc))

@@ -266,6 +266,8 @@ impl ModelConfig {
             None if ImageTower::of_name(&self.architecture).is_some() => None,
             // Its head takes in maps of all scales.
             None if self.labels_places() => None,
+            // Its head takes in the frames of a clip.
+            None if self.temporal().is_some() => None,
             None => Some("timm"),
             Some(numbers) => (numbers.classifies || numbers.tags).then_some("transformers"),
         }

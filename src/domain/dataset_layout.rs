@@ -72,6 +72,18 @@ impl DataLayout {
     }
 }
 
+/// What makes videos of files that are pictures to everyone else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VideoLayout {
+    /// Square frames side by side in one picture.
+    Strips,
+    /// A folder for each video, with a picture for each frame.
+    Frames,
+    /// Each file is one: GIFs, also such as do not move.
+    Files,
+}
+super::user::words!(VideoLayout, Strips = "strips", Frames = "frames", Files = "files");
+
 /// Where the items of a split lie: folders or patterns, from the top of the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitPaths {
@@ -94,6 +106,8 @@ pub struct Declared {
     pub targets: Vec<String>,
     /// The column of a table that holds texts, or the two columns of a pair; by number from 0 where it has no header.
     pub texts: Vec<String>,
+    /// How its videos lie, where they would be taken for pictures.
+    pub video: Option<VideoLayout>,
     /// In what encoding a zip without the UTF-8 mark has its names.
     pub zip_encoding: Option<String>,
     /// What was said and not understood, in sentences.
@@ -125,6 +139,13 @@ impl Declared {
         let task_ids = front.get("task_ids").and_then(Value::as_array).into_iter().flatten();
         declared.multi_label = front.get("multi_label") == Some(&Value::Bool(true))
             || task_ids.filter_map(Value::as_str).any(|id| matches!(id, "multi-label-image-classification" | "multi-label-classification"));
+        if let Some(text) = word("video") {
+            declared.video = VideoLayout::parse(text);
+            if declared.video.is_none() {
+                let shown: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
+                declared.odd.push(format!("the card's `video: {shown}` is none of strips, frames, files and was not followed"));
+            }
+        }
         declared.good = word("good").map(str::to_owned);
         declared.zip_encoding = word("zip_encoding").map(str::to_owned);
         if let Some(configs) = front.get("configs") {
@@ -157,6 +178,9 @@ impl Declared {
         }
         if let Some(good) = &self.good {
             front.insert("good".into(), json!(good));
+        }
+        if let Some(video) = self.video {
+            front.insert("video".into(), json!(video.as_str()));
         }
         if let Some(encoding) = &self.zip_encoding {
             front.insert("zip_encoding".into(), json!(encoding));
@@ -308,6 +332,7 @@ mod tests {
             targets: vec!["colour".into(), "size=number".into()],
             texts: vec!["premise".into(), "hypothesis".into()],
             zip_encoding: Some("shift_jis".into()),
+            video: Some(VideoLayout::Strips),
             good: None,
             odd: Vec::new(),
         };

@@ -67,6 +67,7 @@ pub mod selection;
 pub mod sentence;
 pub mod sweep;
 pub mod task;
+pub mod temporal_config;
 pub mod tensor_tree;
 pub mod time;
 pub mod tower_config;

@@ -40,6 +40,23 @@ impl Modality {
         }
     }
 
+    /// Whether its items are made of frames, one after the other.
+    pub fn has_frames(self) -> bool {
+        self == Modality::Video
+    }
+
+    /// Whether a network that takes this kind can be used on items of the other: one of images sees the frames of a video one by one.
+    pub fn serves(self, items: Modality) -> bool {
+        self == items || (self == Modality::Image && items == Modality::Video)
+    }
+
+    /// Whose networks can be used on its items: its own first.
+    pub fn served_by(self) -> Vec<Modality> {
+        let all = [Modality::Image, Modality::Text, Modality::Video, Modality::Audio];
+        let others = all.into_iter().filter(|other| *other != self && other.serves(self));
+        std::iter::once(self).chain(others).collect()
+    }
+
     /// What copies of an item are that are the same but for small changes.
     pub fn near_copies(self) -> &'static str {
         match self {

@@ -92,7 +92,7 @@ impl<'a> Attempt<'a> {
         let classifier = |field: &str| format!("{}.{field}", known.classifier);
         // Another head of that name may have other widths: it is left out, not a fault of the backbone.
         let head = renamed.get(&classifier("weight")).zip(renamed.get(&classifier("bias")));
-        let fits = |(weight, bias): &(&(&str, &Found), &(&str, &Found))| matches!(weight.1.shape.as_slice(), [rows, width] if *width == known.num_features && bias.1.shape == [*rows] && *rows > 0);
+        let fits = |(weight, bias): &(&(&str, &Found), &(&str, &Found))| matches!(weight.1.shape.as_slice(), [rows, width] | [rows, width, 1, 1, 1] if *width == known.num_features && bias.1.shape == [*rows] && *rows > 0);
         self.num_classes = head.filter(fits).map_or(0, |(weight, _)| weight.1.shape[0]);
         self.side = renamed.iter().find_map(|(name, (_, found))| known.other_side(name, &found.shape));
         let expected = match self.side {

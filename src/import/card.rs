@@ -6,6 +6,7 @@ use super::matching::Match;
 use super::source::Source;
 use super::{texts, towers};
 use crate::domain::card::Card;
+use crate::nn::architectures;
 
 /// Builds the card. Options win over the source's card; lists are joined.
 pub fn card(source: &Source, found: &Match, options: &Options) -> Card {
@@ -13,7 +14,10 @@ pub fn card(source: &Source, found: &Match, options: &Options) -> Card {
     if options.license.is_some() {
         card.license = options.license.as_ref().map(|license| license.to_lowercase());
     }
+    let sees_clips = architectures::find(&found.architecture).is_some_and(|known| known.frames().is_some());
     let (task, library) = match (texts::is_encoder(&found.architecture), found.num_classes > 0) {
+        (_, true) if sees_clips => ("video-classification", "hub"),
+        (_, false) if sees_clips => ("feature-extraction", "hub"),
         _ if towers::are_in(source.config.as_ref()) => ("zero-shot-image-classification", "transformers"),
         (false, true) => ("image-classification", "timm"),
         (false, false) => ("image-feature-extraction", "timm"),

@@ -13,7 +13,7 @@ use super::error::{Error, Result};
 use super::matching::Match;
 use super::source::Source;
 use super::tensor::Tensor;
-use super::{Options, labels, texts, towers};
+use super::{Options, inflated, labels, texts, towers};
 use crate::domain::config::{ModelConfig, PretrainedCfg};
 use crate::nn::architectures;
 
@@ -61,7 +61,9 @@ pub fn write(source: Source, found: &Match, options: &Options, out: &Path) -> Re
     Ok(())
 }
 
-fn refuse_occupied(out: &Path) -> Result<()> {
+/// # Errors
+/// There is something already.
+pub fn refuse_occupied(out: &Path) -> Result<()> {
     let occupied = match std::fs::read_dir(out) {
         Ok(mut entries) => entries.next().is_some(),
         Err(_) => out.exists(),
@@ -100,6 +102,10 @@ fn config(source: &Source, found: &Match, options: &Options, labels: Option<Vec<
         license: options.license.clone().or(own.license),
         extra: own.extra,
     };
+    let mut extra = given.as_ref().map(|config| config.extra.clone()).unwrap_or_default();
+    for (key, value) in known.and_then(inflated::temporal) {
+        extra.entry(key).or_insert(value);
+    }
     let label_names = labels.or_else(|| given.as_ref().and_then(|config| config.label_names.clone()));
     if let Some(names) = &label_names
         && names.len() != classes
@@ -120,7 +126,7 @@ fn config(source: &Source, found: &Match, options: &Options, labels: Option<Vec<
         model_args: given.as_ref().and_then(|config| config.model_args.clone()),
         pretrained_cfg,
         sentence: given.as_ref().and_then(|config| config.sentence.clone()),
-        extra: given.map(|config| config.extra).unwrap_or_default(),
+        extra,
     })
 }
 

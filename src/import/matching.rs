@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::attempt::{Attempt, Place};
 use super::error::{Error, Result};
-use super::names::{Input, Target, mappings, of_encoder};
+use super::names::{Input, Target, mappings, of_unlisted};
 use super::prefixes;
 use super::state_dict::{Candidate, Checkpoint, Found, StateDict, shown};
 use crate::domain::safetensors::is_counter;
@@ -47,7 +47,7 @@ pub fn find(file: &Checkpoint, architecture: Option<&str>, key: Option<&str>) ->
     let dicts: Vec<(Candidate, usize)> = file.candidates.iter().cloned().map(without_counters).collect();
     let places = places(&dicts, key)?;
     let mut mappings = mappings()?;
-    mappings.extend(wanted.and_then(of_encoder));
+    mappings.extend(wanted.and_then(of_unlisted));
     let (mut complete, mut closest): (Vec<Attempt>, Option<Attempt>) = (Vec::new(), None);
     for place in &places {
         for mapping in &mappings {

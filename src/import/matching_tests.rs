@@ -51,7 +51,7 @@ fn every_architecture_of_every_mapping_is_recognised() {
                     Err(error) => {
                         // Twins that differ in preprocessing alone.
                         let twins =
-                            target.name.contains("efficientnet") || ["vit_", "deit_"].iter().any(|twin| target.name.starts_with(twin));
+                            target.name.contains("efficientnet") || ["vit_", "deit_", "x3d_"].iter().any(|twin| target.name.starts_with(twin));
                         assert!(error.to_string().contains("--architecture") && twins, "{error}")
                     }
                 }
@@ -74,6 +74,16 @@ fn timm_names_cover_the_registry_and_agree_with_it() {
         assert_eq!(input.first_conv.as_deref(), Some(known.first_conv), "{}", known.name);
         assert_eq!(input.classifier.as_deref(), Some(known.classifier), "{}", known.name);
     }
+}
+
+#[test]
+fn a_classifier_over_each_place_of_a_clip_is_taken_as_one_over_their_mean() {
+    let mut tensors = named("timm", "i3d", 0);
+    tensors.insert("logits.conv3d.weight".into(), tensor(&[7, 1024, 1, 1, 1]));
+    tensors.insert("logits.conv3d.bias".into(), tensor(&[7]));
+    let found = find(tensors, None).unwrap();
+    assert_eq!((found.architecture.as_str(), found.num_classes), ("i3d", 7));
+    assert_eq!(found.tensors["logits.conv3d.weight"].shape, [7, 1024]);
 }
 
 #[test]

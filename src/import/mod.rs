@@ -4,7 +4,7 @@
 //! Nothing in it is executed: `pickle` builds plain values and calls no name; `globals` is the table of names, with those
 //! that end the reading. `state_dict` finds every dict of tensors, `names` holds the tables from other projects' tensor
 //! names to timm's, `matching` proves that an architecture is complete, `folder` writes the result in one piece. `texts`
-//! carries over what stands beside a text encoder's weights. `forms` calls what is not read by its name; `word_vectors` and `gensim` hand files of word vectors to the room that stores those. `mirror` fetches whole repos from another hub.
+//! carries over what stands beside a text encoder's weights. `forms` calls what is not read by its name; `word_vectors` and `gensim` hand files of word vectors to the room that stores those. `inflated` makes a network of images one of clips. `mirror` fetches whole repos from another hub.
 
 mod attempt;
 mod card;
@@ -13,6 +13,7 @@ mod folder;
 mod forms;
 mod gensim;
 mod globals;
+mod inflated;
 mod input;
 mod labels;
 mod machine;
@@ -64,6 +65,8 @@ pub struct Options {
     pub dtype: Dtype,
     /// The list of words beside an array of their vectors.
     pub words: Option<PathBuf>,
+    /// Whether a network of images becomes one of clips, which answers the same of a clip of one repeated image.
+    pub inflate: bool,
     /// Which of a file's dicts, or which prefix, holds the weights; the best match when absent.
     pub key: Option<String>,
 }
@@ -116,6 +119,9 @@ pub struct Imported {
 /// [`Error::RefusedGlobal`] when the file would run code, [`Error::NoMatch`] when the tensors fit no known
 /// architecture, [`Error::Corrupt`] when the file contradicts itself. `out` is untouched then.
 pub fn import(source: &Path, options: &Options, out: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Imported> {
+    if options.inflate {
+        return inflated::import(source, options, out, progress);
+    }
     if let Some(imported) = word_vectors::import(source, options, out, progress)? {
         return Ok(imported);
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::error::{Error, Result};
 use super::mappings::TABLES;
 use super::pattern;
-use crate::nn::architectures;
+use crate::nn::architectures::{self, VideoInput};
 
 /// One project's way of naming, for one or more architectures.
 #[derive(Debug, Clone, Deserialize)]
@@ -95,10 +95,16 @@ fn of_timm() -> Mapping {
     own("names of timm", architectures::all())
 }
 
-/// Those of transformers, for the text encoder that is called so; none where it is another network.
-pub fn of_encoder(architecture: &str) -> Option<Mapping> {
-    let known = architectures::find(architecture).filter(|known| known.is_encoder())?;
-    Some(own("names of transformers", std::iter::once(known)))
+/// Those of a network that is called so and that no list holds: of a text encoder transformers' own, of an inflated network those of the one
+/// that it was made from. None where it is another network.
+pub fn of_unlisted(architecture: &str) -> Option<Mapping> {
+    let known = architectures::find(architecture)?;
+    let title = match (known.is_encoder(), known.frames()) {
+        (true, _) => "names of transformers",
+        (false, Some(_)) if architectures::all().all(|listed| listed.name != known.name) => "names of timm, over clips",
+        _ => return None,
+    };
+    Some(own(title, std::iter::once(known)))
 }
 
 /// Names as they are here.
@@ -126,7 +132,7 @@ impl Input {
     fn of(known: &architectures::Architecture) -> Input {
         let ends = Input { first_conv: Some(known.first_conv.into()), classifier: Some(known.classifier.into()), ..Input::default() };
         match &known.input {
-            architectures::UsualInput::Image(image) => Input {
+            architectures::UsualInput::Image(image) | architectures::UsualInput::Video(VideoInput { image, .. }) => Input {
                 size: Some(image.size),
                 crop_pct: Some(image.crop_pct),
                 interpolation: Some(image.interpolation.into()),

@@ -8,6 +8,13 @@ use super::kernels::ops::{Forced, Road};
 use super::random::Draw;
 use super::{Classifier, Input, Mode, PADDING, Weights, architectures, loss};
 
+/// Of a clip.
+const FRAMES: usize = 5;
+
+fn drawn(shape: &[usize]) -> Tensor {
+    Tensor::from_vec(Draw::new(1, 0).normals(shape.iter().product(), 1.0), shape, &Device::Cpu).unwrap()
+}
+
 /// What one training step and one answer show of a network.
 struct Shown {
     answer: Vec<f32>,
@@ -36,9 +43,12 @@ fn model(architecture: &str) -> Classifier {
 fn show(architecture: &str, batch: usize, side: usize, frozen: usize, road: Option<Road>) -> Shown {
     let model = model(architecture);
     model.backbone.settings().force(Forced { road, ..Forced::default() });
-    let side = architectures::get(architecture).unwrap().fixed_side().unwrap_or(side);
-    let pixels = Draw::new(1, 0).normals(batch * 3 * side * side, 1.0);
-    let x = Tensor::from_vec(pixels, (batch, 3, side, side), &Device::Cpu).unwrap();
+    let known = architectures::get(architecture).unwrap();
+    let side = known.fixed_side().unwrap_or(side);
+    let x = match known.frames() {
+        Some(_) => Input::Clips(drawn(&[batch, 3, FRAMES, side, side])),
+        None => Input::Pixels(drawn(&[batch, 3, side, side])),
+    };
     let labels: Vec<u32> = (0..batch as u32).map(|index| index % 5).collect();
     let answer = values(&model.logits(&x, Mode::Eval).unwrap());
     let logits = model.forward(&x, frozen, Mode::Train, 0).unwrap();
@@ -104,6 +114,15 @@ fn mobile_networks() {
 fn networks_with_bent_activations_and_squeezes() {
     both_roads_agree("mobilenetv3_small_100", 4, 64, 0);
     both_roads_agree("efficientnet_b0", 4, 64, 1);
+}
+
+#[test]
+fn networks_of_clips() {
+    both_roads_agree("r2plus1d_18", 2, 35, 0);
+    both_roads_agree("r3d_18", 2, 34, 3);
+    both_roads_agree_within(1e-3, "i3d", 3, 65, 2);
+    both_roads_agree_within(1e-3, "x3d_s", 2, 64, 0);
+    both_roads_agree("resnet18_3d", 2, 64, 1);
 }
 
 #[test]

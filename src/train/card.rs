@@ -75,6 +75,9 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     }
     if report.config.loads_with_head().is_none() && report.config.num_classes != Some(0) {
         text += match report.config.is_encoder() {
+            _ if report.config.temporal().is_some() => {
+                "The head stands on the frames of a clip, which timm knows nothing of: ask the model here, or with `hub predict --local`.\n"
+            }
             true => {
                 "The head stands on the pooled features of the encoder. That is no sequence classifier of transformers', which would leave it out: ask the model here, or with `hub predict --local`.\n"
             }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::clips;
 use super::error::Result;
 use super::features::{self, Keep};
 use super::feed::Feed;
@@ -121,7 +122,7 @@ pub fn embed_each<E: From<super::Error>>(
 fn embedded(subject: &Subject, samples: &[Sample], hashes: &[[u8; 32]], sink: &mut dyn FnMut(Event) -> Control) -> Result<(usize, Feed)> {
     let _workspace = kernels::Workspace::open();
     let mut reporter = ProgressReporter::new(sink);
-    let recipe = Recipe { strategy: Strategy::Head, ..Recipe::default() };
+    let recipe = Recipe { strategy: Strategy::Head, modality: subject.dataset.modality.name(), ..Recipe::default() };
     let Subject { config, weights, beside, dataset, device, scratch, keep } = *subject;
     // Features are of whole items, also of a model that says something about each word or place.
     let plain = match config.labels_places() {
@@ -129,6 +130,8 @@ fn embedded(subject: &Subject, samples: &[Sample], hashes: &[[u8; 32]], sink: &m
         false => config.untagged().filter(|_| config.tags_words()),
     };
     let config = plain.as_ref().unwrap_or(config);
+    let clips = clips::seen(config, &recipe)?;
+    let config = clips.as_ref().unwrap_or(config);
     let training = Training { recipe: &recipe, config, weights, beside, dataset, device, scratch, keep, resume: None };
     // A head is not asked here; the smallest there is.
     let mut model = Model::load(&training, 1)?;

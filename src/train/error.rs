@@ -74,7 +74,11 @@ impl Error {
     /// What it says of one of several items, whose name stands beside it.
     pub fn reason(&self) -> String {
         match self {
-            Error::Data(crate::data::Error::Image { reason, .. } | crate::data::Error::Text { reason, .. }) => {
+            Error::Data(
+                crate::data::Error::Image { reason, .. }
+                | crate::data::Error::Video { reason, .. }
+                | crate::data::Error::Text { reason, .. },
+            ) => {
                 format!("it cannot be read: {reason}")
             }
             other => other.to_string(),

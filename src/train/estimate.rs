@@ -1,5 +1,8 @@
 //! What a recipe will cost, before anything is spent: steps, arithmetic and memory, from the architecture's layers.
 
+mod items;
+
+use self::items::{Items, kept_of_text, rows_of, side, tokens};
 use super::decoder_cost::DecoderCost;
 use super::error::{Error, Result};
 use super::partition::even_batches;
@@ -16,8 +19,6 @@ const SLOWEST_MULTIPLY_ADDS: f64 = 2e9;
 const TRAINING_COPIES: f64 = 2.5;
 /// Weights as read, best, in the checkpoint's making, their gradients and up to two moments.
 const WEIGHT_COPIES: f64 = 7.0;
-/// Maps of all scales together beside the pooled features, in numbers.
-const WIDER: f64 = 2.0;
 /// Passes over the features until the best head is found under every penalty in every fold; most take a third of that.
 const PROBE_PASSES: f64 = 600.0;
 /// What the way there remembers, in heads; and copies of the features, in f32.
@@ -52,12 +53,6 @@ pub struct Volume {
     pub characters: Option<(f64, f64)>,
 }
 
-/// Characters that become a token: three to five are usual, and of a text of odd words two.
-const CHARACTERS: f64 = 3.0;
-const FEWEST_CHARACTERS: f64 = 2.0;
-/// Tokens that frame a text.
-const FRAME: f64 = 2.0;
-
 /// Foresees a fine-tune of `config`'s architecture on `samples` training items of `classes` classes.
 ///
 /// # Errors
@@ -78,48 +73,14 @@ pub fn estimate_volume(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -
     }
 }
 
-/// Tokens of a usual text and of the longest, as far as the model reads them.
-fn tokens(config: &ModelConfig, architecture: &Architecture, volume: &Volume) -> (usize, usize) {
-    let asked = config.sentence.as_ref().and_then(|sentence| sentence.max_seq_length);
-    let longest = asked.unwrap_or(usize::MAX).min(architecture.longest());
-    let cut = |characters: f64, each: f64| ((characters / each + FRAME).ceil() as usize).clamp(1, longest);
-    volume.characters.map_or((longest, longest), |(mean, most)| (cut(mean, CHARACTERS), cut(most, FEWEST_CHARACTERS)))
-}
-
-/// Vectors of an item of so many tokens, or of an image of this side: where words are answered about, each has one, and no text has more
-/// words than tokens; where pixels are, each cell of the grid has one, which is wider than a pooled one.
-fn rows_of(recipe: &Recipe, tokens: usize, side: usize) -> f64 {
-    match recipe.task {
-        Some(task) if task.is_of_words() => tokens as f64,
-        Some(task) if task.is_of_pixels() => WIDER * side.div_ceil(architectures::CELL).pow(2) as f64,
-        _ => 1.0,
-    }
-}
-
-/// Of images: the side that is trained at.
-fn side(recipe: &Recipe, config: &ModelConfig, architecture: &Architecture) -> Result<usize> {
-    let preprocessing = config.preprocessing();
-    let side = if recipe.image_size > 0 { recipe.image_size } else { preprocessing.height.max(preprocessing.width) };
-    match architecture.refuses_side(side) {
-        Some(problem) => Err(RecipeError { setting: "image_size", problem }.into()),
-        None => Ok(side),
-    }
-}
-
-/// Bytes of the tokens that frozen stages keep of a text; pictures are told of by their pooled features.
-fn kept_of_text(architecture: &Architecture, item: &[usize], tokens: usize) -> f64 {
-    if item.len() == 1 { (tokens * architecture.num_features) as f64 * 4.0 } else { 0.0 }
-}
-
 fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Estimate> {
     let Volume { samples, outputs: classes, .. } = *volume;
     recipe.check()?;
     let architecture = architectures::get(&config.architecture)?;
     let side = side(recipe, config, architecture)?;
     check_adapters(recipe, architecture)?;
-    let (usual, longest) = tokens(config, architecture, volume); // Memory is for the largest items, time for usual ones.
-    let (item, cost) = (architecture.item(side, longest), architecture.costs(&architecture.item(side, usual)));
-    let largest = architecture.costs(&item);
+    let (usual, longest) = tokens(config, architecture, volume);
+    let Items { images, width, item, usual: cost, largest } = Items::of(recipe, config, architecture, side, (usual, longest))?;
     let decoder = DecoderCost::of(recipe, side);
     let plan = planned(recipe, architecture, cost.len(), samples)?;
     let lowest = plan.lowest(cost.len());
@@ -130,37 +91,37 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     let kept: f64 = largest[lowest..].iter().map(|stage| stage.outputs).sum();
     let widest = largest.iter().map(|stage| stage.widest).fold(0.0, f64::max);
 
-    let images = samples as f64;
+    let items = samples as f64;
     let batch = even_batches(samples as usize, recipe.batch_size) as f64;
     let views = f64::from(recipe.augment.views) + 1.0;
     let rows = rows_of(recipe, usual, side);
-    let head_size = (architecture.num_features as u64 * classes) as f64;
+    let head_size = (width as u64 * classes) as f64;
     let (mut steps, mut passes, mut multiply_adds, mut numbers) = (0.0, 0.0, 0.0, 0.0);
     let compares = recipe.compare_probe && !plan.probe && !head && !recipe.is_from_scratch();
     if plan.probe || compares {
         let views = if compares { 1.0 } else { views };
-        passes += images * views;
-        multiply_adds += images * views * (forward + PROBE_PASSES * 2.0 * head_size * rows);
-        numbers = (images * views * rows * architecture.num_features as f64).min((1u64 << 28) as f64) + head_size * PROBE_HEADS;
+        passes += items * views;
+        multiply_adds += items * views * (forward + PROBE_PASSES * 2.0 * head_size * rows);
+        numbers = (items * views * rows * width as f64).min((1u64 << 28) as f64) + head_size * PROBE_HEADS;
     }
     for phase in &plan.phases {
         let epochs = f64::from(phase.epochs);
-        steps += (images / batch).ceil() * epochs;
+        steps += (items / batch).ceil() * epochs;
         // A backward pass is two products where a forward pass is one.
         let (sent, each) = match head {
-            true => (images * views, images * epochs * 3.0 * head_size * rows + images * views * forward),
-            false => (images * epochs, images * epochs * (forward + 2.0 * learned(phase.frozen) + 3.0 * head_size)),
+            true => (items * views, items * epochs * 3.0 * head_size * rows + items * views * forward),
+            false => (items * epochs, items * epochs * (forward + 2.0 * learned(phase.frozen) + 3.0 * head_size)),
         };
         passes += sent;
-        multiply_adds += each + decoder.multiply_adds(images * epochs);
+        multiply_adds += each + decoder.multiply_adds(items * epochs);
     }
     let weights = backbone_weights(architecture) + head_size;
     let evaluated = 32.0 * 3.0 * widest;
     let activations = decoder.numbers(batch) + if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
-    let masks = if recipe.task.is_some_and(|task| task.is_of_pixels()) { images * side.pow(2) as f64 } else { 0.0 };
-    let inputs = masks + 4.0 * batch.max(32.0) * item.iter().product::<usize>() as f64 * 2.0;
-    let pooled = if plan.probe || head || compares { images * views * rows * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };
-    let features = pooled + if lowest > 0 && !head { images * kept_of_text(architecture, &item, usual) } else { 0.0 };
+    let masks = if recipe.task.is_some_and(|task| task.is_of_pixels()) { items * side.pow(2) as f64 } else { 0.0 };
+    let inputs = masks + 4.0 * images * batch.max(32.0) * item.iter().product::<usize>() as f64 * 2.0;
+    let pooled = if plan.probe || head || compares { items * views * rows * (width as f64 * 4.0 + 8.0) } else { 0.0 };
+    let features = pooled + if lowest > 0 && !head { items * kept_of_text(architecture, &item, usual) } else { 0.0 };
     Ok(Estimate {
         steps: steps as u64,
         backbone_passes: passes as u64,

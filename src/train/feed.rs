@@ -11,6 +11,7 @@ use super::error::Result;
 use super::features::{Features, Scale};
 use super::lengths::Lengths;
 use super::partition::even_batches;
+use super::sequences::{apart, padded};
 use crate::data::batch::{self, Batch, Item, Loader, Options, TargetMaker};
 use crate::data::modality::{self, Views};
 use crate::data::{Dataset, Sample, Target};
@@ -27,8 +28,8 @@ pub const EVAL_BATCH: usize = 32;
 /// Input of one step, and B targets.
 pub struct Step {
     pub input: Fed,
-    /// The same items turned around, where answers are averaged over both.
-    pub mirrored: Option<Fed>,
+    /// Other views of the same items, turned around or of other clips, where answers are averaged over all.
+    pub others: Vec<Fed>,
     pub targets: Vec<Target>,
     /// Of the samples.
     pub ids: Vec<u32>,
@@ -40,7 +41,7 @@ pub struct Step {
 pub enum Fed {
     /// As the backbone takes them.
     Views(Input),
-    /// What so many frozen stages made of them: maps at the freeze boundary `(B, C, H', W')`, tokens `(B, N, D)`, or pooled features `(B, D)`.
+    /// What so many frozen stages made of them: maps at the freeze boundary `(B, C, H', W')`, of clips `(B, C, T, H', W')`, tokens `(B, N, D)`, or pooled features `(B, D)`.
     Features(Tensor, usize),
 }
 
@@ -159,21 +160,30 @@ impl Feed {
 
     /// The plain view of each sample, in order.
     pub fn plain<'a>(&'a self, samples: &[Sample]) -> Result<Steps<'a>> {
-        let plain = self.steps(batch::plain(samples), EVAL_BATCH)?;
-        if !self.mirrors {
-            return Ok(plain);
+        let mut steps = self.steps(batch::plain(samples), EVAL_BATCH)?;
+        for view in self.others() {
+            let other = self.steps(batch::in_view(samples, view), EVAL_BATCH)?;
+            // What cannot be read is missing in all.
+            let both = |(step, other): (Result<Step>, Result<Step>)| -> Result<Step> {
+                let mut step = step?;
+                step.others.push(other?.input);
+                Ok(step)
+            };
+            steps = Box::new(steps.zip(other).map(both));
         }
-        let mirrored = self.steps(batch::mirrored(samples), EVAL_BATCH)?;
-        // What cannot be read is missing in both.
-        let both =
-            |(plain, mirrored): (Result<Step>, Result<Step>)| -> Result<Step> { Ok(Step { mirrored: Some(mirrored?.input), ..plain? }) };
-        Ok(Box::new(plain.zip(mirrored).map(both)))
+        Ok(steps)
+    }
+
+    /// Views over which answers are averaged, beside the plain one.
+    fn others(&self) -> Vec<u32> {
+        let clips = (1..self.options.views.clips()).map(batch::clip);
+        self.mirrors.then_some(batch::MIRRORED).into_iter().chain(clips).collect()
     }
 
     /// The views of samples that are measured.
     pub fn measured(&self, samples: &[Sample]) -> Vec<Item> {
-        let mirrored = if self.mirrors { batch::mirrored(samples) } else { Vec::new() };
-        batch::plain(samples).into_iter().chain(mirrored).collect()
+        let others = self.others().into_iter().flat_map(|view| batch::in_view(samples, view));
+        batch::plain(samples).into_iter().chain(others).collect()
     }
 
     fn steps<'a>(&'a self, items: Vec<Item>, batch_size: usize) -> Result<Steps<'a>> {
@@ -258,7 +268,7 @@ fn ahead(mut steps: impl Iterator<Item = Result<Step>> + Send + 'static) -> Step
 /// A batch of views as a step.
 fn views(batch: Batch) -> Result<Step> {
     let skipped = batch.skipped.iter().map(|problem| format!("{}: {}", problem.path, problem.reason)).collect();
-    Ok(Step { input: Fed::Views(input(batch.input)?), mirrored: None, targets: batch.targets, ids: batch.ids, skipped })
+    Ok(Step { input: Fed::Views(input(batch.input)?), others: Vec::new(), targets: batch.targets, ids: batch.ids, skipped })
 }
 
 /// The views of a batch as a backbone takes them.
@@ -269,6 +279,11 @@ pub fn input(views: modality::Input) -> Result<Input> {
             // They lie as the kernels work, channels last; seen from outside they are channels first.
             let pixels = Tensor::from_vec(values, (batch, height, width, 3), &Device::Cpu)?;
             Ok(Input::Pixels(pixels.permute((0, 3, 1, 2))?))
+        }
+        modality::Input::Clips { values, frames, height, width } => {
+            let batch = values.len() / (3 * frames * height * width).max(1);
+            let clips = Tensor::from_vec(values, (batch, frames, height, width, 3), &Device::Cpu)?;
+            Ok(Input::Clips(clips.permute((0, 4, 1, 2, 3))?))
         }
         modality::Input::Tokens { rows, .. } => {
             let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -300,52 +315,36 @@ fn cached(cache: &Features, (passed, kept): (usize, Kept), items: &[Item], said:
         let width = format.width();
         let rows = values.len() / width.max(1);
         let input = Fed::Features(Tensor::from_vec(values, (rows, width), &Device::Cpu)?, passed);
-        return Ok(Step { input, mirrored: None, targets, ids, skipped });
+        return Ok(Step { input, others: Vec::new(), targets, ids, skipped });
     }
     if kept == Kept::Pairs {
         let (values, ends) = apart(&values, format.width());
         return Ok(Step {
             input: Fed::Features(padded(&values, &ends, format.width() - 1)?, passed),
-            mirrored: None,
+            others: Vec::new(),
             targets,
             ids,
             skipped,
         });
     }
     if format.ragged {
-        return Ok(Step { input: Fed::Features(padded(&values, &ends, format.width())?, passed), mirrored: None, targets, ids, skipped });
+        return Ok(Step {
+            input: Fed::Features(padded(&values, &ends, format.width())?, passed),
+            others: Vec::new(),
+            targets,
+            ids,
+            skipped,
+        });
     }
     let shape: Vec<usize> = std::iter::once(targets.len()).chain(format.dims.iter().copied()).collect();
     let input = Tensor::from_vec(values, shape, &Device::Cpu)?;
     // Maps are kept channels last, as the kernels work; seen from outside they are channels first.
-    let input = if format.dims.len() == 3 { input.permute((0, 3, 1, 2))? } else { input };
-    Ok(Step { input: Fed::Features(input, passed), mirrored: None, targets, ids, skipped })
-}
-
-/// Tokens of texts, `width` numbers each, the last of which is not 0 where a text begins: without it, and where the texts end.
-fn apart(rows: &[f32], width: usize) -> (Vec<f32>, Vec<usize>) {
-    let (mut values, mut ends) = (Vec::with_capacity(rows.len()), Vec::new());
-    for token in rows.chunks_exact(width) {
-        let (token, mark) = token.split_at(width - 1);
-        if mark != [0.0] && !values.is_empty() {
-            ends.push(values.len());
-        }
-        values.extend_from_slice(token);
-    }
-    if !values.is_empty() {
-        ends.push(values.len());
-    }
-    (values, ends)
-}
-
-/// Sequences that lie one behind the other, each to its end, as `(B, N, width)` with zeros behind the ends.
-fn padded(values: &[f32], ends: &[usize], width: usize) -> Result<Tensor> {
-    let starts = std::iter::once(0).chain(ends.iter().copied());
-    let rows: Vec<&[f32]> = starts.zip(ends).map(|(start, end)| &values[start..*end]).collect();
-    let longest = rows.iter().map(|row| row.len()).max().unwrap_or(0);
-    let mut padded = vec![0f32; rows.len() * longest];
-    padded.chunks_exact_mut(longest.max(1)).zip(&rows).for_each(|(to, row)| to[..row.len()].copy_from_slice(row));
-    Ok(Tensor::from_vec(padded, (rows.len(), longest / width.max(1), width), &Device::Cpu)?)
+    let input = match format.dims.len() {
+        3 => input.permute((0, 3, 1, 2))?,
+        4 => input.permute((0, 4, 1, 2, 3))?,
+        _ => input,
+    };
+    Ok(Step { input: Fed::Features(input, passed), others: Vec::new(), targets, ids, skipped })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::progress::{Control, Event, ProgressReporter};
 use super::report::Report;
 use super::run::{Run, Trained};
 use super::updates::Updates;
-use super::{Training, places, rounds, words};
+use super::{Training, clips, places, rounds, words};
 use crate::domain::job_event::EpochNumbers;
 use crate::nn::kernels;
 
@@ -19,6 +19,11 @@ use crate::nn::kernels;
 /// recipe, the base, the data or a checkpoint to resume from.
 pub fn fit(training: &Training, sink: &mut dyn FnMut(Event) -> Control) -> Result<Report> {
     training.recipe.check()?;
+    let clips = clips::prepared(training)?;
+    let training = &match &clips {
+        Some((config, recipe)) => Training { config, recipe, ..*training },
+        None => Training { ..*training },
+    };
     if let Some(config) = words::config(training)? {
         return rounds::all(&Training { config: &config, ..*training }, sink);
     }

@@ -39,7 +39,7 @@ pub fn mix(step: &Step, recipe: &Recipe, number: u64) -> Result<Option<Mixture>>
     Ok(Some(Mixture {
         step: Step {
             input: Fed::Views(input),
-            mirrored: None,
+            others: Vec::new(),
             targets: partners,
             ids: step.ids.iter().rev().copied().collect(),
             skipped: Vec::new(),
@@ -85,7 +85,7 @@ mod tests {
         let pixels = Tensor::from_vec(values, (2, 8, 8, 3), &Device::Cpu).unwrap().permute((0, 3, 1, 2)).unwrap();
         Step {
             input: Fed::Views(Input::Pixels(pixels)),
-            mirrored: None,
+            others: Vec::new(),
             targets: vec![Target::Class(0), Target::Class(1)],
             ids: vec![0, 1],
             skipped: Vec::new(),

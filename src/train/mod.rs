@@ -20,6 +20,7 @@ mod boxes;
 mod buckets;
 mod card;
 pub mod checkpoint;
+mod clips;
 mod compare;
 mod consistency;
 mod decoder_cost;
@@ -56,6 +57,7 @@ mod report_files;
 mod rounds;
 mod run;
 pub mod schedule;
+mod sequences;
 pub mod soup;
 pub mod strategy;
 pub mod support;
@@ -69,6 +71,7 @@ mod words;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::clips::takes;
 pub use self::compare::fit_and_compare;
 pub use self::embedding::{Embedding, Subject, embed, embed_each, survey_dataset};
 pub use self::error::{Error, Result};
@@ -118,7 +121,7 @@ pub fn rows_differ<'a>(config: &ModelConfig, tensors: impl Iterator<Item = (&'a 
 
 /// What a model of this config takes in; of an architecture that this build does not know, what timm's are for.
 pub fn modality_of(config: &ModelConfig) -> Modality {
-    crate::nn::architectures::find(&config.architecture).map_or_else(Modality::default, |known| known.modality())
+    clips::modality(config)
 }
 
 /// Billions of multiplications with an addition for one image of the size in the config; `None` of what is no network of images or not known here.

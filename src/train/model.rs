@@ -23,6 +23,7 @@ use crate::nn::{Classifier, Dense, Head, Input, LowRank, Mode, Weights};
 /// Tells the head's and adapters' random numbers from the backbone's and the data's.
 const HEAD_SEED: u64 = 0x6865_6164;
 const ADAPTER_SEED: u64 = 0x6c6f_7261;
+const TIME_SEED: u64 = 0x7469_6d65;
 
 pub struct Model {
     pub classifier: Classifier,
@@ -43,10 +44,12 @@ impl Model {
         let recipe = training.recipe;
         obeyed(training.config)?;
         let architecture = architectures::get(&training.config.architecture)?;
-        let (takes, given) = (architecture.modality().items(), training.dataset.modality.name().items());
-        if takes != given {
+        let (takes, given) = (architecture.modality(), training.dataset.modality.name());
+        if !takes.serves(given) {
             return Err(Error::Unsupported(format!(
-                "the base takes {takes}, and the data set holds {given}; choose another one of the two"
+                "the base takes {}, and the data set holds {}; choose another one of the two",
+                takes.items(),
+                given.items()
             )));
         }
         let pool = architectures::pool_of(training.config).map_err(Error::Unsupported)?;
@@ -58,6 +61,7 @@ impl Model {
                 architecture.fitted(base, side)?.without_head(architecture.classifier)
             }
         };
+        let weights = architectures::with_time(architecture.name, weights, pool, recipe.seed ^ TIME_SEED)?;
         if let Some(name) = first_not_finite(weights.iter())? {
             return Err(Error::NonFinite { epoch: 0, step: 0, what: format!("the base's tensor `{name}`") });
         }
@@ -99,7 +103,10 @@ impl Model {
         let decays = |name: &str, rank: usize| self.architecture.decays(name, rank);
         let stages = self.classifier.backbone.stages();
         let of = |stage: usize| stages[stage].parameters.iter().filter_map(|name| weights.get(name).map(|var| (name.clone(), var.clone())));
-        let above = self.frozen..self.top();
+        let top = self.top();
+        // What is learned over time starts anew, as the head does.
+        let over_time: Vec<_> = (self.frozen..top).filter(|stage| stages[*stage].name == architectures::TIME).flat_map(of).collect();
+        let above = self.frozen..stages.iter().position(|stage| stage.name == architectures::TIME).unwrap_or(top).max(self.frozen);
         let body: Vec<Group> = match above.clone().all(|stage| slice(recipe, stage, stages.len()) == 1.0) {
             true => Group::split(recipe.lr, recipe.weight_decay, above.flat_map(of).collect(), decays).into(),
             false => above
@@ -109,7 +116,7 @@ impl Model {
                 })
                 .collect(),
         };
-        let head = self.classifier.head.parameters().into_iter().map(|(name, var)| (name, var.clone())).collect();
+        let head = self.classifier.head.parameters().into_iter().map(|(name, var)| (name, var.clone())).chain(over_time).collect();
         // Adam's steps do not depend on the size of gradients.
         let factor = if recipe.optimizer == Optimizer::Sgd { task.head_rate(self.classifier.head.num_features()) } else { 1.0 };
         body.into_iter().chain(Group::split(recipe.head_lr * factor, recipe.weight_decay, head, decays)).collect()
@@ -176,7 +183,7 @@ impl Model {
         Ok(true)
     }
 
-    /// Features that the frozen stages compute for views: maps `(B, H, W, C)`, channels last, tokens `(B, N, D)`, or pooled features
+    /// Features that the frozen stages compute for views: maps `(B, H, W, C)`, channels last, of clips `(B, T, H, W, C)`, tokens `(B, N, D)`, or pooled features
     /// `(B, D)` where all stages are frozen. Constants, in eval mode.
     pub fn below(&self, views: &Input) -> Result<Tensor> {
         let (backbone, views) = (&self.classifier.backbone, views.to_device(&self.device)?);
@@ -191,17 +198,25 @@ impl Model {
         for stage in 0..self.frozen {
             x = backbone.forward_stage(stage, &x, Mode::Eval)?.detach();
         }
-        Ok(if x.rank() == 4 { x.permute((0, 2, 3, 1))? } else { x })
+        Ok(match x.rank() {
+            4 => x.permute((0, 2, 3, 1))?,
+            5 => x.permute((0, 2, 3, 4, 1))?,
+            _ => x,
+        })
     }
 
-    /// The head's outputs for the input of a step, with the stages it has not been through; where the items are seen mirrored, too, the
-    /// mean of both.
+    /// The head's outputs for the input of a step, with the stages it has not been through; where the items are seen in other views, too, the
+    /// mean of all.
     pub fn outputs(&self, step: &Step, mode: Mode, number: u64) -> Result<Tensor> {
-        let plain = self.outputs_of(&step.input, mode, number, false)?;
-        Ok(match &step.mirrored {
-            Some(mirrored) => ((plain + self.outputs_of(mirrored, mode, number, true)?)? * 0.5)?,
-            None => plain,
-        })
+        let mut sum = self.outputs_of(&step.input, mode, number, false)?;
+        if step.others.is_empty() {
+            return Ok(sum);
+        }
+        for other in &step.others {
+            // The other view of an image whose places are answered about is its mirror.
+            sum = (sum + self.outputs_of(other, mode, number, self.is_dense())?)?;
+        }
+        Ok((sum / (step.others.len() + 1) as f64)?)
     }
 
     fn outputs_of(&self, input: &Fed, mode: Mode, number: u64, mirrored: bool) -> Result<Tensor> {
@@ -236,10 +251,10 @@ impl Model {
             return Ok((self.outputs(step, Mode::Eval, 0)?, None));
         }
         let pooled = self.pooled(step)?;
-        // Over a mirror there is more to it than these features.
-        let outputs = match step.mirrored {
-            Some(_) => self.outputs(step, Mode::Eval, 0)?,
-            None => self.classifier.head.forward(&pooled, Mode::Eval, 0)?,
+        // Over several views there is more to it than these features.
+        let outputs = match step.others.is_empty() {
+            false => self.outputs(step, Mode::Eval, 0)?,
+            true => self.classifier.head.forward(&pooled, Mode::Eval, 0)?,
         };
         Ok((outputs, Some(pooled)))
     }

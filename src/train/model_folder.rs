@@ -161,7 +161,7 @@ fn state_input(cfg: &mut PretrainedCfg, known: &Architecture) {
 /// timm reads the pooling among the arguments, people at the top.
 fn state_pooling(config: &mut ModelConfig, known: &Architecture) {
     let pool = architectures::pool_of(config).unwrap_or_default();
-    config.num_features = Some(pool.multiple() * known.num_features);
+    config.num_features = Some(pool.width(known.num_features));
     let arguments = config.model_args.get_or_insert_default();
     for spoken_for in ["num_classes", "pretrained"] {
         arguments.shift_remove(spoken_for);

@@ -129,7 +129,7 @@ impl Predictor {
             }
         };
         backbone.settle();
-        let name = architecture.modality();
+        let name = super::clips::modality(config);
         let modality = modalities::find(name).ok_or_else(|| Error::Unsupported(format!("this build opens no {}", name.items())))?;
         Ok(Predictor {
             backbone,
@@ -289,13 +289,14 @@ impl Predictor {
             return said;
         }
         let (views, unreadable) = self.views_of(items)?;
+        let others = self.other_clips(items)?;
         let (outputs, features) = match views {
             None => (Vec::new(), Vec::new()),
             Some(views) => {
                 let _turn = self.turn();
                 let pooled = self.pooled(&views)?;
                 let features = if self.reject.is_some() { pooled.to_vec2::<f32>()? } else { Vec::new() };
-                (self.said(head, &views, &pooled)?.to_vec2::<f32>()?, features)
+                (self.said_of_all(head, (&views, &pooled), &others)?.to_vec2::<f32>()?, features)
             }
         };
         let answered = |(at, row): (usize, &Vec<f32>)| Answered {
@@ -335,12 +336,13 @@ impl Predictor {
             return rows;
         }
         let (views, unreadable) = self.views_of(items)?;
+        let others = self.other_clips(items)?;
         let outputs = match views {
             None => Vec::new(),
             Some(views) => {
                 let _turn = self.turn();
                 let pooled = self.pooled(&views)?;
-                self.said(head, &views, &pooled)?.to_vec2::<f32>()?
+                self.said_of_all(head, (&views, &pooled), &others)?.to_vec2::<f32>()?
             }
         };
         Ok(in_order(unreadable, outputs))
@@ -361,6 +363,15 @@ impl Predictor {
             return Ok(plain);
         }
         Ok(((plain + head.forward(&self.pooled(&views.mirrored()?)?, Mode::Eval, 0)?)? * 0.5)?)
+    }
+
+    /// The same, over other clips of the items, too.
+    fn said_of_all(&self, head: &Head, (views, pooled): (&Input, &Tensor), others: &[Input]) -> Result<Tensor> {
+        let mut sum = self.said(head, views, pooled)?;
+        for clip in others {
+            sum = (sum + self.said(head, clip, &self.pooled(clip)?)?)?;
+        }
+        Ok(if others.is_empty() { sum } else { (sum / (others.len() + 1) as f64)? })
     }
 
     /// To `(B, num_features)`.

@@ -117,7 +117,7 @@ impl Predictor {
             modality::Input::Tokens { rows, of } => {
                 rows.iter().zip(of).map(|(row, of)| Some(Tokens { read: row.len(), of: *of })).collect()
             }
-            modality::Input::Pixels { .. } => vec![None; unreadable.len()],
+            modality::Input::Pixels { .. } | modality::Input::Clips { .. } => vec![None; unreadable.len()],
         };
         let views = feed::input(batch)?;
         let rows = {

@@ -15,6 +15,7 @@ use super::order::Order;
 use super::training::Run;
 use super::{Error, Options, Result};
 use crate::confine::Grant;
+use crate::data::video::needed_for as films;
 use crate::domain::job::Lease;
 use crate::domain::job_event::{self, Level};
 use crate::service::jobs::result::Left;
@@ -143,6 +144,7 @@ impl Attempt<'_> {
             read: read.into_iter().collect(),
             write: vec![scratch.clone(), features.clone()],
             never: options.data.clone(),
+            programs: films(inputs.iter().flat_map(|(_, files)| files).map(|(path, _)| path.as_str())),
             card: options.device != "cpu",
             memory_bytes: options.memory_bytes,
             parent: std::process::id(),

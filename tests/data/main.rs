@@ -14,4 +14,5 @@ mod tables;
 mod tars;
 mod texts;
 mod transforms;
+mod videos;
 mod zips;

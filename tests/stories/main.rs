@@ -69,6 +69,7 @@ mod transfer;
 mod upkeep;
 mod uploads;
 mod using;
+mod videos;
 mod way_out;
 mod web;
 mod web_choose;

@@ -77,6 +77,9 @@ pub struct Asked {
     /// With --local: take the model from the cache without asking the server
     #[arg(long, requires = "local")]
     pub offline: bool,
+    /// Of videos with --local: ask about each piece of so many seconds, one after the other
+    #[arg(long, value_name = "SECONDS", requires = "local", conflicts_with_all = ["text", "lines", "dataset"])]
+    every: Option<f64>,
     /// Ask about a data set of the server instead, NAME[@REVISION], as a job
     #[arg(long, short, value_name = "NAME", conflicts_with_all = ["local", "offline"])]
     pub dataset: Option<String>,
@@ -223,7 +226,10 @@ impl Asked {
 
     /// All answers. `Err` where there is no answer at all.
     pub async fn ask(&self, remote: &Remote, question: Question, more: &More) -> Result<Heard> {
-        let (target, inputs) = (self.split()?.0, self.items(remote)?);
+        let (target, mut inputs) = (self.split()?.0, self.items(remote)?);
+        if let Some(seconds) = self.every {
+            inputs = inputs::every(inputs, seconds, &Limits::of(&remote.config.data_limits))?;
+        }
         let texts = inputs.iter().map(|input| input.text.clone()).collect();
         let count = inputs.len();
         let oracle = self.oracle(remote, &target, more).await?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::output::{CliError, Result};
+use crate::data::video;
 use crate::data::{Items, Limits, Source, is_archive};
 use crate::domain::answers::Reason;
 
@@ -17,6 +18,8 @@ const MOST_BYTES: u64 = 16 << 20;
 
 /// Largest file of lines, and most bytes of standard input.
 const MOST_TEXT_BYTES: u64 = 1 << 30;
+/// The shortest pieces of videos, in seconds.
+const SHORTEST_PIECE: f64 = 0.1;
 /// Characters of a text that name it.
 const NAME_CHARACTERS: usize = 60;
 
@@ -36,6 +39,8 @@ enum Place {
     File(PathBuf),
     Within(Arc<Items>, usize),
     Given(Bytes),
+    /// What of a video lies between these seconds.
+    Piece(Arc<Place>, f64, f64),
 }
 
 impl Input {
@@ -50,13 +55,20 @@ impl Input {
 
     /// Its bytes, or why there are none.
     pub fn read(&self) -> std::result::Result<Bytes, Reason> {
+        self.place.read()
+    }
+}
+
+impl Place {
+    fn read(&self) -> std::result::Result<Bytes, Reason> {
         let failed = |code: &str, why: String| Reason { code: code.into(), message: why };
-        match &self.place {
+        match self {
             Place::File(path) => match std::fs::read(path) {
                 Ok(bytes) => Ok(bytes.into()),
                 Err(e) => Err(failed("file", format!("it cannot be read: {e}"))),
             },
             Place::Given(bytes) => Ok(bytes.clone()),
+            Place::Piece(whole, start, end) => Ok(video::piece(*start, *end, &whole.read()?).into()),
             Place::Within(items, at) => items.read(*at).map_err(|e| failed(e.code(), e.to_string())),
         }
     }
@@ -113,6 +125,23 @@ fn within(path: &Path, source: &Source, limits: &Limits) -> Result<Vec<Input>> {
         bytes: items.size(at),
     };
     Ok(items.paths().enumerate().map(input).collect())
+}
+
+/// Of each video its pieces of so many seconds, named by where they begin and end.
+pub fn every(inputs: Vec<Input>, seconds: f64, limits: &Limits) -> Result<Vec<Input>> {
+    if !(seconds.is_finite() && seconds >= SHORTEST_PIECE) {
+        return Err(CliError::usage(format!("--every {seconds}: pieces are {SHORTEST_PIECE} seconds or longer"), "write --every 2"));
+    }
+    let mut pieces = Vec::new();
+    for input in inputs {
+        let refused = |why: String| CliError::new(1, "video_unreadable", format!("{}: {why}", input.name), "give a video that plays");
+        let bytes = input.read().map_err(|reason| refused(reason.message))?;
+        for (start, end) in video::every(&bytes, seconds, limits).map_err(|refusal| refused(refusal.0))? {
+            let place = Place::Piece(Arc::new(input.place.clone()), start, end);
+            pieces.push(Input { name: format!("{} {start:.2}-{end:.2} s", input.name), text: None, place, bytes: input.bytes });
+        }
+    }
+    Ok(pieces)
 }
 
 /// A whole file, or standard input.

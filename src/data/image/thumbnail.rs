@@ -34,7 +34,20 @@ pub fn of_image(image: &RgbImage, side: u32) -> Result<Picture, Refusal> {
     let mut small = vec![0; 3 * width as usize * height as usize];
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     resize_rgb(&mut Resizer::new(), source, (width, height, &mut small), &options).map_err(|e| failed(&e))?;
+    jpeg(&small, (width, height))
+}
+
+/// A picture that is small already, as JPEG.
+///
+/// # Errors
+/// It has no pixels.
+pub fn as_jpeg(image: &RgbImage) -> Result<Picture, Refusal> {
+    jpeg(image.as_raw(), image.dimensions())
+}
+
+fn jpeg(pixels: &[u8], (width, height): (u32, u32)) -> Result<Picture, Refusal> {
+    let failed = |e: image::ImageError| Refusal(format!("no small picture could be made of it ({e})"));
     let mut out = Vec::new();
-    JpegEncoder::new_with_quality(&mut out, 82).write_image(&small, width, height, ExtendedColorType::Rgb8).map_err(|e| failed(&e))?;
+    JpegEncoder::new_with_quality(&mut out, 82).write_image(pixels, width, height, ExtendedColorType::Rgb8).map_err(failed)?;
     Ok(Picture { bytes: out, media_type: "image/jpeg", width, height })
 }

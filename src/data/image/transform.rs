@@ -122,7 +122,7 @@ impl Preprocessor {
     }
 
     /// The eval view, or what is seen of it in a mirror.
-    pub(super) fn plain(&mut self, image: &RgbImage, mirrored: bool, out: &mut [f32]) -> Result<()> {
+    pub(in crate::data) fn plain(&mut self, image: &RgbImage, mirrored: bool, out: &mut [f32]) -> Result<()> {
         let frame = Frame::plain(image.width(), image.height(), &self.preprocessing)?;
         self.resize(image, &frame)?;
         self.normalise(mirrored, out);

@@ -78,7 +78,7 @@ impl ViewMaker for Maker {
         let at = values.len();
         values.resize(at + self.preprocessor.len(), 0.0);
         match view {
-            View::Plain => self.preprocessor.eval(&decoded.image, &mut values[at..])?,
+            View::Plain | View::Clip(_) => self.preprocessor.eval(&decoded.image, &mut values[at..])?,
             View::Mirrored => self.preprocessor.plain(&decoded.image, true, &mut values[at..])?,
             View::Random(augment, mut random) => self.preprocessor.train(&decoded.image, augment, &mut *random, &mut values[at..])?,
         }

@@ -123,7 +123,7 @@ impl ViewMaker for TextMaker {
         };
         match view {
             View::Plain => {}
-            View::Mirrored | View::Random(..) => {
+            View::Mirrored | View::Clip(_) | View::Random(..) => {
                 return Err(Error::BadPreprocessing { reason: "texts have no other views than the plain one".into() });
             }
         }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// Each number by its place in the JSON: the least and the greatest that are taken.
-const BOUNDS: [(&str, f64, f64); 38] = [
+const BOUNDS: [(&str, f64, f64); 41] = [
     ("/lr", 1e-8, 10.0),
     ("/head_lr", 1e-8, 10.0),
     ("/weight_decay", 0.0, 1.0),
@@ -44,6 +44,9 @@ const BOUNDS: [(&str, f64, f64); 38] = [
     ("/augment/erase", 0.0, 1.0),
     ("/augment/mixup", 0.0, 32.0),
     ("/augment/cutmix", 0.0, 32.0),
+    ("/video/frames", 0.0, 64.0),
+    ("/video/stride", 0.0, 64.0),
+    ("/video/clips", 0.0, 16.0),
 ];
 
 /// What any number does for.

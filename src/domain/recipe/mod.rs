@@ -10,6 +10,7 @@ mod optimizer;
 mod strategy;
 mod supervision;
 mod usual;
+mod video;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,7 @@ pub use decoder::Decoder;
 pub use optimizer::{Optimizer, Precision, Schedule};
 pub use strategy::{ClassWeights, HeadSolver, Norm, Sampling, Strategy};
 pub use supervision::Unlabelled;
+pub use video::{FramePool, FrameSampling, MOST_CLIPS, MOST_FRAMES, Video};
 
 use super::modality::Modality;
 use super::task::{Loss, Task};
@@ -137,6 +139,8 @@ pub struct Recipe {
     pub decoder: Decoder,
     /// Publish also what is not better than always the same answer. Off: such a model is of no use, and who finds it cannot know.
     pub publish_anyway: bool,
+    /// Of videos: which frames are seen, and how what is said of each becomes one.
+    pub video: Video,
 }
 
 impl Default for Recipe {
@@ -190,6 +194,7 @@ impl Default for Recipe {
             find_lr: false,
             decoder: Decoder::Auto,
             publish_anyway: false,
+            video: Video::default(),
         }
     }
 }
@@ -217,6 +222,7 @@ impl Recipe {
         whole("frozen_stages", self.frozen_stages as u64, 0, 64)?;
         whole("patience", u64::from(self.patience), 0, 1_000)?;
         self.augment.check()?;
+        self.video.check()?;
         self.check_modality()?;
         optimizer::check(self)?;
         supervision::check(self)?;

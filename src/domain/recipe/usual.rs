@@ -1,7 +1,7 @@
 //! What a recipe's settings are where nobody names them, by what its items are, and which settings are for images alone. Whoever wants
 //! other defaults for a modality writes them here and nowhere else.
 
-use super::{Augment, Norm, Optimizer, Recipe, RecipeError, Unlabelled};
+use super::{Augment, Norm, Optimizer, Recipe, RecipeError, Unlabelled, Video};
 use crate::domain::modality::Modality;
 use crate::domain::task::Task;
 
@@ -12,6 +12,8 @@ impl Recipe {
     /// a decay of 0.01 and a warm-up of a tenth of the steps, A.2) and what was found to keep it from failing (Mosbach et al. 2021: 2e-5,
     /// warm-up, gradients of norm 1 at most). A new head starts from nothing: its rate is that of Adam itself. Texts have no views
     /// but the plain one.
+    ///
+    /// Of videos: those of images, without the mirror: where something moves to is often what is asked (left, right, clockwise).
     pub fn usual(modality: Modality) -> Recipe {
         let general = Recipe { modality, ..Recipe::default() };
         match modality {
@@ -26,7 +28,8 @@ impl Recipe {
                 augment: Augment::none(),
                 ..general
             },
-            Modality::Image | Modality::Video | Modality::Audio => general,
+            Modality::Video => Recipe { augment: Augment { horizontal_flip: false, ..Augment::default() }, ..general },
+            Modality::Image | Modality::Audio => general,
         }
     }
 
@@ -61,6 +64,18 @@ impl Recipe {
     /// The settings that it would have if nobody had named any.
     pub fn without_asked(&self) -> Recipe {
         self.task.map_or_else(|| Recipe::usual(self.modality), |task| Recipe::usual_for(self.modality, task, self))
+    }
+
+    /// Refuses settings of frames where the items have none: to be asked once it is known what they are.
+    ///
+    /// # Errors
+    /// Which setting that is.
+    pub fn check_frames(&self) -> Result<(), RecipeError> {
+        if self.modality.has_frames() || self.video == Video::default() {
+            return Ok(());
+        }
+        let problem = format!("it says which frames of a video are seen, and the items are {}; leave it out", self.modality.items());
+        Err(RecipeError { setting: "video", problem })
     }
 
     /// Refuses settings that change pictures where the items are none.
@@ -144,5 +159,17 @@ mod tests {
             recipe.modality = Modality::Image;
             recipe.check().unwrap();
         }
+    }
+
+    #[test]
+    fn frames_are_for_videos() {
+        let eight = Video { frames: 8, ..Video::default() };
+        let videos = Recipe { video: eight.clone(), ..Recipe::usual(Modality::Video) };
+        videos.check().unwrap();
+        assert!(!videos.augment.horizontal_flip);
+        assert_eq!(Recipe { video: eight, ..Recipe::default() }.check_frames().unwrap_err().setting, "video");
+        videos.check_frames().unwrap();
+        let many = Video { frames: 1_000, ..Video::default() };
+        assert_eq!(Recipe { video: many, ..videos }.check().unwrap_err().setting, "video.frames");
     }
 }

@@ -4,6 +4,7 @@ use super::backbones;
 use super::card::title;
 use super::format;
 use crate::domain::dataset_report::DatasetReport;
+use crate::domain::modality::Modality;
 use crate::domain::name::RepoKind;
 use crate::domain::page::PageRequest;
 use crate::domain::recommendation::Backbone;
@@ -25,6 +26,11 @@ pub struct Recommended {
     pub title: String,
     pub evidence: String,
     pub chosen: bool,
+}
+
+/// Whether a model of that modality can be used on items of the other.
+fn serves(takes: &str, given: &str) -> bool {
+    takes == given || Modality::parse(takes).zip(Modality::parse(given)).is_some_and(|(takes, given)| takes.serves(given))
 }
 
 /// The best three for a data set, which may not be known yet.
@@ -54,7 +60,7 @@ pub async fn recommended(service: &Service, actor: &Actor, dataset: &str, base: 
         // Models that were made from others are for what those were made for.
         one.facts.can_be_run()
             && one.facts.base_models.is_empty()
-            && modality.as_ref().is_none_or(|given| takes.is_empty() || takes == given)
+            && modality.as_ref().is_none_or(|given| takes.is_empty() || serves(takes, given))
     };
     let one = |one: &RepoSummary| {
         let value = one.repo.id.to_string();

@@ -8,6 +8,8 @@ pub(super) enum Kind {
     Flag,
     /// One of these words.
     Words(&'static [&'static str]),
+    /// One of these words, or none.
+    Maybe(&'static [&'static str]),
     /// A task, or what the data set's targets are for.
     Task,
     /// A loss, or the task's first.
@@ -100,6 +102,32 @@ pub(super) const GROUPS: &[(&str, bool, &[Line])] = &[
             ("augment.erase", "Erase", Number, "The chance that a box of a view is erased."),
             ("augment.mixup", "mixup", Number, "Mix the images of a step in pairs; 0.1 to 0.2 is usual. Not with head only."),
             ("augment.cutmix", "cutmix", Number, "The same with a box of the other image; 1 is usual."),
+        ],
+    ),
+    (
+        "Frames, of videos",
+        false,
+        &[
+            ("video.frames", "Frames", Whole, "Of a clip; 0 takes as many as the base does, of images 8."),
+            (
+                "video.sampling",
+                "Which",
+                Kind::Maybe(&["uniform", "dense"]),
+                "uniform: from the whole video; dense: a run of it. Left out: the base's.",
+            ),
+            ("video.stride", "Stride", Whole, "Of dense: from frame to frame; 0 takes the base's."),
+            (
+                "video.pool",
+                "How they become one",
+                Kind::Maybe(&["concat", "mean", "max", "attention", "conv"]),
+                "Over a base of images. concat keeps their order; attention and conv are learned.",
+            ),
+            (
+                "video.clips",
+                "Clips to measure on",
+                Whole,
+                "Their answers are averaged; each costs as much as the first. 0: as the base, else 1.",
+            ),
         ],
     ),
     (

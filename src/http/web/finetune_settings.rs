@@ -146,6 +146,7 @@ impl Settings {
         let (shape, mode, options) = match kind {
             Kind::Flag => ("flag", "", Vec::new()),
             Kind::Words(known) => ("choice", "", words(known, None)),
+            Kind::Maybe(known) => ("choice", "", words(known, Some("as the base has it"))),
             Kind::Task => ("choice", "", words(&tasks(), Some("as the data set's targets"))),
             Kind::Loss => ("choice", "", words(&losses(), Some("the task's first"))),
             Kind::Whole => ("text", "numeric", Vec::new()),
@@ -234,7 +235,7 @@ fn parsed(kind: Kind, name: &str, text: &str) -> Result<Value, Wrong> {
         Kind::Flag => Ok((text == "true").into()),
         Kind::Whole => text.parse::<u64>().map(Value::from).map_err(|_| number()),
         Kind::Number => text.parse::<f64>().ok().filter(|value| value.is_finite()).map(Value::from).ok_or_else(number),
-        Kind::Words(known) => known.contains(&text).then(|| text.into()).ok_or_else(unknown),
+        Kind::Words(known) | Kind::Maybe(known) => known.contains(&text).then(|| text.into()).ok_or_else(unknown),
         Kind::Task => tasks().contains(&text).then(|| text.into()).ok_or_else(unknown),
         Kind::Loss => losses().contains(&text).then(|| text.into()).ok_or_else(unknown),
         // A word need not stand in quotation marks.

@@ -59,7 +59,7 @@ struct ModelPage {
     /// Where a text can be tried.
     form: Option<TryForm>,
     /// Where a picture can be tried.
-    try_image: Option<String>,
+    try_image: Option<try_image::Sending>,
 }
 
 /// A data set or base model by the name the card gives it, linked where it is here.

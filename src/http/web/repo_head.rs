@@ -178,7 +178,7 @@ fn try_link(summary: &RepoSummary, path: &str, rev_query: &str) -> Option<String
     summary.head.as_ref().filter(|_| summary.repo.kind == RepoKind::Model)?;
     let texts = Modality::parse(&facts.modality).is_some_and(|modality| modality.items() == "texts");
     let tried = (texts && facts.can_be_run()) || words::has_words(facts);
-    tried.then(|| format!("{path}/try{rev_query}")).or_else(|| try_image::action(summary, rev_query))
+    tried.then(|| format!("{path}/try{rev_query}")).or_else(|| try_image::action(summary, rev_query).map(|sending| sending.action))
 }
 
 const DISCUSSIONS: (&str, &str) = ("discussions", "Pull requests");

@@ -33,7 +33,7 @@ const SHOWN_BYTES: usize = 48 << 10;
 pub struct TryImage {
     frame: Frame,
     head: Head,
-    action: String,
+    action: Sending,
     problem: String,
     name: String,
     /// As a `data:` address.
@@ -51,16 +51,26 @@ struct ClassBar {
     share: String,
 }
 
-/// Where the form goes, of a model that says something about images and runs here.
-pub fn action(summary: &RepoSummary, rev_query: &str) -> Option<String> {
+/// A form by which an item is sent.
+pub struct Sending {
+    /// Where it goes.
+    pub action: String,
+    pub item: &'static str,
+    /// What a browser offers to choose.
+    pub accept: &'static str,
+}
+
+/// The form of a model that says something about images or videos and runs here.
+pub fn action(summary: &RepoSummary, rev_query: &str) -> Option<Sending> {
     let facts = &summary.facts;
     summary.head.as_ref().filter(|_| summary.repo.kind == RepoKind::Model && facts.can_be_run() && facts.num_classes > 0)?;
-    let images = Modality::parse(&facts.modality).is_some_and(|modality| modality.items() == "images");
-    images.then(|| format!("{}/try{rev_query}", super::card::href(RepoKind::Model, &summary.repo.id)))
+    let modality = Modality::parse(&facts.modality).filter(|modality| modality.has_frames() || modality.items() == "images")?;
+    let (item, accept) = if modality.has_frames() { ("A video or a strip of frames", "video/*,image/*") } else { ("A picture", "image/*") };
+    Some(Sending { action: format!("{}/try{rev_query}", super::card::href(RepoKind::Model, &summary.repo.id)), item, accept })
 }
 
 /// The form alone.
-pub fn show(visitor: &Visitor, summary: &RepoSummary, query: &Query, action: String) -> Answer {
+pub fn show(visitor: &Visitor, summary: &RepoSummary, query: &Query, action: Sending) -> Answer {
     let head = Head::of(summary, "try", query);
     page_with(StatusCode::OK, &TryImage::empty(Frame::of(visitor, "models"), head, action))
 }
@@ -92,7 +102,7 @@ pub async fn ask(request: HttpRequest, visitor: Visitor, service: Data<Service>,
 }
 
 impl TryImage {
-    fn empty(frame: Frame, head: Head, action: String) -> TryImage {
+    fn empty(frame: Frame, head: Head, action: Sending) -> TryImage {
         TryImage {
             frame,
             head,

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use serde_json::Value;
 
 use super::cost::StageCost;
+use super::plan::Plan;
 use super::positions::Positions;
 use super::tensor::{Expected, Init};
 use crate::domain::architecture::ArchitectureFacts;
@@ -54,6 +55,11 @@ pub(super) trait Member: Debug + Sync {
     /// (timm's `no_weight_decay`).
     fn decays(&self, _name: &str, rank: usize) -> bool {
         rank > 1
+    }
+
+    /// Its layers, where they are convolutions that a plan describes.
+    fn described(&self) -> Option<Plan> {
+        None
     }
 
     /// The side of the images it is made for, in pixels, where it does not take any.
@@ -125,6 +131,18 @@ pub(super) trait Member: Debug + Sync {
 pub enum UsualInput {
     Image(ImageInput),
     Text(TextInput),
+    Video(VideoInput),
+}
+
+/// How weights want clips of videos.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VideoInput {
+    /// Of a clip.
+    pub frames: usize,
+    /// From one of them to the next, in frames of the video.
+    pub every: usize,
+    /// How they want each frame.
+    pub image: ImageInput,
 }
 
 /// How weights want texts.
@@ -154,6 +172,7 @@ impl UsualInput {
         match self {
             UsualInput::Image(_) => Modality::Image,
             UsualInput::Text(_) => Modality::Text,
+            UsualInput::Video(_) => Modality::Video,
         }
     }
 }
@@ -184,7 +203,7 @@ impl Architecture {
     /// What people look at who choose one.
     pub fn facts(&self) -> ArchitectureFacts {
         let side = match self.input {
-            UsualInput::Image(ImageInput { size, .. }) => size,
+            UsualInput::Image(ImageInput { size, .. }) | UsualInput::Video(VideoInput { image: ImageInput { size, .. }, .. }) => size,
             UsualInput::Text(TextInput { tokens }) => tokens,
         };
         let item = self.item(side, side);
@@ -204,10 +223,11 @@ impl Architecture {
         }
     }
 
-    /// The shape of one item, without the batch: an image of that side, or a text of so many tokens.
+    /// The shape of one item, without the batch: an image of that side, a usual clip of such, or a text of so many tokens.
     pub fn item(&self, side: usize, tokens: usize) -> Vec<usize> {
         match self.input {
             UsualInput::Image(_) => vec![3, side, side],
+            UsualInput::Video(VideoInput { frames, .. }) => vec![3, frames, side, side],
             UsualInput::Text(TextInput { tokens: most }) => vec![tokens.clamp(1, most.max(1))],
         }
     }
@@ -271,8 +291,16 @@ impl Architecture {
     /// Of items that have a length, the most it takes: tokens of a text.
     pub fn longest(&self) -> usize {
         match self.input {
-            UsualInput::Image(_) => usize::MAX,
+            UsualInput::Image(_) | UsualInput::Video(_) => usize::MAX,
             UsualInput::Text(TextInput { tokens }) => tokens,
+        }
+    }
+
+    /// Of networks that take clips themselves: the frames of one, as their usual weights want them.
+    pub fn frames(&self) -> Option<usize> {
+        match self.input {
+            UsualInput::Video(VideoInput { frames, .. }) => Some(frames),
+            UsualInput::Image(_) | UsualInput::Text(_) => None,
         }
     }
 

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 
 use super::architecture::Architecture;
 use crate::domain::config::ModelConfig;
+use crate::domain::modality::Modality;
 use crate::domain::sentence::Sentence;
+use crate::domain::temporal_config::Temporal;
+use crate::nn::executors::frames::FramesPool;
 use crate::nn::executors::pooling::{How, Pool, TokenPool};
 
 /// Arguments that change nothing of what a finished network answers: dropout, initialisation, how it is stored or traced.
@@ -31,6 +34,19 @@ pub fn pool_of(config: &ModelConfig) -> Result<Pool, String> {
     if let Some(pooling) = &config.sentence {
         return pool_of_tokens(config, pooling);
     }
+    let Some(known) = super::find(&config.architecture) else { return Ok(Pool::Usual) };
+    let pool = pool_of_maps(config, known)?;
+    match config.temporal().filter(|_| known.modality() == Modality::Image) {
+        Some(Temporal { frames, pool: over, .. }) if pool == Pool::Usual => {
+            Ok(Pool::Frames(FramesPool { frames, over: over.unwrap_or_default() }))
+        }
+        Some(_) => Err(unobeyed("global_pool", &json!(config.global_pool), "frames of a video are pooled by their mean alone")),
+        None => Ok(pool),
+    }
+}
+
+/// How each of its maps is pooled.
+fn pool_of_maps(config: &ModelConfig, known: &Architecture) -> Result<Pool, String> {
     let argument = config.model_args.as_ref().and_then(|arguments| arguments.get("global_pool")).filter(|value| !value.is_null());
     let (key, word) = match (argument, &config.global_pool) {
         (Some(Value::String(word)), _) => ("model_args.global_pool", word.as_str()),
@@ -38,7 +54,6 @@ pub fn pool_of(config: &ModelConfig) -> Result<Pool, String> {
         (None, Some(word)) => ("global_pool", word.as_str()),
         (None, None) => return Ok(Pool::Usual),
     };
-    let Some(known) = super::find(&config.architecture) else { return Ok(Pool::Usual) };
     let pools = known.member.pools();
     let plain = word.strip_prefix("fast").map_or(word, |rest| if rest.is_empty() { "avg" } else { rest });
     match pools.iter().position(|pool| *pool == plain) {
@@ -79,7 +94,7 @@ fn pool_of_tokens(config: &ModelConfig, sentence: &Sentence) -> Result<Pool, Str
 /// Each key of the config that asks for more than is built here, in words; of an architecture that is not known, none.
 pub fn unobeyed_in(config: &ModelConfig) -> Vec<String> {
     let Some(known) = super::find(&config.architecture) else { return Vec::new() };
-    let mut found: Vec<String> = pool_of(config).err().into_iter().collect();
+    let mut found: Vec<String> = pool_of(config).err().into_iter().chain(config.odd_temporal()).collect();
     for (key, value) in config.model_args.iter().flatten() {
         if let Some(why) = refused(known, config, key, value) {
             found.push(unobeyed(&format!("model_args.{key}"), value, &why));

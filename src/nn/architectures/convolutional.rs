@@ -10,7 +10,7 @@ use super::tensor::{Expected, Init};
 use crate::nn::backbone::Backbone;
 use crate::nn::error::Result;
 use crate::nn::executors::convolutional::Convolutional;
-use crate::nn::kernels::{Average, Geometry, Spec};
+use crate::nn::kernels::{Average, Geometry};
 use crate::nn::weights::Weights;
 
 /// A member of such a family.
@@ -31,9 +31,31 @@ pub(super) trait Planned: Debug + Sync {
     fn unused(&self) -> &'static [&'static str] {
         &[]
     }
+
+    /// Weights that were found in other shapes, as this build knows them.
+    fn adopt(&self, weights: Weights) -> Weights {
+        weights
+    }
+
+    /// The way back from [`Planned::adopt`].
+    fn published(&self, weights: Weights) -> Weights {
+        weights
+    }
 }
 
 impl<T: Planned> Member for T {
+    fn described(&self) -> Option<Plan> {
+        Some(self.plan())
+    }
+
+    fn adopt(&self, weights: Weights) -> Weights {
+        Planned::adopt(self, weights)
+    }
+
+    fn published(&self, weights: Weights) -> Weights {
+        Planned::published(self, weights)
+    }
+
     fn stages(&self) -> Vec<(String, Vec<Expected>)> {
         self.plan().stages.iter().map(|stage| (stage.name.clone(), stage.tensors())).collect()
     }
@@ -47,8 +69,11 @@ impl<T: Planned> Member for T {
     }
 
     fn costs(&self, item: &[usize]) -> Vec<StageCost> {
-        let sides = [1, 2].map(|axis| item.get(axis).copied().unwrap_or(0));
-        let (plan, mut map) = (self.plan(), Map { sides, channels: item.first().copied().unwrap_or(0) });
+        let (frames, sides) = match *item {
+            [_, frames, height, width] => (frames, [height, width]),
+            _ => (1, [1, 2].map(|axis| item.get(axis).copied().unwrap_or(0))),
+        };
+        let (plan, mut map) = (self.plan(), Map { frames, sides, channels: item.first().copied().unwrap_or(0) });
         let stage = |parts: &Vec<Part>| {
             let mut cost = StageCost::default();
             map = parts.iter().fold(map, |map, part| plan.add(&mut cost, part, map));
@@ -81,11 +106,18 @@ impl<T: Planned> Member for T {
     }
 }
 
-/// Height, width and channels.
+/// Frames, of images one, height, width and channels.
 #[derive(Clone, Copy)]
 struct Map {
+    frames: usize,
     sides: [usize; 2],
     channels: usize,
+}
+
+impl Map {
+    fn values(self) -> f64 {
+        (self.frames * self.sides[0] * self.sides[1] * self.channels) as f64
+    }
 }
 
 impl Plan {
@@ -94,16 +126,18 @@ impl Plan {
         match part {
             Part::Block(block) => self.add_block(cost, block, map),
             Part::Norm(_) => {
-                cost.outputs += (map.sides[0] * map.sides[1] * map.channels) as f64;
+                cost.outputs += map.values();
                 map
             }
-            Part::MaxPool(window) => Map { sides: map.sides.map(|side| window.count(side).unwrap_or(0)), ..map },
-            Part::AveragePool(average) => Map { sides: average.output(map.sides).unwrap_or([0; 2]), ..map },
+            Part::MaxPool(window) => {
+                let sides = map.sides.map(|side| window.count(side).unwrap_or(0));
+                Map { frames: window.frames(map.frames), sides, ..map }
+            }
+            Part::AveragePool(average) => pooled(*average, map),
             Part::Branches(branches) => {
                 let ends: Vec<Map> = branches.iter().map(|parts| parts.iter().fold(map, |map, part| self.add(cost, part, map))).collect();
-                let joined =
-                    Map { sides: ends.first().map_or(map.sides, |end| end.sides), channels: ends.iter().map(|end| end.channels).sum() };
-                let outputs = (joined.sides[0] * joined.sides[1] * joined.channels) as f64;
+                let joined = Map { channels: ends.iter().map(|end| end.channels).sum(), ..*ends.first().unwrap_or(&map) };
+                let outputs = joined.values();
                 cost.outputs += outputs;
                 cost.widest = cost.widest.max(outputs);
                 joined
@@ -113,22 +147,20 @@ impl Plan {
 
     fn add_block(&self, cost: &mut StageCost, block: &Block, map: Map) -> Map {
         if let Shortcut::Projection(pool, unit) = &block.shortcut {
-            let pooled = pool.map_or(map.sides, |pool| pool.output(map.sides).unwrap_or([0; 2]));
-            self.add_unit(cost, unit, Map { sides: pooled, ..map });
+            self.add_unit(cost, unit, pool.map_or(map, |pool| pooled(pool, map)));
         }
         block.units.iter().fold(map, |map, unit| self.add_unit(cost, unit, map))
     }
 
     fn add_unit(&self, cost: &mut StageCost, unit: &Unit, map: Map) -> Map {
-        let ([height, width], [kernel_h, kernel_w]) = (map.sides, unit.kernel);
-        let spec = Spec { stride: unit.stride, padding: self.padding(unit), groups: unit.groups };
-        let weight = [unit.output, unit.input / unit.groups, kernel_h, kernel_w];
-        let sides =
-            Geometry::of(&[1, height, width, unit.input], &weight, &spec).map_or([0; 2], |geometry| [geometry.out_h, geometry.out_w]);
-        let outputs = (sides[0] * sides[1] * unit.output) as f64;
+        let [height, width] = map.sides;
+        let (spec, weight) = (self.spec(unit).over(map.frames), unit.shape());
+        let made = Geometry::of(&[map.frames, height, width, unit.input], &weight, &spec).map_or([0; 4], |geometry| geometry.output_shape());
+        let made = Map { frames: made[0], sides: [made[1], made[2]], channels: unit.output };
+        let outputs = made.values();
         cost.outputs += outputs;
-        cost.multiply_adds += outputs * (kernel_h * kernel_w * unit.input / unit.groups) as f64;
-        cost.widest = cost.widest.max(outputs).max((height * width * unit.input) as f64);
+        cost.multiply_adds += outputs * weight[1..].iter().product::<usize>() as f64;
+        cost.widest = cost.widest.max(outputs).max(map.values());
         if unit.bias && unit.norm.is_some() {
             // The norm of a convolution with a bias is a step of its own.
             cost.outputs += outputs;
@@ -138,6 +170,10 @@ impl Plan {
             cost.outputs += outputs;
             cost.multiply_adds += (2 * squeeze.channels * squeeze.reduced) as f64;
         }
-        Map { sides, channels: unit.output }
+        made
     }
+}
+
+fn pooled(average: Average, map: Map) -> Map {
+    Map { frames: average.frames(map.frames), sides: average.output(map.sides).unwrap_or([0; 2]), ..map }
 }

@@ -11,6 +11,11 @@ pub struct StageCost {
 }
 
 impl StageCost {
+    /// Over so many items at once.
+    pub fn times(self, items: f64) -> StageCost {
+        StageCost { multiply_adds: self.multiply_adds * items, outputs: self.outputs * items, widest: self.widest * items }
+    }
+
     /// Adds a convolution over `input` channels of a map of these sides; answers the sides of what it writes. All
     /// convolutions here pad so that only the stride shrinks a map.
     pub fn convolution(&mut self, sides: [usize; 2], (input, output): (usize, usize), layer: ConvolutionCost) -> [usize; 2] {

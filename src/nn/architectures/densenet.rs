@@ -90,7 +90,7 @@ impl Planned for DenseNet {
             }
             stages.push(StagePlan { name, parts });
         }
-        Plan { stages, num_features: channels, same_padding: false, norm_eps: 1e-5 }
+        Plan { stages, num_features: channels, same_padding: false, clips: false, norm_eps: 1e-5 }
     }
 
     fn classifier(&self, num_features: usize, _num_classes: usize) -> [Init; 2] {

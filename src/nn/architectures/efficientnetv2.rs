@@ -90,7 +90,7 @@ fn block(prefix: &str, kind: Kind, (input, wide, output): (usize, usize, usize),
         Kind::Fused => fused(prefix, (input, wide, output), stride, SILU),
         Kind::Inverted => {
             let (channels, reduced) = (wide, input / 4);
-            let squeeze = Squeeze { name: name("se"), layers: Squeeze::CONV, channels, reduced, activation: SILU, gate: Gate::Sigmoid };
+            let squeeze = Squeeze { name: name("se"), layers: Squeeze::CONV, channels, reduced, clips: false, activation: SILU, gate: Gate::Sigmoid };
             inverted_residual(prefix, Inverted { input, wide, output, kernel: 3, stride, activation: SILU, squeeze: Some(squeeze) })
         }
     }
@@ -111,7 +111,7 @@ impl Planned for V2 {
         }
         stages.push(chain("head", Unit::new("conv_head", "bn2", (channels, FEATURES), 1, 1).then(SILU)));
         let norm_eps = if self.tensorflow { 1e-3 } else { 1e-5 };
-        Plan { stages, num_features: FEATURES, same_padding: self.tensorflow, norm_eps }
+        Plan { stages, num_features: FEATURES, same_padding: self.tensorflow, clips: false, norm_eps }
     }
 
     fn classifier(&self, _num_features: usize, num_classes: usize) -> [Init; 2] {

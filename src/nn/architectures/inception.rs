@@ -156,7 +156,7 @@ impl Planned for InceptionV3 {
             ),
             stage("Mixed_7", vec![d("Mixed_7a", 768), e("Mixed_7b", 1280), e("Mixed_7c", 2048)]),
         ];
-        Plan { stages, num_features: 2048, same_padding: false, norm_eps: 1e-3 }
+        Plan { stages, num_features: 2048, same_padding: false, clips: false, norm_eps: 1e-3 }
     }
 
     fn classifier(&self, num_features: usize, _num_classes: usize) -> [Init; 2] {

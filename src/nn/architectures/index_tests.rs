@@ -39,6 +39,10 @@ fn inputs_are_taken() {
                 assert!(channels == 3 && height == width && model.mean.len() == 3 && model.std.len() == 3, "{}", model.name);
                 assert_eq!(known.refuses_side(height as usize), None, "{}", model.name);
             }
+            Modality::Video => {
+                let [channels, frames, height, width] = <[u64; 4]>::try_from(model.input.clone()).unwrap();
+                assert!(channels == 3 && frames > 0 && height == width && model.mean.len() == 3 && model.std.len() == 3, "{}", model.name);
+            }
             _ => assert!((1..=known.longest() as u64).contains(&model.tokens), "{}", model.name),
         }
     }

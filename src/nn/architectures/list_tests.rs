@@ -42,7 +42,7 @@ fn sides_are_taken_by_what_positions_are_learnt_of() {
 fn names_are_given_once_and_families_take_one_kind_of_input() {
     let names: HashSet<_> = all().map(|architecture| architecture.name).collect();
     assert_eq!(names.len(), all().count());
-    assert!(all().all(|architecture| architecture.modality() == Modality::Image));
+    assert!(all().all(|architecture| [Modality::Image, Modality::Video].contains(&architecture.modality())));
     assert!(families().contains(&"resnet") && families().is_sorted());
 }
 

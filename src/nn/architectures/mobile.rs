@@ -140,7 +140,7 @@ impl Planned for Mobile {
                     name: format!("{prefix}.se"),
                     layers: Squeeze::CONV,
                     channels: channels * expansion,
-                    reduced: channels / 4,
+                    reduced: channels / 4, clips: false,
                     activation,
                     gate: Gate::Sigmoid,
                 });
@@ -152,7 +152,7 @@ impl Planned for Mobile {
         }
         stages.push(chain("head", Unit::new("conv_head", "bn2", (channels, num_features), 1, 1).then(activation)));
         let norm_eps = if self.tensorflow { 1e-3 } else { 1e-5 };
-        Plan { stages, num_features, same_padding: self.tensorflow, norm_eps }
+        Plan { stages, num_features, same_padding: self.tensorflow, clips: false, norm_eps }
     }
 
     fn classifier(&self, _num_features: usize, num_classes: usize) -> [Init; 2] {

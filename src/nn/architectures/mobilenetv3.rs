@@ -89,7 +89,7 @@ impl Planned for MobileNetV3 {
         stages.push(chain(&name, last));
         let pixel = Unit::biased("conv_head", (wide, self.ends.1), 1, 1).then(swish);
         stages.push(StagePlan { name: "head".into(), parts: vec![Part::AveragePool(Average::All), Part::chain([pixel])] });
-        Plan { stages, num_features: self.ends.1, same_padding: false, norm_eps: 1e-5 }
+        Plan { stages, num_features: self.ends.1, same_padding: false, clips: false, norm_eps: 1e-5 }
     }
 
     fn classifier(&self, _num_features: usize, num_classes: usize) -> [Init; 2] {
@@ -111,7 +111,7 @@ fn shape(prefix: &str, &(kernel, stride, expansion, _, squeeze, relu): &Row, inp
         name: format!("{prefix}.se"),
         layers: Squeeze::CONV,
         channels: wide,
-        reduced: eights(wide as f64 * 0.25),
+        reduced: eights(wide as f64 * 0.25), clips: false,
         activation: Activation::Relu,
         gate: Gate::HardSigmoid,
     });

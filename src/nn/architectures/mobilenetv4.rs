@@ -147,7 +147,7 @@ impl Planned for MobileNetV4 {
         stages.push(StagePlan::of_blocks(name.clone(), blocks(&name, &[Plain(1, 1, LAST)], &mut channels)));
         let pixel = Unit::new("conv_head", "norm_head", (channels, FEATURES), 1, 1).then(RELU);
         stages.push(StagePlan { name: "head".into(), parts: vec![Part::AveragePool(Average::All), Part::chain([pixel])] });
-        Plan { stages, num_features: FEATURES, same_padding: false, norm_eps: 1e-5 }
+        Plan { stages, num_features: FEATURES, same_padding: false, clips: false, norm_eps: 1e-5 }
     }
 
     fn classifier(&self, _num_features: usize, num_classes: usize) -> [Init; 2] {

@@ -35,18 +35,22 @@ mod swin;
 pub(super) mod tensor;
 mod towers;
 mod vgg;
+mod video;
 mod vit;
 
 use std::collections::HashSet;
 
-pub use self::architecture::{Architecture, ImageInput, TextInput, UsualInput};
+pub use self::architecture::{Architecture, ImageInput, TextInput, UsualInput, VideoInput};
 pub use self::asked::{pool_of, rows_differ, rows_in_words, unobeyed_in};
 pub use self::cost::StageCost;
 pub use self::tensor::{Expected, Init};
+pub use self::video::{Inflation, inflate};
 pub(in crate::nn) use self::vit::PROJECTION;
 use super::backbone::Backbone;
 use super::classifier::Classifier;
 use super::error::{Error, Result};
+use super::executors::frames;
+pub use super::executors::frames::{FramesPool, MODULE as TIME};
 pub use super::executors::places::CELL;
 pub use super::executors::pooling::{How, Pool, TokenPool};
 use super::heads::Head;
@@ -74,9 +78,9 @@ static FAMILIES: &[&[Architecture]] = &[
 ];
 
 /// Every architecture this build can run whose name is a fixed one; text encoders, and towers for images beside one, have names by their
-/// sizes ([`find`]).
+/// sizes, and networks of images that were inflated to see clips have those of images and `_3d` ([`find`]).
 pub fn all() -> impl Iterator<Item = &'static Architecture> {
-    FAMILIES.iter().copied().flatten()
+    FAMILIES.iter().chain(video::FAMILIES).copied().flatten()
 }
 
 /// What the families are called, in the order of the alphabet.
@@ -91,7 +95,7 @@ pub fn families() -> Vec<&'static str> {
 /// (`bert_l6_d384_h12_f1536_v30522_p512_t2_e12`).
 pub fn find(name: &str) -> Option<&'static Architecture> {
     let plain = name.split_once('.').map_or(name, |(architecture, _tag)| architecture);
-    all().find(|architecture| architecture.name == plain).or_else(|| encoders::find(name)).or_else(|| towers::find(name))
+    all().find(|architecture| architecture.name == plain).or_else(|| encoders::find(name)).or_else(|| towers::find(name)).or_else(|| video::find(plain))
 }
 
 /// Like [`find`], with an error that lists what there is.
@@ -123,8 +127,9 @@ fn check_pooled(known: &Architecture, num_classes: usize, pool: Pool, weights: &
     let member = known.member_for(weights);
     // What maps of all scales are wide together is seen when they are made.
     let written = weights.get(&format!("{}.weight", known.classifier)).and_then(|var| var.dims().get(1).copied());
-    let width = if pool == Pool::Places { written.unwrap_or(known.num_features) } else { pool.multiple() * known.num_features };
-    let expected = known.expected_of(member.as_deref().unwrap_or(known.member), num_classes, width);
+    let width = if pool == Pool::Places { written.unwrap_or(known.num_features) } else { pool.width(known.num_features) };
+    let mut expected = known.expected_of(member.as_deref().unwrap_or(known.member), num_classes, width);
+    expected.extend(pool.tensors(known.num_features));
     for Expected { name, shape, .. } in &expected {
         match weights.get(name) {
             None => return Err(Error::Missing { architecture: architecture.into(), name: name.clone(), shape: shape.clone() }),
@@ -161,8 +166,9 @@ pub fn build(architecture: &str, weights: &Weights) -> Result<Box<dyn Backbone>>
 pub fn build_pooled(architecture: &str, pool: Pool, weights: &Weights) -> Result<Box<dyn Backbone>> {
     let known = get(architecture)?;
     let weights = known.used(weights);
-    check(architecture, 0, &weights)?;
-    pool.on(put_in(known, weights)?)
+    check_pooled(known, 0, pool, &weights)?;
+    let (weights, own) = apart(pool, known, weights);
+    pool.on(put_in(known, weights)?, &own)
 }
 
 /// Builds backbone and head from a whole state dict, sharing its handles.
@@ -179,8 +185,41 @@ pub fn build_classifier_pooled(architecture: &str, num_classes: usize, pool: Poo
     let weights = known.used(weights);
     check_pooled(known, num_classes, pool, &weights)?;
     let (backbone, head) = weights.split(known.classifier);
-    let backbone = pool.on(put_in(known, backbone)?)?;
+    let (backbone, own) = apart(pool, known, backbone);
+    let backbone = pool.on(put_in(known, backbone)?, &own)?;
     Classifier::new(known, backbone, Head::from_weights(known.classifier, &head)?)
+}
+
+/// A network's tensors, and those of its pooling.
+fn apart(pool: Pool, known: &Architecture, mut weights: Weights) -> (Weights, Weights) {
+    let mut own = Weights::default();
+    for Expected { name, .. } in pool.tensors(known.num_features) {
+        if let Some(var) = weights.get(&name).cloned() {
+            weights.remove(&name);
+            own.insert(name, var);
+        }
+    }
+    (weights, own)
+}
+
+/// Weights for a pooling: with fresh tensors over time where it has such and they are not there in its shapes, without those of another.
+///
+/// # Errors
+/// The architecture is not known.
+pub fn with_time(architecture: &str, weights: Weights, pool: Pool, seed: u64) -> Result<Weights> {
+    let known = get(architecture)?;
+    let wanted = pool.tensors(known.num_features);
+    let is_there = |tensor: &Expected| weights.get(&tensor.name).is_some_and(|var| var.dims() == tensor.shape);
+    let whole = wanted.iter().all(is_there);
+    let mut found = weights.clone().without_head(frames::MODULE);
+    for Expected { name, .. } in &wanted {
+        weights.get(name).filter(|_| whole).into_iter().for_each(|var| found.insert(name.clone(), var.clone()));
+    }
+    if let (Pool::Frames(pool), false) = (pool, whole) {
+        let fresh = frames::fresh(pool, known.num_features, seed)?;
+        fresh.iter().for_each(|(name, var)| found.insert(name.to_owned(), var.clone()));
+    }
+    Ok(found)
 }
 
 fn put_in(known: &Architecture, weights: Weights) -> Result<Box<dyn Backbone>> {

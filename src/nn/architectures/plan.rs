@@ -2,7 +2,7 @@
 //! `executors::convolutional` runs it. (Transformers are plainer: see `vit`.)
 
 use super::tensor::{Expected, Init, norm};
-use crate::nn::kernels::{Activation, Average, Gate, Padding, Window};
+use crate::nn::kernels::{Activation, Average, Clip, Gate, Padding, Spec, Window};
 
 /// A convolution, with a bias or a batch norm or both, then perhaps an activation.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Unit {
     /// Height and width.
     pub kernel: [usize; 2],
     pub stride: usize,
+    /// How it moves along the frames of clips; absent over images.
+    pub time: Option<Time>,
     /// Whether it looks at whole windows of the image alone, without padding.
     pub valid: bool,
     /// 1, a number that divides the channels or, for depthwise, the number of channels.
@@ -24,10 +26,20 @@ pub struct Unit {
     pub activation: Activation,
     /// After the activation.
     pub squeeze: Option<Squeeze>,
+    /// After the squeeze.
+    pub finally: Activation,
     /// How timm would draw the convolution.
     pub init: Init,
     /// Whether the norm's scale starts at zero instead of one.
     pub silent: bool,
+}
+
+/// How a kernel moves along the frames of clips, padded by half of those that it sees, or as TensorFlow does where the lines are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Time {
+    /// Frames that it sees at a time.
+    pub kernel: usize,
+    pub stride: usize,
 }
 
 /// Batch norm by itself, then perhaps an activation.
@@ -48,6 +60,8 @@ pub struct Squeeze {
     pub channels: usize,
     /// Channels in between.
     pub reduced: usize,
+    /// Whether its layers are convolutions over clips, `(O, I, 1, 1, 1)`.
+    pub clips: bool,
     pub activation: Activation,
     pub gate: Gate,
 }
@@ -106,6 +120,8 @@ pub struct Plan {
     pub num_features: usize,
     /// Every convolution pads by half its kernel, or as TensorFlow does.
     pub same_padding: bool,
+    /// Whether it takes clips `(B, 3, T, H, W)` instead of images.
+    pub clips: bool,
     /// Added to variances in batch norm.
     pub norm_eps: f64,
 }
@@ -133,13 +149,26 @@ impl Unit {
             output,
             kernel: [kernel; 2],
             stride,
+            time: None,
             valid: false,
             groups: 1,
             activation: Activation::None,
             squeeze: None,
+            finally: Activation::None,
             init,
             silent: false,
         }
+    }
+
+    /// Over clips: the kernel's frames and the stride from frame to frame.
+    pub fn over(self, kernel: usize, stride: usize) -> Unit {
+        Unit { time: Some(Time { kernel, stride }), ..self }
+    }
+
+    /// The weight's shape `(O, I, kh, kw)`, over clips `(O, I, kt, kh, kw)`.
+    pub fn shape(&self) -> Vec<usize> {
+        let channels = [self.output, self.input / self.groups];
+        channels.into_iter().chain(self.time.map(|time| time.kernel)).chain(self.kernel).collect()
     }
 
     /// Followed by an activation.
@@ -155,9 +184,7 @@ impl Unit {
 
     /// Its tensors: the weight, then bias, scale, shift, running mean and running variance where it has them.
     pub fn tensors(&self) -> Vec<Expected> {
-        let [height, width] = self.kernel;
-        let mut tensors =
-            vec![Expected::new(format!("{}.weight", self.conv), [self.output, self.input / self.groups, height, width], self.init)];
+        let mut tensors = vec![Expected::new(format!("{}.weight", self.conv), self.shape(), self.init)];
         if self.bias {
             tensors.push(Expected::new(format!("{}.bias", self.conv), [self.output], Init::ZEROS));
         }
@@ -184,16 +211,19 @@ impl Squeeze {
 
     /// Its four tensors: weight and bias on the way in, weight and bias on the way out.
     pub fn tensors(&self) -> [Expected; 4] {
-        let [weight, bias] = pointwise(&format!("{}.{}", self.name, self.layers[0]), self.channels, self.reduced);
-        let [back, back_bias] = pointwise(&format!("{}.{}", self.name, self.layers[1]), self.reduced, self.channels);
+        let rank = if self.clips { 5 } else { 4 };
+        let [weight, bias] = pointwise(&format!("{}.{}", self.name, self.layers[0]), (self.channels, self.reduced), rank);
+        let [back, back_bias] = pointwise(&format!("{}.{}", self.name, self.layers[1]), (self.reduced, self.channels), rank);
         [weight, bias, back, back_bias]
     }
 }
 
-/// Weight and bias of a 1x1 convolution.
-fn pointwise(module: &str, input: usize, output: usize) -> [Expected; 2] {
+/// Weight, of so many axes, and bias of a 1x1 convolution.
+fn pointwise(module: &str, (input, output): (usize, usize), rank: usize) -> [Expected; 2] {
+    let mut shape = vec![1; rank];
+    (shape[0], shape[1]) = (output, input);
     [
-        Expected::new(format!("{module}.weight"), [output, input, 1, 1], Init::fan_out(output, 1)),
+        Expected::new(format!("{module}.weight"), shape, Init::fan_out(output, 1)),
         Expected::new(format!("{module}.bias"), [output], Init::ZEROS),
     ]
 }
@@ -208,6 +238,16 @@ impl Plan {
             (false, false) if height == width => Padding::Symmetric(height / 2),
             (false, false) => Padding::Each { lines: height / 2, columns: width / 2 },
         }
+    }
+}
+
+impl Plan {
+    /// How a unit's kernel moves, over clips of one frame until it is told of more.
+    pub fn spec(&self, unit: &Unit) -> Spec {
+        let clip = unit.time.map_or(Clip::STILL, |time| {
+            Clip { frames: 1, stride: time.stride, padding: time.kernel / 2 }
+        });
+        Spec { stride: unit.stride, padding: self.padding(unit), groups: unit.groups, clip }
     }
 }
 

@@ -75,7 +75,7 @@ impl RegNet {
             layers: Squeeze::FC,
             channels: width,
             // As Python rounds: halves to the even number.
-            reduced: (input as f64 / 4.0).round_ties_even() as usize,
+            reduced: (input as f64 / 4.0).round_ties_even() as usize, clips: false,
             activation: Activation::Relu,
             gate: Gate::Sigmoid,
         });
@@ -105,7 +105,7 @@ impl Planned for RegNet {
             }
             stages.push(StagePlan::of_blocks(name, blocks));
         }
-        Plan { stages, num_features: channels, same_padding: false, norm_eps: 1e-5 }
+        Plan { stages, num_features: channels, same_padding: false, clips: false, norm_eps: 1e-5 }
     }
 
     fn classifier(&self, _num_features: usize, _num_classes: usize) -> [Init; 2] {

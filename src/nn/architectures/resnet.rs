@@ -171,7 +171,7 @@ impl ResNet {
 /// To a sixteenth of the channels, a multiple of 8.
 fn squeeze(prefix: &str, channels: usize) -> Squeeze {
     let reduced = ((channels / 16 + 4) / 8 * 8).max(8);
-    Squeeze { name: format!("{prefix}.se"), layers: Squeeze::FC, channels, reduced, activation: Activation::Relu, gate: Gate::Sigmoid }
+    Squeeze { name: format!("{prefix}.se"), layers: Squeeze::FC, channels, reduced, clips: false, activation: Activation::Relu, gate: Gate::Sigmoid }
 }
 
 impl Planned for ResNet {
@@ -190,7 +190,7 @@ impl Planned for ResNet {
             }
             stages.push(StagePlan::of_blocks(format!("layer{}", index + 1), blocks));
         }
-        Plan { stages, num_features: channels, same_padding: false, norm_eps: 1e-5 }
+        Plan { stages, num_features: channels, same_padding: false, clips: false, norm_eps: 1e-5 }
     }
 
     /// PyTorch's own linear layer.

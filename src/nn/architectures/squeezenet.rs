@@ -64,7 +64,7 @@ impl Planned for SqueezeNet {
             }
             stages.push(StagePlan { name: format!("fires{}", index + 1), parts });
         }
-        Plan { stages, num_features: channels, same_padding: false, norm_eps: 1e-5 }
+        Plan { stages, num_features: channels, same_padding: false, clips: false, norm_eps: 1e-5 }
     }
 
     /// PyTorch's own linear layer.

@@ -67,7 +67,7 @@ impl Planned for Vgg {
         let second = Unit::biased("pre_logits.fc2", (FEATURES, FEATURES), 1, 1);
         let units = [first, second].map(|unit| unit.then(Activation::Relu));
         stages.push(StagePlan { name: "pre_logits".into(), parts: vec![Part::AveragePool(Average::AtLeast(WIDE)), Part::chain(units)] });
-        Plan { stages, num_features: FEATURES, same_padding: false, norm_eps: 1e-5 }
+        Plan { stages, num_features: FEATURES, same_padding: false, clips: false, norm_eps: 1e-5 }
     }
 
     fn classifier(&self, _num_features: usize, _num_classes: usize) -> [Init; 2] {

@@ -137,7 +137,7 @@ impl ChannelNorm {
 
 /// Patches that do not overlap, each times one matrix; what is left over at the edges is not looked at.
 fn patches(x: &Maps, convolution: &Pair, side: usize, mode: Mode) -> Result<Maps> {
-    let spec = Spec { stride: side, padding: Padding::Symmetric(0), groups: 1 };
+    let spec = Spec { stride: side, padding: Padding::Symmetric(0), groups: 1, ..Spec::POINTWISE };
     Ok(x.conv_bias(borrowed(&convolution.tensors(mode)), &spec, Activation::None)?)
 }
 
@@ -150,7 +150,7 @@ impl Block {
         let [filters, norm, expand] = [&self.filters, &self.norm, &self.expand].map(|pair| pair.tensors(mode));
         let expand = (pointwise(&expand.0)?, expand.1);
         let (outputs, _, side, _) = filters.0.dims4()?;
-        let spec = Spec { stride: 1, padding: Padding::Symmetric(side / 2), groups: outputs };
+        let spec = Spec { stride: 1, padding: Padding::Symmetric(side / 2), groups: outputs, ..Spec::POINTWISE };
         let y = x.conv_bias(borrowed(&filters), &spec, Activation::None)?.layer_norm(borrowed(&norm), EPS)?;
         let mut wide = y.conv_bias(borrowed(&expand), &Spec::POINTWISE, Activation::Gelu)?;
         if let Some(response) = &self.response {

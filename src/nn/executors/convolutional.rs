@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{D, Tensor};
 
 use super::inference;
-use super::order::{channels_first, channels_last};
+use super::order::{frames_first, frames_last, tall};
 use super::stage::{RunningStage, Step};
 use crate::domain::recipe::Precision;
 use crate::nn::architectures::plan::Plan;
@@ -17,10 +17,13 @@ use crate::nn::kernels::tape::{self, Node};
 use crate::nn::kernels::{self, portable};
 use crate::nn::weights::Weights;
 
-/// A backbone built from a plan and its tensors. Inside, maps are channels last.
+/// A backbone built from a plan and its tensors. Inside, maps are channels last; those of clips are the maps of all their frames, whose
+/// number goes along.
 pub(crate) struct Convolutional {
     architecture: String,
     num_features: usize,
+    /// Whether it takes clips `(B, C, T, H, W)` instead of images.
+    clips: bool,
     stages: Vec<Stage>,
     running: Vec<RunningStage>,
     weights: Weights,
@@ -34,7 +37,8 @@ impl Convolutional {
         let running = running.collect::<Result<_>>()?;
         let stages = Stage::list(plan.stages.iter().map(|stage| (stage.name.clone(), stage.tensors())));
         let architecture = architecture.into();
-        Ok(Convolutional { architecture, num_features: plan.num_features, stages, running, weights, settings: Settings::new() })
+        let (num_features, clips) = (plan.num_features, plan.clips);
+        Ok(Convolutional { architecture, num_features, clips, stages, running, weights, settings: Settings::new() })
     }
 
     fn stage(&self, stage: usize) -> Result<&RunningStage> {
@@ -42,18 +46,18 @@ impl Convolutional {
         self.running.get(stage).ok_or_else(missing)
     }
 
-    /// One stage over channels-last maps, by the pass's road, which is not the tape.
-    fn run(&self, stage: usize, x: &Tensor, mode: Mode, pass: &Pass) -> Result<Tensor> {
+    /// One stage over channels-last maps of clips of so many frames, by the pass's road, which is not the tape.
+    fn run(&self, stage: usize, (x, frames): (&Tensor, usize), mode: Mode, pass: &Pass) -> Result<(Tensor, usize)> {
         let (stage, x) = (self.stage(stage)?, &kernels::laid_out(x)?);
         if pass.road == Road::Folded {
-            return inference::run(stage, x, pass);
+            return inference::run(stage, x, frames, pass);
         }
-        stage.forward(x, &mut |step| {
+        stage.forward(x, frames, &mut |step| {
             Ok(match step {
-                Step::Layer(layer, x, residual) => layer.compose(x, residual, mode, pass)?,
+                Step::Layer(layer, frames, x, residual) => layer.compose(x, frames, residual, mode, pass)?,
                 Step::Norm(norm, x) => norm.compose(x, None, mode, pass)?,
-                Step::MaxPool(window, x) => portable::max_pool(x, window)?,
-                Step::AveragePool(average, x) => portable::average_pool(x, average)?,
+                Step::MaxPool(window, frames, x) => portable::max_pool(x, frames, window)?,
+                Step::AveragePool(average, frames, x) => portable::average_pool(x, frames, average)?,
                 Step::Sum(x, shortcut, activation) => portable::activate(&(x + shortcut)?, activation)?,
                 Step::Join(maps) => Tensor::cat(maps, D::Minus1)?,
             })
@@ -61,22 +65,29 @@ impl Convolutional {
     }
 
     /// The stages of this range, learning on a CPU. Takes the tensor, so that it does not lie beside its node.
-    fn learn(&self, stages: Range<usize>, input: Tensor, pass: &Pass) -> Result<Node> {
+    fn learn(&self, stages: Range<usize>, (input, mut frames): (Tensor, usize), pass: &Pass) -> Result<(Node, usize)> {
         let mut x = Node::enter(&input, pass.arithmetic)?;
         drop(input);
         for stage in stages {
-            x = self.stage(stage)?.forward(&x, &mut |step| {
+            (x, frames) = self.stage(stage)?.forward(&x, frames, &mut |step| {
                 Ok(match step {
-                    Step::Layer(layer, x, residual) => layer.learn(x, residual, pass)?,
+                    Step::Layer(layer, frames, x, residual) => layer.learn(x, frames, residual, pass)?,
                     Step::Norm(norm, x) => norm.learn(x, pass)?,
-                    Step::MaxPool(window, x) => tape::joins::max_pool(x, window)?,
-                    Step::AveragePool(average, x) => tape::joins::average_pool(x, average)?,
+                    Step::MaxPool(window, frames, x) => tape::joins::max_pool(x, frames, window)?,
+                    Step::AveragePool(average, frames, x) => tape::joins::average_pool(x, frames, average)?,
                     Step::Sum(x, shortcut, activation) => tape::layers::sum(&x, shortcut, activation)?,
                     Step::Join(maps) => tape::joins::join(maps)?,
                 })
             })?;
         }
-        Ok(x)
+        Ok((x, frames))
+    }
+
+    /// The mean over all pixels, and all frames, of what [`run`](Self::run) made.
+    fn averaged(&self, road: Road, (maps, frames): (Tensor, usize)) -> Result<Tensor> {
+        let maps = kernels::laid_out(&maps)?;
+        let clips = maps.reshape(tall(maps.dims4()?.into(), frames).to_vec())?;
+        Ok(road.global_average_pool(&clips)?)
     }
 }
 
@@ -96,25 +107,25 @@ impl Backbone for Convolutional {
     }
 
     fn forward_stage(&self, stage: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let x = channels_last(x)?;
-        let pass = self.settings.pass(&x, mode == Mode::Train);
-        channels_first(&match pass.road {
-            Road::Tape => self.learn(stage..stage + 1, x, &pass)?.leave()?,
-            Road::Folded | Road::Portable => self.run(stage, &x, mode, &pass)?,
+        let x = frames_last(x, self.clips)?;
+        let pass = self.settings.pass(&x.0, mode == Mode::Train);
+        self.outside(match pass.road {
+            Road::Tape => left(self.learn(stage..stage + 1, x, &pass)?)?,
+            Road::Folded | Road::Portable => self.run(stage, (&x.0, x.1), mode, &pass)?,
         })
     }
 
     fn pool(&self, features: &Tensor) -> Result<Tensor> {
         let road = self.settings.pass(features, features.track_op()).road;
-        Ok(road.global_average_pool(&kernels::laid_out(&channels_last(features)?)?)?)
+        self.averaged(road, frames_last(features, self.clips)?)
     }
 
     // The provided methods would do; these spare the graph a change of memory order at each stage.
     fn features_from(&self, from: usize, x: &Tensor, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
         let (from, maps) = self.frozen(from, x, frozen_stages)?;
-        let pass = self.settings.pass(&maps, mode == Mode::Train);
-        channels_first(&match pass.road {
-            Road::Tape => self.learn(from..self.stages.len(), maps, &pass)?.leave()?,
+        let pass = self.settings.pass(&maps.0, mode == Mode::Train);
+        self.outside(match pass.road {
+            Road::Tape => left(self.learn(from..self.stages.len(), maps, &pass)?)?,
             Road::Folded | Road::Portable => self.rest(from, maps, mode, &pass)?,
         })
     }
@@ -122,30 +133,45 @@ impl Backbone for Convolutional {
     fn pooled(&self, input: &Input, frozen_stages: usize, mode: Mode) -> Result<Tensor> {
         let x = input.tensor();
         let (from, maps) = self.frozen(0, x, frozen_stages)?;
-        let pass = self.settings.pass(&maps, mode == Mode::Train);
-        Ok(match pass.road {
-            Road::Tape => tape::layers::average(&self.learn(from..self.stages.len(), maps, &pass)?)?,
-            road @ (Road::Folded | Road::Portable) => road.global_average_pool(&self.rest(from, maps, mode, &pass)?)?,
-        })
+        let pass = self.settings.pass(&maps.0, mode == Mode::Train);
+        match pass.road {
+            Road::Tape => {
+                let (node, frames) = self.learn(from..self.stages.len(), maps, &pass)?;
+                let shape = tall(node.shape, frames);
+                Ok(tape::layers::average(&node.seen_as(shape)?)?)
+            }
+            road @ (Road::Folded | Road::Portable) => self.averaged(road, self.rest(from, maps, mode, &pass)?),
+        }
     }
 }
 
+/// The tensor of a node.
+fn left((node, frames): (Node, usize)) -> Result<(Tensor, usize)> {
+    Ok((node.leave()?, frames))
+}
+
 impl Convolutional {
+    /// As stages show maps to others.
+    fn outside(&self, (maps, frames): (Tensor, usize)) -> Result<Tensor> {
+        frames_first(&maps, frames, self.clips)
+    }
+
     /// Runs the frozen stages from `from` on as constants; answers the first stage that is not, and its input.
-    fn frozen(&self, from: usize, x: &Tensor, frozen_stages: usize) -> Result<(usize, Tensor)> {
-        let mut maps = channels_last(x)?;
+    fn frozen(&self, from: usize, x: &Tensor, frozen_stages: usize) -> Result<(usize, (Tensor, usize))> {
+        let (mut maps, mut frames) = frames_last(x, self.clips)?;
         let end = frozen_stages.min(self.stages.len()).max(from);
         for stage in from..end {
             let pass = self.settings.pass(&maps, false);
-            maps = self.run(stage, &maps, Mode::Eval, &pass)?.detach();
+            (maps, frames) = self.run(stage, (&maps, frames), Mode::Eval, &pass)?;
+            maps = maps.detach();
         }
-        Ok((end, maps))
+        Ok((end, (maps, frames)))
     }
 
-    fn rest(&self, from: usize, mut maps: Tensor, mode: Mode, pass: &Pass) -> Result<Tensor> {
+    fn rest(&self, from: usize, (mut maps, mut frames): (Tensor, usize), mode: Mode, pass: &Pass) -> Result<(Tensor, usize)> {
         for stage in from..self.stages.len() {
-            maps = self.run(stage, &maps, mode, pass)?;
+            (maps, frames) = self.run(stage, (&maps, frames), mode, pass)?;
         }
-        Ok(maps)
+        Ok((maps, frames))
     }
 }

@@ -1,4 +1,4 @@
-//! Stages in eval mode on a CPU: some images at a time go through a whole stage on one thread, so that the maps between
+//! Stages in eval mode on a CPU: some images or clips at a time go through a whole stage on one thread, so that the maps between
 //! its layers stay in that core's cache, their memory is used again at once, and threads wait for each other only where
 //! a stage ends.
 
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::layer::Layer;
 use super::ready::{self, ReadyStep, Sketch, Values};
 use super::stage::{RunningStage, Step};
-use crate::nn::error::Result;
+use crate::nn::error::{Error, Result};
 use crate::nn::kernels::backend::Choice;
 use crate::nn::kernels::ops::Pass;
 use crate::nn::kernels::{self, Buffer, Threads};
@@ -18,29 +18,35 @@ use crate::nn::kernels::{self, Buffer, Threads};
 /// Floats that the widest layer of a piece may hold, in and out: what a core's second-level cache takes.
 const PIECE_FLOATS: usize = 256 * 1024;
 
-/// Sends channels-last maps through a stage, without a graph.
-pub(super) fn run(stage: &RunningStage, x: &Tensor, pass: &Pass) -> Result<Tensor> {
-    let (batch, height, width, channels) = x.dims4()?;
+/// Sends channels-last maps of clips of so many frames through a stage, without a graph; answers how many frames are left.
+pub(super) fn run(stage: &RunningStage, x: &Tensor, frames: usize, pass: &Pass) -> Result<(Tensor, usize)> {
+    let (maps, height, width, channels) = x.dims4()?;
+    if frames == 0 || !maps.is_multiple_of(frames) {
+        return Err(Error::Invalid(format!("{maps} maps are not clips of {frames} frames")));
+    }
+    let batch = maps / frames;
     let weights = layers(stage)?.into_iter().map(Layer::weight).collect::<Result<Vec<_>>>()?;
     let weights: Vec<&[f32]> = weights.iter().map(|weight| &**weight).collect();
-    let (images, threads) = deal(batch, &Cost::of(stage, [1, height, width, channels])?);
-    let ready = |images: usize| ReadyStage::new(stage, [images, height, width, channels], &weights, threads, pass.arithmetic.backend);
+    let (images, threads) = deal(batch, &Cost::of(stage, [frames, height, width, channels], frames)?);
+    let clips = |images: usize| ([images * frames, height, width, channels], frames);
+    let ready = |images: usize| ReadyStage::new(stage, clips(images), &weights, threads, pass.arithmetic.backend);
     let (whole, last) = (ready(images)?, batch % images);
     let rest = if last == 0 { None } else { Some(ready(last)?) };
-    let (from, to) = (height * width * channels, whole.output.iter().skip(1).product::<usize>());
+    let (from, to) = (frames * height * width * channels, whole.output.iter().product::<usize>() / images);
     let values = kernels::read(x)?;
     let mut y = vec![0.0; batch * to];
     y.par_chunks_mut(images * to).zip(values.par_chunks(images * from)).try_for_each(|(y, x)| {
         let stage = rest.as_ref().filter(|_| y.len() < images * to).unwrap_or(&whole);
         stage.run(x, y)
     })?;
-    Ok(Tensor::from_vec(y, (batch, whole.output[1], whole.output[2], whole.output[3]), x.device())?)
+    let [_, out_h, out_w, out_c] = whole.output;
+    Ok((Tensor::from_vec(y, (batch * whole.frames, out_h, out_w, out_c), x.device())?, whole.frames))
 }
 
 /// In the order in which a stage meets them.
 fn layers(stage: &RunningStage) -> Result<Vec<&Layer>> {
     let mut layers = Vec::new();
-    stage.forward(&(), &mut |step| {
+    stage.forward(&(), 1, &mut |step| {
         if let Step::Layer(layer, ..) = step {
             layers.push(layer);
         }
@@ -49,7 +55,7 @@ fn layers(stage: &RunningStage) -> Result<Vec<&Layer>> {
     Ok(layers)
 }
 
-/// What one image costs in a stage, in floats.
+/// What one image or clip costs in a stage, in floats.
 struct Cost {
     widest: usize,
     maps: usize,
@@ -57,11 +63,11 @@ struct Cost {
 }
 
 impl Cost {
-    fn of(stage: &RunningStage, input: [usize; 4]) -> Result<Cost> {
+    fn of(stage: &RunningStage, input: [usize; 4], frames: usize) -> Result<Cost> {
         let mut cost = Cost { widest: 0, maps: 0, weights: 0 };
-        stage.forward(&input, &mut |step| {
-            if let Step::Layer(layer, &shape, _) = step {
-                let geometry = layer.geometry(shape)?;
+        stage.forward(&input, frames, &mut |step| {
+            if let Step::Layer(layer, frames, &shape, _) = step {
+                let geometry = layer.geometry(shape, frames)?;
                 let maps = [geometry.input_shape(), geometry.output_shape()].iter().map(|shape| shape.iter().product::<usize>()).sum();
                 cost.widest = cost.widest.max(maps);
                 cost.maps += maps;
@@ -94,23 +100,32 @@ struct ReadyStage<'a> {
     /// In the order in which the stage meets them.
     steps: Vec<ReadyStep<'a>>,
     output: [usize; 4],
+    /// Of the clips that come in and go out.
+    input_frames: usize,
+    frames: usize,
 }
 
 impl<'a> ReadyStage<'a> {
-    fn new(stage: &'a RunningStage, input: [usize; 4], weights: &[&'a [f32]], threads: Threads, backend: Choice) -> Result<ReadyStage<'a>> {
+    fn new(
+        stage: &'a RunningStage,
+        (input, input_frames): ([usize; 4], usize),
+        weights: &[&'a [f32]],
+        threads: Threads,
+        backend: Choice,
+    ) -> Result<ReadyStage<'a>> {
         let (mut sketches, mut weights) = (Vec::new(), weights.iter());
-        let output = stage.forward(&input, &mut |step| {
+        let (output, frames) = stage.forward(&input, input_frames, &mut |step| {
             sketches.push(Sketch::of(&step, &mut weights));
             ready::output(&step)
         })?;
         let steps = sketches.par_iter().map(|sketch| sketch.ready(threads, backend)).collect::<Result<_>>()?;
-        Ok(ReadyStage { stage, steps, output })
+        Ok(ReadyStage { stage, steps, output, input_frames, frames })
     }
 
     /// Writes all of `y`.
     fn run(&self, x: &[f32], y: &mut [f32]) -> Result<()> {
         let mut steps = self.steps.iter();
-        let made = self.stage.forward(&Values::Given(x), &mut |step| {
+        let (made, _) = self.stage.forward(&Values::Given(x), self.input_frames, &mut |step| {
             // As many as the stage has: `new` went the same way.
             let Some(ready) = steps.next() else { return Ok(Values::Written) };
             if steps.len() == 0 {

@@ -33,6 +33,7 @@ mod block;
 pub mod channel_norm;
 pub mod convolutional;
 pub mod encoder;
+pub mod frames;
 mod inference;
 mod layer;
 mod normaliser;

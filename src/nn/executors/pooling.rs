@@ -2,8 +2,10 @@
 
 use candle_core::Tensor;
 
+use super::frames::{self, Frames, FramesPool};
 use super::places::Places;
 use crate::domain::recipe::Precision;
+use crate::nn::architectures::tensor::Expected;
 use crate::nn::backbone::{Backbone, Mode, Stage};
 use crate::nn::error::Result;
 use crate::nn::weights::Weights;
@@ -24,6 +26,8 @@ pub enum Pool {
     Tokens(TokenPool),
     /// Not at all: a row for each cell of a grid, of the maps of all scales.
     Places,
+    /// Of the frames of a clip, each of which is pooled as an image is.
+    Frames(FramesPool),
 }
 
 /// How a sequence of tokens becomes one vector.
@@ -58,20 +62,30 @@ impl Pool {
             Pool::AvgMax => 2,
             Pool::CatAvgMax => 3,
             Pool::Places => 4,
+            Pool::Frames(FramesPool { over, .. }) => 8 + over as u8,
             Pool::Tokens(TokenPool { how, normalised }) => 16 + 2 * how as u8 + u8::from(normalised),
         }
     }
 
-    /// How many times as wide as the maps the features are.
-    pub fn multiple(self) -> usize {
-        if self == Pool::CatAvgMax { 2 } else { 1 }
+    /// How wide the features are over maps of so many channels.
+    pub fn width(self, channels: usize) -> usize {
+        match self {
+            Pool::CatAvgMax => 2 * channels,
+            Pool::Frames(pool) => frames::width(pool, channels),
+            _ => channels,
+        }
     }
 
-    /// Puts this pooling on a backbone that ends in maps, or tells one over tokens.
+    /// Tensors of its own over maps of so many channels.
+    pub fn tensors(self, channels: usize) -> Vec<Expected> {
+        if let Pool::Frames(pool) = self { frames::tensors(pool, channels) } else { Vec::new() }
+    }
+
+    /// Puts this pooling, with tensors of its own, on a backbone that ends in maps, or tells one over tokens.
     ///
     /// # Errors
     /// Places are asked for, and it makes no maps of several scales.
-    pub fn on(self, mut inner: Box<dyn Backbone>) -> Result<Box<dyn Backbone>> {
+    pub fn on(self, mut inner: Box<dyn Backbone>, own: &Weights) -> Result<Box<dyn Backbone>> {
         Ok(match self {
             Pool::Usual => inner,
             Pool::Tokens(pool) => {
@@ -79,6 +93,7 @@ impl Pool {
                 inner
             }
             Pool::Places => Box::new(Places::on(inner)?),
+            Pool::Frames(pool) => Box::new(Frames::on(inner, pool, own)?),
             _ => Box::new(Pooling { inner, pool: self }),
         })
     }
@@ -95,7 +110,7 @@ impl Backbone for Pooling {
     }
 
     fn num_features(&self) -> usize {
-        self.pool.multiple() * self.inner.num_features()
+        self.pool.width(self.inner.num_features())
     }
 
     fn stages(&self) -> &[Stage] {
@@ -118,7 +133,7 @@ impl Backbone for Pooling {
         let pixels = features.flatten_from(2)?.contiguous()?;
         let largest = || pixels.max(2);
         Ok(match self.pool {
-            Pool::Usual | Pool::Tokens(_) | Pool::Places => self.inner.pool(features)?,
+            Pool::Usual | Pool::Tokens(_) | Pool::Places | Pool::Frames(_) => self.inner.pool(features)?,
             Pool::Max => largest()?,
             Pool::AvgMax => ((pixels.mean(2)? + largest()?)? * 0.5)?,
             Pool::CatAvgMax => Tensor::cat(&[pixels.mean(2)?, largest()?], 1)?,

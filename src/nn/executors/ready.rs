@@ -33,10 +33,10 @@ impl Values<'_> {
 /// The shape of what a step makes.
 pub(super) fn output(step: &Step<'_, '_, Shape>) -> Result<Shape> {
     Ok(match step {
-        Step::Layer(layer, shape, _) => layer.geometry(**shape)?.output_shape(),
+        Step::Layer(layer, frames, shape, _) => layer.geometry(**shape, *frames)?.output_shape(),
         Step::Norm(_, shape) => **shape,
-        Step::MaxPool(window, shape) => window.geometry(*shape)?.output_shape(),
-        Step::AveragePool(average, shape) => AveragePool::new(*shape, *average)?.output_shape(),
+        Step::MaxPool(window, frames, shape) => window.geometry(*shape, *frames)?.output_shape(),
+        Step::AveragePool(average, frames, shape) => AveragePool::new(*shape, *frames, *average)?.output_shape(),
         Step::Sum(shape, ..) => *shape,
         Step::Join(shapes) => joined(shapes)?,
     })
@@ -50,12 +50,12 @@ fn joined(shapes: &[Shape]) -> Result<Shape> {
     Ok([batch, height, width, shapes.iter().map(|shape| shape[3]).sum()])
 }
 
-/// What is to be made ready, and for which shapes.
+/// What is to be made ready, for which shapes, and where it matters for clips of how many frames.
 pub(super) enum Sketch<'s, 'a> {
-    Layer(&'s Layer, Shape, &'a [f32]),
+    Layer(&'s Layer, usize, Shape, &'a [f32]),
     Norm(&'s Normaliser, Shape),
-    MaxPool(Window, Shape),
-    AveragePool(Average, Shape),
+    MaxPool(Window, usize, Shape),
+    AveragePool(Average, usize, Shape),
     Sum(Activation, Shape),
     Join(Vec<Shape>),
 }
@@ -64,10 +64,10 @@ impl<'s, 'a> Sketch<'s, 'a> {
     /// Of a step; `weights` are those of the layers from here on.
     pub fn of(step: &Step<'s, '_, Shape>, weights: &mut std::slice::Iter<'_, &'a [f32]>) -> Sketch<'s, 'a> {
         match step {
-            Step::Layer(layer, shape, _) => Sketch::Layer(layer, **shape, weights.next().copied().unwrap_or_default()),
+            Step::Layer(layer, frames, shape, _) => Sketch::Layer(layer, *frames, **shape, weights.next().copied().unwrap_or_default()),
             Step::Norm(norm, shape) => Sketch::Norm(norm, **shape),
-            Step::MaxPool(window, shape) => Sketch::MaxPool(*window, **shape),
-            Step::AveragePool(average, shape) => Sketch::AveragePool(*average, **shape),
+            Step::MaxPool(window, frames, shape) => Sketch::MaxPool(*window, *frames, **shape),
+            Step::AveragePool(average, frames, shape) => Sketch::AveragePool(*average, *frames, **shape),
             Step::Sum(shape, _, activation) => Sketch::Sum(*activation, *shape),
             Step::Join(shapes) => Sketch::Join(shapes.to_vec()),
         }
@@ -76,20 +76,21 @@ impl<'s, 'a> Sketch<'s, 'a> {
     pub fn ready(&self, threads: Threads, backend: Choice) -> Result<ReadyStep<'a>> {
         let floats = |shape: Shape| shape.iter().product();
         let (kind, floats) = match self {
-            Sketch::Layer(layer, shape, weight) => {
-                (Kind::Layer(layer.eval(*shape, weight, threads, backend)?), floats(layer.geometry(*shape)?.output_shape()))
+            Sketch::Layer(layer, frames, shape, weight) => {
+                let output = floats(layer.geometry(*shape, *frames)?.output_shape());
+                (Kind::Layer(layer.eval((*shape, *frames), weight, threads, backend)?), output)
             }
             Sketch::Norm(norm, shape) => {
                 let (scale, shift) = norm.folded()?;
                 (Kind::Norm(Affine::new(&scale, &shift), norm.activation, shape[3]), floats(*shape))
             }
-            Sketch::MaxPool(window, shape) => {
-                let pool = MaxPool::new(shape, *window)?;
+            Sketch::MaxPool(window, frames, shape) => {
+                let pool = MaxPool::new(shape, *frames, *window)?;
                 let output = floats(pool.geometry.output_shape());
                 (Kind::MaxPool(pool), output)
             }
-            Sketch::AveragePool(average, shape) => {
-                let pool = AveragePool::new(shape, *average)?;
+            Sketch::AveragePool(average, frames, shape) => {
+                let pool = AveragePool::new(shape, *frames, *average)?;
                 let output = floats(pool.output_shape());
                 (Kind::AveragePool(pool), output)
             }
@@ -123,12 +124,12 @@ impl ReadyStep<'_> {
     /// Writes all of `y`. Errors when the step is not the one that was made ready.
     pub fn run(&self, step: &Step<'_, '_, Values<'_>>, y: &mut [f32]) -> Result<()> {
         match (&self.kind, step) {
-            (Kind::Layer(layer), Step::Layer(_, x, residual)) => layer.forward(x.floats(), residual.map(Values::floats), y)?,
+            (Kind::Layer(layer), Step::Layer(_, _, x, residual)) => layer.forward(x.floats(), residual.map(Values::floats), y)?,
             (Kind::Norm(affine, activation, channels), Step::Norm(_, x)) => {
                 kernels::normalise(affine, *activation, *channels, self.threads, x.floats(), y);
             }
-            (Kind::MaxPool(pool), Step::MaxPool(_, x)) => pool.largest(x.floats(), self.threads, y),
-            (Kind::AveragePool(pool), Step::AveragePool(_, x)) => pool.forward(x.floats(), self.threads, y),
+            (Kind::MaxPool(pool), Step::MaxPool(_, _, x)) => pool.largest(x.floats(), self.threads, y),
+            (Kind::AveragePool(pool), Step::AveragePool(_, _, x)) => pool.forward(x.floats(), self.threads, y),
             (Kind::Sum(activation), Step::Sum(made, shortcut, _)) => {
                 y.copy_from_slice(made.floats());
                 kernels::add(y, shortcut.floats(), *activation);

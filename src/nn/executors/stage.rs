@@ -32,13 +32,14 @@ enum RunningShortcut {
     Projection(Option<Average>, Box<Layer>),
 }
 
-/// What a stage does with a value, one after the other; `'s` is the stage's life, `'v` the values'.
+/// What a stage does with a value, one after the other; `'s` is the stage's life, `'v` the values'. Where it matters how many frames the
+/// clips of a value have, their number comes along: of images 1.
 pub(super) enum Step<'s, 'v, T> {
     /// Sends it through a layer, with what is added before that layer's activation.
-    Layer(&'s Layer, &'v T, Option<&'v T>),
+    Layer(&'s Layer, usize, &'v T, Option<&'v T>),
     Norm(&'s Normaliser, &'v T),
-    MaxPool(Window, &'v T),
-    AveragePool(Average, &'v T),
+    MaxPool(Window, usize, &'v T),
+    AveragePool(Average, usize, &'v T),
     /// Adds the shortcut to what the block has made, then the activation.
     Sum(T, &'v T, Activation),
     /// Puts the channels of all behind each other.
@@ -53,9 +54,9 @@ impl RunningStage {
         Ok(RunningStage { parts: built(architecture, &stage.parts, plan, weights)? })
     }
 
-    /// Sends `x` through the stage, step by step.
-    pub fn forward<'s, T: Clone>(&'s self, x: &T, apply: &mut Apply<'s, '_, T>) -> Result<T> {
-        through(&self.parts, x, apply)
+    /// Sends `x`, of clips of so many frames, through the stage, step by step; answers how many frames are left.
+    pub fn forward<'s, T: Clone>(&'s self, x: &T, frames: usize, apply: &mut Apply<'s, '_, T>) -> Result<(T, usize)> {
+        through(&self.parts, x, frames, apply)
     }
 }
 
@@ -85,48 +86,52 @@ fn built(architecture: &str, parts: &[Part], plan: &Plan, weights: &Weights) -> 
     parts.iter().map(part).collect()
 }
 
-fn through<'s, T: Clone>(parts: &'s [RunningPart], x: &T, apply: &mut Apply<'s, '_, T>) -> Result<T> {
+fn through<'s, T: Clone>(parts: &'s [RunningPart], x: &T, mut frames: usize, apply: &mut Apply<'s, '_, T>) -> Result<(T, usize)> {
     let mut x = x.clone();
     for part in parts {
-        x = match part {
-            RunningPart::Block(block) => block.forward(&x, apply)?,
-            RunningPart::Norm(norm) => apply(Step::Norm(norm, &x))?,
-            RunningPart::MaxPool(window) => apply(Step::MaxPool(*window, &x))?,
-            RunningPart::AveragePool(average) => apply(Step::AveragePool(*average, &x))?,
+        (x, frames) = match part {
+            RunningPart::Block(block) => block.forward(&x, frames, apply)?,
+            RunningPart::Norm(norm) => (apply(Step::Norm(norm, &x))?, frames),
+            RunningPart::MaxPool(window) => (apply(Step::MaxPool(*window, frames, &x))?, window.frames(frames)),
+            RunningPart::AveragePool(average) => (apply(Step::AveragePool(*average, frames, &x))?, average.frames(frames)),
             RunningPart::Branches(branches) => {
-                let mut made = Vec::with_capacity(branches.len());
+                let (mut made, mut left) = (Vec::with_capacity(branches.len()), frames);
                 for branch in branches {
-                    made.push(through(branch, &x, apply)?);
+                    let (y, frames) = through(branch, &x, frames, apply)?;
+                    made.push(y);
+                    left = frames;
                 }
-                apply(Step::Join(&made))?
+                (apply(Step::Join(&made))?, left)
             }
         };
     }
-    Ok(x)
+    Ok((x, frames))
 }
 
 impl RunningBlock {
-    fn forward<'s, T: Clone>(&'s self, x: &T, apply: &mut Apply<'s, '_, T>) -> Result<T> {
+    fn forward<'s, T: Clone>(&'s self, x: &T, frames: usize, apply: &mut Apply<'s, '_, T>) -> Result<(T, usize)> {
         let residual = match &self.shortcut {
             RunningShortcut::None => None,
             RunningShortcut::Identity => Some(x.clone()),
-            RunningShortcut::Projection(None, layer) => Some(apply(Step::Layer(layer, x, None))?),
+            RunningShortcut::Projection(None, layer) => Some(apply(Step::Layer(layer, frames, x, None))?),
             RunningShortcut::Projection(Some(pool), layer) => {
-                let pooled = apply(Step::AveragePool(*pool, x))?;
-                Some(apply(Step::Layer(layer, &pooled, None))?)
+                let pooled = apply(Step::AveragePool(*pool, frames, x))?;
+                Some(apply(Step::Layer(layer, pool.frames(frames), &pooled, None))?)
             }
         };
-        let Some((last, first)) = self.layers.split_last() else { return Ok(x.clone()) };
-        let mut y = x.clone();
+        let Some((last, first)) = self.layers.split_last() else { return Ok((x.clone(), frames)) };
+        let (mut y, mut frames) = (x.clone(), frames);
         for layer in first {
-            y = apply(Step::Layer(layer, &y, None))?;
+            y = apply(Step::Layer(layer, frames, &y, None))?;
+            frames = layer.frames(frames);
         }
-        match (self.sum, &residual) {
+        let y = match (self.sum, &residual) {
             (Sum::After(activation), Some(residual)) => {
-                let y = apply(Step::Layer(last, &y, None))?;
-                apply(Step::Sum(y, residual, activation))
+                let y = apply(Step::Layer(last, frames, &y, None))?;
+                apply(Step::Sum(y, residual, activation))?
             }
-            (_, residual) => apply(Step::Layer(last, &y, residual.as_ref())),
-        }
+            (_, residual) => apply(Step::Layer(last, frames, &y, residual.as_ref()))?,
+        };
+        Ok((y, last.frames(frames)))
     }
 }

@@ -143,7 +143,7 @@ impl Windowed {
         let base = self.of_base(mode);
         let Some((at, layer)) = stage.checked_sub(1).and_then(|at| Some((at, self.layers.get(at)?))) else {
             let (patches, norm) = (self.stem.0.tensors(base), self.stem.1.tensors(base));
-            let spec = Spec { stride: self.sizes.patch, padding: Padding::Symmetric(0), groups: 1 };
+            let spec = Spec { stride: self.sizes.patch, padding: Padding::Symmetric(0), groups: 1, ..Spec::POINTWISE };
             let maps = x.conv_bias((&patches.0, &patches.1), &spec, Activation::None)?;
             return Ok(maps.layer_norm((&norm.0, &norm.1), self.sizes.eps)?);
         };

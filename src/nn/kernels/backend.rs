@@ -112,9 +112,9 @@ impl Arithmetic {
     /// The precision that a convolution gets from the library. Few channels (filters of single ones above all) wait for
     /// memory, not for products. Of bf16, oneDNN (2.6 to 3.12) gives taps that see nothing but padding a gradient of
     /// garbage, and 3.7 to 3.12 gets rows of a single pixel wrong where the kernel strides (all but the first, with AMX). Kernels as large
-    /// as the image are ours to multiply, whose products are f32.
+    /// as the image are ours to multiply, whose products are f32; so are, for want of proof, those of kernels that see several frames.
     pub(crate) fn precision_for(self, g: &Geometry) -> Precision {
-        let right = g.flattened().is_none() && g.uses_all_taps() && (g.out_w > 1 || g.stride == 1);
+        let right = g.is_still() && g.flattened().is_none() && g.uses_all_taps() && (g.out_w > 1 || g.stride == 1);
         let pays = g.group_in().min(g.group_out()) >= FEW_CHANNELS;
         if right && pays && multiplies_bf16() { self.precision } else { Precision::F32 }
     }
@@ -134,6 +134,6 @@ pub(super) fn multiplies_bf16() -> bool {
 /// Whether the library may work out that gradient of bf16 numbers. Where oneDNN 2.6 has AVX-512 BF16 but no AMX, its
 /// pointwise kernel gets the last pixels of a piece wrong (of 30, 59, 60 and others) if outputs are odd in number.
 pub(crate) fn has_right_bf16_input_gradient(g: &Geometry) -> bool {
-    let is_pointwise = g.groups == 1 && g.kernel_h * g.kernel_w == 1;
+    let is_pointwise = g.groups == 1 && g.taps() == 1;
     !is_pointwise || g.out_c.is_multiple_of(2)
 }

@@ -35,7 +35,7 @@ fn naive_average(x: &[f64], shape: [usize; 4], average: Average) -> Vec<f64> {
                 let from = (at * window.stride) as i64 - window.padding as i64;
                 (from, from + window.kernel as i64)
             }
-            Average::AtLeast(_) | Average::All => ((at * side / outputs) as i64, ((at + 1) * side).div_ceil(outputs) as i64),
+            Average::AtLeast(_) | Average::All | Average::Sliding { .. } => ((at * side / outputs) as i64, ((at + 1) * side).div_ceil(outputs) as i64),
         }
     };
     let all = matches!(average, Average::Padded(_));
@@ -66,8 +66,8 @@ proptest! {
         judge(
             &[&[b, h, w, c]],
             seed,
-            |vars| on_tape(&vars[0], |x| joins::average_pool(x, average)),
-            |vars| portable::average_pool(&vars[0], average),
+            |vars| on_tape(&vars[0], |x| joins::average_pool(x, 1, average)),
+            |vars| portable::average_pool(&vars[0], 1, average),
             |x| naive_average(&x[0], [b, h, w, c], average),
         )?;
     }
@@ -171,7 +171,7 @@ fn what_does_not_fit_is_refused() {
     let enter = |shape: &[usize]| Node::enter(&random(0, 0, shape), super::naive_tests::F32).unwrap();
     assert!(joins::join(&[]).is_err());
     assert!(joins::join(&[enter(&[1, 4, 4, 2]), enter(&[1, 4, 3, 2])]).is_err());
-    assert!(joins::average_pool(&enter(&[1, 1, 4, 2]), Average::Windows(Window::new(2, 2, 0))).is_err());
+    assert!(joins::average_pool(&enter(&[1, 1, 4, 2]), 1, Average::Windows(Window::new(2, 2, 0))).is_err());
     let (weight, bias) = (random(0, 1, &[3]), random(0, 2, &[2]));
     assert!(response::response_norm(&enter(&[1, 4, 4, 2]), &weight, &bias, 1e-6).is_err());
     let parts = Norm { gamma: &weight, beta: &bias, eps: 1e-3, activation: Activation::None };

@@ -20,6 +20,8 @@ mod attention;
 pub mod backend;
 mod bf16;
 mod buffer;
+#[cfg(test)]
+mod clips_tests;
 pub mod conv;
 mod dense;
 #[cfg(test)]
@@ -67,7 +69,7 @@ pub use buffer::Workspace;
 pub(crate) use conv::affine::{Affine, normalise};
 pub(crate) use conv::average::AveragePool;
 pub(crate) use conv::folded::Folded;
-pub use conv::geometry::{Geometry, Padding, Spec};
+pub use conv::geometry::{Clip, Geometry, Padding, Spec};
 pub(crate) use conv::join::Join;
 pub(crate) use conv::pool::MaxPool;
 pub(crate) use conv::resize::{Between, Resize, resized};

@@ -51,7 +51,7 @@ proptest! {
         }
         let shape = [batch, height, width, input * groups];
         let weight_shape = [output * groups, input, kernel, kernel];
-        let g = Geometry::of(&shape, &weight_shape, &Spec { stride, padding: Padding::Same, groups }).unwrap();
+        let g = Geometry::of(&shape, &weight_shape, &Spec { stride, padding: Padding::Same, groups, ..Spec::POINTWISE }).unwrap();
         let (x, weight) = (floats(seed, 0, &shape), floats(seed, 1, &weight_shape));
         let dy = floats(seed, 2, &g.output_shape());
         let run = |precision, [x, weight, dy]: [&[f32]; 3]| all(precision, &g, x, weight, dy);
@@ -184,7 +184,7 @@ fn other_devices_round_the_factors_of_convolutions_too() {
     );
     for (input, output, groups, kernel, stride) in [(8, 9, 1, 3, 1), (12, 8, 2, 3, 2), (16, 24, 1, 1, 1), (3, 16, 1, 3, 2), (8, 8, 8, 3, 1)]
     {
-        let spec = Spec { stride, padding: Padding::Symmetric(kernel / 2), groups };
+        let spec = Spec { stride, padding: Padding::Symmetric(kernel / 2), groups, ..Spec::POINTWISE };
         let inputs = if groups == 8 { 8 } else { input * groups };
         let weight = [output * if groups == 2 { 2 } else { 1 }, inputs / groups, kernel, kernel];
         let factors = [random(5, 0, &[2, 7, 6, inputs]), random(5, 1, &weight)];

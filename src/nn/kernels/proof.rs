@@ -79,7 +79,7 @@ fn prove(library: impl Fn(&Geometry, Factors<'_>) -> Result<[Vec<f32>; 3]>) -> s
     for [batch, height, width, input, output, kernel, stride, groups] in SHAPES {
         let what = |role: &str| format!("{role} of {input} -> {output} channels, {kernel}x{kernel}/{stride}");
         let try_all = || -> Result<Option<&str>> {
-            let spec = Spec { stride, padding: Padding::Same, groups };
+            let spec = Spec { stride, padding: Padding::Same, groups, ..Spec::POINTWISE };
             let g = Geometry::of(&[batch, height, width, input], &[output, input / groups, kernel, kernel], &spec)?;
             let factors = [(1, g.input_shape()), (2, g.weight_shape()), (3, g.output_shape())].map(|(seed, shape)| noise(seed, shape));
             let [x, weight, dy] = &factors;

@@ -38,7 +38,7 @@ fn cases() -> impl Strategy<Value = Case> {
         Case {
             shape: [b, h, w, input],
             weight: [output, input / groups, kernel[0], kernel[1]],
-            spec: Spec { stride, padding, groups },
+            spec: Spec { stride, padding, groups, ..Spec::POINTWISE },
             seed,
         }
     })
@@ -270,22 +270,22 @@ proptest! {
         let (b, h, w, c) = shape;
         prop_assume!(padding * 2 <= kernel && h + 2 * padding >= kernel && w + 2 * padding >= kernel);
         let x = random(seed, 0, &[b, h, w, c]);
-        let y = on_tape(&x, |x| joins::max_pool(x, Window::new(kernel, stride, padding))).unwrap();
-        let spec = Spec { stride, padding: Padding::Symmetric(padding), groups: c };
+        let y = on_tape(&x, |x| joins::max_pool(x, 1, Window::new(kernel, stride, padding))).unwrap();
+        let spec = Spec { stride, padding: Padding::Symmetric(padding), groups: c, ..Spec::POINTWISE };
         let g = Geometry::of(x.dims(), &[c, 1, kernel, kernel], &spec).unwrap();
         let (xs, mut best) = (values(&x), vec![(f64::NEG_INFINITY, 0); y.elem_count()]);
         products(&g, |o, i, _| if xs[i] > best[o].0 { best[o] = (xs[i], i) });
         close(&values(&y), &best.iter().map(|best| best.0).collect::<Vec<_>>(), 0.0)?;
-        close(&values(&portable::max_pool(&x, Window::new(kernel, stride, padding)).unwrap()), &values(&y), 0.0)?;
+        close(&values(&portable::max_pool(&x, 1, Window::new(kernel, stride, padding)).unwrap()), &values(&y), 0.0)?;
         let mut largest = vec![f32::NAN; y.elem_count()];
-        MaxPool::new(x.dims(), Window::new(kernel, stride, padding)).unwrap().largest(&read(&x).unwrap(), Threads::One, &mut largest);
+        MaxPool::new(x.dims(), 1, Window::new(kernel, stride, padding)).unwrap().largest(&read(&x).unwrap(), Threads::One, &mut largest);
         close(&wide(&largest), &values(&y), 0.0)?;
         let dy = random(seed, 1, y.dims());
         let gradients = (&y * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
         let mut dxs = vec![0.0; xs.len()];
         best.iter().zip(values(&dy)).for_each(|(best, dy)| dxs[best.1] += dy);
         close(&values(gradients.get(&x).unwrap()), &dxs, 1e-5)?;
-        let twin = portable::max_pool(&x, Window::new(kernel, stride, padding)).unwrap();
+        let twin = portable::max_pool(&x, 1, Window::new(kernel, stride, padding)).unwrap();
         let gradients = (&twin * dy.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
         close(&values(gradients.get(&x).unwrap()), &dxs, 1e-5)?;
     }
@@ -316,7 +316,7 @@ fn relu_zeros_only(theirs: &[f64], ours: &[f64]) -> bool {
 /// Finite differences through convolution, norm, sum and activation together: nothing here knows the formulas.
 #[test]
 fn a_block_has_the_gradient_that_finite_differences_show() {
-    let spec = Spec { stride: 2, padding: Padding::Same, groups: 1 };
+    let spec = Spec { stride: 2, padding: Padding::Same, groups: 1, ..Spec::POINTWISE };
     let vars =
         [random(1, 0, &[3, 7, 6, 5]), random(1, 1, &[6, 5, 3, 3]), random(1, 2, &[6]), random(1, 3, &[6]), random(1, 4, &[3, 4, 3, 6])];
     let coefficients = random(1, 5, &[3, 4, 3, 6]);
@@ -352,7 +352,7 @@ fn a_block_has_the_gradient_that_finite_differences_show() {
 #[test]
 fn nan_shows() {
     let x = Tensor::new(&[[[[f32::NAN]], [[1.0]]]], &Device::Cpu).unwrap();
-    assert!(values(&on_tape(&x, |x| joins::max_pool(x, Window::new(2, 1, 1))).unwrap()).iter().any(|value| value.is_nan()));
+    assert!(values(&on_tape(&x, |x| joins::max_pool(x, 1, Window::new(2, 1, 1))).unwrap()).iter().any(|value| value.is_nan()));
     let one = Tensor::new(&[1f32], &Device::Cpu).unwrap();
     let norm = Norm { gamma: &one, beta: &one, eps: 1e-5, activation: Activation::Relu6 };
     assert!(folded(&x, &norm, [&one, &one], None)[0].is_nan());
@@ -362,7 +362,7 @@ fn nan_shows() {
 #[test]
 fn shapes_that_do_not_fit_are_refused() {
     let (x, w) = (random(0, 0, &[1, 4, 4, 6]), random(0, 1, &[4, 5, 3, 3]));
-    let spec = Spec { stride: 1, padding: Padding::Symmetric(0), groups: 1 };
+    let spec = Spec { stride: 1, padding: Padding::Symmetric(0), groups: 1, ..Spec::POINTWISE };
     let four = random(0, 2, &[4]);
     let norm = Norm { gamma: &four, beta: &four, eps: 1e-5, activation: Activation::None };
     let large = random(0, 1, &[4, 6, 5, 5]);
@@ -370,7 +370,7 @@ fn shapes_that_do_not_fit_are_refused() {
         assert!(on_tape(&x, |x| Ok(layers::conv_norm(x, &weight, &spec, &norm, None, None)?.0)).is_err());
         assert!(portable::conv2d(&x, &weight, &spec, Precision::F32).is_err());
     }
-    assert!(on_tape(&x, |x| joins::max_pool(x, Window::new(3, 0, 1))).is_err() && portable::max_pool(&x, Window::new(3, 0, 1)).is_err());
+    assert!(on_tape(&x, |x| joins::max_pool(x, 1, Window::new(3, 0, 1))).is_err() && portable::max_pool(&x, 1, Window::new(3, 0, 1)).is_err());
     let one = random(0, 2, &[6]);
     let norm = Norm { gamma: &one, beta: &one, eps: 1e-5, activation: Activation::None };
     let pixel = random(0, 3, &[1, 1, 1, 6]);

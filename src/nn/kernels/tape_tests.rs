@@ -51,7 +51,7 @@ impl Net {
     }
 
     fn depthwise(&self) -> Spec {
-        Spec { stride: 1, padding: Padding::Symmetric(2), groups: self.gamma.elem_count() }
+        Spec { stride: 1, padding: Padding::Symmetric(2), groups: self.gamma.elem_count(), ..Spec::POINTWISE }
     }
 
     fn norm(&self, activation: Activation) -> Norm<'_> {
@@ -59,13 +59,13 @@ impl Net {
     }
 
     fn on_the_tape(&self, choice: Choice) -> Tensor {
-        let plain = Spec { stride: 1, padding: Padding::Symmetric(1), groups: 1 };
+        let plain = Spec { stride: 1, padding: Padding::Symmetric(1), groups: 1, ..Spec::POINTWISE };
         let layer = |x: &Node, index: usize, spec: &Spec, activation, residual: Option<&Node>| {
             layers::conv_norm(x, &self.weights[index], spec, &self.norm(activation), residual, None).unwrap().0
         };
         let mut x = layer(&Node::enter(&self.x, Arithmetic::new(choice, Precision::F32)).unwrap(), 0, &self.spec, self.smooth, None);
         if self.pool {
-            x = joins::max_pool(&x, Window::new(3, 2, 1)).unwrap();
+            x = joins::max_pool(&x, 1, Window::new(3, 2, 1)).unwrap();
         }
         x = layers::squeeze_excite(&layer(&x, 3, &self.depthwise(), self.smooth, None), &self.squeeze()).unwrap();
         let projected = layer(&x, 1, &Spec::POINTWISE, Activation::None, None);
@@ -77,14 +77,14 @@ impl Net {
     }
 
     fn composed(&self) -> Tensor {
-        let plain = Spec { stride: 1, padding: Padding::Symmetric(1), groups: 1 };
+        let plain = Spec { stride: 1, padding: Padding::Symmetric(1), groups: 1, ..Spec::POINTWISE };
         let layer = |x: &Tensor, index: usize, spec: &Spec, activation, residual: Option<&Tensor>| {
             let y = portable::conv2d(x, &self.weights[index], spec, Precision::F32).unwrap();
             portable::batch_norm_train(&y, &self.norm(activation), residual).unwrap().0
         };
         let mut x = layer(&self.x, 0, &self.spec, self.smooth, None);
         if self.pool {
-            x = portable::max_pool(&x, Window::new(3, 2, 1)).unwrap();
+            x = portable::max_pool(&x, 1, Window::new(3, 2, 1)).unwrap();
         }
         x = portable::squeeze_excite(&layer(&x, 3, &self.depthwise(), self.smooth, None), &self.squeeze()).unwrap();
         let projected = layer(&x, 1, &Spec::POINTWISE, Activation::None, None);
@@ -145,7 +145,7 @@ impl Settings {
             ],
             gamma: random(seed, 4, &[channels]),
             beta: random(seed, 5, &[channels]),
-            spec: Spec { stride, padding: Padding::Same, groups: 1 },
+            spec: Spec { stride, padding: Padding::Same, groups: 1, ..Spec::POINTWISE },
             activation,
             smooth,
             gate: if pool { Gate::Sigmoid } else { Gate::HardSigmoid },
@@ -200,7 +200,7 @@ fn a_second_backward_pass_is_refused() {
     let x = random(0, 0, &[2, 4, 4, 3]);
     let (weight, gamma, beta) = (random(0, 1, &[5, 3, 3, 3]), random(0, 2, &[5]), random(0, 3, &[5]));
     let norm = Norm { gamma: &gamma, beta: &beta, eps: 1e-3, activation: Activation::Relu };
-    let spec = Spec { stride: 1, padding: Padding::Same, groups: 1 };
+    let spec = Spec { stride: 1, padding: Padding::Same, groups: 1, ..Spec::POINTWISE };
     let (y, _) = layers::conv_norm(&Node::enter(&x, F32).unwrap(), &weight, &spec, &norm, None, None).unwrap();
     let loss = layers::average(&y).unwrap().sum_all().unwrap();
     assert!(loss.backward().is_ok());

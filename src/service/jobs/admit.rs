@@ -44,6 +44,7 @@ impl Service {
             need(&manifest, file, &asked.base, &base)?;
         }
         let recipe = asked.recipe.over_targets(report.modality, report.task).map_err(bad_recipe)?;
+        recipe.check_frames().map_err(bad_recipe)?;
         let recipe = Recipe { task: recipe.task.or(Some(report.usual_task())), ..recipe };
         let task = recipe.check_task(report.task).map_err(bad_recipe)?;
         train::tasks::check_classes(task, report.task, &report.classes)
@@ -123,7 +124,7 @@ impl Service {
 /// What the base takes is what the data set holds.
 fn check_items(config: &ModelConfig, report: &DatasetReport, (base, dataset): (&RepoId, &RepoId)) -> Result<()> {
     let (takes, given) = (train::modality_of(config), report.modality);
-    if takes == given {
+    if train::takes(config, given) {
         return Ok(());
     }
     let message = format!("{base} takes {}, and {dataset} holds {}", takes.items(), given.items());

@@ -142,17 +142,25 @@ impl Service {
         Ok((contenders, passed_over))
     }
 
-    /// Models of the data set's modality that this build runs, as far as their facts go.
+    /// Models that this build runs and that can be used on items of the data set's modality, as far as their facts go: those of that modality,
+    /// then those that serve it.
     async fn all_models(&self, actor: &Actor, report: &DatasetReport) -> Result<Vec<RepoSummary>> {
+        let mut found = Vec::new();
+        for modality in report.modality.served_by() {
+            self.models_of(actor, modality, &mut found).await?;
+        }
+        Ok(found)
+    }
+
+    async fn models_of(&self, actor: &Actor, modality: Modality, found: &mut Vec<RepoSummary>) -> Result<()> {
         let query = SearchQuery {
             kind: Some(RepoKind::Model),
-            modality: report.modality.to_string(),
+            modality: modality.to_string(),
             sort: Sort::Downloads,
             here: true,
             plain: true,
             ..SearchQuery::default()
         };
-        let mut found = Vec::new();
         let mut cursor = None;
         while found.len() < MOST_MODELS {
             let page = self.search(actor, query.clone(), PageRequest { limit: PageRequest::MAX_LIMIT, cursor }).await?.page;
@@ -162,7 +170,7 @@ impl Service {
                 break;
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Why a model is not tried, if so.
@@ -193,7 +201,7 @@ impl Service {
         let (version, manifest) = self.manifest(actor, RepoKind::Model, id, &Revision::Number(head.number)).await?;
         let config = self.model_config(id, &version, &manifest).await?;
         let takes = train::modality_of(&config);
-        if takes != modality {
+        if !train::takes(&config, modality) {
             return Ok(Some(format!("it takes {}, and the data set holds {}", takes.items(), modality.items())));
         }
         if let Some(file) = modalities::find(modality).and_then(|modality| modality.needs()) {

@@ -104,6 +104,8 @@ fn name(feed: &Feed, item: &Item, hashes: &[[u8; 32]]) -> Name {
     hash.update(hashes.get(item.sample.id as usize).copied().unwrap_or_default());
     if item.view == batch::MIRRORED {
         hash.update("mirrored");
+    } else if let Some(clip) = batch::clip_of(item.view) {
+        hash.update(format!("clip {clip}"));
     } else if item.view > 0 {
         let options = feed.options();
         hash.update(format!("{} {:?} {}", options.seed, options.augment.of_views(), item.view));

@@ -7,7 +7,7 @@ use crate::domain::recipe::{Recipe, Strategy};
 use crate::nn::kernels;
 use crate::train::error::Result;
 use crate::train::model::Model;
-use crate::train::{Training, feed};
+use crate::train::{Training, clips, feed};
 
 /// Items sent through together, as a pass over features sends them.
 const BATCH: usize = 8;
@@ -26,9 +26,11 @@ pub struct Cost {
 /// What is wrong with the backbone.
 pub fn measure(panel: &Panel, files: &Files) -> Result<Cost> {
     let _workspace = kernels::Workspace::open();
-    let recipe = Recipe { strategy: Strategy::Head, ..Recipe::default() };
+    let recipe = Recipe { strategy: Strategy::Head, modality: panel.dataset.modality.name(), ..Recipe::default() };
     let Panel { dataset, device, scratch, keep, .. } = *panel;
     let Files { config, weights, beside } = files;
+    let seen = clips::seen(config, &recipe)?;
+    let config = seen.as_ref().unwrap_or(config);
     let training = Training { recipe: &recipe, config, weights, beside, dataset, device, scratch, keep, resume: None };
     let mut model = Model::load(&training, 1)?;
     model.classifier.backbone.settle();
@@ -43,6 +45,12 @@ pub fn measure(panel: &Panel, files: &Files) -> Result<Cost> {
         model.below(&batch)?.flatten_all()?.to_vec1::<f32>()?;
         seconds = seconds.min(began.elapsed().as_secs_f64() / BATCH as f64);
     }
-    let multiply_adds = model.architecture.costs(&item).iter().map(|stage| stage.multiply_adds).sum();
+    // Of a network of images: one of the frames, as often as there are some.
+    let images = clips::images(config);
+    let one = match item.as_slice() {
+        [channels, _, height, width] if images > 1.0 => vec![*channels, *height, *width],
+        all => all.to_vec(),
+    };
+    let multiply_adds = images * model.architecture.costs(&one).iter().map(|stage| stage.multiply_adds).sum::<f64>();
     Ok(Cost { multiply_adds, seconds })
 }

@@ -353,7 +353,7 @@ fn task_of(training: &Training, partition: &Partition) -> Result<Arc<dyn Task>> 
     }
     recipe.check_task(training.dataset.targets.task())?;
     let (architecture, pool) = (architectures::get(&training.config.architecture)?, architectures::pool_of(training.config));
-    let contrast = Contrast::new(pool.map_err(Error::Unsupported)?.multiple() * architecture.num_features);
+    let contrast = Contrast::new(pool.map_err(Error::Unsupported)?.width(architecture.num_features));
     contrast.check(partition)?;
     Ok(Arc::new(contrast))
 }

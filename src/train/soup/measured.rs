@@ -10,7 +10,7 @@ use crate::train::error::{Error, Result};
 use crate::train::progress::{Control, Event, ProgressReporter};
 use crate::train::report::Report;
 use crate::train::run::Run;
-use crate::train::{Training, judge, words};
+use crate::train::{Training, clips, judge, words};
 
 /// What a soup came to, for reports and cards.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,11 @@ pub fn of_trials(
     epochs: Vec<EpochNumbers>,
     sink: &mut dyn FnMut(Event) -> Control,
 ) -> Result<(Averaged, Option<Report>)> {
+    let clips = clips::prepared(training)?;
+    let training = &match &clips {
+        Some((config, recipe)) => Training { config, recipe, ..*training },
+        None => Training { ..*training },
+    };
     match words::config(training)? {
         Some(config) => averaged(&Training { config: &config, ..*training }, ingredients, epochs, sink),
         None => averaged(training, ingredients, epochs, sink),

@@ -24,7 +24,7 @@ pub(super) struct Tape {
 }
 
 /// A linear layer is a convolution of one pixel.
-const POINTWISE: Spec = Spec { stride: 1, padding: Padding::Symmetric(0), groups: 1 };
+const POINTWISE: Spec = Spec { stride: 1, padding: Padding::Symmetric(0), groups: 1, ..Spec::POINTWISE };
 
 /// How each layer's attention goes, over sequences of so many tokens at most.
 pub(super) fn attentions(plan: &Plan, longest: usize) -> Vec<Attention> {

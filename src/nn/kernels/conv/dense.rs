@@ -56,10 +56,10 @@ impl<'a> Weights<'a> {
 
 /// Gradient to the input where the stride is over 1: patch gradients, added back image by image.
 pub(crate) fn input_gradient_strided(dy: &[f32], outputs_first: &[f32], g: &Geometry, dx: &mut [f32]) {
-    let (pixels, depth, size) = (g.out_h * g.out_w, g.depth(), g.depth() * g.group_out());
+    let (pixels, depth, size) = (g.output_pixels(), g.depth(), g.depth() * g.group_out());
     let block = block_rows(pixels, depth, rayon::current_num_threads()).max(pixels.min(32));
     let parallelism = Threads::All.inside(g.batch);
-    dx.par_chunks_mut(g.in_h * g.in_w * g.in_c).enumerate().for_each(|(image, dx)| {
+    dx.par_chunks_mut(g.input_pixels() * g.in_c).enumerate().for_each(|(image, dx)| {
         dx.fill(0.0);
         for group in 0..g.groups {
             let weight = View::rows(&outputs_first[group * size..(group + 1) * size], depth);

@@ -15,9 +15,9 @@ const LANES: usize = 32;
 /// Floats of output a thread finishes at a time.
 const PIECE_FLOATS: usize = 16 * 1024;
 
-/// From `(channels, 1, kh, kw)` to `[ky][kx][channel]`.
+/// From `(channels, 1, kh, kw)` to `[ky][kx][channel]`, with `[kt]` before where it sees several frames.
 pub(crate) fn pack(weight: &[f32], g: &Geometry) -> Buffer {
-    let (taps, channels) = (g.kernel_h * g.kernel_w, g.in_c);
+    let (taps, channels) = (g.taps(), g.in_c);
     let mut packed = Buffer::any(weight.len());
     for channel in 0..channels {
         for tap in 0..taps {
@@ -42,16 +42,21 @@ pub(crate) fn forward(x: &[f32], weight: &[f32], g: &Geometry, threads: Threads,
 }
 
 #[inline(always)]
-fn forward_line(x: &[f32], weight: &[f32], g: &Geometry, image: usize, y: usize, out: &mut [f32]) {
+fn forward_line(x: &[f32], weight: &[f32], g: &Geometry, frame: usize, y: usize, out: &mut [f32]) {
     let channels = g.in_c;
+    let (kt_first, kt_end, front) = g.frames(frame % g.out_t);
     let (ky_first, ky_end, top) = g.lines(y);
+    let first = frame / g.out_t * g.in_t + front;
     for (column, pixel) in out.chunks_exact_mut(channels).enumerate() {
         let (kx_first, kx_end, left) = g.columns(column);
         let taps = Taps {
-            source: ((image * g.in_h + top) * g.in_w + left) * channels,
+            source: ((first * g.in_h + top) * g.in_w + left) * channels,
+            source_frame: g.in_h * g.in_w * channels,
             source_line: g.in_w * channels,
-            weight: (ky_first * g.kernel_w + kx_first) * channels,
+            weight: ((kt_first * g.kernel_h + ky_first) * g.kernel_w + kx_first) * channels,
+            weight_frame: g.kernel_h * g.kernel_w * channels,
             weight_line: g.kernel_w * channels,
+            frames: kt_end - kt_first,
             lines: ky_end - ky_first,
             columns: kx_end - kx_first,
             channels,
@@ -63,9 +68,12 @@ fn forward_line(x: &[f32], weight: &[f32], g: &Geometry, image: usize, y: usize,
 /// The part of a kernel that meets the image for one output pixel.
 struct Taps {
     source: usize,
+    source_frame: usize,
     source_line: usize,
     weight: usize,
+    weight_frame: usize,
     weight_line: usize,
+    frames: usize,
     lines: usize,
     columns: usize,
     channels: usize,
@@ -90,13 +98,16 @@ impl Taps {
     #[inline(always)]
     fn sum<const N: usize>(&self, x: &[f32], weight: &[f32], channel: usize, out: &mut [f32]) {
         let mut total = [0.0f32; N];
-        for line in 0..self.lines {
-            for column in 0..self.columns {
-                let at = self.source + line * self.source_line + column * self.channels + channel;
-                let weight_at = self.weight + line * self.weight_line + column * self.channels + channel;
-                let (pixel, kernel) = (&x[at..at + N], &weight[weight_at..weight_at + N]);
-                for lane in 0..N {
-                    total[lane] += pixel[lane] * kernel[lane];
+        for frame in 0..self.frames {
+            let (source, kernel) = (self.source + frame * self.source_frame, self.weight + frame * self.weight_frame);
+            for line in 0..self.lines {
+                for column in 0..self.columns {
+                    let at = source + line * self.source_line + column * self.channels + channel;
+                    let weight_at = kernel + line * self.weight_line + column * self.channels + channel;
+                    let (pixel, kernel) = (&x[at..at + N], &weight[weight_at..weight_at + N]);
+                    for lane in 0..N {
+                        total[lane] += pixel[lane] * kernel[lane];
+                    }
                 }
             }
         }
@@ -114,16 +125,17 @@ pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], g: &Geometry, dx: &mut 
 }
 
 #[inline(always)]
-fn input_gradient_line(dy: &[f32], weight: &[f32], g: &Geometry, image: usize, y: usize, out: &mut [f32]) {
+fn input_gradient_line(dy: &[f32], weight: &[f32], g: &Geometry, frame: usize, y: usize, out: &mut [f32]) {
     let channels = g.in_c;
-    for ky in 0..g.kernel_h {
+    for (kt, ky) in (0..g.kernel_t).flat_map(|kt| (0..g.kernel_h).map(move |ky| (kt, ky))) {
+        let Some(seen) = source_of(frame % g.in_t, kt, g.pad_front, g.stride_t, g.out_t) else { continue };
         let Some(line) = source_of(y, ky, g.pad_top, g.stride, g.out_h) else { continue };
-        let gradients = &dy[(image * g.out_h + line) * g.out_w * channels..][..g.out_w * channels];
+        let gradients = &dy[((frame / g.in_t * g.out_t + seen) * g.out_h + line) * g.out_w * channels..][..g.out_w * channels];
         for (x, pixel) in out.chunks_exact_mut(channels).enumerate() {
             for kx in 0..g.kernel_w {
                 let Some(column) = source_of(x, kx, g.pad_left, g.stride, g.out_w) else { continue };
                 let gradient = &gradients[column * channels..][..channels];
-                let kernel = &weight[(ky * g.kernel_w + kx) * channels..][..channels];
+                let kernel = &weight[((kt * g.kernel_h + ky) * g.kernel_w + kx) * channels..][..channels];
                 for ((sum, &gradient), &kernel) in pixel.iter_mut().zip(gradient).zip(kernel) {
                     *sum += gradient * kernel;
                 }
@@ -145,8 +157,8 @@ fn source_of(at: usize, tap: usize, pad: isize, stride: usize, size: usize) -> O
 
 /// Gradient to the weight, in PyTorch's order `(channels, 1, kh, kw)`.
 pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
-    let (taps, channels) = (g.kernel_h * g.kernel_w, g.in_c);
-    let lines = g.batch * g.out_h;
+    let (taps, channels) = (g.taps(), g.in_c);
+    let lines = g.batch * g.out_t * g.out_h;
     let spans = rayon::current_num_threads().min(lines);
     let per_span = lines.div_ceil(spans);
     let partial = |span: usize| {
@@ -167,14 +179,16 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
 }
 
 #[inline(always)]
-fn weight_gradient_line(x: &[f32], dy: &[f32], g: &Geometry, image: usize, y: usize, sum: &mut [f32]) {
+fn weight_gradient_line(x: &[f32], dy: &[f32], g: &Geometry, frame: usize, y: usize, sum: &mut [f32]) {
     let channels = g.in_c;
-    let gradients = &dy[(image * g.out_h + y) * g.out_w * channels..][..g.out_w * channels];
+    let gradients = &dy[(frame * g.out_h + y) * g.out_w * channels..][..g.out_w * channels];
+    let (kt_first, kt_end, front) = g.frames(frame % g.out_t);
     let (ky_first, ky_end, top) = g.lines(y);
-    for ky in ky_first..ky_end {
-        let pixels = &x[(image * g.in_h + top + ky - ky_first) * g.in_w * channels..][..g.in_w * channels];
+    for (kt, ky) in (kt_first..kt_end).flat_map(|kt| (ky_first..ky_end).map(move |ky| (kt, ky))) {
+        let seen = frame / g.out_t * g.in_t + front + kt - kt_first;
+        let pixels = &x[(seen * g.in_h + top + ky - ky_first) * g.in_w * channels..][..g.in_w * channels];
         for kx in 0..g.kernel_w {
-            let sum = &mut sum[(ky * g.kernel_w + kx) * channels..][..channels];
+            let sum = &mut sum[((kt * g.kernel_h + ky) * g.kernel_w + kx) * channels..][..channels];
             let wide = channels / LANES * LANES;
             let half = wide + (channels - wide) / 8 * 8;
             for channel in (0..wide).step_by(LANES) {

@@ -57,7 +57,7 @@ impl<'a> Prepared<'a> {
         let packed = match ready(Role::Forward, arithmetic, weight, g, threads) {
             Some(ready) => Packed::Library(Box::new(ready)),
             None if g.is_depthwise() => Packed::Depthwise(depthwise::pack(weight, g)),
-            None if g.kernel_h * g.kernel_w == 1 => Packed::Pointwise(weight),
+            None if g.taps() == 1 => Packed::Pointwise(weight),
             None => Packed::Dense(patches::pack_outputs_last(weight, g)),
         };
         Prepared { geometry: *g, maps: None, threads, packed }
@@ -79,7 +79,7 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// `y (B, OH, OW, O) = x (B, H, W, C) * weight (O, C / groups, kh, kw)`, whatever `y` held before, each piece of it
+/// `y (B, OH, OW, O) = x (B, H, W, C) * weight (O, C / groups, kh, kw)`, of clips the maps of all frames and `(O, C / groups, kt, kh, kw)`, whatever `y` held before, each piece of it
 /// finished once; picks the kernel by backend and shape. Errors only where the library fails; panics where a slice is
 /// shorter than the geometry says.
 pub fn forward(arithmetic: Arithmetic, x: &[f32], weight: &[f32], g: &Geometry, finish: &Finish<'_>, y: &mut [f32]) -> Result<()> {
@@ -88,7 +88,15 @@ pub fn forward(arithmetic: Arithmetic, x: &[f32], weight: &[f32], g: &Geometry, 
 
 /// The library's convolution. A shape that it refuses is ours to do.
 fn ready<'a>(role: Role, arithmetic: Arithmetic, weight: &'a [f32], g: &Geometry, threads: Threads) -> Option<onednn::Ready<'a>> {
+    if !library_knows(g) {
+        return None;
+    }
     onednn::Ready::new(arithmetic.library()?, role, arithmetic.precision_for(g), weight, g, threads).ok()
+}
+
+/// Whether the library has more than its reference loops for such shapes: of depthwise kernels only for images.
+fn library_knows(g: &Geometry) -> bool {
+    g.is_still() || !g.is_depthwise()
 }
 
 /// Gradient to the input `(B, H, W, C)`, whatever `dx` held before. `prepare` gets each piece of `dy` once, before it is
@@ -125,32 +133,32 @@ pub fn input_gradient(
         return Ok(ready.input_gradient(dy, prepare, dx)?);
     }
     prepare_all(dy, prepare, g);
-    match g.stride {
+    match g.moves_by_one() {
         _ if g.is_depthwise() => depthwise::input_gradient(dy, &depthwise::pack(weight, g), g, dx),
-        1 => {
+        true => {
             let packed = patches::pack_transposed(weight, g);
             dense::forward(dy, Weights::OutputsLast(&packed), &g.transposed(), Threads::All, &|_, _| {}, dx);
         }
-        _ if g.kernel_h * g.kernel_w == 1 => dense::input_gradient_strided(dy, weight, g, dx),
-        _ => dense::input_gradient_strided(dy, &patches::pack_outputs_first(weight, g), g, dx),
+        false if g.taps() == 1 => dense::input_gradient_strided(dy, weight, g, dx),
+        false => dense::input_gradient_strided(dy, &patches::pack_outputs_first(weight, g), g, dx),
     }
     Ok(())
 }
 
 /// Prepares gradients that no input wants.
 fn prepare_all(dy: &mut [f32], prepare: &Finish<'_>, g: &Geometry) {
-    let image = g.out_h * g.out_w * g.out_c;
+    let image = g.output_pixels() * g.out_c;
     dy.par_chunks_mut(image).enumerate().for_each(|(index, dy)| prepare(dy, index * image));
 }
 
-/// Gradient to the weight, in PyTorch's order `(O, C / groups, kh, kw)`.
+/// Gradient to the weight, in PyTorch's order `(O, C / groups, kh, kw)`, of clips `(O, C / groups, kt, kh, kw)`.
 pub fn weight_gradient(arithmetic: Arithmetic, x: &[f32], dy: &[f32], g: &Geometry) -> Vec<f32> {
     let _span = trace_span!("weight gradient").entered();
     if let Some(flat) = g.flattened() {
         return dense::weight_gradient(&patches::channels_first(x, g), dy, &flat).to_vec();
     }
     // oneDNN 2.6 has only its reference loops for these: 28 ms against 5 for 240 channels at 5x5 stride 2.
-    let is_slow = g.is_depthwise() && g.kernel_h * g.kernel_w > 9;
+    let is_slow = g.is_depthwise() && g.taps() > 9 || !library_knows(g);
     if !is_slow
         && let Some(library) = arithmetic.library()
         && let Ok(dw) = onednn::weight_gradient(library, arithmetic.precision_for(g), x, dy, g)

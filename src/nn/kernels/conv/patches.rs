@@ -2,7 +2,7 @@
 //! the weights in the matching order.
 //!
 //! ```text
-//! row of a patch matrix:   [ky][kx][input channel of the group]
+//! row of a patch matrix:   [ky][kx][input channel of the group], of clips [kt] before all
 //! packed weights, outputs first:  [group][output][ky][kx][input]     (for gradients to the input)
 //! packed weights, outputs last:   [group][ky][kx][input][output]     (for products)
 //! ```
@@ -19,48 +19,62 @@ const MATRIX_FLOATS: usize = 16 * 1024;
 /// Fills `patches` with the rows `first..first + count` of the group's patch matrix.
 pub(crate) fn gather(x: &[f32], g: &Geometry, group: usize, first: usize, count: usize, patches: &mut [f32]) {
     let (width, channel) = (g.group_in(), group * g.group_in());
-    let line = g.kernel_w * width;
+    let plane = g.kernel_h * g.kernel_w * width;
     for (index, patch) in patches.chunks_exact_mut(g.depth()).take(count).enumerate() {
-        let (image, y, x_at) = place(g, first + index);
-        let (ky_first, ky_end, top) = g.lines(y);
-        let (kx_first, kx_end, left) = g.columns(x_at);
-        patch[..ky_first * line].fill(0.0);
-        patch[ky_end * line..].fill(0.0);
-        for ky in ky_first..ky_end {
-            let row = &mut patch[ky * line..(ky + 1) * line];
-            row[..kx_first * width].fill(0.0);
-            row[kx_end * width..].fill(0.0);
-            // Padding as wide as the kernel: this output sees no pixel at all.
-            if kx_first == kx_end {
-                continue;
-            }
-            let pixel = (image * g.in_h + top + ky - ky_first) * g.in_w + left;
-            let source = &x[pixel * g.in_c..];
-            let inside = &mut row[kx_first * width..kx_end * width];
-            if g.groups == 1 {
-                inside.copy_from_slice(&source[..inside.len()]);
-            } else {
-                for (target, from) in inside.chunks_exact_mut(width).zip(source.chunks(g.in_c)) {
-                    target.copy_from_slice(&from[channel..channel + width]);
-                }
+        let (image, t, y, x_at) = place(g, first + index);
+        let (kt_first, kt_end, front) = g.frames(t);
+        patch[..kt_first * plane].fill(0.0);
+        patch[kt_end * plane..].fill(0.0);
+        let seen = patch[kt_first * plane..kt_end * plane].chunks_exact_mut(plane);
+        for (frame, patch) in (image * g.in_t + front..).zip(seen) {
+            gather_frame(&x[frame * g.in_h * g.in_w * g.in_c..], g, channel, (y, x_at), patch);
+        }
+    }
+}
+
+/// What the output pixel at `(y, x)` sees of one frame.
+#[inline(always)]
+fn gather_frame(frame: &[f32], g: &Geometry, channel: usize, (y, x_at): (usize, usize), patch: &mut [f32]) {
+    let width = g.group_in();
+    let line = g.kernel_w * width;
+    let (ky_first, ky_end, top) = g.lines(y);
+    let (kx_first, kx_end, left) = g.columns(x_at);
+    patch[..ky_first * line].fill(0.0);
+    patch[ky_end * line..].fill(0.0);
+    for ky in ky_first..ky_end {
+        let row = &mut patch[ky * line..(ky + 1) * line];
+        row[..kx_first * width].fill(0.0);
+        row[kx_end * width..].fill(0.0);
+        // Padding as wide as the kernel: this output sees no pixel at all.
+        if kx_first == kx_end {
+            continue;
+        }
+        let source = &frame[((top + ky - ky_first) * g.in_w + left) * g.in_c..];
+        let inside = &mut row[kx_first * width..kx_end * width];
+        if g.groups == 1 {
+            inside.copy_from_slice(&source[..inside.len()]);
+        } else {
+            for (target, from) in inside.chunks_exact_mut(width).zip(source.chunks(g.in_c)) {
+                target.copy_from_slice(&from[channel..channel + width]);
             }
         }
     }
 }
 
-/// Adds patch rows back to the pixels of one image; `first` counts from that image's first output pixel.
+/// Adds patch rows back to the pixels of one image or clip; `first` counts from that image's first output pixel.
 #[inline(always)]
 pub(crate) fn scatter(patches: &[f32], g: &Geometry, group: usize, first: usize, count: usize, image: &mut [f32]) {
     let (width, channel) = (g.group_in(), group * g.group_in());
     for (index, patch) in patches.chunks_exact(g.depth()).take(count).enumerate() {
-        let (_, y, x_at) = place(g, first + index);
+        let (_, t, y, x_at) = place(g, first + index);
+        let (kt_first, kt_end, front) = g.frames(t);
         let (ky_first, ky_end, top) = g.lines(y);
         let (kx_first, kx_end, left) = g.columns(x_at);
-        for ky in ky_first..ky_end {
-            let pixel = (top + ky - ky_first) * g.in_w + left;
+        for (kt, ky) in (kt_first..kt_end).flat_map(|kt| (ky_first..ky_end).map(move |ky| (kt, ky))) {
+            let pixel = ((front + kt - kt_first) * g.in_h + top + ky - ky_first) * g.in_w + left;
             for kx in kx_first..kx_end {
                 let at = (pixel + kx - kx_first) * g.in_c + channel;
-                let from = (ky * g.kernel_w + kx) * width;
+                let from = ((kt * g.kernel_h + ky) * g.kernel_w + kx) * width;
                 for (sum, &value) in image[at..at + width].iter_mut().zip(&patch[from..from + width]) {
                     *sum += value;
                 }
@@ -69,15 +83,16 @@ pub(crate) fn scatter(patches: &[f32], g: &Geometry, group: usize, first: usize,
     }
 }
 
-/// Which image, line and column the output pixel `row` is.
+/// Which image or clip, frame, line and column the output pixel `row` is.
 #[inline(always)]
-fn place(g: &Geometry, row: usize) -> (usize, usize, usize) {
-    (row / (g.out_h * g.out_w), row / g.out_w % g.out_h, row % g.out_w)
+fn place(g: &Geometry, row: usize) -> (usize, usize, usize, usize) {
+    let frame = row / (g.out_h * g.out_w);
+    (frame / g.out_t, frame % g.out_t, row / g.out_w % g.out_h, row % g.out_w)
 }
 
 /// Packed weights, outputs last.
 pub(crate) fn pack_outputs_last(weight: &[f32], g: &Geometry) -> Buffer {
-    let (taps, inputs, outputs) = (g.kernel_h * g.kernel_w, g.group_in(), g.group_out());
+    let (taps, inputs, outputs) = (g.taps(), g.group_in(), g.group_out());
     let mut packed = Buffer::any(weight.len());
     // One chunk is what a tap of a group needs.
     packed.par_chunks_mut(inputs * outputs).enumerate().for_each(|(index, packed)| {
@@ -91,13 +106,13 @@ pub(crate) fn pack_outputs_last(weight: &[f32], g: &Geometry) -> Buffer {
 /// Packed weights, outputs first.
 pub(crate) fn pack_outputs_first(weight: &[f32], g: &Geometry) -> Buffer {
     let mut packed = Buffer::any(weight.len());
-    exchange(&mut packed, weight, [g.group_in(), g.kernel_h * g.kernel_w]);
+    exchange(&mut packed, weight, [g.group_in(), g.taps()]);
     packed
 }
 
 /// Packed for the transposed convolution, whose inputs are our outputs: `[group][reversed ky][reversed kx][output][input]`.
 pub(crate) fn pack_transposed(weight: &[f32], g: &Geometry) -> Buffer {
-    let (taps, inputs, outputs) = (g.kernel_h * g.kernel_w, g.group_in(), g.group_out());
+    let (taps, inputs, outputs) = (g.taps(), g.group_in(), g.group_out());
     let mut packed = Buffer::any(weight.len());
     packed.par_chunks_mut(inputs * outputs).enumerate().for_each(|(index, packed)| {
         let (group, tap) = (index / taps, taps - 1 - index % taps);
@@ -112,7 +127,7 @@ pub(crate) fn pack_transposed(weight: &[f32], g: &Geometry) -> Buffer {
 /// Back from `[group][output][ky][kx][input]` to PyTorch's order.
 pub(crate) fn unpack_outputs_first(packed: &[f32], g: &Geometry) -> Vec<f32> {
     let mut weight = vec![0.0; packed.len()];
-    exchange(&mut weight, packed, [g.kernel_h * g.kernel_w, g.group_in()]);
+    exchange(&mut weight, packed, [g.taps(), g.group_in()]);
     weight
 }
 

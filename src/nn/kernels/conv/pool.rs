@@ -18,14 +18,15 @@ pub(crate) struct MaxPool {
 }
 
 impl MaxPool {
-    pub fn new(input: &[usize], window: Window) -> Result<MaxPool> {
-        if window.kernel > 15 {
-            bail!("max pooling takes kernels up to 15, not {}", window.kernel)
+    /// Over maps `(B, H, W, C)`, of clips of so many frames those of all of them.
+    pub fn new(input: &[usize], frames: usize, window: Window) -> Result<MaxPool> {
+        if window.kernel > 15 || window.kernel * window.kernel * window.time.kernel > 256 {
+            bail!("max pooling takes kernels up to 15, and 256 pixels at a time, not {} over {} frames", window.kernel, window.time.kernel)
         }
-        Ok(MaxPool { geometry: window.geometry(input)? })
+        Ok(MaxPool { geometry: window.geometry(input, frames)? })
     }
 
-    /// Writes all of `y`; answers the winning tap (`ky * kernel + kx`) of each output.
+    /// Writes all of `y`; answers the winning tap (`(kt * kernel + ky) * kernel + kx`) of each output.
     pub fn forward(&self, x: &[f32], y: &mut [f32]) -> Vec<u8> {
         let _span = trace_span!("pool").entered();
         let g = &self.geometry;
@@ -60,15 +61,19 @@ impl MaxPool {
 const LANES: usize = 32;
 
 #[inline(always)]
-fn pool_line(x: &[f32], g: &Geometry, image: usize, y: usize, out: &mut [f32], mut winners: Option<&mut [u8]>) {
+fn pool_line(x: &[f32], g: &Geometry, frame: usize, y: usize, out: &mut [f32], mut winners: Option<&mut [u8]>) {
     let channels = g.in_c;
+    let (kt_first, kt_end, front) = g.frames(frame % g.out_t);
     let (ky_first, ky_end, top) = g.lines(y);
+    let first = frame / g.out_t * g.in_t + front;
     for (column, out) in out.chunks_exact_mut(channels).enumerate() {
         let (kx_first, kx_end, left) = g.columns(column);
         let window = Seen {
-            source: ((image * g.in_h + top) * g.in_w + left) * channels,
+            source: ((first * g.in_h + top) * g.in_w + left) * channels,
+            frame: g.in_h * g.in_w * channels,
             line: g.in_w * channels,
             channels,
+            frames: (kt_first..kt_end, g.kernel_h * g.kernel_w),
             taps: (ky_first..ky_end, kx_first..kx_end, g.kernel_w),
         };
         let wide = channels / LANES * LANES;
@@ -98,8 +103,11 @@ fn pool_line(x: &[f32], g: &Geometry, image: usize, y: usize, out: &mut [f32], m
 /// What one output pixel sees.
 struct Seen {
     source: usize,
+    frame: usize,
     line: usize,
     channels: usize,
+    /// Frames of the kernel that meet the clip, and its pixels in each.
+    frames: (Range<usize>, usize),
     /// Rows and columns of the kernel that meet the image, and the kernel's width.
     taps: (Range<usize>, Range<usize>, usize),
 }
@@ -108,12 +116,14 @@ impl Seen {
     #[inline(always)]
     fn largest<const N: usize>(&self, x: &[f32], channel: usize, out: &mut [f32]) {
         let mut best = [f32::NEG_INFINITY; N];
-        for line in 0..self.taps.0.len() {
-            for column in 0..self.taps.1.len() {
-                let at = self.source + line * self.line + column * self.channels + channel;
-                let values = &x[at..at + N];
-                for lane in 0..N {
-                    best[lane] = if beats(values[lane], best[lane]) { values[lane] } else { best[lane] };
+        for frame in 0..self.frames.0.len() {
+            for line in 0..self.taps.0.len() {
+                for column in 0..self.taps.1.len() {
+                    let at = self.source + frame * self.frame + line * self.line + column * self.channels + channel;
+                    let values = &x[at..at + N];
+                    for lane in 0..N {
+                        best[lane] = if beats(values[lane], best[lane]) { values[lane] } else { best[lane] };
+                    }
                 }
             }
         }
@@ -123,15 +133,17 @@ impl Seen {
     #[inline(always)]
     fn winners<const N: usize>(&self, x: &[f32], channel: usize, out: &mut [f32], winners: &mut [u8]) {
         let (mut best, mut taps) = ([f32::NEG_INFINITY; N], [0u32; N]);
-        for (line, ky) in self.taps.0.clone().enumerate() {
-            for (column, kx) in self.taps.1.clone().enumerate() {
-                let tap = (ky * self.taps.2 + kx) as u32;
-                let at = self.source + line * self.line + column * self.channels + channel;
-                let values = &x[at..at + N];
-                for lane in 0..N {
-                    let better = beats(values[lane], best[lane]);
-                    best[lane] = if better { values[lane] } else { best[lane] };
-                    taps[lane] = if better { tap } else { taps[lane] };
+        for (frame, kt) in self.frames.0.clone().enumerate() {
+            for (line, ky) in self.taps.0.clone().enumerate() {
+                for (column, kx) in self.taps.1.clone().enumerate() {
+                    let tap = (kt * self.frames.1 + ky * self.taps.2 + kx) as u32;
+                    let at = self.source + frame * self.frame + line * self.line + column * self.channels + channel;
+                    let values = &x[at..at + N];
+                    for lane in 0..N {
+                        let better = beats(values[lane], best[lane]);
+                        best[lane] = if better { values[lane] } else { best[lane] };
+                        taps[lane] = if better { tap } else { taps[lane] };
+                    }
                 }
             }
         }
@@ -148,15 +160,17 @@ fn beats(value: f32, best: f32) -> bool {
 
 /// Each input pixel collects from the windows it lies in and won.
 #[inline(always)]
-fn gradient_line(dy: &[f32], winners: &[u8], g: &Geometry, image: usize, y: usize, dx: &mut [f32]) {
+fn gradient_line(dy: &[f32], winners: &[u8], g: &Geometry, frame: usize, y: usize, dx: &mut [f32]) {
     let channels = g.in_c;
-    for (x, pixel) in dx.chunks_exact_mut(channels).enumerate() {
-        for ky in 0..g.kernel_h {
-            let Some(line) = window(y, ky, g.pad_top, g.stride, g.out_h) else { continue };
+    for (kt, ky) in (0..g.kernel_t).flat_map(|kt| (0..g.kernel_h).map(move |ky| (kt, ky))) {
+        let Some(seen) = window(frame % g.in_t, kt, g.pad_front, g.stride_t, g.out_t) else { continue };
+        let Some(line) = window(y, ky, g.pad_top, g.stride, g.out_h) else { continue };
+        let from = ((frame / g.in_t * g.out_t + seen) * g.out_h + line) * g.out_w;
+        for (x, pixel) in dx.chunks_exact_mut(channels).enumerate() {
             for kx in 0..g.kernel_w {
                 let Some(column) = window(x, kx, g.pad_left, g.stride, g.out_w) else { continue };
-                let tap = (ky * g.kernel_w + kx) as u8;
-                let at = ((image * g.out_h + line) * g.out_w + column) * channels;
+                let tap = ((kt * g.kernel_h + ky) * g.kernel_w + kx) as u8;
+                let at = (from + column) * channels;
                 let (dy, winners) = (&dy[at..at + channels], &winners[at..at + channels]);
                 for ((sum, &gradient), &winner) in pixel.iter_mut().zip(dy).zip(winners) {
                     *sum += if winner == tap { gradient } else { 0.0 };

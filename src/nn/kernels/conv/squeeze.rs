@@ -15,9 +15,9 @@ use crate::nn::kernels::simd::vectorised;
 /// The parameters, under timm's names `se.conv_reduce` and `se.conv_expand`.
 #[derive(Clone, Copy)]
 pub struct SqueezeExcite<'a> {
-    /// `(R, C, 1, 1)` and `(R)`.
+    /// `(R, C, 1, 1)` and `(R)`; of clips one axis more.
     pub reduce: (&'a Tensor, &'a Tensor),
-    /// `(C, R, 1, 1)` and `(C)`.
+    /// `(C, R, 1, 1)` and `(C)`; of clips one axis more.
     pub expand: (&'a Tensor, &'a Tensor),
     pub activation: Activation,
     pub gate: Gate,
@@ -33,8 +33,11 @@ impl SqueezeExcite<'_> {
     /// Errors when shapes do not fit.
     pub fn sizes(&self, [batch, height, width, channels]: [usize; 4]) -> Result<Squeeze> {
         let reduced = self.reduce.1.elem_count();
-        let fits = self.reduce.0.dims() == [reduced, channels, 1, 1]
-            && self.expand.0.dims() == [channels, reduced, 1, 1]
+        let is_matrix = |weight: &Tensor, rows: usize, columns: usize| {
+            weight.dims().starts_with(&[rows, columns]) && weight.elem_count() == rows * columns && weight.rank() >= 4
+        };
+        let fits = is_matrix(self.reduce.0, reduced, channels)
+            && is_matrix(self.expand.0, channels, reduced)
             && self.expand.1.dims() == [channels];
         if !fits || batch * height * width * reduced == 0 {
             bail!("a squeeze from {channels} to {reduced} channels does not fit {:?}", [batch, height, width, channels])

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, bail};
 
-use super::geometry::Geometry;
+use super::geometry::{Clip, Geometry, Padding, extent, parted};
 
 /// A window that moves over an image, both directions alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,12 +15,34 @@ pub struct Window {
     /// Whether the last window may reach beyond the padding, as long as it begins on the image or the padding before it (PyTorch's
     /// `ceil_mode`).
     pub overhangs: bool,
+    /// Whether there are `ceil(side / stride)` of them, and as much padding as that takes, the odd one at the end (TensorFlow's "same").
+    pub same: bool,
+    pub time: Frames,
+}
+
+/// How a window moves along the frames of clips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frames {
+    /// That it sees at a time.
+    pub kernel: usize,
+    pub stride: usize,
+    pub padding: usize,
 }
 
 impl Window {
-    /// One that stays within image and padding.
+    /// One that stays within image and padding, and sees each frame of a clip by itself.
     pub const fn new(kernel: usize, stride: usize, padding: usize) -> Window {
-        Window { kernel, stride, padding, overhangs: false }
+        Window { kernel, stride, padding, overhangs: false, same: false, time: Frames { kernel: 1, stride: 1, padding: 0 } }
+    }
+
+    /// One over several frames.
+    pub const fn over(self, kernel: usize, stride: usize, padding: usize) -> Window {
+        Window { time: Frames { kernel, stride, padding }, ..self }
+    }
+
+    /// One padded as TensorFlow does.
+    pub const fn same(self) -> Window {
+        Window { same: true, ..self }
     }
 
     /// One that may reach beyond.
@@ -30,7 +52,10 @@ impl Window {
 
     /// How many there are along a side of so many pixels.
     pub fn count(&self, side: usize) -> Result<usize> {
-        let Window { kernel, stride, padding, overhangs } = *self;
+        let Window { kernel, stride, padding, overhangs, .. } = *self;
+        if self.same {
+            return Ok(extent(side, kernel, stride, Padding::Same)?.0);
+        }
         if kernel == 0 || stride == 0 || padding * 2 > kernel {
             bail!(
                 "a pooling needs a window and a stride of at least 1 and padding up to half the window, not {kernel}, {stride} and {padding}"
@@ -45,26 +70,52 @@ impl Window {
         Ok(if is_outside { count - 1 } else { count })
     }
 
-    /// Over maps `(B, H, W, C)`, each channel by itself.
-    pub fn geometry(&self, input: &[usize]) -> Result<Geometry> {
-        let &[batch, in_h, in_w, channels] = input else { bail!("expected four dimensions, got {input:?}") };
-        if batch == 0 || channels == 0 {
+    /// The first pixel's padding along a side of so many.
+    fn before(&self, side: usize) -> Result<isize> {
+        if self.same { Ok(extent(side, self.kernel, self.stride, Padding::Same)?.1) } else { Ok(self.padding as isize) }
+    }
+
+    /// Along clips of so many frames: how many windows, and the first one's padding.
+    fn along(&self, frames: usize) -> Result<(usize, isize)> {
+        let Frames { kernel, stride, padding } = self.time;
+        if padding * 2 > kernel {
+            bail!("a pooling is padded by up to half its window, not {padding} frames of {kernel}")
+        }
+        extent(frames, kernel, stride, if self.same { Padding::Same } else { Padding::Symmetric(padding) })
+    }
+
+    /// How many there are along clips of so many frames; none where those are too short.
+    pub fn frames(&self, frames: usize) -> usize {
+        self.along(frames).map_or(0, |(count, _)| count)
+    }
+
+    /// Over maps `(B, H, W, C)`, of clips of so many frames those of all of them, each channel by itself.
+    pub fn geometry(&self, input: &[usize], frames: usize) -> Result<Geometry> {
+        let &[maps, in_h, in_w, channels] = input else { bail!("expected four dimensions, got {input:?}") };
+        if maps == 0 || channels == 0 {
             bail!("empty input {input:?}")
         }
-        let (out_h, out_w, pad) = (self.count(in_h)?, self.count(in_w)?, self.padding as isize);
+        let (out_t, pad_front) = self.along(frames)?;
+        let clip = Clip { frames, ..Clip::STILL };
+        let (batch, in_t, out_t) = parted(maps, clip, self.time.kernel, out_t, pad_front)?;
         Ok(Geometry {
             batch,
+            in_t,
             in_h,
             in_w,
             in_c: channels,
-            out_h,
-            out_w,
+            out_t,
+            out_h: self.count(in_h)?,
+            out_w: self.count(in_w)?,
             out_c: channels,
+            kernel_t: self.time.kernel,
             kernel_h: self.kernel,
             kernel_w: self.kernel,
+            stride_t: self.time.stride,
             stride: self.stride,
-            pad_top: pad,
-            pad_left: pad,
+            pad_front,
+            pad_top: self.before(in_h)?,
+            pad_left: self.before(in_w)?,
             groups: channels,
         })
     }
@@ -80,8 +131,10 @@ pub enum Average {
     /// A map smaller than this in height or width is brought to at least this much: each pixel is the mean of those that lie under
     /// it (PyTorch's adaptive pooling). Larger ones stay.
     AtLeast(usize),
-    /// All of them.
+    /// All of them, of clips those of all frames.
     All,
+    /// Windows of so many frames and pixels that move by one; where a clip is shorter or smaller, all of it.
+    Sliding { frames: usize, side: usize },
 }
 
 /// The pixels of a line or a column that go into one mean, and each one's share of it.
@@ -93,6 +146,20 @@ pub(crate) struct Span {
 }
 
 impl Average {
+    /// Along the frames of a clip.
+    pub(crate) fn spans_of_frames(self, frames: usize) -> Vec<Span> {
+        match self {
+            Average::All => vec![Span { first: 0, end: frames, share: 1.0 / frames.max(1) as f32 }],
+            Average::Sliding { frames: window, .. } => sliding(frames, window),
+            _ => sliding(frames, 1),
+        }
+    }
+
+    /// How many frames come out.
+    pub(crate) fn frames(self, frames: usize) -> usize {
+        self.spans_of_frames(frames).len()
+    }
+
     /// Along height and width.
     pub(crate) fn spans(self, sides: [usize; 2]) -> Result<[Vec<Span>; 2]> {
         if sides.contains(&0) {
@@ -102,6 +169,7 @@ impl Average {
         let along = |side: usize| -> Result<Vec<Span>> {
             Ok(match self {
                 Average::All => vec![even(0, side)],
+                Average::Sliding { side: window, .. } => sliding(side, window),
                 Average::AtLeast(least) if sides.iter().all(|&side| side >= least) => (0..side).map(|at| even(at, at + 1)).collect(),
                 Average::AtLeast(least) => {
                     let outputs = least.max(side);
@@ -125,6 +193,12 @@ impl Average {
     pub fn output(self, sides: [usize; 2]) -> Result<[usize; 2]> {
         Ok(self.spans(sides)?.map(|spans| spans.len()))
     }
+}
+
+/// Windows that move by one along so many pixels or frames.
+fn sliding(length: usize, window: usize) -> Vec<Span> {
+    let window = window.clamp(1, length.max(1));
+    (0..=length.saturating_sub(window)).map(|first| Span { first, end: first + window, share: 1.0 / window as f32 }).collect()
 }
 
 #[cfg(test)]

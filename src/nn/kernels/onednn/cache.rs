@@ -1,6 +1,7 @@
 //! The code oneDNN wrote for each shape, kept so that it is written once.
 
 use std::collections::HashMap;
+use std::ffi::c_int;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::library::{Failure, Kind, Library, MemoryDesc, Order, Primitive, Query, Result, Role, Steps};
@@ -9,6 +10,9 @@ use crate::nn::kernels::conv::geometry::Geometry;
 
 /// Shapes kept. A network has under a hundred; whoever sends images of every size must not fill the memory.
 const CAPACITY: usize = 1024;
+
+/// The library's status for what it has no code for.
+const UNIMPLEMENTED: c_int = 3;
 
 /// What a primitive is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,7 +67,11 @@ fn make(library: &'static Library, key: &Key) -> Result<Convolution> {
         Role::Forward => forward,
         role => library.describe(role, &tensors, &steps, Some(&forward))?,
     };
-    let plain = library.memory_desc(weight_shape(g, &mut [0; 5]), Kind::F32, if g.groups == 1 { Order::Plain4 } else { Order::Plain5 })?;
+    if !g.is_still() && desc.implementation().starts_with("ref") {
+        // Loops that nobody should wait for: our own products are quicker.
+        return Err(Failure { call: "convolution_primitive_desc_create", status: UNIMPLEMENTED });
+    }
+    let plain = library.memory_desc(&weight_shape(g), Kind::F32, Order::Plain)?;
     let [x, _, y] = tensors;
     let which = if key.role == Role::WeightGradient { Query::DiffWeights } else { Query::Weights };
     let own = desc.tensor(which);
@@ -86,32 +94,58 @@ fn tensors(library: &'static Library, key: &Key, role: Role) -> Result<[MemoryDe
         Role::InputGradient => [Kind::F32, factor, factor],
         Role::WeightGradient => [factor, Kind::F32, factor],
     };
+    let axes = axes(g);
+    let sides = |channels: usize, side: fn(&Axis) -> usize| [g.batch, channels].into_iter().chain(axes.iter().map(side)).collect::<Vec<_>>();
     Ok([
-        library.memory_desc(&[g.batch, g.in_c, g.in_h, g.in_w], x, Order::ChannelsLast)?,
-        library.memory_desc(weight_shape(g, &mut [0; 5]), weights, Order::Any)?,
-        library.memory_desc(&[g.batch, g.out_c, g.out_h, g.out_w], y, Order::ChannelsLast)?,
+        library.memory_desc(&sides(g.in_c, |axis| axis.input), x, Order::ChannelsLast)?,
+        library.memory_desc(&weight_shape(g), weights, Order::Any)?,
+        library.memory_desc(&sides(g.out_c, |axis| axis.output), y, Order::ChannelsLast)?,
     ])
 }
 
+/// One of the directions in which a kernel moves.
+struct Axis {
+    input: usize,
+    output: usize,
+    kernel: usize,
+    stride: usize,
+    before: isize,
+}
+
+/// Height and width of images; of clips frames before them. A kernel that sees a single pixel of several frames moves over frames, and over
+/// the pixels of a frame as over one line: the library knows two directions best.
+fn axes(g: &Geometry) -> Vec<Axis> {
+    let axis = |input, output, kernel, stride, before| Axis { input, output, kernel, stride, before };
+    let frames = axis(g.in_t, g.out_t, g.kernel_t, g.stride_t, g.pad_front);
+    let is_temporal = g.kernel_h * g.kernel_w * g.stride == 1 && (g.pad_top, g.pad_left) == (0, 0);
+    if is_temporal && !g.is_still() {
+        return vec![frames, axis(g.in_h * g.in_w, g.out_h * g.out_w, 1, 1, 0)];
+    }
+    let lines = axis(g.in_h, g.out_h, g.kernel_h, g.stride, g.pad_top);
+    let columns = axis(g.in_w, g.out_w, g.kernel_w, g.stride, g.pad_left);
+    if g.is_still() { vec![lines, columns] } else { vec![frames, lines, columns] }
+}
+
 /// With the groups first, if there are any.
-fn weight_shape<'a>(g: &Geometry, shape: &'a mut [usize; 5]) -> &'a [usize] {
-    *shape = [g.groups, g.group_out(), g.group_in(), g.kernel_h, g.kernel_w];
-    if g.groups == 1 { &shape[1..] } else { &shape[..] }
+fn weight_shape(g: &Geometry) -> Vec<usize> {
+    let channels = [g.groups, g.group_out(), g.group_in()];
+    let kernel = axes(g).into_iter().map(|axis| axis.kernel);
+    channels[usize::from(g.groups == 1)..].iter().copied().chain(kernel).collect()
 }
 
 fn steps(g: &Geometry) -> Steps {
-    let pair = |vertical: usize, horizontal: usize| {
-        let mut both = [0; 12];
-        (both[0], both[1]) = (vertical as i64, horizontal as i64);
-        both
-    };
-    // Zeros after the last pixel; a stride may leave pixels unseen instead, which rounds to the same size.
-    let after = |output: usize, kernel: usize, before: isize, input: usize| {
-        usize::try_from(((output - 1) * g.stride + kernel) as isize - before - input as isize).unwrap_or(0)
+    let axes = axes(g);
+    let each = |step: fn(&Axis) -> usize| {
+        let mut all = [0; 12];
+        all.iter_mut().zip(&axes).for_each(|(all, axis)| *all = step(axis) as i64);
+        all
     };
     Steps {
-        strides: pair(g.stride, g.stride),
-        before: pair(g.pad_top.max(0) as usize, g.pad_left.max(0) as usize),
-        after: pair(after(g.out_h, g.kernel_h, g.pad_top, g.in_h), after(g.out_w, g.kernel_w, g.pad_left, g.in_w)),
+        strides: each(|axis| axis.stride),
+        before: each(|axis| axis.before.max(0) as usize),
+        // Zeros after the last pixel; a stride may leave pixels unseen instead, which rounds to the same size.
+        after: each(|axis| {
+            usize::try_from(((axis.output - 1) * axis.stride + axis.kernel) as isize - axis.before - axis.input as isize).unwrap_or(0)
+        }),
     }
 }

@@ -41,7 +41,7 @@ impl Deal {
             // Whoever works alone got a piece already.
             _ if alone => even,
             _ => {
-                let image = g.in_h * g.in_w * g.in_c + g.out_h * g.out_w * g.out_c;
+                let image = g.input_pixels() * g.in_c + g.output_pixels() * g.out_c;
                 // As many pieces for each thread.
                 let pieces = even.div_ceil((PIECE_FLOATS / image.max(1)).max(1));
                 even.div_ceil(pieces.max(1))
@@ -51,10 +51,10 @@ impl Deal {
         Deal { library, role, precision, geometry: *g, images, threads }
     }
 
-    /// Of one image: input and output.
+    /// Of one image or clip: input and output.
     fn floats(&self) -> (usize, usize) {
         let g = &self.geometry;
-        (g.in_h * g.in_w * g.in_c, g.out_h * g.out_w * g.out_c)
+        (g.input_pixels() * g.in_c, g.output_pixels() * g.out_c)
     }
 
     fn pieces(&self) -> usize {

@@ -28,11 +28,9 @@ pub(super) fn named(call: &'static str, status: c_int) -> Result<()> {
 pub(crate) enum Order {
     /// What the primitive likes best.
     Any,
-    /// Dimensions in their order: `(O, I, h, w)`.
-    Plain4,
-    /// The same with groups first.
-    Plain5,
-    /// Named `(B, C, H, W)`, stored channels last.
+    /// Dimensions in their order: `(O, I, h, w)`, with groups first or with frames before the lines or with both.
+    Plain,
+    /// Named `(B, C, H, W)` or `(B, C, T, H, W)`, stored channels last.
     ChannelsLast,
 }
 

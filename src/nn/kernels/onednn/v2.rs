@@ -27,12 +27,15 @@ functions! {
     desc_create: unsafe extern "C" fn(*mut Handle, *const c_void, Handle, Handle, Handle) -> c_int = b"dnnl_primitive_desc_create\0",
 }
 
-fn tag(order: Order) -> c_int {
-    match order {
-        Order::Any => 1,
-        Order::Plain4 => 5,
-        Order::Plain5 => 7,
-        Order::ChannelsLast => 20,
+/// For so many dimensions.
+fn tag(order: Order, dims: usize) -> c_int {
+    match (order, dims) {
+        (Order::Any, _) => 1,
+        (Order::Plain, ..=4) => 5,
+        (Order::Plain, 5) => 7,
+        (Order::Plain, _) => 8,
+        (Order::ChannelsLast, ..=4) => 20,
+        (Order::ChannelsLast, _) => 21,
     }
 }
 
@@ -41,7 +44,7 @@ impl Interface for Functions {
         let (mut desc, sizes) = (Box::new(MemoryDesc([0; 1024])), dims_of(dims));
         // SAFETY: `desc` is large enough for version 2's struct, and `sizes` holds twelve dimensions, the most there are.
         named("memory_desc_init_by_tag", unsafe {
-            (self.desc_by_tag)(&mut *desc, dims.len() as c_int, sizes.as_ptr(), kind as c_int, tag(order))
+            (self.desc_by_tag)(&mut *desc, dims.len() as c_int, sizes.as_ptr(), kind as c_int, tag(order, dims.len()))
         })?;
         Ok(Box::into_raw(desc).cast())
     }

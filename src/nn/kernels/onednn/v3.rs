@@ -20,12 +20,15 @@ functions! {
     weights: Weights = b"dnnl_convolution_backward_weights_primitive_desc_create\0",
 }
 
-fn tag(order: Order) -> c_int {
-    match order {
-        Order::Any => 1,
-        Order::Plain4 => 5,
-        Order::Plain5 => 6,
-        Order::ChannelsLast => 22,
+/// For so many dimensions.
+fn tag(order: Order, dims: usize) -> c_int {
+    match (order, dims) {
+        (Order::Any, _) => 1,
+        (Order::Plain, ..=4) => 5,
+        (Order::Plain, 5) => 6,
+        (Order::Plain, _) => 7,
+        (Order::ChannelsLast, ..=4) => 22,
+        (Order::ChannelsLast, _) => 33,
     }
 }
 
@@ -34,7 +37,7 @@ impl Interface for Functions {
         let (mut desc, sizes) = (ptr::null_mut(), dims_of(dims));
         // SAFETY: writes one handle; `sizes` holds twelve dimensions, the most there are.
         named("memory_desc_create_with_tag", unsafe {
-            (self.desc_create)(&mut desc, dims.len() as c_int, sizes.as_ptr(), kind as c_int, tag(order))
+            (self.desc_create)(&mut desc, dims.len() as c_int, sizes.as_ptr(), kind as c_int, tag(order, dims.len()))
         })?;
         Ok(desc)
     }

@@ -1,12 +1,30 @@
-//! Average over spans of pixels, as products with the spans' shares: first down the columns, then along the lines.
+//! Average over spans of pixels, as products with the spans' shares: first along the frames, then down the columns, then along the lines.
 
 use candle_core::{Device, Result, Tensor};
 
 use super::op::op;
 use crate::nn::kernels::conv::window::{Average, Span};
 
-/// The mean of the pixels under each span of `x (B, H, W, C)`. The gradient flows to x.
-pub fn average_pool(x: &Tensor, average: Average) -> Result<Tensor> {
+/// The mean of the pixels under each span of `x (B, H, W, C)`, of clips of so many frames the maps of all of them. The gradient flows to x.
+pub fn average_pool(x: &Tensor, frames: usize, average: Average) -> Result<Tensor> {
+    let spans = average.spans_of_frames(frames);
+    if spans.len() == frames {
+        return in_frames(x, average);
+    }
+    let x = x.contiguous()?;
+    let (maps, height, width, channels) = x.dims4()?;
+    let (clips, values, outputs) = (maps / frames.max(1), height * width * channels, spans.len());
+    let along = shares(&spans, frames, x.device())?;
+    let y = spread(&along, &x.detach().reshape((clips, frames, values))?)?.reshape((clips * outputs, height, width, channels))?;
+    let y = op("average-frames", &[&x], y, move |dy| {
+        let dx = spread(&along.t()?, &dy.reshape((clips, outputs, values))?)?;
+        Ok(vec![Some(dx.reshape((maps, height, width, channels))?)])
+    })?;
+    in_frames(&y, average)
+}
+
+/// Of each map by itself.
+fn in_frames(x: &Tensor, average: Average) -> Result<Tensor> {
     let x = x.contiguous()?;
     let (batch, height, width, channels) = x.dims4()?;
     let [lines, columns] = average.spans([height, width])?;

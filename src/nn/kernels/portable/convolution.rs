@@ -7,7 +7,10 @@ use super::op::op;
 use super::sums::sum_rows;
 use super::windows::{Look, gather};
 #[cfg(feature = "cuda")]
-use super::{cuda, windows::table};
+use super::{
+    cuda,
+    windows::{pixels, table},
+};
 use crate::domain::recipe::Precision;
 use crate::nn::kernels::backend::FEW_CHANNELS;
 use crate::nn::kernels::conv::geometry::{Geometry, Spec};
@@ -15,7 +18,8 @@ use crate::nn::kernels::conv::geometry::{Geometry, Spec};
 /// Floats of gathered windows at a time (1 GiB); beyond that a batch is taken in parts.
 const LIMIT: usize = 1 << 28;
 
-/// Convolves `x (B, H, W, C)` with `weight (O, C / groups, kh, kw)` to `(B, OH, OW, O)`.
+/// Convolves `x (B, H, W, C)` with `weight (O, C / groups, kh, kw)` to `(B, OH, OW, O)`; of clips the maps of all frames with
+/// `(O, C / groups, kt, kh, kw)`.
 ///
 /// Gradients flow to both. Errors when shapes do not fit or the image is smaller than the kernel.
 pub fn conv2d(x: &Tensor, weight: &Tensor, spec: &Spec, precision: Precision) -> Result<Tensor> {
@@ -43,6 +47,7 @@ pub fn conv2d_in_parts(x: &Tensor, weight: &Tensor, spec: &Spec, precision: Prec
                 None => part,
             });
         }
+        let dweight = dweight.map(|sum| sum.reshape(factors.shape())).transpose()?;
         Ok(vec![dx, dweight])
     };
     op("convolution", &[&x, &weight], y, back)
@@ -50,11 +55,12 @@ pub fn conv2d_in_parts(x: &Tensor, weight: &Tensor, spec: &Spec, precision: Prec
 
 /// Images in parts whose windows do not take too much memory, each with its geometry.
 fn split(x: &Tensor, g: &Geometry, limit: usize) -> Result<Vec<(Tensor, Geometry)>> {
-    let image = g.taps() * (g.out_h * g.out_w * g.in_c).max(g.in_h * g.in_w * g.out_c);
+    let image = g.taps() * (g.output_pixels() * g.in_c).max(g.input_pixels() * g.out_c);
     let images = if g.is_pointwise() { g.batch } else { (limit / image).max(1) };
+    let maps = x.dim(0)? / g.batch;
     let part = |first: usize| {
         let batch = images.min(g.batch - first);
-        Ok((x.narrow(0, first, batch)?.contiguous()?, Geometry { batch, ..*g }))
+        Ok((x.narrow(0, first * maps, batch * maps)?.contiguous()?, Geometry { batch, ..*g }))
     };
     (0..g.batch).step_by(images).map(part).collect()
 }
@@ -77,6 +83,16 @@ fn channels(x: &Tensor, first: usize, count: usize) -> Result<Tensor> {
     x.narrow(3, first, count)?.contiguous()
 }
 
+/// `(O, I, ...)` with each tap's values in one row: `(taps * first, second)`.
+fn taps_first(weight: &Tensor, g: &Geometry, inputs_first: bool) -> Result<Tensor> {
+    let (inputs, outputs) = (g.group_in(), g.out_c);
+    let weight = weight.reshape((outputs, inputs, g.taps()))?;
+    match inputs_first {
+        true => weight.permute((2, 1, 0))?.reshape((g.taps() * inputs, outputs)),
+        false => weight.permute((2, 0, 1))?.reshape((g.taps() * outputs, inputs)),
+    }
+}
+
 /// `(B, H, W, C)` and `(O, C / groups, kh, kw)` to `(B, OH, OW, O)`.
 fn forward(x: &Tensor, weight: &Tensor, g: &Geometry, precision: Precision) -> Result<Tensor> {
     if g.is_depthwise() {
@@ -90,7 +106,7 @@ fn forward(x: &Tensor, weight: &Tensor, g: &Geometry, precision: Precision) -> R
     }
     let y = match g.is_pointwise() {
         true => matmul(&x.reshape((g.rows(), g.in_c))?, &weight.reshape((g.out_c, g.in_c))?.t()?, precision)?,
-        false => matmul(&gather(x, g, Look::Down)?, &weight.permute((2, 3, 1, 0))?.reshape((g.depth(), g.out_c))?, precision)?,
+        false => matmul(&gather(x, g, Look::Down)?, &taps_first(weight, g, true)?, precision)?,
     };
     y.reshape(&g.output_shape()[..])
 }
@@ -107,7 +123,7 @@ fn input_gradient(dy: &Tensor, weight: &Tensor, g: &Geometry, precision: Precisi
     }
     let dx = match g.is_pointwise() {
         true => matmul(&dy.reshape((g.rows(), g.out_c))?, &weight.reshape((g.out_c, g.in_c))?, precision)?,
-        false => matmul(&gather(dy, g, Look::Up)?, &weight.permute((2, 3, 0, 1))?.reshape((g.taps() * g.out_c, g.in_c))?, precision)?,
+        false => matmul(&gather(dy, g, Look::Up)?, &taps_first(weight, g, false)?, precision)?,
     };
     dx.reshape(&g.input_shape()[..])
 }
@@ -127,7 +143,7 @@ fn weight_gradient(x: &Tensor, dy: &Tensor, g: &Geometry, precision: Precision) 
         return matmul(&dy.t()?, &x.reshape((g.rows(), g.in_c))?, precision)?.reshape(&g.weight_shape()[..]);
     }
     let sums = matmul(&gather(x, g, Look::Down)?.t()?, &dy, precision)?;
-    sums.reshape((g.kernel_h, g.kernel_w, g.in_c, g.out_c))?.permute((3, 2, 0, 1))?.contiguous()
+    sums.reshape((g.taps(), g.in_c, g.out_c))?.permute((2, 1, 0))?.reshape(&g.weight_shape()[..])
 }
 
 /// Each channel's windows times its own taps, added up: `(pixels, C)`.
@@ -135,7 +151,7 @@ fn depthwise(x: &Tensor, weight: &Tensor, g: &Geometry, look: Look) -> Result<Te
     let taps = weight.reshape((g.in_c, g.taps()))?.t()?.reshape(g.taps() * g.in_c)?;
     #[cfg(feature = "cuda")]
     if cuda::takes(x) {
-        return cuda::weigh(&x.flatten(1, 2)?, &table(g, look, x.device())?, &taps);
+        return cuda::weigh(&pixels(x, g)?, &table(g, look, x.device())?, &taps);
     }
     let weighted = gather(x, g, look)?.broadcast_mul(&taps)?;
     let rows = weighted.dim(0)?;
@@ -146,7 +162,7 @@ fn depthwise(x: &Tensor, weight: &Tensor, g: &Geometry, look: Look) -> Result<Te
 fn depthwise_products(x: &Tensor, dy: &Tensor, g: &Geometry) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
     if cuda::takes(x) {
-        return cuda::correlate(&x.flatten(1, 2)?, &table(g, Look::Down, x.device())?, dy, g.taps());
+        return cuda::correlate(&pixels(x, g)?, &table(g, Look::Down, x.device())?, dy, g.taps());
     }
     let windows = gather(x, g, Look::Down)?.reshape((g.rows(), g.taps(), g.in_c))?;
     windows.broadcast_mul(&dy.reshape((g.rows(), 1, g.in_c))?)?.reshape((g.rows(), g.taps() * g.in_c))

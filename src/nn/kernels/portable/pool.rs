@@ -8,13 +8,13 @@ use crate::nn::kernels::conv::geometry::Geometry;
 use crate::nn::kernels::conv::pool::MaxPool;
 use crate::nn::kernels::conv::window::Window;
 
-/// The largest value of each window of `x (B, H, W, C)`; what lies outside the image never wins. The gradient goes to the
+/// The largest value of each window of `x (B, H, W, C)`, of clips of so many frames the maps of all of them; what lies outside the image never wins. The gradient goes to the
 /// first largest, as in PyTorch.
-pub fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
+pub fn max_pool(x: &Tensor, frames: usize, window: Window) -> Result<Tensor> {
     let x = x.contiguous()?;
-    let g = MaxPool::new(x.dims(), window)?.geometry;
+    let g = MaxPool::new(x.dims(), frames, window)?.geometry;
     let image = with_lowest(&x.detach(), &g)?;
-    let down = tap_tables(&image, &g, Look::Down, (g.in_h * g.in_w) as u32)?;
+    let down = tap_tables(&image, &g, Look::Down, g.input_pixels() as u32)?;
     let mut best: Option<Tensor> = None;
     for table in &down {
         let view = image.index_select(table, 1)?;
@@ -44,10 +44,10 @@ pub fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
     op("max-pool", &[&x], best.reshape(&g.output_shape()[..])?, back)
 }
 
-/// `(B, H * W + 1, C)`: the pixels, and the lowest number for what lies outside.
+/// `(B, pixels + 1, C)`: the pixels, and the lowest number for what lies outside.
 fn with_lowest(x: &Tensor, g: &Geometry) -> Result<Tensor> {
     let lowest = Tensor::full(f32::MIN, (g.batch, 1, g.in_c), x.device())?;
-    Tensor::cat(&[&x.reshape((g.batch, g.in_h * g.in_w, g.in_c))?, &lowest], 1)
+    Tensor::cat(&[&x.reshape((g.batch, g.input_pixels(), g.in_c))?, &lowest], 1)
 }
 
 /// For each tap where every output (or pixel) looks; `outside` stands for nowhere.

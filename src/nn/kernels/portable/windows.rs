@@ -25,27 +25,26 @@ pub(super) enum Look {
     Up,
 }
 
-impl Geometry {
-    pub(super) fn taps(&self) -> usize {
-        self.kernel_h * self.kernel_w
-    }
-}
-
 /// `(pixels, taps)`, tap by tap in the kernel's order.
 pub(super) fn positions(g: &Geometry, look: Look) -> Vec<u32> {
-    let (height, width) = match look {
-        Look::Down => (g.out_h, g.out_w),
-        Look::Up => (g.in_h, g.in_w),
+    let ([frames, height, width], [_, down, across]) = match look {
+        Look::Down => ([g.out_t, g.out_h, g.out_w], [g.in_t, g.in_h, g.in_w]),
+        Look::Up => ([g.in_t, g.in_h, g.in_w], [g.out_t, g.out_h, g.out_w]),
     };
-    let mut table = Vec::with_capacity(height * width * g.taps());
-    for (y, x) in (0..height * width).map(|at| (at / width, at % width)) {
-        for (ky, kx) in (0..g.taps()).map(|tap| (tap / g.kernel_w, tap % g.kernel_w)) {
+    let mut table = Vec::with_capacity(frames * height * width * g.taps());
+    for at in 0..frames * height * width {
+        let (t, y, x) = (at / width / height, at / width % height, at % width);
+        for tap in 0..g.taps() {
+            let (kt, ky, kx) = (tap / g.kernel_w / g.kernel_h, tap / g.kernel_w % g.kernel_h, tap % g.kernel_w);
             let seen = match look {
-                Look::Down => pixel(y, ky, g.stride, g.pad_top, g.in_h).zip(pixel(x, kx, g.stride, g.pad_left, g.in_w)),
-                Look::Up => window(y, ky, g.stride, g.pad_top, g.out_h).zip(window(x, kx, g.stride, g.pad_left, g.out_w)),
+                Look::Down => pixel(t, kt, g.stride_t, g.pad_front, g.in_t)
+                    .zip(pixel(y, ky, g.stride, g.pad_top, g.in_h))
+                    .zip(pixel(x, kx, g.stride, g.pad_left, g.in_w)),
+                Look::Up => window(t, kt, g.stride_t, g.pad_front, g.out_t)
+                    .zip(window(y, ky, g.stride, g.pad_top, g.out_h))
+                    .zip(window(x, kx, g.stride, g.pad_left, g.out_w)),
             };
-            let across = if look == Look::Down { g.in_w } else { g.out_w };
-            table.push(seen.map_or(NONE, |(y, x)| (y * across + x) as u32));
+            table.push(seen.map_or(NONE, |((t, y), x)| ((t * down + y) * across + x) as u32));
         }
     }
     table
@@ -86,14 +85,20 @@ pub(super) fn table(g: &Geometry, look: Look, device: &Device) -> Result<Tensor>
     Ok(table)
 }
 
-/// `(B, H, W, C)` to `(B * pixels, taps * C)`: what each window sees, or what each pixel is seen by.
+/// `(B, H, W, C)`, of clips the maps of all frames, to `(B * pixels, taps * C)`: what each window sees, or what each pixel is seen by.
 pub(super) fn gather(x: &Tensor, g: &Geometry, look: Look) -> Result<Tensor> {
-    let (batch, height, width, channels) = x.dims4()?;
+    let channels = x.dim(3)?;
     let table = table(g, look, x.device())?;
     #[cfg(feature = "cuda")]
     if super::cuda::takes(x) && channels.is_multiple_of(4) && x.layout().start_offset() == 0 {
-        return super::cuda::gather(&x.flatten(1, 2)?, &table, g.taps());
+        return super::cuda::gather(&pixels(x, g)?, &table, g.taps());
     }
-    let rows = batch * table.elem_count() / g.taps();
-    x.reshape((batch, height * width, channels))?.index_select(&table, 1)?.reshape((rows, g.taps() * channels))
+    let rows = g.batch * table.elem_count() / g.taps();
+    pixels(x, g)?.index_select(&table, 1)?.reshape((rows, g.taps() * channels))
+}
+
+/// Maps `(B, H, W, C)` as `(B, pixels, C)`, those of all frames of a clip behind each other.
+pub(super) fn pixels(x: &Tensor, g: &Geometry) -> Result<Tensor> {
+    let channels = x.dim(3)?;
+    x.reshape((g.batch, x.elem_count() / (g.batch * channels), channels))
 }

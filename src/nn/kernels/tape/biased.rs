@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 use tracing::trace_span;
 
-use super::{Gradient, Node, Pair, Step};
+use super::{Gradient, Node, Pair, Step, step_link};
 use crate::nn::kernels::activation::{Activation, Function, with_function};
 use crate::nn::kernels::backend::Arithmetic;
 use crate::nn::kernels::buffer::Buffer;
@@ -89,6 +89,24 @@ fn slopes<F: Function>(x: &[f32], gradient: &mut [f32]) {
     });
 }
 
+/// `activation(x)`. The gradient flows to x.
+pub fn activate(x: Node, activation: Activation) -> Result<Node> {
+    if activation == Activation::None {
+        return Ok(x);
+    }
+    let mut y = Buffer::any(x.values.len());
+    with_function!(activation, F => values::<F>(&x.values, &mut y));
+    let gradient = Arc::new(Gradient::default());
+    let (from, to, before) = (gradient.clone(), x.gradient.clone(), x.values.clone());
+    let link = step_link(&x.link, move || {
+        let mut dy = from.take(before.len());
+        with_function!(activation, F => slopes::<F>(&before, &mut dy));
+        to.add(dy);
+        Ok(())
+    })?;
+    Ok(Node { shape: x.shape, values: Arc::new(y), link, gradient, arithmetic: x.arithmetic })
+}
+
 /// What a convolution's forward pass leaves for its backward pass.
 struct Left {
     geometry: Geometry,
@@ -115,7 +133,7 @@ impl Left {
             false => None,
         };
         let weight_gradient = match weight.track_op() {
-            true => Some(tensor(conv::weight_gradient(self.arithmetic, &self.x, &dy, g), &g.weight_shape())?),
+            true => Some(tensor(conv::weight_gradient(self.arithmetic, &self.x, &dy, g), weight.dims())?),
             false => None,
         };
         drop(self.x);

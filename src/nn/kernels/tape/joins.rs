@@ -12,10 +12,10 @@ use crate::nn::kernels::conv::pool::MaxPool;
 use crate::nn::kernels::conv::window::{Average, Window};
 use crate::nn::kernels::threads::Threads;
 
-/// The largest value of each window; what lies outside the image never wins. The gradient goes to the first largest, as in
-/// PyTorch.
-pub fn max_pool(x: &Node, window: Window) -> Result<Node> {
-    let pool = MaxPool::new(&x.shape, window)?;
+/// The largest value of each window, of clips of so many frames over the maps of all of them; what lies outside never wins. The gradient
+/// goes to the first largest, as in PyTorch.
+pub fn max_pool(x: &Node, frames: usize, window: Window) -> Result<Node> {
+    let pool = MaxPool::new(&x.shape, frames, window)?;
     let mut y = Buffer::any(pool.geometry.rows() * pool.geometry.out_c);
     let winners = pool.forward(&x.values, &mut y);
     let (shape, gradient) = (pool.geometry.output_shape(), Arc::new(Gradient::default()));
@@ -30,9 +30,9 @@ pub fn max_pool(x: &Node, window: Window) -> Result<Node> {
     Ok(Node { shape, values: Arc::new(y), link, gradient, arithmetic: x.arithmetic })
 }
 
-/// The mean of the pixels under each span. The gradient flows to x.
-pub fn average_pool(x: &Node, average: Average) -> Result<Node> {
-    let pool = AveragePool::new(&x.shape, average)?;
+/// The mean of the pixels under each span, of clips of so many frames over the maps of all of them. The gradient flows to x.
+pub fn average_pool(x: &Node, frames: usize, average: Average) -> Result<Node> {
+    let pool = AveragePool::new(&x.shape, frames, average)?;
     let shape = pool.output_shape();
     let mut y = Buffer::any(shape.iter().product());
     pool.forward(&x.values, Threads::All, &mut y);

@@ -116,7 +116,7 @@ impl Left {
         // `z` becomes the gradient to the convolution's output, and that to its input is worked out meanwhile.
         let dx = match &self.x_gradient {
             Some(_) => {
-                let mut dx = Buffer::any(g.batch * g.in_h * g.in_w * g.in_c);
+                let mut dx = Buffer::any(g.batch * g.input_pixels() * g.in_c);
                 let prepare = |piece: &mut [f32], offset: usize| spread.apply(piece, &dy[offset..offset + piece.len()]);
                 conv::input_gradient(self.arithmetic, &mut self.z, &prepare, &read(weight)?, g, &mut dx)?;
                 Some(dx)
@@ -131,7 +131,7 @@ impl Left {
             _ => drop(dy),
         }
         let weight_gradient = match weight.track_op() {
-            true => Some(tensor(conv::weight_gradient(self.arithmetic, &self.x, &self.z, g), &g.weight_shape())?),
+            true => Some(tensor(conv::weight_gradient(self.arithmetic, &self.x, &self.z, g), weight.dims())?),
             false => None,
         };
         drop(self.x);
