@@ -437,7 +437,8 @@ async fn nodes_and_workers_are_killed_at_random_and_nothing_is_lost() {
     for kill in 0..kills() {
         // As many wait or run as there are workers.
         if jobs.len() < JOBS || kill % 4 == 0 {
-            jobs.push(queue(&people, jobs.len()).await);
+            let next = queue(&people, jobs.len()).await;
+            jobs.push(next);
         }
         tokio::time::sleep(Duration::from_millis(500 + choice.below(2_500))).await;
         match choice.below(2 + WORKERS as u64) as usize {
@@ -450,7 +451,8 @@ async fn nodes_and_workers_are_killed_at_random_and_nothing_is_lost() {
         }
     }
     while jobs.len() < JOBS {
-        jobs.push(queue(&people, jobs.len()).await);
+        let next = queue(&people, jobs.len()).await;
+        jobs.push(next);
     }
     let ended = all_ended(&people, &jobs).await;
     people.stop.store(true, Ordering::Relaxed);
@@ -477,13 +479,14 @@ async fn queue(people: &Through, number: usize) -> (String, String) {
         {
             return (name, job["id"].as_str().unwrap().to_owned());
         }
+        // What the dead node had begun to commit is there by then, or never.
+        tokio::time::sleep(Duration::from_millis(300)).await;
         let list = people.get("/api/v1/finetunes?limit=100").await.ok();
         let known = list["items"].as_array().unwrap().iter().find(|job| job.to_string().contains(&format!("\"{name}\"")));
         if let Some(job) = known {
             return (name, job["id"].as_str().unwrap().to_owned());
         }
         assert!(begun.elapsed() < STUCK_AFTER, "no job can be queued");
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
