@@ -95,7 +95,12 @@ fn answers_as_pytorch_does(name: &str) {
     let weights = model.weights();
     let apart = gradients_apart(golden, |tensor| values(gradients.get(weights.get(tensor).unwrap()).unwrap()));
     let (within, worst) = (apart.iter().filter(|(apart, _)| *apart <= 1e-3).count(), apart.last().unwrap());
-    println!("{name}: logits {answered:.1e}, in training {trained:.1e}, gradients {:.1e} ({}), {within} of {}", worst.0, worst.1, apart.len());
+    println!(
+        "{name}: logits {answered:.1e}, in training {trained:.1e}, gradients {:.1e} ({}), {within} of {}",
+        worst.0,
+        worst.1,
+        apart.len()
+    );
     // Where maps go through maxima and narrow modules, a value beside an edge falls to either side by its last digits, in PyTorch's own f32 too
     // (make_video.py says how far that is away), and moves a few gradients by more.
     let edges = ["i3d", "s3d", "x3d_s"].contains(&name);
