@@ -346,7 +346,12 @@ fn a_network_of_images_is_inflated_with_its_classifier_and_imported_again() {
     // What is none of convolutions, and what is one of clips already.
     Weights::random("vit_tiny_patch16_224", 2, 0).unwrap().save(&file, &[]).unwrap();
     let nowhere = home.path().join("nowhere");
-    assert!(run(&file, &Options { architecture: Some("vit_tiny_patch16_224".into()), ..options.clone() }, &nowhere).unwrap_err().to_string().contains("resnet50"));
+    assert!(
+        run(&file, &Options { architecture: Some("vit_tiny_patch16_224".into()), ..options.clone() }, &nowhere)
+            .unwrap_err()
+            .to_string()
+            .contains("resnet50")
+    );
     assert!(run(&out, &options, &nowhere).unwrap_err().to_string().contains("no network of convolutions over images") && !nowhere.exists());
 }
 

@@ -52,7 +52,8 @@ fn inflate(folder: &Path) -> Result<&'static Architecture> {
     config.architecture = known.name.to_owned();
     config.extra.extend(temporal(known).map(|(key, value)| (key.to_owned(), value)));
     let (mut card, _) = Card::read(&read(&card_path)?);
-    let turned = |word: &String| TASKS.iter().find(|(image, _)| image == word).map_or_else(|| word.clone(), |(_, video)| (*video).to_owned());
+    let turned =
+        |word: &String| TASKS.iter().find(|(image, _)| image == word).map_or_else(|| word.clone(), |(_, video)| (*video).to_owned());
     card.pipeline_tag = card.pipeline_tag.as_ref().map(turned);
     card.tags = card.tags.iter().filter(|tag| *tag != "timm").map(turned).collect();
     card.library_name = None;

@@ -50,8 +50,8 @@ fn every_architecture_of_every_mapping_is_recognised() {
                     Ok(found) => assert_eq!(found.architecture, target.name),
                     Err(error) => {
                         // Twins that differ in preprocessing alone.
-                        let twins =
-                            target.name.contains("efficientnet") || ["vit_", "deit_", "x3d_"].iter().any(|twin| target.name.starts_with(twin));
+                        let twins = target.name.contains("efficientnet")
+                            || ["vit_", "deit_", "x3d_"].iter().any(|twin| target.name.starts_with(twin));
                         assert!(error.to_string().contains("--architecture") && twins, "{error}")
                     }
                 }

@@ -155,7 +155,8 @@ impl Plan {
     fn add_unit(&self, cost: &mut StageCost, unit: &Unit, map: Map) -> Map {
         let [height, width] = map.sides;
         let (spec, weight) = (self.spec(unit).over(map.frames), unit.shape());
-        let made = Geometry::of(&[map.frames, height, width, unit.input], &weight, &spec).map_or([0; 4], |geometry| geometry.output_shape());
+        let made =
+            Geometry::of(&[map.frames, height, width, unit.input], &weight, &spec).map_or([0; 4], |geometry| geometry.output_shape());
         let made = Map { frames: made[0], sides: [made[1], made[2]], channels: unit.output };
         let outputs = made.values();
         cost.outputs += outputs;

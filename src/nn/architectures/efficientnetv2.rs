@@ -90,7 +90,8 @@ fn block(prefix: &str, kind: Kind, (input, wide, output): (usize, usize, usize),
         Kind::Fused => fused(prefix, (input, wide, output), stride, SILU),
         Kind::Inverted => {
             let (channels, reduced) = (wide, input / 4);
-            let squeeze = Squeeze { name: name("se"), layers: Squeeze::CONV, channels, reduced, clips: false, activation: SILU, gate: Gate::Sigmoid };
+            let squeeze =
+                Squeeze { name: name("se"), layers: Squeeze::CONV, channels, reduced, clips: false, activation: SILU, gate: Gate::Sigmoid };
             inverted_residual(prefix, Inverted { input, wide, output, kernel: 3, stride, activation: SILU, squeeze: Some(squeeze) })
         }
     }

@@ -140,7 +140,8 @@ impl Planned for Mobile {
                     name: format!("{prefix}.se"),
                     layers: Squeeze::CONV,
                     channels: channels * expansion,
-                    reduced: channels / 4, clips: false,
+                    reduced: channels / 4,
+                    clips: false,
                     activation,
                     gate: Gate::Sigmoid,
                 });

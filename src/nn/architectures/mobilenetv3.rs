@@ -111,7 +111,8 @@ fn shape(prefix: &str, &(kernel, stride, expansion, _, squeeze, relu): &Row, inp
         name: format!("{prefix}.se"),
         layers: Squeeze::CONV,
         channels: wide,
-        reduced: eights(wide as f64 * 0.25), clips: false,
+        reduced: eights(wide as f64 * 0.25),
+        clips: false,
         activation: Activation::Relu,
         gate: Gate::HardSigmoid,
     });

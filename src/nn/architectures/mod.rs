@@ -95,7 +95,11 @@ pub fn families() -> Vec<&'static str> {
 /// (`bert_l6_d384_h12_f1536_v30522_p512_t2_e12`).
 pub fn find(name: &str) -> Option<&'static Architecture> {
     let plain = name.split_once('.').map_or(name, |(architecture, _tag)| architecture);
-    all().find(|architecture| architecture.name == plain).or_else(|| encoders::find(name)).or_else(|| towers::find(name)).or_else(|| video::find(plain))
+    all()
+        .find(|architecture| architecture.name == plain)
+        .or_else(|| encoders::find(name))
+        .or_else(|| towers::find(name))
+        .or_else(|| video::find(plain))
 }
 
 /// Like [`find`], with an error that lists what there is.

@@ -244,9 +244,7 @@ impl Plan {
 impl Plan {
     /// How a unit's kernel moves, over clips of one frame until it is told of more.
     pub fn spec(&self, unit: &Unit) -> Spec {
-        let clip = unit.time.map_or(Clip::STILL, |time| {
-            Clip { frames: 1, stride: time.stride, padding: time.kernel / 2 }
-        });
+        let clip = unit.time.map_or(Clip::STILL, |time| Clip { frames: 1, stride: time.stride, padding: time.kernel / 2 });
         Spec { stride: unit.stride, padding: self.padding(unit), groups: unit.groups, clip }
     }
 }

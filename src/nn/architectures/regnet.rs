@@ -75,7 +75,8 @@ impl RegNet {
             layers: Squeeze::FC,
             channels: width,
             // As Python rounds: halves to the even number.
-            reduced: (input as f64 / 4.0).round_ties_even() as usize, clips: false,
+            reduced: (input as f64 / 4.0).round_ties_even() as usize,
+            clips: false,
             activation: Activation::Relu,
             gate: Gate::Sigmoid,
         });

@@ -171,7 +171,15 @@ impl ResNet {
 /// To a sixteenth of the channels, a multiple of 8.
 fn squeeze(prefix: &str, channels: usize) -> Squeeze {
     let reduced = ((channels / 16 + 4) / 8 * 8).max(8);
-    Squeeze { name: format!("{prefix}.se"), layers: Squeeze::FC, channels, reduced, clips: false, activation: Activation::Relu, gate: Gate::Sigmoid }
+    Squeeze {
+        name: format!("{prefix}.se"),
+        layers: Squeeze::FC,
+        channels,
+        reduced,
+        clips: false,
+        activation: Activation::Relu,
+        gate: Gate::Sigmoid,
+    }
 }
 
 impl Planned for ResNet {

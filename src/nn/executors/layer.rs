@@ -165,7 +165,11 @@ impl Layer {
         let (geometry, (scale, shift)) = (self.geometry(shape, frames)?, self.folded()?);
         let clips = tall(geometry.output_shape(), self.frames(frames));
         let gates = self.squeeze.as_ref().map(|squeeze| squeeze.gates(clips)).transpose()?;
-        Ok(EvalLayer { folded: Folded::new(weight, &geometry, (&scale, &shift), self.activation, threads, backend)?, gates, finally: self.finally })
+        Ok(EvalLayer {
+            folded: Folded::new(weight, &geometry, (&scale, &shift), self.activation, threads, backend)?,
+            gates,
+            finally: self.finally,
+        })
     }
 
     /// Bias and norm as one scale and shift per channel.

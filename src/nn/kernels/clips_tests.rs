@@ -48,13 +48,20 @@ fn places(side: usize, kernel: usize, stride: usize, padding: Option<usize>) -> 
 
 /// Calls `with(output, input, tap)` for each place that a window over the case's clips sees, channels apart; answers how many outputs there
 /// are without their channels.
-fn seen(input: [usize; 5], kernel: [usize; 3], steps: [usize; 3], padding: [Option<usize>; 3], mut with: impl FnMut(usize, usize, usize)) -> usize {
+fn seen(
+    input: [usize; 5],
+    kernel: [usize; 3],
+    steps: [usize; 3],
+    padding: [Option<usize>; 3],
+    mut with: impl FnMut(usize, usize, usize),
+) -> usize {
     let [clips, sides @ .., _] = input;
     let along = [0, 1, 2].map(|axis| places(sides[axis], kernel[axis], steps[axis], padding[axis]));
     let counts = [along[0].len(), along[1].len(), along[2].len()];
     let outputs: usize = counts.iter().product();
     for output in 0..clips * outputs {
-        let (clip, t, y, x) = (output / outputs, output / counts[2] / counts[1] % counts[0], output / counts[2] % counts[1], output % counts[2]);
+        let (clip, t, y, x) =
+            (output / outputs, output / counts[2] / counts[1] % counts[0], output / counts[2] % counts[1], output % counts[2]);
         for tap in 0..kernel.iter().product() {
             let taps = [tap / kernel[2] / kernel[1], tap / kernel[2] % kernel[1], tap % kernel[2]];
             let at = [along[0][t] + taps[0] as isize, along[1][y] + taps[1] as isize, along[2][x] + taps[2] as isize];

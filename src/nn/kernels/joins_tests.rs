@@ -35,7 +35,9 @@ fn naive_average(x: &[f64], shape: [usize; 4], average: Average) -> Vec<f64> {
                 let from = (at * window.stride) as i64 - window.padding as i64;
                 (from, from + window.kernel as i64)
             }
-            Average::AtLeast(_) | Average::All | Average::Sliding { .. } => ((at * side / outputs) as i64, ((at + 1) * side).div_ceil(outputs) as i64),
+            Average::AtLeast(_) | Average::All | Average::Sliding { .. } => {
+                ((at * side / outputs) as i64, ((at + 1) * side).div_ceil(outputs) as i64)
+            }
         }
     };
     let all = matches!(average, Average::Padded(_));

@@ -43,7 +43,8 @@ impl Net {
 
     fn run(&self, road: Road, choice: Choice) -> candle_core::Result<Tensor> {
         let pass = Pass { road, arithmetic: Arithmetic::new(choice, Precision::F32), momentum: 0.1, fixed_norms: false };
-        let spec = |stride: usize, padding: usize, groups: usize| Spec { stride, padding: Padding::Symmetric(padding), groups, ..Spec::POINTWISE };
+        let spec =
+            |stride: usize, padding: usize, groups: usize| Spec { stride, padding: Padding::Symmetric(padding), groups, ..Spec::POINTWISE };
         let filters = spec(1, 2, self.filters[1].elem_count());
         let x = Maps::enter(&self.x, &pass)?.conv_bias(both(&self.patches), &spec(self.side, 0, 1), Activation::None)?;
         let y = x.layer_norm(both(&self.norm), 1e-6)?.conv_bias(both(&self.filters), &filters, Activation::None)?;

@@ -370,7 +370,9 @@ fn shapes_that_do_not_fit_are_refused() {
         assert!(on_tape(&x, |x| Ok(layers::conv_norm(x, &weight, &spec, &norm, None, None)?.0)).is_err());
         assert!(portable::conv2d(&x, &weight, &spec, Precision::F32).is_err());
     }
-    assert!(on_tape(&x, |x| joins::max_pool(x, 1, Window::new(3, 0, 1))).is_err() && portable::max_pool(&x, 1, Window::new(3, 0, 1)).is_err());
+    assert!(
+        on_tape(&x, |x| joins::max_pool(x, 1, Window::new(3, 0, 1))).is_err() && portable::max_pool(&x, 1, Window::new(3, 0, 1)).is_err()
+    );
     let one = random(0, 2, &[6]);
     let norm = Norm { gamma: &one, beta: &one, eps: 1e-5, activation: Activation::None };
     let pixel = random(0, 3, &[1, 1, 1, 6]);

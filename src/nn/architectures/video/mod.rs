@@ -12,8 +12,8 @@ mod x3d;
 
 use candle_core::Var;
 
-pub use self::inflated::{Inflation, inflate};
 pub(super) use self::inflated::find;
+pub use self::inflated::{Inflation, inflate};
 use super::architecture::{Architecture, ImageInput, UsualInput, VideoInput};
 use crate::nn::weights::Weights;
 

@@ -21,7 +21,15 @@ pub(in super::super) static MEMBERS: [Architecture; 3] =
 
 const fn member(name: &'static str, (frames, every, size): (usize, usize, usize)) -> Architecture {
     let (input, member) = (grey(frames, every, size, 1.0), &X3d as &'static dyn Member);
-    Architecture { name, family: "x3d", num_features: FEATURES, first_conv: "blocks.0.conv.conv_t", classifier: "blocks.5.proj", input, member }
+    Architecture {
+        name,
+        family: "x3d",
+        num_features: FEATURES,
+        first_conv: "blocks.0.conv.conv_t",
+        classifier: "blocks.5.proj",
+        input,
+        member,
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

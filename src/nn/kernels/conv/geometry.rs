@@ -292,7 +292,9 @@ pub(super) fn extent(input: usize, kernel: usize, stride: usize, padding: Paddin
     match padding {
         Padding::Symmetric(pad) | Padding::Each { lines: pad, .. } => {
             if input + 2 * pad < kernel {
-                bail!("an image side of {input} pixels, or a clip of {input} frames, is too small for a kernel of {kernel} with padding {pad}")
+                bail!(
+                    "an image side of {input} pixels, or a clip of {input} frames, is too small for a kernel of {kernel} with padding {pad}"
+                )
             }
             Ok(((input + 2 * pad - kernel) / stride + 1, pad as isize))
         }

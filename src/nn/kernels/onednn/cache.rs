@@ -95,7 +95,8 @@ fn tensors(library: &'static Library, key: &Key, role: Role) -> Result<[MemoryDe
         Role::WeightGradient => [factor, Kind::F32, factor],
     };
     let axes = axes(g);
-    let sides = |channels: usize, side: fn(&Axis) -> usize| [g.batch, channels].into_iter().chain(axes.iter().map(side)).collect::<Vec<_>>();
+    let sides =
+        |channels: usize, side: fn(&Axis) -> usize| [g.batch, channels].into_iter().chain(axes.iter().map(side)).collect::<Vec<_>>();
     Ok([
         library.memory_desc(&sides(g.in_c, |axis| axis.input), x, Order::ChannelsLast)?,
         library.memory_desc(&weight_shape(g), weights, Order::Any)?,
