@@ -205,7 +205,7 @@ pub fn estimate_soup(recipe: &Recipe, config: &ModelConfig, volume: &Volume, mem
 fn planned(recipe: &Recipe, architecture: &Architecture, stages: usize, samples: u64) -> Result<Plan> {
     let plan = Plan::of(recipe, stages, true, architecture.name)?;
     let goes_on = recipe.strategy == Strategy::Auto && plan.probe && samples >= ENOUGH_ITEMS as u64;
-    Ok(DecoderCost::of(recipe, 0).plan(recipe, if goes_on { Plan::tuned(recipe, stages) } else { plan }))
+    Ok(DecoderCost::of(recipe, 0).plan(recipe, if goes_on { Plan::tuned(recipe, stages) } else { plan }, stages))
 }
 
 /// Refuses adapters in networks that have no place for them.

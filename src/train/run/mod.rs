@@ -96,7 +96,7 @@ impl<'a> Run<'a> {
         let task = task_of(training, &partition)?;
         let config = model_folder::config_of_result(training.config, recipe, &*task);
         let mut model = Model::load(training, task.outputs())?;
-        let (stages, convex, mut views) = (model.frozen, task.convex(&[], recipe).is_some(), model.views(training, &config)?);
+        let (stages, convex, mut views) = (model.frozen, solves(&*task, recipe), model.views(training, &config)?);
         let mut plan = Plan::of(recipe, stages, convex, model.architecture.name)?;
         if let Some(head) = task.head(model.classifier.head.num_features()) {
             plan = Plan::without_head(recipe, stages)?;
@@ -360,6 +360,12 @@ fn asked(training: &Training) -> Result<Recipe> {
     let (recipe, task) = (training.recipe, training.dataset.targets.task());
     let pairs = recipe.task.is_none() && task.of_pairs() != task && pairs::are_pairs(training.dataset)?;
     Ok(if pairs { Recipe { task: Some(task.of_pairs()), ..recipe.clone() } } else { recipe.clone() })
+}
+
+/// Whether a head is solved for: a decoder that learns alone is not, whatever a linear head would be.
+fn solves(task: &dyn Task, recipe: &Recipe) -> bool {
+    let alone = recipe.strategy == Strategy::Head && task.decoder(recipe).is_some();
+    !alone && task.convex(&[], recipe).is_some()
 }
 
 /// Batch norm forgets at the pace of an epoch, but not slower than PyTorch's default (SimCLR's rule).
