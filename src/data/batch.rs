@@ -230,7 +230,11 @@ impl TargetMaker {
     /// # Errors
     /// [`super::Error::BadPreprocessing`].
     pub fn new(dataset: &Arc<Dataset>, options: &Options) -> Result<TargetMaker> {
-        Ok(TargetMaker { dataset: dataset.clone(), options: options.clone(), maker: options.views.of_places().then(|| options.views.maker()).transpose()? })
+        Ok(TargetMaker {
+            dataset: dataset.clone(),
+            options: options.clone(),
+            maker: options.views.of_places().then(|| options.views.maker()).transpose()?,
+        })
     }
 
     /// Of one view.

@@ -156,7 +156,8 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     }
     let weights = backbone_weights(architecture) + head_size;
     let evaluated = 32.0 * 3.0 * widest;
-    let activations = decoder.numbers(batch) + if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
+    let activations =
+        decoder.numbers(batch) + if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
     let masks = if recipe.task.is_some_and(|task| task.is_of_pixels()) { images * side.pow(2) as f64 } else { 0.0 };
     let inputs = masks + 4.0 * batch.max(32.0) * item.iter().product::<usize>() as f64 * 2.0;
     let pooled = if plan.probe || head || compares { images * views * rows * (architecture.num_features as f64 * 4.0 + 8.0) } else { 0.0 };

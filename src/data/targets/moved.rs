@@ -1,9 +1,9 @@
 //! Targets of places moved along with their pixels: into a random view, as its [geometry](Geometry) says.
 
+use super::Target;
 use super::cells::Cells;
 use super::mask::{Labels, UNSAID};
 use super::objects::{Object, Objects};
-use super::Target;
 use crate::data::modality::Geometry;
 
 /// A box of which less than this share of its area is seen in a view is not asked for there, by judgement: what little is left of an object

@@ -78,9 +78,7 @@ impl Maps {
     pub fn plus(&self, other: &Maps, activation: Activation) -> Result<Maps> {
         Ok(match (self, other) {
             (Maps::Tape(node), Maps::Tape(other)) => Maps::Tape(layers::sum(node, other, activation)?),
-            (Maps::Portable(x, precision), other) => {
-                Maps::Portable(portable::activate(&(x + other.leave()?)?, activation)?, *precision)
-            }
+            (Maps::Portable(x, precision), other) => Maps::Portable(portable::activate(&(x + other.leave()?)?, activation)?, *precision),
             (Maps::Tape(_), Maps::Portable(..)) => bail!("maps that came by two roads cannot be added"),
         })
     }

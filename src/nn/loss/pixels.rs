@@ -105,7 +105,13 @@ pub fn of_pixels(outputs: &Tensor, (rows, columns): (usize, usize), truths: &[Tr
 }
 
 /// The same on slices: the value and the gradient.
-fn of_slices(outputs: &[f32], [rows, columns, classes]: [usize; 3], truths: &[Truth<'_>], terms: Terms, weights: &[f32]) -> Result<(f64, Vec<f32>)> {
+fn of_slices(
+    outputs: &[f32],
+    [rows, columns, classes]: [usize; 3],
+    truths: &[Truth<'_>],
+    terms: Terms,
+    weights: &[f32],
+) -> Result<(f64, Vec<f32>)> {
     let image = rows * columns * classes;
     let resize = |truth: &Truth<'_>| Resize::new([1, rows, columns, classes], [truth.height, truth.width], Between::Bilinear);
     let weight = |class: u8| weights.get(usize::from(class)).copied().unwrap_or(1.0);

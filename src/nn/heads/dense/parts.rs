@@ -185,7 +185,12 @@ struct BatchNorm {
 impl BatchNorm {
     fn build(parts: &mut Parts<'_>, name: &str, width: usize) -> Result<BatchNorm> {
         let mut get = |field: &str, value: f32| parts.tensor(&format!("{name}.{field}"), &[width], Init::Constant(value));
-        Ok(BatchNorm { gamma: get("weight", 1.0)?, beta: get("bias", 0.0)?, mean: get("running_mean", 0.0)?, variance: get("running_var", 1.0)? })
+        Ok(BatchNorm {
+            gamma: get("weight", 1.0)?,
+            beta: get("bias", 0.0)?,
+            mean: get("running_mean", 0.0)?,
+            variance: get("running_var", 1.0)?,
+        })
     }
 
     /// Moves the running statistics towards a batch's.

@@ -139,8 +139,7 @@ mod tests {
 
     #[test]
     fn lines_are_made_as_pytorch_makes_them() {
-        let bilinear: Vec<(usize, usize, f32)> =
-            taps(2, 4, Between::Bilinear).iter().map(|tap| (tap.low, tap.high, tap.part)).collect();
+        let bilinear: Vec<(usize, usize, f32)> = taps(2, 4, Between::Bilinear).iter().map(|tap| (tap.low, tap.high, tap.part)).collect();
         assert_eq!(bilinear, [(0, 1, 0.0), (0, 1, 0.25), (0, 1, 0.75), (1, 1, 0.0)]);
         let nearest: Vec<usize> = taps(3, 7, Between::Nearest).iter().map(|tap| tap.low).collect();
         assert_eq!(nearest, [0, 0, 0, 1, 1, 2, 2]);
