@@ -117,21 +117,20 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     let architecture = architectures::get(&config.architecture)?;
     let side = side(recipe, config, architecture)?;
     check_adapters(recipe, architecture)?;
-    let (usual, longest) = tokens(config, architecture, volume); // Memory is for the largest items, time for usual ones.
+    let (usual, longest) = tokens(config, architecture, volume);
+    // Memory is for the largest items, time for usual ones.
     let (item, cost) = (architecture.item(side, longest), architecture.costs(&architecture.item(side, usual)));
     let largest = architecture.costs(&item);
-    let decoder = DecoderCost::of(recipe, side);
-    let plan = planned(recipe, architecture, cost.len(), samples)?;
+    let (decoder, plan) = (DecoderCost::of(recipe, side), planned(recipe, architecture, cost.len(), samples)?);
     let lowest = plan.lowest(cost.len());
     check_batch_size(recipe, architecture, lowest < cost.len())?;
     let head = lowest == cost.len();
-    let forward: f64 = cost.iter().map(|stage| stage.multiply_adds).sum();
     let learned = |frozen: usize| cost[frozen..].iter().map(|stage| stage.multiply_adds).sum::<f64>();
+    let forward = learned(0);
     let kept: f64 = largest[lowest..].iter().map(|stage| stage.outputs).sum();
     let widest = largest.iter().map(|stage| stage.widest).fold(0.0, f64::max);
 
-    let images = samples as f64;
-    let batch = even_batches(samples as usize, recipe.batch_size) as f64;
+    let (images, batch) = (samples as f64, even_batches(samples as usize, recipe.batch_size) as f64);
     let views = f64::from(recipe.augment.views) + 1.0;
     let rows = rows_of(recipe, usual, side);
     let head_size = (architecture.num_features as u64 * classes) as f64;

@@ -111,8 +111,7 @@ impl<'a> Run<'a> {
         let lengths = lengths::of(training.dataset, &views, &partition.all(), reporter)?;
         let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), Some(1)).with_lengths(lengths);
         let steps_per_epoch = feed.steps_per_epoch(partition.train.len());
-        // Until it learns.
-        model.classifier.backbone.settle();
+        model.classifier.backbone.settle(); // Until it learns.
         model.classifier.backbone.set_norm_momentum(norm_momentum(steps_per_epoch));
         let state = State::new(saving::identity(training, &model, &feed, &survey.digest));
         Ok(Run {
