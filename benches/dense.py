@@ -3,7 +3,7 @@
 
 A linear head on frozen maps of each backbone learns the masks, then decoders with all stages under them, from the linear head and, beside it, from
 random weights; what the hub reports of the validation images is printed, with the minutes of the whole job. Then a step of each decoder beside PyTorch
-on the same layers. Boxes are published, and what the check says of them is printed. What is not there is named and passed over.
+on the same layers. Boxes are learned likewise (dense_boxes.py). What is not there is named and passed over.
 
 BENCH_SIDES=256,384  BENCH_DECODERS=unet,deeplabv3+,lr-aspp,fpn  BENCH_BASES=lite0,mobilenetv2  BENCH_EPOCHS=40  BENCH_PARTS=linear,decoders,steps,boxes
 """
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import dense_boxes  # noqa: E402
 from kit import DATA, ROOT, a_hub, python_with, ratio, weights_file  # noqa: E402
 
 BASES = [
@@ -99,11 +100,7 @@ def main():
         for name in filter(there, MASKS):
             masks(hub, name, bases)
         if "boxes" in PARTS and there(BOXES):
-            hub("publish", DATA / f"{BOXES}.zip", f"library/{BOXES}", "--dataset", "--quiet")
-            facts = json.loads(hub.api("GET", f"/datasets/library/{BOXES}"))["facts"]
-            print(f"{BOXES}: {facts['task']}, {facts['samples']} images, {', '.join(facts['labels'])}", flush=True)
-            for warning in facts["warnings"]:
-                print(f"  {warning}", flush=True)
+            dense_boxes.measured(hub, BOXES, [base for base, *_ in bases])
     if "steps" in PARTS:
         steps()
 

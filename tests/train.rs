@@ -24,6 +24,8 @@ use tempfile::TempDir;
 
 #[path = "train/adapters.rs"]
 mod adapters;
+#[path = "train/boxes.rs"]
+mod boxes;
 #[path = "train/moving.rs"]
 mod moving;
 #[path = "train/places.rs"]

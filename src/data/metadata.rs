@@ -35,6 +35,15 @@ const FILES: [&str; 12] = [
     "img_path",
 ];
 
+/// Columns by which tables say boxes, a row for each.
+const BOXES: [&[&str]; 5] = [
+    &["xmin", "ymin", "xmax", "ymax"],
+    &["x_min", "y_min", "x_max", "y_max"],
+    &["x1", "y1", "x2", "y2"],
+    &["x", "y", "width", "height"],
+    &["bbox"],
+];
+
 pub fn is_table(path: &str) -> bool {
     NAMES.contains(&path.to_ascii_lowercase().as_str())
 }
@@ -122,6 +131,12 @@ fn choose(names: &[String], declared: &Declared) -> std::result::Result<Option<C
             Some(missing) => Err(format!("the card's `targets` names `{}`, and the table has no such column", missing.name)),
             None => Ok(Some(Choice::of(columns, None))),
         };
+    }
+    if let Some(corners) = BOXES.iter().find(|corners| corners.iter().all(|name| has(name))) {
+        return Err(format!(
+            "its columns `{}` say where objects are, and a row would make a class of one for the whole image; hand boxes over as COCO, Pascal VOC or YOLO, or say `targets` in the card",
+            corners.join("`, `")
+        ));
     }
     let mut found = COLUMNS.into_iter().filter(|(name, _)| has(name));
     if let Some((name, form)) = found.next() {

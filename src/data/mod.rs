@@ -58,4 +58,4 @@ pub use self::sample::Sample;
 pub use self::source::Source;
 pub use self::survey::{Survey, survey};
 pub use self::tables::is_table;
-pub use self::targets::{Cells, Labels, Mask, Object, Objects, Tags, Target, Targets, UNSAID};
+pub use self::targets::{Boxed, Boxes, Cells, Labels, Mask, Object, Objects, Tags, Target, Targets, UNSAID, counted};

@@ -215,7 +215,7 @@ impl DatasetReport {
 
     /// Whether a head can learn from it.
     pub fn can_be_learned(&self) -> bool {
-        self.task.is_learned() && self.samples > 0 && self.classes.len() >= self.task.about().least_classes
+        self.samples > 0 && self.classes.len() >= self.task.about().least_classes
     }
 }
 

@@ -10,11 +10,16 @@ mod more;
 
 pub use more::{LabelScore, More};
 
+use more::CURVES;
+
 use super::copies::Leak;
 use super::task::{Task, Unit};
 
 /// Confusion matrices of more classes are written as a list of the pairs that happened.
 const LARGEST_MATRIX: usize = 256;
+
+/// Where no object is: of one that is not found the answer, of an answer where nothing is the truth.
+const GROUND: &str = "nothing";
 
 /// Numbers over one set of items.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -58,9 +63,15 @@ impl Evaluation {
         self.task.measure(key).map_or_else(further, |at| self.values[at])
     }
 
+    /// What the rows and columns of [`Self::confusion_matrix`] stand for: the classes, and of objects what is none of them.
+    pub fn confused(&self) -> Vec<&str> {
+        let ground = self.confusion.iter().any(|(truth, answer, _)| (*truth).max(*answer) as usize == self.per_class.len());
+        self.per_class.iter().map(|score| score.class.as_str()).chain(ground.then_some(GROUND)).collect()
+    }
+
     /// Rows are the true classes, columns the predicted ones.
     pub fn confusion_matrix(&self) -> Vec<Vec<u64>> {
-        let classes = self.per_class.len();
+        let classes = self.confused().len();
         let mut matrix = vec![vec![0; classes]; classes];
         for &(truth, predicted, count) in &self.confusion {
             if let Some(cell) = matrix.get_mut(truth as usize).and_then(|row| row.get_mut(predicted as usize)) {
@@ -102,6 +113,9 @@ impl Serialize for Evaluation {
         if !self.confusion.is_empty() {
             let whole = self.per_class.len() <= LARGEST_MATRIX;
             object.insert("confusion".into(), if whole { json!(self.confusion_matrix()) } else { json!(self.confusion) });
+        }
+        if !self.more.curves.is_empty() {
+            object.insert(CURVES.into(), json!(self.more.curves));
         }
         object.serialize(serializer)
     }

@@ -1,8 +1,12 @@
 //! What a model says about an item.
 
+mod boxes;
+
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
+
+pub use boxes::{Boxes, FoundBox};
 
 /// In the form of the model's task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +24,8 @@ pub enum Answer {
     Entities(Vec<Entity>),
     /// A class for each pixel.
     Mask(Mask),
+    /// Objects in boxes; perhaps none.
+    Boxes(Boxes),
 }
 
 /// Classes over an image, of its width and height.
@@ -192,9 +198,17 @@ impl Answer {
         if let Answer::Mask(mask) = self { Some(mask) } else { None }
     }
 
-    /// The same as a JSON list.
+    /// What was found in an image; `None` where the answer is another.
+    pub fn boxes(&self) -> Option<&Boxes> {
+        if let Answer::Boxes(boxes) = self { Some(boxes) } else { None }
+    }
+
+    /// Entities or objects as a JSON list.
     pub fn listed(&self) -> Option<String> {
-        serde_json::to_string(self.entities()?).ok()
+        match self {
+            Answer::Boxes(boxes) => serde_json::to_string(&boxes.found).ok(),
+            other => serde_json::to_string(other.entities()?).ok(),
+        }
     }
 
     /// The answers of several heads; none where there is one.

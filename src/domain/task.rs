@@ -72,6 +72,8 @@ pub enum Loss {
     Cosine,
     /// Cross entropy of each first text's own partner against those of all other pairs of the step (Henderson et al. 2017).
     Ranking,
+    /// Focal loss of classes, generalised IoU of boxes and cross entropy of how near the middle a place is (Tian et al. 2019).
+    Boxes,
     /// One less Dice's coefficient of probabilities, class by class (Milletari et al. 2016).
     Dice,
     /// Cross entropy in which what is known already counts little (Lin et al. 2017).
@@ -92,6 +94,7 @@ super::user::words!(
     Distance = "distance",
     Cosine = "cosine",
     Ranking = "ranking",
+    Boxes = "boxes",
     Dice = "dice",
     Focal = "focal",
     CrossEntropyDice = "cross-entropy-dice",
@@ -234,12 +237,17 @@ impl Task {
 
     /// Whether an item has several rows of outputs: one for each of its words or places.
     pub const fn is_of_parts(self) -> bool {
-        self.is_of_words() || self.is_of_pixels()
+        self.is_of_words() || self.is_of_places()
     }
 
-    /// Whether a network can be trained for it here. Data sets for others are checked, shown and kept.
-    pub const fn is_learned(self) -> bool {
-        !matches!(self, Task::ObjectDetection)
+    /// What its classes are counted in, where that is not the items.
+    pub const fn counted(self) -> Option<&'static str> {
+        match self {
+            Task::TokenClassification => Some("entities"),
+            Task::SemanticSegmentation => Some("pixels"),
+            Task::ObjectDetection => Some("objects"),
+            _ => None,
+        }
     }
 
     /// Its place among [`Self::measures`].

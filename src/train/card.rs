@@ -61,12 +61,7 @@ fn body(report: &Report, lineage: &Lineage) -> String {
     let (_, measured) = report.outcome.measured();
     text += &more::of(measured, report.modality.items());
     if !measured.per_class.is_empty() {
-        let counted = match (measured.task.is_of_words(), measured.task.is_of_pixels()) {
-            (true, _) => "entities",
-            (_, true) => "pixels",
-            _ => report.modality.items(),
-        };
-        text += &classes(measured, counted);
+        text += &classes(measured, measured.task.counted().unwrap_or(report.modality.items()));
     }
     text += &paragraphs(&report.found);
     text += &changed(report);
@@ -323,7 +318,7 @@ fn changed(report: &Report) -> String {
 }
 
 fn matrix(evaluation: &Evaluation) -> String {
-    let names: Vec<String> = evaluation.per_class.iter().map(|score| cell(&score.class)).collect();
+    let names: Vec<String> = evaluation.confused().into_iter().map(cell).collect();
     let mut text =
         format!("Rows are the true classes, columns the answers.\n\n| | {} |\n|{}\n", names.join(" | "), " --- |".repeat(names.len() + 1));
     for (name, row) in names.iter().zip(evaluation.confusion_matrix()) {

@@ -11,7 +11,7 @@ use super::partition::Partition;
 use super::predict::Predictor;
 use super::progress::{Control, Event, ProgressReporter};
 use super::tasks;
-use crate::data::{Dataset, Sample, Split, Tags, Target, Targets};
+use crate::data::{Dataset, Object, Objects, Sample, Split, Tags, Target, Targets};
 use crate::domain::config::ModelConfig;
 use crate::domain::dataset_report::Problem;
 use crate::domain::evaluation::{Evaluation, Held};
@@ -48,7 +48,7 @@ pub fn evaluate(
     model.need_head()?;
     let mut reporter = ProgressReporter::new(sink);
     let (split, samples) = chosen(dataset, split)?;
-    let words = Words::of(config, model.outputs(), &dataset.targets)?;
+    let words = Words::of(config, tasks::classes_of(config, model.outputs()), &dataset.targets)?;
     let translated: Vec<Option<Target>> = samples.iter().map(|sample| words.translate(&sample.target)).collect();
     let known = |(sample, target): (&Sample, &Option<Target>)| target.clone().map(|target| Sample { target, ..sample.clone() });
     let held: Vec<Sample> = samples.iter().zip(&translated).filter_map(known).collect();
@@ -154,6 +154,7 @@ impl Words {
             Targets::Labels(_) => Targets::Labels(labels),
             Targets::Tags(_) => Targets::Tags(labels),
             Targets::Masks(_) => Targets::Masks(labels),
+            Targets::Objects(_) => Targets::Objects(labels),
             Targets::Values(names) if names.len() == outputs => targets.clone(),
             Targets::Heads(heads) if tasks::has_heads(config, heads) => targets.clone(),
             other => {
@@ -177,6 +178,13 @@ impl Words {
             }
             // A mask is read as it lies there: its classes are those of the head, in their order, or it is not measured.
             Target::Mask(_) => self.of.iter().enumerate().all(|(at, of)| *of == Some(at as u32)).then(|| target.clone()),
+            // Objects that it has no word for are none to it; an image that shows nothing else is not measured.
+            Target::Objects(objects) => {
+                let known = |object: &Object| Some(Object { class: word(&object.class)?, ..object.clone() });
+                let list: Vec<Object> = objects.list.iter().filter_map(known).collect();
+                let all_unknown = list.is_empty() && !objects.list.is_empty();
+                (!all_unknown).then(|| Target::Objects(Objects::new(list, objects.size, objects.relative)))
+            }
             Target::Tags(tags) => Some(Target::Tags(Tags::new(tags.each.iter().map(word).collect::<Option<Vec<u32>>>()?))),
             other => Some(other.clone()),
         }

@@ -16,12 +16,14 @@
 //! - [`embedding`]: the pooled features of a data set's items by a base.
 //! - [`predict`]: a published model answers; by [`support`], about classes that it was not trained on.
 
+mod boxes;
 mod buckets;
 mod card;
 pub mod checkpoint;
 mod compare;
 mod consistency;
 mod decoder_cost;
+pub mod detection;
 pub mod doctor;
 mod eigen;
 pub mod embedding;

@@ -6,14 +6,14 @@ use base64::engine::general_purpose::STANDARD;
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::Training;
 use super::error::{Error, Result, in_order};
 use super::feed;
 use super::predict::Predictor;
 use super::progress::ProgressReporter;
 use super::tasks::upsampled;
+use super::{Training, boxes};
 use crate::data::targets::{Cells, Labels, Mask, Outline};
-use crate::data::{self, Dataset, Refusal, Sample, Target};
+use crate::data::{self, Boxes, Dataset, Refusal, Sample, Target};
 use crate::domain::config::ModelConfig;
 use crate::domain::prediction::{Answer, Answered, Area, Mask as Said, Runs};
 use crate::domain::recipe::{Recipe, Strategy};
@@ -69,7 +69,11 @@ fn fits(mask: &Mask, dataset: &Dataset, item: &[u8]) -> bool {
 pub fn seen(dataset: &Dataset, config: &ModelConfig, samples: &[Sample], reporter: &mut ProgressReporter) -> Result<Vec<Sample>> {
     let view = (config.preprocessing().width as u32, config.preprocessing().height as u32);
     let of = |sample: &Sample| -> Result<std::result::Result<Sample, String>> {
-        let Target::Mask(mask) = &sample.target else { return Ok(Ok(sample.clone())) };
+        let mask = match &sample.target {
+            Target::Mask(mask) => mask,
+            Target::Objects(objects) => return boxes::seen(objects, dataset, sample, [view.0, view.1]),
+            _ => return Ok(Ok(sample.clone())),
+        };
         if !fits(mask, dataset, &dataset.encoded(sample)?) {
             return Ok(Err(format!("{}: its mask is of another size and is not learned from", sample.path)));
         }
@@ -86,7 +90,7 @@ pub fn seen(dataset: &Dataset, config: &ModelConfig, samples: &[Sample], reporte
                 Err(why) => reporter.warn(why)?,
             }
         }
-        reporter.prepare("reading masks", found.len() as u64, samples.len() as u64)?;
+        reporter.prepare("reading annotations", found.len() as u64, samples.len() as u64)?;
     }
     Ok(found)
 }
@@ -105,16 +109,17 @@ pub(super) fn decoder(config: &ModelConfig, backbone: &dyn Backbone, weights: &W
 impl Predictor {
     /// What is said about the words or places of items; `None` where something is said about the items.
     pub(super) fn said_of_parts<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Option<Result<Vec<Result<Answered>>>> {
-        match (self.config.tags_words(), self.config.labels_pixels()) {
+        match (self.config.tags_words(), self.config.labels_places()) {
             (true, _) => Some(self.entities_batch(items)),
-            (_, true) => Some(self.masks_batch(items)),
+            (_, true) if self.config.labels_pixels() => Some(self.masks_batch(items)),
+            (_, true) => Some(self.boxes_batch(items)),
             _ => None,
         }
     }
 
     /// The head's numbers for the words or places of items; `None` likewise.
     pub(super) fn rows_of_parts<B: AsRef<[u8]> + Sync>(&self, items: &[B]) -> Option<Result<Vec<Result<Vec<f32>>>>> {
-        match (self.config.tags_words(), self.config.labels_pixels()) {
+        match (self.config.tags_words(), self.config.labels_places()) {
             (true, _) => Some(self.rows_of_words(items)),
             (_, true) => Some(self.rows_of_places(items)),
             _ => None,
@@ -160,14 +165,22 @@ impl Predictor {
         Ok(((plain + one(&views.mirrored()?, true)?)? * 0.5)?)
     }
 
-    /// The same mask in the cells that the network answers about.
+    /// The same mask in the cells that the network answers about, the same objects in its view.
     ///
     /// # Errors
-    /// The mask cannot be read any more.
+    /// The mask or the image cannot be read any more.
     pub(super) fn cells_seen(&self, dataset: &Dataset, sample: &Sample, target: &Target) -> Result<Target> {
-        let Target::Mask(mask) = target else { return Ok(target.clone()) };
         let view = (self.config.preprocessing().width as u32, self.config.preprocessing().height as u32);
         let unreadable = |refusal: Refusal| Error::Data(data::Error::Image { path: sample.path.clone(), reason: refusal.0 });
+        let mask = match target {
+            Target::Mask(mask) => mask,
+            Target::Objects(objects) => {
+                let item = dataset.encoded(sample)?;
+                let image = boxes::sides(dataset.modality, &item, dataset.limits()).map_err(unreadable)?;
+                return Ok(Target::Boxes(Boxes::of(objects, image, [view.0, view.1])));
+            }
+            _ => return Ok(target.clone()),
+        };
         cells(mask, dataset, view)?.map(Target::Cells).map_err(unreadable)
     }
 

@@ -2,6 +2,7 @@
 //! digests 64 hex digits. Unknown keys in requests are refused, in answers ignored (a newer server may say more).
 
 pub mod audit;
+pub mod boxes;
 pub mod compare;
 pub mod doctor;
 pub mod embeddings;

@@ -6,6 +6,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::boxes::BoxesAnswer;
 use crate::domain::answers::{Answers, MOST_ITEMS, Tokens};
 use crate::domain::prediction::{Answer, Answered, Area, Entity, Head, Mask};
 
@@ -102,7 +103,7 @@ pub struct AnsweredItems {
     items: Vec<AnsweredItem>,
 }
 
-/// One of `classes`, `values`, `heads`, `anomaly`, `entities`, `features` or `error`.
+/// One of `classes`, `values`, `heads`, `anomaly`, `entities`, `mask`, `boxes`, `features` or `error`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "says in the description of the API what `Answers` writes")]
 struct AnsweredItem {
@@ -112,6 +113,8 @@ struct AnsweredItem {
     heads: Option<Vec<HeadAnswer>>,
     anomaly: Option<AnomalyScore>,
     entities: Option<Vec<NamedEntity>>,
+    mask: Option<MaskAnswer>,
+    boxes: Option<BoxesAnswer>,
     features: Option<Vec<f32>>,
     tokens: Option<TokensRead>,
     known: Option<bool>,
@@ -182,6 +185,9 @@ pub struct Prediction {
     /// Of a model that says a class about each pixel; left out by others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask: Option<MaskAnswer>,
+    /// Of a model that finds objects in images, those it found; left out by others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<BoxesAnswer>,
     /// Whether the item is of a kind that the model was trained on; left out by models that cannot tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<bool>,
@@ -246,6 +252,7 @@ impl Prediction {
             anomaly: answer.anomaly().map(|a| AnomalyScore { score: a.score, threshold: a.threshold, is_anomaly: a.is_anomaly }),
             entities: answer.entities().map(|all| all.iter().map(NamedEntity::of).collect()),
             mask: answer.mask().map(MaskAnswer::of),
+            boxes: answer.boxes().map(BoxesAnswer::of),
             known: familiarity.map(|familiarity| familiarity.known),
             unknown_score: familiarity.map(|familiarity| familiarity.unknown_score),
             unknown_threshold: familiarity.map(|familiarity| familiarity.unknown_threshold),

@@ -335,6 +335,12 @@ fn folders_of_pairs_are_no_classes_and_two_formats_are_asked_about() {
         let error = check_folder(&pair(kind)).unwrap_err();
         assert_eq!(error.code(), "layout_unclear", "{kind}: {error}");
     }
+    // A table with a box in each row is no table of classes.
+    let mut boxed: Files = (0..3).map(|at| file(&format!("{at}.png"), drawn(at, BOX))).collect();
+    let rows = "file_name,xmin,ymin,xmax,ymax,label\n0.png,1,1,9,9,cat\n1.png,1,1,9,9,dog\n2.png,1,1,9,9,cat\n";
+    boxed.push(file("metadata.csv", rows));
+    let error = check_folder(&boxed).unwrap_err();
+    assert!(error.to_string().contains("`xmin`, `ymin`, `xmax`, `ymax`") && error.to_string().contains("COCO"), "{error}");
     let mut both = masked(1);
     both.push(file("train/annotations/1.xml", xml("cat", [1, 1, 9, 9])));
     both.push(file("train/annotations/2.xml", xml("cat", [1, 1, 9, 9])));

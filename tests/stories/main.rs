@@ -11,6 +11,7 @@ mod sharing_kit;
 
 mod accounts;
 mod audit;
+mod boxes;
 mod branches;
 mod browser;
 mod cache;

@@ -83,7 +83,7 @@ pub struct Asked {
     /// Of that data set only train, val or test
     #[arg(long, requires = "dataset")]
     split: Option<String>,
-    /// csv, json, npy, parquet or safetensors
+    /// csv, json, npy, parquet or safetensors; of boxes and masks also coco, the list of results that COCO's tools read
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     /// Write the answers into this file; its ending is the format if --format names none
@@ -209,11 +209,21 @@ impl Asked {
         }
     }
 
+    /// Whether standard input is asked about.
+    pub fn reads_stdin(&self) -> bool {
+        self.words.iter().any(|word| word.as_os_str() == "-")
+    }
+
+    /// What is asked about.
+    pub fn items(&self, remote: &Remote) -> Result<Vec<Input>> {
+        let mut inputs: Vec<Input> = self.text.iter().cloned().map(Input::of_text).collect();
+        inputs.extend(inputs::all(self.split()?.1, self.lines, &Limits::of(&remote.config.data_limits))?);
+        Ok(inputs)
+    }
+
     /// All answers. `Err` where there is no answer at all.
     pub async fn ask(&self, remote: &Remote, question: Question, more: &More) -> Result<Heard> {
-        let (target, paths) = self.split()?;
-        let mut inputs: Vec<Input> = self.text.iter().cloned().map(Input::of_text).collect();
-        inputs.extend(inputs::all(paths, self.lines, &Limits::of(&remote.config.data_limits))?);
+        let (target, inputs) = (self.split()?.0, self.items(remote)?);
         let texts = inputs.iter().map(|input| input.text.clone()).collect();
         let count = inputs.len();
         let oracle = self.oracle(remote, &target, more).await?;

@@ -1,8 +1,11 @@
 //! `hub embed` and `hub predict`: what a model makes of images and texts, asked of the server or worked out here.
 
 mod asked;
+mod draw;
 mod inputs;
 mod oracle;
+
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -14,8 +17,9 @@ pub use self::oracle::blocking;
 use super::output::{CliError, Output, Result};
 use super::remote::Remote;
 use super::table::percent;
+use crate::data::Limits;
 use crate::domain::answers::{Answers, Content, Format, Said};
-use crate::domain::prediction::{Anomaly, Answer, Answered, Area, Class, Entity, Familiarity, Head, Value as Number};
+use crate::domain::prediction::{Anomaly, Answer, Answered, Area, Class, Entity, Familiarity, FoundBox, Head, Value as Number};
 
 /// Every class a head may have.
 const ALL_CLASSES: usize = 100_000;
@@ -58,6 +62,8 @@ pub struct Embed {
   hub predict ada/spam --text 'You have won'
   hub predict ada/sentences --text 'The match was lost in the last minute' --classes sport,politics,weather
   hub predict ada/clip photos/ --classes 'red fox,badger,hare' --prompt 'a photo of a {}'
+  hub predict ada/blood-boxes smear.jpg --draw found.svg
+  hub predict ada/blood-boxes --dataset ada/blood --split val --format coco -o results.json
   hub predict resnet50 cat.png --support acme/flowers
   hub predict resnet50 cat.png --local --support examples/")]
 pub struct Predict {
@@ -78,6 +84,10 @@ pub struct Predict {
     /// So many of the likeliest classes
     #[arg(long, default_value_t = 5)]
     top: usize,
+    /// Of models that find objects or say a class about each pixel: draw that over the image, as PNG, or as SVG with names where the file is
+    /// called so; of several images into this folder
+    #[arg(long, value_name = "FILE", conflicts_with = "dataset")]
+    draw: Option<PathBuf>,
 }
 
 /// The result, and what has none.
@@ -162,12 +172,19 @@ impl Predict {
             return self.asked.ask_about_dataset(remote, dataset, Some(self.top.max(1)), &more).await;
         }
         let format = self.asked.format()?;
+        if self.draw.is_some() && self.asked.reads_stdin() {
+            return Err(CliError::usage("what is drawn on is read twice, and standard input is there once", "give the image as a file"));
+        }
         let top = if format.is_some_and(Format::is_matrix) { ALL_CLASSES } else { self.top.max(1) };
         let question = Question::Answer { top };
         let heard = match &self.support {
             Some(support) => self.asked.ask_by(remote, question, support).await?,
             None => self.asked.ask(remote, question, &More { classes: self.classes, prompt: self.prompt, ..More::default() }).await?,
         };
+        if let Some(path) = &self.draw {
+            draw::all(&self.asked.items(remote)?, &heard.answers, path, &Limits::of(&remote.config.data_limits))?;
+            remote.reporter.note(&format!("drawn into {}", path.display()));
+        }
         if let Some(format) = format {
             return self.asked.hand_over(&heard.answers, format, heard.failure);
         }
@@ -217,7 +234,12 @@ fn lines(answer: &Answer) -> String {
         format!("{:>8}  {}{counted}\n", percent(f64::from(area.share)), area.label)
     };
     let areas = answer.mask().into_iter().flat_map(|mask| &mask.classes).map(area);
-    own.chain(answer.heads().iter().map(head)).chain(entities).chain(areas).collect()
+    let boxed = |found: &FoundBox| {
+        let [x, y, w, h] = found.bbox;
+        format!("{:>8}  {}  at {x:.0}, {y:.0}, {w:.0} wide and {h:.0} high\n", percent(f64::from(found.score)), found.label)
+    };
+    let boxes = answer.boxes().into_iter().flat_map(|boxes| boxes.present()).map(boxed);
+    own.chain(answer.heads().iter().map(head)).chain(entities).chain(areas).chain(boxes).collect()
 }
 
 /// The likeliest class, the labels that are there, the numbers; of several heads what each says.
@@ -231,6 +253,9 @@ fn first(answer: &Answer) -> String {
     }
     if let Some(mask) = answer.mask() {
         return joined(mask.classes.iter().map(|area| format!("{}={}", area.label, percent(f64::from(area.share)))).collect());
+    }
+    if let Some(boxes) = answer.boxes() {
+        return joined(boxes.counted().into_iter().map(|(label, count)| format!("{label}={count}")).collect());
     }
     match answer.classes().first() {
         Some(class) if class.present.is_none() => class.label.clone(),

@@ -17,6 +17,12 @@ pub fn colour(class: u32) -> [u8; 3] {
     [level(3.0), level(5.0), level(1.0)]
 }
 
+/// The same as pages write it.
+pub fn hex(class: u32) -> String {
+    let [red, green, blue] = colour(class);
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
 /// A frame along the inside of a box of left, top, width and height, so many pixels wide.
 pub fn frame(image: &mut RgbImage, [x, y, w, h]: [f32; 4], class: u32, thick: u32) {
     let (width, height) = image.dimensions();
@@ -60,6 +66,7 @@ mod tests {
         let mut image = RgbImage::new(2, 1);
         tint(&mut image, |at| (at == 1).then_some(3));
         assert_eq!((image.get_pixel(0, 0).0, image.get_pixel(1, 0).0 != [0; 3]), ([0; 3], true));
+        assert_eq!(hex(1), format!("#{:02x}{:02x}{:02x}", colour(1)[0], colour(1)[1], colour(1)[2]));
         let colours: std::collections::BTreeSet<[u8; 3]> = (0..40).map(colour).collect();
         assert_eq!(colours.len(), 40);
     }

@@ -1,5 +1,6 @@
 //! Images: the modality.
 
+pub mod answered;
 mod augment;
 pub mod decode;
 pub(in crate::data) mod draw;

@@ -5,6 +5,7 @@
 //! rest of this file.
 
 mod anomalies;
+mod boxes;
 mod cells;
 mod classes;
 mod columns;
@@ -21,6 +22,7 @@ mod values;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use boxes::{Boxed, Boxes, counted};
 pub use cells::Cells;
 pub(super) use form::Form;
 pub use mask::{Labels, Mask, Reading, UNSAID};
@@ -57,6 +59,8 @@ pub enum Target {
     Mask(Mask),
     /// The same as a network sees it.
     Cells(Cells),
+    /// Objects as a network sees them.
+    Boxes(Boxes),
 }
 
 /// What the targets of a data set are.
@@ -120,6 +124,7 @@ impl Target {
             Target::Objects(objects) => &objects.kinds,
             Target::Mask(mask) => &mask.kinds,
             Target::Cells(cells) => &cells.kinds,
+            Target::Boxes(boxes) => &boxes.kinds,
             _ => &[],
         }
     }
@@ -263,6 +268,7 @@ impl Targets {
             (_, Target::Objects(objects)) => format!("{} [{}]", objects.told(self.classes()), objects.digest(self.classes())),
             (_, Target::Mask(mask)) => format!("{} [{}]", mask.told(self.classes()), mask.digest()),
             (_, Target::Cells(cells)) => cells.pixels.told(self.classes()),
+            (_, Target::Boxes(boxes)) => boxes.told(self.classes()),
         }
     }
 

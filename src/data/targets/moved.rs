@@ -13,7 +13,7 @@ const SEEN: f64 = 0.25;
 impl Target {
     /// Whether it is about places of an item, which move with its views.
     pub fn is_of_places(&self) -> bool {
-        matches!(self, Target::Mask(_) | Target::Cells(_) | Target::Objects(_))
+        matches!(self, Target::Mask(_) | Target::Cells(_) | Target::Objects(_) | Target::Boxes(_))
     }
 
     /// The same in a view of the item. Cells must be those of a plain view that shows the whole item.
@@ -21,6 +21,7 @@ impl Target {
         match self {
             Target::Cells(cells) => Target::Cells(cells.moved(geometry)),
             Target::Objects(objects) => Target::Objects(objects.moved(geometry)),
+            Target::Boxes(boxes) => Target::Boxes(boxes.moved(geometry)),
             other => other.clone(),
         }
     }

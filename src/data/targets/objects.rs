@@ -15,7 +15,7 @@ pub struct Object {
     pub bbox: [f32; 4],
     /// Pixels that it covers, where that is told and is not all of the box.
     pub area: Option<f32>,
-    /// Whether it stands for several that are not told apart: what is found in it is neither right nor wrong.
+    /// Whether it stands for several that are not told apart, or was marked as difficult: what is found in it is neither right nor wrong.
     pub crowd: bool,
     /// In the units of the box.
     pub outline: Option<Outline>,

@@ -77,7 +77,7 @@ fn rows_written_as_they_come_are_those_written_at_once() {
     // A shape that was known beforehand, from an answer with every class.
     for answers in [classes(), features()] {
         let shape = Shape::of(std::iter::once(&answers.items[0].content));
-        for format in Format::ALL {
+        for format in Format::ALL.into_iter().filter(|format| *format != Format::Coco) {
             let mut bytes = Vec::new();
             let room = || Ok(Box::new(std::io::Cursor::new(Vec::new())) as Box<dyn Spool>);
             let mut writer = Writer::begin(format, &answers.model, (shape.clone(), answers.items.len()), &mut bytes, room).unwrap();

@@ -1,5 +1,5 @@
 //! Answers as CSV: a line an item. Of classes `label` and `probability` of the likeliest, then `label_2`, `probability_2` and so on;
-//! of numbers a column each; of entities a JSON list of them in `entities`; of features `f0`, `f1` ...; of models that can tell, `known`
+//! of numbers a column each; of entities and objects a JSON list of them in `entities` or `boxes`; of features `f0`, `f1` ...; of models that can tell, `known`
 //! and `unknown_score`; what kept an item from an answer stands in `error`.
 
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ impl<'a> Csv<'a> {
         let columns: Vec<String> = match shape.kind {
             Kind::Probabilities => (1..=shape.ranks).flat_map(|rank| ["label", "probability"].map(|what| ranked(what, rank))).collect(),
             Kind::Values => shape.columns.clone(),
-            Kind::Entities => vec![Kind::Entities.name().to_owned()],
+            Kind::Entities | Kind::Boxes => vec![shape.kind.name().to_owned()],
             Kind::Features => (0..shape.width).map(|at| format!("f{at}")).collect(),
         };
         let familiar: &[&str] = if shape.judged { &["known", "unknown_score"] } else { &[] };
@@ -33,7 +33,7 @@ impl Form for Csv<'_> {
     fn add(&mut self, shape: &Shape, item: Said) -> io::Result<()> {
         let mut cells: Vec<String> = match shape.kind {
             Kind::Probabilities => ranks(item.content.answer(), shape.ranks),
-            Kind::Entities => vec![item.content.answer().and_then(Answer::listed).unwrap_or_default()],
+            Kind::Entities | Kind::Boxes => vec![item.content.answer().and_then(Answer::listed).unwrap_or_default()],
             _ => shape.row(&item).into_iter().map(number).collect(),
         };
         if shape.judged {

@@ -14,11 +14,21 @@ pub enum Format {
     Safetensors,
     /// A row an item, for pandas, Polars, DuckDB and the Hugging Face libraries.
     Parquet,
+    /// What COCO's tools read of results: boxes and masks of all items in one list.
+    Coco,
 }
-crate::domain::user::words!(Format, Json = "json", Csv = "csv", Npy = "npy", Safetensors = "safetensors", Parquet = "parquet");
+crate::domain::user::words!(
+    Format,
+    Json = "json",
+    Csv = "csv",
+    Npy = "npy",
+    Safetensors = "safetensors",
+    Parquet = "parquet",
+    Coco = "coco"
+);
 
 impl Format {
-    pub const ALL: [Format; 5] = [Format::Json, Format::Csv, Format::Npy, Format::Safetensors, Format::Parquet];
+    pub const ALL: [Format; 6] = [Format::Json, Format::Csv, Format::Npy, Format::Safetensors, Format::Parquet, Format::Coco];
 
     pub fn media_type(self) -> &'static str {
         match self {
@@ -27,6 +37,7 @@ impl Format {
             Format::Npy => "application/x-npy",
             Format::Safetensors => "application/x-safetensors",
             Format::Parquet => "application/vnd.apache.parquet",
+            Format::Coco => "application/x-coco-results+json",
         }
     }
 
@@ -43,7 +54,7 @@ impl Format {
 
     /// Whether it is nothing for a terminal.
     pub fn is_binary(self) -> bool {
-        !matches!(self, Format::Json | Format::Csv)
+        !matches!(self, Format::Json | Format::Csv | Format::Coco)
     }
 
     /// All names, for people.

@@ -1,6 +1,7 @@
 //! What a model said about many items: a row for each, in the order they were asked about, and the forms such rows are
 //! handed over in.
 
+mod coco;
 mod csv;
 mod format;
 mod npy;

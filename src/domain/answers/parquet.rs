@@ -1,5 +1,5 @@
 //! Answers as a Parquet file: `name` and `error`, and of classes `label`, `probability` of the likeliest with the lists `labels`,
-//! `probabilities` of all that were asked for; of numbers a column each; of entities their JSON list `entities`; of features the list
+//! `probabilities` of all that were asked for; of numbers a column each; of entities and objects their JSON list `entities` or `boxes`; of features the list
 //! `features`.
 
 use std::io::{self, Write};
@@ -89,7 +89,7 @@ fn rows(group: &mut Group<'_, '_>, items: &[Said], shape: &Shape) -> Written {
                 floats(group, &found.iter().map(cell).collect::<Vec<_>>())
             })
         }
-        Kind::Entities => {
+        Kind::Entities | Kind::Boxes => {
             let listed: Vec<Option<String>> = items.iter().map(|item| item.content.answer()?.listed()).collect();
             texts(group, &listed.iter().map(Option::as_deref).collect::<Vec<_>>(), true)
         }
@@ -114,7 +114,7 @@ fn schema(shape: &Shape) -> String {
         }
         // Names of targets are other people's: the parser takes words.
         Kind::Values => (0..shape.width).map(|at| format!("optional float {};\n", word(&shape.columns, at))).collect(),
-        Kind::Entities => "optional binary entities (UTF8);\n".into(),
+        Kind::Entities | Kind::Boxes => format!("optional binary {} (UTF8);\n", shape.kind.name()),
         Kind::Features => list("features", "float element"),
     };
     format!("message answers {{\nrequired binary name (UTF8);\noptional binary error (UTF8);\n{columns}}}")

@@ -31,6 +31,8 @@ pub(super) enum Kind {
     Values,
     /// Stretches of texts, which are no numbers.
     Entities,
+    /// Objects in boxes likewise.
+    Boxes,
 }
 
 impl Kind {
@@ -40,6 +42,7 @@ impl Kind {
             Kind::Probabilities => "probabilities",
             Kind::Values => "values",
             Kind::Entities => "entities",
+            Kind::Boxes => "boxes",
         }
     }
 }
@@ -56,6 +59,9 @@ impl Shape {
         }
         if answers().any(|answer| answer.entities().is_some()) {
             return Shape { kind: Kind::Entities, judged, ..Shape::default() };
+        }
+        if answers().any(|answer| answer.boxes().is_some()) {
+            return Shape { kind: Kind::Boxes, judged, ..Shape::default() };
         }
         let mut columns: Vec<String> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -92,7 +98,7 @@ impl Shape {
                     }
                 }
             }
-            Kind::Entities => {}
+            Kind::Entities | Kind::Boxes => {}
             Kind::Values => {
                 for (name, value) in answer.map(numbers).unwrap_or_default() {
                     if let Some(at) = self.places.get(&name) {

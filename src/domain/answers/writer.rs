@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Seek, Write};
 
-use super::{Format, Said, Shape, csv, npy, parquet, safetensors};
+use super::{Format, Said, Shape, coco, csv, npy, parquet, safetensors};
 
 /// A place for what cannot stand where it belongs before all rows are known.
 pub trait Spool: Read + Write + Seek + Send {}
@@ -40,6 +40,7 @@ impl<'a> Writer<'a> {
             Format::Npy => Box::new(npy::Npy::begin(&shape, items, out)?),
             Format::Safetensors => Box::new(safetensors::Safetensors::begin(model, out, spool()?)),
             Format::Parquet => Box::new(parquet::Parquet::begin(&shape, out)?),
+            Format::Coco => Box::new(coco::Coco::begin(out)?),
         };
         Ok(Writer { shape, form })
     }

@@ -16,6 +16,9 @@ pub struct More {
     pub intervals: BTreeMap<String, (f64, f64)>,
     /// Of labels, in the order of the model's outputs.
     pub labels: Vec<LabelScore>,
+    /// Of classes of objects, in the order of the model's outputs: the precision at each of 101 recalls from 0 to 1, where boxes count as right
+    /// that share half of their union with a true one; none of a class that is not there.
+    pub curves: Vec<Vec<f64>>,
     /// The numbers of each value, or of each head, under its name.
     pub parts: Vec<(String, Evaluation)>,
 }
@@ -27,10 +30,13 @@ pub struct LabelScore {
     pub threshold: f64,
     /// The mean precision over the steps of recall; 0 where no item has the label.
     pub average_precision: f64,
+    /// Of objects in boxes: the same where a box need share no more than half of its union with a true one to be right.
+    pub average_precision_50: Option<f64>,
 }
 
 const INTERVALS: &str = "intervals_95";
 const LABELS: &str = "labels";
+pub(super) const CURVES: &str = "precision_by_recall";
 const PARTS: &str = "parts";
 
 impl More {
@@ -42,7 +48,13 @@ impl More {
             object.insert(INTERVALS.into(), Value::Object(pairs));
         }
         if !self.labels.is_empty() {
-            let label = |score: &LabelScore| json!({"threshold": score.threshold, "average_precision": score.average_precision});
+            let label = |score: &LabelScore| {
+                let mut label = json!({"threshold": score.threshold, "average_precision": score.average_precision});
+                if let Some(value) = score.average_precision_50 {
+                    label["average_precision_50"] = json!(value);
+                }
+                label
+            };
             object.insert(LABELS.into(), self.labels.iter().map(label).collect());
         }
         if !self.parts.is_empty() {
@@ -61,7 +73,11 @@ impl More {
         let further = |measure: &Measure| Some((measure.key.to_owned(), number(object.get(measure.key))?));
         let pair = |(key, pair): (&String, &Value)| Some((key.clone(), (number(pair.get(0))?, number(pair.get(1))?)));
         let label = |value: &Value| {
-            Some(LabelScore { threshold: number(value.get("threshold"))?, average_precision: number(value.get("average_precision"))? })
+            Some(LabelScore {
+                threshold: number(value.get("threshold"))?,
+                average_precision: number(value.get("average_precision"))?,
+                average_precision_50: number(value.get("average_precision_50")),
+            })
         };
         let part = |value: &Value| {
             let name = value.get("name")?.as_str()?.to_owned();
@@ -73,6 +89,7 @@ impl More {
             measures: task.about().further.iter().filter_map(further).collect(),
             intervals: intervals.filter_map(pair).collect(),
             labels: list(LABELS).filter_map(label).collect(),
+            curves: list(CURVES).map(|curve| curve.as_array().into_iter().flatten().filter_map(Value::as_f64).collect()).collect(),
             parts: list(PARTS).filter_map(part).collect(),
         }
     }

@@ -27,6 +27,9 @@ pub enum Decoder {
     /// A feature pyramid whose maps are summed (Kirillov et al. 2019, the semantic branch).
     #[serde(rename = "fpn")]
     Fpn,
+    /// Objects in boxes, without anchors (Tian et al. 2019): the only one that finds them.
+    #[serde(rename = "fcos")]
+    Fcos,
 }
 crate::domain::user::words!(
     Decoder,
@@ -35,7 +38,8 @@ crate::domain::user::words!(
     LrAspp = "lr-aspp",
     DeepLab = "deeplabv3+",
     UNet = "unet",
-    Fpn = "fpn"
+    Fpn = "fpn",
+    Fcos = "fcos"
 );
 
 impl Recipe {
@@ -43,7 +47,8 @@ impl Recipe {
     /// whole items.
     pub fn decoder_of(&self, task: Task) -> Option<&'static str> {
         match self.decoder {
-            _ if !task.is_of_pixels() => None,
+            _ if !task.is_of_places() => None,
+            _ if !task.is_of_pixels() => Some(Decoder::Fcos.as_str()),
             Decoder::Linear => None,
             Decoder::Auto if self.strategy == Strategy::Head => None,
             Decoder::Auto => Some(Decoder::UNet.as_str()),
@@ -53,10 +58,17 @@ impl Recipe {
 
     /// Refuses a decoder where nothing is said about places.
     pub(super) fn check_decoder(&self, task: Task) -> Result<(), RecipeError> {
-        if self.decoder == Decoder::Auto || task.is_of_places() {
-            return Ok(());
+        let refuse = |problem: String| Err(RecipeError { setting: "decoder", problem });
+        match self.decoder {
+            Decoder::Auto => Ok(()),
+            _ if !task.is_of_places() => {
+                refuse(format!("it says something about places of an image, and {task} about whole items; leave it out"))
+            }
+            named if task.is_of_pixels() == (named == Decoder::Fcos) => {
+                let fits = if task.is_of_pixels() { "a class for each pixel is said by the others" } else { "objects are found by fcos" };
+                refuse(format!("{named} is not for {task}: {fits}; leave it out"))
+            }
+            _ => Ok(()),
         }
-        let problem = format!("it says something about places of an image, and {task} about whole items; leave it out");
-        Err(RecipeError { setting: "decoder", problem })
     }
 }

@@ -186,7 +186,7 @@ pub(super) const OBJECT_DETECTION: About = About {
         measure("box_map_large", "val_box_map_large", "mAP of large objects", "mAP_large", Unit::Score, true),
         measure("box_recall", "val_box_recall", "recall of 100 boxes", "mAR", Unit::Score, true),
     ],
-    losses: &[Loss::CrossEntropy],
+    losses: &[Loss::Boxes],
     baseline: ("no_box_map", "never a box", "Never finding anything would have a mAP of {} there."),
     suffix: "detection",
     problem_type: None,

@@ -79,7 +79,7 @@ pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>,
     ("support" = Option<String>, Query, description = "`namespace/name[@revision]` of a data set of examples: its classes are answered, by the nearest mean of their features, whatever the model was trained for"),
     ("prompt" = Option<String>, Query, description = "with `classes` a text in which their names are read, `a photo of a {}`; else of a text encoder the name of a prompt of its config, put before every text instead of the usual one"),
     ("classes" = Option<String>, Query, description = "of a model of texts, or one of images with a network for texts beside: names of classes with commas between, which are answered by the nearest of them, whatever the model was trained for"),
-    ("format" = Option<String>, Query, description = "json, csv, npy, safetensors or parquet; else what `Accept` names; else json"),
+    ("format" = Option<String>, Query, description = "json, csv, npy, safetensors or parquet; of boxes and masks also coco, the list of results that COCO's tools read; else what `Accept` names; else json"),
 ), request_body(content(
     (Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"), (AskedAbout = "application/json"), (Vec<u8> = "multipart/form-data"),
 )), responses(

@@ -54,9 +54,9 @@ fn asked(body: CreateRecommendation) -> Result<Asked, HttpError> {
 }
 
 fn task(text: &str) -> Result<Task, HttpError> {
-    let known: Vec<&str> = Task::ALL.iter().filter(|task| task.is_learned()).map(|task| task.as_str()).collect();
+    let known: Vec<&str> = Task::ALL.iter().filter(|task| !task.is_of_places()).map(|task| task.as_str()).collect();
     let unknown = || HttpError::bad_request("bad_task", format!("there is no task '{text}'"), format!("tasks are {}", known.join(", ")));
-    Task::parse(text).filter(|task| task.is_learned()).ok_or_else(unknown)
+    Task::parse(text).filter(|task| !task.is_of_places()).ok_or_else(unknown)
 }
 
 /// A fine-tune whose base is to be chosen: the job that chooses it, and queues the fine-tune when it ends.

@@ -14,6 +14,9 @@ const BOTTOM: f64 = 26.0;
 /// More points than this have no marks of their own.
 const MOST_MARKS: usize = 60;
 
+/// The classes of lines in the style sheet.
+pub const LINES: [&str; 6] = ["s1", "s2", "s3", "s4", "s5", "s6"];
+
 /// A line of a chart: its class in the style sheet (`s1` ...) and a value per epoch.
 struct Series {
     class: &'static str,
@@ -92,7 +95,6 @@ fn marks(svg: &mut String, class: &str, points: &[(u32, f64, String)]) {
 
 /// The first measure of several runs on their validation items, each in its colour.
 pub fn overlaid(task: Task, runs: &[Vec<EpochNumbers>]) -> String {
-    const CLASSES: [&str; 6] = ["s1", "s2", "s3", "s4", "s5", "s6"];
     let share = task.primary().unit == Unit::Share;
     let scale = if share { 100.0 } else { 1.0 };
     let longest = runs.iter().max_by_key(|run| run.last().map_or(0, |last| last.epoch));
@@ -101,7 +103,7 @@ pub fn overlaid(task: Task, runs: &[Vec<EpochNumbers>]) -> String {
         let of = |epoch: u32| run.iter().find(|numbers| numbers.epoch == epoch).map_or(f64::NAN, |numbers| numbers.val_primary() * scale);
         Series { class, values: longest.iter().map(|numbers| of(numbers.epoch)).collect() }
     };
-    let series: Vec<Series> = runs.iter().zip(CLASSES).map(line).collect();
+    let series: Vec<Series> = runs.iter().zip(LINES).map(line).collect();
     chart(&title(task, " in per cent"), longest, &series, share.then_some((0.0, 100.0)))
 }
 
@@ -121,6 +123,25 @@ pub fn rates(curve: &[(f64, f64)]) -> String {
     let points: Vec<String> =
         curve.iter().filter(|(_, loss)| loss.is_finite()).map(|(rate, loss)| format!("{:.1},{:.1}", x(*rate), y(*loss))).collect();
     let _ = write!(svg, "<polyline class=\"line s1\" points=\"{}\"/>", points.join(" "));
+    svg + "</svg>"
+}
+
+/// The precision at each of some recalls from 0 to 1, a line for each class, in the colours of [`LINES`].
+pub fn precisions(curves: &[&[f64]]) -> String {
+    let mut svg = format!("<svg class=\"curve\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Precision by recall\">");
+    grid(&mut svg, (0.0, 1.0));
+    let x = |recall: f64| LEFT + (WIDTH - LEFT - RIGHT) * recall;
+    for recall in [0.0, 0.5, 1.0] {
+        let _ = write!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{recall}</text>", x(recall), HEIGHT - 8.0);
+    }
+    for (curve, class) in curves.iter().zip(LINES) {
+        let place = |(at, value): (usize, &f64)| {
+            let down = TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - value.clamp(0.0, 1.0));
+            format!("{:.1},{down:.1}", x(at as f64 / (curve.len() - 1).max(1) as f64))
+        };
+        let points: Vec<String> = curve.iter().enumerate().map(place).collect();
+        let _ = write!(svg, "<polyline class=\"line {class}\" points=\"{}\"/>", points.join(" "));
+    }
     svg + "</svg>"
 }
 

@@ -3,7 +3,7 @@
 
 use futures_util::TryStreamExt as _;
 
-use super::format;
+use super::{curve, format};
 use crate::domain::evaluation::{self, ClassScore, Evaluation};
 use crate::domain::job::Job;
 use crate::domain::name::RepoKind;
@@ -28,6 +28,15 @@ pub struct Outcome {
     pub classes: Vec<ClassLine>,
     pub names: Vec<String>,
     pub matrix: Vec<MatrixRow>,
+    /// Whether something was said about places of images.
+    pub of_places: bool,
+    /// Whether items of a cell can be asked for.
+    pub of_items: bool,
+    /// What the classes are counted in.
+    pub counted: &'static str,
+    /// Of objects the precision by recall, drawn; and what each line is, with its class in the style sheet.
+    pub curves: String,
+    pub lines: Vec<(String, &'static str)>,
 }
 
 /// A run in a sentence: how good it is, and how much better than always the same answer.
@@ -110,13 +119,19 @@ pub fn read(json: &[u8]) -> Option<Outcome> {
             .map(|(label, value)| (label.to_owned(), value)),
     );
     let said = said(&outcome);
-    let fits = (2..=WIDEST_MATRIX).contains(&best.per_class.len()) && !best.confusion.is_empty();
+    let fits = (2..=WIDEST_MATRIX).contains(&best.confused().len()) && !best.confusion.is_empty();
+    let (lines, curves) = lines(best);
     Some(Outcome {
         said,
         numbers,
         classes: best.per_class.iter().take(MOST_CLASSES).map(ClassLine::from).collect(),
-        names: best.per_class.iter().map(|score| score.class.clone()).collect(),
+        names: best.confused().into_iter().map(str::to_owned).collect(),
         matrix: if fits { matrix(best) } else { vec![] },
+        of_places: task.is_of_places(),
+        of_items: !task.is_of_places() && !task.is_of_words(),
+        counted: task.counted().unwrap_or("images"),
+        curves: if lines.is_empty() { String::new() } else { curve::precisions(&curves) },
+        lines,
     })
 }
 
@@ -171,19 +186,29 @@ impl From<&ClassScore> for ClassLine {
     }
 }
 
+/// Curves of the classes that most objects are of, each with its name and its line.
+fn lines(evaluation: &Evaluation) -> (Vec<(String, &'static str)>, Vec<&[f64]>) {
+    let mut there: Vec<(&ClassScore, &[f64])> =
+        evaluation.per_class.iter().zip(&evaluation.more.curves).map(|(score, curve)| (score, curve.as_slice())).collect();
+    there.retain(|(_, curve)| curve.len() > 1);
+    there.sort_by_key(|(score, _)| std::cmp::Reverse(score.support));
+    there.into_iter().zip(curve::LINES).map(|((score, curve), line)| ((score.class.clone(), line), curve)).unzip()
+}
+
 fn matrix(evaluation: &Evaluation) -> Vec<MatrixRow> {
-    let row = |(at, (counts, score)): (usize, (Vec<u64>, &ClassScore))| {
+    let names = evaluation.confused();
+    let row = |(at, (counts, name)): (usize, (Vec<u64>, &&str))| {
         let total = counts.iter().sum::<u64>().max(1);
-        let said = |column: usize| evaluation.per_class.get(column).map(|score| score.class.clone()).unwrap_or_default();
+        let said = |column: usize| names.get(column).map(|name| (*name).to_owned()).unwrap_or_default();
         let cell = |(column, count): (usize, &u64)| Cell {
             count: *count,
             answer: said(column),
             shade: (count * 9).div_ceil(total),
             right: column == at,
         };
-        MatrixRow { class: score.class.clone(), cells: counts.iter().enumerate().map(cell).collect() }
+        MatrixRow { class: (*name).to_owned(), cells: counts.iter().enumerate().map(cell).collect() }
     };
-    evaluation.confusion_matrix().into_iter().zip(&evaluation.per_class).enumerate().map(row).collect()
+    evaluation.confusion_matrix().into_iter().zip(&names).enumerate().map(row).collect()
 }
 
 #[cfg(test)]

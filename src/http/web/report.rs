@@ -19,6 +19,8 @@ const MAX_BYTES: u64 = 16 << 20;
 const MOST: usize = 24;
 /// Bytes of pictures that stand in the page itself; what is beyond is told without a picture.
 const PICTURES: usize = 40 << 10;
+/// The same where pictures are drawn on, which nothing else on the page shows.
+const DRAWN: usize = 160 << 10;
 
 /// What a page shows of it.
 #[derive(Default)]
@@ -30,6 +32,8 @@ pub struct Report {
     /// How scores of good items and of anomalies lie.
     pub scores: Vec<ScoreLine>,
     pub mistakes: Vec<MistakeLine>,
+    /// Whether their pictures show the truth and the answer side by side.
+    pub of_places: bool,
     pub usage: Vec<Usage>,
     /// The epochs of the run from random weights.
     pub scratch: Vec<EpochNumbers>,
@@ -118,16 +122,20 @@ fn read(json: &[u8], name: &str, address: &str) -> Option<Report> {
     for (_, sentence) in &mut found {
         *sentence = sentence.replace('`', "");
     }
+    let outcome = outcome::read(json);
+    let of_places = outcome.as_ref().is_some_and(|outcome| outcome.of_places);
+    let room = if of_places { DRAWN } else { PICTURES };
     Some(Report {
         verdicts: findings.verdict.iter().map(VerdictLine::from).collect(),
         found,
         bins: findings.calibration.iter().flat_map(|calibration| calibration.bins.iter().map(BinLine::from)).collect(),
         scores: findings.anomalies.iter().flat_map(score_lines).collect(),
-        mistakes: within_measure(mistakes.into_iter().take(MOST).map(MistakeLine::from).collect()),
+        mistakes: within_measure(mistakes.into_iter().take(MOST).map(MistakeLine::from).collect(), room),
+        of_places,
         usage: usage(name, address, used),
         rates: findings.rate.as_ref().map(|rate| super::curve::rates(&rate.curve)).unwrap_or_default(),
         scratch: findings.comparison.map(|comparison| comparison.epochs).unwrap_or_default(),
-        outcome: outcome::read(json),
+        outcome,
     })
 }
 
@@ -183,8 +191,7 @@ impl From<StoredMistake> for MistakeLine {
 }
 
 /// Leaves out the pictures for which there is no room.
-fn within_measure(mut lines: Vec<MistakeLine>) -> Vec<MistakeLine> {
-    let mut room = PICTURES;
+fn within_measure(mut lines: Vec<MistakeLine>, mut room: usize) -> Vec<MistakeLine> {
     for line in &mut lines {
         let bytes = line.picture.as_ref().map_or(0, String::len);
         if bytes > room {

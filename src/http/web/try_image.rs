@@ -46,6 +46,8 @@ pub struct TryImage {
     picture: Option<String>,
     classes: Vec<ClassBar>,
     values: Vec<(String, String)>,
+    /// What was said of places, over the picture: SVG.
+    drawn: String,
 }
 
 struct ClassBar {
@@ -85,9 +87,10 @@ pub async fn ask(request: HttpRequest, visitor: Visitor, service: Data<Service>,
     let mut page = TryImage::empty(Frame::of(&visitor, "models"), head, action);
     page.picture = shown(&bytes);
     page.name = name;
-    match service.predict(&actor, &summary.repo.id, &revision, bytes, CLASSES).await.map_err(HttpError::from) {
+    match service.predict(&actor, &summary.repo.id, &revision, bytes.clone(), CLASSES).await.map_err(HttpError::from) {
         Ok((_, answered)) => {
             page.take(&answered.answer);
+            page.drawn = service.drawn(bytes, answered).await.unwrap_or_default();
             page_with(StatusCode::OK, &page)
         }
         Err(refused) if refused.status.is_server_error() => Err(refused),
@@ -109,6 +112,7 @@ impl TryImage {
             picture: None,
             classes: Vec::new(),
             values: Vec::new(),
+            drawn: String::new(),
         }
     }
 
@@ -120,6 +124,15 @@ impl TryImage {
         };
         self.classes = answer.classes().iter().map(|class| bar(&class.label, f64::from(class.probability))).collect();
         self.values = answer.values().iter().map(|value| (value.name.clone(), value.value.to_string())).collect();
+        if let Some(boxes) = answer.boxes() {
+            self.values = boxes.counted().into_iter().map(|(label, count)| (label.to_owned(), count.to_string())).collect();
+            if self.values.is_empty() {
+                self.values.push(("Found".into(), "nothing".into()));
+            }
+        }
+        let counted = |objects: Option<usize>| objects.map(|count| format!(", {count} objects")).unwrap_or_default();
+        let areas = answer.mask().into_iter().flat_map(|mask| &mask.classes);
+        self.values.extend(areas.map(|area| (area.label.clone(), format!("{:.1} %{}", 100.0 * area.share, counted(area.objects)))));
     }
 }
 

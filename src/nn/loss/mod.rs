@@ -53,6 +53,21 @@ pub fn cumulative(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     Ok((yes + no)?.mean_all()?.neg()?)
 }
 
+/// A loss that was worked out elsewhere with its gradient to `outputs`, number by number in their order: this value, through which that
+/// gradient flows.
+///
+/// # Errors
+/// There are others than outputs.
+pub fn given(outputs: &Tensor, value: f64, gradient: Vec<f32>) -> Result<Tensor> {
+    if gradient.len() != outputs.elem_count() {
+        return Err(Error::Invalid(format!("a gradient of {} numbers does not fit outputs of shape {:?}", gradient.len(), outputs.dims())));
+    }
+    let gradient = Tensor::from_vec(gradient, outputs.shape(), &Device::Cpu)?.to_device(outputs.device())?;
+    // Zeros, whose slope is one.
+    let moved = (outputs - outputs.detach())?;
+    Ok(((moved * gradient)?.sum_all()? + value)?)
+}
+
 /// `log(softmax(x))` along the last dimension, with a gradient.
 pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
     // The largest logit cancels, so it is a constant to the gradient.

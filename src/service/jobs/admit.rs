@@ -160,9 +160,9 @@ pub(super) fn bad_recipe(error: crate::domain::recipe::RecipeError) -> Error {
 
 pub(super) fn unlearnable(id: &RepoId, version: u32, report: &str) -> Error {
     let task = DatasetReport::read(report).map(|report| report.task).unwrap_or_default();
-    if !task.is_learned() {
-        let message = format!("{id}@{version} is for {task}, and no network is trained for that here");
-        let hint = "its annotations are checked, shown and kept; to learn from images as wholes publish them with a class for each";
+    if task.is_of_places() {
+        let message = format!("{id}@{version} is for {task}, and nothing is marked in its images that could be learned");
+        let hint = "publish it again with its annotations; its page names what was wrong with them";
         return Error::invalid("dataset_unusable", message, hint);
     }
     let message = format!("{id}@{version} has no images in two classes or more to learn from");

@@ -5,6 +5,7 @@ pub mod admit;
 pub mod compare;
 mod control;
 pub mod cost;
+mod drawn;
 pub mod embed;
 pub mod engines;
 pub mod evaluate;

@@ -29,13 +29,20 @@ fn further(measured: &Evaluation) -> String {
         Some(format!("{} {}{}", measure.title, measure.show(*value, 3), between.unwrap_or_default()))
     });
     let told: Vec<String> = told.collect();
-    if told.is_empty() { String::new() } else { format!("Also measured, with 95 % intervals: {}.\n\n", told.join(", ")) }
+    if told.is_empty() {
+        String::new()
+    } else {
+        format!("Also measured{}: {}.\n\n", if measured.more.intervals.is_empty() { "" } else { ", with 95 % intervals" }, told.join(", "))
+    }
 }
 
 fn labels(measured: &Evaluation) -> String {
-    let mut text = String::from("| label | average precision | counts as there from |\n| --- | --- | --- |\n");
+    let half = measured.more.labels.iter().any(|label| label.average_precision_50.is_some());
+    let (title, line) = if half { (" at an overlap of half |", " --- |") } else { ("", "") };
+    let mut text = format!("| label | average precision |{title} counts as there from |\n| --- | --- |{line} --- |\n");
     for (score, label) in measured.per_class.iter().zip(&measured.more.labels).take(LISTED) {
-        let _ = writeln!(text, "| {} | {:.3} | {:.3} |", cell(&score.class), label.average_precision, label.threshold);
+        let at_half = label.average_precision_50.map(|value| format!(" {value:.3} |")).unwrap_or_default();
+        let _ = writeln!(text, "| {} | {:.3} |{at_half} {:.3} |", cell(&score.class), label.average_precision, label.threshold);
     }
     text + "\n"
 }

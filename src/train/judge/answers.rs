@@ -36,6 +36,12 @@ impl Answers {
         self.samples.iter().zip(starts.zip(&self.ends).map(move |(start, end)| &self.outputs[start..*end]))
     }
 
+    /// The outputs of an item.
+    pub fn row(&self, at: usize) -> Option<&[f32]> {
+        let start = if at == 0 { 0 } else { *self.ends.get(at - 1)? };
+        self.outputs.get(start..*self.ends.get(at)?)
+    }
+
     /// The features of width `width`.
     pub fn features(&self, width: usize) -> Rows {
         Rows::new(width, self.features.clone())

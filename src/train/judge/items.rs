@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::answers::Answers;
+use crate::data::image::answered::{self, Overlay};
 use crate::data::{Dataset, Sample};
 use crate::train::tasks::{Task, Told};
 
@@ -14,6 +15,8 @@ const SHOWN: usize = 24;
 /// Lines of the table, and numbers of outputs in a line.
 pub const MOST_LINES: usize = 100_000;
 const MOST_COLUMNS: usize = 64;
+/// Longer side of the truth and of the answer, in pixels.
+const SIDE: u32 = 200;
 /// A larger picture is left out.
 const LARGEST_PICTURE: usize = 64 << 10;
 
@@ -46,15 +49,20 @@ pub fn mistakes(dataset: &Dataset, task: &dyn Task, answers: &Answers) -> Vec<Mi
     let mistake = |(at, told): (usize, Told)| {
         let sample = &answers.samples[at];
         let (path, split) = (sample.path.clone(), sample.split.as_str().to_owned());
-        let thumbnail = dataset.encoded(sample).ok().and_then(|bytes| thumbnail(dataset, &bytes));
+        let drawn = answers.row(at).and_then(|row| task.drawn(row, &sample.target));
+        let thumbnail = dataset.encoded(sample).ok().and_then(|bytes| thumbnail(dataset, &bytes, drawn.as_ref()));
         let truth = dataset.targets.word(&sample.target);
         Mistake { path, split, truth, answer: told.answer, confidence: told.confidence, loss: told.loss, thumbnail }
     };
     wrong.into_iter().map(mistake).collect()
 }
 
-fn thumbnail(dataset: &Dataset, bytes: &[u8]) -> Option<String> {
-    let small = dataset.modality.inspect(bytes, dataset.limits(), true).ok()?.preview?;
+/// A small picture of an item; where something is said about its places the truth and the answer side by side.
+fn thumbnail(dataset: &Dataset, bytes: &[u8], drawn: Option<&[Overlay; 2]>) -> Option<String> {
+    let small = match drawn {
+        Some([truth, answer]) => answered::beside(bytes, truth, answer, SIDE, dataset.limits())?,
+        None => dataset.modality.inspect(bytes, dataset.limits(), true).ok()?.preview?,
+    };
     (small.bytes.len() <= LARGEST_PICTURE).then(|| format!("data:{};base64,{}", small.media_type, STANDARD.encode(&small.bytes)))
 }
 

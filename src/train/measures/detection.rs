@@ -59,6 +59,20 @@ pub struct Scores {
     pub per_class_50: Vec<f64>,
     /// Of each class at a share of 0.5: the precision at each of 101 recalls from 0 to 1; none of a class that is not there.
     pub curves: Vec<Vec<f64>>,
+    /// Of each class at a share of 0.5.
+    pub chosen: Vec<Chosen>,
+}
+
+/// From which score on the answers of a class are best, by F1, and how good they are then.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Chosen {
+    /// 1 where no answer is right.
+    pub threshold: f64,
+    /// True objects that count.
+    pub support: u64,
+    pub precision: f64,
+    pub recall: f64,
+    pub f1: f64,
 }
 
 /// The part of two boxes' union that both cover; of a crowd the part of the answer that lies in it.
@@ -175,6 +189,29 @@ fn curve(judged: &[Judged], most: usize) -> Curve {
     }))
 }
 
+/// The score from which on a class's answers have the best F1.
+fn chosen(judged: &[Judged]) -> Chosen {
+    let support: usize = judged.iter().map(|judged| judged.counted).sum();
+    let mut answers: Vec<(f64, bool)> = Vec::new();
+    for judged in judged {
+        let counts = judged.scores.iter().zip(&judged.took[0]).zip(&judged.passed[0]).filter(|(_, passed)| !**passed);
+        answers.extend(counts.map(|((score, took), _)| (*score, *took)));
+    }
+    answers.sort_by(|a, b| falling(a.0, b.0));
+    let mut best = Chosen { threshold: 1.0, support: support as u64, ..Chosen::default() };
+    let mut right = 0usize;
+    for (at, (score, took)) in answers.iter().enumerate() {
+        right += usize::from(*took);
+        let f1 = 2.0 * right as f64 / (at + 1 + support).max(1) as f64;
+        // Answers that are equally sure stand or fall together.
+        if f1 > best.f1 && answers.get(at + 1).is_none_or(|(next, _)| next < score) {
+            let (precision, recall) = (right as f64 / (at + 1) as f64, right as f64 / support.max(1) as f64);
+            best = Chosen { threshold: *score, precision, recall, f1, ..best };
+        }
+    }
+    best
+}
+
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
     if count == 0 { f64::NAN } else { sum / count as f64 }
@@ -209,7 +246,31 @@ pub fn measure(images: &[Seen], classes: usize) -> Scores {
         per_class: each(None),
         per_class_50: each(Some(0)),
         curves: all.iter().map(|curve| curve.as_ref().map(|curve| curve[0].0.clone()).unwrap_or_default()).collect(),
+        chosen: whole.iter().map(|judged| chosen(judged)).collect(),
     }
+}
+
+/// What true objects were answered as, surely enough: `(true class, answered class, objects)`, sorted; `classes` stands for the ground, as what
+/// nobody answered and as what is not there. The surest answers choose first, each the object it overlaps most, by half of the union or more.
+pub fn confusion(images: &[Seen], thresholds: &[f64]) -> Vec<(u32, u32, u64)> {
+    let ground = thresholds.len() as u32;
+    let mut counts = std::collections::BTreeMap::<(u32, u32), u64>::new();
+    for seen in images {
+        let sure = |answer: &&Detection| thresholds.get(answer.class as usize).is_some_and(|least| answer.score >= *least);
+        let mut found: Vec<&Detection> = seen.found.iter().filter(sure).collect();
+        found.sort_by(|a, b| falling(a.score, b.score));
+        let (crowds, mut left): (Vec<&Truth>, Vec<&Truth>) = seen.truths.iter().partition(|truth| truth.crowd);
+        for answer in found {
+            let shares = left.iter().map(|truth| overlap(&answer.bbox, &truth.bbox, false));
+            match shares.enumerate().filter(|(_, share)| *share >= 0.5).max_by(|a, b| a.1.total_cmp(&b.1)) {
+                Some((at, _)) => *counts.entry((left.swap_remove(at).class, answer.class)).or_default() += 1,
+                None if crowds.iter().any(|crowd| overlap(&answer.bbox, &crowd.bbox, true) >= 0.5) => {}
+                None => *counts.entry((ground, answer.class)).or_default() += 1,
+            }
+        }
+        left.iter().for_each(|truth| *counts.entry((truth.class, ground)).or_default() += 1);
+    }
+    counts.into_iter().map(|((truth, answer), count)| (truth, answer, count)).collect()
 }
 
 #[cfg(test)]
@@ -274,5 +335,19 @@ mod tests {
         assert!((scores.map - 51.0 / 101.0).abs() < 1e-9 && (scores.recall[2] - 0.5).abs() < 1e-12);
         assert!(scores.per_class[1].is_nan() && scores.map_of_sizes[2].is_nan());
         assert_eq!((scores.curves[0].len(), scores.curves[1].len()), (101, 0));
+        let best = Chosen { threshold: 0.9, support: 2, precision: 1.0, recall: 0.5, f1: 2.0 / 3.0 };
+        assert_eq!(scores.chosen, [best, Chosen { threshold: 1.0, ..Chosen::default() }]);
+    }
+
+    #[test]
+    fn answers_are_held_against_objects_and_the_ground() {
+        let truth = |class, x: f64, crowd| Truth { class, bbox: [x, 0.0, 10.0, 10.0], area: 100.0, crowd };
+        let answer = |class, x: f64, score| Detection { class, bbox: [x, 0.0, 10.0, 10.0], score };
+        let seen = Seen {
+            truths: vec![truth(0, 0.0, false), truth(1, 20.0, false), truth(1, 40.0, false), truth(0, 60.0, true)],
+            // Right, of another class, not sure enough, in a crowd, and nothing at all.
+            found: vec![answer(0, 1.0, 0.9), answer(0, 21.0, 0.8), answer(1, 40.0, 0.2), answer(1, 62.0, 0.9), answer(1, 90.0, 0.7)],
+        };
+        assert_eq!(confusion(&[seen], &[0.5, 0.5]), [(0, 0, 1), (1, 0, 1), (1, 2, 1), (2, 1, 1)]);
     }
 }

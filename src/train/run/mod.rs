@@ -98,6 +98,9 @@ impl<'a> Run<'a> {
         let mut model = Model::load(training, task.outputs())?;
         let (stages, convex, mut views) = (model.frozen, solves(&*task, recipe), model.views(training, &config)?);
         let mut plan = Plan::of(recipe, stages, convex, model.architecture.name)?;
+        if recipe.strategy == Strategy::Auto && !convex && task.decoder(recipe).is_some() {
+            plan = Plan::from_nothing(recipe);
+        }
         if let Some(head) = task.head(model.classifier.head.num_features()) {
             plan = Plan::without_head(recipe, stages)?;
             if task.is_of_pairs() {

@@ -87,6 +87,11 @@ impl Plan {
         Plan { probe: true, phases: vec![Phase { frozen: recipe.frozen_stages, epochs: recipe.epochs }] }
     }
 
+    /// Of a head over maps that nothing can be solved for: it learns from the first step with all stages but those that the recipe freezes.
+    pub fn from_nothing(recipe: &Recipe) -> Plan {
+        Plan { probe: false, ..Plan::decoded(recipe) }
+    }
+
     /// Epochs in all; the probe alone counts as one.
     pub fn epochs(&self) -> u32 {
         self.phases.iter().map(|phase| phase.epochs).sum::<u32>().max(1)

@@ -7,6 +7,7 @@ mod anomaly;
 mod classification;
 mod close;
 mod contrast;
+mod detection;
 mod entities;
 mod heads;
 mod multi_label;
@@ -22,9 +23,11 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use super::detection::BESIDE;
 use super::error::{Error, Result};
 use super::partition::Partition;
 use super::probe::Part;
+use crate::data::image::answered::Overlay;
 use crate::data::{Target, Targets};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::Evaluation;
@@ -37,6 +40,7 @@ use crate::nn::{Cosine, Distance, Head};
 pub use anomaly::NEIGHBOURS;
 pub use classification::{Classification, argmax, softmax};
 pub use contrast::Contrast;
+pub use detection::said as boxes_said;
 pub use heads::has_heads;
 pub use segmentation::upsampled;
 pub use tagging::Tagger;
@@ -103,6 +107,11 @@ pub trait Task: Send + Sync {
     /// How one answer is told and how good it is; `row` is what the published head gives for the item, in the units of the data set.
     /// `None` where answers cannot be told one by one.
     fn told(&self, _row: &[f32], _target: &Target) -> Option<Told> {
+        None
+    }
+
+    /// What is true of an item's places and what the row says of them, to be drawn over it; `None` where something is said about the item.
+    fn drawn(&self, _row: &[f32], _target: &Target) -> Option<[Overlay; 2]> {
         None
     }
 
@@ -241,9 +250,7 @@ fn alone(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Bo
         Targets::Tags(names) => Box::new(tagging::Tagging::new(names)),
         Targets::Heads(_) => return Err(nothing("a head cannot hold heads; name each column once")),
         Targets::Masks(names) => Box::new(segmentation::Segmentation::new(names, &partition.train)),
-        Targets::Objects(_) => {
-            return Err(nothing(format!("the targets are for {}, and no network is trained for that here", targets.task())));
-        }
+        Targets::Objects(names) => Box::new(detection::Detection::new(names)),
     })
 }
 
@@ -278,9 +285,13 @@ pub fn answerer(config: &ModelConfig, outputs: usize) -> Answerer {
         Name::Similarity => similarity::answerer(),
         Name::TokenClassification => tagging::answerer(),
         Name::SemanticSegmentation => segmentation::answerer(config, outputs),
-        // Nobody trains such a model here; one that says it is of such a task answers by classes.
-        Name::ObjectDetection => classification::answerer(config, outputs),
+        Name::ObjectDetection => detection::answerer(),
     }
+}
+
+/// Classes that so many outputs of a published model are about.
+pub fn classes_of(config: &ModelConfig, outputs: usize) -> usize {
+    if of_model(config) == Name::ObjectDetection { outputs.saturating_sub(BESIDE) } else { outputs }
 }
 
 /// The head of a published model that has no tensors for one, where its task needs none.
@@ -294,7 +305,7 @@ pub fn of_classes(row: &[f32], names: &[String], top: usize) -> Answer {
 }
 
 /// Keys of a config that say what a head's outputs mean: those of a base are not its result's.
-pub const MEANINGS: [&str; 4] = [TASK, DECODER, WINDOW, anomaly::SETTINGS];
+pub const MEANINGS: [&str; 5] = [TASK, DECODER, WINDOW, anomaly::SETTINGS, multi_label::THRESHOLDS];
 
 /// The names of the outputs in a config; numbers where it has none, or others than there are.
 fn labels_of(config: &ModelConfig, outputs: usize) -> Vec<String> {

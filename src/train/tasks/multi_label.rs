@@ -20,7 +20,7 @@ use crate::train::measures::{self, Ranked, mean_of};
 use crate::train::probe::{Part, Wanted};
 
 /// The key of `config.json` that lists from which probability on each label counts as there.
-const THRESHOLDS: &str = "thresholds";
+pub(super) const THRESHOLDS: &str = "thresholds";
 /// Where nothing was chosen.
 const EVEN: f64 = 0.5;
 /// Outputs kept for measures that take all of them at once, 4 bytes each.
@@ -239,7 +239,11 @@ impl Labels<'_> {
         let keys = Name::MultiLabel.measures().iter().map(|measure| measure.key).chain(["auroc"]);
         more.intervals.extend(keys.zip(intervals.into_iter().flatten()).map(|(key, pair)| (key.to_owned(), pair)));
         let precision = |ranked: &Ranked| ranked.average_precision(&even).unwrap_or(0.0);
-        let label = |(ranked, threshold): (&Ranked, &f64)| LabelScore { threshold: *threshold, average_precision: precision(ranked) };
+        let label = |(ranked, threshold): (&Ranked, &f64)| LabelScore {
+            threshold: *threshold,
+            average_precision: precision(ranked),
+            average_precision_50: None,
+        };
         more.labels = ranked.iter().zip(thresholds).map(label).collect();
         more
     }

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde_json::Value as Json;
 
 use super::{Partition, TASK, Tally, Task, Told, labels_of, nothing, pixels};
+use crate::data::image::answered::Overlay;
 use crate::data::{Cells, Labels, Sample, Target, UNSAID};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{ClassScore, Evaluation, More};
@@ -186,6 +187,13 @@ impl Task for Segmentation {
             right: Some(accuracy == 1.0),
             ..Told::default()
         })
+    }
+
+    fn drawn(&self, row: &[f32], target: &Target) -> Option<[Overlay; 2]> {
+        let Target::Cells(cells) = target else { return None };
+        let truth = Labels::clone(&cells.pixels);
+        let answer = Labels { values: self.answer(row, target), ..truth.clone() };
+        Some([Overlay::Labels(truth), Overlay::Labels(answer)])
     }
 
     /// Pixels of all images are counted together.

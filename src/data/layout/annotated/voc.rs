@@ -103,7 +103,7 @@ fn objects(annotated: &Annotated, names: &[String], first: f32, path: &str, faul
         match (class, object.corners) {
             (Ok(class), [Some(left), Some(top), Some(right), Some(bottom)]) => {
                 let bbox = [left - first, top - first, right - left + first, bottom - top + first];
-                objects.push(Object { class: class as u32, bbox, area: None, crowd: false, outline: None });
+                objects.push(Object { class: class as u32, bbox, area: None, crowd: object.difficult, outline: None });
             }
             _ => faults.push(Fault::new(path, CORNERLESS, name::shown(object.name.as_bytes()))),
         }

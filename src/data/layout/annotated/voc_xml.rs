@@ -19,6 +19,8 @@ pub struct Boxed {
     pub name: String,
     /// `xmin`, `ymin`, `xmax`, `ymax`.
     pub corners: [Option<f32>; 4],
+    /// Whether it was marked as one that is not to be counted.
+    pub difficult: bool,
 }
 
 const ROOT: &str = "annotation";
@@ -89,6 +91,11 @@ fn take(path: &[String], text: &str, found: &mut Annotated, size: &mut [Option<u
                 object.name = text.to_owned();
             }
         }
+        ["annotation", "object", "difficult"] => {
+            if let Some(object) = found.objects.last_mut() {
+                object.difficult = text == "1";
+            }
+        }
         ["annotation", "object", "bndbox", corner] => {
             let at = CORNERS.iter().position(|known| known == corner);
             if let (Some(at), Some(object)) = (at, found.objects.last_mut()) {
@@ -107,11 +114,12 @@ mod tests {
     fn an_annotation_is_read() {
         let text = "<?xml version='1.0'?>\n<!-- x --><annotation><filename>a &amp; b.jpg</filename><size><width>64</width><height>48</height></size>\
             <object><name>red cell</name><part><name>x</name></part><bndbox><xmin>3</xmin><ymin>4.5</ymin><xmax>10</xmax><ymax>12</ymax></bndbox></object>\
-            <object><name>dog</name></object></annotation>";
+            <object><name>dog</name><difficult>1</difficult></object></annotation>";
         let found = read(text).unwrap().unwrap();
         assert_eq!((found.filename.as_str(), found.size), ("a & b.jpg", Some([64, 48])));
-        assert_eq!(found.objects[0], Boxed { name: "red cell".into(), corners: [Some(3.0), Some(4.5), Some(10.0), Some(12.0)] });
-        assert_eq!(found.objects[1].corners, [None; 4]);
+        let corners = [Some(3.0), Some(4.5), Some(10.0), Some(12.0)];
+        assert_eq!(found.objects[0], Boxed { name: "red cell".into(), corners, difficult: false });
+        assert_eq!((found.objects[1].corners, found.objects[1].difficult), ([None; 4], true));
     }
 
     #[test]

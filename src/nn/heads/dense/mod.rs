@@ -4,6 +4,7 @@
 //! To add one: a file here (or beside, for another kind of answers) that implements [`DenseHead`], and a line in [`build`].
 
 mod deeplab;
+mod fcos;
 mod lr_aspp;
 mod parts;
 mod pyramid;
@@ -57,8 +58,8 @@ pub(crate) trait DenseHead: Send + Sync {
 type Build = fn(&mut Parts<'_>, &Design<'_>) -> Result<Box<dyn DenseHead>>;
 
 /// Every head there is, by its name in a recipe and in `config.json`.
-static HEADS: [(&str, Build); 4] =
-    [("lr-aspp", lr_aspp::build), ("deeplabv3+", deeplab::build), ("unet", unet::build), ("fpn", pyramid::build)];
+static HEADS: [(&str, Build); 5] =
+    [("lr-aspp", lr_aspp::build), ("deeplabv3+", deeplab::build), ("unet", unet::build), ("fpn", pyramid::build), ("fcos", fcos::build)];
 
 /// Names of all of them.
 pub fn names() -> impl Iterator<Item = &'static str> {
