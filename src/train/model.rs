@@ -198,7 +198,9 @@ impl Model {
     /// mean of both.
     pub fn outputs(&self, step: &Step, mode: Mode, number: u64) -> Result<Tensor> {
         let plain = self.outputs_of(&step.input, mode, number, false)?;
-        Ok(match &step.mirrored {
+        // Rows of places under a linear head stand in another order there; it is measured on the plain view.
+        let averages = self.is_dense() || self.classifier.backbone.scales().is_empty();
+        Ok(match step.mirrored.as_ref().filter(|_| averages) {
             Some(mirrored) => ((plain + self.outputs_of(mirrored, mode, number, true)?)? * 0.5)?,
             None => plain,
         })
