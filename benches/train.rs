@@ -189,7 +189,8 @@ fn step(prepared: &mut Prepared) {
         None => loss::cross_entropy(&logits, &prepared.labels, 0.0).unwrap(),
         Some(masks) => {
             let side = prepared.images.dims()[2];
-            let truths: Vec<Truth<'_>> = masks.chunks_exact(side * side).map(|classes| Truth { width: side, height: side, classes }).collect();
+            let truths: Vec<Truth<'_>> =
+                masks.chunks_exact(side * side).map(|classes| Truth { width: side, height: side, classes }).collect();
             let terms = Terms { cross_entropy: 1.0, focal: 0.0, dice: 1.0 };
             of_pixels(&logits, (side.div_ceil(4), side.div_ceil(4)), &truths, terms, &[]).unwrap()
         }

@@ -81,6 +81,9 @@ fn body(report: &Report, lineage: &Lineage) -> String {
             true => {
                 "The head stands on the pooled features of the encoder. That is no sequence classifier of transformers', which would leave it out: ask the model here, or with `hub predict --local`.\n"
             }
+            false if report.config.labels_places() => {
+                "The head says something about each place of an image, where timm puts none: ask the model here, or with `hub predict --local`.\n"
+            }
             false => {
                 "The head stands on features in the space that the base shares with texts, where neither timm nor transformers puts one: ask the model here, or with `hub predict --local`.\n"
             }

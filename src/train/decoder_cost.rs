@@ -1,6 +1,6 @@
 //! What a head over maps costs beside its backbone, roughly: that of the largest there is, whichever is asked for.
 
-use super::strategy::Plan;
+use super::strategy::{Phase, Plan};
 use crate::domain::recipe::{Recipe, Strategy};
 use crate::nn::architectures;
 
@@ -37,9 +37,13 @@ impl DecoderCost {
         3.0 * self.cells * MULTIPLY_ADDS * images
     }
 
-    /// What `auto` comes to where a decoder goes on from the linear head.
-    pub fn plan(self, recipe: &Recipe, plan: Plan) -> Plan {
-        if self.decodes && recipe.strategy == Strategy::Auto { Plan::decoded(recipe) } else { plan }
+    /// What `auto` comes to where a decoder goes on from the linear head, and `head` where a decoder learns alone, on so many stages.
+    pub fn plan(self, recipe: &Recipe, plan: Plan, stages: usize) -> Plan {
+        match recipe.strategy {
+            Strategy::Auto if self.decodes => Plan::decoded(recipe),
+            Strategy::Head if self.decodes => Plan { probe: false, phases: vec![Phase { frozen: stages, epochs: recipe.epochs }] },
+            _ => plan,
+        }
     }
 }
 
@@ -57,7 +61,9 @@ mod tests {
         assert_eq!((linear.numbers(8.0), linear.multiply_adds(100.0)), (0.0, 0.0));
         assert!(decoder.numbers(32.0) > decoder.numbers(16.0) && decoder.multiply_adds(100.0) > 0.0);
         let probe = Plan { probe: true, phases: Vec::new() };
-        assert_eq!(decoder.plan(&auto, probe.clone()).epochs(), auto.epochs);
-        assert_eq!(linear.plan(&head, probe.clone()), probe);
+        assert_eq!(decoder.plan(&auto, probe.clone(), 5).lowest(5), 0);
+        assert_eq!(linear.plan(&head, probe.clone(), 5), probe);
+        let alone = Recipe { decoder: crate::domain::recipe::Decoder::UNet, ..head };
+        assert_eq!(DecoderCost::of(&alone, 256).plan(&alone, probe, 5).lowest(5), 5);
     }
 }

@@ -81,18 +81,16 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     check_adapters(recipe, architecture)?;
     let (usual, longest) = tokens(config, architecture, volume);
     let Items { images, width, item, usual: cost, largest } = Items::of(recipe, config, architecture, side, (usual, longest))?;
-    let decoder = DecoderCost::of(recipe, side);
-    let plan = planned(recipe, architecture, cost.len(), samples)?;
+    let (decoder, plan) = (DecoderCost::of(recipe, side), planned(recipe, architecture, cost.len(), samples)?);
     let lowest = plan.lowest(cost.len());
     check_batch_size(recipe, architecture, lowest < cost.len())?;
     let head = lowest == cost.len();
-    let forward: f64 = cost.iter().map(|stage| stage.multiply_adds).sum();
     let learned = |frozen: usize| cost[frozen..].iter().map(|stage| stage.multiply_adds).sum::<f64>();
+    let forward = learned(0);
     let kept: f64 = largest[lowest..].iter().map(|stage| stage.outputs).sum();
     let widest = largest.iter().map(|stage| stage.widest).fold(0.0, f64::max);
 
-    let items = samples as f64;
-    let batch = even_batches(samples as usize, recipe.batch_size) as f64;
+    let (items, batch) = (samples as f64, even_batches(samples as usize, recipe.batch_size) as f64);
     let views = f64::from(recipe.augment.views) + 1.0;
     let rows = rows_of(recipe, usual, side);
     let head_size = (width as u64 * classes) as f64;
@@ -117,7 +115,8 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     }
     let weights = backbone_weights(architecture) + head_size;
     let evaluated = 32.0 * 3.0 * widest;
-    let activations = decoder.numbers(batch) + if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
+    let activations =
+        decoder.numbers(batch) + if head { evaluated } else { (batch * (TRAINING_COPIES * kept + 2.0 * widest)).max(evaluated) };
     let masks = if recipe.task.is_some_and(|task| task.is_of_pixels()) { items * side.pow(2) as f64 } else { 0.0 };
     let inputs = masks + 4.0 * images * batch.max(32.0) * item.iter().product::<usize>() as f64 * 2.0;
     let pooled = if plan.probe || head || compares { items * views * rows * (width as f64 * 4.0 + 8.0) } else { 0.0 };
@@ -166,7 +165,7 @@ pub fn estimate_soup(recipe: &Recipe, config: &ModelConfig, volume: &Volume, mem
 fn planned(recipe: &Recipe, architecture: &Architecture, stages: usize, samples: u64) -> Result<Plan> {
     let plan = Plan::of(recipe, stages, true, architecture.name)?;
     let goes_on = recipe.strategy == Strategy::Auto && plan.probe && samples >= ENOUGH_ITEMS as u64;
-    Ok(DecoderCost::of(recipe, 0).plan(recipe, if goes_on { Plan::tuned(recipe, stages) } else { plan }))
+    Ok(DecoderCost::of(recipe, 0).plan(recipe, if goes_on { Plan::tuned(recipe, stages) } else { plan }, stages))
 }
 
 /// Refuses adapters in networks that have no place for them.

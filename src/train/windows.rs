@@ -17,7 +17,8 @@ const MOST_NUMBERS: usize = 1 << 28;
 
 /// The usual width and height of the images whose masks are trained on: the median of each.
 pub fn usual_size(train: &[Sample]) -> Option<[u32; 2]> {
-    let sizes = train.iter().filter_map(|sample| if let Target::Mask(mask) = &sample.target { Some([mask.width, mask.height]) } else { None });
+    let sizes =
+        train.iter().filter_map(|sample| if let Target::Mask(mask) = &sample.target { Some([mask.width, mask.height]) } else { None });
     let mut sides: [Vec<u32>; 2] = Default::default();
     for [width, height] in sizes {
         sides[0].push(width);

@@ -97,7 +97,9 @@ async fn what_does_not_go_with_boxes_is_said() {
     let ada = Person::admin(&server).invite("ada").await;
     ada.publish("model", "ada/tiny", false, base_files()).await;
     ada.publish("dataset", "ada/squares", false, vec![("squares.zip", coco())]).await;
-    for (recipe, word) in [(json!({ "decoder": "unet" }), "fcos"), (json!({ "augment": { "mixup": 0.2 } }), "mixed"), (json!({ "shots": 4 }), "shots")] {
+    for (recipe, word) in
+        [(json!({ "decoder": "unet" }), "fcos"), (json!({ "augment": { "mixup": 0.2 } }), "mixed"), (json!({ "shots": 4 }), "shots")]
+    {
         let body = json!({ "base": "ada/tiny", "dataset": "ada/squares", "name": "ada/x", "recipe": recipe });
         let (status, problem) = ada.post("/finetunes", body).await;
         assert_eq!((status, &problem["code"]), (422, &json!("bad_recipe")), "{problem}");

@@ -34,7 +34,8 @@ async fn masks_are_learned_measured_and_answered() {
         [(format!("{split}/images/{n}.png"), image), (format!("{split}/masks/{n}.png"), mask)]
     };
     ada.publish("dataset", "ada/squares", false, vec![("squares.zip", zipped(&(0..24).flat_map(of).collect::<Vec<_>>()))]).await;
-    let body = json!({ "base": "ada/tiny", "dataset": "ada/squares", "name": "ada/square-net", "recipe": { "seed": 1, "strategy": "head" } });
+    let body =
+        json!({ "base": "ada/tiny", "dataset": "ada/squares", "name": "ada/square-net", "recipe": { "seed": 1, "strategy": "head" } });
     let id = ada.finetune(body).await;
     let job = ada.end(&id).await;
     assert_eq!(job["state"], "succeeded", "{job:#}\n{}", ada.log(&id).await);

@@ -17,7 +17,7 @@ pub struct Change {
 pub fn changes(recipe: &Recipe) -> Vec<Change> {
     let json = |recipe: &Recipe| serde_json::to_value(recipe).unwrap_or_default();
     let mut found = Vec::new();
-    compare("", &json(recipe), &json(&Recipe { task: recipe.task, ..recipe.without_asked() }), &mut found);
+    compare("", &json(recipe), &json(&recipe.without_asked()), &mut found);
     found
 }
 

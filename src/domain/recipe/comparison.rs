@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Recipe, Strategy};
+use super::{Norm, Recipe, Strategy};
 
 /// What else is trained, to compare with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ impl Recipe {
             draws: 1,
             compare: Compare::None,
             find_lr: false,
+            // There is no norm of a base to keep.
+            norm: Norm::Batch,
             ..self.clone()
         }
     }

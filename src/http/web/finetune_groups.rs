@@ -65,8 +65,8 @@ pub(super) const GROUPS: &[(&str, bool, &[Line])] = &[
             (
                 "decoder",
                 "Decoder",
-                Words(&["auto", "linear", "lr-aspp", "deeplabv3+", "unet", "fpn"]),
-                "Of masks: what says a class about each pixel. auto: linear with head, else unet.",
+                Words(&["auto", "linear", "lr-aspp", "deeplabv3+", "unet", "fpn", "fcos"]),
+                "Of masks: what says a class about each pixel. auto: linear with head, else unet; of boxes always fcos.",
             ),
             ("head_lr", "Head rate", Number, "Ten times the backbone's: it starts anew."),
             ("lr", "Backbone rate", Number, "Small: adjust, do not overwrite."),

@@ -45,10 +45,10 @@ pub fn losses(rows: &[f32], classes: usize, grid: &Grid, aims: &[Vec<Aim>]) -> L
                 Aim::Nothing => None,
                 Aim::Object { class, .. } => Some(*class as usize),
             };
-            for at in 0..classes {
-                let (value, slope) = focal(f64::from(row[at]), class == Some(at));
+            for (at, (logit, to)) in row[..classes].iter().zip(&mut *to).enumerate() {
+                let (value, slope) = focal(f64::from(*logit), class == Some(at));
                 all.classes += value / count;
-                to[at] = (slope / count) as f32;
+                *to = (slope / count) as f32;
             }
             let Aim::Object { corners: truth, centred, .. } = aim else { continue };
             let share = f64::from(*centred) / near;

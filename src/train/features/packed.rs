@@ -37,8 +37,10 @@ pub fn packed(below: &Below, backbone: &dyn Backbone) -> Result<Tensor> {
         let (_, channels, height, width) = maps.dims4()?;
         head.extend([height, width, channels / BASE, channels % BASE].map(|size| size as f32));
     }
-    let values: Vec<Vec<f32>> =
-        all.iter().map(|maps| maps.permute((0, 2, 3, 1))?.contiguous()?.flatten_all()?.to_vec1::<f32>()).collect::<candle_core::Result<_>>()?;
+    let values: Vec<Vec<f32>> = all
+        .iter()
+        .map(|maps| maps.permute((0, 2, 3, 1))?.contiguous()?.flatten_all()?.to_vec1::<f32>())
+        .collect::<candle_core::Result<_>>()?;
     let width = head.len() + values.iter().map(|values| values.len() / batch.max(1)).sum::<usize>();
     let mut rows: Vec<f32> = Vec::with_capacity(batch * width);
     for image in 0..batch {
@@ -68,10 +70,8 @@ pub fn unpacked(rows: &Tensor, passed: usize, backbone: &dyn Backbone, device: &
     let values = rows.flatten_all()?.to_vec1::<f32>()?;
     let count = values.first().map_or(0, |count| *count as usize).min(MOST_MAPS);
     let head = values.get(1..1 + 4 * count).ok_or_else(broken)?;
-    let sizes: Vec<[usize; 3]> = head
-        .chunks_exact(4)
-        .map(|sizes| [sizes[0] as usize, sizes[1] as usize, sizes[2] as usize * BASE + sizes[3] as usize])
-        .collect();
+    let sizes: Vec<[usize; 3]> =
+        head.chunks_exact(4).map(|sizes| [sizes[0] as usize, sizes[1] as usize, sizes[2] as usize * BASE + sizes[3] as usize]).collect();
     let (mut at, mut all): (usize, Vec<Tensor>) = (1 + 4 * count, Vec::with_capacity(count));
     if at + sizes.iter().map(|sizes| sizes.iter().product::<usize>()).sum::<usize>() != width || count == 0 {
         return Err(broken());
@@ -121,7 +121,8 @@ mod tests {
             let again = run(unpacked(&rows, boundary, &*backbone, &Device::Cpu).unwrap());
             assert_eq!(again.len(), whole.len(), "boundary {boundary}");
             for (again, whole) in again.iter().zip(&whole) {
-                let (a, b) = (again.flatten_all().unwrap().to_vec1::<f32>().unwrap(), whole.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+                let (a, b) =
+                    (again.flatten_all().unwrap().to_vec1::<f32>().unwrap(), whole.flatten_all().unwrap().to_vec1::<f32>().unwrap());
                 assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs().max(1.0)), "boundary {boundary}");
             }
         }

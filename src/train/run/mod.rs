@@ -96,11 +96,8 @@ impl<'a> Run<'a> {
         let task = task_of(training, &partition)?;
         let config = model_folder::config_of_result(training.config, recipe, &*task);
         let mut model = Model::load(training, task.outputs())?;
-        let (stages, convex, mut views) = (model.frozen, task.convex(&[], recipe).is_some(), model.views(training, &config)?);
-        let mut plan = Plan::of(recipe, stages, convex, model.architecture.name)?;
-        if recipe.strategy == Strategy::Auto && !convex && task.decoder(recipe).is_some() {
-            plan = Plan::from_nothing(recipe);
-        }
+        let (stages, mut views) = (model.frozen, model.views(training, &config)?);
+        let mut plan = planned(&*task, recipe, &model)?;
         if let Some(head) = task.head(model.classifier.head.num_features()) {
             plan = Plan::without_head(recipe, stages)?;
             if task.is_of_pairs() {
@@ -114,8 +111,7 @@ impl<'a> Run<'a> {
         let lengths = lengths::of(training.dataset, &views, &partition.all(), reporter)?;
         let feed = Feed::new(training.dataset, recipe, views, partition.train.len(), Some(1)).with_lengths(lengths);
         let steps_per_epoch = feed.steps_per_epoch(partition.train.len());
-        // Until it learns.
-        model.classifier.backbone.settle();
+        model.classifier.backbone.settle(); // Until it learns.
         model.classifier.backbone.set_norm_momentum(norm_momentum(steps_per_epoch));
         let state = State::new(saving::identity(training, &model, &feed, &survey.digest));
         Ok(Run {
@@ -363,6 +359,17 @@ fn asked(training: &Training) -> Result<Recipe> {
     let (recipe, task) = (training.recipe, training.dataset.targets.task());
     let pairs = recipe.task.is_none() && task.of_pairs() != task && pairs::are_pairs(training.dataset)?;
     Ok(if pairs { Recipe { task: Some(task.of_pairs()), ..recipe.clone() } } else { recipe.clone() })
+}
+
+/// Who learns when. A decoder that learns alone is not solved for, whatever a linear head would be; one that no linear head is found before
+/// learns with the stages under it at once.
+fn planned(task: &dyn Task, recipe: &Recipe, model: &Model) -> Result<Plan> {
+    let decodes = task.decoder(recipe).is_some();
+    let convex = !(decodes && recipe.strategy == Strategy::Head) && task.convex(&[], recipe).is_some();
+    if recipe.strategy == Strategy::Auto && !convex && decodes {
+        return Ok(Plan::from_nothing(recipe));
+    }
+    Plan::of(recipe, model.frozen, convex, model.architecture.name)
 }
 
 /// Batch norm forgets at the pace of an epoch, but not slower than PyTorch's default (SimCLR's rule).

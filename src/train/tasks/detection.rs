@@ -339,10 +339,11 @@ mod tests {
         let mut tally = task.tally(true);
         tally.add(&rows(), std::slice::from_ref(&target));
         // The place answers (4, 4) to (20, 20) of the view, which is the dog.
-        assert_eq!((tally.samples(), tally.primary()), (1, 1.0));
+        let whole = |value: f64| (value - 1.0).abs() < 1e-9;
+        assert!(tally.samples() == 1 && whole(tally.primary()));
         let found = tally.finish();
-        assert_eq!(found.values, [1.0; 3]);
-        assert_eq!(found.more.labels[1].average_precision_50, Some(1.0));
+        assert!(found.values.len() == 3 && found.values.iter().all(|value| whole(*value)), "{:?}", found.values);
+        assert!(found.more.labels[1].average_precision_50.is_some_and(whole));
         assert_eq!((found.per_class[1].support, found.per_class[1].f1, found.confusion.as_slice()), (1, 1.0, &[(1, 1, 1)][..]));
         assert_eq!((found.more.curves[0].len(), found.more.curves[1].len()), (0, 101));
         assert!(found.more.measures.contains_key("box_map_medium") && !found.more.measures.contains_key("box_map_large"));

@@ -46,7 +46,8 @@ impl DenseHead for LrAspp {
     fn forward(&self, maps: &[Maps], run: &Running) -> Result<Tensor> {
         let (coarse, fine) = (&maps[self.coarse], &maps[self.fine]);
         let said = coarse.average()?.matmul(&run.parameter(&self.gate).t()?)?;
-        let gates = (said.neg()?.exp()? + 1.0)?.recip()?;
+        // The logistic function, without overflow.
+        let gates = (((said * 0.5)?.tanh()? + 1.0)? * 0.5)?;
         let open = self.inside.forward(coarse, run)?.gated(&gates)?;
         let [_, height, width, _] = fine.shape();
         // Classes of both are summed: so are the maps they are said of, whose last layer is one.

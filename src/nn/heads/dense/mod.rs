@@ -22,8 +22,8 @@ use crate::domain::recipe::Precision;
 use crate::nn::backbone::{Backbone, Mode};
 use crate::nn::error::{Error, Result};
 use crate::nn::input::Input;
-use crate::nn::kernels::{Between, Maps};
 use crate::nn::kernels::ops::Settings;
+use crate::nn::kernels::{Between, Maps};
 use crate::nn::weights::Weights;
 
 /// What a head is to be made for.
