@@ -17,7 +17,6 @@ const USUAL: u16 = 10;
 
 /// How many frames it has, and when each begins, in seconds from the first, with the end of the last.
 pub struct Shown {
-    pub size: (u32, u32),
     pub times: Vec<f64>,
     pub end: f64,
 }
@@ -46,7 +45,6 @@ fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Decoder<Cursor<&'a [u8]>
 /// In words: it is no whole GIF, or has no frame.
 pub fn look(bytes: &[u8], limits: &Limits) -> Result<Shown, Refusal> {
     let mut decoder = open(bytes, limits)?;
-    let size = (u32::from(decoder.width()), u32::from(decoder.height()));
     let (mut times, mut end) = (Vec::new(), 0.0);
     while let Some(frame) = decoder.next_frame_info().map_err(damaged)? {
         if times.len() == MOST_FRAMES {
@@ -57,7 +55,7 @@ pub fn look(bytes: &[u8], limits: &Limits) -> Result<Shown, Refusal> {
     }
     match times.is_empty() {
         true => Err(Refusal("it has no frame".into())),
-        false => Ok(Shown { size, times, end }),
+        false => Ok(Shown { times, end }),
     }
 }
 
@@ -125,7 +123,7 @@ mod tests {
         let limits = Limits::default();
         let bytes = dots(3, DisposalMethod::Keep);
         let shown = look(&bytes, &limits).unwrap();
-        assert_eq!((shown.size, shown.times.len()), ((8, 4), 3));
+        assert_eq!(shown.times.len(), 3);
         assert!((shown.times[2] - 0.15).abs() < 1e-9 && (shown.end - 0.3).abs() < 1e-9);
         let frames = take(&bytes, &[0, 2], &limits).unwrap();
         let white = |frame: &RgbImage| (0..8).filter(|x| frame.get_pixel(*x, 0).0 == [255; 3]).collect::<Vec<_>>();
