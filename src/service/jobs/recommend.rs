@@ -147,12 +147,12 @@ impl Service {
     async fn all_models(&self, actor: &Actor, report: &DatasetReport) -> Result<Vec<RepoSummary>> {
         let mut found = Vec::new();
         for modality in report.modality.served_by() {
-            self.models_of(actor, modality, &mut found).await?;
+            self.models_taking(actor, modality, &mut found).await?;
         }
         Ok(found)
     }
 
-    async fn models_of(&self, actor: &Actor, modality: Modality, found: &mut Vec<RepoSummary>) -> Result<()> {
+    async fn models_taking(&self, actor: &Actor, modality: Modality, found: &mut Vec<RepoSummary>) -> Result<()> {
         let query = SearchQuery {
             kind: Some(RepoKind::Model),
             modality: modality.to_string(),

@@ -15,7 +15,7 @@ fn random(shape: &[usize], seed: u64) -> Tensor {
 
 fn network(over: FramePool, frames: usize) -> Box<dyn Backbone> {
     let pool = Pool::Frames(FramesPool { frames, over });
-    let weights = Weights::random("resnet18", 1).unwrap().without_head("fc");
+    let weights = Weights::random("resnet18", 0, 1).unwrap();
     let weights = architectures::with_time("resnet18", weights, pool, 1).unwrap();
     architectures::build_pooled("resnet18", pool, &weights).unwrap()
 }
@@ -38,7 +38,7 @@ fn frames_are_folded_and_come_back() {
 #[test]
 fn each_frame_is_seen_as_an_image_and_their_order_is_kept() {
     let clip = random(&[2, 3, 3, 32, 32], 5);
-    let images = architectures::build("resnet18", &Weights::random("resnet18", 1).unwrap().without_head("fc")).unwrap();
+    let images = architectures::build("resnet18", &Weights::random("resnet18", 0, 1).unwrap()).unwrap();
     let of = |frame: usize| {
         let image = clip.narrow(2, frame, 1).unwrap().squeeze(2).unwrap();
         images.pooled(&Input::Pixels(image), 99, Mode::Eval).unwrap()
