@@ -108,10 +108,10 @@ pub fn svg(item: &[u8], answer: &Answer, limits: &Limits, side: u32) -> Result<O
     for found in answer.boxes().into_iter().flat_map(|boxes| boxes.present()) {
         let FoundBox { label, score, bbox: [x, y, w, h], index, .. } = found;
         let (colour, below) = (draw::hex(*index as u32), f64::from(*y) + size);
-        let _ = write!(
+        let _ = writeln!(
             text,
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{w:.1}\" height=\"{h:.1}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{:.1}\"/>\
-             <text x=\"{:.1}\" y=\"{below:.1}\" font-size=\"{size:.1}\" fill=\"{colour}\" stroke=\"#000\" stroke-width=\"3\" paint-order=\"stroke\">{} {score:.2}</text>\n",
+             <text x=\"{:.1}\" y=\"{below:.1}\" font-size=\"{size:.1}\" fill=\"{colour}\" stroke=\"#000\" stroke-width=\"3\" paint-order=\"stroke\">{} {score:.2}</text>",
             size / 8.0,
             f64::from(*x) + size / 4.0,
             escaped(label)
