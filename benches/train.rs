@@ -178,6 +178,8 @@ fn decoding(known: &'static architectures::Architecture, decoder: &str, weights:
     let design = Design { scales: backbone.scales(), outputs: 2, view: (side, side), shortcut: false };
     let head = Dense::fresh(decoder, &design, 0, &weights.device()).map_err(words)?;
     Classifier::new(known, backbone, Head::Dense(Box::new(head))).map_err(words)
+}
+
 fn input(items: &Tensor) -> Input {
     if items.rank() == 5 { Input::Clips(items.clone()) } else { Input::Pixels(items.clone()) }
 }

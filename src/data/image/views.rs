@@ -61,7 +61,7 @@ impl ViewMaker for Maker {
     fn geometry(&self, item: &[u8], limits: &Limits, view: View<'_>) -> Option<Geometry> {
         let (width, height) = decode::sides(item, limits)?;
         match view {
-            View::Plain => self.preprocessor.geometry(width, height, None).ok(),
+            View::Plain | View::Clip(_) => self.preprocessor.geometry(width, height, None).ok(),
             View::Mirrored => self.preprocessor.geometry(width, height, None).ok().map(|plain| Geometry { mirrored: true, ..plain }),
             View::Random(augment, mut random) => self.preprocessor.geometry(width, height, Some((augment, &mut *random))).ok(),
         }

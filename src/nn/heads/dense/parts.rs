@@ -150,7 +150,7 @@ impl Shape {
     }
 
     fn spec(&self) -> Spec {
-        Spec { stride: self.stride, padding: Padding::Symmetric(self.kernel / 2), groups: self.groups }
+        Spec { stride: self.stride, padding: Padding::Symmetric(self.kernel / 2), groups: self.groups, ..Spec::POINTWISE }
     }
 }
 
