@@ -120,7 +120,7 @@ impl Blobs {
         }
         let mut listed = self.inner.store.list(Some(&Key::from(FOLDER)));
         while let Some(meta) = listed.try_next().await? {
-            let Some(name) = meta.location.to_string().split('/').nth(1).map(str::to_owned) else { continue };
+            let Some(name) = meta.location.as_ref().split('/').nth(1).map(str::to_owned) else { continue };
             let modified = Timestamp::from_unix_ms(meta.last_modified.timestamp_millis());
             let upload = uploads.entry(name.clone()).or_insert(Staged { name, size_bytes: 0, modified });
             upload.size_bytes += meta.size;

@@ -103,7 +103,7 @@ fn config(source: &Source, found: &Match, options: &Options, labels: Option<Vec<
         extra: own.extra,
     };
     let mut extra = given.as_ref().map(|config| config.extra.clone()).unwrap_or_default();
-    for (key, value) in known.and_then(inflated::temporal) {
+    if let Some((key, value)) = known.and_then(inflated::temporal) {
         extra.entry(key).or_insert(value);
     }
     let label_names = labels.or_else(|| given.as_ref().and_then(|config| config.label_names.clone()));

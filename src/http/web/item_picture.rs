@@ -22,6 +22,7 @@ use crate::http::caller::Visitor;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{FileAt, JobAt};
 use crate::service::Service;
+use crate::service::repos::pictures::AtHand;
 
 /// Of what never changes at its address, and is not everybody's.
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
@@ -34,12 +35,7 @@ impl Addresses {
     pub const NONE: Addresses = Addresses(None);
 
     /// Makes the pictures of these items ready, some of which are at hand; without them a page has fewer, and is no less right.
-    pub async fn of(
-        service: &Service,
-        actor: &Actor,
-        (id, revision): (&RepoId, &Revision),
-        items: Vec<(String, Option<(String, Vec<u8>)>)>,
-    ) -> Addresses {
+    pub async fn of(service: &Service, actor: &Actor, (id, revision): (&RepoId, &Revision), items: Vec<AtHand>) -> Addresses {
         match service.ready_pictures(actor, (id, revision), items).await {
             Ok(commit) => Addresses(commit.map(|commit| (id.clone(), commit))),
             Err(error) => {

@@ -22,6 +22,9 @@ use crate::domain::revision::Revision;
 use crate::domain::user::Actor;
 use crate::service::work::Whose;
 
+/// An item by its path, with its picture (media type and bytes) where that is at hand already.
+pub type AtHand = (String, Option<(String, Vec<u8>)>);
+
 /// On the shelf; one has a few kilobytes.
 const MOST: usize = 4_000;
 /// How long somebody who asks for one waits for it.
@@ -96,7 +99,7 @@ impl Service {
         &self,
         actor: &Actor,
         (id, revision): (&RepoId, &Revision),
-        items: Vec<(String, Option<(String, Vec<u8>)>)>,
+        items: Vec<AtHand>,
     ) -> Result<Option<CommitId>> {
         let commit = match self.pictured(actor, id, revision).await {
             Ok(Some(commit)) => commit,
