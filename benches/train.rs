@@ -121,6 +121,7 @@ fn prepare<'a>(
     }
     if kept.as_ref().is_none_or(|(old, _)| old != name) {
         *kept = None;
+        let side = sizes[sizes.len() - 1];
         let device = chosen_device()?;
         let weights = Weights::random(architecture, CLASSES, 0).unwrap().to_device(&device).unwrap();
         let known = architectures::get(architecture).unwrap();
@@ -190,7 +191,7 @@ fn step(prepared: &mut Prepared) {
     let loss = match &prepared.masks {
         None => loss::cross_entropy(&logits, &prepared.labels, 0.0).unwrap(),
         Some(masks) => {
-            let side = prepared.images.dims()[2];
+            let side = prepared.images.dims()[3];
             let truths: Vec<Truth<'_>> =
                 masks.chunks_exact(side * side).map(|classes| Truth { width: side, height: side, classes }).collect();
             let terms = Terms { cross_entropy: 1.0, focal: 0.0, dice: 1.0 };
