@@ -134,7 +134,8 @@ fn prepare<'a>(
             None => Vec::new(),
             Some(_) => model.backbone.trainable(dense::top(&*model.backbone)).into_iter().map(str::to_owned).collect(),
         };
-        let parameters = model.weights().parameters().filter(|(name, _)| !unused.iter().any(|unused| unused == name));
+        let weights = model.weights();
+        let parameters = weights.parameters().filter(|(name, _)| !unused.iter().any(|unused| unused == name));
         let parameters = parameters.map(|(name, var)| (name.to_owned(), var.clone())).collect();
         let groups = Group::split(1e-3, 5e-4, parameters, |name, rank| known.decays(name, rank));
         let optimizer = Optimizer::new(&Recipe { optimizer: Kind::Sgd, ..Recipe::default() }, groups.into()).unwrap();
