@@ -12,8 +12,8 @@ COPY benches benches
 RUN cargo build --release --locked --bin hub
 
 FROM debian:bookworm-slim
-# oneDNN's package is named by its version: libdnnl2, libdnnl3, libdnnl3.6.
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl '^libdnnl[0-9.]+$' && rm -rf /var/lib/apt/lists/* \
+# oneDNN's package is named by its version: libdnnl2, libdnnl3, libdnnl3.6. ffmpeg decodes films.
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl ffmpeg '^libdnnl[0-9.]+$' && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /data hub && install -d -o hub -g hub -m 0700 /data
 COPY --from=build /src/target/release/hub /usr/local/bin/hub
 USER hub
