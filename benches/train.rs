@@ -30,7 +30,7 @@ use hub::data::{Dataset, Limits, Source, decode};
 use hub::domain::config::{ModelConfig, Preprocessing};
 use hub::domain::recipe::{Augment, HeadSolver, Optimizer as Kind, Precision, Recipe, Strategy};
 use hub::nn::architectures::Pool;
-use hub::nn::heads::dense::{self, Design};
+use hub::nn::heads::dense::Design;
 use hub::nn::loss::pixels::{Terms, Truth, of_pixels};
 use hub::nn::{Classifier, Dense, Head, Input, Mode, Weights, architectures, kernels, loss};
 use hub::train::optim::{Gradients, Group, Optimizer};
@@ -130,9 +130,9 @@ fn prepare<'a>(
             Some(decoder) => decoding(known, decoder, &weights, side)?,
         };
         model.backbone.set_precision(precision)?;
-        let unused: Vec<String> = match decoder {
+        let unused: Vec<String> = match model.head.dense() {
             None => Vec::new(),
-            Some(_) => model.backbone.trainable(dense::top(&*model.backbone)).into_iter().map(str::to_owned).collect(),
+            Some(head) => model.backbone.trainable(head.top(&*model.backbone)).into_iter().map(str::to_owned).collect(),
         };
         let weights = model.weights();
         let parameters = weights.parameters().filter(|(name, _)| !unused.iter().any(|unused| unused == name));

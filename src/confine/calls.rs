@@ -133,7 +133,8 @@ const OF_CARDS: &[libc::c_long] = &[
 ];
 
 /// Starting a program and waiting for it, where some may be started: Landlock says which, and this list holds for them, too.
-const OF_STARTING: &[libc::c_long] = &[libc::SYS_clone, libc::SYS_execve, libc::SYS_wait4, libc::SYS_waitid];
+/// What becomes the program tells by a pair of sockets whether it could.
+const OF_STARTING: &[libc::c_long] = &[libc::SYS_clone, libc::SYS_execve, libc::SYS_wait4, libc::SYS_waitid, libc::SYS_recvfrom];
 
 /// Settings of one's own threads that concern nobody else.
 const OWN_SETTINGS: &[libc::c_int] =
@@ -169,6 +170,7 @@ fn program(card: bool, starts: bool) -> Made<BpfProgram> {
     allowed.insert(libc::SYS_ioctl, first_of(1, OF_OPEN_FILES.iter().map(|request| *request as i64))?);
     if starts {
         allowed.extend(OF_STARTING.iter().map(|call| (*call, Vec::new())));
+        allowed.insert(libc::SYS_socketpair, first_of(0, std::iter::once(i64::from(libc::AF_UNIX)))?);
         // What is started bounds itself before it begins; nobody else's limits are touched.
         allowed.insert(libc::SYS_prlimit64, vec![null(2)?, null(0)?]);
     }

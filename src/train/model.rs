@@ -130,7 +130,7 @@ impl Model {
     /// Stages that what is said hangs on: all, or those whose maps a head over maps looks at.
     pub fn top(&self) -> usize {
         let backbone = &*self.classifier.backbone;
-        if self.is_dense() { dense::top(backbone) } else { backbone.stages().len() }
+        self.classifier.head.dense().map_or(backbone.stages().len(), |head| head.top(backbone))
     }
 
     /// Whether its head is one over maps.

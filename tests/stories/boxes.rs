@@ -88,7 +88,7 @@ async fn boxes_are_learned_measured_answered_and_drawn() {
     let mut browser = Browser::logged_in(&server, &ada.token).await;
     let page = browser.page(&format!("/jobs/{id}")).await;
     assert!(page.contains("mAP 50") && page.contains("What was taken for what") && page.contains("Objects"), "{page}");
-    assert!(browser.page("/models/ada/finder/try").await.contains("A picture, chosen or dropped here"));
+    assert!(browser.page("/ada/finder/try").await.contains("A picture, chosen or dropped here"));
 }
 
 #[tokio::test]

@@ -75,6 +75,10 @@ impl DenseHead for DeepLab {
         self.classes.forward(&x, maps, run)
     }
 
+    fn coarsest(&self) -> Option<usize> {
+        (!self.classes.look_at_all()).then_some(self.coarse)
+    }
+
     fn mirrored(&self, answers: &Tensor) -> Option<Result<Tensor>> {
         Some(self.classes.mirrored(answers))
     }

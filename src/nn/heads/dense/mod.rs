@@ -48,6 +48,11 @@ pub(crate) trait DenseHead: Send + Sync {
     /// Shapes do not fit.
     fn forward(&self, maps: &[Maps], run: &Running) -> Result<Tensor>;
 
+    /// Which of the design's scales is the last that is looked at; the last there is unless a head says otherwise. What is above it is not run.
+    fn coarsest(&self) -> Option<usize> {
+        None
+    }
+
     /// The same answers, `(B, places, outputs)`, as they would be of the images turned around; `None` where that is not known of them.
     fn mirrored(&self, _answers: &Tensor) -> Option<Result<Tensor>> {
         None
@@ -129,6 +134,12 @@ impl Dense {
         self.weights.parameters().map(|(name, var)| (name.to_owned(), var)).collect()
     }
 
+    /// Stages that its answers hang on: as far as it looks at maps.
+    pub fn top(&self, backbone: &dyn Backbone) -> usize {
+        let looked_at = self.head.coarsest().and_then(|at| backbone.scales().get(at));
+        looked_at.map_or_else(|| top(backbone), |scale| scale.stage + 1)
+    }
+
     /// See [`Backbone::set_norm_momentum`].
     pub fn set_norm_momentum(&self, momentum: f64) {
         self.settings.set_momentum(momentum);
@@ -205,7 +216,7 @@ impl Below {
 /// # Errors
 /// As [`Dense::forward`].
 pub fn answers(backbone: &dyn Backbone, head: &Dense, below: Below, frozen: usize, mode: Mode, mirrored: bool) -> Result<Tensor> {
-    let all = below.up_to(backbone, usize::MAX, frozen, mode)?;
+    let all = below.up_to(backbone, head.top(backbone), frozen, mode)?;
     head.forward(&all.maps, mode, mirrored)
 }
 

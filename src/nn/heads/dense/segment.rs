@@ -66,6 +66,11 @@ impl Classes {
         Ok(Classes { last, shortcut, grid: [height.div_ceil(CELL), width.div_ceil(CELL)] })
     }
 
+    /// Whether maps of all scales are looked at here.
+    pub fn look_at_all(&self) -> bool {
+        self.shortcut.is_some()
+    }
+
     /// `(B, rows x columns, classes)` of what the decoder made, whatever its sides, and of the backbone's maps.
     ///
     /// # Errors

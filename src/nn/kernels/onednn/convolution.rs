@@ -189,7 +189,8 @@ impl<'a> Ready<'a> {
 /// In PyTorch's order.
 pub(crate) fn weight_gradient(library: &'static Library, precision: Precision, x: &[f32], dy: &[f32], g: &Geometry) -> Result<Vec<f32>> {
     let deal = Deal::new(library, Role::WeightGradient, precision, g, Threads::All);
-    let ((input, output), all_taps) = (deal.floats(), g.uses_all_taps());
+    // Of clips some taps are added to before they are written (2.6).
+    let ((input, output), all_taps) = (deal.floats(), g.is_still() && g.uses_all_taps());
     let partial = |piece: usize| -> Result<(Arc<Convolution>, Buffer)> {
         let images = deal.images(piece);
         let convolution = deal.convolution(images.len())?;
