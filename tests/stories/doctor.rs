@@ -219,7 +219,9 @@ async fn suspects_are_named_put_right_and_learned_from_again() {
     assert!(examination["seconds"].as_f64().unwrap() < 60.0 && said(&found).contains("labels are probably wrong"), "{found}");
     let page = server.anonymous().get("/datasets/ada/colours/doctor").await.text();
     assert!(
-        page.contains("Labels that may be wrong") && page.contains("red/wrong-0.png") && page.contains("<img src=\"/datasets/ada/colours/items/"),
+        page.contains("Labels that may be wrong")
+            && page.contains("red/wrong-0.png")
+            && page.contains("<img src=\"/datasets/ada/colours/items/"),
         "{page}"
     );
 
