@@ -163,10 +163,12 @@ impl Feed {
         let mut steps = self.steps(batch::plain(samples), EVAL_BATCH)?;
         for view in self.others() {
             let other = self.steps(batch::in_view(samples, view), EVAL_BATCH)?;
-            // What cannot be read is missing in all.
+            // What cannot be read is missing in all. Of items that are not measured no other views are kept: the plain one says it.
             let both = |(step, other): (Result<Step>, Result<Step>)| -> Result<Step> {
-                let mut step = step?;
-                step.others.push(other?.input);
+                let (mut step, other) = (step?, other?);
+                if other.ids == step.ids {
+                    step.others.push(other.input);
+                }
                 Ok(step)
             };
             steps = Box::new(steps.zip(other).map(both));
