@@ -1,7 +1,7 @@
 //! Heads over maps: what is trained on top of a backbone where something is said about each place of an image. They take the maps of all
 //! scales ([`Backbone::scales`]) and learn by gradient, with the stages under them where those learn, too.
 //!
-//! To add one: a file here (or beside, for another kind of answers) that implements [`DenseHead`], and a line in [`build`].
+//! To add one: a file here (or beside, for another kind of answers) that implements `DenseHead`, and a line in `build`.
 
 mod deeplab;
 mod fcos;
