@@ -1,5 +1,5 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test test-clients test-clients-full test-web soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-dense bench-text bench-text-tuning bench-video bench-work bench-scale lint fmt docs
+.PHONY: help demo test test-clients test-clients-full test-web soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-dense bench-text bench-text-tuning bench-video bench-video-goals bench-work bench-scale lint fmt docs
 .PHONY: packages-demo packages-test packages-clients packages-web packages-soak packages-bench
 
 # Stories that open the file of the database themselves stay with it.
@@ -77,6 +77,10 @@ bench-text-tuning: packages-bench ## fine-tunes of the real MiniLM beside transf
 bench-video: packages-bench ## networks of clips of 16x112x112 beside PyTorch: forward and full steps (ARGS="--rounds 5 i3d")
 	@echo "== bench-video: I3D and R(2+1)D-18 beside PyTorch and torchvision"
 	@python3 benches/video.py $(ARGS)
+
+bench-video-goals: packages-bench ## what is learned of videos: sprites frame by frame, camera moves by networks of clips (DATA=folder with the zips, BENCH_PARTS=sprites,frozen,moves, BENCH_NETWORKS=i3d,lite0-3d)
+	@echo "== bench-video-goals: sprites over EfficientNet-Lite0; camera moves by frozen frames and by networks of clips"
+	@python3 benches/video_goals.py
 
 bench-dense: packages-bench ## masks and boxes of real data, measured by the hub (DATA=folder with the zips, BENCH_SIDES=256,384, BENCH_PARTS=linear,decoders,steps,boxes)
 	@echo "== bench-dense: linear heads and decoders learn masks, beside random weights; steps beside PyTorch; what a check says of boxes"
