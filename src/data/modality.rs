@@ -35,6 +35,14 @@ pub trait Modality: Debug + Send + Sync {
     /// [`Refusal`] in words for the person who sent it.
     fn inspect(&self, bytes: &[u8], limits: &Limits, preview: bool) -> std::result::Result<Seen, Refusal>;
 
+    /// How long an item goes on, in seconds.
+    ///
+    /// # Errors
+    /// [`Refusal`] in words: it cannot be read, or has no time.
+    fn seconds(&self, _bytes: &[u8], _limits: &Limits) -> std::result::Result<f64, Refusal> {
+        Err(Refusal("it goes on for no time".into()))
+    }
+
     /// Whether two items whose sketches are near are the same one, but for its packing and small changes.
     fn are_alike(&self, a: &Look, b: &Look) -> bool;
 

@@ -70,6 +70,7 @@ pub mod task;
 pub mod temporal_config;
 pub mod tensor_tree;
 pub mod time;
+pub mod timeline;
 pub mod tower_config;
 pub mod trial;
 pub mod upload;

@@ -63,6 +63,7 @@ pub mod strategy;
 pub mod support;
 pub mod tasks;
 mod texts;
+mod timeline;
 mod towers;
 mod updates;
 mod windows;

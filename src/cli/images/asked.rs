@@ -19,6 +19,7 @@ use crate::client::{Client, Pulled};
 use crate::data::{Dataset, Limits};
 use crate::domain::answers::{Answers, Format, Said};
 use crate::domain::prompt::Template;
+use crate::domain::timeline::Every;
 use crate::train::support::Support;
 use crate::train::{Predictor, device};
 use crate::vectors::WordVectors;
@@ -77,9 +78,9 @@ pub struct Asked {
     /// With --local: take the model from the cache without asking the server
     #[arg(long, requires = "local")]
     pub offline: bool,
-    /// Of videos with --local: ask about each piece of so many seconds, one after the other
-    #[arg(long, value_name = "SECONDS", requires = "local", conflicts_with_all = ["text", "lines", "dataset"])]
-    every: Option<f64>,
+    /// Of videos: ask about each piece of so many seconds, one after the other
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with_all = ["text", "lines"])]
+    every: Option<Every>,
     /// Ask about a data set of the server instead, NAME[@REVISION], as a job
     #[arg(long, short, value_name = "NAME", conflicts_with_all = ["local", "offline"])]
     pub dataset: Option<String>,
@@ -121,7 +122,7 @@ impl Asked {
         let client = remote.client()?;
         let (name, split) = (format!("{}@{}", dataset.id, dataset.revision), self.split.clone());
         let asked = AskedAbout { dataset: Some(name), split, ..AskedAbout::default() };
-        let job = client.ask_about_dataset(&target.id, &target.revision, top, (format, &more.query()), &asked).await?;
+        let job = client.ask_about_dataset(&target.id, &target.revision, top, (format, &self.query(more)), &asked).await?;
         watch::quietly(remote, &client, &job.id).await?;
         let files = client.job_files(&job.id).await?.items;
         let gone = || CliError::failed("the job has left no file", format!("look at `hub jobs logs {}`", job.id));
@@ -148,10 +149,16 @@ impl Asked {
         Ok(format)
     }
 
+    /// What else is asked, as it stands in an address.
+    fn query(&self, more: &More) -> Vec<(&'static str, String)> {
+        let every = self.every.map(|every| ("every", every.to_string()));
+        more.query().into_iter().chain(every).collect()
+    }
+
     async fn oracle(&self, remote: &Remote, target: &Target, more: &More) -> Result<Oracle> {
         let client = remote.client()?;
         if !self.local {
-            return Ok(Oracle::Server(client, more.query()));
+            return Ok(Oracle::Server(client, self.query(more)));
         }
         let examples = match &more.support {
             Some(support) => Some(self.examples(remote, &client, support).await?),
@@ -227,14 +234,16 @@ impl Asked {
     /// All answers. `Err` where there is no answer at all.
     pub async fn ask(&self, remote: &Remote, question: Question, more: &More) -> Result<Heard> {
         let (target, mut inputs) = (self.split()?.0, self.items(remote)?);
-        if let Some(seconds) = self.every {
-            inputs = inputs::every(inputs, seconds, &Limits::of(&remote.config.data_limits))?;
+        let oracle = self.oracle(remote, &target, more).await?;
+        if let Some(every) = self.every.filter(|_| self.local) {
+            oracle.need_time()?;
+            let limits = Limits::of(&remote.config.data_limits);
+            inputs = blocking(move || Ok(inputs::every(inputs, every, &limits))).await??;
         }
         let texts = inputs.iter().map(|input| input.text.clone()).collect();
         let count = inputs.len();
-        let oracle = self.oracle(remote, &target, more).await?;
         let asked = oracle.ask(&target, question, inputs, &remote.reporter).await?;
-        let failure = asked.ended.or_else(|| unanswered(&asked.answers.items, count));
+        let failure = asked.ended.or_else(|| unanswered(&asked.answers.items, count.max(asked.answers.items.len())));
         match failure {
             Some(failure) if asked.answers.failed() == asked.answers.items.len() => Err(failure),
             failure => Ok(Heard { answers: asked.answers, texts, failure }),
@@ -255,6 +264,10 @@ impl Asked {
             json!({"file": shown, "format": format.as_str(), "model": answers.model, "answered": count, "failed": answers.failed()});
         Ok(with(Output::new(format!("wrote {count} answers of {} to {shown}", answers.model), about, shown), failure))
     }
+}
+
+fn seconds(text: &str) -> std::result::Result<Every, String> {
+    Every::parse(text).ok_or_else(Every::bounds)
 }
 
 /// The text in which names of classes are read.

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::output::{CliError, Result};
-use crate::data::video;
+use crate::data::modality::Modality as _;
+use crate::data::video::{self, Videos};
 use crate::data::{Items, Limits, Source, is_archive};
 use crate::domain::answers::Reason;
+use crate::domain::timeline::{Every, MOST_PIECES, named};
 
 /// Items and bytes that are asked about at once.
 const MOST_ITEMS: usize = 32;
@@ -18,8 +20,6 @@ const MOST_BYTES: u64 = 16 << 20;
 
 /// Largest file of lines, and most bytes of standard input.
 const MOST_TEXT_BYTES: u64 = 1 << 30;
-/// The shortest pieces of videos, in seconds.
-const SHORTEST_PIECE: f64 = 0.1;
 /// Characters of a text that name it.
 const NAME_CHARACTERS: usize = 60;
 
@@ -127,19 +127,23 @@ fn within(path: &Path, source: &Source, limits: &Limits) -> Result<Vec<Input>> {
     Ok(items.paths().enumerate().map(input).collect())
 }
 
-/// Of each video its pieces of so many seconds, named by where they begin and end.
-pub fn every(inputs: Vec<Input>, seconds: f64, limits: &Limits) -> Result<Vec<Input>> {
-    if !(seconds.is_finite() && seconds >= SHORTEST_PIECE) {
-        return Err(CliError::usage(format!("--every {seconds}: pieces are {SHORTEST_PIECE} seconds or longer"), "write --every 2"));
-    }
+/// Of each video its pieces, named by where they begin and end.
+pub fn every(inputs: Vec<Input>, every: Every, limits: &Limits) -> Result<Vec<Input>> {
     let mut pieces = Vec::new();
     for input in inputs {
         let refused = |why: String| CliError::new(1, "video_unreadable", format!("{}: {why}", input.name), "give a video that plays");
         let bytes = input.read().map_err(|reason| refused(reason.message))?;
-        for (start, end) in video::every(&bytes, seconds, limits).map_err(|refusal| refused(refusal.0))? {
-            let place = Place::Piece(Arc::new(input.place.clone()), start, end);
-            pieces.push(Input { name: format!("{} {start:.2}-{end:.2} s", input.name), text: None, place, bytes: input.bytes });
+        let whole = Videos.seconds(&bytes, limits).map_err(|refusal| refused(refusal.0))?;
+        let count = every.count(whole);
+        if count > MOST_PIECES {
+            let message = format!("{} has {count} pieces of {every} s, and {MOST_PIECES} of a video are asked about", input.name);
+            return Err(CliError::usage(message, "ask for longer pieces"));
         }
+        let all = Arc::new(input.place.clone());
+        pieces.extend(every.pieces(whole).map(|(start, end)| {
+            let place = Place::Piece(all.clone(), start, end);
+            Input { name: named(&input.name, (start, end)), text: None, place, bytes: input.bytes }
+        }));
     }
     Ok(pieces)
 }

@@ -76,6 +76,21 @@ impl Oracle {
         }
     }
 
+    /// Whether each item is answered with a row for each of its pieces, so that items are asked about one by one.
+    fn tells_pieces(&self) -> bool {
+        matches!(self, Oracle::Server(_, more) if more.iter().any(|(key, _)| *key == "every"))
+    }
+
+    /// Refuses to cut what a model that runs here takes into pieces, where that goes on for no time.
+    pub fn need_time(&self) -> Result<()> {
+        let refused = |why: String| CliError::usage(why, "leave --every out, or take a model of videos");
+        match self {
+            Oracle::Server(..) => Ok(()),
+            Oracle::Here(predictor, ..) => predictor.need_time().map_err(|error| refused(error.to_string())),
+            Oracle::Words(..) => Err(refused("word vectors take texts, which have no pieces of so many seconds".into())),
+        }
+    }
+
     /// Asks about every item, in their order.
     ///
     /// # Errors
@@ -83,6 +98,7 @@ impl Oracle {
     pub async fn ask(&self, target: &Target, question: Question, inputs: Vec<Input>, reporter: &Reporter) -> Result<Asked> {
         let all = inputs.len() as u64;
         let parts = match self.takes_all_at_once() {
+            false if self.tells_pieces() => inputs.into_iter().map(|input| vec![input]).collect(),
             false => in_parts(inputs),
             true if inputs.len() > MOST_ITEMS && matches!(self, Oracle::Server(..)) => {
                 let message = format!("{all} texts are more than the {MOST_ITEMS} that a server takes at once, and sif needs all of them");
@@ -120,6 +136,9 @@ impl Oracle {
             true => (String::new(), Vec::new()),
             false => self.answer(target, question, sent).await?,
         };
+        if self.tells_pieces() && !answered.is_empty() {
+            return Ok(Answers { model, items: answered });
+        }
         let mut answered = answered.into_iter();
         let row = |(bytes, name): (std::result::Result<Bytes, Reason>, String)| match bytes {
             Err(error) => Said { name, content: Content::Unanswered { error } },

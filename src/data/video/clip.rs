@@ -64,7 +64,7 @@ impl Clip<'_> {
         let Some((times, whole)) = self.source.times() else {
             return Err(Refusal("a piece of it is named in seconds, and its frames have no times".into()));
         };
-        if start >= whole {
+        if start > 0.0 && start >= whole {
             return Err(Refusal(format!("the piece begins at {start} s, and it is {whole:.2} s long")));
         }
         // The frame that is seen at the start, and those that begin before the end.
@@ -88,19 +88,6 @@ impl Clip<'_> {
             found.get(place).or(found.last()).cloned().ok_or_else(|| Refusal("no picture can be decoded of it".into()))
         };
         at.iter().map(of).collect()
-    }
-
-    /// Starts of pieces that lie so many seconds apart, with how long each is.
-    ///
-    /// # Errors
-    /// Its frames have no times.
-    pub fn every(&self, seconds: f64) -> Result<Vec<(f64, f64)>, Refusal> {
-        let Some((_, whole)) = self.source.times() else {
-            return Err(Refusal("its frames have no times, so that it cannot be looked at every so many seconds".into()));
-        };
-        let count = ((whole / seconds).ceil() as usize).clamp(1, MOST_FRAMES);
-        let piece = |at: usize| (at as f64 * seconds, ((at + 1) as f64 * seconds).min(whole));
-        Ok((0..count).map(piece).filter(|(start, end)| end > start).collect())
     }
 }
 

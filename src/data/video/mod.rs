@@ -51,17 +51,12 @@ pub fn needed_for<'a>(mut paths: impl Iterator<Item = &'a str>) -> Vec<std::path
     }
 }
 
-/// The pieces of a video that are so many seconds long, one behind the other: from and to, in seconds.
-///
-/// # Errors
-/// In words, why it is no video with a time.
-pub fn every(item: &[u8], seconds: f64, limits: &Limits) -> std::result::Result<Vec<(f64, f64)>, Refusal> {
-    Clip::open(item, limits)?.every(seconds)
-}
-
-/// What of a video lies between these seconds, as an item of its own.
+/// What of a video lies between these seconds, as an item of its own; a piece of a piece is one of the same file.
 pub fn piece(start: f64, end: f64, video: &[u8]) -> Vec<u8> {
-    of_piece(start, end, video)
+    match packet::Packet::read(video) {
+        Ok(packet::Packet::Piece(from, to, file)) => of_piece(from + start, (from + end).min(to), file),
+        _ => of_piece(start, end, video),
+    }
 }
 
 impl Modality for Videos {
@@ -103,6 +98,11 @@ impl Modality for Videos {
             look: look::of_frames(&frames, clip.frames),
             preview: preview.then(|| look::preview(&shown)).flatten(),
         })
+    }
+
+    fn seconds(&self, bytes: &[u8], limits: &Limits) -> std::result::Result<f64, Refusal> {
+        let no_times = || Refusal("its frames have no times, so that it has no pieces of so many seconds".into());
+        Clip::open(bytes, limits)?.seconds.ok_or_else(no_times)
     }
 
     fn are_alike(&self, a: &Look, b: &Look) -> bool {

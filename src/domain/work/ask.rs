@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Input, Kind, SUPPORT};
 use crate::domain::answers::Format;
 use crate::domain::name::RepoId;
+use crate::domain::timeline::Every;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AskDataset {
@@ -15,6 +16,9 @@ pub struct AskDataset {
     /// `test`, `val` or `train`; `None` for all items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
+    /// Each item piece by piece, instead of as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Every>,
     /// A data set of examples whose classes are answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub support: Option<(RepoId, u32)>,

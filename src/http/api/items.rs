@@ -10,9 +10,13 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use crate::domain::answers::{MOST_BYTES, MOST_ITEMS, Reason};
+use crate::domain::name::RepoId;
+use crate::domain::revision::Revision;
+use crate::domain::timeline::Every;
+use crate::domain::user::Actor;
 use crate::http::body::Body;
 use crate::http::error::HttpError;
-use crate::http::extract::read_json;
+use crate::http::extract::{Query, read_json};
 use crate::service::Service;
 use crate::service::jobs::predict::Item;
 use crate::wire::predict::{AskedAbout, ItemSent};
@@ -52,6 +56,39 @@ pub async fn read(request: &HttpRequest, service: &Service, body: Body) -> Resul
     }
 }
 
+/// `?every=`: pieces of so many seconds are asked about.
+pub fn every(query: &Query) -> Result<Option<Every>, HttpError> {
+    let wrong = |text: &str| {
+        let message = format!("'every' in the query is no number of seconds that is taken: '{text}'");
+        HttpError::bad_request("bad_query", message, format!("{}: write every=2", Every::bounds()))
+    };
+    query.find("every").map(|text| Every::parse(text).ok_or_else(|| wrong(text))).transpose()
+}
+
+/// The pieces of what is asked about, where it is asked about piece by piece; a data set's are found by its job. The only item must be readable.
+pub async fn in_pieces(
+    service: &Service,
+    actor: &Actor,
+    model: (&RepoId, &Revision),
+    every: Option<Every>,
+    asked: Asked,
+) -> Result<Asked, HttpError> {
+    let (items, alone) = match (asked, every) {
+        (Asked::One(bytes), Some(_)) => (vec![Item::new(unnamed(0), bytes)], true),
+        (Asked::Many(items), Some(_)) => (items, false),
+        (asked, _) => return Ok(asked),
+    };
+    let Some(every) = every else { return Ok(Asked::Many(items)) };
+    let pieces = service.in_pieces(actor, model, items, every).await?;
+    match pieces.first() {
+        Some(Item { bytes: Err(reason), .. }) if alone => {
+            let hint = "open the video in a player and save it again as mp4, or ask without `every`";
+            Err(HttpError::new(StatusCode::UNPROCESSABLE_ENTITY, &reason.code, reason.message.clone(), hint))
+        }
+        _ => Ok(Asked::Many(pieces)),
+    }
+}
+
 /// Each part is an item, under its file's name or else that of its field.
 async fn of_form(content_type: &str, body: Bytes) -> Result<Vec<Item>, HttpError> {
     let hint = "send `multipart/form-data` with a part for each file, as `curl -F file=@a.png -F file=@b.png` does";
@@ -63,7 +100,7 @@ async fn of_form(content_type: &str, body: Bytes) -> Result<Vec<Item>, HttpError
         let name = part.file_name().or(part.name()).filter(|name| !name.is_empty()).map(String::from);
         let name = name.unwrap_or_else(|| unnamed(items.len()));
         let bytes = part.bytes().await.map_err(wrong)?;
-        items.push(Item { name, bytes: Ok(bytes) });
+        items.push(Item::new(name, bytes));
         if items.len() > MOST_ITEMS {
             return Err(too_many());
         }
@@ -86,7 +123,7 @@ async fn of_json(request: &HttpRequest, body: Bytes) -> Result<Asked, HttpError>
     let sent = asked.items;
     let decoded = tokio::task::spawn_blocking(move || sent.into_iter().enumerate().map(decoded).collect()).await;
     let mut items: Vec<Item> = decoded.map_err(|e| HttpError::internal(e.to_string()))?;
-    let text = |(at, text): (usize, String)| Item { name: format!("text {}", at + 1), bytes: Ok(Bytes::from(text)) };
+    let text = |(at, text): (usize, String)| Item::new(format!("text {}", at + 1), text);
     items.extend(asked.texts.into_iter().enumerate().map(text));
     for (at, texts) in asked.pairs.iter().enumerate() {
         let [first, second] = texts.as_slice() else {
@@ -104,7 +141,7 @@ fn decoded((at, item): (usize, ItemSent)) -> Item {
     // As a browser reads a file: `data:image/png;base64,...`.
     let data = if data.starts_with(b"data:") { data.splitn(2, |byte| *byte == b',').nth(1).unwrap_or_default() } else { data };
     let wrong = |e: base64::DecodeError| Reason { code: "bad_base64".into(), message: format!("`data` is no base64: {e}") };
-    Item { name, bytes: STANDARD.decode(data).map(Bytes::from).map_err(wrong) }
+    Item { name, bytes: STANDARD.decode(data).map(|bytes| Bytes::from(bytes).into()).map_err(wrong) }
 }
 
 fn some(items: Vec<Item>) -> Result<Vec<Item>, HttpError> {

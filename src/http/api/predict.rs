@@ -11,11 +11,13 @@ use crate::domain::answers::{Answers, Content, Format, Said};
 use crate::domain::name::RepoId;
 use crate::domain::repo::Version;
 use crate::domain::revision::Revision;
+use crate::domain::timeline::Every;
 use crate::http::body::Body;
 use crate::http::caller::Caller;
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Query, RepoAt};
 use crate::service::Service;
+use crate::service::jobs::evaluate::Which;
 use crate::service::jobs::neighbors::{Neighbor, Shown};
 use crate::service::jobs::predict::{Item, Question};
 use crate::service::jobs::texts::Wish;
@@ -41,6 +43,7 @@ const MOST_NEIGHBORS: usize = 1_000;
 /// images with a network for texts beside takes both into one space: what is UTF-8 is a text.
 #[utoipa::path(post, path = "/api/v1/models/{ns}/{name}/embed", tag = "predict", params(
     ("ns" = String, Path), ("name" = String, Path), ("revision" = Option<String>, Query),
+    ("every" = Option<f64>, Query, description = "of a model of videos: asks about each piece of so many seconds (0.1 to 10,800), one behind the other; each is a row of its own, named by where it begins and ends, and at most 1,024 are answered at once"),
     ("format" = Option<String>, Query, description = "json, csv, npy, safetensors or parquet; else what `Accept` names; else json"),
     ("prompt" = Option<String>, Query, description = "of a text encoder: the name of a prompt of its config, put before every text instead of the usual one"),
     ("pooling" = Option<String>, Query, description = "of word vectors: mean (if left out) or sif, which takes away what all texts of the question have in common"),
@@ -53,8 +56,10 @@ const MOST_NEIGHBORS: usize = 1_000;
 pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
     let (format, revision) = (format(&request, &query)?, query.revision()?);
     let wish = Wish { prompt: query.find("prompt").map(str::to_owned), pooling: query.find("pooling").map(str::to_owned) };
+    let every = items::every(&query)?;
     let at = present(&service, &caller, at).await?;
-    match items::read(&request, &service, body).await? {
+    let asked = items::read(&request, &service, body).await?;
+    match items::in_pieces(&service, &caller.0, (&at.id, &revision), every, asked).await? {
         Asked::One(item) => {
             let (version, features, tokens) = service.embed(&caller.0, &at.id, &revision, &wish, item).await?;
             let model = named(&at.id, &version);
@@ -64,7 +69,9 @@ pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>,
             }
         }
         Asked::Many(items) => write(service.embed_all(&caller.0, &at.id, &revision, &wish, items).await?, format).await,
-        Asked::Dataset { name, split } => job(&service, &caller, (at.id, revision), (name, split, None), (None, format)).await,
+        Asked::Dataset { name, split } => {
+            job(&service, &caller, (at.id, revision), (name, Which { split, every }, None), (None, format)).await
+        }
     }
 }
 
@@ -79,6 +86,7 @@ pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>,
     ("support" = Option<String>, Query, description = "`namespace/name[@revision]` of a data set of examples: its classes are answered, by the nearest mean of their features, whatever the model was trained for"),
     ("prompt" = Option<String>, Query, description = "with `classes` a text in which their names are read, `a photo of a {}`; else of a text encoder the name of a prompt of its config, put before every text instead of the usual one"),
     ("classes" = Option<String>, Query, description = "of a model of texts, or one of images with a network for texts beside: names of classes with commas between, which are answered by the nearest of them, whatever the model was trained for"),
+    ("every" = Option<f64>, Query, description = "of a model of videos: asks about each piece of so many seconds (0.1 to 10,800), one behind the other; each is a row of its own, named by where it begins and ends, and at most 1,024 are answered at once"),
     ("format" = Option<String>, Query, description = "json, csv, npy, safetensors or parquet; of boxes and masks also coco, the list of results that COCO's tools read; else what `Accept` names; else json"),
 ), request_body(content(
     (Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"), (AskedAbout = "application/json"), (Vec<u8> = "multipart/form-data"),
@@ -88,15 +96,16 @@ pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>,
     (status = 409, body = ProblemBody, description = "`not_embedded`: the model has not looked at the support set yet."),
 ))]
 pub async fn predict(request: HttpRequest, caller: Caller, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
-    let (format, revision) = (format(&request, &query)?, query.revision()?);
+    let (format, revision, every) = (format(&request, &query)?, query.revision()?, items::every(&query)?);
     let at = present(&service, &caller, at).await?;
     let top = query.number("top")?.unwrap_or(TOP).clamp(1, MOST_CLASSES);
     let top = if format.is_matrix() { usize::MAX } else { top };
     let support = query.find("support").map(|name| finetunes::repo_at("support", name)).transpose()?.map(|at| (at.id, at.revision));
     let asked = items::read(&request, &service, body).await?;
+    let asked = items::in_pieces(&service, &caller.0, (&at.id, &revision), every, asked).await?;
     if let Some(names) = query.find("classes") {
         let names = names.split(',').map(|name| name.trim().to_owned()).collect();
-        let words = Words { names, template: query.find("prompt").map(str::to_owned), with_support: support.is_some() };
+        let words = Words { names, template: query.find("prompt").map(str::to_owned), with_support: support.is_some(), every };
         return by_names(&service, &caller, (at.id, revision), words, asked, (top, format)).await;
     }
     if let (Some(prompt), Asked::One(_) | Asked::Many(_)) = (query.find("prompt"), &asked) {
@@ -115,7 +124,9 @@ pub async fn predict(request: HttpRequest, caller: Caller, service: Data<Service
             }
         }
         Asked::Many(items) => write(service.ask(&caller.0, &at.id, &revision, Question::Answer { top }, items).await?, format).await,
-        Asked::Dataset { name, split } => job(&service, &caller, (at.id, revision), (name, split, support), (Some(top), format)).await,
+        Asked::Dataset { name, split } => {
+            job(&service, &caller, (at.id, revision), (name, Which { split, every }, support), (Some(top), format)).await
+        }
     }
 }
 
@@ -162,7 +173,7 @@ async fn by_names(
     service: &Service,
     caller: &Caller,
     (id, revision): (RepoId, Revision),
-    Words { names, template, with_support }: Words,
+    Words { names, template, with_support, every }: Words,
     asked: Asked,
     (top, format): (usize, Format),
 ) -> Answer {
@@ -173,7 +184,8 @@ async fn by_names(
     if let Asked::Dataset { name, split } = asked {
         let dataset = finetunes::repo_at("dataset", &name)?;
         let (model, dataset) = ((id, revision), (dataset.id, dataset.revision));
-        let job = service.ask_about_dataset_by_names(&caller.0, model, dataset, (split, names, template), (top, format)).await?;
+        let which = Which { split, every };
+        let job = service.ask_about_dataset_by_names(&caller.0, model, dataset, (which, names, template), (top, format)).await?;
         return Ok(HttpResponse::Accepted().json(Job::from(job)));
     }
     let (items, alone) = of_asked(asked);
@@ -189,12 +201,14 @@ struct Words {
     /// A text with `{}`.
     template: Option<String>,
     with_support: bool,
+    /// Of a data set, piece by piece.
+    every: Option<Every>,
 }
 
 /// The items, and whether one of them is all that was sent.
 fn of_asked(asked: Asked) -> (Vec<Item>, bool) {
     match asked {
-        Asked::One(bytes) => (vec![Item { name: "item 1".into(), bytes: Ok(bytes) }], true),
+        Asked::One(bytes) => (vec![Item::new("item 1", bytes)], true),
         Asked::Many(items) => (items, false),
         Asked::Dataset { .. } => (Vec::new(), false),
     }
@@ -219,14 +233,14 @@ async fn job(
     service: &Service,
     caller: &Caller,
     model: (RepoId, Revision),
-    (name, split, support): (String, Option<String>, Option<(RepoId, Revision)>),
+    (name, which, support): (String, Which, Option<(RepoId, Revision)>),
     (top, format): (Option<usize>, Format),
 ) -> Answer {
     let dataset = finetunes::repo_at("dataset", &name)?;
     let dataset = (dataset.id, dataset.revision);
-    let job = match (top, format, &split) {
-        (None, Format::Npy, None) => service.create_embedding(&caller.0, model, dataset).await?,
-        _ => service.ask_about_dataset(&caller.0, model, dataset, (split, support), (top, format)).await?,
+    let job = match (top, format, &which) {
+        (None, Format::Npy, Which { split: None, every: None }) => service.create_embedding(&caller.0, model, dataset).await?,
+        _ => service.ask_about_dataset(&caller.0, model, dataset, (which, support), (top, format)).await?,
     };
     Ok(HttpResponse::Accepted().json(Job::from(job)))
 }

@@ -6,7 +6,6 @@ pub mod refusals;
 pub mod tei;
 
 use actix_web::http::StatusCode;
-use bytes::Bytes;
 
 use super::caller::Caller;
 use super::error::HttpError;
@@ -47,7 +46,7 @@ async fn embedded(
     wish: &Wish,
     texts: Vec<String>,
 ) -> Result<(String, Vec<(Vec<f32>, Tokens)>), HttpError> {
-    let item = |(at, text): (usize, String)| Item { name: format!("input {at}"), bytes: Ok(Bytes::from(text)) };
+    let item = |(at, text): (usize, String)| Item::new(format!("input {at}"), text);
     let items = texts.into_iter().enumerate().map(item).collect();
     let answers = service.embed_all(&caller.0, id, revision, wish, items).await?;
     let no_text = || HttpError::bad_request("no_text_encoder", format!("{id} reads no texts"), "choose a model whose modality is text");

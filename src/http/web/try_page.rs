@@ -6,7 +6,6 @@ use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use askama::Template;
-use bytes::Bytes;
 
 use super::frame::{Frame, page_with};
 use super::repo::look;
@@ -256,7 +255,7 @@ async fn of_texts(
     (id, revision): (&RepoId, &Revision),
     (kind, lines): (&str, Vec<String>),
 ) -> Result<Found, HttpError> {
-    let item = |text: &String| Item { name: text.clone(), bytes: Ok(Bytes::from(text.clone())) };
+    let item = |text: &String| Item::new(text, text.clone());
     let items = lines.iter().map(item).collect();
     let answers = match kind {
         OF_CLASSES => service.ask(actor, id, revision, Question::Answer { top: CLASSES }, items).await?,

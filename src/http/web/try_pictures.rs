@@ -23,7 +23,7 @@ const CLASSES: usize = 5;
 pub async fn ask(request: HttpRequest, visitor: Visitor, service: Data<Service>, at: RepoAt, query: Query, body: Body) -> Answer {
     let sent = SmallForm::receive(&request, &service, body).await?;
     sent.check(&visitor)?;
-    let pictures: Vec<Item> = sent.files("image").take(MOST_PICTURES).map(|(name, bytes)| Item { name, bytes: Ok(bytes) }).collect();
+    let pictures: Vec<Item> = sent.files("image").take(MOST_PICTURES).map(|(name, bytes)| Item::new(name, bytes)).collect();
     let (names, prompt) = (sent.text("names"), sent.text("prompt"));
     let actor = visitor.actor();
     let (summary, revision) = look(&service, &actor, RepoKind::Model, &at.id, &query).await?;

@@ -13,9 +13,11 @@ use crate::domain::answers::Format;
 use crate::domain::dataset_report::DatasetReport;
 use crate::domain::job::Job;
 use crate::domain::measurement::{Findings, Measurement};
+use crate::domain::modality::Modality;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::repo::RepoSummary;
 use crate::domain::revision::Revision;
+use crate::domain::timeline::Every;
 use crate::domain::user::Actor;
 use crate::domain::work::{AskDataset, Evaluate, Work};
 
@@ -28,6 +30,13 @@ pub enum By {
     Support(RepoId, Revision),
     /// The same by the names of the data set's classes, read in a text with `{}`; in the usual one where none is given.
     Names(Option<String>),
+}
+
+/// Which items of a data set are asked about: those of one split, or all; whole, or piece by piece.
+#[derive(Debug, Clone, Default)]
+pub struct Which {
+    pub split: Option<String>,
+    pub every: Option<Every>,
 }
 
 impl Service {
@@ -61,13 +70,15 @@ impl Service {
         actor: &Actor,
         (model, model_revision): (RepoId, Revision),
         (dataset, dataset_revision): (RepoId, Revision),
-        (split, support): (Option<String>, Option<(RepoId, Revision)>),
+        (which, support): (Which, Option<(RepoId, Revision)>),
         (top, format): (Option<usize>, Format),
     ) -> Result<Job> {
         let asked = (&model, &model_revision, &dataset, &dataset_revision);
-        let (model_version, dataset_version) = self.pin_both(actor, asked, split.as_deref()).await?;
+        let (model_version, dataset_version) = self.pin_both(actor, asked, which.split.as_deref()).await?;
+        self.check_pieces(actor, (&dataset, dataset_version), which.every).await?;
         let (support, names) = (self.pin_support(actor, support).await?, None);
-        let work = AskDataset { model, model_version, dataset, dataset_version, split, support, names, top, format };
+        let Which { split, every } = which;
+        let work = AskDataset { model, model_version, dataset, dataset_version, split, every, support, names, top, format };
         self.queue_work(actor, Work::Ask(work), Vec::new()).await
     }
 
@@ -78,15 +89,17 @@ impl Service {
         actor: &Actor,
         (model, model_revision): (RepoId, Revision),
         (dataset, dataset_revision): (RepoId, Revision),
-        (split, names, template): (Option<String>, Vec<String>, Option<String>),
+        (which, names, template): (Which, Vec<String>, Option<String>),
         (top, format): (usize, Format),
     ) -> Result<Job> {
         let asked = (&model, &model_revision, &dataset, &dataset_revision);
-        let (model_version, dataset_version) = self.pin_both(actor, asked, split.as_deref()).await?;
+        let (model_version, dataset_version) = self.pin_both(actor, asked, which.split.as_deref()).await?;
+        self.check_pieces(actor, (&dataset, dataset_version), which.every).await?;
         check_names(&names)?;
         let template = self.template(actor, (&model, &Revision::Number(model_version)), template.as_deref()).await?;
         let (names, top) = (Some((names, template.to_string())), Some(top));
-        let work = AskDataset { model, model_version, dataset, dataset_version, split, support: None, names, top, format };
+        let Which { split, every } = which;
+        let work = AskDataset { model, model_version, dataset, dataset_version, split, every, support: None, names, top, format };
         self.queue_work(actor, Work::Ask(work), Vec::new()).await
     }
 
@@ -103,6 +116,21 @@ impl Service {
         check_split(split)?;
         let found = self.get_repo_at(actor, RepoKind::Dataset, dataset, dataset_revision).await?;
         found.head.map(|pinned| (version.number, pinned.number)).ok_or_else(|| nothing_in(dataset))
+    }
+
+    /// Only what goes on for a time has pieces.
+    async fn check_pieces(&self, actor: &Actor, (dataset, version): (&RepoId, u32), every: Option<Every>) -> Result<()> {
+        if every.is_none() {
+            return Ok(());
+        }
+        let found = self.get_repo_at(actor, RepoKind::Dataset, dataset, &Revision::Number(version)).await?;
+        match Modality::parse(&found.facts.modality).filter(|modality| !modality.has_frames()) {
+            Some(modality) => {
+                let message = format!("{dataset} holds {}, which have no pieces of so many seconds", modality.items());
+                Err(Error::invalid("bad_every", message, "leave `every` out"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The version of a data set of examples.

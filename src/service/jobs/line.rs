@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::data::video;
 use crate::domain::answers::Content;
 use crate::train::{self, Predictor};
 
@@ -26,6 +27,46 @@ pub enum Question {
     Answer { top: usize },
     /// The same of a text with one of the config's prompts, by its place.
     PromptedAnswer { top: usize, prompt: usize },
+}
+
+/// An item that came with a question, or a piece of one. Pieces share its bytes until they are worked on.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    whole: Bytes,
+    /// From and to, in seconds.
+    piece: Option<(f64, f64)>,
+}
+
+impl Sent {
+    /// What of it lies between these seconds.
+    pub fn piece(&self, from: f64, to: f64) -> Sent {
+        Sent { whole: self.whole.clone(), piece: Some((from, to)) }
+    }
+
+    /// The bytes that came.
+    pub fn whole(&self) -> &Bytes {
+        &self.whole
+    }
+
+    /// The item as a model takes it.
+    pub fn into_item(self) -> Bytes {
+        match self.piece {
+            Some((from, to)) => video::piece(from, to, &self.whole).into(),
+            None => self.whole,
+        }
+    }
+}
+
+impl From<Bytes> for Sent {
+    fn from(whole: Bytes) -> Sent {
+        Sent { whole, piece: None }
+    }
+}
+
+/// Bytes that items take while they wait: those that pieces share count once.
+pub(super) fn bytes_of(items: &[Sent]) -> usize {
+    let mut last = std::ptr::null();
+    items.iter().filter(|sent| std::mem::replace(&mut last, sent.whole.as_ptr()) != sent.whole.as_ptr()).map(|sent| sent.whole.len()).sum()
 }
 
 /// What became of an item, by its place in the request.
@@ -48,14 +89,14 @@ struct State {
 
 struct Request {
     question: Question,
-    items: VecDeque<(usize, Bytes)>,
+    items: VecDeque<(usize, Sent)>,
     replies: mpsc::UnboundedSender<Reply>,
 }
 
 /// Items of several requests with the same question.
 #[derive(Default)]
 struct Batch {
-    items: Vec<Bytes>,
+    items: Vec<Sent>,
     asked: Vec<(usize, mpsc::UnboundedSender<Reply>)>,
 }
 
@@ -66,7 +107,7 @@ impl Line {
     }
 
     /// A reply for each item, in any order; who drops the receiver is not worked for any more.
-    pub fn ask(self: &Arc<Line>, question: Question, items: Vec<Bytes>) -> mpsc::UnboundedReceiver<Reply> {
+    pub fn ask(self: &Arc<Line>, question: Question, items: Vec<Sent>) -> mpsc::UnboundedReceiver<Reply> {
         let (replies, received) = mpsc::unbounded_channel();
         let starts = {
             let mut state = self.state.lock();
@@ -140,14 +181,15 @@ impl State {
 
 /// Works on a batch; who has gone does not hear of it.
 fn answer(model: &Predictor, question: Question, batch: Batch) {
+    let items: Vec<Bytes> = batch.items.into_iter().map(Sent::into_item).collect();
     let answers: train::Result<Vec<train::Result<Content>>> = match question {
-        Question::Features => model.features_batch(&batch.items),
-        Question::Prompted { prompt } => model.features_prompted(&batch.items, prompt),
+        Question::Features => model.features_batch(&items),
+        Question::Prompted { prompt } => model.features_prompted(&items, prompt),
         Question::Answer { top } => {
-            model.predict_batch(&batch.items, top).map(|rows| rows.into_iter().map(|row| row.map(Content::Answer)).collect())
+            model.predict_batch(&items, top).map(|rows| rows.into_iter().map(|row| row.map(Content::Answer)).collect())
         }
         Question::PromptedAnswer { top, prompt } => {
-            let said = model.predict_prompted(&batch.items, top, prompt);
+            let said = model.predict_prompted(&items, top, prompt);
             said.map(|rows| rows.into_iter().map(|row| row.map(Content::Answer)).collect())
         }
     };
@@ -167,13 +209,13 @@ mod tests {
 
     fn request(state: &mut State, question: Question, name: u8, count: usize) -> mpsc::UnboundedReceiver<Reply> {
         let (replies, received) = mpsc::unbounded_channel();
-        let items = (0..count).map(|at| (at, Bytes::from(vec![name]))).collect();
+        let items = (0..count).map(|at| (at, Bytes::from(vec![name]).into())).collect();
         state.requests.push_back(Request { question, items, replies });
         received
     }
 
     fn names(batch: Option<(Question, Batch)>) -> Option<String> {
-        batch.map(|(_, batch)| batch.items.iter().map(|item| char::from(item[0])).collect())
+        batch.map(|(_, batch)| batch.items.iter().map(|item| char::from(item.whole()[0])).collect())
     }
 
     #[test]
@@ -189,5 +231,14 @@ mod tests {
         assert_eq!(names(state.take(6)).as_deref(), Some("aaaaa"));
         assert_eq!(names(state.take(6)), None);
         drop(b);
+    }
+
+    #[test]
+    fn pieces_share_the_bytes_of_their_item() {
+        let film = Sent::from(Bytes::from_static(b"film"));
+        let all = [film.piece(0.0, 2.0), film.piece(2.0, 3.0), Bytes::from_static(b"other").into()];
+        assert_eq!(bytes_of(&all), 9);
+        assert_eq!(all[1].clone().into_item(), video::piece(2.0, 3.0, b"film"));
+        assert_eq!(film.into_item(), Bytes::from_static(b"film"));
     }
 }

@@ -30,5 +30,6 @@ mod state;
 mod support;
 mod sweeps;
 pub mod texts;
+pub mod timeline;
 pub mod word2vec;
 pub mod words;

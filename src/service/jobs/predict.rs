@@ -11,8 +11,8 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::super::{Error, Result, Service};
 use super::admit::{CONFIG, WEIGHTS, need, unfit};
-use super::line::Line;
-pub use super::line::Question;
+use super::line::{Line, bytes_of};
+pub use super::line::{Question, Sent};
 use super::texts::Wish;
 use super::words::{self, Words};
 use crate::data::text::pair;
@@ -44,13 +44,17 @@ const ASK_IN_PARTS: &str =
 #[derive(Debug, Clone)]
 pub struct Item {
     pub name: String,
-    pub bytes: std::result::Result<Bytes, Reason>,
+    pub bytes: std::result::Result<Sent, Reason>,
 }
 
 impl Item {
+    pub fn new(name: impl Into<String>, bytes: impl Into<Bytes>) -> Item {
+        Item { name: name.into(), bytes: Ok(bytes.into().into()) }
+    }
+
     /// Two texts as one item.
     pub fn of_pair(name: String, first: &str, second: &str) -> Item {
-        Item { name, bytes: Ok(pair(first.as_bytes(), second.as_bytes()).into()) }
+        Item::new(name, pair(first.as_bytes(), second.as_bytes()))
     }
 }
 
@@ -155,7 +159,7 @@ impl Service {
 
     pub(super) async fn ask_line_about_one(&self, line: &Arc<Line>, question: Question, item: Bytes) -> Result<Content> {
         self.check_size(&item).map_err(too_large)?;
-        let answered = self.ask_line(line, question, vec![item]).await?.into_iter().flatten().next();
+        let answered = self.ask_line(line, question, vec![item.into()]).await?.into_iter().flatten().next();
         let gone = || train::Error::Unsupported("the model gave no answer; ask again".into());
         answered.unwrap_or_else(|| Err(gone())).map_err(unfit)
     }
@@ -178,9 +182,9 @@ impl Service {
         items: Vec<Item>,
     ) -> Result<Answers> {
         let items = self.checked(items)?;
-        let asked: Vec<Bytes> = items.iter().filter_map(|(_, bytes)| bytes.as_ref().ok().cloned()).collect();
+        let asked: Vec<Sent> = items.iter().filter_map(|(_, bytes)| bytes.as_ref().ok().cloned()).collect();
         let mut answers = self.ask_line(line, question, asked).await?.into_iter();
-        let said = |(name, bytes): (String, std::result::Result<Bytes, Reason>)| match bytes {
+        let said = |(name, bytes): (String, std::result::Result<Sent, Reason>)| match bytes {
             Err(error) => Said { name, content: Content::Unanswered { error } },
             Ok(_) => said(name, answers.next().flatten()),
         };
@@ -188,12 +192,12 @@ impl Service {
     }
 
     /// Items by their names, each with what keeps it from being asked about; not more than may be.
-    pub(super) fn checked(&self, items: Vec<Item>) -> Result<Vec<(String, std::result::Result<Bytes, Reason>)>> {
+    pub(super) fn checked(&self, items: Vec<Item>) -> Result<Vec<(String, std::result::Result<Sent, Reason>)>> {
         if items.len() > MOST_ITEMS {
             let message = format!("{} items came at once, and {MOST_ITEMS} may", items.len());
             return Err(Error::too_large("too_many_items", message, ASK_IN_PARTS));
         }
-        let checked = |item: Item| (item.name, item.bytes.and_then(|bytes| self.check_size(&bytes).map(|()| bytes)));
+        let checked = |item: Item| (item.name, item.bytes.and_then(|sent| self.check_size(sent.whole()).map(|()| sent)));
         Ok(items.into_iter().map(checked).collect())
     }
 
@@ -217,13 +221,13 @@ impl Service {
     }
 
     /// Waits for the answers to all items, in their order.
-    async fn ask_line(&self, line: &Arc<Line>, question: Question, items: Vec<Bytes>) -> Result<Vec<Option<train::Result<Content>>>> {
+    async fn ask_line(&self, line: &Arc<Line>, question: Question, items: Vec<Sent>) -> Result<Vec<Option<train::Result<Content>>>> {
         if matches!(question, Question::Answer { .. } | Question::PromptedAnswer { .. }) {
             line.model.need_head().map_err(unfit)?;
         }
         let full = |_| Error::busy("busy", "too many images wait for their turn", "try again in a moment");
         let _place = self.models.places.try_acquire().map_err(full)?;
-        let _bytes = self.room_for(items.iter().map(Bytes::len).sum())?;
+        let _bytes = self.room_for(bytes_of(&items))?;
         let mut answers: Vec<_> = items.iter().map(|_| None).collect();
         let mut replies = line.ask(question, items);
         while let Some((at, reply)) = replies.recv().await {
@@ -318,7 +322,7 @@ fn unpacked(archive: &Bytes, limits: &Limits) -> Result<Vec<Item>> {
         return Err(Error::too_large("too_many_items", message, ASK_IN_PARTS));
     }
     let damaged = |error: data::Error| Reason { code: error.code().into(), message: error.to_string() };
-    let item = |(at, path): (usize, &str)| Item { name: path.to_owned(), bytes: items.read(at).map_err(damaged) };
+    let item = |(at, path): (usize, &str)| Item { name: path.to_owned(), bytes: items.read(at).map(Sent::from).map_err(damaged) };
     Ok(items.paths().enumerate().map(item).collect())
 }
 

@@ -76,7 +76,7 @@ impl Service {
         let revision = Revision::Number(version.number);
         let scale = self.text_scale(actor, (model, &revision), &found.facts.modality).await?;
         let template = template_of(template, scale.is_some())?;
-        let example = |name: &String| Item { name: name.clone(), bytes: Ok(template.of(name).into_bytes().into()) };
+        let example = |name: &String| Item::new(name, template.of(name).into_bytes());
         let said = self.ask(actor, model, &revision, Question::Features, names.iter().map(example).collect()).await?;
         let (mut rows, mut width) = (Vec::new(), 0);
         for one in said.items {

@@ -67,7 +67,7 @@ impl Service {
             }
             Opened::Words(words) => {
                 let items = self.checked(items)?;
-                let asked: Vec<Bytes> = items.iter().filter_map(|(_, bytes)| bytes.as_ref().ok().cloned()).collect();
+                let asked = items.iter().filter_map(|(_, bytes)| Some(bytes.as_ref().ok()?.whole().clone())).collect();
                 let mut rows = self.pool_words(&words, wish, asked).await?.into_iter();
                 Ok(Answers { model, items: items.into_iter().map(|(name, bytes)| words::said(name, bytes, &mut rows)).collect() })
             }

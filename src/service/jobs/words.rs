@@ -134,9 +134,9 @@ pub(super) fn unreadable(message: impl Into<String>) -> Reason {
 }
 
 /// The row of an item; those that were asked about take the next answer.
-pub(super) fn said(
+pub(super) fn said<T>(
     name: String,
-    item: std::result::Result<Bytes, Reason>,
+    item: std::result::Result<T, Reason>,
     rows: &mut impl Iterator<Item = std::result::Result<Content, Reason>>,
 ) -> Said {
     let row = item.and_then(|_| rows.next().unwrap_or_else(|| Err(unreadable("the model gave no answer; ask again"))));
@@ -192,7 +192,7 @@ impl Service {
     }
 
     /// Work on a model, in the turn of whoever asks.
-    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    pub(super) async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let full = |_| Error::busy("busy", "too many questions wait for their turn", "try again in a moment");
         let _place = self.models.places.try_acquire().map_err(full)?;
         let turn = self.models.turns.clone().acquire_owned().await;
