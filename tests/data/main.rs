@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "builders of test data object by panicking, as tests do")]
 
 mod batches;
+mod clips;
 mod copies;
 mod field;
 mod images;

@@ -212,9 +212,11 @@ fn films_are_decoded_where_ffmpeg_is_there_and_broken_ones_are_refused() {
     // Frames that are not evenly spaced are counted as they are.
     let odd = make("odd.mkv", &[&source[..], &["-vf", "select='lt(n,5)+eq(n,19)'", "-fps_mode", "passthrough", "-c:v", "mpeg4"]].concat());
     assert_eq!(inspect(&odd).unwrap().sizes[2].1, 6);
-    let pieces = hub::data::video::every(&film, 0.5, &Limits::default()).unwrap();
-    assert_eq!(pieces.len(), 4);
+    assert!((Videos.seconds(&film, &Limits::default()).unwrap() - 2.0).abs() < 1e-6);
     let piece = hub::data::video::piece(0.5, 1.0, &film);
     assert_eq!(inspect(&piece).unwrap().sizes[2].1, 5);
     assert!(inspect(&hub::data::video::piece(9.0, 10.0, &film)).unwrap_err().0.contains("2.00 s long"));
+    let within = hub::data::video::piece(0.2, 9.0, &piece);
+    assert_eq!(inspect(&within).unwrap().sizes[2].1, 3, "a piece of a piece ends where that does");
+    assert!((Videos.seconds(&within, &Limits::default()).unwrap() - 0.3).abs() < 1e-6);
 }

@@ -16,6 +16,7 @@ mod branches;
 mod browser;
 mod cache;
 mod cli;
+mod clips;
 mod confined;
 mod crash;
 mod dialects;

@@ -13,6 +13,7 @@ use super::frame::{Frame, page_with};
 use super::repo::look;
 use super::repo_head::Head;
 use super::small_form::SmallForm;
+use crate::domain::answers::{Content, Said};
 use crate::domain::modality::Modality;
 use crate::domain::name::RepoKind;
 use crate::domain::prediction::Answer as Judged;
@@ -42,6 +43,32 @@ pub struct TryImage {
     values: Vec<(String, String)>,
     /// What was said of places, over the picture: SVG.
     drawn: String,
+    /// Of a video that is longer than one piece.
+    timeline: Vec<Moment>,
+}
+
+/// A piece of a video, and the likeliest of what is said about it.
+struct Moment {
+    /// From and to.
+    span: String,
+    said: String,
+    /// Of a class; none of numbers, or where there is no answer.
+    bar: Option<ClassBar>,
+}
+
+impl Moment {
+    fn of(item: &Said) -> Moment {
+        let told = |said: String, bar| Moment { span: item.name.clone(), said, bar };
+        match &item.content {
+            Content::Answer(answered) => match (answered.classes().first(), answered.values().first()) {
+                (Some(class), _) => told(class.label.clone(), Some(ClassBar::of(&class.label, class.probability))),
+                (None, Some(value)) => told(format!("{}: {}", value.name, value.value), None),
+                (None, None) => told(String::new(), None),
+            },
+            Content::Unanswered { error } => told(error.message.clone(), None),
+            Content::Features { .. } => told(String::new(), None),
+        }
+    }
 }
 
 struct ClassBar {
@@ -49,6 +76,17 @@ struct ClassBar {
     /// In thousandths.
     thousandths: u64,
     share: String,
+}
+
+impl ClassBar {
+    fn of(label: &str, probability: f32) -> ClassBar {
+        let probability = f64::from(probability);
+        ClassBar {
+            label: label.to_owned(),
+            thousandths: (probability * 1e3).round() as u64,
+            share: format!("{:.1} %", 100.0 * probability),
+        }
+    }
 }
 
 /// A form by which an item is sent.
@@ -90,7 +128,10 @@ pub async fn ask(request: HttpRequest, visitor: Visitor, service: Data<Service>,
     match service.predict(&actor, &summary.repo.id, &revision, bytes.clone(), CLASSES).await.map_err(HttpError::from) {
         Ok((_, answered)) => {
             page.take(&answered.answer);
-            page.drawn = service.drawn(bytes, answered).await.unwrap_or_default();
+            page.drawn = service.drawn(bytes.clone(), answered).await.unwrap_or_default();
+            let over_time = service.over_time(&actor, (&summary.repo.id, &revision), bytes, 1).await;
+            // The answer about the whole stands without it.
+            page.timeline = over_time.ok().flatten().map_or_else(Vec::new, |told| told.items.iter().map(Moment::of).collect());
             page_with(StatusCode::OK, &page)
         }
         Err(refused) if refused.status.is_server_error() => Err(refused),
@@ -113,16 +154,12 @@ impl TryImage {
             classes: Vec::new(),
             values: Vec::new(),
             drawn: String::new(),
+            timeline: Vec::new(),
         }
     }
 
     fn take(&mut self, answer: &Judged) {
-        let bar = |label: &str, probability: f64| ClassBar {
-            label: label.to_owned(),
-            thousandths: (probability * 1e3).round() as u64,
-            share: format!("{:.1} %", 100.0 * probability),
-        };
-        self.classes = answer.classes().iter().map(|class| bar(&class.label, f64::from(class.probability))).collect();
+        self.classes = answer.classes().iter().map(|class| ClassBar::of(&class.label, class.probability)).collect();
         self.values = answer.values().iter().map(|value| (value.name.clone(), value.value.to_string())).collect();
         if let Some(boxes) = answer.boxes() {
             self.values = boxes.counted().into_iter().map(|(label, count)| (label.to_owned(), count.to_string())).collect();
@@ -150,6 +187,18 @@ fn shown(bytes: &Bytes) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_say_what_is_likeliest_or_why_nothing_is() {
+        use crate::domain::prediction::{Class, Value};
+        let said = |answer: Judged| Said { name: "0.00-1.00 s".into(), content: Content::Answer(answer.into()) };
+        let class = Class { label: "run".into(), probability: 0.75, ..Class::default() };
+        let told = Moment::of(&said(Judged::Classes(vec![class])));
+        assert_eq!((told.span.as_str(), told.said.as_str(), told.bar.unwrap().thousandths), ("0.00-1.00 s", "run", 750));
+        let told = Moment::of(&said(Judged::Values(vec![Value { name: "speed".into(), value: 2.5 }])));
+        assert!(told.said == "speed: 2.5" && told.bar.is_none());
+        assert_eq!(Moment::of(&Said::unanswered("1.00-2.00 s", "video_unreadable", "it is cut short")).said, "it is cut short");
+    }
 
     #[test]
     fn small_pictures_are_shown_again() {
