@@ -2,10 +2,12 @@
 //! the one demuxer that fits the first bytes and may open files alone, so that playlists, references and addresses in a file lead nowhere.
 
 mod child;
+mod known;
 mod probe;
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use image::RgbImage;
 use tempfile::NamedTempFile;
@@ -14,6 +16,7 @@ use self::child::{Ended, run};
 use self::probe::Found;
 use crate::data::error::Refusal;
 use crate::data::limits::Limits;
+use crate::domain::digest::Digest;
 
 /// Where the programs may lie.
 const PLACES: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/bin", "/opt/homebrew/bin"];
@@ -87,7 +90,7 @@ pub struct Film {
     file: NamedTempFile,
     kind: Kind,
     /// When each frame is shown, in seconds from the first, rising.
-    pub times: Vec<f64>,
+    pub times: Arc<[f64]>,
 }
 
 impl Film {
@@ -98,8 +101,15 @@ impl Film {
         let no_room = |e: std::io::Error| Refusal(format!("there is no room to open it in ({e})"));
         let mut file = NamedTempFile::new().map_err(no_room)?;
         file.write_all(bytes).and_then(|()| file.flush()).map_err(no_room)?;
-        let mut film = Film { programs, file, kind, times: Vec::new() };
-        film.times = probe::times(&film)?;
+        let (mut film, content) = (Film { programs, file, kind, times: Arc::default() }, Digest::of(bytes));
+        film.times = match known::find(&content) {
+            Some(times) => times,
+            None => {
+                let times: Arc<[f64]> = probe::times(&film)?.into();
+                known::keep(content, &times);
+                times
+            }
+        };
         match film.seconds() {
             long if long > LONGEST_SECONDS => Err(Refusal(format!(
                 "it is {:.1} hours long, and {} hours at most are read; cut it, or name pieces of shorter files in a table (`file,start,end,label`)",

@@ -59,8 +59,6 @@ struct DatasetPage {
     /// What its items are called, and at the beginning of a sentence.
     items: &'static str,
     title_items: String,
-    /// Whether their small pictures are frames side by side.
-    frames: bool,
     /// Whether the targets are numbers.
     numbers: bool,
     histogram: Option<Histogram>,
@@ -167,7 +165,6 @@ pub async fn show(visitor: &Visitor, service: &Service, summary: RepoSummary, re
         excerpts: chosen.iter().filter(|of| of.is_text()).map(|of| Excerpt::of(of)).collect(),
         items: report.modality.items(),
         title_items: capitalised(report.modality.items()),
-        frames: report.modality.has_frames(),
         numbers: report.values.is_some(),
         card_html: card_html(&summary).await?,
         facts: facts(&summary, &report),

@@ -1,13 +1,13 @@
 //! What ffprobe finds in a file: its streams, and when each frame of the first picture is shown. Headers may lie about durations and rates; the
 //! frames that are there do not.
 
-use serde_json::Value;
-
 use super::{Film, child};
 use crate::data::error::Refusal;
 
 /// It says at most: a line for each frame of a long film.
-pub const MOST_BYTES: u64 = 64 << 20;
+pub const MOST_BYTES: u64 = 128 << 20;
+/// What it is asked for of streams and their packets.
+const ENTRIES: &str = "stream=index,codec_type,avg_frame_rate:stream_disposition=attached_pic:packet=stream_index,pts_time";
 /// Frames a second where nothing tells when frames are shown.
 const RATE: f64 = 25.0;
 
@@ -22,25 +22,53 @@ pub struct Found {
 /// # Errors
 /// In words: it is damaged, or has no picture.
 pub fn times(film: &Film) -> Result<Vec<f64>, Refusal> {
-    let streams = film.probe(&["-show_entries", "stream=codec_type,avg_frame_rate:stream_disposition=attached_pic", "-of", "json"])?;
-    let rate = rate_of_picture(&streams)?;
-    let packets = film.probe(&["-select_streams", "V:0", "-show_entries", "packet=pts_time", "-of", "csv=p=0"])?;
-    let times = read_times(&String::from_utf8_lossy(&packets.said), rate);
+    let found = film.probe(&["-select_streams", "v", "-show_entries", ENTRIES, "-of", "compact"])?;
+    let said = String::from_utf8_lossy(&found.said);
+    let Some((index, rate)) = picture(&said) else { return Err(without_picture(film, &found)) };
+    let times = read_times(&times_of(&said, index), rate);
     if times.is_empty() {
-        return Err(Refusal(format!("it has no frames ({})", child::shown(&packets.words))));
+        return Err(Refusal(format!("it has no frames ({})", child::shown(&found.words))));
     }
     Ok(times)
 }
 
-/// Frames a second of the first stream of moving pictures, as it says.
-fn rate_of_picture(found: &Found) -> Result<f64, Refusal> {
-    let said: Value = serde_json::from_slice(&found.said).unwrap_or(Value::Null);
-    let streams = said["streams"].as_array().map_or(&[][..], Vec::as_slice);
-    let is_picture = |stream: &&Value| stream["codec_type"] == "video" && stream["disposition"]["attached_pic"] != 1;
-    match streams.iter().find(is_picture) {
-        Some(stream) => Ok(stream["avg_frame_rate"].as_str().and_then(ratio).unwrap_or(RATE)),
-        None if streams.iter().any(|stream| stream["codec_type"] == "audio") => Err(Refusal("it is sound without a picture".into())),
-        None => Err(Refusal(format!("it is damaged or cut short: nothing in it can be played ({})", child::shown(&found.words)))),
+/// The fields of a line, `packet|stream_index=0|pts_time=0.04`, if it is of this kind.
+fn fields<'a>(line: &'a str, kind: &str) -> Option<impl Iterator<Item = (&'a str, &'a str)> + Clone> {
+    let rest = line.trim().strip_prefix(kind)?.strip_prefix('|')?;
+    Some(rest.split('|').filter_map(|field| field.split_once('=')))
+}
+
+/// The first stream of moving pictures: its number, and frames a second, as it says.
+fn picture(said: &str) -> Option<(&str, f64)> {
+    for fields in said.lines().filter_map(|line| fields(line, "stream")) {
+        let find = |key: &str| fields.clone().find(|(known, _)| *known == key).map(|(_, value)| value);
+        let moves = find("codec_type") == Some("video") && find("disposition:attached_pic") != Some("1");
+        if let Some(index) = find("index").filter(|_| moves) {
+            return Some((index, find("avg_frame_rate").and_then(ratio).unwrap_or(RATE)));
+        }
+    }
+    None
+}
+
+/// What each packet of a stream says, in the order in which they are decoded.
+fn times_of<'a>(said: &'a str, index: &str) -> Vec<&'a str> {
+    let time = |line: &'a str| {
+        let fields = fields(line, "packet")?;
+        let is_its = fields.clone().any(|field| field == ("stream_index", index));
+        is_its.then(|| fields.clone().find(|(key, _)| *key == "pts_time").map_or("", |(_, value)| value))
+    };
+    said.lines().filter_map(time).collect()
+}
+
+/// Why there is nothing to see.
+fn without_picture(film: &Film, found: &Found) -> Refusal {
+    let streams = film.probe(&["-show_entries", "stream=codec_type", "-of", "compact"]);
+    match streams {
+        Ok(all) if String::from_utf8_lossy(&all.said).lines().any(|line| line.contains("codec_type=audio")) => {
+            Refusal("it is sound without a picture".into())
+        }
+        Ok(_) => Refusal(format!("it is damaged or cut short: nothing in it can be played ({})", child::shown(&found.words))),
+        Err(refusal) => refusal,
     }
 }
 
@@ -51,14 +79,12 @@ fn ratio(text: &str) -> Option<f64> {
     (ratio.is_finite() && ratio > 0.0).then_some(ratio)
 }
 
-/// A line for each packet, in the order in which they are decoded.
-fn read_times(text: &str, rate: f64) -> Vec<f64> {
-    let lines: Vec<Option<f64>> =
-        text.lines().map(|line| line.trim().trim_end_matches(',').parse().ok().filter(|time: &f64| time.is_finite())).collect();
-    let mut times: Vec<f64> = lines.iter().copied().flatten().collect();
+/// In the order in which packets are shown, from the first on.
+fn read_times(said: &[&str], rate: f64) -> Vec<f64> {
+    let mut times: Vec<f64> = said.iter().filter_map(|time| time.parse().ok().filter(|time: &f64| time.is_finite())).collect();
     // Without times, or with only some: as often as the stream says.
-    if times.len() < lines.len() {
-        return (0..lines.len()).map(|at| at as f64 / rate).collect();
+    if times.len() < said.len() {
+        return (0..said.len()).map(|at| at as f64 / rate).collect();
     }
     times.sort_by(f64::total_cmp);
     let first = times.first().copied().unwrap_or(0.0);
@@ -72,18 +98,22 @@ mod tests {
 
     #[test]
     fn frames_are_put_into_the_order_they_are_shown_in() {
-        assert_eq!(read_times("1.0\n3.0\n2.0,\n", 25.0), [0.0, 1.0, 2.0]);
-        assert_eq!(read_times("N/A\nN/A\n", 4.0), [0.0, 0.25]);
-        assert_eq!(read_times("", 4.0), Vec::<f64>::new());
+        assert_eq!(read_times(&["1.0", "3.0", "2.0"], 25.0), [0.0, 1.0, 2.0]);
+        assert_eq!(read_times(&["N/A", "N/A"], 4.0), [0.0, 0.25]);
+        assert_eq!(read_times(&[], 4.0), Vec::<f64>::new());
     }
 
     #[test]
-    fn sound_and_covers_are_no_pictures() {
-        let rate = |said: &str| rate_of_picture(&Found { said: said.into(), words: "moov atom not found\n".into() });
-        assert_eq!(rate(r#"{"streams": [{"codec_type": "audio"}, {"codec_type": "video", "avg_frame_rate": "30/1"}]}"#), Ok(30.0));
-        assert_eq!(rate(r#"{"streams": [{"codec_type": "video", "avg_frame_rate": "0/0"}]}"#), Ok(RATE));
-        let cover = r#"{"streams": [{"codec_type": "audio"}, {"codec_type": "video", "disposition": {"attached_pic": 1}}]}"#;
-        assert!(rate(cover).unwrap_err().0.contains("sound"));
-        assert!(rate("{}").unwrap_err().0.contains("moov atom not found"));
+    fn the_first_moving_picture_is_taken_and_no_cover() {
+        let said = "packet|stream_index=0|pts_time=0.000000\npacket|stream_index=1|pts_time=0.500000|side_data|\n\n\
+                    packet|stream_index=1|pts_time=0.250000\npacket|stream_index=1\n\
+                    stream|index=0|codec_type=video|avg_frame_rate=0/0|disposition:attached_pic=1\n\
+                    stream|index=1|codec_type=video|width=8|avg_frame_rate=30000/1001|disposition:attached_pic=0\n";
+        let (index, rate) = picture(said).unwrap();
+        assert!(index == "1" && (rate - 29.97).abs() < 1e-3);
+        assert_eq!(times_of(said, index), ["0.500000", "0.250000", ""]);
+        assert_eq!(picture("stream|index=0|codec_type=video|avg_frame_rate=0/0|disposition:attached_pic=0"), Some(("0", RATE)));
+        assert_eq!(picture("stream|index=0|codec_type=video|disposition:attached_pic=1\n"), None);
+        assert_eq!((picture(""), picture("streams|index=0|codec_type=video")), (None, None));
     }
 }
