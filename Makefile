@@ -74,8 +74,8 @@ bench-text-tuning: packages-bench ## fine-tunes of the real MiniLM beside transf
 	@echo "== bench-text-tuning: spam, polarity, alike; beside the same recipe in transformers"
 	@python3 benches/text_tuning.py $(ARGS)
 
-bench-video: packages-bench ## networks of clips of 16x112x112 beside PyTorch: forward and full steps (ARGS="--rounds 5 i3d")
-	@echo "== bench-video: I3D and R(2+1)D-18 beside PyTorch and torchvision"
+bench-video: packages-bench ## networks of clips of 16x112x112 beside PyTorch, forward and full steps; films beside PyAV and torchcodec (ARGS="--rounds 5 i3d", BENCH_PARTS=networks,decode)
+	@echo "== bench-video: films beside PyAV and torchcodec; I3D and R(2+1)D-18 beside PyTorch and torchvision"
 	@python3 benches/video.py $(ARGS)
 
 bench-video-goals: packages-bench ## what is learned of videos: sprites frame by frame, camera moves by networks of clips (DATA=folder with the zips, BENCH_PARTS=sprites,frozen,moves, BENCH_NETWORKS=i3d,lite0-3d)

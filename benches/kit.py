@@ -38,6 +38,14 @@ def python_with(name, *packages):
     return python if python.exists() else install(f"bench-{name}", packages)
 
 
+def also(python, package):
+    """Whether that Python has this package, too; installed from PyPI where it is not there."""
+    there = lambda: subprocess.run([str(python), "-c", f"import {package}"], capture_output=True).returncode == 0  # noqa: E731
+    if not there():
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package], capture_output=True)
+    return there()
+
+
 class Peer:
     """A script of `benches/` that answers a line of JSON with another, in a Python that has these packages; begun when it is first asked."""
 

@@ -8,6 +8,7 @@
 //! profile ARCHITECTURE SIDE BATCH COUNT         {"seconds": [..], "parts": {name: s}}   where the time of COUNT steps went
 //! memory ARCHITECTURE SIDE BATCH COUNT          {"bytes": n}        growth of the resident set over COUNT steps
 //! decode FOLDER COUNT                           {"seconds": [..]}   JPEG bytes to network input, of one core's time; one per image
+//! clip FILE FRAMES SIDE COUNT new|again         {"seconds": [..]}   a film's bytes to network input, of one core's time; one per clip
 //! weights ARCHITECTURE CLASSES FILE             {}                  writes random weights for both sides
 //! job ARCHITECTURE FROZEN EPOCHS BATCH CACHE SEED FOLDER WEIGHTS SCRATCH
 //!                                               {"seconds": [s], "top1": t, "last_top1": .., "frozen": how ..}
@@ -37,6 +38,7 @@ use hub::train::optim::{Gradients, Group, Optimizer};
 use hub::train::{Control, Device, Event, FeatureStore, Keep, Lineage, Training, device, fit, write_folder};
 use serde_json::{Value, json};
 
+mod films;
 mod profile;
 
 #[global_allocator]
@@ -70,6 +72,9 @@ fn main() {
             (Some(why), _) => json!({ "skip": why }),
             (_, ["weights", architecture, classes, file]) => weights(architecture, classes.parse().unwrap(), file),
             (_, ["decode", folder, count]) => time_decoding(folder, count.parse().unwrap()),
+            (_, ["clip", file, frames, side, count, when]) => {
+                films::time(file, frames.parse().unwrap(), side.parse().unwrap(), count.parse().unwrap(), *when == "again")
+            }
             (_, [work, architecture, side, batch, count]) => {
                 let name = [*architecture, *side, *batch].join(" ");
                 match prepare(&mut kept, &name, architecture, &sizes(side), batch.parse().unwrap(), precision) {
