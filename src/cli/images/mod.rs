@@ -64,6 +64,7 @@ pub struct Embed {
   hub predict ada/clip photos/ --classes 'red fox,badger,hare' --prompt 'a photo of a {}'
   hub predict ada/blood-boxes smear.jpg --draw found.svg
   hub predict ada/blood-boxes --dataset ada/blood --split val --format coco -o results.json
+  hub predict acme/moves match.mp4 --every 2 --format csv
   hub predict resnet50 cat.png --support acme/flowers
   hub predict resnet50 cat.png --local --support examples/")]
 pub struct Predict {
