@@ -59,7 +59,8 @@ pub async fn embed(request: HttpRequest, caller: Caller, service: Data<Service>,
     let every = items::every(&query)?;
     let at = present(&service, &caller, at).await?;
     let asked = items::read(&request, &service, body).await?;
-    match items::in_pieces(&service, &caller.0, (&at.id, &revision), every, asked).await? {
+    let asked = items::in_pieces(&service, &caller.0, (&at.id, &revision), every, asked).await?;
+    match asked {
         Asked::One(item) => {
             let (version, features, tokens) = service.embed(&caller.0, &at.id, &revision, &wish, item).await?;
             let model = named(&at.id, &version);

@@ -96,7 +96,7 @@ impl AskDataset {
         let Some(every) = self.every else { return Ok(samples.into_iter().map(whole).collect()) };
         predictor.need_time()?;
         let mut rows = Vec::new();
-        for (at, sample) in samples.iter().enumerate() {
+        for (at, sample) in samples.iter().copied().enumerate() {
             tell(sink, "finding pieces", (at, samples.len()))?;
             let bytes = dataset.encoded(sample).map_err(train::Error::from)?;
             let refused = |code: &str, message: String| Some(Reason { code: code.into(), message });
@@ -120,7 +120,10 @@ impl AskDataset {
     fn said(&self, predictor: &Predictor, dataset: &Dataset, rows: &[Row<'_>]) -> Result<Vec<Said>> {
         let of = |row: &Row<'_>| -> crate::data::Result<Bytes> {
             let bytes = dataset.encoded(row.sample)?;
-            Ok(row.piece.map_or(bytes.clone(), |(from, to)| video::piece(from, to, &bytes).into()))
+            Ok(match row.piece {
+                Some((from, to)) => video::piece(from, to, &bytes).into(),
+                None => bytes,
+            })
         };
         let sound = rows.iter().filter(|row| row.refused.is_none());
         let items = sound.map(of).collect::<crate::data::Result<Vec<_>>>().map_err(train::Error::from)?;
