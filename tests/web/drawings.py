@@ -84,6 +84,23 @@ def shapes(folder, each, seed):
     return folder
 
 
+def moving(folder, each):
+    """GIFs of a dot that goes to the left or to the right, twelve frames of 0.15 s, in a folder for each way."""
+    chance = random.Random(9)
+    for way in ("leftwards", "rightwards"):
+        (folder / way).mkdir(parents=True)
+        for at in range(each):
+            y, ground, colour = chance.randint(10, 38), chance.randint(150, 240), tuple(chance.randint(0, 120) for _ in range(3))
+            frames = []
+            for number in range(12):
+                image = Image.new("RGB", (64, 48), (ground, ground, ground))
+                x = 4 + 5 * (number if way == "rightwards" else 11 - number)
+                ImageDraw.Draw(image).ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour)
+                frames.append(image)
+            frames[0].save(folder / way / f"{at:03}.gif", save_all=True, append_images=frames[1:], duration=150, loop=0)
+    return folder
+
+
 def packed(folder, target):
     """The same as one zip."""
     with zipfile.ZipFile(target, "w") as out:

@@ -37,6 +37,7 @@ def sets():
     import packed
     import pages
     import scriptless
+    import videos
     import work
 
     return {
@@ -46,6 +47,7 @@ def sets():
         "administration": administration.journey,
         "narrow": narrow.journey,
         "scriptless": scriptless.journey,
+        "videos": videos.journey,
         "work": work.journey,
         "packed": packed.journey,
         "pages": pages.journey,
