@@ -145,8 +145,8 @@ fn weighted(part: &str) -> Option<(&str, u16)> {
         None => (part, 1_000),
         Some((name, weight)) => {
             let (key, number) = weight.split_once('=')?;
-            let number: f32 =
-                number.trim().parse().ok().filter(|number| (0.0..=1.0).contains(number) && key.trim().eq_ignore_ascii_case("q"))?;
+            let number =
+                number.trim().parse::<f32>().ok().filter(|number| (0.0..=1.0).contains(number) && key.trim().eq_ignore_ascii_case("q"))?;
             (name, (number * 1_000.0).round() as u16)
         }
     };
