@@ -52,8 +52,8 @@ bench-train: packages-bench ## all of it: every network, memory, whole fine-tune
 	@echo "== bench-train: training beside PyTorch and timm"
 	@python3 benches/train.py
 
-bench-transfer: packages-bench ## measure serving, pulling, publishing and sharing beside nginx, hf and curl
-	@echo "== bench-transfer: bytes beside nginx, hf download and curl"
+bench-transfer: packages-bench ## measure serving, pulling, publishing and sharing beside nginx, hf and curl; 500 pulls at once through two nodes (BENCH_PARTS=serve,pull,disk,publish,sharing,pulls)
+	@echo "== bench-transfer: bytes beside nginx, hf download and curl; two nodes beside one nginx"
 	@python3 benches/transfer.py
 
 bench-strangers: packages-bench ## what models call unknown, and anomalies, all measured by the hub (DATA=folder with the zips, BENCH_PARTS=strangers,anomalies)

@@ -180,8 +180,8 @@ def subset(source, target, most):
 
 
 @contextlib.contextmanager
-def nginx_server(work, folder, sendfile):
-    """nginx on `folder`: (address, pid)."""
+def nginx_server(work, folder, sendfile, location=""):
+    """nginx on `folder`: (address, pid). `location` is what else stands in its one server."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -189,10 +189,10 @@ def nginx_server(work, folder, sendfile):
     config = work / "nginx.conf"
     temporary = "".join(f"{kind}_temp_path {work}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     config.write_text(
-        f"daemon off; user root; worker_processes 2; pid {work}/nginx.pid; error_log {work}/nginx.err;\n"
-        "events { worker_connections 512; }\n"
+        f"daemon off; user root; worker_processes 2; worker_rlimit_nofile 16384; pid {work}/nginx.pid; error_log {work}/nginx.err;\n"
+        "events { worker_connections 4096; }\n"
         f"http {{ access_log off; sendfile {'on' if sendfile else 'off'}; {temporary}\n"
-        f"  server {{ listen 127.0.0.1:{port}; root {folder}; }} }}\n"
+        f"  server {{ listen 127.0.0.1:{port}; root {folder}; {location} }} }}\n"
     )
     process = subprocess.Popen([shutil.which("nginx") or "/usr/sbin/nginx", "-c", config], stderr=subprocess.DEVNULL)
     try:

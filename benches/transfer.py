@@ -5,7 +5,9 @@ Serving beside nginx (sendfile on and off; one and 32 clients), `hub pull` besid
 beside `curl` piped into `sha256sum`, `hub publish` beside `hf upload` to the same hub and beside plain copying. Above 1 the hub is faster (for cpu: cheaper).
 Rounds alternate between the peers; each figure is a median. Client caches lie in memory (/dev/shm) so that the disk,
 which is the same for all, does not drown the difference; the last table repeats the big pull on the disk, where the
-hub alone waits until its bytes are safe.
+hub alone waits until its bytes are safe. The last part (`pulls`) is in pulls.py: 500 clients at once through two nodes.
+
+BENCH_PARTS=serve,pull,disk,publish,sharing,pulls chooses.
 """
 import os
 import shutil
@@ -17,12 +19,14 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import pulls as at_once  # noqa: E402
 from kit import HUB, build_hub, cpu_seconds, hub_server, nginx_server, python_with, ratio, run  # noqa: E402
 
 BIG = int(os.environ.get("BENCH_BIG_MIB", 1024)) << 20
 SMALL_FILES, SMALL_BYTES = int(os.environ.get("BENCH_FILES", 2000)), 20 << 10
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 5))
 PUBLISH_ROUNDS = max(ROUNDS // 2, 1)
+PARTS = os.environ.get("BENCH_PARTS", "serve,pull,disk,publish,sharing,pulls").split(",")
 
 
 def noise(path, size):
@@ -159,8 +163,7 @@ def compare_publishing(address, token, work):
         ratio(f"publish/{kind}/cp-sync", statistics.median(copied["hub"]) / statistics.median(first["hub"]))
 
 
-def main():
-    build_hub()
+def beside_peers():
     memory_root = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.TemporaryDirectory(prefix="hub-bench.") as folder, tempfile.TemporaryDirectory(prefix="hub-bench.", dir=memory_root) as memory:
         work, memory = Path(folder), Path(memory)
@@ -172,13 +175,26 @@ def main():
             publisher = {**os.environ, "HUB_SERVER": address, "HUB_TOKEN": token}
             for name, path in folders.items():
                 seconds([HUB, "publish", path, f"library/{name}", "--quiet"], env=publisher)
-            compare_serving(work, address, pid, folders["big"])
-            compare_pulls(address, memory)
-            compare_on_disk(address, work)
-            compare_publishing(address, token, work)
-    # A ResNet-50, a fine-tune of its upper part, a thousand of its head: stored, sent, fetched, served.
-    sharing = {**os.environ, "SHARING_DIR": memory_root or tempfile.gettempdir(), "SHARING_TUNES": os.environ.get("SHARING_TUNES", "1000")}
-    run("cargo", "bench", "--bench", "sharing", env=sharing)
+            if "serve" in PARTS:
+                compare_serving(work, address, pid, folders["big"])
+            if "pull" in PARTS:
+                compare_pulls(address, memory)
+            if "disk" in PARTS:
+                compare_on_disk(address, work)
+            if "publish" in PARTS:
+                compare_publishing(address, token, work)
+
+
+def main():
+    build_hub()
+    if {"serve", "pull", "disk", "publish"} & set(PARTS):
+        beside_peers()
+    if "sharing" in PARTS:
+        # A ResNet-50, a fine-tune of its upper part, a thousand of its head: stored, sent, fetched, served.
+        memory_root = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
+        run("cargo", "bench", "--bench", "sharing", env={**os.environ, "SHARING_DIR": memory_root, "SHARING_TUNES": os.environ.get("SHARING_TUNES", "1000")})
+    if "pulls" in PARTS:
+        at_once.main()
 
 
 if __name__ == "__main__":

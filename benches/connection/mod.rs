@@ -18,11 +18,16 @@ impl Connection {
 
     /// How long an answer took, which must be a good one.
     pub fn get(&mut self, path: &str) -> Duration {
+        self.weigh(path).0
+    }
+
+    /// The same, and how many bytes it has.
+    pub fn weigh(&mut self, path: &str) -> (Duration, usize) {
         let begun = Instant::now();
         write!(self.stream.get_mut(), "GET {path} HTTP/1.1\r\nHost: {}\r\nAccept: */*\r\n\r\n", self.address).unwrap();
         let (status, body) = self.answer();
         assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
-        begun.elapsed()
+        (begun.elapsed(), body.len())
     }
 
     /// Sends a body, with a token; the answer's status, which must be one of these, and body.

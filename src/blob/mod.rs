@@ -21,6 +21,7 @@ mod direct;
 pub mod error;
 mod file;
 mod first_reading;
+mod hot;
 mod leaves;
 mod list;
 mod multipart;
@@ -78,6 +79,8 @@ struct Inner {
     sessions: running::Sessions,
     /// What is known of stored bytes, so that not all of it is hashed at each reading.
     checks: checks::Checks,
+    /// Blocks of objects that several read at once.
+    hot: hot::Hot,
     folders: promote::Folders,
     /// Keeps a test's staging directory alive.
     _temporary: Option<tempfile::TempDir>,
@@ -91,9 +94,20 @@ impl Blobs {
         staging: PathBuf,
         temporary: Option<tempfile::TempDir>,
     ) -> Blobs {
-        let (sessions, checks, folders) = Default::default();
+        let (sessions, checks, hot, folders) = Default::default();
         Blobs {
-            inner: Arc::new(Inner { store, remote, root, staging, is_shared: false, sessions, checks, folders, _temporary: temporary }),
+            inner: Arc::new(Inner {
+                store,
+                remote,
+                root,
+                staging,
+                is_shared: false,
+                sessions,
+                checks,
+                hot,
+                folders,
+                _temporary: temporary,
+            }),
         }
     }
 

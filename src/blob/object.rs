@@ -2,7 +2,8 @@
 //!
 //! Bytes come in ranged requests of [`BLOCK_BYTES`], [`IN_FLIGHT`] side by side, each a task of its own: a
 //! block that was asked for arrives whether or not its reader is quick, so a slow client never holds a
-//! connection to the store. At most [`IN_FLIGHT`] blocks of a stream are in memory, the one being sent included.
+//! connection to the store. At most [`IN_FLIGHT`] blocks of a stream are in memory, the one being sent included, and what several
+//! who read at once share (`hot`).
 //!
 //! Blocks are whole leaves, each hashed before it is handed over, whenever it is read: nothing tells whether an object is
 //! what it was.
@@ -18,6 +19,7 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 use tokio::task::spawn_blocking;
 
 use super::checked::{is_leaf, span};
+use super::hot::HotBlob;
 use super::leaves::{LEAF_BYTES, Leaves};
 use super::{Blobs, Error, Result, object_key};
 use crate::domain::digest::Digest;
@@ -91,9 +93,10 @@ impl Object {
             }
             let leaves = if self.size_bytes > LEAF_BYTES { Some(self.blobs.leaves(&self.digest, self.size_bytes).await?) } else { None };
             let starts = (range.start / LEAF_BYTES * LEAF_BYTES..range.end).step_by(BLOCK_BYTES as usize);
+            let reading = self.blobs.inner.hot.read(&self.digest);
             let blocks = stream::iter(starts).map(move |start| {
-                let reading = tokio::spawn(self.clone().checked_block(leaves.clone(), start, range.clone()));
-                async move { reading.await? }
+                let block = tokio::spawn(self.clone().checked_block(reading.blob.clone(), leaves.clone(), start, range.clone()));
+                async move { block.await? }
             });
             Ok(blocks.buffered(IN_FLIGHT).flat_map(|block| stream::iter(pieces(block))))
         };
@@ -101,10 +104,22 @@ impl Object {
     }
 
     /// What `range` has of the block that begins at `start`.
-    async fn checked_block(self: Arc<Self>, leaves: Option<Arc<Leaves>>, start: u64, range: Range<u64>) -> Result<Bytes> {
+    async fn checked_block(
+        self: Arc<Self>,
+        hot: Arc<HotBlob>,
+        leaves: Option<Arc<Leaves>>,
+        start: u64,
+        range: Range<u64>,
+    ) -> Result<Bytes> {
         let needed = range.end.div_ceil(LEAF_BYTES) * LEAF_BYTES;
         let block = start..self.size_bytes.min(needed).min(start + BLOCK_BYTES);
         let wanted = range.start.max(start)..range.end.min(block.end);
+        let bytes = hot.block(block.clone(), || self.clone().fetch(leaves.clone(), block.clone())).await?;
+        Ok(bytes.slice((wanted.start - start) as usize..(wanted.end - start) as usize))
+    }
+
+    /// A run of whole leaves from the store, as it was stored.
+    async fn fetch(self: Arc<Self>, leaves: Option<Arc<Leaves>>, block: Range<u64>) -> Result<Bytes> {
         let bytes = read_block(self.digest, self.blobs.inner.store.clone(), self.key.clone(), block.clone()).await?;
         // Hashing would hold up everything else on this thread.
         spawn_blocking(move || {
@@ -117,7 +132,7 @@ impl Object {
                     return Err(Error::Corrupt { digest: self.digest, problem });
                 }
             }
-            Ok(bytes.slice((wanted.start - block.start) as usize..(wanted.end - block.start) as usize))
+            Ok(bytes)
         })
         .await?
     }

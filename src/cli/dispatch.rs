@@ -176,9 +176,10 @@ pub fn run(args: DispatchArgs, context: &Context) -> Result<Output> {
         let stopping = crate::app::told_to_stop()?;
         dispatch::run(&client, engine.as_ref(), &options, stopping).await.map_err(failed)
     })??;
-    let dispatch::Round { submitted, cancelled, lost, ended } = done;
-    let text = format!("handed over {submitted}, of them {lost} that were lost; cancelled {cancelled}; {ended} have ended");
-    Ok(Output::new(text, json!({ "submitted": submitted, "lost": lost, "cancelled": cancelled, "ended": ended }), submitted.to_string()))
+    let dispatch::Round { submitted, behind, cancelled, lost, ended } = done;
+    let text = format!("handed over {submitted}, and {behind} behind others; {lost} were lost; cancelled {cancelled}; {ended} have ended");
+    let json = json!({ "submitted": submitted, "behind": behind, "lost": lost, "cancelled": cancelled, "ended": ended });
+    Ok(Output::new(text, json, submitted.to_string()))
 }
 
 fn failed(error: dispatch::Error) -> CliError {

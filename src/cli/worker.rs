@@ -1,12 +1,12 @@
 //! `hub worker`: runs jobs from the queue of a data directory, or of a hub that is elsewhere. `hub serve` starts its own; more may be
 //! started beside them by hand, by Slurm or by Kubernetes.
 //!
-//! Its exit status says how the job ended that it was started for (`--job`, `--once`):
+//! Its exit status says how the job ended that it was started for (`--job`, `--after`, `--once`):
 //!
 //! ```text
 //! 0    it succeeded, or (--once) none was ready
 //! 1    it failed, or was cancelled; the job says why
-//! 3    there is no such job
+//! 3    there is no such job, or (--after) none follows it
 //! 4    the hub refuses the token
 //! 75   it was given back: this worker was stopped, or the same again may succeed (EX_TEMPFAIL: requeue it)
 //! ```
@@ -51,6 +51,9 @@ pub struct WorkerArgs {
     /// Run this job and end. Exit status: 0 well, 1 badly, 75 given back
     #[arg(long, value_name = "ID")]
     job: Option<String>,
+    /// Run the job that follows this one by itself (the fine-tune after a race of bases) and end, as with --job
+    #[arg(long, value_name = "ID", conflicts_with_all = ["job", "once"])]
+    after: Option<String>,
     /// The server to end with
     #[arg(long, hide = true, value_name = "PID")]
     parent: Option<u32>,
@@ -64,11 +67,14 @@ impl WorkerArgs {
     }
 
     fn until(&self) -> Result<Until> {
-        let wrong = |e| CliError::usage(format!("--job: {e}"), "`hub jobs list --all` shows the ids");
-        match &self.job {
-            Some(job) => Ok(Until::Job(JobId::parse(job).map_err(wrong)?)),
-            None if self.once => Ok(Until::One),
-            None => Ok(Until::Stopped),
+        let id = |flag: &str, text: &str| {
+            JobId::parse(text).map_err(|e| CliError::usage(format!("{flag}: {e}"), "`hub jobs list --all` shows the ids"))
+        };
+        match (&self.job, &self.after) {
+            (Some(job), _) => Ok(Until::Job(id("--job", job)?)),
+            (None, Some(job)) => Ok(Until::After(id("--after", job)?)),
+            (None, None) if self.once => Ok(Until::One),
+            (None, None) => Ok(Until::Stopped),
         }
     }
 
@@ -99,7 +105,7 @@ pub fn run(args: WorkerArgs, context: &Context) -> Result<Output> {
     }
     telemetry::start(&config.log, &config.log_format);
     let stopped = until == Until::Stopped;
-    let asked_for_one = matches!(until, Until::Job(_));
+    let asked_for_one = matches!(until, Until::Job(_) | Until::After(_));
     let done = context.block_on(app::work(&config, Manner { until, parent: args.parent, elsewhere }))??;
     let taken = done.taken;
     let (word, failure) = match done.outcome {

@@ -1,11 +1,12 @@
 //! What a dispatcher asks of an engine, and how a worker is started by one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 
 use crate::client;
+use crate::wire::worker::{EngineJob, EngineNext};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -42,6 +43,39 @@ pub struct Task {
     pub parent: Option<String>,
     /// How often it was handed over before.
     pub times: u64,
+    /// What is to run is not this job but the one that follows it by itself, which is not there yet.
+    pub follows: bool,
+}
+
+impl Task {
+    pub fn of(job: &EngineJob) -> Task {
+        let (memory_bytes, slowest_seconds) = (job.memory_bytes, job.slowest_seconds);
+        Task {
+            job: job.job.clone(),
+            needs: Needs { cpus: job.cpus, memory_bytes, slowest_seconds },
+            parent: job.parent.clone(),
+            times: job.handed.as_ref().map_or(0, |handed| handed.times),
+            follows: false,
+        }
+    }
+}
+
+/// When a job may start that is handed over behind others, by the engine's numbers of those.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum After {
+    /// Once this one has ended well. If it ends otherwise, never.
+    Success(String),
+    /// Once all of these have ended, however they did.
+    End(Vec<String>),
+}
+
+/// What an engine has of this dispatcher's.
+#[derive(Debug, Default, PartialEq)]
+pub struct There {
+    /// The numbers of what waits or runs.
+    pub numbers: HashSet<String>,
+    /// Of them those that were handed over to run what follows a job, by that job.
+    pub following: HashMap<String, String>,
 }
 
 /// What a job needs, as far as that is known.
@@ -71,6 +105,12 @@ const BESIDE_BYTES: u64 = 512 << 20;
 /// An estimate is for an old machine, and still a guess.
 const SPARE: f64 = 1.5;
 const LEAST_MINUTES: u64 = 10;
+
+impl From<&EngineNext> for Needs {
+    fn from(next: &EngineNext) -> Needs {
+        Needs { cpus: next.cpus, memory_bytes: next.memory_bytes, slowest_seconds: next.slowest_seconds }
+    }
+}
 
 impl Needs {
     pub fn cpus(&self, usual: &Usual) -> u32 {
@@ -109,8 +149,8 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// The command but for the job's id, which comes last.
-    pub fn words(&self, threads: u32) -> Vec<String> {
+    /// The command but for the job's id, which comes last: the job, or the one that follows it.
+    pub fn words(&self, threads: u32, follows: bool) -> Vec<String> {
         let mut words = vec![self.program.display().to_string(), "worker".into(), "--hub".into(), self.hub.clone()];
         words.extend(["--token-file".into(), self.token_file.display().to_string(), "--threads".into(), threads.to_string()]);
         if let Some(folder) = &self.folder {
@@ -119,7 +159,7 @@ impl Launch {
         if self.insecure {
             words.push("--insecure".into());
         }
-        words.push("--job".into());
+        words.push(if follows { "--after" } else { "--job" }.into());
         words
     }
 }
@@ -129,11 +169,16 @@ pub trait Engine: Send + Sync {
     /// As the catalog has it.
     fn name(&self) -> &'static str;
 
-    /// The numbers of this dispatcher's jobs that wait or run there.
-    async fn alive(&self) -> Result<HashSet<String>>;
+    /// This dispatcher's jobs that wait or run there.
+    async fn there(&self) -> Result<There>;
 
     /// Hands over jobs that need the same; their numbers, in order.
     async fn submit(&self, tasks: &[Task]) -> Result<Vec<String>>;
+
+    /// Hands over a job that is to wait for others there; its number. `None` where the engine knows no such thing.
+    async fn submit_after(&self, _task: &Task, _after: &After) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// Ends jobs; a worker among them gives its job back.
     async fn cancel(&self, numbers: &[String]) -> Result<()>;
@@ -174,10 +219,8 @@ mod tests {
             folder: Some("/scratch/hub".into()),
             insecure: false,
         };
-        let words = launch.words(3).join(" ");
-        assert_eq!(
-            words,
-            "/opt/hub worker --hub https://hub.example.com --token-file /etc/hub/token --threads 3 --folder /scratch/hub --job"
-        );
+        let words = "/opt/hub worker --hub https://hub.example.com --token-file /etc/hub/token --threads 3 --folder /scratch/hub";
+        assert_eq!(launch.words(3, false).join(" "), format!("{words} --job"));
+        assert_eq!(launch.words(3, true).join(" "), format!("{words} --after"));
     }
 }

@@ -5,7 +5,6 @@
 //!
 //! The calls are made by the HTTP client this program has: four of them do not earn the client library of a whole API.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use async_trait::async_trait;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::engine::{Engine, Error, Launch, Result, Task, Usual};
+use super::engine::{Engine, Error, Launch, Result, Task, There, Usual};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A pod that is deleted has so long to store what it has.
@@ -112,7 +111,7 @@ impl Kubernetes {
             folder: Some(WORK_FOLDER.into()),
             insecure: options.insecure,
         };
-        let mut command = launch.words(cpus);
+        let mut command = launch.words(cpus, task.follows);
         command.push(task.job.clone());
         let mut labels = json!({ MANAGED_BY: MANAGER, PLACE: options.place, JOB: task.job });
         if let Some(queue) = &options.queue {
@@ -188,8 +187,8 @@ impl Engine for Kubernetes {
         "kubernetes"
     }
 
-    async fn alive(&self) -> Result<HashSet<String>> {
-        let (mut alive, mut more) = (HashSet::new(), String::new());
+    async fn there(&self) -> Result<There> {
+        let (mut there, mut more) = (There::default(), String::new());
         loop {
             let mut address = reqwest::Url::parse(&self.at("")).map_err(|e| Error::Engine(format!("Kubernetes' address: {e}")))?;
             let labels = format!("{MANAGED_BY}={MANAGER},{PLACE}={}", self.options.place);
@@ -202,10 +201,12 @@ impl Engine for Kubernetes {
                 return Err(refusal("list Jobs", status, &answer));
             }
             let items = answer["items"].as_array().ok_or_else(|| refusal("list Jobs", status, &answer))?;
-            alive.extend(items.iter().filter(|job| is_alive(job)).filter_map(|job| job["metadata"]["name"].as_str().map(str::to_owned)));
+            there
+                .numbers
+                .extend(items.iter().filter(|job| is_alive(job)).filter_map(|job| job["metadata"]["name"].as_str().map(str::to_owned)));
             match answer["metadata"]["continue"].as_str() {
                 Some(next) if !next.is_empty() && next != more => more = next.to_owned(),
-                _ => return Ok(alive),
+                _ => return Ok(there),
             }
         }
     }
@@ -263,7 +264,7 @@ mod tests {
     #[test]
     fn a_job_is_a_job_with_one_try() {
         let needs = Needs { cpus: 4, memory_bytes: Some(1 << 30), slowest_seconds: None };
-        let task = Task { job: "01jx".into(), needs, parent: None, times: 1 };
+        let task = Task { job: "01jx".into(), needs, parent: None, times: 1, follows: false };
         let made = kubernetes(None).manifest(&task);
         assert_eq!(
             (&made["apiVersion"], &made["kind"], &made["metadata"]["name"]),

@@ -6,18 +6,19 @@
 //! and one of them at a time serves a place.
 
 mod engine;
+mod follow;
 mod kubernetes;
 mod slurm;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-pub use engine::{Engine, Error, Launch, Needs, Result, Usual};
+pub use engine::{After, Engine, Error, Launch, Needs, Result, There, Usual};
 pub use kubernetes::{Kubernetes, KubernetesOptions};
 pub use slurm::{Slurm, SlurmOptions};
 use tokio::sync::watch;
 
 use self::engine::Task;
+use self::follow::Follower;
 use crate::client::Client;
 use crate::wire::worker::{EngineHanded, EngineJob, EngineNote};
 
@@ -43,6 +44,8 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Round {
     pub submitted: usize,
+    /// What follows others by itself, handed over behind them.
+    pub behind: usize,
     pub cancelled: usize,
     pub lost: usize,
     pub ended: usize,
@@ -74,14 +77,19 @@ pub async fn run(client: &Client, engine: &dyn Engine, options: &Options, mut st
 async fn round(client: &Client, engine: &dyn Engine, options: &Options) -> Result<Round> {
     let queue = client.engine_queue(engine.name(), &options.place).await?.jobs;
     // One that does not answer has lost nothing, as far as is known.
-    let alive = engine.alive().await?;
-    let plan = plan(&queue, &alive, options.most);
+    let there = engine.there().await?;
+    let plan = plan(&queue, &there, options.most);
     let note = async |job: &str, number: &str, state: &str| {
         let (engine, place) = (engine.name().to_owned(), options.place.clone());
         client.note_engine(job, &EngineNote { engine, place, number: number.to_owned(), state: state.to_owned() }).await
     };
     if !plan.cancel.is_empty() {
         engine.cancel(&plan.cancel).await?;
+    }
+    // Before it is forgotten what they follow.
+    for (job, number) in &plan.found {
+        note(job, number, "submitted").await?;
+        tracing::info!(job, number, "what was handed over behind another job is there");
     }
     for (job, number) in &plan.ended {
         note(job, number, "ended").await?;
@@ -90,21 +98,47 @@ async fn round(client: &Client, engine: &dyn Engine, options: &Options) -> Resul
         tracing::warn!(job, number, "the engine does not have a job any more that has not ended");
         note(job, number, "lost").await?;
     }
-    let mut submitted = 0;
+    let mut handed = Vec::new();
     for tasks in batches(&plan.submit) {
         let numbers = engine.submit(&tasks).await?;
-        for (task, number) in tasks.iter().zip(&numbers) {
-            note(&task.job, number, "submitted").await?;
+        for (task, number) in tasks.into_iter().zip(numbers) {
+            note(&task.job, &number, "submitted").await?;
             tracing::info!(job = task.job, number, "handed over");
-            submitted += 1;
+            handed.push((task, number));
         }
     }
-    Ok(Round { submitted, cancelled: plan.cancel.len(), lost: plan.lost.len(), ended: plan.ended.len() })
+    let mut behind = 0;
+    for follower in follow::followers(&queue, &there, &handed) {
+        let Some(number) = hand_over_behind(engine, &follower).await else { continue };
+        tracing::info!(job = follower.task.job, follows = follower.task.follows, number, "handed over behind others");
+        behind += 1;
+        if !follower.task.follows {
+            note(&follower.task.job, &number, "submitted").await?;
+        }
+    }
+    let (submitted, cancelled) = (handed.len(), plan.cancel.len());
+    Ok(Round { submitted, behind, cancelled, lost: plan.lost.len(), ended: plan.ended.len() })
+}
+
+/// The number of what waits for others now. An engine that refuses costs nothing but time: what is ready later is handed over then.
+async fn hand_over_behind(engine: &dyn Engine, follower: &Follower) -> Option<String> {
+    let Follower { task, after, instead_of } = follower;
+    let handed = async {
+        if let Some(number) = instead_of {
+            engine.cancel(std::slice::from_ref(number)).await?;
+        }
+        engine.submit_after(task, after).await
+    };
+    handed.await.unwrap_or_else(|error| {
+        tracing::warn!(%error, job = task.job, "the engine does not take what follows a job before its time");
+        None
+    })
 }
 
 impl Round {
     fn add(&mut self, other: Round) {
         self.submitted += other.submitted;
+        self.behind += other.behind;
         self.cancelled += other.cancelled;
         self.lost += other.lost;
         self.ended += other.ended;
@@ -120,37 +154,44 @@ struct Plan {
     /// Jobs, each with the engine's number.
     lost: Vec<(String, String)>,
     ended: Vec<(String, String)>,
+    /// What was handed over behind another job before it was there, and is now.
+    found: Vec<(String, String)>,
 }
 
-fn plan(queue: &[EngineJob], alive: &HashSet<String>, most: usize) -> Plan {
-    let mut plan = Plan::default();
-    let mut there = 0;
-    for job in queue {
+fn plan(queue: &[EngineJob], there: &There, most: usize) -> Plan {
+    let mut plan = Plan { found: follow::found(queue, there), ..Plan::default() };
+    let mut count = plan.found.len();
+    for job in queue.iter().filter(|job| !plan.found.iter().any(|(found, _)| *found == job.job)).collect::<Vec<_>>() {
         let lies = job.handed.as_ref().filter(|handed| handed.state == "submitted");
         let ended = !["queued", "running"].contains(&job.state.as_str());
+        let behind = there.following.get(&job.job);
         match lies {
             Some(handed) => {
-                let (known, pair) = (alive.contains(&handed.number), (job.job.clone(), handed.number.clone()));
+                let (known, pair) = (there.numbers.contains(&handed.number), (job.job.clone(), handed.number.clone()));
                 match (ended, known) {
+                    // Its worker is on its way out, and what waits behind it goes by how it ends.
+                    (true, true) if job.state == "succeeded" && behind.is_some() => count += 1,
                     (true, known) => {
                         plan.ended.push(pair);
                         plan.cancel.extend(known.then(|| handed.number.clone()));
+                        plan.cancel.extend(behind.filter(|_| job.state != "succeeded").cloned());
                     }
-                    (false, true) => there += 1,
-                    (false, false) if handed.seconds_ago < FRESH_SECONDS => there += 1,
+                    (false, true) => count += 1,
+                    (false, false) if handed.seconds_ago < FRESH_SECONDS => count += 1,
+                    // Handed over again by a later look, which knows what it needs.
                     (false, false) if job.ready => {
                         plan.lost.push(pair);
-                        plan.submit.push(task(job));
+                        plan.cancel.extend(behind.cloned());
                     }
                     // Its lease holds, or it waits: whichever ends first says more.
                     (false, false) => {}
                 }
             }
-            None if job.ready && waited(job.handed.as_ref()) => plan.submit.push(task(job)),
+            None if job.ready && waited(job.handed.as_ref()) => plan.submit.push(Task::of(job)),
             None => {}
         }
     }
-    plan.submit.truncate(most.saturating_sub(there));
+    plan.submit.truncate(most.saturating_sub(count));
     plan
 }
 
@@ -159,16 +200,6 @@ fn waited(handed: Option<&EngineHanded>) -> bool {
         let doubled = AGAIN_SECONDS.saturating_mul(1 << handed.times.saturating_sub(1).min(10));
         handed.seconds_ago >= doubled.min(LONGEST_WAIT_SECONDS)
     })
-}
-
-fn task(job: &EngineJob) -> Task {
-    let (memory_bytes, slowest_seconds) = (job.memory_bytes, job.slowest_seconds);
-    Task {
-        job: job.job.clone(),
-        needs: Needs { cpus: job.cpus, memory_bytes, slowest_seconds },
-        parent: job.parent.clone(),
-        times: job.handed.as_ref().map_or(0, |handed| handed.times),
-    }
 }
 
 /// Trials of one sweep that need the same are one array; every other job stands alone.
@@ -186,7 +217,10 @@ fn batches(tasks: &[Task]) -> Vec<Vec<Task>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{HashMap, HashSet};
+
     use super::*;
+    use crate::wire::worker::EngineNext;
 
     fn job(name: &str, state: &str, ready: bool, handed: Option<(&str, u64, u64)>) -> EngineJob {
         let handed = handed.map(|(number, seconds_ago, times)| EngineHanded {
@@ -205,7 +239,18 @@ mod tests {
             memory_bytes: None,
             slowest_seconds: None,
             handed,
+            next: None,
         }
+    }
+
+    fn there(numbers: &[&str], following: &[(&str, &str)]) -> There {
+        let numbers: HashSet<String> = numbers.iter().map(|number| (*number).to_owned()).collect();
+        let following: HashMap<String, String> = following.iter().map(|(job, number)| ((*job).into(), (*number).into())).collect();
+        There { numbers, following }
+    }
+
+    fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
+        all.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
     }
 
     fn names(tasks: &[Task]) -> Vec<&str> {
@@ -225,14 +270,36 @@ mod tests {
             job("cancelled", "cancelled", false, Some(("7", 60, 1))),
             job("done", "succeeded", false, Some(("8", 60, 1))),
         ];
-        let alive = HashSet::from(["1", "5", "7"].map(str::to_owned));
-        let found = plan(&queue, &alive, 100);
-        assert_eq!(names(&found.submit), ["new", "lost", "lapsed"]);
+        let there = there(&["1", "5", "7"], &[]);
+        let found = plan(&queue, &there, 100);
+        assert_eq!(names(&found.submit), ["new"], "what was lost is handed over by a later look, which knows what it needs");
         assert_eq!(found.cancel, ["7"]);
-        let pairs = |all: &[(&str, &str)]| all.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>();
         assert_eq!(found.lost, pairs(&[("lost", "3"), ("lapsed", "4")]));
         assert_eq!(found.ended, pairs(&[("cancelled", "7"), ("done", "8")]));
-        assert_eq!(names(&plan(&queue, &alive, 4).submit), ["new"], "three are there");
+        assert_eq!(names(&plan(&queue, &there, 3).submit), [] as [&str; 0], "three are there");
+    }
+
+    #[test]
+    fn what_waits_behind_a_race_shares_its_fate() {
+        let race = |state: &str| job("race", state, false, Some(("7", 60, 1)));
+        let queued = |next: &str| Some(EngineNext { job: Some(next.into()), cpus: 1, memory_bytes: None, slowest_seconds: None });
+        let tune = || job("tune", "queued", true, None);
+        let won = [EngineJob { next: queued("tune"), ..race("succeeded") }, tune()];
+        let leaving = plan(&won, &there(&["7", "8"], &[("race", "8")]), 100);
+        assert_eq!(
+            leaving,
+            Plan { found: pairs(&[("tune", "8")]), ..Plan::default() },
+            "neither is it handed over twice nor its race cancelled"
+        );
+        let over = plan(&won, &there(&["8"], &[("race", "8")]), 100);
+        assert_eq!((over.ended, over.found), (pairs(&[("race", "7")]), pairs(&[("tune", "8")])));
+        let gone = plan(&won, &there(&[], &[]), 100);
+        assert_eq!((names(&gone.submit), gone.ended), (vec!["tune"], pairs(&[("race", "7")])), "it was not behind it any more");
+        for state in ["failed", "cancelled"] {
+            assert_eq!(plan(&[race(state)], &there(&["7", "8"], &[("race", "8")]), 100).cancel, ["7", "8"]);
+        }
+        let lost = plan(&[job("race", "queued", true, Some(("7", 60, 1)))], &there(&["8"], &[("race", "8")]), 100);
+        assert_eq!((lost.lost, lost.cancel), (pairs(&[("race", "7")]), vec!["8".to_owned()]));
     }
 
     #[test]
@@ -248,7 +315,7 @@ mod tests {
     fn trials_of_a_sweep_are_one_array() {
         let of = |name: &str, parent: Option<&str>, cpus| {
             let made = EngineJob { parent: parent.map(str::to_owned), cpus, ..job(name, "queued", true, None) };
-            task(&made)
+            Task::of(&made)
         };
         let tasks = [
             of("a", Some("s"), 1),

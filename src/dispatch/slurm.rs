@@ -1,14 +1,17 @@
-//! Slurm, by its own commands: `sbatch`, `squeue`, `scancel`. A job of the hub is a batch job, trials of a sweep are an array.
+//! Slurm, by its own commands: `sbatch`, `squeue`, `scancel`. A job of the hub is a batch job, trials of a sweep are an array, what follows
+//! others depends on them.
 //!
 //! ```text
 //! sbatch   script on standard input; prints `4711` or `4711;cluster`; elements of an array are 4711_1, 4711_2 ...
-//! squeue   --array --format=%i: what waits or runs, a line each
+//!          --dependency=afterok:4711      the fine-tune after a race; its comment names the race, `after:<job>`, and is all that is known of it
+//!                                         until it is there. If the race does not end well, Slurm takes it away (--kill-on-invalid-dep)
+//!          --dependency=afterany:4711_1:4711_2    the run of a sweep that publishes the best
+//! squeue   --array --format='%i %k': what waits or runs, a line each, with its comment
 //! scancel  numbers; the worker is the batch script itself (`exec`), hears SIGTERM and gives its job back
 //! ```
 //!
 //! Slurm requeues nothing by itself: what it lost, killed or gave up is seen by the next look and handed over again.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,7 +20,7 @@ use async_trait::async_trait;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use super::engine::{Engine, Error, Launch, Result, Task, Usual};
+use super::engine::{After, Engine, Error, Launch, Result, Task, There, Usual};
 
 /// A controller that is busy takes a while.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const AT_ONCE: usize = 500;
 /// A worker is told so long before its time is over, and has that to store what it has.
 const SECONDS_TO_STOP: u32 = 60;
+/// How the comment of one begins that runs what follows a job.
+const FOLLOWS: &str = "after:";
 
 /// How jobs are handed to Slurm.
 #[derive(Debug, Clone)]
@@ -54,7 +59,7 @@ impl Slurm {
     }
 
     /// What `sbatch` is called with.
-    fn arguments(&self, tasks: &[Task]) -> Vec<String> {
+    fn arguments(&self, tasks: &[Task], after: Option<&After>) -> Vec<String> {
         let (usual, needs) = (&self.options.usual, tasks.first().map(|task| task.needs).unwrap_or_default());
         let name = if tasks.len() > 1 { "%A_%a.log" } else { "%j.log" };
         let log = self.options.logs.as_ref().map_or_else(|| PathBuf::from("/dev/null"), |folder| folder.join(name));
@@ -78,14 +83,27 @@ impl Slurm {
         if gpus > 0 {
             words.push(format!("--gres=gpu:{gpus}"));
         }
+        match after {
+            None => {}
+            Some(After::Success(number)) => words.extend([format!("--dependency=afterok:{number}"), "--kill-on-invalid-dep=yes".into()]),
+            Some(After::End(numbers)) => words.push(format!("--dependency=afterany:{}", numbers.join(":"))),
+        }
+        words.extend(tasks.iter().filter(|task| task.follows).map(|task| format!("--comment={FOLLOWS}{}", task.job)));
         words.extend(self.options.more.iter().cloned());
         words
     }
 
+    /// Hands over a batch job, or an array of some; its number.
+    async fn batch(&self, tasks: &[Task], after: Option<&After>) -> Result<String> {
+        let told = call("sbatch", &self.arguments(tasks, after), Some(&self.script(tasks))).await?;
+        number_in(&told).ok_or_else(|| Error::Engine(format!("sbatch answers with no number: '{}'", told.trim())))
+    }
+
     /// The batch script: the worker in the place of the shell, so that signals reach it.
     fn script(&self, tasks: &[Task]) -> String {
-        let needs = tasks.first().map(|task| task.needs).unwrap_or_default();
-        let command: Vec<String> = self.options.launch.words(needs.cpus(&self.options.usual)).iter().map(|word| quoted(word)).collect();
+        let (needs, follows) = tasks.first().map(|task| (task.needs, task.follows)).unwrap_or_default();
+        let words = self.options.launch.words(needs.cpus(&self.options.usual), follows);
+        let command: Vec<String> = words.iter().map(|word| quoted(word)).collect();
         let jobs: Vec<String> = tasks.iter().map(|task| quoted(&task.job)).collect();
         // Without a card it works on the processors, as it is set there.
         let device = if needs.gpus(&self.options.usual) > 0 { "export HUB_DEVICE=auto\n" } else { "" };
@@ -104,19 +122,21 @@ impl Engine for Slurm {
         "slurm"
     }
 
-    async fn alive(&self) -> Result<HashSet<String>> {
+    async fn there(&self) -> Result<There> {
         let name = format!("--name={}", self.job_name());
-        let told = call("squeue", &["--noheader".into(), "--array".into(), "--format=%i".into(), name], None).await?;
-        Ok(told.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
+        Ok(read(&call("squeue", &["--noheader".into(), "--array".into(), "--format=%i %k".into(), name], None).await?))
     }
 
     async fn submit(&self, tasks: &[Task]) -> Result<Vec<String>> {
-        let told = call("sbatch", &self.arguments(tasks), Some(&self.script(tasks))).await?;
-        let number = number_in(&told).ok_or_else(|| Error::Engine(format!("sbatch answers with no number: '{}'", told.trim())))?;
+        let number = self.batch(tasks, None).await?;
         Ok(match tasks.len() {
             1 => vec![number],
             several => (1..=several).map(|index| format!("{number}_{index}")).collect(),
         })
+    }
+
+    async fn submit_after(&self, task: &Task, after: &After) -> Result<Option<String>> {
+        self.batch(std::slice::from_ref(task), Some(after)).await.map(Some)
     }
 
     async fn cancel(&self, numbers: &[String]) -> Result<()> {
@@ -127,6 +147,22 @@ impl Engine for Slurm {
         }
         Ok(())
     }
+}
+
+/// What `squeue` lists.
+fn read(told: &str) -> There {
+    let mut there = There::default();
+    for line in told.lines() {
+        let (number, comment) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+        if number.is_empty() {
+            continue;
+        }
+        if let Some(job) = comment.trim().strip_prefix(FOLLOWS) {
+            there.following.insert(job.to_owned(), number.to_owned());
+        }
+        there.numbers.insert(number.to_owned());
+    }
+    there
 }
 
 /// `4711` of `4711` or `4711;cluster`.
@@ -181,12 +217,12 @@ mod tests {
     }
 
     fn task(job: &str) -> Task {
-        Task { job: job.into(), needs: Needs { cpus: 1, ..Needs::default() }, parent: None, times: 0 }
+        Task { job: job.into(), needs: Needs { cpus: 1, ..Needs::default() }, parent: None, times: 0, follows: false }
     }
 
     #[test]
     fn a_job_is_a_batch_job_and_a_sweep_an_array() {
-        let one = slurm().arguments(&[task("a")]);
+        let one = slurm().arguments(&[task("a")], None);
         assert!(
             one.contains(&"--cpus-per-task=1".to_owned())
                 && one.contains(&"--mem=1024M".to_owned())
@@ -194,7 +230,7 @@ mod tests {
         );
         assert!(one.contains(&"--partition=gpu".to_owned()) && one.last().is_some_and(|last| last == "--gres=gpu:1"));
         assert!(!one.iter().any(|word| word.starts_with("--array")));
-        assert!(slurm().arguments(&[task("a"), task("b")]).contains(&"--array=1-2".to_owned()));
+        assert!(slurm().arguments(&[task("a"), task("b")], None).contains(&"--array=1-2".to_owned()));
         let script = slurm().script(&[task("a"), task("b")]);
         assert!(script.contains("set -- 'a' 'b'\nshift $((SLURM_ARRAY_TASK_ID - 1))\nexec '/opt/the hub/hub' 'worker'"), "{script}");
         assert!(script.contains(r"'/etc/hub/it'\''s'") && script.ends_with("'--insecure' '--job' \"$1\"\n"), "{script}");
@@ -203,10 +239,24 @@ mod tests {
     #[test]
     fn what_takes_long_is_given_cards_and_told_to_use_them() {
         let long = Task { needs: Needs { slowest_seconds: Some(7_200.0), ..task("a").needs }, ..task("a") };
-        assert!(slurm().arguments(std::slice::from_ref(&long)).contains(&"--gres=gpu:2".to_owned()));
+        assert!(slurm().arguments(std::slice::from_ref(&long), None).contains(&"--gres=gpu:2".to_owned()));
         assert!(slurm().script(std::slice::from_ref(&long)).contains("\nexport HUB_DEVICE=auto\nexec "));
         let brief = [task("b")];
-        assert!(!slurm().arguments(&brief).contains(&"--gres=gpu:2".to_owned()) && !slurm().script(&brief).contains("HUB_DEVICE"));
+        assert!(!slurm().arguments(&brief, None).contains(&"--gres=gpu:2".to_owned()) && !slurm().script(&brief).contains("HUB_DEVICE"));
+    }
+
+    #[test]
+    fn what_follows_others_depends_on_them() {
+        let tune = [Task { follows: true, ..task("race") }];
+        let words = slurm().arguments(&tune, Some(&After::Success("4711".into()))).join(" ");
+        assert!(words.contains("--dependency=afterok:4711 --kill-on-invalid-dep=yes --comment=after:race"), "{words}");
+        assert!(slurm().script(&tune).ends_with("'--insecure' '--after' \"$1\"\n"));
+        let words = slurm().arguments(&[task("sweep")], Some(&After::End(vec!["4_1".into(), "4_2".into(), "5".into()]))).join(" ");
+        assert!(words.contains("--dependency=afterany:4_1:4_2:5 ") && !words.contains("--comment"), "{words}");
+        let found = read("4711 (null)\n 4712 after:race \n4713_2 somebody's words\n\n4714\n");
+        assert_eq!(found.numbers.len(), 4);
+        assert!(["4711", "4712", "4713_2", "4714"].iter().all(|number| found.numbers.contains(*number)));
+        assert_eq!(found.following.into_iter().collect::<Vec<_>>(), [("race".to_owned(), "4712".to_owned())]);
     }
 
     #[test]

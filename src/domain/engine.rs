@@ -1,5 +1,6 @@
 //! Engines outside the hub that start workers for jobs: Slurm, Kubernetes.
 
+use super::id::JobId;
 use super::time::Timestamp;
 
 /// Where jobs are handed to.
@@ -41,4 +42,13 @@ pub struct Needs {
     pub memory_bytes: u64,
     /// If the machine were an old one with one core.
     pub slowest_seconds: f64,
+}
+
+/// What follows a job by itself, as a dispatcher sees it beforehand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Next {
+    /// Where it is there yet, and no engine has it.
+    pub job: Option<JobId>,
+    /// The most that it may need, where that is known.
+    pub needs: Option<Needs>,
 }

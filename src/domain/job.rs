@@ -94,6 +94,15 @@ pub struct Lease {
     pub until: Timestamp,
 }
 
+/// Which job a worker asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    Any,
+    This(JobId),
+    /// The one that follows this one by itself: the fine-tune after a race of bases. It is not there before that has succeeded.
+    After(JobId),
+}
+
 /// How a worker process ended that did not take its leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Death {

@@ -1,17 +1,17 @@
 //! The few files pages need, built into the program. Their addresses carry a hash of their content, so browsers
 //! keep them for ever and never show an old one.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_ENCODING, VARY};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use flate2::Compression;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Answer, HttpError};
-use super::packing::{gzip, takes_gzip};
+use super::packing::{Encoding, brotli, gzip, taken};
 
 struct Asset {
     name: &'static str,
@@ -38,9 +38,30 @@ const ASSETS: &[Asset] = &[
 /// `style.css` -> `/static/style-0a1b2c3d4e5f.css`, in the order of [`ASSETS`].
 static URLS: LazyLock<Vec<String>> = LazyLock::new(|| ASSETS.iter().map(address).collect());
 
-/// Each packed once, in the order of [`ASSETS`]; a browser that takes gzip gets it so.
-static PACKED: LazyLock<Vec<Bytes>> =
-    LazyLock::new(|| ASSETS.iter().map(|asset| gzip(asset.text.as_bytes(), Compression::best())).collect());
+/// As well as can be, which takes Brotli tens of milliseconds.
+const QUALITY: i32 = 11;
+
+/// Each packed when it is first asked for, by each encoding of [`Encoding::ALL`]; in the order of [`ASSETS`].
+static PACKED: [[OnceLock<Bytes>; Encoding::ALL.len()]; ASSETS.len()] =
+    [const { [const { OnceLock::new() }; Encoding::ALL.len()] }; ASSETS.len()];
+
+/// An asset by its place, packed; empty where that failed.
+fn packed(at: usize, by: Encoding) -> Bytes {
+    let (Some(asset), Some(kept)) = (ASSETS.get(at), PACKED.get(at).and_then(|kept| kept.get(by as usize))) else { return Bytes::new() };
+    let pack = || match by {
+        Encoding::Brotli => brotli(asset.text.as_bytes(), QUALITY),
+        Encoding::Gzip => gzip(asset.text.as_bytes(), Compression::best()),
+    };
+    kept.get_or_init(pack).clone()
+}
+
+/// The same; what is not packed yet is packed where that holds nobody up.
+async fn packed_for(at: usize, by: Encoding) -> Bytes {
+    match PACKED.get(at).and_then(|kept| kept.get(by as usize)?.get()) {
+        Some(packed) => packed.clone(),
+        None => web::block(move || packed(at, by)).await.unwrap_or_default(),
+    }
+}
 
 fn address(asset: &Asset) -> String {
     let hash = hex::encode(Sha256::digest(asset.text));
@@ -57,13 +78,16 @@ pub fn url(name: &str) -> String {
 /// Answers `/static/{file}`; other names than those pages link to are not there.
 pub async fn show(request: HttpRequest) -> Answer {
     let at = URLS.iter().position(|url| url == request.path());
-    let found = at.and_then(|at| Some((ASSETS.get(at)?, PACKED.get(at)?)));
-    let (asset, packed) = found.ok_or_else(|| HttpError::of_status(StatusCode::NOT_FOUND))?;
+    let found = at.and_then(|at| Some((at, ASSETS.get(at)?)));
+    let (at, asset) = found.ok_or_else(|| HttpError::of_status(StatusCode::NOT_FOUND))?;
     let mut answer = HttpResponse::Ok();
     answer.insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable")).insert_header((VARY, "Accept-Encoding"));
     answer.content_type(asset.media_type);
-    if takes_gzip(request.headers()) && !packed.is_empty() {
-        return Ok(answer.insert_header((CONTENT_ENCODING, "gzip")).body(packed.clone()));
+    if let Some(by) = taken(request.headers()).first() {
+        let packed = packed_for(at, *by).await;
+        if !packed.is_empty() && packed.len() < asset.text.len() {
+            return Ok(answer.insert_header((CONTENT_ENCODING, by.as_str())).body(packed));
+        }
     }
     Ok(answer.body(asset.text))
 }
@@ -74,8 +98,9 @@ mod tests {
 
     #[test]
     fn what_is_packed_is_less() {
-        let sheet = &PACKED[0];
-        assert!(!sheet.is_empty() && sheet.len() * 3 < ASSETS[0].text.len(), "{} of {}", sheet.len(), ASSETS[0].text.len());
+        let (plain, by_gzip, by_brotli) = (ASSETS[0].text.len(), packed(0, Encoding::Gzip).len(), packed(0, Encoding::Brotli).len());
+        assert!(by_brotli > 0 && by_brotli < by_gzip && by_gzip * 3 < plain, "{by_brotli}, {by_gzip} of {plain}");
+        assert_eq!(packed(ASSETS.len(), Encoding::Gzip), Bytes::new());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::user as domain;
 use crate::domain::worker::Worker;
 
-/// A claim: any job that is ready, or the one that is named.
+/// A claim: any job that is ready, the one that is named, or the one that follows one.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerClaim {
@@ -18,6 +18,9 @@ pub struct WorkerClaim {
     pub worker: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
+    /// The job that follows this one by itself: the fine-tune after a race of bases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
     /// How long to wait for one, at most 20.
     #[serde(default)]
     pub wait_seconds: u64,
@@ -250,6 +253,25 @@ pub struct EngineJob {
     pub slowest_seconds: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed: Option<EngineHanded>,
+    /// What becomes ready by itself once it has ended, and the other trials of its sweep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<EngineNext>,
+}
+
+/// The job that follows one: the fine-tune after a race of bases, the sweep that publishes the best of its trials.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct EngineNext {
+    /// Where it is there yet, and nobody has it: a worker claims the other one by `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// 0: as many as are given.
+    #[serde(default)]
+    pub cpus: u32,
+    /// The most that it may need, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowest_seconds: Option<f64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

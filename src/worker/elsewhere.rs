@@ -20,7 +20,7 @@ use crate::cache::{Cache, Choice};
 use crate::client::{self, Address, Client, Folder, Held, JobInput, LocalFile, named};
 use crate::domain::digest::Digest;
 use crate::domain::id::JobId;
-use crate::domain::job::{Death, JobState, Lease};
+use crate::domain::job::{Death, JobState, Lease, Wanted};
 use crate::domain::job_event::Event;
 use crate::domain::manifest::Manifest;
 use crate::domain::path::RepoPath;
@@ -110,11 +110,16 @@ impl Remote {
 
 #[async_trait]
 impl Office for Remote {
-    async fn claim(&self, wanted: Option<&JobId>, patient: bool) -> Result<Claim> {
+    async fn claim(&self, wanted: &Wanted, patient: bool) -> Result<Claim> {
         // A claim whose answer was lost is made again by the same name; one that gave a job is the last of its name.
         let worker = format!("{}.{}", self.name, self.claims.load(Ordering::Relaxed));
-        let (job, wait_seconds) = (wanted.map(JobId::to_string), if patient { WAIT_SECONDS } else { 0 });
-        let claim = WorkerClaim { worker: worker.clone(), job, wait_seconds, machine: self.machine.clone() };
+        let (job, after) = match wanted {
+            Wanted::Any => (None, None),
+            Wanted::This(job) => (Some(job.to_string()), None),
+            Wanted::After(job) => (None, Some(job.to_string())),
+        };
+        let wait_seconds = if patient { WAIT_SECONDS } else { 0 };
+        let claim = WorkerClaim { worker: worker.clone(), job, after, wait_seconds, machine: self.machine.clone() };
         let taken = match self.client.claim_job(&claim).await {
             Ok(Some(taken)) => taken,
             Ok(None) => return Ok(Claim::None),

@@ -6,8 +6,7 @@ use async_trait::async_trait;
 
 use super::office::{Beat, Claim, Given, Office, Task};
 use super::{Error, Result};
-use crate::domain::id::JobId;
-use crate::domain::job::{Death, Lease};
+use crate::domain::job::{Death, Lease, Wanted};
 use crate::domain::job_event::Event;
 use crate::domain::worker::Worker;
 use crate::service::Service;
@@ -24,11 +23,13 @@ pub(super) struct Here {
 
 #[async_trait]
 impl Office for Here {
-    async fn claim(&self, wanted: Option<&JobId>, _patient: bool) -> Result<Claim> {
+    async fn claim(&self, wanted: &Wanted, _patient: bool) -> Result<Claim> {
         self.service.note_worker(None, self.worker.clone()).await;
         let claimed = match wanted {
-            Some(wanted) => self.service.claim_as(self.name.clone(), Some(wanted.clone())).await?,
-            None => self.service.lease_job(&self.name).await?.map_or(Claimed::None, |(lease, job)| Claimed::Job(lease, Box::new(job))),
+            Wanted::Any => {
+                self.service.lease_job(&self.name).await?.map_or(Claimed::None, |(lease, job)| Claimed::Job(lease, Box::new(job)))
+            }
+            wanted => self.service.claim_as(self.name.clone(), wanted.clone()).await?,
         };
         Ok(match claimed {
             Claimed::Job(lease, job) => {

@@ -49,7 +49,7 @@ use tokio::sync::watch;
 use crate::confine::Choice;
 use crate::confine::child::Program;
 use crate::domain::id::JobId;
-use crate::domain::job::JobState;
+use crate::domain::job::{JobState, Wanted};
 use crate::domain::time::Timestamp;
 use crate::domain::worker::Worker;
 use crate::service::Service;
@@ -92,6 +92,18 @@ pub enum Until {
     One,
     /// After this job; it is waited for a while where another worker has it.
     Job(JobId),
+    /// After the job that follows this one by itself.
+    After(JobId),
+}
+
+impl Until {
+    fn wanted(&self) -> Wanted {
+        match self {
+            Until::Stopped | Until::One => Wanted::Any,
+            Until::Job(job) => Wanted::This(job.clone()),
+            Until::After(job) => Wanted::After(job.clone()),
+        }
+    }
 }
 
 /// Whom a worker works for.
@@ -120,16 +132,13 @@ impl Options {
 pub async fn work(hub: Hub, options: Options, stopping: watch::Receiver<bool>) -> Result<Done> {
     let (presence, office) = enter(hub, &options)?;
     let (mut done, mut looks, begun) = (Done { taken: 0, outcome: None }, 0, Instant::now());
-    let wanted = match &options.until {
-        Until::Job(job) => Some(job),
-        Until::Stopped | Until::One => None,
-    };
+    let wanted = options.until.wanted();
     while !*stopping.borrow() {
         if looks % LOOKS_PER_ROUND == 0 {
             bury_the_dead(office.as_ref(), &presence).await;
         }
         looks += 1;
-        match office.claim(wanted, options.until != Until::One).await {
+        match office.claim(&wanted, options.until != Until::One).await {
             // It was asked for before this worker was told to stop.
             Ok(Claim::Job(task)) if *stopping.borrow() => {
                 office.end(&task.lease, &Error::Stopping).await?;
@@ -159,7 +168,7 @@ pub async fn work(hub: Hub, options: Options, stopping: watch::Receiver<bool>) -
             }
             Ok(Claim::None | Claim::NotReady(_)) => idle(stopping.clone()).await,
             Err(error @ Error::Refused(_)) => return Err(error),
-            Err(error @ Error::Never(_)) if wanted.is_some() => return Err(error),
+            Err(error @ Error::Never(_)) if wanted != Wanted::Any => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "cannot look at the queue");
                 idle(stopping.clone()).await;

@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::{Error, Result};
 use crate::domain::data_limits::DataLimits;
-use crate::domain::id::JobId;
-use crate::domain::job::{Death, JobState, Lease};
+use crate::domain::job::{Death, JobState, Lease, Wanted};
 use crate::domain::job_event::Event;
 use crate::domain::work::Work;
 pub(super) use crate::service::jobs::leases::Beat;
@@ -51,7 +50,7 @@ pub(super) struct Given {
 #[async_trait]
 pub(super) trait Office: Send + Sync {
     /// A job, any or the one that is wanted. May wait a few seconds for one where `patient`.
-    async fn claim(&self, wanted: Option<&JobId>, patient: bool) -> Result<Claim>;
+    async fn claim(&self, wanted: &Wanted, patient: bool) -> Result<Claim>;
 
     /// Judges the jobs of a worker of this folder that is known to be dead. How many they were, where that is told.
     async fn bury(&self, worker: &str, how: Death) -> Result<usize>;

@@ -30,7 +30,8 @@ def install(folder, packages, *options):
 
 @contextlib.contextmanager
 def hub_process(program, data, log, *args, env=None):
-    """A hub on `data`, on a free port and without workers, until the block ends: (address, administrator's token, pid)."""
+    """A hub on `data`, on a free port and without workers, until the block ends: (address, administrator's token, pid). A further node of a
+    hub has no such token."""
     command = [program, "serve", "--data", data, "--listen", "127.0.0.1:0", "--workers", "0", *args]
     with open(log, "w") as out:
         process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=out, env=env)
@@ -41,7 +42,8 @@ def hub_process(program, data, log, *args, env=None):
             time.sleep(0.05)
         else:
             sys.exit(f"the hub gave no address:\n{log.read_text()}")
-        yield match[1], (Path(data) / "admin-token").read_text().strip(), process.pid
+        token = Path(data) / "admin-token"
+        yield match[1], token.read_text().strip() if token.exists() else "", process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crate::jobs::{long, weights_of};
 use crate::support::slurm::Slurm;
-use crate::support::training::{Gate, Person, Worker};
+use crate::support::training::{ARCHITECTURE, Gate, Person, Worker, base_files};
 use crate::support::{HUB, Server, signal, until};
+use hub::nn::weights::Weights;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -163,6 +164,77 @@ async fn a_sweep_of_twelve_on_two_slots_of_slurm_is_published_once_whoever_is_ki
     let _beside = Worker::start(&house.server);
     assert_eq!(admin.end(&quiet).await["state"], "succeeded", "{}", admin.log(&quiet).await);
     assert_eq!(weights_of(&admin, "library/shaken").await, weights_of(&admin, "library/quiet").await, "the same as beside the hub");
+}
+
+/// A base like the one of the house, with other weights.
+fn another_base() -> Vec<(&'static str, Vec<u8>)> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    Weights::random(ARCHITECTURE, 10, 8).unwrap().save(&path, &[]).unwrap();
+    let mut files = base_files();
+    files[2].1 = std::fs::read(path).unwrap();
+    files
+}
+
+#[tokio::test]
+async fn what_follows_by_itself_waits_in_slurm_behind_what_it_follows() {
+    let (house, slurm) = (House::new().await, Slurm::start(1));
+    let admin = Person::admin(&house.server);
+    admin.publish("model", "library/other", false, another_base()).await;
+    let partition = |state: &str| slurm.ask("scontrol", &["update", "PartitionName=main", &format!("State={state}")]);
+    let recipe = json!({ "strategy": "full", "frozen_stages": 6, "epochs": 3, "batch_size": 6, "seed": 5, "threads": 1 });
+    let raced = |name: &str| json!({ "base": "auto", "race": true, "dataset": "colours", "name": name, "recipe": recipe });
+    let mut sweep = long("library/swept", 1);
+    sweep["sweep"] = json!({ "settings": { "head_lr": [1e-3, 3e-3] } });
+
+    // Everything is handed over before anything has begun, the fine-tunes that are not there yet as well.
+    partition("DOWN");
+    let (race, other) = (admin.finetune(raced("library/chosen")).await, admin.finetune(raced("library/never")).await);
+    let sweep = admin.finetune(sweep).await;
+    let done = once(house.to_slurm(&slurm, &[]));
+    assert_eq!((&done["submitted"], &done["behind"]), (&json!(4), &json!(3)), "{done}");
+    let done = once(house.to_slurm(&slurm, &[]));
+    assert_eq!((&done["submitted"], &done["behind"]), (&json!(0), &json!(0)), "{done}");
+    let told = slurm.ask("squeue", &["--noheader", "--format=%i %k %E"]);
+    let behind = |what: &str| {
+        let line = told.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("no {what} in {told}"));
+        (line.split_whitespace().next().unwrap().to_owned(), line.to_owned())
+    };
+    let (tune_number, line) = behind(&format!("after:{race}"));
+    assert!(line.contains("afterok:"), "{told}");
+    let (sweep_number, line) = behind("afterany:");
+    assert_eq!(line.matches("afterany:").count(), 2, "one for each trial: {told}");
+    assert!(admin.log(&sweep).await.contains(&format!("handed to slurm (main) as {sweep_number}")), "{}", admin.log(&sweep).await);
+
+    // What would have followed a race goes with it.
+    assert_eq!(admin.post(&format!("/jobs/{other}/cancel"), json!({})).await.0, 200);
+    let done = once(house.to_slurm(&slurm, &[]));
+    assert_eq!((&done["ended"], &done["cancelled"]), (&json!(1), &json!(2)), "{done}");
+    until("both are gone from Slurm", async || slurm.queue().len() == 5).await;
+
+    // Races have no epochs, trials here one: only the fine-tune comes to the gate.
+    let gate = Gate::in_folder(&house.work(), 2);
+    let dispatcher = house.to_slurm(&slurm, &["--every", "1"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let _dispatcher = Dispatcher(dispatcher);
+    partition("UP");
+    let ended = admin.end(&race).await;
+    assert_eq!(ended["state"], "succeeded", "{ended:#}\n{}\n{}", admin.log(&race).await, house.logs());
+    let (_, list) = admin.get("/finetunes?limit=100").await;
+    let tune = list["items"].as_array().unwrap().iter().find(|job| job.to_string().contains("\"library/chosen\""));
+    let tune = tune.unwrap_or_else(|| panic!("{list}"))["id"].as_str().unwrap().to_owned();
+    admin.held(&tune, 1).await;
+    let known = format!("handed to slurm (main) as {tune_number}");
+    until("the hub knows what Slurm calls it", async || admin.log(&tune).await.contains(&known)).await;
+    gate.open();
+    for (job, name) in [(&tune, "library/chosen"), (&sweep, "library/swept")] {
+        let ended = admin.end(job).await;
+        let log = admin.log(job).await;
+        assert_eq!(ended["state"], "succeeded", "{ended:#}\n{log}\n{}", house.logs());
+        assert_eq!(log.matches("handed to slurm").count(), 1, "{log}");
+        weights_of(&admin, name).await;
+    }
+    assert_eq!(admin.get("/models/library/never").await.0, 404);
+    until("nothing is left in Slurm", async || slurm.queue().is_empty()).await;
 }
 
 /// What a stub of Kubernetes' API has been told.

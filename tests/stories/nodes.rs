@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods)] // a test may look at its own environment
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,11 @@ const KILLS: u64 = 6;
 const WORKERS: usize = 3;
 /// Jobs that are to end at least.
 const JOBS: usize = 3;
+/// The longest that the story of kills may take, without them and for each.
+const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST_A_KILL: Duration = Duration::from_secs(20);
+/// Repos that are published in a hurry; beyond them people take their time, so that a long soak fills no disk.
+const QUICK_REPOS: usize = 300;
 const STORE: &str = "nodes";
 
 /// A directory and an address that a hub has whenever it lives.
@@ -314,9 +319,20 @@ struct Through {
     api: Api,
     stop: Arc<AtomicBool>,
     kept: Arc<Mutex<Vec<Acknowledged>>>,
+    /// Files that were pulled and proved.
+    pulled: Arc<AtomicU64>,
+    /// Requests that a node did not live to answer, and were made again.
+    again: Arc<AtomicU64>,
+    begun: Instant,
 }
 
 impl Through {
+    /// Fails where it goes on for longer than it may.
+    fn in_time(&self, what: &str) {
+        let most = LONGEST + LONGEST_A_KILL * kills() as u32;
+        assert!(self.begun.elapsed() < most, "{what}: the story takes longer than {} s", most.as_secs());
+    }
+
     fn is_over(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -331,6 +347,7 @@ impl Through {
                     return Reply { status, headers, bytes: bytes.to_vec() };
                 }
             }
+            self.again.fetch_add(1, Ordering::Relaxed);
             assert!(begun.elapsed() < STUCK_AFTER, "nobody answers");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -348,6 +365,7 @@ impl Through {
     async fn send(&self, bytes: &[u8], part_bytes: usize) {
         let announced = json!({"sha256": sha256(bytes), "size_bytes": bytes.len()});
         'again: loop {
+            self.in_time("an upload is begun again and again");
             let upload = self.post("/api/v1/uploads", &announced).await.created();
             if upload["complete"] == true {
                 return;
@@ -385,7 +403,12 @@ impl Through {
             let commit = json!({"message": "a story", "parent": null, "files": [file("weights.bin", &bytes)]});
             let committed = self.post(&format!("/api/v1/models/{repo}/commits"), &commit).await;
             assert!(matches!(committed.status.as_u16(), 201 | 409), "{}", committed.text());
-            self.kept.lock().unwrap().push(Acknowledged { repo, sha256: sha256(&bytes), seed, length });
+            let many = {
+                let mut kept = self.kept.lock().unwrap();
+                kept.push(Acknowledged { repo, sha256: sha256(&bytes), seed, length });
+                kept.len()
+            };
+            tokio::time::sleep(Duration::from_millis(if many < QUICK_REPOS { 20 } else { 1_000 })).await;
         }
     }
 
@@ -404,6 +427,7 @@ impl Through {
             let Some((repo, wanted)) = wanted else { continue };
             let got = self.get(&format!("/api/v1/models/{repo}/versions/1/files/weights.bin")).await;
             assert_eq!((got.status.as_u16(), sha256(&got.bytes)), (200, wanted), "{repo}");
+            self.pulled.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -429,19 +453,24 @@ async fn nodes_and_workers_are_killed_at_random_and_nothing_is_lost() {
     let worker = |at: usize| Worker::at(&url, &token_file, &scratch.path().join(format!("worker{at}")), &[]);
     let mut workers: Vec<Worker> = (0..WORKERS).map(worker).collect();
     let api = Api { url: url.clone(), ..nodes.server(0).with_token(&token) };
-    let people = Through { api, stop: Arc::default(), kept: Arc::default() };
+    let (stop, kept, pulled, again) = Default::default();
+    let people = Through { api, stop, kept, pulled, again, begun: Instant::now() };
     let mut tasks: Vec<_> = (0..2).map(|publisher| tokio::spawn(people.clone().publish_on(publisher))).collect();
     tasks.push(tokio::spawn(people.clone().pull_on()));
 
     let (mut jobs, mut choice) = (Vec::new(), Random(seed));
+    let mut killed = [0u32; 2 + WORKERS];
     for kill in 0..kills() {
+        people.in_time(&format!("kill {kill}"));
         // As many wait or run as there are workers.
         if jobs.len() < JOBS || kill % 4 == 0 {
             let next = queue(&people, jobs.len()).await;
             jobs.push(next);
         }
         tokio::time::sleep(Duration::from_millis(500 + choice.below(2_500))).await;
-        match choice.below(2 + WORKERS as u64) as usize {
+        let victim = choice.below(2 + WORKERS as u64) as usize;
+        killed[victim] += 1;
+        match victim {
             node @ (0 | 1) => nodes.kill(node),
             other => {
                 let at = other - 2;
@@ -450,6 +479,7 @@ async fn nodes_and_workers_are_killed_at_random_and_nothing_is_lost() {
             }
         }
     }
+    let killing = people.begun.elapsed();
     while jobs.len() < JOBS {
         let next = queue(&people, jobs.len()).await;
         jobs.push(next);
@@ -463,7 +493,28 @@ async fn nodes_and_workers_are_killed_at_random_and_nothing_is_lost() {
     each_job_has_one_result(&people, &ended).await;
     let kept = std::mem::take(&mut *people.kept.lock().unwrap());
     what_was_acknowledged_is_there(&nodes, &kept).await;
-    println!("{} kills, {} repos, {} jobs", kills(), kept.len(), jobs.len());
+    println!("{}", summary(&people, (&killed, killing), &kept, &ended));
+}
+
+/// What was killed, and what was done meanwhile.
+fn summary(people: &Through, (killed, killing): (&[u32], Duration), kept: &[Acknowledged], ended: &[(String, Value)]) -> String {
+    let (nodes, workers) = killed.split_at(2);
+    let bytes: usize = kept.iter().map(|it| it.length).sum();
+    let count = |state: &str| ended.iter().filter(|(_, job)| job["state"] == state).count();
+    let attempts: u64 = ended.iter().filter_map(|(_, job)| job["attempt"].as_u64()).sum();
+    let (pulled, again) = (people.pulled.load(Ordering::Relaxed), people.again.load(Ordering::Relaxed));
+    format!(
+        "soak of nodes: killed nodes {nodes:?} and workers {workers:?} times, {} in all, in {:.0} s; meanwhile {} publishes ({} MB), {pulled} pulls, {} jobs: \
+         {} succeeded with the same weights, {} given up, in {attempts} attempts; {again} requests were made again; nothing acknowledged was lost; {:.0} s in all",
+        killed.iter().sum::<u32>(),
+        killing.as_secs_f64(),
+        kept.len(),
+        bytes / 1_000_000,
+        ended.len(),
+        count("succeeded"),
+        count("failed"),
+        people.begun.elapsed().as_secs_f64(),
+    )
 }
 
 /// Asks for one fine-tune, once: where the answer was lost with its node, it is looked for before it is asked for again.
@@ -503,6 +554,7 @@ async fn all_ended(people: &Through, jobs: &[(String, String)]) -> Vec<(String, 
                 (last, since) = (job, Instant::now());
             }
             assert!(since.elapsed() < STUCK_AFTER, "the job stands still: {last:#}");
+            people.in_time("a job goes on and on");
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
         ended.push((name.clone(), job));

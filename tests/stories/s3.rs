@@ -31,6 +31,30 @@ async fn fetch(api: &Api, method: Method, path: &str, headers: &[(&str, &str)]) 
     Reply::of(request).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_pull_at_once_ask_the_store_little_more_than_one_does() {
+    const MANY: usize = 16;
+    let (s3, data) = (S3::start(), tempfile::tempdir().unwrap());
+    let line = Switch::to(s3.port);
+    let server = start(data.path(), &line, &[], &[]);
+    let ada = server.user("ada").await;
+    create_repo(&ada, "model", "ada/net").await;
+    let big = bytes_of(20_000_003);
+    publish(&ada, "models/ada/net", None, &[("big.dat", &big)]).await.created();
+    let (stranger, path) = (server.anonymous(), format!("{FILES}/big.dat"));
+    let before = line.heads().len();
+    assert!(fetch(&stranger, Method::GET, &path, &[]).await.bytes == big);
+    let alone = line.heads().len() - before;
+    let pulls = futures_util::future::join_all((0..MANY).map(|_| fetch(&stranger, Method::GET, &path, &[]))).await;
+    assert!(pulls.iter().all(|pull| pull.status == 200 && pull.bytes == big));
+    let together = line.heads().len() - before - alone;
+    assert!(alone >= 20 && together * 3 < alone * MANY, "one asks {alone} times, {MANY} at once {together} times");
+    // Whoever comes later reads what is in the bucket then.
+    let later = line.heads().len();
+    assert!(fetch(&stranger, Method::GET, &path, &[]).await.bytes == big);
+    assert!(line.heads().len() - later >= 20, "nothing is kept for those who come later");
+}
+
 #[tokio::test]
 async fn a_hub_on_s3_serves_what_was_published_also_after_a_restart() {
     let (s3, data, home) = (S3::start(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -1,10 +1,10 @@
 //! Pictures of items stand at addresses of their own: kept by browsers for ever, shown to whoever may see the data set or the job, and made where the
 //! items lie, in a zip too. Pages stay small by them, and are packed on their way.
 
-use crate::support::Server;
 use crate::support::publishing::{create_repo, png, publish};
 use crate::support::training::{Person, Worker};
 use crate::support::visitor::Browser;
+use crate::support::{Reply, Server};
 use serde_json::json;
 
 /// The addresses of pictures on a page, in order.
@@ -76,6 +76,17 @@ async fn pictures_are_shown_to_those_who_see_the_data_set() {
     assert_eq!(Browser::logged_in(&server, &ada.token).await.get(&shown[0]).await.status, 200);
 }
 
+/// What an answer says, unpacked by what it names.
+fn unpacked(reply: &Reply) -> String {
+    let mut read = Vec::new();
+    match reply.header("content-encoding") {
+        "br" => drop(brotli::BrotliDecompress(&mut &reply.bytes[..], &mut read).unwrap()),
+        "gzip" => drop(std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&reply.bytes[..]), &mut read).unwrap()),
+        other => panic!("it is packed by {other:?}"),
+    }
+    String::from_utf8(read).unwrap()
+}
+
 #[tokio::test]
 async fn pages_are_packed_for_whoever_takes_it_and_bytes_never_are() {
     let server = Server::start_with(&["--workers", "0"], &[]);
@@ -85,25 +96,35 @@ async fn pages_are_packed_for_whoever_takes_it_and_bytes_never_are() {
     publish(&ada, "models/ada/net", None, &[("README.md", &text)]).await.created();
     let mut browser = Browser::new(&server);
     let plain = browser.page("/ada/net").await;
+    let sheet = plain.split('"').find(|word| word.starts_with("/static/style-")).expect("a page has a style sheet").to_owned();
+    let plain_sheet = browser.get(&sheet).await.text();
     let packed = |path: &str| browser.request(reqwest::Method::GET, path).header("accept-encoding", "gzip, deflate, br");
-    let (page, list) = (packed("/ada/net"), packed("/api/v1/openapi.json"));
+    let by_gzip = |path: &str| browser.request(reqwest::Method::GET, path).header("accept-encoding", "br;q=0.1, gzip");
+    let (page, gzipped, list) = (packed("/ada/net"), by_gzip("/ada/net"), packed("/api/v1/openapi.json"));
+    let sheets = [packed(&sheet), by_gzip(&sheet)];
     let (file, part) =
         (packed("/ada/net/resolve/main/README.md"), packed("/ada/net/resolve/main/README.md").header("range", "bytes=10-19"));
     let reply = browser.answer(page).await;
-    assert_eq!((reply.header("content-encoding"), reply.header("vary").contains("Accept-Encoding")), ("gzip", true));
-    let mut read = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&reply.bytes[..]), &mut read).unwrap();
-    assert!(read == plain && reply.bytes.len() * 2 < plain.len(), "{} of {}", reply.bytes.len(), plain.len());
-    assert_eq!(browser.answer(list).await.header("content-encoding"), "gzip");
+    assert_eq!((reply.header("content-encoding"), reply.header("vary").contains("Accept-Encoding")), ("br", true));
+    assert!(unpacked(&reply) == plain && reply.bytes.len() * 2 < plain.len(), "{} of {}", reply.bytes.len(), plain.len());
+    let gzipped = browser.answer(gzipped).await;
+    assert_eq!(gzipped.header("content-encoding"), "gzip", "it is taken more gladly");
+    assert!(unpacked(&gzipped) == plain && reply.bytes.len() < gzipped.bytes.len(), "{}", gzipped.bytes.len());
+    for (sheet, encoding) in sheets.into_iter().zip(["br", "gzip"]) {
+        let reply = browser.answer(sheet).await;
+        assert_eq!((reply.header("content-encoding"), reply.header("vary")), (encoding, "Accept-Encoding"));
+        assert!(unpacked(&reply) == plain_sheet && reply.header("cache-control").contains("immutable"));
+    }
+    assert_eq!(browser.answer(list).await.header("content-encoding"), "br");
     let (file, part) = (browser.answer(file).await, browser.answer(part).await);
     assert!(!file.headers.contains_key("content-encoding") && file.bytes[..] == text[..]);
     assert!(!part.headers.contains_key("content-encoding") && part.status == 206 && part.bytes[..] == text[10..20]);
 
     // What another site makes a browser ask for with its cookies is not packed: the length of what is packed tells of what is in it.
     let mut inside = Browser::logged_in(&server, &ada.token).await;
-    for (site, encoding) in [("same-origin", "gzip"), ("none", "gzip"), ("cross-site", ""), ("same-site", "")] {
+    for (site, encoding) in [("same-origin", "br"), ("none", "br"), ("cross-site", ""), ("same-site", "")] {
         let request =
-            inside.request(reqwest::Method::GET, "/settings/tokens").header("accept-encoding", "gzip").header("sec-fetch-site", site);
+            inside.request(reqwest::Method::GET, "/settings/tokens").header("accept-encoding", "gzip, br").header("sec-fetch-site", site);
         let reply = inside.answer(request).await;
         let found = reply.headers.get("content-encoding").map_or("", |value| value.to_str().unwrap());
         assert_eq!((reply.status.as_u16(), found), (200, encoding), "{site}");

@@ -135,7 +135,7 @@ def looked_at(visit, name, path, theme, width, script):
     # As it is without being packed, and as it travels.
     html, packed = answer.body(), int(answer.headers.get("content-length", 0))
     house.weights[name] = (len(html), packed, round((time.time() - begun) * 1000))
-    if answer.headers.get("content-encoding") != "gzip" and len(html) > 2_000:
+    if answer.headers.get("content-encoding") not in ("br", "gzip") and len(html) > 2_000:
         wrong("is not packed")
     page.evaluate("Promise.all([...document.images].map(i => i.complete || new Promise(d => { i.loading = 'eager'; i.onload = i.onerror = d })))")
     visit.picture(f"{name}-{theme}-{width}")

@@ -8,7 +8,7 @@ use actix_web::web::Data;
 
 use crate::domain::digest::Digest;
 use crate::domain::id::JobId;
-use crate::domain::job::{Death, JobState, Lease};
+use crate::domain::job::{Death, JobState, Lease, Wanted};
 use crate::domain::job_event::{Event, short};
 use crate::domain::manifest::ManifestEntry;
 use crate::domain::path::RepoPath;
@@ -42,13 +42,12 @@ const LARGEST_NUMBER: u64 = (1 << 53) - 1;
     (status = 200, body = WorkerJob),
     (status = 204, description = "No job is ready."),
     (status = 403, body = ProblemBody, description = "not a worker's token"),
-    (status = 404, body = ProblemBody, description = "There is no such job."),
+    (status = 404, body = ProblemBody, description = "There is no such job, or `nothing_follows` it."),
     (status = 409, body = ProblemBody, description = "`job_not_ready`: another has it, or it waits; `job_succeeded`, `job_failed`, `job_cancelled`: it has ended."),
 ))]
 pub async fn claim(worker: Worker, service: Data<Service>, body: Json<WorkerClaim>) -> Answer {
-    let (WorkerClaim { worker: name, job, wait_seconds, machine }, begun) = (body.0, Instant::now());
-    let unknown = |e| HttpError::bad_request("bad_job", format!("'job': {e}"), "`hub jobs list` shows the ids");
-    let wanted = job.map(|id| JobId::parse(&id).map_err(unknown)).transpose()?;
+    let (WorkerClaim { worker: name, job, after, wait_seconds, machine }, begun) = (body.0, Instant::now());
+    let wanted = wanted(job, after)?;
     let wait = Duration::from_secs(wait_seconds).min(LONGEST_WAIT);
     service.note_worker(Some(&worker.0), shown(&name, &machine)).await;
     loop {
@@ -69,6 +68,18 @@ pub async fn claim(worker: Worker, service: Data<Service>, body: Json<WorkerClai
             Claimed::None if ended => return Ok(HttpResponse::NoContent().finish()),
             Claimed::None | Claimed::NotReady(_) => tokio::time::sleep(LOOK).await,
         }
+    }
+}
+
+fn wanted(job: Option<String>, after: Option<String>) -> Result<Wanted, HttpError> {
+    let id = |key: &str, text: &str| {
+        JobId::parse(text).map_err(|e| HttpError::bad_request("bad_job", format!("'{key}': {e}"), "`hub jobs list` shows the ids"))
+    };
+    match (job, after) {
+        (None, None) => Ok(Wanted::Any),
+        (Some(job), None) => Ok(Wanted::This(id("job", &job)?)),
+        (None, Some(job)) => Ok(Wanted::After(id("after", &job)?)),
+        (Some(_), Some(_)) => Err(HttpError::bad_request("bad_job", "'job' and 'after' both say which job is claimed", "send one of them")),
     }
 }
 

@@ -3,14 +3,14 @@
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 
-use crate::domain::engine::{Place, State};
+use crate::domain::engine::{Next, Place, State};
 use crate::http::error::{Answer, HttpError};
 use crate::http::extract::{Json, Query, QueuedAt};
 use crate::http::worker::Worker;
 use crate::service::Service;
 use crate::service::jobs::engines::Queued;
 use crate::wire::error::ProblemBody;
-use crate::wire::worker::{EngineHanded, EngineJob, EngineNote, EngineQueue};
+use crate::wire::worker::{EngineHanded, EngineJob, EngineNext, EngineNote, EngineQueue};
 
 /// What is ready to be handed to an engine, and what lies with it: ids, states and needs, and nothing of what jobs read or make.
 #[utoipa::path(get, path = "/api/v1/worker/queue", tag = "workers", params(
@@ -21,7 +21,7 @@ pub async fn list(worker: Worker, service: Data<Service>, query: Query) -> Answe
     let word = |key: &str| query.find(key).unwrap_or_default().to_owned();
     let place = Place { engine: word("engine"), name: word("place") };
     let now = service.now();
-    let jobs = service.list_for_engine(&worker.0, &place).await?.into_iter().map(|Queued { job, ready, handed, needs }| EngineJob {
+    let jobs = service.list_for_engine(&worker.0, &place).await?.into_iter().map(|Queued { job, ready, handed, needs, next }| EngineJob {
         job: job.id.to_string(),
         kind: job.work.write().0,
         state: job.state.to_string(),
@@ -35,6 +35,12 @@ pub async fn list(worker: Worker, service: Data<Service>, query: Query) -> Answe
             state: handed.state.to_string(),
             seconds_ago: u64::try_from((now.unix_ms() - handed.submitted.unix_ms()) / 1_000).unwrap_or(0),
             times: handed.times,
+        }),
+        next: next.map(|Next { job, needs }| EngineNext {
+            job: job.map(|job| job.to_string()),
+            cpus: needs.map_or(0, |needs| needs.cpus),
+            memory_bytes: needs.map(|needs| needs.memory_bytes),
+            slowest_seconds: needs.map(|needs| needs.slowest_seconds),
         }),
     });
     Ok(HttpResponse::Ok().json(EngineQueue { jobs: jobs.collect() }))

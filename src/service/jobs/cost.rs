@@ -4,6 +4,7 @@ use super::super::{Error, Policy, Result};
 use super::admit::{bad_recipe, unfit};
 use crate::domain::config::ModelConfig;
 use crate::domain::dataset_report::DatasetReport;
+use crate::domain::engine::Needs;
 use crate::domain::human;
 use crate::domain::recipe::{Recipe, RecipeError};
 use crate::domain::sweep::{MOST_IN_SOUP, Sweep, rungs};
@@ -87,9 +88,10 @@ impl Expected {
         self.slowest_seconds += run.slowest_seconds;
     }
 
-    /// On one thread of an old machine.
-    pub fn slowest_seconds(&self) -> f64 {
-        self.slowest_seconds
+    /// What a machine must have for it.
+    pub(super) fn needs(&self, recipe: &Recipe) -> Needs {
+        let cpus = u32::try_from(recipe.threads).unwrap_or(0);
+        Needs { cpus, memory_bytes: self.memory_bytes, slowest_seconds: self.slowest_seconds }
     }
 
     /// If the machine were an old one; this one is quicker.

@@ -2,11 +2,13 @@
 //! the engine calls it. The engine starts a worker for each (`hub worker --job ID`), and that claims it as any worker does: whatever the
 //! engine loses, retries or starts twice, a job is worked on by whoever holds its lease.
 
+use std::collections::HashMap;
+
 use super::super::{Error, Result, Service};
 use super::cost::Expected;
 use crate::catalog::{engines, jobs};
 use crate::domain::dataset_report::DatasetReport;
-use crate::domain::engine::{Handed, Needs, Place, State};
+use crate::domain::engine::{Handed, Needs, Next, Place, State};
 use crate::domain::id::JobId;
 use crate::domain::job::Job;
 use crate::domain::job_event::{Event, Level};
@@ -29,6 +31,8 @@ pub struct Queued {
     pub handed: Option<Handed>,
     /// What it needs, where that is known; asked only of those that are to be handed over.
     pub needs: Option<Needs>,
+    /// What becomes ready by itself once it has ended, and the other trials of its sweep.
+    pub next: Option<Next>,
 }
 
 impl Service {
@@ -41,18 +45,33 @@ impl Service {
         });
         let (ready, submitted) = told.await?;
         tracing::debug!(token = %token.name, ready = ready.len(), submitted = submitted.len(), "a dispatcher looks at the queue");
-        let mut all = Vec::new();
+        let (mut all, mut sweeps) = (Vec::new(), HashMap::new());
         for (job, handed) in ready {
-            let waits = handed.as_ref().is_some_and(|handed| handed.state == State::Submitted);
-            let needs = if waits { None } else { self.needs_of(&job).await };
-            all.push(Queued { job, ready: true, handed, needs });
+            let (mut needs, mut next) = (None, None);
+            if handed.as_ref().is_none_or(|handed| handed.state != State::Submitted) {
+                needs = self.needs_of(&job).await;
+                next = self.next_once(&job, &mut sweeps).await?;
+            }
+            all.push(Queued { job, ready: true, handed, needs, next });
         }
         for (job, handed) in submitted {
             if !all.iter().any(|known: &Queued| known.job.id == job.id) {
-                all.push(Queued { job, ready: false, handed: Some(handed), needs: None });
+                let next = self.queued_after(&job).await?;
+                all.push(Queued { job, ready: false, handed: Some(handed), needs: None, next });
             }
         }
         Ok(all)
+    }
+
+    /// What follows a job; of the trials of a sweep it is asked once.
+    async fn next_once(&self, job: &Job, sweeps: &mut HashMap<JobId, Option<Next>>) -> Result<Option<Next>> {
+        let Some(sweep) = &job.parent else { return self.next_of(job).await };
+        if let Some(known) = sweeps.get(sweep) {
+            return Ok(known.clone());
+        }
+        let next = self.next_of(job).await?;
+        sweeps.insert(sweep.clone(), next.clone());
+        Ok(next)
     }
 
     /// Writes down what became of a job at a place; the job's log says so.
@@ -87,14 +106,10 @@ impl Service {
     }
 
     /// What a fine-tune needs, by the estimate it was admitted with; of other work, and where an input is gone, nothing is known.
-    async fn needs_of(&self, job: &Job) -> Option<Needs> {
+    pub(super) async fn needs_of(&self, job: &Job) -> Option<Needs> {
         let task = job.work.fine_tune()?;
         match self.expected_of(job, task).await {
-            Ok(expected) => Some(Needs {
-                cpus: u32::try_from(task.recipe.threads).unwrap_or(0),
-                memory_bytes: expected.memory_bytes,
-                slowest_seconds: expected.slowest_seconds(),
-            }),
+            Ok(expected) => Some(expected.needs(&task.recipe)),
             Err(error) => {
                 tracing::debug!(job = %job.id, %error, "what a job needs is not known");
                 None

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::super::repos::results::note_speeds;
 use super::super::{Error, Result, Service};
-use super::recommend::{queue_next, speeds};
+use super::follow::queue_next;
+use super::recommend::speeds;
 use super::result::Left;
 use crate::catalog::trials;
 use crate::db::Tx;

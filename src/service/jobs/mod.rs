@@ -13,6 +13,7 @@ mod evidence;
 mod examine;
 mod files;
 pub mod finetune;
+mod follow;
 mod kinds;
 pub mod leases;
 mod line;

@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::super::repos::fetch::OpenFile;
 use super::super::storage::uploads::entitlement;
 use super::super::{Error, Result, Service, access};
+use super::follow::Followed;
 use super::leases::{Beat, hold, write_news};
 use super::result::Left;
 use crate::blob;
@@ -20,7 +21,7 @@ use crate::catalog::job_files::{self, Way};
 use crate::catalog::{claims, jobs};
 use crate::domain::digest::Digest;
 use crate::domain::id::JobId;
-use crate::domain::job::{Death, Job, JobFile, JobState, Lease};
+use crate::domain::job::{Death, Job, JobFile, JobState, Lease, Wanted};
 use crate::domain::job_event::Event;
 use crate::domain::manifest::ManifestEntry;
 use crate::domain::path::RepoPath;
@@ -80,13 +81,13 @@ pub enum Claimed {
 }
 
 impl Service {
-    /// A job for a worker: any that is ready, or `wanted`. The same claim again, with the same name, gives the same job.
-    pub async fn claim_job(&self, token: &WorkerToken, name: &str, wanted: Option<JobId>) -> Result<Claimed> {
+    /// A job for a worker: any that is ready, or the one that is wanted. The same claim again, with the same name, gives the same job.
+    pub async fn claim_job(&self, token: &WorkerToken, name: &str, wanted: Wanted) -> Result<Claimed> {
         self.claim_as(holder_name(token, name)?, wanted).await
     }
 
     /// The same for a worker of this machine.
-    pub async fn claim_as(&self, worker: String, wanted: Option<JobId>) -> Result<Claimed> {
+    pub async fn claim_as(&self, worker: String, wanted: Wanted) -> Result<Claimed> {
         let known = worker.clone();
         let held = self.db.read(move |tx| match claims::find_lease_of(tx, &known)? {
             Some(lease) => Ok::<_, Error>(jobs::find(tx, &lease.job)?.map(|job| (lease, job))),
@@ -95,21 +96,33 @@ impl Service {
         if let Some((lease, job)) = held.await? {
             return Ok(Claimed::Job(lease, Box::new(job)));
         }
-        let Some(wanted) = wanted else {
-            return Ok(self.lease_job(&worker).await?.map_or(Claimed::None, |(lease, job)| Claimed::Job(lease, Box::new(job))));
+        let wanted = match wanted {
+            Wanted::Any => {
+                return Ok(self.lease_job(&worker).await?.map_or(Claimed::None, |(lease, job)| Claimed::Job(lease, Box::new(job))));
+            }
+            Wanted::This(job) => job,
+            Wanted::After(job) => match self.followed(&job).await? {
+                Followed::By(next) => next,
+                Followed::NotYet(state) if state.is_final() => return Ok(Claimed::Ended(state)),
+                Followed::NotYet(_) => return Ok(Claimed::NotReady(format!("job {job} has not ended, and so nothing follows it yet"))),
+            },
         };
         if let Some((lease, job)) = self.lease_one(&worker, &wanted).await? {
             return Ok(Claimed::Job(lease, Box::new(job)));
         }
-        let id = wanted.clone();
-        let job = self.db.read(move |tx| Ok::<_, Error>(jobs::find(tx, &id)?)).await?;
-        let none = || Error::not_found("job_not_found", format!("there is no job {wanted}"), "`hub jobs list --all` shows the ids");
-        let job = job.ok_or_else(none)?;
+        let job = self.job_by_id(&wanted).await?;
         Ok(match job.state {
             JobState::Running if !job.waits => Claimed::NotReady(format!("another worker has job {wanted}")),
             JobState::Queued | JobState::Running => Claimed::NotReady(format!("job {wanted} cannot be started now: {}", job.stage)),
             ended => Claimed::Ended(ended),
         })
+    }
+
+    /// A job, whoever asks.
+    pub(super) async fn job_by_id(&self, id: &JobId) -> Result<Job> {
+        let wanted = id.clone();
+        let job = self.db.read(move |tx| Ok::<_, Error>(jobs::find(tx, &wanted)?)).await?;
+        job.ok_or_else(|| Error::not_found("job_not_found", format!("there is no job {id}"), "`hub jobs list --all` shows the ids"))
     }
 
     /// The lease that a worker names; whether it still holds is asked where it matters, in the transaction that acts.

@@ -1,21 +1,14 @@
-//! Asking which backbones suit a data set: which ones are there for the caller, what is known of them, and what follows.
+//! Asking which backbones suit a data set: which ones are there for the caller, and what is known of them.
 
 use std::collections::HashMap;
 
 use super::super::{Error, Result, Service};
 use super::admit::{WEIGHTS, bad_recipe, need, nothing_in, unfit, unlearnable};
-use super::finetune::NewFineTune;
-use super::queue::queued;
 use super::result::Left;
-use super::state::state_event;
-use super::sweeps;
-use crate::catalog::jobs;
 use crate::data::modalities;
-use crate::db::Tx;
 use crate::domain::dataset_report::DatasetReport;
 use crate::domain::digest::Digest;
-use crate::domain::id::JobId;
-use crate::domain::job::{Job, JobState};
+use crate::domain::job::Job;
 use crate::domain::modality::Modality;
 use crate::domain::name::{RepoId, RepoKind};
 use crate::domain::page::PageRequest;
@@ -27,7 +20,6 @@ use crate::domain::search::{SearchQuery, Sort};
 use crate::domain::task::Task;
 use crate::domain::user::Actor;
 use crate::domain::work::{Contender, Recommend, Then, Work};
-use crate::service::people::journal::note_own_act;
 use crate::train;
 
 /// Models that are looked through for backbones.
@@ -221,38 +213,6 @@ impl Service {
             }
         })
     }
-
-    /// The fine-tune that is to follow a recommendation, admitted with the rights its owner has now.
-    pub(super) async fn following(&self, job: &Job, work: &Recommend, left: &Left) -> Result<Option<Job>> {
-        let Some(then) = &work.then else { return Ok(None) };
-        let owner = self.job_owner(job).await?;
-        let answer = read_answer(left)?;
-        let first = answer.first().map(|first| first.known.model.as_str()).unwrap_or_default();
-        // What the process says is untrusted: only what it was given may come first.
-        let Some(chosen) = work.contenders.iter().find(|contender| contender.known.model == first) else { return Err(unreadable()) };
-        let asked = NewFineTune {
-            base: chosen.id.clone(),
-            base_revision: Revision::Number(chosen.version),
-            dataset: work.dataset.clone(),
-            dataset_revision: Revision::Number(work.dataset_version),
-            name: then.name.clone(),
-            private: then.private,
-            recipe: then.recipe.clone(),
-            sweep: then.sweep.clone(),
-        };
-        let (mut task, _) = self.admit(&owner, asked).await?;
-        task.chosen = Some(answer.chosen(job.id.as_str()));
-        let now = self.now();
-        Ok(Some(queued(JobId::new(now, self.random()?), (job.owner.clone(), job.owner_name.clone()), Work::FineTune(task), now)))
-    }
-}
-
-/// Queues the fine-tune that follows, in the transaction that ends the job before it.
-pub(super) fn queue_next(tx: &mut Tx<'_>, next: &Job) -> Result<()> {
-    jobs::insert(tx, next)?;
-    state_event(tx, &next.id, next.created, JobState::Queued, None)?;
-    note_own_act(tx, next.created, next.id.as_str(), "job.create", next.id.as_str(), &next.work.title())?;
-    sweeps::open(tx, next, next.created)
 }
 
 /// How quick the backbones were that were tried, in items a second. What the process says is untrusted: only what it was given counts, and
@@ -268,7 +228,7 @@ pub(super) fn speeds(work: &Recommend, left: &Left) -> Vec<(RepoId, f64)> {
     work.contenders.iter().filter_map(speed).collect()
 }
 
-fn read_answer(left: &Left) -> Result<Recommendation> {
+pub(super) fn read_answer(left: &Left) -> Result<Recommendation> {
     let file = left.files.iter().find(|(name, _)| name == FILE).map(|(_, path)| path).ok_or_else(unreadable)?;
     let size = std::fs::metadata(file).map_err(|e| Error::of_file("cannot read an answer", &e))?.len();
     if size > LARGEST_ANSWER {
@@ -278,7 +238,7 @@ fn read_answer(left: &Left) -> Result<Recommendation> {
     serde_json::from_slice(&bytes).map_err(|_| unreadable())
 }
 
-fn unreadable() -> Error {
+pub(super) fn unreadable() -> Error {
     Error::invalid(
         "recommendation_unreadable",
         "the recommendation that was left cannot be read",

@@ -103,6 +103,14 @@ pub(super) fn is_unopened(tx: &mut Tx<'_>, job: &Job) -> Result<bool> {
     Ok(is_sweep(job) && trials::list(tx, &job.id)?.is_empty())
 }
 
+/// The sweep of a trial, if it waits and its last rung runs: what follows then is its own run.
+pub(super) fn find_in_last_rung(tx: &mut Tx<'_>, sweep: &JobId) -> Result<Option<Job>> {
+    let Some(sweep) = jobs::find(tx, sweep)?.filter(|sweep| sweep.waits) else { return Ok(None) };
+    let newest = newest_rung(&trials::list(tx, &sweep.id)?) as usize;
+    let is_last = Plan::of(&sweep).is_some_and(|plan| newest + 1 >= plan.rungs.len());
+    Ok(is_last.then_some(sweep))
+}
+
 fn is_sweep(job: &Job) -> bool {
     job.work.fine_tune().is_some_and(|work| work.sweep.is_some())
 }
