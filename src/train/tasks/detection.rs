@@ -167,7 +167,7 @@ impl Task for Detection {
         let Target::Boxes(boxes) = target else { return None };
         let found = self.seen(row, boxes).found;
         let sure = found.iter().filter(|found| self.sure(found)).map(|found| (found.class, found.bbox.map(|value| value as f32)));
-        Some([Overlay::of_boxes(boxes), Overlay::Boxes(sure.collect())])
+        Some([Overlay::of_boxes(boxes), Overlay::frames(sure)])
     }
 
     /// Answers of all images are ranked together.
