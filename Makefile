@@ -1,5 +1,5 @@
 # Backbone Hub. `make` alone lists the targets.
-.PHONY: help demo test test-clients test-clients-full test-web soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-dense bench-text bench-text-tuning bench-video bench-video-goals bench-work bench-scale lint fmt docs
+.PHONY: help demo test test-clients test-clients-full test-web soak bench bench-train bench-transfer bench-transfer-learning bench-recommend bench-strangers bench-dense pictures bench-text bench-text-tuning bench-video bench-video-goals bench-work bench-scale lint fmt docs
 .PHONY: packages-demo packages-test packages-clients packages-web packages-soak packages-bench
 
 # Stories that open the file of the database themselves stay with it.
@@ -85,6 +85,9 @@ bench-video-goals: packages-bench ## what is learned of videos: sprites frame by
 bench-dense: packages-bench ## masks and boxes of real data, measured by the hub (DATA=folder with the zips, BENCH_SIDES=256,384, BENCH_PARTS=linear,decoders,steps,boxes)
 	@echo "== bench-dense: linear heads and decoders learn masks, beside random weights; steps beside PyTorch; what a check says of boxes"
 	@python3 benches/dense.py
+
+pictures: packages-bench ## the pictures of docs/TASKS.md, drawn by the hub (DATA=folder with nuclei_dev.zip and bccd_boxes_dev.zip)
+	@python3 benches/pictures.py
 
 bench-transfer-learning: packages-bench ## strategies on real weights and data beside PyTorch and scikit-learn (BENCH_ASSETS=FOLDER, ARGS="--seeds 1 --sets stamps5")
 	@echo "== bench-transfer-learning: strategies, seeds, epochs to 90 %, minutes"

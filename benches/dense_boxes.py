@@ -1,7 +1,7 @@
 """Objects in boxes, the part of dense.py about them: each base learns to find blood cells, and the same from random weights beside it; what the hub
 reports of the validation images is printed by class, with the minutes of the whole job, and what the check says of the data.
 
-BENCH_BOX_EPOCHS=30  BENCH_BOX_SIDE=320
+BENCH_BOX_EPOCHS=30  BENCH_BOX_SIDE=320  BENCH_BOX_DECODERS=fcos,ssdlite  BENCH_BOX_SET="augment.mosaic=0.5 augment.multi_scale=0.25"
 """
 import json
 import os
@@ -10,6 +10,8 @@ from kit import DATA
 
 EPOCHS = os.environ.get("BENCH_BOX_EPOCHS", "30")
 SIDE = os.environ.get("BENCH_BOX_SIDE", "320")
+DECODERS = os.environ.get("BENCH_BOX_DECODERS", "fcos,ssdlite").split(",")
+SETTINGS = os.environ.get("BENCH_BOX_SET", "").split()
 # What is wanted at an overlap of half: the mean over classes, and each class.
 GOAL, OF_EACH = 0.85, 0.75
 
@@ -39,9 +41,9 @@ def measured(hub, name, bases):
     for warning in facts["warnings"]:
         print(f"  {warning}", flush=True)
     print("| run | mAP 50 | mAP 50:95 | small | medium | large | recall | best epoch | minutes | goal |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
-    for base in bases:
-        model = f"library/{base}-{name.replace('_', '-')}"
-        settings = [f"epochs={EPOCHS}", "compare=scratch", "publish_anyway=true"]
+    for base, decoder in ((base, decoder) for base in bases for decoder in DECODERS):
+        model = f"library/{base}-{name.replace('_', '-')}-{decoder}"
+        settings = [f"decoder={decoder}", f"epochs={EPOCHS}", *SETTINGS, "compare=scratch", "publish_anyway=true"]
         asked = [word for setting in settings for word in ("--set", setting)]
         hub("finetune", "--base", f"library/{base}", "--dataset", f"library/{name}", "--name", model, "--image-size", SIDE, *asked, "--watch", "--quiet")
-        told(hub, model, f"{name}, {base}, {SIDE}")
+        told(hub, model, f"{name}, {base}, {decoder}, {SIDE}")

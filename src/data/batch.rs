@@ -4,6 +4,9 @@
 //! channels in turn. So the order is the plan's, whatever the number of threads; memory is bounded by two batches a thread;
 //! and what is random about a view comes only from (seed, content of the item, view), never from who computed it.
 
+mod makers;
+mod mosaic;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -14,6 +17,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use self::makers::Makers;
 use super::dataset::Dataset;
 use super::error::Result;
 use super::modality::{Input, View, ViewMaker, Views};
@@ -86,6 +90,11 @@ pub fn views(samples: &[Sample], views: u32) -> Vec<Item> {
     samples.iter().flat_map(|s| (0..=views).map(|view| Item { sample: s.clone(), view })).collect()
 }
 
+/// Whether a view's number is that of a random one.
+fn is_random(view: u32) -> bool {
+    !matches!(view, 0 | MIRRORED) && clip_of(view).is_none()
+}
+
 fn random(seed: u64, stream: u64, view: u32) -> ChaCha8Rng {
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -131,6 +140,16 @@ impl Batch {
 
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty()
+    }
+
+    /// Says of which item the view is that was added, and what is to be said of it; in pixels of the view as it is here.
+    fn push(&mut self, item: &Item, target: Target) {
+        self.targets.push(match self.input {
+            Input::Pixels { height, width, .. } => target.at_size([width as u32, height as u32]),
+            _ => target,
+        });
+        self.ids.push(item.sample.id);
+        self.views.push(item.view);
     }
 }
 
@@ -205,13 +224,10 @@ impl Drop for Loader {
 
 fn produce(dataset: &Dataset, plan: &[Item], options: &Options, batches: impl Iterator<Item = usize>, sender: &SyncSender<Result<Batch>>) {
     let size = options.batch_size.max(1);
-    let mut maker = match options.views.maker() {
-        Ok(maker) => maker,
-        Err(error) => return drop(sender.send(Err(error))),
-    };
+    let mut makers = Makers::new(options);
     for index in batches {
         let items = &plan[index * size..plan.len().min((index + 1) * size)];
-        let batch = make(dataset, items, options, &mut *maker);
+        let batch = makers.of(index, items).and_then(|maker| make(dataset, (plan, items), options, maker));
         let failed = batch.is_err();
         if sender.send(batch).is_err() || failed {
             return;
@@ -263,11 +279,16 @@ impl TargetMaker {
     }
 }
 
-fn make(dataset: &Dataset, items: &[Item], options: &Options, maker: &mut dyn ViewMaker) -> Result<Batch> {
+fn make(dataset: &Dataset, (plan, items): (&[Item], &[Item]), options: &Options, maker: &mut dyn ViewMaker) -> Result<Batch> {
     let input = maker.batch(items.len());
     let mut batch = Batch { input, targets: Vec::new(), ids: Vec::new(), views: Vec::new(), skipped: Vec::new() };
-    for Item { sample, view: number } in items {
+    for item in items {
+        let Item { sample, view: number } = item;
         let bytes = dataset.encoded(sample)?;
+        if let Some(target) = mosaic::add(dataset, plan, (item, &bytes), options, (&mut *maker, &mut batch.input))? {
+            batch.push(item, target);
+            continue;
+        }
         let view = match (*number, clip_of(*number)) {
             (0, _) => View::Plain,
             (MIRRORED, _) => View::Mirrored,
@@ -278,9 +299,8 @@ fn make(dataset: &Dataset, items: &[Item], options: &Options, maker: &mut dyn Vi
             batch.skipped.push(Problem { path: sample.path.clone(), reason: refusal.0 });
             continue;
         }
-        batch.targets.push(target(dataset, (sample, *number), &bytes, options, maker));
-        batch.ids.push(sample.id);
-        batch.views.push(*number);
+        let target = target(dataset, (sample, *number), &bytes, options, maker);
+        batch.push(item, target);
     }
     Ok(batch)
 }

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 
 use super::error::{Error, Refusal, Result};
@@ -236,6 +237,12 @@ impl Geometry {
         let x = if self.mirrored { 1.0 - x } else { x };
         [left + (x - at) / across * width, top + (y - down) / along * height]
     }
+
+    /// [`Self::part`] as it lies in the view that is seen.
+    pub fn shown(&self) -> [f64; 4] {
+        let [left, top, width, height] = self.part;
+        [if self.mirrored { 1.0 - left - width } else { left }, top, width, height]
+    }
 }
 
 /// How items become views: shared by the threads that make them.
@@ -268,6 +275,16 @@ pub trait Views: Debug + Send + Sync {
         false
     }
 
+    /// The shorter side of a view in pixels, where views have sides that could be others.
+    fn side(&self) -> Option<usize> {
+        None
+    }
+
+    /// The same with so many pixels more on either side of a view, or fewer; `None` where views have no sides that could be others.
+    fn widened(&self, _by: i64) -> Option<Arc<dyn Views>> {
+        None
+    }
+
     /// A maker with buffers of its own, for one thread.
     fn maker(&self) -> Result<Box<dyn ViewMaker>>;
 }
@@ -288,6 +305,18 @@ pub trait ViewMaker: Send {
     /// Where the view lies in the item that [`Self::add`] makes of the same numbers; `None` where items have no places, or it cannot be read.
     fn geometry(&self, _item: &[u8], _limits: &Limits, _view: View<'_>) -> Option<Geometry> {
         None
+    }
+
+    /// Adds one view that shows parts of four items, and says where each part lies; `None` where items have no places or one of them cannot be
+    /// read: nothing is added then.
+    fn add_mosaic(
+        &mut self,
+        _items: &[Bytes; 4],
+        _limits: &Limits,
+        _drawn: (&Augment, &mut ChaCha8Rng),
+        _batch: &mut Input,
+    ) -> Result<Option<[Geometry; 4]>> {
+        Ok(None)
     }
 
     /// Adds a view of an encoded item to the batch. An item that cannot be read adds nothing and says why.

@@ -77,7 +77,8 @@ fn of_run(recipe: &Recipe, config: &ModelConfig, volume: &Volume) -> Result<Esti
     let Volume { samples, outputs: classes, .. } = *volume;
     recipe.check()?;
     let architecture = architectures::get(&config.architecture)?;
-    let side = side(recipe, config, architecture)?;
+    // Of sides that change from step to step the longest: it must fit.
+    let side = recipe.augment.longest_side(side(recipe, config, architecture)?);
     check_adapters(recipe, architecture)?;
     let (usual, longest) = tokens(config, architecture, volume);
     let Items { images, width, item, usual: cost, largest } = Items::of(recipe, config, architecture, side, (usual, longest))?;

@@ -9,6 +9,7 @@ use candle_core::{Device, Tensor};
 use super::buckets::bucketed;
 use super::error::Result;
 use super::features::{Features, Scale};
+use super::joins::Joins;
 use super::lengths::Lengths;
 use super::partition::even_batches;
 use super::sequences::{apart, padded};
@@ -72,6 +73,7 @@ pub enum Kept {
 pub struct Feed {
     dataset: Arc<Dataset>,
     options: Options,
+    joins: Joins,
     turns: Option<u32>,
     /// Whether classes come equally often.
     evens: bool,
@@ -92,12 +94,13 @@ impl Feed {
             threads: rayon::current_num_threads(),
             seed: recipe.seed,
             views,
-            augment: recipe.augment.clone(),
+            augment: recipe.augment.of_items(),
             drop_last: false,
         };
         Feed {
             dataset: dataset.clone(),
             options,
+            joins: Joins::of(recipe),
             turns,
             evens: recipe.sampling == Sampling::Balanced,
             mirrors: recipe.tta_flip,
@@ -148,7 +151,11 @@ impl Feed {
             let length = |item: &Item| lengths.get(&item.sample.id).copied().unwrap_or_default();
             items = bucketed(items, self.options.batch_size, length, (self.options.seed, epoch));
         }
-        self.steps(items, self.options.batch_size)
+        if self.turns.is_some() || !matches!(self.source, Source::Views) {
+            return self.steps(items, self.options.batch_size);
+        }
+        let augment = self.joins.in_epoch(&self.options.augment, epoch);
+        Ok(Box::new(Loader::new(self.dataset.clone(), items, &Options { augment, ..self.options.clone() })?.map(|batch| views(batch?))))
     }
 
     /// Random views of samples that are no training items of their own, in an order that follows from the seed and a number.

@@ -35,6 +35,7 @@ mod features;
 mod feed;
 mod few;
 mod fit;
+mod joins;
 mod judge;
 mod lengths;
 pub mod measures;

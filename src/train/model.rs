@@ -15,7 +15,7 @@ use super::strategy::slice;
 use super::tasks::Task;
 use crate::data::modality::{Beside, Views};
 use crate::domain::config::ModelConfig;
-use crate::domain::recipe::{Norm, Optimizer, Recipe};
+use crate::domain::recipe::{Norm, Optimizer, Recipe, RecipeError};
 use crate::nn::architectures::{self, Architecture, Pool};
 use crate::nn::heads::dense::{self, Below, Design};
 use crate::nn::{Classifier, Dense, Head, Input, LowRank, Mode, Weights};
@@ -143,6 +143,10 @@ impl Model {
     /// # Errors
     /// There is none of this name, or the network has no maps for it.
     pub fn put_dense(&mut self, name: &str, outputs: usize, (config, recipe): (&ModelConfig, &Recipe), from_linear: bool) -> Result<()> {
+        if recipe.augment.multi_scale > 0.0 && self.classifier.backbone.patches().is_some() {
+            let problem = "the network's positions are those of one side; set it to 0, or choose a network of convolutions";
+            return Err(RecipeError { setting: "augment.multi_scale", problem: problem.into() }.into());
+        }
         let (prepared, scales) = (config.preprocessing(), self.classifier.backbone.scales());
         let design = Design { scales, outputs, view: (prepared.height, prepared.width), shortcut: from_linear };
         let head = Dense::fresh(name, &design, recipe.seed ^ HEAD_SEED, &self.device)?;

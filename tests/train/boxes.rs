@@ -128,10 +128,61 @@ fn a_run_of_boxes_that_is_killed_ends_with_the_same_weights() {
 }
 
 #[test]
+fn objects_are_found_by_anchors_too_and_a_folder_finds_them_again() {
+    let bench = drawn("resnet18", 96, &[("train", 24), ("val", 8)]);
+    let report = bench.fit(&Recipe { decoder: Decoder::SsdLite, ..boxes(24) }, "anchors").unwrap();
+    let validation = &report.outcome.validation;
+    println!("{validation:?}");
+    assert!(validation.get("box_map_50") > 0.3, "{}", validation.get("box_map_50"));
+    assert_eq!((validation.more.labels.len(), validation.more.curves.len(), report.outcome.baseline), (2, 2, 0.0));
+    assert!(report.mistakes.iter().all(|mistake| mistake.thumbnail.is_some()), "truth and answer, drawn");
+    let verdict = &report.found.verdict[0];
+    assert!(verdict.sentence.contains("never a box") && verdict.other == 0.0, "{verdict:?}");
+
+    let out = bench.folder.path().join("out");
+    write_folder(&report, &Lineage { name: "ada/anchors".into(), ..Lineage::default() }, &out).unwrap();
+    let config = ModelConfig::read(&std::fs::read_to_string(out.join("config.json")).unwrap()).unwrap();
+    assert_eq!((config.decoder(), config.num_classes), (Some(("ssdlite", 7)), Some(2)));
+    let predictor = Predictor::load(&out, &Device::Cpu).unwrap();
+    let sample = &bench.dataset.split("val")[0];
+    let answered = predictor.predict(&bench.dataset.encoded(sample).unwrap(), 1).unwrap();
+    let Answer::Boxes(said) = &answered.answer else { panic!("boxes") };
+    assert_eq!((said.width, said.height), (WIDTH, HEIGHT));
+    let items = vec![Said { name: "7.png".into(), content: Content::Answer(answered.clone()) }];
+    let results = Answers { model: "ada/anchors@1".into(), items }.write(Format::Coco).unwrap();
+    let results: Vec<Value> = serde_json::from_slice(&results).unwrap();
+    assert!(results.iter().all(|one| one["image_id"] == 7 && one["bbox"].as_array().unwrap().len() == 4));
+    let measured = evaluate(&predictor, &config, &bench.dataset, Some(Split::Val), &mut |_| Control::Continue).unwrap();
+    let (own, theirs) = (measured.evaluation.get("box_map"), validation.get("box_map"));
+    assert!((own - theirs).abs() < 1e-3, "{own} and {theirs}");
+}
+
+#[test]
+fn mosaics_and_sides_that_change_repeat_themselves_over_a_resume() {
+    let bench = drawn(SMALL, 64, &[("train", 8), ("val", 3)]);
+    for decoder in [Decoder::Fcos, Decoder::SsdLite] {
+        let plain = Recipe { image_size: 64, decoder, ..boxes(3) };
+        let augment = Augment { mosaic: 0.7, multi_scale: 0.5, ..plain.augment.clone() };
+        let recipe = Recipe { augment, ..plain.clone() };
+        let of = |recipe: &Recipe, name: &str| bench.fit(recipe, &format!("{decoder}-{name}")).unwrap();
+        let whole = of(&recipe, "whole");
+        assert!(whole.epochs.iter().all(|epoch| epoch.train_loss.is_finite()));
+        assert!(bench.run(&recipe, &format!("{decoder}-killed"), &mut stop_after_epoch(1)).is_err());
+        assert_eq!(of(&recipe, "killed").digest, whole.digest);
+        for without in [Augment { mosaic: 0.0, ..recipe.augment.clone() }, Augment { multi_scale: 0.0, ..recipe.augment.clone() }] {
+            let name = format!("{} {}", without.mosaic, without.multi_scale);
+            assert_ne!(of(&Recipe { augment: without, ..plain.clone() }, &name).digest, whole.digest, "{name}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_had_of_boxes_is_refused() {
     let bench = drawn(SMALL, 64, &[("train", 3)]);
     let refused = |recipe: Recipe| bench.fit(&recipe, "refused").unwrap_err().to_string();
     assert!(refused(Recipe { decoder: Decoder::UNet, ..boxes(1) }).contains("objects are found by fcos"));
     assert!(refused(Recipe { strategy: Strategy::Lora, ..boxes(1) }).contains("strategy"));
+    let mosaic = Augment { mosaic: 0.5, ..Augment::default() };
+    assert!(refused(Recipe { strategy: Strategy::Head, augment: mosaic, ..boxes(1) }).contains("augment.mosaic"));
     assert!(refused(Recipe { loss: Some(Loss::CrossEntropy), ..boxes(1) }).contains("is not a loss of object-detection"));
 }

@@ -113,6 +113,16 @@ fn every_decoder_learns_with_the_stages_under_it_and_is_published() {
 }
 
 #[test]
+fn masks_follow_their_pixels_into_mosaics() {
+    let bench = discs(SMALL, 64, &[("train", 16), ("val", 6)]);
+    let plain = decoded(Decoder::LrAspp, 10);
+    let mosaic = Recipe { augment: Augment { mosaic: 0.5, ..plain.augment.clone() }, ..plain.clone() };
+    let (report, without) = (bench.fit(&mosaic, "mosaic").unwrap(), bench.fit(&plain, "plain").unwrap());
+    let reached = report.outcome.validation.get("mean_iou");
+    assert!(report.digest != without.digest && reached > report.outcome.baseline + 0.1, "{reached}");
+}
+
+#[test]
 fn a_large_image_is_answered_about_window_by_window() {
     let bench = discs(SMALL, 64, &[("train", 12), ("val", 4)]);
     let report = bench.fit(&Recipe { tta_flip: true, ..decoded(Decoder::UNet, 20) }, "windows").unwrap();

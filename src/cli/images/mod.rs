@@ -85,8 +85,8 @@ pub struct Predict {
     /// So many of the likeliest classes
     #[arg(long, default_value_t = 5)]
     top: usize,
-    /// Of models that find objects or say a class about each pixel: draw that over the image, as PNG, or as SVG with names where the file is
-    /// called so; of several images into this folder
+    /// Of models that find objects or say a class about each pixel: draw that over the image, with the names of objects, as PNG, or as SVG
+    /// where the file is called so; of several images into this folder
     #[arg(long, value_name = "FILE", conflicts_with = "dataset")]
     draw: Option<PathBuf>,
 }

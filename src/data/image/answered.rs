@@ -1,5 +1,5 @@
-//! What a model says about places of an image, drawn over it: frames around objects and colours over pixels; as a picture of its own, and as
-//! SVG with the names of the classes.
+//! What a model says about places of an image, drawn over it: frames around objects, with the names of their classes, and colours over pixels; as
+//! a picture of its own, and as SVG.
 
 use std::fmt::Write;
 use std::io::Cursor;
@@ -10,6 +10,7 @@ use image::{ImageFormat, RgbImage};
 
 use super::decode::{Refusal, decode};
 use super::draw;
+use super::letters;
 use super::thumbnail;
 use crate::data::limits::Limits;
 use crate::data::modality::Picture;
@@ -20,12 +21,23 @@ use crate::domain::prediction::{Answer, FoundBox};
 const GAP: u32 = 4;
 /// A frame is this part of the longer side thick, and a pixel at least.
 const THIN: u32 = 200;
+/// Letters of eight pixels are made larger by how often the longer side has so many pixels.
+const SMALL: u32 = 640;
+
+/// An object's frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Framed {
+    pub class: u32,
+    /// Left, top, width and height, in pixels of the image.
+    pub bbox: [f32; 4],
+    /// What is written in its corner: a name and a score; perhaps nothing.
+    pub words: String,
+}
 
 /// What may lie over an image.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Overlay {
-    /// Class and box (left, top, width, height in pixels of the image) of objects.
-    Boxes(Vec<(u32, [f32; 4])>),
+    Boxes(Vec<Framed>),
     /// A class for each pixel; the first is what is left where there is nothing.
     Labels(Labels),
 }
@@ -34,7 +46,12 @@ impl Overlay {
     /// What is said surely enough of an image of this width and height; `None` of answers that are about no places, or about another image.
     pub fn of(answer: &Answer, (width, height): (u32, u32)) -> Option<Overlay> {
         if let Some(boxes) = answer.boxes() {
-            return Some(Overlay::Boxes(boxes.present().map(|found| (found.index as u32, found.bbox)).collect()));
+            let framed = |found: &FoundBox| Framed {
+                class: found.index as u32,
+                bbox: found.bbox,
+                words: format!("{} {:.2}", found.label, found.score),
+            };
+            return Some(Overlay::Boxes(boxes.present().map(framed).collect()));
         }
         // Whoever answers may be a stranger's hub.
         let mask = answer.mask().filter(|mask| (mask.width, mask.height) == (width, height))?;
@@ -51,7 +68,12 @@ impl Overlay {
     pub fn of_boxes(boxes: &Boxes) -> Overlay {
         let [across, down] = boxes.scale();
         let placed = |bbox: [f32; 4]| [bbox[0] * across, bbox[1] * down, bbox[2] * across, bbox[3] * down];
-        Overlay::Boxes(boxes.list.iter().map(|object| (object.class, placed(object.bbox))).collect())
+        Overlay::frames(boxes.list.iter().map(|object| (object.class, placed(object.bbox))))
+    }
+
+    /// Frames without words around objects, each told by its class and its box.
+    pub fn frames(objects: impl Iterator<Item = (u32, [f32; 4])>) -> Overlay {
+        Overlay::Boxes(objects.map(|(class, bbox)| Framed { class, bbox, words: String::new() }).collect())
     }
 
     fn draw(&self, image: &mut RgbImage) {
@@ -59,7 +81,12 @@ impl Overlay {
         match self {
             Overlay::Boxes(boxes) => {
                 let thick = (width.max(height) / THIN).max(1);
-                boxes.iter().for_each(|(class, bbox)| draw::frame(image, *bbox, *class, thick));
+                boxes.iter().for_each(|framed| draw::frame(image, framed.bbox, framed.class, thick));
+                // Words last: no frame goes through them, and the surest stand above the others.
+                for framed in boxes.iter().rev().filter(|framed| !framed.words.is_empty()) {
+                    let corner = [framed.bbox[0], framed.bbox[1]].map(|side| side.round().max(0.0) as u32);
+                    letters::write(image, &framed.words, corner, (width.max(height) / SMALL).max(1), draw::colour(framed.class));
+                }
             }
             Overlay::Labels(labels) => {
                 // Those of a view, brought to the image by the nearest pixel.
@@ -166,8 +193,18 @@ mod tests {
     #[test]
     fn what_is_sure_is_drawn_and_named() {
         let limits = Limits::default();
-        let image = decode(&drawn(&item(), &boxes(), &limits).unwrap().unwrap(), &limits).unwrap();
+        // Of an image as small as this one words would cover everything.
+        let mut image = decode(&item(), &limits).unwrap();
+        Overlay::frames(std::iter::once((1, [2.0, 1.0, 6.0, 5.0]))).draw(&mut image);
         assert_eq!((image.get_pixel(2, 1).0, image.get_pixel(4, 3).0, image.get_pixel(10, 1).0), (draw::colour(1), [9; 3], [9; 3]));
+        let large = png(&RgbImage::from_pixel(200, 100, image::Rgb([9, 9, 9]))).unwrap();
+        let Answer::Boxes(said) = boxes() else { panic!("boxes") };
+        let found: Vec<FoundBox> =
+            said.found.iter().map(|found| FoundBox { bbox: found.bbox.map(|side| 10.0 * side), ..found.clone() }).collect();
+        let said = Answer::Boxes(Said { width: 200, height: 100, found });
+        let image = decode(&drawn(&large, &said, &limits).unwrap().unwrap(), &limits).unwrap();
+        let grounds = (21..79).filter(|x| image.get_pixel(*x, 13).0 != [9; 3]).count();
+        assert!(grounds == 58 && image.get_pixel(40, 40).0 == [9; 3] && image.get_pixel(105, 13).0 == [9; 3], "{grounds}");
         let text = svg(&item(), &boxes(), &limits, 64).unwrap().unwrap();
         assert!(text.contains("&lt;b&gt;&amp;c 0.88") && text.matches("<rect").count() == 1 && text.contains(&draw::hex(1)), "{text}");
         assert_eq!(drawn(&item(), &Answer::Classes(vec![]), &limits).unwrap(), None);
@@ -190,7 +227,7 @@ mod tests {
 
     #[test]
     fn truth_and_answer_stand_side_by_side() {
-        let truth = Overlay::Boxes(vec![(0, [0.0, 0.0, 4.0, 4.0])]);
+        let truth = Overlay::frames(std::iter::once((0, [0.0, 0.0, 4.0, 4.0])));
         let both = beside(&item(), &truth, &Overlay::Boxes(vec![]), 64, &Limits::default()).unwrap();
         assert_eq!((both.width, both.height), (16 * 2 + GAP, 8));
         let image = decode(&both.bytes, &Limits::default()).unwrap();

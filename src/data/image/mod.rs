@@ -10,6 +10,7 @@ mod frame;
 mod gif;
 mod jpeg;
 mod jxl;
+mod letters;
 pub(in crate::data) mod look;
 pub(in crate::data) mod raster;
 mod room;

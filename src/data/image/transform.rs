@@ -4,6 +4,8 @@
 //! Only the part that survives the crop is resized. Source for the training crop: Szegedy et al., "Going deeper with
 //! convolutions" (area 8-100 %, aspect ratio 3/4-4/3), here with the recipe's smallest area.
 
+mod mosaic;
+
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{ResizeAlg, ResizeOptions, Resizer};

@@ -1,11 +1,17 @@
 //! Encoded images to pixels a backbone takes.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rand_chacha::ChaCha8Rng;
+
 use super::decode;
 use super::transform::Preprocessor;
 use crate::data::error::{Error, Refusal, Result};
 use crate::data::limits::Limits;
 use crate::data::modality::{Geometry, Input, View, ViewMaker, Views};
 use crate::domain::config::Preprocessing;
+use crate::domain::recipe::Augment;
 
 /// Views of images, prepared as a model's config says.
 #[derive(Debug, Clone)]
@@ -37,6 +43,17 @@ impl Views for ImageViews {
         self.of_places
     }
 
+    fn side(&self) -> Option<usize> {
+        Some(self.preprocessing.height.min(self.preprocessing.width))
+    }
+
+    fn widened(&self, by: i64) -> Option<Arc<dyn Views>> {
+        let side = |own: usize| usize::try_from(i64::try_from(own).ok()?.checked_add(by)?).ok().filter(|side| *side > 0);
+        let (height, width) = (side(self.preprocessing.height)?, side(self.preprocessing.width)?);
+        let preprocessing = Preprocessing { height, width, ..self.preprocessing.clone() };
+        Some(Arc::new(ImageViews { preprocessing, ..self.clone() }))
+    }
+
     fn maker(&self) -> Result<Box<dyn ViewMaker>> {
         let Preprocessing { height, width, .. } = self.preprocessing;
         Ok(Box::new(Maker { preprocessor: Preprocessor::new(&self.preprocessing)?, height, width }))
@@ -65,6 +82,21 @@ impl ViewMaker for Maker {
             View::Mirrored => self.preprocessor.geometry(width, height, None).ok().map(|plain| Geometry { mirrored: true, ..plain }),
             View::Random(augment, mut random) => self.preprocessor.geometry(width, height, Some((augment, &mut *random))).ok(),
         }
+    }
+
+    fn add_mosaic(
+        &mut self,
+        items: &[Bytes; 4],
+        limits: &Limits,
+        (augment, random): (&Augment, &mut ChaCha8Rng),
+        batch: &mut Input,
+    ) -> Result<Option<[Geometry; 4]>> {
+        let Input::Pixels { values, .. } = batch else { return Ok(None) };
+        let images = items.iter().map(|item| decode::decode(item, limits)).collect::<std::result::Result<Vec<_>, Refusal>>();
+        let Ok(images) = images else { return Ok(None) };
+        let at = values.len();
+        values.resize(at + self.preprocessor.len(), 0.0);
+        self.preprocessor.mosaic(&images, (augment, random), &mut values[at..]).map(Some)
     }
 
     fn add(&mut self, item: &[u8], limits: &Limits, view: View<'_>, batch: &mut Input) -> Result<std::result::Result<(), Refusal>> {

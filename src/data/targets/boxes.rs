@@ -57,6 +57,16 @@ impl Boxes {
         Boxes::of(&moved, self.view, self.view)
     }
 
+    /// The same in a view of another width and height, which is all there is of the image then.
+    pub fn at_size(&self, view: [u32; 2]) -> Boxes {
+        let by = [0, 1].map(|side| view[side] as f32 / self.view[side].max(1) as f32);
+        let boxed = |object: &Boxed| {
+            let [x, y, w, h] = object.bbox;
+            Boxed { bbox: [x * by[0], y * by[1], w * by[0], h * by[1]], area: object.area * by[0] * by[1], ..*object }
+        };
+        Boxes::new(self.list.iter().map(boxed).collect(), view, view)
+    }
+
     /// Pixels of the image along each side for one of the view.
     pub fn scale(&self) -> [f32; 2] {
         [0, 1].map(|side| self.image[side] as f32 / self.view[side].max(1) as f32)
@@ -98,6 +108,9 @@ mod tests {
         let moved = boxes.moved(&half);
         assert_eq!((moved.list.len(), moved.list[0].bbox, moved.list[0].area), (1, [8.0, 4.0, 16.0, 8.0], 128.0));
         assert_eq!((moved.view, moved.image), ([32, 32], [32, 32]));
+        let larger = moved.at_size([64, 48]);
+        assert_eq!((larger.list[0].bbox, larger.list[0].area), ([16.0, 6.0, 32.0, 12.0], 384.0));
+        assert_eq!((larger.view, larger.image), ([64, 48], [64, 48]));
         let shares = Objects::new(vec![object(0, [0.25, 0.5, 0.5, 0.5], Some(0.5))], None, true);
         assert_eq!(
             Boxes::of(&shares, [64, 48], [32, 32]).list[0],

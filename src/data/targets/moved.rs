@@ -1,6 +1,7 @@
 //! Targets of places moved along with their pixels: into a random view, as its [geometry](Geometry) says.
 
 use super::Target;
+use super::boxes::Boxes;
 use super::cells::Cells;
 use super::mask::{Labels, UNSAID};
 use super::objects::{Object, Objects};
@@ -25,6 +26,35 @@ impl Target {
             other => other.clone(),
         }
     }
+
+    /// Of a view that shows parts of several items: what is said of each of them, moved to where it lies. All are of one kind; where that is not
+    /// about places, the first stays.
+    pub fn joined(parts: &[(&Target, Geometry)]) -> Target {
+        let moved: Vec<(Target, [f64; 4])> = parts.iter().map(|(target, geometry)| (target.moved(geometry), geometry.shown())).collect();
+        match moved.first() {
+            Some((Target::Boxes(first), _)) => {
+                let of =
+                    |(target, _): &(Target, [f64; 4])| if let Target::Boxes(boxes) = target { boxes.list.to_vec() } else { Vec::new() };
+                Target::Boxes(Boxes::new(moved.iter().flat_map(of).collect(), first.view, first.image))
+            }
+            Some((Target::Cells(_), _)) => {
+                let of = |(target, part): &(Target, [f64; 4])| {
+                    if let Target::Cells(cells) = target { Some((cells.clone(), *part)) } else { None }
+                };
+                Cells::tiled(&moved.iter().filter_map(of).collect::<Vec<_>>()).map_or(Target::Unknown, Target::Cells)
+            }
+            Some((other, _)) => other.clone(),
+            None => Target::Unknown,
+        }
+    }
+
+    /// The same in a view of this width and height, which shows what the one before did; only boxes know of another.
+    pub fn at_size(self, view: [u32; 2]) -> Target {
+        match self {
+            Target::Boxes(boxes) if boxes.view != view => Target::Boxes(boxes.at_size(view)),
+            other => other,
+        }
+    }
 }
 
 impl Cells {
@@ -45,6 +75,25 @@ impl Cells {
         // How many objects are left is not known.
         Cells::of(&labels, (pixels.width, pixels.height), height.div_ceil(self.rows.max(1)))
     }
+
+    /// Of views of one size, each the part (left, top, width and height in shares of the sides) that it has in one that shows all of them; nothing
+    /// is said of what lies in none. `None` of none.
+    fn tiled(parts: &[(Cells, [f64; 4])]) -> Option<Cells> {
+        let (first, _) = parts.first()?;
+        let (width, height) = (first.pixels.width as usize, first.pixels.height as usize);
+        let mut values = vec![UNSAID; width * height];
+        for (cells, [left, top, across, along]) in parts {
+            let inside = |at: f64, from: f64, length: f64| (from..from + length).contains(&at);
+            for (at, (to, from)) in values.iter_mut().zip(&cells.pixels.values).enumerate() {
+                let (x, y) = (((at % width) as f64 + 0.5) / width as f64, ((at / width) as f64 + 0.5) / height as f64);
+                if inside(x, *left, *across) && inside(y, *top, *along) {
+                    *to = *from;
+                }
+            }
+        }
+        let labels = Labels { width: first.pixels.width, height: first.pixels.height, values };
+        Some(Cells::of(&labels, (labels.width, labels.height), height.div_ceil(first.rows.max(1))))
+    }
 }
 
 impl Objects {
@@ -61,8 +110,7 @@ impl Objects {
             let [a, b] = geometry.to_view([x * by[0], y * by[1]]);
             let [c, d] = geometry.to_view([(x + w) * by[0], (y + h) * by[1]]);
             let (left, right, top, bottom) = (a.min(c), a.max(c), b.min(d), b.max(d));
-            let [first, above, across, along] = geometry.part;
-            let first = if geometry.mirrored { 1.0 - first - across } else { first };
+            let [first, above, across, along] = geometry.shown();
             let (l, r) = (left.max(first), right.min(first + across));
             let (t, e) = (top.max(above), bottom.min(above + along));
             let (whole, seen) = ((right - left) * (bottom - top), (r - l).max(0.0) * (e - t).max(0.0));

@@ -36,9 +36,10 @@ impl Word {
         }
     }
 
-    fn of(spread: Spread) -> Word {
+    /// By where the gain lies, and what it must be to be one.
+    fn of(spread: Spread, least: f64) -> Word {
         match spread {
-            Spread { low, .. } if low > 0.0 => Word::Better,
+            Spread { low, .. } if low > least => Word::Better,
             Spread { high, .. } if high < 0.0 => Word::Worse,
             _ => Word::NotBetter,
         }
@@ -108,7 +109,8 @@ impl Verdict {
             Basis::Draws { spread, samples } => (spread.filter(|_| *samples >= FEWEST_DRAWN), None, false, *samples),
         };
         let too_few = against == Compared::Baseline && basis.is_too_few(primary);
-        let word = spread.map_or_else(|| crude(primary, values), Word::of);
+        let least = if against == Compared::Baseline { task.least_gain() } else { 0.0 };
+        let word = spread.map_or_else(|| crude(primary, values, least), |spread| Word::of(spread, least));
         // A model that trades the most frequent class for the rare ones may lose right answers in all.
         let by_classes = word != Word::Better && by_class.is_some_and(|spread| spread.low > 0.0);
         let mut verdict = Verdict {
@@ -163,6 +165,9 @@ impl Verdict {
         if let (true, Some((low, high))) = (by_classes, self.class_gain_95) {
             text += &format!(", and {:+.1} to {:+.1} points where every class weighs the same", 100.0 * low, 100.0 * high);
         }
+        if self.against == Compared::Baseline && self.word == Word::NotBetter && task.least_gain() > 0.0 {
+            text += &format!("; what gains less than {} is of no use", task.least_gain());
+        }
         if self.likely {
             text += "; more images would tell, and nine of ten such measurements would show a gain";
         }
@@ -187,9 +192,9 @@ impl Basis<'_> {
 }
 
 /// By the two numbers alone.
-fn crude(primary: &Measure, (own, other): (f64, f64)) -> Word {
+fn crude(primary: &Measure, (own, other): (f64, f64), least: f64) -> Word {
     let gain = if primary.rises { own - other } else { other - own };
-    if gain > 0.0 { Word::Better } else { Word::NotBetter }
+    if gain > least { Word::Better } else { Word::NotBetter }
 }
 
 #[cfg(test)]
@@ -273,6 +278,18 @@ mod tests {
         let own: Vec<f64> = other.iter().zip(0..).map(|(error, item)| if item % 2 == 0 { error * 0.9 } else { error * 1.1 }).collect();
         let chance = Basis::Items(Scores { own: &own, other: &other, classes: None });
         assert!(!Verdict::of(Compared::Baseline, Task::Regression, (2.0, 2.0), &chance).is_worth_it());
+    }
+
+    #[test]
+    fn what_is_found_by_chance_is_no_gain() {
+        let task = Task::ALL.into_iter().find(|task| task.least_gain() > 0.0).unwrap();
+        let of = |own: f64, spread| Verdict::of(Compared::Baseline, task, (own, 0.0), &Basis::Draws { spread, samples: 50 });
+        let chance = of(0.004, Some(Spread { mean: 0.004, low: 0.002, high: 0.006 }));
+        assert!(chance.word == Word::NotBetter && !chance.is_worth_it() && chance.sentence.contains("of no use"), "{}", chance.sentence);
+        assert_eq!(of(0.4, Some(Spread { mean: 0.4, low: 0.3, high: 0.5 })).word, Word::Better);
+        assert_eq!([0.004, 0.4].map(|own| of(own, None).word), [Word::NotBetter, Word::Better]);
+        let probe = Basis::Draws { spread: Some(Spread { mean: 0.004, low: 0.002, high: 0.006 }), samples: 50 };
+        assert_eq!(Verdict::of(Compared::Probe, task, (0.404, 0.4), &probe).word, Word::Better);
     }
 
     #[test]

@@ -27,9 +27,12 @@ pub enum Decoder {
     /// A feature pyramid whose maps are summed (Kirillov et al. 2019, the semantic branch).
     #[serde(rename = "fpn")]
     Fpn,
-    /// Objects in boxes, without anchors (Tian et al. 2019): the only one that finds them.
+    /// Objects in boxes, without anchors (Tian et al. 2019).
     #[serde(rename = "fcos")]
     Fcos,
+    /// Objects in boxes, from anchors by depthwise separable layers (Liu et al. 2016, Sandler et al. 2018): for small networks.
+    #[serde(rename = "ssdlite")]
+    SsdLite,
 }
 crate::domain::user::words!(
     Decoder,
@@ -39,8 +42,16 @@ crate::domain::user::words!(
     DeepLab = "deeplabv3+",
     UNet = "unet",
     Fpn = "fpn",
-    Fcos = "fcos"
+    Fcos = "fcos",
+    SsdLite = "ssdlite"
 );
+
+impl Decoder {
+    /// Whether it finds objects in boxes; the others say a class about each pixel.
+    pub const fn finds_objects(self) -> bool {
+        matches!(self, Decoder::Fcos | Decoder::SsdLite)
+    }
+}
 
 impl Recipe {
     /// The name of the head over maps that learns for targets of this task; `None` where a linear head does, or something is said about
@@ -48,7 +59,7 @@ impl Recipe {
     pub fn decoder_of(&self, task: Task) -> Option<&'static str> {
         match self.decoder {
             _ if !task.is_of_places() => None,
-            _ if !task.is_of_pixels() => Some(Decoder::Fcos.as_str()),
+            named if !task.is_of_pixels() => Some(if named.finds_objects() { named } else { Decoder::Fcos }.as_str()),
             Decoder::Linear => None,
             Decoder::Auto if self.strategy == Strategy::Head => None,
             Decoder::Auto => Some(Decoder::UNet.as_str()),
@@ -64,8 +75,12 @@ impl Recipe {
             _ if !task.is_of_places() => {
                 refuse(format!("it says something about places of an image, and {task} about whole items; leave it out"))
             }
-            named if task.is_of_pixels() == (named == Decoder::Fcos) => {
-                let fits = if task.is_of_pixels() { "a class for each pixel is said by the others" } else { "objects are found by fcos" };
+            named if task.is_of_pixels() == named.finds_objects() => {
+                let fits = if task.is_of_pixels() {
+                    "a class for each pixel is said by the others"
+                } else {
+                    "objects are found by fcos and ssdlite"
+                };
                 refuse(format!("{named} is not for {task}: {fits}; leave it out"))
             }
             _ => Ok(()),

@@ -253,6 +253,7 @@ impl Recipe {
         }
         supervision::check_task(self, task)?;
         self.check_decoder(task)?;
+        self.augment.check_task(self, task)?;
         // Pixels may count by their classes; images are not drawn by those.
         let weighs = task.is_of_pixels() && self.decoder_of(task).is_some();
         if let (Some(setting), false) = (self.balances().filter(|setting| !weighs || *setting == "sampling"), task.about().one_class) {

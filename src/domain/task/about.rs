@@ -1,6 +1,6 @@
 //! What is known of each task: its measures, losses and baseline.
 
-use super::{About, Loss, Measure, Unit};
+use super::{About, Loss, Measure, Task, Unit};
 
 const fn measure(key: &'static str, epoch_key: &'static str, title: &'static str, card: &'static str, unit: Unit, rises: bool) -> Measure {
     Measure { key, epoch_key, title, card, unit, rises }
@@ -212,3 +212,14 @@ pub(super) const SEMANTIC_SEGMENTATION: About = About {
     suffix: "segmentation",
     problem_type: None,
 };
+
+impl Task {
+    /// What a run must gain in the first measure over always the same answer to be of use. Boxes that are set by chance have a mAP of some
+    /// thousandths, where never a box has none: one of a hundredth finds nothing that anybody would look at. By judgement.
+    pub const fn least_gain(self) -> f64 {
+        match self {
+            Task::ObjectDetection => 0.01,
+            _ => 0.0,
+        }
+    }
+}

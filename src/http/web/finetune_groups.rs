@@ -65,8 +65,8 @@ pub(super) const GROUPS: &[(&str, bool, &[Line])] = &[
             (
                 "decoder",
                 "Decoder",
-                Words(&["auto", "linear", "lr-aspp", "deeplabv3+", "unet", "fpn", "fcos"]),
-                "Of masks: what says a class about each pixel. auto: linear with head, else unet; of boxes always fcos.",
+                Words(&["auto", "linear", "lr-aspp", "deeplabv3+", "unet", "fpn", "fcos", "ssdlite"]),
+                "What answers about places. auto: of masks linear with head, else unet; of boxes fcos. ssdlite is the lighter one of boxes.",
             ),
             ("head_lr", "Head rate", Number, "Ten times the backbone's: it starts anew."),
             ("lr", "Backbone rate", Number, "Small: adjust, do not overwrite."),
@@ -102,6 +102,18 @@ pub(super) const GROUPS: &[(&str, bool, &[Line])] = &[
             ("augment.erase", "Erase", Number, "The chance that a box of a view is erased."),
             ("augment.mixup", "mixup", Number, "Mix the images of a step in pairs; 0.1 to 0.2 is usual. Not with head only."),
             ("augment.cutmix", "cutmix", Number, "The same with a box of the other image; 1 is usual."),
+            (
+                "augment.mosaic",
+                "Mosaic",
+                Number,
+                "Of boxes and masks: the chance that a view shows parts of four images. Not with head only.",
+            ),
+            (
+                "augment.multi_scale",
+                "Sides",
+                Number,
+                "Of boxes: how far a step's sides are drawn around the input's, as a share; 0.25 is moderate.",
+            ),
         ],
     ),
     (

@@ -145,7 +145,8 @@ fn said(outcome: &evaluation::Outcome) -> Said {
         Some(score) => (score.support as f64 / best.samples as f64, format!("always answering {}", score.class)),
         None => (outcome.baseline, outcome.task().about().baseline.1.to_owned()),
     };
-    let gain = if primary.rises { value - baseline } else { baseline - value };
+    let above = if primary.rises { value - baseline } else { baseline - value };
+    let gain = above - outcome.task().least_gain();
     let surely = interval.map_or(gain > 0.0, |(low, high)| if primary.rises { low > baseline } else { high < baseline });
     let tone = match (gain > 0.0, surely) {
         (true, true) => "good",

@@ -2,19 +2,16 @@
 
 use super::grid::Grid;
 use super::nms::suppressed;
-use super::{BESIDE, corners};
+use super::{BESIDE, Found, corners};
 use crate::train::measures::detection::Detection;
 
 /// Less sure answers are none.
-pub const LEAST_SCORE: f32 = 0.05;
+pub(super) const LEAST_SCORE: f32 = 0.05;
 /// Answers of a map that are looked at, and those of an image that stay.
 const MOST_OF_MAP: usize = 1_000;
-const MOST: usize = 100;
+pub(super) const MOST: usize = 100;
 /// Boxes of a class that share more than this of their union say the same.
-const SAME: f64 = 0.6;
-
-/// What is found in an image, the surest first.
-pub type Found = Vec<Detection>;
+pub(super) const SAME: f64 = 0.6;
 
 /// The objects that an image's rows `(places, classes + 5)` tell of: in pixels of the image, `scale` of which are one of the view along each
 /// side, cut at the edges.
@@ -41,7 +38,7 @@ pub fn decode(rows: &[f32], classes: usize, grid: &Grid, (image, scale): ([u32; 
 }
 
 /// In pixels of the image, within it; `None` of what lies outside.
-fn placed(corners: [f32; 4], image: [u32; 2], scale: [f32; 2]) -> Option<[f64; 4]> {
+pub(super) fn placed(corners: [f32; 4], image: [u32; 2], scale: [f32; 2]) -> Option<[f64; 4]> {
     let at = |side: usize| (f64::from(corners[side]) * f64::from(scale[side % 2])).clamp(0.0, f64::from(image[side % 2]));
     let [left, top, right, bottom] = [0, 1, 2, 3].map(at);
     (right > left && bottom > top).then_some([left, top, right - left, bottom - top])

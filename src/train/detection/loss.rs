@@ -139,7 +139,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    use super::super::assign;
+    use super::super::assign::assign;
     use super::*;
     use crate::data::targets::Boxed;
 

@@ -91,7 +91,7 @@ pub fn unpacked(rows: &Tensor, passed: usize, backbone: &dyn Backbone, device: &
             x = x.squeeze(2)?.transpose(1, 2)?.contiguous()?;
         }
     }
-    Ok(Below { from: passed, maps: all, x })
+    Ok(Below { from: passed, maps: all, x, view: None })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::answers::Answers;
 use crate::data::{Sample, Target};
 use crate::domain::evaluation::Evaluation;
 use crate::domain::findings::{Basis, Compared, Scores, Spread, Verdict};
-use crate::train::measures;
+use crate::train::measures::{self, Paired};
 use crate::train::run::Run;
 use crate::train::tasks::Task;
 
@@ -14,6 +14,9 @@ use crate::train::tasks::Task;
 const MOST_DRAWN: usize = 1 << 15;
 /// What a number that is drawn costs, in the numbers that draws are counted in: it is sorted, and both sides have it.
 const COST: u64 = 32;
+/// Of measures that are known by the weights of items: items that are drawn, and what a draw of them costs, so that there are about two hundred.
+const MOST_WEIGHED: usize = 128;
+const WORK: u64 = 1_000_000;
 
 /// Two sets of answers to the same items.
 struct Pair<'a> {
@@ -72,6 +75,22 @@ fn verdict(task: &dyn Task, against: Compared, values: (f64, f64), pair: Pair) -
 
 /// How far the first measures of both lie apart in draws of the items, each draw asking both about the same ones.
 fn drawn(task: &dyn Task, pair: &Pair) -> Option<Spread> {
+    let found = weighed(task, pair).unwrap_or_else(|| redrawn(task, pair))?;
+    Some(Spread { mean: found.difference, low: found.interval.0, high: found.interval.1 })
+}
+
+/// By the weights of items, where the measure is known by them: rows of places are too many to be looked at in each draw.
+fn weighed(task: &dyn Task, pair: &Pair) -> Option<Option<Paired>> {
+    let step = pair.targets.len().div_ceil(MOST_WEIGHED).max(1);
+    let targets: Vec<&Target> = pair.targets.iter().step_by(step).copied().collect();
+    let of = |rows: &[&[f32]]| task.weighed(&rows.iter().step_by(step).copied().collect::<Vec<_>>(), &targets);
+    let (own, other) = (of(&pair.own)?, of(&pair.other)?);
+    let sign = if task.name().primary().rises { 1.0 } else { -1.0 };
+    Some(measures::paired(targets.len(), WORK, |weights| (sign * other(weights), sign * own(weights))))
+}
+
+/// By looking at the rows of each draw.
+fn redrawn(task: &dyn Task, pair: &Pair) -> Option<Paired> {
     let numbers: usize = pair.own.iter().map(|row| row.len()).sum();
     let step = numbers.div_ceil(MOST_DRAWN).max(1);
     let items: Vec<usize> = (0..pair.targets.len()).step_by(step).collect();
@@ -88,8 +107,7 @@ fn drawn(task: &dyn Task, pair: &Pair) -> Option<Spread> {
         if task.name().primary().rises { tally.primary() } else { -tally.primary() }
     };
     let work = (numbers / step) as u64 * COST;
-    let found = measures::paired(items.len(), work, |weights| (measure(&pair.other, weights), measure(&pair.own, weights)))?;
-    Some(Spread { mean: found.difference, low: found.interval.0, high: found.interval.1 })
+    measures::paired(items.len(), work, |weights| (measure(&pair.other, weights), measure(&pair.own, weights)))
 }
 
 #[cfg(test)]
@@ -111,10 +129,34 @@ mod tests {
         let task = tasks::of_targets(targets, &partition, &crate::domain::recipe::Recipe::default()).unwrap();
         let simplest = task.simplest(&partition).unwrap();
         let own: Vec<&[f32]> = own.iter().map(Vec::as_slice).collect();
-        let pair = Pair { targets: of.iter().collect(), other: vec![simplest.as_slice(); own.len()], own };
+        let other: Vec<Vec<f32>> = of.iter().map(|target| simplest.repeat(task.rows(target))).collect();
+        let pair = Pair { targets: of.iter().collect(), other: other.iter().map(Vec::as_slice).collect(), own };
         let mut tally = task.tally(true);
         tally.add(&pair.own.concat(), of);
         verdict(&*task, Compared::Baseline, (tally.primary(), task.baseline(&partition)), pair).unwrap()
+    }
+
+    /// Views of 32 pixels with a square in each, and a head that finds it wherever `finds` says so.
+    fn detector(finds: impl Fn(usize) -> bool) -> Verdict {
+        use crate::data::{Boxed, Boxes, Targets};
+        let object = Boxed { class: 0, bbox: [4.0, 4.0, 16.0, 16.0], area: 256.0, crowd: false };
+        let of: Vec<Target> = (0..20).map(|_| Target::Boxes(Boxes::new(vec![object], [32, 32], [32, 32]))).collect();
+        let rows = |at: usize| {
+            // The sixth of 21 places has its middle at (12, 12); what is not found is sought far away.
+            let mut rows = [-9.0, 0.0, 0.0, 0.0, 0.0, 4.0].repeat(21);
+            rows[6 * if finds(at) { 5 } else { 15 }] = 5.0;
+            rows
+        };
+        judged(&Targets::Objects(names(&["square"])), &of, &(0..20).map(rows).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_detector_that_finds_nothing_of_use_is_held_against_never_a_box() {
+        let good = detector(|at| at % 5 != 0);
+        assert!(good.word == Word::Better && good.is_worth_it() && good.other == 0.0, "{good:?}");
+        let blind = detector(|_| false);
+        assert!(blind.word == Word::NotBetter && !blind.is_worth_it() && blind.own == 0.0, "{blind:?}");
+        assert!(blind.sentence.contains("never a box") && !blind.too_few, "{}", blind.sentence);
     }
 
     fn names(names: &[&str]) -> Vec<String> {

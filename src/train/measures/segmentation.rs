@@ -29,6 +29,11 @@ impl Pixels {
         }
     }
 
+    /// Adds those of another image, each so many times.
+    pub fn add_times(&mut self, other: &Pixels, times: u64) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(own, other)| *own += times * other);
+    }
+
     /// (True class, answered class, pixels) wherever there are some.
     pub fn confusion(&self) -> Vec<(u32, u32, u64)> {
         let cell = |(at, count): (usize, &u64)| ((at / self.classes) as u32, (at % self.classes) as u32, *count);

@@ -1,5 +1,5 @@
-//! Objects in boxes: what each place of three maps is to find, and how good the boxes are that come of it, as COCO counts. Each row of the
-//! outputs is a place's; those of an image lie one behind the other. See [`crate::train::detection`].
+//! Objects in boxes: what each row of the outputs is to find, and how good the boxes are that come of it, as COCO counts. Rows of an image lie one
+//! behind the other; what they mean is known to [`crate::train::detection`].
 
 use std::sync::Arc;
 
@@ -7,16 +7,16 @@ use candle_core::Tensor;
 use serde_json::{Value as Json, json};
 
 use super::multi_label::THRESHOLDS;
-use super::{Answerer, Partition, TASK, Tally, Task, Told, labels_of, nothing};
+use super::{Answerer, Partition, TASK, Tally, Task, Told, Weighed, labels_of, nothing};
 use crate::data::image::answered::Overlay;
-use crate::data::{Boxes, Target, counted};
+use crate::data::{Boxed, Boxes, Target, counted};
 use crate::domain::config::ModelConfig;
 use crate::domain::evaluation::{ClassScore, Evaluation, LabelScore, More};
 use crate::domain::prediction::{Answer, Boxes as Said, FoundBox};
 use crate::domain::recipe::Recipe;
 use crate::domain::task::Task as Name;
 use crate::nn::loss;
-use crate::train::detection::{Aim, BESIDE, Grid, assign, decode, losses};
+use crate::train::detection::{BESIDE, Finder, Losses, finder};
 use crate::train::error::Result;
 use crate::train::measures::detection::{Detection as Found, Scores, Seen, Truth, confusion, measure};
 
@@ -30,14 +30,16 @@ const FINENESS: f64 = 1e4;
 #[derive(Clone)]
 pub struct Detection {
     names: Vec<String>,
+    /// Who reads the rows of the head that makes them.
+    finder: &'static dyn Finder,
     /// One for each class, once they were chosen.
     thresholds: Option<Vec<f64>>,
 }
 
 impl Detection {
-    /// Of these classes, in the order of the outputs.
-    pub fn new(names: &[String]) -> Detection {
-        Detection { names: names.to_vec(), thresholds: None }
+    /// Of these classes, in the order of the outputs, by the head of this name.
+    pub fn new(names: &[String], head: Option<&str>) -> Detection {
+        Detection { names: names.to_vec(), finder: finder(head), thresholds: None }
     }
 
     fn threshold(&self, class: usize) -> f64 {
@@ -58,15 +60,15 @@ impl Detection {
         };
         Seen {
             truths: boxes.list.iter().map(truth).collect(),
-            found: decode(rows, self.names.len(), &Grid::of(boxes.view), (boxes.image, boxes.scale())),
+            found: self.finder.found(rows, self.names.len(), boxes.view, (boxes.image, boxes.scale())),
         }
     }
 
     /// The loss of a batch of views of one size, and its gradient.
-    fn losses(&self, rows: &[f32], boxes: &[&Boxes]) -> crate::train::detection::Losses {
-        let grid = Grid::of(boxes.first().map_or([0, 0], |first| first.view));
-        let aims: Vec<Vec<Aim>> = boxes.iter().map(|boxes| assign(&boxes.list, &grid)).collect();
-        losses(rows, self.names.len(), &grid, &aims)
+    fn losses(&self, rows: &[f32], boxes: &[&Boxes]) -> Losses {
+        let view = boxes.first().map_or([0, 0], |first| first.view);
+        let objects: Vec<&[Boxed]> = boxes.iter().map(|boxes| &*boxes.list).collect();
+        self.finder.losses(rows, self.names.len(), view, &objects)
     }
 }
 
@@ -85,7 +87,7 @@ impl Task for Detection {
     }
 
     fn rows(&self, target: &Target) -> usize {
-        if let Target::Boxes(boxes) = target { Grid::of(boxes.view).len() } else { 0 }
+        if let Target::Boxes(boxes) = target { self.finder.rows(boxes.view) } else { 0 }
     }
 
     fn decoder(&self, recipe: &Recipe) -> Option<&'static str> {
@@ -112,6 +114,22 @@ impl Task for Detection {
     /// Of never finding anything.
     fn baseline(&self, _partition: &Partition) -> f64 {
         0.0
+    }
+
+    fn simplest(&self, _partition: &Partition) -> Option<Vec<f32>> {
+        Some(self.finder.nothing(self.names.len()))
+    }
+
+    fn weighed(&self, rows: &[&[f32]], targets: &[&Target]) -> Option<Weighed> {
+        let seen = |(rows, target): (&&[f32], &&Target)| match target {
+            Target::Boxes(boxes) => self.seen(rows, boxes),
+            _ => Seen::default(),
+        };
+        let (images, classes): (Vec<Seen>, usize) = (rows.iter().zip(targets).map(seen).collect(), self.names.len());
+        Some(Box::new(move |weights| {
+            let drawn = images.iter().zip(weights).flat_map(|(image, weight)| std::iter::repeat_n(image, *weight as usize));
+            known(measure(&drawn.cloned().collect::<Vec<_>>(), classes).map)
+        }))
     }
 
     fn configure(&self, config: &mut ModelConfig) {
@@ -149,7 +167,7 @@ impl Task for Detection {
         let Target::Boxes(boxes) = target else { return None };
         let found = self.seen(row, boxes).found;
         let sure = found.iter().filter(|found| self.sure(found)).map(|found| (found.class, found.bbox.map(|value| value as f32)));
-        Some([Overlay::of_boxes(boxes), Overlay::Boxes(sure.collect())])
+        Some([Overlay::of_boxes(boxes), Overlay::frames(sure)])
     }
 
     /// Answers of all images are ranked together.
@@ -164,8 +182,8 @@ impl Task for Detection {
     }
 
     fn published(&self, config: &ModelConfig) -> Option<Arc<dyn Task>> {
-        let thresholds = thresholds_of(config, self.names.len())?;
-        Some(Arc::new(Detection { thresholds: Some(thresholds), ..self.clone() }))
+        let finder = finder(config.decoder().map(|(name, _)| name));
+        Some(Arc::new(Detection { thresholds: thresholds_of(config, self.names.len()), finder, ..self.clone() }))
     }
 }
 
@@ -224,7 +242,7 @@ impl Tally for Answers<'_> {
         self.loss += self.task.losses(outputs, &all).sum() * all.len() as f64;
         let mut rest = outputs;
         for boxes in all {
-            let (own, others) = rest.split_at((Grid::of(boxes.view).len() * self.task.outputs()).min(rest.len()));
+            let (own, others) = rest.split_at((self.task.finder.rows(boxes.view) * self.task.outputs()).min(rest.len()));
             rest = others;
             self.samples += 1;
             if self.kept < MOST_KEPT {
@@ -299,7 +317,8 @@ pub fn said(rows: &[f32], config: &ModelConfig, outputs: usize, (image, view): (
             present: found.score >= least,
         }
     };
-    let found = decode(rows, names.len(), &Grid::of(view), (image, scale)).iter().map(told).collect();
+    let finder = finder(config.decoder().map(|(name, _)| name));
+    let found = finder.found(rows, names.len(), view, (image, scale)).iter().map(told).collect();
     Said { width: image[0], height: image[1], found }
 }
 
@@ -309,77 +328,4 @@ pub fn answerer() -> Answerer {
 }
 
 #[cfg(test)]
-mod tests {
-    use candle_core::{Device, Var};
-
-    use super::*;
-    use crate::data::Boxed;
-
-    fn task() -> Detection {
-        Detection::new(&["cat".to_owned(), "dog".to_owned()])
-    }
-
-    /// A dog on a view of 32 pixels, of an image twice as large.
-    fn target() -> Target {
-        let object = Boxed { class: 1, bbox: [4.0, 4.0, 16.0, 16.0], area: 1024.0, crowd: false };
-        Target::Boxes(Boxes::new(vec![object], [32, 32], [64, 64]))
-    }
-
-    /// Rows that say there is a dog around the middle of the sixth place, one stride each way.
-    fn rows() -> Vec<f32> {
-        let mut rows = [-6.0, -6.0, 0.0, 0.0, 0.0, 0.0, 4.0].repeat(16 + 4 + 1);
-        rows[5 * 7 + 1] = 5.0;
-        rows
-    }
-
-    #[test]
-    fn a_worked_example() {
-        let (task, target) = (task(), target());
-        assert_eq!((task.outputs(), task.rows(&target), target.labels()), (7, 21, &[1][..]));
-        let mut tally = task.tally(true);
-        tally.add(&rows(), std::slice::from_ref(&target));
-        // The place answers (4, 4) to (20, 20) of the view, which is the dog.
-        let whole = |value: f64| (value - 1.0).abs() < 1e-9;
-        assert!(tally.samples() == 1 && whole(tally.primary()));
-        let found = tally.finish();
-        assert!(found.values.len() == 3 && found.values.iter().all(|value| whole(*value)), "{:?}", found.values);
-        assert!(found.more.labels[1].average_precision_50.is_some_and(whole));
-        assert_eq!((found.per_class[1].support, found.per_class[1].f1, found.confusion.as_slice()), (1, 1.0, &[(1, 1, 1)][..]));
-        assert_eq!((found.more.curves[0].len(), found.more.curves[1].len()), (0, 101));
-        assert!(found.more.measures.contains_key("box_map_medium") && !found.more.measures.contains_key("box_map_large"));
-        let told = task.told(&rows(), &target).unwrap();
-        assert_eq!((told.score, told.right, told.answer.as_str()), (1.0, Some(true), "1 dog"));
-        let calibrated = task.calibrated(&found).unwrap();
-        let mut config = ModelConfig::read(r#"{"architecture": "resnet18"}"#).unwrap();
-        calibrated.configure(&mut config);
-        let said = said(&rows(), &config, 7, ([64, 64], [32, 32]));
-        assert_eq!((said.counted(), said.found[0].bbox), (vec![("dog", 1)], [8.0, 8.0, 32.0, 32.0]));
-        assert!(task.published(&config).is_some());
-    }
-
-    #[test]
-    fn nothing_found_is_wrong_where_something_is() {
-        let (task, target) = (task(), target());
-        let silent = [-9.0, -9.0, 0.0, 0.0, 0.0, 0.0, 0.0].repeat(21);
-        let told = task.told(&silent, &target).unwrap();
-        assert_eq!((told.score, told.right, told.answer.as_str()), (0.0, Some(false), "nothing"));
-        let empty = Target::Boxes(Boxes::new(vec![], [32, 32], [64, 64]));
-        assert_eq!(task.told(&silent, &empty).map(|told| (told.score, told.right)), Some((1.0, Some(true))));
-        let mut tally = task.tally(true);
-        tally.add(&silent, &[target]);
-        let found = tally.finish();
-        assert_eq!((found.primary(), found.confusion.as_slice()), (0.0, &[(1, 2, 1)][..]));
-        assert_eq!(found.confused(), ["cat", "dog", "nothing"]);
-    }
-
-    #[test]
-    fn the_loss_has_the_gradient_that_was_worked_out() {
-        let (task, target) = (task(), target());
-        let outputs = Var::from_vec(rows(), (21, 7), &Device::Cpu).unwrap();
-        let loss = task.loss(&outputs, std::slice::from_ref(&target), &Recipe::default()).unwrap();
-        let wanted = task.losses(&rows(), &boxes(&[target]));
-        assert!((f64::from(loss.to_scalar::<f32>().unwrap()) - wanted.sum()).abs() < 1e-6);
-        let gradient = loss.backward().unwrap().get(&outputs).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert_eq!(gradient, wanted.gradient);
-    }
-}
+mod tests;

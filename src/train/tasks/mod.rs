@@ -126,6 +126,12 @@ pub trait Task: Send + Sync {
         None
     }
 
+    /// The first measure of such rows about such items as it follows from how often each item counts, for measures that take all answers together
+    /// and would have to look at all rows anew for each draw of the items; `None` of others.
+    fn weighed(&self, _rows: &[&[f32]], _targets: &[&Target]) -> Option<Weighed> {
+        None
+    }
+
     /// The head over features of this width, where it is none that learns and what is under it does.
     fn head(&self, _width: usize) -> Option<Head> {
         None
@@ -164,6 +170,9 @@ pub trait Task: Send + Sync {
         None
     }
 }
+
+/// A measure by the weights of the items that it was made of.
+pub type Weighed = Box<dyn Fn(&[f32]) -> f64>;
 
 /// What features gave as they are.
 pub struct Fitted {
@@ -250,7 +259,7 @@ fn alone(targets: &Targets, partition: &Partition, recipe: &Recipe) -> Result<Bo
         Targets::Tags(names) => Box::new(tagging::Tagging::new(names)),
         Targets::Heads(_) => return Err(nothing("a head cannot hold heads; name each column once")),
         Targets::Masks(names) => Box::new(segmentation::Segmentation::new(names, &partition.train)),
-        Targets::Objects(names) => Box::new(detection::Detection::new(names)),
+        Targets::Objects(names) => Box::new(detection::Detection::new(names, recipe.decoder_of(targets.task()))),
     })
 }
 

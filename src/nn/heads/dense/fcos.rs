@@ -6,9 +6,9 @@
 //! (as in NanoDet and SSDlite) and fewer, and each pixel is normalised over its channels (as ViTDet's heads, Li et al. 2022), which knows
 //! neither the batch nor the map, so that one tower serves all maps in batches of any size.
 
-use candle_core::{Tensor, Var};
+use candle_core::Tensor;
 
-use super::{Conv, DenseHead, Design, Parts, Running, Shape};
+use super::{Conv, DenseHead, Design, Layer, Parts, Running, Shape};
 use crate::nn::architectures::Init;
 use crate::nn::error::{Error, Result};
 use crate::nn::heads::fpn::Fpn;
@@ -27,7 +27,6 @@ const PRIOR: f64 = 0.01;
 const USUAL: f64 = 4.0;
 /// Deviation of the weights that answers are first made by.
 const DEVIATION: f64 = 0.01;
-const EPS: f64 = 1e-6;
 
 struct Fcos {
     fpn: Fpn,
@@ -38,34 +37,9 @@ struct Fcos {
     boxes: Vec<Layer>,
     class: Conv,
     distances: Conv,
-    /// Height and width of each map.
+    /// Height and width of each map of the view that it was designed for.
     sides: [[usize; 2]; STRIDES.len()],
     outputs: usize,
-}
-
-/// A depthwise convolution, a pointwise one, and the norm of each pixel.
-struct Layer {
-    depthwise: Conv,
-    pointwise: Conv,
-    gamma: Var,
-    beta: Var,
-}
-
-impl Layer {
-    fn build(parts: &mut Parts<'_>, name: &str) -> Result<Layer> {
-        let each = Shape { groups: WIDTH, ..Shape::new(WIDTH, WIDTH, 3) };
-        Ok(Layer {
-            depthwise: parts.conv_bias(&format!("{name}.depthwise"), each, Activation::None)?,
-            pointwise: parts.conv_bias(&format!("{name}.pointwise"), Shape::new(WIDTH, WIDTH, 1), Activation::None)?,
-            gamma: parts.tensor(&format!("{name}.norm.weight"), &[WIDTH], Init::Constant(1.0))?,
-            beta: parts.tensor(&format!("{name}.norm.bias"), &[WIDTH], Init::Constant(0.0))?,
-        })
-    }
-
-    fn forward(&self, x: &Maps, run: &Running) -> Result<Maps> {
-        let x = self.pointwise.forward(&self.depthwise.forward(x, run)?, run)?;
-        Ok(x.layer_norm((&run.parameter(&self.gamma), &run.parameter(&self.beta)), EPS)?.clamped()?)
-    }
 }
 
 /// Makes it.
@@ -83,7 +57,7 @@ pub(super) fn build(parts: &mut Parts<'_>, design: &Design<'_>) -> Result<Box<dy
     }
     let fpn = Fpn::build(parts, scales, WIDTH, STRIDES.len() - scales.len())?;
     let tower = |parts: &mut Parts<'_>, name: &str, layers: usize| -> Result<Vec<Layer>> {
-        (0..layers).map(|at| Layer::build(parts, &format!("{name}.{at}"))).collect()
+        (0..layers).map(|at| Layer::build(parts, &format!("{name}.{at}"), Shape::new(WIDTH, WIDTH, 3))).collect()
     };
     let smooths = tower(parts, "smooth", STRIDES.len())?;
     let (of_classes, of_boxes) = (tower(parts, "class_tower", LAYERS)?, tower(parts, "box_tower", LAYERS)?);
@@ -103,7 +77,7 @@ impl DenseHead for Fcos {
         let scales = maps.len().saturating_sub(self.first).min(STRIDES.len());
         let mut rows = Vec::with_capacity(STRIDES.len());
         let made = self.fpn.forward(maps.get(self.first..self.first + scales).unwrap_or_default(), run)?;
-        for ((map, smooth), sides) in made.iter().zip(&self.smooths).zip(self.sides) {
+        for ((map, smooth), sides) in made.iter().zip(&self.smooths).zip(STRIDES.map(|stride| run.sides(stride))) {
             // Networks whose poolings leave edges out have a row or a column less.
             let map = smooth.forward(&map.resized(sides, Between::Nearest)?, run)?;
             let tower = |layers: &[Layer]| layers.iter().try_fold(map.clone(), |x, layer| layer.forward(&x, run));

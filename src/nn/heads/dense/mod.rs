@@ -7,15 +7,19 @@ mod deeplab;
 mod fcos;
 mod lr_aspp;
 mod parts;
+mod pixelwise;
 mod pyramid;
 mod segment;
+mod ssdlite;
 mod unet;
 
 use candle_core::{Device, Tensor, Var};
 
 pub use self::parts::MODULE;
 pub(crate) use self::parts::{Conv, Parts, Running, Separable, Shape};
+pub(crate) use self::pixelwise::{Layer, PixelNorm};
 pub use self::segment::start_from;
+pub use self::ssdlite::LEVELS as ANCHORED;
 pub use crate::nn::backbone::Scale;
 
 use crate::domain::recipe::Precision;
@@ -63,8 +67,14 @@ pub(crate) trait DenseHead: Send + Sync {
 type Build = fn(&mut Parts<'_>, &Design<'_>) -> Result<Box<dyn DenseHead>>;
 
 /// Every head there is, by its name in a recipe and in `config.json`.
-static HEADS: [(&str, Build); 5] =
-    [("lr-aspp", lr_aspp::build), ("deeplabv3+", deeplab::build), ("unet", unet::build), ("fpn", pyramid::build), ("fcos", fcos::build)];
+static HEADS: [(&str, Build); 6] = [
+    ("lr-aspp", lr_aspp::build),
+    ("deeplabv3+", deeplab::build),
+    ("unet", unet::build),
+    ("fpn", pyramid::build),
+    ("fcos", fcos::build),
+    ("ssdlite", ssdlite::build),
+];
 
 /// Names of all of them.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -86,8 +96,9 @@ pub struct Dense {
     head: Box<dyn DenseHead>,
     weights: Weights,
     outputs: usize,
-    /// Sides of the maps of each scale, `[height, width]`: what is made at others is brought to them.
-    sides: Vec<[usize; 2]>,
+    /// Of the maps of each scale.
+    strides: Vec<usize>,
+    view: (usize, usize),
     settings: Settings,
 }
 
@@ -111,9 +122,16 @@ impl Dense {
     fn of(name: &str, mut parts: Parts<'_>, design: &Design<'_>) -> Result<Dense> {
         let head = build(name, &mut parts, design)?;
         let name = names().find(|known| *known == name).unwrap_or_default();
-        let (height, width) = design.view;
-        let sides = design.scales.iter().map(|scale| [height, width].map(|side| side.div_ceil(scale.stride))).collect();
-        Ok(Dense { name, head, weights: parts.into_weights(), outputs: design.outputs, sides, settings: Settings::new() })
+        let strides = design.scales.iter().map(|scale| scale.stride).collect();
+        Ok(Dense {
+            name,
+            head,
+            weights: parts.into_weights(),
+            outputs: design.outputs,
+            strides,
+            view: design.view,
+            settings: Settings::new(),
+        })
     }
 
     pub fn name(&self) -> &'static str {
@@ -159,12 +177,19 @@ impl Dense {
     /// # Errors
     /// Shapes do not fit; answers of this head cannot be turned around.
     pub fn forward(&self, maps: &[Tensor], mode: Mode, mirrored: bool) -> Result<Tensor> {
+        self.forward_at(maps, self.view, mode, mirrored)
+    }
+
+    /// The same of images of another height and width than it was designed for, where it is one that says as much about any.
+    fn forward_at(&self, maps: &[Tensor], view: (usize, usize), mode: Mode, mirrored: bool) -> Result<Tensor> {
         let Some(first) = maps.first() else { return Err(Error::Invalid("a head over maps was given none".into())) };
-        let run = Running { mode, pass: self.settings.pass(first, mode == Mode::Train) };
-        let enter = |(map, sides): (&Tensor, &[usize; 2])| -> Result<Maps> {
-            Ok(run.enter(&map.permute((0, 2, 3, 1))?)?.resized(*sides, Between::Bilinear)?)
+        let run = Running { mode, pass: self.settings.pass(first, mode == Mode::Train), view };
+        // What a network makes at other sides, because its poolings leave edges out, is brought to those of its strides.
+        let enter = |(map, stride): (&Tensor, &usize)| -> Result<Maps> {
+            let sides = run.sides(*stride);
+            Ok(run.enter(&map.permute((0, 2, 3, 1))?)?.resized(sides, Between::Bilinear)?)
         };
-        let maps = maps.iter().zip(&self.sides).map(enter).collect::<Result<Vec<_>>>()?;
+        let maps = maps.iter().zip(&self.strides).map(enter).collect::<Result<Vec<_>>>()?;
         let answers = self.head.forward(&maps, &run)?;
         let answers = match mirrored {
             false => answers,
@@ -183,12 +208,15 @@ pub struct Below {
     pub from: usize,
     pub maps: Vec<Tensor>,
     pub x: Tensor,
+    /// Height and width of the images, where they are at hand.
+    pub view: Option<(usize, usize)>,
 }
 
 impl Below {
     /// Nothing but the input.
     pub fn nothing(input: &Input) -> Below {
-        Below { from: 0, maps: Vec::new(), x: input.tensor().clone() }
+        let view = input.tensor().dims4().ok().map(|(_, _, height, width)| (height, width));
+        Below { from: 0, maps: Vec::new(), x: input.tensor().clone(), view }
     }
 
     /// Runs the stages up to `to` (not with it), or as far as maps are looked at; the first `frozen` as constants in eval mode.
@@ -217,7 +245,7 @@ impl Below {
 /// As [`Dense::forward`].
 pub fn answers(backbone: &dyn Backbone, head: &Dense, below: Below, frozen: usize, mode: Mode, mirrored: bool) -> Result<Tensor> {
     let all = below.up_to(backbone, head.top(backbone), frozen, mode)?;
-    head.forward(&all.maps, mode, mirrored)
+    head.forward_at(&all.maps, all.view.unwrap_or(head.view), mode, mirrored)
 }
 
 /// Stages that heads over maps look at: what is above the last of them says nothing new, and is not run.

@@ -158,9 +158,16 @@ impl Shape {
 pub(crate) struct Running {
     pub mode: Mode,
     pub pass: Pass,
+    /// Height and width of the images, in pixels.
+    pub view: (usize, usize),
 }
 
 impl Running {
+    /// Height and width of the maps at a stride.
+    pub fn sides(&self, stride: usize) -> [usize; 2] {
+        [self.view.0.div_ceil(stride), self.view.1.div_ceil(stride)]
+    }
+
     /// A parameter as a variable or, in eval mode, as a constant.
     pub fn parameter(&self, var: &Var) -> Tensor {
         match self.mode {
